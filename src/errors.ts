@@ -1,0 +1,202 @@
+/** Every error the system raises or a handler may throw. `code` is stable; messages are for people and may change. */
+
+/** One fault of an input: `path` names the field as the caller wrote it (`payload.email`, `3.type`), `message` what it takes. */
+export interface InputIssue {
+  readonly path: string
+  readonly message: string
+}
+
+/** The base of all others. */
+export class JobSystemError extends Error {
+  readonly code: string
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = new.target.name
+    this.code = code
+  }
+}
+
+/** The call's arguments are wrong; nothing was changed. `issues` lists every fault found. */
+export class InvalidInputError extends JobSystemError {
+  readonly issues: readonly InputIssue[]
+
+  constructor(issues: readonly InputIssue[], options?: ErrorOptions, code = 'invalid_input') {
+    super(code, issues.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join('; '), options)
+    this.issues = issues
+  }
+}
+
+/** The payload is not what the job's handler takes: refused at enqueue; found only at run, the job goes to `dead`. */
+export class PayloadError extends InvalidInputError {
+  constructor(issues: readonly InputIssue[], options?: ErrorOptions) {
+    super(issues, options, 'invalid_payload')
+  }
+}
+
+/** No handler of this system runs jobs of that type. */
+export class UnknownTypeError extends InvalidInputError {
+  constructor(type: string, knownTypes: readonly string[], path = 'type') {
+    const known = knownTypes.length > 0 ? `known types: ${knownTypes.join(', ')}` : 'no types are known here'
+    super([{ path, message: `no handler for type ${JSON.stringify(type)}; ${known}` }], undefined, 'unknown_type')
+  }
+}
+
+/** No job has that id: it never existed, or retention removed it. */
+export class JobNotFoundError extends JobSystemError {
+  readonly jobId: number
+
+  constructor(jobId: number) {
+    super('job_not_found', `no job has the id ${jobId}`)
+    this.jobId = jobId
+  }
+}
+
+/** The machine takes no such event in the job's state; nothing was changed. `events` are those a caller may send now. */
+export class IllegalTransitionError extends JobSystemError {
+  readonly jobId: number
+  readonly state: string
+  readonly events: readonly string[]
+
+  constructor(jobId: number, event: string, state: string, events: readonly string[]) {
+    const legal = events.length > 0 ? `it takes ${events.join(', ')}` : 'nothing leaves that state'
+    super('illegal_transition', `job ${jobId} is ${state} and does not take ${event}; ${legal}`)
+    this.jobId = jobId
+    this.state = state
+    this.events = events
+  }
+}
+
+/**
+ * The idempotency key belongs to a job with other content: `jobId`, null where it is an earlier item of the same array. `index` is the
+ * item that asked, null where there is no array.
+ */
+export class IdempotencyConflictError extends JobSystemError {
+  readonly jobId: number | null
+  readonly index: number | null
+
+  constructor(jobId: number | null, index: number | null = null) {
+    const owner = jobId === null ? 'by an earlier item of the array' : `for job ${jobId}`
+    super('idempotency_conflict', `the idempotency key was used ${owner}, with other content`)
+    this.jobId = jobId
+    this.index = index
+  }
+}
+
+/** A bound of ours is reached; nothing was stored. Try again after `retryAfterMs`. */
+export class BackpressureError extends JobSystemError {
+  readonly retryAfterMs: number
+
+  constructor(message: string, retryAfterMs: number) {
+    super('backpressure', message)
+    this.retryAfterMs = retryAfterMs
+  }
+}
+
+/** The system cannot commit now: it is starting, draining, stopped, locked out or its storage is broken. Nothing was stored. */
+export class UnavailableError extends JobSystemError {
+  readonly retryAfterMs: number
+
+  constructor(message: string, options?: ErrorOptions & { retryAfterMs?: number }) {
+    super('unavailable', message, options)
+    this.retryAfterMs = options?.retryAfterMs ?? 1_000
+  }
+}
+
+/** The disk, or the size allowed to the database, is full; nothing was stored. It works again when there is space. */
+export class StorageFullError extends JobSystemError {
+  constructor(options?: ErrorOptions) {
+    super('storage_full', 'the disk that holds the database is full', options)
+  }
+}
+
+/** Another live server holds the database. */
+export class DatabaseLockedError extends JobSystemError {
+  /** The holder's process id as it wrote it down; null where it could not be read. */
+  readonly pid: number | null
+
+  constructor(database: string, holder: { pid: number; host: string; startedAt: string } | null) {
+    const who = holder ? `process ${holder.pid} on ${holder.host}, since ${holder.startedAt}` : 'another process'
+    super('database_locked', `${database} is served by ${who}; one server may run on a file`)
+    this.pid = holder?.pid ?? null
+  }
+}
+
+/** The database cannot be used as it is: newer than this program, damaged, foreign or read-only. The message says what to do. */
+export class DatabaseUnusableError extends JobSystemError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('database_unusable', message, options)
+  }
+}
+
+/** Settings that do not parse, each with its name, what it got and what it takes. */
+export class ConfigError extends JobSystemError {
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super('invalid_config', problems.join('\n'))
+    this.problems = problems
+  }
+}
+
+// Thrown by handlers.
+
+/** Thrown by a handler: no retry can mend this; the job goes to `dead` at once, whatever attempts remain. */
+export class PermanentError extends JobSystemError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('permanent', message, options)
+  }
+}
+
+/** Thrown by a handler: the attempt failed; the next one, if any remain, starts no sooner than `delayMs` from now. */
+export class RetryAfterError extends JobSystemError {
+  readonly delayMs: number
+
+  constructor(delayMs: number, message = `to be retried after ${delayMs} ms`, options?: ErrorOptions) {
+    super('retry_after', message, options)
+    this.delayMs = delayMs
+  }
+}
+
+/** Thrown by a handler: not now; the job is scheduled `delayMs` from now and this attempt does not count. */
+export class SnoozeError extends JobSystemError {
+  readonly delayMs: number
+
+  constructor(delayMs: number) {
+    super('snooze', `snoozed for ${delayMs} ms`)
+    this.delayMs = delayMs
+  }
+}
+
+// The reason of a running handler's AbortSignal.
+
+/** The attempt took longer than its timeout. */
+export class AttemptTimeoutError extends JobSystemError {
+  readonly timeoutMs: number
+
+  constructor(timeoutMs: number) {
+    super('attempt_timeout', `the attempt took longer than its timeout of ${timeoutMs} ms`)
+    this.timeoutMs = timeoutMs
+  }
+}
+
+/** The lease went to someone else; what this handler returns will be refused. */
+export class LeaseLostError extends JobSystemError {
+  constructor() {
+    super('lease_lost', 'the lease of this attempt was lost; its outcome will be refused')
+  }
+}
+
+/** The job was cancelled while it ran. */
+export class JobCancelledError extends JobSystemError {
+  constructor() {
+    super('job_cancelled', 'the job was cancelled')
+  }
+}
+
+/** The process is shutting down and its grace has ended; the job will run again. */
+export class ShutdownError extends JobSystemError {
+  constructor() {
+    super('shutdown', 'the process is shutting down; the job will run again')
+  }
+}

@@ -1,0 +1,185 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import {
+  AttemptTimeoutError,
+  PayloadError,
+  PermanentError,
+  RetryAfterError,
+  ShutdownError,
+  SnoozeError,
+  UnknownTypeError,
+} from '../errors.ts'
+import type { LeasedJob, LeaseEvent } from '../machines/lease.ts'
+import type { AttemptReport, RunAttempt, RunningAttempt } from '../machines/worker.ts'
+import type { Backoff } from './backoff.ts'
+import { type JobContext, type JobLog, parsePayload } from './define.ts'
+import { describeError } from './describe-error.ts'
+import type { AnyHandler, Registry } from './registry.ts'
+
+/** How long an aborted handler may take to end before its attempt is given up, in ms. */
+export const abortGraceMs = 5_000
+/** Longest delay that a handler may ask for: 100 years, as for `delay_ms`. */
+const delayMaxMs = 3_155_760_000_000
+
+export interface AttemptOptions {
+  readonly registry: Registry
+  readonly databaseId: string
+  /** Where neither job nor handler has one, in ms. */
+  readonly timeoutMs: number
+  readonly backoff: Backoff
+  readonly random: () => number
+  /** Epoch ms. */
+  readonly now: () => number
+  readonly log: (job: LeasedJob) => JobLog
+  readonly stats: AttemptStats
+}
+
+/** Told of each attempt, for the metrics. */
+export interface AttemptStats {
+  started(job: LeasedJob, at: number, timeoutMs: number): void
+  ended(job: LeasedJob, tookMs: number): void
+}
+
+/** Which job's handler the running code belongs to, also in what it left behind: for the log of a stray rejection. */
+export const currentJob = new AsyncLocalStorage<LeasedJob>()
+
+/** Makes attempts: one never throws into the dispatcher, whatever its handler throws, returns or never returns. */
+export function createRunAttempt(options: AttemptOptions): RunAttempt {
+  return (job, report) => new Attempt(job, report, options)
+}
+
+class Attempt implements RunningAttempt {
+  readonly #job: LeasedJob
+  readonly #report: AttemptReport
+  readonly #options: AttemptOptions
+  readonly #handler: AnyHandler | undefined
+  readonly #startedAt: number
+  readonly #timeoutMs: number
+  #timer: NodeJS.Timeout
+  #controller: AbortController | undefined
+  #abortReason: Error | undefined
+  #lost = false
+  #settled = false
+
+  constructor(job: LeasedJob, report: AttemptReport, options: AttemptOptions) {
+    this.#job = job
+    this.#report = report
+    this.#options = options
+    this.#handler = options.registry.find(job.type)
+    this.#timeoutMs = job.timeoutMs ?? this.#handler?.timeoutMs ?? options.timeoutMs
+    this.#startedAt = options.now()
+    this.#timer = setTimeout(() => this.abort(new AttemptTimeoutError(this.#timeoutMs), false), this.#timeoutMs)
+    options.stats.started(job, this.#startedAt, this.#timeoutMs)
+    currentJob
+      .run(job, () => this.#call())
+      .then(
+        () => this.#ended(() => this.#event('succeed')),
+        (thrown) => this.#ended(() => this.#eventOf(thrown)),
+      )
+  }
+
+  abort(reason: Error, lost: boolean): void {
+    this.#lost ||= lost
+    if (this.#abortReason) return
+    this.#abortReason = reason
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#giveUp(), abortGraceMs)
+    this.#controller?.abort(reason)
+  }
+
+  async #call(): Promise<void> {
+    const handler = this.#handler
+    // The store leases no job without a handler here.
+    if (!handler) throw new UnknownTypeError(this.#job.type, this.#options.registry.types)
+    const payload = parsePayload(handler, JSON.parse(this.#job.payload))
+    await handler.run(payload, this.#context())
+  }
+
+  #context(): JobContext {
+    const { id, type, attempt, maxAttempts } = this.#job
+    const { databaseId, log } = this.#options
+    const self = this
+    return {
+      jobId: id,
+      attempt: attempt + 1,
+      maxAttempts,
+      idempotencyToken: `${databaseId}.${id}`,
+      // Made when they are asked for: most handlers need neither.
+      get signal() {
+        return self.#signal()
+      },
+      get log() {
+        return log(self.#job)
+      },
+      toString: () => `${type} ${id}`,
+    } as JobContext
+  }
+
+  #signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController()
+      if (this.#abortReason) this.#controller.abort(this.#abortReason)
+    }
+    return this.#controller.signal
+  }
+
+  /** The handler has ended; `outcome` only counts where it was not given up before. */
+  #ended(outcome: () => LeaseEvent): void {
+    clearTimeout(this.#timer)
+    const tookMs = this.#options.now() - this.#startedAt
+    this.#options.stats.ended(this.#job, tookMs)
+    if (this.#settled) {
+      this.#report.ended()
+      return
+    }
+    this.#settled = true
+    this.#report.settled(this.#lost ? null : (this.#eventOfAbort() ?? outcome()), tookMs, true)
+  }
+
+  /** Its grace has passed and the handler goes on: the attempt is over all the same, and its slot stays taken. */
+  #giveUp(): void {
+    if (this.#settled) return
+    this.#settled = true
+    const event = this.#abortReason instanceof ShutdownError ? this.#event('release') : this.#eventOfAbort()
+    this.#report.settled(this.#lost ? null : event, this.#options.now() - this.#startedAt, false)
+  }
+
+  /** A timeout fails the attempt, whatever the handler made of it afterwards. */
+  #eventOfAbort(): LeaseEvent | null {
+    return this.#abortReason instanceof AttemptTimeoutError ? this.#failure(this.#abortReason) : null
+  }
+
+  #eventOf(thrown: unknown): LeaseEvent {
+    if (this.#abortReason instanceof ShutdownError) return this.#event('release')
+    if (thrown instanceof SnoozeError) return this.#event('snooze', { delayMs: bounded(thrown.delayMs) })
+    if (thrown instanceof PermanentError || thrown instanceof PayloadError || thrown instanceof UnknownTypeError) {
+      return this.#event('reject', { error: describeError(thrown) })
+    }
+    return this.#failure(thrown)
+  }
+
+  #failure(thrown: unknown): LeaseEvent {
+    const delayMs = thrown instanceof RetryAfterError ? bounded(thrown.delayMs) : this.#backoffMs()
+    return this.#event('fail', { delayMs, error: describeError(thrown) })
+  }
+
+  #backoffMs(): number {
+    const { backoff, random } = this.#options
+    const attempt = this.#job.attempt + 1
+    try {
+      const delayMs = this.#handler?.backoffMs?.(attempt, random)
+      if (delayMs !== undefined && Number.isFinite(delayMs)) return bounded(delayMs)
+    } catch {
+      // A handler's own backoff that throws is as good as none.
+    }
+    return backoff(attempt, random)
+  }
+
+  #event(event: LeaseEvent['event'], more: Partial<LeaseEvent> = {}): LeaseEvent {
+    return { id: this.#job.id, leaseToken: this.#job.leaseToken, event, ...more }
+  }
+}
+
+/** A delay that SQLite and `setTimeout` can live with, whatever a handler says. */
+function bounded(delayMs: number): number {
+  return Number.isNaN(delayMs) ? 0 : Math.round(Math.min(Math.max(delayMs, 0), delayMaxMs))
+}

@@ -1,0 +1,87 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { type InputIssue, PayloadError } from '../errors.ts'
+import type { Backoff } from './backoff.ts'
+
+/** Structured, one line each, with the job's id and type; never put a payload in it. */
+export interface JobLog {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** What a handler knows of the attempt it makes. */
+export interface JobContext {
+  readonly jobId: number
+  /** From 1. */
+  readonly attempt: number
+  readonly maxAttempts: number
+  /** The same for every attempt of the job and for no other job of any database: for effects that must not be repeated. */
+  readonly idempotencyToken: string
+  /** Fires when the attempt should end: its timeout, a cancellation, a lost lease, the end of a shutdown's grace. `reason` tells which. */
+  readonly signal: AbortSignal
+  readonly log: JobLog
+}
+
+/** What runs the jobs of one type. Made by `defineHandler`. */
+export interface Handler<Output = unknown> {
+  readonly type: string
+  readonly payload: StandardSchemaV1<unknown, Output>
+  /**
+   * Makes one attempt. Resolving means done. Throwing means failed, to be retried while attempts remain; `PermanentError` means never
+   * again, `RetryAfterError` sets the delay, `SnoozeError` means later, without counting. The returned value is not kept.
+   */
+  // A method, so that handlers of different payloads fit one list.
+  run(payload: Output, context: JobContext): unknown
+  /** Limit for one attempt; the job's own wins over it, the settings' `jobTimeoutMs` stands where neither is given. */
+  readonly timeoutMs?: number
+  /** Attempts in all where the job does not say; 4 unless given. */
+  readonly maxAttempts?: number
+  /** The delay before the next attempt; the settings' exponential backoff unless given. */
+  readonly backoffMs?: Backoff
+}
+
+/** Job types and queues: what their names may be. */
+export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/
+export const timeoutMaxMs = 86_400_000
+export const attemptsMax = 1_001
+
+/**
+ * Declares what runs the jobs of a type; `run`'s payload is typed by the schema, any Standard Schema (zod, valibot, arktype). Throws
+ * `TypeError` at once where the declaration cannot work, a schema that validates asynchronously included: jobs are checked inside `enqueue`.
+ */
+export function defineHandler<Output>(handler: Handler<Output>): Handler<Output> {
+  const { type, payload, run, timeoutMs, maxAttempts } = handler
+  const name = `handler ${JSON.stringify(type)}`
+  if (!namePattern.test(type)) throw new TypeError(`${name}: type must match ${namePattern}`)
+  if (typeof run !== 'function') throw new TypeError(`${name}: run must be a function`)
+  if (typeof payload?.['~standard']?.validate !== 'function') {
+    throw new TypeError(`${name}: payload must be a Standard Schema (zod, valibot, arktype, …)`)
+  }
+  if (payload['~standard'].validate(undefined) instanceof Promise) {
+    throw new TypeError(`${name}: payload's schema validates asynchronously; jobs are checked synchronously`)
+  }
+  assertWithin(name, 'timeoutMs', timeoutMs, timeoutMaxMs)
+  assertWithin(name, 'maxAttempts', maxAttempts, attemptsMax)
+  return handler
+}
+
+/** The payload as the handler takes it; throws `PayloadError` with every fault, their paths below `at`. */
+export function parsePayload<Output>(handler: Handler<Output>, payload: unknown, at = 'payload'): Output {
+  const result = handler.payload['~standard'].validate(payload)
+  if (result instanceof Promise) throw new TypeError(`the schema of ${handler.type} validates asynchronously`)
+  if (result.issues)
+    throw new PayloadError(result.issues.map((issue) => ({ path: pathOf(at, issue), message: issue.message })))
+  return result.value
+}
+
+function pathOf(at: string, { path = [] }: StandardSchemaV1.Issue): InputIssue['path'] {
+  return path.reduce<string>((parent, segment) => {
+    const key = typeof segment === 'object' ? segment.key : segment
+    return `${parent}.${String(key)}`
+  }, at)
+}
+
+function assertWithin(name: string, field: string, value: number | undefined, max: number): void {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= 1 && value <= max)) return
+  throw new TypeError(`${name}: ${field} must be a whole number from 1 to ${max}, got ${value}`)
+}

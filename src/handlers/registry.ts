@@ -1,0 +1,42 @@
+import { PayloadError, UnknownTypeError } from '../errors.ts'
+import { type Handler, parsePayload } from './define.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: handlers of different payloads stand in one registry; each checks its own
+export type AnyHandler = Handler<any>
+
+/** The handlers of one system, by job type. */
+export class Registry {
+  readonly #handlers: ReadonlyMap<string, AnyHandler>
+
+  /** Throws `TypeError` where two handlers claim one type. */
+  constructor(handlers: readonly AnyHandler[]) {
+    this.#handlers = new Map(handlers.map((handler) => [handler.type, handler]))
+    if (this.#handlers.size === handlers.length) return
+    const twice = handlers.find((handler) => this.#handlers.get(handler.type) !== handler)
+    throw new TypeError(`two handlers are defined for type ${JSON.stringify(twice?.type)}`)
+  }
+
+  get types(): readonly string[] {
+    return [...this.#handlers.keys()]
+  }
+
+  find(type: string): AnyHandler | undefined {
+    return this.#handlers.get(type)
+  }
+
+  /** The handler of a job about to be stored; throws `UnknownTypeError` or `PayloadError`, their paths below `at`. */
+  check(type: string, payload: unknown, at: string): AnyHandler {
+    const below = (field: string) => (at === '' ? field : `${at}.${field}`)
+    const handler = this.#handlers.get(type)
+    if (!handler) throw new UnknownTypeError(type, this.types, below('type'))
+    try {
+      parsePayload(handler, payload, below('payload'))
+    } catch (error) {
+      if (error instanceof PayloadError) throw error
+      throw new PayloadError([{ path: below('payload'), message: 'cannot be checked: its schema threw' }], {
+        cause: error,
+      })
+    }
+    return handler
+  }
+}

@@ -1,0 +1,100 @@
+/** The library's front door. */
+export type { Settings } from './config.ts'
+export * from './errors.ts'
+export { type Backoff, exponential } from './handlers/backoff.ts'
+export { defineHandler, type Handler, type JobContext } from './handlers/define.ts'
+export type {
+  EnqueuedJob,
+  Health,
+  HistoryEvent,
+  Job,
+  JobFilter,
+  JobList,
+  JobState,
+  JobSystem,
+  Metrics,
+  NewJob,
+  SystemLog,
+} from './system.ts'
+
+import { randomUUID } from 'node:crypto'
+import { resolve } from 'node:path'
+import { type Clock, systemClock } from './clock.ts'
+import { defaults, type Settings } from './config.ts'
+import { type AnyHandler, Registry } from './handlers/registry.ts'
+import { openSqliteStore } from './persistence/sqlite/client.ts'
+import { lockForServing, thisProcess } from './persistence/sqlite/lock.ts'
+import { createSystem, type JobSystem, type SystemLog } from './system.ts'
+
+/** What `createJobSystem` takes: where the file is, what runs its jobs, and any of the settings. */
+export interface JobSystemOptions extends Partial<Settings> {
+  /** The SQLite file; made, with its folder, where it is missing. */
+  readonly database: string
+  /** Left out: a producer, which enqueues and reads beside a running server and runs nothing. */
+  readonly handlers?: readonly AnyHandler[]
+  /** Structured log; nothing is written without it. A pino logger fits. */
+  readonly log?: SystemLog
+  /**
+   * Called once when the system cannot go on: the disk failed, every worker is stuck, an invariant broke. End the process, non-zero; the
+   * next start recovers. Unless given, it is thrown as an uncaught exception.
+   */
+  readonly onFatal?: (error: Error) => void
+  /** Where time comes from; the machine's clock unless given. For tests. */
+  readonly clock?: Clock
+  /** Uniform in [0, 1), for the backoff's jitter; `Math.random` unless given. For tests. */
+  readonly random?: () => number
+}
+
+/**
+ * Opens the file and makes the system on it; nothing runs before `start`. A server takes the file's lock first of all. Rejects with
+ * `DatabaseLockedError` where another server lives, with `DatabaseUnusableError` where the file cannot be used, with `ConfigError` where a
+ * setting is out of its range.
+ */
+export async function createJobSystem(options: JobSystemOptions): Promise<JobSystem> {
+  const {
+    database,
+    handlers,
+    log = silent,
+    clock = systemClock,
+    random = Math.random,
+    onFatal = throwUncaught,
+    ...given
+  } = options
+  const settings = { ...defaults, ...given }
+  const path = resolve(database)
+  const registry = handlers ? new Registry(handlers) : null
+  const lock = registry && lockForServing(path)
+  try {
+    return await createSystem({
+      settings,
+      registry,
+      clock,
+      random,
+      log,
+      onFatal,
+      onStopped: () => lock?.release(),
+      openStore: (notify, longestTimeoutMs) =>
+        openSqliteStore({
+          ...settings,
+          path,
+          types: registry?.types ?? [],
+          owner: registry && thisProcess(clock.now()),
+          newDatabaseId: randomUUID(),
+          clock,
+          notify,
+          longestTimeoutMs,
+        }),
+    })
+  } catch (error) {
+    lock?.release()
+    throw error
+  }
+}
+
+const silent: SystemLog = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
+
+function throwUncaught(error: Error): void {
+  setImmediate(() => {
+    throw error
+  })
+}

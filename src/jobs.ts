@@ -1,0 +1,211 @@
+import { createHash } from 'node:crypto'
+import canonicalize from 'canonicalize'
+import { z } from 'zod'
+import { type InputIssue, InvalidInputError } from './errors.ts'
+import { namePattern, timeoutMaxMs } from './handlers/define.ts'
+import type { JobState } from './machines/job.ts'
+import type { JobRow, StoredError } from './persistence/store.ts'
+
+/** A job to enqueue, as the library takes it. Zero delays and instants in the past mean now. */
+export interface NewJob {
+  readonly type: string
+  /** Any JSON value, at most 64 levels deep, checked against its handler's schema before it is stored. */
+  readonly payload: unknown
+  /** `default` unless given. */
+  readonly queue?: string
+  /** −100 to 100, higher first within its queue; 0 unless given. */
+  readonly priority?: number
+  /** Retries after the first attempt, 0 to 1,000; the handler's, else 3, unless given. */
+  readonly maxRetries?: number
+  /** 1 to 255 printable characters; at most one job of the file has it, as long as that job is kept. */
+  readonly idempotencyKey?: string
+  /** When it may run first: epoch ms, a Date, or RFC 3339 with an offset. */
+  readonly runAt?: number | Date | string
+  /** The same, counted from the commit, in ms. */
+  readonly delayMs?: number
+  /** Limit for one attempt, 1 to 86,400,000 ms; the handler's, else the settings', unless given. */
+  readonly timeoutMs?: number
+}
+
+/** A job as readers see it. Instants are epoch ms; what does not apply is null. */
+export interface Job extends Omit<JobRow, 'payload' | 'maxAttempts'> {
+  readonly payload: unknown
+  readonly maxRetries: number
+}
+
+/** What became of one job handed in; `created` false where an earlier job has its key and the same content. */
+export interface EnqueuedJob {
+  readonly id: number
+  readonly state: JobState
+  readonly created: boolean
+}
+
+/** A checked job; what was left out is undefined, so that handler and settings can fill it in. */
+export interface JobRequest {
+  readonly type: string
+  readonly payload: unknown
+  readonly queue: string | undefined
+  readonly priority: number | undefined
+  readonly maxRetries: number | undefined
+  readonly idempotencyKey: string | undefined
+  readonly runAt: number | undefined
+  readonly delayMs: number | undefined
+  readonly timeoutMs: number | undefined
+  /** SHA-256 of the request's canonical form less its key, in hex; undefined without a key. */
+  readonly content: string | undefined
+}
+
+/** How a front door writes field names: the library `maxRetries`, HTTP `max_retries`. */
+export type Naming = 'camelCase' | 'snake_case'
+
+export type { StoredError }
+
+const payloadDepthMax = 64
+const keyLengthMax = 255
+const priorityMax = 100
+export const retriesMax = 1_000
+const delayMaxMs = 3_155_760_000_000
+/** The last instant that ISO 8601 writes with four digits for the year. */
+const instantMax = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
+
+const name = z
+  .string()
+  .regex(namePattern, 'takes 1 to 64 letters, digits and . _ : - and begins with a letter or digit')
+const wholeNumber = (min: number, max: number) => {
+  const takes = `takes a whole number from ${min} to ${max}`
+  return z.int(takes).min(min, takes).max(max, takes)
+}
+const instantTakes = 'takes an RFC 3339 instant with an offset, such as 2030-01-31T09:30:00Z, to the year 9999'
+const instantText = z.iso
+  .datetime({ offset: true, error: instantTakes })
+  .transform((text) => Date.parse(text))
+  .refine((ms) => ms <= instantMax, instantTakes)
+const instantValue = z
+  .union([z.date().transform((date) => date.getTime()), z.number()])
+  .refine(
+    (ms) => Number.isSafeInteger(ms) && Math.abs(ms) <= instantMax,
+    'takes epoch ms, a Date or RFC 3339 text, to the year 9999',
+  )
+
+const fields = {
+  type: name,
+  payload: z.unknown(),
+  queue: name.optional(),
+  priority: wholeNumber(-priorityMax, priorityMax).optional(),
+  maxRetries: wholeNumber(0, retriesMax).optional(),
+  idempotencyKey: z
+    .string()
+    .regex(new RegExp(`^\\P{C}{1,${keyLengthMax}}$`, 'u'), `takes 1 to ${keyLengthMax} printable characters`)
+    .optional(),
+  delayMs: wholeNumber(0, delayMaxMs).optional(),
+  timeoutMs: wholeNumber(1, timeoutMaxMs).optional(),
+}
+
+const snakeCase = (camel: string) => camel.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+const wireNames = new Map([...Object.keys(fields), 'runAt'].map((field) => [field, snakeCase(field)]))
+
+const schemas = {
+  camelCase: z.strictObject({ ...fields, runAt: z.union([instantText, instantValue]).optional() }),
+  snake_case: z.strictObject(
+    Object.fromEntries(
+      Object.entries({ ...fields, runAt: instantText.optional() }).map(([field, schema]) => [snakeCase(field), schema]),
+    ),
+  ),
+}
+
+/** Checks one job; every fault is listed, its path in the caller's own names, below `at` where it stands in an array. */
+export function parseJob(input: unknown, naming: Naming, at = ''): { request: JobRequest } | { issues: InputIssue[] } {
+  const parsed = schemas[naming].safeParse(input)
+  const issues = parsed.success ? [] : parsed.error.issues.flatMap((issue) => describe(issue, at))
+  if (typeof input === 'object' && input !== null && !Array.isArray(input)) {
+    const fault = 'payload' in input ? payloadFault(input.payload) : { path: '', message: 'is required' }
+    if (fault) issues.push({ path: join(at, `payload${fault.path}`), message: fault.message })
+  }
+  if (!parsed.success || issues.length > 0) return { issues }
+  const given = parsed.data as Record<string, unknown>
+  const field = (camel: string) => given[naming === 'camelCase' ? camel : (wireNames.get(camel) ?? camel)] as never
+  const request: JobRequest = {
+    type: field('type'),
+    payload: field('payload'),
+    queue: field('queue'),
+    priority: field('priority'),
+    maxRetries: field('maxRetries'),
+    idempotencyKey: field('idempotencyKey'),
+    runAt: field('runAt'),
+    delayMs: field('delayMs'),
+    timeoutMs: field('timeoutMs'),
+    content: field('idempotencyKey') === undefined ? undefined : contentOf(input as Record<string, unknown>, naming),
+  }
+  if (request.runAt !== undefined && request.delayMs !== undefined) {
+    const path = join(at, naming === 'camelCase' ? 'delayMs' : 'delay_ms')
+    return { issues: [{ path, message: 'give the instant or the delay, not both' }] }
+  }
+  return { request }
+}
+
+/** Checks one job or an array of them; throws `InvalidInputError` with every fault of every item. */
+export function parseJobs(input: unknown, naming: Naming, batchMax: number): JobRequest[] {
+  if (!Array.isArray(input)) return [unwrap([parseJob(input, naming)])[0]!]
+  if (input.length === 0 || input.length > batchMax) {
+    throw new InvalidInputError([{ path: '', message: `takes 1 to ${batchMax} jobs, got ${input.length}` }])
+  }
+  return unwrap(input.map((item, index) => parseJob(item, naming, `${index}`)))
+}
+
+function unwrap(results: ReturnType<typeof parseJob>[]): JobRequest[] {
+  const issues = results.flatMap((result) => ('issues' in result ? result.issues : []))
+  if (issues.length > 0) throw new InvalidInputError(issues)
+  return results.flatMap((result) => ('request' in result ? [result.request] : []))
+}
+
+/** A stored job as readers see it. */
+export function toJob({ payload, maxAttempts, ...row }: JobRow): Job {
+  return { ...row, payload: JSON.parse(payload), maxRetries: maxAttempts - 1 }
+}
+
+/**
+ * What two requests with one key must share: the request as sent, less the key, in the canonical form of RFC 8785, by its SHA-256. Both
+ * front doors give the same for the same request.
+ */
+function contentOf(input: Record<string, unknown>, naming: Naming): string {
+  const sent = Object.entries(input).flatMap(([field, value]) => {
+    const wireName = naming === 'camelCase' ? (wireNames.get(field) ?? field) : field
+    if (wireName === 'idempotency_key' || value === undefined) return []
+    const instant = wireName === 'run_at' && typeof value !== 'string'
+    return [[wireName, instant ? new Date(value as number | Date).toISOString() : value]]
+  })
+  return createHash('sha256')
+    .update(canonicalize(Object.fromEntries(sent)) ?? '')
+    .digest('hex')
+}
+
+/** What keeps a value from being stored as JSON and read back the same; undefined where nothing does. */
+function payloadFault(value: unknown, depth = 0): InputIssue | undefined {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return
+  if (typeof value === 'number') {
+    return Number.isFinite(value) ? undefined : { path: '', message: `${value} is not a JSON number` }
+  }
+  if (typeof value !== 'object') return { path: '', message: `a ${typeof value} is no JSON value` }
+  if (depth >= payloadDepthMax) return { path: '', message: `is nested deeper than ${payloadDepthMax} levels` }
+  if ('toJSON' in value && typeof value.toJSON === 'function') return payloadFault(value.toJSON(), depth + 1)
+  for (const key of Object.keys(value)) {
+    const member = (value as Record<string, unknown>)[key]
+    const fault = member === undefined && !Array.isArray(value) ? undefined : payloadFault(member, depth + 1)
+    if (fault) return { path: `.${key}${fault.path}`, message: fault.message }
+  }
+  return
+}
+
+function describe(issue: z.core.$ZodIssue, at: string): InputIssue[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ path: join(at, key), message: 'is not a known field' }))
+  }
+  const field = issue.path.join('.')
+  const missing = issue.input === undefined && issue.code === 'invalid_type'
+  if (field === '') return [{ path: at, message: 'takes an object that describes one job' }]
+  return [{ path: join(at, field), message: missing ? 'is required' : issue.message }]
+}
+
+function join(parent: string, child: string): string {
+  return parent === '' ? child : `${parent}.${child}`
+}

@@ -1,0 +1,128 @@
+import { assign, type SnapshotFrom, setup } from 'xstate'
+
+/** What the guards look at; both are columns of the job's row. */
+export interface JobFacts {
+  /** Attempts started and not given back since the job was enqueued or last requeued. */
+  readonly attempt: number
+  readonly maxAttempts: number
+}
+
+/** Everything that can happen to a job. */
+export type JobEvent =
+  /** Accepted and durable. `delayed`: its `run_at` lies ahead. */
+  | { readonly type: 'enqueue'; readonly delayed: boolean }
+  /** Its `run_at` has come. */
+  | { readonly type: 'due' }
+  /** Claimed by a dispatcher. */
+  | { readonly type: 'lease' }
+  /** A worker is about to call the handler. */
+  | { readonly type: 'start' }
+  | { readonly type: 'succeed' }
+  /** The handler threw, or took too long. */
+  | { readonly type: 'fail' }
+  /** The handler threw what no retry can mend. */
+  | { readonly type: 'reject' }
+  /** The handler asked to be run later; this attempt does not count. */
+  | { readonly type: 'snooze' }
+  /** An orderly shutdown gave the job back; this attempt does not count. */
+  | { readonly type: 'release' }
+  /** The lease ran out, or its owner is known to be dead. */
+  | { readonly type: 'expire' }
+  /** A person or a program stopped it. */
+  | { readonly type: 'cancel' }
+  /** A person or a program runs it again from the beginning. */
+  | { readonly type: 'requeue' }
+
+export const guards = {
+  attemptsRemain: ({ context }: { context: JobFacts }) => context.attempt < context.maxAttempts,
+  runAtLiesAhead: ({ event }: { event: JobEvent }) => event.type === 'enqueue' && event.delayed,
+}
+
+const failed = [{ guard: 'attemptsRemain', target: 'retrying' }, { target: 'dead' }] as const
+
+/**
+ * The lifecycle of one job: pure, without timers or I/O. Every state and event name in the system comes from here; `edges.ts` compiles
+ * it into the table that the store's SQL, the schema's checks and the pictures are made from.
+ *
+ * Tags group states for those who ask about many: `waiting` counts against the queue's depth, `ready` may be leased, `timed` waits for
+ * its `run_at`, `held` has a lease, `executing` has a handler called, `ended` has a `finished_at`, `expendable` may be removed by retention.
+ */
+export const jobMachine = setup({
+  types: { context: {} as JobFacts, events: {} as JobEvent, input: {} as JobFacts, tags: {} as JobTag },
+  guards,
+  actions: {
+    countAttempt: assign({ attempt: ({ context }) => context.attempt + 1 }),
+    giveAttemptBack: assign({ attempt: ({ context }) => context.attempt - 1 }),
+    forgetAttempts: assign({ attempt: 0 }),
+  },
+}).createMachine({
+  id: 'job',
+  context: ({ input }) => ({ attempt: input.attempt, maxAttempts: input.maxAttempts }),
+  initial: 'new',
+  states: {
+    new: {
+      description: 'not stored; where replay begins',
+      on: { enqueue: [{ guard: 'runAtLiesAhead', target: 'scheduled' }, { target: 'queued' }] },
+    },
+    scheduled: {
+      description: 'has a run_at in the future',
+      tags: ['waiting', 'timed'],
+      on: { due: 'queued', cancel: 'cancelled' },
+    },
+    queued: {
+      description: 'may run now, waits for a worker',
+      tags: ['waiting', 'ready'],
+      on: { lease: 'leased', cancel: 'cancelled' },
+    },
+    leased: {
+      description: 'claimed by a dispatcher, the handler not called',
+      tags: 'held',
+      on: {
+        start: { target: 'running', actions: 'countAttempt' },
+        release: 'queued',
+        expire: 'queued',
+        cancel: 'cancelled',
+      },
+    },
+    running: {
+      description: 'its start is on disk, the handler called',
+      tags: ['held', 'executing'],
+      on: {
+        succeed: 'succeeded',
+        fail: failed,
+        reject: 'dead',
+        snooze: { target: 'scheduled', actions: 'giveAttemptBack' },
+        release: { target: 'queued', actions: 'giveAttemptBack' },
+        expire: failed,
+        cancel: 'cancelled',
+      },
+    },
+    retrying: {
+      description: 'an attempt failed, waits for its backoff',
+      tags: ['waiting', 'timed'],
+      on: { due: 'queued', cancel: 'cancelled' },
+    },
+    succeeded: {
+      description: 'done; nothing leaves it',
+      tags: ['ended', 'expendable'],
+      type: 'final',
+    },
+    dead: {
+      description: 'dead letter: attempts spent, or the handler said never again',
+      tags: 'ended',
+      on: { requeue: { target: 'queued', actions: 'forgetAttempts' } },
+    },
+    cancelled: {
+      description: 'stopped by a person or a program',
+      tags: ['ended', 'expendable'],
+      on: { requeue: { target: 'queued', actions: 'forgetAttempts' } },
+    },
+  },
+})
+
+export type JobTag = 'waiting' | 'ready' | 'timed' | 'held' | 'executing' | 'ended' | 'expendable'
+export type GuardName = keyof typeof guards
+export type EventType = JobEvent['type']
+/** The initial node `new` is never stored or counted. */
+export type JobNode = SnapshotFrom<typeof jobMachine>['value']
+export type JobState = Exclude<JobNode, 'new'>

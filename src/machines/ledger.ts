@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict'
+import type { Lease, LeasedJob, LeaseEvent } from './lease.ts'
+
+/** Attempts shorter than this make it worth leasing ahead: with longer ones a job would only wait where others cannot take its place. */
+const shortAttemptMs = 10
+
+/** What a job that was handed out is doing. */
+export interface Assigned {
+  readonly job: LeasedJob
+  readonly worker: number
+  /** `starting`: its start is on its way to disk; `stuck`: settled, but its handler goes on. */
+  phase: 'starting' | 'running' | 'stuck'
+}
+
+/**
+ * The dispatcher's books: which slots are free, which jobs wait leased, which run, what is to be committed next. Pure accounting, without
+ * actors or I/O. Nothing runs before its `start` is committed; nothing is forgotten before its outcome is.
+ */
+export class Ledger {
+  /** One entry for each free slot: its worker. */
+  readonly #free: number[] = []
+  readonly #slots: number
+  #ahead: LeasedJob[] = []
+  readonly #assigned = new Map<number, Assigned>()
+  #outcomes: LeaseEvent[] = []
+  /** Room asked of the store and not answered. */
+  #asked = 0
+  /** Jobs to lease beyond the free slots. */
+  #aheadTarget = 0
+  #shortOutcomes = 0
+  #leasing = true
+  #committing = false
+  #gathering = false
+  #stuckCount = 0
+
+  /** `slots`: how many attempts each worker makes at once. */
+  constructor(slots: readonly number[]) {
+    this.#slots = slots.reduce((sum, n) => sum + n, 0)
+    for (const [worker, n] of slots.entries()) for (let i = 0; i < n; i++) this.#free.push(worker)
+    this.#free.reverse()
+  }
+
+  /** Room to ask of the store now; it counts as asked for. */
+  takeRoom(): number {
+    if (!this.#leasing) return 0
+    const room = this.#free.length + this.#aheadTarget - this.#ahead.length - this.#asked
+    if (room <= 0) return 0
+    this.#asked += room
+    return room
+  }
+
+  /** The store has answered `asked` with `jobs`. */
+  leased(asked: number, jobs: readonly LeasedJob[]): void {
+    this.#asked -= asked
+    if (this.#leasing) this.#ahead.push(...jobs)
+    else this.#outcomes.push(...jobs.map(release))
+  }
+
+  /** Leases no more, and gives back what has not started. */
+  stopLeasing(): void {
+    this.#leasing = false
+    this.#outcomes.push(...this.#ahead.map(release))
+    this.#ahead = []
+  }
+
+  /**
+   * The events of the next commit: the outcomes at hand, and starts for free slots, at most half of all, so that the store commits one
+   * half while the loop runs the other. Their slots are taken from now on. Null where there is nothing to commit, or a commit is under
+   * way: outcomes gather until it ends.
+   */
+  takeCommit(): LeaseEvent[] | null {
+    this.#gathering = false
+    if (this.#committing) return null
+    const jobs = this.#ahead.splice(0, Math.min(Math.ceil(this.#slots / 2), this.#free.length))
+    if (jobs.length + this.#outcomes.length === 0) return null
+    this.#committing = true
+    const starts = jobs.map(({ id, leaseToken }): LeaseEvent => ({ id, leaseToken, event: 'start' }))
+    for (const job of jobs) this.#assigned.set(job.id, { job, worker: this.#free.pop()!, phase: 'starting' })
+    const events = this.#outcomes.concat(starts)
+    this.#outcomes = []
+    this.#aheadTarget = Math.min(this.#shortOutcomes, this.#slots)
+    this.#shortOutcomes = 0
+    return events
+  }
+
+  /** Whether outcomes begin to gather now, to be committed at the end of this turn; false where they do already, or a commit's end will. */
+  beginGathering(): boolean {
+    if (this.#committing || this.#gathering) return false
+    this.#gathering = true
+    return true
+  }
+
+  /** The commit is on disk, less what was refused; gives the jobs to run now. */
+  committed(events: readonly LeaseEvent[], refused: readonly LeaseEvent[]): Assigned[] {
+    this.#committing = false
+    const failed = new Set(refused.filter(({ event }) => event === 'start').map(({ id }) => id))
+    const toRun: Assigned[] = []
+    for (const { id, event } of events) {
+      if (event !== 'start') continue
+      const assigned = this.#assigned.get(id)
+      // Lost between its start and now: its slot is free again.
+      if (!assigned) continue
+      if (failed.has(id)) this.#vacate(id)
+      else {
+        assigned.phase = 'running'
+        toRun.push(assigned)
+      }
+    }
+    return toRun
+  }
+
+  /** A worker has an outcome (null: none, the lease was lost); `ended` false: the slot stays taken. */
+  settled(jobId: number, event: LeaseEvent | null, tookMs: number, ended: boolean): void {
+    if (event) this.#outcomes.push(event)
+    if (tookMs < shortAttemptMs) this.#shortOutcomes++
+    if (ended) this.#vacate(jobId)
+    else this.#setStuck(jobId)
+  }
+
+  /** A stuck handler has ended after all. */
+  ended(jobId: number): void {
+    this.#vacate(jobId)
+  }
+
+  /** Leases that are gone: those not running are forgotten; gives the running ones, to be aborted. */
+  lost(leases: readonly Lease[]): Assigned[] {
+    return leases.flatMap(({ id, leaseToken }) => {
+      this.#ahead = this.#ahead.filter((job) => job.id !== id || job.leaseToken !== leaseToken)
+      const assigned = this.#assigned.get(id)
+      if (assigned?.job.leaseToken !== leaseToken) return []
+      if (assigned.phase !== 'starting') return [assigned]
+      this.#vacate(id)
+      return []
+    })
+  }
+
+  /** Every attempt that runs, in the order in which they started. */
+  running(): Assigned[] {
+    return [...this.#assigned.values()].filter(({ phase }) => phase === 'running')
+  }
+
+  /** Jobs whose handlers go on after they were given up. */
+  stuck(): Assigned[] {
+    return [...this.#assigned.values()].filter(({ phase }) => phase === 'stuck')
+  }
+
+  /** No slot is left that could ever run a job. */
+  get allStuck(): boolean {
+    return this.#stuckCount === this.#slots
+  }
+
+  /** Gives back what still runs; its handlers are not waited for any more. */
+  giveUpRunning(): void {
+    for (const { job } of this.running()) {
+      this.#outcomes.push(release(job))
+      this.#setStuck(job.id)
+    }
+  }
+
+  /** Nothing leased, running or to be committed is left; stuck handlers do not count. */
+  get idle(): boolean {
+    const settled = !this.#committing && this.#outcomes.length === 0 && this.#ahead.length === 0
+    return settled && this.#stuckCount === this.#assigned.size
+  }
+
+  /** Attempts that hold a slot, stuck ones included. */
+  get activeCount(): number {
+    return this.#assigned.size
+  }
+
+  /** Every job handed out that holds a slot. */
+  assigned(): Assigned[] {
+    return [...this.#assigned.values()]
+  }
+
+  #setStuck(jobId: number): void {
+    const assigned = this.#assigned.get(jobId)
+    assert(assigned?.phase === 'running', `job ${jobId} does not run`)
+    assigned.phase = 'stuck'
+    this.#stuckCount++
+  }
+
+  #vacate(jobId: number): void {
+    const assigned = this.#assigned.get(jobId)
+    assert(assigned, `job ${jobId} holds no slot`)
+    this.#assigned.delete(jobId)
+    if (assigned.phase === 'stuck') this.#stuckCount--
+    this.#free.push(assigned.worker)
+  }
+}
+
+function release({ id, leaseToken }: Lease): LeaseEvent {
+  return { id, leaseToken, event: 'release' }
+}

@@ -1,0 +1,254 @@
+import { Worker } from 'node:worker_threads'
+import type Database from 'better-sqlite3'
+import { type Clock, ManualClock } from '../../clock.ts'
+import { DatabaseUnusableError, StorageFullError, UnavailableError } from '../../errors.ts'
+import type {
+  CommandResult,
+  EdgeCount,
+  EnqueueResult,
+  HistoryEvent,
+  JobPage,
+  JobRow,
+  Lease,
+  LeasedJob,
+  LeaseEvent,
+  ListFilter,
+  NewJobRow,
+  Recovered,
+  Store,
+  StoreNotice,
+} from '../store.ts'
+import { durability, isBusy, openForReading } from './connection.ts'
+import type { Owner } from './lock.ts'
+import type { Answers, Ask, Operation, Refusal, Request, Tell, ThreadOptions } from './protocol.ts'
+import { Reader } from './reader.ts'
+import { beat, beatMs, createPulse } from './watchdog.ts'
+import type { WriterOptions } from './writer.ts'
+
+/** Tries of a read that met a checkpoint or a recovery, a turn of the loop apart. */
+const busyReadTries = 100
+
+export interface SqliteStoreOptions extends WriterOptions {
+  readonly path: string
+  /** A server, which must hold the file's lock; null for a producer. */
+  readonly owner: Owner | null
+  /** Named in a file that is made now. */
+  readonly newDatabaseId: string
+  readonly clock: Clock
+  readonly notify: (notice: StoreNotice) => void
+  /** Of the attempts that run now, in ms, 0 where none does: a loop that stands still for longer is ended with the process. */
+  readonly longestTimeoutMs: () => number
+}
+
+/**
+ * Opens the store; makes the file where it is missing. Rejects with `DatabaseUnusableError` where the file cannot be used, and with
+ * `UnavailableError` where another process has kept it locked for longer than opening waits.
+ */
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
+  const { path, owner, newDatabaseId, clock, types, leaseMs, maxQueueDepth, retentionMs, retryBaseMs, retryMaxMs } =
+    options
+  const pulse = owner ? createPulse() : null
+  const workerData: ThreadOptions = {
+    path,
+    server: owner && { owner },
+    writer: { types, leaseMs, maxQueueDepth, retentionMs, retryBaseMs, retryMaxMs },
+    newDatabaseId,
+    clock: clock instanceof ManualClock ? clock.cell : null,
+    pulse,
+  }
+  const thread = new Worker(new URL('./thread.js', import.meta.url), { workerData })
+  const { opened, unopened } = await firstMessage(thread)
+  if (unopened?.unusable) throw new DatabaseUnusableError(unopened.message)
+  if (!opened) throw new UnavailableError(`the database cannot be opened: ${unopened?.message ?? 'its thread ended'}`)
+  return new SqliteStore(thread, opened.databaseId, options, pulse)
+}
+
+function firstMessage(thread: Worker): Promise<Tell> {
+  return new Promise((resolve, reject) => {
+    thread.once('message', resolve)
+    thread.once('error', reject)
+  })
+}
+
+interface Waiting {
+  resolve(answer: never): void
+  reject(error: Error): void
+}
+
+/** The store as the loop sees it: writes go to the thread, reads by key are made here on a read-only connection. */
+class SqliteStore implements Store {
+  readonly durability = durability
+  readonly databaseId: string
+  readonly #thread: Worker
+  readonly #readConnection: Database.Database
+  readonly #reader: Reader
+  readonly #notify: SqliteStoreOptions['notify']
+  readonly #waiting = new Map<number, Waiting>()
+  readonly #beating: NodeJS.Timeout | undefined
+  #asked: [number, Request][] = []
+  #flushing: NodeJS.Immediate | undefined
+  #lastCall = 0
+  #closed = false
+
+  constructor(thread: Worker, databaseId: string, options: SqliteStoreOptions, pulse: Int32Array | null) {
+    this.#thread = thread
+    this.databaseId = databaseId
+    this.#notify = options.notify
+    this.#readConnection = openForReading(options.path)
+    this.#reader = new Reader(this.#readConnection)
+    thread.on('message', (tell: Tell) => this.#hear(tell))
+    thread.on('error', (error) => this.#end(error))
+    thread.on('exit', () => {
+      if (!this.#closed) this.#end(new Error("the store's thread ended by itself"))
+    })
+    if (!pulse) return
+    this.#beating = setInterval(() => beat(pulse, options.longestTimeoutMs()), beatMs)
+    this.#beating.unref()
+  }
+
+  enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult> {
+    return this.#ask({ op: 'enqueue', jobs })
+  }
+
+  lease(request: { room: number; wait: boolean }): Promise<LeasedJob[]> {
+    return this.#ask({ op: 'lease', ...request })
+  }
+
+  stopLeasing(): Promise<void> {
+    return this.#ask({ op: 'stopLeasing' }).then(() => {})
+  }
+
+  async apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]> {
+    const refused = this.#ask({ op: 'apply', events })
+    // At once, not at the end of this turn: the thread commits while the loop runs the handlers that are ready.
+    this.#flush()
+    return refused
+  }
+
+  abandon(leases: readonly Lease[]): Promise<void> {
+    return this.#ask({ op: 'abandon', leases }).then(() => {})
+  }
+
+  async recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered> {
+    let leased = 0
+    let running = 0
+    for (let after = 0, rank = 0; ; ) {
+      const step = await this.#ask({ op: 'recover', after, rank })
+      leased += step.leased
+      running += step.running
+      if (step.last === null) return { leased, running }
+      after = step.last
+      rank = step.rank
+      onProgress?.(leased + running)
+    }
+  }
+
+  cancel(id: number): Promise<CommandResult> {
+    return this.#ask({ op: 'cancel', id })
+  }
+
+  requeue(id: number): Promise<CommandResult> {
+    return this.#ask({ op: 'requeue', id })
+  }
+
+  find(id: number): Promise<JobRow | undefined> {
+    return this.#read((reader) => reader.find(id))
+  }
+
+  list(filter: ListFilter): Promise<JobPage> {
+    return this.#read((reader) => reader.list(filter))
+  }
+
+  history(id: number, page: { after: number; limit: number }): Promise<HistoryEvent[] | undefined> {
+    return this.#read((reader) => reader.history(id, page))
+  }
+
+  counts(): Promise<EdgeCount[]> {
+    return this.#read((reader) => reader.counts())
+  }
+
+  async sweep(): Promise<void> {
+    await this.#ask({ op: 'sweep' })
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    const closed = this.#ask({ op: 'close' })
+    this.#closed = true
+    await closed
+    clearInterval(this.#beating)
+    this.#readConnection.close()
+    this.#rejectAll(new UnavailableError('the system was stopped'))
+    await new Promise((resolve) => this.#thread.once('exit', resolve))
+  }
+
+  #ask<Op extends Operation>(request: Request & { op: Op }): Promise<Answers[Op]> {
+    if (this.#closed) return Promise.reject(new UnavailableError('the system is stopped'))
+    return new Promise((resolve, reject) => {
+      const callId = ++this.#lastCall
+      this.#waiting.set(callId, { resolve, reject })
+      this.#asked.push([callId, request])
+      // All that one turn of the loop asks goes in one message, and so into one commit.
+      this.#flushing ??= setImmediate(() => this.#flush())
+    })
+  }
+
+  #flush(): void {
+    clearImmediate(this.#flushing)
+    this.#flushing = undefined
+    if (this.#asked.length === 0) return
+    this.#thread.postMessage(this.#asked satisfies Ask)
+    this.#asked = []
+  }
+
+  #hear({ settled, refused, notices, fatal }: Tell): void {
+    if (fatal !== undefined) {
+      this.#end(new Error(`the store cannot go on: ${fatal}`))
+      return
+    }
+    for (const notice of notices) this.#notify(notice)
+    for (const [callId, answer] of settled) this.#settled(callId)?.resolve(answer as never)
+    for (const [callId, refusal] of refused) this.#settled(callId)?.reject(toError(refusal))
+  }
+
+  #settled(callId: number): Waiting | undefined {
+    const waiting = this.#waiting.get(callId)
+    this.#waiting.delete(callId)
+    return waiting
+  }
+
+  /** Calls under way stay unanswered: whether they were stored is not known. */
+  #end(error: Error): void {
+    if (this.#closed) return
+    this.#closed = true
+    clearInterval(this.#beating)
+    this.#notify({ type: 'fatal', error })
+  }
+
+  #rejectAll(error: Error): void {
+    for (const [callId] of [...this.#waiting]) this.#settled(callId)?.reject(error)
+  }
+
+  async #read<T>(read: (reader: Reader) => T): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      if (this.#closed) throw new UnavailableError('the system is stopped')
+      try {
+        return read(this.#reader)
+      } catch (error) {
+        if (!isBusy(error) || tries === busyReadTries) throw error
+        await new Promise((resolve) => setTimeout(resolve, 1))
+      }
+    }
+  }
+}
+
+function toError({ kind, message }: Refusal): Error {
+  switch (kind) {
+    case 'unavailable':
+      return new UnavailableError(message)
+    case 'full':
+      return new StorageFullError()
+    case 'broken invariant':
+      return new Error(message)
+  }
+}

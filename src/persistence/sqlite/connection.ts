@@ -1,0 +1,171 @@
+import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import Database from 'better-sqlite3'
+import { DatabaseUnusableError } from '../../errors.ts'
+import { applicationId, migrations } from './schema.ts'
+
+/** Pages of WAL after which a commit moves them into the database: 16 MiB, so that few commits pay for it. */
+const checkpointPages = 4_000
+const pageCacheKib = 16_000
+/** `PRAGMA synchronous`: a commit is flushed to the disk before it returns. */
+const synchronousFull = 2
+
+/** In words, what an acknowledged write survives under the settings of `openForWriting`. */
+export const durability = 'an acknowledged job survives a power cut (WAL, synchronous=FULL)'
+
+/**
+ * Opens the file for its one writing connection and brings it to the newest schema; makes it, with its folder, where it is missing.
+ * `random` gives the new file's id. Throws `DatabaseUnusableError` where the file is newer than this program, is not ours, is damaged or
+ * may not be written; such a file is left untouched. SQLITE_BUSY passes through: try again.
+ */
+export function openForWriting(path: string, random: () => string, now: number): Database.Database {
+  return explaining(path, () => {
+    if (existsSync(path)) assertOurs(path)
+    else mkdirSync(dirname(path), { recursive: true })
+    const db = new Database(path, { timeout: 0 })
+    try {
+      db.pragma('journal_mode = WAL')
+      // Set, not assumed: better-sqlite3 falls to NORMAL in WAL, and NORMAL loses acknowledged jobs in a power cut.
+      db.pragma('synchronous = FULL')
+      db.pragma('temp_store = MEMORY')
+      db.pragma('trusted_schema = OFF')
+      db.pragma(`cache_size = -${pageCacheKib}`)
+      db.pragma(`wal_autocheckpoint = ${checkpointPages}`)
+      migrate(db, random, now)
+      assertDurable(db)
+      return db
+    } catch (error) {
+      db.close()
+      throw error
+    }
+  })
+}
+
+/** Opens the file for reading beside the writer. */
+export function openForReading(path: string): Database.Database {
+  const db = new Database(path, { readonly: true, fileMustExist: true, timeout: 0 })
+  db.pragma('temp_store = MEMORY')
+  db.pragma('trusted_schema = OFF')
+  return db
+}
+
+/**
+ * For an open file: a check that it still is what its path names, which throws `DatabaseUnusableError` where it is not. SQLite itself goes
+ * on writing into a file that was deleted or replaced, and calls it a success. Only `stat`: to open and close the file would drop
+ * SQLite's locks on it (POSIX).
+ */
+export function guardFile(path: string): () => void {
+  const opened = statSync(path)
+  return () => {
+    const found = statSync(path, { throwIfNoEntry: false })
+    if (found && found.ino === opened.ino && found.dev === opened.dev) return
+    const what = found ? 'was replaced' : 'is gone'
+    throw new DatabaseUnusableError(
+      `the database file ${what} while it was open; restart on the file that is to be used`,
+    )
+  }
+}
+
+/** Whether an error says that another connection stands in the way for now. */
+export function isBusy(error: unknown): boolean {
+  return codeOf(error).startsWith('SQLITE_BUSY') || codeOf(error).startsWith('SQLITE_LOCKED')
+}
+
+/** Whether an error says that the disk, or the size allowed to the file, is full. */
+export function isFull(error: unknown): boolean {
+  return codeOf(error) === 'SQLITE_FULL'
+}
+
+/** Whether an error says that this handle must not be written through again: a failed fsync may have dropped what it should have kept. */
+export function isDiskFailure(error: unknown): boolean {
+  return codeOf(error).startsWith('SQLITE_IOERR')
+}
+
+/** Whether an error says that the file is damaged, or is no database. */
+export function isDamage(error: unknown): boolean {
+  return codeOf(error).startsWith('SQLITE_CORRUPT') || codeOf(error) === 'SQLITE_NOTADB'
+}
+
+/** Whether an error is the file's, the disk's or another process's, and not a bug of ours. */
+export function isStorageTrouble(error: unknown): boolean {
+  return (
+    isBusy(error) || isFull(error) || isDiskFailure(error) || isDamage(error) || error instanceof DatabaseUnusableError
+  )
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Database.SqliteError ? error.code : ''
+}
+
+/** Looks before anything is written: read-only, so that a file that is refused keeps every byte. */
+function assertOurs(path: string): void {
+  const db = new Database(path, { readonly: true, timeout: 0 })
+  try {
+    const version = db.pragma('user_version', { simple: true }) as number
+    const application = db.pragma('application_id', { simple: true }) as number
+    const tables = db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() as number
+    if (application !== applicationId && (application !== 0 || tables > 0)) {
+      throw new DatabaseUnusableError(
+        `${path} is an SQLite file of another program; give DATABASE_PATH a file of its own`,
+      )
+    }
+    if (version > migrations.length) {
+      throw new DatabaseUnusableError(
+        `${path} has schema version ${version}, this program knows up to ${migrations.length}; run the newer version that wrote it`,
+      )
+    }
+  } finally {
+    db.close()
+  }
+}
+
+/** One transaction for all that is missing: after a crash the file is at the old version or the new one. */
+function migrate(db: Database.Database, random: () => string, now: number): void {
+  const version = () => db.pragma('user_version', { simple: true }) as number
+  if (version() === migrations.length) return
+  db.transaction(() => {
+    // Asked again under the lock: another process may have been faster.
+    for (const sql of migrations.slice(version())) db.exec(sql)
+    db.pragma(`application_id = ${applicationId}`)
+    db.pragma(`user_version = ${migrations.length}`)
+    db.prepare(`INSERT OR IGNORE INTO meta (name, value) VALUES ('database_id', ?), ('created_at', ?)`).run(
+      random(),
+      `${now}`,
+    )
+  }).immediate()
+}
+
+/** Reads back after a write what better-sqlite3 and SQLite made of the settings. */
+function assertDurable(db: Database.Database): void {
+  db.prepare(`INSERT INTO meta (name, value) VALUES ('opened', 1) ON CONFLICT DO UPDATE SET value = value + 1`).run()
+  const mode = db.pragma('journal_mode', { simple: true })
+  const synchronous = db.pragma('synchronous', { simple: true })
+  if (mode === 'wal' && synchronous === synchronousFull) return
+  throw new DatabaseUnusableError(
+    `the database runs with journal_mode=${mode}, synchronous=${synchronous} instead of wal and ${synchronousFull} (FULL): an acknowledged job could be lost`,
+  )
+}
+
+function explaining<T>(path: string, open: () => T): T {
+  try {
+    return open()
+  } catch (error) {
+    if (error instanceof DatabaseUnusableError || isBusy(error)) throw error
+    const cause = { cause: error }
+    if (isDamage(error)) {
+      throw new DatabaseUnusableError(
+        `${path} is damaged or no SQLite file (${messageOf(error)}); restore it from a backup`,
+        cause,
+      )
+    }
+    if (isFull(error)) throw new DatabaseUnusableError(`the disk that holds ${path} is full; make space`, cause)
+    throw new DatabaseUnusableError(
+      `${path} cannot be opened for writing: ${messageOf(error)}; check the folder's permissions`,
+      cause,
+    )
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,82 @@
+import type Database from 'better-sqlite3'
+import { isBusy, isDamage, isDiskFailure } from './connection.ts'
+import type { Writer } from './writer.ts'
+
+/** A part of a transaction. It has no effect outside the database until `done`: it may run again after a rollback. */
+export interface Part {
+  run(now: number): unknown
+  /** What this part gathers from several calls, each on its own; for when the shared transaction failed. */
+  split?(): Part[]
+  /** After the commit that made `result` durable. */
+  done(result: never): void
+  /** It failed alone; nothing of it is stored. */
+  failed(error: unknown): void
+}
+
+/**
+ * Runs all parts in one transaction, and where that fails each in one of its own, so that none fails because of another. No savepoints:
+ * they would cost the good path, and SQLITE_FULL, IOERR and NOMEM end the whole transaction anyway.
+ *
+ * `verify` is called after each commit and before anyone is told: what it throws passes through, and nobody is. So do SQLITE_BUSY (of the
+ * shared transaction: nothing is stored, try again), a failure of the disk and a damaged file; no part is told of these.
+ */
+export function commitTogether(
+  db: Database.Database,
+  writer: Writer,
+  parts: readonly Part[],
+  now: number,
+  verify: () => void,
+): void {
+  let results: unknown[]
+  try {
+    results = transact(db, writer, parts, now)
+  } catch (error) {
+    if (isBusy(error) || isDiskFailure(error) || isDamage(error)) throw error
+    commitEach(db, writer, parts, now, verify, error)
+    return
+  }
+  verify()
+  for (const [index, part] of parts.entries()) part.done(results[index] as never)
+}
+
+function commitEach(
+  db: Database.Database,
+  writer: Writer,
+  parts: readonly Part[],
+  now: number,
+  verify: () => void,
+  shared: unknown,
+): void {
+  const alone = parts.flatMap((part) => part.split?.() ?? [part])
+  if (alone.length === 1) {
+    alone[0]!.failed(shared)
+    return
+  }
+  for (const part of alone) {
+    let result: unknown
+    try {
+      ;[result] = transact(db, writer, [part], now)
+    } catch (error) {
+      if (isDiskFailure(error) || isDamage(error)) throw error
+      part.failed(error)
+      continue
+    }
+    verify()
+    part.done(result as never)
+  }
+}
+
+function transact(db: Database.Database, writer: Writer, parts: readonly Part[], now: number): unknown[] {
+  db.exec('BEGIN IMMEDIATE')
+  try {
+    writer.begin()
+    const results = parts.map((part) => part.run(now))
+    writer.finish()
+    db.exec('COMMIT')
+    return results
+  } catch (error) {
+    // SQLite has ended the transaction itself on some errors.
+    if (db.inTransaction) db.exec('ROLLBACK')
+    throw error
+  }
+}

@@ -1,0 +1,79 @@
+import { mkdirSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { dirname } from 'node:path'
+import Database from 'better-sqlite3'
+import { DatabaseLockedError, DatabaseUnusableError } from '../../errors.ts'
+import { isBusy, openForReading } from './connection.ts'
+
+/** Held until it is released or the process ends, however it ends. */
+export interface ServerLock {
+  release(): void
+}
+
+/** Who serves a file, as it wrote it into `meta` for others to read. The lock decides; this only names it. */
+export interface Owner {
+  readonly pid: number
+  readonly host: string
+  readonly startedAt: string
+}
+
+/** An unreachable `Database` is closed by the garbage collector, and its lock goes without a word. */
+const held = new Set<Database.Database>()
+
+/**
+ * Proves that no other live server runs on the file: an exclusive SQLite transaction on a small file beside it, which the operating
+ * system drops with the process. Throws `DatabaseLockedError` naming the holder.
+ *
+ * To be called on the main thread, before anything else: the lock falls with the thread that took it, and with any other open and close
+ * of the lock's file by this process (POSIX), so nothing may read it.
+ */
+export function lockForServing(path: string): ServerLock {
+  const db = openLockFile(path)
+  try {
+    db.pragma('journal_mode = DELETE')
+    db.exec('BEGIN EXCLUSIVE')
+  } catch (error) {
+    db.close()
+    if (isBusy(error)) throw new DatabaseLockedError(path, readOwner(path))
+    throw error
+  }
+  held.add(db)
+  return {
+    release() {
+      held.delete(db)
+      db.close()
+    },
+  }
+}
+
+/** This process, as `meta` shall name it. */
+export function thisProcess(startedAt: number): Owner {
+  return { pid: process.pid, host: hostname(), startedAt: new Date(startedAt).toISOString() }
+}
+
+function openLockFile(path: string): Database.Database {
+  try {
+    mkdirSync(dirname(path), { recursive: true })
+    return new Database(`${path}-lock`, { timeout: 0 })
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error)
+    throw new DatabaseUnusableError(
+      `no lock can be taken beside ${path}: ${what}; check the folder and its permissions`,
+      { cause: error },
+    )
+  }
+}
+
+function readOwner(path: string): Owner | null {
+  try {
+    const db = openForReading(path)
+    try {
+      const text = db.prepare(`SELECT value FROM meta WHERE name = 'owner'`).pluck().get() as string | undefined
+      return text === undefined ? null : JSON.parse(text)
+    } finally {
+      db.close()
+    }
+  } catch {
+    return null
+  }
+}

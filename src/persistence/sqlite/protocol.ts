@@ -1,0 +1,67 @@
+import type { CommandResult, EnqueueResult, Lease, LeasedJob, LeaseEvent, NewJobRow, StoreNotice } from '../store.ts'
+import type { Owner } from './lock.ts'
+import type { WriterOptions } from './writer.ts'
+
+/** What the loop asks of the store's thread. */
+export type Request =
+  | { readonly op: 'enqueue'; readonly jobs: readonly NewJobRow[] }
+  | { readonly op: 'lease'; readonly room: number; readonly wait: boolean }
+  | { readonly op: 'apply'; readonly events: readonly LeaseEvent[] }
+  | { readonly op: 'abandon'; readonly leases: readonly Lease[] }
+  | { readonly op: 'recover'; readonly after: number; readonly rank: number }
+  | { readonly op: 'cancel' | 'requeue'; readonly id: number }
+  | { readonly op: 'sweep' | 'stopLeasing' | 'close' }
+
+export type Operation = Request['op']
+
+/** What the thread answers to each. */
+export interface Answers {
+  enqueue: EnqueueResult
+  lease: LeasedJob[]
+  apply: LeaseEvent[]
+  abandon: null
+  recover: RecoveryStep
+  cancel: CommandResult
+  requeue: CommandResult
+  sweep: null
+  stopLeasing: null
+  close: null
+}
+
+/** One bounded step of recovery: where to go on (`last` null: done) and what it moved. */
+export interface RecoveryStep {
+  readonly last: number | null
+  readonly rank: number
+  readonly leased: number
+  readonly running: number
+}
+
+/** Why a call was refused; nothing of it is stored. */
+export type Refusal = { readonly kind: 'unavailable' | 'full' | 'broken invariant'; readonly message: string }
+
+/** Loop to thread: all that was asked in one turn of the loop. */
+export type Ask = readonly (readonly [callId: number, request: Request])[]
+
+/** Thread to loop: all that one commit settled. */
+export interface Tell {
+  readonly opened?: { readonly databaseId: string }
+  readonly unopened?: { readonly message: string; readonly unusable: boolean }
+  readonly settled: readonly (readonly [callId: number, answer: Answers[Operation]])[]
+  readonly refused: readonly (readonly [callId: number, refusal: Refusal])[]
+  readonly notices: readonly Exclude<StoreNotice, { type: 'fatal' }>[]
+  readonly fatal?: string
+}
+
+/** What the thread is started with. */
+export interface ThreadOptions {
+  readonly path: string
+  /** Null for a producer: it enqueues, and leaves leases, sweeps and commands to the server. */
+  readonly server: { readonly owner: Owner } | null
+  readonly writer: WriterOptions
+  /** A new file's id. */
+  readonly newDatabaseId: string
+  /** The cell of a manual clock; null for the system's. */
+  readonly clock: BigInt64Array<SharedArrayBuffer> | null
+  /** See `watchdog.ts`. */
+  readonly pulse: Int32Array | null
+}

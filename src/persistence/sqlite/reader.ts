@@ -1,0 +1,79 @@
+import type Database from 'better-sqlite3'
+import type { EdgeCount, HistoryEvent, JobPage, JobRow, ListFilter } from '../store.ts'
+import { eventColumns, jobColumns, type Selected, toHistoryEvent, toJobRow } from './rows.ts'
+
+/** Rows that one list request looks at: some milliseconds of work. */
+const listScanMax = 20_000
+
+/** The reads, over any connection. None leaves a read transaction open, or the WAL could not be reset. */
+export class Reader {
+  readonly #db: Database.Database
+  readonly #find: Database.Statement
+  readonly #exists: Database.Statement
+  readonly #history: Database.Statement
+  readonly #counts: Database.Statement
+  readonly #lists = new Map<string, Database.Statement>()
+
+  constructor(db: Database.Database) {
+    this.#db = db
+    this.#find = db.prepare(`SELECT ${jobColumns} FROM jobs WHERE id = ?`)
+    this.#exists = db.prepare('SELECT 1 FROM jobs WHERE id = ?').pluck()
+    this.#history = db.prepare(
+      `SELECT ${eventColumns} FROM job_events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?`,
+    )
+    this.#counts = db.prepare(
+      `SELECT from_state AS "from", event, nullif(to_state, '') AS "to", n AS count FROM edge_counts`,
+    )
+  }
+
+  find(id: number): JobRow | undefined {
+    const row = this.#find.get(id) as Selected<JobRow> | undefined
+    return row && toJobRow(row)
+  }
+
+  history(id: number, { after, limit }: { after: number; limit: number }): HistoryEvent[] | undefined {
+    const rows = this.#history.all(id, after, limit) as Selected<HistoryEvent>[]
+    return rows.length > 0 || this.#exists.get(id) ? rows.map(toHistoryEvent) : undefined
+  }
+
+  counts(): EdgeCount[] {
+    return this.#counts.all() as EdgeCount[]
+  }
+
+  /** Walks down the ids, looking at no more than `listScanMax` jobs, so that a filter that nothing matches costs no more than one that all do. */
+  list({ state, type, queue, before, limit }: ListFilter): JobPage {
+    const filters = Object.entries({ state, type, queue }).filter(([, value]) => value !== undefined)
+    const statement = this.#listBy(filters.map(([column]) => column))
+    const values = {
+      ...Object.fromEntries(filters),
+      before: before ?? Number.MAX_SAFE_INTEGER,
+      limit,
+      scan: listScanMax,
+    }
+    const { jobs, lowest } = this.#db.transaction(() => ({
+      jobs: (statement.page.all(values) as Selected<JobRow>[]).map(toJobRow),
+      lowest: statement.lowest.get(values) as { id: number | null; seen: number },
+    }))()
+    if (jobs.length === limit) return { jobs, next: jobs.at(-1)!.id }
+    return { jobs, next: lowest.seen === listScanMax ? lowest.id : null }
+  }
+
+  #listBy(columns: string[]) {
+    const page = this.#prepared(`
+      SELECT ${jobColumns} FROM jobs
+      WHERE id IN (SELECT id FROM (SELECT id, state, type, queue FROM jobs WHERE id < :before ORDER BY id DESC LIMIT :scan)
+        ${columns.length > 0 ? `WHERE ${columns.map((column) => `${column} = :${column}`).join(' AND ')}` : ''}
+        ORDER BY id DESC LIMIT :limit)
+      ORDER BY id DESC`)
+    const lowest = this.#prepared(
+      'SELECT min(id) AS id, count(*) AS seen FROM (SELECT id FROM jobs WHERE id < :before ORDER BY id DESC LIMIT :scan)',
+    )
+    return { page, lowest }
+  }
+
+  #prepared(sql: string): Database.Statement {
+    const statement = this.#lists.get(sql) ?? this.#db.prepare(sql)
+    this.#lists.set(sql, statement)
+    return statement
+  }
+}

@@ -1,0 +1,173 @@
+import type { EventType, JobNode, JobState } from '../machines/job.ts'
+import type { Lease, LeasedJob, LeaseEvent, StoredError } from '../machines/lease.ts'
+
+export type { Lease, LeasedJob, LeaseEvent, StoredError }
+
+/** One job as it is stored. Instants are epoch ms; what does not apply is null. */
+export interface JobRow {
+  readonly id: number
+  readonly type: string
+  readonly queue: string
+  readonly state: JobState
+  readonly priority: number
+  /** JSON text, as it was accepted. */
+  readonly payload: string
+  readonly attempt: number
+  readonly maxAttempts: number
+  readonly idempotencyKey: string | null
+  readonly timeoutMs: number | null
+  /** When the job could first run, or run again. */
+  readonly runAt: number
+  readonly createdAt: number
+  /** When its last attempt started. */
+  readonly startedAt: number | null
+  readonly finishedAt: number | null
+  readonly error: StoredError | null
+}
+
+/** A job to be stored, already checked. Without `runAt` and `delayMs` it may run at once. */
+export interface NewJobRow {
+  readonly type: string
+  readonly queue: string
+  /** JSON text. */
+  readonly payload: string
+  readonly priority: number
+  readonly maxAttempts: number
+  readonly timeoutMs: number | null
+  readonly runAt: number | null
+  /** Counted from the commit. */
+  readonly delayMs: number | null
+  /** `content` tells whether a second request with the key asked for the same: the SHA-256 of its canonical form, in hex. */
+  readonly idempotency: { readonly key: string; readonly content: string } | null
+}
+
+/** What became of one job of an `enqueue`; `created` false where an earlier job has its key and the same content. */
+export interface EnqueuedRow {
+  readonly id: number
+  readonly state: JobState
+  readonly created: boolean
+}
+
+/**
+ * What became of an `enqueue`. `conflict`: the key at `index` belongs to job `id` (null: to an earlier item) with other content. `full`:
+ * the bound on waiting jobs would be passed; `depth` is what waits now.
+ */
+export type EnqueueResult =
+  | { readonly outcome: 'stored'; readonly jobs: readonly EnqueuedRow[] }
+  | { readonly outcome: 'conflict'; readonly index: number; readonly id: number | null }
+  | { readonly outcome: 'full'; readonly depth: number }
+
+/** One transition that a job made. `from` is null for the first. */
+export interface HistoryEvent {
+  readonly seq: number
+  readonly event: EventType
+  readonly from: JobState | null
+  readonly to: JobState
+  /** After the transition. */
+  readonly attempt: number
+  readonly at: number
+  readonly error: StoredError | null
+}
+
+/** How often an edge was taken since the file was made. Retention counts as an edge to nowhere. */
+export interface EdgeCount {
+  readonly from: JobNode
+  readonly event: EventType | typeof retention
+  readonly to: JobState | null
+  readonly count: number
+}
+
+/** The name under which `edge_counts` keeps what retention removed; no event of the machine, for it leaves no job to have a state. */
+export const retention = 'retention'
+
+export interface ListFilter {
+  readonly state?: JobState
+  readonly type?: string
+  readonly queue?: string
+  /** Only jobs with a lower id. */
+  readonly before?: number
+  readonly limit: number
+}
+
+/** One page, newest first. `next` is what to pass as `before` to go on, null at the end; a page may be short, even empty, and go on. */
+export interface JobPage {
+  readonly jobs: readonly JobRow[]
+  readonly next: number | null
+}
+
+/** What a person's or program's command did: the job after it, or the state in which the machine refused it. */
+export type CommandResult =
+  | { readonly outcome: 'done'; readonly job: JobRow }
+  | { readonly outcome: 'refused'; readonly state: JobState }
+  | { readonly outcome: 'unknown' }
+
+/** What the store tells without being asked. */
+export type StoreNotice =
+  /** Leases of this process that ended otherwise than by its own outcome: cancelled, or taken over. */
+  | { readonly type: 'lost'; readonly leases: readonly (Lease & { readonly cancelled: boolean })[] }
+  /** Commits fail (`error`), or go well again (null). Writes are refused or wait meanwhile. */
+  | { readonly type: 'health'; readonly error: string | null }
+  /** Queued jobs whose type has no handler here were put aside; they wait for a process that has one. */
+  | { readonly type: 'unhandled'; readonly types: readonly string[]; readonly count: number }
+  /** The store cannot go on and has committed nothing since: the process must end, non-zero. */
+  | { readonly type: 'fatal'; readonly error: Error }
+
+/** What recovery found and moved. */
+export interface Recovered {
+  readonly leased: number
+  readonly running: number
+}
+
+/**
+ * Where jobs live. Each call is atomic and is on disk when its promise resolves; calls under way together may share one commit, and none
+ * fails because of another. Refusals that a caller must expect are results; what rejects is `UnavailableError`, `StorageFullError`
+ * (nothing was stored) or a broken invariant.
+ *
+ * The store keeps time for its jobs by itself: what is due becomes `queued`, leases of this process are renewed, leases of others expire,
+ * what retention allows is removed.
+ */
+export interface Store {
+  /** Made once for the file; with a job's id it names that job among all databases. */
+  readonly databaseId: string
+  /** In words, for the start-up line: what an acknowledged write survives. */
+  readonly durability: string
+
+  /** Stores all or none. */
+  enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult>
+
+  /**
+   * Leases up to `room` queued jobs whose type is handled here: queues take turns, within one by priority, `run_at`, id. With `wait`
+   * it resolves as soon as there is at least one, however long that takes; after `stopLeasing` with none.
+   */
+  lease(request: { readonly room: number; readonly wait: boolean }): Promise<readonly LeasedJob[]>
+
+  /** Answers waiting leases with nothing, and every later one. */
+  stopLeasing(): Promise<void>
+
+  /** Commits what happened to leased jobs; resolves with the events refused: their lease was no longer held, or the machine has no such edge. */
+  apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]>
+
+  /** Renews these leases no longer: their workers are gone, and the jobs expire in time. */
+  abandon(leases: readonly Lease[]): Promise<void>
+
+  /** Expires every lease that this store did not hand out: with the file's lock held, their owners are dead. At most once, before `lease`. */
+  recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered>
+
+  cancel(id: number): Promise<CommandResult>
+  requeue(id: number): Promise<CommandResult>
+
+  find(id: number): Promise<JobRow | undefined>
+  list(filter: ListFilter): Promise<JobPage>
+  /** Oldest first, those with a higher `seq` than `after`; undefined for an unknown job. */
+  history(
+    id: number,
+    page: { readonly after: number; readonly limit: number },
+  ): Promise<readonly HistoryEvent[] | undefined>
+  counts(): Promise<readonly EdgeCount[]>
+
+  /** Does now what time has made due; resolves when it is done. The store does so by itself; tests that move a clock call it. */
+  sweep(): Promise<void>
+
+  /** Resolves when every call under way is settled and the file is closed. */
+  close(): Promise<void>
+}

@@ -1,0 +1,525 @@
+import { type Actor, createActor } from 'xstate'
+import { AdmissionGate } from './admission-gate.ts'
+import type { Clock } from './clock.ts'
+import {
+  defaultMaxRetries,
+  enqueueBatchMax,
+  historyLimitMax,
+  listLimitDefault,
+  listLimitMax,
+  type Settings,
+} from './config.ts'
+import {
+  BackpressureError,
+  IdempotencyConflictError,
+  IllegalTransitionError,
+  type InputIssue,
+  InvalidInputError,
+  JobCancelledError,
+  JobNotFoundError,
+  JobSystemError,
+  LeaseLostError,
+  PayloadError,
+  ShutdownError,
+  UnavailableError,
+} from './errors.ts'
+import { abortGraceMs, createRunAttempt } from './handlers/attempt.ts'
+import { exponential } from './handlers/backoff.ts'
+import type { Registry } from './handlers/registry.ts'
+import { type EnqueuedJob, type Job, type JobRequest, type Naming, type NewJob, parseJobs, toJob } from './jobs.ts'
+import { dispatcherMachine } from './machines/dispatcher.ts'
+import { eventsFrom, hasTag, jobStates, statesTagged } from './machines/edges.ts'
+import type { JobState } from './machines/job.ts'
+import type {
+  CommandResult,
+  EdgeCount,
+  HistoryEvent,
+  LeaseEvent,
+  NewJobRow,
+  Store,
+  StoreNotice,
+} from './persistence/store.ts'
+import { RunStats } from './run-stats.ts'
+
+export type { EnqueuedJob, HistoryEvent, Job, JobState, NewJob }
+export { jobStates }
+
+/** Which jobs to list; all of them unless narrowed. */
+export interface JobFilter {
+  readonly state?: JobState
+  readonly type?: string
+  readonly queue?: string
+  /** 1 to 500, 50 unless given. */
+  readonly limit?: number
+  /** `nextCursor` of the page before. */
+  readonly cursor?: string
+}
+
+/** Newest first. A page may be short, even empty, and still have a `nextCursor`: one request looks at a bounded number of jobs. */
+export interface JobList {
+  readonly jobs: readonly Job[]
+  readonly nextCursor: string | null
+}
+
+/** The first three are true now, from the store; the rest count since this process opened the file. */
+export interface Metrics {
+  readonly activeWorkers: number
+  /** Jobs in `queued`. */
+  readonly queueDepth: number
+  readonly deadLetterCount: number
+  /** Attempts that failed, or whose lease ran out, and that run again. */
+  readonly retryCount: number
+  readonly successCount: number
+  /** Attempts that ended in `fail`, `reject` or `expire`. */
+  readonly failureCount: number
+  /** 0 where no attempt has ended. */
+  readonly avgExecutionMs: number
+  /** From `runAt` to the handler's call; 0 where no attempt has started. */
+  readonly avgTimeInQueueMs: number
+}
+
+/** `ready`: its last commit went well and it is neither recovering nor draining; otherwise `reason` says what it is. */
+export interface Health {
+  readonly ready: boolean
+  readonly reason: string | null
+}
+
+/** Background jobs in one SQLite file. Made by `createJobSystem`. Rejects with the errors of `errors.ts`. */
+export interface JobSystem {
+  /** What an acknowledged write survives, in words. */
+  readonly durability: string
+  /** The types that have a handler here. */
+  readonly types: readonly string[]
+  /** Recovers what a dead process left behind, then runs jobs; resolves when the first may start. A producer only opens. */
+  start(): Promise<void>
+  /** Leases no more, lets running jobs finish for `graceMs` (the settings' unless given), gives the rest back, closes the file. */
+  stop(options?: { readonly graceMs?: number }): Promise<void>
+  /** Resolves when the job is on disk; an array is all or nothing, in the same order. */
+  enqueue(job: NewJob): Promise<EnqueuedJob>
+  enqueue(jobs: readonly NewJob[]): Promise<EnqueuedJob[]>
+  /** The same for front doors: an unchecked JSON value, one job or an array, with field names in snake_case; always an array. */
+  submit(body: unknown): Promise<EnqueuedJob[]>
+  find(id: number): Promise<Job | undefined>
+  /** Rejects with `InvalidInputError` on a bad limit or cursor. */
+  list(filter?: JobFilter): Promise<JobList>
+  /** Every transition the job made, oldest first; `after` a `seq`, `limit` 1 to 1,000. Rejects with `JobNotFoundError`. */
+  history(id: number, page?: { readonly after?: number; readonly limit?: number }): Promise<readonly HistoryEvent[]>
+  /** Resolves with the job after it; rejects with `IllegalTransitionError` where the machine refuses. A running handler's signal fires. */
+  cancel(id: number): Promise<Job>
+  /** Runs a `dead` or `cancelled` job again, its attempts begin anew. */
+  requeue(id: number): Promise<Job>
+  /** How many jobs are in each state now. */
+  counts(): Promise<Readonly<Record<JobState, number>>>
+  metrics(): Promise<Metrics>
+  health(): Health
+}
+
+/** What the system logs to; a pino logger fits. */
+export interface SystemLog {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+  child(fields: object): SystemLog
+}
+
+/** What a system is made of. Time, randomness and the store come from outside. */
+export interface SystemParts {
+  readonly settings: Settings
+  /** Null: a producer. */
+  readonly registry: Registry | null
+  readonly openStore: (notify: (notice: StoreNotice) => void, longestTimeoutMs: () => number) => Promise<Store>
+  readonly clock: Clock
+  readonly random: () => number
+  readonly log: SystemLog
+  readonly onFatal: (error: Error) => void
+  /** Called when everything is closed. */
+  readonly onStopped: () => void
+}
+
+/** How long aborted handlers may take to end once a shutdown's grace is over, in ms. */
+const abortedGraceMs = 1_000
+/** How long a stop waits for its last commit, where the storage is in trouble, in ms. */
+const lastCommitMs = 2_000
+/** What a caller that met a bound is told to wait. */
+const retryAfterMs = 1_000
+
+/** Opens the store and makes the system on it; nothing runs before `start`. */
+export async function createSystem(parts: SystemParts): Promise<JobSystem> {
+  let system: System | undefined
+  const early: StoreNotice[] = []
+  const stats = new RunStats()
+  const notify = (notice: StoreNotice) => (system ? system.heed(notice) : early.push(notice))
+  const store = await parts.openStore(notify, () => stats.longestTimeoutMs())
+  system = new System(parts, store, stats, await store.counts())
+  for (const notice of early) system.heed(notice)
+  return system
+}
+
+type Phase = 'created' | 'recovering' | 'running' | 'draining' | 'stopped' | 'failed'
+
+class System implements JobSystem {
+  readonly #parts: SystemParts
+  readonly #store: Store
+  readonly #stats: RunStats
+  readonly #gate = new AdmissionGate()
+  /** As the store counted when it was opened: what has come since is this process's. */
+  readonly #countsAtOpen: readonly EdgeCount[]
+  readonly #dispatcher: Actor<typeof dispatcherMachine> | null
+  #phase: Phase = 'created'
+  #trouble: string | null = null
+  #stopped: Promise<void> | undefined
+
+  constructor(parts: SystemParts, store: Store, stats: RunStats, counts: readonly EdgeCount[]) {
+    this.#parts = parts
+    this.#store = store
+    this.#stats = stats
+    this.#countsAtOpen = counts
+    this.#dispatcher = parts.registry && this.#createDispatcher(parts.registry)
+  }
+
+  get durability(): string {
+    return this.#store.durability
+  }
+
+  get types(): readonly string[] {
+    return this.#parts.registry?.types ?? []
+  }
+
+  async start(): Promise<void> {
+    if (this.#phase !== 'created')
+      throw new JobSystemError('already_started', `the system is ${this.#phase}; it starts once`)
+    if (!this.#dispatcher) {
+      this.#phase = 'running'
+      return
+    }
+    this.#phase = 'recovering'
+    const dispatcher = this.#dispatcher
+    await new Promise<void>((resolve) => {
+      dispatcher.on('ready', () => resolve())
+      dispatcher.subscribe({ complete: resolve, error: () => resolve() })
+      dispatcher.start()
+    })
+    if (this.#phase === 'recovering') this.#phase = 'running'
+    if (this.#phase !== 'running') throw new UnavailableError(`the system is ${this.#phase}`)
+  }
+
+  stop({ graceMs = this.#parts.settings.shutdownGraceMs }: { readonly graceMs?: number } = {}): Promise<void> {
+    this.#stopped ??= this.#stop(graceMs)
+    return this.#stopped
+  }
+
+  async enqueue(job: NewJob): Promise<EnqueuedJob>
+  async enqueue(jobs: readonly NewJob[]): Promise<EnqueuedJob[]>
+  async enqueue(input: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]> {
+    const enqueued = await this.#enqueue(input, 'camelCase')
+    return Array.isArray(input) ? enqueued : enqueued[0]!
+  }
+
+  submit(body: unknown): Promise<EnqueuedJob[]> {
+    return this.#enqueue(body, 'snake_case')
+  }
+
+  async find(id: number): Promise<Job | undefined> {
+    const row = await this.#store.find(id)
+    return row && toJob(row)
+  }
+
+  async list({ limit = listLimitDefault, cursor, ...filter }: JobFilter = {}): Promise<JobList> {
+    assertWithin('limit', limit, 1, listLimitMax)
+    const before = cursor === undefined ? undefined : Number(/^[0-9]{1,16}$/.exec(cursor)?.[0])
+    if (before !== undefined && !Number.isSafeInteger(before)) {
+      throw new InvalidInputError([{ path: 'cursor', message: 'takes the next_cursor of an earlier page' }])
+    }
+    const page = await this.#store.list({ ...filter, ...(before === undefined ? {} : { before }), limit })
+    return { jobs: page.jobs.map(toJob), nextCursor: page.next === null ? null : `${page.next}` }
+  }
+
+  async history(id: number, { after = 0, limit = historyLimitMax } = {}): Promise<readonly HistoryEvent[]> {
+    assertWithin('after', after, 0, Number.MAX_SAFE_INTEGER)
+    assertWithin('limit', limit, 1, historyLimitMax)
+    const history = await this.#store.history(id, { after, limit })
+    if (!history) throw new JobNotFoundError(id)
+    return history
+  }
+
+  cancel(id: number): Promise<Job> {
+    return this.#command('cancel', id)
+  }
+
+  requeue(id: number): Promise<Job> {
+    return this.#command('requeue', id)
+  }
+
+  async counts(): Promise<Record<JobState, number>> {
+    return countStates(await this.#store.counts())
+  }
+
+  async metrics(): Promise<Metrics> {
+    const counts = await this.#store.counts()
+    const states = countStates(counts)
+    const total = (tag: 'ready' | 'ended') => statesTagged(tag).reduce((sum, state) => sum + states[state], 0)
+    const sinceOpened = tally(counts, this.#countsAtOpen)
+    const ended = (event: EdgeCount['event']) =>
+      sinceOpened((edge) => edge.event === event && hasTag(edge.from, 'executing'))
+    const failed = (edge: EdgeCount) =>
+      (edge.event === 'fail' || edge.event === 'reject' || edge.event === 'expire') && hasTag(edge.from, 'executing')
+    return {
+      activeWorkers: this.#stats.active,
+      queueDepth: total('ready'),
+      deadLetterCount: states.dead,
+      retryCount: sinceOpened((edge) => failed(edge) && edge.to !== null && hasTag(edge.to, 'waiting')),
+      successCount: ended('succeed'),
+      failureCount: sinceOpened(failed),
+      avgExecutionMs: this.#stats.avgExecutionMs,
+      avgTimeInQueueMs: this.#stats.avgTimeInQueueMs,
+    }
+  }
+
+  health(): Health {
+    const reason = this.#phase === 'running' ? this.#trouble : this.#phase === 'created' ? 'not started' : this.#phase
+    return { ready: reason === null, reason }
+  }
+
+  /** What the store tells without being asked. */
+  heed(notice: StoreNotice): void {
+    const { log } = this.#parts
+    switch (notice.type) {
+      case 'lost':
+        this.#dispatcher?.send(notice)
+        return
+      case 'health':
+        this.#trouble = notice.error
+        if (notice.error) log.error({ reason: notice.error }, 'commits fail')
+        else log.info({}, 'commits go well again')
+        return
+      case 'unhandled':
+        log.warn({ types: notice.types, count: notice.count }, 'jobs without a handler here were put aside')
+        return
+      case 'fatal':
+        this.#fail(notice.error)
+    }
+  }
+
+  #createDispatcher(registry: Registry): Actor<typeof dispatcherMachine> {
+    const { settings, clock, random, log } = this.#parts
+    const runAttempt = createRunAttempt({
+      registry,
+      databaseId: this.#store.databaseId,
+      timeoutMs: settings.jobTimeoutMs,
+      backoff: exponential({ baseMs: settings.retryBaseMs, maxMs: settings.retryMaxMs }),
+      random,
+      now: () => clock.now(),
+      log: ({ id, type, attempt }) => log.child({ job_id: id, type, attempt: attempt + 1 }),
+      stats: this.#stats,
+    })
+    const store = this.#store
+    const dispatcher = createActor(dispatcherMachine, {
+      input: {
+        workers: settings.workers,
+        runAttempt,
+        reasons: {
+          shutdown: () => new ShutdownError(),
+          lost: (cancelled) => (cancelled ? new JobCancelledError() : new LeaseLostError()),
+        },
+        store: {
+          lease: (request) => store.lease(request),
+          apply: (events) => this.#apply(events),
+          stopLeasing: () => store.stopLeasing(),
+          recover: () => this.#recover(),
+        },
+      },
+    })
+    dispatcher.on('refused', ({ events }) => this.#logRefused(events))
+    dispatcher.on('allStuck', () => this.#endStuck(dispatcher))
+    dispatcher.subscribe({ error: (error) => this.#fail(error instanceof Error ? error : new Error(String(error))) })
+    return dispatcher
+  }
+
+  async #recover(): Promise<void> {
+    const { log } = this.#parts
+    const recovered = await this.#store.recoverOrphans((moved) => log.info({ moved }, 'recovering'))
+    if (recovered.leased + recovered.running > 0) log.warn(recovered, 'recovered jobs that a dead process had leased')
+  }
+
+  async #apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]> {
+    const refused = await this.#store.apply(events)
+    for (const { id, event, error } of events) {
+      if (!error) continue
+      // Not the message: it may quote the payload. The job's history has it.
+      this.#parts.log.warn({ job_id: id, event, error: error.name }, 'attempt failed')
+    }
+    return refused
+  }
+
+  #logRefused(events: readonly LeaseEvent[]): void {
+    this.#stats.refused += events.length
+    for (const { id, event } of events)
+      this.#parts.log.warn({ job_id: id, event }, 'an outcome came too late and was refused')
+  }
+
+  /** Nothing can run any more: the next start begins afresh. */
+  #endStuck(dispatcher: Actor<typeof dispatcherMachine>): void {
+    const jobs = dispatcher.getSnapshot().context.ledger.assigned()
+    const ids = jobs.map(({ job }) => job.id)
+    const message = `every worker is held by a handler that was aborted more than ${abortGraceMs} ms ago and does not end`
+    this.#parts.log.error({ job_ids: ids, types: [...new Set(jobs.map(({ job }) => job.type))] }, message)
+    this.stop({ graceMs: 0 }).then(() => this.#parts.onFatal(new Error(message)), this.#parts.onFatal)
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    if (this.#phase === 'failed') return
+    const started = this.#phase !== 'created'
+    this.#phase = 'draining'
+    if (this.#dispatcher && started) await this.#drain(this.#dispatcher, graceMs)
+    await this.#store.close()
+    this.#phase = 'stopped'
+    this.#parts.onStopped()
+  }
+
+  async #drain(dispatcher: Actor<typeof dispatcherMachine>, graceMs: number): Promise<void> {
+    const stopped = new Promise<void>((resolve) => dispatcher.subscribe({ complete: resolve, error: () => resolve() }))
+    dispatcher.send({ type: 'drain' })
+    if (await within(graceMs, stopped)) return
+    this.#parts.log.warn({ running: this.#stats.active }, 'the grace has ended; aborting what still runs')
+    dispatcher.send({ type: 'abort' })
+    if (await within(abortedGraceMs, stopped)) return
+    dispatcher.send({ type: 'giveUp' })
+    if (await within(lastCommitMs, stopped)) return
+    this.#parts.log.error({}, 'the last outcomes could not be stored; the next start recovers their jobs')
+  }
+
+  async #enqueue(input: unknown, naming: Naming): Promise<EnqueuedJob[]> {
+    const requests = parseJobs(input, naming, enqueueBatchMax)
+    const rows = this.#toRows(requests, Array.isArray(input))
+    this.#assertWritable()
+    await this.#gate.enter()
+    try {
+      const result = await this.#store.enqueue(rows)
+      switch (result.outcome) {
+        case 'stored':
+          return [...result.jobs]
+        case 'conflict':
+          throw new IdempotencyConflictError(result.id, Array.isArray(input) ? result.index : null)
+        case 'full':
+          throw new BackpressureError(
+            `${result.depth} jobs wait already; ${this.#parts.settings.maxQueueDepth} may`,
+            retryAfterMs,
+          )
+      }
+    } finally {
+      this.#gate.leave()
+    }
+  }
+
+  /** Checked against their handlers; every fault of every item is told. */
+  #toRows(requests: readonly JobRequest[], isArray: boolean): NewJobRow[] {
+    const faults: InvalidInputError[] = []
+    const rows = requests.flatMap((request, index) => {
+      try {
+        return [this.#toRow(request, isArray ? `${index}` : '')]
+      } catch (error) {
+        if (!(error instanceof InvalidInputError)) throw error
+        faults.push(error)
+        return []
+      }
+    })
+    if (faults.length === 1) throw faults[0]
+    if (faults.length > 1) throw new InvalidInputError(faults.flatMap((fault): readonly InputIssue[] => fault.issues))
+    return rows
+  }
+
+  #toRow(request: JobRequest, at: string): NewJobRow {
+    const {
+      type,
+      queue = 'default',
+      priority = 0,
+      maxRetries,
+      idempotencyKey,
+      content,
+      runAt,
+      delayMs,
+      timeoutMs,
+    } = request
+    const { registry, settings } = this.#parts
+    const handler = registry?.check(type, request.payload, at)
+    const payload = JSON.stringify(request.payload)
+    const bytes = Buffer.byteLength(payload)
+    if (bytes > settings.maxPayloadBytes) {
+      const path = at === '' ? 'payload' : `${at}.payload`
+      throw new PayloadError([{ path, message: `has ${bytes} bytes as JSON, ${settings.maxPayloadBytes} are allowed` }])
+    }
+    return {
+      type,
+      queue,
+      payload,
+      priority,
+      maxAttempts: maxRetries === undefined ? (handler?.maxAttempts ?? defaultMaxRetries + 1) : maxRetries + 1,
+      timeoutMs: timeoutMs ?? null,
+      runAt: runAt ?? null,
+      delayMs: delayMs ?? null,
+      idempotency: idempotencyKey !== undefined && content !== undefined ? { key: idempotencyKey, content } : null,
+    }
+  }
+
+  async #command(event: 'cancel' | 'requeue', id: number): Promise<Job> {
+    if (!this.#dispatcher) throw new JobSystemError('not_a_server', `a producer does not ${event} jobs; ask the server`)
+    this.#assertWritable()
+    const result: CommandResult = await this.#store[event](id)
+    switch (result.outcome) {
+      case 'done':
+        return toJob(result.job)
+      case 'unknown':
+        throw new JobNotFoundError(id)
+      case 'refused':
+        throw new IllegalTransitionError(id, event, result.state, eventsFrom(result.state))
+    }
+  }
+
+  #assertWritable(): void {
+    if (this.#phase === 'draining' || this.#phase === 'stopped' || this.#phase === 'failed') {
+      throw new UnavailableError(`the system is ${this.#phase}`)
+    }
+  }
+
+  #fail(error: Error): void {
+    if (this.#phase === 'failed' || this.#phase === 'stopped') return
+    this.#phase = 'failed'
+    this.#parts.onFatal(error)
+  }
+}
+
+function countStates(counts: readonly EdgeCount[]): Record<JobState, number> {
+  const states = Object.fromEntries(jobStates.map((state) => [state, 0])) as Record<JobState, number>
+  for (const { from, to, count } of counts) {
+    if (to !== null) states[to] += count
+    if (from in states) states[from as JobState] -= count
+  }
+  return states
+}
+
+/** Sums what edges were taken since `before`. */
+function tally(
+  now: readonly EdgeCount[],
+  before: readonly EdgeCount[],
+): (which: (edge: EdgeCount) => boolean) => number {
+  const sum = (counts: readonly EdgeCount[], which: (edge: EdgeCount) => boolean) =>
+    counts.filter(which).reduce((total, { count }) => total + count, 0)
+  return (which) => sum(now, which) - sum(before, which)
+}
+
+function assertWithin(path: string, value: number, min: number, max: number): void {
+  if (Number.isSafeInteger(value) && value >= min && value <= max) return
+  throw new InvalidInputError([{ path, message: `takes a whole number from ${min} to ${max}` }])
+}
+
+/** Whether `done` came within `ms`. */
+async function within(ms: number, done: Promise<void>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms)
+  })
+  const inTime = await Promise.race([done.then(() => true), late])
+  clearTimeout(timer)
+  return inTime
+}

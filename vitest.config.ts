@@ -1,0 +1,21 @@
+import { relative, resolve } from 'node:path'
+import { defineConfig, type Plugin } from 'vitest/config'
+
+const source = resolve(import.meta.dirname, 'src')
+const built = resolve(import.meta.dirname, 'dist')
+
+/** Tests import `src/*.ts` and run `dist/*.js`: what ships is what is tested, and Node 20 can start the store's thread from it. */
+const runBuiltCode: Plugin = {
+  name: 'run-built-code',
+  enforce: 'pre',
+  resolveId(path, importer) {
+    if (!importer || !path.startsWith('.')) return
+    const target = resolve(importer, '..', path)
+    if (target.startsWith(`${source}/`)) return resolve(built, relative(source, target).replace(/\.ts$/, '.js'))
+  },
+}
+
+export default defineConfig({
+  plugins: [runBuiltCode],
+  test: { include: ['test/**/*.test.ts'], testTimeout: 20_000, maxWorkers: 2 },
+})
