@@ -49,7 +49,7 @@ export type DispatcherEvent =
   /** While draining: give back what still runs, and wait for its handlers no longer. */
   | { readonly type: 'giveUp' }
 
-/** Turns the store's promises into events; at most one `apply` is under way, so that outcomes gather while it commits. */
+/** Turns the store's promises into events; at most a few calls of each kind are under way. */
 const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, receive, sendBack }) => {
   const tell = (event: StoreEvent) => sendBack(event)
   const failed = (error: unknown) => tell({ type: 'storeFailed', error })

@@ -3,6 +3,8 @@ import type { Lease, LeasedJob, LeaseEvent } from './lease.ts'
 
 /** Attempts shorter than this make it worth leasing ahead: with longer ones a job would only wait where others cannot take its place. */
 const shortAttemptMs = 10
+/** Commits under way at once: one that the store works on, and one that waits for it. */
+const commitsMax = 2
 
 /** What a job that was handed out is doing. */
 export interface Assigned {
@@ -29,7 +31,8 @@ export class Ledger {
   #aheadTarget = 0
   #shortOutcomes = 0
   #leasing = true
-  #committing = false
+  /** Commits under way. */
+  #committing = 0
   #gathering = false
   #stuckCount = 0
 
@@ -64,35 +67,39 @@ export class Ledger {
   }
 
   /**
-   * The events of the next commit: the outcomes at hand, and starts for free slots, at most half of all, so that the store commits one
-   * half while the loop runs the other. Their slots are taken from now on. Null where there is nothing to commit, or a commit is under
-   * way: outcomes gather until it ends.
+   * The events of the next commit: the outcomes at hand, and starts for free slots, at most half of all. Their slots are taken from now
+   * on. Null where it is better to let more gather: a commit is under way, and what there is would not fill the other half. So the store
+   * commits one half while the loop runs the other, and neither waits.
    */
   takeCommit(): LeaseEvent[] | null {
     this.#gathering = false
-    if (this.#committing) return null
-    const jobs = this.#ahead.splice(0, Math.min(Math.ceil(this.#slots / 2), this.#free.length))
-    if (jobs.length + this.#outcomes.length === 0) return null
-    this.#committing = true
-    const starts = jobs.map(({ id, leaseToken }): LeaseEvent => ({ id, leaseToken, event: 'start' }))
-    for (const job of jobs) this.#assigned.set(job.id, { job, worker: this.#free.pop()!, phase: 'starting' })
-    const events = this.#outcomes.concat(starts)
+    const half = Math.ceil(this.#slots / 2)
+    const starts = Math.min(half, this.#free.length, this.#ahead.length)
+    const size = this.#outcomes.length + starts
+    if (size === 0 || this.#committing === commitsMax || (this.#committing > 0 && size < half)) return null
+    this.#committing++
+    const events = this.#outcomes
     this.#outcomes = []
-    this.#aheadTarget = Math.min(this.#shortOutcomes, this.#slots)
+    for (const job of this.#ahead.splice(0, starts)) {
+      this.#assigned.set(job.id, { job, worker: this.#free.pop()!, phase: 'starting' })
+      events.push({ id: job.id, leaseToken: job.leaseToken, event: 'start' })
+    }
+    // Twice: one part to start with the next outcomes, one to be leased meanwhile.
+    this.#aheadTarget = Math.min(2 * this.#shortOutcomes, this.#slots)
     this.#shortOutcomes = 0
     return events
   }
 
-  /** Whether outcomes begin to gather now, to be committed at the end of this turn; false where they do already, or a commit's end will. */
+  /** Whether outcomes begin to gather now, to be committed at the end of this turn; false where they do already. */
   beginGathering(): boolean {
-    if (this.#committing || this.#gathering) return false
+    if (this.#gathering) return false
     this.#gathering = true
     return true
   }
 
   /** The commit is on disk, less what was refused; gives the jobs to run now. */
   committed(events: readonly LeaseEvent[], refused: readonly LeaseEvent[]): Assigned[] {
-    this.#committing = false
+    this.#committing--
     const failed = new Set(refused.filter(({ event }) => event === 'start').map(({ id }) => id))
     const toRun: Assigned[] = []
     for (const { id, event } of events) {
@@ -159,7 +166,7 @@ export class Ledger {
 
   /** Nothing leased, running or to be committed is left; stuck handlers do not count. */
   get idle(): boolean {
-    const settled = !this.#committing && this.#outcomes.length === 0 && this.#ahead.length === 0
+    const settled = this.#committing === 0 && this.#outcomes.length === 0 && this.#ahead.length === 0
     return settled && this.#stuckCount === this.#assigned.size
   }
 

@@ -22,6 +22,7 @@ import { durability, isBusy, openForReading } from './connection.ts'
 import type { Owner } from './lock.ts'
 import type { Answers, Ask, Operation, Refusal, Request, Tell, ThreadOptions } from './protocol.ts'
 import { Reader } from './reader.ts'
+import { Scanner } from './scanner.ts'
 import { beat, beatMs, createPulse } from './watchdog.ts'
 import type { WriterOptions } from './writer.ts'
 
@@ -82,8 +83,10 @@ class SqliteStore implements Store {
   readonly #thread: Worker
   readonly #readConnection: Database.Database
   readonly #reader: Reader
+  readonly #scanner: Scanner
   readonly #notify: SqliteStoreOptions['notify']
   readonly #waiting = new Map<number, Waiting>()
+  readonly #exited: Promise<void>
   readonly #beating: NodeJS.Timeout | undefined
   #asked: [number, Request][] = []
   #flushing: NodeJS.Immediate | undefined
@@ -96,10 +99,15 @@ class SqliteStore implements Store {
     this.#notify = options.notify
     this.#readConnection = openForReading(options.path)
     this.#reader = new Reader(this.#readConnection)
+    this.#scanner = new Scanner(options.path)
     thread.on('message', (tell: Tell) => this.#hear(tell))
     thread.on('error', (error) => this.#end(error))
-    thread.on('exit', () => {
-      if (!this.#closed) this.#end(new Error("the store's thread ended by itself"))
+    // Listened for from the start: it comes in the same turn as the last message.
+    this.#exited = new Promise((resolve) => {
+      thread.once('exit', () => {
+        if (!this.#closed) this.#end(new Error("the store's thread ended by itself"))
+        resolve()
+      })
     })
     if (!pulse) return
     this.#beating = setInterval(() => beat(pulse, options.longestTimeoutMs()), beatMs)
@@ -156,7 +164,8 @@ class SqliteStore implements Store {
   }
 
   list(filter: ListFilter): Promise<JobPage> {
-    return this.#read((reader) => reader.list(filter))
+    if (this.#closed) return Promise.reject(new UnavailableError('the system is stopped'))
+    return this.#scanner.list(filter)
   }
 
   history(id: number, page: { after: number; limit: number }): Promise<HistoryEvent[] | undefined> {
@@ -178,8 +187,9 @@ class SqliteStore implements Store {
     await closed
     clearInterval(this.#beating)
     this.#readConnection.close()
+    await this.#scanner.close()
     this.#rejectAll(new UnavailableError('the system was stopped'))
-    await new Promise((resolve) => this.#thread.once('exit', resolve))
+    await this.#exited
   }
 
   #ask<Op extends Operation>(request: Request & { op: Op }): Promise<Answers[Op]> {

@@ -176,20 +176,23 @@ class StoreThread {
     return this.#housekeeping?.parts(now, asked) ?? []
   }
 
+  /** One `apply` at a time: while the next waits, the loop already runs what this one started. */
   #takeCalls(): Part[] {
     const calls = this.#calls
     this.#calls = []
     const enqueues: Call<'enqueue'>[] = []
     const parts: Part[] = []
     let jobs = 0
+    let applying = false
     for (const call of calls) {
       const { request } = call
       if (is(call, 'enqueue')) {
         jobs += call.request.jobs.length
         if (enqueues.length > 0 && jobs > commitJobsMax) this.#calls.push(call)
         else enqueues.push(call)
-      } else if (request.op === 'close') this.#calls.push(call)
+      } else if (request.op === 'close' || (applying && request.op === 'apply')) this.#calls.push(call)
       else parts.push(...this.#partsOf(call))
+      applying ||= request.op === 'apply'
     }
     if (enqueues.length > 0) parts.push(this.#enqueuePart(enqueues))
     return parts

@@ -1,0 +1,31 @@
+import type { Handler } from './define.ts'
+import { type SmtpSettings, sendEmail } from './email.ts'
+import { sleep } from './sleep.ts'
+import { callWebhook } from './webhook.ts'
+import { createWebhookAgent } from './webhook-network.ts'
+
+export interface BuiltinSettings {
+  readonly smtp: SmtpSettings
+  readonly webhook: {
+    /** Lets calls reach loopback, private and reserved addresses. */
+    readonly allowPrivate: boolean
+    /** Signs calls where given. */
+    readonly secret?: string | undefined
+  }
+  /** The longest delay between two attempts, whoever asks for it. */
+  readonly retryMaxMs: number
+  /** Epoch ms. */
+  readonly now: () => number
+}
+
+/** The handlers that come with jobmachine: `email`, `webhook` and `sleep`. Throws `TypeError` on a webhook secret that cannot be one. */
+export function builtinHandlers({ smtp, webhook, retryMaxMs, now }: BuiltinSettings) {
+  const dispatcher = createWebhookAgent(webhook.allowPrivate ? { allows: () => true } : {})
+  // biome-ignore lint/suspicious/noExplicitAny: handlers of different payloads stand in one list
+  const handlers: Handler<any>[] = [
+    sendEmail(smtp),
+    callWebhook({ dispatcher, secret: webhook.secret, retryMaxMs, now }),
+    sleep(),
+  ]
+  return handlers
+}

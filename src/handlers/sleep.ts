@@ -1,0 +1,25 @@
+import { setTimeout } from 'node:timers/promises'
+import { z } from 'zod'
+import { defineHandler, type Handler, timeoutMaxMs } from './define.ts'
+import { strictPayload, takes } from './payload.ts'
+
+const duration = takes('a whole number of milliseconds from 0 to 86400000')
+
+/** Waits `ms`, up to a day, and succeeds; for load tests. Rejects with the signal's reason at once when aborted. */
+export function sleep(): Handler<{ ms: number }> {
+  return defineHandler({
+    type: 'sleep',
+    // As long as the longest sleep: what a job asks for is never cut short by the settings.
+    timeoutMs: timeoutMaxMs,
+    payload: strictPayload({ ms: z.int(duration).min(0, duration).max(timeoutMaxMs, duration) }),
+
+    async run({ ms }, { signal }) {
+      try {
+        await setTimeout(ms, undefined, { signal })
+      } catch (error) {
+        signal.throwIfAborted()
+        throw error
+      }
+    },
+  })
+}

@@ -1,0 +1,221 @@
+import { createHmac } from 'node:crypto'
+import { type Dispatcher, request } from 'undici'
+import { z } from 'zod'
+import { PermanentError, RetryAfterError } from '../errors.ts'
+import { defineHandler, type Handler } from './define.ts'
+import { strictPayload, takes } from './payload.ts'
+
+const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+
+/** What a `webhook` job carries. */
+export interface WebhookCall {
+  /** `http` or `https`, without user and password. */
+  readonly url: string
+  /** POST unless given. */
+  readonly method: (typeof methods)[number]
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Any JSON value, `null` too; nothing is sent where it is left out. */
+  readonly body?: unknown
+}
+
+export interface WebhookSettings {
+  /** Opens the connections, and says which may be opened: `createWebhookAgent`. */
+  readonly dispatcher: Dispatcher
+  /** Signs each call by Standard Webhooks: `whsec_` and base64, or any other text as it is. */
+  readonly secret?: string | undefined
+  /** The longest delay that a receiver's `Retry-After` can ask for. */
+  readonly retryMaxMs: number
+  /** Epoch ms. */
+  readonly now: () => number
+}
+
+/** One request of a call; a redirect makes the next. */
+interface Hop {
+  readonly url: URL
+  readonly method: Dispatcher.HttpMethod
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | undefined
+  /** False from the first redirect to another origin on: what is secret stays behind. */
+  readonly atHome: boolean
+}
+
+const attemptMs = 30_000
+const redirectsMax = 3
+const urlMax = 8_192
+const headersMax = 50
+const headerBytesMax = 8_192
+/** Of an answer's body, which nobody reads: so much, and for so long, is taken in to keep the connection usable. */
+const drainBytesMax = 65_536
+const drainMs = 2_000
+
+/** Belong to the connection, to HTTP itself, or to the signature. */
+const ownHeaders = new Set(
+  `connection content-length expect host keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding
+  upgrade webhook-id webhook-signature webhook-timestamp`.split(/\s+/),
+)
+/** Any other header may be a credential, so it does not follow a redirect to another origin. */
+const harmlessHeaders = new Set(['accept', 'accept-language', 'content-type', 'user-agent', 'webhook-id'])
+
+const url = z
+  .string(takes('a URL'))
+  .max(urlMax, takes(`at most ${urlMax} characters`))
+  .refine(isWebUrl, 'takes an http or https URL without user, password, spaces and control characters')
+
+const headers = z
+  .record(z.string(), z.string(takes('text')), takes('an object of names and texts'))
+  .superRefine((given, { addIssue }) => {
+    for (const [path, message] of headerFaults(given)) addIssue({ code: 'custom', path, message })
+  })
+
+const payload = strictPayload({
+  url,
+  method: z
+    .string(takes('text'))
+    .toUpperCase()
+    .pipe(z.enum(methods, takes(`one of ${methods.join(', ')}`)))
+    .default('POST'),
+  headers: headers.optional(),
+  body: z.unknown().optional(),
+}).refine(({ method, body }) => body === undefined || (method !== 'GET' && method !== 'HEAD'), {
+  path: ['body'],
+  message: 'is not for GET and HEAD',
+})
+
+/**
+ * Makes one HTTP call, following at most 3 redirects. 2xx succeeds; 4xx except 408, 425 and 429 is final, as is an address that may not be
+ * called; anything else is retried, no sooner than a `Retry-After` says. `webhook-id` is the same for every attempt of a job, so that a
+ * receiver can tell a repeat. Errors name status and origin, never path, query, headers or body.
+ */
+export function callWebhook({ dispatcher, secret, retryMaxMs, now }: WebhookSettings): Handler<WebhookCall> {
+  const key = secret === undefined ? undefined : signingKey(secret)
+
+  return defineHandler({
+    type: 'webhook',
+    timeoutMs: attemptMs,
+    payload,
+
+    async run(call, { idempotencyToken, signal }) {
+      signal.throwIfAborted()
+      let hop = firstHop(call, idempotencyToken)
+      for (let redirects = 0; ; redirects++) {
+        const signature = key && hop.atHome ? sign(key, idempotencyToken, now(), hop.body ?? '') : {}
+        const answer = await send({ ...hop, headers: { ...hop.headers, ...signature } }, dispatcher, signal)
+        const next = redirects < redirectsMax ? nextHop(hop, answer) : undefined
+        if (!next) return judge(hop, answer, retryMaxMs, now())
+        hop = next
+      }
+    },
+  })
+}
+
+function firstHop({ url, method, headers = {}, body }: WebhookCall, idempotencyToken: string): Hop {
+  const lowerCased = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+  const standard = { 'user-agent': 'jobmachine', ...(body !== undefined && { 'content-type': 'application/json' }) }
+  return {
+    url: new URL(url),
+    method,
+    headers: { ...standard, ...lowerCased, 'webhook-id': idempotencyToken },
+    body: body === undefined ? undefined : JSON.stringify(body),
+    atHome: true,
+  }
+}
+
+/** Resolves with the answer once its head is there and its body is out of the way. */
+async function send({ url, method, headers, body }: Hop, dispatcher: Dispatcher, signal: AbortSignal) {
+  try {
+    // The attempt's own limit stands in `signal`; a second one here would cut a job short that asked for more.
+    const options = { dispatcher, method, headers, body: body ?? null, signal, headersTimeout: 0, bodyTimeout: 0 }
+    const answer = await request(url, options)
+    // The status has decided: how the body ends, endless, cut off or too slow, changes nothing.
+    await answer.body.dump({ limit: drainBytesMax, signal: AbortSignal.timeout(drainMs) }).catch(() => undefined)
+    return answer
+  } catch (cause) {
+    signal.throwIfAborted()
+    if (cause instanceof PermanentError) throw cause
+    const { code, message } = cause as NodeJS.ErrnoException
+    throw new Error(`${method} ${url.origin} failed: ${code ?? message}`, { cause })
+  }
+}
+
+/** Where a redirect leads, by the rules of fetch; undefined where the answer is none that can be followed. */
+function nextHop(hop: Hop, { statusCode, headers: { location } }: Dispatcher.ResponseData): Hop | undefined {
+  if (![301, 302, 303, 307, 308].includes(statusCode) || typeof location !== 'string') return
+  const url = URL.canParse(location, hop.url.href) ? new URL(location, hop.url.href) : undefined
+  if (!url || !isWebUrl(url.href)) return
+
+  const becomesGet =
+    statusCode === 303 ? hop.method !== 'GET' && hop.method !== 'HEAD' : statusCode <= 302 && hop.method === 'POST'
+  const sameOrigin = url.origin === hop.url.origin
+  const kept = Object.entries(hop.headers).filter(
+    ([name]) => (sameOrigin || harmlessHeaders.has(name)) && !(becomesGet && name.startsWith('content-')),
+  )
+  return {
+    url,
+    method: becomesGet ? 'GET' : hop.method,
+    headers: Object.fromEntries(kept),
+    body: becomesGet ? undefined : hop.body,
+    atHome: hop.atHome && sameOrigin,
+  }
+}
+
+/** Returns where the call succeeded, throws what became of it where not. */
+function judge(
+  { method, url }: Hop,
+  { statusCode, headers }: Dispatcher.ResponseData,
+  retryMaxMs: number,
+  now: number,
+): void {
+  if (statusCode >= 200 && statusCode < 300) return
+  const message = `${method} ${url.origin} answered ${statusCode}${statusCode < 400 ? ', a redirect not followed' : ''}`
+  const retriable = statusCode < 400 || statusCode >= 500 || [408, 425, 429].includes(statusCode)
+  if (!retriable) throw new PermanentError(message)
+  const delayMs = retryAfterMs(headers['retry-after'], now)
+  if (delayMs > 0) throw new RetryAfterError(Math.min(delayMs, retryMaxMs), message)
+  throw new Error(message)
+}
+
+/** Seconds, or an HTTP date, as ms from `now`; 0 where there is nothing to wait for. */
+function retryAfterMs(header: string | string[] | undefined, now: number): number {
+  const value = String(header ?? '').trim()
+  if (/^\d+$/.test(value)) return Number(value) * 1_000
+  const at = value.endsWith('GMT') ? Date.parse(value) : Number.NaN
+  return Number.isNaN(at) ? 0 : Math.max(0, at - now)
+}
+
+/** https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md */
+function sign(key: Buffer, id: string, now: number, body: string): Record<string, string> {
+  const timestamp = Math.floor(now / 1_000)
+  const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')
+  return { 'webhook-timestamp': `${timestamp}`, 'webhook-signature': `v1,${signature}` }
+}
+
+function signingKey(secret: string): Buffer {
+  const prefix = 'whsec_'
+  const key = secret.startsWith(prefix) ? Buffer.from(secret.slice(prefix.length), 'base64') : Buffer.from(secret)
+  if (key.length === 0) throw new TypeError('the webhook secret is empty, or whsec_ is not followed by base64')
+  return key
+}
+
+/** The parser would drop line breaks and tabs inside a URL without a word, so what it is given must have none. */
+function isWebUrl(text: string): boolean {
+  if (/[\s\p{Cc}]/u.test(text) || !URL.canParse(text)) return false
+  const { protocol, username, password } = new URL(text)
+  return (protocol === 'http:' || protocol === 'https:') && username === '' && password === ''
+}
+
+function* headerFaults(headers: Record<string, string>): Generator<[path: string[], message: string]> {
+  const entries = Object.entries(headers)
+  const bytes = entries.reduce((sum, [name, value]) => sum + name.length + value.length, 0)
+  if (entries.length > headersMax) yield [[], `takes at most ${headersMax} headers`]
+  if (bytes > headerBytesMax) yield [[], `takes at most ${headerBytesMax} bytes of headers`]
+  const seen = new Set<string>()
+  for (const [name, value] of entries) {
+    const lowerCased = name.toLowerCase()
+    if (!/^[!#$%&'*+\-.^_`|~\w]+$/.test(name)) yield [[name.slice(0, 100)], 'is not the name of a header']
+    else if (ownHeaders.has(lowerCased)) yield [[name], 'is set by the call itself']
+    else if (seen.has(lowerCased)) yield [[name], 'is given twice']
+    // Latin-1 without control characters, as HTTP/1.1 carries it.
+    else if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) yield [[name], 'takes one line of Latin-1 text']
+    seen.add(lowerCased)
+  }
+}

@@ -1,0 +1,50 @@
+import { Worker } from 'node:worker_threads'
+import { UnavailableError } from '../../errors.ts'
+import type { JobPage, ListFilter } from '../store.ts'
+import type { ReadAsk, ReadTell } from './reader-thread.ts'
+
+/** Reads that scan, on a thread of their own, which starts with the first of them. */
+export class Scanner {
+  readonly #path: string
+  readonly #waiting = new Map<number, { resolve(page: JobPage): void; reject(error: Error): void }>()
+  #thread: Worker | undefined
+  #lastCall = 0
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  /** Rejects with `UnavailableError` where the file cannot be read now. */
+  list(filter: ListFilter): Promise<JobPage> {
+    this.#thread ??= this.#start()
+    const callId = ++this.#lastCall
+    this.#thread.postMessage([callId, filter] satisfies ReadAsk)
+    return new Promise((resolve, reject) => this.#waiting.set(callId, { resolve, reject }))
+  }
+
+  async close(): Promise<void> {
+    await this.#thread?.terminate()
+  }
+
+  #start(): Worker {
+    const thread = new Worker(new URL('./reader-thread.js', import.meta.url), { workerData: this.#path })
+    thread.on('message', ([callId, page, error]: ReadTell) => {
+      const waiting = this.#waiting.get(callId)
+      this.#waiting.delete(callId)
+      if (page) waiting?.resolve(page)
+      else waiting?.reject(new UnavailableError(`the jobs cannot be listed: ${error}`))
+    })
+    // The next list starts it anew.
+    thread.on('error', (error) => this.#end(error))
+    thread.on('exit', () => this.#end(new Error('its thread ended')))
+    return thread
+  }
+
+  #end(cause: Error): void {
+    this.#thread = undefined
+    for (const { reject } of this.#waiting.values()) {
+      reject(new UnavailableError(`the jobs cannot be listed: ${cause.message}`, { cause }))
+    }
+    this.#waiting.clear()
+  }
+}

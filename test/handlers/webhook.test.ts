@@ -1,0 +1,641 @@
+import type { LookupAddress } from 'node:dns'
+import { once } from 'node:events'
+import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { Webhook } from 'standardwebhooks'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { JobCancelledError, PayloadError, PermanentError, RetryAfterError } from '../../src/errors.ts'
+import { parsePayload } from '../../src/handlers/define.ts'
+import { describeError } from '../../src/handlers/describe-error.ts'
+import { callWebhook, type WebhookSettings } from '../../src/handlers/webhook.ts'
+import { createWebhookAgent, isPublicAddress, type NetworkRules } from '../../src/handlers/webhook-network.ts'
+import { attempt, failureOf, faultsOf } from '../support/attempt.ts'
+import { selfSigned } from '../support/smtp.ts'
+
+const noon = Date.parse('2030-01-31T12:00:00Z')
+const anywhere: NetworkRules = { allows: () => true }
+
+/** A handler that may call the servers of these tests, unless told otherwise. */
+function aWebhook({ network = anywhere, ...settings }: Partial<WebhookSettings> & { network?: NetworkRules } = {}) {
+  const dispatcher = createWebhookAgent(network)
+  onTestFinished(() => dispatcher.destroy())
+  return callWebhook({ dispatcher, retryMaxMs: 3_600_000, now: () => noon, ...settings })
+}
+
+interface ReceivedCall {
+  readonly method: string
+  readonly path: string
+  readonly headers: IncomingHttpHeaders
+  readonly body: string
+}
+
+/** A real HTTP server on 127.0.0.1 until the test ends; it keeps each call, then answers as `answer` says, 204 unless told. */
+async function startReceiver(
+  answer: (response: ServerResponse, path: string) => void = (response) => response.writeHead(204).end(),
+) {
+  const calls: ReceivedCall[] = []
+  const server = createServer(async (request, response) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk as Buffer)
+    const { method = '', url: path = '', headers } = request
+    calls.push({ method, path, headers, body: Buffer.concat(chunks).toString() })
+    answer(response, path)
+  })
+  const port = await listen(server)
+  return { url: `http://127.0.0.1:${port}`, port, calls }
+}
+
+/** Its port. */
+async function listen(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return (server.address() as AddressInfo).port
+}
+
+const answering =
+  (status: number, headers: Record<string, string> = {}) =>
+  (response: ServerResponse) =>
+    void response.writeHead(status, headers).end('some text')
+
+describe('a webhook', () => {
+  test('posts its body as JSON, with the id that all attempts of its job share', async () => {
+    const { url, calls } = await startReceiver()
+
+    await attempt(
+      aWebhook(),
+      { url: `${url}/hook?a=1#part`, body: { n: 1, list: [null] } },
+      { idempotencyToken: 'd5.42' },
+    )
+
+    expect(calls).toHaveLength(1)
+    expect(calls[0]).toMatchObject({ method: 'POST', path: '/hook?a=1', body: '{"n":1,"list":[null]}' })
+    expect(calls[0]!.headers).toMatchObject({ 'content-type': 'application/json', 'webhook-id': 'd5.42' })
+    expect(calls[0]!.headers).not.toHaveProperty('webhook-signature')
+  })
+
+  test('uses the method and the headers it is given', async () => {
+    const { url, calls } = await startReceiver()
+    const headers = { 'X-Api-Key': 'k', 'Content-Type': 'application/cloudevents+json', 'User-Agent': 'mine' }
+
+    await attempt(aWebhook(), { url, method: 'put', headers, body: 'text' })
+
+    expect(calls[0]).toMatchObject({ method: 'PUT', body: '"text"' })
+    expect(calls[0]!.headers).toMatchObject({
+      'x-api-key': 'k',
+      'content-type': 'application/cloudevents+json',
+      'user-agent': 'mine',
+    })
+  })
+
+  test('sends null as null, and nothing where no body is given', async () => {
+    const { url, calls } = await startReceiver()
+
+    await attempt(aWebhook(), { url, body: null })
+    await attempt(aWebhook(), { url })
+    await attempt(aWebhook(), { url, method: 'GET' })
+
+    expect(calls.map(({ body }) => body)).toEqual(['null', '', ''])
+    expect(calls.map(({ headers }) => headers['content-type'])).toEqual(['application/json', undefined, undefined])
+  })
+
+  test.each([200, 201, 202, 204, 299])('succeeds on %i', async (status) => {
+    const { url } = await startReceiver(answering(status))
+
+    await expect(attempt(aWebhook(), { url })).resolves.toBeUndefined()
+  })
+
+  test.each([400, 401, 403, 404, 405, 409, 410, 422, 451, 499])('fails for good on %i', async (status) => {
+    const { url } = await startReceiver(answering(status, { 'retry-after': '5' }))
+
+    const failure = await failureOf(aWebhook(), { url })
+
+    expect(failure).toBeInstanceOf(PermanentError)
+    expect(failure.message).toBe(`POST ${url} answered ${status}`)
+  })
+
+  test.each([408, 425, 429, 500, 501, 502, 503, 504, 507, 599])('is retried on %i', async (status) => {
+    const { url } = await startReceiver(answering(status))
+
+    const failure = await failureOf(aWebhook(), { url })
+
+    expect(failure).not.toBeInstanceOf(PermanentError)
+    expect(failure).not.toBeInstanceOf(RetryAfterError)
+    expect(failure.message).toBe(`POST ${url} answered ${status}`)
+  })
+
+  test('is retried where nothing listens', async () => {
+    const { url, port } = await startReceiver((response) => response.destroy())
+
+    const cutOff = await failureOf(aWebhook(), { url })
+    const unknown = await failureOf(aWebhook({ network: { ...anywhere, resolve: noSuchName } }), {
+      url: `http://nowhere.test:${port}`,
+    })
+
+    expect(cutOff.message).toBe(`POST ${url} failed: UND_ERR_SOCKET`)
+    expect(unknown.message).toBe(`POST http://nowhere.test:${port} failed: ENOTFOUND`)
+    for (const failure of [cutOff, unknown]) expect(failure).not.toBeInstanceOf(PermanentError)
+  })
+
+  test('is retried where nobody vouches for the certificate', async () => {
+    const url = `https://127.0.0.1:${await listen(createHttpsServer(selfSigned, (_request, response) => response.end()))}`
+
+    const failure = await failureOf(aWebhook(), { url })
+
+    expect(failure).not.toBeInstanceOf(PermanentError)
+    expect(failure.message).toBe(`POST ${url} failed: DEPTH_ZERO_SELF_SIGNED_CERT`)
+  })
+
+  test('says nothing of path, query, headers or body when it fails', async () => {
+    const { url } = await startReceiver(answering(500))
+    const { url: refusing } = await startReceiver(answering(404))
+    const secrets = { headers: { authorization: 'Bearer hidden' }, body: { token: 'hidden' } }
+
+    const nowhere = (await startReceiver((response) => response.destroy())).url
+    const failures = await Promise.all(
+      [url, refusing, nowhere]
+        .map((origin) => `${origin}/hidden?key=hidden`)
+        .map((url) => failureOf(aWebhook(), { url, ...secrets })),
+    )
+
+    for (const failure of failures) expect(describeError(failure).message).not.toContain('hidden')
+  })
+})
+
+describe('Retry-After', () => {
+  async function delayAsked(header: string, settings: Partial<WebhookSettings> = {}) {
+    const { url } = await startReceiver(answering(503, { 'retry-after': header }))
+    const failure = await failureOf(aWebhook(settings), { url })
+    expect(failure.message).toBe(`POST ${url} answered 503`)
+    return failure instanceof RetryAfterError ? failure.delayMs : undefined
+  }
+
+  test('is honoured in seconds and as a date', async () => {
+    expect(await delayAsked('120')).toBe(120_000)
+    expect(await delayAsked('Thu, 31 Jan 2030 12:00:30 GMT')).toBe(30_000)
+  })
+
+  test('is cut at the longest delay allowed', async () => {
+    expect(await delayAsked('3601')).toBe(3_600_000)
+    expect(await delayAsked('9'.repeat(400))).toBe(3_600_000)
+    expect(await delayAsked('Fri, 31 Jan 2031 12:00:00 GMT', { retryMaxMs: 5_000 })).toBe(5_000)
+  })
+
+  test.each(['0', 'Thu, 31 Jan 2030 11:59:59 GMT', 'soon', 'Thu, 31 Jan 2030 23:00:00', '-5', '1.5', ''])(
+    'of %j leaves the delay to the backoff',
+    async (header) => {
+      expect(await delayAsked(header)).toBeUndefined()
+    },
+  )
+})
+
+describe('a redirect', () => {
+  /** Redirects once, then answers 204. */
+  const redirecting = (status: number, location = '/moved') =>
+    startReceiver((response, path) => answering(path === '/' ? status : 204, { location })(response))
+
+  test.each([
+    [301, 'POST', 'GET', ''],
+    [302, 'POST', 'GET', ''],
+    [302, 'PUT', 'PUT', '1'],
+    [303, 'POST', 'GET', ''],
+    [303, 'DELETE', 'GET', ''],
+    [307, 'POST', 'POST', '1'],
+    [308, 'PATCH', 'PATCH', '1'],
+  ])('of %i turns %s into %s with the body %j, as fetch does', async (status, method, next, body) => {
+    const { url, calls } = await redirecting(status)
+
+    await attempt(aWebhook({ secret: 's' }), { url, method, body: 1 })
+
+    expect(calls).toHaveLength(2)
+    expect(calls[1]).toMatchObject({ method: next, path: '/moved', body })
+    expect(calls[1]!.headers['content-type']).toBe(body === '' ? undefined : 'application/json')
+    expect(() => verified(calls[1]!, btoa('s'))).not.toThrow()
+  })
+
+  test('to the same origin keeps the headers', async () => {
+    const { url, calls } = await redirecting(308)
+
+    await attempt(aWebhook(), { url, headers: { authorization: 'Bearer a', 'x-api-key': 'k' } })
+
+    expect(calls[1]!.headers).toMatchObject({ authorization: 'Bearer a', 'x-api-key': 'k' })
+  })
+
+  test('to another origin leaves credentials and signature behind, also on the way back', async () => {
+    const home = await startReceiver((response, path) =>
+      answering(path === '/' ? 307 : 204, { location: away.url })(response),
+    )
+    const away = await startReceiver((response, path) =>
+      answering(307, { location: path === '/' ? '/next' : `${home.url}/back` })(response),
+    )
+    const headers = { authorization: 'Bearer a', cookie: 'c=1', 'x-api-key': 'k', accept: 'text/plain' }
+
+    await attempt(aWebhook({ secret: 's' }), { url: home.url, headers, body: 1 })
+
+    expect(home.calls[0]!.headers).toMatchObject({ ...headers, 'webhook-signature': expect.any(String) })
+    expect(away.calls).toHaveLength(2)
+    expect(home.calls).toHaveLength(2)
+    for (const { headers: arrived } of [...away.calls, home.calls[1]!]) {
+      expect(arrived).toMatchObject({
+        accept: 'text/plain',
+        'content-type': 'application/json',
+        'webhook-id': 'f00d.7',
+      })
+      for (const name of ['authorization', 'cookie', 'x-api-key', 'webhook-signature'])
+        expect(arrived).not.toHaveProperty(name)
+    }
+  })
+
+  test('is followed three times and no more', async () => {
+    const { url, calls } = await startReceiver((response, path) => answering(302, { location: `${path}x` })(response))
+    const three = await startReceiver((response, path) =>
+      answering(path === '/xxx' ? 204 : 302, { location: `${path}x` })(response),
+    )
+
+    const failure = await failureOf(aWebhook(), { url })
+    await attempt(aWebhook(), { url: three.url })
+
+    expect(failure).not.toBeInstanceOf(PermanentError)
+    expect(failure.message).toBe(`GET ${url} answered 302, a redirect not followed`)
+    expect(calls).toHaveLength(4)
+    expect(three.calls).toHaveLength(4)
+  })
+
+  test.each([
+    ['ftp://127.0.0.1/'],
+    ['file:///etc/passwd'],
+    ['http://user:password@127.0.0.1/'],
+    ['http://'],
+    [undefined],
+  ])('to %s is not followed', async (location) => {
+    const { url, calls } = await startReceiver(answering(302, location === undefined ? {} : { location }))
+
+    const failure = await failureOf(aWebhook(), { url })
+
+    expect(failure.message).toBe(`POST ${url} answered 302, a redirect not followed`)
+    expect(calls).toHaveLength(1)
+  })
+
+  test.each(['http://169.254.169.254/latest/meta-data/', 'http://[::1]/', 'http://0/', 'http://inside.test/'])(
+    'to %s, a private address, fails for good',
+    async (location) => {
+      const { url, calls } = await startReceiver(answering(307, { location }))
+      const network = {
+        allows: (address: string) => address === '127.0.0.1' || isPublicAddress(address),
+        resolve: async () => [{ address: '10.0.0.1', family: 4 }],
+      }
+
+      const failure = await failureOf(aWebhook({ network }), { url })
+
+      expect(failure).toBeInstanceOf(PermanentError)
+      expect(failure.message).toContain('not public')
+      expect(calls).toHaveLength(1)
+    },
+  )
+})
+
+describe('an address that is not public', () => {
+  const hosts = [
+    '127.0.0.1',
+    '127.1',
+    '127.255.255.254',
+    '2130706433',
+    '0x7f.1',
+    '0x7f000001',
+    '0177.0.0.1',
+    '017700000001',
+    '①②⑦.⓪.⓪.①',
+    '%31%32%37.0.0.1',
+    '127.0.0.1.',
+    '0',
+    '0.0.0.0',
+    '0.1.2.3',
+    '10.0.0.1',
+    '100.64.0.1',
+    '169.254.169.254',
+    '172.16.0.1',
+    '172.31.255.255',
+    '192.0.0.1',
+    '192.0.2.1',
+    '192.168.0.1',
+    '198.18.0.1',
+    '203.0.113.1',
+    '224.0.0.1',
+    '240.0.0.1',
+    '255.255.255.255',
+    '[::]',
+    '[::1]',
+    '[0:0:0:0:0:0:0:1]',
+    '[::ffff:127.0.0.1]',
+    '[::ffff:7f00:1]',
+    '[::ffff:a9fe:a9fe]',
+    '[::127.0.0.1]',
+    '[64:ff9b::127.0.0.1]',
+    '[64:ff9b:1::808:808]',
+    '[2002:7f00:1::]',
+    '[2001::1]',
+    '[2001:db8::1]',
+    '[fc00::1]',
+    '[fd12:3456::1]',
+    '[fe80::1]',
+    '[fec0::1]',
+    '[ff02::1]',
+    '[100::1]',
+    '[4000::1]',
+    'localhost',
+    'LOCALHOST',
+  ]
+
+  test.each(hosts)('is not called, for good: %s', async (host) => {
+    const { port, calls } = await startReceiver()
+
+    const failure = await failureOf(aWebhook({ network: {} }), { url: `http://${host}:${port}/`, body: 1 })
+
+    expect(failure).toBeInstanceOf(PermanentError)
+    expect(failure.message).toContain('not public')
+    expect(calls).toEqual([])
+  })
+
+  test.each<[string, LookupAddress[]]>([
+    ['a private one', [{ address: '127.0.0.1', family: 4 }]],
+    ['one that IPv6 maps', [{ address: '::ffff:127.0.0.1', family: 6 }]],
+    [
+      'a public and a private one',
+      [
+        { address: '93.184.216.34', family: 4 },
+        { address: '127.0.0.1', family: 4 },
+      ],
+    ],
+    [
+      'a public and a private one of another family',
+      [
+        { address: '2606:4700::1111', family: 6 },
+        { address: '127.0.0.1', family: 4 },
+      ],
+    ],
+    ['none', []],
+  ])('is not called behind a name that resolves to %s', async (_what, addresses) => {
+    const { port, calls } = await startReceiver()
+
+    const failure = await failureOf(aWebhook({ network: { resolve: async () => addresses } }), {
+      url: `http://rebind.test:${port}/`,
+    })
+
+    expect(failure).toBeInstanceOf(PermanentError)
+    expect(failure.message).toBe(
+      'rebind.test is, or resolves to, an address that is not public; webhooks may not call it',
+    )
+    expect(calls).toEqual([])
+  })
+
+  test('cannot slip in between check and connect: the addresses that were checked are those connected to', async () => {
+    const { port, calls } = await startReceiver((response) => answering(204, { connection: 'close' })(response))
+    const answers = ['127.0.0.1', '127.0.0.2']
+    const network = {
+      allows: (address: string) => address === '127.0.0.1',
+      resolve: async () => [{ address: answers.shift()!, family: 4 }],
+    }
+    const handler = aWebhook({ network })
+    const url = `http://rebind.test:${port}/`
+
+    await attempt(handler, { url })
+    const failure = await failureOf(handler, { url })
+
+    expect(failure).toBeInstanceOf(PermanentError)
+    expect(calls).toHaveLength(1)
+    expect(answers).toEqual([])
+  })
+
+  test.each(['1.1.1.1', '8.8.8.8', '172.32.0.1', '2606:4700::1111', '::ffff:8.8.8.8', '64:ff9b::8.8.8.8'])(
+    'is not %s',
+    (address) => {
+      expect(isPublicAddress(address)).toBe(true)
+    },
+  )
+
+  test.each(['', 'localhost', 'fe80::1%eth0', '300.1.1.1'])(
+    'is whatever cannot be read as an address: %j',
+    (address) => {
+      expect(isPublicAddress(address)).toBe(false)
+    },
+  )
+})
+
+describe('a signed webhook', () => {
+  const secret = 'MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
+
+  test.each([
+    [`whsec_${secret}`, secret],
+    ['a plain text of my own', btoa('a plain text of my own')],
+  ])('is what an independent verifier accepts, with the secret %s', async (configured, key) => {
+    const { url, calls } = await startReceiver()
+    const handler = aWebhook({ secret: configured, now: Date.now })
+
+    await attempt(handler, { url, body: { text: 'Grüße', n: 1.5 } }, { idempotencyToken: 'd5.42' })
+
+    const [call] = calls
+    expect(call!.headers['webhook-id']).toBe('d5.42')
+    expect(new Webhook(key).verify(call!.body, call!.headers as Record<string, string>)).toEqual({
+      text: 'Grüße',
+      n: 1.5,
+    })
+    expect(() => new Webhook(btoa('other')).verify(call!.body, call!.headers as Record<string, string>)).toThrow()
+  })
+
+  test('says when the attempt was made, in seconds', async () => {
+    const { url, calls } = await startReceiver()
+
+    await attempt(aWebhook({ secret, now: () => 1_234_567_890_987 }), { url })
+
+    expect(calls[0]!.headers['webhook-timestamp']).toBe('1234567890')
+  })
+
+  test.each(['', 'whsec_', 'whsec_?'])('cannot be made with the secret %j', (secret) => {
+    expect(() => aWebhook({ secret })).toThrow(TypeError)
+  })
+})
+
+/** Throws where the signature of a call made at noon does not fit its content. */
+function verified({ headers, body }: ReceivedCall, key: string): void {
+  const signed = new Webhook(key).sign(`${headers['webhook-id']}`, new Date(noon), body)
+  if (headers['webhook-signature'] !== signed) throw new Error('the signature is wrong')
+}
+
+const noSuchName = async () => {
+  throw Object.assign(new Error('getaddrinfo ENOTFOUND'), { code: 'ENOTFOUND' })
+}
+
+describe('the payload of a webhook', () => {
+  const handler = aPlainHandler()
+
+  test('defaults to POST and takes any JSON value as its body', () => {
+    for (const body of [null, 0, false, 'text', [], { a: { b: 1 } }]) {
+      expect(parsePayload(handler, { url: 'https://example.com', body })).toEqual({
+        url: 'https://example.com',
+        method: 'POST',
+        body,
+      })
+    }
+  })
+
+  test.each([
+    'ftp://example.com/',
+    'file:///etc/passwd',
+    'javascript:alert(1)',
+    'data:text/plain,hi',
+    'gopher://example.com/',
+    'unix:/var/run/docker.sock',
+    '//example.com/',
+    'example.com',
+    'http://',
+    '',
+    'https://user:password@example.com/',
+    'https://token@example.com/',
+    'https://example.com/\r\nX-Injected: 1',
+    'https://exam\nple.com/',
+    ' https://example.com/',
+    'https://example.com/a b',
+    `https://example.com/${'a'.repeat(8_192)}`,
+  ])('refuses the URL %.60j', (url) => {
+    expect(() => parsePayload(handler, { url })).toThrow(PayloadError)
+  })
+
+  test('names every fault', () => {
+    const headers = { Host: 'a', 'x y': 'b', 'x-a': 'c', 'X-A': 'd', 'x-b': 'e\r\nx-c: f', 'x-d': 5 }
+    expect(faultsOf(handler, { method: 'TRACE', headers, retries: 3 })).toEqual([
+      'payload.url: is required',
+      'payload.method: takes one of GET, HEAD, POST, PUT, PATCH, DELETE',
+      'payload.headers.x-d: takes text',
+      'payload: takes no "retries", only url, method, headers, body',
+    ])
+    expect(faultsOf(handler, { url: 'http://a.test', headers: { ...headers, 'x-d': '5' } })).toEqual([
+      'payload.headers.Host: is set by the call itself',
+      'payload.headers.x y: is not the name of a header',
+      'payload.headers.X-A: is given twice',
+      'payload.headers.x-b: takes one line of Latin-1 text',
+    ])
+  })
+
+  test.each([
+    'Host',
+    'content-length',
+    'Transfer-Encoding',
+    'connection',
+    'TE',
+    'Trailer',
+    'upgrade',
+    'Keep-Alive',
+    'expect',
+    'Webhook-Signature',
+  ])('refuses the header %s', (name) => {
+    expect(faultsOf(handler, { url: 'http://a.test', headers: { [name]: 'x' } })).toEqual([
+      `payload.headers.${name}: is set by the call itself`,
+    ])
+  })
+
+  test('bounds the headers in number and size', () => {
+    const many = Object.fromEntries(Array.from({ length: 51 }, (_, index) => [`x-${index}`, '']))
+    expect(faultsOf(handler, { url: 'http://a.test', headers: many })).toEqual([
+      'payload.headers: takes at most 50 headers',
+    ])
+    expect(faultsOf(handler, { url: 'http://a.test', headers: { 'x-a': 'a'.repeat(8_192) } })).toEqual([
+      'payload.headers: takes at most 8192 bytes of headers',
+    ])
+  })
+
+  test.each(['GET', 'HEAD'])('takes no body with %s', (method) => {
+    expect(faultsOf(handler, { url: 'http://a.test', method, body: null })).toEqual([
+      'payload.body: is not for GET and HEAD',
+    ])
+  })
+})
+
+describe('the answer to a webhook', () => {
+  test('may have a body without an end: a bounded part of it is read, then the connection closes', async () => {
+    let written = 0
+    let closed: Promise<unknown> | undefined
+    const { url } = await startReceiver((response) => {
+      closed = once(response, 'close')
+      const chunk = Buffer.alloc(16_384)
+      const write = () => {
+        while (response.write(chunk)) written += chunk.length
+        written += chunk.length
+      }
+      response.writeHead(200).on('drain', write)
+      write()
+    })
+
+    await attempt(aWebhook(), { url })
+    await closed
+
+    // What the sockets buffer on both sides comes on top of the 64 KiB that are read.
+    expect(written).toBeLessThan(32 * 1_048_576)
+  })
+
+  test('may have a body that comes too slowly: after two seconds the connection closes', async () => {
+    const time = new AbortController()
+    const timeout = vi.spyOn(AbortSignal, 'timeout').mockReturnValue(time.signal)
+    onTestFinished(() => timeout.mockRestore())
+    let closed: Promise<unknown> | undefined
+    const { url } = await startReceiver((response) => {
+      closed = once(response, 'close')
+      response.writeHead(200).write('one byte and no more')
+    })
+
+    const done = attempt(aWebhook(), { url })
+    await vi.waitFor(() => expect(timeout).toHaveBeenCalledWith(2_000))
+    time.abort()
+
+    await expect(done).resolves.toBeUndefined()
+    await closed
+  })
+
+  test('counts by its status where its body breaks off', async () => {
+    const { url } = await startReceiver((response) => {
+      response.writeHead(200, { 'content-length': '100' }).flushHeaders()
+      response.write('half', () => response.destroy())
+    })
+
+    await expect(attempt(aWebhook(), { url })).resolves.toBeUndefined()
+  })
+
+  test('is not unpacked, so a bomb stays small', async () => {
+    const { url } = await startReceiver((response) =>
+      response.writeHead(200, { 'content-encoding': 'gzip' }).end('no gzip at all'),
+    )
+
+    await expect(attempt(aWebhook(), { url })).resolves.toBeUndefined()
+  })
+
+  test('is not waited for when the attempt is aborted; the connection closes', async () => {
+    const abort = new AbortController()
+    let closed: Promise<unknown> | undefined
+    const { url } = await startReceiver((response) => {
+      closed = once(response, 'close')
+      abort.abort(new JobCancelledError())
+    })
+
+    const failure = await failureOf(aWebhook(), { url }, { signal: abort.signal })
+
+    expect(failure).toBeInstanceOf(JobCancelledError)
+    await closed
+  })
+
+  test('is not asked for where the attempt was aborted before', async () => {
+    const { url, calls } = await startReceiver()
+
+    const failure = await failureOf(aWebhook(), { url }, { signal: AbortSignal.abort(new JobCancelledError()) })
+
+    expect(failure).toBeInstanceOf(JobCancelledError)
+    expect(calls).toEqual([])
+  })
+})
+
+/** For payloads alone: it makes no call. */
+function aPlainHandler() {
+  return callWebhook({ dispatcher: createWebhookAgent(), retryMaxMs: 1, now: () => noon })
+}

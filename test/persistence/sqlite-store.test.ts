@@ -1,0 +1,4 @@
+import { openStore } from '../support/store.ts'
+import { testStore } from './store-conformance.ts'
+
+testStore('SQLite', openStore)

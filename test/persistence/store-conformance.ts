@@ -1,0 +1,639 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import { eventTypes, findEdge, jobStates } from '../../src/machines/edges.ts'
+import type { EventType, JobState } from '../../src/machines/job.ts'
+import type { EnqueueResult, JobRow, LeasedJob, LeaseEvent, Store } from '../../src/persistence/store.ts'
+import { aJob, leaseMs, type OpenedStore } from '../support/store.ts'
+
+/** The contract of Store. An implementation that passes is a store; one that does not is not. Each test opens a store of its own. */
+export function testStore(
+  name: string,
+  open: (given?: { maxQueueDepth?: number; retentionMs?: number }) => Promise<OpenedStore>,
+): void {
+  describe(`${name} store`, () => {
+    describe.each(jobStates)('a %s job', (from) => {
+      // One store for all of them: each test takes its job out of the way.
+      let opened: OpenedStore
+      beforeAll(async () => {
+        opened = await open()
+      })
+
+      for (const event of eventTypes.filter((type) => type !== 'enqueue')) {
+        for (const maxAttempts of from === 'retrying' ? [2, 3] : [1, 2, 3]) {
+          const attempt = attemptIn(from)
+          const to = findEdge(from, { type: event } as never, { attempt, maxAttempts })?.to
+          const behaviour = to ? `becomes ${to} on ${event}` : `ignores ${event}`
+          test(`${behaviour}, attempt ${attempt} of ${maxAttempts}`, async () => {
+            const job = await bringTo(opened, from, maxAttempts)
+            const before = await opened.store.find(job.id)
+
+            await send(opened, job, event)
+
+            const after = await opened.store.find(job.id)
+            const history = await opened.store.history(job.id, { after: 0, limit: 100 })
+            // A first crash is due again in the same transaction.
+            const promoted = to === 'retrying' && event === 'expire'
+            expect(after?.state).toBe(promoted ? 'queued' : (to ?? from))
+            expect(history?.at(-1)).toMatchObject({ to: after?.state, attempt: after?.attempt })
+            expect(history?.map(({ seq }) => seq)).toEqual(history?.map((_, index) => index + 1))
+            if (!to) expect(after).toEqual(before)
+            await opened.store.cancel(job.id)
+          })
+        }
+      }
+    })
+
+    describe('enqueue', () => {
+      test('stores what it was given', async () => {
+        const { store, clock } = await open()
+        const given = aJob({
+          payload: '{"n":[1,"é"]}',
+          priority: 7,
+          queue: 'mail',
+          timeoutMs: 50,
+          idempotency: { key: 'k', content: 'c' },
+        })
+
+        const [id] = ids(await store.enqueue([given]))
+
+        expect(await store.find(id!)).toEqual({
+          id,
+          type: 'work',
+          queue: 'mail',
+          state: 'queued',
+          priority: 7,
+          payload: '{"n":[1,"é"]}',
+          attempt: 0,
+          maxAttempts: 2,
+          idempotencyKey: 'k',
+          timeoutMs: 50,
+          runAt: clock.now(),
+          createdAt: clock.now(),
+          startedAt: null,
+          finishedAt: null,
+          error: null,
+        } satisfies Record<keyof JobRow, unknown>)
+      })
+
+      test('gives rising ids in the order of the array', async () => {
+        const { store } = await open()
+
+        const first = ids(await store.enqueue([aJob({ payload: '0' }), aJob({ payload: '1' }), aJob({ payload: '2' })]))
+        const second = ids(await store.enqueue([aJob()]))
+
+        expect(first).toEqual([...first].sort((a, b) => a - b))
+        expect(second[0]).toBeGreaterThan(first[2]!)
+        expect((await store.find(first[1]!))?.payload).toBe('1')
+      })
+
+      test('schedules what has a run_at or a delay ahead, and queues what has them behind', async () => {
+        const { store, clock } = await open()
+        const now = clock.now()
+
+        const jobs = [
+          aJob({ runAt: now + 1 }),
+          aJob({ delayMs: 1 }),
+          aJob({ runAt: now }),
+          aJob({ runAt: now - 1 }),
+          aJob({ delayMs: 0 }),
+        ]
+        const stored = await store.enqueue(jobs)
+
+        expect(rows(stored).map(({ state }) => state)).toEqual(['scheduled', 'scheduled', 'queued', 'queued', 'queued'])
+        expect((await store.find(rows(stored)[3]!.id))?.runAt).toBe(now)
+      })
+
+      test('answers a used key with the first job, whatever its state', async () => {
+        const opened = await open()
+        const keyed = aJob({ idempotency: { key: 'k', content: 'same' } })
+        const [first] = ids(await opened.store.enqueue([keyed]))
+        const [job] = await opened.store.lease({ room: 1, wait: false })
+        await settle(opened.store, job!, 'start', 'succeed')
+
+        const again = await opened.store.enqueue([keyed])
+
+        expect(rows(again)).toEqual([{ id: first, state: 'succeeded', created: false }])
+      })
+
+      test('makes one job of a hundred calls at once with one key', async () => {
+        const { store } = await open()
+        const keyed = aJob({ idempotency: { key: 'k', content: 'same' } })
+
+        const all = await Promise.all(Array.from({ length: 100 }, () => store.enqueue([keyed])))
+
+        expect(new Set(all.flatMap(ids)).size).toBe(1)
+        expect(all.flatMap(rows).filter(({ created }) => created)).toHaveLength(1)
+      })
+
+      test('makes one job of two items of one array with one key', async () => {
+        const { store } = await open()
+        const keyed = aJob({ idempotency: { key: 'k', content: 'same' } })
+
+        const stored = rows(await store.enqueue([aJob(), keyed, keyed]))
+
+        expect(stored.map(({ created }) => created)).toEqual([true, true, false])
+        expect(stored[2]!.id).toBe(stored[1]!.id)
+      })
+
+      test('refuses all of an array where one key belongs to other content, and names its job', async () => {
+        const { store } = await open()
+        const [first] = ids(await store.enqueue([aJob({ idempotency: { key: 'k', content: 'one' } })]))
+
+        const refused = await store.enqueue([aJob(), aJob({ idempotency: { key: 'k', content: 'two' } })])
+
+        expect(refused).toEqual({ outcome: 'conflict', index: 1, id: first })
+        expect((await store.list({ limit: 10 })).jobs).toHaveLength(1)
+      })
+
+      test('refuses a key used with other content by a call that shares its commit', async () => {
+        const { store } = await open()
+
+        const [one, two] = await Promise.all([
+          store.enqueue([aJob({ idempotency: { key: 'k', content: 'one' } })]),
+          store.enqueue([aJob({ idempotency: { key: 'k', content: 'two' } })]),
+        ])
+
+        expect(two).toEqual({ outcome: 'conflict', index: 0, id: ids(one)[0] })
+      })
+
+      test('refuses a call that would pass the bound on waiting jobs, whole', async () => {
+        const { store } = await open({ maxQueueDepth: 3 })
+        await store.enqueue([aJob(), aJob({ delayMs: 1_000 })])
+
+        const refused = await store.enqueue([aJob(), aJob()])
+        const accepted = await store.enqueue([aJob()])
+
+        expect(refused).toEqual({ outcome: 'full', depth: 2 })
+        expect(accepted.outcome).toBe('stored')
+      })
+    })
+
+    describe('lease', () => {
+      test('waits for a job to come', async () => {
+        const { store } = await open()
+        const waiting = store.lease({ room: 5, wait: true })
+
+        const [id] = ids(await store.enqueue([aJob()]))
+
+        expect((await waiting).map((job) => job.id)).toEqual([id])
+      })
+
+      test('answers at once where it is not to wait', async () => {
+        const { store } = await open()
+
+        expect(await store.lease({ room: 5, wait: false })).toEqual([])
+      })
+
+      test('answers those who wait with nothing once leasing has stopped', async () => {
+        const { store } = await open()
+        const waiting = store.lease({ room: 5, wait: true })
+
+        await store.stopLeasing()
+        await store.enqueue([aJob()])
+
+        expect(await waiting).toEqual([])
+        expect(await store.lease({ room: 5, wait: true })).toEqual([])
+      })
+
+      test('takes higher priority first, then earlier run_at, then lower id', async () => {
+        const { store, clock } = await open()
+        const [late, low, first, second, high] = ids(
+          await store.enqueue([
+            aJob({ runAt: clock.now() + 20 }),
+            aJob({ priority: -1 }),
+            aJob(),
+            aJob(),
+            aJob({ priority: 100 }),
+          ]),
+        )
+        clock.advance(20)
+        await store.sweep()
+
+        const leased = await store.lease({ room: 10, wait: false })
+
+        expect(leased.map(({ id }) => id)).toEqual([high, first, second, late, low])
+      })
+
+      test('lets queues take turns, job by job, whatever their names and lengths', async () => {
+        const { store } = await open()
+        await store.enqueue(Array.from({ length: 50 }, () => aJob({ queue: 'a' })))
+        await store.enqueue([
+          aJob({ queue: 'z', payload: '1' }),
+          aJob({ queue: 'z', payload: '2' }),
+          aJob({ queue: 'm' }),
+        ])
+
+        const turns: string[] = []
+        for (let i = 0; i < 6; i++) {
+          const [job] = await store.lease({ room: 1, wait: false })
+          turns.push((await store.find(job!.id))!.queue)
+        }
+        const together = await store.lease({ room: 4, wait: false })
+
+        expect(turns).toEqual(['a', 'm', 'z', 'a', 'z', 'a'])
+        expect(together).toHaveLength(4)
+      })
+
+      test('shares room among queues and gives what one leaves to the others', async () => {
+        const { store } = await open()
+        await store.enqueue([...Array.from({ length: 20 }, () => aJob({ queue: 'a' })), aJob({ queue: 'b' })])
+
+        const leased = await store.lease({ room: 10, wait: false })
+
+        const queues = await Promise.all(leased.map(async ({ id }) => (await store.find(id))!.queue))
+        expect(queues.slice(0, 2).sort()).toEqual(['a', 'b'])
+        expect(queues.filter((queue) => queue === 'a')).toHaveLength(9)
+      })
+
+      test('puts jobs without a handler here aside, says so, and reaches those behind them', async () => {
+        const { store, notices } = await open()
+        const unhandled = ids(
+          await store.enqueue(Array.from({ length: 3 }, () => aJob({ type: 'nobody', priority: 9 }))),
+        )
+        const [id] = ids(await store.enqueue([aJob()]))
+
+        const leased = await store.lease({ room: 1, wait: true })
+
+        expect(leased.map((job) => job.id)).toEqual([id])
+        expect(notices).toEqual([{ type: 'unhandled', types: ['nobody'], count: 3 }])
+        expect((await store.find(unhandled[0]!))?.state).toBe('queued')
+      })
+    })
+
+    describe('a lease', () => {
+      test('is lost by a worker that was silent too long, and its late outcome is refused', async () => {
+        const opened = await open()
+        const { store, clock } = opened
+        await store.enqueue([aJob()])
+        const [slow] = await store.lease({ room: 1, wait: false })
+        await settle(store, slow!, 'start')
+        await store.abandon([slow!])
+        clock.advance(leaseMs)
+        await store.sweep()
+        const [next] = await store.lease({ room: 1, wait: false })
+        await settle(store, next!, 'start')
+
+        const late: LeaseEvent = { id: slow!.id, leaseToken: slow!.leaseToken, event: 'succeed' }
+
+        expect(next!.leaseToken).toBeGreaterThan(slow!.leaseToken)
+        expect(await store.apply([late])).toEqual([late])
+        expect(await store.find(next!.id)).toMatchObject({ state: 'running', attempt: 2 })
+      })
+
+      test('holds until its last millisecond', async () => {
+        const { store, clock } = await open()
+        await store.enqueue([aJob()])
+        const [job] = await store.lease({ room: 1, wait: false })
+        await store.abandon([job!])
+
+        clock.advance(leaseMs - 1)
+        await store.sweep()
+        const before = (await store.find(job!.id))?.state
+        clock.advance(1)
+        await store.sweep()
+
+        expect([before, (await store.find(job!.id))?.state]).toEqual(['leased', 'queued'])
+      })
+
+      test('of a live worker outlives any jump of the clock', async () => {
+        const { store, clock } = await open()
+        await store.enqueue([aJob()])
+        const [job] = await store.lease({ room: 1, wait: false })
+        await settle(store, job!, 'start')
+
+        clock.advance(86_400_000)
+        await store.sweep()
+
+        expect(await store.apply([{ ...leaseOf(job!), event: 'succeed' }])).toEqual([])
+      })
+
+      test('is taken away by a cancellation, which the holder is told of', async () => {
+        const { store, notices } = await open()
+        await store.enqueue([aJob()])
+        const [job] = await store.lease({ room: 1, wait: false })
+        await settle(store, job!, 'start')
+
+        const cancelled = await store.cancel(job!.id)
+
+        expect(cancelled).toMatchObject({ outcome: 'done', job: { state: 'cancelled' } })
+        expect(notices).toEqual([{ type: 'lost', leases: [{ ...leaseOf(job!), cancelled: true }] }])
+        const success: LeaseEvent = { ...leaseOf(job!), event: 'succeed' }
+        expect(await store.apply([success])).toEqual([success])
+      })
+    })
+
+    describe('apply', () => {
+      test('commits a mixed batch in order and refuses only what is late', async () => {
+        const { store } = await open()
+        await store.enqueue([aJob(), aJob(), aJob()])
+        const [a, b, c] = (await store.lease({ room: 3, wait: false })) as [LeasedJob, LeasedJob, LeasedJob]
+        const stale: LeaseEvent = { id: c.id, leaseToken: c.leaseToken + 1, event: 'start' }
+
+        const refused = await store.apply([
+          { ...leaseOf(a), event: 'start' },
+          { ...leaseOf(b), event: 'start' },
+          stale,
+          { ...leaseOf(a), event: 'succeed' },
+          { ...leaseOf(b), event: 'fail', delayMs: 5, error: { name: 'Error', message: 'no' } },
+          { ...leaseOf(a), event: 'succeed' },
+        ])
+
+        expect(refused).toEqual([stale, { ...leaseOf(a), event: 'succeed' }])
+        const states = await Promise.all([a, b, c].map(async ({ id }) => (await store.find(id))?.state))
+        expect(states).toEqual(['succeeded', 'retrying', 'leased'])
+      })
+
+      test('keeps the error of the last failed attempt, in the row and in the history', async () => {
+        const { store, clock } = await open()
+        await store.enqueue([aJob()])
+        const [first] = await store.lease({ room: 1, wait: false })
+        const error = { name: 'TypeError', message: 'it "broke"\n' }
+        await store.apply([{ ...leaseOf(first!), event: 'start' }])
+        await store.apply([{ ...leaseOf(first!), event: 'fail', delayMs: 1_000, error }])
+
+        clock.advance(1_000)
+        await store.sweep()
+        const [second] = await store.lease({ room: 1, wait: false })
+        await settle(store, second!, 'start', 'succeed')
+
+        expect(await store.find(first!.id)).toMatchObject({ state: 'succeeded', attempt: 2, error })
+        const history = await store.history(first!.id, { after: 3, limit: 2 })
+        expect(history?.map(({ seq, event, error }) => ({ seq, event, error }))).toEqual([
+          { seq: 4, event: 'fail', error },
+          { seq: 5, event: 'due', error: null },
+        ])
+      })
+
+      test('gives the attempt back on snooze and on release', async () => {
+        const { store, clock } = await open()
+        await store.enqueue([aJob()])
+        const [job] = await store.lease({ room: 1, wait: false })
+        await store.apply([{ ...leaseOf(job!), event: 'start' }])
+        await store.apply([{ ...leaseOf(job!), event: 'snooze', delayMs: 500 }])
+
+        expect(await store.find(job!.id)).toMatchObject({ state: 'scheduled', attempt: 0, runAt: clock.now() + 500 })
+      })
+    })
+
+    describe('what is due', () => {
+      test('is queued at its instant and not before, keeping that instant', async () => {
+        const { store, clock } = await open()
+        const due = clock.now() + 10_000
+        const [id] = ids(await store.enqueue([aJob({ runAt: due })]))
+
+        clock.set(due - 1)
+        await store.sweep()
+        const before = (await store.find(id!))?.state
+        clock.set(due + 5)
+        await store.sweep()
+
+        expect(before).toBe('scheduled')
+        expect(await store.find(id!)).toMatchObject({ state: 'queued', runAt: due })
+      })
+
+      test('is all queued, however much there is', async () => {
+        const { store, clock } = await open()
+        for (let i = 0; i < 3; i++) await store.enqueue(Array.from({ length: 1_000 }, () => aJob({ delayMs: 60_000 })))
+
+        clock.advance(60_000)
+        for (let i = 0; i < 3; i++) await store.sweep()
+
+        expect(await countIn(store, 'queued')).toBe(3_000)
+      })
+    })
+
+    describe('recovery', () => {
+      test('queues what was leased without counting an attempt, and what ran, its attempt counted', async () => {
+        const { store } = await open()
+        await store.enqueue([aJob(), aJob(), aJob({ maxAttempts: 1 })])
+        const [a, b, c] = await store.lease({ room: 3, wait: false })
+        await settle(store, b!, 'start')
+        await settle(store, c!, 'start')
+
+        expect(await store.recoverOrphans()).toEqual({ leased: 1, running: 2 })
+
+        const found = await Promise.all([a, b, c].map((job) => store.find(job!.id)))
+        expect(found.map((job) => [job?.state, job?.attempt])).toEqual([
+          ['queued', 0],
+          ['queued', 1],
+          ['dead', 1],
+        ])
+        expect(found[1]?.error?.message).toMatch(/process that ran it ended/)
+      })
+
+      test('lets jobs come back one after another from their second crash on', async () => {
+        const { store, clock } = await open()
+        await store.enqueue(Array.from({ length: 3 }, () => aJob({ maxAttempts: 4 })))
+        const crash = async () => {
+          for (const job of await store.lease({ room: 3, wait: false })) await settle(store, job, 'start')
+          await store.recoverOrphans()
+        }
+
+        await crash()
+        const afterFirst = await countIn(store, 'queued')
+        await crash()
+
+        const { jobs } = await store.list({ limit: 3 })
+        expect(afterFirst).toBe(3)
+        expect(jobs.map(({ state, runAt }) => [state, runAt - clock.now()]).reverse()).toEqual([
+          ['retrying', 1_000],
+          ['retrying', 2_000],
+          ['retrying', 3_000],
+        ])
+      })
+    })
+
+    describe('commands', () => {
+      test('say which state refused them', async () => {
+        const opened = await open()
+        const job = await bringTo(opened, 'succeeded', 1)
+
+        expect(await opened.store.cancel(job.id)).toEqual({ outcome: 'refused', state: 'succeeded' })
+        expect(await opened.store.requeue(job.id)).toEqual({ outcome: 'refused', state: 'succeeded' })
+        expect(await opened.store.cancel(999)).toEqual({ outcome: 'unknown' })
+      })
+
+      test('requeue begins anew', async () => {
+        const opened = await open()
+        const job = await bringTo(opened, 'dead', 1)
+        opened.clock.advance(5)
+
+        await opened.store.requeue(job.id)
+
+        const found = await opened.store.find(job.id)
+        expect(found).toMatchObject({
+          state: 'queued',
+          attempt: 0,
+          runAt: opened.clock.now(),
+          startedAt: null,
+          finishedAt: null,
+        })
+      })
+    })
+
+    describe('counts', () => {
+      test('are what the jobs add up to', async () => {
+        const opened = await open()
+        for (const state of queuedLast) await bringTo(opened, state, 2)
+
+        const { jobs } = await opened.store.list({ limit: 100 })
+
+        for (const state of jobStates) {
+          expect([state, await countIn(opened.store, state)]).toEqual([
+            state,
+            jobs.filter((job) => job.state === state).length,
+          ])
+        }
+      })
+    })
+
+    describe('retention', () => {
+      test('removes succeeded and cancelled jobs with their history, and no others', async () => {
+        const opened = await open({ retentionMs: 1_000 })
+        const kept: number[] = []
+        const removed: number[] = []
+        for (const state of queuedLast) {
+          const { id } = await bringTo(opened, state, 2)
+          if (state === 'succeeded' || state === 'cancelled') removed.push(id)
+          else kept.push(id)
+        }
+        const [newest] = ids(await opened.store.enqueue([aJob()]))
+
+        opened.clock.advance(1_000)
+        await opened.store.sweep()
+
+        const { jobs } = await opened.store.list({ limit: 100 })
+        expect(jobs.map(({ id }) => id).sort((a, b) => a - b)).toEqual([...kept, newest])
+        expect(await countIn(opened.store, 'succeeded')).toBe(0)
+        for (const id of removed) expect(await opened.store.history(id, { after: 0, limit: 1 })).toBeUndefined()
+      })
+
+      test('keeps them until they have been ended for long enough', async () => {
+        const opened = await open({ retentionMs: 1_000 })
+        const job = await bringTo(opened, 'succeeded', 1)
+        await opened.store.enqueue([aJob()])
+
+        opened.clock.advance(999)
+        await opened.store.sweep()
+
+        expect((await opened.store.find(job.id))?.state).toBe('succeeded')
+      })
+    })
+
+    describe('list', () => {
+      test('pages down the ids, newest first, and ends', async () => {
+        const { store } = await open()
+        const all = ids(await store.enqueue(Array.from({ length: 5 }, () => aJob())))
+
+        const first = await store.list({ limit: 3 })
+        const second = await store.list({ limit: 3, before: first.next! })
+
+        expect([...first.jobs, ...second.jobs].map(({ id }) => id)).toEqual([...all].reverse())
+        expect(second.next).toBeNull()
+      })
+
+      test('filters by state, type and queue together', async () => {
+        const { store } = await open()
+        const [, , wanted] = ids(
+          await store.enqueue([
+            aJob(),
+            aJob({ type: 'other' }),
+            aJob({ type: 'other', queue: 'mail' }),
+            aJob({ queue: 'mail' }),
+          ]),
+        )
+
+        const { jobs } = await store.list({ limit: 10, state: 'queued', type: 'other', queue: 'mail' })
+
+        expect(jobs.map(({ id }) => id)).toEqual([wanted])
+      })
+    })
+  })
+}
+
+/** A job in `state`; where it has run, its attempts are as far as they can be. */
+async function bringTo(opened: OpenedStore, state: JobState, maxAttempts: number): Promise<LeasedJob> {
+  const { store, clock } = opened
+  const delayed = state === 'scheduled'
+  const [id] = ids(
+    await store.enqueue([aJob({ maxAttempts, runAt: delayed ? clock.now() + 1e9 : null, priority: 100 })]),
+  )
+  const unleased = {
+    id: id!,
+    leaseToken: 0,
+    type: 'work',
+    payload: '{}',
+    attempt: 0,
+    maxAttempts,
+    timeoutMs: null,
+    runAt: 0,
+  }
+  if (delayed || state === 'queued') return unleased
+  if (state === 'cancelled') {
+    await store.cancel(id!)
+    return unleased
+  }
+  const [job] = await store.lease({ room: 1, wait: false })
+  if (state === 'leased') return job!
+  await settle(store, job!, 'start')
+  if (state === 'succeeded') await settle(store, job!, 'succeed')
+  if (state === 'dead') await settle(store, job!, 'reject')
+  if (state === 'retrying') await store.apply([{ ...leaseOf(job!), event: 'fail', delayMs: 1e9 }])
+  return job!
+}
+
+/** So that a lease takes the job it is meant for. */
+const queuedLast = [...jobStates.filter((state) => state !== 'queued'), 'queued' as const]
+
+function attemptIn(state: JobState): number {
+  return state === 'running' || state === 'succeeded' || state === 'dead' || state === 'retrying' ? 1 : 0
+}
+
+/** Makes `event` happen to the job by whatever way the store has for it. */
+async function send({ store, clock }: OpenedStore, job: LeasedJob, event: EventType): Promise<void> {
+  switch (event) {
+    case 'cancel':
+    case 'requeue':
+      await store[event](job.id)
+      return
+    case 'due': {
+      const dueAt = (await store.find(job.id))!.runAt
+      clock.set(Math.max(clock.now(), dueAt))
+      return store.sweep()
+    }
+    case 'lease':
+      await store.lease({ room: 1, wait: false })
+      return
+    case 'expire':
+      await store.abandon([job])
+      clock.advance(leaseMs)
+      return store.sweep()
+    default:
+      await store.apply([{ ...leaseOf(job), event: event as LeaseEvent['event'], delayMs: 1e9 }])
+  }
+}
+
+async function settle(store: Store, job: LeasedJob, ...events: LeaseEvent['event'][]): Promise<void> {
+  for (const event of events) expect(await store.apply([{ ...leaseOf(job), event }])).toEqual([])
+}
+
+function leaseOf({ id, leaseToken }: LeasedJob) {
+  return { id, leaseToken }
+}
+
+function rows(result: EnqueueResult) {
+  if (result.outcome !== 'stored') throw new Error(`not stored: ${result.outcome}`)
+  return result.jobs
+}
+
+function ids(result: EnqueueResult): number[] {
+  return rows(result).map(({ id }) => id)
+}
+
+async function countIn(store: Store, state: JobState): Promise<number> {
+  let count = 0
+  for (const edge of await store.counts()) {
+    if (edge.to === state) count += edge.count
+    if (edge.from === state) count -= edge.count
+  }
+  return count
+}

@@ -1,0 +1,45 @@
+import type { Handler, JobContext } from '../../src/handlers/define.ts'
+import { parsePayload } from '../../src/handlers/define.ts'
+
+const silent = { info() {}, warn() {}, error() {} }
+
+/** What a handler knows of its attempt; the first of four unless told. */
+export function aContext(given: Partial<JobContext> = {}): JobContext {
+  const { signal } = new AbortController()
+  return { jobId: 7, attempt: 1, maxAttempts: 4, idempotencyToken: 'f00d.7', signal, log: silent, ...given }
+}
+
+/** Makes one attempt as the system does: the payload checked first, as it was sent. */
+export async function attempt<Output>(
+  handler: Handler<Output>,
+  payload: unknown,
+  context: Partial<JobContext> = {},
+): Promise<void> {
+  await handler.run(parsePayload(handler, payload), aContext(context))
+}
+
+/** What the attempt threw; fails where it succeeded. */
+export async function failureOf<Output>(
+  handler: Handler<Output>,
+  payload: unknown,
+  context?: Partial<JobContext>,
+): Promise<Error> {
+  const thrown: unknown = await attempt(handler, payload, context).then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+  if (!(thrown instanceof Error)) throw new Error('the attempt succeeded')
+  return thrown
+}
+
+/** What is said against the payload, one `path: message` for each fault. */
+export function faultsOf<Output>(handler: Handler<Output>, payload: unknown): string[] {
+  try {
+    parsePayload(handler, payload)
+    return []
+  } catch (error) {
+    return (error as { issues: { path: string; message: string }[] }).issues.map(
+      ({ path, message }) => `${path}: ${message}`,
+    )
+  }
+}

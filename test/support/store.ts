@@ -1,0 +1,56 @@
+import { join } from 'node:path'
+import { ManualClock } from '../../src/clock.ts'
+import { openSqliteStore, type SqliteStoreOptions } from '../../src/persistence/sqlite/client.ts'
+import type { NewJobRow, Store, StoreNotice } from '../../src/persistence/store.ts'
+import { tempFolder, whenDone } from './temp.ts'
+
+/** An opened store with the clock that it reads and all that it has told. */
+export interface OpenedStore {
+  readonly store: Store
+  readonly clock: ManualClock
+  readonly notices: StoreNotice[]
+  readonly path: string
+}
+
+export const startAt = Date.UTC(2030, 0, 1)
+export const leaseMs = 30_000
+
+/** Opens an SQLite store that is closed when the test, or the group whose `beforeAll` opened it, ends. Handles the types `work` and `other` unless told otherwise. */
+export async function openStore(options: Partial<SqliteStoreOptions> = {}): Promise<OpenedStore> {
+  const path = options.path ?? join(tempFolder(), 'jobs.db')
+  const clock = (options.clock as ManualClock | undefined) ?? new ManualClock(startAt)
+  const notices: StoreNotice[] = []
+  const store = await openSqliteStore({
+    types: ['work', 'other'],
+    leaseMs,
+    maxQueueDepth: 100_000,
+    retentionMs: 0,
+    retryBaseMs: 1_000,
+    retryMaxMs: 60_000,
+    owner: { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' },
+    newDatabaseId: 'test-database',
+    notify: (notice) => notices.push(notice),
+    longestTimeoutMs: () => 0,
+    ...options,
+    path,
+    clock,
+  })
+  whenDone(() => store.close())
+  return { store, clock, notices, path }
+}
+
+/** A job to store; runs at once, may be tried twice. */
+export function aJob(given: Partial<NewJobRow> = {}): NewJobRow {
+  return {
+    type: 'work',
+    queue: 'default',
+    payload: '{}',
+    priority: 0,
+    maxAttempts: 2,
+    timeoutMs: null,
+    runAt: null,
+    delayMs: null,
+    idempotency: null,
+    ...given,
+  }
+}
