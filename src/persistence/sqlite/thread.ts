@@ -39,6 +39,7 @@ class StoreThread {
   readonly #clock: Clock
   readonly #db: Database.Database
   readonly #assertSameFile: () => void
+  readonly #askDataVersion: Database.Statement
   readonly #writer: Writer
   readonly #held = new HeldLeases()
   readonly #housekeeping: Housekeeping | null
@@ -64,6 +65,7 @@ class StoreThread {
     this.#clock = options.clock ? new ManualClock(0, options.clock) : systemClock
     this.#db = openPatiently(options, this.#clock)
     this.#assertSameFile = guardFile(options.path)
+    this.#askDataVersion = this.#db.prepare('PRAGMA data_version').pluck()
     this.#writer = new Writer(this.#db, options.writer)
     this.#tell = { settled: [], refused: [], notices: [] }
     const { leaseMs } = options.writer
@@ -163,7 +165,7 @@ class StoreThread {
 
   /** `PRAGMA data_version` changes on this connection only with other connections' commits. */
   #noticeOthers(): void {
-    const version = this.#db.pragma('data_version', { simple: true }) as number
+    const version = this.#askDataVersion.get() as number
     if (version === this.#dataVersion) return
     this.#dataVersion = version
     this.#lookForReady = true

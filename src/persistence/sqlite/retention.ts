@@ -1,0 +1,64 @@
+import type Database from 'better-sqlite3'
+import { hasTag } from '../../machines/edges.ts'
+import type { JobState } from '../../machines/job.ts'
+import { retention } from '../store.ts'
+import type { Moves } from './moves.ts'
+
+/** Jobs that one transaction looks at. */
+const walkMax = 1_000
+
+interface Seen {
+  readonly id: number
+  readonly state: JobState
+  readonly createdAt: number
+  readonly finishedAt: number | null
+}
+
+/** Removes jobs that ended long enough ago, with their history: a walk up the ids, without an index of its own. */
+export class Retention {
+  readonly #moves: Moves
+  readonly #keepMs: number
+  readonly #sql: ReturnType<typeof prepare>
+  #walkedTo = 0
+
+  /** `keepMs`: how long they are kept after they ended; 0: for ever. */
+  constructor(db: Database.Database, moves: Moves, keepMs: number) {
+    this.#moves = moves
+    this.#keepMs = keepMs
+    this.#sql = prepare(db)
+  }
+
+  /** Goes on with the walk, up to a bound; false at its end, the first job that was created too late to have ended long enough ago. */
+  walk(now: number): boolean {
+    if (this.#keepMs === 0) return false
+    const endedBy = now - this.#keepMs
+    const seen = this.#sql.next.all({ after: this.#walkedTo, limit: walkMax }) as Seen[]
+    const old = seen.filter(({ createdAt }) => createdAt <= endedBy)
+    for (const { id, state, finishedAt } of old) {
+      const isOver = hasTag(state, 'expendable') && finishedAt! <= endedBy
+      if (isOver && !this.#sql.hasNewestEvent.get(id)) this.#remove(id, state)
+    }
+    const goesOn = old.length === walkMax
+    this.#walkedTo = goesOn ? old.at(-1)!.id : 0
+    return goesOn
+  }
+
+  #remove(id: number, state: JobState): void {
+    this.#sql.removeJob.run(id)
+    this.#sql.removePayload.run(id)
+    this.#sql.removeEvents.run(id)
+    this.#moves.count(state, retention, '', 1)
+  }
+}
+
+function prepare(db: Database.Database) {
+  return {
+    next: db.prepare(`
+      SELECT id, state, created_at AS createdAt, finished_at AS finishedAt FROM jobs WHERE id > :after ORDER BY id LIMIT :limit`),
+    // It stays, so that no event's id is used again: readers resume by them.
+    hasNewestEvent: db.prepare('SELECT 1 WHERE ? = (SELECT job_id FROM job_events ORDER BY id DESC LIMIT 1)').pluck(),
+    removeJob: db.prepare('DELETE FROM jobs WHERE id = ?'),
+    removePayload: db.prepare('DELETE FROM job_payloads WHERE job_id = ?'),
+    removeEvents: db.prepare('DELETE FROM job_events WHERE job_id = ?'),
+  }
+}
