@@ -1,8 +1,9 @@
-import { beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventTypes, findEdge, jobStates } from '../../src/machines/edges.ts'
 import type { EventType, JobState } from '../../src/machines/job.ts'
 import type { EnqueueResult, JobRow, LeasedJob, LeaseEvent, Store } from '../../src/persistence/store.ts'
 import { aJob, leaseMs, type OpenedStore } from '../support/store.ts'
+import { cleanUp } from '../support/temp.ts'
 
 /** The contract of Store. An implementation that passes is a store; one that does not is not. Each test opens a store of its own. */
 export function testStore(
@@ -16,6 +17,7 @@ export function testStore(
       beforeAll(async () => {
         opened = await open()
       })
+      afterAll(cleanUp)
 
       for (const event of eventTypes.filter((type) => type !== 'enqueue')) {
         for (const maxAttempts of from === 'retrying' ? [2, 3] : [1, 2, 3]) {

@@ -1,17 +1,24 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, onTestFinished } from 'vitest'
+import { onTestFinished } from 'vitest'
 
-/** Runs `clean` after the running test, or, called from a `beforeAll`, after its group. */
+const leftToGroup: (() => Promise<void>)[] = []
+
+/** Runs `clean` after the running test; called from a `beforeAll`, when its group calls `cleanUp`. */
 export function whenDone(clean: () => unknown): void {
   const cleaned = async () => void (await clean())
   try {
     onTestFinished(cleaned)
   } catch {
     // It throws outside a test.
-    afterAll(cleaned)
+    leftToGroup.push(cleaned)
   }
+}
+
+/** For the `afterAll` of a group whose `beforeAll` opened something: undoes it, the last first. */
+export async function cleanUp(): Promise<void> {
+  for (const clean of leftToGroup.splice(0).reverse()) await clean()
 }
 
 /** A folder of its own, removed when its test or group is done. */
