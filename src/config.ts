@@ -1,3 +1,5 @@
+import { ConfigError } from './errors.ts'
+
 /** What a job system can be told. Durations in ms. `defaults` has what stands where nothing is said. */
 export interface Settings {
   /** Jobs executing at once, 1 to 1,000. */
@@ -29,6 +31,34 @@ export const defaults: Settings = {
   maxQueueDepth: 1_000_000,
   maxPayloadBytes: 262_144,
   shutdownGraceMs: 25_000,
+}
+
+/** What each setting may be. */
+export const ranges: Readonly<Record<keyof Settings, { readonly min: number; readonly max: number }>> = {
+  workers: { min: 1, max: 1_000 },
+  leaseMs: { min: 100, max: 86_400_000 },
+  jobTimeoutMs: { min: 1, max: 86_400_000 },
+  retryBaseMs: { min: 1, max: 86_400_000 },
+  retryMaxMs: { min: 1, max: 31_536_000_000 },
+  retentionMs: { min: 0, max: 3_155_760_000_000 },
+  maxQueueDepth: { min: 1, max: 1_000_000_000 },
+  maxPayloadBytes: { min: 1, max: 268_435_456 },
+  shutdownGraceMs: { min: 0, max: 86_400_000 },
+}
+
+/** Completes what the library's caller gave; throws `ConfigError` with a line for each setting out of its range. */
+export function completeSettings(given: Partial<Settings>): Settings {
+  const settings: Settings = { ...defaults }
+  const problems: string[] = []
+  for (const name of Object.keys(defaults) as (keyof Settings)[]) {
+    const value = given[name]
+    if (value === undefined) continue
+    const { min, max } = ranges[name]
+    if (Number.isSafeInteger(value) && value >= min && value <= max) Object.assign(settings, { [name]: value })
+    else problems.push(`${name} is ${value}; it takes a whole number from ${min} to ${max}`)
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  return settings
 }
 
 /** Retries after the first attempt where neither job nor handler says. */

@@ -20,7 +20,7 @@ export type {
 import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 import { type Clock, systemClock } from './clock.ts'
-import { defaults, type Settings } from './config.ts'
+import { completeSettings, type Settings } from './config.ts'
 import { type AnyHandler, Registry } from './handlers/registry.ts'
 import { openSqliteStore } from './persistence/sqlite/client.ts'
 import { lockForServing, thisProcess } from './persistence/sqlite/lock.ts'
@@ -60,7 +60,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
     onFatal = throwUncaught,
     ...given
   } = options
-  const settings = { ...defaults, ...given }
+  const settings = completeSettings(given)
   const path = resolve(database)
   const registry = handlers ? new Registry(handlers) : null
   const lock = registry && lockForServing(path)

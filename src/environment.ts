@@ -1,0 +1,180 @@
+import { isIP } from 'node:net'
+import { parseEnv } from 'node:util'
+import { z } from 'zod'
+import { defaults, ranges, type Settings } from './config.ts'
+import { ConfigError } from './errors.ts'
+
+/** All that the server is told from outside. */
+export interface ServerConfig {
+  readonly settings: Settings
+  readonly host: string
+  /** 0: any free one. */
+  readonly port: number
+  /** Further names that the `Host` header may carry. */
+  readonly allowedHosts: readonly string[]
+  readonly databasePath: string
+  readonly apiToken: string | null
+  /** One request's body. */
+  readonly maxRequestBytes: number
+  /** Write requests being served at once. */
+  readonly maxInFlightRequests: number
+  readonly logLevel: string
+  readonly smtp: {
+    readonly host: string | undefined
+    readonly port: number
+    readonly user: string | undefined
+    readonly password: string | undefined
+    readonly from: string | undefined
+  }
+  readonly webhook: { readonly allowPrivate: boolean; readonly secret: string | undefined }
+}
+
+/** Where a value that is wrong must not be repeated. */
+const secrets = new Set(['API_TOKEN', 'SMTP_PASSWORD', 'GMAIL_APP_PASSWORD', 'WEBHOOK_SECRET'])
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+
+const whole = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^[0-9]{1,15}$/)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max)
+    .describe(`a whole number from ${min} to ${max}`)
+const setting = (name: keyof Settings) => whole(ranges[name].min, ranges[name].max).default(defaults[name])
+const text = (takes: string, pattern = /^[^\p{Cc}]+$/u) => z.string().regex(pattern).describe(takes)
+const hostName = /^[A-Za-z0-9_.:[\]-]+$/
+
+/** One entry a variable; its description is what the error says it takes. */
+const variables = {
+  HOST: text('an address or a host name', hostName).default('127.0.0.1'),
+  PORT: whole(0, 65_535).default(8_080),
+  ALLOWED_HOSTS: text('host names, separated by commas', /^[A-Za-z0-9_.:[\], -]+$/)
+    .transform((list) => list.split(/[\s,]+/).filter((name) => name !== ''))
+    .default([]),
+  DATABASE_PATH: text('a path').default('./data/jobs.db'),
+  WORKER_COUNT: setting('workers'),
+  API_TOKEN: text('at least 16 characters, without spaces', /^[\x21-\x7e]{16,}$/).optional(),
+  LEASE_MS: setting('leaseMs'),
+  JOB_TIMEOUT_MS: setting('jobTimeoutMs'),
+  RETRY_BASE_MS: setting('retryBaseMs'),
+  RETRY_MAX_MS: setting('retryMaxMs'),
+  RETENTION_MS: setting('retentionMs'),
+  MAX_REQUEST_BYTES: whole(1_024, 1_073_741_824).default(8_388_608),
+  MAX_IN_FLIGHT_REQUESTS: whole(1, 100_000).default(1_000),
+  MAX_QUEUE_DEPTH: setting('maxQueueDepth'),
+  MAX_PAYLOAD_BYTES: setting('maxPayloadBytes'),
+  SHUTDOWN_GRACE_MS: setting('shutdownGraceMs'),
+  LOG_LEVEL: z
+    .enum(logLevels)
+    .describe(`one of ${logLevels.join(', ')}`)
+    .default('info'),
+  SMTP_HOST: text('an address or a host name', hostName).optional(),
+  SMTP_PORT: whole(1, 65_535).default(587),
+  SMTP_USER: text('a user name').optional(),
+  SMTP_PASSWORD: text('a password').optional(),
+  SMTP_FROM: text('a mail address', /^[^\s@]+@[^\s@]+$/).optional(),
+  GMAIL_USER: text('a mail address', /^[^\s@]+@[^\s@]+$/).optional(),
+  GMAIL_APP_PASSWORD: text('a password').optional(),
+  WEBHOOK_ALLOW_PRIVATE: z
+    .enum(['true', 'false'])
+    .transform((value) => value === 'true')
+    .describe('true or false')
+    .default(false),
+  WEBHOOK_SECRET: text(
+    'a secret: text, or whsec_ and base64',
+    /^(?!whsec_)[^\p{Cc}]+$|^whsec_[A-Za-z0-9+/]+=*$/u,
+  ).optional(),
+}
+const schema = z.object(variables)
+
+/**
+ * Reads the configuration; what `env` has wins over `dotEnv`, the text of a `.env` file, and an empty value counts as not set. Throws
+ * `ConfigError` with a line for each bad value: the variable, what it got, what it takes.
+ */
+export function readEnvironment(env: Readonly<Record<string, string | undefined>>, dotEnv: string): ServerConfig {
+  const given: Record<string, string> = {}
+  const problems: string[] = []
+  const fromFile = parseEnv(dotEnv)
+  for (const name of Object.keys(variables)) {
+    const value = env[name] || fromFile[name]
+    if (value) given[name] = value
+    // An operator who writes API_TOKEN= believes that the server is protected.
+    else if (name === 'API_TOKEN' && (env[name] ?? fromFile[name]) !== undefined) {
+      problems.push('API_TOKEN is set but empty; it takes at least 16 characters, or leave it out')
+    }
+  }
+  const parsed = schema.safeParse(given)
+  const badNames = new Set(parsed.success ? [] : parsed.error.issues.map(({ path }) => String(path[0])))
+  for (const name of badNames) problems.push(describeProblem(name as keyof typeof variables, given[name] ?? ''))
+  if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
+  const config = toConfig(parsed.data)
+  const conflicts = conflictsIn(config)
+  if (conflicts.length > 0) throw new ConfigError(conflicts)
+  return config
+}
+
+function describeProblem(name: keyof typeof variables, value: string): string {
+  const got = secrets.has(name) ? `a value of ${value.length} characters` : JSON.stringify(value)
+  return `${name} is ${got}; it takes ${takes(variables[name])}`
+}
+
+/** The description stands on the schema itself or on the one inside its default. */
+function takes(schema: z.ZodType): string {
+  if (schema.description) return schema.description
+  const inner = (schema as { def?: { innerType?: z.ZodType } }).def?.innerType
+  return inner ? takes(inner) : 'another value'
+}
+
+function conflictsIn({ host, apiToken, settings }: ServerConfig): string[] {
+  const conflicts: string[] = []
+  if (!isLoopback(host) && apiToken === null) {
+    conflicts.push(
+      `HOST is ${JSON.stringify(host)}, which others can reach; that takes an API_TOKEN of at least 16 characters`,
+    )
+  }
+  if (settings.retryMaxMs < settings.retryBaseMs) {
+    conflicts.push(
+      `RETRY_MAX_MS is ${settings.retryMaxMs}; it takes no less than RETRY_BASE_MS, ${settings.retryBaseMs}`,
+    )
+  }
+  return conflicts
+}
+
+function toConfig(given: z.infer<typeof schema>): ServerConfig {
+  return {
+    settings: {
+      workers: given.WORKER_COUNT,
+      leaseMs: given.LEASE_MS,
+      jobTimeoutMs: given.JOB_TIMEOUT_MS,
+      retryBaseMs: given.RETRY_BASE_MS,
+      retryMaxMs: given.RETRY_MAX_MS,
+      retentionMs: given.RETENTION_MS,
+      maxQueueDepth: given.MAX_QUEUE_DEPTH,
+      maxPayloadBytes: given.MAX_PAYLOAD_BYTES,
+      shutdownGraceMs: given.SHUTDOWN_GRACE_MS,
+    },
+    host: given.HOST,
+    port: given.PORT,
+    allowedHosts: given.ALLOWED_HOSTS,
+    databasePath: given.DATABASE_PATH,
+    apiToken: given.API_TOKEN ?? null,
+    maxRequestBytes: given.MAX_REQUEST_BYTES,
+    maxInFlightRequests: given.MAX_IN_FLIGHT_REQUESTS,
+    logLevel: given.LOG_LEVEL,
+    smtp: {
+      host: given.SMTP_HOST,
+      port: given.SMTP_PORT,
+      user: given.SMTP_USER ?? given.GMAIL_USER,
+      password: given.SMTP_PASSWORD ?? given.GMAIL_APP_PASSWORD,
+      from: given.SMTP_FROM,
+    },
+    webhook: { allowPrivate: given.WEBHOOK_ALLOW_PRIVATE, secret: given.WEBHOOK_SECRET },
+  }
+}
+
+/** Whether only this machine can reach a server that listens on `host`. */
+export function isLoopback(host: string): boolean {
+  const bare = host.replace(/^\[|\]$/g, '').toLowerCase()
+  if (isIP(bare) === 4) return bare.startsWith('127.')
+  return bare === '::1' || bare === 'localhost'
+}

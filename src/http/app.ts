@@ -1,0 +1,73 @@
+import type { HttpBindings } from '@hono/node-server'
+import { type Context, Hono } from 'hono'
+import { JobNotFoundError } from '../errors.ts'
+import type { JobSystem, SystemLog } from '../system.ts'
+import { type BodyLimits, Intake } from './body.ts'
+import { createGuard, type GuardOptions } from './guard.ts'
+import { commandJob, createJob, createJobs, listJobs, showHistory, showJob } from './jobs.ts'
+import { HttpError, isOurFault, problem } from './problem.ts'
+import { showLive, showMetrics, showReady } from './status.ts'
+
+export interface AppOptions extends BodyLimits, GuardOptions {
+  readonly system: JobSystem
+  readonly log: SystemLog
+}
+
+type Env = { Bindings: HttpBindings }
+type Handler = (c: Context<Env>) => Response | Promise<Response>
+
+/** The HTTP API over a system, to be served by @hono/node-server. */
+export function createApp({ system, log, ...options }: AppOptions): Hono<Env> {
+  const app = new Hono<Env>()
+  const guard = createGuard(options)
+  const intake = new Intake(options)
+  const posting = (work: (body: unknown) => Promise<Response>): Handler => {
+    return (c) => intake.serve(() => intake.withJson(c.env.incoming, work))
+  }
+  const commanding = (command: 'cancel' | 'requeue'): Handler => {
+    return (c) => intake.serve(() => commandJob(system, command, idOf(c)))
+  }
+  const routes: Record<string, { GET?: Handler; POST?: Handler }> = {
+    '/createJob': { POST: posting((body) => createJob(system, body)) },
+    '/jobs': { GET: (c) => listJobs(system, queryOf(c)), POST: posting((body) => createJobs(system, body)) },
+    '/jobs/:id': { GET: (c) => showJob(system, idOf(c)) },
+    '/jobs/:id/history': { GET: (c) => showHistory(system, idOf(c), queryOf(c)) },
+    '/jobs/:id/cancel': { POST: commanding('cancel') },
+    '/jobs/:id/requeue': { POST: commanding('requeue') },
+    '/metrics': { GET: () => showMetrics(system) },
+    '/livez': { GET: showLive },
+    '/readyz': { GET: () => showReady(system) },
+  }
+
+  app.use(async (c, next) => {
+    guard(c.env.incoming, c.req.path)
+    await next()
+  })
+  for (const [path, { GET, POST }] of Object.entries(routes)) {
+    if (GET) app.get(path, GET)
+    if (POST) app.post(path, POST)
+    const allow = [...(GET ? ['GET', 'HEAD'] : []), ...(POST ? ['POST'] : [])].join(', ')
+    app.all(path, (c) => {
+      throw new HttpError(405, 'method_not_allowed', `${c.req.method} is not taken here; ${allow} is`, { allow })
+    })
+  }
+  app.notFound((c) => problem(new HttpError(404, 'not_found', `there is nothing at ${c.req.path}`)))
+  app.onError((error, c) => {
+    if (isOurFault(error)) log.error({ err: error, method: c.req.method, path: c.req.path }, 'a request failed')
+    return problem(error)
+  })
+  return app
+}
+
+/** A job's id from the path; what is no positive safe integer names no job. */
+function idOf(c: Context<Env>): number {
+  const text = c.req.param('id') ?? ''
+  const id = /^[1-9][0-9]{0,15}$/.test(text) ? Number(text) : Number.NaN
+  if (!Number.isSafeInteger(id)) throw new JobNotFoundError(id)
+  return id
+}
+
+function queryOf(c: Context<Env>): URLSearchParams {
+  const at = c.req.url.indexOf('?')
+  return new URLSearchParams(at < 0 ? '' : c.req.url.slice(at))
+}

@@ -1,0 +1,120 @@
+import type { IncomingMessage } from 'node:http'
+import { BackpressureError, InvalidInputError } from '../errors.ts'
+import { HttpError } from './problem.ts'
+
+/** How many bodies' worth of bytes may be held in memory at once. */
+const bodiesHeldMax = 8
+const retryAfterMs = 1_000
+
+export interface BodyLimits {
+  /** One request's body, in bytes. */
+  readonly maxRequestBytes: number
+  /** Write requests being served at once. */
+  readonly maxInFlightRequests: number
+}
+
+/** Bounds what write requests hold in memory: how many there are, and how many bytes of bodies. */
+export class Intake {
+  readonly #limits: BodyLimits
+  #requests = 0
+  #bytes = 0
+
+  constructor(limits: BodyLimits) {
+    this.#limits = limits
+  }
+
+  /** Serves one write request; throws `BackpressureError` where there are too many. */
+  async serve(work: () => Promise<Response>): Promise<Response> {
+    if (this.#requests >= this.#limits.maxInFlightRequests) {
+      throw new BackpressureError(`${this.#requests} write requests are being served, as many as may be`, retryAfterMs)
+    }
+    this.#requests++
+    try {
+      return await work()
+    } finally {
+      this.#requests--
+    }
+  }
+
+  /** Reads a body as JSON and does `work` with it; the bytes count as held until that is done. Throws what the contract has for a bad body. */
+  async withJson(incoming: IncomingMessage, work: (body: unknown) => Promise<Response>): Promise<Response> {
+    assertJson(incoming.headers['content-type'])
+    const body = { bytes: 0 }
+    try {
+      return await work(parseJson(await this.#read(incoming, body)))
+    } finally {
+      this.#bytes -= body.bytes
+    }
+  }
+
+  #read(incoming: IncomingMessage, body: { bytes: number }): Promise<Buffer> {
+    const { maxRequestBytes } = this.#limits
+    const tooLarge = () => {
+      // The rest is not worth reading, and the connection cannot be used for another request.
+      const message = `the body has more than ${maxRequestBytes} bytes, which is all that one request may have`
+      return new HttpError(413, 'payload_too_large', message, { connection: 'close' })
+    }
+    if (Number(incoming.headers['content-length'] ?? 0) > maxRequestBytes) return Promise.reject(tooLarge())
+    return new Promise((resolve, reject) => {
+      const chunks: Buffer[] = []
+      const stop = (error: Error) => {
+        incoming.off('data', take)
+        incoming.pause()
+        reject(error)
+      }
+      const take = (chunk: Buffer) => {
+        body.bytes += chunk.length
+        this.#bytes += chunk.length
+        chunks.push(chunk)
+        if (body.bytes > maxRequestBytes) stop(tooLarge())
+        else if (this.#bytes > bodiesHeldMax * maxRequestBytes) {
+          stop(new BackpressureError('the bodies of requests under way fill the memory they may have', retryAfterMs))
+        }
+      }
+      incoming.on('data', take)
+      incoming.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
+      incoming.once('error', reject)
+      incoming.once('close', () =>
+        reject(new HttpError(400, 'incomplete_body', 'the connection ended before the body did')),
+      )
+    })
+  }
+}
+
+function assertJson(contentType: string | undefined): void {
+  const [type, ...parameters] = (contentType ?? '')
+    .toLowerCase()
+    .split(';')
+    .map((part) => part.trim())
+  const charset = parameters
+    .find((parameter) => parameter.startsWith('charset='))
+    ?.slice('charset='.length)
+    .replaceAll('"', '')
+  if (type === 'application/json' && (charset === undefined || charset === 'utf-8' || charset === 'utf8')) return
+  const got = contentType === undefined ? 'none' : JSON.stringify(contentType)
+  throw new HttpError(415, 'unsupported_media_type', `the content type is ${got}; it takes application/json in UTF-8`)
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+/** A byte order mark is skipped, and of members with one name the last counts, as `fetch` and `JSON.parse` have it. */
+function parseJson(bytes: Buffer): unknown {
+  let text: string
+  try {
+    text = utf8.decode(bytes)
+  } catch {
+    throw invalid('the body is not UTF-8')
+  }
+  if (text.trim() === '') throw invalid('the body is empty; it takes JSON')
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    // V8 quotes the text around the fault, which may be long and is the caller's own.
+    const at = /at position \d+( \(line \d+ column \d+\))?/.exec(error instanceof Error ? error.message : '')
+    throw invalid(`the body is not JSON${at ? `: it breaks off ${at[0]}` : ''}`)
+  }
+}
+
+function invalid(message: string): InvalidInputError {
+  return new InvalidInputError([{ path: '', message }], undefined, 'invalid_json')
+}

@@ -1,0 +1,75 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { isIP } from 'node:net'
+import { HttpError } from './problem.ts'
+
+export interface GuardOptions {
+  /** Names that the `Host` header may carry, beside loopback. */
+  readonly hosts: readonly string[]
+  /** Null: nobody has to show one. */
+  readonly apiToken: string | null
+}
+
+/** Paths that answer without a token, so that whoever watches the process needs none. */
+const openPaths = new Set(['/livez', '/readyz'])
+
+/**
+ * Refuses requests that no client of ours makes: for a host name that is not ours (DNS rebinding), sent by a foreign page, or without the
+ * token. Throws `HttpError`.
+ */
+export function createGuard({ hosts, apiToken }: GuardOptions): (incoming: IncomingMessage, path: string) => void {
+  const allowed = new Set(hosts.map(bareHost))
+  const expected = apiToken === null ? null : digest(apiToken)
+
+  return (incoming, path) => {
+    const { host, origin } = incoming.headers
+    if (!isAllowedHost(host, allowed)) {
+      throw new HttpError(
+        403,
+        'forbidden_host',
+        'the Host header names neither this machine nor a configured host; see ALLOWED_HOSTS',
+      )
+    }
+    const changes = incoming.method !== 'GET' && incoming.method !== 'HEAD'
+    if (changes && (isForeign(origin, host) || incoming.headers['sec-fetch-site'] === 'cross-site')) {
+      throw new HttpError(403, 'foreign_origin', 'a page of another origin may not change anything here')
+    }
+    if (expected && !openPaths.has(path) && !hasToken(incoming, expected)) {
+      const challenge = { 'www-authenticate': 'Bearer realm="jobmachine"' }
+      throw new HttpError(401, 'unauthorized', 'a valid token is needed: Authorization: Bearer …', challenge)
+    }
+  }
+}
+
+/** A host without its port and brackets, in lower case. */
+function bareHost(host: string): string {
+  const bracketed = /^\[(.*)\](:\d+)?$/.exec(host)
+  if (bracketed) return bracketed[1]!.toLowerCase()
+  return (isIP(host) === 6 ? host : host.replace(/:\d+$/, '')).toLowerCase().replace(/\.$/, '')
+}
+
+function isAllowedHost(host: string | undefined, allowed: ReadonlySet<string>): boolean {
+  if (host === undefined) return false
+  const bare = bareHost(host)
+  return bare === 'localhost' || bare === '::1' || (isIP(bare) === 4 && bare.startsWith('127.')) || allowed.has(bare)
+}
+
+function isForeign(origin: string | undefined, host: string | undefined): boolean {
+  if (origin === undefined) return false
+  try {
+    return new URL(origin).host !== host?.toLowerCase()
+  } catch {
+    return true
+  }
+}
+
+/** In constant time: both are hashed, so that not even the length shows. A header given twice is no proof of anything. */
+function hasToken(incoming: IncomingMessage, expected: Buffer): boolean {
+  const given = incoming.headersDistinct.authorization ?? []
+  const token = given.length === 1 ? /^bearer +(\S+) *$/i.exec(given[0]!)?.[1] : undefined
+  return timingSafeEqual(digest(token ?? ''), expected) && token !== undefined
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}

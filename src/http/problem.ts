@@ -1,0 +1,85 @@
+import { STATUS_CODES } from 'node:http'
+import {
+  BackpressureError,
+  IdempotencyConflictError,
+  IllegalTransitionError,
+  InvalidInputError,
+  JobSystemError,
+  UnavailableError,
+} from '../errors.ts'
+import { reply } from './reply.ts'
+
+/** A request that is refused before it reaches the system. */
+export class HttpError extends JobSystemError {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+
+  constructor(status: number, code: string, message: string, headers: Readonly<Record<string, string>> = {}) {
+    super(code, message)
+    this.status = status
+    this.headers = headers
+  }
+}
+
+/** What each of the system's errors is as a status; one that is not here is a fault of ours, 500. */
+const statusByCode: Readonly<Record<string, number>> = {
+  invalid_input: 400,
+  invalid_json: 400,
+  invalid_payload: 400,
+  unknown_type: 400,
+  job_not_found: 404,
+  idempotency_conflict: 409,
+  illegal_transition: 409,
+  backpressure: 429,
+  unavailable: 503,
+  storage_full: 507,
+}
+
+/** The answer to a request that failed: RFC 9457, with `code` and `message` for programs and people. */
+export function problem(error: unknown): Response {
+  if (error instanceof HttpError) return answer(error.status, error.code, error.message, {}, error.headers)
+  const status = error instanceof JobSystemError ? statusByCode[error.code] : undefined
+  if (!(error instanceof JobSystemError) || status === undefined) {
+    return answer(500, 'internal_error', 'something went wrong here; the log says what')
+  }
+  return answer(status, error.code, error.message, membersOf(error), headersOf(error))
+}
+
+/** Whether an error is a fault of ours, which the log must tell. */
+export function isOurFault(error: unknown): boolean {
+  return !(error instanceof HttpError) && !(error instanceof JobSystemError && error.code in statusByCode)
+}
+
+function membersOf(error: JobSystemError): object {
+  if (error instanceof InvalidInputError) return { errors: error.issues }
+  if (error instanceof IllegalTransitionError) return { id: error.jobId, state: error.state, events: error.events }
+  if (error instanceof IdempotencyConflictError) {
+    const errors = error.index === null ? [] : [{ path: `${error.index}.idempotency_key`, message: error.message }]
+    return { id: error.jobId, ...(errors.length > 0 ? { errors } : {}) }
+  }
+  return {}
+}
+
+function headersOf(error: JobSystemError): Record<string, string> {
+  if (!(error instanceof BackpressureError || error instanceof UnavailableError)) return {}
+  return { 'retry-after': `${Math.ceil(error.retryAfterMs / 1_000)}` }
+}
+
+function answer(
+  status: number,
+  code: string,
+  message: string,
+  members: object = {},
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const body = {
+    type: `urn:jobmachine:${code}`,
+    title: STATUS_CODES[status],
+    status,
+    detail: message,
+    code,
+    message,
+    ...members,
+  }
+  return reply(body, status, { ...headers, 'content-type': 'application/problem+json' })
+}

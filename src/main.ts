@@ -1,0 +1,159 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import { systemClock } from './clock.ts'
+import { readEnvironment, type ServerConfig } from './environment.ts'
+import { ConfigError, DatabaseLockedError } from './errors.ts'
+import { currentJob } from './handlers/attempt.ts'
+import { builtinHandlers } from './handlers/builtin.ts'
+import { type HttpServer, serveHttp } from './http/server.ts'
+import { createJobSystem, type JobSystem } from './index.ts'
+import { createLog, type ServerLog } from './log.ts'
+
+/** As sysexits.h has them: bad configuration, try again later, bad usage. */
+const exitConfig = 78
+const exitLocked = 75
+const exitUsage = 64
+/** Ctrl-C under npm arrives twice: from the terminal, and forwarded. */
+const sameSignalMs = 250
+/** How long requests under way may take once all else is stopped. */
+const lastRequestsMs = 1_000
+
+const usage = `Usage: jobmachine [command]
+
+  serve       run the server (the default); configured by environment variables or a .env file, see README.md
+  --help      print this
+  --version   print the version
+`
+
+const commands: Readonly<Record<string, () => void | Promise<void>>> = {
+  serve,
+  '--help': () => void process.stdout.write(usage),
+  '-h': () => void process.stdout.write(usage),
+  '--version': () => void process.stdout.write(`${version()}\n`),
+}
+
+const [command = 'serve', ...rest] = process.argv.slice(2)
+const run = rest.length === 0 ? commands[command] : undefined
+if (run) await run()
+else {
+  process.stderr.write(`jobmachine: no such command: ${[command, ...rest].join(' ')}\n\n${usage}`)
+  process.exitCode = exitUsage
+}
+
+async function serve(): Promise<void> {
+  const config = configure()
+  const log = createLog(config.logLevel)
+  const system = await open(config, log)
+  const server = await listen(config, system, log)
+  log.info(
+    { url: server.url, durability: system.durability, database: config.databasePath, pid: process.pid },
+    'listening',
+  )
+  handleSignals(system, server, log)
+  handleStrays(system, log)
+  await system.start().catch((error: Error) => log.info({ reason: error.message }, 'not started'))
+}
+
+function configure(): ServerConfig {
+  try {
+    return readEnvironment(process.env, dotEnv())
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    for (const problem of error.problems) process.stderr.write(`jobmachine: ${problem}\n`)
+    process.exit(exitConfig)
+  }
+}
+
+function dotEnv(): string {
+  try {
+    return readFileSync('.env', 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    fail(`.env cannot be read: ${(error as Error).message}`, exitConfig)
+  }
+}
+
+async function open(config: ServerConfig, log: ServerLog): Promise<JobSystem> {
+  const { settings, smtp, webhook, databasePath } = config
+  try {
+    return await createJobSystem({
+      ...settings,
+      database: databasePath,
+      handlers: builtinHandlers({ smtp, webhook, retryMaxMs: settings.retryMaxMs, now: systemClock.now }),
+      log,
+      onFatal(error) {
+        log.fatal({ err: error }, 'the system cannot go on; ending the process, the next start recovers')
+        process.exit(1)
+      },
+    })
+  } catch (error) {
+    fail(error instanceof Error ? error.message : String(error), error instanceof DatabaseLockedError ? exitLocked : 1)
+  }
+}
+
+async function listen(config: ServerConfig, system: JobSystem, log: ServerLog): Promise<HttpServer> {
+  const { host, port, apiToken, allowedHosts, maxRequestBytes, maxInFlightRequests } = config
+  const hosts = [host, ...allowedHosts]
+  try {
+    return await serveHttp({ system, log, host, port, hosts, apiToken, maxRequestBytes, maxInFlightRequests })
+  } catch (error) {
+    await system.stop()
+    const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
+    const why = taken ? 'it is taken; set PORT to another, or 0 for a free one' : (error as Error).message
+    fail(`cannot listen on ${host} port ${port}: ${why}`, 1)
+  }
+}
+
+/** The first signal stops in good order, a second ends it at once. */
+function handleSignals(system: JobSystem, server: HttpServer, log: ServerLog): void {
+  let firstAt: number | undefined
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      const now = systemClock.now()
+      if (firstAt === undefined) {
+        firstAt = now
+        void shutDown(system, server, log, signal, 0)
+      } else if (now - firstAt > sameSignalMs) {
+        log.warn({ signal }, 'a second signal: ending at once; the next start recovers')
+        process.exit(1)
+      }
+    })
+  }
+}
+
+/** What a handler left behind and nobody waits for: this process is in a state that nobody planned, so it ends in good order. */
+function handleStrays(system: JobSystem, log: ServerLog): void {
+  const end = (error: unknown, message: string) => {
+    const job = currentJob.getStore()
+    log.fatal({ err: error, ...(job ? { job_id: job.id, type: job.type } : {}) }, message)
+    system.stop().then(
+      () => process.exit(1),
+      () => process.exit(1),
+    )
+  }
+  process.on('uncaughtException', (error) => end(error, 'an exception that nobody caught; stopping'))
+  process.on('unhandledRejection', (error) => end(error, 'a promise rejected that nobody waited for; stopping'))
+}
+
+async function shutDown(
+  system: JobSystem,
+  server: HttpServer,
+  log: ServerLog,
+  reason: string,
+  code: number,
+): Promise<void> {
+  log.info({ reason }, 'stopping')
+  await system.stop()
+  await server.close(lastRequestsMs)
+  log.info({}, 'stopped')
+  process.exit(code)
+}
+
+function version(): string {
+  return JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
+}
+
+function fail(message: string, code: number): never {
+  process.stderr.write(`jobmachine: ${message}\n`)
+  process.exit(code)
+}
