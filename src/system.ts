@@ -28,7 +28,7 @@ import { exponential } from './handlers/backoff.ts'
 import type { Registry } from './handlers/registry.ts'
 import { type EnqueuedJob, type Job, type JobRequest, type Naming, type NewJob, parseJobs, toJob } from './jobs.ts'
 import { dispatcherMachine } from './machines/dispatcher.ts'
-import { eventsFrom, hasTag, jobStates, statesTagged } from './machines/edges.ts'
+import { eventsFrom, hasTag, jobStates } from './machines/edges.ts'
 import type { JobState } from './machines/job.ts'
 import type {
   CommandResult,
@@ -156,7 +156,7 @@ export async function createSystem(parts: SystemParts): Promise<JobSystem> {
   return system
 }
 
-type Phase = 'created' | 'recovering' | 'running' | 'draining' | 'stopped' | 'failed'
+type Phase = 'created' | 'recovering' | 'serving' | 'draining' | 'stopped' | 'failed'
 
 class System implements JobSystem {
   readonly #parts: SystemParts
@@ -190,7 +190,7 @@ class System implements JobSystem {
     if (this.#phase !== 'created')
       throw new JobSystemError('already_started', `the system is ${this.#phase}; it starts once`)
     if (!this.#dispatcher) {
-      this.#phase = 'running'
+      this.#phase = 'serving'
       return
     }
     this.#phase = 'recovering'
@@ -200,8 +200,8 @@ class System implements JobSystem {
       dispatcher.subscribe({ complete: resolve, error: () => resolve() })
       dispatcher.start()
     })
-    if (this.#phase === 'recovering') this.#phase = 'running'
-    if (this.#phase !== 'running') throw new UnavailableError(`the system is ${this.#phase}`)
+    if (this.#phase === 'recovering') this.#phase = 'serving'
+    if (this.#phase !== 'serving') throw new UnavailableError(`the system is ${this.#phase}`)
   }
 
   stop({ graceMs = this.#parts.settings.shutdownGraceMs }: { readonly graceMs?: number } = {}): Promise<void> {
@@ -258,7 +258,8 @@ class System implements JobSystem {
   async metrics(): Promise<Metrics> {
     const counts = await this.#store.counts()
     const states = countStates(counts)
-    const total = (tag: 'ready' | 'ended') => statesTagged(tag).reduce((sum, state) => sum + states[state], 0)
+    const total = (which: (state: JobState) => boolean) =>
+      jobStates.filter(which).reduce((sum, state) => sum + states[state], 0)
     const sinceOpened = tally(counts, this.#countsAtOpen)
     const ended = (event: EdgeCount['event']) =>
       sinceOpened((edge) => edge.event === event && hasTag(edge.from, 'executing'))
@@ -266,8 +267,8 @@ class System implements JobSystem {
       (edge.event === 'fail' || edge.event === 'reject' || edge.event === 'expire') && hasTag(edge.from, 'executing')
     return {
       activeWorkers: this.#stats.active,
-      queueDepth: total('ready'),
-      deadLetterCount: states.dead,
+      queueDepth: total((state) => hasTag(state, 'ready')),
+      deadLetterCount: total((state) => hasTag(state, 'ended') && !hasTag(state, 'expendable')),
       retryCount: sinceOpened((edge) => failed(edge) && edge.to !== null && hasTag(edge.to, 'waiting')),
       successCount: ended('succeed'),
       failureCount: sinceOpened(failed),
@@ -277,7 +278,7 @@ class System implements JobSystem {
   }
 
   health(): Health {
-    const reason = this.#phase === 'running' ? this.#trouble : this.#phase === 'created' ? 'not started' : this.#phase
+    const reason = this.#phase === 'serving' ? this.#trouble : this.#phase === 'created' ? 'not started' : this.#phase
     return { ready: reason === null, reason }
   }
 

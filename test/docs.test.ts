@@ -1,0 +1,93 @@
+import { execFile } from 'node:child_process'
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { toMermaid } from '../src/machines/chart.ts'
+import { startServer } from './support/server-process.ts'
+import { tempFolder } from './support/temp.ts'
+
+const run = promisify(execFile)
+const root = resolve(import.meta.dirname, '..')
+const read = (path: string) => readFileSync(join(root, path), 'utf8')
+const blocks = (text: string, language: string) =>
+  [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'gms'))].map((match) => match[1]!)
+
+/** A folder that stands for a user's project: `jobmachine` and its dependencies can be imported from it. */
+function userProject(): string {
+  const folder = tempFolder()
+  mkdirSync(join(folder, 'node_modules'))
+  for (const name of readdirSync(join(root, 'node_modules'))) {
+    symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name))
+  }
+  symlinkSync(root, join(folder, 'node_modules', 'jobmachine'))
+  return folder
+}
+
+describe('the README', () => {
+  const readme = read('README.md')
+
+  test('shows the lifecycle as the machine has it', () => {
+    expect(blocks(readme, 'mermaid')).toEqual([`${toMermaid()}\n`])
+  })
+
+  test('has a library example that runs', async () => {
+    const folder = userProject()
+    const [example] = blocks(readme, 'js')
+    writeFileSync(join(folder, 'example.mjs'), `${example}\nsetTimeout(() => system.stop(), 200)\n`)
+
+    const { stdout } = await run(process.execPath, ['example.mjs'], { cwd: folder })
+
+    expect(stdout).toBe('resizing cat.png to 300, attempt 1\n')
+  })
+
+  test('stays the front door: no more than 150 lines', () => {
+    expect(readme.split('\n').length).toBeLessThanOrEqual(150)
+  })
+})
+
+test('every curl of the docs is taken by the server', async () => {
+  const server = await startServer()
+  const commands = ['README.md', 'docs/http.md']
+    .flatMap((path) => blocks(read(path), 'sh'))
+    .flatMap((block) => block.replaceAll('\\\n', ' ').split(/\n(?=curl)/))
+    .filter((command) => command.startsWith('curl'))
+    .map((command) => command.replaceAll('http://localhost:8080', server.url))
+
+  for (const command of commands) {
+    const { stdout } = await run('sh', ['-c', `${command.replace(/^curl/, 'curl -s -w "\\n%{http_code}"')}`])
+    expect([command, stdout.trim().split('\n').at(-1)]).toEqual([command, expect.stringMatching(/^20[01]$/)])
+  }
+
+  expect(commands.length).toBeGreaterThanOrEqual(4)
+})
+
+test('the backup of the operations page has what was acknowledged', async ({ skip }) => {
+  const server = await startServer()
+  await fetch(`${server.url}/createJob`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ type: 'sleep', payload: { ms: 1 }, delay_ms: 1e9 }),
+  })
+  const [backup] = blocks(read('docs/operations.md'), 'sh').filter((block) => block.includes('VACUUM INTO'))
+  const shell = await run('sqlite3', ['--version']).catch(() => null)
+  if (!shell) skip('there is no sqlite3 shell on this machine')
+
+  await run('sh', ['-c', backup!.replaceAll('data/jobs.db', server.database)], { cwd: server.folder })
+
+  const { stdout } = await run('sqlite3', [join(server.folder, 'backup.db'), 'SELECT state FROM jobs'])
+  expect(stdout.trim()).toBe('scheduled')
+})
+
+test.each(readdirSync(join(root, 'examples')).filter((name) => name.endsWith('.js')))(
+  'the example %s runs',
+  async (name) => {
+    const folder = userProject()
+    cpSync(join(root, 'examples', name), join(folder, name))
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
+
+    const { stdout } = await run(process.execPath, [name, join(folder, 'example.db')], { cwd: folder })
+
+    expect(stdout).toMatch(/succeed → succeeded/)
+  },
+)

@@ -1,0 +1,66 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { describe, expect, test } from 'vitest'
+
+const source = resolve(import.meta.dirname, '../src')
+const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'))
+const importsOf = (file: string) =>
+  [...readFileSync(join(source, file), 'utf8').matchAll(/^(?:import|export)\s[^;]*?from '([^']+)'/gm)].map(
+    (match) => match[1]!,
+  )
+const local = (file: string) =>
+  importsOf(file)
+    .filter((path) => path.startsWith('.'))
+    .map((path) => relative(source, join(source, dirname(file), path)))
+
+describe('imports point inward', () => {
+  test.each(files.filter((file) => file.startsWith('machines/')))('%s knows only xstate and machines', (file) => {
+    const allowed = importsOf(file).filter(
+      (path) => path !== 'xstate' && path !== 'node:assert/strict' && !path.startsWith('./'),
+    )
+    expect(allowed).toEqual([])
+  })
+
+  test.each(files.filter((file) => file.startsWith('persistence/')))(
+    '%s knows no handler, front door or system',
+    (file) => {
+      expect(
+        local(file).filter((path) => /^(handlers|http)\/|^(system|index|main|environment)\.ts/.test(path)),
+      ).toEqual([])
+    },
+  )
+
+  test.each(files.filter((file) => file.startsWith('handlers/')))('%s knows no store and no front door', (file) => {
+    expect(
+      local(file).filter((path) => /^(persistence|http)\/|^(system|index|main|environment)\.ts/.test(path)),
+    ).toEqual([])
+  })
+
+  test.each(files.filter((file) => file.startsWith('http/')))('%s knows only the system and errors', (file) => {
+    expect(local(file).filter((path) => !/^http\/|^(system|errors)\.ts/.test(path))).toEqual([])
+  })
+
+  test('the system knows no concrete store', () => {
+    expect(
+      local('system.ts').filter((path) => path.startsWith('persistence/') && path !== 'persistence/store.ts'),
+    ).toEqual([])
+  })
+
+  test('nothing imports main', () => {
+    expect(files.filter((file) => local(file).includes('main.ts'))).toEqual([])
+  })
+})
+
+test('only front doors read the clock, chance or the environment', () => {
+  const readers = files.filter((file) =>
+    /Date\.now\(|new Date\(\)|Math\.random|randomUUID|process\.env/.test(readFileSync(join(source, file), 'utf8')),
+  )
+  expect(readers.sort()).toEqual(['clock.ts', 'index.ts', 'main.ts'])
+})
+
+test('no state is named outside the machine', () => {
+  const name = /['"](scheduled|queued|leased|running|retrying|succeeded|dead|cancelled)['"]/
+  const code = (file: string) => readFileSync(join(source, file), 'utf8').replace(/\/\*.*?\*\/|^\s*\/\/.*?$/gms, '')
+  const naming = files.filter((file) => !file.startsWith('machines/') && name.test(code(file)))
+  expect(naming).toEqual([])
+})

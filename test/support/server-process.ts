@@ -1,0 +1,36 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import { tempFolder, whenDone } from './temp.ts'
+
+const main = resolve(import.meta.dirname, '../../dist/main.js')
+
+export interface ServerProcess {
+  readonly url: string
+  readonly pid: number
+  readonly folder: string
+  readonly database: string
+}
+
+/** A real server in a process of its own, on a free port, killed when the test ends. Resolves when it listens. */
+export async function startServer(env: Record<string, string> = {}, folder = tempFolder()): Promise<ServerProcess> {
+  const database = join(folder, 'jobs.db')
+  const child = spawn(process.execPath, [main], {
+    cwd: folder,
+    env: { PATH: process.env.PATH ?? '', PORT: '0', DATABASE_PATH: database, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  whenDone(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+  })
+  for await (const line of createInterface({ input: child.stdout })) {
+    const entry = JSON.parse(line)
+    if (entry.msg !== 'listening') continue
+    child.stdout.resume()
+    return { url: entry.url, pid: child.pid!, folder, database }
+  }
+  throw new Error(`the server ended with ${child.exitCode} before it listened`)
+}
