@@ -23,6 +23,7 @@ import { type Clock, systemClock } from './clock.ts'
 import { completeSettings, type Settings } from './config.ts'
 import { type AnyHandler, Registry } from './handlers/registry.ts'
 import { openSqliteStore } from './persistence/sqlite/client.ts'
+import { unreliableFileSystem } from './persistence/sqlite/filesystem.ts'
 import { lockForServing, thisProcess } from './persistence/sqlite/lock.ts'
 import { createSystem, type JobSystem, type SystemLog } from './system.ts'
 
@@ -65,7 +66,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
   const registry = handlers ? new Registry(handlers) : null
   const lock = registry && lockForServing(path)
   try {
-    return await createSystem({
+    const system = await createSystem({
       settings,
       registry,
       clock,
@@ -85,6 +86,14 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
           longestTimeoutMs,
         }),
     })
+    const fileSystem = unreliableFileSystem(path)
+    if (fileSystem) {
+      log.warn(
+        { file_system: fileSystem },
+        'the database is not on a local disk: locks and flushes may not hold there, and jobs may be lost',
+      )
+    }
+    return system
   } catch (error) {
     lock?.release()
     throw error

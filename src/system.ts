@@ -294,6 +294,9 @@ class System implements JobSystem {
         if (notice.error) log.error({ reason: notice.error }, 'commits fail')
         else log.info({}, 'commits go well again')
         return
+      case 'stalled':
+        log.warn({ blocked_ms: notice.ms }, 'the event loop was blocked; leases were kept meanwhile')
+        return
       case 'unhandled':
         log.warn({ types: notice.types, count: notice.count }, 'jobs without a handler here were put aside')
         return

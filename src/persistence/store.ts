@@ -107,6 +107,8 @@ export type StoreNotice =
   | { readonly type: 'lost'; readonly leases: readonly (Lease & { readonly cancelled: boolean })[] }
   /** Commits fail (`error`), or go well again (null). Writes are refused or wait meanwhile. */
   | { readonly type: 'health'; readonly error: string | null }
+  /** The event loop stood still for `ms`; no lease was lost by it. */
+  | { readonly type: 'stalled'; readonly ms: number }
   /** Queued jobs whose type has no handler here were put aside; they wait for a process that has one. */
   | { readonly type: 'unhandled'; readonly types: readonly string[]; readonly count: number }
   /** The store cannot go on and has committed nothing since: the process must end, non-zero. */

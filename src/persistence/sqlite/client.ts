@@ -29,6 +29,9 @@ import type { WriterOptions } from './writer.ts'
 /** Tries of a read that met a checkpoint or a recovery, a turn of the loop apart. */
 const busyReadTries = 100
 
+/** An event loop that stood still for longer than this is told of, in ms. */
+const stallToldMs = 1_000
+
 export interface SqliteStoreOptions extends WriterOptions {
   readonly path: string
   /** A server, which must hold the file's lock; null for a producer. */
@@ -110,7 +113,13 @@ class SqliteStore implements Store {
       })
     })
     if (!pulse) return
-    this.#beating = setInterval(() => beat(pulse, options.longestTimeoutMs()), beatMs)
+    let beatAt = performance.now()
+    this.#beating = setInterval(() => {
+      const stalledMs = Math.round(performance.now() - beatAt - beatMs)
+      beatAt = performance.now()
+      beat(pulse, options.longestTimeoutMs())
+      if (stalledMs > stallToldMs) this.#notify({ type: 'stalled', ms: stalledMs })
+    }, beatMs)
     this.#beating.unref()
   }
 
