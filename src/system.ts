@@ -151,7 +151,11 @@ export async function createSystem(parts: SystemParts): Promise<JobSystem> {
   const stats = new RunStats()
   const notify = (notice: StoreNotice) => (system ? system.heed(notice) : early.push(notice))
   const store = await parts.openStore(notify, () => stats.longestTimeoutMs())
-  system = new System(parts, store, stats, await store.counts())
+  const counts = await store.counts().catch(async (error) => {
+    await store.close()
+    throw error
+  })
+  system = new System(parts, store, stats, counts)
   for (const notice of early) system.heed(notice)
   return system
 }

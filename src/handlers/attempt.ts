@@ -95,7 +95,7 @@ class Attempt implements RunningAttempt {
   }
 
   #context(): JobContext {
-    const { id, type, attempt, maxAttempts } = this.#job
+    const { id, attempt, maxAttempts } = this.#job
     const { databaseId, log } = this.#options
     const self = this
     return {
@@ -110,8 +110,7 @@ class Attempt implements RunningAttempt {
       get log() {
         return log(self.#job)
       },
-      toString: () => `${type} ${id}`,
-    } as JobContext
+    }
   }
 
   #signal(): AbortSignal {

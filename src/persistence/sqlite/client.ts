@@ -18,7 +18,7 @@ import type {
   Store,
   StoreNotice,
 } from '../store.ts'
-import { durability, isBusy, openForReading } from './connection.ts'
+import { durability, isBusy, isStorageTrouble, openForReading } from './connection.ts'
 import type { Owner } from './lock.ts'
 import type { Answers, Ask, Operation, Refusal, Request, Tell, ThreadOptions } from './protocol.ts'
 import { Reader } from './reader.ts'
@@ -254,7 +254,9 @@ class SqliteStore implements Store {
       try {
         return read(this.#reader)
       } catch (error) {
-        if (!isBusy(error) || tries === busyReadTries) throw error
+        if (!isStorageTrouble(error)) throw error
+        if (!isBusy(error) || tries === busyReadTries)
+          throw new UnavailableError('the database cannot be read', { cause: error })
         await new Promise((resolve) => setTimeout(resolve, 1))
       }
     }
