@@ -1,127 +1,34 @@
 import { type Actor, createActor } from 'xstate'
 import { AdmissionGate } from './admission-gate.ts'
 import type { Clock } from './clock.ts'
-import {
-  defaultMaxRetries,
-  enqueueBatchMax,
-  historyLimitMax,
-  listLimitDefault,
-  listLimitMax,
-  type Settings,
-} from './config.ts'
+import { enqueueBatchMax, historyLimitMax, listLimitDefault, listLimitMax, type Settings } from './config.ts'
 import {
   BackpressureError,
   IdempotencyConflictError,
   IllegalTransitionError,
-  type InputIssue,
   InvalidInputError,
   JobCancelledError,
   JobNotFoundError,
   JobSystemError,
   LeaseLostError,
-  PayloadError,
   ShutdownError,
   UnavailableError,
 } from './errors.ts'
 import { abortGraceMs, createRunAttempt } from './handlers/attempt.ts'
 import { exponential } from './handlers/backoff.ts'
 import type { Registry } from './handlers/registry.ts'
-import { type EnqueuedJob, type Job, type JobRequest, type Naming, type NewJob, parseJobs, toJob } from './jobs.ts'
+import type { Health, JobFilter, JobList, JobSystem, Metrics, SystemLog } from './job-system.ts'
+import { type EnqueuedJob, type Job, type Naming, type NewJob, parseJobs, toJob } from './jobs.ts'
 import { dispatcherMachine } from './machines/dispatcher.ts'
-import { eventsFrom, hasTag, jobStates } from './machines/edges.ts'
+import { eventsFrom, jobStates } from './machines/edges.ts'
 import type { JobState } from './machines/job.ts'
-import type {
-  CommandResult,
-  EdgeCount,
-  HistoryEvent,
-  LeaseEvent,
-  NewJobRow,
-  Store,
-  StoreNotice,
-} from './persistence/store.ts'
+import { countStates, toMetrics } from './metrics.ts'
+import { toRows } from './new-rows.ts'
+import type { CommandResult, EdgeCount, HistoryEvent, LeaseEvent, Store, StoreNotice } from './persistence/store.ts'
 import { RunStats } from './run-stats.ts'
 
-export type { EnqueuedJob, HistoryEvent, Job, JobState, NewJob }
+export type * from './job-system.ts'
 export { jobStates }
-
-/** Which jobs to list; all of them unless narrowed. */
-export interface JobFilter {
-  readonly state?: JobState
-  readonly type?: string
-  readonly queue?: string
-  /** 1 to 500, 50 unless given. */
-  readonly limit?: number
-  /** `nextCursor` of the page before. */
-  readonly cursor?: string
-}
-
-/** Newest first. A page may be short, even empty, and still have a `nextCursor`: one request looks at a bounded number of jobs. */
-export interface JobList {
-  readonly jobs: readonly Job[]
-  readonly nextCursor: string | null
-}
-
-/** The first three are true now, from the store; the rest count since this process opened the file. */
-export interface Metrics {
-  readonly activeWorkers: number
-  /** Jobs in `queued`. */
-  readonly queueDepth: number
-  readonly deadLetterCount: number
-  /** Attempts that failed, or whose lease ran out, and that run again. */
-  readonly retryCount: number
-  readonly successCount: number
-  /** Attempts that ended in `fail`, `reject` or `expire`. */
-  readonly failureCount: number
-  /** 0 where no attempt has ended. */
-  readonly avgExecutionMs: number
-  /** From `runAt` to the handler's call; 0 where no attempt has started. */
-  readonly avgTimeInQueueMs: number
-}
-
-/** `ready`: its last commit went well and it is neither recovering nor draining; otherwise `reason` says what it is. */
-export interface Health {
-  readonly ready: boolean
-  readonly reason: string | null
-}
-
-/** Background jobs in one SQLite file. Made by `createJobSystem`. Rejects with the errors of `errors.ts`. */
-export interface JobSystem {
-  /** What an acknowledged write survives, in words. */
-  readonly durability: string
-  /** The types that have a handler here. */
-  readonly types: readonly string[]
-  /** Recovers what a dead process left behind, then runs jobs; resolves when the first may start. A producer only opens. */
-  start(): Promise<void>
-  /** Leases no more, lets running jobs finish for `graceMs` (the settings' unless given), gives the rest back, closes the file. */
-  stop(options?: { readonly graceMs?: number }): Promise<void>
-  /** Resolves when the job is on disk; an array is all or nothing, in the same order. */
-  enqueue(job: NewJob): Promise<EnqueuedJob>
-  enqueue(jobs: readonly NewJob[]): Promise<EnqueuedJob[]>
-  /** The same for front doors: an unchecked JSON value, one job or an array, with field names in snake_case; always an array. */
-  submit(body: unknown): Promise<EnqueuedJob[]>
-  find(id: number): Promise<Job | undefined>
-  /** Rejects with `InvalidInputError` on a bad limit or cursor. */
-  list(filter?: JobFilter): Promise<JobList>
-  /** Every transition the job made, oldest first; `after` a `seq`, `limit` 1 to 1,000. Rejects with `JobNotFoundError`. */
-  history(id: number, page?: { readonly after?: number; readonly limit?: number }): Promise<readonly HistoryEvent[]>
-  /** Resolves with the job after it; rejects with `IllegalTransitionError` where the machine refuses. A running handler's signal fires. */
-  cancel(id: number): Promise<Job>
-  /** Runs a `dead` or `cancelled` job again, its attempts begin anew. */
-  requeue(id: number): Promise<Job>
-  /** How many jobs are in each state now. */
-  counts(): Promise<Readonly<Record<JobState, number>>>
-  metrics(): Promise<Metrics>
-  health(): Health
-}
-
-/** What the system logs to; a pino logger fits. */
-export interface SystemLog {
-  debug(fields: object, message: string): void
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
-  child(fields: object): SystemLog
-}
 
 /** What a system is made of. Time, randomness and the store come from outside. */
 export interface SystemParts {
@@ -260,25 +167,7 @@ class System implements JobSystem {
   }
 
   async metrics(): Promise<Metrics> {
-    const counts = await this.#store.counts()
-    const states = countStates(counts)
-    const total = (which: (state: JobState) => boolean) =>
-      jobStates.filter(which).reduce((sum, state) => sum + states[state], 0)
-    const sinceOpened = tally(counts, this.#countsAtOpen)
-    const ended = (event: EdgeCount['event']) =>
-      sinceOpened((edge) => edge.event === event && hasTag(edge.from, 'executing'))
-    const failed = (edge: EdgeCount) =>
-      (edge.event === 'fail' || edge.event === 'reject' || edge.event === 'expire') && hasTag(edge.from, 'executing')
-    return {
-      activeWorkers: this.#stats.active,
-      queueDepth: total((state) => hasTag(state, 'ready')),
-      deadLetterCount: total((state) => hasTag(state, 'ended') && !hasTag(state, 'expendable')),
-      retryCount: sinceOpened((edge) => failed(edge) && edge.to !== null && hasTag(edge.to, 'waiting')),
-      successCount: ended('succeed'),
-      failureCount: sinceOpened(failed),
-      avgExecutionMs: this.#stats.avgExecutionMs,
-      avgTimeInQueueMs: this.#stats.avgTimeInQueueMs,
-    }
+    return toMetrics(await this.#store.counts(), this.#countsAtOpen, this.#stats)
   }
 
   health(): Health {
@@ -399,7 +288,7 @@ class System implements JobSystem {
 
   async #enqueue(input: unknown, naming: Naming): Promise<EnqueuedJob[]> {
     const requests = parseJobs(input, naming, enqueueBatchMax)
-    const rows = this.#toRows(requests, Array.isArray(input))
+    const rows = toRows(requests, this.#parts, Array.isArray(input))
     this.#assertWritable()
     await this.#gate.enter()
     try {
@@ -417,56 +306,6 @@ class System implements JobSystem {
       }
     } finally {
       this.#gate.leave()
-    }
-  }
-
-  /** Checked against their handlers; every fault of every item is told. */
-  #toRows(requests: readonly JobRequest[], isArray: boolean): NewJobRow[] {
-    const faults: InvalidInputError[] = []
-    const rows = requests.flatMap((request, index) => {
-      try {
-        return [this.#toRow(request, isArray ? `${index}` : '')]
-      } catch (error) {
-        if (!(error instanceof InvalidInputError)) throw error
-        faults.push(error)
-        return []
-      }
-    })
-    if (faults.length === 1) throw faults[0]
-    if (faults.length > 1) throw new InvalidInputError(faults.flatMap((fault): readonly InputIssue[] => fault.issues))
-    return rows
-  }
-
-  #toRow(request: JobRequest, at: string): NewJobRow {
-    const {
-      type,
-      queue = 'default',
-      priority = 0,
-      maxRetries,
-      idempotencyKey,
-      content,
-      runAt,
-      delayMs,
-      timeoutMs,
-    } = request
-    const { registry, settings } = this.#parts
-    const handler = registry?.check(type, request.payload, at)
-    const payload = JSON.stringify(request.payload)
-    const bytes = Buffer.byteLength(payload)
-    if (bytes > settings.maxPayloadBytes) {
-      const path = at === '' ? 'payload' : `${at}.payload`
-      throw new PayloadError([{ path, message: `has ${bytes} bytes as JSON, ${settings.maxPayloadBytes} are allowed` }])
-    }
-    return {
-      type,
-      queue,
-      payload,
-      priority,
-      maxAttempts: maxRetries === undefined ? (handler?.maxAttempts ?? defaultMaxRetries + 1) : maxRetries + 1,
-      timeoutMs: timeoutMs ?? null,
-      runAt: runAt ?? null,
-      delayMs: delayMs ?? null,
-      idempotency: idempotencyKey !== undefined && content !== undefined ? { key: idempotencyKey, content } : null,
     }
   }
 
@@ -495,25 +334,6 @@ class System implements JobSystem {
     this.#phase = 'failed'
     this.#parts.onFatal(error)
   }
-}
-
-function countStates(counts: readonly EdgeCount[]): Record<JobState, number> {
-  const states = Object.fromEntries(jobStates.map((state) => [state, 0])) as Record<JobState, number>
-  for (const { from, to, count } of counts) {
-    if (to !== null) states[to] += count
-    if (from in states) states[from as JobState] -= count
-  }
-  return states
-}
-
-/** Sums what edges were taken since `before`. */
-function tally(
-  now: readonly EdgeCount[],
-  before: readonly EdgeCount[],
-): (which: (edge: EdgeCount) => boolean) => number {
-  const sum = (counts: readonly EdgeCount[], which: (edge: EdgeCount) => boolean) =>
-    counts.filter(which).reduce((total, { count }) => total + count, 0)
-  return (which) => sum(now, which) - sum(before, which)
 }
 
 function assertWithin(path: string, value: number, min: number, max: number): void {

@@ -1,0 +1,84 @@
+import type { EnqueuedJob, Job, NewJob } from './jobs.ts'
+import type { JobState } from './machines/job.ts'
+import type { HistoryEvent } from './persistence/store.ts'
+
+export type { EnqueuedJob, HistoryEvent, Job, JobState, NewJob }
+
+/** Which jobs to list; all of them unless narrowed. */
+export interface JobFilter {
+  readonly state?: JobState
+  readonly type?: string
+  readonly queue?: string
+  /** 1 to 500, 50 unless given. */
+  readonly limit?: number
+  /** `nextCursor` of the page before. */
+  readonly cursor?: string
+}
+
+/** Newest first. A page may be short, even empty, and still have a `nextCursor`: one request looks at a bounded number of jobs. */
+export interface JobList {
+  readonly jobs: readonly Job[]
+  readonly nextCursor: string | null
+}
+
+/** The first three are true now, from the store; the rest count since this process opened the file. */
+export interface Metrics {
+  readonly activeWorkers: number
+  /** Jobs in `queued`. */
+  readonly queueDepth: number
+  readonly deadLetterCount: number
+  /** Attempts that failed, or whose lease ran out, and that run again. */
+  readonly retryCount: number
+  readonly successCount: number
+  /** Attempts that ended in `fail`, `reject` or `expire`. */
+  readonly failureCount: number
+  /** 0 where no attempt has ended. */
+  readonly avgExecutionMs: number
+  /** From `runAt` to the handler's call; 0 where no attempt has started. */
+  readonly avgTimeInQueueMs: number
+}
+
+/** `ready`: its last commit went well and it is neither recovering nor draining; otherwise `reason` says what it is. */
+export interface Health {
+  readonly ready: boolean
+  readonly reason: string | null
+}
+
+/** Background jobs in one SQLite file. Made by `createJobSystem`. Rejects with the errors of `errors.ts`. */
+export interface JobSystem {
+  /** What an acknowledged write survives, in words. */
+  readonly durability: string
+  /** The types that have a handler here. */
+  readonly types: readonly string[]
+  /** Recovers what a dead process left behind, then runs jobs; resolves when the first may start. A producer only opens. */
+  start(): Promise<void>
+  /** Leases no more, lets running jobs finish for `graceMs` (the settings' unless given), gives the rest back, closes the file. */
+  stop(options?: { readonly graceMs?: number }): Promise<void>
+  /** Resolves when the job is on disk; an array is all or nothing, in the same order. */
+  enqueue(job: NewJob): Promise<EnqueuedJob>
+  enqueue(jobs: readonly NewJob[]): Promise<EnqueuedJob[]>
+  /** The same for front doors: an unchecked JSON value, one job or an array, with field names in snake_case; always an array. */
+  submit(body: unknown): Promise<EnqueuedJob[]>
+  find(id: number): Promise<Job | undefined>
+  /** Rejects with `InvalidInputError` on a bad limit or cursor. */
+  list(filter?: JobFilter): Promise<JobList>
+  /** Every transition the job made, oldest first; `after` a `seq`, `limit` 1 to 1,000. Rejects with `JobNotFoundError`. */
+  history(id: number, page?: { readonly after?: number; readonly limit?: number }): Promise<readonly HistoryEvent[]>
+  /** Resolves with the job after it; rejects with `IllegalTransitionError` where the machine refuses. A running handler's signal fires. */
+  cancel(id: number): Promise<Job>
+  /** Runs a `dead` or `cancelled` job again, its attempts begin anew. */
+  requeue(id: number): Promise<Job>
+  /** How many jobs are in each state now. */
+  counts(): Promise<Readonly<Record<JobState, number>>>
+  metrics(): Promise<Metrics>
+  health(): Health
+}
+
+/** What the system logs to; a pino logger fits. */
+export interface SystemLog {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+  child(fields: object): SystemLog
+}

@@ -1,0 +1,64 @@
+import { defaultMaxRetries, type Settings } from './config.ts'
+import { type InputIssue, InvalidInputError, PayloadError } from './errors.ts'
+import type { Registry } from './handlers/registry.ts'
+import type { JobRequest } from './jobs.ts'
+import type { NewJobRow } from './persistence/store.ts'
+
+interface Rules {
+  readonly settings: Pick<Settings, 'maxPayloadBytes'>
+  /** Null: a producer, which cannot check payloads and stores any type. */
+  readonly registry: Registry | null
+}
+
+/**
+ * Requests as rows to store: checked against their handlers, what they leave out filled in. Throws `InvalidInputError` (where one item is
+ * at fault, `UnknownTypeError` or `PayloadError`) with every fault of every item; `isArray`: their paths begin with its index.
+ */
+export function toRows(requests: readonly JobRequest[], rules: Rules, isArray: boolean): NewJobRow[] {
+  const faults: InvalidInputError[] = []
+  const rows = requests.flatMap((request, index) => {
+    try {
+      return [toRow(request, rules, isArray ? `${index}` : '')]
+    } catch (error) {
+      if (!(error instanceof InvalidInputError)) throw error
+      faults.push(error)
+      return []
+    }
+  })
+  if (faults.length === 1) throw faults[0]
+  if (faults.length > 1) throw new InvalidInputError(faults.flatMap((fault): readonly InputIssue[] => fault.issues))
+  return rows
+}
+
+/** A job's own fields win over its handler's, those over the settings; a timeout is only filled in when the job runs. */
+function toRow(request: JobRequest, { settings, registry }: Rules, at: string): NewJobRow {
+  const {
+    type,
+    queue = 'default',
+    priority = 0,
+    maxRetries,
+    idempotencyKey,
+    content,
+    runAt,
+    delayMs,
+    timeoutMs,
+  } = request
+  const handler = registry?.check(type, request.payload, at)
+  const payload = JSON.stringify(request.payload)
+  const bytes = Buffer.byteLength(payload)
+  if (bytes > settings.maxPayloadBytes) {
+    const path = at === '' ? 'payload' : `${at}.payload`
+    throw new PayloadError([{ path, message: `has ${bytes} bytes as JSON, ${settings.maxPayloadBytes} are allowed` }])
+  }
+  return {
+    type,
+    queue,
+    payload,
+    priority,
+    maxAttempts: maxRetries === undefined ? (handler?.maxAttempts ?? defaultMaxRetries + 1) : maxRetries + 1,
+    timeoutMs: timeoutMs ?? null,
+    runAt: runAt ?? null,
+    delayMs: delayMs ?? null,
+    idempotency: idempotencyKey !== undefined && content !== undefined ? { key: idempotencyKey, content } : null,
+  }
+}
