@@ -86,11 +86,14 @@ export function isDamage(error: unknown): boolean {
   return codeOf(error).startsWith('SQLITE_CORRUPT') || codeOf(error) === 'SQLITE_NOTADB'
 }
 
+/** Whether an error says that this file must not be written again: it is damaged, or no longer what its path names. */
+export function isBroken(error: unknown): boolean {
+  return isDamage(error) || error instanceof DatabaseUnusableError
+}
+
 /** Whether an error is the file's, the disk's or another process's, and not a bug of ours. */
 export function isStorageTrouble(error: unknown): boolean {
-  return (
-    isBusy(error) || isFull(error) || isDiskFailure(error) || isDamage(error) || error instanceof DatabaseUnusableError
-  )
+  return isBusy(error) || isFull(error) || isDiskFailure(error) || isBroken(error)
 }
 
 function codeOf(error: unknown): string {
