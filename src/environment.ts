@@ -82,7 +82,7 @@ const variables = {
     .default(false),
   WEBHOOK_SECRET: text(
     'a secret: text, or whsec_ and base64',
-    /^(?!whsec_)[^\p{Cc}]+$|^whsec_[A-Za-z0-9+/]+=*$/u,
+    /^(?!whsec_)[^\p{Cc}]+$|^whsec_[A-Za-z0-9+/]{2,}=*$/u,
   ).optional(),
 }
 const schema = z.object(variables)
@@ -94,7 +94,8 @@ const schema = z.object(variables)
 export function readEnvironment(env: Readonly<Record<string, string | undefined>>, dotEnv: string): ServerConfig {
   const given: Record<string, string> = {}
   const problems: string[] = []
-  const fromFile = parseEnv(dotEnv)
+  // Some editors begin a file with a byte order mark.
+  const fromFile = parseEnv(dotEnv.replace(/^\uFEFF/, ''))
   for (const name of Object.keys(variables)) {
     const value = env[name] || fromFile[name]
     if (value) given[name] = value
@@ -153,7 +154,7 @@ function toConfig(given: z.infer<typeof schema>): ServerConfig {
       maxPayloadBytes: given.MAX_PAYLOAD_BYTES,
       shutdownGraceMs: given.SHUTDOWN_GRACE_MS,
     },
-    host: given.HOST,
+    host: given.HOST.replace(/^\[(.*)\]$/, '$1'),
     port: given.PORT,
     allowedHosts: given.ALLOWED_HOSTS,
     databasePath: given.DATABASE_PATH,

@@ -61,6 +61,8 @@ export type Naming = 'camelCase' | 'snake_case'
 export type { StoredError }
 
 const payloadDepthMax = 64
+/** Faults told of at once: an input of megabytes may have as many. */
+const faultsMax = 1_000
 const keyLengthMax = 255
 const priorityMax = 100
 export const retriesMax = 1_000
@@ -68,9 +70,9 @@ const delayMaxMs = 3_155_760_000_000
 /** The last instant that ISO 8601 writes with four digits for the year. */
 const instantMax = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 
-const name = z
-  .string()
-  .regex(namePattern, 'takes 1 to 64 letters, digits and . _ : - and begins with a letter or digit')
+const nameTakes = 'takes 1 to 64 letters, digits and . _ : - and begins with a letter or digit'
+const name = z.string(nameTakes).regex(namePattern, nameTakes)
+const keyTakes = `takes 1 to ${keyLengthMax} printable characters`
 const wholeNumber = (min: number, max: number) => {
   const takes = `takes a whole number from ${min} to ${max}`
   return z.int(takes).min(min, takes).max(max, takes)
@@ -80,12 +82,10 @@ const instantText = z.iso
   .datetime({ offset: true, error: instantTakes })
   .transform((text) => Date.parse(text))
   .refine((ms) => ms <= instantMax, instantTakes)
+const valueTakes = 'takes epoch ms, a Date or RFC 3339 text with an offset, to the year 9999'
 const instantValue = z
   .union([z.date().transform((date) => date.getTime()), z.number()])
-  .refine(
-    (ms) => Number.isSafeInteger(ms) && Math.abs(ms) <= instantMax,
-    'takes epoch ms, a Date or RFC 3339 text, to the year 9999',
-  )
+  .refine((ms) => Number.isSafeInteger(ms) && Math.abs(ms) <= instantMax, valueTakes)
 
 const fields = {
   type: name,
@@ -94,8 +94,8 @@ const fields = {
   priority: wholeNumber(-priorityMax, priorityMax).optional(),
   maxRetries: wholeNumber(0, retriesMax).optional(),
   idempotencyKey: z
-    .string()
-    .regex(new RegExp(`^\\P{C}{1,${keyLengthMax}}$`, 'u'), `takes 1 to ${keyLengthMax} printable characters`)
+    .string(keyTakes)
+    .regex(new RegExp(`^\\P{C}{1,${keyLengthMax}}$`, 'u'), keyTakes)
     .optional(),
   delayMs: wholeNumber(0, delayMaxMs).optional(),
   timeoutMs: wholeNumber(1, timeoutMaxMs).optional(),
@@ -105,7 +105,7 @@ const snakeCase = (camel: string) => camel.replace(/[A-Z]/g, (letter) => `_${let
 const wireNames = new Map([...Object.keys(fields), 'runAt'].map((field) => [field, snakeCase(field)]))
 
 const schemas = {
-  camelCase: z.strictObject({ ...fields, runAt: z.union([instantText, instantValue]).optional() }),
+  camelCase: z.strictObject({ ...fields, runAt: z.union([instantText, instantValue], valueTakes).optional() }),
   snake_case: z.strictObject(
     Object.fromEntries(
       Object.entries({ ...fields, runAt: instantText.optional() }).map(([field, schema]) => [snakeCase(field), schema]),
@@ -115,8 +115,8 @@ const schemas = {
 
 /** Checks one job; every fault is listed, its path in the caller's own names, below `at` where it stands in an array. */
 export function parseJob(input: unknown, naming: Naming, at = ''): { request: JobRequest } | { issues: InputIssue[] } {
-  const parsed = schemas[naming].safeParse(input)
-  const issues = parsed.success ? [] : parsed.error.issues.flatMap((issue) => describe(issue, at))
+  const parsed = schemas[naming].safeParse(input, { reportInput: true })
+  const issues = parsed.success ? [] : describeAll(parsed.error.issues, at)
   if (typeof input === 'object' && input !== null && !Array.isArray(input)) {
     const fault = 'payload' in input ? payloadFault(input.payload) : { path: '', message: 'is required' }
     if (fault) issues.push({ path: join(at, `payload${fault.path}`), message: fault.message })
@@ -154,7 +154,7 @@ export function parseJobs(input: unknown, naming: Naming, batchMax: number): Job
 
 function unwrap(results: ReturnType<typeof parseJob>[]): JobRequest[] {
   const issues = results.flatMap((result) => ('issues' in result ? result.issues : []))
-  if (issues.length > 0) throw new InvalidInputError(issues)
+  if (issues.length > 0) throw new InvalidInputError(issues.slice(0, faultsMax))
   return results.flatMap((result) => ('request' in result ? [result.request] : []))
 }
 
@@ -196,9 +196,15 @@ function payloadFault(value: unknown, depth = 0): InputIssue | undefined {
   return
 }
 
+/** One fault for each field: a number out of its range may also be none that is safe. */
+function describeAll(issues: readonly z.core.$ZodIssue[], at: string): InputIssue[] {
+  const described = issues.flatMap((issue) => describe(issue, at))
+  return [...new Map(described.map((issue) => [issue.path, issue])).values()]
+}
+
 function describe(issue: z.core.$ZodIssue, at: string): InputIssue[] {
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: join(at, key), message: 'is not a known field' }))
+    return issue.keys.slice(0, faultsMax).map((key) => ({ path: join(at, key), message: 'is not a known field' }))
   }
   const field = issue.path.join('.')
   const missing = issue.input === undefined && issue.code === 'invalid_type'

@@ -45,10 +45,7 @@ async function serve(): Promise<void> {
   const log = createLog(config.logLevel)
   const system = await open(config, log)
   const server = await listen(config, system, log)
-  log.info(
-    { url: server.url, durability: system.durability, database: config.databasePath, pid: process.pid },
-    'listening',
-  )
+  log.info({ url: server.url, durability: system.durability, database: config.databasePath }, 'listening')
   handleSignals(system, server, log)
   handleStrays(system, log)
   await system.start().catch((error: Error) => log.info({ reason: error.message }, 'not started'))

@@ -1,18 +1,8 @@
 import type { Metrics } from './job-system.ts'
-import { hasTag, jobStates } from './machines/edges.ts'
+import { countStates, hasTag, jobStates } from './machines/edges.ts'
 import type { JobState } from './machines/job.ts'
 import type { EdgeCount } from './persistence/store.ts'
 import type { RunStats } from './run-stats.ts'
-
-/** How many jobs are in each state: what went in less what went out. */
-export function countStates(counts: readonly EdgeCount[]): Record<JobState, number> {
-  const states = Object.fromEntries(jobStates.map((state) => [state, 0])) as Record<JobState, number>
-  for (const { from, to, count } of counts) {
-    if (to !== null) states[to] += count
-    if (from in states) states[from as JobState] -= count
-  }
-  return states
-}
 
 /** Today's counts less those of when the file was opened: what has come since is this process's. */
 export function toMetrics(counts: readonly EdgeCount[], countsAtOpen: readonly EdgeCount[], stats: RunStats): Metrics {

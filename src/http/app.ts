@@ -1,6 +1,5 @@
 import type { HttpBindings } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
-import { JobNotFoundError } from '../errors.ts'
 import type { JobSystem, SystemLog } from '../system.ts'
 import { type BodyLimits, Intake } from './body.ts'
 import { createGuard, type GuardOptions } from './guard.ts'
@@ -63,7 +62,7 @@ export function createApp({ system, log, ...options }: AppOptions): Hono<Env> {
 function idOf(c: Context<Env>): number {
   const text = c.req.param('id') ?? ''
   const id = /^[1-9][0-9]{0,15}$/.test(text) ? Number(text) : Number.NaN
-  if (!Number.isSafeInteger(id)) throw new JobNotFoundError(id)
+  if (!Number.isSafeInteger(id)) throw new HttpError(404, 'job_not_found', `no job has the id ${JSON.stringify(text)}`)
   return id
 }
 

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { BackpressureError, InvalidInputError } from '../errors.ts'
 import { HttpError } from './problem.ts'
 
@@ -38,7 +38,7 @@ export class Intake {
 
   /** Reads a body as JSON and does `work` with it; the bytes count as held until that is done. Throws what the contract has for a bad body. */
   async withJson(incoming: IncomingMessage, work: (body: unknown) => Promise<Response>): Promise<Response> {
-    assertJson(incoming.headers['content-type'])
+    assertJson(incoming.headers)
     const body = { bytes: 0 }
     try {
       return await work(parseJson(await this.#read(incoming, body)))
@@ -50,18 +50,20 @@ export class Intake {
   #read(incoming: IncomingMessage, body: { bytes: number }): Promise<Buffer> {
     const { maxRequestBytes } = this.#limits
     const tooLarge = () => {
-      // The rest is not worth reading, and the connection cannot be used for another request.
       const message = `the body has more than ${maxRequestBytes} bytes, which is all that one request may have`
-      return new HttpError(413, 'payload_too_large', message, { connection: 'close' })
+      return new HttpError(413, 'payload_too_large', message)
     }
     if (Number(incoming.headers['content-length'] ?? 0) > maxRequestBytes) return Promise.reject(tooLarge())
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = []
+      // What still comes is thrown away by @hono/node-server, for half a second after the answer, and then the connection is cut. Closing it
+      // with the answer would reset it while the client still sends, and lose the answer.
       const stop = (error: Error) => {
         incoming.off('data', take)
         incoming.pause()
         reject(error)
       }
+      const cut = () => reject(new HttpError(400, 'incomplete_body', 'the connection ended before the body did'))
       const take = (chunk: Buffer) => {
         body.bytes += chunk.length
         this.#bytes += chunk.length
@@ -73,15 +75,19 @@ export class Intake {
       }
       incoming.on('data', take)
       incoming.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
-      incoming.once('error', reject)
-      incoming.once('close', () =>
-        reject(new HttpError(400, 'incomplete_body', 'the connection ended before the body did')),
-      )
+      incoming.once('error', cut)
+      incoming.once('close', cut)
     })
   }
 }
 
-function assertJson(contentType: string | undefined): void {
+function assertJson(headers: IncomingHttpHeaders): void {
+  const { 'content-type': contentType, 'content-encoding': encoding } = headers
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+    throw new HttpError(415, 'unsupported_media_type', 'the body is encoded; it takes none, or identity', {
+      'accept-encoding': 'identity',
+    })
+  }
   const [type, ...parameters] = (contentType ?? '')
     .toLowerCase()
     .split(';')

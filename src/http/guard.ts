@@ -23,6 +23,9 @@ export function createGuard({ hosts, apiToken }: GuardOptions): (incoming: Incom
 
   return (incoming, path) => {
     const { host, origin } = incoming.headers
+    if (incoming.headersDistinct.host?.length !== 1) {
+      throw new HttpError(400, 'bad_request', 'the request takes one Host header')
+    }
     if (!isAllowedHost(host, allowed)) {
       throw new HttpError(
         403,

@@ -9,6 +9,9 @@ import {
 } from '../errors.ts'
 import { reply } from './reply.ts'
 
+/** Characters of one text in an answer, which may quote what the caller sent: megabytes come back as a line. */
+const textMax = 1_000
+
 /** A request that is refused before it reaches the system. */
 export class HttpError extends JobSystemError {
   readonly status: number
@@ -51,7 +54,9 @@ export function isOurFault(error: unknown): boolean {
 }
 
 function membersOf(error: JobSystemError): object {
-  if (error instanceof InvalidInputError) return { errors: error.issues }
+  if (error instanceof InvalidInputError) {
+    return { errors: error.issues.map(({ path, message }) => ({ path: shortened(path), message: shortened(message) })) }
+  }
   if (error instanceof IllegalTransitionError) return { id: error.jobId, state: error.state, events: error.events }
   if (error instanceof IdempotencyConflictError) {
     const errors = error.index === null ? [] : [{ path: `${error.index}.idempotency_key`, message: error.message }]
@@ -65,13 +70,18 @@ function headersOf(error: JobSystemError): Record<string, string> {
   return { 'retry-after': `${Math.ceil(error.retryAfterMs / 1_000)}` }
 }
 
+function shortened(text: string): string {
+  return text.length > textMax ? `${text.slice(0, textMax)}…`.toWellFormed() : text
+}
+
 function answer(
   status: number,
   code: string,
-  message: string,
+  text: string,
   members: object = {},
   headers: Readonly<Record<string, string>> = {},
 ): Response {
+  const message = shortened(text)
   const body = {
     type: `urn:jobmachine:${code}`,
     title: STATUS_CODES[status],

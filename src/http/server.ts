@@ -1,15 +1,33 @@
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { type AppOptions, createApp } from './app.ts'
 import { HttpError, problem } from './problem.ts'
 
-/** A client that takes longer for its head, or for all of its request, is cut off. */
-const headersTimeoutMs = 10_000
-const requestTimeoutMs = 60_000
-const keepAliveMs = 5_000
+/** How long a client may take, in ms. */
+export interface Timeouts {
+  /** For the head of its request, also before its first byte. */
+  readonly head: number
+  /** For all of its request. */
+  readonly request: number
+  /** For reading an answer, without taking a byte of it. */
+  readonly idle: number
+  /** Between two requests. */
+  readonly keepAlive: number
+}
+
+const defaultTimeouts: Timeouts = { head: 10_000, request: 60_000, idle: 60_000, keepAlive: 5_000 }
+/** How often those are looked at, in ms. */
+const timeoutCheckMs = 1_000
 /** Open connections; one more is closed at once. */
 const connectionsMax = 10_000
+
+export interface ServeOptions extends AppOptions {
+  readonly host: string
+  readonly port: number
+  /** For tests. */
+  readonly timeouts?: Partial<Timeouts>
+}
 
 export interface HttpServer {
   /** Where it listens, with the port it got. */
@@ -19,22 +37,66 @@ export interface HttpServer {
 }
 
 /** Serves the API; resolves when it listens, rejects with the system's error (EADDRINUSE, …) where it cannot. */
-export async function serveHttp(
-  options: AppOptions & { readonly host: string; readonly port: number },
-): Promise<HttpServer> {
-  const { host, port } = options
-  const listener = getRequestListener(createApp(options).fetch, {
-    // A head that makes no URL, such as a Host with a space.
-    errorHandler: () => problem(new HttpError(400, 'bad_request', 'the request could not be understood')),
+export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
+  const { host, port, log } = options
+  const timeouts = { ...defaultTimeouts, ...options.timeouts }
+  const server = createServer({
+    headersTimeout: timeouts.head,
+    requestTimeout: timeouts.request,
+    keepAliveTimeout: timeouts.keepAlive,
+    connectionsCheckingInterval: Math.min(timeoutCheckMs, timeouts.head),
+    // Refused by us, with an answer like every other.
+    requireHostHeader: false,
   })
-  const timeouts = { headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs, keepAliveTimeout: keepAliveMs }
-  const server = createServer(timeouts, listener)
+  server.timeout = timeouts.idle
   server.maxConnections = connectionsMax
+  answerRequests(server, createApp(options).fetch)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, resolve)
   })
+  server.on('error', (error) => log.error({ err: error }, 'a connection could not be accepted'))
   return { url: urlOf(server.address() as AddressInfo), close: (graceMs) => close(server, graceMs) }
+}
+
+/** Every request is answered by `fetch`, and what is no request by a problem document too. */
+function answerRequests(server: Server, fetch: Parameters<typeof getRequestListener>[0]): void {
+  const answers = new WeakMap<Socket, ServerResponse>()
+  const listener = getRequestListener(fetch, {
+    // A head that makes no URL, such as a Host with a space.
+    errorHandler: () => problem(new HttpError(400, 'bad_request', 'the request could not be understood')),
+  })
+  const refuse = getRequestListener(() =>
+    problem(new HttpError(417, 'expectation_failed', 'the Expect header takes nothing but 100-continue')),
+  )
+  server.on('request', (incoming, outgoing) => {
+    answers.set(incoming.socket, outgoing)
+    void listener(incoming, outgoing)
+  })
+  server.on('checkExpectation', (incoming, outgoing) => void refuse(incoming, outgoing))
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    const answer = answers.get(socket)
+    // An answer that is half written must not be followed by another.
+    if (!socket.writable || (answer?.headersSent && !answer.writableFinished)) socket.destroy()
+    else void refuseSocket(socket, error.code)
+  })
+}
+
+/** Answers what the parser gave up, and closes the connection. */
+async function refuseSocket(socket: Socket, code: string | undefined): Promise<void> {
+  const response = problem(refusalOf(code))
+  const body = await response.text()
+  const head = [...response.headers].map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  const length = `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n`
+  socket.write(`HTTP/1.1 ${response.status} ${STATUS_CODES[response.status]}\r\n${head}${length}\r\n${body}`)
+  socket.destroySoon()
+}
+
+function refusalOf(code: string | undefined): HttpError {
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return new HttpError(431, 'headers_too_large', 'the head of the request is too long')
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new HttpError(408, 'timeout', 'the request took too long to arrive')
+  return new HttpError(400, 'bad_request', 'the request could not be understood')
 }
 
 async function close(server: Server, graceMs: number): Promise<void> {

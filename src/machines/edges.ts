@@ -93,6 +93,23 @@ export function eventsFrom(from: JobNode): EventType[] {
   return [...new Set(edges.filter((edge) => edge.from === from).map(({ event }) => event))]
 }
 
+/** How often an edge was taken; `to` null: the job was removed. */
+export interface TakenEdge {
+  readonly from: JobNode
+  readonly to: JobState | null
+  readonly count: number
+}
+
+/** How many jobs are in each state: what went in less what went out. */
+export function countStates(taken: readonly TakenEdge[]): Record<JobState, number> {
+  const states = Object.fromEntries(jobStates.map((state) => [state, 0])) as Record<JobState, number>
+  for (const { from, to, count } of taken) {
+    if (to !== null) states[to] += count
+    if (from !== 'new') states[from] -= count
+  }
+  return states
+}
+
 /** `attempt` after an edge was taken. */
 export function attemptAfter(effect: AttemptEffect, attempt: number): number {
   switch (effect) {

@@ -1,4 +1,5 @@
-import type { EventType, JobNode, JobState } from '../machines/job.ts'
+import type { TakenEdge } from '../machines/edges.ts'
+import type { EventType, JobState } from '../machines/job.ts'
 import type { Lease, LeasedJob, LeaseEvent, StoredError } from '../machines/lease.ts'
 
 export type { Lease, LeasedJob, LeaseEvent, StoredError }
@@ -70,11 +71,8 @@ export interface HistoryEvent {
 }
 
 /** How often an edge was taken since the file was made. Retention counts as an edge to nowhere. */
-export interface EdgeCount {
-  readonly from: JobNode
+export interface EdgeCount extends TakenEdge {
   readonly event: EventType | typeof retention
-  readonly to: JobState | null
-  readonly count: number
 }
 
 /** The name under which `edge_counts` keeps what retention removed; no event of the machine, for it leaves no job to have a state. */

@@ -94,6 +94,8 @@ class SqliteStore implements Store {
   #asked: [number, Request][] = []
   #flushing: NodeJS.Immediate | undefined
   #lastCall = 0
+  /** No more reads; and no more calls at all. */
+  #closing = false
   #closed = false
 
   constructor(thread: Worker, databaseId: string, options: SqliteStoreOptions, pulse: Int32Array | null) {
@@ -173,7 +175,7 @@ class SqliteStore implements Store {
   }
 
   list(filter: ListFilter): Promise<JobPage> {
-    if (this.#closed) return Promise.reject(new UnavailableError('the system is stopped'))
+    if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
     return this.#scanner.list(filter)
   }
 
@@ -190,13 +192,15 @@ class SqliteStore implements Store {
   }
 
   async close(): Promise<void> {
-    if (this.#closed) return
+    if (this.#closed || this.#closing) return
+    this.#closing = true
+    // The writer closes last: then SQLite moves the WAL into the file, which is whole by itself.
+    this.#readConnection.close()
+    await this.#scanner.close()
     const closed = this.#ask({ op: 'close' })
     this.#closed = true
     await closed
     clearInterval(this.#beating)
-    this.#readConnection.close()
-    await this.#scanner.close()
     this.#rejectAll(new UnavailableError('the system was stopped'))
     await this.#exited
   }
@@ -250,7 +254,7 @@ class SqliteStore implements Store {
 
   async #read<T>(read: (reader: Reader) => T): Promise<T> {
     for (let tries = 1; ; tries++) {
-      if (this.#closed) throw new UnavailableError('the system is stopped')
+      if (this.#closing) throw new UnavailableError('the system is stopped')
       try {
         return read(this.#reader)
       } catch (error) {

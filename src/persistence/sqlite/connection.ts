@@ -100,8 +100,11 @@ function codeOf(error: unknown): string {
   return error instanceof Database.SqliteError ? error.code : ''
 }
 
-/** Looks before anything is written: read-only, so that a file that is refused keeps every byte. */
-function assertOurs(path: string): void {
+/**
+ * Looks at a file before anything is done with it: read-only, so that one that is refused keeps every byte. Throws `DatabaseUnusableError`
+ * where it is another program's or newer than this one, SQLite's error where it is no database.
+ */
+export function assertOurs(path: string): void {
   const db = new Database(path, { readonly: true, timeout: 0 })
   try {
     const version = db.pragma('user_version', { simple: true }) as number

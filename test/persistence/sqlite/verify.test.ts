@@ -1,0 +1,88 @@
+import { existsSync } from 'node:fs'
+import Database from 'better-sqlite3'
+import { describe, expect, test } from 'vitest'
+import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
+import type { LeaseEvent } from '../../../src/persistence/store.ts'
+import { aJob, openStore } from '../../support/store.ts'
+
+/** A file with a job in every state that a running server leaves, closed. */
+async function aFile(): Promise<string> {
+  const { store, path } = await openStore()
+  await store.enqueue(Array.from({ length: 6 }, () => aJob({ maxAttempts: 2 })))
+  await store.enqueue([aJob({ delayMs: 60_000 })])
+  const leased = await store.lease({ room: 5, wait: false })
+  const at = (index: number, event: LeaseEvent['event']): LeaseEvent => ({
+    id: leased[index]!.id,
+    leaseToken: leased[index]!.leaseToken,
+    event,
+    delayMs: 1_000,
+  })
+  await store.apply([at(0, 'start'), at(1, 'start'), at(2, 'start'), at(3, 'start')])
+  await store.apply([at(0, 'succeed'), at(1, 'fail'), at(2, 'reject')])
+  await store.close()
+  return path
+}
+
+/** What a hand with the triggers out of its way did to the file. */
+function tamper(path: string, sql: string): void {
+  const db = new Database(path)
+  const triggers = db.prepare(`SELECT name FROM sqlite_schema WHERE type = 'trigger'`).pluck().all() as string[]
+  for (const name of triggers) db.exec(`DROP TRIGGER ${name}`)
+  db.exec(sql)
+  db.close()
+}
+
+describe('verify', () => {
+  test('finds nothing wrong with what the store wrote', async () => {
+    const report = verifyFile(await aFile())
+
+    expect(report).toEqual({ jobs: 7, events: 19, violations: [], violationCount: 0 })
+  })
+
+  test('runs on a live file', async () => {
+    const { store, path } = await openStore()
+    await store.enqueue([aJob()])
+
+    expect(verifyFile(path).violationCount).toBe(0)
+  })
+
+  test.each([
+    ['a state that its history does not lead to', `UPDATE jobs SET state = 'queued' WHERE id = 7`, 'I4', 7],
+    ['an attempt that its history does not lead to', 'UPDATE jobs SET attempt = 0 WHERE id = 1', 'I4', 1],
+    ['a lease that its history does not have', 'UPDATE jobs SET lease_token = 9 WHERE id = 4', 'I4', 4],
+    ['a gap in a history', 'DELETE FROM job_events WHERE job_id = 1 AND seq = 2', 'I3', 1],
+    [
+      'an edge that the machine does not have',
+      `UPDATE job_events SET event = 'reject' WHERE job_id = 1 AND seq = 4`,
+      'I3',
+      1,
+    ],
+    ['a history without its beginning', 'DELETE FROM job_events WHERE job_id = 6', 'I4', 6],
+    ['a job that was removed by hand', 'DELETE FROM jobs WHERE id = 3', 'I3', 3],
+    ['a payload that is missing', 'DELETE FROM job_payloads WHERE job_id = 2', 'I1', 2],
+    ['a payload without a job', `INSERT INTO job_payloads VALUES (99, '{}')`, 'I2', 99],
+    ['counts that do not add up', `UPDATE edge_counts SET n = n + 1 WHERE event = 'succeed'`, 'I8', null],
+  ])('names %s', async (_, sql, invariant, jobId) => {
+    const path = await aFile()
+    tamper(path, sql)
+
+    const { violations } = verifyFile(path)
+
+    expect(violations).toContainEqual({ invariant, jobId, message: expect.any(String) })
+  })
+
+  test('tells how far it is', async () => {
+    const path = await aFile()
+    const told: [number, number][] = []
+
+    verifyFile(path, (id, lastId) => told.push([id, lastId]))
+
+    expect(told.at(-1)).toEqual([7, 7])
+  })
+})
+
+test('a file that was closed in good order is whole by itself, without a WAL', async () => {
+  const path = await aFile()
+
+  expect(existsSync(`${path}-wal`)).toBe(false)
+})
