@@ -15,7 +15,11 @@ const welcome = defineHandler({
   },
 })
 
-const system = await createJobSystem({ database: process.argv[2] ?? 'data/example.db', handlers: [welcome], workers: 4 })
+const system = await createJobSystem({
+  database: process.argv[2] ?? 'data/example.db',
+  handlers: [welcome],
+  workers: 4,
+})
 await system.start()
 
 const [ada, nobody] = await system.enqueue([

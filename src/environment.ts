@@ -48,8 +48,11 @@ const hostName = /^[A-Za-z0-9_.:[\]-]+$/
 const variables = {
   HOST: text('an address or a host name', hostName).default('127.0.0.1'),
   PORT: whole(0, 65_535).default(8_080),
-  ALLOWED_HOSTS: text('host names, separated by commas', /^[A-Za-z0-9_.:[\], -]+$/)
+  ALLOWED_HOSTS: z
+    .string()
+    .regex(/^[A-Za-z0-9_.:[\], -]+$/)
     .transform((list) => list.split(/[\s,]+/).filter((name) => name !== ''))
+    .describe('host names, separated by commas')
     .default([]),
   DATABASE_PATH: text('a path').default('./data/jobs.db'),
   WORKER_COUNT: setting('workers'),
@@ -106,11 +109,14 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
   }
   const parsed = schema.safeParse(given)
   const badNames = new Set(parsed.success ? [] : parsed.error.issues.map(({ path }) => String(path[0])))
-  for (const name of badNames) problems.push(describeProblem(name as keyof typeof variables, given[name] ?? ''))
-  if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
-  const config = toConfig(parsed.data)
-  const conflicts = conflictsIn(config)
-  if (conflicts.length > 0) throw new ConfigError(conflicts)
+  for (const name of badNames) {
+    problems.push(describeProblem(name as keyof typeof variables, given[name] ?? ''))
+    // As if it were not set, so that what conflicts is told together with it.
+    delete given[name]
+  }
+  const config = toConfig(parsed.success ? parsed.data : schema.parse(given))
+  problems.push(...conflictsIn(config))
+  if (problems.length > 0) throw new ConfigError(problems)
   return config
 }
 

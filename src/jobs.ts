@@ -116,17 +116,21 @@ const schemas = {
 /** Checks one job; every fault is listed, its path in the caller's own names, below `at` where it stands in an array. */
 export function parseJob(input: unknown, naming: Naming, at = ''): { request: JobRequest } | { issues: InputIssue[] } {
   const parsed = schemas[naming].safeParse(input, { reportInput: true })
-  const issues = parsed.success ? [] : describeAll(parsed.error.issues, at)
+  const faults = parsed.success ? [] : parsed.error.issues.flatMap((issue) => describe(issue, at))
+  const found = { toJson: false }
   if (typeof input === 'object' && input !== null && !Array.isArray(input)) {
-    const fault = 'payload' in input ? payloadFault(input.payload) : { path: '', message: 'is required' }
-    if (fault) issues.push({ path: join(at, `payload${fault.path}`), message: fault.message })
+    const fault = 'payload' in input ? payloadFault(input.payload, found) : { path: '', message: 'is required' }
+    if (fault) faults.push({ path: join(at, `payload${fault.path}`), message: fault.message })
   }
-  if (!parsed.success || issues.length > 0) return { issues }
+  // One for each field: a number out of its range may also be none that is safe.
+  if (!parsed.success || faults.length > 0)
+    return { issues: [...new Map(faults.map((fault) => [fault.path, fault])).values()] }
   const given = parsed.data as Record<string, unknown>
   const field = (camel: string) => given[naming === 'camelCase' ? camel : (wireNames.get(camel) ?? camel)] as never
   const request: JobRequest = {
     type: field('type'),
-    payload: field('payload'),
+    // As it will be stored and read back: its handler's schema is to see the text of a Date, not the Date.
+    payload: found.toJson ? JSON.parse(JSON.stringify(field('payload'))) : field('payload'),
     queue: field('queue'),
     priority: field('priority'),
     maxRetries: field('maxRetries'),
@@ -179,27 +183,27 @@ function contentOf(input: Record<string, unknown>, naming: Naming): string {
     .digest('hex')
 }
 
-/** What keeps a value from being stored as JSON and read back the same; undefined where nothing does. */
-function payloadFault(value: unknown, depth = 0): InputIssue | undefined {
+/**
+ * What keeps a value from being stored as JSON and read back the same; undefined where nothing does. Tells whether it `found` members
+ * that say themselves what they are as JSON.
+ */
+function payloadFault(value: unknown, found: { toJson: boolean }, depth = 0): InputIssue | undefined {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return
   if (typeof value === 'number') {
     return Number.isFinite(value) ? undefined : { path: '', message: `${value} is not a JSON number` }
   }
   if (typeof value !== 'object') return { path: '', message: `a ${typeof value} is no JSON value` }
   if (depth >= payloadDepthMax) return { path: '', message: `is nested deeper than ${payloadDepthMax} levels` }
-  if ('toJSON' in value && typeof value.toJSON === 'function') return payloadFault(value.toJSON(), depth + 1)
+  if ('toJSON' in value && typeof value.toJSON === 'function') {
+    found.toJson = true
+    return payloadFault(value.toJSON(), found, depth + 1)
+  }
   for (const key of Object.keys(value)) {
     const member = (value as Record<string, unknown>)[key]
-    const fault = member === undefined && !Array.isArray(value) ? undefined : payloadFault(member, depth + 1)
+    const fault = member === undefined && !Array.isArray(value) ? undefined : payloadFault(member, found, depth + 1)
     if (fault) return { path: `.${key}${fault.path}`, message: fault.message }
   }
   return
-}
-
-/** One fault for each field: a number out of its range may also be none that is safe. */
-function describeAll(issues: readonly z.core.$ZodIssue[], at: string): InputIssue[] {
-  const described = issues.flatMap((issue) => describe(issue, at))
-  return [...new Map(described.map((issue) => [issue.path, issue])).values()]
 }
 
 function describe(issue: z.core.$ZodIssue, at: string): InputIssue[] {

@@ -33,21 +33,31 @@ const commands: Readonly<Record<string, () => void | Promise<void>>> = {
 }
 
 const [command = 'serve', ...rest] = process.argv.slice(2)
-const run = rest.length === 0 ? commands[command] : undefined
+const run = rest.length === 0 && Object.hasOwn(commands, command) ? commands[command] : undefined
 if (run) await run()
 else {
   process.stderr.write(`jobmachine: no such command: ${[command, ...rest].join(' ')}\n\n${usage}`)
   process.exitCode = exitUsage
 }
 
+/** What has been opened so far, and is closed in good order when a signal comes. */
+interface Opened {
+  system?: JobSystem
+  server?: HttpServer
+}
+
 async function serve(): Promise<void> {
   const config = configure()
   const log = createLog(config.logLevel)
+  const opened: Opened = {}
+  // First of all: whoever reads `listening` may send a signal before the next statement here, and that would end the process there.
+  handleSignals(opened, log)
   const system = await open(config, log)
-  const server = await listen(config, system, log)
-  log.info({ url: server.url, durability: system.durability, database: config.databasePath }, 'listening')
-  handleSignals(system, server, log)
+  opened.system = system
   handleStrays(system, log)
+  const server = await listen(config, system, log)
+  opened.server = server
+  log.info({ url: server.url, durability: system.durability, database: config.databasePath }, 'listening')
   await system.start().catch((error: Error) => log.info({ reason: error.message }, 'not started'))
 }
 
@@ -102,14 +112,14 @@ async function listen(config: ServerConfig, system: JobSystem, log: ServerLog): 
 }
 
 /** The first signal stops in good order, a second ends it at once. */
-function handleSignals(system: JobSystem, server: HttpServer, log: ServerLog): void {
+function handleSignals(opened: Opened, log: ServerLog): void {
   let firstAt: number | undefined
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       const now = systemClock.now()
       if (firstAt === undefined) {
         firstAt = now
-        void shutDown(system, server, log, signal, 0)
+        void shutDown(opened, log, signal)
       } else if (now - firstAt > sameSignalMs) {
         log.warn({ signal }, 'a second signal: ending at once; the next start recovers')
         process.exit(1)
@@ -132,18 +142,12 @@ function handleStrays(system: JobSystem, log: ServerLog): void {
   process.on('unhandledRejection', (error) => end(error, 'a promise rejected that nobody waited for; stopping'))
 }
 
-async function shutDown(
-  system: JobSystem,
-  server: HttpServer,
-  log: ServerLog,
-  reason: string,
-  code: number,
-): Promise<void> {
+async function shutDown(opened: Opened, log: ServerLog, reason: string): Promise<void> {
   log.info({ reason }, 'stopping')
-  await system.stop()
-  await server.close(lastRequestsMs)
+  await opened.system?.stop()
+  await opened.server?.close(lastRequestsMs)
   log.info({}, 'stopped')
-  process.exit(code)
+  process.exit(0)
 }
 
 function version(): string {

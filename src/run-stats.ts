@@ -5,20 +5,21 @@ import type { LeasedJob } from './machines/lease.ts'
 export class RunStats implements AttemptStats {
   /** Events that the store refused because their lease was no longer held. */
   refused = 0
-  readonly #timeouts = new Map<number, number>()
+  /** By attempt, not by job: one that was given up may go on beside the job's next. */
+  readonly #timeouts = new Map<LeasedJob, number>()
   #started = 0
   #inQueueMs = 0
   #ended = 0
   #executionMs = 0
 
-  started({ id, runAt }: LeasedJob, at: number, timeoutMs: number): void {
-    this.#timeouts.set(id, timeoutMs)
+  started(job: LeasedJob, at: number, timeoutMs: number): void {
+    this.#timeouts.set(job, timeoutMs)
     this.#started++
-    this.#inQueueMs += Math.max(at - runAt, 0)
+    this.#inQueueMs += Math.max(at - job.runAt, 0)
   }
 
-  ended({ id }: LeasedJob, tookMs: number): void {
-    this.#timeouts.delete(id)
+  ended(job: LeasedJob, tookMs: number): void {
+    this.#timeouts.delete(job)
     this.#ended++
     this.#executionMs += tookMs
   }

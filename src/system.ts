@@ -200,6 +200,7 @@ class System implements JobSystem {
 
   #createDispatcher(registry: Registry): Actor<typeof dispatcherMachine> {
     const { settings, clock, random, log } = this.#parts
+    const store = this.#store
     const runAttempt = createRunAttempt({
       registry,
       databaseId: this.#store.databaseId,
@@ -208,9 +209,14 @@ class System implements JobSystem {
       random,
       now: () => clock.now(),
       log: ({ id, type, attempt }) => log.child({ job_id: id, type, attempt: attempt + 1 }),
-      stats: this.#stats,
+      stats: {
+        started: (job, at, attemptMs) => {
+          store.letLive(attemptMs)
+          this.#stats.started(job, at, attemptMs)
+        },
+        ended: (job, tookMs) => this.#stats.ended(job, tookMs),
+      },
     })
-    const store = this.#store
     const dispatcher = createActor(dispatcherMachine, {
       input: {
         workers: settings.workers,
@@ -341,11 +347,14 @@ function assertWithin(path: string, value: number, min: number, max: number): vo
   throw new InvalidInputError([{ path, message: `takes a whole number from ${min} to ${max}` }])
 }
 
+/** The longest that `setTimeout` can wait; beyond, it fires at once. */
+const timerMaxMs = 2 ** 31 - 1
+
 /** Whether `done` came within `ms`. */
 async function within(ms: number, done: Promise<void>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms)
+    timer = setTimeout(() => resolve(false), Math.min(ms, timerMaxMs))
   })
   const inTime = await Promise.race([done.then(() => true), late])
   clearTimeout(timer)

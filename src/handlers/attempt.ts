@@ -82,7 +82,8 @@ class Attempt implements RunningAttempt {
     if (this.#abortReason) return
     this.#abortReason = reason
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.#giveUp(), abortGraceMs)
+    // It keeps no process alive that has nothing else to wait for.
+    this.#timer = setTimeout(() => this.#giveUp(), abortGraceMs).unref()
     this.#controller?.abort(reason)
   }
 
@@ -124,7 +125,7 @@ class Attempt implements RunningAttempt {
   /** The handler has ended; `outcome` only counts where it was not given up before. */
   #ended(outcome: () => LeaseEvent): void {
     clearTimeout(this.#timer)
-    const tookMs = this.#options.now() - this.#startedAt
+    const tookMs = this.#tookMs()
     this.#options.stats.ended(this.#job, tookMs)
     if (this.#settled) {
       this.#report.ended()
@@ -139,7 +140,12 @@ class Attempt implements RunningAttempt {
     if (this.#settled) return
     this.#settled = true
     const event = this.#abortReason instanceof ShutdownError ? this.#event('release') : this.#eventOfAbort()
-    this.#report.settled(this.#lost ? null : event, this.#options.now() - this.#startedAt, false)
+    this.#report.settled(this.#lost ? null : event, this.#tookMs(), false)
+  }
+
+  /** Not below 0, where the clock was set back. */
+  #tookMs(): number {
+    return Math.max(this.#options.now() - this.#startedAt, 0)
   }
 
   /** A timeout fails the attempt, whatever the handler made of it afterwards. */
@@ -149,16 +155,16 @@ class Attempt implements RunningAttempt {
 
   #eventOf(thrown: unknown): LeaseEvent {
     if (this.#abortReason instanceof ShutdownError) return this.#event('release')
-    if (thrown instanceof SnoozeError) return this.#event('snooze', { delayMs: bounded(thrown.delayMs) })
-    if (thrown instanceof PermanentError || thrown instanceof PayloadError || thrown instanceof UnknownTypeError) {
+    if (isA(SnoozeError, thrown)) return this.#event('snooze', { delayMs: askedDelayMs(thrown) ?? this.#backoffMs() })
+    if (isA(PermanentError, thrown) || isA(PayloadError, thrown) || isA(UnknownTypeError, thrown)) {
       return this.#event('reject', { error: describeError(thrown) })
     }
     return this.#failure(thrown)
   }
 
   #failure(thrown: unknown): LeaseEvent {
-    const delayMs = thrown instanceof RetryAfterError ? bounded(thrown.delayMs) : this.#backoffMs()
-    return this.#event('fail', { delayMs, error: describeError(thrown) })
+    const asked = isA(RetryAfterError, thrown) ? askedDelayMs(thrown) : null
+    return this.#event('fail', { delayMs: asked ?? this.#backoffMs(), error: describeError(thrown) })
   }
 
   #backoffMs(): number {
@@ -178,7 +184,26 @@ class Attempt implements RunningAttempt {
   }
 }
 
+/** `instanceof`, which a thrown Proxy may answer with an error of its own. */
+function isA<T>(kind: abstract new (...given: never[]) => T, thrown: unknown): thrown is T {
+  try {
+    return thrown instanceof kind
+  } catch {
+    return false
+  }
+}
+
+/** The delay that a handler asked for; null where it is no number, as of a header that did not parse. */
+function askedDelayMs(thrown: { readonly delayMs: number }): number | null {
+  try {
+    const delayMs = Number(thrown.delayMs)
+    return Number.isNaN(delayMs) ? null : bounded(delayMs)
+  } catch {
+    return null
+  }
+}
+
 /** A delay that SQLite and `setTimeout` can live with, whatever a handler says. */
 function bounded(delayMs: number): number {
-  return Number.isNaN(delayMs) ? 0 : Math.round(Math.min(Math.max(delayMs, 0), delayMaxMs))
+  return Math.round(Math.min(Math.max(delayMs, 0), delayMaxMs))
 }

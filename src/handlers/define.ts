@@ -57,8 +57,8 @@ export function defineHandler<Output>(handler: Handler<Output>): Handler<Output>
   if (typeof payload?.['~standard']?.validate !== 'function') {
     throw new TypeError(`${name}: payload must be a Standard Schema (zod, valibot, arktype, …)`)
   }
-  if (payload['~standard'].validate(undefined) instanceof Promise) {
-    throw new TypeError(`${name}: payload's schema validates asynchronously; jobs are checked synchronously`)
+  if (isPromise(payload['~standard'].validate(undefined))) {
+    throw new TypeError(`${name}: payload's schema validates asynchronously, or throws; jobs are checked synchronously`)
   }
   assertWithin(name, 'timeoutMs', timeoutMs, timeoutMaxMs)
   assertWithin(name, 'maxAttempts', maxAttempts, attemptsMax)
@@ -68,10 +68,17 @@ export function defineHandler<Output>(handler: Handler<Output>): Handler<Output>
 /** The payload as the handler takes it; throws `PayloadError` with every fault, their paths below `at`. */
 export function parsePayload<Output>(handler: Handler<Output>, payload: unknown, at = 'payload'): Output {
   const result = handler.payload['~standard'].validate(payload)
-  if (result instanceof Promise) throw new TypeError(`the schema of ${handler.type} validates asynchronously`)
+  if (isPromise(result)) throw new TypeError(`the schema of ${handler.type} threw, or validates asynchronously`)
   if (result.issues)
     throw new PayloadError(result.issues.map((issue) => ({ path: pathOf(at, issue), message: issue.message })))
   return result.value
+}
+
+/** Zod answers a check that throws with a promise that rejects: left alone, that rejection would end the process. */
+function isPromise<T>(result: T | Promise<T>): result is Promise<T> {
+  if (!(result instanceof Promise)) return false
+  result.catch(() => {})
+  return true
 }
 
 function pathOf(at: string, { path = [] }: StandardSchemaV1.Issue): InputIssue['path'] {

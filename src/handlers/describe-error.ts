@@ -36,12 +36,15 @@ function readAny(thrown: unknown, key: string): unknown {
 }
 
 function typeName(thrown: unknown): string {
-  return typeof thrown === 'object' && thrown !== null ? 'Error' : `thrown ${typeof thrown}`
+  if (thrown === null) return 'thrown null'
+  return typeof thrown === 'object' ? 'Error' : `thrown ${typeof thrown}`
 }
 
 function textOf(thrown: unknown): string {
   try {
-    return typeof thrown === 'object' && thrown !== null ? (JSON.stringify(thrown) ?? 'no message') : String(thrown)
+    if (typeof thrown !== 'object' || thrown === null) return String(thrown)
+    const text = JSON.stringify(thrown)
+    return text === undefined || text === '{}' ? 'no message' : text
   } catch {
     return 'no message'
   }

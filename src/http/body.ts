@@ -74,7 +74,11 @@ export class Intake {
         }
       }
       incoming.on('data', take)
-      incoming.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
+      incoming.once('end', () => {
+        // Every request is closed in the end; an error made for each, to be thrown away, took a sixth of the time of a small one.
+        incoming.off('close', cut)
+        resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
+      })
       incoming.once('error', cut)
       incoming.once('close', cut)
     })

@@ -76,8 +76,12 @@ function answerRequests(server: Server, fetch: Parameters<typeof getRequestListe
   server.on('checkExpectation', (incoming, outgoing) => void refuse(incoming, outgoing))
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     const answer = answers.get(socket)
+    const underWay = answer !== undefined && !answer.writableFinished
+    if (!socket.writable) socket.destroy()
+    // What followed a good request was bad: that one is answered still.
+    else if (underWay && answer.req.complete) answer.once('finish', () => socket.destroySoon())
     // An answer that is half written must not be followed by another.
-    if (!socket.writable || (answer?.headersSent && !answer.writableFinished)) socket.destroy()
+    else if (underWay && answer.headersSent) socket.destroy()
     else void refuseSocket(socket, error.code)
   })
 }

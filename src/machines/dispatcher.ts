@@ -1,4 +1,4 @@
-import { type ActorRefFrom, emit, fromCallback, setup } from 'xstate'
+import { type ActorRefFrom, assign, emit, fromCallback, setup } from 'xstate'
 import type { Lease, LeasedJob, LeaseEvent } from './lease.ts'
 import { Ledger } from './ledger.ts'
 import { type RunAttempt, type WorkerEvent, workerLogic } from './worker.ts'
@@ -89,6 +89,8 @@ export type DispatcherEmitted =
 
 interface DispatcherContext extends DispatcherInput {
   readonly ledger: Ledger
+  /** A drain has lost its patience: what runs is aborted, and what was still being started is given back instead of run. */
+  readonly aborting: boolean
   readonly storeActor: ActorRefFrom<typeof storeLogic>
   readonly workerActors: readonly ActorRefFrom<typeof workerLogic>[]
 }
@@ -103,6 +105,10 @@ function lease({ ledger, storeActor }: DispatcherContext): void {
 function commit({ ledger, storeActor }: DispatcherContext): void {
   const events = ledger.takeCommit()
   if (events) storeActor.send({ type: 'apply', events })
+}
+
+function release({ id, leaseToken }: Lease): LeaseEvent {
+  return { id, leaseToken, event: 'release' }
 }
 
 /**
@@ -127,11 +133,12 @@ export const dispatcherMachine = setup({
       context.ledger.stopLeasing()
       context.storeActor.send({ type: 'stopLeasing' })
     },
+    losePatience: assign({ aborting: true }),
     abortRunning: ({ context }) => {
       for (const { job, worker } of context.ledger.running()) {
         context.workerActors[worker]!.send({
           type: 'abort',
-          jobId: job.id,
+          job,
           reason: context.reasons.shutdown(),
           lost: false,
         })
@@ -142,25 +149,27 @@ export const dispatcherMachine = setup({
       context.ledger.leased(asked, jobs),
     /** The next commit is on its way before the handlers run, so that the thread commits while the loop works. */
     takeApplied: ({ context }, { events, refused }: Extract<StoreEvent, { type: 'applied' }>) => {
-      const toRun = context.ledger.committed(events, refused)
+      const started = context.ledger.committed(events, refused)
+      if (context.aborting) for (const { job } of started) context.ledger.settled(job, release(job), 0, true)
       lease(context)
       commit(context)
-      for (const { job, worker } of toRun) context.workerActors[worker]!.send({ type: 'run', job })
+      if (context.aborting) return
+      for (const { job, worker } of started) context.workerActors[worker]!.send({ type: 'run', job })
     },
     tellRefused: emit(
       (_, { refused }: Extract<StoreEvent, { type: 'applied' }>) => ({ type: 'refused', events: refused }) as const,
     ),
     /** Outcomes that come in the same turn of the loop go into the same commit. */
-    takeSettled: ({ context }, { jobId, event, tookMs, ended }: Extract<WorkerEvent, { type: 'settled' }>) => {
-      context.ledger.settled(jobId, event, tookMs, ended)
+    takeSettled: ({ context }, { job, event, tookMs, ended }: Extract<WorkerEvent, { type: 'settled' }>) => {
+      context.ledger.settled(job, event, tookMs, ended)
       if (context.ledger.beginGathering()) context.storeActor.send({ type: 'gather' })
     },
-    takeEnded: ({ context }, { jobId }: Extract<WorkerEvent, { type: 'ended' }>) => context.ledger.ended(jobId),
+    takeEnded: ({ context }, { job }: Extract<WorkerEvent, { type: 'ended' }>) => context.ledger.ended(job),
     takeLost: ({ context }, { leases }: Extract<DispatcherEvent, { type: 'lost' }>) => {
       const cancelled = new Map(leases.map((lease) => [lease.id, lease.cancelled]))
       for (const { job, worker } of context.ledger.lost(leases)) {
         const reason = context.reasons.lost(cancelled.get(job.id)!)
-        context.workerActors[worker]!.send({ type: 'abort', jobId: job.id, reason, lost: true })
+        context.workerActors[worker]!.send({ type: 'abort', job, reason, lost: true })
       }
     },
     die: (_, { error }: Extract<StoreEvent, { type: 'storeFailed' }>) => {
@@ -175,6 +184,7 @@ export const dispatcherMachine = setup({
     return {
       ...input,
       ledger: new Ledger(slots),
+      aborting: false,
       storeActor: spawn('store', { id: 'store', input: input.store }),
       workerActors: slots.map((_, worker) =>
         spawn('worker', { id: `worker-${worker + 1}`, input: { worker, runAttempt: input.runAttempt } }),
@@ -226,7 +236,7 @@ export const dispatcherMachine = setup({
       always: { guard: 'idle', target: 'stopped' },
       on: {
         drain: {},
-        abort: { actions: 'abortRunning' },
+        abort: { actions: ['losePatience', 'abortRunning'] },
         giveUp: { actions: ['giveUpRunning', 'commit'] },
       },
     },

@@ -23,7 +23,10 @@ export class Ledger {
   readonly #free: number[] = []
   readonly #slots: number
   #ahead: LeasedJob[] = []
-  readonly #assigned = new Map<number, Assigned>()
+  /** By attempt, not by job: a job may be leased anew while the handler of an earlier attempt still holds its slot. */
+  readonly #assigned = new Map<LeasedJob, Assigned>()
+  /** Those whose start is on its way to disk, by job id. */
+  readonly #starting = new Map<number, Assigned>()
   #outcomes: LeaseEvent[] = []
   /** Room asked of the store and not answered. */
   #asked = 0
@@ -81,7 +84,9 @@ export class Ledger {
     const events = this.#outcomes
     this.#outcomes = []
     for (const job of this.#ahead.splice(0, starts)) {
-      this.#assigned.set(job.id, { job, worker: this.#free.pop()!, phase: 'starting' })
+      const assigned: Assigned = { job, worker: this.#free.pop()!, phase: 'starting' }
+      this.#assigned.set(job, assigned)
+      this.#starting.set(job.id, assigned)
       events.push({ id: job.id, leaseToken: job.leaseToken, event: 'start' })
     }
     // Twice: one part to start with the next outcomes, one to be leased meanwhile.
@@ -102,12 +107,13 @@ export class Ledger {
     this.#committing--
     const failed = new Set(refused.filter(({ event }) => event === 'start').map(({ id }) => id))
     const toRun: Assigned[] = []
-    for (const { id, event } of events) {
+    for (const { id, leaseToken, event } of events) {
       if (event !== 'start') continue
-      const assigned = this.#assigned.get(id)
-      // Lost between its start and now: its slot is free again.
-      if (!assigned) continue
-      if (failed.has(id)) this.#vacate(id)
+      const assigned = this.#starting.get(id)
+      // Lost between its start and now: its slot is free again, and the job may even have been leased anew.
+      if (assigned?.job.leaseToken !== leaseToken) continue
+      this.#starting.delete(id)
+      if (failed.has(id)) this.#vacate(assigned.job)
       else {
         assigned.phase = 'running'
         toRun.push(assigned)
@@ -117,26 +123,28 @@ export class Ledger {
   }
 
   /** A worker has an outcome (null: none, the lease was lost); `ended` false: the slot stays taken. */
-  settled(jobId: number, event: LeaseEvent | null, tookMs: number, ended: boolean): void {
-    if (event) this.#outcomes.push(event)
+  settled(job: LeasedJob, event: LeaseEvent | null, tookMs: number, ended: boolean): void {
+    // One that was given back has no outcome any more.
+    if (event && this.#assigned.get(job)?.phase !== 'stuck') this.#outcomes.push(event)
     if (tookMs < shortAttemptMs) this.#shortOutcomes++
-    if (ended) this.#vacate(jobId)
-    else this.#setStuck(jobId)
+    if (ended) this.#vacate(job)
+    else this.#setStuck(job)
   }
 
   /** A stuck handler has ended after all. */
-  ended(jobId: number): void {
-    this.#vacate(jobId)
+  ended(job: LeasedJob): void {
+    this.#vacate(job)
   }
 
   /** Leases that are gone: those not running are forgotten; gives the running ones, to be aborted. */
   lost(leases: readonly Lease[]): Assigned[] {
     return leases.flatMap(({ id, leaseToken }) => {
       this.#ahead = this.#ahead.filter((job) => job.id !== id || job.leaseToken !== leaseToken)
-      const assigned = this.#assigned.get(id)
-      if (assigned?.job.leaseToken !== leaseToken) return []
+      const assigned = this.assigned().find(({ job }) => job.id === id && job.leaseToken === leaseToken)
+      if (!assigned) return []
       if (assigned.phase !== 'starting') return [assigned]
-      this.#vacate(id)
+      this.#starting.delete(id)
+      this.#vacate(assigned.job)
       return []
     })
   }
@@ -160,14 +168,15 @@ export class Ledger {
   giveUpRunning(): void {
     for (const { job } of this.running()) {
       this.#outcomes.push(release(job))
-      this.#setStuck(job.id)
+      this.#setStuck(job)
     }
   }
 
-  /** Nothing leased, running or to be committed is left; stuck handlers do not count. */
+  /** Nothing leased, about to be leased, running or to be committed is left; stuck handlers do not count. */
   get idle(): boolean {
-    const settled = this.#committing === 0 && this.#outcomes.length === 0 && this.#ahead.length === 0
-    return settled && this.#stuckCount === this.#assigned.size
+    const committed = this.#committing === 0 && this.#outcomes.length === 0
+    const unleased = this.#asked === 0 && this.#ahead.length === 0
+    return committed && unleased && this.#stuckCount === this.#assigned.size
   }
 
   /** Attempts that hold a slot, stuck ones included. */
@@ -180,17 +189,18 @@ export class Ledger {
     return [...this.#assigned.values()]
   }
 
-  #setStuck(jobId: number): void {
-    const assigned = this.#assigned.get(jobId)
-    assert(assigned?.phase === 'running', `job ${jobId} does not run`)
+  #setStuck(job: LeasedJob): void {
+    const assigned = this.#assigned.get(job)
+    assert(assigned && assigned.phase !== 'starting', `job ${job.id} does not run`)
+    if (assigned.phase === 'stuck') return
     assigned.phase = 'stuck'
     this.#stuckCount++
   }
 
-  #vacate(jobId: number): void {
-    const assigned = this.#assigned.get(jobId)
-    assert(assigned, `job ${jobId} holds no slot`)
-    this.#assigned.delete(jobId)
+  #vacate(job: LeasedJob): void {
+    const assigned = this.#assigned.get(job)
+    assert(assigned, `job ${job.id} holds no slot`)
+    this.#assigned.delete(job)
     if (assigned.phase === 'stuck') this.#stuckCount--
     this.#free.push(assigned.worker)
   }

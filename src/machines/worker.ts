@@ -21,19 +21,19 @@ export type RunAttempt = (job: LeasedJob, report: AttemptReport) => RunningAttem
 /** What a worker is told. */
 export type WorkerCommand =
   | { readonly type: 'run'; readonly job: LeasedJob }
-  | { readonly type: 'abort'; readonly jobId: number; readonly reason: Error; readonly lost: boolean }
+  | { readonly type: 'abort'; readonly job: LeasedJob; readonly reason: Error; readonly lost: boolean }
 
 /** What it tells the dispatcher. */
 export type WorkerEvent =
   | {
       readonly type: 'settled'
       readonly worker: number
-      readonly jobId: number
+      readonly job: LeasedJob
       readonly event: LeaseEvent | null
       readonly tookMs: number
       readonly ended: boolean
     }
-  | { readonly type: 'ended'; readonly worker: number; readonly jobId: number }
+  | { readonly type: 'ended'; readonly worker: number; readonly job: LeasedJob }
 
 export interface WorkerInput {
   readonly worker: number
@@ -46,25 +46,26 @@ export interface WorkerInput {
  */
 export const workerLogic = fromCallback<WorkerCommand, WorkerInput>(({ input, receive, sendBack }) => {
   const { worker, runAttempt } = input
-  const running = new Map<number, RunningAttempt>()
+  // By attempt: a job may be here twice, where an earlier handler of it does not end.
+  const running = new Map<LeasedJob, RunningAttempt>()
   const tell = (event: WorkerEvent) => sendBack(event)
 
   receive((command) => {
     if (command.type === 'abort') {
-      running.get(command.jobId)?.abort(command.reason, command.lost)
+      running.get(command.job)?.abort(command.reason, command.lost)
       return
     }
-    const jobId = command.job.id
-    const attempt = runAttempt(command.job, {
+    const { job } = command
+    const attempt = runAttempt(job, {
       settled: (event, tookMs, ended) => {
-        if (ended) running.delete(jobId)
-        tell({ type: 'settled', worker, jobId, event, tookMs, ended })
+        if (ended) running.delete(job)
+        tell({ type: 'settled', worker, job, event, tookMs, ended })
       },
       ended: () => {
-        running.delete(jobId)
-        tell({ type: 'ended', worker, jobId })
+        running.delete(job)
+        tell({ type: 'ended', worker, job })
       },
     })
-    running.set(jobId, attempt)
+    running.set(job, attempt)
   })
 })

@@ -150,6 +150,12 @@ export interface Store {
   /** Renews these leases no longer: their workers are gone, and the jobs expire in time. */
   abandon(leases: readonly Lease[]): Promise<void>
 
+  /**
+   * An attempt begins that may take `timeoutMs`: until it has ended, as the store is told in its own time, a process whose loop stands
+   * still no longer than that is not taken for one that hangs.
+   */
+  letLive(timeoutMs: number): void
+
   /** Expires every lease that this store did not hand out: with the file's lock held, their owners are dead. At most once, before `lease`. */
   recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered>
 

@@ -23,7 +23,7 @@ import type { Owner } from './lock.ts'
 import type { Answers, Ask, Operation, Refusal, Request, Tell, ThreadOptions } from './protocol.ts'
 import { Reader } from './reader.ts'
 import { Scanner } from './scanner.ts'
-import { beat, beatMs, createPulse } from './watchdog.ts'
+import { beat, beatMs, createPulse, raiseTimeout } from './watchdog.ts'
 import type { WriterOptions } from './writer.ts'
 
 /** Tries of a read that met a checkpoint or a recovery, a turn of the loop apart. */
@@ -90,6 +90,7 @@ class SqliteStore implements Store {
   readonly #notify: SqliteStoreOptions['notify']
   readonly #waiting = new Map<number, Waiting>()
   readonly #exited: Promise<void>
+  readonly #pulse: Int32Array | null
   readonly #beating: NodeJS.Timeout | undefined
   #asked: [number, Request][] = []
   #flushing: NodeJS.Immediate | undefined
@@ -102,6 +103,7 @@ class SqliteStore implements Store {
     this.#thread = thread
     this.databaseId = databaseId
     this.#notify = options.notify
+    this.#pulse = pulse
     this.#readConnection = openForReading(options.path)
     this.#reader = new Reader(this.#readConnection)
     this.#scanner = new Scanner(options.path)
@@ -146,6 +148,10 @@ class SqliteStore implements Store {
 
   abandon(leases: readonly Lease[]): Promise<void> {
     return this.#ask({ op: 'abandon', leases }).then(() => {})
+  }
+
+  letLive(timeoutMs: number): void {
+    if (this.#pulse) raiseTimeout(this.#pulse, timeoutMs)
   }
 
   async recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered> {

@@ -20,6 +20,11 @@ export function beat(pulse: Int32Array, longestTimeoutMs: number): void {
   Atomics.add(pulse, beatAt, 1)
 }
 
+/** Called by the loop before it runs what may take that long: the next beat comes too late to say so where that blocks the loop. */
+export function raiseTimeout(pulse: Int32Array, timeoutMs: number): void {
+  if (Atomics.load(pulse, longestTimeoutAt) < timeoutMs) Atomics.store(pulse, longestTimeoutAt, timeoutMs)
+}
+
 /**
  * Watches from the store's thread for a loop that a handler has blocked for good: nothing else could end it, since timeouts and signals
  * wait for that loop. `look` is called about every `beatMs` with a monotonic instant.

@@ -1,0 +1,213 @@
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createJobSystem } from '../../src/index.ts'
+import { assertWitnessed, type Child, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
+import { eventsOf, until, untilFinished } from '../support/system.ts'
+import { cleanUp, tempFolder } from '../support/temp.ts'
+
+let folder: string
+beforeAll(() => {
+  folder = tempFolder()
+})
+afterAll(async () => {
+  killChildren()
+  await cleanUp()
+})
+
+// Alone, for it measures how soon.
+describe('a running job', () => {
+  test('whose process is killed runs again within a second, with the same token', async () => {
+    const database = join(folder, 'effect.db')
+    const reader = await createJobSystem({ database })
+    const [job] = await reader.enqueue([{ type: 'hold', payload: null }])
+    const first = await startChild({ database, holdMs: 600_000 })
+    await until(() => started(database).length === 1)
+
+    first.kill('SIGKILL')
+    await first.exited
+    const second = await startChild({ database })
+    await untilFinished(reader, 1)
+
+    const calls = witnessed(database).filter(({ what }) => what === 'start')
+    expect(calls.map(({ attempt }) => attempt)).toEqual([1, 2])
+    expect(new Set(calls.map(({ token }) => token)).size).toBe(1)
+    const serving = witnessed(database).filter(({ what }) => what === 'starting')
+    expect(calls[1]!.at - serving[1]!.at).toBeLessThan(1_000)
+    expect(await reader.find(job!.id)).toMatchObject({ state: 'succeeded', attempt: 2 })
+    await endWith(second, reader)
+  })
+})
+
+// Each on a file of its own, all at once: what they wait for is other processes.
+describe.concurrent('a process that is killed', () => {
+  test('with a thousand jobs in every state loses none: all finish, and only what ran counts', {
+    timeout: 30_000,
+  }, async () => {
+    const database = join(folder, 'thousand.db')
+    const settings = { workers: 10, retryBaseMs: 3_000 }
+    const first = await startChild({ database, holdMs: 600_000, settings })
+    const reader = await createJobSystem({ database })
+    const many = (count: number, job: object) => Array.from({ length: count }, () => ({ payload: null, ...job }))
+    const jobs = await first.enqueue([
+      ...many(500, { type: 'quick', priority: 10 }),
+      ...many(20, { type: 'flaky', priority: 9 }),
+      ...many(10, { type: 'hopeless', priority: 9, maxRetries: 0 }),
+      ...many(10, { type: 'quick', priority: 8 }),
+      ...many(300, { type: 'hold' }),
+      ...many(140, { type: 'quick', delayMs: 3_000 }),
+      ...many(20, { type: 'quick', delayMs: 600_000 }),
+    ] as never)
+    for (const { id } of jobs.slice(-20)) await first.call('cancel', id)
+    await until(async () => {
+      const { running, leased, retrying, dead } = await reader.counts()
+      const called = started(database).length === 500 + 20 + 10 + 10 + 10
+      return called && running === 10 && leased > 0 && retrying === 20 && dead === 10
+    })
+
+    first.kill('SIGKILL')
+    await first.exited
+    const before = await reader.counts()
+    const ids = async (state: 'leased' | 'running') =>
+      (await reader.list({ state, limit: 500 })).jobs.map(({ id }) => id)
+    const orphans = { leased: await ids('leased'), running: await ids('running') }
+    const startedBefore = new Set(started(database))
+    const second = await startChild({ database, settings })
+    await untilFinished(reader, 1_000)
+
+    expect(Object.entries(before).filter(([, count]) => count === 0)).toEqual([])
+    expect(witnessed(database).filter(({ what }) => what === 'acknowledged')[0]?.ids).toEqual(jobs.map(({ id }) => id))
+    expect(await reader.counts()).toMatchObject({ succeeded: 970, dead: 10, cancelled: 20 })
+    // What was running had been called before the crash, and nothing that was only leased.
+    expect(orphans.running.every((id) => startedBefore.has(id))).toBe(true)
+    expect(orphans.leased.some((id) => startedBefore.has(id))).toBe(false)
+    for (const id of orphans.leased) {
+      expect(await eventsOf(reader, id)).toBe('enqueue lease expire lease start succeed')
+      expect((await reader.find(id))?.attempt).toBe(1)
+    }
+    for (const id of orphans.running) {
+      expect(await eventsOf(reader, id)).toBe('enqueue lease start expire due lease start succeed')
+      expect((await reader.find(id))?.attempt).toBe(2)
+      const expiry = (await reader.history(id)).find(({ event }) => event === 'expire')
+      expect(expiry?.error?.message).toMatch(/process that ran it ended/)
+    }
+    await assertWitnessed(reader, database)
+    await endWith(second, reader)
+  })
+
+  test('again and again by one job takes none with it that ran beside it', { timeout: 30_000 }, async () => {
+    const database = join(folder, 'poison.db')
+    // Longer than the innocent take, so that they come back apart from it.
+    const settings = { workers: 10, retryBaseMs: 300 }
+    const reader = await createJobSystem({ database })
+    await reader.enqueue(
+      Array.from({ length: 10 }, (_, n) => ({
+        ...(n === 4 ? { type: 'poison', payload: null } : { type: 'sleep', payload: { ms: 200 } }),
+        maxRetries: 3,
+      })),
+    )
+
+    let crashes = 0
+    let child: Child
+    for (;;) {
+      child = await startChild({ database, settings })
+      const ended = await Promise.race([child.exited, untilFinished(reader, 10)])
+      if (!ended) break
+      expect(ended.signal).toBe('SIGKILL')
+      expect(++crashes).toBeLessThan(10)
+    }
+
+    expect(await reader.counts()).toMatchObject({ dead: 1, succeeded: 9 })
+    expect(await reader.find(5)).toMatchObject({ state: 'dead', type: 'poison', attempt: 4 })
+    expect(crashes).toBe(4)
+    await assertWitnessed(reader, database)
+    await endWith(child, reader)
+  })
+
+  test.each([
+    ['exit', { code: 0, signal: null }],
+    ['abort', { code: null, signal: 'SIGABRT' }],
+  ] as const)('by its handler with process.%s is recovered as after any crash', async (type, end) => {
+    const database = join(folder, `${type}.db`)
+    const reader = await createJobSystem({ database })
+    const [last, beside] = await reader.enqueue([
+      { type, payload: null, maxRetries: 0 },
+      { type: 'sleep', payload: { ms: 50 } },
+    ])
+
+    const first = await startChild({ database, quiet: true })
+    const ended = await first.exited
+    const second = await startChild({ database })
+    await untilFinished(reader, 2)
+
+    expect(ended).toEqual(end)
+    expect(await reader.find(last!.id)).toMatchObject({ state: 'dead', error: { name: 'LeaseExpiredError' } })
+    expect(await eventsOf(reader, last!.id)).toBe('enqueue lease start expire')
+    expect(await reader.find(beside!.id)).toMatchObject({ state: 'succeeded' })
+    await assertWitnessed(reader, database)
+    await endWith(second, reader)
+  })
+
+  test('at any instant of a burst has lost no acknowledged job', { timeout: 30_000 }, async () => {
+    const database = join(folder, 'burst.db')
+    const settings = { workers: 20 }
+    for (let round = 0; round < 4; round++) {
+      const child = await startChild({ database, settings })
+      const calls = Array.from({ length: 200 }, () =>
+        child.enqueue(Array.from({ length: 5 }, () => ({ type: 'quick', payload: null }))),
+      )
+      for (const call of calls) call.catch(() => {})
+      await calls[20 * (round + 1)]
+      child.kill('SIGKILL')
+      await child.exited
+    }
+    const acknowledged = witnessed(database).flatMap(({ what, ids }) => (what === 'acknowledged' ? ids : []))
+
+    const last = await startChild({ database, settings })
+    const reader = await createJobSystem({ database })
+    await until(async () => {
+      const { queued, leased, running, retrying } = await reader.counts()
+      return queued + leased + running + retrying === 0
+    })
+
+    expect(acknowledged.length).toBeGreaterThan(1_000)
+    for (const id of acknowledged) expect((await reader.find(id))?.state).toBe('succeeded')
+    await assertWitnessed(reader, database)
+    await endWith(last, reader)
+  })
+})
+
+describe.concurrent('a process told to end', () => {
+  test('lets what runs finish and exits 0', async () => {
+    const database = join(folder, 'finishing.db')
+    const child = await startChild({ database })
+    await child.enqueue([{ type: 'sleep', payload: { ms: 300 } }])
+    await until(() => started(database).length === 1)
+
+    child.kill('SIGTERM')
+
+    expect(await child.exited).toEqual({ code: 0, signal: null })
+    expect(await stateOf(database, 1)).toEqual(['succeeded', 1, 'enqueue lease start succeed'])
+  })
+
+  test.each(['polite', 'stuck'])('gives a %s job back when its grace ends, and exits 0', async (type) => {
+    const database = join(folder, `${type}.db`)
+    const child = await startChild({ database, graceMs: 50 })
+    await child.enqueue([{ type, payload: null, maxRetries: 0 }])
+    await until(() => started(database).length === 1)
+
+    const before = performance.now()
+    child.kill('SIGTERM')
+
+    expect(await child.exited).toEqual({ code: 0, signal: null })
+    expect(performance.now() - before).toBeLessThan(3_000)
+    expect(await stateOf(database, 1)).toEqual(['queued', 0, 'enqueue lease start release'])
+  })
+})
+
+async function stateOf(database: string, id: number): Promise<[state: unknown, attempt: unknown, events: string]> {
+  const reader = await createJobSystem({ database })
+  const job = await reader.find(id)
+  const events = await eventsOf(reader, id)
+  await reader.stop()
+  return [job?.state, job?.attempt, events]
+}

@@ -1,0 +1,84 @@
+// A server, or a producer, in a process of its own, for tests that end it by force. It does what its parent tells it over IPC, and writes
+// what it saw into a witness file of its own: one JSON line each, before anything else happens.
+//
+//   node server.mjs '{ "database", "witness", "producer"?, "holdMs"?, "graceMs"?, "settings": {…} }'
+import { openSync, writeSync } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
+import { z } from 'zod'
+import { createJobSystem, defineHandler } from '../../dist/index.js'
+
+const { database, witness, producer = false, holdMs = 0, graceMs, settings = {} } = JSON.parse(process.argv[2])
+const file = openSync(witness, 'a')
+const note = (what, more) => writeSync(file, `${JSON.stringify({ what, at: Date.now(), pid: process.pid, ...more })}\n`)
+
+const spin = (ms) => {
+  for (const until = performance.now() + ms; performance.now() < until; );
+}
+
+/** What each type does, between the two lines that witness it. */
+const runs = {
+  quick() {},
+  sleep: ({ ms }) => setTimeout(ms),
+  // Lasts until the process is killed, in the first; no time in those that come after it.
+  hold: () => setTimeout(holdMs),
+  stuck: () => new Promise(() => {}),
+  polite: (_, { signal }) => setTimeout(60_000, undefined, { signal }),
+  flaky(_, { attempt }) {
+    if (attempt === 1) throw new Error('the first attempt fails')
+  },
+  hopeless() {
+    throw new Error('hopeless')
+  },
+  block: ({ ms }) => spin(ms),
+  poison: () => process.kill(process.pid, 'SIGKILL'),
+  exit: () => process.exit(0),
+  abort: () => process.abort(),
+}
+
+const handlers = Object.entries(runs).map(([type, run]) =>
+  defineHandler({
+    type,
+    payload: z.any(),
+    async run(payload, context) {
+      note('start', { id: context.jobId, attempt: context.attempt, token: context.idempotencyToken })
+      await run(payload, context)
+      note('effect', { id: context.jobId, attempt: context.attempt })
+    },
+  }),
+)
+
+const lines = (level) => (fields, message) => note('log', { level, message, fields })
+const log = { debug() {}, info: lines('info'), warn: lines('warn'), error: lines('error'), child: () => log }
+
+const system = await createJobSystem({
+  database,
+  log,
+  ...settings,
+  ...(producer ? {} : { handlers }),
+  onFatal(error) {
+    note('fatal', { message: error.message })
+    process.exit(1)
+  },
+}).catch((error) => {
+  process.send({ refused: { code: error.code, pid: error.pid } }, () => process.exit(75))
+  return new Promise(() => {})
+})
+
+process.on('SIGTERM', async () => {
+  await system.stop(graceMs === undefined ? {} : { graceMs })
+  process.exit(0)
+})
+
+process.on('message', async ({ call, args, answer }) => {
+  try {
+    const result = await system[call](...args)
+    if (call === 'enqueue') note('acknowledged', { ids: result.map(({ id }) => id) })
+    process.send({ answer, result })
+  } catch (error) {
+    process.send({ answer, error: { code: error.code, message: error.message } })
+  }
+})
+
+note('starting')
+await system.start()
+process.send({ ready: true })

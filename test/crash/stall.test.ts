@@ -1,0 +1,106 @@
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createJobSystem } from '../../src/index.ts'
+import { assertWitnessed, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
+import { eventsOf, until, untilFinished } from '../support/system.ts'
+import { cleanUp, tempFolder } from '../support/temp.ts'
+
+/** See `graceMs` in src/persistence/sqlite/watchdog.ts: how much longer than its timeout a handler may block the loop. */
+const watchdogGraceMs = 10_000
+
+let folder: string
+beforeAll(() => {
+  folder = tempFolder()
+})
+afterAll(async () => {
+  killChildren()
+  await cleanUp()
+})
+
+// Each on a file of its own, all at once: what they wait for is time.
+describe.concurrent('a process that stands still', () => {
+  test('for three leases, stopped from outside, loses none of them and runs nothing twice', async () => {
+    const database = join(folder, 'stopped.db')
+    const child = await startChild({ database, settings: { leaseMs: 300 } })
+    const reader = await createJobSystem({ database })
+    await child.enqueue(Array.from({ length: 5 }, () => ({ type: 'sleep', payload: { ms: 1_200 } })))
+    await until(() => started(database).length === 5)
+
+    child.kill('SIGSTOP')
+    await setTimeout(900)
+    child.kill('SIGCONT')
+    await untilFinished(reader, 5)
+
+    expect(started(database)).toHaveLength(5)
+    for (let id = 1; id <= 5; id++) expect(await eventsOf(reader, id)).toBe('enqueue lease start succeed')
+    expect(witnessed(database).filter(({ level }) => level === 'error')).toEqual([])
+    await endWith(child, reader)
+  })
+
+  test('for five leases, its loop blocked by a handler, loses none of them and runs nothing twice', async () => {
+    const database = join(folder, 'blocked.db')
+    const child = await startChild({ database, settings: { leaseMs: 300 } })
+    const reader = await createJobSystem({ database })
+    await child.enqueue([
+      { type: 'sleep', payload: { ms: 100 } },
+      { type: 'block', payload: { ms: 1_500 } },
+      { type: 'sleep', payload: { ms: 100 } },
+    ])
+    await untilFinished(reader, 3)
+
+    expect(started(database)).toHaveLength(3)
+    for (let id = 1; id <= 3; id++) expect(await eventsOf(reader, id)).toBe('enqueue lease start succeed')
+    // Told in the log, with how long.
+    expect(witnessed(database)).toContainEqual(
+      expect.objectContaining({ message: 'the event loop was blocked; leases were kept meanwhile' }),
+    )
+    await assertWitnessed(reader, database)
+    await endWith(child, reader)
+  })
+
+  test('for good ends after its timeout and a grace, names the jobs, and they are recovered', {
+    timeout: 30_000,
+  }, async () => {
+    const database = join(folder, 'endless.db')
+    const timeoutMs = 500
+    const child = await startChild({ database })
+    const reader = await createJobSystem({ database })
+    await child.enqueue([
+      { type: 'sleep', payload: { ms: 50 }, timeoutMs },
+      { type: 'block', payload: { ms: 600_000 }, timeoutMs, maxRetries: 0 },
+    ])
+    await until(() => started(database).includes(2))
+    const before = performance.now()
+    const ended = await child.exited
+    const tookMs = performance.now() - before
+
+    expect(ended).toEqual({ code: null, signal: 'SIGKILL' })
+    expect(tookMs).toBeGreaterThan(timeoutMs + watchdogGraceMs - 500)
+    expect(tookMs).toBeLessThan(timeoutMs + watchdogGraceMs + 3_000)
+    const line = JSON.parse(child.output().trim().split('\n').at(-1)!)
+    expect(line).toMatchObject({ level: 60, running_jobs: [1, 2], msg: expect.stringContaining('event loop') })
+    expect(line.blocked_ms).toBeGreaterThan(timeoutMs + watchdogGraceMs)
+
+    const second = await startChild({ database })
+    await untilFinished(reader, 2)
+    expect(await reader.find(1)).toMatchObject({ state: 'succeeded', attempt: 2 })
+    expect(await reader.find(2)).toMatchObject({ state: 'dead', attempt: 1, error: { name: 'LeaseExpiredError' } })
+    await endWith(second, reader)
+  })
+
+  test('for longer than that grace, as its timeout allows, lives, though nothing ran before it', {
+    timeout: 30_000,
+  }, async () => {
+    const database = join(folder, 'patient.db')
+    const child = await startChild({ database })
+    const reader = await createJobSystem({ database })
+    await child.enqueue([{ type: 'block', payload: { ms: watchdogGraceMs + 2_000 }, timeoutMs: 60_000 }])
+
+    const ended = await Promise.race([child.exited, untilFinished(reader, 1)])
+
+    expect(ended).toBeUndefined()
+    expect(await eventsOf(reader, 1)).toBe('enqueue lease start succeed')
+    await endWith(child, reader)
+  })
+})

@@ -1,0 +1,272 @@
+import { describe, expect, test } from 'vitest'
+import { readEnvironment } from '../src/environment.ts'
+import { ConfigError } from '../src/errors.ts'
+
+type Env = Record<string, string>
+const read = (env: Env, dotEnv = '') => readEnvironment(env, dotEnv)
+
+/** The lines that refuse a configuration; none where it is taken. */
+function problemsOf(env: Env, dotEnv = ''): readonly string[] {
+  try {
+    read(env, dotEnv)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems
+    throw error
+  }
+}
+
+const token = 'sixteen-letters!'
+
+test('nothing said gives the defaults', () => {
+  expect(read({})).toEqual({
+    settings: {
+      workers: 10,
+      leaseMs: 30_000,
+      jobTimeoutMs: 300_000,
+      retryBaseMs: 1_000,
+      retryMaxMs: 3_600_000,
+      retentionMs: 604_800_000,
+      maxQueueDepth: 1_000_000,
+      maxPayloadBytes: 262_144,
+      shutdownGraceMs: 25_000,
+    },
+    host: '127.0.0.1',
+    port: 8080,
+    allowedHosts: [],
+    databasePath: './data/jobs.db',
+    apiToken: null,
+    maxRequestBytes: 8_388_608,
+    maxInFlightRequests: 1_000,
+    logLevel: 'info',
+    smtp: { host: undefined, port: 587, user: undefined, password: undefined, from: undefined },
+    webhook: { allowPrivate: false, secret: undefined },
+  })
+})
+
+describe('a number', () => {
+  const numbers: [string, number, number, (config: ReturnType<typeof read>) => number][] = [
+    ['PORT', 0, 65_535, ({ port }) => port],
+    ['WORKER_COUNT', 1, 1_000, ({ settings }) => settings.workers],
+    ['LEASE_MS', 100, 86_400_000, ({ settings }) => settings.leaseMs],
+    ['JOB_TIMEOUT_MS', 1, 86_400_000, ({ settings }) => settings.jobTimeoutMs],
+    ['RETRY_BASE_MS', 1, 86_400_000, ({ settings }) => settings.retryBaseMs],
+    ['RETRY_MAX_MS', 1, 31_536_000_000, ({ settings }) => settings.retryMaxMs],
+    ['RETENTION_MS', 0, 3_155_760_000_000, ({ settings }) => settings.retentionMs],
+    ['MAX_REQUEST_BYTES', 1_024, 1_073_741_824, ({ maxRequestBytes }) => maxRequestBytes],
+    ['MAX_IN_FLIGHT_REQUESTS', 1, 100_000, ({ maxInFlightRequests }) => maxInFlightRequests],
+    ['MAX_QUEUE_DEPTH', 1, 1_000_000_000, ({ settings }) => settings.maxQueueDepth],
+    ['MAX_PAYLOAD_BYTES', 1, 268_435_456, ({ settings }) => settings.maxPayloadBytes],
+    ['SHUTDOWN_GRACE_MS', 0, 86_400_000, ({ settings }) => settings.shutdownGraceMs],
+    ['SMTP_PORT', 1, 65_535, ({ smtp }) => smtp.port],
+  ]
+  /** Lets the bounds of one backoff be tried without meeting the other. */
+  const beside = (name: string): Env =>
+    name === 'RETRY_BASE_MS' ? { RETRY_MAX_MS: '31536000000' } : name === 'RETRY_MAX_MS' ? { RETRY_BASE_MS: '1' } : {}
+
+  test.each(numbers)('%s is taken from %d to %d', (name, min, max, of) => {
+    for (const value of [min, max]) expect(of(read({ ...beside(name), [name]: `${value}` }))).toBe(value)
+  })
+
+  test.each(numbers)('%s beyond its bounds, or none at all, is refused in one line', (name, min, max) => {
+    const values = [
+      `${min - 1}`,
+      `${max + 1}`,
+      'x',
+      '1.5',
+      '1e3',
+      '0x10',
+      '-1',
+      '+1',
+      ' 1',
+      '1 ',
+      'NaN',
+      'Infinity',
+      '9'.repeat(30),
+      '１',
+      '1\n2',
+    ]
+    for (const value of values) {
+      expect(problemsOf({ ...beside(name), [name]: value })).toEqual([
+        `${name} is ${JSON.stringify(value)}; it takes a whole number from ${min} to ${max}`,
+      ])
+    }
+  })
+})
+
+describe('any other variable', () => {
+  test.each([
+    ['HOST', 'local host', 'an address or a host name'],
+    ['HOST', 'http://localhost', 'an address or a host name'],
+    ['HOST', 'localhost/x', 'an address or a host name'],
+    ['ALLOWED_HOSTS', 'http://jobs.example', 'host names, separated by commas'],
+    ['ALLOWED_HOSTS', '*', 'host names, separated by commas'],
+    ['DATABASE_PATH', 'a\0b', 'a path'],
+    ['DATABASE_PATH', 'a\nb', 'a path'],
+    ['LOG_LEVEL', 'loud', 'one of fatal, error, warn, info, debug, trace, silent'],
+    ['LOG_LEVEL', 'INFO', 'one of fatal, error, warn, info, debug, trace, silent'],
+    ['SMTP_HOST', 'smtp example', 'an address or a host name'],
+    ['SMTP_USER', 'a\nb', 'a user name'],
+    ['SMTP_FROM', 'nobody', 'a mail address'],
+    ['GMAIL_USER', 'a@b c', 'a mail address'],
+    ['WEBHOOK_ALLOW_PRIVATE', 'yes', 'true or false'],
+    ['WEBHOOK_ALLOW_PRIVATE', '1', 'true or false'],
+    ['WEBHOOK_ALLOW_PRIVATE', 'TRUE', 'true or false'],
+  ])('%s=%s is refused in one line that says what it takes', (name, value, takes) => {
+    expect(problemsOf({ [name]: value })).toEqual([`${name} is ${JSON.stringify(value)}; it takes ${takes}`])
+  })
+
+  test.each([
+    ['API_TOKEN', 'fifteen-letters', 'at least 16 characters, without spaces'],
+    ['API_TOKEN', 'seventeen letters', 'at least 16 characters, without spaces'],
+    ['API_TOKEN', 'sixteen-lettérs!!', 'at least 16 characters, without spaces'],
+    ['SMTP_PASSWORD', 'hunter2\n', 'a password'],
+    ['GMAIL_APP_PASSWORD', 'hunter2\0', 'a password'],
+    ['WEBHOOK_SECRET', 'whsec_!', 'a secret: text, or whsec_ and base64'],
+    ['WEBHOOK_SECRET', 'whsec_', 'a secret: text, or whsec_ and base64'],
+    ['WEBHOOK_SECRET', 'whsec_A', 'a secret: text, or whsec_ and base64'],
+    ['WEBHOOK_SECRET', 'whsec_====', 'a secret: text, or whsec_ and base64'],
+  ])('%s, which is a secret, is refused without repeating it', (name, value, takes) => {
+    expect(problemsOf({ [name]: value })).toEqual([
+      `${name} is a value of ${value.length} characters; it takes ${takes}`,
+    ])
+  })
+
+  test('that is good is taken as it is', () => {
+    const config = read({
+      HOST: '::1',
+      ALLOWED_HOSTS: 'jobs.example, [2001:db8::7]:80 ,, other.example',
+      DATABASE_PATH: '/var/lib/jobs of mine/ä.db',
+      API_TOKEN: token,
+      LOG_LEVEL: 'silent',
+      SMTP_HOST: 'smtp.example',
+      SMTP_PORT: '465',
+      SMTP_USER: 'api key',
+      SMTP_PASSWORD: 'p w="#"',
+      SMTP_FROM: 'jobs@example.com',
+      WEBHOOK_ALLOW_PRIVATE: 'true',
+      WEBHOOK_SECRET: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
+    })
+
+    expect(config).toMatchObject({
+      host: '::1',
+      allowedHosts: ['jobs.example', '[2001:db8::7]:80', 'other.example'],
+      databasePath: '/var/lib/jobs of mine/ä.db',
+      apiToken: token,
+      logLevel: 'silent',
+      smtp: { host: 'smtp.example', port: 465, user: 'api key', password: 'p w="#"', from: 'jobs@example.com' },
+      webhook: { allowPrivate: true, secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw' },
+    })
+  })
+
+  test('GMAIL_USER and GMAIL_APP_PASSWORD sign in, SMTP_USER and SMTP_PASSWORD before them', () => {
+    const gmail = { GMAIL_USER: 'me@gmail.com', GMAIL_APP_PASSWORD: 'abcd efgh' }
+
+    expect(read(gmail).smtp).toMatchObject({ user: 'me@gmail.com', password: 'abcd efgh' })
+    expect(read({ ...gmail, SMTP_USER: 'you', SMTP_PASSWORD: 'secret' }).smtp).toMatchObject({
+      user: 'you',
+      password: 'secret',
+    })
+  })
+
+  test('HOST in brackets is the address inside', () => {
+    expect(read({ HOST: '[::1]' }).host).toBe('::1')
+  })
+})
+
+describe('an empty value', () => {
+  test('counts as not set', () => {
+    const names = [
+      'HOST',
+      'PORT',
+      'ALLOWED_HOSTS',
+      'DATABASE_PATH',
+      'WORKER_COUNT',
+      'LOG_LEVEL',
+      'SMTP_HOST',
+      'SMTP_PASSWORD',
+      'WEBHOOK_ALLOW_PRIVATE',
+      'WEBHOOK_SECRET',
+    ]
+
+    expect(read(Object.fromEntries(names.map((name) => [name, ''])))).toEqual(read({}))
+  })
+
+  test('of the environment leaves the one of .env', () => {
+    expect(read({ PORT: '' }, 'PORT=1234').port).toBe(1234)
+  })
+
+  test.each([
+    ['the environment', { API_TOKEN: '' }, ''],
+    ['.env', {}, 'API_TOKEN='],
+    ['.env in quotes', {}, 'API_TOKEN=""'],
+  ])('of API_TOKEN in %s is refused', (_, env, dotEnv) => {
+    expect(problemsOf(env, dotEnv)).toEqual([
+      'API_TOKEN is set but empty; it takes at least 16 characters, or leave it out',
+    ])
+  })
+})
+
+describe('.env', () => {
+  test('has names and values, quotes, comments, spaces, exports and line ends of any kind', () => {
+    const config = read(
+      {},
+      `# the server\r\nPORT=1234 # a port\r\n\n  WORKER_COUNT = 7\nexport LEASE_MS='5000'\nDATABASE_PATH="a # b.db"\nSMTP_PASSWORD='p"w\\n'\nnonsense\nUNKNOWN=1\n`,
+    )
+
+    expect([config.port, config.settings.workers, config.settings.leaseMs]).toEqual([1234, 7, 5000])
+    expect([config.databasePath, config.smtp.password]).toEqual(['a # b.db', 'p"w\\n'])
+  })
+
+  test('may begin with a byte order mark', () => {
+    expect(read({}, '\uFEFFPORT=1234').port).toBe(1234)
+  })
+
+  test('gives way to the environment', () => {
+    expect(read({ PORT: '1' }, 'PORT=2\nWORKER_COUNT=3')).toMatchObject({ port: 1, settings: { workers: 3 } })
+  })
+
+  test('is checked as the environment is', () => {
+    expect(problemsOf({}, 'PORT=x')).toEqual(['PORT is "x"; it takes a whole number from 0 to 65535'])
+  })
+})
+
+describe('a HOST that others can reach', () => {
+  test.each([
+    '0.0.0.0',
+    '::',
+    '[::]',
+    '192.168.1.5',
+    'jobs.example',
+    '0',
+    '127.evil.example',
+    '128.0.0.1',
+    '::ffff:127.0.0.1',
+  ])('%s is refused without a token, and taken with one', (host) => {
+    expect(problemsOf({ HOST: host })).toEqual([
+      `HOST is ${JSON.stringify(host.replace(/[[\]]/g, ''))}, which others can reach; that takes an API_TOKEN of at least 16 characters`,
+    ])
+    expect(problemsOf({ HOST: host, API_TOKEN: token })).toEqual([])
+  })
+
+  test.each(['127.0.0.1', '127.9.9.9', '::1', '[::1]', 'localhost', 'LOCALHOST'])('is none of %s', (host) => {
+    expect(problemsOf({ HOST: host })).toEqual([])
+  })
+})
+
+test('a longest delay below the first is refused', () => {
+  expect(problemsOf({ RETRY_BASE_MS: '5000', RETRY_MAX_MS: '4999' })).toEqual([
+    'RETRY_MAX_MS is 4999; it takes no less than RETRY_BASE_MS, 5000',
+  ])
+})
+
+test('all that is wrong is told at once, in the order of the variables', () => {
+  expect(
+    problemsOf({ PORT: 'x', LOG_LEVEL: 'loud', WORKER_COUNT: '0', API_TOKEN: '' }).map((line) => line.split(' ')[0]),
+  ).toEqual(['API_TOKEN', 'PORT', 'WORKER_COUNT', 'LOG_LEVEL'])
+  expect(problemsOf({ HOST: '0.0.0.0', RETRY_BASE_MS: '9', RETRY_MAX_MS: '8' })).toHaveLength(2)
+})
+
+test('a bad value and a HOST that others can reach are told together', () => {
+  expect(problemsOf({ HOST: '0.0.0.0', PORT: 'x' }).map((line) => line.split(' ')[0])).toEqual(['PORT', 'HOST'])
+})

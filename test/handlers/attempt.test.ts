@@ -1,0 +1,575 @@
+import { setImmediate } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { z } from 'zod'
+import {
+  AttemptTimeoutError,
+  JobCancelledError,
+  PayloadError,
+  PermanentError,
+  RetryAfterError,
+  ShutdownError,
+  SnoozeError,
+} from '../../src/errors.ts'
+import { abortGraceMs, createRunAttempt, currentJob } from '../../src/handlers/attempt.ts'
+import { defineHandler, type Handler, type JobContext } from '../../src/handlers/define.ts'
+import { Registry } from '../../src/handlers/registry.ts'
+import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
+import type { RunningAttempt } from '../../src/machines/worker.ts'
+import { RunStats } from '../../src/run-stats.ts'
+
+const century = 3_155_760_000_000
+/** What the settings' backoff of these tests gives. */
+const settingsBackoffMs = 777
+
+/** What an attempt has told so far. */
+interface Told {
+  readonly attempt: RunningAttempt
+  readonly settled: { readonly event: LeaseEvent | null; readonly tookMs: number; readonly ended: boolean }[]
+  readonly ended: number[]
+  readonly stats: RunStats
+}
+
+describe('an attempt', () => {
+  test('whose handler resolves succeeded, whatever it returns', async () => {
+    for (const returned of [undefined, null, 0, 'x', new Error('a value, not thrown'), new PermanentError('neither')]) {
+      expect(await outcomeOf(() => Promise.resolve(returned))).toEqual({ id: 7, leaseToken: 70, event: 'succeed' })
+    }
+  })
+
+  test('whose handler is synchronous counts like any other', async () => {
+    expect(await outcomeOf(() => 5)).toMatchObject({ event: 'succeed' })
+    expect(
+      await outcomeOf(() => {
+        throw new Error('at once')
+      }),
+    ).toMatchObject({ event: 'fail', error: { name: 'Error', message: 'at once' } })
+  })
+
+  test('never settles before it has returned', async () => {
+    let returned = false
+    const order: boolean[] = []
+    const runAttempt = createRunAttempt(optionsFor(aHandler(() => 1)))
+
+    runAttempt(aLeasedJob(), { settled: () => order.push(returned), ended() {} })
+    returned = true
+    await setImmediate()
+
+    expect(order).toEqual([true])
+  })
+
+  test('waits for a thenable, and takes only its first answer', async () => {
+    const thenable = (then: unknown) => outcomeOf(() => ({ then }))
+
+    expect(await thenable((resolve: () => void) => resolve())).toMatchObject({ event: 'succeed' })
+    expect(await thenable((_: unknown, reject: (error: Error) => void) => reject(new Error('no')))).toMatchObject({
+      event: 'fail',
+    })
+    expect(
+      await thenable((resolve: () => void, reject: (error: Error) => void) => {
+        resolve()
+        reject(new Error('too late'))
+        throw new Error('later still')
+      }),
+    ).toMatchObject({ event: 'succeed' })
+    expect(await outcomeOf(() => Object.defineProperty({}, 'then', { get: throws }))).toMatchObject({
+      event: 'fail',
+      error: { message: 'from within' },
+    })
+  })
+
+  test.each<[string, unknown]>([
+    ['undefined', undefined],
+    ['null', null],
+    ['a text', 'no'],
+    ['a symbol', Symbol('no')],
+    ['a function', () => 0],
+    ['an error with a cause', new Error('outer', { cause: new Error('inner') })],
+    ['an error of 50 MB', new Error('m'.repeat(50_000_000))],
+    ['an error whose getters throw', Object.defineProperty(new Error(), 'message', { get: throws })],
+    ['a Proxy that throws at everything', new Proxy(new Error(), { get: throws, has: throws, getPrototypeOf: throws })],
+    ['a revoked Proxy', revokedProxy()],
+  ])('that throws %s failed, and its slot is free', async (_, thrown) => {
+    const { settled } = await run(() => Promise.reject(thrown))
+
+    expect(settled).toEqual([
+      {
+        event: {
+          id: 7,
+          leaseToken: 70,
+          event: 'fail',
+          delayMs: settingsBackoffMs,
+          error: { name: expect.any(String), message: expect.any(String) },
+        },
+        tookMs: 0,
+        ended: true,
+      },
+    ])
+    expect(settled[0]!.event!.error!.message.length).toBeLessThanOrEqual(2_000)
+  })
+
+  test('is told which one it is, and by a token that all attempts of the job share', async () => {
+    const seen: JobContext[] = []
+    const handler = aHandler((_, context) => void seen.push(context))
+    await run(handler, { attempt: 0 })
+    await run(handler, { attempt: 2 })
+
+    expect(seen.map(({ jobId, attempt, maxAttempts }) => [jobId, attempt, maxAttempts])).toEqual([
+      [7, 1, 3],
+      [7, 3, 3],
+    ])
+    expect(new Set(seen.map(({ idempotencyToken }) => idempotencyToken))).toEqual(new Set(['f00d.7']))
+  })
+
+  test('gets a payload of its own: what an earlier one did to its payload is gone', async () => {
+    const seen: unknown[] = []
+    const handler = aHandler((payload: { list: number[] }) => {
+      seen.push(structuredClone(payload))
+      payload.list.push(1)
+    })
+    const job = { payload: '{"list":[]}' }
+
+    await run(handler, job)
+    await run(handler, job)
+
+    expect(seen).toEqual([{ list: [] }, { list: [] }])
+  })
+
+  test('gives its handler the payload as the schema makes it', async () => {
+    const seen: unknown[] = []
+    const payload = z.object({ at: z.iso.datetime().transform((text) => new Date(text)), n: z.int().default(3) })
+    const handler = defineHandler({ type: 'work', payload, run: (given) => void seen.push(given) })
+
+    await run(handler, { payload: '{"at":"2030-01-01T00:00:00Z"}' })
+
+    expect(seen).toEqual([{ at: new Date('2030-01-01T00:00:00Z'), n: 3 }])
+  })
+
+  test('names the job to whatever its handler left behind', async () => {
+    const left: unknown[] = []
+    await run(() => void setImmediate().then(() => left.push(currentJob.getStore()?.id)))
+    await setImmediate()
+    await setImmediate()
+
+    expect([left, currentJob.getStore()]).toEqual([[7], undefined])
+  })
+})
+
+describe('an error that says what to do', () => {
+  test('PermanentError rejects the job at once', async () => {
+    expect(await outcomeOf(() => Promise.reject(new PermanentError('never', { cause: new Error('why') })))).toEqual({
+      id: 7,
+      leaseToken: 70,
+      event: 'reject',
+      error: { name: 'PermanentError', message: 'never (cause: why)' },
+    })
+  })
+
+  test('a class of one’s own that extends PermanentError does so too', async () => {
+    class Gone extends PermanentError {}
+
+    expect(await outcomeOf(() => Promise.reject(new Gone('g')))).toMatchObject({
+      event: 'reject',
+      error: { name: 'Gone' },
+    })
+  })
+
+  test('a payload that the handler no longer takes rejects the job, and does not run it', async () => {
+    let ran = false
+    const handler = defineHandler({
+      type: 'work',
+      payload: z.object({ to: z.string() }),
+      run: () => {
+        ran = true
+      },
+    })
+
+    const { settled } = await run(handler, { payload: '{"to":1}' })
+
+    expect(settled[0]!.event).toMatchObject({ event: 'reject', error: { name: 'PayloadError' } })
+    expect(settled[0]!.event!.error!.message).toMatch(/^payload\.to: /)
+    expect(ran).toBe(false)
+  })
+
+  test('a PayloadError of the handler’s own rejects the job', async () => {
+    const error = new PayloadError([{ path: 'payload.x', message: 'is wrong' }])
+
+    expect(await outcomeOf(() => Promise.reject(error))).toMatchObject({ event: 'reject' })
+  })
+
+  test('a schema that throws fails the attempt: it may be mended', async () => {
+    const payload = z.unknown().transform(throws)
+    const handler = { ...aHandler(() => 1), payload }
+
+    expect((await run(handler)).settled[0]!.event).toMatchObject({ event: 'fail', error: { name: 'TypeError' } })
+  })
+
+  test('a type without a handler here rejects the job', async () => {
+    const { settled } = await run(() => 1, { type: 'nobody' })
+
+    expect(settled[0]!.event).toMatchObject({ event: 'reject', error: { name: 'UnknownTypeError' } })
+  })
+
+  test.each<[unknown, number]>([
+    [1_500, 1_500],
+    [0, 0],
+    [0.6, 1],
+    [-5, 0],
+    [Number.NEGATIVE_INFINITY, 0],
+    [Number.POSITIVE_INFINITY, century],
+    [1e300, century],
+    [Number.NaN, settingsBackoffMs],
+    [undefined, settingsBackoffMs],
+    ['soon', settingsBackoffMs],
+    [Symbol('soon'), settingsBackoffMs],
+  ])('RetryAfterError and SnoozeError of %o ms wait %d', async (asked, delayMs) => {
+    const retry = await outcomeOf(() =>
+      Promise.reject(Object.assign(new RetryAfterError(0, 'later'), { delayMs: asked })),
+    )
+    const asking = Object.assign(new SnoozeError(0), { delayMs: asked })
+    const snooze = await outcomeOf(() => Promise.reject(asking))
+
+    expect(retry).toMatchObject({ event: 'fail', delayMs, error: { name: 'RetryAfterError', message: 'later' } })
+    expect(snooze).toEqual({ id: 7, leaseToken: 70, event: 'snooze', delayMs })
+  })
+
+  test('one whose delay cannot be read waits as long as any failure', async () => {
+    const error = Object.defineProperty(new SnoozeError(5), 'delayMs', { get: throws })
+
+    expect(await outcomeOf(() => Promise.reject(error))).toMatchObject({ event: 'snooze', delayMs: settingsBackoffMs })
+  })
+})
+
+describe('the delay after a failure', () => {
+  test('is the handler’s, told which attempt failed and given the system’s randomness', async () => {
+    const backoffMs = vi.fn((attempt: number, random: () => number) => attempt * 1_000 + random() * 100)
+
+    const { settled } = await run({ ...failing(), backoffMs }, { attempt: 1 })
+
+    expect(settled[0]!.event).toMatchObject({ event: 'fail', delayMs: 2_050 })
+    expect(backoffMs).toHaveBeenCalledTimes(1)
+  })
+
+  test('is the settings’ where the handler has none', async () => {
+    expect((await run(failing())).settled[0]!.event).toMatchObject({ delayMs: settingsBackoffMs })
+  })
+
+  test.each<[string, () => unknown, number]>([
+    ['throws', throws, settingsBackoffMs],
+    ['gives NaN', () => Number.NaN, settingsBackoffMs],
+    ['gives nothing', () => undefined, settingsBackoffMs],
+    ['gives null', () => null, settingsBackoffMs],
+    ['gives a promise', () => Promise.resolve(5), settingsBackoffMs],
+    ['gives text', () => '5', settingsBackoffMs],
+    ['gives Infinity', () => Number.POSITIVE_INFINITY, settingsBackoffMs],
+    ['gives less than nothing', () => -1, 0],
+    ['gives a thousand years', () => century * 10, century],
+    ['gives a fraction', () => 1.4, 1],
+  ])('is still one where the handler’s backoff %s', async (_, backoff, delayMs) => {
+    const { settled } = await run({ ...failing(), backoffMs: backoff as () => number })
+
+    expect(settled[0]!.event).toMatchObject({ event: 'fail', delayMs })
+  })
+})
+
+describe('the signal', () => {
+  test('is made when it is asked for, and once', async () => {
+    const made = vi.spyOn(globalThis, 'AbortController')
+    let same = false
+
+    await run(() => 1)
+    const unasked = made.mock.calls.length
+    await run((_, context) => {
+      const { signal } = context
+      same = signal === context.signal
+    })
+
+    expect([unasked, made.mock.calls.length, same]).toEqual([0, 1, true])
+    made.mockRestore()
+  })
+
+  test('has fired already where it is asked for after the abort', async () => {
+    let late: AbortSignal | undefined
+    const { attempt } = await run(async (_, context) => {
+      await setImmediate()
+      await setImmediate()
+      late = context.signal
+    })
+    attempt.abort(new JobCancelledError(), true)
+    await setImmediate()
+    await setImmediate()
+    await setImmediate()
+
+    expect(late?.aborted).toBe(true)
+    expect(late?.reason).toBeInstanceOf(JobCancelledError)
+  })
+
+  test('keeps the first reason', async () => {
+    let signal: AbortSignal | undefined
+    const { attempt } = await run((_, context) => {
+      signal = context.signal
+      return setImmediate()
+    })
+    attempt.abort(new JobCancelledError(), true)
+    attempt.abort(new ShutdownError(), false)
+
+    expect(signal?.reason).toBeInstanceOf(JobCancelledError)
+  })
+})
+
+describe('an attempt that is aborted', () => {
+  test('because its lease is lost has nothing to report but its end', async () => {
+    for (const end of [() => 1, () => Promise.reject(new Error('e')), () => Promise.reject(new PermanentError('p'))]) {
+      const { attempt, settled } = await run(() => setImmediate().then(end))
+      attempt.abort(new JobCancelledError(), true)
+      await setImmediate()
+      await setImmediate()
+
+      expect(settled).toMatchObject([{ event: null, ended: true }])
+    }
+  })
+
+  test('by a shutdown gives the job back where it throws, and succeeds where it gets done', async () => {
+    const abortedThen = async (end: (signal: AbortSignal) => unknown) => {
+      const { attempt, settled } = await run((_, { signal }) => setImmediate().then(() => end(signal)))
+      attempt.abort(new ShutdownError(), false)
+      await setImmediate()
+      await setImmediate()
+      return settled[0]!.event
+    }
+
+    expect(await abortedThen((signal) => signal.throwIfAborted())).toEqual({ id: 7, leaseToken: 70, event: 'release' })
+    expect(await abortedThen(() => Promise.reject(new PermanentError('p')))).toMatchObject({ event: 'release' })
+    expect(await abortedThen(() => Promise.reject(new SnoozeError(5)))).toMatchObject({ event: 'release' })
+    expect(await abortedThen(() => 'done')).toMatchObject({ event: 'succeed' })
+  })
+})
+
+describe('an attempt that takes too long', () => {
+  beforeEach(() => void vi.useFakeTimers())
+  afterEach(() => void vi.useRealTimers())
+
+  test('has its signal fired at its timeout, and failed when it ends then', async () => {
+    let reason: unknown
+    const told = start((_, { signal }) => {
+      return new Promise((_, reject) => {
+        signal.addEventListener('abort', () => {
+          reason = signal.reason
+          reject(signal.reason)
+        })
+      })
+    })
+
+    await vi.advanceTimersByTimeAsync(999)
+    const before = reason
+    await vi.advanceTimersByTimeAsync(1)
+
+    expect(before).toBeUndefined()
+    expect(reason).toEqual(new AttemptTimeoutError(1_000))
+    expect(told.settled).toEqual([
+      {
+        event: {
+          id: 7,
+          leaseToken: 70,
+          event: 'fail',
+          delayMs: settingsBackoffMs,
+          error: { name: 'AttemptTimeoutError', message: expect.stringContaining('1000 ms') },
+        },
+        tookMs: 1_000,
+        ended: true,
+      },
+    ])
+  })
+
+  test('and never resolves fails after its grace, keeps its slot, and stays visible', async () => {
+    const told = start(() => new Promise(() => {}))
+
+    await vi.advanceTimersByTimeAsync(1_000 + abortGraceMs - 1)
+    const withinGrace = told.settled.length
+    await vi.advanceTimersByTimeAsync(1)
+
+    expect(withinGrace).toBe(0)
+    expect(told.settled).toMatchObject([{ event: { event: 'fail' }, ended: false }])
+    expect([told.ended.length, told.stats.active]).toEqual([0, 1])
+
+    await vi.advanceTimersByTimeAsync(86_400_000)
+    expect([told.settled.length, told.ended.length]).toEqual([1, 0])
+  })
+
+  test('and ends after all frees its slot once, with no second outcome', async () => {
+    for (const end of [() => 'done', throws]) {
+      let finish = () => {}
+      const told = start(() => new Promise<void>((resolve) => (finish = resolve)).then(end))
+
+      await vi.advanceTimersByTimeAsync(1_000 + abortGraceMs)
+      finish()
+      await vi.advanceTimersByTimeAsync(0)
+
+      expect([told.settled.length, told.ended.length, told.stats.active]).toEqual([1, 1, 0])
+    }
+  })
+
+  test.each<[string, () => unknown]>([
+    ['resolves', () => 'done'],
+    ['throws PermanentError', () => Promise.reject(new PermanentError('p'))],
+    ['throws SnoozeError', () => Promise.reject(new SnoozeError(0))],
+  ])('failed though it then %s within its grace', async (_, end) => {
+    const told = start(() => new Promise((resolve) => setTimeout(resolve, 1_500)).then(end))
+
+    await vi.advanceTimersByTimeAsync(1_500)
+
+    expect(told.settled).toMatchObject([
+      { event: { event: 'fail', error: { name: 'AttemptTimeoutError' } }, tookMs: 1_500, ended: true },
+    ])
+  })
+
+  test('is limited by the job’s own timeout, else its handler’s, else the settings’', async () => {
+    const timeoutOf = async (job: Partial<LeasedJob>, handler: Partial<Handler>) => {
+      let abortedAt: number | undefined
+      const from = Date.now()
+      start(
+        {
+          ...aHandler((_, { signal }) => {
+            signal.addEventListener('abort', () => {
+              abortedAt = Date.now() - from
+            })
+            return new Promise(() => {})
+          }),
+          ...handler,
+        },
+        job,
+      )
+      await vi.advanceTimersByTimeAsync(10_000)
+      return abortedAt
+    }
+
+    expect(await timeoutOf({ timeoutMs: 200 }, { timeoutMs: 300 })).toBe(200)
+    expect(await timeoutOf({}, { timeoutMs: 300 })).toBe(300)
+    expect(await timeoutOf({}, {})).toBe(1_000)
+  })
+
+  test('and is given back by a shutdown before its timeout is released, not failed', async () => {
+    const told = start(() => new Promise(() => {}))
+    told.attempt.abort(new ShutdownError(), false)
+
+    await vi.advanceTimersByTimeAsync(abortGraceMs)
+
+    expect(told.settled).toMatchObject([{ event: { event: 'release' }, ended: false }])
+  })
+
+  test('after it was cancelled keeps its slot beyond its grace, with nothing to report', async () => {
+    const told = start(() => new Promise(() => {}))
+    told.attempt.abort(new JobCancelledError(), true)
+
+    await vi.advanceTimersByTimeAsync(abortGraceMs)
+
+    expect(told.settled).toMatchObject([{ event: null, ended: false }])
+  })
+
+  test('leaves no timer behind when it ends in time', async () => {
+    start(() => 1)
+    await vi.advanceTimersByTimeAsync(0)
+
+    expect(vi.getTimerCount()).toBe(0)
+  })
+})
+
+describe('the metrics', () => {
+  test('count a given-up attempt and the next one of the same job apart', () => {
+    const stats = new RunStats()
+    const [old, next] = [aLeasedJob({ leaseToken: 1 }), aLeasedJob({ leaseToken: 2 })]
+
+    stats.started(old, 0, 50)
+    stats.started(next, 0, 80)
+    const both = [stats.active, stats.longestTimeoutMs()]
+    stats.ended(next, 10)
+    const one = [stats.active, stats.longestTimeoutMs()]
+    stats.ended(old, 30)
+
+    expect([both, one]).toEqual([
+      [2, 80],
+      [1, 50],
+    ])
+    expect([stats.active, stats.longestTimeoutMs(), stats.avgExecutionMs]).toEqual([0, 0, 20])
+  })
+
+  test('are nought before anything ran', () => {
+    const { active, avgExecutionMs, avgTimeInQueueMs } = new RunStats()
+
+    expect([active, avgExecutionMs, avgTimeInQueueMs]).toEqual([0, 0, 0])
+  })
+})
+
+type Run = (payload: never, context: JobContext) => unknown
+
+function aHandler(run: Run): Handler {
+  return defineHandler({ type: 'work', payload: z.unknown(), run: run as Handler['run'] })
+}
+
+function failing(): Handler {
+  return aHandler(() => Promise.reject(new Error('no')))
+}
+
+function aLeasedJob(given: Partial<LeasedJob> = {}): LeasedJob {
+  return {
+    id: 7,
+    leaseToken: 70,
+    type: 'work',
+    payload: 'null',
+    attempt: 0,
+    maxAttempts: 3,
+    timeoutMs: null,
+    runAt: 0,
+    ...given,
+  }
+}
+
+function optionsFor(handler: Handler, stats = new RunStats()): Parameters<typeof createRunAttempt>[0] {
+  const log = { info() {}, warn() {}, error() {} }
+  return {
+    registry: new Registry([handler]),
+    databaseId: 'f00d',
+    timeoutMs: 1_000,
+    backoff: () => settingsBackoffMs,
+    random: () => 0.5,
+    now: vi.isFakeTimers() ? Date.now : () => 0,
+    log: () => log,
+    stats,
+  }
+}
+
+/** Begins an attempt. */
+function start(handler: Handler | Run, job: Partial<LeasedJob> = {}): Told {
+  const settled: Told['settled'] = []
+  const ended: number[] = []
+  const stats = new RunStats()
+  const runAttempt = createRunAttempt(optionsFor(typeof handler === 'function' ? aHandler(handler) : handler, stats))
+  const attempt = runAttempt(aLeasedJob(job), {
+    settled: (event, tookMs, isOver) => settled.push({ event, tookMs, ended: isOver }),
+    ended: () => ended.push(1),
+  })
+  return { attempt, settled, ended, stats }
+}
+
+/** The same, and gives it a turn of the loop: one that waits for nothing is over then. */
+async function run(handler: Handler | Run, job: Partial<LeasedJob> = {}): Promise<Told> {
+  const told = start(handler, job)
+  await new Promise<void>((resolve) => queueMicrotask(resolve))
+  for (let i = 0; i < 20; i++) await null
+  return told
+}
+
+async function outcomeOf(handler: Run): Promise<LeaseEvent | null> {
+  const { settled } = await run(handler)
+  expect(settled).toHaveLength(1)
+  return settled[0]!.event
+}
+
+function throws(): never {
+  throw new Error('from within')
+}
+
+function revokedProxy(): unknown {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  return proxy
+}

@@ -1,0 +1,153 @@
+import { setImmediate } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { PayloadError } from '../../src/errors.ts'
+import { exponential } from '../../src/handlers/backoff.ts'
+import { defineHandler, type Handler, parsePayload } from '../../src/handlers/define.ts'
+import { faultsOf } from '../support/attempt.ts'
+
+const payload = z.unknown()
+const run = () => {}
+
+describe('a handler', () => {
+  test('is given back as it was declared', () => {
+    const handler: Handler = { type: 'work', payload, run, timeoutMs: 5, maxAttempts: 1, backoffMs: () => 1 }
+
+    expect(defineHandler(handler)).toBe(handler)
+  })
+
+  test.each(['a', 'A.b_c:d-9', '0', 'x'.repeat(64)])('may be named %s', (type) => {
+    expect(() => defineHandler({ type, payload, run })).not.toThrow()
+  })
+
+  test.each(['', '.a', '-a', 'a b', 'a/b', '../../x', 'é', 'a\n', 'a\0', 'x'.repeat(65), 'x'.repeat(10_000)])(
+    'may not be named %j',
+    (type) => {
+      expect(() => defineHandler({ type, payload, run })).toThrow(TypeError)
+    },
+  )
+
+  test.each<[string, object]>([
+    ['no run', { run: undefined }],
+    ['a run that is no function', { run: 'x' }],
+    ['no schema', { payload: undefined }],
+    ['a schema that is none', { payload: {} }],
+    ['a timeout of nothing', { timeoutMs: 0 }],
+    ['a timeout beyond a day', { timeoutMs: 86_400_001 }],
+    ['a timeout that is no number', { timeoutMs: Number.NaN }],
+    ['a fraction of an attempt', { maxAttempts: 1.5 }],
+    ['no attempts', { maxAttempts: 0 }],
+    ['more attempts than 1,001', { maxAttempts: 1_002 }],
+  ])('is refused with %s, by name', (_, wrong) => {
+    expect(() => defineHandler({ type: 'work', payload, run, ...wrong })).toThrow(/^handler "work": /)
+  })
+
+  test('takes a timeout of a day and 1,001 attempts', () => {
+    expect(() => defineHandler({ type: 'work', payload, run, timeoutMs: 86_400_000, maxAttempts: 1_001 })).not.toThrow()
+  })
+
+  test('with a schema that validates asynchronously is refused', () => {
+    const asynchronous = z.unknown().refine(async () => true)
+
+    expect(() => defineHandler({ type: 'work', payload: asynchronous, run })).toThrow(/asynchronously/)
+  })
+
+  test('with a schema that throws is refused and leaves no rejection behind', async () => {
+    const { stray, stop } = straying()
+
+    expect(() => defineHandler({ type: 'work', payload: z.unknown().transform(throws), run })).toThrow(/throws/)
+    await setImmediate()
+    await setImmediate()
+
+    expect(stray).toEqual([])
+    stop()
+  })
+})
+
+describe('a payload', () => {
+  const handler = defineHandler({
+    type: 'work',
+    payload: z.strictObject({ to: z.array(z.object({ email: z.email() })), n: z.number().default(1) }),
+    run,
+  })
+
+  test('comes as its schema makes it', () => {
+    expect(parsePayload(handler, { to: [] })).toEqual({ to: [], n: 1 })
+  })
+
+  test('has every fault told, with the path to it', () => {
+    expect(faultsOf(handler, { to: [{ email: 'x' }, {}], n: 'y', z: 1 }).map((fault) => fault.split(': ')[0])).toEqual([
+      'payload.to.0.email',
+      'payload.to.1.email',
+      'payload.n',
+      'payload',
+    ])
+  })
+
+  test('is named as its caller names it', () => {
+    expect(() => parsePayload(handler, { to: 1 }, '3.payload')).toThrow(
+      expect.objectContaining({ issues: [expect.objectContaining({ path: '3.payload.to' })] }),
+    )
+  })
+
+  test('that is not what the handler takes is a PayloadError with its code', () => {
+    expect(() => parsePayload(handler, null)).toThrow(PayloadError)
+    expect(() => parsePayload(handler, null)).toThrow(expect.objectContaining({ code: 'invalid_payload' }))
+  })
+
+  test('whose check throws leaves no rejection behind, which would end the process', async () => {
+    const { stray, stop } = straying()
+    const fragile = defineHandler({
+      type: 'work',
+      payload: z.any().refine((given) => given === undefined || given.list.length > 0),
+      run,
+    })
+
+    expect(() => parsePayload(fragile, {})).toThrow(TypeError)
+    await setImmediate()
+    await setImmediate()
+
+    expect(stray).toEqual([])
+    stop()
+  })
+
+  test('may be checked by any Standard Schema, and paths of objects are told too', () => {
+    const validate = () => ({ issues: [{ message: 'no', path: [{ key: 'a' }, 0, Symbol('s')] }] })
+    const own: Handler = { type: 'own', payload: { '~standard': { version: 1, vendor: 'own', validate } }, run }
+
+    expect(faultsOf(defineHandler(own), {})).toEqual(['payload.a.0.Symbol(s): no'])
+  })
+})
+
+describe('exponential backoff', () => {
+  const backoff = exponential({ baseMs: 1_000, maxMs: 60_000 })
+  const delays = (random: number) => [1, 2, 3, 6, 7, 1_000].map((attempt) => backoff(attempt, () => random))
+
+  test('doubles from its base to its limit, then takes a point in the upper half', () => {
+    expect(delays(0)).toEqual([500, 1_000, 2_000, 16_000, 30_000, 30_000])
+    expect(delays(0.5)).toEqual([750, 1_500, 3_000, 24_000, 45_000, 45_000])
+    expect(delays(1 - Number.EPSILON)).toEqual([1_000, 2_000, 4_000, 32_000, 60_000, 60_000])
+  })
+
+  test('is a finite number whatever the attempt', () => {
+    expect(backoff(1e9, () => 0.3)).toBe(39_000)
+  })
+})
+
+function throws(): never {
+  throw new Error('from within')
+}
+
+/** Catches what nobody else did. */
+function straying() {
+  const stray: unknown[] = []
+  const others = process.listeners('unhandledRejection')
+  const listen = (error: unknown) => void stray.push(error)
+  process.removeAllListeners('unhandledRejection')
+  process.on('unhandledRejection', listen)
+  const stop = () => {
+    process.removeListener('unhandledRejection', listen)
+    for (const other of others) process.on('unhandledRejection', other)
+  }
+  return { stray, stop }
+}

@@ -1,0 +1,107 @@
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { z } from 'zod'
+import { defineHandler } from '../../src/handlers/define.ts'
+import { sleep } from '../../src/handlers/sleep.ts'
+import { type HttpServer, type ServeOptions, serveHttp } from '../../src/http/server.ts'
+import { createJobSystem, type JobSystem, type JobSystemOptions } from '../../src/index.ts'
+import { tempFolder, whenDone } from './temp.ts'
+
+/** An answer with its body read; JSON is parsed. */
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  // biome-ignore lint/suspicious/noExplicitAny: what the server sends is what the test looks at
+  readonly body: any
+}
+
+export interface TestServer {
+  readonly url: string
+  readonly port: number
+  readonly system: JobSystem
+  readonly server: HttpServer
+  readonly database: string
+  /** What was logged, one JSON line each. */
+  readonly logLines: string[]
+  fetch(path: string, init?: RequestInit): Promise<Answer>
+  get(path: string): Promise<Answer>
+  /** Sends JSON. */
+  post(path: string, body?: unknown): Promise<Answer>
+  /** Resolves with the job when it is in that state. */
+  untilState(id: number, state: string): Promise<Answer['body']>
+}
+
+export type TestServerOptions = Partial<JobSystemOptions & ServeOptions> & {
+  /** False: opened, and not started. */
+  readonly started?: boolean
+}
+
+/** `echo` does nothing with any payload, `broken` throws, `sleep` waits. */
+export const testHandlers = [
+  defineHandler({ type: 'echo', payload: z.unknown(), run: () => undefined }),
+  defineHandler({
+    type: 'broken',
+    payload: z.unknown(),
+    run() {
+      throw new Error('out of luck')
+    },
+  }),
+  sleep(),
+]
+
+/** The HTTP API on a free loopback port, over a system on a real file; stopped when the test or its group is done. */
+export async function startHttp({ started = true, ...options }: TestServerOptions = {}): Promise<TestServer> {
+  const database = join(tempFolder(), 'jobs.db')
+  const logLines: string[] = []
+  const log = pino({ level: 'trace' }, { write: (line: string) => void logLines.push(line) })
+  const system = await createJobSystem({ database, handlers: testHandlers, log, ...options })
+  whenDone(() => system.stop({ graceMs: 0 }))
+  const server = await serveHttp({
+    system,
+    log,
+    host: '127.0.0.1',
+    port: 0,
+    hosts: [],
+    apiToken: null,
+    maxRequestBytes: 1_048_576,
+    maxInFlightRequests: 1_000,
+    ...options,
+  })
+  whenDone(() => server.close(0))
+  if (started) await system.start()
+
+  const send = async (path: string, init: RequestInit = {}): Promise<Answer> => {
+    const response = await fetch(server.url + path, init)
+    const text = await response.text()
+    const isJson = /[/+]json/.test(response.headers.get('content-type') ?? '') && text !== ''
+    return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
+  }
+  return {
+    url: server.url,
+    port: Number(new URL(server.url).port),
+    system,
+    server,
+    database,
+    logLines,
+    fetch: send,
+    get: (path) => send(path),
+    post: (path, body) =>
+      send(path, {
+        method: 'POST',
+        ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+      }),
+    async untilState(id, state) {
+      for (const until = Date.now() + 5_000; ; ) {
+        const { body } = await send(`/jobs/${id}`)
+        if (body.state === state) return body
+        if (Date.now() > until) throw new Error(`job ${id} is ${body.state}, not ${state}`)
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+    },
+  }
+}
+
+/** A job that waits long before it is due, so that it stays where it is. */
+export function aWaitingJob(given: Record<string, unknown> = {}): Record<string, unknown> {
+  return { type: 'echo', payload: { n: 1 }, delay_ms: 3_600_000, ...given }
+}

@@ -1,0 +1,149 @@
+import { join } from 'node:path'
+import { expect } from 'vitest'
+import { z } from 'zod'
+import { ManualClock } from '../../src/clock.ts'
+import { defineHandler, type Handler, type JobContext } from '../../src/handlers/define.ts'
+import {
+  createJobSystem,
+  type HistoryEvent,
+  type Job,
+  type JobState,
+  type JobSystem,
+  type JobSystemOptions,
+  type SystemLog,
+} from '../../src/index.ts'
+import { deferred } from './deferred.ts'
+import { tempFolder, whenDone } from './temp.ts'
+
+/** One line of the log. */
+export interface LogLine {
+  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly fields: Record<string, unknown>
+  readonly message: string
+}
+
+/** A system with the clock that it reads, what it logged, and what it said when it could not go on. */
+export interface OpenedSystem {
+  readonly system: JobSystem
+  readonly clock: ManualClock
+  readonly log: readonly LogLine[]
+  readonly fatal: readonly Error[]
+  readonly path: string
+}
+
+export interface OpenOptions extends Partial<JobSystemOptions> {
+  /** What to run by type; `null`: a producer. */
+  readonly runs?: Readonly<Record<string, Run>> | null
+}
+
+export type Run = (payload: never, context: JobContext) => unknown
+
+/** Ten in the morning of some Tuesday. */
+export const startAt = Date.UTC(2030, 0, 1, 10)
+
+/** A handler that takes any payload and does `run`. */
+export function aHandler(type: string, run: Run, more: Partial<Handler> = {}): Handler {
+  return defineHandler({ type, payload: z.unknown(), run: run as Handler['run'], ...more })
+}
+
+/**
+ * Opens a system on a file of its own, with a manual clock and jitter that takes the middle unless told otherwise; stopped without grace when
+ * its test ends. It runs nothing before its `start`.
+ */
+export async function openSystem({ runs = {}, ...options }: OpenOptions = {}): Promise<OpenedSystem> {
+  const path = options.database ?? join(tempFolder(), 'jobs.db')
+  const clock = (options.clock as ManualClock | undefined) ?? new ManualClock(startAt)
+  const lines: LogLine[] = []
+  const fatal: Error[] = []
+  const handlers = runs === null ? undefined : Object.entries(runs).map(([type, run]) => aHandler(type, run))
+  const system = await createJobSystem({
+    random: () => 0.5,
+    log: logInto(lines),
+    onFatal: (error) => fatal.push(error),
+    ...(handlers ? { handlers } : {}),
+    ...options,
+    database: path,
+    clock,
+  })
+  whenDone(() => system.stop({ graceMs: 0 }))
+  return { system, clock, log: lines, fatal, path }
+}
+
+/** The same, started. */
+export async function startSystem(options: OpenOptions = {}): Promise<OpenedSystem> {
+  const opened = await openSystem(options)
+  await opened.system.start()
+  return opened
+}
+
+/** One worker busy with `blocker` after a short job, so that it has leased the next one ahead. */
+export async function withLeasedJob() {
+  const blocker = deferred()
+  const ran: unknown[] = []
+  const opened = await openSystem({
+    workers: 1,
+    runs: {
+      work: (payload) => {
+        ran.push(payload)
+        return payload === 'blocker' ? blocker.promise : undefined
+      },
+    },
+  })
+  const { system } = opened
+  const jobs = await system.enqueue(['short', 'blocker', 'leased'].map((payload) => ({ type: 'work', payload })))
+  await system.start()
+  const leased = jobs[2]!.id
+  await untilState(system, jobs[1]!.id, 'running')
+  await untilState(system, leased, 'leased')
+  return { ...opened, ran, blocker, leased }
+}
+
+function logInto(lines: LogLine[]): SystemLog {
+  const at = (level: LogLine['level']) => (fields: object, message: string) =>
+    void lines.push({ level, fields: fields as Record<string, unknown>, message })
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error'), child: () => logInto(lines) }
+}
+
+/** Waits until `what` holds, looking every few ms: for what the system tells nobody. */
+export async function until(what: () => unknown, patienceMs = 10_000): Promise<void> {
+  const giveUpAt = performance.now() + patienceMs
+  while (!(await what())) {
+    if (performance.now() > giveUpAt) throw new Error(`not within ${patienceMs} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
+
+/** The job once it is in that state. */
+export async function untilState(system: JobSystem, id: number, state: JobState): Promise<Job> {
+  let job: Job | undefined
+  try {
+    await until(async () => {
+      job = await system.find(id)
+      return job?.state === state
+    })
+  } catch (error) {
+    throw new Error(`job ${id} is ${job?.state}, not ${state}`, { cause: error })
+  }
+  return job!
+}
+
+/** Resolves when that many jobs have come to their end. */
+export async function untilFinished(system: JobSystem, count: number): Promise<void> {
+  await until(async () => {
+    const { succeeded, dead, cancelled } = await system.counts()
+    return succeeded + dead + cancelled === count
+  }, 20_000)
+}
+
+/** The history in one line: `enqueue lease start succeed`. */
+export async function eventsOf(system: JobSystem, id: number): Promise<string> {
+  const history = await system.history(id)
+  assertWhole(history)
+  return history.map(({ event }) => event).join(' ')
+}
+
+/** No gap in `seq`, and each transition begins where the one before ended. */
+export function assertWhole(history: readonly HistoryEvent[]): void {
+  expect(history.map(({ seq }) => seq)).toEqual(history.map((_, index) => index + 1))
+  expect(history.map(({ from }) => from)).toEqual([null, ...history.slice(0, -1).map(({ to }) => to)])
+}

@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest'
+import { assertWhole, startSystem, until } from './support/system.ts'
+
+test('twenty thousand jobs through a hundred workers run each exactly once, never more than a hundred at once, every history whole', {
+  timeout: 60_000,
+}, async () => {
+  const jobs = 20_000
+  const workers = 100
+  const calls = new Map<number, number>()
+  let active = 0
+  let mostActive = 0
+  const { system } = await startSystem({
+    workers,
+    runs: {
+      work: async (_, { jobId }) => {
+        calls.set(jobId, (calls.get(jobId) ?? 0) + 1)
+        mostActive = Math.max(mostActive, ++active)
+        await new Promise(setImmediate)
+        active--
+      },
+    },
+  })
+
+  const enqueued = await Promise.all(
+    Array.from({ length: jobs / 500 }, (_, batch) =>
+      system.enqueue(Array.from({ length: 500 }, (_, n) => ({ type: 'work', payload: batch * 500 + n }))),
+    ),
+  )
+  await until(async () => (await system.counts()).succeeded === jobs, 50_000)
+
+  const ids = enqueued.flat().map(({ id }) => id)
+  expect(new Set(ids).size).toBe(jobs)
+  expect(calls.size).toBe(jobs)
+  expect(Math.max(...calls.values())).toBe(1)
+  expect(mostActive).toBeLessThanOrEqual(workers)
+  expect(mostActive).toBeGreaterThan(workers / 4)
+  expect(await system.metrics()).toMatchObject({ activeWorkers: 0, queueDepth: 0, successCount: jobs, failureCount: 0 })
+  for (const id of ids) {
+    const history = await system.history(id)
+    if (history.length !== 4 || history[3]?.event !== 'succeed') assertWhole(history)
+    expect(history.length, `job ${id}`).toBe(4)
+  }
+})

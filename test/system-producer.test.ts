@@ -1,0 +1,138 @@
+import { afterAll, describe, expect, test } from 'vitest'
+import { DatabaseLockedError } from '../src/errors.ts'
+import { killChildren, startChild } from './support/child.ts'
+import { eventsOf, openSystem, startSystem, until, untilState } from './support/system.ts'
+
+afterAll(killChildren)
+
+describe('a producer', () => {
+  test('beside a server in the same process enqueues what that one runs, and reads', async () => {
+    const { system: server, path, clock } = await startSystem({ runs: { work: () => {} } })
+    const { system: producer } = await openSystem({ database: path, clock, runs: null })
+    await producer.start()
+
+    const { id } = await producer.enqueue({ type: 'work', payload: { n: 1 } })
+    const job = await untilState(producer, id, 'succeeded')
+
+    expect(job).toEqual(await server.find(id))
+    expect(await eventsOf(producer, id)).toBe('enqueue lease start succeed')
+    expect((await producer.list()).jobs).toEqual([job])
+    expect(await producer.counts()).toEqual(await server.counts())
+    expect(producer.types).toEqual([])
+  })
+
+  test('does not cancel or requeue: that is the server’s', async () => {
+    const { system } = await openSystem({ runs: null })
+    const { id } = await system.enqueue({ type: 'work', payload: null })
+
+    await expect(system.cancel(id)).rejects.toMatchObject({ code: 'not_a_server' })
+    await expect(system.requeue(id)).rejects.toMatchObject({ code: 'not_a_server' })
+    expect((await system.find(id))?.state).toBe('queued')
+  })
+
+  test('stores jobs of any type and payload: it has no handlers to ask', async () => {
+    const { system } = await openSystem({ runs: null })
+
+    await expect(system.enqueue({ type: 'whatever', payload: [1] })).resolves.toMatchObject({ state: 'queued' })
+    await expect(system.enqueue({ type: 'bad name', payload: [1] })).rejects.toMatchObject({ code: 'invalid_input' })
+  })
+
+  test('may be closed, started or not, and the server goes on', async () => {
+    const { system: server, path, clock } = await startSystem({ runs: { work: () => {} } })
+    for (const started of [true, false]) {
+      const { system: producer } = await openSystem({ database: path, clock, runs: null })
+      if (started) await producer.start()
+      await producer.stop()
+    }
+
+    const { id } = await server.enqueue({ type: 'work', payload: null })
+
+    await untilState(server, id, 'succeeded')
+  })
+
+  test('in another process has its job started within 200 ms, again and again', async () => {
+    const startedAt = new Map<number, number>()
+    const { path, system } = await startSystem({
+      runs: { work: (_, { jobId }) => void startedAt.set(jobId, Date.now()) },
+    })
+    const producer = await startChild({ database: path, producer: true })
+    const waits: number[] = []
+
+    for (let i = 0; i < 10; i++) {
+      const [job] = await producer.enqueue([{ type: 'work', payload: null }])
+      const acknowledgedAt = Date.now()
+      await until(() => startedAt.has(job!.id))
+      waits.push(startedAt.get(job!.id)! - acknowledgedAt)
+    }
+
+    expect(Math.max(...waits)).toBeLessThan(200)
+    expect((await system.counts()).succeeded + (await system.counts()).running).toBe(10)
+    await expect(producer.call('cancel', 1)).rejects.toMatchObject({ code: 'not_a_server' })
+    expect(await producer.call('find', 1)).toMatchObject({ id: 1, type: 'work' })
+    producer.kill('SIGTERM')
+    expect(await producer.exited).toEqual({ code: 0, signal: null })
+  })
+
+  test('shares its keys and its bound on what waits with the server', async () => {
+    const { system: server, path, clock } = await openSystem({ maxQueueDepth: 2, runs: { work: () => {} } })
+    const { system: producer } = await openSystem({ database: path, clock, maxQueueDepth: 2, runs: null })
+    const keyed = { type: 'work', payload: 1, idempotencyKey: 'k' }
+    const first = await server.enqueue(keyed)
+
+    expect(await producer.enqueue(keyed)).toEqual({ id: first.id, state: 'queued', created: false })
+    await producer.enqueue({ type: 'work', payload: 2 })
+    await expect(server.enqueue({ type: 'work', payload: 3 })).rejects.toMatchObject({ code: 'backpressure' })
+  })
+})
+
+describe('a second server', () => {
+  test('on the same file is refused and told who has it, in this process and in another', async () => {
+    const { path } = await startSystem({ runs: { work: () => {} } })
+
+    const refusal = await openSystem({ database: path, runs: { work: () => {} } }).catch((error: unknown) => error)
+    expect(refusal).toBeInstanceOf(DatabaseLockedError)
+    expect(refusal).toMatchObject({ code: 'database_locked', pid: process.pid })
+    // The refused one has closed the file of the lock: the lock must have outlived that.
+    await expect(startChild({ database: path })).rejects.toMatchObject({ code: 'database_locked', pid: process.pid })
+  })
+
+  test('does not get the file because a producer of the same process was closed', async () => {
+    const { path, clock } = await startSystem({ runs: { work: () => {} } })
+    const { system: producer } = await openSystem({ database: path, clock, runs: null })
+    await producer.stop()
+
+    await expect(startChild({ database: path })).rejects.toMatchObject({ code: 'database_locked' })
+  })
+})
+
+describe('a job whose type has no handler here', () => {
+  test('waits in queued, is told of, and costs no other job its turn', async () => {
+    const { system, path, clock, log } = await startSystem({ workers: 1, runs: { work: () => {} } })
+    const { system: producer } = await openSystem({ database: path, clock, runs: null })
+    const [first] = await producer.enqueue(
+      Array.from({ length: 5 }, () => ({ type: 'nobody', payload: null, priority: 100 })),
+    )
+
+    const { id } = await system.enqueue({ type: 'work', payload: null })
+    await untilState(system, id, 'succeeded')
+
+    expect(await system.find(first!.id)).toMatchObject({ state: 'queued', attempt: 0 })
+    expect(await eventsOf(system, first!.id)).toBe('enqueue')
+    expect(log.find(({ level }) => level === 'warn')).toMatchObject({ fields: { types: ['nobody'], count: 5 } })
+    expect((await system.metrics()).queueDepth).toBe(5)
+    await system.stop()
+  })
+
+  test('runs when a server comes that has one', async () => {
+    const { system, path, clock } = await startSystem({ runs: { work: () => {} } })
+    const { system: producer } = await openSystem({ database: path, clock, runs: null })
+    const { id } = await producer.enqueue({ type: 'late', payload: null })
+    const other = await producer.enqueue({ type: 'work', payload: null })
+    await untilState(system, other.id, 'succeeded')
+    await system.stop()
+
+    const next = await startSystem({ database: path, clock, runs: { late: () => {} } })
+
+    await untilState(next.system, id, 'succeeded')
+  })
+})

@@ -1,0 +1,284 @@
+import { describe, expect, test } from 'vitest'
+import { JobSystemError, ShutdownError, UnavailableError } from '../src/errors.ts'
+import { deferred } from './support/deferred.ts'
+import { eventsOf, openSystem, startSystem, until, untilState, withLeasedJob } from './support/system.ts'
+
+describe('a stop', () => {
+  test('waits for what runs, and stores its outcome', async () => {
+    const hold = deferred()
+    const { system, path } = await startSystem({ runs: { work: () => hold.promise } })
+    const { id } = await system.enqueue({ type: 'work', payload: null })
+    await untilState(system, id, 'running')
+
+    const stopped = system.stop({ graceMs: 60_000 })
+    const whileDraining = system.health()
+    hold.resolve()
+    await stopped
+
+    expect(whileDraining).toEqual({ ready: false, reason: 'draining' })
+    expect(system.health()).toEqual({ ready: false, reason: 'stopped' })
+    expect(await look(path, id)).toEqual(['succeeded', 1, 'enqueue lease start succeed'])
+  })
+
+  test('may wait for ever', async () => {
+    const hold = deferred()
+    const reasons: unknown[] = []
+    const { system } = await startSystem({
+      runs: {
+        work: (_, { signal }) => {
+          signal.addEventListener('abort', () => reasons.push(signal.reason))
+          return hold.promise
+        },
+      },
+    })
+    const { id } = await system.enqueue({ type: 'work', payload: null })
+    await untilState(system, id, 'running')
+
+    const stopped = system.stop({ graceMs: Number.POSITIVE_INFINITY })
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    hold.resolve()
+    await stopped
+
+    expect(reasons).toEqual([])
+  })
+
+  test('whose grace ends aborts what runs and gives it back, the attempt not counted', async () => {
+    const reasons: unknown[] = []
+    const { system, path, fatal } = await startSystem({
+      runs: {
+        work: (_, { signal }) =>
+          new Promise((_, reject) => {
+            signal.addEventListener('abort', () => {
+              reasons.push(signal.reason)
+              reject(signal.reason)
+            })
+          }),
+      },
+    })
+    const { id } = await system.enqueue({ type: 'work', payload: null, maxRetries: 0 })
+    await untilState(system, id, 'running')
+
+    await system.stop({ graceMs: 10 })
+
+    expect(reasons).toEqual([expect.any(ShutdownError)])
+    expect(fatal).toEqual([])
+    expect(await look(path, id)).toEqual(['queued', 0, 'enqueue lease start release'])
+  })
+
+  test('keeps the success of a handler that gets done when it is aborted', async () => {
+    const { system, path } = await startSystem({
+      runs: {
+        work: (_, { signal }) => new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve())),
+      },
+    })
+    const { id } = await system.enqueue({ type: 'work', payload: null })
+    await untilState(system, id, 'running')
+
+    await system.stop({ graceMs: 0 })
+
+    expect(await look(path, id)).toEqual(['succeeded', 1, 'enqueue lease start succeed'])
+  })
+
+  test('does not wait long for a handler that ignores its signal, and gives its job back', async () => {
+    const never = deferred()
+    const { system, path, log, fatal } = await startSystem({ runs: { work: () => never.promise } })
+    const { id } = await system.enqueue({ type: 'work', payload: null })
+    await untilState(system, id, 'running')
+
+    const before = performance.now()
+    await system.stop({ graceMs: 10 })
+    const tookMs = performance.now() - before
+
+    // The grace, then one second for what was aborted.
+    expect(tookMs).toBeGreaterThan(1_000)
+    expect(tookMs).toBeLessThan(2_500)
+    expect(log.map(({ message }) => message)).toContain('the grace has ended; aborting what still runs')
+    expect(await look(path, id)).toEqual(['queued', 0, 'enqueue lease start release'])
+    // What it does afterwards reaches nobody.
+    never.resolve()
+    await new Promise(setImmediate)
+    expect(fatal).toEqual([])
+  })
+
+  test('gives back what was leased and had not started', async () => {
+    const { system, path, blocker, leased, ran } = await withLeasedJob()
+
+    const stopped = system.stop()
+    blocker.resolve()
+    await stopped
+
+    expect(await look(path, leased)).toEqual(['queued', 0, 'enqueue lease release'])
+    expect(ran).toEqual(['short', 'blocker'])
+  })
+
+  test('at any instant of a burst leaves nothing running and loses nothing', async () => {
+    for (let stopAfter = 0; stopAfter < 6; stopAfter++) {
+      const ran = new Set<number>()
+      const { system, path } = await startSystem({
+        workers: 4,
+        runs: { work: (_, { jobId }) => void ran.add(jobId) },
+      })
+      const enqueued: Promise<unknown>[] = []
+      for (let i = 0; i < 20; i++) {
+        enqueued.push(system.enqueue(Array.from({ length: 5 }, () => ({ type: 'work', payload: null }))))
+        if (i === 3 * stopAfter) await new Promise(setImmediate)
+      }
+      for (let turns = 0; turns < stopAfter; turns++) await new Promise(setImmediate)
+
+      const stopped = system.stop()
+      const acknowledged = (await Promise.allSettled(enqueued)).filter(({ status }) => status === 'fulfilled').length
+      await stopped
+
+      const { system: after } = await openSystem({ database: path, runs: null })
+      const counts = await after.counts()
+      expect([counts.running, counts.succeeded]).toEqual([0, ran.size])
+      expect(counts.queued + counts.leased + counts.succeeded).toBe(5 * acknowledged)
+    }
+  })
+
+  test('called twice is one stop', async () => {
+    const { system } = await startSystem({ runs: { work: () => {} } })
+
+    const [first, second] = [system.stop(), system.stop({ graceMs: 0 })]
+    await Promise.all([first, second])
+
+    expect(second).toBe(first)
+    await system.stop()
+  })
+
+  test('before the start closes the file, and there is no start any more', async () => {
+    const { system, path } = await openSystem({ runs: { work: () => {} } })
+    await system.enqueue({ type: 'work', payload: null })
+
+    await system.stop()
+
+    await expect(system.start()).rejects.toMatchObject({ code: 'already_started' })
+    const again = await startSystem({ database: path, runs: { work: () => {} } })
+    await untilState(again.system, 1, 'succeeded')
+  })
+
+  test('during the start ends it', async () => {
+    const { system } = await openSystem({ runs: { work: () => {} } })
+
+    const started = system.start().catch((error: unknown) => error)
+    await system.stop()
+
+    expect(await started).toBeInstanceOf(UnavailableError)
+  })
+
+  test('lets the next server have the file', async () => {
+    const { system, path } = await startSystem({ runs: { work: () => {} } })
+    await system.stop()
+
+    const next = await startSystem({ database: path, runs: { work: () => {} } })
+
+    expect(next.system.health()).toEqual({ ready: true, reason: null })
+  })
+})
+
+describe('after a stop', () => {
+  test('every call is refused by an error that says so', async () => {
+    const { system } = await startSystem({ runs: { work: () => {} } })
+    const { id } = await system.enqueue({ type: 'work', payload: null })
+    await system.stop()
+
+    for (const call of [
+      () => system.enqueue({ type: 'work', payload: null }),
+      () => system.submit({ type: 'work', payload: null }),
+      () => system.find(id),
+      () => system.list(),
+      () => system.history(id),
+      () => system.cancel(id),
+      () => system.requeue(id),
+      () => system.counts(),
+      () => system.metrics(),
+    ]) {
+      const refusal = await call().then(
+        () => undefined,
+        (error: unknown) => error,
+      )
+      expect(refusal, `${call}`).toBeInstanceOf(UnavailableError)
+      expect(refusal).toMatchObject({ code: 'unavailable', message: expect.stringContaining('stopped') })
+    }
+  })
+
+  test('bad input is told before that', async () => {
+    const { system } = await startSystem({ runs: { work: () => {} } })
+    await system.stop()
+
+    await expect(system.enqueue({ type: '', payload: null })).rejects.toMatchObject({ code: 'invalid_input' })
+  })
+})
+
+describe('while it drains', () => {
+  test('a system answers reads and refuses writes', async () => {
+    const hold = deferred()
+    const { system } = await startSystem({ runs: { work: () => hold.promise } })
+    const { id } = await system.enqueue({ type: 'work', payload: null })
+    await untilState(system, id, 'running')
+
+    const stopped = system.stop()
+
+    expect(await system.find(id)).toMatchObject({ state: 'running' })
+    expect((await system.list()).jobs).toHaveLength(1)
+    for (const write of [() => system.enqueue({ type: 'work', payload: null }), () => system.cancel(id)]) {
+      await expect(write()).rejects.toMatchObject({ code: 'unavailable', message: 'the system is draining' })
+    }
+    hold.resolve()
+    await stopped
+  })
+})
+
+describe('a start', () => {
+  test('a second time is refused', async () => {
+    const { system } = await startSystem({ runs: { work: () => {} } })
+
+    await expect(system.start()).rejects.toThrow(JobSystemError)
+    await expect(system.start()).rejects.toMatchObject({ code: 'already_started' })
+    expect(system.health().ready).toBe(true)
+  })
+
+  test('beside one under way is refused', async () => {
+    const { system } = await openSystem({ runs: { work: () => {} } })
+
+    const [first, second] = await Promise.allSettled([system.start(), system.start()])
+
+    expect([first!.status, second!.status]).toEqual(['fulfilled', 'rejected'])
+  })
+
+  test('is what runs jobs: before it they only wait', async () => {
+    const ran: number[] = []
+    const { system } = await openSystem({ runs: { work: (_, { jobId }) => void ran.push(jobId) } })
+    expect(system.health()).toEqual({ ready: false, reason: 'not started' })
+
+    await system.enqueue({ type: 'work', payload: null })
+    const before = [...ran]
+    await system.start()
+    await until(() => ran.length === 1)
+
+    expect(before).toEqual([])
+  })
+})
+
+describe('where every slot is held by a handler that does not end', () => {
+  test('the system says which, gives up and asks to be restarted', { timeout: 15_000 }, async () => {
+    const never = deferred()
+    const { system, path, log, fatal } = await startSystem({ workers: 1, runs: { work: () => never.promise } })
+    const { id } = await system.enqueue({ type: 'work', payload: null, timeoutMs: 1 })
+
+    await until(() => fatal.length > 0, 12_000)
+
+    expect(fatal[0]?.message).toMatch(/^every worker is held by a handler that was aborted more than 5000 ms ago/)
+    expect(log.find(({ level }) => level === 'error')).toMatchObject({ fields: { job_ids: [id], types: ['work'] } })
+    expect(system.health().ready).toBe(false)
+    expect(await look(path, id)).toEqual(['retrying', 1, 'enqueue lease start fail'])
+    never.resolve()
+  })
+})
+
+/** What the file says of a job after its server has gone. */
+async function look(path: string, id: number): Promise<[state: unknown, attempt: unknown, events: string]> {
+  const { system } = await openSystem({ database: path, runs: null })
+  const job = await system.find(id)
+  return [job?.state, job?.attempt, await eventsOf(system, id)]
+}
