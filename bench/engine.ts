@@ -1,0 +1,117 @@
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { z } from 'zod'
+import { createJobSystem, defineHandler, type JobContext, type JobSystem, type NewJob } from '../src/index.ts'
+import { bulkBatch, measureMs, noop, type Work } from './load.ts'
+
+export interface EngineOptions {
+  readonly workers: number
+  /** Called as the first line of every attempt. */
+  readonly onRun?: (message: string, context: JobContext) => unknown
+}
+
+const payload = z.strictObject({ message: z.string() })
+
+const manyNoops: readonly NewJob[] = Array.from({ length: bulkBatch }, () => noop)
+/** More than any figure queues. */
+const maxQueueDepth = 2_000_000
+/** Between two looks at the counts, once the last handler was called. */
+const lookMs = 1
+
+/** A job system as a program would run it, on a file in `folder`, with one handler that does nothing. */
+export class Engine {
+  readonly system: JobSystem
+  /** Attempts begun since it was opened. */
+  readonly #attempts: Attempts
+  readonly #succeededBefore: number
+
+  private constructor(system: JobSystem, attempts: Attempts, succeededBefore: number) {
+    this.system = system
+    this.#attempts = attempts
+    this.#succeededBefore = succeededBefore
+  }
+
+  /** Opens it on the file in `folder`, made where it is missing; nothing runs before `system.start`. */
+  static async open(folder: string, { workers, onRun }: EngineOptions): Promise<Engine> {
+    const attempts = new Attempts()
+    const handler = defineHandler({
+      type: noop.type,
+      payload,
+      run({ message }, context) {
+        attempts.begun()
+        return onRun?.(message, context)
+      },
+    })
+    const system = await createJobSystem({
+      database: join(folder, 'jobs.db'),
+      handlers: [handler],
+      workers,
+      maxQueueDepth,
+    })
+    return new Engine(system, attempts, (await system.counts()).succeeded)
+  }
+
+  /** Enqueues one job; gives their number, as the next does. */
+  async enqueueOne(): Promise<number> {
+    await this.system.enqueue(noop)
+    return 1
+  }
+
+  /** Enqueues 1,000 jobs by one call. */
+  async enqueueBatch(): Promise<number> {
+    await this.system.enqueue(manyNoops)
+    return manyNoops.length
+  }
+
+  /** Enqueues so many jobs, in thousands, by calls of 1,000, one after another. */
+  async fill(count: number): Promise<void> {
+    for (let left = count; left > 0; left -= bulkBatch) await this.enqueueBatch()
+  }
+
+  /** Resolves when the attempt of this number begins, at once where it has. */
+  begun(attempt: number): Promise<void> {
+    return this.#attempts.reached(attempt)
+  }
+
+  /** Resolves when so many jobs have succeeded, on disk, since it was opened, or time is up; gives their number and the time since `from`. */
+  async succeeded(count: number, from: number): Promise<Work> {
+    const timeUp = new AbortController()
+    const timer = sleep(measureMs, undefined, { signal: timeUp.signal }).catch(() => {})
+    await Promise.race([this.begun(count), timer])
+    timeUp.abort()
+    for (;;) {
+      const done = await this.#succeededNow()
+      const ms = performance.now() - from
+      if (done >= count || ms > measureMs) return { count: done, ms }
+      await sleep(lookMs)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.system.stop({ graceMs: 0 })
+  }
+
+  async #succeededNow(): Promise<number> {
+    return (await this.system.counts()).succeeded - this.#succeededBefore
+  }
+}
+
+/** Counts attempts, and tells those who wait for one. */
+class Attempts {
+  #count = 0
+  #waiting: { readonly attempt: number; readonly resolve: () => void }[] = []
+  #next = Number.POSITIVE_INFINITY
+
+  begun(): void {
+    if (++this.#count < this.#next) return
+    for (const { attempt, resolve } of this.#waiting) if (attempt <= this.#count) resolve()
+    this.#waiting = this.#waiting.filter(({ attempt }) => attempt > this.#count)
+    this.#next = Math.min(...this.#waiting.map(({ attempt }) => attempt))
+  }
+
+  reached(attempt: number): Promise<void> {
+    if (attempt <= this.#count) return Promise.resolve()
+    this.#next = Math.min(this.#next, attempt)
+    return new Promise((resolve) => this.#waiting.push({ attempt, resolve }))
+  }
+}

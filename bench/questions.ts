@@ -1,0 +1,23 @@
+import type { Question } from './question.ts'
+import { backlog } from './questions/backlog.ts'
+import { drain } from './questions/drain.ts'
+import { endToEnd } from './questions/end-to-end.ts'
+import { enqueueBulk } from './questions/enqueue-bulk.ts'
+import { enqueueLanes } from './questions/enqueue-lanes.ts'
+import { enqueueSingle } from './questions/enqueue-single.ts'
+import { latency } from './questions/latency.ts'
+import { memory } from './questions/memory.ts'
+import { steady } from './questions/steady.ts'
+
+/** All of them, in the order of the report. */
+export const questions: readonly Question[] = [
+  enqueueSingle,
+  enqueueLanes,
+  enqueueBulk,
+  drain,
+  endToEnd,
+  steady,
+  latency,
+  backlog,
+  memory,
+]

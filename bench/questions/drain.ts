@@ -1,0 +1,35 @@
+import { comparing } from '../compare.ts'
+import { Engine } from '../engine.ts'
+import { BareSqlite } from '../limit.ts'
+import { bulkBatch, jobsPerRun, limitBatch, payloadText, perSecond, repeat, warmUpJobs, workers } from '../load.ts'
+
+/** How fast do 100 workers run what is queued? */
+export const drain = comparing({
+  about: 'all jobs are queued, then run: lease, start and success of each on disk; the limit commits batches of 100',
+  units: { drain: 'jobs/s' },
+  detail: { jobs: jobsPerRun, workers, limitBatch },
+  engine: async (folder) => ({ values: { drain: await drainEngine(folder) } }),
+  limit: (folder) => ({ values: { drain: drainBare(folder) } }),
+})
+
+/** Adds the jobs to what is queued in `folder` already, and runs as many; jobs/s. */
+export async function drainEngine(folder: string): Promise<number> {
+  const engine = await Engine.open(folder, { workers })
+  await engine.fill(warmUpJobs + jobsPerRun)
+  await engine.system.start()
+  await engine.begun(warmUpJobs)
+  const { count, ms } = await engine.succeeded(warmUpJobs + jobsPerRun, performance.now())
+  await engine.close()
+  return perSecond({ count: count - warmUpJobs, ms })
+}
+
+/** The same in bare SQLite. */
+export function drainBare(folder: string): number {
+  const bare = new BareSqlite(folder)
+  const batch = Array.from({ length: bulkBatch }, () => payloadText)
+  repeat(warmUpJobs + jobsPerRun, () => bare.enqueue(batch))
+  repeat(warmUpJobs, () => bare.drain(limitBatch))
+  const work = repeat(jobsPerRun, () => bare.drain(limitBatch))
+  bare.close()
+  return perSecond(work)
+}

@@ -1,0 +1,52 @@
+import type { Machine } from './machine.ts'
+import type { Figure, Unit } from './question.ts'
+
+/** What `--json` prints. */
+export interface Report {
+  readonly machine: Machine
+  readonly versions: Readonly<Record<string, string>>
+  readonly figures: readonly Figure[]
+}
+
+/** The report for people, in Markdown, so that it can be pasted into the README. */
+export function toTable({ machine, versions, figures }: Report): string {
+  const { cpu, cores, memoryGb, system, filesystem } = machine
+  const heading = ['figure', 'value', 'min … max', 'bare limit', 'share', 'jobs', 'workers']
+  const rows = figures.map(({ name, value, unit, limit, share, detail }) => [
+    name,
+    `${written(value, unit)} ${unit}`,
+    `${written(detail.min, unit)} … ${written(detail.max, unit)}`,
+    written(limit, unit),
+    share === undefined ? '—' : `${Math.round(share * 100)} %`,
+    written(detail.jobs, 'jobs/s'),
+    written(detail.workers, 'jobs/s'),
+  ])
+  const first = figures[0]?.detail
+  return [
+    `${cpu}, ${cores} cores, ${memoryGb} GB, ${filesystem}, ${system}; ${listed(versions)}`,
+    `${first?.durability}; payload ${first?.payloadBytes} bytes; medians of ${first?.runs} runs`,
+    '',
+    ...aligned([heading, ...rows]),
+  ].join('\n')
+}
+
+function listed(versions: Report['versions']): string {
+  return Object.entries(versions)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(', ')
+}
+
+function written(value: unknown, unit: Unit): string {
+  if (typeof value !== 'number') return '—'
+  const digits = unit === 'jobs/s' || unit === 'requests/s' ? 0 : 2
+  return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
+}
+
+function aligned(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join(' | ')} |`
+  const rule = `| ${widths.map((width, column) => (column === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`
+  const [heading, ...body] = rows
+  return [line(heading!), rule, ...body.map(line)]
+}

@@ -1,0 +1,63 @@
+import { parseArgs } from 'node:util'
+import { describeMachine, describeVersions, isMemory } from './machine.ts'
+import { Progress } from './progress.ts'
+import type { Figure, Question } from './question.ts'
+import { questions } from './questions.ts'
+import { type Report, toTable } from './report.ts'
+import { Scratch } from './scratch.ts'
+
+const usage = `npm run bench -- [--only NAME,…] [--runs N] [--json]
+  --only   these figures and no others: ${questions.flatMap(({ names }) => names).join(', ')}
+  --runs   how often each is measured, 1 to 99; 3 unless given
+  --json   print the JSON only, without the table`
+
+/** Thrown where the command line makes no sense. */
+class UsageError extends Error {}
+
+interface Arguments {
+  readonly only: ReadonlySet<string> | null
+  readonly runs: number
+  readonly json: boolean
+}
+
+function parse(): Arguments {
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string', multiple: true },
+      runs: { type: 'string', default: '3' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) throw new UsageError(usage)
+  if (!/^[1-9][0-9]?$/.test(values.runs)) throw new UsageError(`--runs takes a number from 1 to 99\n${usage}`)
+  const only = values.only?.flatMap((names) => names.split(','))
+  const unknown = only?.find((name) => !questions.some(({ names }) => names.includes(name)))
+  if (unknown !== undefined) throw new UsageError(`${JSON.stringify(unknown)} is no figure\n${usage}`)
+  return { only: only ? new Set(only) : null, runs: Number(values.runs), json: values.json }
+}
+
+async function measure({ only, runs }: Arguments): Promise<Report> {
+  const scratch = new Scratch()
+  const progress = new Progress()
+  const machine = describeMachine(scratch.root)
+  if (isMemory(machine)) throw new UsageError(`${scratch.root} is in memory: nothing there is flushed to a disk`)
+  const asked = (name: string) => only?.has(name) ?? true
+  const figures: Figure[] = []
+  for (const question of questions.filter(({ names }: Question) => names.some(asked))) {
+    figures.push(...(await question.measure({ runs, scratch, progress })).filter(({ name }) => asked(name)))
+  }
+  progress.end()
+  return { machine, versions: describeVersions(), figures }
+}
+
+try {
+  const given = parse()
+  const report = await measure(given)
+  if (!given.json) console.log(`${toTable(report)}\n`)
+  console.log(JSON.stringify(report, null, given.json ? 2 : 0))
+} catch (error) {
+  const misused = error instanceof UsageError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS')
+  console.error(misused ? (error as Error).message : error)
+  process.exitCode = misused ? 2 : 1
+}

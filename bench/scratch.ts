@@ -1,0 +1,34 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Folders for the databases that are measured: on the disk of the build, since /tmp may be memory, and removed when they are done with. */
+export class Scratch {
+  readonly root: string
+
+  constructor() {
+    const build = join(import.meta.dirname, '..')
+    mkdirSync(build, { recursive: true })
+    this.root = mkdtempSync(join(build, 'bench-data-'))
+    process.once('exit', () => this.#remove(this.root))
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+  }
+
+  /** A new folder that stays until the end. */
+  folder(): string {
+    return mkdtempSync(join(this.root, 'run-'))
+  }
+
+  /** Gives `use` a new folder, removed afterwards. */
+  async during<T>(use: (folder: string) => T | Promise<T>): Promise<T> {
+    const folder = this.folder()
+    try {
+      return await use(folder)
+    } finally {
+      this.#remove(folder)
+    }
+  }
+
+  #remove(folder: string): void {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
