@@ -1,0 +1,103 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import Database from 'better-sqlite3'
+import { describe, expect, test } from 'vitest'
+import { edges, hasTag, jobStates } from '../../../src/machines/edges.ts'
+import type { JobState } from '../../../src/machines/job.ts'
+import { migrations } from '../../../src/persistence/sqlite/schema.ts'
+import { aJob, openStore } from '../../support/store.ts'
+
+const run = promisify(execFile)
+
+/** A file with one job in `state`, put there by a hand with the triggers out of its way and back. */
+async function fileWithJobIn(state: JobState): Promise<string> {
+  const { store, path } = await openStore()
+  await store.enqueue([aJob()])
+  await store.close()
+  const db = new Database(path)
+  const triggers = db.prepare(`SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'`).all() as {
+    name: string
+    sql: string
+  }[]
+  for (const { name } of triggers) db.exec(`DROP TRIGGER ${name}`)
+  db.exec(`UPDATE jobs SET seq = 5, ${columnsOf(state)}`)
+  for (const { sql } of triggers) db.exec(sql)
+  db.close()
+  return path
+}
+
+/** A state with the columns that the CHECKs ask for in it, so that only the trigger is left to refuse it. */
+function columnsOf(state: JobState): string {
+  const lease = hasTag(state, 'held')
+    ? 'lease_token = 5, lease_expires_at = 9'
+    : 'lease_token = NULL, lease_expires_at = NULL'
+  return `state = '${state}', ${lease}, finished_at = ${hasTag(state, 'ended') ? 9 : 'NULL'}`
+}
+
+function refusal(path: string, sql: string): string | null {
+  const db = new Database(path)
+  try {
+    db.exec(sql)
+    return null
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error)
+  } finally {
+    db.close()
+  }
+}
+
+describe.each(jobStates)('a hand that moves a %s job', (from) => {
+  test('is let through exactly where the machine has an edge', async () => {
+    const path = await fileWithJobIn(from)
+    for (const to of jobStates) {
+      const refused = refusal(path, `BEGIN; UPDATE jobs SET seq = seq + 1, ${columnsOf(to)}; ROLLBACK`)
+      const isEdge = edges.some((edge) => edge.from === from && edge.to === to)
+      expect([to, refused]).toEqual([to, isEdge ? null : 'SQLITE_CONSTRAINT_TRIGGER'])
+    }
+  })
+})
+
+test.each([
+  ['a state without a new seq', `UPDATE jobs SET ${columnsOf('cancelled')}`],
+  ['a seq that leaves one out', `UPDATE jobs SET seq = seq + 2, ${columnsOf('cancelled')}`],
+  ['a seq without a new state', 'UPDATE jobs SET seq = seq + 1'],
+  ['another id', 'UPDATE jobs SET id = 77'],
+  ['a job that is waiting, to nowhere', 'DELETE FROM jobs'],
+  ['a payload', `UPDATE job_payloads SET payload = '2'`],
+  ['a payload, to nowhere', 'DELETE FROM job_payloads'],
+  ['a step of a history', `UPDATE job_events SET event = 'lease'`],
+  ['a step of a history, to nowhere', 'DELETE FROM job_events'],
+])('a hand cannot change %s', async (_, sql) => {
+  const path = await fileWithJobIn('queued')
+
+  expect(refusal(path, sql)).toBe('SQLITE_CONSTRAINT_TRIGGER')
+})
+
+test('a job cannot be born in a state that enqueue does not lead to', async () => {
+  const path = await fileWithJobIn('queued')
+  const insert = (state: JobState) => `
+    INSERT INTO jobs (type, queue, state, seq, priority, attempt, max_attempts, run_at, created_at, finished_at, lease_token, lease_expires_at)
+    SELECT type, queue, '${state}', 1, 0, 0, 1, 0, 0, ${hasTag(state, 'ended') ? 1 : 'NULL'},
+      ${hasTag(state, 'held') ? '1, 1' : 'NULL, NULL'} FROM jobs`
+
+  const born = jobStates.filter((state) => refusal(path, `BEGIN; ${insert(state)}; ROLLBACK`) === null)
+
+  expect(born).toEqual(['scheduled', 'queued'])
+})
+
+test('the sqlite3 shell is told in words that a transition is no edge', async ({ skip }) => {
+  if (!(await run('sqlite3', ['--version']).catch(() => null))) skip('there is no sqlite3 shell on this machine')
+  const path = await fileWithJobIn('queued')
+
+  const update = run('sqlite3', [path, `UPDATE jobs SET seq = seq + 1, state = 'succeeded', finished_at = 1`])
+
+  await expect(update).rejects.toMatchObject({
+    code: expect.any(Number),
+    stderr: expect.stringMatching(/no edge of the job machine/),
+  })
+})
+
+// A change of this text asks for a migration: files that are out there have the old one.
+test('the schema is what files have', async () => {
+  await expect(`${migrations.join('\n-- next version\n')}\n`).toMatchFileSnapshot('./schema.snapshot.sql')
+})

@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { describe, expect, test } from 'vitest'
+import { DatabaseUnusableError } from '../../../src/errors.ts'
+import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
+import { migrations } from '../../../src/persistence/sqlite/schema.ts'
+import { aJob, openStore } from '../../support/store.ts'
+import { tempFolder } from '../../support/temp.ts'
+
+const fingerprint = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex')
+
+test('a missing folder and file are made', async () => {
+  const path = join(tempFolder(), 'a', 'b', 'jobs.db')
+
+  const { store } = await openStore({ path })
+
+  expect(existsSync(path)).toBe(true)
+  expect(store.databaseId).toBe('test-database')
+})
+
+test('a file keeps its id and its jobs', async () => {
+  const { store, path } = await openStore()
+  await store.enqueue([aJob({ payload: '"kept"' })])
+  await store.close()
+
+  const again = await openStore({ path, newDatabaseId: 'another' })
+
+  expect(again.store.databaseId).toBe('test-database')
+  expect(await again.store.find(1)).toMatchObject({ payload: '"kept"' })
+})
+
+test('a commit is flushed to the disk: WAL with synchronous FULL', () => {
+  const db = openForWriting(join(tempFolder(), 'jobs.db'), () => 'id', 0)
+
+  expect([db.pragma('journal_mode', { simple: true }), db.pragma('synchronous', { simple: true })]).toEqual(['wal', 2])
+  db.close()
+})
+
+describe('a file that cannot be used is refused with words, and left as it is:', () => {
+  test.each([
+    [
+      'one that a newer version wrote',
+      (path: string) => edit(path, `PRAGMA user_version = ${migrations.length + 1}`),
+      /run the newer version/,
+    ],
+    [
+      'one of another program',
+      (path: string) => {
+        const db = new Database(path)
+        db.exec('CREATE TABLE theirs (x)')
+        db.close()
+      },
+      /another program/,
+    ],
+    [
+      'a text file',
+      (path: string) => writeFileSync(path, 'this is no database, but long enough to be one '.repeat(40)),
+      /no SQLite file/,
+    ],
+    ['a folder', (path: string) => mkdirSync(path), /cannot be opened/],
+  ])('%s', async (_, prepare, message) => {
+    const path = join(tempFolder(), 'jobs.db')
+    prepare(path)
+    const before = existsSync(path) && _ !== 'a folder' ? fingerprint(path) : null
+
+    await expect(openStore({ path })).rejects.toThrow(DatabaseUnusableError)
+    await expect(openStore({ path })).rejects.toThrow(message)
+
+    if (before) expect(fingerprint(path)).toBe(before)
+  })
+})
+
+test('a file whose migration was cut short is at the old version, and opens', () => {
+  const path = join(tempFolder(), 'jobs.db')
+  const db = new Database(path)
+  db.pragma('journal_mode = WAL')
+  expect(() =>
+    db.transaction(() => {
+      db.exec(migrations[0]!)
+      throw new Error('the power went')
+    })(),
+  ).toThrow('the power went')
+  db.close()
+
+  const opened = openForWriting(path, () => 'id', 0)
+
+  expect(opened.pragma('user_version', { simple: true })).toBe(migrations.length)
+  opened.close()
+})
+
+function edit(path: string, sql: string): void {
+  openForWriting(path, () => 'id', 0).close()
+  const db = new Database(path)
+  db.exec(sql)
+  db.close()
+}
