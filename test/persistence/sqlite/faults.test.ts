@@ -1,0 +1,129 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { expect, test } from 'vitest'
+import { StorageFullError, UnavailableError } from '../../../src/errors.ts'
+import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
+import { commitTogether, type Part } from '../../../src/persistence/sqlite/group-commit.ts'
+import { Writer } from '../../../src/persistence/sqlite/writer.ts'
+import { aJob, openStore } from '../../support/store.ts'
+import { tempFolder, whenDone } from '../../support/temp.ts'
+
+test.each([
+  ['deleted', (path: string) => unlinkSync(path), /is gone/],
+  ['renamed', (path: string) => renameSync(path, `${path}.moved`), /is gone/],
+  [
+    'replaced',
+    (path: string) => {
+      renameSync(path, `${path}.moved`)
+      writeFileSync(path, '')
+    },
+    /was replaced/,
+  ],
+])('nothing is acknowledged any more once the file was %s', async (_, harm, reason) => {
+  const { store, path, notices } = await openStore()
+  await store.enqueue([aJob()])
+
+  harm(path)
+
+  await expect(store.enqueue([aJob()])).rejects.toThrow(UnavailableError)
+  await expect(store.enqueue([aJob()])).rejects.toThrow(reason)
+  expect(notices).toEqual([{ type: 'health', error: expect.stringMatching(reason) }])
+})
+
+test('a full disk refuses new jobs, keeps outcomes until there is space, and goes on by itself', async ({ skip }) => {
+  const folder = join(tempFolder(), 'small')
+  mkdirSync(folder)
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder], { stdio: 'ignore' })
+  } catch {
+    skip('a small file system cannot be mounted here')
+  }
+  whenDone(() => execFileSync('umount', ['-l', folder]))
+  const { store, notices } = await openStore({ path: join(folder, 'jobs.db') })
+  await store.enqueue([aJob()])
+  const [job] = await store.lease({ room: 1, wait: false })
+  const ballast = join(folder, 'ballast')
+  fill(ballast)
+
+  const refused = await store.enqueue([aJob({ payload: JSON.stringify('x'.repeat(200_000)) })]).catch((error) => error)
+  let applied = false
+  const outcome = store.apply([{ id: job!.id, leaseToken: job!.leaseToken, event: 'start' }]).then((late) => {
+    applied = true
+    return late
+  })
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  const wasApplied = applied
+  unlinkSync(ballast)
+
+  expect(refused).toBeInstanceOf(StorageFullError)
+  expect(wasApplied).toBe(false)
+  expect(await outcome).toEqual([])
+  expect((await store.list({ limit: 9 })).jobs.map(({ state }) => state)).toEqual(['running'])
+  expect(await store.enqueue([aJob()])).toMatchObject({ outcome: 'stored' })
+  expect(notices.map((notice) => notice.type === 'health' && notice.error)).toEqual([
+    expect.stringMatching(/full/),
+    null,
+  ])
+})
+
+test('a part that throws fails alone: those that shared its transaction are stored', () => {
+  const db = openForWriting(join(tempFolder(), 'jobs.db'), () => 'id', 0)
+  const options = { types: [], leaseMs: 1, maxQueueDepth: 9, retentionMs: 0, retryBaseMs: 1, retryMaxMs: 1 }
+  const writer = new Writer(db, options)
+  const told: string[] = []
+  const part = (name: string, run: () => unknown): Part => ({
+    run,
+    done: () => told.push(`${name} done`),
+    failed: (error) => told.push(`${name} failed: ${(error as Error).message}`),
+  })
+
+  const parts = [
+    part('first', () => writer.enqueue([[aJob()]], 1)),
+    part('bad', () => {
+      writer.enqueue([[aJob()]], 1)
+      throw new Error('no')
+    }),
+    part('last', () => writer.enqueue([[aJob()]], 1)),
+  ]
+  commitTogether(db, writer, parts, 1, () => {})
+
+  expect(told).toEqual(['first done', 'bad failed: no', 'last done'])
+  expect(db.prepare('SELECT count(*) FROM jobs').pluck().get()).toBe(2)
+  expect(db.prepare('SELECT sum(n) FROM edge_counts').pluck().get()).toBe(2)
+  db.close()
+})
+
+test('a call is answered only after its commit: another connection sees the job when the promise resolves', async () => {
+  const { store, path } = await openStore()
+  const other = new Database(path, { readonly: true })
+  whenDone(() => other.close())
+
+  await store.enqueue([aJob()])
+
+  expect(other.prepare('SELECT count(*) FROM jobs').pluck().get()).toBe(1)
+})
+
+test('calls that are made together share a commit', async () => {
+  const { store, path } = await openStore()
+  const other = new Database(path, { readonly: true })
+  whenDone(() => other.close())
+  const transactions = new Set<unknown>()
+  const watching = setInterval(() => transactions.add(other.pragma('data_version', { simple: true })), 1)
+  whenDone(() => clearInterval(watching))
+
+  await Promise.all(Array.from({ length: 500 }, () => store.enqueue([aJob()])))
+  transactions.add(other.pragma('data_version', { simple: true }))
+
+  expect(transactions.size).toBeLessThan(20)
+})
+
+/** Writes until there is no space left. */
+function fill(path: string): void {
+  try {
+    writeFileSync(path, Buffer.alloc(64 * 1024 * 1024))
+  } catch {
+    // It is full.
+  }
+}

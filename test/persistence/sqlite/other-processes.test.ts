@@ -1,0 +1,124 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { describe, expect, test } from 'vitest'
+import { DatabaseLockedError, UnavailableError } from '../../../src/errors.ts'
+import { lockForServing } from '../../../src/persistence/sqlite/lock.ts'
+import { aJob, openStore } from '../../support/store.ts'
+import { tempFolder, whenDone } from '../../support/temp.ts'
+
+const built = (path: string) => new URL(`../../../dist/${path}`, import.meta.url).href
+
+describe('a job that another process put into the file', () => {
+  test('reaches a lease that waits', async () => {
+    const { store, path, clock } = await openStore()
+    const producer = await openStore({ path, owner: null, clock })
+    const waiting = store.lease({ room: 1, wait: true })
+
+    await producer.store.enqueue([aJob({ payload: '"from afar"' })])
+    const storedAt = performance.now()
+
+    expect(await waiting).toMatchObject([{ payload: '"from afar"' }])
+    expect(performance.now() - storedAt).toBeLessThan(200)
+  })
+
+  test('is queued when it is due', async () => {
+    const { store, path, clock } = await openStore()
+    const producer = await openStore({ path, owner: null, clock })
+    await producer.store.enqueue([aJob({ delayMs: 60_000 })])
+    const waiting = store.lease({ room: 1, wait: true })
+
+    clock.advance(60_000)
+
+    expect(await waiting).toHaveLength(1)
+  })
+})
+
+describe('while another process holds a write lock', () => {
+  test('a call waits, and is stored when the lock goes', async () => {
+    const { store, path } = await openStore()
+    const other = new Database(path)
+    other.exec('BEGIN IMMEDIATE')
+
+    const waiting = store.enqueue([aJob()])
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    other.exec('ROLLBACK')
+    other.close()
+
+    expect(await waiting).toMatchObject({ outcome: 'stored' })
+  })
+
+  test('for longer than 2 s, a call is refused and not stored later, an outcome waits, and health says so', async () => {
+    const { store, path, notices } = await openStore()
+    await store.enqueue([aJob()])
+    const [job] = await store.lease({ room: 1, wait: false })
+    const other = new Database(path)
+    other.exec('BEGIN IMMEDIATE')
+
+    const refused = store.enqueue([aJob()])
+    const applied = store.apply([{ id: job!.id, leaseToken: job!.leaseToken, event: 'start' }])
+    await expect(refused).rejects.toThrow(UnavailableError)
+    other.exec('ROLLBACK')
+    other.close()
+
+    expect(await applied).toEqual([])
+    expect(await store.find(job!.id)).toMatchObject({ state: 'running' })
+    expect((await store.list({ limit: 9 })).jobs).toHaveLength(1)
+    expect(notices).toEqual([
+      { type: 'health', error: 'another process holds a lock on the database' },
+      { type: 'health', error: null },
+    ])
+  })
+})
+
+describe('the lock of a server', () => {
+  /** A process that takes the lock and holds it. */
+  async function holder(path: string) {
+    const script = join(tempFolder(), 'holder.mjs')
+    writeFileSync(
+      script,
+      `import { lockForServing, thisProcess } from '${built('persistence/sqlite/lock.js')}'
+       import { openForWriting } from '${built('persistence/sqlite/connection.js')}'
+       lockForServing(process.argv[2])
+       const db = openForWriting(process.argv[2], () => 'id', 0)
+       db.prepare("INSERT INTO meta VALUES ('owner', ?)").run(JSON.stringify(thisProcess(0)))
+       for (let i = 0; i < 3; i++) globalThis.gc()
+       process.send('held')
+       setInterval(() => {}, 1000)`,
+    )
+    const child = fork(script, [path], { execArgv: ['--expose-gc'] })
+    whenDone(() => child.kill('SIGKILL'))
+    await once(child, 'message')
+    return child
+  }
+
+  test('is refused to a second server, which is told who holds it', async () => {
+    const path = join(tempFolder(), 'jobs.db')
+    const { pid } = await holder(path)
+
+    expect(() => lockForServing(path)).toThrow(DatabaseLockedError)
+    expect(() => lockForServing(path)).toThrow(`process ${pid} `)
+  })
+
+  test('holds while its process is stopped, and falls with SIGKILL', async () => {
+    const path = join(tempFolder(), 'jobs.db')
+    const child = await holder(path)
+    child.kill('SIGSTOP')
+    expect(() => lockForServing(path)).toThrow(DatabaseLockedError)
+
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+
+    // The pid of the dead one still stands in the file: the lock decides.
+    lockForServing(path).release()
+  })
+
+  test('can be taken again once it is released', () => {
+    const path = join(tempFolder(), 'jobs.db')
+    lockForServing(path).release()
+
+    expect(() => lockForServing(path).release()).not.toThrow()
+  })
+})
