@@ -103,7 +103,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     const value = env[name] || fromFile[name]
     if (value) given[name] = value
     // An operator who writes API_TOKEN= believes that the server is protected.
-    else if (name === 'API_TOKEN' && (env[name] ?? fromFile[name]) !== undefined) {
+    if (name === 'API_TOKEN' && (env[name] ?? fromFile[name]) === '') {
       problems.push('API_TOKEN is set but empty; it takes at least 16 characters, or leave it out')
     }
   }

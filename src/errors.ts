@@ -52,7 +52,7 @@ export class JobNotFoundError extends JobSystemError {
   }
 }
 
-/** The machine takes no such event in the job's state; nothing was changed. `events` are those a caller may send now. */
+/** The machine takes no such event in the job's state; nothing was changed. `events` are those that it does take. */
 export class IllegalTransitionError extends JobSystemError {
   readonly jobId: number
   readonly state: string

@@ -15,7 +15,7 @@ export interface JobFilter {
   readonly cursor?: string
 }
 
-/** Newest first. A page may be short, even empty, and still have a `nextCursor`: one request looks at a bounded number of jobs. */
+/** Newest first. A page may be short, even empty, and still have a `nextCursor`: one request reads a bounded number of jobs, and of their bytes. */
 export interface JobList {
   readonly jobs: readonly Job[]
   readonly nextCursor: string | null

@@ -1,400 +1,542 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
 import { join, resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { createJobSystem } from '../src/index.ts'
+import { startSmtp } from './support/smtp.ts'
 import { tempFolder, whenDone } from './support/temp.ts'
 
 const root = resolve(import.meta.dirname, '..')
 const main = join(root, 'dist/main.js')
 
-interface RunOptions {
-  readonly env?: Readonly<Record<string, string>>
+interface LaunchOptions {
+  readonly env?: Record<string, string>
   readonly args?: readonly string[]
   readonly folder?: string
+  /** Instead of the server by itself. */
+  readonly command?: readonly [string, ...string[]]
 }
 
-/** `jobmachine` in a process of its own, in a folder of its own; killed when the test ends. */
-class Run {
-  readonly child: ChildProcess
-  readonly folder: string
-  readonly database: string
-  stdout = ''
-  stderr = ''
-  readonly #ended: Promise<number | NodeJS.Signals>
-
-  constructor({ env = {}, args = [], folder = tempFolder() }: RunOptions = {}) {
-    this.folder = folder
-    this.database = resolve(folder, env.DATABASE_PATH ?? 'data/jobs.db')
-    this.child = spawn(process.execPath, [main, ...args], {
-      cwd: folder,
-      env: { PATH: process.env.PATH ?? '', PORT: '0', ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    this.child.stdout!.on('data', (chunk) => {
-      this.stdout += chunk
-    })
-    this.child.stderr!.on('data', (chunk) => {
-      this.stderr += chunk
-    })
-    this.#ended = once(this.child, 'close').then(([code, signal]) => code ?? signal)
-    whenDone(() => this.kill('SIGKILL'))
-  }
-
-  /** Resolves with the exit code, or the signal that ended it. */
-  async end(): Promise<number | NodeJS.Signals> {
-    return this.#ended
-  }
-
-  async kill(signal: NodeJS.Signals): Promise<number | NodeJS.Signals> {
-    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal)
-    return this.end()
-  }
-
-  /** The lines of the log, parsed: one that is not JSON fails the test. */
-  get log(): Record<string, unknown>[] {
-    return this.stdout.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]))
-  }
-
-  get messages(): unknown[] {
-    return this.log.map(({ msg }) => msg)
-  }
-
-  /** Resolves when a line with that message is in the log. */
-  async logged(message: string): Promise<Record<string, unknown>> {
-    for (;;) {
-      const line = this.stdout.includes(`"msg":"${message}"`) && this.log.find(({ msg }) => msg === message)
-      if (line) return line
-      if (this.child.exitCode !== null) throw new Error(`it ended with ${this.child.exitCode}: ${this.stderr}`)
-      await Promise.race([once(this.child.stdout!, 'data'), this.#ended])
+/** A real process in a folder of its own, with what it says; killed, with all that it started, when the test ends. */
+function launch({
+  env = {},
+  args = [],
+  folder = tempFolder(),
+  command = [process.execPath, main, ...args],
+}: LaunchOptions = {}) {
+  const [program, ...programArgs] = command
+  const child = spawn(program, programArgs, {
+    cwd: folder,
+    env: { PATH: process.env.PATH ?? '', HOME: folder, PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  })
+  const said = { stdout: '', stderr: '' }
+  child.stdout.on('data', (chunk) => (said.stdout += chunk))
+  child.stderr.on('data', (chunk) => (said.stderr += chunk))
+  const closed = once(child, 'close').then(([code, signal]) => ({ code, signal, ...said }))
+  whenDone(async () => {
+    try {
+      process.kill(-child.pid!, 'SIGKILL')
+    } catch {
+      // It has ended.
     }
-  }
-
-  async url(): Promise<string> {
-    return (await this.logged('listening')).url as string
-  }
-
-  /** Hands in a job that sleeps and resolves when it runs. */
-  async running(ms: number): Promise<number> {
-    const url = await this.url()
-    const { id } = await post(url, { type: 'sleep', payload: { ms } })
-    while ((await (await fetch(`${url}/jobs/${id}`)).json()).state !== 'running') await sleep(5)
-    return id
-  }
-}
-
-async function post(url: string, job: object) {
-  const headers = { 'content-type': 'application/json' }
-  const response = await fetch(`${url}/createJob`, { method: 'POST', headers, body: JSON.stringify(job) })
-  return { status: response.status, ...(await response.json()) }
-}
-
-/** Row of a file that no server holds any more. */
-function rowOf(database: string, id: number) {
-  const db = new Database(database, { readonly: true })
-  try {
-    return db.prepare('SELECT state, attempt FROM jobs WHERE id = ?').get(id)
-  } finally {
-    db.close()
+    await closed
+  })
+  const log = () =>
+    said.stdout
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line))
+  return {
+    child,
+    folder,
+    said,
+    closed,
+    log,
+    logged: (message: string) => vi.waitFor(() => entryOf(log(), message), { timeout: 15_000, interval: 10 }),
   }
 }
 
-describe('jobmachine', () => {
-  test('serves where no command is given, and says where, and what an acknowledged job survives', async () => {
-    const run = new Run()
+function entryOf(log: Record<string, unknown>[], message: string) {
+  const entry = log.find(({ msg }) => msg === message)
+  if (!entry) throw new Error(`no line says ${message}, only ${JSON.stringify(log)}`)
+  return entry
+}
 
-    const line = await run.logged('listening')
-
-    expect(line).toMatchObject({
-      level: 30,
-      pid: run.child.pid,
-      durability: expect.stringContaining('synchronous=FULL'),
+/** A launched server that listens. */
+async function serve(options: LaunchOptions = {}) {
+  const server = launch(options)
+  const { url, pid } = (await server.logged('listening')) as { url: string; pid: number }
+  // biome-ignore lint/suspicious/noExplicitAny: what the server sends is what the test looks at
+  const get = async (path: string): Promise<any> => (await fetch(url + path)).json()
+  const post = async (path: string, body: unknown) => {
+    const response = await fetch(url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
     })
-    expect((await fetch(`${line.url}/livez`)).status).toBe(200)
-    expect(existsSync(join(run.folder, 'data/jobs.db'))).toBe(true)
+    return { status: response.status, body: await response.json() }
+  }
+  const untilState = (id: number, state: string) =>
+    vi.waitFor(
+      async () => {
+        const job = await get(`/jobs/${id}`)
+        expect(job.state).toBe(state)
+        return job
+      },
+      { timeout: 10_000, interval: 10 },
+    )
+  return { ...server, url, pid, get, post, untilState }
+}
+
+/** The file as a server that ended has left it. */
+function read<Row>(folder: string, sql: string): Row[] {
+  const db = new Database(join(folder, 'data/jobs.db'), { readonly: true })
+  const rows = db.prepare(sql).all() as Row[]
+  db.close()
+  return rows
+}
+
+const dayMs = 86_400_000
+const aDay = { type: 'sleep', payload: { ms: dayMs } }
+
+describe('a start', () => {
+  test('says where it listens and what an acknowledged job survives, and makes the data folder', async () => {
+    const { url, folder, log, get } = await serve()
+
+    const listening = entryOf(log(), 'listening')
+    expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
+    expect(listening.durability).toMatch(/power cut.*synchronous=FULL/)
+    expect(existsSync(join(folder, 'data/jobs.db'))).toBe(true)
+    expect(await get('/livez')).toEqual({ status: 'live' })
   })
 
-  test.each([
-    [['--help'], /^Usage: jobmachine/],
-    [['-h'], /^Usage: jobmachine/],
-    [['--version'], new RegExp(`^${JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version}\n$`)],
-  ])('%s prints and touches nothing', async (args, text) => {
-    const run = new Run({ args })
-
-    expect(await run.end()).toBe(0)
-    expect(run.stdout).toMatch(text)
-    expect(existsSync(join(run.folder, 'data'))).toBe(false)
-  })
-
-  test.each([[['serv']], [['serve', 'twice']], [['constructor']]])('%s is no command', async (args) => {
-    const run = new Run({ args })
-
-    expect(await run.end()).toBe(64)
-    expect(run.stderr).toContain(`no such command: ${args.join(' ')}`)
-    expect(run.stderr).toContain('Usage: jobmachine')
-    expect(run.stdout).toBe('')
-  })
-})
-
-describe('configuration', () => {
-  test('comes from .env in the working directory, over which the environment wins', async () => {
+  test('reads .env in its working directory, and the environment before it', async () => {
     const folder = tempFolder()
-    writeFileSync(join(folder, '.env'), 'DATABASE_PATH=from-file.db\nMAX_REQUEST_BYTES=1024\nHOST=\n')
-    const run = new Run({ folder, env: { DATABASE_PATH: 'from-environment.db' } })
+    writeFileSync(
+      join(folder, '.env'),
+      'DATABASE_PATH=here/jobs of mine.db\nPORT=99999\nLOG_LEVEL=debug\nAPI_TOKEN="sixteen-letters!"\n',
+    )
 
-    const answer = await post(await run.url(), { type: 'sleep', payload: { ms: 1 }, queue: 'x'.repeat(2_000) })
+    const { url } = await serve({ folder })
 
-    expect(answer.status).toBe(413)
-    expect(existsSync(join(folder, 'from-environment.db'))).toBe(true)
-    expect(existsSync(join(folder, 'from-file.db'))).toBe(false)
+    expect(existsSync(join(folder, 'here/jobs of mine.db'))).toBe(true)
+    expect((await fetch(`${url}/jobs`)).status).toBe(401)
+    expect((await fetch(`${url}/jobs`, { headers: { authorization: 'Bearer sixteen-letters!' } })).status).toBe(200)
   })
 
-  test('that does not parse refuses to start, a line for each bad value, and repeats no secret', async () => {
-    const run = new Run({ env: { PORT: 'http', WORKER_COUNT: '1001', API_TOKEN: 'too-short', LOG_LEVEL: 'loud' } })
+  test('with a bad configuration ends with 78 and a line for each bad value, and touches nothing', async () => {
+    const { closed, folder } = launch({ env: { PORT: 'x', WORKER_COUNT: '0', API_TOKEN: 'short', HOST: '0.0.0.0' } })
 
-    expect(await run.end()).toBe(78)
-    const lines = run.stderr.trimEnd().split('\n')
-    expect(lines.map((line) => /^jobmachine: ([A-Z_]+) is /.exec(line)?.[1]).sort()).toEqual([
-      'API_TOKEN',
-      'LOG_LEVEL',
-      'PORT',
-      'WORKER_COUNT',
+    const { code, stdout, stderr } = await closed
+
+    expect([code, stdout]).toEqual([78, ''])
+    expect(stderr.split('\n')).toEqual([
+      'jobmachine: PORT is "x"; it takes a whole number from 0 to 65535',
+      'jobmachine: WORKER_COUNT is "0"; it takes a whole number from 1 to 1000',
+      'jobmachine: API_TOKEN is a value of 5 characters; it takes at least 16 characters, without spaces',
+      'jobmachine: HOST is "0.0.0.0", which others can reach; that takes an API_TOKEN of at least 16 characters',
+      '',
     ])
-    expect(run.stderr).toContain('"1001"; it takes a whole number from 1 to 1000')
-    expect(run.stderr).not.toContain('too-short')
-    expect(run.stdout).toBe('')
-    expect(existsSync(join(run.folder, 'data'))).toBe(false)
+    expect(readdirSync(folder)).toEqual([])
   })
 
-  test('that lets others in without a token refuses to start', async () => {
-    const run = new Run({ env: { HOST: '0.0.0.0' } })
+  test('on a file that another server serves ends with 75 and names its pid', async () => {
+    const { pid, folder, get } = await serve()
 
-    expect(await run.end()).toBe(78)
-    expect(run.stderr).toMatch(/^jobmachine: HOST is .* API_TOKEN .*\n$/)
+    const { code, stderr } = await launch({ folder }).closed
+
+    expect(code).toBe(75)
+    expect(stderr).toMatch(new RegExp(`^jobmachine: .*jobs\\.db is served by process ${pid} on .*\n$`))
+    expect(await get('/readyz')).toEqual({ status: 'ready' })
   })
 
-  test('that cannot be read refuses to start', async () => {
+  test('on a file and a port that another server has ends with 75: the file comes first', async () => {
+    const { pid, url, folder } = await serve()
+
+    const { code, stderr } = await launch({ folder, env: { PORT: new URL(url).port } }).closed
+
+    expect(code).toBe(75)
+    expect(stderr).toContain(`process ${pid} `)
+  })
+
+  test('with a .env that cannot be read ends with 78', async () => {
     const folder = tempFolder()
     mkdirSync(join(folder, '.env'))
-    const run = new Run({ folder })
 
-    expect(await run.end()).toBe(78)
-    expect(run.stderr).toMatch(/^jobmachine: \.env cannot be read: .*\n$/)
+    const { code, stderr } = await launch({ folder }).closed
+
+    expect(code).toBe(78)
+    expect(stderr).toMatch(/^jobmachine: \.env cannot be read: .*\n$/)
   })
-})
 
-describe('a start that cannot be', () => {
-  /** A port that someone else listens on. */
-  async function takenPort(): Promise<string> {
+  test('on a port that is taken ends with 1 and one line, and lets go of the file', async () => {
     const other = createServer().listen(0, '127.0.0.1')
-    whenDone(() => other.close())
     await once(other, 'listening')
-    return `${(other.address() as AddressInfo).port}`
-  }
+    onTestFinished(() => void other.close())
+    const { port } = other.address() as { port: number }
 
-  test('ends with 75 and the pid of the server that holds the database, also where its port is taken', async () => {
-    const first = new Run()
-    const taken = new URL(await first.url()).port
+    const { closed, folder } = launch({ env: { PORT: `${port}` } })
 
-    for (const PORT of ['0', taken]) {
-      const second = new Run({ env: { DATABASE_PATH: first.database, PORT } })
-      expect(await second.end()).toBe(75)
-      expect(second.stderr).toMatch(new RegExp(`^jobmachine: .* process ${first.child.pid} .*\n$`))
-    }
-    expect(await first.kill('SIGTERM')).toBe(0)
-  })
-
-  test('ends with 1 and a line where the port is taken, and leaves the database to the next', async () => {
-    const PORT = await takenPort()
-    const run = new Run({ env: { PORT } })
-
-    expect(await run.end()).toBe(1)
-    expect(run.stderr).toMatch(new RegExp(`^jobmachine: cannot listen on 127.0.0.1 port ${PORT}: .*\n$`))
-
-    const next = new Run({ env: { DATABASE_PATH: run.database } })
-    await next.url()
+    const { code, stderr } = await closed
+    expect(code).toBe(1)
+    expect(stderr).toBe(
+      `jobmachine: cannot listen on 127.0.0.1 port ${port}: it is taken; set PORT to another, or 0 for a free one\n`,
+    )
+    await serve({ folder })
   })
 
   test.each([
-    ['is no database', (path: string) => writeFileSync(path, 'not a database, but a text\n'.repeat(1_000))],
+    ['is no database', (file: string) => writeFileSync(file, 'hello '.repeat(1_000))],
+    ['is of another program', (file: string) => new Database(file).exec('CREATE TABLE t (x)').close()],
     [
-      'belongs to another program',
-      (path: string) => {
-        const db = new Database(path)
-        db.exec('CREATE TABLE mine (n)')
+      'is newer than this program',
+      (file: string) => {
+        const db = new Database(file)
+        db.pragma(`application_id = ${0x6a6f626d}`)
+        db.pragma('user_version = 999')
         db.close()
       },
     ],
-  ])('ends with 1 and a line where the file %s', async (_what, write) => {
+    ['is a folder', (file: string) => mkdirSync(file)],
+  ])('on a file that %s ends with 1 and one plain line', async (_, make) => {
     const folder = tempFolder()
-    write(join(folder, 'jobs.db'))
-    const before = readFileSync(join(folder, 'jobs.db'))
-    const run = new Run({ folder, env: { DATABASE_PATH: 'jobs.db' } })
+    make(join(folder, 'jobs.db'))
 
-    expect(await run.end()).toBe(1)
-    expect(run.stderr).toMatch(/^jobmachine: .*jobs\.db.*\n$/)
-    expect(readFileSync(join(folder, 'jobs.db'))).toEqual(before)
+    const { code, stdout, stderr } = await launch({ folder, env: { DATABASE_PATH: 'jobs.db' } }).closed
+
+    expect([code, stdout]).toEqual([1, ''])
+    expect(stderr).toMatch(/^jobmachine: .*jobs\.db.*\n$/)
+    expect(stderr).not.toMatch(/ {4}at |node:/)
   })
 
-  test('ends with 1 and a line where the file is newer than the program', async () => {
-    const old = new Run()
-    await old.url()
-    await old.kill('SIGTERM')
-    const db = new Database(old.database)
-    db.pragma('user_version = 9999')
-    db.close()
+  test('with a data folder that is a file ends with 1 and one plain line', async () => {
+    const folder = tempFolder()
+    writeFileSync(join(folder, 'data'), '')
 
-    const run = new Run({ folder: old.folder })
+    const { code, stderr } = await launch({ folder }).closed
 
-    expect(await run.end()).toBe(1)
-    expect(run.stderr).toMatch(/^jobmachine: .* schema version 9999, .*\n$/)
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^jobmachine: .*data.*\n$/)
   })
 
-  test('ends with 1 and a line where the folder cannot be made', async () => {
-    const folder = tempFolder()
-    writeFileSync(join(folder, 'file'), '')
-    const run = new Run({ folder, env: { DATABASE_PATH: 'file/below/jobs.db' } })
+  test.each([[['explode']], [['serve', 'now']], [['--port', '1']], [['']], [['constructor']]])(
+    'with the arguments %j ends with 64 and the usage',
+    async (args) => {
+      const { code, stdout, stderr } = await launch({ args }).closed
 
-    expect(await run.end()).toBe(1)
-    expect(run.stderr).toMatch(/^jobmachine: .*file\/below\/jobs\.db.*\n$/)
+      expect([code, stdout]).toEqual([64, ''])
+      expect(stderr).toMatch(/^jobmachine: no such command: .*\n\nUsage: jobmachine/)
+    },
+  )
+
+  test('with --version or --help says it, and ends with 0', async () => {
+    const [version, help] = await Promise.all([
+      launch({ args: ['--version'] }).closed,
+      launch({ args: ['--help'] }).closed,
+    ])
+
+    expect([version.code, version.stdout]).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)])
+    expect([help.code, help.stdout]).toEqual([0, expect.stringMatching(/^Usage: jobmachine/)])
   })
 })
 
 describe('a signal', () => {
-  test.each(['SIGTERM', 'SIGINT'] as const)('%s lets running jobs finish and ends with 0', async (signal) => {
-    const run = new Run()
-    const id = await run.running(300)
+  test.each(['SIGTERM', 'SIGINT'] as const)('%s lets running jobs finish, and ends with 0', async (signal) => {
+    const { child, closed, post, untilState, folder } = await serve()
+    await post('/jobs', { type: 'sleep', payload: { ms: 700 } })
+    await untilState(1, 'running')
 
-    expect(await run.kill(signal)).toBe(0)
-    expect(run.log).toContainEqual(expect.objectContaining({ msg: 'stopping', reason: signal }))
-    expect(run.messages.at(-1)).toBe('stopped')
-    expect(rowOf(run.database, id)).toEqual({ state: 'succeeded', attempt: 1 })
+    child.kill(signal)
+
+    const { code, stdout, stderr } = await closed
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(/"msg":"stopped"/)
+    expect(read(folder, 'SELECT state FROM jobs')).toEqual([{ state: 'succeeded' }])
   })
 
-  test('is heard before it listens: from the moment that it has touched the database', async () => {
-    const run = new Run()
-    while (!existsSync(`${run.database}-lock`)) await sleep(1)
+  test('while it starts, from when it has touched the database, ends with 0', async () => {
+    const { child, closed, folder } = launch()
+    const lock = join(folder, 'data/jobs.db-lock')
+    await vi.waitFor(() => expect(existsSync(lock)).toBe(true), { timeout: 15_000, interval: 1 })
 
-    expect(await run.kill('SIGTERM')).toBe(0)
-    expect(run.messages).toContain('stopping')
+    child.kill('SIGTERM')
+
+    const { code, stdout } = await closed
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/"msg":"stopping"/)
   })
 
-  test('that comes as soon as it says that it listens ends with 0', async () => {
-    const run = new Run()
-    run.child.stdout!.once('data', () => run.child.kill('SIGTERM'))
+  test('as soon as it says that it listens ends with 0', async () => {
+    const { child, closed } = launch()
 
-    expect(await run.end()).toBe(0)
+    child.stdout.once('data', () => child.kill('SIGTERM'))
+
+    expect((await closed).code).toBe(0)
   })
 
-  test('leaves reads answered and refuses writes while jobs finish', async () => {
-    const run = new Run()
-    const id = await run.running(60_000)
-    const url = await run.url()
+  test('twice within 250 ms counts once, as Ctrl-C under npm arrives', async () => {
+    const { child, closed, post, untilState, folder } = await serve()
+    await post('/jobs', { type: 'sleep', payload: { ms: 700 } })
+    await untilState(1, 'running')
 
-    run.child.kill('SIGTERM')
-    await run.logged('stopping')
+    child.kill('SIGINT')
+    child.kill('SIGINT')
+    child.kill('SIGTERM')
 
-    expect((await fetch(`${url}/jobs/${id}`)).status).toBe(200)
-    expect((await fetch(`${url}/livez`)).status).toBe(200)
-    const ready = await fetch(`${url}/readyz`)
-    expect([ready.status, (await ready.json()).reason]).toEqual([503, 'draining'])
-    expect(await post(url, { type: 'sleep', payload: { ms: 1 } })).toMatchObject({ status: 503, code: 'unavailable' })
+    expect((await closed).code).toBe(0)
+    expect(read(folder, 'SELECT state FROM jobs')).toEqual([{ state: 'succeeded' }])
   })
 
-  test('ends with 0 also where the grace ends, and the attempt is given back', async () => {
-    const run = new Run({ env: { SHUTDOWN_GRACE_MS: '50' } })
-    const id = await run.running(60_000)
+  test('a second time later ends with 1 at once', async () => {
+    const { child, closed, post, untilState, logged } = await serve()
+    await post('/jobs', aDay)
+    await untilState(1, 'running')
 
-    expect(await run.kill('SIGTERM')).toBe(0)
-    expect(rowOf(run.database, id)).toEqual({ state: 'queued', attempt: 0 })
+    child.kill('SIGTERM')
+    await logged('stopping')
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    const at = Date.now()
+    child.kill('SIGTERM')
+
+    const { code, stdout } = await closed
+    expect(code).toBe(1)
+    expect(Date.now() - at).toBeLessThan(2_000)
+    expect(stdout).not.toMatch(/"msg":"stopped"/)
   })
 
-  test('counts once where it comes twice at once, as Ctrl-C under npm does', async () => {
-    const run = new Run()
-    const id = await run.running(500)
+  test('whose grace ends gives the job back with its attempt, and ends with 0', async () => {
+    const { child, closed, post, untilState, folder } = await serve({ env: { SHUTDOWN_GRACE_MS: '50' } })
+    await post('/jobs', aDay)
+    await untilState(1, 'running')
 
-    run.child.kill('SIGINT')
-    run.child.kill('SIGTERM')
+    child.kill('SIGTERM')
 
-    expect(await run.end()).toBe(0)
-    expect(run.messages.filter((message) => message === 'stopping')).toHaveLength(1)
-    expect(rowOf(run.database, id)).toEqual({ state: 'succeeded', attempt: 1 })
+    expect((await closed).code).toBe(0)
+    expect(read(folder, 'SELECT state, attempt FROM jobs')).toEqual([{ state: 'queued', attempt: 0 }])
+    expect(read(folder, 'SELECT event, to_state FROM job_events ORDER BY id DESC LIMIT 1')).toEqual([
+      { event: 'release', to_state: 'queued' },
+    ])
   })
 
-  test('a second time ends it at once with 1, and the next start recovers', async () => {
-    const run = new Run()
-    const id = await run.running(60_000)
-    run.child.kill('SIGTERM')
-    await run.logged('stopping')
-    await sleep(300)
+  test('while it stops lets reads through and refuses writes', async () => {
+    const { child, closed, post, get, untilState, logged } = await serve()
+    await post('/jobs', { type: 'sleep', payload: { ms: 1_500 } })
+    await untilState(1, 'running')
 
-    expect(await run.kill('SIGTERM')).toBe(1)
+    child.kill('SIGTERM')
+    await logged('stopping')
 
-    const next = new Run({ folder: run.folder })
-    const job = await (await fetch(`${await next.url()}/jobs/${id}`)).json()
-    expect(job.attempt).toBeGreaterThanOrEqual(1)
-    expect(job.state).not.toBe('succeeded')
+    expect(await get('/readyz')).toEqual({ status: 'not ready', reason: 'draining' })
+    expect((await post('/jobs', aDay)).status).toBe(503)
+    expect((await get('/jobs/1')).state).toBe('running')
+    expect((await closed).code).toBe(0)
   })
 
-  test('is not held up by a client that keeps its connection or is in the middle of a request', async () => {
-    const run = new Run()
-    const port = Number(new URL(await run.url()).port)
-    for (const text of ['', 'GET /livez HTTP/1.1\r\nHost: localhost\r\n']) {
-      const socket = connect(port, '127.0.0.1').on('error', () => undefined)
-      whenDone(() => socket.destroy())
-      await once(socket, 'connect')
-      socket.write(text)
+  test('does not wait for idle connections', async () => {
+    const { child, closed, url } = await serve()
+    await fetch(`${url}/livez`)
+    const at = Date.now()
+
+    child.kill('SIGTERM')
+
+    expect((await closed).code).toBe(0)
+    expect(Date.now() - at).toBeLessThan(3_000)
+  })
+
+  test('does not wait for a client in the middle of a request', async () => {
+    const { child, closed, url } = await serve()
+    const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => undefined)
+    onTestFinished(() => void socket.destroy())
+    await once(socket, 'connect')
+    socket.write(
+      'POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{',
+    )
+    await vi.waitFor(() => expect(socket.bytesWritten).toBeGreaterThan(0))
+
+    child.kill('SIGTERM')
+
+    expect((await closed).code).toBe(0)
+  })
+
+  test('to npm start reaches the server', async () => {
+    const folder = tempFolder()
+    for (const name of ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'src', 'dist', 'node_modules']) {
+      symlinkSync(join(root, name), join(folder, name))
     }
+    const { child, closed, pid } = await serve({ folder, command: ['npm', 'start', '--ignore-scripts'] })
+    expect(pid).not.toBe(child.pid)
 
-    const since = performance.now()
-    expect(await run.kill('SIGTERM')).toBe(0)
-    expect(performance.now() - since).toBeLessThan(5_000)
+    child.kill('SIGTERM')
+
+    const { stdout } = await closed
+    expect(stdout).toMatch(/"msg":"stopped"/)
+    expect(() => process.kill(pid, 0)).toThrow('ESRCH')
   })
 })
 
-describe('the log', () => {
-  test('has no payload and no secret, whatever its level', async () => {
-    const token = 'tok-0123456789-abcdefgh'
-    const run = new Run({
+test('what a handler left behind and nobody waits for ends the process in good order, with 1', async () => {
+  // Nothing that ships leaves anything behind, so a signal makes it.
+  const stray = `process.on('SIGUSR2', () => Promise.reject(new Error('left behind')))`
+  const { child, closed, post, untilState, folder } = await serve({
+    env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(stray)}` },
+  })
+  await post('/jobs', { type: 'sleep', payload: { ms: 500 } })
+  await untilState(1, 'running')
+
+  child.kill('SIGUSR2')
+
+  const { code, stdout } = await closed
+  expect(code).toBe(1)
+  expect(stdout).toMatch(/"level":60.*left behind.*a promise rejected that nobody waited for/)
+  expect(read(folder, 'SELECT state FROM jobs')).toEqual([{ state: 'succeeded' }])
+})
+
+test('after kill -9 the next server starts at once, and runs again what ran', async () => {
+  const first = await serve()
+  await first.post('/jobs', { ...aDay, idempotency_key: 'k' })
+  await first.post('/jobs', { type: 'sleep', payload: { ms: 1 }, delay_ms: 1 })
+  await first.untilState(1, 'running')
+  await first.untilState(2, 'succeeded')
+  first.child.kill('SIGKILL')
+  await first.closed
+
+  const at = Date.now()
+  const second = await serve({ folder: first.folder })
+
+  const again = await second.untilState(1, 'running')
+  expect(again.attempt).toBe(2)
+  expect(Date.now() - at).toBeLessThan(10_000)
+  expect((await second.post('/jobs', { ...aDay, idempotency_key: 'k' })).body).toMatchObject({ id: 1, created: false })
+  const { history } = await second.get('/jobs/1/history')
+  expect(history.map(({ event }: { event: string }) => event)).toEqual([
+    'enqueue',
+    'lease',
+    'start',
+    'expire',
+    'due',
+    'lease',
+    'start',
+  ])
+})
+
+test('the log has no payload, no key and no secret, whatever its level', async () => {
+  const secrets = {
+    API_TOKEN: 'token-of-the-operator',
+    SMTP_PASSWORD: 'password-of-the-mailbox',
+    WEBHOOK_SECRET: 'secret-of-the-webhook',
+  }
+  const { url, said, logged } = await serve({
+    env: { LOG_LEVEL: 'trace', SMTP_HOST: '127.0.0.1', SMTP_PORT: '1', SMTP_USER: 'sender@example.com', ...secrets },
+  })
+  const payload = { email: 'somebody@example.com', subject: 'confidential', message: 'between the two of us' }
+
+  const answer = await fetch(`${url}/createJob?note=private-note`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${secrets.API_TOKEN}` },
+    body: JSON.stringify({ type: 'email', payload, idempotency_key: 'key-of-the-caller', max_retries: 0 }),
+  })
+  expect(answer.status).toBe(201)
+  await logged('attempt failed')
+
+  const told = [...Object.values(secrets), ...Object.values(payload), 'key-of-the-caller', 'private-note']
+  expect(told.filter((text) => (said.stdout + said.stderr).includes(text))).toEqual([])
+})
+
+test('a server whose log nobody reads any more goes on', async () => {
+  const { child, url, post, untilState } = await serve()
+
+  child.stdout.destroy()
+  await post('/jobs', { type: 'webhook', payload: { url: 'http://127.0.0.1:1/' } })
+  await untilState(1, 'dead')
+
+  expect((await fetch(`${url}/readyz`)).status).toBe(200)
+})
+
+test('a job that a producer puts into the file starts', async () => {
+  const { folder, untilState } = await serve()
+  const producer = await createJobSystem({ database: join(folder, 'data/jobs.db') })
+  whenDone(() => producer.stop())
+
+  const { id } = await producer.enqueue({ type: 'sleep', payload: { ms: 1 } })
+
+  expect((await untilState(id, 'succeeded')).attempt).toBe(1)
+})
+
+describe('an email', () => {
+  const welcome = {
+    type: 'email',
+    payload: { email: 'user@example.com', subject: 'Welcome', message: 'Hello' },
+    max_retries: 3,
+    idempotency_key: 'welcome-New-user-123',
+  }
+
+  test('goes out as the README has it, signed in over TLS', async () => {
+    const { port, mails } = await startSmtp()
+    const { post, get, untilState, folder, said } = await serve({
       env: {
-        LOG_LEVEL: 'trace',
-        API_TOKEN: token,
         SMTP_HOST: '127.0.0.1',
-        SMTP_PORT: '1',
-        SMTP_USER: 'sender@example.com',
-        SMTP_PASSWORD: 'hunter2-hunter2',
-        WEBHOOK_SECRET: 'webhook-secret-text',
+        SMTP_PORT: `${port}`,
+        GMAIL_USER: 'someone@example.com',
+        GMAIL_APP_PASSWORD: 'secret',
       },
     })
-    const url = await run.url()
-    const payload = { email: 'private@example.com', subject: 'confidential', message: 'between us' }
-    const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` }
-    const body = JSON.stringify({ type: 'email', payload, idempotency_key: 'key-of-mine', max_retries: 0 })
-    expect((await fetch(`${url}/createJob`, { method: 'POST', headers, body })).status).toBe(201)
 
-    await run.logged('attempt failed')
-    await run.kill('SIGTERM')
+    const { status, body } = await post('/createJob', welcome)
 
-    const secrets = [token, 'hunter2', 'webhook-secret', ...Object.values(payload), 'key-of-mine']
-    expect(secrets.filter((text) => run.stdout.includes(text) || run.stderr.includes(text))).toEqual([])
+    expect([status, body]).toEqual([201, { id: 1, state: 'queued', created: true, message: 'job 1 is stored' }])
+    await untilState(1, 'succeeded')
+    const [{ value: databaseId }] = read<{ value: string }>(
+      folder,
+      "SELECT value FROM meta WHERE name = 'database_id'",
+    ) as [{ value: string }]
+    expect(mails).toHaveLength(1)
+    expect(mails[0]).toMatchObject({
+      user: 'someone@example.com',
+      overTls: true,
+      from: 'someone@example.com',
+      to: ['user@example.com'],
+    })
+    expect(mails[0]!.headers).toMatch(/^Subject: Welcome\r?$/m)
+    expect(mails[0]!.headers).toMatch(/^To: user@example.com\r?$/m)
+    expect(mails[0]!.headers).toContain(`Message-ID: <${databaseId}.1@example.com>`)
+    expect(mails[0]!.body.trim()).toBe('Hello')
+    const { history } = await get('/jobs/1/history')
+    expect(history.map(({ event, to }: { event: string; to: string }) => [event, to])).toEqual([
+      ['enqueue', 'queued'],
+      ['lease', 'leased'],
+      ['start', 'running'],
+      ['succeed', 'succeeded'],
+    ])
+    expect(await get('/metrics')).toMatchObject({
+      success_count: 1,
+      failure_count: 0,
+      retry_count: 0,
+      dead_letter_count: 0,
+      active_workers: 0,
+      queue_depth: 0,
+    })
+    expect((await post('/createJob', welcome)).status).toBe(200)
+    expect(mails).toHaveLength(1)
+    expect(said.stdout).not.toMatch(/secret|Hello|user@example/)
   })
 
-  test('whose reader has gone does not end the server', async () => {
-    const run = new Run()
-    const url = await run.url()
-    run.child.stdout!.destroy()
+  test('without settings fails and names them, and a job beside it succeeds', async () => {
+    const { post, untilState } = await serve()
 
-    const { id } = await post(url, {
-      type: 'email',
-      payload: { email: 'a@example.com', subject: 's', message: 'm' },
-      max_retries: 0,
-    })
-    while ((await (await fetch(`${url}/jobs/${id}`)).json()).state !== 'dead') await sleep(5)
+    await post('/jobs', [
+      { ...welcome, max_retries: 0 },
+      { type: 'sleep', payload: { ms: 1 } },
+    ])
 
-    expect((await fetch(`${url}/readyz`)).status).toBe(200)
-    expect(await run.kill('SIGTERM')).toBe(0)
+    await untilState(2, 'succeeded')
+    const { error, attempt } = await untilState(1, 'dead')
+    expect(attempt).toBe(1)
+    expect(error.message).toContain('SMTP_HOST')
+    expect(error.message).toMatch(/SMTP_FROM|SMTP_USER|GMAIL_USER/)
   })
 })

@@ -1,9 +1,10 @@
 import type { HttpBindings } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import type { JobSystem, SystemLog } from '../system.ts'
-import { type BodyLimits, Intake } from './body.ts'
+import { type BodyLimits, bodiesHeldMax, Intake } from './body.ts'
 import { createGuard, type GuardOptions } from './guard.ts'
 import { commandJob, createJob, createJobs, listJobs, showHistory, showJob } from './jobs.ts'
+import { Outflow } from './outflow.ts'
 import { HttpError, isOurFault, problem } from './problem.ts'
 import { showLive, showMetrics, showReady } from './status.ts'
 
@@ -20,6 +21,10 @@ export function createApp({ system, log, ...options }: AppOptions): Hono<Env> {
   const app = new Hono<Env>()
   const guard = createGuard(options)
   const intake = new Intake(options)
+  const outflow = new Outflow(bodiesHeldMax * options.maxRequestBytes)
+  const reading = (work: (c: Context<Env>) => Promise<Response>): Handler => {
+    return (c) => outflow.serve(c.env.outgoing, () => work(c))
+  }
   const posting = (work: (body: unknown) => Promise<Response>): Handler => {
     return (c) => intake.serve(() => intake.withJson(c.env.incoming, work))
   }
@@ -28,9 +33,12 @@ export function createApp({ system, log, ...options }: AppOptions): Hono<Env> {
   }
   const routes: Record<string, { GET?: Handler; POST?: Handler }> = {
     '/createJob': { POST: posting((body) => createJob(system, body)) },
-    '/jobs': { GET: (c) => listJobs(system, queryOf(c)), POST: posting((body) => createJobs(system, body)) },
-    '/jobs/:id': { GET: (c) => showJob(system, idOf(c)) },
-    '/jobs/:id/history': { GET: (c) => showHistory(system, idOf(c), queryOf(c)) },
+    '/jobs': {
+      GET: (c) => outflow.serveLarge(c.env.outgoing, () => listJobs(system, queryOf(c))),
+      POST: posting((body) => createJobs(system, body)),
+    },
+    '/jobs/:id': { GET: reading((c) => showJob(system, idOf(c))) },
+    '/jobs/:id/history': { GET: reading((c) => showHistory(system, idOf(c), queryOf(c))) },
     '/jobs/:id/cancel': { POST: commanding('cancel') },
     '/jobs/:id/requeue': { POST: commanding('requeue') },
     '/metrics': { GET: () => showMetrics(system) },

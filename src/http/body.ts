@@ -1,9 +1,12 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { setTimeout } from 'node:timers/promises'
 import { BackpressureError, InvalidInputError } from '../errors.ts'
 import { HttpError } from './problem.ts'
 
 /** How many bodies' worth of bytes may be held in memory at once. */
-const bodiesHeldMax = 8
+export const bodiesHeldMax = 8
+/** A larger body is parsed when the loop has come round since the one before. */
+const largeBytes = 65_536
 const retryAfterMs = 1_000
 
 export interface BodyLimits {
@@ -18,6 +21,7 @@ export class Intake {
   readonly #limits: BodyLimits
   #requests = 0
   #bytes = 0
+  #lastTurn: Promise<void> = Promise.resolve()
 
   constructor(limits: BodyLimits) {
     this.#limits = limits
@@ -41,10 +45,18 @@ export class Intake {
     assertJson(incoming.headers)
     const body = { bytes: 0 }
     try {
-      return await work(parseJson(await this.#read(incoming, body)))
+      const bytes = await this.#read(incoming, body)
+      if (bytes.length > largeBytes) await this.#ownTurn()
+      return await work(parseJson(bytes))
     } finally {
       this.#bytes -= body.bytes
     }
+  }
+
+  /** Megabytes of JSON take a second: what came at once must not be parsed at once, or the loop stands still for all of it. */
+  #ownTurn(): Promise<void> {
+    this.#lastTurn = this.#lastTurn.then(() => setTimeout(1))
+    return this.#lastTurn
   }
 
   #read(incoming: IncomingMessage, body: { bytes: number }): Promise<Buffer> {

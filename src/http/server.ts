@@ -1,6 +1,7 @@
 import { createServer, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { getRequestListener } from '@hono/node-server'
+import { getRequestListener, RequestError } from '@hono/node-server'
+import type { SystemLog } from '../system.ts'
 import { type AppOptions, createApp } from './app.ts'
 import { HttpError, problem } from './problem.ts'
 
@@ -50,7 +51,7 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
   })
   server.timeout = timeouts.idle
   server.maxConnections = connectionsMax
-  answerRequests(server, createApp(options).fetch)
+  answerRequests(server, createApp(options).fetch, log)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, resolve)
@@ -60,11 +61,16 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
 }
 
 /** Every request is answered by `fetch`, and what is no request by a problem document too. */
-function answerRequests(server: Server, fetch: Parameters<typeof getRequestListener>[0]): void {
+function answerRequests(server: Server, fetch: Parameters<typeof getRequestListener>[0], log: SystemLog): void {
   const answers = new WeakMap<Socket, ServerResponse>()
   const listener = getRequestListener(fetch, {
-    // A head that makes no URL, such as a Host with a space.
-    errorHandler: () => problem(new HttpError(400, 'bad_request', 'the request could not be understood')),
+    errorHandler(error) {
+      // A head that makes no URL, such as a Host with a space.
+      if (error instanceof RequestError) return problem(refusalOf(undefined))
+      // hono hands on what is thrown and is no Error: code that it called may throw anything.
+      log.error({ err: error }, 'a request failed')
+      return problem(error)
+    },
   })
   const refuse = getRequestListener(() =>
     problem(new HttpError(417, 'expectation_failed', 'the Expect header takes nothing but 100-continue')),

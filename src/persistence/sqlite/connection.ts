@@ -21,7 +21,7 @@ export const durability = 'an acknowledged job survives a power cut (WAL, synchr
 export function openForWriting(path: string, random: () => string, now: number): Database.Database {
   return explaining(path, () => {
     if (existsSync(path)) assertOurs(path)
-    else mkdirSync(dirname(path), { recursive: true })
+    else makeFolder(dirname(path))
     const db = new Database(path, { timeout: 0 })
     try {
       db.pragma('journal_mode = WAL')
@@ -39,6 +39,13 @@ export function openForWriting(path: string, random: () => string, now: number):
       throw error
     }
   })
+}
+
+/** Makes a folder and those above it. Level by level: Node 20's recursive mkdir spins for ever where a level cannot be made (/proc). */
+export function makeFolder(path: string): void {
+  if (existsSync(path)) return
+  makeFolder(dirname(path))
+  mkdirSync(path)
 }
 
 /** Opens the file for reading beside the writer. */

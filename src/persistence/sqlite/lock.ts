@@ -1,9 +1,8 @@
-import { mkdirSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import Database from 'better-sqlite3'
 import { DatabaseLockedError, DatabaseUnusableError } from '../../errors.ts'
-import { isBusy, openForReading } from './connection.ts'
+import { isBusy, makeFolder, openForReading } from './connection.ts'
 
 /** Held until it is released or the process ends, however it ends. */
 export interface ServerLock {
@@ -53,7 +52,7 @@ export function thisProcess(startedAt: number): Owner {
 
 function openLockFile(path: string): Database.Database {
   try {
-    mkdirSync(dirname(path), { recursive: true })
+    makeFolder(dirname(path))
     return new Database(`${path}-lock`, { timeout: 0 })
   } catch (error) {
     const what = error instanceof Error ? error.message : String(error)

@@ -4,6 +4,8 @@ import { eventColumns, jobColumns, type Selected, toHistoryEvent, toJobRow } fro
 
 /** Rows that one list request looks at: some milliseconds of work. */
 const listScanMax = 20_000
+/** Characters of payloads after which a page ends short: some milliseconds to parse and to send. */
+const listLengthMax = 4_194_304
 
 /** The reads, over any connection. None leaves a read transaction open, or the WAL could not be reset. */
 export class Reader {
@@ -40,7 +42,7 @@ export class Reader {
     return this.#counts.all() as EdgeCount[]
   }
 
-  /** Walks down the ids, looking at no more than `listScanMax` jobs, so that a filter that nothing matches costs no more than one that all do. */
+  /** Walks down the ids, looking at a bounded number of jobs and reading a bounded length, whatever the filter and the payloads. */
   list({ state, type, queue, before, limit }: ListFilter): JobPage {
     const filters = Object.entries({ state, type, queue }).filter(([, value]) => value !== undefined)
     const statement = this.#listBy(filters.map(([column]) => column))
@@ -50,12 +52,17 @@ export class Reader {
       limit,
       scan: listScanMax,
     }
-    const { jobs, lowest } = this.#db.transaction(() => ({
-      jobs: (statement.page.all(values) as Selected<JobRow>[]).map(toJobRow),
-      lowest: statement.lowest.get(values) as { id: number | null; seen: number },
-    }))()
-    if (jobs.length === limit) return { jobs, next: jobs.at(-1)!.id }
-    return { jobs, next: lowest.seen === listScanMax ? lowest.id : null }
+    return this.#db.transaction((): JobPage => {
+      const jobs: JobRow[] = []
+      let length = 0
+      for (const row of statement.page.iterate(values) as Iterable<Selected<JobRow>>) {
+        jobs.push(toJobRow(row))
+        length += row.payload.length
+        if (jobs.length === limit || length > listLengthMax) return { jobs, next: row.id }
+      }
+      const { id, seen } = statement.lowest.get(values) as { id: number | null; seen: number }
+      return { jobs, next: seen === listScanMax ? id : null }
+    })()
   }
 
   #listBy(columns: string[]) {

@@ -1,0 +1,342 @@
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { exchange, request } from '../support/raw-http.ts'
+import { aWaitingJob, startHttp, type TestServer } from '../support/server.ts'
+import { cleanUp } from '../support/temp.ts'
+
+const apiToken = 'a-token-of-enough-length'
+const job = JSON.stringify(aWaitingJob())
+
+let open: TestServer
+let guarded: TestServer
+beforeAll(async () => {
+  open = await startHttp({ hosts: ['Jobs.Example', 'other.example:8443', '192.0.2.7', '2001:db8::7'] })
+  guarded = await startHttp({ apiToken })
+})
+afterAll(cleanUp)
+
+describe('a request whose Host header', () => {
+  test.each([
+    'localhost',
+    'localhost:8080',
+    'LOCALHOST',
+    'localhost.',
+    'localhost.:8080',
+    '127.0.0.1',
+    '127.0.0.1:1',
+    '127.1.2.3',
+    '[::1]',
+    '[::1]:8080',
+    'jobs.example',
+    'JOBS.example:9',
+    'jobs.example.',
+    'other.example',
+    'other.example:1',
+    '192.0.2.7',
+    '192.0.2.7:80',
+    '[2001:db8::7]',
+    '[2001:DB8::7]:80',
+  ])('is %s is answered', async (host) => {
+    expect((await exchange(open.port, request('GET /jobs', { host }))).status).toBe(200)
+  })
+
+  test.each([
+    'evil.example',
+    'evil.example:8080',
+    'localhost.evil.example',
+    '127.0.0.1.evil.example',
+    'evil-localhost',
+    'jobs.example.evil.example',
+    'sub.jobs.example',
+    '10.0.0.1',
+    '192.168.1.5:8080',
+    '0.0.0.0',
+    '[::]',
+    '[2001:db8::8]',
+    'localhost..',
+    '128.0.0.1',
+    '1270.0.0.1',
+  ])('is %s is refused with 403, on every path', async (host) => {
+    for (const line of ['GET /jobs', 'GET /livez', 'GET /nope', 'POST /jobs/1/cancel']) {
+      const { status, body } = await exchange(open.port, request(line, { host }))
+      expect([line, status, JSON.parse(body).code]).toEqual([line, 403, 'forbidden_host'])
+    }
+  })
+
+  test.each([
+    ['is missing', request('GET /jobs', { host: undefined })],
+    ['is missing, in HTTP/1.0', 'GET /jobs HTTP/1.0\r\n\r\n'],
+    ['is empty', request('GET /jobs', { host: '' })],
+    ['is given twice', 'GET /jobs HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n'],
+    ['is given twice the same', 'GET /jobs HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n'],
+    ['has a user', request('GET /jobs', { host: 'localhost@evil.example' })],
+    ['has a path', request('GET /jobs', { host: 'localhost/x' })],
+    ['has a space', request('GET /jobs', { host: 'local host' })],
+    ['has a port that is none', request('GET /jobs', { host: 'localhost:99999' })],
+    ['is a list', request('GET /jobs', { host: 'localhost, evil.example' })],
+  ])('%s is refused with 400 or 403', async (_, bytes) => {
+    const { status, headers, body } = await exchange(open.port, bytes)
+
+    expect([400, 403]).toContain(status)
+    expect(headers['content-type']).toBe('application/problem+json')
+    expect(['bad_request', 'forbidden_host']).toContain(JSON.parse(body).code)
+  })
+
+  test.each(['X-Forwarded-Host', 'X-Host', 'Forwarded', 'X-Original-Host'])(
+    'is foreign stays refused with %s',
+    async (name) => {
+      const { status } = await exchange(open.port, request('GET /jobs', { host: 'evil.example', [name]: 'localhost' }))
+
+      expect(status).toBe(403)
+    },
+  )
+})
+
+describe('a request that changes something', () => {
+  const host = 'localhost:8080'
+  test.each([
+    ['no Origin', {}],
+    ['its own Origin', { origin: 'http://localhost:8080' }],
+    ['its own Origin behind TLS', { origin: 'https://localhost:8080' }],
+    ['its own Origin and site', { origin: 'http://localhost:8080', 'sec-fetch-site': 'same-origin' }],
+    ['the user as its cause', { 'sec-fetch-site': 'none' }],
+  ])('from %s is taken', async (_, headers) => {
+    expect((await exchange(open.port, request('POST /jobs', { host, ...headers }, job))).status).toBe(201)
+  })
+
+  test.each([
+    ['a foreign Origin', { origin: 'http://evil.example' }],
+    ['another port', { origin: 'http://localhost:3000' }],
+    ['no port', { origin: 'http://localhost' }],
+    ['another name of this machine', { origin: 'http://127.0.0.1:8080' }],
+    ['a sandbox or a file', { origin: 'null' }],
+    ['an empty Origin', { origin: '' }],
+    ['an Origin that is no URL', { origin: 'localhost:8080' }],
+    ['two Origins', { origin: 'http://localhost:8080, http://evil.example' }],
+    ['another site', { 'sec-fetch-site': 'cross-site' }],
+    ['another site that claims ours', { origin: 'http://localhost:8080', 'sec-fetch-site': 'cross-site' }],
+  ])('from %s is refused with 403, whatever its method', async (_, headers) => {
+    for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
+      const {
+        status,
+        headers: got,
+        body,
+      } = await exchange(open.port, request(`${method} /jobs`, { host, ...headers }, job))
+      expect([method, status, JSON.parse(body).code]).toEqual([method, 403, 'foreign_origin'])
+      expect(Object.keys(got).filter((name) => name.startsWith('access-control'))).toEqual([])
+    }
+  })
+
+  test('from a foreign page is refused before its body is read', async () => {
+    const { status } = await exchange(
+      open.port,
+      request('POST /jobs', {
+        host,
+        origin: 'http://evil.example',
+        'content-type': 'text/plain',
+        'content-length': '1000000',
+      }),
+    )
+
+    expect(status).toBe(403)
+  })
+})
+
+test('a read of another site is answered, for its page cannot see the answer', async () => {
+  const { status, headers } = await exchange(
+    open.port,
+    request('GET /jobs', { origin: 'http://evil.example', 'sec-fetch-site': 'cross-site' }),
+  )
+
+  expect(status).toBe(200)
+  expect(headers['access-control-allow-origin']).toBeUndefined()
+})
+
+describe('where a token is set', () => {
+  const everything = [
+    'GET /jobs',
+    'GET /jobs/1',
+    'GET /jobs/1/history',
+    'GET /metrics',
+    'GET /nope',
+    'GET /',
+    'HEAD /jobs',
+    'POST /jobs',
+    'POST /createJob',
+    'POST /jobs/1/cancel',
+    'POST /jobs/1/requeue',
+    'DELETE /jobs',
+    'OPTIONS /jobs',
+    'GET /livez/',
+    'GET //livez',
+    'GET /livez/../jobs',
+    'GET /LIVEZ',
+    'GET /jobs?/livez',
+    'GET /jobs%2f..%2flivez',
+  ]
+
+  test.each(everything)('%s takes it', async (line) => {
+    const refused = await exchange(guarded.port, request(line))
+
+    expect(refused.status).toBe(401)
+    expect(refused.headers['www-authenticate']).toBe('Bearer realm="jobmachine"')
+    if (!line.startsWith('HEAD')) expect(JSON.parse(refused.body).code).toBe('unauthorized')
+    expect((await exchange(guarded.port, request(line, { authorization: `Bearer ${apiToken}` }))).status).not.toBe(401)
+  })
+
+  test.each(['GET /livez', 'GET /readyz', 'HEAD /livez', 'GET /livez?x=1', 'GET /%6civez'])(
+    '%s needs none',
+    async (line) => {
+      expect((await exchange(guarded.port, request(line))).status).toBe(200)
+    },
+  )
+
+  test.each([`Bearer ${apiToken}`, `bearer ${apiToken}`, `BEARER   ${apiToken}`])(
+    '%s is taken',
+    async (authorization) => {
+      expect((await exchange(guarded.port, request('GET /jobs', { authorization }))).status).toBe(200)
+    },
+  )
+
+  test.each([
+    '',
+    ' ',
+    'Bearer',
+    'Bearer ',
+    'Bearer  ',
+    apiToken,
+    `Basic ${apiToken}`,
+    `Basic ${Buffer.from(`:${apiToken}`).toString('base64')}`,
+    `Token ${apiToken}`,
+    `Bearer: ${apiToken}`,
+    `Bearer=${apiToken}`,
+    `Bearer "${apiToken}"`,
+    `Bearer ${apiToken}x`,
+    `Bearer ${apiToken.slice(0, -1)}`,
+    `Bearer ${apiToken.toUpperCase()}`,
+    `Bearer ${apiToken},`,
+    `Bearer ${apiToken} ${apiToken}`,
+    'Bearer null',
+    'Bearer undefined',
+    'Bearer *',
+    `Bearer ${'a'.repeat(5_000)}`,
+  ])('Authorization: %s is refused', async (authorization) => {
+    expect((await exchange(guarded.port, request('GET /jobs', { authorization }))).status).toBe(401)
+  })
+
+  test('it is refused where it is given twice, right or wrong', async () => {
+    for (const other of [apiToken, 'another-token-of-enough-length']) {
+      const lines = `Authorization: Bearer ${apiToken}\r\nAuthorization: Bearer ${other}\r\n`
+      expect((await exchange(guarded.port, `GET /jobs HTTP/1.1\r\nHost: localhost\r\n${lines}\r\n`)).status).toBe(401)
+    }
+  })
+
+  test.each(['token', 'access_token', 'api_token', 'authorization'])(
+    'it is not read from the query as %s',
+    async (name) => {
+      expect((await exchange(guarded.port, request(`GET /jobs?${name}=${apiToken}`))).status).toBe(401)
+    },
+  )
+
+  test.each(['cookie', 'x-api-key', 'x-api-token', 'proxy-authorization'])(
+    'it is not read from the header %s',
+    async (name) => {
+      expect((await exchange(guarded.port, request('GET /jobs', { [name]: `Bearer ${apiToken}` }))).status).toBe(401)
+    },
+  )
+
+  test('a foreign host and a foreign page are refused with it too', async () => {
+    const authorization = `Bearer ${apiToken}`
+
+    expect((await exchange(guarded.port, request('GET /jobs', { authorization, host: 'evil.example' }))).status).toBe(
+      403,
+    )
+    expect(
+      (await exchange(guarded.port, request('POST /jobs', { authorization, origin: 'http://evil.example' }, job)))
+        .status,
+    ).toBe(403)
+  })
+
+  test('nothing was stored by anybody without it, and neither token nor payload is in the log', async () => {
+    const secret = 'correct-horse-battery-staple'
+    const body = JSON.stringify({ type: 'broken', payload: { password: secret }, max_retries: 0 })
+    await exchange(guarded.port, request('POST /jobs', {}, body))
+    expect(
+      (await exchange(guarded.port, request('GET /jobs', { authorization: `Bearer ${apiToken}` }))).body,
+    ).not.toContain(secret)
+
+    await exchange(guarded.port, request('POST /jobs', { authorization: `Bearer ${apiToken}` }, body))
+    await vi.waitUntil(() => guarded.logLines.some((line) => line.includes('attempt failed')))
+
+    const log = guarded.logLines.join('')
+    expect(log).not.toContain(secret)
+    expect(log).not.toContain(apiToken)
+  })
+})
+
+describe('headers that would override the method', () => {
+  test.each(['X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override'])('%s does nothing', async (name) => {
+    const got = await exchange(open.port, request('GET /jobs', { [name]: 'POST' }))
+    const posted = await exchange(open.port, request('POST /jobs?_method=GET', { [name]: 'GET' }, job))
+
+    expect(JSON.parse(got.body)).toHaveProperty('jobs')
+    expect(posted.status).toBe(201)
+  })
+})
+
+test.each([
+  ['200', request('GET /jobs')],
+  ['200', request('GET /livez')],
+  ['200', request('GET /readyz')],
+  ['200', request('GET /metrics')],
+  ['200', request('HEAD /jobs')],
+  ['201', request('POST /jobs', {}, job)],
+  ['400', request('POST /jobs', {}, '{')],
+  ['400', 'GET /jobs HTTP/1.1\r\n\r\n'],
+  ['400', 'hello\r\n\r\n'],
+  ['400', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+  ['400', request('GET /jobs\\1')],
+  ['400', request('OPTIONS *')],
+  ['403', request('GET /jobs', { host: 'evil.example' })],
+  ['403', request('POST /jobs', { origin: 'http://evil.example' }, job)],
+  ['404', request('GET /nope')],
+  ['404', request('GET /jobs/999999')],
+  ['405', request('DELETE /jobs')],
+  ['413', request('POST /jobs', { 'content-length': '9999999999', 'content-type': 'application/json' })],
+  ['415', request('POST /jobs', { 'content-type': 'text/plain' }, job)],
+  ['417', request('POST /jobs', { expect: 'a-miracle' }, job)],
+  ['431', request('GET /jobs', { 'x-large': 'x'.repeat(20_000) })],
+])('an answer of %s to %j has the standing headers, and nothing that tells of the software', async (status, bytes) => {
+  const answer = await exchange(open.port, bytes)
+
+  expect(`${answer.status}`).toBe(status)
+  expect(answer.headers).toMatchObject({
+    'cache-control': 'no-store',
+    'content-security-policy': "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'no-referrer',
+  })
+  expect(answer.headers['content-type']).toMatch(/^application\/(problem\+)?json/)
+  expect(Object.keys(answer.headers)).not.toEqual(expect.arrayContaining(['server']))
+  expect(Object.keys(answer.headers)).not.toEqual(expect.arrayContaining(['x-powered-by']))
+})
+
+test('a fault of ours is told of by the log alone', async () => {
+  const server = await startHttp()
+  const broken = Object.assign(Object.create(server.system), {
+    list: () => Promise.reject(new Error('SELECT secret FROM jobs failed in /home/someone/jobs.db')),
+  })
+  const { port } = await startHttp({ system: broken })
+
+  const { status, headers, body } = await exchange(port, request('GET /jobs?type=a-secret'))
+
+  expect(status).toBe(500)
+  expect(headers['x-content-type-options']).toBe('nosniff')
+  expect(JSON.parse(body)).toEqual({
+    type: 'urn:jobmachine:internal_error',
+    title: 'Internal Server Error',
+    status: 500,
+    detail: 'something went wrong here; the log says what',
+    code: 'internal_error',
+    message: 'something went wrong here; the log says what',
+  })
+})

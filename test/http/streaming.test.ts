@@ -1,0 +1,322 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { openConnection, request } from '../support/raw-http.ts'
+import { type Answer, aWaitingJob, startHttp } from '../support/server.ts'
+import { startServer } from '../support/server-process.ts'
+
+const job = JSON.stringify(aWaitingJob())
+const head = (headers: Record<string, string>) =>
+  request('POST /jobs', { 'content-type': 'application/json', ...headers })
+const chunk = (bytes: Buffer | string) =>
+  Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), Buffer.from(bytes), Buffer.from('\r\n')])
+
+/** Asks until the answer has that status: the server may not have read yet what another connection sent. */
+async function untilStatus(status: number, ask: () => Promise<Answer>): Promise<Answer> {
+  for (const until = Date.now() + 5_000; ; ) {
+    const answer = await ask()
+    if (answer.status === status) return answer
+    if (Date.now() > until) throw new Error(`answered ${answer.status}, not ${status}`)
+  }
+}
+
+describe('a body larger than it may be', () => {
+  test.each([
+    ['with a length', (body: string) => [head({ 'content-length': `${body.length}` }), body]],
+    ['in one chunk', (body: string) => [head({ 'transfer-encoding': 'chunked' }), chunk(body), '0\r\n\r\n']],
+    [
+      'in chunks',
+      (body: string) => [head({ 'transfer-encoding': 'chunked' }), ...body.split('').map(chunk), '0\r\n\r\n'],
+    ],
+  ])('is refused by its last byte, %s', async (_, send) => {
+    const { port, get } = await startHttp({ maxRequestBytes: 1_024 })
+    const connection = await openConnection(port)
+
+    connection.write(...send(job.padEnd(1_024)))
+    expect((await connection.answer()).status).toBe(201)
+    connection.write(...send(job.padEnd(1_025)))
+
+    const { status, headers, body } = await connection.answer()
+    expect([status, headers['content-type']]).toEqual([413, 'application/problem+json'])
+    expect(JSON.parse(body)).toMatchObject({
+      code: 'payload_too_large',
+      message: expect.stringContaining('1024 bytes'),
+    })
+    expect((await get('/jobs')).body.jobs).toHaveLength(1)
+  })
+
+  test('is refused before it is sent where its length says so, and the connection is closed', async () => {
+    const { port } = await startHttp({ maxRequestBytes: 1_024 })
+    const connection = await openConnection(port)
+
+    connection.write(head({ 'content-length': '1073741824' }))
+
+    expect((await connection.answer()).status).toBe(413)
+    expect(await connection.end()).toBe('')
+  })
+
+  test('is refused so that a client that sends all of it before it reads gets the answer', async () => {
+    const { port } = await startHttp({ maxRequestBytes: 1_024 })
+    const connection = await openConnection(port)
+
+    connection.write(head({ 'content-length': '10000000' }), Buffer.alloc(10_000_000, ' '))
+
+    expect((await connection.answer()).status).toBe(413)
+  })
+
+  test('is cut off where it has no end, and takes no memory', async () => {
+    const { url, pid } = await startServer({ MAX_REQUEST_BYTES: '65536' })
+    const residentKb = () => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+    const megabyte = chunk(Buffer.alloc(1_000_000, ' '))
+    const before = residentKb()
+
+    const connections = await Promise.all(
+      Array.from({ length: 4 }, async () => {
+        const connection = await openConnection(Number(new URL(url).port))
+        connection.write(head({ 'transfer-encoding': 'chunked' }))
+        let sent = 0
+        while (!connection.ended && sent < 1_000) {
+          sent++
+          if (!connection.socket.write(megabyte)) {
+            await Promise.race([once(connection.socket, 'drain'), connection.end()]).catch(() => undefined)
+          }
+        }
+        return { sent, answer: await connection.answer() }
+      }),
+    )
+
+    for (const { sent, answer } of connections) {
+      expect(answer.status).toBe(413)
+      expect(sent).toBeLessThan(100)
+    }
+    // They sent tens of megabytes; what was read waits for the collector at most.
+    expect(residentKb() - before).toBeLessThan(60_000)
+    expect((await fetch(`${url}/readyz`)).status).toBe(200)
+  })
+})
+
+describe('a length that is not true', () => {
+  test('and too small gives a request, which is answered, and something that is none', async () => {
+    const { port, get } = await startHttp()
+    const connection = await openConnection(port)
+
+    connection.write(head({ 'content-length': `${job.length}` }), job, '} and more')
+
+    expect((await connection.answer()).status).toBe(201)
+    expect(await connection.end()).toBe('')
+    expect((await get('/jobs')).body.jobs).toHaveLength(1)
+  })
+
+  test('and too large is answered with 400 where the client then ends', async () => {
+    const { port, get } = await startHttp()
+    const connection = await openConnection(port)
+
+    connection.write(head({ 'content-length': `${job.length + 1}` }), job)
+    connection.socket.end()
+
+    expect((await connection.answer()).status).toBe(400)
+    expect((await get('/jobs')).body.jobs).toEqual([])
+  })
+
+  test('and too large is answered with 408 where the client waits', async () => {
+    const { port, get } = await startHttp({ timeouts: { head: 200, request: 200 } })
+    const connection = await openConnection(port)
+
+    connection.write(head({ 'content-length': `${job.length + 1}` }), job)
+
+    const { status, headers, body } = await connection.answer()
+    expect([status, headers['content-type']]).toEqual([408, 'application/problem+json'])
+    expect(JSON.parse(body).code).toBe('timeout')
+    expect(await connection.end()).toBe('')
+    expect((await get('/jobs')).body.jobs).toEqual([])
+  })
+})
+
+test.each([
+  ['two lengths', { 'content-length': '2', 'Content-Length': '3' }],
+  ['a length and chunks', { 'content-length': '2', 'transfer-encoding': 'chunked' }],
+  ['a negative length', { 'content-length': '-1' }],
+  ['a length that is no number', { 'content-length': '2x' }],
+  ['a length beyond all bounds', { 'content-length': '9'.repeat(40) }],
+  ['an unknown transfer encoding', { 'transfer-encoding': 'gzip' }],
+] as [string, Record<string, string>][])(
+  'a request with %s is refused, and its connection closed',
+  async (_, headers) => {
+    const { port, get } = await startHttp()
+    const connection = await openConnection(port)
+
+    connection.write(head(headers), '[]\r\n\r\n')
+
+    const { status, body } = await connection.answer()
+    expect([status, JSON.parse(body).code]).toEqual([400, 'bad_request'])
+    expect(await connection.end()).toBe('')
+    expect((await get('/jobs')).body.jobs).toEqual([])
+  },
+)
+
+describe('a slow client', () => {
+  test('does not keep others from being served', async () => {
+    const { port, post } = await startHttp()
+    for (let slow = 0; slow < 50; slow++) {
+      const connection = await openConnection(port)
+      connection.write(head({ 'content-length': '1000' }), '{')
+    }
+
+    const answers = await Promise.all(Array.from({ length: 50 }, () => post('/jobs', aWaitingJob())))
+
+    expect(answers.every(({ status }) => status === 201)).toBe(true)
+  })
+
+  test.each([
+    ['says nothing', ''],
+    ['does not end its head', 'POST /jobs HTTP/1.1\r\nHost: localhost\r\nX-Slow:'],
+  ])('that %s is cut off', async (_, bytes) => {
+    const { port } = await startHttp({ timeouts: { head: 200, request: 200 } })
+    const connection = await openConnection(port)
+
+    if (bytes !== '') connection.write(bytes)
+
+    expect((await connection.answer()).status).toBe(408)
+    expect(await connection.end()).toBe('')
+  })
+
+  test('that does not read its answer is cut off', async () => {
+    const { port, post } = await startHttp({ timeouts: { idle: 200 } })
+    await post(
+      '/jobs',
+      Array.from({ length: 60 }, () => aWaitingJob({ payload: 'x'.repeat(17_000) })),
+    )
+    const connection = await openConnection(port)
+    const closed = once(connection.socket, 'close')
+
+    connection.socket.pause()
+    // More than the buffers of both ends hold.
+    for (let again = 0; again < 30; again++) connection.write(request('GET /jobs?limit=60'))
+    await new Promise((resolve) => setTimeout(resolve, 600))
+    connection.socket.resume()
+
+    await closed
+    const answers: number[] = []
+    while (answers.length < 30) {
+      const answer = await connection.answer().catch(() => undefined)
+      if (!answer) break
+      answers.push(answer.status)
+    }
+    expect(answers.length).toBeLessThan(30)
+  })
+})
+
+describe('write requests', () => {
+  test('are refused with 429 where as many are served as may be, and taken again when one has ended', async () => {
+    const { port, post, get } = await startHttp({ maxInFlightRequests: 2 })
+    const held = await Promise.all([openConnection(port), openConnection(port)])
+    for (const connection of held) connection.write(head({ 'content-length': `${job.length}` }), job.slice(0, 5))
+
+    const refused = await untilStatus(429, () => post('/jobs', 'no job'))
+
+    expect(refused.body.code).toBe('backpressure')
+    expect(refused.headers.get('retry-after')).toBe('1')
+    expect((await post('/jobs/1/cancel')).status).toBe(429)
+    expect((await get('/jobs')).body.jobs).toEqual([])
+    held[0]!.write(job.slice(5))
+    expect((await held[0]!.answer()).status).toBe(201)
+    expect((await post('/jobs', aWaitingJob())).status).toBe(201)
+  })
+
+  test('are refused with 429 where their bodies fill the memory they may have, and taken again when there is room', async () => {
+    const { port, post } = await startHttp({ maxRequestBytes: 10_000 })
+    const body = job.padEnd(10_000)
+    const held = await Promise.all(Array.from({ length: 8 }, () => openConnection(port)))
+    for (const connection of held) connection.write(head({ 'content-length': '10000' }), body.slice(0, 9_999))
+
+    const refused = await untilStatus(429, () => post('/jobs', `no job${' '.repeat(100)}`))
+
+    expect(refused.body.code).toBe('backpressure')
+    expect(refused.headers.get('retry-after')).toBe('1')
+    for (const connection of held) connection.write(body.slice(9_999))
+    for (const connection of held) expect((await connection.answer()).status).toBe(201)
+    expect((await post('/jobs', aWaitingJob())).status).toBe(201)
+  })
+
+  test('free what they held where the client goes in the middle of the body, which is no fault of ours', async () => {
+    const { port, post, logLines } = await startHttp({ maxInFlightRequests: 1, maxRequestBytes: 1_024 })
+    for (let round = 0; round < 12; round++) {
+      const gone = await openConnection(port)
+      gone.write(head({ 'content-length': '1000' }), job.padEnd(999))
+      await untilStatus(429, () => post('/jobs', 'no job'))
+      gone.socket.destroy()
+      await untilStatus(400, () => post('/jobs', 'no job'))
+    }
+
+    expect((await post('/jobs', aWaitingJob())).status).toBe(201)
+    expect(logLines.filter((line) => JSON.parse(line).level >= 40)).toEqual([])
+  })
+})
+
+test('large bodies that come at once are not parsed at once, so that others are served between them', async () => {
+  const { port } = await startHttp()
+  const body = `{"type":"echo","payload":${'['.repeat(400_000)}${']'.repeat(400_000)}}`
+  const connections = await Promise.all(Array.from({ length: 8 }, () => openConnection(port)))
+  for (const connection of connections) {
+    connection.write(head({ 'content-length': `${body.length}` }), body.slice(0, -1))
+  }
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  let longestMs = 0
+  let turnAt = performance.now()
+  const beat = setInterval(() => {
+    longestMs = Math.max(longestMs, performance.now() - turnAt)
+    turnAt = performance.now()
+  }, 1)
+  onTestFinished(() => clearInterval(beat))
+
+  const from = performance.now()
+  for (const connection of connections) connection.write('}')
+  for (const connection of connections) expect((await connection.answer()).status).toBe(400)
+  const tookMs = performance.now() - from
+
+  // The last turn is told by the next.
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  expect(longestMs).toBeLessThan(tookMs / 2)
+})
+
+describe('a list of jobs with large payloads', () => {
+  test('ends short, and goes on', async () => {
+    const { post, get } = await startHttp({ maxRequestBytes: 30_000_000 })
+    await post(
+      '/jobs',
+      Array.from({ length: 120 }, () => aWaitingJob({ payload: 'x'.repeat(100_000) })),
+    )
+
+    const first = await get('/jobs?limit=500')
+    const second = await get(`/jobs?limit=500&cursor=${first.body.next_cursor}`)
+    const third = await get(`/jobs?limit=500&cursor=${second.body.next_cursor}`)
+
+    const pages = [first, second, third].map(({ body }) => body.jobs.map(({ id }: { id: number }) => id))
+    expect(pages.map((ids) => ids.length)).toEqual([42, 42, 36])
+    expect(pages.flat()).toEqual(Array.from({ length: 120 }, (_, index) => 120 - index))
+    expect(third.body.next_cursor).toBeNull()
+  })
+
+  test('is refused with 429 where such answers are not taken, and given when their clients are gone', async () => {
+    const { port, post, get } = await startHttp({ maxRequestBytes: 1_048_576 })
+    for (let batch = 0; batch < 5; batch++) {
+      await post(
+        '/jobs',
+        Array.from({ length: 10 }, () => aWaitingJob({ payload: 'x'.repeat(100_000) })),
+      )
+    }
+    const idle = await Promise.all(Array.from({ length: 8 }, () => openConnection(port)))
+    for (const connection of idle) {
+      connection.socket.pause()
+      connection.write(request('GET /jobs'))
+    }
+
+    const refused = await untilStatus(429, () => get('/jobs?limit=1'))
+
+    expect([refused.body.code, refused.headers.get('retry-after')]).toEqual(['backpressure', '1'])
+    expect((await get('/readyz')).status).toBe(200)
+    expect((await get('/metrics')).status).toBe(200)
+    for (const connection of idle) connection.socket.destroy()
+    await untilStatus(200, () => get('/jobs?limit=1'))
+  })
+})
