@@ -8,6 +8,7 @@ import { builtinHandlers } from './handlers/builtin.ts'
 import { type HttpServer, serveHttp } from './http/server.ts'
 import { createJobSystem, type JobSystem } from './index.ts'
 import { createLog, type ServerLog } from './log.ts'
+import { verifyCommand } from './verify-command.ts'
 
 /** As sysexits.h has them: bad configuration, try again later, bad usage. */
 const exitConfig = 78
@@ -20,23 +21,28 @@ const lastRequestsMs = 1_000
 
 const usage = `Usage: jobmachine [command]
 
-  serve       run the server (the default); configured by environment variables or a .env file, see README.md
-  --help      print this
-  --version   print the version
+  serve          run the server (the default); configured by environment variables or a .env file, see README.md
+  verify [file]  check a database, also a live one: every history against the machine; DATABASE_PATH unless given
+  --help         print this
+  --version      print the version
 `
 
-const commands: Readonly<Record<string, () => void | Promise<void>>> = {
-  serve,
-  '--help': () => void process.stdout.write(usage),
-  '-h': () => void process.stdout.write(usage),
-  '--version': () => void process.stdout.write(`${version()}\n`),
+/** What each takes besides its name, at most, and what it does. */
+const commands: Readonly<
+  Record<string, { readonly operands: number; run(...operands: string[]): void | Promise<void> }>
+> = {
+  serve: { operands: 0, run: serve },
+  verify: { operands: 1, run: verify },
+  '--help': { operands: 0, run: () => void process.stdout.write(usage) },
+  '-h': { operands: 0, run: () => void process.stdout.write(usage) },
+  '--version': { operands: 0, run: () => void process.stdout.write(`${version()}\n`) },
 }
 
-const [command = 'serve', ...rest] = process.argv.slice(2)
-const run = rest.length === 0 && Object.hasOwn(commands, command) ? commands[command] : undefined
-if (run) await run()
+const [name = 'serve', ...operands] = process.argv.slice(2)
+const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+if (command && operands.length <= command.operands) await command.run(...operands)
 else {
-  process.stderr.write(`jobmachine: no such command: ${[command, ...rest].join(' ')}\n\n${usage}`)
+  process.stderr.write(`jobmachine: no such command: ${[name, ...operands].join(' ')}\n\n${usage}`)
   process.exitCode = exitUsage
 }
 
@@ -59,6 +65,10 @@ async function serve(): Promise<void> {
   opened.server = server
   log.info({ url: server.url, durability: system.durability, database: config.databasePath }, 'listening')
   await system.start().catch((error: Error) => log.info({ reason: error.message }, 'not started'))
+}
+
+function verify(path = configure().databasePath): void {
+  process.exitCode = verifyCommand(path, process.stdout, process.stderr)
 }
 
 function configure(): ServerConfig {

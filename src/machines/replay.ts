@@ -7,7 +7,9 @@ export interface ReplayedEvent {
   readonly event: EventType
   readonly from: JobState | null
   readonly to: JobState
+  /** After the transition. */
   readonly attempt: number
+  /** Epoch ms. */
   readonly at: number
 }
 

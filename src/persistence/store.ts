@@ -1,6 +1,7 @@
 import type { TakenEdge } from '../machines/edges.ts'
 import type { EventType, JobState } from '../machines/job.ts'
 import type { Lease, LeasedJob, LeaseEvent, StoredError } from '../machines/lease.ts'
+import type { ReplayedEvent } from '../machines/replay.ts'
 
 export type { Lease, LeasedJob, LeaseEvent, StoredError }
 
@@ -59,14 +60,7 @@ export type EnqueueResult =
   | { readonly outcome: 'full'; readonly depth: number }
 
 /** One transition that a job made. `from` is null for the first. */
-export interface HistoryEvent {
-  readonly seq: number
-  readonly event: EventType
-  readonly from: JobState | null
-  readonly to: JobState
-  /** After the transition. */
-  readonly attempt: number
-  readonly at: number
+export interface HistoryEvent extends ReplayedEvent {
   readonly error: StoredError | null
 }
 

@@ -1,0 +1,36 @@
+import { existsSync } from 'node:fs'
+import { invariants, verifyFile } from './persistence/sqlite/verify.ts'
+
+/** Where the command writes: standard output and standard error of a process. */
+export interface Output {
+  write(text: string): void
+  readonly isTTY?: boolean
+}
+
+/** Violations told one by one. */
+const toldMax = 100
+
+/** `jobmachine verify [file]`: checks a database, also a live one, and says what it found. Gives the exit code: 0, or 1 where something is wrong. */
+export function verifyCommand(path: string, out: Output, err: Output): number {
+  if (!existsSync(path)) {
+    err.write(`jobmachine: there is no file ${path}\n`)
+    return 1
+  }
+  const progress = err.isTTY
+    ? (id: number, lastId: number) =>
+        err.write(`\r${Math.min(id, lastId).toLocaleString('en')} of ${lastId.toLocaleString('en')} ids`)
+    : undefined
+  try {
+    const { jobs, events, violations, violationCount } = verifyFile(path, progress)
+    if (progress) err.write('\n')
+    for (const { invariant, jobId, message } of violations.slice(0, toldMax)) {
+      out.write(`${invariant} (${invariants[invariant]})${jobId === null ? '' : `, job ${jobId}`}: ${message}\n`)
+    }
+    if (violationCount > toldMax) out.write(`… and ${violationCount - toldMax} more\n`)
+    out.write(`${path}: ${jobs} jobs, ${events} events, ${violationCount} violations\n`)
+    return violationCount === 0 ? 0 : 1
+  } catch (error) {
+    err.write(`jobmachine: ${path} cannot be checked: ${error instanceof Error ? error.message : error}\n`)
+    return 1
+  }
+}
