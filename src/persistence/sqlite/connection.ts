@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import Database from 'better-sqlite3'
 import { DatabaseUnusableError } from '../../errors.ts'
+import { openKept } from './kept.ts'
 import { applicationId, migrations } from './schema.ts'
 
 /** Pages of WAL after which a commit moves them into the database: 16 MiB, so that few commits pay for it. */
@@ -22,7 +23,7 @@ export function openForWriting(path: string, random: () => string, now: number):
   return explaining(path, () => {
     if (existsSync(path)) assertOurs(path)
     else makeFolder(dirname(path))
-    const db = new Database(path, { timeout: 0 })
+    const db = openKept(path, { timeout: 0 })
     try {
       db.pragma('journal_mode = WAL')
       // Set, not assumed: better-sqlite3 falls to NORMAL in WAL, and NORMAL loses acknowledged jobs in a power cut.
@@ -50,7 +51,7 @@ export function makeFolder(path: string): void {
 
 /** Opens the file for reading beside the writer. */
 export function openForReading(path: string): Database.Database {
-  const db = new Database(path, { readonly: true, fileMustExist: true, timeout: 0 })
+  const db = openKept(path, { readonly: true, fileMustExist: true, timeout: 0 })
   db.pragma('temp_store = MEMORY')
   db.pragma('trusted_schema = OFF')
   return db
@@ -112,7 +113,7 @@ function codeOf(error: unknown): string {
  * where it is another program's or newer than this one, SQLite's error where it is no database.
  */
 export function assertOurs(path: string): void {
-  const db = new Database(path, { readonly: true, timeout: 0 })
+  const db = openKept(path, { readonly: true, timeout: 0 })
   try {
     const version = db.pragma('user_version', { simple: true }) as number
     const application = db.pragma('application_id', { simple: true }) as number

@@ -1,8 +1,9 @@
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
 import { DatabaseLockedError, DatabaseUnusableError } from '../../errors.ts'
 import { isBusy, makeFolder, openForReading } from './connection.ts'
+import { openKept } from './kept.ts'
 
 /** Held until it is released or the process ends, however it ends. */
 export interface ServerLock {
@@ -53,7 +54,7 @@ export function thisProcess(startedAt: number): Owner {
 function openLockFile(path: string): Database.Database {
   try {
     makeFolder(dirname(path))
-    return new Database(`${path}-lock`, { timeout: 0 })
+    return openKept(`${path}-lock`, { timeout: 0 })
   } catch (error) {
     const what = error instanceof Error ? error.message : String(error)
     throw new DatabaseUnusableError(

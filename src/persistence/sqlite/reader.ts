@@ -55,10 +55,11 @@ export class Reader {
     return this.#db.transaction((): JobPage => {
       const jobs: JobRow[] = []
       let length = 0
-      for (const row of statement.page.iterate(values) as Iterable<Selected<JobRow>>) {
-        jobs.push(toJobRow(row))
-        length += row.payload.length
-        if (jobs.length === limit || length > listLengthMax) return { jobs, next: row.id }
+      for (const id of statement.page.all(values) as number[]) {
+        const job = this.find(id)!
+        jobs.push(job)
+        length += job.payload.length
+        if (jobs.length === limit || length > listLengthMax) return { jobs, next: id }
       }
       const { id, seen } = statement.lowest.get(values) as { id: number | null; seen: number }
       return { jobs, next: seen === listScanMax ? id : null }
@@ -66,12 +67,10 @@ export class Reader {
   }
 
   #listBy(columns: string[]) {
+    const matches = columns.map((column) => `${column} = :${column}`).join(' AND ')
     const page = this.#prepared(`
-      SELECT ${jobColumns} FROM jobs
-      WHERE id IN (SELECT id FROM (SELECT id, state, type, queue FROM jobs WHERE id < :before ORDER BY id DESC LIMIT :scan)
-        ${columns.length > 0 ? `WHERE ${columns.map((column) => `${column} = :${column}`).join(' AND ')}` : ''}
-        ORDER BY id DESC LIMIT :limit)
-      ORDER BY id DESC`)
+      SELECT id FROM (SELECT id, state, type, queue FROM jobs WHERE id < :before ORDER BY id DESC LIMIT :scan)
+      ${matches && `WHERE ${matches}`} ORDER BY id DESC LIMIT :limit`).pluck()
     const lowest = this.#prepared(
       'SELECT min(id) AS id, count(*) AS seen FROM (SELECT id FROM jobs WHERE id < :before ORDER BY id DESC LIMIT :scan)',
     )

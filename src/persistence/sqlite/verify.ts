@@ -6,8 +6,8 @@ import { type EdgeCount, retention } from '../store.ts'
 import { assertOurs, openForReading } from './connection.ts'
 import { Reader } from './reader.ts'
 
-/** Jobs that one read transaction looks at: some tens of milliseconds, so that a live server can reset its WAL in between. */
-const chunkJobs = 5_000
+/** Jobs that one read transaction looks at: some milliseconds, so that a live server can reset its WAL in between. */
+const chunkJobs = 1_000
 /** Violations told; more are counted. */
 const toldMax = 1_000
 
@@ -115,7 +115,7 @@ class Verifier {
       const chunk = rows.all(after) as Row[]
       const last = chunk.at(-1)?.id ?? Number.MAX_SAFE_INTEGER
       const histories = new Map<number, ReplayedEvent[]>(chunk.map(({ id }) => [id, []]))
-      for (const event of events.iterate(after, last) as Iterable<ReplayedEvent & { jobId: number }>) {
+      for (const event of events.all(after, last) as (ReplayedEvent & { jobId: number })[]) {
         this.#events++
         const history = histories.get(event.jobId)
         if (history) history.push(event)
