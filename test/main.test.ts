@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join, resolve } from 'node:path'
-import Database from 'better-sqlite3'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createJobSystem } from '../src/index.ts'
+import { openKept } from '../src/persistence/sqlite/kept.ts'
 import { startSmtp } from './support/smtp.ts'
 import { tempFolder, whenDone } from './support/temp.ts'
 
@@ -95,7 +95,7 @@ async function serve(options: LaunchOptions = {}) {
 
 /** The file as a server that ended has left it. */
 function read<Row>(folder: string, sql: string): Row[] {
-  const db = new Database(join(folder, 'data/jobs.db'), { readonly: true })
+  const db = openKept(join(folder, 'data/jobs.db'), { readonly: true })
   const rows = db.prepare(sql).all() as Row[]
   db.close()
   return rows
@@ -192,11 +192,11 @@ describe('a start', () => {
 
   test.each([
     ['is no database', (file: string) => writeFileSync(file, 'hello '.repeat(1_000))],
-    ['is of another program', (file: string) => new Database(file).exec('CREATE TABLE t (x)').close()],
+    ['is of another program', (file: string) => openKept(file).exec('CREATE TABLE t (x)').close()],
     [
       'is newer than this program',
       (file: string) => {
-        const db = new Database(file)
+        const db = openKept(file)
         db.pragma(`application_id = ${0x6a6f626d}`)
         db.pragma('user_version = 999')
         db.close()

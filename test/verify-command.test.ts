@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
+import { openKept } from '../src/persistence/sqlite/kept.ts'
 import { startServer } from './support/server-process.ts'
 import { tempFolder } from './support/temp.ts'
 
@@ -37,7 +37,7 @@ test('a file that breaks the law ends with 1, and names the job and what is wron
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify([job, job]),
   })
-  const db = new Database(database)
+  const db = openKept(database)
   db.exec(`DROP TRIGGER job_events_stay; DELETE FROM job_events WHERE job_id = 2`)
   db.close()
 

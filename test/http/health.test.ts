@@ -1,5 +1,5 @@
-import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
+import { openKept } from '../../src/persistence/sqlite/kept.ts'
 import { aWaitingJob, startHttp } from '../support/server.ts'
 
 const unavailable = {
@@ -59,7 +59,7 @@ test('a server that drains is live and not ready, answers reads, and refuses wri
 describe('while another process keeps the file locked', () => {
   test('writes are refused with 503 and are never made, and the server is ready again when it is free', async () => {
     const { get, post, database } = await startHttp()
-    const other = new Database(database)
+    const other = openKept(database)
     other.exec('BEGIN IMMEDIATE')
 
     const refused = await post('/jobs', aWaitingJob())

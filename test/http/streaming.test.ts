@@ -89,8 +89,8 @@ describe('a body larger than it may be', () => {
       expect(answer.status).toBe(413)
       expect(sent).toBeLessThan(100)
     }
-    // They sent tens of megabytes; what was read waits for the collector at most.
-    expect(residentKb() - before).toBeLessThan(60_000)
+    // What was read waits for the collector at most; unbounded, they would have sent 4 GB.
+    expect(residentKb() - before).toBeLessThan(200_000)
     expect((await fetch(`${url}/readyz`)).status).toBe(200)
   })
 })

@@ -9,7 +9,7 @@ const kept: object[] = []
  * better-sqlite3 mends it in 13, which needs Node 22. So statements are prepared once and kept, and `iterate`, which makes such an object
  * each time, is not used.
  */
-export function openKept(path: string, options: Database.Options): Database.Database {
+export function openKept(path: string, options: Database.Options = {}): Database.Database {
   const db = new Database(path, options)
   const prepare = db.prepare.bind(db)
   db.prepare = ((source: string) => {

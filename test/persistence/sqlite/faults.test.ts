@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
 import { StorageFullError, UnavailableError } from '../../../src/errors.ts'
 import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
 import { commitTogether, type Part } from '../../../src/persistence/sqlite/group-commit.ts'
+import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { Writer } from '../../../src/persistence/sqlite/writer.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
@@ -97,7 +97,7 @@ test('a part that throws fails alone: those that shared its transaction are stor
 
 test('a call is answered only after its commit: another connection sees the job when the promise resolves', async () => {
   const { store, path } = await openStore()
-  const other = new Database(path, { readonly: true })
+  const other = openKept(path, { readonly: true })
   whenDone(() => other.close())
 
   await store.enqueue([aJob()])
@@ -107,7 +107,7 @@ test('a call is answered only after its commit: another connection sees the job 
 
 test('calls that are made together share a commit', async () => {
   const { store, path } = await openStore()
-  const other = new Database(path, { readonly: true })
+  const other = openKept(path, { readonly: true })
   whenDone(() => other.close())
   const transactions = new Set<unknown>()
   const watching = setInterval(() => transactions.add(other.pragma('data_version', { simple: true })), 1)

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import { edges, hasTag, jobStates } from '../../../src/machines/edges.ts'
 import type { JobState } from '../../../src/machines/job.ts'
+import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { migrations } from '../../../src/persistence/sqlite/schema.ts'
 import { aJob, openStore } from '../../support/store.ts'
 
@@ -14,7 +14,7 @@ async function fileWithJobIn(state: JobState): Promise<string> {
   const { store, path } = await openStore()
   await store.enqueue([aJob()])
   await store.close()
-  const db = new Database(path)
+  const db = openKept(path)
   const triggers = db.prepare(`SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'`).all() as {
     name: string
     sql: string
@@ -35,7 +35,7 @@ function columnsOf(state: JobState): string {
 }
 
 function refusal(path: string, sql: string): string | null {
-  const db = new Database(path)
+  const db = openKept(path)
   try {
     db.exec(sql)
     return null

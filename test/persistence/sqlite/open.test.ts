@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import { DatabaseUnusableError } from '../../../src/errors.ts'
 import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
+import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { migrations } from '../../../src/persistence/sqlite/schema.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { tempFolder } from '../../support/temp.ts'
@@ -48,7 +48,7 @@ describe('a file that cannot be used is refused with words, and left as it is:',
     [
       'one of another program',
       (path: string) => {
-        const db = new Database(path)
+        const db = openKept(path)
         db.exec('CREATE TABLE theirs (x)')
         db.close()
       },
@@ -74,7 +74,7 @@ describe('a file that cannot be used is refused with words, and left as it is:',
 
 test('a file whose migration was cut short is at the old version, and opens', () => {
   const path = join(tempFolder(), 'jobs.db')
-  const db = new Database(path)
+  const db = openKept(path)
   db.pragma('journal_mode = WAL')
   expect(() =>
     db.transaction(() => {
@@ -92,7 +92,7 @@ test('a file whose migration was cut short is at the old version, and opens', ()
 
 function edit(path: string, sql: string): void {
   openForWriting(path, () => 'id', 0).close()
-  const db = new Database(path)
+  const db = openKept(path)
   db.exec(sql)
   db.close()
 }

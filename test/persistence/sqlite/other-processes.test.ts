@@ -2,9 +2,9 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import { DatabaseLockedError, UnavailableError } from '../../../src/errors.ts'
+import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { lockForServing } from '../../../src/persistence/sqlite/lock.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
@@ -39,7 +39,7 @@ describe('a job that another process put into the file', () => {
 describe('while another process holds a write lock', () => {
   test('a call waits, and is stored when the lock goes', async () => {
     const { store, path } = await openStore()
-    const other = new Database(path)
+    const other = openKept(path)
     other.exec('BEGIN IMMEDIATE')
 
     const waiting = store.enqueue([aJob()])
@@ -54,7 +54,7 @@ describe('while another process holds a write lock', () => {
     const { store, path, notices } = await openStore()
     await store.enqueue([aJob()])
     const [job] = await store.lease({ room: 1, wait: false })
-    const other = new Database(path)
+    const other = openKept(path)
     other.exec('BEGIN IMMEDIATE')
 
     const refused = store.enqueue([aJob()])

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
-import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
+import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
 import type { LeaseEvent } from '../../../src/persistence/store.ts'
 import { aJob, openStore } from '../../support/store.ts'
@@ -25,7 +25,7 @@ async function aFile(): Promise<string> {
 
 /** What a hand with the triggers out of its way did to the file. */
 function tamper(path: string, sql: string): void {
-  const db = new Database(path)
+  const db = openKept(path)
   const triggers = db.prepare(`SELECT name FROM sqlite_schema WHERE type = 'trigger'`).pluck().all() as string[]
   for (const name of triggers) db.exec(`DROP TRIGGER ${name}`)
   db.exec(sql)
