@@ -61,8 +61,12 @@ test.each([
   ['a state without a new seq', `UPDATE jobs SET ${columnsOf('cancelled')}`],
   ['a seq that leaves one out', `UPDATE jobs SET seq = seq + 2, ${columnsOf('cancelled')}`],
   ['a seq without a new state', 'UPDATE jobs SET seq = seq + 1'],
+  ['a seq back to an earlier one', `UPDATE jobs SET seq = seq - 1, ${columnsOf('cancelled')}`],
   ['another id', 'UPDATE jobs SET id = 77'],
-  ['a job that is waiting, to nowhere', 'DELETE FROM jobs'],
+  ['another id, called rowid', 'UPDATE jobs SET rowid = 77'],
+  ['another id, called oid', 'UPDATE jobs SET oid = 77'],
+  ['another id, called _rowid_', 'UPDATE jobs SET _rowid_ = 77'],
+  ['another id with a legal step', `UPDATE jobs SET id = 77, seq = seq + 1, ${columnsOf('cancelled')}`],
   ['a payload', `UPDATE job_payloads SET payload = '2'`],
   ['a payload, to nowhere', 'DELETE FROM job_payloads'],
   ['a step of a history', `UPDATE job_events SET event = 'lease'`],
@@ -71,6 +75,39 @@ test.each([
   const path = await fileWithJobIn('queued')
 
   expect(refusal(path, sql)).toBe('SQLITE_CONSTRAINT_TRIGGER')
+})
+
+test.each(jobStates)(
+  'a hand that deletes a %s job is let through exactly where it ended and is no dead letter',
+  async (state) => {
+    const path = await fileWithJobIn(state)
+
+    const refused = refusal(path, 'DELETE FROM jobs')
+
+    expect(refused).toBe(hasTag(state, 'expendable') ? null : 'SQLITE_CONSTRAINT_TRIGGER')
+  },
+)
+
+test('the history and the payload of a job that is gone may go', async () => {
+  const path = await fileWithJobIn('succeeded')
+
+  const refused = refusal(path, 'DELETE FROM jobs; DELETE FROM job_events; DELETE FROM job_payloads')
+
+  expect(refused).toBeNull()
+})
+
+test.each([
+  ['a lease without an expiry', 'UPDATE jobs SET lease_token = 1'],
+  ['a lease on a job that nobody holds', 'UPDATE jobs SET lease_token = 1, lease_expires_at = 1'],
+  ['an end of a job that goes on', 'UPDATE jobs SET finished_at = 1'],
+  ['more attempts than it may have', 'UPDATE jobs SET attempt = max_attempts + 1'],
+  ['an attempt below none', 'UPDATE jobs SET attempt = -1'],
+  ['a key without the content that it stands for', `UPDATE jobs SET idempotency_key = 'k'`],
+  ['a state that the machine does not know', `UPDATE jobs SET seq = seq + 1, state = 'paused'`],
+])('a hand cannot give a job %s', async (_, sql) => {
+  const path = await fileWithJobIn('queued')
+
+  expect(refusal(path, sql)).toMatch(/^SQLITE_CONSTRAINT_(CHECK|TRIGGER)$/)
 })
 
 test('a job cannot be born in a state that enqueue does not lead to', async () => {

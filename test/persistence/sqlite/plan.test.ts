@@ -1,0 +1,70 @@
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
+import { Reader } from '../../../src/persistence/sqlite/reader.ts'
+import { Writer } from '../../../src/persistence/sqlite/writer.ts'
+import { aJob } from '../../support/store.ts'
+import { tempFolder } from '../../support/temp.ts'
+
+/** Every statement that the store prepares while it takes a job through its life, with SQLite's plan for it. */
+function plans(): { sql: string; steps: string[] }[] {
+  const db = openForWriting(join(tempFolder(), 'jobs.db'), () => 'id', 0)
+  const prepare = db.prepare
+  const sources = new Set<string>()
+  db.prepare = ((source: string) => {
+    sources.add(source)
+    return prepare(source)
+  }) as typeof db.prepare
+  const writer = new Writer(db, {
+    types: ['work'],
+    leaseMs: 1,
+    maxQueueDepth: 9,
+    retentionMs: 0,
+    retryBaseMs: 1,
+    retryMaxMs: 1,
+  })
+  writer.enqueue([[aJob(), aJob(), aJob({ delayMs: 1 })]], 0)
+  const { jobs } = writer.lease(2, 0)
+  for (const event of ['start', 'fail', 'release', 'succeed'] as const)
+    writer.apply(
+      jobs.map((job) => ({ ...job, event })),
+      0,
+    )
+  writer.promoteDue(9)
+  writer.recoverOrphans(0, 0, 9)
+  writer.cancel(1, 9)
+  writer.requeue(1, 9)
+  new Reader(db).list({ limit: 1 })
+  db.prepare = prepare
+  return [...sources].map((sql) => {
+    const named = Object.fromEntries([...sql.matchAll(/:(\w+)/g)].map((match) => [match[1], null]))
+    const positional = [...sql.matchAll(/\?/g)].map(() => null)
+    const bound = Object.keys(named).length > 0 ? [named] : positional
+    const rows = prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...bound) as { detail: string }[]
+    return { sql, steps: rows.map(({ detail }) => detail) }
+  })
+}
+
+test('no statement of the store reads its way through all jobs or all events', () => {
+  const wholeTables = plans().filter(({ sql }) => !/ORDER BY id DESC LIMIT 1\b/.test(sql))
+  const scans = wholeTables.filter(({ steps }) =>
+    steps.some((step) => /^SCAN (jobs|job_events|job_payloads)\b(?! USING (COVERING )?INDEX)/.test(step)),
+  )
+
+  expect(scans).toEqual([])
+})
+
+test('nothing that waits is sorted: only recovery sorts, and only what is leased', () => {
+  const sorting = plans().filter(({ steps }) => steps.some((step) => step.includes('TEMP B-TREE')))
+
+  expect(sorting.map(({ sql }) => sql)).toEqual([
+    expect.stringMatching(/lease_token IS NOT NULL AND id > :after ORDER BY id/),
+  ])
+})
+
+test('a claim finds its queue and its jobs in the index of what is ready', () => {
+  const claims = plans().filter(({ sql }) => /^\s*SELECT (id, seq, type|id, type|queue)\b/.test(sql))
+
+  expect(claims).toHaveLength(3)
+  for (const { steps } of claims) expect(steps[0]).toMatch(/USING (COVERING )?INDEX jobs_ready/)
+})
