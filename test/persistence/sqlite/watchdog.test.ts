@@ -1,0 +1,137 @@
+import { describe, expect, test } from 'vitest'
+import { beat, beatMs, createPulse, raiseTimeout, Watchdog } from '../../../src/persistence/sqlite/watchdog.ts'
+
+/** See `graceMs` in src/persistence/sqlite/watchdog.ts. */
+const graceMs = 10_000
+/** Somewhere in the life of a process: the first look is as far from zero as any. */
+const startAt = 1_000_000
+
+/** A watchdog that has looked once, at `startAt`, right after a beat of a loop that runs attempts of up to `longestTimeoutMs`. */
+function watched(longestTimeoutMs: number) {
+  const pulse = createPulse()
+  const watchdog = new Watchdog(pulse)
+  let at = startAt
+  beat(pulse, longestTimeoutMs)
+  watchdog.look(at)
+  return {
+    pulse,
+    /** Looks every `beatMs` for `ms`, and gives what the looks told of a loop that hangs. */
+    watch(ms: number): number[] {
+      const told: number[] = []
+      for (const until = at + ms; at < until; ) {
+        at += beatMs
+        const stillMs = watchdog.look(at)
+        if (stillMs !== null) told.push(stillMs)
+      }
+      return told
+    },
+    /** One look that comes `ms` after the one before. */
+    lookAfter(ms: number): number | null {
+      at += ms
+      return watchdog.look(at)
+    },
+  }
+}
+
+describe('a loop that stands still', () => {
+  test('is not taken for one that hangs until the longest timeout and a grace have passed', () => {
+    const { watch } = watched(5_000)
+
+    expect(watch(5_000 + graceMs)).toEqual([])
+  })
+
+  test('is taken for one that hangs with the first look after that, which tells for how long it has stood', () => {
+    const { watch } = watched(5_000)
+    watch(5_000 + graceMs)
+
+    expect(watch(beatMs)).toEqual([5_000 + graceMs + beatMs])
+  })
+
+  test('is given the grace alone where nothing runs', () => {
+    const { watch } = watched(0)
+
+    expect(watch(graceMs)).toEqual([])
+    expect(watch(beatMs)).toHaveLength(1)
+  })
+
+  test('is given a timeout that was raised after its last beat', () => {
+    const { pulse, watch } = watched(0)
+    raiseTimeout(pulse, 60_000)
+
+    expect(watch(60_000 + graceMs)).toEqual([])
+    expect(watch(beatMs)).toHaveLength(1)
+  })
+
+  test('keeps a longer timeout than the one it is raised to', () => {
+    const { pulse, watch } = watched(60_000)
+    raiseTimeout(pulse, 1_000)
+
+    expect(watch(60_000 + graceMs)).toEqual([])
+  })
+
+  test('begins anew with a beat', () => {
+    const { pulse, watch } = watched(0)
+    watch(graceMs)
+    beat(pulse, 0)
+
+    expect(watch(beatMs + graceMs)).toEqual([])
+    expect(watch(beatMs)).toHaveLength(1)
+  })
+
+  test('is given the shorter timeout that a later beat says', () => {
+    const { pulse, watch } = watched(60_000)
+    beat(pulse, 0)
+
+    expect(watch(2 * beatMs + graceMs)).toHaveLength(1)
+  })
+})
+
+describe('a watchdog that was held up itself', () => {
+  test('proves nothing by one late look, however late', () => {
+    const { lookAfter } = watched(0)
+
+    expect(lookAfter(86_400_000)).toBeNull()
+  })
+
+  test('proves nothing by being stopped again and again', () => {
+    const { lookAfter } = watched(0)
+
+    const told = Array.from({ length: 100 }, () => lookAfter(60_000))
+
+    expect(told.filter((stillMs) => stillMs !== null)).toEqual([])
+  })
+
+  test('counts what it saw before and after, without the time between', () => {
+    const { watch, lookAfter } = watched(0)
+    watch(graceMs / 2)
+    lookAfter(3_600_000)
+
+    expect(watch(graceMs / 2)).toEqual([])
+    expect(watch(beatMs)).toEqual([graceMs + beatMs])
+  })
+
+  test('is not fooled by the first look of all, which nothing went before', () => {
+    const watchdog = new Watchdog(createPulse())
+
+    expect(watchdog.look(startAt)).toBeNull()
+  })
+})
+
+test('a loop that beats is never taken for one that hangs, however long it lives', () => {
+  const { pulse, watch } = watched(0)
+
+  for (let beats = 0; beats < 1_000; beats++) {
+    expect(watch(beatMs)).toEqual([])
+    beat(pulse, 0)
+  }
+})
+
+test('the count of beats may run over', () => {
+  const { pulse, watch } = watched(0)
+  pulse[0] = 2 ** 31 - 2
+
+  for (let beats = 0; beats < 4; beats++) {
+    beat(pulse, 0)
+    expect(watch(graceMs)).toEqual([])
+  }
+})
