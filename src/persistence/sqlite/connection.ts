@@ -23,8 +23,12 @@ export function openForWriting(path: string, random: () => string, now: number):
   return explaining(path, () => {
     if (existsSync(path)) assertOurs(path)
     else makeFolder(dirname(path))
-    const db = openKept(path, { timeout: 0 })
+    let db = openKept(path, { timeout: 0 })
     try {
+      if (forgetStatistics(db)) {
+        db.close()
+        db = openKept(path, { timeout: 0 })
+      }
       db.pragma('journal_mode = WAL')
       // Set, not assumed: better-sqlite3 falls to NORMAL in WAL, and NORMAL loses acknowledged jobs in a power cut.
       db.pragma('synchronous = FULL')
@@ -131,6 +135,18 @@ export function assertOurs(path: string): void {
   } finally {
     db.close()
   }
+}
+
+/**
+ * Removes what an ANALYZE from a `sqlite3` prompt left, and tells whether there was any: a connection keeps what it has read of it. Without
+ * statistics SQLite plans for large tables; with those of a quiet moment it scans all jobs in each claim (measured: 0.5 ms became 18 ms at
+ * 200,000 jobs).
+ */
+function forgetStatistics(db: Database.Database): boolean {
+  const find = db.prepare(`SELECT name FROM sqlite_schema WHERE name = 'sqlite_stat1' OR name = 'sqlite_stat4'`).pluck()
+  const tables = find.all() as string[]
+  for (const table of tables) db.exec(`DROP TABLE ${table}`)
+  return tables.length > 0
 }
 
 /** One transaction for all that is missing: after a crash the file is at the old version or the new one. */

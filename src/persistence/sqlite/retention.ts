@@ -28,7 +28,10 @@ export class Retention {
     this.#sql = prepare(db)
   }
 
-  /** Goes on with the walk, up to a bound; false at its end, the first job that was created too late to have ended long enough ago. */
+  /**
+   * Goes on with the walk, up to a bound; false at its end, where no job of a whole step was created early enough to have ended long enough
+   * ago. One alone proves nothing: it may have come while the clock was wrong.
+   */
   walk(now: number): boolean {
     if (this.#keepMs === 0) return false
     const endedBy = now - this.#keepMs
@@ -38,8 +41,8 @@ export class Retention {
       const isOver = hasTag(state, 'expendable') && finishedAt! <= endedBy
       if (isOver && !this.#sql.hasNewestEvent.get(id)) this.#remove(id, state)
     }
-    const goesOn = old.length === walkMax
-    this.#walkedTo = goesOn ? old.at(-1)!.id : 0
+    const goesOn = seen.length === walkMax && old.length > 0
+    this.#walkedTo = goesOn ? seen.at(-1)!.id : 0
     return goesOn
   }
 

@@ -3,10 +3,6 @@ import { mkdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { StorageFullError, UnavailableError } from '../../../src/errors.ts'
-import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
-import { commitTogether, type Part } from '../../../src/persistence/sqlite/group-commit.ts'
-import { openKept } from '../../../src/persistence/sqlite/kept.ts'
-import { Writer } from '../../../src/persistence/sqlite/writer.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
 
@@ -66,57 +62,6 @@ test('a full disk refuses new jobs, keeps outcomes until there is space, and goe
     expect.stringMatching(/full/),
     null,
   ])
-})
-
-test('a part that throws fails alone: those that shared its transaction are stored', () => {
-  const db = openForWriting(join(tempFolder(), 'jobs.db'), () => 'id', 0)
-  const options = { types: [], leaseMs: 1, maxQueueDepth: 9, retentionMs: 0, retryBaseMs: 1, retryMaxMs: 1 }
-  const writer = new Writer(db, options)
-  const told: string[] = []
-  const part = (name: string, run: () => unknown): Part => ({
-    run,
-    done: () => told.push(`${name} done`),
-    failed: (error) => told.push(`${name} failed: ${(error as Error).message}`),
-  })
-
-  const parts = [
-    part('first', () => writer.enqueue([[aJob()]], 1)),
-    part('bad', () => {
-      writer.enqueue([[aJob()]], 1)
-      throw new Error('no')
-    }),
-    part('last', () => writer.enqueue([[aJob()]], 1)),
-  ]
-  commitTogether(db, writer, parts, 1, () => {})
-
-  expect(told).toEqual(['first done', 'bad failed: no', 'last done'])
-  expect(db.prepare('SELECT count(*) FROM jobs').pluck().get()).toBe(2)
-  expect(db.prepare('SELECT sum(n) FROM edge_counts').pluck().get()).toBe(2)
-  db.close()
-})
-
-test('a call is answered only after its commit: another connection sees the job when the promise resolves', async () => {
-  const { store, path } = await openStore()
-  const other = openKept(path, { readonly: true })
-  whenDone(() => other.close())
-
-  await store.enqueue([aJob()])
-
-  expect(other.prepare('SELECT count(*) FROM jobs').pluck().get()).toBe(1)
-})
-
-test('calls that are made together share a commit', async () => {
-  const { store, path } = await openStore()
-  const other = openKept(path, { readonly: true })
-  whenDone(() => other.close())
-  const transactions = new Set<unknown>()
-  const watching = setInterval(() => transactions.add(other.pragma('data_version', { simple: true })), 1)
-  whenDone(() => clearInterval(watching))
-
-  await Promise.all(Array.from({ length: 500 }, () => store.enqueue([aJob()])))
-  transactions.add(other.pragma('data_version', { simple: true }))
-
-  expect(transactions.size).toBeLessThan(20)
 })
 
 /** Writes until there is no space left. */

@@ -1,14 +1,15 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
+import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { Reader } from '../../../src/persistence/sqlite/reader.ts'
 import { Writer } from '../../../src/persistence/sqlite/writer.ts'
 import { aJob } from '../../support/store.ts'
 import { tempFolder } from '../../support/temp.ts'
 
 /** Every statement that the store prepares while it takes a job through its life, with SQLite's plan for it. */
-function plans(): { sql: string; steps: string[] }[] {
-  const db = openForWriting(join(tempFolder(), 'jobs.db'), () => 'id', 0)
+function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: string[] }[] {
+  const db = openForWriting(path, () => 'id', 0)
   const prepare = db.prepare
   const sources = new Set<string>()
   db.prepare = ((source: string) => {
@@ -67,4 +68,14 @@ test('a claim finds its queue and its jobs in the index of what is ready', () =>
 
   expect(claims).toHaveLength(3)
   for (const { steps } of claims) expect(steps[0]).toMatch(/USING (COVERING )?INDEX jobs_ready/)
+})
+
+test('what an ANALYZE found in a young file does not make anyone scan it when it is large', () => {
+  const path = join(tempFolder(), 'jobs.db')
+  const before = plans(path)
+  const shell = openKept(path)
+  shell.exec('ANALYZE')
+  shell.close()
+
+  expect(plans(path)).toEqual(before)
 })

@@ -1,0 +1,206 @@
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
+import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
+import { Writer } from '../../../src/persistence/sqlite/writer.ts'
+import type { LeaseEvent, NewJobRow } from '../../../src/persistence/store.ts'
+import { aJob, openStore } from '../../support/store.ts'
+import { tempFolder, whenDone } from '../../support/temp.ts'
+
+const keepMs = 1_000
+/** See `walkMax` in src/persistence/sqlite/retention.ts. */
+const batch = 1_000
+
+function aFile(path = join(tempFolder(), 'jobs.db')) {
+  const db = openForWriting(path, () => 'id', 0)
+  whenDone(() => db.close())
+  const options = { types: ['work'], leaseMs: 1, maxQueueDepth: 100_000, retryBaseMs: 1, retryMaxMs: 1 }
+  const writer = new Writer(db, { ...options, retentionMs: keepMs })
+  const commit = <T>(run: () => T): T => {
+    db.exec('BEGIN IMMEDIATE')
+    writer.begin()
+    const result = run()
+    writer.finish()
+    db.exec('COMMIT')
+    return result
+  }
+  const ids = () => db.prepare('SELECT id FROM jobs ORDER BY id').pluck().all() as number[]
+  return {
+    db,
+    path,
+    ids,
+    store: (count: number, now: number, job: NewJobRow = aJob()) =>
+      void commit(() => writer.enqueue([Array.from({ length: count }, () => job)], now)),
+    /** Runs all that waits to `end`. */
+    finish(end: LeaseEvent['event'], now: number): void {
+      for (;;) {
+        const { jobs } = commit(() => writer.lease(batch, now))
+        if (jobs.length === 0) return
+        for (const event of ['start', end] as const) {
+          commit(() =>
+            writer.apply(
+              jobs.map(({ id, leaseToken }) => ({ id, leaseToken, event })),
+              now,
+            ),
+          )
+        }
+      }
+    },
+    /** One step of the walk: how many jobs it removed, and whether there is more to walk. */
+    walk(now: number): { removed: number; goesOn: boolean } {
+      const before = ids().length
+      const goesOn = commit(() => writer.retain(now))
+      return { removed: before - ids().length, goesOn }
+    },
+  }
+}
+
+/** Walks on until the walk is at its end. */
+function walkThrough({ walk }: ReturnType<typeof aFile>, now: number): number[] {
+  const removed: number[] = []
+  for (let goesOn = true; goesOn; ) {
+    const step = walk(now)
+    removed.push(step.removed)
+    goesOn = step.goesOn
+  }
+  return removed
+}
+
+describe('retention', () => {
+  test('removes a bounded number in a transaction, and all in the end', () => {
+    const file = aFile()
+    file.store(2_500, 0)
+    file.finish('succeed', 0)
+    file.store(1, 0)
+
+    const removed = walkThrough(file, keepMs)
+
+    expect(removed).toEqual([1_000, 1_000, 500])
+    expect(file.ids()).toEqual([2_501])
+    expect(verifyFile(file.path).violations).toEqual([])
+  })
+
+  test('walks past any number of jobs that stay', () => {
+    const file = aFile()
+    file.store(1_500, 0)
+    file.finish('reject', 0)
+    file.store(300, 0)
+    file.finish('succeed', 0)
+    file.store(1, 0)
+
+    walkThrough(file, keepMs)
+
+    expect(file.ids()).toHaveLength(1_500 + 1)
+    expect(verifyFile(file.path).violations).toEqual([])
+  })
+
+  test('walks past jobs that were stored while the clock was wrong', () => {
+    const file = aFile()
+    const later = 365 * 86_400_000
+    file.store(1, later)
+    file.store(1_200, 0)
+    file.finish('reject', 0)
+    file.store(900, 0)
+    file.finish('succeed', 0)
+    file.store(1, 0)
+
+    walkThrough(file, keepMs)
+
+    expect(file.ids()).toHaveLength(1 + 1_200 + 1)
+  })
+
+  test('ends its walk where jobs are too young, whatever number of them there is', () => {
+    const file = aFile()
+    file.store(10, 0)
+    file.finish('succeed', 0)
+    file.store(5_000, keepMs)
+
+    const steps = walkThrough(file, keepMs)
+
+    expect(steps.length).toBeLessThanOrEqual(2)
+  })
+
+  test('begins again at the lowest id, where jobs have come of age since', () => {
+    const file = aFile()
+    file.store(1, 0)
+    file.finish('succeed', 500)
+    file.store(1, 600)
+    const early = walkThrough(file, keepMs)
+
+    const late = walkThrough(file, 500 + keepMs)
+
+    expect([early, late]).toEqual([[0], [1]])
+  })
+
+  test('forgets nothing where its transaction was rolled back', () => {
+    const file = aFile()
+    file.store(1_500, 0)
+    file.finish('succeed', 0)
+    file.store(1, 0)
+    const writer = new Writer(file.db, {
+      types: [],
+      leaseMs: 1,
+      maxQueueDepth: 1,
+      retryBaseMs: 1,
+      retryMaxMs: 1,
+      retentionMs: keepMs,
+    })
+    const step = (end: string) => {
+      file.db.exec('BEGIN IMMEDIATE')
+      writer.begin()
+      const goesOn = writer.retain(keepMs)
+      writer.finish()
+      file.db.exec(end)
+      return goesOn
+    }
+
+    step('ROLLBACK')
+    for (let walks = 0; walks < 2; walks++) while (step('COMMIT'));
+
+    expect(file.ids()).toEqual([1_501])
+    expect(verifyFile(file.path).violations).toEqual([])
+  })
+
+  test('never lets an id of a job or of an event be used again, though the newest are the ones removed', () => {
+    const path = join(tempFolder(), 'jobs.db')
+    const first = aFile(path)
+    first.store(5, 0)
+    first.finish('succeed', 0)
+    walkThrough(first, keepMs)
+    const newestEvent = first.db.prepare('SELECT max(id) FROM job_events').pluck().get() as number
+
+    const second = aFile(path)
+    second.store(1, keepMs)
+
+    expect(newestEvent).toBe(20)
+    expect(second.ids().at(-1)).toBe(6)
+    expect(second.db.prepare('SELECT id FROM job_events WHERE job_id = 6').pluck().get()).toBe(21)
+  })
+
+  test('goes on by itself, batch by batch, as time passes', async () => {
+    const { path, store: prepare, finish, db } = aFile()
+    prepare(2_500, 0)
+    finish('succeed', 0)
+    prepare(1, 0)
+    db.close()
+    const { store, clock } = await openStore({ path, retentionMs: keepMs })
+
+    for (let waits = 0; waits < 100 && (await store.find(2_500)); waits++) {
+      clock.advance(100)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+
+    expect((await store.list({ limit: 9 })).jobs.map(({ id }) => id)).toEqual([2_501])
+  })
+
+  test('is off at 0', async () => {
+    const { store, clock } = await openStore({ retentionMs: 0 })
+    await store.enqueue([aJob(), aJob()])
+    await store.cancel(1)
+
+    clock.advance(365 * 86_400_000)
+    await store.sweep()
+
+    expect((await store.find(1))?.state).toBe('cancelled')
+  })
+})

@@ -1,0 +1,97 @@
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { openForReading, openForWriting } from '../../../src/persistence/sqlite/connection.ts'
+import { Writer } from '../../../src/persistence/sqlite/writer.ts'
+import { aJob, openStore } from '../../support/store.ts'
+import { tempFolder, whenDone } from '../../support/temp.ts'
+
+/** A file in which a server without their handlers has put aside so many jobs of each type. */
+async function fileWithParked(count: number, ...types: string[]): Promise<string> {
+  const path = join(tempFolder(), 'jobs.db')
+  const db = openForWriting(path, () => 'id', 0)
+  const options = { types: [], leaseMs: 1, maxQueueDepth: 1_000_000, retentionMs: 0, retryBaseMs: 1, retryMaxMs: 1 }
+  const writer = new Writer(db, options)
+  const commit = <T>(run: () => T): T => {
+    db.exec('BEGIN')
+    writer.begin()
+    const result = run()
+    writer.finish()
+    db.exec('COMMIT')
+    return result
+  }
+  for (const type of types) {
+    commit(() => writer.enqueue([Array.from({ length: count }, () => aJob({ type }))], 0))
+  }
+  while (commit(() => writer.lease(1, 0)).more);
+  db.close()
+  return path
+}
+
+/** Counts the jobs that are put aside, from outside. */
+function parkedIn(path: string): () => number {
+  const db = openForReading(path)
+  whenDone(() => db.close())
+  const count = db.prepare('SELECT count(*) FROM jobs WHERE parked = 1').pluck()
+  return () => count.get() as number
+}
+
+describe('jobs that a server without their handler put aside', () => {
+  test('run when a process opens the file that has one', async () => {
+    const path = await fileWithParked(3, 'rare')
+
+    const { store } = await openStore({ path, types: ['rare'] })
+
+    expect(await store.lease({ room: 5, wait: true })).toHaveLength(3)
+  })
+
+  test('stay aside while no process has one, and keep nobody from those that it has', async () => {
+    const path = await fileWithParked(3, 'rare', 'work')
+
+    const { store, notices } = await openStore({ path, types: ['work'] })
+    const leased = await store.lease({ room: 9, wait: true })
+
+    expect(leased.map(({ type }) => type)).toEqual(['work', 'work', 'work'])
+    expect(parkedIn(path)()).toBe(3)
+    // They were told of by the process that put them aside.
+    expect(notices).toEqual([])
+  })
+
+  test('are left aside by a producer, which runs nothing', async () => {
+    const path = await fileWithParked(3, 'work')
+
+    const { store } = await openStore({ path, owner: null })
+    await store.enqueue([aJob()])
+
+    expect(parkedIn(path)()).toBe(3)
+  })
+
+  test('can be cancelled, and requeued into a place where they are looked at again', async () => {
+    const path = await fileWithParked(2, 'rare')
+    const { store } = await openStore({ path, types: ['work'] })
+
+    await store.cancel(1)
+    await store.requeue(1)
+    await store.lease({ room: 1, wait: false })
+
+    expect(await store.find(1)).toMatchObject({ state: 'queued' })
+    expect(parkedIn(path)()).toBe(2)
+  })
+
+  test('delay no call, however many they are: they come back in between', async () => {
+    const path = await fileWithParked(100_000, 'rare')
+    const parked = parkedIn(path)
+    const before = performance.now()
+
+    const { store } = await openStore({ path, types: ['rare'], maxQueueDepth: 1_000_000 })
+    await store.enqueue([aJob({ type: 'rare', priority: 9 })])
+    const [first] = await store.lease({ room: 1, wait: true })
+    const tookMs = performance.now() - before
+    const leftThen = parked()
+    for (let waits = 0; waits < 500 && parked() > 0; waits++) await new Promise((resolve) => setTimeout(resolve, 20))
+
+    expect(first).toMatchObject({ id: 100_001 })
+    expect(leftThen).toBeGreaterThan(0)
+    expect(tookMs).toBeLessThan(1_000)
+    expect(parked()).toBe(0)
+  })
+})
