@@ -1,0 +1,28 @@
+/** What a torture run has done so far. */
+export interface Tally {
+  /** Processes ended by SIGKILL. */
+  kills: number
+  /** Power cuts: files rebuilt as a disk would have had them. */
+  cuts: number
+  /** Seeds of the simulation that were run to their end. */
+  seeds: number
+  /** Commands, transitions and events that were compared with the machine. */
+  steps: number
+  /** How often each edge was taken, `from event to`. */
+  readonly edges: Map<string, number>
+  /** What must not be, in words that begin with how to see it again. */
+  readonly violations: string[]
+}
+
+/** One kind of torture: goes on until it is told to end, and counts what it did. */
+export type Ordeal = (given: {
+  readonly seed: number
+  /** A folder of its own, to be left as it likes. */
+  readonly folder: string
+  readonly isOver: () => boolean
+  readonly tally: Tally
+}) => Promise<void>
+
+export function emptyTally(): Tally {
+  return { kills: 0, cuts: 0, seeds: 0, steps: 0, edges: new Map(), violations: [] }
+}
