@@ -44,11 +44,19 @@ export interface SqliteStoreOptions extends WriterOptions {
   readonly longestTimeoutMs: () => number
 }
 
+/** The thread as the loop sees it: what of `Worker` is used. */
+export type ThreadLink = Pick<Worker, 'on' | 'once' | 'postMessage'>
+
+function startThread(workerData: ThreadOptions): ThreadLink {
+  return new Worker(new URL('./thread.js', import.meta.url), { workerData })
+}
+
 /**
  * Opens the store; makes the file where it is missing. Rejects with `DatabaseUnusableError` where the file cannot be used, and with
- * `UnavailableError` where another process has kept it locked for longer than opening waits.
+ * `UnavailableError` where another process has kept it locked for longer than opening waits. `start`: how its thread
+ * is started, for tests that have it in this one.
  */
-export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
+export async function openSqliteStore(options: SqliteStoreOptions, start = startThread): Promise<Store> {
   const { path, owner, newDatabaseId, clock, types, leaseMs, maxQueueDepth, retentionMs, retryBaseMs, retryMaxMs } =
     options
   const pulse = owner ? createPulse() : null
@@ -60,14 +68,14 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     clock: clock instanceof ManualClock ? clock.cell : null,
     pulse,
   }
-  const thread = new Worker(new URL('./thread.js', import.meta.url), { workerData })
+  const thread = start(workerData)
   const { opened, unopened } = await firstMessage(thread)
   if (unopened?.unusable) throw new DatabaseUnusableError(unopened.message)
   if (!opened) throw new UnavailableError(`the database cannot be opened: ${unopened?.message ?? 'its thread ended'}`)
   return new SqliteStore(thread, opened.databaseId, options, pulse)
 }
 
-function firstMessage(thread: Worker): Promise<Tell> {
+function firstMessage(thread: ThreadLink): Promise<Tell> {
   return new Promise((resolve, reject) => {
     thread.once('message', resolve)
     thread.once('error', reject)
@@ -83,7 +91,7 @@ interface Waiting {
 class SqliteStore implements Store {
   readonly durability = durability
   readonly databaseId: string
-  readonly #thread: Worker
+  readonly #thread: ThreadLink
   readonly #readConnection: Database.Database
   readonly #reader: Reader
   readonly #scanner: Scanner
@@ -99,7 +107,7 @@ class SqliteStore implements Store {
   #closing = false
   #closed = false
 
-  constructor(thread: Worker, databaseId: string, options: SqliteStoreOptions, pulse: Int32Array | null) {
+  constructor(thread: ThreadLink, databaseId: string, options: SqliteStoreOptions, pulse: Int32Array | null) {
     this.#thread = thread
     this.databaseId = databaseId
     this.#notify = options.notify

@@ -1,0 +1,205 @@
+import type Database from 'better-sqlite3'
+import type { Clock } from '../../clock.ts'
+import { busyPatienceMs, Calls } from './calls.ts'
+import { guardFile, isBroken, isBusy } from './connection.ts'
+import { commitTogether, type Part } from './group-commit.ts'
+import { HeldLeases } from './held-leases.ts'
+import { Housekeeping } from './housekeeping.ts'
+import type { Ask, Tell, ThreadOptions } from './protocol.ts'
+import { beatMs, type killBlockedProcess, Watchdog } from './watchdog.ts'
+import { Writer } from './writer.ts'
+
+/** How often the file is looked at for other processes' writes, and the loop for its beat; the only poll there is. */
+const tickMs = beatMs
+/** Ticks between looks for ready jobs that no event told of: a safety net. */
+const fallbackTicks = 10
+/** Waits between tries while another process holds the file: as long as it has waited so far, within these. */
+export const busyWaitMs = { least: 1, most: 50 }
+/** Between tries of outcomes that found the disk full. */
+const fullWaitMs = 500
+
+/** A message that says nothing. */
+export const quiet: Tell = { settled: [], refused: [], notices: [] }
+
+/** The way to the event loop and back, as a `MessagePort` has it: whole messages, in their order. */
+export interface Mailbox {
+  /** Has `heed` called with each message that comes while the thread sleeps. */
+  heed(heed: (ask: Ask) => void): void
+  /** What has come since and was not heeded. */
+  takeNext(): Ask | undefined
+  tell(tell: Tell): void
+  close(): void
+}
+
+/**
+ * The store's thread: owns the one connection that writes. While a commit is on its way to disk calls pile up; the next transaction takes
+ * them all. It sleeps until it is asked something or its housekeeping has something to do.
+ */
+export class StoreThread {
+  readonly #mailbox: Mailbox
+  readonly #clock: Clock
+  readonly #db: Database.Database
+  readonly #assertSameFile: () => void
+  readonly #askDataVersion: Database.Statement
+  readonly #writer: Writer
+  readonly #calls: Calls
+  readonly #held = new HeldLeases()
+  /** Null for a producer. */
+  readonly #housekeeping: Housekeeping | null
+  readonly #watchdog: Watchdog | null
+  readonly #endProcess: typeof killBlockedProcess
+  #dataVersion = -1
+  #ticks = 0
+  #timer: NodeJS.Timeout | undefined
+  /** Monotonic ms: since when another process has held the file, and when to try again. */
+  #busySince: number | null = null
+  #retryAt = 0
+  #trouble: string | null = null
+  /** The file must not be written again. */
+  #broken = false
+
+  /** `db`: the open file, closed when the store is. `endProcess`: what the watchdog does where the loop stands still for good. */
+  constructor(
+    mailbox: Mailbox,
+    db: Database.Database,
+    clock: Clock,
+    options: ThreadOptions,
+    endProcess: typeof killBlockedProcess,
+  ) {
+    this.#mailbox = mailbox
+    this.#db = db
+    this.#clock = clock
+    this.#endProcess = endProcess
+    this.#assertSameFile = guardFile(options.path)
+    this.#askDataVersion = this.#db.prepare('PRAGMA data_version').pluck()
+    this.#writer = new Writer(this.#db, options.writer)
+    this.#calls = new Calls(this.#writer, this.#held, () => this.#housekeeping?.lookForDue())
+    const { leaseMs } = options.writer
+    this.#housekeeping = options.server
+      ? new Housekeeping(this.#writer, this.#held, leaseMs, (notice) => this.#calls.notify(notice))
+      : null
+    this.#watchdog = options.pulse && new Watchdog(options.pulse)
+    if (options.server) this.#setMeta('owner', JSON.stringify(options.server.owner))
+    const databaseId = this.#db.prepare(`SELECT value FROM meta WHERE name = 'database_id'`).pluck().get() as string
+    mailbox.heed((ask) => {
+      this.#calls.accept(ask)
+      this.#work()
+    })
+    mailbox.tell({ ...quiet, opened: { databaseId } } satisfies Tell)
+    this.#work()
+  }
+
+  #setMeta(name: string, value: string): void {
+    const sql = 'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value'
+    this.#db.prepare(sql).run(name, value)
+  }
+
+  /** Commits until nothing is left to do now, then sleeps until there is. */
+  #work(): void {
+    clearTimeout(this.#timer)
+    try {
+      while (this.#step()) this.#flush()
+    } catch (error) {
+      this.#stop(error)
+      return
+    }
+    this.#flush()
+    if (this.#db.open) this.#timer = setTimeout(() => this.#tick(), this.#sleepMs())
+    else this.#mailbox.close()
+  }
+
+  #tick(): void {
+    const stillMs = this.#watchdog?.look(performance.now()) ?? null
+    if (stillMs !== null) this.#endProcess(stillMs, this.#held.runningIds())
+    if (++this.#ticks % fallbackTicks === 0) this.#calls.lookForReady = true
+    this.#work()
+  }
+
+  #sleepMs(): number {
+    if (this.#retryAt > 0) return Math.max(1, Math.min(tickMs, this.#retryAt - performance.now()))
+    const dueAt = this.#housekeeping?.nextDueAt ?? null
+    return dueAt === null ? tickMs : Math.max(1, Math.min(tickMs, dueAt - this.#clock.now()))
+  }
+
+  /** One transaction with all that waits; false where there is nothing to do now. */
+  #step(): boolean {
+    // What came in while the last commit was on its way to disk.
+    for (let more = this.#mailbox.takeNext(); more; more = this.#mailbox.takeNext()) this.#calls.accept(more)
+    const cannotStore = this.#broken || performance.now() < this.#retryAt
+    if (this.#calls.takeClose(!cannotStore)) {
+      this.#db.close()
+      return false
+    }
+    if (this.#broken) this.#calls.refuseAll(this.#trouble ?? 'the storage is broken')
+    if (cannotStore) return false
+    this.#noticeOthers()
+    const now = this.#clock.now()
+    const parts = [...this.#calls.takeParts(), ...this.#takeHousekeeping(now)]
+    parts.push(...this.#calls.takeLease(parts.length > 0))
+    if (parts.length > 0) this.#commit(parts, now)
+    return parts.length > 0 || this.#calls.isPending
+  }
+
+  #takeHousekeeping(now: number): Part[] {
+    const asked = this.#calls.sweepAsked
+    this.#calls.sweepAsked = false
+    return this.#housekeeping?.parts(now, asked) ?? []
+  }
+
+  #commit(parts: readonly Part[], now: number): void {
+    this.#calls.isDiskFull = false
+    try {
+      commitTogether(this.#db, this.#writer, parts, now, this.#assertSameFile)
+    } catch (error) {
+      if (isBusy(error)) this.#waitForOthers()
+      else if (isBroken(error)) {
+        this.#broken = true
+        this.#setTrouble(messageOf(error))
+      } else throw error
+      for (const each of parts) each.failed(error)
+      return
+    }
+    this.#busySince = null
+    this.#retryAt = this.#calls.isDiskFull ? performance.now() + fullWaitMs : 0
+    this.#setTrouble(this.#calls.isDiskFull ? 'the disk that holds the database is full' : null)
+  }
+
+  #waitForOthers(): void {
+    const now = performance.now()
+    this.#busySince ??= now
+    const waited = now - this.#busySince
+    this.#retryAt = now + Math.min(Math.max(waited, busyWaitMs.least), busyWaitMs.most)
+    if (waited > busyPatienceMs) this.#setTrouble('another process holds a lock on the database')
+  }
+
+  /** `PRAGMA data_version` changes on this connection only with other connections' commits. */
+  #noticeOthers(): void {
+    const version = this.#askDataVersion.get() as number
+    if (version === this.#dataVersion) return
+    this.#dataVersion = version
+    this.#calls.lookForReady = true
+    this.#housekeeping?.lookForDue()
+  }
+
+  #setTrouble(trouble: string | null): void {
+    if (trouble === this.#trouble) return
+    this.#trouble = trouble
+    this.#calls.notify({ type: 'health', error: trouble })
+  }
+
+  #flush(): void {
+    const tell = this.#calls.takeTell()
+    if (tell) this.#mailbox.tell(tell)
+  }
+
+  /** Nothing more is answered: whether the last commit reached the disk is not known, and a restart will tell. */
+  #stop(error: unknown): void {
+    const fatal = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    this.#mailbox.tell({ ...quiet, fatal } satisfies Tell)
+    this.#mailbox.close()
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
