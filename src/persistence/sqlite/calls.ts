@@ -41,8 +41,6 @@ export class Calls {
   lookForReady = false
   /** A caller wants the housekeeping done now. */
   sweepAsked = false
-  /** A call could not be stored because the disk is full. */
-  isDiskFull = false
 
   constructor(writer: Writer, held: HeldLeases, lookForDue: () => void) {
     this.#writer = writer
@@ -236,7 +234,6 @@ export class Calls {
       if (isPatient || performance.now() - call.since < busyPatienceMs) this.#pending.push(call)
       else this.#refuse(call, 'unavailable', 'another process has held a lock on the database for too long')
     } else if (isFull(error)) {
-      this.isDiskFull = true
       if (isPatient) this.#pending.push(call)
       else this.#refuse(call, 'full', 'the disk that holds the database is full')
     } else

@@ -18,7 +18,8 @@ export interface Part {
  * they would cost the good path, and SQLITE_FULL, IOERR and NOMEM end the whole transaction anyway.
  *
  * `verify` is called after each commit and before anyone is told: what it throws passes through, and nobody is. So do SQLITE_BUSY (of the
- * shared transaction: nothing is stored, try again), a failure of the disk and a damaged file; no part is told of these.
+ * shared transaction: nothing is stored, try again), a failure of the disk and a damaged file; no part is told of these. Gives the errors
+ * that parts were told of.
  */
 export function commitTogether(
   db: Database.Database,
@@ -26,17 +27,17 @@ export function commitTogether(
   parts: readonly Part[],
   now: number,
   verify: () => void,
-): void {
+): unknown[] {
   let results: unknown[]
   try {
     results = transact(db, writer, parts, now)
   } catch (error) {
     if (isBusy(error) || isDiskFailure(error) || isDamage(error)) throw error
-    commitEach(db, writer, parts, now, verify, error)
-    return
+    return commitEach(db, writer, parts, now, verify, error)
   }
   verify()
   for (const [index, part] of parts.entries()) part.done(results[index] as never)
+  return []
 }
 
 function commitEach(
@@ -46,12 +47,13 @@ function commitEach(
   now: number,
   verify: () => void,
   shared: unknown,
-): void {
+): unknown[] {
   const alone = parts.flatMap((part) => part.split?.() ?? [part])
   if (alone.length === 1) {
     alone[0]!.failed(shared)
-    return
+    return [shared]
   }
+  const errors: unknown[] = []
   for (const part of alone) {
     let result: unknown
     try {
@@ -59,11 +61,13 @@ function commitEach(
     } catch (error) {
       if (isDiskFailure(error) || isDamage(error)) throw error
       part.failed(error)
+      errors.push(error)
       continue
     }
     verify()
     part.done(result as never)
   }
+  return errors
 }
 
 function transact(db: Database.Database, writer: Writer, parts: readonly Part[], now: number): unknown[] {

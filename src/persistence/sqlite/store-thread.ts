@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import type { Clock } from '../../clock.ts'
 import { busyPatienceMs, Calls } from './calls.ts'
-import { guardFile, isBroken, isBusy } from './connection.ts'
+import { guardFile, isBroken, isBusy, isFull } from './connection.ts'
 import { commitTogether, type Part } from './group-commit.ts'
 import { HeldLeases } from './held-leases.ts'
 import { Housekeeping } from './housekeeping.ts'
@@ -147,9 +147,9 @@ export class StoreThread {
   }
 
   #commit(parts: readonly Part[], now: number): void {
-    this.#calls.isDiskFull = false
+    let errors: unknown[]
     try {
-      commitTogether(this.#db, this.#writer, parts, now, this.#assertSameFile)
+      errors = commitTogether(this.#db, this.#writer, parts, now, this.#assertSameFile)
     } catch (error) {
       if (isBusy(error)) this.#waitForOthers()
       else if (isBroken(error)) {
@@ -159,9 +159,11 @@ export class StoreThread {
       for (const each of parts) each.failed(error)
       return
     }
+    // Also where only housekeeping met it: that comes again at once.
+    const isDiskFull = errors.some(isFull)
     this.#busySince = null
-    this.#retryAt = this.#calls.isDiskFull ? performance.now() + fullWaitMs : 0
-    this.#setTrouble(this.#calls.isDiskFull ? 'the disk that holds the database is full' : null)
+    this.#retryAt = isDiskFull ? performance.now() + fullWaitMs : 0
+    this.#setTrouble(isDiskFull ? 'the disk that holds the database is full' : null)
   }
 
   #waitForOthers(): void {

@@ -1,0 +1,92 @@
+import { EventEmitter } from 'node:events'
+import type Database from 'better-sqlite3'
+import type { Clock } from '../../src/clock.ts'
+import { openSqliteStore, type SqliteStoreOptions, type ThreadLink } from '../../src/persistence/sqlite/client.ts'
+import { openForWriting } from '../../src/persistence/sqlite/connection.ts'
+import type { Ask, Tell, ThreadOptions } from '../../src/persistence/sqlite/protocol.ts'
+import { type Mailbox, quiet, StoreThread } from '../../src/persistence/sqlite/store-thread.ts'
+import type { Store } from '../../src/persistence/store.ts'
+import type { Side, VirtualTime } from './virtual-time.ts'
+
+export interface InProcess {
+  readonly time: VirtualTime
+  readonly clock: Clock
+  /** How long a message is on its way, in ms; asked for each. */
+  readonly delayMs: () => number
+  /** Called with the connection before the store uses it. */
+  readonly prepareFile: (db: Database.Database) => void
+  /** The watchdog would end the process. */
+  readonly endProcess: () => void
+}
+
+/** A store whose thread is no thread: both halves run in this one, a message between them takes the time that the simulation gives it. */
+export interface InProcessStore {
+  readonly store: Promise<Store>
+  /** Ends both halves at once, as SIGKILL does: nothing more is written, nothing more is told. */
+  kill(): void
+}
+
+/** Opens the real store, client, thread and file, with only the port between them replaced. */
+export function openInProcess(options: SqliteStoreOptions, around: InProcess): InProcessStore {
+  let alive = true
+  let db: Database.Database | undefined
+  let opened: Store | undefined
+  const link = new EventEmitter()
+  const isAlive = () => alive
+  const toThread = pipe<Ask>(around, 'thread', isAlive)
+  const toLoop = pipe<Tell>(around, 'loop', isAlive)
+  toLoop.heed((tell) => void link.emit('message', tell))
+
+  const start = (data: ThreadOptions): ThreadLink => {
+    const mailbox: Mailbox = {
+      heed: toThread.heed,
+      takeNext: toThread.takeNext,
+      tell: toLoop.send,
+      close: () => void around.time.schedule(around.delayMs() + 10, 'loop', () => link.emit('exit')),
+    }
+    around.time.schedule(1, 'thread', () => {
+      try {
+        db = openForWriting(data.path, () => data.newDatabaseId, around.clock.now())
+        around.prepareFile(db)
+        new StoreThread(mailbox, db, around.clock, data, around.endProcess)
+      } catch (error) {
+        mailbox.tell({ ...quiet, unopened: { message: String(error), unusable: false } })
+      }
+    })
+    return Object.assign(link, { postMessage: toThread.send }) as never
+  }
+
+  const store = openSqliteStore(options, start).then((store) => {
+    opened = store
+    return store
+  })
+  return {
+    store,
+    kill() {
+      alive = false
+      db?.close()
+      // Its connection for reading; the rest of it waits for a thread that is gone.
+      opened?.close().catch(() => {})
+    },
+  }
+}
+
+/** Messages in one direction: copied, whole, in their order, each on its way for a while. */
+function pipe<Message>({ time, delayMs }: InProcess, to: Side, isAlive: () => boolean) {
+  const sent: Message[] = []
+  let heed: (message: Message) => void = () => {}
+  return {
+    send(message: Message): void {
+      if (!isAlive()) return
+      sent.push(structuredClone(message))
+      time.schedule(delayMs(), to, () => {
+        const next = sent.shift()
+        if (next && isAlive()) heed(next)
+      })
+    },
+    takeNext: () => sent.shift(),
+    heed(hear: (message: Message) => void): void {
+      heed = hear
+    },
+  }
+}

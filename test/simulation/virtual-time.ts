@@ -1,0 +1,123 @@
+import type { Random } from '../torture/random.ts'
+
+/** Who runs: the event loop of the simulated process, its store's thread, or the world around it, which outlives them. */
+export type Side = 'loop' | 'thread' | 'world'
+
+interface Scheduled {
+  readonly id: number
+  readonly side: Side
+  readonly run: () => void
+  readonly everyMs: number | null
+  at: number
+}
+
+const real = { setTimeout, clearTimeout, setImmediate, clearImmediate, setInterval, clearInterval }
+/** Events at one instant: more of them, and something goes in circles. */
+const eventsAtOnceMax = 20_000
+/** Longest lateness of a timer, in ms: a legal one, but not one that anybody may count on. */
+const latenessMs = 3
+
+/**
+ * Time that passes when nothing is left to do before: one event at a time, in an order that the seed decides as far as a real machine
+ * leaves it open. While it is installed the global timers and `performance.now` are its own.
+ */
+export class VirtualTime {
+  readonly #random: Random
+  readonly #scheduled = new Map<number, Scheduled>()
+  readonly #heldUntil: Record<Side, number> = { loop: 0, thread: 0, world: 0 }
+  #lastId = 0
+  #atOnce = 0
+  #side: Side = 'world'
+  /** Monotonic ms. */
+  now = 0
+  /** Events that have run. */
+  steps = 0
+
+  constructor(random: Random) {
+    this.#random = random
+  }
+
+  /** Puts its timers in the place of the global ones, until the function that it gives is called. */
+  install(): () => void {
+    const late = (ms: number) => Math.max(ms, 1) + this.#random.int(0, latenessMs)
+    const timer = (run: (...given: never[]) => void, ms: number, everyMs: number | null, given: unknown[]) =>
+      this.#handle(this.schedule(ms, this.#side, () => run(...(given as never[])), everyMs))
+    Object.assign(globalThis, {
+      setTimeout: (run: () => void, ms = 0, ...given: unknown[]) => timer(run, late(ms), null, given),
+      setInterval: (run: () => void, ms = 0, ...given: unknown[]) => timer(run, late(ms), Math.max(ms, 1), given),
+      setImmediate: (run: () => void, ...given: unknown[]) => timer(run, 0, null, given),
+      clearTimeout: (handle?: { id: number }) => this.cancel(handle?.id),
+      clearInterval: (handle?: { id: number }) => this.cancel(handle?.id),
+      clearImmediate: (handle?: { id: number }) => this.cancel(handle?.id),
+    })
+    performance.now = () => this.now
+    return () => {
+      Object.assign(globalThis, real)
+      Reflect.deleteProperty(performance, 'now')
+    }
+  }
+
+  /** Runs something `ms` from now, on a side, and again every `everyMs`; gives its id. */
+  schedule(ms: number, side: Side, run: () => void, everyMs: number | null = null): number {
+    const id = ++this.#lastId
+    this.#scheduled.set(id, { id, side, run, everyMs, at: this.now + ms })
+    return id
+  }
+
+  cancel(id: number | undefined): void {
+    if (id !== undefined) this.#scheduled.delete(id)
+  }
+
+  /** The process is gone, and with it all that it meant to do. */
+  dropProcess(): void {
+    for (const { id, side } of this.#scheduled.values()) if (side !== 'world') this.#scheduled.delete(id)
+    this.#heldUntil.loop = 0
+    this.#heldUntil.thread = 0
+  }
+
+  /** Nothing of these sides runs for that long: a loop that a handler blocks, a machine that sleeps. */
+  hold(sides: readonly Side[], ms: number): void {
+    for (const side of sides) this.#heldUntil[side] = Math.max(this.#heldUntil[side], this.now + ms)
+  }
+
+  /** Lets events happen until something holds, or the time has come; tells which. */
+  async runUntil(holds: () => boolean, horizonMs: number): Promise<boolean> {
+    const end = this.now + horizonMs
+    while (!holds()) {
+      const next = this.#next()
+      if (!next || this.#dueAt(next) > end) return false
+      this.#count(this.#dueAt(next))
+      if (next.everyMs === null) this.#scheduled.delete(next.id)
+      else next.at = this.now + next.everyMs
+      this.#side = next.side
+      next.run()
+      // Every promise that this settled has been heard before the next event.
+      await new Promise((resolve) => real.setImmediate(resolve))
+      this.#side = 'world'
+    }
+    return true
+  }
+
+  #count(at: number): void {
+    this.#atOnce = at > this.now ? 0 : this.#atOnce + 1
+    if (this.#atOnce > eventsAtOnceMax) throw new Error(`more than ${eventsAtOnceMax} events at ${this.now} ms`)
+    this.now = Math.max(this.now, at)
+    this.steps++
+  }
+
+  #next(): Scheduled | undefined {
+    let first: Scheduled | undefined
+    // In the order of their scheduling, which decides between equals.
+    for (const each of this.#scheduled.values()) if (!first || this.#dueAt(each) < this.#dueAt(first)) first = each
+    return first
+  }
+
+  #dueAt({ at, side }: Scheduled): number {
+    return Math.max(at, this.#heldUntil[side])
+  }
+
+  #handle(id: number) {
+    const handle = { id, ref: () => handle, unref: () => handle, hasRef: () => true }
+    return handle
+  }
+}
