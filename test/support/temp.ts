@@ -22,8 +22,8 @@ export async function cleanUp(): Promise<void> {
 }
 
 /** A folder of its own, removed when its test or group is done. */
-export function tempFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'jobmachine-'))
+export function tempFolder(parent = tmpdir()): string {
+  const folder = mkdtempSync(join(parent, 'jobmachine-'))
   whenDone(() => rmSync(folder, { recursive: true, force: true }))
   return folder
 }

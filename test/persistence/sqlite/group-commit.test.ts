@@ -211,9 +211,21 @@ test('a part that runs alone and finds another process in its way is told so; th
   whenDone(() => other.close())
   const first = part('first')
   const locked = part('locked')
-  const lockFile: Part = { ...first, done: () => (first.done(null as never), other.exec('BEGIN IMMEDIATE')) }
+  const lockFile: Part = {
+    ...first,
+    done() {
+      first.done(null as never)
+      other.exec('BEGIN IMMEDIATE')
+    },
+  }
   const failed: unknown[] = []
-  const unlockFile: Part = { ...locked, failed: (error) => (failed.push(error), other.exec('ROLLBACK')) }
+  const unlockFile: Part = {
+    ...locked,
+    failed(error) {
+      failed.push(error)
+      other.exec('ROLLBACK')
+    },
+  }
 
   commit([lockFile, unlockFile, part('bad', throwing(new Error('no'))), part('last')])
 

@@ -1,0 +1,200 @@
+import fc from 'fast-check'
+import { jobStates } from '../../src/machines/edges.ts'
+import type { LeaseEvent } from '../../src/persistence/store.ts'
+import type { Model, Row, Transition } from './model.ts'
+import { aWalkJob, type OwnerName, type Tear, type World } from './walk.ts'
+
+type Command = fc.AsyncCommand<Model, World>
+type Run = (model: Model, world: World) => Promise<void>
+
+/** A command that prints as what it does. */
+function command(name: string, given: object, run: Run): Command {
+  return { check: () => true, run, toString: () => `${name}(${JSON.stringify(given)})` }
+}
+
+const owner = fc.constantFrom<OwnerName>('a', 'b')
+/** Mostly none: a walk of nothing but crashes goes nowhere. */
+const tear = fc.option(
+  fc.record<Tear>({
+    step: fc.constantFrom('begin', 'statement', 'commit', 'committed'),
+    after: fc.integer({ min: 0, max: 3 }),
+  }),
+  { freq: 12, nil: null },
+)
+
+const enqueue = fc
+  .record({
+    owner,
+    tear,
+    count: fc.integer({ min: 1, max: 4 }),
+    job: fc.record({
+      delayMs: fc.constantFrom(null, null, 500, 5_000),
+      maxAttempts: fc.integer({ min: 1, max: 3 }),
+      priority: fc.integer({ min: -1, max: 1 }),
+      queue: fc.constantFrom('default', 'mail'),
+    }),
+  })
+  .map((given) =>
+    command('enqueue', given, async (model, world) => {
+      const before = model.rows.size
+      const jobs = Array.from({ length: given.count }, () => aWalkJob(given.job))
+      const answer = await world.call(given.owner, given.tear, (store) => store.enqueue(jobs))
+      const asked = model.compare(world.clock.now())
+
+      const stored = model.rows.size - before
+      // All or none, and all where it was acknowledged.
+      assert(stored === given.count || (stored === 0 && !answer), `${stored} of ${given.count} are stored`)
+      assert(asked.length === stored, 'nothing else happened')
+      const state = given.job.delayMs ? 'scheduled' : 'queued'
+      if (answer) assert(answer.outcome === 'stored' && answer.jobs.every((job) => job.state === state), 'its answer')
+    }),
+  )
+
+const lease = fc.record({ owner, tear, room: fc.integer({ min: 1, max: 4 }) }).map((given) =>
+  command('lease', given, async (model, world) => {
+    const answer = await world.call(given.owner, given.tear, (store) => store.lease({ room: given.room, wait: false }))
+    const before = model.rows
+    const asked = model.compare(world.clock.now())
+
+    assert(
+      asked.every(({ event }) => event === 'lease'),
+      'only leases',
+    )
+    if (!answer) return
+    assert(sameJobs(asked, answer), 'what is leased is what was answered')
+    // Jobs that became due meanwhile may be among them.
+    const ready = [...before.values()].filter(({ state }) => state === 'queued')
+    assert(asked.length >= Math.min(given.room, ready.length), 'as many as there is room for')
+    assertOrder(asked, ready)
+  }),
+)
+
+/** Within a queue no job is passed over that comes before one that was taken. */
+function assertOrder(taken: readonly Transition[], ready: readonly Row[]): void {
+  const ids = new Set(taken.map(({ jobId }) => jobId))
+  const comesBefore = (one: Row, other: Row) =>
+    one.priority - other.priority || other.runAt - one.runAt || other.id - one.id
+  for (const passed of ready.filter(({ id }) => !ids.has(id))) {
+    const worse = ready.find((row) => ids.has(row.id) && row.queue === passed.queue && comesBefore(passed, row) > 0)
+    assert(!worse, `job ${worse?.id} was leased before job ${passed.id}`)
+  }
+}
+
+const apply = fc
+  .record({
+    owner,
+    tear,
+    pick: fc.nat(),
+    event: fc.constantFrom<LeaseEvent['event']>('start', 'succeed', 'fail', 'reject', 'snooze', 'release'),
+    /** Rather `start` where it is what comes next. */
+    starts: fc.boolean(),
+    stale: fc.constantFrom(0, 0, 0, 0, -1, 1),
+    delayMs: fc.constantFrom(0, 300, 3_000),
+  })
+  .map((given) =>
+    command('apply', given, async (model, world) => {
+      // Also jobs that nobody holds, as a late worker would.
+      const held = model.in('leased', 'running')
+      const jobs = held.length > 0 ? held : [...model.rows.values()]
+      const job = jobs[given.pick % jobs.length]
+      if (!job) return
+      const leaseToken = (job.leaseToken ?? job.seq) + given.stale
+      const type = given.starts && job.state === 'leased' ? 'start' : given.event
+      const takes = job.leaseToken === leaseToken && model.takes(job.id, type)
+      const error = { name: 'Error', message: 'some' }
+      const event = { id: job.id, leaseToken, event: type, delayMs: given.delayMs, error }
+
+      const refused = await world.call(given.owner, given.tear, (store) => store.apply([event]))
+      const asked = model.compare(world.clock.now())
+
+      const done = asked.length === 1 && asked[0]!.jobId === job.id && asked[0]!.event === type
+      assert(asked.length === 0 || done, 'nothing else happened')
+      // Time may have taken the lease first.
+      if (done) assert(takes, 'an outcome was taken that its lease or the machine refuses')
+      if (refused) assert(refused.length === (done ? 0 : 1), 'its answer')
+      if (takes && refused && !done)
+        assert(model.rows.get(job.id)!.leaseToken !== leaseToken, 'it was refused for nothing')
+    }),
+  )
+
+const change = fc
+  .record({
+    owner,
+    tear,
+    pick: fc.nat(),
+    state: fc.constantFrom('retrying' as const, 'running' as const, ...jobStates),
+    event: fc.constantFrom('cancel' as const, 'requeue' as const),
+  })
+  .map((given) =>
+    command(given.event, given, async (model, world) => {
+      const some = model.in(given.state)
+      const jobs = some.length > 0 ? some : [...model.rows.values()]
+      const job = jobs[given.pick % jobs.length]
+      if (!job) return
+      const takes = model.takes(job.id, given.event)
+
+      const answer = await world.call(given.owner, given.tear, (store) => store[given.event](job.id))
+      const asked = model.compare(world.clock.now())
+
+      const done = asked.length === 1 && asked[0]!.jobId === job.id && asked[0]!.event === given.event
+      assert(asked.length === 0 || done, 'nothing else happened')
+      if (done) assert(takes, 'the machine refuses it')
+      if (answer)
+        assert(answer.outcome === (takes ? 'done' : 'refused') && takes === done, `its answer ${answer.outcome}`)
+    }),
+  )
+
+const passTime = fc
+  .record({
+    owner,
+    tear,
+    ms: fc.constantFrom(1, 50, 50, 100, 100, 200, 200, 400, 400, 1_000, 5_000, 86_400_000, -1_000, -86_400_000),
+  })
+  .map((given) =>
+    command('passTime', given, async (model, world) => {
+      world.jump(given.ms)
+      const now = world.clock.now()
+      const answer = await world.call(given.owner, given.tear, async (store) => {
+        await store.sweep()
+        return true
+      })
+      const asked = model.compare(world.clock.now())
+
+      assert(asked.length === 0, 'time asks for nothing')
+      if (!answer) return
+      const late = model.in('scheduled', 'retrying').find(({ runAt }) => runAt <= now)
+      assert(!late, `job ${late?.id} is due and was left`)
+      const lapsed = model.in('leased', 'running').find((row) => row.leaseExpiresAt! <= now)
+      assert(!lapsed, `the lease of job ${lapsed?.id} has run out and was left`)
+    }),
+  )
+
+const reopen = fc
+  .record({ owner, how: fc.constantFrom('kill' as const, 'restart' as const), recovers: fc.boolean(), tear })
+  .map((given) =>
+    command('reopen', given, async (model, world) => {
+      await world[given.how](given.owner)
+      assert(model.compare(world.clock.now()).length === 0, 'opening asks for nothing')
+      if (!given.recovers) return
+      const answer = await world.call(given.owner, given.tear, (store) => store.recoverOrphans())
+      assert(model.compare(world.clock.now(), true).length === 0, 'recovery asks for nothing')
+      if (answer) assert(model.in('leased', 'running').length === 0, 'recovery left a lease')
+    }),
+  )
+
+/** Each as often as it stands here. */
+export const commands: fc.Arbitrary<Command>[] = [
+  ...[enqueue, enqueue],
+  ...[lease, lease],
+  ...[apply, apply, apply, apply, apply, apply],
+  ...[change, change, passTime, passTime, reopen],
+]
+
+function sameJobs(asked: readonly Transition[], answer: readonly { id: number; leaseToken: number }[]): boolean {
+  const ids = (of: readonly [number, number][]) => JSON.stringify([...of].sort(([a], [b]) => a - b))
+  return ids(asked.map(({ jobId, seq }) => [jobId, seq])) === ids(answer.map(({ id, leaseToken }) => [id, leaseToken]))
+}
+
+function assert(holds: boolean, what: string): void {
+  if (!holds) throw new Error(`not so: ${what}`)
+}

@@ -1,0 +1,119 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { transition } from 'xstate'
+import { getShortestPaths } from 'xstate/graph'
+import { edges, eventTypes } from '../../src/machines/edges.ts'
+import { type EventType, type JobEvent, jobMachine } from '../../src/machines/job.ts'
+import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
+import type { JobRow } from '../../src/persistence/store.ts'
+import { aJob, leaseMs, type OpenedStore, openStore } from '../support/store.ts'
+import { cleanUp } from '../support/temp.ts'
+
+/** Retries and crashes wait for this long: longer than leases, so that each can pass without the other. */
+const delayMs = 3_600_000
+/** `expire` last: a job that crashed for the first time is due again at once, so no path should go by it where another event leads there too. */
+const inOrder = [...eventTypes].sort((one, other) => Number(one === 'expire') - Number(other === 'expire'))
+const events: JobEvent[] = inOrder.flatMap((type): JobEvent[] =>
+  type === 'enqueue' ? [true, false].map((delayed) => ({ type, delayed })) : [{ type }],
+)
+
+/** The machine's own ways to every state it can be in with so many attempts, the shortest to each. */
+function pathsFor(maxAttempts: number) {
+  const paths = getShortestPaths(jobMachine, {
+    input: { attempt: 0, maxAttempts },
+    events,
+    serializeState: ({ value, context }) => `${value} ${(context as { attempt: number }).attempt}`,
+    limit: 10_000,
+  })
+  return paths.filter(({ state }) => state.value !== 'new')
+}
+
+describe('a real store, driven along every shortest path of the machine', () => {
+  let opened: OpenedStore
+  beforeAll(async () => {
+    opened = await openStore({ retryBaseMs: delayMs })
+  })
+  afterAll(cleanUp)
+
+  for (const maxAttempts of [1, 2, 3]) {
+    for (const { state, steps } of pathsFor(maxAttempts)) {
+      const name = `${state.value}, attempt ${state.context.attempt} of ${maxAttempts}`
+      test(`does with each event what the machine does: ${name}`, async () => {
+        const path = steps.map(({ event }) => event as JobEvent).filter(({ type }) => eventTypes.includes(type))
+        for (const [type, bringAbout] of Object.entries(drivers)) {
+          const job = await along(opened, path, maxAttempts)
+          expect([job.state, job.attempt]).toEqual([state.value, state.context.attempt])
+
+          await bringAbout(opened, job)
+
+          await expectMachine(opened, job, { type } as JobEvent)
+          await opened.store.cancel(job.id)
+        }
+      })
+    }
+  }
+
+  test('has taken every edge, and verify finds nothing wrong', async () => {
+    const taken = new Set<string>()
+    for (const { from, event, to } of await opened.store.counts()) taken.add(`${from} ${event} ${to}`)
+    expect(edges.map(({ from, event, to }) => `${from} ${event} ${to}`).filter((edge) => !taken.has(edge))).toEqual([])
+    expect(verifyFile(opened.path).violations).toEqual([])
+  })
+})
+
+type Driver = (opened: OpenedStore, job: JobRow) => Promise<unknown>
+
+const outcome =
+  (event: 'start' | 'succeed' | 'fail' | 'reject' | 'snooze' | 'release'): Driver =>
+  async ({ store }, { id }) => {
+    const history = await store.history(id, { after: 0, limit: 1_000 })
+    const leaseToken = history!.findLast((row) => row.event === 'lease')?.seq ?? 1
+    await store.apply([{ id, leaseToken, event, delayMs }])
+  }
+
+/** How each event is brought about. */
+const drivers: Record<Exclude<EventType, 'enqueue'>, Driver> = {
+  lease: ({ store }) => store.lease({ room: 1, wait: false }),
+  start: outcome('start'),
+  succeed: outcome('succeed'),
+  fail: outcome('fail'),
+  reject: outcome('reject'),
+  snooze: outcome('snooze'),
+  release: outcome('release'),
+  cancel: ({ store }, { id }) => store.cancel(id),
+  requeue: ({ store }, { id }) => store.requeue(id),
+  async due({ store, clock }) {
+    clock.advance(delayMs)
+    await store.sweep()
+  },
+  async expire({ store, clock }, { id }) {
+    const history = await store.history(id, { after: 0, limit: 1_000 })
+    const leaseToken = history!.findLast(({ event }) => event === 'lease')?.seq
+    if (leaseToken) await store.abandon([{ id, leaseToken }])
+    clock.advance(leaseMs)
+    await store.sweep()
+  },
+}
+
+/** A new job, taken along a path; it is the only one that is not at an end. */
+async function along(opened: OpenedStore, path: readonly JobEvent[], maxAttempts: number): Promise<JobRow> {
+  const { store } = opened
+  const [birth, ...rest] = path
+  const delayed = birth?.type === 'enqueue' && birth.delayed
+  const stored = await store.enqueue([aJob({ maxAttempts, delayMs: delayed ? delayMs : null })])
+  if (stored.outcome !== 'stored') throw new Error(stored.outcome)
+  const id = stored.jobs[0]!.id
+  for (const { type } of rest) await drivers[type as keyof typeof drivers](opened, (await store.find(id))!)
+  return (await store.find(id))!
+}
+
+/** The job is where XState goes from where it was; where it stays, nothing of it has changed. */
+async function expectMachine({ store }: OpenedStore, before: JobRow, event: JobEvent): Promise<void> {
+  const { state: value, attempt, maxAttempts } = before
+  const from = jobMachine.resolveState({ value, context: { attempt, maxAttempts } })
+  const [to] = from.status === 'active' ? transition(jobMachine, from, event) : [from]
+  const after = (await store.find(before.id))!
+  // A first crash is due again in the same transaction.
+  const promoted = event.type === 'expire' && value !== to.value && to.value === 'retrying'
+  expect([after.state, after.attempt]).toEqual([promoted ? 'queued' : to.value, to.context.attempt])
+  if (to.value === value) expect(after).toEqual(before)
+}

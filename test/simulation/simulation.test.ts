@@ -1,0 +1,43 @@
+import { existsSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { edges } from '../../src/machines/edges.ts'
+import { tempFolder } from '../support/temp.ts'
+import { simulate } from './simulation.ts'
+
+/** A share of what `npm run test:torture` runs. */
+const seeds = 60
+/** In memory, where there is such a folder: what is simulated is not the disk. */
+const folder = () => (existsSync('/dev/shm') ? tempFolder('/dev/shm') : tempFolder())
+
+describe('the whole engine under a seed', () => {
+  test('breaks no invariant while things go wrong, and finishes everything when they go well', {
+    timeout: 60_000,
+  }, async () => {
+    const own = folder()
+    const taken = new Set<string>()
+    let [crashes, acknowledged, calls] = [0, 0, 0]
+    for (let seed = 1; seed <= seeds; seed++) {
+      const outcome = await simulate(seed, own)
+      expect(outcome.violations, `npm run test:torture -- --seed ${seed}`).toEqual([])
+      crashes += outcome.crashes
+      acknowledged += outcome.acknowledged
+      calls += outcome.handlerCalls
+      for (const edge of outcome.edges.keys()) taken.add(edge)
+    }
+
+    // It has been somewhere.
+    expect(crashes).toBeGreaterThan(3 * seeds)
+    expect(acknowledged).toBeGreaterThan(30 * seeds)
+    expect(calls).toBeGreaterThan(30 * seeds)
+    expect(edges.map(({ from, event, to }) => `${from} ${event} ${to}`).filter((edge) => !taken.has(edge))).toEqual([])
+  })
+
+  test('does the same again under the same seed, event by event', async () => {
+    const own = folder()
+    const [first, again, other] = [await simulate(7, own), await simulate(7, own), await simulate(8, own)]
+
+    expect(again.trace).toEqual(first.trace)
+    expect(again.steps).toBe(first.steps)
+    expect(other.trace).not.toEqual(first.trace)
+  })
+})
