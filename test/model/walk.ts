@@ -131,18 +131,16 @@ export class World {
 }
 
 export interface WalkOptions {
-  readonly runs: number
-  readonly maxCommands: number
   readonly seed: number
-  /** Of a failing walk that fast-check has printed, to see it again. */
-  readonly path?: string
+  readonly runs?: number
+  readonly maxCommands?: number
 }
 
 /**
  * Random walks, shrunk where one fails: commands to two stores on one real file, compared with the machine itself after each. Gives how many
  * commands were compared and how often each edge was taken; throws with the shortest failing walk.
  */
-export async function walk(folder: string, { runs, maxCommands, seed, path = '' }: WalkOptions) {
+export async function walk(folder: string, { seed, runs = 20, maxCommands = 120 }: WalkOptions) {
   const edges = new Map<string, number>()
   let steps = 0
   const property = fc.asyncProperty(fc.commands(commands, { maxCommands, size: 'max' }), async (walk) => {
@@ -165,7 +163,7 @@ export async function walk(folder: string, { runs, maxCommands, seed, path = '' 
       rmSync(own, { recursive: true, force: true })
     }
   })
-  await fc.assert(property, { numRuns: runs, seed, path, endOnFailure: false })
+  await fc.assert(property, { numRuns: runs, seed })
   return { steps, edges }
 }
 
@@ -173,7 +171,7 @@ export async function walk(folder: string, { runs, maxCommands, seed, path = '' 
 export const walks: Ordeal = async ({ seed, folder, isOver, tally }) => {
   for (let next = seed; !isOver(); next++) {
     try {
-      const { steps, edges } = await walk(folder, { runs: 20, maxCommands: 80, seed: next })
+      const { steps, edges } = await walk(folder, { seed: next })
       tally.steps += steps
       for (const [edge, times] of edges) tally.edges.set(edge, (tally.edges.get(edge) ?? 0) + times)
     } catch (error) {
