@@ -6,11 +6,12 @@ import { join, resolve } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createJobSystem } from '../src/index.ts'
 import { openKept } from '../src/persistence/sqlite/kept.ts'
+import { built } from './support/built.ts'
 import { startSmtp } from './support/smtp.ts'
 import { tempFolder, whenDone } from './support/temp.ts'
 
 const root = resolve(import.meta.dirname, '..')
-const main = join(root, 'dist/main.js')
+const main = built('main.js')
 
 interface LaunchOptions {
   readonly env?: Record<string, string>

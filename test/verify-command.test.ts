@@ -1,13 +1,14 @@
 import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { openKept } from '../src/persistence/sqlite/kept.ts'
+import { built } from './support/built.ts'
 import { startServer } from './support/server-process.ts'
 import { tempFolder } from './support/temp.ts'
 
-const main = resolve(import.meta.dirname, '../dist/main.js')
+const main = built('main.js')
 const verify = (...operands: string[]) =>
   promisify(execFile)(process.execPath, [main, 'verify', ...operands]).then(
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),

@@ -3,9 +3,12 @@
 //
 //   node server.mjs '{ "database", "witness", "producer"?, "holdMs"?, "graceMs"?, "settings": {…} }'
 import { openSync, writeSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { z } from 'zod'
-import { createJobSystem, defineHandler } from '../../dist/index.js'
+
+const built = process.env.JOBMACHINE_BUILD ?? resolve(import.meta.dirname, '../../dist')
+const { createJobSystem, defineHandler } = await import(`${built}/index.js`)
 
 const { database, witness, producer = false, holdMs = 0, graceMs, settings = {} } = JSON.parse(process.argv[2])
 const file = openSync(witness, 'a')

@@ -167,6 +167,14 @@ export function testStore(
         expect(refused).toEqual({ outcome: 'full', depth: 2 })
         expect(accepted.outcome).toBe('stored')
       })
+
+      test('holds calls that share a commit to the bound together', async () => {
+        const { store } = await open({ maxQueueDepth: 3 })
+
+        const all = await Promise.all(Array.from({ length: 5 }, () => store.enqueue([aJob()])))
+
+        expect(all.map(({ outcome }) => outcome)).toEqual(['stored', 'stored', 'stored', 'full', 'full'])
+      })
     })
 
     describe('lease', () => {
@@ -296,6 +304,22 @@ export function testStore(
         expect([before, (await store.find(job!.id))?.state]).toEqual(['leased', 'queued'])
       })
 
+      test('outlives the late outcome of an earlier attempt of its job', async () => {
+        const { store, clock } = await open()
+        await store.enqueue([aJob()])
+        const [slow] = await store.lease({ room: 1, wait: false })
+        await store.abandon([slow!])
+        clock.advance(leaseMs)
+        await store.sweep()
+        const [next] = await store.lease({ room: 1, wait: false })
+        await store.apply([{ ...leaseOf(slow!), event: 'start' }])
+
+        clock.advance(leaseMs)
+        await store.sweep()
+
+        expect(await store.apply([{ ...leaseOf(next!), event: 'start' }])).toEqual([])
+      })
+
       test('of a live worker outlives any jump of the clock', async () => {
         const { store, clock } = await open()
         await store.enqueue([aJob()])
@@ -373,6 +397,11 @@ export function testStore(
         await store.apply([{ ...leaseOf(job!), event: 'snooze', delayMs: 500 }])
 
         expect(await store.find(job!.id)).toMatchObject({ state: 'scheduled', attempt: 0, runAt: clock.now() + 500 })
+        clock.advance(500)
+        await store.sweep()
+        const [again] = await store.lease({ room: 1, wait: false })
+        await settle(store, again!, 'start', 'release')
+        expect(await store.find(job!.id)).toMatchObject({ state: 'queued', attempt: 0 })
       })
     })
 
@@ -392,6 +421,16 @@ export function testStore(
         expect(await store.find(id!)).toMatchObject({ state: 'queued', runAt: due })
       })
 
+      test('is queued at its very instant', async () => {
+        const { store, clock } = await open()
+        const [id] = ids(await store.enqueue([aJob({ delayMs: 10_000 })]))
+
+        clock.advance(10_000)
+        await store.sweep()
+
+        expect((await store.find(id!))?.state).toBe('queued')
+      })
+
       test('is all queued, however much there is', async () => {
         const { store, clock } = await open()
         for (let i = 0; i < 3; i++) await store.enqueue(Array.from({ length: 1_000 }, () => aJob({ delayMs: 60_000 })))
@@ -404,6 +443,15 @@ export function testStore(
     })
 
     describe('recovery', () => {
+      test('moves all on, however many there are', async () => {
+        const { store } = await open()
+        await store.enqueue(Array.from({ length: 2_500 }, () => aJob()))
+        await store.lease({ room: 2_500, wait: false })
+
+        expect(await store.recoverOrphans()).toEqual({ leased: 2_500, running: 0 })
+        expect(await countIn(store, 'queued')).toBe(2_500)
+      })
+
       test('queues what was leased without counting an attempt, and what ran, its attempt counted', async () => {
         const { store } = await open()
         await store.enqueue([aJob(), aJob(), aJob({ maxAttempts: 1 })])

@@ -6,10 +6,9 @@ import { describe, expect, test } from 'vitest'
 import { DatabaseLockedError, UnavailableError } from '../../../src/errors.ts'
 import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { lockForServing } from '../../../src/persistence/sqlite/lock.ts'
+import { built } from '../../support/built.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
-
-const built = (path: string) => new URL(`../../../dist/${path}`, import.meta.url).href
 
 describe('a job that another process put into the file', () => {
   test('reaches a lease that waits', async () => {

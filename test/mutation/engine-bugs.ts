@@ -1,0 +1,326 @@
+import { bug, type Mutation } from './mutation.ts'
+
+const dispatcher = (test: string) => ['machines/dispatcher.test.ts', test] as const
+const ledger = (test: string) => ['machines/ledger.test.ts', test] as const
+const attempt = (test: string) => ['handlers/attempt.test.ts', test] as const
+const system = (test: string) => ['system.test.ts', test] as const
+const stop = (test: string) => ['system-stop.test.ts', test] as const
+
+const machine: readonly Mutation[] = [
+  bug(
+    'one attempt too many, in the machine and in SQL',
+    system('a job is dead after 1 retries, with its last error'),
+    {
+      file: 'machines/job.js',
+      find: 'context.attempt < context.maxAttempts',
+      replace: 'context.attempt <= context.maxAttempts',
+    },
+    {
+      file: 'persistence/edge-sql.js',
+      find: 'jobs.attempt < jobs.max_attempts',
+      replace: 'jobs.attempt <= jobs.max_attempts',
+    },
+  ),
+  bug(
+    'one attempt too few, in the machine and in SQL',
+    system('a job is dead after 1 retries, with its last error'),
+    {
+      file: 'machines/job.js',
+      find: 'context.attempt < context.maxAttempts',
+      replace: 'context.attempt + 1 < context.maxAttempts',
+    },
+    {
+      file: 'persistence/edge-sql.js',
+      find: 'jobs.attempt < jobs.max_attempts',
+      replace: 'jobs.attempt + 1 < jobs.max_attempts',
+    },
+  ),
+  bug(
+    'SQL allows an attempt more than the machine',
+    ['persistence/edge-sql.test.ts', 'fail in SQL goes where the machine goes, whatever the attempts and the instant'],
+    {
+      file: 'persistence/edge-sql.js',
+      find: 'jobs.attempt < jobs.max_attempts',
+      replace: 'jobs.attempt <= jobs.max_attempts',
+    },
+  ),
+  bug(
+    'a snooze counts as an attempt',
+    ['persistence/sqlite-store.test.ts', 'SQLite store apply gives the attempt back on snooze and on release'],
+    {
+      file: 'machines/job.js',
+      find: `snooze: { target: 'scheduled', actions: 'giveAttemptBack' }`,
+      replace: `snooze: 'scheduled'`,
+    },
+  ),
+  bug(
+    'a shutdown costs an attempt',
+    ['persistence/sqlite-store.test.ts', 'SQLite store apply gives the attempt back on snooze and on release'],
+    {
+      file: 'machines/job.js',
+      find: `release: { target: 'queued', actions: 'giveAttemptBack' }`,
+      replace: `release: 'queued'`,
+    },
+  ),
+  bug(
+    'a start does not count',
+    [
+      'persistence/sqlite-store.test.ts',
+      'SQLite store recovery queues what was leased without counting an attempt, and what ran, its attempt counted',
+    ],
+    {
+      file: 'machines/job.js',
+      find: `start: { target: 'running', actions: 'countAttempt' }`,
+      replace: `start: 'running'`,
+    },
+  ),
+  bug(
+    'a succeeded job can be run again',
+    [
+      'machines/edges.test.ts',
+      'the edge table lets nothing leave succeeded, and only requeue leave dead and cancelled',
+    ],
+    {
+      file: 'machines/job.js',
+      find: `tags: ['ended', 'expendable'],
+            type: 'final',`,
+      replace: `tags: ['ended', 'expendable'],
+            on: { requeue: { target: 'queued', actions: 'forgetAttempts' } },`,
+    },
+  ),
+]
+
+const dispatching: readonly Mutation[] = [
+  bug(
+    'handlers are called before their start is on disk',
+    dispatcher('a dispatcher runs nothing before its start is on disk'),
+    {
+      file: 'machines/dispatcher.js',
+      find: `    if (events)
+        storeActor.send({ type: 'apply', events });`,
+      replace: `    if (!events)
+        return;
+    for (const { job, worker } of ledger.assigned().filter(({ phase }) => phase === 'starting'))
+        workerActors[worker].send({ type: 'run', job });
+    storeActor.send({ type: 'apply', events });`,
+    },
+    {
+      file: 'machines/dispatcher.js',
+      find: 'function commit({ ledger, storeActor }) {',
+      replace: 'function commit({ ledger, storeActor, workerActors }) {',
+    },
+    {
+      file: 'machines/dispatcher.js',
+      find: `            for (const { job, worker } of started)
+                context.workerActors[worker].send({ type: 'run', job });`,
+      replace: '',
+    },
+  ),
+  bug(
+    'jobs are leased before those of a dead process are moved on',
+    dispatcher('a dispatcher leases nothing before the jobs of a dead process have been moved on'),
+    { file: 'machines/dispatcher.js', find: `entry: 'recover',`, replace: `entry: ['recover', 'lease'],` },
+  ),
+  bug(
+    'a job runs although its start was refused',
+    dispatcher('a dispatcher does not run a job whose start was refused, and tells of it'),
+    { file: 'machines/ledger.js', find: 'if (failed.has(id))', replace: 'if (false)' },
+  ),
+  bug(
+    'a job runs although it was cancelled while its start was on its way',
+    dispatcher('a dispatcher never runs a job that was cancelled while its start was on its way to disk'),
+    {
+      file: 'machines/ledger.js',
+      find: `            if (assigned.phase !== 'starting')
+                return [assigned];
+            this.#starting.delete(id);
+            this.#vacate(assigned.job);
+            return [];`,
+      replace: `            if (assigned.phase !== 'starting')
+                return [assigned];
+            return [];`,
+    },
+  ),
+  bug(
+    'outcomes that wait for a commit are forgotten',
+    ledger(
+      'whatever happens, in any order no slot is given twice, nothing runs before its start is committed, no outcome is forgotten or told twice',
+    ),
+    {
+      file: 'machines/ledger.js',
+      find: `(this.#committing > 0 && size < half))
+            return null;`,
+      replace: `(this.#committing > 0 && size < half)) {
+            this.#outcomes = [];
+            return null;
+        }`,
+    },
+  ),
+  bug('a drain forgets what was leased and had not started', ledger('a drain gives back what has not started'), {
+    file: 'machines/ledger.js',
+    find: `        this.#outcomes.push(...this.#ahead.map(release));
+        this.#ahead = [];`,
+    replace: '        this.#ahead = [];',
+  }),
+  bug('a drain forgets what is leased after it began', ledger('a drain gives back what comes after it'), {
+    file: 'machines/ledger.js',
+    find: 'this.#outcomes.push(...jobs.map(release));',
+    replace: ';',
+  }),
+  bug(
+    'a drain ends before its last commit is on disk',
+    ledger('a drain is over only when the last commit is on disk'),
+    {
+      file: 'machines/ledger.js',
+      find: 'this.#committing === 0 && this.#outcomes.length === 0',
+      replace: 'this.#outcomes.length === 0',
+    },
+  ),
+  bug(
+    'the slot of a handler that goes on is given away',
+    ledger('a handler that goes on after it was given up keeps its slot until it ends'),
+    {
+      file: 'machines/ledger.js',
+      find: `        assigned.phase = 'stuck';
+        this.#stuckCount++;`,
+      replace: `        assigned.phase = 'stuck';
+        this.#free.push(assigned.worker);
+        this.#stuckCount++;`,
+    },
+  ),
+  bug(
+    'slots that are all stuck are not noticed',
+    dispatcher('a dispatcher says once that every slot is held by a handler that does not end'),
+    {
+      file: 'machines/ledger.js',
+      find: 'return this.#stuckCount === this.#slots;',
+      replace: 'return this.#stuckCount > this.#slots;',
+    },
+  ),
+  bug(
+    'a lost lease is heard of and not acted on',
+    system(
+      'cancelling a running job fires its signal, frees its slot when it really ends, and refuses its late success',
+    ),
+    { file: 'system.js', find: 'this.#dispatcher?.send(notice);', replace: '' },
+  ),
+]
+
+const attempts: readonly Mutation[] = [
+  bug(
+    'a handler that succeeds after its timeout has succeeded',
+    attempt('an attempt that takes too long failed though it then resolves within its grace'),
+    { file: 'handlers/attempt.js', find: '(this.#eventOfAbort() ?? outcome())', replace: 'outcome()' },
+  ),
+  bug(
+    'a handler that was given up has a second outcome when it ends',
+    attempt('an attempt that takes too long and ends after all frees its slot once, with no second outcome'),
+    {
+      file: 'handlers/attempt.js',
+      find: `        if (this.#settled) {
+            this.#report.ended();
+            return;
+        }`,
+      replace: '        if (this.#settled) this.#report.ended();',
+    },
+  ),
+  bug(
+    'an error that no retry can mend is retried',
+    attempt('an error that says what to do PermanentError rejects the job at once'),
+    { file: 'handlers/attempt.js', find: 'isA(PermanentError, thrown) || ', replace: '' },
+  ),
+  bug(
+    'each attempt has a token of its own',
+    attempt('an attempt is told which one it is, and by a token that all attempts of the job share'),
+    {
+      file: 'handlers/attempt.js',
+      find: 'idempotencyToken: `${databaseId}.${id}`',
+      replace: 'idempotencyToken: `${databaseId}.${id}.${attempt}`',
+    },
+  ),
+  bug(
+    'the handler gets the payload of the attempt before',
+    attempt('an attempt gets a payload of its own: what an earlier one did to its payload is gone'),
+    {
+      file: 'handlers/attempt.js',
+      find: 'JSON.parse(this.#job.payload)',
+      replace: '((globalThis.parsed ??= {})[this.#job.payload] ??= JSON.parse(this.#job.payload))',
+    },
+  ),
+  bug(
+    'a shutdown fails the attempt that it aborts',
+    attempt(
+      'an attempt that is aborted by a shutdown gives the job back where it throws, and succeeds where it gets done',
+    ),
+    {
+      file: 'handlers/attempt.js',
+      find: `        if (this.#abortReason instanceof ShutdownError)
+            return this.#event('release');
+        if`,
+      replace: '        if',
+    },
+  ),
+  bug(
+    'the first retry waits as long as the second',
+    system('a job that fails waits for its backoff, doubled each time, and runs again'),
+    {
+      file: 'handlers/backoff.js',
+      find: '2 ** (attempt - 1)',
+      replace: '2 ** attempt',
+    },
+  ),
+]
+
+const around: readonly Mutation[] = [
+  bug('a grace longer than a timer can wait ends at once', stop('a stop may wait for ever'), {
+    file: 'system.js',
+    find: 'Math.min(ms, timerMaxMs)',
+    replace: 'ms',
+  }),
+  bug(
+    'the bound on calls under way is off by one',
+    ['admission-gate.test.ts', 'the gate lets ten thousand calls in, and the next waits for one to leave'],
+    {
+      file: 'admission-gate.js',
+      find: 'this.#underWay < underWayMax',
+      replace: 'this.#underWay <= underWayMax',
+    },
+  ),
+  bug(
+    'the bound on waiting calls is off by one',
+    ['admission-gate.test.ts', 'the gate refuses a call where a hundred thousand wait, and says when to come again'],
+    {
+      file: 'admission-gate.js',
+      find: 'this.#waiting.length >= waitingMax',
+      replace: 'this.#waiting.length > waitingMax',
+    },
+  ),
+  bug('a call that waited is counted twice', ['admission-gate.test.ts', 'the gate is empty again when all have left'], {
+    file: 'admission-gate.js',
+    find: `        if (next)
+            next();`,
+    replace: `        if (next) {
+            next();
+            this.#underWay++;
+        }`,
+  }),
+  bug(
+    'a server whose commits fail says that it is ready',
+    [
+      'http/health.test.ts',
+      'while another process keeps the file locked writes are refused with 503 and are never made, and the server is ready again when it is free',
+    ],
+    {
+      file: 'system.js',
+      find: `this.#phase === 'serving' ? this.#trouble :`,
+      replace: `this.#phase === 'serving' ? null :`,
+    },
+  ),
+  bug('while it drains it takes new jobs', stop('while it drains a system answers reads and refuses writes'), {
+    file: 'system.js',
+    find: `this.#phase === 'draining' || this.#phase === 'stopped'`,
+    replace: `this.#phase === 'stopped'`,
+  }),
+]
+
+export const engineBugs: readonly Mutation[] = [...machine, ...dispatching, ...attempts, ...around]

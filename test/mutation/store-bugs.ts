@@ -1,0 +1,397 @@
+import { bug, type Mutation } from './mutation.ts'
+
+const sqlite = (name: string) => `persistence/sqlite/${name}.js`
+const conformance = (test: string) => ['persistence/sqlite-store.test.ts', `SQLite store ${test}`] as const
+const groupCommit = (test: string) => ['persistence/sqlite/group-commit.test.ts', test] as const
+const faults = (test: string) => ['persistence/sqlite/faults.test.ts', test] as const
+const watchdog = (test: string) => ['persistence/sqlite/watchdog.test.ts', test] as const
+const retention = (test: string) => ['persistence/sqlite/retention.test.ts', `retention ${test}`] as const
+const verify = (test: string) => ['persistence/sqlite/verify.test.ts', `verify ${test}`] as const
+
+const durability: readonly Mutation[] = [
+  bug(
+    'synchronous is NORMAL',
+    ['persistence/sqlite/open.test.ts', 'a commit is flushed to the disk: WAL with synchronous FULL'],
+    { file: sqlite('connection'), find: `'synchronous = FULL'`, replace: `'synchronous = NORMAL'` },
+    { file: sqlite('connection'), find: 'const synchronousFull = 2', replace: 'const synchronousFull = 1' },
+  ),
+  bug('callers are told before the commit', groupCommit('parts of one transaction are committed by one commit'), {
+    file: sqlite('group-commit'),
+    find: `        writer.finish();
+        db.exec('COMMIT');
+        return results;`,
+    replace: `        writer.finish();
+        for (const [index, part] of parts.entries()) part.done(results[index]);
+        db.exec('COMMIT');
+        return results;`,
+  }),
+  bug(
+    'a call is answered while its transaction is still open',
+    groupCommit(
+      'calls of a store are answered only after their commit: another connection sees the job when the promise resolves',
+    ),
+    {
+      file: sqlite('group-commit'),
+      find: `        db.exec('COMMIT');`,
+      replace: `        setTimeout(() => db.exec('COMMIT'), 20);`,
+    },
+  ),
+  bug(
+    'callers are told before the file is known to be the same',
+    groupCommit('nobody is told where the file is found to be another one after the commit'),
+    {
+      file: sqlite('group-commit'),
+      find: `    verify();
+    for (const [index, part] of parts.entries())
+        part.done(results[index]);`,
+      replace: `    for (const [index, part] of parts.entries())
+        part.done(results[index]);
+    verify();`,
+    },
+  ),
+  bug('a file that was deleted is written on', faults('nothing is acknowledged any more once the file was deleted'), {
+    file: sqlite('connection'),
+    find: 'if (found && found.ino === opened.ino && found.dev === opened.dev)',
+    replace: 'if (true)',
+  }),
+  bug('a file that was replaced is written on', faults('nothing is acknowledged any more once the file was replaced'), {
+    file: sqlite('connection'),
+    find: 'if (found && found.ino === opened.ino && found.dev === opened.dev)',
+    replace: 'if (found)',
+  }),
+  bug(
+    'writing goes on after a failed fsync',
+    groupCommit(
+      'nobody is told where the storage fails (SQLITE_IOERR_FSYNC): nothing is tried again on that connection',
+    ),
+    { file: sqlite('connection'), find: `startsWith('SQLITE_IOERR')`, replace: `startsWith('SQLITE_IOERR_READ')` },
+  ),
+  bug(
+    'one bad call fails all that share its commit',
+    groupCommit('parts of one transaction do not fail because of one that throws: the others are stored'),
+    {
+      file: sqlite('group-commit'),
+      find: '        commitEach(db, writer, parts, now, verify, error);',
+      replace: '        for (const part of parts) part.failed(error);',
+    },
+  ),
+  bug(
+    'a part that failed alone is told that it is stored',
+    groupCommit('parts of one transaction do not fail because of one that throws: the others are stored'),
+    {
+      file: sqlite('group-commit'),
+      find: '            part.failed(error);',
+      replace: '            part.done(result);',
+    },
+  ),
+  bug(
+    'what a rolled back transaction had counted is kept',
+    groupCommit('parts of one transaction do not fail because of one that throws: the others are stored'),
+    {
+      file: sqlite('moves'),
+      find: `    begin() {
+        this.#taken.clear();`,
+      replace: '    begin() {',
+    },
+  ),
+  bug(
+    'calls of one array and of others are not split where their commit fails',
+    groupCommit('calls of a store do not fail because of one that breaks a rule of the table'),
+    { file: sqlite('calls'), find: 'split: () =>', replace: 'whole: () =>' },
+  ),
+  bug(
+    'an outcome that meets a full disk is dropped',
+    faults('a full disk refuses new jobs, keeps outcomes until there is space, and goes on by itself'),
+    { file: sqlite('calls'), find: `new Set(['apply', `, replace: 'new Set([' },
+  ),
+  bug(
+    'a full disk stays full for ever',
+    faults('a full disk refuses new jobs, keeps outcomes until there is space, and goes on by itself'),
+    {
+      file: sqlite('thread'),
+      find: '        this.#calls.isDiskFull = false;\n',
+      replace: '',
+    },
+  ),
+  bug(
+    'a call that meets a lock is refused at once',
+    [
+      'persistence/sqlite/other-processes.test.ts',
+      'while another process holds a write lock a call waits, and is stored when the lock goes',
+    ],
+    { file: sqlite('calls'), find: 'performance.now() - call.since < busyPatienceMs', replace: 'false' },
+  ),
+  bug(
+    'a call that was refused because of a lock is stored later all the same',
+    [
+      'persistence/sqlite/other-processes.test.ts',
+      'while another process holds a write lock for longer than 2 s, a call is refused and not stored later, an outcome waits, and health says so',
+    ],
+    {
+      file: sqlite('calls'),
+      find: `            else
+                this.#refuse(call, 'unavailable', 'another process has held a lock on the database for too long');`,
+      replace: `            else {
+                this.#refuse(call, 'unavailable', 'another process has held a lock on the database for too long');
+                this.#pending.push(call);
+            }`,
+    },
+  ),
+  bug(
+    "the server's lock is not taken",
+    [
+      'persistence/sqlite/other-processes.test.ts',
+      'the lock of a server is refused to a second server, which is told who holds it',
+    ],
+    { file: sqlite('lock'), find: `db.exec('BEGIN EXCLUSIVE')`, replace: `db.exec('BEGIN')` },
+  ),
+]
+
+const leases: readonly Mutation[] = [
+  bug(
+    'an outcome is applied whatever lease it names',
+    conformance('a lease is lost by a worker that was silent too long, and its late outcome is refused'),
+    {
+      file: sqlite('moves'),
+      find: `\${fence === 'fenced' ? 'AND jobs.lease_token = run.lease_token' : ''}`,
+      replace: '',
+    },
+  ),
+  bug('a lease ends a millisecond late', conformance('a lease holds until its last millisecond'), {
+    file: sqlite('leases'),
+    find: 'lease_expires_at <= :now',
+    replace: 'lease_expires_at < :now',
+  }),
+  bug('a lease ends a millisecond early', conformance('a lease holds until its last millisecond'), {
+    file: sqlite('leases'),
+    find: 'lease_expires_at <= :now',
+    replace: 'lease_expires_at <= :now + 1',
+  }),
+  bug(
+    'leases expire before the live ones are renewed',
+    conformance('a lease of a live worker outlives any jump of the clock'),
+    {
+      file: sqlite('housekeeping'),
+      find: 'lost: this.#writer.renew(this.#held.all(), now), expired: this.#writer.expireLeases(now)',
+      replace: 'expired: this.#writer.expireLeases(now), lost: this.#writer.renew(this.#held.all(), now)',
+    },
+  ),
+  bug(
+    "an earlier attempt's late outcome ends the lease that its job has now",
+    conformance('a lease outlives the late outcome of an earlier attempt of its job'),
+    {
+      file: sqlite('held-leases'),
+      find: 'if (lease?.leaseToken !== event.leaseToken)',
+      replace: 'if (!lease)',
+    },
+  ),
+  bug(
+    'a lease is renewed for whoever holds the job now',
+    [
+      'system-takeover.test.ts',
+      'a job that another owner took over has its signal fired here when its lease is to be renewed, and what it comes to here is nothing',
+    ],
+    {
+      file: sqlite('leases'),
+      find: `'jobs.id = item.value ->> 0 AND jobs.lease_token = item.value ->> 1'`,
+      replace: `'jobs.id = item.value ->> 0'`,
+    },
+  ),
+  bug(
+    'the holder is not told that a cancellation took its lease',
+    conformance('a lease is taken away by a cancellation, which the holder is told of'),
+    { file: sqlite('calls'), find: '() => this.#takeAway(request.id)', replace: '() => {}' },
+  ),
+  bug(
+    'recovery forgets jobs that were leased and not started',
+    conformance('recovery queues what was leased without counting an attempt, and what ran, its attempt counted'),
+    {
+      file: sqlite('leases'),
+      find: 'INDEXED BY jobs_held WHERE ${isHeld} AND id',
+      replace: `WHERE \${isHeld} AND \${stateIsTagged('executing')} AND id`,
+    },
+  ),
+  bug(
+    'recovery forgets jobs that ran',
+    conformance('recovery queues what was leased without counting an attempt, and what ran, its attempt counted'),
+    {
+      file: sqlite('leases'),
+      find: 'INDEXED BY jobs_held WHERE ${isHeld} AND id',
+      replace: `WHERE \${isHeld} AND NOT \${stateIsTagged('executing')} AND id`,
+    },
+  ),
+  bug('recovery ends after its first thousand', conformance('recovery moves all on, however many there are'), {
+    file: sqlite('client'),
+    find: 'if (step.last === null)',
+    replace: 'if (true)',
+  }),
+  bug(
+    'jobs whose process crashes again and again all come back together',
+    conformance('recovery lets jobs come back one after another from their second crash on'),
+    { file: sqlite('leases'), find: 'Math.min(++behind * retryBaseMs, retryMaxMs)', replace: '0' },
+  ),
+  bug('the watchdog sleeps', watchdog('a loop that stands still is given the grace alone where nothing runs'), {
+    file: sqlite('watchdog'),
+    find: 'return this.#stillMs > longestTimeoutMs + graceMs ? this.#stillMs : null;',
+    replace: 'return null;',
+  }),
+  bug(
+    'the watchdog kills a process that was suspended',
+    watchdog('a watchdog that was held up itself proves nothing by one late look, however late'),
+    { file: sqlite('watchdog'), find: '(sinceLast > lateMs ? 0 : sinceLast)', replace: 'sinceLast' },
+  ),
+]
+
+const jobs: readonly Mutation[] = [
+  bug('a job is due a millisecond late', conformance('what is due is queued at its very instant'), {
+    file: sqlite('writer'),
+    find: 'run_at <= :now ORDER BY run_at, id',
+    replace: 'run_at < :now ORDER BY run_at, id',
+  }),
+  bug(
+    'a job is due a millisecond early',
+    conformance('what is due is queued at its instant and not before, keeping that instant'),
+    { file: sqlite('writer'), find: 'run_at <= :now ORDER BY', replace: 'run_at <= :now + 1 ORDER BY' },
+    { file: sqlite('housekeeping'), find: 'this.nextDueAt <= now', replace: 'this.nextDueAt <= now + 1' },
+  ),
+  bug(
+    'only the first thousand jobs that are due are queued',
+    conformance('what is due is all queued, however much there is'),
+    {
+      file: sqlite('writer'),
+      find: ':now ORDER BY run_at, id LIMIT :limit`',
+      replace: ':now AND id <= :limit ORDER BY run_at, id`',
+    },
+  ),
+  bug(
+    'a run_at in the past is scheduled',
+    conformance('enqueue schedules what has a run_at or a delay ahead, and queues what has them behind'),
+    { file: sqlite('intake'), find: 'delayed: runAt > now', replace: 'delayed: runAt >= now' },
+  ),
+  bug(
+    'the good items of a refused array are stored',
+    conformance('enqueue refuses all of an array where one key belongs to other content, and names its job'),
+    {
+      file: sqlite('intake'),
+      find: `            if (conflict)
+                return conflict;`,
+      replace: `            if (conflict) {
+                for (const job of jobs.slice(0, conflict.index)) this.#gather(job, gathered, byKey, now);
+                return conflict;
+            }`,
+    },
+  ),
+  bug(
+    'an idempotency key stands for any content',
+    conformance('enqueue refuses all of an array where one key belongs to other content, and names its job'),
+    { file: sqlite('intake'), find: 'else if (first !== content)', replace: 'else if (false)' },
+  ),
+  bug(
+    'one job more may wait than may',
+    conformance('enqueue refuses a call that would pass the bound on waiting jobs, whole'),
+    { file: sqlite('intake'), find: 'depth + fresh > this.#depthMax', replace: 'depth + fresh > this.#depthMax + 1' },
+  ),
+  bug(
+    'one job less may wait than may',
+    conformance('enqueue refuses a call that would pass the bound on waiting jobs, whole'),
+    { file: sqlite('intake'), find: 'depth + fresh > this.#depthMax', replace: 'depth + fresh >= this.#depthMax' },
+  ),
+  bug(
+    'calls of one commit pass the bound together',
+    conformance('enqueue holds calls that share a commit to the bound together'),
+    { file: sqlite('intake'), find: 'depth += fresh;', replace: ';' },
+  ),
+  bug('the event row of a lease is not written', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
+    file: sqlite('moves'),
+    find: 'const { changes, lastInsertRowid } = log.run(values);',
+    replace: `const { changes, lastInsertRowid } = event === 'lease' ? { changes: items.length, lastInsertRowid: 0 } : log.run(values);`,
+  }),
+  bug(
+    'a move does not raise seq',
+    conformance('a queued job becomes leased on lease, attempt 0 of 1'),
+    { file: sqlite('moves'), find: 'seq = jobs.seq + 1, attempt', replace: 'seq = jobs.seq, attempt' },
+    { file: sqlite('schema'), find: 'NEW.seq = OLD.seq + 1', replace: 'NEW.seq >= OLD.seq' },
+  ),
+  bug('taken edges are not counted', conformance('counts are what the jobs add up to'), {
+    file: sqlite('moves'),
+    find: 'for (const [, from, to] of moved)\n                this.count(from, event, to, 1);',
+    replace: '',
+  }),
+  bug(
+    'lower priority goes first',
+    conformance('lease takes higher priority first, then earlier run_at, then lower id'),
+    {
+      file: sqlite('claims'),
+      find: 'ORDER BY priority DESC, run_at, id LIMIT',
+      replace: 'ORDER BY priority, run_at, id LIMIT',
+    },
+  ),
+  bug(
+    'the first queue always goes first',
+    conformance('lease lets queues take turns, job by job, whatever their names and lengths'),
+    { file: sqlite('claims'), find: 'this.#servedLast = queue;', replace: ';' },
+  ),
+  bug(
+    'jobs without a handler keep those behind them waiting',
+    conformance('lease puts jobs without a handler here aside, says so, and reaches those behind them'),
+    { file: sqlite('claims'), find: 'this.#sql.park.run(id);', replace: ';' },
+  ),
+  bug(
+    'retention removes dead letters',
+    conformance('retention removes succeeded and cancelled jobs with their history, and no others'),
+    { file: sqlite('retention'), find: `hasTag(state, 'expendable')`, replace: `hasTag(state, 'ended')` },
+    {
+      file: sqlite('schema'),
+      find: `stateIsTagged('expendable', 'OLD.state')`,
+      replace: `stateIsTagged('ended', 'OLD.state')`,
+    },
+  ),
+  bug(
+    'retention removes the newest event, whose id is then used again',
+    retention('never lets an id of a job or of an event be used again, though the newest are the ones removed'),
+    { file: sqlite('retention'), find: 'if (isOver && !this.#sql.hasNewestEvent.get(id))', replace: 'if (isOver)' },
+  ),
+  bug(
+    'retention leaves the history behind',
+    conformance('retention removes succeeded and cancelled jobs with their history, and no others'),
+    { file: sqlite('retention'), find: 'this.#sql.removeEvents.run(id);', replace: '' },
+  ),
+  bug(
+    'retention counts nothing',
+    conformance('retention removes succeeded and cancelled jobs with their history, and no others'),
+    { file: sqlite('retention'), find: `this.#moves.count(state, retention, '', 1);`, replace: '' },
+  ),
+  bug(
+    'retention removes jobs a millisecond early',
+    conformance('retention keeps them until they have been ended for long enough'),
+    {
+      file: sqlite('retention'),
+      find: 'const endedBy = now - this.#keepMs;',
+      replace: 'const endedBy = now - this.#keepMs + 1;',
+    },
+  ),
+  bug(
+    'the table takes a state that is no edge',
+    [
+      'persistence/sqlite/law.test.ts',
+      'a hand that moves a dead job is let through exactly where the machine has an edge',
+    ],
+    {
+      file: sqlite('schema'),
+      find: ' AND (${updateIsEdge()})',
+      replace: '',
+    },
+  ),
+  bug('verify does not compare a history with its row', verify('names a state that its history does not lead to'), {
+    file: sqlite('verify'),
+    find: 'if (row[field] === end[field])',
+    replace: 'if (true)',
+  }),
+  bug('verify does not recount', verify('names counts that do not add up'), {
+    file: sqlite('verify'),
+    find: 'this.#db.transaction(() => this.#checkCounts())();',
+    replace: '',
+  }),
+]
+
+export const storeBugs: readonly Mutation[] = [...durability, ...leases, ...jobs]
