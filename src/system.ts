@@ -290,6 +290,8 @@ class System implements JobSystem {
     dispatcher.send({ type: 'giveUp' })
     if (await within(lastCommitMs, stopped)) return
     this.#parts.log.error({}, 'the last outcomes could not be stored; the next start recovers their jobs')
+    // Its commits are refused when the store closes, which must not end this stop as a failure.
+    dispatcher.stop()
   }
 
   async #enqueue(input: unknown, naming: Naming): Promise<EnqueuedJob[]> {

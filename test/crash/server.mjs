@@ -83,5 +83,8 @@ process.on('message', async ({ call, args, answer }) => {
 })
 
 note('starting')
-await system.start()
-process.send({ ready: true })
+// Refused where it was told to stop meanwhile.
+await system.start().then(
+  () => process.send({ ready: true }),
+  () => {},
+)

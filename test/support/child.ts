@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import type { EnqueuedJob, JobSystem, NewJob, Settings } from '../../src/index.ts'
+import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
 import { assertWhole } from './system.ts'
 
 /** What a child process wrote down, as it happened: its own word, not the queue's. */
@@ -28,6 +29,9 @@ export interface ChildOptions {
   readonly settings?: Partial<Settings>
   /** Keeps what it writes to standard error, such as the stack of an abort, out of the test's output. */
   readonly quiet?: boolean
+  readonly env?: Record<string, string>
+  /** A line of shell before it begins, such as `ulimit -f 1000`. */
+  readonly after?: string
 }
 
 /** A job system in a process of its own: `test/crash/server.mjs`. */
@@ -51,9 +55,13 @@ export function killChildren(): void {
 }
 
 /** Resolves when it serves; rejects with what it said where it could not open the file. */
-export async function startChild(options: ChildOptions): Promise<Child> {
+export async function startChild({ env, after, ...options }: ChildOptions): Promise<Child> {
   const arg = JSON.stringify({ ...options, witness: witnessOf(options.database) })
-  const child = fork(script, [arg], { stdio: ['ignore', 'pipe', options.quiet ? 'ignore' : 'inherit', 'ipc'] })
+  const child = fork(script, [arg], {
+    stdio: ['ignore', 'pipe', options.quiet ? 'ignore' : 'inherit', 'ipc'],
+    env: { ...process.env, ...env },
+    ...(after ? { execPath: '/bin/sh', execArgv: ['-c', `${after}; exec "$0" "$@"`, process.execPath] } : {}),
+  })
   children.add(child)
   let output = ''
   child.stdout!.on('data', (chunk: Buffer) => {
@@ -119,10 +127,11 @@ export async function endWith(child: Child, reader: JobSystem): Promise<void> {
 }
 
 /**
- * Every history is whole, no handler was called more often than its history has starts, and what succeeded had its effect: by the word of
+ * `verify` finds nothing, every history is whole, no handler was called more often than its history has starts, and what succeeded had its effect: by the word of
  * the handlers, not of the queue.
  */
 export async function assertWitnessed(reader: JobSystem, database: string): Promise<void> {
+  expect(verifyFile(database).violations).toEqual([])
   const calls = new Map<number, number>()
   const effects = new Set<number>()
   for (const { what, id } of witnessed(database)) {

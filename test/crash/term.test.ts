@@ -1,0 +1,162 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createJobSystem, type JobSystem } from '../../src/index.ts'
+import { openKept } from '../../src/persistence/sqlite/kept.ts'
+import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
+import { assertWitnessed, type Child, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
+import { eventsOf, until, untilFinished } from '../support/system.ts'
+import { cleanUp, tempFolder, whenDone } from '../support/temp.ts'
+
+let folder: string
+/** A file system of one MiB; null where none can be mounted. */
+let small: string | null
+beforeAll(() => {
+  folder = tempFolder()
+  small = mountSmall(join(folder, 'small'))
+})
+afterAll(async () => {
+  killChildren()
+  await cleanUp()
+})
+
+/** What a stop may take beyond its grace: see `abortedGraceMs` and `lastCommitMs` in src/system.ts, and twice as long for a slow machine. */
+const beyondGraceMs = 2 * 3_000
+
+const many = (count: number, job: object) => Array.from({ length: count }, () => ({ payload: null, ...job })) as never
+
+/** Demands that it ends in good order and in time. */
+async function assertEnds(child: Child, graceMs: number): Promise<void> {
+  const before = performance.now()
+  child.kill('SIGTERM')
+  expect(await child.exited).toEqual({ code: 0, signal: null })
+  expect(performance.now() - before).toBeLessThan(graceMs + beyondGraceMs)
+}
+
+/** Runs all that is left, in a second process, and demands that nothing was lost on the way. */
+async function assertFinishes(database: string, reader: JobSystem, count: number): Promise<void> {
+  const child = await startChild({ database, settings: { retryBaseMs: 1 } })
+  await untilFinished(reader, count)
+  expect((await reader.counts()).succeeded).toBe(count)
+  await assertWitnessed(reader, database)
+  await endWith(child, reader)
+}
+
+/** Leaves every queued job of a file as a process that died with all of them leased would have left it. */
+function leaseAll(database: string): void {
+  const db = openKept(database)
+  db.exec(`BEGIN IMMEDIATE;
+    INSERT INTO edge_counts SELECT 'queued', 'lease', 'leased', count(*) FROM jobs;
+    UPDATE jobs SET state = 'leased', seq = 2, lease_token = 2, lease_expires_at = created_at;
+    INSERT INTO job_events (job_id, seq, event, from_state, to_state, attempt, at)
+      SELECT id, 2, 'lease', 'queued', 'leased', 0, created_at FROM jobs;
+    COMMIT`)
+  db.close()
+}
+
+describe.concurrent('SIGTERM', () => {
+  test('with jobs in every state ends in time, holds nothing any more and counts no attempt that it gave back', async () => {
+    const database = join(folder, 'every.db')
+    const child = await startChild({ database, graceMs: 50, holdMs: 600_000, settings: { retryBaseMs: 60_000 } })
+    const reader = await createJobSystem({ database })
+    await child.enqueue(many(100, { type: 'quick', priority: 2 }))
+    await child.enqueue(many(20, { type: 'flaky', priority: 1 }))
+    await child.enqueue(many(200, { type: 'polite' }))
+    await child.enqueue(many(30, { type: 'quick', delayMs: 600_000 }))
+    await until(async () => {
+      const { leased, running, retrying, succeeded } = await reader.counts()
+      return succeeded === 100 && retrying === 20 && running === 10 && leased > 0
+    })
+
+    await assertEnds(child, 50)
+
+    expect(await reader.counts()).toEqual({
+      ...{ scheduled: 30, queued: 200, leased: 0, running: 0, retrying: 20 },
+      ...{ succeeded: 100, dead: 0, cancelled: 0 },
+    })
+    for (const id of started(database).slice(-10)) {
+      expect(await eventsOf(reader, id)).toBe('enqueue lease start release')
+      expect((await reader.find(id))?.attempt).toBe(0)
+    }
+    await assertWitnessed(reader, database)
+    await reader.stop()
+  })
+
+  test('while it recovers ends in time, and the next server recovers the rest', async () => {
+    const database = join(folder, 'recovering.db')
+    const reader = await createJobSystem({ database })
+    for (let batch = 0; batch < 10; batch++) await reader.enqueue(many(1_000, { type: 'nobody' }))
+    leaseAll(database)
+    const starting = startChild({ database })
+    await until(() => existsSync(`${database}.witness`) && witnessed(database).length > 0)
+    const before = performance.now()
+    // It is not ready before it has recovered.
+    process.kill(witnessed(database)[0]!.pid, 'SIGTERM')
+    const ended = await (await starting).exited
+    const tookMs = performance.now() - before
+    const { leased } = await reader.counts()
+
+    const next = await startChild({ database })
+
+    expect(ended).toEqual({ code: 0, signal: null })
+    expect(tookMs).toBeLessThan(beyondGraceMs)
+    expect(leased).toBeGreaterThan(0)
+    expect(await reader.counts()).toMatchObject({ leased: 0, queued: 10_000 })
+    expect(verifyFile(database).violations).toEqual([])
+    await endWith(next, reader)
+  })
+
+  test('while another process holds the file locked ends in time, and what ran is recovered', async () => {
+    const database = join(folder, 'locked.db')
+    const child = await startChild({ database, graceMs: 50 })
+    const reader = await createJobSystem({ database })
+    await child.enqueue(many(5, { type: 'sleep', payload: { ms: 20 } }))
+    await child.enqueue(many(3, { type: 'sleep', payload: { ms: 300 }, queue: 'last' }))
+    await until(() => started(database).length === 8)
+    const other = openKept(database)
+    other.exec('BEGIN IMMEDIATE')
+
+    await assertEnds(child, 50)
+    other.exec('ROLLBACK')
+    other.close()
+
+    expect(witnessed(database).map(({ message }) => message)).toContain(
+      'the last outcomes could not be stored; the next start recovers their jobs',
+    )
+    await assertFinishes(database, reader, 8)
+  })
+
+  test('while the disk is full ends in time, and what ran is recovered when there is space', async ({ skip }) => {
+    if (!small) return skip('a small file system cannot be mounted here')
+    const database = join(small, 'jobs.db')
+    // The witness has space.
+    symlinkSync(join(folder, 'full.witness'), `${database}.witness`)
+    const child = await startChild({ database, graceMs: 50 })
+    const reader = await createJobSystem({ database })
+    await child.enqueue(many(5, { type: 'sleep', payload: { ms: 300 } }))
+    await until(() => started(database).length === 5)
+    const ballast = join(small, 'ballast')
+    try {
+      writeFileSync(ballast, Buffer.alloc(2 * 1024 * 1024))
+    } catch {
+      // It is full.
+    }
+
+    await assertEnds(child, 50)
+    unlinkSync(ballast)
+
+    await assertFinishes(database, reader, 5)
+  })
+})
+
+function mountSmall(path: string): string | null {
+  mkdirSync(path)
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', path], { stdio: 'ignore' })
+  } catch {
+    return null
+  }
+  whenDone(() => execFileSync('umount', ['-l', path]))
+  return path
+}
