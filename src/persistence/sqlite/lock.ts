@@ -1,3 +1,4 @@
+import { accessSync, constants, existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
@@ -54,7 +55,10 @@ export function thisProcess(startedAt: number): Owner {
 function openLockFile(path: string): Database.Database {
   try {
     makeFolder(dirname(path))
-    return openKept(`${path}-lock`, { timeout: 0 })
+    const file = `${path}-lock`
+    // SQLite would open it for reading, and make of BEGIN EXCLUSIVE a lock that others share.
+    if (existsSync(file)) accessSync(file, constants.W_OK)
+    return openKept(file, { timeout: 0 })
   } catch (error) {
     const what = error instanceof Error ? error.message : String(error)
     throw new DatabaseUnusableError(
