@@ -4,6 +4,7 @@ import Database from 'better-sqlite3'
 import { DatabaseUnusableError } from '../../errors.ts'
 import { openKept } from './kept.ts'
 import { applicationId, migrations } from './schema.ts'
+import { assertWalWhole } from './wal.ts'
 
 /** Pages of WAL after which a commit moves them into the database: 16 MiB, so that few commits pay for it. */
 const checkpointPages = 4_000
@@ -21,8 +22,10 @@ export const durability = 'an acknowledged job survives a power cut (WAL, synchr
  */
 export function openForWriting(path: string, random: () => string, now: number): Database.Database {
   return explaining(path, () => {
-    if (existsSync(path)) assertOurs(path)
-    else makeFolder(dirname(path))
+    if (existsSync(path)) {
+      assertWalWhole(path)
+      assertOurs(path)
+    } else makeFolder(dirname(path))
     let db = openKept(path, { timeout: 0 })
     try {
       if (forgetStatistics(db)) {

@@ -5,6 +5,7 @@ import { type Replayed, type ReplayedEvent, replay } from '../../machines/replay
 import { type EdgeCount, retention } from '../store.ts'
 import { assertOurs, openForReading } from './connection.ts'
 import { Reader } from './reader.ts'
+import { assertWalWhole } from './wal.ts'
 
 /** Jobs that one read transaction looks at: some milliseconds, so that a live server can reset its WAL in between. */
 const chunkJobs = 1_000
@@ -56,6 +57,7 @@ interface Row {
  * its row, recounts what is kept counted, and lets SQLite check the file. Throws `DatabaseUnusableError` where it is no database of ours.
  */
 export function verifyFile(path: string, onProgress: (id: number, lastId: number) => void = () => {}): VerifyReport {
+  assertWalWhole(path)
   assertOurs(path)
   const db = openForReading(path)
   try {
