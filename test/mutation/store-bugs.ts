@@ -108,9 +108,9 @@ const durability: readonly Mutation[] = [
     'a full disk stays full for ever',
     faults('a full disk refuses new jobs, keeps outcomes until there is space, and goes on by itself'),
     {
-      file: sqlite('thread'),
-      find: '        this.#calls.isDiskFull = false;\n',
-      replace: '',
+      file: sqlite('store-thread'),
+      find: 'const isDiskFull = errors.some(isFull);',
+      replace: 'const isDiskFull = errors.some(isFull) || this.#retryAt > 0;',
     },
   ),
   bug(

@@ -42,7 +42,10 @@ export function openInProcess(options: SqliteStoreOptions, around: InProcess): I
       heed: toThread.heed,
       takeNext: toThread.takeNext,
       tell: toLoop.send,
-      close: () => void around.time.schedule(around.delayMs() + 10, 'loop', () => link.emit('exit')),
+      close() {
+        toThread.heed(() => {})
+        around.time.schedule(around.delayMs() + 10, 'loop', () => link.emit('exit'))
+      },
     }
     around.time.schedule(1, 'thread', () => {
       try {

@@ -88,6 +88,8 @@ interface Life {
   system: JobSystem | undefined
   serving: boolean
   stopping: boolean
+  /** Its disk failed: it commits nothing more. */
+  failed: boolean
 }
 
 class Simulation {
@@ -107,6 +109,7 @@ class Simulation {
   /** Until when another process holds the file, and until when the disk is full. */
   #lockedUntil = 0
   #fullUntil = 0
+  #asleepUntil = 0
   /** What happens at the next such step of a transaction. */
   #armed: { readonly step: WriteStep; readonly fault: Fault; after: number } | null = null
 
@@ -190,6 +193,7 @@ class Simulation {
       const ms = this.#random.int(1_000, 40_000)
       this.#note('the machine sleeps', { ms })
       this.#time.hold(['loop', 'thread'], ms)
+      this.#asleepUntil = this.#time.now + ms
     },
   }
 
@@ -210,6 +214,7 @@ class Simulation {
     if (armed?.step === step && armed.after-- === 0) {
       this.#armed = null
       this.#note('meets', { step, fault: armed.fault })
+      if (this.#life) this.#life.failed = true
       if (armed.fault === 'crash') this.#time.schedule(0, 'world', () => this.#crash(`inside, at ${step}`))
       return armed.fault
     }
@@ -220,7 +225,14 @@ class Simulation {
 
   #boot(): void {
     const workers = this.#random.pick([1, 2, 3, 10])
-    const life: Life = { store: { current: undefined }, workers, system: undefined, serving: false, stopping: false }
+    const life: Life = {
+      store: { current: undefined },
+      workers,
+      system: undefined,
+      serving: false,
+      stopping: false,
+      failed: false,
+    }
     this.#life = life
     this.#note('boot', { workers })
     this.#time.schedule(0, 'loop', () => this.#open(life))
@@ -330,8 +342,7 @@ class Simulation {
           stopped = true
           this.#note('stopped', {})
           const left = this.#lookInFile(`SELECT count(*) FROM jobs WHERE lease_token IS NOT NULL`)
-          const wasWell =
-            Math.max(this.#lockedUntil, this.#fullUntil) < began && life.system?.health().reason !== 'failed'
+          const wasWell = Math.max(this.#lockedUntil, this.#fullUntil, this.#asleepUntil) < began && !life.failed
           if (wasWell && left[0] !== 0) this.#violation(`a stop in good order left ${left[0]} leases`)
           this.#time.schedule(0, 'world', () => life === this.#life && this.#crash('stopped'))
         },

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { kills } from '../crash/kills.ts'
 import { walk, walks } from '../model/walk.ts'
 import { simulate, simulations } from '../simulation/simulation.ts'
 import { emptyTally, type Ordeal, type Tally } from './ordeal.ts'
@@ -14,7 +15,7 @@ npm run test:torture -- --walk SEED     the walks of one seed, the failing one s
 
 LENGTH: such as 30s, 10m (the default is 1m) or 8h.`
 
-const ordeals: Readonly<Record<string, Ordeal>> = { simulations, walks }
+const ordeals: Readonly<Record<string, Ordeal>> = { simulations, walks, kills }
 /** One process of an ordeal lasts so long, so that none grows without bound; in s. */
 const shiftS = 20
 /** What a process may take beyond its shift, to come to the end of what it does, in s. */

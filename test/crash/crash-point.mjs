@@ -1,0 +1,88 @@
+// The crash points of a test build, which `points.ts` copies into it as `crash-point.js` and calls from patched files. Armed by
+// JOBMACHINE_CRASH_AT, such as "inside running succeed succeeded": the process dies by SIGKILL at the point named when a job takes the edge
+// named. Before that it writes down which jobs are concerned, into the file that JOBMACHINE_CRASH_NOTE names.
+//
+//   before     the edge's first row is about to be written
+//   halfway    some of its rows are written and some are not
+//   inside     all of the transaction is written, the COMMIT is not
+//   committed  after the COMMIT, before anyone is told
+//   effect     the handler's effect is done, its outcome not reported
+import { appendFileSync } from 'node:fs'
+import { findEdge } from './machines/edges.js'
+
+const [point, ...words] = (process.env.JOBMACHINE_CRASH_AT ?? '').split(' ')
+const armed = words.join(' ')
+/** Jobs that take the armed edge in the transaction under way. */
+let doomed = []
+let factsOf
+
+/** A transaction begins. */
+export function begin() {
+  doomed = []
+}
+
+/** Dies here, where this point is armed and the transaction takes the armed edge. */
+export function reach(here) {
+  if (here === point && doomed.length > 0) die()
+}
+
+/** Stored jobs are about to take `event`, as far as the machine lets them. */
+export function foreseeMove(db, event, items, fence) {
+  if (armed === '') return
+  factsOf ??= db.prepare(
+    'SELECT id, state, seq, attempt, max_attempts AS maxAttempts, lease_token AS leaseToken FROM jobs WHERE id = ?',
+  )
+  for (const { id, leaseToken } of items) {
+    const job = factsOf.get(id)
+    if (!job || (fence === 'fenced' && job.leaseToken !== leaseToken)) continue
+    if (nameOf(findEdge(job.state, { type: event }, job)) === armed) doomed.push({ id, seq: job.seq + 1 })
+  }
+}
+
+/** New jobs are about to be stored. */
+export function foreseeIntake(gathered) {
+  for (const { job, state } of gathered) {
+    if (armed === `new enqueue ${state}`) doomed.push({ key: job.idempotency.key })
+  }
+}
+
+/** A job is about to be removed. */
+export function foreseeRemoval(id, state) {
+  if (armed === `${state} retention`) doomed.push({ id })
+}
+
+/** The schema is about to be brought to its newest version. */
+export function foreseeMigration() {
+  if (armed === 'migration') doomed.push({})
+}
+
+/** One step of the schema; `halfway` in it some of its tables are there. */
+export function migrate(db, sql) {
+  const middle = sql.indexOf('CREATE', sql.length / 2)
+  db.exec(sql.slice(0, middle))
+  reach('halfway')
+  db.exec(sql.slice(middle))
+}
+
+/** A handler has ended, and its outcome, `event`, is about to be reported. */
+export function ended(job, event) {
+  if (point !== 'effect' || !event) return
+  const attempt = job.attempt + 1
+  if (nameOf(findEdge('running', { type: event.event }, { ...job, attempt })) !== armed) return
+  doomed = [{ id: job.id, attempt }]
+  die()
+}
+
+function nameOf(edge) {
+  return edge && `${edge.from} ${edge.event} ${edge.to}`
+}
+
+function die() {
+  appendFileSync(
+    process.env.JOBMACHINE_CRASH_NOTE,
+    `${JSON.stringify({ point, edge: armed, pid: process.pid, jobs: doomed })}\n`,
+  )
+  process.kill(process.pid, 'SIGKILL')
+  // Whichever thread this is, it does nothing more.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+}

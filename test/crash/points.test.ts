@@ -1,0 +1,76 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { cleanUp, tempFolder } from '../support/temp.ts'
+import { allCrashes, dieMigrating, runChain } from './points.ts'
+import { crashBuild, startVictim } from './points-victim.ts'
+import { schemaOf } from './points-witness.ts'
+
+let folder: string
+let build: string
+beforeAll(() => {
+  folder = tempFolder()
+  build = crashBuild(join(folder, 'build'))
+})
+afterAll(cleanUp)
+
+/** Each the tests of one lane after the other: two cores have no more to give. */
+const lanes = Array.from({ length: 3 }, () => Promise.resolve())
+function inLane(run: () => Promise<void>): Promise<void> {
+  const done = lanes.shift()!.then(run)
+  lanes.push(done.catch(() => {}))
+  return done
+}
+
+describe.concurrent('a process that dies at every point of', { timeout: 120_000 }, () => {
+  test.each([...allCrashes()])('%s has done it wholly or not at all, and all is finished', (event, crashes) =>
+    inLane(async () => {
+      const { kills, wrong } = await runChain({ build, database: join(folder, `${event}.db`), crashes })
+
+      expect(wrong.slice(0, 10)).toEqual([])
+      expect(kills).toBeGreaterThanOrEqual(crashes.length)
+    }),
+  )
+
+  test('making the file leaves none or all of it, and the next makes it', () =>
+    inLane(async () => {
+      const database = join(folder, 'made.db')
+      const none = { version: 0, parts: 0 }
+
+      expect(await dieMigrating(build, database, 'before')).toEqual(none)
+      expect(await dieMigrating(build, database, 'halfway')).toEqual(none)
+      expect(await dieMigrating(build, database, 'inside')).toEqual(none)
+      const made = await dieMigrating(build, database, 'committed')
+
+      expect(made.version).toBe(1)
+      expect((await runChain({ build, database, crashes: [] })).wrong).toEqual([])
+      expect(schemaOf(database)).toEqual(made)
+    }))
+
+  test('a migration leaves the old version or the new, with all its jobs', () =>
+    inLane(async () => {
+      const database = join(folder, 'migrated.db')
+      const newer = crashBuild(join(folder, 'newer'), { newer: true })
+      await runChain({ build, database, crashes: [{ point: 'committed', edge: 'new enqueue queued' }] })
+      const old = schemaOf(database)
+
+      expect(await dieMigrating(newer, database, 'before')).toEqual(old)
+      expect(await dieMigrating(newer, database, 'halfway')).toEqual(old)
+      expect(await dieMigrating(newer, database, 'inside')).toEqual(old)
+      expect((await runChain({ build, database, crashes: [] })).wrong).toEqual([])
+      const migrated = await dieMigrating(newer, database, 'committed')
+
+      expect(migrated).toEqual({ version: old.version + 1, parts: old.parts + 2 })
+      const { died } = startVictim({ build: newer, database, run: 9, work: { finish: true } })
+      expect(await died).toMatchObject({ code: 0 })
+    }))
+})
+
+test('what ships has no crash points', () => {
+  const dist = resolve('dist')
+  const files = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.js'))
+  const armed = files.filter((file) => /JOBMACHINE_CRASH|crash-point/.test(readFileSync(join(dist, file), 'utf8')))
+
+  expect(files.length).toBeGreaterThan(40)
+  expect(armed).toEqual([])
+})

@@ -1,0 +1,126 @@
+import { resolve } from 'node:path'
+import { edges, hasTag, statesTagged } from '../../src/machines/edges.ts'
+import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
+import { retention } from '../../src/persistence/store.ts'
+import { type CrashAt, describeDeath, points, startVictim } from './points-victim.ts'
+import {
+  type CrashNote,
+  checkInterrupted,
+  checkRunAgain,
+  checkWitness,
+  crashNote,
+  type Schema,
+  schemaOf,
+  witnessed,
+} from './points-witness.ts'
+
+/** Of a file on which victims live and die: small delays, and one worker, so that what waits can be told from what runs. */
+const settings = { workers: 1, retryBaseMs: 10, retryMaxMs: 50 }
+/** Keeps ended jobs as briefly as can be. */
+const forgetful = { ...settings, retentionMs: 1 }
+
+/** Everything to die of, by event: each point in the way of each edge of the machine, and of each way out by retention. */
+export function allCrashes(): Map<string, CrashAt[]> {
+  const crashes = new Map<string, CrashAt[]>()
+  const add = (event: string, edge: string, effect: boolean) => {
+    const along = points.filter((point) => effect || point !== 'effect').map((point) => ({ point, edge }))
+    crashes.set(event, [...(crashes.get(event) ?? []), ...along])
+  }
+  for (const { from, event, to } of edges) {
+    // What a handler's end leads to. An expiry and a cancellation come from elsewhere.
+    const isOutcome = hasTag(from, 'executing') && event !== 'expire' && event !== 'cancel'
+    add(event, `${from} ${event} ${to}`, isOutcome)
+  }
+  for (const state of statesTagged('expendable')) add(retention, `${state} ${retention}`, false)
+  return crashes
+}
+
+/**
+ * Kills one process after the other on one file, each at the next of the crash points; the one that comes after a death recovers from it.
+ * The last runs what ships and finishes all there is. Gives what is wrong, in words, and how many died.
+ */
+export async function runChain(given: {
+  /** Made by `crashBuild`. */
+  readonly build: string
+  readonly database: string
+  readonly crashes: readonly CrashAt[]
+}): Promise<{ kills: number; wrong: string[] }> {
+  const chain = new Chain(given.build, given.database)
+  for (const crashAt of given.crashes) await chain.die(crashAt)
+  await chain.finish()
+  return { kills: chain.kills, wrong: chain.wrong }
+}
+
+class Chain {
+  readonly #build: string
+  readonly #database: string
+  readonly #effects: { readonly note: CrashNote; readonly run: number }[] = []
+  readonly wrong: string[] = []
+  #run = 0
+  kills = 0
+
+  constructor(build: string, database: string) {
+    this.#build = build
+    this.#database = database
+  }
+
+  async die(crashAt: CrashAt): Promise<void> {
+    const tell = (what: string) => this.wrong.push(`armed "${crashAt.point} ${crashAt.edge}": ${what}`)
+    const note = await this.#dieAt(crashAt, tell)
+    if (!note) return
+    for (const what of checkInterrupted(this.#database, note)) tell(what)
+    for (const what of violationsOf(this.#database)) tell(what)
+    if (note.point === 'effect') this.#effects.push({ note, run: this.#run })
+  }
+
+  async finish(): Promise<void> {
+    const victim = startVictim({
+      build: resolve('dist'),
+      database: this.#database,
+      run: ++this.#run,
+      settings: { ...settings, workers: 20 },
+      work: { finish: true },
+    })
+    const death = await victim.died
+    if (death.code !== 0) this.wrong.push(`the process that was to finish ${describeDeath(death)}`)
+    this.wrong.push(...violationsOf(this.#database), ...checkWitness(this.#database))
+    for (const { note, run } of this.#effects) this.wrong.push(...checkRunAgain(this.#database, note, run))
+  }
+
+  /** Where an edge is taken at the start, by what a process left behind, one comes first that dies of itself. */
+  async #dieAt(crashAt: CrashAt, tell: (what: string) => void): Promise<CrashNote | undefined> {
+    for (let mayPrepare = true; ; mayPrepare = false) {
+      const victim = startVictim({
+        build: this.#build,
+        database: this.#database,
+        run: ++this.#run,
+        settings: crashAt.edge.endsWith(retention) ? forgetful : settings,
+        crashAt,
+        work: { take: crashAt.edge },
+      })
+      const death = await victim.died
+      if (death.signal === 'SIGKILL') this.kills++
+      const note = crashNote(this.#database, victim.process.pid)
+      if (note && death.signal === 'SIGKILL') return note
+      const prepared = witnessed(this.#database).some(({ what, run }) => what === 'orphaned' && run === this.#run)
+      if (prepared && mayPrepare) continue
+      tell(prepared ? 'the edge was not taken by what was left for it' : `the process ${describeDeath(death)}`)
+      return
+    }
+  }
+}
+
+/** Kills a process while it brings the file to its newest schema; gives what the file then is, by its own word. */
+export async function dieMigrating(build: string, database: string, point: CrashAt['point']): Promise<Schema> {
+  const crashAt = { point, edge: 'migration' }
+  const { died } = startVictim({ build, database, run: 0, settings, crashAt, work: { finish: true } })
+  const death = await died
+  if (death.signal !== 'SIGKILL') throw new Error(`armed "${point} migration": the process ${describeDeath(death)}`)
+  return schemaOf(database)
+}
+
+/** What `verify` says of a file, in words. */
+export function violationsOf(database: string): string[] {
+  const { violations } = verifyFile(database)
+  return violations.map(({ invariant, jobId, message }) => `${invariant}, job ${jobId}: ${message}`)
+}

@@ -1,0 +1,101 @@
+// For each edge of the machine, and each way out by retention, what makes a job take it: done by `victim.mjs`, in a process that dies when
+// the job does. Other jobs of the file may take the edge earlier, which is as good.
+
+const quick = { type: 'quick' }
+const hold = { type: 'hold' }
+const hopeless = { type: 'hopeless', maxRetries: 0 }
+
+/** A job that runs and does not end. */
+async function hung({ enqueue, until }, more = {}) {
+  const [id] = await enqueue({ ...hold, ...more })
+  await until(id, 'running')
+  return id
+}
+
+/** A job leased ahead of the only worker, which hangs. Leasing ahead is the dispatcher's choice, after short jobs: asked until it makes it. */
+async function leasedAhead({ enqueue, stateOf, command, until }) {
+  for (;;) {
+    const [, hanging, ahead] = await enqueue(quick, hold, quick)
+    await until(hanging, 'running')
+    for (const giveUpAt = performance.now() + 200; performance.now() < giveUpAt; await new Promise(setImmediate)) {
+      if ((await stateOf(ahead)) === 'leased') return ahead
+    }
+    await command('cancel', hanging)
+  }
+}
+
+/** Ended jobs to be removed by the next process, and one more, for the newest event of the file stays. */
+async function ended({ enqueue, until, command, far, leaveOrphans }) {
+  const [done, cancelled] = await enqueue(quick, { ...quick, delayMs: far })
+  await command('cancel', cancelled)
+  await until(done, 'succeeded')
+  await enqueue({ ...quick, delayMs: far })
+  leaveOrphans()
+}
+
+/** By edge, `from event to`. */
+export const scenarios = {
+  'new enqueue scheduled': ({ enqueue, far }) => enqueue({ ...quick, delayMs: far }, { ...quick, delayMs: 1 }),
+  'new enqueue queued': ({ enqueue }) => enqueue(...Array.from({ length: 1_000 }, () => quick)),
+  'scheduled due queued': ({ enqueue }) => enqueue({ ...quick, delayMs: 1 }),
+  'scheduled cancel cancelled': async ({ enqueue, command, far }) => {
+    const [id] = await enqueue({ ...quick, delayMs: far })
+    await command('cancel', id)
+  },
+  'queued lease leased': ({ enqueue }) => enqueue(quick),
+  'queued cancel cancelled': async (tools) => {
+    await hung(tools)
+    const waiting = await tools.enqueue(quick, quick, quick)
+    await tools.command('cancel', waiting.at(-1))
+  },
+  'leased start running': ({ enqueue }) => enqueue(quick),
+  'leased release queued': async (tools) => {
+    await leasedAhead(tools)
+    await tools.stop(0)
+  },
+  'leased expire queued': async (tools) => {
+    await leasedAhead(tools)
+    tools.leaveOrphans()
+  },
+  'leased cancel cancelled': async (tools) => {
+    await tools.command('cancel', await leasedAhead(tools))
+  },
+  'running succeed succeeded': ({ enqueue }) => enqueue(quick),
+  'running fail retrying': ({ enqueue }) => enqueue({ type: 'flaky' }),
+  'running fail dead': ({ enqueue }) => enqueue(hopeless),
+  'running reject dead': ({ enqueue }) => enqueue({ type: 'unmendable' }),
+  'running snooze scheduled': ({ enqueue }) => enqueue({ type: 'snoozing' }),
+  'running release queued': async (tools) => {
+    await hung(tools)
+    await tools.stop(0)
+  },
+  'running expire retrying': async (tools) => {
+    await hung(tools)
+    tools.leaveOrphans()
+  },
+  'running expire dead': async (tools) => {
+    await hung(tools, { maxRetries: 0 })
+    tools.leaveOrphans()
+  },
+  'running cancel cancelled': async (tools) => {
+    await tools.command('cancel', await hung(tools))
+  },
+  'retrying due queued': ({ enqueue }) => enqueue({ type: 'flaky' }),
+  'retrying cancel cancelled': async ({ enqueue, until, command }) => {
+    const [id] = await enqueue({ type: 'patient' })
+    await until(id, 'retrying')
+    await command('cancel', id)
+  },
+  'dead requeue queued': async ({ enqueue, until, command }) => {
+    const [id] = await enqueue(hopeless)
+    await until(id, 'dead')
+    await command('requeue', id)
+  },
+  'cancelled requeue queued': async ({ enqueue, command, far }) => {
+    const [id] = await enqueue({ ...quick, delayMs: far })
+    await command('cancel', id)
+    await command('requeue', id)
+  },
+  'succeeded retention': ended,
+  'cancelled retention': ended,
+}

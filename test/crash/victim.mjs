@@ -1,0 +1,169 @@
+// A server that is going to be killed. It takes its work from its argument and writes what it sees into a witness file, one JSON line each,
+// before anything else happens; a line that its death cut short does not parse.
+//
+//   node victim.mjs '{ "build", "database", "witness", "run", "settings", "take"? | "load"? | "finish"? }'
+//
+// `build` is the copy of dist that it runs, `run` its number among those on the file. `take`: takes that edge, once. `load`: works under a
+// load that this seed makes, until it is killed. `finish`: asks again whatever was not acknowledged, runs all there is and ends.
+import { openSync, readFileSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { makeLoad } from './victim-load.mjs'
+import { scenarios } from './victim-scenarios.mjs'
+
+const { build, database, witness, run, settings, take, load, finish } = JSON.parse(process.argv[2])
+const { createJobSystem, defineHandler, PermanentError, RetryAfterError, SnoozeError } = await import(
+  join(build, 'index.js')
+)
+const { ManualClock } = await import(join(build, 'clock.js'))
+
+const file = openSync(witness, 'a')
+const note = (what, more) => writeSync(file, `\n${JSON.stringify({ what, run, ...more })}`)
+
+/** Longer than any run lasts. */
+const far = 3_600_000
+const snoozed = new Set()
+
+/** What each type does. A job whose `run` is another than this one has had its moment and succeeds. */
+const runs = {
+  quick() {},
+  long: ({ ms }) => setTimeout(ms),
+  // Until the process ends, unless it is told to.
+  hold: (payload, { signal }) => payload.run === run && setTimeout(far, undefined, { signal }),
+  flaky(_, { attempt }) {
+    if (attempt === 1) throw new Error('the first attempt fails')
+  },
+  hopeless() {
+    throw new Error('hopeless')
+  },
+  unmendable() {
+    throw new PermanentError('no retry can mend it')
+  },
+  snoozing(payload, { jobId }) {
+    if (payload.run !== run || snoozed.has(jobId)) return
+    snoozed.add(jobId)
+    throw new SnoozeError(20)
+  },
+  patient(payload) {
+    if (payload.run === run) throw new RetryAfterError(far)
+  },
+}
+
+const anything = { '~standard': { version: 1, vendor: 'victim', validate: (value) => ({ value }) } }
+const handlers = Object.entries(runs).map(([type, act]) =>
+  defineHandler({
+    type,
+    payload: anything,
+    async run(payload, context) {
+      const { jobId: id, attempt, idempotencyToken: token } = context
+      note('start', { id, attempt, token, key: payload.key })
+      let outcome = 'threw'
+      try {
+        await act(payload, context)
+        outcome = 'ended'
+      } finally {
+        note('effect', { id, attempt, outcome })
+      }
+    },
+  }),
+)
+
+/** How far the clock of a run that finishes is ahead of the machine's. */
+let aheadMs = 0
+function movableClock() {
+  const clock = new ManualClock(Date.now())
+  setInterval(() => clock.set(Date.now() + aheadMs), 5).unref()
+  return clock
+}
+
+const system = await createJobSystem({
+  database,
+  handlers,
+  ...settings,
+  ...(finish ? { clock: movableClock() } : {}),
+  onFatal(error) {
+    note('fatal', { message: error.stack })
+    process.exit(1)
+  },
+})
+
+async function ask(jobs) {
+  const enqueued = await system.enqueue(jobs)
+  note('acknowledged', { jobs: enqueued.map(({ id }, index) => [id, jobs[index].idempotencyKey]) })
+  return enqueued.map(({ id }) => id)
+}
+
+let asked = 0
+/** What a scenario or a load may do. */
+const tools = {
+  far,
+  /** Stores jobs, of which each gets a key, and gives their ids. */
+  enqueue(...given) {
+    const jobs = given.map(({ payload = {}, ...job }) => {
+      const key = `${run}.${asked++}`
+      return { payload: { ...payload, run, key }, idempotencyKey: key, ...job }
+    })
+    note('asked', { jobs })
+    return ask(jobs)
+  },
+  async command(event, id) {
+    note('commanding', { event, id })
+    await system[event](id)
+    note('commanded', { event, id })
+  },
+  async stateOf(id) {
+    return (await system.find(id))?.state
+  },
+  async until(id, state) {
+    while ((await tools.stateOf(id)) !== state) await setTimeout(1)
+  },
+  stop: (graceMs) => system.stop({ graceMs }),
+  /** Dies with what it holds: the next process on the file takes the edge. */
+  leaveOrphans() {
+    note('orphaned')
+    process.kill(process.pid, 'SIGKILL')
+  },
+}
+
+/** Each call without an acknowledgement is made again as it was: whichever of them were stored are not stored twice. */
+async function askAgain() {
+  const lines = readFileSync(witness, 'utf8').split('\n').flatMap(parsed)
+  const known = new Set(lines.flatMap(({ what, jobs }) => (what === 'acknowledged' ? jobs.map(([, key]) => key) : [])))
+  for (const { what, jobs } of lines) {
+    if (what === 'asked' && !known.has(jobs[0].idempotencyKey)) await ask(jobs)
+  }
+}
+
+function parsed(line) {
+  try {
+    return [JSON.parse(line)]
+  } catch {
+    return []
+  }
+}
+
+async function untilAllEnded() {
+  for (;;) {
+    const { scheduled, queued, leased, running, retrying } = await system.counts()
+    if (scheduled + queued + leased + running + retrying === 0) return
+    await setTimeout(5)
+  }
+}
+
+process.on('SIGTERM', () => system.stop({ graceMs: 30 }))
+await system.start()
+if (take) {
+  const scenario = scenarios[take]
+  if (!scenario) throw new Error(`no scenario takes the edge "${take}"`)
+  await scenario(tools)
+} else if (load !== undefined) {
+  process.send('serving')
+  await makeLoad(tools, load)
+} else if (finish) {
+  await askAgain()
+  // What waits for a far instant runs too.
+  aheadMs = 2 * far
+  await untilAllEnded()
+  await system.stop()
+  process.exit(0)
+}
