@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { Settings } from '../../src/config.ts'
 import type { Ordeal, Tally } from '../torture/ordeal.ts'
+import { Random } from '../torture/random.ts'
 import { allCrashes, violationsOf } from './points.ts'
 import { type CrashAt, crashBuild, describeDeath, startVictim } from './points-victim.ts'
 import { checkInterrupted, checkWitness, crashNote, edgeCounts } from './points-witness.ts'
@@ -25,7 +26,7 @@ const stopShare = 1 / 6
  * makes the choices, not the timing of the machine: the same seed finds the same bug soon, not at once.
  */
 export const kills: Ordeal = async ({ seed, folder, isOver, tally }) => {
-  const random = randomFrom(seed)
+  const random = new Random(seed).next
   const builds = { shipped: resolve('dist'), crashing: crashBuild(join(folder, 'crashing')) }
   for (let file = 1; !isOver(); file++) {
     const life = new FileLife({ seed, folder: join(folder, `${file}`), random, builds, tally })
@@ -130,14 +131,3 @@ class FileLife {
 }
 
 const possibleCrashes: readonly CrashAt[] = [...allCrashes().values()].flat()
-
-/** Uniform in [0, 1): mulberry32. */
-function randomFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}

@@ -1,0 +1,65 @@
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { type Patch, patchedBuild } from '../support/patched-build.ts'
+import { tempFolder } from '../support/temp.ts'
+import { Random } from '../torture/random.ts'
+import { type Cut, compileShim, cutPower, oftenCheckpointed, recordLoad, someMoment } from './power-cut.ts'
+
+const connection = 'persistence/sqlite/connection.js'
+/** What SQLite does unless told otherwise: no flush at a commit. */
+const unflushed: Patch[] = [
+  { file: connection, find: "db.pragma('synchronous = FULL')", replace: "db.pragma('synchronous = NORMAL')" },
+  { file: connection, find: 'synchronousFull = 2', replace: 'synchronousFull = 1' },
+]
+/** Everyone is told before the transaction is committed. */
+const toldTooSoon: Patch = {
+  file: 'persistence/sqlite/store-thread.js',
+  find: 'errors = commitTogether(',
+  replace: `for (const part of parts) {
+                const { run, done } = part;
+                part.run = (now) => { part.result = run(now); done(part.result); const tell = this.#calls.takeTell(); if (tell) this.#mailbox.tell(tell); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5); return part.result; };
+                part.done = () => {};
+            }
+            errors = commitTogether(`,
+}
+
+const cutsPerLoad = 15
+const shim = compileShim(mkdtempSync(join(tmpdir(), 'jobmachine-')))
+
+/** The same load on a build, cut again and again. */
+async function cutAgainAndAgain(patches: readonly Patch[], seed: number): Promise<Cut[]> {
+  const folder = tempFolder()
+  const build = patches.length > 0 ? patchedBuild(join(folder, 'build'), patches) : resolve('dist')
+  const random = new Random(seed)
+  const records = await recordLoad(shim!, build, join(folder, 'load'), random)
+  return Array.from({ length: cutsPerLoad }, (_, n) =>
+    cutPower(records, someMoment(records, random), join(folder, `${n}`), random),
+  )
+}
+
+describe.skipIf(!shim)(
+  `a power cut at any moment under load${shim ? '' : ' (skipped: there is no C compiler)'}`,
+  () => {
+    test.each([
+      ['as it ships', []],
+      ['with a checkpoint every 40 pages', [oftenCheckpointed]],
+    ])('loses nothing that was acknowledged: %s', { timeout: 60_000 }, async (_, patches) => {
+      const cuts = await cutAgainAndAgain(patches, 1)
+
+      expect(cuts.flatMap(({ violations }) => violations)).toEqual([])
+      // The disk has lost something, or this proves nothing.
+      expect(cuts.filter(({ dropped }) => dropped > 0).length).toBeGreaterThan(cutsPerLoad / 5)
+    })
+
+    test.each([
+      ['without a flush at each commit', unflushed],
+      ['where calls are answered before the commit', [toldTooSoon]],
+    ])('does lose %s, so these cuts would show it', { timeout: 60_000 }, async (_, patches) => {
+      const cuts = await cutAgainAndAgain(patches, 2)
+
+      expect(cuts.filter(({ violations }) => violations.some((what) => /is lost/.test(what)))).not.toEqual([])
+    })
+  },
+)

@@ -1,0 +1,209 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { openForWriting } from '../../src/persistence/sqlite/connection.ts'
+import { openKept } from '../../src/persistence/sqlite/kept.ts'
+import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
+import { type Patch, patchedBuild } from '../support/patched-build.ts'
+import type { Ordeal } from '../torture/ordeal.ts'
+import { Random } from '../torture/random.ts'
+
+/** How long a server runs before its power is cut, in ms after its first acknowledgement. */
+const loadMs = { least: 150, most: 600 }
+const sectorBytes = 512
+/** For a build in which a short load meets many checkpoints, where the log's pages go into the database. */
+export const oftenCheckpointed: Patch = {
+  file: 'persistence/sqlite/connection.js',
+  find: 'checkpointPages = 4_000',
+  replace: 'checkpointPages = 40',
+}
+const headerBytes = 24
+
+/** One record of the journal that `record-writes.c` keeps. */
+export interface DiskRecord {
+  readonly kind: 'write' | 'truncate' | 'sync'
+  /** The file's name, without its folder. */
+  readonly file: string
+  /** -1: at the end. */
+  readonly offset: number
+  readonly data: Buffer
+}
+
+/** What was lost or broken by one cut. */
+export interface Cut {
+  /** Writes that had not been flushed and did not survive whole. */
+  readonly dropped: number
+  readonly violations: readonly string[]
+}
+
+/** Compiles the shim into a folder; null where there is no C compiler. */
+export function compileShim(folder: string): string | null {
+  const library = join(folder, 'record-writes.so')
+  try {
+    const source = resolve('test/crash/record-writes.c')
+    execFileSync('cc', ['-shared', '-fPIC', '-O1', '-o', library, source, '-ldl'])
+    return library
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}
+
+/** Runs a server under load in a folder of its own until it is ended by force, and gives all that it did to the disk, in order. */
+export async function recordLoad(shim: string, build: string, folder: string, random: Random): Promise<DiskRecord[]> {
+  mkdirSync(folder, { recursive: true })
+  const journal = `${folder}.journal`
+  const database = join(folder, 'jobs.db')
+  const script = resolve('test/crash/powered.mjs')
+  const child = spawn(process.execPath, [script, build, database, `${random.int(1, 1_000)}`], {
+    env: { ...process.env, LD_PRELOAD: shim, JOURNAL: journal, RECORDED: folder },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  const exited = new Promise<void>((resolve) => child.once('close', () => resolve()))
+  const hasBegun = () => {
+    try {
+      return readFileSync(`${database}.witness`).length > 0
+    } catch {
+      return false
+    }
+  }
+  while (!hasBegun() && child.exitCode === null) await setTimeout(10)
+  await setTimeout(random.int(loadMs.least, loadMs.most))
+  child.kill('SIGKILL')
+  await exited
+  const records = parseJournal(readFileSync(journal))
+  rmSync(journal)
+  return records
+}
+
+function parseJournal(bytes: Buffer): DiskRecord[] {
+  const kinds = { W: 'write', T: 'truncate', S: 'sync' } as const
+  const records: DiskRecord[] = []
+  for (let at = 0; at + headerBytes <= bytes.length; ) {
+    const kind = kinds[String.fromCharCode(bytes.readUInt32LE(at)) as keyof typeof kinds]
+    const pathBytes = bytes.readUInt32LE(at + 4)
+    const dataAt = at + headerBytes + pathBytes
+    const end = dataAt + Number(bytes.readBigUInt64LE(at + 8))
+    // The last one may be half written.
+    if (end > bytes.length) break
+    const file = basename(bytes.toString('utf8', at + headerBytes, dataAt))
+    records.push({ kind, file, offset: Number(bytes.readBigInt64LE(at + 16)), data: bytes.subarray(dataAt, end) })
+    at = end
+  }
+  return records
+}
+
+/** A moment to cut the power: any, or right after something was acknowledged, where a lie would show. */
+export function someMoment(records: readonly DiskRecord[], random: Random): number {
+  const told = records.flatMap(({ file }, index) => (file.endsWith('.witness') ? [index + 1] : []))
+  return random.chance(0.5) ? random.pick(told) : random.int(told[0]!, records.length)
+}
+
+/**
+ * Cuts the power after so many records, and looks at what the disk has. What was flushed is there. Of each file's later writes any may have
+ * survived, wholly or up to a sector; names and lengths of files are taken as durable with their first flush, `-shm` never is. SQLite
+ * counts on no more than that.
+ */
+export function cutPower(records: readonly DiskRecord[], moment: number, folder: string, random: Random): Cut {
+  mkdirSync(folder, { recursive: true })
+  const path = join(folder, 'jobs.db')
+  let dropped = 0
+  for (const file of ['jobs.db', 'jobs.db-wal']) {
+    const survived = survivors(records.slice(0, moment), file, random)
+    dropped += survived.dropped
+    if (survived.content.length > 0) writeFileSync(join(folder, file), survived.content)
+  }
+  const witnessed = records
+    .slice(0, moment)
+    .filter(({ file }) => file === 'jobs.db.witness')
+    .map(({ data }) => JSON.parse(data.toString()) as Witnessed)
+  return { dropped, violations: violationsOf(path, witnessed) }
+}
+
+function survivors(records: readonly DiskRecord[], file: string, random: Random) {
+  const own = records.filter((record) => record.file === file)
+  const flushed = own.findLastIndex(({ kind }) => kind === 'sync') + 1
+  const mood = random.pick(['none', 'all', 'some', 'some'] as const)
+  const disk = {
+    bytes: Buffer.alloc(own.reduce((max, { offset, data }) => Math.max(max, offset + data.length), 0)),
+    length: 0,
+  }
+  let dropped = 0
+  for (const [index, record] of own.entries()) {
+    const share = index < flushed || mood === 'all' ? 1 : mood === 'none' ? 0 : random.pick([0, 1, random.next()])
+    if (share < 1) dropped++
+    if (share > 0) apply(disk, record, share)
+  }
+  return { content: disk.bytes.subarray(0, disk.length), dropped }
+}
+
+/** `share` of a write arrives, in whole sectors. */
+function apply(disk: { bytes: Buffer; length: number }, { kind, offset, data }: DiskRecord, share: number): void {
+  if (kind === 'truncate') {
+    disk.bytes.fill(0, offset)
+    disk.length = offset
+  }
+  if (kind !== 'write') return
+  const [first, last] = [Math.floor(offset / sectorBytes), Math.ceil((offset + data.length) / sectorBytes)]
+  const end = share === 1 ? Number.POSITIVE_INFINITY : Math.round(first + share * (last - first)) * sectorBytes
+  const part = data.subarray(0, Math.max(0, end - offset))
+  part.copy(disk.bytes, offset)
+  if (part.length > 0) disk.length = Math.max(disk.length, offset + part.length)
+}
+
+interface Witnessed {
+  readonly what: 'stored' | 'cancelled' | 'start'
+  readonly ids: readonly number[]
+}
+
+/** Opens what is left as a server would, and compares it with what was told and done before the cut. */
+function violationsOf(path: string, witnessed: readonly Witnessed[]): string[] {
+  try {
+    openForWriting(path, () => 'made anew', 0).close()
+  } catch (error) {
+    return [`a start refuses what is left: ${error instanceof Error ? error.message : error}`]
+  }
+  const violations = verifyFile(path).violations.map(
+    ({ invariant, jobId, message }) => `${invariant}, job ${jobId}: ${message}`,
+  )
+  const db = openKept(path, { readonly: true })
+  const count = db.prepare('SELECT count(*) FROM job_events WHERE job_id = ? AND event = ?').pluck()
+  const starts = new Map<number, number>()
+  for (const { what, ids } of witnessed) {
+    for (const id of ids) {
+      const happened = (event: string) => count.get(id, event) as number
+      if (what === 'stored' && happened('enqueue') === 0) violations.push(`job ${id} was acknowledged and is lost`)
+      if (what === 'cancelled' && happened('cancel') === 0) violations.push(`the cancellation of job ${id} is lost`)
+      if (what !== 'start') continue
+      starts.set(id, (starts.get(id) ?? 0) + 1)
+      if (starts.get(id)! > happened('start')) violations.push(`job ${id} was started and its history does not know`)
+    }
+  }
+  db.close()
+  return violations
+}
+
+/** One load after another, each cut at many moments. */
+export const cuts: Ordeal = async ({ seed, folder, isOver, tally }) => {
+  const shim = compileShim(folder)
+  if (!shim) {
+    tally.violations.push('power cuts were not tried: there is no C compiler')
+    return
+  }
+  const builds = [resolve('dist'), patchedBuild(join(folder, 'often-checkpointed'), [oftenCheckpointed])]
+  for (let next = seed; !isOver(); next++) {
+    const random = new Random(next)
+    const own = mkdtempSync(join(folder, 'cut-'))
+    const records = await recordLoad(shim, builds[next % 2]!, join(own, 'load'), random)
+    tally.kills++
+    for (let cut = 1; cut <= 20 && !isOver(); cut++) {
+      const moment = someMoment(records, random)
+      const { violations } = cutPower(records, moment, join(own, `${cut}`), random)
+      tally.cuts++
+      for (const violation of violations)
+        tally.violations.push(`power cut after record ${moment} of ${own}: ${violation}`)
+    }
+    if (tally.violations.length === 0) rmSync(own, { recursive: true })
+  }
+}
