@@ -91,3 +91,21 @@ test.each(readdirSync(join(root, 'examples')).filter((name) => name.endsWith('.j
     expect(stdout).toMatch(/succeed → succeeded/)
   },
 )
+
+describe('the guarantees page', () => {
+  const named = [...read('docs/guarantees.md').matchAll(/`(test\/[^`]+)`: "([^"]*)"/g)]
+
+  test.each(named.map(([, file, title]) => [title!, file!]))('names a test that there is: %s', (title, file) => {
+    expect(title).not.toBe('')
+    expect(readFileSync(join(root, file), 'utf8')).toContain(title)
+  })
+
+  test('names one for each promise', () => {
+    const rows = read('docs/guarantees.md')
+      .split('\n')
+      .filter((line) => /^\| (?!promise|---)/.test(line))
+
+    expect(rows.length).toBeGreaterThan(10)
+    expect(rows.filter((row) => !/`test\//.test(row))).toEqual([])
+  })
+})

@@ -94,10 +94,22 @@ function parseJournal(bytes: Buffer): DiskRecord[] {
   return records
 }
 
-/** A moment to cut the power: any, or right after something was acknowledged, where a lie would show. */
+/** A moment to cut the power: any; right after something was acknowledged, where a lie would show; or in the midst of a transaction. */
 export function someMoment(records: readonly DiskRecord[], random: Random): number {
-  const told = records.flatMap(({ file }, index) => (file.endsWith('.witness') ? [index + 1] : []))
-  return random.chance(0.5) ? random.pick(told) : random.int(told[0]!, records.length)
+  const after = (holds: (record: DiskRecord) => boolean) =>
+    records.flatMap((record, index) => (holds(record) ? [index + 1] : []))
+  const told = after(({ file }) => file.endsWith('.witness'))
+  const first = told[0]!
+  switch (random.weighted({ any: 1, told: 2, writing: 1 })) {
+    case 'any':
+      return random.int(first, records.length)
+    case 'told':
+      return random.pick(told)
+    case 'writing': {
+      const writing = after(({ file, kind }) => kind === 'write' && !file.endsWith('.witness'))
+      return random.pick(writing.filter((moment) => moment > first))
+    }
+  }
 }
 
 /**
