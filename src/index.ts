@@ -15,6 +15,8 @@ export type {
   Metrics,
   NewJob,
   SystemLog,
+  VerifyReport,
+  Violation,
 } from './system.ts'
 
 import { randomUUID } from 'node:crypto'

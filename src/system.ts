@@ -24,7 +24,15 @@ import { countStates, eventsFrom, jobStates } from './machines/edges.ts'
 import type { JobState } from './machines/job.ts'
 import { toMetrics } from './metrics.ts'
 import { toRows } from './new-rows.ts'
-import type { CommandResult, EdgeCount, HistoryEvent, LeaseEvent, Store, StoreNotice } from './persistence/store.ts'
+import type {
+  CommandResult,
+  EdgeCount,
+  HistoryEvent,
+  LeaseEvent,
+  Store,
+  StoreNotice,
+  VerifyReport,
+} from './persistence/store.ts'
 import { RunStats } from './run-stats.ts'
 
 export type * from './job-system.ts'
@@ -164,6 +172,10 @@ class System implements JobSystem {
 
   async counts(): Promise<Record<JobState, number>> {
     return countStates(await this.#store.counts())
+  }
+
+  verify({ onProgress }: Parameters<JobSystem['verify']>[0] = {}): Promise<VerifyReport> {
+    return this.#store.verify(onProgress)
   }
 
   async metrics(): Promise<Metrics> {

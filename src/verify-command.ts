@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
-import { invariants, verifyFile } from './persistence/sqlite/verify.ts'
+import { verifyFile } from './persistence/sqlite/verify.ts'
+import { invariants } from './persistence/store.ts'
 
 /** Where the command writes: standard output and standard error of a process. */
 export interface Output {
@@ -18,13 +19,17 @@ export function verifyCommand(path: string, out: Output, err: Output): number {
   }
   const progress = err.isTTY
     ? (id: number, lastId: number) =>
-        err.write(`\r${Math.min(id, lastId).toLocaleString('en')} of ${lastId.toLocaleString('en')} ids`)
+        err.write(
+          `\r${Math.min(id, lastId).toLocaleString('en')} of ${lastId.toLocaleString('en')} ids${id < lastId ? '' : '; checking the file'}`,
+        )
     : undefined
   try {
     const { jobs, events, violations, violationCount } = verifyFile(path, progress)
     if (progress) err.write('\n')
     for (const { invariant, jobId, message } of violations.slice(0, toldMax)) {
-      out.write(`${invariant} (${invariants[invariant]})${jobId === null ? '' : `, job ${jobId}`}: ${message}\n`)
+      out.write(
+        `${invariant} (${invariants[invariant]})${jobId === null ? '' : `, job ${jobId}`}: ${printable(message)}\n`,
+      )
     }
     if (violationCount > toldMax) out.write(`… and ${violationCount - toldMax} more\n`)
     out.write(`${path}: ${jobs} jobs, ${events} events, ${violationCount} violations\n`)
@@ -33,4 +38,9 @@ export function verifyCommand(path: string, out: Output, err: Output): number {
     err.write(`jobmachine: ${path} cannot be checked: ${error instanceof Error ? error.message : error}\n`)
     return 1
   }
+}
+
+/** What stands in the file may be anything, and a terminal would obey it. */
+function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, '�')
 }

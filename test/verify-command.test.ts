@@ -45,7 +45,7 @@ test('a file that breaks the law ends with 1, and names the job and what is wron
   const { code, stdout } = await verify(database)
 
   expect(code).toBe(1)
-  expect(stdout).toMatch(/^I4 \(.*\), job 2: the row has state scheduled, its history leads to new$/m)
+  expect(stdout).toMatch(/^I4 \(.*\), job 2: the row has state scheduled, its history leads to new at seq 0$/m)
 })
 
 test('what is no database of ours ends with 1 and a word about it', async () => {

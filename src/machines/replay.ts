@@ -1,4 +1,4 @@
-import { attemptAfter, findEdge, hasTag } from './edges.ts'
+import { attemptAfter, findEdge, hasTag, jobStates } from './edges.ts'
 import type { EventType, JobNode, JobState } from './job.ts'
 
 /** One row of a job's history, as far as the machine can tell whether it is right. */
@@ -24,28 +24,44 @@ export interface Replayed {
   readonly finishedAt: number | null
 }
 
-const unborn: Replayed = { state: 'new', seq: 0, attempt: 0, leaseToken: null, startedAt: null, finishedAt: null }
+/** A job before its first event. */
+export const unborn: Replayed = {
+  state: 'new',
+  seq: 0,
+  attempt: 0,
+  leaseToken: null,
+  startedAt: null,
+  finishedAt: null,
+}
 
-/** Takes a history through the machine, from `new`; `faults` says, in words, where it is not one the machine could have made. */
-export function replay(history: readonly ReplayedEvent[], maxAttempts: number): { end: Replayed; faults: string[] } {
-  const faults: string[] = []
-  let job = unborn
-  for (const row of history) {
-    if (row.seq !== job.seq + 1) faults.push(`after seq ${job.seq} comes seq ${row.seq}`)
-    const from = row.from ?? 'new'
-    if (from !== job.state) faults.push(`seq ${row.seq} begins in ${from}, but the job was ${job.state}`)
-    const edge = [false, true]
-      .map((delayed) => findEdge(job.state, { type: row.event, delayed }, { attempt: job.attempt, maxAttempts }))
-      .find((found) => found?.to === row.to)
-    if (!edge)
-      faults.push(
-        `seq ${row.seq} takes ${job.state} to ${row.to} by ${row.event}, which is no edge at attempt ${job.attempt} of ${maxAttempts}`,
-      )
-    const attempt = edge ? attemptAfter(edge.attempt, job.attempt) : row.attempt
-    if (row.attempt !== attempt) faults.push(`seq ${row.seq} has attempt ${row.attempt}, the machine ${attempt}`)
-    job = after(job, row, attempt)
+/**
+ * Takes one row of a history through the machine, from where those before it led; calls `tell` with each fault that makes it one which the
+ * machine could not have written, and goes on from what it says.
+ */
+export function replay(
+  job: Replayed,
+  row: ReplayedEvent,
+  maxAttempts: number,
+  tell: (fault: string) => void,
+): Replayed {
+  if (!jobStates.includes(row.to)) {
+    tell(`seq ${row.seq} leads to "${row.to}", and there is no such state`)
+    return { ...job, seq: row.seq }
   }
-  return { end: job, faults }
+  if (row.seq !== job.seq + 1) tell(`after seq ${job.seq} comes seq ${row.seq}`)
+  const from = row.from ?? 'new'
+  if (from !== job.state) tell(`seq ${row.seq} begins in ${from}, but seq ${job.seq} ended in ${job.state}`)
+  const edge = [false, true]
+    .map((delayed) => findEdge(job.state, { type: row.event, delayed }, { attempt: job.attempt, maxAttempts }))
+    .find((found) => found?.to === row.to)
+  if (!edge) {
+    tell(
+      `seq ${row.seq} takes ${job.state} to ${row.to} by ${row.event}, which is no edge at attempt ${job.attempt} of ${maxAttempts}`,
+    )
+  }
+  const attempt = edge ? attemptAfter(edge.attempt, job.attempt) : row.attempt
+  if (row.attempt !== attempt) tell(`seq ${row.seq} has attempt ${row.attempt}, the machine ${attempt}`)
+  return after(job, row, attempt)
 }
 
 function after(job: Replayed, { seq, at, from, to }: ReplayedEvent, attempt: number): Replayed {

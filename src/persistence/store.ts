@@ -106,6 +106,41 @@ export type StoreNotice =
   /** The store cannot go on and has committed nothing since: the process must end, non-zero. */
   | { readonly type: 'fatal'; readonly error: Error }
 
+/**
+ * What must always hold, as far as a file can show it. What callers were told (I1), the order of starts and how soon jobs end cannot be seen
+ * in one: tests with a witness outside prove those.
+ */
+export const invariants = {
+  I1: 'every job is there, whole',
+  I2: 'there is no job that nobody enqueued, and no id is used twice',
+  I3: 'the history of each job is gap-free, and each step an edge of the machine',
+  I4: 'replaying the history through the machine gives the row',
+  I5: 'a job has a lease exactly while it is held, and one at most',
+  I7: 'no job has more attempts than it may',
+  I8: 'what was enqueued is there or was removed by retention',
+  I9: 'there is one job for each idempotency key',
+  I14: "SQLite's own checks find nothing, and the schema is the one that guards the file",
+} as const
+
+/** Something that must not be. */
+export interface Violation {
+  readonly invariant: keyof typeof invariants
+  /** Null where it is about the whole file. */
+  readonly jobId: number | null
+  /** What is wrong, with the rows that show it. */
+  readonly message: string
+}
+
+/** What a check of the whole database found. */
+export interface VerifyReport {
+  readonly jobs: number
+  readonly events: number
+  /** The first 1,000. */
+  readonly violations: readonly Violation[]
+  /** How many there are. */
+  readonly violationCount: number
+}
+
 /** What recovery found and moved. */
 export interface Recovered {
   readonly leased: number
@@ -164,6 +199,9 @@ export interface Store {
     page: { readonly after: number; readonly limit: number },
   ): Promise<readonly HistoryEvent[] | undefined>
   counts(): Promise<readonly EdgeCount[]>
+
+  /** Checks the whole file, on a thread of its own; `onProgress` is told the id that it has come to, and the last. */
+  verify(onProgress?: (id: number, lastId: number) => void): Promise<VerifyReport>
 
   /** Does now what time has made due; resolves when it is done. The store does so by itself; tests that move a clock call it. */
   sweep(): Promise<void>

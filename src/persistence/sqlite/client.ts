@@ -17,7 +17,9 @@ import type {
   Recovered,
   Store,
   StoreNotice,
+  VerifyReport,
 } from '../store.ts'
+import { Checker } from './checker.ts'
 import { durability, isBusy, isStorageTrouble, openForReading } from './connection.ts'
 import type { Owner } from './lock.ts'
 import type { Answers, Ask, Operation, Refusal, Request, Tell, ThreadOptions } from './protocol.ts'
@@ -95,6 +97,7 @@ class SqliteStore implements Store {
   readonly #readConnection: Database.Database
   readonly #reader: Reader
   readonly #scanner: Scanner
+  readonly #checker: Checker
   readonly #notify: SqliteStoreOptions['notify']
   readonly #waiting = new Map<number, Waiting>()
   readonly #exited: Promise<void>
@@ -115,6 +118,7 @@ class SqliteStore implements Store {
     this.#readConnection = openForReading(options.path)
     this.#reader = new Reader(this.#readConnection)
     this.#scanner = new Scanner(options.path)
+    this.#checker = new Checker(options.path)
     thread.on('message', (tell: Tell) => this.#hear(tell))
     thread.on('error', (error) => this.#end(error))
     // Listened for from the start: it comes in the same turn as the last message.
@@ -201,6 +205,11 @@ class SqliteStore implements Store {
     return this.#read((reader) => reader.counts())
   }
 
+  verify(onProgress?: (id: number, lastId: number) => void): Promise<VerifyReport> {
+    if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
+    return this.#checker.verify(onProgress)
+  }
+
   async sweep(): Promise<void> {
     await this.#ask({ op: 'sweep' })
   }
@@ -211,6 +220,7 @@ class SqliteStore implements Store {
     // The writer closes last: then SQLite moves the WAL into the file, which is whole by itself.
     this.#readConnection.close()
     await this.#scanner.close()
+    await this.#checker.close()
     const closed = this.#ask({ op: 'close' })
     this.#closed = true
     await closed

@@ -1,44 +1,20 @@
 import type Database from 'better-sqlite3'
 import { countStates, jobStates } from '../../machines/edges.ts'
 import type { JobNode, JobState } from '../../machines/job.ts'
-import { type Replayed, type ReplayedEvent, replay } from '../../machines/replay.ts'
-import { type EdgeCount, retention } from '../store.ts'
-import { assertOurs, openForReading } from './connection.ts'
+import { type Replayed, type ReplayedEvent, replay, unborn } from '../../machines/replay.ts'
+import { type EdgeCount, retention, type VerifyReport, type Violation } from '../store.ts'
+import { assertOurs, isDamage, openForReading } from './connection.ts'
+import { openKept } from './kept.ts'
 import { Reader } from './reader.ts'
+import { migrations } from './schema.ts'
 import { assertWalWhole } from './wal.ts'
 
 /** Jobs that one read transaction looks at: some milliseconds, so that a live server can reset its WAL in between. */
 const chunkJobs = 1_000
+/** Events read at once: a job may have any number of them. */
+const pageEvents = 10_000
 /** Violations told; more are counted. */
 const toldMax = 1_000
-
-/** What must always hold, as far as a file can show it. */
-export const invariants = {
-  I1: 'every acknowledged job is there, whole',
-  I2: 'there is no job that nobody enqueued',
-  I3: 'the history of each job is gap-free, and each step an edge of the machine',
-  I4: 'replaying the history through the machine gives the row',
-  I7: 'no job has more attempts than it may',
-  I8: 'what was enqueued is there or was removed by retention',
-  I14: "SQLite's own checks find nothing",
-} as const
-
-/** Something that must not be. */
-export interface Violation {
-  readonly invariant: keyof typeof invariants
-  /** Null where it is about the whole file. */
-  readonly jobId: number | null
-  readonly message: string
-}
-
-export interface VerifyReport {
-  readonly jobs: number
-  readonly events: number
-  /** The first 1,000. */
-  readonly violations: readonly Violation[]
-  /** How many there are. */
-  readonly violationCount: number
-}
 
 interface Row {
   readonly id: number
@@ -47,9 +23,11 @@ interface Row {
   readonly attempt: number
   readonly maxAttempts: number
   readonly leaseToken: number | null
+  readonly leaseExpiresAt: number | null
   readonly startedAt: number | null
   readonly finishedAt: number | null
-  readonly hasPayload: number
+  /** Whether it is JSON; null where there is none. */
+  readonly payloadIsValid: number | null
 }
 
 /**
@@ -89,13 +67,13 @@ class Verifier {
   }
 
   run(onProgress: (id: number, lastId: number) => void): VerifyReport {
-    const lastId = (this.#db.prepare('SELECT max(id) FROM jobs').pluck().get() as number | null) ?? 0
-    const checkNext = this.#prepareChunk()
-    for (let after = 0; after < lastId; onProgress(after, lastId)) after = checkNext(after)
-    this.#checkLeftovers()
+    this.#unlessDamaged('the jobs and their histories', () => this.#checkJobs(onProgress))
+    this.#unlessDamaged('what no job owns', () => this.#checkLeftovers())
+    this.#unlessDamaged('ids and keys', () => this.#checkIdentity())
     // In one snapshot: the counts move while a server runs.
-    this.#db.transaction(() => this.#checkCounts())()
-    this.#checkFile()
+    this.#unlessDamaged('the kept counts', () => this.#db.transaction(() => this.#checkCounts())())
+    this.#unlessDamaged('the schema', () => this.#checkSchema())
+    this.#unlessDamaged('the file', () => this.#checkFile())
     return {
       jobs: this.#jobs,
       events: this.#events,
@@ -104,40 +82,78 @@ class Verifier {
     }
   }
 
+  /** A damaged page ends one check; the others go on, for they may read other pages. */
+  #unlessDamaged(what: string, check: () => void): void {
+    try {
+      check()
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      this.#tell('I14', null, `${what} cannot be read to the end: ${(error as Error).message}`)
+    }
+  }
+
+  #checkJobs(onProgress: (id: number, lastId: number) => void): void {
+    const lastId = (this.#db.prepare('SELECT max(id) FROM jobs').pluck().get() as number | null) ?? 0
+    const checkNext = this.#prepareChunk()
+    for (let after = 0; after < lastId; onProgress(after, lastId)) after = checkNext(after)
+  }
+
   /** Checks the next jobs above an id, in one snapshot, and gives the last id it saw. */
   #prepareChunk(): (after: number) => number {
     const rows = this.#db.prepare(`
-      SELECT id, state, seq, attempt, max_attempts AS maxAttempts, lease_token AS leaseToken, started_at AS startedAt,
-        finished_at AS finishedAt, EXISTS (SELECT 1 FROM job_payloads WHERE job_id = jobs.id) AS hasPayload
+      SELECT id, state, seq, attempt, max_attempts AS maxAttempts, lease_token AS leaseToken,
+        lease_expires_at AS leaseExpiresAt, started_at AS startedAt, finished_at AS finishedAt,
+        (SELECT json_valid(payload) FROM job_payloads WHERE job_id = jobs.id) AS payloadIsValid
       FROM jobs WHERE id > ? ORDER BY id LIMIT ${chunkJobs}`)
     const events = this.#db.prepare(`
       SELECT job_id AS jobId, seq, event, from_state AS "from", to_state AS "to", attempt, at
-      FROM job_events WHERE job_id > ? AND job_id <= ? ORDER BY job_id, seq`)
+      FROM job_events WHERE (job_id, seq) > (?, ?) AND job_id <= ? ORDER BY job_id, seq LIMIT ${pageEvents}`)
     return this.#db.transaction((after: number): number => {
-      const chunk = rows.all(after) as Row[]
-      const last = chunk.at(-1)?.id ?? Number.MAX_SAFE_INTEGER
-      const histories = new Map<number, ReplayedEvent[]>(chunk.map(({ id }) => [id, []]))
-      for (const event of events.all(after, last) as (ReplayedEvent & { jobId: number })[]) {
-        this.#events++
-        const history = histories.get(event.jobId)
-        if (history) history.push(event)
-        else this.#tell('I3', event.jobId, `seq ${event.seq} is the history of no job`)
-      }
-      for (const row of chunk) this.#checkJob(row, histories.get(row.id)!)
+      const chunk = new Map((rows.all(after) as Row[]).map((row) => [row.id, row]))
+      const last = [...chunk.keys()].at(-1) ?? Number.MAX_SAFE_INTEGER
+      const ends = new Map<number, Replayed>()
+      let page: (ReplayedEvent & { jobId: number })[]
+      let from = [after, Number.MAX_SAFE_INTEGER]
+      do {
+        page = events.all(...from, last) as typeof page
+        for (const event of page) this.#replay(event, chunk.get(event.jobId), ends)
+        const end = page.at(-1)
+        if (end) from = [end.jobId, end.seq]
+      } while (page.length === pageEvents)
+      for (const row of chunk.values()) this.#checkJob(row, ends.get(row.id) ?? unborn)
       return last
     })
   }
 
-  #checkJob(row: Row, history: readonly ReplayedEvent[]): void {
+  #replay(event: ReplayedEvent & { jobId: number }, row: Row | undefined, ends: Map<number, Replayed>): void {
+    this.#events++
+    const { jobId } = event
+    if (!row) {
+      this.#tell('I3', jobId, `seq ${event.seq} is the history of no job`)
+      return
+    }
+    const job = ends.get(jobId) ?? unborn
+    ends.set(
+      jobId,
+      replay(job, event, row.maxAttempts, (fault) => this.#tell('I3', jobId, fault)),
+    )
+  }
+
+  #checkJob(row: Row, end: Replayed): void {
     this.#jobs++
-    const { end, faults } = replay(history, row.maxAttempts)
-    for (const fault of faults) this.#tell('I3', row.id, fault)
     for (const field of replayedFields) {
       if (row[field] === end[field]) continue
-      this.#tell('I4', row.id, `the row has ${field} ${row[field]}, its history leads to ${end[field]}`)
+      this.#tell(
+        'I4',
+        row.id,
+        `the row has ${field} ${row[field]}, its history leads to ${end[field]} at seq ${end.seq}`,
+      )
     }
+    if ((row.leaseToken === null) !== (row.leaseExpiresAt === null))
+      this.#tell('I5', row.id, `the row has lease_token ${row.leaseToken}, lease_expires_at ${row.leaseExpiresAt}`)
     if (row.attempt > row.maxAttempts) this.#tell('I7', row.id, `attempt ${row.attempt} of ${row.maxAttempts}`)
-    if (!row.hasPayload) this.#tell('I1', row.id, 'its payload is missing')
+    if (row.payloadIsValid === null) this.#tell('I1', row.id, 'its payload is missing')
+    if (row.payloadIsValid === 0) this.#tell('I1', row.id, 'its payload is no JSON')
   }
 
   /** What retention should have taken along. */
@@ -147,6 +163,38 @@ class Verifier {
     for (const [what, sql] of [['history', events] as const, ['payload', payloads] as const]) {
       const jobIds = this.#db.prepare(`${sql} LIMIT ${toldMax}`).pluck().all() as number[]
       for (const jobId of jobIds) this.#tell('I2', jobId, `there is a ${what} of this job, but no job`)
+    }
+  }
+
+  /** The unique index and AUTOINCREMENT see to both, while they are there. */
+  #checkIdentity(): void {
+    const twice = this.#db
+      .prepare(`
+        SELECT min(id) AS first, max(id) AS last FROM jobs WHERE idempotency_key IS NOT NULL
+        GROUP BY idempotency_key HAVING count(*) > 1 LIMIT ${toldMax}`)
+      .all() as { first: number; last: number }[]
+    for (const { first, last } of twice) this.#tell('I9', last, `it has the idempotency key of job ${first}`)
+    const [lastId, given] = this.#db
+      .prepare(`SELECT max(id), (SELECT seq FROM sqlite_sequence WHERE name = 'jobs') FROM jobs`)
+      .raw()
+      .get() as [number | null, number | null]
+    if (lastId !== null && (given ?? 0) < lastId)
+      this.#tell('I2', lastId, `ids are given from ${(given ?? 0) + 1} on, and would be used again`)
+  }
+
+  /** Tables, indexes and triggers are those that the migrations make: what guards the file is there. */
+  #checkSchema(): void {
+    const read = `SELECT type || ' ' || name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%'`
+    const model = openKept(':memory:')
+    const version = this.#db.pragma('user_version', { simple: true }) as number
+    for (const migration of migrations.slice(0, version)) model.exec(migration)
+    const expected = new Map(model.prepare(read).raw().all() as [string, string][])
+    model.close()
+    const found = new Map(this.#db.prepare(read).raw().all() as [string, string][])
+    for (const [name, sql] of expected) {
+      if (!found.has(name)) this.#tell('I14', null, `the ${name} is missing`)
+      else if (found.get(name) !== sql)
+        this.#tell('I14', null, `the ${name} is not as schema version ${version} has it`)
     }
   }
 

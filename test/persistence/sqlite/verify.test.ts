@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, openSync, writeSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
@@ -28,6 +28,7 @@ function tamper(path: string, sql: string): void {
   const db = openKept(path)
   const triggers = db.prepare(`SELECT name FROM sqlite_schema WHERE type = 'trigger'`).pluck().all() as string[]
   for (const name of triggers) db.exec(`DROP TRIGGER ${name}`)
+  db.pragma('ignore_check_constraints = 1')
   db.exec(sql)
   db.close()
 }
@@ -61,6 +62,19 @@ describe('verify', () => {
     ['a job that was removed by hand', 'DELETE FROM jobs WHERE id = 3', 'I3', 3],
     ['a payload that is missing', 'DELETE FROM job_payloads WHERE job_id = 2', 'I1', 2],
     ['a payload without a job', `INSERT INTO job_payloads VALUES (99, '{}')`, 'I2', 99],
+    ['a payload that is no JSON', `UPDATE job_payloads SET payload = '{' WHERE job_id = 2`, 'I1', 2],
+    ['ids that would be used again', `UPDATE sqlite_sequence SET seq = 3 WHERE name = 'jobs'`, 'I2', 7],
+    ['a state that there is not', `UPDATE job_events SET to_state = 'lost' WHERE job_id = 1 AND seq = 4`, 'I3', 1],
+    ['a lease without an end', 'UPDATE jobs SET lease_expires_at = NULL WHERE id = 4', 'I5', 4],
+    ['more attempts than there may be', 'UPDATE jobs SET max_attempts = 0 WHERE id = 1', 'I7', 1],
+    [
+      'two jobs of one key',
+      `DROP INDEX jobs_key; UPDATE jobs SET idempotency_key = 'k', content = 'c' WHERE id IN (5, 6)`,
+      'I9',
+      6,
+    ],
+    ['a trigger that is missing', 'SELECT 1', 'I14', null],
+    ['an index that is another', 'DROP INDEX jobs_held; CREATE INDEX jobs_held ON jobs (id)', 'I14', null],
     ['counts that do not add up', `UPDATE edge_counts SET n = n + 1 WHERE event = 'succeed'`, 'I8', null],
   ])('names %s', async (_, sql, invariant, jobId) => {
     const path = await aFile()
@@ -69,6 +83,44 @@ describe('verify', () => {
     const { violations } = verifyFile(path)
 
     expect(violations).toContainEqual({ invariant, jobId, message: expect.any(String) })
+  })
+
+  test('names what a damaged page hides, and checks the rest', async () => {
+    const path = await aFile()
+    const db = openKept(path)
+    const page = db.prepare(`SELECT rootpage FROM sqlite_schema WHERE name = 'job_payloads'`).pluck().get() as number
+    const pageSize = db.pragma('page_size', { simple: true }) as number
+    db.close()
+    const file = openSync(path, 'r+')
+    writeSync(file, Buffer.alloc(pageSize, 0xff), 0, pageSize, (page - 1) * pageSize)
+    closeSync(file)
+
+    const { violations } = verifyFile(path)
+
+    expect(violations.map(({ message }) => message)).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/^the jobs and their histories cannot be read to the end: /),
+        expect.stringMatching(/^what no job owns cannot be read to the end: /),
+        expect.stringMatching(/^the file cannot be read to the end: |^integrity_check: /),
+      ]),
+    )
+  })
+
+  test('reads a history of any length, a page at a time', async () => {
+    const path = await aFile()
+    const rounds = 15_000
+    tamper(
+      path,
+      `WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ${2 * rounds - 1})
+        INSERT INTO job_events (job_id, seq, event, from_state, to_state, attempt, at)
+        SELECT 6, 2 + i, iif(i % 2, 'release', 'lease'), iif(i % 2, 'leased', 'queued'), iif(i % 2, 'queued', 'leased'), 0, 0 FROM n;
+        UPDATE jobs SET seq = 1 + ${2 * rounds} WHERE id = 6`,
+    )
+
+    const { events, violations } = verifyFile(path)
+
+    expect(events).toBe(19 + 2 * rounds)
+    expect(violations.filter(({ jobId }) => jobId !== null)).toEqual([])
   })
 
   test('tells how far it is', async () => {

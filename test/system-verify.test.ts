@@ -1,0 +1,47 @@
+import { expect, test } from 'vitest'
+import { UnavailableError } from '../src/errors.ts'
+import { openKept } from '../src/persistence/sqlite/kept.ts'
+import { openSystem, startSystem, untilState } from './support/system.ts'
+
+test('a system checks its file while it runs, and the loop turns meanwhile', async () => {
+  const { system } = await startSystem({ runs: { work: () => {} } })
+  await system.enqueue(Array.from({ length: 1_000 }, () => ({ type: 'work', payload: null, delayMs: 60_000 })))
+  const { id } = await system.enqueue({ type: 'work', payload: null })
+  await untilState(system, id, 'succeeded')
+  let turns = 0
+  const turning = setInterval(() => turns++, 1)
+  const told: number[] = []
+
+  const report = await system.verify({ onProgress: (at) => told.push(at) })
+
+  clearInterval(turning)
+  expect(report).toEqual({ jobs: 1_001, events: 1_004, violations: [], violationCount: 0 })
+  expect(told.length).toBeGreaterThan(0)
+  expect(turns).toBeGreaterThan(3)
+})
+
+test('a producer checks too, and names what is wrong', async () => {
+  const { system, path } = await openSystem({ runs: null })
+  const { id } = await system.enqueue({ type: 'work', payload: null })
+  const db = openKept(path)
+  db.exec('DROP TRIGGER job_events_are_final; UPDATE job_events SET at = 0; UPDATE jobs SET started_at = 1')
+  db.close()
+
+  const { violations } = await system.verify()
+
+  expect(violations.map(({ invariant, jobId }) => [invariant, jobId])).toEqual([
+    ['I4', id],
+    ['I14', null],
+  ])
+})
+
+test('a stopped system checks nothing, and a stop ends a check that is under way', async () => {
+  const { system } = await startSystem()
+  const underWay = system.verify()
+  const ended = expect(underWay).rejects.toThrow(UnavailableError)
+
+  await system.stop()
+
+  await ended
+  await expect(system.verify()).rejects.toThrow(UnavailableError)
+})
