@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { type Patch, patchedBuild } from '../support/patched-build.ts'
 import { tempFolder } from '../support/temp.ts'
 import { Random } from '../torture/random.ts'
-import { type Cut, compileShim, cutPower, oftenCheckpointed, recordLoad, someMoment } from './power-cut.ts'
+import { type Cut, compileShim, cutPower, finish, oftenCheckpointed, recordLoad, someMoment } from './power-cut.ts'
 
 const connection = 'persistence/sqlite/connection.js'
 /** What SQLite does unless told otherwise: no flush at a commit. */
@@ -28,9 +28,8 @@ const toldTooSoon: Patch = {
 const cutsPerLoad = 15
 const shim = compileShim(mkdtempSync(join(tmpdir(), 'jobmachine-')))
 
-/** The same load on a build, cut again and again. */
-async function cutAgainAndAgain(patches: readonly Patch[], seed: number): Promise<Cut[]> {
-  const folder = tempFolder()
+/** The same load on a build, cut again and again, in folders 0, 1, 2, …. */
+async function cutAgainAndAgain(patches: readonly Patch[], seed: number, folder = tempFolder()): Promise<Cut[]> {
   const build = patches.length > 0 ? patchedBuild(join(folder, 'build'), patches) : resolve('dist')
   const random = new Random(seed)
   const records = await recordLoad(shim!, build, join(folder, 'load'), random)
@@ -46,11 +45,13 @@ describe.skipIf(!shim)(
       ['as it ships', []],
       ['with a checkpoint every 40 pages', [oftenCheckpointed]],
     ])('loses nothing that was acknowledged: %s', { timeout: 60_000 }, async (_, patches) => {
-      const cuts = await cutAgainAndAgain(patches, 1)
+      const folder = tempFolder()
+      const cuts = await cutAgainAndAgain(patches, 1, folder)
 
       expect(cuts.flatMap(({ violations }) => violations)).toEqual([])
       // The disk has lost something, or this proves nothing.
       expect(cuts.filter(({ dropped }) => dropped > 0).length).toBeGreaterThan(0)
+      expect(await finish(resolve('dist'), join(folder, '0'))).toEqual([])
     })
 
     test.each([

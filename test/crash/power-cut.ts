@@ -11,6 +11,8 @@ import { Random } from '../torture/random.ts'
 
 /** How long a server runs before its power is cut, in ms after its first acknowledgement. */
 const loadMs = { least: 150, most: 600 }
+/** How long everything may take to finish after a cut, in ms. */
+const finishMs = 60_000
 const sectorBytes = 512
 /** For a build in which a short load meets many checkpoints, where the log's pages go into the database. */
 export const oftenCheckpointed: Patch = {
@@ -196,6 +198,17 @@ function violationsOf(path: string, witnessed: readonly Witnessed[]): string[] {
   return violations
 }
 
+/** Starts a server on what a cut has left, and waits until everything on it is at its end; what is wrong then. */
+export async function finish(build: string, folder: string): Promise<string[]> {
+  const path = join(folder, 'jobs.db')
+  const child = spawn(process.execPath, [resolve('test/crash/powered.mjs'), build, path, 'finish'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    timeout: finishMs,
+  })
+  const code = await new Promise((resolve) => child.once('close', resolve))
+  return [...(code === 0 ? [] : ['not everything finishes after the cut']), ...violationsOf(path, [])]
+}
+
 /** One load after another, each cut at many moments. */
 export const cuts: Ordeal = async ({ seed, folder, isOver, tally }) => {
   const shim = compileShim(folder)
@@ -211,7 +224,9 @@ export const cuts: Ordeal = async ({ seed, folder, isOver, tally }) => {
     tally.kills++
     for (let cut = 1; cut <= 20 && !isOver(); cut++) {
       const moment = someMoment(records, random)
-      const { violations } = cutPower(records, moment, join(own, `${cut}`), random)
+      const left = join(own, `${cut}`)
+      const violations = [...cutPower(records, moment, left, random).violations]
+      if (cut === 1 && violations.length === 0) violations.push(...(await finish(builds[next % 2]!, left)))
       tally.cuts++
       for (const violation of violations)
         tally.violations.push(`power cut after record ${moment} of ${own}: ${violation}`)

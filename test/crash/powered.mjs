@@ -1,6 +1,7 @@
 // A server under load until its power is cut: stores jobs without end, and writes down what it was told and what its handlers do.
 //
 //   node powered.mjs BUILD DATABASE SEED
+//   node powered.mjs BUILD DATABASE finish     stores nothing, ends when everything is at its end
 import { openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -37,6 +38,16 @@ const handlers = Object.entries(runs).map(([type, run]) =>
 )
 const system = await createJobSystem({ database, handlers, workers: 5, retryBaseMs: 10, retryMaxMs: 50 })
 await system.start()
+
+if (seed === 'finish') {
+  const isFinished = async () => {
+    const { scheduled, queued, leased, running, retrying } = await system.counts()
+    return scheduled + queued + leased + running + retrying === 0
+  }
+  while (!(await isFinished())) await setTimeout(10)
+  await system.stop()
+  process.exit(0)
+}
 
 let count = Number(seed)
 async function load() {
