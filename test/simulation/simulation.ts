@@ -131,6 +131,8 @@ class Simulation {
       const finished = await this.#time.runUntil(() => this.#isFinished(), calmMs)
       if (!finished) this.#violation(`after ${calmMs} ms without faults there are still ${this.#unfinished()}`)
       this.#kill('the end')
+      // What it still begins belongs to this time, not to that of the next simulation.
+      await this.#time.settle()
       this.#witness.check()
       return this.#outcome()
     } finally {

@@ -91,11 +91,15 @@ export class VirtualTime {
       else next.at = this.now + next.everyMs
       this.#side = next.side
       next.run()
-      // Every promise that this settled has been heard before the next event.
-      await new Promise((resolve) => real.setImmediate(resolve))
+      await this.settle()
       this.#side = 'world'
     }
     return true
+  }
+
+  /** Every promise that is settled by now has been heard. */
+  async settle(): Promise<void> {
+    await new Promise((resolve) => real.setImmediate(resolve))
   }
 
   #count(at: number): void {
