@@ -71,8 +71,8 @@ const durability: readonly Mutation[] = [
     groupCommit('parts of one transaction do not fail because of one that throws: the others are stored'),
     {
       file: sqlite('group-commit'),
-      find: '        commitEach(db, writer, parts, now, verify, error);',
-      replace: '        for (const part of parts) part.failed(error);',
+      find: 'return commitEach(db, writer, parts, now, verify, error);',
+      replace: 'for (const part of parts) part.failed(error); return [error];',
     },
   ),
   bug(
@@ -389,8 +389,8 @@ const jobs: readonly Mutation[] = [
   }),
   bug('verify does not recount', verify('names counts that do not add up'), {
     file: sqlite('verify'),
-    find: 'this.#db.transaction(() => this.#checkCounts())();',
-    replace: '',
+    find: '() => this.#db.transaction(() => this.#checkCounts())()',
+    replace: '() => {}',
   }),
 ]
 
