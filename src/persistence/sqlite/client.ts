@@ -194,7 +194,7 @@ class SqliteStore implements Store {
 
   list(filter: ListFilter): Promise<JobPage> {
     if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
-    return this.#scanner.list(filter)
+    return this.#scanner.scan('list', filter)
   }
 
   history(id: number, page: { after: number; limit: number }): Promise<HistoryEvent[] | undefined> {

@@ -1,21 +1,25 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import type { ListFilter } from '../store.ts'
 import { openForReading } from './connection.ts'
 import { Reader } from './reader.ts'
 
+/** The reads that may scan. */
+export type Scan = 'list'
+export type ScanGiven<S extends Scan> = Parameters<Reader[S]>[0]
+export type ScanAnswer<S extends Scan> = ReturnType<Reader[S]>
+
 /** The thread for reads that scan: they hold up neither the loop nor a commit. Started with the file's path; answers each in turn. */
-export type ReadAsk = readonly [callId: number, filter: ListFilter]
+export type ReadAsk = readonly [callId: number, scan: Scan, given: ScanGiven<Scan>]
 export type ReadTell =
-  | readonly [callId: number, page: ReturnType<Reader['list']>]
-  | readonly [callId: number, page: null, error: string]
+  | readonly [callId: number, answer: ScanAnswer<Scan>]
+  | readonly [callId: number, answer: null, error: string]
 
 if (parentPort) {
   const port = parentPort
   const reader = new Reader(openForReading(workerData as string))
-  port.on('message', ([callId, filter]: ReadAsk) => {
+  port.on('message', ([callId, scan, given]: ReadAsk) => {
     let answer: ReadTell
     try {
-      answer = [callId, reader.list(filter)]
+      answer = [callId, reader[scan](given as never)]
     } catch (error) {
       answer = [callId, null, error instanceof Error ? error.message : String(error)]
     }
