@@ -12,7 +12,7 @@ const runBuiltCode: Plugin = {
   resolveId(path, importer) {
     if (!importer || !path.startsWith('.')) return
     const target = resolve(importer, '..', path)
-    if (target.startsWith(`${source}/`)) return resolve(built, relative(source, target).replace(/\.ts$/, '.js'))
+    if (target.startsWith(`${source}/`)) return resolve(built, relative(source, target).replace(/\.tsx?$/, '.js'))
   },
 }
 

@@ -1,13 +1,41 @@
-/** On every answer: nothing of it may run, be framed, be guessed at or be kept. */
+/** Nothing of an answer may run, be framed or load anything; pages and pictures name what they need besides. */
+const strictest = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
+
+/** On every answer: nothing of it may be guessed at or be kept. */
 const standing = {
-  'content-type': 'application/json; charset=utf-8',
   'cache-control': 'no-store',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
 }
 
+const json = {
+  ...standing,
+  'content-security-policy': strictest,
+  'content-type': 'application/json; charset=utf-8',
+}
+
 /** A JSON answer. Headers are given whole when it is made: @hono/node-server writes such an answer without building a `Response`. */
 export function reply(body: unknown, status = 200, headers: Readonly<Record<string, string>> = {}): Response {
-  return new Response(JSON.stringify(body), { status, headers: { ...standing, ...headers } })
+  return new Response(JSON.stringify(body), { status, headers: { ...json, ...headers } })
+}
+
+/** Any other text, such as a picture or a page; `allowed`: what its content security policy permits beyond nothing, such as `img-src 'self'`. */
+export function replyText(
+  text: string,
+  contentType: string,
+  {
+    status = 200,
+    allowed = [],
+    headers = {},
+  }: {
+    readonly status?: number
+    readonly allowed?: readonly string[]
+    readonly headers?: Readonly<Record<string, string>>
+  } = {},
+): Response {
+  const policy = [strictest, ...allowed].join('; ')
+  return new Response(text, {
+    status,
+    headers: { ...standing, 'content-security-policy': policy, 'content-type': contentType, ...headers },
+  })
 }
