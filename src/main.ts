@@ -112,7 +112,17 @@ async function listen(config: ServerConfig, system: JobSystem, log: ServerLog): 
   const { host, port, apiToken, allowedHosts, maxRequestBytes, maxInFlightRequests } = config
   const hosts = [host, ...allowedHosts]
   try {
-    return await serveHttp({ system, log, host, port, hosts, apiToken, maxRequestBytes, maxInFlightRequests })
+    return await serveHttp({
+      system,
+      log,
+      now: systemClock.now,
+      host,
+      port,
+      hosts,
+      apiToken,
+      maxRequestBytes,
+      maxInFlightRequests,
+    })
   } catch (error) {
     await system.stop()
     const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'

@@ -1,25 +1,31 @@
-import type { HttpBindings } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import type { JobSystem, SystemLog } from '../system.ts'
+import { assetRoutes } from './assets.ts'
 import { type BodyLimits, bodiesHeldMax, Intake } from './body.ts'
 import { createGuard, type GuardOptions } from './guard.ts'
 import { commandJob, createJob, createJobs, listJobs, showHistory, showJob } from './jobs.ts'
+import { loginRoutes } from './login.ts'
 import { Outflow } from './outflow.ts'
+import { isPage, pageProblem } from './pages/problem.tsx'
 import { HttpError, isOurFault, problem } from './problem.ts'
+import { type Env, type Handler, queryOf, type Routes } from './routes.ts'
+import { Sessions } from './session.ts'
 import { showLive, showMetrics, showReady } from './status.ts'
 
 export interface AppOptions extends BodyLimits, GuardOptions {
   readonly system: JobSystem
   readonly log: SystemLog
+  /** Epoch ms. */
+  readonly now: () => number
+  /** Null: nobody has to show one. */
+  readonly apiToken: string | null
 }
 
-type Env = { Bindings: HttpBindings }
-type Handler = (c: Context<Env>) => Response | Promise<Response>
-
-/** The HTTP API over a system, to be served by @hono/node-server. */
-export function createApp({ system, log, ...options }: AppOptions): Hono<Env> {
+/** The HTTP API and the dashboard over a system, to be served by @hono/node-server. */
+export function createApp({ system, log, now, apiToken, ...options }: AppOptions): Hono<Env> {
   const app = new Hono<Env>()
-  const guard = createGuard(options)
+  const sessions = apiToken === null ? null : new Sessions(apiToken, now)
+  const guard = createGuard(options, sessions)
   const intake = new Intake(options)
   const outflow = new Outflow(bodiesHeldMax * options.maxRequestBytes)
   const reading = (work: (c: Context<Env>) => Promise<Response>): Handler => {
@@ -31,7 +37,7 @@ export function createApp({ system, log, ...options }: AppOptions): Hono<Env> {
   const commanding = (command: 'cancel' | 'requeue'): Handler => {
     return (c) => intake.serve(() => commandJob(system, command, idOf(c)))
   }
-  const routes: Record<string, { GET?: Handler; POST?: Handler }> = {
+  const routes: Routes = {
     '/createJob': { POST: posting((body) => createJob(system, body)) },
     '/jobs': {
       GET: (c) => outflow.serveLarge(c.env.outgoing, () => listJobs(system, queryOf(c))),
@@ -44,6 +50,8 @@ export function createApp({ system, log, ...options }: AppOptions): Hono<Env> {
     '/metrics': { GET: () => showMetrics(system) },
     '/livez': { GET: showLive },
     '/readyz': { GET: () => showReady(system) },
+    ...loginRoutes(sessions, intake, log),
+    ...assetRoutes(),
   }
 
   app.use(async (c, next) => {
@@ -58,10 +66,11 @@ export function createApp({ system, log, ...options }: AppOptions): Hono<Env> {
       throw new HttpError(405, 'method_not_allowed', `${c.req.method} is not taken here; ${allow} is`, { allow })
     })
   }
-  app.notFound((c) => problem(new HttpError(404, 'not_found', `there is nothing at ${c.req.path}`)))
+  const refuse = (c: Context<Env>, error: unknown) => (isPage(c.req.path) ? pageProblem(error, c) : problem(error))
+  app.notFound((c) => refuse(c, new HttpError(404, 'not_found', `there is nothing at ${c.req.path}`)))
   app.onError((error, c) => {
     if (isOurFault(error)) log.error({ err: error, method: c.req.method, path: c.req.path }, 'a request failed')
-    return problem(error)
+    return refuse(c, error)
   })
   return app
 }
@@ -72,9 +81,4 @@ function idOf(c: Context<Env>): number {
   const id = /^[1-9][0-9]{0,15}$/.test(text) ? Number(text) : Number.NaN
   if (!Number.isSafeInteger(id)) throw new HttpError(404, 'job_not_found', `no job has the id ${JSON.stringify(text)}`)
   return id
-}
-
-function queryOf(c: Context<Env>): URLSearchParams {
-  const at = c.req.url.indexOf('?')
-  return new URLSearchParams(at < 0 ? '' : c.req.url.slice(at))
 }

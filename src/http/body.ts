@@ -41,13 +41,27 @@ export class Intake {
   }
 
   /** Reads a body as JSON and does `work` with it; the bytes count as held until that is done. Throws what the contract has for a bad body. */
-  async withJson(incoming: IncomingMessage, work: (body: unknown) => Promise<Response>): Promise<Response> {
-    assertJson(incoming.headers)
+  withJson(incoming: IncomingMessage, work: (body: unknown) => Promise<Response>): Promise<Response> {
+    return this.#with(incoming, 'application/json', parseJson, work)
+  }
+
+  /** The same for what a page's form sends; no body is a form without fields. */
+  withForm(incoming: IncomingMessage, work: (form: URLSearchParams) => Promise<Response>): Promise<Response> {
+    return this.#with(incoming, 'application/x-www-form-urlencoded', (bytes) => new URLSearchParams(`${bytes}`), work)
+  }
+
+  async #with<T>(
+    incoming: IncomingMessage,
+    mediaType: string,
+    parse: (bytes: Buffer) => T,
+    work: (body: T) => Promise<Response>,
+  ): Promise<Response> {
+    assertMediaType(incoming.headers, mediaType)
     const body = { bytes: 0 }
     try {
       const bytes = await this.#read(incoming, body)
       if (bytes.length > largeBytes) await this.#ownTurn()
-      return await work(parseJson(bytes))
+      return await work(parse(bytes))
     } finally {
       this.#bytes -= body.bytes
     }
@@ -97,7 +111,7 @@ export class Intake {
   }
 }
 
-function assertJson(headers: IncomingHttpHeaders): void {
+function assertMediaType(headers: IncomingHttpHeaders, expected: string): void {
   const { 'content-type': contentType, 'content-encoding': encoding } = headers
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     throw new HttpError(415, 'unsupported_media_type', 'the body is encoded; it takes none, or identity', {
@@ -112,9 +126,9 @@ function assertJson(headers: IncomingHttpHeaders): void {
     .find((parameter) => parameter.startsWith('charset='))
     ?.slice('charset='.length)
     .replaceAll('"', '')
-  if (type === 'application/json' && (charset === undefined || charset === 'utf-8' || charset === 'utf8')) return
+  if (type === expected && (charset === undefined || charset === 'utf-8' || charset === 'utf8')) return
   const got = contentType === undefined ? 'none' : JSON.stringify(contentType)
-  throw new HttpError(415, 'unsupported_media_type', `the content type is ${got}; it takes application/json in UTF-8`)
+  throw new HttpError(415, 'unsupported_media_type', `the content type is ${got}; it takes ${expected} in UTF-8`)
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })

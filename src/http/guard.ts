@@ -1,25 +1,25 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import { HttpError } from './problem.ts'
+import type { Sessions } from './session.ts'
 
 export interface GuardOptions {
   /** Names that the `Host` header may carry, beside loopback. */
   readonly hosts: readonly string[]
-  /** Null: nobody has to show one. */
-  readonly apiToken: string | null
 }
 
-/** Paths that answer without a token, so that whoever watches the process needs none. */
-const openPaths = new Set(['/livez', '/readyz'])
+/** Paths that answer without a token: for whoever watches the process, and for whoever wants to log in. */
+const openPaths = /^\/(livez|readyz|login|assets\/[^/]+)$/
 
 /**
  * Refuses requests that no client of ours makes: for a host name that is not ours (DNS rebinding), sent by a foreign page, or without the
- * token. Throws `HttpError`.
+ * token, where `sessions` asks for one. Throws `HttpError`.
  */
-export function createGuard({ hosts, apiToken }: GuardOptions): (incoming: IncomingMessage, path: string) => void {
+export function createGuard(
+  { hosts }: GuardOptions,
+  sessions: Sessions | null,
+): (incoming: IncomingMessage, path: string) => void {
   const allowed = new Set(hosts.map(bareHost))
-  const expected = apiToken === null ? null : digest(apiToken)
 
   return (incoming, path) => {
     const { host, origin } = incoming.headers
@@ -37,7 +37,7 @@ export function createGuard({ hosts, apiToken }: GuardOptions): (incoming: Incom
     if (changes && (isForeign(origin, host) || incoming.headers['sec-fetch-site'] === 'cross-site')) {
       throw new HttpError(403, 'foreign_origin', 'a page of another origin may not change anything here')
     }
-    if (expected && !openPaths.has(path) && !hasToken(incoming, expected)) {
+    if (sessions && !openPaths.test(path) && !sessions.isAllowed(incoming)) {
       const challenge = { 'www-authenticate': 'Bearer realm="jobmachine"' }
       throw new HttpError(401, 'unauthorized', 'a valid token is needed: Authorization: Bearer …', challenge)
     }
@@ -64,15 +64,4 @@ function isForeign(origin: string | undefined, host: string | undefined): boolea
   } catch {
     return true
   }
-}
-
-/** In constant time: both are hashed, so that not even the length shows. A header given twice is no proof of anything. */
-function hasToken(incoming: IncomingMessage, expected: Buffer): boolean {
-  const given = incoming.headersDistinct.authorization ?? []
-  const token = given.length === 1 ? /^bearer +(\S+) *$/i.exec(given[0]!)?.[1] : undefined
-  return timingSafeEqual(digest(token ?? ''), expected) && token !== undefined
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
 }

@@ -3,6 +3,7 @@ import {
   BackpressureError,
   IdempotencyConflictError,
   IllegalTransitionError,
+  type InputIssue,
   InvalidInputError,
   JobSystemError,
   UnavailableError,
@@ -38,14 +39,34 @@ const statusByCode: Readonly<Record<string, number>> = {
   storage_full: 507,
 }
 
-/** The answer to a request that failed: RFC 9457, with `code` and `message` for programs and people. */
+/** A refusal as it is told: RFC 9457, with `code` and `message` for programs and people. */
+export interface Problem {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: {
+    readonly type: string
+    readonly title: string
+    readonly status: number
+    readonly detail: string
+    readonly code: string
+    readonly message: string
+    readonly errors?: readonly InputIssue[]
+  }
+}
+
+/** The answer to a request that failed. */
 export function problem(error: unknown): Response {
-  if (error instanceof HttpError) return answer(error.status, error.code, error.message, {}, error.headers)
+  const { status, headers, body } = toProblem(error)
+  return reply(body, status, { ...headers, 'content-type': 'application/problem+json' })
+}
+
+export function toProblem(error: unknown): Problem {
+  if (error instanceof HttpError) return describe(error.status, error.code, error.message, {}, error.headers)
   const status = error instanceof JobSystemError ? statusByCode[error.code] : undefined
   if (!(error instanceof JobSystemError) || status === undefined) {
-    return answer(500, 'internal_error', 'something went wrong here; the log says what')
+    return describe(500, 'internal_error', 'something went wrong here; the log says what')
   }
-  return answer(status, error.code, error.message, membersOf(error), headersOf(error))
+  return describe(status, error.code, error.message, membersOf(error), headersOf(error))
 }
 
 /** Whether an error is a fault of ours, which the log must tell. */
@@ -74,22 +95,18 @@ function shortened(text: string): string {
   return text.length > textMax ? `${text.slice(0, textMax)}…`.toWellFormed() : text
 }
 
-function answer(
+function describe(
   status: number,
   code: string,
   text: string,
   members: object = {},
   headers: Readonly<Record<string, string>> = {},
-): Response {
+): Problem {
   const message = shortened(text)
-  const body = {
-    type: `urn:jobmachine:${code}`,
-    title: STATUS_CODES[status],
+  const title = STATUS_CODES[status] ?? 'Error'
+  return {
     status,
-    detail: message,
-    code,
-    message,
-    ...members,
+    headers,
+    body: { type: `urn:jobmachine:${code}`, title, status, detail: message, code, message, ...members },
   }
-  return reply(body, status, { ...headers, 'content-type': 'application/problem+json' })
 }

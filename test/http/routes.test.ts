@@ -20,6 +20,9 @@ const routes: [string, string][] = [
   ['/metrics', 'GET, HEAD'],
   ['/livez', 'GET, HEAD'],
   ['/readyz', 'GET, HEAD'],
+  ['/login', 'GET, HEAD, POST'],
+  ['/logout', 'POST'],
+  ['/assets/app.js', 'GET, HEAD'],
 ]
 
 describe.each(routes)('%s', (path, allow) => {
@@ -46,7 +49,7 @@ test.each(routes.filter(([, allow]) => allow.includes('HEAD')))(
     connection.write(request(`HEAD ${path}`), request('GET /livez'))
 
     const head = await connection.answer({ head: true })
-    const get = await server.get(path)
+    const get = await server.fetch(path, { redirect: 'manual' })
     expect(head.status).toBe(get.status)
     expect(head.headers['content-type']).toBe(get.headers.get('content-type'))
     expect(head.headers.vary ?? null).toBe(get.headers.get('vary'))

@@ -158,7 +158,6 @@ describe('where a token is set', () => {
     'GET /jobs/1/history',
     'GET /metrics',
     'GET /nope',
-    'GET /',
     'HEAD /jobs',
     'POST /jobs',
     'POST /createJob',

@@ -62,6 +62,7 @@ export async function startHttp({ started = true, ...options }: TestServerOption
     host: '127.0.0.1',
     port: 0,
     hosts: [],
+    now: () => Date.now(),
     apiToken: null,
     maxRequestBytes: 1_048_576,
     maxInFlightRequests: 1_000,

@@ -1,0 +1,2 @@
+/** Served beside this code as `idiomorph.js`. */
+export { Idiomorph } from 'idiomorph'

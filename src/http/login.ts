@@ -1,0 +1,44 @@
+import type { Context } from 'hono'
+import type { SystemLog } from '../system.ts'
+import type { Intake } from './body.ts'
+import { loginPage } from './pages/login.tsx'
+import { seeOther } from './pages/page.tsx'
+import { type Env, queryOf, type Routes } from './routes.ts'
+import type { Sessions } from './session.ts'
+
+/** `GET` and `POST /login`, `POST /logout`: the form that takes the token and gives a cookie for it. */
+export function loginRoutes(sessions: Sessions | null, intake: Intake, log: SystemLog): Routes {
+  return {
+    '/login': {
+      GET: (c) => {
+        const next = localPath(queryOf(c).get('next'))
+        return !sessions || sessions.isAllowed(c.env.incoming) ? seeOther(next) : loginPage(next)
+      },
+      POST: (c) =>
+        intake.serve(() =>
+          intake.withForm(c.env.incoming, async (form) => {
+            const next = localPath(form.get('next'))
+            if (!sessions) return seeOther(next)
+            if (sessions.isToken(form.get('token') ?? '')) {
+              return seeOther(next, { 'set-cookie': sessions.cookie(isSecure(c)) })
+            }
+            log.warn({}, 'a login was refused: not the API token')
+            return loginPage(next, 'That is not the API token of this server.')
+          }),
+        ),
+    },
+    '/logout': {
+      POST: (c) => seeOther('/login', sessions ? { 'set-cookie': sessions.endingCookie(isSecure(c)) } : {}),
+    },
+  }
+}
+
+/** A path of ours to go on to; anything that a browser could take for another site's is `/`. */
+function localPath(path: string | null): string {
+  return path !== null && /^\/(?![/\\])[\x21-\x7e]*$/.test(path) && !path.includes('\\') ? path : '/'
+}
+
+/** Only ever makes the cookie stricter, so a header that anyone can send is enough. */
+function isSecure(c: Context<Env>): boolean {
+  return c.req.header('x-forwarded-proto') === 'https'
+}

@@ -1,0 +1,29 @@
+import { page } from './page.tsx'
+
+/** The form that asks for the token; `next`: a path of ours to go on to. `refusal`: why it is shown again. */
+export function loginPage(next: string, refusal: string | null = null): Response {
+  const form = (
+    <form class="card login" method="post" action="/login">
+      <h1>Log in</h1>
+      <p>This server asks for its API token, the value of API_TOKEN that it was started with.</p>
+      {refusal !== null && (
+        <p class="refusal" role="alert" id="refusal">
+          {refusal}
+        </p>
+      )}
+      <input type="hidden" name="next" value={next} />
+      <label for="token">API token</label>
+      <input
+        id="token"
+        name="token"
+        type="password"
+        autocomplete="current-password"
+        required
+        autofocus
+        aria-describedby={refusal === null ? undefined : 'refusal'}
+      />
+      <button type="submit">Log in</button>
+    </form>
+  )
+  return page({ title: 'Log in', section: null, children: form }, { status: refusal === null ? 200 : 401 })
+}

@@ -1,0 +1,20 @@
+/** What moves a terminal's cursor, turns the direction of what follows or is not seen at all. Tabs and line ends stay. */
+const unseen = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029]/gu
+const isKept = (character: string) => character === '\n' || character === '\t'
+const pictureOfNul = 0x2400
+const pictureOfDelete = '␡'
+
+/** A text that anybody may have written, with what cannot be seen made visible: ESC as ␛, a right-to-left mark as ⟨U+200F⟩. */
+export function visible(text: string): string {
+  return text.replace(unseen, (character) => {
+    const code = character.codePointAt(0)!
+    if (isKept(character)) return character
+    if (code < 0x20) return String.fromCodePoint(pictureOfNul + code)
+    return code === 0x7f ? pictureOfDelete : `⟨U+${code.toString(16).toUpperCase().padStart(4, '0')}⟩`
+  })
+}
+
+/** Such a text on a page: it is escaped, seen whole, and its direction stays its own. */
+export function Text({ of }: { readonly of: string }) {
+  return <bdi>{visible(of)}</bdi>
+}

@@ -1,0 +1,19 @@
+import type { HttpBindings } from '@hono/node-server'
+import type { Context } from 'hono'
+
+export type Env = { Bindings: HttpBindings }
+export type Handler = (c: Context<Env>) => Response | Promise<Response>
+
+/** What is at one path; what is not named is answered with 405. */
+export interface Route {
+  readonly GET?: Handler
+  readonly POST?: Handler
+}
+
+/** By path, in hono's form: `/jobs/:id`. */
+export type Routes = Readonly<Record<string, Route>>
+
+export function queryOf(c: Context<Env>): URLSearchParams {
+  const at = c.req.url.indexOf('?')
+  return new URLSearchParams(at < 0 ? '' : c.req.url.slice(at))
+}

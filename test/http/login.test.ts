@@ -1,0 +1,210 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { exchange, request } from '../support/raw-http.ts'
+import { startHttp, type TestServer } from '../support/server.ts'
+import { cleanUp } from '../support/temp.ts'
+
+const apiToken = 'a-token-of-enough-length'
+const startAt = Date.UTC(2030, 0, 1)
+const day = 86_400_000
+
+let now = startAt
+let guarded: TestServer
+let open: TestServer
+beforeAll(async () => {
+  guarded = await startHttp({ apiToken, now: () => now })
+  open = await startHttp()
+})
+afterAll(cleanUp)
+
+interface LogIn {
+  readonly token?: string
+  readonly next?: string
+  readonly headers?: Record<string, string>
+  readonly at?: TestServer
+}
+
+function logIn({ token = apiToken, next = '/', headers = {}, at = guarded }: LogIn = {}) {
+  const body = `${new URLSearchParams({ token, next })}`
+  const form = { 'content-type': 'application/x-www-form-urlencoded', 'content-length': `${body.length}` }
+  return exchange(at.port, request('POST /login', { ...form, ...headers }) + body)
+}
+
+async function cookieOf(log: LogIn = {}): Promise<string> {
+  const { headers } = await logIn(log)
+  return headers['set-cookie']!.split(';')[0]!
+}
+
+describe('where a token is set', () => {
+  test.each(['/', '/docs', '/dashboard/jobs', '/dashboard/jobs/1?at=3'])(
+    '%s asks for it, and goes on there',
+    async (path) => {
+      const { status, headers } = await exchange(guarded.port, request(`GET ${path}`))
+
+      expect(status).toBe(303)
+      expect(headers.location).toBe(`/login?next=${encodeURIComponent(path)}`)
+      expect((await exchange(guarded.port, request(`GET ${headers.location}`))).body).toContain(
+        `name="next" value="${path}"`,
+      )
+    },
+  )
+
+  test('the form and what it loads need none', async () => {
+    for (const path of ['/login', '/assets/style.css', '/assets/app.js', '/assets/favicon.svg']) {
+      expect([path, (await exchange(guarded.port, request(`GET ${path}`))).status]).toEqual([path, 200])
+    }
+  })
+
+  test('the right one gives a cookie that no script and no other site can use, and goes on', async () => {
+    const { status, headers } = await logIn({ next: '/dashboard/jobs?limit=5' })
+
+    expect([status, headers.location]).toEqual([303, '/dashboard/jobs?limit=5'])
+    expect(headers['set-cookie']).toMatch(
+      /^jobmachine_[\w-]{8}=\d+\.[\w-]{43}; Path=\/; Max-Age=43200; HttpOnly; SameSite=Strict$/,
+    )
+    expect(headers['set-cookie']).not.toContain(apiToken)
+  })
+
+  test('the cookie is for https alone where the browser came by it', async () => {
+    expect((await logIn({ headers: { 'x-forwarded-proto': 'https' } })).headers['set-cookie']).toMatch(/; Secure$/)
+  })
+
+  test('the cookie opens the API and the pages', async () => {
+    const cookie = await cookieOf()
+
+    for (const path of ['/jobs', '/metrics', '/login']) {
+      expect([path, (await exchange(guarded.port, request(`GET ${path}`, { cookie }))).status]).toEqual([
+        path,
+        path === '/login' ? 303 : 200,
+      ])
+    }
+    expect((await exchange(guarded.port, request('GET /jobs', { cookie: `a=1; ${cookie}; b=2` }))).status).toBe(200)
+  })
+
+  test.each([apiToken.slice(0, -1), `${apiToken}x`, apiToken.toUpperCase(), '', ' '])(
+    'the wrong one, %j, gives the form again',
+    async (token) => {
+      const { status, headers, body } = await logIn({ token, next: '/dashboard/jobs' })
+
+      expect([status, headers['set-cookie']]).toEqual([401, undefined])
+      expect(body).toContain('That is not the API token')
+      expect(body).toContain('value="/dashboard/jobs"')
+      if (token.trim()) expect(body).not.toContain(token)
+    },
+  )
+
+  test('a refused login is logged, and what was typed is not', async () => {
+    await logIn({ token: 'my-other-password' })
+
+    expect(guarded.logLines.filter((line) => line.includes('a login was refused'))).not.toEqual([])
+    expect(guarded.logLines.join('')).not.toContain('my-other-password')
+  })
+
+  test('the cookie ends after half a day', async () => {
+    const cookie = await cookieOf()
+    const status = async () => (await exchange(guarded.port, request('GET /jobs', { cookie }))).status
+
+    now = startAt + day / 2 - 1
+    const before = await status()
+    now = startAt + day / 2
+    const after = await status()
+    now = startAt
+
+    expect([before, after]).toEqual([200, 401])
+  })
+
+  test('a cookie that was changed, made up, doubled or given for another token opens nothing', async () => {
+    const cookie = await cookieOf()
+    const other = await startHttp({ apiToken: 'another-token-of-enough-length', now: () => now })
+    const [name, value] = cookie.split('=') as [string, string]
+    const [until, seal] = value.split('.') as [string, string]
+    const bad = [
+      `${name}=${Number(until) + 1}.${seal}`,
+      `${name}=${until}.${seal.slice(0, -1)}`,
+      `${name}=${until}.`,
+      `${name}=.${seal}`,
+      `${name}=`,
+      `${name}=${apiToken}`,
+      `${cookie}; ${cookie}`,
+      `${name}=${(await cookieOf({ token: 'another-token-of-enough-length', at: other })).split('=')[1]}`,
+      `jobmachine=${value}`,
+    ]
+
+    for (const each of bad) {
+      expect([each, (await exchange(guarded.port, request('GET /jobs', { cookie: each }))).status]).toEqual([each, 401])
+    }
+  })
+
+  test('logging out takes the cookie away', async () => {
+    const { status, headers } = await exchange(guarded.port, request('POST /logout', { cookie: await cookieOf() }))
+
+    expect([status, headers.location]).toEqual([303, '/login'])
+    expect(headers['set-cookie']).toMatch(/^jobmachine_[\w-]{8}=; Path=\/; Max-Age=0; /)
+  })
+
+  test.each(['cross-site', undefined])(
+    'a page of another site changes nothing with it (Sec-Fetch-Site: %s)',
+    async (site) => {
+      const cookie = await cookieOf()
+      const foreign = { cookie, origin: 'https://evil.example', ...(site ? { 'sec-fetch-site': site } : {}) }
+
+      for (const line of ['POST /jobs/1/cancel', 'POST /logout', 'POST /login']) {
+        expect([line, (await exchange(guarded.port, request(line, foreign))).status]).toEqual([line, 403])
+      }
+    },
+  )
+})
+
+test.each([
+  'https://evil.example/',
+  '//evil.example',
+  '/\\evil.example',
+  '\\\\evil',
+  'javascript:alert(1)',
+  '/a\r\nx: y',
+  '',
+])('after the login nobody is sent to %j', async (next) => {
+  expect((await logIn({ next })).headers.location).toBe('/')
+})
+
+test('where none is set the form leads to the overview', async () => {
+  expect((await exchange(open.port, request('GET /login'))).headers.location).toBe('/')
+  expect((await logIn({ at: open })).headers).toMatchObject({ location: '/' })
+})
+
+describe('a page', () => {
+  test('loads and sends nothing but ours, cannot be framed, and tells its origin to us alone', async () => {
+    const { headers, body } = await exchange(guarded.port, request('GET /login'))
+
+    expect(headers['content-type']).toBe('text/html; charset=utf-8')
+    expect(headers['content-security-policy']).toBe(
+      "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'",
+    )
+    expect(headers['referrer-policy']).toBe('same-origin')
+    expect(body).not.toMatch(/<script(?![^>]*src="\/assets\/)|<style|style="|https?:/)
+  })
+
+  test('that there is not is a page that says so', async () => {
+    const { status, headers, body } = await exchange(open.port, request('GET /dashboard/%3Cscript%3Ealert(1)'))
+
+    expect([status, headers['content-type']]).toEqual([404, 'text/html; charset=utf-8'])
+    expect(body).toContain('Not Found')
+    expect(body).not.toContain('<script>alert')
+  })
+})
+
+describe('an asset', () => {
+  test('is kept by the browser, which asks whether it is still the same', async () => {
+    const first = await exchange(open.port, request('GET /assets/app.js'))
+    const again = await exchange(open.port, request('GET /assets/app.js', { 'if-none-match': first.headers.etag! }))
+
+    expect([first.status, first.headers['cache-control']]).toEqual([200, 'no-cache'])
+    expect([again.status, again.body]).toEqual([304, ''])
+  })
+
+  test.each(['nope.js', '..%2fapp.js', '%2e%2e%2f%2e%2e%2fpackage.json', 'constructor', '__proto__', 'app.js%00'])(
+    'called %s is not there',
+    async (name) => {
+      expect((await exchange(open.port, request(`GET /assets/${name}`))).status).toBe(404)
+    },
+  )
+})
