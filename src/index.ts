@@ -7,6 +7,7 @@ export type {
   EnqueuedJob,
   Health,
   HistoryEvent,
+  Inspector,
   Job,
   JobFilter,
   JobList,
@@ -27,7 +28,7 @@ import { type AnyHandler, Registry } from './handlers/registry.ts'
 import { openSqliteStore } from './persistence/sqlite/client.ts'
 import { unreliableFileSystem } from './persistence/sqlite/filesystem.ts'
 import { lockForServing, thisProcess } from './persistence/sqlite/lock.ts'
-import { createSystem, type JobSystem, type SystemLog } from './system.ts'
+import { createSystem, type Inspector, type JobSystem, type SystemLog } from './system.ts'
 
 /** What `createJobSystem` takes: where the file is, what runs its jobs, and any of the settings. */
 export interface JobSystemOptions extends Partial<Settings> {
@@ -46,6 +47,11 @@ export interface JobSystemOptions extends Partial<Settings> {
   readonly clock?: Clock
   /** Uniform in [0, 1), for the backoff's jitter; `Math.random` unless given. For tests. */
   readonly random?: () => number
+  /**
+   * Sees every event and snapshot of the dispatcher and its workers as they happen, payloads included, in XState's own form: for tools such
+   * as Stately's inspector. It is called in the middle of the engine's work, so what it costs, jobs wait for; what it throws is logged.
+   */
+  readonly inspect?: Inspector
 }
 
 /**
@@ -61,6 +67,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
     clock = systemClock,
     random = Math.random,
     onFatal = throwUncaught,
+    inspect,
     ...given
   } = options
   const settings = completeSettings(given)
@@ -76,6 +83,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
       log,
       onFatal,
       onStopped: () => lock?.release(),
+      ...(inspect ? { inspect } : {}),
       openStore: (notify, longestTimeoutMs) =>
         openSqliteStore({
           ...settings,

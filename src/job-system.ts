@@ -1,3 +1,4 @@
+import type { InspectionEvent } from 'xstate'
 import type { EnqueuedJob, Job, NewJob } from './jobs.ts'
 import type { JobState } from './machines/job.ts'
 import type { HistoryEvent, VerifyReport, Violation } from './persistence/store.ts'
@@ -87,3 +88,6 @@ export interface SystemLog {
   error(fields: object, message: string): void
   child(fields: object): SystemLog
 }
+
+/** Told of what XState's actors do. */
+export type Inspector = (event: InspectionEvent) => void

@@ -17,7 +17,7 @@ import {
 import { abortGraceMs, createRunAttempt } from './handlers/attempt.ts'
 import { exponential } from './handlers/backoff.ts'
 import type { Registry } from './handlers/registry.ts'
-import type { Health, JobFilter, JobList, JobSystem, Metrics, SystemLog } from './job-system.ts'
+import type { Health, Inspector, JobFilter, JobList, JobSystem, Metrics, SystemLog } from './job-system.ts'
 import { type EnqueuedJob, type Job, type Naming, type NewJob, parseJobs, toJob } from './jobs.ts'
 import { dispatcherMachine } from './machines/dispatcher.ts'
 import { countStates, eventsFrom, jobStates } from './machines/edges.ts'
@@ -50,6 +50,7 @@ export interface SystemParts {
   readonly onFatal: (error: Error) => void
   /** Called when everything is closed. */
   readonly onStopped: () => void
+  readonly inspect?: Inspector
 }
 
 /** How long aborted handlers may take to end once a shutdown's grace is over, in ms. */
@@ -230,6 +231,7 @@ class System implements JobSystem {
       },
     })
     const dispatcher = createActor(dispatcherMachine, {
+      ...(this.#parts.inspect ? { inspect: harmless(this.#parts.inspect, log) } : {}),
       input: {
         workers: settings.workers,
         runAttempt,
@@ -353,6 +355,17 @@ class System implements JobSystem {
     if (this.#phase === 'failed' || this.#phase === 'stopped') return
     this.#phase = 'failed'
     this.#parts.onFatal(error)
+  }
+}
+
+/** A throw in the midst of an actor's work would be the end of that actor. */
+function harmless(inspect: Inspector, log: SystemLog): Inspector {
+  return (event) => {
+    try {
+      inspect(event)
+    } catch (error) {
+      log.error({ err: error }, 'the inspect callback threw')
+    }
   }
 }
 
