@@ -1,22 +1,24 @@
 import assert from 'node:assert/strict'
 import type { Lease, LeasedJob, LeaseEvent } from './lease.ts'
+import { nextPhase, type SlotEventType, type SlotPhase } from './slot.ts'
 
 /** Attempts shorter than this make it worth leasing ahead: with longer ones a job would only wait where others cannot take its place. */
 const shortAttemptMs = 10
 /** Commits under way at once: one that the store works on, and one that waits for it. */
 const commitsMax = 2
 
-/** What a job that was handed out is doing. */
+/** A job that was handed out, and the slot that it holds. */
 export interface Assigned {
   readonly job: LeasedJob
   readonly worker: number
-  /** `starting`: its start is on its way to disk; `stuck`: settled, but its handler goes on. */
-  phase: 'starting' | 'running' | 'stuck'
+  /** The slot's, as its machine has it; `free` once it has been given back. */
+  phase: SlotPhase
 }
 
 /**
  * The dispatcher's books: which slots are free, which jobs wait leased, which run, what is to be committed next. Pure accounting, without
- * actors or I/O. Nothing runs before its `start` is committed; nothing is forgotten before its outcome is.
+ * actors or I/O. A slot moves as its machine says and in no other way. Nothing runs before its `start` is committed; nothing is forgotten
+ * before its outcome is.
  */
 export class Ledger {
   /** One entry for each free slot: its worker. */
@@ -84,9 +86,7 @@ export class Ledger {
     const events = this.#outcomes
     this.#outcomes = []
     for (const job of this.#ahead.splice(0, starts)) {
-      const assigned: Assigned = { job, worker: this.#free.pop()!, phase: 'starting' }
-      this.#assigned.set(job, assigned)
-      this.#starting.set(job.id, assigned)
+      this.#move({ job, worker: this.#free.pop()!, phase: 'free' }, 'assign')
       events.push({ id: job.id, leaseToken: job.leaseToken, event: 'start' })
     }
     // Twice: one part to start with the next outcomes, one to be leased meanwhile.
@@ -112,10 +112,9 @@ export class Ledger {
       const assigned = this.#starting.get(id)
       // Lost between its start and now: its slot is free again, and the job may even have been leased anew.
       if (assigned?.job.leaseToken !== leaseToken) continue
-      this.#starting.delete(id)
-      if (failed.has(id)) this.#vacate(assigned.job)
+      if (failed.has(id)) this.#move(assigned, 'refuse')
       else {
-        assigned.phase = 'running'
+        this.#move(assigned, 'begin')
         toRun.push(assigned)
       }
     }
@@ -124,16 +123,19 @@ export class Ledger {
 
   /** A worker has an outcome (null: none, the lease was lost); `ended` false: the slot stays taken. */
   settled(job: LeasedJob, event: LeaseEvent | null, tookMs: number, ended: boolean): void {
+    const assigned = this.#slotOf(job)
+    const isStuck = assigned.phase === 'stuck'
     // One that was given back has no outcome any more.
-    if (event && this.#assigned.get(job)?.phase !== 'stuck') this.#outcomes.push(event)
+    if (event && !isStuck) this.#outcomes.push(event)
     if (tookMs < shortAttemptMs) this.#shortOutcomes++
-    if (ended) this.#vacate(job)
-    else this.#setStuck(job)
+    if (ended) this.#move(assigned, isStuck ? 'end' : 'settle')
+    // Its attempt may give up what a drain has given back.
+    else if (!isStuck) this.#move(assigned, 'giveUp')
   }
 
   /** A stuck handler has ended after all. */
   ended(job: LeasedJob): void {
-    this.#vacate(job)
+    this.#move(this.#slotOf(job), 'end')
   }
 
   /** Leases that are gone: those not running are forgotten; gives the running ones, to be aborted. */
@@ -143,8 +145,7 @@ export class Ledger {
       const assigned = this.assigned().find(({ job }) => job.id === id && job.leaseToken === leaseToken)
       if (!assigned) return []
       if (assigned.phase !== 'starting') return [assigned]
-      this.#starting.delete(id)
-      this.#vacate(assigned.job)
+      this.#move(assigned, 'lose')
       return []
     })
   }
@@ -166,9 +167,9 @@ export class Ledger {
 
   /** Gives back what still runs; its handlers are not waited for any more. */
   giveUpRunning(): void {
-    for (const { job } of this.running()) {
-      this.#outcomes.push(release(job))
-      this.#setStuck(job)
+    for (const assigned of this.running()) {
+      this.#outcomes.push(release(assigned.job))
+      this.#move(assigned, 'giveUp')
     }
   }
 
@@ -189,19 +190,24 @@ export class Ledger {
     return [...this.#assigned.values()]
   }
 
-  #setStuck(job: LeasedJob): void {
-    const assigned = this.#assigned.get(job)
-    assert(assigned && assigned.phase !== 'starting', `job ${job.id} does not run`)
-    if (assigned.phase === 'stuck') return
-    assigned.phase = 'stuck'
-    this.#stuckCount++
-  }
-
-  #vacate(job: LeasedJob): void {
+  #slotOf(job: LeasedJob): Assigned {
     const assigned = this.#assigned.get(job)
     assert(assigned, `job ${job.id} holds no slot`)
-    this.#assigned.delete(job)
-    if (assigned.phase === 'stuck') this.#stuckCount--
+    return assigned
+  }
+
+  /** The one way in which a slot changes: by a move of its machine, the books with it. */
+  #move(assigned: Assigned, event: SlotEventType): void {
+    const from = assigned.phase
+    const to = nextPhase(from, event)
+    assigned.phase = to
+    if (from === 'free') this.#assigned.set(assigned.job, assigned)
+    if (from === 'starting') this.#starting.delete(assigned.job.id)
+    if (from === 'stuck') this.#stuckCount--
+    if (to === 'starting') this.#starting.set(assigned.job.id, assigned)
+    if (to === 'stuck') this.#stuckCount++
+    if (to !== 'free') return
+    this.#assigned.delete(assigned.job)
     this.#free.push(assigned.worker)
   }
 }

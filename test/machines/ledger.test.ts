@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { transition } from 'xstate'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
 import { type Assigned, Ledger } from '../../src/machines/ledger.ts'
+import { type SlotEventType, type SlotPhase, slotMachine } from '../../src/machines/slot.ts'
 
 /** From here on an attempt is no longer short. */
 const long = 10
@@ -348,7 +350,58 @@ describe('whatever happens, in any order', () => {
       { numRuns: 500 },
     )
   })
+
+  test('slots make no move that their machine does not have, and each that it has', () => {
+    const made = new Set<string>()
+
+    fc.assert(
+      fc.property(slots, fc.array(step, { maxLength: 120, size: 'max' }), (workers, script) => {
+        const world = new World(workers)
+        for (const { what, which, many, flag } of script) {
+          const before = phasesOf(world)
+          world.take(what, which, many, flag)
+          for (const [job, to] of phasesOf(world)) {
+            const from = before.get(job) ?? 'free'
+            if (from !== to) made.add(`${from} ${eventBehind(what, from, to)} ${to}`)
+          }
+        }
+      }),
+      { numRuns: 100 },
+    )
+
+    expect([...made].sort()).toEqual(machineMoves().sort())
+  })
 })
+
+/** Every move of a slot that the machine has: its phase, the event, the phase after it. */
+function machineMoves(): string[] {
+  return (Object.keys(slotMachine.states) as SlotPhase[]).flatMap((from) =>
+    (slotMachine.events as SlotEventType[]).flatMap((type) => {
+      const to = transition(slotMachine, slotMachine.resolveState({ value: from }), { type })[0].value
+      return to === from ? [] : [`${from} ${type} ${to}`]
+    }),
+  )
+}
+
+/** In which phase the slot of each job is; `free` where it holds none. */
+function phasesOf({ ledger, jobs }: World): Map<LeasedJob, SlotPhase> {
+  const held = new Map(ledger.assigned().map(({ job, phase }) => [job, phase]))
+  return new Map([...jobs.values()].map((job) => [job, held.get(job) ?? 'free']))
+}
+
+/** Which event of a slot a call of the ledger stands for. */
+function eventBehind(what: Step, from: SlotPhase, to: SlotPhase): SlotEventType | undefined {
+  const events: Partial<Record<Step, SlotEventType>> = {
+    commit: 'assign',
+    committed: to === 'running' ? 'begin' : 'refuse',
+    settle: from === 'stuck' ? 'end' : 'settle',
+    stick: 'giveUp',
+    giveUp: 'giveUp',
+    ended: 'end',
+    lose: 'lose',
+  }
+  return events[what]
+}
 
 type Step = 'ask' | 'answer' | 'commit' | 'committed' | 'settle' | 'stick' | 'ended' | 'lose' | 'stop' | 'giveUp'
 
@@ -617,6 +670,26 @@ describe('a ledger that drains', () => {
 
     expect(() => giveUp(ledger, a!)).not.toThrow()
     expect(ledger.stuck()).toHaveLength(1)
+  })
+})
+
+describe('a ledger that is told what cannot be', () => {
+  test('says which move a slot does not have', () => {
+    const ledger = new Ledger([1])
+    const [a] = jobs(1)
+    ledger.leased(ledger.takeRoom(), [a!])
+    ledger.takeCommit()
+
+    expect(() => settle(ledger, { job: a! }, 'succeed', long)).toThrow('a slot that is starting does not take settle')
+    expect(() => ledger.ended(a!)).toThrow('a slot that is starting does not take end')
+  })
+
+  test('knows no slot of a job that holds none', () => {
+    const ledger = new Ledger([1])
+    const [a] = running(ledger, jobs(1))
+    settle(ledger, a!, 'succeed', long)
+
+    expect(() => settle(ledger, a!, 'succeed', long)).toThrow('job 1 holds no slot')
   })
 })
 

@@ -133,8 +133,7 @@ const dispatching: readonly Mutation[] = [
       file: 'machines/ledger.js',
       find: `            if (assigned.phase !== 'starting')
                 return [assigned];
-            this.#starting.delete(id);
-            this.#vacate(assigned.job);
+            this.#move(assigned, 'lose');
             return [];`,
       replace: `            if (assigned.phase !== 'starting')
                 return [assigned];
@@ -181,11 +180,12 @@ const dispatching: readonly Mutation[] = [
     ledger('a handler that goes on after it was given up keeps its slot until it ends'),
     {
       file: 'machines/ledger.js',
-      find: `        assigned.phase = 'stuck';
-        this.#stuckCount++;`,
-      replace: `        assigned.phase = 'stuck';
-        this.#free.push(assigned.worker);
-        this.#stuckCount++;`,
+      find: `        if (to === 'stuck')
+            this.#stuckCount++;`,
+      replace: `        if (to === 'stuck') {
+            this.#free.push(assigned.worker);
+            this.#stuckCount++;
+        }`,
     },
   ),
   bug(
