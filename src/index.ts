@@ -4,6 +4,8 @@ export * from './errors.ts'
 export { type Backoff, exponential } from './handlers/backoff.ts'
 export { defineHandler, type Handler, type JobContext } from './handlers/define.ts'
 export type {
+  Activity,
+  EdgeCount,
   EnqueuedJob,
   Health,
   HistoryEvent,
@@ -11,6 +13,7 @@ export type {
   Job,
   JobFilter,
   JobList,
+  JobPath,
   JobState,
   JobSystem,
   Metrics,

@@ -1,9 +1,9 @@
 import type { InspectionEvent } from 'xstate'
 import type { EnqueuedJob, Job, NewJob } from './jobs.ts'
 import type { JobState } from './machines/job.ts'
-import type { HistoryEvent, VerifyReport, Violation } from './persistence/store.ts'
+import type { EdgeCount, HistoryEvent, JobPath, VerifyReport, Violation } from './persistence/store.ts'
 
-export type { EnqueuedJob, HistoryEvent, Job, JobState, NewJob, VerifyReport, Violation }
+export type { EdgeCount, EnqueuedJob, HistoryEvent, Job, JobPath, JobState, NewJob, VerifyReport, Violation }
 
 /** Which jobs to list; all of them unless narrowed. */
 export interface JobFilter {
@@ -45,6 +45,25 @@ export interface Health {
   readonly reason: string | null
 }
 
+/** What the dispatcher and its workers do now. */
+export interface Activity {
+  /** The dispatcher's state; null for a producer, which has none. */
+  readonly mode: string | null
+  /** Attempts that can be made at once. */
+  readonly slots: number
+  /** One for each slot that is taken. */
+  readonly workers: readonly {
+    readonly worker: number
+    readonly jobId: number
+    readonly type: string
+    /** From 1. */
+    readonly attempt: number
+    readonly phase: string
+    /** Epoch ms; null where it is not known. */
+    readonly since: number | null
+  }[]
+}
+
 /** Background jobs in one SQLite file. Made by `createJobSystem`. Rejects with the errors of `errors.ts`. */
 export interface JobSystem {
   /** What an acknowledged write survives, in words. */
@@ -72,6 +91,14 @@ export interface JobSystem {
   /** How many jobs are in each state now. */
   counts(): Promise<Readonly<Record<JobState, number>>>
   metrics(): Promise<Metrics>
+  /** How often each edge of the job machine was taken since the file was made. */
+  edgeCounts(): Promise<readonly EdgeCount[]>
+  /**
+   * Which edges a job took, and how often, as it was after its transition `at`, the last unless given. Rejects with `JobNotFoundError`, and
+   * with `InvalidInputError` where it has not made so many.
+   */
+  path(id: number, options?: { readonly at?: number }): Promise<JobPath>
+  activity(): Activity
   /**
    * Checks the whole database, on a thread of its own, while everything goes on: replays every job's history through the machine and
    * compares it with its row, recounts what is kept counted, lets SQLite check the file. A million jobs take about ten seconds.

@@ -1,4 +1,5 @@
 import { type Actor, createActor } from 'xstate'
+import { activityOf } from './activity.ts'
 import { AdmissionGate } from './admission-gate.ts'
 import type { Clock } from './clock.ts'
 import { enqueueBatchMax, historyLimitMax, listLimitDefault, listLimitMax, type Settings } from './config.ts'
@@ -17,7 +18,7 @@ import {
 import { abortGraceMs, createRunAttempt } from './handlers/attempt.ts'
 import { exponential } from './handlers/backoff.ts'
 import type { Registry } from './handlers/registry.ts'
-import type { Health, Inspector, JobFilter, JobList, JobSystem, Metrics, SystemLog } from './job-system.ts'
+import type { Activity, Health, Inspector, JobFilter, JobList, JobSystem, Metrics, SystemLog } from './job-system.ts'
 import { type EnqueuedJob, type Job, type Naming, type NewJob, parseJobs, toJob } from './jobs.ts'
 import { dispatcherMachine } from './machines/dispatcher.ts'
 import { countStates, eventsFrom, jobStates } from './machines/edges.ts'
@@ -28,6 +29,7 @@ import type {
   CommandResult,
   EdgeCount,
   HistoryEvent,
+  JobPath,
   LeaseEvent,
   Store,
   StoreNotice,
@@ -36,7 +38,17 @@ import type {
 import { RunStats } from './run-stats.ts'
 
 export type * from './job-system.ts'
-export { jobStates }
+export {
+  type Chart,
+  type ChartEdge,
+  type ChartName,
+  type ChartNode,
+  charts,
+  edgeId,
+  toMermaid,
+} from './machines/chart.ts'
+export { toDot } from './machines/dot.ts'
+export { countStates, jobStates }
 
 /** What a system is made of. Time, randomness and the store come from outside. */
 export interface SystemParts {
@@ -181,6 +193,22 @@ class System implements JobSystem {
 
   async metrics(): Promise<Metrics> {
     return toMetrics(await this.#store.counts(), this.#countsAtOpen, this.#stats)
+  }
+
+  edgeCounts(): Promise<readonly EdgeCount[]> {
+    return this.#store.counts()
+  }
+
+  async path(id: number, { at }: { readonly at?: number } = {}): Promise<JobPath> {
+    if (at !== undefined) assertWithin('at', at, 1, Number.MAX_SAFE_INTEGER)
+    const path = await this.#store.pathOf(id, at ?? Number.MAX_SAFE_INTEGER)
+    if (!path) throw new JobNotFoundError(id)
+    if (at !== undefined) assertWithin('at', at, 1, path.seq)
+    return path
+  }
+
+  activity(): Activity {
+    return activityOf(this.#dispatcher)
   }
 
   health(): Health {

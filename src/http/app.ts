@@ -5,6 +5,7 @@ import { type BodyLimits, bodiesHeldMax, Intake } from './body.ts'
 import { createGuard, type GuardOptions } from './guard.ts'
 import { commandJob, createJob, createJobs, listJobs, showHistory, showJob } from './jobs.ts'
 import { loginRoutes } from './login.ts'
+import { showJobChart, showMachine, showMachineChart } from './machines.ts'
 import { Outflow } from './outflow.ts'
 import { isPage, pageProblem } from './pages/problem.tsx'
 import { HttpError, isOurFault, problem } from './problem.ts'
@@ -47,6 +48,11 @@ export function createApp({ system, log, now, apiToken, ...options }: AppOptions
     '/jobs/:id/history': { GET: reading((c) => showHistory(system, idOf(c), queryOf(c))) },
     '/jobs/:id/cancel': { POST: commanding('cancel') },
     '/jobs/:id/requeue': { POST: commanding('requeue') },
+    '/jobs/:id/machine.svg': {
+      GET: (c) => outflow.serveLarge(c.env.outgoing, () => showJobChart(system, idOf(c), queryOf(c))),
+    },
+    '/machine': { GET: reading((c) => showMachine(system, queryOf(c))) },
+    '/machine.svg': { GET: reading((c) => showMachineChart(system, queryOf(c))) },
     '/metrics': { GET: () => showMetrics(system) },
     '/livez': { GET: showLive },
     '/readyz': { GET: () => showReady(system) },

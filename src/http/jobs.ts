@@ -92,7 +92,7 @@ function instant(at: number | null): string | null {
   return at === null ? null : new Date(at).toISOString()
 }
 
-function assertKnown(query: URLSearchParams, known: readonly string[]): void {
+export function assertKnown(query: URLSearchParams, known: readonly string[]): void {
   const issues = [...new Set(query.keys())].flatMap((name) => {
     if (!known.includes(name))
       return [{ path: name, message: `is not a known parameter; there are ${known.join(', ')}` }]
@@ -106,7 +106,7 @@ function textOf<Name extends string>(query: URLSearchParams, name: Name): { [key
   return value === null ? {} : ({ [name]: value } as { [key in Name]: string })
 }
 
-function wholeOf<Name extends string>(query: URLSearchParams, name: Name): { [key in Name]?: number } {
+export function wholeOf<Name extends string>(query: URLSearchParams, name: Name): { [key in Name]?: number } {
   const value = query.get(name)
   if (value === null) return {}
   if (!/^[0-9]{1,15}$/.test(value)) throw new InvalidInputError([{ path: name, message: 'takes a whole number' }])

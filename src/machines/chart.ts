@@ -1,12 +1,155 @@
+import type { AnyStateMachine, AnyStateNode } from 'xstate'
+import { dispatcherMachine } from './dispatcher.ts'
 import { edges } from './edges.ts'
+import { jobMachine } from './job.ts'
+import { slotMachine } from './slot.ts'
+import {
+  dispatcherEventWords,
+  dispatcherGuardWords,
+  type EventWords,
+  type GuardWords,
+  jobEventWords,
+  jobGuardWords,
+  slotEventWords,
+} from './words.ts'
 
-/** The job machine as a Mermaid state diagram, drawn from its edges: for docs, which a test holds against it. */
-export function toMermaid(): string {
+export interface ChartNode {
+  readonly id: string
+  /** What it means, in one line. */
+  readonly description: string
+  readonly tags: readonly string[]
+  readonly initial: boolean
+  readonly final: boolean
+  /** Nothing is ever in it, and nothing counted: drawn as a dot. */
+  readonly isOrigin: boolean
+}
+
+export interface ChartEdge {
+  /** Such as `running-fail-retrying`; stable as long as those names are. */
+  readonly id: string
+  readonly from: string
+  /** Null: taken by itself, as soon as the guard holds. */
+  readonly event: string | null
+  readonly to: string
+  /** In words; null: it is taken whatever the facts. */
+  readonly guard: string | null
+  /** Whether the guard is the other way round: this edge is for where it does not hold. */
+  readonly isElse: boolean
+  /** What has happened, in words; empty where there is no event. */
+  readonly description: string
+}
+
+/** A machine as a picture needs it. */
+export interface Chart {
+  readonly id: string
+  /** What it is a picture of. */
+  readonly title: string
+  /** Whether it is counted how often each edge was taken. */
+  readonly countsEdges: boolean
+  readonly nodes: readonly ChartNode[]
+  readonly edges: readonly ChartEdge[]
+}
+
+/** The lifecycle of a job, of its edge table. */
+const jobChart: Chart = {
+  id: jobMachine.id,
+  title: 'The lifecycle of a job',
+  countsEdges: true,
+  nodes: nodesOf(jobMachine).map((node) => ({ ...node, isOrigin: node.initial })),
+  edges: edges.map(({ from, event, to, guard }) =>
+    edge(from, event, to, {
+      guard: guard && jobGuardWords[guard.name][guard.holds ? 'holds' : 'not'],
+      isElse: guard?.holds === false,
+      description: jobEventWords[event].what,
+    }),
+  ),
+}
+
+/** The modes of the dispatcher. */
+const dispatcherChart: Chart = {
+  id: dispatcherMachine.id,
+  title: 'The modes of the dispatcher',
+  countsEdges: false,
+  nodes: nodesOf(dispatcherMachine),
+  edges: edgesOf(dispatcherMachine, dispatcherEventWords, dispatcherGuardWords),
+}
+
+/** The lifecycle of one slot of a worker. */
+const workerChart: Chart = {
+  id: slotMachine.id,
+  title: "The lifecycle of a worker's slot",
+  countsEdges: false,
+  nodes: nodesOf(slotMachine),
+  edges: edgesOf(slotMachine, slotEventWords, {}),
+}
+
+/** Every machine's, by its id. */
+export const charts = Object.freeze({ job: jobChart, dispatcher: dispatcherChart, worker: workerChart })
+export type ChartName = keyof typeof charts
+
+/** What names an edge of a chart, from the names of its parts; `event` null: it has none. */
+export function edgeId(from: string, event: string | null, to: string): string {
+  return `${from}-${event ?? 'always'}-${to}`
+}
+
+function nodesOf(machine: AnyStateMachine): ChartNode[] {
+  return statesOf(machine).map((node) => ({
+    id: node.key,
+    description: node.description ?? '',
+    tags: node.tags,
+    initial: machine.config.initial === node.key,
+    final: node.type === 'final',
+    isOrigin: false,
+  }))
+}
+
+function edgesOf(
+  machine: AnyStateMachine,
+  events: Readonly<Record<string, EventWords>>,
+  guards: Readonly<Record<string, GuardWords>>,
+): ChartEdge[] {
+  return statesOf(machine).flatMap((node) =>
+    transitionsOf(node).flatMap(({ eventType, guard, target }) => {
+      const [to] = target ?? []
+      if (!to || to === node) return []
+      const words = { guard: guard ? guards[guard as string]!.holds : null, isElse: false }
+      return [edge(node.key, eventType || null, to.key, { ...words, description: events[eventType]?.what ?? '' })]
+    }),
+  )
+}
+
+/** All that can lead out of a state: its own transitions, and of the machine's those that it does not take itself. A final state ends both. */
+function transitionsOf(node: AnyStateNode) {
+  if (node.type === 'final') return []
+  const takesItself = (event: string) => node.transitions.get(event)?.some(({ guard }) => !guard) ?? false
+  const inherited = [...node.machine.root.transitions].filter(([event]) => !takesItself(event))
+  return [...(node.always ?? []), ...[...node.transitions.values()].flat(), ...inherited.flatMap(([, taken]) => taken)]
+}
+
+function statesOf(machine: AnyStateMachine): AnyStateNode[] {
+  return Object.values(machine.states)
+}
+
+function edge(
+  from: string,
+  event: string | null,
+  to: string,
+  words: Pick<ChartEdge, 'guard' | 'isElse' | 'description'>,
+): ChartEdge {
+  return { id: edgeId(from, event, to), from, event, to, ...words }
+}
+
+/** A Mermaid state diagram, the job machine's unless told otherwise: for docs, which a test holds against it. */
+export function toMermaid(chart: Chart = jobChart): string {
+  const origins = new Set(chart.nodes.filter(({ isOrigin }) => isOrigin).map(({ id }) => id))
   const arrows = new Map<string, string[]>()
-  for (const { from, event, to, guard } of edges) {
-    const arrow = `${from === 'new' ? '[*]' : from} --> ${to}`
-    const label = guard && event !== 'enqueue' ? `${event}${guard.holds ? '' : ', last attempt'}` : event
+  for (const { from, event, to, guard, isElse } of chart.edges) {
+    const fromOrigin = origins.has(from)
+    const arrow = `${fromOrigin ? '[*]' : from} --> ${to}`
+    const label = event === null ? `[${guard}]` : isElse && !fromOrigin ? `${event}, ${guard}` : event
     arrows.set(arrow, [...(arrows.get(arrow) ?? []), label])
   }
-  return ['stateDiagram-v2', ...[...arrows].map(([arrow, labels]) => `  ${arrow}: ${labels.join(' / ')}`)].join('\n')
+  const starts = chart.nodes.filter(({ initial, isOrigin }) => initial && !isOrigin).map(({ id }) => `[*] --> ${id}`)
+  const taken = [...arrows].map(([arrow, labels]) => `${arrow}: ${labels.join(' / ')}`)
+  return ['stateDiagram-v2', ...starts.map((line) => `  ${line}`), ...taken.map((line) => `  ${line}`)].join('\n')
 }

@@ -78,6 +78,9 @@ const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, 
   })
 })
 
+/** What it is doing in a mode, for the pictures. */
+export type DispatcherTag = 'waiting' | 'executing' | 'stuck' | 'ended'
+
 /** What the dispatcher lets others know. */
 export type DispatcherEmitted =
   /** The first job may start. */
@@ -122,9 +125,13 @@ export const dispatcherMachine = setup({
     events: {} as DispatcherEvent,
     input: {} as DispatcherInput,
     emitted: {} as DispatcherEmitted,
+    tags: {} as DispatcherTag,
   },
   actors: { store: storeLogic, worker: workerLogic },
-  guards: { idle: ({ context }) => context.ledger.idle },
+  guards: {
+    idle: ({ context }) => context.ledger.idle,
+    allStuck: ({ context }) => context.ledger.allStuck,
+  },
   actions: {
     recover: ({ context }) => context.storeActor.send({ type: 'recover' }),
     lease: ({ context }) => lease(context),
@@ -218,20 +225,24 @@ export const dispatcherMachine = setup({
   states: {
     recovering: {
       description: 'moves the jobs of a dead process on before anything is leased',
+      tags: 'waiting',
       entry: 'recover',
       on: { recovered: 'dispatching' },
     },
     dispatching: {
       description: 'leases jobs, starts them on free workers and commits their outcomes',
+      tags: 'executing',
       entry: ['lease', emit({ type: 'ready' })],
-      always: { guard: ({ context }) => context.ledger.allStuck, target: 'stuck' },
+      always: { guard: 'allStuck', target: 'stuck' },
     },
     stuck: {
       description: 'every slot is held by a handler that does not end',
+      tags: 'stuck',
       entry: emit({ type: 'allStuck' }),
     },
     draining: {
       description: 'leases no more, gives back what has not started, waits for what runs',
+      tags: 'waiting',
       entry: ['stopLeasing', 'commit'],
       always: { guard: 'idle', target: 'stopped' },
       on: {
@@ -240,6 +251,6 @@ export const dispatcherMachine = setup({
         giveUp: { actions: ['giveUpRunning', 'commit'] },
       },
     },
-    stopped: { description: 'nothing leased, running or uncommitted is left', type: 'final' },
+    stopped: { description: 'nothing leased, running or uncommitted is left', tags: 'ended', type: 'final' },
   },
 })

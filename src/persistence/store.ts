@@ -64,6 +64,24 @@ export interface HistoryEvent extends ReplayedEvent {
   readonly error: StoredError | null
 }
 
+/** Which edges a job took, each once. */
+export interface JobPath {
+  /** Of the last transition that is counted. */
+  readonly seq: number
+  /** Of the first: 1, unless there are more than one request looks at. */
+  readonly since: number
+  /** In the order in which each was taken last. */
+  readonly steps: readonly PathStep[]
+}
+
+export interface PathStep {
+  /** Null for the first transition. */
+  readonly from: JobState | null
+  readonly event: EventType
+  readonly to: JobState
+  readonly count: number
+}
+
 /** How often an edge was taken since the file was made. Retention counts as an edge to nowhere. */
 export interface EdgeCount extends TakenEdge {
   readonly event: EventType | typeof retention
@@ -198,6 +216,8 @@ export interface Store {
     id: number,
     page: { readonly after: number; readonly limit: number },
   ): Promise<readonly HistoryEvent[] | undefined>
+  /** The edges that a job took until its transition `upTo`; undefined for an unknown job. Of more than 100,000 the last so many count. */
+  pathOf(id: number, upTo: number): Promise<JobPath | undefined>
   counts(): Promise<readonly EdgeCount[]>
 
   /** Checks the whole file, on a thread of its own; `onProgress` is told the id that it has come to, and the last. */

@@ -17,6 +17,9 @@ const routes: [string, string][] = [
   ['/jobs/1/history', 'GET, HEAD'],
   ['/jobs/1/cancel', 'POST'],
   ['/jobs/1/requeue', 'POST'],
+  ['/jobs/1/machine.svg', 'GET, HEAD'],
+  ['/machine', 'GET, HEAD'],
+  ['/machine.svg', 'GET, HEAD'],
   ['/metrics', 'GET, HEAD'],
   ['/livez', 'GET, HEAD'],
   ['/readyz', 'GET, HEAD'],
@@ -94,31 +97,34 @@ const badIds = [
   '%F0%9F%8E%88',
 ]
 
-describe.each(['GET /jobs/:id', 'GET /jobs/:id/history', 'POST /jobs/:id/cancel', 'POST /jobs/:id/requeue'])(
-  '%s',
-  (route) => {
-    const [method = '', path = ''] = route.split(' ')
+describe.each([
+  'GET /jobs/:id',
+  'GET /jobs/:id/history',
+  'GET /jobs/:id/machine.svg',
+  'POST /jobs/:id/cancel',
+  'POST /jobs/:id/requeue',
+])('%s', (route) => {
+  const [method = '', path = ''] = route.split(' ')
 
-    test.each(badIds)('answers 404 to the id %s', async (id) => {
-      const { status, headers, body } = await server.fetch(path.replace(':id', id), { method })
+  test.each(badIds)('answers 404 to the id %s', async (id) => {
+    const { status, headers, body } = await server.fetch(path.replace(':id', id), { method })
 
-      expect([status, body.code]).toEqual([404, 'job_not_found'])
-      expect(headers.get('content-type')).toBe('application/problem+json')
-      expect(body.message).toMatch(/^no job has the id ".+"$/)
+    expect([status, body.code]).toEqual([404, 'job_not_found'])
+    expect(headers.get('content-type')).toBe('application/problem+json')
+    expect(body.message).toMatch(/^no job has the id ".+"$/)
+  })
+
+  test('answers 404 to an id that no job has', async () => {
+    const { status, body } = await server.fetch(path.replace(':id', '9007199254740991'), { method })
+
+    expect(status).toBe(404)
+    expect(body).toEqual({
+      type: 'urn:jobmachine:job_not_found',
+      title: 'Not Found',
+      status: 404,
+      detail: 'no job has the id 9007199254740991',
+      code: 'job_not_found',
+      message: 'no job has the id 9007199254740991',
     })
-
-    test('answers 404 to an id that no job has', async () => {
-      const { status, body } = await server.fetch(path.replace(':id', '9007199254740991'), { method })
-
-      expect(status).toBe(404)
-      expect(body).toEqual({
-        type: 'urn:jobmachine:job_not_found',
-        title: 'Not Found',
-        status: 404,
-        detail: 'no job has the id 9007199254740991',
-        code: 'job_not_found',
-        message: 'no job has the id 9007199254740991',
-      })
-    })
-  },
-)
+  })
+})

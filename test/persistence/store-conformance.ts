@@ -536,6 +536,55 @@ export function testStore(
       })
     })
 
+    describe('the path of a job', () => {
+      test('is every edge that it took, how often, the last one last', async () => {
+        const { store } = await open()
+        const [id] = ids(await store.enqueue([aJob({ maxAttempts: 2 })]))
+        for (let attempt = 1; attempt <= 2; attempt++) {
+          await store.sweep()
+          const [job] = await store.lease({ room: 1, wait: false })
+          await settle(store, job!, 'start', 'fail')
+        }
+
+        const path = await store.pathOf(id!, Number.MAX_SAFE_INTEGER)
+
+        expect(path).toEqual({
+          seq: 8,
+          since: 1,
+          steps: [
+            { from: null, event: 'enqueue', to: 'queued', count: 1 },
+            { from: 'running', event: 'fail', to: 'retrying', count: 1 },
+            { from: 'retrying', event: 'due', to: 'queued', count: 1 },
+            { from: 'queued', event: 'lease', to: 'leased', count: 2 },
+            { from: 'leased', event: 'start', to: 'running', count: 2 },
+            { from: 'running', event: 'fail', to: 'dead', count: 1 },
+          ],
+        })
+      })
+
+      test('ends where it is asked to, or where the job is', async () => {
+        const { store } = await open()
+        const [id, other] = ids(await store.enqueue([aJob(), aJob({ delayMs: 1_000 })]))
+        const [job] = await store.lease({ room: 1, wait: false })
+        await settle(store, job!, 'start', 'succeed')
+
+        const leased = await store.pathOf(id!, 2)
+        const beyond = await store.pathOf(other!, 99)
+
+        expect([leased?.seq, leased?.steps.at(-1)]).toEqual([
+          2,
+          { from: 'queued', event: 'lease', to: 'leased', count: 1 },
+        ])
+        expect([beyond?.seq, beyond?.steps.length]).toEqual([1, 1])
+      })
+
+      test('is none of an unknown job', async () => {
+        const { store } = await open()
+
+        expect(await store.pathOf(1, 1)).toBeUndefined()
+      })
+    })
+
     describe('retention', () => {
       test('removes succeeded and cancelled jobs with their history, and no others', async () => {
         const opened = await open({ retentionMs: 1_000 })

@@ -8,6 +8,7 @@ import type {
   EnqueueResult,
   HistoryEvent,
   JobPage,
+  JobPath,
   JobRow,
   Lease,
   LeasedJob,
@@ -199,6 +200,11 @@ class SqliteStore implements Store {
 
   history(id: number, page: { after: number; limit: number }): Promise<HistoryEvent[] | undefined> {
     return this.#read((reader) => reader.history(id, page))
+  }
+
+  pathOf(id: number, upTo: number): Promise<JobPath | undefined> {
+    if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
+    return this.#scanner.scan('pathOf', { id, upTo })
   }
 
   counts(): Promise<EdgeCount[]> {

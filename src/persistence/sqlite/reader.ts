@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import type { EdgeCount, HistoryEvent, JobPage, JobRow, ListFilter } from '../store.ts'
+import type { EdgeCount, HistoryEvent, JobPage, JobPath, JobRow, ListFilter, PathStep } from '../store.ts'
 import { eventColumns, jobColumns, type Selected, toHistoryEvent, toJobRow } from './rows.ts'
 
 /** Rows that one list request looks at: some milliseconds of work. */
@@ -7,12 +7,16 @@ const listScanMax = 20_000
 /** Characters of payloads after which a page ends short: some milliseconds to parse and to send. */
 const listLengthMax = 4_194_304
 
+/** Transitions that one request for a job's path looks at, the last ones: less than a tenth of a second. */
+const pathScanMax = 100_000
+
 /** The reads, over any connection. None leaves a read transaction open, or the WAL could not be reset. */
 export class Reader {
   readonly #db: Database.Database
   readonly #find: Database.Statement
   readonly #exists: Database.Statement
   readonly #history: Database.Statement
+  readonly #path: Database.Statement
   readonly #counts: Database.Statement
   readonly #lists = new Map<string, Database.Statement>()
 
@@ -23,6 +27,10 @@ export class Reader {
     this.#history = db.prepare(
       `SELECT ${eventColumns} FROM job_events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?`,
     )
+    this.#path = db.prepare(`
+      SELECT from_state AS "from", event, to_state AS "to", count(*) AS count, min(seq) AS first, max(seq) AS last
+      FROM (SELECT seq, event, from_state, to_state FROM job_events WHERE job_id = :id AND seq <= :upTo ORDER BY seq DESC LIMIT :scan)
+      GROUP BY from_state, event, to_state`)
     this.#counts = db.prepare(
       `SELECT from_state AS "from", event, nullif(to_state, '') AS "to", n AS count FROM edge_counts`,
     )
@@ -36,6 +44,17 @@ export class Reader {
   history(id: number, { after, limit }: { after: number; limit: number }): HistoryEvent[] | undefined {
     const rows = this.#history.all(id, after, limit) as Selected<HistoryEvent>[]
     return rows.length > 0 || this.#exists.get(id) ? rows.map(toHistoryEvent) : undefined
+  }
+
+  pathOf({ id, upTo }: { id: number; upTo: number }): JobPath | undefined {
+    const rows = this.#path.all({ id, upTo, scan: pathScanMax }) as (PathStep & { first: number; last: number })[]
+    if (rows.length === 0) return
+    const steps = rows.sort((a, b) => a.last - b.last)
+    return {
+      seq: steps.at(-1)!.last,
+      since: Math.min(...steps.map(({ first }) => first)),
+      steps: steps.map(({ from, event, to, count }) => ({ from, event, to, count })),
+    }
   }
 
   counts(): EdgeCount[] {

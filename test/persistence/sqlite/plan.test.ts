@@ -55,11 +55,12 @@ test('no statement of the store reads its way through all jobs or all events', (
   expect(scans).toEqual([])
 })
 
-test('nothing that waits is sorted: only recovery sorts, and only what is leased', () => {
+test('nothing that waits is sorted: recovery sorts what is leased, and a job’s path is grouped', () => {
   const sorting = plans().filter(({ steps }) => steps.some((step) => step.includes('TEMP B-TREE')))
 
   expect(sorting.map(({ sql }) => sql)).toEqual([
     expect.stringMatching(/lease_token IS NOT NULL AND id > :after ORDER BY id/),
+    expect.stringMatching(/FROM job_events WHERE job_id = :id .* LIMIT :scan\)\s+GROUP BY/),
   ])
 })
 

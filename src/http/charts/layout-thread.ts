@@ -1,0 +1,69 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { Graphviz } from '@hpcc-js/wasm-graphviz'
+import type { Layout, LayoutAsk, LayoutTell, PlacedNode, RoutedEdge } from './layout.ts'
+
+/** What is used of Graphviz's `json`: points grow upwards, sizes of nodes are in inches. */
+interface Drawn {
+  readonly bb: string
+  readonly objects: readonly {
+    readonly name: string
+    readonly pos?: string
+    readonly width: string
+    readonly height: string
+  }[]
+  readonly edges: readonly {
+    readonly id: string
+    readonly lp?: string
+    readonly _draw_: readonly Stroke[]
+    readonly _hdraw_: readonly Stroke[]
+  }[]
+}
+
+interface Stroke {
+  /** `b`: a spline, its first point and then three a curve. `P`: a filled polygon. */
+  readonly op: string
+  readonly points?: readonly Point[]
+}
+
+type Point = readonly [x: number, y: number]
+
+const pointsPerInch = 72
+
+/** Graphviz's drawing as a chart needs it. */
+function toLayout(drawn: Drawn): Layout {
+  const [, , width = 0, height = 0] = drawn.bb.split(',').map(Number)
+  const place = ([x, y]: Point): Point => [round(x), round(height - y)]
+  const parse = (text: string) => place(text.split(',').map(Number) as unknown as Point)
+  const pointsOf = (strokes: readonly Stroke[], op: string) =>
+    strokes.find((stroke) => stroke.op === op)!.points!.map((point) => place(point).join(' '))
+  return {
+    width: Math.ceil(width),
+    height: Math.ceil(height),
+    // Groups of nodes are objects too, without a place.
+    nodes: drawn.objects.flatMap(({ name, pos, width, height }): PlacedNode[] => {
+      if (pos === undefined) return []
+      const [x, y] = parse(pos)
+      return [{ id: name, x, y, width: round(+width * pointsPerInch), height: round(+height * pointsPerInch) }]
+    }),
+    edges: drawn.edges.map(({ id, lp, _draw_, _hdraw_ }): RoutedEdge => {
+      const [first, ...curves] = pointsOf(_draw_, 'b')
+      const [x, y] = lp === undefined ? [] : parse(lp)
+      return {
+        id,
+        line: `M${first}C${curves.join(' ')}`,
+        head: `M${pointsOf(_hdraw_, 'P').join('L')}Z`,
+        label: x === undefined || y === undefined ? null : { x, y },
+      }
+    }),
+  }
+}
+
+function round(length: number): number {
+  return Math.round(length * 10) / 10
+}
+
+const graphviz = await Graphviz.load()
+const layouts: LayoutTell = Object.fromEntries(
+  Object.entries(workerData as LayoutAsk).map(([id, dot]) => [id, toLayout(JSON.parse(graphviz.dot(dot, 'json')))]),
+)
+parentPort!.postMessage(layouts)

@@ -1,0 +1,50 @@
+import type { Chart, ChartEdge, ChartNode } from './chart.ts'
+
+/** The dot from which an arrow leads to the initial state, where the machine has no node for it. */
+const entryId = '[*]'
+const entryShape = 'shape=circle width=0.2 height=0.2 label=""'
+/** Room for a count beside an edge. */
+const countRoom = '000,000'
+/** A chart with no more edges has space to spare. */
+const fewEdges = 10
+/** States with one of these lie beside the way that things should go. */
+const asideTags = ['timed', 'stuck']
+
+/**
+ * A chart as Graphviz takes it, each edge under its id and with room for its words and its count. From left to right, the states of the
+ * way that things should go in one line, all ends below each other. The last edges come first: so fewer lines bend.
+ */
+export function toDot(chart: Chart): string {
+  const way = chart.nodes.filter(isOnTheWay).map(({ id }) => id)
+  const ends = chart.nodes.filter(({ tags }) => tags.includes('ended')).map(({ id }) => `"${id}"`)
+  const spacing = chart.edges.length > fewEdges ? 'nodesep=0.22 ranksep=0.2' : 'nodesep=0.35 ranksep=0.45'
+  return [
+    `digraph "${chart.id}" {`,
+    `  graph [rankdir=LR ${spacing}]`,
+    '  node [shape=box style=rounded fixedsize=true width=1.3 height=0.62 fontname=Arial fontsize=13]',
+    '  edge [fontname=Arial fontsize=11 arrowsize=1.1]',
+    ...chart.nodes.flatMap((node) => [
+      `  "${node.id}" [${node.isOrigin ? entryShape : ''} ${way.includes(node.id) ? 'group=way' : ''}]`,
+      ...(node.initial && !node.isOrigin
+        ? [`  "${entryId}" [${entryShape} group=way]`, `  "${entryId}" -> "${node.id}" [id="${entryId}"]`]
+        : []),
+    ]),
+    ...chart.edges.toReversed().map((edge) => {
+      const [from, to] = [way.indexOf(edge.from), way.indexOf(edge.to)]
+      const weight = from >= 0 && to > from ? 'weight=20' : ''
+      return `  "${edge.from}" -> "${edge.to}" [id="${edge.id}" label=<${roomFor(chart, edge)}> ${weight}]`
+    }),
+    `  { rank=same; ${ends.join('; ')} }`,
+    '}',
+  ].join('\n')
+}
+
+function isOnTheWay({ tags, final }: ChartNode): boolean {
+  return final || !(tags.includes('ended') || asideTags.some((tag) => tags.includes(tag)))
+}
+
+function roomFor({ countsEdges }: Chart, { event, guard }: ChartEdge): string {
+  const lines = [event, guard, countsEdges ? countRoom : null].filter((line) => line !== null)
+  const padding = countsEdges ? 2 : 5
+  return `<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="${padding}"><TR><TD>${lines.join('<BR/>')}</TD></TR></TABLE>`
+}

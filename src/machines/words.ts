@@ -1,0 +1,65 @@
+import type { EventType, GuardName } from './job.ts'
+import type { SlotEventType } from './slot.ts'
+
+/** An event as people are told of it. */
+export interface EventWords {
+  /** What has happened, said of the job, the dispatcher or the slot. */
+  readonly what: string
+  readonly who: string
+}
+
+/** What a guard asks, where it holds and where it does not. */
+export interface GuardWords {
+  readonly holds: string
+  readonly not: string
+}
+
+export const jobGuardWords: Readonly<Record<GuardName, GuardWords>> = {
+  attemptsRemain: { holds: 'attempts remain', not: 'last attempt' },
+  runAtLiesAhead: { holds: 'run_at lies ahead', not: 'may run now' },
+}
+
+export const dispatcherGuardWords: Readonly<Record<string, GuardWords>> = {
+  idle: { holds: 'nothing is left', not: 'something is left' },
+  allStuck: { holds: 'every slot is stuck', not: 'a slot is left' },
+}
+
+export const jobEventWords: Readonly<Record<EventType, EventWords>> = {
+  enqueue: { what: 'was accepted and is on disk', who: 'a client, over HTTP or by the library' },
+  due: { what: 'its run_at has come', who: 'the store, as time passes' },
+  lease: { what: 'was claimed, with a token and an expiry', who: 'the dispatcher, where it has room' },
+  start: { what: 'a worker is about to call the handler', who: 'the dispatcher, where a slot is free' },
+  succeed: { what: 'the handler is done', who: 'the handler, by returning' },
+  fail: { what: 'the handler threw, or took too long', who: 'the handler, or its timeout' },
+  reject: {
+    what: 'the handler threw what no retry can mend',
+    who: 'the handler, by a `PermanentError` or a schema that refuses the payload',
+  },
+  snooze: { what: 'the handler asked to be run later', who: 'the handler, by a `SnoozeError`' },
+  release: { what: 'an orderly shutdown gave it back', who: 'the dispatcher, while it drains' },
+  expire: {
+    what: 'the lease ran out, or its owner is known to be dead',
+    who: 'the store, after `LEASE_MS` of silence, or at the start after a crash',
+  },
+  cancel: { what: 'was stopped', who: 'a person or a program' },
+  requeue: { what: 'runs again from the beginning', who: 'a person or a program' },
+}
+
+/** Those that lead to another mode. */
+export const dispatcherEventWords: Readonly<Record<string, EventWords>> = {
+  recovered: { what: 'the jobs of a dead process have been moved on', who: 'the store' },
+  drain: { what: 'a stop was asked for', who: '`stop()`, or SIGTERM by way of it' },
+}
+
+export const slotEventWords: Readonly<Record<SlotEventType, EventWords>> = {
+  assign: { what: 'got a job, whose start is being committed', who: 'the dispatcher' },
+  begin: { what: 'the start is on disk', who: 'the store' },
+  refuse: { what: 'the start was refused: its lease was no longer held', who: 'the store' },
+  lose: { what: 'the lease went elsewhere before the start was on disk', who: 'the store, as after a `cancel`' },
+  settle: { what: 'the handler has ended', who: 'the handler' },
+  giveUp: {
+    what: 'the handler was aborted, goes on, and is waited for no longer',
+    who: 'the attempt, when its grace has passed, or a drain that ran out of time',
+  },
+  end: { what: 'a handler that was given up has ended after all', who: 'the handler' },
+}

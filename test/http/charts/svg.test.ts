@@ -1,0 +1,153 @@
+import { createHash } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import type { Layout } from '../../../src/http/charts/layout.ts'
+import { layoutOf } from '../../../src/http/charts/layout.ts'
+import { jobsOverlay } from '../../../src/http/charts/overlays.ts'
+import { chartCss, chartCssSource } from '../../../src/http/charts/style.ts'
+import { createDrawing, type Overlay, renderChart, widthOf } from '../../../src/http/charts/svg.ts'
+import { type Chart, charts } from '../../../src/machines/chart.ts'
+import { byId, elementsOf, parseXml } from '../../support/xml.ts'
+
+const empty: Overlay = { label: '', caption: '', nodes: new Map(), edges: new Map() }
+const drawingOf = async (chart: Chart) => createDrawing(chart, await layoutOf(chart))
+
+describe.each(Object.values(charts))('the picture of the chart $id', (chart) => {
+  test('is well-formed, and has each id once', async () => {
+    const svg = parseXml(renderChart(await drawingOf(chart), empty))
+    const ids = elementsOf(svg).flatMap(({ attributes }) => attributes.id ?? [])
+
+    expect(new Set(ids).size).toBe(ids.length)
+    expect(ids.sort()).toEqual(
+      [
+        ...chart.nodes.filter(({ isOrigin }) => !isOrigin).flatMap(({ id }) => [`state-${id}`, `count-${id}`]),
+        ...chart.edges.flatMap(({ id }) => [`edge-${id}`, `taken-${id}`]),
+      ].sort(),
+    )
+  })
+
+  test('says what each state and each edge means', async () => {
+    const svg = parseXml(renderChart(await drawingOf(chart), empty))
+    const titleOf = (id: string) => byId(svg, id).children.find(({ name }) => name === 'title')?.text
+
+    for (const { id, description, isOrigin } of chart.nodes) {
+      if (!isOrigin) expect(titleOf(`state-${id}`)).toBe(`${id}: ${description}`)
+    }
+    for (const { id, event, guard } of chart.edges) {
+      expect(titleOf(`edge-${id}`)).toContain(event ?? guard)
+      expect(byId(svg, `edge-${id}`).children.map(({ text }) => text)).toEqual(
+        expect.arrayContaining([event, guard].filter((word) => word !== null)),
+      )
+    }
+  })
+
+  test('has no style but the one that its policy permits', async () => {
+    const svg = renderChart(await drawingOf(chart), empty)
+    const [style, ...more] = elementsOf(parseXml(svg)).filter(({ name }) => name === 'style')
+
+    expect(more).toEqual([])
+    expect(style!.text).toBe(chartCss)
+    const hash = createHash('sha256').update(style!.text).digest('base64')
+    expect(chartCssSource).toBe(`'sha256-${hash}'`)
+    expect(svg).not.toMatch(/ style=| on\w+=|<script|href/)
+  })
+
+  test('leaves its style out where a page has it', async () => {
+    const svg = renderChart(await drawingOf(chart), empty, { inline: true })
+
+    expect(svg).not.toContain('<style')
+    expect(byId(parseXml(svg), `state-${chart.nodes.at(-1)!.id}`)).toBeDefined()
+  })
+})
+
+test('a picture shows what it is told of states and edges, and only there', async () => {
+  const svg = parseXml(
+    renderChart(await drawingOf(charts.job), {
+      label: 'in words',
+      caption: 'below',
+      nodes: new Map([['dead', { text: '7', mark: 'current' }]]),
+      edges: new Map([['running-fail-dead', { text: '12×', width: 2.5, mark: 'taken last' }]]),
+    }),
+  )
+  const counts = elementsOf(svg).filter(({ attributes, text }) => attributes.class === 'count' && text !== '')
+
+  expect(svg.attributes).toMatchObject({ role: 'img', 'aria-label': 'in words' })
+  expect(counts.map(({ attributes, text }) => [attributes.id, text])).toEqual([
+    ['taken-running-fail-dead', '12×'],
+    ['count-dead', '7'],
+  ])
+  expect(byId(svg, 'state-dead').attributes.class).toBe('state badly current')
+  const edge = byId(svg, 'edge-running-fail-dead')
+  expect(edge.attributes.class).toBe('edge taken last')
+  expect(edge.children.find(({ attributes }) => attributes.class === 'line')?.attributes['stroke-width']).toBe('2.5')
+  expect(svg.children.at(-1)!.text).toBe('below')
+})
+
+test('no word that is put into a picture can become markup', () => {
+  const hostile = `</title><script>"'&amp;`
+  const node = { tags: [], initial: true, final: false, isOrigin: false }
+  const chart: Chart = {
+    id: 'x',
+    title: hostile,
+    countsEdges: true,
+    nodes: [{ ...node, id: 'a', description: hostile }],
+    edges: [{ id: 'a-b-a', from: 'a', event: 'b', to: 'a', guard: hostile, isElse: false, description: hostile }],
+  }
+  const layout: Layout = {
+    width: 1,
+    height: 1,
+    nodes: [{ id: 'a', x: 0, y: 0, width: 1, height: 1 }],
+    edges: [{ id: 'a-b-a', line: 'M0 0', head: 'M0 0Z', label: { x: 0, y: 0 } }],
+  }
+
+  const svg = parseXml(
+    renderChart(createDrawing(chart, layout), {
+      label: hostile,
+      caption: hostile,
+      nodes: new Map([['a', { text: hostile }]]),
+      edges: new Map([['a-b-a', { text: hostile, width: 1 }]]),
+    }),
+  )
+
+  expect(svg.attributes['aria-label']).toBe(hostile)
+  expect(byId(svg, 'count-a').text).toBe(hostile)
+  expect(byId(svg, 'taken-a-b-a').text).toBe(hostile)
+  expect(elementsOf(svg).map(({ name }) => name)).not.toContain('script')
+})
+
+test('a line grows with the logarithm of how often it was taken, and stays a line', () => {
+  const widths = [0, 1, 10, 1_000, 1e9, Number.MAX_SAFE_INTEGER].map(widthOf)
+
+  expect(widths).toEqual([...new Set(widths)].sort((a, b) => a - b))
+  expect(widths[2]! - widths[1]!).toBeCloseTo(0.4)
+  expect(widths.at(-1)).toBeLessThan(9)
+})
+
+test('a count that has no room is shortened, and told whole to those who do not see it', async () => {
+  const overlay = jobsOverlay(charts.job, {
+    states: new Map([['succeeded', 1_234_567_890]]),
+    taken: new Map([['running-succeed-succeeded', 1_234_567]]),
+  })
+  const svg = parseXml(renderChart(await drawingOf(charts.job), overlay))
+
+  expect(byId(svg, 'count-succeeded').text).toBe('1.235B')
+  expect(byId(svg, 'taken-running-succeed-succeeded').text).toBe('1.235M')
+  expect(svg.attributes['aria-label']).toContain('1,234,567,890 succeeded')
+  expect(svg.attributes['aria-label']).toContain('succeed from running to succeeded 1,234,567')
+})
+
+test('rendering is no work for the loop to speak of', async () => {
+  const drawing = await drawingOf(charts.job)
+  const taken = new Map(charts.job.edges.map(({ id }, index) => [id, 10 ** (index % 9)]))
+  const states = new Map(charts.job.nodes.map(({ id }, index) => [id, 10 ** index]))
+  const render = () => renderChart(drawing, jobsOverlay(charts.job, { states, taken }))
+  for (let i = 0; i < 200; i++) render()
+
+  const rounds = 1_000
+  const begunAt = performance.now()
+  for (let i = 0; i < rounds; i++) render()
+  const tookUs = ((performance.now() - begunAt) / rounds) * 1_000
+
+  console.log(`a chart: ${tookUs.toFixed(0)} µs, ${render().length} characters`)
+  // Ten times what it takes on a machine that is busy with other things.
+  expect(tookUs).toBeLessThan(5_000)
+})

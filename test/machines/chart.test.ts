@@ -1,0 +1,154 @@
+import { describe, expect, test } from 'vitest'
+import { type AnyMachineSnapshot, transition } from 'xstate'
+import { type Chart, charts, toMermaid } from '../../src/machines/chart.ts'
+import { dispatcherMachine } from '../../src/machines/dispatcher.ts'
+import { toDot } from '../../src/machines/dot.ts'
+import { edges, eventTypes, findEdge, jobStates } from '../../src/machines/edges.ts'
+import { jobMachine } from '../../src/machines/job.ts'
+import { slotMachine } from '../../src/machines/slot.ts'
+
+/** Each arrow as `from event to`; what is taken without an event as `from always to`. */
+const arrowsOf = ({ edges }: Chart) => edges.map(({ from, event, to }) => `${from} ${event ?? 'always'} ${to}`).sort()
+const unique = (arrows: readonly string[]) => [...new Set(arrows)].sort()
+
+describe('the chart of the job machine', () => {
+  test('has an arrow for each transition of the machine, and no more', () => {
+    const facts = [
+      { attempt: 1, maxAttempts: 1 },
+      { attempt: 1, maxAttempts: 2 },
+    ]
+    const taken = Object.keys(jobMachine.states).flatMap((from) =>
+      eventTypes.flatMap((type) =>
+        [true, false].flatMap((delayed) =>
+          facts.flatMap((context) => {
+            const before = jobMachine.resolveState({ value: from as never, context })
+            if (before.status !== 'active') return []
+            const [after] = transition(jobMachine, before, { type, delayed } as never)
+            return after.value === from ? [] : [`${from} ${type} ${after.value}`]
+          }),
+        ),
+      ),
+    )
+
+    expect(arrowsOf(charts.job)).toEqual(unique(taken))
+  })
+
+  test('says of each arrow which guard it waits for', () => {
+    const guarded = charts.job.edges.filter(({ guard }) => guard).map(({ id, guard }) => `${id}: ${guard}`)
+
+    expect(guarded).toEqual([
+      'new-enqueue-scheduled: run_at lies ahead',
+      'new-enqueue-queued: may run now',
+      'running-expire-retrying: attempts remain',
+      'running-expire-dead: last attempt',
+      'running-fail-retrying: attempts remain',
+      'running-fail-dead: last attempt',
+    ])
+    expect(findEdge('running', { type: 'fail' }, { attempt: 3, maxAttempts: 3 })?.to).toBe('dead')
+  })
+
+  test('begins at a dot, and has a box for each stored state in the order of the lifecycle', () => {
+    const [origin, ...boxes] = charts.job.nodes
+
+    expect(origin).toMatchObject({ id: 'new', initial: true, isOrigin: true })
+    expect(boxes.map(({ id }) => id)).toEqual(jobStates)
+    expect(boxes.filter(({ isOrigin, initial }) => isOrigin || initial)).toEqual([])
+    expect(boxes.filter(({ final }) => final).map(({ id }) => id)).toEqual(['succeeded'])
+  })
+
+  test('has the edges of the table, in its order', () => {
+    expect(charts.job.edges.map(({ from, event, to }) => [from, event, to])).toEqual(
+      edges.map(({ from, event, to }) => [from, event, to]),
+    )
+  })
+})
+
+describe('the chart of the dispatcher', () => {
+  const modes = Object.keys(dispatcherMachine.states)
+
+  /** The mode after an event, with guards that answer as told; nothing that a transition would do is done. */
+  function modeAfter(mode: string, type: string, answers: { idle?: boolean; allStuck?: boolean } = {}): unknown {
+    const context = { ledger: { idle: false, allStuck: false, ...answers } }
+    const before = dispatcherMachine.resolveState({ value: mode as never, context: context as never })
+    if (before.status !== 'active') return mode
+    return (transition(dispatcherMachine, before, { type, refused: [] } as never)[0] as AnyMachineSnapshot).value
+  }
+
+  test('has an arrow for each transition of the machine, and no more', () => {
+    const moving = (mode: string, event: string, to: unknown) => (to === mode ? [] : [`${mode} ${event} ${to}`])
+    const taken = modes.flatMap((mode) => [
+      ...dispatcherMachine.events.flatMap((type) => moving(mode, type, modeAfter(mode, type))),
+      // An event that moves nothing lets the guards be asked again.
+      ...moving(mode, 'always', modeAfter(mode, 'gathered', { idle: true })),
+      ...moving(mode, 'always', modeAfter(mode, 'gathered', { allStuck: true })),
+    ])
+
+    expect(arrowsOf(charts.dispatcher)).toEqual(unique(taken))
+    expect(arrowsOf(charts.dispatcher)).toHaveLength(6)
+  })
+
+  test('says when it moves of itself', () => {
+    const ofItself = charts.dispatcher.edges.filter(({ event }) => event === null)
+
+    expect(ofItself.map(({ id, guard }) => [id, guard])).toEqual([
+      ['dispatching-always-stuck', 'every slot is stuck'],
+      ['draining-always-stopped', 'nothing is left'],
+    ])
+  })
+})
+
+test('the chart of a slot has an arrow for each transition of its machine, and no more', () => {
+  const taken = Object.keys(slotMachine.states).flatMap((from) =>
+    slotMachine.events.flatMap((type) => {
+      const before = slotMachine.resolveState({ value: from as never })
+      const [after] = transition(slotMachine, before, { type } as never)
+      return after.value === from ? [] : [`${from} ${type} ${after.value}`]
+    }),
+  )
+
+  expect(arrowsOf(charts.worker)).toEqual(unique(taken))
+})
+
+describe.each(Object.values(charts))('the chart $id', (chart) => {
+  test('stands under its own id', () => {
+    expect(charts[chart.id as keyof typeof charts]).toBe(chart)
+  })
+
+  test('names each edge once, by what it joins', () => {
+    const ids = chart.edges.map(({ id }) => id)
+
+    expect(new Set(ids).size).toBe(ids.length)
+    expect(ids).toEqual(chart.edges.map(({ from, event, to }) => `${from}-${event ?? 'always'}-${to}`))
+  })
+
+  test('has words for each node and each edge, and names that need no escaping anywhere', () => {
+    const words = [
+      ...chart.nodes.map(({ description }) => description),
+      ...chart.edges.map((edge) => edge.guard ?? edge.description),
+    ]
+
+    expect(words.filter((text) => !text)).toEqual([])
+    for (const { id } of [...chart.nodes, ...chart.edges]) expect(id).toMatch(/^[A-Za-z-]+$/)
+    for (const { guard } of chart.edges) expect(guard ?? '').toMatch(/^[a-z_ ]*$/)
+  })
+
+  test('has one node where it begins', () => {
+    expect(chart.nodes.filter(({ initial }) => initial)).toHaveLength(1)
+  })
+
+  test('is told to Mermaid arrow by arrow', () => {
+    const lines = toMermaid(chart).split('\n')
+    const labels = lines.slice(1).flatMap((line) => line.split(': ')[1]?.split(' / ') ?? [])
+
+    expect(lines[0]).toBe('stateDiagram-v2')
+    expect(labels).toHaveLength(chart.edges.length)
+    expect(lines.filter((line) => line.startsWith('  [*] --> '))).not.toEqual([])
+  })
+
+  test('is told to Graphviz node by node and edge by edge', () => {
+    const dot = toDot(chart)
+
+    for (const { id } of chart.nodes) expect(dot).toContain(`\n  "${id}" [`)
+    for (const { id, from, to } of chart.edges) expect(dot.split(`"${from}" -> "${to}" [id="${id}" `)).toHaveLength(2)
+  })
+})

@@ -1,0 +1,28 @@
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
+import { Reader } from '../../../src/persistence/sqlite/reader.ts'
+import { tempFolder } from '../../support/temp.ts'
+
+test('of a job that goes round and round, the last hundred thousand transitions make its path', () => {
+  const db = openForWriting(join(tempFolder(), 'jobs.db'), () => 'id', 0)
+  const round = ['queued', 'leased', 'running', 'scheduled']
+  const log = db.prepare(
+    'INSERT INTO job_events (job_id, seq, event, from_state, to_state, attempt, at) VALUES (1, ?, ?, ?, ?, 0, 0)',
+  )
+  db.transaction(() => {
+    log.run(1, 'enqueue', null, 'queued')
+    for (let seq = 2; seq <= 150_001; seq++) {
+      const turn = (seq - 2) % 4
+      log.run(seq, ['lease', 'start', 'snooze', 'due'][turn], round[turn], round[(turn + 1) % 4])
+    }
+  })()
+
+  const whole = new Reader(db).pathOf({ id: 1, upTo: Number.MAX_SAFE_INTEGER })!
+  const early = new Reader(db).pathOf({ id: 1, upTo: 10 })!
+
+  expect([whole.seq, whole.since]).toEqual([150_001, 50_002])
+  expect(whole.steps.map(({ count }) => count)).toEqual([25_000, 25_000, 25_000, 25_000])
+  expect(whole.steps.at(-1)?.to).toBe('queued')
+  expect([early.seq, early.since, early.steps[0]?.event]).toEqual([10, 1, 'enqueue'])
+})
