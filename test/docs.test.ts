@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { toMermaid } from '../src/machines/chart.ts'
+import { lifecyclePage } from '../src/machines/lifecycle.ts'
 import { startServer } from './support/server-process.ts'
 import { tempFolder } from './support/temp.ts'
 
@@ -44,6 +45,10 @@ describe('the README', () => {
   test('stays the front door: no more than 150 lines', () => {
     expect(readme.split('\n').length).toBeLessThanOrEqual(150)
   })
+})
+
+test('the lifecycle page is what the machines give: npm run docs:lifecycle writes it', () => {
+  expect(read('docs/lifecycle.md')).toBe(lifecyclePage())
 })
 
 test('every curl of the docs is taken by the server', async () => {

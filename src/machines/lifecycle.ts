@@ -1,0 +1,63 @@
+import { type Chart, charts, toMermaid } from './chart.ts'
+import { type AttemptEffect, edges } from './edges.ts'
+import { dispatcherEventWords, type EventWords, jobEventWords, slotEventWords } from './words.ts'
+
+const attemptWords: Readonly<Record<AttemptEffect, string>> = {
+  keep: '',
+  count: 'one more',
+  giveBack: 'one given back',
+  forget: 'begin anew',
+}
+
+/** `docs/lifecycle.md`: all three machines for people. A test holds the file against it. */
+export function lifecyclePage(): string {
+  const { job, dispatcher, worker } = charts
+  return [
+    '# Lifecycles',
+    'Made from the machines in `src/machines/` by `npm run docs:lifecycle`; do not edit it. A running server draws the same, with its numbers:',
+    '`GET /machine.svg`, and for one job `GET /jobs/:id/machine.svg`.',
+    '',
+    ...section(job, jobEventWords),
+    '### Edges',
+    '*Where* is what must hold besides; *attempts* is what becomes of those counted so far.',
+    '',
+    ...table(
+      ['from', 'event', 'where', 'to', 'attempts'],
+      job.edges.map(({ from, event, guard, to }, index) => {
+        return [from, event ?? '', guard ?? '', to, attemptWords[edges[index]!.attempt]]
+      }),
+    ),
+    ...section(dispatcher, dispatcherEventWords),
+    ...section(worker, slotEventWords),
+  ].join('\n')
+}
+
+function section(chart: Chart, events: Readonly<Record<string, EventWords>>): string[] {
+  return [
+    `## ${chart.title}`,
+    '```mermaid',
+    toMermaid(chart),
+    '```',
+    '',
+    ...table(
+      ['state', 'means', 'left by'],
+      chart.nodes.map(({ id, description }) => [`\`${id}\``, description, waysOut(chart, id)]),
+    ),
+    ...table(
+      ['event', 'means', 'caused by'],
+      Object.entries(events).map(([event, { what, who }]) => [`\`${event}\``, what, who]),
+    ),
+  ]
+}
+
+function waysOut({ edges }: Chart, state: string): string {
+  const ways = edges
+    .filter(({ from }) => from === state)
+    .map(({ event, guard }) => (event ? `\`${event}\`` : `of itself when ${guard}`))
+  return [...new Set(ways)].join(', ')
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  return [line(head), line(head.map(() => '---')), ...rows.map(line), '']
+}
