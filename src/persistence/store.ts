@@ -105,6 +105,42 @@ export interface JobPage {
   readonly next: number | null
 }
 
+/** Who serves a file, as it wrote it there for others to read. A lock decides; this only names it, and it may have ended since. */
+export interface Owner {
+  readonly pid: number
+  readonly host: string
+  readonly startedAt: string
+}
+
+/** How many there are; `more`: counting stopped at a bound, and there are more. */
+export interface Counted {
+  readonly count: number
+  readonly more: boolean
+}
+
+/** Where a job that is ready stands: jobs of its queue that are leased before it, and queues, its own included, that take turns. */
+export interface PlaceInLine {
+  readonly ahead: Counted
+  readonly queues: Counted
+}
+
+/** All that the file tells about why a job is where it is, read in one instant. */
+export interface Situation {
+  readonly job: Omit<JobRow, 'payload' | 'idempotencyKey' | 'createdAt' | 'error'>
+  /** Put aside: a process that served the file had no handler for its type. */
+  readonly isParked: boolean
+  readonly lease: { readonly token: number; readonly expiresAt: number } | null
+  readonly lastEvent: HistoryEvent
+  /** The end of the last attempt that failed, also from before a requeue; not looked for beyond its last 1,000 events, as are crashes. */
+  readonly lastFailure: HistoryEvent | null
+  /** Attempts whose process died or fell silent. */
+  readonly crashes: number
+  /** Null where it is not ready, or put aside. */
+  readonly line: PlaceInLine | null
+  /** The file's last server, or this one; null where there was none. */
+  readonly owner: Owner | null
+}
+
 /** What a person's or program's command did: the job after it, or the state in which the machine refused it. */
 export type CommandResult =
   | { readonly outcome: 'done'; readonly job: JobRow }
@@ -219,6 +255,8 @@ export interface Store {
   /** The edges that a job took until its transition `upTo`; undefined for an unknown job. Of more than 100,000 the last so many count. */
   pathOf(id: number, upTo: number): Promise<JobPath | undefined>
   counts(): Promise<readonly EdgeCount[]>
+  /** Why a job is where it is; undefined for an unknown job. */
+  situation(id: number): Promise<Situation | undefined>
 
   /** Checks the whole file, on a thread of its own; `onProgress` is told the id that it has come to, and the last. */
   verify(onProgress?: (id: number, lastId: number) => void): Promise<VerifyReport>

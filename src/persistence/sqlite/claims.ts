@@ -4,6 +4,9 @@ import type { LeasedJob } from '../store.ts'
 import type { Moves } from './moves.ts'
 import { isParked, isReady } from './schema.ts'
 
+/** The next queue that has jobs ready, after the one given: one seek. */
+export const nextQueueSql = `SELECT queue FROM jobs WHERE ${isReady} AND queue > ? ORDER BY queue LIMIT 1`
+
 /** Jobs without a handler here that are put aside by one transaction, and taken back by another. */
 const parkMax = 1_000
 
@@ -105,7 +108,7 @@ export class Claims {
 function prepare(db: Database.Database) {
   const atHead = `FROM jobs WHERE ${isReady} AND queue = :queue ORDER BY priority DESC, run_at, id LIMIT :limit`
   return {
-    nextQueue: db.prepare(`SELECT queue FROM jobs WHERE ${isReady} AND queue > ? ORDER BY queue LIMIT 1`).pluck(),
+    nextQueue: db.prepare(nextQueueSql).pluck(),
     head: db.prepare(`
       SELECT id, seq, type, (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, attempt,
         max_attempts AS maxAttempts, timeout_ms AS timeoutMs, run_at AS runAt ${atHead}`),

@@ -16,6 +16,7 @@ import type {
   ListFilter,
   NewJobRow,
   Recovered,
+  Situation,
   Store,
   StoreNotice,
   VerifyReport,
@@ -209,6 +210,11 @@ class SqliteStore implements Store {
 
   counts(): Promise<EdgeCount[]> {
     return this.#read((reader) => reader.counts())
+  }
+
+  situation(id: number): Promise<Situation | undefined> {
+    if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
+    return this.#scanner.scan('situation', id)
   }
 
   verify(onProgress?: (id: number, lastId: number) => void): Promise<VerifyReport> {

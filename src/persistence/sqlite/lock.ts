@@ -3,19 +3,16 @@ import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
 import { DatabaseLockedError, DatabaseUnusableError } from '../../errors.ts'
+import type { Owner } from '../store.ts'
 import { isBusy, makeFolder, openForReading } from './connection.ts'
 import { openKept } from './kept.ts'
+import { ownerSql, toOwner } from './rows.ts'
+
+export type { Owner }
 
 /** Held until it is released or the process ends, however it ends. */
 export interface ServerLock {
   release(): void
-}
-
-/** Who serves a file, as it wrote it into `meta` for others to read. The lock decides; this only names it. */
-export interface Owner {
-  readonly pid: number
-  readonly host: string
-  readonly startedAt: string
 }
 
 /** An unreachable `Database` is closed by the garbage collector, and its lock goes without a word. */
@@ -72,8 +69,7 @@ function readOwner(path: string): Owner | null {
   try {
     const db = openForReading(path)
     try {
-      const text = db.prepare(`SELECT value FROM meta WHERE name = 'owner'`).pluck().get() as string | undefined
-      return text === undefined ? null : JSON.parse(text)
+      return toOwner(db.prepare(ownerSql).pluck().get() as string | undefined)
     } finally {
       db.close()
     }

@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3'
-import type { EdgeCount, HistoryEvent, JobPage, JobPath, JobRow, ListFilter, PathStep } from '../store.ts'
+import type { EdgeCount, HistoryEvent, JobPage, JobPath, JobRow, ListFilter, PathStep, Situation } from '../store.ts'
 import { eventColumns, jobColumns, type Selected, toHistoryEvent, toJobRow } from './rows.ts'
+import { Situations } from './situations.ts'
 
 /** Rows that one list request looks at: some milliseconds of work. */
 const listScanMax = 20_000
@@ -19,6 +20,8 @@ export class Reader {
   readonly #path: Database.Statement
   readonly #counts: Database.Statement
   readonly #lists = new Map<string, Database.Statement>()
+  /** Made with the first question: most readers are never asked. */
+  #situations: Situations | undefined
 
   constructor(db: Database.Database) {
     this.#db = db
@@ -59,6 +62,11 @@ export class Reader {
 
   counts(): EdgeCount[] {
     return this.#counts.all() as EdgeCount[]
+  }
+
+  situation(id: number): Situation | undefined {
+    this.#situations ??= new Situations(this.#db)
+    return this.#situations.find(id)
   }
 
   /** Walks down the ids, looking at a bounded number of jobs and reading a bounded length, whatever the filter and the payloads. */

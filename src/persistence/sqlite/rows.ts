@@ -1,4 +1,4 @@
-import type { HistoryEvent, JobRow, StoredError } from '../store.ts'
+import type { HistoryEvent, JobRow, Owner, StoredError } from '../store.ts'
 
 /** What to select from `jobs` for `toJobRow`. */
 export const jobColumns = `jobs.id, jobs.type, jobs.queue, jobs.state, jobs.priority, jobs.attempt, jobs.max_attempts AS maxAttempts,
@@ -9,6 +9,9 @@ export const jobColumns = `jobs.id, jobs.type, jobs.queue, jobs.state, jobs.prio
 /** What to select from `job_events` for `toHistoryEvent`. */
 export const eventColumns = `seq, event, from_state AS "from", to_state AS "to", attempt, at, error`
 
+/** Who serves the file, for `toOwner`. */
+export const ownerSql = `SELECT value FROM meta WHERE name = 'owner'`
+
 /** A row as SQLite gives it: the error is still JSON text. */
 export type Selected<Row extends { error: StoredError | null }> = Omit<Row, 'error'> & { readonly error: string | null }
 
@@ -18,6 +21,10 @@ export function toJobRow(row: Selected<JobRow>): JobRow {
 
 export function toHistoryEvent(row: Selected<HistoryEvent>): HistoryEvent {
   return { ...row, error: parseError(row.error) }
+}
+
+export function toOwner(text: string | undefined): Owner | null {
+  return text === undefined ? null : JSON.parse(text)
 }
 
 function parseError(text: string | null): StoredError | null {

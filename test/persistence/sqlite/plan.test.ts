@@ -36,6 +36,8 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
   writer.cancel(1, 9)
   writer.requeue(1, 9)
   new Reader(db).list({ limit: 1 })
+  writer.enqueue([[aJob()]], 9)
+  new Reader(db).situation(4)
   db.prepare = prepare
   return [...sources].map((sql) => {
     const named = Object.fromEntries([...sql.matchAll(/:(\w+)/g)].map((match) => [match[1], null]))
@@ -69,6 +71,16 @@ test('a claim finds its queue and its jobs in the index of what is ready', () =>
 
   expect(claims).toHaveLength(3)
   for (const { steps } of claims) expect(steps[0]).toMatch(/USING (COVERING )?INDEX jobs_ready/)
+})
+
+test('a place in line is counted in the index of what is ready, and nowhere else', () => {
+  const counts = plans().filter(({ sql }) => /count.*priority [>=] :priority/s.test(sql))
+
+  expect(counts.map(({ steps }) => steps.find((step) => step.includes('jobs')))).toEqual([
+    'SEARCH jobs USING COVERING INDEX jobs_ready (queue=? AND priority>?)',
+    'SEARCH jobs USING COVERING INDEX jobs_ready (queue=? AND priority=? AND run_at<?)',
+    'SEARCH jobs USING COVERING INDEX jobs_ready (queue=? AND priority=? AND run_at=? AND id<?)',
+  ])
 })
 
 test('what an ANALYZE found in a young file does not make anyone scan it when it is large', () => {
