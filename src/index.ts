@@ -1,12 +1,14 @@
 /** The library's front door. */
 export type { Settings } from './config.ts'
 export * from './errors.ts'
+export type { Cause, Happened, NextEvent, Obstacle, ObstacleCode, PlaceInLine } from './explanation.ts'
 export { type Backoff, exponential } from './handlers/backoff.ts'
 export { defineHandler, type Handler, type JobContext } from './handlers/define.ts'
 export type {
   Activity,
   EdgeCount,
   EnqueuedJob,
+  Explanation,
   Health,
   HistoryEvent,
   Inspector,

@@ -1,9 +1,21 @@
 import type { InspectionEvent } from 'xstate'
+import type { Explanation } from './explanation.ts'
 import type { EnqueuedJob, Job, NewJob } from './jobs.ts'
 import type { JobState } from './machines/job.ts'
 import type { EdgeCount, HistoryEvent, JobPath, VerifyReport, Violation } from './persistence/store.ts'
 
-export type { EdgeCount, EnqueuedJob, HistoryEvent, Job, JobPath, JobState, NewJob, VerifyReport, Violation }
+export type {
+  EdgeCount,
+  EnqueuedJob,
+  Explanation,
+  HistoryEvent,
+  Job,
+  JobPath,
+  JobState,
+  NewJob,
+  VerifyReport,
+  Violation,
+}
 
 /** Which jobs to list; all of them unless narrowed. */
 export interface JobFilter {
@@ -84,6 +96,11 @@ export interface JobSystem {
   list(filter?: JobFilter): Promise<JobList>
   /** Every transition the job made, oldest first; `after` a `seq`, `limit` 1 to 1,000. Rejects with `JobNotFoundError`. */
   history(id: number, page?: { readonly after?: number; readonly limit?: number }): Promise<readonly HistoryEvent[]>
+  /**
+   * Why the job is where it is, what can happen next and what stands in the way: a snapshot of the file and of this process. Rejects with
+   * `JobNotFoundError`. A producer knows only the file.
+   */
+  explain(id: number): Promise<Explanation>
   /** Resolves with the job after it; rejects with `IllegalTransitionError` where the machine refuses. A running handler's signal fires. */
   cancel(id: number): Promise<Job>
   /** Runs a `dead` or `cancelled` job again, its attempts begin anew. */

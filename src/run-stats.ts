@@ -7,6 +7,7 @@ export class RunStats implements AttemptStats {
   refused = 0
   /** By attempt, not by job: one that was given up may go on beside the job's next. */
   readonly #timeouts = new Map<LeasedJob, number>()
+  readonly #aborts = new Map<LeasedJob, { readonly at: number; readonly reason: Error }>()
   #started = 0
   #inQueueMs = 0
   #ended = 0
@@ -18,8 +19,13 @@ export class RunStats implements AttemptStats {
     this.#inQueueMs += Math.max(at - job.runAt, 0)
   }
 
+  aborted(job: LeasedJob, at: number, reason: Error): void {
+    this.#aborts.set(job, { at, reason })
+  }
+
   ended(job: LeasedJob, tookMs: number): void {
     this.#timeouts.delete(job)
+    this.#aborts.delete(job)
     this.#ended++
     this.#executionMs += tookMs
   }
@@ -27,6 +33,16 @@ export class RunStats implements AttemptStats {
   /** Handlers that have been called and have not ended. */
   get active(): number {
     return this.#timeouts.size
+  }
+
+  /** Of one attempt that runs now, in ms; null where its handler was not called yet, or has ended. */
+  timeoutMsOf(job: LeasedJob): number | null {
+    return this.#timeouts.get(job) ?? null
+  }
+
+  /** When the handler of an attempt that runs now was told to stop, in epoch ms, and why; null while it was not. */
+  abortOf(job: LeasedJob): { readonly at: number; readonly reason: Error } | null {
+    return this.#aborts.get(job) ?? null
   }
 
   /** Of the attempts that run now, in ms; 0 where none does. */

@@ -15,6 +15,9 @@ import {
   ShutdownError,
   UnavailableError,
 } from './errors.ts'
+import type { ServerFacts, ServerPhase } from './explanation/facts.ts'
+import { serverFacts } from './explanation/server-facts.ts'
+import { type Explanation, explain } from './explanation.ts'
 import { abortGraceMs, createRunAttempt } from './handlers/attempt.ts'
 import { exponential } from './handlers/backoff.ts'
 import type { Registry } from './handlers/registry.ts'
@@ -31,6 +34,7 @@ import type {
   HistoryEvent,
   JobPath,
   LeaseEvent,
+  Situation,
   Store,
   StoreNotice,
   VerifyReport,
@@ -38,6 +42,7 @@ import type {
 import { RunStats } from './run-stats.ts'
 
 export type * from './job-system.ts'
+export { type PersonEvent, personEvents } from './machines/cause.ts'
 export {
   type Chart,
   type ChartEdge,
@@ -88,8 +93,6 @@ export async function createSystem(parts: SystemParts): Promise<JobSystem> {
   return system
 }
 
-type Phase = 'created' | 'recovering' | 'serving' | 'draining' | 'stopped' | 'failed'
-
 class System implements JobSystem {
   readonly #parts: SystemParts
   readonly #store: Store
@@ -98,7 +101,10 @@ class System implements JobSystem {
   /** As the store counted when it was opened: what has come since is this process's. */
   readonly #countsAtOpen: readonly EdgeCount[]
   readonly #dispatcher: Actor<typeof dispatcherMachine> | null
-  #phase: Phase = 'created'
+  #phase: ServerPhase = 'created'
+  #hasRecovered = false
+  /** Epoch ms, once a stop has begun. */
+  #abortsAt: number | null = null
   #trouble: string | null = null
   #stopped: Promise<void> | undefined
 
@@ -173,6 +179,12 @@ class System implements JobSystem {
     const history = await this.#store.history(id, { after, limit })
     if (!history) throw new JobNotFoundError(id)
     return history
+  }
+
+  async explain(id: number): Promise<Explanation> {
+    const situation = await this.#store.situation(id)
+    if (!situation) throw new JobNotFoundError(id)
+    return explain({ situation, server: this.#serverFacts(situation.job), now: this.#parts.clock.now() })
   }
 
   cancel(id: number): Promise<Job> {
@@ -255,6 +267,7 @@ class System implements JobSystem {
           store.letLive(attemptMs)
           this.#stats.started(job, at, attemptMs)
         },
+        aborted: (job, at, reason) => this.#stats.aborted(job, at, reason),
         ended: (job, tookMs) => this.#stats.ended(job, tookMs),
       },
     })
@@ -281,9 +294,25 @@ class System implements JobSystem {
     return dispatcher
   }
 
+  /** What is known here besides the file; null of a producer. */
+  #serverFacts({ id, type }: Situation['job']): ServerFacts | null {
+    const { registry, settings } = this.#parts
+    if (!registry || !this.#dispatcher) return null
+    const known = {
+      phase: this.#phase,
+      hasRecovered: this.#hasRecovered,
+      trouble: this.#trouble,
+      abortsAt: this.#abortsAt,
+      hasHandler: registry.find(type) !== undefined,
+      retentionMs: settings.retentionMs,
+    }
+    return serverFacts(id, known, this.#dispatcher.getSnapshot().context.ledger, this.#stats)
+  }
+
   async #recover(): Promise<void> {
     const { log } = this.#parts
     const recovered = await this.#store.recoverOrphans((moved) => log.info({ moved }, 'recovering'))
+    this.#hasRecovered = true
     if (recovered.leased + recovered.running > 0) log.warn(recovered, 'recovered jobs that a dead process had leased')
   }
 
@@ -316,6 +345,7 @@ class System implements JobSystem {
     if (this.#phase === 'failed') return
     const started = this.#phase !== 'created'
     this.#phase = 'draining'
+    this.#abortsAt = this.#parts.clock.now() + Math.min(graceMs, timerMaxMs)
     if (this.#dispatcher && started) await this.#drain(this.#dispatcher, graceMs)
     await this.#store.close()
     this.#phase = 'stopped'

@@ -33,9 +33,11 @@ export interface AttemptOptions {
   readonly stats: AttemptStats
 }
 
-/** Told of each attempt, for the metrics. */
+/** Told of each attempt, for the metrics and for explanations. */
 export interface AttemptStats {
   started(job: LeasedJob, at: number, timeoutMs: number): void
+  /** Its handler was told to stop, once, before it ended. */
+  aborted(job: LeasedJob, at: number, reason: Error): void
   ended(job: LeasedJob, tookMs: number): void
 }
 
@@ -81,6 +83,7 @@ class Attempt implements RunningAttempt {
     this.#lost ||= lost
     if (this.#abortReason) return
     this.#abortReason = reason
+    this.#options.stats.aborted(this.#job, this.#options.now(), reason)
     clearTimeout(this.#timer)
     // It keeps no process alive that has nothing else to wait for.
     this.#timer = setTimeout(() => this.#giveUp(), abortGraceMs).unref()

@@ -2,6 +2,7 @@ import { type Context, Hono } from 'hono'
 import type { JobSystem, SystemLog } from '../system.ts'
 import { assetRoutes } from './assets.ts'
 import { type BodyLimits, bodiesHeldMax, Intake } from './body.ts'
+import { showExplanation } from './explain.ts'
 import { createGuard, type GuardOptions } from './guard.ts'
 import { commandJob, createJob, createJobs, listJobs, showHistory, showJob } from './jobs.ts'
 import { loginRoutes } from './login.ts'
@@ -46,6 +47,7 @@ export function createApp({ system, log, now, apiToken, ...options }: AppOptions
     },
     '/jobs/:id': { GET: reading((c) => showJob(system, idOf(c))) },
     '/jobs/:id/history': { GET: reading((c) => showHistory(system, idOf(c), queryOf(c))) },
+    '/jobs/:id/explain': { GET: reading((c) => showExplanation(system, idOf(c), queryOf(c))) },
     '/jobs/:id/cancel': { POST: commanding('cancel') },
     '/jobs/:id/requeue': { POST: commanding('requeue') },
     '/jobs/:id/machine.svg': {

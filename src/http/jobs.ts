@@ -88,14 +88,14 @@ function eventView({ seq, event, from, to, attempt, at, error }: HistoryEvent) {
   return { seq, event, from, to, attempt, at: instant(at), ...(error ? { error } : {}) }
 }
 
-function instant(at: number | null): string | null {
+export function instant(at: number | null): string | null {
   return at === null ? null : new Date(at).toISOString()
 }
 
 export function assertKnown(query: URLSearchParams, known: readonly string[]): void {
   const issues = [...new Set(query.keys())].flatMap((name) => {
     if (!known.includes(name))
-      return [{ path: name, message: `is not a known parameter; there are ${known.join(', ')}` }]
+      return [{ path: name, message: `is not a known parameter; there are ${known.join(', ') || 'none'}` }]
     return query.getAll(name).length > 1 ? [{ path: name, message: 'is given twice' }] : []
   })
   if (issues.length > 0) throw new InvalidInputError(issues)

@@ -190,6 +190,16 @@ export class Ledger {
     return [...this.#assigned.values()]
   }
 
+  /** Attempts that can be made at once. */
+  get slotCount(): number {
+    return this.#slots
+  }
+
+  /** Jobs that are leased and wait for a slot, in the order in which they get one. */
+  ahead(): readonly LeasedJob[] {
+    return this.#ahead
+  }
+
   #slotOf(job: LeasedJob): Assigned {
     const assigned = this.#assigned.get(job)
     assert(assigned, `job ${job.id} holds no slot`)

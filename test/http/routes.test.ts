@@ -15,6 +15,7 @@ const routes: [string, string][] = [
   ['/jobs', 'GET, HEAD, POST'],
   ['/jobs/1', 'GET, HEAD'],
   ['/jobs/1/history', 'GET, HEAD'],
+  ['/jobs/1/explain', 'GET, HEAD'],
   ['/jobs/1/cancel', 'POST'],
   ['/jobs/1/requeue', 'POST'],
   ['/jobs/1/machine.svg', 'GET, HEAD'],
@@ -100,6 +101,7 @@ const badIds = [
 describe.each([
   'GET /jobs/:id',
   'GET /jobs/:id/history',
+  'GET /jobs/:id/explain',
   'GET /jobs/:id/machine.svg',
   'POST /jobs/:id/cancel',
   'POST /jobs/:id/requeue',

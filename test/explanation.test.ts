@@ -1,0 +1,642 @@
+import { describe, expect, test } from 'vitest'
+import { transition } from 'xstate'
+import { AttemptTimeoutError, JobCancelledError, ShutdownError } from '../src/errors.ts'
+import type { ServerFacts } from '../src/explanation/facts.ts'
+import { ago, counted, duration, joined, sayError } from '../src/explanation/words.ts'
+import { explain } from '../src/explanation.ts'
+import { describeState, eventsFrom, jobStates } from '../src/machines/edges.ts'
+import { type EventType, type JobEvent, type JobState, jobMachine } from '../src/machines/job.ts'
+import { type Given, now, someFacts } from './support/facts.ts'
+
+const lineOf = (ahead: number, queues = 1, more = false) => ({
+  ahead: { count: ahead, more },
+  queues: { count: queues, more: false },
+})
+const day = 86_400_000
+const dead: Partial<ServerFacts> = { hasRecovered: false, attempts: [] }
+const crashed: readonly EventType[] = ['enqueue', 'lease', 'start', 'expire', 'due', 'lease', 'start', 'expire']
+const summaryOf = (given: Given) => explain(someFacts(given)).summary
+const codesOf = (given: Given) => explain(someFacts(given)).obstacles.map(({ code }) => code)
+const nextOf = (event: EventType, given: Given) => explain(someFacts(given)).next.find((next) => next.event === event)!
+
+/** A situation for every state, and every thing that a server may be doing. */
+const servers: [string, Given][] = [
+  ['a server with free workers', {}],
+  ['a server whose workers are busy', { server: { busy: 10 } }],
+  ['a server that has not started', { server: { ...dead, phase: 'created' } }],
+  ['a server that recovers', { server: { ...dead, phase: 'recovering' } }],
+  ['a server that drains', { server: { phase: 'draining', abortsAt: now + 5_000 } }],
+  ['a server that has failed', { server: { phase: 'failed' } }],
+  ['a server in trouble', { server: { trouble: 'the disk that holds the database is full' } }],
+  ['a server without a handler', { server: { hasHandler: false } }],
+  ['a server that has the outcome in hand', { attempt: null }],
+  ['a server that aborts', { attempt: { aborted: { at: now - 1_000, reason: new ShutdownError() } } }],
+  ['a producer', { server: null }],
+]
+const everything = jobStates.flatMap((state) => servers.map(([who, given]) => [state, who, given] as const))
+
+describe.each(everything)('a job that is %s, to %s', (state, _, given) => {
+  test('has every event that the machine takes, each to where the machine goes', () => {
+    for (const maxAttempts of [1, 4]) {
+      const facts = someFacts({ ...given, state, job: { maxAttempts: state === 'retrying' ? 4 : maxAttempts } })
+
+      const { next } = explain(facts)
+
+      expect(next.map(({ event }) => event)).toEqual(eventsFrom(state))
+      const before = jobMachine.resolveState({ value: state, context: facts.situation.job })
+      for (const { event, to } of next) {
+        expect([event, transition(jobMachine, before, { type: event } as JobEvent)[0].value]).toEqual([event, to])
+      }
+    }
+  })
+
+  test('can go nowhere that something stands in the way of, and is told what does', () => {
+    const { next, obstacles, summary, because, meaning } = explain(someFacts({ ...given, state }))
+
+    for (const { possible, obstacles, sentence } of next) {
+      expect(possible === true).toBe(obstacles.length === 0)
+      for (const { message } of obstacles) expect(sentence).toContain(message)
+    }
+    for (const text of [summary, because.sentence, ...next.map(({ sentence }) => sentence)]) {
+      expect(text).toMatch(/^[A-Z].*\.$/)
+      expect(text).not.toMatch(/undefined|null|NaN|\[object|\.\.|Invalid|[ ]{2}/)
+    }
+    for (const { message } of obstacles) expect(message).toMatch(/^[a-z0-9].*[^.]$/)
+    expect(meaning).toBe(describeState(state))
+  })
+
+  test('is promised no run that something stands in the way of for ever', () => {
+    const { earliestRunAt, earliest, obstacles } = explain(someFacts({ ...given, state }))
+
+    const forGood = ['ended', 'no_handler', 'not_started', 'not_serving', 'draining', 'storage_trouble']
+    const isUnderWay = obstacles.some(({ code }) => code === 'attempt_running' || code === 'outcome_pending')
+    const waits = !isUnderWay && obstacles.some(({ code }) => forGood.includes(code))
+    expect(earliestRunAt === null).toBe(waits)
+    if (obstacles.length === 0) expect([earliestRunAt, earliest]).toEqual([now, 'now'])
+  })
+})
+
+describe('the summary of', () => {
+  test.each<[string, Given, string]>([
+    [
+      'a scheduled job',
+      { state: 'scheduled' },
+      'Job 7 (mail) is scheduled: a client enqueued it 12 s ago. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+    ],
+    ['a job that may run', {}, 'Job 7 (mail) is queued: a client enqueued it 12 s ago. It can run now.'],
+    [
+      'a job in line',
+      { situation: { line: lineOf(3, 2) }, server: { busy: 10 } },
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: 3 jobs of queue "default" go before it and 2 queues take turns; all 10 workers are busy. It can run as soon as its turn comes and a worker is free.',
+    ],
+    [
+      'the first in line',
+      { server: { slots: 1, busy: 1 } },
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: the only worker is busy, and it is first in line. It can run as soon as a worker is free.',
+    ],
+    [
+      'a job of a type that nobody runs',
+      { situation: { isParked: true, line: null }, server: { hasHandler: false } },
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: this server has no handler for type "mail". It can run when a server with a handler for its type takes the file.',
+    ],
+    [
+      'a job that is put back in line',
+      { situation: { isParked: true, line: null } },
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: it was put aside when no server had a handler for type "mail", and is being put back in line. It can run as soon as it is back in line.',
+    ],
+    [
+      'a job that is leased ahead',
+      { state: 'leased', server: { slots: 1, busy: 1, leasedAhead: 1 } },
+      'Job 7 (mail) is leased: the dispatcher claimed it 12 s ago for a worker. In its way: the only worker is busy. It can run as soon as a worker is free.',
+    ],
+    [
+      'a running job',
+      { state: 'running' },
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Process 4711 on db1 runs it, and tells its handler to stop in 4 min 48 s, at 2030-01-01T10:04:48.000Z, if it is not done by then: its timeout is 5 min.',
+    ],
+    [
+      'a running job that did not heed its timeout',
+      { state: 'running', attempt: { aborted: { at: now - 2_000, reason: new AttemptTimeoutError(10_000) } } },
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Its handler was told to stop 2 s ago, and has not ended: the attempt took longer than its timeout of 10000 ms; 5 s after that the attempt fails even if it goes on.',
+    ],
+    [
+      'a running job of a server that stops',
+      { state: 'running', server: { phase: 'draining', abortsAt: now + 15_000 } },
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Process 4711 on db1 runs it, and tells its handler to stop in 15 s, at 2030-01-01T10:00:15.000Z, if it is not done by then: the server is stopping.',
+    ],
+    [
+      'a running job whose outcome cannot be stored',
+      { state: 'running', attempt: null, server: { trouble: 'the disk that holds the database is full' } },
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Its handler has ended, and what came of it is on its way to disk; the disk that holds the database is full.',
+    ],
+    [
+      'what a dead process ran',
+      { state: 'running', server: { ...dead, phase: 'created' } },
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. The process that held it has ended, and this server moves it on when it starts; this server has not started. It can run when this server starts.',
+    ],
+    [
+      'what a dead process ran for the last time',
+      { state: 'running', job: { maxAttempts: 1 }, server: { ...dead, phase: 'recovering' } },
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 1. The process that held it has ended, and this server is moving it on; this server is recovering what a dead process left, before it runs anything. It never runs again, unless someone requeues it.',
+    ],
+    [
+      'a job that failed and is tried again',
+      { state: 'retrying' },
+      'Job 7 (mail) is retrying: attempt 1 of 4 failed 12 s ago with TypeError: not yet. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+    ],
+    [
+      'a job that failed, whose time has come',
+      { events: ['enqueue', 'lease', 'start', 'fail', 'due'] },
+      'Job 7 (mail) is queued: its time came 12 s ago, after attempt 1 had failed with TypeError: not yet. It can run now.',
+    ],
+    [
+      'a job that is due and not moved on yet',
+      { state: 'retrying', job: { runAt: now } },
+      'Job 7 (mail) is retrying: attempt 1 of 4 failed 12 s ago with TypeError: not yet. It can run now.',
+    ],
+    [
+      'a job that runs anew after a failure',
+      {
+        state: 'running',
+        events: ['enqueue', 'lease', 'start', 'fail', 'due', 'lease', 'start'],
+        attempt: { timeoutMs: null },
+      },
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 2 of 4, after attempt 1 had failed with TypeError: not yet. Process 4711 on db1 runs it.',
+    ],
+    [
+      'a job that may be what ends its process',
+      { state: 'retrying', events: crashed, job: { runAt: now + 2_000 } },
+      'Job 7 (mail) is retrying: attempt 2 of 4 broke off 12 s ago, because the process that ran it ended before it reported an outcome; that has happened 2 times, so it comes back after the others, in case it is what ends the process. It can run in 2 s, at 2030-01-01T10:00:02.000Z.',
+    ],
+    [
+      'a snoozed job',
+      { state: 'scheduled', events: ['enqueue', 'due', 'lease', 'start', 'snooze'] },
+      'Job 7 (mail) is scheduled: its handler asked 12 s ago to be run later, and that attempt does not count. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+    ],
+    [
+      'a job that a stop gave back while it ran',
+      { events: ['enqueue', 'lease', 'start', 'release'] },
+      'Job 7 (mail) is queued: the server that ran it stopped 12 s ago and gave it back, and that attempt does not count. It can run now.',
+    ],
+    [
+      'a job that a stop gave back before it ran',
+      { events: ['enqueue', 'lease', 'release'] },
+      'Job 7 (mail) is queued: the server that had claimed it stopped 12 s ago and gave it back. It can run now.',
+    ],
+    [
+      'a job whose lease ran out before it ran',
+      { events: ['enqueue', 'lease', 'expire'] },
+      'Job 7 (mail) is queued: the process that had claimed it ended or fell silent, and it was put back in line 12 s ago. It can run now.',
+    ],
+    [
+      'a succeeded job',
+      { state: 'succeeded' },
+      'Job 7 (mail) has succeeded: its handler finished 12 s ago, in attempt 1 of 4. It never runs again. It is removed, with its history, in 6 d 23 h, at 2030-01-08T09:59:48.000Z, or soon after.',
+    ],
+    [
+      'a succeeded job that is kept for ever',
+      { state: 'succeeded', server: { retentionMs: 0 } },
+      'Job 7 (mail) has succeeded: its handler finished 12 s ago, in attempt 1 of 4. It never runs again.',
+    ],
+    [
+      'a dead job',
+      { state: 'dead', events: ['enqueue', 'lease', 'start', 'fail'], job: { maxAttempts: 1 } },
+      'Job 7 (mail) is dead: attempt 1 of 1 failed 12 s ago with TypeError: not yet. It never runs again, unless someone requeues it.',
+    ],
+    [
+      'a job that was rejected',
+      { state: 'dead' },
+      'Job 7 (mail) is dead: attempt 1 of 4 failed 12 s ago with PermanentError: the mailbox is gone, which no further attempt can mend. It never runs again, unless someone requeues it.',
+    ],
+    [
+      'a cancelled job whose handler goes on',
+      {
+        state: 'cancelled',
+        events: ['enqueue', 'lease', 'start', 'cancel'],
+        server: {
+          retentionMs: 0,
+          attempts: [
+            {
+              leaseToken: 2,
+              phase: 'stuck',
+              timeoutMs: 1,
+              aborted: { at: now - 12_000, reason: new JobCancelledError() },
+            },
+          ],
+        },
+      },
+      'Job 7 (mail) is cancelled: a person or a program cancelled it 12 s ago, during attempt 1 of 4. The handler of an attempt that is over, told to stop 12 s ago, has not ended: it holds a worker until it does, and what it returns is refused. It never runs again, unless someone requeues it.',
+    ],
+    [
+      'a requeued job',
+      { events: ['enqueue', 'lease', 'start', 'reject', 'requeue'] },
+      'Job 7 (mail) is queued: a person or a program requeued it 12 s ago, after attempt 1 had failed with PermanentError: the mailbox is gone. It can run now.',
+    ],
+    [
+      'a queued job, to a producer',
+      { server: null },
+      "Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: this process is no server, and process 4711 on db1, which took the file at 2030-01-01T08:00:00.000Z, may still live. It can run as soon as the file's server comes to it.",
+    ],
+    [
+      'a queued job, to a producer of a file that nobody has served',
+      { server: null, situation: { owner: null } },
+      "Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: this process is no server, and no server has taken the file yet. It can run as soon as the file's server comes to it.",
+    ],
+    [
+      'an overdue job, to a producer',
+      { state: 'scheduled', server: null, job: { runAt: now - 60_000 } },
+      "Job 7 (mail) is scheduled: a client enqueued it 12 s ago. In its way: this process is no server, and process 4711 on db1, which took the file at 2030-01-01T08:00:00.000Z, has probably ended. It can run as soon as the file's server comes to it.",
+    ],
+    [
+      'a running job whose lease has run out, to a producer',
+      { state: 'running', server: null, situation: { lease: { token: 2, expiresAt: now - 60_000 } } },
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. As the file has it, process 4711 on db1 runs it; this process is no server, and process 4711 on db1, which took the file at 2030-01-01T08:00:00.000Z, has probably ended.',
+    ],
+  ])('%s', (_, given, summary) => {
+    expect(summaryOf(given)).toBe(summary)
+  })
+
+  test('a job whose error is long and of many lines quotes one line of it', () => {
+    const error = { name: 'Error', message: `line one\r\n\u0000line\ttwo \u202e${'x'.repeat(1_000)}.` }
+    const { lastEvent } = someFacts({ state: 'retrying' }).situation
+
+    const summary = summaryOf({ state: 'retrying', situation: { lastEvent: { ...lastEvent, error } } })
+
+    expect(summary).toMatch(/with Error: line one line two x+…\. It can run in/)
+    expect(summary.length).toBeLessThan(400)
+  })
+})
+
+describe('what comes next', () => {
+  test.each<[EventType, Given, string]>([
+    [
+      'due',
+      { state: 'scheduled' },
+      'Its time comes (due): it becomes queued. Not now: it is due in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+    ],
+    ['lease', {}, 'The dispatcher claims it for a worker (lease): it becomes leased. It can happen now.'],
+    [
+      'start',
+      { state: 'leased' },
+      'A worker calls its handler (start): it becomes running, and attempt 1 of 4 begins. It can happen now.',
+    ],
+    [
+      'fail',
+      { state: 'running' },
+      'Its handler throws, or takes longer than its timeout (fail): it becomes retrying, for attempt 1 of 4 is not the last. It can happen now.',
+    ],
+    [
+      'fail',
+      { state: 'running', job: { maxAttempts: 1 } },
+      'Its handler throws, or takes longer than its timeout (fail): it becomes dead, for attempt 1 of 1 is the last. It can happen now.',
+    ],
+    [
+      'snooze',
+      { state: 'running' },
+      'Its handler asks to be run later (snooze): it becomes scheduled, and this attempt does not count. It can happen now.',
+    ],
+    [
+      'release',
+      { state: 'running' },
+      'A server that stops gives it back (release): it becomes queued, and this attempt does not count. Not now: this server is not stopping.',
+    ],
+    [
+      'expire',
+      { state: 'running' },
+      'Its lease runs out, or its holder is found dead (expire): it becomes retrying, for attempt 1 of 4 is not the last. Not now: process 4711 on db1 holds its lease until 2030-01-01T10:00:20.000Z and renews it for as long as it lives.',
+    ],
+    [
+      'requeue',
+      { state: 'dead' },
+      'A person or a program runs it again (requeue): it becomes queued, and its attempts begin anew. It can happen now.',
+    ],
+    [
+      'cancel',
+      { server: null },
+      'A person or a program stops it (cancel): it becomes cancelled. Whether it can is not known here: this process is no server, and process 4711 on db1, which took the file at 2030-01-01T08:00:00.000Z, may still live.',
+    ],
+  ])('by %s is told in a sentence', (event, given, sentence) => {
+    expect(nextOf(event, given).sentence).toBe(sentence)
+  })
+
+  test.each<[string, EventType, Given, (boolean | null)[], string[]]>([
+    ['due, before its time', 'due', { state: 'retrying' }, [false], ['not_due']],
+    ['due, at its time', 'due', { state: 'retrying', job: { runAt: now } }, [true], []],
+    [
+      'due, also before the server starts',
+      'due',
+      { state: 'retrying', job: { runAt: now }, server: { ...dead, phase: 'created' } },
+      [true],
+      [],
+    ],
+    ['lease, on a server that stops', 'lease', { server: { phase: 'draining' } }, [false], ['draining']],
+    ['lease, on a server that has stopped', 'lease', { server: { phase: 'stopped' } }, [false], ['not_serving']],
+    ['lease, seen by a producer', 'lease', { server: null }, [null], ['server_elsewhere']],
+    [
+      'lease of what was put aside, seen by a producer',
+      'lease',
+      { server: null, situation: { isParked: true, line: null } },
+      [false],
+      ['no_handler', 'server_elsewhere'],
+    ],
+    [
+      'start of what waits for a worker',
+      'start',
+      { state: 'leased', server: { busy: 10 } },
+      [false],
+      ['no_free_worker'],
+    ],
+    [
+      'start of what has a worker',
+      'start',
+      { state: 'leased', attempt: { phase: 'starting' }, server: { busy: 10 } },
+      [true],
+      [],
+    ],
+    [
+      'start of what a dead process leased',
+      'start',
+      { state: 'leased', server: { ...dead, phase: 'recovering' } },
+      [false],
+      ['holder_gone', 'recovering'],
+    ],
+    [
+      'release of what is leased, on a server that stops',
+      'release',
+      { state: 'leased', server: { phase: 'draining' } },
+      [true],
+      [],
+    ],
+    [
+      'release of what runs, before the grace has ended',
+      'release',
+      { state: 'running', server: { phase: 'draining', abortsAt: now + 1 } },
+      [false],
+      ['attempt_running'],
+    ],
+    [
+      'release of what was aborted',
+      'release',
+      {
+        state: 'running',
+        server: { phase: 'draining' },
+        attempt: { aborted: { at: now, reason: new ShutdownError() } },
+      },
+      [true],
+      [],
+    ],
+    [
+      'success of what the stop aborted',
+      'succeed',
+      { state: 'running', attempt: { aborted: { at: now, reason: new ShutdownError() } } },
+      [true],
+      [],
+    ],
+    [
+      'failure of what the stop aborted',
+      'fail',
+      { state: 'running', attempt: { aborted: { at: now, reason: new ShutdownError() } } },
+      [false],
+      ['attempt_aborted'],
+    ],
+    [
+      'failure of what took too long',
+      'fail',
+      { state: 'running', attempt: { aborted: { at: now, reason: new AttemptTimeoutError(1) } } },
+      [true],
+      [],
+    ],
+    [
+      'success of what took too long',
+      'succeed',
+      { state: 'running', attempt: { aborted: { at: now, reason: new AttemptTimeoutError(1) } } },
+      [false],
+      ['attempt_aborted'],
+    ],
+    [
+      'success of what was given up',
+      'succeed',
+      { state: 'running', attempt: { phase: 'stuck' } },
+      [false],
+      ['outcome_pending'],
+    ],
+    [
+      'success where nothing can be stored',
+      'succeed',
+      { state: 'running', server: { trouble: 'no' } },
+      [false],
+      ['storage_trouble'],
+    ],
+    [
+      'success of what a dead process ran',
+      'succeed',
+      { state: 'running', server: { ...dead, phase: 'created' } },
+      [false],
+      ['holder_gone'],
+    ],
+    [
+      'expiry of what a dead process ran, by recovery',
+      'expire',
+      { state: 'running', server: { ...dead, phase: 'recovering' } },
+      [true],
+      [],
+    ],
+    [
+      'expiry of what a dead process ran, by its time',
+      'expire',
+      { state: 'running', server: { ...dead, phase: 'created' }, situation: { lease: { token: 2, expiresAt: now } } },
+      [true],
+      [],
+    ],
+    [
+      'expiry of what is renewed late',
+      'expire',
+      { state: 'running', situation: { lease: { token: 2, expiresAt: now - 1 } } },
+      [false],
+      ['lease_held'],
+    ],
+    [
+      'expiry, seen by a producer',
+      'expire',
+      { state: 'running', server: null },
+      [false],
+      ['lease_held', 'server_elsewhere'],
+    ],
+    [
+      'expiry of a lease that has run out, seen by a producer',
+      'expire',
+      { state: 'running', server: null, situation: { lease: { token: 2, expiresAt: now } } },
+      [null],
+      ['server_elsewhere'],
+    ],
+    ['cancel, before the server starts', 'cancel', { server: { ...dead, phase: 'created' } }, [true], []],
+    ['cancel, while the server stops', 'cancel', { server: { phase: 'draining' } }, [false], ['draining']],
+    [
+      'requeue, where nothing can be stored',
+      'requeue',
+      { state: 'dead', server: { trouble: 'no' } },
+      [false],
+      ['storage_trouble'],
+    ],
+  ])('by %s', (_, event, given, [possible], codes) => {
+    const next = nextOf(event, given)
+
+    expect([next.possible, next.obstacles.map(({ code }) => code)]).toEqual([possible, codes])
+  })
+
+  test('says until when what ends by itself stands in the way', () => {
+    const untilOf = (event: EventType, given: Given) => nextOf(event, given).obstacles.map(({ until }) => until)
+
+    expect(untilOf('due', { state: 'scheduled' })).toEqual([now + 200_000])
+    expect(untilOf('expire', { state: 'running' })).toEqual([now + 20_000])
+    expect(untilOf('lease', { server: { busy: 10 } })).toEqual([null])
+  })
+})
+
+describe('what stands in the way of the next run', () => {
+  test.each<[Given, string[]]>([
+    [{ state: 'scheduled' }, ['not_due']],
+    [{ state: 'scheduled', server: { hasHandler: false } }, ['not_due', 'no_handler']],
+    [{ state: 'scheduled', server: { phase: 'draining' } }, ['not_due', 'draining']],
+    [{ situation: { line: lineOf(1) } }, ['behind_others']],
+    [{ situation: { line: lineOf(1) }, server: { busy: 10 } }, ['behind_others', 'no_free_worker']],
+    [{ state: 'running' }, ['attempt_running']],
+    [{ state: 'running', attempt: null }, ['outcome_pending']],
+    [{ state: 'running', server: { ...dead, phase: 'draining' } }, ['holder_gone', 'draining']],
+    [{ state: 'succeeded' }, ['ended']],
+    [{ state: 'dead', server: null }, ['ended']],
+  ])('%o is %o', (given, codes) => {
+    expect(codesOf(given)).toEqual(codes)
+  })
+
+  test('is when its attempt is told to stop, where it runs', () => {
+    const untilOf = (given: Given) => explain(someFacts({ state: 'running', ...given })).obstacles[0]!.until
+
+    expect(untilOf({})).toBe(now - 12_000 + 300_000)
+    expect(untilOf({ server: { phase: 'draining', abortsAt: now + 1 } })).toBe(now + 1)
+    expect(untilOf({ server: { phase: 'draining', abortsAt: now + day } })).toBe(now - 12_000 + 300_000)
+    expect(untilOf({ server: null, job: { timeoutMs: 50_000 } })).toBe(now - 12_000 + 50_000)
+    expect(untilOf({ server: null })).toBeNull()
+    expect(untilOf({ attempt: { aborted: { at: now, reason: new AttemptTimeoutError(1) } } })).toBe(now + 5_000)
+  })
+
+  test.each([
+    [lineOf(1), '1 job of queue "default" goes before it'],
+    [lineOf(1_234), '1,234 jobs of queue "default" go before it'],
+    [lineOf(10_000, 1, true), 'more than 10,000 jobs of queue "default" go before it'],
+    [lineOf(2, 5), '2 jobs of queue "default" go before it and 5 queues take turns'],
+  ])('is its place in line: %o', (line, message) => {
+    expect(explain(someFacts({ situation: { line } })).obstacles[0]).toEqual({
+      code: 'behind_others',
+      message,
+      until: null,
+    })
+  })
+
+  test('is what holds the workers', () => {
+    const messageOf = (server: Partial<ServerFacts>) => explain(someFacts({ server })).obstacles[0]?.message
+
+    expect(messageOf({ busy: 9 })).toBeUndefined()
+    expect(messageOf({ busy: 10, stuck: 2, leasedAhead: 1 })).toBe(
+      'all 10 workers are busy (2 with a handler that was told to stop and does not end), 1 leased job goes first, and it is first in line',
+    )
+  })
+})
+
+describe('an explanation', () => {
+  test('is made of the facts alone, whatever is added to them later', () => {
+    const facts = someFacts({ state: 'running' })
+
+    expect(explain(facts)).toEqual(explain(structuredClone(facts)))
+  })
+
+  test('tells what brought the job here, and the last failure before it', () => {
+    const { because, lastFailure } = explain(someFacts({ events: ['enqueue', 'lease', 'start', 'fail', 'due'] }))
+
+    expect(because).toEqual({
+      seq: 5,
+      event: 'due',
+      cause: 'clock',
+      at: now - 12_000,
+      attempt: 1,
+      maxAttempts: 4,
+      error: null,
+      sentence: 'Its time came 12 s ago, after attempt 1 had failed with TypeError: not yet.',
+    })
+    expect(lastFailure).toEqual({
+      seq: 4,
+      event: 'fail',
+      cause: 'handler',
+      at: now - 12_000,
+      attempt: 1,
+      maxAttempts: 4,
+      error: { name: 'TypeError', message: 'not yet' },
+      sentence: 'Attempt 1 of 4 failed 12 s ago with TypeError: not yet.',
+    })
+  })
+
+  test('does not take the failure of an earlier life for one of this', () => {
+    const events: EventType[] = ['enqueue', 'lease', 'start', 'reject', 'requeue', 'lease', 'start']
+
+    expect(explain(someFacts({ state: 'running', events })).because.sentence).toBe(
+      'A worker called its handler 12 s ago, for attempt 1 of 4.',
+    )
+  })
+
+  test('does not take an attempt that began after the file was read for one that is over', () => {
+    const later = { leaseToken: 2, phase: 'called', timeoutMs: 1, aborted: null } as const
+
+    expect(summaryOf({ server: { attempts: [later] } })).toBe(summaryOf({}))
+  })
+
+  test.each<[JobState, number | null]>([
+    ['succeeded', now - 12_000 + 7 * day],
+    ['cancelled', now - 12_000 + 7 * day],
+    ['dead', null],
+    ['queued', null],
+  ])('of a job that is %s says when it is removed: %o', (state, removedAt) => {
+    expect(explain(someFacts({ state })).removedAt).toBe(removedAt)
+    expect(explain(someFacts({ state, server: null })).removedAt).toBeNull()
+  })
+})
+
+describe('in words', () => {
+  test.each([
+    [0, '0 ms'],
+    [999, '999 ms'],
+    [1_000, '1 s'],
+    [1_540, '1.5 s'],
+    [9_949, '9.9 s'],
+    [9_950, '10 s'],
+    [59_499, '59 s'],
+    [59_500, '1 min'],
+    [200_000, '3 min 20 s'],
+    [3_599_600, '1 h'],
+    [3_600_000 + 300_000, '1 h 5 min'],
+    [2 * day + 4 * 3_600_000, '2 d 4 h'],
+    [400 * day, '400 d'],
+  ])('%i ms are %s', (ms, words) => {
+    expect(duration(ms)).toBe(words)
+  })
+
+  test('an instant that lies ahead is as good as now', () => {
+    expect([ago(5, 5), ago(9, 5), ago(4, 5)]).toEqual(['just now', 'just now', '1 ms ago'])
+  })
+
+  test('there is one of a thing, or there are many', () => {
+    expect([1, 2].map((count) => counted({ count, more: false }, 'queue'))).toEqual(['1 queue', '2 queues'])
+  })
+
+  test('clauses are joined as people do', () => {
+    expect([joined([]), joined(['a']), joined(['a', 'b']), joined(['a', 'b', 'c'])]).toEqual([
+      '',
+      'a',
+      'a and b',
+      'a, b and c',
+    ])
+  })
+
+  test('an error that ends in a full stop has one', () => {
+    expect(sayError({ name: 'Error', message: 'it broke. ' })).toBe('Error: it broke')
+  })
+})

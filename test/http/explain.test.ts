@@ -1,0 +1,117 @@
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineHandler } from '../../src/handlers/define.ts'
+import { aWaitingJob, startHttp } from '../support/server.ts'
+
+const instant = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+
+describe('GET /jobs/:id/explain', () => {
+  test('tells in snake_case and ISO instants why a job is where it is and what comes next', async () => {
+    const { post, get } = await startHttp()
+    const runAt = new Date(Date.now() + 3_600_000).toISOString()
+    await post('/createJob', { type: 'echo', payload: { secret: 'hunter2' }, run_at: runAt })
+
+    const { status, headers, body } = await get('/jobs/1/explain')
+
+    expect(status).toBe(200)
+    expect(headers.get('content-type')).toBe('application/json; charset=utf-8')
+    expect(body).toEqual({
+      job_id: 1,
+      state: 'scheduled',
+      meaning: 'has a run_at in the future',
+      summary: expect.stringMatching(
+        /^Job 1 \(echo\) is scheduled: a client enqueued it .+\. It can run in .+, at .+\.$/,
+      ),
+      because: {
+        seq: 1,
+        event: 'enqueue',
+        cause: 'client',
+        at: instant,
+        attempt: 0,
+        max_attempts: 4,
+        error: null,
+        sentence: expect.stringMatching(/^A client enqueued it .+\.$/),
+      },
+      last_failure: null,
+      next: [
+        {
+          event: 'due',
+          to: 'queued',
+          cause: 'clock',
+          possible: false,
+          obstacles: [{ code: 'not_due', message: expect.stringContaining(runAt), until: runAt }],
+          sentence: expect.stringMatching(/^Its time comes \(due\): it becomes queued\. Not now: it is due in .+\.$/),
+        },
+        {
+          event: 'cancel',
+          to: 'cancelled',
+          cause: 'person',
+          possible: true,
+          obstacles: [],
+          sentence: 'A person or a program stops it (cancel): it becomes cancelled. It can happen now.',
+        },
+      ],
+      obstacles: [{ code: 'not_due', message: expect.stringContaining(runAt), until: runAt }],
+      line: null,
+      earliest_run_at: runAt,
+      earliest: expect.stringContaining(runAt),
+      removed_at: null,
+    })
+    expect(JSON.stringify(body)).not.toContain('hunter2')
+  })
+
+  test('tells a place in line', async () => {
+    const { post, get, untilState } = await startHttp({ workers: 1 })
+    await post('/createJob', { type: 'sleep', payload: { ms: 60_000 } })
+    await untilState(1, 'running')
+    await post('/jobs', [
+      { type: 'echo', payload: 1 },
+      { type: 'echo', payload: 2 },
+    ])
+
+    const { body } = await get('/jobs/3/explain')
+
+    expect(body.line).toEqual({ ahead: { count: 1, more: false }, queues: { count: 1, more: false } })
+    expect(body.obstacles.map(({ code }: { code: string }) => code)).toEqual(['behind_others', 'no_free_worker'])
+  })
+
+  test('passes an error on as text, whatever its handler put into it', async () => {
+    const hostile = `"}],"x":{"\\u0000\n\u202e<script>alert(1)</script>\ud800 ' OR 1=1 --`
+    const failing = defineHandler({
+      type: 'failing',
+      payload: z.unknown(),
+      run() {
+        throw Object.assign(new Error(hostile), { name: '</script><b>' })
+      },
+    })
+    const { post, get, untilState } = await startHttp({ handlers: [failing] })
+    await post('/createJob', { type: 'failing', payload: 1, max_retries: 0 })
+    await untilState(1, 'dead')
+
+    const { status, headers, body } = await get('/jobs/1/explain')
+
+    expect(status).toBe(200)
+    expect(headers.get('x-content-type-options')).toBe('nosniff')
+    expect(body.last_failure.error).toEqual({ name: '</script><b>', message: hostile.toWellFormed() })
+    expect(body.because.sentence).toContain(`with </script><b>: "}],"x":{"\\u0000 <script>alert(1)</script>`)
+    expect(body.summary).not.toMatch(/\p{C}/u)
+  })
+
+  test('answers 404 where there is no such job', async () => {
+    const { get } = await startHttp()
+
+    const { status, body } = await get('/jobs/1/explain')
+
+    expect([status, body.code, body.message]).toEqual([404, 'job_not_found', 'no job has the id 1'])
+  })
+
+  test('refuses a parameter, for it takes none', async () => {
+    const { post, get } = await startHttp()
+    await post('/createJob', aWaitingJob())
+
+    const { status, body } = await get('/jobs/1/explain?verbose=1')
+
+    expect([status, body.code]).toEqual([400, 'invalid_input'])
+    expect(body.errors).toEqual([{ path: 'verbose', message: 'is not a known parameter; there are none' }])
+  })
+})

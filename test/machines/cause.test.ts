@@ -1,0 +1,44 @@
+import { describe, expect, test } from 'vitest'
+import { causeOf, personEvents } from '../../src/machines/cause.ts'
+import { eventsFrom, eventTypes, jobStates } from '../../src/machines/edges.ts'
+
+describe('the cause of an event', () => {
+  test('is named for each of them', () => {
+    expect(eventTypes.map((event) => [event, causeOf(event)])).toEqual([
+      ['enqueue', 'client'],
+      ['due', 'clock'],
+      ['cancel', 'person'],
+      ['lease', 'dispatcher'],
+      ['start', 'dispatcher'],
+      ['release', 'dispatcher'],
+      ['expire', 'store'],
+      ['succeed', 'handler'],
+      ['fail', 'handler'],
+      ['reject', 'handler'],
+      ['snooze', 'handler'],
+      ['requeue', 'person'],
+    ])
+  })
+
+  test('is a person where there is a command for it', () => {
+    expect(personEvents).toEqual(['cancel', 'requeue'])
+  })
+
+  test('leaves a person one command at most in each state', () => {
+    const buttons = jobStates.map((state) => [
+      state,
+      personEvents.filter((event) => eventsFrom(state).includes(event)).join(),
+    ])
+
+    expect(Object.fromEntries(buttons)).toEqual({
+      scheduled: 'cancel',
+      queued: 'cancel',
+      leased: 'cancel',
+      running: 'cancel',
+      retrying: 'cancel',
+      succeeded: '',
+      dead: 'requeue',
+      cancelled: 'requeue',
+    })
+  })
+})

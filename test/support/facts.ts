@@ -1,0 +1,132 @@
+import type { AttemptFacts, Facts, ServerFacts } from '../../src/explanation/facts.ts'
+import { attemptAfter, findEdge } from '../../src/machines/edges.ts'
+import type { EventType, JobEvent, JobNode, JobState } from '../../src/machines/job.ts'
+import type { HistoryEvent, Situation } from '../../src/persistence/store.ts'
+
+/** Ten in the morning of some Tuesday. */
+export const now = Date.UTC(2030, 0, 1, 10)
+
+/** The event that leads to each state on the plainest way, and those before it. */
+const ways: Readonly<Record<JobState, readonly EventType[]>> = {
+  scheduled: ['enqueue'],
+  queued: ['enqueue'],
+  leased: ['enqueue', 'lease'],
+  running: ['enqueue', 'lease', 'start'],
+  retrying: ['enqueue', 'lease', 'start', 'fail'],
+  succeeded: ['enqueue', 'lease', 'start', 'succeed'],
+  dead: ['enqueue', 'lease', 'start', 'reject'],
+  cancelled: ['enqueue', 'cancel'],
+}
+
+export interface Given {
+  readonly state?: JobState
+  /** Those that led to `state`, where they are not the plainest. */
+  readonly events?: readonly EventType[]
+  readonly job?: Partial<Situation['job']>
+  readonly situation?: Partial<Omit<Situation, 'job'>>
+  /** Null: a producer's view. */
+  readonly server?: Partial<ServerFacts> | null
+  /** What is done with the job's own lease; `called` where it runs, unless told. */
+  readonly attempt?: Partial<AttemptFacts> | null
+}
+
+/**
+ * Facts of job 7 of type `mail`, of 4 attempts, in `state` (queued unless told) for 12 s, seen by a serving server with ten free workers. Its
+ * history is walked through the machine.
+ */
+export function someFacts(given: Given = {}): Facts {
+  const state = given.state ?? 'queued'
+  const at = now - 12_000
+  const maxAttempts = given.job?.maxAttempts ?? 4
+  const history = walk(given.events ?? ways[state], { maxAttempts, delayed: state === 'scheduled', at })
+  const lastEvent = given.situation?.lastEvent ?? history.at(-1)!
+  const isHeld = state === 'leased' || state === 'running'
+  const lease = isHeld
+    ? { token: history.findLast(({ event }) => event === 'lease')!.seq, expiresAt: now + 20_000 }
+    : null
+  const isOver = state === 'succeeded' || state === 'dead' || state === 'cancelled'
+  const attempt: AttemptFacts = {
+    leaseToken: lease?.token ?? 0,
+    phase: state === 'leased' ? 'ahead' : 'called',
+    timeoutMs: state === 'running' ? 300_000 : null,
+    aborted: null,
+    ...given.attempt,
+  }
+  return {
+    now,
+    situation: {
+      job: {
+        id: 7,
+        type: 'mail',
+        queue: 'default',
+        state,
+        priority: 0,
+        attempt: lastEvent.attempt,
+        maxAttempts,
+        timeoutMs: null,
+        runAt: state === 'scheduled' || state === 'retrying' ? now + 200_000 : at,
+        startedAt: history.some(({ event }) => event === 'start') ? at : null,
+        finishedAt: isOver ? at : null,
+        ...given.job,
+      },
+      isParked: false,
+      lease,
+      lastEvent,
+      lastFailure: history.findLast(({ error }) => error) ?? null,
+      crashes: history.filter(({ event, from }) => event === 'expire' && from === 'running').length,
+      line: state === 'queued' ? { ahead: { count: 0, more: false }, queues: { count: 1, more: false } } : null,
+      owner: { pid: 4711, host: 'db1', startedAt: '2030-01-01T08:00:00.000Z' },
+      ...given.situation,
+    },
+    server:
+      given.server === null
+        ? null
+        : {
+            phase: 'serving',
+            hasRecovered: true,
+            trouble: null,
+            abortsAt: null,
+            hasHandler: true,
+            retentionMs: 604_800_000,
+            slots: 10,
+            busy: 0,
+            stuck: 0,
+            leasedAhead: 0,
+            attempts: isHeld && given.attempt !== null ? [attempt] : [],
+            ...given.server,
+          },
+  }
+}
+
+function walk(
+  events: readonly EventType[],
+  given: { maxAttempts: number; delayed: boolean; at: number },
+): HistoryEvent[] {
+  const history: HistoryEvent[] = []
+  let from: JobNode = 'new'
+  let attempt = 0
+  for (const [index, type] of events.entries()) {
+    const event = { type, delayed: given.delayed } as JobEvent
+    const edge = findEdge(from, event, { attempt, maxAttempts: given.maxAttempts })
+    if (!edge) throw new Error(`${from} takes no ${type}`)
+    attempt = attemptAfter(edge.attempt, attempt)
+    history.push({
+      seq: index + 1,
+      event: type,
+      from: from === 'new' ? null : from,
+      to: edge.to,
+      attempt,
+      at: given.at,
+      error: errorOf(type, from),
+    })
+    from = edge.to
+  }
+  return history
+}
+
+function errorOf(event: EventType, from: JobNode): HistoryEvent['error'] {
+  if (event === 'fail') return { name: 'TypeError', message: 'not yet' }
+  if (event === 'reject') return { name: 'PermanentError', message: 'the mailbox is gone' }
+  if (event !== 'expire' || from !== 'running') return null
+  return { name: 'LeaseExpiredError', message: 'the process that ran it ended before it reported an outcome' }
+}
