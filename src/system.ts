@@ -24,7 +24,7 @@ import type { Registry } from './handlers/registry.ts'
 import type { Activity, Health, Inspector, JobFilter, JobList, JobSystem, Metrics, SystemLog } from './job-system.ts'
 import { type EnqueuedJob, type Job, type Naming, type NewJob, parseJobs, toJob } from './jobs.ts'
 import { dispatcherMachine } from './machines/dispatcher.ts'
-import { countStates, eventsFrom, jobStates } from './machines/edges.ts'
+import { countStates, describeState, eventsFrom, jobStates } from './machines/edges.ts'
 import type { JobState } from './machines/job.ts'
 import { toMetrics } from './metrics.ts'
 import { toRows } from './new-rows.ts'
@@ -53,7 +53,7 @@ export {
   toMermaid,
 } from './machines/chart.ts'
 export { toDot } from './machines/dot.ts'
-export { countStates, jobStates }
+export { countStates, describeState, jobStates }
 
 /** What a system is made of. Time, randomness and the store come from outside. */
 export interface SystemParts {

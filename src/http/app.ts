@@ -4,10 +4,11 @@ import { assetRoutes } from './assets.ts'
 import { type BodyLimits, bodiesHeldMax, Intake } from './body.ts'
 import { showExplanation } from './explain.ts'
 import { createGuard, type GuardOptions } from './guard.ts'
-import { commandJob, createJob, createJobs, listJobs, showHistory, showJob } from './jobs.ts'
+import { commandJob, createJob, createJobs, idOf, listJobs, showHistory, showJob } from './jobs.ts'
 import { loginRoutes } from './login.ts'
 import { showJobChart, showMachine, showMachineChart } from './machines.ts'
 import { Outflow } from './outflow.ts'
+import { pageRoutes } from './pages/pages.tsx'
 import { isPage, pageProblem } from './pages/problem.tsx'
 import { HttpError, isOurFault, problem } from './problem.ts'
 import { type Env, type Handler, queryOf, type Routes } from './routes.ts'
@@ -60,6 +61,7 @@ export function createApp({ system, log, now, apiToken, ...options }: AppOptions
     '/readyz': { GET: () => showReady(system) },
     ...loginRoutes(sessions, intake, log),
     ...assetRoutes(),
+    ...pageRoutes(system, now, intake, outflow),
   }
 
   app.use(async (c, next) => {
@@ -81,12 +83,4 @@ export function createApp({ system, log, now, apiToken, ...options }: AppOptions
     return refuse(c, error)
   })
   return app
-}
-
-/** A job's id from the path; what is no positive safe integer names no job. */
-function idOf(c: Context<Env>): number {
-  const text = c.req.param('id') ?? ''
-  const id = /^[1-9][0-9]{0,15}$/.test(text) ? Number(text) : Number.NaN
-  if (!Number.isSafeInteger(id)) throw new HttpError(404, 'job_not_found', `no job has the id ${JSON.stringify(text)}`)
-  return id
 }

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { chartCss } from './charts/style.ts'
 import { HttpError } from './problem.ts'
 import { replyText } from './reply.ts'
 import type { Routes } from './routes.ts'
@@ -15,7 +16,10 @@ const paths: Readonly<Record<string, string>> = {
   'style.css': ours('style.css'),
   'favicon.svg': ours('favicon.svg'),
   'app.js': ours('app.js'),
+  'series.js': ours('series.js'),
   'idiomorph.js': require.resolve('idiomorph/dist/idiomorph.esm.js'),
+  'uplot.js': require.resolve('uplot/dist/uPlot.esm.js'),
+  'uplot.css': require.resolve('uplot/dist/uPlot.min.css'),
 }
 
 const contentTypes: Readonly<Record<string, string>> = {
@@ -23,6 +27,9 @@ const contentTypes: Readonly<Record<string, string>> = {
   '.css': 'text/css; charset=utf-8',
   '.svg': 'image/svg+xml',
 }
+
+/** Those that are no file of their own. */
+const texts: Readonly<Record<string, string>> = { 'chart.css': chartCss }
 
 interface Asset {
   readonly text: string
@@ -32,18 +39,14 @@ interface Asset {
 /** `GET /assets/:name`: what the pages are made of; a browser keeps it and asks whether it is still the same. */
 export function assetRoutes(): Routes {
   const assets = new Map<string, Promise<Asset>>()
-  const load = (name: string, path: string) => {
-    const asset = assets.get(name) ?? read(path)
-    assets.set(name, asset)
-    return asset
-  }
   return {
     '/assets/:name': {
       async GET(c) {
         const name = c.req.param('name') ?? ''
-        const path = Object.hasOwn(paths, name) ? paths[name] : undefined
-        if (!path) throw new HttpError(404, 'not_found', `there is nothing at ${c.req.path}`)
-        const { text, tag } = await load(name, path)
+        const asset = assets.get(name) ?? load(name)
+        if (!asset) throw new HttpError(404, 'not_found', `there is nothing at ${c.req.path}`)
+        assets.set(name, asset)
+        const { text, tag } = await asset
         const headers = { etag: tag, 'cache-control': 'no-cache' }
         if (c.req.header('if-none-match') === tag) return new Response(null, { status: 304, headers })
         return replyText(text, contentTypes[extname(name)]!, { headers })
@@ -52,7 +55,12 @@ export function assetRoutes(): Routes {
   }
 }
 
-async function read(path: string): Promise<Asset> {
-  const text = await readFile(path, 'utf8')
+/** Undefined where no page loads anything by that name. */
+function load(name: string): Promise<Asset> | undefined {
+  if (Object.hasOwn(texts, name)) return Promise.resolve(tagged(texts[name]!))
+  return Object.hasOwn(paths, name) ? readFile(paths[name]!, 'utf8').then(tagged) : undefined
+}
+
+function tagged(text: string): Asset {
   return { text, tag: `"${createHash('sha256').update(text).digest('base64url')}"` }
 }

@@ -1,3 +1,4 @@
+import type { Context } from 'hono'
 import { InvalidInputError, JobNotFoundError } from '../errors.ts'
 import {
   type EnqueuedJob,
@@ -8,7 +9,17 @@ import {
   type JobSystem,
   jobStates,
 } from '../system.ts'
+import { HttpError } from './problem.ts'
 import { reply } from './reply.ts'
+import type { Env } from './routes.ts'
+
+/** A job's id from the path; what is no positive safe integer names no job. */
+export function idOf(c: Context<Env>): number {
+  const text = c.req.param('id') ?? ''
+  const id = /^[1-9][0-9]{0,15}$/.test(text) ? Number(text) : Number.NaN
+  if (!Number.isSafeInteger(id)) throw new HttpError(404, 'job_not_found', `no job has the id ${JSON.stringify(text)}`)
+  return id
+}
 
 /** `POST /createJob`, and `POST /jobs` with one object. */
 export async function createJob(system: JobSystem, body: unknown): Promise<Response> {

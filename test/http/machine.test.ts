@@ -90,15 +90,15 @@ describe('GET /machine.svg', () => {
   test('?of=dispatcher marks the mode in which it is', async () => {
     const svg = await pictureOf('/machine.svg?of=dispatcher')
 
-    expect(marked(svg, 'current')).toEqual(['state-dispatching'])
-    expect(textOf(svg, 'count-dispatching')).toBe('now')
-    expect(textOf(svg, 'count-draining')).toBe('')
+    expect(marked(svg, 'current')).toEqual(['dispatcher-state-dispatching'])
+    expect(textOf(svg, 'dispatcher-count-dispatching')).toBe('now')
+    expect(textOf(svg, 'dispatcher-count-draining')).toBe('')
   })
 
   test('?of=worker counts the slots in each phase', async () => {
     const svg = await pictureOf('/machine.svg?of=worker')
 
-    expect(['free', 'starting', 'running', 'stuck'].map((phase) => textOf(svg, `count-${phase}`))).toEqual([
+    expect(['free', 'starting', 'running', 'stuck'].map((phase) => textOf(svg, `worker-count-${phase}`))).toEqual([
       '1',
       '0',
       '1',
@@ -114,7 +114,7 @@ describe('GET /machine.svg', () => {
 
     expect(marked(dispatcher, 'current')).toEqual([])
     expect(dispatcher.attributes['aria-label']).toContain('a producer runs nothing')
-    expect(textOf(worker, 'count-free')).toBe('0')
+    expect(textOf(worker, 'worker-count-free')).toBe('0')
   })
 })
 

@@ -1,4 +1,5 @@
-import type { Chart, ChartEdge, ChartNode } from '../../system.ts'
+import { type Chart, type ChartEdge, type ChartNode, charts } from '../../system.ts'
+import { kindOf } from './kind.ts'
 import type { Layout, PlacedNode, RoutedEdge } from './layout.ts'
 import { chartCss } from './style.ts'
 
@@ -49,8 +50,12 @@ export const thinnest = 1
 
 const unmarked: NodeOverlay & EdgeOverlay = { text: '', width: thinnest }
 
-/** Makes a chart ready to be rendered any number of times. */
+/**
+ * Makes a chart ready to be rendered any number of times. Ids: `state-running`, `count-running`, `edge-running-fail-dead`,
+ * `taken-running-fail-dead`; in charts but the job's after its name, `worker-state-running`, so that a page may hold several.
+ */
 export function createDrawing(chart: Chart, layout: Layout): Drawing {
+  const prefix = chart.id === charts.job.id ? '' : `${chart.id}-`
   const width = layout.width + 2 * margin
   const height = layout.height + 2 * margin + captionHeight
   const nodes = new Map(chart.nodes.map((node) => [node.id, node]))
@@ -60,10 +65,10 @@ export function createDrawing(chart: Chart, layout: Layout): Drawing {
     size: `viewBox="${-margin} ${-margin} ${width} ${height}" width="${width}" height="${height}"`,
     nodes: layout.nodes
       .filter((at) => !isOrigin(at))
-      .map((at) => ({ id: at.id, pieces: nodePieces(nodes.get(at.id)!, at) })),
+      .map((at) => ({ id: at.id, pieces: nodePieces(prefix, nodes.get(at.id)!, at) })),
     edges: layout.edges.flatMap((at) => {
       const edge = edges.get(at.id)
-      return edge ? [{ id: at.id, pieces: edgePieces(edge, at, chart.countsEdges) }] : []
+      return edge ? [{ id: at.id, pieces: edgePieces(prefix, edge, at, chart.countsEdges) }] : []
     }),
     origin: [
       ...layout.nodes
@@ -99,18 +104,18 @@ export function widthOf(count: number): number {
 }
 
 /** Cut at its marks and at its count. */
-function nodePieces(node: ChartNode, { id, x, y, width, height }: PlacedNode): Pieces {
+function nodePieces(prefix: string, node: ChartNode, { id, x, y, width, height }: PlacedNode): Pieces {
   const box = `x="${round(x - width / 2)}" y="${round(y - height / 2)}" width="${width}" height="${height}" rx="${cornerRadius}"`
   return [
-    `<g id="state-${id}" class="state ${kindOf(node)}`,
+    `<g id="${prefix}state-${id}" class="state ${kindOf(node)}`,
     `"><title>${xmlText(`${id}: ${node.description}`)}</title><rect class="box" ${box}/><text class="name" x="${x}" y="${round(y - 4)}">${id}</text>` +
-      `<text id="count-${id}" class="count" x="${x}" y="${round(y + 13)}">`,
+      `<text id="${prefix}count-${id}" class="count" x="${x}" y="${round(y + 13)}">`,
     '</text></g>',
   ]
 }
 
 /** Cut at its marks, its width and its count. */
-function edgePieces(edge: ChartEdge, at: RoutedEdge, countsEdges: boolean): Pieces {
+function edgePieces(prefix: string, edge: ChartEdge, at: RoutedEdge, countsEdges: boolean): Pieces {
   const { event, guard } = edge
   const words = [event, guard].filter((word) => word !== null)
   const { x, y } = at.label!
@@ -119,13 +124,13 @@ function edgePieces(edge: ChartEdge, at: RoutedEdge, countsEdges: boolean): Piec
     `<text ${attributes} x="${x}" y="${round(top + line * lineHeight)}">`
   const [line, head] = strokes(at)
   return [
-    `<g id="edge-${edge.id}" class="edge`,
+    `<g id="${prefix}edge-${edge.id}" class="edge`,
     `"><title>${xmlText(titleOf(edge))}</title>${line}`,
     head +
       words
         .map((word, index) => `${text(index, `class="${word === event ? 'event' : 'guard'}"`)}${xmlText(word)}</text>`)
         .join('') +
-      text(words.length, `id="taken-${edge.id}" class="count"`),
+      text(words.length, `id="${prefix}taken-${edge.id}" class="count"`),
     '</text></g>',
   ]
 }
@@ -138,13 +143,6 @@ function titleOf({ event, guard, description }: ChartEdge): string {
 /** An edge's line and arrowhead, cut at the line's width. */
 function strokes({ line, head }: RoutedEdge): [string, string] {
   return [`<path class="line" d="${line}" stroke-width="`, `"/><path class="head" d="${head}"/>`]
-}
-
-/** What colour a state has, by its tags. */
-function kindOf({ tags, final }: ChartNode): string {
-  if (tags.includes('stuck')) return 'badly'
-  if (tags.includes('ended')) return final ? 'well' : tags.includes('expendable') ? 'aside' : 'badly'
-  return ['executing', 'held', 'waiting'].find((tag) => tags.includes(tag)) ?? 'aside'
 }
 
 /** A text as it stands in XML. */

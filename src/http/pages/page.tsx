@@ -16,8 +16,9 @@ interface PageProps {
   readonly section: string | null
   /** Whether its numbers move: how often the script fetches it anew, in ms. */
   readonly refreshMs?: number
-  /** Scripts besides the one of every page. */
+  /** Assets besides those of every page. */
   readonly scripts?: readonly string[]
+  readonly styles?: readonly string[]
   readonly children?: Child
 }
 
@@ -33,7 +34,7 @@ export function seeOther(path: string, headers: Readonly<Record<string, string>>
   return replyText('', 'text/plain; charset=utf-8', { status: 303, headers: { location: path, ...headers } })
 }
 
-function Page({ title, section, refreshMs, scripts = [], children }: PageProps) {
+function Page({ title, section, refreshMs, scripts = [], styles = [], children }: PageProps) {
   return (
     <html lang="en">
       <head>
@@ -42,7 +43,9 @@ function Page({ title, section, refreshMs, scripts = [], children }: PageProps) 
         <meta name="color-scheme" content="light dark" />
         <title>{title} · jobmachine</title>
         <link rel="icon" href="/assets/favicon.svg" type="image/svg+xml" />
-        <link rel="stylesheet" href="/assets/style.css" />
+        {['style.css', ...styles].map((name) => (
+          <link rel="stylesheet" href={`/assets/${name}`} />
+        ))}
         {['app.js', ...scripts].map((name) => (
           <script type="module" src={`/assets/${name}`} />
         ))}

@@ -12,6 +12,8 @@ const empty: Overlay = { label: '', caption: '', nodes: new Map(), edges: new Ma
 const drawingOf = async (chart: Chart) => createDrawing(chart, await layoutOf(chart))
 
 describe.each(Object.values(charts))('the picture of the chart $id', (chart) => {
+  const named = (id: string) => (chart.id === charts.job.id ? id : `${chart.id}-${id}`)
+
   test('is well-formed, and has each id once', async () => {
     const svg = parseXml(renderChart(await drawingOf(chart), empty))
     const ids = elementsOf(svg).flatMap(({ attributes }) => attributes.id ?? [])
@@ -19,8 +21,10 @@ describe.each(Object.values(charts))('the picture of the chart $id', (chart) => 
     expect(new Set(ids).size).toBe(ids.length)
     expect(ids.sort()).toEqual(
       [
-        ...chart.nodes.filter(({ isOrigin }) => !isOrigin).flatMap(({ id }) => [`state-${id}`, `count-${id}`]),
-        ...chart.edges.flatMap(({ id }) => [`edge-${id}`, `taken-${id}`]),
+        ...chart.nodes
+          .filter(({ isOrigin }) => !isOrigin)
+          .flatMap(({ id }) => [named(`state-${id}`), named(`count-${id}`)]),
+        ...chart.edges.flatMap(({ id }) => [named(`edge-${id}`), named(`taken-${id}`)]),
       ].sort(),
     )
   })
@@ -30,11 +34,11 @@ describe.each(Object.values(charts))('the picture of the chart $id', (chart) => 
     const titleOf = (id: string) => byId(svg, id).children.find(({ name }) => name === 'title')?.text
 
     for (const { id, description, isOrigin } of chart.nodes) {
-      if (!isOrigin) expect(titleOf(`state-${id}`)).toBe(`${id}: ${description}`)
+      if (!isOrigin) expect(titleOf(named(`state-${id}`))).toBe(`${id}: ${description}`)
     }
     for (const { id, event, guard } of chart.edges) {
-      expect(titleOf(`edge-${id}`)).toContain(event ?? guard)
-      expect(byId(svg, `edge-${id}`).children.map(({ text }) => text)).toEqual(
+      expect(titleOf(named(`edge-${id}`))).toContain(event ?? guard)
+      expect(byId(svg, named(`edge-${id}`)).children.map(({ text }) => text)).toEqual(
         expect.arrayContaining([event, guard].filter((word) => word !== null)),
       )
     }
@@ -55,7 +59,7 @@ describe.each(Object.values(charts))('the picture of the chart $id', (chart) => 
     const svg = renderChart(await drawingOf(chart), empty, { inline: true })
 
     expect(svg).not.toContain('<style')
-    expect(byId(parseXml(svg), `state-${chart.nodes.at(-1)!.id}`)).toBeDefined()
+    expect(byId(parseXml(svg), named(`state-${chart.nodes.at(-1)!.id}`))).toBeDefined()
   })
 })
 
@@ -86,7 +90,7 @@ test('no word that is put into a picture can become markup', () => {
   const hostile = `</title><script>"'&amp;`
   const node = { tags: [], initial: true, final: false, isOrigin: false }
   const chart: Chart = {
-    id: 'x',
+    id: charts.job.id,
     title: hostile,
     countsEdges: true,
     nodes: [{ ...node, id: 'a', description: hostile }],

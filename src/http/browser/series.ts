@@ -1,0 +1,96 @@
+import uPlot from './uplot.js'
+
+/** Between two looks for new samples, in ms: as often as the server takes one. */
+const pollMs = 2_000
+const heightPx = 190
+
+/** One line of a chart, as the page names it. */
+interface Line {
+  /** Of the column in `Series`. */
+  readonly name: string
+  readonly label: string
+  /** The custom property that holds its colour. */
+  readonly colour: string
+}
+
+/** `GET /dashboard/series`: columns of one length, oldest first; `at` in epoch ms. */
+type Series = { readonly at: number[] } & Readonly<Record<string, (number | null)[]>>
+
+/** Draws each `.series` of the page, which says by `data-lines` what, and keeps them moving. */
+const figures = [...document.querySelectorAll<HTMLElement>('.series')]
+let series: Series = { at: [] }
+let charts: uPlot[] = []
+draw()
+void follow()
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw)
+new ResizeObserver(() => {
+  for (const [index, chart] of charts.entries()) chart.setSize({ width: widthOf(figures[index]!), height: heightPx })
+}).observe(document.getElementById('main')!)
+
+async function follow(): Promise<never> {
+  for (;;) {
+    if (!document.hidden) await load()
+    await new Promise((resolve) => setTimeout(resolve, pollMs))
+  }
+}
+
+async function load(): Promise<void> {
+  try {
+    const answer = await fetch('/dashboard/series')
+    if (!answer.ok || answer.redirected) return
+    series = await answer.json()
+  } catch {
+    // The page's own refresh says that the server does not answer.
+    return
+  }
+  for (const [index, chart] of charts.entries()) chart.setData(dataOf(linesOf(figures[index]!)))
+}
+
+function draw(): void {
+  for (const chart of charts) chart.destroy()
+  charts = figures.map((figure) => new uPlot(optionsOf(figure), dataOf(linesOf(figure)), figure))
+}
+
+function optionsOf(figure: HTMLElement): uPlot.Options {
+  const colours = getComputedStyle(document.documentElement)
+  const colour = (name: string) => colours.getPropertyValue(name)
+  const axis = {
+    stroke: colour('--muted'),
+    grid: { stroke: colour('--line'), width: 1 },
+    ticks: { stroke: colour('--line'), width: 1 },
+  }
+  const unit = figure.dataset.unit ?? ''
+  return {
+    width: widthOf(figure),
+    height: heightPx,
+    cursor: { y: false },
+    scales: { x: { time: true }, y: { range: (_, __, max) => [0, Math.max(max * 1.1, 1)] } },
+    axes: [axis, { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => short(tick)) }],
+    series: [
+      { label: 'Time' },
+      ...linesOf(figure).map((line) => ({
+        label: line.label,
+        stroke: colour(line.colour),
+        width: 2,
+        spanGaps: false,
+        value: (_: uPlot, value: number | null) => (value === null ? '–' : `${short(value)} ${unit}`),
+      })),
+    ],
+  }
+}
+
+function dataOf(lines: readonly Line[]): uPlot.AlignedData {
+  return [series.at.map((at) => at / 1_000), ...lines.map(({ name }) => series[name] ?? [])] as uPlot.AlignedData
+}
+
+function linesOf(figure: HTMLElement): Line[] {
+  return JSON.parse(figure.dataset.lines ?? '[]')
+}
+
+function widthOf(figure: HTMLElement): number {
+  return Math.max(figure.clientWidth, 200)
+}
+
+function short(value: number): string {
+  return value >= 10_000 ? `${Math.round(value / 1_000)}k` : `${Math.round(value * 100) / 100}`
+}

@@ -1,0 +1,2 @@
+/** Served beside this code as `uplot.js`. */
+export { default } from 'uplot'

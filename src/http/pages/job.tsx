@@ -1,0 +1,193 @@
+import { JobNotFoundError } from '../../errors.ts'
+import { type Explanation, type HistoryEvent, type Job, type JobSystem, personEvents } from '../../system.ts'
+import { assertKnown, wholeOf } from '../jobs.ts'
+import { drawJob } from '../machines.ts'
+import { ChartFrame } from './chart.tsx'
+import { Explained } from './explanation.tsx'
+import { page } from './page.tsx'
+import { capitalised, duration, Json, Moment, number, StateBadge, Time } from './parts.tsx'
+import { Text } from './text.tsx'
+
+const refreshMs = 1_000
+/** Transitions on one page, around the one that is looked at. */
+const timelineMax = 200
+/** Characters of a payload that are shown without being asked for. */
+const shortPayload = 2_000
+
+/** `GET /dashboard/jobs/:id?at=SEQ`: the job, as it is and as it was after that transition. */
+export async function jobPage(system: JobSystem, id: number, query: URLSearchParams, now: number): Promise<Response> {
+  assertKnown(query, ['at'])
+  const { at: asked } = wholeOf(query, 'at')
+  const [job, explanation] = await Promise.all([system.find(id), system.explain(id)])
+  if (!job) throw new JobNotFoundError(id)
+  const lastSeq = explanation.because.seq
+  const at = asked ?? lastSeq
+  const after = Math.max(0, Math.min(at - timelineMax / 2, lastSeq - timelineMax))
+  const [history, chart] = await Promise.all([
+    system.history(id, { after, limit: timelineMax }),
+    drawJob(system, id, { inline: true, ...(asked === undefined ? {} : { at }) }),
+  ])
+  return page({
+    title: `Job ${id}`,
+    section: '/dashboard/jobs',
+    refreshMs,
+    styles: ['chart.css'],
+    children: (
+      <>
+        <Head job={job} next={explanation.next} />
+        <Explained explanation={explanation} now={now} />
+        <Path id={id} at={at} lastSeq={lastSeq} history={history} chart={chart} />
+        <div class="columns">
+          <Facts job={job} now={now} />
+          <Payload job={job} />
+        </div>
+      </>
+    ),
+  })
+}
+
+interface HeadProps {
+  readonly job: Job
+  readonly next: Explanation['next']
+}
+
+/** With a button for exactly what the machine lets a person do; what cannot be done now says why. */
+function Head({ job: { id, state, type, queue }, next }: HeadProps) {
+  return (
+    <section class="card head">
+      <h1>Job {id}</h1>
+      <StateBadge state={state} />
+      <span>
+        <Text of={type} /> <span class="muted">in queue</span> <Text of={queue} />
+      </span>
+      <div class="actions">
+        {personEvents.flatMap((event) => {
+          const found = next.find((step) => step.event === event)
+          if (!found) return []
+          return [
+            <form method="post" action={`/dashboard/jobs/${id}/${event}`}>
+              <button
+                type="submit"
+                class={event === 'cancel' ? 'danger' : undefined}
+                disabled={found.possible === false}
+                title={found.sentence}
+              >
+                {capitalised(event)}
+              </button>
+            </form>,
+          ]
+        })}
+      </div>
+    </section>
+  )
+}
+
+interface PathProps {
+  readonly id: number
+  readonly at: number
+  readonly lastSeq: number
+  readonly history: readonly HistoryEvent[]
+  /** SVG of ours. */
+  readonly chart: string
+}
+
+function Path({ id, at, lastSeq, history, chart }: PathProps) {
+  return (
+    <section class="card">
+      <h2>
+        Its path <span class="muted">{at === lastSeq ? 'until now' : `after step ${at} of ${lastSeq}`}</span>
+      </h2>
+      <ChartFrame svg={chart} isWide />
+      <label for="at">Step</label>
+      <input
+        id="at"
+        type="range"
+        min={1}
+        max={lastSeq}
+        value={at}
+        data-scrub
+        aria-valuetext={`step ${at} of ${lastSeq}`}
+      />
+      <ol class="timeline" start={history[0]?.seq}>
+        {history.map((row, index) => (
+          <Step id={id} row={row} isShown={row.seq === at} after={history[index - 1]?.at ?? null} />
+        ))}
+      </ol>
+    </section>
+  )
+}
+
+interface StepProps {
+  readonly id: number
+  readonly row: HistoryEvent
+  readonly isShown: boolean
+  /** When the step before it was; null where it is not shown. */
+  readonly after: number | null
+}
+
+function Step({ id, row, isShown, after }: StepProps) {
+  const { seq, event, from, to, attempt, at, error } = row
+  return (
+    <li id={`step-${seq}`} aria-current={isShown ? 'step' : undefined}>
+      <a class="number" href={`/dashboard/jobs/${id}?at=${seq}`}>
+        {seq}
+      </a>
+      <strong>{event}</strong>
+      <span>
+        {from && <StateBadge state={from} />} → <StateBadge state={to} />
+        {attempt > 0 && <span class="muted"> attempt {attempt}</span>}
+      </span>
+      <Moment at={at} after={after} />
+      {error && (
+        <span class="failure">
+          <Text of={`${error.name}: ${error.message}`} />
+        </span>
+      )}
+    </li>
+  )
+}
+
+function Facts({ job, now }: { readonly job: Job; readonly now: number }) {
+  const when = (at: number | null) => (at === null ? '–' : <Time at={at} now={now} />)
+  const rows: [string, unknown][] = [
+    ['Attempts', `${job.attempt} of ${job.maxRetries + 1}`],
+    ['Priority', job.priority],
+    ['Created', when(job.createdAt)],
+    ['May run', when(job.runAt)],
+    ['Last started', when(job.startedAt)],
+    ['Ended', when(job.finishedAt)],
+    ['Timeout', job.timeoutMs === null ? "its handler's, else the server's" : duration(job.timeoutMs)],
+    ['Idempotency key', job.idempotencyKey === null ? '–' : <Text of={job.idempotencyKey} />],
+  ]
+  return (
+    <section class="card">
+      <h2>Facts</h2>
+      <dl class="facts">
+        {rows.map(([name, value]) => (
+          <>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </>
+        ))}
+      </dl>
+    </section>
+  )
+}
+
+function Payload({ job: { payload } }: { readonly job: Job }) {
+  const json = <Json value={payload} />
+  const length = JSON.stringify(payload).length
+  return (
+    <section class="card">
+      <h2>Payload</h2>
+      {length <= shortPayload ? (
+        json
+      ) : (
+        <details>
+          <summary>{number(length)} characters</summary>
+          {json}
+        </details>
+      )}
+    </section>
+  )
+}

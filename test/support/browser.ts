@@ -1,0 +1,57 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { whenDone } from './temp.ts'
+
+const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+let browser: Browser
+
+/** A group of tests in one real Chromium; skipped, with a word, where there is none. */
+export function describeInBrowser(name: string, tests: () => void): void {
+  if (!executablePath) console.warn(`skipped, for want of a Chromium (apt-get install chromium): ${name}`)
+  describe.skipIf(!executablePath)(name, () => {
+    beforeAll(async () => {
+      browser = await chromium.launch({
+        executablePath: executablePath!,
+        // It may be root's, in a container, without a network.
+        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-sync'],
+      })
+    }, 60_000)
+    afterAll(() => browser?.close())
+    tests()
+  })
+}
+
+/** A page of its own browser profile, and what its console has complained of: anything is a fault. */
+export async function openPage(url: string, options: BrowserContextOptions = {}): Promise<Page> {
+  const context = await browser.newContext(options)
+  const page = await context.newPage()
+  const complaints: string[] = []
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
+  })
+  page.on('pageerror', (error) => complaints.push(`${error}`))
+  page.on('dialog', (dialog) => {
+    complaints.push(`a dialog: ${dialog.message()}`)
+    void dialog.dismiss()
+  })
+  whenDone(async () => {
+    await context.close()
+    expect(complaints).toEqual([])
+  })
+  await page.goto(url)
+  return page
+}
+
+/** What axe-core finds wrong for people who cannot see, or use a mouse. */
+export async function accessibilityFaults(page: Page): Promise<string[]> {
+  // Not `addScriptTag`: the page's policy lets no script in but its own.
+  const results = (await page.evaluate(`${axe}; axe.run()`)) as {
+    violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[]
+  }
+  return results.violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, nodes }) => `${id}: ${nodes[0]?.html} ${nodes[0]?.failureSummary}`)
+}
