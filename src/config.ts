@@ -63,6 +63,9 @@ export function completeSettings(given: Partial<Settings>): Settings {
 
 /** Retries after the first attempt where neither job nor handler says. */
 export const defaultMaxRetries = 3
+/** Where and when a job runs that does not say. */
+export const defaultQueue = 'default'
+export const defaultPriority = 0
 /** Jobs in one `enqueue` call. */
 export const enqueueBatchMax = 1_000
 /** Jobs on one page of a list, and where nothing is said. */

@@ -18,6 +18,7 @@ export type {
   JobPath,
   JobState,
   JobSystem,
+  JsonSchema,
   Metrics,
   NewJob,
   SystemLog,

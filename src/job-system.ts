@@ -1,5 +1,6 @@
 import type { InspectionEvent } from 'xstate'
 import type { Explanation } from './explanation.ts'
+import type { JsonSchema } from './handlers/payload-schema.ts'
 import type { EnqueuedJob, Job, NewJob } from './jobs.ts'
 import type { JobState } from './machines/job.ts'
 import type { EdgeCount, HistoryEvent, JobPath, VerifyReport, Violation } from './persistence/store.ts'
@@ -12,6 +13,7 @@ export type {
   Job,
   JobPath,
   JobState,
+  JsonSchema,
   NewJob,
   VerifyReport,
   Violation,
@@ -82,6 +84,8 @@ export interface JobSystem {
   readonly durability: string
   /** The types that have a handler here. */
   readonly types: readonly string[]
+  /** What the payload of each may be when it is handed in, as JSON Schema; any JSON, `{}`, where its schema's library cannot tell. */
+  readonly payloadSchemas: Readonly<Record<string, JsonSchema>>
   /** Recovers what a dead process left behind, then runs jobs; resolves when the first may start. A producer only opens. */
   start(): Promise<void>
   /** Leases no more, lets running jobs finish for `graceMs` (the settings' unless given), gives the rest back, closes the file. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import canonicalize from 'canonicalize'
 import { z } from 'zod'
+import { defaultMaxRetries, defaultPriority, defaultQueue } from './config.ts'
 import { type InputIssue, InvalidInputError } from './errors.ts'
 import { namePattern, timeoutMaxMs } from './handlers/define.ts'
 import type { JobState } from './machines/job.ts'
@@ -80,6 +81,7 @@ const wholeNumber = (min: number, max: number) => {
 const instantTakes = 'takes an RFC 3339 instant with an offset, such as 2030-01-31T09:30:00Z, to the year 9999'
 const instantText = z.iso
   .datetime({ offset: true, error: instantTakes })
+  .meta({ examples: ['2030-01-31T09:30:00Z'] })
   .transform((text) => Date.parse(text))
   .refine((ms) => ms <= instantMax, instantTakes)
 const valueTakes = 'takes epoch ms, a Date or RFC 3339 text with an offset, to the year 9999'
@@ -87,31 +89,65 @@ const instantValue = z
   .union([z.date().transform((date) => date.getTime()), z.number()])
   .refine((ms) => Number.isSafeInteger(ms) && Math.abs(ms) <= instantMax, valueTakes)
 
+/** Their descriptions, defaults and examples are what the HTTP API tells of them. */
 const fields = {
-  type: name,
-  payload: z.unknown(),
-  queue: name.optional(),
-  priority: wholeNumber(-priorityMax, priorityMax).optional(),
-  maxRetries: wholeNumber(0, retriesMax).optional(),
+  type: name.meta({ description: 'The name of the handler that runs it: 1 to 64 letters, digits and `. _ : -`.' }),
+  payload: z.unknown().meta({
+    description: `Any JSON value, at most ${payloadDepthMax} levels deep, checked by the type's handler before it is stored. Numbers are doubles.`,
+  }),
+  queue: name.optional().meta({
+    description: 'A name as for `type`. Queues take turns, whatever their names and lengths.',
+    default: defaultQueue,
+    examples: ['mail'],
+  }),
+  priority: wholeNumber(-priorityMax, priorityMax)
+    .optional()
+    .meta({ description: 'Higher goes first within its queue.', default: defaultPriority }),
+  maxRetries: wholeNumber(0, retriesMax).optional().meta({
+    description: 'Retries after the first attempt. A handler may have a default of its own.',
+    default: defaultMaxRetries,
+  }),
   idempotencyKey: z
     .string(keyTakes)
     .regex(new RegExp(`^\\P{C}{1,${keyLengthMax}}$`, 'u'), keyTakes)
-    .optional(),
-  delayMs: wholeNumber(0, delayMaxMs).optional(),
-  timeoutMs: wholeNumber(1, timeoutMaxMs).optional(),
+    .optional()
+    .meta({
+      description: `1 to ${keyLengthMax} printable characters. At most one job of the file has a key, as long as that job is kept: the same request again is answered with it, another one with 409.`,
+      examples: ['order-4711-receipt'],
+    }),
+  delayMs: wholeNumber(0, delayMaxMs)
+    .optional()
+    .meta({ description: 'When it may run first, in ms from its commit.', default: 0, examples: [60_000] }),
+  timeoutMs: wholeNumber(1, timeoutMaxMs)
+    .optional()
+    .meta({
+      description: "Limit for one attempt, in ms; the handler's, else `JOB_TIMEOUT_MS`, where it is left out.",
+      examples: [30_000],
+    }),
 }
 
 const snakeCase = (camel: string) => camel.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 const wireNames = new Map([...Object.keys(fields), 'runAt'].map((field) => [field, snakeCase(field)]))
 
+const runAtOnWire = instantText
+  .optional()
+  .describe(
+    'When it may run first: RFC 3339 with an offset, to the year 9999; the past means now. Not together with `delay_ms`.',
+  )
+
 const schemas = {
   camelCase: z.strictObject({ ...fields, runAt: z.union([instantText, instantValue], valueTakes).optional() }),
-  snake_case: z.strictObject(
-    Object.fromEntries(
-      Object.entries({ ...fields, runAt: instantText.optional() }).map(([field, schema]) => [snakeCase(field), schema]),
-    ),
-  ),
+  snake_case: z
+    .strictObject(
+      Object.fromEntries(
+        Object.entries({ ...fields, runAt: runAtOnWire }).map(([field, schema]) => [snakeCase(field), schema]),
+      ),
+    )
+    .meta({ not: { required: ['run_at', 'delay_ms'] } }),
 }
+
+/** One job as HTTP takes it: what describes it is what checks it. That its payload can be stored is checked besides. */
+export const newJobSchema: z.ZodType = schemas.snake_case
 
 /** Checks one job; every fault is listed, its path in the caller's own names, below `at` where it stands in an array. */
 export function parseJob(input: unknown, naming: Naming, at = ''): { request: JobRequest } | { issues: InputIssue[] } {

@@ -120,6 +120,7 @@ async function listen(config: ServerConfig, system: JobSystem, log: ServerLog): 
       port,
       hosts,
       apiToken,
+      version: version(),
       maxRequestBytes,
       maxInFlightRequests,
     })

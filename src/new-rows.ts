@@ -1,4 +1,4 @@
-import { defaultMaxRetries, type Settings } from './config.ts'
+import { defaultMaxRetries, defaultPriority, defaultQueue, type Settings } from './config.ts'
 import { type InputIssue, InvalidInputError, PayloadError } from './errors.ts'
 import type { Registry } from './handlers/registry.ts'
 import type { JobRequest } from './jobs.ts'
@@ -34,8 +34,8 @@ export function toRows(requests: readonly JobRequest[], rules: Rules, isArray: b
 function toRow(request: JobRequest, { settings, registry }: Rules, at: string): NewJobRow {
   const {
     type,
-    queue = 'default',
-    priority = 0,
+    queue = defaultQueue,
+    priority = defaultPriority,
     maxRetries,
     idempotencyKey,
     content,

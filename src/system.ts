@@ -20,11 +20,12 @@ import { serverFacts } from './explanation/server-facts.ts'
 import { type Explanation, explain } from './explanation.ts'
 import { abortGraceMs, createRunAttempt } from './handlers/attempt.ts'
 import { exponential } from './handlers/backoff.ts'
+import type { JsonSchema } from './handlers/payload-schema.ts'
 import type { Registry } from './handlers/registry.ts'
 import type { Activity, Health, Inspector, JobFilter, JobList, JobSystem, Metrics, SystemLog } from './job-system.ts'
-import { type EnqueuedJob, type Job, type Naming, type NewJob, parseJobs, toJob } from './jobs.ts'
+import { type EnqueuedJob, type Job, type Naming, type NewJob, newJobSchema, parseJobs, toJob } from './jobs.ts'
 import { dispatcherMachine } from './machines/dispatcher.ts'
-import { countStates, describeState, eventsFrom, jobStates } from './machines/edges.ts'
+import { countStates, describeState, eventsFrom, eventTypes, jobStates } from './machines/edges.ts'
 import type { JobState } from './machines/job.ts'
 import { toMetrics } from './metrics.ts'
 import { toRows } from './new-rows.ts'
@@ -53,7 +54,17 @@ export {
   toMermaid,
 } from './machines/chart.ts'
 export { toDot } from './machines/dot.ts'
-export { countStates, describeState, jobStates }
+export {
+  countStates,
+  describeState,
+  enqueueBatchMax,
+  eventTypes,
+  historyLimitMax,
+  jobStates,
+  listLimitDefault,
+  listLimitMax,
+  newJobSchema,
+}
 
 /** What a system is made of. Time, randomness and the store come from outside. */
 export interface SystemParts {
@@ -122,6 +133,10 @@ class System implements JobSystem {
 
   get types(): readonly string[] {
     return this.#parts.registry?.types ?? []
+  }
+
+  get payloadSchemas(): Readonly<Record<string, JsonSchema>> {
+    return this.#parts.registry?.payloadSchemas ?? {}
   }
 
   async start(): Promise<void> {

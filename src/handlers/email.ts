@@ -44,10 +44,10 @@ const address = z
   .max(addressMax, takes(`at most ${addressMax} characters`))
 
 const payload = strictPayload({
-  email: address,
-  subject: oneLine.max(subjectMax, takes(`at most ${subjectMax} characters`)),
-  message: z.string(takes('text')).optional(),
-  body: z.string(takes('text')).optional(),
+  email: address.describe('The recipient: one address, without a name.'),
+  subject: oneLine.max(subjectMax, takes(`at most ${subjectMax} characters`)).describe('One line of text.'),
+  message: z.string(takes('text')).optional().describe('Plain text.'),
+  body: z.string(takes('text')).optional().describe('Another name for `message`; one of the two is required.'),
 })
   .refine((mail) => mail.message === undefined || mail.body === undefined, {
     path: ['body'],
@@ -56,6 +56,12 @@ const payload = strictPayload({
   .refine((mail) => mail.message !== undefined || mail.body !== undefined, {
     path: ['message'],
     message: 'is required',
+  })
+  .meta({
+    description: 'Sends one plain-text mail by SMTP.',
+    // What both refinements refuse.
+    oneOf: [{ required: ['message'] }, { required: ['body'] }],
+    examples: [{ email: 'someone@example.com', subject: 'Hello', message: 'A mail from jobmachine.' }],
   })
   .transform(({ email, subject, message, body }): Email => ({ email, subject, message: message ?? body ?? '' }))
 

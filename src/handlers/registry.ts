@@ -1,5 +1,6 @@
 import { PayloadError, UnknownTypeError } from '../errors.ts'
 import { type Handler, parsePayload } from './define.ts'
+import { type JsonSchema, payloadSchemaOf } from './payload-schema.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: handlers of different payloads stand in one registry; each checks its own
 export type AnyHandler = Handler<any>
@@ -18,6 +19,11 @@ export class Registry {
 
   get types(): readonly string[] {
     return [...this.#handlers.keys()]
+  }
+
+  /** What each type's payload may be. */
+  get payloadSchemas(): Readonly<Record<string, JsonSchema>> {
+    return Object.fromEntries([...this.#handlers].map(([type, handler]) => [type, payloadSchemaOf(handler)]))
   }
 
   find(type: string): AnyHandler | undefined {

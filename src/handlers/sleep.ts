@@ -11,7 +11,9 @@ export function sleep(): Handler<{ ms: number }> {
     type: 'sleep',
     // As long as the longest sleep: what a job asks for is never cut short by the settings.
     timeoutMs: timeoutMaxMs,
-    payload: strictPayload({ ms: z.int(duration).min(0, duration).max(timeoutMaxMs, duration) }),
+    payload: strictPayload({
+      ms: z.int(duration).min(0, duration).max(timeoutMaxMs, duration).describe('How long, in ms.'),
+    }).meta({ description: 'Waits, and ends at once when it is aborted; for load tests.', examples: [{ ms: 5 }] }),
 
     async run({ ms }, { signal }) {
       try {

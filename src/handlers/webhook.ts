@@ -6,6 +6,7 @@ import { defineHandler, type Handler } from './define.ts'
 import { strictPayload, takes } from './payload.ts'
 
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+const bodiless: readonly string[] = ['GET', 'HEAD'] satisfies (typeof methods)[number][]
 
 /** What a `webhook` job carries. */
 export interface WebhookCall {
@@ -60,11 +61,16 @@ const url = z
   .string(takes('a URL'))
   .max(urlMax, takes(`at most ${urlMax} characters`))
   .refine(isWebUrl, 'takes an http or https URL without user, password, spaces and control characters')
+  .meta({ description: 'http or https, without user and password.', format: 'uri', pattern: '^https?://\\S+$' })
 
 const headers = z
   .record(z.string(), z.string(takes('text')), takes('an object of names and texts'))
   .superRefine((given, { addIssue }) => {
     for (const [path, message] of headerFaults(given)) addIssue({ code: 'custom', path, message })
+  })
+  .meta({
+    description: `At most ${headerBytesMax} bytes in all. Those of the connection and of the signature are set by the call itself.`,
+    maxProperties: headersMax,
   })
 
 const payload = strictPayload({
@@ -73,13 +79,24 @@ const payload = strictPayload({
     .string(takes('text'))
     .toUpperCase()
     .pipe(z.enum(methods, takes(`one of ${methods.join(', ')}`)))
-    .default('POST'),
+    .default('POST')
+    .meta({ description: 'Small letters are taken too.', enum: methods }),
   headers: headers.optional(),
-  body: z.unknown().optional(),
-}).refine(({ method, body }) => body === undefined || (method !== 'GET' && method !== 'HEAD'), {
-  path: ['body'],
-  message: 'is not for GET and HEAD',
+  body: z
+    .unknown()
+    .optional()
+    .describe('Any JSON value, sent as JSON; nothing is sent where it is left out. Not for GET and HEAD.'),
 })
+  .refine(({ method, body }) => body === undefined || !bodiless.includes(method), {
+    path: ['body'],
+    message: `is not for ${bodiless.join(' and ')}`,
+  })
+  .meta({
+    description: 'Makes one HTTP call.',
+    // What the refinement refuses.
+    not: { properties: { method: { enum: bodiless } }, required: ['method', 'body'] },
+    examples: [{ url: 'https://example.com/hook', body: { order: 4711 } }],
+  })
 
 /**
  * Makes one HTTP call, following at most 3 redirects. 2xx succeeds; 4xx except 408, 425 and 429 is final, as is an address that may not be

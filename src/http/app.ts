@@ -2,6 +2,7 @@ import { type Context, Hono } from 'hono'
 import type { JobSystem, SystemLog } from '../system.ts'
 import { assetRoutes } from './assets.ts'
 import { type BodyLimits, bodiesHeldMax, Intake } from './body.ts'
+import { Docs } from './docs.ts'
 import { showExplanation } from './explain.ts'
 import { createGuard, type GuardOptions } from './guard.ts'
 import { commandJob, createJob, createJobs, idOf, listJobs, showHistory, showJob } from './jobs.ts'
@@ -22,15 +23,18 @@ export interface AppOptions extends BodyLimits, GuardOptions {
   readonly now: () => number
   /** Null: nobody has to show one. */
   readonly apiToken: string | null
+  /** Of this program, as the API's description tells it. */
+  readonly version: string
 }
 
 /** The HTTP API and the dashboard over a system, to be served by @hono/node-server. */
-export function createApp({ system, log, now, apiToken, ...options }: AppOptions): Hono<Env> {
+export function createApp({ system, log, now, apiToken, version, ...options }: AppOptions): Hono<Env> {
   const app = new Hono<Env>()
   const sessions = apiToken === null ? null : new Sessions(apiToken, now)
   const guard = createGuard(options, sessions)
   const intake = new Intake(options)
   const outflow = new Outflow(bodiesHeldMax * options.maxRequestBytes)
+  const docs = new Docs(system, version, sessions)
   const reading = (work: (c: Context<Env>) => Promise<Response>): Handler => {
     return (c) => outflow.serve(c.env.outgoing, () => work(c))
   }
@@ -59,6 +63,7 @@ export function createApp({ system, log, now, apiToken, ...options }: AppOptions
     '/metrics': { GET: () => showMetrics(system) },
     '/livez': { GET: showLive },
     '/readyz': { GET: () => showReady(system) },
+    '/openapi.json': { GET: reading(() => docs.showDocument()) },
     ...loginRoutes(sessions, intake, log),
     ...assetRoutes(),
     ...pageRoutes(system, now, intake, outflow),

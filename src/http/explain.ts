@@ -1,10 +1,11 @@
 import type { Explanation, JobSystem } from '../system.ts'
-import { assertKnown, instant } from './jobs.ts'
+import { instant } from './jobs.ts'
+import { noQuery, parseQuery } from './query.ts'
 import { reply } from './reply.ts'
 
 /** `GET /jobs/:id/explain` */
 export async function showExplanation(system: JobSystem, id: number, query: URLSearchParams): Promise<Response> {
-  assertKnown(query, [])
+  parseQuery(noQuery, query)
   return reply(explanationView(await system.explain(id)))
 }
 

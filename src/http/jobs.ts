@@ -1,15 +1,8 @@
 import type { Context } from 'hono'
 import { InvalidInputError, JobNotFoundError } from '../errors.ts'
-import {
-  type EnqueuedJob,
-  type HistoryEvent,
-  type Job,
-  type JobFilter,
-  type JobState,
-  type JobSystem,
-  jobStates,
-} from '../system.ts'
+import type { EnqueuedJob, HistoryEvent, Job, JobSystem } from '../system.ts'
 import { HttpError } from './problem.ts'
+import { historyQuery, listQuery, parseQuery } from './query.ts'
 import { reply } from './reply.ts'
 import type { Env } from './routes.ts'
 
@@ -40,14 +33,7 @@ export async function createJobs(system: JobSystem, body: unknown): Promise<Resp
 
 /** `GET /jobs` */
 export async function listJobs(system: JobSystem, query: URLSearchParams): Promise<Response> {
-  assertKnown(query, ['state', 'type', 'queue', 'limit', 'cursor'])
-  const { jobs, nextCursor } = await system.list({
-    ...textOf(query, 'type'),
-    ...textOf(query, 'queue'),
-    ...textOf(query, 'cursor'),
-    ...stateOf(query),
-    ...wholeOf(query, 'limit'),
-  } satisfies JobFilter)
+  const { jobs, nextCursor } = await system.list(parseQuery(listQuery, query))
   return reply({ jobs: jobs.map(jobView), next_cursor: nextCursor })
 }
 
@@ -60,8 +46,7 @@ export async function showJob(system: JobSystem, id: number): Promise<Response> 
 
 /** `GET /jobs/:id/history` */
 export async function showHistory(system: JobSystem, id: number, query: URLSearchParams): Promise<Response> {
-  assertKnown(query, ['after', 'limit'])
-  const history = await system.history(id, { ...wholeOf(query, 'after'), ...wholeOf(query, 'limit') })
+  const history = await system.history(id, parseQuery(historyQuery, query))
   return reply({ history: history.map(eventView) })
 }
 
@@ -101,33 +86,4 @@ function eventView({ seq, event, from, to, attempt, at, error }: HistoryEvent) {
 
 export function instant(at: number | null): string | null {
   return at === null ? null : new Date(at).toISOString()
-}
-
-export function assertKnown(query: URLSearchParams, known: readonly string[]): void {
-  const issues = [...new Set(query.keys())].flatMap((name) => {
-    if (!known.includes(name))
-      return [{ path: name, message: `is not a known parameter; there are ${known.join(', ') || 'none'}` }]
-    return query.getAll(name).length > 1 ? [{ path: name, message: 'is given twice' }] : []
-  })
-  if (issues.length > 0) throw new InvalidInputError(issues)
-}
-
-function textOf<Name extends string>(query: URLSearchParams, name: Name): { [key in Name]?: string } {
-  const value = query.get(name)
-  return value === null ? {} : ({ [name]: value } as { [key in Name]: string })
-}
-
-export function wholeOf<Name extends string>(query: URLSearchParams, name: Name): { [key in Name]?: number } {
-  const value = query.get(name)
-  if (value === null) return {}
-  if (!/^[0-9]{1,15}$/.test(value)) throw new InvalidInputError([{ path: name, message: 'takes a whole number' }])
-  return { [name]: Number(value) } as { [key in Name]: number }
-}
-
-function stateOf(query: URLSearchParams): { state?: JobState } {
-  const state = query.get('state')
-  if (state === null) return {}
-  const known = jobStates.find((name) => name === state)
-  if (!known) throw new InvalidInputError([{ path: 'state', message: `takes one of ${jobStates.join(', ')}` }])
-  return { state: known }
 }

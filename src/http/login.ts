@@ -1,9 +1,8 @@
-import type { Context } from 'hono'
 import type { SystemLog } from '../system.ts'
 import type { Intake } from './body.ts'
 import { loginPage } from './pages/login.tsx'
 import { seeOther } from './pages/page.tsx'
-import { type Env, queryOf, type Routes } from './routes.ts'
+import { isSecure, queryOf, type Routes } from './routes.ts'
 import type { Sessions } from './session.ts'
 
 /** `GET` and `POST /login`, `POST /logout`: the form that takes the token and gives a cookie for it. */
@@ -36,9 +35,4 @@ export function loginRoutes(sessions: Sessions | null, intake: Intake, log: Syst
 /** A path of ours to go on to; anything that a browser could take for another site's is `/`. */
 function localPath(path: string | null): string {
   return path !== null && /^\/(?![/\\])[\x21-\x7e]*$/.test(path) && !path.includes('\\') ? path : '/'
-}
-
-/** Only ever makes the cookie stricter, so a header that anyone can send is enough. */
-function isSecure(c: Context<Env>): boolean {
-  return c.req.header('x-forwarded-proto') === 'https'
 }

@@ -1,10 +1,9 @@
-import { InvalidInputError } from '../errors.ts'
 import { type Chart, type ChartName, charts, countStates, edgeId, type JobSystem, toMermaid } from '../system.ts'
 import { layoutOf } from './charts/layout.ts'
 import { dispatcherOverlay, jobOverlay, jobsOverlay, slotsOverlay, type Tally } from './charts/overlays.ts'
 import { chartCssSource } from './charts/style.ts'
 import { createDrawing, type Drawing, type Overlay, renderChart } from './charts/svg.ts'
-import { assertKnown, wholeOf } from './jobs.ts'
+import { machineQuery, parseQuery, pathQuery } from './query.ts'
 import { reply, replyText } from './reply.ts'
 
 /** What can be told of each machine. */
@@ -21,7 +20,7 @@ const views: Readonly<
 
 /** `GET /machine`: a machine as it is defined, with what is in each state now and how often each edge was taken. */
 export async function showMachine(system: JobSystem, query: URLSearchParams): Promise<Response> {
-  const name = chartNameOf(query)
+  const { of: name } = parseQuery(machineQuery, query)
   const chart = charts[name]
   const { states, taken } = await views[name].tally(system)
   const origins = new Set(chart.nodes.filter(({ isOrigin }) => isOrigin).map(({ id }) => id))
@@ -41,13 +40,12 @@ export async function showMachine(system: JobSystem, query: URLSearchParams): Pr
 
 /** `GET /machine.svg`: the same as a picture. */
 export async function showMachineChart(system: JobSystem, query: URLSearchParams): Promise<Response> {
-  return replySvg(await drawMachine(system, chartNameOf(query)))
+  return replySvg(await drawMachine(system, parseQuery(machineQuery, query).of))
 }
 
 /** `GET /jobs/:id/machine.svg`: the path that a job took, to where it is or was. */
 export async function showJobChart(system: JobSystem, id: number, query: URLSearchParams): Promise<Response> {
-  assertKnown(query, ['at'])
-  return replySvg(await drawJob(system, id, wholeOf(query, 'at')))
+  return replySvg(await drawJob(system, id, parseQuery(pathQuery, query)))
 }
 
 /** The picture of a machine; `inline`: as part of a page, which has `chartCss` in a style sheet of its own. */
@@ -77,15 +75,6 @@ async function drawingOf(name: ChartName): Promise<Drawing> {
   const drawing = drawings.get(name) ?? createDrawing(charts[name], await layoutOf(charts[name]))
   drawings.set(name, drawing)
   return drawing
-}
-
-function chartNameOf(query: URLSearchParams): ChartName {
-  assertKnown(query, ['of'])
-  const names = Object.keys(charts) as ChartName[]
-  const given = query.get('of')
-  const name = given === null ? 'job' : names.find((known) => known === given)
-  if (!name) throw new InvalidInputError([{ path: 'of', message: `takes one of ${names.join(', ')}` }])
-  return name
 }
 
 async function tallyJobs(system: JobSystem): Promise<Tally> {

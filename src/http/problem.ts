@@ -8,6 +8,7 @@ import {
   JobSystemError,
   UnavailableError,
 } from '../errors.ts'
+import { refusalOf } from './refusals.ts'
 import { reply } from './reply.ts'
 
 /** Characters of one text in an answer, which may quote what the caller sent: megabytes come back as a line. */
@@ -23,20 +24,6 @@ export class HttpError extends JobSystemError {
     this.status = status
     this.headers = headers
   }
-}
-
-/** What each of the system's errors is as a status; one that is not here is a fault of ours, 500. */
-const statusByCode: Readonly<Record<string, number>> = {
-  invalid_input: 400,
-  invalid_json: 400,
-  invalid_payload: 400,
-  unknown_type: 400,
-  job_not_found: 404,
-  idempotency_conflict: 409,
-  illegal_transition: 409,
-  backpressure: 429,
-  unavailable: 503,
-  storage_full: 507,
 }
 
 /** A refusal as it is told: RFC 9457, with `code` and `message` for programs and people. */
@@ -62,16 +49,16 @@ export function problem(error: unknown): Response {
 
 export function toProblem(error: unknown): Problem {
   if (error instanceof HttpError) return describe(error.status, error.code, error.message, {}, error.headers)
-  const status = error instanceof JobSystemError ? statusByCode[error.code] : undefined
-  if (!(error instanceof JobSystemError) || status === undefined) {
+  const refusal = error instanceof JobSystemError ? refusalOf(error.code) : undefined
+  if (!(error instanceof JobSystemError) || !refusal) {
     return describe(500, 'internal_error', 'something went wrong here; the log says what')
   }
-  return describe(status, error.code, error.message, membersOf(error), headersOf(error))
+  return describe(refusal.status, error.code, error.message, membersOf(error), headersOf(error))
 }
 
 /** Whether an error is a fault of ours, which the log must tell. */
 export function isOurFault(error: unknown): boolean {
-  return !(error instanceof HttpError) && !(error instanceof JobSystemError && error.code in statusByCode)
+  return !(error instanceof HttpError) && !(error instanceof JobSystemError && refusalOf(error.code))
 }
 
 function membersOf(error: JobSystemError): object {

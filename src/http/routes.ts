@@ -17,3 +17,8 @@ export function queryOf(c: Context<Env>): URLSearchParams {
   const at = c.req.url.indexOf('?')
   return new URLSearchParams(at < 0 ? '' : c.req.url.slice(at))
 }
+
+/** Whether the browser came by https. Anyone can send that header: it may only make things stricter, or show. */
+export function isSecure(c: Context<Env>): boolean {
+  return c.req.header('x-forwarded-proto') === 'https'
+}

@@ -13,13 +13,13 @@ export class Sessions {
   readonly #expected: Buffer
   readonly #now: () => number
   /** Of the token, so that two servers on one host, which share their cookies, do not take each other's. */
-  readonly #cookieName: string
+  readonly cookieName: string
 
   constructor(token: string, now: () => number) {
     this.#token = token
     this.#expected = digest(token)
     this.#now = now
-    this.#cookieName = `jobmachine_${this.#seal('name').slice(0, 8)}`
+    this.cookieName = `jobmachine_${this.#seal('name').slice(0, 8)}`
   }
 
   /** In constant time: both are hashed, so that not even the length shows. */
@@ -47,12 +47,12 @@ export class Sessions {
 
   #setCookie(value: string, maxAgeS: number, isSecure: boolean): string {
     const secure = isSecure ? '; Secure' : ''
-    return `${this.#cookieName}=${value}; Path=/; Max-Age=${maxAgeS}; HttpOnly; SameSite=Strict${secure}`
+    return `${this.cookieName}=${value}; Path=/; Max-Age=${maxAgeS}; HttpOnly; SameSite=Strict${secure}`
   }
 
   #hasSession(incoming: IncomingMessage): boolean {
     const cookies = (incoming.headers.cookie ?? '').split(';').map((cookie) => cookie.trim().split('='))
-    const values = cookies.filter(([name]) => name === this.#cookieName).map(([, value]) => value ?? '')
+    const values = cookies.filter(([name]) => name === this.cookieName).map(([, value]) => value ?? '')
     if (values.length !== 1) return false
     const [, until = '', seal = ''] = /^(\d{1,15})\.([\w-]+)$/.exec(values[0]!) ?? []
     const isOurs = timingSafeEqual(digest(seal), digest(this.#seal(`until ${until}`)))

@@ -359,6 +359,22 @@ describe('a query parameter that is not what it takes is refused by its name', (
   })
 })
 
+test('every fault of a query is told, with what the parameter takes', async () => {
+  const faultsOf = async (path: string) => (await server.get(path)).body.errors
+
+  expect(await faultsOf('/jobs?limit=x&state=failed')).toEqual([
+    {
+      path: 'state',
+      message: 'takes one of scheduled, queued, leased, running, retrying, succeeded, dead, cancelled',
+    },
+    { path: 'limit', message: 'takes a whole number from 1 to 500' },
+  ])
+  expect(await faultsOf('/jobs?type=a&type=b&sort=id&limit=0')).toEqual([
+    { path: 'type', message: 'is given twice' },
+    { path: 'sort', message: 'is not a known parameter; there are state, type, queue, limit, cursor' },
+  ])
+})
+
 test('of megabytes of faults it tells a thousand, in an answer of kilobytes', async () => {
   const unknown = Array.from({ length: 90_000 }, (_, index) => `"x${index}":1`).join()
   const longNames = Array.from({ length: 100 }, (_, index) => `"${'x'.repeat(10_000)}${index}":1`).join()

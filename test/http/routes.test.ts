@@ -24,6 +24,7 @@ const routes: [string, string][] = [
   ['/metrics', 'GET, HEAD'],
   ['/livez', 'GET, HEAD'],
   ['/readyz', 'GET, HEAD'],
+  ['/openapi.json', 'GET, HEAD'],
   ['/login', 'GET, HEAD, POST'],
   ['/logout', 'POST'],
   ['/assets/app.js', 'GET, HEAD'],

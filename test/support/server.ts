@@ -64,6 +64,7 @@ export async function startHttp({ started = true, ...options }: TestServerOption
     hosts: [],
     now: () => Date.now(),
     apiToken: null,
+    version: '1.2.3',
     maxRequestBytes: 1_048_576,
     maxInFlightRequests: 1_000,
     ...options,

@@ -1,0 +1,195 @@
+import type { Operations } from './operation.ts'
+import { historyQuery, listQuery, machineQuery, noQuery, pathQuery } from './query.ts'
+import type { RefusalCode } from './refusals.ts'
+import * as schemas from './schemas.ts'
+
+const later = { type: 'sleep', payload: { ms: 5 }, delay_ms: 60_000 }
+const takesJobs: readonly RefusalCode[] = ['invalid_input', 'invalid_payload', 'unknown_type', 'idempotency_conflict']
+const svg = ['image/svg+xml']
+const created = 'The job is on disk.'
+const replayed = 'The idempotency key was used before with the same content; this is that job.'
+
+/** The API: every route that programs use, by its path in the route table of app.ts. */
+export const operations: Operations = {
+  '/createJob': {
+    POST: {
+      id: 'createJob',
+      tag: 'Jobs',
+      summary: 'Create one job',
+      body: schemas.newJob,
+      answers: {
+        201: { description: created, body: schemas.enqueuedJob, headers: ['Location'] },
+        200: { description: replayed, body: schemas.enqueuedJob, headers: ['Location', 'Idempotent-Replayed'] },
+      },
+      refusals: takesJobs,
+      examples: [
+        { summary: 'a job that runs in a minute', status: 201, body: later },
+        { summary: 'a job with a key', status: 201, body: { ...later, idempotency_key: 'order-4711', max_retries: 5 } },
+      ],
+    },
+  },
+  '/jobs': {
+    GET: {
+      id: 'listJobs',
+      tag: 'Jobs',
+      summary: 'List jobs, newest first',
+      description:
+        'One request looks at a bounded number of jobs, and gives a few megabytes at most: go on with `next_cursor` until it is `null`.',
+      query: listQuery,
+      answers: { 200: { description: 'A page of jobs.', body: schemas.jobList } },
+      refusals: ['backpressure'],
+      examples: [{ summary: 'the newest', status: 200, query: 'type=sleep&limit=10' }],
+    },
+    POST: {
+      id: 'createJobs',
+      tag: 'Jobs',
+      summary: 'Create one job or many',
+      description: 'An array is one transaction: all of its jobs are stored or none, and it is answered in its order.',
+      body: schemas.newJobOrJobs,
+      answers: {
+        201: {
+          description: 'All jobs are on disk, and at least one is new.',
+          body: schemas.enqueuedJobOrJobs,
+          headers: ['Location'],
+        },
+        200: {
+          description: 'None is new: each has a key that was used before with the same content.',
+          body: schemas.enqueuedJobOrJobs,
+          headers: ['Location', 'Idempotent-Replayed'],
+        },
+      },
+      refusals: takesJobs,
+      examples: [{ summary: 'two jobs', status: 201, body: [later, { ...later, delay_ms: 120_000, priority: 10 }] }],
+    },
+  },
+  '/jobs/:id': {
+    GET: {
+      id: 'showJob',
+      tag: 'Jobs',
+      summary: 'Show one job',
+      answers: { 200: { description: 'The job.', body: schemas.job } },
+      refusals: ['backpressure'],
+      examples: [{ summary: 'the first', status: 200 }],
+    },
+  },
+  '/jobs/:id/history': {
+    GET: {
+      id: 'showHistory',
+      tag: 'Jobs',
+      summary: 'Show every transition that a job made',
+      query: historyQuery,
+      answers: { 200: { description: 'Its transitions.', body: schemas.history } },
+      refusals: ['backpressure'],
+      examples: [{ summary: 'of the first job', status: 200, query: 'limit=100' }],
+    },
+  },
+  '/jobs/:id/explain': {
+    GET: {
+      id: 'explainJob',
+      tag: 'Jobs',
+      summary: 'Say why a job is where it is, what can happen next and what stands in the way',
+      query: noQuery,
+      answers: { 200: { description: 'As it is now.', body: schemas.explanation } },
+      refusals: ['backpressure'],
+      examples: [{ summary: 'the first job', status: 200 }],
+    },
+  },
+  '/jobs/:id/machine.svg': {
+    GET: {
+      id: 'drawJob',
+      tag: 'Jobs',
+      summary: 'Draw the path that a job took through its machine',
+      query: pathQuery,
+      answers: { 200: { description: 'A picture.', texts: svg } },
+      refusals: ['backpressure'],
+      examples: [{ summary: 'of the first job, when it was new', status: 200, query: 'at=1' }],
+    },
+  },
+  '/jobs/:id/cancel': {
+    POST: {
+      id: 'cancelJob',
+      tag: 'Jobs',
+      summary: 'Cancel a job',
+      description:
+        'The signal of a running handler fires, and what it returns afterwards is refused. It takes no body.',
+      answers: { 200: { description: 'The job, cancelled.', body: schemas.job } },
+      refusals: ['illegal_transition'],
+      examples: [{ summary: 'the first', status: 200 }],
+    },
+  },
+  '/jobs/:id/requeue': {
+    POST: {
+      id: 'requeueJob',
+      tag: 'Jobs',
+      summary: 'Run a dead or cancelled job again',
+      description: 'Its attempts begin anew. It takes no body.',
+      answers: { 200: { description: 'The job, to be run.', body: schemas.job } },
+      refusals: ['illegal_transition'],
+      examples: [{ summary: 'the first', status: 200 }],
+    },
+  },
+  '/machine': {
+    GET: {
+      id: 'showMachine',
+      tag: 'Machines',
+      summary: 'Show a machine as it is defined, and what is in it now',
+      query: machineQuery,
+      answers: { 200: { description: 'The machine.', body: schemas.machine } },
+      refusals: ['backpressure'],
+      examples: [{ summary: 'the machine of a job', status: 200, query: 'of=job' }],
+    },
+  },
+  '/machine.svg': {
+    GET: {
+      id: 'drawMachine',
+      tag: 'Machines',
+      summary: 'Draw a machine, with what is in it now',
+      query: machineQuery,
+      answers: { 200: { description: 'A picture.', texts: svg } },
+      refusals: ['backpressure'],
+      examples: [{ summary: 'the dispatcher', status: 200, query: 'of=dispatcher' }],
+    },
+  },
+  '/metrics': {
+    GET: {
+      id: 'showMetrics',
+      tag: 'Server',
+      summary: 'Show counts and averages',
+      answers: { 200: { description: 'The metrics.', body: schemas.metrics, headers: ['Vary'] } },
+      examples: [{ summary: 'now', status: 200 }],
+    },
+  },
+  '/livez': {
+    GET: {
+      id: 'showLive',
+      tag: 'Server',
+      summary: 'Whether the process lives',
+      answers: { 200: { description: 'It does.', body: schemas.live } },
+      examples: [{ summary: 'now', status: 200 }],
+      isOpen: true,
+    },
+  },
+  '/readyz': {
+    GET: {
+      id: 'showReady',
+      tag: 'Server',
+      summary: 'Whether a job handed in now would be stored',
+      answers: {
+        200: { description: 'It would.', body: schemas.ready },
+        503: { description: 'It would not.', body: schemas.notReady, headers: ['Retry-After'] },
+      },
+      examples: [{ summary: 'now', status: 200 }],
+      isOpen: true,
+    },
+  },
+  '/openapi.json': {
+    GET: {
+      id: 'describeApi',
+      tag: 'Description',
+      summary: 'Describe this API as OpenAPI 3.1',
+      answers: { 200: { description: 'This document.', body: schemas.openApi } },
+      refusals: ['backpressure'],
+      examples: [{ summary: 'all of it', status: 200 }],
+    },
+  },
+}

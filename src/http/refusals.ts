@@ -1,0 +1,74 @@
+/** One way in which a request is refused. */
+export interface Refusal {
+  readonly status: number
+  /** What it means, and what to do, as the API's description has it. */
+  readonly meaning: string
+  readonly headers?: readonly string[]
+}
+
+/** Every code that a refusal may have. Codes are stable, messages are not. */
+export const refusals = {
+  bad_request: { status: 400, meaning: 'This is no request that HTTP has, or it has no single `Host` header.' },
+  incomplete_body: { status: 400, meaning: 'The connection ended before the body did.' },
+  invalid_json: { status: 400, meaning: 'The body is not JSON in UTF-8; `errors` says where it breaks off.' },
+  invalid_input: { status: 400, meaning: 'Fields or parameters are wrong; `errors` names each.' },
+  invalid_payload: { status: 400, meaning: 'The payload is not what its type takes; `errors` names each fault.' },
+  unknown_type: { status: 400, meaning: 'No handler runs jobs of that type; `errors` lists those that are known.' },
+  unauthorized: {
+    status: 401,
+    meaning: 'The API token is missing or is not the one that the server was started with.',
+    headers: ['WWW-Authenticate'],
+  },
+  forbidden_host: {
+    status: 403,
+    meaning: 'The `Host` header names neither this machine nor one of `ALLOWED_HOSTS`.',
+  },
+  foreign_origin: { status: 403, meaning: 'A page of another origin may not change anything here.' },
+  not_found: { status: 404, meaning: 'There is nothing at that path.' },
+  job_not_found: { status: 404, meaning: 'No job has that id: it never existed, or retention removed it.' },
+  method_not_allowed: {
+    status: 405,
+    meaning: 'That path does not take that method; `Allow` says which it takes.',
+    headers: ['Allow'],
+  },
+  timeout: { status: 408, meaning: 'The request took too long to arrive.' },
+  idempotency_conflict: {
+    status: 409,
+    meaning:
+      'The idempotency key was used for the job `id`, with other content; `null`: for an earlier item of the array.',
+  },
+  illegal_transition: {
+    status: 409,
+    meaning: 'The job is in a `state` that does not take this; `events` are those that it takes.',
+  },
+  payload_too_large: { status: 413, meaning: 'The body has more bytes than `MAX_REQUEST_BYTES`.' },
+  unsupported_media_type: {
+    status: 415,
+    meaning: 'The body is not `application/json` in UTF-8, or it is compressed.',
+    headers: ['Accept-Encoding'],
+  },
+  expectation_failed: { status: 417, meaning: 'The `Expect` header takes nothing but `100-continue`.' },
+  backpressure: {
+    status: 429,
+    meaning: 'A bound is reached: jobs that wait, requests under way, or bytes held for them. Nothing was stored.',
+    headers: ['Retry-After'],
+  },
+  headers_too_large: { status: 431, meaning: 'The head of the request is too long.' },
+  internal_error: { status: 500, meaning: 'Something went wrong here; the log says what.' },
+  unavailable: {
+    status: 503,
+    meaning:
+      'The server cannot commit now: it drains, or its storage is in trouble. What was to be stored has not been and will not be.',
+    headers: ['Retry-After'],
+  },
+  storage_full: { status: 507, meaning: 'The disk is full. Nothing was stored.' },
+} as const satisfies Readonly<Record<string, Refusal>>
+
+export type RefusalCode = keyof typeof refusals
+
+export const refusalCodes = Object.keys(refusals) as RefusalCode[]
+
+/** What a code stands for; undefined for one of an error that is no answer to a request. */
+export function refusalOf(code: string): Refusal | undefined {
+  return Object.hasOwn(refusals, code) ? refusals[code as RefusalCode] : undefined
+}

@@ -1,0 +1,299 @@
+import { Validator } from '@seriousme/openapi-schema-validator'
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { StorageFullError } from '../../src/errors.ts'
+import { builtinHandlers } from '../../src/handlers/builtin.ts'
+import { defineHandler } from '../../src/handlers/define.ts'
+import { createApp } from '../../src/http/app.ts'
+import { operations } from '../../src/http/operations.ts'
+import { refusalCodes } from '../../src/http/refusals.ts'
+import type { JobSystem } from '../../src/index.ts'
+import { type Given, Judge } from '../support/api-document.ts'
+import { exchange, request } from '../support/raw-http.ts'
+import { aWaitingJob, startHttp, type TestServer, type TestServerOptions } from '../support/server.ts'
+
+const apiToken = 'a-token-of-enough-length'
+const handlers = builtinHandlers({ smtp: {}, webhook: { allowPrivate: false }, retryMaxMs: 1, now: () => 0 })
+
+async function judgeOf(server: TestServer, headers: Record<string, string> = {}): Promise<Judge> {
+  const { status, body } = await server.fetch('/openapi.json', { headers })
+  expect(status).toBe(200)
+  return new Judge(body)
+}
+
+/** A system of which a part does as told. */
+function systemWith(part: object): Promise<TestServer> {
+  return startHttp({ system: { payloadSchemas: {}, ...part } as unknown as JobSystem, started: false })
+}
+
+describe('the document', () => {
+  test.each([
+    ['of the server', { handlers }],
+    ['of a server that asks for a token', { handlers, apiToken }],
+    ['of handlers of a user', {}],
+    ['of no handlers', { handlers: [] }],
+  ])('%s is valid OpenAPI 3.1', async (_, options: TestServerOptions) => {
+    const server = await startHttp({ started: false, ...options })
+
+    const { document } = await judgeOf(server, { authorization: `Bearer ${apiToken}` })
+
+    expect(await new Validator().validate(structuredClone(document) as never)).toEqual({ valid: true })
+    expect(document.openapi).toBe('3.1.1')
+    expect(document.info.version).toBe('1.2.3')
+  })
+
+  test('has every route that programs use, and no other', async () => {
+    const { document } = await judgeOf(await startHttp({ started: false }))
+    const app = createApp({
+      system: { payloadSchemas: {} } as JobSystem,
+      log: { debug() {}, info() {}, warn() {}, error() {}, child: () => expect.fail() },
+      now: () => 0,
+      apiToken: null,
+      version: '',
+      hosts: [],
+      maxRequestBytes: 1,
+      maxInFlightRequests: 1,
+    })
+    const ofBrowsers = /^\/($|docs$|dashboard|login$|logout$|assets\/)/
+    const served = app.routes
+      .filter(({ method, path }) => method !== 'ALL' && !ofBrowsers.test(path))
+      .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`)
+
+    const described = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    )
+
+    expect(described.sort()).toEqual(served.sort())
+  })
+
+  test('asks for the token or the cookie of the login form where a token is set, and not for the probes', async () => {
+    const server = await startHttp({ started: false, apiToken })
+
+    const { document } = await judgeOf(server, { authorization: `Bearer ${apiToken}` })
+
+    const form = new URLSearchParams({ token: apiToken, next: '/' })
+    const login = await fetch(`${server.url}/login`, { method: 'POST', body: form, redirect: 'manual' })
+    const [cookie = ''] = login.headers.get('set-cookie')!.split('=')
+    expect(document.security).toEqual([{ token: [] }, { session: [] }])
+    expect(document.components.securitySchemes).toMatchObject({
+      token: { type: 'http', scheme: 'bearer' },
+      session: { type: 'apiKey', in: 'cookie', name: cookie },
+    })
+    expect(document.paths['/livez']!.get!.security).toEqual([])
+    expect(document.paths['/jobs']!.get!.responses).toHaveProperty('401')
+    expect(document.paths['/livez']!.get!.responses).not.toHaveProperty('401')
+  })
+
+  test('asks for nothing, and says when it would, where none is set', async () => {
+    const { document } = await judgeOf(await startHttp({ started: false }))
+
+    expect(document).not.toHaveProperty('security')
+    expect(document.components).not.toHaveProperty('securitySchemes')
+    expect(JSON.stringify(document)).not.toContain('unauthorized":')
+    expect(document.info.description).toContain('Where `API_TOKEN` is set')
+  })
+
+  test('takes any JSON for a payload whose schema cannot be told, and follows one that refers to itself', async () => {
+    const comment = z.strictObject({
+      text: z.string(),
+      get answers() {
+        return z.array(comment)
+      },
+    })
+    const untold = { '~standard': { version: 1 as const, vendor: 'own', validate: (value: unknown) => ({ value }) } }
+    const server = await startHttp({
+      handlers: [
+        defineHandler({ type: 'untold', payload: untold, run() {} }),
+        defineHandler({ type: 'comment', payload: comment, run() {} }),
+      ],
+    })
+
+    const judge = await judgeOf(server)
+
+    const faultsOf = (type: string, payload: unknown) =>
+      judge.faultsOf('/components/schemas/NewJob', { type, payload }).length
+    expect(faultsOf('untold', [1, { a: null }])).toBe(0)
+    expect(faultsOf('comment', { text: 'a', answers: [{ text: 'b', answers: [] }] })).toBe(0)
+    expect(faultsOf('comment', { text: 'a', answers: [{ text: 'b', answers: [{ text: 'c' }] }] })).toBeGreaterThan(0)
+  })
+})
+
+describe('every example', () => {
+  test('is taken, with the status that it names, once those before it were', async () => {
+    const server = await startHttp({ handlers })
+    const judge = await judgeOf(server)
+
+    for (const [path, methods] of Object.entries(operations)) {
+      for (const [method, { examples }] of Object.entries(methods)) {
+        for (const { body, query, status } of examples) {
+          const target = `${path.replace(':id', '1')}${query === undefined ? '' : `?${query}`}`
+          const answer = method === 'POST' ? await server.post(target, body) : await server.get(target)
+          expect([method, target, answer.status]).toEqual([method, target, status])
+          judge.expectDescribed(method, target, answer)
+        }
+      }
+    }
+  })
+
+  test('of a body is what its schema takes and what the server stores', async () => {
+    const server = await startHttp({ handlers, started: false })
+    const judge = await judgeOf(server)
+    const bodies = Object.entries(judge.document.paths).flatMap(([path, { post }]) => {
+      const examples = post?.requestBody?.content['application/json']?.examples ?? {}
+      return Object.values(examples).map((example) => [path, (example as { value: unknown }).value] as const)
+    })
+
+    for (const [path, body] of bodies) {
+      const pointer = `/paths/${path.replaceAll('/', '~1')}/post/requestBody/content/application~1json/schema`
+      expect(judge.faultsOf(pointer, body)).toEqual([])
+      expect([body, (await server.post(path, body)).status]).toEqual([body, 201])
+    }
+    expect(bodies.map(([, body]) => (body as { type?: string }).type)).toEqual(
+      expect.arrayContaining(['email', 'webhook', 'sleep']),
+    )
+  })
+})
+
+describe('a tour through the API', () => {
+  const met = { answers: new Set<string>(), codes: new Set<string>() }
+  /** Fails where the answer is not what the document says, and writes down what was met. */
+  const check = (judge: Judge, method: string, path: string, answer: Given, status: number) => {
+    expect([method, path, answer.status]).toEqual([method, path, status])
+    judge.expectDescribed(method, path, answer)
+    met.answers.add(`${judge.operationOf(method, path)?.operation.operationId} ${status}`)
+    met.codes.add((answer.body as { code?: string } | null)?.code ?? '')
+  }
+  const touring = (server: TestServer, judge: Judge) => ({
+    get: async (path: string, status: number) => check(judge, 'GET', path, await server.get(path), status),
+    post: async (path: string, body: unknown, status: number) =>
+      check(judge, 'POST', path, await server.post(path, body), status),
+    send: async (method: string, path: string, init: RequestInit, status: number) =>
+      check(judge, method, path, await server.fetch(path, { method, ...init }), status),
+    raw: async (method: string, path: string, bytes: string, status: number) => {
+      const { headers, body, ...answer } = await exchange(server.port, bytes)
+      const given = {
+        ...answer,
+        body: JSON.parse(body),
+        headers: { get: (name: string) => headers[name.toLowerCase()] ?? null },
+      }
+      check(judge, method, path, given, status)
+    },
+  })
+
+  test('meets nothing that the document does not describe where all goes well', async () => {
+    const server = await startHttp({ retryBaseMs: 1, retryMaxMs: 1 })
+    const { get, post } = touring(server, await judgeOf(server))
+    const keyed = aWaitingJob({ idempotency_key: 'k' })
+
+    await get('/jobs', 200)
+    await post('/createJob', keyed, 201)
+    await post('/createJob', keyed, 200)
+    await post('/jobs', [keyed, { type: 'broken', payload: { a: [null] }, max_retries: 1 }], 201)
+    await post('/jobs', [keyed], 200)
+    await post('/jobs', { type: 'echo', payload: 1, timeout_ms: 5 }, 201)
+    await server.untilState(2, 'dead')
+    await server.untilState(3, 'succeeded')
+    for (const id of [1, 2, 3]) {
+      await get(`/jobs/${id}`, 200)
+      for (const part of ['history', 'explain', 'machine.svg', 'machine.svg?at=1'])
+        await get(`/jobs/${id}/${part}`, 200)
+    }
+    for (const machine of ['job', 'dispatcher', 'worker']) {
+      for (const path of ['/machine', '/machine.svg']) await get(`${path}?of=${machine}`, 200)
+    }
+    await get('/jobs?limit=1&state=dead&type=broken&queue=default', 200)
+    await get('/jobs?limit=1', 200)
+    await post('/jobs/1/cancel', undefined, 200)
+    await post('/jobs/1/requeue', undefined, 200)
+    for (const path of ['/metrics', '/livez', '/readyz', '/openapi.json']) await get(path, 200)
+  })
+
+  test('meets nothing else where the request is at fault', async () => {
+    const server = await startHttp({ maxRequestBytes: 2_000, maxQueueDepth: 3, timeouts: { head: 100 } })
+    const { get, post, send, raw } = touring(server, await judgeOf(server))
+    const json = { 'content-type': 'application/json' }
+    await post('/jobs', [aWaitingJob({ idempotency_key: 'k' }), { type: 'echo', payload: 1 }], 201)
+    await server.untilState(2, 'succeeded')
+
+    for (const path of ['/createJob', '/jobs']) {
+      await send('POST', path, { headers: json, body: '{' }, 400)
+      await post(path, { type: 'echo' }, 400)
+      await post(path, { type: 'sleep', payload: {} }, 400)
+      await post(path, { type: 'nope', payload: {} }, 400)
+      await post(path, aWaitingJob({ idempotency_key: 'k', priority: 1 }), 409)
+      await post(path, aWaitingJob({ payload: 'x'.repeat(2_000) }), 413)
+      await send('POST', path, { headers: { 'content-type': 'text/plain' }, body: '{}' }, 415)
+      await send('POST', path, { headers: { ...json, 'content-encoding': 'gzip' }, body: '{}' }, 415)
+      await send('POST', path, { headers: { ...json, origin: 'http://evil.example' }, body: '{}' }, 403)
+    }
+    const twice = [aWaitingJob({ idempotency_key: 'l' }), aWaitingJob({ idempotency_key: 'l', priority: 1 })]
+    await post('/jobs', twice, 409)
+    await post('/jobs', [aWaitingJob(), aWaitingJob(), aWaitingJob()], 429)
+    await get('/jobs?limit=0&state=x&y=1', 400)
+    for (const path of ['/jobs/1/history?after=x', '/jobs/1/explain?x', '/jobs/1/machine.svg?at=99'])
+      await get(path, 400)
+    for (const path of ['/machine', '/machine.svg']) await get(`${path}?of=x`, 400)
+    for (const id of ['9', 'x']) {
+      for (const part of ['', '/history', '/explain', '/machine.svg']) await get(`/jobs/${id}${part}`, 404)
+      for (const path of [`/jobs/${id}/cancel`, `/jobs/${id}/requeue`]) await post(path, undefined, 404)
+    }
+    for (const path of ['/jobs/2/cancel', '/jobs/2/requeue']) await post(path, undefined, 409)
+    await get('/nope', 404)
+    await send('DELETE', '/jobs', {}, 405)
+    await send('GET', '/createJob', {}, 405)
+    for (const [template, methods] of Object.entries(operations)) {
+      for (const method of Object.keys(methods)) {
+        const path = template.replace(':id', '1')
+        await raw(method, path, request(`${method} ${path}`, { host: 'evil.example' }), 403)
+        await raw(method, path, request(`${method} ${path}`, { host: undefined }), 400)
+        await raw(method, path, request(`${method} ${path}`, { 'x-long': 'x'.repeat(20_000) }), 431)
+      }
+    }
+    await raw('POST', '/jobs', request('POST /jobs', { expect: 'a-miracle' }, '{}'), 417)
+    await raw('GET', '/jobs', 'GET /jobs HTTP/1.1\r\nHost: loc', 408)
+  })
+
+  test('meets nothing else where the token is missing', async () => {
+    const server = await startHttp({ apiToken, started: false })
+    const judge = await judgeOf(server, { authorization: `Bearer ${apiToken}` })
+    const { send } = touring(server, judge)
+
+    for (const [path, methods] of Object.entries(operations)) {
+      for (const [method, { isOpen }] of Object.entries(methods)) {
+        if (!isOpen) await send(method, path.replace(':id', '1'), {}, 401)
+      }
+    }
+  })
+
+  test('meets nothing else where the server is in trouble', async () => {
+    const draining = await startHttp()
+    const ofDraining = touring(draining, await judgeOf(draining))
+    await draining.post('/jobs', { type: 'sleep', payload: { ms: 86_400_000 } })
+    await draining.untilState(1, 'running')
+    const stopped = draining.system.stop({ graceMs: 1_000 })
+    await ofDraining.get('/readyz', 503)
+    for (const path of ['/jobs', '/createJob']) await ofDraining.post(path, aWaitingJob(), 503)
+    for (const path of ['/jobs/1/cancel', '/jobs/1/requeue']) await ofDraining.post(path, undefined, 503)
+    await stopped
+    for (const [path, { GET }] of Object.entries(operations)) {
+      if (GET && path !== '/livez' && path !== '/openapi.json') await ofDraining.get(path.replace(':id', '1'), 503)
+    }
+
+    const full = () => Promise.reject(new StorageFullError())
+    const server = await systemWith({ submit: full, cancel: full, requeue: full, find: () => Promise.reject('a text') })
+    const { get, post } = touring(server, await judgeOf(server))
+    for (const path of ['/jobs', '/createJob', '/jobs/1/cancel', '/jobs/1/requeue']) await post(path, {}, 507)
+    await get('/jobs/1', 500)
+  })
+
+  test('has met every answer that is described, and every code', async () => {
+    const described = Object.values(operations).flatMap((methods) =>
+      Object.values(methods).flatMap(({ id, answers }) => Object.keys(answers).map((status) => `${id} ${status}`)),
+    )
+    // Nobody is left to read the answer to a body whose connection ended.
+    const unseen = ['incomplete_body']
+
+    expect(described.filter((answer) => !met.answers.has(answer))).toEqual([])
+    expect(refusalCodes.filter((code) => !met.codes.has(code))).toEqual(unseen)
+  })
+})
