@@ -12,7 +12,7 @@ import { Outflow } from './outflow.ts'
 import { pageRoutes } from './pages/pages.tsx'
 import { isPage, pageProblem } from './pages/problem.tsx'
 import { HttpError, isOurFault, problem } from './problem.ts'
-import { type Env, type Handler, queryOf, type Routes } from './routes.ts'
+import { type Env, type Handler, originOf, queryOf, type Routes } from './routes.ts'
 import { Sessions } from './session.ts'
 import { showLive, showMetrics, showReady } from './status.ts'
 
@@ -64,6 +64,7 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
     '/livez': { GET: showLive },
     '/readyz': { GET: () => showReady(system) },
     '/openapi.json': { GET: reading(() => docs.showDocument()) },
+    '/docs': { GET: reading((c) => docs.showPage(originOf(c))) },
     ...loginRoutes(sessions, intake, log),
     ...assetRoutes(),
     ...pageRoutes(system, now, intake, outflow),

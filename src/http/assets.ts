@@ -14,6 +14,7 @@ const ours = (name: string) => fileURLToPath(new URL(`./browser/${name}`, import
 /** Every file that a page may load, by the name under which it asks; nothing else is read. */
 const paths: Readonly<Record<string, string>> = {
   'style.css': ours('style.css'),
+  'docs.css': ours('docs.css'),
   'favicon.svg': ours('favicon.svg'),
   'app.js': ours('app.js'),
   'series.js': ours('series.js'),

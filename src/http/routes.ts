@@ -22,3 +22,9 @@ export function queryOf(c: Context<Env>): URLSearchParams {
 export function isSecure(c: Context<Env>): boolean {
   return c.req.header('x-forwarded-proto') === 'https'
 }
+
+/** Where the browser reached this server, such as `http://localhost:8080`; the guard has let its host through. */
+export function originOf(c: Context<Env>): string {
+  const { host } = new URL(c.req.url)
+  return `${isSecure(c) ? 'https' : 'http'}://${host}`
+}

@@ -1,0 +1,72 @@
+import type { Child } from 'hono/jsx'
+import { Text } from './text.tsx'
+
+/** A text of the description, of which what stands between backticks is code. */
+export function Prose({ of }: { readonly of: string }) {
+  const parts = of.split(/`([^`]+)`/)
+  return <>{parts.map((part, index) => (index % 2 === 1 ? <Code of={part} /> : part && <Text of={part} />))}</>
+}
+
+export function Code({ of }: { readonly of: string }) {
+  return (
+    <code>
+      <Text of={of} />
+    </code>
+  )
+}
+
+/** The same, a paragraph for each blank line. */
+export function Paragraphs({ of }: { readonly of: string }) {
+  return (
+    <>
+      {of.split('\n\n').map((paragraph) => (
+        <p>
+          <Prose of={paragraph} />
+        </p>
+      ))}
+    </>
+  )
+}
+
+/** A table that scrolls by itself where the screen is narrow, by the keyboard too. */
+export function Table(props: {
+  readonly label: string
+  readonly columns: readonly string[]
+  readonly children: Child
+}) {
+  const { label, columns, children } = props
+  return (
+    // biome-ignore lint/a11y: what scrolls must be reached by the keyboard and have a name, and it is no set of fields
+    <div class="scroll" role="group" tabindex={0} aria-label={label}>
+      <table>
+        <thead>
+          <tr>
+            {columns.map((column) => (
+              <th scope="col">{column}</th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </table>
+    </div>
+  )
+}
+
+/** What runs in `parts` side by side, with `between` in the gaps. */
+export function Joined({ parts, between }: { readonly parts: readonly Child[]; readonly between: string }) {
+  return (
+    <>
+      {parts.map((part, index) => (
+        <>
+          {index > 0 && between}
+          {part}
+        </>
+      ))}
+    </>
+  )
+}
+
+/** What an answer means, and which headers it may have besides every answer's. */
+export function withHeaders(meaning: string, names: readonly string[]): string {
+  return names.length === 0 ? meaning : `${meaning} With ${names.map((name) => `\`${name}\``).join(' and ')}.`
+}

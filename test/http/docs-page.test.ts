@@ -1,0 +1,131 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { builtinHandlers } from '../../src/handlers/builtin.ts'
+import { operations } from '../../src/http/operations.ts'
+import { startHttp, type TestServer } from '../support/server.ts'
+import { startServer } from '../support/server-process.ts'
+import { cleanUp } from '../support/temp.ts'
+
+const run = promisify(execFile)
+const apiToken = 'a-token-of-enough-length'
+const all = (html: string, pattern: RegExp) => [...html.matchAll(pattern)].map((match) => match[1]!)
+const entities: Readonly<Record<string, string>> = { lt: '<', gt: '>', quot: '"', '#39': "'", amp: '&' }
+const textOf = (html: string) =>
+  html.replace(/<[^>]+>/g, '').replace(/&(lt|gt|quot|#39|amp);/g, (_, name: string) => entities[name]!)
+const commandsOf = (html: string) =>
+  all(html, /<pre>(.*?)<\/pre>/gs)
+    .map(textOf)
+    .filter((text) => text.startsWith('curl '))
+
+describe('the page', () => {
+  let html: string
+  let server: TestServer
+  beforeAll(async () => {
+    const handlers = builtinHandlers({ smtp: {}, webhook: { allowPrivate: false }, retryMaxMs: 1, now: () => 0 })
+    server = await startHttp({ handlers, started: false })
+    html = (await server.get('/docs')).body
+  })
+  afterAll(cleanUp)
+
+  test('has every operation, type, schema and error, each under an address of its own', async () => {
+    const ids = all(html, / id="([^"]+)"/g)
+    const { body: document } = await server.get('/openapi.json')
+
+    expect(new Set(ids).size).toBe(ids.length)
+    expect(ids).toEqual(
+      expect.arrayContaining([
+        ...Object.values(operations).flatMap((methods) => Object.values(methods).map(({ id }) => id)),
+        ...['email', 'webhook', 'sleep'].map((type) => `type-${type}`),
+        ...Object.keys(document.components.schemas).map((name) => `schema-${name}`),
+        ...document.components.schemas.Problem.properties.code.enum.map((code: string) => `error-${code}`),
+      ]),
+    )
+  })
+
+  test('leads nowhere that is not there', () => {
+    const targets = all(html, / href="#([^"]*)"/g).map(decodeURIComponent)
+    const ids = new Set(all(html, / id="([^"]+)"/g))
+
+    expect(targets.length).toBeGreaterThan(50)
+    expect(targets.filter((target) => !ids.has(target))).toEqual([])
+  })
+
+  test('has headings in order, and a header for every column and row', () => {
+    const levels = all(html, /<h([1-6])/g).map(Number)
+
+    expect(levels[0]).toBe(1)
+    expect(levels.filter((level, index) => index > 0 && level > levels[index - 1]! + 1)).toEqual([])
+    expect(levels.filter((level) => level === 1)).toHaveLength(1)
+    expect(all(html, /<th( [^>]*)?>/g).filter((attributes) => !/ scope="(row|col)"/.test(attributes))).toEqual([])
+    expect(all(html, /<tr[^>]*><td/g)).toEqual([])
+  })
+
+  test('tells of fields what they take, their defaults and whether they must be there', () => {
+    const rows = all(html, /<tr[^>]*>(.*?)<\/tr>/gs).map(textOf)
+
+    expect(rows).toContainEqual(
+      expect.stringMatching(/^priority *whole number, −100 to 100 *default 0 *Higher goes first/),
+    )
+    expect(rows).toContainEqual(expect.stringMatching(/^max_retries *whole number, 0 to 1,000 *default 3/))
+    expect(rows).toContainEqual(expect.stringMatching(/^payload *required *any JSON/))
+    expect(rows).toContainEqual(expect.stringMatching(/^limit *whole number, 1 to 500 *default 50/))
+    expect(rows).toContainEqual(expect.stringMatching(/^run_at *instant.*Such as "2030-01-31T09:30:00Z"/))
+    expect(rows).toContainEqual(expect.stringMatching(/^method *GET, HEAD, POST, PUT, PATCH, DELETE *default "POST"/))
+    expect(rows).toContainEqual(expect.stringMatching(/^error *optional *JobError/))
+  })
+
+  test('loads nothing but ours, and has no style or script in it', async () => {
+    expect(html).not.toMatch(/<script(?![^>]*src="\/assets\/)|<style|style="|(src|href)="(?!\/|#)/)
+    for (const path of all(html, /(?:src|href)="(\/assets\/[^"]+)"/g)) {
+      expect([path, (await server.get(path)).status]).toEqual([path, 200])
+    }
+  })
+})
+
+test.each([{}, { API_TOKEN: apiToken }])('every command on the page is taken by a server with %j', async (env) => {
+  const { url } = await startServer(env)
+  const page = await fetch(`${url}/docs`, { headers: { authorization: `Bearer ${apiToken}` } })
+  const commands = commandsOf(await page.text())
+
+  const statuses: [string, string][] = []
+  for (const command of commands) {
+    const { stdout } = await run('sh', ['-c', command.replace(/^curl/, 'curl -s -o /dev/null -w "%{http_code}"')], {
+      env: { PATH: process.env.PATH, ...env },
+    })
+    statuses.push([command, stdout])
+  }
+
+  const expected = Object.values(operations).flatMap((methods) =>
+    Object.values(methods).map(({ examples }) => examples[0]),
+  )
+  expect(statuses).toEqual(expected.map(({ status }, index) => [commands[index], `${status}`]))
+})
+
+test('its commands go where the reader came from', async () => {
+  const server = await startHttp({ started: false })
+  const first = await server.get('/docs')
+
+  const second = await server.fetch('/docs', { headers: { 'x-forwarded-proto': 'https' } })
+
+  expect(commandsOf(first.body)[0]).toContain(`http://127.0.0.1:${server.port}/createJob`)
+  expect(commandsOf(second.body)[0]).toContain(`https://127.0.0.1:${server.port}/createJob`)
+})
+
+test("a user's type, field and description are shown as they are, and are nothing else", async () => {
+  const type = '<script>alert(1)</script>'
+  const payload = z.strictObject({
+    '<b>bold</b>': z.string().default('</code><i>').describe('<img src=x onerror=alert(1)> `<u>`\u202e'),
+  })
+  const server = await startHttp({ handlers: [{ type, payload, run() {} }], started: false })
+
+  const { status, body } = await server.get('/docs')
+  const { body: document } = await server.get('/openapi.json')
+
+  expect(status).toBe(200)
+  expect(body).not.toMatch(/<script>|<b>|<img src=x|<i>|<u>|\u202e/)
+  expect(textOf(body)).toContain(type)
+  expect(textOf(body)).toContain('<img src=x onerror=alert(1)> <u>⟨U+202E⟩')
+  expect(document.components.schemas.NewJob.oneOf[0].title).toBe(type)
+})
