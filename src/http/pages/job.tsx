@@ -1,7 +1,7 @@
 import { JobNotFoundError } from '../../errors.ts'
 import { type Explanation, type HistoryEvent, type Job, type JobSystem, personEvents } from '../../system.ts'
-import { assertKnown, wholeOf } from '../jobs.ts'
 import { drawJob } from '../machines.ts'
+import { parseQuery, pathQuery } from '../query.ts'
 import { ChartFrame } from './chart.tsx'
 import { Explained } from './explanation.tsx'
 import { page } from './page.tsx'
@@ -16,8 +16,7 @@ const shortPayload = 2_000
 
 /** `GET /dashboard/jobs/:id?at=SEQ`: the job, as it is and as it was after that transition. */
 export async function jobPage(system: JobSystem, id: number, query: URLSearchParams, now: number): Promise<Response> {
-  assertKnown(query, ['at'])
-  const { at: asked } = wholeOf(query, 'at')
+  const { at: asked } = parseQuery(pathQuery, query)
   const [job, explanation] = await Promise.all([system.find(id), system.explain(id)])
   if (!job) throw new JobNotFoundError(id)
   const lastSeq = explanation.because.seq

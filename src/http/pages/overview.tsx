@@ -29,17 +29,17 @@ const figures: readonly Figure[] = [
     title: 'Throughput',
     unit: '/s',
     lines: [
-      { name: 'enqueued', label: 'Enqueued', colour: '--waiting' },
-      { name: 'started', label: 'Started', colour: '--executing' },
-      { name: 'succeeded', label: 'Succeeded', colour: '--good' },
+      { name: 'enqueued_per_s', label: 'Enqueued', colour: '--waiting' },
+      { name: 'started_per_s', label: 'Started', colour: '--executing' },
+      { name: 'succeeded_per_s', label: 'Succeeded', colour: '--good' },
     ],
   },
   {
     title: 'Failures',
     unit: '/s',
     lines: [
-      { name: 'failed', label: 'Attempts failed', colour: '--bad' },
-      { name: 'retried', label: 'Of these, to be retried', colour: '--waiting' },
+      { name: 'failed_per_s', label: 'Attempts failed', colour: '--bad' },
+      { name: 'retried_per_s', label: 'Of these, to be retried', colour: '--waiting' },
     ],
   },
   { title: 'Time in queue', unit: 'ms', lines: quantileLines('in_queue') },
