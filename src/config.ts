@@ -73,3 +73,12 @@ export const listLimitMax = 500
 export const listLimitDefault = 50
 /** Transitions on one page of a history. */
 export const historyLimitMax = 1_000
+/** Jobs that one command over many notes, and that one of its steps moves. */
+export const bulkMatchedMax = 1_000_000
+export const bulkStepMax = 500
+/** Ids that one step of counting asks for. */
+export const bulkPageMax = 20_000
+/** Commands over many jobs that are kept, finished ones included. */
+export const bulksMax = 20
+/** How long one that is counted waits for someone to confirm it. */
+export const bulkPatienceMs = 900_000

@@ -68,6 +68,21 @@ export class IllegalTransitionError extends JobSystemError {
 }
 
 /**
+ * A command over many jobs cannot run: it is not counted yet, has run or was stopped, or the count that was confirmed is not what it
+ * matched. Nothing was moved.
+ */
+export class BulkStateError extends JobSystemError {
+  readonly phase: string
+  readonly matched: number
+
+  constructor(phase: string, matched: number, message: string) {
+    super('bulk_state', message)
+    this.phase = phase
+    this.matched = matched
+  }
+}
+
+/**
  * The idempotency key belongs to a job with other content: `jobId`, null where it is an earlier item of the same array. `index` is the
  * item that asked, null where there is no array.
  */

@@ -6,6 +6,10 @@ export { type Backoff, exponential } from './handlers/backoff.ts'
 export { defineHandler, type Handler, type JobContext } from './handlers/define.ts'
 export type {
   Activity,
+  Bulk,
+  BulkCommand,
+  BulkFilter,
+  BulkPhase,
   EdgeCount,
   EnqueuedJob,
   Explanation,
@@ -86,6 +90,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
       registry,
       clock,
       random,
+      newId: randomUUID,
       log,
       onFatal,
       onStopped: () => lock?.release(),

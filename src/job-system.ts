@@ -2,10 +2,13 @@ import type { InspectionEvent } from 'xstate'
 import type { Explanation } from './explanation.ts'
 import type { JsonSchema } from './handlers/payload-schema.ts'
 import type { EnqueuedJob, Job, NewJob } from './jobs.ts'
+import type { BulkPhase } from './machines/bulk.ts'
 import type { JobState } from './machines/job.ts'
-import type { EdgeCount, HistoryEvent, JobPath, VerifyReport, Violation } from './persistence/store.ts'
+import type { Command, EdgeCount, HistoryEvent, JobPath, VerifyReport, Violation } from './persistence/store.ts'
 
 export type {
+  BulkPhase,
+  Command as BulkCommand,
   EdgeCount,
   EnqueuedJob,
   Explanation,
@@ -24,16 +27,65 @@ export interface JobFilter {
   readonly state?: JobState
   readonly type?: string
   readonly queue?: string
+  /**
+   * 1 to 200 characters that stand in the payload's JSON or in that of the last error, as written or with JSON's escapes; ASCII letters in
+   * either case.
+   */
+  readonly text?: string
+  /** Epoch ms: created then or later. */
+  readonly createdFrom?: number
+  /** Epoch ms: created before. A span of time may miss jobs stored while the clock was set back by more than ten minutes. */
+  readonly createdTo?: number
   /** 1 to 500, 50 unless given. */
   readonly limit?: number
   /** `nextCursor` of the page before. */
   readonly cursor?: string
 }
 
-/** Newest first. A page may be short, even empty, and still have a `nextCursor`: one request reads a bounded number of jobs, and of their bytes. */
+/**
+ * Newest first. A page may be short, even empty, and still have a `nextCursor`: one request reads a bounded number of jobs, and of their
+ * bytes. The cursor is the lowest id looked at.
+ */
 export interface JobList {
   readonly jobs: readonly Job[]
   readonly nextCursor: string | null
+}
+
+/** Which jobs a command is for. Without `state`: those in any state that takes the command. */
+export type BulkFilter = Omit<JobFilter, 'limit' | 'cursor'>
+
+/**
+ * A command over many jobs. It first notes which jobs match; the count is confirmed by `run`, and then those jobs and no others are moved,
+ * each once or not at all. It lives in memory: after a crash what was moved has moved, and nothing else of it is left.
+ */
+export interface Bulk {
+  readonly id: string
+  readonly command: Command
+  readonly filter: BulkFilter
+  /** `counting`, `ready`, `moving` and `stopping` lead to `done`, `stopped`, `failed` or, not confirmed within 15 minutes, `expired`. */
+  readonly phase: BulkPhase
+  /** Epoch ms. */
+  readonly createdAt: number
+  /** When it expires unless it is run; null where it does not wait for that. */
+  readonly expiresAt: number | null
+  /** Jobs that match, so far while it counts; at most 1,000,000, the newest. */
+  readonly matched: number
+  /** There are more that match than it took. */
+  readonly more: boolean
+  /** It counts from the job `upTo` down and has come to `lookedTo`; null before it has looked. Later jobs are not touched. */
+  readonly upTo: number | null
+  readonly lookedTo: number | null
+  readonly moved: number
+  /** Jobs that were no longer in the filter's state, or in none that takes the command. */
+  readonly refused: number
+  /** Why it failed. */
+  readonly error: string | null
+  /** Begins to move what it matched: `matched` confirms the count. Throws `BulkStateError` where it is not ready or matched another number. */
+  run(matched: number): void
+  /** Moves no more; resolves when nothing of it is under way. */
+  stop(): Promise<void>
+  /** Resolves when nothing of it is under way: it is counted, or has come to its end. */
+  settled(): Promise<void>
 }
 
 /** The first three are true now, from the store; the rest count since this process opened the file. */
@@ -96,7 +148,7 @@ export interface JobSystem {
   /** The same for front doors: an unchecked JSON value, one job or an array, with field names in snake_case; always an array. */
   submit(body: unknown): Promise<EnqueuedJob[]>
   find(id: number): Promise<Job | undefined>
-  /** Rejects with `InvalidInputError` on a bad limit or cursor. */
+  /** Rejects with `InvalidInputError` on a bad filter, limit or cursor. */
   list(filter?: JobFilter): Promise<JobList>
   /** Every transition the job made, oldest first; `after` a `seq`, `limit` 1 to 1,000. Rejects with `JobNotFoundError`. */
   history(id: number, page?: { readonly after?: number; readonly limit?: number }): Promise<readonly HistoryEvent[]>
@@ -109,6 +161,14 @@ export interface JobSystem {
   cancel(id: number): Promise<Job>
   /** Runs a `dead` or `cancelled` job again, its attempts begin anew. */
   requeue(id: number): Promise<Job>
+  /**
+   * Begins to count the jobs that match and may take the command, and resolves at once; nothing moves before its `run`. Rejects with
+   * `InvalidInputError` on a bad filter, or one whose state does not take the command, and with `BackpressureError` while 20 are unfinished.
+   */
+  prepareBulk(command: Command, filter?: BulkFilter): Promise<Bulk>
+  findBulk(id: string): Bulk | undefined
+  /** The last 20, newest first. */
+  bulks(): readonly Bulk[]
   /** How many jobs are in each state now. */
   counts(): Promise<Readonly<Record<JobState, number>>>
   metrics(): Promise<Metrics>

@@ -69,7 +69,7 @@ const priorityMax = 100
 export const retriesMax = 1_000
 const delayMaxMs = 3_155_760_000_000
 /** The last instant that ISO 8601 writes with four digits for the year. */
-const instantMax = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
+export const instantMax = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 
 const nameTakes = 'takes 1 to 64 letters, digits and . _ : - and begins with a letter or digit'
 const name = z.string(nameTakes).regex(namePattern, nameTakes)
@@ -79,7 +79,7 @@ const wholeNumber = (min: number, max: number) => {
   return z.int(takes).min(min, takes).max(max, takes)
 }
 const instantTakes = 'takes an RFC 3339 instant with an offset, such as 2030-01-31T09:30:00Z, to the year 9999'
-const instantText = z.iso
+export const instantText = z.iso
   .datetime({ offset: true, error: instantTakes })
   .meta({ examples: ['2030-01-31T09:30:00Z'] })
   .transform((text) => Date.parse(text))

@@ -1,6 +1,7 @@
 import { type Actor, createActor } from 'xstate'
 import { activityOf } from './activity.ts'
 import { AdmissionGate } from './admission-gate.ts'
+import { Bulks } from './bulks.ts'
 import type { Clock } from './clock.ts'
 import { enqueueBatchMax, historyLimitMax, listLimitDefault, listLimitMax, type Settings } from './config.ts'
 import {
@@ -18,11 +19,24 @@ import {
 import type { ServerFacts, ServerPhase } from './explanation/facts.ts'
 import { serverFacts } from './explanation/server-facts.ts'
 import { type Explanation, explain } from './explanation.ts'
+import { parseFilter } from './filter.ts'
 import { abortGraceMs, createRunAttempt } from './handlers/attempt.ts'
 import { exponential } from './handlers/backoff.ts'
 import type { JsonSchema } from './handlers/payload-schema.ts'
 import type { Registry } from './handlers/registry.ts'
-import type { Activity, Health, Inspector, JobFilter, JobList, JobSystem, Metrics, SystemLog } from './job-system.ts'
+import type {
+  Activity,
+  Bulk,
+  BulkCommand,
+  BulkFilter,
+  Health,
+  Inspector,
+  JobFilter,
+  JobList,
+  JobSystem,
+  Metrics,
+  SystemLog,
+} from './job-system.ts'
 import { type EnqueuedJob, type Job, type Naming, type NewJob, newJobSchema, parseJobs, toJob } from './jobs.ts'
 import { dispatcherMachine } from './machines/dispatcher.ts'
 import { countStates, describeState, eventsFrom, eventTypes, jobStates } from './machines/edges.ts'
@@ -42,7 +56,9 @@ import type {
 } from './persistence/store.ts'
 import { RunStats } from './run-stats.ts'
 
+export { filterFields, fromWire } from './filter.ts'
 export type * from './job-system.ts'
+export { bulkPhases } from './machines/bulk.ts'
 export { type PersonEvent, personEvents } from './machines/cause.ts'
 export {
   type Chart,
@@ -74,6 +90,8 @@ export interface SystemParts {
   readonly openStore: (notify: (notice: StoreNotice) => void, longestTimeoutMs: () => number) => Promise<Store>
   readonly clock: Clock
   readonly random: () => number
+  /** Of a command over many jobs; never the same again. */
+  readonly newId: () => string
   readonly log: SystemLog
   readonly onFatal: (error: Error) => void
   /** Called when everything is closed. */
@@ -112,6 +130,7 @@ class System implements JobSystem {
   /** As the store counted when it was opened: what has come since is this process's. */
   readonly #countsAtOpen: readonly EdgeCount[]
   readonly #dispatcher: Actor<typeof dispatcherMachine> | null
+  readonly #bulks: Bulks
   #phase: ServerPhase = 'created'
   #hasRecovered = false
   /** Epoch ms, once a stop has begun. */
@@ -125,6 +144,8 @@ class System implements JobSystem {
     this.#stats = stats
     this.#countsAtOpen = counts
     this.#dispatcher = parts.registry && this.#createDispatcher(parts.registry)
+    const { clock, log } = parts
+    this.#bulks = new Bulks({ store, clock, log, assertWritable: () => this.#assertWritable() }, parts.newId)
   }
 
   get durability(): string {
@@ -184,7 +205,8 @@ class System implements JobSystem {
     if (before !== undefined && !Number.isSafeInteger(before)) {
       throw new InvalidInputError([{ path: 'cursor', message: 'takes the next_cursor of an earlier page' }])
     }
-    const page = await this.#store.list({ ...filter, ...(before === undefined ? {} : { before }), limit })
+    const narrowed = parseFilter(filter)
+    const page = await this.#store.list({ ...narrowed, ...(before === undefined ? {} : { before }), limit })
     return { jobs: page.jobs.map(toJob), nextCursor: page.next === null ? null : `${page.next}` }
   }
 
@@ -208,6 +230,19 @@ class System implements JobSystem {
 
   requeue(id: number): Promise<Job> {
     return this.#command('requeue', id)
+  }
+
+  async prepareBulk(command: BulkCommand, filter: BulkFilter = {}): Promise<Bulk> {
+    this.#assertServer(command)
+    return this.#bulks.prepare(command, filter)
+  }
+
+  findBulk(id: string): Bulk | undefined {
+    return this.#bulks.find(id)
+  }
+
+  bulks(): readonly Bulk[] {
+    return this.#bulks.all()
   }
 
   async counts(): Promise<Record<JobState, number>> {
@@ -361,8 +396,10 @@ class System implements JobSystem {
     const started = this.#phase !== 'created'
     this.#phase = 'draining'
     this.#abortsAt = this.#parts.clock.now() + Math.min(graceMs, timerMaxMs)
+    const stopped = this.#bulks.stop()
     if (this.#dispatcher && started) await this.#drain(this.#dispatcher, graceMs)
     await this.#store.close()
+    await stopped
     this.#phase = 'stopped'
     this.#parts.onStopped()
   }
@@ -404,8 +441,8 @@ class System implements JobSystem {
     }
   }
 
-  async #command(event: 'cancel' | 'requeue', id: number): Promise<Job> {
-    if (!this.#dispatcher) throw new JobSystemError('not_a_server', `a producer does not ${event} jobs; ask the server`)
+  async #command(event: BulkCommand, id: number): Promise<Job> {
+    this.#assertServer(event)
     this.#assertWritable()
     const result: CommandResult = await this.#store[event](id)
     switch (result.outcome) {
@@ -416,6 +453,10 @@ class System implements JobSystem {
       case 'refused':
         throw new IllegalTransitionError(id, event, result.state, eventsFrom(result.state))
     }
+  }
+
+  #assertServer(event: BulkCommand): void {
+    if (!this.#dispatcher) throw new JobSystemError('not_a_server', `a producer does not ${event} jobs; ask the server`)
   }
 
   #assertWritable(): void {

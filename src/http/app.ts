@@ -2,6 +2,7 @@ import { type Context, Hono } from 'hono'
 import type { JobSystem, SystemLog } from '../system.ts'
 import { assetRoutes } from './assets.ts'
 import { type BodyLimits, bodiesHeldMax, Intake } from './body.ts'
+import { listBulks, prepareBulk, runBulk, showBulk, stopBulk } from './bulk.ts'
 import { Docs } from './docs.ts'
 import { showExplanation } from './explain.ts'
 import { createGuard, type GuardOptions } from './guard.ts'
@@ -38,8 +39,8 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
   const reading = (work: (c: Context<Env>) => Promise<Response>): Handler => {
     return (c) => outflow.serve(c.env.outgoing, () => work(c))
   }
-  const posting = (work: (body: unknown) => Promise<Response>): Handler => {
-    return (c) => intake.serve(() => intake.withJson(c.env.incoming, work))
+  const posting = (work: (body: unknown, c: Context<Env>) => Promise<Response>): Handler => {
+    return (c) => intake.serve(() => intake.withJson(c.env.incoming, (body) => work(body, c)))
   }
   const commanding = (command: 'cancel' | 'requeue'): Handler => {
     return (c) => intake.serve(() => commandJob(system, command, idOf(c)))
@@ -60,6 +61,13 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
     },
     '/machine': { GET: reading((c) => showMachine(system, queryOf(c))) },
     '/machine.svg': { GET: reading((c) => showMachineChart(system, queryOf(c))) },
+    '/bulk': {
+      GET: reading(() => listBulks(system)),
+      POST: posting((body) => prepareBulk(system, body)),
+    },
+    '/bulk/:bulk': { GET: reading((c) => showBulk(system, bulkIdOf(c))) },
+    '/bulk/:bulk/run': { POST: posting((body, c) => runBulk(system, bulkIdOf(c), body)) },
+    '/bulk/:bulk/stop': { POST: (c) => intake.serve(() => stopBulk(system, bulkIdOf(c))) },
     '/metrics': { GET: () => showMetrics(system) },
     '/livez': { GET: showLive },
     '/readyz': { GET: () => showReady(system) },
@@ -89,4 +97,8 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
     return refuse(c, error)
   })
   return app
+}
+
+function bulkIdOf(c: Context<Env>): string {
+  return c.req.param('bulk') ?? ''
 }

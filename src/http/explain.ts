@@ -1,7 +1,6 @@
 import type { Explanation, JobSystem } from '../system.ts'
-import { instant } from './jobs.ts'
 import { noQuery, parseQuery } from './query.ts'
-import { reply } from './reply.ts'
+import { instant, reply } from './reply.ts'
 
 /** `GET /jobs/:id/explain` */
 export async function showExplanation(system: JobSystem, id: number, query: URLSearchParams): Promise<Response> {

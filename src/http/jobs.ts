@@ -1,9 +1,9 @@
 import type { Context } from 'hono'
 import { InvalidInputError, JobNotFoundError } from '../errors.ts'
-import type { EnqueuedJob, HistoryEvent, Job, JobSystem } from '../system.ts'
+import { type EnqueuedJob, fromWire, type HistoryEvent, type Job, type JobSystem } from '../system.ts'
 import { HttpError } from './problem.ts'
 import { historyQuery, listQuery, parseQuery } from './query.ts'
-import { reply } from './reply.ts'
+import { instant, reply } from './reply.ts'
 import type { Env } from './routes.ts'
 
 /** A job's id from the path; what is no positive safe integer names no job. */
@@ -33,7 +33,7 @@ export async function createJobs(system: JobSystem, body: unknown): Promise<Resp
 
 /** `GET /jobs` */
 export async function listJobs(system: JobSystem, query: URLSearchParams): Promise<Response> {
-  const { jobs, nextCursor } = await system.list(parseQuery(listQuery, query))
+  const { jobs, nextCursor } = await system.list(fromWire(parseQuery(listQuery, query)))
   return reply({ jobs: jobs.map(jobView), next_cursor: nextCursor })
 }
 
@@ -82,8 +82,4 @@ function jobView(job: Job) {
 
 function eventView({ seq, event, from, to, attempt, at, error }: HistoryEvent) {
   return { seq, event, from, to, attempt, at: instant(at), ...(error ? { error } : {}) }
-}
-
-export function instant(at: number | null): string | null {
-  return at === null ? null : new Date(at).toISOString()
 }

@@ -28,7 +28,10 @@ const headers: ApiDocument['components']['headers'] = {
 }
 
 /** The segments of a path in a route table that stand for something. */
-const pathParameters: Readonly<Record<string, z.ZodType>> = { id: jobIdSchema.describe('The job.') }
+const pathParameters: Readonly<Record<string, z.ZodType>> = {
+  id: jobIdSchema.describe('The job.'),
+  bulk: z.string().describe('The `id` of the command over many jobs.'),
+}
 
 /** Describes the API as OpenAPI 3.1, from the schemas that its handlers parse by. */
 export function describeApi(described: Described): ApiDocument {

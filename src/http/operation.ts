@@ -57,6 +57,7 @@ export function refusalsOf(path: string, method: string, operation: Operation, i
   if (isGuarded && !isOpen) all.add('unauthorized')
   if (!isOpen) all.add('unavailable')
   if (path.includes(':id')) all.add('job_not_found')
+  if (path.includes(':bulk')) all.add('bulk_not_found')
   if (query) all.add('invalid_input')
   if (changes) for (const code of ['foreign_origin', 'backpressure', 'storage_full'] as const) all.add(code)
   if (body) for (const code of ofBodies) all.add(code)

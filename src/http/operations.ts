@@ -4,6 +4,7 @@ import type { RefusalCode } from './refusals.ts'
 import * as schemas from './schemas.ts'
 
 const later = { type: 'sleep', payload: { ms: 5 }, delay_ms: 60_000 }
+const deadOnes = { command: 'requeue', type: 'sleep', text: 'timeout', created_from: '2030-01-31T00:00:00Z' }
 const takesJobs: readonly RefusalCode[] = ['invalid_input', 'invalid_payload', 'unknown_type', 'idempotency_conflict']
 const svg = ['image/svg+xml']
 const created = 'The job is on disk.'
@@ -126,6 +127,57 @@ export const operations: Operations = {
       answers: { 200: { description: 'The job, to be run.', body: schemas.job } },
       refusals: ['illegal_transition'],
       examples: [{ summary: 'the first', status: 200 }],
+    },
+  },
+  '/bulk': {
+    GET: {
+      id: 'listBulks',
+      tag: 'Jobs',
+      summary: 'List the last commands over many jobs',
+      answers: { 200: { description: 'At most 20.', body: schemas.bulkList } },
+      refusals: ['backpressure'],
+      examples: [{ summary: 'all', status: 200 }],
+    },
+    POST: {
+      id: 'prepareBulk',
+      tag: 'Jobs',
+      summary: 'Begin to count the jobs that a command over many is for',
+      description:
+        'Nothing moves before its count is confirmed; it is given up after 15 minutes. It lives in memory: after a crash what was moved has moved, and nothing else of it is left.',
+      body: schemas.bulkRequest,
+      answers: { 202: { description: 'It is being counted.', body: schemas.bulk, headers: ['Location'] } },
+      examples: [{ summary: 'every dead job of a type', status: 202, body: deadOnes }],
+    },
+  },
+  '/bulk/:bulk': {
+    GET: {
+      id: 'showBulk',
+      tag: 'Jobs',
+      summary: 'Show a command over many jobs: its count, and how far it is',
+      answers: { 200: { description: 'As it is now.', body: schemas.bulk } },
+      refusals: ['backpressure'],
+      examples: [{ summary: 'one that a restart forgot', status: 404 }],
+    },
+  },
+  '/bulk/:bulk/run': {
+    POST: {
+      id: 'runBulk',
+      tag: 'Jobs',
+      summary: 'Confirm the count of a command over many jobs, and so begin to move them',
+      body: schemas.bulkConfirmation,
+      answers: { 202: { description: 'It moves them.', body: schemas.bulk } },
+      refusals: ['bulk_state'],
+      examples: [{ summary: 'one that a restart forgot', status: 404, body: { matched: 12 } }],
+    },
+  },
+  '/bulk/:bulk/stop': {
+    POST: {
+      id: 'stopBulk',
+      tag: 'Jobs',
+      summary: 'Stop a command over many jobs',
+      description: 'What was moved has moved. It takes no body.',
+      answers: { 200: { description: 'Nothing of it is under way.', body: schemas.bulk } },
+      examples: [{ summary: 'one that a restart forgot', status: 404 }],
     },
   },
   '/machine': {

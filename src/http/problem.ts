@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import {
   BackpressureError,
+  BulkStateError,
   IdempotencyConflictError,
   IllegalTransitionError,
   type InputIssue,
@@ -66,6 +67,7 @@ function membersOf(error: JobSystemError): object {
     return { errors: error.issues.map(({ path, message }) => ({ path: shortened(path), message: shortened(message) })) }
   }
   if (error instanceof IllegalTransitionError) return { id: error.jobId, state: error.state, events: error.events }
+  if (error instanceof BulkStateError) return { phase: error.phase, matched: error.matched }
   if (error instanceof IdempotencyConflictError) {
     const errors = error.index === null ? [] : [{ path: `${error.index}.idempotency_key`, message: error.message }]
     return { id: error.jobId, ...(errors.length > 0 ? { errors } : {}) }

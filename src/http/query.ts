@@ -1,6 +1,9 @@
 import { z } from 'zod'
 import { type InputIssue, InvalidInputError } from '../errors.ts'
-import { type ChartName, charts, historyLimitMax, jobStates, listLimitDefault, listLimitMax } from '../system.ts'
+import { type ChartName, charts, filterFields, historyLimitMax, listLimitDefault, listLimitMax } from '../system.ts'
+
+/** Unknown fields told of at once. */
+const faultsMax = 100
 
 /** A whole number, as a query writes it: in digits alone. `byDefault`: what is taken where it is left out. */
 export function whole(min: number, max: number, byDefault?: number) {
@@ -11,19 +14,9 @@ export function whole(min: number, max: number, byDefault?: number) {
   return z.preprocess(read, byDefault === undefined ? number : number.meta({ default: byDefault })).exactOptional()
 }
 
-/** The parameters that narrow what is listed to some jobs. */
-export const jobFilter = {
-  state: z
-    .enum(jobStates, `takes one of ${jobStates.join(', ')}`)
-    .exactOptional()
-    .describe('Only jobs in it.'),
-  type: z.string().exactOptional().describe('Only jobs of it.'),
-  queue: z.string().exactOptional().describe('Only jobs in it.'),
-}
-
 /** `GET /jobs` */
 export const listQuery = z.strictObject({
-  ...jobFilter,
+  ...filterFields,
   limit: whole(1, listLimitMax, listLimitDefault).describe('Jobs on one page.'),
   cursor: z.string().exactOptional().describe('`next_cursor` of the page before.'),
 })
@@ -66,4 +59,16 @@ export function parseQuery<Schema extends z.ZodObject>(schema: Schema, query: UR
   const parsed = schema.safeParse(Object.fromEntries(query))
   if (parsed.success) return parsed.data
   throw new InvalidInputError(parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message })))
+}
+
+/** A body of an object; throws `InvalidInputError` with every fault. */
+export function parseBody<Schema extends z.ZodObject>(schema: Schema, body: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(body)
+  if (parsed.success) return parsed.data
+  throw new InvalidInputError(
+    parsed.error.issues.flatMap((issue): InputIssue[] => {
+      if (issue.code !== 'unrecognized_keys') return [{ path: issue.path.join('.'), message: issue.message }]
+      return issue.keys.slice(0, faultsMax).map((path) => ({ path, message: 'is not a known field' }))
+    }),
+  )
 }

@@ -26,6 +26,10 @@ export const refusals = {
   foreign_origin: { status: 403, meaning: 'A page of another origin may not change anything here.' },
   not_found: { status: 404, meaning: 'There is nothing at that path.' },
   job_not_found: { status: 404, meaning: 'No job has that id: it never existed, or retention removed it.' },
+  bulk_not_found: {
+    status: 404,
+    meaning: 'No command over many jobs has that id: the last 20 are known, and a restart forgets them.',
+  },
   method_not_allowed: {
     status: 405,
     meaning: 'That path does not take that method; `Allow` says which it takes.',
@@ -40,6 +44,10 @@ export const refusals = {
   illegal_transition: {
     status: 409,
     meaning: 'The job is in a `state` that does not take this; `events` are those that it takes.',
+  },
+  bulk_state: {
+    status: 409,
+    meaning: 'It is not ready, or it matched another number of jobs: `phase` and `matched` say what it is.',
   },
   payload_too_large: { status: 413, meaning: 'The body has more bytes than `MAX_REQUEST_BYTES`.' },
   unsupported_media_type: {

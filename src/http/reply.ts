@@ -39,3 +39,8 @@ export function replyText(
     headers: { ...standing, 'content-security-policy': policy, 'content-type': contentType, ...headers },
   })
 }
+
+/** An instant as every answer writes it; null where it does not apply. */
+export function instant(at: number | null): string | null {
+  return at === null ? null : new Date(at).toISOString()
+}

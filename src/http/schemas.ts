@@ -1,5 +1,13 @@
 import { z } from 'zod'
-import { enqueueBatchMax, eventTypes, jobStates, newJobSchema } from '../system.ts'
+import {
+  bulkPhases,
+  enqueueBatchMax,
+  eventTypes,
+  filterFields,
+  jobStates,
+  newJobSchema,
+  personEvents,
+} from '../system.ts'
 import { refusalCodes } from './refusals.ts'
 
 /** What the API's description names: each schema once, the others refer to it. */
@@ -209,6 +217,54 @@ export const live = named('Live', z.strictObject({ status: z.literal('live') }))
 export const ready = named('Ready', z.strictObject({ status: z.literal('ready') }))
 export const notReady = named('NotReady', z.strictObject({ status: z.literal('not ready'), reason: z.string() }))
 
+const commandTakes = `takes one of ${personEvents.join(', ')}`
+const command = z.enum(personEvents, commandTakes)
+
+export const bulkRequest = named(
+  'BulkRequest',
+  z
+    .strictObject({ command, ...filterFields }, 'takes an object with a command and a filter')
+    .describe('The command and which jobs it is for; without a `state`: those in any state that takes it.'),
+)
+
+const matchedTakes = 'takes the count that was shown'
+
+export const bulkConfirmation = named(
+  'BulkConfirmation',
+  z.strictObject(
+    { matched: z.int(matchedTakes).min(0, matchedTakes).describe('The count that was shown.') },
+    'takes an object with the count that was shown',
+  ),
+)
+
+export const bulk = named(
+  'Bulk',
+  z.strictObject({
+    id: z.string(),
+    command,
+    filter: z.strictObject({
+      state: state.optional(),
+      type: z.string().optional(),
+      queue: z.string().optional(),
+      text: z.string().optional(),
+      created_from: instant.optional(),
+      created_to: instant.optional(),
+    }),
+    phase: z.enum(bulkPhases).describe('`ready`: it waits for the confirmation of its count.'),
+    created_at: instant,
+    expires_at: instant.nullable().describe('When it is given up unless it is confirmed.'),
+    matched: count.describe('Jobs that match, so far while it counts.'),
+    more: z.boolean().describe('More match than it takes; it has the newest.'),
+    up_to: count.nullable().describe('The highest id looked at; later jobs are not touched.'),
+    looked_to: count.nullable().describe('How far down it has looked.'),
+    moved: count,
+    refused: count.describe('Jobs that had left the state by then.'),
+    error: z.string().nullable().describe('Why it failed.'),
+  }),
+)
+
+export const bulkList = named('BulkList', z.strictObject({ bulk: z.array(bulk).describe('Newest first.') }))
+
 export const openApi = named('OpenApi', z.looseObject({ openapi: z.string() }).describe('OpenAPI 3.1.'))
 
 const fault = named(
@@ -231,6 +287,8 @@ export const problem = named(
       message: z.string().describe('For people: it may change.'),
       errors: z.array(fault).optional().describe('Of wrong input: one for each fault, to 1,000.'),
       id: jobIdSchema.nullable().optional().describe('Of a conflict: the job.'),
+      phase: z.enum(bulkPhases).optional().describe('Of a command over many jobs.'),
+      matched: count.optional().describe('Of a command over many jobs: its count.'),
       state: state.optional().describe('Of an illegal transition: the state that the job is in.'),
       events: z
         .array(z.enum(eventTypes))

@@ -94,6 +94,11 @@ export interface ListFilter {
   readonly state?: JobState
   readonly type?: string
   readonly queue?: string
+  /** Stands in the payload's JSON or in the last error's, as it is or with JSON's escapes; ASCII letters in either case. */
+  readonly text?: string
+  /** Epoch ms, inclusive; and exclusive. */
+  readonly createdFrom?: number
+  readonly createdTo?: number
   /** Only jobs with a lower id. */
   readonly before?: number
   readonly limit: number
@@ -139,6 +144,21 @@ export interface Situation {
   readonly line: PlaceInLine | null
   /** The file's last server, or this one; null where there was none. */
   readonly owner: Owner | null
+}
+
+/** What a person or a program may do to jobs. */
+export type Command = Extract<EventType, 'cancel' | 'requeue'>
+
+/** The ids of jobs that match and may take `command` in the state that they are in. */
+export interface MatchFilter extends ListFilter {
+  readonly command: Command
+}
+
+/** Newest first. `from`: the highest id looked at, null where there was none; `next` as in `JobPage`. */
+export interface IdPage {
+  readonly ids: readonly number[]
+  readonly from: number | null
+  readonly next: number | null
 }
 
 /** What a person's or program's command did: the job after it, or the state in which the machine refused it. */
@@ -244,9 +264,13 @@ export interface Store {
 
   cancel(id: number): Promise<CommandResult>
   requeue(id: number): Promise<CommandResult>
+  /** The same for up to 500 jobs, those that are in `state` alone, where it is given; resolves with the ids that were moved. */
+  command(command: Command, ids: readonly number[], state?: JobState): Promise<readonly number[]>
 
   find(id: number): Promise<JobRow | undefined>
   list(filter: ListFilter): Promise<JobPage>
+  /** The ids alone, for a command. */
+  matching(filter: MatchFilter): Promise<IdPage>
   /** Oldest first, those with a higher `seq` than `after`; undefined for an unknown job. */
   history(
     id: number,

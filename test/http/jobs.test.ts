@@ -480,6 +480,67 @@ describe('GET /jobs', () => {
   })
 })
 
+describe('GET /jobs narrowed by text and time', () => {
+  test('finds what a person sees, literally', async () => {
+    const { post, get } = await startHttp()
+    const payloads = [
+      'say "hi"',
+      '100%',
+      'a_b',
+      'back\\slash',
+      'two\nlines',
+      '🎈 grüße',
+      '<script>x</script>',
+      "' OR 1=1 --",
+    ]
+    await post(
+      '/jobs',
+      payloads.map((text) => aWaitingJob({ payload: { text } })),
+    )
+
+    for (const [index, text] of payloads.entries()) {
+      const { body } = await get(`/jobs?text=${encodeURIComponent(text)}`)
+      expect([text, body.jobs.map(({ id }: { id: number }) => id)]).toEqual([text, [index + 1]])
+    }
+    expect((await get('/jobs?text=%25')).body.jobs).toHaveLength(1)
+    expect((await get('/jobs?text=SAY+%22HI%22&state=scheduled&queue=default&type=echo')).body.jobs).toHaveLength(1)
+    expect((await get('/jobs?text=SAY+%22HI%22&state=dead')).body.jobs).toEqual([])
+  })
+
+  test('takes instants with any offset, the first in and the last not', async () => {
+    const { post, get } = await startHttp()
+    await post('/createJob', aWaitingJob())
+    const at = Date.parse((await get('/jobs/1')).body.created_at)
+    const text = (ms: number) => new Date(ms).toISOString()
+    const found = async (query: string) => (await get(`/jobs?${query}`)).body.jobs.length
+
+    expect(await found(`created_from=${text(at)}&created_to=${text(at + 1)}`)).toBe(1)
+    expect(await found(`created_to=${text(at)}`)).toBe(0)
+    expect(await found(`created_from=${text(at + 1)}`)).toBe(0)
+    const elsewhere = encodeURIComponent(text(at + 7_200_000).replace('Z', '+02:00'))
+    expect(await found(`created_from=${elsewhere}`)).toBe(1)
+  })
+
+  test.each([
+    ['text=', 'text'],
+    [`text=${'x'.repeat(201)}`, 'text'],
+    ['text=a&text=b', 'text'],
+    ['created_from=', 'created_from'],
+    ['created_from=2030-01-01', 'created_from'],
+    ['created_to=2030-01-01T00:00:00', 'created_to'],
+    ['created_to=1893456000000', 'created_to'],
+    ['createdTo=2030-01-01T00:00:00Z', 'createdTo'],
+    ['state=lost', 'state'],
+  ])('refuses ?%s with 400', async (query, path) => {
+    const { get } = await startHttp()
+
+    const { status, body } = await get(`/jobs?${query}`)
+
+    expect([status, body.code]).toEqual([400, 'invalid_input'])
+    expect(body.errors.map((error: { path: string }) => error.path)).toEqual([path])
+  })
+})
+
 describe('POST /jobs/:id/cancel and /requeue', () => {
   test('cancel a job that waits, with no body and no content type', async () => {
     const { post, fetch } = await startHttp()

@@ -126,7 +126,7 @@ describe('every example', () => {
     for (const [path, methods] of Object.entries(operations)) {
       for (const [method, { examples }] of Object.entries(methods)) {
         for (const { body, query, status } of examples) {
-          const target = `${path.replace(':id', '1')}${query === undefined ? '' : `?${query}`}`
+          const target = `${path.replace(/:\w+/, '1')}${query === undefined ? '' : `?${query}`}`
           const answer = method === 'POST' ? await server.post(target, body) : await server.get(target)
           expect([method, target, answer.status]).toEqual([method, target, status])
           judge.expectDescribed(method, target, answer)
@@ -138,7 +138,8 @@ describe('every example', () => {
   test('of a body is what its schema takes and what the server stores', async () => {
     const server = await startHttp({ handlers, started: false })
     const judge = await judgeOf(server)
-    const bodies = Object.entries(judge.document.paths).flatMap(([path, { post }]) => {
+    const bodies = ['/createJob', '/jobs'].flatMap((path) => {
+      const { post } = judge.document.paths[path]!
       const examples = post?.requestBody?.content['application/json']?.examples ?? {}
       return Object.values(examples).map((example) => [path, (example as { value: unknown }).value] as const)
     })
@@ -205,6 +206,14 @@ describe('a tour through the API', () => {
     await get('/jobs?limit=1', 200)
     await post('/jobs/1/cancel', undefined, 200)
     await post('/jobs/1/requeue', undefined, 200)
+    await get('/jobs?text=a&created_from=2030-01-31T00:00:00Z&created_to=2031-01-31T00:00:00%2B01:00', 200)
+    await post('/bulk', { command: 'requeue', state: 'dead', text: 'out of luck' }, 202)
+    const [bulk] = server.system.bulks()
+    await bulk!.settled()
+    await get('/bulk', 200)
+    await get(`/bulk/${bulk!.id}`, 200)
+    await post(`/bulk/${bulk!.id}/run`, { matched: 1 }, 202)
+    await post(`/bulk/${bulk!.id}/stop`, undefined, 200)
     for (const path of ['/metrics', '/livez', '/readyz', '/openapi.json']) await get(path, 200)
   })
 
@@ -238,12 +247,20 @@ describe('a tour through the API', () => {
       for (const path of [`/jobs/${id}/cancel`, `/jobs/${id}/requeue`]) await post(path, undefined, 404)
     }
     for (const path of ['/jobs/2/cancel', '/jobs/2/requeue']) await post(path, undefined, 409)
+    for (const body of [[], {}, { command: 'run' }, { command: 'cancel', x: 1 }, { command: 'cancel', state: 'dead' }])
+      await post('/bulk', body, 400)
+    await post('/bulk', { command: 'cancel' }, 202)
+    const [bulk] = server.system.bulks()
+    await bulk!.settled()
+    await post(`/bulk/${bulk!.id}/run`, { matched: -1 }, 400)
+    await post(`/bulk/${bulk!.id}/run`, { matched: 99 }, 409)
+    await get('/bulk/nope', 404)
     await get('/nope', 404)
     await send('DELETE', '/jobs', {}, 405)
     await send('GET', '/createJob', {}, 405)
     for (const [template, methods] of Object.entries(operations)) {
       for (const method of Object.keys(methods)) {
-        const path = template.replace(':id', '1')
+        const path = template.replace(/:\w+/, '1')
         await raw(method, path, request(`${method} ${path}`, { host: 'evil.example' }), 403)
         await raw(method, path, request(`${method} ${path}`, { host: undefined }), 400)
         await raw(method, path, request(`${method} ${path}`, { 'x-long': 'x'.repeat(20_000) }), 431)
@@ -260,7 +277,7 @@ describe('a tour through the API', () => {
 
     for (const [path, methods] of Object.entries(operations)) {
       for (const [method, { isOpen }] of Object.entries(methods)) {
-        if (!isOpen) await send(method, path.replace(':id', '1'), {}, 401)
+        if (!isOpen) await send(method, path.replace(/:\w+/, '1'), {}, 401)
       }
     }
   })
@@ -276,7 +293,8 @@ describe('a tour through the API', () => {
     for (const path of ['/jobs/1/cancel', '/jobs/1/requeue']) await ofDraining.post(path, undefined, 503)
     await stopped
     for (const [path, { GET }] of Object.entries(operations)) {
-      if (GET && path !== '/livez' && path !== '/openapi.json') await ofDraining.get(path.replace(':id', '1'), 503)
+      if (GET && !['/livez', '/openapi.json', '/bulk', '/bulk/:bulk'].includes(path))
+        await ofDraining.get(path.replace(/:\w+/, '1'), 503)
     }
 
     const full = () => Promise.reject(new StorageFullError())

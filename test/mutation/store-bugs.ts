@@ -200,7 +200,7 @@ const leases: readonly Mutation[] = [
   bug(
     'the holder is not told that a cancellation took its lease',
     conformance('a lease is taken away by a cancellation, which the holder is told of'),
-    { file: sqlite('calls'), find: '() => this.#takeAway(request.id)', replace: '() => {}' },
+    { file: sqlite('calls'), find: '() => this.#takeAway([request.id])', replace: '() => {}' },
   ),
   bug(
     'recovery forgets jobs that were leased and not started',

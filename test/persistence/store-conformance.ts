@@ -657,6 +657,108 @@ export function testStore(
       })
     })
 
+    describe('a command for many jobs', () => {
+      test('moves those that the machine lets take it, and tells which', async () => {
+        const opened = await open()
+        const jobs = new Map<JobState, number>()
+        for (const state of queuedLast) jobs.set(state, (await bringTo(opened, state, 2)).id)
+        const all = [...jobs.values()]
+
+        const cancelled = await opened.store.command('cancel', [999, ...all])
+        const requeued = await opened.store.command('requeue', [...all].reverse())
+
+        const inStates = (...states: JobState[]) => states.map((state) => jobs.get(state)!).sort((a, b) => a - b)
+        expect(cancelled).toEqual(inStates('scheduled', 'queued', 'leased', 'running', 'retrying'))
+        expect(requeued).toEqual([...cancelled, ...inStates('dead', 'cancelled')].sort((a, b) => a - b))
+        expect(await countIn(opened.store, 'queued')).toBe(7)
+        expect((await opened.store.find(jobs.get('succeeded')!))?.state).toBe('succeeded')
+        for (const id of all) {
+          const history = await opened.store.history(id, { after: 0, limit: 100 })
+          expect(history?.map(({ seq }) => seq)).toEqual(history?.map((_, index) => index + 1))
+        }
+      })
+
+      test('leaves those that are no longer in the state it is for', async () => {
+        const opened = await open()
+        const { id: running } = await bringTo(opened, 'running', 2)
+        const { id: scheduled } = await bringTo(opened, 'scheduled', 2)
+
+        const moved = await opened.store.command('cancel', [running, scheduled], 'scheduled')
+
+        expect(moved).toEqual([scheduled])
+        expect((await opened.store.find(running))?.state).toBe('running')
+      })
+
+      test('moves a job that it names twice once', async () => {
+        const opened = await open()
+        const { id } = await bringTo(opened, 'dead', 1)
+
+        expect(await opened.store.command('requeue', [id, id])).toEqual([id])
+        expect((await opened.store.history(id, { after: 0, limit: 100 }))?.at(-1)).toMatchObject({ seq: 5 })
+      })
+
+      test('moves nothing where none is named or known', async () => {
+        const { store } = await open()
+
+        expect(await store.command('cancel', [])).toEqual([])
+        expect(await store.command('requeue', [1, 2, 3])).toEqual([])
+      })
+
+      test('takes the leases of all that it cancels, whose holder is told of just those, and refuses what comes late', async () => {
+        const { store, notices } = await open()
+        await store.enqueue([aJob(), aJob(), aJob(), aJob({ delayMs: 1_000 })])
+        const [a, b, c] = (await store.lease({ room: 3, wait: false })) as [LeasedJob, LeasedJob, LeasedJob]
+        await settle(store, a, 'start')
+        await settle(store, c, 'start', 'succeed')
+
+        const moved = await store.command('cancel', [a.id, b.id, c.id, c.id + 1])
+
+        expect(moved).toEqual([a.id, b.id, c.id + 1])
+        expect(notices).toEqual([{ type: 'lost', leases: [a, b].map((job) => ({ ...leaseOf(job), cancelled: true })) }])
+        const late: LeaseEvent[] = [
+          { ...leaseOf(a), event: 'succeed' },
+          { ...leaseOf(b), event: 'start' },
+        ]
+        expect(await store.apply(late)).toEqual(late)
+      })
+
+      test('hands what it requeues to leases that wait', async () => {
+        const opened = await open()
+        const { id } = await bringTo(opened, 'dead', 1)
+        const waiting = opened.store.lease({ room: 5, wait: true })
+
+        await opened.store.command('requeue', [id])
+
+        expect((await waiting).map((job) => job.id)).toEqual([id])
+      })
+    })
+
+    describe('what a command would move', () => {
+      test('is what matches and is in a state that takes it, newest first, page by page', async () => {
+        const opened = await open()
+        const { store } = opened
+        const jobs = new Map<JobState, number>()
+        for (const state of queuedLast) jobs.set(state, (await bringTo(opened, state, 2)).id)
+        await store.enqueue([aJob({ type: 'other', queue: 'mail' })])
+        const last = jobs.get('queued')!
+
+        const first = await store.matching({ command: 'cancel', type: 'work', limit: 3 })
+        const second = await store.matching({ command: 'cancel', type: 'work', limit: 3, before: first.next! })
+
+        const states = ['scheduled', 'leased', 'running', 'retrying', 'queued'] as const
+        expect([...first.ids, ...second.ids]).toEqual(states.map((state) => jobs.get(state)!).sort((a, b) => b - a))
+        expect([first.from, second.next]).toEqual([last + 1, null])
+        expect((await store.matching({ command: 'requeue', limit: 9 })).ids).toHaveLength(2)
+        expect((await store.matching({ command: 'requeue', state: 'dead', limit: 9 })).ids).toEqual([jobs.get('dead')])
+        expect((await store.matching({ command: 'requeue', state: 'queued', limit: 9 })).ids).toEqual([])
+        expect(await store.matching({ command: 'cancel', before: 1, limit: 9 })).toEqual({
+          ids: [],
+          from: null,
+          next: null,
+        })
+      })
+    })
+
     describe('counts', () => {
       test('are what the jobs add up to', async () => {
         const opened = await open()
@@ -782,9 +884,118 @@ export function testStore(
 
         expect(jobs.map(({ id }) => id)).toEqual([wanted])
       })
+
+      test('filters by when a job was created: the first instant is in, the last is not', async () => {
+        const { store, clock } = await open()
+        const at = clock.now()
+        const all: number[] = []
+        for (let i = 0; i < 4; i++) {
+          all.push(...ids(await store.enqueue([aJob()])))
+          clock.advance(1)
+        }
+
+        const created = async (given: object) => (await store.list({ limit: 10, ...given })).jobs.map(({ id }) => id)
+
+        expect(await created({ createdFrom: at + 1, createdTo: at + 3 })).toEqual([all[2], all[1]])
+        expect(await created({ createdFrom: at + 3 })).toEqual([all[3]])
+        expect(await created({ createdTo: at + 1 })).toEqual([all[0]])
+        expect(await created({ createdFrom: at + 4 })).toEqual([])
+      })
+
+      test('finds what a person sees in a payload, and what stands in its JSON, literally', async () => {
+        const { store } = await open()
+        const all = ids(await store.enqueue(texts.map(([payload]) => aJob({ payload: JSON.stringify(payload) }))))
+
+        const found = await Promise.all(
+          texts.map(async ([payload, text], index) => {
+            const { jobs } = await store.list({ limit: 100, text })
+            return [payload, text, jobs.some(({ id }) => id === all[index])]
+          }),
+        )
+
+        expect(found).toEqual(texts)
+      })
+
+      test('finds a job by its last error, and no longer by one before', async () => {
+        const { store } = await open()
+        await store.enqueue([aJob(), aJob()])
+        const failing = async (message: string) => {
+          const [job] = await store.lease({ room: 1, wait: false })
+          await settle(store, job!, 'start')
+          await store.apply([{ ...leaseOf(job!), event: 'fail', error: { name: 'Error', message } }])
+          await store.sweep()
+          return job!.id
+        }
+
+        const id = await failing('550 "no such user" at\nexample.com')
+        const found = async (text: string) => (await store.list({ limit: 10, text })).jobs.map((job) => job.id)
+
+        expect(await found('550 "No Such User"')).toEqual([id])
+        expect(await found('at\nexample')).toEqual([id])
+        expect(await found("550 'no")).toEqual([])
+      })
+
+      test('filters by text and all else together, page by page, none twice and none missed', async () => {
+        const { store } = await open()
+        const all = ids(
+          await store.enqueue(
+            Array.from({ length: 300 }, (_, n) =>
+              aJob({
+                payload: n % 3 ? '"needle"' : '"hay"',
+                queue: n % 2 ? 'odd' : 'even',
+                type: n % 5 ? 'work' : 'other',
+              }),
+            ),
+          ),
+        )
+        const wanted = all.filter((_, n) => n % 3 !== 0 && n % 2 === 1 && n % 5 !== 0).reverse()
+
+        const found: number[] = []
+        for (let before: number | null | undefined; before !== null; ) {
+          const filter = { text: 'needle', queue: 'odd', type: 'work', limit: 7 }
+          const page = await store.list({ ...filter, ...(before === undefined ? {} : { before }) })
+          found.push(...page.jobs.map(({ id }) => id))
+          before = page.next
+        }
+
+        expect(found).toEqual(wanted)
+      })
     })
   })
 }
+
+/** A payload, what is searched for, and whether it is found. */
+const texts: [unknown, string, boolean][] = [
+  [{ say: 'she said "hi"' }, 'said "hi"', true],
+  [{ say: 'hi' }, '"say":"hi"', true],
+  [{ say: 'hi' }, 'say: hi', false],
+  ['a\nb', 'a\nb', true],
+  ['a\nb', 'a b', false],
+  ['c:\\new', 'c:\\new', true],
+  ['c:\\new', 'C:\\NEW', true],
+  ['c:/new', 'c:\\new', false],
+  ['tab\there', '\t', true],
+  ['nul\0byte', 'nul\0byte', true],
+  ['100% of it', '100%', true],
+  ['100 of it', '100%', false],
+  ['100 of it', '1%it', false],
+  ['a_b', 'a_b', true],
+  ['axb', 'a_b', false],
+  ['a!b', 'a!b', true],
+  ['*?[a-z]', '*?[a-z]', true],
+  ["it's '--", "'s '--", true],
+  ['<script>alert(1)</script>', '<SCRIPT>', true],
+  ['MiXeD', 'mIxEd', true],
+  ['Straße É', 'straße', true],
+  ['É', 'é', false],
+  ['grüße 🎈🎈', '🎈🎈', true],
+  ['🎈', '🎉', false],
+  ['lone \ud83c here', '\ud83c', true],
+  ['\u2028', '\u2028', true],
+  [{ n: [1, 2.5, null, true] }, '[1,2.5,null,true]', true],
+  ['x'.repeat(200), 'x'.repeat(200), true],
+  ['x'.repeat(199), 'x'.repeat(200), false],
+]
 
 /** A job in `state`; where it has run, its attempts are as far as they can be. */
 async function bringTo(opened: OpenedStore, state: JobState, maxAttempts: number): Promise<LeasedJob> {

@@ -265,6 +265,7 @@ class Simulation {
       ),
       clock: this.#clock,
       random: this.#random.next,
+      newId: () => 'none is made',
       log: this.#log(),
       onFatal: (error) => this.#exit(life, error),
       onStopped: () => {},

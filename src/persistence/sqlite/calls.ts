@@ -1,4 +1,4 @@
-import type { EnqueueResult, StoreNotice } from '../store.ts'
+import type { EnqueueResult } from '../store.ts'
 import type { Claim } from './claims.ts'
 import { isBroken, isBusy, isFull } from './connection.ts'
 import type { Part } from './group-commit.ts'
@@ -119,7 +119,8 @@ export class Calls {
     this.#pending = []
     for (const call of calls) {
       const { op } = call.request
-      if (op === 'enqueue' || op === 'cancel' || op === 'requeue') this.#refuse(call, 'unavailable', message)
+      if (op === 'enqueue' || op === 'cancel' || op === 'requeue' || op === 'command')
+        this.#refuse(call, 'unavailable', message)
       else if (op === 'abandon' || op === 'stopLeasing') this.#partsOf(call)
       else if (op === 'close') this.#pending.push(call)
     }
@@ -142,10 +143,16 @@ export class Calls {
         return this.#part(
           call,
           (now) => this.#writer.cancel(request.id, now),
-          () => this.#takeAway(request.id),
+          () => this.#takeAway([request.id]),
         )
       case 'requeue':
         return this.#part(call, (now) => this.#writer.requeue(request.id, now))
+      case 'command':
+        return this.#part(
+          call,
+          (now) => this.#writer.command(request.command, request.ids, request.state, now),
+          (moved: Answers['command']) => this.#takeAway(moved),
+        )
       case 'recover':
         return this.#part(
           call,
@@ -219,11 +226,11 @@ export class Calls {
     })
   }
 
-  #takeAway(id: number): void {
-    const lease = this.#held.of(id)
-    if (!lease) return
-    this.#held.drop([lease])
-    this.notify({ type: 'lost', leases: [{ ...lease, cancelled: true }] } satisfies StoreNotice)
+  #takeAway(ids: readonly number[]): void {
+    const leases = ids.flatMap((id) => this.#held.of(id) ?? [])
+    if (leases.length === 0) return
+    this.#held.drop(leases)
+    this.notify({ type: 'lost', leases: leases.map((lease) => ({ ...lease, cancelled: true })) })
   }
 
   #failed(call: Call, error: unknown): void {

@@ -2,11 +2,14 @@ import { Worker } from 'node:worker_threads'
 import type Database from 'better-sqlite3'
 import { type Clock, ManualClock } from '../../clock.ts'
 import { DatabaseUnusableError, StorageFullError, UnavailableError } from '../../errors.ts'
+import type { JobState } from '../../machines/job.ts'
 import type {
+  Command,
   CommandResult,
   EdgeCount,
   EnqueueResult,
   HistoryEvent,
+  IdPage,
   JobPage,
   JobPath,
   JobRow,
@@ -14,6 +17,7 @@ import type {
   LeasedJob,
   LeaseEvent,
   ListFilter,
+  MatchFilter,
   NewJobRow,
   Recovered,
   Situation,
@@ -26,6 +30,7 @@ import { durability, isBusy, isStorageTrouble, openForReading } from './connecti
 import type { Owner } from './lock.ts'
 import type { Answers, Ask, Operation, Refusal, Request, Tell, ThreadOptions } from './protocol.ts'
 import { Reader } from './reader.ts'
+import type { Scan, ScanAnswer, ScanGiven } from './reader-thread.ts'
 import { Scanner } from './scanner.ts'
 import { beat, beatMs, createPulse, raiseTimeout } from './watchdog.ts'
 import type { WriterOptions } from './writer.ts'
@@ -190,13 +195,20 @@ class SqliteStore implements Store {
     return this.#ask({ op: 'requeue', id })
   }
 
+  command(command: Command, ids: readonly number[], state?: JobState): Promise<number[]> {
+    return this.#ask({ op: 'command', command, ids, state })
+  }
+
   find(id: number): Promise<JobRow | undefined> {
     return this.#read((reader) => reader.find(id))
   }
 
   list(filter: ListFilter): Promise<JobPage> {
-    if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
-    return this.#scanner.scan('list', filter)
+    return this.#scan('list', filter)
+  }
+
+  matching(filter: MatchFilter): Promise<IdPage> {
+    return this.#scan('matching', filter)
   }
 
   history(id: number, page: { after: number; limit: number }): Promise<HistoryEvent[] | undefined> {
@@ -286,6 +298,11 @@ class SqliteStore implements Store {
 
   #rejectAll(error: Error): void {
     for (const [callId] of [...this.#waiting]) this.#settled(callId)?.reject(error)
+  }
+
+  #scan<S extends Scan>(scan: S, given: ScanGiven<S>): Promise<ScanAnswer<S>> {
+    if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
+    return this.#scanner.scan(scan, given)
   }
 
   async #read<T>(read: (reader: Reader) => T): Promise<T> {

@@ -1,4 +1,14 @@
-import type { CommandResult, EnqueueResult, Lease, LeasedJob, LeaseEvent, NewJobRow, StoreNotice } from '../store.ts'
+import type { JobState } from '../../machines/job.ts'
+import type {
+  Command,
+  CommandResult,
+  EnqueueResult,
+  Lease,
+  LeasedJob,
+  LeaseEvent,
+  NewJobRow,
+  StoreNotice,
+} from '../store.ts'
 import type { Owner } from './lock.ts'
 import type { WriterOptions } from './writer.ts'
 
@@ -9,7 +19,13 @@ export type Request =
   | { readonly op: 'apply'; readonly events: readonly LeaseEvent[] }
   | { readonly op: 'abandon'; readonly leases: readonly Lease[] }
   | { readonly op: 'recover'; readonly after: number; readonly rank: number }
-  | { readonly op: 'cancel' | 'requeue'; readonly id: number }
+  | { readonly op: Command; readonly id: number }
+  | {
+      readonly op: 'command'
+      readonly command: Command
+      readonly ids: readonly number[]
+      readonly state: JobState | undefined
+    }
   | { readonly op: 'sweep' | 'stopLeasing' | 'close' }
 
 export type Operation = Request['op']
@@ -23,6 +39,7 @@ export interface Answers {
   recover: RecoveryStep
   cancel: CommandResult
   requeue: CommandResult
+  command: number[]
   sweep: null
   stopLeasing: null
   close: null

@@ -3,7 +3,7 @@ import { openForReading } from './connection.ts'
 import { Reader } from './reader.ts'
 
 /** The reads that may scan. */
-export type Scan = 'list' | 'pathOf' | 'situation'
+export type Scan = 'list' | 'matching' | 'pathOf' | 'situation'
 export type ScanGiven<S extends Scan> = Parameters<Reader[S]>[0]
 export type ScanAnswer<S extends Scan> = ReturnType<Reader[S]>
 

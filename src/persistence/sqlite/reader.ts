@@ -1,10 +1,20 @@
 import type Database from 'better-sqlite3'
-import type { EdgeCount, HistoryEvent, JobPage, JobPath, JobRow, ListFilter, PathStep, Situation } from '../store.ts'
+import type {
+  EdgeCount,
+  HistoryEvent,
+  IdPage,
+  JobPage,
+  JobPath,
+  JobRow,
+  ListFilter,
+  MatchFilter,
+  PathStep,
+  Situation,
+} from '../store.ts'
 import { eventColumns, jobColumns, type Selected, toHistoryEvent, toJobRow } from './rows.ts'
 import { Situations } from './situations.ts'
+import { Walk } from './walk.ts'
 
-/** Rows that one list request looks at: some milliseconds of work. */
-const listScanMax = 20_000
 /** Characters of payloads after which a page ends short: some milliseconds to parse and to send. */
 const listLengthMax = 4_194_304
 
@@ -19,12 +29,13 @@ export class Reader {
   readonly #history: Database.Statement
   readonly #path: Database.Statement
   readonly #counts: Database.Statement
-  readonly #lists = new Map<string, Database.Statement>()
   /** Made with the first question: most readers are never asked. */
   #situations: Situations | undefined
+  readonly #walk: Walk
 
   constructor(db: Database.Database) {
     this.#db = db
+    this.#walk = new Walk(db)
     this.#find = db.prepare(`SELECT ${jobColumns} FROM jobs WHERE id = ?`)
     this.#exists = db.prepare('SELECT 1 FROM jobs WHERE id = ?').pluck()
     this.#history = db.prepare(
@@ -70,43 +81,23 @@ export class Reader {
   }
 
   /** Walks down the ids, looking at a bounded number of jobs and reading a bounded length, whatever the filter and the payloads. */
-  list({ state, type, queue, before, limit }: ListFilter): JobPage {
-    const filters = Object.entries({ state, type, queue }).filter(([, value]) => value !== undefined)
-    const statement = this.#listBy(filters.map(([column]) => column))
-    const values = {
-      ...Object.fromEntries(filters),
-      before: before ?? Number.MAX_SAFE_INTEGER,
-      limit,
-      scan: listScanMax,
-    }
+  list(filter: ListFilter): JobPage {
     return this.#db.transaction((): JobPage => {
+      const { ids, next } = this.#walk.down(filter)
       const jobs: JobRow[] = []
       let length = 0
-      for (const id of statement.page.all(values) as number[]) {
+      for (const id of ids) {
         const job = this.find(id)!
         jobs.push(job)
         length += job.payload.length
-        if (jobs.length === limit || length > listLengthMax) return { jobs, next: id }
+        if (length > listLengthMax) return { jobs, next: id }
       }
-      const { id, seen } = statement.lowest.get(values) as { id: number | null; seen: number }
-      return { jobs, next: seen === listScanMax ? id : null }
+      return { jobs, next }
     })()
   }
 
-  #listBy(columns: string[]) {
-    const matches = columns.map((column) => `${column} = :${column}`).join(' AND ')
-    const page = this.#prepared(`
-      SELECT id FROM (SELECT id, state, type, queue FROM jobs WHERE id < :before ORDER BY id DESC LIMIT :scan)
-      ${matches && `WHERE ${matches}`} ORDER BY id DESC LIMIT :limit`).pluck()
-    const lowest = this.#prepared(
-      'SELECT min(id) AS id, count(*) AS seen FROM (SELECT id FROM jobs WHERE id < :before ORDER BY id DESC LIMIT :scan)',
-    )
-    return { page, lowest }
-  }
-
-  #prepared(sql: string): Database.Statement {
-    const statement = this.#lists.get(sql) ?? this.#db.prepare(sql)
-    this.#lists.set(sql, statement)
-    return statement
+  /** The same walk, of the ids of jobs that may take a command. */
+  matching(filter: MatchFilter): IdPage {
+    return this.#db.transaction(() => this.#walk.down(filter))()
   }
 }

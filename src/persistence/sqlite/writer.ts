@@ -1,7 +1,6 @@
 import type Database from 'better-sqlite3'
-import { findEdge } from '../../machines/edges.ts'
-import type { EventType } from '../../machines/job.ts'
-import type { CommandResult, EnqueueResult, JobRow, Lease, LeaseEvent, NewJobRow } from '../store.ts'
+import type { EventType, JobState } from '../../machines/job.ts'
+import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, NewJobRow } from '../store.ts'
 import { type Claim, Claims } from './claims.ts'
 import { Intake } from './intake.ts'
 import { Leases, type LeaseTimes } from './leases.ts'
@@ -31,6 +30,7 @@ export class Writer {
   readonly #reader: Reader
   readonly #due: Database.Statement
   readonly #nextDue: Database.Statement
+  readonly #named: Database.Statement
 
   constructor(db: Database.Database, options: WriterOptions) {
     this.#moves = new Moves(db, options.leaseMs)
@@ -41,6 +41,8 @@ export class Writer {
     this.#reader = new Reader(db)
     this.#due = db.prepare(`SELECT id FROM jobs WHERE ${isTimed} AND run_at <= :now ORDER BY run_at, id LIMIT :limit`)
     this.#nextDue = db.prepare(`SELECT run_at FROM jobs WHERE ${isTimed} ORDER BY run_at LIMIT 1`).pluck()
+    this.#named = db.prepare(`
+      SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(:list)) AND (:state IS NULL OR state = :state)`)
   }
 
   /** Call it first in each transaction. */
@@ -75,11 +77,17 @@ export class Writer {
   }
 
   cancel(id: number, now: number): CommandResult {
-    return this.#command('cancel', id, now)
+    return this.#commandOne('cancel', id, now)
   }
 
   requeue(id: number, now: number): CommandResult {
-    return this.#command('requeue', id, now)
+    return this.#commandOne('requeue', id, now)
+  }
+
+  /** Moves those of the jobs that are in `state`, where it is given, and that the machine lets take the command; gives back their ids. */
+  command(command: Command, ids: readonly number[], state: JobState | undefined, now: number): number[] {
+    const named = this.#named.all({ list: JSON.stringify(ids), state: state ?? null }) as Item[]
+    return this.#moves.apply(command, named, now).map(([id]) => id)
   }
 
   /** Queues jobs whose `run_at` has come, up to a bound; how many. */
@@ -112,12 +120,11 @@ export class Writer {
     return this.#retention.walk(now)
   }
 
-  #command(event: 'cancel' | 'requeue', id: number, now: number): CommandResult {
+  #commandOne(command: Command, id: number, now: number): CommandResult {
+    const [moved] = this.command(command, [id], undefined, now)
     const job = this.#reader.find(id)
     if (!job) return { outcome: 'unknown' }
-    if (!findEdge(job.state, { type: event }, job)) return { outcome: 'refused', state: job.state }
-    this.#moves.apply(event, [{ id }], now)
-    return { outcome: 'done', job: this.#reader.find(id) as JobRow }
+    return moved === undefined ? { outcome: 'refused', state: job.state } : { outcome: 'done', job }
   }
 }
 

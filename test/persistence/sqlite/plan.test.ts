@@ -38,6 +38,14 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
   new Reader(db).list({ limit: 1 })
   writer.enqueue([[aJob()]], 9)
   new Reader(db).situation(4)
+  writer.command('cancel', [1, 2, 3], 'queued', 9)
+  const reader = new Reader(db)
+  reader.list({ limit: 9 })
+  reader.list({ limit: 9, state: 'queued', type: 'work', queue: 'default', text: 'x', createdFrom: 0, createdTo: 9 })
+  for (const command of ['cancel', 'requeue'] as const) {
+    reader.matching({ command, limit: 9 })
+    reader.matching({ command, text: 'x', limit: 9 })
+  }
   db.prepare = prepare
   return [...sources].map((sql) => {
     const named = Object.fromEntries([...sql.matchAll(/:(\w+)/g)].map((match) => [match[1], null]))
@@ -64,6 +72,18 @@ test('nothing that waits is sorted: recovery sorts what is leased, and a job’s
     expect.stringMatching(/lease_token IS NOT NULL AND id > :after ORDER BY id/),
     expect.stringMatching(/FROM job_events WHERE job_id = :id .* LIMIT :scan\)\s+GROUP BY/),
   ])
+})
+
+test('a walk down the ids reads jobs and payloads by their id, and sorts nothing', () => {
+  const walks = plans().filter(({ sql }) => sql.includes('id < :before'))
+
+  expect(walks).toHaveLength(7)
+  for (const { steps } of walks) {
+    expect(steps).toContain('SEARCH jobs USING INTEGER PRIMARY KEY (rowid<?)')
+    expect(steps.filter((step) => /job_payloads/.test(step) && !/INTEGER PRIMARY KEY \(rowid=\?\)/.test(step))).toEqual(
+      [],
+    )
+  }
 })
 
 test('a claim finds its queue and its jobs in the index of what is ready', () => {

@@ -59,6 +59,7 @@ function timesWith(count: number) {
   store(count, aJob())
   store(count, aJob({ delayMs: 60_000 }))
   commit(() => writer.lease(room, 0))
+  const some = Array.from({ length: room }, (_, index) => index + 1)
   return {
     claim: timed(() => writer.lease(room, 0)),
     enqueue: timed(() => writer.enqueue([[aJob({ idempotency: { key: 'k', content: 'c' } })]], 0)),
@@ -66,6 +67,7 @@ function timesWith(count: number) {
     nextDueAt: timed(() => writer.nextDueAt()),
     expireLeases: timed(() => writer.expireLeases(0)),
     recoverOrphans: timed(() => writer.recoverOrphans(0, 0, 0)),
+    command: timed(() => writer.command('cancel', some, 'queued', 0)),
   }
 }
 

@@ -1,0 +1,75 @@
+import { type BulkParts, PreparedBulk } from './bulk.ts'
+import { bulksMax } from './config.ts'
+import { BackpressureError } from './errors.ts'
+import { assertTaken, parseFilter } from './filter.ts'
+import type { Bulk, BulkCommand, BulkFilter } from './job-system.ts'
+
+/** What a caller that finds all of them unfinished is told to wait. */
+const retryAfterMs = 1_000
+
+/** The longest rest between two steps. */
+const restMaxMs = 100
+
+/** The commands over many jobs that this process knows of. */
+export class Bulks {
+  readonly #parts: BulkParts
+  readonly #newId: () => string
+  /** By age. */
+  readonly #kept = new Map<string, PreparedBulk>()
+  #lastTurn: Promise<void> = Promise.resolve()
+
+  constructor(parts: Omit<BulkParts, 'inTurn'>, newId: () => string) {
+    this.#parts = { ...parts, inTurn: (step) => this.#inTurn(step) }
+    this.#newId = newId
+  }
+
+  prepare(command: BulkCommand, given: BulkFilter): Bulk {
+    const filter = parseFilter(given)
+    assertTaken(command, filter)
+    this.#parts.assertWritable()
+    this.#makeRoom()
+    const bulk = new PreparedBulk(this.#newId(), command, filter, this.#parts)
+    this.#kept.set(bulk.id, bulk)
+    return bulk
+  }
+
+  find(id: string): Bulk | undefined {
+    return this.#kept.get(id)
+  }
+
+  /** Newest first. */
+  all(): Bulk[] {
+    return [...this.#kept.values()].reverse()
+  }
+
+  /** Resolves when none has anything under way. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.#kept.values()].map((bulk) => bulk.stop()))
+  }
+
+  #makeRoom(): void {
+    if (this.#kept.size < bulksMax) return
+    const finished = [...this.#kept.values()].find((bulk) => !bulk.isOpen)
+    if (!finished) {
+      const message = `${bulksMax} commands over many jobs are unfinished, as many as may be; stop one, or wait`
+      throw new BackpressureError(message, retryAfterMs)
+    }
+    this.#kept.delete(finished.id)
+  }
+
+  /** One step after another, and then as long as it took none: half of the store's time is left to others. */
+  async #inTurn<T>(step: () => Promise<T>): Promise<T> {
+    const before = this.#lastTurn
+    let end!: () => void
+    this.#lastTurn = new Promise((resolve) => {
+      end = resolve
+    })
+    await before
+    const begunAt = performance.now()
+    try {
+      return await step()
+    } finally {
+      setTimeout(end, Math.min(performance.now() - begunAt, restMaxMs))
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import { z } from 'zod'
+import { InvalidInputError } from './errors.ts'
+import type { BulkCommand, BulkFilter } from './job-system.ts'
+import { instantMax, instantText } from './jobs.ts'
+import { personEvents } from './machines/cause.ts'
+import { edgesOn, jobStates } from './machines/edges.ts'
+
+/** Characters of what is searched for. */
+const textMax = 200
+/** Characters of a name that a filter may ask for; those of jobs have fewer. */
+const nameMax = 200
+/** Faults told of at once. */
+const faultsMax = 100
+
+const takesName = `takes a text of at most ${nameMax} characters`
+const takesText = `takes 1 to ${textMax} characters`
+const takesInstant = 'takes epoch ms, to the year 9999'
+const name = z.string(takesName).max(nameMax, takesName)
+
+const fields = {
+  state: z
+    .enum(jobStates, `takes one of ${jobStates.join(', ')}`)
+    .exactOptional()
+    .describe('Only jobs in it.'),
+  type: name.exactOptional().describe('Only jobs of it.'),
+  queue: name.exactOptional().describe('Only jobs in it.'),
+  text: z
+    .string(takesText)
+    .regex(new RegExp(`^[\\s\\S]{1,${textMax}}$`, 'u'), takesText)
+    .exactOptional()
+    .describe("Stands in the payload's JSON or in that of the last error, as it is; ASCII letters in either case."),
+}
+const instant = z.int(takesInstant).min(-instantMax, takesInstant).max(instantMax, takesInstant)
+const librarySchema = z.strictObject({
+  ...fields,
+  createdFrom: instant.exactOptional(),
+  createdTo: instant.exactOptional(),
+})
+
+/** What narrows a list, as HTTP writes it, in a query or in JSON. */
+export const filterFields = {
+  ...fields,
+  created_from: instantText.exactOptional().describe('Created then or later.'),
+  created_to: instantText.exactOptional().describe('Created before.'),
+}
+
+/** The same as the library takes it. */
+export function fromWire<Given extends { readonly created_from?: number; readonly created_to?: number }>({
+  created_from,
+  created_to,
+  ...same
+}: Given) {
+  return {
+    ...same,
+    ...(created_from === undefined ? {} : { createdFrom: created_from }),
+    ...(created_to === undefined ? {} : { createdTo: created_to }),
+  }
+}
+
+/** Checks a filter as the library takes it; what is undefined narrows nothing. Throws `InvalidInputError`. */
+export function parseFilter(input: BulkFilter): BulkFilter {
+  const parsed = librarySchema.safeParse(isObject(input) ? withoutUndefined(input) : input)
+  if (!parsed.success) throw new InvalidInputError(parsed.error.issues.flatMap(describe))
+  return parsed.data
+}
+
+/** Checks that it is a command, and that the machine takes it where the filter looks; throws `InvalidInputError`. */
+export function assertTaken(command: BulkCommand, { state }: BulkFilter): void {
+  if (!personEvents.includes(command)) {
+    throw new InvalidInputError([{ path: 'command', message: `takes one of ${personEvents.join(', ')}` }])
+  }
+  const states = [...new Set(edgesOn(command).map(({ from }) => from))]
+  if (state === undefined || states.includes(state)) return
+  const message = `a ${state} job does not take ${command}; those in ${states.join(', ')} do`
+  throw new InvalidInputError([{ path: 'state', message }])
+}
+
+function isObject(input: unknown): input is object {
+  return typeof input === 'object' && input !== null && !Array.isArray(input)
+}
+
+function withoutUndefined(input: object) {
+  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined))
+}
+
+function describe(issue: z.core.$ZodIssue) {
+  if (issue.code !== 'unrecognized_keys') {
+    return [{ path: issue.path.join('.'), message: issue.path.length === 0 ? 'takes a filter' : issue.message }]
+  }
+  return issue.keys.slice(0, faultsMax).map((key) => ({ path: key, message: 'is not a known field' }))
+}

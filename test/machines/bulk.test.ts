@@ -1,0 +1,36 @@
+import { describe, expect, test } from 'vitest'
+import { transition } from 'xstate'
+import { type BulkEvent, type BulkPhase, bulkMachine } from '../../src/machines/bulk.ts'
+
+const events: BulkEvent['type'][] = ['run', 'stop', 'expire', 'end', 'fail']
+
+/** Every phase, and where each event leads from it; what is not here is refused. */
+const lifecycle: Record<BulkPhase, Partial<Record<BulkEvent['type'], BulkPhase>>> = {
+  counting: { end: 'ready', stop: 'stopped', fail: 'failed' },
+  ready: { run: 'moving', stop: 'stopped', expire: 'expired' },
+  moving: { end: 'done', stop: 'stopping', fail: 'failed' },
+  stopping: { end: 'stopped', fail: 'failed' },
+  done: {},
+  stopped: {},
+  failed: {},
+  expired: {},
+}
+
+test('there are no other phases', () => {
+  expect(Object.keys(bulkMachine.states)).toEqual(Object.keys(lifecycle))
+})
+
+describe.each(Object.entries(lifecycle))('what is %s', (phase, edges) => {
+  const snapshot = bulkMachine.resolveState({ value: phase as BulkPhase })
+
+  test.each(events)(`takes %s or refuses it, as its lifecycle has it`, (type) => {
+    const expected = edges[type]
+
+    expect(snapshot.can({ type })).toBe(expected !== undefined)
+    if (expected) expect(transition(bulkMachine, snapshot, { type })[0].value).toBe(expected)
+  })
+
+  test('is open until nothing leaves it', () => {
+    expect(snapshot.hasTag('open')).toBe(Object.keys(edges).length > 0)
+  })
+})

@@ -1,0 +1,164 @@
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
+import { Reader } from '../../../src/persistence/sqlite/reader.ts'
+import { Writer } from '../../../src/persistence/sqlite/writer.ts'
+import type { ListFilter, NewJobRow } from '../../../src/persistence/store.ts'
+import { aJob } from '../../support/store.ts'
+import { tempFolder, whenDone } from '../../support/temp.ts'
+
+/** See `rowsMax`, `searchedBytesMax` and `setBackMaxMs` in src/persistence/sqlite/walk.ts. */
+const rowsMax = 20_000
+const searchedBytesMax = 16_777_216
+const setBackMaxMs = 600_000
+const largestPayload = 262_144
+
+/** A file with a writer that is told the time, and lists page by page. */
+function aFile() {
+  const db = openForWriting(join(tempFolder(), 'jobs.db'), () => 'id', 0)
+  whenDone(() => db.close())
+  // What is stored here need not survive a power cut.
+  db.pragma('synchronous = OFF')
+  const writer = new Writer(db, {
+    types: ['work'],
+    leaseMs: 1,
+    maxQueueDepth: 1_000_000,
+    retentionMs: 0,
+    retryBaseMs: 1,
+    retryMaxMs: 1,
+  })
+  const reader = new Reader(db)
+  const createdAt: number[] = []
+  return {
+    reader,
+    /** When each job was created, by its id less one. */
+    createdAt,
+    store(jobs: readonly NewJobRow[], now = 0): void {
+      db.exec('BEGIN IMMEDIATE')
+      writer.begin()
+      writer.enqueue([jobs], now)
+      writer.finish()
+      db.exec('COMMIT')
+      for (const _ of jobs) createdAt.push(now)
+    },
+    /** Every page of a walk: the ids on it. */
+    pages(filter: Partial<ListFilter>): number[][] {
+      const pages: number[][] = []
+      for (let before: number | null | undefined; before !== null; ) {
+        const { jobs, next } = reader.list({ limit: 500, ...filter, ...(before === undefined ? {} : { before }) })
+        pages.push(jobs.map(({ id }) => id))
+        before = next
+      }
+      return pages
+    },
+    idsCreated(from: number, to: number): number[] {
+      return createdAt.flatMap((at, index) => (at >= from && at < to ? [index + 1] : [])).reverse()
+    },
+  }
+}
+
+const jobsOf = (count: number, payload = '{}') => Array.from({ length: count }, () => aJob({ payload }))
+
+describe('a search', () => {
+  test('looks at no more than 20,000 jobs a request, and misses or repeats none on its way to the end', () => {
+    const { store, pages } = aFile()
+    const count = 2 * rowsMax + 5_000
+    store(Array.from({ length: count }, (_, index) => aJob({ payload: index % 999 === 0 ? '"a needle"' : `${index}` })))
+    const needles = Array.from({ length: count }, (_, index) => index + 1).filter((id) => (id - 1) % 999 === 0)
+
+    const inFull = pages({ text: 'NEEDLE' })
+    const bySeven = pages({ text: 'NEEDLE', limit: 7 })
+
+    expect(inFull).toHaveLength(3)
+    expect(inFull.flat()).toEqual([...needles].reverse())
+    expect(bySeven.flat()).toEqual([...needles].reverse())
+    expect(pages({ text: 'nowhere' })).toEqual([[], [], []])
+  })
+
+  test('reads no more than some tens of megabytes of payloads a request', () => {
+    const { store, pages } = aFile()
+    const count = 300
+    for (let i = 0; i < count; i += 50) store(jobsOf(50, JSON.stringify('x'.repeat(largestPayload - 2))))
+
+    const requests = pages({ text: 'nowhere' })
+
+    // A step of 64 jobs may pass the bound.
+    const mostAtOnce = searchedBytesMax + 64 * largestPayload
+    expect(requests.length).toBeGreaterThanOrEqual(Math.ceil((count * largestPayload) / mostAtOnce))
+    expect(requests.flat()).toEqual([])
+  })
+
+  test('reads no payload of a job that the other filters leave out', () => {
+    const { store, pages } = aFile()
+    store([aJob({ type: 'other', payload: '"a needle"' })])
+    for (let i = 0; i < 4; i++) store(jobsOf(50, JSON.stringify(`needle${'x'.repeat(largestPayload - 8)}`)))
+
+    expect(pages({ text: 'needle', type: 'other' })).toEqual([[1]])
+  })
+})
+
+describe('a span of time', () => {
+  const minute = 60_000
+
+  test('is gone to directly, however deep it lies, and left for good', () => {
+    const { store, pages, idsCreated } = aFile()
+    for (let i = 0; i < 100; i++) store(jobsOf(1_000), i * minute)
+
+    const pagesOfSpan = pages({ createdFrom: 20 * minute, createdTo: 22 * minute })
+
+    expect(pagesOfSpan.flat()).toEqual(idsCreated(20 * minute, 22 * minute))
+    // What lies within ten minutes of it is walked through; the whole file would take six requests.
+    expect(pagesOfSpan.filter((page) => page.length === 0).length).toBeLessThanOrEqual(2)
+    expect(pages({ createdFrom: 99 * minute }).slice(2)).toEqual([[], []])
+  })
+
+  test('ends where it begins: older jobs are not walked through', () => {
+    const { store, pages } = aFile()
+    for (let i = 0; i < 6; i++) store(jobsOf(rowsMax / 2), i * 60 * minute)
+
+    expect(pages({ createdFrom: 6 * 60 * minute })).toEqual([[]])
+  })
+
+  test('has its first instant in it and its last not', () => {
+    const { store, pages } = aFile()
+    for (const at of [10, 11, 12, 13]) store([aJob()], at)
+
+    expect(pages({ createdFrom: 11, createdTo: 13 })).toEqual([[3, 2]])
+    expect(pages({ createdFrom: 13 })).toEqual([[4]])
+    expect(pages({ createdTo: 11 })).toEqual([[1]])
+    expect(pages({ createdFrom: 12, createdTo: 11 })).toEqual([[]])
+  })
+
+  test('hides nothing where the clock was set back by ten minutes', () => {
+    const { store, pages, idsCreated } = aFile()
+    const setBackTo = 100 * minute
+    for (let i = 0; i < 30; i++) store(jobsOf(1_000), i * 3 * minute)
+    for (let i = 0; i < 20; i++) store(jobsOf(1_000), setBackTo + setBackMaxMs)
+    for (let i = 0; i < 30; i++) store(jobsOf(1_000), setBackTo + i * minute)
+
+    for (let from = 0; from < setBackTo + 30 * minute; from += 7 * minute) {
+      const to = from + 2 * minute
+      expect(pages({ createdFrom: from, createdTo: to }).flat()).toEqual(idsCreated(from, to))
+    }
+    expect(pages({ createdTo: setBackTo + 1 }).flat()).toEqual(idsCreated(0, setBackTo + 1))
+  })
+
+  test.each([
+    ['in 1970', 0],
+    ['in 2100', Date.UTC(2100, 0, 1)],
+  ])('hides nothing where every third job was stored by a clock that stood %s', (_, wrong) => {
+    const { store, pages, idsCreated } = aFile()
+    const start = Date.UTC(2030, 0, 1)
+    const pace = 5 * minute
+    for (let i = 0; i < 400; i++) {
+      store(jobsOf(100), start + i * pace)
+      store(jobsOf(50), wrong)
+    }
+
+    const spans = [3, 120, 250, 390].map((i) => [start + i * pace, start + (i + 2) * pace] as const)
+
+    for (const [from, to] of spans) {
+      expect(pages({ createdFrom: from, createdTo: to }).flat()).toEqual(idsCreated(from, to))
+    }
+  })
+})
