@@ -1,21 +1,47 @@
-import type { Actor } from 'xstate'
-import type { Activity } from './job-system.ts'
-import type { dispatcherMachine } from './machines/dispatcher.ts'
+import type { Assigned } from './machines/ledger.ts'
+import { type TakenPhase, takenPhases } from './machines/slot.ts'
+import type { RunStats } from './run-stats.ts'
 
-/** What a dispatcher and its workers do at this moment; null: there is none. */
-export function activityOf(dispatcher: Actor<typeof dispatcherMachine> | null): Activity {
-  if (!dispatcher) return { mode: null, slots: 0, workers: [] }
-  const { value, context } = dispatcher.getSnapshot()
-  return {
-    mode: value,
-    slots: context.workers,
-    workers: context.ledger.assigned().map(({ job, worker, phase }) => ({
-      worker,
-      jobId: job.id,
-      type: job.type,
-      attempt: job.attempt + 1,
-      phase,
-      since: null,
-    })),
-  }
+export type Phase = TakenPhase
+
+/** What runs now: one for each slot that is taken, in the order in which the jobs were handed out. */
+export interface Activity {
+  /** The dispatcher's state, such as `dispatching` or `draining`; null for a producer, which runs nothing. */
+  readonly mode: string | null
+  /** How many jobs may run at once. */
+  readonly slots: number
+  readonly workers: readonly WorkerActivity[]
+}
+
+export interface WorkerActivity {
+  /** From 1. Beyond 100 slots a worker has several of them. */
+  readonly worker: number
+  readonly jobId: number
+  readonly type: string
+  /** From 1. */
+  readonly attempt: number
+  /** `starting`: the start is on its way to disk; `stuck`: the attempt was given up, and its handler goes on. */
+  readonly phase: Phase
+  /** When the handler was called, in epoch ms; null before. */
+  readonly since: number | null
+}
+
+/** Assignments as readers see them. */
+export function toWorkerActivity(assigned: readonly Assigned[], stats: RunStats): WorkerActivity[] {
+  return assigned.map(({ job, worker, phase }) => ({
+    worker: worker + 1,
+    jobId: job.id,
+    type: job.type,
+    attempt: job.attempt + 1,
+    // What is assigned holds a slot.
+    phase: phase as Phase,
+    since: stats.runningSince(job),
+  }))
+}
+
+/** How many slots are taken by what. */
+export function countPhases(workers: readonly WorkerActivity[]): Record<Phase, number> {
+  const counts = Object.fromEntries(takenPhases.map((phase) => [phase, 0])) as Record<Phase, number>
+  for (const { phase } of workers) counts[phase]++
+  return counts
 }

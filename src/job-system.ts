@@ -1,25 +1,53 @@
 import type { InspectionEvent } from 'xstate'
+import type { Activity, Phase, WorkerActivity } from './activity.ts'
+import type { Census } from './census.ts'
 import type { Explanation } from './explanation.ts'
 import type { JsonSchema } from './handlers/payload-schema.ts'
+import type { HistogramSnapshot } from './histogram.ts'
 import type { EnqueuedJob, Job, NewJob } from './jobs.ts'
 import type { BulkPhase } from './machines/bulk.ts'
 import type { JobState } from './machines/job.ts'
-import type { Command, EdgeCount, HistoryEvent, JobPath, VerifyReport, Violation } from './persistence/store.ts'
+import type {
+  CensusCount,
+  Command,
+  CommitStats,
+  EdgeCount,
+  FileSizes,
+  HistoryEvent,
+  JobPath,
+  VerifyReport,
+  Violation,
+} from './persistence/store.ts'
+import type { TypeDurations } from './run-stats.ts'
+import type { Telemetry } from './telemetry.ts'
+import type { Quantiles, Sample } from './time-series.ts'
 
 export type {
+  Activity,
   BulkPhase,
+  Census,
+  CensusCount,
   Command as BulkCommand,
+  CommitStats,
   EdgeCount,
   EnqueuedJob,
   Explanation,
+  FileSizes,
+  HistogramSnapshot,
   HistoryEvent,
   Job,
   JobPath,
   JobState,
   JsonSchema,
   NewJob,
+  Phase,
+  Quantiles,
+  Sample,
+  Telemetry,
+  TypeDurations,
   VerifyReport,
   Violation,
+  WorkerActivity,
 }
 
 /** Which jobs to list; all of them unless narrowed. */
@@ -111,25 +139,6 @@ export interface Health {
   readonly reason: string | null
 }
 
-/** What the dispatcher and its workers do now. */
-export interface Activity {
-  /** The dispatcher's state; null for a producer, which has none. */
-  readonly mode: string | null
-  /** Attempts that can be made at once. */
-  readonly slots: number
-  /** One for each slot that is taken. */
-  readonly workers: readonly {
-    readonly worker: number
-    readonly jobId: number
-    readonly type: string
-    /** From 1. */
-    readonly attempt: number
-    readonly phase: string
-    /** Epoch ms; null where it is not known. */
-    readonly since: number | null
-  }[]
-}
-
 /** Background jobs in one SQLite file. Made by `createJobSystem`. Rejects with the errors of `errors.ts`. */
 export interface JobSystem {
   /** What an acknowledged write survives, in words. */
@@ -179,13 +188,23 @@ export interface JobSystem {
    * with `InvalidInputError` where it has not made so many.
    */
   path(id: number, options?: { readonly at?: number }): Promise<JobPath>
-  activity(): Activity
   /**
    * Checks the whole database, on a thread of its own, while everything goes on: replays every job's history through the machine and
    * compares it with its row, recounts what is kept counted, lets SQLite check the file. A million jobs take about ten seconds.
    */
   verify(options?: { readonly onProgress?: (id: number, lastId: number) => void }): Promise<VerifyReport>
   health(): Health
+  /** What runs now, from memory. */
+  activity(): Activity
+  /** Everything measured, for monitoring; the first call may take two seconds, in which jobs are counted by type and queue. */
+  telemetry(): Promise<Telemetry>
+  /**
+   * How many jobs there are by type, queue and state, as counted last: not less than 15 s apart, and only while somebody asks. Null where
+   * the first count takes longer than two seconds; ask again.
+   */
+  census(): Promise<Census | null>
+  /** The last half hour, a sample every two seconds while a server serves; `after`: only those newer than that `at`. */
+  series(page?: { readonly after?: number }): readonly Sample[]
 }
 
 /** What the system logs to; a pino logger fits. */

@@ -9,6 +9,7 @@ import { type HttpServer, serveHttp } from './http/server.ts'
 import { createJobSystem, type JobSystem } from './index.ts'
 import { createLog, type ServerLog } from './log.ts'
 import { verifyCommand } from './verify-command.ts'
+import { version } from './version.ts'
 
 /** As sysexits.h has them: bad configuration, try again later, bad usage. */
 const exitConfig = 78
@@ -169,10 +170,6 @@ async function shutDown(opened: Opened, log: ServerLog, reason: string): Promise
   await opened.server?.close(lastRequestsMs)
   log.info({}, 'stopped')
   process.exit(0)
-}
-
-function version(): string {
-  return JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
 }
 
 function fail(message: string, code: number): never {

@@ -10,12 +10,12 @@ export function toMetrics(counts: readonly EdgeCount[], countsAtOpen: readonly E
   const total = (which: (state: JobState) => boolean) =>
     jobStates.filter(which).reduce((sum, state) => sum + states[state], 0)
   const sinceOpened = (which: (edge: EdgeCount) => boolean) =>
-    sum(counts.filter(which)) - sum(countsAtOpen.filter(which))
+    countEdges(counts, which) - countEdges(countsAtOpen, which)
   return {
     activeWorkers: stats.active,
     queueDepth: total((state) => hasTag(state, 'ready')),
     deadLetterCount: total((state) => hasTag(state, 'ended') && !hasTag(state, 'expendable')),
-    retryCount: sinceOpened((edge) => hasFailed(edge) && edge.to !== null && hasTag(edge.to, 'waiting')),
+    retryCount: sinceOpened(runsAgain),
     successCount: sinceOpened(({ event }) => event === 'succeed'),
     failureCount: sinceOpened(hasFailed),
     avgExecutionMs: stats.avgExecutionMs,
@@ -23,11 +23,17 @@ export function toMetrics(counts: readonly EdgeCount[], countsAtOpen: readonly E
   }
 }
 
+/** How often edges of a kind were taken. */
+export function countEdges(counts: readonly EdgeCount[], which: (edge: EdgeCount) => boolean): number {
+  return counts.reduce((sum, edge) => (which(edge) ? sum + edge.count : sum), 0)
+}
+
 /** An attempt that ended badly; a lease that ran out before its start was none. */
-function hasFailed({ event, from }: EdgeCount): boolean {
+export function hasFailed({ event, from }: EdgeCount): boolean {
   return (event === 'fail' || event === 'reject' || event === 'expire') && hasTag(from, 'executing')
 }
 
-function sum(counts: readonly EdgeCount[]): number {
-  return counts.reduce((total, { count }) => total + count, 0)
+/** An attempt that ended badly and is to be made again. */
+export function runsAgain(edge: EdgeCount): boolean {
+  return hasFailed(edge) && edge.to !== null && hasTag(edge.to, 'waiting')
 }

@@ -1,22 +1,50 @@
 import type { AttemptStats } from './handlers/attempt.ts'
+import { Histogram, type HistogramSnapshot, merge } from './histogram.ts'
 import type { LeasedJob } from './machines/lease.ts'
+
+/** Upper ends of the buckets of both durations, in ms, up to the longest that an attempt may take. */
+const boundsMs = [
+  1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000, 1_800_000, 3_600_000,
+  21_600_000, 86_400_000,
+]
+
+/** How long jobs waited, from the instant they could run to their handler's call, and how long their attempts took. In ms. */
+export interface Durations {
+  readonly timeInQueue: HistogramSnapshot
+  readonly execution: HistogramSnapshot
+}
+
+/** The same of the jobs of one type. */
+export interface TypeDurations extends Durations {
+  readonly type: string
+}
 
 /** What this process has seen of its attempts; gone with it. */
 export class RunStats implements AttemptStats {
   /** Events that the store refused because their lease was no longer held. */
   refused = 0
   /** By attempt, not by job: one that was given up may go on beside the job's next. */
-  readonly #timeouts = new Map<LeasedJob, number>()
+  readonly #running = new Map<LeasedJob, { readonly since: number; readonly timeoutMs: number }>()
   readonly #aborts = new Map<LeasedJob, { readonly at: number; readonly reason: Error }>()
+  readonly #byType: ReadonlyMap<string, { readonly timeInQueue: Histogram; readonly execution: Histogram }>
   #started = 0
   #inQueueMs = 0
   #ended = 0
   #executionMs = 0
 
+  /** `types`: those that have histograms of their own, so that no job can add one. */
+  constructor(types: readonly string[] = []) {
+    this.#byType = new Map(
+      types.map((type) => [type, { timeInQueue: new Histogram(boundsMs), execution: new Histogram(boundsMs) }]),
+    )
+  }
+
   started(job: LeasedJob, at: number, timeoutMs: number): void {
-    this.#timeouts.set(job, timeoutMs)
+    const inQueueMs = Math.max(at - job.runAt, 0)
+    this.#running.set(job, { since: at, timeoutMs })
     this.#started++
-    this.#inQueueMs += Math.max(at - job.runAt, 0)
+    this.#inQueueMs += inQueueMs
+    this.#byType.get(job.type)?.timeInQueue.observe(inQueueMs)
   }
 
   aborted(job: LeasedJob, at: number, reason: Error): void {
@@ -24,20 +52,26 @@ export class RunStats implements AttemptStats {
   }
 
   ended(job: LeasedJob, tookMs: number): void {
-    this.#timeouts.delete(job)
+    this.#running.delete(job)
     this.#aborts.delete(job)
     this.#ended++
     this.#executionMs += tookMs
+    this.#byType.get(job.type)?.execution.observe(tookMs)
   }
 
   /** Handlers that have been called and have not ended. */
   get active(): number {
-    return this.#timeouts.size
+    return this.#running.size
+  }
+
+  /** When the handler of this attempt was called, in epoch ms; null where it was not yet, or has ended. */
+  runningSince(job: LeasedJob): number | null {
+    return this.#running.get(job)?.since ?? null
   }
 
   /** Of one attempt that runs now, in ms; null where its handler was not called yet, or has ended. */
   timeoutMsOf(job: LeasedJob): number | null {
-    return this.#timeouts.get(job) ?? null
+    return this.#running.get(job)?.timeoutMs ?? null
   }
 
   /** When the handler of an attempt that runs now was told to stop, in epoch ms, and why; null while it was not. */
@@ -47,7 +81,9 @@ export class RunStats implements AttemptStats {
 
   /** Of the attempts that run now, in ms; 0 where none does. */
   longestTimeoutMs(): number {
-    return Math.max(0, ...this.#timeouts.values())
+    let longest = 0
+    for (const { timeoutMs } of this.#running.values()) longest = Math.max(longest, timeoutMs)
+    return longest
   }
 
   get avgExecutionMs(): number {
@@ -57,5 +93,21 @@ export class RunStats implements AttemptStats {
   /** From the instant a job could run to its handler's call. */
   get avgTimeInQueueMs(): number {
     return this.#started === 0 ? 0 : this.#inQueueMs / this.#started
+  }
+
+  byType(): TypeDurations[] {
+    return [...this.#byType].map(([type, { timeInQueue, execution }]) => ({
+      type,
+      timeInQueue: timeInQueue.snapshot(),
+      execution: execution.snapshot(),
+    }))
+  }
+
+  /** Of all types together. */
+  durations(): Durations {
+    const all = this.byType()
+    const timeInQueue = all.map((each) => each.timeInQueue)
+    const execution = all.map((each) => each.execution)
+    return { timeInQueue: merge(boundsMs, timeInQueue), execution: merge(boundsMs, execution) }
   }
 }

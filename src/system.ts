@@ -1,5 +1,4 @@
 import { type Actor, createActor } from 'xstate'
-import { activityOf } from './activity.ts'
 import { AdmissionGate } from './admission-gate.ts'
 import { Bulks } from './bulks.ts'
 import type { Clock } from './clock.ts'
@@ -29,13 +28,16 @@ import type {
   Bulk,
   BulkCommand,
   BulkFilter,
+  Census,
   Health,
   Inspector,
   JobFilter,
   JobList,
   JobSystem,
   Metrics,
+  Sample,
   SystemLog,
+  Telemetry,
 } from './job-system.ts'
 import { type EnqueuedJob, type Job, type Naming, type NewJob, newJobSchema, parseJobs, toJob } from './jobs.ts'
 import { dispatcherMachine } from './machines/dispatcher.ts'
@@ -55,6 +57,7 @@ import type {
   VerifyReport,
 } from './persistence/store.ts'
 import { RunStats } from './run-stats.ts'
+import { Observatory } from './telemetry.ts'
 
 export { filterFields, fromWire } from './filter.ts'
 export type * from './job-system.ts'
@@ -110,7 +113,7 @@ const retryAfterMs = 1_000
 export async function createSystem(parts: SystemParts): Promise<JobSystem> {
   let system: System | undefined
   const early: StoreNotice[] = []
-  const stats = new RunStats()
+  const stats = new RunStats(parts.registry?.types)
   const notify = (notice: StoreNotice) => (system ? system.heed(notice) : early.push(notice))
   const store = await parts.openStore(notify, () => stats.longestTimeoutMs())
   const counts = await store.counts().catch(async (error) => {
@@ -130,6 +133,7 @@ class System implements JobSystem {
   /** As the store counted when it was opened: what has come since is this process's. */
   readonly #countsAtOpen: readonly EdgeCount[]
   readonly #dispatcher: Actor<typeof dispatcherMachine> | null
+  readonly #observatory: Observatory
   readonly #bulks: Bulks
   #phase: ServerPhase = 'created'
   #hasRecovered = false
@@ -146,6 +150,15 @@ class System implements JobSystem {
     this.#dispatcher = parts.registry && this.#createDispatcher(parts.registry)
     const { clock, log } = parts
     this.#bulks = new Bulks({ store, clock, log, assertWritable: () => this.#assertWritable() }, parts.newId)
+    this.#observatory = new Observatory({
+      store,
+      stats,
+      clock,
+      countsAtOpen: counts,
+      slots: parts.settings.workers,
+      isReady: () => this.health().ready,
+      dispatcher: this.#dispatcher,
+    })
   }
 
   get durability(): string {
@@ -176,6 +189,7 @@ class System implements JobSystem {
     })
     if (this.#phase === 'recovering') this.#phase = 'serving'
     if (this.#phase !== 'serving') throw new UnavailableError(`the system is ${this.#phase}`)
+    this.#observatory.startSampling()
   }
 
   stop({ graceMs = this.#parts.settings.shutdownGraceMs }: { readonly graceMs?: number } = {}): Promise<void> {
@@ -269,13 +283,25 @@ class System implements JobSystem {
     return path
   }
 
-  activity(): Activity {
-    return activityOf(this.#dispatcher)
-  }
-
   health(): Health {
     const reason = this.#phase === 'serving' ? this.#trouble : this.#phase === 'created' ? 'not started' : this.#phase
     return { ready: reason === null, reason }
+  }
+
+  activity(): Activity {
+    return this.#observatory.activity()
+  }
+
+  telemetry(): Promise<Telemetry> {
+    return this.#observatory.telemetry()
+  }
+
+  census(): Promise<Census | null> {
+    return this.#observatory.census()
+  }
+
+  series({ after = 0 }: { readonly after?: number } = {}): readonly Sample[] {
+    return this.#observatory.series(after)
   }
 
   /** What the store tells without being asked. */
@@ -398,6 +424,7 @@ class System implements JobSystem {
     this.#abortsAt = this.#parts.clock.now() + Math.min(graceMs, timerMaxMs)
     const stopped = this.#bulks.stop()
     if (this.#dispatcher && started) await this.#drain(this.#dispatcher, graceMs)
+    this.#observatory.stopSampling()
     await this.#store.close()
     await stopped
     this.#phase = 'stopped'
@@ -468,6 +495,7 @@ class System implements JobSystem {
   #fail(error: Error): void {
     if (this.#phase === 'failed' || this.#phase === 'stopped') return
     this.#phase = 'failed'
+    this.#observatory.stopSampling()
     this.#parts.onFatal(error)
   }
 }

@@ -55,6 +55,12 @@ export type SlotEventType = SlotEvent['type']
 
 const phases = Object.keys(slotMachine.states) as SlotPhase[]
 
+/** The phase of a slot that holds a job. */
+export type TakenPhase = Exclude<SlotPhase, 'free'>
+export const takenPhases: readonly TakenPhase[] = Object.freeze(
+  phases.filter((phase): phase is TakenPhase => phase !== 'free'),
+)
+
 /** Where each event leads from each phase, asked of XState once, at import, as `edges.ts` does: two look-ups instead of microseconds. */
 const moves = Object.freeze(
   Object.fromEntries(phases.map((phase) => [phase, Object.freeze(movesFrom(phase))])),

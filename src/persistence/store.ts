@@ -1,3 +1,4 @@
+import type { HistogramSnapshot } from '../histogram.ts'
 import type { TakenEdge } from '../machines/edges.ts'
 import type { EventType, JobState } from '../machines/job.ts'
 import type { Lease, LeasedJob, LeaseEvent, StoredError } from '../machines/lease.ts'
@@ -89,6 +90,35 @@ export interface EdgeCount extends TakenEdge {
 
 /** The name under which `edge_counts` keeps what retention removed; no event of the machine, for it leaves no job to have a state. */
 export const retention = 'retention'
+
+/** How many jobs of a type are in a queue and a state. */
+export interface CensusCount {
+  readonly type: string
+  readonly queue: string
+  readonly state: JobState
+  readonly count: number
+}
+
+/** Pairs of type and queue that a census tells apart. */
+export const censusPairsMax = 200
+/** Stands for the types and queues of the rest; nothing can be named so. */
+export const censusRest = '_other'
+
+/**
+ * The commits since the store was opened that wrote at least one event: how long each took from the beginning of its transaction until it
+ * was on disk, with what was rolled back on the way, and how many events it wrote. What retention removed counts as one.
+ */
+export interface CommitStats {
+  readonly durationMs: HistogramSnapshot
+  readonly events: HistogramSnapshot
+}
+
+/** In bytes, as they are on disk now. */
+export interface FileSizes {
+  readonly database: number
+  /** The write-ahead log: what commits have written and is not yet moved into the database. It keeps its length when it is begun anew. */
+  readonly wal: number
+}
 
 export interface ListFilter {
   readonly state?: JobState
@@ -281,6 +311,15 @@ export interface Store {
   counts(): Promise<readonly EdgeCount[]>
   /** Why a job is where it is; undefined for an unknown job. */
   situation(id: number): Promise<Situation | undefined>
+
+  /**
+   * Counts the jobs, which takes seconds for a million and holds up nobody: no single instant's numbers. The pairs of type and queue with
+   * the most jobs stand for themselves, the rest together as `censusRest`.
+   */
+  census(): Promise<readonly CensusCount[]>
+
+  commitStats(): CommitStats
+  fileSizes(): Promise<FileSizes>
 
   /** Checks the whole file, on a thread of its own; `onProgress` is told the id that it has come to, and the last. */
   verify(onProgress?: (id: number, lastId: number) => void): Promise<VerifyReport>

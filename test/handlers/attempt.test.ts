@@ -492,6 +492,40 @@ describe('the metrics', () => {
     expect([stats.active, stats.longestTimeoutMs(), stats.avgExecutionMs]).toEqual([0, 0, 20])
   })
 
+  test('tell since when each attempt runs, and until it has ended', () => {
+    const stats = new RunStats()
+    const [old, next] = [aLeasedJob({ leaseToken: 1 }), aLeasedJob({ leaseToken: 2 })]
+
+    stats.started(old, 10, 50)
+    stats.started(next, 20, 50)
+    const both = [old, next].map((job) => stats.runningSince(job))
+    stats.ended(old, 10)
+
+    expect([both, stats.runningSince(old)]).toEqual([[10, 20], null])
+  })
+
+  test('have the durations of each type with a handler here, and of no other', () => {
+    const stats = new RunStats(['work', 'idle'])
+    for (const [type, runAt, tookMs] of [
+      ['work', 60, 7],
+      ['work', 99, 3],
+      ['stray', 0, 1],
+    ] as const) {
+      const job = aLeasedJob({ type, runAt })
+      stats.started(job, 100, 50)
+      stats.ended(job, tookMs)
+    }
+
+    const { timeInQueue, execution } = stats.durations()
+    const byType = stats.byType().map(({ type, ...each }) => [type, each.timeInQueue.sum, each.execution.count])
+
+    expect(byType).toEqual([
+      ['work', 41, 2],
+      ['idle', 0, 0],
+    ])
+    expect([timeInQueue.count, timeInQueue.sum, execution.count, execution.sum]).toEqual([2, 41, 2, 10])
+  })
+
   test('are nought before anything ran', () => {
     const { active, avgExecutionMs, avgTimeInQueueMs } = new RunStats()
 

@@ -4,10 +4,13 @@ import { type Clock, ManualClock } from '../../clock.ts'
 import { DatabaseUnusableError, StorageFullError, UnavailableError } from '../../errors.ts'
 import type { JobState } from '../../machines/job.ts'
 import type {
+  CensusCount,
   Command,
   CommandResult,
+  CommitStats,
   EdgeCount,
   EnqueueResult,
+  FileSizes,
   HistoryEvent,
   IdPage,
   JobPage,
@@ -26,7 +29,9 @@ import type {
   VerifyReport,
 } from '../store.ts'
 import { Checker } from './checker.ts'
+import { CommitMeter, createCommitCells } from './commit-meter.ts'
 import { durability, isBusy, isStorageTrouble, openForReading } from './connection.ts'
+import { fileSizes } from './filesystem.ts'
 import type { Owner } from './lock.ts'
 import type { Answers, Ask, Operation, Refusal, Request, Tell, ThreadOptions } from './protocol.ts'
 import { Reader } from './reader.ts'
@@ -69,6 +74,7 @@ export async function openSqliteStore(options: SqliteStoreOptions, start = start
   const { path, owner, newDatabaseId, clock, types, leaseMs, maxQueueDepth, retentionMs, retryBaseMs, retryMaxMs } =
     options
   const pulse = owner ? createPulse() : null
+  const commits = createCommitCells()
   const workerData: ThreadOptions = {
     path,
     server: owner && { owner },
@@ -76,12 +82,13 @@ export async function openSqliteStore(options: SqliteStoreOptions, start = start
     newDatabaseId,
     clock: clock instanceof ManualClock ? clock.cell : null,
     pulse,
+    commits,
   }
   const thread = start(workerData)
   const { opened, unopened } = await firstMessage(thread)
   if (unopened?.unusable) throw new DatabaseUnusableError(unopened.message)
   if (!opened) throw new UnavailableError(`the database cannot be opened: ${unopened?.message ?? 'its thread ended'}`)
-  return new SqliteStore(thread, opened.databaseId, options, pulse)
+  return new SqliteStore(thread, opened.databaseId, options, pulse, new CommitMeter(commits))
 }
 
 function firstMessage(thread: ThreadLink): Promise<Tell> {
@@ -105,6 +112,8 @@ class SqliteStore implements Store {
   readonly #reader: Reader
   readonly #scanner: Scanner
   readonly #checker: Checker
+  readonly #commits: CommitMeter
+  readonly #path: string
   readonly #notify: SqliteStoreOptions['notify']
   readonly #waiting = new Map<number, Waiting>()
   readonly #exited: Promise<void>
@@ -117,11 +126,19 @@ class SqliteStore implements Store {
   #closing = false
   #closed = false
 
-  constructor(thread: ThreadLink, databaseId: string, options: SqliteStoreOptions, pulse: Int32Array | null) {
+  constructor(
+    thread: ThreadLink,
+    databaseId: string,
+    options: SqliteStoreOptions,
+    pulse: Int32Array | null,
+    commits: CommitMeter,
+  ) {
     this.#thread = thread
     this.databaseId = databaseId
     this.#notify = options.notify
     this.#pulse = pulse
+    this.#commits = commits
+    this.#path = options.path
     this.#readConnection = openForReading(options.path)
     this.#reader = new Reader(this.#readConnection)
     this.#scanner = new Scanner(options.path)
@@ -227,6 +244,19 @@ class SqliteStore implements Store {
   situation(id: number): Promise<Situation | undefined> {
     if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
     return this.#scanner.scan('situation', id)
+  }
+
+  census(): Promise<readonly CensusCount[]> {
+    if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
+    return this.#scanner.scan('census', undefined)
+  }
+
+  commitStats(): CommitStats {
+    return this.#commits.stats()
+  }
+
+  fileSizes(): Promise<FileSizes> {
+    return fileSizes(this.#path)
   }
 
   verify(onProgress?: (id: number, lastId: number) => void): Promise<VerifyReport> {

@@ -1,5 +1,7 @@
 import { statfsSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { FileSizes } from '../store.ts'
 
 /** Magic numbers of statfs(2) for file systems on which SQLite's locks and fsync cannot be relied on. */
 const unreliable = new Map([
@@ -15,4 +17,15 @@ const unreliable = new Map([
 export function unreliableFileSystem(path: string): string | null {
   // The numbers are unsigned 32 bits, and come signed on some systems.
   return unreliable.get(statfsSync(dirname(path)).type >>> 0) ?? null
+}
+
+/** Only by `stat`: to open and close the file would drop SQLite's locks on it (POSIX). What is not there has no bytes. */
+export async function fileSizes(path: string): Promise<FileSizes> {
+  const sizeOf = (file: string) =>
+    stat(file).then(
+      ({ size }) => size,
+      () => 0,
+    )
+  const [database, wal] = await Promise.all([sizeOf(path), sizeOf(`${path}-wal`)])
+  return { database, wal }
 }

@@ -50,6 +50,8 @@ export class Moves {
   readonly #loggedAfter: Database.Statement
   readonly #addCount: Database.Statement
   readonly #taken = new Map<string, { from: string; event: string; to: string; n: number }>()
+  /** Edges that the last finished transaction took. */
+  takenCount = 0
 
   constructor(db: Database.Database, leaseMs: number) {
     this.#db = db
@@ -67,7 +69,11 @@ export class Moves {
 
   /** Adds to `edge_counts` what this transaction did. */
   finish(): void {
-    for (const taken of this.#taken.values()) this.#addCount.run(taken)
+    this.takenCount = 0
+    for (const taken of this.#taken.values()) {
+      this.#addCount.run(taken)
+      this.takenCount += taken.n
+    }
     this.#taken.clear()
   }
 

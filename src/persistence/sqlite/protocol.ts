@@ -9,6 +9,7 @@ import type {
   NewJobRow,
   StoreNotice,
 } from '../store.ts'
+import type { CommitCells } from './commit-meter.ts'
 import type { Owner } from './lock.ts'
 import type { WriterOptions } from './writer.ts'
 
@@ -81,4 +82,6 @@ export interface ThreadOptions {
   readonly clock: BigInt64Array<SharedArrayBuffer> | null
   /** See `watchdog.ts`. */
   readonly pulse: Int32Array | null
+  /** Where it measures its commits. */
+  readonly commits: CommitCells
 }

@@ -3,11 +3,14 @@ import { openForReading } from './connection.ts'
 import { Reader } from './reader.ts'
 
 /** The reads that may scan. */
-export type Scan = 'list' | 'matching' | 'pathOf' | 'situation'
+export type Scan = 'list' | 'matching' | 'census' | 'pathOf' | 'situation'
 export type ScanGiven<S extends Scan> = Parameters<Reader[S]>[0]
-export type ScanAnswer<S extends Scan> = ReturnType<Reader[S]>
+export type ScanAnswer<S extends Scan> = Awaited<ReturnType<Reader[S]>>
 
-/** The thread for reads that scan: they hold up neither the loop nor a commit. Started with the file's path; answers each in turn. */
+/**
+ * The thread for reads that scan: they hold up neither the loop nor a commit. Started with the file's path; answers each in turn, but for a
+ * census, which lets others pass.
+ */
 export type ReadAsk = readonly [callId: number, scan: Scan, given: ScanGiven<Scan>]
 export type ReadTell =
   | readonly [callId: number, answer: ScanAnswer<Scan>]
@@ -16,10 +19,10 @@ export type ReadTell =
 if (parentPort) {
   const port = parentPort
   const reader = new Reader(openForReading(workerData as string))
-  port.on('message', ([callId, scan, given]: ReadAsk) => {
+  port.on('message', async ([callId, scan, given]: ReadAsk) => {
     let answer: ReadTell
     try {
-      answer = [callId, reader[scan](given as never)]
+      answer = [callId, await reader[scan](given as never)]
     } catch (error) {
       answer = [callId, null, error instanceof Error ? error.message : String(error)]
     }

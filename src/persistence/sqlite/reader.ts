@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
 import type {
+  CensusCount,
   EdgeCount,
   HistoryEvent,
   IdPage,
@@ -11,6 +12,7 @@ import type {
   PathStep,
   Situation,
 } from '../store.ts'
+import { censusSql, takeCensus } from './census.ts'
 import { eventColumns, jobColumns, type Selected, toHistoryEvent, toJobRow } from './rows.ts'
 import { Situations } from './situations.ts'
 import { Walk } from './walk.ts'
@@ -31,6 +33,7 @@ export class Reader {
   readonly #counts: Database.Statement
   /** Made with the first question: most readers are never asked. */
   #situations: Situations | undefined
+  #census: Database.Statement | undefined
   readonly #walk: Walk
 
   constructor(db: Database.Database) {
@@ -78,6 +81,12 @@ export class Reader {
   situation(id: number): Situation | undefined {
     this.#situations ??= new Situations(this.#db)
     return this.#situations.find(id)
+  }
+
+  /** Lets other reads in between its steps. */
+  census(_: undefined): Promise<CensusCount[]> {
+    this.#census ??= this.#db.prepare(censusSql)
+    return takeCensus(this.#census)
   }
 
   /** Walks down the ids, looking at a bounded number of jobs and reading a bounded length, whatever the filter and the payloads. */

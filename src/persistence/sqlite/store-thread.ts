@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3'
 import type { Clock } from '../../clock.ts'
 import { busyPatienceMs, Calls } from './calls.ts'
+import { CommitMeter } from './commit-meter.ts'
 import { guardFile, isBroken, isBusy, isFull } from './connection.ts'
 import { commitTogether, type Part } from './group-commit.ts'
 import { HeldLeases } from './held-leases.ts'
@@ -43,6 +44,7 @@ export class StoreThread {
   readonly #askDataVersion: Database.Statement
   readonly #writer: Writer
   readonly #calls: Calls
+  readonly #meter: CommitMeter
   readonly #held = new HeldLeases()
   /** Null for a producer. */
   readonly #housekeeping: Housekeeping | null
@@ -74,6 +76,7 @@ export class StoreThread {
     this.#askDataVersion = this.#db.prepare('PRAGMA data_version').pluck()
     this.#writer = new Writer(this.#db, options.writer)
     this.#calls = new Calls(this.#writer, this.#held, () => this.#housekeeping?.lookForDue())
+    this.#meter = new CommitMeter(options.commits)
     const { leaseMs } = options.writer
     this.#housekeeping = options.server
       ? new Housekeeping(this.#writer, this.#held, leaseMs, (notice) => this.#calls.notify(notice))
@@ -147,9 +150,16 @@ export class StoreThread {
   }
 
   #commit(parts: readonly Part[], now: number): void {
+    let begunAt = performance.now()
+    const committed = () => {
+      this.#assertSameFile()
+      const endedAt = performance.now()
+      this.#meter.committed(endedAt - begunAt, this.#writer.eventCount)
+      begunAt = endedAt
+    }
     let errors: unknown[]
     try {
-      errors = commitTogether(this.#db, this.#writer, parts, now, this.#assertSameFile)
+      errors = commitTogether(this.#db, this.#writer, parts, now, committed)
     } catch (error) {
       if (isBusy(error)) this.#waitForOthers()
       else if (isBroken(error)) {

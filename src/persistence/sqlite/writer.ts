@@ -55,6 +55,11 @@ export class Writer {
     this.#moves.finish()
   }
 
+  /** How many events the last finished transaction wrote; what retention removed counts as one. */
+  get eventCount(): number {
+    return this.#moves.takenCount
+  }
+
   enqueue(calls: readonly (readonly NewJobRow[])[], now: number): EnqueueResult[] {
     return this.#intake.enqueue(calls, now)
   }

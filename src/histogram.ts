@@ -1,0 +1,91 @@
+/**
+ * What a histogram held at an instant. `counts` has one more than `bounds`: `counts[i]` are the values up to `bounds[i]` and above the bound
+ * before it, the last those above all bounds.
+ */
+export interface HistogramSnapshot {
+  readonly bounds: readonly number[]
+  readonly counts: readonly number[]
+  readonly count: number
+  readonly sum: number
+}
+
+/**
+ * Counts values in fixed buckets; `observe` takes some ten nanoseconds and allocates nothing. Laid over `sharedCells` one thread may write
+ * and another read: what it reads may lack the newest values, and never goes back.
+ */
+export class Histogram {
+  readonly #bounds: Float64Array
+  /** The buckets, then the sum. No count of its own: it could not be read together with the buckets. */
+  readonly #cells: Float64Array
+
+  /** `bounds`: rising; each belongs to the bucket below it. */
+  constructor(bounds: readonly number[], cells: Float64Array = new Float64Array(cellCount(bounds))) {
+    this.#bounds = Float64Array.from(bounds)
+    this.#cells = cells
+  }
+
+  /** `value`: finite, not below 0. */
+  observe(value: number): void {
+    const bounds = this.#bounds
+    let low = 0
+    let high = bounds.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (value <= bounds[middle]!) high = middle
+      else low = middle + 1
+    }
+    this.#cells[low]! += 1
+    this.#cells[bounds.length + 1]! += value
+  }
+
+  snapshot(): HistogramSnapshot {
+    const bounds = [...this.#bounds]
+    const counts = [...this.#cells.subarray(0, bounds.length + 1)]
+    return { bounds, counts, count: total(counts), sum: this.#cells[bounds.length + 1]! }
+  }
+}
+
+/** Memory for a histogram that two threads share. */
+export function sharedCells(bounds: readonly number[]): Float64Array<SharedArrayBuffer> {
+  return new Float64Array(new SharedArrayBuffer(cellCount(bounds) * Float64Array.BYTES_PER_ELEMENT))
+}
+
+/** All that histograms of the same bounds have counted. */
+export function merge(bounds: readonly number[], snapshots: readonly HistogramSnapshot[]): HistogramSnapshot {
+  const counts = Array.from({ length: bounds.length + 1 }, (_, index) =>
+    total(snapshots.map((snapshot) => snapshot.counts[index]!)),
+  )
+  return { bounds, counts, count: total(counts), sum: total(snapshots.map(({ sum }) => sum)) }
+}
+
+/** What came between two snapshots of one histogram. */
+export function difference(later: HistogramSnapshot, earlier: HistogramSnapshot): HistogramSnapshot {
+  const counts = later.counts.map((count, index) => count - earlier.counts[index]!)
+  return { bounds: later.bounds, counts, count: later.count - earlier.count, sum: later.sum - earlier.sum }
+}
+
+/**
+ * The value that a share `q` of all values does not exceed, estimated: values are taken to lie evenly in their bucket, the lowest to begin
+ * at 0, and those above all bounds to be the last. Null where there is no value.
+ */
+export function quantile({ bounds, counts, count }: HistogramSnapshot, q: number): number | null {
+  if (count === 0) return null
+  const rank = q * count
+  let below = 0
+  const bucket = counts.findIndex((n) => {
+    if (n > 0 && below + n >= rank) return true
+    below += n
+    return false
+  })
+  const from = bounds[bucket - 1] ?? 0
+  const to = bounds[bucket] ?? from
+  return from + ((to - from) * (rank - below)) / counts[bucket]!
+}
+
+function cellCount(bounds: readonly number[]): number {
+  return bounds.length + 2
+}
+
+function total(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0)
+}

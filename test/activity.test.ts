@@ -1,0 +1,91 @@
+import { expect, test } from 'vitest'
+import { toWorkerActivity } from '../src/activity.ts'
+import type { JobSystem } from '../src/index.ts'
+import { Ledger } from '../src/machines/ledger.ts'
+import { RunStats } from '../src/run-stats.ts'
+import { deferred } from './support/deferred.ts'
+import { openSystem, startAt, startSystem, until } from './support/system.ts'
+
+/** Waits until so many handlers were called: their `running` is in the file before that. */
+const untilCalled = (system: JobSystem, count: number) =>
+  until(() => system.activity().workers.filter(({ since }) => since !== null).length === count)
+
+test('a system tells what each worker runs, and since when', async () => {
+  const blocker = deferred()
+  const { system, clock } = await startSystem({ workers: 3, runs: { work: () => blocker.promise } })
+  await system.enqueue({ type: 'work', payload: 'a secret' })
+  await untilCalled(system, 1)
+  clock.advance(500)
+  await system.enqueue({ type: 'work', payload: 'a secret' })
+  await untilCalled(system, 2)
+
+  const activity = system.activity()
+
+  expect(activity).toEqual({
+    mode: 'dispatching',
+    slots: 3,
+    workers: [
+      { worker: 1, jobId: 1, type: 'work', attempt: 1, phase: 'running', since: startAt },
+      { worker: 2, jobId: 2, type: 'work', attempt: 1, phase: 'running', since: startAt + 500 },
+    ],
+  })
+  blocker.resolve()
+  await until(() => system.activity().workers.length === 0)
+})
+
+test('a system that has stopped runs nothing, and says so', async () => {
+  const { system } = await startSystem({ runs: { work: () => undefined } })
+
+  await system.stop()
+
+  expect(system.activity()).toEqual({ mode: 'stopped', slots: 10, workers: [] })
+})
+
+test('a system that was not started yet runs nothing', async () => {
+  const { system } = await openSystem({ runs: { work: () => undefined } })
+
+  expect(system.activity().workers).toEqual([])
+})
+
+test('a producer has no mode and no slots', async () => {
+  const { system } = await startSystem({ runs: null })
+
+  expect(system.activity()).toEqual({ mode: null, slots: 0, workers: [] })
+})
+
+test('a handler that goes on after it was given up is told as stuck, since it was called', async () => {
+  const blocker = deferred()
+  const { system, clock } = await startSystem({ workers: 2, runs: { work: () => blocker.promise } })
+  await system.enqueue({ type: 'work', payload: 1, timeoutMs: 1 })
+  await untilCalled(system, 1)
+  clock.advance(1_000)
+
+  await until(() => system.activity().workers.some(({ phase }) => phase === 'stuck'))
+
+  expect(system.activity().workers).toEqual([
+    { worker: 1, jobId: 1, type: 'work', attempt: 1, phase: 'stuck', since: startAt },
+  ])
+  blocker.resolve()
+  await until(() => system.activity().workers.length === 0)
+})
+
+test('a job whose start is on its way to disk runs since no instant yet', () => {
+  const ledger = new Ledger([1])
+  const job = {
+    id: 7,
+    leaseToken: 3,
+    type: 'work',
+    payload: '1',
+    attempt: 2,
+    maxAttempts: 4,
+    timeoutMs: null,
+    runAt: 0,
+  }
+  ledger.leased(ledger.takeRoom(), [job])
+
+  ledger.takeCommit()
+
+  expect(toWorkerActivity(ledger.assigned(), new RunStats())).toEqual([
+    { worker: 1, jobId: 7, type: 'work', attempt: 3, phase: 'starting', since: null },
+  ])
+})

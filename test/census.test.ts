@@ -1,0 +1,171 @@
+import { describe, expect, test } from 'vitest'
+import { CensusTaker } from '../src/census.ts'
+import { ManualClock } from '../src/clock.ts'
+import type { CensusCount } from '../src/persistence/store.ts'
+import { deferred } from './support/deferred.ts'
+import { aJob, openStore } from './support/store.ts'
+import { startAt, startSystem } from './support/system.ts'
+
+const counted: CensusCount[] = [{ type: 'work', queue: 'default', state: 'queued', count: 3 }]
+
+/** A taker whose counts take as long as the test says. */
+function aTaker() {
+  const clock = new ManualClock(startAt)
+  const counts: ReturnType<typeof deferred<readonly CensusCount[]>>[] = []
+  const taker = new CensusTaker({
+    clock,
+    elapsed: () => clock.now(),
+    count: () => {
+      const count = deferred<readonly CensusCount[]>()
+      counts.push(count)
+      return count.promise
+    },
+  })
+  /** Asks, and lets a count that this begins take so long. */
+  const takeFirst = async (tookMs: number) => {
+    const asked = taker.take()
+    clock.advance(tookMs)
+    counts.at(-1)!.resolve(counted)
+    return asked
+  }
+  return { clock, counts, taker, takeFirst }
+}
+
+describe('a census', () => {
+  test('is what the first who ask wait for, together', async () => {
+    const { counts, taker, takeFirst } = aTaker()
+    const before = taker.take()
+
+    const census = await takeFirst(300)
+
+    expect(census).toEqual({ at: startAt + 300, tookMs: 300, jobs: counted })
+    expect(await before).toBe(census)
+    expect(counts.length).toBe(1)
+  })
+
+  test.each([
+    ['15 s', 1, 15_000],
+    ['twenty times what it took', 2_000, 40_000],
+  ])('is not taken again until %s have passed', async (_, tookMs, restMs) => {
+    const { clock, counts, taker, takeFirst } = aTaker()
+    await takeFirst(tookMs)
+
+    clock.advance(restMs - 1)
+    await taker.take()
+    const early = counts.length
+    clock.advance(1)
+    await taker.take()
+
+    expect([early, counts.length]).toEqual([1, 2])
+  })
+
+  test('is the last one while the next is taken', async () => {
+    const { clock, taker, takeFirst } = aTaker()
+    const first = await takeFirst(100)
+    clock.advance(60_000)
+
+    expect(await taker.take()).toBe(first)
+  })
+
+  test('is not waited for longer than two seconds, and there when it is finished', async () => {
+    const { counts, taker } = aTaker()
+
+    const late = await taker.take()
+    counts[0]!.resolve(counted)
+
+    expect(late).toBeNull()
+    await expect.poll(() => taker.take()).toMatchObject({ jobs: counted })
+  })
+
+  test('is tried again by the next who asks where the file could not be read', async () => {
+    const { counts, taker, takeFirst } = aTaker()
+    const failed = taker.take()
+    counts[0]!.reject(new Error('no'))
+
+    expect(await failed).toBeNull()
+    expect(await takeFirst(1)).toMatchObject({ jobs: counted })
+  })
+
+  test('is only taken where somebody asks', async () => {
+    const { counts } = aTaker()
+
+    expect(counts).toEqual([])
+  })
+})
+
+describe('the store counts', () => {
+  const byName = (counts: readonly CensusCount[]) =>
+    Object.fromEntries(counts.map(({ type, queue, state, count }) => [`${type} ${queue} ${state}`, count]))
+
+  test('jobs by type, queue and state', async () => {
+    const { store } = await openStore()
+    await store.enqueue([aJob(), aJob(), aJob({ type: 'other', queue: 'slow' }), aJob({ delayMs: 60_000 })])
+    await store.cancel(1)
+
+    expect(byName(await store.census())).toEqual({
+      'work default cancelled': 1,
+      'work default queued': 1,
+      'work default scheduled': 1,
+      'other slow queued': 1,
+    })
+  })
+
+  test('nothing in an empty file', async () => {
+    const { store } = await openStore()
+
+    expect(await store.census()).toEqual([])
+  })
+
+  test('every job once, also where there are more than one step looks at', async () => {
+    const { store } = await openStore()
+    for (let i = 0; i < 41; i++) {
+      await store.enqueue(Array.from({ length: 1_000 }, (_, n) => aJob({ queue: n % 2 ? 'odd' : 'even' })))
+    }
+
+    const [counts, page] = await Promise.all([store.census(), store.list({ limit: 1 })])
+
+    expect(byName(counts)).toEqual({ 'work odd queued': 20_500, 'work even queued': 20_500 })
+    expect(page.jobs.length).toBe(1)
+  })
+
+  test('the two hundred largest pairs for themselves, and the rest together', async () => {
+    const { store } = await openStore()
+    const rare = Array.from({ length: 400 }, (_, n) => aJob({ queue: `rare-${n}` }))
+    // A type may be called so: it is not what the rest goes by.
+    const common = Array.from({ length: 199 }, (_, n) => [aJob({ queue: `q${n}` }), aJob({ queue: `q${n}` })]).flat()
+    await store.enqueue([...rare, aJob({ type: 'other' }), aJob({ type: 'other' }), ...common])
+
+    const counts = await store.census()
+
+    expect(counts.length).toBe(201)
+    expect(byName(counts)).toMatchObject({
+      '_other _other queued': 400,
+      'other default queued': 2,
+      'work q198 queued': 2,
+    })
+  })
+
+  test('a large queue that comes after ten thousand others', async () => {
+    const { store } = await openStore()
+    for (let i = 0; i < 25; i++) {
+      await store.enqueue(Array.from({ length: 1_000 }, (_, n) => aJob({ queue: `once-${i}-${n}` })))
+    }
+    await store.enqueue(Array.from({ length: 500 }, () => aJob({ queue: 'large' })))
+
+    const counts = await store.census()
+
+    expect(counts.length).toBe(201)
+    expect(byName(counts)).toMatchObject({ 'work large queued': 500, '_other _other queued': 25_000 - 199 })
+  }, 60_000)
+})
+
+test('a system tells its census, and when it was taken', async () => {
+  const { system, clock } = await startSystem({ runs: { work: () => undefined } })
+  await system.enqueue({ type: 'work', payload: 1, delayMs: 1_000 })
+
+  expect(await system.census()).toEqual({
+    at: clock.now(),
+    tookMs: expect.any(Number),
+    jobs: [{ type: 'work', queue: 'default', state: 'scheduled', count: 1 }],
+  })
+})
