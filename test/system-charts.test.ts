@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
 import { InvalidInputError, JobNotFoundError } from '../src/errors.ts'
-import { deferred } from './support/deferred.ts'
 import { openSystem, startSystem, until, untilState } from './support/system.ts'
 
 describe('the path of a job', () => {
@@ -45,31 +44,4 @@ test('the counts of edges are those of the file, other processes’ among them',
 
   expect(counts).toContainEqual({ from: 'new', event: 'enqueue', to: 'queued', count: 3 })
   expect(counts).toContainEqual({ from: 'running', event: 'succeed', to: 'succeeded', count: 3 })
-})
-
-describe('what goes on', () => {
-  test('is told of each slot that is taken', async () => {
-    const blocker = deferred()
-    const { system } = await startSystem({ workers: 3, runs: { work: () => blocker.promise } })
-    const idle = system.activity()
-    const { id } = await system.enqueue({ type: 'work', payload: 1 })
-    await until(() => system.activity().workers[0]?.phase === 'running')
-
-    const busy = system.activity()
-    blocker.resolve()
-    await until(() => system.activity().workers.length === 0)
-
-    expect(idle).toEqual({ mode: 'dispatching', slots: 3, workers: [] })
-    expect(busy).toEqual({
-      mode: 'dispatching',
-      slots: 3,
-      workers: [{ worker: expect.any(Number), jobId: id, type: 'work', attempt: 1, phase: 'running', since: null }],
-    })
-  })
-
-  test('is nothing at a producer', async () => {
-    const { system } = await openSystem({ runs: null })
-
-    expect(system.activity()).toEqual({ mode: null, slots: 0, workers: [] })
-  })
 })

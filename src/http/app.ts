@@ -1,5 +1,6 @@
 import { type Context, Hono } from 'hono'
 import type { JobSystem, SystemLog } from '../system.ts'
+import { contentTypeFor } from './accept.ts'
 import { assetRoutes } from './assets.ts'
 import { type BodyLimits, bodiesHeldMax, Intake } from './body.ts'
 import { listBulks, prepareBulk, runBulk, showBulk, stopBulk } from './bulk.ts'
@@ -13,6 +14,7 @@ import { Outflow } from './outflow.ts'
 import { pageRoutes } from './pages/pages.tsx'
 import { isPage, pageProblem } from './pages/problem.tsx'
 import { HttpError, isOurFault, problem } from './problem.ts'
+import { openMetrics, plainText, showPrometheus } from './prometheus.ts'
 import { type Env, type Handler, originOf, queryOf, type Routes } from './routes.ts'
 import { Sessions } from './session.ts'
 import { showLive, showMetrics, showReady } from './status.ts'
@@ -28,6 +30,9 @@ export interface AppOptions extends BodyLimits, GuardOptions {
   readonly version: string
 }
 
+/** Bytes of scrapes that wait to be read; of their own, so that monitoring goes on where other answers fill what they may. */
+const scrapesHeldMax = 8_388_608
+
 /** The HTTP API and the dashboard over a system, to be served by @hono/node-server. */
 export function createApp({ system, log, now, apiToken, version, ...options }: AppOptions): Hono<Env> {
   const app = new Hono<Env>()
@@ -38,6 +43,10 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
   const docs = new Docs(system, version, sessions)
   const reading = (work: (c: Context<Env>) => Promise<Response>): Handler => {
     return (c) => outflow.serve(c.env.outgoing, () => work(c))
+  }
+  const scrapes = new Outflow(scrapesHeldMax)
+  const scraping = (c: Context<Env>, format: string) => {
+    return scrapes.serveLarge(c.env.outgoing, () => showPrometheus(system, format))
   }
   const posting = (work: (body: unknown, c: Context<Env>) => Promise<Response>): Handler => {
     return (c) => intake.serve(() => intake.withJson(c.env.incoming, (body) => work(body, c)))
@@ -68,7 +77,15 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
     '/bulk/:bulk': { GET: reading((c) => showBulk(system, bulkIdOf(c))) },
     '/bulk/:bulk/run': { POST: posting((body, c) => runBulk(system, bulkIdOf(c), body)) },
     '/bulk/:bulk/stop': { POST: (c) => intake.serve(() => stopBulk(system, bulkIdOf(c))) },
-    '/metrics': { GET: () => showMetrics(system) },
+    '/metrics': {
+      GET: (c) => {
+        const type = contentTypeFor(c, 'application/json', [plainText, openMetrics])
+        return type === 'application/json' ? showMetrics(system) : scraping(c, type)
+      },
+    },
+    '/metrics/prometheus': {
+      GET: (c) => scraping(c, contentTypeFor(c, plainText, [openMetrics])),
+    },
     '/livez': { GET: showLive },
     '/readyz': { GET: () => showReady(system) },
     '/openapi.json': { GET: reading(() => docs.showDocument()) },

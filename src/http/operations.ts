@@ -207,7 +207,20 @@ export const operations: Operations = {
       id: 'showMetrics',
       tag: 'Server',
       summary: 'Show counts and averages',
+      description:
+        'The same as `/metrics/prometheus` where `Accept` names `text/plain` or `application/openmetrics-text` and ranks it above JSON.',
       answers: { 200: { description: 'The metrics.', body: schemas.metrics, headers: ['Vary'] } },
+      examples: [{ summary: 'now', status: 200 }],
+    },
+  },
+  '/metrics/prometheus': {
+    GET: {
+      id: 'showPrometheus',
+      tag: 'Server',
+      summary: 'Show everything measured, for Prometheus',
+      description: 'OpenMetrics where `Accept` ranks `application/openmetrics-text` above plain text by name.',
+      answers: { 200: { description: 'The metrics.', texts: ['text/plain'], headers: ['Vary'] } },
+      refusals: ['backpressure'],
       examples: [{ summary: 'now', status: 200 }],
     },
   },

@@ -371,7 +371,10 @@ test('every fault of a query is told, with what the parameter takes', async () =
   ])
   expect(await faultsOf('/jobs?type=a&type=b&sort=id&limit=0')).toEqual([
     { path: 'type', message: 'is given twice' },
-    { path: 'sort', message: 'is not a known parameter; there are state, type, queue, limit, cursor' },
+    {
+      path: 'sort',
+      message: 'is not a known parameter; there are state, type, queue, text, created_from, created_to, limit, cursor',
+    },
   ])
 })
 

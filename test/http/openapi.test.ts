@@ -214,7 +214,7 @@ describe('a tour through the API', () => {
     await get(`/bulk/${bulk!.id}`, 200)
     await post(`/bulk/${bulk!.id}/run`, { matched: 1 }, 202)
     await post(`/bulk/${bulk!.id}/stop`, undefined, 200)
-    for (const path of ['/metrics', '/livez', '/readyz', '/openapi.json']) await get(path, 200)
+    for (const path of ['/metrics', '/metrics/prometheus', '/livez', '/readyz', '/openapi.json']) await get(path, 200)
   })
 
   test('meets nothing else where the request is at fault', async () => {

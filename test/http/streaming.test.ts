@@ -316,6 +316,7 @@ describe('a list of jobs with large payloads', () => {
     expect([refused.body.code, refused.headers.get('retry-after')]).toEqual(['backpressure', '1'])
     expect((await get('/readyz')).status).toBe(200)
     expect((await get('/metrics')).status).toBe(200)
+    expect((await get('/metrics/prometheus')).status).toBe(200)
     for (const connection of idle) connection.socket.destroy()
     await untilStatus(200, () => get('/jobs?limit=1'))
   })

@@ -1,0 +1,42 @@
+import { collectDefaultMetrics, type Metric, Registry, type RegistryContentType } from 'prom-client'
+import type { JobSystem } from '../system.ts'
+import { type Family, familiesOf } from './metric-families.ts'
+import { replyText } from './reply.ts'
+
+/** The two formats of `GET /metrics/prometheus`, as `Accept` names them. */
+export const plainText = 'text/plain'
+export const openMetrics = 'application/openmetrics-text'
+
+/** What perf_hooks has as the least of no delays at all, in seconds. */
+const leastOfNone = 2 ** 63 / 1e9
+
+let processRegistry: Registry | undefined
+
+/** `GET /metrics/prometheus`, in one of the two. */
+export async function showPrometheus(system: JobSystem, format: string): Promise<Response> {
+  const [telemetry, ofProcess] = await Promise.all([system.telemetry(), processFamilies()])
+  const registry = new Registry<RegistryContentType>()
+  if (format === openMetrics) registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
+  for (const family of [...familiesOf(telemetry), ...ofProcess]) registry.registerMetric(toMetric(family))
+  return replyText(await registry.metrics(), registry.contentType, { headers: { vary: 'Accept' } })
+}
+
+/**
+ * The process has one event loop and one heap, however many servers: what watches them is made once, at the first scrape, and never stopped.
+ */
+async function processFamilies(): Promise<Family[]> {
+  if (!processRegistry) {
+    processRegistry = new Registry()
+    collectDefaultMetrics({ register: processRegistry })
+  }
+  const families = (await processRegistry.getMetricsAsJSON()) as unknown as Family[]
+  // Where nothing was measured since the last scrape there is nothing to tell.
+  const wasMeasured = ({ value }: { value: number }) => !Number.isNaN(value) && value !== leastOfNone
+  return families.map((family) => ({ ...family, values: family.values.filter(wasMeasured) }))
+}
+
+/** prom-client asks a metric for its samples and, for OpenMetrics, takes `_total` from its name first. */
+function toMetric(family: Family): Metric {
+  const metric = { ...family, get: async () => metric }
+  return metric as unknown as Metric
+}
