@@ -62,6 +62,11 @@ export class PreparedBulk implements Bulk {
     return this.#snapshot.hasTag('open')
   }
 
+  can(action: 'run' | 'stop'): boolean {
+    this.#expire()
+    return this.#can(action)
+  }
+
   run(matched: number): void {
     this.#parts.assertWritable()
     const { phase } = this

@@ -108,6 +108,8 @@ export interface Bulk {
   readonly refused: number
   /** Why it failed. */
   readonly error: string | null
+  /** Whether its phase takes that now. */
+  can(action: 'run' | 'stop'): boolean
   /** Begins to move what it matched: `matched` confirms the count. Throws `BulkStateError` where it is not ready or matched another number. */
   run(matched: number): void
   /** Moves no more; resolves when nothing of it is under way. */

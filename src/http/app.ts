@@ -92,7 +92,7 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
     '/docs': { GET: reading((c) => docs.showPage(originOf(c))) },
     ...loginRoutes(sessions, intake, log),
     ...assetRoutes(),
-    ...pageRoutes(system, now, intake, outflow),
+    ...pageRoutes(system, { now, intake, outflow, isGuarded: sessions !== null }),
   }
 
   app.use(async (c, next) => {

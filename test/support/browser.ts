@@ -24,8 +24,11 @@ export function describeInBrowser(name: string, tests: () => void): void {
   })
 }
 
-/** A page of its own browser profile, and what its console has complained of: anything is a fault. */
-export async function openPage(url: string, options: BrowserContextOptions = {}): Promise<Page> {
+/** A page of its own browser profile. Whatever its console complains of is a fault, but for what is `complaintsOk`. */
+export async function openPage(
+  url: string,
+  { complaintsOk, ...options }: BrowserContextOptions & { readonly complaintsOk?: RegExp } = {},
+): Promise<Page> {
   const context = await browser.newContext(options)
   const page = await context.newPage()
   const complaints: string[] = []
@@ -39,7 +42,7 @@ export async function openPage(url: string, options: BrowserContextOptions = {})
   })
   whenDone(async () => {
     await context.close()
-    expect(complaints).toEqual([])
+    expect(complaints.filter((text) => !complaintsOk?.test(text))).toEqual([])
   })
   await page.goto(url)
   return page

@@ -43,7 +43,13 @@ async function load(): Promise<void> {
     // The page's own refresh says that the server does not answer.
     return
   }
-  for (const [index, chart] of charts.entries()) chart.setData(dataOf(linesOf(figures[index]!)))
+  for (const [index, chart] of charts.entries()) fill(chart, figures[index]!)
+}
+
+/** Where nobody points at a moment, the legend tells the last. */
+function fill(chart: uPlot, figure: HTMLElement): void {
+  chart.setData(dataOf(linesOf(figure)))
+  if (chart.cursor.idx === null || chart.cursor.idx === undefined) chart.setLegend({ idx: series.at.length - 1 })
 }
 
 function draw(): void {
@@ -65,9 +71,12 @@ function optionsOf(figure: HTMLElement): uPlot.Options {
     height: heightPx,
     cursor: { y: false },
     scales: { x: { time: true }, y: { range: (_, __, max) => [0, Math.max(max * 1.1, 1)] } },
-    axes: [axis, { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => short(tick)) }],
+    axes: [
+      { ...axis, values: (_, ticks) => ticks.map(clock) },
+      { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => short(tick)) },
+    ],
     series: [
-      { label: 'Time' },
+      { label: 'Time', value: (_: uPlot, at: number | null) => (at === null ? '–' : clock(at)) },
       ...linesOf(figure).map((line) => ({
         label: line.label,
         stroke: colour(line.colour),
@@ -93,4 +102,9 @@ function widthOf(figure: HTMLElement): number {
 
 function short(value: number): string {
   return value >= 10_000 ? `${Math.round(value / 1_000)}k` : `${Math.round(value * 100) / 100}`
+}
+
+/** The time of day where the reader is; `at` in epoch seconds. */
+function clock(at: number): string {
+  return new Date(at * 1_000).toTimeString().slice(0, 8)
 }

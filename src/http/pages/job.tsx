@@ -15,7 +15,12 @@ const timelineMax = 200
 const shortPayload = 2_000
 
 /** `GET /dashboard/jobs/:id?at=SEQ`: the job, as it is and as it was after that transition. */
-export async function jobPage(system: JobSystem, id: number, query: URLSearchParams, now: number): Promise<Response> {
+export async function jobPage(
+  system: JobSystem,
+  id: number,
+  query: URLSearchParams,
+  clock: () => number,
+): Promise<Response> {
   const { at: asked } = parseQuery(pathQuery, query)
   const [job, explanation] = await Promise.all([system.find(id), system.explain(id)])
   if (!job) throw new JobNotFoundError(id)
@@ -26,6 +31,7 @@ export async function jobPage(system: JobSystem, id: number, query: URLSearchPar
     system.history(id, { after, limit: timelineMax }),
     drawJob(system, id, { inline: true, ...(asked === undefined ? {} : { at }) }),
   ])
+  const now = clock()
   return page({
     title: `Job ${id}`,
     section: '/dashboard/jobs',

@@ -46,8 +46,8 @@ const figures: readonly Figure[] = [
   { title: 'Execution', unit: 'ms', lines: quantileLines('execution') },
 ]
 
-/** `GET /`: everything at one look. */
-export async function overviewPage(system: JobSystem, now: number): Promise<Response> {
+/** `GET /`: everything at one look. `isGuarded`: whoever sees it has logged in, and may want to log out. */
+export async function overviewPage(system: JobSystem, clock: () => number, isGuarded: boolean): Promise<Response> {
   const draw = (name: ChartName) => drawMachine(system, name, { inline: true })
   const [counts, metrics, job, dispatcher, worker] = await Promise.all([
     system.counts(),
@@ -64,7 +64,7 @@ export async function overviewPage(system: JobSystem, now: number): Promise<Resp
     styles: ['chart.css', 'uplot.css'],
     children: (
       <>
-        <Head system={system} metrics={metrics} />
+        <Head system={system} metrics={metrics} isGuarded={isGuarded} />
         <Tiles counts={counts} />
         <section class="card" aria-labelledby="jobs-now">
           <h2 id="jobs-now">Every job, now</h2>
@@ -75,7 +75,7 @@ export async function overviewPage(system: JobSystem, now: number): Promise<Resp
             <SeriesFigure {...figure} />
           ))}
         </div>
-        <Workers activity={system.activity()} now={now} />
+        <Workers activity={system.activity()} now={clock()} />
         <div class="columns">
           <section class="card" aria-labelledby="dispatcher">
             <h2 id="dispatcher">The dispatcher</h2>
@@ -91,7 +91,13 @@ export async function overviewPage(system: JobSystem, now: number): Promise<Resp
   })
 }
 
-function Head({ system, metrics }: { readonly system: JobSystem; readonly metrics: Metrics }) {
+interface HeadProps {
+  readonly system: JobSystem
+  readonly metrics: Metrics
+  readonly isGuarded: boolean
+}
+
+function Head({ system, metrics, isGuarded }: HeadProps) {
   const { ready, reason } = system.health()
   return (
     <section class="card head">
@@ -103,6 +109,13 @@ function Head({ system, metrics }: { readonly system: JobSystem; readonly metric
         On average {duration(metrics.avgTimeInQueueMs)} in queue, {duration(metrics.avgExecutionMs)} executing;{' '}
         {number(metrics.successCount)} succeeded and {number(metrics.failureCount)} attempts failed since the start
       </span>
+      {isGuarded && (
+        <form class="actions" method="post" action="/logout">
+          <button type="submit" class="quiet">
+            Log out
+          </button>
+        </form>
+      )}
     </section>
   )
 }

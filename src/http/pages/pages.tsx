@@ -4,13 +4,26 @@ import type { Intake } from '../body.ts'
 import { idOf } from '../jobs.ts'
 import type { Outflow } from '../outflow.ts'
 import { type Env, type Handler, queryOf, type Route, type Routes } from '../routes.ts'
+import { beginBulk, bulkPage, commandBulk } from './bulk.tsx'
 import { jobPage } from './job.tsx'
+import { jobsPage } from './jobs.tsx'
 import { overviewPage } from './overview.tsx'
 import { seeOther } from './page.tsx'
+import { showSeries } from './series-data.ts'
+
+/** What the pages need besides the system. */
+export interface PageParts {
+  /** Epoch ms. */
+  readonly now: () => number
+  readonly intake: Intake
+  readonly outflow: Outflow
+  /** A token is asked for. */
+  readonly isGuarded: boolean
+}
 
 /** The dashboard. Every page works without a script; one keeps it moving. */
-export function pageRoutes(system: JobSystem, now: () => number, intake: Intake, outflow: Outflow): Routes {
-  const reading = (work: (c: Context<Env>) => Promise<Response>): Handler => {
+export function pageRoutes(system: JobSystem, { now, intake, outflow, isGuarded }: PageParts): Routes {
+  const reading = (work: (c: Context<Env>) => Response | Promise<Response>): Handler => {
     return (c) => outflow.serve(c.env.outgoing, () => work(c))
   }
   const taking = (work: (form: URLSearchParams, c: Context<Env>) => Promise<Response>): Handler => {
@@ -25,9 +38,18 @@ export function pageRoutes(system: JobSystem, now: () => number, intake: Intake,
       }),
     },
   ])
+  const bulkCommands = (['run', 'stop'] as const).map((command): [string, Route] => [
+    `/dashboard/bulk/:bulk/${command}`,
+    { POST: taking((form, c) => commandBulk(system, c.req.param('bulk') ?? '', command, form)) },
+  ])
   return {
-    '/': { GET: reading(() => overviewPage(system, now())) },
-    '/dashboard/jobs/:id': { GET: reading((c) => jobPage(system, idOf(c), queryOf(c), now())) },
+    '/': { GET: reading(() => overviewPage(system, now, isGuarded)) },
+    '/dashboard/series': { GET: reading(() => showSeries(system)) },
+    '/dashboard/jobs': { GET: reading((c) => jobsPage(system, queryOf(c), now)) },
+    '/dashboard/jobs/:id': { GET: reading((c) => jobPage(system, idOf(c), queryOf(c), now)) },
     ...Object.fromEntries(commands),
+    '/dashboard/bulk': { POST: taking((form) => beginBulk(system, form)) },
+    '/dashboard/bulk/:bulk': { GET: reading((c) => bulkPage(system, c.req.param('bulk') ?? '')) },
+    ...Object.fromEntries(bulkCommands),
   }
 }

@@ -1,0 +1,364 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Page } from 'playwright-core'
+import { describe, expect, test } from 'vitest'
+import { accessibilityFaults, describeInBrowser, openPage } from '../support/browser.ts'
+import { deferred } from '../support/deferred.ts'
+import { startHttp, type TestServer, type TestServerOptions, testHandlers } from '../support/server.ts'
+import { aHandler } from '../support/system.ts'
+import { whenDone } from '../support/temp.ts'
+
+const apiToken = 'a-token-of-enough-length'
+const hostile = [
+  '<script>alert(1)</script>',
+  '"><img src=x onerror=alert(2)>',
+  "javascript:alert('3')",
+  '\u001b[31mred\u001b[0m',
+  '\u202Eright to left\u2066',
+  '</pre></bdi><svg onload=alert(4)>',
+  '&lt;b&gt; \u0000 \u200b',
+].join(' ')
+const hostileSeen = [
+  '<script>alert(1)</script>',
+  '"><img src=x onerror=alert(2)>',
+  "javascript:alert('3')",
+  '␛[31mred␛[0m',
+  '⟨U+202E⟩right to left⟨U+2066⟩',
+  '</pre></bdi><svg onload=alert(4)>',
+  '&lt;b&gt; ␀ ⟨U+200B⟩',
+]
+
+/** A server with a handler that waits to be let go, and one that fails with its payload as the message until it is mended. */
+async function startDashboard(options: TestServerOptions = {}) {
+  const gate = deferred()
+  let isMended = false
+  const waiting = aHandler('waiting', () => gate.promise)
+  const failing = aHandler('failing', (message: string) => {
+    if (!isMended) throw new Error(message)
+  })
+  const server = await startHttp({
+    handlers: [...testHandlers, waiting, failing],
+    workers: 2,
+    retryBaseMs: 1,
+    retryMaxMs: 1,
+    ...options,
+  })
+  const mend = () => {
+    isMended = true
+  }
+  return { ...server, letGo: () => gate.resolve(), mend }
+}
+
+/** A job that has failed twice and is dead. */
+async function deadJob(server: TestServer, message = 'out of luck', more: object = {}): Promise<number> {
+  const { body } = await server.post('/jobs', { type: 'failing', payload: message, max_retries: 1, ...more })
+  await server.untilState(body.id, 'dead')
+  return body.id
+}
+
+const textOf = (page: Page, selector: string) => page.locator(selector).textContent()
+/** Numbers move by themselves: resolves when it is that. */
+const untilText = (page: Page, selector: string, text: string | RegExp) =>
+  expect.poll(() => textOf(page, selector), { timeout: 10_000 }).toEqual(expect.stringMatching(text))
+const classOf = (page: Page, selector: string) => page.locator(selector).getAttribute('class')
+
+describeInBrowser('in a browser', () => {
+  describe('the overview', () => {
+    test('moves the counts on its charts while jobs run', async () => {
+      const { url, post, letGo } = await startDashboard()
+      const page = await openPage(url)
+      await untilText(page, '#count-running', '0')
+
+      await post(
+        '/jobs',
+        Array.from({ length: 5 }, (_, n) => ({ type: 'waiting', payload: n })),
+      )
+
+      await untilText(page, '#count-running', '2')
+      await untilText(page, '#tile-queued', '3')
+      await untilText(page, '#worker-count-running', '2')
+      letGo()
+      await untilText(page, '#count-succeeded', '5')
+      await untilText(page, '#taken-running-succeed-succeeded', '5')
+      await untilText(page, '#worker-count-running', '0')
+    })
+
+    test('draws what came to pass over time', async () => {
+      const { url, post } = await startDashboard()
+      await post('/jobs', { type: 'echo', payload: 1 })
+      const page = await openPage(url)
+
+      await untilText(page, '#series-enqueued_per_s', /Enqueued\d/)
+      expect(await page.locator('.series canvas').count()).toBe(4)
+    })
+
+    test('lists what each worker does, with a way to the job', async () => {
+      const { url, post, letGo } = await startDashboard()
+      await post('/jobs', { type: 'waiting', payload: null })
+      const page = await openPage(url)
+
+      await page.getByRole('link', { name: '1', exact: true }).click()
+      letGo()
+
+      await untilText(page, 'h1', 'Job 1')
+      await untilText(page, 'h1 + .state', 'succeeded')
+    })
+
+    test('says when the server does not answer, and goes on when it does', async () => {
+      const { url } = await startDashboard()
+      const page = await openPage(url, { complaintsOk: /Failed to load resource/ })
+      const banner = page.locator('#connection')
+
+      await page.route(`${url}/`, (route) => route.fulfill({ status: 503, body: 'no' }))
+      await expect.poll(() => banner.isVisible(), { timeout: 5_000 }).toBe(true)
+      await page.unroute(`${url}/`)
+
+      await expect.poll(() => banner.isVisible(), { timeout: 10_000 }).toBe(false)
+    })
+  })
+
+  describe("a job's page", () => {
+    test('lights up the path of a job that fails, while it does', async () => {
+      const server = await startDashboard()
+      const { body } = await server.post('/jobs', { type: 'failing', payload: 'x', max_retries: 1, delay_ms: 1_500 })
+      const page = await openPage(`${server.url}/dashboard/jobs/${body.id}`)
+      expect(await classOf(page, '#edge-running-fail-dead')).toContain('faded')
+      expect(await classOf(page, '#state-scheduled')).toContain('current')
+
+      await untilText(page, 'h1 + .state', 'dead')
+
+      expect(await classOf(page, '#edge-running-fail-dead')).toContain('taken last')
+      expect(await classOf(page, '#edge-running-fail-retrying')).toContain('taken')
+      expect(await classOf(page, '#state-dead')).toContain('current')
+      expect(await textOf(page, '#taken-queued-lease-leased')).toBe('2×')
+    })
+
+    test('explains a dead job, with the error of each attempt', async () => {
+      const server = await startDashboard()
+      const id = await deadJob(server, 'the disk is on fire')
+      const page = await openPage(`${server.url}/dashboard/jobs/${id}`)
+
+      expect(await textOf(page, '#summary')).toMatch(
+        /is dead: attempt 2 of 2 failed .* with Error: the disk is on fire/,
+      )
+      expect(await page.locator('.timeline .failure').allTextContents()).toEqual(
+        Array(2).fill('Error: the disk is on fire'),
+      )
+    })
+
+    test('has a button for just what the machine lets a person do, and requeue brings the job back', async () => {
+      const server = await startDashboard()
+      const id = await deadJob(server)
+      server.mend()
+      const page = await openPage(`${server.url}/dashboard/jobs/${id}`)
+      expect(await page.locator('.actions button').allTextContents()).toEqual(['Requeue'])
+
+      await page.getByRole('button', { name: 'Requeue' }).click()
+
+      await untilText(page, 'h1 + .state', 'succeeded')
+      expect(await page.locator('.actions button').count()).toBe(0)
+      expect(await classOf(page, '#edge-dead-requeue-queued')).toContain('taken')
+    })
+
+    test('cancel stops a job that runs', async () => {
+      const server = await startDashboard()
+      const { body } = await server.post('/jobs', { type: 'waiting', payload: null })
+      await server.untilState(body.id, 'running')
+      const page = await openPage(`${server.url}/dashboard/jobs/${body.id}`)
+
+      await page.getByRole('button', { name: 'Cancel' }).click()
+
+      await untilText(page, 'h1 + .state', 'cancelled')
+      server.letGo()
+    })
+
+    test('shows the past while its slider is moved, and now when it is moved to the end', async () => {
+      const server = await startDashboard()
+      const id = await deadJob(server)
+      const page = await openPage(`${server.url}/dashboard/jobs/${id}`)
+      const slider = page.getByRole('slider')
+
+      await slider.fill('4')
+      await expect.poll(() => classOf(page, '#state-retrying')).toContain('current')
+      const past = await textOf(page, '.timeline [aria-current]')
+      await slider.press('ArrowLeft')
+      await expect.poll(() => classOf(page, '#state-running')).toContain('current')
+      await slider.press('End')
+      await expect.poll(() => classOf(page, '#state-dead')).toContain('current')
+
+      expect(past).toContain('fail')
+      expect(new URL(page.url()).search).toBe('')
+      await page.goto(`${page.url()}?at=2`)
+      expect(await classOf(page, '#state-leased')).toContain('current')
+    })
+  })
+
+  describe('the list', () => {
+    test('finds a word in a payload and in an error, by state and by queue', async () => {
+      const server = await startDashboard()
+      await server.post('/jobs', [
+        { type: 'echo', payload: { animal: 'a Red panda' } },
+        { type: 'echo', payload: { animal: 'an axolotl' }, queue: 'water' },
+      ])
+      const id = await deadJob(server, 'no bamboo for the panda')
+      const page = await openPage(`${server.url}/dashboard/jobs`)
+      const found = () => page.locator('tbody tr td:first-child').allTextContents()
+
+      await page.getByLabel('Text in payload or error').fill('PANDA')
+      await page.getByRole('button', { name: 'Find' }).click()
+      const withPanda = await found()
+      await page.getByLabel('State').selectOption('dead')
+      await page.getByRole('button', { name: 'Find' }).click()
+      const deadWithPanda = await found()
+      await page.getByRole('link', { name: 'Clear' }).click()
+      await page.getByLabel('Queue').fill('water')
+      await page.getByLabel('Queue').press('Enter')
+      const inWater = await found()
+
+      expect([withPanda, deadWithPanda, inWater]).toEqual([[`${id}`, '1'], [`${id}`], ['2']])
+    })
+
+    test('takes in new jobs by itself, and leads to older ones', async () => {
+      const server = await startDashboard()
+      await server.post(
+        '/jobs',
+        Array.from({ length: 60 }, (_, n) => ({ type: 'echo', payload: n })),
+      )
+      const page = await openPage(`${server.url}/dashboard/jobs`)
+      await untilText(page, 'tbody tr:first-child td:first-child', '60')
+
+      await server.post('/jobs', { type: 'echo', payload: 'new' })
+      await untilText(page, 'tbody tr:first-child td:first-child', '61')
+      await page.getByRole('link', { name: 'Older jobs' }).click()
+
+      await untilText(page, 'tbody tr:first-child td:first-child', '11')
+      expect(await page.locator('tbody tr').count()).toBe(11)
+    })
+
+    test('requeues all that it finds, once their count was shown and confirmed', async () => {
+      const server = await startDashboard()
+      for (let n = 0; n < 3; n++) await deadJob(server, `fault ${n}`)
+      await deadJob(server, 'other')
+      server.mend()
+      const page = await openPage(`${server.url}/dashboard/jobs?state=dead&text=fault`)
+
+      await page.getByRole('button', { name: 'Requeue…' }).click()
+      await untilText(page, '#phase', /^ready: 3 jobs match/)
+      const before = await server.system.counts()
+      await page.getByRole('button', { name: 'Requeue 3 jobs' }).click()
+
+      await untilText(page, '#phase', /^done: 3 jobs match.*3 moved/)
+      expect(before.dead).toBe(4)
+      await expect.poll(async () => (await server.system.counts()).succeeded).toBe(3)
+      expect((await server.system.counts()).dead).toBe(1)
+    })
+
+    test('a search that must look far goes on by itself, and says how far it is', async () => {
+      const server = await startDashboard({ started: false })
+      await server.post('/jobs', { type: 'echo', payload: 'the needle' })
+      const hay = Array.from({ length: 1_000 }, (_, n) => ({ type: 'echo', payload: n }))
+      for (let n = 0; n < 120; n++) await server.system.enqueue(hay)
+      const page = await openPage(`${server.url}/dashboard/jobs?text=needle`)
+
+      expect(await textOf(page, '#looked')).toMatch(/Looked back to job|That is all/)
+      await untilText(page, '#looked', 'That is all.')
+
+      expect(await page.locator('tbody tr td:first-child').allTextContents()).toEqual(['1'])
+    })
+  })
+
+  test('texts of anybody appear as text everywhere', async () => {
+    const server = await startDashboard()
+    const id = await deadJob(server, hostile, { idempotency_key: '<img src=x onerror=alert(5)>' })
+
+    const page = await openPage(`${server.url}/dashboard/jobs/${id}`)
+    const failure = await page.locator('.timeline .failure').first().textContent()
+    const payload = await page.locator('pre').textContent()
+    const summary = await textOf(page, '#summary')
+    await page.goto(`${server.url}/dashboard/jobs?text=${encodeURIComponent('<script>alert(1)')}`)
+    const row = await page.locator('tbody tr').textContent()
+    const field = await page.getByLabel('Text in payload or error').inputValue()
+    await page.goto(server.url)
+
+    for (const text of hostileSeen) {
+      expect(failure).toContain(text)
+      expect(payload).toContain(
+        JSON.stringify(text).slice(1, -1).replace('␛', '\\u001b').replace('␛', '\\u001b').replace('␀', '\\u0000'),
+      )
+    }
+    expect(summary).toContain('<script>alert(1)</script>')
+    expect(row).toContain('<script>alert(1)</script>')
+    expect(field).toBe('<script>alert(1)')
+    expect(await page.locator('img[src=x], svg[onload], script:not([src])').count()).toBe(0)
+  })
+
+  describe('where a token is set', () => {
+    test('a form asks for it, goes on to what was asked for, and its cookie cannot be read by a script', async () => {
+      const server = await startDashboard({ apiToken })
+      const page = await openPage(`${server.url}/dashboard/jobs?state=dead`, { complaintsOk: /401/ })
+
+      await page.getByLabel('API token').fill('not the token of this server')
+      await page.getByRole('button', { name: 'Log in' }).click()
+      expect(await page.getByRole('alert').textContent()).toBe('That is not the API token of this server.')
+      await page.getByLabel('API token').fill(apiToken)
+      await page.getByRole('button', { name: 'Log in' }).click()
+
+      await page.waitForURL('**/dashboard/jobs?state=dead')
+      expect(await page.evaluate('document.cookie')).toBe('')
+      await page.getByRole('link', { name: 'Overview' }).click()
+      await page.getByRole('button', { name: 'Log out' }).click()
+      await page.waitForURL('**/login')
+    })
+
+    test("a foreign site's form changes nothing, with the cookie in the browser", async () => {
+      const server = await startDashboard({ apiToken })
+      const { body } = await server.fetch('/jobs', {
+        method: 'POST',
+        headers: { authorization: `Bearer ${apiToken}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ type: 'echo', payload: 1, delay_ms: 3_600_000 }),
+      })
+      const evil = createServer((_, answer) => {
+        answer.setHeader('content-type', 'text/html')
+        answer.end(
+          `<form method="post" action="${server.url}/dashboard/jobs/${body.id}/cancel"><button>go</button></form>`,
+        )
+      }).listen(0)
+      whenDone(() => evil.close())
+      const page = await openPage(`${server.url}/login`, { complaintsOk: /403|favicon/ })
+      await page.getByLabel('API token').fill(apiToken)
+      await page.getByRole('button', { name: 'Log in' }).click()
+      await untilText(page, 'h1', 'Overview')
+
+      await page.goto(`http://localhost:${(evil.address() as AddressInfo).port}/`)
+      const [answer] = await Promise.all([
+        page.waitForResponse((response) => response.url().includes('/cancel')),
+        page.getByRole('button').click(),
+      ])
+
+      expect(answer.status()).toBe(403)
+      expect((await server.system.find(body.id))?.state).toBe('scheduled')
+    })
+  })
+
+  test.each([
+    ['light', 1_280],
+    ['dark', 390],
+  ] as const)('every page is fit for people who do not see or point, %s, %i wide', async (colorScheme, width) => {
+    const server = await startDashboard()
+    const id = await deadJob(server, hostile)
+    await server.post('/jobs', { type: 'waiting', payload: null })
+    const bulk = await server.system.prepareBulk('requeue', {})
+    await bulk.settled()
+    const page = await openPage(`${server.url}/login`, { colorScheme, viewport: { width, height: 800 } })
+
+    for (const path of ['/', '/dashboard/jobs', `/dashboard/jobs/${id}`, `/dashboard/bulk/${bulk.id}`, '/docs']) {
+      await page.goto(server.url + path)
+      expect([path, await accessibilityFaults(page)]).toEqual([path, []])
+      const overflow = await page.evaluate(
+        'document.documentElement.scrollWidth - document.documentElement.clientWidth',
+      )
+      expect([path, overflow]).toEqual([path, 0])
+    }
+    server.letGo()
+  })
+})
