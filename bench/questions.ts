@@ -8,6 +8,7 @@ import { enqueueSingle } from './questions/enqueue-single.ts'
 import { latency } from './questions/latency.ts'
 import { memory } from './questions/memory.ts'
 import { steady } from './questions/steady.ts'
+import { watched } from './questions/watched.ts'
 
 /** All of them, in the order of the report. */
 export const questions: readonly Question[] = [
@@ -19,5 +20,6 @@ export const questions: readonly Question[] = [
   steady,
   latency,
   backlog,
+  watched,
   memory,
 ]

@@ -1,3 +1,4 @@
+import type { JobSystem } from '../../src/index.ts'
 import { comparing } from '../compare.ts'
 import { Engine } from '../engine.ts'
 import { BareSqlite } from '../limit.ts'
@@ -12,13 +13,18 @@ export const drain = comparing({
   limit: (folder) => ({ values: { drain: drainBare(folder) } }),
 })
 
+/** What goes on besides, from before the first job runs; it gives how to end it. */
+type Meanwhile = (system: JobSystem) => Promise<() => Promise<void>>
+
 /** Adds the jobs to what is queued in `folder` already, and runs as many; jobs/s. */
-export async function drainEngine(folder: string): Promise<number> {
+export async function drainEngine(folder: string, meanwhile?: Meanwhile): Promise<number> {
   const engine = await Engine.open(folder, { workers })
   await engine.fill(warmUpJobs + jobsPerRun)
+  const end = await meanwhile?.(engine.system)
   await engine.system.start()
   await engine.begun(warmUpJobs)
   const { count, ms } = await engine.succeeded(warmUpJobs + jobsPerRun, performance.now())
+  await end?.()
   await engine.close()
   return perSecond({ count: count - warmUpJobs, ms })
 }

@@ -9,7 +9,7 @@ import {
 } from '../../system.ts'
 import { drawMachine } from '../machines.ts'
 import { ChartFrame } from './chart.tsx'
-import { page } from './page.tsx'
+import { renderPage } from './page.tsx'
 import { duration, number, StateBadge, Time } from './parts.tsx'
 import { type Figure, SeriesFigure } from './series.tsx'
 import { Text } from './text.tsx'
@@ -46,8 +46,8 @@ const figures: readonly Figure[] = [
   { title: 'Execution', unit: 'ms', lines: quantileLines('execution') },
 ]
 
-/** `GET /`: everything at one look. `isGuarded`: whoever sees it has logged in, and may want to log out. */
-export async function overviewPage(system: JobSystem, clock: () => number, isGuarded: boolean): Promise<Response> {
+/** The HTML of `GET /`: everything at one look. `isGuarded`: whoever sees it has logged in, and may want to log out. */
+export async function renderOverview(system: JobSystem, clock: () => number, isGuarded: boolean): Promise<string> {
   const draw = (name: ChartName) => drawMachine(system, name, { inline: true })
   const [counts, metrics, job, dispatcher, worker] = await Promise.all([
     system.counts(),
@@ -56,7 +56,7 @@ export async function overviewPage(system: JobSystem, clock: () => number, isGua
     draw('dispatcher'),
     draw('worker'),
   ])
-  return page({
+  return renderPage({
     title: 'Overview',
     section: '/',
     refreshMs,

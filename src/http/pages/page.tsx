@@ -24,9 +24,18 @@ interface PageProps {
 
 /** A whole page as an answer. */
 export function page(props: PageProps, { status = 200 } = {}): Response {
+  return replyPage(renderPage(props), { status })
+}
+
+/** The HTML of a whole page, for one that is answered more than once. */
+export function renderPage(props: PageProps): string {
+  return `<!DOCTYPE html>${<Page {...props} />}`
+}
+
+export function replyPage(html: string, { status = 200 } = {}): Response {
   // From its own origin alone: a form's request must tell where it comes from, and no address of ours goes anywhere else.
   const headers = { 'referrer-policy': 'same-origin' }
-  return replyText(`<!DOCTYPE html>${<Page {...props} />}`, 'text/html; charset=utf-8', { status, allowed, headers })
+  return replyText(html, 'text/html; charset=utf-8', { status, allowed, headers })
 }
 
 /** To another page, by GET. */

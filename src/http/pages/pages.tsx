@@ -7,9 +7,13 @@ import { type Env, type Handler, queryOf, type Route, type Routes } from '../rou
 import { beginBulk, bulkPage, commandBulk } from './bulk.tsx'
 import { jobPage } from './job.tsx'
 import { jobsPage } from './jobs.tsx'
-import { overviewPage } from './overview.tsx'
-import { seeOther } from './page.tsx'
+import { renderOverview } from './overview.tsx'
+import { replyPage, seeOther } from './page.tsx'
 import { showSeries } from './series-data.ts'
+import { shared } from './shared.ts'
+
+/** However many watch, the overview is made twice a second. */
+const overviewMs = 500
 
 /** What the pages need besides the system. */
 export interface PageParts {
@@ -29,6 +33,7 @@ export function pageRoutes(system: JobSystem, { now, intake, outflow, isGuarded 
   const taking = (work: (form: URLSearchParams, c: Context<Env>) => Promise<Response>): Handler => {
     return (c) => intake.serve(() => intake.withForm(c.env.incoming, (form) => work(form, c)))
   }
+  const overview = shared(overviewMs, () => renderOverview(system, now, isGuarded))
   const commands = personEvents.map((event): [string, Route] => [
     `/dashboard/jobs/:id/${event}`,
     {
@@ -43,7 +48,7 @@ export function pageRoutes(system: JobSystem, { now, intake, outflow, isGuarded 
     { POST: taking((form, c) => commandBulk(system, c.req.param('bulk') ?? '', command, form)) },
   ])
   return {
-    '/': { GET: reading(() => overviewPage(system, now, isGuarded)) },
+    '/': { GET: reading(async () => replyPage(await overview())) },
     '/dashboard/series': { GET: reading(() => showSeries(system)) },
     '/dashboard/jobs': { GET: reading((c) => jobsPage(system, queryOf(c), now)) },
     '/dashboard/jobs/:id': { GET: reading((c) => jobPage(system, idOf(c), queryOf(c), now)) },
