@@ -82,3 +82,5 @@ export const bulkPageMax = 20_000
 export const bulksMax = 20
 /** How long one that is counted waits for someone to confirm it. */
 export const bulkPatienceMs = 900_000
+/** Transitions of all jobs in one read. */
+export const transitionLimitMax = 1_000

@@ -35,6 +35,8 @@ export type {
   Sample,
   SystemLog,
   Telemetry,
+  Transition,
+  TransitionPage,
   TypeDurations,
   VerifyReport,
   Violation,

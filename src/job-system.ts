@@ -15,6 +15,8 @@ import type {
   FileSizes,
   HistoryEvent,
   JobPath,
+  Transition,
+  TransitionPage,
   VerifyReport,
   Violation,
 } from './persistence/store.ts'
@@ -44,6 +46,8 @@ export type {
   Quantiles,
   Sample,
   Telemetry,
+  Transition,
+  TransitionPage,
   TypeDurations,
   VerifyReport,
   Violation,
@@ -168,6 +172,12 @@ export interface JobSystem {
    * `JobNotFoundError`. A producer knows only the file.
    */
   explain(id: number): Promise<Explanation>
+
+  /**
+   * The transitions of all jobs in the order of their commits, those after the id `after` that retention has not removed: pass `last` to go on,
+   * whether there were any or not. Without `after` none, and `last` tells where to begin from now. `limit` 1 to 1,000. A poll is cheap.
+   */
+  transitions(page?: { readonly after?: number; readonly limit?: number }): Promise<TransitionPage>
   /** Resolves with the job after it; rejects with `IllegalTransitionError` where the machine refuses. A running handler's signal fires. */
   cancel(id: number): Promise<Job>
   /** Runs a `dead` or `cancelled` job again, its attempts begin anew. */

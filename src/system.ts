@@ -2,7 +2,14 @@ import { type Actor, createActor } from 'xstate'
 import { AdmissionGate } from './admission-gate.ts'
 import { Bulks } from './bulks.ts'
 import type { Clock } from './clock.ts'
-import { enqueueBatchMax, historyLimitMax, listLimitDefault, listLimitMax, type Settings } from './config.ts'
+import {
+  enqueueBatchMax,
+  historyLimitMax,
+  listLimitDefault,
+  listLimitMax,
+  type Settings,
+  transitionLimitMax,
+} from './config.ts'
 import {
   BackpressureError,
   IdempotencyConflictError,
@@ -54,6 +61,7 @@ import type {
   Situation,
   Store,
   StoreNotice,
+  TransitionPage,
   VerifyReport,
 } from './persistence/store.ts'
 import { RunStats } from './run-stats.ts'
@@ -236,6 +244,12 @@ class System implements JobSystem {
     const situation = await this.#store.situation(id)
     if (!situation) throw new JobNotFoundError(id)
     return explain({ situation, server: this.#serverFacts(situation.job), now: this.#parts.clock.now() })
+  }
+
+  async transitions({ after = Number.MAX_SAFE_INTEGER, limit = transitionLimitMax } = {}): Promise<TransitionPage> {
+    assertWithin('after', after, 0, Number.MAX_SAFE_INTEGER)
+    assertWithin('limit', limit, 1, transitionLimitMax)
+    return this.#store.transitions({ after, limit })
   }
 
   cancel(id: number): Promise<Job> {

@@ -744,6 +744,63 @@ describe('the history', () => {
   })
 })
 
+describe('the transitions of all jobs', () => {
+  test('are read from an id on, and from now where none is given', async () => {
+    const { system } = await startSystem({ runs: { work: () => {} } })
+    const { id } = await system.enqueue({ type: 'work', payload: null, queue: 'mail' })
+    await untilState(system, id, 'succeeded')
+
+    const { transitions, last } = await system.transitions({ after: 1, limit: 2 })
+
+    expect(transitions.map(({ id, event }) => [id, event])).toEqual([
+      [2, 'lease'],
+      [3, 'start'],
+    ])
+    expect(transitions[0]).toEqual({
+      ...(await system.history(id))[1],
+      id: 2,
+      jobId: id,
+      type: 'work',
+      queue: 'mail',
+    })
+    expect(last).toBe(3)
+    expect(await system.transitions()).toEqual({ transitions: [], last: 4 })
+  })
+
+  test('come in short pages where their errors are long, and none is left out', async () => {
+    const { system } = await startSystem({
+      runs: {
+        work: () => {
+          throw new Error('x'.repeat(2_000))
+        },
+      },
+    })
+    await system.enqueue(Array.from({ length: 300 }, () => ({ type: 'work', payload: null, maxRetries: 0 })))
+    await until(async () => (await system.counts()).dead === 300)
+
+    const lengths: number[] = []
+    const ids: number[] = []
+    for (let after = 0; ; ) {
+      const { transitions, last } = await system.transitions({ after })
+      if (transitions.length === 0) break
+      lengths.push(JSON.stringify(transitions).length)
+      ids.push(...transitions.map(({ id }) => id))
+      after = last
+    }
+
+    expect(ids).toEqual(Array.from({ length: 1_200 }, (_, index) => index + 1))
+    expect(Math.max(...lengths)).toBeLessThan(500_000)
+  })
+
+  test('are refused where the page is bad', async () => {
+    const { system } = await openSystem({ runs: { work: () => {} } })
+
+    for (const page of [{ after: -1 }, { after: 0.5 }, { after: Number.NaN }, { limit: 0 }, { limit: 1_001 }]) {
+      await expect(system.transitions(page)).rejects.toBeInstanceOf(InvalidInputError)
+    }
+  })
+})
+
 describe('a bound on what waits', () => {
   test('refuses a call that would pass it, whole, and says when to come again', async () => {
     const { system } = await openSystem({ maxQueueDepth: 3, runs: { work: () => {} } })

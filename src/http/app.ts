@@ -5,6 +5,8 @@ import { assetRoutes } from './assets.ts'
 import { type BodyLimits, bodiesHeldMax, Intake } from './body.ts'
 import { listBulks, prepareBulk, runBulk, showBulk, stopBulk } from './bulk.ts'
 import { Docs } from './docs.ts'
+import type { EventFeed } from './event-feed.ts'
+import { streamEvents } from './events.ts'
 import { showExplanation } from './explain.ts'
 import { createGuard, type GuardOptions } from './guard.ts'
 import { commandJob, createJob, createJobs, idOf, listJobs, showHistory, showJob } from './jobs.ts'
@@ -33,8 +35,8 @@ export interface AppOptions extends BodyLimits, GuardOptions {
 /** Bytes of scrapes that wait to be read; of their own, so that monitoring goes on where other answers fill what they may. */
 const scrapesHeldMax = 8_388_608
 
-/** The HTTP API and the dashboard over a system, to be served by @hono/node-server. */
-export function createApp({ system, log, now, apiToken, version, ...options }: AppOptions): Hono<Env> {
+/** The HTTP API and the dashboard over a system, to be served by @hono/node-server. `feed` is the server's to close. */
+export function createApp({ system, log, now, apiToken, version, ...options }: AppOptions, feed: EventFeed): Hono<Env> {
   const app = new Hono<Env>()
   const sessions = apiToken === null ? null : new Sessions(apiToken, now)
   const guard = createGuard(options, sessions)
@@ -77,6 +79,7 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
     '/bulk/:bulk': { GET: reading((c) => showBulk(system, bulkIdOf(c))) },
     '/bulk/:bulk/run': { POST: posting((body, c) => runBulk(system, bulkIdOf(c), body)) },
     '/bulk/:bulk/stop': { POST: (c) => intake.serve(() => stopBulk(system, bulkIdOf(c))) },
+    '/events': { GET: (c) => streamEvents(feed, c.env, queryOf(c)) },
     '/metrics': {
       GET: (c) => {
         const type = contentTypeFor(c, 'application/json', [plainText, openMetrics])

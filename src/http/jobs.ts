@@ -80,6 +80,6 @@ function jobView(job: Job) {
   }
 }
 
-function eventView({ seq, event, from, to, attempt, at, error }: HistoryEvent) {
+export function eventView({ seq, event, from, to, attempt, at, error }: HistoryEvent) {
   return { seq, event, from, to, attempt, at: instant(at), ...(error ? { error } : {}) }
 }

@@ -26,6 +26,8 @@ export interface Example {
   /** Of one job, or an array of jobs. */
   readonly body?: unknown
   readonly query?: string
+  /** Its answer never ends by itself. */
+  readonly isEndless?: true
 }
 
 /** One method of one path, as it is told to people and programs. */

@@ -1,5 +1,5 @@
 import type { Operations } from './operation.ts'
-import { historyQuery, listQuery, machineQuery, noQuery, pathQuery } from './query.ts'
+import { eventsQuery, historyQuery, listQuery, machineQuery, noQuery, pathQuery } from './query.ts'
 import type { RefusalCode } from './refusals.ts'
 import * as schemas from './schemas.ts'
 
@@ -178,6 +178,19 @@ export const operations: Operations = {
       description: 'What was moved has moved. It takes no body.',
       answers: { 200: { description: 'Nothing of it is under way.', body: schemas.bulk } },
       examples: [{ summary: 'one that a restart forgot', status: 404 }],
+    },
+  },
+  '/events': {
+    GET: {
+      id: 'streamEvents',
+      tag: 'Jobs',
+      summary: 'Tell every transition as it happens, as server-sent events',
+      description:
+        'Each has its `id`, `event: transition` and, as `data`, JSON with `job_id`, `seq`, `event`, `from`, `to`, `attempt`, `at`, `type`, `queue` and, where an attempt failed, `error`. It begins now, or after the `Last-Event-ID` that is sent, which browsers do by themselves. A comment comes every 15 s. Under a load it falls behind, loses nothing and catches up. At most 100 readers.',
+      query: eventsQuery,
+      answers: { 200: { description: 'A stream that does not end.', texts: ['text/event-stream'] } },
+      refusals: ['backpressure'],
+      examples: [{ summary: 'of dead letters', status: 200, query: 'state=dead', isEndless: true }],
     },
   },
   '/machine': {

@@ -21,7 +21,8 @@ export class Outflow {
       throw new BackpressureError('the answers that wait to be read fill the memory they may have', retryAfterMs)
     }
     this.#answers.add(outgoing)
-    outgoing.once('close', () => this.#answers.delete(outgoing))
+    // Not the answer's: one that waits behind another on its connection is not closed with it.
+    outgoing.req.once('close', () => this.#answers.delete(outgoing))
     return work()
   }
 

@@ -27,6 +27,14 @@ export const historyQuery = z.strictObject({
   limit: whole(1, historyLimitMax, historyLimitMax).describe('Transitions on one page.'),
 })
 
+/** `GET /events` */
+export const eventsQuery = z.strictObject({
+  state: filterFields.state.describe('Only transitions that lead to it.'),
+  type: filterFields.type.describe('Only of jobs of it.'),
+  queue: filterFields.queue.describe('Only of jobs in it.'),
+  job_id: whole(1, Number.MAX_SAFE_INTEGER).describe('Only of this job.'),
+})
+
 /** Of what takes no parameters. */
 export const noQuery = z.strictObject({})
 
@@ -58,7 +66,9 @@ export function parseQuery<Schema extends z.ZodObject>(schema: Schema, query: UR
   if (issues.length > 0) throw new InvalidInputError(issues)
   const parsed = schema.safeParse(Object.fromEntries(query))
   if (parsed.success) return parsed.data
-  throw new InvalidInputError(parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message })))
+  // One for each: a number out of its range may also be none that is safe.
+  const faults = new Map(parsed.error.issues.map(({ path, message }) => [path.join('.'), message]))
+  throw new InvalidInputError([...faults].map(([path, message]) => ({ path, message })))
 }
 
 /** A body of an object; throws `InvalidInputError` with every fault. */

@@ -8,11 +8,7 @@ const standing = {
   'referrer-policy': 'no-referrer',
 }
 
-const json = {
-  ...standing,
-  'content-security-policy': strictest,
-  'content-type': 'application/json; charset=utf-8',
-}
+const json = headersOf('application/json; charset=utf-8')
 
 /** A JSON answer. Headers are given whole when it is made: @hono/node-server writes such an answer without building a `Response`. */
 export function reply(body: unknown, status = 200, headers: Readonly<Record<string, string>> = {}): Response {
@@ -33,11 +29,13 @@ export function replyText(
     readonly headers?: Readonly<Record<string, string>>
   } = {},
 ): Response {
+  return new Response(text, { status, headers: { ...headersOf(contentType, allowed), ...headers } })
+}
+
+/** What every answer carries, for one that is written otherwise, such as a stream. */
+export function headersOf(contentType: string, allowed: readonly string[] = []): Record<string, string> {
   const policy = [strictest, ...allowed].join('; ')
-  return new Response(text, {
-    status,
-    headers: { ...standing, 'content-security-policy': policy, 'content-type': contentType, ...headers },
-  })
+  return { ...standing, 'content-security-policy': policy, 'content-type': contentType }
 }
 
 /** An instant as every answer writes it; null where it does not apply. */

@@ -3,6 +3,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import type { SystemLog } from '../system.ts'
 import { type AppOptions, createApp } from './app.ts'
+import { EventFeed } from './event-feed.ts'
 import { HttpError, problem } from './problem.ts'
 
 /** How long a client may take, in ms. */
@@ -28,12 +29,14 @@ export interface ServeOptions extends AppOptions {
   readonly port: number
   /** For tests. */
   readonly timeouts?: Partial<Timeouts>
+  /** Between two comments on a stream, in ms, which keep it from being idle. For tests. */
+  readonly heartbeatMs?: number
 }
 
 export interface HttpServer {
   /** Where it listens, with the port it got. */
   readonly url: string
-  /** Takes no more connections, closes idle ones, and the rest when they are answered or after `graceMs`. */
+  /** Takes no more connections, closes idle ones and streams, and the rest when they are answered or after `graceMs`. */
   close(graceMs: number): Promise<void>
 }
 
@@ -51,13 +54,14 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
   })
   server.timeout = timeouts.idle
   server.maxConnections = connectionsMax
-  answerRequests(server, createApp(options).fetch, log)
+  const feed = new EventFeed(options)
+  answerRequests(server, createApp(options, feed).fetch, log)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, resolve)
   })
   server.on('error', (error) => log.error({ err: error }, 'a connection could not be accepted'))
-  return { url: urlOf(server.address() as AddressInfo), close: (graceMs) => close(server, graceMs) }
+  return { url: urlOf(server.address() as AddressInfo), close: (graceMs) => close(server, feed, graceMs) }
 }
 
 /** Every request is answered by `fetch`, and what is no request by a problem document too. */
@@ -85,11 +89,16 @@ function answerRequests(server: Server, fetch: Parameters<typeof getRequestListe
     const underWay = answer !== undefined && !answer.writableFinished
     if (!socket.writable) socket.destroy()
     // What followed a good request was bad: that one is answered still.
-    else if (underWay && answer.req.complete) answer.once('finish', () => socket.destroySoon())
+    else if (underWay && answer.req.complete) answer.off('finish', endConnection).once('finish', endConnection)
     // An answer that is half written must not be followed by another.
     else if (underWay && answer.headersSent) socket.destroy()
     else void refuseSocket(socket, error.code)
   })
+}
+
+/** One function for all, to be listened for once: a stream does not finish, and each packet of what is bad calls for it. */
+function endConnection(this: ServerResponse): void {
+  this.req.socket.destroySoon()
 }
 
 /** Answers what the parser gave up, and closes the connection. */
@@ -109,8 +118,9 @@ function refusalOf(code: string | undefined): HttpError {
   return new HttpError(400, 'bad_request', 'the request could not be understood')
 }
 
-async function close(server: Server, graceMs: number): Promise<void> {
+async function close(server: Server, feed: EventFeed, graceMs: number): Promise<void> {
   const closed = new Promise((resolve) => server.close(resolve))
+  feed.close()
   server.closeIdleConnections()
   const timer = setTimeout(() => server.closeAllConnections(), graceMs)
   await closed

@@ -83,6 +83,20 @@ export interface PathStep {
   readonly count: number
 }
 
+/** One transition of any job. Its `id` is higher than that of every transition committed before it, and is never used again. */
+export interface Transition extends HistoryEvent {
+  readonly id: number
+  readonly jobId: number
+  readonly type: string
+  readonly queue: string
+}
+
+/** One page, in the order of the commits. `last` is what to pass as `after` to go on; a page may be short and go on, an empty one is the end. */
+export interface TransitionPage {
+  readonly transitions: readonly Transition[]
+  readonly last: number
+}
+
 /** How often an edge was taken since the file was made. Retention counts as an edge to nowhere. */
 export interface EdgeCount extends TakenEdge {
   readonly event: EventType | typeof retention
@@ -308,6 +322,8 @@ export interface Store {
   ): Promise<readonly HistoryEvent[] | undefined>
   /** The edges that a job took until its transition `upTo`; undefined for an unknown job. Of more than 100,000 the last so many count. */
   pathOf(id: number, upTo: number): Promise<JobPath | undefined>
+  /** Those of all jobs with a higher id than `after`, less what retention removed. `last` is no higher than the newest id, whatever `after` is. */
+  transitions(page: { readonly after: number; readonly limit: number }): Promise<TransitionPage>
   counts(): Promise<readonly EdgeCount[]>
   /** Why a job is where it is; undefined for an unknown job. */
   situation(id: number): Promise<Situation | undefined>

@@ -350,6 +350,16 @@ describe('a query parameter that is not what it takes is refused by its name', (
     ['/jobs/1/history?after=-1', ['after']],
     ['/jobs/1/history?after=x', ['after']],
     ['/jobs/1/history?cursor=1', ['cursor']],
+    ['/events?state=', ['state']],
+    ['/events?state=failed', ['state']],
+    ['/events?job_id=', ['job_id']],
+    ['/events?job_id=-1', ['job_id']],
+    ['/events?job_id=1.5', ['job_id']],
+    ['/events?job_id=9999999999999999', ['job_id']],
+    ['/events?type=echo&type=echo', ['type']],
+    ['/events?queue=a&queue=b', ['queue']],
+    ['/events?after=1', ['after']],
+    ['/events?limit=1&lastEventId=1', ['lastEventId', 'limit']],
   ])('%s', async (path, paths) => {
     const { status, body } = await server.get(path)
 

@@ -193,7 +193,10 @@ describe('the document takes what the server takes', () => {
         if (place === 'path' || name === 'cursor' || name === 'at') continue
         const pointer = `/paths/${path.replaceAll('/', '~1')}/get/parameters/${index}/schema`
         for (const text of texts) {
-          const { status } = await server.get(`${path.replace('{id}', '1')}?${new URLSearchParams({ [name]: text })}`)
+          const hangUp = new AbortController()
+          const target = `${path.replace('{id}', '1')}?${new URLSearchParams({ [name]: text })}`
+          const { status } = await fetch(server.url + target, { signal: hangUp.signal })
+          hangUp.abort()
           const isDescribed = judge.faultsOf(pointer, meant(schema, text)).length === 0
           expect([path, name, text, isDescribed]).toEqual([path, name, text, status === 200])
         }

@@ -320,4 +320,27 @@ describe('a list of jobs with large payloads', () => {
     for (const connection of idle) connection.socket.destroy()
     await untilStatus(200, () => get('/jobs?limit=1'))
   })
+
+  test('counts as taken when its client is gone, also where it waited behind others on its connection', async () => {
+    const { port, post, get } = await startHttp({ maxRequestBytes: 1_048_576 })
+    for (let batch = 0; batch < 5; batch++) {
+      await post(
+        '/jobs',
+        Array.from({ length: 10 }, () => aWaitingJob({ payload: 'x'.repeat(100_000) })),
+      )
+    }
+    const ask = async (line: string, times: number) => {
+      const connection = await openConnection(port)
+      connection.socket.pause()
+      connection.write(request(line).repeat(times))
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      return connection
+    }
+
+    for (let round = 0; round < 3; round++) (await ask('GET /jobs?limit=4', 20)).socket.destroy()
+    // Half of what may be held.
+    await ask('GET /jobs?limit=41', 2)
+
+    await untilStatus(200, () => get('/jobs?limit=1'))
+  })
 })

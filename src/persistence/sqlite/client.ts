@@ -26,6 +26,7 @@ import type {
   Situation,
   Store,
   StoreNotice,
+  TransitionPage,
   VerifyReport,
 } from '../store.ts'
 import { Checker } from './checker.ts'
@@ -226,6 +227,10 @@ class SqliteStore implements Store {
 
   matching(filter: MatchFilter): Promise<IdPage> {
     return this.#scan('matching', filter)
+  }
+
+  transitions(page: { after: number; limit: number }): Promise<TransitionPage> {
+    return this.#scan('transitions', page)
   }
 
   history(id: number, page: { after: number; limit: number }): Promise<HistoryEvent[] | undefined> {

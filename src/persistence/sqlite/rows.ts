@@ -1,4 +1,4 @@
-import type { HistoryEvent, JobRow, Owner, StoredError } from '../store.ts'
+import type { HistoryEvent, JobRow, Owner, StoredError, Transition } from '../store.ts'
 
 /** What to select from `jobs` for `toJobRow`. */
 export const jobColumns = `jobs.id, jobs.type, jobs.queue, jobs.state, jobs.priority, jobs.attempt, jobs.max_attempts AS maxAttempts,
@@ -7,7 +7,11 @@ export const jobColumns = `jobs.id, jobs.type, jobs.queue, jobs.state, jobs.prio
   jobs.finished_at AS finishedAt, jobs.error`
 
 /** What to select from `job_events` for `toHistoryEvent`. */
-export const eventColumns = `seq, event, from_state AS "from", to_state AS "to", attempt, at, error`
+export const eventColumns = `job_events.seq, job_events.event, job_events.from_state AS "from", job_events.to_state AS "to",
+  job_events.attempt, job_events.at, job_events.error`
+
+/** What to select from `job_events` and `jobs` for `toTransition`. */
+export const transitionColumns = `job_events.id, job_events.job_id AS jobId, ${eventColumns}, jobs.type, jobs.queue`
 
 /** Who serves the file, for `toOwner`. */
 export const ownerSql = `SELECT value FROM meta WHERE name = 'owner'`
@@ -25,6 +29,10 @@ export function toHistoryEvent(row: Selected<HistoryEvent>): HistoryEvent {
 
 export function toOwner(text: string | undefined): Owner | null {
   return text === undefined ? null : JSON.parse(text)
+}
+
+export function toTransition(row: Selected<Transition>): Transition {
+  return { ...row, error: parseError(row.error) }
 }
 
 function parseError(text: string | null): StoredError | null {

@@ -1,0 +1,530 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { ServerResponse } from 'node:http'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { UnavailableError } from '../../src/errors.ts'
+import type { JobSystem, Transition, TransitionPage } from '../../src/index.ts'
+import { deferred } from '../support/deferred.ts'
+import { type EventStream, openEvents } from '../support/event-stream.ts'
+import { openConnection, request } from '../support/raw-http.ts'
+import { aWaitingJob, startHttp, type TestServer } from '../support/server.ts'
+import { aHandler, until } from '../support/system.ts'
+
+const readersMax = 100
+
+/** Every transition there is, asked of the library. */
+async function allTransitions(system: JobSystem): Promise<Transition[]> {
+  const all: Transition[] = []
+  for (let after = 0; ; ) {
+    const { transitions, last } = await system.transitions({ after })
+    if (transitions.length === 0) return all
+    all.push(...transitions)
+    after = last
+  }
+}
+
+const idsOf = (stream: EventStream) => stream.events.map(({ id }) => id)
+
+/** Enqueues jobs that succeed at once, a hundred after another. */
+async function work({ system }: TestServer, count: number, type = 'echo'): Promise<void> {
+  for (let left = count; left > 0; left -= 100) {
+    await system.enqueue(Array.from({ length: Math.min(left, 100) }, () => ({ type, payload: null, maxRetries: 0 })))
+  }
+}
+
+/** The answers of all servers in this process that begin during the test. */
+function answersBegun(): ServerResponse[] {
+  const answers: ServerResponse[] = []
+  const note = (message: unknown) => void answers.push((message as { response: ServerResponse }).response)
+  subscribe('http.server.request.start', note)
+  onTestFinished(() => void unsubscribe('http.server.request.start', note))
+  return answers
+}
+
+/** A system whose transitions are `count` up to now, and that notes after which it was asked. While `held`, it does not answer. */
+function aLongHistory({ count = 0, message = '' } = {}) {
+  const history = {
+    count,
+    asked: [] as number[],
+    held: Promise.resolve(),
+    error: undefined as Error | undefined,
+    system: {} as JobSystem,
+  }
+  const transition = (id: number): Transition => ({
+    id,
+    jobId: id,
+    seq: 1,
+    event: 'enqueue',
+    from: null,
+    to: 'queued',
+    attempt: 0,
+    at: 0,
+    type: 'echo',
+    queue: 'default',
+    error: message ? { name: 'Error', message } : null,
+  })
+  history.system = {
+    async transitions({ after, limit = 1_000 }: { after?: number; limit?: number } = {}): Promise<TransitionPage> {
+      if (after !== undefined) history.asked.push(after)
+      await history.held
+      if (history.error) throw history.error
+      const from = Math.min(after ?? history.count, history.count)
+      const last = Math.min(history.count, from + limit)
+      return { transitions: Array.from({ length: last - from }, (_, index) => transition(from + 1 + index)), last }
+    },
+  } as JobSystem
+  return history
+}
+
+const startOn = (history: { system: JobSystem }, options = {}) =>
+  startHttp({ system: history.system, started: false, ...options })
+
+describe('a transition', () => {
+  test('is told as an event with all that a history has, and what its job is', async () => {
+    const { port, system, post } = await startHttp()
+    const stream = await openEvents(port)
+
+    const { body } = await post('/jobs', { type: 'broken', payload: 1, queue: 'mail', max_retries: 0 })
+    const events = await stream.untilEvents(4)
+
+    const transitions = await allTransitions(system)
+    expect(events.map(({ id, event }) => [id, event])).toEqual(transitions.map(({ id }) => [id, 'transition']))
+    const common = { job_id: body.id, type: 'broken', queue: 'mail', at: expect.stringMatching(/^\d{4}-.*\.\d{3}Z$/) }
+    expect(events.map(({ data }) => data)).toEqual([
+      { ...common, seq: 1, event: 'enqueue', from: null, to: 'queued', attempt: 0 },
+      { ...common, seq: 2, event: 'lease', from: 'queued', to: 'leased', attempt: 0 },
+      { ...common, seq: 3, event: 'start', from: 'leased', to: 'running', attempt: 1 },
+      {
+        ...common,
+        seq: 4,
+        event: 'fail',
+        from: 'running',
+        to: 'dead',
+        attempt: 1,
+        error: { name: 'Error', message: 'out of luck' },
+      },
+    ])
+    expect(events.map(({ data }) => data.at)).toEqual(transitions.map(({ at }) => new Date(at).toISOString()))
+  })
+
+  test('with an error that looks like frames stays one event', async () => {
+    const message = 'a\n\nid: 9\ndata: {}\r\n\r\n\u2028: b\0'
+    const hostile = aHandler('hostile', () => {
+      throw new Error(message)
+    })
+    const { port, system } = await startHttp({ handlers: [hostile] })
+    const stream = await openEvents(port)
+
+    await system.enqueue({ type: 'hostile', payload: null, maxRetries: 0 })
+    const events = await stream.untilEvents(4)
+
+    expect(idsOf(stream)).toEqual([1, 2, 3, 4])
+    expect(events[3]!.data.error).toEqual({ name: 'Error', message })
+  })
+})
+
+describe('a stream', () => {
+  test('begins at once, with what keeps caches, proxies and pages from it', async () => {
+    const { port } = await startHttp()
+
+    const { status, headers, comments, lastId } = await openEvents(port)
+
+    expect(status).toBe(200)
+    expect(headers).toMatchObject({
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-store',
+      'content-security-policy': "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+      'x-accel-buffering': 'no',
+    })
+    expect(comments).toHaveLength(1)
+    expect(lastId).toBe('0')
+  })
+
+  test('tells from now where it is not told where to begin', async () => {
+    const server = await startHttp()
+    await work(server, 1)
+    await until(async () => (await server.system.counts()).succeeded === 1)
+
+    const stream = await openEvents(server.port)
+    await work(server, 1)
+    await stream.untilEvents(4)
+
+    expect(idsOf(stream)).toEqual([5, 6, 7, 8])
+  })
+
+  test('tells thousands of transitions that are made meanwhile, in order, each once', async () => {
+    const server = await startHttp({ workers: 100 })
+    const stream = await openEvents(server.port)
+
+    await work(server, 1_500)
+    await stream.untilEvents(6_000)
+
+    const transitions = await allTransitions(server.system)
+    expect(idsOf(stream)).toEqual(transitions.map(({ id }) => id))
+    expect(stream.events).toHaveLength(6_000)
+  })
+
+  test.each<[string, (transition: Transition) => boolean]>([
+    ['?state=succeeded', ({ to }) => to === 'succeeded'],
+    ['?state=running&type=broken', ({ to, type }) => to === 'running' && type === 'broken'],
+    ['?type=echo', ({ type }) => type === 'echo'],
+    ['?queue=mail', ({ queue }) => queue === 'mail'],
+    ['?job_id=2', ({ jobId }) => jobId === 2],
+    ['?job_id=2&state=dead&type=broken&queue=mail', ({ jobId, to }) => jobId === 2 && to === 'dead'],
+    ['?job_id=2&type=echo', () => false],
+  ])('of %s tells those alone', async (query, isWanted) => {
+    const { port, system } = await startHttp()
+    const [all, some] = await Promise.all([openEvents(port), openEvents(port, query)])
+
+    await system.enqueue([
+      { type: 'echo', payload: 1 },
+      { type: 'broken', payload: 1, queue: 'mail', maxRetries: 0 },
+      { type: 'echo', payload: 1, queue: 'mail' },
+      { type: 'broken', payload: 1, maxRetries: 0 },
+    ])
+    await all.untilEvents(16)
+
+    const wanted = (await allTransitions(system)).filter(isWanted)
+    await some.untilEvents(wanted.length)
+    expect(idsOf(some)).toEqual(wanted.map(({ id }) => id))
+  })
+
+  test('beats while there is nothing to tell, so that it is not idle', async () => {
+    const { port } = await startHttp({ heartbeatMs: 100, timeouts: { idle: 1_000 } })
+    const stream = await openEvents(port)
+
+    await until(() => stream.comments.length >= 25)
+
+    expect([stream.ended, stream.events]).toEqual([false, []])
+  })
+
+  test('is told where it stands with each beat, also where none of what came was for it', async () => {
+    const server = await startHttp({ heartbeatMs: 50 })
+    const stream = await openEvents(server.port, '?state=dead')
+
+    await work(server, 1)
+
+    await until(() => stream.lastId === '4')
+    expect(stream.events).toEqual([])
+  })
+
+  test('that HEAD asks for has its headers, and takes no place', async () => {
+    const { port } = await startHttp()
+    const connection = await openConnection(port)
+
+    for (let count = 0; count <= readersMax; count++) {
+      connection.write(request('HEAD /events'))
+      const { status, headers } = await connection.answer({ head: true })
+      expect([status, headers['content-type']]).toEqual([200, 'text/event-stream; charset=utf-8'])
+    }
+
+    connection.write(request('HEAD /events?state=nope'))
+    expect((await connection.answer({ head: true })).status).toBe(400)
+    expect((await openEvents(port)).status).toBe(200)
+  })
+
+  test('needs the token where one is set', async () => {
+    const apiToken = 'a-token-of-enough-length'
+    const { port } = await startHttp({ apiToken })
+
+    expect((await openEvents(port)).status).toBe(401)
+    expect((await openEvents(port, '', { authorization: `Bearer ${apiToken}` })).status).toBe(200)
+  })
+})
+
+describe('a reader that comes back', () => {
+  test('goes on after the last event it has, again and again, while new ones are made', async () => {
+    const server = await startHttp({ workers: 50 })
+    const seen: number[] = []
+    let lastId = '0'
+    const working = work(server, 1_500)
+
+    while (seen.length < 6_000) {
+      const stream = await openEvents(server.port, '', { 'last-event-id': lastId })
+      await stream.untilEvents(Math.min(700, 6_000 - seen.length))
+      stream.leave()
+      seen.push(...idsOf(stream))
+      lastId = stream.lastId
+    }
+    await working
+
+    expect(seen).toEqual((await allTransitions(server.system)).map(({ id }) => id))
+  })
+
+  test('from anywhere meets those who listen, without a gap and without anything twice', async () => {
+    const server = await startHttp({ workers: 50 })
+    await work(server, 600)
+    await until(async () => (await server.system.counts()).succeeded === 600)
+
+    const working = work(server, 600)
+    const from = [0, 1, 999, 1_000, 1_001, 2_399, 2_400]
+    const streams = await Promise.all(from.map((after) => openEvents(server.port, '', { 'last-event-id': `${after}` })))
+    await working
+
+    for (const [index, stream] of streams.entries()) await stream.untilEvents(4_800 - from[index]!)
+    const all = (await allTransitions(server.system)).map(({ id }) => id)
+    for (const [index, stream] of streams.entries()) expect(idsOf(stream)).toEqual(all.slice(from[index]))
+  })
+
+  test('before anything was told goes on where it began', async () => {
+    const server = await startHttp()
+    await server.system.enqueue({ type: 'echo', payload: 1, delayMs: 1e9 })
+    const before = await openEvents(server.port)
+    before.leave()
+
+    await server.system.enqueue({ type: 'echo', payload: 1, delayMs: 1e9 })
+    const after = await openEvents(server.port, '', { 'last-event-id': before.lastId })
+
+    await after.untilEvents(1)
+    expect(idsOf(after)).toEqual([2])
+  })
+
+  test('with an id that is not there yet, as of another file, is told from now', async () => {
+    const server = await startHttp()
+    await server.system.enqueue({ type: 'echo', payload: 1, delayMs: 1e9 })
+    const stream = await openEvents(server.port, '', { 'last-event-id': '999999' })
+
+    await server.system.enqueue({ type: 'echo', payload: 1, delayMs: 1e9 })
+
+    await stream.untilEvents(1)
+    expect(idsOf(stream)).toEqual([2])
+  })
+
+  test.each(['', '-1', '+1', '1.5', '1e3', '0x1', 'abc', '9'.repeat(16), '1, 2', "1'--"])(
+    'with the id %j is refused',
+    async (id) => {
+      const { fetch } = await startHttp({ started: false })
+
+      const { status, body } = await fetch('/events', { headers: { 'last-event-id': id } })
+
+      expect([status, body.code]).toEqual([400, 'invalid_input'])
+      expect(body.errors).toEqual([{ path: 'Last-Event-ID', message: expect.any(String) }])
+    },
+  )
+})
+
+describe('a hundred readers', () => {
+  test('are as many as may be; one more waits until one has gone', async () => {
+    const { port, get, post } = await startHttp()
+    const streams = await Promise.all(Array.from({ length: readersMax }, () => openEvents(port)))
+
+    const { status, body, headers } = await get('/events')
+
+    expect([status, body.code, headers.get('retry-after')]).toEqual([429, 'backpressure', '1'])
+    streams[0]!.leave()
+    await until(async () => (await openEvents(port)).status === 200)
+    expect((await openEvents(port)).status).toBe(429)
+    await post('/jobs', aWaitingJob())
+    for (const stream of streams.slice(1)) await stream.untilEvents(1)
+  })
+
+  test('on one connection, where all but the first can never be served, leave when it is closed', async () => {
+    const answers = answersBegun()
+    const { port } = await startHttp()
+    const connection = await openConnection(port)
+    connection.write(request('GET /events').repeat(readersMax))
+    await until(() => answers.length === readersMax && answers.every(({ headersSent }) => headersSent))
+    expect((await openEvents(port)).status).toBe(429)
+
+    connection.socket.destroy()
+
+    const streams: EventStream[] = []
+    await until(async () => {
+      const stream = await openEvents(port)
+      if (stream.status === 200) streams.push(stream)
+      return streams.length === readersMax
+    })
+  })
+
+  test('that began at different moments soon share each read, and nothing is read when they have gone', async () => {
+    const history = aLongHistory({ count: 100 })
+    const { port } = await startOn(history)
+    const growing = setInterval(() => history.count++, 1)
+    onTestFinished(() => clearInterval(growing))
+
+    const streams: EventStream[] = []
+    for (let after = 0; after < readersMax; after++) {
+      streams.push(await openEvents(port, '', { 'last-event-id': `${after}` }))
+    }
+
+    // Readers apart would take turns: one ahead of the others, then one behind.
+    const isRising = (asked: number[]) => asked.every((after, index) => index === 0 || after > asked[index - 1]!)
+    history.asked.length = 0
+    await until(() => history.asked.length >= 10 && isRising(history.asked.slice(-10)))
+    for (const [index, stream] of streams.entries()) {
+      expect(idsOf(stream)).toEqual(stream.events.map((_, later) => index + 1 + later))
+      stream.leave()
+    }
+    await until(async () => {
+      const { length } = history.asked
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      return history.asked.length === length
+    })
+  })
+})
+
+describe('a reader that is far behind', () => {
+  test('does not keep the others waiting, and is told everything', async () => {
+    const history = aLongHistory({ count: 7_000 })
+    const { port } = await startOn(history)
+    const behind = await openEvents(port, '', { 'last-event-id': '0' })
+    const foremost = await openEvents(port)
+    await behind.untilEvents(1)
+
+    history.count++
+    await foremost.untilEvents(1)
+
+    expect(behind.events.length).toBeLessThan(5_000)
+    await behind.untilEvents(7_001)
+    expect(idsOf(behind)).toEqual(Array.from({ length: 7_001 }, (_, index) => index + 1))
+    expect(idsOf(foremost)).toEqual([7_001])
+  })
+
+  test('since it takes nothing costs bounded memory, is dropped, and the others are told everything', async () => {
+    const answers = answersBegun()
+    const history = aLongHistory({ count: 100_000, message: 'x'.repeat(1_000) })
+    const { port } = await startOn(history, { heartbeatMs: 100, timeouts: { idle: 1_000 } })
+    const slow = await openConnection(port)
+    slow.socket.pause()
+    slow.write(request('GET /events', { 'last-event-id': '0' }))
+    await until(() => answers.length === 1)
+    const quick = await openEvents(port, '?type=echo', { 'last-event-id': '0' })
+
+    let unsentMax = 0
+    await until(async () => {
+      unsentMax = Math.max(unsentMax, answers[0]!.writableLength)
+      return answers[0]!.destroyed
+    })
+
+    // A page of a thousand, 1.2 MB, was still written while less than a MiB waited.
+    expect(unsentMax).toBeGreaterThan(1_048_576)
+    expect(unsentMax).toBeLessThan(1_048_576 + 1_300_000)
+    await quick.untilEvents(7_000)
+    expect(quick.ended).toBe(false)
+    expect(idsOf(quick)).toEqual(quick.events.map((_, index) => index + 1))
+  })
+
+  test('takes up where it stood when it reads again', async () => {
+    const answers = answersBegun()
+    const history = aLongHistory({ count: 5_000, message: 'x'.repeat(1_000) })
+    const { port } = await startOn(history)
+    const stream = await openEvents(port, '', { 'last-event-id': '0' })
+
+    await stream.untilEvents(1)
+    answers[0]!.req.socket.cork()
+    await until(() => answers[0]!.writableLength > 1_048_576)
+    const asked = history.asked.at(-1)
+    await new Promise((resolve) => setTimeout(resolve, 400))
+    expect(history.asked.at(-1)).toBe(asked)
+    answers[0]!.req.socket.uncork()
+
+    await stream.untilEvents(5_000)
+    expect(idsOf(stream)).toEqual(Array.from({ length: 5_000 }, (_, index) => index + 1))
+  })
+})
+
+describe('where the database cannot be read', () => {
+  test('a stream goes on when it can again', async () => {
+    const history = aLongHistory()
+    const { port, logLines } = await startOn(history)
+    const stream = await openEvents(port)
+
+    history.error = new UnavailableError('the file is locked')
+    history.count = 3
+    history.asked.length = 0
+    await until(() => history.asked.length > 0)
+    history.error = undefined
+
+    await stream.untilEvents(3)
+    expect(idsOf(stream)).toEqual([1, 2, 3])
+    expect(logLines).toEqual([])
+  })
+
+  test('none begins, and no place is lost', async () => {
+    const history = aLongHistory()
+    const { port } = await startOn(history)
+    history.error = new UnavailableError('the file is locked')
+    const connection = await openConnection(port)
+
+    for (let count = 0; count <= readersMax; count++) {
+      connection.write(request('GET /events'))
+      expect((await connection.answer()).status).toBe(503)
+    }
+
+    history.error = undefined
+    expect((await openEvents(port)).status).toBe(200)
+  })
+
+  test('for a reason that is a fault of ours, streams end and the log has it once', async () => {
+    const history = aLongHistory()
+    const { port, logLines } = await startOn(history)
+    const streams = await Promise.all([openEvents(port), openEvents(port)])
+
+    history.error = new Error('a bug')
+
+    await until(() => streams.every(({ ended }) => ended))
+    expect(logLines.filter((line) => line.includes('a bug'))).toHaveLength(1)
+  })
+})
+
+describe('a server that stops', () => {
+  test('ends its streams at once, in good order where they can be', async () => {
+    const answers = answersBegun()
+    const history = aLongHistory({ count: 100_000, message: 'x'.repeat(1_000) })
+    const { port, server } = await startOn(history)
+    const slow = await openConnection(port)
+    slow.socket.pause()
+    slow.write(request('GET /events', { 'last-event-id': '0' }))
+    await until(() => (answers[0]?.writableLength ?? 0) > 1_048_576)
+    const streams = await Promise.all([openEvents(port), openEvents(port)])
+
+    const from = performance.now()
+    await server.close(60_000)
+
+    expect(performance.now() - from).toBeLessThan(2_000)
+    await until(() => streams.every(({ ended }) => ended))
+    expect(answers.map(({ writableFinished }) => writableFinished)).toEqual([false, true, true])
+    const { length } = history.asked
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(history.asked).toHaveLength(length)
+  })
+
+  test('begins none, also none that was asked for before', async () => {
+    const history = aLongHistory()
+    const { port, server } = await startOn(history)
+    const answer = deferred()
+    history.held = answer.promise
+    const connection = await openConnection(port)
+    connection.write(request('GET /events', { 'last-event-id': '0' }))
+    await until(() => history.asked.length === 1)
+
+    const closed = server.close(60_000)
+    connection.write(request('GET /events', { 'last-event-id': '0' }))
+    answer.resolve()
+
+    for (let count = 0; count < 2; count++) expect((await connection.answer()).status).toBe(503)
+    connection.socket.destroy()
+    await closed
+    expect(history.asked).toEqual([0])
+  })
+})
+
+test('bytes that are no request, sent behind the one for a stream, do not end it and do not add up', async () => {
+  const answers = answersBegun()
+  const { port, post } = await startHttp({ heartbeatMs: 20 })
+  const connection = await openConnection(port)
+  connection.write(request('GET /events'))
+  await until(() => answers[0]?.headersSent)
+  const listeners = answers[0]!.listenerCount('finish')
+
+  for (let count = 0; count < 20; count++) {
+    connection.write('no request\r\n\r\n')
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  await post('/jobs', aWaitingJob())
+
+  await until(() => answers[0]!.writableLength === 0)
+  expect(answers[0]!.listenerCount('finish')).toBeLessThanOrEqual(listeners + 1)
+  expect(answers[0]!.destroyed).toBe(false)
+})
