@@ -8,9 +8,8 @@ export function StateBadge({ state }: { readonly state: JobState }) {
   return <span class={`state kind-${kinds.get(state)}`}>{state}</span>
 }
 
-/** With a thin space between thousands, which no language takes for a decimal point. */
 export function number(value: number): string {
-  return value.toLocaleString('en').replaceAll(',', '\u2009')
+  return value.toLocaleString('en')
 }
 
 export function instant(at: number): string {
