@@ -8,7 +8,7 @@ import { EventReader } from './event-reader.ts'
 const readersMax = 100
 /** Transitions in one read. */
 const pageMax = 1_000
-/** From one read to the next, in ms: with `pageMax` it keeps the reading below 20,000 transitions a second. */
+/** From one read to the next at least, in ms: with `pageMax` it keeps the reading below 20,000 transitions a second. */
 const paceMs = 50
 /** The same where there was nothing. */
 const restMs = 100

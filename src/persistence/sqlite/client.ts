@@ -37,6 +37,7 @@ import type { Owner } from './lock.ts'
 import type { Answers, Ask, Operation, Refusal, Request, Tell, ThreadOptions } from './protocol.ts'
 import { Reader } from './reader.ts'
 import type { Scan, ScanAnswer, ScanGiven } from './reader-thread.ts'
+import { toTransitions } from './rows.ts'
 import { Scanner } from './scanner.ts'
 import { beat, beatMs, createPulse, raiseTimeout } from './watchdog.ts'
 import type { WriterOptions } from './writer.ts'
@@ -229,8 +230,10 @@ class SqliteStore implements Store {
     return this.#scan('matching', filter)
   }
 
-  transitions(page: { after: number; limit: number }): Promise<TransitionPage> {
-    return this.#scan('transitions', page)
+  async transitions(page: { after: number; limit: number }): Promise<TransitionPage> {
+    const { json, newest } = await this.#scan('transitions', page)
+    const transitions = toTransitions(json)
+    return { transitions, last: transitions.at(-1)?.id ?? Math.min(page.after, newest) }
   }
 
   history(id: number, page: { after: number; limit: number }): Promise<HistoryEvent[] | undefined> {

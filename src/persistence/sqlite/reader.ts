@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3'
+
 import type {
   CensusCount,
   EdgeCount,
@@ -11,26 +12,14 @@ import type {
   MatchFilter,
   PathStep,
   Situation,
-  Transition,
-  TransitionPage,
 } from '../store.ts'
 import { censusSql, takeCensus } from './census.ts'
-import {
-  eventColumns,
-  jobColumns,
-  type Selected,
-  toHistoryEvent,
-  toJobRow,
-  toTransition,
-  transitionColumns,
-} from './rows.ts'
+import { eventColumns, jobColumns, type Selected, selectTransitions, toHistoryEvent, toJobRow } from './rows.ts'
 import { Situations } from './situations.ts'
 import { Walk } from './walk.ts'
 
 /** Characters of payloads after which a page ends short: some milliseconds to parse and to send. */
 const listLengthMax = 4_194_304
-/** Characters of errors after which a page of transitions ends short. */
-const errorsLengthMax = 262_144
 
 /** Transitions that one request for a job's path looks at, the last ones: less than a tenth of a second. */
 const pathScanMax = 100_000
@@ -62,9 +51,7 @@ export class Reader {
       SELECT from_state AS "from", event, to_state AS "to", count(*) AS count, min(seq) AS first, max(seq) AS last
       FROM (SELECT seq, event, from_state, to_state FROM job_events WHERE job_id = :id AND seq <= :upTo ORDER BY seq DESC LIMIT :scan)
       GROUP BY from_state, event, to_state`)
-    this.#transitions = db.prepare(`
-      SELECT ${transitionColumns} FROM job_events JOIN jobs ON jobs.id = job_events.job_id
-      WHERE job_events.id > ? ORDER BY job_events.id LIMIT ?`)
+    this.#transitions = db.prepare(selectTransitions).pluck()
     this.#newestEvent = db.prepare('SELECT id FROM job_events ORDER BY id DESC LIMIT 1').pluck()
     this.#counts = db.prepare(
       `SELECT from_state AS "from", event, nullif(to_state, '') AS "to", n AS count FROM edge_counts`,
@@ -92,17 +79,10 @@ export class Reader {
     }
   }
 
-  transitions({ after, limit }: { after: number; limit: number }): TransitionPage {
-    const transitions: Transition[] = []
-    let length = 0
-    for (const row of this.#transitions.all(after, limit) as Selected<Transition>[]) {
-      transitions.push(toTransition(row))
-      length += row.error?.length ?? 0
-      if (length > errorsLengthMax) break
-    }
-    const newest = () => (this.#newestEvent.get() as number | undefined) ?? 0
-    // The newest may have come since the page was read: it must not be skipped.
-    return { transitions, last: transitions.at(-1)?.id ?? Math.min(after, newest()) }
+  /** `json` is for `toTransitions`; `newest` the id of the newest event, also where it came after that was read. */
+  transitions({ after, limit }: { after: number; limit: number }): { json: string; newest: number } {
+    const json = this.#transitions.get(after, limit) as string
+    return { json, newest: (this.#newestEvent.get() as number | undefined) ?? 0 }
   }
 
   counts(): EdgeCount[] {
