@@ -192,7 +192,7 @@ describe('a slow client', () => {
     connection.socket.pause()
     // More than the buffers of both ends hold.
     for (let again = 0; again < 30; again++) connection.write(request('GET /jobs?limit=60'))
-    await new Promise((resolve) => setTimeout(resolve, 600))
+    await new Promise((resolve) => setTimeout(resolve, 1_500))
     connection.socket.resume()
 
     await closed

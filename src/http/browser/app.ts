@@ -1,7 +1,7 @@
 import { Idiomorph } from './idiomorph.js'
 
 /** Between two tries while the server does not answer, in ms. */
-const retryMs = 5_000
+const retryMs = 2_000
 
 /**
  * What makes a page live. There is one way to make a page, and it works without this: the script fetches the page anew and changes in place
