@@ -1,9 +1,6 @@
 import type { InspectionEvent } from 'xstate'
-import type { Activity, Phase, WorkerActivity } from './activity.ts'
-import type { Census } from './census.ts'
 import type { Explanation } from './explanation.ts'
 import type { JsonSchema } from './handlers/payload-schema.ts'
-import type { HistogramSnapshot } from './histogram.ts'
 import type { EnqueuedJob, Job, NewJob } from './jobs.ts'
 import type { BulkPhase } from './machines/bulk.ts'
 import type { JobState } from './machines/job.ts'
@@ -20,9 +17,12 @@ import type {
   VerifyReport,
   Violation,
 } from './persistence/store.ts'
-import type { TypeDurations } from './run-stats.ts'
-import type { Telemetry } from './telemetry.ts'
-import type { Quantiles, Sample } from './time-series.ts'
+import type { Activity, Phase, WorkerActivity } from './telemetry/activity.ts'
+import type { Census } from './telemetry/census.ts'
+import type { HistogramSnapshot } from './telemetry/histogram.ts'
+import type { Telemetry } from './telemetry/observatory.ts'
+import type { TypeDurations } from './telemetry/run-stats.ts'
+import type { Quantiles, Sample } from './telemetry/time-series.ts'
 
 export type {
   Activity,

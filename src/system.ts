@@ -1,6 +1,6 @@
 import { type Actor, createActor } from 'xstate'
 import { AdmissionGate } from './admission-gate.ts'
-import { Bulks } from './bulks.ts'
+import { Bulks } from './bulk/bulks.ts'
 import type { Clock } from './clock.ts'
 import {
   enqueueBatchMax,
@@ -50,7 +50,6 @@ import { type EnqueuedJob, type Job, type Naming, type NewJob, newJobSchema, par
 import { dispatcherMachine } from './machines/dispatcher.ts'
 import { countStates, describeState, eventsFrom, eventTypes, jobStates } from './machines/edges.ts'
 import type { JobState } from './machines/job.ts'
-import { toMetrics } from './metrics.ts'
 import { toRows } from './new-rows.ts'
 import type {
   CommandResult,
@@ -64,8 +63,9 @@ import type {
   TransitionPage,
   VerifyReport,
 } from './persistence/store.ts'
-import { RunStats } from './run-stats.ts'
-import { Observatory } from './telemetry.ts'
+import { toMetrics } from './telemetry/metrics.ts'
+import { Observatory } from './telemetry/observatory.ts'
+import { RunStats } from './telemetry/run-stats.ts'
 
 export { filterFields, fromWire } from './filter.ts'
 export type * from './job-system.ts'

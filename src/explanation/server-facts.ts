@@ -1,6 +1,6 @@
 import type { LeasedJob } from '../machines/lease.ts'
 import type { Ledger } from '../machines/ledger.ts'
-import type { RunStats } from '../run-stats.ts'
+import type { RunStats } from '../telemetry/run-stats.ts'
 import type { AttemptFacts, ServerFacts } from './facts.ts'
 
 /** What is known without looking into the books. */

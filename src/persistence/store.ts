@@ -1,8 +1,8 @@
-import type { HistogramSnapshot } from '../histogram.ts'
 import type { TakenEdge } from '../machines/edges.ts'
 import type { EventType, JobState } from '../machines/job.ts'
 import type { Lease, LeasedJob, LeaseEvent, StoredError } from '../machines/lease.ts'
 import type { ReplayedEvent } from '../machines/replay.ts'
+import type { HistogramSnapshot } from '../telemetry/histogram.ts'
 
 export type { Lease, LeasedJob, LeaseEvent, StoredError }
 

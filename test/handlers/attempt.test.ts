@@ -15,7 +15,7 @@ import { defineHandler, type Handler, type JobContext } from '../../src/handlers
 import { Registry } from '../../src/handlers/registry.ts'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
 import type { RunningAttempt } from '../../src/machines/worker.ts'
-import { RunStats } from '../../src/run-stats.ts'
+import { RunStats } from '../../src/telemetry/run-stats.ts'
 
 const century = 3_155_760_000_000
 /** What the settings' backoff of these tests gives. */

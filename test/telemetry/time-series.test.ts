@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
-import { ManualClock } from '../src/clock.ts'
-import type { CommitStats, EdgeCount } from '../src/persistence/store.ts'
-import { RunStats } from '../src/run-stats.ts'
-import { TimeSeries } from '../src/time-series.ts'
-import { deferred } from './support/deferred.ts'
-import { startAt, startSystem, until, untilFinished, untilState } from './support/system.ts'
+import { ManualClock } from '../../src/clock.ts'
+import type { CommitStats, EdgeCount } from '../../src/persistence/store.ts'
+import { RunStats } from '../../src/telemetry/run-stats.ts'
+import { TimeSeries } from '../../src/telemetry/time-series.ts'
+import { deferred } from '../support/deferred.ts'
+import { startAt, startSystem, until, untilFinished, untilState } from '../support/system.ts'
 
 const noCommits = { bounds: [10], counts: [0, 0], count: 0, sum: 0 }
 const job = {

@@ -1,5 +1,5 @@
-import type { Assigned } from './machines/ledger.ts'
-import { type TakenPhase, takenPhases } from './machines/slot.ts'
+import type { Assigned } from '../machines/ledger.ts'
+import { type TakenPhase, takenPhases } from '../machines/slot.ts'
 import type { RunStats } from './run-stats.ts'
 
 export type Phase = TakenPhase

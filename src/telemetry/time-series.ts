@@ -1,8 +1,8 @@
+import { countStates } from '../machines/edges.ts'
+import type { JobState } from '../machines/job.ts'
+import type { CommitStats, EdgeCount } from '../persistence/store.ts'
 import { difference, type HistogramSnapshot, quantile } from './histogram.ts'
-import { countStates } from './machines/edges.ts'
-import type { JobState } from './machines/job.ts'
 import { countEdges, hasFailed, runsAgain } from './metrics.ts'
-import type { CommitStats, EdgeCount } from './persistence/store.ts'
 import type { Durations } from './run-stats.ts'
 
 /** Between two samples, in ms, and how many are kept: half an hour. */

@@ -1,5 +1,5 @@
-import type { Clock } from './clock.ts'
-import type { CensusCount } from './persistence/store.ts'
+import type { Clock } from '../clock.ts'
+import type { CensusCount } from '../persistence/store.ts'
 
 /** A count of all jobs that was finished at `at`, in epoch ms. It took a while, so it is no single instant's. */
 export interface Census {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { type BulkParts, PreparedBulk } from '../src/bulk.ts'
-import { ManualClock } from '../src/clock.ts'
-import { UnavailableError } from '../src/errors.ts'
-import { deferred } from './support/deferred.ts'
+import { type BulkParts, PreparedBulk } from '../../src/bulk/bulk.ts'
+import { ManualClock } from '../../src/clock.ts'
+import { UnavailableError } from '../../src/errors.ts'
+import { deferred } from '../support/deferred.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 

@@ -1,8 +1,8 @@
+import { bulksMax } from '../config.ts'
+import { BackpressureError } from '../errors.ts'
+import { assertTaken, parseFilter } from '../filter.ts'
+import type { Bulk, BulkCommand, BulkFilter } from '../job-system.ts'
 import { type BulkParts, PreparedBulk } from './bulk.ts'
-import { bulksMax } from './config.ts'
-import { BackpressureError } from './errors.ts'
-import { assertTaken, parseFilter } from './filter.ts'
-import type { Bulk, BulkCommand, BulkFilter } from './job-system.ts'
 
 /** What a caller that finds all of them unfinished is told to wait. */
 const retryAfterMs = 1_000

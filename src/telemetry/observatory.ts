@@ -1,13 +1,13 @@
+import type { Clock } from '../clock.ts'
+import { countStates, edges, statesTagged } from '../machines/edges.ts'
+import type { JobState } from '../machines/job.ts'
+import type { Ledger } from '../machines/ledger.ts'
+import { type CommitStats, type EdgeCount, type FileSizes, retention, type Store } from '../persistence/store.ts'
+import { version } from '../version.ts'
 import { type Activity, countPhases, type Phase, toWorkerActivity } from './activity.ts'
 import { type Census, CensusTaker } from './census.ts'
-import type { Clock } from './clock.ts'
-import { countStates, edges, statesTagged } from './machines/edges.ts'
-import type { JobState } from './machines/job.ts'
-import type { Ledger } from './machines/ledger.ts'
-import { type CommitStats, type EdgeCount, type FileSizes, retention, type Store } from './persistence/store.ts'
 import type { RunStats, TypeDurations } from './run-stats.ts'
 import { type Sample, TimeSeries } from './time-series.ts'
-import { version } from './version.ts'
 
 /** Everything that the system has measured of itself, for monitoring. Durations in ms. */
 export interface Telemetry {

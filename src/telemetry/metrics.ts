@@ -1,7 +1,7 @@
-import type { Metrics } from './job-system.ts'
-import { countStates, hasTag, jobStates } from './machines/edges.ts'
-import type { JobState } from './machines/job.ts'
-import type { EdgeCount } from './persistence/store.ts'
+import type { Metrics } from '../job-system.ts'
+import { countStates, hasTag, jobStates } from '../machines/edges.ts'
+import type { JobState } from '../machines/job.ts'
+import type { EdgeCount } from '../persistence/store.ts'
 import type { RunStats } from './run-stats.ts'
 
 /** Today's counts less those of when the file was opened: what has come since is this process's. */

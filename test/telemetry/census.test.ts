@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { CensusTaker } from '../src/census.ts'
-import { ManualClock } from '../src/clock.ts'
-import type { CensusCount } from '../src/persistence/store.ts'
-import { deferred } from './support/deferred.ts'
-import { aJob, openStore } from './support/store.ts'
-import { startAt, startSystem } from './support/system.ts'
+import { ManualClock } from '../../src/clock.ts'
+import type { CensusCount } from '../../src/persistence/store.ts'
+import { CensusTaker } from '../../src/telemetry/census.ts'
+import { deferred } from '../support/deferred.ts'
+import { aJob, openStore } from '../support/store.ts'
+import { startAt, startSystem } from '../support/system.ts'
 
 const counted: CensusCount[] = [{ type: 'work', queue: 'default', state: 'queued', count: 3 }]
 

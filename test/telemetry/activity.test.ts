@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
-import { toWorkerActivity } from '../src/activity.ts'
-import type { JobSystem } from '../src/index.ts'
-import { Ledger } from '../src/machines/ledger.ts'
-import { RunStats } from '../src/run-stats.ts'
-import { deferred } from './support/deferred.ts'
-import { openSystem, startAt, startSystem, until } from './support/system.ts'
+import type { JobSystem } from '../../src/index.ts'
+import { Ledger } from '../../src/machines/ledger.ts'
+import { toWorkerActivity } from '../../src/telemetry/activity.ts'
+import { RunStats } from '../../src/telemetry/run-stats.ts'
+import { deferred } from '../support/deferred.ts'
+import { openSystem, startAt, startSystem, until } from '../support/system.ts'
 
 /** Waits until so many handlers were called: their `running` is in the file before that. */
 const untilCalled = (system: JobSystem, count: number) =>

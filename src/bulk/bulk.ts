@@ -1,11 +1,11 @@
 import { initialTransition, transition } from 'xstate'
-import type { Clock } from './clock.ts'
-import { bulkMatchedMax, bulkPageMax, bulkPatienceMs, bulkStepMax } from './config.ts'
-import { BulkStateError } from './errors.ts'
+import type { Clock } from '../clock.ts'
+import { bulkMatchedMax, bulkPageMax, bulkPatienceMs, bulkStepMax } from '../config.ts'
+import { BulkStateError } from '../errors.ts'
+import type { Bulk, BulkCommand, BulkFilter, BulkPhase, SystemLog } from '../job-system.ts'
+import { type BulkEvent, bulkMachine } from '../machines/bulk.ts'
+import type { Store } from '../persistence/store.ts'
 import { FallingIds } from './falling-ids.ts'
-import type { Bulk, BulkCommand, BulkFilter, BulkPhase, SystemLog } from './job-system.ts'
-import { type BulkEvent, bulkMachine } from './machines/bulk.ts'
-import type { Store } from './persistence/store.ts'
 
 /** What a command over many jobs is given to do its work with. */
 export interface BulkParts {
