@@ -41,17 +41,18 @@ export type {
   VerifyReport,
   Violation,
   WorkerActivity,
-} from './system.ts'
+} from './job-system.ts'
 
 import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 import { type Clock, systemClock } from './clock.ts'
 import { completeSettings, type Settings } from './config.ts'
 import { type AnyHandler, Registry } from './handlers/registry.ts'
+import type { Inspector, JobSystem, SystemLog } from './job-system.ts'
 import { openSqliteStore } from './persistence/sqlite/client.ts'
 import { unreliableFileSystem } from './persistence/sqlite/filesystem.ts'
 import { lockForServing, thisProcess } from './persistence/sqlite/lock.ts'
-import { createSystem, type Inspector, type JobSystem, type SystemLog } from './system.ts'
+import { createSystem } from './system.ts'
 
 /** What `createJobSystem` takes: where the file is, what runs its jobs, and any of the settings. */
 export interface JobSystemOptions extends Partial<Settings> {

@@ -1,5 +1,5 @@
 import { pino } from 'pino'
-import type { SystemLog } from './system.ts'
+import type { SystemLog } from './job-system.ts'
 
 /** A log that can also tell why the process ends. */
 export interface ServerLog extends SystemLog {

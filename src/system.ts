@@ -1,33 +1,21 @@
-import { type Actor, createActor } from 'xstate'
+import type { Actor } from 'xstate'
 import { AdmissionGate } from './admission-gate.ts'
 import { Bulks } from './bulk/bulks.ts'
 import type { Clock } from './clock.ts'
-import {
-  enqueueBatchMax,
-  historyLimitMax,
-  listLimitDefault,
-  listLimitMax,
-  type Settings,
-  transitionLimitMax,
-} from './config.ts'
+import { enqueueBatchMax, type Settings } from './config.ts'
+import { createDispatcher } from './create-dispatcher.ts'
 import {
   BackpressureError,
   IdempotencyConflictError,
   IllegalTransitionError,
-  InvalidInputError,
-  JobCancelledError,
   JobNotFoundError,
   JobSystemError,
-  LeaseLostError,
-  ShutdownError,
   UnavailableError,
 } from './errors.ts'
 import type { ServerFacts, ServerPhase } from './explanation/facts.ts'
 import { serverFacts } from './explanation/server-facts.ts'
 import { type Explanation, explain } from './explanation.ts'
-import { parseFilter } from './filter.ts'
-import { abortGraceMs, createRunAttempt } from './handlers/attempt.ts'
-import { exponential } from './handlers/backoff.ts'
+import { abortGraceMs } from './handlers/attempt.ts'
 import type { JsonSchema } from './handlers/payload-schema.ts'
 import type { Registry } from './handlers/registry.ts'
 import type {
@@ -38,60 +26,21 @@ import type {
   Census,
   Health,
   Inspector,
-  JobFilter,
-  JobList,
   JobSystem,
   Metrics,
   Sample,
   SystemLog,
   Telemetry,
 } from './job-system.ts'
-import { type EnqueuedJob, type Job, type Naming, type NewJob, newJobSchema, parseJobs, toJob } from './jobs.ts'
-import { dispatcherMachine } from './machines/dispatcher.ts'
-import { countStates, describeState, eventsFrom, eventTypes, jobStates } from './machines/edges.ts'
-import type { JobState } from './machines/job.ts'
+import { type EnqueuedJob, type Job, type Naming, type NewJob, parseJobs, toJob } from './jobs.ts'
+import type { dispatcherMachine } from './machines/dispatcher.ts'
+import { eventsFrom } from './machines/edges.ts'
 import { toRows } from './new-rows.ts'
-import type {
-  CommandResult,
-  EdgeCount,
-  HistoryEvent,
-  JobPath,
-  LeaseEvent,
-  Situation,
-  Store,
-  StoreNotice,
-  TransitionPage,
-  VerifyReport,
-} from './persistence/store.ts'
+import type { CommandResult, EdgeCount, LeaseEvent, Situation, Store, StoreNotice } from './persistence/store.ts'
+import { StoreReads } from './store-reads.ts'
 import { toMetrics } from './telemetry/metrics.ts'
 import { Observatory } from './telemetry/observatory.ts'
 import { RunStats } from './telemetry/run-stats.ts'
-
-export { filterFields, fromWire } from './filter.ts'
-export type * from './job-system.ts'
-export { bulkPhases } from './machines/bulk.ts'
-export { type PersonEvent, personEvents } from './machines/cause.ts'
-export {
-  type Chart,
-  type ChartEdge,
-  type ChartName,
-  type ChartNode,
-  charts,
-  edgeId,
-  toMermaid,
-} from './machines/chart.ts'
-export { toDot } from './machines/dot.ts'
-export {
-  countStates,
-  describeState,
-  enqueueBatchMax,
-  eventTypes,
-  historyLimitMax,
-  jobStates,
-  listLimitDefault,
-  listLimitMax,
-  newJobSchema,
-}
 
 /** What a system is made of. Time, randomness and the store come from outside. */
 export interface SystemParts {
@@ -133,7 +82,7 @@ export async function createSystem(parts: SystemParts): Promise<JobSystem> {
   return system
 }
 
-class System implements JobSystem {
+class System extends StoreReads implements JobSystem {
   readonly #parts: SystemParts
   readonly #store: Store
   readonly #stats: RunStats
@@ -151,6 +100,7 @@ class System implements JobSystem {
   #stopped: Promise<void> | undefined
 
   constructor(parts: SystemParts, store: Store, stats: RunStats, counts: readonly EdgeCount[]) {
+    super(store)
     this.#parts = parts
     this.#store = store
     this.#stats = stats
@@ -216,40 +166,10 @@ class System implements JobSystem {
     return this.#enqueue(body, 'snake_case')
   }
 
-  async find(id: number): Promise<Job | undefined> {
-    const row = await this.#store.find(id)
-    return row && toJob(row)
-  }
-
-  async list({ limit = listLimitDefault, cursor, ...filter }: JobFilter = {}): Promise<JobList> {
-    assertWithin('limit', limit, 1, listLimitMax)
-    const before = cursor === undefined ? undefined : Number(/^[0-9]{1,16}$/.exec(cursor)?.[0])
-    if (before !== undefined && !Number.isSafeInteger(before)) {
-      throw new InvalidInputError([{ path: 'cursor', message: 'takes the next_cursor of an earlier page' }])
-    }
-    const narrowed = parseFilter(filter)
-    const page = await this.#store.list({ ...narrowed, ...(before === undefined ? {} : { before }), limit })
-    return { jobs: page.jobs.map(toJob), nextCursor: page.next === null ? null : `${page.next}` }
-  }
-
-  async history(id: number, { after = 0, limit = historyLimitMax } = {}): Promise<readonly HistoryEvent[]> {
-    assertWithin('after', after, 0, Number.MAX_SAFE_INTEGER)
-    assertWithin('limit', limit, 1, historyLimitMax)
-    const history = await this.#store.history(id, { after, limit })
-    if (!history) throw new JobNotFoundError(id)
-    return history
-  }
-
   async explain(id: number): Promise<Explanation> {
     const situation = await this.#store.situation(id)
     if (!situation) throw new JobNotFoundError(id)
     return explain({ situation, server: this.#serverFacts(situation.job), now: this.#parts.clock.now() })
-  }
-
-  async transitions({ after = Number.MAX_SAFE_INTEGER, limit = transitionLimitMax } = {}): Promise<TransitionPage> {
-    assertWithin('after', after, 0, Number.MAX_SAFE_INTEGER)
-    assertWithin('limit', limit, 1, transitionLimitMax)
-    return this.#store.transitions({ after, limit })
   }
 
   cancel(id: number): Promise<Job> {
@@ -273,28 +193,8 @@ class System implements JobSystem {
     return this.#bulks.all()
   }
 
-  async counts(): Promise<Record<JobState, number>> {
-    return countStates(await this.#store.counts())
-  }
-
-  verify({ onProgress }: Parameters<JobSystem['verify']>[0] = {}): Promise<VerifyReport> {
-    return this.#store.verify(onProgress)
-  }
-
   async metrics(): Promise<Metrics> {
     return toMetrics(await this.#store.counts(), this.#countsAtOpen, this.#stats)
-  }
-
-  edgeCounts(): Promise<readonly EdgeCount[]> {
-    return this.#store.counts()
-  }
-
-  async path(id: number, { at }: { readonly at?: number } = {}): Promise<JobPath> {
-    if (at !== undefined) assertWithin('at', at, 1, Number.MAX_SAFE_INTEGER)
-    const path = await this.#store.pathOf(id, at ?? Number.MAX_SAFE_INTEGER)
-    if (!path) throw new JobNotFoundError(id)
-    if (at !== undefined) assertWithin('at', at, 1, path.seq)
-    return path
   }
 
   health(): Health {
@@ -342,41 +242,12 @@ class System implements JobSystem {
   }
 
   #createDispatcher(registry: Registry): Actor<typeof dispatcherMachine> {
-    const { settings, clock, random, log } = this.#parts
-    const store = this.#store
-    const runAttempt = createRunAttempt({
+    const dispatcher = createDispatcher(this.#parts, {
       registry,
-      databaseId: this.#store.databaseId,
-      timeoutMs: settings.jobTimeoutMs,
-      backoff: exponential({ baseMs: settings.retryBaseMs, maxMs: settings.retryMaxMs }),
-      random,
-      now: () => clock.now(),
-      log: ({ id, type, attempt }) => log.child({ job_id: id, type, attempt: attempt + 1 }),
-      stats: {
-        started: (job, at, attemptMs) => {
-          store.letLive(attemptMs)
-          this.#stats.started(job, at, attemptMs)
-        },
-        aborted: (job, at, reason) => this.#stats.aborted(job, at, reason),
-        ended: (job, tookMs) => this.#stats.ended(job, tookMs),
-      },
-    })
-    const dispatcher = createActor(dispatcherMachine, {
-      ...(this.#parts.inspect ? { inspect: harmless(this.#parts.inspect, log) } : {}),
-      input: {
-        workers: settings.workers,
-        runAttempt,
-        reasons: {
-          shutdown: () => new ShutdownError(),
-          lost: (cancelled) => (cancelled ? new JobCancelledError() : new LeaseLostError()),
-        },
-        store: {
-          lease: (request) => store.lease(request),
-          apply: (events) => this.#apply(events),
-          stopLeasing: () => store.stopLeasing(),
-          recover: () => this.#recover(),
-        },
-      },
+      store: this.#store,
+      stats: this.#stats,
+      apply: (events) => this.#apply(events),
+      recover: () => this.#recover(),
     })
     dispatcher.on('refused', ({ events }) => this.#logRefused(events))
     dispatcher.on('allStuck', () => this.#endStuck(dispatcher))
@@ -512,22 +383,6 @@ class System implements JobSystem {
     this.#observatory.stopSampling()
     this.#parts.onFatal(error)
   }
-}
-
-/** A throw in the midst of an actor's work would be the end of that actor. */
-function harmless(inspect: Inspector, log: SystemLog): Inspector {
-  return (event) => {
-    try {
-      inspect(event)
-    } catch (error) {
-      log.error({ err: error }, 'the inspect callback threw')
-    }
-  }
-}
-
-function assertWithin(path: string, value: number, min: number, max: number): void {
-  if (Number.isSafeInteger(value) && value >= min && value <= max) return
-  throw new InvalidInputError([{ path, message: `takes a whole number from ${min} to ${max}` }])
 }
 
 /** The longest that `setTimeout` can wait; beyond, it fires at once. */

@@ -36,8 +36,8 @@ describe('imports point inward', () => {
     ).toEqual([])
   })
 
-  test.each(files.filter((file) => file.startsWith('http/')))('%s knows only the system and errors', (file) => {
-    expect(local(file).filter((path) => !/^http\/|^(system|errors)\.ts/.test(path))).toEqual([])
+  test.each(files.filter((file) => file.startsWith('http/')))('%s knows only the front door and errors', (file) => {
+    expect(local(file).filter((path) => !/^http\/|^(front-door|errors)\.ts/.test(path))).toEqual([])
   })
 
   test('the system knows no concrete store', () => {

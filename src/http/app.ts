@@ -1,5 +1,5 @@
 import { type Context, Hono } from 'hono'
-import type { JobSystem, SystemLog } from '../system.ts'
+import type { JobSystem, SystemLog } from '../front-door.ts'
 import { contentTypeFor } from './accept.ts'
 import { assetRoutes } from './assets.ts'
 import { type BodyLimits, bodiesHeldMax, Intake } from './body.ts'

@@ -1,4 +1,4 @@
-import { type Bulk, fromWire, type JobSystem } from '../system.ts'
+import { type Bulk, fromWire, type JobSystem } from '../front-door.ts'
 import { HttpError } from './problem.ts'
 import { parseBody } from './query.ts'
 import { instant, reply } from './reply.ts'

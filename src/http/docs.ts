@@ -1,4 +1,4 @@
-import type { JobSystem } from '../system.ts'
+import type { JobSystem } from '../front-door.ts'
 import type { ApiDocument } from './api-document.ts'
 import { describeApi } from './openapi.ts'
 import { docsPage, renderDocs } from './pages/docs.tsx'

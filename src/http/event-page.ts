@@ -1,4 +1,4 @@
-import type { JobState, Transition } from '../system.ts'
+import type { JobState, Transition } from '../front-door.ts'
 import { eventView } from './jobs.ts'
 
 /** Which transitions a reader wants, all of them unless narrowed; `state` is the one that they lead to. */

@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import { InvalidInputError, JobNotFoundError } from '../errors.ts'
-import { type EnqueuedJob, fromWire, type HistoryEvent, type Job, type JobSystem } from '../system.ts'
+import { type EnqueuedJob, fromWire, type HistoryEvent, type Job, type JobSystem } from '../front-door.ts'
 import { HttpError } from './problem.ts'
 import { historyQuery, listQuery, parseQuery } from './query.ts'
 import { instant, reply } from './reply.ts'

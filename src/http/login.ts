@@ -1,4 +1,4 @@
-import type { SystemLog } from '../system.ts'
+import type { SystemLog } from '../front-door.ts'
 import type { Intake } from './body.ts'
 import { loginPage } from './pages/login.tsx'
 import { seeOther } from './pages/page.tsx'

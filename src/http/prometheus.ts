@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, type Metric, Registry, type RegistryContentType } from 'prom-client'
-import type { JobSystem } from '../system.ts'
+import type { JobSystem } from '../front-door.ts'
 import { type Family, familiesOf } from './metric-families.ts'
 import { replyText } from './reply.ts'
 

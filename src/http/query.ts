@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { type InputIssue, InvalidInputError } from '../errors.ts'
-import { type ChartName, charts, filterFields, historyLimitMax, listLimitDefault, listLimitMax } from '../system.ts'
+import { type ChartName, charts, filterFields, historyLimitMax, listLimitDefault, listLimitMax } from '../front-door.ts'
 
 /** Unknown fields told of at once. */
 const faultsMax = 100

@@ -7,7 +7,7 @@ import {
   jobStates,
   newJobSchema,
   personEvents,
-} from '../system.ts'
+} from '../front-door.ts'
 import { refusalCodes } from './refusals.ts'
 
 /** What the API's description names: each schema once, the others refer to it. */

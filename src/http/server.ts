@@ -1,7 +1,7 @@
 import { createServer, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
-import type { SystemLog } from '../system.ts'
+import type { SystemLog } from '../front-door.ts'
 import { type AppOptions, createApp } from './app.ts'
 import { EventFeed } from './event-feed.ts'
 import { HttpError, problem } from './problem.ts'

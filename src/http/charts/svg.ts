@@ -1,4 +1,4 @@
-import { type Chart, type ChartEdge, type ChartNode, charts } from '../../system.ts'
+import { type Chart, type ChartEdge, type ChartNode, charts } from '../../front-door.ts'
 import { kindOf } from './kind.ts'
 import type { Layout, PlacedNode, RoutedEdge } from './layout.ts'
 import { chartCss } from './style.ts'

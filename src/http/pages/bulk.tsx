@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../../errors.ts'
-import { type Bulk, type JobSystem, personEvents } from '../../system.ts'
+import { type Bulk, type JobSystem, personEvents } from '../../front-door.ts'
 import { HttpError } from '../problem.ts'
 import { type FilterFields, fieldsOf, HiddenFields, toFilter } from './job-filter.tsx'
 import { page, seeOther } from './page.tsx'

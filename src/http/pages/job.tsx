@@ -1,5 +1,5 @@
 import { JobNotFoundError } from '../../errors.ts'
-import { type Explanation, type HistoryEvent, type Job, type JobSystem, personEvents } from '../../system.ts'
+import { type Explanation, type HistoryEvent, type Job, type JobSystem, personEvents } from '../../front-door.ts'
 import { drawJob } from '../machines.ts'
 import { parseQuery, pathQuery } from '../query.ts'
 import { ChartFrame } from './chart.tsx'

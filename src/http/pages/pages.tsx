@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import { type JobSystem, personEvents } from '../../system.ts'
+import { type JobSystem, personEvents } from '../../front-door.ts'
 import type { Intake } from '../body.ts'
 import { idOf } from '../jobs.ts'
 import type { Outflow } from '../outflow.ts'

@@ -1,0 +1,69 @@
+import { type Actor, createActor } from 'xstate'
+import { JobCancelledError, LeaseLostError, ShutdownError } from './errors.ts'
+import { createRunAttempt } from './handlers/attempt.ts'
+import { exponential } from './handlers/backoff.ts'
+import type { Registry } from './handlers/registry.ts'
+import type { Inspector, SystemLog } from './job-system.ts'
+import { type DispatcherStore, dispatcherMachine } from './machines/dispatcher.ts'
+import type { Store } from './persistence/store.ts'
+import type { SystemParts } from './system.ts'
+import type { RunStats } from './telemetry/run-stats.ts'
+
+/** What a dispatcher is made of besides the parts of its system. */
+export interface DispatcherParts extends Pick<DispatcherStore, 'apply' | 'recover'> {
+  readonly registry: Registry
+  readonly store: Store
+  readonly stats: RunStats
+}
+
+/** The actor that gives jobs to workers, not started; what its attempts need is made here. */
+export function createDispatcher(
+  { settings, clock, random, log, inspect }: SystemParts,
+  { registry, store, stats, apply, recover }: DispatcherParts,
+): Actor<typeof dispatcherMachine> {
+  const runAttempt = createRunAttempt({
+    registry,
+    databaseId: store.databaseId,
+    timeoutMs: settings.jobTimeoutMs,
+    backoff: exponential({ baseMs: settings.retryBaseMs, maxMs: settings.retryMaxMs }),
+    random,
+    now: () => clock.now(),
+    log: ({ id, type, attempt }) => log.child({ job_id: id, type, attempt: attempt + 1 }),
+    stats: {
+      started(job, at, attemptMs) {
+        store.letLive(attemptMs)
+        stats.started(job, at, attemptMs)
+      },
+      aborted: (job, at, reason) => stats.aborted(job, at, reason),
+      ended: (job, tookMs) => stats.ended(job, tookMs),
+    },
+  })
+  return createActor(dispatcherMachine, {
+    ...(inspect ? { inspect: harmless(inspect, log) } : {}),
+    input: {
+      workers: settings.workers,
+      runAttempt,
+      reasons: {
+        shutdown: () => new ShutdownError(),
+        lost: (cancelled) => (cancelled ? new JobCancelledError() : new LeaseLostError()),
+      },
+      store: {
+        lease: (request) => store.lease(request),
+        stopLeasing: () => store.stopLeasing(),
+        apply,
+        recover,
+      },
+    },
+  })
+}
+
+/** A throw in the midst of an actor's work would be the end of that actor. */
+function harmless(inspect: Inspector, log: SystemLog): Inspector {
+  return (event) => {
+    try {
+      inspect(event)
+    } catch (error) {
+      log.error({ err: error }, 'the inspect callback threw')
+    }
+  }
+}

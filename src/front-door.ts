@@ -1,0 +1,18 @@
+/** All that front doors, HTTP first, may know of the inside: the system as they see it, and the words and bounds that it has. */
+export { enqueueBatchMax, historyLimitMax, listLimitDefault, listLimitMax } from './config.ts'
+export { filterFields, fromWire } from './filter.ts'
+export type * from './job-system.ts'
+export { newJobSchema } from './jobs.ts'
+export { bulkPhases } from './machines/bulk.ts'
+export { type PersonEvent, personEvents } from './machines/cause.ts'
+export {
+  type Chart,
+  type ChartEdge,
+  type ChartName,
+  type ChartNode,
+  charts,
+  edgeId,
+  toMermaid,
+} from './machines/chart.ts'
+export { toDot } from './machines/dot.ts'
+export { countStates, describeState, eventTypes, jobStates } from './machines/edges.ts'
