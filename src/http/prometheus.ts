@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, type Metric, Registry, type RegistryContentType } from 'prom-client'
+import type { Metric, Registry, RegistryContentType } from 'prom-client'
 import type { JobSystem } from '../front-door.ts'
 import { type Family, familiesOf } from './metric-families.ts'
 import { replyText } from './reply.ts'
@@ -10,10 +10,14 @@ export const openMetrics = 'application/openmetrics-text'
 /** What perf_hooks has as the least of no delays at all, in seconds. */
 const leastOfNone = 2 ** 63 / 1e9
 
+/** Loaded with the first scrape: every start would pay for it, and many are never scraped. */
+const loadClient = () => import('prom-client')
+
 let processRegistry: Registry | undefined
 
 /** `GET /metrics/prometheus`, in one of the two. */
 export async function showPrometheus(system: JobSystem, format: string): Promise<Response> {
+  const { Registry } = await loadClient()
   const [telemetry, ofProcess] = await Promise.all([system.telemetry(), processFamilies()])
   const registry = new Registry<RegistryContentType>()
   if (format === openMetrics) registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
@@ -25,6 +29,7 @@ export async function showPrometheus(system: JobSystem, format: string): Promise
  * The process has one event loop and one heap, however many servers: what watches them is made once, at the first scrape, and never stopped.
  */
 async function processFamilies(): Promise<Family[]> {
+  const { Registry, collectDefaultMetrics } = await loadClient()
   if (!processRegistry) {
     processRegistry = new Registry()
     collectDefaultMetrics({ register: processRegistry })

@@ -125,6 +125,8 @@ export function attemptAfter(effect: AttemptEffect, attempt: number): number {
 }
 
 function edgesOf(from: JobNode, event: EventType): Edge[] {
+  // Four in five pairs: not asked further, for every process and thread asks at its start.
+  if (!jobMachine.states[from]!.ownEvents.includes(event)) return []
   const whatever = target(from, event, {})
   const deciding = guardNames.filter((name) => differs(from, event, name))
   if (deciding.length === 0) return whatever ? [{ from, event, guard: null, ...whatever }] : []
