@@ -1,0 +1,158 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { aWaitingJob, startHttp, type TestServer } from '../support/server.ts'
+import { cleanUp } from '../support/temp.ts'
+
+let server: TestServer
+beforeAll(async () => {
+  server = await startHttp()
+  await server.post('/jobs', [aWaitingJob(), { type: 'broken', payload: 1, max_retries: 0 }])
+  await server.untilState(2, 'dead')
+})
+afterAll(cleanUp)
+
+/** As a page's form does, without a script. */
+function submit(path: string, fields: Record<string, string> = {}, headers: Record<string, string> = {}) {
+  return server.fetch(path, { method: 'POST', body: new URLSearchParams(fields), redirect: 'manual', headers })
+}
+
+test.each(['/', '/dashboard/jobs', '/dashboard/jobs/1', '/dashboard/jobs/2?at=1', '/docs'])(
+  '%s is a page, whose script is only for what moves',
+  async (path) => {
+    const { status, headers, body } = await server.get(path)
+
+    expect([status, headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8'])
+    expect(headers.get('content-security-policy')).toContain("script-src 'self'; style-src 'self'")
+    expect(headers.get('cache-control')).toBe('no-store')
+    expect(body).not.toMatch(/<script(?![^>]*src="\/assets\/)|<style|style="|onclick/)
+    for (const [, asset] of body.matchAll(/(?:src|href)="(\/assets\/[^"]+)"/g)) {
+      expect([asset, (await server.get(asset)).status]).toEqual([asset, 200])
+    }
+  },
+)
+
+describe('a page that cannot be shown says why', () => {
+  test.each([
+    ['/dashboard/jobs/9', 404, 'no job has the id 9'],
+    ['/dashboard/jobs/x', 404, 'no job has the id'],
+    ['/dashboard/jobs/2?at=99', 400, 'takes a whole number from 1 to 4'],
+    ['/dashboard/jobs/2?at=0', 400, 'takes a whole number'],
+    ['/dashboard/jobs/2?x=1', 400, 'is not a known parameter'],
+    ['/dashboard/jobs?state=asleep', 400, 'takes one of scheduled'],
+    ['/dashboard/jobs?created_from=yesterday', 400, 'takes a date and a time'],
+    ['/dashboard/jobs?cursor=x', 400, 'takes the next_cursor'],
+    [`/dashboard/jobs?text=${'x'.repeat(201)}`, 400, 'takes 1 to 200 characters'],
+    ['/dashboard/bulk/x', 404, 'that command is no longer known'],
+    ['/dashboard/nope', 404, 'there is nothing at /dashboard/nope'],
+    ['/dashboard/jobs/1/cancel', 405, 'GET is not taken here'],
+  ])('%s', async (path, status, reason) => {
+    const answer = await server.get(path)
+
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([status, 'text/html; charset=utf-8'])
+    expect(answer.body).toContain(reason)
+  })
+})
+
+describe('without a script', () => {
+  test('a form moves a job, and leads back to its page', async () => {
+    const { status, headers } = await submit('/dashboard/jobs/1/cancel')
+
+    expect([status, headers.get('location')]).toEqual([303, '/dashboard/jobs/1'])
+    expect((await server.get('/jobs/1')).body.state).toBe('cancelled')
+  })
+
+  test('one that the machine refuses is told so', async () => {
+    const { status, body } = await submit('/dashboard/jobs/2/cancel')
+
+    expect(status).toBe(409)
+    expect(body).toContain('job 2 is dead and does not take cancel; it takes requeue')
+  })
+
+  test('a list leads to the older jobs by a link, with what was asked for', async () => {
+    const more = await startHttp({ started: false })
+    await more.post(
+      '/jobs',
+      Array.from({ length: 51 }, () => ({ type: 'echo', payload: '<&>', queue: 'a' })),
+    )
+
+    const { body } = await more.get(`/dashboard/jobs?queue=a&text=${encodeURIComponent('<&>')}`)
+    const [, href] = /href="([^"]*cursor=[^"]*)"/.exec(body)!
+    const next = await more.get(href!.replaceAll('&amp;', '&'))
+
+    expect([...next.body.matchAll(/<tr id="job-(\d+)"/g)].map(([, id]) => id)).toEqual(['1'])
+  })
+
+  test('a command over many jobs shows its count before anything moves', async () => {
+    const begun = await submit('/dashboard/bulk', { command: 'requeue', state: 'dead' })
+    const path = begun.headers.get('location')!
+    const bulk = server.system.findBulk(path.split('/').at(-1)!)!
+    await bulk.settled()
+    const shown = await server.get(path)
+    const wrong = await submit(`${path}/run`, { matched: '2' })
+    const before = (await server.get('/jobs/2')).body.state
+    const run = await submit(`${path}/run`, { matched: '1' })
+    await bulk.settled()
+
+    expect(begun.status).toBe(303)
+    expect(shown.body).toContain('Requeue 1 job')
+    expect([wrong.status, before]).toEqual([409, 'dead'])
+    expect([run.status, bulk.moved]).toEqual([303, 1])
+    expect((await submit('/dashboard/bulk', { command: 'explode' })).status).toBe(400)
+  })
+
+  test('a form of another site changes nothing', async () => {
+    const { status, headers } = await submit(
+      '/dashboard/bulk',
+      { command: 'cancel' },
+      { origin: 'https://evil.example' },
+    )
+
+    expect([status, headers.get('content-type')]).toEqual([403, 'text/html; charset=utf-8'])
+  })
+})
+
+test('the series come by columns of one length', async () => {
+  const { status, body } = await server.get('/dashboard/series')
+
+  expect(status).toBe(200)
+  expect(new Set(Object.values<unknown[]>(body).map(({ length }) => length)).size).toBe(1)
+  expect(Object.keys(body)).toEqual(expect.arrayContaining(['at', 'enqueued_per_s', 'in_queue_p99_ms']))
+})
+
+test('a server that drains shows its pages, and that it is not ready', async () => {
+  const draining = await startHttp()
+  await draining.post('/jobs', { type: 'sleep', payload: { ms: 60_000 } })
+  await draining.untilState(1, 'running')
+
+  const stopped = draining.system.stop({ graceMs: 1_000 })
+  const { status, body } = await draining.get('/')
+  await stopped
+
+  expect(status).toBe(200)
+  expect(body).toContain('not ready: draining')
+})
+
+test('a producer shows the file, and that nothing runs there', async () => {
+  const producer = await startHttp({ handlers: undefined } as never)
+  await producer.post('/jobs', { type: 'anything', payload: 1 })
+
+  const overview = await producer.get('/')
+  const job = await producer.get('/dashboard/jobs/1')
+
+  expect([overview.status, job.status]).toEqual([200, 200])
+  expect(overview.body).toContain('0 of 0 busy')
+})
+
+test('however many look at the overview, it is made for all at once', async () => {
+  const own = await startHttp()
+  let made = 0
+  const { metrics } = own.system
+  own.system.metrics = () => {
+    made++
+    return metrics.call(own.system)
+  }
+
+  const pages = await Promise.all(Array.from({ length: 20 }, () => own.get('/')))
+
+  expect(pages.every(({ status }) => status === 200)).toBe(true)
+  expect(made).toBeLessThanOrEqual(2)
+})
