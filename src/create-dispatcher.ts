@@ -10,7 +10,7 @@ import type { SystemParts } from './system.ts'
 import type { RunStats } from './telemetry/run-stats.ts'
 
 /** What a dispatcher is made of besides the parts of its system. */
-export interface DispatcherParts extends Pick<DispatcherStore, 'apply' | 'recover'> {
+interface DispatcherParts extends Pick<DispatcherStore, 'apply' | 'recover'> {
   readonly registry: Registry
   readonly store: Store
   readonly stats: RunStats

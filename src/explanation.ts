@@ -168,5 +168,7 @@ function removedAt({ situation: { job }, server }: Facts): number | null {
 
 function fate(facts: Facts): string {
   const at = removedAt(facts)
-  return at === null ? '' : `It is removed, with its history, ${sayInstant(at, facts.now)}, or soon after.`
+  if (at === null) return ''
+  if (at <= facts.now) return 'It may be removed, with its history, at any moment.'
+  return `It is removed, with its history, ${sayInstant(at, facts.now)}, or soon after.`
 }

@@ -15,4 +15,4 @@ export {
   toMermaid,
 } from './machines/chart.ts'
 export { toDot } from './machines/dot.ts'
-export { countStates, describeState, eventTypes, jobStates } from './machines/edges.ts'
+export { countStates, describeState, eventsFrom, eventTypes, jobStates } from './machines/edges.ts'

@@ -1,6 +1,7 @@
 import type { InspectionEvent } from 'xstate'
 import type { Explanation } from './explanation.ts'
 import type { JsonSchema } from './handlers/payload-schema.ts'
+import type { HistogramSnapshot } from './histogram.ts'
 import type { EnqueuedJob, Job, NewJob } from './jobs.ts'
 import type { BulkPhase } from './machines/bulk.ts'
 import type { JobState } from './machines/job.ts'
@@ -19,7 +20,6 @@ import type {
 } from './persistence/store.ts'
 import type { Activity, Phase, WorkerActivity } from './telemetry/activity.ts'
 import type { Census } from './telemetry/census.ts'
-import type { HistogramSnapshot } from './telemetry/histogram.ts'
 import type { Telemetry } from './telemetry/observatory.ts'
 import type { TypeDurations } from './telemetry/run-stats.ts'
 import type { Quantiles, Sample } from './telemetry/time-series.ts'
@@ -184,7 +184,8 @@ export interface JobSystem {
   requeue(id: number): Promise<Job>
   /**
    * Begins to count the jobs that match and may take the command, and resolves at once; nothing moves before its `run`. Rejects with
-   * `InvalidInputError` on a bad filter, or one whose state does not take the command, and with `BackpressureError` while 20 are unfinished.
+   * `InvalidInputError` on a bad filter, or one whose state does not take the command, and with `BackpressureError` while 20 are
+   * under way; of those that wait to be confirmed the oldest makes room.
    */
   prepareBulk(command: Command, filter?: BulkFilter): Promise<Bulk>
   findBulk(id: string): Bulk | undefined

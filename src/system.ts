@@ -311,7 +311,8 @@ class System extends StoreReads implements JobSystem {
     if (this.#dispatcher && started) await this.#drain(this.#dispatcher, graceMs)
     this.#observatory.stopSampling()
     await this.#store.close()
-    await stopped
+    // What a dead store was asked is never answered.
+    await within(lastCommitMs, stopped)
     this.#phase = 'stopped'
     this.#parts.onStopped()
   }

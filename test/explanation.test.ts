@@ -250,7 +250,7 @@ describe('the summary of', () => {
     [
       'a running job whose lease has run out, to a producer',
       { state: 'running', server: null, situation: { lease: { token: 2, expiresAt: now - 60_000 } } },
-      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. As the file has it, process 4711 on db1 runs it; this process is no server, and process 4711 on db1, which took the file at 2030-01-01T08:00:00.000Z, has probably ended.',
+      "Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. As the file has it, process 4711 on db1 runs it; this process is no server, and process 4711 on db1, which took the file at 2030-01-01T08:00:00.000Z, has probably ended. It can run as soon as the file's server comes to it.",
     ],
   ])('%s', (_, given, summary) => {
     expect(summaryOf(given)).toBe(summary)

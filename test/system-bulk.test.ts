@@ -381,15 +381,25 @@ describe('of commands over many jobs', () => {
     expect(system.findBulk(second.id)).toBeUndefined()
   })
 
-  test('twenty may be unfinished; one that expires makes room', async () => {
-    const { system, clock } = await openSystem({ runs: idle })
-    for (let i = 0; i < 20; i++) await counted(system, 'cancel')
+  test('twenty are kept; of those that wait to be confirmed the oldest makes room', async () => {
+    const { system } = await openSystem({ runs: idle })
+    const first = await counted(system, 'cancel')
+    for (let i = 1; i < 20; i++) await counted(system, 'cancel')
+
+    const last = await counted(system, 'cancel')
+
+    expect(first.phase).toBe('stopped')
+    expect(system.findBulk(first.id)).toBeUndefined()
+    expect([system.bulks().length, system.bulks()[0]]).toEqual([20, last])
+  })
+
+  test('none may begin while twenty are under way', async () => {
+    const { system } = await openSystem({ runs: idle })
+    const counting = await Promise.all(Array.from({ length: 20 }, () => system.prepareBulk('cancel')))
 
     await expect(system.prepareBulk('cancel')).rejects.toMatchObject({ code: 'backpressure' })
-    clock.advance(900_000)
 
-    await counted(system, 'cancel')
-    expect(system.bulks().map(({ phase }) => phase)).toEqual(['ready', ...Array(19).fill('expired')])
+    await Promise.all(counting.map((bulk) => bulk.settled()))
   })
 
   test('none outlives its system: a stop lets the step under way end, and refuses the rest', async () => {

@@ -21,12 +21,15 @@ export async function drainEngine(folder: string, meanwhile?: Meanwhile): Promis
   const engine = await Engine.open(folder, { workers })
   await engine.fill(warmUpJobs + jobsPerRun)
   const end = await meanwhile?.(engine.system)
-  await engine.system.start()
-  await engine.begun(warmUpJobs)
-  const { count, ms } = await engine.succeeded(warmUpJobs + jobsPerRun, performance.now())
-  await end?.()
-  await engine.close()
-  return perSecond({ count: count - warmUpJobs, ms })
+  try {
+    await engine.system.start()
+    await engine.begun(warmUpJobs)
+    const { count, ms } = await engine.succeeded(warmUpJobs + jobsPerRun, performance.now())
+    return perSecond({ count: count - warmUpJobs, ms })
+  } finally {
+    await end?.()
+    await engine.close()
+  }
 }
 
 /** The same in bare SQLite. */

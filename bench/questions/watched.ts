@@ -79,11 +79,17 @@ async function watch(system: JobSystem): Promise<{ stop(): Promise<number> }> {
   const watcher = fork(join(import.meta.dirname, '../watch-process.js'), [server.url, `${dashboards}`])
   let pages = 0
   watcher.on('message', () => pages++)
-  await new Promise((resolve) => watcher.once('message', resolve))
+  const ended = new Promise<never>((_, reject) => {
+    watcher.once('exit', () => reject(new Error('the dashboards ended before the drain did')))
+  })
+  await Promise.race([new Promise((resolve) => watcher.once('message', resolve)), ended])
   return {
     async stop() {
+      const isWatching = watcher.exitCode === null
       watcher.kill()
+      await ended.catch(() => undefined)
       await server.close(0)
+      if (!isWatching) throw new Error('the dashboards ended before the drain did')
       return pages
     },
   }

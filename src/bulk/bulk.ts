@@ -107,7 +107,7 @@ export class PreparedBulk implements Bulk {
     for (let before: number | undefined; ; ) {
       const limit = Math.min(bulkPageMax, bulkMatchedMax - this.matched)
       const given = { ...filter, command, limit, ...(before === undefined ? {} : { before }) }
-      const { ids, from, next } = await this.#parts.store.matching(given)
+      const { ids, from, next } = await this.#parts.inTurn(() => this.#parts.store.matching(given))
       if (!this.#can('end')) return
       this.#ids.add(ids)
       this.matched += ids.length

@@ -49,12 +49,15 @@ export class Bulks {
 
   #makeRoom(): void {
     if (this.#kept.size < bulksMax) return
-    const finished = [...this.#kept.values()].find((bulk) => !bulk.isOpen)
-    if (!finished) {
-      const message = `${bulksMax} commands over many jobs are unfinished, as many as may be; stop one, or wait`
+    const kept = [...this.#kept.values()]
+    // One that waits to be confirmed has moved nothing: its page may be closed long since.
+    const oldest = kept.find((bulk) => !bulk.isOpen) ?? kept.find((bulk) => bulk.can('run'))
+    if (!oldest) {
+      const message = `${bulksMax} commands over many jobs are under way, as many as may be; stop one, or wait`
       throw new BackpressureError(message, retryAfterMs)
     }
-    this.#kept.delete(finished.id)
+    void oldest.stop()
+    this.#kept.delete(oldest.id)
   }
 
   /** One step after another, and then as long as it took none: half of the store's time is left to others. */

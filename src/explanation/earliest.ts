@@ -2,12 +2,12 @@ import { personEvents } from '../machines/cause.ts'
 import { eventsFrom, findEdge, hasTag } from '../machines/edges.ts'
 import type { JobNode } from '../machines/job.ts'
 import type { Facts } from './facts.ts'
-import { isOrphan } from './held.ts'
+import { isForsaken, isOrphan } from './held.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
 import { joined, sayInstant } from './words.ts'
 
 /** When a job runs next, if nothing else comes in its way. */
-export interface NextRun {
+interface NextRun {
   /** Epoch ms; null where someone must do something first, or it never runs again. */
   readonly at: number | null
   /** The same as an adverb: `now`, `as soon as a worker is free`, `never, unless someone requeues it`. */
@@ -36,7 +36,7 @@ export function nextRun(facts: Facts, obstacles: readonly Obstacle[]): NextRun {
   const { job } = facts.situation
   if (hasTag(job.state, 'ended')) return never(job.state)
   if (hasTag(job.state, 'executing')) {
-    if (!isOrphan(facts)) return { at: facts.now, when: 'now: it is running', sentence: '' }
+    if (!isOrphan(facts) && !isForsaken(facts)) return { at: facts.now, when: 'now: it is running', sentence: '' }
     const { to } = findEdge(job.state, { type: 'expire' }, job)!
     if (hasTag(to, 'ended')) return never(to)
   }

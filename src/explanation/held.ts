@@ -6,6 +6,20 @@ import type { AttemptFacts, Facts, ServerPhase } from './facts.ts'
 import type { Obstacle } from './obstacle.ts'
 import { ago, duration, instant, sayInstant, sayOwner } from './words.ts'
 
+/** For how long what is due, or has run out, may stay as it is before a reader thinks that no server lives, in ms. */
+const lateMs = 1_000
+
+/** Whether something has not happened that a live server would have made happen. */
+export function isLate({ situation: { job, lease }, now }: Facts): boolean {
+  const expected = lease ? lease.expiresAt : hasTag(job.state, 'timed') ? job.runAt : now
+  return expected + lateMs < now
+}
+
+/** For a process that is no server: the job is held, and its lease ran out so long ago that its holder must have ended. */
+export function isForsaken(facts: Facts): boolean {
+  return facts.server === null && facts.situation.lease !== null && isLate(facts)
+}
+
 /** Whether the job is held by a process that has ended: what is leased when a server comes is, until it has recovered. */
 export function isOrphan({ situation, server }: Facts): boolean {
   return situation.lease !== null && server !== null && !server.hasRecovered

@@ -2,12 +2,9 @@ import { hasTag } from '../machines/edges.ts'
 import type { EventType } from '../machines/job.ts'
 import type { Counted } from '../persistence/store.ts'
 import type { Facts, ServerFacts } from './facts.ts'
-import { attemptOf, decided, isOrphan, leaseHeld, orphaned, running, settled, unstopped } from './held.ts'
+import { attemptOf, decided, isLate, isOrphan, leaseHeld, orphaned, running, settled, unstopped } from './held.ts'
 import type { Obstacle } from './obstacle.ts'
 import { counted, number, sayInstant, sayOwner } from './words.ts'
-
-/** For how long what is due, or has run out, may stay as it is before a reader thinks that no server lives, in ms. */
-const lateMs = 1_000
 
 /** What stands between a job and one event now; nothing: it can happen. Only of events that the machine takes in the job's state. */
 export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
@@ -138,10 +135,4 @@ function elsewhere(facts: Facts): Obstacle {
     ? `${sayOwner(owner)}, which took the file at ${owner.startedAt}, ${isAlive}`
     : 'no server has taken the file yet'
   return { code: 'server_elsewhere', message: `this process is no server, and ${who}`, until: null }
-}
-
-/** Whether something has not happened that a live server would have made happen. */
-function isLate({ situation: { job, lease }, now }: Facts): boolean {
-  const expected = lease ? lease.expiresAt : hasTag(job.state, 'timed') ? job.runAt : now
-  return expected + lateMs < now
 }

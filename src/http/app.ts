@@ -93,7 +93,7 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
     '/readyz': { GET: () => showReady(system) },
     '/openapi.json': { GET: reading(() => docs.showDocument()) },
     '/docs': { GET: reading((c) => docs.showPage(originOf(c))) },
-    ...loginRoutes(sessions, intake, log),
+    ...loginRoutes(sessions, log),
     ...assetRoutes(),
     ...pageRoutes(system, { now, intake, outflow, isGuarded: sessions !== null }),
   }

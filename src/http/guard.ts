@@ -8,8 +8,8 @@ export interface GuardOptions {
   readonly hosts: readonly string[]
 }
 
-/** Paths that answer without a token: for whoever watches the process, and for whoever wants to log in. */
-const openPaths = /^\/(livez|readyz|login|assets\/[^/]+)$/
+/** Paths that answer without a token: for whoever watches the process, and for whoever comes or goes. */
+const openPaths = /^\/(livez|readyz|login|logout|assets\/[^/]+)$/
 
 /**
  * Refuses requests that no client of ours makes: for a host name that is not ours (DNS rebinding), sent by a foreign page, or without the

@@ -1,12 +1,16 @@
 import type { SystemLog } from '../front-door.ts'
-import type { Intake } from './body.ts'
+import { Intake } from './body.ts'
 import { loginPage } from './pages/login.tsx'
 import { seeOther } from './pages/page.tsx'
 import { isSecure, queryOf, type Routes } from './routes.ts'
 import type { Sessions } from './session.ts'
 
+/** Of their own, for anybody may ask: what strangers hold must not keep those who have the token from being served. */
+const loginLimits = { maxRequestBytes: 8_192, maxInFlightRequests: 20 }
+
 /** `GET` and `POST /login`, `POST /logout`: the form that takes the token and gives a cookie for it. */
-export function loginRoutes(sessions: Sessions | null, intake: Intake, log: SystemLog): Routes {
+export function loginRoutes(sessions: Sessions | null, log: SystemLog): Routes {
+  const intake = new Intake(loginLimits)
   return {
     '/login': {
       GET: (c) => {

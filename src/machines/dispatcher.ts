@@ -79,7 +79,7 @@ const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, 
 })
 
 /** What it is doing in a mode, for the pictures. */
-export type DispatcherTag = 'waiting' | 'executing' | 'stuck' | 'ended'
+type DispatcherTag = 'waiting' | 'executing' | 'stuck' | 'ended'
 
 /** What the dispatcher lets others know. */
 export type DispatcherEmitted =

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type SnapshotFrom, setup, transition } from 'xstate'
 
 /** Everything that can happen to a worker's slot. */
-export type SlotEvent =
+type SlotEvent =
   /** A job was given to it; the commit of its start is on its way. */
   | { readonly type: 'assign' }
   /** The start is on disk. */
@@ -49,7 +49,7 @@ export const slotMachine = setup({ types: { events: {} as SlotEvent, tags: {} as
   },
 })
 
-export type SlotTag = 'waiting' | 'held' | 'executing' | 'stuck'
+type SlotTag = 'waiting' | 'held' | 'executing' | 'stuck'
 export type SlotPhase = SnapshotFrom<typeof slotMachine>['value']
 export type SlotEventType = SlotEvent['type']
 

@@ -1,8 +1,8 @@
+import type { HistogramSnapshot } from '../histogram.ts'
 import type { TakenEdge } from '../machines/edges.ts'
 import type { EventType, JobState } from '../machines/job.ts'
 import type { Lease, LeasedJob, LeaseEvent, StoredError } from '../machines/lease.ts'
 import type { ReplayedEvent } from '../machines/replay.ts'
-import type { HistogramSnapshot } from '../telemetry/histogram.ts'
 
 export type { Lease, LeasedJob, LeaseEvent, StoredError }
 
@@ -320,7 +320,7 @@ export interface Store {
     id: number,
     page: { readonly after: number; readonly limit: number },
   ): Promise<readonly HistoryEvent[] | undefined>
-  /** The edges that a job took until its transition `upTo`; undefined for an unknown job. Of more than 100,000 the last so many count. */
+  /** The edges that a job took until its transition `upTo`; undefined for an unknown job. Of more than 20,000 the last so many count. */
   pathOf(id: number, upTo: number): Promise<JobPath | undefined>
   /** Those of all jobs with a higher id than `after`, less what retention removed. `last` is no higher than the newest id, whatever `after` is. */
   transitions(page: { readonly after: number; readonly limit: number }): Promise<TransitionPage>

@@ -18,7 +18,7 @@ const restShare = 20
 /** How long those who ask before there is any may have to wait, in ms. */
 const firstWaitMs = 2_000
 
-export interface CensusParts {
+interface CensusParts {
   readonly count: () => Promise<readonly CensusCount[]>
   readonly clock: Clock
   /** Monotonic ms; for tests. */

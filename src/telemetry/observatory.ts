@@ -40,7 +40,7 @@ export interface Dispatching {
   getSnapshot(): { readonly value: string; readonly context: { readonly ledger: Ledger } }
 }
 
-export interface ObservatoryParts {
+interface ObservatoryParts {
   readonly store: Store
   readonly stats: RunStats
   readonly clock: Clock

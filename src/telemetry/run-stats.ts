@@ -1,6 +1,6 @@
 import type { AttemptStats } from '../handlers/attempt.ts'
+import { Histogram, type HistogramSnapshot, merge } from '../histogram.ts'
 import type { LeasedJob } from '../machines/lease.ts'
-import { Histogram, type HistogramSnapshot, merge } from './histogram.ts'
 
 /** Upper ends of the buckets of both durations, in ms, up to the longest that an attempt may take. */
 const boundsMs = [

@@ -1,7 +1,7 @@
+import { difference, type HistogramSnapshot, quantile } from '../histogram.ts'
 import { countStates } from '../machines/edges.ts'
 import type { JobState } from '../machines/job.ts'
 import type { CommitStats, EdgeCount } from '../persistence/store.ts'
-import { difference, type HistogramSnapshot, quantile } from './histogram.ts'
 import { countEdges, hasFailed, runsAgain } from './metrics.ts'
 import type { Durations } from './run-stats.ts'
 
@@ -47,7 +47,7 @@ interface Reading {
   readonly commits: CommitStats
 }
 
-export interface TimeSeriesParts {
+interface TimeSeriesParts {
   readonly edges: () => Promise<readonly EdgeCount[]>
   readonly durations: () => Durations
   readonly commits: () => CommitStats

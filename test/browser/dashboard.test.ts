@@ -216,7 +216,7 @@ describeInBrowser('in a browser', () => {
       expect([withPanda, deadWithPanda, inWater]).toEqual([[`${id}`, '1'], [`${id}`], ['2']])
     })
 
-    test('takes in new jobs by itself, and leads to older ones', async () => {
+    test('takes in new jobs by itself, leaves alone what is being typed, and leads to older ones', async () => {
       const server = await startDashboard()
       await server.post(
         '/jobs',
@@ -225,8 +225,15 @@ describeInBrowser('in a browser', () => {
       const page = await openPage(`${server.url}/dashboard/jobs`)
       await untilText(page, 'tbody tr:first-child td:first-child', '60')
 
+      await page.getByLabel('State').selectOption('dead')
+      await page.getByLabel('Type').fill('half a na')
+      await page.getByLabel('Queue').focus()
       await server.post('/jobs', { type: 'echo', payload: 'new' })
       await untilText(page, 'tbody tr:first-child td:first-child', '61')
+      expect([await page.getByLabel('State').inputValue(), await page.getByLabel('Type').inputValue()]).toEqual([
+        'dead',
+        'half a na',
+      ])
       await page.getByRole('link', { name: 'Older jobs' }).click()
 
       await untilText(page, 'tbody tr:first-child td:first-child', '11')
@@ -253,10 +260,10 @@ describeInBrowser('in a browser', () => {
 
     test('a search that must look far goes on by itself, and says how far it is', async () => {
       const server = await startDashboard({ started: false })
-      await server.post('/jobs', { type: 'echo', payload: 'the needle' })
+      await server.post('/jobs', { type: 'echo', payload: 1, queue: 'needle' })
       const hay = Array.from({ length: 1_000 }, (_, n) => ({ type: 'echo', payload: n }))
       for (let n = 0; n < 120; n++) await server.system.enqueue(hay)
-      const page = await openPage(`${server.url}/dashboard/jobs?text=needle`)
+      const page = await openPage(`${server.url}/dashboard/jobs?queue=needle`)
 
       expect(await textOf(page, '#looked')).toMatch(/Looked back to job|That is all/)
       await untilText(page, '#looked', 'That is all.')

@@ -106,9 +106,11 @@ describe('a bulk command', () => {
 
   test('that is stopped while it waits for its turn moves nothing more', async () => {
     const turn = deferred()
-    const { bulk, steps } = aBulk(3, {}, (step) => turn.promise.then(step))
+    let isHeld = false
+    const { bulk, steps } = aBulk(3, {}, (step) => (isHeld ? turn.promise.then(step) : step()))
     await bulk.settled()
 
+    isHeld = true
     bulk.run(3)
     const stopped = bulk.stop()
     turn.resolve()

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { exchange, request } from '../support/raw-http.ts'
+import { exchange, openConnection, request } from '../support/raw-http.ts'
 import { startHttp, type TestServer } from '../support/server.ts'
 import { cleanUp } from '../support/temp.ts'
 
@@ -164,6 +164,22 @@ test.each([
   '',
 ])('after the login nobody is sent to %j', async (next) => {
   expect((await logIn({ next })).headers.location).toBe('/')
+})
+
+test('strangers that hold the form keep nobody from being served who has the token', async () => {
+  const server = await startHttp({ apiToken, now: () => now, maxInFlightRequests: 10 })
+  const form = { 'content-type': 'application/x-www-form-urlencoded', 'content-length': '100' }
+  const held = await Promise.all(Array.from({ length: 20 }, () => openConnection(server.port)))
+  for (const connection of held) connection.write(request('POST /login', form))
+  await expect.poll(async () => (await logIn({ at: server })).status).toBe(429)
+
+  const answer = await server.fetch('/createJob', {
+    method: 'POST',
+    headers: { authorization: `Bearer ${apiToken}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ type: 'echo', payload: 1 }),
+  })
+
+  expect(answer.status).toBe(201)
 })
 
 test('where none is set the form leads to the overview', async () => {

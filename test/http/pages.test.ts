@@ -97,6 +97,7 @@ describe('without a script', () => {
     expect([wrong.status, before]).toEqual([409, 'dead'])
     expect([run.status, bulk.moved]).toEqual([303, 1])
     expect((await submit('/dashboard/bulk', { command: 'explode' })).status).toBe(400)
+    expect((await server.get('/dashboard/jobs?state=succeeded')).body).toContain('A succeeded job takes no command.')
   })
 
   test('a form of another site changes nothing', async () => {
@@ -108,6 +109,17 @@ describe('without a script', () => {
 
     expect([status, headers.get('content-type')]).toEqual([403, 'text/html; charset=utf-8'])
   })
+})
+
+test('of a long payload a page shows the beginning, and the way to all of it', async () => {
+  let nested: unknown = Array(1_000).fill(0)
+  for (let depth = 0; depth < 60; depth++) nested = [nested]
+  const { body } = await server.post('/jobs', aWaitingJob({ payload: [nested, nested, nested] }))
+
+  const page = (await server.get(`/dashboard/jobs/${body.id}`)).body
+
+  expect(page.length).toBeLessThan(60_000)
+  expect(page).toContain(`<a href="/jobs/${body.id}">all of it</a>`)
 })
 
 test('the series come by columns of one length', async () => {

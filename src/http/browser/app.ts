@@ -7,39 +7,40 @@ const retryMs = 2_000
  * What makes a page live. There is one way to make a page, and it works without this: the script fetches the page anew and changes in place
  * what differs, so focus, scroll and open details stay. A page that nobody sees is not fetched.
  */
-void keepFresh()
 document.addEventListener('input', scrub)
-if (document.querySelector('[data-more]')) void lookOn()
+void keepFresh()
+if (document.querySelector('[data-more]')) void lookOn().catch(() => undefined)
 
 async function keepFresh(): Promise<void> {
   const refreshMs = Number(document.body.dataset.refreshMs ?? 0)
   while (refreshMs > 0) {
-    const answered = document.hidden || (await refresh())
-    document.getElementById('connection')!.hidden = answered
-    await new Promise((resolve) => setTimeout(resolve, answered ? refreshMs : retryMs))
+    const answer = document.hidden ? 'shown' : await refresh().catch((): Answer => 'none')
+    document.getElementById('connection')!.hidden = answer !== 'none'
+    // What is gone stays gone: the page says so now.
+    if (answer === 'gone') return
+    await new Promise((resolve) => setTimeout(resolve, answer === 'none' ? retryMs : refreshMs))
   }
 }
 
-/** Whether the server answered. */
-async function refresh(): Promise<boolean> {
+/** `gone`: there is no such page any more. `none`: the server does not answer, or not with a page. */
+type Answer = 'shown' | 'gone' | 'none'
+
+async function refresh(): Promise<Answer> {
   const { href } = location
-  try {
-    const page = await fetchPage(href)
-    // Another moment may have been asked for meanwhile.
-    if (page && href === location.href) await show(page)
-    return true
-  } catch {
-    return false
-  }
+  const { answer, page } = await fetchPage(href)
+  // Another moment may have been asked for meanwhile.
+  if (page && href === location.href) await show(page)
+  return answer
 }
 
-/** Null where there is no such page now; throws where the server does not answer. */
-async function fetchPage(href: string): Promise<Document | null> {
-  const answer = await fetch(href)
+async function fetchPage(href: string): Promise<{ answer: Answer; page: Document | null }> {
+  const response = await fetch(href)
   // The session has ended: the login form is where that is said.
-  if (answer.redirected) location.reload()
-  if (answer.status >= 500) throw new Error(`${answer.status}`)
-  return answer.ok ? new DOMParser().parseFromString(await answer.text(), 'text/html') : null
+  if (response.redirected) location.reload()
+  const isGone = response.status === 404
+  if (!response.ok && !isGone) return { answer: 'none', page: null }
+  const page = new DOMParser().parseFromString(await response.text(), 'text/html')
+  return { answer: isGone ? 'gone' : 'shown', page }
 }
 
 async function show(page: Document): Promise<void> {
@@ -51,14 +52,26 @@ async function show(page: Document): Promise<void> {
   })
 }
 
-/** The slider through a job's history: the page of that moment, at once and without a new entry in the browser's own history. */
-function scrub({ target }: Event): void {
+let asked: string | null = null
+let isScrubbing = false
+
+/** The slider through a job's history: the page of that moment. One fetch at a time, and then one for where the slider is by then. */
+async function scrub({ target }: Event): Promise<void> {
   if (!(target instanceof HTMLInputElement) || target.dataset.scrub === undefined) return
-  const href = new URL(location.href)
-  if (target.value === target.max) href.searchParams.delete('at')
-  else href.searchParams.set('at', target.value)
-  history.replaceState(null, '', href)
-  void refresh().then(() => document.querySelector('[aria-current="step"]')?.scrollIntoView({ block: 'nearest' }))
+  asked = target.value === target.max ? '' : target.value
+  if (isScrubbing) return
+  isScrubbing = true
+  while (asked !== null) {
+    const href = new URL(location.href)
+    if (asked === '') href.searchParams.delete('at')
+    else href.searchParams.set('at', asked)
+    asked = null
+    // No entry of its own in the browser's history for each step.
+    history.replaceState(null, '', href)
+    await refresh().catch(() => undefined)
+  }
+  isScrubbing = false
+  document.querySelector('[aria-current="step"]')?.scrollIntoView({ block: 'nearest' })
 }
 
 /** A search that has looked at a part of the jobs goes on by itself, until its page is full or all are looked at. */
@@ -67,7 +80,7 @@ async function lookOn(): Promise<void> {
     const more = document.querySelector<HTMLAnchorElement>('a[data-more]')
     const rows = document.querySelector('tbody')
     if (!more || !rows || rows.childElementCount >= Number(more.dataset.more)) return
-    const page = await fetchPage(more.href).catch(() => null)
+    const { page } = await fetchPage(more.href)
     if (!page) return
     rows.append(...(page.querySelector('tbody')?.children ?? []))
     document.getElementById('looked')!.replaceWith(page.getElementById('looked')!)

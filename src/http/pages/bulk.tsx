@@ -1,28 +1,58 @@
 import { InvalidInputError } from '../../errors.ts'
-import { type Bulk, type JobSystem, personEvents } from '../../front-door.ts'
+import { type Bulk, eventsFrom, type JobSystem, jobStates, personEvents } from '../../front-door.ts'
 import { HttpError } from '../problem.ts'
-import { type FilterFields, fieldsOf, HiddenFields, toFilter } from './job-filter.tsx'
+import { type FilterFields, fieldsOf, fieldsOfFilter, HiddenFields, toFilter } from './job-filter.tsx'
 import { page, seeOther } from './page.tsx'
 import { capitalised, instant, number } from './parts.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 500
 
-/** Below a list: what can be done with all that it finds. Nothing moves before its count was shown and confirmed. */
-export function BulkForms({ asked }: { readonly asked: FilterFields }) {
+interface BulkFormsProps {
+  readonly asked: FilterFields
+  /** Those that are not at their end. */
+  readonly open: readonly Bulk[]
+}
+
+/** Below a list: what can be done with all that it finds, and what is being done. Nothing moves before its count was shown and confirmed. */
+export function BulkForms({ asked, open }: BulkFormsProps) {
+  const state = jobStates.find((name) => name === asked.state)
+  const commands = personEvents.filter((command) => state === undefined || eventsFrom(state).includes(command))
   return (
-    <section class="card head" aria-labelledby="bulk">
+    <section class="card" aria-labelledby="bulk">
       <h2 id="bulk">With all that match</h2>
-      {personEvents.map((command) => (
-        <form method="post" action="/dashboard/bulk">
-          <input type="hidden" name="command" value={command} />
-          <HiddenFields asked={asked} />
-          <button type="submit" class={command === 'cancel' ? 'danger' : 'quiet'}>
-            {capitalised(command)}…
-          </button>
-        </form>
-      ))}
-      <span class="muted">First they are counted; nothing happens before you confirm the count.</span>
+      <div class="head">
+        {commands.map((command) => (
+          <form method="post" action="/dashboard/bulk">
+            <input type="hidden" name="command" value={command} />
+            <HiddenFields asked={asked} />
+            <button type="submit" class={command === 'cancel' ? 'danger' : 'quiet'}>
+              {capitalised(command)}…
+            </button>
+          </form>
+        ))}
+        <span class="muted">
+          {commands.length === 0
+            ? `A ${state} job takes no command.`
+            : 'First they are counted; nothing happens before you confirm the count.'}
+        </span>
+      </div>
+      {open.length > 0 && (
+        <>
+          <h3>Under way, or waiting for you</h3>
+          <ul id="open-bulks">
+            {open.map(({ id, command, phase, matched, moved }) => (
+              <li>
+                <a href={`/dashboard/bulk/${id}`}>
+                  {capitalised(command)} {number(matched)} jobs
+                </a>
+                : {phase}
+                {moved > 0 && `, ${number(moved)} moved`}
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
     </section>
   )
 }
@@ -73,8 +103,8 @@ function BulkView({ bulk }: { readonly bulk: Bulk }) {
       <p>
         <FilterInWords bulk={bulk} />
       </p>
-      <p id="phase" role="status">
-        <strong>{phase}</strong>: {number(matched)} {matched === 1 ? 'job matches' : 'jobs match'}
+      <p id="phase">
+        <strong role="status">{phase}</strong>: {number(matched)} {matched === 1 ? 'job matches' : 'jobs match'}
         {more && ', the newest of more'}
         {lookedTo !== null &&
           lookedTo > 1 &&
@@ -100,11 +130,12 @@ function BulkView({ bulk }: { readonly bulk: Bulk }) {
         {bulk.can('stop') && (
           <form method="post" action={`/dashboard/bulk/${id}/stop`}>
             <button type="submit" class="quiet">
-              Stop
+              {bulk.can('run') ? 'Discard' : 'Stop'}
             </button>
           </form>
         )}
-        <a href="/dashboard/jobs">Back to the jobs</a>
+        <a href={`/dashboard/jobs?${new URLSearchParams(fieldsOfFilter(bulk.filter))}`}>Back to the jobs</a>
+        <noscript>Reload the page to see how far it is.</noscript>
       </div>
     </section>
   )

@@ -33,6 +33,16 @@ export function toFilter(fields: FilterFields): Omit<JobFilter, 'limit' | 'curso
   }
 }
 
+/** The other way: what the form's fields are for a filter. */
+export function fieldsOfFilter({ createdFrom, createdTo, ...words }: JobFilter): Record<string, string> {
+  const field = (at: number) => new Date(at).toISOString().slice(0, -1)
+  return {
+    ...(words as Record<string, string>),
+    ...(createdFrom === undefined ? {} : { created_from: field(createdFrom) }),
+    ...(createdTo === undefined ? {} : { created_to: field(createdTo) }),
+  }
+}
+
 function instantOf(fields: FilterFields, name: 'created_from' | 'created_to'): number | null {
   if (fields[name] === '') return null
   const at = Date.parse(`${fields[name]}Z`)
@@ -44,7 +54,7 @@ function instantOf(fields: FilterFields, name: 'created_from' | 'created_to'): n
 export function FilterForm({ asked, types }: { readonly asked: FilterFields; readonly types: readonly string[] }) {
   return (
     <search>
-      <form class="filter" method="get" action="/dashboard/jobs">
+      <form class="filter" method="get" action="/dashboard/jobs" id="filter" data-own>
         <div>
           <label for="state">State</label>
           <select id="state" name="state">

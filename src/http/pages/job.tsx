@@ -5,14 +5,14 @@ import { parseQuery, pathQuery } from '../query.ts'
 import { ChartFrame } from './chart.tsx'
 import { Explained } from './explanation.tsx'
 import { page } from './page.tsx'
-import { capitalised, duration, Json, Moment, number, StateBadge, Time } from './parts.tsx'
+import { capitalised, duration, Json, Moment, number, Pre, StateBadge, Time } from './parts.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 1_000
 /** Transitions on one page, around the one that is looked at. */
-const timelineMax = 200
-/** Characters of a payload that are shown without being asked for. */
-const shortPayload = 2_000
+const timelineMax = 100
+/** Characters of a payload that are shown. */
+const payloadShownMax = 4_000
 
 /** `GET /dashboard/jobs/:id?at=SEQ`: the job, as it is and as it was after that transition. */
 export async function jobPage(
@@ -75,10 +75,15 @@ function Head({ job: { id, state, type, queue }, next }: HeadProps) {
                 type="submit"
                 class={event === 'cancel' ? 'danger' : undefined}
                 disabled={found.possible === false}
-                title={found.sentence}
+                aria-describedby={found.possible === false ? `why-${event}` : undefined}
               >
                 {capitalised(event)}
               </button>
+              {found.possible === false && (
+                <p class="muted" id={`why-${event}`}>
+                  {found.sentence}
+                </p>
+              )}
             </form>,
           ]
         })}
@@ -103,16 +108,27 @@ function Path({ id, at, lastSeq, history, chart }: PathProps) {
         Its path <span class="muted">{at === lastSeq ? 'until now' : `after step ${at} of ${lastSeq}`}</span>
       </h2>
       <ChartFrame svg={chart} isWide />
-      <label for="at">Step</label>
-      <input
-        id="at"
-        type="range"
-        min={1}
-        max={lastSeq}
-        value={at}
-        data-scrub
-        aria-valuetext={`step ${at} of ${lastSeq}`}
-      />
+      <form method="get" class="scrub">
+        <label for="at">Step</label>
+        <input
+          id="at"
+          name="at"
+          type="range"
+          min={1}
+          max={lastSeq}
+          value={at}
+          data-scrub
+          aria-valuetext={`step ${at} of ${lastSeq}`}
+        />
+        <noscript>
+          <button type="submit" class="quiet">
+            Show
+          </button>
+        </noscript>
+        <span>
+          <a href={`/dashboard/jobs/${id}?at=1`}>First</a> · <a href={`/dashboard/jobs/${id}`}>Now</a>
+        </span>
+      </form>
       <ol class="timeline" start={history[0]?.seq}>
         {history.map((row, index) => (
           <Step id={id} row={row} isShown={row.seq === at} after={history[index - 1]?.at ?? null} />
@@ -179,19 +195,22 @@ function Facts({ job, now }: { readonly job: Job; readonly now: number }) {
   )
 }
 
-function Payload({ job: { payload } }: { readonly job: Job }) {
-  const json = <Json value={payload} />
-  const length = JSON.stringify(payload).length
+/** A long one is cut: indented, nested arrays take sixty times the room, and this page is made anew every second. */
+function Payload({ job: { id, payload } }: { readonly job: Job }) {
+  const text = JSON.stringify(payload)
   return (
     <section class="card">
       <h2>Payload</h2>
-      {length <= shortPayload ? (
-        json
+      {text.length <= payloadShownMax ? (
+        <Json value={payload} />
       ) : (
-        <details>
-          <summary>{number(length)} characters</summary>
-          {json}
-        </details>
+        <>
+          <Pre text={`${text.slice(0, payloadShownMax)}…`.toWellFormed()} />
+          <p class="muted">
+            The first {number(payloadShownMax)} of {number(text.length)} characters;{' '}
+            <a href={`/jobs/${id}`}>all of it</a>, as JSON.
+          </p>
+        </>
       )}
     </section>
   )

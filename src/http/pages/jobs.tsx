@@ -16,7 +16,8 @@ export async function jobsPage(system: JobSystem, query: URLSearchParams, clock:
   const cursor = query.get('cursor')
   const { jobs, next } = await look(system, toFilter(asked), cursor)
   const now = clock()
-  const isLive = cursor === null && asked.text === ''
+  // One that looks on by itself owns its rows.
+  const isLive = cursor === null && asked.text === '' && (next === null || jobs.length === rowsMax)
   return page({
     title: 'Jobs',
     section: '/dashboard/jobs',
@@ -31,7 +32,7 @@ export async function jobsPage(system: JobSystem, query: URLSearchParams, clock:
           <JobTable jobs={jobs} now={now} />
           <Looked count={jobs.length} next={next} asked={asked} isFirst={cursor === null} />
         </section>
-        <BulkForms asked={asked} />
+        <BulkForms asked={asked} open={system.bulks().filter((bulk) => bulk.can('run') || bulk.can('stop'))} />
       </>
     ),
   })

@@ -49,6 +49,7 @@ export function pageRoutes(system: JobSystem, { now, intake, outflow, isGuarded 
   ])
   return {
     '/': { GET: reading(async () => replyPage(await overview())) },
+    '/dashboard': { GET: () => seeOther('/') },
     '/dashboard/series': { GET: reading(() => showSeries(system)) },
     '/dashboard/jobs': { GET: reading((c) => jobsPage(system, queryOf(c), now)) },
     '/dashboard/jobs/:id': { GET: reading((c) => jobPage(system, idOf(c), queryOf(c), now)) },

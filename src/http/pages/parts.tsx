@@ -47,11 +47,14 @@ export function Time({ at, now }: { readonly at: number; readonly now: number })
   )
 }
 
-/** An instant of a history: when, to the ms, and how long after the one before. */
+/** An instant of a history, in UTC: to the ms, with its day where that is another than before, and how long after the one before. */
 export function Moment({ at, after }: { readonly at: number; readonly after: number | null }) {
+  const text = instant(at)
+  const isNewDay = after === null || instant(after).slice(0, 10) !== text.slice(0, 10)
   return (
-    <time class="number" datetime={instant(at)} title={instant(at)}>
-      {instant(at).slice(11, -1)}
+    <time class="number" datetime={text}>
+      {isNewDay && `${text.slice(0, 10)} `}
+      {text.slice(11, -1)}
       {after !== null && <span class="muted"> +{duration(at - after)}</span>}
     </time>
   )
@@ -59,7 +62,18 @@ export function Moment({ at, after }: { readonly at: number; readonly after: num
 
 /** JSON of anybody's as people read it. */
 export function Json({ value }: { readonly value: unknown }) {
-  return <pre dir="ltr">{visible(JSON.stringify(value, null, 2) ?? '')}</pre>
+  return <Pre text={JSON.stringify(value, null, 2) ?? ''} />
+}
+
+/** A text of anybody's, as it is written. */
+export function Pre({ text }: { readonly text: string }) {
+  return (
+    // Whoever moves by keyboard must be able to scroll it.
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls
+    <pre dir="ltr" tabindex={0}>
+      {visible(text)}
+    </pre>
+  )
 }
 
 /** One line of it, cut. */

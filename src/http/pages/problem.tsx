@@ -6,7 +6,7 @@ import { Text } from './text.tsx'
 
 /** Whether people read what is at a path, and not programs. */
 export function isPage(path: string): boolean {
-  return path === '/' || path === '/docs' || path.startsWith('/dashboard/')
+  return /^\/($|docs$|login$|logout$|dashboard(\/|$))/.test(path)
 }
 
 /** The answer to a request for a page that failed; whoever has not logged in is asked to. */

@@ -14,15 +14,16 @@ export function SeriesFigure({ title, unit, lines }: Figure) {
           {title} <span class="muted">({unit})</span>
         </h2>
       </figcaption>
-      <div
+      <section
         class="series"
-        role="img"
         aria-label={`${title} over the last half hour: ${lines.map(({ label }) => label).join(', ')}`}
         id={`series-${lines[0]!.name}`}
         data-own
         data-unit={unit}
         data-lines={JSON.stringify(lines)}
-      />
+      >
+        <noscript>What is drawn here needs a script; /metrics/prometheus has the same.</noscript>
+      </section>
     </figure>
   )
 }

@@ -241,8 +241,7 @@ class SqliteStore implements Store {
   }
 
   pathOf(id: number, upTo: number): Promise<JobPath | undefined> {
-    if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
-    return this.#scanner.scan('pathOf', { id, upTo })
+    return this.#scan('pathOf', { id, upTo })
   }
 
   counts(): Promise<EdgeCount[]> {
@@ -250,13 +249,11 @@ class SqliteStore implements Store {
   }
 
   situation(id: number): Promise<Situation | undefined> {
-    if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
-    return this.#scanner.scan('situation', id)
+    return this.#scan('situation', id)
   }
 
   census(): Promise<readonly CensusCount[]> {
-    if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
-    return this.#scanner.scan('census', undefined)
+    return this.#scan('census', undefined)
   }
 
   commitStats(): CommitStats {

@@ -19,12 +19,12 @@ export function unreliableFileSystem(path: string): string | null {
   return unreliable.get(statfsSync(dirname(path)).type >>> 0) ?? null
 }
 
-/** Only by `stat`: to open and close the file would drop SQLite's locks on it (POSIX). What is not there has no bytes. */
+/** Only by `stat`: to open and close the file would drop SQLite's locks on it (POSIX). What is not there has no bytes, what cannot be looked at NaN. */
 export async function fileSizes(path: string): Promise<FileSizes> {
   const sizeOf = (file: string) =>
     stat(file).then(
       ({ size }) => size,
-      () => 0,
+      (error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? 0 : Number.NaN),
     )
   const [database, wal] = await Promise.all([sizeOf(path), sizeOf(`${path}-wal`)])
   return { database, wal }

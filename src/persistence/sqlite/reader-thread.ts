@@ -18,10 +18,12 @@ export type ReadTell =
 
 if (parentPort) {
   const port = parentPort
-  const reader = new Reader(openForReading(workerData as string))
+  let reader: Reader | undefined
   port.on('message', async ([callId, scan, given]: ReadAsk) => {
     let answer: ReadTell
     try {
+      // Here, where it may fail: the next read tries again.
+      reader ??= new Reader(openForReading(workerData as string))
       answer = [callId, await reader[scan](given as never)]
     } catch (error) {
       answer = [callId, null, error instanceof Error ? error.message : String(error)]

@@ -21,8 +21,8 @@ import { Walk } from './walk.ts'
 /** Characters of payloads after which a page ends short: some milliseconds to parse and to send. */
 const listLengthMax = 4_194_304
 
-/** Transitions that one request for a job's path looks at, the last ones: less than a tenth of a second. */
-const pathScanMax = 100_000
+/** Transitions of one job that a request for its path looks at: some tens of milliseconds. */
+const pathScanMax = 20_000
 
 /** The reads, over any connection. None leaves a read transaction open, or the WAL could not be reset. */
 export class Reader {

@@ -2,11 +2,21 @@ import { Worker } from 'node:worker_threads'
 import { UnavailableError } from '../../errors.ts'
 import type { ReadAsk, ReadTell, Scan, ScanAnswer, ScanGiven } from './reader-thread.ts'
 
+interface Waiting {
+  resolve(answer: never): void
+  reject(error: Error): void
+}
+
+/** One thread, and what it was asked and has not answered. */
+interface Running {
+  readonly thread: Worker
+  readonly waiting: Map<number, Waiting>
+}
+
 /** Reads that scan, on a thread of their own, which starts with the first of them. */
 export class Scanner {
   readonly #path: string
-  readonly #waiting = new Map<number, { resolve(answer: never): void; reject(error: Error): void }>()
-  #thread: Worker | undefined
+  #running: Running | undefined
   #lastCall = 0
 
   constructor(path: string) {
@@ -15,35 +25,37 @@ export class Scanner {
 
   /** Rejects with `UnavailableError` where the file cannot be read now. */
   scan<S extends Scan>(scan: S, given: ScanGiven<S>): Promise<ScanAnswer<S>> {
-    this.#thread ??= this.#start()
+    this.#running ??= this.#start()
+    const { thread, waiting } = this.#running
     const callId = ++this.#lastCall
-    this.#thread.postMessage([callId, scan, given] satisfies ReadAsk)
-    return new Promise((resolve, reject) => this.#waiting.set(callId, { resolve, reject }))
+    thread.postMessage([callId, scan, given] satisfies ReadAsk)
+    return new Promise((resolve, reject) => waiting.set(callId, { resolve, reject }))
   }
 
   async close(): Promise<void> {
-    await this.#thread?.terminate()
+    await this.#running?.thread.terminate()
   }
 
-  #start(): Worker {
+  #start(): Running {
     const thread = new Worker(new URL('./reader-thread.js', import.meta.url), { workerData: this.#path })
+    const running: Running = { thread, waiting: new Map() }
     thread.on('message', ([callId, answer, error]: ReadTell) => {
-      const waiting = this.#waiting.get(callId)
-      this.#waiting.delete(callId)
-      if (error === undefined) waiting?.resolve(answer as never)
-      else waiting?.reject(new UnavailableError(`the database cannot be read: ${error}`))
+      const call = running.waiting.get(callId)
+      running.waiting.delete(callId)
+      if (error === undefined) call?.resolve(answer as never)
+      else call?.reject(new UnavailableError(`the database cannot be read: ${error}`))
     })
-    // The next list starts it anew.
-    thread.on('error', (error) => this.#end(error))
-    thread.on('exit', () => this.#end(new Error('its thread ended')))
-    return thread
+    thread.on('error', (error) => this.#end(running, error))
+    thread.on('exit', () => this.#end(running, new Error('its thread ended')))
+    return running
   }
 
-  #end(cause: Error): void {
-    this.#thread = undefined
-    for (const { reject } of this.#waiting.values()) {
+  /** What that thread was asked fails; the next read starts another, and may have done so already. */
+  #end(ended: Running, cause: Error): void {
+    if (this.#running === ended) this.#running = undefined
+    for (const { reject } of ended.waiting.values()) {
       reject(new UnavailableError(`the database cannot be read: ${cause.message}`, { cause }))
     }
-    this.#waiting.clear()
+    ended.waiting.clear()
   }
 }

@@ -150,12 +150,9 @@ export class StoreThread {
   }
 
   #commit(parts: readonly Part[], now: number): void {
-    let begunAt = performance.now()
     const committed = () => {
       this.#assertSameFile()
-      const endedAt = performance.now()
-      this.#meter.committed(endedAt - begunAt, this.#writer.eventCount)
-      begunAt = endedAt
+      this.#meter.committed(performance.now() - this.#writer.beganAt, this.#writer.eventCount)
     }
     let errors: unknown[]
     try {

@@ -4,7 +4,7 @@ import type { Command, IdPage, ListFilter, MatchFilter } from '../store.ts'
 
 /** Rows that one request looks at: some milliseconds of work. */
 const rowsMax = 20_000
-/** Bytes of payloads that one request searches: some tens of milliseconds. It ends with the step that passes them. */
+/** Bytes of payloads and errors that one request searches: a tenth of a second or so. It ends with the step that passes them. */
 const searchedBytesMax = 16_777_216
 /** Rows of one step of a search, after which its bytes are summed. */
 const searchStepRows = 64
@@ -148,7 +148,7 @@ const sources = {
     SELECT min(id) AS lowest, count(*) AS rows, max(created_at) AS youngest, coalesce(sum(bytes), 0) AS bytes,
       json_group_array(id) FILTER (WHERE found) AS ids
     FROM (
-      SELECT id, created_at, length(CAST(payload AS BLOB)) AS bytes,
+      SELECT id, created_at, (coalesce(length(CAST(payload AS BLOB)), 0) + coalesce(length(error), 0)) * (1 + (:escaped IS NOT NULL)) AS bytes,
         job_id IS NOT NULL AND (${has('payload')} OR ${has('error')}) AS found
       FROM ${walked(may)} LEFT JOIN job_payloads ON job_id = id AND may AND ${matches})`,
 }

@@ -23,6 +23,7 @@ const promoteMax = 1_000
 /** Every write there is, as parts of a transaction that its caller begins and commits. */
 export class Writer {
   readonly #moves: Moves
+  #beganAt = 0
   readonly #intake: Intake
   readonly #claims: Claims
   readonly #leases: Leases
@@ -47,7 +48,13 @@ export class Writer {
 
   /** Call it first in each transaction. */
   begin(): void {
+    this.#beganAt = performance.now()
     this.#moves.begin()
+  }
+
+  /** When the last transaction began, in monotonic ms. */
+  get beganAt(): number {
+    return this.#beganAt
   }
 
   /** Call it last in each transaction. */

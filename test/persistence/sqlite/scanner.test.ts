@@ -1,0 +1,21 @@
+import { renameSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
+import { Scanner } from '../../../src/persistence/sqlite/scanner.ts'
+import { tempFolder, whenDone } from '../../support/temp.ts'
+
+test('a read that fails says why, and the next one is made where the file is there again', async () => {
+  const path = join(tempFolder(), 'jobs.db')
+  openForWriting(path, () => 'id', 0).close()
+  const scanner = new Scanner(path)
+  whenDone(() => scanner.close())
+
+  renameSync(path, `${path}-away`)
+  const failed = await scanner.scan('list', { limit: 1 }).catch((error: Error) => error.message)
+  renameSync(`${path}-away`, path)
+  const read = await scanner.scan('list', { limit: 1 })
+
+  expect(failed).toMatch(/^the database cannot be read: (?!undefined)./)
+  expect(read).toEqual({ jobs: [], next: null })
+})
