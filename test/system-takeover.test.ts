@@ -16,6 +16,8 @@ async function takenOver() {
   const reasons: unknown[] = []
   const opened = await startSystem({
     leaseMs,
+    // Its only one is busy: or it would lease the job again itself, were the other slow to.
+    workers: 1,
     runs: {
       work: async (_, { signal }) => {
         signal.addEventListener('abort', () => reasons.push(signal.reason))
