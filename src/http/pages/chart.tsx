@@ -11,10 +11,8 @@ export function ChartFrame({ svg, isWide = false }: ChartFrameProps) {
     <section
       class={`chart-frame${isWide ? ' wide' : ''}`}
       // Whoever moves by keyboard must be able to scroll it.
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls
       tabindex={isWide ? 0 : undefined}
       aria-label="Chart"
-      // biome-ignore lint/security/noDangerouslySetInnerHtml: it is ours
       dangerouslySetInnerHTML={{ __html: svg }}
     />
   )

@@ -69,7 +69,6 @@ export function Json({ value }: { readonly value: unknown }) {
 export function Pre({ text }: { readonly text: string }) {
   return (
     // Whoever moves by keyboard must be able to scroll it.
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls
     <pre dir="ltr" tabindex={0}>
       {visible(text)}
     </pre>
