@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { InvalidInputError } from './errors.ts'
+import { issuesOf } from './input-issues.ts'
 import type { BulkCommand, BulkFilter } from './job-system.ts'
 import { instantMax, instantText } from './jobs.ts'
 import { personEvents } from './machines/cause.ts'
@@ -9,8 +10,6 @@ import { edgesOn, jobStates } from './machines/edges.ts'
 const textMax = 200
 /** Characters of a name that a filter may ask for; those of jobs have fewer. */
 const nameMax = 200
-/** Faults told of at once. */
-const faultsMax = 100
 
 const takesName = `takes a text of at most ${nameMax} characters`
 const takesText = `takes 1 to ${textMax} characters`
@@ -31,11 +30,10 @@ const fields = {
     .describe("Stands in the payload's JSON or in that of the last error, as it is; ASCII letters in either case."),
 }
 const instant = z.int(takesInstant).min(-instantMax, takesInstant).max(instantMax, takesInstant)
-const librarySchema = z.strictObject({
-  ...fields,
-  createdFrom: instant.exactOptional(),
-  createdTo: instant.exactOptional(),
-})
+const librarySchema = z.strictObject(
+  { ...fields, createdFrom: instant.exactOptional(), createdTo: instant.exactOptional() },
+  'takes a filter',
+)
 
 /** What narrows a list, as HTTP writes it, in a query or in JSON. */
 export const filterFields = {
@@ -60,7 +58,7 @@ export function fromWire<Given extends { readonly created_from?: number; readonl
 /** Checks a filter as the library takes it; what is undefined narrows nothing. Throws `InvalidInputError`. */
 export function parseFilter(input: BulkFilter): BulkFilter {
   const parsed = librarySchema.safeParse(isObject(input) ? withoutUndefined(input) : input)
-  if (!parsed.success) throw new InvalidInputError(parsed.error.issues.flatMap(describe))
+  if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error))
   return parsed.data
 }
 
@@ -81,11 +79,4 @@ function isObject(input: unknown): input is object {
 
 function withoutUndefined(input: object) {
   return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined))
-}
-
-function describe(issue: z.core.$ZodIssue) {
-  if (issue.code !== 'unrecognized_keys') {
-    return [{ path: issue.path.join('.'), message: issue.path.length === 0 ? 'takes a filter' : issue.message }]
-  }
-  return issue.keys.slice(0, faultsMax).map((key) => ({ path: key, message: 'is not a known field' }))
 }

@@ -3,7 +3,7 @@ import type { JobSystem, SystemLog } from '../front-door.ts'
 import { contentTypeFor } from './accept.ts'
 import { assetRoutes } from './assets.ts'
 import { type BodyLimits, bodiesHeldMax, Intake } from './body.ts'
-import { listBulks, prepareBulk, runBulk, showBulk, stopBulk } from './bulk.ts'
+import { bulkIdOf, listBulks, prepareBulk, runBulk, showBulk, stopBulk } from './bulk.ts'
 import { Docs } from './docs.ts'
 import type { EventFeed } from './event-feed.ts'
 import { streamEvents } from './events.ts'
@@ -117,8 +117,4 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
     return refuse(c, error)
   })
   return app
-}
-
-function bulkIdOf(c: Context<Env>): string {
-  return c.req.param('bulk') ?? ''
 }

@@ -1,7 +1,9 @@
+import type { Context } from 'hono'
 import { type Bulk, fromWire, type JobSystem } from '../front-door.ts'
 import { HttpError } from './problem.ts'
 import { parseBody } from './query.ts'
 import { instant, reply } from './reply.ts'
+import type { Env } from './routes.ts'
 import { bulkConfirmation, bulkRequest } from './schemas.ts'
 
 /** `POST /bulk`: answered while it counts. */
@@ -35,11 +37,19 @@ export async function stopBulk(system: JobSystem, id: string): Promise<Response>
   return reply(bulkView(bulk))
 }
 
-function bulkOf(system: JobSystem, id: string): Bulk {
+/** The command over many jobs that a path names, as `idOf` is for a job. */
+export function bulkIdOf(c: Context<Env>): string {
+  return c.req.param('bulk') ?? ''
+}
+
+export function bulkOf(system: JobSystem, id: string): Bulk {
   const bulk = system.findBulk(id)
   if (bulk) return bulk
-  const message = `there is no command over many jobs with the id ${JSON.stringify(id)}; a restart forgets them, and the oldest are forgotten`
-  throw new HttpError(404, 'bulk_not_found', message)
+  throw new HttpError(
+    404,
+    'bulk_not_found',
+    'that command is no longer known; a restart forgets them, and the oldest make room',
+  )
 }
 
 function bulkView(bulk: Bulk) {

@@ -1,9 +1,14 @@
 import { z } from 'zod'
 import { type InputIssue, InvalidInputError } from '../errors.ts'
-import { type ChartName, charts, filterFields, historyLimitMax, listLimitDefault, listLimitMax } from '../front-door.ts'
-
-/** Unknown fields told of at once. */
-const faultsMax = 100
+import {
+  type ChartName,
+  charts,
+  filterFields,
+  historyLimitMax,
+  issuesOf,
+  listLimitDefault,
+  listLimitMax,
+} from '../front-door.ts'
 
 /** A whole number, as a query writes it: in digits alone. `byDefault`: what is taken where it is left out. */
 export function whole(min: number, max: number, byDefault?: number) {
@@ -75,10 +80,5 @@ export function parseQuery<Schema extends z.ZodObject>(schema: Schema, query: UR
 export function parseBody<Schema extends z.ZodObject>(schema: Schema, body: unknown): z.output<Schema> {
   const parsed = schema.safeParse(body)
   if (parsed.success) return parsed.data
-  throw new InvalidInputError(
-    parsed.error.issues.flatMap((issue): InputIssue[] => {
-      if (issue.code !== 'unrecognized_keys') return [{ path: issue.path.join('.'), message: issue.message }]
-      return issue.keys.slice(0, faultsMax).map((path) => ({ path, message: 'is not a known field' }))
-    }),
-  )
+  throw new InvalidInputError(issuesOf(parsed.error))
 }

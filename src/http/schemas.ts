@@ -29,7 +29,7 @@ export const jobIdSchema = z.int().min(1).describe('Rising, and never used again
 
 export const newJob = named('NewJob', newJobSchema)
 
-export const newJobs = named('NewJobs', z.array(newJob).min(1).max(enqueueBatchMax).describe('All are stored or none.'))
+const newJobs = named('NewJobs', z.array(newJob).min(1).max(enqueueBatchMax).describe('All are stored or none.'))
 
 export const newJobOrJobs = named('NewJobOrJobs', z.union([newJob, newJobs]))
 

@@ -1,6 +1,6 @@
 import { InvalidInputError } from '../../errors.ts'
 import { type Bulk, eventsFrom, type JobSystem, jobStates, personEvents } from '../../front-door.ts'
-import { HttpError } from '../problem.ts'
+import { bulkOf } from '../bulk.ts'
 import { type FilterFields, fieldsOf, fieldsOfFilter, HiddenFields, toFilter } from './job-filter.tsx'
 import { page, seeOther } from './page.tsx'
 import { capitalised, instant, number } from './parts.tsx'
@@ -82,12 +82,6 @@ export async function commandBulk(
 export function bulkPage(system: JobSystem, id: string): Response {
   const bulk = bulkOf(system, id)
   return page({ title: titleOf(bulk), section: '/dashboard/jobs', refreshMs, children: <BulkView bulk={bulk} /> })
-}
-
-function bulkOf(system: JobSystem, id: string): Bulk {
-  const bulk = system.findBulk(id)
-  if (!bulk) throw new HttpError(404, 'bulk_not_found', 'that command is no longer known; a restart forgets them')
-  return bulk
 }
 
 function titleOf({ command }: Bulk): string {

@@ -81,7 +81,7 @@ function Head({ job: { id, state, type, queue }, next }: HeadProps) {
               </button>
               {found.possible === false && (
                 <p class="muted" id={`why-${event}`}>
-                  {found.sentence}
+                  <Text of={found.sentence} />
                 </p>
               )}
             </form>,
@@ -105,7 +105,8 @@ function Path({ id, at, lastSeq, history, chart }: PathProps) {
   return (
     <section class="card">
       <h2>
-        Its path <span class="muted">{at === lastSeq ? 'until now' : `after step ${at} of ${lastSeq}`}</span>
+        Its path{' '}
+        <span class="muted">{at === lastSeq ? 'until now' : `after step ${at} of ${lastSeq}`}; times in UTC</span>
       </h2>
       <ChartFrame svg={chart} isWide />
       <form method="get" class="scrub">

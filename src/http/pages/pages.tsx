@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import { type JobSystem, personEvents } from '../../front-door.ts'
 import type { Intake } from '../body.ts'
+import { bulkIdOf } from '../bulk.ts'
 import { idOf } from '../jobs.ts'
 import type { Outflow } from '../outflow.ts'
 import { type Env, type Handler, queryOf, type Route, type Routes } from '../routes.ts'
@@ -45,7 +46,7 @@ export function pageRoutes(system: JobSystem, { now, intake, outflow, isGuarded 
   ])
   const bulkCommands = (['run', 'stop'] as const).map((command): [string, Route] => [
     `/dashboard/bulk/:bulk/${command}`,
-    { POST: taking((form, c) => commandBulk(system, c.req.param('bulk') ?? '', command, form)) },
+    { POST: taking((form, c) => commandBulk(system, bulkIdOf(c), command, form)) },
   ])
   return {
     '/': { GET: reading(async () => replyPage(await overview())) },
@@ -55,7 +56,7 @@ export function pageRoutes(system: JobSystem, { now, intake, outflow, isGuarded 
     '/dashboard/jobs/:id': { GET: reading((c) => jobPage(system, idOf(c), queryOf(c), now)) },
     ...Object.fromEntries(commands),
     '/dashboard/bulk': { POST: taking((form) => beginBulk(system, form)) },
-    '/dashboard/bulk/:bulk': { GET: reading((c) => bulkPage(system, c.req.param('bulk') ?? '')) },
+    '/dashboard/bulk/:bulk': { GET: reading((c) => bulkPage(system, bulkIdOf(c))) },
     ...Object.fromEntries(bulkCommands),
   }
 }

@@ -1,0 +1,13 @@
+import type { z } from 'zod'
+import type { InputIssue } from './errors.ts'
+
+/** Unknown fields told of at once. */
+const unknownMax = 100
+
+/** What zod found wrong with an object, one issue for each field; its messages are those that the schema gives. */
+export function issuesOf({ issues }: z.ZodError): InputIssue[] {
+  return issues.flatMap((issue): InputIssue[] => {
+    if (issue.code !== 'unrecognized_keys') return [{ path: issue.path.join('.'), message: issue.message }]
+    return issue.keys.slice(0, unknownMax).map((path) => ({ path, message: 'is not a known field' }))
+  })
+}
