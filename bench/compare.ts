@@ -6,6 +6,8 @@ export interface Reading<Name extends string> {
   readonly values: Readonly<Record<Name, number>>
   /** By name, their medians go into the figures' detail. */
   readonly notes?: Readonly<Record<string, number>>
+  /** Goes into the detail as it is, of the last run. */
+  readonly detail?: Readonly<Record<string, unknown>>
 }
 
 /** Makes one run in a folder that is its own. */
@@ -15,55 +17,70 @@ export interface Comparison<Name extends string> {
   readonly about: string
   readonly units: Readonly<Record<Name, Unit>>
   readonly engine: Measure<Name>
-  /** The same work in bare SQLite. */
-  readonly limit: Measure<Name>
+  /** The same work in the bare; left out where there is nothing to stand beside. */
+  readonly limit?: Measure<Name>
+  /** One run, whatever `--runs` says, where one takes minutes. */
+  readonly once?: boolean
   /** What the figures are about: jobs, workers, batch. */
   readonly detail: Readonly<Record<string, unknown>>
 }
 
 /** Stands in every figure's detail. */
-const everywhere = { durability: 'WAL, synchronous=FULL: an acknowledged job survives a power cut', payloadBytes: 30 }
+export const everywhere = {
+  durability: 'WAL, synchronous=FULL: an acknowledged job survives a power cut',
+  payloadBytes: 30,
+}
 
 /** A question whose runs take turns between engine and limit, so that a busy moment of the machine hits both. */
 export function comparing<Name extends string>(comparison: Comparison<Name>): Question {
-  const { about, units, engine, limit, detail } = comparison
+  const { about, units, engine, limit, once = false, detail } = comparison
   const names = Object.keys(units) as Name[]
   return {
     names,
     about,
     async measure(bench: Bench): Promise<Figure[]> {
-      const { runs, scratch, progress } = bench
+      const { scratch, progress } = bench
+      const runs = once ? 1 : bench.runs
       const readings = { engine: [] as Reading<Name>[], limit: [] as Reading<Name>[] }
       for (let run = 1; run <= runs; run++) {
-        progress.say(`${names.join(', ')}: run ${run} of ${runs}, the bare limit`)
-        readings.limit.push(await scratch.during((folder) => limit(folder, bench)))
-        progress.say(`${names.join(', ')}: run ${run} of ${runs}, the engine`)
+        const which = `${names.join(', ')}: run ${run} of ${runs}`
+        if (limit) {
+          progress.say(`${which}, the limit`)
+          readings.limit.push(await scratch.during((folder) => limit(folder, bench)))
+        }
+        progress.say(`${which}, the engine`)
         readings.engine.push(await scratch.during((folder) => engine(folder, bench)))
       }
       return names.map((name) => {
         const values = readings.engine.map((reading) => reading.values[name])
         const value = median(values)
-        const bare = median(readings.limit.map((reading) => reading.values[name]))
         return {
           name,
           value: rounded(value),
           unit: units[name],
-          limit: rounded(bare),
-          share: rounded(lessIsBetter(units[name]) ? bare / value : value / bare),
+          ...(limit
+            ? besideLimit(value, median(readings.limit.map((reading) => reading.values[name])), units[name])
+            : {}),
           detail: {
             about,
             ...everywhere,
             ...detail,
             runs,
-            min: rounded(Math.min(...values)),
-            max: rounded(Math.max(...values)),
+            ...(runs > 1 ? { min: rounded(Math.min(...values)), max: rounded(Math.max(...values)) } : {}),
             ...notesOf(readings.engine),
             ...notesOf(readings.limit),
+            ...readings.engine.at(-1)?.detail,
           },
         }
       })
     },
   }
+}
+
+/** No share of a limit of 0, which is reached by nothing. */
+function besideLimit(value: number, limit: number, unit: Unit): Pick<Figure, 'limit' | 'share'> {
+  if (limit === 0) return { limit }
+  return { limit: rounded(limit), share: rounded(lessIsBetter(unit) ? limit / value : value / limit) }
 }
 
 function lessIsBetter(unit: Unit): boolean {

@@ -12,7 +12,6 @@ export interface EngineOptions {
 
 const payload = z.strictObject({ message: z.string() })
 
-const manyNoops: readonly NewJob[] = Array.from({ length: bulkBatch }, () => noop)
 /** More than any figure queues. */
 const maxQueueDepth = 2_000_000
 /** Between two looks at the counts, once the last handler was called. */
@@ -21,7 +20,6 @@ const lookMs = 1
 /** A job system as a program would run it, on a file in `folder`, with one handler that does nothing. */
 export class Engine {
   readonly system: JobSystem
-  /** Attempts begun since it was opened. */
   readonly #attempts: Attempts
   readonly #succeededBefore: number
 
@@ -58,14 +56,19 @@ export class Engine {
   }
 
   /** Enqueues 1,000 jobs by one call. */
-  async enqueueBatch(): Promise<number> {
-    await this.system.enqueue(manyNoops)
-    return manyNoops.length
+  async enqueueBatch(job: NewJob = noop): Promise<number> {
+    await this.system.enqueue(Array.from({ length: bulkBatch }, () => job))
+    return bulkBatch
   }
 
   /** Enqueues so many jobs, in thousands, by calls of 1,000, one after another. */
-  async fill(count: number): Promise<void> {
-    for (let left = count; left > 0; left -= bulkBatch) await this.enqueueBatch()
+  async fill(count: number, job: NewJob = noop): Promise<void> {
+    for (let left = count; left > 0; left -= bulkBatch) await this.enqueueBatch(job)
+  }
+
+  /** Attempts begun since it was opened. */
+  get begunCount(): number {
+    return this.#attempts.count
   }
 
   /** Resolves when the attempt of this number begins, at once where it has. */
@@ -73,16 +76,19 @@ export class Engine {
     return this.#attempts.reached(attempt)
   }
 
-  /** Resolves when so many jobs have succeeded, on disk, since it was opened, or time is up; gives their number and the time since `from`. */
-  async succeeded(count: number, from: number): Promise<Work> {
+  /**
+   * Resolves when so many jobs have succeeded, on disk, since it was opened, or `forMs` are over, 15 s unless given; gives their number and the
+   * time since `from`.
+   */
+  async succeeded(count: number, from: number, forMs = measureMs): Promise<Work> {
     const timeUp = new AbortController()
-    const timer = sleep(measureMs, undefined, { signal: timeUp.signal }).catch(() => {})
+    const timer = sleep(forMs, undefined, { signal: timeUp.signal }).catch(() => {})
     await Promise.race([this.begun(count), timer])
     timeUp.abort()
     for (;;) {
       const done = await this.#succeededNow()
       const ms = performance.now() - from
-      if (done >= count || ms > measureMs) return { count: done, ms }
+      if (done >= count || ms > forMs) return { count: done, ms }
       await sleep(lookMs)
     }
   }
@@ -98,19 +104,20 @@ export class Engine {
 
 /** Counts attempts, and tells those who wait for one. */
 class Attempts {
-  #count = 0
+  /** Begun so far. */
+  count = 0
   #waiting: { readonly attempt: number; readonly resolve: () => void }[] = []
   #next = Number.POSITIVE_INFINITY
 
   begun(): void {
-    if (++this.#count < this.#next) return
-    for (const { attempt, resolve } of this.#waiting) if (attempt <= this.#count) resolve()
-    this.#waiting = this.#waiting.filter(({ attempt }) => attempt > this.#count)
+    if (++this.count < this.#next) return
+    for (const { attempt, resolve } of this.#waiting) if (attempt <= this.count) resolve()
+    this.#waiting = this.#waiting.filter(({ attempt }) => attempt > this.count)
     this.#next = Math.min(...this.#waiting.map(({ attempt }) => attempt))
   }
 
   reached(attempt: number): Promise<void> {
-    if (attempt <= this.#count) return Promise.resolve()
+    if (attempt <= this.count) return Promise.resolve()
     this.#next = Math.min(this.#next, attempt)
     return new Promise((resolve) => this.#waiting.push({ attempt, resolve }))
   }

@@ -48,6 +48,7 @@ export class BareSqlite {
   readonly #db: Database.Database
   readonly #sql: ReturnType<typeof prepare>
   readonly #commit: (payloads: readonly string[], drain: number) => number
+  readonly #schedule: (payloads: readonly string[], runAt: number) => void
   readonly #startOne: (payload: string) => void
 
   /** Opens its file in `folder`, made where it is missing. */
@@ -66,6 +67,9 @@ export class BareSqlite {
       if (payloads.length > 0) this.#insert(payloads)
       return drain > 0 ? this.#runToEnd(drain) : 0
     }).immediate
+    this.#schedule = db.transaction((payloads: readonly string[], runAt: number) => {
+      this.#insert(payloads, runAt)
+    }).immediate
     this.#startOne = db.transaction((payload: string) => {
       const range = this.#insert([payload])
       this.#take(this.#sql.lease, range)
@@ -77,6 +81,11 @@ export class BareSqlite {
   enqueue(payloads: readonly string[]): number {
     this.#commit(payloads, 0)
     return payloads.length
+  }
+
+  /** The same for jobs that wait until `runAt`, epoch ms; nothing here ever makes them queued. */
+  schedule(payloads: readonly string[], runAt: number): void {
+    this.#schedule(payloads, runAt)
   }
 
   /** Leases, starts and succeeds up to `count` queued jobs in one transaction; gives their number. */
@@ -98,10 +107,11 @@ export class BareSqlite {
     this.#db.close()
   }
 
-  #insert(payloads: readonly string[]): Range {
+  #insert(payloads: readonly string[], runAt?: number): Range {
     const now = Date.now()
     const list = JSON.stringify(payloads)
-    const { lastInsertRowid, changes } = this.#sql.insert.run({ list, now })
+    const state = runAt === undefined ? 'queued' : 'scheduled'
+    const { lastInsertRowid, changes } = this.#sql.insert.run({ list, now, state, runAt: runAt ?? now })
     const last = Number(lastInsertRowid)
     const range = { first: last - changes + 1, last, now }
     this.#sql.insertPayloads.run({ first: range.first, list })
@@ -147,13 +157,13 @@ function prepare(db: Database.Database) {
   return {
     insert: db.prepare(`
       INSERT INTO jobs (type, queue, state, seq, priority, attempt, max_attempts, run_at, created_at)
-      SELECT '${noop.type}', 'default', 'queued', 1, 0, 0, 4, :now, :now FROM json_each(:list)`),
+      SELECT '${noop.type}', 'default', :state, 1, 0, 0, 4, :runAt, :now FROM json_each(:list)`),
     insertPayloads: db.prepare(
       'INSERT INTO job_payloads (job_id, payload) SELECT :first + key, value FROM json_each(:list)',
     ),
     logEnqueue: db.prepare(`
       INSERT INTO job_events (job_id, seq, event, from_state, to_state, attempt, at)
-      SELECT id, 1, 'enqueue', NULL, 'queued', 0, :now FROM jobs WHERE id BETWEEN :first AND :last`),
+      SELECT id, 1, 'enqueue', NULL, state, 0, :now FROM jobs WHERE id BETWEEN :first AND :last`),
     ready: db
       .prepare(`
         SELECT id FROM jobs WHERE state = 'queued' AND queue = 'default' ORDER BY priority DESC, run_at, id LIMIT ?`)

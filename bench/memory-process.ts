@@ -2,17 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { JobContext } from '../src/index.ts'
 import { Engine } from './engine.ts'
 import { BareSqlite } from './limit.ts'
-import { bulkBatch, limitBatch, payloadText, workers } from './load.ts'
-import { type MemoryTask, million } from './million.ts'
+import { bulkBatch, limitBatch, noop, payloadText, workers } from './load.ts'
+import { type MemoryTask, million, type Waiting } from './million.ts'
 
 /** Until allocations have calmed down. */
 const settleMs = 1_000
+const inAYear = Date.now() + 31_536_000_000
 
-/** Each leaves its file with a million queued jobs, and looks at the process just before it closes that. */
-const tasks: Record<MemoryTask, (folder: string) => Promise<number>> = {
-  async fill(folder) {
+/** Each leaves its file with a million jobs that wait, and looks at the process just before it closes that. */
+const tasks: Record<MemoryTask, (folder: string, waiting: Waiting) => Promise<number>> = {
+  async fill(folder, waiting) {
     const engine = await Engine.open(folder, { workers })
-    await engine.fill(million)
+    await engine.fill(million, waiting === 'queued' ? noop : { ...noop, runAt: inAYear })
     return residentMb(() => engine.close())
   },
 
@@ -23,10 +24,11 @@ const tasks: Record<MemoryTask, (folder: string) => Promise<number>> = {
     return residentMb(() => engine.close())
   },
 
-  async 'bare-fill'(folder) {
+  async 'bare-fill'(folder, waiting) {
     const bare = new BareSqlite(folder)
     const batch = Array.from({ length: bulkBatch }, () => payloadText)
-    for (let count = 0; count < million; count += bulkBatch) bare.enqueue(batch)
+    const enqueue = waiting === 'queued' ? () => bare.enqueue(batch) : () => bare.schedule(batch, inAYear)
+    for (let count = 0; count < million; count += bulkBatch) enqueue()
     return residentMb(() => bare.close())
   },
 
@@ -50,5 +52,5 @@ async function residentMb(close: () => unknown): Promise<number> {
   return bytes / 1_000_000
 }
 
-const [task, folder] = process.argv.slice(2) as [MemoryTask, string]
-console.log(await tasks[task](folder))
+const [task, folder, waiting] = process.argv.slice(2) as [MemoryTask, string, Waiting]
+process.send!(await tasks[task](folder, waiting))

@@ -1,11 +1,13 @@
-import { execFile } from 'node:child_process'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { Child } from './child.ts'
+import { prepared } from './prepared.ts'
 import type { Bench } from './question.ts'
 
 export const million = 1_000_000
 
-/** Files with 10^6 queued jobs each, for the questions that need them. */
+/** Whether jobs could run now, or in a year. */
+export type Waiting = 'queued' | 'scheduled'
+
+/** Files with 10^6 jobs each that wait, for the questions that need them. */
 export interface Million {
   /** The folder of the engine's. */
   readonly engine: string
@@ -15,29 +17,27 @@ export interface Million {
   readonly filledMb: number
 }
 
-const made = new WeakMap<Bench['scratch'], Promise<Million>>()
-
 /** Made once for all; whoever takes jobs away puts as many in. */
-export function openMillion(bench: Bench): Promise<Million> {
-  const making = made.get(bench.scratch) ?? makeMillion(bench)
-  made.set(bench.scratch, making)
-  return making
+export const openMillion: Readonly<Record<Waiting, (bench: Bench) => Promise<Million>>> = {
+  queued: prepared((bench) => makeMillion(bench, 'queued')),
+  scheduled: prepared((bench) => makeMillion(bench, 'scheduled')),
 }
 
-async function makeMillion({ scratch, progress }: Bench): Promise<Million> {
-  progress.say('filling two files with a million queued jobs each')
+async function makeMillion({ scratch, progress }: Bench, waiting: Waiting): Promise<Million> {
+  progress.say(`filling two files with a million ${waiting} jobs each`)
   const engine = scratch.folder()
   const bare = scratch.folder()
-  await memoryOf('bare-fill', bare)
-  return { engine, bare, filledMb: await memoryOf('fill', engine) }
+  const filled = await Promise.all([memoryOf('fill', engine, waiting), memoryOf('bare-fill', bare, waiting)])
+  return { engine, bare, filledMb: filled[0] }
 }
 
 /** What `memory-process.ts` can do. */
 export type MemoryTask = 'fill' | 'serve' | 'bare-fill' | 'bare-serve'
 
 /** What a process of its own takes, in MB, when it has done `task` on the file in `folder`. */
-export async function memoryOf(task: MemoryTask, folder: string): Promise<number> {
-  const script = join(import.meta.dirname, 'memory-process.js')
-  const { stdout } = await promisify(execFile)(process.execPath, [script, task, folder])
-  return Number(stdout)
+export async function memoryOf(task: MemoryTask, folder: string, waiting: Waiting = 'queued'): Promise<number> {
+  const child = new Child('memory-process.js', task, folder, waiting)
+  const mb = await child.next<number>()
+  await child.ended
+  return mb
 }

@@ -1,19 +1,36 @@
-/** Where nobody watches a terminal, lines come no closer than this. */
+/** Nothing goes on for longer without a word; and where nobody watches a terminal, lines come no closer than this. */
 const quietMs = 2_000
 
-/** Says on stderr what is being measured: on a terminal at once, elsewhere for what takes its time. */
+/** Says on stderr what is being measured, and how long it has been: on a terminal at once, elsewhere every two seconds. */
 export class Progress {
   readonly #terminal = process.stderr.isTTY === true
-  #saidAt = performance.now()
+  readonly #timer = setInterval(() => this.#write(), quietMs).unref()
+  #place = ''
+  #text = ''
+  #since = 0
+  #writtenAt = performance.now()
+
+  /** Stands before all that is said from now on, such as `3/20`. */
+  moveTo(place: string): void {
+    this.#place = place
+  }
 
   say(text: string): void {
     const now = performance.now()
-    if (!this.#terminal && now - this.#saidAt < quietMs) return
-    this.#saidAt = now
-    process.stderr.write(this.#terminal ? `\r\x1b[K${text}` : `${text}\n`)
+    this.#text = text
+    this.#since = now
+    if (this.#terminal || now - this.#writtenAt >= quietMs) this.#write()
   }
 
   end(): void {
+    clearInterval(this.#timer)
     if (this.#terminal) process.stderr.write('\r\x1b[K')
+  }
+
+  #write(): void {
+    this.#writtenAt = performance.now()
+    const seconds = Math.floor((this.#writtenAt - this.#since) / 1_000)
+    const line = `${this.#place} ${this.#text}${seconds >= 1 ? `, ${seconds} s` : ''}`
+    process.stderr.write(this.#terminal ? `\r\x1b[K${line}` : `${line}\n`)
   }
 }

@@ -10,7 +10,7 @@ export interface Figure {
   /** The median of the runs, as is `limit`. */
   readonly value: number
   readonly unit: Unit
-  /** The same work in bare SQLite, measured between the engine's runs. */
+  /** What cannot be beaten by much: the same work in the bare, measured between the engine's runs, or what arithmetic gives. */
   readonly limit?: number
   /** How much of the limit is reached: 1 is all of it, also for units of which less is better. */
   readonly share?: number
@@ -21,6 +21,8 @@ export interface Figure {
 export interface Bench {
   /** How often each figure is measured. */
   readonly runs: number
+  /** As many jobs as the workload in the brief has, where that takes minutes. */
+  readonly full: boolean
   readonly scratch: Scratch
   readonly progress: Progress
 }

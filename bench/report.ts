@@ -1,3 +1,4 @@
+import { everywhere } from './compare.ts'
 import type { Machine } from './machine.ts'
 import type { Figure, Unit } from './question.ts'
 
@@ -11,20 +12,20 @@ export interface Report {
 /** The report for people, in Markdown, so that it can be pasted into the README. */
 export function toTable({ machine, versions, figures }: Report): string {
   const { cpu, cores, memoryGb, system, filesystem } = machine
-  const heading = ['figure', 'value', 'min … max', 'bare limit', 'share', 'jobs', 'workers']
+  const heading = ['figure', 'value', 'min … max', 'limit', 'share', 'runs', 'jobs', 'workers']
   const rows = figures.map(({ name, value, unit, limit, share, detail }) => [
     name,
     `${written(value, unit)} ${unit}`,
-    `${written(detail.min, unit)} … ${written(detail.max, unit)}`,
+    detail.min === undefined ? '—' : `${written(detail.min, unit)} … ${written(detail.max, unit)}`,
     written(limit, unit),
     share === undefined ? '—' : `${Math.round(share * 100)} %`,
+    written(detail.runs, 'jobs/s'),
     written(detail.jobs, 'jobs/s'),
     written(detail.workers, 'jobs/s'),
   ])
-  const first = figures[0]?.detail
   return [
     `${cpu}, ${cores} cores, ${memoryGb} GB, ${filesystem}, ${system}; ${listed(versions)}`,
-    `${first?.durability}; payload ${first?.payloadBytes} bytes; medians of ${first?.runs} runs`,
+    `${everywhere.durability}; payload ${everywhere.payloadBytes} bytes; medians of the runs`,
     '',
     ...aligned([heading, ...rows]),
   ].join('\n')

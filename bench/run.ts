@@ -6,9 +6,14 @@ import { questions } from './questions.ts'
 import { type Report, toTable } from './report.ts'
 import { Scratch } from './scratch.ts'
 
-const usage = `npm run bench -- [--only NAME,…] [--runs N] [--json]
+const defaultRuns = '5'
+/** What all of it takes with so many runs, on the machine of README.md. */
+const minutes = 12
+
+const usage = `npm run bench -- [--only NAME,…] [--runs N] [--full] [--json]
   --only   these figures and no others: ${questions.flatMap(({ names }) => names).join(', ')}
-  --runs   how often each is measured, 1 to 99; 3 unless given
+  --runs   how often each is measured, 1 to 99, ${defaultRuns} unless given; what takes minutes is measured once
+  --full   for brief_…, the brief's own 50,000 jobs instead of 5,000: 19 minutes
   --json   print the JSON only, without the table`
 
 /** Thrown where the command line makes no sense. */
@@ -17,6 +22,7 @@ class UsageError extends Error {}
 interface Arguments {
   readonly only: ReadonlySet<string> | null
   readonly runs: number
+  readonly full: boolean
   readonly json: boolean
 }
 
@@ -24,7 +30,8 @@ function parse(): Arguments {
   const { values } = parseArgs({
     options: {
       only: { type: 'string', multiple: true },
-      runs: { type: 'string', default: '3' },
+      runs: { type: 'string', default: defaultRuns },
+      full: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -34,18 +41,22 @@ function parse(): Arguments {
   const only = values.only?.flatMap((names) => names.split(','))
   const unknown = only?.find((name) => !questions.some(({ names }) => names.includes(name)))
   if (unknown !== undefined) throw new UsageError(`${JSON.stringify(unknown)} is no figure\n${usage}`)
-  return { only: only ? new Set(only) : null, runs: Number(values.runs), json: values.json }
+  const { full, json } = values
+  return { only: only ? new Set(only) : null, runs: Number(values.runs), full, json }
 }
 
-async function measure({ only, runs }: Arguments): Promise<Report> {
+async function measure({ only, runs, full }: Arguments): Promise<Report> {
   const scratch = new Scratch()
   const progress = new Progress()
   const machine = describeMachine(scratch.root)
   if (isMemory(machine)) throw new UsageError(`${scratch.root} is in memory: nothing there is flushed to a disk`)
   const asked = (name: string) => only?.has(name) ?? true
+  const asking = questions.filter(({ names }: Question) => names.some(asked))
+  if (!only && !full && `${runs}` === defaultRuns) console.error(`This takes about ${minutes} minutes.`)
   const figures: Figure[] = []
-  for (const question of questions.filter(({ names }: Question) => names.some(asked))) {
-    figures.push(...(await question.measure({ runs, scratch, progress })).filter(({ name }) => asked(name)))
+  for (const [index, question] of asking.entries()) {
+    progress.moveTo(`${index + 1}/${asking.length}`)
+    figures.push(...(await question.measure({ runs, full, scratch, progress })).filter(({ name }) => asked(name)))
   }
   progress.end()
   return { machine, versions: describeVersions(), figures }

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { closeSync, cpSync, fsyncSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Folders for the databases that are measured: on the disk of the build, since /tmp may be memory, and removed when they are done with. */
@@ -30,5 +30,15 @@ export class Scratch {
 
   #remove(folder: string): void {
     rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Copies the files of a folder, and flushes them: else the disk would still be busy with them when a measurement begins. */
+export function copyToDisk(from: string, to: string): void {
+  cpSync(from, to, { recursive: true })
+  for (const name of readdirSync(to)) {
+    const file = openSync(join(to, name), 'r')
+    fsyncSync(file)
+    closeSync(file)
   }
 }

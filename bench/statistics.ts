@@ -14,3 +14,7 @@ export function percentile(values: readonly number[], share: number): number {
 export function rounded(value: number): number {
   return Number(value.toPrecision(4))
 }
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
+}

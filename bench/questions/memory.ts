@@ -10,12 +10,12 @@ export const memory = comparing({
   detail: { jobs: million, workers },
 
   async engine(_folder, bench) {
-    const { engine, filledMb } = await openMillion(bench)
+    const { engine, filledMb } = await openMillion.queued(bench)
     return { values: { memory_mb: await memoryOf('serve', engine) }, notes: { filledMb } }
   },
 
   async limit(_folder, bench) {
-    const { bare } = await openMillion(bench)
+    const { bare } = await openMillion.queued(bench)
     return { values: { memory_mb: await memoryOf('bare-serve', bare) } }
   },
 })

@@ -20,18 +20,7 @@ export const steady = comparing({
   units: { steady: 'jobs/s' },
   detail: { jobs: jobsPerRun, workers, callers: lanes, limitBatch },
 
-  async engine(folder) {
-    const engine = await Engine.open(folder, { workers })
-    const enqueue = () => engine.enqueueOne()
-    await engine.system.start()
-    await repeatInLanes(lanes, warmUpJobs, enqueue)
-    await engine.succeeded(warmUpJobs, performance.now())
-    const begun = performance.now()
-    const enqueued = await repeatInLanes(lanes, jobsPerRun, enqueue)
-    const { count, ms } = await engine.succeeded(warmUpJobs + enqueued.count, begun)
-    await engine.close()
-    return { values: { steady: perSecond({ count: count - warmUpJobs, ms }) } }
-  },
+  engine: async (folder) => ({ values: { steady: await steadyEngine(folder, jobsPerRun) } }),
 
   limit(folder) {
     const bare = new BareSqlite(folder)
@@ -46,3 +35,17 @@ export const steady = comparing({
     return { values: { steady: perSecond(work) } }
   },
 })
+
+/** Lets so many jobs come and go in a file in `folder`; jobs/s. */
+export async function steadyEngine(folder: string, jobs: number): Promise<number> {
+  const engine = await Engine.open(folder, { workers })
+  const enqueue = () => engine.enqueueOne()
+  await engine.system.start()
+  await repeatInLanes(lanes, warmUpJobs, enqueue)
+  await engine.succeeded(warmUpJobs, performance.now())
+  const begun = performance.now()
+  const enqueued = await repeatInLanes(lanes, jobs, enqueue)
+  const { count, ms } = await engine.succeeded(warmUpJobs + enqueued.count, begun)
+  await engine.close()
+  return perSecond({ count: count - warmUpJobs, ms })
+}
