@@ -1,11 +1,13 @@
 import type { Question } from './question.ts'
 import { backlog } from './questions/backlog.ts'
+import { backlogScheduled } from './questions/backlog-scheduled.ts'
 import { drain } from './questions/drain.ts'
 import { endToEnd } from './questions/end-to-end.ts'
 import { enqueueBulk } from './questions/enqueue-bulk.ts'
 import { enqueueLanes } from './questions/enqueue-lanes.ts'
 import { enqueueSingle } from './questions/enqueue-single.ts'
 import { latency } from './questions/latency.ts'
+import { latencyHalf } from './questions/latency-half.ts'
 import { memory } from './questions/memory.ts'
 import { steady } from './questions/steady.ts'
 import { watched } from './questions/watched.ts'
@@ -19,7 +21,9 @@ export const questions: readonly Question[] = [
   endToEnd,
   steady,
   latency,
+  latencyHalf,
   backlog,
+  backlogScheduled,
   watched,
   memory,
 ]
