@@ -9,6 +9,8 @@ import { enqueueSingle } from './questions/enqueue-single.ts'
 import { latency } from './questions/latency.ts'
 import { latencyHalf } from './questions/latency-half.ts'
 import { memory } from './questions/memory.ts'
+import { memoryGrowth } from './questions/memory-growth.ts'
+import { restart } from './questions/restart.ts'
 import { steady } from './questions/steady.ts'
 import { watched } from './questions/watched.ts'
 
@@ -26,4 +28,6 @@ export const questions: readonly Question[] = [
   backlogScheduled,
   watched,
   memory,
+  memoryGrowth,
+  restart,
 ]

@@ -1,0 +1,34 @@
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { systemClock } from '../src/clock.ts'
+import { defaults } from '../src/config.ts'
+import { openSqliteStore } from '../src/persistence/sqlite/client.ts'
+import { lockForServing, thisProcess } from '../src/persistence/sqlite/lock.ts'
+import { orphanCount } from './crashed.ts'
+import { noop } from './load.ts'
+
+/**
+ * Holds jobs as a server would that runs so many at once, which is more than the settings let a system have: leases and starts them through
+ * the store, and waits to be killed.
+ */
+const path = join(process.argv[2]!, 'jobs.db')
+lockForServing(path)
+const store = await openSqliteStore({
+  ...defaults,
+  path,
+  types: [noop.type],
+  owner: thisProcess(systemClock.now()),
+  newDatabaseId: randomUUID(),
+  clock: systemClock,
+  notify: () => {},
+  longestTimeoutMs: () => defaults.jobTimeoutMs,
+})
+await store.recoverOrphans()
+let held = 0
+while (held < orphanCount) {
+  const jobs = await store.lease({ room: orphanCount - held, wait: true })
+  await store.apply(jobs.map(({ id, leaseToken }) => ({ id, leaseToken, event: 'start' })))
+  held += jobs.length
+}
+process.once('disconnect', () => process.exit())
+process.send!('held')
