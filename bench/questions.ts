@@ -6,6 +6,8 @@ import { endToEnd } from './questions/end-to-end.ts'
 import { enqueueBulk } from './questions/enqueue-bulk.ts'
 import { enqueueLanes } from './questions/enqueue-lanes.ts'
 import { enqueueSingle } from './questions/enqueue-single.ts'
+import { httpBulk } from './questions/http-bulk.ts'
+import { httpCreate } from './questions/http-create.ts'
 import { latency } from './questions/latency.ts'
 import { latencyHalf } from './questions/latency-half.ts'
 import { memory } from './questions/memory.ts'
@@ -30,4 +32,6 @@ export const questions: readonly Question[] = [
   memory,
   memoryGrowth,
   restart,
+  httpCreate,
+  httpBulk,
 ]
