@@ -1,6 +1,7 @@
 import type { Question } from './question.ts'
 import { backlog } from './questions/backlog.ts'
 import { backlogScheduled } from './questions/backlog-scheduled.ts'
+import { brief } from './questions/brief.ts'
 import { drain } from './questions/drain.ts'
 import { endToEnd } from './questions/end-to-end.ts'
 import { enqueueBulk } from './questions/enqueue-bulk.ts'
@@ -34,4 +35,5 @@ export const questions: readonly Question[] = [
   restart,
   httpCreate,
   httpBulk,
+  ...brief,
 ]
