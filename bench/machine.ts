@@ -54,7 +54,8 @@ export function describeVersions(): Record<string, string> {
   }
 }
 
-function sqliteVersion(): string {
+/** Of the SQLite that better-sqlite3 brings. */
+export function sqliteVersion(): string {
   const db = new Database(':memory:')
   try {
     return db.prepare('SELECT sqlite_version()').pluck().get() as string

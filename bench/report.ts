@@ -31,23 +31,26 @@ export function toTable({ machine, versions, figures }: Report): string {
   ].join('\n')
 }
 
-function listed(versions: Report['versions']): string {
+/** `name version, name version` */
+export function listed(versions: Report['versions']): string {
   return Object.entries(versions)
     .map(([name, version]) => `${name} ${version}`)
     .join(', ')
 }
 
-function written(value: unknown, unit: Unit): string {
+/** With the digits that its unit deserves; a dash where there is no number. */
+export function written(value: unknown, unit: Unit): string {
   if (typeof value !== 'number') return '—'
   const digits = unit === 'jobs/s' || unit === 'requests/s' ? 0 : 2
   return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
 }
 
-function aligned(rows: readonly (readonly string[])[]): string[] {
+/** A Markdown table; the first columns are text, so many, the others are numbers. */
+export function aligned(rows: readonly (readonly string[])[], texts = 1): string[] {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
   const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join(' | ')} |`
-  const rule = `| ${widths.map((width, column) => (column === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`
+    `| ${cells.map((cell, column) => (column < texts ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join(' | ')} |`
+  const rule = `| ${widths.map((width, column) => (column < texts ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`
   const [heading, ...body] = rows
   return [line(heading!), rule, ...body.map(line)]
 }

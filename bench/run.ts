@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { fail, namesOf, runsOf, UsageError } from './command-line.ts'
 import { describeMachine, describeVersions, isMemory } from './machine.ts'
 import { Progress } from './progress.ts'
 import type { Figure, Question } from './question.ts'
@@ -15,9 +16,6 @@ const usage = `npm run bench -- [--only NAME,…] [--runs N] [--full] [--json]
   --runs   how often each is measured, 1 to 99, ${defaultRuns} unless given; what takes minutes is measured once
   --full   for brief_…, the brief's own 50,000 jobs instead of 5,000: 19 minutes
   --json   print the JSON only, without the table`
-
-/** Thrown where the command line makes no sense. */
-class UsageError extends Error {}
 
 interface Arguments {
   readonly only: ReadonlySet<string> | null
@@ -37,12 +35,9 @@ function parse(): Arguments {
     },
   })
   if (values.help) throw new UsageError(usage)
-  if (!/^[1-9][0-9]?$/.test(values.runs)) throw new UsageError(`--runs takes a number from 1 to 99\n${usage}`)
-  const only = values.only?.flatMap((names) => names.split(','))
-  const unknown = only?.find((name) => !questions.some(({ names }) => names.includes(name)))
-  if (unknown !== undefined) throw new UsageError(`${JSON.stringify(unknown)} is no figure\n${usage}`)
+  const known = questions.flatMap(({ names }) => names)
   const { full, json } = values
-  return { only: only ? new Set(only) : null, runs: Number(values.runs), full, json }
+  return { only: namesOf(values.only, known, 'figure', usage), runs: runsOf(values.runs, usage), full, json }
 }
 
 async function measure({ only, runs, full }: Arguments): Promise<Report> {
@@ -68,7 +63,5 @@ try {
   if (!given.json) console.log(`${toTable(report)}\n`)
   console.log(JSON.stringify(report, null, given.json ? 2 : 0))
 } catch (error) {
-  const misused = error instanceof UsageError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS')
-  console.error(misused ? (error as Error).message : error)
-  process.exitCode = misused ? 2 : 1
+  fail(error)
 }

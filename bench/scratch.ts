@@ -29,7 +29,8 @@ export class Scratch {
   }
 
   #remove(folder: string): void {
-    rmSync(folder, { recursive: true, force: true })
+    // Again where a process that is just being ended still wrote into it.
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
   }
 }
 
