@@ -1,4 +1,3 @@
-
 /** The job of every figure: it does nothing, so that the rest is what costs. */
 export const noop = { type: 'noop', payload: { message: 'sixteen letters.' } } as const
 /** As both the engine and the bare limit store it: 30 bytes. */

@@ -1,0 +1,142 @@
+import { findBun } from './bun.ts'
+import { findPostgres } from './postgres.ts'
+import { findRedis } from './redis.ts'
+import type { Runtime, Service } from './service.ts'
+
+/** One row of the table. */
+export interface Entry {
+  /** As `--only` takes it: the peer's, and the variant's where it has more than one. */
+  readonly name: string
+  /** The file that drives it. */
+  readonly peer: 'jobmachine' | 'plainjob' | 'liteque' | 'bullmq' | 'pg-boss' | 'graphile-worker' | 'bunqueue'
+  readonly variant: string
+  /** What an acknowledgement survives. */
+  readonly survives: string
+  /** In what it differs from the peer's defaults, besides the number of workers. */
+  readonly settings: string
+  /** Started anew for each of its measurements. */
+  readonly service?: Service
+  /** What runs its process; Node.js unless given. */
+  readonly runtime?: Runtime
+}
+
+/** What keeps a peer from being measured, and how to get it; null where nothing does. */
+export function missingFor({ service, runtime }: Entry): string | null {
+  if (service && 'missing' in service) return service.missing
+  if (runtime && 'missing' in runtime) return runtime.missing
+  return null
+}
+
+const processCrash = 'process crash'
+const powerCut = 'power cut'
+
+const polling = 'polls every 10 ms instead of every second'
+
+const postgres = { survives: powerCut, service: findPostgres() }
+
+/** In the order of the table. */
+export const catalogue: readonly Entry[] = [
+  {
+    name: 'jobmachine',
+    peer: 'jobmachine',
+    variant: 'full',
+    survives: powerCut,
+    settings: 'none',
+  },
+  {
+    name: 'plainjob',
+    peer: 'plainjob',
+    variant: 'normal',
+    survives: processCrash,
+    settings: polling,
+  },
+  {
+    name: 'plainjob-full',
+    peer: 'plainjob',
+    variant: 'full',
+    survives: powerCut,
+    settings: `synchronous=FULL, ${polling}`,
+  },
+  {
+    name: 'liteque',
+    peer: 'liteque',
+    variant: 'normal',
+    survives: processCrash,
+    settings: polling,
+  },
+  {
+    name: 'liteque-full',
+    peer: 'liteque',
+    variant: 'full',
+    survives: powerCut,
+    settings: `synchronous=FULL, ${polling}`,
+  },
+  {
+    name: 'bunqueue',
+    peer: 'bunqueue',
+    variant: 'buffered',
+    survives: 'at first nothing; process crash 10 ms later',
+    settings: 'pulls 100 at a time, polls every 10 ms instead of every 50',
+    runtime: findBun(),
+  },
+  {
+    name: 'bunqueue-durable',
+    peer: 'bunqueue',
+    variant: 'durable',
+    survives: processCrash,
+    settings: 'durable jobs, pulls 100 at a time, polls every 10 ms instead of every 50',
+    runtime: findBun(),
+  },
+  {
+    name: 'bullmq-memory',
+    peer: 'bullmq',
+    variant: 'memory',
+    survives: 'crash of the caller, not of Redis',
+    settings: 'Redis without AOF and snapshots',
+    service: findRedis('no'),
+  },
+  {
+    name: 'bullmq-everysec',
+    peer: 'bullmq',
+    variant: 'everysec',
+    survives: 'crash of Redis; power cut a second later',
+    settings: 'Redis with AOF, fsync every second',
+    service: findRedis('everysec'),
+  },
+  {
+    name: 'bullmq-always',
+    peer: 'bullmq',
+    variant: 'always',
+    survives: powerCut,
+    settings: 'Redis with AOF, fsync before each answer',
+    service: findRedis('always'),
+  },
+  {
+    name: 'pg-boss',
+    peer: 'pg-boss',
+    variant: 'defaults',
+    settings: 'none: each worker takes one job every two seconds',
+    ...postgres,
+  },
+  {
+    name: 'pg-boss-tuned',
+    peer: 'pg-boss',
+    variant: 'tuned',
+    settings: 'one worker with batches of 100, bursts, LISTEN/NOTIFY',
+    ...postgres,
+  },
+  {
+    name: 'graphile-worker',
+    peer: 'graphile-worker',
+    variant: 'defaults',
+    settings: 'none',
+    ...postgres,
+  },
+  {
+    name: 'graphile-worker-batched',
+    peer: 'graphile-worker',
+    variant: 'batched',
+    settings: 'local queue of 500, batched completion without delay',
+    ...postgres,
+  },
+]

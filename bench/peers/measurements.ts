@@ -1,0 +1,170 @@
+import { evenly } from '../arrivals.ts'
+import { bulkBatch, jobsPerRun, lanes, noop, perSecond, type Work, workers } from '../load.ts'
+import type { Unit } from '../question.ts'
+import { percentile } from '../statistics.ts'
+import type { Peer, PeerOptions } from './peer.ts'
+import { WorkLoad } from './work-load.ts'
+
+/** A rate is measured for so long at most, that a slow peer does not hold up all: it is what was done over the time it took. */
+const forMs = 1_500
+/** Of callers that wait for one acknowledgement after another: nobody reaches 50,000. */
+const singleForMs = 700
+/** For the jobs that are to be drained. */
+const fillForMs = 800
+const warmUpJobs = 5_000
+const warmUpForMs = 300
+/** A round of a burst that took longer says enough. */
+const roundMs = 600
+/** A round of a burst is cut off after this: twice the two seconds after which pg-boss looks for jobs. */
+const burstForMs = 4_200
+
+const latencyWorkers = 10
+const latencyJobs = 300
+const latencyWarmUpJobs = 50
+const jobsASecond = 200
+/** For those that have not begun when the last is enqueued. */
+const graceMs = 1_000
+
+export type FigureName =
+  | 'enqueue_single'
+  | 'enqueue_lanes'
+  | 'enqueue_bulk'
+  | 'drain'
+  | 'end_to_end'
+  | 'steady'
+  | 'latency_p50_ms'
+  | 'latency_p99_ms'
+
+type Open = (options: PeerOptions) => Promise<Peer>
+
+/** What one run gives; nothing where the peer cannot do that. */
+export type Reading = Partial<Record<FigureName, number>>
+
+/** One kind of work, done in a process of its own with a peer that holds nothing yet. */
+export interface Measurement {
+  readonly names: readonly FigureName[]
+  readonly unit: Unit
+  /** What is measured, in one sentence. */
+  readonly about: string
+  readonly detail: Readonly<Record<string, number>>
+  measure(open: Open): Promise<Reading>
+}
+
+/** In the order of the table. */
+export const measurements: readonly Measurement[] = [
+  {
+    names: ['enqueue_single'],
+    unit: 'jobs/s',
+    about: 'one caller awaits each enqueue before the next',
+    detail: { workers: 0, callers: 1 },
+    async measure(open) {
+      const load = await WorkLoad.open(open, workers)
+      await load.enqueueInLanes(warmUpJobs, warmUpForMs, 1)
+      return { enqueue_single: perSecond(await load.enqueueInLanes(jobsPerRun, singleForMs, 1)) }
+    },
+  },
+  {
+    names: ['enqueue_lanes'],
+    unit: 'jobs/s',
+    about: '100 callers, each awaits its enqueue before its next',
+    detail: { workers: 0, callers: lanes },
+    async measure(open) {
+      const load = await WorkLoad.open(open, workers)
+      await load.enqueueInLanes(warmUpJobs, warmUpForMs)
+      return { enqueue_lanes: perSecond(await load.enqueueInLanes(jobsPerRun, forMs)) }
+    },
+  },
+  {
+    names: ['enqueue_bulk'],
+    unit: 'jobs/s',
+    about: 'one caller awaits each call of 1,000 jobs before the next',
+    detail: { workers: 0, callers: 1 },
+    async measure(open) {
+      const load = await WorkLoad.open(open, workers)
+      if (!load.hasBulkCall) return {}
+      await load.fill(warmUpJobs, warmUpForMs)
+      return { enqueue_bulk: perSecond(await load.fill(jobsPerRun, forMs)) }
+    },
+  },
+  {
+    names: ['drain'],
+    unit: 'jobs/s',
+    about: 'all jobs are queued, then run, until the last is finished in the books',
+    detail: { workers },
+    async measure(open) {
+      const load = await WorkLoad.open(open, workers)
+      await load.fill(warmUpJobs + jobsPerRun, fillForMs)
+      await load.start()
+      await load.begun(warmUpJobs, warmUpForMs)
+      return { drain: perSecond(await load.finished(load.mark(), forMs)) }
+    },
+  },
+  {
+    names: ['end_to_end'],
+    unit: 'jobs/s',
+    about: 'one caller enqueues by calls of 1,000 while 100 workers run, until the last is finished in the books',
+    detail: { workers, callers: 1 },
+    async measure(open) {
+      const load = await WorkLoad.open(open, workers)
+      return { end_to_end: await burst(load, (count, forMs) => load.fill(count, forMs)) }
+    },
+  },
+  {
+    names: ['steady'],
+    unit: 'jobs/s',
+    about: '100 callers, each awaits its enqueue before its next, while 100 workers run, until the last is finished',
+    detail: { workers, callers: lanes },
+    async measure(open) {
+      const load = await WorkLoad.open(open, workers)
+      return { steady: await burst(load, (count, forMs) => load.enqueueInLanes(count, forMs)) }
+    },
+  },
+  {
+    names: ['latency_p50_ms', 'latency_p99_ms'],
+    unit: 'ms',
+    about:
+      'from the call of enqueue to the first line of the handler, at 200 jobs a second, evenly spaced; a job that has not begun a second after the last counts with what it has waited',
+    detail: { jobs: latencyJobs, workers: latencyWorkers, jobsASecond },
+    async measure(open) {
+      const waiting = new Map<string, number>()
+      const waits: number[] = []
+      const load = await WorkLoad.open(open, latencyWorkers, (message) => {
+        const calledAt = waiting.get(message)
+        if (calledAt !== undefined) waits.push(performance.now() - calledAt)
+        waiting.delete(message)
+      })
+      await load.start()
+      const acknowledged: Promise<unknown>[] = []
+      await evenly(latencyWarmUpJobs + latencyJobs, jobsASecond, (index) => {
+        const message = `${index}`.padStart(noop.payload.message.length, '.')
+        if (index >= latencyWarmUpJobs) waiting.set(message, performance.now())
+        acknowledged.push(load.enqueueOne(message))
+      })
+      await Promise.all(acknowledged)
+      await load.begun(latencyWarmUpJobs + latencyJobs, graceMs)
+      for (const calledAt of waiting.values()) waits.push(performance.now() - calledAt)
+      return { latency_p50_ms: percentile(waits, 0.5), latency_p99_ms: percentile(waits, 0.99) }
+    },
+  },
+]
+
+/**
+ * Enqueues and runs at once, jobs/s until the last is finished: a round of 1,000 jobs to warm up, then one of three times as many, and so
+ * on to 50,000 or until a round takes its time, which is the one that counts. Cut off amid 50,000, a slow peer would have spent its time on
+ * what is enqueued.
+ */
+async function burst(load: WorkLoad, enqueue: (count: number, forMs: number) => Promise<Work>): Promise<number> {
+  const round = async (count: number): Promise<Work> => {
+    const mark = load.mark()
+    await enqueue(count, burstForMs)
+    return load.finished(mark, burstForMs)
+  }
+  await load.start()
+  let work = await round(bulkBatch)
+  for (let count = bulkBatch; work.ms < burstForMs && count < jobsPerRun; ) {
+    count = Math.min(3 * count, jobsPerRun)
+    work = await round(count)
+    if (work.ms > roundMs) break
+  }
+  return perSecond(work)
+}

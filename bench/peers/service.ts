@@ -1,0 +1,25 @@
+/** A server as the runner holds it. */
+export interface Server {
+  /** On 127.0.0.1. */
+  readonly port: number
+  /** Resolves when its process has ended. */
+  stop(): Promise<void>
+}
+
+/** Told instead of a figure: what is missing, and how to get it. */
+export interface Missing {
+  readonly missing: string
+}
+
+/** A server that the runner starts for itself, so that its settings are known and nobody's data is near. */
+export interface Installed {
+  /** Name and version, for the report. */
+  readonly version: readonly [name: string, version: string]
+  /** Starts a new, empty one with its data in `folder`; resolves when it answers. */
+  start(folder: string): Promise<Server>
+}
+
+export type Service = Installed | Missing
+
+/** An executable that runs JavaScript. */
+export type Runtime = { readonly path: string } | Missing

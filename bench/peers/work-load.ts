@@ -1,0 +1,129 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { bulkBatch, lanes, noop, repeatInLanes, type Work, workers } from '../load.ts'
+import type { Peer, PeerOptions } from './peer.ts'
+
+/** Between two looks at a peer's books, once its last handler was called. */
+const lookMs = 2
+/** For a peer that looks for jobs every two seconds. */
+const patienceMs = 2_500
+
+const batch: readonly string[] = Array.from({ length: bulkBatch }, () => noop.payload.message)
+
+/** An instant, and how many jobs had begun then. */
+export interface Mark {
+  readonly at: number
+  readonly begun: number
+}
+
+/** A peer at work: what it was given, what of that has begun, what it has finished. */
+export class WorkLoad {
+  readonly #peer: Peer
+  readonly #attempts: Attempts
+  #given = 0
+
+  private constructor(peer: Peer, attempts: Attempts) {
+    this.#peer = peer
+    this.#attempts = attempts
+  }
+
+  /** `onRun` is called besides, as the first line of every handler. */
+  static async open(
+    open: (options: PeerOptions) => Promise<Peer>,
+    workers: number,
+    onRun?: PeerOptions['onRun'],
+  ): Promise<WorkLoad> {
+    const attempts = new Attempts()
+    const peer = await open({
+      workers,
+      onRun(message) {
+        onRun?.(message)
+        attempts.add()
+      },
+    })
+    return new WorkLoad(peer, attempts)
+  }
+
+  get hasBulkCall(): boolean {
+    return this.#peer.enqueueMany !== undefined
+  }
+
+  start(): Promise<void> {
+    return this.#peer.start()
+  }
+
+  /** Gives the number of jobs that were acknowledged, as the next does. */
+  async enqueueOne(message: string = noop.payload.message): Promise<number> {
+    await this.#peer.enqueue(message)
+    this.#given++
+    return 1
+  }
+
+  /** 1,000 jobs, by one call where the peer has one for many. */
+  async enqueueBatch(): Promise<number> {
+    if (this.#peer.enqueueMany) {
+      await this.#peer.enqueueMany(batch)
+      this.#given += bulkBatch
+    } else {
+      for (let count = 0; count < bulkBatch; count++) await this.enqueueOne()
+    }
+    return bulkBatch
+  }
+
+  /** Enqueues so many, in thousands, or fewer when time is up. */
+  fill(count: number, forMs: number): Promise<Work> {
+    return repeatInLanes(1, count / bulkBatch, () => this.enqueueBatch(), forMs)
+  }
+
+  /** The same one by one, by so many callers each of whom awaits its own. */
+  enqueueInLanes(count: number, forMs: number, width = lanes): Promise<Work> {
+    return repeatInLanes(width, count, () => this.enqueueOne(), forMs)
+  }
+
+  mark(): Mark {
+    return { at: performance.now(), begun: this.#attempts.count }
+  }
+
+  /** Resolves when so many have begun in all, or time is up. */
+  begun(count: number, forMs: number): Promise<void> {
+    return this.#attempts.reach(count, performance.now() + forMs)
+  }
+
+  /** Resolves when all that was given is finished, or at `forMs` after the mark, later where that was too short for one job a worker; with what was finished since. */
+  async finished({ at, begun }: Mark, forMs: number): Promise<Work> {
+    const deadline = at + forMs
+    await this.#attempts.reach(this.#given, deadline)
+    for (;;) {
+      const left = await this.#peer.left()
+      const now = performance.now()
+      const work = { count: Math.max(0, this.#given - left - begun), ms: now - at }
+      if (left === 0 || now > deadline + (work.count < workers ? patienceMs : 0)) return work
+      await sleep(lookMs)
+    }
+  }
+}
+
+/** Counts handlers that have begun; one wait at a time. */
+class Attempts {
+  count = 0
+  #wanted = Number.POSITIVE_INFINITY
+  #deadline = Number.POSITIVE_INFINITY
+  #wake = () => {}
+
+  add(): void {
+    this.count++
+    // The time too: a peer that waits for nothing outside while it has jobs never lets a timer have its turn.
+    if (this.count >= this.#wanted || performance.now() > this.#deadline) this.#wake()
+  }
+
+  async reach(count: number, deadline: number): Promise<void> {
+    if (this.count >= count) return
+    this.#wanted = count
+    this.#deadline = deadline
+    const reached = new Promise<void>((resolve) => {
+      this.#wake = resolve
+    })
+    await Promise.race([reached, sleep(Math.max(0, deadline - performance.now()))])
+    this.#wanted = Number.POSITIVE_INFINITY
+    this.#deadline = Number.POSITIVE_INFINITY
+  }
+}
