@@ -47,7 +47,8 @@ const leaseMs = 30_000
 export class BareSqlite {
   readonly #db: Database.Database
   readonly #sql: ReturnType<typeof prepare>
-  readonly #commit: (payloads: readonly string[], drain: number) => number
+  readonly #insertAll: (payloads: readonly string[]) => unknown
+  readonly #drain: (count: number) => number
   readonly #schedule: (payloads: readonly string[], runAt: number) => void
   readonly #startOne: (payload: string) => void
 
@@ -63,10 +64,8 @@ export class BareSqlite {
     db.exec(schema)
     this.#db = db
     this.#sql = prepare(db)
-    this.#commit = db.transaction((payloads: readonly string[], drain: number) => {
-      if (payloads.length > 0) this.#insert(payloads)
-      return drain > 0 ? this.#runToEnd(drain) : 0
-    }).immediate
+    this.#insertAll = db.transaction((payloads: readonly string[]) => this.#insert(payloads)).immediate
+    this.#drain = db.transaction((count: number) => this.#runToEnd(count)).immediate
     this.#schedule = db.transaction((payloads: readonly string[], runAt: number) => {
       this.#insert(payloads, runAt)
     }).immediate
@@ -79,7 +78,7 @@ export class BareSqlite {
 
   /** Enqueues jobs in one transaction; gives their number. */
   enqueue(payloads: readonly string[]): number {
-    this.#commit(payloads, 0)
+    this.#insertAll(payloads)
     return payloads.length
   }
 
@@ -90,12 +89,7 @@ export class BareSqlite {
 
   /** Leases, starts and succeeds up to `count` queued jobs in one transaction; gives their number. */
   drain(count: number): number {
-    return this.#commit([], count)
-  }
-
-  /** Both, in one transaction; gives the number of jobs drained. */
-  enqueueAndDrain(payloads: readonly string[], count: number): number {
-    return this.#commit(payloads, count)
+    return this.#drain(count)
   }
 
   /** Enqueues, leases and starts a job in one transaction: the shortest way from a caller to a handler. */

@@ -47,7 +47,7 @@ function parse(): Arguments {
 }
 
 async function measure({ entries, figures: asked, runs }: Arguments): Promise<PeersReport> {
-  const bench = { runs, scratch: new Scratch(), progress: new Progress() }
+  const bench = { runs, full: false, scratch: new Scratch(), progress: new Progress() }
   const machine = describeMachine(bench.scratch.root)
   if (isMemory(machine)) throw new UsageError(`${bench.scratch.root} is in memory: nothing there is flushed to a disk`)
   const present = entries.filter((entry) => missingFor(entry) === null)

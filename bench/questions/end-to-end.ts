@@ -22,16 +22,19 @@ export const endToEnd = comparing({
     return { values: { end_to_end: perSecond({ count: count - warmUpJobs, ms }) } }
   },
 
-  limit(folder) {
-    const bare = new BareSqlite(folder)
-    const run = (count: number) => {
-      const enqueued = repeat(count, () => bare.enqueue(Array.from({ length: limitBatch }, () => payloadText)))
-      const drained = repeat(enqueued.count, () => bare.drain(limitBatch))
-      return { count: drained.count, ms: enqueued.ms + drained.ms }
-    }
-    run(warmUpJobs)
-    const work = run(jobsPerRun)
-    bare.close()
-    return { values: { end_to_end: perSecond(work) } }
-  },
+  limit: (folder) => ({ values: { end_to_end: endToEndBare(folder) } }),
 })
+
+/** Enqueues all, then drains all, in bare SQLite; jobs/s. */
+export function endToEndBare(folder: string): number {
+  const bare = new BareSqlite(folder)
+  const run = (count: number) => {
+    const enqueued = repeat(count, () => bare.enqueue(Array.from({ length: limitBatch }, () => payloadText)))
+    const drained = repeat(enqueued.count, () => bare.drain(limitBatch))
+    return { count: drained.count, ms: enqueued.ms + drained.ms }
+  }
+  run(warmUpJobs)
+  const work = run(jobsPerRun)
+  bare.close()
+  return perSecond(work)
+}

@@ -1,39 +1,18 @@
 import { comparing } from '../compare.ts'
 import { Engine } from '../engine.ts'
-import { BareSqlite } from '../limit.ts'
-import {
-  jobsPerRun,
-  lanes,
-  limitBatch,
-  payloadText,
-  perSecond,
-  repeat,
-  repeatInLanes,
-  warmUpJobs,
-  workers,
-} from '../load.ts'
+import { jobsPerRun, lanes, limitBatch, perSecond, repeatInLanes, warmUpJobs, workers } from '../load.ts'
+import { endToEndBare } from './end-to-end.ts'
 
 /** How many jobs a second can come and go at once? */
 export const steady = comparing({
   about:
-    '100 callers, each awaits its enqueue before its next, while 100 workers run, until the last success is on disk; the limit enqueues 100 jobs and drains them in one transaction',
+    '100 callers, each awaits its enqueue before its next, while 100 workers run, until the last success is on disk; the limit is that of `end_to_end`',
   units: { steady: 'jobs/s' },
   detail: { jobs: jobsPerRun, workers, callers: lanes, limitBatch },
 
   engine: async (folder) => ({ values: { steady: await steadyEngine(folder, jobsPerRun) } }),
 
-  limit(folder) {
-    const bare = new BareSqlite(folder)
-    const turn = () =>
-      bare.enqueueAndDrain(
-        Array.from({ length: limitBatch }, () => payloadText),
-        limitBatch,
-      )
-    repeat(warmUpJobs, turn)
-    const work = repeat(jobsPerRun, turn)
-    bare.close()
-    return { values: { steady: perSecond(work) } }
-  },
+  limit: (folder) => ({ values: { steady: endToEndBare(folder) } }),
 })
 
 /** Lets so many jobs come and go in a file in `folder`; jobs/s. */
