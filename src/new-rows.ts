@@ -16,15 +16,15 @@ interface Rules {
  */
 export function toRows(requests: readonly JobRequest[], rules: Rules, isArray: boolean): NewJobRow[] {
   const faults: InvalidInputError[] = []
-  const rows = requests.flatMap((request, index) => {
+  const rows: NewJobRow[] = []
+  for (const [index, request] of requests.entries()) {
     try {
-      return [toRow(request, rules, isArray ? `${index}` : '')]
+      rows.push(toRow(request, rules, isArray ? `${index}` : ''))
     } catch (error) {
       if (!(error instanceof InvalidInputError)) throw error
       faults.push(error)
-      return []
     }
-  })
+  }
   if (faults.length === 1) throw faults[0]
   if (faults.length > 1) throw new InvalidInputError(faults.flatMap((fault): readonly InputIssue[] => fault.issues))
   return rows
