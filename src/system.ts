@@ -223,7 +223,8 @@ class System extends StoreReads implements JobSystem {
     const { log } = this.#parts
     switch (notice.type) {
       case 'lost':
-        this.#dispatcher?.send(notice)
+        // In a turn of its own, as are the jobs that were leased before: it must not come ahead of them.
+        setImmediate(() => this.#dispatcher?.send(notice))
         return
       case 'health':
         this.#trouble = notice.error

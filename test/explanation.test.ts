@@ -105,9 +105,9 @@ describe('the summary of', () => {
       'Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: it was put aside when no server had a handler for type "mail", and is being put back in line. It can run as soon as it is back in line.',
     ],
     [
-      'a job that is leased ahead',
-      { state: 'leased', server: { slots: 1, busy: 1, leasedAhead: 1 } },
-      'Job 7 (mail) is leased: the dispatcher claimed it 12 s ago for a worker. In its way: the only worker is busy. It can run as soon as a worker is free.',
+      'a job that is leased',
+      { state: 'leased' },
+      'Job 7 (mail) is leased: the dispatcher claimed it 12 s ago for a worker. It can run now.',
     ],
     [
       'a running job',
@@ -128,6 +128,11 @@ describe('the summary of', () => {
       'a running job whose outcome cannot be stored',
       { state: 'running', attempt: null, server: { trouble: 'the disk that holds the database is full' } },
       'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Its handler has ended, and what came of it is on its way to disk; the disk that holds the database is full.',
+    ],
+    [
+      'a running job of which the server may not have heard yet',
+      { state: 'running', attempt: null, job: { startedAt: now - 100 } },
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Its handler is being called, or has ended, and what came of it is on its way to disk.',
     ],
     [
       'what a dead process ran',
@@ -339,20 +344,7 @@ describe('what comes next', () => {
       [false],
       ['no_handler', 'server_elsewhere'],
     ],
-    [
-      'start of what waits for a worker',
-      'start',
-      { state: 'leased', server: { busy: 10 } },
-      [false],
-      ['no_free_worker'],
-    ],
-    [
-      'start of what has a worker',
-      'start',
-      { state: 'leased', attempt: { phase: 'starting' }, server: { busy: 10 } },
-      [true],
-      [],
-    ],
+    ['start of what is leased', 'start', { state: 'leased', server: { busy: 10 } }, [true], []],
     [
       'start of what a dead process leased',
       'start',
@@ -537,8 +529,8 @@ describe('what stands in the way of the next run', () => {
     const messageOf = (server: Partial<ServerFacts>) => explain(someFacts({ server })).obstacles[0]?.message
 
     expect(messageOf({ busy: 9 })).toBeUndefined()
-    expect(messageOf({ busy: 10, stuck: 2, leasedAhead: 1 })).toBe(
-      'all 10 workers are busy (2 with a handler that was told to stop and does not end), 1 leased job goes first, and it is first in line',
+    expect(messageOf({ busy: 10, stuck: 2 })).toBe(
+      'all 10 workers are busy (2 with a handler that was told to stop and does not end), and it is first in line',
     )
   })
 })

@@ -2,11 +2,20 @@ import { hostname } from 'node:os'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ManualClock } from '../src/clock.ts'
 import { JobNotFoundError, PermanentError, SnoozeError, UnavailableError } from '../src/errors.ts'
-import type { JobSystem } from '../src/index.ts'
 import { eventsFrom } from '../src/machines/edges.ts'
 import { killChildren, startChild } from './support/child.ts'
 import { deferred } from './support/deferred.ts'
-import { aHandler, openSystem, startAt, startSystem, until, untilState, withLeasedJob } from './support/system.ts'
+import { openStore } from './support/store.ts'
+import {
+  aHandler,
+  eventsOf,
+  openSystem,
+  startAt,
+  startSystem,
+  until,
+  untilCalled,
+  untilState,
+} from './support/system.ts'
 
 afterAll(killChildren)
 
@@ -19,7 +28,7 @@ describe('a job explains', () => {
     const hold = deferred()
     const { system, clock } = await startSystem({ workers: 1, runs: { work: () => hold.promise } })
     const first = await system.enqueue(aJob)
-    await untilState(system, first.id, 'running')
+    await untilCalled(system, first.id)
     const waiting = await system.enqueue([aJob, aJob, { ...aJob, queue: 'mail' }, { ...aJob, priority: 1 }])
     clock.advance(12_000)
 
@@ -63,14 +72,20 @@ describe('a job explains', () => {
     ])
   })
 
-  test('that it waits, leased, for a worker', async () => {
-    const { system, leased, blocker } = await withLeasedJob()
+  test('that a process which has ended had leased it, before this server has moved it on', async () => {
+    const { system, path, clock } = await openSystem({ runs: { work: () => {} } })
+    const { id } = await system.enqueue(aJob)
+    const { store: ended } = await openStore({ path, clock })
+    await ended.lease({ room: 1, wait: false })
 
-    const { obstacles, earliest } = await system.explain(leased)
-    blocker.resolve()
+    const { summary, obstacles, earliest } = await system.explain(id)
+    await system.start()
+    await untilState(system, id, 'succeeded')
 
-    expect(obstacles).toEqual([{ code: 'no_free_worker', message: 'the only worker is busy', until: null }])
-    expect(earliest).toBe('as soon as a worker is free')
+    expect(summary).toContain('Job 1 (work) is leased: the dispatcher claimed it just now for a worker.')
+    expect(codesOf(obstacles)).toEqual(['holder_gone', 'not_started'])
+    expect(earliest).toBe('when this server starts')
+    expect(await eventsOf(system, id)).toBe('enqueue lease expire lease start succeed')
   })
 
   test('that it is scheduled', async () => {
@@ -155,7 +170,7 @@ describe('a job explains', () => {
     const never = deferred()
     const { system } = await startSystem({ workers: 1, runs: { work: () => never.promise } })
     const { id } = await system.enqueue(aJob)
-    await untilState(system, id, 'running')
+    await untilCalled(system, id)
     await system.cancel(id)
     await until(async () => /told to stop/.test((await system.explain(id)).summary))
     const next = await system.enqueue(aJob)
@@ -203,7 +218,7 @@ describe('a server explains what it does itself', () => {
     const hold = deferred()
     const { system } = await startSystem({ runs: { work: () => hold.promise } })
     const running = await system.enqueue(aJob)
-    await untilState(system, running.id, 'running')
+    await untilCalled(system, running.id)
     const later = await system.enqueue({ ...aJob, delayMs: 1_000 })
 
     const stopped = system.stop({ graceMs: 60_000 })
@@ -285,11 +300,3 @@ test('a job that there is not cannot be explained', async () => {
   for (const id of [1, 0, -1, 1.5, Number.NaN])
     await expect(system.explain(id)).rejects.toBeInstanceOf(JobNotFoundError)
 })
-
-/** Waits until the handler has been called, which its server then knows the timeout of. */
-async function untilCalled(system: JobSystem, id: number): Promise<void> {
-  await until(async () => {
-    const [obstacle] = (await system.explain(id)).obstacles
-    return obstacle?.code === 'attempt_running' && obstacle.until !== null
-  })
-}

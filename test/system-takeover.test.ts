@@ -1,9 +1,10 @@
+import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import { LeaseLostError } from '../src/errors.ts'
 import type { Store } from '../src/persistence/store.ts'
 import { deferred } from './support/deferred.ts'
 import { openStore } from './support/store.ts'
-import { eventsOf, startSystem, until, untilState } from './support/system.ts'
+import { eventsOf, openSystem, startSystem, until, untilCalled } from './support/system.ts'
 
 const leaseMs = 30_000
 
@@ -27,7 +28,7 @@ async function takenOver() {
   })
   const { system, clock, path } = opened
   const { id } = await system.enqueue({ type: 'work', payload: null })
-  await untilState(system, id, 'running')
+  await untilCalled(system, id)
   const { store: other } = await openStore({ path, clock, leaseMs })
   await other.recoverOrphans()
   const [lease] = await other.lease({ room: 1, wait: false })
@@ -51,6 +52,41 @@ describe('a job that another owner took over', () => {
     expect(await eventsOf(system, id)).toBe('enqueue lease start expire due lease start succeed')
   })
 
+  test('between its start and the call of its handler has its signal fired, not passed over', async () => {
+    const hold = deferred()
+    const reasons: unknown[] = []
+    const { system, clock, path } = await startSystem({
+      leaseMs,
+      workers: 2,
+      runs: {
+        held: () => hold.promise,
+        work: async (_, { signal }) => {
+          signal.addEventListener('abort', () => reasons.push(signal.reason))
+          await hold.promise
+        },
+      },
+    })
+    const held = await system.enqueue({ type: 'held', payload: null })
+    await untilCalled(system, held.id)
+    const { system: producer } = await openSystem({ database: path, clock, runs: null })
+    const db = new Database(path)
+    const { id } = await producer.enqueue({ type: 'work', payload: null })
+
+    // The loop stands still meanwhile: that the job was started and that its lease is lost reach it one right after the other.
+    const lookUp = (sql: string) => db.prepare(sql).pluck().get()
+    standUntil(() => lookUp(`SELECT state FROM jobs WHERE id = ${id}`) === 'running')
+    db.exec(`UPDATE jobs SET lease_token = lease_token + 1 WHERE id = ${id}`)
+    const renewed = `SELECT lease_expires_at FROM jobs WHERE id = ${held.id}`
+    const before = lookUp(renewed)
+    clock.advance(leaseMs / 3)
+    standUntil(() => lookUp(renewed) !== before)
+    db.close()
+    await until(() => reasons.length === 1)
+    hold.resolve()
+
+    expect(reasons).toEqual([expect.any(LeaseLostError)])
+  })
+
   test('has its outcome here refused, which is logged, and ends once', async () => {
     const { system, id, hold, log, finishThere } = await takenOver()
 
@@ -62,3 +98,13 @@ describe('a job that another owner took over', () => {
     expect(await eventsOf(system, id)).toBe('enqueue lease start expire due lease start succeed')
   })
 })
+
+/** Keeps the event loop from doing anything until `what` holds, and a little longer: for what is told of it to arrive. */
+function standUntil(what: () => boolean): void {
+  const cell = new Int32Array(new SharedArrayBuffer(4))
+  for (let tries = 0; !what(); tries++) {
+    if (tries === 5_000) throw new Error(`not within 5 s: ${what}`)
+    Atomics.wait(cell, 0, 0, 1)
+  }
+  Atomics.wait(cell, 0, 0, 50)
+}

@@ -19,6 +19,7 @@ import {
   startAt,
   startSystem,
   until,
+  untilCalled,
   untilState,
   withLeasedJob,
 } from './support/system.ts'
@@ -342,13 +343,30 @@ describe('cancelling', () => {
   })
 
   test('a leased job keeps it from running', async () => {
-    const { system, ran, blocker, leased } = await withLeasedJob()
+    const { system, ran, blocker, leased, other } = await withLeasedJob()
+    const { token: leaseToken } = (await other.situation(leased))!.lease!
 
     await system.cancel(leased)
     blocker.resolve()
-    await until(async () => (await system.counts()).succeeded === 2)
+    await until(async () => (await system.counts()).succeeded === 1)
 
-    expect([ran, await eventsOf(system, leased)]).toEqual([['short', 'blocker'], 'enqueue lease cancel'])
+    expect(await other.apply([{ id: leased, leaseToken, event: 'start' }])).toHaveLength(1)
+    expect([ran, await eventsOf(system, leased)]).toEqual([['blocker'], 'enqueue lease cancel'])
+  })
+
+  // The acknowledgement comes in one message with the job, leased and started.
+  test('a job that has started fires its signal, though its handler was not called when it was asked for', async () => {
+    const reasons: unknown[] = []
+    const { system } = await startSystem({
+      runs: { work: (_, { signal }) => aborted(signal).catch((reason) => void reasons.push(reason)) },
+    })
+    const { id } = await system.enqueue({ type: 'work', payload: null })
+
+    await system.cancel(id)
+    await until(() => reasons.length === 1)
+
+    expect(reasons).toEqual([expect.any(JobCancelledError)])
+    expect(await eventsOf(system, id)).toBe('enqueue lease start cancel')
   })
 
   test('a running job fires its signal, frees its slot when it really ends, and refuses its late success', async () => {
@@ -368,7 +386,7 @@ describe('cancelling', () => {
     })
     const { id } = await system.enqueue({ type: 'stubborn', payload: null })
     const next = await system.enqueue({ type: 'next', payload: null })
-    await untilState(system, id, 'running')
+    await untilCalled(system, id)
 
     const cancelled = await system.cancel(id)
     expect(await reason.promise).toBeInstanceOf(JobCancelledError)
@@ -549,7 +567,7 @@ describe('metrics', () => {
     await untilState(system, failing!.id, 'dead')
     inQueue.push(30)
     const { id: holding } = await system.enqueue({ type: 'holding', payload: null })
-    await untilState(system, holding, 'running')
+    await untilCalled(system, holding)
     inQueue.push(0)
     await system.enqueue([
       { type: 'quick', payload: null },
@@ -602,7 +620,7 @@ describe('metrics', () => {
     const snoozing = await system.enqueue({ type: 'snoozing', payload: null })
     const waiting = await system.enqueue({ type: 'waiting', payload: null })
     await untilState(system, snoozing.id, 'scheduled')
-    await untilState(system, waiting.id, 'running')
+    await untilCalled(system, waiting.id)
     await system.cancel(waiting.id)
     await until(async () => (await system.metrics()).activeWorkers === 0)
 
@@ -842,7 +860,7 @@ describe('the log', () => {
     const late = deferred()
     const { system, log } = await startSystem({ leaseMs: 100, runs: { work: () => late.promise } })
     const { id } = await system.enqueue({ type: 'work', payload: null })
-    await untilState(system, id, 'running')
+    await untilCalled(system, id)
 
     // The success is on its way when the cancellation is made.
     late.resolve()

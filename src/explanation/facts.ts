@@ -7,8 +7,8 @@ export type ServerPhase = 'created' | 'recovering' | 'serving' | 'draining' | 's
 export interface AttemptFacts {
   /** Of the lease that it was made under. */
   readonly leaseToken: number
-  /** `ahead`: leased, and waiting for a worker; `starting`: its start is on its way to disk; `stuck`: given up, but its handler goes on. */
-  readonly phase: 'ahead' | 'starting' | 'called' | 'stuck'
+  /** `stuck`: given up, but its handler goes on. */
+  readonly phase: 'called' | 'stuck'
   /** Null where the handler was not called yet. */
   readonly timeoutMs: number | null
   /** When its handler was told to stop, in epoch ms, and why; null while it was not. */
@@ -32,8 +32,6 @@ export interface ServerFacts {
   readonly slots: number
   readonly busy: number
   readonly stuck: number
-  /** Jobs that are leased and wait for a slot. */
-  readonly leasedAhead: number
   readonly attempts: readonly AttemptFacts[]
 }
 

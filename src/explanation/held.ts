@@ -48,7 +48,11 @@ export function settled(facts: Facts): Obstacle[] {
   if (!facts.server || isOrphan(facts) || !isExecuting(facts)) return []
   const attempt = attemptOf(facts)
   if (attempt && attempt.phase !== 'stuck') return []
-  const what = attempt ? 'its handler was given up' : 'its handler has ended'
+  const what = attempt
+    ? 'its handler was given up'
+    : hasJustStarted(facts)
+      ? 'its handler is being called, or has ended'
+      : 'its handler has ended'
   return [{ code: 'outcome_pending', message: `${what}, and what came of it is on its way to disk`, until: null }]
 }
 
@@ -109,6 +113,11 @@ export function running(facts: Facts): Obstacle[] {
 
 function isExecuting({ situation }: Facts): boolean {
   return hasTag(situation.job.state, 'executing')
+}
+
+/** Its start is on disk; whether this process has heard of it already is not known. */
+function hasJustStarted({ situation: { job }, now }: Facts): boolean {
+  return job.startedAt !== null && job.startedAt + lateMs > now
 }
 
 /** When its handler will be told to stop, if it goes on for so long; null where that is not known here. */

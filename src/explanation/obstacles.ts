@@ -2,7 +2,7 @@ import { hasTag } from '../machines/edges.ts'
 import type { EventType } from '../machines/job.ts'
 import type { Counted } from '../persistence/store.ts'
 import type { Facts, ServerFacts } from './facts.ts'
-import { attemptOf, decided, isLate, isOrphan, leaseHeld, orphaned, running, settled, unstopped } from './held.ts'
+import { decided, isLate, isOrphan, leaseHeld, orphaned, running, settled, unstopped } from './held.ts'
 import type { Obstacle } from './obstacle.ts'
 import { counted, number, sayInstant, sayOwner } from './words.ts'
 
@@ -16,7 +16,7 @@ export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
     case 'lease':
       return [...unhandled(facts), ...inLine(facts), ...busyWorkers(facts), ...notStarting(facts)]
     case 'start':
-      return [...orphaned(facts), ...waitingForWorker(facts), ...notStarting(facts)]
+      return [...orphaned(facts), ...notStarting(facts)]
     case 'succeed':
     case 'fail':
     case 'reject':
@@ -79,19 +79,10 @@ function busyWorkers({ situation: { line }, server }: Facts): Obstacle[] {
   return [{ code: 'no_free_worker', message: `${sayBusy(server)}${place}`, until: null }]
 }
 
-function sayBusy({ slots, stuck, leasedAhead }: ServerFacts): string {
+function sayBusy({ slots, stuck }: ServerFacts): string {
   const busy = slots === 1 ? 'the only worker is busy' : `all ${number(slots)} workers are busy`
   const held = stuck > 0 ? ` (${number(stuck)} with a handler that was told to stop and does not end)` : ''
-  const ahead = { count: leasedAhead, more: false }
-  return `${busy}${held}${leasedAhead > 0 ? `, ${counted(ahead, 'leased job')} ${goes(ahead)} first` : ''}`
-}
-
-/** A job that is leased ahead of its turn has a place in line already. */
-function waitingForWorker(facts: Facts): Obstacle[] {
-  const { server } = facts
-  return server && attemptOf(facts)?.phase === 'ahead' && server.busy >= server.slots
-    ? [{ code: 'no_free_worker', message: sayBusy({ ...server, leasedAhead: 0 }), until: null }]
-    : []
+  return `${busy}${held}`
 }
 
 /** Why no job is leased or started. */

@@ -4,7 +4,7 @@ import type { RunStats } from '../telemetry/run-stats.ts'
 import type { AttemptFacts, ServerFacts } from './facts.ts'
 
 /** What is known without looking into the books. */
-type Known = Omit<ServerFacts, 'slots' | 'busy' | 'stuck' | 'leasedAhead' | 'attempts'>
+type Known = Omit<ServerFacts, 'slots' | 'busy' | 'stuck' | 'attempts'>
 
 /** What a server's books tell of one job, and of the workers that it may need. */
 export function serverFacts(jobId: number, known: Known, ledger: Ledger, stats: RunStats): ServerFacts {
@@ -14,17 +14,12 @@ export function serverFacts(jobId: number, known: Known, ledger: Ledger, stats: 
     timeoutMs: stats.timeoutMsOf(job),
     aborted: stats.abortOf(job),
   })
-  const ahead = ledger.ahead()
   const assigned = ledger.assigned().filter(({ job }) => job.id === jobId)
   return {
     ...known,
     slots: ledger.slotCount,
     busy: ledger.activeCount,
     stuck: ledger.stuck().length,
-    leasedAhead: ahead.length,
-    attempts: [
-      ...ahead.filter(({ id }) => id === jobId).map((job) => toFacts(job, 'ahead')),
-      ...assigned.map(({ job, phase }) => toFacts(job, phase === 'starting' || phase === 'stuck' ? phase : 'called')),
-    ],
+    attempts: [...assigned.map(({ job, phase }) => toFacts(job, phase === 'stuck' ? phase : 'called'))],
   }
 }

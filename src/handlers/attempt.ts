@@ -128,14 +128,13 @@ class Attempt implements RunningAttempt {
   /** The handler has ended; `outcome` only counts where it was not given up before. */
   #ended(outcome: () => LeaseEvent): void {
     clearTimeout(this.#timer)
-    const tookMs = this.#tookMs()
-    this.#options.stats.ended(this.#job, tookMs)
+    this.#options.stats.ended(this.#job, this.#tookMs())
     if (this.#settled) {
       this.#report.ended()
       return
     }
     this.#settled = true
-    this.#report.settled(this.#lost ? null : (this.#eventOfAbort() ?? outcome()), tookMs, true)
+    this.#report.settled(this.#lost ? null : (this.#eventOfAbort() ?? outcome()), true)
   }
 
   /** Its grace has passed and the handler goes on: the attempt is over all the same, and its slot stays taken. */
@@ -143,7 +142,7 @@ class Attempt implements RunningAttempt {
     if (this.#settled) return
     this.#settled = true
     const event = this.#abortReason instanceof ShutdownError ? this.#event('release') : this.#eventOfAbort()
-    this.#report.settled(this.#lost ? null : event, this.#tookMs(), false)
+    this.#report.settled(this.#lost ? null : event, false)
   }
 
   /** Not below 0, where the clock was set back. */

@@ -1,14 +1,14 @@
-import { type ActorRefFrom, assign, emit, fromCallback, setup } from 'xstate'
+import { type ActorRefFrom, emit, fromCallback, setup } from 'xstate'
 import type { Lease, LeasedJob, LeaseEvent } from './lease.ts'
 import { Ledger } from './ledger.ts'
-import { type RunAttempt, type WorkerEvent, workerLogic } from './worker.ts'
+import { gather, type Outcome, type RunAttempt, type WorkerEvent, workerLogic } from './worker.ts'
 
 /** Beyond this many, workers make several attempts at once: stopping their parent is quadratic in XState (226 ms at 1,000). */
 const workerActorsMax = 100
 
 /** What the dispatcher asks of the store; every promise that rejects ends the dispatcher. */
 export interface DispatcherStore {
-  lease(request: { room: number; wait: true }): Promise<readonly LeasedJob[]>
+  lease(request: { room: number; wait: true; start: true }): Promise<readonly LeasedJob[]>
   apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]>
   stopLeasing(): Promise<void>
   recover(): Promise<void>
@@ -33,7 +33,7 @@ type StoreCommand =
 type StoreEvent =
   | { readonly type: 'recovered' }
   | { readonly type: 'leased'; readonly asked: number; readonly jobs: readonly LeasedJob[] }
-  | { readonly type: 'applied'; readonly events: readonly LeaseEvent[]; readonly refused: readonly LeaseEvent[] }
+  | { readonly type: 'applied'; readonly refused: readonly LeaseEvent[] }
   | { readonly type: 'gathered' }
   | { readonly type: 'storeFailed'; readonly error: unknown }
 
@@ -49,7 +49,7 @@ export type DispatcherEvent =
   /** While draining: give back what still runs, and wait for its handlers no longer. */
   | { readonly type: 'giveUp' }
 
-/** Turns the store's promises into events; at most a few calls of each kind are under way. */
+/** Turns the store's promises into events. */
 const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, receive, sendBack }) => {
   const tell = (event: StoreEvent) => sendBack(event)
   const failed = (error: unknown) => tell({ type: 'storeFailed', error })
@@ -61,13 +61,12 @@ const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, 
         return
       case 'lease':
         store
-          .lease({ room: command.room, wait: true })
-          .then((jobs) => tell({ type: 'leased', asked: command.room, jobs }), failed)
+          .lease({ room: command.room, wait: true, start: true })
+          // Each in a turn of its own: what one part's handlers have done is on its way before the next part's are called.
+          .then((jobs) => setImmediate(() => tell({ type: 'leased', asked: command.room, jobs })), failed)
         return
       case 'apply':
-        store
-          .apply(command.events)
-          .then((refused) => tell({ type: 'applied', events: command.events, refused }), failed)
+        store.apply(command.events).then((refused) => tell({ type: 'applied', refused }), failed)
         return
       case 'gather':
         setImmediate(() => tell({ type: 'gathered' }))
@@ -92,26 +91,19 @@ export type DispatcherEmitted =
 
 interface DispatcherContext extends DispatcherInput {
   readonly ledger: Ledger
-  /** A drain has lost its patience: what runs is aborted, and what was still being started is given back instead of run. */
-  readonly aborting: boolean
   readonly storeActor: ActorRefFrom<typeof storeLogic>
   readonly workerActors: readonly ActorRefFrom<typeof workerLogic>[]
 }
 
-/** Asks for as many jobs as there is room for. */
+/** Asks for a job for each free slot, leased and started by one commit. */
 function lease({ ledger, storeActor }: DispatcherContext): void {
-  const room = ledger.takeRoom()
-  if (room > 0) storeActor.send({ type: 'lease', room })
+  for (let room = ledger.takeRoom(); room > 0; room = ledger.takeRoom()) storeActor.send({ type: 'lease', room })
 }
 
 /** Commits what there is, unless a commit is under way: then its end will. */
 function commit({ ledger, storeActor }: DispatcherContext): void {
   const events = ledger.takeCommit()
   if (events) storeActor.send({ type: 'apply', events })
-}
-
-function release({ id, leaseToken }: Lease): LeaseEvent {
-  return { id, leaseToken, event: 'release' }
 }
 
 /**
@@ -140,7 +132,6 @@ export const dispatcherMachine = setup({
       context.ledger.stopLeasing()
       context.storeActor.send({ type: 'stopLeasing' })
     },
-    losePatience: assign({ aborting: true }),
     abortRunning: ({ context }) => {
       for (const { job, worker } of context.ledger.running()) {
         context.workerActors[worker]!.send({
@@ -152,24 +143,27 @@ export const dispatcherMachine = setup({
       }
     },
     giveUpRunning: ({ context }) => context.ledger.giveUpRunning(),
-    takeLeased: ({ context }, { asked, jobs }: Extract<StoreEvent, { type: 'leased' }>) =>
-      context.ledger.leased(asked, jobs),
-    /** The next commit is on its way before the handlers run, so that the thread commits while the loop works. */
-    takeApplied: ({ context }, { events, refused }: Extract<StoreEvent, { type: 'applied' }>) => {
-      const started = context.ledger.committed(events, refused)
-      if (context.aborting) for (const { job } of started) context.ledger.settled(job, release(job), 0, true)
+    takeLeased: ({ context }, { asked, jobs }: Extract<StoreEvent, { type: 'leased' }>) => {
+      const started = context.ledger.started(asked, jobs)
       lease(context)
       commit(context)
-      if (context.aborting) return
       for (const { job, worker } of started) context.workerActors[worker]!.send({ type: 'run', job })
+    },
+    takeApplied: ({ context }) => {
+      context.ledger.committed()
+      commit(context)
     },
     tellRefused: emit(
       (_, { refused }: Extract<StoreEvent, { type: 'applied' }>) => ({ type: 'refused', events: refused }) as const,
     ),
-    /** Outcomes that come in the same turn of the loop go into the same commit. */
-    takeSettled: ({ context }, { job, event, tookMs, ended }: Extract<WorkerEvent, { type: 'settled' }>) => {
-      context.ledger.settled(job, event, tookMs, ended)
-      if (context.ledger.beginGathering()) context.storeActor.send({ type: 'gather' })
+    /** Outcomes that come in the same turn of the loop go to the store together; many of them in parts, so that it need not wait for all. */
+    takeSettled: ({ context }, { outcomes }: Extract<WorkerEvent, { type: 'settled' }>) => {
+      const { ledger, storeActor } = context
+      for (const { job, event, ended } of outcomes) ledger.settled(job, event, ended)
+      if (ledger.hasPart) {
+        lease(context)
+        commit(context)
+      } else if (ledger.beginGathering()) storeActor.send({ type: 'gather' })
     },
     takeEnded: ({ context }, { job }: Extract<WorkerEvent, { type: 'ended' }>) => context.ledger.ended(job),
     takeLost: ({ context }, { leases }: Extract<DispatcherEvent, { type: 'lost' }>) => {
@@ -185,32 +179,29 @@ export const dispatcherMachine = setup({
   },
 }).createMachine({
   id: 'dispatcher',
-  context: ({ input, spawn }) => {
+  context: ({ input, spawn, self }) => {
+    const settled = gather<Outcome>((outcomes) => self.send({ type: 'settled', outcomes }))
     const actors = Math.min(input.workers, workerActorsMax)
     const slots = Array.from({ length: actors }, (_, worker) => Math.ceil((input.workers - worker) / actors))
     return {
       ...input,
       ledger: new Ledger(slots),
-      aborting: false,
       storeActor: spawn('store', { id: 'store', input: input.store }),
       workerActors: slots.map((_, worker) =>
-        spawn('worker', { id: `worker-${worker + 1}`, input: { worker, runAttempt: input.runAttempt } }),
+        spawn('worker', { id: `worker-${worker + 1}`, input: { worker, runAttempt: input.runAttempt, settled } }),
       ),
     }
   },
   initial: 'recovering',
   // What can come in any mode; a mode adds only what it does besides.
   on: {
-    leased: { actions: [{ type: 'takeLeased', params: ({ event }) => event }, 'lease', 'commit'] },
+    leased: { actions: { type: 'takeLeased', params: ({ event }) => event } },
     applied: [
       {
         guard: ({ event }) => event.refused.length > 0,
-        actions: [
-          { type: 'takeApplied', params: ({ event }) => event },
-          { type: 'tellRefused', params: ({ event }) => event },
-        ],
+        actions: ['takeApplied', { type: 'tellRefused', params: ({ event }) => event }],
       },
-      { actions: { type: 'takeApplied', params: ({ event }) => event } },
+      { actions: 'takeApplied' },
     ],
     gathered: { actions: ['lease', 'commit'] },
     settled: { actions: { type: 'takeSettled', params: ({ event }) => event } },
@@ -230,7 +221,7 @@ export const dispatcherMachine = setup({
       on: { recovered: 'dispatching' },
     },
     dispatching: {
-      description: 'leases jobs, starts them on free workers and commits their outcomes',
+      description: 'leases and starts jobs for free workers, and commits their outcomes',
       tags: 'executing',
       entry: ['lease', emit({ type: 'ready' })],
       always: { guard: 'allStuck', target: 'stuck' },
@@ -241,13 +232,13 @@ export const dispatcherMachine = setup({
       entry: emit({ type: 'allStuck' }),
     },
     draining: {
-      description: 'leases no more, gives back what has not started, waits for what runs',
+      description: 'leases no more, gives back what it is told of after that, waits for what runs',
       tags: 'waiting',
       entry: ['stopLeasing', 'commit'],
       always: { guard: 'idle', target: 'stopped' },
       on: {
         drain: {},
-        abort: { actions: ['losePatience', 'abortRunning'] },
+        abort: { actions: 'abortRunning' },
         giveUp: { actions: ['giveUpRunning', 'commit'] },
       },
     },

@@ -3,14 +3,8 @@ import { type SnapshotFrom, setup, transition } from 'xstate'
 
 /** Everything that can happen to a worker's slot. */
 type SlotEvent =
-  /** A job was given to it; the commit of its start is on its way. */
+  /** A job was given to it, leased and started on disk. */
   | { readonly type: 'assign' }
-  /** The start is on disk. */
-  | { readonly type: 'begin' }
-  /** The store refused the start: the lease was no longer held. */
-  | { readonly type: 'refuse' }
-  /** The lease went elsewhere before the start was on disk; one that runs is aborted and keeps its slot. */
-  | { readonly type: 'lose' }
   /** The handler has ended. */
   | { readonly type: 'settle' }
   /** The handler was aborted, goes on, and is waited for no longer. */
@@ -29,12 +23,7 @@ export const slotMachine = setup({ types: { events: {} as SlotEvent, tags: {} as
     free: {
       description: 'has nothing to do, waits for a job',
       tags: 'waiting',
-      on: { assign: 'starting' },
-    },
-    starting: {
-      description: 'a start is on its way to disk, the handler not called',
-      tags: 'held',
-      on: { begin: 'running', refuse: 'free', lose: 'free' },
+      on: { assign: 'running' },
     },
     running: {
       description: 'the start is on disk, the handler called',

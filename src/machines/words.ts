@@ -27,8 +27,8 @@ export const dispatcherGuardWords: Readonly<Record<string, GuardWords>> = {
 export const jobEventWords: Readonly<Record<EventType, EventWords>> = {
   enqueue: { what: 'was accepted and is on disk', who: 'a client, over HTTP or by the library' },
   due: { what: 'its run_at has come', who: 'the store, as time passes' },
-  lease: { what: 'was claimed, with a token and an expiry', who: 'the dispatcher, where it has room' },
-  start: { what: 'a worker is about to call the handler', who: 'the dispatcher, where a slot is free' },
+  lease: { what: 'was claimed, with a token and an expiry', who: 'the dispatcher, for a free slot' },
+  start: { what: 'a worker is about to call the handler', who: 'the dispatcher, by the commit that leased it' },
   succeed: { what: 'the handler is done', who: 'the handler, by returning' },
   fail: { what: 'the handler threw, or took too long', who: 'the handler, or its timeout' },
   reject: {
@@ -52,10 +52,7 @@ export const dispatcherEventWords: Readonly<Record<string, EventWords>> = {
 }
 
 export const slotEventWords: Readonly<Record<SlotEventType, EventWords>> = {
-  assign: { what: 'got a job, whose start is being committed', who: 'the dispatcher' },
-  begin: { what: 'the start is on disk', who: 'the store' },
-  refuse: { what: 'the start was refused: its lease was no longer held', who: 'the store' },
-  lose: { what: 'the lease went elsewhere before the start was on disk', who: 'the store, as after a `cancel`' },
+  assign: { what: 'got a job, whose start is on disk', who: 'the dispatcher' },
   settle: { what: 'the handler has ended', who: 'the handler' },
   giveUp: {
     what: 'the handler was aborted, goes on, and is waited for no longer',

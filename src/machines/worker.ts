@@ -10,7 +10,7 @@ export interface RunningAttempt {
 /** What an attempt tells as it goes, never before `RunAttempt` has returned. */
 export interface AttemptReport {
   /** Once. `event` null: the lease was lost, there is nothing to commit. `ended` false: aborted, but its handler goes on and keeps the slot. */
-  settled(event: LeaseEvent | null, tookMs: number, ended: boolean): void
+  settled(event: LeaseEvent | null, ended: boolean): void
   /** Once, later, where `ended` was false: the slot is free. */
   ended(): void
 }
@@ -23,21 +23,38 @@ export type WorkerCommand =
   | { readonly type: 'run'; readonly job: LeasedJob }
   | { readonly type: 'abort'; readonly job: LeasedJob; readonly reason: Error; readonly lost: boolean }
 
-/** What it tells the dispatcher. */
+/** How an attempt went. */
+export interface Outcome {
+  readonly job: LeasedJob
+  /** Null: the lease was lost, there is nothing to commit. */
+  readonly event: LeaseEvent | null
+  /** False: its handler goes on and keeps the slot. */
+  readonly ended: boolean
+}
+
+/** What workers tell the dispatcher. */
 export type WorkerEvent =
-  | {
-      readonly type: 'settled'
-      readonly worker: number
-      readonly job: LeasedJob
-      readonly event: LeaseEvent | null
-      readonly tookMs: number
-      readonly ended: boolean
-    }
+  /** All that came without a pause, from whichever workers: an event for each outcome would cost as much as the rest of the loop's work. */
+  | { readonly type: 'settled'; readonly outcomes: readonly Outcome[] }
   | { readonly type: 'ended'; readonly worker: number; readonly job: LeasedJob }
 
 export interface WorkerInput {
   readonly worker: number
   readonly runAttempt: RunAttempt
+  readonly settled: (outcome: Outcome) => void
+}
+
+/** Calls `send` with all that was given without a pause. */
+export function gather<T>(send: (all: readonly T[]) => void): (each: T) => void {
+  let gathered: T[] = []
+  return (each) => {
+    if (gathered.push(each) > 1) return
+    queueMicrotask(() => {
+      const all = gathered
+      gathered = []
+      send(all)
+    })
+  }
 }
 
 /**
@@ -45,7 +62,7 @@ export interface WorkerInput {
  * a child spawned per job costs ten times as much, and XState keeps finished ones.
  */
 export const workerLogic = fromCallback<WorkerCommand, WorkerInput>(({ input, receive, sendBack }) => {
-  const { worker, runAttempt } = input
+  const { worker, runAttempt, settled } = input
   // By attempt: a job may be here twice, where an earlier handler of it does not end.
   const running = new Map<LeasedJob, RunningAttempt>()
   const tell = (event: WorkerEvent) => sendBack(event)
@@ -57,13 +74,14 @@ export const workerLogic = fromCallback<WorkerCommand, WorkerInput>(({ input, re
     }
     const { job } = command
     const attempt = runAttempt(job, {
-      settled: (event, tookMs, ended) => {
+      settled: (event, ended) => {
         if (ended) running.delete(job)
-        tell({ type: 'settled', worker, job, event, tookMs, ended })
+        settled({ job, event, ended })
       },
       ended: () => {
         running.delete(job)
-        tell({ type: 'ended', worker, job })
+        // After the outcome, which may be gathered still.
+        queueMicrotask(() => tell({ type: 'ended', worker, job }))
       },
     })
     running.set(job, attempt)

@@ -69,9 +69,12 @@ export function nextRunAt(event: EventType, delay: string): string {
   })
 }
 
-/** When the job ended, after `event`. */
+/** When the job ended, after `event`; null before. */
 export function nextFinishedAt(event: EventType): string {
-  return byEdge(event, ({ to }) => (hasTag(to, 'ended') ? ':now' : 'NULL'))
+  return byEdge(event, ({ from, to }) => {
+    if (hasTag(to, 'ended')) return ':now'
+    return hasTag(from, 'ended') ? 'NULL' : 'jobs.finished_at'
+  })
 }
 
 /** When its last attempt started, after `event`. */
@@ -82,10 +85,13 @@ export function nextStartedAt(event: EventType): string {
   })
 }
 
-/** The lease's columns after `event`: given with the lease, kept while the job is held, gone after. The token is the `seq` of the lease. */
+/** The lease's columns after `event`: given with the lease, kept while the job is held, null after. The token is the `seq` of the lease. */
 export function nextLease(event: EventType): { readonly token: string; readonly expiresAt: string } {
   const choose = (given: string, kept: string) =>
-    byEdge(event, ({ from, to }) => (hasTag(to, 'held') ? (hasTag(from, 'held') ? kept : given) : 'NULL'))
+    byEdge(event, ({ from, to }) => {
+      if (hasTag(from, 'held') === hasTag(to, 'held')) return kept
+      return hasTag(to, 'held') ? given : 'NULL'
+    })
   return {
     token: choose('jobs.seq + 1', 'jobs.lease_token'),
     expiresAt: choose(':now + :lease_ms', 'jobs.lease_expires_at'),

@@ -284,9 +284,14 @@ export interface Store {
 
   /**
    * Leases up to `room` queued jobs whose type is handled here: queues take turns, within one by priority, `run_at`, id. With `wait`
-   * it resolves as soon as there is at least one, however long that takes; after `stopLeasing` with none.
+   * it resolves as soon as there is at least one, however long that takes; after `stopLeasing` with none. With `start` the
+   * same commit starts them, for workers that are free: nothing else stands between a job and its handler.
    */
-  lease(request: { readonly room: number; readonly wait: boolean }): Promise<readonly LeasedJob[]>
+  lease(request: {
+    readonly room: number
+    readonly wait: boolean
+    readonly start?: boolean
+  }): Promise<readonly LeasedJob[]>
 
   /** Answers waiting leases with nothing, and every later one. */
   stopLeasing(): Promise<void>

@@ -20,7 +20,7 @@ export interface WorkerActivity {
   readonly type: string
   /** From 1. */
   readonly attempt: number
-  /** `starting`: the start is on its way to disk; `stuck`: the attempt was given up, and its handler goes on. */
+  /** `stuck`: the attempt was given up, and its handler goes on. */
   readonly phase: Phase
   /** When the handler was called, in epoch ms; null before. */
   readonly since: number | null

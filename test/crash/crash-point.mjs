@@ -27,15 +27,17 @@ export function reach(here) {
 }
 
 /** Stored jobs are about to take `event`, as far as the machine lets them. */
-export function foreseeMove(db, event, items, fence) {
+export function foreseeMove(db, event, runs, fence) {
   if (armed === '') return
   factsOf ??= db.prepare(
     'SELECT id, state, seq, attempt, max_attempts AS maxAttempts, lease_token AS leaseToken FROM jobs WHERE id = ?',
   )
-  for (const { id, leaseToken } of items) {
-    const job = factsOf.get(id)
-    if (!job || (fence === 'fenced' && job.leaseToken !== leaseToken)) continue
-    if (nameOf(findEdge(job.state, { type: event }, job)) === armed) doomed.push({ id, seq: job.seq + 1 })
+  for (const [first, last, leaseToken] of runs) {
+    for (let id = first; id <= last; id++) {
+      const job = factsOf.get(id)
+      if (!job || (fence === 'fenced' && job.leaseToken !== leaseToken)) continue
+      if (nameOf(findEdge(job.state, { type: event }, job)) === armed) doomed.push({ id, seq: job.seq + 1 })
+    }
   }
 }
 

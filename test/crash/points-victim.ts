@@ -95,9 +95,9 @@ const patches: readonly Patch[] = [
   imported('persistence/sqlite/moves.js', `import assert from 'node:assert/strict';`, '../../crash-point.js'),
   {
     file: 'persistence/sqlite/moves.js',
-    find: 'const { log, move, edge } = this.#statements(event, fence);',
-    replace: `const { log, move, edge } = this.#statements(event, fence);
-      crash.foreseeMove(this.#db, event, items, fence);
+    find: 'const { one, many, edge } = this.#statements(event, fence);',
+    replace: `const { one, many, edge } = this.#statements(event, fence);
+      crash.foreseeMove(this.#db, event, runs, fence);
       crash.reach('before');`,
   },
   {
@@ -115,14 +115,13 @@ const patches: readonly Patch[] = [
   imported('persistence/sqlite/intake.js', `import assert from 'node:assert/strict';`, '../../crash-point.js'),
   {
     file: 'persistence/sqlite/intake.js',
-    find: 'const list = gathered.map(',
-    replace: `crash.foreseeIntake(gathered); crash.reach('before'); const list = gathered.map(`,
+    find: 'const firstId = this.#insert(intoBatches(gathered.map(',
+    replace: `crash.foreseeIntake(gathered); crash.reach('before'); const firstId = this.#insert(intoBatches(gathered.map(`,
   },
   {
     file: 'persistence/sqlite/intake.js',
-    find: 'this.#sql.insertPayload.run(first + index, job.payload);',
-    replace: `if (index === gathered.length >> 1) crash.reach('halfway');
-      this.#sql.insertPayload.run(first + index, job.payload);`,
+    find: 'this.#sql.insertPayloads.run(',
+    replace: `crash.reach('halfway'); this.#sql.insertPayloads.run(`,
   },
   imported('persistence/sqlite/retention.js', `import { retention } from '../store.js';`, '../../crash-point.js'),
   {
@@ -149,10 +148,10 @@ const patches: readonly Patch[] = [
   imported('handlers/attempt.js', `import { describeError } from './describe-error.js';`, '../crash-point.js'),
   {
     file: 'handlers/attempt.js',
-    find: 'this.#report.settled(this.#lost ? null : (this.#eventOfAbort() ?? outcome()), tookMs, true);',
+    find: 'this.#report.settled(this.#lost ? null : (this.#eventOfAbort() ?? outcome()), true);',
     replace: `const event = this.#lost ? null : (this.#eventOfAbort() ?? outcome());
       crash.ended(this.#job, event);
-      this.#report.settled(event, tookMs, true);`,
+      this.#report.settled(event, true);`,
   },
 ]
 

@@ -16,24 +16,36 @@ const unflushed: Patch[] = [
 /** Everyone is told before the transaction is committed. */
 const toldTooSoon: Patch = {
   file: 'persistence/sqlite/store-thread.js',
-  find: 'errors = commitTogether(',
-  replace: `for (const part of parts) {
+  find: 'errors = commitTogether(this.#db, this.#writer, parts, now, committed, more)',
+  replace: `const tellSoon = (part) => {
                 const { run, done } = part;
-                part.run = (now) => { part.result = run(now); done(part.result); const tell = this.#calls.takeTell(); if (tell) this.#mailbox.tell(tell); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5); return part.result; };
+                part.run = (now) => { part.result = run(now); done(part.result); const tell = this.#calls.takeTell(); if (tell) this.#mailbox.tell(tell); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20); return part.result; };
                 part.done = () => {};
-            }
-            errors = commitTogether(`,
+            };
+            parts.forEach(tellSoon);
+            errors = commitTogether(this.#db, this.#writer, parts, now, committed, () => {
+                const joining = more();
+                joining.forEach(tellSoon);
+                return joining;
+            })`,
 }
 
 const cutsPerLoad = 15
+/** Where a loss is to be seen: one in four of them keeps nothing that was not flushed. */
+const cutsToLose = 40
 const shim = compileShim(mkdtempSync(join(tmpdir(), 'jobmachine-')))
 
 /** The same load on a build, cut again and again, in folders 0, 1, 2, …. */
-async function cutAgainAndAgain(patches: readonly Patch[], seed: number, folder = tempFolder()): Promise<Cut[]> {
+async function cutAgainAndAgain(
+  patches: readonly Patch[],
+  seed: number,
+  folder: string,
+  cuts = cutsPerLoad,
+): Promise<Cut[]> {
   const build = patches.length > 0 ? patchedBuild(join(folder, 'build'), patches) : resolve('dist')
   const random = new Random(seed)
   const records = await recordLoad(shim!, build, join(folder, 'load'), random)
-  return Array.from({ length: cutsPerLoad }, (_, n) =>
+  return Array.from({ length: cuts }, (_, n) =>
     cutPower(records, someMoment(records, random), join(folder, `${n}`), random),
   )
 }
@@ -58,7 +70,7 @@ describe.skipIf(!shim)(
       ['without a flush at each commit', unflushed],
       ['where calls are answered before the commit', [toldTooSoon]],
     ])('does lose %s, so these cuts would show it', { timeout: 60_000 }, async (_, patches) => {
-      const cuts = await cutAgainAndAgain(patches, 2)
+      const cuts = await cutAgainAndAgain(patches, 2, tempFolder(), cutsToLose)
 
       expect(cuts.filter(({ violations }) => violations.some((what) => /is lost/.test(what)))).not.toEqual([])
     })

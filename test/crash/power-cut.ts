@@ -17,8 +17,8 @@ const sectorBytes = 512
 /** For a build in which a short load meets many checkpoints, where the log's pages go into the database. */
 export const oftenCheckpointed: Patch = {
   file: 'persistence/sqlite/connection.js',
-  find: 'checkpointPages = 4_000',
-  replace: 'checkpointPages = 40',
+  find: 'wal_autocheckpoint = ',
+  replace: 'wal_autocheckpoint = 40 -- ',
 }
 const headerBytes = 24
 
@@ -182,11 +182,13 @@ function violationsOf(path: string, witnessed: readonly Witnessed[]): string[] {
     ({ invariant, jobId, message }) => `${invariant}, job ${jobId}: ${message}`,
   )
   const db = openKept(path, { readonly: true })
-  const count = db.prepare('SELECT count(*) FROM job_events WHERE job_id = ? AND event = ?').pluck()
+  const counts = new Map(
+    db.prepare(`SELECT job_id || ' ' || event, count(*) FROM job_events GROUP BY 1`).raw().all() as [string, number][],
+  )
   const starts = new Map<number, number>()
   for (const { what, ids } of witnessed) {
     for (const id of ids) {
-      const happened = (event: string) => count.get(id, event) as number
+      const happened = (event: string) => counts.get(`${id} ${event}`) ?? 0
       if (what === 'stored' && happened('enqueue') === 0) violations.push(`job ${id} was acknowledged and is lost`)
       if (what === 'cancelled' && happened('cancel') === 0) violations.push(`the cancellation of job ${id} is lost`)
       if (what !== 'start') continue

@@ -48,9 +48,10 @@ function leaseAll(database: string): void {
   const db = openKept(database)
   db.exec(`BEGIN IMMEDIATE;
     INSERT INTO edge_counts SELECT 'queued', 'lease', 'leased', count(*) FROM jobs;
-    UPDATE jobs SET state = 'leased', seq = 2, lease_token = 2, lease_expires_at = created_at;
-    INSERT INTO job_events (job_id, seq, event, from_state, to_state, attempt, at)
-      SELECT id, 2, 'lease', 'queued', 'leased', 0, created_at FROM jobs;
+    INSERT INTO job_events (job_id, seq, event, from_state, to_state, attempt, at, previous_id)
+      SELECT id, 2, 'lease', 'queued', 'leased', 0, created_at, last_event_id FROM jobs;
+    UPDATE jobs SET state = 'leased', seq = 2, lease_token = 2, lease_expires_at = created_at, last_event_id = event.id
+      FROM job_events AS event WHERE event.seq = 2 AND event.job_id = jobs.id;
     COMMIT`)
   db.close()
 }
@@ -65,8 +66,9 @@ describe.concurrent('SIGTERM', () => {
     await child.enqueue(many(200, { type: 'polite' }))
     await child.enqueue(many(30, { type: 'quick', delayMs: 600_000 }))
     await until(async () => {
-      const { leased, running, retrying, succeeded } = await reader.counts()
-      return succeeded === 100 && retrying === 20 && running === 10 && leased > 0
+      const { running, retrying, succeeded } = await reader.counts()
+      const called = started(database).length === 100 + 20 + 10
+      return called && succeeded === 100 && retrying === 20 && running === 10
     })
 
     await assertEnds(child, 50)

@@ -6,22 +6,18 @@ const hold = { type: 'hold' }
 const hopeless = { type: 'hopeless', maxRetries: 0 }
 
 /** A job that runs and does not end. */
-async function hung({ enqueue, until }, more = {}) {
+async function hung({ enqueue, untilCalled }, more = {}) {
   const [id] = await enqueue({ ...hold, ...more })
-  await until(id, 'running')
+  await untilCalled(id)
   return id
 }
 
-/** A job leased ahead of the only worker, which hangs. Leasing ahead is the dispatcher's choice, after short jobs: asked until it makes it. */
-async function leasedAhead({ enqueue, stateOf, command, until }) {
-  for (;;) {
-    const [, hanging, ahead] = await enqueue(quick, hold, quick)
-    await until(hanging, 'running')
-    for (const giveUpAt = performance.now() + 200; performance.now() < giveUpAt; await new Promise(setImmediate)) {
-      if ((await stateOf(ahead)) === 'leased') return ahead
-    }
-    await command('cancel', hanging)
-  }
+/** A job that is leased and not started, beside the only worker, which hangs. The dispatcher leaves none so: it is leased by other hands. */
+async function leased(tools) {
+  await hung(tools)
+  const [id] = await tools.enqueue(quick)
+  await tools.leaseWaiting()
+  return id
 }
 
 /** Ended jobs to be removed by the next process, and one more, for the newest event of the file stays. */
@@ -50,15 +46,15 @@ export const scenarios = {
   },
   'leased start running': ({ enqueue }) => enqueue(quick),
   'leased release queued': async (tools) => {
-    await leasedAhead(tools)
-    await tools.stop(0)
+    await leased(tools)
+    await tools.releaseLeased()
   },
   'leased expire queued': async (tools) => {
-    await leasedAhead(tools)
+    await leased(tools)
     tools.leaveOrphans()
   },
   'leased cancel cancelled': async (tools) => {
-    await tools.command('cancel', await leasedAhead(tools))
+    await tools.command('cancel', await leased(tools))
   },
   'running succeed succeeded': ({ enqueue }) => enqueue(quick),
   'running fail retrying': ({ enqueue }) => enqueue({ type: 'flaky' }),

@@ -15,7 +15,8 @@ const { build, database, witness, run, settings, take, load, finish } = JSON.par
 const { createJobSystem, defineHandler, PermanentError, RetryAfterError, SnoozeError } = await import(
   join(build, 'index.js')
 )
-const { ManualClock } = await import(join(build, 'clock.js'))
+const { ManualClock, systemClock } = await import(join(build, 'clock.js'))
+const { openSqliteStore } = await import(join(build, 'persistence/sqlite/client.js'))
 
 const file = openSync(witness, 'a')
 const note = (what, more) => writeSync(file, `\n${JSON.stringify({ what, run, ...more })}`)
@@ -23,6 +24,8 @@ const note = (what, more) => writeSync(file, `\n${JSON.stringify({ what, run, ..
 /** Longer than any run lasts. */
 const far = 3_600_000
 const snoozed = new Set()
+/** Jobs whose handler was called by this run. */
+const called = new Set()
 
 /** What each type does. A job whose `run` is another than this one has had its moment and succeeds. */
 const runs = {
@@ -57,6 +60,7 @@ const handlers = Object.entries(runs).map(([type, act]) =>
     async run(payload, context) {
       const { jobId: id, attempt, idempotencyToken: token } = context
       note('start', { id, attempt, token, key: payload.key })
+      called.add(id)
       let outcome = 'threw'
       try {
         await act(payload, context)
@@ -93,6 +97,8 @@ async function ask(jobs) {
   return enqueued.map(({ id }) => id)
 }
 
+let otherHands
+let heldApart = []
 let asked = 0
 /** What a scenario or a load may do. */
 const tools = {
@@ -117,6 +123,27 @@ const tools = {
   async until(id, state) {
     while ((await tools.stateOf(id)) !== state) await setTimeout(1)
   },
+  async untilCalled(id) {
+    while (!called.has(id)) await setTimeout(1)
+  },
+  /** Leases what waits, and leaves it at that. */
+  async leaseWaiting() {
+    otherHands ??= await openSqliteStore({
+      path: database,
+      owner: null,
+      types: Object.keys(runs),
+      leaseMs: far,
+      maxQueueDepth: 1,
+      retentionMs: 0,
+      retryBaseMs: 1,
+      retryMaxMs: 1,
+      clock: systemClock,
+      notify() {},
+      longestTimeoutMs: () => 0,
+    })
+    heldApart = await otherHands.lease({ room: 1_000, wait: false })
+  },
+  releaseLeased: () => otherHands.apply(heldApart.map(({ id, leaseToken }) => ({ id, leaseToken, event: 'release' }))),
   stop: (graceMs) => system.stop({ graceMs }),
   /** Dies with what it holds: the next process on the file takes the edge. */
   leaveOrphans() {

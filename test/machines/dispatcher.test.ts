@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { JobCancelledError, LeaseLostError, ShutdownError } from '../../src/errors.ts'
 import { dispatcherMachine } from '../../src/machines/dispatcher.ts'
-import type { LeasedJob } from '../../src/machines/lease.ts'
-import { startDispatcher, startDispatching, turn } from '../support/dispatcher.ts'
+import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
+import { partOf, startDispatcher, startDispatching, tick, turn } from '../support/dispatcher.ts'
 
 const modes = ['recovering', 'dispatching', 'stuck', 'draining', 'stopped'] as const
 const events = [
@@ -59,45 +59,62 @@ describe('a dispatcher', () => {
     await turn()
 
     expect(before).toEqual(['recovering', ['recover'], []])
-    expect([mode(), store.calls, emitted]).toEqual(['dispatching', ['recover', 'lease 2'], [{ type: 'ready' }]])
+    expect([mode(), store.room, emitted]).toEqual(['dispatching', 2, [{ type: 'ready' }]])
   })
 
-  test('runs nothing before its start is on disk', async () => {
+  test('asks for jobs that are leased and started by one commit, and waits for them', async () => {
+    const { store } = await startDispatching(2)
+
+    expect(store.room).toBe(2)
+    expect(store.leases.filter(({ wait, start }) => !wait || !start)).toEqual([])
+  })
+
+  test('runs nothing before its start is on disk, and then at once', async () => {
     const { store, attempts } = await startDispatching(2)
+    const unanswered = attempts.size
 
     await store.give(aLeasedJob(1))
-    const uncommitted = attempts.size
-    await store.commit()
 
-    expect(store.calls).toContain('apply start 1')
-    expect([uncommitted, [...attempts.keys()]]).toEqual([0, [1]])
+    expect([unanswered, [...attempts.keys()]]).toEqual([0, [1]])
+    expect(store.calls.filter((call) => call.startsWith('apply'))).toEqual([])
   })
 
-  test('does not run a job whose start was refused, and tells of it', async () => {
-    const { store, attempts, emitted } = await startDispatching(1)
-
-    await store.give(aLeasedJob(1))
-    const [start] = await store.commit(() => true)
-
-    expect(attempts.size).toBe(0)
-    expect(emitted).toEqual([{ type: 'ready' }, { type: 'refused', events: [start] }])
-    expect(store.leases).toMatchObject([{ room: 1 }])
-  })
-
-  test('gathers the outcomes of one turn into one commit, with the next starts', async () => {
+  test('asks for a job for each free slot once, and for none ahead of them', async () => {
     const { store, attempts } = await startDispatching(4)
-    await store.give(aLeasedJob(1), aLeasedJob(2), aLeasedJob(3), aLeasedJob(4))
-    await store.commit()
-    await store.commit()
-    expect([...attempts.keys()]).toEqual([1, 2, 3, 4])
-    const before = store.commits.length
+
+    await store.give(aLeasedJob(1))
+    const afterOne = store.room
+    await store.give(...jobs(4).slice(1))
+    const afterAll = store.room
+    attempts.get(2)!.end('succeed')
+    attempts.get(3)!.end('succeed')
+    await turn()
+
+    expect([afterOne, afterAll, store.room]).toEqual([3, 0, 2])
+  })
+
+  test('tells of outcomes that were refused', async () => {
+    const { store, attempts, emitted } = await startDispatching(1)
+    await store.give(aLeasedJob(1))
+    attempts.get(1)!.end('succeed')
+    await turn()
+
+    const [late] = await store.commit(() => true)
+
+    expect(emitted).toEqual([{ type: 'ready' }, { type: 'refused', events: [late] }])
+    expect(store.room).toBe(1)
+  })
+
+  test('gathers the outcomes of one turn into one commit', async () => {
+    const { store, attempts } = await startDispatching(16)
+    await store.give(...jobs(16))
 
     attempts.get(1)!.end('succeed')
     attempts.get(2)!.end('fail')
     attempts.get(3)!.end('snooze')
     await turn()
 
-    expect(store.commits.slice(before).map((commit) => commit.events.map(({ id, event }) => [id, event]))).toEqual([
+    expect(store.commits.map((commit) => commit.events.map(({ id, event }) => [id, event]))).toEqual([
       [
         [1, 'succeed'],
         [2, 'fail'],
@@ -106,53 +123,69 @@ describe('a dispatcher', () => {
     ])
   })
 
-  test('commits outcomes and starts together', async () => {
-    const { store, attempts } = await startDispatching(2)
-    await store.give(aLeasedJob(1), aLeasedJob(2))
-    await store.commit()
-    await store.commit()
-    for (const attempt of attempts.values()) attempt.end('succeed', 0)
-    await turn()
-    await store.commit()
-    // It leases ahead after attempts that short.
-    for (let i = 3; store.leases.length > 0; i += 2) await store.give(aLeasedJob(i), aLeasedJob(i + 1))
-    await store.commit()
+  test('commits the outcomes of many in parts, within the turn, and asks for the room that each made', async () => {
+    const slots = 12
+    const part = partOf(slots)
+    const { store, attempts } = await startDispatching(slots)
+    await store.give(...jobs(slots))
+    const end = async (...ids: number[]) => {
+      for (const id of ids) attempts.get(id)!.end('succeed')
+      await tick()
+    }
 
-    for (const attempt of attempts.values()) if (attempt.job.id > 2) attempt.end('succeed', 0)
-    await turn()
+    for (let id = 1; id <= part; id++) await end(id)
+    const first = [idsOf(store.commits), store.calls.filter((call) => call === 'apply').length]
+    const room = store.room
+    for (let id = part + 1; id <= 2 * part; id++) await end(id)
 
-    const events = store.commits.flatMap((commit) => commit.events.map(({ event }) => event))
-    expect(new Set(events)).toEqual(new Set(['start', 'succeed']))
+    expect(first).toEqual([[range(1, part)], 0])
+    expect(room).toBe(part)
+    expect(idsOf(store.commits)).toEqual([range(1, part), range(part + 1, 2 * part)])
   })
 
-  test('has no more than two commits under way, each of half the slots or more; the rest gathers', async () => {
-    const { store, attempts } = await startDispatching(4)
-    await store.give(...jobs(4))
-    while (store.commits.length > 0) await store.commit()
-    const end = (...ids: number[]) => {
-      for (const id of ids) attempts.get(id)!.end('succeed')
+  test('lets what is less than a part gather while a commit is under way', async () => {
+    const slots = 12
+    const part = partOf(slots)
+    const { store, attempts } = await startDispatching(slots)
+    await store.give(...jobs(slots))
+    const end = (id: number) => {
+      attempts.get(id)!.end('succeed')
       return turn()
     }
 
-    await end(1)
-    await end(2)
-    const half = store.commits.map((commit) => commit.events.length)
-    await end(3)
-    const two = store.commits.map((commit) => commit.events.length)
-    await end(4)
-    const third = store.commits.length
+    for (const id of range(1, part)) await end(id)
+    const gathering = idsOf(store.commits)
+    await end(part + 1)
+    const together = idsOf(store.commits)
+    await end(part + 2)
     await store.commit()
     await store.commit()
 
-    expect([half, two, third]).toEqual([[1], [1, 2], 2])
-    expect(store.commits.map((commit) => commit.events.map(({ id }) => id))).toEqual([[4]])
+    expect([gathering, together]).toEqual([[[1]], [[1], range(2, part + 1)]])
+    expect(idsOf(store.commits)).toEqual([[part + 2]])
+  })
+
+  test('has the outcomes at hand on their way before it calls the handlers of the next jobs', async () => {
+    const { store, attempts } = await startDispatching(12)
+    await store.give(aLeasedJob(1))
+    store.answer(aLeasedJob(2))
+    // Its answer is heard in the next turn, before what gathers now.
+    await tick()
+    attempts.get(1)!.end('succeed')
+    await turn()
+
+    expect(store.calls.filter((call) => !call.startsWith('lease'))).toEqual([
+      'recover',
+      'run 1',
+      'apply succeed 1',
+      'run 2',
+    ])
   })
 
   test.each([1, 7, 100, 101, 250])('runs as many attempts at once as it has slots: %i', async (workers) => {
     const { actor, store, attempts } = await startDispatching(workers)
 
     await store.give(...jobs(workers))
-    while (store.commits.length > 0) await store.commit()
 
     expect(attempts.size).toBe(workers)
     expect(store.leases).toEqual([])
@@ -163,20 +196,17 @@ describe('a dispatcher', () => {
   test('leases for a slot as soon as it comes free', async () => {
     const { store, attempts } = await startDispatching(1)
     await store.give(aLeasedJob(1))
-    await store.commit()
     const whileRunning = store.leases.length
 
     attempts.get(1)!.end('succeed')
     await turn()
 
-    expect([whileRunning, store.leases.map(({ room }) => room)]).toEqual([0, [1]])
+    expect([whileRunning, store.room]).toEqual([0, 1])
   })
 
   test('aborts a running job whose lease was taken away, with the reason', async () => {
     const { actor, store, attempts } = await startDispatching(2)
     await store.give(aLeasedJob(1), aLeasedJob(2))
-    await store.commit()
-    await store.commit()
 
     const leases = [1, 2].map((id) => ({ id, leaseToken: aLeasedJob(id).leaseToken, cancelled: id === 1 }))
     actor.send({ type: 'lost', leases })
@@ -188,7 +218,6 @@ describe('a dispatcher', () => {
   test('uses the slot of a cancelled job only when its handler has ended', async () => {
     const { actor, store, attempts } = await startDispatching(1)
     await store.give(aLeasedJob(1))
-    await store.commit()
     actor.send({ type: 'lost', leases: [{ ...aLeasedJob(1), cancelled: true }] })
     await turn()
     const before = store.leases.length
@@ -199,21 +228,22 @@ describe('a dispatcher', () => {
     expect([before, store.leases.length, store.commits.length]).toEqual([0, 1, 0])
   })
 
-  test('never runs a job that was cancelled while its start was on its way to disk', async () => {
+  test('aborts a job that is lost right after its start, once it is told of both', async () => {
     const { actor, store, attempts } = await startDispatching(1)
-    await store.give(aLeasedJob(1))
 
-    actor.send({ type: 'lost', leases: [{ ...aLeasedJob(1), cancelled: true }] })
-    await store.commit()
+    store.answer(aLeasedJob(1))
+    // As the system sends it: in a turn of its own.
+    setImmediate(() =>
+      setImmediate(() => actor.send({ type: 'lost', leases: [{ ...aLeasedJob(1), cancelled: true }] })),
+    )
+    await turn()
 
-    expect(attempts.size).toBe(0)
+    expect(attempts.get(1)!.aborts).toEqual([{ reason: expect.any(JobCancelledError), lost: true }])
   })
 
   test('says once that every slot is held by a handler that does not end', async () => {
     const { store, attempts, emitted, mode } = await startDispatching(2)
     await store.give(aLeasedJob(1), aLeasedJob(2))
-    await store.commit()
-    await store.commit()
 
     attempts.get(1)!.stick()
     await turn()
@@ -229,12 +259,10 @@ describe('a dispatcher', () => {
   test('goes on with the other slots while one is stuck', async () => {
     const { store, attempts, mode } = await startDispatching(2)
     await store.give(aLeasedJob(1))
-    await store.commit()
 
     attempts.get(1)!.stick()
     await turn()
     await store.give(aLeasedJob(2))
-    while (store.commits.length > 0) await store.commit()
 
     expect([mode(), attempts.has(2)]).toEqual(['dispatching', true])
   })
@@ -242,7 +270,6 @@ describe('a dispatcher', () => {
   test('uses a stuck slot again once its handler ends after all', async () => {
     const { store, attempts } = await startDispatching(1)
     await store.give(aLeasedJob(1))
-    await store.commit()
     attempts.get(1)!.stick()
     await turn()
     await store.commit()
@@ -281,7 +308,6 @@ describe('a dispatcher told to drain', () => {
   test('waits for what runs and commits its outcome', async () => {
     const { actor, store, attempts, mode } = await startDispatching(2)
     await store.give(aLeasedJob(1))
-    await store.commit()
 
     actor.send({ type: 'drain' })
     await turn()
@@ -295,32 +321,9 @@ describe('a dispatcher told to drain', () => {
     expect(store.calls.at(-1)).toBe('apply succeed 1')
   })
 
-  test('runs what it had sent to be started', async () => {
-    const { actor, store, attempts, mode } = await startDispatching(2)
-    await store.give(aLeasedJob(1))
-
-    actor.send({ type: 'drain' })
-    await store.commit()
-
-    expect([mode(), attempts.size]).toEqual(['draining', 1])
-  })
-
-  test('gives back what it had leased ahead', async () => {
-    const { actor, store, mode } = await startDispatching(1)
-    await store.give(aLeasedJob(1), aLeasedJob(2), aLeasedJob(3))
-
-    actor.send({ type: 'drain' })
-    await store.commit()
-    await store.commit()
-
-    expect(store.calls.at(-1)).toBe('apply release 2, release 3')
-    expect(mode()).toBe('draining')
-  })
-
   test('takes the order twice', async () => {
     const { actor, store, attempts } = await startDispatching(1)
     await store.give(aLeasedJob(1))
-    await store.commit()
 
     actor.send({ type: 'drain' })
     actor.send({ type: 'drain' })
@@ -335,7 +338,6 @@ describe('a dispatcher told to drain', () => {
   test('from stuck stops without waiting for the handlers that hold it', async () => {
     const { actor, store, attempts, mode } = await startDispatching(1)
     await store.give(aLeasedJob(1))
-    await store.commit()
     attempts.get(1)!.stick()
     await turn()
     const before = mode()
@@ -348,19 +350,18 @@ describe('a dispatcher told to drain', () => {
     expect([before, uncommitted, mode()]).toEqual(['stuck', 'draining', 'stopped'])
   })
 
-  // The store leased jobs in the commit before it heard of the drain: their answer is on its way.
-  test('gives back the jobs of a lease that was being answered', async () => {
-    const { actor, store, mode } = await startDispatching(2)
-    const [lease] = store.leases
-    lease!.resolve([aLeasedJob(1)])
+  // The store leased and started jobs in the commit before it heard of the drain: their answer is on its way.
+  test('gives back the jobs of a lease that was being answered, and waits for that', async () => {
+    const { actor, store, attempts, mode } = await startDispatching(4)
+    store.answer(aLeasedJob(1), aLeasedJob(2))
 
     actor.send({ type: 'drain' })
     await turn()
     const beforeCommit = mode()
     await store.commit()
 
-    expect(store.calls.at(-1)).toBe('apply release 1')
-    expect([beforeCommit, mode()]).toEqual(['draining', 'stopped'])
+    expect(store.calls.at(-1)).toBe('apply release 1, release 2')
+    expect([attempts.size, beforeCommit, mode()]).toEqual([0, 'draining', 'stopped'])
   })
 })
 
@@ -368,7 +369,6 @@ describe('a dispatcher told to abort', () => {
   test('while it dispatches does nothing', async () => {
     const { actor, store, attempts, mode } = await startDispatching(1)
     await store.give(aLeasedJob(1))
-    await store.commit()
 
     actor.send({ type: 'abort' })
     actor.send({ type: 'giveUp' })
@@ -379,7 +379,6 @@ describe('a dispatcher told to abort', () => {
   test('aborts what runs, and keeps its lease until it has ended', async () => {
     const { actor, store, attempts, mode } = await startDispatching(2)
     await store.give(aLeasedJob(1))
-    await store.commit()
     actor.send({ type: 'drain' })
 
     actor.send({ type: 'abort' })
@@ -393,13 +392,13 @@ describe('a dispatcher told to abort', () => {
     expect([aborted, mode(), store.calls.at(-1)]).toEqual(['draining', 'stopped', 'apply release 1'])
   })
 
-  test('gives back what was still being started instead of running it', async () => {
+  test('before it has heard of the jobs of its last lease runs none of them', async () => {
     const { actor, store, attempts, mode } = await startDispatching(1)
-    await store.give(aLeasedJob(1))
+    store.answer(aLeasedJob(1))
     actor.send({ type: 'drain' })
 
     actor.send({ type: 'abort' })
-    await store.commit()
+    await turn()
     const given = [mode(), store.calls.at(-1)]
     await store.commit()
 
@@ -411,7 +410,6 @@ describe('a dispatcher told to give up', () => {
   test('gives back what runs and stops when that is on disk', async () => {
     const { actor, store, mode } = await startDispatching(2)
     await store.give(aLeasedJob(1))
-    await store.commit()
     actor.send({ type: 'drain' })
     actor.send({ type: 'abort' })
 
@@ -443,6 +441,8 @@ describe('a store that fails', () => {
         started.store.recovery.resolve()
         await turn()
         await started.store.give(aLeasedJob(1))
+        started.attempts.get(1)!.end('succeed')
+        await turn()
         started.store.commits[0]!.reject(broken)
       },
     ],
@@ -451,7 +451,7 @@ describe('a store that fails', () => {
       async (started) => {
         started.store.recovery.resolve()
         await turn()
-        await started.store.give(aLeasedJob(1))
+        await started.store.give(...jobs(2))
         started.store.stopping = { ...started.store.stopping, promise: Promise.reject(broken) }
         started.actor.send({ type: 'drain' })
       },
@@ -488,6 +488,14 @@ function collect(config: unknown, named: Named): void {
     } else if (key === 'guard') add(named.guards, value)
     else if (key !== 'context') collect(value, named)
   }
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from + 1 }, (_, index) => from + index)
+}
+
+function idsOf(commits: readonly { readonly events: readonly LeaseEvent[] }[]): number[][] {
+  return commits.map(({ events }) => events.map(({ id }) => id))
 }
 
 function aLeasedJob(id: number): LeasedJob {

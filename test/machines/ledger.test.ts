@@ -4,65 +4,48 @@ import { transition } from 'xstate'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
 import { type Assigned, Ledger } from '../../src/machines/ledger.ts'
 import { type SlotEventType, type SlotPhase, slotMachine } from '../../src/machines/slot.ts'
-
-/** From here on an attempt is no longer short. */
-const long = 10
+import { partOf } from '../support/dispatcher.ts'
 
 describe('room', () => {
   test('is asked for once: one free slot is one job', () => {
     const ledger = new Ledger([1, 1, 1])
 
-    expect([ledger.takeRoom(), ledger.takeRoom()]).toEqual([3, 0])
+    expect([roomOf(ledger), roomOf(ledger)]).toEqual([3, 0])
   })
 
   test('that was answered with nothing is asked for again', () => {
     const ledger = new Ledger([1, 1, 1])
-    const room = ledger.takeRoom()
+    const room = roomOf(ledger)
 
-    ledger.leased(room, [])
+    ledger.started(room, [])
 
-    expect(ledger.takeRoom()).toBe(3)
+    expect(roomOf(ledger)).toBe(3)
   })
 
-  test('is not asked for where jobs wait leased for every slot', () => {
+  test('that was answered in part is asked for again, less what was given', () => {
+    const ledger = new Ledger([4])
+
+    ledger.started(roomOf(ledger), jobs(1))
+
+    expect([roomOf(ledger), roomOf(ledger)]).toEqual([3, 0])
+  })
+
+  test('is not asked for where every slot has a job: nothing is leased ahead of a worker', () => {
     const ledger = new Ledger([2])
-    ledger.leased(ledger.takeRoom(), jobs(2))
+    running(ledger, jobs(2))
 
-    expect(ledger.takeRoom()).toBe(0)
+    expect(roomOf(ledger)).toBe(0)
   })
 
-  test('comes back with each slot that comes free', () => {
-    const ledger = new Ledger([2])
-    const [first] = running(ledger, jobs(2))
+  test('comes back with each slot that comes free, beside what is asked for already', () => {
+    const ledger = new Ledger([3])
+    const [first, second] = running(ledger, jobs(3))
 
-    settle(ledger, first!, 'succeed', long)
+    settle(ledger, first!, 'succeed')
+    const one = roomOf(ledger)
+    settle(ledger, second!, 'succeed')
 
-    expect(ledger.takeRoom()).toBe(1)
-  })
-
-  test('goes beyond the free slots after short attempts only, twice as far as there were such, and no further than the slots', () => {
-    const askedAfter = (tookMs: number, settled: number) => {
-      const ledger = new Ledger([8])
-      const begun = running(ledger, jobs(8))
-      for (const { job } of begun.slice(0, settled)) settle(ledger, { job }, 'succeed', tookMs)
-      ledger.takeCommit()
-      return ledger.takeRoom()
-    }
-
-    expect(askedAfter(long, 3)).toBe(3)
-    expect(askedAfter(long - 1, 3)).toBe(3 + 2 * 3)
-    expect(askedAfter(0, 7)).toBe(7 + 8)
-  })
-
-  test('beyond the free slots is forgotten once attempts take long again', () => {
-    const ledger = new Ledger([2])
-    const [a, b] = running(ledger, jobs(2))
-    settle(ledger, a!, 'succeed', 0)
-    ledger.committed(ledger.takeCommit()!, [])
-    settle(ledger, b!, 'succeed', long)
-    ledger.committed(ledger.takeCommit()!, [])
-
-    expect(ledger.takeRoom()).toBe(2)
+    expect([one, roomOf(ledger), roomOf(ledger)]).toEqual([1, 1, 0])
   })
 
   test('is none after leasing has stopped', () => {
@@ -70,7 +53,31 @@ describe('room', () => {
 
     ledger.stopLeasing()
 
-    expect(ledger.takeRoom()).toBe(0)
+    expect(roomOf(ledger)).toBe(0)
+  })
+})
+
+describe('jobs that the store has leased and started', () => {
+  test('run at once, each on a worker that has a slot for it', () => {
+    const ledger = new Ledger([2, 1])
+
+    const begun = ledger.started(roomOf(ledger), jobs(3))
+
+    expect(begun.map(({ job, phase }) => [job.id, phase])).toEqual([
+      [1, 'running'],
+      [2, 'running'],
+      [3, 'running'],
+    ])
+    expect(begun.map(({ worker }) => worker).sort()).toEqual([0, 0, 1])
+    expect(ledger.running()).toEqual(begun)
+  })
+
+  test('need no commit more', () => {
+    const ledger = new Ledger([1])
+
+    ledger.started(roomOf(ledger), jobs(1))
+
+    expect(ledger.takeCommit()).toBeNull()
   })
 })
 
@@ -79,85 +86,56 @@ describe('a commit', () => {
     expect(new Ledger([4]).takeCommit()).toBeNull()
   })
 
-  test('starts no more jobs than half of the slots, so that two halves take turns', () => {
-    const ledger = new Ledger([5])
-    ledger.leased(ledger.takeRoom(), jobs(5))
-
-    const commits = [ledger.takeCommit(), ledger.takeCommit(), ledger.takeCommit()]
-
-    expect(commits.map((events) => events?.length ?? null)).toEqual([3, null, null])
-  })
-
-  test('goes out beside another one where it fills the other half, and no third does', () => {
-    const ledger = new Ledger([4])
-    ledger.leased(ledger.takeRoom(), jobs(4))
-
-    const commits = [ledger.takeCommit(), ledger.takeCommit(), ledger.takeCommit()]
-
-    expect(commits.map((events) => events?.length ?? null)).toEqual([2, 2, null])
-  })
-
-  test('never starts a job without a free slot', () => {
-    const ledger = new Ledger([2])
-    running(ledger, jobs(2))
-    ledger.leased(0, jobs(3, 10))
-
-    expect(ledger.takeCommit()).toBeNull()
-  })
-
-  test('takes the outcomes at hand before the starts, each once', () => {
+  test('takes the outcomes at hand, in the order in which they came, each once', () => {
     const ledger = new Ledger([2])
     const [a, b] = running(ledger, jobs(2))
-    settle(ledger, a!, 'succeed', long)
-    settle(ledger, b!, 'fail', long)
-    ledger.leased(ledger.takeRoom(), jobs(1, 10))
+    settle(ledger, b!, 'fail')
+    settle(ledger, a!, 'succeed')
 
     const events = ledger.takeCommit()!
-    ledger.committed(events, [])
+    ledger.committed()
 
     expect(events.map(({ id, event }) => [id, event])).toEqual([
-      [1, 'succeed'],
       [2, 'fail'],
-      [10, 'start'],
+      [1, 'succeed'],
     ])
     expect(ledger.takeCommit()).toBeNull()
   })
 
   test('names the lease in each of its events', () => {
     const ledger = new Ledger([1])
-    ledger.leased(ledger.takeRoom(), [aLeasedJob(4, 17)])
+    const [a] = running(ledger, [aLeasedJob(4, 17)])
+    settle(ledger, a!, 'succeed')
 
-    expect(ledger.takeCommit()).toEqual([{ id: 4, leaseToken: 17, event: 'start' }])
+    expect(ledger.takeCommit()).toEqual([{ id: 4, leaseToken: 17, event: 'succeed' }])
   })
 
-  test('lets its jobs run once it is on disk and not before', () => {
-    const ledger = new Ledger([2])
-    ledger.leased(ledger.takeRoom(), jobs(1))
+  test('goes out beside another one where it is a part of the slots or more; less waits for the end of that one', () => {
+    const part = partOf(12)
+    const ledger = new Ledger([12])
+    const begun = running(ledger, jobs(12))
+    const settleNext = (count: number) => {
+      for (const each of begun.splice(0, count)) settle(ledger, each, 'succeed')
+    }
+    const take = () => ledger.takeCommit()?.length ?? null
 
-    const events = ledger.takeCommit()!
-    const before = ledger.running()
-    const toRun = ledger.committed(events, [])
+    settleNext(1)
+    const first = take()
+    settleNext(part - 1)
+    const tooFew = take()
+    settleNext(1)
+    const second = take()
+    settleNext(1)
+    const beside = take()
+    ledger.committed()
+    const besideOne = take()
+    ledger.committed()
 
-    expect(before).toEqual([])
-    expect(toRun.map(({ job, phase }) => [job.id, phase])).toEqual([[1, 'running']])
+    expect([first, tooFew, second, beside, besideOne, take()]).toEqual([1, null, part, null, null, 1])
   })
 
-  test('frees the slot of a start that was refused, and does not run it', () => {
-    const ledger = new Ledger([1])
-    ledger.leased(ledger.takeRoom(), jobs(1))
-    const events = ledger.takeCommit()!
-
-    const toRun = ledger.committed(events, events)
-
-    expect([toRun, ledger.activeCount, ledger.takeRoom()]).toEqual([[], 0, 1])
-  })
-
-  test('runs each job on a worker that has a slot for it', () => {
-    const ledger = new Ledger([2, 1])
-
-    const workers = running(ledger, jobs(3)).map(({ worker }) => worker)
-
-    expect(workers.sort()).toEqual([0, 0, 1])
+  test('is worth it from half of the slots on, rounded up', () => {
+    expect([1, 4, 5, 8, 9, 100].map(partOf)).toEqual([1, 2, 3, 4, 5, 50])
   })
 })
 
@@ -175,60 +153,43 @@ describe('outcomes', () => {
     const ledger = new Ledger([1])
     const [a] = running(ledger, jobs(1))
 
-    settle(ledger, a!, null, long)
+    settle(ledger, a!, null)
 
-    expect([ledger.takeCommit(), ledger.activeCount, ledger.takeRoom()]).toEqual([null, 0, 1])
+    expect([ledger.takeCommit(), ledger.activeCount, roomOf(ledger)]).toEqual([null, 0, 1])
   })
 })
 
 describe('a lost lease', () => {
-  test('that waits is forgotten: it is never started', () => {
-    const ledger = new Ledger([2])
-    const [a, b] = jobs(2)
-    ledger.leased(ledger.takeRoom(), [a!, b!])
-
-    expect(ledger.lost([a!])).toEqual([])
-
-    expect(ledger.takeCommit()?.map(({ id }) => id)).toEqual([b!.id])
-  })
-
-  test('whose start is on its way gives its slot back and never runs', () => {
-    const ledger = new Ledger([1])
-    const [a] = jobs(1)
-    ledger.leased(ledger.takeRoom(), [a!])
-    const events = ledger.takeCommit()!
-
-    const toAbort = ledger.lost([a!])
-    const toRun = ledger.committed(events, [])
-
-    expect([toAbort, toRun, ledger.activeCount, ledger.takeRoom()]).toEqual([[], [], 0, 1])
-  })
-
-  test('that runs is to be aborted and holds its slot until it ends', () => {
+  test('is to be aborted and holds its slot until it ends', () => {
     const ledger = new Ledger([1])
     const [a] = running(ledger, jobs(1))
 
     const toAbort = ledger.lost([a!.job])
-    const room = ledger.takeRoom()
-    settle(ledger, a!, null, long)
+    const room = roomOf(ledger)
+    settle(ledger, a!, null)
 
-    expect(toAbort.map(({ job }) => job.id)).toEqual([1])
-    expect([room, ledger.takeRoom()]).toEqual([0, 1])
+    expect(toAbort).toEqual([a])
+    expect([room, roomOf(ledger)]).toEqual([0, 1])
   })
 
   test('of an earlier attempt leaves the job alone', () => {
     const ledger = new Ledger([2])
     const [a] = running(ledger, [aLeasedJob(1, 9)])
-    ledger.leased(1, [aLeasedJob(2, 9)])
 
     expect(
       ledger.lost([
         { id: 1, leaseToken: 5 },
-        { id: 2, leaseToken: 5 },
+        { id: 9, leaseToken: 1 },
       ]),
     ).toEqual([])
     expect(ledger.running()).toEqual([a])
-    expect(ledger.takeCommit()?.map(({ id }) => id)).toEqual([2])
+  })
+
+  test('is aborted beside others, and nothing else is', () => {
+    const ledger = new Ledger([3])
+    const begun = running(ledger, jobs(3))
+
+    expect(ledger.lost([begun[0]!.job, begun[2]!.job, { id: 77, leaseToken: 1 }])).toEqual([begun[0], begun[2]])
   })
 })
 
@@ -237,13 +198,14 @@ describe('a handler that goes on after it was given up', () => {
     const ledger = new Ledger([1])
     const [a] = running(ledger, jobs(1))
     giveUp(ledger, a!)
-    ledger.committed(ledger.takeCommit()!, [])
+    ledger.takeCommit()
+    ledger.committed()
 
-    const whileStuck = [ledger.takeRoom(), ledger.stuck().length, ledger.activeCount]
+    const whileStuck = [roomOf(ledger), ledger.stuck().length, ledger.activeCount]
     ledger.ended(a!.job)
 
     expect(whileStuck).toEqual([0, 1, 1])
-    expect([ledger.takeRoom(), ledger.stuck().length, ledger.activeCount]).toEqual([1, 0, 0])
+    expect([roomOf(ledger), ledger.stuck().length, ledger.activeCount]).toEqual([1, 0, 0])
   })
 
   test('stands in nobody’s way when the rest is done', () => {
@@ -252,7 +214,8 @@ describe('a handler that goes on after it was given up', () => {
     giveUp(ledger, a!)
     const beforeCommit = ledger.idle
 
-    ledger.committed(ledger.takeCommit()!, [])
+    ledger.takeCommit()
+    ledger.committed()
 
     expect([beforeCommit, ledger.idle]).toEqual([false, true])
   })
@@ -272,28 +235,30 @@ describe('a handler that goes on after it was given up', () => {
 })
 
 describe('a drain', () => {
-  test('gives back what has not started', () => {
-    const ledger = new Ledger([1])
-    ledger.leased(ledger.takeRoom(), jobs(3))
-    const started = ledger.takeCommit()!
-
+  test('gives back what the store had started and not told of, and runs none of it', () => {
+    const ledger = new Ledger([2])
+    const room = roomOf(ledger)
     ledger.stopLeasing()
-    ledger.committed(started, [])
 
-    expect(ledger.takeCommit()?.map(({ id, event }) => [id, event])).toEqual([
-      [2, 'release'],
-      [3, 'release'],
-    ])
+    const begun = ledger.started(room, jobs(2))
+
+    expect([begun, ledger.activeCount]).toEqual([[], 0])
+    expect(ledger.takeCommit()).toEqual([event(1, 'release'), event(2, 'release')])
   })
 
-  test('gives back what comes after it', () => {
+  test('is not over before what it gave back is on disk', () => {
     const ledger = new Ledger([2])
-    const room = ledger.takeRoom()
+    const room = roomOf(ledger)
     ledger.stopLeasing()
 
-    ledger.leased(room, jobs(2))
+    const unanswered = ledger.idle
+    ledger.started(room, jobs(1))
+    const uncommitted = ledger.idle
+    ledger.takeCommit()
+    const committing = ledger.idle
+    ledger.committed()
 
-    expect(ledger.takeCommit()?.map(({ event }) => event)).toEqual(['release', 'release'])
+    expect([unanswered, uncommitted, committing, ledger.idle]).toEqual([false, false, false, true])
   })
 
   test('that ran out of time gives back what runs, and waits for it no longer', () => {
@@ -304,7 +269,7 @@ describe('a drain', () => {
     ledger.giveUpRunning()
     const events = ledger.takeCommit()!
     const beforeCommit = ledger.idle
-    ledger.committed(events, [])
+    ledger.committed()
 
     expect(events).toEqual(begun.map(({ job: { id, leaseToken } }) => ({ id, leaseToken, event: 'release' })))
     expect([beforeCommit, ledger.idle]).toEqual([false, true])
@@ -316,11 +281,11 @@ describe('a drain', () => {
     ledger.stopLeasing()
 
     const whileRunning = ledger.idle
-    settle(ledger, a!, 'succeed', long)
+    settle(ledger, a!, 'succeed')
     const uncommitted = ledger.idle
-    const events = ledger.takeCommit()!
+    ledger.takeCommit()
     const committing = ledger.idle
-    ledger.committed(events, [])
+    ledger.committed()
 
     expect([whileRunning, uncommitted, committing, ledger.idle]).toEqual([false, false, false, true])
   })
@@ -337,7 +302,7 @@ describe('whatever happens, in any order', () => {
   })
 
   // `size`: else scripts have ten steps at most.
-  test('no slot is given twice, nothing runs before its start is committed, no outcome is forgotten or told twice', () => {
+  test('no slot is given or asked for twice, nothing runs that was not started, no outcome is forgotten or told twice', () => {
     fc.assert(
       fc.property(slots, fc.array(step, { maxLength: 120, size: 'max' }), (workers, script) => {
         const world = new World(workers)
@@ -362,7 +327,7 @@ describe('whatever happens, in any order', () => {
           world.take(what, which, many, flag)
           for (const [job, to] of phasesOf(world)) {
             const from = before.get(job) ?? 'free'
-            if (from !== to) made.add(`${from} ${eventBehind(what, from, to)} ${to}`)
+            if (from !== to) made.add(`${from} ${eventBehind(what, from)} ${to}`)
           }
         }
       }),
@@ -390,15 +355,13 @@ function phasesOf({ ledger, jobs }: World): Map<LeasedJob, SlotPhase> {
 }
 
 /** Which event of a slot a call of the ledger stands for. */
-function eventBehind(what: Step, from: SlotPhase, to: SlotPhase): SlotEventType | undefined {
+function eventBehind(what: Step, from: SlotPhase): SlotEventType | undefined {
   const events: Partial<Record<Step, SlotEventType>> = {
-    commit: 'assign',
-    committed: to === 'running' ? 'begin' : 'refuse',
+    answer: 'assign',
     settle: from === 'stuck' ? 'end' : 'settle',
     stick: 'giveUp',
     giveUp: 'giveUp',
     ended: 'end',
-    lose: 'lose',
   }
   return events[what]
 }
@@ -411,15 +374,15 @@ function steps(): Step[] {
   return [...often, ...often, ...often, 'stick', 'ended', 'lose', 'lose', 'stop', 'giveUp']
 }
 
-/** Everything around the ledger, kept the simplest way: what was asked, leased, sent and told, by job. */
+/** Everything around the ledger, kept the simplest way: what was asked, started, sent and told, by job. */
 class World {
   readonly ledger: Ledger
   readonly workers: readonly number[]
   readonly asked: number[] = []
   readonly jobs = new Map<number, LeasedJob>()
-  readonly phases = new Map<number, 'waiting' | 'starting' | 'running' | 'stuck' | 'gone'>()
+  readonly phases = new Map<number, 'running' | 'stuck' | 'gone'>()
   readonly workerOf = new Map<number, number>()
-  readonly lostWhileRunning = new Set<number>()
+  readonly lost = new Set<number>()
   readonly givenUp = new Set<number>()
   readonly commits: LeaseEvent[][] = []
   /** Outcomes told to the ledger that no commit has taken yet. */
@@ -444,16 +407,11 @@ class World {
     const one = (ids: number[]) => (ids.length > 0 ? ids[which % ids.length] : undefined)
     switch (what) {
       case 'ask': {
-        const room = this.ledger.takeRoom()
-        expect(room).toBeGreaterThanOrEqual(0)
-        if (this.stopped) expect(room).toBe(0)
-        if (room > 0) this.asked.push(room)
-        // Never more waiting or asked for than one for each free slot and one more for each slot.
-        const free = this.total - this.in('starting', 'running', 'stuck').length
-        if (room > 0)
-          expect(this.in('waiting').length + this.asked.reduce((a, b) => a + b, 0)).toBeLessThanOrEqual(
-            free + this.total,
-          )
+        // One for each slot that is free and not asked for: no fewer, and none ahead.
+        const before = this.asked.reduce((a, b) => a + b, 0)
+        const free = this.total - this.in('running', 'stuck').length
+        this.asked.push(...roomsOf(this.ledger))
+        expect(this.asked.reduce((a, b) => a + b, 0) - before).toBe(this.stopped ? 0 : free - before)
         return
       }
       case 'answer': {
@@ -465,17 +423,17 @@ class World {
         this.commit()
         return
       case 'committed':
-        if (this.commits.length > 0) this.committed(flag ? which : null)
+        if (this.commits.length > 0) this.committed()
         return
       case 'settle': {
         const id = one([...this.in('running'), ...this.givenUp])
-        if (id !== undefined) this.settle(id, flag ? 0 : long)
+        if (id !== undefined) this.settle(id)
         return
       }
       case 'stick': {
         const id = one(this.in('running'))
         if (id === undefined) return
-        this.tell(this.lostWhileRunning.has(id) ? null : event(id, 'fail'), id, long, false)
+        this.tell(this.lost.has(id) ? null : event(id, 'fail'), id, false)
         this.phases.set(id, 'stuck')
         return
       }
@@ -487,7 +445,7 @@ class World {
         return
       }
       case 'lose': {
-        const id = one(this.in('waiting', 'starting', 'running', 'stuck'))
+        const id = one(this.in('running', 'stuck', 'gone'))
         if (id !== undefined) this.lose(id)
         return
       }
@@ -495,7 +453,6 @@ class World {
         if (this.stopped || !flag) return
         this.stopped = true
         this.ledger.stopLeasing()
-        for (const id of this.in('waiting')) this.released(id)
         return
       case 'giveUp':
         if (!this.stopped) return
@@ -509,68 +466,54 @@ class World {
   }
 
   answer(room: number, many: number): void {
-    const leased = Array.from({ length: many }, () => aLeasedJob(++this.#lastId))
-    this.ledger.leased(room, leased)
-    for (const job of leased) {
-      const { id } = job
-      this.jobs.set(id, job)
-      if (this.stopped) this.released(id)
-      else this.phases.set(id, 'waiting')
+    const started = Array.from({ length: many }, () => aLeasedJob(++this.#lastId))
+    const begun = this.ledger.started(room, started)
+    expect(begun.map(({ job }) => job)).toEqual(this.stopped ? [] : started)
+    for (const job of started) {
+      this.jobs.set(job.id, job)
+      if (this.stopped) this.released(job.id)
     }
-  }
-
-  commit(): void {
-    const events = this.ledger.takeCommit()
-    if (!events) {
-      // Only where there is nothing, or where a commit under way will take it along.
-      const starts = Math.min(this.in('waiting').length, this.total - this.in('starting', 'running', 'stuck').length)
-      if (this.commits.length === 0) expect([this.owed.length, starts]).toEqual([0, 0])
-      return
-    }
-    const outcomes = events.filter(({ event }) => event !== 'start')
-    const starts = events.filter(({ event }) => event === 'start')
-    expect(outcomes).toEqual(this.owed.splice(0))
-    expect(starts.length).toBeLessThanOrEqual(Math.ceil(this.total / 2))
-    for (const { id } of starts) {
-      expect(this.phases.get(id)).toBe('waiting')
-      this.phases.set(id, 'starting')
-    }
-    this.commits.push(events)
-    expect(this.commits.length).toBeLessThanOrEqual(2)
-  }
-
-  committed(refuse: number | null): void {
-    const events = this.commits.shift()!
-    const starts = events.filter(({ id, event }) => event === 'start' && this.phases.get(id) === 'starting')
-    const refused = refuse === null || starts.length === 0 ? [] : [starts[refuse % starts.length]!]
-    const toRun = this.ledger.committed(events, refused)
-
-    const expected = starts.filter((start) => !refused.includes(start)).map(({ id }) => id)
-    expect(toRun.map(({ job }) => job.id)).toEqual(expected)
-    for (const { id } of refused) this.phases.set(id, 'gone')
-    for (const { job, worker } of toRun) {
+    for (const { job, worker } of begun) {
       this.phases.set(job.id, 'running')
       this.workerOf.set(job.id, worker)
     }
   }
 
-  settle(id: number, tookMs: number): void {
-    this.tell(this.lostWhileRunning.has(id) ? null : event(id, 'succeed'), id, tookMs, true)
+  commit(): void {
+    const part = partOf(this.total)
+    expect(this.ledger.hasPart).toBe(this.owed.length >= part)
+    const events = this.ledger.takeCommit()
+    if (!events) {
+      // Only where there is nothing, or where a commit under way will take it along.
+      expect(this.owed.length).toBeLessThan(this.commits.length > 0 ? part : 1)
+      return
+    }
+    if (this.commits.length > 0) expect(events.length).toBeGreaterThanOrEqual(part)
+    expect(events).toEqual(this.owed.splice(0))
+    this.commits.push(events)
+  }
+
+  committed(): void {
+    this.commits.shift()
+    this.ledger.committed()
+  }
+
+  settle(id: number): void {
+    this.tell(this.lost.has(id) ? null : event(id, 'succeed'), id, true)
     this.phases.set(id, 'gone')
     this.givenUp.delete(id)
   }
 
-  tell(outcome: LeaseEvent | null, id: number, tookMs: number, ended: boolean): void {
-    this.ledger.settled(this.jobs.get(id)!, outcome, tookMs, ended)
+  tell(outcome: LeaseEvent | null, id: number, ended: boolean): void {
+    this.ledger.settled(this.jobs.get(id)!, outcome, ended)
     if (outcome && !this.givenUp.has(id)) this.owed.push(outcome)
   }
 
   lose(id: number): void {
     const phase = this.phases.get(id)!
     const toAbort = this.ledger.lost([event(id, 'release')]).map(({ job }) => job.id)
-    expect(toAbort).toEqual(phase === 'running' || phase === 'stuck' ? [id] : [])
-    if (phase === 'running') this.lostWhileRunning.add(id)
-    if (phase === 'waiting' || phase === 'starting') this.phases.set(id, 'gone')
+    expect(toAbort).toEqual(phase === 'gone' ? [] : [id])
+    if (phase === 'running') this.lost.add(id)
   }
 
   released(id: number): void {
@@ -579,13 +522,15 @@ class World {
   }
 
   check(): void {
-    const holding = this.in('starting', 'running', 'stuck')
+    const holding = this.in('running', 'stuck')
     expect(holding.length).toBeLessThanOrEqual(this.total)
     expect(ids(this.ledger.assigned())).toEqual(holding.sort(byNumber))
     expect(this.ledger.activeCount).toBe(holding.length)
     expect(ids(this.ledger.running())).toEqual(this.in('running').sort(byNumber))
     expect(ids(this.ledger.stuck())).toEqual(this.in('stuck').sort(byNumber))
     expect(this.ledger.allStuck).toBe(this.in('stuck').length === this.total)
+    const underWay = this.in('running').length + this.asked.length + this.owed.length + this.commits.length
+    expect(this.ledger.idle).toBe(underWay === 0)
     for (const [worker, slots] of this.workers.entries()) {
       const jobs = this.ledger.assigned().filter((assigned) => assigned.worker === worker)
       expect(jobs.length).toBeLessThanOrEqual(slots)
@@ -597,19 +542,19 @@ class World {
   finish(): void {
     for (let turns = 0; turns < 1_000; turns++) {
       for (const room of this.asked.splice(0)) this.answer(room, 0)
-      for (const id of [...this.in('running'), ...this.givenUp]) this.settle(id, 0)
+      for (const id of [...this.in('running'), ...this.givenUp]) this.settle(id)
       for (const id of this.in('stuck')) {
         this.ledger.ended(this.jobs.get(id)!)
         this.phases.set(id, 'gone')
       }
       this.commit()
-      while (this.commits.length > 0) this.committed(null)
+      while (this.commits.length > 0) this.committed()
       this.check()
-      if (this.in('waiting', 'starting', 'running', 'stuck').length === 0 && this.owed.length === 0) break
+      if (this.in('running', 'stuck').length === 0 && this.owed.length === 0) break
     }
     expect(this.ledger.idle).toBe(true)
     expect(this.ledger.activeCount).toBe(0)
-    if (!this.stopped) expect(this.ledger.takeRoom()).toBeGreaterThanOrEqual(this.total)
+    expect(roomOf(this.ledger)).toBe(this.stopped ? 0 : this.total)
   }
 }
 
@@ -619,44 +564,39 @@ describe('a job that is leased again', () => {
     const ledger = new Ledger([3])
     const [old] = running(ledger, [aLeasedJob(1, 2)])
     giveUp(ledger, old!)
-    ledger.committed(ledger.takeCommit()!, [])
+    ledger.takeCommit()
+    ledger.committed()
 
     const [again] = running(ledger, [aLeasedJob(1, 5)])
     const both = [ledger.activeCount, ledger.running().length, ledger.stuck().length]
     ledger.ended(old!.job)
     const afterOld = ledger.running()
-    settle(ledger, again!, 'succeed', long)
+    settle(ledger, again!, 'succeed')
 
     expect(both).toEqual([2, 1, 1])
     expect(afterOld.map(({ job }) => job.leaseToken)).toEqual([5])
-    expect([ledger.activeCount, ledger.takeRoom()]).toEqual([0, 3])
+    expect([ledger.activeCount, roomOf(ledger)]).toEqual([0, 3])
   })
 
-  // Cancelled, requeued and leased again while its first start was on its way to disk.
-  test('is not run, nor forgotten, because of the commit of an earlier start', () => {
+  // Cancelled and requeued while its first handler goes on.
+  test('loses the one lease and keeps the other', () => {
     const ledger = new Ledger([2])
-    ledger.leased(ledger.takeRoom(), [aLeasedJob(1, 2)])
-    const first = ledger.takeCommit()!
-    ledger.lost([{ id: 1, leaseToken: 2 }])
-    ledger.leased(ledger.takeRoom(), [aLeasedJob(1, 5)])
-    const second = ledger.takeCommit()!
+    const [old] = running(ledger, [aLeasedJob(1, 2)])
+    const [again] = running(ledger, [aLeasedJob(1, 5)])
 
-    const toRunFirst = ledger.committed(first, first)
-    const toRunSecond = ledger.committed(second, [])
-
-    expect(toRunFirst).toEqual([])
-    expect(toRunSecond.map(({ job }) => job.leaseToken)).toEqual([5])
+    expect(ledger.lost([{ id: 1, leaseToken: 2 }])).toEqual([old])
+    expect(ledger.lost([{ id: 1, leaseToken: 5 }])).toEqual([again])
   })
 })
 
 describe('a ledger that drains', () => {
   test('is not idle while the store may still answer with jobs', () => {
     const ledger = new Ledger([2])
-    const room = ledger.takeRoom()
+    const room = roomOf(ledger)
 
     ledger.stopLeasing()
     const unanswered = ledger.idle
-    ledger.leased(room, [])
+    ledger.started(room, [])
 
     expect([unanswered, ledger.idle]).toEqual([false, true])
   })
@@ -676,20 +616,17 @@ describe('a ledger that drains', () => {
 describe('a ledger that is told what cannot be', () => {
   test('says which move a slot does not have', () => {
     const ledger = new Ledger([1])
-    const [a] = jobs(1)
-    ledger.leased(ledger.takeRoom(), [a!])
-    ledger.takeCommit()
+    const [a] = running(ledger, jobs(1))
 
-    expect(() => settle(ledger, { job: a! }, 'succeed', long)).toThrow('a slot that is starting does not take settle')
-    expect(() => ledger.ended(a!)).toThrow('a slot that is starting does not take end')
+    expect(() => ledger.ended(a!.job)).toThrow('a slot that is running does not take end')
   })
 
   test('knows no slot of a job that holds none', () => {
     const ledger = new Ledger([1])
     const [a] = running(ledger, jobs(1))
-    settle(ledger, a!, 'succeed', long)
+    settle(ledger, a!, 'succeed')
 
-    expect(() => settle(ledger, a!, 'succeed', long)).toThrow('job 1 holds no slot')
+    expect(() => settle(ledger, a!, 'succeed')).toThrow('job 1 holds no slot')
   })
 })
 
@@ -701,27 +638,31 @@ function jobs(count: number, first = 1): LeasedJob[] {
   return Array.from({ length: count }, (_, index) => aLeasedJob(first + index))
 }
 
-/** Leases these and brings them to where their handlers run. */
-function running(ledger: Ledger, leased: readonly LeasedJob[]): Assigned[] {
-  ledger.leased(ledger.takeRoom(), leased)
-  const begun: Assigned[] = []
-  for (let events = ledger.takeCommit(); events; events = ledger.takeCommit())
-    begun.push(...ledger.committed(events, []))
-  return begun
+/** All the room that it asks for, request by request. */
+function roomsOf(ledger: Ledger): number[] {
+  const rooms: number[] = []
+  for (let room = ledger.takeRoom(); room !== 0; room = ledger.takeRoom()) {
+    if (room < 0 || rooms.push(room) > 100) throw new Error(`it asks for ${room} after ${rooms.length} requests`)
+  }
+  return rooms
 }
 
-function settle(
-  ledger: Ledger,
-  { job }: { readonly job: LeasedJob },
-  outcome: LeaseEvent['event'] | null,
-  tookMs: number,
-): void {
-  ledger.settled(job, outcome && { id: job.id, leaseToken: job.leaseToken, event: outcome }, tookMs, true)
+function roomOf(ledger: Ledger): number {
+  return roomsOf(ledger).reduce((sum, room) => sum + room, 0)
+}
+
+/** Brings these to where their handlers run. */
+function running(ledger: Ledger, started: readonly LeasedJob[]): Assigned[] {
+  return ledger.started(roomOf(ledger), started)
+}
+
+function settle(ledger: Ledger, { job }: { readonly job: LeasedJob }, outcome: LeaseEvent['event'] | null): void {
+  ledger.settled(job, outcome && { id: job.id, leaseToken: job.leaseToken, event: outcome }, true)
 }
 
 /** Its grace has passed: the attempt failed, and its handler goes on. */
 function giveUp(ledger: Ledger, { job }: Assigned): void {
-  ledger.settled(job, { id: job.id, leaseToken: job.leaseToken, event: 'fail' }, long, false)
+  ledger.settled(job, { id: job.id, leaseToken: job.leaseToken, event: 'fail' }, false)
 }
 
 function event(id: number, name: LeaseEvent['event']): LeaseEvent {

@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { transition } from 'xstate'
 import { nextPhase, type SlotEventType, type SlotPhase, slotMachine } from '../../src/machines/slot.ts'
 
-const phases: SlotPhase[] = ['free', 'starting', 'running', 'stuck']
-const events: SlotEventType[] = ['assign', 'begin', 'refuse', 'lose', 'settle', 'giveUp', 'end']
+const phases: SlotPhase[] = ['free', 'running', 'stuck']
+const events: SlotEventType[] = ['assign', 'settle', 'giveUp', 'end']
 
 describe('the machine of a slot', () => {
   test('has these phases and events, and begins free', () => {
@@ -23,8 +23,6 @@ describe('the machine of a slot', () => {
 
   test('lets a slot come free from wherever it is', () => {
     const ways: [SlotPhase, SlotEventType][] = [
-      ['starting', 'refuse'],
-      ['starting', 'lose'],
       ['running', 'settle'],
       ['stuck', 'end'],
     ]

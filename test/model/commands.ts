@@ -50,22 +50,25 @@ const enqueue = fc
     }),
   )
 
-const lease = fc.record({ owner, tear, room: fc.integer({ min: 1, max: 4 }) }).map((given) =>
+const lease = fc.record({ owner, tear, room: fc.integer({ min: 1, max: 4 }), start: fc.boolean() }).map((given) =>
   command('lease', given, async (model, world) => {
-    const answer = await world.call(given.owner, given.tear, (store) => store.lease({ room: given.room, wait: false }))
+    const { room, start } = given
+    const answer = await world.call(given.owner, given.tear, (store) => store.lease({ room, start, wait: false }))
     const before = model.rows
     const asked = model.compare(world.clock.now())
 
-    assert(
-      asked.every(({ event }) => event === 'lease'),
-      'only leases',
-    )
+    const leased = asked.filter(({ event }) => event === 'lease')
+    const started = asked.filter(({ event }) => event === 'start')
+    assert(leased.length + started.length === asked.length, 'only leases and starts')
+    // In one commit, or neither: also where its process died over it.
+    const toStart = start ? leased.map(({ jobId, seq }) => ({ id: jobId, leaseToken: seq + 1 })) : []
+    assert(sameJobs(started, toStart), 'what was to start has started')
     if (!answer) return
-    assert(sameJobs(asked, answer), 'what is leased is what was answered')
+    assert(sameJobs(leased, answer), 'what is leased is what was answered')
     // Jobs that became due meanwhile may be among them.
     const ready = [...before.values()].filter(({ state }) => state === 'queued')
-    assert(asked.length >= Math.min(given.room, ready.length), 'as many as there is room for')
-    assertOrder(asked, ready)
+    assert(leased.length >= Math.min(room, ready.length), 'as many as there is room for')
+    assertOrder(leased, ready)
   }),
 )
 

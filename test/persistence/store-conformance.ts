@@ -175,6 +175,56 @@ export function testStore(
 
         expect(all.map(({ outcome }) => outcome)).toEqual(['stored', 'stored', 'stored', 'full', 'full'])
       })
+
+      test('refuses of calls that share a commit just those that there is no room for', async () => {
+        const { store } = await open({ maxQueueDepth: 3 })
+        const call = (count: number) => store.enqueue(Array.from({ length: count }, () => aJob()))
+
+        const all = await Promise.all([call(2), call(2), call(0), call(1), call(1)])
+
+        expect(all).toMatchObject([
+          { outcome: 'stored', jobs: [{ id: 1 }, { id: 2 }] },
+          { outcome: 'full', depth: 2 },
+          { outcome: 'stored', jobs: [] },
+          { outcome: 'stored', jobs: [{ id: 3 }] },
+          { outcome: 'full', depth: 3 },
+        ])
+      })
+
+      test('gives rising ids in the order of the calls, whether they have keys or not', async () => {
+        const { store } = await open()
+        const keyed = (key: string) => aJob({ idempotency: { key, content: key } })
+
+        const all = await Promise.all([
+          store.enqueue([aJob()]),
+          store.enqueue([keyed('a')]),
+          store.enqueue([aJob(), keyed('b')]),
+          store.enqueue([keyed('c')]),
+          store.enqueue([aJob(), aJob()]),
+        ])
+
+        expect(all.map(ids)).toEqual([[1], [2], [3, 4], [5], [6, 7]])
+      })
+
+      test('answers each of many calls with its own jobs', async () => {
+        const { store } = await open()
+        const calls = Array.from({ length: 130 }, (_, call) =>
+          Array.from({ length: call % 4 }, (_, index) =>
+            aJob({ payload: `[${call},${index}]`, delayMs: call % 3 ? null : 1_000 + index }),
+          ),
+        )
+
+        const answers = await Promise.all(calls.map((jobs) => store.enqueue(jobs)))
+
+        for (const [call, answer] of answers.entries()) {
+          expect(rows(answer)).toHaveLength(call % 4)
+          for (const [index, { id, state }] of rows(answer).entries()) {
+            const found = await store.find(id)
+            expect([found?.payload, found?.state]).toEqual([`[${call},${index}]`, state])
+            expect(state).toBe(call % 3 ? 'queued' : 'scheduled')
+          }
+        }
+      })
     })
 
     describe('lease', () => {
@@ -266,6 +316,56 @@ export function testStore(
         expect(leased.map((job) => job.id)).toEqual([id])
         expect(notices).toEqual([{ type: 'unhandled', types: ['nobody'], count: 3 }])
         expect((await store.find(unhandled[0]!))?.state).toBe('queued')
+      })
+    })
+
+    describe('lease with start', () => {
+      test('starts what it leases in the same commit: both are in the history, and the attempt is counted', async () => {
+        const { store, clock } = await open()
+        await store.enqueue([aJob(), aJob()])
+
+        const leased = await store.lease({ room: 2, wait: false, start: true })
+
+        expect(leased).toMatchObject([
+          { id: 1, leaseToken: 2, attempt: 0 },
+          { id: 2, leaseToken: 2, attempt: 0 },
+        ])
+        for (const { id } of leased) {
+          expect(await store.find(id)).toMatchObject({ state: 'running', attempt: 1, startedAt: clock.now() })
+          const history = await store.history(id, { after: 1, limit: 9 })
+          expect(history?.map(({ seq, event, attempt }) => [seq, event, attempt])).toEqual([
+            [2, 'lease', 0],
+            [3, 'start', 1],
+          ])
+        }
+      })
+
+      test('gives leases that hold, are renewed, and settle', async () => {
+        const { store, clock } = await open()
+        await store.enqueue([aJob()])
+        const [job] = await store.lease({ room: 1, wait: false, start: true })
+
+        clock.advance(leaseMs * 2)
+        await store.sweep()
+        const refused = await store.apply([{ ...leaseOf(job!), event: 'succeed' }])
+
+        expect(refused).toEqual([])
+        expect(await store.find(job!.id)).toMatchObject({ state: 'succeeded', attempt: 1 })
+      })
+
+      test('starts for those alone who said so', async () => {
+        const { store } = await open()
+        const waiting = [
+          store.lease({ room: 1, wait: true }),
+          store.lease({ room: 1, wait: true, start: true }),
+          store.lease({ room: 1, wait: true }),
+        ]
+
+        await store.enqueue([aJob(), aJob(), aJob()])
+        await Promise.all(waiting)
+
+        const states = await Promise.all([1, 2, 3].map(async (id) => (await store.find(id))?.state))
+        expect(states).toEqual(['leased', 'running', 'leased'])
       })
     })
 
@@ -366,6 +466,50 @@ export function testStore(
         expect(refused).toEqual([stale, { ...leaseOf(a), event: 'succeed' }])
         const states = await Promise.all([a, b, c].map(async ({ id }) => (await store.find(id))?.state))
         expect(states).toEqual(['succeeded', 'retrying', 'leased'])
+      })
+
+      test('takes the first of two that are equal, and refuses both where their lease is lost', async () => {
+        const { store } = await open()
+        await store.enqueue([aJob(), aJob()])
+        const [a, b] = (await store.lease({ room: 2, wait: false, start: true })) as [LeasedJob, LeasedJob]
+        await store.cancel(b.id)
+        const twice = [a, b, a, b].map((job): LeaseEvent => ({ ...leaseOf(job), event: 'succeed' }))
+
+        const refused = await store.apply(twice)
+
+        // The very ones.
+        expect(refused.map((event) => twice.indexOf(event))).toEqual([1, 2, 3])
+        expect((await store.find(a.id))?.state).toBe('succeeded')
+      })
+
+      test('commits what happened to jobs far apart, each with its own error and delay, and refuses what is late', async () => {
+        const { store, clock } = await open()
+        await store.enqueue(Array.from({ length: 30 }, () => aJob()))
+        const leased = await store.lease({ room: 30, wait: false, start: true })
+        const failed = leased
+          .filter(({ id }) => id % 2 === 0)
+          .map(
+            (job): LeaseEvent => ({
+              id: job.id,
+              leaseToken: job.id % 3 === 0 ? 77 : job.leaseToken,
+              event: 'fail',
+              delayMs: job.id * 10,
+              error: { name: 'Error', message: `it's "${job.id}"` },
+            }),
+          )
+
+        const refused = await store.apply(failed)
+
+        expect(refused).toEqual(failed.filter(({ id }) => id % 3 === 0))
+        for (const { id, leaseToken, error } of failed) {
+          const isLate = leaseToken === 77
+          const job = await store.find(id)
+          expect(job).toMatchObject(
+            isLate ? { state: 'running', error: null } : { state: 'retrying', error, runAt: clock.now() + id * 10 },
+          )
+          const history = await store.history(id, { after: 3, limit: 9 })
+          expect(history?.map(({ error }) => error)).toEqual(isLate ? [] : [error])
+        }
       })
 
       test('keeps the error of the last failed attempt, in the row and in the history', async () => {
@@ -918,6 +1062,8 @@ export function testStore(
         expect(jobs.map(({ id }) => id).sort((a, b) => a - b)).toEqual([...kept, newest])
         expect(await countIn(opened.store, 'succeeded')).toBe(0)
         for (const id of removed) expect(await opened.store.history(id, { after: 0, limit: 1 })).toBeUndefined()
+        // No event is left behind that no job has.
+        expect((await opened.store.verify()).violations).toEqual([])
       })
 
       test('keeps them until they have been ended for long enough', async () => {

@@ -29,7 +29,10 @@ describe('the whole engine under a seed', () => {
     expect(crashes).toBeGreaterThan(3 * seeds)
     expect(acknowledged).toBeGreaterThan(30 * seeds)
     expect(calls).toBeGreaterThan(30 * seeds)
-    expect(edges.map(({ from, event, to }) => `${from} ${event} ${to}`).filter((edge) => !taken.has(edge))).toEqual([])
+    // Everywhere but where the dispatcher leaves no job: leased and not started. Those ways are walked by the model.
+    const untaken = edges.filter(({ from, event, to }) => !taken.has(`${from} ${event} ${to}`))
+    const leftLeased = edges.filter(({ from, event }) => from === 'leased' && event !== 'start')
+    expect(untaken).toEqual(leftLeased)
   })
 
   test('does the same again under the same seed, event by event', async () => {

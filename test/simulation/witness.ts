@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3'
+import { chainFrom } from '../../src/persistence/sqlite/histories.ts'
 import { openKept } from '../../src/persistence/sqlite/kept.ts'
 import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
 
@@ -59,7 +60,9 @@ export class Witness {
     if (this.#running.size > workers) this.#tell(`${this.#running.size} handlers run on ${workers} workers`)
     this.#reader ??= openKept(this.#path, { readonly: true })
     this.#startsInHistory ??= this.#reader
-      .prepare(`SELECT count(*) FROM job_events WHERE job_id = ? AND event = 'start'`)
+      .prepare(
+        `${chainFrom('SELECT last_event_id FROM jobs WHERE id = ?', 'true')} SELECT count(*) FROM chain WHERE event = 'start'`,
+      )
       .pluck()
     const onDisk = this.#startsInHistory.get(jobId) as number
     if (times > onDisk) this.#tell(`job ${jobId} was called for the ${times}. time with ${onDisk} starts on disk`)

@@ -3,16 +3,19 @@ import { type Actor, createActor, type SnapshotFrom } from 'xstate'
 import { JobCancelledError, LeaseLostError, ShutdownError } from '../../src/errors.ts'
 import { type DispatcherEmitted, type DispatcherStore, dispatcherMachine } from '../../src/machines/dispatcher.ts'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
+import { Ledger } from '../../src/machines/ledger.ts'
 import type { AttemptReport } from '../../src/machines/worker.ts'
 import { type Deferred, deferred } from './deferred.ts'
 import { whenDone } from './temp.ts'
 
+type LeaseRequest = Parameters<DispatcherStore['lease']>[0]
+
 /** A store that answers when the test says so. */
 export class FakeStore implements DispatcherStore {
   readonly recovery = deferred()
-  readonly leases: (Deferred<readonly LeasedJob[]> & { room: number })[] = []
+  readonly leases: (Deferred<readonly LeasedJob[]> & LeaseRequest)[] = []
   readonly commits: (Deferred<readonly LeaseEvent[]> & { events: readonly LeaseEvent[] })[] = []
-  /** Each call that came, in order. */
+  /** Each call that came, and each job whose handler was called, in order. */
   readonly calls: string[] = []
   stopping = deferred()
 
@@ -25,9 +28,9 @@ export class FakeStore implements DispatcherStore {
     return this.recovery.promise
   }
 
-  lease({ room }: { room: number }): Promise<readonly LeasedJob[]> {
-    this.calls.push(`lease ${room}`)
-    const asked = { ...deferred<readonly LeasedJob[]>(), room }
+  lease(request: LeaseRequest): Promise<readonly LeasedJob[]> {
+    this.calls.push('lease')
+    const asked = { ...deferred<readonly LeasedJob[]>(), ...request }
     this.leases.push(asked)
     return asked.promise
   }
@@ -45,9 +48,23 @@ export class FakeStore implements DispatcherStore {
     return this.stopping.promise
   }
 
-  /** Answers the oldest lease. */
+  /** For how many jobs it was asked and has not answered. */
+  get room(): number {
+    return this.leases.reduce((sum, { room }) => sum + room, 0)
+  }
+
+  /** Answers the oldest leases: these are leased and started, on disk. */
+  answer(...jobs: LeasedJob[]): void {
+    for (let left = jobs; left.length > 0; ) {
+      const { room, resolve } = this.leases.shift()!
+      resolve(left.slice(0, room))
+      left = left.slice(room)
+    }
+  }
+
+  /** The same, and lets the dispatcher hear it. */
   async give(...jobs: LeasedJob[]): Promise<void> {
-    this.leases.shift()!.resolve(jobs)
+    this.answer(...jobs)
     await turn()
   }
 
@@ -72,15 +89,15 @@ export class FakeAttempt {
   }
 
   /** Its handler has ended. */
-  end(event: LeaseEvent['event'] | null, tookMs = 1_000): void {
+  end(event: LeaseEvent['event'] | null): void {
     const { id, leaseToken } = this.job
-    this.#report.settled(event && { id, leaseToken, event }, tookMs, true)
+    this.#report.settled(event && { id, leaseToken, event }, true)
   }
 
   /** Its grace has passed and its handler goes on. */
   stick(): void {
     const { id, leaseToken } = this.job
-    this.#report.settled({ id, leaseToken, event: 'fail' }, 1_000, false)
+    this.#report.settled({ id, leaseToken, event: 'fail' }, false)
   }
 
   unstick(): void {
@@ -111,6 +128,7 @@ export function startDispatcher(workers: number): StartedDispatcher {
       workers,
       runAttempt: (job, report) => {
         const attempt = new FakeAttempt(job, report)
+        store.calls.push(`run ${job.id}`)
         attempts.set(job.id, attempt)
         return { abort: (reason, lost) => void attempt.aborts.push({ reason, lost }) }
       },
@@ -133,6 +151,23 @@ export async function startDispatching(workers: number): Promise<StartedDispatch
   started.store.recovery.resolve()
   await turn()
   return started
+}
+
+/** How many outcomes of so many slots are worth a commit while another is under way. */
+export function partOf(slots: number): number {
+  const ledger = new Ledger([slots])
+  let settled = 0
+  while (!ledger.hasPart) {
+    const job = { id: ++settled, leaseToken: 1 } as LeasedJob
+    ledger.started(0, [job])
+    ledger.settled(job, { ...job, event: 'succeed' }, true)
+  }
+  return settled
+}
+
+/** Lets promises settle, and nothing else happen. */
+export async function tick(): Promise<void> {
+  for (let i = 0; i < 10; i++) await Promise.resolve()
 }
 
 /** Lets everything that is ready happen: promises, and what gathers until the end of a turn of the loop. */

@@ -47,8 +47,8 @@ export function someFacts(given: Given = {}): Facts {
   const isOver = state === 'succeeded' || state === 'dead' || state === 'cancelled'
   const attempt: AttemptFacts = {
     leaseToken: lease?.token ?? 0,
-    phase: state === 'leased' ? 'ahead' : 'called',
-    timeoutMs: state === 'running' ? 300_000 : null,
+    phase: 'called',
+    timeoutMs: 300_000,
     aborted: null,
     ...given.attempt,
   }
@@ -91,8 +91,7 @@ export function someFacts(given: Given = {}): Facts {
             slots: 10,
             busy: 0,
             stuck: 0,
-            leasedAhead: 0,
-            attempts: isHeld && given.attempt !== null ? [attempt] : [],
+            attempts: state === 'running' && given.attempt !== null ? [attempt] : [],
             ...given.server,
           },
   }

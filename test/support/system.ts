@@ -13,6 +13,7 @@ import {
   type SystemLog,
 } from '../../src/index.ts'
 import { deferred } from './deferred.ts'
+import { openStore } from './store.ts'
 import { tempFolder, whenDone } from './temp.ts'
 
 /** One line of the log. */
@@ -76,11 +77,11 @@ export async function startSystem(options: OpenOptions = {}): Promise<OpenedSyst
   return opened
 }
 
-/** One worker busy with `blocker` after a short job, so that it has leased the next one ahead. */
+/** One worker, busy until `blocker` is resolved, and a job that another owner of the file has leased and not started. */
 export async function withLeasedJob() {
   const blocker = deferred()
   const ran: unknown[] = []
-  const opened = await openSystem({
+  const opened = await startSystem({
     workers: 1,
     runs: {
       work: (payload) => {
@@ -89,13 +90,12 @@ export async function withLeasedJob() {
       },
     },
   })
-  const { system } = opened
-  const jobs = await system.enqueue(['short', 'blocker', 'leased'].map((payload) => ({ type: 'work', payload })))
-  await system.start()
-  const leased = jobs[2]!.id
-  await untilState(system, jobs[1]!.id, 'running')
-  await untilState(system, leased, 'leased')
-  return { ...opened, ran, blocker, leased }
+  const { system, path, clock } = opened
+  const [busy, waiting] = await system.enqueue(['blocker', 'leased'].map((payload) => ({ type: 'work', payload })))
+  await untilCalled(system, busy!.id)
+  const { store: other } = await openStore({ path, clock })
+  await other.lease({ room: 1, wait: false })
+  return { ...opened, ran, blocker, leased: waiting!.id, other }
 }
 
 function logInto(lines: LogLine[]): SystemLog {
@@ -125,6 +125,11 @@ export async function untilState(system: JobSystem, id: number, state: JobState)
     throw new Error(`job ${id} is ${job?.state}, not ${state}`, { cause: error })
   }
   return job!
+}
+
+/** Waits until this server has called the job's handler: the start of a job is on disk, and seen by readers, before that. */
+export function untilCalled(system: JobSystem, id: number): Promise<void> {
+  return until(() => system.activity().workers.some(({ jobId, since }) => jobId === id && since !== null))
 }
 
 /** Resolves when that many jobs have come to their end. */

@@ -69,7 +69,7 @@ test('a handler that goes on after it was given up is told as stuck, since it wa
   await until(() => system.activity().workers.length === 0)
 })
 
-test('a job whose start is on its way to disk runs since no instant yet', () => {
+test('a job whose handler is about to be called runs since no instant yet', () => {
   const ledger = new Ledger([1])
   const job = {
     id: 7,
@@ -81,11 +81,10 @@ test('a job whose start is on its way to disk runs since no instant yet', () => 
     timeoutMs: null,
     runAt: 0,
   }
-  ledger.leased(ledger.takeRoom(), [job])
 
-  ledger.takeCommit()
+  ledger.started(ledger.takeRoom(), [job])
 
   expect(toWorkerActivity(ledger.assigned(), new RunStats())).toEqual([
-    { worker: 1, jobId: 7, type: 'work', attempt: 3, phase: 'starting', since: null },
+    { worker: 1, jobId: 7, type: 'work', attempt: 3, phase: 'running', since: null },
   ])
 })

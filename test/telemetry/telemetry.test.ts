@@ -32,7 +32,7 @@ test('a system tells all that it has measured', async () => {
     },
     refusals: 0,
     slots: 4,
-    phases: { starting: 0, running: 0, stuck: 0 },
+    phases: { running: 0, stuck: 0 },
   })
   expect(types.map(({ type, timeInQueue, execution }) => [type, timeInQueue.count, execution.count])).toEqual([
     ['work', 1, 1],

@@ -4,7 +4,7 @@ import type { CommitStats, EdgeCount } from '../../src/persistence/store.ts'
 import { RunStats } from '../../src/telemetry/run-stats.ts'
 import { TimeSeries } from '../../src/telemetry/time-series.ts'
 import { deferred } from '../support/deferred.ts'
-import { startAt, startSystem, until, untilFinished, untilState } from '../support/system.ts'
+import { startAt, startSystem, until, untilCalled, untilFinished, untilState } from '../support/system.ts'
 
 const noCommits = { bounds: [10], counts: [0, 0], count: 0, sum: 0 }
 const job = {
@@ -147,7 +147,7 @@ test('a server that serves takes samples by itself', async () => {
   const { system, clock } = await startSystem({ workers: 2, runs: { work: (payload) => payload && blocker.promise } })
   const jobs = await system.enqueue([false, true].map((payload) => ({ type: 'work', payload })))
   await untilState(system, jobs[0]!.id, 'succeeded')
-  await untilState(system, jobs[1]!.id, 'running')
+  await untilCalled(system, jobs[1]!.id)
   clock.advance(2_000)
 
   await until(() => system.series().length > 0)

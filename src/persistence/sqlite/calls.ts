@@ -1,19 +1,26 @@
+import { countJobs } from '../runs.ts'
 import type { EnqueueResult } from '../store.ts'
 import type { Claim } from './claims.ts'
 import { isBroken, isBusy, isFull } from './connection.ts'
 import type { Part } from './group-commit.ts'
 import type { HeldLeases } from './held-leases.ts'
 import { part } from './housekeeping.ts'
-import type { Answers, Ask, Operation, Refusal, Request, Tell } from './protocol.ts'
+import { intoCalls } from './intake.ts'
+import type { Answers, Ask, EnqueuedCalls, LeasedJobs, Operation, Refusal, Request, Tell } from './protocol.ts'
 import type { Writer } from './writer.ts'
 
-/** Jobs stored by one commit, where they come from more than one call. */
-const commitJobsMax = 10_000
+/** Events that one commit writes, where they come from more than one call. */
+const commitEventsMax = 10_000
+/** Events after which a transaction takes no more of what comes while it runs: larger ones are no cheaper, and somebody waits. */
+const joinEventsMax = 1_000
 /** How long a call may wait for another process that holds the file before it is refused, in ms. */
 export const busyPatienceMs = 2_000
 
 /** Outcomes and housekeeping are tried until they are stored; what its caller can ask again is refused in the end. */
 const mustBeStored: ReadonlySet<Operation> = new Set(['apply', 'recover', 'sweep'])
+
+/** What a caller is told of where nothing can be stored any more. */
+const refusable: ReadonlySet<Operation> = new Set(['enqueue', 'enqueueCalls', 'cancel', 'requeue', 'command'])
 
 interface Call<Op extends Operation = Operation> {
   readonly id: number
@@ -21,6 +28,8 @@ interface Call<Op extends Operation = Operation> {
   readonly since: number
   readonly request: Request & { readonly op: Op }
 }
+
+const noJobs: LeasedJobs = { facts: '[]', payloads: [] }
 
 /** What the loop has asked of the thread and not been answered: turned into parts of transactions, settled when those are on disk. */
 export class Calls {
@@ -31,6 +40,9 @@ export class Calls {
   #pending: Call[] = []
   #waitingLeases: Call<'lease'>[] = []
   #leasing = true
+  /** By the transaction under way. */
+  #eventsTaken = 0
+  #leaseTaken = false
   #tell: { settled: [number, Answers[Operation]][]; refused: [number, Refusal][]; notices: Tell['notices'][number][] } =
     {
       settled: [],
@@ -77,37 +89,67 @@ export class Calls {
     return tell
   }
 
-  /**
-   * The parts of the next transaction. One `apply` at a time: while the next waits, the loop already runs what this one started.
-   */
+  /** The parts of the next transaction. */
   takeParts(): Part[] {
+    this.#eventsTaken = 0
+    this.#leaseTaken = false
+    return this.#takePending()
+  }
+
+  /**
+   * What has come since, to join the transaction under way: one flush of the disk more is dearer than the wait for it. Last of all one lease
+   * for all who wait, so that it sees what the same transaction has stored.
+   */
+  takeMore(): Part[] {
+    if (this.#leaseTaken) return []
+    const parts = this.#eventsTaken < joinEventsMax ? this.#takePending('joining') : []
+    if (parts.length > 0) return parts
+    this.#leaseTaken = true
+    return this.#takeLease()
+  }
+
+  /** Nothing else is to be done, but there may be jobs for those who wait for some. */
+  takeLeaseAlone(): Part[] {
+    this.#leaseTaken = true
+    return this.lookForReady ? this.#takeLease() : []
+  }
+
+  #takePending(joining?: 'joining'): Part[] {
     const calls = this.#pending
     this.#pending = []
-    const enqueues: Call<'enqueue'>[] = []
+    let enqueues: Call<'enqueue'>[] = []
     const parts: Part[] = []
-    let jobs = 0
-    let applying = false
-    for (const call of calls) {
-      const { op } = call.request
-      if (is(call, 'enqueue')) {
-        jobs += call.request.jobs.length
-        if (enqueues.length > 0 && jobs > commitJobsMax) this.#pending.push(call)
-        else enqueues.push(call)
-      } else if (op === 'close' || (applying && op === 'apply')) this.#pending.push(call)
-      else parts.push(...this.#partsOf(call))
-      applying ||= op === 'apply'
+    const endEnqueues = () => {
+      if (enqueues.length > 0) parts.push(this.#enqueuePart(enqueues))
+      enqueues = []
     }
-    if (enqueues.length > 0) parts.push(this.#enqueuePart(enqueues))
+    for (const call of calls) {
+      const size = sizeOf(call.request)
+      const isTooMuch = this.#eventsTaken > 0 && this.#eventsTaken + size > commitEventsMax
+      // The housekeeping of this transaction was chosen without a sweep that comes now.
+      const isTooLate = joining && call.request.op === 'sweep'
+      if (call.request.op === 'close' || this.#pending.length > 0 || isTooMuch || isTooLate) {
+        this.#pending.push(call)
+        continue
+      }
+      this.#eventsTaken += size
+      if (is(call, 'enqueue')) enqueues.push(call)
+      else if (is(call, 'enqueueCalls')) {
+        // Ids follow the order of the calls.
+        endEnqueues()
+        parts.push(this.#enqueueCallsPart(call))
+      } else parts.push(...this.#partsOf(call))
+    }
+    endEnqueues()
     return parts
   }
 
-  /** One lease for all who wait, to run last, so that it sees what the same transaction has stored. */
-  takeLease(inTransaction: boolean): Part[] {
-    if (this.#waitingLeases.length === 0 || !(inTransaction || this.lookForReady)) return []
-    const room = this.#waitingLeases.reduce((sum, { request }) => sum + request.room, 0)
+  #takeLease(): Part[] {
+    if (this.#waitingLeases.length === 0) return []
+    const asked = this.#waitingLeases.map(({ request }) => request)
     return [
       part(
-        (now) => this.#writer.lease(room, now),
+        (now) => this.#writer.lease(asked, now),
         (claim) => this.#leased(claim),
       ),
     ]
@@ -119,8 +161,7 @@ export class Calls {
     this.#pending = []
     for (const call of calls) {
       const { op } = call.request
-      if (op === 'enqueue' || op === 'cancel' || op === 'requeue' || op === 'command')
-        this.#refuse(call, 'unavailable', message)
+      if (refusable.has(op)) this.#refuse(call, 'unavailable', message)
       else if (op === 'abandon' || op === 'stopLeasing') this.#partsOf(call)
       else if (op === 'close') this.#pending.push(call)
     }
@@ -133,9 +174,9 @@ export class Calls {
       case 'apply':
         return this.#part(
           call,
-          (now) => this.#writer.apply(request.events, now),
+          (now) => this.#writer.apply(request.sets, now),
           (refused: Answers['apply']) => {
-            this.#held.follow(request.events, refused)
+            this.#held.follow(request.sets, refused)
             this.#lookForDue()
           },
         )
@@ -168,12 +209,12 @@ export class Calls {
         return []
       case 'stopLeasing':
         this.#leasing = false
-        for (const waiting of this.#waitingLeases.splice(0)) this.#settle(waiting, [])
+        for (const waiting of this.#waitingLeases.splice(0)) this.#settle(waiting, noJobs)
         this.#settle(call, null)
         return []
       case 'lease':
         if (this.#leasing) this.#waitingLeases.push(call as Call<'lease'>)
-        else this.#settle(call, [])
+        else this.#settle(call, noJobs)
         this.lookForReady = true
         return []
       default:
@@ -209,19 +250,44 @@ export class Calls {
     }
   }
 
-  #leased({ jobs, unhandled, more }: Claim): void {
+  #enqueueCallsPart(call: Call<'enqueueCalls'>): Part {
+    const { ids, counts, batches } = call.request
+    let alone: Part[] | undefined
+    return {
+      run: (now) => this.#writer.enqueueCalls(call.request, now),
+      split: () => {
+        this.#settle(call, [])
+        const jobsOfCalls = intoCalls(batches, counts)
+        alone = ids.map((id, index) =>
+          this.#enqueuePart([{ id, since: call.since, request: { op: 'enqueue', jobs: jobsOfCalls[index]! } }]),
+        )
+        return alone
+      },
+      done: (answer: EnqueuedCalls) => {
+        this.#settle(call, answer)
+        this.#lookForDue()
+      },
+      // Once it was split nobody waits for the call itself.
+      failed: (error) => {
+        if (alone) for (const each of alone) each.failed(error)
+        else this.#failed(call, error)
+      },
+    }
+  }
+
+  #leased({ jobs, started, payloads, unhandled, more }: Claim): void {
     this.lookForReady = more
-    this.#held.add(jobs)
+    this.#held.add(jobs, started)
     if (unhandled.size > 0) {
       const count = [...unhandled.values()].reduce((sum, n) => sum + n, 0)
       this.notify({ type: 'unhandled', types: [...unhandled.keys()], count })
     }
     let next = 0
     this.#waitingLeases = this.#waitingLeases.filter((call) => {
-      const share = jobs.slice(next, next + call.request.room)
-      next += share.length
-      if (share.length === 0 && call.request.wait) return true
-      this.#settle(call, share)
+      const from = next
+      next = Math.min(from + call.request.room, jobs.length)
+      if (next === from && call.request.wait) return true
+      this.#settle(call, { facts: JSON.stringify(jobs.slice(from, next)), payloads: payloads.slice(from, next) })
       return false
     })
   }
@@ -254,6 +320,15 @@ export class Calls {
   #refuse(call: Call, kind: Refusal['kind'], message: string): void {
     this.#tell.refused.push([call.id, { kind, message }])
   }
+}
+
+/** Events that a call may write. */
+function sizeOf(request: Request): number {
+  if (request.op === 'enqueue') return request.jobs.length
+  if (request.op === 'enqueueCalls') return request.batches.reduce((sum, { count }) => sum + count, 0)
+  if (request.op === 'apply') return request.sets.reduce((sum, { runs }) => sum + countJobs(runs), 0)
+  if (request.op === 'command') return request.ids.length
+  return request.op === 'cancel' || request.op === 'requeue' ? 1 : 0
 }
 
 function is<Op extends Operation>(call: Call, op: Op): call is Call<Op> {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
+import { intoRuns } from '../runs.ts'
 import type { LeasedJob } from '../store.ts'
 import type { Moves } from './moves.ts'
+import type { LeasedFacts } from './protocol.ts'
 import { isParked, isReady } from './schema.ts'
 
 /** The next queue that has jobs ready, after the one given: one seek. */
@@ -10,13 +12,23 @@ export const nextQueueSql = `SELECT queue FROM jobs WHERE ${isReady} AND queue >
 /** Jobs without a handler here that are put aside by one transaction, and taken back by another. */
 const parkMax = 1_000
 
-type ReadyJob = Omit<LeasedJob, 'leaseToken'> & { readonly seq: number }
+type ReadyJob = Omit<LeasedJob, 'leaseToken' | 'payload'> & { readonly seq: number }
 
 /** What a claim leased, and what it met: `unhandled` jobs by type, now put aside; `more`: it stopped at a bound, and there may be others. */
 export interface Claim {
-  readonly jobs: readonly LeasedJob[]
+  readonly jobs: readonly LeasedFacts[]
+  /** Ids of those that were started as well. */
+  readonly started: ReadonlySet<number>
+  /** Of each job, JSON text. */
+  readonly payloads: readonly string[]
   readonly unhandled: ReadonlyMap<string, number>
   readonly more: boolean
+}
+
+/** One who asks for jobs: how many, and whether they are to be started as well. */
+export interface Asked {
+  readonly room: number
+  readonly start: boolean
 }
 
 /** Leases jobs that are ready, the queues in turn. A claim costs the same with ten jobs waiting and with ten million. */
@@ -34,14 +46,38 @@ export class Claims {
     this.#sql = prepare(db)
   }
 
-  lease(room: number, now: number): Claim {
+  lease(asked: readonly Asked[], now: number): Claim {
+    const room = asked.reduce((sum, each) => sum + each.room, 0)
     const { taken, blocked } = this.#choose(room)
     const unhandled = new Map<string, number>()
     for (const queue of blocked) this.#park(queue, unhandled)
-    const moved = this.#moves.apply('lease', taken, now)
-    assert.equal(moved.length, taken.length, 'a ready job could not be leased')
-    const jobs = taken.map(({ seq, ...job }) => ({ ...job, leaseToken: seq + 1 }))
-    return { jobs, unhandled, more: blocked.length > 0 && jobs.length < room }
+    const moved = this.#moves.apply('lease', intoRuns(taken), now)
+    assert.equal(moved, taken.length, 'a ready job could not be leased')
+    const toStart = startedOf(asked, taken)
+    assert.equal(
+      this.#moves.apply('start', intoRuns(toStart), now),
+      toStart.length,
+      'a leased job could not be started',
+    )
+    const jobs = taken.map(
+      ({ id, seq, type, attempt, maxAttempts, timeoutMs, runAt }): LeasedFacts => [
+        id,
+        seq + 1,
+        type,
+        attempt,
+        maxAttempts,
+        timeoutMs,
+        runAt,
+      ],
+    )
+    const payloads = this.#sql.payloads.all(JSON.stringify(taken.map(({ id }) => id))) as string[]
+    return {
+      jobs,
+      started: new Set(toStart.map(({ id }) => id)),
+      payloads,
+      unhandled,
+      more: blocked.length > 0 && jobs.length < room,
+    }
   }
 
   /** Lets jobs of the types handled here be leased again that an earlier process put aside; how many, 0 when all are. */
@@ -74,7 +110,7 @@ export class Claims {
   }
 
   #head(queue: string, limit: number) {
-    const ready = this.#sql.head.all({ queue, limit }) as ReadyJob[]
+    const ready = toReadyJobs(this.#sql.head.get({ queue, limit }) as string)
     const handled = ready.filter(({ type }) => this.#handled.has(type))
     return { queue, handled, blocked: handled.length < ready.length, full: ready.length === limit }
   }
@@ -105,13 +141,42 @@ export class Claims {
   }
 }
 
+/** Jobs go to those who ask in turn; gives those that are to be started. */
+function startedOf(asked: readonly Asked[], jobs: readonly ReadyJob[]): ReadyJob[] {
+  let next = 0
+  return asked.flatMap(({ room, start }) => {
+    next += room
+    return start ? jobs.slice(next - room, next) : []
+  })
+}
+
+function toReadyJobs(json: string): ReadyJob[] {
+  return (JSON.parse(json) as [number, number, string, number, number, number | null, number][]).map(
+    ([id, seq, type, attempt, maxAttempts, timeoutMs, runAt]) => ({
+      id,
+      seq,
+      type,
+      attempt,
+      maxAttempts,
+      timeoutMs,
+      runAt,
+    }),
+  )
+}
+
 function prepare(db: Database.Database) {
   const atHead = `FROM jobs WHERE ${isReady} AND queue = :queue ORDER BY priority DESC, run_at, id LIMIT :limit`
   return {
     nextQueue: db.prepare(nextQueueSql).pluck(),
-    head: db.prepare(`
-      SELECT id, seq, type, (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, attempt,
-        max_attempts AS maxAttempts, timeout_ms AS timeoutMs, run_at AS runAt ${atHead}`),
+    // As one JSON text: to read it takes half of the time that rows take.
+    head: db
+      .prepare(`
+        SELECT json_group_array(json_array(id, seq, type, attempt, max_attempts, timeout_ms, run_at))
+        FROM (SELECT id, seq, type, attempt, max_attempts, timeout_ms, run_at ${atHead})`)
+      .pluck(),
+    payloads: db
+      .prepare('SELECT payload FROM json_each(?) AS item LEFT JOIN job_payloads ON job_id = item.value')
+      .pluck(),
     typesAtHead: db.prepare(`SELECT id, type ${atHead}`),
     park: db.prepare('UPDATE jobs SET parked = 1 WHERE id = ?'),
     unpark: db.prepare(`

@@ -6,8 +6,8 @@ import { openKept } from './kept.ts'
 import { applicationId, migrations } from './schema.ts'
 import { assertWalWhole } from './wal.ts'
 
-/** Pages of WAL after which a commit moves them into the database: 16 MiB, so that few commits pay for it. */
-const checkpointPages = 4_000
+/** Pages of WAL after which a commit moves them into the database: 8 MiB, so that few commits pay for it; more took longer to flush. */
+const checkpointPages = 2_000
 const pageCacheKib = 16_000
 /** `PRAGMA synchronous`: a commit is flushed to the disk before it returns. */
 const synchronousFull = 2

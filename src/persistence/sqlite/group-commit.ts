@@ -15,7 +15,8 @@ export interface Part {
 
 /**
  * Runs all parts in one transaction, and where that fails each in one of its own, so that none fails because of another. No savepoints:
- * they would cost the good path, and SQLITE_FULL, IOERR and NOMEM end the whole transaction anyway.
+ * they would cost the good path, and SQLITE_FULL, IOERR and NOMEM end the whole transaction anyway. `more` is asked before the commit,
+ * until it has nothing: what it gives joins the parts.
  *
  * `verify` is called after each commit and before anyone is told: what it throws passes through, and nobody is. So do SQLITE_BUSY (of the
  * shared transaction: nothing is stored, try again), a failure of the disk and a damaged file; no part is told of these. Gives the errors
@@ -24,13 +25,14 @@ export interface Part {
 export function commitTogether(
   db: Database.Database,
   writer: Writer,
-  parts: readonly Part[],
+  parts: Part[],
   now: number,
   verify: () => void,
+  more: () => readonly Part[],
 ): unknown[] {
   let results: unknown[]
   try {
-    results = transact(db, writer, parts, now)
+    results = transact(db, writer, parts, now, more)
   } catch (error) {
     if (isBusy(error) || isDiskFailure(error) || isDamage(error)) throw error
     return commitEach(db, writer, parts, now, verify, error)
@@ -70,11 +72,21 @@ function commitEach(
   return errors
 }
 
-function transact(db: Database.Database, writer: Writer, parts: readonly Part[], now: number): unknown[] {
+function transact(
+  db: Database.Database,
+  writer: Writer,
+  parts: Part[],
+  now: number,
+  more: () => readonly Part[] = () => [],
+): unknown[] {
   db.exec('BEGIN IMMEDIATE')
   try {
     writer.begin()
-    const results = parts.map((part) => part.run(now))
+    const results: unknown[] = []
+    while (results.length < parts.length) {
+      results.push(parts[results.length]!.run(now))
+      if (results.length === parts.length) parts.push(...more())
+    }
     writer.finish()
     db.exec('COMMIT')
     return results

@@ -1,21 +1,27 @@
-import type { Lease, LeaseEvent } from '../store.ts'
+import type { EventSet } from '../runs.ts'
+import type { Lease } from '../store.ts'
+import type { LeasedFacts, RefusedEvent } from './protocol.ts'
 
 /** The leases that this process holds: handed to its dispatcher, without an outcome yet. What is not here is not renewed. */
 export class HeldLeases {
   readonly #held = new Map<number, { readonly leaseToken: number; running: boolean }>()
 
-  add(leases: readonly Lease[]): void {
-    for (const { id, leaseToken } of leases) this.#held.set(id, { leaseToken, running: false })
+  add(leased: readonly LeasedFacts[], started: ReadonlySet<number>): void {
+    for (const [id, leaseToken] of leased) this.#held.set(id, { leaseToken, running: started.has(id) })
   }
 
   /** Follows what was applied; an event that was refused names a lease that is no longer ours. */
-  follow(events: readonly LeaseEvent[], refused: readonly LeaseEvent[]): void {
-    const lost = new Set(refused)
-    for (const event of events) {
-      const lease = this.#held.get(event.id)
-      if (lease?.leaseToken !== event.leaseToken) continue
-      if (event.event === 'start' && !lost.has(event)) lease.running = true
-      else this.#held.delete(event.id)
+  follow(sets: readonly EventSet[], refused: readonly RefusedEvent[]): void {
+    const notStarted = new Set(refused.flatMap(({ event, id }) => (event === 'start' ? [id] : [])))
+    for (const { event, runs } of sets) {
+      for (const [first, last, leaseToken] of runs) {
+        for (let id = first; id <= last; id++) {
+          const lease = this.#held.get(id)
+          if (lease?.leaseToken !== leaseToken) continue
+          if (event === 'start' && !notStarted.has(id)) lease.running = true
+          else this.#held.delete(id)
+        }
+      }
     }
   }
 

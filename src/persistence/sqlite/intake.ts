@@ -2,14 +2,15 @@ import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
 import { findEdge } from '../../machines/edges.ts'
 import type { JobState } from '../../machines/job.ts'
+import { type Batch, fromBatches, intoBatches } from '../batches.ts'
 import type { EnqueuedRow, EnqueueResult, NewJobRow } from '../store.ts'
 import { type Moves, prepareDepth } from './moves.ts'
+import type { EnqueuedCalls, NewCalls } from './protocol.ts'
 
 /** A new job of some call, not inserted yet, and the answers that wait for its id. */
 interface Gathered {
   readonly job: NewJobRow
   readonly state: JobState
-  readonly runAt: number
   readonly idHolders: { id: number | null }[]
 }
 
@@ -26,6 +27,14 @@ export class Intake {
     this.#sql = prepare(db)
   }
 
+  /** Stores the jobs of calls without keys, where there is room for all of them at once; else as `enqueue` does. */
+  enqueueCalls({ counts, batches }: NewCalls, now: number): EnqueuedCalls {
+    const count = batches.reduce((sum, batch) => sum + batch.count, 0)
+    if (this.#depth() + count > this.#depthMax) return this.enqueue(intoCalls(batches, counts), now)
+    const firstId = this.#insert(batches, now)
+    return { firstId, states: batches.map((batch) => stateOf(batch, now)) }
+  }
+
   /**
    * Stores the jobs of each call, all or none of them; what stands in a call's way is found before anything of it is written. A key used
    * earlier among the calls counts as used.
@@ -33,7 +42,7 @@ export class Intake {
   enqueue(calls: readonly (readonly NewJobRow[])[], now: number): EnqueueResult[] {
     const gathered: Gathered[] = []
     const byKey = new Map<string, Gathered>()
-    let depth = (this.#sql.depth.get() as number) + this.#moves.waitingChange()
+    let depth = this.#depth()
     const results = calls.map((jobs): EnqueueResult => {
       const { conflict, fresh } = this.#foresee(jobs, byKey)
       if (conflict) return conflict
@@ -41,8 +50,17 @@ export class Intake {
       depth += fresh
       return { outcome: 'stored', jobs: jobs.map((job) => this.#gather(job, gathered, byKey, now)) }
     })
-    this.#insert(gathered, now)
+    if (gathered.length > 0) {
+      const firstId = this.#insert(intoBatches(gathered.map(({ job }) => job)), now)
+      for (const [index, { idHolders }] of gathered.entries())
+        for (const holder of idHolders) holder.id = firstId + index
+    }
     return results
+  }
+
+  /** Jobs that wait, with what this transaction has changed. */
+  #depth(): number {
+    return (this.#sql.depth.get() as number) + this.#moves.waitingChange()
   }
 
   /** How many of the jobs are new, or which of them has a key that belongs to other content. */
@@ -81,11 +99,9 @@ export class Intake {
       sibling.idHolders.push(row)
       return row
     }
-    const runAt = Math.max(job.runAt ?? now + (job.delayMs ?? 0), now)
-    const facts = { attempt: 0, maxAttempts: job.maxAttempts }
-    const { to: state } = findEdge('new', { type: 'enqueue', delayed: runAt > now }, facts)!
+    const state = stateOf(job, now)
     const row = { id: 0, state, created: true }
-    const entry = { job, state, runAt, idHolders: [row] }
+    const entry = { job, state, idHolders: [row] }
     gathered.push(entry)
     if (key !== undefined) byKey.set(key, entry)
     return row
@@ -95,37 +111,68 @@ export class Intake {
     return this.#sql.keyed.get(key) as { id: number; state: JobState; content: string } | undefined
   }
 
-  #insert(gathered: readonly Gathered[], now: number): void {
-    if (gathered.length === 0) return
-    const list = gathered.map(({ job, state, runAt }) => {
-      const { type, queue, priority, maxAttempts, timeoutMs, idempotency } = job
-      return [type, queue, state, priority, maxAttempts, timeoutMs, runAt, idempotency?.key, idempotency?.content]
-    })
-    const { lastInsertRowid, changes } = this.#sql.insert.run({ list: JSON.stringify(list), now })
-    assert.equal(changes, gathered.length)
+  /** Gives the first id; the others follow one another. */
+  #insert(batches: readonly Batch[], now: number): number {
+    const firsts = batches.map((batch) => this.#insertBatch(batch, now))
+    return firsts[0]!
+  }
+
+  #insertBatch(batch: Batch, now: number): number {
+    const { count, payloads, keys, delayMs: _, ...common } = batch
+    const state = stateOf(batch, now)
+    const event_id = this.#moves.takeEventIds(count)
+    const values = { ...common, state, runAt: runAtOf(batch, now), now, event_id }
+    const insert =
+      keys === null
+        ? this.#sql.insert.run({ ...values, list: payloads })
+        : this.#sql.insertKeyed.run({ ...values, list: keys })
+    assert.equal(insert.changes, count)
     // One statement of the only writer: AUTOINCREMENT gave consecutive ids in the order of the list.
-    const first = Number(lastInsertRowid) - changes + 1
-    for (const [index, { job, state, idHolders }] of gathered.entries()) {
-      this.#sql.insertPayload.run(first + index, job.payload)
-      this.#moves.count('new', 'enqueue', state, 1)
-      for (const holder of idHolders) holder.id = first + index
-    }
-    this.#sql.insertEvents.run({ first, last: first + changes - 1, now })
+    const last = Number(insert.lastInsertRowid)
+    const first = last - count + 1
+    this.#sql.insertPayloads.run({ first, payloads })
+    this.#sql.insertEvents.run({ first, last, state, now, event_id })
+    this.#moves.count('new', 'enqueue', state, count)
+    return first
   }
 }
 
+/** When a job could run, stored at `now`. */
+function runAtOf({ runAt, delayMs }: Pick<NewJobRow, 'runAt' | 'delayMs'>, now: number): number {
+  return Math.max(runAt ?? now + (delayMs ?? 0), now)
+}
+
+function stateOf(job: Pick<NewJobRow, 'runAt' | 'delayMs' | 'maxAttempts'>, now: number): JobState {
+  const facts = { attempt: 0, maxAttempts: job.maxAttempts }
+  return findEdge('new', { type: 'enqueue', delayed: runAtOf(job, now) > now }, facts)!.to
+}
+
+/** The jobs of each call. */
+export function intoCalls(batches: readonly Batch[], counts: readonly number[]): NewJobRow[][] {
+  const jobs = fromBatches(batches)
+  let next = 0
+  return counts.map((count) => {
+    next += count
+    return jobs.slice(next - count, next)
+  })
+}
+
 function prepare(db: Database.Database) {
-  const item = (index: number) => `item.value ->> ${index}`
+  const insert = (columns: string, values: string) =>
+    db.prepare(`
+      INSERT INTO jobs (type, queue, state, seq, priority, attempt, max_attempts, timeout_ms, run_at, created_at, last_event_id${columns})
+      SELECT :type, :queue, :state, 1, :priority, 0, :maxAttempts, :timeoutMs, :runAt, :now, :event_id + key${values}
+      FROM json_each(:list)`)
   return {
     depth: prepareDepth(db),
     keyed: db.prepare('SELECT id, state, content FROM jobs WHERE idempotency_key = ?'),
-    insert: db.prepare(`
-      INSERT INTO jobs (type, queue, state, seq, priority, attempt, max_attempts, timeout_ms, run_at, created_at, idempotency_key, content)
-      SELECT ${item(0)}, ${item(1)}, ${item(2)}, 1, ${item(3)}, 0, ${item(4)}, ${item(5)}, ${item(6)}, :now, ${item(7)}, ${item(8)}
-      FROM json_each(:list) AS item`),
-    insertPayload: db.prepare('INSERT INTO job_payloads (job_id, payload) VALUES (?, ?)'),
+    insert: insert('', ''),
+    insertKeyed: insert(', idempotency_key, content', ', value ->> 0, value ->> 1'),
+    insertPayloads: db.prepare(
+      'INSERT INTO job_payloads (job_id, payload) SELECT :first + key, value FROM json_each(:payloads)',
+    ),
     insertEvents: db.prepare(`
-      INSERT INTO job_events (job_id, seq, event, from_state, to_state, attempt, at)
-      SELECT id, seq, 'enqueue', NULL, state, attempt, :now FROM jobs WHERE id BETWEEN :first AND :last`),
+      INSERT INTO job_events (id, job_id, seq, event, from_state, to_state, attempt, at)
+      SELECT :event_id + id - :first, id, 1, 'enqueue', NULL, :state, 0, :now FROM jobs WHERE id BETWEEN :first AND :last`),
   }
 }

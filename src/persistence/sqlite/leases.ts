@@ -1,13 +1,17 @@
 import type Database from 'better-sqlite3'
 import { hasTag } from '../../machines/edges.ts'
 import { stateIsTagged } from '../edge-sql.ts'
+import { type Item, intoRuns } from '../runs.ts'
 import type { Lease, StoredError } from '../store.ts'
-import type { Item, Moved, Moves } from './moves.ts'
+import { chainFrom } from './histories.ts'
+import type { Moved, Moves } from './moves.ts'
 import type { RecoveryStep } from './protocol.ts'
 import { isHeld, isTimed } from './schema.ts'
 
 /** Leases that one transaction expires. */
 const expireMax = 1_000
+/** Events of each that are looked through for an earlier crash. */
+const eventsMax = 1_000
 
 export interface LeaseTimes {
   readonly leaseMs: number
@@ -75,8 +79,9 @@ export class Leases {
       const delayMs = crashedBefore.has(id) ? Math.min(++behind * retryBaseMs, retryMaxMs) : 0
       return { id, delayMs, error }
     })
-    const moved = this.#moves.apply('expire', items, now)
-    this.#moves.apply('due', this.#sql.dueOf.all({ list, now }) as Item[], now)
+    this.#moves.apply('expire', intoRuns(items), now)
+    const moved = this.#moves.lastMoved()
+    this.#moves.apply('due', intoRuns(this.#sql.dueOf.all({ list, now }) as Item[]), now)
     return { moved, rank: behind }
   }
 }
@@ -98,8 +103,9 @@ function prepare(db: Database.Database) {
     crashedBefore: db
       .prepare(`
         SELECT jobs.id FROM json_each(:list) AS item CROSS JOIN jobs ON jobs.id = item.value
-        WHERE ${stateIsTagged('executing')} AND EXISTS (SELECT 1 FROM job_events
-          WHERE job_id = jobs.id AND job_events.event = 'expire' AND ${stateIsTagged('executing', 'job_events.from_state')})`)
+        WHERE ${stateIsTagged('executing')} AND EXISTS (
+          ${chainFrom('jobs.last_event_id', `chain.seq > jobs.seq - ${eventsMax}`)}
+          SELECT 1 FROM chain WHERE event = 'expire' AND ${stateIsTagged('executing', 'from_state')})`)
       .pluck(),
     dueOf: db.prepare(`
       SELECT jobs.id FROM json_each(:list) AS item CROSS JOIN jobs ON jobs.id = item.value

@@ -1,14 +1,7 @@
 import type { JobState } from '../../machines/job.ts'
-import type {
-  Command,
-  CommandResult,
-  EnqueueResult,
-  Lease,
-  LeasedJob,
-  LeaseEvent,
-  NewJobRow,
-  StoreNotice,
-} from '../store.ts'
+import type { Batch } from '../batches.ts'
+import type { EventSet } from '../runs.ts'
+import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, NewJobRow, StoreNotice } from '../store.ts'
 import type { CommitCells } from './commit-meter.ts'
 import type { Owner } from './lock.ts'
 import type { WriterOptions } from './writer.ts'
@@ -16,8 +9,9 @@ import type { WriterOptions } from './writer.ts'
 /** What the loop asks of the store's thread. */
 export type Request =
   | { readonly op: 'enqueue'; readonly jobs: readonly NewJobRow[] }
-  | { readonly op: 'lease'; readonly room: number; readonly wait: boolean }
-  | { readonly op: 'apply'; readonly events: readonly LeaseEvent[] }
+  | ({ readonly op: 'enqueueCalls' } & NewCalls)
+  | { readonly op: 'lease'; readonly room: number; readonly wait: boolean; readonly start: boolean }
+  | { readonly op: 'apply'; readonly sets: readonly EventSet[] }
   | { readonly op: 'abandon'; readonly leases: readonly Lease[] }
   | { readonly op: 'recover'; readonly after: number; readonly rank: number }
   | { readonly op: Command; readonly id: number }
@@ -31,11 +25,26 @@ export type Request =
 
 export type Operation = Request['op']
 
+/** The jobs of several calls that came together, none with a key: what most calls are. */
+export interface NewCalls {
+  /** Of each call, in order: where they must be settled one by one. */
+  readonly ids: readonly number[]
+  /** Its jobs. */
+  readonly counts: readonly number[]
+  readonly batches: readonly Batch[]
+}
+
+/** What became of them: all stored, with consecutive ids and a state for each batch; or a result for each call. */
+export type EnqueuedCalls =
+  | { readonly firstId: number; readonly states: readonly JobState[] }
+  | readonly EnqueueResult[]
+
 /** What the thread answers to each. */
 export interface Answers {
   enqueue: EnqueueResult
-  lease: LeasedJob[]
-  apply: LeaseEvent[]
+  enqueueCalls: EnqueuedCalls
+  lease: LeasedJobs
+  apply: RefusedEvent[]
   abandon: null
   recover: RecoveryStep
   cancel: CommandResult
@@ -53,6 +62,26 @@ export interface RecoveryStep {
   readonly leased: number
   readonly running: number
 }
+
+/** Leased jobs on their way to the loop: their facts as JSON text, a third of the cost of objects, and their payloads. */
+export interface LeasedJobs {
+  readonly facts: string
+  readonly payloads: readonly string[]
+}
+
+/** All of a `LeasedJob` but its payload. */
+export type LeasedFacts = readonly [
+  id: number,
+  leaseToken: number,
+  type: string,
+  attempt: number,
+  maxAttempts: number,
+  timeoutMs: number | null,
+  runAt: number,
+]
+
+/** One event of an `apply` that changed nothing. */
+export type RefusedEvent = Pick<LeaseEvent, 'event' | keyof Lease>
 
 /** Why a call was refused; nothing of it is stored. */
 export type Refusal = { readonly kind: 'unavailable' | 'full' | 'broken invariant'; readonly message: string }

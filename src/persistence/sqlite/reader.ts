@@ -14,6 +14,7 @@ import type {
   Situation,
 } from '../store.ts'
 import { censusSql, takeCensus } from './census.ts'
+import { chainFrom, eventAtOrAbove } from './histories.ts'
 import { eventColumns, jobColumns, type Selected, selectTransitions, toHistoryEvent, toJobRow } from './rows.ts'
 import { Situations } from './situations.ts'
 import { Walk } from './walk.ts'
@@ -28,7 +29,7 @@ const pathScanMax = 20_000
 export class Reader {
   readonly #db: Database.Database
   readonly #find: Database.Statement
-  readonly #exists: Database.Statement
+  readonly #seq: Database.Statement
   readonly #history: Database.Statement
   readonly #path: Database.Statement
   readonly #transitions: Database.Statement
@@ -43,14 +44,14 @@ export class Reader {
     this.#db = db
     this.#walk = new Walk(db)
     this.#find = db.prepare(`SELECT ${jobColumns} FROM jobs WHERE id = ?`)
-    this.#exists = db.prepare('SELECT 1 FROM jobs WHERE id = ?').pluck()
-    this.#history = db.prepare(
-      `SELECT ${eventColumns} FROM job_events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?`,
-    )
+    this.#seq = db.prepare('SELECT seq FROM jobs WHERE id = ?').pluck()
+    this.#history = db.prepare(`
+      ${chainFrom(eventAtOrAbove(':after + :limit'), 'chain.seq > :after + 1')}
+      SELECT ${eventColumns} FROM chain WHERE seq > :after ORDER BY seq LIMIT :limit`)
     this.#path = db.prepare(`
-      SELECT from_state AS "from", event, to_state AS "to", count(*) AS count, min(seq) AS first, max(seq) AS last
-      FROM (SELECT seq, event, from_state, to_state FROM job_events WHERE job_id = :id AND seq <= :upTo ORDER BY seq DESC LIMIT :scan)
-      GROUP BY from_state, event, to_state`)
+      ${chainFrom(eventAtOrAbove(':upTo'), 'chain.seq > :since')}
+      SELECT from_state AS "from", event, to_state AS "to", count(*) AS count, max(seq) AS last
+      FROM chain WHERE seq <= :upTo GROUP BY from_state, event, to_state`)
     this.#transitions = db.prepare(selectTransitions).pluck()
     this.#newestEvent = db.prepare('SELECT id FROM job_events ORDER BY id DESC LIMIT 1').pluck()
     this.#counts = db.prepare(
@@ -64,19 +65,18 @@ export class Reader {
   }
 
   history(id: number, { after, limit }: { after: number; limit: number }): HistoryEvent[] | undefined {
-    const rows = this.#history.all(id, after, limit) as Selected<HistoryEvent>[]
-    return rows.length > 0 || this.#exists.get(id) ? rows.map(toHistoryEvent) : undefined
+    const rows = this.#history.all({ id, after, limit }) as Selected<HistoryEvent>[]
+    return rows.length > 0 || this.#seq.get(id) !== undefined ? rows.map(toHistoryEvent) : undefined
   }
 
   pathOf({ id, upTo }: { id: number; upTo: number }): JobPath | undefined {
-    const rows = this.#path.all({ id, upTo, scan: pathScanMax }) as (PathStep & { first: number; last: number })[]
-    if (rows.length === 0) return
+    const seq = this.#seq.get(id) as number | undefined
+    if (seq === undefined) return
+    const last = Math.min(upTo, seq)
+    const since = Math.max(last - pathScanMax, 0) + 1
+    const rows = this.#path.all({ id, upTo: last, since }) as (PathStep & { last: number })[]
     const steps = rows.sort((a, b) => a.last - b.last)
-    return {
-      seq: steps.at(-1)!.last,
-      since: Math.min(...steps.map(({ first }) => first)),
-      steps: steps.map(({ from, event, to, count }) => ({ from, event, to, count })),
-    }
+    return { seq: last, since, steps: steps.map(({ from, event, to, count }) => ({ from, event, to, count })) }
   }
 
   /** `json` is for `toTransitions`; `newest` the id of the newest event, also where it came after that was read. */

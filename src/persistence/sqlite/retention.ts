@@ -2,6 +2,7 @@ import type Database from 'better-sqlite3'
 import { hasTag } from '../../machines/edges.ts'
 import type { JobState } from '../../machines/job.ts'
 import { retention } from '../store.ts'
+import { chainFrom } from './histories.ts'
 import type { Moves } from './moves.ts'
 
 /** Jobs that one transaction looks at. */
@@ -12,6 +13,7 @@ interface Seen {
   readonly state: JobState
   readonly createdAt: number
   readonly finishedAt: number | null
+  readonly lastEventId: number
 }
 
 /** Removes jobs that ended long enough ago, with their history: a walk up the ids, without an index of its own. */
@@ -37,19 +39,19 @@ export class Retention {
     const endedBy = now - this.#keepMs
     const seen = this.#sql.next.all({ after: this.#walkedTo, limit: walkMax }) as Seen[]
     const old = seen.filter(({ createdAt }) => createdAt <= endedBy)
-    for (const { id, state, finishedAt } of old) {
-      const isOver = hasTag(state, 'expendable') && finishedAt! <= endedBy
-      if (isOver && !this.#sql.hasNewestEvent.get(id)) this.#remove(id, state)
+    for (const job of old) {
+      const isOver = hasTag(job.state, 'expendable') && job.finishedAt! <= endedBy
+      if (isOver && !this.#sql.isNewestEvent.get(job.lastEventId)) this.#remove(job)
     }
     const goesOn = seen.length === walkMax && old.length > 0
     this.#walkedTo = goesOn ? seen.at(-1)!.id : 0
     return goesOn
   }
 
-  #remove(id: number, state: JobState): void {
+  #remove({ id, state, lastEventId }: Seen): void {
     this.#sql.removeJob.run(id)
     this.#sql.removePayload.run(id)
-    this.#sql.removeEvents.run(id)
+    this.#sql.removeEvents.run(lastEventId)
     this.#moves.count(state, retention, '', 1)
   }
 }
@@ -57,11 +59,12 @@ export class Retention {
 function prepare(db: Database.Database) {
   return {
     next: db.prepare(`
-      SELECT id, state, created_at AS createdAt, finished_at AS finishedAt FROM jobs WHERE id > :after ORDER BY id LIMIT :limit`),
+      SELECT id, state, created_at AS createdAt, finished_at AS finishedAt, last_event_id AS lastEventId
+      FROM jobs WHERE id > :after ORDER BY id LIMIT :limit`),
     // It stays, so that no event's id is used again: readers resume by them.
-    hasNewestEvent: db.prepare('SELECT 1 WHERE ? = (SELECT job_id FROM job_events ORDER BY id DESC LIMIT 1)').pluck(),
+    isNewestEvent: db.prepare('SELECT 1 WHERE ? = (SELECT id FROM job_events ORDER BY id DESC LIMIT 1)').pluck(),
     removeJob: db.prepare('DELETE FROM jobs WHERE id = ?'),
     removePayload: db.prepare('DELETE FROM job_payloads WHERE job_id = ?'),
-    removeEvents: db.prepare('DELETE FROM job_events WHERE job_id = ?'),
+    removeEvents: db.prepare(`DELETE FROM job_events WHERE id IN (${chainFrom('?', 'true')} SELECT id FROM chain)`),
   }
 }

@@ -3,6 +3,7 @@ import { hasTag } from '../../machines/edges.ts'
 import { stateIsTagged } from '../edge-sql.ts'
 import type { Counted, HistoryEvent, PlaceInLine, Situation } from '../store.ts'
 import { nextQueueSql } from './claims.ts'
+import { chainFrom } from './histories.ts'
 import { eventColumns, ownerSql, type Selected, toHistoryEvent, toOwner } from './rows.ts'
 import { isReady } from './schema.ts'
 
@@ -36,7 +37,7 @@ export class Situations {
     const row = this.#sql.job.get(id) as Row | undefined
     if (!row) return
     const { parked, leaseToken, leaseExpiresAt, ...job } = row
-    const lastEvent = this.#sql.lastEvent.get(id) as Selected<HistoryEvent>
+    const lastEvent = this.#sql.lastEvent.get({ id }) as Selected<HistoryEvent>
     // Newest first, and not all of them: a job may have been snoozed a million times.
     const recent = { id, after: lastEvent.seq - eventsMax }
     const lastFailure = this.#sql.lastFailure.get(recent) as Selected<HistoryEvent> | undefined
@@ -83,16 +84,18 @@ function prepare(db: Database.Database) {
         `SELECT count(*) FROM (SELECT 1 FROM jobs WHERE ${isReady} AND queue = :queue AND ${condition} LIMIT :most)`,
       )
       .pluck()
-  const endings = `FROM job_events WHERE job_id = :id AND seq > :after AND ${stateIsTagged('executing', 'from_state')}`
+  const newest = 'SELECT last_event_id FROM jobs WHERE id = :id'
+  const recent = chainFrom(newest, 'chain.seq > :after + 1')
+  const endings = `FROM chain WHERE ${stateIsTagged('executing', 'from_state')}`
   return {
     job: db.prepare(`
       SELECT id, state, type, queue, priority, attempt, max_attempts AS maxAttempts, timeout_ms AS timeoutMs,
         run_at AS runAt, started_at AS startedAt, finished_at AS finishedAt, parked, lease_token AS leaseToken,
         lease_expires_at AS leaseExpiresAt
       FROM jobs WHERE id = ?`),
-    lastEvent: db.prepare(`SELECT ${eventColumns} FROM job_events WHERE job_id = ? ORDER BY seq DESC LIMIT 1`),
-    lastFailure: db.prepare(`SELECT ${eventColumns} ${endings} AND error IS NOT NULL ORDER BY seq DESC LIMIT 1`),
-    crashes: db.prepare(`SELECT count(*) ${endings} AND event = 'expire'`).pluck(),
+    lastEvent: db.prepare(`SELECT ${eventColumns} FROM job_events WHERE id = (${newest})`),
+    lastFailure: db.prepare(`${recent} SELECT ${eventColumns} ${endings} AND error IS NOT NULL LIMIT 1`),
+    crashes: db.prepare(`${recent} SELECT count(*) ${endings} AND event = 'expire'`).pluck(),
     // Not one comparison of (run_at, id): SQLite would look at every job with the same `run_at`, and so many have the same.
     ahead: [
       countAtMost('priority > :priority'),

@@ -126,8 +126,7 @@ export class StoreThread {
 
   /** One transaction with all that waits; false where there is nothing to do now. */
   #step(): boolean {
-    // What came in while the last commit was on its way to disk.
-    for (let more = this.#mailbox.takeNext(); more; more = this.#mailbox.takeNext()) this.#calls.accept(more)
+    this.#acceptMail()
     const cannotStore = this.#broken || performance.now() < this.#retryAt
     if (this.#calls.takeClose(!cannotStore)) {
       this.#db.close()
@@ -138,9 +137,14 @@ export class StoreThread {
     this.#noticeOthers()
     const now = this.#clock.now()
     const parts = [...this.#calls.takeParts(), ...this.#takeHousekeeping(now)]
-    parts.push(...this.#calls.takeLease(parts.length > 0))
+    if (parts.length === 0) parts.push(...this.#calls.takeLeaseAlone())
     if (parts.length > 0) this.#commit(parts, now)
     return parts.length > 0 || this.#calls.isPending
+  }
+
+  /** What has come in and was not heeded: while a transaction runs, or is on its way to disk. */
+  #acceptMail(): void {
+    for (let more = this.#mailbox.takeNext(); more; more = this.#mailbox.takeNext()) this.#calls.accept(more)
   }
 
   #takeHousekeeping(now: number): Part[] {
@@ -149,14 +153,20 @@ export class StoreThread {
     return this.#housekeeping?.parts(now, asked) ?? []
   }
 
-  #commit(parts: readonly Part[], now: number): void {
+  #commit(parts: Part[], now: number): void {
+    const more = () => {
+      this.#acceptMail()
+      return this.#calls.takeMore()
+    }
     const committed = () => {
       this.#assertSameFile()
       this.#meter.committed(performance.now() - this.#writer.beganAt, this.#writer.eventCount)
     }
+    // Until a lease has looked: where this transaction fails before it comes to one, its parts are stored alone all the same.
+    this.#calls.lookForReady = true
     let errors: unknown[]
     try {
-      errors = commitTogether(this.#db, this.#writer, parts, now, committed)
+      errors = commitTogether(this.#db, this.#writer, parts, now, committed, more)
     } catch (error) {
       if (isBusy(error)) this.#waitForOthers()
       else if (isBroken(error)) {

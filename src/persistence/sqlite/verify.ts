@@ -1,9 +1,11 @@
 import type Database from 'better-sqlite3'
+import { DatabaseUnusableError } from '../../errors.ts'
 import { countStates, jobStates } from '../../machines/edges.ts'
 import type { JobNode, JobState } from '../../machines/job.ts'
 import { type Replayed, type ReplayedEvent, replay, unborn } from '../../machines/replay.ts'
 import { type EdgeCount, retention, type VerifyReport, type Violation } from '../store.ts'
 import { assertOurs, isDamage, openForReading } from './connection.ts'
+import { chainFrom } from './histories.ts'
 import { openKept } from './kept.ts'
 import { Reader } from './reader.ts'
 import { migrations } from './schema.ts'
@@ -11,13 +13,16 @@ import { assertWalWhole } from './wal.ts'
 
 /** Jobs that one read transaction looks at: some milliseconds, so that a live server can reset its WAL in between. */
 const chunkJobs = 1_000
-/** Events read at once: a job may have any number of them. */
+/** Events of one job that are read at once: it may have any number of them. */
 const pageEvents = 10_000
+/** Ids of events that one read transaction looks at, for those that are in no job's history. */
+const strayIds = 10_000
 /** Violations told; more are counted. */
 const toldMax = 1_000
 
 interface Row {
   readonly id: number
+  readonly lastEventId: number | null
   readonly state: JobState
   readonly seq: number
   readonly attempt: number
@@ -32,17 +37,34 @@ interface Row {
 
 /**
  * Checks a whole database, read-only, also while a server runs on it: replays every job's history through the machine and compares it with
- * its row, recounts what is kept counted, and lets SQLite check the file. Throws `DatabaseUnusableError` where it is no database of ours.
+ * its row, recounts what is kept counted, and lets SQLite check the file. Throws `DatabaseUnusableError` where it is no database of ours,
+ * or one that an older version has written and none of this has opened since.
  */
 export function verifyFile(path: string, onProgress: (id: number, lastId: number) => void = () => {}): VerifyReport {
   assertWalWhole(path)
   assertOurs(path)
   const db = openForReading(path)
   try {
+    assertNewest(db, path)
     return new Verifier(db).run(onProgress)
   } finally {
     db.close()
   }
+}
+
+interface LinkedEvent extends ReplayedEvent {
+  readonly id: number
+  /** The job's event before it; null for its first. */
+  readonly previousId: number | null
+}
+
+/** A check reads what only the newest schema has. */
+function assertNewest(db: Database.Database, path: string): void {
+  const version = db.pragma('user_version', { simple: true }) as number
+  if (version === migrations.length) return
+  throw new DatabaseUnusableError(
+    `${path} has schema version ${version}; a server or producer of this version brings it to ${migrations.length} when it opens it`,
+  )
 }
 
 /** What a history says of its row. */
@@ -61,6 +83,8 @@ class Verifier {
   #violationCount = 0
   #jobs = 0
   #events = 0
+  /** Events that stand in their jobs' histories. */
+  readonly #linked = new IdSet()
 
   constructor(db: Database.Database) {
     this.#db = db
@@ -93,50 +117,116 @@ class Verifier {
   }
 
   #checkJobs(onProgress: (id: number, lastId: number) => void): void {
-    const lastId = (this.#db.prepare('SELECT max(id) FROM jobs').pluck().get() as number | null) ?? 0
+    // In one snapshot, so that every event up to the last is one of a job up to the last.
+    const [lastId, lastEventId] = this.#db
+      .prepare('SELECT (SELECT coalesce(max(id), 0) FROM jobs), (SELECT coalesce(max(id), 0) FROM job_events)')
+      .raw()
+      .get() as [number, number]
     const checkNext = this.#prepareChunk()
     for (let after = 0; after < lastId; onProgress(after, lastId)) after = checkNext(after)
+    this.#checkStrays(lastEventId)
   }
 
   /** Checks the next jobs above an id, in one snapshot, and gives the last id it saw. */
   #prepareChunk(): (after: number) => number {
     const rows = this.#db.prepare(`
-      SELECT id, state, seq, attempt, max_attempts AS maxAttempts, lease_token AS leaseToken,
-        lease_expires_at AS leaseExpiresAt, started_at AS startedAt, finished_at AS finishedAt,
+      SELECT id, state, seq, last_event_id AS lastEventId, attempt, max_attempts AS maxAttempts,
+        lease_token AS leaseToken, lease_expires_at AS leaseExpiresAt, started_at AS startedAt, finished_at AS finishedAt,
         (SELECT json_valid(payload) FROM job_payloads WHERE job_id = jobs.id) AS payloadIsValid
       FROM jobs WHERE id > ? ORDER BY id LIMIT ${chunkJobs}`)
-    const events = this.#db.prepare(`
-      SELECT job_id AS jobId, seq, event, from_state AS "from", to_state AS "to", attempt, at
-      FROM job_events WHERE (job_id, seq) > (?, ?) AND job_id <= ? ORDER BY job_id, seq LIMIT ${pageEvents}`)
+    // Only ever to older events: there is no circle to be caught in.
+    const newestFirst = this.#db.prepare(`
+      ${chainFrom(
+        'SELECT id FROM job_events WHERE id = :from AND id < :below AND job_id = :id',
+        'earlier.id < chain.id AND earlier.job_id = chain.job_id',
+      )}
+      SELECT id, previous_id AS previousId, seq, event, from_state AS "from", to_state AS "to", attempt, at
+      FROM chain LIMIT ${pageEvents}`)
+    const pageOf = (id: number, from: number, below = Number.MAX_SAFE_INTEGER) =>
+      newestFirst.all({ id, from, below }) as LinkedEvent[]
     return this.#db.transaction((after: number): number => {
-      const chunk = new Map((rows.all(after) as Row[]).map((row) => [row.id, row]))
-      const last = [...chunk.keys()].at(-1) ?? Number.MAX_SAFE_INTEGER
-      const ends = new Map<number, Replayed>()
-      let page: (ReplayedEvent & { jobId: number })[]
-      let from = [after, Number.MAX_SAFE_INTEGER]
-      do {
-        page = events.all(...from, last) as typeof page
-        for (const event of page) this.#replay(event, chunk.get(event.jobId), ends)
-        const end = page.at(-1)
-        if (end) from = [end.jobId, end.seq]
-      } while (page.length === pageEvents)
-      for (const row of chunk.values()) this.#checkJob(row, ends.get(row.id) ?? unborn)
-      return last
+      const chunk = rows.all(after) as Row[]
+      for (const row of chunk) this.#checkJob(row, this.#replayHistory(row, pageOf))
+      return chunk.at(-1)?.id ?? Number.MAX_SAFE_INTEGER
     })
   }
 
-  #replay(event: ReplayedEvent & { jobId: number }, row: Row | undefined, ends: Map<number, Replayed>): void {
-    this.#events++
-    const { jobId } = event
-    if (!row) {
-      this.#tell('I3', jobId, `seq ${event.seq} is the history of no job`)
-      return
+  /**
+   * Replays what a job's newest event leads back to. Read newest first, replayed oldest first: of a history of several pages it keeps where
+   * each begins, and reads all but the oldest again.
+   */
+  #replayHistory(
+    { id, lastEventId, maxAttempts }: Row,
+    pageOf: (id: number, from: number, below?: number) => LinkedEvent[],
+  ): Replayed {
+    const tell = (fault: string) => this.#tell('I3', id, fault)
+    let page = lastEventId === null ? [] : pageOf(id, lastEventId)
+    if (page.length === 0) {
+      tell(`the row names ${lastEventId} as its newest event, and there is none of this job with that id`)
+      return unborn
     }
-    const job = ends.get(jobId) ?? unborn
-    ends.set(
-      jobId,
-      replay(job, event, row.maxAttempts, (fault) => this.#tell('I3', jobId, fault)),
-    )
+    const laterPages: number[] = []
+    for (let start = lastEventId!; ; ) {
+      const oldest = page.at(-1)!
+      if (oldest.previousId === null) break
+      const earlier = page.length < pageEvents ? [] : pageOf(id, oldest.previousId, oldest.id)
+      if (earlier.length === 0) {
+        tell(
+          `seq ${oldest.seq} comes after event ${oldest.previousId}, and there is no earlier one of this job with that id`,
+        )
+        break
+      }
+      laterPages.push(start)
+      start = oldest.previousId
+      page = earlier
+    }
+    let job = this.#replayPage(page, unborn, maxAttempts, tell)
+    for (const start of laterPages.reverse()) job = this.#replayPage(pageOf(id, start), job, maxAttempts, tell)
+    return job
+  }
+
+  #replayPage(
+    newestFirst: readonly LinkedEvent[],
+    job: Replayed,
+    maxAttempts: number,
+    tell: (fault: string) => void,
+  ): Replayed {
+    this.#events += newestFirst.length
+    let replayed = job
+    for (let index = newestFirst.length - 1; index >= 0; index--) {
+      const event = newestFirst[index]!
+      this.#linked.add(event.id)
+      replayed = replay(replayed, event, maxAttempts, tell)
+    }
+    return replayed
+  }
+
+  /** Events up to the one given that no history leads to, now that all have been followed: of a job or of none. */
+  #checkStrays(lastEventId: number): void {
+    const next = this.#db
+      .prepare(`SELECT id FROM job_events WHERE id > ? AND id <= ? ORDER BY id LIMIT ${strayIds}`)
+      .pluck()
+    const stray = this.#db.prepare(`
+      SELECT job_id AS jobId, seq, EXISTS (SELECT 1 FROM jobs WHERE jobs.id = job_id) AS hasJob
+      FROM job_events WHERE id = ?`)
+    const jobless = new Set<number>()
+    for (let after = 0; after < lastEventId; ) {
+      const ids = next.all(after, lastEventId) as number[]
+      for (const id of ids) {
+        if (this.#linked.has(id)) continue
+        // Retention may have taken it since.
+        const found = stray.get(id) as { jobId: number; seq: number; hasJob: number } | undefined
+        if (!found) continue
+        this.#events++
+        if (found.hasJob) this.#tell('I3', found.jobId, `event ${id}, its seq ${found.seq}, is not in its history`)
+        else {
+          this.#tell('I3', found.jobId, `seq ${found.seq} is the history of no job`)
+          if (jobless.size < toldMax) jobless.add(found.jobId)
+        }
+      }
+      after = ids.at(-1) ?? lastEventId
+    }
+    for (const jobId of jobless) this.#tell('I2', jobId, 'there is a history of this job, but no job')
   }
 
   #checkJob(row: Row, end: Replayed): void {
@@ -158,12 +248,12 @@ class Verifier {
 
   /** What retention should have taken along. */
   #checkLeftovers(): void {
-    const events = 'SELECT DISTINCT job_id FROM job_events WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id)'
-    const payloads = 'SELECT job_id FROM job_payloads WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id)'
-    for (const [what, sql] of [['history', events] as const, ['payload', payloads] as const]) {
-      const jobIds = this.#db.prepare(`${sql} LIMIT ${toldMax}`).pluck().all() as number[]
-      for (const jobId of jobIds) this.#tell('I2', jobId, `there is a ${what} of this job, but no job`)
-    }
+    const jobIds = this.#db
+      .prepare(`
+        SELECT job_id FROM job_payloads WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`)
+      .pluck()
+      .all() as number[]
+    for (const jobId of jobIds) this.#tell('I2', jobId, 'there is a payload of this job, but no job')
   }
 
   /** The unique index and AUTOINCREMENT see to both, while they are there. */
@@ -186,15 +276,14 @@ class Verifier {
   #checkSchema(): void {
     const read = `SELECT type || ' ' || name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%'`
     const model = openKept(':memory:')
-    const version = this.#db.pragma('user_version', { simple: true }) as number
-    for (const migration of migrations.slice(0, version)) model.exec(migration)
+    for (const migration of migrations) model.exec(migration)
     const expected = new Map(model.prepare(read).raw().all() as [string, string][])
     model.close()
     const found = new Map(this.#db.prepare(read).raw().all() as [string, string][])
     for (const [name, sql] of expected) {
       if (!found.has(name)) this.#tell('I14', null, `the ${name} is missing`)
       else if (found.get(name) !== sql)
-        this.#tell('I14', null, `the ${name} is not as schema version ${version} has it`)
+        this.#tell('I14', null, `the ${name} is not as schema version ${migrations.length} has it`)
     }
   }
 
@@ -241,5 +330,28 @@ class Verifier {
   #tell(invariant: Violation['invariant'], jobId: number | null, message: string): void {
     this.#violationCount++
     if (this.#violations.length < toldMax) this.#violations.push({ invariant, jobId, message })
+  }
+}
+
+/** Whole numbers, at a bit each where they lie close together. */
+class IdSet {
+  static readonly #spanBits = 65_536
+  readonly #spans = new Map<number, Uint8Array>()
+
+  add(id: number): void {
+    const key = Math.floor(id / IdSet.#spanBits)
+    let span = this.#spans.get(key)
+    if (!span) {
+      span = new Uint8Array(IdSet.#spanBits / 8)
+      this.#spans.set(key, span)
+    }
+    const bit = id - key * IdSet.#spanBits
+    span[bit >> 3]! |= 1 << (bit & 7)
+  }
+
+  has(id: number): boolean {
+    const key = Math.floor(id / IdSet.#spanBits)
+    const bit = id - key * IdSet.#spanBits
+    return ((this.#spans.get(key)?.[bit >> 3] ?? 0) & (1 << (bit & 7))) !== 0
   }
 }

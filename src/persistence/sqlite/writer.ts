@@ -1,11 +1,12 @@
 import type Database from 'better-sqlite3'
-import type { EventType, JobState } from '../../machines/job.ts'
-import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, NewJobRow } from '../store.ts'
-import { type Claim, Claims } from './claims.ts'
+import type { JobState } from '../../machines/job.ts'
+import { countJobs, type EventSet, type Item, intoRuns } from '../runs.ts'
+import type { Command, CommandResult, EnqueueResult, Lease, NewJobRow } from '../store.ts'
+import { type Asked, type Claim, Claims } from './claims.ts'
 import { Intake } from './intake.ts'
 import { Leases, type LeaseTimes } from './leases.ts'
-import { type Item, Moves } from './moves.ts'
-import type { RecoveryStep } from './protocol.ts'
+import { Moves } from './moves.ts'
+import type { EnqueuedCalls, NewCalls, RecoveryStep, RefusedEvent } from './protocol.ts'
 import { Reader } from './reader.ts'
 import { Retention } from './retention.ts'
 import { isTimed } from './schema.ts'
@@ -71,19 +72,23 @@ export class Writer {
     return this.#intake.enqueue(calls, now)
   }
 
-  lease(room: number, now: number): Claim {
-    return this.#claims.lease(room, now)
+  enqueueCalls(calls: NewCalls, now: number): EnqueuedCalls {
+    return this.#intake.enqueueCalls(calls, now)
+  }
+
+  /** Leases jobs for each who asks, in turn, and starts them where that is asked. */
+  lease(asked: readonly Asked[], now: number): Claim {
+    return this.#claims.lease(asked, now)
   }
 
   /** Commits what happened to leased jobs, in order; gives back the events refused: their lease is not held, or there is no such edge. */
-  apply(events: readonly LeaseEvent[], now: number): LeaseEvent[] {
-    const refused: LeaseEvent[] = []
-    for (const set of intoSets(events)) {
-      const items = set.map(({ error, ...item }): Item => (error ? { ...item, error: JSON.stringify(error) } : item))
-      const moved = this.#moves.apply(set[0]!.event, items, now, 'fenced')
-      if (moved.length === set.length) continue
-      const done = new Set(moved.map(([id]) => id))
-      refused.push(...set.filter(({ id }) => !done.has(id)))
+  apply(sets: readonly EventSet[], now: number): RefusedEvent[] {
+    const refused: RefusedEvent[] = []
+    for (const { event, runs } of sets) {
+      if (this.#moves.apply(event, runs, now, 'fenced') === countJobs(runs)) continue
+      const moved = new Set(this.#moves.lastMoved().map(([id]) => id))
+      for (const [first, last, leaseToken] of runs)
+        for (let id = first; id <= last; id++) if (!moved.has(id)) refused.push({ event, id, leaseToken: leaseToken! })
     }
     return refused
   }
@@ -99,12 +104,13 @@ export class Writer {
   /** Moves those of the jobs that are in `state`, where it is given, and that the machine lets take the command; gives back their ids. */
   command(command: Command, ids: readonly number[], state: JobState | undefined, now: number): number[] {
     const named = this.#named.all({ list: JSON.stringify(ids), state: state ?? null }) as Item[]
-    return this.#moves.apply(command, named, now).map(([id]) => id)
+    this.#moves.apply(command, intoRuns(named), now)
+    return this.#moves.lastMoved().map(([id]) => id)
   }
 
   /** Queues jobs whose `run_at` has come, up to a bound; how many. */
   promoteDue(now: number): number {
-    return this.#moves.apply('due', this.#due.all({ now, limit: promoteMax }) as Item[], now).length
+    return this.#moves.apply('due', intoRuns(this.#due.all({ now, limit: promoteMax }) as Item[]), now)
   }
 
   /** When the next `scheduled` or `retrying` job is due; null where none waits. */
@@ -138,26 +144,4 @@ export class Writer {
     if (!job) return { outcome: 'unknown' }
     return moved === undefined ? { outcome: 'refused', state: job.state } : { outcome: 'done', job }
   }
-}
-
-/** Sets of one event each, in order; a job that occurs again begins a new round, for it must see what its first event did. */
-function intoSets(events: readonly LeaseEvent[]): LeaseEvent[][] {
-  const sets: LeaseEvent[][] = []
-  const round = new Map<EventType, LeaseEvent[]>()
-  const seen = new Set<number>()
-  for (const event of events) {
-    if (seen.has(event.id)) {
-      round.clear()
-      seen.clear()
-    }
-    seen.add(event.id)
-    const set = round.get(event.event)
-    if (set) set.push(event)
-    else {
-      const begun = [event]
-      round.set(event.event, begun)
-      sets.push(begun)
-    }
-  }
-  return sets
 }

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { openForReading, openForWriting } from '../../../src/persistence/sqlite/connection.ts'
 import { commitTogether, type Part } from '../../../src/persistence/sqlite/group-commit.ts'
 import { openKept } from '../../../src/persistence/sqlite/kept.ts'
+import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
 import { Writer } from '../../../src/persistence/sqlite/writer.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
@@ -20,7 +21,9 @@ function aFile() {
     path,
     writer,
     told,
-    commit: (parts: readonly Part[], verify = () => {}) => commitTogether(db, writer, parts, 1, verify),
+    /** `more`: what joins while the transaction runs, a group each time it is asked. */
+    commit: (parts: readonly Part[], verify = () => {}, ...more: Part[][]) =>
+      commitTogether(db, writer, [...parts], 1, verify, () => more.shift() ?? []),
     /** A part that stores one job of that name; `then` runs after it in its transaction. */
     part: (queue: string, then: () => void = () => {}): Part => ({
       run(now) {
@@ -146,6 +149,52 @@ describe('parts of one transaction', () => {
     ])
 
     expect([told, runs]).toEqual([['only failed: no'], 1])
+  })
+})
+
+describe('parts that join', () => {
+  test('are committed by the same commit, as long as more come', () => {
+    const { commit, part, told, stored, path } = aFile()
+    const other = openForReading(path)
+    whenDone(() => other.close())
+    const seen: unknown[] = []
+    const verify = () => void seen.push(other.prepare('SELECT count(*) FROM jobs').pluck().get(), [...told])
+
+    commit([part('first')], verify, [part('second'), part('third')], [part('last')])
+
+    expect(seen).toEqual([4, []])
+    expect(told).toEqual(['first done', 'second done', 'third done', 'last done'])
+    expect(stored()).toEqual(['first', 'second', 'third', 'last'])
+  })
+
+  test('do not fail those that were there first: each is stored that is good alone', () => {
+    const { commit, part, told, stored, counted } = aFile()
+
+    commit([part('first')], () => {}, [part('second')], [part('bad', throwing(new Error('no')))], [part('late')])
+
+    expect(told).toEqual(['first done', 'second done', 'bad failed: no'])
+    expect(stored()).toEqual(['first', 'second'])
+    expect(counted()).toBe(2)
+  })
+
+  test('leave no id of an event used twice where they are rolled back and run again', () => {
+    const { commit, part, db, path } = aFile()
+    commit([part('before')])
+
+    commit([part('first'), part('second')], () => {}, [part('bad', throwing(new Error('no')))])
+    commit([part('after')])
+
+    expect(db.prepare('SELECT id FROM job_events ORDER BY id').pluck().all()).toEqual([1, 2, 3, 4])
+    expect(verifyFile(path).violations).toEqual([])
+  })
+
+  test('are not asked for by those that run alone', () => {
+    const { commit, part, told } = aFile()
+    const late = [part('late')]
+
+    commit([part('first'), part('bad', throwing(new Error('no')))], () => {}, [], late)
+
+    expect(told).toEqual(['first done', 'bad failed: no'])
   })
 })
 

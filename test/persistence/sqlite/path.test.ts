@@ -7,14 +7,17 @@ import { tempFolder } from '../../support/temp.ts'
 test('of a job that goes round and round, the last twenty thousand transitions make its path', () => {
   const db = openForWriting(join(tempFolder(), 'jobs.db'), () => 'id', 0)
   const round = ['queued', 'leased', 'running', 'scheduled']
-  const log = db.prepare(
-    'INSERT INTO job_events (job_id, seq, event, from_state, to_state, attempt, at) VALUES (1, ?, ?, ?, ?, 0, 0)',
-  )
+  const log = db.prepare(`
+    INSERT INTO job_events (id, job_id, seq, event, from_state, to_state, attempt, at, previous_id)
+    VALUES (:seq, 1, :seq, :event, :from, :to, 0, 0, nullif(:seq - 1, 0))`)
   db.transaction(() => {
-    log.run(1, 'enqueue', null, 'queued')
+    db.exec(`
+      INSERT INTO jobs (type, queue, state, seq, priority, attempt, max_attempts, run_at, created_at, last_event_id)
+      VALUES ('work', 'default', 'queued', 50001, 0, 0, 1, 0, 0, 50001)`)
+    log.run({ seq: 1, event: 'enqueue', from: null, to: 'queued' })
     for (let seq = 2; seq <= 50_001; seq++) {
       const turn = (seq - 2) % 4
-      log.run(seq, ['lease', 'start', 'snooze', 'due'][turn], round[turn], round[(turn + 1) % 4])
+      log.run({ seq, event: ['lease', 'start', 'snooze', 'due'][turn], from: round[turn], to: round[(turn + 1) % 4] })
     }
   })()
 

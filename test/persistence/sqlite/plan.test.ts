@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { intoSets } from '../../../src/persistence/runs.ts'
 import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
 import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { Reader } from '../../../src/persistence/sqlite/reader.ts'
@@ -24,13 +25,12 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
     retryBaseMs: 1,
     retryMaxMs: 1,
   })
+  writer.begin()
   writer.enqueue([[aJob(), aJob(), aJob({ delayMs: 1 })]], 0)
-  const { jobs } = writer.lease(2, 0)
+  const { jobs } = writer.lease([{ room: 2, start: false }], 0)
+  const leases = jobs.map(([id, leaseToken]) => ({ id, leaseToken }))
   for (const event of ['start', 'fail', 'release', 'succeed'] as const)
-    writer.apply(
-      jobs.map((job) => ({ ...job, event })),
-      0,
-    )
+    writer.apply(intoSets(leases.map((lease) => ({ ...lease, event }))), 0)
   writer.promoteDue(9)
   writer.recoverOrphans(0, 0, 9)
   writer.cancel(1, 9)
@@ -65,12 +65,13 @@ test('no statement of the store reads its way through all jobs or all events', (
   expect(scans).toEqual([])
 })
 
-test('nothing that waits is sorted: recovery sorts what is leased, and a job’s path is grouped', () => {
+test('nothing that waits is sorted: only what is leased, a page of a history and the steps of a path', () => {
   const sorting = plans().filter(({ steps }) => steps.some((step) => step.includes('TEMP B-TREE')))
 
   expect(sorting.map(({ sql }) => sql)).toEqual([
     expect.stringMatching(/lease_token IS NOT NULL AND id > :after ORDER BY id/),
-    expect.stringMatching(/FROM job_events WHERE job_id = :id .* LIMIT :scan\)\s+GROUP BY/),
+    expect.stringMatching(/FROM chain WHERE seq > :after ORDER BY seq LIMIT :limit$/),
+    expect.stringMatching(/FROM chain WHERE seq <= :upTo GROUP BY/),
   ])
 })
 
@@ -87,10 +88,31 @@ test('a walk down the ids reads jobs and payloads by their id, and sorts nothing
 })
 
 test('a claim finds its queue and its jobs in the index of what is ready', () => {
-  const claims = plans().filter(({ sql }) => /^\s*SELECT (id, seq, type|id, type|queue)\b/.test(sql))
+  const claims = plans().filter(({ sql }) => /parked = 0 AND queue (> \?|= :queue ORDER BY)/.test(sql))
 
   expect(claims).toHaveLength(3)
-  for (const { steps } of claims) expect(steps[0]).toMatch(/USING (COVERING )?INDEX jobs_ready/)
+  for (const { steps } of claims)
+    expect(steps.filter((step) => /\bjobs\b/.test(step))).toEqual([
+      expect.stringMatching(/USING (COVERING )?INDEX jobs_ready/),
+    ])
+})
+
+test('a walk through a history goes from event to event by their ids, from the newest or from a mark', () => {
+  const walks = plans().filter(({ sql }) => sql.includes('WITH RECURSIVE chain'))
+
+  // A page of a history, a path, a failure, crashes, a crash before, and what retention removes.
+  expect(walks).toHaveLength(6)
+  for (const { steps } of walks) {
+    expect(steps).toContain('SEARCH earlier USING INTEGER PRIMARY KEY (rowid=?)')
+    const others = steps.filter((step) => /\bjob_events\b/.test(step) && !/PRIMARY KEY \(rowid=\?\)/.test(step))
+    for (const step of others) expect(step).toMatch(/INDEX job_events_marks \(job_id=\? AND seq>\?\)/)
+  }
+})
+
+test('events are found by nothing but their ids and the marks', () => {
+  const steps = plans().flatMap(({ steps }) => steps.filter((step) => /\b(job_events|earlier)\b/.test(step)))
+
+  expect(steps.filter((step) => !/PRIMARY KEY|job_events_marks|^SCAN job_events$/.test(step))).toEqual([])
 })
 
 test('a place in line is counted in the index of what is ready, and nowhere else', () => {

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { intoSets } from '../../../src/persistence/runs.ts'
 import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
 import { Writer } from '../../../src/persistence/sqlite/writer.ts'
@@ -34,15 +35,10 @@ function aFile(path = join(tempFolder(), 'jobs.db')) {
     /** Runs all that waits to `end`. */
     finish(end: LeaseEvent['event'], now: number): void {
       for (;;) {
-        const { jobs } = commit(() => writer.lease(batch, now))
+        const { jobs } = commit(() => writer.lease([{ room: batch, start: false }], now))
         if (jobs.length === 0) return
         for (const event of ['start', end] as const) {
-          commit(() =>
-            writer.apply(
-              jobs.map(({ id, leaseToken }) => ({ id, leaseToken, event })),
-              now,
-            ),
-          )
+          commit(() => writer.apply(intoSets(jobs.map(([id, leaseToken]) => ({ id, leaseToken, event }))), now))
         }
       }
     },

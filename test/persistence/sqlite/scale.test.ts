@@ -11,6 +11,7 @@ const factor = 5
 const few = 1_000
 const many = 100_000
 const room = 20
+const asked = [{ room, start: false }]
 const rounds = 31
 
 /** A writer in a file of its own, and a way to run parts of it in a transaction that is rolled back. */
@@ -55,13 +56,13 @@ function aWriter() {
 function timesWith(count: number) {
   const { writer, store, commit, timed } = aWriter()
   store(count, aJob({ type: 'nobody' }))
-  while (commit(() => writer.lease(room, 0)).unhandled.size > 0);
+  while (commit(() => writer.lease(asked, 0)).unhandled.size > 0);
   store(count, aJob())
   store(count, aJob({ delayMs: 60_000 }))
-  commit(() => writer.lease(room, 0))
+  commit(() => writer.lease(asked, 0))
   const some = Array.from({ length: room }, (_, index) => index + 1)
   return {
-    claim: timed(() => writer.lease(room, 0)),
+    claim: timed(() => writer.lease(asked, 0)),
     enqueue: timed(() => writer.enqueue([[aJob({ idempotency: { key: 'k', content: 'c' } })]], 0)),
     promoteDue: timed(() => writer.promoteDue(59_999)),
     nextDueAt: timed(() => writer.nextDueAt()),

@@ -22,7 +22,7 @@ async function fileWithParked(count: number, ...types: string[]): Promise<string
   for (const type of types) {
     commit(() => writer.enqueue([Array.from({ length: count }, () => aJob({ type }))], 0))
   }
-  while (commit(() => writer.lease(1, 0)).more);
+  while (commit(() => writer.lease([{ room: 1, start: false }], 0)).more);
   db.close()
   return path
 }

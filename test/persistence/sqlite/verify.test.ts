@@ -33,6 +33,18 @@ function tamper(path: string, sql: string): void {
   db.close()
 }
 
+/** SQL that has job 6, which is queued, leased and released until its history is that long. */
+function goingRound(length: number): string {
+  return `
+    WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ${length})
+    INSERT INTO job_events (id, job_id, seq, event, from_state, to_state, attempt, at, previous_id)
+      SELECT 1000 + i, 6, i, iif(i % 2, 'release', 'lease'), iif(i % 2, 'leased', 'queued'), iif(i % 2, 'queued', 'leased'), 0, 0,
+        iif(i = 2, (SELECT last_event_id FROM jobs WHERE id = 6), 999 + i) FROM n;
+    UPDATE jobs SET seq = ${length}, last_event_id = 1000 + ${length},
+      state = iif(${length} % 2, 'queued', 'leased'), lease_token = iif(${length} % 2, NULL, ${length}),
+      lease_expires_at = iif(${length} % 2, NULL, 9) WHERE id = 6`
+}
+
 describe('verify', () => {
   test('finds nothing wrong with what the store wrote', async () => {
     const report = verifyFile(await aFile())
@@ -59,6 +71,49 @@ describe('verify', () => {
       1,
     ],
     ['a history without its beginning', 'DELETE FROM job_events WHERE job_id = 6', 'I4', 6],
+    ['a history that begins later', 'UPDATE job_events SET previous_id = NULL WHERE job_id = 1 AND seq = 3', 'I3', 1],
+    ['a newest event that is not there', 'UPDATE jobs SET last_event_id = 999 WHERE id = 5', 'I3', 5],
+    ['no newest event', 'UPDATE jobs SET last_event_id = NULL WHERE id = 5', 'I3', 5],
+    ["another job's event as the newest", 'UPDATE jobs SET last_event_id = 1 WHERE id = 5', 'I3', 5],
+    [
+      'a newest event that is not the last',
+      'UPDATE jobs SET last_event_id = (SELECT id FROM job_events WHERE job_id = 1 AND seq = 3) WHERE id = 1',
+      'I3',
+      1,
+    ],
+    ['an event before the others that is not there', 'UPDATE job_events SET previous_id = 999 WHERE id = 1', 'I3', 1],
+    [
+      "another job's event in a history",
+      `UPDATE job_events SET previous_id = (SELECT id FROM job_events WHERE job_id = 2 AND seq = 2) WHERE job_id = 1 AND seq = 3`,
+      'I3',
+      1,
+    ],
+    ['a history that leads round', 'UPDATE job_events SET previous_id = id WHERE job_id = 1 AND seq = 2', 'I3', 1],
+    [
+      'a history that leads forth and back',
+      'UPDATE job_events SET previous_id = (SELECT last_event_id FROM jobs WHERE id = 1) WHERE job_id = 1 AND seq = 1',
+      'I3',
+      1,
+    ],
+    [
+      'an event beside a history',
+      `INSERT INTO job_events (job_id, seq, event, to_state, attempt, at) VALUES (6, 2, 'lease', 'leased', 0, 0)`,
+      'I3',
+      6,
+    ],
+    [
+      'an event that stands there twice',
+      `INSERT INTO job_events (job_id, seq, event, from_state, to_state, attempt, at, previous_id)
+        SELECT job_id, seq, event, from_state, to_state, attempt, at, previous_id FROM job_events WHERE job_id = 1 AND seq = 2`,
+      'I3',
+      1,
+    ],
+    [
+      'an event of no job',
+      `INSERT INTO job_events (job_id, seq, event, to_state, attempt, at) VALUES (99, 1, 'enqueue', 'queued', 0, 0)`,
+      'I2',
+      99,
+    ],
     ['a job that was removed by hand', 'DELETE FROM jobs WHERE id = 3', 'I3', 3],
     ['a payload that is missing', 'DELETE FROM job_payloads WHERE job_id = 2', 'I1', 2],
     ['a payload without a job', `INSERT INTO job_payloads VALUES (99, '{}')`, 'I2', 99],
@@ -106,21 +161,60 @@ describe('verify', () => {
     )
   })
 
-  test('reads a history of any length, a page at a time', async () => {
+  test.each([
+    ['within a page', 9_999],
+    ['as long as a page', 10_000],
+    ['one longer than a page', 10_001],
+    ['of several pages', 30_001],
+  ])('reads a history %s', async (_, length) => {
     const path = await aFile()
-    const rounds = 15_000
-    tamper(
-      path,
-      `WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ${2 * rounds - 1})
-        INSERT INTO job_events (job_id, seq, event, from_state, to_state, attempt, at)
-        SELECT 6, 2 + i, iif(i % 2, 'release', 'lease'), iif(i % 2, 'leased', 'queued'), iif(i % 2, 'queued', 'leased'), 0, 0 FROM n;
-        UPDATE jobs SET seq = 1 + ${2 * rounds} WHERE id = 6`,
-    )
+    tamper(path, goingRound(length))
 
     const { events, violations } = verifyFile(path)
 
-    expect(events).toBe(19 + 2 * rounds)
+    expect(events).toBe(18 + length)
     expect(violations.filter(({ jobId }) => jobId !== null)).toEqual([])
+  })
+
+  test.each([
+    ['an event', 'DELETE FROM job_events WHERE job_id = 6 AND seq = 20002', 20_003],
+    ['a page', 'DELETE FROM job_events WHERE job_id = 6 AND seq BETWEEN 10002 AND 20001', 20_002],
+    ['its beginning', 'DELETE FROM job_events WHERE job_id = 6 AND seq = 1', 2],
+  ])('names a long history in which %s is missing, and where', async (_, sql, seq) => {
+    const path = await aFile()
+    tamper(path, `${goingRound(30_001)}; ${sql}`)
+
+    const { violations } = verifyFile(path)
+
+    expect(violations).toContainEqual({
+      invariant: 'I3',
+      jobId: 6,
+      message: expect.stringMatching(`^seq ${seq} comes after event `),
+    })
+  })
+
+  test('finds the one event among many that is in no history', async () => {
+    const path = await aFile()
+    tamper(
+      path,
+      `${goingRound(30_001)};
+        INSERT INTO job_events (id, job_id, seq, event, to_state, attempt, at) VALUES (70000, 6, 7, 'lease', 'leased', 0, 0)`,
+    )
+
+    const { violations } = verifyFile(path)
+
+    expect(violations.filter(({ jobId }) => jobId !== null)).toEqual([
+      { invariant: 'I3', jobId: 6, message: 'event 70000, its seq 7, is not in its history' },
+    ])
+  })
+
+  test('says what is to be done with a file of an earlier version', async () => {
+    const path = await aFile()
+    const db = openKept(path)
+    db.pragma('user_version = 1')
+    db.close()
+
+    expect(() => verifyFile(path)).toThrow(/has schema version 1; a server or producer of this version brings it to 2/)
   })
 
   test('tells how far it is', async () => {

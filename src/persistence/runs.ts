@@ -1,0 +1,70 @@
+import type { LeaseEvent } from './store.ts'
+
+/** One job to move. */
+export interface Item {
+  readonly id: number
+  /** The lease that must be held, where a move is fenced. */
+  readonly leaseToken?: number
+  /** Until it may run again, where it does; 0 unless given. */
+  readonly delayMs?: number
+  /** JSON text. */
+  readonly error?: string
+}
+
+/**
+ * Jobs with consecutive ids and all else alike. Sets of items are packed into them: what is leased together mostly has ids in a row, and
+ * ends together.
+ */
+export type Run = readonly [
+  first: number,
+  last: number,
+  leaseToken: number | null,
+  delayMs: number,
+  error: string | null,
+]
+
+/** Jobs that take one event. */
+export interface EventSet {
+  readonly event: LeaseEvent['event']
+  readonly runs: readonly Run[]
+}
+
+export function intoRuns(items: Iterable<Item>): Run[] {
+  const runs: Run[] = []
+  let run: [...Run] | undefined
+  for (const { id, leaseToken = null, delayMs = 0, error = null } of items) {
+    if (run && run[1] + 1 === id && run[2] === leaseToken && run[3] === delayMs && run[4] === error) run[1] = id
+    else {
+      run = [id, id, leaseToken, delayMs, error]
+      runs.push(run)
+    }
+  }
+  return runs
+}
+
+export function countJobs(runs: readonly Run[]): number {
+  return runs.reduce((sum, [first, last]) => sum + last - first + 1, 0)
+}
+
+/** Sets of one event each, in order; a job that occurs again begins a new round, for it must see what its first event did. */
+export function intoSets(events: readonly LeaseEvent[]): EventSet[] {
+  const sets: { event: LeaseEvent['event']; items: Item[] }[] = []
+  const round = new Map<LeaseEvent['event'], Item[]>()
+  const seen = new Set<number>()
+  for (const { event, error, ...lease } of events) {
+    if (seen.has(lease.id)) {
+      round.clear()
+      seen.clear()
+    }
+    seen.add(lease.id)
+    const item = error ? { ...lease, error: JSON.stringify(error) } : lease
+    const items = round.get(event)
+    if (items) items.push(item)
+    else {
+      const begun = [item]
+      round.set(event, begun)
+      sets.push({ event, items: begun })
+    }
+  }
+  return sets.map(({ event, items }) => ({ event, runs: intoRuns(items) }))
+}

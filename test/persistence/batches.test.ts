@@ -1,0 +1,49 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { fromBatches, intoBatches } from '../../src/persistence/batches.ts'
+import type { NewJobRow } from '../../src/persistence/store.ts'
+import { aJob } from '../support/store.ts'
+
+const job = fc.record({
+  type: fc.constantFrom('work', 'other'),
+  queue: fc.constantFrom('default', 'mail'),
+  priority: fc.constantFrom(0, -3),
+  maxAttempts: fc.constantFrom(1, 2),
+  timeoutMs: fc.constantFrom(null, 50),
+  runAt: fc.constantFrom(null, 9),
+  delayMs: fc.constantFrom(null, 9),
+  payload: fc.json(),
+  idempotency: fc.option(fc.record({ key: fc.string({ unit: 'grapheme' }), content: fc.string() })),
+}) satisfies fc.Arbitrary<NewJobRow>
+
+test('batches hold just the jobs that they were made of, in their order', () => {
+  fc.assert(
+    fc.property(fc.array(job), (jobs) => {
+      const batches = intoBatches(jobs)
+
+      expect(fromBatches(batches)).toEqual(jobs)
+      expect(batches.reduce((sum, { count }) => sum + count, 0)).toBe(jobs.length)
+    }),
+  )
+})
+
+test('jobs that differ only in their payloads and keys are one batch', () => {
+  const keyed = (key: string) => aJob({ idempotency: { key, content: `of ${key}` } })
+
+  expect(intoBatches([])).toEqual([])
+  expect(intoBatches([aJob({ payload: '1' }), aJob({ payload: '2' })])).toMatchObject([{ count: 2, keys: null }])
+  expect(intoBatches([keyed('a'), keyed('b')])).toMatchObject([{ count: 2, keys: '[["a","of a"],["b","of b"]]' }])
+})
+
+test.each<Partial<NewJobRow>>([
+  { type: 'other' },
+  { queue: 'mail' },
+  { priority: 1 },
+  { maxAttempts: 9 },
+  { timeoutMs: 1 },
+  { runAt: 1 },
+  { delayMs: 1 },
+  { idempotency: { key: 'k', content: 'c' } },
+])('jobs of which one has %j are two', (difference) => {
+  expect(intoBatches([aJob(), aJob(difference), aJob()]).map(({ count }) => count)).toEqual([1, 1, 1])
+})

@@ -1,0 +1,115 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { countJobs, type EventSet, type Item, intoRuns, intoSets, type Run } from '../../src/persistence/runs.ts'
+import type { LeaseEvent } from '../../src/persistence/store.ts'
+
+/** The items that runs stand for, with what they were packed with where none was given. */
+function itemsOf(runs: readonly Run[]) {
+  return runs.flatMap(([first, last, leaseToken, delayMs, error]) =>
+    Array.from({ length: last - first + 1 }, (_, index) => ({ id: first + index, leaseToken, delayMs, error })),
+  )
+}
+
+const item = fc.record(
+  {
+    id: fc.integer({ min: 1, max: 12 }),
+    leaseToken: fc.constantFrom(2, 5),
+    delayMs: fc.constantFrom(0, 7),
+    error: fc.constantFrom('"a"', '"b"'),
+  },
+  { requiredKeys: ['id'] },
+) satisfies fc.Arbitrary<Item>
+
+describe('runs', () => {
+  test('stand for just the items that they were made of, in their order', () => {
+    fc.assert(
+      fc.property(fc.array(item), (items) => {
+        const runs = intoRuns(items)
+
+        expect(itemsOf(runs)).toEqual(
+          items.map(({ id, leaseToken = null, delayMs = 0, error = null }) => ({ id, leaseToken, delayMs, error })),
+        )
+        expect(countJobs(runs)).toBe(items.length)
+      }),
+    )
+  })
+
+  test('are as few as there are gaps and differences', () => {
+    const alike = [1, 2, 3].map((id) => ({ id, leaseToken: 2 }))
+
+    expect(intoRuns([])).toEqual([])
+    expect(intoRuns(alike)).toEqual([[1, 3, 2, 0, null]])
+    expect(intoRuns([...alike, { id: 4, leaseToken: 9 }, { id: 6, leaseToken: 9 }, { id: 5, leaseToken: 9 }])).toEqual([
+      [1, 3, 2, 0, null],
+      [4, 4, 9, 0, null],
+      [6, 6, 9, 0, null],
+      [5, 5, 9, 0, null],
+    ])
+  })
+})
+
+/** Each job's events, in the order given. */
+function perJob(events: readonly { readonly id: number; readonly event: string }[]): Map<number, string[]> {
+  const jobs = new Map<number, string[]>()
+  for (const { id, event } of events) jobs.set(id, [...(jobs.get(id) ?? []), event])
+  return jobs
+}
+
+/** Events in the order in which sets have them taken. */
+function taken(sets: readonly EventSet[]) {
+  return sets.flatMap(({ event, runs }) => itemsOf(runs).map(({ id }) => ({ id, event })))
+}
+
+describe('sets of events', () => {
+  test('lose none and double none, and take those of one job in their order', () => {
+    const event = fc.record({
+      id: fc.integer({ min: 1, max: 5 }),
+      leaseToken: fc.constantFrom(2, 5),
+      event: fc.constantFrom('start', 'succeed', 'fail', 'release'),
+    }) satisfies fc.Arbitrary<LeaseEvent>
+    fc.assert(
+      fc.property(fc.array(event), (events) => {
+        const sets = intoSets(events)
+
+        expect(perJob(taken(sets))).toEqual(perJob(events))
+      }),
+    )
+  })
+
+  test('name a job once at most', () => {
+    const twice = { id: 1, leaseToken: 2, event: 'succeed' } as const
+
+    const sets = intoSets([twice, { ...twice, id: 2 }, twice])
+
+    expect(sets.map(({ runs }) => runs)).toEqual([[[1, 2, 2, 0, null]], [[1, 1, 2, 0, null]]])
+  })
+
+  test('gather what is alike, whatever comes between', () => {
+    const of = (event: LeaseEvent['event'], id: number): LeaseEvent => ({ id, leaseToken: 2, event })
+
+    const sets = intoSets([of('start', 1), of('succeed', 7), of('start', 2), of('succeed', 8), of('start', 3)])
+
+    expect(sets).toEqual([
+      { event: 'start', runs: [[1, 3, 2, 0, null]] },
+      { event: 'succeed', runs: [[7, 8, 2, 0, null]] },
+    ])
+  })
+
+  test('keep what failed apart by its error and its delay', () => {
+    const failed = (id: number, message: string, delayMs: number): LeaseEvent => ({
+      id,
+      leaseToken: 3,
+      event: 'fail',
+      delayMs,
+      error: { name: 'Error', message },
+    })
+
+    const [set] = intoSets([failed(1, 'a', 5), failed(2, 'a', 5), failed(3, 'b', 5), failed(4, 'b', 6)])
+
+    expect(set?.runs).toEqual([
+      [1, 2, 3, 5, '{"name":"Error","message":"a"}'],
+      [3, 3, 3, 5, '{"name":"Error","message":"b"}'],
+      [4, 4, 3, 6, '{"name":"Error","message":"b"}'],
+    ])
+  })
+})

@@ -1,0 +1,95 @@
+import { join } from 'node:path'
+import type Database from 'better-sqlite3'
+import { expect, test } from 'vitest'
+import { intoSets } from '../../../src/persistence/runs.ts'
+import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
+import { chainFrom, eventAtOrAbove } from '../../../src/persistence/sqlite/histories.ts'
+import { Reader } from '../../../src/persistence/sqlite/reader.ts'
+import { markEvery } from '../../../src/persistence/sqlite/schema.ts'
+import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
+import { Writer } from '../../../src/persistence/sqlite/writer.ts'
+import { aJob } from '../../support/store.ts'
+import { tempFolder, whenDone } from '../../support/temp.ts'
+
+const rounds = 350
+/** Enqueued, and so many times leased, started and released. */
+const length = 1 + 3 * rounds
+
+/** A file with a job that went round and round between two others that did so too. */
+function aFile() {
+  const path = join(tempFolder(), 'jobs.db')
+  const db = openForWriting(path, () => 'id', 0)
+  whenDone(() => db.close())
+  db.pragma('synchronous = OFF')
+  const options = { types: ['work'], leaseMs: 1, maxQueueDepth: 9, retentionMs: 0, retryBaseMs: 1, retryMaxMs: 1 }
+  const writer = new Writer(db, options)
+  const commit = <T>(run: () => T): T => {
+    db.exec('BEGIN IMMEDIATE')
+    writer.begin()
+    const result = run()
+    writer.finish()
+    db.exec('COMMIT')
+    return result
+  }
+  commit(() => writer.enqueue([[aJob(), aJob(), aJob()]], 0))
+  for (let round = 1; round <= rounds; round++) {
+    commit(() => {
+      const { jobs } = writer.lease([{ room: 3, start: true }], round)
+      writer.apply(intoSets(jobs.map(([id, leaseToken]) => ({ id, leaseToken, event: 'release' as const }))), round)
+    })
+  }
+  return { db, path, reader: new Reader(db) }
+}
+
+/** How many events a page of job 2's history looks at, with those of the way to it. */
+function countSteps(db: Database.Database, after: number, limit: number): number {
+  const walk = `${chainFrom(eventAtOrAbove(':after + :limit'), 'chain.seq > :after + 1')} SELECT count(*) FROM chain`
+  return db.prepare(walk).pluck().get({ id: 2, after, limit }) as number
+}
+
+test('a long history is paged without a gap or a double, whatever the length of a page', () => {
+  const { reader } = aFile()
+
+  for (const limit of [1, 7, markEvery - 1, markEvery, markEvery + 1, 1_000, 5_000]) {
+    const seqs: number[] = []
+    for (let after = 0; ; after = seqs.at(-1)!) {
+      const page = reader.history(2, { after, limit })!
+      if (page.length === 0) break
+      expect(page.length).toBe(Math.min(limit, length - after))
+      seqs.push(...page.map(({ seq }) => seq))
+    }
+    expect(seqs).toEqual(Array.from({ length }, (_, index) => index + 1))
+  }
+})
+
+test('a page is what the job did, and nobody else', () => {
+  const { reader, path } = aFile()
+
+  const page = reader.history(2, { after: 498, limit: 4 })!
+
+  expect(page.map(({ seq, event, from, to, at }) => [seq, event, from, to, at])).toEqual([
+    [499, 'release', 'running', 'queued', 166],
+    [500, 'lease', 'queued', 'leased', 167],
+    [501, 'start', 'leased', 'running', 167],
+    [502, 'release', 'running', 'queued', 167],
+  ])
+  expect(verifyFile(path).violations).toEqual([])
+})
+
+test('a page looks at no more events than it has and lie between two marks, wherever it begins', () => {
+  const { db } = aFile()
+
+  for (const limit of [1, 50, 250]) {
+    for (let after = 0; after < length; after += 49) {
+      expect(countSteps(db, after, limit)).toBeLessThanOrEqual(limit + markEvery)
+    }
+  }
+})
+
+test('a page beyond the end is empty, and there is none of an unknown job', () => {
+  const { reader } = aFile()
+
+  expect(reader.history(2, { after: length, limit: 10 })).toEqual([])
+  expect(reader.history(2, { after: 1e9, limit: 10 })).toEqual([])
+  expect(reader.history(99, { after: 0, limit: 10 })).toBeUndefined()
+})

@@ -1,0 +1,308 @@
+import { unlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { ManualClock } from '../../../src/clock.ts'
+import { intoBatches } from '../../../src/persistence/batches.ts'
+import { intoSets } from '../../../src/persistence/runs.ts'
+import { createCommitCells } from '../../../src/persistence/sqlite/commit-meter.ts'
+import { openForReading, openForWriting } from '../../../src/persistence/sqlite/connection.ts'
+import type { Ask, LeasedFacts, LeasedJobs, Request, Tell } from '../../../src/persistence/sqlite/protocol.ts'
+import { StoreThread } from '../../../src/persistence/sqlite/store-thread.ts'
+import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
+import type { NewJobRow } from '../../../src/persistence/store.ts'
+import { aJob, leaseMs, startAt } from '../../support/store.ts'
+import { tempFolder, whenDone } from '../../support/temp.ts'
+
+/** The store's thread without a thread: what it is asked comes exactly when a test says. */
+function aThread() {
+  const path = join(tempFolder(), 'jobs.db')
+  const clock = new ManualClock(startAt)
+  const db = openForWriting(path, () => 'id', startAt)
+  const other = openForReading(path)
+  whenDone(() => {
+    other.close()
+    if (db.open) db.close()
+  })
+  /** Jobs that were on disk after each commit. */
+  const commits: number[] = []
+  const during: (() => Ask | undefined)[] = []
+  const tells: Tell[] = []
+  const watched = { onRollback: () => {}, onTell: (_: Tell) => {} }
+  const countJobs = other.prepare('SELECT count(*) FROM jobs').pluck()
+  const exec = db.exec.bind(db)
+  db.exec = (sql) => {
+    exec(sql)
+    if (sql === 'COMMIT') commits.push(countJobs.get() as number)
+    if (sql === 'ROLLBACK') watched.onRollback()
+    return db
+  }
+  let heed = (_: Ask) => {}
+  let isEmpty = false
+  const mailbox = {
+    heed: (heeded: typeof heed) => {
+      heed = heeded
+    },
+    /** What comes during a transaction comes one by one: each time it looks it finds the next. */
+    takeNext(): Ask | undefined {
+      if (!db.inTransaction || during.length === 0) return
+      isEmpty = !isEmpty
+      return isEmpty ? during.shift()!() : undefined
+    },
+    tell(tell: Tell) {
+      tells.push(tell)
+      watched.onTell(tell)
+    },
+    close() {},
+  }
+  const limits = { leaseMs, maxQueueDepth: 100_000, retentionMs: 0, retryBaseMs: 1, retryMaxMs: 1 }
+  const server = { owner: { pid: 1, host: 'test', startedAt: '' } }
+  const writer = { types: ['work'], ...limits }
+  const cell = clock.cell
+  const options = { path, server, writer, newDatabaseId: 'id', clock: cell, pulse: null, commits: createCommitCells() }
+  new StoreThread(mailbox, db, clock, options, () => {})
+  // What it does by itself when it begins.
+  commits.length = 0
+  tells.length = 0
+  const answers = () => new Map(tells.flatMap(({ settled }) => settled))
+  return {
+    db,
+    path,
+    clock,
+    commits,
+    tells,
+    watched,
+    answers,
+    refused: () => tells.flatMap(({ refused }) => refused.map(([id, { kind }]) => [id, kind])),
+    /** The jobs that a lease was answered with. */
+    leased: (callId: number) => JSON.parse((answers().get(callId) as LeasedJobs).facts) as LeasedFacts[],
+    queues: () => db.prepare('SELECT queue FROM jobs ORDER BY id').pluck().all(),
+    ask: (...calls: Ask) => heed(calls),
+    /** Asked while a transaction runs: the first when the parts that it began with have run, each other when those before it have. */
+    askDuring: (...asks: (Ask | (() => Ask))[]) =>
+      void during.push(...asks.map((ask) => (typeof ask === 'function' ? ask : () => ask))),
+    left: () => during.length,
+  }
+}
+
+/** Calls of one job each, or of those given, gathered. */
+function calls(ids: readonly number[], ...jobs: NewJobRow[][]): Request {
+  return { op: 'enqueueCalls', ids, counts: jobs.map(({ length }) => length), batches: intoBatches(jobs.flat()) }
+}
+const keyed = (queue: string) => aJob({ queue, idempotency: { key: queue, content: 'c' } })
+const lease = (room: number, start = false): Request => ({ op: 'lease', room, wait: true, start })
+
+describe('what comes while a transaction runs', () => {
+  test('shares its commit', () => {
+    const { ask, askDuring, commits, answers } = aThread()
+    askDuring([[2, calls([20], [aJob()])]], [[3, { op: 'enqueue', jobs: [keyed('k')] }]])
+
+    ask([1, calls([10], [aJob()])])
+
+    expect(commits).toEqual([3])
+    expect([...answers().keys()]).toEqual([1, 2, 3])
+  })
+
+  test('is answered after its commit', () => {
+    const { ask, askDuring, commits, watched } = aThread()
+    const seen: number[] = []
+    watched.onTell = () => seen.push(commits.length)
+    askDuring([[2, calls([20], [aJob()])]])
+
+    ask([1, calls([10], [aJob()])])
+
+    expect(seen).toEqual([1])
+  })
+
+  test('waits for the next one where a thousand events are there already', () => {
+    const { ask, askDuring, commits, answers } = aThread()
+    const many = Array.from({ length: 400 }, () => aJob())
+    askDuring([[2, calls([20], many)]], [[3, calls([30], many)]], [[4, calls([40], many)]])
+
+    ask([1, calls([10], many)])
+
+    expect(commits).toEqual([1_200, 1_600])
+    expect([...answers().keys()]).toEqual([1, 2, 3, 4])
+  })
+
+  test('waits for the next one where a thousand commands are there already', () => {
+    const { ask, askDuring, commits, left } = aThread()
+    const cancels = (first: number): Ask => Array.from({ length: 400 }, (_, i) => [first + i, { op: 'cancel', id: 1 }])
+    askDuring(cancels(1_000), cancels(2_000), cancels(3_000), cancels(4_000))
+
+    ask([1, calls([10], [aJob()])])
+
+    expect(commits).toHaveLength(2)
+    expect(left()).toBe(0)
+  })
+
+  test('fails alone: all that shared its transaction are stored, those that were there first too', () => {
+    const { ask, askDuring, refused, queues, path } = aThread()
+    const bad = aJob({ queue: 'bad', maxAttempts: 0 })
+    askDuring(
+      [[2, calls([20], [aJob({ queue: 'c' })])]],
+      [[3, calls([30, 31, 32], [aJob({ queue: 'd' })], [aJob({ queue: 'bad' }), bad], [aJob({ queue: 'e' })])]],
+    )
+
+    ask([1, calls([10, 11], [aJob({ queue: 'a' })], [aJob({ queue: 'b' })])])
+
+    expect(queues()).toEqual(['a', 'b', 'c', 'd', 'e'])
+    expect(refused()).toEqual([[31, 'broken invariant']])
+    expect(verifyFile(path).violations).toEqual([])
+  })
+
+  test('is told one by one where it failed together: nobody twice, nobody never', () => {
+    const { ask, tells } = aThread()
+
+    ask([1, calls([10, 11, 12], [aJob()], [aJob({ maxAttempts: 0 })], [aJob()])])
+
+    expect(tells.flatMap(({ settled }) => settled)).toMatchObject([
+      [1, []],
+      [10, { jobs: [{ id: 1 }] }],
+      [12, { jobs: [{ id: 2 }] }],
+    ])
+    expect(tells.flatMap(({ refused }) => refused.map(([id]) => id))).toEqual([11])
+  })
+
+  test('is told, each call of it, where the file is lost while each runs alone', () => {
+    const { ask, watched, path, refused } = aThread()
+    watched.onRollback = () => unlinkSync(path)
+
+    ask([1, calls([10, 11, 12], [aJob()], [aJob({ maxAttempts: 0 })], [aJob()])])
+
+    expect(refused()).toEqual([
+      [10, 'unavailable'],
+      [11, 'unavailable'],
+      [12, 'unavailable'],
+    ])
+  })
+
+  test('cannot ask for housekeeping that was chosen before: a sweep is answered when it is done', () => {
+    const { ask, askDuring, clock, db, watched } = aThread()
+    ask([1, calls([10], [aJob({ delayMs: 1_000 })])])
+    const states: unknown[] = []
+    watched.onTell = ({ settled }) => {
+      if (settled.some(([id]) => id === 3)) states.push(db.prepare('SELECT state FROM jobs WHERE id = 1').pluck().get())
+    }
+    askDuring(() => {
+      clock.advance(1_000)
+      return [[3, { op: 'sweep' }]]
+    })
+
+    ask([2, calls([20], [aJob()])])
+
+    expect(states).toEqual(['queued'])
+  })
+
+  test('is closed after: what was asked before is stored', () => {
+    const { ask, askDuring, answers, commits, db } = aThread()
+    askDuring([
+      [2, calls([20], [aJob()])],
+      [3, { op: 'close' }],
+    ])
+
+    ask([1, calls([10], [aJob()])])
+
+    expect([...answers().keys()]).toEqual([1, 2, 3])
+    expect(commits).toEqual([2])
+    expect(db.open).toBe(false)
+  })
+})
+
+describe('a lease', () => {
+  test('is taken last, so that it has what joined', () => {
+    const { ask, askDuring, leased, commits } = aThread()
+    ask([1, lease(9)])
+    commits.length = 0
+    askDuring([[3, calls([30], [aJob()])]], [[4, { op: 'enqueue', jobs: [keyed('k')] }]])
+
+    ask([2, calls([20], [aJob()])])
+
+    expect(leased(1).map(([id]) => id)).toEqual([1, 3, 2])
+    expect(commits).toEqual([3])
+  })
+
+  test('that comes while a transaction runs has what that stored', () => {
+    const { ask, askDuring, leased, commits } = aThread()
+    askDuring([[2, lease(9)]])
+
+    ask([1, calls([10], [aJob(), aJob()])])
+
+    expect(leased(2).map(([id]) => id)).toEqual([1, 2])
+    expect(commits).toEqual([2])
+  })
+
+  test('is taken once in a transaction; what comes after it is leased by the next, without a tick', () => {
+    const { ask, askDuring, leased, commits } = aThread()
+    ask([1, lease(1)], [2, lease(9)])
+    commits.length = 0
+    const nothing: Ask = []
+    askDuring(nothing, [[4, calls([40], [aJob(), aJob()])]])
+
+    ask([3, calls([30], [aJob()])])
+
+    expect(commits).toEqual([1, 3])
+    expect([leased(1), leased(2)].map((jobs) => jobs.map(([id]) => id))).toEqual([[1], [2, 3]])
+  })
+
+  test('is taken without a tick where the transaction that it would have ended fails', () => {
+    const { ask, leased } = aThread()
+    ask([1, lease(9)])
+
+    ask([2, calls([20, 21], [aJob({ maxAttempts: 0 })], [aJob()])])
+
+    expect(leased(1).map(([id]) => id)).toEqual([1])
+  })
+
+  test('is taken without a tick where what failed in company is stored alone', () => {
+    const { ask, askDuring, leased } = aThread()
+    ask([1, lease(9)])
+    askDuring(() => {
+      throw new Error('once')
+    })
+
+    ask([2, calls([20], [aJob()])], [3, { op: 'enqueue', jobs: [keyed('k')] }])
+
+    expect(leased(1).map(([id]) => id)).toEqual([1, 2])
+  })
+
+  test('of several who wait gives each its own, in the order in which they asked, and starts for those who said so', () => {
+    const { ask, leased, db } = aThread()
+    ask([1, lease(2)], [2, lease(1, true)], [3, lease(5)])
+
+    ask([4, calls([40], [aJob(), aJob(), aJob(), aJob()])])
+
+    expect([1, 2, 3].map((call) => leased(call).map(([id]) => id))).toEqual([[1, 2], [3], [4]])
+    expect(db.prepare('SELECT state FROM jobs ORDER BY id').pluck().all()).toEqual([
+      'leased',
+      'leased',
+      'running',
+      'leased',
+    ])
+  })
+
+  test('is given what a joined outcome made ready', () => {
+    const { ask, askDuring, leased } = aThread()
+    ask([1, calls([10], [aJob()])], [2, lease(1, true)])
+    const [[id, leaseToken]] = leased(2) as [LeasedFacts]
+    ask([3, lease(1)])
+    askDuring([[5, { op: 'apply', sets: intoSets([{ id, leaseToken, event: 'release' }]) }]])
+
+    ask([4, calls([40], [aJob({ priority: -1 })])])
+
+    expect(leased(3).map(([id]) => id)).toEqual([1])
+  })
+})
+
+test('ids follow the order of the calls, also where some have keys and some have none', () => {
+  const { ask, queues } = aThread()
+
+  ask(
+    [1, calls([10], [aJob({ queue: 'a' })])],
+    [2, { op: 'enqueue', jobs: [keyed('b')] }],
+    [3, { op: 'enqueue', jobs: [keyed('c'), aJob({ queue: 'd' })] }],
+    [4, calls([40, 41], [aJob({ queue: 'e' })], [aJob({ queue: 'f' })])],
+    [5, { op: 'enqueue', jobs: [keyed('g')] }],
+  )
+
+  expect(queues()).toEqual(['a', 'b', 'c', 'd', 'e', 'f', 'g'])
+})
