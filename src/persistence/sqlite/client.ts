@@ -59,7 +59,7 @@ import type { WriterOptions } from './writer.ts'
 const busyReadTries = 100
 
 /** Jobs of calls that are gathered before they are sent, where more come in the same turn of the loop. */
-const gatherMax = 50
+const gatherMax = 500
 
 /** An event loop that stood still for longer than this is told of, in ms. */
 const stallToldMs = 1_000
