@@ -38,6 +38,11 @@ export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
   return batches
 }
 
+/** Jobs in all of them. */
+export function countBatched(batches: readonly Batch[]): number {
+  return batches.reduce((sum, { count }) => sum + count, 0)
+}
+
 /** The jobs again. */
 export function fromBatches(batches: readonly Batch[]): NewJobRow[] {
   return batches.flatMap(({ count: _, payloads, keys, ...common }) => {

@@ -1,3 +1,4 @@
+import { countBatched } from '../batches.ts'
 import { countJobs } from '../runs.ts'
 import type { EnqueueResult } from '../store.ts'
 import type { Claim } from './claims.ts'
@@ -325,7 +326,7 @@ export class Calls {
 /** Events that a call may write. */
 function sizeOf(request: Request): number {
   if (request.op === 'enqueue') return request.jobs.length
-  if (request.op === 'enqueueCalls') return request.batches.reduce((sum, { count }) => sum + count, 0)
+  if (request.op === 'enqueueCalls') return countBatched(request.batches)
   if (request.op === 'apply') return request.sets.reduce((sum, { runs }) => sum + countJobs(runs), 0)
   if (request.op === 'command') return request.ids.length
   return request.op === 'cancel' || request.op === 'requeue' ? 1 : 0

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
 import { findEdge } from '../../machines/edges.ts'
 import type { JobState } from '../../machines/job.ts'
-import { type Batch, fromBatches, intoBatches } from '../batches.ts'
+import { type Batch, countBatched, fromBatches, intoBatches } from '../batches.ts'
 import type { EnqueuedRow, EnqueueResult, NewJobRow } from '../store.ts'
 import { type Moves, prepareDepth } from './moves.ts'
 import type { EnqueuedCalls, NewCalls } from './protocol.ts'
@@ -29,8 +29,7 @@ export class Intake {
 
   /** Stores the jobs of calls without keys, where there is room for all of them at once; else as `enqueue` does. */
   enqueueCalls({ counts, batches }: NewCalls, now: number): EnqueuedCalls {
-    const count = batches.reduce((sum, batch) => sum + batch.count, 0)
-    if (this.#depth() + count > this.#depthMax) return this.enqueue(intoCalls(batches, counts), now)
+    if (this.#depth() + countBatched(batches) > this.#depthMax) return this.enqueue(intoCalls(batches, counts), now)
     const firstId = this.#insert(batches, now)
     return { firstId, states: batches.map((batch) => stateOf(batch, now)) }
   }
