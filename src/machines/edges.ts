@@ -88,6 +88,19 @@ export function edgesOn(event: EventType): Edge[] {
   return edges.filter((edge) => edge.event === event)
 }
 
+/** What happens to a job that a free worker takes, in order: the one pair of events that a write of its row may take together. */
+export const claim: readonly EventType[] = Object.freeze(['lease', 'start'])
+
+/** Where events that are taken in order begin and end, whatever the facts. */
+export function endsOf(events: readonly EventType[]): Pick<Edge, 'from' | 'to'>[] {
+  const [first, ...rest] = events.map(edgesOn)
+  return rest.reduce<Pick<Edge, 'from' | 'to'>[]>(
+    (paths, next) =>
+      paths.flatMap(({ from, to }) => next.filter((edge) => edge.from === to).map((edge) => ({ from, to: edge.to }))),
+    first ?? [],
+  )
+}
+
 /** The events that the machine takes in a state. */
 export function eventsFrom(from: JobNode): EventType[] {
   return [...new Set(edges.filter((edge) => edge.from === from).map(({ event }) => event))]

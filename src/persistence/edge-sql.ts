@@ -1,4 +1,4 @@
-import { type Edge, edges, edgesOn, hasTag, statesTagged } from '../machines/edges.ts'
+import { type AttemptEffect, type Edge, edges, edgesOn, endsOf, hasTag, statesTagged } from '../machines/edges.ts'
 import type { EventType, GuardName, JobNode, JobState, JobTag } from '../machines/job.ts'
 
 /**
@@ -7,10 +7,36 @@ import type { EventType, GuardName, JobNode, JobState, JobTag } from '../machine
  * UPDATE as `OR`, 2.5 µs as `IN`).
  */
 
+/** What the machine reads and writes of a job, each an SQL expression. */
+export interface Columns {
+  readonly state: string
+  readonly seq: string
+  readonly attempt: string
+  readonly max_attempts: string
+  readonly run_at: string
+  readonly lease_token: string
+  readonly lease_expires_at: string
+  readonly started_at: string
+  readonly finished_at: string
+}
+
+/** Of the job as it is stored. */
+export const stored: Columns = {
+  state: 'jobs.state',
+  seq: 'jobs.seq',
+  attempt: 'jobs.attempt',
+  max_attempts: 'jobs.max_attempts',
+  run_at: 'jobs.run_at',
+  lease_token: 'jobs.lease_token',
+  lease_expires_at: 'jobs.lease_expires_at',
+  started_at: 'jobs.started_at',
+  finished_at: 'jobs.finished_at',
+}
+
 /** The guards over columns; `:now` is the transaction's instant. Tests hold them against the machine's own. */
-const guardSql: Record<GuardName, string> = {
-  attemptsRemain: 'jobs.attempt < jobs.max_attempts',
-  runAtLiesAhead: 'jobs.run_at > :now',
+const guardSql: Record<GuardName, (job: Columns) => string> = {
+  attemptsRemain: ({ attempt, max_attempts }) => `${attempt} < ${max_attempts}`,
+  runAtLiesAhead: ({ run_at }) => `${run_at} > :now`,
 }
 
 /** True where `column` is one of `states`. */
@@ -24,86 +50,94 @@ export function stateIsTagged(tag: JobTag, column = 'jobs.state'): string {
 }
 
 /** True where the machine takes `event` in the job's state. */
-export function takes(event: EventType): string {
-  return stateIsOneOf([...new Set(edgesOn(event).map(({ from }) => from))])
+export function takes(event: EventType, { state } = stored): string {
+  return stateIsOneOf([...new Set(edgesOn(event).map(({ from }) => from))], state)
 }
 
-/** What `expressionOf` gives for the edge that the job is about to take on `event`; only meaningful where `takes(event)`. */
-export function byEdge(event: EventType, expressionOf: (edge: Edge) => string): string {
-  const cases = edgesOn(event).map((edge) => ({ condition: conditionOf(edge), value: expressionOf(edge) }))
+/**
+ * The job after `event`; only meaningful where `takes(event, job)`. `delay`: of an attempt that is to run again, until it may, in ms. An
+ * expression that is that of `job` is left as it is: the column stays.
+ */
+export function after(event: EventType, job: Columns, delay: string): Columns {
+  const next = (expressionOf: (edge: Edge) => string) => byEdge(event, job, expressionOf)
+  const seq = `${job.seq} + 1`
+  return {
+    ...job,
+    state: next(({ to }) => `'${to}'`),
+    seq,
+    attempt: next(({ attempt }) => nextAttempt(attempt, job)),
+    run_at: next((edge) => nextRunAt(edge, job, delay)),
+    // The token is the `seq` of the lease; given with it, kept while the job is held, null after.
+    lease_token: next((edge) => nextOfLease(edge, job.lease_token, seq)),
+    lease_expires_at: next((edge) => nextOfLease(edge, job.lease_expires_at, ':now + :lease_ms')),
+    // When the last attempt started.
+    started_at: next(({ from, to, attempt }) => {
+      if (hasTag(to, 'executing')) return ':now'
+      return hasTag(from, 'ended') && attempt === 'forget' ? 'NULL' : job.started_at
+    }),
+    finished_at: next(({ from, to }) => {
+      if (hasTag(to, 'ended')) return ':now'
+      return hasTag(from, 'ended') ? 'NULL' : job.finished_at
+    }),
+  }
+}
+
+function nextAttempt(effect: AttemptEffect, { attempt }: Columns): string {
+  switch (effect) {
+    case 'keep':
+      return attempt
+    case 'count':
+      return `${attempt} + 1`
+    case 'giveBack':
+      return `${attempt} - 1`
+    case 'forget':
+      return '0'
+  }
+}
+
+/**
+ * An attempt that is to run again waits `delay` from now, a requeued job may run now, and one that never got as far as its handler keeps
+ * its instant, and so its place in line.
+ */
+function nextRunAt({ from, to }: Edge, { run_at }: Columns, delay: string): string {
+  if (!hasTag(to, 'waiting') || hasTag(from, 'timed')) return run_at
+  if (hasTag(from, 'executing')) return `:now + ${delay}`
+  return hasTag(from, 'ended') ? ':now' : run_at
+}
+
+function nextOfLease({ from, to }: Edge, kept: string, given: string): string {
+  if (hasTag(from, 'held') === hasTag(to, 'held')) return kept
+  return hasTag(to, 'held') ? given : 'NULL'
+}
+
+/** What `expressionOf` gives for the edge that the job is about to take on `event`. */
+function byEdge(event: EventType, job: Columns, expressionOf: (edge: Edge) => string): string {
+  const cases = edgesOn(event).map((edge) => ({ condition: conditionOf(edge, job), value: expressionOf(edge) }))
   const values = new Set(cases.map(({ value }) => value))
   if (values.size === 1) return cases[0]!.value
   return `CASE ${cases.map(({ condition, value }) => `WHEN ${condition} THEN ${value}`).join(' ')} END`
 }
 
-/** The state after `event`. */
-export function nextState(event: EventType): string {
-  return byEdge(event, ({ to }) => `'${to}'`)
-}
-
-/** `attempt` after `event`. */
-export function nextAttempt(event: EventType): string {
-  return byEdge(event, ({ attempt }) => {
-    switch (attempt) {
-      case 'keep':
-        return 'jobs.attempt'
-      case 'count':
-        return 'jobs.attempt + 1'
-      case 'giveBack':
-        return 'jobs.attempt - 1'
-      case 'forget':
-        return '0'
-    }
-  })
-}
-
-/**
- * When the job may run after `event`: an attempt that is to run again waits `delay` from now, a requeued job may run now, and one that
- * never got as far as its handler keeps its instant, and so its place in line.
- */
-export function nextRunAt(event: EventType, delay: string): string {
-  return byEdge(event, ({ from, to }) => {
-    if (!hasTag(to, 'waiting') || hasTag(from, 'timed')) return 'jobs.run_at'
-    if (hasTag(from, 'executing')) return `:now + ${delay}`
-    return hasTag(from, 'ended') ? ':now' : 'jobs.run_at'
-  })
-}
-
-/** When the job ended, after `event`; null before. */
-export function nextFinishedAt(event: EventType): string {
-  return byEdge(event, ({ from, to }) => {
-    if (hasTag(to, 'ended')) return ':now'
-    return hasTag(from, 'ended') ? 'NULL' : 'jobs.finished_at'
-  })
-}
-
-/** When its last attempt started, after `event`. */
-export function nextStartedAt(event: EventType): string {
-  return byEdge(event, ({ from, to, attempt }) => {
-    if (hasTag(to, 'executing')) return ':now'
-    return hasTag(from, 'ended') && attempt === 'forget' ? 'NULL' : 'jobs.started_at'
-  })
-}
-
-/** The lease's columns after `event`: given with the lease, kept while the job is held, null after. The token is the `seq` of the lease. */
-export function nextLease(event: EventType): { readonly token: string; readonly expiresAt: string } {
-  const choose = (given: string, kept: string) =>
-    byEdge(event, ({ from, to }) => {
-      if (hasTag(from, 'held') === hasTag(to, 'held')) return kept
-      return hasTag(to, 'held') ? given : 'NULL'
-    })
-  return {
-    token: choose('jobs.seq + 1', 'jobs.lease_token'),
-    expiresAt: choose(':now + :lease_ms', 'jobs.lease_expires_at'),
-  }
+function conditionOf({ from, guard }: Edge, job: Columns): string {
+  const inState = from === 'new' ? [] : [`${job.state} = '${from}'`]
+  const guarded = guard ? [guard.holds ? guardSql[guard.name](job) : `NOT (${guardSql[guard.name](job)})`] : []
+  return [...inState, ...guarded].join(' AND ')
 }
 
 /** For a trigger on UPDATE of `state`: true where OLD to NEW is an edge. */
 export function updateIsEdge(): string {
+  return moves(edges.filter(({ from }) => from !== 'new'))
+}
+
+/** The same: true where OLD to NEW is the way that `events` take, in order. */
+export function updateIsPath(events: readonly EventType[]): string {
+  return moves(endsOf(events))
+}
+
+function moves(ends: readonly Pick<Edge, 'from' | 'to'>[]): string {
   const targets = new Map<JobNode, Set<JobState>>()
-  for (const { from, to } of edges) targets.set(from, (targets.get(from) ?? new Set()).add(to))
+  for (const { from, to } of ends) targets.set(from, (targets.get(from) ?? new Set()).add(to))
   return [...targets]
-    .filter(([from]) => from !== 'new')
     .map(([from, to]) => `(OLD.state = '${from}' AND ${stateIsOneOf([...to], 'NEW.state')})`)
     .join(' OR ')
 }
@@ -111,10 +145,4 @@ export function updateIsEdge(): string {
 /** For a CHECK: true where a row with its first `seq` is in a state that `enqueue` leads to. */
 export function firstStateIsLegal(): string {
   return `seq > 1 OR ${stateIsOneOf([...new Set(edgesOn('enqueue').map(({ to }) => to))], 'state')}`
-}
-
-function conditionOf({ from, guard }: Edge): string {
-  const inState = from === 'new' ? [] : [`jobs.state = '${from}'`]
-  const guarded = guard ? [guard.holds ? guardSql[guard.name] : `NOT (${guardSql[guard.name]})`] : []
-  return [...inState, ...guarded].join(' AND ')
 }

@@ -26,8 +26,8 @@ export function reach(here) {
   if (here === point && doomed.length > 0) die()
 }
 
-/** Stored jobs are about to take `event`, as far as the machine lets them. */
-export function foreseeMove(db, event, runs, fence) {
+/** Stored jobs are about to take `events`, one after another, as far as the machine lets them. */
+export function foreseeMove(db, events, runs, fence) {
   if (armed === '') return
   factsOf ??= db.prepare(
     'SELECT id, state, seq, attempt, max_attempts AS maxAttempts, lease_token AS leaseToken FROM jobs WHERE id = ?',
@@ -36,7 +36,14 @@ export function foreseeMove(db, event, runs, fence) {
     for (let id = first; id <= last; id++) {
       const job = factsOf.get(id)
       if (!job || (fence === 'fenced' && job.leaseToken !== leaseToken)) continue
-      if (nameOf(findEdge(job.state, { type: event }, job)) === armed) doomed.push({ id, seq: job.seq + 1 })
+      let { state, seq } = job
+      for (const type of events) {
+        const edge = findEdge(state, { type }, job)
+        if (!edge) break
+        seq++
+        if (nameOf(edge) === armed) doomed.push({ id, seq })
+        state = edge.to
+      }
     }
   }
 }

@@ -95,14 +95,14 @@ const patches: readonly Patch[] = [
   imported('persistence/sqlite/moves.js', `import assert from 'node:assert/strict';`, '../../crash-point.js'),
   {
     file: 'persistence/sqlite/moves.js',
-    find: 'const { one, many, edge } = this.#statements(event, fence);',
-    replace: `const { one, many, edge } = this.#statements(event, fence);
-      crash.foreseeMove(this.#db, event, runs, fence);
+    find: 'const { one, many, events, edges } = this.#statements(step, fence);',
+    replace: `const { one, many, events, edges } = this.#statements(step, fence);
+      crash.foreseeMove(this.#db, events, runs, fence);
       crash.reach('before');`,
   },
   {
     file: 'persistence/sqlite/moves.js',
-    find: '// The rows are as they were when they were logged, so both',
+    find: '// The rows are as they were when they were logged, so all',
     replace: `crash.reach('halfway');\n//`,
   },
   imported('persistence/sqlite/group-commit.js', `} from './connection.js';`, '../../crash-point.js'),

@@ -154,8 +154,8 @@ const leases: readonly Mutation[] = [
     conformance('a lease is lost by a worker that was silent too long, and its late outcome is refused'),
     {
       file: sqlite('moves'),
-      find: `fence === 'fenced' ?`,
-      replace: 'false ?',
+      find: `if (fence === 'fenced')`,
+      replace: 'if (false)',
     },
   ),
   bug('a lease ends a millisecond late', conformance('a lease holds until its last millisecond'), {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { attemptAfter, eventTypes, findEdge, jobStates } from '../../src/machines/edges.ts'
 import type { JobEvent, JobFacts, JobNode } from '../../src/machines/job.ts'
-import { nextAttempt, nextState, takes } from '../../src/persistence/edge-sql.ts'
+import { after, stored, takes } from '../../src/persistence/edge-sql.ts'
 import { openKept } from '../../src/persistence/sqlite/kept.ts'
 import { whenDone } from '../support/temp.ts'
 
@@ -21,22 +21,47 @@ const rows: Row[] = (['new', ...jobStates] as JobNode[]).flatMap((state) =>
   ),
 )
 
-test.each(eventTypes)('%s in SQL goes where the machine goes, whatever the attempts and the instant', (type) => {
+/** What SQL makes of each of the rows. */
+function ask(columns: readonly string[]): unknown[][] {
   const db = openKept(':memory:')
   whenDone(() => db.close())
-  db.exec('CREATE TABLE jobs (state TEXT, attempt INTEGER, max_attempts INTEGER, run_at INTEGER)')
-  const insert = db.prepare('INSERT INTO jobs VALUES (:state, :attempt, :maxAttempts, :runAt)')
+  db.exec(
+    'CREATE TABLE jobs (state TEXT, seq INTEGER DEFAULT 7, attempt INTEGER, max_attempts INTEGER, run_at INTEGER)',
+  )
+  const insert = db.prepare(
+    'INSERT INTO jobs (state, attempt, max_attempts, run_at) VALUES (:state, :attempt, :maxAttempts, :runAt)',
+  )
   for (const row of rows) insert.run(row)
   // A named parameter must be used to be bound.
-  const asked = `SELECT ${takes(type)}, ${nextState(type)}, ${nextAttempt(type)}, :now FROM jobs ORDER BY rowid`
+  const asked = db.prepare(`SELECT ${columns.join(', ')}, :now FROM jobs ORDER BY rowid`)
+  return asked.raw().all({ now }) as unknown[][]
+}
 
-  const found = db.prepare(asked).raw().all({ now }) as [number, string, number, number][]
+test.each(eventTypes)('%s in SQL goes where the machine goes, whatever the attempts and the instant', (type) => {
+  const { state, attempt } = after(type, stored, '0')
+
+  const found = ask([takes(type), state, attempt])
 
   const told = found.map(([taken, state, attempt]) => (taken === 1 ? [state, attempt] : null))
   const wanted = rows.map(({ state, attempt, maxAttempts, runAt }) => {
     const event = { type, delayed: runAt > now } as JobEvent
     const edge = findEdge(state, event, { attempt, maxAttempts })
     return edge ? [edge.to, attemptAfter(edge.attempt, attempt)] : null
+  })
+  expect(told).toEqual(wanted)
+})
+
+test("a claim in SQL is the machine's lease and start, one after the other", () => {
+  const leased = after('lease', stored, '0')
+  const { state, seq, attempt, lease_token } = after('start', leased, '0')
+
+  const found = ask([`${takes('lease')} AND ${takes('start', leased)}`, state, seq, attempt, lease_token])
+
+  const told = found.map(([taken, ...columns]) => (taken === 1 ? columns.slice(0, -1) : null))
+  const wanted = rows.map(({ state, ...facts }) => {
+    const lease = findEdge(state, { type: 'lease' }, facts)
+    const start = lease && findEdge(lease.to, { type: 'start' }, facts)
+    return start ? [start.to, 9, attemptAfter(start.attempt, facts.attempt), 8] : null
   })
   expect(told).toEqual(wanted)
 })

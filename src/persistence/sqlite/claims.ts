@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
-import { intoRuns } from '../runs.ts'
-import type { LeasedJob } from '../store.ts'
+import { type Item, intoRuns } from '../runs.ts'
 import type { Moves } from './moves.ts'
 import type { LeasedFacts } from './protocol.ts'
 import { isParked, isReady } from './schema.ts'
@@ -11,8 +10,6 @@ export const nextQueueSql = `SELECT queue FROM jobs WHERE ${isReady} AND queue >
 
 /** Jobs without a handler here that are put aside by one transaction, and taken back by another. */
 const parkMax = 1_000
-
-type ReadyJob = Omit<LeasedJob, 'leaseToken' | 'payload'> & { readonly seq: number }
 
 /** What a claim leased, and what it met: `unhandled` jobs by type, now put aside; `more`: it stopped at a bound, and there may be others. */
 export interface Claim {
@@ -48,33 +45,16 @@ export class Claims {
 
   lease(asked: readonly Asked[], now: number): Claim {
     const room = asked.reduce((sum, each) => sum + each.room, 0)
-    const { taken, blocked } = this.#choose(room)
+    const { jobs, blocked } = this.#choose(room)
     const unhandled = new Map<string, number>()
     for (const queue of blocked) this.#park(queue, unhandled)
-    const moved = this.#moves.apply('lease', intoRuns(taken), now)
-    assert.equal(moved, taken.length, 'a ready job could not be leased')
-    const toStart = startedOf(asked, taken)
-    assert.equal(
-      this.#moves.apply('start', intoRuns(toStart), now),
-      toStart.length,
-      'a leased job could not be started',
-    )
-    const jobs = taken.map(
-      ({ id, seq, type, attempt, maxAttempts, timeoutMs, runAt }): LeasedFacts => [
-        id,
-        seq + 1,
-        type,
-        attempt,
-        maxAttempts,
-        timeoutMs,
-        runAt,
-      ],
-    )
-    const payloads = this.#sql.payloads.all(JSON.stringify(taken.map(({ id }) => id))) as string[]
+    const { started, leased } = shareOut(asked, jobs)
+    const moved = this.#moves.apply('claim', intoRuns(started), now) + this.#moves.apply('lease', intoRuns(leased), now)
+    assert.equal(moved, jobs.length, 'a ready job could not be leased')
     return {
       jobs,
-      started: new Set(toStart.map(({ id }) => id)),
-      payloads,
+      started: new Set(started.map(({ id }) => id)),
+      payloads: this.#sql.payloads.all(JSON.stringify(jobs.map(([id]) => id))) as string[],
       unhandled,
       more: blocked.length > 0 && jobs.length < room,
     }
@@ -91,27 +71,27 @@ export class Claims {
    * Queues take turns from the one after that served last, job by job while more than one has any; within one by priority, `run_at`, id.
    * It visits no more queues than there is room. `blocked`: queues with jobs at their head that nobody here runs.
    */
-  #choose(room: number): { taken: ReadyJob[]; blocked: string[] } {
+  #choose(room: number): { jobs: LeasedFacts[]; blocked: string[] } {
     const queues = this.#queuesInTurn(room)
     const share = Math.ceil(room / queues.length)
     let heads = queues.map((queue) => this.#head(queue, share))
     const found = heads.reduce((n, { handled }) => n + handled.length, 0)
     if (found < room) heads = heads.map((head) => (head.full && share < room ? this.#head(head.queue, room) : head))
-    const taken: ReadyJob[] = []
+    const jobs: LeasedFacts[] = []
     for (let round = 0; heads.some(({ handled }) => handled.length > round); round++) {
       for (const { queue, handled } of heads) {
-        if (taken.length === room) break
+        if (jobs.length === room) break
         if (handled.length <= round) continue
-        taken.push(handled[round]!)
+        jobs.push(handled[round]!)
         this.#servedLast = queue
       }
     }
-    return { taken, blocked: heads.filter(({ blocked }) => blocked).map(({ queue }) => queue) }
+    return { jobs, blocked: heads.filter(({ blocked }) => blocked).map(({ queue }) => queue) }
   }
 
   #head(queue: string, limit: number) {
-    const ready = toReadyJobs(this.#sql.head.get({ queue, limit }) as string)
-    const handled = ready.filter(({ type }) => this.#handled.has(type))
+    const ready = JSON.parse(this.#sql.head.get({ queue, limit }) as string) as LeasedFacts[]
+    const handled = ready.filter(([, , type]) => this.#handled.has(type))
     return { queue, handled, blocked: handled.length < ready.length, full: ready.length === limit }
   }
 
@@ -141,37 +121,27 @@ export class Claims {
   }
 }
 
-/** Jobs go to those who ask in turn; gives those that are to be started. */
-function startedOf(asked: readonly Asked[], jobs: readonly ReadyJob[]): ReadyJob[] {
+/** Jobs go to those who ask in turn; gives those that are to be started, and those that are not. */
+function shareOut(asked: readonly Asked[], jobs: readonly LeasedFacts[]): { started: Item[]; leased: Item[] } {
+  const shares = { started: [] as Item[], leased: [] as Item[] }
   let next = 0
-  return asked.flatMap(({ room, start }) => {
+  for (const { room, start } of asked) {
+    const share = start ? shares.started : shares.leased
+    for (const [id] of jobs.slice(next, next + room)) share.push({ id })
     next += room
-    return start ? jobs.slice(next - room, next) : []
-  })
-}
-
-function toReadyJobs(json: string): ReadyJob[] {
-  return (JSON.parse(json) as [number, number, string, number, number, number | null, number][]).map(
-    ([id, seq, type, attempt, maxAttempts, timeoutMs, runAt]) => ({
-      id,
-      seq,
-      type,
-      attempt,
-      maxAttempts,
-      timeoutMs,
-      runAt,
-    }),
-  )
+  }
+  return shares
 }
 
 function prepare(db: Database.Database) {
-  const atHead = `FROM jobs WHERE ${isReady} AND queue = :queue ORDER BY priority DESC, run_at, id LIMIT :limit`
+  // A sum, for SQLite plans a statement again with each other value of a limit that is a parameter alone.
+  const atHead = `FROM jobs WHERE ${isReady} AND queue = :queue ORDER BY priority DESC, run_at, id LIMIT 0 + :limit`
   return {
     nextQueue: db.prepare(nextQueueSql).pluck(),
-    // As one JSON text: to read it takes half of the time that rows take.
+    // `LeasedFacts` as one JSON text: to read it takes half of the time that rows take.
     head: db
       .prepare(`
-        SELECT json_group_array(json_array(id, seq, type, attempt, max_attempts, timeout_ms, run_at))
+        SELECT json_group_array(json_array(id, seq + 1, type, attempt, max_attempts, timeout_ms, run_at))
         FROM (SELECT id, seq, type, attempt, max_attempts, timeout_ms, run_at ${atHead})`)
       .pluck(),
     payloads: db

@@ -1,5 +1,5 @@
-import { jobStates } from '../../machines/edges.ts'
-import { firstStateIsLegal, stateIsOneOf, stateIsTagged, updateIsEdge } from '../edge-sql.ts'
+import { claim, jobStates } from '../../machines/edges.ts'
+import { firstStateIsLegal, stateIsOneOf, stateIsTagged, updateIsEdge, updateIsPath } from '../edge-sql.ts'
 
 /** Marks the file as ours (`PRAGMA application_id`): "jobm". */
 export const applicationId = 0x6a6f626d
@@ -165,6 +165,17 @@ export const migrations: readonly string[] = [
   WHEN EXISTS (SELECT 1 FROM jobs WHERE jobs.id = OLD.job_id)
   BEGIN
     SELECT RAISE(ABORT, 'jobmachine: the history of a job goes only after its job');
+  END;
+  `,
+  // A claim's two events in one write of the row. AFTER, for SQLite seeks the row again and reads all of it anew once a BEFORE trigger ran.
+  `
+  DROP TRIGGER jobs_take_edges;
+  CREATE TRIGGER jobs_take_edges AFTER UPDATE OF id, rowid, oid, _rowid_, state, seq ON jobs
+  WHEN NOT (NEW.id = OLD.id AND (
+    (NEW.seq = OLD.seq + 1 AND (${updateIsEdge()}))
+    OR (NEW.seq = OLD.seq + ${claim.length} AND (${updateIsPath(claim)}))))
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: no edge of the job machine; a state changes by one edge, or by those of a claim, and raises seq by one for each');
   END;
   `,
 ]

@@ -57,8 +57,21 @@ describe.each(jobStates)('a hand that moves a %s job', (from) => {
   })
 })
 
+describe.each(jobStates)('a hand that takes a %s job by two edges in one write', (from) => {
+  test('is let through exactly where they are those of a claim', async () => {
+    const path = await fileWithJobIn(from)
+    const allowed = jobStates.filter(
+      (to) => refusal(path, `BEGIN; UPDATE jobs SET seq = seq + 2, ${columnsOf(to)}; ROLLBACK`) === null,
+    )
+
+    expect(allowed).toEqual(from === 'queued' ? ['running'] : [])
+  })
+})
+
 test.each([
   ['a state without a new seq', `UPDATE jobs SET ${columnsOf('cancelled')}`],
+  ['a claim that raises seq by one', `UPDATE jobs SET seq = seq + 1, ${columnsOf('running')}`],
+  ['a claim that raises seq by three', `UPDATE jobs SET seq = seq + 3, ${columnsOf('running')}`],
   ['a seq that leaves one out', `UPDATE jobs SET seq = seq + 2, ${columnsOf('cancelled')}`],
   ['a seq without a new state', 'UPDATE jobs SET seq = seq + 1'],
   ['a seq back to an earlier one', `UPDATE jobs SET seq = seq - 1, ${columnsOf('cancelled')}`],

@@ -32,13 +32,13 @@ async function aFile(): Promise<string> {
   return path
 }
 
-/** The same as version 1 had it. */
-function asVersion1(path: string): string {
+/** The same as an earlier version had it. */
+function asVersion(version: number, path: string): string {
   const old = join(tempFolder(), 'jobs.db')
   const db = openKept(old)
-  db.exec(migrations[0]!)
+  for (const migration of migrations.slice(0, version)) db.exec(migration)
   db.pragma(`application_id = ${applicationId}`)
-  db.pragma('user_version = 1')
+  db.pragma(`user_version = ${version}`)
   db.exec(`ATTACH '${path}' AS newest`)
   for (const table of ['jobs', 'job_payloads', 'job_events', 'edge_counts', 'meta']) {
     const columns = (db.pragma(`main.table_info(${table})`) as { name: string }[]).map(({ name }) => name).join(', ')
@@ -53,15 +53,15 @@ function contentsOf(path: string) {
   const db = openForReading(path)
   const rows = (table: string) => db.prepare(`SELECT * FROM ${table} ORDER BY 1`).all()
   const contents = ['jobs', 'job_payloads', 'job_events', 'edge_counts', 'sqlite_sequence'].map(rows)
-  const schema = db.prepare('SELECT type, name FROM sqlite_schema ORDER BY 1, 2').raw().all()
+  const schema = db.prepare('SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2').raw().all()
   db.close()
   return { contents, schema }
 }
 
-describe('a file of version 1', () => {
+describe.each([1, 2])('a file of version %s', (version) => {
   test('is brought to the newest with every job and every event, each where it belongs', async () => {
     const newest = await aFile()
-    const old = asVersion1(newest)
+    const old = asVersion(version, newest)
 
     openForWriting(old, () => 'unused', 0).close()
 
@@ -72,11 +72,11 @@ describe('a file of version 1', () => {
   })
 
   test('is as it was where the process ends before its new version is committed', async () => {
-    const old = asVersion1(await aFile())
+    const old = asVersion(version, await aFile())
     const before = contentsOf(old)
     const db = openKept(old)
     db.exec('BEGIN IMMEDIATE')
-    for (const migration of migrations.slice(1)) db.exec(migration)
+    for (const migration of migrations.slice(version)) db.exec(migration)
 
     db.close()
 
@@ -84,7 +84,7 @@ describe('a file of version 1', () => {
   })
 
   test('goes on where it was: histories grow, and no id is used again', async () => {
-    const old = asVersion1(await aFile())
+    const old = asVersion(version, await aFile())
     const { store, path } = await openStore({ path: old })
     await store.recoverOrphans()
 
@@ -98,7 +98,7 @@ describe('a file of version 1', () => {
   })
 
   test('keeps what guards it', async () => {
-    const old = asVersion1(await aFile())
+    const old = asVersion(version, await aFile())
     const db = openForWriting(old, () => 'unused', 0)
     whenDone(() => db.close())
 
