@@ -45,11 +45,8 @@ function toRow(request: JobRequest, { settings, registry }: Rules, at: string): 
   } = request
   const handler = registry?.check(type, request.payload, at)
   const payload = JSON.stringify(request.payload)
-  const bytes = Buffer.byteLength(payload)
-  if (bytes > settings.maxPayloadBytes) {
-    const path = at === '' ? 'payload' : `${at}.payload`
-    throw new PayloadError([{ path, message: `has ${bytes} bytes as JSON, ${settings.maxPayloadBytes} are allowed` }])
-  }
+  // Most need not be counted: no UTF-16 unit takes more than three bytes.
+  if (payload.length * 3 > settings.maxPayloadBytes) assertSize(payload, settings.maxPayloadBytes, at)
   return {
     type,
     queue,
@@ -61,4 +58,11 @@ function toRow(request: JobRequest, { settings, registry }: Rules, at: string): 
     delayMs: delayMs ?? null,
     idempotency: idempotencyKey !== undefined && content !== undefined ? { key: idempotencyKey, content } : null,
   }
+}
+
+function assertSize(payload: string, maxBytes: number, at: string): void {
+  const bytes = Buffer.byteLength(payload)
+  if (bytes <= maxBytes) return
+  const path = at === '' ? 'payload' : `${at}.payload`
+  throw new PayloadError([{ path, message: `has ${bytes} bytes as JSON, ${maxBytes} are allowed` }])
 }

@@ -155,15 +155,16 @@ class System extends StoreReads implements JobSystem {
     return this.#stopped
   }
 
-  async enqueue(job: NewJob): Promise<EnqueuedJob>
-  async enqueue(jobs: readonly NewJob[]): Promise<EnqueuedJob[]>
-  async enqueue(input: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]> {
-    const enqueued = await this.#enqueue(input, 'camelCase')
-    return Array.isArray(input) ? enqueued : enqueued[0]!
+  enqueue(job: NewJob): Promise<EnqueuedJob>
+  enqueue(jobs: readonly NewJob[]): Promise<EnqueuedJob[]>
+  enqueue(input: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]> {
+    return Array.isArray(input)
+      ? this.#enqueue(input, 'camelCase', (jobs) => jobs)
+      : this.#enqueue(input, 'camelCase', ([job]) => job!)
   }
 
   submit(body: unknown): Promise<EnqueuedJob[]> {
-    return this.#enqueue(body, 'snake_case')
+    return this.#enqueue(body, 'snake_case', (jobs) => jobs)
   }
 
   async explain(id: number): Promise<Explanation> {
@@ -332,16 +333,17 @@ class System extends StoreReads implements JobSystem {
     dispatcher.stop()
   }
 
-  async #enqueue(input: unknown, naming: Naming): Promise<EnqueuedJob[]> {
+  async #enqueue<T>(input: unknown, naming: Naming, answer: (jobs: EnqueuedJob[]) => T): Promise<T> {
     const requests = parseJobs(input, naming, enqueueBatchMax)
     const rows = toRows(requests, this.#parts, Array.isArray(input))
     this.#assertWritable()
-    await this.#gate.enter()
+    const turn = this.#gate.enter()
+    if (turn) await turn
     try {
       const result = await this.#store.enqueue(rows)
       switch (result.outcome) {
         case 'stored':
-          return [...result.jobs]
+          return answer([...result.jobs])
         case 'conflict':
           throw new IdempotencyConflictError(result.id, Array.isArray(input) ? result.index : null)
         case 'full':

@@ -17,8 +17,8 @@ const machine: readonly Mutation[] = [
     },
     {
       file: 'persistence/edge-sql.js',
-      find: '${attempt} < ${max_attempts}',
-      replace: '${attempt} <= ${max_attempts}',
+      find: `\${attempt} < \${max_attempts}`,
+      replace: `\${attempt} <= \${max_attempts}`,
     },
   ),
   bug(
@@ -31,8 +31,8 @@ const machine: readonly Mutation[] = [
     },
     {
       file: 'persistence/edge-sql.js',
-      find: '${attempt} < ${max_attempts}',
-      replace: '${attempt} + 1 < ${max_attempts}',
+      find: `\${attempt} < \${max_attempts}`,
+      replace: `\${attempt} + 1 < \${max_attempts}`,
     },
   ),
   bug(
@@ -40,8 +40,8 @@ const machine: readonly Mutation[] = [
     ['persistence/edge-sql.test.ts', 'fail in SQL goes where the machine goes, whatever the attempts and the instant'],
     {
       file: 'persistence/edge-sql.js',
-      find: '${attempt} < ${max_attempts}',
-      replace: '${attempt} <= ${max_attempts}',
+      find: `\${attempt} < \${max_attempts}`,
+      replace: `\${attempt} <= \${max_attempts}`,
     },
   ),
   bug(

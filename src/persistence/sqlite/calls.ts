@@ -257,7 +257,7 @@ export class Calls {
     return {
       run: (now) => this.#writer.enqueueCalls(call.request, now),
       split: () => {
-        this.#settle(call, [])
+        this.#settle(call, null)
         const jobsOfCalls = intoCalls(batches, counts)
         alone = ids.map((id, index) =>
           this.#enqueuePart([{ id, since: call.since, request: { op: 'enqueue', jobs: jobsOfCalls[index]! } }]),

@@ -11,6 +11,7 @@ import type {
   CommandResult,
   CommitStats,
   EdgeCount,
+  EnqueuedRow,
   EnqueueResult,
   FileSizes,
   HistoryEvent,
@@ -121,6 +122,11 @@ interface Waiting {
   reject(error: Error): void
 }
 
+interface Gathered extends Waiting {
+  readonly id: number
+  readonly jobs: readonly NewJobRow[]
+}
+
 /** The store as the loop sees it: writes go to the thread, reads by key are made here on a read-only connection. */
 class SqliteStore implements Store {
   readonly durability = durability
@@ -139,7 +145,7 @@ class SqliteStore implements Store {
   readonly #beating: NodeJS.Timeout | undefined
   #asked: [number, Request][] = []
   /** Calls without keys, to be asked together. */
-  #gathered: { readonly id: number; readonly jobs: readonly NewJobRow[] }[] = []
+  #gathered: Gathered[] = []
   #gatheredJobs = 0
   #flushing: NodeJS.Immediate | undefined
   #lastCall = 0
@@ -188,9 +194,7 @@ class SqliteStore implements Store {
     if (jobs.some(({ idempotency }) => idempotency !== null)) return this.#ask({ op: 'enqueue', jobs })
     if (this.#closed) return Promise.reject(new UnavailableError('the system is stopped'))
     return new Promise((resolve, reject) => {
-      const id = ++this.#lastCall
-      this.#waiting.set(id, { resolve, reject })
-      this.#gathered.push({ id, jobs })
+      this.#gathered.push({ id: ++this.#lastCall, jobs, resolve, reject })
       this.#gatheredJobs += jobs.length
       // The thread stores some while the loop checks the next: four callers with 1,000 jobs each get twice as far.
       if (this.#gatheredJobs >= gatherMax) this.#flush()
@@ -353,11 +357,12 @@ class SqliteStore implements Store {
     this.#gatheredJobs = 0
     const callId = ++this.#lastCall
     const reject = (error: Error) => {
-      for (const { id } of calls) this.#settled(id)?.reject(error)
+      for (const call of calls) call.reject(error)
     }
     const resolve = (answer: EnqueuedCalls) => {
-      for (const [index, result] of resultsOf(answer, batches, calls).entries())
-        this.#settled(calls[index]!.id)?.resolve(result as never)
+      if (answer === null) for (const call of calls) this.#waiting.set(call.id, call)
+      else if ('firstId' in answer) resolveStored(calls, batches, answer)
+      else for (const [index, call] of calls.entries()) call.resolve(answer[index] as never)
     }
     this.#waiting.set(callId, { resolve, reject })
     const batches = intoBatches(calls.length === 1 ? calls[0]!.jobs : calls.flatMap(({ jobs }) => jobs))
@@ -423,19 +428,22 @@ class SqliteStore implements Store {
   }
 }
 
-/** What each call is told. */
-function resultsOf(
-  answer: EnqueuedCalls,
+/** Tells each call which of the stored jobs are its own. */
+function resolveStored(
+  calls: readonly Gathered[],
   batches: readonly Batch[],
-  calls: readonly { readonly jobs: readonly NewJobRow[] }[],
-): readonly EnqueueResult[] {
-  if (!('firstId' in answer)) return answer
-  const states = batches.flatMap(({ count }, index) => Array.from({ length: count }, () => answer.states[index]!))
+  { firstId, states }: { readonly firstId: number; readonly states: readonly JobState[] },
+): void {
+  const rows: EnqueuedRow[] = []
+  for (const [index, { count }] of batches.entries()) {
+    const state = states[index]!
+    for (let left = count; left > 0; left--) rows.push({ id: firstId + rows.length, state, created: true })
+  }
   let next = 0
-  return calls.map(({ jobs }) => ({
-    outcome: 'stored',
-    jobs: jobs.map(() => ({ id: answer.firstId + next, state: states[next++]!, created: true })),
-  }))
+  for (const { jobs, resolve } of calls) {
+    resolve({ outcome: 'stored', jobs: rows.slice(next, next + jobs.length) } satisfies EnqueueResult as never)
+    next += jobs.length
+  }
 }
 
 /** Those of the events that were refused; of two alike the first was taken, if any. */

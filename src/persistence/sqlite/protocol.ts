@@ -34,10 +34,14 @@ export interface NewCalls {
   readonly batches: readonly Batch[]
 }
 
-/** What became of them: all stored, with consecutive ids and a state for each batch; or a result for each call. */
+/**
+ * What became of them: all stored, with consecutive ids and a state for each batch; or a result for each call; null: each call is answered
+ * by itself.
+ */
 export type EnqueuedCalls =
   | { readonly firstId: number; readonly states: readonly JobState[] }
   | readonly EnqueueResult[]
+  | null
 
 /** What the thread answers to each. */
 export interface Answers {

@@ -156,7 +156,7 @@ describe('what comes while a transaction runs', () => {
     ask([1, calls([10, 11, 12], [aJob()], [aJob({ maxAttempts: 0 })], [aJob()])])
 
     expect(tells.flatMap(({ settled }) => settled)).toMatchObject([
-      [1, []],
+      [1, null],
       [10, { jobs: [{ id: 1 }] }],
       [12, { jobs: [{ id: 2 }] }],
     ])
