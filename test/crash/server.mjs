@@ -33,6 +33,8 @@ const runs = {
     throw new Error('hopeless')
   },
   block: ({ ms }) => spin(ms),
+  // As one that waits for a file or another process does: the loop is as blocked, and a processor is left to others.
+  wait: ({ ms }) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
   poison: () => process.kill(process.pid, 'SIGKILL'),
   exit: () => process.exit(0),
   abort: () => process.abort(),

@@ -68,7 +68,7 @@ describe.concurrent('a process that stands still', () => {
     const reader = await createJobSystem({ database })
     await child.enqueue([
       { type: 'sleep', payload: { ms: 50 }, timeoutMs },
-      { type: 'block', payload: { ms: 600_000 }, timeoutMs, maxRetries: 0 },
+      { type: 'wait', payload: { ms: 600_000 }, timeoutMs, maxRetries: 0 },
     ])
     await until(() => started(database).includes(2))
     const before = performance.now()
@@ -95,7 +95,7 @@ describe.concurrent('a process that stands still', () => {
     const database = join(folder, 'patient.db')
     const child = await startChild({ database })
     const reader = await createJobSystem({ database })
-    await child.enqueue([{ type: 'block', payload: { ms: watchdogGraceMs + 2_000 }, timeoutMs: 60_000 }])
+    await child.enqueue([{ type: 'wait', payload: { ms: watchdogGraceMs + 2_000 }, timeoutMs: 60_000 }])
 
     const ended = await Promise.race([child.exited, untilFinished(reader, 1)])
 
