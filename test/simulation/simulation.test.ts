@@ -1,19 +1,16 @@
-import { existsSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { edges } from '../../src/machines/edges.ts'
-import { tempFolder } from '../support/temp.ts'
+import { memoryFolder } from '../support/temp.ts'
 import { simulate } from './simulation.ts'
 
 /** A share of what `npm run test:torture` runs. */
 const seeds = 60
-/** In memory, where there is such a folder: what is simulated is not the disk. */
-const folder = () => (existsSync('/dev/shm') ? tempFolder('/dev/shm') : tempFolder())
 
 describe('the whole engine under a seed', () => {
   test('breaks no invariant while things go wrong, and finishes everything when they go well', {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async () => {
-    const own = folder()
+    const own = memoryFolder()
     const taken = new Set<string>()
     let [crashes, acknowledged, calls] = [0, 0, 0]
     for (let seed = 1; seed <= seeds; seed++) {
@@ -36,7 +33,7 @@ describe('the whole engine under a seed', () => {
   })
 
   test('does the same again under the same seed, event by event', async () => {
-    const own = folder()
+    const own = memoryFolder()
     const [first, again, other] = [await simulate(7, own), await simulate(7, own), await simulate(8, own)]
 
     expect(again.trace).toEqual(first.trace)

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
@@ -26,4 +26,9 @@ export function tempFolder(parent = tmpdir()): string {
   const folder = mkdtempSync(join(parent, 'jobmachine-'))
   whenDone(() => rmSync(folder, { recursive: true, force: true }))
   return folder
+}
+
+/** The same in memory, where there is such a place: for what is simulated down to the disk, or counts no flush. */
+export function memoryFolder(): string {
+  return existsSync('/dev/shm') ? tempFolder('/dev/shm') : tempFolder()
 }
