@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createJobSystem } from '../src/index.ts'
 import { openKept } from '../src/persistence/sqlite/kept.ts'
-import { built } from './support/built.ts'
+import { briefly, built } from './support/built.ts'
 import { startSmtp } from './support/smtp.ts'
 import { tempFolder, whenDone } from './support/temp.ts'
 
@@ -26,7 +26,7 @@ function launch({
   env = {},
   args = [],
   folder = tempFolder(),
-  command = [process.execPath, main, ...args],
+  command = [process.execPath, ...briefly, main, ...args],
 }: LaunchOptions = {}) {
   const [program, ...programArgs] = command
   const child = spawn(program, programArgs, {

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'nod
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openForWriting } from '../src/persistence/sqlite/connection.ts'
-import { built } from './support/built.ts'
+import { briefly, built } from './support/built.ts'
 import { cleanUp, tempFolder } from './support/temp.ts'
 
 const main = built('main.js')
@@ -22,7 +22,7 @@ afterAll(cleanUp)
 
 /** Runs the server until it ends, or listens and is told to. */
 async function serve(database: string): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [main], {
+  const child = spawn(process.execPath, [...briefly, main], {
     ...identity,
     cwd: '/',
     env: { PATH: process.env.PATH ?? '', PORT: '0', DATABASE_PATH: database },

@@ -4,13 +4,13 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { openKept } from '../src/persistence/sqlite/kept.ts'
-import { built } from './support/built.ts'
+import { briefly, built } from './support/built.ts'
 import { startServer } from './support/server-process.ts'
 import { tempFolder } from './support/temp.ts'
 
 const main = built('main.js')
 const verify = (...operands: string[]) =>
-  promisify(execFile)(process.execPath, [main, 'verify', ...operands]).then(
+  promisify(execFile)(process.execPath, [...briefly, main, 'verify', ...operands]).then(
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
     ({ code, stdout, stderr }) => ({ code, stdout, stderr }),
   )

@@ -7,3 +7,9 @@ export const builtFolder: string = process.env.JOBMACHINE_BUILD ?? resolve(impor
 export function built(path: string): string {
   return join(builtFolder, path)
 }
+
+/**
+ * For Node.js, where it runs something that lives briefly or waits: it does without optimised code, and a start of the server costs a
+ * quarter less processor time.
+ */
+export const briefly: readonly string[] = ['--no-opt']

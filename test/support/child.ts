@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'vitest'
 import type { EnqueuedJob, JobSystem, NewJob, Settings } from '../../src/index.ts'
 import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
+import { briefly } from './built.ts'
 import { assertWhole } from './system.ts'
 
 /** What a child process wrote down, as it happened: its own word, not the queue's. */
@@ -60,7 +61,10 @@ export async function startChild({ env, after, ...options }: ChildOptions): Prom
   const child = fork(script, [arg], {
     stdio: ['ignore', 'pipe', options.quiet ? 'ignore' : 'inherit', 'ipc'],
     env: { ...process.env, ...env },
-    ...(after ? { execPath: '/bin/sh', execArgv: ['-c', `${after}; exec "$0" "$@"`, process.execPath] } : {}),
+    execArgv: [...briefly],
+    ...(after
+      ? { execPath: '/bin/sh', execArgv: ['-c', `${after}; exec "$0" "$@"`, process.execPath, ...briefly] }
+      : {}),
   })
   children.add(child)
   let output = ''

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { built } from './built.ts'
+import { briefly, built } from './built.ts'
 import { tempFolder, whenDone } from './temp.ts'
 
 export interface ServerProcess {
@@ -15,7 +15,7 @@ export interface ServerProcess {
 /** A real server in a process of its own, on a free port, killed when the test ends. Resolves when it listens. */
 export async function startServer(env: Record<string, string> = {}, folder = tempFolder()): Promise<ServerProcess> {
   const database = join(folder, 'jobs.db')
-  const child = spawn(process.execPath, [built('main.js')], {
+  const child = spawn(process.execPath, [...briefly, built('main.js')], {
     cwd: folder,
     env: { PATH: process.env.PATH ?? '', PORT: '0', DATABASE_PATH: database, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
