@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { patchedFiles } from '../support/patched-build.ts'
 import { cleanUp, tempFolder } from '../support/temp.ts'
 import { mutations, share } from './mutations.ts'
 import { findFailing, tryMutation } from './try-mutation.ts'
@@ -25,6 +26,10 @@ describe('a seeded bug is caught', { concurrent: isFull, timeout: 120_000 }, () 
       expect([status, status === 'failed' ? '' : message]).toEqual(['failed', ''])
     })
   }
+})
+
+test.each(mutations)('what it changes stands in the code: $bug', ({ patches }) => {
+  expect(() => patchedFiles(patches)).not.toThrow()
 })
 
 test('no bug is tried twice', () => {

@@ -11,21 +11,30 @@ export interface Patch {
 }
 
 /**
+ * What the patched files of `dist` hold, by name. Throws where a text is not found exactly once, so that a patch cannot outlive the code that
+ * it was written for.
+ */
+export function patchedFiles(patches: readonly Patch[]): Map<string, string> {
+  const files = new Map<string, string>()
+  for (const { file, find, replace } of patches) {
+    const parts = (files.get(file) ?? readFileSync(resolve('dist', file), 'utf8')).split(find)
+    if (parts.length !== 2) throw new Error(`"${find}" stands ${parts.length - 1} times in dist/${file}, not once`)
+    files.set(file, parts.join(replace))
+  }
+  return files
+}
+
+/**
  * Copies the built code into a folder, changes it, and gives the path of the copy of `dist`. What ships holds nothing that tests could
- * switch on: crash points and seeded bugs exist in such copies alone. Throws where a text is not found exactly once, so that a patch
- * cannot outlive the code that it was written for.
+ * switch on: crash points and seeded bugs exist in such copies alone. Throws as `patchedFiles` does.
  */
 export function patchedBuild(folder: string, patches: readonly Patch[]): string {
   const copy = join(folder, 'dist')
+  const files = patchedFiles(patches)
   mkdirSync(folder, { recursive: true })
   cpSync(resolve('dist'), copy, { recursive: true })
   cpSync(resolve('package.json'), join(folder, 'package.json'))
   symlinkSync(resolve('node_modules'), join(folder, 'node_modules'))
-  for (const { file, find, replace } of patches) {
-    const path = join(copy, file)
-    const parts = readFileSync(path, 'utf8').split(find)
-    if (parts.length !== 2) throw new Error(`"${find}" stands ${parts.length - 1} times in dist/${file}, not once`)
-    writeFileSync(path, parts.join(replace))
-  }
+  for (const [file, text] of files) writeFileSync(join(copy, file), text)
   return copy
 }
