@@ -63,27 +63,29 @@ export function gather<T>(send: (all: readonly T[]) => void): (each: T) => void 
  */
 export const workerLogic = fromCallback<WorkerCommand, WorkerInput>(({ input, receive, sendBack }) => {
   const { worker, runAttempt, settled } = input
-  // By attempt: a job may be here twice, where an earlier handler of it does not end.
-  const running = new Map<LeasedJob, RunningAttempt>()
+  // One or a few. By attempt: a job may be here twice, where an earlier handler of it does not end. No Map: one that is emptied makes a new
+  // table each time, and tables that are left keep what they held alive through collections of the young generation.
+  const running: { readonly job: LeasedJob; readonly attempt: RunningAttempt }[] = []
+  const indexOf = (job: LeasedJob) => running.findIndex((each) => each.job === job)
   const tell = (event: WorkerEvent) => sendBack(event)
 
   receive((command) => {
     if (command.type === 'abort') {
-      running.get(command.job)?.abort(command.reason, command.lost)
+      running[indexOf(command.job)]?.attempt.abort(command.reason, command.lost)
       return
     }
     const { job } = command
     const attempt = runAttempt(job, {
       settled: (event, ended) => {
-        if (ended) running.delete(job)
+        if (ended) running.splice(indexOf(job), 1)
         settled({ job, event, ended })
       },
       ended: () => {
-        running.delete(job)
+        running.splice(indexOf(job), 1)
         // After the outcome, which may be gathered still.
         queueMicrotask(() => tell({ type: 'ended', worker, job }))
       },
     })
-    running.set(job, attempt)
+    running.push({ job, attempt })
   })
 })

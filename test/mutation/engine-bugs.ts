@@ -253,8 +253,8 @@ const attempts: readonly Mutation[] = [
     attempt('an attempt is told which one it is, and by a token that all attempts of the job share'),
     {
       file: 'handlers/attempt.js',
-      find: 'idempotencyToken: `${databaseId}.${id}`',
-      replace: 'idempotencyToken: `${databaseId}.${id}.${attempt}`',
+      find: 'this.idempotencyToken = `${databaseId}.${id}`',
+      replace: 'this.idempotencyToken = `${databaseId}.${id}.${attempt}`',
     },
   ),
   bug(
