@@ -32,9 +32,8 @@ export function createDispatcher(
     stats: {
       started(job, at, attemptMs) {
         store.letLive(attemptMs)
-        stats.started(job, at, attemptMs)
+        stats.started(job, at)
       },
-      aborted: (job, at, reason) => stats.aborted(job, at, reason),
       ended: (job, tookMs) => stats.ended(job, tookMs),
     },
   })

@@ -72,7 +72,7 @@ export async function createSystem(parts: SystemParts): Promise<JobSystem> {
   const early: StoreNotice[] = []
   const stats = new RunStats(parts.registry?.types)
   const notify = (notice: StoreNotice) => (system ? system.heed(notice) : early.push(notice))
-  const store = await parts.openStore(notify, () => stats.longestTimeoutMs())
+  const store = await parts.openStore(notify, () => system?.longestTimeoutMs ?? 0)
   const counts = await store.counts().catch(async (error) => {
     await store.close()
     throw error
@@ -117,6 +117,11 @@ class System extends StoreReads implements JobSystem {
       isReady: () => this.health().ready,
       dispatcher: this.#dispatcher,
     })
+  }
+
+  /** Of the attempts that run now, in ms; 0 where none does. */
+  get longestTimeoutMs(): number {
+    return this.#dispatcher?.getSnapshot().context.ledger.longestTimeoutMs ?? 0
   }
 
   get durability(): string {
@@ -269,7 +274,7 @@ class System extends StoreReads implements JobSystem {
       hasHandler: registry.find(type) !== undefined,
       retentionMs: settings.retentionMs,
     }
-    return serverFacts(id, known, this.#dispatcher.getSnapshot().context.ledger, this.#stats)
+    return serverFacts(id, known, this.#dispatcher.getSnapshot().context.ledger)
   }
 
   async #recover(): Promise<void> {

@@ -18,7 +18,7 @@ test('an inspector sees what the dispatcher and its workers are told', async () 
   const told = seen.flatMap((event) => (event.type === '@xstate.event' ? [event.event.type] : []))
   expect([...actors]).toEqual(expect.arrayContaining(['store', 'worker-1', 'worker-2']))
   expect(told).toEqual(expect.arrayContaining(['recovered', 'leased', 'applied', 'run', 'settled', 'drain']))
-  expect(seen.some((event) => event.type === '@xstate.event' && event.event.job?.id === id)).toBe(true)
+  expect(seen.some((event) => event.type === '@xstate.event' && event.event.assigned?.job.id === id)).toBe(true)
 })
 
 test('an inspector that throws is logged and disturbs no job', async () => {

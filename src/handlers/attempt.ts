@@ -33,11 +33,9 @@ export interface AttemptOptions {
   readonly stats: AttemptStats
 }
 
-/** Told of each attempt, for the metrics and for explanations. */
+/** Told of each attempt, for the metrics. */
 export interface AttemptStats {
   started(job: LeasedJob, at: number, timeoutMs: number): void
-  /** Its handler was told to stop, once, before it ended. */
-  aborted(job: LeasedJob, at: number, reason: Error): void
   ended(job: LeasedJob, tookMs: number): void
 }
 
@@ -50,15 +48,15 @@ export function createRunAttempt(options: AttemptOptions): RunAttempt {
 }
 
 class Attempt implements RunningAttempt {
+  readonly startedAt: number
+  readonly timeoutMs: number
+  aborted: { readonly at: number; readonly reason: Error } | null = null
   readonly #job: LeasedJob
   readonly #report: AttemptReport
   readonly #options: AttemptOptions
   readonly #handler: AnyHandler | undefined
-  readonly #startedAt: number
-  readonly #timeoutMs: number
   #timer: NodeJS.Timeout
   #controller: AbortController | undefined
-  #abortReason: Error | undefined
   #lost = false
   #settled = false
 
@@ -67,10 +65,10 @@ class Attempt implements RunningAttempt {
     this.#report = report
     this.#options = options
     this.#handler = options.registry.find(job.type)
-    this.#timeoutMs = job.timeoutMs ?? this.#handler?.timeoutMs ?? options.timeoutMs
-    this.#startedAt = options.now()
-    this.#timer = setTimeout(() => this.abort(new AttemptTimeoutError(this.#timeoutMs), false), this.#timeoutMs)
-    options.stats.started(job, this.#startedAt, this.#timeoutMs)
+    this.timeoutMs = job.timeoutMs ?? this.#handler?.timeoutMs ?? options.timeoutMs
+    this.startedAt = options.now()
+    this.#timer = setTimeout(() => this.abort(new AttemptTimeoutError(this.timeoutMs), false), this.timeoutMs)
+    options.stats.started(job, this.startedAt, this.timeoutMs)
     currentJob
       .run(job, () => this.#call())
       .then(
@@ -81,9 +79,8 @@ class Attempt implements RunningAttempt {
 
   abort(reason: Error, lost: boolean): void {
     this.#lost ||= lost
-    if (this.#abortReason) return
-    this.#abortReason = reason
-    this.#options.stats.aborted(this.#job, this.#options.now(), reason)
+    if (this.aborted) return
+    this.aborted = { at: this.#options.now(), reason }
     clearTimeout(this.#timer)
     // It keeps no process alive that has nothing else to wait for.
     this.#timer = setTimeout(() => this.#giveUp(), abortGraceMs).unref()
@@ -102,7 +99,7 @@ class Attempt implements RunningAttempt {
   get signal(): AbortSignal {
     if (!this.#controller) {
       this.#controller = new AbortController()
-      if (this.#abortReason) this.#controller.abort(this.#abortReason)
+      if (this.aborted) this.#controller.abort(this.aborted.reason)
     }
     return this.#controller.signal
   }
@@ -128,22 +125,22 @@ class Attempt implements RunningAttempt {
   #giveUp(): void {
     if (this.#settled) return
     this.#settled = true
-    const event = this.#abortReason instanceof ShutdownError ? this.#event('release') : this.#eventOfAbort()
+    const event = this.aborted?.reason instanceof ShutdownError ? this.#event('release') : this.#eventOfAbort()
     this.#report.settled(this.#lost ? null : event, false)
   }
 
   /** Not below 0, where the clock was set back. */
   #tookMs(): number {
-    return Math.max(this.#options.now() - this.#startedAt, 0)
+    return Math.max(this.#options.now() - this.startedAt, 0)
   }
 
   /** A timeout fails the attempt, whatever the handler made of it afterwards. */
   #eventOfAbort(): LeaseEvent | null {
-    return this.#abortReason instanceof AttemptTimeoutError ? this.#failure(this.#abortReason) : null
+    return this.aborted?.reason instanceof AttemptTimeoutError ? this.#failure(this.aborted.reason) : null
   }
 
   #eventOf(thrown: unknown): LeaseEvent {
-    if (this.#abortReason instanceof ShutdownError) return this.#event('release')
+    if (this.aborted?.reason instanceof ShutdownError) return this.#event('release')
     if (isA(SnoozeError, thrown)) return this.#event('snooze', { delayMs: askedDelayMs(thrown) ?? this.#backoffMs() })
     if (isA(PermanentError, thrown) || isA(PayloadError, thrown) || isA(UnknownTypeError, thrown)) {
       return this.#event('reject', { error: describeError(thrown) })

@@ -133,13 +133,9 @@ export const dispatcherMachine = setup({
       context.storeActor.send({ type: 'stopLeasing' })
     },
     abortRunning: ({ context }) => {
-      for (const { job, worker } of context.ledger.running()) {
-        context.workerActors[worker]!.send({
-          type: 'abort',
-          job,
-          reason: context.reasons.shutdown(),
-          lost: false,
-        })
+      for (const assigned of context.ledger.running()) {
+        const reason = context.reasons.shutdown()
+        context.workerActors[assigned.worker]!.send({ type: 'abort', assigned, reason, lost: false })
       }
     },
     giveUpRunning: ({ context }) => context.ledger.giveUpRunning(),
@@ -147,7 +143,7 @@ export const dispatcherMachine = setup({
       const started = context.ledger.started(asked, jobs)
       lease(context)
       commit(context)
-      for (const { job, worker } of started) context.workerActors[worker]!.send({ type: 'run', job })
+      for (const assigned of started) context.workerActors[assigned.worker]!.send({ type: 'run', assigned })
     },
     takeApplied: ({ context }) => {
       context.ledger.committed()
@@ -159,18 +155,18 @@ export const dispatcherMachine = setup({
     /** Outcomes that come in the same turn of the loop go to the store together; many of them in parts, so that it need not wait for all. */
     takeSettled: ({ context }, { outcomes }: Extract<WorkerEvent, { type: 'settled' }>) => {
       const { ledger, storeActor } = context
-      for (const { job, event, ended } of outcomes) ledger.settled(job, event, ended)
+      for (const { assigned, event, ended } of outcomes) ledger.settled(assigned, event, ended)
       if (ledger.hasPart) {
         lease(context)
         commit(context)
       } else if (ledger.beginGathering()) storeActor.send({ type: 'gather' })
     },
-    takeEnded: ({ context }, { job }: Extract<WorkerEvent, { type: 'ended' }>) => context.ledger.ended(job),
+    takeEnded: ({ context }, { assigned }: Extract<WorkerEvent, { type: 'ended' }>) => context.ledger.ended(assigned),
     takeLost: ({ context }, { leases }: Extract<DispatcherEvent, { type: 'lost' }>) => {
       const cancelled = new Map(leases.map((lease) => [lease.id, lease.cancelled]))
-      for (const { job, worker } of context.ledger.lost(leases)) {
-        const reason = context.reasons.lost(cancelled.get(job.id)!)
-        context.workerActors[worker]!.send({ type: 'abort', job, reason, lost: true })
+      for (const assigned of context.ledger.lost(leases)) {
+        const reason = context.reasons.lost(cancelled.get(assigned.job.id)!)
+        context.workerActors[assigned.worker]!.send({ type: 'abort', assigned, reason, lost: true })
       }
     },
     die: (_, { error }: Extract<StoreEvent, { type: 'storeFailed' }>) => {
@@ -188,7 +184,7 @@ export const dispatcherMachine = setup({
       ledger: new Ledger(slots),
       storeActor: spawn('store', { id: 'store', input: input.store }),
       workerActors: slots.map((_, worker) =>
-        spawn('worker', { id: `worker-${worker + 1}`, input: { worker, runAttempt: input.runAttempt, settled } }),
+        spawn('worker', { id: `worker-${worker + 1}`, input: { runAttempt: input.runAttempt, settled } }),
       ),
     }
   },

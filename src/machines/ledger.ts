@@ -1,30 +1,25 @@
-import assert from 'node:assert/strict'
 import type { Lease, LeasedJob, LeaseEvent } from './lease.ts'
-import { nextPhase, type SlotEventType, type SlotPhase } from './slot.ts'
+import { nextPhase, type SlotEventType } from './slot.ts'
+import type { Assigned } from './worker.ts'
 
 /** Into which the slots are divided under load: while the store commits what one part has done, the loop runs the other. */
 const parts = 2
-
-/** A job that was handed out, and the slot that it holds. */
-export interface Assigned {
-  readonly job: LeasedJob
-  readonly worker: number
-  /** The slot's, as its machine has it; `free` once it has been given back. */
-  phase: SlotPhase
-}
 
 /**
  * The dispatcher's books: which slots are free, which jobs run, what is to be committed next. Pure accounting, without actors or I/O. A slot
  * moves as its machine says and in no other way. Nothing runs before its `start` is committed; nothing is forgotten before its outcome is.
  */
 export class Ledger {
-  /** One entry for each free slot: its worker. */
-  readonly #free: number[] = []
-  readonly #slots: number
+  /** Whose each slot is. */
+  readonly #workers: readonly number[]
+  /**
+   * What holds each slot; null where it is free. No Map by job: V8's leaves its old tables behind, and what they held outlives collections of
+   * the young generation with them.
+   */
+  readonly #assigned: (Assigned | null)[]
+  readonly #free: number[]
   /** Events that are worth a message of their own while a commit is under way. */
   readonly #part: number
-  /** By attempt, not by job: a job may be leased anew while the handler of an earlier attempt still holds its slot. */
-  readonly #assigned = new Map<LeasedJob, Assigned>()
   #outcomes: LeaseEvent[] = []
   /** Free slots that the store was asked to fill, and has not answered. */
   #asked = 0
@@ -36,10 +31,10 @@ export class Ledger {
 
   /** `slots`: how many attempts each worker makes at once. */
   constructor(slots: readonly number[]) {
-    this.#slots = slots.reduce((sum, n) => sum + n, 0)
-    this.#part = Math.ceil(this.#slots / parts)
-    for (const [worker, n] of slots.entries()) for (let i = 0; i < n; i++) this.#free.push(worker)
-    this.#free.reverse()
+    this.#workers = slots.flatMap((n, worker) => new Array<number>(n).fill(worker))
+    this.#assigned = this.#workers.map(() => null)
+    this.#free = [...this.#workers.keys()].reverse()
+    this.#part = Math.ceil(this.slotCount / parts)
   }
 
   /** For how many jobs to ask the store next, at most one part; they count as asked for. 0 where there is no room left to ask for. */
@@ -58,7 +53,8 @@ export class Ledger {
       return []
     }
     return jobs.map((job) => {
-      const assigned: Assigned = { job, worker: this.#free.pop()!, phase: 'free' }
+      const slot = this.#free.pop()!
+      const assigned: Assigned = { job, worker: this.#workers[slot]!, slot, phase: 'free', attempt: null }
       this.#move(assigned, 'assign')
       return assigned
     })
@@ -100,8 +96,7 @@ export class Ledger {
   }
 
   /** A worker has an outcome (null: none, the lease was lost); `ended` false: the slot stays taken. */
-  settled(job: LeasedJob, event: LeaseEvent | null, ended: boolean): void {
-    const assigned = this.#slotOf(job)
+  settled(assigned: Assigned, event: LeaseEvent | null, ended: boolean): void {
     const isStuck = assigned.phase === 'stuck'
     // One that was given back has no outcome any more.
     if (event && !isStuck) this.#outcomes.push(event)
@@ -111,8 +106,8 @@ export class Ledger {
   }
 
   /** A stuck handler has ended after all. */
-  ended(job: LeasedJob): void {
-    this.#move(this.#slotOf(job), 'end')
+  ended(assigned: Assigned): void {
+    this.#move(assigned, 'end')
   }
 
   /** Of leases that are gone those that are held here, to be aborted. */
@@ -121,19 +116,19 @@ export class Ledger {
     return this.assigned().filter(({ job }) => gone.has(`${job.id} ${job.leaseToken}`))
   }
 
-  /** Every attempt that runs, in the order in which they started. */
+  /** Every attempt that runs, in the order of the slots. */
   running(): Assigned[] {
-    return [...this.#assigned.values()].filter(({ phase }) => phase === 'running')
+    return this.assigned().filter(({ phase }) => phase === 'running')
   }
 
   /** Jobs whose handlers go on after they were given up. */
   stuck(): Assigned[] {
-    return [...this.#assigned.values()].filter(({ phase }) => phase === 'stuck')
+    return this.assigned().filter(({ phase }) => phase === 'stuck')
   }
 
   /** No slot is left that could ever run a job. */
   get allStuck(): boolean {
-    return this.#stuckCount === this.#slots
+    return this.#stuckCount === this.slotCount
   }
 
   /** Gives back what still runs; its handlers are not waited for any more. */
@@ -147,28 +142,27 @@ export class Ledger {
   /** Nothing leased, about to be leased, running or to be committed is left; stuck handlers do not count. */
   get idle(): boolean {
     const committed = this.#committing === 0 && this.#outcomes.length === 0
-    return committed && this.#asked === 0 && this.#stuckCount === this.#assigned.size
+    return committed && this.#asked === 0 && this.#stuckCount === this.activeCount
   }
 
   /** Attempts that hold a slot, stuck ones included. */
   get activeCount(): number {
-    return this.#assigned.size
+    return this.slotCount - this.#free.length
   }
 
-  /** Every job handed out that holds a slot. */
+  /** Every job handed out that holds a slot, in the order of the slots. */
   assigned(): Assigned[] {
-    return [...this.#assigned.values()]
+    return this.#assigned.filter((each) => each !== null)
+  }
+
+  /** Of the attempts that hold a slot, in ms; 0 where none does. */
+  get longestTimeoutMs(): number {
+    return this.assigned().reduce((longest, { attempt }) => Math.max(longest, attempt?.timeoutMs ?? 0), 0)
   }
 
   /** Attempts that can be made at once. */
   get slotCount(): number {
-    return this.#slots
-  }
-
-  #slotOf(job: LeasedJob): Assigned {
-    const assigned = this.#assigned.get(job)
-    assert(assigned, `job ${job.id} holds no slot`)
-    return assigned
+    return this.#workers.length
   }
 
   /** The one way in which a slot changes: by a move of its machine, the books with it. */
@@ -176,12 +170,14 @@ export class Ledger {
     const from = assigned.phase
     const to = nextPhase(from, event)
     assigned.phase = to
-    if (from === 'free') this.#assigned.set(assigned.job, assigned)
+    if (from === 'free') this.#assigned[assigned.slot] = assigned
     if (from === 'stuck') this.#stuckCount--
     if (to === 'stuck') this.#stuckCount++
     if (to !== 'free') return
-    this.#assigned.delete(assigned.job)
-    this.#free.push(assigned.worker)
+    this.#assigned[assigned.slot] = null
+    // XState's arrays of actions are put among the old objects by V8, and what the events of dead ones hold stays until a full collection.
+    assigned.attempt = null
+    this.#free.push(assigned.slot)
   }
 }
 

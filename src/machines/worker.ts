@@ -1,8 +1,14 @@
 import { fromCallback } from 'xstate'
 import type { LeasedJob, LeaseEvent } from './lease.ts'
+import type { SlotPhase } from './slot.ts'
 
 /** One attempt under way. */
 export interface RunningAttempt {
+  /** When its handler was called, in epoch ms. */
+  readonly startedAt: number
+  readonly timeoutMs: number
+  /** When its handler was told to stop, in epoch ms, and why; null while it was not. */
+  readonly aborted: { readonly at: number; readonly reason: Error } | null
   /** Fires the handler's signal. `lost`: the lease is gone and there is nothing to report but the end. */
   abort(reason: Error, lost: boolean): void
 }
@@ -18,14 +24,26 @@ export interface AttemptReport {
 /** Makes one attempt; never throws, whatever the handler does. */
 export type RunAttempt = (job: LeasedJob, report: AttemptReport) => RunningAttempt
 
+/** A job that was handed out, and the slot that it holds: one for each attempt, for a job may be leased anew while an earlier handler goes on. */
+export interface Assigned {
+  readonly job: LeasedJob
+  readonly worker: number
+  /** Among all slots there are. */
+  readonly slot: number
+  /** The slot's, as its machine has it and the ledger moves it; `free` once it has been given back. */
+  phase: SlotPhase
+  /** Set by the worker that makes it; null before, and once the slot was given back. */
+  attempt: RunningAttempt | null
+}
+
 /** What a worker is told. */
 export type WorkerCommand =
-  | { readonly type: 'run'; readonly job: LeasedJob }
-  | { readonly type: 'abort'; readonly job: LeasedJob; readonly reason: Error; readonly lost: boolean }
+  | { readonly type: 'run'; readonly assigned: Assigned }
+  | { readonly type: 'abort'; readonly assigned: Assigned; readonly reason: Error; readonly lost: boolean }
 
 /** How an attempt went. */
 export interface Outcome {
-  readonly job: LeasedJob
+  readonly assigned: Assigned
   /** Null: the lease was lost, there is nothing to commit. */
   readonly event: LeaseEvent | null
   /** False: its handler goes on and keeps the slot. */
@@ -36,10 +54,9 @@ export interface Outcome {
 export type WorkerEvent =
   /** All that came without a pause, from whichever workers: an event for each outcome would cost as much as the rest of the loop's work. */
   | { readonly type: 'settled'; readonly outcomes: readonly Outcome[] }
-  | { readonly type: 'ended'; readonly worker: number; readonly job: LeasedJob }
+  | { readonly type: 'ended'; readonly assigned: Assigned }
 
 export interface WorkerInput {
-  readonly worker: number
   readonly runAttempt: RunAttempt
   readonly settled: (outcome: Outcome) => void
 }
@@ -62,30 +79,19 @@ export function gather<T>(send: (all: readonly T[]) => void): (each: T) => void 
  * a child spawned per job costs ten times as much, and XState keeps finished ones.
  */
 export const workerLogic = fromCallback<WorkerCommand, WorkerInput>(({ input, receive, sendBack }) => {
-  const { worker, runAttempt, settled } = input
-  // One or a few. By attempt: a job may be here twice, where an earlier handler of it does not end. No Map: one that is emptied makes a new
-  // table each time, and tables that are left keep what they held alive through collections of the young generation.
-  const running: { readonly job: LeasedJob; readonly attempt: RunningAttempt }[] = []
-  const indexOf = (job: LeasedJob) => running.findIndex((each) => each.job === job)
+  const { runAttempt, settled } = input
   const tell = (event: WorkerEvent) => sendBack(event)
 
   receive((command) => {
+    const { assigned } = command
     if (command.type === 'abort') {
-      running[indexOf(command.job)]?.attempt.abort(command.reason, command.lost)
+      assigned.attempt?.abort(command.reason, command.lost)
       return
     }
-    const { job } = command
-    const attempt = runAttempt(job, {
-      settled: (event, ended) => {
-        if (ended) running.splice(indexOf(job), 1)
-        settled({ job, event, ended })
-      },
-      ended: () => {
-        running.splice(indexOf(job), 1)
-        // After the outcome, which may be gathered still.
-        queueMicrotask(() => tell({ type: 'ended', worker, job }))
-      },
+    assigned.attempt = runAttempt(assigned.job, {
+      settled: (event, ended) => settled({ assigned, event, ended }),
+      // After the outcome, which may be gathered still.
+      ended: () => queueMicrotask(() => tell({ type: 'ended', assigned })),
     })
-    running.push({ job, attempt })
   })
 })

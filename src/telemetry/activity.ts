@@ -1,10 +1,9 @@
-import type { Assigned } from '../machines/ledger.ts'
 import { type TakenPhase, takenPhases } from '../machines/slot.ts'
-import type { RunStats } from './run-stats.ts'
+import type { Assigned } from '../machines/worker.ts'
 
 export type Phase = TakenPhase
 
-/** What runs now: one for each slot that is taken, in the order in which the jobs were handed out. */
+/** What runs now: one for each slot that is taken, by worker. */
 export interface Activity {
   /** The dispatcher's state, such as `dispatching` or `draining`; null for a producer, which runs nothing. */
   readonly mode: string | null
@@ -27,15 +26,15 @@ export interface WorkerActivity {
 }
 
 /** Assignments as readers see them. */
-export function toWorkerActivity(assigned: readonly Assigned[], stats: RunStats): WorkerActivity[] {
-  return assigned.map(({ job, worker, phase }) => ({
+export function toWorkerActivity(assigned: readonly Assigned[]): WorkerActivity[] {
+  return assigned.map(({ job, worker, phase, attempt }) => ({
     worker: worker + 1,
     jobId: job.id,
     type: job.type,
     attempt: job.attempt + 1,
     // What is assigned holds a slot.
     phase: phase as Phase,
-    since: stats.runningSince(job),
+    since: attempt?.startedAt ?? null,
   }))
 }
 

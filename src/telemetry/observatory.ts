@@ -81,10 +81,10 @@ export class Observatory {
   }
 
   activity(): Activity {
-    const { dispatcher, stats, slots } = this.#parts
+    const { dispatcher, slots } = this.#parts
     const snapshot = dispatcher?.getSnapshot()
     if (!snapshot) return { mode: null, slots: 0, workers: [] }
-    return { mode: snapshot.value, slots, workers: toWorkerActivity(snapshot.context.ledger.assigned(), stats) }
+    return { mode: snapshot.value, slots, workers: toWorkerActivity(snapshot.context.ledger.assigned()) }
   }
 
   census(): Promise<Census | null> {

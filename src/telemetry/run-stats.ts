@@ -23,9 +23,6 @@ export interface TypeDurations extends Durations {
 export class RunStats implements AttemptStats {
   /** Events that the store refused because their lease was no longer held. */
   refused = 0
-  /** By attempt, not by job: one that was given up may go on beside the job's next. */
-  readonly #running = new Map<LeasedJob, { readonly since: number; readonly timeoutMs: number }>()
-  readonly #aborts = new Map<LeasedJob, { readonly at: number; readonly reason: Error }>()
   readonly #byType: ReadonlyMap<string, { readonly timeInQueue: Histogram; readonly execution: Histogram }>
   #started = 0
   #inQueueMs = 0
@@ -39,21 +36,14 @@ export class RunStats implements AttemptStats {
     )
   }
 
-  started(job: LeasedJob, at: number, timeoutMs: number): void {
+  started(job: LeasedJob, at: number): void {
     const inQueueMs = Math.max(at - job.runAt, 0)
-    this.#running.set(job, { since: at, timeoutMs })
     this.#started++
     this.#inQueueMs += inQueueMs
     this.#byType.get(job.type)?.timeInQueue.observe(inQueueMs)
   }
 
-  aborted(job: LeasedJob, at: number, reason: Error): void {
-    this.#aborts.set(job, { at, reason })
-  }
-
   ended(job: LeasedJob, tookMs: number): void {
-    this.#running.delete(job)
-    this.#aborts.delete(job)
     this.#ended++
     this.#executionMs += tookMs
     this.#byType.get(job.type)?.execution.observe(tookMs)
@@ -61,29 +51,7 @@ export class RunStats implements AttemptStats {
 
   /** Handlers that have been called and have not ended. */
   get active(): number {
-    return this.#running.size
-  }
-
-  /** When the handler of this attempt was called, in epoch ms; null where it was not yet, or has ended. */
-  runningSince(job: LeasedJob): number | null {
-    return this.#running.get(job)?.since ?? null
-  }
-
-  /** Of one attempt that runs now, in ms; null where its handler was not called yet, or has ended. */
-  timeoutMsOf(job: LeasedJob): number | null {
-    return this.#running.get(job)?.timeoutMs ?? null
-  }
-
-  /** When the handler of an attempt that runs now was told to stop, in epoch ms, and why; null while it was not. */
-  abortOf(job: LeasedJob): { readonly at: number; readonly reason: Error } | null {
-    return this.#aborts.get(job) ?? null
-  }
-
-  /** Of the attempts that run now, in ms; 0 where none does. */
-  longestTimeoutMs(): number {
-    let longest = 0
-    for (const { timeoutMs } of this.#running.values()) longest = Math.max(longest, timeoutMs)
-    return longest
+    return this.#started - this.#ended
   }
 
   get avgExecutionMs(): number {

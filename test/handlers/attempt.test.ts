@@ -393,6 +393,18 @@ describe('an attempt that takes too long', () => {
     expect([told.settled.length, told.ended.length]).toEqual([1, 0])
   })
 
+  test('tells since when it runs, how long it may, and since when and why it was told to stop', async () => {
+    const from = Date.now()
+    const { attempt } = start(() => new Promise(() => {}))
+    const before = [attempt.startedAt - from, attempt.timeoutMs, attempt.aborted]
+
+    await vi.advanceTimersByTimeAsync(1_000)
+    attempt.abort(new ShutdownError(), false)
+
+    expect(before).toEqual([0, 1_000, null])
+    expect(attempt.aborted).toEqual({ at: from + 1_000, reason: expect.any(AttemptTimeoutError) })
+  })
+
   test('and ends after all frees its slot once, with no second outcome', async () => {
     for (const end of [() => 'done', throws]) {
       let finish = () => {}
@@ -476,30 +488,14 @@ describe('the metrics', () => {
     const stats = new RunStats()
     const [old, next] = [aLeasedJob({ leaseToken: 1 }), aLeasedJob({ leaseToken: 2 })]
 
-    stats.started(old, 0, 50)
-    stats.started(next, 0, 80)
-    const both = [stats.active, stats.longestTimeoutMs()]
+    stats.started(old, 0)
+    stats.started(next, 0)
+    const both = stats.active
     stats.ended(next, 10)
-    const one = [stats.active, stats.longestTimeoutMs()]
+    const one = stats.active
     stats.ended(old, 30)
 
-    expect([both, one]).toEqual([
-      [2, 80],
-      [1, 50],
-    ])
-    expect([stats.active, stats.longestTimeoutMs(), stats.avgExecutionMs]).toEqual([0, 0, 20])
-  })
-
-  test('tell since when each attempt runs, and until it has ended', () => {
-    const stats = new RunStats()
-    const [old, next] = [aLeasedJob({ leaseToken: 1 }), aLeasedJob({ leaseToken: 2 })]
-
-    stats.started(old, 10, 50)
-    stats.started(next, 20, 50)
-    const both = [old, next].map((job) => stats.runningSince(job))
-    stats.ended(old, 10)
-
-    expect([both, stats.runningSince(old)]).toEqual([[10, 20], null])
+    expect([both, one, stats.active, stats.avgExecutionMs]).toEqual([2, 1, 0, 20])
   })
 
   test('have the durations of each type with a handler here, and of no other', () => {
@@ -510,7 +506,7 @@ describe('the metrics', () => {
       ['stray', 0, 1],
     ] as const) {
       const job = aLeasedJob({ type, runAt })
-      stats.started(job, 100, 50)
+      stats.started(job, 100)
       stats.ended(job, tookMs)
     }
 

@@ -2,8 +2,9 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { transition } from 'xstate'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
-import { type Assigned, Ledger } from '../../src/machines/ledger.ts'
+import { Ledger } from '../../src/machines/ledger.ts'
 import { type SlotEventType, type SlotPhase, slotMachine } from '../../src/machines/slot.ts'
+import type { Assigned, RunningAttempt } from '../../src/machines/worker.ts'
 import { partOf } from '../support/dispatcher.ts'
 
 describe('room', () => {
@@ -202,7 +203,7 @@ describe('a handler that goes on after it was given up', () => {
     ledger.committed()
 
     const whileStuck = [roomOf(ledger), ledger.stuck().length, ledger.activeCount]
-    ledger.ended(a!.job)
+    ledger.ended(a!)
 
     expect(whileStuck).toEqual([0, 1, 1])
     expect([roomOf(ledger), ledger.stuck().length, ledger.activeCount]).toEqual([1, 0, 0])
@@ -228,9 +229,26 @@ describe('a handler that goes on after it was given up', () => {
     const one = ledger.allStuck
     giveUp(ledger, b!)
     const both = ledger.allStuck
-    ledger.ended(a!.job)
+    ledger.ended(a!)
 
     expect([one, both, ledger.allStuck]).toEqual([false, true, false])
+  })
+})
+
+describe('the longest timeout', () => {
+  test('is that of the attempts that hold a slot, given up or not; 0 where none was begun', () => {
+    const ledger = new Ledger([3])
+    const [a, b] = running(ledger, jobs(3))
+    const before = ledger.longestTimeoutMs
+    a!.attempt = anAttempt(80)
+    b!.attempt = anAttempt(50)
+
+    const both = ledger.longestTimeoutMs
+    giveUp(ledger, a!)
+    const stuck = ledger.longestTimeoutMs
+    ledger.ended(a!)
+
+    expect([before, both, stuck, ledger.longestTimeoutMs]).toEqual([0, 80, 80, 50])
   })
 })
 
@@ -381,6 +399,7 @@ class World {
   readonly asked: number[] = []
   readonly jobs = new Map<number, LeasedJob>()
   readonly phases = new Map<number, 'running' | 'stuck' | 'gone'>()
+  readonly assigned = new Map<number, Assigned>()
   readonly workerOf = new Map<number, number>()
   readonly lost = new Set<number>()
   readonly givenUp = new Set<number>()
@@ -440,7 +459,7 @@ class World {
       case 'ended': {
         const id = one(this.in('stuck').filter((stuck) => !this.givenUp.has(stuck)))
         if (id === undefined) return
-        this.ledger.ended(this.jobs.get(id)!)
+        this.ledger.ended(this.assigned.get(id)!)
         this.phases.set(id, 'gone')
         return
       }
@@ -454,14 +473,16 @@ class World {
         this.stopped = true
         this.ledger.stopLeasing()
         return
-      case 'giveUp':
+      case 'giveUp': {
         if (!this.stopped) return
         this.ledger.giveUpRunning()
-        for (const id of this.in('running')) {
+        const slotOf = (id: number) => this.assigned.get(id)!.slot
+        for (const id of this.in('running').sort((a, b) => slotOf(a) - slotOf(b))) {
           this.owed.push(event(id, 'release'))
           this.phases.set(id, 'stuck')
           this.givenUp.add(id)
         }
+      }
     }
   }
 
@@ -473,8 +494,10 @@ class World {
       this.jobs.set(job.id, job)
       if (this.stopped) this.released(job.id)
     }
-    for (const { job, worker } of begun) {
+    for (const assigned of begun) {
+      const { job, worker } = assigned
       this.phases.set(job.id, 'running')
+      this.assigned.set(job.id, assigned)
       this.workerOf.set(job.id, worker)
     }
   }
@@ -505,7 +528,7 @@ class World {
   }
 
   tell(outcome: LeaseEvent | null, id: number, ended: boolean): void {
-    this.ledger.settled(this.jobs.get(id)!, outcome, ended)
+    this.ledger.settled(this.assigned.get(id)!, outcome, ended)
     if (outcome && !this.givenUp.has(id)) this.owed.push(outcome)
   }
 
@@ -544,7 +567,7 @@ class World {
       for (const room of this.asked.splice(0)) this.answer(room, 0)
       for (const id of [...this.in('running'), ...this.givenUp]) this.settle(id)
       for (const id of this.in('stuck')) {
-        this.ledger.ended(this.jobs.get(id)!)
+        this.ledger.ended(this.assigned.get(id)!)
         this.phases.set(id, 'gone')
       }
       this.commit()
@@ -569,7 +592,7 @@ describe('a job that is leased again', () => {
 
     const [again] = running(ledger, [aLeasedJob(1, 5)])
     const both = [ledger.activeCount, ledger.running().length, ledger.stuck().length]
-    ledger.ended(old!.job)
+    ledger.ended(old!)
     const afterOld = ledger.running()
     settle(ledger, again!, 'succeed')
 
@@ -618,20 +641,24 @@ describe('a ledger that is told what cannot be', () => {
     const ledger = new Ledger([1])
     const [a] = running(ledger, jobs(1))
 
-    expect(() => ledger.ended(a!.job)).toThrow('a slot that is running does not take end')
+    expect(() => ledger.ended(a!)).toThrow('a slot that is running does not take end')
   })
 
-  test('knows no slot of a job that holds none', () => {
+  test('says so of a slot that was given back', () => {
     const ledger = new Ledger([1])
     const [a] = running(ledger, jobs(1))
     settle(ledger, a!, 'succeed')
 
-    expect(() => settle(ledger, a!, 'succeed')).toThrow('job 1 holds no slot')
+    expect(() => settle(ledger, a!, 'succeed')).toThrow('a slot that is free does not take settle')
   })
 })
 
 function aLeasedJob(id: number, leaseToken = 100 + id): LeasedJob {
   return { id, leaseToken, type: 'work', payload: '{}', attempt: 0, maxAttempts: 3, timeoutMs: null, runAt: 0 }
+}
+
+function anAttempt(timeoutMs: number): RunningAttempt {
+  return { startedAt: 0, timeoutMs, aborted: null, abort() {} }
 }
 
 function jobs(count: number, first = 1): LeasedJob[] {
@@ -656,13 +683,15 @@ function running(ledger: Ledger, started: readonly LeasedJob[]): Assigned[] {
   return ledger.started(roomOf(ledger), started)
 }
 
-function settle(ledger: Ledger, { job }: { readonly job: LeasedJob }, outcome: LeaseEvent['event'] | null): void {
-  ledger.settled(job, outcome && { id: job.id, leaseToken: job.leaseToken, event: outcome }, true)
+function settle(ledger: Ledger, assigned: Assigned, outcome: LeaseEvent['event'] | null): void {
+  const { job } = assigned
+  ledger.settled(assigned, outcome && { id: job.id, leaseToken: job.leaseToken, event: outcome }, true)
 }
 
 /** Its grace has passed: the attempt failed, and its handler goes on. */
-function giveUp(ledger: Ledger, { job }: Assigned): void {
-  ledger.settled(job, { id: job.id, leaseToken: job.leaseToken, event: 'fail' }, false)
+function giveUp(ledger: Ledger, assigned: Assigned): void {
+  const { job } = assigned
+  ledger.settled(assigned, { id: job.id, leaseToken: job.leaseToken, event: 'fail' }, false)
 }
 
 function event(id: number, name: LeaseEvent['event']): LeaseEvent {

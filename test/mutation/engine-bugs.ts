@@ -112,8 +112,8 @@ const dispatching: readonly Mutation[] = [
     {
       file: 'machines/dispatcher.js',
       find: `            commit(context);
-            for (const { job, worker } of started)`,
-      replace: '            for (const { job, worker } of started)',
+            for (const assigned of started)`,
+      replace: '            for (const assigned of started)',
     },
   ),
   bug(
@@ -190,7 +190,7 @@ const dispatching: readonly Mutation[] = [
       find: `        if (to === 'stuck')
             this.#stuckCount++;`,
       replace: `        if (to === 'stuck') {
-            this.#free.push(assigned.worker);
+            this.#free.push(assigned.slot);
             this.#stuckCount++;
         }`,
     },
@@ -200,8 +200,8 @@ const dispatching: readonly Mutation[] = [
     dispatcher('a dispatcher says once that every slot is held by a handler that does not end'),
     {
       file: 'machines/ledger.js',
-      find: 'return this.#stuckCount === this.#slots;',
-      replace: 'return this.#stuckCount > this.#slots;',
+      find: 'return this.#stuckCount === this.slotCount;',
+      replace: 'return this.#stuckCount > this.slotCount;',
     },
   ),
   bug(
@@ -273,7 +273,7 @@ const attempts: readonly Mutation[] = [
     ),
     {
       file: 'handlers/attempt.js',
-      find: `        if (this.#abortReason instanceof ShutdownError)
+      find: `        if (this.aborted?.reason instanceof ShutdownError)
             return this.#event('release');
         if`,
       replace: '        if',

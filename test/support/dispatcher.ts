@@ -130,7 +130,8 @@ export function startDispatcher(workers: number): StartedDispatcher {
         const attempt = new FakeAttempt(job, report)
         store.calls.push(`run ${job.id}`)
         attempts.set(job.id, attempt)
-        return { abort: (reason, lost) => void attempt.aborts.push({ reason, lost }) }
+        const abort = (reason: Error, lost: boolean) => void attempt.aborts.push({ reason, lost })
+        return { startedAt: 0, timeoutMs: 0, aborted: null, abort }
       },
       reasons: {
         shutdown: () => new ShutdownError(),
@@ -159,8 +160,8 @@ export function partOf(slots: number): number {
   let settled = 0
   while (!ledger.hasPart) {
     const job = { id: ++settled, leaseToken: 1 } as LeasedJob
-    ledger.started(0, [job])
-    ledger.settled(job, { ...job, event: 'succeed' }, true)
+    const [assigned] = ledger.started(0, [job])
+    ledger.settled(assigned!, { ...job, event: 'succeed' }, true)
   }
   return settled
 }

@@ -2,7 +2,6 @@ import { expect, test } from 'vitest'
 import type { JobSystem } from '../../src/index.ts'
 import { Ledger } from '../../src/machines/ledger.ts'
 import { toWorkerActivity } from '../../src/telemetry/activity.ts'
-import { RunStats } from '../../src/telemetry/run-stats.ts'
 import { deferred } from '../support/deferred.ts'
 import { openSystem, startAt, startSystem, until } from '../support/system.ts'
 
@@ -84,7 +83,7 @@ test('a job whose handler is about to be called runs since no instant yet', () =
 
   ledger.started(ledger.takeRoom(), [job])
 
-  expect(toWorkerActivity(ledger.assigned(), new RunStats())).toEqual([
+  expect(toWorkerActivity(ledger.assigned())).toEqual([
     { worker: 1, jobId: 7, type: 'work', attempt: 3, phase: 'running', since: null },
   ])
 })

@@ -52,7 +52,7 @@ test('a sample has what is true now and what came since the one before', async (
     { from: 'queued', event: 'lease', to: 'leased', count: 4 },
   ]
   await sampleAfter(2_000)
-  stats.started(job, startAt + 15, 1_000)
+  stats.started(job, startAt + 15)
   stats.ended(job, 150)
   state.commits = { ...state.commits, durationMs: { bounds: [10], counts: [3, 1], count: 4, sum: 40 } }
   state.edges = [
