@@ -57,7 +57,8 @@ describe('a job that another owner took over', () => {
     const reasons: unknown[] = []
     const { system, clock, path } = await startSystem({
       leaseMs,
-      workers: 2,
+      // Two leases wait, of three and two; the handlers of the second are called a turn later.
+      workers: 6,
       runs: {
         held: () => hold.promise,
         work: async (_, { signal }) => {
@@ -70,7 +71,8 @@ describe('a job that another owner took over', () => {
     await untilCalled(system, held.id)
     const { system: producer } = await openSystem({ database: path, clock, runs: null })
     const db = new Database(path)
-    const { id } = await producer.enqueue({ type: 'work', payload: null })
+    const work = Array.from({ length: 4 }, () => ({ type: 'work', payload: null }))
+    const { id } = (await producer.enqueue(work)).at(-1)!
 
     // The loop stands still meanwhile: that the job was started and that its lease is lost reach it one right after the other.
     const lookUp = (sql: string) => db.prepare(sql).pluck().get()

@@ -32,7 +32,7 @@ type StoreCommand =
 
 type StoreEvent =
   | { readonly type: 'recovered' }
-  | { readonly type: 'leased'; readonly asked: number; readonly jobs: readonly LeasedJob[] }
+  | { readonly type: 'leased'; readonly asked: number; readonly jobs: LeasedJob[] }
   | { readonly type: 'applied'; readonly refused: readonly LeaseEvent[] }
   | { readonly type: 'gathered' }
   | { readonly type: 'storeFailed'; readonly error: unknown }
@@ -53,6 +53,16 @@ export type DispatcherEvent =
 const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, receive, sendBack }) => {
   const tell = (event: StoreEvent) => sendBack(event)
   const failed = (error: unknown) => tell({ type: 'storeFailed', error })
+  let turnTaken = false
+  /** The first of a turn at once, others each in a turn of its own: what one part's handlers have done is on its way before the next part's are called. */
+  const inTurn = (call: () => void) => {
+    if (turnTaken) return void setImmediate(call)
+    turnTaken = true
+    setImmediate(() => {
+      turnTaken = false
+    })
+    call()
+  }
 
   receive((command) => {
     switch (command.type) {
@@ -62,8 +72,7 @@ const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, 
       case 'lease':
         store
           .lease({ room: command.room, wait: true, start: true })
-          // Each in a turn of its own: what one part's handlers have done is on its way before the next part's are called.
-          .then((jobs) => setImmediate(() => tell({ type: 'leased', asked: command.room, jobs })), failed)
+          .then((jobs) => inTurn(() => tell({ type: 'leased', asked: command.room, jobs: [...jobs] })), failed)
         return
       case 'apply':
         store.apply(command.events).then((refused) => tell({ type: 'applied', refused }), failed)
@@ -100,10 +109,18 @@ function lease({ ledger, storeActor }: DispatcherContext): void {
   for (let room = ledger.takeRoom(); room > 0; room = ledger.takeRoom()) storeActor.send({ type: 'lease', room })
 }
 
-/** Commits what there is, unless a commit is under way: then its end will. */
+/** Commits what there is. */
 function commit({ ledger, storeActor }: DispatcherContext): void {
   const events = ledger.takeCommit()
   if (events) storeActor.send({ type: 'apply', events })
+}
+
+/**
+ * Leaves nothing in an event that was heard. V8 puts XState's arrays of actions among the old objects, and what the events of dead ones hold
+ * outlives collections of the young generation: 0.6 kB a job, 7 % of that with this.
+ */
+function takeAll<T>(items: T[]): T[] {
+  return items.splice(0)
 }
 
 /**
@@ -140,23 +157,23 @@ export const dispatcherMachine = setup({
     },
     giveUpRunning: ({ context }) => context.ledger.giveUpRunning(),
     takeLeased: ({ context }, { asked, jobs }: Extract<StoreEvent, { type: 'leased' }>) => {
-      const started = context.ledger.started(asked, jobs)
+      const started = context.ledger.started(asked, takeAll(jobs))
       lease(context)
       commit(context)
       for (const assigned of started) context.workerActors[assigned.worker]!.send({ type: 'run', assigned })
     },
-    takeApplied: ({ context }) => {
-      context.ledger.committed()
-      commit(context)
-    },
+    takeApplied: ({ context }) => context.ledger.committed(),
     tellRefused: emit(
       (_, { refused }: Extract<StoreEvent, { type: 'applied' }>) => ({ type: 'refused', events: refused }) as const,
     ),
-    /** Outcomes that come in the same turn of the loop go to the store together; many of them in parts, so that it need not wait for all. */
+    /**
+     * The first outcome goes to the store at once, where it has nothing else to commit: what follows joins that transaction. Others that come
+     * in the same turn of the loop go together; many of them in parts, so that the store need not wait for all.
+     */
     takeSettled: ({ context }, { outcomes }: Extract<WorkerEvent, { type: 'settled' }>) => {
       const { ledger, storeActor } = context
-      for (const { assigned, event, ended } of outcomes) ledger.settled(assigned, event, ended)
-      if (ledger.hasPart) {
+      for (const { assigned, event, ended } of takeAll(outcomes)) ledger.settled(assigned, event, ended)
+      if (ledger.isDue) {
         lease(context)
         commit(context)
       } else if (ledger.beginGathering()) storeActor.send({ type: 'gather' })

@@ -18,7 +18,7 @@ export class Ledger {
    */
   readonly #assigned: (Assigned | null)[]
   readonly #free: number[]
-  /** Events that are worth a message of their own while a commit is under way. */
+  /** Outcomes that are worth a message of their own before a turn ends. */
   readonly #part: number
   #outcomes: LeaseEvent[] = []
   /** Free slots that the store was asked to fill, and has not answered. */
@@ -65,22 +65,20 @@ export class Ledger {
     this.#leasing = false
   }
 
-  /**
-   * The outcomes to commit next. Null where there are none, or where a commit is under way and it is better to let more gather.
-   */
+  /** The outcomes to commit next; null where there are none. */
   takeCommit(): LeaseEvent[] | null {
     this.#gathering = false
-    const size = this.#outcomes.length
-    if (size === 0 || (this.#committing > 0 && size < this.#part)) return null
+    if (this.#outcomes.length === 0) return null
     this.#committing++
     const events = this.#outcomes
     this.#outcomes = []
     return events
   }
 
-  /** Whether the outcomes at hand are worth a commit before all of this turn's are there. */
-  get hasPart(): boolean {
-    return this.#outcomes.length >= this.#part
+  /** Whether the outcomes at hand go to the store before all of this turn's are there: it has none to commit, or they are a part. */
+  get isDue(): boolean {
+    const isFirst = this.#committing === 0 && !this.#gathering
+    return this.#outcomes.length >= (isFirst ? 1 : this.#part)
   }
 
   /** Whether outcomes begin to gather now, to be committed at the end of this turn; false where they do already. */
@@ -175,8 +173,6 @@ export class Ledger {
     if (to === 'stuck') this.#stuckCount++
     if (to !== 'free') return
     this.#assigned[assigned.slot] = null
-    // XState's arrays of actions are put among the old objects by V8, and what the events of dead ones hold stays until a full collection.
-    assigned.attempt = null
     this.#free.push(assigned.slot)
   }
 }

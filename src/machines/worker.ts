@@ -32,7 +32,7 @@ export interface Assigned {
   readonly slot: number
   /** The slot's, as its machine has it and the ledger moves it; `free` once it has been given back. */
   phase: SlotPhase
-  /** Set by the worker that makes it; null before, and once the slot was given back. */
+  /** Set by the worker that makes it; null until then. */
   attempt: RunningAttempt | null
 }
 
@@ -53,8 +53,7 @@ export interface Outcome {
 /** What workers tell the dispatcher. */
 export type WorkerEvent =
   /** All that came without a pause, from whichever workers: an event for each outcome would cost as much as the rest of the loop's work. */
-  | { readonly type: 'settled'; readonly outcomes: readonly Outcome[] }
-  | { readonly type: 'ended'; readonly assigned: Assigned }
+  { readonly type: 'settled'; readonly outcomes: Outcome[] } | { readonly type: 'ended'; readonly assigned: Assigned }
 
 export interface WorkerInput {
   readonly runAttempt: RunAttempt
@@ -62,7 +61,7 @@ export interface WorkerInput {
 }
 
 /** Calls `send` with all that was given without a pause. */
-export function gather<T>(send: (all: readonly T[]) => void): (each: T) => void {
+export function gather<T>(send: (all: T[]) => void): (each: T) => void {
   let gathered: T[] = []
   return (each) => {
     if (gathered.push(each) > 1) return

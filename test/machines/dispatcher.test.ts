@@ -105,14 +105,14 @@ describe('a dispatcher', () => {
     expect(store.room).toBe(1)
   })
 
-  test('gathers the outcomes of one turn into one commit', async () => {
+  test('commits outcomes that come without a pause together', async () => {
     const { store, attempts } = await startDispatching(16)
     await store.give(...jobs(16))
 
     attempts.get(1)!.end('succeed')
     attempts.get(2)!.end('fail')
     attempts.get(3)!.end('snooze')
-    await turn()
+    await tick()
 
     expect(store.commits.map((commit) => commit.events.map(({ id, event }) => [id, event]))).toEqual([
       [
@@ -121,6 +121,20 @@ describe('a dispatcher', () => {
         [3, 'snooze'],
       ],
     ])
+  })
+
+  test('commits the first outcome at once, and what follows in the same turn together at its end', async () => {
+    const { store, attempts } = await startDispatching(16)
+    await store.give(...jobs(16))
+    for (const id of [1, 2, 3]) {
+      attempts.get(id)!.end('succeed')
+      await tick()
+    }
+
+    const within = idsOf(store.commits)
+    await turn()
+
+    expect([within, idsOf(store.commits)]).toEqual([[[1]], [[1], [2, 3]]])
   })
 
   test('commits the outcomes of many in parts, within the turn, and asks for the room that each made', async () => {
@@ -133,52 +147,64 @@ describe('a dispatcher', () => {
       await tick()
     }
 
-    for (let id = 1; id <= part; id++) await end(id)
+    for (let id = 1; id <= part + 1; id++) await end(id)
     const first = [idsOf(store.commits), store.calls.filter((call) => call === 'apply').length]
     const room = store.room
-    for (let id = part + 1; id <= 2 * part; id++) await end(id)
+    for (let id = part + 2; id <= slots; id++) await end(id)
+    const within = idsOf(store.commits).length
+    await turn()
 
-    expect(first).toEqual([[range(1, part)], 0])
-    expect(room).toBe(part)
-    expect(idsOf(store.commits)).toEqual([range(1, part), range(part + 1, 2 * part)])
+    expect(first).toEqual([[[1], range(2, part + 1)], 0])
+    expect([room, within]).toEqual([part + 1, 2])
+    expect(idsOf(store.commits)[2]).toEqual(range(part + 2, slots))
   })
 
-  test('lets what is less than a part gather while a commit is under way', async () => {
-    const slots = 12
-    const part = partOf(slots)
-    const { store, attempts } = await startDispatching(slots)
-    await store.give(...jobs(slots))
-    const end = (id: number) => {
+  test('commits what comes in later turns beside what is under way', async () => {
+    const { store, attempts } = await startDispatching(12)
+    await store.give(...jobs(12))
+
+    for (const id of [1, 2, 3]) {
       attempts.get(id)!.end('succeed')
-      return turn()
+      await turn()
     }
 
-    for (const id of range(1, part)) await end(id)
-    const gathering = idsOf(store.commits)
-    await end(part + 1)
-    const together = idsOf(store.commits)
-    await end(part + 2)
-    await store.commit()
-    await store.commit()
-
-    expect([gathering, together]).toEqual([[[1]], [[1], range(2, part + 1)]])
-    expect(idsOf(store.commits)).toEqual([[part + 2]])
+    expect(idsOf(store.commits)).toEqual([[1], [2], [3]])
   })
 
   test('has the outcomes at hand on their way before it calls the handlers of the next jobs', async () => {
     const { store, attempts } = await startDispatching(12)
-    await store.give(aLeasedJob(1))
-    store.answer(aLeasedJob(2))
-    // Its answer is heard in the next turn, before what gathers now.
+    await store.give(aLeasedJob(1), aLeasedJob(2))
+    for (const id of [1, 2]) {
+      attempts.get(id)!.end('succeed')
+      await tick()
+    }
+    store.answer(aLeasedJob(3))
     await tick()
-    attempts.get(1)!.end('succeed')
+
+    expect(store.calls.filter((call) => !call.startsWith('lease'))).toEqual([
+      'recover',
+      'run 1',
+      'run 2',
+      'apply succeed 1',
+      'apply succeed 2',
+      'run 3',
+    ])
+  })
+
+  test('calls the handlers of several parts in turns of their own: what the first have done is on its way before', async () => {
+    const { store, attempts } = await startDispatching(4)
+    store.answer(...jobs(4))
+    await tick()
+    for (const id of [1, 2]) attempts.get(id)!.end('succeed')
     await turn()
 
     expect(store.calls.filter((call) => !call.startsWith('lease'))).toEqual([
       'recover',
       'run 1',
-      'apply succeed 1',
       'run 2',
+      'apply succeed 1, succeed 2',
+      'run 3',
+      'run 4',
     ])
   })
 

@@ -111,28 +111,52 @@ describe('a commit', () => {
     expect(ledger.takeCommit()).toEqual([{ id: 4, leaseToken: 17, event: 'succeed' }])
   })
 
-  test('goes out beside another one where it is a part of the slots or more; less waits for the end of that one', () => {
+  test('is due at once where none is under way, and from a part of the slots on where one is', () => {
     const part = partOf(12)
     const ledger = new Ledger([12])
     const begun = running(ledger, jobs(12))
-    const settleNext = (count: number) => {
+    const dueAfter = (count: number) => {
       for (const each of begun.splice(0, count)) settle(ledger, each, 'succeed')
+      return ledger.isDue
     }
-    const take = () => ledger.takeCommit()?.length ?? null
 
-    settleNext(1)
-    const first = take()
-    settleNext(part - 1)
-    const tooFew = take()
-    settleNext(1)
-    const second = take()
-    settleNext(1)
-    const beside = take()
+    const alone = [dueAfter(0), dueAfter(1)]
+    ledger.takeCommit()
+    const beside = [dueAfter(part - 1), dueAfter(1)]
+    ledger.takeCommit()
+    const besideTwo = dueAfter(1)
     ledger.committed()
-    const besideOne = take()
+    const besideOne = ledger.isDue
     ledger.committed()
 
-    expect([first, tooFew, second, beside, besideOne, take()]).toEqual([1, null, part, null, null, 1])
+    expect([alone, beside, besideTwo, besideOne, ledger.isDue]).toEqual([
+      [false, true],
+      [false, true],
+      false,
+      false,
+      true,
+    ])
+  })
+
+  test('takes what there is at the end of a turn, also while others are under way', () => {
+    const ledger = new Ledger([12])
+    const take = () => {
+      settle(ledger, ledger.running()[0]!, 'succeed')
+      return ledger.takeCommit()?.length
+    }
+    running(ledger, jobs(12))
+
+    expect([take(), take(), take()]).toEqual([1, 1, 1])
+  })
+
+  test('is not due at once where outcomes gather already', () => {
+    const ledger = new Ledger([12])
+    const [a] = running(ledger, jobs(12))
+    ledger.beginGathering()
+
+    settle(ledger, a!, 'succeed')
+
+    expect(ledger.isDue).toBe(false)
   })
 
   test('is worth it from half of the slots on, rounded up', () => {
@@ -503,15 +527,12 @@ class World {
   }
 
   commit(): void {
-    const part = partOf(this.total)
-    expect(this.ledger.hasPart).toBe(this.owed.length >= part)
+    expect(this.ledger.isDue).toBe(this.owed.length >= (this.commits.length === 0 ? 1 : partOf(this.total)))
     const events = this.ledger.takeCommit()
     if (!events) {
-      // Only where there is nothing, or where a commit under way will take it along.
-      expect(this.owed.length).toBeLessThan(this.commits.length > 0 ? part : 1)
+      expect(this.owed).toEqual([])
       return
     }
-    if (this.commits.length > 0) expect(events.length).toBeGreaterThanOrEqual(part)
     expect(events).toEqual(this.owed.splice(0))
     this.commits.push(events)
   }

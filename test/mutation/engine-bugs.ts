@@ -121,35 +121,46 @@ const dispatching: readonly Mutation[] = [
     dispatcher(
       'a dispatcher commits the outcomes of many in parts, within the turn, and asks for the room that each made',
     ),
-    { file: 'machines/ledger.js', find: 'return this.#outcomes.length >= this.#part;', replace: 'return false;' },
-  ),
-  bug(
-    'while a commit is under way no outcome goes out',
-    dispatcher('a dispatcher lets what is less than a part gather while a commit is under way'),
     {
       file: 'machines/ledger.js',
-      find: '(this.#committing > 0 && size < this.#part)',
-      replace: 'this.#committing > 0',
+      find: '(isFirst ? 1 : this.#part)',
+      replace: '(isFirst ? 1 : Number.POSITIVE_INFINITY)',
+    },
+  ),
+  bug(
+    'the first outcome waits for the end of its turn',
+    dispatcher('a dispatcher commits the first outcome at once, and what follows in the same turn together at its end'),
+    {
+      file: 'machines/ledger.js',
+      find: 'const isFirst = this.#committing === 0 && !this.#gathering;',
+      replace: 'const isFirst = false;',
     },
   ),
   bug(
     'while a commit is under way each outcome goes out by itself',
-    dispatcher('a dispatcher lets what is less than a part gather while a commit is under way'),
-    { file: 'machines/ledger.js', find: ' || (this.#committing > 0 && size < this.#part)', replace: '' },
+    dispatcher('a dispatcher commits the first outcome at once, and what follows in the same turn together at its end'),
+    {
+      file: 'machines/ledger.js',
+      find: 'const isFirst = this.#committing === 0 && !this.#gathering;',
+      replace: 'const isFirst = true;',
+    },
   ),
   bug(
-    'outcomes that wait for a commit are forgotten',
+    'all parts that were leased are run in one turn',
+    dispatcher(
+      'a dispatcher calls the handlers of several parts in turns of their own: what the first have done is on its way before',
+    ),
+    { file: 'machines/dispatcher.js', find: 'if (turnTaken)', replace: 'if (false)' },
+  ),
+  bug(
+    'of the outcomes of a commit all but the first are forgotten',
     ledger(
       'whatever happens, in any order no slot is given or asked for twice, nothing runs that was not started, no outcome is forgotten or told twice',
     ),
     {
       file: 'machines/ledger.js',
-      find: `(this.#committing > 0 && size < this.#part))
-            return null;`,
-      replace: `(this.#committing > 0 && size < this.#part)) {
-            this.#outcomes = [];
-            return null;
-        }`,
+      find: 'const events = this.#outcomes;',
+      replace: 'const events = this.#outcomes.slice(0, 1);',
     },
   ),
   bug(

@@ -154,15 +154,18 @@ export async function startDispatching(workers: number): Promise<StartedDispatch
   return started
 }
 
-/** How many outcomes of so many slots are worth a commit while another is under way. */
+/** How many outcomes of so many slots are worth a message of their own while a commit is under way. */
 export function partOf(slots: number): number {
   const ledger = new Ledger([slots])
-  let settled = 0
-  while (!ledger.hasPart) {
-    const job = { id: ++settled, leaseToken: 1 } as LeasedJob
+  const settle = () => {
+    const job = { id: 1, leaseToken: 1 } as LeasedJob
     const [assigned] = ledger.started(0, [job])
     ledger.settled(assigned!, { ...job, event: 'succeed' }, true)
   }
+  settle()
+  ledger.takeCommit()
+  let settled = 0
+  for (; !ledger.isDue; settled++) settle()
   return settled
 }
 
