@@ -50,10 +50,13 @@ export interface Outcome {
   readonly ended: boolean
 }
 
-/** What workers tell the dispatcher. */
+/**
+ * What workers tell the dispatcher. `settled` has all that came without a pause, from whichever workers: an event for each outcome would cost
+ * as much as the rest of the loop's work.
+ */
 export type WorkerEvent =
-  /** All that came without a pause, from whichever workers: an event for each outcome would cost as much as the rest of the loop's work. */
-  { readonly type: 'settled'; readonly outcomes: Outcome[] } | { readonly type: 'ended'; readonly assigned: Assigned }
+  | { readonly type: 'settled'; readonly outcomes: Outcome[] }
+  | { readonly type: 'ended'; readonly assigned: Assigned }
 
 export interface WorkerInput {
   readonly runAttempt: RunAttempt
