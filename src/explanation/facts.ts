@@ -1,3 +1,4 @@
+import type { RunningAttempt } from '../machines/worker.ts'
 import type { Situation } from '../persistence/store.ts'
 
 /** What a job system is doing; a producer knows no more than `created`, `serving` and what follows. */
@@ -12,7 +13,7 @@ export interface AttemptFacts {
   /** Null where the handler was not called yet. */
   readonly timeoutMs: number | null
   /** When its handler was told to stop, in epoch ms, and why; null while it was not. */
-  readonly aborted: { readonly at: number; readonly reason: Error } | null
+  readonly aborted: RunningAttempt['aborted']
 }
 
 /** What the file's server knows of itself and of one job, and the file does not. */

@@ -50,7 +50,7 @@ export function createRunAttempt(options: AttemptOptions): RunAttempt {
 class Attempt implements RunningAttempt {
   readonly startedAt: number
   readonly timeoutMs: number
-  aborted: { readonly at: number; readonly reason: Error } | null = null
+  aborted: RunningAttempt['aborted'] = null
   readonly #job: LeasedJob
   readonly #report: AttemptReport
   readonly #options: AttemptOptions

@@ -54,7 +54,10 @@ const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, 
   const tell = (event: StoreEvent) => sendBack(event)
   const failed = (error: unknown) => tell({ type: 'storeFailed', error })
   let turnTaken = false
-  /** The first of a turn at once, others each in a turn of its own: what one part's handlers have done is on its way before the next part's are called. */
+  /**
+   * The first of a turn at once, others each in a turn of its own: what one part's handlers have done is on its way before the next part's are
+   * called.
+   */
   const inTurn = (call: () => void) => {
     if (turnTaken) return void setImmediate(call)
     turnTaken = true
@@ -117,7 +120,7 @@ function commit({ ledger, storeActor }: DispatcherContext): void {
 
 /**
  * Leaves nothing in an event that was heard. V8 puts XState's arrays of actions among the old objects, and what the events of dead ones hold
- * outlives collections of the young generation: 0.6 kB a job, 7 % of that with this.
+ * outlives collections of the young generation: 0.6 kB a job, 0.07 with this.
  */
 function takeAll<T>(items: T[]): T[] {
   return items.splice(0)

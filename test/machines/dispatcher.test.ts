@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { JobCancelledError, LeaseLostError, ShutdownError } from '../../src/errors.ts'
 import { dispatcherMachine } from '../../src/machines/dispatcher.ts'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
-import { partOf, startDispatcher, startDispatching, tick, turn } from '../support/dispatcher.ts'
+import { partOf, type StartedDispatcher, startDispatcher, startDispatching, tick, turn } from '../support/dispatcher.ts'
 
 const modes = ['recovering', 'dispatching', 'stuck', 'draining', 'stopped'] as const
 const events = [
@@ -126,10 +126,7 @@ describe('a dispatcher', () => {
   test('commits the first outcome at once, and what follows in the same turn together at its end', async () => {
     const { store, attempts } = await startDispatching(16)
     await store.give(...jobs(16))
-    for (const id of [1, 2, 3]) {
-      attempts.get(id)!.end('succeed')
-      await tick()
-    }
+    await succeed(attempts, [1, 2, 3], tick)
 
     const within = idsOf(store.commits)
     await turn()
@@ -142,15 +139,11 @@ describe('a dispatcher', () => {
     const part = partOf(slots)
     const { store, attempts } = await startDispatching(slots)
     await store.give(...jobs(slots))
-    const end = async (...ids: number[]) => {
-      for (const id of ids) attempts.get(id)!.end('succeed')
-      await tick()
-    }
 
-    for (let id = 1; id <= part + 1; id++) await end(id)
+    await succeed(attempts, range(1, part + 1), tick)
     const first = [idsOf(store.commits), store.calls.filter((call) => call === 'apply').length]
     const room = store.room
-    for (let id = part + 2; id <= slots; id++) await end(id)
+    await succeed(attempts, range(part + 2, slots), tick)
     const within = idsOf(store.commits).length
     await turn()
 
@@ -163,10 +156,7 @@ describe('a dispatcher', () => {
     const { store, attempts } = await startDispatching(12)
     await store.give(...jobs(12))
 
-    for (const id of [1, 2, 3]) {
-      attempts.get(id)!.end('succeed')
-      await turn()
-    }
+    await succeed(attempts, [1, 2, 3], turn)
 
     expect(idsOf(store.commits)).toEqual([[1], [2], [3]])
   })
@@ -174,10 +164,7 @@ describe('a dispatcher', () => {
   test('has the outcomes at hand on their way before it calls the handlers of the next jobs', async () => {
     const { store, attempts } = await startDispatching(12)
     await store.give(aLeasedJob(1), aLeasedJob(2))
-    for (const id of [1, 2]) {
-      attempts.get(id)!.end('succeed')
-      await tick()
-    }
+    await succeed(attempts, [1, 2], tick)
     store.answer(aLeasedJob(3))
     await tick()
 
@@ -518,6 +505,14 @@ function collect(config: unknown, named: Named): void {
 
 function range(from: number, to: number): number[] {
   return Array.from({ length: to - from + 1 }, (_, index) => from + index)
+}
+
+/** One attempt after another, with a pause after each. */
+async function succeed(attempts: StartedDispatcher['attempts'], ids: readonly number[], pause: () => Promise<void>) {
+  for (const id of ids) {
+    attempts.get(id)!.end('succeed')
+    await pause()
+  }
 }
 
 function idsOf(commits: readonly { readonly events: readonly LeaseEvent[] }[]): number[][] {
