@@ -24,7 +24,7 @@ test('a producer checks too, and names what is wrong', async () => {
   const { system, path } = await openSystem({ runs: null })
   const { id } = await system.enqueue({ type: 'work', payload: null })
   const db = openKept(path)
-  db.exec('DROP TRIGGER job_events_are_final; UPDATE job_events SET at = 0; UPDATE jobs SET started_at = 1')
+  db.exec('DROP TRIGGER event_runs_are_final; UPDATE event_runs SET at = 0; UPDATE jobs SET started_at = 1')
   db.close()
 
   const { violations } = await system.verify()

@@ -48,10 +48,10 @@ function leaseAll(database: string): void {
   const db = openKept(database)
   db.exec(`BEGIN IMMEDIATE;
     INSERT INTO edge_counts SELECT 'queued', 'lease', 'leased', count(*) FROM jobs;
-    INSERT INTO job_events (job_id, seq, event, from_state, to_state, attempt, at, previous_id)
-      SELECT id, 2, 'lease', 'queued', 'leased', 0, created_at, last_event_id FROM jobs;
-    UPDATE jobs SET state = 'leased', seq = 2, lease_token = 2, lease_expires_at = created_at, last_event_id = event.id
-      FROM job_events AS event WHERE event.seq = 2 AND event.job_id = jobs.id;
+    INSERT INTO event_runs (id, first_job_id, seq, event, from_state, to_state, attempt, at, previous_id)
+      SELECT id + (SELECT max(last_event_id) FROM jobs), id, 2, 'lease', 'queued', 'leased', 0, created_at, last_event_id FROM jobs;
+    UPDATE jobs SET state = 'leased', seq = 2, lease_token = 2, lease_expires_at = created_at,
+      last_event_id = id + (SELECT max(last_event_id) FROM jobs);
     COMMIT`)
   db.close()
 }

@@ -5,6 +5,7 @@ const conformance = (test: string) => ['persistence/sqlite-store.test.ts', `SQLi
 const groupCommit = (test: string) => ['persistence/sqlite/group-commit.test.ts', test] as const
 const faults = (test: string) => ['persistence/sqlite/faults.test.ts', test] as const
 const watchdog = (test: string) => ['persistence/sqlite/watchdog.test.ts', test] as const
+const eventRuns = (test: string) => ['persistence/sqlite/event-runs.test.ts', test] as const
 const retention = (test: string) => ['persistence/sqlite/retention.test.ts', `retention ${test}`] as const
 const joining = (test: string) => ['persistence/sqlite/joining.test.ts', test] as const
 const verify = (test: string) => ['persistence/sqlite/verify.test.ts', `verify ${test}`] as const
@@ -154,8 +155,8 @@ const leases: readonly Mutation[] = [
     conformance('a lease is lost by a worker that was silent too long, and its late outcome is refused'),
     {
       file: sqlite('moves'),
-      find: `if (fence === 'fenced')`,
-      replace: 'if (false)',
+      find: `fence === 'fenced' ?`,
+      replace: 'false ?',
     },
   ),
   bug('a lease ends a millisecond late', conformance('a lease holds until its last millisecond'), {
@@ -304,8 +305,8 @@ const jobs: readonly Mutation[] = [
   ),
   bug('the event row of a lease is not written', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
     file: sqlite('moves'),
-    find: 'logs.map((log) => log.run(values).changes)',
-    replace: `logs.map((log) => (log.source.includes("'lease'") ? values.last - values.first + 1 : log.run(values).changes))`,
+    find: 'log.run(values).changes * length',
+    replace: `(log.source.includes("'lease'") ? values.last - values.first + 1 : log.run(values).changes * length)`,
   }),
   bug(
     'a move does not raise seq',
@@ -398,7 +399,7 @@ const jobs: readonly Mutation[] = [
   }),
   bug('verify does not look for events that no history leads to', verify('names an event beside a history'), {
     file: sqlite('verify'),
-    find: 'this.#checkStrays(lastEventId);',
+    find: 'this.#checkStrays(lastRunId);',
     replace: '',
   }),
   bug(
@@ -583,8 +584,8 @@ const histories: readonly Mutation[] = [
     ],
     {
       file: sqlite('moves'),
-      find: 'this.#nextEventId = (this.#newestEventId.get() ?? 0) + 1;',
-      replace: 'this.#nextEventId ||= (this.#newestEventId.get() ?? 0) + 1;',
+      find: 'this.#nextEventId = this.#nextEvent.get() ?? 1;',
+      replace: 'this.#nextEventId ||= this.#nextEvent.get() ?? 1;',
     },
   ),
   bug(
@@ -605,4 +606,59 @@ const histories: readonly Mutation[] = [
   ),
 ]
 
-export const storeBugs: readonly Mutation[] = [...durability, ...leases, ...jobs, ...joins, ...histories]
+const runs: readonly Mutation[] = [
+  bug('jobs of different pasts share a row', eventRuns('a run is split where the past of its jobs differs'), {
+    file: sqlite('moves'),
+    find: 'const count = alike.get({ ...values, first: next, last });',
+    replace: 'const count = last - next + 1;',
+  }),
+  bug(
+    'a run that not all of its jobs take is logged whole',
+    eventRuns('of a run that not all of its jobs take, only those that do are logged'),
+    {
+      file: sqlite('moves'),
+      find: 'alike.get({ ...values, first: next, last: end }) !== count',
+      replace: 'false',
+    },
+  ),
+  bug(
+    'a long history shares its marks with others',
+    eventRuns('long histories are stored singly, so that each has its marks'),
+    { file: sqlite('moves'), find: ` AND head.seq + \${events.length} < \${markEvery}`, replace: '' },
+  ),
+  bug(
+    'ids of events within a run are given again',
+    eventRuns('each of them has its own history and its own ids of events'),
+    { file: sqlite('moves'), find: 'SELECT id + length FROM event_runs', replace: 'SELECT id + 1 FROM event_runs' },
+  ),
+  bug('a history goes on behind the end of a run', verify('names a history without its beginning'), {
+    file: sqlite('histories'),
+    find: ` AND \${id} < event_runs.id + length`,
+    replace: '',
+  }),
+  bug(
+    'a reader that comes to the midst of a run is told its beginning again',
+    eventRuns('transitions are told one by one in the order of their ids, from wherever a reader has come to'),
+    { file: sqlite('rows'), find: ' AND jobs.id > :after - event_runs.id + first_job_id', replace: '' },
+  ),
+  bug(
+    'a reader that comes to the midst of a run is not told its end',
+    eventRuns('transitions are told one by one in the order of their ids, from wherever a reader has come to'),
+    {
+      file: sqlite('rows'),
+      find: 'event_runs.id >= coalesce((SELECT max(id) FROM event_runs WHERE id <= :after + 1), 0)',
+      replace: 'event_runs.id > :after',
+    },
+  ),
+  bug(
+    'retention wants to remove what tells of other jobs',
+    eventRuns('retention leaves what tells of other jobs, and takes it with the last of them'),
+    {
+      file: sqlite('retention'),
+      find: `AND NOT EXISTS (SELECT 1 FROM jobs WHERE \${isOfRun('event_runs')})`,
+      replace: '',
+    },
+  ),
+]
+
+export const storeBugs: readonly Mutation[] = [...durability, ...leases, ...jobs, ...joins, ...histories, ...runs]

@@ -127,10 +127,9 @@ export class Intake {
         : this.#sql.insertKeyed.run({ ...values, list: keys })
     assert.equal(insert.changes, count)
     // One statement of the only writer: AUTOINCREMENT gave consecutive ids in the order of the list.
-    const last = Number(insert.lastInsertRowid)
-    const first = last - count + 1
+    const first = Number(insert.lastInsertRowid) - count + 1
     this.#sql.insertPayloads.run({ first, payloads })
-    this.#sql.insertEvents.run({ first, last, state, now, event_id })
+    this.#sql.insertEvents.run({ first, count, state, now, event_id })
     this.#moves.count('new', 'enqueue', state, count)
     return first
   }
@@ -171,7 +170,7 @@ function prepare(db: Database.Database) {
       'INSERT INTO job_payloads (job_id, payload) SELECT :first + key, value FROM json_each(:payloads)',
     ),
     insertEvents: db.prepare(`
-      INSERT INTO job_events (id, job_id, seq, event, from_state, to_state, attempt, at)
-      SELECT :event_id + id - :first, id, 1, 'enqueue', NULL, :state, 0, :now FROM jobs WHERE id BETWEEN :first AND :last`),
+      INSERT INTO event_runs (id, first_job_id, length, seq, event, from_state, to_state, attempt, at)
+      VALUES (:event_id, :first, :count, 1, 'enqueue', NULL, :state, 0, :now)`),
   }
 }

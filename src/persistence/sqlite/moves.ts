@@ -4,8 +4,12 @@ import { claim, type Edge, edgesOn, hasTag } from '../../machines/edges.ts'
 import type { EventType, JobNode, JobState } from '../../machines/job.ts'
 import { after, type Columns, stateIsTagged, stored, takes } from '../edge-sql.ts'
 import type { Run } from '../runs.ts'
+import { markEvery } from './schema.ts'
 
 export type Moved = readonly [id: number, from: JobNode, to: JobState, event: EventType]
+
+/** A row of `event_runs`. */
+type Logged = readonly [first: number, length: number, from: JobNode, to: JobState, event: EventType]
 
 /** One event, or those of a claim, in order. */
 export type Step = EventType | 'claim'
@@ -16,9 +20,20 @@ export type Fence = 'fenced' | 'anyone'
 /** Runs that are moved one by one; more go through JSON, all at once. */
 const fewRuns = 4
 
+/** Jobs of a run that are moved together. */
+interface Piece {
+  readonly first: number
+  readonly last: number
+  /** The last job that has rows of its own. */
+  readonly logged_to: number
+  /** Jobs that each of these rows tells of. */
+  readonly length: number
+}
+
 /** What the statements are bound to. */
 interface Values {
   readonly event_id?: number
+  readonly length?: number
   readonly [name: string]: unknown
 }
 
@@ -33,6 +48,8 @@ interface Statements {
   readonly one: Write
   /** For any number, as JSON. */
   readonly many: Write
+  /** How many jobs of a run take the step, and are like its first. */
+  readonly alike: Database.Statement
   readonly events: readonly EventType[]
   /** The one edge that each event takes, null where one of them may take several. */
   readonly edges: readonly Edge[] | null
@@ -40,14 +57,14 @@ interface Statements {
 
 /**
  * The one way in which a stored job changes its state: a set of jobs takes an event, or the events of a claim, in order. Each event of each
- * job is logged in `job_events` and the job moved in `jobs`, by statements made from the edge table, and what edges were taken is counted
+ * job is logged in `event_runs` and the job moved in `jobs`, by statements made from the edge table, and what edges were taken is counted
  * for `edge_counts`.
  */
 export class Moves {
   readonly #db: Database.Database
   readonly #leaseMs: number
   readonly #prepared = new Map<string, Statements>()
-  readonly #newestEventId: Database.Statement
+  readonly #nextEvent: Database.Statement
   readonly #loggedFrom: Database.Statement
   readonly #addCount: Database.Statement
   #nextEventId = 0
@@ -60,8 +77,10 @@ export class Moves {
   constructor(db: Database.Database, leaseMs: number) {
     this.#db = db
     this.#leaseMs = leaseMs
-    this.#newestEventId = db.prepare('SELECT id FROM job_events ORDER BY id DESC LIMIT 1').pluck()
-    this.#loggedFrom = db.prepare('SELECT job_id, from_state, to_state, event FROM job_events WHERE id >= ?').raw()
+    this.#nextEvent = db.prepare('SELECT id + length FROM event_runs ORDER BY id DESC LIMIT 1').pluck()
+    this.#loggedFrom = db
+      .prepare('SELECT first_job_id, length, from_state, to_state, event FROM event_runs WHERE id >= ?')
+      .raw()
     this.#addCount = db.prepare(`
       INSERT INTO edge_counts (from_state, event, to_state, n) VALUES (:from, :event, :to, :n)
       ON CONFLICT (from_state, event, to_state) DO UPDATE SET n = n + excluded.n`)
@@ -70,7 +89,7 @@ export class Moves {
   /** Call it first in a transaction: forgets what one that was rolled back had counted, and sees what other processes have logged. */
   begin(): void {
     this.#taken.clear()
-    this.#nextEventId = ((this.#newestEventId.get() as number | undefined) ?? 0) + 1
+    this.#nextEventId = (this.#nextEvent.get() as number | undefined) ?? 1
   }
 
   /** Ids for so many events in a row; the first. */
@@ -92,35 +111,58 @@ export class Moves {
 
   /** Moves those jobs of the runs that the machine lets take `step`, each at most once; how many. */
   apply(step: Step, runs: readonly Run[], now: number, fence: Fence = 'anyone'): number {
-    const { one, many, events, edges } = this.#statements(step, fence)
+    const statements = this.#statements(step, fence)
+    const { one, many, events, edges } = statements
     const always = { now, lease_ms: this.#leaseMs }
     this.#lastMoved = this.#nextEventId
-    const takeIds = ([first, last]: Run) => this.takeEventIds((last - first + 1) * events.length)
+    const takeIds = (first: number, last: number) => this.takeEventIds((last - first + 1) * events.length)
     if (runs.length > fewRuns) {
-      const numbered = runs.map((run) => [...run, takeIds(run)])
+      const numbered = runs.map((run) => [...run, takeIds(run[0], run[1])])
       return this.#take(edges, many, { ...always, runs: JSON.stringify(numbered) })
     }
     let moved = 0
-    for (const run of runs) {
-      const [first, last, lease_token, delay_ms, error] = run
-      const event_id = takeIds(run)
-      moved += this.#take(edges, one, { ...always, first, last, lease_token, delay_ms, error, event_id })
+    for (const [first, last, lease_token, delay_ms, error] of runs) {
+      const values = { ...always, lease_token, delay_ms, error }
+      for (const piece of this.#pieces(statements, values, first, last))
+        moved += this.#take(edges, one, { ...values, ...piece, event_id: takeIds(piece.first, piece.last) })
     }
     return moved
   }
 
+  /**
+   * Splits a run where the past of its jobs differs: of a piece whose jobs have the same, each event is logged as one row, and else for each
+   * job.
+   */
+  #pieces({ alike, edges }: Statements, values: Values, first: number, last: number): Piece[] {
+    const pieces: Piece[] = []
+    let next = first
+    while (edges && next < last && pieces.length < fewRuns) {
+      const count = alike.get({ ...values, first: next, last }) as number
+      const end = next + count - 1
+      if (count < 2 || (end < last && alike.get({ ...values, first: next, last: end }) !== count)) break
+      pieces.push({ first: next, last: end, logged_to: next, length: count })
+      next = end + 1
+    }
+    if (next <= last) pieces.push({ first: next, last, logged_to: last, length: 1 })
+    return pieces
+  }
+
   /** Which jobs the last `apply` moved, and how: a job once for each event. */
   lastMoved(): readonly Moved[] {
-    return this.#loggedFrom.all(this.#lastMoved) as Moved[]
+    const logged = this.#loggedFrom.all(this.#lastMoved) as Logged[]
+    return logged.flatMap(([first, length, ...edge]) =>
+      Array.from({ length }, (_, index): Moved => [first + index, ...edge]),
+    )
   }
 
   #take(edges: Statements['edges'], { logs, move }: Write, values: Values): number {
-    const [moved, ...others] = logs.map((log) => log.run(values).changes)
+    const { length = 1 } = values
+    const [moved, ...others] = logs.map((log) => log.run(values).changes * length)
     if (moved === 0) return 0
     if (edges) for (const { from, event, to } of edges) this.count(from, event, to, moved!)
     else {
-      const logged = this.#loggedFrom.all(values.event_id ?? this.#lastMoved) as Moved[]
-      for (const [, from, to, event] of logged) this.count(from, event, to, 1)
+      const logged = this.#loggedFrom.all(values.event_id ?? this.#lastMoved) as Logged[]
+      for (const [, length, from, to, event] of logged) this.count(from, event, to, length)
     }
     // The rows are as they were when they were logged, so all statements match the same.
     others.push(move.run(values).changes)
@@ -152,16 +194,19 @@ export class Moves {
 
 function prepareMoves(db: Database.Database, events: readonly EventType[], fence: Fence): Statements {
   const edges = events.map(edgesOn)
-  const runs = `WITH run AS MATERIALIZED (SELECT value ->> 0 AS first, value ->> 1 AS last, value ->> 2 AS lease_token,
-    value ->> 3 AS delay_ms, value ->> 4 AS error, value ->> 5 AS event_id FROM json_each(:runs))`
+  const one: Source = { before: '', from: 'jobs WHERE', with: 'WHERE', part: (name) => `:${name}` }
+  const many: Source = {
+    before: `WITH run AS MATERIALIZED (SELECT value ->> 0 AS first, value ->> 1 AS last, value ->> 2 AS lease_token,
+      value ->> 3 AS delay_ms, value ->> 4 AS error, value ->> 5 AS event_id, value ->> 1 AS logged_to, 1 AS length
+      FROM json_each(:runs))`,
+    from: 'run CROSS JOIN jobs ON',
+    with: 'FROM run WHERE',
+    part: (name) => `run.${name}`,
+  }
   return {
-    one: prepareWrite(db, events, fence, { before: '', from: 'jobs WHERE', with: 'WHERE', part: (name) => `:${name}` }),
-    many: prepareWrite(db, events, fence, {
-      before: runs,
-      from: 'run CROSS JOIN jobs ON',
-      with: 'FROM run WHERE',
-      part: (name) => `run.${name}`,
-    }),
+    one: prepareWrite(db, events, fence, one),
+    many: prepareWrite(db, events, fence, many),
+    alike: prepareAlike(db, events, fence, one),
     events,
     edges: edges.every(({ length }) => length === 1) ? edges.flat() : null,
   }
@@ -172,17 +217,31 @@ interface Source {
   readonly before: string
   readonly from: string
   readonly with: string
-  part(name: 'first' | 'last' | 'lease_token' | 'delay_ms' | 'error' | 'event_id'): string
+  /** `logged_to`: the last job that is logged for itself; the `length` of what each row stands for. */
+  part(name: 'first' | 'last' | 'lease_token' | 'delay_ms' | 'error' | 'event_id' | 'logged_to' | 'length'): string
+}
+
+/** The job as it is stored, before each event, and after the last. */
+function follow(events: readonly EventType[], { part }: Source): Columns[] {
+  const jobs = [stored]
+  for (const event of events) jobs.push(after(event, jobs.at(-1)!, part('delay_ms')))
+  return jobs
+}
+
+/** True for the jobs of a run up to `last` that take the events. */
+function matches(events: readonly EventType[], fence: Fence, source: Source, last: 'last' | 'logged_to'): string {
+  const { part } = source
+  const jobs = follow(events, source)
+  return [
+    `jobs.id BETWEEN ${part('first')} AND ${part(last)}`,
+    ...(fence === 'fenced' ? [`jobs.lease_token = ${part('lease_token')}`] : []),
+    ...events.map((event, index) => takes(event, jobs[index])),
+  ].join(' AND ')
 }
 
 function prepareWrite(db: Database.Database, events: readonly EventType[], fence: Fence, source: Source): Write {
   const { part } = source
-  const inRun = [`jobs.id BETWEEN ${part('first')} AND ${part('last')}`]
-  if (fence === 'fenced') inRun.push(`jobs.lease_token = ${part('lease_token')}`)
-  /** The job before each event, and after the last. */
-  const jobs = [stored]
-  for (const event of events) jobs.push(after(event, jobs.at(-1)!, part('delay_ms')))
-  const matching = [...inRun, ...events.map((event, index) => takes(event, jobs[index]))].join(' AND ')
+  const jobs = follow(events, source)
   // A run's jobs have their first events in a row, then their second ones.
   const eventId = (index: number) => {
     const before = index === 0 ? '' : ` + ${index} * (${part('last')} - ${part('first')} + 1)`
@@ -191,10 +250,10 @@ function prepareWrite(db: Database.Database, events: readonly EventType[], fence
   const log = (event: EventType, index: number) => {
     const [from, to] = jobs.slice(index) as [Columns, Columns]
     return db.prepare(`${source.before}
-      INSERT INTO job_events (id, job_id, seq, event, from_state, to_state, attempt, at, error, previous_id)
-      SELECT ${eventId(index)}, jobs.id, ${to.seq}, '${event}', ${from.state}, ${to.state}, ${to.attempt}, :now,
+      INSERT INTO event_runs (id, first_job_id, length, seq, event, from_state, to_state, attempt, at, error, previous_id)
+      SELECT ${eventId(index)}, jobs.id, ${part('length')}, ${to.seq}, '${event}', ${from.state}, ${to.state}, ${to.attempt}, :now,
         ${part('error')}, ${index === 0 ? 'jobs.last_event_id' : eventId(index - 1)}
-      FROM ${source.from} ${matching}`)
+      FROM ${source.from} ${matches(events, fence, source, 'logged_to')}`)
   }
   const changes = Object.entries({
     ...jobs.at(-1)!,
@@ -202,10 +261,19 @@ function prepareWrite(db: Database.Database, events: readonly EventType[], fence
     last_event_id: eventId(events.length - 1),
     // A column that stays is not named: SQLite would write the indexes that it stands in again.
   }).flatMap(([column, value]) => (value === `jobs.${column}` ? [] : [`${column} = ${value}`]))
-  return {
-    logs: events.map(log),
-    move: db.prepare(`${source.before} UPDATE jobs SET ${changes.join(', ')} ${source.with} ${matching}`),
-  }
+  const move = `UPDATE jobs SET ${changes.join(', ')} ${source.with} ${matches(events, fence, source, 'last')}`
+  return { logs: events.map(log), move: db.prepare(`${source.before} ${move}`) }
+}
+
+/** Long histories are stored singly, for their marks. */
+function prepareAlike(db: Database.Database, events: readonly EventType[], fence: Fence, one: Source) {
+  const same = ['state', 'seq', 'attempt'].map((column) => `jobs.${column} = head.${column}`).join(' AND ')
+  return db
+    .prepare(`
+      SELECT count(*) FROM jobs AS head CROSS JOIN jobs ON ${matches(events, fence, one, 'last')}
+      WHERE head.id = :first AND head.seq + ${events.length} < ${markEvery}
+        AND ${same} AND jobs.last_event_id - jobs.id = head.last_event_id - head.id`)
+    .pluck()
 }
 
 /** What events change besides what the machine knows of. */

@@ -53,7 +53,7 @@ export class Reader {
       SELECT from_state AS "from", event, to_state AS "to", count(*) AS count, max(seq) AS last
       FROM chain WHERE seq <= :upTo GROUP BY from_state, event, to_state`)
     this.#transitions = db.prepare(selectTransitions).pluck()
-    this.#newestEvent = db.prepare('SELECT id FROM job_events ORDER BY id DESC LIMIT 1').pluck()
+    this.#newestEvent = db.prepare('SELECT id + length - 1 FROM event_runs ORDER BY id DESC LIMIT 1').pluck()
     this.#counts = db.prepare(
       `SELECT from_state AS "from", event, nullif(to_state, '') AS "to", n AS count FROM edge_counts`,
     )
@@ -81,7 +81,7 @@ export class Reader {
 
   /** `json` is for `toTransitions`; `newest` the id of the newest event, also where it came after that was read. */
   transitions({ after, limit }: { after: number; limit: number }): { json: string; newest: number } {
-    const json = this.#transitions.get(after, limit) as string
+    const json = this.#transitions.get({ after, limit }) as string
     return { json, newest: (this.#newestEvent.get() as number | undefined) ?? 0 }
   }
 

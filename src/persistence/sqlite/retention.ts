@@ -4,6 +4,7 @@ import type { JobState } from '../../machines/job.ts'
 import { retention } from '../store.ts'
 import { chainFrom } from './histories.ts'
 import type { Moves } from './moves.ts'
+import { isOfRun } from './schema.ts'
 
 /** Jobs that one transaction looks at. */
 const walkMax = 1_000
@@ -62,9 +63,14 @@ function prepare(db: Database.Database) {
       SELECT id, state, created_at AS createdAt, finished_at AS finishedAt, last_event_id AS lastEventId
       FROM jobs WHERE id > :after ORDER BY id LIMIT :limit`),
     // It stays, so that no event's id is used again: readers resume by them.
-    isNewestEvent: db.prepare('SELECT 1 WHERE ? = (SELECT id FROM job_events ORDER BY id DESC LIMIT 1)').pluck(),
+    isNewestEvent: db
+      .prepare('SELECT 1 WHERE ? = (SELECT id + length - 1 FROM event_runs ORDER BY id DESC LIMIT 1)')
+      .pluck(),
     removeJob: db.prepare('DELETE FROM jobs WHERE id = ?'),
     removePayload: db.prepare('DELETE FROM job_payloads WHERE job_id = ?'),
-    removeEvents: db.prepare(`DELETE FROM job_events WHERE id IN (${chainFrom('?', 'true')} SELECT id FROM chain)`),
+    // What tells of other jobs as well stays until the last of them goes.
+    removeEvents: db.prepare(`
+      DELETE FROM event_runs WHERE id IN (${chainFrom('?')} SELECT run_id FROM chain) 
+        AND NOT EXISTS (SELECT 1 FROM jobs WHERE ${isOfRun('event_runs')})`),
   }
 }

@@ -1,4 +1,5 @@
 import type { HistoryEvent, JobRow, Owner, StoredError, Transition } from '../store.ts'
+import { isOfRun } from './schema.ts'
 
 /** What to select from `jobs` for `toJobRow`. */
 export const jobColumns = `jobs.id, jobs.type, jobs.queue, jobs.state, jobs.priority, jobs.attempt, jobs.max_attempts AS maxAttempts,
@@ -6,7 +7,7 @@ export const jobColumns = `jobs.id, jobs.type, jobs.queue, jobs.state, jobs.prio
   jobs.timeout_ms AS timeoutMs, jobs.run_at AS runAt, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
   jobs.finished_at AS finishedAt, jobs.error`
 
-/** What to select from `job_events` for `toHistoryEvent`. */
+/** What to select of events for `toHistoryEvent`. */
 export const eventColumns = `seq, event, from_state AS "from", to_state AS "to", attempt, at, error`
 
 /** Characters of errors, as JSON, after which a page of transitions ends. */
@@ -19,10 +20,14 @@ const errorsLengthMax = 262_144
 export const selectTransitions = `
   SELECT json_group_array(json_array(id, job_id, type, queue, seq, event, from_state, to_state, attempt, at, json(error)))
   FROM (
-    SELECT *, coalesce(sum(length(error)) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS errors_before
+    SELECT *, coalesce(sum(length(error)) OVER (
+      ORDER BY run_id, job_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS errors_before
     FROM (
-      SELECT job_events.*, jobs.type, jobs.queue FROM job_events JOIN jobs ON jobs.id = job_events.job_id
-      WHERE job_events.id > ? ORDER BY job_events.id LIMIT ?
+      SELECT event_runs.id + jobs.id - first_job_id AS id, event_runs.id AS run_id, jobs.id AS job_id, jobs.type, jobs.queue,
+        event_runs.seq, event, from_state, to_state, event_runs.attempt, at, event_runs.error
+      FROM event_runs CROSS JOIN jobs ON ${isOfRun('event_runs')} AND jobs.id > :after - event_runs.id + first_job_id
+      WHERE event_runs.id >= coalesce((SELECT max(id) FROM event_runs WHERE id <= :after + 1), 0)
+      ORDER BY event_runs.id, jobs.id LIMIT :limit
     )
   )
   WHERE errors_before <= ${errorsLengthMax}`

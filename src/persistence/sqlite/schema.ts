@@ -16,6 +16,11 @@ export const isHeld = 'jobs.lease_token IS NOT NULL'
 export const markEvery = 100
 export const isMark = `seq % ${markEvery} = 0`
 
+/** Jobs that a row of `event_runs` tells of. */
+export function isOfRun(run: string): string {
+  return `jobs.id BETWEEN ${run}.first_job_id AND ${run}.first_job_id + ${run}.length - 1`
+}
+
 /** A condition over `jobs` as a partial index and a CHECK want it, without the table's name. */
 const bare = (condition: string) => condition.replaceAll('jobs.', '')
 
@@ -177,5 +182,30 @@ export const migrations: readonly string[] = [
   BEGIN
     SELECT RAISE(ABORT, 'jobmachine: no edge of the job machine; a state changes by one edge, or by those of a claim, and raises seq by one for each');
   END;
+  `,
+  // One row for an event of jobs with consecutive ids and the same past: what is enqueued together is mostly claimed together, and ends so.
+  `
+  DROP TRIGGER job_events_are_final;
+  DROP TRIGGER job_events_stay;
+  ALTER TABLE job_events RENAME TO event_runs;
+  ALTER TABLE event_runs RENAME COLUMN job_id TO first_job_id;
+  ALTER TABLE event_runs ADD COLUMN length INTEGER NOT NULL DEFAULT 1 CHECK (length >= 1);
+
+  CREATE TRIGGER event_runs_are_final BEFORE UPDATE ON event_runs
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: history is not rewritten');
+  END;
+
+  CREATE TRIGGER event_runs_stay BEFORE DELETE ON event_runs
+  WHEN EXISTS (SELECT 1 FROM jobs WHERE ${isOfRun('OLD')})
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: the history of a job goes only after its job');
+  END;
+
+  -- One row an event.
+  CREATE VIEW job_events AS
+    SELECT event_runs.id + jobs.id - first_job_id AS id, jobs.id AS job_id, event_runs.seq, event, from_state, to_state,
+      event_runs.attempt, at, event_runs.error, previous_id + jobs.id - first_job_id AS previous_id
+    FROM event_runs JOIN jobs ON ${isOfRun('event_runs')};
   `,
 ]

@@ -93,7 +93,7 @@ function prepare(db: Database.Database) {
         run_at AS runAt, started_at AS startedAt, finished_at AS finishedAt, parked, lease_token AS leaseToken,
         lease_expires_at AS leaseExpiresAt
       FROM jobs WHERE id = ?`),
-    lastEvent: db.prepare(`SELECT ${eventColumns} FROM job_events WHERE id = (${newest})`),
+    lastEvent: db.prepare(`${chainFrom(newest, 'false')} SELECT ${eventColumns} FROM chain`),
     lastFailure: db.prepare(`${recent} SELECT ${eventColumns} ${endings} AND error IS NOT NULL LIMIT 1`),
     crashes: db.prepare(`${recent} SELECT count(*) ${endings} AND event = 'expire'`).pluck(),
     // Not one comparison of (run_at, id): SQLite would look at every job with the same `run_at`, and so many have the same.

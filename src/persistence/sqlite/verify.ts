@@ -8,15 +8,15 @@ import { assertOurs, isDamage, openForReading } from './connection.ts'
 import { chainFrom } from './histories.ts'
 import { openKept } from './kept.ts'
 import { Reader } from './reader.ts'
-import { migrations } from './schema.ts'
+import { isOfRun, migrations } from './schema.ts'
 import { assertWalWhole } from './wal.ts'
 
 /** Jobs that one read transaction looks at: some milliseconds, so that a live server can reset its WAL in between. */
 const chunkJobs = 1_000
 /** Events of one job that are read at once: it may have any number of them. */
 const pageEvents = 10_000
-/** Ids of events that one read transaction looks at, for those that are in no job's history. */
-const strayIds = 10_000
+/** Runs that one read transaction looks at, for events that are in no job's history. */
+const strayRuns = 10_000
 /** Violations told; more are counted. */
 const toldMax = 1_000
 
@@ -56,6 +56,14 @@ interface LinkedEvent extends ReplayedEvent {
   readonly id: number
   /** The job's event before it; null for its first. */
   readonly previousId: number | null
+}
+
+/** A row of `event_runs`. */
+interface EventRun {
+  readonly id: number
+  readonly firstJobId: number
+  readonly length: number
+  readonly seq: number
 }
 
 /** A check reads what only the newest schema has. */
@@ -118,13 +126,13 @@ class Verifier {
 
   #checkJobs(onProgress: (id: number, lastId: number) => void): void {
     // In one snapshot, so that every event up to the last is one of a job up to the last.
-    const [lastId, lastEventId] = this.#db
-      .prepare('SELECT (SELECT coalesce(max(id), 0) FROM jobs), (SELECT coalesce(max(id), 0) FROM job_events)')
+    const [lastId, lastRunId] = this.#db
+      .prepare('SELECT (SELECT coalesce(max(id), 0) FROM jobs), (SELECT coalesce(max(id), 0) FROM event_runs)')
       .raw()
       .get() as [number, number]
     const checkNext = this.#prepareChunk()
     for (let after = 0; after < lastId; onProgress(after, lastId)) after = checkNext(after)
-    this.#checkStrays(lastEventId)
+    this.#checkStrays(lastRunId)
   }
 
   /** Checks the next jobs above an id, in one snapshot, and gives the last id it saw. */
@@ -136,12 +144,9 @@ class Verifier {
       FROM jobs WHERE id > ? ORDER BY id LIMIT ${chunkJobs}`)
     // Only ever to older events: there is no circle to be caught in.
     const newestFirst = this.#db.prepare(`
-      ${chainFrom(
-        'SELECT id FROM job_events WHERE id = :from AND id < :below AND job_id = :id',
-        'earlier.id < chain.id AND earlier.job_id = chain.job_id',
-      )}
+      ${chainFrom('iif(:from < :below, :from, NULL)', 'chain.job_id = :id AND chain.previous_id < chain.id')}
       SELECT id, previous_id AS previousId, seq, event, from_state AS "from", to_state AS "to", attempt, at
-      FROM chain LIMIT ${pageEvents}`)
+      FROM chain WHERE job_id = :id LIMIT ${pageEvents}`)
     const pageOf = (id: number, from: number, below = Number.MAX_SAFE_INTEGER) =>
       newestFirst.all({ id, from, below }) as LinkedEvent[]
     return this.#db.transaction((after: number): number => {
@@ -201,32 +206,51 @@ class Verifier {
     return replayed
   }
 
-  /** Events up to the one given that no history leads to, now that all have been followed: of a job or of none. */
-  #checkStrays(lastEventId: number): void {
-    const next = this.#db
-      .prepare(`SELECT id FROM job_events WHERE id > ? AND id <= ? ORDER BY id LIMIT ${strayIds}`)
+  /** Events of the runs up to the one given that no history leads to, now that all have been followed: of a job or of none. */
+  #checkStrays(lastRunId: number): void {
+    const next = this.#db.prepare(`
+      SELECT id, first_job_id AS firstJobId, length, seq FROM event_runs WHERE id > ? AND id <= ? ORDER BY id
+      LIMIT ${strayRuns}`)
+    const jobsOf = this.#db
+      .prepare(`SELECT jobs.id FROM event_runs LEFT JOIN jobs ON ${isOfRun('event_runs')} WHERE event_runs.id = ?`)
       .pluck()
-    const stray = this.#db.prepare(`
-      SELECT job_id AS jobId, seq, EXISTS (SELECT 1 FROM jobs WHERE jobs.id = job_id) AS hasJob
-      FROM job_events WHERE id = ?`)
     const jobless = new Set<number>()
-    for (let after = 0; after < lastEventId; ) {
-      const ids = next.all(after, lastEventId) as number[]
-      for (const id of ids) {
-        if (this.#linked.has(id)) continue
-        // Retention may have taken it since.
-        const found = stray.get(id) as { jobId: number; seq: number; hasJob: number } | undefined
-        if (!found) continue
-        this.#events++
-        if (found.hasJob) this.#tell('I3', found.jobId, `event ${id}, its seq ${found.seq}, is not in its history`)
-        else {
-          this.#tell('I3', found.jobId, `seq ${found.seq} is the history of no job`)
-          if (jobless.size < toldMax) jobless.add(found.jobId)
-        }
+    for (let after = 0; after < lastRunId; ) {
+      const runs = next.all(after, lastRunId) as EventRun[]
+      for (const run of runs) {
+        const places = this.#unlinked(run)
+        if (places.length > 0) this.#checkUnlinked(run, places, jobsOf.all(run.id) as (number | null)[], jobless)
       }
-      after = ids.at(-1) ?? lastEventId
+      after = runs.at(-1)?.id ?? lastRunId
     }
     for (const jobId of jobless) this.#tell('I2', jobId, 'there is a history of this job, but no job')
+  }
+
+  /** Those of a run's jobs, by their place in it, whose event was not met in their history. */
+  #unlinked({ id, length }: EventRun): number[] {
+    const places: number[] = []
+    for (let place = 0; place < length; place++) if (!this.#linked.has(id + place)) places.push(place)
+    return places
+  }
+
+  /** `found`: the ids of the run's jobs, null alone where it has none, and nothing where retention has taken it since. */
+  #checkUnlinked(
+    { id, firstJobId, seq }: EventRun,
+    places: readonly number[],
+    found: readonly (number | null)[],
+    jobless: Set<number>,
+  ): void {
+    const jobIds = new Set(found)
+    for (const place of places) {
+      const jobId = firstJobId + place
+      if (jobIds.has(jobId)) this.#tell('I3', jobId, `event ${id + place}, its seq ${seq}, is not in its history`)
+      else if (jobIds.has(null)) {
+        this.#tell('I3', jobId, `seq ${seq} is the history of no job`)
+        if (jobless.size < toldMax) jobless.add(jobId)
+        // Retention leaves what tells of other jobs as well.
+      } else continue
+      this.#events++
+    }
   }
 
   #checkJob(row: Row, end: Replayed): void {
@@ -307,7 +331,7 @@ class Verifier {
     const taken = new Map(
       (
         this.#db
-          .prepare('SELECT from_state, event, to_state, count(*) FROM job_events GROUP BY 1, 2, 3')
+          .prepare('SELECT from_state, event, to_state, sum(length) FROM event_runs GROUP BY 1, 2, 3')
           .raw()
           .all() as [JobState | null, string, JobState, number][]
       ).map(([from, event, to, count]) => [key(from, event, to), count]),

@@ -82,8 +82,8 @@ test.each([
   ['another id with a legal step', `UPDATE jobs SET id = 77, seq = seq + 1, ${columnsOf('cancelled')}`],
   ['a payload', `UPDATE job_payloads SET payload = '2'`],
   ['a payload, to nowhere', 'DELETE FROM job_payloads'],
-  ['a step of a history', `UPDATE job_events SET event = 'lease'`],
-  ['a step of a history, to nowhere', 'DELETE FROM job_events'],
+  ['a step of a history', `UPDATE event_runs SET event = 'lease'`],
+  ['a step of a history, to nowhere', 'DELETE FROM event_runs'],
 ])('a hand cannot change %s', async (_, sql) => {
   const path = await fileWithJobIn('queued')
 
@@ -104,7 +104,7 @@ test.each(jobStates)(
 test('the history and the payload of a job that is gone may go', async () => {
   const path = await fileWithJobIn('succeeded')
 
-  const refused = refusal(path, 'DELETE FROM jobs; DELETE FROM job_events; DELETE FROM job_payloads')
+  const refused = refusal(path, 'DELETE FROM jobs; DELETE FROM event_runs; DELETE FROM job_payloads')
 
   expect(refused).toBeNull()
 })

@@ -58,7 +58,7 @@ function contentsOf(path: string) {
   return { contents, schema }
 }
 
-describe.each([1, 2])('a file of version %s', (version) => {
+describe.each([1, 2, 3])('a file of version %s', (version) => {
   test('is brought to the newest with every job and every event, each where it belongs', async () => {
     const newest = await aFile()
     const old = asVersion(version, newest)
@@ -102,7 +102,7 @@ describe.each([1, 2])('a file of version %s', (version) => {
     const db = openForWriting(old, () => 'unused', 0)
     whenDone(() => db.close())
 
-    expect(() => db.exec('DELETE FROM job_events')).toThrow(/the history of a job goes only after its job/)
-    expect(() => db.exec('UPDATE job_events SET previous_id = NULL')).toThrow(/history is not rewritten/)
+    expect(() => db.exec('DELETE FROM event_runs')).toThrow(/the history of a job goes only after its job/)
+    expect(() => db.exec('UPDATE event_runs SET previous_id = NULL')).toThrow(/history is not rewritten/)
   })
 })

@@ -8,7 +8,7 @@ test('of a job that goes round and round, the last twenty thousand transitions m
   const db = openForWriting(join(tempFolder(), 'jobs.db'), () => 'id', 0)
   const round = ['queued', 'leased', 'running', 'scheduled']
   const log = db.prepare(`
-    INSERT INTO job_events (id, job_id, seq, event, from_state, to_state, attempt, at, previous_id)
+    INSERT INTO event_runs (id, first_job_id, seq, event, from_state, to_state, attempt, at, previous_id)
     VALUES (:seq, 1, :seq, :event, :from, :to, 0, 0, nullif(:seq - 1, 0))`)
   db.transaction(() => {
     db.exec(`

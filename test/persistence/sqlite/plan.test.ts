@@ -59,7 +59,7 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
 test('no statement of the store reads its way through all jobs or all events', () => {
   const wholeTables = plans().filter(({ sql }) => !/ORDER BY id DESC LIMIT 1\b/.test(sql))
   const scans = wholeTables.filter(({ steps }) =>
-    steps.some((step) => /^SCAN (jobs|job_events|job_payloads)\b(?! USING (COVERING )?INDEX)/.test(step)),
+    steps.some((step) => /^SCAN (jobs|event_runs|job_payloads)\b(?! USING (COVERING )?INDEX)/.test(step)),
   )
 
   expect(scans).toEqual([])
@@ -100,19 +100,19 @@ test('a claim finds its queue and its jobs in the index of what is ready', () =>
 test('a walk through a history goes from event to event by their ids, from the newest or from a mark', () => {
   const walks = plans().filter(({ sql }) => sql.includes('WITH RECURSIVE chain'))
 
-  // A page of a history, a path, a failure, crashes, a crash before, and what retention removes.
-  expect(walks).toHaveLength(6)
+  // A page of a history, a path, the newest event, a failure, crashes, a crash before, and what retention removes.
+  expect(walks).toHaveLength(7)
   for (const { steps } of walks) {
-    expect(steps).toContain('SEARCH earlier USING INTEGER PRIMARY KEY (rowid=?)')
-    const others = steps.filter((step) => /\bjob_events\b/.test(step) && !/PRIMARY KEY \(rowid=\?\)/.test(step))
-    for (const step of others) expect(step).toMatch(/INDEX job_events_marks \(job_id=\? AND seq>\?\)/)
+    expect(steps).toContain('SEARCH event_runs USING INTEGER PRIMARY KEY (rowid=?)')
+    const others = steps.filter((step) => /\bevent_runs\b/.test(step) && !/PRIMARY KEY \(rowid[=<]\?\)/.test(step))
+    for (const step of others) expect(step).toMatch(/INDEX job_events_marks \(first_job_id=\? AND seq>\?\)/)
   }
 })
 
 test('events are found by nothing but their ids and the marks', () => {
-  const steps = plans().flatMap(({ steps }) => steps.filter((step) => /\b(job_events|earlier)\b/.test(step)))
+  const steps = plans().flatMap(({ steps }) => steps.filter((step) => /\bevent_runs\b/.test(step)))
 
-  expect(steps.filter((step) => !/PRIMARY KEY|job_events_marks|^SCAN job_events$/.test(step))).toEqual([])
+  expect(steps.filter((step) => !/PRIMARY KEY|job_events_marks|^SCAN event_runs$/.test(step))).toEqual([])
 })
 
 test('a place in line is counted in the index of what is ready, and nowhere else', () => {

@@ -38,7 +38,7 @@ function tamper(path: string, sql: string): void {
 function goingRound(length: number): string {
   return `
     WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ${length})
-    INSERT INTO job_events (id, job_id, seq, event, from_state, to_state, attempt, at, previous_id)
+    INSERT INTO event_runs (id, first_job_id, seq, event, from_state, to_state, attempt, at, previous_id)
       SELECT 1000 + i, 6, i, iif(i % 2, 'release', 'lease'), iif(i % 2, 'leased', 'queued'), iif(i % 2, 'queued', 'leased'), 0, 0,
         iif(i = 2, (SELECT last_event_id FROM jobs WHERE id = 6), 999 + i) FROM n;
     UPDATE jobs SET seq = ${length}, last_event_id = 1000 + ${length},
@@ -64,15 +64,20 @@ describe('verify', () => {
     ['a state that its history does not lead to', `UPDATE jobs SET state = 'queued' WHERE id = 7`, 'I4', 7],
     ['an attempt that its history does not lead to', 'UPDATE jobs SET attempt = 0 WHERE id = 1', 'I4', 1],
     ['a lease that its history does not have', 'UPDATE jobs SET lease_token = 9 WHERE id = 4', 'I4', 4],
-    ['a gap in a history', 'DELETE FROM job_events WHERE job_id = 1 AND seq = 2', 'I3', 1],
+    ['a gap in a history', 'DELETE FROM event_runs WHERE first_job_id = 1 AND seq = 2', 'I3', 1],
     [
       'an edge that the machine does not have',
-      `UPDATE job_events SET event = 'reject' WHERE job_id = 1 AND seq = 4`,
+      `UPDATE event_runs SET event = 'reject' WHERE first_job_id = 1 AND seq = 4`,
       'I3',
       1,
     ],
-    ['a history without its beginning', 'DELETE FROM job_events WHERE job_id = 6', 'I4', 6],
-    ['a history that begins later', 'UPDATE job_events SET previous_id = NULL WHERE job_id = 1 AND seq = 3', 'I3', 1],
+    ['a history without its beginning', 'UPDATE event_runs SET length = 5 WHERE id = 1', 'I4', 6],
+    [
+      'a history that begins later',
+      'UPDATE event_runs SET previous_id = NULL WHERE first_job_id = 1 AND seq = 3',
+      'I3',
+      1,
+    ],
     ['a newest event that is not there', 'UPDATE jobs SET last_event_id = 999 WHERE id = 5', 'I3', 5],
     ['no newest event', 'UPDATE jobs SET last_event_id = NULL WHERE id = 5', 'I3', 5],
     ["another job's event as the newest", 'UPDATE jobs SET last_event_id = 1 WHERE id = 5', 'I3', 5],
@@ -82,36 +87,41 @@ describe('verify', () => {
       'I3',
       1,
     ],
-    ['an event before the others that is not there', 'UPDATE job_events SET previous_id = 999 WHERE id = 1', 'I3', 1],
+    ['an event before the others that is not there', 'UPDATE event_runs SET previous_id = 999 WHERE id = 1', 'I3', 1],
     [
       "another job's event in a history",
-      `UPDATE job_events SET previous_id = (SELECT id FROM job_events WHERE job_id = 2 AND seq = 2) WHERE job_id = 1 AND seq = 3`,
+      `UPDATE event_runs SET previous_id = (SELECT id FROM job_events WHERE job_id = 2 AND seq = 2) WHERE first_job_id = 1 AND seq = 3`,
       'I3',
       1,
     ],
-    ['a history that leads round', 'UPDATE job_events SET previous_id = id WHERE job_id = 1 AND seq = 2', 'I3', 1],
+    [
+      'a history that leads round',
+      'UPDATE event_runs SET previous_id = id WHERE first_job_id = 1 AND seq = 2',
+      'I3',
+      1,
+    ],
     [
       'a history that leads forth and back',
-      'UPDATE job_events SET previous_id = (SELECT last_event_id FROM jobs WHERE id = 1) WHERE job_id = 1 AND seq = 1',
+      'UPDATE event_runs SET previous_id = (SELECT last_event_id FROM jobs WHERE id = 1) WHERE first_job_id = 1 AND seq = 1',
       'I3',
       1,
     ],
     [
       'an event beside a history',
-      `INSERT INTO job_events (job_id, seq, event, to_state, attempt, at) VALUES (6, 2, 'lease', 'leased', 0, 0)`,
+      `INSERT INTO event_runs (first_job_id, seq, event, to_state, attempt, at) VALUES (6, 2, 'lease', 'leased', 0, 0)`,
       'I3',
       6,
     ],
     [
       'an event that stands there twice',
-      `INSERT INTO job_events (job_id, seq, event, from_state, to_state, attempt, at, previous_id)
+      `INSERT INTO event_runs (first_job_id, seq, event, from_state, to_state, attempt, at, previous_id)
         SELECT job_id, seq, event, from_state, to_state, attempt, at, previous_id FROM job_events WHERE job_id = 1 AND seq = 2`,
       'I3',
       1,
     ],
     [
       'an event of no job',
-      `INSERT INTO job_events (job_id, seq, event, to_state, attempt, at) VALUES (99, 1, 'enqueue', 'queued', 0, 0)`,
+      `INSERT INTO event_runs (first_job_id, seq, event, to_state, attempt, at) VALUES (99, 1, 'enqueue', 'queued', 0, 0)`,
       'I2',
       99,
     ],
@@ -120,7 +130,12 @@ describe('verify', () => {
     ['a payload without a job', `INSERT INTO job_payloads VALUES (99, '{}')`, 'I2', 99],
     ['a payload that is no JSON', `UPDATE job_payloads SET payload = '{' WHERE job_id = 2`, 'I1', 2],
     ['ids that would be used again', `UPDATE sqlite_sequence SET seq = 3 WHERE name = 'jobs'`, 'I2', 7],
-    ['a state that there is not', `UPDATE job_events SET to_state = 'lost' WHERE job_id = 1 AND seq = 4`, 'I3', 1],
+    [
+      'a state that there is not',
+      `UPDATE event_runs SET to_state = 'lost' WHERE first_job_id = 1 AND seq = 4`,
+      'I3',
+      1,
+    ],
     ['a lease without an end', 'UPDATE jobs SET lease_expires_at = NULL WHERE id = 4', 'I5', 4],
     ['more attempts than there may be', 'UPDATE jobs SET max_attempts = 0 WHERE id = 1', 'I7', 1],
     [
@@ -178,9 +193,9 @@ describe('verify', () => {
   })
 
   test.each([
-    ['an event', 'DELETE FROM job_events WHERE job_id = 6 AND seq = 20002', 20_003],
-    ['a page', 'DELETE FROM job_events WHERE job_id = 6 AND seq BETWEEN 10002 AND 20001', 20_002],
-    ['its beginning', 'DELETE FROM job_events WHERE job_id = 6 AND seq = 1', 2],
+    ['an event', 'DELETE FROM event_runs WHERE first_job_id = 6 AND seq = 20002', 20_003],
+    ['a page', 'DELETE FROM event_runs WHERE first_job_id = 6 AND seq BETWEEN 10002 AND 20001', 20_002],
+    ['its beginning', 'UPDATE event_runs SET length = 5 WHERE id = 1', 2],
   ])('names a long history in which %s is missing, and where', async (_, sql, seq) => {
     const path = await aFile()
     tamper(path, `${goingRound(30_001)}; ${sql}`)
@@ -199,7 +214,7 @@ describe('verify', () => {
     tamper(
       path,
       `${goingRound(30_001)};
-        INSERT INTO job_events (id, job_id, seq, event, to_state, attempt, at) VALUES (70000, 6, 7, 'lease', 'leased', 0, 0)`,
+        INSERT INTO event_runs (id, first_job_id, seq, event, to_state, attempt, at) VALUES (70000, 6, 7, 'lease', 'leased', 0, 0)`,
     )
 
     const { violations } = verifyFile(path)

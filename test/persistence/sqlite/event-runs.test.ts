@@ -1,0 +1,268 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { intoSets } from '../../../src/persistence/runs.ts'
+import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
+import { Reader } from '../../../src/persistence/sqlite/reader.ts'
+import { toTransitions } from '../../../src/persistence/sqlite/rows.ts'
+import { markEvery } from '../../../src/persistence/sqlite/schema.ts'
+import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
+import { Writer } from '../../../src/persistence/sqlite/writer.ts'
+import type { LeaseEvent } from '../../../src/persistence/store.ts'
+import { aJob } from '../../support/store.ts'
+import { tempFolder, whenDone } from '../../support/temp.ts'
+
+const keepMs = 1_000
+
+type Leased = { readonly id: number; readonly leaseToken: number }
+
+/** A file, and a writer whose every call is a commit. */
+function aFile() {
+  const path = join(tempFolder(), 'jobs.db')
+  const db = openForWriting(path, () => 'id', 0)
+  whenDone(() => db.close())
+  const options = { types: ['work'], leaseMs: 1, maxQueueDepth: 9_999, retryBaseMs: 1, retryMaxMs: 1 }
+  const writer = new Writer(db, { ...options, retentionMs: keepMs })
+  const commit = <T>(write: (writer: Writer) => T): T => {
+    db.exec('BEGIN IMMEDIATE')
+    writer.begin()
+    const result = write(writer)
+    writer.finish()
+    db.exec('COMMIT')
+    return result
+  }
+  return {
+    path,
+    db,
+    reader: new Reader(db),
+    commit,
+    enqueue: (count: number) => commit((writer) => writer.enqueue([Array.from({ length: count }, () => aJob())], 0)),
+    claim: (room: number): Leased[] =>
+      commit((writer) => writer.lease([{ room, start: true }], 0)).jobs.map(([id, leaseToken]) => ({ id, leaseToken })),
+    apply: (event: LeaseEvent['event'], leases: readonly Leased[]) =>
+      commit((writer) => writer.apply(intoSets(leases.map((lease) => ({ ...lease, event }))), 0)),
+    /** First job, length and event of each row. */
+    rows: () => db.prepare('SELECT first_job_id, length, event FROM event_runs ORDER BY id').raw().all(),
+    eventsOf: (id: number) =>
+      db
+        .prepare('SELECT seq, event, from_state, to_state, attempt FROM job_events WHERE job_id = ? ORDER BY seq')
+        .raw()
+        .all(id),
+  }
+}
+
+test('jobs that are enqueued, claimed and ended together have one row for each event', () => {
+  const file = aFile()
+
+  file.enqueue(100)
+  file.apply('succeed', file.claim(100))
+
+  expect(file.rows()).toEqual([
+    [1, 100, 'enqueue'],
+    [1, 100, 'lease'],
+    [1, 100, 'start'],
+    [1, 100, 'succeed'],
+  ])
+  expect(verifyFile(file.path)).toEqual({ jobs: 100, events: 400, violations: [], violationCount: 0 })
+})
+
+test('each of them has its own history and its own ids of events', () => {
+  const file = aFile()
+  file.enqueue(3)
+  file.apply('succeed', file.claim(3))
+
+  const history = file.reader.history(2, { after: 0, limit: 9 })!
+
+  expect(history.map(({ seq, event, from, to, attempt }) => [seq, event, from, to, attempt])).toEqual([
+    [1, 'enqueue', null, 'queued', 0],
+    [2, 'lease', 'queued', 'leased', 0],
+    [3, 'start', 'leased', 'running', 1],
+    [4, 'succeed', 'running', 'succeeded', 1],
+  ])
+  expect(file.eventsOf(2)).toEqual(history.map(({ seq, event, from, to, attempt }) => [seq, event, from, to, attempt]))
+  expect(file.db.prepare('SELECT id, previous_id FROM job_events WHERE job_id = 2').raw().all()).toEqual([
+    [2, null],
+    [5, 2],
+    [8, 5],
+    [11, 8],
+  ])
+  expect(file.db.prepare('SELECT last_event_id FROM jobs').pluck().all()).toEqual([10, 11, 12])
+})
+
+test('transitions are told one by one in the order of their ids, from wherever a reader has come to', () => {
+  const file = aFile()
+  file.enqueue(4)
+  const [first, ...others] = file.claim(4)
+  file.apply('succeed', others)
+  file.apply('fail', [first!])
+  file.enqueue(2)
+  const all = toTransitions(file.reader.transitions({ after: 0, limit: 99 }).json)
+
+  expect(all.map(({ id }) => id)).toEqual(Array.from({ length: 18 }, (_, index) => index + 1))
+  expect(all.slice(12, 16).map(({ jobId, seq, event }) => [jobId, seq, event])).toEqual([
+    [2, 4, 'succeed'],
+    [3, 4, 'succeed'],
+    [4, 4, 'succeed'],
+    [1, 4, 'fail'],
+  ])
+  for (let after = 0; after <= all.length; after++) {
+    for (const limit of [1, 2, 5]) {
+      const page = file.reader.transitions({ after, limit })
+      expect(toTransitions(page.json)).toEqual(all.slice(after, after + limit))
+      expect(page.newest).toBe(18)
+    }
+  }
+})
+
+test('a run is split where the past of its jobs differs', () => {
+  const file = aFile()
+  file.enqueue(4)
+  file.apply('release', file.claim(2))
+  file.enqueue(2)
+
+  file.claim(6)
+
+  expect(file.rows().slice(-6)).toEqual([
+    [1, 2, 'lease'],
+    [1, 2, 'start'],
+    [3, 2, 'lease'],
+    [3, 2, 'start'],
+    [5, 2, 'lease'],
+    [5, 2, 'start'],
+  ])
+  expect(verifyFile(file.path).violations).toEqual([])
+})
+
+test('jobs of many pasts have rows of their own', () => {
+  const file = aFile()
+  for (let job = 0; job < 12; job++) {
+    file.enqueue(1)
+    file.apply('release', file.claim(1))
+  }
+
+  file.claim(12)
+
+  expect(file.rows().slice(-24)).toEqual([
+    ...Array.from({ length: 12 }, (_, index) => [index + 1, 1, 'lease']),
+    ...Array.from({ length: 12 }, (_, index) => [index + 1, 1, 'start']),
+  ])
+  expect(verifyFile(file.path).violations).toEqual([])
+})
+
+test('of a run that not all of its jobs take, only those that do are logged', () => {
+  const file = aFile()
+  file.enqueue(9)
+  const leases = file.claim(9)
+  file.commit((writer) => writer.cancel(5, 0))
+
+  const refused = file.apply('succeed', leases)
+
+  expect(refused).toEqual([{ event: 'succeed', id: 5, leaseToken: leases[4]!.leaseToken }])
+  expect(file.eventsOf(5).map((row) => (row as unknown[])[1])).toEqual(['enqueue', 'lease', 'start', 'cancel'])
+  expect(file.db.prepare(`SELECT group_concat(job_id) FROM job_events WHERE event = 'succeed'`).pluck().get()).toBe(
+    '1,2,3,4,6,7,8,9',
+  )
+  expect(verifyFile(file.path).violations).toEqual([])
+})
+
+test('a run whose jobs go different ways on one event has a row for each', () => {
+  const file = aFile()
+  file.commit((writer) => writer.enqueue([[aJob({ maxAttempts: 1 }), aJob({ maxAttempts: 2 })]], 0))
+  const leases = file.claim(2)
+
+  file.apply('fail', leases)
+
+  expect(file.eventsOf(1).at(-1)).toEqual([4, 'fail', 'running', 'dead', 1])
+  expect(file.eventsOf(2).at(-1)).toEqual([4, 'fail', 'running', 'retrying', 1])
+  expect(verifyFile(file.path).violations).toEqual([])
+})
+
+test('what a commit moved is told job by job', () => {
+  const file = aFile()
+  file.enqueue(4)
+
+  const cancelled = file.commit((writer) => writer.command('cancel', [1, 2, 3, 4], undefined, 0))
+
+  expect(cancelled).toEqual([1, 2, 3, 4])
+})
+
+test('long histories are stored singly, so that each has its marks', () => {
+  const file = aFile()
+  file.enqueue(2)
+  for (let seq = 1; seq < 2 * markEvery; seq += 3) file.apply('release', file.claim(2))
+
+  const marks = file.db
+    .prepare(`SELECT first_job_id, length, seq FROM event_runs WHERE seq % ${markEvery} = 0 ORDER BY seq, id`)
+    .raw()
+
+  expect(marks.all()).toEqual([
+    [1, 1, markEvery],
+    [2, 1, markEvery],
+    [1, 1, 2 * markEvery],
+    [2, 1, 2 * markEvery],
+  ])
+  expect(verifyFile(file.path).violations).toEqual([])
+})
+
+test('retention leaves what tells of other jobs, and takes it with the last of them', () => {
+  const file = aFile()
+  file.enqueue(5)
+  const leases = file.claim(5)
+  file.apply('succeed', leases.slice(0, 3))
+  file.enqueue(1)
+  const retain = () => file.commit((writer) => writer.retain(keepMs))
+
+  retain()
+
+  expect(file.rows()).toEqual([
+    [1, 5, 'enqueue'],
+    [1, 5, 'lease'],
+    [1, 5, 'start'],
+    [6, 1, 'enqueue'],
+  ])
+  expect(file.db.prepare('SELECT DISTINCT job_id FROM job_events ORDER BY 1').pluck().all()).toEqual([4, 5, 6])
+  expect(verifyFile(file.path)).toMatchObject({ jobs: 3, events: 7, violations: [] })
+
+  file.apply('succeed', leases.slice(3))
+  file.enqueue(1)
+  retain()
+
+  expect(file.rows()).toEqual([
+    [6, 1, 'enqueue'],
+    [7, 1, 'enqueue'],
+  ])
+  expect(verifyFile(file.path)).toMatchObject({ jobs: 2, events: 2, violations: [] })
+})
+
+test('the ids of a run are not used again, also where only its last job is left', () => {
+  const file = aFile()
+  file.enqueue(3)
+  file.apply('succeed', file.claim(3))
+  file.commit((writer) => writer.retain(keepMs))
+
+  file.enqueue(1)
+
+  expect(file.db.prepare('SELECT id FROM jobs').pluck().all()).toEqual([3, 4])
+  expect(file.db.prepare('SELECT last_event_id FROM jobs').pluck().all()).toEqual([12, 13])
+})
+
+test('nobody writes a history but by the rows that tell of it', () => {
+  const file = aFile()
+  file.enqueue(2)
+
+  for (const sql of [`UPDATE job_events SET event = 'lease'`, 'DELETE FROM job_events'])
+    expect(() => file.db.exec(sql)).toThrow(/view/)
+})
+
+test('the queries of the operations page find the history of a job in a run, whole and its end', () => {
+  const page = readFileSync(new URL('../../../docs/operations.md', import.meta.url), 'utf8')
+  const [whole, newest] = [...page.matchAll(/```sql\n(.*?)```/gs)].map(([, sql]) => sql!)
+  const file = aFile()
+  file.enqueue(45)
+  for (let round = 0; round < 8; round++) file.apply('release', file.claim(45))
+
+  const seqs = (sql: string) => (file.db.prepare(sql).all() as { seq: number }[]).map(({ seq }) => seq)
+
+  expect(seqs(whole!)).toEqual(Array.from({ length: 25 }, (_, index) => index + 1))
+  expect(seqs(newest!)).toEqual(Array.from({ length: 20 }, (_, index) => 25 - index))
+})
