@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { built } from './support/built.ts'
 
 const source = resolve(import.meta.dirname, '../src')
 const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((path) => /\.tsx?$/.test(path))
@@ -44,6 +45,23 @@ describe('imports point inward', () => {
     expect(
       local('system.ts').filter((path) => path.startsWith('persistence/') && path !== 'persistence/store.ts'),
     ).toEqual([])
+  })
+
+  test("the store's threads load no XState: the build has compiled its machine", () => {
+    const loaded = new Set<string>()
+    const load = (path: string) => {
+      if (loaded.has(path)) return
+      loaded.add(path)
+      if (!path.endsWith('.js')) return
+      const code = readFileSync(built(path), 'utf8')
+      for (const [, next] of code.matchAll(/^(?:import|export)\s[^;]*?from '([^']+)'/gm))
+        load(next!.startsWith('.') ? join(dirname(path), next!) : next!)
+    }
+
+    for (const thread of ['thread', 'reader-thread', 'verify-thread']) load(`persistence/sqlite/${thread}.js`)
+
+    expect([...loaded]).toContain('machines/job-table.js')
+    expect([...loaded]).not.toContain('xstate')
   })
 
   test('nothing imports main', () => {

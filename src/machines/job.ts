@@ -1,4 +1,5 @@
 import { assign, type SnapshotFrom, setup } from 'xstate'
+import { guards } from './guards.ts'
 
 /** What the guards look at; both are columns of the job's row. */
 export interface JobFacts {
@@ -33,16 +34,11 @@ export type JobEvent =
   /** A person or a program runs it again from the beginning. */
   | { readonly type: 'requeue' }
 
-export const guards = {
-  attemptsRemain: ({ context }: { context: JobFacts }) => context.attempt < context.maxAttempts,
-  runAtLiesAhead: ({ event }: { event: JobEvent }) => event.type === 'enqueue' && event.delayed,
-}
-
 const failed = [{ guard: 'attemptsRemain', target: 'retrying' }, { target: 'dead' }] as const
 
 /**
- * The lifecycle of one job: pure, without timers or I/O. Every state and event name in the system comes from here; `edges.ts` compiles
- * it into the table that the store's SQL, the schema's checks and the pictures are made from.
+ * The lifecycle of one job: pure, without timers or I/O. Every state and event name in the system comes from here; `compile.ts` makes
+ * of it the table that the store's SQL, the schema's checks and the pictures are made from.
  *
  * Tags group states for those who ask about many: `waiting` counts against the queue's depth, `ready` may be leased, `timed` waits for
  * its `run_at`, `held` has a lease, `executing` has a handler called, `ended` has a `finished_at`, `expendable` may be removed by retention.

@@ -95,8 +95,8 @@ const patches: readonly Patch[] = [
   imported('persistence/sqlite/moves.js', `import assert from 'node:assert/strict';`, '../../crash-point.js'),
   {
     file: 'persistence/sqlite/moves.js',
-    find: 'const { one, many, events, edges } = statements;',
-    replace: `const { one, many, events, edges } = statements;
+    find: 'const { events } = statements;',
+    replace: `const { events } = statements;
       crash.foreseeMove(this.#db, events, runs, fence);
       crash.reach('before');`,
   },

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { transition } from 'xstate'
 import { getShortestPaths } from 'xstate/graph'
+import { compileJobMachine } from '../../src/machines/compile.ts'
 import {
   attemptAfter,
   edges,
@@ -11,6 +12,7 @@ import {
   statesTagged,
 } from '../../src/machines/edges.ts'
 import { type JobEvent, type JobNode, jobMachine } from '../../src/machines/job.ts'
+import { jobTable } from '../../src/machines/job-table.ts'
 
 const nodes: JobNode[] = ['new', ...jobStates]
 const facts = [
@@ -30,6 +32,10 @@ const events: JobEvent[] = eventTypes.flatMap((type): JobEvent[] =>
 )
 
 describe('the edge table', () => {
+  test('is what the machine compiles to, where the build has put it', () => {
+    expect(jobTable).toEqual(compileJobMachine())
+  })
+
   test('has the eight states and twelve events of the lifecycle', () => {
     expect([...jobStates].sort()).toEqual([
       'cancelled',

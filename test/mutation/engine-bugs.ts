@@ -11,7 +11,7 @@ const machine: readonly Mutation[] = [
     'one attempt too many, in the machine and in SQL',
     system('a job is dead after 1 retries, with its last error'),
     {
-      file: 'machines/job.js',
+      file: 'machines/guards.js',
       find: 'context.attempt < context.maxAttempts',
       replace: 'context.attempt <= context.maxAttempts',
     },
@@ -25,7 +25,7 @@ const machine: readonly Mutation[] = [
     'one attempt too few, in the machine and in SQL',
     system('a job is dead after 1 retries, with its last error'),
     {
-      file: 'machines/job.js',
+      file: 'machines/guards.js',
       find: 'context.attempt < context.maxAttempts',
       replace: 'context.attempt + 1 < context.maxAttempts',
     },

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
@@ -36,5 +37,6 @@ export function patchedBuild(folder: string, patches: readonly Patch[]): string 
   cpSync(resolve('package.json'), join(folder, 'package.json'))
   symlinkSync(resolve('node_modules'), join(folder, 'node_modules'))
   for (const [file, text] of files) writeFileSync(join(copy, file), text)
+  if (files.has('machines/job.js')) execFileSync(process.execPath, [resolve('scripts/compile-machine.js'), copy])
   return copy
 }

@@ -43,13 +43,12 @@ interface Write {
   readonly move: Database.Statement
 }
 
-interface Statements {
-  /** For one run, bound by its parts: 9.4 µs a job where the other takes 10.9 (measured in a bare drain loop, runs of 50). */
-  readonly one: Write
-  /** For any number, as JSON. */
-  readonly many: Write
-  /** How many jobs of a run take the step, and are like its first. */
-  readonly alike: Database.Statement
+/** `one`: bound by a run's parts, 9.4 µs a job where `many` takes 10.9 (measured in a bare drain loop, runs of 50). `many`: as JSON. */
+type RunCount = 'one' | 'many'
+
+interface Statements extends Write {
+  /** How many jobs of one run take the step, and are like its first; null where each is logged for itself anyway. */
+  readonly alike: Database.Statement | null
   readonly events: readonly EventType[]
   /** The one edge that each event takes, null where one of them may take several. */
   readonly edges: readonly Edge[] | null
@@ -111,20 +110,21 @@ export class Moves {
 
   /** Moves those jobs of the runs that the machine lets take `step`, each at most once; how many. */
   apply(step: Step, runs: readonly Run[], now: number, fence: Fence = 'anyone'): number {
-    const statements = this.#statements(step, fence)
-    const { one, many, events, edges } = statements
-    const always = { now, lease_ms: this.#leaseMs }
     this.#lastMoved = this.#nextEventId
+    if (runs.length === 0) return 0
+    const statements = this.#statements(step, fence, runs.length > fewRuns ? 'many' : 'one')
+    const { events } = statements
+    const always = { now, lease_ms: this.#leaseMs }
     const takeIds = (first: number, last: number) => this.takeEventIds((last - first + 1) * events.length)
     if (runs.length > fewRuns) {
       const numbered = runs.map((run) => [...run, takeIds(run[0], run[1])])
-      return this.#take(edges, many, { ...always, runs: JSON.stringify(numbered) })
+      return this.#take(statements, { ...always, runs: JSON.stringify(numbered) })
     }
     let moved = 0
     for (const [first, last, lease_token, delay_ms, error] of runs) {
       const values = { ...always, lease_token, delay_ms, error }
       for (const piece of this.#pieces(statements, values, first, last))
-        moved += this.#take(edges, one, { ...values, ...piece, event_id: takeIds(piece.first, piece.last) })
+        moved += this.#take(statements, { ...values, ...piece, event_id: takeIds(piece.first, piece.last) })
     }
     return moved
   }
@@ -133,10 +133,10 @@ export class Moves {
    * Splits a run where the past of its jobs differs: of a piece whose jobs have the same, each event is logged as one row, and else for each
    * job.
    */
-  #pieces({ alike, edges }: Statements, values: Values, first: number, last: number): Piece[] {
+  #pieces({ alike }: Statements, values: Values, first: number, last: number): Piece[] {
     const pieces: Piece[] = []
     let next = first
-    while (edges && next < last && pieces.length < fewRuns) {
+    while (alike && next < last && pieces.length < fewRuns) {
       const count = alike.get({ ...values, first: next, last }) as number
       const end = next + count - 1
       if (count < 2 || (end < last && alike.get({ ...values, first: next, last: end }) !== count)) break
@@ -155,7 +155,7 @@ export class Moves {
     )
   }
 
-  #take(edges: Statements['edges'], { logs, move }: Write, values: Values): number {
+  #take({ logs, move, edges }: Statements, values: Values): number {
     const { length = 1 } = values
     const [moved, ...others] = logs.map((log) => log.run(values).changes * length)
     if (moved === 0) return 0
@@ -184,31 +184,12 @@ export class Moves {
     return [...this.#taken.values()].reduce((sum, { from, to, n }) => sum + n * (waits(to) - waits(from)), 0)
   }
 
-  #statements(step: Step, fence: Fence): Statements {
-    const key = `${step} ${fence}`
-    const statements = this.#prepared.get(key) ?? prepareMoves(this.#db, step === 'claim' ? claim : [step], fence)
+  #statements(step: Step, fence: Fence, count: RunCount): Statements {
+    const key = `${step} ${fence} ${count}`
+    const events = step === 'claim' ? claim : [step]
+    const statements = this.#prepared.get(key) ?? prepareMoves(this.#db, events, fence, sources[count])
     this.#prepared.set(key, statements)
     return statements
-  }
-}
-
-function prepareMoves(db: Database.Database, events: readonly EventType[], fence: Fence): Statements {
-  const edges = events.map(edgesOn)
-  const one: Source = { before: '', from: 'jobs WHERE', with: 'WHERE', part: (name) => `:${name}` }
-  const many: Source = {
-    before: `WITH run AS MATERIALIZED (SELECT value ->> 0 AS first, value ->> 1 AS last, value ->> 2 AS lease_token,
-      value ->> 3 AS delay_ms, value ->> 4 AS error, value ->> 5 AS event_id, value ->> 1 AS logged_to, 1 AS length
-      FROM json_each(:runs))`,
-    from: 'run CROSS JOIN jobs ON',
-    with: 'FROM run WHERE',
-    part: (name) => `run.${name}`,
-  }
-  return {
-    one: prepareWrite(db, events, fence, one),
-    many: prepareWrite(db, events, fence, many),
-    alike: prepareAlike(db, events, fence, one),
-    events,
-    edges: edges.every(({ length }) => length === 1) ? edges.flat() : null,
   }
 }
 
@@ -219,6 +200,18 @@ interface Source {
   readonly with: string
   /** `logged_to`: the last job that is logged for itself; the `length` of what each row stands for. */
   part(name: 'first' | 'last' | 'lease_token' | 'delay_ms' | 'error' | 'event_id' | 'logged_to' | 'length'): string
+}
+
+const sources: Record<RunCount, Source> = {
+  one: { before: '', from: 'jobs WHERE', with: 'WHERE', part: (name) => `:${name}` },
+  many: {
+    before: `WITH run AS MATERIALIZED (SELECT value ->> 0 AS first, value ->> 1 AS last, value ->> 2 AS lease_token,
+      value ->> 3 AS delay_ms, value ->> 4 AS error, value ->> 5 AS event_id, value ->> 1 AS logged_to, 1 AS length
+      FROM json_each(:runs))`,
+    from: 'run CROSS JOIN jobs ON',
+    with: 'FROM run WHERE',
+    part: (name) => `run.${name}`,
+  },
 }
 
 /** The job as it is stored, before each event, and after the last. */
@@ -237,6 +230,17 @@ function matches(events: readonly EventType[], fence: Fence, source: Source, las
     ...(fence === 'fenced' ? [`jobs.lease_token = ${part('lease_token')}`] : []),
     ...events.map((event, index) => takes(event, jobs[index])),
   ].join(' AND ')
+}
+
+function prepareMoves(db: Database.Database, events: readonly EventType[], fence: Fence, source: Source): Statements {
+  const possible = events.map(edgesOn)
+  const edges = possible.every(({ length }) => length === 1) ? possible.flat() : null
+  return {
+    ...prepareWrite(db, events, fence, source),
+    alike: edges && source === sources.one ? prepareAlike(db, events, fence) : null,
+    events,
+    edges,
+  }
 }
 
 function prepareWrite(db: Database.Database, events: readonly EventType[], fence: Fence, source: Source): Write {
@@ -266,11 +270,11 @@ function prepareWrite(db: Database.Database, events: readonly EventType[], fence
 }
 
 /** Long histories are stored singly, for their marks. */
-function prepareAlike(db: Database.Database, events: readonly EventType[], fence: Fence, one: Source) {
+function prepareAlike(db: Database.Database, events: readonly EventType[], fence: Fence): Database.Statement {
   const same = ['state', 'seq', 'attempt'].map((column) => `jobs.${column} = head.${column}`).join(' AND ')
   return db
     .prepare(`
-      SELECT count(*) FROM jobs AS head CROSS JOIN jobs ON ${matches(events, fence, one, 'last')}
+      SELECT count(*) FROM jobs AS head CROSS JOIN jobs ON ${matches(events, fence, sources.one, 'last')}
       WHERE head.id = :first AND head.seq + ${events.length} < ${markEvery}
         AND ${same} AND jobs.last_event_id - jobs.id = head.last_event_id - head.id`)
     .pluck()
