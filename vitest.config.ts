@@ -18,5 +18,6 @@ const runBuiltCode: Plugin = {
 
 export default defineConfig({
   plugins: [runBuiltCode],
-  test: { include: ['test/**/*.test.ts'], testTimeout: 20_000, maxWorkers: 2 },
+  // One more than the cores of the smallest machine that runs them: many wait for a process, a clock or a browser.
+  test: { include: ['test/**/*.test.ts'], testTimeout: 20_000, maxWorkers: 3 },
 })

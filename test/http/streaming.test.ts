@@ -13,10 +13,11 @@ const chunk = (bytes: Buffer | string) =>
 
 /** Asks until the answer has that status: the server may not have read yet what another connection sent. */
 async function untilStatus(status: number, ask: () => Promise<Answer>): Promise<Answer> {
-  for (const until = Date.now() + 5_000; ; ) {
+  for (const until = Date.now() + 15_000; ; ) {
     const answer = await ask()
     if (answer.status === status) return answer
     if (Date.now() > until) throw new Error(`answered ${answer.status}, not ${status}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
 
