@@ -12,10 +12,12 @@ const engine = await Engine.open(folder, { workers })
 await engine.system.start()
 const begun = performance.now()
 const tell = () => {
+  const { rss, heapUsed } = process.memoryUsage()
   const sample: ResidentSample = {
     jobs: engine.begunCount,
     ms: performance.now() - begun,
-    mb: process.memoryUsage.rss() / 1_000_000,
+    mb: rss / 1_000_000,
+    heapMb: heapUsed / 1_000_000,
   }
   process.send!(sample)
 }

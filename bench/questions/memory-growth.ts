@@ -19,11 +19,13 @@ export interface ResidentSample {
   /** Since the first was enqueued. */
   readonly ms: number
   readonly mb: number
+  /** Of the loop's heap: what is in use, and garbage that no collection has met yet. */
+  readonly heapMb: number
 }
 
 /** Does a process that runs for long take more and more? */
 export const memoryGrowth = comparing({
-  about: `resident memory of a process of its own, its last ${samplesMeant} samples, when it has enqueued and run 2,000,000 jobs, less what it took after the first 200,000; residentMb: on the way`,
+  about: `resident memory of a process of its own, its last ${samplesMeant} samples, when it has enqueued and run 2,000,000 jobs, less what it took after the first 200,000; residentMb: on the way; heapFromMb, heapToMb: the least of the loop's heap in use, in the first and the last third, which is what lives`,
   units: { memory_growth_mb: 'MB' },
   once: true,
   detail: { workers, retention: '7 days, the default: nothing is removed meanwhile' },
@@ -41,10 +43,19 @@ export const memoryGrowth = comparing({
     const warm = samples.filter((sample) => sample.jobs >= warmJobs)
     const atStart = residentOf(warm.slice(0, samplesMeant))
     const atEnd = residentOf(warm.slice(-samplesMeant))
+    const third = Math.ceil(warm.length / 3)
     const step = Math.ceil(samples.length / curvePoints)
     return {
       values: { memory_growth_mb: atEnd - atStart },
-      notes: { jobs: last.jobs, seconds: last.ms / 1_000, samples: samples.length, warmMb: atStart, endMb: atEnd },
+      notes: {
+        jobs: last.jobs,
+        seconds: last.ms / 1_000,
+        samples: samples.length,
+        warmMb: atStart,
+        endMb: atEnd,
+        heapFromMb: leastHeapOf(warm.slice(0, third)),
+        heapToMb: leastHeapOf(warm.slice(-third)),
+      },
       detail: {
         residentMb: samples
           .filter((_, index) => index % step === step - 1)
@@ -53,6 +64,10 @@ export const memoryGrowth = comparing({
     }
   },
 })
+
+function leastHeapOf(samples: readonly ResidentSample[]): number {
+  return Math.min(...samples.map(({ heapMb }) => heapMb))
+}
 
 function residentOf(samples: readonly ResidentSample[]): number {
   return mean(samples.map(({ mb }) => mb))

@@ -174,8 +174,8 @@ const leases: readonly Mutation[] = [
     conformance('a lease of a live worker outlives any jump of the clock'),
     {
       file: sqlite('housekeeping'),
-      find: 'lost: this.#writer.renew(this.#held.all(), now), expired: this.#writer.expireLeases(now)',
-      replace: 'expired: this.#writer.expireLeases(now), lost: this.#writer.renew(this.#held.all(), now)',
+      find: 'const lost = this.#writer.renew(this.#held.all(), now);',
+      replace: 'this.#writer.expireLeases(now); const lost = this.#writer.renew(this.#held.all(), now);',
     },
   ),
   bug(
@@ -607,6 +607,11 @@ const histories: readonly Mutation[] = [
 ]
 
 const runs: readonly Mutation[] = [
+  bug(
+    'the thread does not look when what is scheduled now is due',
+    conformance('what is due is queued at its very instant'),
+    { file: sqlite('moves'), find: `isTagged('timed', taken.from) || isTagged('timed', taken.to)`, replace: 'false' },
+  ),
   bug('jobs of different pasts share a row', eventRuns('a run is split where the past of its jobs differs'), {
     file: sqlite('moves'),
     find: 'const count = alike.get({ ...values, first: next, last });',

@@ -36,8 +36,6 @@ const noJobs: LeasedJobs = { facts: '[]', payloads: [] }
 export class Calls {
   readonly #writer: Writer
   readonly #held: HeldLeases
-  /** A commit may have given a job an earlier instant. */
-  readonly #lookForDue: () => void
   #pending: Call[] = []
   #waitingLeases: Call<'lease'>[] = []
   #leasing = true
@@ -55,10 +53,9 @@ export class Calls {
   /** A caller wants the housekeeping done now. */
   sweepAsked = false
 
-  constructor(writer: Writer, held: HeldLeases, lookForDue: () => void) {
+  constructor(writer: Writer, held: HeldLeases) {
     this.#writer = writer
     this.#held = held
-    this.#lookForDue = lookForDue
   }
 
   accept(ask: Ask): void {
@@ -176,10 +173,7 @@ export class Calls {
         return this.#part(
           call,
           (now) => this.#writer.apply(request.sets, now),
-          (refused: Answers['apply']) => {
-            this.#held.follow(request.sets, refused)
-            this.#lookForDue()
-          },
+          (refused: Answers['apply']) => this.#held.follow(request.sets, refused),
         )
       case 'cancel':
         return this.#part(
@@ -196,11 +190,7 @@ export class Calls {
           (moved: Answers['command']) => this.#takeAway(moved),
         )
       case 'recover':
-        return this.#part(
-          call,
-          (now) => this.#writer.recoverOrphans(request.after, request.rank, now),
-          this.#lookForDue,
-        )
+        return this.#part(call, (now) => this.#writer.recoverOrphans(request.after, request.rank, now))
       case 'sweep':
         this.sweepAsked = true
         return this.#part(call, () => null)
@@ -243,7 +233,6 @@ export class Calls {
       split: () => calls.map((call) => this.#enqueuePart([call])),
       done: (results: EnqueueResult[]) => {
         for (const [index, call] of calls.entries()) this.#settle(call, results[index]!)
-        this.#lookForDue()
       },
       failed: (error) => {
         for (const call of calls) this.#failed(call, error)
@@ -264,10 +253,7 @@ export class Calls {
         )
         return alone
       },
-      done: (answer: EnqueuedCalls) => {
-        this.#settle(call, answer)
-        this.#lookForDue()
-      },
+      done: (answer: EnqueuedCalls) => this.#settle(call, answer),
       // Once it was split nobody waits for the call itself.
       failed: (error) => {
         if (alone) for (const each of alone) each.failed(error)

@@ -34,7 +34,7 @@ export class Housekeeping {
     this.#notify = notify
   }
 
-  /** To be called after commits that may have given a job an earlier `run_at`. */
+  /** To be called after commits that may have changed it, also those of other processes. */
   lookForDue(): void {
     this.nextDueAt = this.#writer.nextDueAt()
   }
@@ -60,13 +60,16 @@ export class Housekeeping {
   /** Live leases move on and the rest expires, in this order and in one transaction: no jump of the clock expires a live one. */
   #renewal(): Part {
     return part(
-      (now) => ({ now, lost: this.#writer.renew(this.#held.all(), now), expired: this.#writer.expireLeases(now) }),
-      ({ now, lost, expired }: { now: number; lost: Lease[]; expired: number }) => {
+      (now) => {
+        const lost = this.#writer.renew(this.#held.all(), now)
+        this.#writer.expireLeases(now)
+        return { now, lost }
+      },
+      ({ now, lost }: { now: number; lost: Lease[] }) => {
         this.#renewAt = now + this.#leaseMs / renewalsPerLease
         this.#held.drop(lost)
         if (lost.length > 0)
           this.#notify({ type: 'lost', leases: lost.map((lease) => ({ ...lease, cancelled: false })) })
-        if (expired > 0) this.lookForDue()
       },
     )
   }

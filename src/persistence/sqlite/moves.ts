@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
 import { claim, type Edge, edgesOn, hasTag } from '../../machines/edges.ts'
-import type { EventType, JobNode, JobState } from '../../machines/job.ts'
+import type { EventType, JobNode, JobState, JobTag } from '../../machines/job.ts'
 import { after, type Columns, stateIsTagged, stored, takes } from '../edge-sql.ts'
 import type { Run } from '../runs.ts'
 import { markEvery } from './schema.ts'
@@ -70,8 +70,9 @@ export class Moves {
   /** Where the events of the last `apply` begin. */
   #lastMoved = 0
   readonly #taken = new Map<string, { from: string; event: string; to: string; n: number }>()
-  /** Edges that the last finished transaction took. */
+  /** Edges that the last finished transaction took, and whether one of them began or ended a wait for an instant. */
   takenCount = 0
+  tookTimed = false
 
   constructor(db: Database.Database, leaseMs: number) {
     this.#db = db
@@ -101,9 +102,11 @@ export class Moves {
   /** Adds to `edge_counts` what this transaction did. */
   finish(): void {
     this.takenCount = 0
+    this.tookTimed = false
     for (const taken of this.#taken.values()) {
       this.#addCount.run(taken)
       this.takenCount += taken.n
+      if (isTagged('timed', taken.from) || isTagged('timed', taken.to)) this.tookTimed = true
     }
     this.#taken.clear()
   }
@@ -180,7 +183,7 @@ export class Moves {
 
   /** By how many this transaction has changed the number of jobs that wait. */
   waitingChange(): number {
-    const waits = (state: string) => Number(state !== '' && hasTag(state as JobNode, 'waiting'))
+    const waits = (state: string) => Number(isTagged('waiting', state))
     return [...this.#taken.values()].reduce((sum, { from, to, n }) => sum + n * (waits(to) - waits(from)), 0)
   }
 
@@ -289,6 +292,11 @@ function notOfTheMachine(events: readonly EventType[], part: Source['part']) {
     parked: edges.some(({ from }) => hasTag(from, 'ready')) ? '0' : 'jobs.parked',
     error: failing ? `coalesce(${part('error')}, jobs.error)` : 'jobs.error',
   }
+}
+
+/** Of an end of a counted edge; what retention removed is nowhere. */
+function isTagged(tag: JobTag, end: string): boolean {
+  return end !== '' && hasTag(end as JobNode, tag)
 }
 
 /** Jobs that wait, as `edge_counts` has them. */

@@ -75,7 +75,7 @@ export class StoreThread {
     this.#assertSameFile = guardFile(options.path)
     this.#askDataVersion = this.#db.prepare('PRAGMA data_version').pluck()
     this.#writer = new Writer(this.#db, options.writer)
-    this.#calls = new Calls(this.#writer, this.#held, () => this.#housekeeping?.lookForDue())
+    this.#calls = new Calls(this.#writer, this.#held)
     this.#meter = new CommitMeter(options.commits)
     const { leaseMs } = options.writer
     this.#housekeeping = options.server
@@ -161,6 +161,7 @@ export class StoreThread {
     const committed = () => {
       this.#assertSameFile()
       this.#meter.committed(performance.now() - this.#writer.beganAt, this.#writer.eventCount)
+      if (this.#writer.tookTimed) this.#housekeeping?.lookForDue()
     }
     // Until a lease has looked: where this transaction fails before it comes to one, its parts are stored alone all the same.
     this.#calls.lookForReady = true

@@ -68,6 +68,11 @@ export class Writer {
     return this.#moves.takenCount
   }
 
+  /** Whether the last finished transaction may have changed `nextDueAt`. */
+  get tookTimed(): boolean {
+    return this.#moves.tookTimed
+  }
+
   enqueue(calls: readonly (readonly NewJobRow[])[], now: number): EnqueueResult[] {
     return this.#intake.enqueue(calls, now)
   }
