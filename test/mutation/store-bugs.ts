@@ -399,7 +399,7 @@ const jobs: readonly Mutation[] = [
   }),
   bug('verify does not look for events that no history leads to', verify('names an event beside a history'), {
     file: sqlite('verify'),
-    find: 'this.#checkStrays(lastRunId);',
+    find: 'this.#checkStrays(lastRunId, Math.max(lastId, lastGivenId));',
     replace: '',
   }),
   bug(

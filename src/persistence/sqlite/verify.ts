@@ -126,13 +126,15 @@ class Verifier {
 
   #checkJobs(onProgress: (id: number, lastId: number) => void): void {
     // In one snapshot, so that every event up to the last is one of a job up to the last.
-    const [lastId, lastRunId] = this.#db
-      .prepare('SELECT (SELECT coalesce(max(id), 0) FROM jobs), (SELECT coalesce(max(id), 0) FROM event_runs)')
+    const [lastId, lastRunId, lastGivenId] = this.#db
+      .prepare(`
+        SELECT (SELECT coalesce(max(id), 0) FROM jobs), (SELECT coalesce(max(id), 0) FROM event_runs),
+          (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs')`)
       .raw()
-      .get() as [number, number]
+      .get() as [number, number, number]
     const checkNext = this.#prepareChunk()
     for (let after = 0; after < lastId; onProgress(after, lastId)) after = checkNext(after)
-    this.#checkStrays(lastRunId)
+    this.#checkStrays(lastRunId, Math.max(lastId, lastGivenId))
   }
 
   /** Checks the next jobs above an id, in one snapshot, and gives the last id it saw. */
@@ -206,8 +208,11 @@ class Verifier {
     return replayed
   }
 
-  /** Events of the runs up to the one given that no history leads to, now that all have been followed: of a job or of none. */
-  #checkStrays(lastRunId: number): void {
+  /**
+   * Events of the runs up to the one given that no history leads to, now that all have been followed: of a job or of none. `lastJobId`: the
+   * highest that was given when that run was the last, whatever a run claims of others.
+   */
+  #checkStrays(lastRunId: number, lastJobId: number): void {
     const next = this.#db.prepare(`
       SELECT id, first_job_id AS firstJobId, length, seq FROM event_runs WHERE id > ? AND id <= ? ORDER BY id
       LIMIT ${strayRuns}`)
@@ -218,7 +223,7 @@ class Verifier {
     for (let after = 0; after < lastRunId; ) {
       const runs = next.all(after, lastRunId) as EventRun[]
       for (const run of runs) {
-        const places = this.#unlinked(run)
+        const places = this.#unlinked(run, lastJobId)
         if (places.length > 0) this.#checkUnlinked(run, places, jobsOf.all(run.id) as (number | null)[], jobless)
       }
       after = runs.at(-1)?.id ?? lastRunId
@@ -226,10 +231,17 @@ class Verifier {
     for (const jobId of jobless) this.#tell('I2', jobId, 'there is a history of this job, but no job')
   }
 
-  /** Those of a run's jobs, by their place in it, whose event was not met in their history. */
-  #unlinked({ id, length }: EventRun): number[] {
+  /** Those of a run's jobs up to the last there was, by their place in it, whose event was not met in their history. */
+  #unlinked({ id, firstJobId, length }: EventRun, lastJobId: number): number[] {
+    const most = Math.max(lastJobId - firstJobId + 1, 1)
+    if (length < 1 || length > most)
+      this.#tell(
+        'I3',
+        null,
+        `event ${id} is of ${length} jobs from job ${firstJobId} on, and the last is job ${lastJobId}`,
+      )
     const places: number[] = []
-    for (let place = 0; place < length; place++) if (!this.#linked.has(id + place)) places.push(place)
+    for (let place = 0; place < Math.min(length, most); place++) if (!this.#linked.has(id + place)) places.push(place)
     return places
   }
 

@@ -134,3 +134,16 @@ test('what an ANALYZE found in a young file does not make anyone scan it when it
 
   expect(plans(path)).toEqual(before)
 })
+
+test('whoever asks for events by what they are has them gone through once, not once for each job', () => {
+  const db = openForWriting(join(tempFolder(), 'jobs.db'), () => 'id', 0)
+  const planOf = (sql: string) => db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all() as { detail: string }[]
+
+  for (const condition of [`event = 'fail'`, `to_state = 'dead' AND at > 5`, 'job_id = 42', 'id = 77']) {
+    expect(planOf(`SELECT count(*) FROM job_events WHERE ${condition}`).map(({ detail }) => detail)).toEqual([
+      'SCAN event_runs',
+      expect.stringMatching(/^SEARCH jobs USING INTEGER PRIMARY KEY/),
+    ])
+  }
+  db.close()
+})

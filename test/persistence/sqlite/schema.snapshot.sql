@@ -152,7 +152,7 @@
   DROP TRIGGER job_events_stay;
   ALTER TABLE job_events RENAME TO event_runs;
   ALTER TABLE event_runs RENAME COLUMN job_id TO first_job_id;
-  ALTER TABLE event_runs ADD COLUMN length INTEGER NOT NULL DEFAULT 1 CHECK (length >= 1);
+  ALTER TABLE event_runs ADD COLUMN length INTEGER NOT NULL DEFAULT 1;
 
   CREATE TRIGGER event_runs_are_final BEFORE UPDATE ON event_runs
   BEGIN
@@ -165,9 +165,9 @@
     SELECT RAISE(ABORT, 'jobmachine: the history of a job goes only after its job');
   END;
 
-  -- One row an event.
+  -- One row an event. CROSS, or SQLite goes through all events once for each job where one of their columns is asked for.
   CREATE VIEW job_events AS
     SELECT event_runs.id + jobs.id - first_job_id AS id, jobs.id AS job_id, event_runs.seq, event, from_state, to_state,
       event_runs.attempt, at, event_runs.error, previous_id + jobs.id - first_job_id AS previous_id
-    FROM event_runs JOIN jobs ON jobs.id BETWEEN event_runs.first_job_id AND event_runs.first_job_id + event_runs.length - 1;
+    FROM event_runs CROSS JOIN jobs ON jobs.id BETWEEN event_runs.first_job_id AND event_runs.first_job_id + event_runs.length - 1;
   

@@ -72,6 +72,9 @@ describe('verify', () => {
       1,
     ],
     ['a history without its beginning', 'UPDATE event_runs SET length = 5 WHERE id = 1', 'I4', 6],
+    ['a run that tells of fewer jobs than took it', 'UPDATE event_runs SET length = 5 WHERE id = 1', 'I3', 6],
+    ['a run that tells of none', 'UPDATE event_runs SET length = 0 WHERE id = 1', 'I3', null],
+    ['a run that tells of jobs that never were', 'UPDATE event_runs SET length = 5000000000 WHERE id = 1', 'I3', null],
     [
       'a history that begins later',
       'UPDATE event_runs SET previous_id = NULL WHERE first_job_id = 1 AND seq = 3',
