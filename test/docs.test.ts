@@ -6,7 +6,9 @@ import { describe, expect, test } from 'vitest'
 import { toMermaid } from '../src/machines/chart.ts'
 import { lifecyclePage } from '../src/machines/lifecycle.ts'
 import { startServer } from './support/server-process.ts'
+import { aJob } from './support/store.ts'
 import { tempFolder } from './support/temp.ts'
+import { leasesOf, openWriter, setsOf } from './support/writer.ts'
 
 const run = promisify(execFile)
 const root = resolve(import.meta.dirname, '..')
@@ -82,6 +84,21 @@ test('the backup of the operations page has what was acknowledged', async ({ ski
 
   const { stdout } = await run('sqlite3', [join(server.folder, 'backup.db'), 'SELECT state FROM jobs'])
   expect(stdout.trim()).toBe('scheduled')
+})
+
+test('the queries of the operations page find the history of a job among others, whole and its end', () => {
+  const [whole, newest] = blocks(read('docs/operations.md'), 'sql')
+  const { db, commit } = openWriter()
+  commit((writer) => writer.enqueue([Array.from({ length: 45 }, () => aJob())], 0))
+  for (let round = 0; round < 8; round++) {
+    const { jobs } = commit((writer) => writer.lease([{ room: 45, start: true }], 0))
+    commit((writer) => writer.apply(setsOf('release', leasesOf(jobs)), 0))
+  }
+
+  const seqs = (sql: string) => (db.prepare(sql).all() as { seq: number }[]).map(({ seq }) => seq)
+
+  expect(seqs(whole!)).toEqual(Array.from({ length: 25 }, (_, index) => index + 1))
+  expect(seqs(newest!)).toEqual(Array.from({ length: 20 }, (_, index) => 25 - index))
 })
 
 test.each(readdirSync(join(root, 'examples')).filter((name) => name.endsWith('.js')))(

@@ -5,10 +5,9 @@ import { built } from './support/built.ts'
 
 const source = resolve(import.meta.dirname, '../src')
 const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((path) => /\.tsx?$/.test(path))
-const importsOf = (file: string) =>
-  [...readFileSync(join(source, file), 'utf8').matchAll(/^(?:import|export)\s[^;]*?from '([^']+)'/gm)].map(
-    (match) => match[1]!,
-  )
+const importsIn = (code: string) =>
+  [...code.matchAll(/^(?:import|export)\s[^;]*?from '([^']+)'/gm)].map((match) => match[1]!)
+const importsOf = (file: string) => importsIn(readFileSync(join(source, file), 'utf8'))
 const local = (file: string) =>
   importsOf(file)
     .filter((path) => path.startsWith('.'))
@@ -53,9 +52,8 @@ describe('imports point inward', () => {
       if (loaded.has(path)) return
       loaded.add(path)
       if (!path.endsWith('.js')) return
-      const code = readFileSync(built(path), 'utf8')
-      for (const [, next] of code.matchAll(/^(?:import|export)\s[^;]*?from '([^']+)'/gm))
-        load(next!.startsWith('.') ? join(dirname(path), next!) : next!)
+      for (const next of importsIn(readFileSync(built(path), 'utf8')))
+        load(next.startsWith('.') ? join(dirname(path), next) : next)
     }
 
     for (const thread of ['thread', 'reader-thread', 'verify-thread']) load(`persistence/sqlite/${thread}.js`)

@@ -63,7 +63,7 @@ export function compileJobMachine(): JobTable {
 }
 
 function edgesOf(from: JobNode, event: EventType): Edge[] {
-  // Four in five pairs: not asked further, for every process and thread asks at its start.
+  // Four in five pairs, known without asking.
   if (!jobMachine.states[from]!.ownEvents.includes(event)) return []
   const whatever = target(from, event, {})
   const deciding = guardNames.filter((name) => differs(from, event, name))

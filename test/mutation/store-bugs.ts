@@ -245,6 +245,11 @@ const leases: readonly Mutation[] = [
 ]
 
 const jobs: readonly Mutation[] = [
+  bug(
+    'the thread does not look when what is scheduled now is due',
+    conformance('what is due is queued at its very instant'),
+    { file: sqlite('moves'), find: `isTagged('timed', taken.from) || isTagged('timed', taken.to)`, replace: 'false' },
+  ),
   bug('a job is due a millisecond late', conformance('what is due is queued at its very instant'), {
     file: sqlite('writer'),
     find: 'run_at <= :now ORDER BY run_at, id',
@@ -607,11 +612,6 @@ const histories: readonly Mutation[] = [
 ]
 
 const runs: readonly Mutation[] = [
-  bug(
-    'the thread does not look when what is scheduled now is due',
-    conformance('what is due is queued at its very instant'),
-    { file: sqlite('moves'), find: `isTagged('timed', taken.from) || isTagged('timed', taken.to)`, replace: 'false' },
-  ),
   bug('jobs of different pasts share a row', eventRuns('a run is split where the past of its jobs differs'), {
     file: sqlite('moves'),
     find: 'const count = alike.get({ ...values, first: next, last });',

@@ -53,6 +53,7 @@ export class Housekeeping {
   #promotion(): Part {
     return part(
       (now) => this.#writer.promoteDue(now),
+      // Also where nothing was due any more: another process had moved it.
       () => this.lookForDue(),
     )
   }

@@ -41,11 +41,11 @@ export class Leases {
     return leases.filter(({ id }) => !held.has(id))
   }
 
-  /** Expires leases that have run out, up to a bound; how many. */
-  expire(now: number): number {
+  /** Expires leases that have run out, up to a bound. */
+  expire(now: number): void {
     const ids = this.#sql.lapsed.all({ now, limit: expireMax }) as number[]
     const reason = 'the lease ran out: its worker was silent for longer than the visibility timeout'
-    return this.#expire(ids, now, 0, reason).moved.length
+    this.#expire(ids, now, 0, reason)
   }
 
   /**

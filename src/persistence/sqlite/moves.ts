@@ -115,11 +115,12 @@ export class Moves {
   apply(step: Step, runs: readonly Run[], now: number, fence: Fence = 'anyone'): number {
     this.#lastMoved = this.#nextEventId
     if (runs.length === 0) return 0
-    const statements = this.#statements(step, fence, runs.length > fewRuns ? 'many' : 'one')
+    const count = runs.length > fewRuns ? 'many' : 'one'
+    const statements = this.#statements(step, fence, count)
     const { events } = statements
     const always = { now, lease_ms: this.#leaseMs }
     const takeIds = (first: number, last: number) => this.takeEventIds((last - first + 1) * events.length)
-    if (runs.length > fewRuns) {
+    if (count === 'many') {
       const numbered = runs.map((run) => [...run, takeIds(run[0], run[1])])
       return this.#take(statements, { ...always, runs: JSON.stringify(numbered) })
     }
@@ -272,9 +273,9 @@ function prepareWrite(db: Database.Database, events: readonly EventType[], fence
   return { logs: events.map(log), move: db.prepare(`${source.before} ${move}`) }
 }
 
-/** Long histories are stored singly, for their marks. */
+/** To be asked where each event leads from one state alone: then jobs that take them are in the same. Long histories are stored singly, for their marks. */
 function prepareAlike(db: Database.Database, events: readonly EventType[], fence: Fence): Database.Statement {
-  const same = ['state', 'seq', 'attempt'].map((column) => `jobs.${column} = head.${column}`).join(' AND ')
+  const same = ['seq', 'attempt'].map((column) => `jobs.${column} = head.${column}`).join(' AND ')
   return db
     .prepare(`
       SELECT count(*) FROM jobs AS head CROSS JOIN jobs ON ${matches(events, fence, sources.one, 'last')}

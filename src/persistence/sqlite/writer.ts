@@ -127,8 +127,8 @@ export class Writer {
     return this.#leases.renew(leases, now)
   }
 
-  expireLeases(now: number): number {
-    return this.#leases.expire(now)
+  expireLeases(now: number): void {
+    this.#leases.expire(now)
   }
 
   recoverOrphans(after: number, rank: number, now: number): RecoveryStep {

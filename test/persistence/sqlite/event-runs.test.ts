@@ -1,46 +1,26 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { intoSets } from '../../../src/persistence/runs.ts'
-import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
 import { Reader } from '../../../src/persistence/sqlite/reader.ts'
 import { toTransitions } from '../../../src/persistence/sqlite/rows.ts'
 import { markEvery } from '../../../src/persistence/sqlite/schema.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
-import { Writer } from '../../../src/persistence/sqlite/writer.ts'
-import type { LeaseEvent } from '../../../src/persistence/store.ts'
+import type { Lease, LeaseEvent } from '../../../src/persistence/store.ts'
 import { aJob } from '../../support/store.ts'
-import { tempFolder, whenDone } from '../../support/temp.ts'
+import { leasesOf, openWriter, setsOf } from '../../support/writer.ts'
 
 const keepMs = 1_000
 
-type Leased = { readonly id: number; readonly leaseToken: number }
-
-/** A file, and a writer whose every call is a commit. */
+/** A file, and writes that are each a commit. */
 function aFile() {
-  const path = join(tempFolder(), 'jobs.db')
-  const db = openForWriting(path, () => 'id', 0)
-  whenDone(() => db.close())
-  const options = { types: ['work'], leaseMs: 1, maxQueueDepth: 9_999, retryBaseMs: 1, retryMaxMs: 1 }
-  const writer = new Writer(db, { ...options, retentionMs: keepMs })
-  const commit = <T>(write: (writer: Writer) => T): T => {
-    db.exec('BEGIN IMMEDIATE')
-    writer.begin()
-    const result = write(writer)
-    writer.finish()
-    db.exec('COMMIT')
-    return result
-  }
+  const { path, db, commit } = openWriter({ retentionMs: keepMs })
   return {
     path,
     db,
     reader: new Reader(db),
     commit,
     enqueue: (count: number) => commit((writer) => writer.enqueue([Array.from({ length: count }, () => aJob())], 0)),
-    claim: (room: number): Leased[] =>
-      commit((writer) => writer.lease([{ room, start: true }], 0)).jobs.map(([id, leaseToken]) => ({ id, leaseToken })),
-    apply: (event: LeaseEvent['event'], leases: readonly Leased[]) =>
-      commit((writer) => writer.apply(intoSets(leases.map((lease) => ({ ...lease, event }))), 0)),
+    claim: (room: number): Lease[] => leasesOf(commit((writer) => writer.lease([{ room, start: true }], 0)).jobs),
+    apply: (event: LeaseEvent['event'], leases: readonly Lease[]) =>
+      commit((writer) => writer.apply(setsOf(event, leases), 0)),
     /** First job, length and event of each row. */
     rows: () => db.prepare('SELECT first_job_id, length, event FROM event_runs ORDER BY id').raw().all(),
     eventsOf: (id: number) =>
@@ -252,17 +232,4 @@ test('nobody writes a history but by the rows that tell of it', () => {
 
   for (const sql of [`UPDATE job_events SET event = 'lease'`, 'DELETE FROM job_events'])
     expect(() => file.db.exec(sql)).toThrow(/view/)
-})
-
-test('the queries of the operations page find the history of a job in a run, whole and its end', () => {
-  const page = readFileSync(new URL('../../../docs/operations.md', import.meta.url), 'utf8')
-  const [whole, newest] = [...page.matchAll(/```sql\n(.*?)```/gs)].map(([, sql]) => sql!)
-  const file = aFile()
-  file.enqueue(45)
-  for (let round = 0; round < 8; round++) file.apply('release', file.claim(45))
-
-  const seqs = (sql: string) => (file.db.prepare(sql).all() as { seq: number }[]).map(({ seq }) => seq)
-
-  expect(seqs(whole!)).toEqual(Array.from({ length: 25 }, (_, index) => index + 1))
-  expect(seqs(newest!)).toEqual(Array.from({ length: 20 }, (_, index) => 25 - index))
 })

@@ -1,15 +1,11 @@
-import { join } from 'node:path'
 import type Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
-import { intoSets } from '../../../src/persistence/runs.ts'
-import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
 import { chainFrom, eventAtOrAbove } from '../../../src/persistence/sqlite/histories.ts'
 import { Reader } from '../../../src/persistence/sqlite/reader.ts'
 import { markEvery } from '../../../src/persistence/sqlite/schema.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
-import { Writer } from '../../../src/persistence/sqlite/writer.ts'
 import { aJob } from '../../support/store.ts'
-import { tempFolder, whenDone } from '../../support/temp.ts'
+import { leasesOf, openWriter, setsOf } from '../../support/writer.ts'
 
 const rounds = 350
 /** Enqueued, and so many times leased, started and released. */
@@ -17,25 +13,13 @@ const length = 1 + 3 * rounds
 
 /** A file with a job that went round and round between two others that did so too. */
 function aFile() {
-  const path = join(tempFolder(), 'jobs.db')
-  const db = openForWriting(path, () => 'id', 0)
-  whenDone(() => db.close())
+  const { path, db, commit } = openWriter({ maxQueueDepth: 9 })
   db.pragma('synchronous = OFF')
-  const options = { types: ['work'], leaseMs: 1, maxQueueDepth: 9, retentionMs: 0, retryBaseMs: 1, retryMaxMs: 1 }
-  const writer = new Writer(db, options)
-  const commit = <T>(run: () => T): T => {
-    db.exec('BEGIN IMMEDIATE')
-    writer.begin()
-    const result = run()
-    writer.finish()
-    db.exec('COMMIT')
-    return result
-  }
-  commit(() => writer.enqueue([[aJob(), aJob(), aJob()]], 0))
+  commit((writer) => writer.enqueue([[aJob(), aJob(), aJob()]], 0))
   for (let round = 1; round <= rounds; round++) {
-    commit(() => {
+    commit((writer) => {
       const { jobs } = writer.lease([{ room: 3, start: true }], round)
-      writer.apply(intoSets(jobs.map(([id, leaseToken]) => ({ id, leaseToken, event: 'release' as const }))), round)
+      writer.apply(setsOf('release', leasesOf(jobs)), round)
     })
   }
   return { db, path, reader: new Reader(db) }

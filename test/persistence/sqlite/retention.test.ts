@@ -1,51 +1,39 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { intoSets } from '../../../src/persistence/runs.ts'
-import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
 import { Writer } from '../../../src/persistence/sqlite/writer.ts'
 import type { LeaseEvent, NewJobRow } from '../../../src/persistence/store.ts'
 import { aJob, openStore } from '../../support/store.ts'
-import { tempFolder, whenDone } from '../../support/temp.ts'
+import { tempFolder } from '../../support/temp.ts'
+import { leasesOf, openWriter, setsOf } from '../../support/writer.ts'
 
 const keepMs = 1_000
 /** See `walkMax` in src/persistence/sqlite/retention.ts. */
 const batch = 1_000
 
-function aFile(path = join(tempFolder(), 'jobs.db')) {
-  const db = openForWriting(path, () => 'id', 0)
-  whenDone(() => db.close())
-  const options = { types: ['work'], leaseMs: 1, maxQueueDepth: 100_000, retryBaseMs: 1, retryMaxMs: 1 }
-  const writer = new Writer(db, { ...options, retentionMs: keepMs })
-  const commit = <T>(run: () => T): T => {
-    db.exec('BEGIN IMMEDIATE')
-    writer.begin()
-    const result = run()
-    writer.finish()
-    db.exec('COMMIT')
-    return result
-  }
+function aFile(path?: string) {
+  const { path: file, db, commit } = openWriter({ retentionMs: keepMs }, path)
   const ids = () => db.prepare('SELECT id FROM jobs ORDER BY id').pluck().all() as number[]
   return {
     db,
-    path,
+    path: file,
     ids,
     store: (count: number, now: number, job: NewJobRow = aJob()) =>
-      void commit(() => writer.enqueue([Array.from({ length: count }, () => job)], now)),
+      void commit((writer) => writer.enqueue([Array.from({ length: count }, () => job)], now)),
     /** Runs all that waits to `end`. */
     finish(end: LeaseEvent['event'], now: number): void {
       for (;;) {
-        const { jobs } = commit(() => writer.lease([{ room: batch, start: false }], now))
+        const { jobs } = commit((writer) => writer.lease([{ room: batch, start: false }], now))
         if (jobs.length === 0) return
         for (const event of ['start', end] as const) {
-          commit(() => writer.apply(intoSets(jobs.map(([id, leaseToken]) => ({ id, leaseToken, event }))), now))
+          commit((writer) => writer.apply(setsOf(event, leasesOf(jobs)), now))
         }
       }
     },
     /** One step of the walk: how many jobs it removed, and whether there is more to walk. */
     walk(now: number): { removed: number; goesOn: boolean } {
       const before = ids().length
-      const goesOn = commit(() => writer.retain(now))
+      const goesOn = commit((writer) => writer.retain(now))
       return { removed: before - ids().length, goesOn }
     },
   }

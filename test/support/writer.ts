@@ -1,0 +1,56 @@
+import { join } from 'node:path'
+import type Database from 'better-sqlite3'
+import { intoSets } from '../../src/persistence/runs.ts'
+import { openForWriting } from '../../src/persistence/sqlite/connection.ts'
+import type { LeasedFacts } from '../../src/persistence/sqlite/protocol.ts'
+import { Writer, type WriterOptions } from '../../src/persistence/sqlite/writer.ts'
+import type { Lease, LeaseEvent } from '../../src/persistence/store.ts'
+import { tempFolder, whenDone } from './temp.ts'
+
+/** A file and the writes to it, without a thread; closed when the test ends. */
+export interface OpenedWriter {
+  readonly path: string
+  readonly db: Database.Database
+  /** One transaction; gives what `write` gave. */
+  commit<T>(write: (writer: Writer) => T): T
+}
+
+/** Opens a writer that handles the type `work` unless told otherwise. */
+export function openWriter(
+  options: Partial<WriterOptions> = {},
+  path: string = join(tempFolder(), 'jobs.db'),
+): OpenedWriter {
+  const db = openForWriting(path, () => 'id', 0)
+  whenDone(() => db.close())
+  const writer = new Writer(db, {
+    types: ['work'],
+    leaseMs: 1,
+    maxQueueDepth: 100_000,
+    retentionMs: 0,
+    retryBaseMs: 1,
+    retryMaxMs: 1,
+    ...options,
+  })
+  return {
+    path,
+    db,
+    commit(write) {
+      db.exec('BEGIN IMMEDIATE')
+      writer.begin()
+      const result = write(writer)
+      writer.finish()
+      db.exec('COMMIT')
+      return result
+    },
+  }
+}
+
+/** The leases of what a claim gave. */
+export function leasesOf(jobs: readonly LeasedFacts[]): Lease[] {
+  return jobs.map(([id, leaseToken]) => ({ id, leaseToken }))
+}
+
+/** One event for each of the leases, as `Writer.apply` takes them. */
+export function setsOf(event: LeaseEvent['event'], leases: readonly Lease[]) {
+  return intoSets(leases.map(({ id, leaseToken }) => ({ id, leaseToken, event })))
+}
