@@ -409,8 +409,11 @@ test('after kill -9 the next server starts at once, and runs again what ran', as
   const at = Date.now()
   const second = await serve({ folder: first.folder })
 
-  const again = await second.untilState(1, 'running')
-  expect(again.attempt).toBe(2)
+  // It listens before it recovers, so that health can be asked: until then the file says what ran when the first was killed.
+  await vi.waitFor(async () => expect(await second.get('/jobs/1')).toMatchObject({ state: 'running', attempt: 2 }), {
+    timeout: 10_000,
+    interval: 10,
+  })
   expect(Date.now() - at).toBeLessThan(10_000)
   expect((await second.post('/jobs', { ...aDay, idempotency_key: 'k' })).body).toMatchObject({ id: 1, created: false })
   const { history } = await second.get('/jobs/1/history')
