@@ -68,6 +68,7 @@ describe('a request whose Host header', () => {
     ['is empty', request('GET /jobs', { host: '' })],
     ['is given twice', 'GET /jobs HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n'],
     ['is given twice the same', 'GET /jobs HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n'],
+    ['is given twice, spelled otherwise', 'GET /jobs HTTP/1.1\r\nHost: localhost\r\nhOST: evil.example\r\n\r\n'],
     ['has a user', request('GET /jobs', { host: 'localhost@evil.example' })],
     ['has a path', request('GET /jobs', { host: 'localhost/x' })],
     ['has a space', request('GET /jobs', { host: 'local host' })],
