@@ -160,7 +160,8 @@ describe.concurrent('a process that is killed', () => {
 
   test('at any instant of a burst has lost no acknowledged job', { timeout: 30_000 }, async () => {
     const database = join(folder, 'burst.db')
-    const settings = { workers: 20 }
+    // What was running at two of the kills comes back one after another, this far apart.
+    const settings = { workers: 20, retryBaseMs: 10 }
     for (let round = 0; round < 4; round++) {
       const child = await startChild({ database, settings })
       const calls = Array.from({ length: 200 }, () =>
