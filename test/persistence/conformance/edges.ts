@@ -1,0 +1,71 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { eventTypes, findEdge, jobStates } from '../../../src/machines/edges.ts'
+import type { EventType, JobState } from '../../../src/machines/job.ts'
+import type { LeasedJob, LeaseEvent } from '../../../src/persistence/store.ts'
+import { leaseMs, type OpenedStore } from '../../support/store.ts'
+import { cleanUp } from '../../support/temp.ts'
+import { bringTo, leaseOf, type Open } from './helpers.ts'
+
+/** Each event in each state. */
+export function testEdges(open: Open): void {
+  describe.each(jobStates)('a %s job', (from) => {
+    // One store for all of them: each test takes its job out of the way.
+    let opened: OpenedStore
+    beforeAll(async () => {
+      opened = await open()
+    })
+    afterAll(cleanUp)
+
+    for (const event of eventTypes.filter((type) => type !== 'enqueue')) {
+      for (const maxAttempts of from === 'retrying' ? [2, 3] : [1, 2, 3]) {
+        const attempt = attemptIn(from)
+        const to = findEdge(from, { type: event } as never, { attempt, maxAttempts })?.to
+        const behaviour = to ? `becomes ${to} on ${event}` : `ignores ${event}`
+        test(`${behaviour}, attempt ${attempt} of ${maxAttempts}`, async () => {
+          const job = await bringTo(opened, from, maxAttempts)
+          const before = await opened.store.find(job.id)
+
+          await send(opened, job, event)
+
+          const after = await opened.store.find(job.id)
+          const history = await opened.store.history(job.id, { after: 0, limit: 100 })
+          // A first crash is due again in the same transaction.
+          const promoted = to === 'retrying' && event === 'expire'
+          expect(after?.state).toBe(promoted ? 'queued' : (to ?? from))
+          expect(history?.at(-1)).toMatchObject({ to: after?.state, attempt: after?.attempt })
+          expect(history?.map(({ seq }) => seq)).toEqual(history?.map((_, index) => index + 1))
+          if (!to) expect(after).toEqual(before)
+          await opened.store.cancel(job.id)
+        })
+      }
+    }
+  })
+}
+
+function attemptIn(state: JobState): number {
+  return state === 'running' || state === 'succeeded' || state === 'dead' || state === 'retrying' ? 1 : 0
+}
+
+/** Makes `event` happen to the job by whatever way the store has for it. */
+async function send({ store, clock }: OpenedStore, job: LeasedJob, event: EventType): Promise<void> {
+  switch (event) {
+    case 'cancel':
+    case 'requeue':
+      await store[event](job.id)
+      return
+    case 'due': {
+      const dueAt = (await store.find(job.id))!.runAt
+      clock.set(Math.max(clock.now(), dueAt))
+      return store.sweep()
+    }
+    case 'lease':
+      await store.lease({ room: 1, wait: false })
+      return
+    case 'expire':
+      await store.abandon([job])
+      clock.advance(leaseMs)
+      return store.sweep()
+    default:
+      await store.apply([{ ...leaseOf(job), event: event as LeaseEvent['event'], delayMs: 1e9 }])
+  }
+}

@@ -1,0 +1,190 @@
+import { describe, expect, test } from 'vitest'
+import type { JobRow } from '../../../src/persistence/store.ts'
+import { aJob } from '../../support/store.ts'
+import { ids, type Open, rows, settle } from './helpers.ts'
+
+/** What is stored, and what is refused. */
+export function testEnqueue(open: Open): void {
+  describe('enqueue', () => {
+    test('stores what it was given', async () => {
+      const { store, clock } = await open()
+      const given = aJob({
+        payload: '{"n":[1,"é"]}',
+        priority: 7,
+        queue: 'mail',
+        timeoutMs: 50,
+        idempotency: { key: 'k', content: 'c' },
+      })
+
+      const [id] = ids(await store.enqueue([given]))
+
+      expect(await store.find(id!)).toEqual({
+        id,
+        type: 'work',
+        queue: 'mail',
+        state: 'queued',
+        priority: 7,
+        payload: '{"n":[1,"é"]}',
+        attempt: 0,
+        maxAttempts: 2,
+        idempotencyKey: 'k',
+        timeoutMs: 50,
+        runAt: clock.now(),
+        createdAt: clock.now(),
+        startedAt: null,
+        finishedAt: null,
+        error: null,
+      } satisfies Record<keyof JobRow, unknown>)
+    })
+
+    test('gives rising ids in the order of the array', async () => {
+      const { store } = await open()
+
+      const first = ids(await store.enqueue([aJob({ payload: '0' }), aJob({ payload: '1' }), aJob({ payload: '2' })]))
+      const second = ids(await store.enqueue([aJob()]))
+
+      expect(first).toEqual([...first].sort((a, b) => a - b))
+      expect(second[0]).toBeGreaterThan(first[2]!)
+      expect((await store.find(first[1]!))?.payload).toBe('1')
+    })
+
+    test('schedules what has a run_at or a delay ahead, and queues what has them behind', async () => {
+      const { store, clock } = await open()
+      const now = clock.now()
+
+      const jobs = [
+        aJob({ runAt: now + 1 }),
+        aJob({ delayMs: 1 }),
+        aJob({ runAt: now }),
+        aJob({ runAt: now - 1 }),
+        aJob({ delayMs: 0 }),
+      ]
+      const stored = await store.enqueue(jobs)
+
+      expect(rows(stored).map(({ state }) => state)).toEqual(['scheduled', 'scheduled', 'queued', 'queued', 'queued'])
+      expect((await store.find(rows(stored)[3]!.id))?.runAt).toBe(now)
+    })
+
+    test('answers a used key with the first job, whatever its state', async () => {
+      const opened = await open()
+      const keyed = aJob({ idempotency: { key: 'k', content: 'same' } })
+      const [first] = ids(await opened.store.enqueue([keyed]))
+      const [job] = await opened.store.lease({ room: 1, wait: false })
+      await settle(opened.store, job!, 'start', 'succeed')
+
+      const again = await opened.store.enqueue([keyed])
+
+      expect(rows(again)).toEqual([{ id: first, state: 'succeeded', created: false }])
+    })
+
+    test('makes one job of a hundred calls at once with one key', async () => {
+      const { store } = await open()
+      const keyed = aJob({ idempotency: { key: 'k', content: 'same' } })
+
+      const all = await Promise.all(Array.from({ length: 100 }, () => store.enqueue([keyed])))
+
+      expect(new Set(all.flatMap(ids)).size).toBe(1)
+      expect(all.flatMap(rows).filter(({ created }) => created)).toHaveLength(1)
+    })
+
+    test('makes one job of two items of one array with one key', async () => {
+      const { store } = await open()
+      const keyed = aJob({ idempotency: { key: 'k', content: 'same' } })
+
+      const stored = rows(await store.enqueue([aJob(), keyed, keyed]))
+
+      expect(stored.map(({ created }) => created)).toEqual([true, true, false])
+      expect(stored[2]!.id).toBe(stored[1]!.id)
+    })
+
+    test('refuses all of an array where one key belongs to other content, and names its job', async () => {
+      const { store } = await open()
+      const [first] = ids(await store.enqueue([aJob({ idempotency: { key: 'k', content: 'one' } })]))
+
+      const refused = await store.enqueue([aJob(), aJob({ idempotency: { key: 'k', content: 'two' } })])
+
+      expect(refused).toEqual({ outcome: 'conflict', index: 1, id: first })
+      expect((await store.list({ limit: 10 })).jobs).toHaveLength(1)
+    })
+
+    test('refuses a key used with other content by a call that shares its commit', async () => {
+      const { store } = await open()
+
+      const [one, two] = await Promise.all([
+        store.enqueue([aJob({ idempotency: { key: 'k', content: 'one' } })]),
+        store.enqueue([aJob({ idempotency: { key: 'k', content: 'two' } })]),
+      ])
+
+      expect(two).toEqual({ outcome: 'conflict', index: 0, id: ids(one)[0] })
+    })
+
+    test('refuses a call that would pass the bound on waiting jobs, whole', async () => {
+      const { store } = await open({ maxQueueDepth: 3 })
+      await store.enqueue([aJob(), aJob({ delayMs: 1_000 })])
+
+      const refused = await store.enqueue([aJob(), aJob()])
+      const accepted = await store.enqueue([aJob()])
+
+      expect(refused).toEqual({ outcome: 'full', depth: 2 })
+      expect(accepted.outcome).toBe('stored')
+    })
+
+    test('holds calls that share a commit to the bound together', async () => {
+      const { store } = await open({ maxQueueDepth: 3 })
+
+      const all = await Promise.all(Array.from({ length: 5 }, () => store.enqueue([aJob()])))
+
+      expect(all.map(({ outcome }) => outcome)).toEqual(['stored', 'stored', 'stored', 'full', 'full'])
+    })
+
+    test('refuses of calls that share a commit just those that there is no room for', async () => {
+      const { store } = await open({ maxQueueDepth: 3 })
+      const call = (count: number) => store.enqueue(Array.from({ length: count }, () => aJob()))
+
+      const all = await Promise.all([call(2), call(2), call(0), call(1), call(1)])
+
+      expect(all).toMatchObject([
+        { outcome: 'stored', jobs: [{ id: 1 }, { id: 2 }] },
+        { outcome: 'full', depth: 2 },
+        { outcome: 'stored', jobs: [] },
+        { outcome: 'stored', jobs: [{ id: 3 }] },
+        { outcome: 'full', depth: 3 },
+      ])
+    })
+
+    test('gives rising ids in the order of the calls, whether they have keys or not', async () => {
+      const { store } = await open()
+      const keyed = (key: string) => aJob({ idempotency: { key, content: key } })
+
+      const all = await Promise.all([
+        store.enqueue([aJob()]),
+        store.enqueue([keyed('a')]),
+        store.enqueue([aJob(), keyed('b')]),
+        store.enqueue([keyed('c')]),
+        store.enqueue([aJob(), aJob()]),
+      ])
+
+      expect(all.map(ids)).toEqual([[1], [2], [3, 4], [5], [6, 7]])
+    })
+
+    test('answers each of many calls with its own jobs', async () => {
+      const { store } = await open()
+      const calls = Array.from({ length: 130 }, (_, call) =>
+        Array.from({ length: call % 4 }, (_, index) =>
+          aJob({ payload: `[${call},${index}]`, delayMs: call % 3 ? null : 1_000 + index }),
+        ),
+      )
+
+      const answers = await Promise.all(calls.map((jobs) => store.enqueue(jobs)))
+
+      for (const [call, answer] of answers.entries()) {
+        expect(rows(answer)).toHaveLength(call % 4)
+        for (const [index, { id, state }] of rows(answer).entries()) {
+          const found = await store.find(id)
+          expect([found?.payload, found?.state]).toEqual([`[${call},${index}]`, state])
+          expect(state).toBe(call % 3 ? 'queued' : 'scheduled')
+        }
+      }
+    })
+  })
+}

@@ -1,0 +1,68 @@
+import { expect } from 'vitest'
+import { jobStates } from '../../../src/machines/edges.ts'
+import type { JobState } from '../../../src/machines/job.ts'
+import type { EnqueueResult, LeasedJob, LeaseEvent, Store } from '../../../src/persistence/store.ts'
+import { aJob, type OpenedStore } from '../../support/store.ts'
+
+/** Opens a store of its own for a test. */
+export type Open = (given?: { maxQueueDepth?: number; retentionMs?: number }) => Promise<OpenedStore>
+
+/** A job in `state`; where it has run, its attempts are as far as they can be. */
+export async function bringTo(opened: OpenedStore, state: JobState, maxAttempts: number): Promise<LeasedJob> {
+  const { store, clock } = opened
+  const delayed = state === 'scheduled'
+  const [id] = ids(
+    await store.enqueue([aJob({ maxAttempts, runAt: delayed ? clock.now() + 1e9 : null, priority: 100 })]),
+  )
+  const unleased = {
+    id: id!,
+    leaseToken: 0,
+    type: 'work',
+    payload: '{}',
+    attempt: 0,
+    maxAttempts,
+    timeoutMs: null,
+    runAt: 0,
+  }
+  if (delayed || state === 'queued') return unleased
+  if (state === 'cancelled') {
+    await store.cancel(id!)
+    return unleased
+  }
+  const [job] = await store.lease({ room: 1, wait: false })
+  if (state === 'leased') return job!
+  await settle(store, job!, 'start')
+  if (state === 'succeeded') await settle(store, job!, 'succeed')
+  if (state === 'dead') await settle(store, job!, 'reject')
+  if (state === 'retrying') await store.apply([{ ...leaseOf(job!), event: 'fail', delayMs: 1e9 }])
+  return job!
+}
+
+/** So that a lease takes the job it is meant for. */
+export const queuedLast = [...jobStates.filter((state) => state !== 'queued'), 'queued' as const]
+
+export async function settle(store: Store, job: LeasedJob, ...events: LeaseEvent['event'][]): Promise<void> {
+  for (const event of events) expect(await store.apply([{ ...leaseOf(job), event }])).toEqual([])
+}
+
+export function leaseOf({ id, leaseToken }: LeasedJob) {
+  return { id, leaseToken }
+}
+
+export function rows(result: EnqueueResult) {
+  if (result.outcome !== 'stored') throw new Error(`not stored: ${result.outcome}`)
+  return result.jobs
+}
+
+export function ids(result: EnqueueResult): number[] {
+  return rows(result).map(({ id }) => id)
+}
+
+export async function countIn(store: Store, state: JobState): Promise<number> {
+  let count = 0
+  for (const edge of await store.counts()) {
+    if (edge.to === state) count += edge.count
+    if (edge.from === state) count -= edge.count
+  }
+  return count
+}

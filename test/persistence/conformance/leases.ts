@@ -1,0 +1,225 @@
+import { describe, expect, test } from 'vitest'
+import type { LeaseEvent } from '../../../src/persistence/store.ts'
+import { aJob, leaseMs } from '../../support/store.ts'
+import { ids, leaseOf, type Open, settle } from './helpers.ts'
+
+/** Who gets which jobs, and how long they are theirs. */
+export function testLeases(open: Open): void {
+  describe('lease', () => {
+    test('waits for a job to come', async () => {
+      const { store } = await open()
+      const waiting = store.lease({ room: 5, wait: true })
+
+      const [id] = ids(await store.enqueue([aJob()]))
+
+      expect((await waiting).map((job) => job.id)).toEqual([id])
+    })
+
+    test('answers at once where it is not to wait', async () => {
+      const { store } = await open()
+
+      expect(await store.lease({ room: 5, wait: false })).toEqual([])
+    })
+
+    test('answers those who wait with nothing once leasing has stopped', async () => {
+      const { store } = await open()
+      const waiting = store.lease({ room: 5, wait: true })
+
+      await store.stopLeasing()
+      await store.enqueue([aJob()])
+
+      expect(await waiting).toEqual([])
+      expect(await store.lease({ room: 5, wait: true })).toEqual([])
+    })
+
+    test('takes higher priority first, then earlier run_at, then lower id', async () => {
+      const { store, clock } = await open()
+      const [late, low, first, second, high] = ids(
+        await store.enqueue([
+          aJob({ runAt: clock.now() + 20 }),
+          aJob({ priority: -1 }),
+          aJob(),
+          aJob(),
+          aJob({ priority: 100 }),
+        ]),
+      )
+      clock.advance(20)
+      await store.sweep()
+
+      const leased = await store.lease({ room: 10, wait: false })
+
+      expect(leased.map(({ id }) => id)).toEqual([high, first, second, late, low])
+    })
+
+    test('lets queues take turns, job by job, whatever their names and lengths', async () => {
+      const { store } = await open()
+      await store.enqueue(Array.from({ length: 50 }, () => aJob({ queue: 'a' })))
+      await store.enqueue([
+        aJob({ queue: 'z', payload: '1' }),
+        aJob({ queue: 'z', payload: '2' }),
+        aJob({ queue: 'm' }),
+      ])
+
+      const turns: string[] = []
+      for (let i = 0; i < 6; i++) {
+        const [job] = await store.lease({ room: 1, wait: false })
+        turns.push((await store.find(job!.id))!.queue)
+      }
+      const together = await store.lease({ room: 4, wait: false })
+
+      expect(turns).toEqual(['a', 'm', 'z', 'a', 'z', 'a'])
+      expect(together).toHaveLength(4)
+    })
+
+    test('shares room among queues and gives what one leaves to the others', async () => {
+      const { store } = await open()
+      await store.enqueue([...Array.from({ length: 20 }, () => aJob({ queue: 'a' })), aJob({ queue: 'b' })])
+
+      const leased = await store.lease({ room: 10, wait: false })
+
+      const queues = await Promise.all(leased.map(async ({ id }) => (await store.find(id))!.queue))
+      expect(queues.slice(0, 2).sort()).toEqual(['a', 'b'])
+      expect(queues.filter((queue) => queue === 'a')).toHaveLength(9)
+    })
+
+    test('puts jobs without a handler here aside, says so, and reaches those behind them', async () => {
+      const { store, notices } = await open()
+      const unhandled = ids(await store.enqueue(Array.from({ length: 3 }, () => aJob({ type: 'nobody', priority: 9 }))))
+      const [id] = ids(await store.enqueue([aJob()]))
+
+      const leased = await store.lease({ room: 1, wait: true })
+
+      expect(leased.map((job) => job.id)).toEqual([id])
+      expect(notices).toEqual([{ type: 'unhandled', types: ['nobody'], count: 3 }])
+      expect((await store.find(unhandled[0]!))?.state).toBe('queued')
+    })
+  })
+
+  describe('lease with start', () => {
+    test('starts what it leases in the same commit: both are in the history, and the attempt is counted', async () => {
+      const { store, clock } = await open()
+      await store.enqueue([aJob(), aJob()])
+
+      const leased = await store.lease({ room: 2, wait: false, start: true })
+
+      expect(leased).toMatchObject([
+        { id: 1, leaseToken: 2, attempt: 0 },
+        { id: 2, leaseToken: 2, attempt: 0 },
+      ])
+      for (const { id } of leased) {
+        expect(await store.find(id)).toMatchObject({ state: 'running', attempt: 1, startedAt: clock.now() })
+        const history = await store.history(id, { after: 1, limit: 9 })
+        expect(history?.map(({ seq, event, attempt }) => [seq, event, attempt])).toEqual([
+          [2, 'lease', 0],
+          [3, 'start', 1],
+        ])
+      }
+    })
+
+    test('gives leases that hold, are renewed, and settle', async () => {
+      const { store, clock } = await open()
+      await store.enqueue([aJob()])
+      const [job] = await store.lease({ room: 1, wait: false, start: true })
+
+      clock.advance(leaseMs * 2)
+      await store.sweep()
+      const refused = await store.apply([{ ...leaseOf(job!), event: 'succeed' }])
+
+      expect(refused).toEqual([])
+      expect(await store.find(job!.id)).toMatchObject({ state: 'succeeded', attempt: 1 })
+    })
+
+    test('starts for those alone who said so', async () => {
+      const { store } = await open()
+      const waiting = [
+        store.lease({ room: 1, wait: true }),
+        store.lease({ room: 1, wait: true, start: true }),
+        store.lease({ room: 1, wait: true }),
+      ]
+
+      await store.enqueue([aJob(), aJob(), aJob()])
+      await Promise.all(waiting)
+
+      const states = await Promise.all([1, 2, 3].map(async (id) => (await store.find(id))?.state))
+      expect(states).toEqual(['leased', 'running', 'leased'])
+    })
+  })
+
+  describe('a lease', () => {
+    test('is lost by a worker that was silent too long, and its late outcome is refused', async () => {
+      const opened = await open()
+      const { store, clock } = opened
+      await store.enqueue([aJob()])
+      const [slow] = await store.lease({ room: 1, wait: false })
+      await settle(store, slow!, 'start')
+      await store.abandon([slow!])
+      clock.advance(leaseMs)
+      await store.sweep()
+      const [next] = await store.lease({ room: 1, wait: false })
+      await settle(store, next!, 'start')
+
+      const late: LeaseEvent = { id: slow!.id, leaseToken: slow!.leaseToken, event: 'succeed' }
+
+      expect(next!.leaseToken).toBeGreaterThan(slow!.leaseToken)
+      expect(await store.apply([late])).toEqual([late])
+      expect(await store.find(next!.id)).toMatchObject({ state: 'running', attempt: 2 })
+    })
+
+    test('holds until its last millisecond', async () => {
+      const { store, clock } = await open()
+      await store.enqueue([aJob()])
+      const [job] = await store.lease({ room: 1, wait: false })
+      await store.abandon([job!])
+
+      clock.advance(leaseMs - 1)
+      await store.sweep()
+      const before = (await store.find(job!.id))?.state
+      clock.advance(1)
+      await store.sweep()
+
+      expect([before, (await store.find(job!.id))?.state]).toEqual(['leased', 'queued'])
+    })
+
+    test('outlives the late outcome of an earlier attempt of its job', async () => {
+      const { store, clock } = await open()
+      await store.enqueue([aJob()])
+      const [slow] = await store.lease({ room: 1, wait: false })
+      await store.abandon([slow!])
+      clock.advance(leaseMs)
+      await store.sweep()
+      const [next] = await store.lease({ room: 1, wait: false })
+      await store.apply([{ ...leaseOf(slow!), event: 'start' }])
+
+      clock.advance(leaseMs)
+      await store.sweep()
+
+      expect(await store.apply([{ ...leaseOf(next!), event: 'start' }])).toEqual([])
+    })
+
+    test('of a live worker outlives any jump of the clock', async () => {
+      const { store, clock } = await open()
+      await store.enqueue([aJob()])
+      const [job] = await store.lease({ room: 1, wait: false })
+      await settle(store, job!, 'start')
+
+      clock.advance(86_400_000)
+      await store.sweep()
+
+      expect(await store.apply([{ ...leaseOf(job!), event: 'succeed' }])).toEqual([])
+    })
+
+    test('is taken away by a cancellation, which the holder is told of', async () => {
+      const { store, notices } = await open()
+      await store.enqueue([aJob()])
+      const [job] = await store.lease({ room: 1, wait: false })
+      await settle(store, job!, 'start')
+
+      const cancelled = await store.cancel(job!.id)
+
+      expect(cancelled).toMatchObject({ outcome: 'done', job: { state: 'cancelled' } })
+      expect(notices).toEqual([{ type: 'lost', leases: [{ ...leaseOf(job!), cancelled: true }] }])
+      const success: LeaseEvent = { ...leaseOf(job!), event: 'succeed' }
+      expect(await store.apply([success])).toEqual([success])
+    })
+  })
+}

@@ -1,0 +1,196 @@
+import { describe, expect, test } from 'vitest'
+import type { LeasedJob, LeaseEvent } from '../../../src/persistence/store.ts'
+import { aJob } from '../../support/store.ts'
+import { countIn, ids, leaseOf, type Open, settle } from './helpers.ts'
+
+/** What becomes of jobs that were leased, and of those that wait. */
+export function testOutcomes(open: Open): void {
+  describe('apply', () => {
+    test('commits a mixed batch in order and refuses only what is late', async () => {
+      const { store } = await open()
+      await store.enqueue([aJob(), aJob(), aJob()])
+      const [a, b, c] = (await store.lease({ room: 3, wait: false })) as [LeasedJob, LeasedJob, LeasedJob]
+      const stale: LeaseEvent = { id: c.id, leaseToken: c.leaseToken + 1, event: 'start' }
+
+      const refused = await store.apply([
+        { ...leaseOf(a), event: 'start' },
+        { ...leaseOf(b), event: 'start' },
+        stale,
+        { ...leaseOf(a), event: 'succeed' },
+        { ...leaseOf(b), event: 'fail', delayMs: 5, error: { name: 'Error', message: 'no' } },
+        { ...leaseOf(a), event: 'succeed' },
+      ])
+
+      expect(refused).toEqual([stale, { ...leaseOf(a), event: 'succeed' }])
+      const states = await Promise.all([a, b, c].map(async ({ id }) => (await store.find(id))?.state))
+      expect(states).toEqual(['succeeded', 'retrying', 'leased'])
+    })
+
+    test('takes the first of two that are equal, and refuses both where their lease is lost', async () => {
+      const { store } = await open()
+      await store.enqueue([aJob(), aJob()])
+      const [a, b] = (await store.lease({ room: 2, wait: false, start: true })) as [LeasedJob, LeasedJob]
+      await store.cancel(b.id)
+      const twice = [a, b, a, b].map((job): LeaseEvent => ({ ...leaseOf(job), event: 'succeed' }))
+
+      const refused = await store.apply(twice)
+
+      // The very ones.
+      expect(refused.map((event) => twice.indexOf(event))).toEqual([1, 2, 3])
+      expect((await store.find(a.id))?.state).toBe('succeeded')
+    })
+
+    test('commits what happened to jobs far apart, each with its own error and delay, and refuses what is late', async () => {
+      const { store, clock } = await open()
+      await store.enqueue(Array.from({ length: 30 }, () => aJob()))
+      const leased = await store.lease({ room: 30, wait: false, start: true })
+      const failed = leased
+        .filter(({ id }) => id % 2 === 0)
+        .map(
+          (job): LeaseEvent => ({
+            id: job.id,
+            leaseToken: job.id % 3 === 0 ? 77 : job.leaseToken,
+            event: 'fail',
+            delayMs: job.id * 10,
+            error: { name: 'Error', message: `it's "${job.id}"` },
+          }),
+        )
+
+      const refused = await store.apply(failed)
+
+      expect(refused).toEqual(failed.filter(({ id }) => id % 3 === 0))
+      for (const { id, leaseToken, error } of failed) {
+        const isLate = leaseToken === 77
+        const job = await store.find(id)
+        expect(job).toMatchObject(
+          isLate ? { state: 'running', error: null } : { state: 'retrying', error, runAt: clock.now() + id * 10 },
+        )
+        const history = await store.history(id, { after: 3, limit: 9 })
+        expect(history?.map(({ error }) => error)).toEqual(isLate ? [] : [error])
+      }
+    })
+
+    test('keeps the error of the last failed attempt, in the row and in the history', async () => {
+      const { store, clock } = await open()
+      await store.enqueue([aJob()])
+      const [first] = await store.lease({ room: 1, wait: false })
+      const error = { name: 'TypeError', message: 'it "broke"\n' }
+      await store.apply([{ ...leaseOf(first!), event: 'start' }])
+      await store.apply([{ ...leaseOf(first!), event: 'fail', delayMs: 1_000, error }])
+
+      clock.advance(1_000)
+      await store.sweep()
+      const [second] = await store.lease({ room: 1, wait: false })
+      await settle(store, second!, 'start', 'succeed')
+
+      expect(await store.find(first!.id)).toMatchObject({ state: 'succeeded', attempt: 2, error })
+      const history = await store.history(first!.id, { after: 3, limit: 2 })
+      expect(history?.map(({ seq, event, error }) => ({ seq, event, error }))).toEqual([
+        { seq: 4, event: 'fail', error },
+        { seq: 5, event: 'due', error: null },
+      ])
+    })
+
+    test('gives the attempt back on snooze and on release', async () => {
+      const { store, clock } = await open()
+      await store.enqueue([aJob()])
+      const [job] = await store.lease({ room: 1, wait: false })
+      await store.apply([{ ...leaseOf(job!), event: 'start' }])
+      await store.apply([{ ...leaseOf(job!), event: 'snooze', delayMs: 500 }])
+
+      expect(await store.find(job!.id)).toMatchObject({ state: 'scheduled', attempt: 0, runAt: clock.now() + 500 })
+      clock.advance(500)
+      await store.sweep()
+      const [again] = await store.lease({ room: 1, wait: false })
+      await settle(store, again!, 'start', 'release')
+      expect(await store.find(job!.id)).toMatchObject({ state: 'queued', attempt: 0 })
+    })
+  })
+
+  describe('what is due', () => {
+    test('is queued at its instant and not before, keeping that instant', async () => {
+      const { store, clock } = await open()
+      const due = clock.now() + 10_000
+      const [id] = ids(await store.enqueue([aJob({ runAt: due })]))
+
+      clock.set(due - 1)
+      await store.sweep()
+      const before = (await store.find(id!))?.state
+      clock.set(due + 5)
+      await store.sweep()
+
+      expect(before).toBe('scheduled')
+      expect(await store.find(id!)).toMatchObject({ state: 'queued', runAt: due })
+    })
+
+    test('is queued at its very instant', async () => {
+      const { store, clock } = await open()
+      const [id] = ids(await store.enqueue([aJob({ delayMs: 10_000 })]))
+
+      clock.advance(10_000)
+      await store.sweep()
+
+      expect((await store.find(id!))?.state).toBe('queued')
+    })
+
+    test('is all queued, however much there is', async () => {
+      const { store, clock } = await open()
+      for (let i = 0; i < 3; i++) await store.enqueue(Array.from({ length: 1_000 }, () => aJob({ delayMs: 60_000 })))
+
+      clock.advance(60_000)
+      for (let i = 0; i < 3; i++) await store.sweep()
+
+      expect(await countIn(store, 'queued')).toBe(3_000)
+    })
+  })
+
+  describe('recovery', () => {
+    test('moves all on, however many there are', async () => {
+      const { store } = await open()
+      await store.enqueue(Array.from({ length: 2_500 }, () => aJob()))
+      await store.lease({ room: 2_500, wait: false })
+
+      expect(await store.recoverOrphans()).toEqual({ leased: 2_500, running: 0 })
+      expect(await countIn(store, 'queued')).toBe(2_500)
+    })
+
+    test('queues what was leased without counting an attempt, and what ran, its attempt counted', async () => {
+      const { store } = await open()
+      await store.enqueue([aJob(), aJob(), aJob({ maxAttempts: 1 })])
+      const [a, b, c] = await store.lease({ room: 3, wait: false })
+      await settle(store, b!, 'start')
+      await settle(store, c!, 'start')
+
+      expect(await store.recoverOrphans()).toEqual({ leased: 1, running: 2 })
+
+      const found = await Promise.all([a, b, c].map((job) => store.find(job!.id)))
+      expect(found.map((job) => [job?.state, job?.attempt])).toEqual([
+        ['queued', 0],
+        ['queued', 1],
+        ['dead', 1],
+      ])
+      expect(found[1]?.error?.message).toMatch(/process that ran it ended/)
+    })
+
+    test('lets jobs come back one after another from their second crash on', async () => {
+      const { store, clock } = await open()
+      await store.enqueue(Array.from({ length: 3 }, () => aJob({ maxAttempts: 4 })))
+      const crash = async () => {
+        for (const job of await store.lease({ room: 3, wait: false })) await settle(store, job, 'start')
+        await store.recoverOrphans()
+      }
+
+      await crash()
+      const afterFirst = await countIn(store, 'queued')
+      await crash()
+
+      const { jobs } = await store.list({ limit: 3 })
+      expect(afterFirst).toBe(3)
+      expect(jobs.map(({ state, runAt }) => [state, runAt - clock.now()]).reverse()).toEqual([
+        ['retrying', 1_000],
+        ['retrying', 2_000],
+        ['retrying', 3_000],
+      ])
+    })
+  })
+}

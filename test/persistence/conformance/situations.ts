@@ -1,0 +1,149 @@
+import { describe, expect, test } from 'vitest'
+import { jobStates } from '../../../src/machines/edges.ts'
+import type { LeaseEvent, Situation } from '../../../src/persistence/store.ts'
+import { aJob, leaseMs } from '../../support/store.ts'
+import { bringTo, ids, leaseOf, type Open, settle } from './helpers.ts'
+
+/** What an explanation is made of. */
+export function testSituations(open: Open): void {
+  describe('the situation of a job', () => {
+    test('is its row, its last event and who serves the file', async () => {
+      const { store, clock } = await open()
+      const [id] = ids(await store.enqueue([aJob({ queue: 'mail', priority: 3, timeoutMs: 50 })]))
+
+      expect(await store.situation(id!)).toEqual({
+        job: {
+          id: id!,
+          type: 'work',
+          queue: 'mail',
+          state: 'queued',
+          priority: 3,
+          attempt: 0,
+          maxAttempts: 2,
+          timeoutMs: 50,
+          runAt: clock.now(),
+          startedAt: null,
+          finishedAt: null,
+        },
+        isParked: false,
+        lease: null,
+        lastEvent: { seq: 1, event: 'enqueue', from: null, to: 'queued', attempt: 0, at: clock.now(), error: null },
+        lastFailure: null,
+        crashes: 0,
+        line: placeInLine(0, 1),
+        owner: { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' },
+      } satisfies Situation)
+    })
+
+    test.each(jobStates)('has a lease exactly where it is held: %s', async (state) => {
+      const opened = await open()
+      const job = await bringTo(opened, state, 2)
+
+      const situation = await opened.store.situation(job.id)
+
+      const isHeld = state === 'leased' || state === 'running'
+      const lease = { token: job.leaseToken, expiresAt: opened.clock.now() + leaseMs }
+      expect(situation?.lease).toEqual(isHeld ? lease : null)
+      expect(situation?.lastEvent.to).toBe(state)
+      expect(situation?.line).toEqual(state === 'queued' ? placeInLine(0, 1) : null)
+    })
+
+    test('is unknown where there is no such job', async () => {
+      const { store } = await open()
+
+      expect(await store.situation(1)).toBeUndefined()
+    })
+
+    test('counts those that a lease takes before it, and no others', async () => {
+      const { store, clock } = await open()
+      const line = ids(
+        await store.enqueue([
+          aJob({ runAt: clock.now() + 20 }),
+          aJob({ priority: -1 }),
+          aJob(),
+          aJob(),
+          aJob({ priority: 100 }),
+          aJob({ queue: 'other', priority: 100 }),
+          aJob({ delayMs: 1e9 }),
+        ]),
+      )
+      clock.advance(20)
+      await store.sweep()
+      const ahead = async (id: number) => (await store.situation(id))?.line?.ahead.count
+
+      const places = await Promise.all(line.slice(0, 5).map(ahead))
+      const leased = await store.lease({ room: 10, wait: false })
+
+      const queue = leased.map(({ id }) => id).filter((id) => line.indexOf(id) < 5)
+      expect(places).toEqual(line.slice(0, 5).map((id) => queue.indexOf(id)))
+    })
+
+    test('counts the queues that take turns', async () => {
+      const { store } = await open()
+      const [id] = ids(await store.enqueue(['a', 'b', 'b', 'c'].map((queue) => aJob({ queue }))))
+
+      expect((await store.situation(id!))?.line).toEqual(placeInLine(0, 3))
+    })
+
+    test('counts to a bound, and says that there are more', async () => {
+      const { store } = await open({ maxQueueDepth: 20_000 })
+      for (let i = 0; i < 10; i++) await store.enqueue(Array.from({ length: 1_000 }, () => aJob({ priority: i % 2 })))
+      const [last, afterLast] = ids(await store.enqueue([aJob(), aJob()]))
+
+      expect((await store.situation(last!))?.line?.ahead).toEqual({ count: 10_000, more: false })
+      expect((await store.situation(afterLast!))?.line?.ahead).toEqual({ count: 10_000, more: true })
+    })
+
+    test('says where it was put aside, out of line', async () => {
+      const { store } = await open()
+      const [aside, behind] = ids(await store.enqueue([aJob({ type: 'nobody' }), aJob(), aJob()]))
+      const before = (await store.situation(behind!))?.line
+      await store.lease({ room: 1, wait: true })
+
+      expect(before).toEqual(placeInLine(1, 1))
+      expect(await store.situation(aside!)).toMatchObject({ isParked: true, line: null })
+    })
+
+    test('tells the last failed attempt, also after what came since', async () => {
+      const opened = await open()
+      const { store, clock } = opened
+      const [id] = ids(await store.enqueue([aJob({ maxAttempts: 3 })]))
+      for (const message of ['first', 'second']) {
+        const [job] = await store.lease({ room: 1, wait: false })
+        await settle(store, job!, 'start')
+        await store.apply([{ ...leaseOf(job!), event: 'fail', delayMs: 5, error: { name: 'Error', message } }])
+        clock.advance(5)
+        await store.sweep()
+      }
+      const [job] = await store.lease({ room: 1, wait: false })
+      await settle(store, job!, 'start', 'succeed')
+
+      const { lastEvent, lastFailure } = (await store.situation(id!))!
+
+      expect(lastEvent).toMatchObject({ event: 'succeed', error: null })
+      expect(lastFailure).toMatchObject({ event: 'fail', attempt: 2, error: { name: 'Error', message: 'second' } })
+    })
+
+    test('counts crashes, and not leases that ran out before the handler was called', async () => {
+      const { store } = await open()
+      const [id] = ids(await store.enqueue([aJob({ maxAttempts: 9 })]))
+      const crash = async (...events: LeaseEvent['event'][]) => {
+        const [job] = await store.lease({ room: 1, wait: false })
+        await settle(store, job!, ...events)
+        await store.recoverOrphans()
+      }
+
+      await crash()
+      const unstarted = await store.situation(id!)
+      await crash('start')
+      await crash('start')
+
+      expect(unstarted).toMatchObject({ crashes: 0, lastFailure: null, lastEvent: { event: 'expire' } })
+      expect(await store.situation(id!)).toMatchObject({ crashes: 2, lastFailure: { event: 'expire', attempt: 2 } })
+    })
+  })
+}
+
+function placeInLine(ahead: number, queues: number): Situation['line'] {
+  return { ahead: { count: ahead, more: false }, queues: { count: queues, more: false } }
+}
