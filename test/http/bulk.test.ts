@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
+import { openKept } from '../../src/persistence/sqlite/kept.ts'
 import { type Answer, aWaitingJob, startHttp, type TestServer } from '../support/server.ts'
 import { cleanUp } from '../support/temp.ts'
 
@@ -224,11 +225,18 @@ test.each(['GET /bulk/:id', 'POST /bulk/:id/run', 'POST /bulk/:id/stop'])(
 )
 
 test('429 answers a twenty-first that is unfinished, with when to come again', async () => {
-  const { post, get } = await startHttp()
-  for (let i = 0; i < 20; i++) await post('/bulk', { command: 'cancel' })
+  const { post, get, system, database } = await startHttp()
+  await post('/jobs', aWaitingJob())
+  const bulks = Array.from({ length: 20 }, () => system.prepareBulk('cancel'))
+  for (const bulk of await Promise.all(bulks)) await bulk.settled()
+  // None of them ends while another process writes.
+  const other = openKept(database)
+  other.exec('BEGIN IMMEDIATE')
+  for (const bulk of system.bulks()) bulk.run(1)
 
   const { status, headers, body } = await post('/bulk', { command: 'cancel' })
 
+  other.close()
   expect([status, body.code, headers.get('retry-after')]).toEqual([429, 'backpressure', '1'])
   expect((await get('/bulk')).body.bulk).toHaveLength(20)
 })
