@@ -20,7 +20,7 @@ export function createGuard(
   sessions: Sessions | null,
 ): (incoming: IncomingMessage, path: string) => void {
   const allowed = new Set(hosts.map(bareHost))
-  /** The last that was: most requests name the same, and to take one apart is a third of their checks. */
+  /** The last that was: most requests name the same, and to take one apart is most of what is done here. */
   let allowedLast: string | undefined
 
   return (incoming, path) => {
