@@ -82,16 +82,17 @@ async function serve(options: LaunchOptions = {}) {
     })
     return { status: response.status, body: await response.json() }
   }
-  const untilState = (id: number, state: string) =>
+  const untilJob = (id: number, wanted: { readonly state: string; readonly attempt?: number }) =>
     vi.waitFor(
       async () => {
         const job = await get(`/jobs/${id}`)
-        expect(job.state).toBe(state)
+        expect(job).toMatchObject(wanted)
         return job
       },
       { timeout: 10_000, interval: 10 },
     )
-  return { ...server, url, pid, get, post, untilState }
+  const untilState = (id: number, state: string) => untilJob(id, { state })
+  return { ...server, url, pid, get, post, untilJob, untilState }
 }
 
 /** The file as a server that ended has left it. */
@@ -410,10 +411,7 @@ test('after kill -9 the next server starts at once, and runs again what ran', as
   const second = await serve({ folder: first.folder })
 
   // It listens before it recovers, so that health can be asked: until then the file says what ran when the first was killed.
-  await vi.waitFor(async () => expect(await second.get('/jobs/1')).toMatchObject({ state: 'running', attempt: 2 }), {
-    timeout: 10_000,
-    interval: 10,
-  })
+  await second.untilJob(1, { state: 'running', attempt: 2 })
   expect(Date.now() - at).toBeLessThan(10_000)
   expect((await second.post('/jobs', { ...aDay, idempotency_key: 'k' })).body).toMatchObject({ id: 1, created: false })
   const { history } = await second.get('/jobs/1/history')

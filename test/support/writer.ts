@@ -13,6 +13,8 @@ export interface OpenedWriter {
   readonly db: Database.Database
   /** One transaction; gives what `write` gave. */
   commit<T>(write: (writer: Writer) => T): T
+  /** The same, and nothing of it is stored. */
+  rehearse<T>(write: (writer: Writer) => T): T
 }
 
 /** Opens a writer that handles the type `work` unless told otherwise. */
@@ -31,17 +33,19 @@ export function openWriter(
     retryMaxMs: 1,
     ...options,
   })
+  const transact = <T>(write: (writer: Writer) => T, end: 'COMMIT' | 'ROLLBACK'): T => {
+    db.exec('BEGIN IMMEDIATE')
+    writer.begin()
+    const result = write(writer)
+    writer.finish()
+    db.exec(end)
+    return result
+  }
   return {
     path,
     db,
-    commit(write) {
-      db.exec('BEGIN IMMEDIATE')
-      writer.begin()
-      const result = write(writer)
-      writer.finish()
-      db.exec('COMMIT')
-      return result
-    },
+    commit: (write) => transact(write, 'COMMIT'),
+    rehearse: (write) => transact(write, 'ROLLBACK'),
   }
 }
 

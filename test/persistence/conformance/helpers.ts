@@ -1,7 +1,7 @@
 import { expect } from 'vitest'
 import { jobStates } from '../../../src/machines/edges.ts'
 import type { JobState } from '../../../src/machines/job.ts'
-import type { EnqueueResult, LeasedJob, LeaseEvent, Store } from '../../../src/persistence/store.ts'
+import type { EnqueueResult, LeasedJob, LeaseEvent, NewJobRow, Store } from '../../../src/persistence/store.ts'
 import { aJob, type OpenedStore } from '../../support/store.ts'
 
 /** Opens a store of its own for a test. */
@@ -36,6 +36,11 @@ export async function bringTo(opened: OpenedStore, state: JobState, maxAttempts:
   if (state === 'dead') await settle(store, job!, 'reject')
   if (state === 'retrying') await store.apply([{ ...leaseOf(job!), event: 'fail', delayMs: 1e9 }])
   return job!
+}
+
+/** Jobs of one queue that a lease takes in this order, once 20 ms have passed: the fifth, third, fourth, first, second. */
+export function inAnotherOrder(now: number): NewJobRow[] {
+  return [aJob({ runAt: now + 20 }), aJob({ priority: -1 }), aJob(), aJob(), aJob({ priority: 100 })]
 }
 
 /** So that a lease takes the job it is meant for. */

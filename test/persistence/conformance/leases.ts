@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { LeaseEvent } from '../../../src/persistence/store.ts'
 import { aJob, leaseMs } from '../../support/store.ts'
-import { ids, leaseOf, type Open, settle } from './helpers.ts'
+import { ids, inAnotherOrder, leaseOf, type Open, settle } from './helpers.ts'
 
 /** Who gets which jobs, and how long they are theirs. */
 export function testLeases(open: Open): void {
@@ -34,15 +34,7 @@ export function testLeases(open: Open): void {
 
     test('takes higher priority first, then earlier run_at, then lower id', async () => {
       const { store, clock } = await open()
-      const [late, low, first, second, high] = ids(
-        await store.enqueue([
-          aJob({ runAt: clock.now() + 20 }),
-          aJob({ priority: -1 }),
-          aJob(),
-          aJob(),
-          aJob({ priority: 100 }),
-        ]),
-      )
+      const [late, low, first, second, high] = ids(await store.enqueue(inAnotherOrder(clock.now())))
       clock.advance(20)
       await store.sweep()
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { jobStates } from '../../../src/machines/edges.ts'
 import type { LeaseEvent, Situation } from '../../../src/persistence/store.ts'
 import { aJob, leaseMs } from '../../support/store.ts'
-import { bringTo, ids, leaseOf, type Open, settle } from './helpers.ts'
+import { bringTo, ids, inAnotherOrder, leaseOf, type Open, settle } from './helpers.ts'
 
 /** What an explanation is made of. */
 export function testSituations(open: Open): void {
@@ -58,11 +58,7 @@ export function testSituations(open: Open): void {
       const { store, clock } = await open()
       const line = ids(
         await store.enqueue([
-          aJob({ runAt: clock.now() + 20 }),
-          aJob({ priority: -1 }),
-          aJob(),
-          aJob(),
-          aJob({ priority: 100 }),
+          ...inAnotherOrder(clock.now()),
           aJob({ queue: 'other', priority: 100 }),
           aJob({ delayMs: 1e9 }),
         ]),
