@@ -61,6 +61,8 @@ const busyReadTries = 100
 
 /** Jobs of calls that are gathered before they are sent, where more come in the same turn of the loop. */
 const gatherMax = 500
+/** Calls that are worth a message of their own before a turn ends. */
+const partMin = 16
 
 /** An event loop that stood still for longer than this is told of, in ms. */
 const stallToldMs = 1_000
@@ -147,6 +149,10 @@ class SqliteStore implements Store {
   /** Calls without keys, to be asked together. */
   #gathered: Gathered[] = []
   #gatheredJobs = 0
+  /** Calls without keys that are gathered, or asked and not answered. */
+  #underWay = 0
+  /** Calls that are sent before a turn ends: half of those under way when the thread last answered. */
+  #part = Number.POSITIVE_INFINITY
   #flushing: NodeJS.Immediate | undefined
   #lastCall = 0
   /** No more reads; and no more calls at all. */
@@ -196,8 +202,9 @@ class SqliteStore implements Store {
     return new Promise((resolve, reject) => {
       this.#gathered.push({ id: ++this.#lastCall, jobs, resolve, reject })
       this.#gatheredJobs += jobs.length
+      this.#underWay++
       // The thread stores some while the loop checks the next: four callers with 1,000 jobs each get twice as far.
-      if (this.#gatheredJobs >= gatherMax) this.#flush()
+      if (this.#gatheredJobs >= gatherMax || this.#gathered.length >= this.#part) this.#flush()
       else this.#flushSoon()
     })
   }
@@ -357,9 +364,11 @@ class SqliteStore implements Store {
     this.#gatheredJobs = 0
     const callId = ++this.#lastCall
     const reject = (error: Error) => {
+      this.#underWay -= calls.length
       for (const call of calls) call.reject(error)
     }
     const resolve = (answer: EnqueuedCalls) => {
+      this.#underWay -= calls.length
       if (answer === null) for (const call of calls) this.#waiting.set(call.id, call)
       else if ('firstId' in answer) resolveStored(calls, batches, answer)
       else for (const [index, call] of calls.entries()) call.resolve(answer[index] as never)
@@ -385,6 +394,8 @@ class SqliteStore implements Store {
       this.#end(new Error(`the store cannot go on: ${fatal}`))
       return
     }
+    const half = Math.ceil(this.#underWay / 2)
+    this.#part = half < partMin ? Number.POSITIVE_INFINITY : half
     for (const notice of notices) this.#notify(notice)
     for (const [callId, answer] of settled) this.#settled(callId)?.resolve(answer as never)
     for (const [callId, refusal] of refused) this.#settled(callId)?.reject(toError(refusal))

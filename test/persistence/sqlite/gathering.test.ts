@@ -1,0 +1,49 @@
+import { Worker } from 'node:worker_threads'
+import { expect, test, vi } from 'vitest'
+import type { Ask } from '../../../src/persistence/sqlite/protocol.ts'
+import { aJob, openStore } from '../../support/store.ts'
+import { whenDone } from '../../support/temp.ts'
+
+/** A store, and how many calls each message has brought to its thread. */
+async function aStore() {
+  const posted = vi.spyOn(Worker.prototype, 'postMessage')
+  whenDone(() => posted.mockRestore())
+  const { store } = await openStore()
+  const callCounts = () =>
+    posted.mock.calls.flatMap(([ask]) =>
+      (ask as Ask).flatMap(([, request]) => (request.op === 'enqueueCalls' ? [request.ids.length] : [])),
+    )
+  /** So many callers, each with two jobs, the second when the first is stored. */
+  const twice = (callers: number) =>
+    Promise.all(
+      Array.from({ length: callers }, async () => {
+        await store.enqueue([aJob()])
+        await store.enqueue([aJob()])
+      }),
+    )
+  return { store, callCounts, twice }
+}
+
+test('what is asked in one turn goes to the thread in one message', async () => {
+  const { callCounts, twice } = await aStore()
+
+  await twice(20)
+
+  expect(callCounts()).toEqual([20, 20])
+})
+
+test('where many callers ask anew when they are answered, half of them goes before the others have asked', async () => {
+  const { callCounts, twice } = await aStore()
+
+  await twice(100)
+
+  expect(callCounts()).toEqual([100, 50, 50])
+})
+
+test('five hundred jobs go at once', async () => {
+  const { store, callCounts } = await aStore()
+
+  await Promise.all([300, 200, 1].map((length) => store.enqueue(Array.from({ length }, () => aJob()))))
+
+  expect(callCounts()).toEqual([2, 1])
+})
