@@ -614,7 +614,7 @@ const histories: readonly Mutation[] = [
 const runs: readonly Mutation[] = [
   bug('jobs of different pasts share a row', eventRuns('a run is split where the past of its jobs differs'), {
     file: sqlite('moves'),
-    find: 'const count = alike.get({ ...values, first: next, last });',
+    find: 'const count = alike.get({ first: next, last, ...values });',
     replace: 'const count = last - next + 1;',
   }),
   bug(
@@ -622,7 +622,7 @@ const runs: readonly Mutation[] = [
     eventRuns('of a run that not all of its jobs take, only those that do are logged'),
     {
       file: sqlite('moves'),
-      find: 'alike.get({ ...values, first: next, last: end }) !== count',
+      find: 'alike.get({ first: next, last: end, ...values }) !== count',
       replace: 'false',
     },
   ),

@@ -117,17 +117,22 @@ export class Intake {
   }
 
   #insertBatch(batch: Batch, now: number): number {
-    const { count, payloads, keys, delayMs: _, ...common } = batch
+    const { count, payloads, keys } = batch
     const state = stateOf(batch, now)
     const event_id = this.#moves.takeEventIds(count)
-    const values = { ...common, state, runAt: runAtOf(batch, now), now, event_id }
-    const insert =
-      keys === null
-        ? this.#sql.insert.run({ ...values, list: payloads })
-        : this.#sql.insertKeyed.run({ ...values, list: keys })
-    assert.equal(insert.changes, count)
+    const insert = keys === null ? this.#sql.insert : this.#sql.insertKeyed
+    const list = keys ?? payloads
+    const { changes, lastInsertRowid } = insert.run({
+      state,
+      now,
+      event_id,
+      list,
+      ...batch,
+      runAt: runAtOf(batch, now),
+    })
+    assert.equal(changes, count)
     // One statement of the only writer: AUTOINCREMENT gave consecutive ids in the order of the list.
-    const first = Number(insert.lastInsertRowid) - count + 1
+    const first = Number(lastInsertRowid) - count + 1
     this.#sql.insertPayloads.run({ first, payloads })
     this.#sql.insertEvents.run({ first, count, state, now, event_id })
     this.#moves.count('new', 'enqueue', state, count)
