@@ -1,6 +1,6 @@
 import type { Worker } from 'node:worker_threads'
-import { beforeAll, describe, expect, test } from 'vitest'
-import { layoutOf, type PlacedNode } from '../../../src/http/charts/layout.ts'
+import { beforeAll, describe, expect, test, vi } from 'vitest'
+import type { PlacedNode } from '../../../src/http/charts/layout.ts'
 import { charts } from '../../../src/machines/chart.ts'
 
 const threads: Worker[] = []
@@ -8,8 +8,12 @@ const exits: Promise<number>[] = []
 /** Turns of the loop while the charts were laid out. */
 let turns = 0
 let all: Awaited<ReturnType<typeof layoutOf>>[]
+let layoutOf: typeof import('../../../src/http/charts/layout.ts').layoutOf
 
 beforeAll(async () => {
+  // Another file's tests may have had the charts laid out in this process.
+  vi.resetModules()
+  layoutOf = (await import('../../../src/http/charts/layout.ts')).layoutOf
   const onThread = (thread: Worker) => {
     threads.push(thread)
     exits.push(new Promise((resolve) => thread.once('exit', resolve)))
