@@ -13,6 +13,21 @@ const local = (file: string) =>
     .filter((path) => path.startsWith('.'))
     .map((path) => relative(source, join(source, dirname(file), path)))
 
+/** What the built files import as they start, files and packages, each other's imports included. */
+function loadedBy(...starts: string[]): string[] {
+  const loaded = new Set<string>()
+  const load = (path: string) => {
+    if (loaded.has(path)) return
+    loaded.add(path)
+    for (const next of importsIn(readFileSync(built(path), 'utf8'))) {
+      if (next.startsWith('.')) load(join(dirname(path), next))
+      else loaded.add(next)
+    }
+  }
+  for (const start of starts) load(start)
+  return [...loaded]
+}
+
 describe('imports point inward', () => {
   test.each(files.filter((file) => file.startsWith('machines/')))('%s knows only xstate and machines', (file) => {
     const allowed = importsOf(file).filter(
@@ -47,19 +62,21 @@ describe('imports point inward', () => {
   })
 
   test("the store's threads load no XState: the build has compiled its machine", () => {
-    const loaded = new Set<string>()
-    const load = (path: string) => {
-      if (loaded.has(path)) return
-      loaded.add(path)
-      if (!path.endsWith('.js')) return
-      for (const next of importsIn(readFileSync(built(path), 'utf8')))
-        load(next.startsWith('.') ? join(dirname(path), next) : next)
-    }
+    const loaded = loadedBy(
+      ...['thread', 'reader-thread', 'verify-thread'].map((name) => `persistence/sqlite/${name}.js`),
+    )
 
-    for (const thread of ['thread', 'reader-thread', 'verify-thread']) load(`persistence/sqlite/${thread}.js`)
+    expect(loaded).toContain('machines/job-table.js')
+    expect(loaded).not.toContain('xstate')
+  })
 
-    expect([...loaded]).toContain('machines/job-table.js')
-    expect([...loaded]).not.toContain('xstate')
+  test('a start loads neither the mail client nor the HTTP client: the first job that needs it does', () => {
+    const loaded = loadedBy('main.js')
+
+    expect(loaded).toContain('handlers/webhook.js')
+    expect(loaded).toContain('handlers/email.js')
+    expect(loaded).not.toContain('undici')
+    expect(loaded).not.toContain('nodemailer')
   })
 
   test('nothing imports main', () => {

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { type Dispatcher, request } from 'undici'
+import type { Dispatcher } from 'undici'
 import { z } from 'zod'
 import { PermanentError, RetryAfterError } from '../errors.ts'
 import { defineHandler, type Handler } from './define.ts'
@@ -20,8 +20,8 @@ export interface WebhookCall {
 }
 
 export interface WebhookSettings {
-  /** Opens the connections, and says which may be opened: `createWebhookAgent`. */
-  readonly dispatcher: Dispatcher
+  /** Gives what opens the connections, and says which may be opened: a `createWebhookAgent`. Asked once, by the first call. */
+  readonly connect: () => Promise<Dispatcher>
   /** Signs each call by Standard Webhooks: `whsec_` and base64, or any other text as it is. */
   readonly secret?: string | undefined
   /** The longest delay that a receiver's `Retry-After` can ask for. */
@@ -103,8 +103,9 @@ const payload = strictPayload({
  * called; anything else is retried, no sooner than a `Retry-After` says. `webhook-id` is the same for every attempt of a job, so that a
  * receiver can tell a repeat. Errors name status and origin, never path, query, headers or body.
  */
-export function callWebhook({ dispatcher, secret, retryMaxMs, now }: WebhookSettings): Handler<WebhookCall> {
+export function callWebhook({ connect, secret, retryMaxMs, now }: WebhookSettings): Handler<WebhookCall> {
   const key = secret === undefined ? undefined : signingKey(secret)
+  let connecting: Promise<Dispatcher> | undefined
 
   return defineHandler({
     type: 'webhook',
@@ -113,6 +114,8 @@ export function callWebhook({ dispatcher, secret, retryMaxMs, now }: WebhookSett
 
     async run(call, { idempotencyToken, signal }) {
       signal.throwIfAborted()
+      connecting ??= connect()
+      const dispatcher = await connecting
       let hop = firstHop(call, idempotencyToken)
       for (let redirects = 0; ; redirects++) {
         const signature = key && hop.atHome ? sign(key, idempotencyToken, now(), hop.body ?? '') : {}
@@ -141,8 +144,16 @@ function firstHop({ url, method, headers = {}, body }: WebhookCall, idempotencyT
 async function send({ url, method, headers, body }: Hop, dispatcher: Dispatcher, signal: AbortSignal) {
   try {
     // The attempt's own limit stands in `signal`; a second one here would cut a job short that asked for more.
-    const options = { dispatcher, method, headers, body: body ?? null, signal, headersTimeout: 0, bodyTimeout: 0 }
-    const answer = await request(url, options)
+    const limits = { signal, headersTimeout: 0, bodyTimeout: 0 }
+    const { origin, pathname, search } = url
+    const answer = await dispatcher.request({
+      origin,
+      path: pathname + search,
+      method,
+      headers,
+      body: body ?? null,
+      ...limits,
+    })
     // The status has decided: how the body ends, endless, cut off or too slow, changes nothing.
     await answer.body.dump({ limit: drainBytesMax, signal: AbortSignal.timeout(drainMs) }).catch(() => undefined)
     return answer

@@ -20,7 +20,7 @@ const anywhere: NetworkRules = { allows: () => true }
 function aWebhook({ network = anywhere, ...settings }: Partial<WebhookSettings> & { network?: NetworkRules } = {}) {
   const dispatcher = createWebhookAgent(network)
   onTestFinished(() => dispatcher.destroy())
-  return callWebhook({ dispatcher, retryMaxMs: 3_600_000, now: () => noon, ...settings })
+  return callWebhook({ connect: async () => dispatcher, retryMaxMs: 3_600_000, now: () => noon, ...settings })
 }
 
 interface ReceivedCall {
@@ -637,5 +637,5 @@ describe('the answer to a webhook', () => {
 
 /** For payloads alone: it makes no call. */
 function aPlainHandler() {
-  return callWebhook({ dispatcher: createWebhookAgent(), retryMaxMs: 1, now: () => noon })
+  return callWebhook({ connect: async () => createWebhookAgent(), retryMaxMs: 1, now: () => noon })
 }
