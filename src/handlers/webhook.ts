@@ -143,16 +143,16 @@ function firstHop({ url, method, headers = {}, body }: WebhookCall, idempotencyT
 /** Resolves with the answer once its head is there and its body is out of the way. */
 async function send({ url, method, headers, body }: Hop, dispatcher: Dispatcher, signal: AbortSignal) {
   try {
-    // The attempt's own limit stands in `signal`; a second one here would cut a job short that asked for more.
-    const limits = { signal, headersTimeout: 0, bodyTimeout: 0 }
-    const { origin, pathname, search } = url
     const answer = await dispatcher.request({
-      origin,
-      path: pathname + search,
+      origin: url.origin,
+      path: url.pathname + url.search,
       method,
       headers,
       body: body ?? null,
-      ...limits,
+      signal,
+      // The attempt's own limit stands in `signal`; a second one here would cut a job short that asked for more.
+      headersTimeout: 0,
+      bodyTimeout: 0,
     })
     // The status has decided: how the body ends, endless, cut off or too slow, changes nothing.
     await answer.body.dump({ limit: drainBytesMax, signal: AbortSignal.timeout(drainMs) }).catch(() => undefined)

@@ -22,6 +22,7 @@ export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
     if (!first) return
     const { payload: _, idempotency, ...common } = first
     const keyed = idempotency ? JSON.stringify(keys) : null
+    // Spread last, as in `Moves.apply`.
     batches.push({ count: payloads.length, payloads: JSON.stringify(payloads), keys: keyed, ...common })
     payloads = []
     keys = []

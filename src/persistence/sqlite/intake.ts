@@ -127,6 +127,7 @@ export class Intake {
       now,
       event_id,
       list,
+      // Only what it overrides comes after a spread: see `Moves.apply`.
       ...batch,
       runAt: runAtOf(batch, now),
     })

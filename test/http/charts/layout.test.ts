@@ -1,13 +1,13 @@
 import type { Worker } from 'node:worker_threads'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
-import type { PlacedNode } from '../../../src/http/charts/layout.ts'
+import type { Layout, PlacedNode } from '../../../src/http/charts/layout.ts'
 import { charts } from '../../../src/machines/chart.ts'
 
 const threads: Worker[] = []
 const exits: Promise<number>[] = []
 /** Turns of the loop while the charts were laid out. */
 let turns = 0
-let all: Awaited<ReturnType<typeof layoutOf>>[]
+let all: Layout[]
 let layoutOf: typeof import('../../../src/http/charts/layout.ts').layoutOf
 
 beforeAll(async () => {

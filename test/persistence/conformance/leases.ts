@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { LeaseEvent } from '../../../src/persistence/store.ts'
 import { aJob, leaseMs } from '../../support/store.ts'
-import { ids, inAnotherOrder, leaseOf, type Open, settle } from './helpers.ts'
+import { bringTo, ids, inAnotherOrder, leaseOf, type Open, settle } from './helpers.ts'
 
 /** Who gets which jobs, and how long they are theirs. */
 export function testLeases(open: Open): void {
@@ -189,28 +189,26 @@ export function testLeases(open: Open): void {
     })
 
     test('of a live worker outlives any jump of the clock', async () => {
-      const { store, clock } = await open()
-      await store.enqueue([aJob()])
-      const [job] = await store.lease({ room: 1, wait: false })
-      await settle(store, job!, 'start')
+      const opened = await open()
+      const { store, clock } = opened
+      const job = await bringTo(opened, 'running', 2)
 
       clock.advance(86_400_000)
       await store.sweep()
 
-      expect(await store.apply([{ ...leaseOf(job!), event: 'succeed' }])).toEqual([])
+      expect(await store.apply([{ ...leaseOf(job), event: 'succeed' }])).toEqual([])
     })
 
     test('is taken away by a cancellation, which the holder is told of', async () => {
-      const { store, notices } = await open()
-      await store.enqueue([aJob()])
-      const [job] = await store.lease({ room: 1, wait: false })
-      await settle(store, job!, 'start')
+      const opened = await open()
+      const { store, notices } = opened
+      const job = await bringTo(opened, 'running', 2)
 
-      const cancelled = await store.cancel(job!.id)
+      const cancelled = await store.cancel(job.id)
 
       expect(cancelled).toMatchObject({ outcome: 'done', job: { state: 'cancelled' } })
-      expect(notices).toEqual([{ type: 'lost', leases: [{ ...leaseOf(job!), cancelled: true }] }])
-      const success: LeaseEvent = { ...leaseOf(job!), event: 'succeed' }
+      expect(notices).toEqual([{ type: 'lost', leases: [{ ...leaseOf(job), cancelled: true }] }])
+      const success: LeaseEvent = { ...leaseOf(job), event: 'succeed' }
       expect(await store.apply([success])).toEqual([success])
     })
   })
