@@ -181,7 +181,7 @@ describe('the summary of', () => {
     [
       'a job that a stop gave back while it ran',
       { events: ['enqueue', 'lease', 'start', 'release'] },
-      'Job 7 (mail) is queued: the server that ran it stopped 12 s ago and gave it back, and that attempt does not count. It can run now.',
+      'Job 7 (mail) is queued: the server that had started it gave it back 12 s ago, since it stopped or had no worker free in time, and that attempt does not count. It can run now.',
     ],
     [
       'a job that a stop gave back before it ran',

@@ -52,7 +52,7 @@ const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ag
   snooze: (_event, _facts, ago) => `its handler asked ${ago} to be run later, and that attempt does not count`,
   release: (event, _facts, ago) =>
     wasRunning(event)
-      ? `the server that ran it stopped ${ago} and gave it back, and that attempt does not count`
+      ? `the server that had started it gave it back ${ago}, since it stopped or had no worker free in time, and that attempt does not count`
       : `the server that had claimed it stopped ${ago} and gave it back`,
   expire: (event, facts, ago) =>
     wasRunning(event)

@@ -1,6 +1,6 @@
 import { type ActorRefFrom, emit, fromCallback, setup } from 'xstate'
 import type { Lease, LeasedJob, LeaseEvent } from './lease.ts'
-import { Ledger } from './ledger.ts'
+import { Ledger, paceMs, type Room } from './ledger.ts'
 import { gather, type Outcome, type RunAttempt, type WorkerEvent, workerLogic } from './worker.ts'
 
 /** Beyond this many, workers make several attempts at once: stopping their parent is quadratic in XState (226 ms at 1,000). */
@@ -8,7 +8,7 @@ const workerActorsMax = 100
 
 /** What the dispatcher asks of the store; every promise that rejects ends the dispatcher. */
 export interface DispatcherStore {
-  lease(request: { room: number; wait: true; start: true }): Promise<readonly LeasedJob[]>
+  lease(request: { room: number; ahead: number; wait: boolean; start: true }): Promise<readonly LeasedJob[]>
   apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]>
   stopLeasing(): Promise<void>
   recover(): Promise<void>
@@ -25,16 +25,18 @@ export interface DispatcherInput {
 
 type StoreCommand =
   | { readonly type: 'recover' }
-  | { readonly type: 'lease'; readonly room: number }
+  | { readonly type: 'lease'; readonly room: Room }
   | { readonly type: 'apply'; readonly events: readonly LeaseEvent[] }
   | { readonly type: 'gather' }
+  | { readonly type: 'pace' }
   | { readonly type: 'stopLeasing' }
 
 type StoreEvent =
   | { readonly type: 'recovered' }
-  | { readonly type: 'leased'; readonly asked: number; readonly jobs: LeasedJob[] }
+  | { readonly type: 'leased'; readonly asked: Room; readonly jobs: LeasedJob[] }
   | { readonly type: 'applied'; readonly refused: readonly LeaseEvent[] }
   | { readonly type: 'gathered' }
+  | { readonly type: 'paced' }
   | { readonly type: 'storeFailed'; readonly error: unknown }
 
 export type DispatcherEvent =
@@ -52,7 +54,12 @@ export type DispatcherEvent =
 /** Turns the store's promises into events. */
 const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, receive, sendBack }) => {
   const tell = (event: StoreEvent) => sendBack(event)
-  const failed = (error: unknown) => tell({ type: 'storeFailed', error })
+  let pacing: NodeJS.Timeout | undefined
+  const failed = (error: unknown) => {
+    // The dispatcher dies of it, and its children live on.
+    clearTimeout(pacing)
+    tell({ type: 'storeFailed', error })
+  }
   let turnTaken = false
   /**
    * The first of a turn at once, others each in a turn of its own: what one part's handlers have done is on its way before the next part's are
@@ -74,7 +81,7 @@ const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, 
         return
       case 'lease':
         store
-          .lease({ room: command.room, wait: true, start: true })
+          .lease({ room: command.room.free, ahead: command.room.ahead, wait: command.room.free > 0, start: true })
           .then((jobs) => inTurn(() => tell({ type: 'leased', asked: command.room, jobs: [...jobs] })), failed)
         return
       case 'apply':
@@ -83,10 +90,15 @@ const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, 
       case 'gather':
         setImmediate(() => tell({ type: 'gathered' }))
         return
+      case 'pace':
+        pacing = setTimeout(() => tell({ type: 'paced' }), paceMs)
+        pacing.unref()
+        return
       case 'stopLeasing':
         store.stopLeasing().catch(failed)
     }
   })
+  return () => clearTimeout(pacing)
 })
 
 /** What it is doing in a mode, for the pictures. */
@@ -107,15 +119,16 @@ interface DispatcherContext extends DispatcherInput {
   readonly workerActors: readonly ActorRefFrom<typeof workerLogic>[]
 }
 
-/** Asks for a job for each free slot, leased and started by one commit. */
-function lease({ ledger, storeActor }: DispatcherContext): void {
-  for (let room = ledger.takeRoom(); room > 0; room = ledger.takeRoom()) storeActor.send({ type: 'lease', room })
-}
-
-/** Commits what there is. */
-function commit({ ledger, storeActor }: DispatcherContext): void {
+/**
+ * Asks for jobs, commits outcomes, and calls the handlers of jobs that have a slot, in this order: what was done is on its way before anything
+ * that may take long. One commit takes the outcomes, and leases and starts the jobs.
+ */
+function proceed({ ledger, storeActor, workerActors }: DispatcherContext): void {
+  for (let room = ledger.takeRoom(); room; room = ledger.takeRoom()) storeActor.send({ type: 'lease', room })
   const events = ledger.takeCommit()
   if (events) storeActor.send({ type: 'apply', events })
+  for (const assigned of ledger.assign()) workerActors[assigned.worker]!.send({ type: 'run', assigned })
+  if (ledger.beginPacing()) storeActor.send({ type: 'pace' })
 }
 
 /**
@@ -146,8 +159,7 @@ export const dispatcherMachine = setup({
   },
   actions: {
     recover: ({ context }) => context.storeActor.send({ type: 'recover' }),
-    lease: ({ context }) => lease(context),
-    commit: ({ context }) => commit(context),
+    proceed: ({ context }) => proceed(context),
     stopLeasing: ({ context }) => {
       context.ledger.stopLeasing()
       context.storeActor.send({ type: 'stopLeasing' })
@@ -160,10 +172,8 @@ export const dispatcherMachine = setup({
     },
     giveUpRunning: ({ context }) => context.ledger.giveUpRunning(),
     takeLeased: ({ context }, { asked, jobs }: Extract<StoreEvent, { type: 'leased' }>) => {
-      const started = context.ledger.started(asked, takeAll(jobs))
-      lease(context)
-      commit(context)
-      for (const assigned of started) context.workerActors[assigned.worker]!.send({ type: 'run', assigned })
+      context.ledger.started(asked, takeAll(jobs))
+      proceed(context)
     },
     takeApplied: ({ context }) => context.ledger.committed(),
     tellRefused: emit(
@@ -176,11 +186,10 @@ export const dispatcherMachine = setup({
     takeSettled: ({ context }, { outcomes }: Extract<WorkerEvent, { type: 'settled' }>) => {
       const { ledger, storeActor } = context
       for (const { assigned, event, ended } of takeAll(outcomes)) ledger.settled(assigned, event, ended)
-      if (ledger.isDue) {
-        lease(context)
-        commit(context)
-      } else if (ledger.beginGathering()) storeActor.send({ type: 'gather' })
+      if (ledger.isDue) proceed(context)
+      else if (ledger.beginGathering()) storeActor.send({ type: 'gather' })
     },
+    takePaced: ({ context }) => context.ledger.paced(),
     takeEnded: ({ context }, { assigned }: Extract<WorkerEvent, { type: 'ended' }>) => context.ledger.ended(assigned),
     takeLost: ({ context }, { leases }: Extract<DispatcherEvent, { type: 'lost' }>) => {
       const cancelled = new Map(leases.map((lease) => [lease.id, lease.cancelled]))
@@ -219,10 +228,11 @@ export const dispatcherMachine = setup({
       },
       { actions: 'takeApplied' },
     ],
-    gathered: { actions: ['lease', 'commit'] },
+    gathered: { actions: 'proceed' },
+    paced: { actions: ['takePaced', 'proceed'] },
     settled: { actions: { type: 'takeSettled', params: ({ event }) => event } },
-    ended: { actions: [{ type: 'takeEnded', params: ({ event }) => event }, 'lease', 'commit'] },
-    lost: { actions: [{ type: 'takeLost', params: ({ event }) => event }, 'lease', 'commit'] },
+    ended: { actions: [{ type: 'takeEnded', params: ({ event }) => event }, 'proceed'] },
+    lost: { actions: [{ type: 'takeLost', params: ({ event }) => event }, 'proceed'] },
     storeFailed: { actions: { type: 'die', params: ({ event }) => event } },
     drain: '.draining',
     abort: {},
@@ -237,9 +247,9 @@ export const dispatcherMachine = setup({
       on: { recovered: 'dispatching' },
     },
     dispatching: {
-      description: 'leases and starts jobs for free workers, and commits their outcomes',
+      description: 'leases and starts jobs for workers that are free or soon will be, and commits their outcomes',
       tags: 'executing',
-      entry: ['lease', emit({ type: 'ready' })],
+      entry: ['proceed', emit({ type: 'ready' })],
       always: { guard: 'allStuck', target: 'stuck' },
     },
     stuck: {
@@ -250,12 +260,12 @@ export const dispatcherMachine = setup({
     draining: {
       description: 'leases no more, gives back what it is told of after that, waits for what runs',
       tags: 'waiting',
-      entry: ['stopLeasing', 'commit'],
+      entry: ['stopLeasing', 'proceed'],
       always: { guard: 'idle', target: 'stopped' },
       on: {
         drain: {},
         abort: { actions: 'abortRunning' },
-        giveUp: { actions: ['giveUpRunning', 'commit'] },
+        giveUp: { actions: ['giveUpRunning', 'proceed'] },
       },
     },
     stopped: { description: 'nothing leased, running or uncommitted is left', tags: 'ended', type: 'final' },

@@ -25,7 +25,7 @@ export type JobEvent =
   | { readonly type: 'reject' }
   /** The handler asked to be run later; this attempt does not count. */
   | { readonly type: 'snooze' }
-  /** An orderly shutdown gave the job back; this attempt does not count. */
+  /** An orderly shutdown gave the job back, or no worker came free for it in time; this attempt does not count. */
   | { readonly type: 'release' }
   /** The lease ran out, or its owner is known to be dead. */
   | { readonly type: 'expire' }
@@ -41,7 +41,8 @@ const failed = [{ guard: 'attemptsRemain', target: 'retrying' }, { target: 'dead
  * of it the table that the store's SQL, the schema's checks and the pictures are made from.
  *
  * Tags group states for those who ask about many: `waiting` counts against the queue's depth, `ready` may be leased, `timed` waits for
- * its `run_at`, `held` has a lease, `executing` has a handler called, `ended` has a `finished_at`, `expendable` may be removed by retention.
+ * its `run_at`, `held` has a lease, `executing` has a handler called or about to be, `ended` has a `finished_at`, `expendable` may be removed
+ * by retention.
  */
 export const jobMachine = setup({
   types: { context: {} as JobFacts, events: {} as JobEvent, input: {} as JobFacts, tags: {} as JobTag },
@@ -81,7 +82,7 @@ export const jobMachine = setup({
       },
     },
     running: {
-      description: 'its start is on disk, the handler called',
+      description: 'its start is on disk, the handler called or about to be',
       tags: ['held', 'executing'],
       on: {
         succeed: 'succeeded',

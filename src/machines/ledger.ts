@@ -2,11 +2,21 @@ import type { Lease, LeasedJob, LeaseEvent } from './lease.ts'
 import { nextPhase, type SlotEventType } from './slot.ts'
 import type { Assigned } from './worker.ts'
 
-/** Into which the slots are divided under load: while the store commits what one part has done, the loop runs the other. */
+/** Into which jobs are divided under load: while the store commits what one part has done, the loop runs the other. */
 const parts = 2
+/** How often the slots that came free are counted, in ms. */
+export const paceMs = 100
+/** Of the slots that come free in `paceMs` as many are served ahead as do in 10 ms. */
+const aheadShare = 0.1
+
+/** For how many jobs the store is asked: for slots that are `free`, and `ahead` of others that soon will be. */
+export interface Room {
+  readonly free: number
+  readonly ahead: number
+}
 
 /**
- * The dispatcher's books: which slots are free, which jobs run, what is to be committed next. Pure accounting, without actors or I/O. A slot
+ * The dispatcher's books: which slots are free, which jobs run or are next, what is to be committed. Pure accounting, without actors or I/O. A slot
  * moves as its machine says and in no other way. Nothing runs before its `start` is committed; nothing is forgotten before its outcome is.
  */
 export class Ledger {
@@ -18,11 +28,17 @@ export class Ledger {
    */
   readonly #assigned: (Assigned | null)[]
   readonly #free: number[]
-  /** Outcomes that are worth a message of their own before a turn ends. */
-  readonly #part: number
   #outcomes: LeaseEvent[] = []
-  /** Free slots that the store was asked to fill, and has not answered. */
-  #asked = 0
+  /** Started on disk and not called, in the order in which they will be: more than a moment only where no slot is free. */
+  #prefetched: LeasedJob[] = []
+  /** What the store was asked for, and has not answered. */
+  #asked: Room = { free: 0, ahead: 0 }
+  /** The store's last answer was all that was asked for, so there may be more. */
+  #hasMore = false
+  /** Slots that came free in the last whole `paceMs`, and since. */
+  #pace = 0
+  #freed = 0
+  #pacing = false
   #leasing = true
   /** Commits under way. */
   #committing = 0
@@ -34,25 +50,36 @@ export class Ledger {
     this.#workers = slots.flatMap((n, worker) => new Array<number>(n).fill(worker))
     this.#assigned = this.#workers.map(() => null)
     this.#free = [...this.#workers.keys()].reverse()
-    this.#part = Math.ceil(this.slotCount / parts)
   }
 
-  /** For how many jobs to ask the store next, at most one part; they count as asked for. 0 where there is no room left to ask for. */
-  takeRoom(): number {
-    if (!this.#leasing) return 0
-    const room = Math.min(this.#free.length - this.#asked, this.#part)
-    this.#asked += room
-    return room
+  /**
+   * For how many jobs to ask the store next, at most one part; they count as asked for. Ahead only beside outcomes, whose commit they join.
+   * Null where there is no room left to ask for.
+   */
+  takeRoom(): Room | null {
+    if (!this.#leasing) return null
+    const asked = this.#asked
+    const part = this.#part
+    const unserved = this.#free.length - this.#prefetched.length - asked.free
+    const free = within(unserved, part)
+    const aheadMax = this.#outcomes.length > 0 ? this.#aheadMax : 0
+    const ahead = within(Math.min(unserved, 0) + aheadMax - asked.ahead, part - free)
+    if (free + ahead === 0) return null
+    this.#asked = { free: asked.free + free, ahead: asked.ahead + ahead }
+    return { free, ahead }
   }
 
-  /** The store has answered `asked` with `jobs`, leased and started on disk; gives them to be run now. */
-  started(asked: number, jobs: readonly LeasedJob[]): Assigned[] {
-    this.#asked -= asked
-    if (!this.#leasing) {
-      this.#outcomes.push(...jobs.map(release))
-      return []
-    }
-    return jobs.map((job) => {
+  /** The store has answered `asked` with `jobs`, leased and started on disk. */
+  started(asked: Room, jobs: readonly LeasedJob[]): void {
+    this.#asked = { free: this.#asked.free - asked.free, ahead: this.#asked.ahead - asked.ahead }
+    this.#hasMore = jobs.length === asked.free + asked.ahead
+    this.#prefetched.push(...jobs)
+    if (!this.#leasing) this.#giveBackPrefetched(0)
+  }
+
+  /** Gives started jobs to the slots that are free, to be run now. */
+  assign(): Assigned[] {
+    return this.#prefetched.splice(0, this.#free.length).map((job) => {
       const slot = this.#free.pop()!
       const assigned: Assigned = { job, worker: this.#workers[slot]!, slot, phase: 'free', attempt: null }
       this.#move(assigned, 'assign')
@@ -60,9 +87,25 @@ export class Ledger {
     })
   }
 
-  /** Leases no more. */
+  /** Leases no more, and gives back what was prefetched. */
   stopLeasing(): void {
     this.#leasing = false
+    this.#giveBackPrefetched(0)
+  }
+
+  /** Whether `paced` is to be called `paceMs` from now; false where it will be already, or there is no pace to be followed. */
+  beginPacing(): boolean {
+    if (this.#pacing || this.#pace + this.#freed + this.#prefetched.length === 0) return false
+    this.#pacing = true
+    return true
+  }
+
+  /** `paceMs` are over: gives back more prefetched jobs than slots came free meanwhile, so that none waits long behind long attempts. */
+  paced(): void {
+    this.#pacing = false
+    this.#pace = this.#freed
+    this.#freed = 0
+    this.#giveBackPrefetched(this.#pace)
   }
 
   /** The outcomes to commit next; null where there are none. */
@@ -75,10 +118,14 @@ export class Ledger {
     return events
   }
 
-  /** Whether the outcomes at hand go to the store before all of this turn's are there: it has none to commit, or they are a part. */
+  /**
+   * Whether the outcomes at hand go to the store before all of this turn's are there: it has none to commit, they are a part, or handlers are
+   * to be called next, which may take long.
+   */
   get isDue(): boolean {
     const isFirst = this.#committing === 0 && !this.#gathering
-    return this.#outcomes.length >= (isFirst ? 1 : this.#part)
+    const runsNext = this.#prefetched.length > 0 && this.#free.length > 0
+    return this.#outcomes.length >= (isFirst || runsNext ? 1 : this.#part)
   }
 
   /** Whether outcomes begin to gather now, to be committed at the end of this turn; false where they do already. */
@@ -111,6 +158,7 @@ export class Ledger {
   /** Of leases that are gone those that are held here, to be aborted. */
   lost(leases: readonly Lease[]): Assigned[] {
     const gone = new Set(leases.map(({ leaseToken, id }) => `${id} ${leaseToken}`))
+    this.#prefetched = this.#prefetched.filter(({ id, leaseToken }) => !gone.has(`${id} ${leaseToken}`))
     return this.assigned().filter(({ job }) => gone.has(`${job.id} ${job.leaseToken}`))
   }
 
@@ -140,7 +188,8 @@ export class Ledger {
   /** Nothing leased, about to be leased, running or to be committed is left; stuck handlers do not count. */
   get idle(): boolean {
     const committed = this.#committing === 0 && this.#outcomes.length === 0
-    return committed && this.#asked === 0 && this.#stuckCount === this.activeCount
+    const leased = this.#prefetched.length + this.#asked.free + this.#asked.ahead
+    return committed && leased === 0 && this.#stuckCount === this.activeCount
   }
 
   /** Attempts that hold a slot, stuck ones included. */
@@ -163,6 +212,22 @@ export class Ledger {
     return this.#workers.length
   }
 
+  /** For how many slots beyond those that are free the store may be asked: those that come free in about 10 ms, by what was seen. */
+  get #aheadMax(): number {
+    if (!this.#hasMore) return 0
+    return Math.min(Math.floor(Math.max(this.#pace, this.#freed) * aheadShare), this.slotCount)
+  }
+
+  /** Outcomes that are worth a message of their own before a turn ends, and jobs that are asked for at once. */
+  get #part(): number {
+    return Math.ceil((this.slotCount + this.#aheadMax) / parts)
+  }
+
+  /** All `but` the first so many. */
+  #giveBackPrefetched(but: number): void {
+    this.#outcomes.push(...this.#prefetched.splice(but).map(release))
+  }
+
   /** The one way in which a slot changes: by a move of its machine, the books with it. */
   #move(assigned: Assigned, event: SlotEventType): void {
     const from = assigned.phase
@@ -173,8 +238,14 @@ export class Ledger {
     if (to === 'stuck') this.#stuckCount++
     if (to !== 'free') return
     this.#assigned[assigned.slot] = null
+    this.#freed++
     this.#free.push(assigned.slot)
   }
+}
+
+/** `n` as far as it is from 0 to `most`. */
+function within(n: number, most: number): number {
+  return Math.min(Math.max(n, 0), most)
 }
 
 function release({ id, leaseToken }: Lease): LeaseEvent {

@@ -27,7 +27,10 @@ export const dispatcherGuardWords: Readonly<Record<string, GuardWords>> = {
 export const jobEventWords: Readonly<Record<EventType, EventWords>> = {
   enqueue: { what: 'was accepted and is on disk', who: 'a client, over HTTP or by the library' },
   due: { what: 'its run_at has come', who: 'the store, as time passes' },
-  lease: { what: 'was claimed, with a token and an expiry', who: 'the dispatcher, for a free slot' },
+  lease: {
+    what: 'was claimed, with a token and an expiry',
+    who: 'the dispatcher, for a slot that is free or soon will be',
+  },
   start: { what: 'a worker is about to call the handler', who: 'the dispatcher, by the commit that leased it' },
   succeed: { what: 'the handler is done', who: 'the handler, by returning' },
   fail: { what: 'the handler threw, or took too long', who: 'the handler, or its timeout' },
@@ -36,7 +39,10 @@ export const jobEventWords: Readonly<Record<EventType, EventWords>> = {
     who: 'the handler, by a `PermanentError` or a schema that refuses the payload',
   },
   snooze: { what: 'the handler asked to be run later', who: 'the handler, by a `SnoozeError`' },
-  release: { what: 'an orderly shutdown gave it back', who: 'the dispatcher, while it drains' },
+  release: {
+    what: 'was given back before its handler was done',
+    who: 'the dispatcher, while it drains, or where no slot came free in time',
+  },
   expire: {
     what: 'the lease ran out, or its owner is known to be dead',
     who: 'the store, after `LEASE_MS` of silence, or at the start after a crash',

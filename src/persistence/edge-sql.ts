@@ -96,12 +96,12 @@ function nextAttempt(effect: AttemptEffect, { attempt }: Columns): string {
 }
 
 /**
- * An attempt that is to run again waits `delay` from now, a requeued job may run now, and one that never got as far as its handler keeps
- * its instant, and so its place in line.
+ * An attempt that is to run again waits `delay` from now, a requeued job may run now, and one that was given back keeps its instant, and so
+ * its place in line.
  */
 function nextRunAt({ from, to }: Edge, { run_at }: Columns, delay: string): string {
   if (!hasTag(to, 'waiting') || hasTag(from, 'timed')) return run_at
-  if (hasTag(from, 'executing')) return `:now + ${delay}`
+  if (hasTag(from, 'executing') && hasTag(to, 'timed')) return `:now + ${delay}`
   return hasTag(from, 'ended') ? ':now' : run_at
 }
 

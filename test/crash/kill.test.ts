@@ -92,7 +92,8 @@ describe.concurrent('a process that is killed', () => {
     expect(orphans.running.every((id) => startedBefore.has(id))).toBe(true)
     expect(orphans.leased.some((id) => startedBefore.has(id))).toBe(false)
     for (const id of orphans.leased) {
-      expect(await eventsOf(reader, id)).toBe('enqueue lease expire lease start succeed')
+      // Some were started for slots that came free fast while the quick ones ran, and given back when none did.
+      expect(await eventsOf(reader, id)).toMatch(/^enqueue (lease start release )?lease expire lease start succeed$/)
       expect((await reader.find(id))?.attempt).toBe(1)
     }
     for (const id of orphans.running) {

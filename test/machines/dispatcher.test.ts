@@ -1,7 +1,8 @@
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { JobCancelledError, LeaseLostError, ShutdownError } from '../../src/errors.ts'
 import { dispatcherMachine } from '../../src/machines/dispatcher.ts'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
+import { paceMs } from '../../src/machines/ledger.ts'
 import { partOf, type StartedDispatcher, startDispatcher, startDispatching, tick, turn } from '../support/dispatcher.ts'
 
 const modes = ['recovering', 'dispatching', 'stuck', 'draining', 'stopped'] as const
@@ -10,6 +11,7 @@ const events = [
   'leased',
   'applied',
   'gathered',
+  'paced',
   'storeFailed',
   'settled',
   'ended',
@@ -79,7 +81,7 @@ describe('a dispatcher', () => {
     expect(store.calls.filter((call) => call.startsWith('apply'))).toEqual([])
   })
 
-  test('asks for a job for each free slot once, and for none ahead of them', async () => {
+  test('asks for a job for each free slot once, and for none ahead of them where few come free', async () => {
     const { store, attempts } = await startDispatching(4)
 
     await store.give(aLeasedJob(1))
@@ -293,6 +295,90 @@ describe('a dispatcher', () => {
 
     expect([whileStuck, store.leases.length]).toEqual([0, 1])
   })
+})
+
+describe('a dispatcher under a load of short jobs', () => {
+  afterEach(() => void vi.useRealTimers())
+
+  test('asks for jobs ahead beside an outcome, by a request that does not wait', async () => {
+    const { store } = await underLoad()
+
+    expect(store.leases.map(({ room, ahead, wait, start }) => ({ room, ahead, wait, start }))).toEqual([
+      { room: 1, ahead: 0, wait: true, start: true },
+      { room: 0, ahead: 1, wait: false, start: true },
+    ])
+  })
+
+  test('runs what was leased ahead when a slot comes free, with the outcome that freed it on its way', async () => {
+    const { store, attempts } = await underLoad()
+    await store.give(aLeasedJob(1_001), aLeasedJob(1_002))
+    const before = attempts.has(1_002)
+    store.calls.length = 0
+
+    attempts.get(1_001)!.end('succeed')
+    await turn()
+    // Also beside a commit that is under way.
+    await store.give(aLeasedJob(1_003))
+    attempts.get(1_002)!.end('succeed')
+    await tick()
+
+    expect(before).toBe(false)
+    expect(store.calls).toEqual([
+      ...['lease', 'apply succeed 1001', 'run 1002'],
+      ...['lease', 'apply succeed 1002', 'run 1003'],
+    ])
+  })
+
+  test('gives it back where none comes free for a tenth of a second', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const { store, attempts } = await underLoad()
+    await store.give(aLeasedJob(1_001), aLeasedJob(1_002))
+    store.calls.length = 0
+
+    vi.advanceTimersByTime(paceMs)
+    const early = [...store.calls]
+    vi.advanceTimersByTime(paceMs)
+    await turn()
+
+    expect([early, store.calls, attempts.has(1_002)]).toEqual([[], ['apply release 1002'], false])
+  })
+
+  test('forgets it where it is cancelled', async () => {
+    const { actor, store, attempts } = await underLoad()
+    await store.give(aLeasedJob(1_001), aLeasedJob(1_002))
+    actor.send({ type: 'lost', leases: [{ ...aLeasedJob(1_002), cancelled: true }] })
+
+    attempts.get(1_001)!.end('succeed')
+    await turn()
+
+    expect(attempts.has(1_002)).toBe(false)
+  })
+
+  test('gives it back when it is told to drain, and waits for that', async () => {
+    const { actor, store, attempts, mode } = await underLoad()
+    await store.give(aLeasedJob(1_001), aLeasedJob(1_002))
+    attempts.get(1_001)!.end('succeed')
+
+    actor.send({ type: 'drain' })
+    await turn()
+    const uncommitted = mode()
+    while (store.commits.length > 0) await store.commit()
+
+    expect([uncommitted, mode(), attempts.has(1_002)]).toEqual(['draining', 'stopped', false])
+    expect(store.calls).toContain('apply release 1002')
+  })
+
+  /** With one worker, which has run enough jobs for one ahead, and no more; it waits for the next. */
+  async function underLoad(): Promise<StartedDispatcher> {
+    const started = await startDispatching(1)
+    for (const { id } of jobs(10)) {
+      await started.store.give(aLeasedJob(id))
+      started.attempts.get(id)!.end('succeed')
+      await turn()
+    }
+    while (started.store.commits.length > 0) await started.store.commit()
+    return started
+  }
 })
 
 describe('a dispatcher told to drain', () => {

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { transition } from 'xstate'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
-import { Ledger } from '../../src/machines/ledger.ts'
+import { Ledger, type Room } from '../../src/machines/ledger.ts'
 import { type SlotEventType, type SlotPhase, slotMachine } from '../../src/machines/slot.ts'
 import type { Assigned, RunningAttempt } from '../../src/machines/worker.ts'
 import { partOf } from '../support/dispatcher.ts'
@@ -16,9 +16,8 @@ describe('room', () => {
 
   test('that was answered with nothing is asked for again', () => {
     const ledger = new Ledger([1, 1, 1])
-    const room = roomOf(ledger)
 
-    ledger.started(room, [])
+    answer(ledger, [])
 
     expect(roomOf(ledger)).toBe(3)
   })
@@ -26,12 +25,12 @@ describe('room', () => {
   test('that was answered in part is asked for again, less what was given', () => {
     const ledger = new Ledger([4])
 
-    ledger.started(roomOf(ledger), jobs(1))
+    running(ledger, jobs(1))
 
     expect([roomOf(ledger), roomOf(ledger)]).toEqual([3, 0])
   })
 
-  test('is not asked for where every slot has a job: nothing is leased ahead of a worker', () => {
+  test('is not asked for where every slot has a job', () => {
     const ledger = new Ledger([2])
     running(ledger, jobs(2))
 
@@ -62,7 +61,7 @@ describe('jobs that the store has leased and started', () => {
   test('run at once, each on a worker that has a slot for it', () => {
     const ledger = new Ledger([2, 1])
 
-    const begun = ledger.started(roomOf(ledger), jobs(3))
+    const begun = running(ledger, jobs(3))
 
     expect(begun.map(({ job, phase }) => [job.id, phase])).toEqual([
       [1, 'running'],
@@ -76,9 +75,115 @@ describe('jobs that the store has leased and started', () => {
   test('need no commit more', () => {
     const ledger = new Ledger([1])
 
-    ledger.started(roomOf(ledger), jobs(1))
+    running(ledger, jobs(1))
 
     expect(ledger.takeCommit()).toBeNull()
+  })
+})
+
+describe('jobs ahead of the slots that are free', () => {
+  test('are asked for beside outcomes, a tenth of the slots that come free in 100 ms', () => {
+    const ledger = new Ledger([4])
+    const last = atPace(ledger, 20)
+    const besideNone = sumOf(roomsOf(ledger))
+
+    settle(ledger, last, 'succeed')
+
+    expect([besideNone, sumOf(roomsOf(ledger))]).toEqual([
+      { free: 0, ahead: 0 },
+      { free: 1, ahead: 2 },
+    ])
+  })
+
+  test('are no more than there are slots, in parts of half of all', () => {
+    const ledger = new Ledger([4])
+
+    settle(ledger, atPace(ledger, 400), 'succeed')
+
+    expect(roomsOf(ledger)).toEqual([
+      { free: 1, ahead: 3 },
+      { free: 0, ahead: 1 },
+    ])
+  })
+
+  test('are none where slots come free seldom', () => {
+    const ledger = new Ledger([4])
+
+    settle(ledger, atPace(ledger, 8), 'succeed')
+
+    expect(sumOf(roomsOf(ledger))).toEqual({ free: 1, ahead: 0 })
+  })
+
+  test('are none where the store had less than it was asked for', () => {
+    const ledger = new Ledger([4])
+    const last = atPace(ledger, 400)
+    ledger.started({ free: 0, ahead: 0 }, [])
+    settle(ledger, last, 'succeed')
+    ledger.started(ledger.takeRoom()!, jobs(1))
+    const [next] = ledger.assign()
+
+    settle(ledger, next!, 'succeed')
+
+    expect(sumOf(roomsOf(ledger)).ahead).toBe(0)
+  })
+
+  test('run one after the other as slots come free, for which no others are asked for', () => {
+    const ledger = new Ledger([1])
+    const [a] = prefetched(ledger, 3)
+
+    settle(ledger, a!, 'succeed')
+    const room = sumOf(roomsOf(ledger))
+    const [b] = ledger.assign()
+    settle(ledger, b!, 'succeed')
+    const [c] = ledger.assign()
+
+    expect([a, b, c].map((each) => each!.job.id)).toEqual([1, 2, 3])
+    expect(room).toEqual({ free: 0, ahead: 0 })
+  })
+
+  test('are given back, the last of them, where fewer slots came free in 100 ms than would be needed', () => {
+    const ledger = new Ledger([1])
+    const [a] = prefetched(ledger, 4)
+    settle(ledger, a!, 'succeed')
+    ledger.assign()
+    ledger.takeCommit()
+
+    ledger.paced()
+    const onTime = ledger.takeCommit()
+    ledger.paced()
+
+    expect([onTime, ledger.takeCommit()]).toEqual([[event(4, 'release')], [event(3, 'release')]])
+  })
+
+  test('are given back by a drain', () => {
+    const ledger = new Ledger([1])
+    prefetched(ledger, 2)
+
+    ledger.stopLeasing()
+
+    expect(ledger.takeCommit()).toEqual([event(2, 'release')])
+  })
+
+  test('whose lease is lost are not run', () => {
+    const ledger = new Ledger([1])
+    const [a] = prefetched(ledger, 3)
+
+    const toAbort = ledger.lost([aLeasedJob(2)])
+    settle(ledger, a!, 'succeed')
+
+    expect([toAbort, ids(ledger.assign())]).toEqual([[], [3]])
+  })
+
+  test('are followed, and the pace with them, until none came free for 100 ms', () => {
+    const ledger = new Ledger([1])
+    const atFirst = ledger.beginPacing()
+    settle(ledger, running(ledger, jobs(1))[0]!, 'succeed')
+    const begun = [ledger.beginPacing(), ledger.beginPacing()]
+    ledger.paced()
+    const another = ledger.beginPacing()
+    ledger.paced()
+
+    expect([atFirst, begun, another, ledger.beginPacing()]).toEqual([false, [true, false], true, false])
   })
 })
 
@@ -136,6 +241,20 @@ describe('a commit', () => {
       false,
       true,
     ])
+  })
+
+  test('is due at once where a handler is to be called next', () => {
+    const ledger = new Ledger([12])
+    const [a, b, c] = prefetched(ledger, 14)
+    const dueAfter = (each: Assigned | undefined) => {
+      settle(ledger, each!, 'succeed')
+      const { isDue } = ledger
+      ledger.takeCommit()
+      ledger.assign()
+      return isDue
+    }
+
+    expect([dueAfter(a), dueAfter(b), dueAfter(c)]).toEqual([true, true, false])
   })
 
   test('takes what there is at the end of a turn, also while others are under way', () => {
@@ -279,18 +398,18 @@ describe('the longest timeout', () => {
 describe('a drain', () => {
   test('gives back what the store had started and not told of, and runs none of it', () => {
     const ledger = new Ledger([2])
-    const room = roomOf(ledger)
+    const room = sumOf(roomsOf(ledger))
     ledger.stopLeasing()
 
-    const begun = ledger.started(room, jobs(2))
+    ledger.started(room, jobs(2))
 
-    expect([begun, ledger.activeCount]).toEqual([[], 0])
+    expect([ledger.assign(), ledger.activeCount]).toEqual([[], 0])
     expect(ledger.takeCommit()).toEqual([event(1, 'release'), event(2, 'release')])
   })
 
   test('is not over before what it gave back is on disk', () => {
     const ledger = new Ledger([2])
-    const room = roomOf(ledger)
+    const room = sumOf(roomsOf(ledger))
     ledger.stopLeasing()
 
     const unanswered = ledger.idle
@@ -399,7 +518,7 @@ function phasesOf({ ledger, jobs }: World): Map<LeasedJob, SlotPhase> {
 /** Which event of a slot a call of the ledger stands for. */
 function eventBehind(what: Step, from: SlotPhase): SlotEventType | undefined {
   const events: Partial<Record<Step, SlotEventType>> = {
-    answer: 'assign',
+    assign: 'assign',
     settle: from === 'stuck' ? 'end' : 'settle',
     stick: 'giveUp',
     giveUp: 'giveUp',
@@ -408,21 +527,24 @@ function eventBehind(what: Step, from: SlotPhase): SlotEventType | undefined {
   return events[what]
 }
 
-type Step = 'ask' | 'answer' | 'commit' | 'committed' | 'settle' | 'stick' | 'ended' | 'lose' | 'stop' | 'giveUp'
+type Step = 'ask' | 'answer' | 'assign' | 'commit' | 'committed' | 'settle' | 'pace' | Seldom
+type Seldom = 'stick' | 'ended' | 'lose' | 'stop' | 'giveUp'
 
 /** Each as often as it shall come up. */
 function steps(): Step[] {
-  const often: Step[] = ['ask', 'answer', 'commit', 'committed', 'settle']
-  return [...often, ...often, ...often, 'stick', 'ended', 'lose', 'lose', 'stop', 'giveUp']
+  const often: Step[] = ['ask', 'answer', 'assign', 'commit', 'committed', 'settle', 'settle']
+  return [...often, ...often, ...often, 'pace', 'stick', 'ended', 'lose', 'lose', 'stop', 'giveUp']
 }
 
 /** Everything around the ledger, kept the simplest way: what was asked, started, sent and told, by job. */
 class World {
   readonly ledger: Ledger
   readonly workers: readonly number[]
-  readonly asked: number[] = []
+  readonly asked: Room[] = []
+  /** Started and without a slot, in order. */
+  readonly next: number[] = []
   readonly jobs = new Map<number, LeasedJob>()
-  readonly phases = new Map<number, 'running' | 'stuck' | 'gone'>()
+  readonly phases = new Map<number, 'next' | 'running' | 'stuck' | 'gone'>()
   readonly assigned = new Map<number, Assigned>()
   readonly workerOf = new Map<number, number>()
   readonly lost = new Set<number>()
@@ -431,6 +553,10 @@ class World {
   /** Outcomes told to the ledger that no commit has taken yet. */
   readonly owed: LeaseEvent[] = []
   stopped = false
+  /** Slots that came free in the last `paceMs`, and since; whether the last answer was all that was asked for. */
+  pace = 0
+  freed = 0
+  hasMore = false
   #lastId = 0
 
   constructor(workers: readonly number[]) {
@@ -439,7 +565,16 @@ class World {
   }
 
   get total(): number {
-    return this.workers.reduce((sum, n) => sum + n, 0)
+    return sum(this.workers)
+  }
+
+  get free(): number {
+    return this.total - this.in('running', 'stuck').length
+  }
+
+  /** A tenth of the slots that come free in `paceMs`, where there is more to be had. */
+  get aheadMax(): number {
+    return this.hasMore ? Math.min(Math.floor(Math.max(this.pace, this.freed) / 10), this.total) : 0
   }
 
   in(...phases: string[]): number[] {
@@ -450,18 +585,30 @@ class World {
     const one = (ids: number[]) => (ids.length > 0 ? ids[which % ids.length] : undefined)
     switch (what) {
       case 'ask': {
-        // One for each slot that is free and not asked for: no fewer, and none ahead.
-        const before = this.asked.reduce((a, b) => a + b, 0)
-        const free = this.total - this.in('running', 'stuck').length
+        const before = sumOf(this.asked)
+        const unserved = this.free - this.next.length - before.free
         this.asked.push(...roomsOf(this.ledger))
-        expect(this.asked.reduce((a, b) => a + b, 0) - before).toBe(this.stopped ? 0 : free - before)
+        const asked = sumOf(this.asked)
+        // One for each slot that is free and has neither a job nor one asked for.
+        expect(asked.free - before.free).toBe(this.stopped ? 0 : Math.max(unserved, 0))
+        const aheadMax = this.stopped || this.owed.length === 0 ? 0 : this.aheadMax
+        // With those that are there as many more as may be, no more.
+        const ahead = Math.max(aheadMax - before.ahead + Math.min(unserved, 0), 0)
+        expect(asked.ahead - before.ahead).toBe(ahead)
         return
       }
       case 'answer': {
         const room = this.asked.shift()
-        if (room !== undefined) this.answer(room, Math.min(many, room))
+        // All that was asked for more often than not.
+        if (room) this.answer(room, flag ? room.free + room.ahead : Math.min(many, room.free + room.ahead))
         return
       }
+      case 'assign':
+        this.assign()
+        return
+      case 'pace':
+        this.paced()
+        return
       case 'commit':
         this.commit()
         return
@@ -482,13 +629,11 @@ class World {
       }
       case 'ended': {
         const id = one(this.in('stuck').filter((stuck) => !this.givenUp.has(stuck)))
-        if (id === undefined) return
-        this.ledger.ended(this.assigned.get(id)!)
-        this.phases.set(id, 'gone')
+        if (id !== undefined) this.ended(id)
         return
       }
       case 'lose': {
-        const id = one(this.in('running', 'stuck', 'gone'))
+        const id = one(this.in('next', 'running', 'stuck', 'gone'))
         if (id !== undefined) this.lose(id)
         return
       }
@@ -496,6 +641,7 @@ class World {
         if (this.stopped || !flag) return
         this.stopped = true
         this.ledger.stopLeasing()
+        this.giveBackAllBut(0)
         return
       case 'giveUp': {
         if (!this.stopped) return
@@ -510,14 +656,22 @@ class World {
     }
   }
 
-  answer(room: number, many: number): void {
+  answer(room: Room, many: number): void {
     const started = Array.from({ length: many }, () => aLeasedJob(++this.#lastId))
-    const begun = this.ledger.started(room, started)
-    expect(begun.map(({ job }) => job)).toEqual(this.stopped ? [] : started)
+    this.ledger.started(room, started)
+    this.hasMore = many === room.free + room.ahead
     for (const job of started) {
       this.jobs.set(job.id, job)
-      if (this.stopped) this.released(job.id)
+      this.phases.set(job.id, 'next')
+      this.next.push(job.id)
     }
+    if (this.stopped) this.giveBackAllBut(0)
+  }
+
+  assign(): void {
+    const due = this.next.splice(0, this.free)
+    const begun = this.ledger.assign()
+    expect(begun.map(({ job }) => job.id)).toEqual(due)
     for (const assigned of begun) {
       const { job, worker } = assigned
       this.phases.set(job.id, 'running')
@@ -526,8 +680,24 @@ class World {
     }
   }
 
+  paced(): void {
+    this.ledger.paced()
+    this.pace = this.freed
+    this.freed = 0
+    this.giveBackAllBut(this.pace)
+  }
+
+  giveBackAllBut(count: number): void {
+    for (const id of this.next.splice(count)) {
+      this.phases.set(id, 'gone')
+      this.owed.push(event(id, 'release'))
+    }
+  }
+
   commit(): void {
-    expect(this.ledger.isDue).toBe(this.owed.length >= (this.commits.length === 0 ? 1 : partOf(this.total)))
+    const part = Math.ceil((this.total + this.aheadMax) / 2)
+    const runsNext = this.next.length > 0 && this.free > 0
+    expect(this.ledger.isDue).toBe(this.owed.length >= (this.commits.length === 0 || runsNext ? 1 : part))
     const events = this.ledger.takeCommit()
     if (!events) {
       expect(this.owed).toEqual([])
@@ -546,6 +716,13 @@ class World {
     this.tell(this.lost.has(id) ? null : event(id, 'succeed'), id, true)
     this.phases.set(id, 'gone')
     this.givenUp.delete(id)
+    this.freed++
+  }
+
+  ended(id: number): void {
+    this.ledger.ended(this.assigned.get(id)!)
+    this.phases.set(id, 'gone')
+    this.freed++
   }
 
   tell(outcome: LeaseEvent | null, id: number, ended: boolean): void {
@@ -556,24 +733,24 @@ class World {
   lose(id: number): void {
     const phase = this.phases.get(id)!
     const toAbort = this.ledger.lost([event(id, 'release')]).map(({ job }) => job.id)
-    expect(toAbort).toEqual(phase === 'gone' ? [] : [id])
+    expect(toAbort).toEqual(phase === 'running' || phase === 'stuck' ? [id] : [])
     if (phase === 'running') this.lost.add(id)
-  }
-
-  released(id: number): void {
+    if (phase !== 'next') return
+    this.next.splice(this.next.indexOf(id), 1)
     this.phases.set(id, 'gone')
-    this.owed.push(event(id, 'release'))
   }
 
   check(): void {
     const holding = this.in('running', 'stuck')
     expect(holding.length).toBeLessThanOrEqual(this.total)
+    const asked = sumOf(this.asked)
+    expect(holding.length + this.next.length + asked.free + asked.ahead).toBeLessThanOrEqual(2 * this.total)
     expect(ids(this.ledger.assigned())).toEqual(holding.sort(byNumber))
     expect(this.ledger.activeCount).toBe(holding.length)
     expect(ids(this.ledger.running())).toEqual(this.in('running').sort(byNumber))
     expect(ids(this.ledger.stuck())).toEqual(this.in('stuck').sort(byNumber))
     expect(this.ledger.allStuck).toBe(this.in('stuck').length === this.total)
-    const underWay = this.in('running').length + this.asked.length + this.owed.length + this.commits.length
+    const underWay = this.in('next', 'running').length + this.asked.length + this.owed.length + this.commits.length
     expect(this.ledger.idle).toBe(underWay === 0)
     for (const [worker, slots] of this.workers.entries()) {
       const jobs = this.ledger.assigned().filter((assigned) => assigned.worker === worker)
@@ -587,14 +764,12 @@ class World {
     for (let turns = 0; turns < 1_000; turns++) {
       for (const room of this.asked.splice(0)) this.answer(room, 0)
       for (const id of [...this.in('running'), ...this.givenUp]) this.settle(id)
-      for (const id of this.in('stuck')) {
-        this.ledger.ended(this.assigned.get(id)!)
-        this.phases.set(id, 'gone')
-      }
+      for (const id of this.in('stuck')) this.ended(id)
+      this.assign()
       this.commit()
       while (this.commits.length > 0) this.committed()
       this.check()
-      if (this.in('running', 'stuck').length === 0 && this.owed.length === 0) break
+      if (this.in('next', 'running', 'stuck').length === 0 && this.owed.length === 0) break
     }
     expect(this.ledger.idle).toBe(true)
     expect(this.ledger.activeCount).toBe(0)
@@ -636,7 +811,7 @@ describe('a job that is leased again', () => {
 describe('a ledger that drains', () => {
   test('is not idle while the store may still answer with jobs', () => {
     const ledger = new Ledger([2])
-    const room = roomOf(ledger)
+    const room = sumOf(roomsOf(ledger))
 
     ledger.stopLeasing()
     const unanswered = ledger.idle
@@ -687,21 +862,54 @@ function jobs(count: number, first = 1): LeasedJob[] {
 }
 
 /** All the room that it asks for, request by request. */
-function roomsOf(ledger: Ledger): number[] {
-  const rooms: number[] = []
-  for (let room = ledger.takeRoom(); room !== 0; room = ledger.takeRoom()) {
-    if (room < 0 || rooms.push(room) > 100) throw new Error(`it asks for ${room} after ${rooms.length} requests`)
+function roomsOf(ledger: Ledger): Room[] {
+  const rooms: Room[] = []
+  for (let room = ledger.takeRoom(); room; room = ledger.takeRoom()) {
+    if (room.free < 0 || room.ahead < 0 || rooms.push(room) > 100)
+      throw new Error(`it asks for ${room.free} and ${room.ahead} after ${rooms.length} requests`)
   }
   return rooms
 }
 
+function sumOf(rooms: readonly Room[]): Room {
+  return { free: sum(rooms.map(({ free }) => free)), ahead: sum(rooms.map(({ ahead }) => ahead)) }
+}
+
+/** For how many slots that are free it asks, ahead of none. */
 function roomOf(ledger: Ledger): number {
-  return roomsOf(ledger).reduce((sum, room) => sum + room, 0)
+  const { free, ahead } = sumOf(roomsOf(ledger))
+  expect(ahead).toBe(0)
+  return free
+}
+
+/** Answers all that it asks for with these. */
+function answer(ledger: Ledger, started: readonly LeasedJob[]): void {
+  ledger.started(sumOf(roomsOf(ledger)), started)
 }
 
 /** Brings these to where their handlers run. */
 function running(ledger: Ledger, started: readonly LeasedJob[]): Assigned[] {
-  return ledger.started(roomOf(ledger), started)
+  answer(ledger, started)
+  return ledger.assign()
+}
+
+/** So many slots have come free lately; gives an attempt that runs, beside which every slot is taken. */
+function atPace(ledger: Ledger, count: number): Assigned {
+  const slots = ledger.slotCount
+  for (let freed = 0; freed < count; freed += slots)
+    for (const each of running(ledger, jobs(slots))) settle(ledger, each, 'succeed')
+  ledger.takeCommit()
+  return running(ledger, jobs(slots))[0]!
+}
+
+/** Has the first so many jobs started on disk, more than there are slots; gives those that run. */
+function prefetched(ledger: Ledger, count: number): Assigned[] {
+  ledger.started({ free: 0, ahead: 0 }, jobs(count))
+  return ledger.assign()
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((a, b) => a + b, 0)
 }
 
 function settle(ledger: Ledger, assigned: Assigned, outcome: LeaseEvent['event'] | null): void {

@@ -94,16 +94,16 @@ const dispatching: readonly Mutation[] = [
   bug(
     'handlers are called before their start is on disk',
     dispatcher('a dispatcher asks for jobs that are leased and started by one commit, and waits for them'),
-    { file: 'machines/dispatcher.js', find: 'wait: true, start: true', replace: 'wait: true, start: false' },
+    { file: 'machines/dispatcher.js', find: '> 0, start: true', replace: '> 0, start: false' },
   ),
   bug(
     'jobs are leased before those of a dead process are moved on',
     dispatcher('a dispatcher leases nothing before the jobs of a dead process have been moved on'),
-    { file: 'machines/dispatcher.js', find: `entry: 'recover',`, replace: `entry: ['recover', 'lease'],` },
+    { file: 'machines/dispatcher.js', find: `entry: 'recover',`, replace: `entry: ['recover', 'proceed'],` },
   ),
   bug('a free slot is asked for twice', ledger('room is asked for once: one free slot is one job'), {
     file: 'machines/ledger.js',
-    find: 'this.#asked += room;',
+    find: 'this.#asked = { free: asked.free + free, ahead: asked.ahead + ahead };',
     replace: '',
   }),
   bug(
@@ -111,9 +111,10 @@ const dispatching: readonly Mutation[] = [
     dispatcher('a dispatcher has the outcomes at hand on their way before it calls the handlers of the next jobs'),
     {
       file: 'machines/dispatcher.js',
-      find: `            commit(context);
-            for (const assigned of started)`,
-      replace: '            for (const assigned of started)',
+      find: `        storeActor.send({ type: 'apply', events });
+    for`,
+      replace: `        queueMicrotask(() => storeActor.send({ type: 'apply', events }));
+    for`,
     },
   ),
   bug(
@@ -123,8 +124,8 @@ const dispatching: readonly Mutation[] = [
     ),
     {
       file: 'machines/ledger.js',
-      find: '(isFirst ? 1 : this.#part)',
-      replace: '(isFirst ? 1 : Number.POSITIVE_INFINITY)',
+      find: '(isFirst || runsNext ? 1 : this.#part)',
+      replace: '(isFirst || runsNext ? 1 : Number.POSITIVE_INFINITY)',
     },
   ),
   bug(
@@ -166,23 +167,84 @@ const dispatching: readonly Mutation[] = [
   bug(
     'a drain forgets what was started and not told of when it began',
     ledger('a drain gives back what the store had started and not told of, and runs none of it'),
-    { file: 'machines/ledger.js', find: 'this.#outcomes.push(...jobs.map(release));', replace: ';' },
+    {
+      file: 'machines/ledger.js',
+      find: `        if (!this.#leasing)
+            this.#giveBackPrefetched(0);`,
+      replace: `        if (!this.#leasing)
+            this.#prefetched = [];`,
+    },
   ),
   bug(
     'a drain runs what was started and not told of when it began',
     stop('a stop gives back a job that is started on disk and whose handler was not called yet'),
     {
       file: 'machines/ledger.js',
-      find: `        if (!this.#leasing) {
-            this.#outcomes`,
-      replace: `        if (false) {
-            this.#outcomes`,
+      find: `        if (!this.#leasing)
+            this.#giveBackPrefetched(0);`,
+      replace: '',
     },
   ),
   bug(
     'a drain does not wait for the answer to a lease',
     dispatcher('a dispatcher told to drain gives back the jobs of a lease that was being answered, and waits for that'),
-    { file: 'machines/ledger.js', find: 'committed && this.#asked === 0 && ', replace: 'committed && ' },
+    { file: 'machines/ledger.js', find: 'committed && leased === 0 && ', replace: 'committed && ' },
+  ),
+  bug(
+    'jobs are leased ahead of slots that do not come free',
+    ledger('jobs ahead of the slots that are free are none where slots come free seldom'),
+    { file: 'machines/ledger.js', find: 'Math.floor(Math.max(this.#pace, this.#freed) * aheadShare)', replace: '9' },
+  ),
+  bug(
+    'jobs are leased ahead on end, and the store asked on end where it has none',
+    ledger('jobs ahead of the slots that are free are none where the store had less than it was asked for'),
+    {
+      file: 'machines/ledger.js',
+      find: `        if (!this.#hasMore)
+            return 0;`,
+      replace: '',
+    },
+  ),
+  bug(
+    'a job that was leased ahead waits behind long attempts',
+    dispatcher('a dispatcher under a load of short jobs gives it back where none comes free for a tenth of a second'),
+    { file: 'machines/ledger.js', find: 'this.#giveBackPrefetched(this.#pace);', replace: '' },
+  ),
+  bug(
+    'a job that was leased ahead runs though it is cancelled',
+    dispatcher('a dispatcher under a load of short jobs forgets it where it is cancelled'),
+    {
+      file: 'machines/ledger.js',
+      find: '!gone.has(`${id} ${leaseToken}`)',
+      replace: 'true',
+    },
+  ),
+  bug(
+    'a drain forgets what was leased ahead',
+    dispatcher('a dispatcher under a load of short jobs gives it back when it is told to drain, and waits for that'),
+    {
+      file: 'machines/ledger.js',
+      find: `        this.#leasing = false;
+        this.#giveBackPrefetched(0);`,
+      replace: `        this.#leasing = false;
+        this.#prefetched = [];`,
+    },
+  ),
+  bug(
+    'the handlers of jobs that were leased ahead are called before the outcome that freed their slot is on its way',
+    ledger('a commit is due at once where a handler is to be called next'),
+    { file: 'machines/ledger.js', find: '(isFirst || runsNext ? 1', replace: '(isFirst ? 1' },
+  ),
+  bug(
+    'the pace of a load is remembered when it has passed',
+    ledger(
+      'jobs ahead of the slots that are free are followed, and the pace with them, until none came free for 100 ms',
+    ),
+    {
+      file: 'machines/ledger.js',
+      find: 'this.#pace + this.#freed + this.#prefetched',
+      replace: 'this.#freed + this.#prefetched',
+    },
   ),
   bug(
     'a drain ends before its last commit is on disk',

@@ -159,6 +159,20 @@ const leases: readonly Mutation[] = [
       replace: 'false ?',
     },
   ),
+  bug(
+    'a job that is given back goes to the end of the line',
+    conformance('apply gives a job that is released its place in line back'),
+    {
+      file: 'persistence/edge-sql.js',
+      find: `hasTag(from, 'executing') && hasTag(to, 'timed')`,
+      replace: `hasTag(from, 'executing')`,
+    },
+  ),
+  bug(
+    'one who asked ahead and got nothing is given more than waiting workers later',
+    conformance('lease gives no more to those who asked ahead when there was nothing'),
+    { file: sqlite('calls'), find: ', ahead: 0 }', replace: ' }' },
+  ),
   bug('a lease ends a millisecond late', conformance('a lease holds until its last millisecond'), {
     file: sqlite('leases'),
     find: 'lease_expires_at <= :now',

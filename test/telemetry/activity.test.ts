@@ -81,7 +81,8 @@ test('a job whose handler is about to be called runs since no instant yet', () =
     runAt: 0,
   }
 
-  ledger.started(ledger.takeRoom(), [job])
+  ledger.started(ledger.takeRoom()!, [job])
+  ledger.assign()
 
   expect(toWorkerActivity(ledger.assigned())).toEqual([
     { worker: 1, jobId: 7, type: 'work', attempt: 3, phase: 'running', since: null },

@@ -22,6 +22,7 @@ import type {
   Lease,
   LeasedJob,
   LeaseEvent,
+  LeaseRequest,
   ListFilter,
   MatchFilter,
   NewJobRow,
@@ -213,8 +214,8 @@ class SqliteStore implements Store {
     })
   }
 
-  async lease({ room, wait, start = false }: { room: number; wait: boolean; start?: boolean }): Promise<LeasedJob[]> {
-    const { facts, payloads } = await this.#ask({ op: 'lease', room, wait, start })
+  async lease({ room, ahead = 0, wait, start = false }: LeaseRequest): Promise<LeasedJob[]> {
+    const { facts, payloads } = await this.#ask({ op: 'lease', room, ahead, wait, start })
     return (JSON.parse(facts) as LeasedFacts[]).map(
       ([id, leaseToken, type, attempt, maxAttempts, timeoutMs, runAt], index) => ({
         id,

@@ -105,6 +105,18 @@ export function testOutcomes(open: Open): void {
       await settle(store, again!, 'start', 'release')
       expect(await store.find(job!.id)).toMatchObject({ state: 'queued', attempt: 0 })
     })
+
+    test('gives a job that is released its place in line back', async () => {
+      const { store, clock } = await open()
+      const [id] = ids(await store.enqueue([aJob(), aJob()]))
+      clock.advance(10)
+      const [first] = await store.lease({ room: 1, wait: false, start: true })
+
+      await settle(store, first!, 'release')
+
+      expect(await store.find(id!)).toMatchObject({ state: 'queued', runAt: clock.now() - 10 })
+      expect((await store.lease({ room: 1, wait: false })).map((job) => job.id)).toEqual([id])
+    })
   })
 
   describe('what is due', () => {
