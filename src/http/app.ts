@@ -51,7 +51,7 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
     return scrapes.serveLarge(c.env.outgoing, () => showPrometheus(system, format))
   }
   const posting = (work: (body: unknown, c: Context<Env>) => Promise<Response>): Handler => {
-    return (c) => intake.serve(() => intake.withJson(c.env.incoming, (body) => work(body, c)))
+    return (c) => intake.withJson(c.env.incoming, (body) => work(body, c))
   }
   const commanding = (command: 'cancel' | 'requeue'): Handler => {
     return (c) => intake.serve(() => commandJob(system, command, idOf(c)))
@@ -98,20 +98,26 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
     ...pageRoutes(system, { now, intake, outflow, isGuarded: sessions !== null }),
   }
 
-  app.use(async (c, next) => {
-    guard(c.env.incoming, c.req.path)
-    await next()
-  })
+  // One handler to a request and no middleware: hono then calls it without a chain of promises, which a small request's time is a tenth of.
+  const guarded = (handler: Handler): Handler => {
+    return (c) => {
+      guard(c.env.incoming, c.req.path)
+      return handler(c)
+    }
+  }
   for (const [path, { GET, POST }] of Object.entries(routes)) {
-    if (GET) app.get(path, GET)
-    if (POST) app.post(path, POST)
-    const allow = [...(GET ? ['GET', 'HEAD'] : []), ...(POST ? ['POST'] : [])].join(', ')
-    app.all(path, (c) => {
-      throw new HttpError(405, 'method_not_allowed', `${c.req.method} is not taken here; ${allow} is`, { allow })
-    })
+    if (GET) app.get(path, guarded(GET))
+    if (POST) app.post(path, guarded(POST))
   }
   const refuse = (c: Context<Env>, error: unknown) => (isPage(c.req.path) ? pageProblem(error, c) : problem(error))
-  app.notFound((c) => refuse(c, new HttpError(404, 'not_found', `there is nothing at ${c.req.path}`)))
+  const isTaken = (method: string, c: Context<Env>) => app.router.match(method, c.req.path)[0].length > 0
+  app.notFound(
+    guarded((c) => {
+      const allow = [...(isTaken('GET', c) ? ['GET', 'HEAD'] : []), ...(isTaken('POST', c) ? ['POST'] : [])].join(', ')
+      if (!allow) throw new HttpError(404, 'not_found', `there is nothing at ${c.req.path}`)
+      throw new HttpError(405, 'method_not_allowed', `${c.req.method} is not taken here; ${allow} is`, { allow })
+    }),
+  )
   app.onError((error, c) => {
     if (isOurFault(error)) log.error({ err: error, method: c.req.method, path: c.req.path }, 'a request failed')
     return refuse(c, error)

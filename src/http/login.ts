@@ -18,17 +18,15 @@ export function loginRoutes(sessions: Sessions | null, log: SystemLog): Routes {
         return !sessions || sessions.isAllowed(c.env.incoming) ? seeOther(next) : loginPage(next)
       },
       POST: (c) =>
-        intake.serve(() =>
-          intake.withForm(c.env.incoming, async (form) => {
-            const next = localPath(form.get('next'))
-            if (!sessions) return seeOther(next)
-            if (sessions.isToken(form.get('token') ?? '')) {
-              return seeOther(next, { 'set-cookie': sessions.cookie(isSecure(c)) })
-            }
-            log.warn({}, 'a login was refused: not the API token')
-            return loginPage(next, 'That is not the API token of this server.')
-          }),
-        ),
+        intake.withForm(c.env.incoming, async (form) => {
+          const next = localPath(form.get('next'))
+          if (!sessions) return seeOther(next)
+          if (sessions.isToken(form.get('token') ?? '')) {
+            return seeOther(next, { 'set-cookie': sessions.cookie(isSecure(c)) })
+          }
+          log.warn({}, 'a login was refused: not the API token')
+          return loginPage(next, 'That is not the API token of this server.')
+        }),
     },
     '/logout': {
       POST: (c) => seeOther('/login', sessions ? { 'set-cookie': sessions.endingCookie(isSecure(c)) } : {}),

@@ -32,7 +32,7 @@ export function pageRoutes(system: JobSystem, { now, intake, outflow, isGuarded 
     return (c) => outflow.serve(c.env.outgoing, () => work(c))
   }
   const taking = (work: (form: URLSearchParams, c: Context<Env>) => Promise<Response>): Handler => {
-    return (c) => intake.serve(() => intake.withForm(c.env.incoming, (form) => work(form, c)))
+    return (c) => intake.withForm(c.env.incoming, (form) => work(form, c))
   }
   const overview = shared(overviewMs, () => renderOverview(system, now, isGuarded))
   const commands = personEvents.map((event): [string, Route] => [
