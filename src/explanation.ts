@@ -82,7 +82,7 @@ const happenings: Readonly<Record<EventType, string>> = {
   fail: 'its handler throws, or takes longer than its timeout',
   reject: 'its handler throws what no further attempt can mend',
   snooze: 'its handler asks to be run later',
-  release: 'a server that stops gives it back',
+  release: 'a server that stops, or has no worker free for it, gives it back',
   expire: 'its lease runs out, or its holder is found dead',
   cancel: 'a person or a program stops it',
   requeue: 'a person or a program runs it again',

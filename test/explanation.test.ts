@@ -135,6 +135,11 @@ describe('the summary of', () => {
       'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Its handler is being called, or has ended, and what came of it is on its way to disk.',
     ],
     [
+      'a job that is next',
+      { state: 'running', attempt: { phase: 'next', timeoutMs: null } },
+      'Job 7 (mail) is running: the dispatcher chose it to be next 12 s ago, for attempt 1 of 4. No worker is free for it yet. It can run as soon as a worker is free.',
+    ],
+    [
       'what a dead process ran',
       { state: 'running', server: { ...dead, phase: 'created' } },
       'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. The process that held it has ended, and this server moves it on when it starts; this server has not started. It can run when this server starts.',
@@ -303,7 +308,7 @@ describe('what comes next', () => {
     [
       'release',
       { state: 'running' },
-      'A server that stops gives it back (release): it becomes queued, and this attempt does not count. Not now: this server is not stopping.',
+      'A server that stops, or has no worker free for it, gives it back (release): it becomes queued, and this attempt does not count. Not now: this server is not stopping.',
     ],
     [
       'expire',
@@ -397,6 +402,14 @@ describe('what comes next', () => {
       { state: 'running', attempt: { aborted: { at: now, reason: new AttemptTimeoutError(1) } } },
       [true],
       [],
+    ],
+    ['release of what is next', 'release', { state: 'running', attempt: { phase: 'next' } }, [true], []],
+    [
+      'success of what is next',
+      'succeed',
+      { state: 'running', attempt: { phase: 'next' } },
+      [false],
+      ['no_free_worker'],
     ],
     [
       'success of what took too long',
@@ -493,6 +506,7 @@ describe('what stands in the way of the next run', () => {
     [{ situation: { line: lineOf(1) } }, ['behind_others']],
     [{ situation: { line: lineOf(1) }, server: { busy: 10 } }, ['behind_others', 'no_free_worker']],
     [{ state: 'running' }, ['attempt_running']],
+    [{ state: 'running', attempt: { phase: 'next' } }, ['no_free_worker']],
     [{ state: 'running', attempt: null }, ['outcome_pending']],
     [{ state: 'running', server: { ...dead, phase: 'draining' } }, ['holder_gone', 'draining']],
     [{ state: 'succeeded' }, ['ended']],

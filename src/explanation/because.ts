@@ -3,6 +3,7 @@ import { hasTag } from '../machines/edges.ts'
 import type { EventType } from '../machines/job.ts'
 import type { HistoryEvent, StoredError } from '../persistence/store.ts'
 import type { Facts } from './facts.ts'
+import { isNext } from './held.ts'
 import { ago, number, sayError, sentence } from './words.ts'
 
 /** Something that happened to a job. */
@@ -44,7 +45,7 @@ const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ag
   due: (event, facts, ago) => `its time came ${ago}${event.attempt > 0 ? afterFailure(facts) : ''}`,
   lease: (_event, _facts, ago) => `the dispatcher claimed it ${ago} for a worker`,
   start: (event, facts, ago) =>
-    `a worker called its handler ${ago}, for ${attemptOf(event, facts)}${event.attempt > 1 ? afterFailure(facts) : ''}`,
+    `${isNext(facts) ? 'the dispatcher chose it to be next' : 'a worker called its handler'} ${ago}, for ${attemptOf(event, facts)}${event.attempt > 1 ? afterFailure(facts) : ''}`,
   succeed: (event, facts, ago) => `its handler finished ${ago}, in ${attemptOf(event, facts)}`,
   fail: (event, facts, ago) => `${attemptOf(event, facts)} failed ${ago}${withError(event)}`,
   reject: (event, facts, ago) =>

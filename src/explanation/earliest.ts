@@ -2,7 +2,7 @@ import { personEvents } from '../machines/cause.ts'
 import { eventsFrom, findEdge, hasTag } from '../machines/edges.ts'
 import type { JobNode } from '../machines/job.ts'
 import type { Facts } from './facts.ts'
-import { isForsaken, isOrphan } from './held.ts'
+import { isForsaken, isNext, isOrphan } from './held.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
 import { joined, sayInstant } from './words.ts'
 
@@ -35,7 +35,7 @@ const conditions: Readonly<Partial<Record<ObstacleCode, { readonly clause: strin
 export function nextRun(facts: Facts, obstacles: readonly Obstacle[]): NextRun {
   const { job } = facts.situation
   if (hasTag(job.state, 'ended')) return never(job.state)
-  if (hasTag(job.state, 'executing')) {
+  if (hasTag(job.state, 'executing') && !isNext(facts)) {
     if (!isOrphan(facts) && !isForsaken(facts)) return { at: facts.now, when: 'now: it is running', sentence: '' }
     const { to } = findEdge(job.state, { type: 'expire' }, job)!
     if (hasTag(to, 'ended')) return never(to)

@@ -8,8 +8,8 @@ export type ServerPhase = 'created' | 'recovering' | 'serving' | 'draining' | 's
 export interface AttemptFacts {
   /** Of the lease that it was made under. */
   readonly leaseToken: number
-  /** `stuck`: given up, but its handler goes on. */
-  readonly phase: 'called' | 'stuck'
+  /** `next`: waits for a worker to come free. `stuck`: given up, but its handler goes on. */
+  readonly phase: 'next' | 'called' | 'stuck'
   /** Null where the handler was not called yet. */
   readonly timeoutMs: number | null
   /** When its handler was told to stop, in epoch ms, and why; null while it was not. */

@@ -30,6 +30,16 @@ export function attemptOf({ situation: { lease }, server }: Facts): AttemptFacts
   return lease === null ? undefined : server?.attempts.find(({ leaseToken }) => leaseToken === lease.token)
 }
 
+/** Whether its start is on disk and its handler was not called: the next worker that comes free does, or it is given back. */
+export function isNext(facts: Facts): boolean {
+  return attemptOf(facts)?.phase === 'next'
+}
+
+/** Its handler is called when a worker is free. */
+export function uncalled(facts: Facts): Obstacle[] {
+  return isNext(facts) ? [{ code: 'no_free_worker', message: 'no worker is free for it yet', until: null }] : []
+}
+
 /** What becomes of it, by what the server that found it is doing. */
 const fates: Readonly<Partial<Record<ServerPhase, string>>> = {
   created: 'this server moves it on when it starts',
@@ -63,10 +73,10 @@ export function decided(event: EventType, facts: Facts): Obstacle[] {
   return [{ code: 'attempt_aborted', message: sayAborted(aborted, facts.now), until: null }]
 }
 
-/** It is given back only by a server that stops and, once its handler was called, only when the grace of that stop has ended. */
+/** Once its handler was called it is given back only by a server that stops, when the grace of that stop has ended. */
 export function unstopped(facts: Facts): Obstacle[] {
   const { server } = facts
-  if (!server || isOrphan(facts)) return []
+  if (!server || isOrphan(facts) || isNext(facts)) return []
   if (server.phase !== 'draining') {
     return [{ code: 'not_stopping', message: 'this server is not stopping', until: null }]
   }
@@ -91,7 +101,7 @@ export function leaseHeld(facts: Facts): Obstacle[] {
 /** What is known of the attempt that the file says is under way. */
 export function running(facts: Facts): Obstacle[] {
   if (isOrphan(facts)) return orphaned(facts)
-  const over = settled(facts)
+  const over = [...uncalled(facts), ...settled(facts)]
   if (over.length > 0) return over
   const { situation, now } = facts
   const attempt = attemptOf(facts)

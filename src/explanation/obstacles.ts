@@ -2,7 +2,7 @@ import { hasTag } from '../machines/edges.ts'
 import type { EventType } from '../machines/job.ts'
 import type { Counted } from '../persistence/store.ts'
 import type { Facts, ServerFacts } from './facts.ts'
-import { decided, isLate, isOrphan, leaseHeld, orphaned, running, settled, unstopped } from './held.ts'
+import { decided, isLate, isOrphan, leaseHeld, orphaned, running, settled, uncalled, unstopped } from './held.ts'
 import type { Obstacle } from './obstacle.ts'
 import { counted, number, sayInstant, sayOwner } from './words.ts'
 
@@ -21,7 +21,13 @@ export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
     case 'fail':
     case 'reject':
     case 'snooze':
-      return [...orphaned(facts), ...settled(facts), ...decided(event, facts), ...uncommitted(facts)]
+      return [
+        ...orphaned(facts),
+        ...uncalled(facts),
+        ...settled(facts),
+        ...decided(event, facts),
+        ...uncommitted(facts),
+      ]
     case 'release':
       return [...orphaned(facts), ...settled(facts), ...unstopped(facts), ...uncommitted(facts)]
     case 'expire':

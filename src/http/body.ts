@@ -97,6 +97,7 @@ export class Intake {
       const stop = (error: Error) => {
         incoming.off('data', take)
         incoming.pause()
+        chunks.length = 0
         reject(error)
       }
       let isWhole = false

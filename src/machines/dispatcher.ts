@@ -8,7 +8,7 @@ const workerActorsMax = 100
 
 /** What the dispatcher asks of the store; every promise that rejects ends the dispatcher. */
 export interface DispatcherStore {
-  lease(request: { room: number; ahead: number; wait: boolean; start: true }): Promise<readonly LeasedJob[]>
+  lease(request: Room & { start: true }): Promise<readonly LeasedJob[]>
   apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]>
   stopLeasing(): Promise<void>
   recover(): Promise<void>
@@ -25,7 +25,7 @@ export interface DispatcherInput {
 
 type StoreCommand =
   | { readonly type: 'recover' }
-  | { readonly type: 'lease'; readonly room: Room }
+  | ({ readonly type: 'lease' } & Room)
   | { readonly type: 'apply'; readonly events: readonly LeaseEvent[] }
   | { readonly type: 'gather' }
   | { readonly type: 'pace' }
@@ -33,10 +33,10 @@ type StoreCommand =
 
 type StoreEvent =
   | { readonly type: 'recovered' }
-  | { readonly type: 'leased'; readonly asked: Room; readonly jobs: LeasedJob[] }
+  | { readonly type: 'leased'; readonly asked: number; readonly jobs: LeasedJob[] }
   | { readonly type: 'applied'; readonly refused: readonly LeaseEvent[] }
   | { readonly type: 'gathered' }
-  | { readonly type: 'paced' }
+  | { readonly type: 'paced'; readonly tookMs: number }
   | { readonly type: 'storeFailed'; readonly error: unknown }
 
 export type DispatcherEvent =
@@ -79,21 +79,25 @@ const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, 
       case 'recover':
         store.recover().then(() => tell({ type: 'recovered' }), failed)
         return
-      case 'lease':
+      case 'lease': {
+        const { room, wait } = command
         store
-          .lease({ room: command.room.free, ahead: command.room.ahead, wait: command.room.free > 0, start: true })
-          .then((jobs) => inTurn(() => tell({ type: 'leased', asked: command.room, jobs: [...jobs] })), failed)
+          .lease({ room, wait, start: true })
+          .then((jobs) => inTurn(() => tell({ type: 'leased', asked: room, jobs: [...jobs] })), failed)
         return
+      }
       case 'apply':
         store.apply(command.events).then((refused) => tell({ type: 'applied', refused }), failed)
         return
       case 'gather':
         setImmediate(() => tell({ type: 'gathered' }))
         return
-      case 'pace':
-        pacing = setTimeout(() => tell({ type: 'paced' }), paceMs)
+      case 'pace': {
+        const begun = performance.now()
+        pacing = setTimeout(() => tell({ type: 'paced', tookMs: performance.now() - begun }), paceMs)
         pacing.unref()
         return
+      }
       case 'stopLeasing':
         store.stopLeasing().catch(failed)
     }
@@ -124,7 +128,7 @@ interface DispatcherContext extends DispatcherInput {
  * that may take long. One commit takes the outcomes, and leases and starts the jobs.
  */
 function proceed({ ledger, storeActor, workerActors }: DispatcherContext): void {
-  for (let room = ledger.takeRoom(); room; room = ledger.takeRoom()) storeActor.send({ type: 'lease', room })
+  for (let room = ledger.takeRoom(); room; room = ledger.takeRoom()) storeActor.send({ type: 'lease', ...room })
   const events = ledger.takeCommit()
   if (events) storeActor.send({ type: 'apply', events })
   for (const assigned of ledger.assign()) workerActors[assigned.worker]!.send({ type: 'run', assigned })
@@ -189,7 +193,7 @@ export const dispatcherMachine = setup({
       if (ledger.isDue) proceed(context)
       else if (ledger.beginGathering()) storeActor.send({ type: 'gather' })
     },
-    takePaced: ({ context }) => context.ledger.paced(),
+    takePaced: ({ context }, { tookMs }: Extract<StoreEvent, { type: 'paced' }>) => context.ledger.paced(tookMs),
     takeEnded: ({ context }, { assigned }: Extract<WorkerEvent, { type: 'ended' }>) => context.ledger.ended(assigned),
     takeLost: ({ context }, { leases }: Extract<DispatcherEvent, { type: 'lost' }>) => {
       const cancelled = new Map(leases.map((lease) => [lease.id, lease.cancelled]))
@@ -229,7 +233,7 @@ export const dispatcherMachine = setup({
       { actions: 'takeApplied' },
     ],
     gathered: { actions: 'proceed' },
-    paced: { actions: ['takePaced', 'proceed'] },
+    paced: { actions: [{ type: 'takePaced', params: ({ event }) => event }, 'proceed'] },
     settled: { actions: { type: 'takeSettled', params: ({ event }) => event } },
     ended: { actions: [{ type: 'takeEnded', params: ({ event }) => event }, 'proceed'] },
     lost: { actions: [{ type: 'takeLost', params: ({ event }) => event }, 'proceed'] },
@@ -258,7 +262,7 @@ export const dispatcherMachine = setup({
       entry: emit({ type: 'allStuck' }),
     },
     draining: {
-      description: 'leases no more, gives back what it is told of after that, waits for what runs',
+      description: 'leases no more, gives back what no handler was called for, waits for what runs',
       tags: 'waiting',
       entry: ['stopLeasing', 'proceed'],
       always: { guard: 'idle', target: 'stopped' },

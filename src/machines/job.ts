@@ -16,7 +16,7 @@ export type JobEvent =
   | { readonly type: 'due' }
   /** Claimed by a dispatcher. */
   | { readonly type: 'lease' }
-  /** A worker is about to call the handler. */
+  /** The handler is to be called next. */
   | { readonly type: 'start' }
   | { readonly type: 'succeed' }
   /** The handler threw, or took too long. */

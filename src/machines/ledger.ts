@@ -9,10 +9,10 @@ export const paceMs = 100
 /** Of the slots that come free in `paceMs` as many are served ahead as do in 10 ms. */
 const aheadShare = 0.1
 
-/** For how many jobs the store is asked: for slots that are `free`, and `ahead` of others that soon will be. */
+/** For how many jobs the store is asked, and whether it waits until there is one. */
 export interface Room {
-  readonly free: number
-  readonly ahead: number
+  readonly room: number
+  readonly wait: boolean
 }
 
 /**
@@ -31,11 +31,11 @@ export class Ledger {
   #outcomes: LeaseEvent[] = []
   /** Started on disk and not called, in the order in which they will be: more than a moment only where no slot is free. */
   #prefetched: LeasedJob[] = []
-  /** What the store was asked for, and has not answered. */
-  #asked: Room = { free: 0, ahead: 0 }
+  /** For how many the store was asked, and has not answered. */
+  #asked = 0
   /** The store's last answer was all that was asked for, so there may be more. */
   #hasMore = false
-  /** Slots that came free in the last whole `paceMs`, and since. */
+  /** Slots that come free in `paceMs`, as it was seen last; and those that have since. */
   #pace = 0
   #freed = 0
   #pacing = false
@@ -54,25 +54,24 @@ export class Ledger {
 
   /**
    * For how many jobs to ask the store next, at most one part; they count as asked for. Ahead only beside outcomes, whose commit they join.
-   * Null where there is no room left to ask for.
+   * It waits only where the last answer left nothing, and then for free slots alone: what waits cannot be taken back. Null where there is no
+   * room left to ask for.
    */
   takeRoom(): Room | null {
     if (!this.#leasing) return null
-    const asked = this.#asked
-    const part = this.#part
-    const unserved = this.#free.length - this.#prefetched.length - asked.free
-    const free = within(unserved, part)
-    const aheadMax = this.#outcomes.length > 0 ? this.#aheadMax : 0
-    const ahead = within(Math.min(unserved, 0) + aheadMax - asked.ahead, part - free)
-    if (free + ahead === 0) return null
-    this.#asked = { free: asked.free + free, ahead: asked.ahead + ahead }
-    return { free, ahead }
+    // What was asked ahead serves a slot that has come free since: else two would be leased for it, one of them whenever there is one.
+    const unserved = this.#free.length - this.#prefetched.length - this.#asked
+    const ahead = this.#outcomes.length > 0 ? this.#aheadMax : 0
+    const room = Math.min(unserved + ahead, this.#part)
+    if (room <= 0) return null
+    this.#asked += room
+    return { room, wait: !this.#hasMore }
   }
 
-  /** The store has answered `asked` with `jobs`, leased and started on disk. */
-  started(asked: Room, jobs: readonly LeasedJob[]): void {
-    this.#asked = { free: this.#asked.free - asked.free, ahead: this.#asked.ahead - asked.ahead }
-    this.#hasMore = jobs.length === asked.free + asked.ahead
+  /** The store has answered a request for `asked` jobs with these, leased and started on disk. */
+  started(asked: number, jobs: readonly LeasedJob[]): void {
+    this.#asked -= asked
+    this.#hasMore = jobs.length === asked
     this.#prefetched.push(...jobs)
     if (!this.#leasing) this.#giveBackPrefetched(0)
   }
@@ -100,10 +99,13 @@ export class Ledger {
     return true
   }
 
-  /** `paceMs` are over: gives back more prefetched jobs than slots came free meanwhile, so that none waits long behind long attempts. */
-  paced(): void {
+  /**
+   * `paceMs` are over, or `tookMs` where the loop was late: gives back more prefetched jobs than slots come free in `paceMs`, so that none waits
+   * long behind long attempts.
+   */
+  paced(tookMs: number): void {
     this.#pacing = false
-    this.#pace = this.#freed
+    this.#pace = Math.round((this.#freed * paceMs) / Math.max(tookMs, paceMs))
     this.#freed = 0
     this.#giveBackPrefetched(this.#pace)
   }
@@ -188,13 +190,18 @@ export class Ledger {
   /** Nothing leased, about to be leased, running or to be committed is left; stuck handlers do not count. */
   get idle(): boolean {
     const committed = this.#committing === 0 && this.#outcomes.length === 0
-    const leased = this.#prefetched.length + this.#asked.free + this.#asked.ahead
+    const leased = this.#prefetched.length + this.#asked
     return committed && leased === 0 && this.#stuckCount === this.activeCount
   }
 
   /** Attempts that hold a slot, stuck ones included. */
   get activeCount(): number {
     return this.slotCount - this.#free.length
+  }
+
+  /** Jobs that are started on disk and wait for a slot, in the order in which they run. */
+  get next(): readonly LeasedJob[] {
+    return this.#prefetched
   }
 
   /** Every job handed out that holds a slot, in the order of the slots. */
@@ -241,11 +248,6 @@ export class Ledger {
     this.#freed++
     this.#free.push(assigned.slot)
   }
-}
-
-/** `n` as far as it is from 0 to `most`. */
-function within(n: number, most: number): number {
-  return Math.min(Math.max(n, 0), most)
 }
 
 function release({ id, leaseToken }: Lease): LeaseEvent {

@@ -31,7 +31,7 @@ export const jobEventWords: Readonly<Record<EventType, EventWords>> = {
     what: 'was claimed, with a token and an expiry',
     who: 'the dispatcher, for a slot that is free or soon will be',
   },
-  start: { what: 'a worker is about to call the handler', who: 'the dispatcher, by the commit that leased it' },
+  start: { what: 'its handler is to be called next', who: 'the dispatcher, by the commit that leased it' },
   succeed: { what: 'the handler is done', who: 'the handler, by returning' },
   fail: { what: 'the handler threw, or took too long', who: 'the handler, or its timeout' },
   reject: {

@@ -211,14 +211,6 @@ export type CommandResult =
   | { readonly outcome: 'refused'; readonly state: JobState }
   | { readonly outcome: 'unknown' }
 
-/** See `Store.lease`; none `ahead` and no `start` unless given. */
-export interface LeaseRequest {
-  readonly room: number
-  readonly ahead?: number
-  readonly wait: boolean
-  readonly start?: boolean
-}
-
 /** What the store tells without being asked. */
 export type StoreNotice =
   /** Leases of this process that ended otherwise than by its own outcome: cancelled, or taken over. */
@@ -292,11 +284,14 @@ export interface Store {
 
   /**
    * Leases up to `room` queued jobs whose type is handled here: queues take turns, within one by priority, `run_at`, id. With `wait`
-   * it resolves as soon as there is at least one, however long that takes; after `stopLeasing` with none. `ahead`: up to so many more, of
-   * what is ready by the next commit; they are not waited for. With `start` the same commit starts them: nothing else stands between a job
-   * and its handler.
+   * it resolves as soon as there is at least one, however long that takes; after `stopLeasing` with none. With `start` the
+   * same commit starts them, for workers that are free: nothing else stands between a job and its handler.
    */
-  lease(request: LeaseRequest): Promise<readonly LeasedJob[]>
+  lease(request: {
+    readonly room: number
+    readonly wait: boolean
+    readonly start?: boolean
+  }): Promise<readonly LeasedJob[]>
 
   /** Answers waiting leases with nothing, and every later one. */
   stopLeasing(): Promise<void>

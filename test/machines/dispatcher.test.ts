@@ -300,13 +300,22 @@ describe('a dispatcher', () => {
 describe('a dispatcher under a load of short jobs', () => {
   afterEach(() => void vi.useRealTimers())
 
-  test('asks for jobs ahead beside an outcome, by a request that does not wait', async () => {
+  test('asks for jobs ahead beside an outcome, and does not wait for them', async () => {
     const { store } = await underLoad()
 
-    expect(store.leases.map(({ room, ahead, wait, start }) => ({ room, ahead, wait, start }))).toEqual([
-      { room: 1, ahead: 0, wait: true, start: true },
-      { room: 0, ahead: 1, wait: false, start: true },
+    expect(store.leases.map(({ room, wait, start }) => ({ room, wait, start }))).toEqual([
+      { room: 1, wait: false, start: true },
+      { room: 1, wait: false, start: true },
     ])
+  })
+
+  test('waits for one for each free slot where there are no more', async () => {
+    const { store } = await underLoad()
+
+    for (const { resolve } of store.leases.splice(0)) resolve([])
+    await turn()
+
+    expect(store.leases.map(({ room, wait }) => ({ room, wait }))).toEqual([{ room: 1, wait: true }])
   })
 
   test('runs what was leased ahead when a slot comes free, with the outcome that freed it on its way', async () => {

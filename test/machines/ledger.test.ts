@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { transition } from 'xstate'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
-import { Ledger, type Room } from '../../src/machines/ledger.ts'
+import { Ledger, paceMs, type Room } from '../../src/machines/ledger.ts'
 import { type SlotEventType, type SlotPhase, slotMachine } from '../../src/machines/slot.ts'
 import type { Assigned, RunningAttempt } from '../../src/machines/worker.ts'
 import { partOf } from '../support/dispatcher.ts'
@@ -85,14 +85,11 @@ describe('jobs ahead of the slots that are free', () => {
   test('are asked for beside outcomes, a tenth of the slots that come free in 100 ms', () => {
     const ledger = new Ledger([4])
     const last = atPace(ledger, 20)
-    const besideNone = sumOf(roomsOf(ledger))
+    const besideNone = roomsOf(ledger)
 
     settle(ledger, last, 'succeed')
 
-    expect([besideNone, sumOf(roomsOf(ledger))]).toEqual([
-      { free: 0, ahead: 0 },
-      { free: 1, ahead: 2 },
-    ])
+    expect([besideNone, roomsOf(ledger)]).toEqual([[], [{ room: 1 + 2, wait: false }]])
   })
 
   test('are no more than there are slots, in parts of half of all', () => {
@@ -101,8 +98,8 @@ describe('jobs ahead of the slots that are free', () => {
     settle(ledger, atPace(ledger, 400), 'succeed')
 
     expect(roomsOf(ledger)).toEqual([
-      { free: 1, ahead: 3 },
-      { free: 0, ahead: 1 },
+      { room: 4, wait: false },
+      { room: 1, wait: false },
     ])
   })
 
@@ -111,20 +108,21 @@ describe('jobs ahead of the slots that are free', () => {
 
     settle(ledger, atPace(ledger, 8), 'succeed')
 
-    expect(sumOf(roomsOf(ledger))).toEqual({ free: 1, ahead: 0 })
+    expect(roomOf(ledger)).toBe(1)
   })
 
-  test('are none where the store had less than it was asked for', () => {
+  test('are none where the store had less than it was asked for, and it waits for others', () => {
     const ledger = new Ledger([4])
     const last = atPace(ledger, 400)
-    ledger.started({ free: 0, ahead: 0 }, [])
     settle(ledger, last, 'succeed')
-    ledger.started(ledger.takeRoom()!, jobs(1))
+    const [most, rest] = roomsOf(ledger)
+    ledger.started(most!.room, jobs(1))
+    ledger.started(rest!.room, [])
     const [next] = ledger.assign()
 
     settle(ledger, next!, 'succeed')
 
-    expect(sumOf(roomsOf(ledger)).ahead).toBe(0)
+    expect(roomsOf(ledger)).toEqual([{ room: 1, wait: true }])
   })
 
   test('run one after the other as slots come free, for which no others are asked for', () => {
@@ -132,13 +130,29 @@ describe('jobs ahead of the slots that are free', () => {
     const [a] = prefetched(ledger, 3)
 
     settle(ledger, a!, 'succeed')
-    const room = sumOf(roomsOf(ledger))
+    const rooms = roomsOf(ledger)
     const [b] = ledger.assign()
     settle(ledger, b!, 'succeed')
     const [c] = ledger.assign()
 
     expect([a, b, c].map((each) => each!.job.id)).toEqual([1, 2, 3])
-    expect(room).toEqual({ free: 0, ahead: 0 })
+    expect(rooms).toEqual([])
+  })
+
+  // Else that request would wait on, and start a job behind a long one whenever there is one.
+  test('serve a slot that comes free while they are asked for: none is asked for it besides', () => {
+    const ledger = new Ledger([1])
+    settle(ledger, atPace(ledger, 10), 'succeed')
+    const [first, ahead] = roomsOf(ledger)
+    ledger.started(first!.room, jobs(1))
+    const [a] = ledger.assign()
+
+    settle(ledger, a!, 'succeed')
+    const [another] = roomsOf(ledger)
+    for (const { room } of [ahead!, another!]) ledger.started(room, [])
+
+    expect([ahead, another].map((each) => each?.wait)).toEqual([false, false])
+    expect(roomsOf(ledger)).toEqual([{ room: 1, wait: true }])
   })
 
   test('are given back, the last of them, where fewer slots came free in 100 ms than would be needed', () => {
@@ -148,11 +162,21 @@ describe('jobs ahead of the slots that are free', () => {
     ledger.assign()
     ledger.takeCommit()
 
-    ledger.paced()
+    ledger.paced(paceMs)
     const onTime = ledger.takeCommit()
-    ledger.paced()
+    ledger.paced(paceMs)
 
     expect([onTime, ledger.takeCommit()]).toEqual([[event(4, 'release')], [event(3, 'release')]])
+  })
+
+  test('are as few as slots come free in that time, where the loop was late to look', () => {
+    const ledger = new Ledger([4])
+    const last = atPace(ledger, 40)
+    ledger.paced(10 * paceMs)
+
+    settle(ledger, last, 'succeed')
+
+    expect(roomOf(ledger)).toBe(1)
   })
 
   test('are given back by a drain', () => {
@@ -179,9 +203,9 @@ describe('jobs ahead of the slots that are free', () => {
     const atFirst = ledger.beginPacing()
     settle(ledger, running(ledger, jobs(1))[0]!, 'succeed')
     const begun = [ledger.beginPacing(), ledger.beginPacing()]
-    ledger.paced()
+    ledger.paced(paceMs)
     const another = ledger.beginPacing()
-    ledger.paced()
+    ledger.paced(paceMs)
 
     expect([atFirst, begun, another, ledger.beginPacing()]).toEqual([false, [true, false], true, false])
   })
@@ -585,22 +609,22 @@ class World {
     const one = (ids: number[]) => (ids.length > 0 ? ids[which % ids.length] : undefined)
     switch (what) {
       case 'ask': {
-        const before = sumOf(this.asked)
-        const unserved = this.free - this.next.length - before.free
-        this.asked.push(...roomsOf(this.ledger))
-        const asked = sumOf(this.asked)
-        // One for each slot that is free and has neither a job nor one asked for.
-        expect(asked.free - before.free).toBe(this.stopped ? 0 : Math.max(unserved, 0))
-        const aheadMax = this.stopped || this.owed.length === 0 ? 0 : this.aheadMax
-        // With those that are there as many more as may be, no more.
-        const ahead = Math.max(aheadMax - before.ahead + Math.min(unserved, 0), 0)
-        expect(asked.ahead - before.ahead).toBe(ahead)
+        const unserved = this.free - this.next.length - sumOf(this.asked)
+        const rooms = roomsOf(this.ledger)
+        this.asked.push(...rooms)
+        // One for each slot that is free and has neither a job nor one asked for, and with what is there as many more as may be.
+        const aheadMax = this.owed.length === 0 ? 0 : this.aheadMax
+        expect(sumOf(rooms)).toBe(this.stopped ? 0 : Math.max(unserved + aheadMax, 0))
+        // What waits, until there is a job, waits for a slot that is free.
+        const waiting = rooms.filter(({ wait }) => wait)
+        expect(sumOf(waiting)).toBeLessThanOrEqual(Math.max(unserved, 0))
+        expect(waiting).toEqual(this.hasMore ? [] : rooms)
         return
       }
       case 'answer': {
         const room = this.asked.shift()
         // All that was asked for more often than not.
-        if (room) this.answer(room, flag ? room.free + room.ahead : Math.min(many, room.free + room.ahead))
+        if (room) this.answer(room, flag ? room.room : Math.min(many, room.room))
         return
       }
       case 'assign':
@@ -656,10 +680,10 @@ class World {
     }
   }
 
-  answer(room: Room, many: number): void {
+  answer({ room }: Room, many: number): void {
     const started = Array.from({ length: many }, () => aLeasedJob(++this.#lastId))
     this.ledger.started(room, started)
-    this.hasMore = many === room.free + room.ahead
+    this.hasMore = many === room
     for (const job of started) {
       this.jobs.set(job.id, job)
       this.phases.set(job.id, 'next')
@@ -681,7 +705,7 @@ class World {
   }
 
   paced(): void {
-    this.ledger.paced()
+    this.ledger.paced(paceMs)
     this.pace = this.freed
     this.freed = 0
     this.giveBackAllBut(this.pace)
@@ -743,8 +767,7 @@ class World {
   check(): void {
     const holding = this.in('running', 'stuck')
     expect(holding.length).toBeLessThanOrEqual(this.total)
-    const asked = sumOf(this.asked)
-    expect(holding.length + this.next.length + asked.free + asked.ahead).toBeLessThanOrEqual(2 * this.total)
+    expect(holding.length + this.next.length + sumOf(this.asked)).toBeLessThanOrEqual(2 * this.total)
     expect(ids(this.ledger.assigned())).toEqual(holding.sort(byNumber))
     expect(this.ledger.activeCount).toBe(holding.length)
     expect(ids(this.ledger.running())).toEqual(this.in('running').sort(byNumber))
@@ -865,21 +888,17 @@ function jobs(count: number, first = 1): LeasedJob[] {
 function roomsOf(ledger: Ledger): Room[] {
   const rooms: Room[] = []
   for (let room = ledger.takeRoom(); room; room = ledger.takeRoom()) {
-    if (room.free < 0 || room.ahead < 0 || rooms.push(room) > 100)
-      throw new Error(`it asks for ${room.free} and ${room.ahead} after ${rooms.length} requests`)
+    if (room.room < 1 || rooms.push(room) > 100) throw new Error(`it asks for ${room.room}, after ${rooms.length}`)
   }
   return rooms
 }
 
-function sumOf(rooms: readonly Room[]): Room {
-  return { free: sum(rooms.map(({ free }) => free)), ahead: sum(rooms.map(({ ahead }) => ahead)) }
+function sumOf(rooms: readonly Room[]): number {
+  return sum(rooms.map(({ room }) => room))
 }
 
-/** For how many slots that are free it asks, ahead of none. */
 function roomOf(ledger: Ledger): number {
-  const { free, ahead } = sumOf(roomsOf(ledger))
-  expect(ahead).toBe(0)
-  return free
+  return sumOf(roomsOf(ledger))
 }
 
 /** Answers all that it asks for with these. */
@@ -904,7 +923,7 @@ function atPace(ledger: Ledger, count: number): Assigned {
 
 /** Has the first so many jobs started on disk, more than there are slots; gives those that run. */
 function prefetched(ledger: Ledger, count: number): Assigned[] {
-  ledger.started({ free: 0, ahead: 0 }, jobs(count))
+  ledger.started(0, jobs(count))
   return ledger.assign()
 }
 

@@ -94,7 +94,7 @@ const dispatching: readonly Mutation[] = [
   bug(
     'handlers are called before their start is on disk',
     dispatcher('a dispatcher asks for jobs that are leased and started by one commit, and waits for them'),
-    { file: 'machines/dispatcher.js', find: '> 0, start: true', replace: '> 0, start: false' },
+    { file: 'machines/dispatcher.js', find: 'wait, start: true', replace: 'wait, start: false' },
   ),
   bug(
     'jobs are leased before those of a dead process are moved on',
@@ -103,7 +103,7 @@ const dispatching: readonly Mutation[] = [
   ),
   bug('a free slot is asked for twice', ledger('room is asked for once: one free slot is one job'), {
     file: 'machines/ledger.js',
-    find: 'this.#asked = { free: asked.free + free, ahead: asked.ahead + ahead };',
+    find: 'this.#asked += room;',
     replace: '',
   }),
   bug(
@@ -197,13 +197,45 @@ const dispatching: readonly Mutation[] = [
   ),
   bug(
     'jobs are leased ahead on end, and the store asked on end where it has none',
-    ledger('jobs ahead of the slots that are free are none where the store had less than it was asked for'),
+    ledger(
+      'jobs ahead of the slots that are free are none where the store had less than it was asked for, and it waits for others',
+    ),
     {
       file: 'machines/ledger.js',
       find: `        if (!this.#hasMore)
             return 0;`,
       replace: '',
     },
+  ),
+  bug(
+    'a slot that comes free while jobs are asked for ahead is asked for besides',
+    ledger(
+      'jobs ahead of the slots that are free serve a slot that comes free while they are asked for: none is asked for it besides',
+    ),
+    {
+      file: 'machines/ledger.js',
+      find: 'this.#free.length - this.#prefetched.length - this.#asked;',
+      replace: 'this.#free.length - this.#prefetched.length;',
+    },
+  ),
+  bug(
+    'requests for jobs ahead wait until there are some',
+    dispatcher(
+      'a dispatcher under a load of short jobs asks for jobs ahead beside an outcome, and does not wait for them',
+    ),
+    { file: 'machines/ledger.js', find: 'wait: !this.#hasMore', replace: 'wait: true' },
+  ),
+  bug(
+    'a loop that is late takes many slots for a fast pace',
+    ledger(
+      'jobs ahead of the slots that are free are as few as slots come free in that time, where the loop was late to look',
+    ),
+    { file: 'machines/ledger.js', find: '(this.#freed * paceMs) / Math.max(tookMs, paceMs)', replace: 'this.#freed' },
+  ),
+  bug(
+    'a job that was leased ahead is said to have been called',
+    ['explanation.test.ts', 'the summary of a job that is next'],
+    { file: 'explanation/held.js', find: `=== 'next'`, replace: '=== null' },
   ),
   bug(
     'a job that was leased ahead waits behind long attempts',

@@ -168,11 +168,6 @@ const leases: readonly Mutation[] = [
       replace: `hasTag(from, 'executing')`,
     },
   ),
-  bug(
-    'one who asked ahead and got nothing is given more than waiting workers later',
-    conformance('lease gives no more to those who asked ahead when there was nothing'),
-    { file: sqlite('calls'), find: ', ahead: 0 }', replace: ' }' },
-  ),
   bug('a lease ends a millisecond late', conformance('a lease holds until its last millisecond'), {
     file: sqlite('leases'),
     find: 'lease_expires_at <= :now',

@@ -50,15 +50,15 @@ export class FakeStore implements DispatcherStore {
 
   /** For how many jobs it was asked and has not answered. */
   get room(): number {
-    return this.leases.reduce((sum, { room, ahead }) => sum + room + ahead, 0)
+    return this.leases.reduce((sum, { room }) => sum + room, 0)
   }
 
   /** Answers the oldest leases: these are leased and started, on disk. */
   answer(...jobs: LeasedJob[]): void {
     for (let left = jobs; left.length > 0; ) {
-      const { room, ahead, resolve } = this.leases.shift()!
-      resolve(left.slice(0, room + ahead))
-      left = left.slice(room + ahead)
+      const { room, resolve } = this.leases.shift()!
+      resolve(left.slice(0, room))
+      left = left.slice(room)
     }
   }
 
@@ -159,7 +159,7 @@ export function partOf(slots: number): number {
   const ledger = new Ledger([slots])
   const settle = () => {
     const job = { id: 1, leaseToken: 1 } as LeasedJob
-    ledger.started({ free: 0, ahead: 0 }, [job])
+    ledger.started(0, [job])
     const [assigned] = ledger.assign()
     ledger.settled(assigned!, { ...job, event: 'succeed' }, true)
   }

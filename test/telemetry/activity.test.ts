@@ -81,7 +81,7 @@ test('a job whose handler is about to be called runs since no instant yet', () =
     runAt: 0,
   }
 
-  ledger.started(ledger.takeRoom()!, [job])
+  ledger.started(ledger.takeRoom()!.room, [job])
   ledger.assign()
 
   expect(toWorkerActivity(ledger.assigned())).toEqual([

@@ -144,7 +144,7 @@ export class Calls {
 
   #takeLease(): Part[] {
     if (this.#waitingLeases.length === 0) return []
-    const asked = this.#waitingLeases.map(({ request: { room, ahead, start } }) => ({ room: room + ahead, start }))
+    const asked = this.#waitingLeases.map(({ request }) => request)
     return [
       part(
         (now) => this.#writer.lease(asked, now),
@@ -270,13 +270,12 @@ export class Calls {
       this.notify({ type: 'unhandled', types: [...unhandled.keys()], count })
     }
     let next = 0
-    this.#waitingLeases = this.#waitingLeases.flatMap((call) => {
-      const { room, ahead, wait } = call.request
+    this.#waitingLeases = this.#waitingLeases.filter((call) => {
       const from = next
-      next = Math.min(from + room + ahead, jobs.length)
-      if (next === from && wait) return [{ ...call, request: { ...call.request, ahead: 0 } }]
+      next = Math.min(from + call.request.room, jobs.length)
+      if (next === from && call.request.wait) return true
       this.#settle(call, { facts: JSON.stringify(jobs.slice(from, next)), payloads: payloads.slice(from, next) })
-      return []
+      return false
     })
   }
 

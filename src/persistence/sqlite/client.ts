@@ -22,7 +22,6 @@ import type {
   Lease,
   LeasedJob,
   LeaseEvent,
-  LeaseRequest,
   ListFilter,
   MatchFilter,
   NewJobRow,
@@ -214,8 +213,8 @@ class SqliteStore implements Store {
     })
   }
 
-  async lease({ room, ahead = 0, wait, start = false }: LeaseRequest): Promise<LeasedJob[]> {
-    const { facts, payloads } = await this.#ask({ op: 'lease', room, ahead, wait, start })
+  async lease({ room, wait, start = false }: { room: number; wait: boolean; start?: boolean }): Promise<LeasedJob[]> {
+    const { facts, payloads } = await this.#ask({ op: 'lease', room, wait, start })
     return (JSON.parse(facts) as LeasedFacts[]).map(
       ([id, leaseToken, type, attempt, maxAttempts, timeoutMs, runAt], index) => ({
         id,

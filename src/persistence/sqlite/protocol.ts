@@ -1,16 +1,7 @@
 import type { JobState } from '../../machines/job.ts'
 import type { Batch } from '../batches.ts'
 import type { EventSet } from '../runs.ts'
-import type {
-  Command,
-  CommandResult,
-  EnqueueResult,
-  Lease,
-  LeaseEvent,
-  LeaseRequest,
-  NewJobRow,
-  StoreNotice,
-} from '../store.ts'
+import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, NewJobRow, StoreNotice } from '../store.ts'
 import type { CommitCells } from './commit-meter.ts'
 import type { Owner } from './lock.ts'
 import type { WriterOptions } from './writer.ts'
@@ -19,7 +10,7 @@ import type { WriterOptions } from './writer.ts'
 export type Request =
   | { readonly op: 'enqueue'; readonly jobs: readonly NewJobRow[] }
   | ({ readonly op: 'enqueueCalls' } & NewCalls)
-  | ({ readonly op: 'lease' } & Required<LeaseRequest>)
+  | { readonly op: 'lease'; readonly room: number; readonly wait: boolean; readonly start: boolean }
   | { readonly op: 'apply'; readonly sets: readonly EventSet[] }
   | { readonly op: 'abandon'; readonly leases: readonly Lease[] }
   | { readonly op: 'recover'; readonly after: number; readonly rank: number }

@@ -21,33 +21,6 @@ export function testLeases(open: Open): void {
       expect(await store.lease({ room: 5, wait: false })).toEqual([])
     })
 
-    test('gives those who ask ahead more, of what is ready', async () => {
-      const { store } = await open()
-      await store.enqueue(Array.from({ length: 9 }, () => aJob()))
-
-      const [some, noneFree, rest] = await Promise.all([
-        store.lease({ room: 1, ahead: 2, wait: true }),
-        store.lease({ room: 0, ahead: 2, wait: false }),
-        store.lease({ room: 5, ahead: 9, wait: true }),
-      ])
-
-      expect([some, noneFree, rest].map((jobs) => jobs.map(({ id }) => id))).toEqual([
-        [1, 2, 3],
-        [4, 5],
-        [6, 7, 8, 9],
-      ])
-    })
-
-    test('gives no more to those who asked ahead when there was nothing', async () => {
-      const { store } = await open()
-      const waiting = store.lease({ room: 2, ahead: 9, wait: true })
-      const nothing = await store.lease({ room: 0, ahead: 9, wait: false })
-
-      await store.enqueue(Array.from({ length: 9 }, () => aJob()))
-
-      expect([nothing, (await waiting).map(({ id }) => id)]).toEqual([[], [1, 2]])
-    })
-
     test('answers those who wait with nothing once leasing has stopped', async () => {
       const { store } = await open()
       const waiting = store.lease({ room: 5, wait: true })

@@ -89,7 +89,7 @@ function calls(ids: readonly number[], ...jobs: NewJobRow[][]): Request {
   return { op: 'enqueueCalls', ids, counts: jobs.map(({ length }) => length), batches: intoBatches(jobs.flat()) }
 }
 const keyed = (queue: string) => aJob({ queue, idempotency: { key: queue, content: 'c' } })
-const lease = (room: number, start = false): Request => ({ op: 'lease', room, ahead: 0, wait: true, start })
+const lease = (room: number, start = false): Request => ({ op: 'lease', room, wait: true, start })
 
 describe('what comes while a transaction runs', () => {
   test('shares its commit', () => {
