@@ -4,9 +4,9 @@ import type { Assigned } from './worker.ts'
 
 /** Into which jobs are divided under load: while the store commits what one part has done, the loop runs the other. */
 const parts = 2
-/** How often the slots that came free are counted, in ms. */
+/** How often it is looked at how many slots came free, in ms. */
 export const paceMs = 100
-/** Of the slots that come free in `paceMs` as many are served ahead as do in 10 ms. */
+/** Jobs are leased ahead for a tenth of those: each finds a slot within 10 ms. */
 const aheadShare = 0.1
 
 /** For how many jobs the store is asked, and whether it waits until there is one. */
@@ -16,8 +16,8 @@ export interface Room {
 }
 
 /**
- * The dispatcher's books: which slots are free, which jobs run or are next, what is to be committed. Pure accounting, without actors or I/O. A slot
- * moves as its machine says and in no other way. Nothing runs before its `start` is committed; nothing is forgotten before its outcome is.
+ * The dispatcher's books: which slots are free, which jobs run or are next, what is to be committed. Pure accounting, without actors or I/O. A
+ * slot moves as its machine says and in no other way. Nothing runs before its `start` is committed; nothing is forgotten before its outcome is.
  */
 export class Ledger {
   /** Whose each slot is. */
