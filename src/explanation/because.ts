@@ -45,7 +45,7 @@ const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ag
   due: (event, facts, ago) => `its time came ${ago}${event.attempt > 0 ? afterFailure(facts) : ''}`,
   lease: (_event, _facts, ago) => `the dispatcher claimed it ${ago} for a worker`,
   start: (event, facts, ago) =>
-    `${isNext(facts) ? 'the dispatcher chose it to be next' : 'a worker called its handler'} ${ago}, for ${attemptOf(event, facts)}${event.attempt > 1 ? afterFailure(facts) : ''}`,
+    `${startedBy(facts)} ${ago}, for ${attemptOf(event, facts)}${event.attempt > 1 ? afterFailure(facts) : ''}`,
   succeed: (event, facts, ago) => `its handler finished ${ago}, in ${attemptOf(event, facts)}`,
   fail: (event, facts, ago) => `${attemptOf(event, facts)} failed ${ago}${withError(event)}`,
   reject: (event, facts, ago) =>
@@ -66,6 +66,11 @@ const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ag
 
 function attemptOf({ attempt }: HistoryEvent, { situation }: Facts): string {
   return `attempt ${number(attempt)} of ${number(situation.job.maxAttempts)}`
+}
+
+/** Who started it, and whether its handler was called. */
+function startedBy(facts: Facts): string {
+  return isNext(facts) ? 'the dispatcher chose it to be next' : 'a worker called its handler'
 }
 
 function wasRunning({ from }: HistoryEvent): boolean {

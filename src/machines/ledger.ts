@@ -30,7 +30,7 @@ export class Ledger {
   readonly #free: number[]
   #outcomes: LeaseEvent[] = []
   /** Started on disk and not called, in the order in which they will be: more than a moment only where no slot is free. */
-  #prefetched: LeasedJob[] = []
+  #next: LeasedJob[] = []
   /** For how many the store was asked, and has not answered. */
   #asked = 0
   /** The store's last answer was all that was asked for, so there may be more. */
@@ -60,7 +60,7 @@ export class Ledger {
   takeRoom(): Room | null {
     if (!this.#leasing) return null
     // What was asked ahead serves a slot that has come free since: else two would be leased for it, one of them whenever there is one.
-    const unserved = this.#free.length - this.#prefetched.length - this.#asked
+    const unserved = this.#free.length - this.#next.length - this.#asked
     const ahead = this.#outcomes.length > 0 ? this.#aheadMax : 0
     const room = Math.min(unserved + ahead, this.#part)
     if (room <= 0) return null
@@ -72,13 +72,13 @@ export class Ledger {
   started(asked: number, jobs: readonly LeasedJob[]): void {
     this.#asked -= asked
     this.#hasMore = jobs.length === asked
-    this.#prefetched.push(...jobs)
-    if (!this.#leasing) this.#giveBackPrefetched(0)
+    this.#next.push(...jobs)
+    if (!this.#leasing) this.#giveBackNext(0)
   }
 
   /** Gives started jobs to the slots that are free, to be run now. */
   assign(): Assigned[] {
-    return this.#prefetched.splice(0, this.#free.length).map((job) => {
+    return this.#next.splice(0, this.#free.length).map((job) => {
       const slot = this.#free.pop()!
       const assigned: Assigned = { job, worker: this.#workers[slot]!, slot, phase: 'free', attempt: null }
       this.#move(assigned, 'assign')
@@ -86,28 +86,28 @@ export class Ledger {
     })
   }
 
-  /** Leases no more, and gives back what was prefetched. */
+  /** Leases no more, and gives back what waits for a slot. */
   stopLeasing(): void {
     this.#leasing = false
-    this.#giveBackPrefetched(0)
+    this.#giveBackNext(0)
   }
 
   /** Whether `paced` is to be called `paceMs` from now; false where it will be already, or there is no pace to be followed. */
   beginPacing(): boolean {
-    if (this.#pacing || this.#pace + this.#freed + this.#prefetched.length === 0) return false
+    if (this.#pacing || this.#pace + this.#freed + this.#next.length === 0) return false
     this.#pacing = true
     return true
   }
 
   /**
-   * `paceMs` are over, or `tookMs` where the loop was late: gives back more prefetched jobs than slots come free in `paceMs`, so that none waits
+   * `paceMs` are over, or `tookMs` where the loop was late: gives back more of the next jobs than slots come free in `paceMs`, so that none waits
    * long behind long attempts.
    */
   paced(tookMs: number): void {
     this.#pacing = false
     this.#pace = Math.round((this.#freed * paceMs) / Math.max(tookMs, paceMs))
     this.#freed = 0
-    this.#giveBackPrefetched(this.#pace)
+    this.#giveBackNext(this.#pace)
   }
 
   /** The outcomes to commit next; null where there are none. */
@@ -126,7 +126,7 @@ export class Ledger {
    */
   get isDue(): boolean {
     const isFirst = this.#committing === 0 && !this.#gathering
-    const runsNext = this.#prefetched.length > 0 && this.#free.length > 0
+    const runsNext = this.#next.length > 0 && this.#free.length > 0
     return this.#outcomes.length >= (isFirst || runsNext ? 1 : this.#part)
   }
 
@@ -159,9 +159,10 @@ export class Ledger {
 
   /** Of leases that are gone those that are held here, to be aborted. */
   lost(leases: readonly Lease[]): Assigned[] {
-    const gone = new Set(leases.map(({ leaseToken, id }) => `${id} ${leaseToken}`))
-    this.#prefetched = this.#prefetched.filter(({ id, leaseToken }) => !gone.has(`${id} ${leaseToken}`))
-    return this.assigned().filter(({ job }) => gone.has(`${job.id} ${job.leaseToken}`))
+    const nameOf = ({ id, leaseToken }: Lease) => `${id} ${leaseToken}`
+    const gone = new Set(leases.map(nameOf))
+    this.#next = this.#next.filter((job) => !gone.has(nameOf(job)))
+    return this.assigned().filter(({ job }) => gone.has(nameOf(job)))
   }
 
   /** Every attempt that runs, in the order of the slots. */
@@ -190,7 +191,7 @@ export class Ledger {
   /** Nothing leased, about to be leased, running or to be committed is left; stuck handlers do not count. */
   get idle(): boolean {
     const committed = this.#committing === 0 && this.#outcomes.length === 0
-    const leased = this.#prefetched.length + this.#asked
+    const leased = this.#next.length + this.#asked
     return committed && leased === 0 && this.#stuckCount === this.activeCount
   }
 
@@ -201,7 +202,7 @@ export class Ledger {
 
   /** Jobs that are started on disk and wait for a slot, in the order in which they run. */
   get next(): readonly LeasedJob[] {
-    return this.#prefetched
+    return this.#next
   }
 
   /** Every job handed out that holds a slot, in the order of the slots. */
@@ -230,9 +231,9 @@ export class Ledger {
     return Math.ceil((this.slotCount + this.#aheadMax) / parts)
   }
 
-  /** All `but` the first so many. */
-  #giveBackPrefetched(but: number): void {
-    this.#outcomes.push(...this.#prefetched.splice(but).map(release))
+  /** All of the next jobs `but` the first so many. */
+  #giveBackNext(but: number): void {
+    this.#outcomes.push(...this.#next.splice(but).map(release))
   }
 
   /** The one way in which a slot changes: by a move of its machine, the books with it. */

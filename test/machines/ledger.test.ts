@@ -1,11 +1,23 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { transition } from 'xstate'
-import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
-import { Ledger, paceMs, type Room } from '../../src/machines/ledger.ts'
-import { type SlotEventType, type SlotPhase, slotMachine } from '../../src/machines/slot.ts'
-import type { Assigned, RunningAttempt } from '../../src/machines/worker.ts'
+import { Ledger, paceMs } from '../../src/machines/ledger.ts'
+import type { Assigned } from '../../src/machines/worker.ts'
 import { partOf } from '../support/dispatcher.ts'
+import {
+  aLeasedJob,
+  anAttempt,
+  answer,
+  atPace,
+  event,
+  giveUp,
+  ids,
+  jobs,
+  roomOf,
+  roomsOf,
+  running,
+  settle,
+  startedAhead,
+  sumOf,
+} from '../support/ledger.ts'
 
 describe('room', () => {
   test('is asked for once: one free slot is one job', () => {
@@ -127,7 +139,7 @@ describe('jobs ahead of the slots that are free', () => {
 
   test('run one after the other as slots come free, for which no others are asked for', () => {
     const ledger = new Ledger([1])
-    const [a] = prefetched(ledger, 3)
+    const [a] = startedAhead(ledger, 3)
 
     settle(ledger, a!, 'succeed')
     const rooms = roomsOf(ledger)
@@ -157,7 +169,7 @@ describe('jobs ahead of the slots that are free', () => {
 
   test('are given back, the last of them, where fewer slots came free in 100 ms than would be needed', () => {
     const ledger = new Ledger([1])
-    const [a] = prefetched(ledger, 4)
+    const [a] = startedAhead(ledger, 4)
     settle(ledger, a!, 'succeed')
     ledger.assign()
     ledger.takeCommit()
@@ -181,7 +193,7 @@ describe('jobs ahead of the slots that are free', () => {
 
   test('are given back by a drain', () => {
     const ledger = new Ledger([1])
-    prefetched(ledger, 2)
+    startedAhead(ledger, 2)
 
     ledger.stopLeasing()
 
@@ -190,7 +202,7 @@ describe('jobs ahead of the slots that are free', () => {
 
   test('whose lease is lost are not run', () => {
     const ledger = new Ledger([1])
-    const [a] = prefetched(ledger, 3)
+    const [a] = startedAhead(ledger, 3)
 
     const toAbort = ledger.lost([aLeasedJob(2)])
     settle(ledger, a!, 'succeed')
@@ -269,7 +281,7 @@ describe('a commit', () => {
 
   test('is due at once where a handler is to be called next', () => {
     const ledger = new Ledger([12])
-    const [a, b, c] = prefetched(ledger, 14)
+    const [a, b, c] = startedAhead(ledger, 14)
     const dueAfter = (each: Assigned | undefined) => {
       settle(ledger, each!, 'succeed')
       const { isDue } = ledger
@@ -476,330 +488,6 @@ describe('a drain', () => {
   })
 })
 
-describe('whatever happens, in any order', () => {
-  // Small, so that every kind of crowding comes up.
-  const slots = fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 3 })
-  const step = fc.record({
-    what: fc.constantFrom<Step>(...steps()),
-    which: fc.nat(),
-    many: fc.nat(6),
-    flag: fc.boolean(),
-  })
-
-  // `size`: else scripts have ten steps at most.
-  test('no slot is given or asked for twice, nothing runs that was not started, no outcome is forgotten or told twice', () => {
-    fc.assert(
-      fc.property(slots, fc.array(step, { maxLength: 120, size: 'max' }), (workers, script) => {
-        const world = new World(workers)
-        for (const { what, which, many, flag } of script) {
-          world.take(what, which, many, flag)
-          world.check()
-        }
-        world.finish()
-      }),
-      { numRuns: 500 },
-    )
-  })
-
-  test('slots make no move that their machine does not have, and each that it has', () => {
-    const made = new Set<string>()
-
-    fc.assert(
-      fc.property(slots, fc.array(step, { maxLength: 120, size: 'max' }), (workers, script) => {
-        const world = new World(workers)
-        for (const { what, which, many, flag } of script) {
-          const before = phasesOf(world)
-          world.take(what, which, many, flag)
-          for (const [job, to] of phasesOf(world)) {
-            const from = before.get(job) ?? 'free'
-            if (from !== to) made.add(`${from} ${eventBehind(what, from)} ${to}`)
-          }
-        }
-      }),
-      { numRuns: 100 },
-    )
-
-    expect([...made].sort()).toEqual(machineMoves().sort())
-  })
-})
-
-/** Every move of a slot that the machine has: its phase, the event, the phase after it. */
-function machineMoves(): string[] {
-  return (Object.keys(slotMachine.states) as SlotPhase[]).flatMap((from) =>
-    (slotMachine.events as SlotEventType[]).flatMap((type) => {
-      const to = transition(slotMachine, slotMachine.resolveState({ value: from }), { type })[0].value
-      return to === from ? [] : [`${from} ${type} ${to}`]
-    }),
-  )
-}
-
-/** In which phase the slot of each job is; `free` where it holds none. */
-function phasesOf({ ledger, jobs }: World): Map<LeasedJob, SlotPhase> {
-  const held = new Map(ledger.assigned().map(({ job, phase }) => [job, phase]))
-  return new Map([...jobs.values()].map((job) => [job, held.get(job) ?? 'free']))
-}
-
-/** Which event of a slot a call of the ledger stands for. */
-function eventBehind(what: Step, from: SlotPhase): SlotEventType | undefined {
-  const events: Partial<Record<Step, SlotEventType>> = {
-    assign: 'assign',
-    settle: from === 'stuck' ? 'end' : 'settle',
-    stick: 'giveUp',
-    giveUp: 'giveUp',
-    ended: 'end',
-  }
-  return events[what]
-}
-
-type Step = 'ask' | 'answer' | 'assign' | 'commit' | 'committed' | 'settle' | 'pace' | Seldom
-type Seldom = 'stick' | 'ended' | 'lose' | 'stop' | 'giveUp'
-
-/** Each as often as it shall come up. */
-function steps(): Step[] {
-  const often: Step[] = ['ask', 'answer', 'assign', 'commit', 'committed', 'settle', 'settle']
-  return [...often, ...often, ...often, 'pace', 'stick', 'ended', 'lose', 'lose', 'stop', 'giveUp']
-}
-
-/** Everything around the ledger, kept the simplest way: what was asked, started, sent and told, by job. */
-class World {
-  readonly ledger: Ledger
-  readonly workers: readonly number[]
-  readonly asked: Room[] = []
-  /** Started and without a slot, in order. */
-  readonly next: number[] = []
-  readonly jobs = new Map<number, LeasedJob>()
-  readonly phases = new Map<number, 'next' | 'running' | 'stuck' | 'gone'>()
-  readonly assigned = new Map<number, Assigned>()
-  readonly workerOf = new Map<number, number>()
-  readonly lost = new Set<number>()
-  readonly givenUp = new Set<number>()
-  readonly commits: LeaseEvent[][] = []
-  /** Outcomes told to the ledger that no commit has taken yet. */
-  readonly owed: LeaseEvent[] = []
-  stopped = false
-  /** Slots that came free in the last `paceMs`, and since; whether the last answer was all that was asked for. */
-  pace = 0
-  freed = 0
-  hasMore = false
-  #lastId = 0
-
-  constructor(workers: readonly number[]) {
-    this.workers = workers
-    this.ledger = new Ledger(workers)
-  }
-
-  get total(): number {
-    return sum(this.workers)
-  }
-
-  get free(): number {
-    return this.total - this.in('running', 'stuck').length
-  }
-
-  /** A tenth of the slots that come free in `paceMs`, where there is more to be had. */
-  get aheadMax(): number {
-    return this.hasMore ? Math.min(Math.floor(Math.max(this.pace, this.freed) / 10), this.total) : 0
-  }
-
-  in(...phases: string[]): number[] {
-    return [...this.phases].filter(([, phase]) => phases.includes(phase)).map(([id]) => id)
-  }
-
-  take(what: Step, which: number, many: number, flag: boolean): void {
-    const one = (ids: number[]) => (ids.length > 0 ? ids[which % ids.length] : undefined)
-    switch (what) {
-      case 'ask': {
-        const unserved = this.free - this.next.length - sumOf(this.asked)
-        const rooms = roomsOf(this.ledger)
-        this.asked.push(...rooms)
-        // One for each slot that is free and has neither a job nor one asked for, and with what is there as many more as may be.
-        const aheadMax = this.owed.length === 0 ? 0 : this.aheadMax
-        expect(sumOf(rooms)).toBe(this.stopped ? 0 : Math.max(unserved + aheadMax, 0))
-        // What waits, until there is a job, waits for a slot that is free.
-        const waiting = rooms.filter(({ wait }) => wait)
-        expect(sumOf(waiting)).toBeLessThanOrEqual(Math.max(unserved, 0))
-        expect(waiting).toEqual(this.hasMore ? [] : rooms)
-        return
-      }
-      case 'answer': {
-        const room = this.asked.shift()
-        // All that was asked for more often than not.
-        if (room) this.answer(room, flag ? room.room : Math.min(many, room.room))
-        return
-      }
-      case 'assign':
-        this.assign()
-        return
-      case 'pace':
-        this.paced()
-        return
-      case 'commit':
-        this.commit()
-        return
-      case 'committed':
-        if (this.commits.length > 0) this.committed()
-        return
-      case 'settle': {
-        const id = one([...this.in('running'), ...this.givenUp])
-        if (id !== undefined) this.settle(id)
-        return
-      }
-      case 'stick': {
-        const id = one(this.in('running'))
-        if (id === undefined) return
-        this.tell(this.lost.has(id) ? null : event(id, 'fail'), id, false)
-        this.phases.set(id, 'stuck')
-        return
-      }
-      case 'ended': {
-        const id = one(this.in('stuck').filter((stuck) => !this.givenUp.has(stuck)))
-        if (id !== undefined) this.ended(id)
-        return
-      }
-      case 'lose': {
-        const id = one(this.in('next', 'running', 'stuck', 'gone'))
-        if (id !== undefined) this.lose(id)
-        return
-      }
-      case 'stop':
-        if (this.stopped || !flag) return
-        this.stopped = true
-        this.ledger.stopLeasing()
-        this.giveBackAllBut(0)
-        return
-      case 'giveUp': {
-        if (!this.stopped) return
-        this.ledger.giveUpRunning()
-        const slotOf = (id: number) => this.assigned.get(id)!.slot
-        for (const id of this.in('running').sort((a, b) => slotOf(a) - slotOf(b))) {
-          this.owed.push(event(id, 'release'))
-          this.phases.set(id, 'stuck')
-          this.givenUp.add(id)
-        }
-      }
-    }
-  }
-
-  answer({ room }: Room, many: number): void {
-    const started = Array.from({ length: many }, () => aLeasedJob(++this.#lastId))
-    this.ledger.started(room, started)
-    this.hasMore = many === room
-    for (const job of started) {
-      this.jobs.set(job.id, job)
-      this.phases.set(job.id, 'next')
-      this.next.push(job.id)
-    }
-    if (this.stopped) this.giveBackAllBut(0)
-  }
-
-  assign(): void {
-    const due = this.next.splice(0, this.free)
-    const begun = this.ledger.assign()
-    expect(begun.map(({ job }) => job.id)).toEqual(due)
-    for (const assigned of begun) {
-      const { job, worker } = assigned
-      this.phases.set(job.id, 'running')
-      this.assigned.set(job.id, assigned)
-      this.workerOf.set(job.id, worker)
-    }
-  }
-
-  paced(): void {
-    this.ledger.paced(paceMs)
-    this.pace = this.freed
-    this.freed = 0
-    this.giveBackAllBut(this.pace)
-  }
-
-  giveBackAllBut(count: number): void {
-    for (const id of this.next.splice(count)) {
-      this.phases.set(id, 'gone')
-      this.owed.push(event(id, 'release'))
-    }
-  }
-
-  commit(): void {
-    const part = Math.ceil((this.total + this.aheadMax) / 2)
-    const runsNext = this.next.length > 0 && this.free > 0
-    expect(this.ledger.isDue).toBe(this.owed.length >= (this.commits.length === 0 || runsNext ? 1 : part))
-    const events = this.ledger.takeCommit()
-    if (!events) {
-      expect(this.owed).toEqual([])
-      return
-    }
-    expect(events).toEqual(this.owed.splice(0))
-    this.commits.push(events)
-  }
-
-  committed(): void {
-    this.commits.shift()
-    this.ledger.committed()
-  }
-
-  settle(id: number): void {
-    this.tell(this.lost.has(id) ? null : event(id, 'succeed'), id, true)
-    this.phases.set(id, 'gone')
-    this.givenUp.delete(id)
-    this.freed++
-  }
-
-  ended(id: number): void {
-    this.ledger.ended(this.assigned.get(id)!)
-    this.phases.set(id, 'gone')
-    this.freed++
-  }
-
-  tell(outcome: LeaseEvent | null, id: number, ended: boolean): void {
-    this.ledger.settled(this.assigned.get(id)!, outcome, ended)
-    if (outcome && !this.givenUp.has(id)) this.owed.push(outcome)
-  }
-
-  lose(id: number): void {
-    const phase = this.phases.get(id)!
-    const toAbort = this.ledger.lost([event(id, 'release')]).map(({ job }) => job.id)
-    expect(toAbort).toEqual(phase === 'running' || phase === 'stuck' ? [id] : [])
-    if (phase === 'running') this.lost.add(id)
-    if (phase !== 'next') return
-    this.next.splice(this.next.indexOf(id), 1)
-    this.phases.set(id, 'gone')
-  }
-
-  check(): void {
-    const holding = this.in('running', 'stuck')
-    expect(holding.length).toBeLessThanOrEqual(this.total)
-    expect(holding.length + this.next.length + sumOf(this.asked)).toBeLessThanOrEqual(2 * this.total)
-    expect(ids(this.ledger.assigned())).toEqual(holding.sort(byNumber))
-    expect(this.ledger.activeCount).toBe(holding.length)
-    expect(ids(this.ledger.running())).toEqual(this.in('running').sort(byNumber))
-    expect(ids(this.ledger.stuck())).toEqual(this.in('stuck').sort(byNumber))
-    expect(this.ledger.allStuck).toBe(this.in('stuck').length === this.total)
-    const underWay = this.in('next', 'running').length + this.asked.length + this.owed.length + this.commits.length
-    expect(this.ledger.idle).toBe(underWay === 0)
-    for (const [worker, slots] of this.workers.entries()) {
-      const jobs = this.ledger.assigned().filter((assigned) => assigned.worker === worker)
-      expect(jobs.length).toBeLessThanOrEqual(slots)
-    }
-    for (const { job, worker } of this.ledger.running()) expect(worker).toBe(this.workerOf.get(job.id))
-  }
-
-  /** Faults off: all must come to an end, with every outcome committed and every slot free. */
-  finish(): void {
-    for (let turns = 0; turns < 1_000; turns++) {
-      for (const room of this.asked.splice(0)) this.answer(room, 0)
-      for (const id of [...this.in('running'), ...this.givenUp]) this.settle(id)
-      for (const id of this.in('stuck')) this.ended(id)
-      this.assign()
-      this.commit()
-      while (this.commits.length > 0) this.committed()
-      this.check()
-      if (this.in('next', 'running', 'stuck').length === 0 && this.owed.length === 0) break
-    }
-    expect(this.ledger.idle).toBe(true)
-    expect(this.ledger.activeCount).toBe(0)
-    expect(roomOf(this.ledger)).toBe(this.stopped ? 0 : this.total)
-  }
-}
-
 describe('a job that is leased again', () => {
   // Its attempt was given up and failed, so the store hands it out anew while the old handler still holds its slot.
   test('beside a stuck attempt of its own has a slot of its own', () => {
@@ -871,85 +559,3 @@ describe('a ledger that is told what cannot be', () => {
     expect(() => settle(ledger, a!, 'succeed')).toThrow('a slot that is free does not take settle')
   })
 })
-
-function aLeasedJob(id: number, leaseToken = 100 + id): LeasedJob {
-  return { id, leaseToken, type: 'work', payload: '{}', attempt: 0, maxAttempts: 3, timeoutMs: null, runAt: 0 }
-}
-
-function anAttempt(timeoutMs: number): RunningAttempt {
-  return { startedAt: 0, timeoutMs, aborted: null, abort() {} }
-}
-
-function jobs(count: number, first = 1): LeasedJob[] {
-  return Array.from({ length: count }, (_, index) => aLeasedJob(first + index))
-}
-
-/** All the room that it asks for, request by request. */
-function roomsOf(ledger: Ledger): Room[] {
-  const rooms: Room[] = []
-  for (let room = ledger.takeRoom(); room; room = ledger.takeRoom()) {
-    if (room.room < 1 || rooms.push(room) > 100) throw new Error(`it asks for ${room.room}, after ${rooms.length}`)
-  }
-  return rooms
-}
-
-function sumOf(rooms: readonly Room[]): number {
-  return sum(rooms.map(({ room }) => room))
-}
-
-function roomOf(ledger: Ledger): number {
-  return sumOf(roomsOf(ledger))
-}
-
-/** Answers all that it asks for with these. */
-function answer(ledger: Ledger, started: readonly LeasedJob[]): void {
-  ledger.started(sumOf(roomsOf(ledger)), started)
-}
-
-/** Brings these to where their handlers run. */
-function running(ledger: Ledger, started: readonly LeasedJob[]): Assigned[] {
-  answer(ledger, started)
-  return ledger.assign()
-}
-
-/** So many slots have come free lately; gives an attempt that runs, beside which every slot is taken. */
-function atPace(ledger: Ledger, count: number): Assigned {
-  const slots = ledger.slotCount
-  for (let freed = 0; freed < count; freed += slots)
-    for (const each of running(ledger, jobs(slots))) settle(ledger, each, 'succeed')
-  ledger.takeCommit()
-  return running(ledger, jobs(slots))[0]!
-}
-
-/** Has the first so many jobs started on disk, more than there are slots; gives those that run. */
-function prefetched(ledger: Ledger, count: number): Assigned[] {
-  ledger.started(0, jobs(count))
-  return ledger.assign()
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((a, b) => a + b, 0)
-}
-
-function settle(ledger: Ledger, assigned: Assigned, outcome: LeaseEvent['event'] | null): void {
-  const { job } = assigned
-  ledger.settled(assigned, outcome && { id: job.id, leaseToken: job.leaseToken, event: outcome }, true)
-}
-
-/** Its grace has passed: the attempt failed, and its handler goes on. */
-function giveUp(ledger: Ledger, assigned: Assigned): void {
-  const { job } = assigned
-  ledger.settled(assigned, { id: job.id, leaseToken: job.leaseToken, event: 'fail' }, false)
-}
-
-function event(id: number, name: LeaseEvent['event']): LeaseEvent {
-  return { id, leaseToken: 100 + id, event: name }
-}
-
-function ids(assigned: readonly Assigned[]): number[] {
-  return assigned.map(({ job }) => job.id).sort(byNumber)
-}
-
-function byNumber(a: number, b: number): number {
-  return a - b
-}
