@@ -6,6 +6,8 @@ import { defineHandler, type Handler } from './define.ts'
 import { strictPayload, takes } from './payload.ts'
 
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+/** Where a redirect may take a call that is no GET or HEAD. */
+const redirects = ['same_origin', 'any_origin'] as const
 const bodiless: readonly string[] = ['GET', 'HEAD'] satisfies (typeof methods)[number][]
 
 /** What a `webhook` job carries. */
@@ -17,6 +19,8 @@ export interface WebhookCall {
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** Any JSON value, `null` too; nothing is sent where it is left out. */
   readonly body?: unknown
+  /** `same_origin` unless given. */
+  readonly redirects?: (typeof redirects)[number] | undefined
 }
 
 export interface WebhookSettings {
@@ -38,6 +42,8 @@ interface Hop {
   readonly body: string | undefined
   /** False from the first redirect to another origin on: what is secret stays behind. */
   readonly atHome: boolean
+  /** Whether method and body may go to another origin. */
+  readonly mayLeave: boolean
 }
 
 const attemptMs = 30_000
@@ -86,6 +92,10 @@ const payload = strictPayload({
     .unknown()
     .optional()
     .describe('Any JSON value, sent as JSON; nothing is sent where it is left out. Not for GET and HEAD.'),
+  redirects: z
+    .enum(redirects, takes(`one of ${redirects.join(', ')}`))
+    .optional()
+    .describe('Whether a 307 or 308 may take method and body to another origin; same_origin unless given.'),
 })
   .refine(({ method, body }) => body === undefined || !bodiless.includes(method), {
     path: ['body'],
@@ -100,8 +110,9 @@ const payload = strictPayload({
 
 /**
  * Makes one HTTP call, following at most 3 redirects. 2xx succeeds; 4xx except 408, 425 and 429 is final, as is an address that may not be
- * called; anything else is retried, no sooner than a `Retry-After` says. `webhook-id` is the same for every attempt of a job, so that a
- * receiver can tell a repeat. Errors name status and origin, never path, query, headers or body.
+ * called; anything else is retried, no sooner than a `Retry-After` says. A redirect that would change the method, and so lose the body, is
+ * final, as is one that would take method and body to another origin without leave. `webhook-id` is the same for every attempt of a job, so
+ * that a receiver can tell a repeat. Errors name status and origin, never path, query, headers or body.
  */
 export function callWebhook({ connect, secret, retryMaxMs, now }: WebhookSettings): Handler<WebhookCall> {
   const key = secret === undefined ? undefined : signingKey(secret)
@@ -117,18 +128,18 @@ export function callWebhook({ connect, secret, retryMaxMs, now }: WebhookSetting
       connecting ??= connect()
       const dispatcher = await connecting
       let hop = firstHop(call, idempotencyToken)
-      for (let redirects = 0; ; redirects++) {
+      for (let followed = 0; ; followed++) {
         const signature = key && hop.atHome ? sign(key, idempotencyToken, now(), hop.body ?? '') : {}
         const answer = await send({ ...hop, headers: { ...hop.headers, ...signature } }, dispatcher, signal)
-        const next = redirects < redirectsMax ? nextHop(hop, answer) : undefined
-        if (!next) return judge(hop, answer, retryMaxMs, now())
+        const next = nextHop(hop, answer)
+        if (!next || followed === redirectsMax) return judge(hop, answer, retryMaxMs, now())
         hop = next
       }
     },
   })
 }
 
-function firstHop({ url, method, headers = {}, body }: WebhookCall, idempotencyToken: string): Hop {
+function firstHop({ url, method, headers = {}, body, redirects }: WebhookCall, idempotencyToken: string): Hop {
   const lowerCased = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
   const standard = { 'user-agent': 'jobmachine', ...(body !== undefined && { 'content-type': 'application/json' }) }
   return {
@@ -137,6 +148,7 @@ function firstHop({ url, method, headers = {}, body }: WebhookCall, idempotencyT
     headers: { ...standard, ...lowerCased, 'webhook-id': idempotencyToken },
     body: body === undefined ? undefined : JSON.stringify(body),
     atHome: true,
+    mayLeave: bodiless.includes(method) || redirects === 'any_origin',
   }
 }
 
@@ -165,25 +177,39 @@ async function send({ url, method, headers, body }: Hop, dispatcher: Dispatcher,
   }
 }
 
-/** Where a redirect leads, by the rules of fetch; undefined where the answer is none that can be followed. */
+/**
+ * Where a redirect leads; undefined where the answer is none that can be followed. Throws `PermanentError` where following it would not be
+ * the call that was asked for: fetch and browsers turn a POST into a GET on 301, 302 and 303, and its body would never arrive.
+ */
 function nextHop(hop: Hop, { statusCode, headers: { location } }: Dispatcher.ResponseData): Hop | undefined {
   if (![301, 302, 303, 307, 308].includes(statusCode) || typeof location !== 'string') return
   const url = URL.canParse(location, hop.url.href) ? new URL(location, hop.url.href) : undefined
   if (!url || !isWebUrl(url.href)) return
 
-  const becomesGet =
-    statusCode === 303 ? hop.method !== 'GET' && hop.method !== 'HEAD' : statusCode <= 302 && hop.method === 'POST'
-  const sameOrigin = url.origin === hop.url.origin
-  const kept = Object.entries(hop.headers).filter(
-    ([name]) => (sameOrigin || harmlessHeaders.has(name)) && !(becomesGet && name.startsWith('content-')),
-  )
-  return {
-    url,
-    method: becomesGet ? 'GET' : hop.method,
-    headers: Object.fromEntries(kept),
-    body: becomesGet ? undefined : hop.body,
-    atHome: hop.atHome && sameOrigin,
+  const { method } = hop
+  if (statusCode === 303 ? !bodiless.includes(method) : statusCode <= 302 && method === 'POST') {
+    throw notFollowed(hop, statusCode, url, `the ${method} would become a GET without its body`)
   }
+  const staysHome = isSameReceiver(hop.url, url)
+  if (!staysHome && !hop.mayLeave) {
+    throw notFollowed(hop, statusCode, url, 'only "redirects": "any_origin" lets a call go to another origin')
+  }
+  const atHome = hop.atHome && staysHome
+  const headers = Object.entries(hop.headers).filter(([name]) => atHome || harmlessHeaders.has(name))
+  return { ...hop, url, headers: Object.fromEntries(headers), atHome }
+}
+
+/** The same origin, or the same host by https instead of http, each on its usual port. */
+function isSameReceiver(from: URL, to: URL): boolean {
+  const isUpgrade = from.protocol === 'http:' && to.protocol === 'https:' && from.port === '' && to.port === ''
+  return from.origin === to.origin || (isUpgrade && from.hostname === to.hostname)
+}
+
+function notFollowed({ method, url }: Hop, status: number, to: URL, why: string): PermanentError {
+  const where = to.origin === url.origin ? `another path of ${to.origin}` : to.origin
+  return new PermanentError(
+    `${method} ${url.origin} answered ${status}, a redirect to ${where}, which was not followed: ${why}. Call the new address instead.`,
+  )
 }
 
 /** Returns where the call succeeded, throws what became of it where not. */

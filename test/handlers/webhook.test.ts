@@ -199,23 +199,86 @@ describe('a redirect', () => {
     startReceiver((response, path) => answering(path === '/' ? status : 204, { location })(response))
 
   test.each([
-    [301, 'POST', 'GET', ''],
-    [302, 'POST', 'GET', ''],
-    [302, 'PUT', 'PUT', '1'],
-    [303, 'POST', 'GET', ''],
-    [303, 'DELETE', 'GET', ''],
-    [307, 'POST', 'POST', '1'],
-    [308, 'PATCH', 'PATCH', '1'],
-  ])('of %i turns %s into %s with the body %j, as fetch does', async (status, method, next, body) => {
+    [301, 'PUT'],
+    [302, 'PATCH'],
+    [302, 'DELETE'],
+    [307, 'POST'],
+    [308, 'PATCH'],
+  ])('of %i is followed by a %s with its body, signed', async (status, method) => {
     const { url, calls } = await redirecting(status)
 
     await attempt(aWebhook({ secret: 's' }), { url, method, body: 1 })
 
     expect(calls).toHaveLength(2)
-    expect(calls[1]).toMatchObject({ method: next, path: '/moved', body })
-    expect(calls[1]!.headers['content-type']).toBe(body === '' ? undefined : 'application/json')
+    expect(calls[1]).toMatchObject({ method, path: '/moved', body: '1' })
+    expect(calls[1]!.headers['content-type']).toBe('application/json')
     expect(() => verified(calls[1]!, btoa('s'))).not.toThrow()
   })
+
+  test.each([301, 302, 303, 307, 308].flatMap((status) => [[status, 'GET'] as const, [status, 'HEAD'] as const]))(
+    'of %i is followed by a %s, whose method stays, to any origin',
+    async (status, method) => {
+      const away = await startReceiver()
+      const { url } = await startReceiver(answering(status, { location: `${away.url}/moved` }))
+
+      await attempt(aWebhook(), { url, method })
+
+      expect(away.calls).toMatchObject([{ method, path: '/moved', body: '' }])
+    },
+  )
+
+  test.each([
+    [301, 'POST', 1],
+    [302, 'POST', 1],
+    [303, 'POST', 1],
+    [303, 'PUT', 1],
+    [303, 'PATCH', 1],
+    [303, 'DELETE', undefined],
+    [302, 'POST', undefined],
+  ])(
+    'of %i that would turn a %s into a GET is final, and the new address gets nothing',
+    async (status, method, body) => {
+      const { url, calls } = await redirecting(status)
+
+      const failure = await failureOf(aWebhook(), { url, method, body, redirects: 'any_origin' })
+
+      expect(failure).toBeInstanceOf(PermanentError)
+      expect(failure.message).toBe(
+        `${method} ${url} answered ${status}, a redirect to another path of ${url}, which was not followed: ` +
+          `the ${method} would become a GET without its body. Call the new address instead.`,
+      )
+      expect(calls).toHaveLength(1)
+    },
+  )
+
+  test('that would lose the body names the new origin, and neither path nor query', async () => {
+    const { url } = await redirecting(301, 'https://www.example.com/hidden?key=hidden')
+
+    const failure = await failureOf(aWebhook(), { url, body: 1 })
+
+    expect(failure.message).toContain('a redirect to https://www.example.com, which was not followed')
+    expect(failure.message).not.toContain('hidden')
+  })
+
+  test.each(['POST', 'PUT', 'PATCH', 'DELETE'])(
+    'takes no %s to another origin unless its job says so',
+    async (method) => {
+      const away = await startReceiver()
+      const { url } = await startReceiver(answering(307, { location: `${away.url}/moved` }))
+
+      const failure = await failureOf(aWebhook({ secret: 's' }), { url, method, body: 1 })
+      const told = await failureOf(aWebhook({ secret: 's' }), { url, method, body: 1, redirects: 'same_origin' })
+
+      for (const { message } of [failure, told]) {
+        expect(message).toContain(`a redirect to ${away.url}, which was not followed: only "redirects": "any_origin"`)
+      }
+      expect(failure).toBeInstanceOf(PermanentError)
+      expect(away.calls).toEqual([])
+
+      await attempt(aWebhook({ secret: 's' }), { url, method, body: 1, redirects: 'any_origin' })
+      expect(away.calls).toMatchObject([{ method, path: '/moved', body: '1' }])
+    },
+  )
 
   test('to the same origin keeps the headers', async () => {
     const { url, calls } = await redirecting(308)
@@ -234,7 +297,7 @@ describe('a redirect', () => {
     )
     const headers = { authorization: 'Bearer a', cookie: 'c=1', 'x-api-key': 'k', accept: 'text/plain' }
 
-    await attempt(aWebhook({ secret: 's' }), { url: home.url, headers, body: 1 })
+    await attempt(aWebhook({ secret: 's' }), { url: home.url, headers, body: 1, redirects: 'any_origin' })
 
     expect(home.calls[0]!.headers).toMatchObject({ ...headers, 'webhook-signature': expect.any(String) })
     expect(away.calls).toHaveLength(2)
@@ -251,16 +314,16 @@ describe('a redirect', () => {
   })
 
   test('is followed three times and no more', async () => {
-    const { url, calls } = await startReceiver((response, path) => answering(302, { location: `${path}x` })(response))
+    const { url, calls } = await startReceiver((response, path) => answering(307, { location: `${path}x` })(response))
     const three = await startReceiver((response, path) =>
-      answering(path === '/xxx' ? 204 : 302, { location: `${path}x` })(response),
+      answering(path === '/xxx' ? 204 : 307, { location: `${path}x` })(response),
     )
 
     const failure = await failureOf(aWebhook(), { url })
     await attempt(aWebhook(), { url: three.url })
 
     expect(failure).not.toBeInstanceOf(PermanentError)
-    expect(failure.message).toBe(`GET ${url} answered 302, a redirect not followed`)
+    expect(failure.message).toBe(`POST ${url} answered 307, a redirect not followed`)
     expect(calls).toHaveLength(4)
     expect(three.calls).toHaveLength(4)
   })
@@ -289,7 +352,7 @@ describe('a redirect', () => {
         resolve: async () => [{ address: '10.0.0.1', family: 4 }],
       }
 
-      const failure = await failureOf(aWebhook({ network }), { url })
+      const failure = await failureOf(aWebhook({ network }), { url, redirects: 'any_origin' })
 
       expect(failure).toBeInstanceOf(PermanentError)
       expect(failure.message).toContain('not public')
@@ -510,7 +573,7 @@ describe('the payload of a webhook', () => {
       'payload.url: is required',
       'payload.method: takes one of GET, HEAD, POST, PUT, PATCH, DELETE',
       'payload.headers.x-d: takes text',
-      'payload: takes no "retries", only url, method, headers, body',
+      'payload: takes no "retries", only url, method, headers, body, redirects',
     ])
     expect(faultsOf(handler, { url: 'http://a.test', headers: { ...headers, 'x-d': '5' } })).toEqual([
       'payload.headers.Host: is set by the call itself',
