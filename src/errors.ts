@@ -6,9 +6,30 @@ export interface InputIssue {
   readonly message: string
 }
 
-/** The base of all others. */
+/** The key under which each class below keeps its name, for all copies of this package in the process. */
+const brand = Symbol.for('jobmachine.error')
+
+/**
+ * The base of all others. For it and every class of this file `instanceof` goes by a brand, not by the class alone: an error of another
+ * copy of the package, of another bundle or of another realm counts too.
+ */
 export class JobSystemError extends Error {
   readonly code: string
+
+  /** Never throws, whatever `value` is. A class of your own that extends one of these is told as usual, by its prototype. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    // biome-ignore lint/complexity/noThisInStatic: the class that was asked for, which may be any below
+    const { prototype } = this
+    const asked = ownBrand(prototype)
+    try {
+      for (let at = value; isObject(at); at = Object.getPrototypeOf(at)) {
+        if (at === prototype || (asked !== undefined && ownBrand(at) === asked)) return true
+      }
+    } catch {
+      // A Proxy that refuses to be looked at is no error of ours.
+    }
+    return false
+  }
 
   constructor(code: string, message: string, options?: ErrorOptions) {
     super(message, options)
@@ -27,7 +48,10 @@ export class InvalidInputError extends JobSystemError {
   }
 }
 
-/** The payload is not what the job's handler takes: refused at enqueue; found only at run, the job goes to `dead`. */
+/**
+ * The payload is not what the job's handler takes: refused at enqueue; found only at run, the job goes to `dead`. One that a handler lets
+ * out, of a job that it tried to enqueue, is a failure like any other.
+ */
 export class PayloadError extends InvalidInputError {
   constructor(issues: readonly InputIssue[], options?: ErrorOptions) {
     super(issues, options, 'invalid_payload')
@@ -163,7 +187,10 @@ export class PermanentError extends JobSystemError {
   }
 }
 
-/** Thrown by a handler: the attempt failed; the next one, if any remain, starts no sooner than `delayMs` from now. */
+/**
+ * Thrown by a handler: the attempt failed; the next one, if any remain, starts no sooner than `delayMs` from now, or after the backoff where
+ * that is no number.
+ */
 export class RetryAfterError extends JobSystemError {
   readonly delayMs: number
 
@@ -214,4 +241,41 @@ export class ShutdownError extends JobSystemError {
   constructor() {
     super('shutdown', 'the process is shutting down; the job will run again')
   }
+}
+
+/** A table, so that the names stand however a minifier calls the classes. */
+const branded = {
+  JobSystemError,
+  InvalidInputError,
+  PayloadError,
+  UnknownTypeError,
+  JobNotFoundError,
+  IllegalTransitionError,
+  BulkStateError,
+  IdempotencyConflictError,
+  BackpressureError,
+  UnavailableError,
+  StorageFullError,
+  DatabaseLockedError,
+  DatabaseUnusableError,
+  ConfigError,
+  PermanentError,
+  RetryAfterError,
+  SnoozeError,
+  AttemptTimeoutError,
+  LeaseLostError,
+  JobCancelledError,
+  ShutdownError,
+}
+for (const [name, kind] of Object.entries(branded)) {
+  Object.defineProperty(kind, 'name', { value: name })
+  Object.defineProperty(kind.prototype, brand, { value: name })
+}
+
+function ownBrand(value: object): unknown {
+  return Object.getOwnPropertyDescriptor(value, brand)?.value
+}
+
+function isObject(value: unknown): value is object {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function'
 }

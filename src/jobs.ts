@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { isDate } from 'node:util/types'
 import canonicalize from 'canonicalize'
 import { z } from 'zod'
 import { defaultMaxRetries, defaultPriority, defaultQueue } from './config.ts'
@@ -85,8 +86,10 @@ export const instantText = z.iso
   .transform((text) => Date.parse(text))
   .refine((ms) => ms <= instantMax, instantTakes)
 const valueTakes = 'takes epoch ms, a Date or RFC 3339 text with an offset, to the year 9999'
+/** Of any realm. */
+const date = z.custom<Date>(isDate).transform((given) => given.getTime())
 const instantValue = z
-  .union([z.date().transform((date) => date.getTime()), z.number()])
+  .union([date, z.number()])
   .refine((ms) => Number.isSafeInteger(ms) && Math.abs(ms) <= instantMax, valueTakes)
 
 /** Their descriptions, defaults and examples are what the HTTP API tells of them. */

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { IdempotencyConflictError, InvalidInputError, PayloadError, UnknownTypeError } from '../src/errors.ts'
 import { defineHandler } from '../src/handlers/define.ts'
 import type { JobSystem, NewJob } from '../src/index.ts'
+import { fromAnotherRealm } from './support/other-copies.ts'
 import { aHandler, openSystem, startAt, startSystem, untilState } from './support/system.ts'
 import { cleanUp } from './support/temp.ts'
 
@@ -247,6 +248,15 @@ describe('a payload', () => {
       issues: [{ path: 'payload', message: 'has 11 bytes as JSON, 10 are allowed' }],
     })
   })
+})
+
+test('a Date of another realm is an instant like any other', async () => {
+  const { system } = await openSystem({ handlers: [work] })
+  const runAt = fromAnotherRealm(`new Date(${startAt + 1_000})`) as Date
+
+  const { id } = await system.enqueue({ type: 'work', payload: 1, runAt })
+
+  expect(await system.find(id)).toMatchObject({ state: 'scheduled', runAt: startAt + 1_000 })
 })
 
 describe('an idempotency key', () => {

@@ -59,6 +59,8 @@ class Attempt implements RunningAttempt {
   #controller: AbortController | undefined
   #lost = false
   #settled = false
+  /** Set where this very job cannot be given to its handler: its type or its payload is none that it takes. */
+  #unfit: PayloadError | UnknownTypeError | undefined
 
   constructor(job: LeasedJob, report: AttemptReport, options: AttemptOptions) {
     this.#job = job
@@ -90,9 +92,22 @@ class Attempt implements RunningAttempt {
   async #call(): Promise<void> {
     const handler = this.#handler
     // The store leases no job without a handler here.
-    if (!handler) throw new UnknownTypeError(this.#job.type, this.#options.registry.types)
-    const payload = parsePayload(handler, JSON.parse(this.#job.payload))
+    if (!handler) throw this.#isUnfit(new UnknownTypeError(this.#job.type, this.#options.registry.types))
+    const payload = this.#parsePayload(handler)
     await handler.run(payload, new Context(this, this.#job, this.#options.databaseId))
+  }
+
+  #parsePayload(handler: AnyHandler): unknown {
+    try {
+      return parsePayload(handler, JSON.parse(this.#job.payload))
+    } catch (error) {
+      throw error instanceof PayloadError ? this.#isUnfit(error) : error
+    }
+  }
+
+  #isUnfit(error: PayloadError | UnknownTypeError): Error {
+    this.#unfit = error
+    return error
   }
 
   /** Made when it is asked for: most handlers need none. */
@@ -141,15 +156,18 @@ class Attempt implements RunningAttempt {
 
   #eventOf(thrown: unknown): LeaseEvent {
     if (this.aborted?.reason instanceof ShutdownError) return this.#event('release')
-    if (isA(SnoozeError, thrown)) return this.#event('snooze', { delayMs: askedDelayMs(thrown) ?? this.#backoffMs() })
-    if (isA(PermanentError, thrown) || isA(PayloadError, thrown) || isA(UnknownTypeError, thrown)) {
+    if (thrown instanceof SnoozeError) {
+      return this.#event('snooze', { delayMs: askedDelayMs(thrown) ?? this.#backoffMs() })
+    }
+    // A PayloadError of another job, one that the handler tried to enqueue, is a failure like any other.
+    if (this.#unfit || thrown instanceof PermanentError) {
       return this.#event('reject', { error: describeError(thrown) })
     }
     return this.#failure(thrown)
   }
 
   #failure(thrown: unknown): LeaseEvent {
-    const asked = isA(RetryAfterError, thrown) ? askedDelayMs(thrown) : null
+    const asked = thrown instanceof RetryAfterError ? askedDelayMs(thrown) : null
     return this.#event('fail', { delayMs: asked ?? this.#backoffMs(), error: describeError(thrown) })
   }
 
@@ -198,20 +216,11 @@ class Context implements JobContext {
   }
 }
 
-/** `instanceof`, which a thrown Proxy may answer with an error of its own. */
-function isA<T>(kind: abstract new (...given: never[]) => T, thrown: unknown): thrown is T {
+/** The delay that a handler asked for; null where it is no number, as of a header that was missing or did not parse. */
+function askedDelayMs(thrown: { readonly delayMs: unknown }): number | null {
   try {
-    return thrown instanceof kind
-  } catch {
-    return false
-  }
-}
-
-/** The delay that a handler asked for; null where it is no number, as of a header that did not parse. */
-function askedDelayMs(thrown: { readonly delayMs: number }): number | null {
-  try {
-    const delayMs = Number(thrown.delayMs)
-    return Number.isNaN(delayMs) ? null : bounded(delayMs)
+    const { delayMs } = thrown
+    return typeof delayMs !== 'number' || Number.isNaN(delayMs) ? null : bounded(delayMs)
   } catch {
     return null
   }

@@ -76,8 +76,9 @@ export function parsePayload<Output>(handler: Handler<Output>, payload: unknown,
 
 /** Zod answers a check that throws with a promise that rejects: left alone, that rejection would end the process. */
 function isPromise<T>(result: T | Promise<T>): result is Promise<T> {
-  if (!(result instanceof Promise)) return false
-  result.catch(() => {})
+  // Of any library or realm, so not by its class.
+  if (typeof (result as Partial<Promise<T>> | null)?.then !== 'function') return false
+  Promise.resolve(result).catch(() => {})
   return true
 }
 

@@ -3,12 +3,14 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import {
   AttemptTimeoutError,
+  InvalidInputError,
   JobCancelledError,
   PayloadError,
   PermanentError,
   RetryAfterError,
   ShutdownError,
   SnoozeError,
+  UnknownTypeError,
 } from '../../src/errors.ts'
 import { abortGraceMs, createRunAttempt, currentJob } from '../../src/handlers/attempt.ts'
 import { defineHandler, type Handler, type JobContext } from '../../src/handlers/define.ts'
@@ -16,6 +18,9 @@ import { Registry } from '../../src/handlers/registry.ts'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
 import type { RunningAttempt } from '../../src/machines/worker.ts'
 import { RunStats } from '../../src/telemetry/run-stats.ts'
+import { errorsOfAnotherCopy, errorsOfAnotherRealm } from '../support/other-copies.ts'
+
+type Errors = typeof import('../../src/errors.ts')
 
 const century = 3_155_760_000_000
 /** What the settings' backoff of these tests gives. */
@@ -189,10 +194,24 @@ describe('an error that says what to do', () => {
     expect(ran).toBe(false)
   })
 
-  test('a PayloadError of the handler’s own rejects the job', async () => {
-    const error = new PayloadError([{ path: 'payload.x', message: 'is wrong' }])
+  test.each<[string, () => Errors | Promise<Errors>]>([
+    ['another copy of the package', errorsOfAnotherCopy],
+    ['another realm', errorsOfAnotherRealm],
+  ])('says so too where it is of %s', async (_, load) => {
+    const { PermanentError, RetryAfterError, SnoozeError } = await load()
+    const outcome = (thrown: unknown) => outcomeOf(() => Promise.reject(thrown))
 
-    expect(await outcomeOf(() => Promise.reject(error))).toMatchObject({ event: 'reject' })
+    expect(await outcome(new PermanentError('never'))).toMatchObject({ event: 'reject', error: { message: 'never' } })
+    expect(await outcome(new RetryAfterError(60_000))).toMatchObject({ event: 'fail', delayMs: 60_000 })
+    expect(await outcome(new SnoozeError(60_000))).toMatchObject({ event: 'snooze', delayMs: 60_000 })
+  })
+
+  test.each([
+    new PayloadError([{ path: 'payload.x', message: 'is wrong' }]),
+    new UnknownTypeError('nobody', []),
+    new InvalidInputError([{ path: 'queue', message: 'is wrong' }]),
+  ])('is none that tells of another job, which the handler tried to enqueue: %s', async (error) => {
+    expect(await outcomeOf(() => Promise.reject(error))).toMatchObject({ event: 'fail', error: { name: error.name } })
   })
 
   test('a schema that throws fails the attempt: it may be mended', async () => {
@@ -219,6 +238,9 @@ describe('an error that says what to do', () => {
     [Number.NaN, settingsBackoffMs],
     [undefined, settingsBackoffMs],
     ['soon', settingsBackoffMs],
+    // What `headers['retry-after']` gives: text of seconds, or nothing.
+    ['120', settingsBackoffMs],
+    [null, settingsBackoffMs],
     [Symbol('soon'), settingsBackoffMs],
   ])('RetryAfterError and SnoozeError of %o ms wait %d', async (asked, delayMs) => {
     const retry = await outcomeOf(() =>

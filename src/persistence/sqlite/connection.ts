@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import Database from 'better-sqlite3'
+import type Database from 'better-sqlite3'
 import { DatabaseUnusableError } from '../../errors.ts'
 import { openKept } from './kept.ts'
 import { applicationId, migrations } from './schema.ts'
@@ -111,8 +111,10 @@ export function isStorageTrouble(error: unknown): boolean {
   return isBusy(error) || isFull(error) || isDiskFailure(error) || isBroken(error)
 }
 
+/** By its name: where better-sqlite3 is loaded twice, as test runners do, it throws the class of the first copy. */
 function codeOf(error: unknown): string {
-  return error instanceof Database.SqliteError ? error.code : ''
+  const { name, code } = Object(error)
+  return name === 'SqliteError' && typeof code === 'string' ? code : ''
 }
 
 /**
