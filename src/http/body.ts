@@ -92,8 +92,7 @@ export class Intake {
     if (Number(incoming.headers['content-length'] ?? 0) > maxRequestBytes) return Promise.reject(tooLarge())
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = []
-      // What still comes is thrown away by @hono/node-server, for half a second after the answer, and then the connection is cut. Closing it
-      // with the answer would reset it while the client still sends, and lose the answer.
+      // What still comes is thrown away behind the answer: see linger.ts.
       const stop = (error: Error) => {
         incoming.off('data', take)
         incoming.pause()

@@ -1,13 +1,14 @@
-import { createServer, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import type { SystemLog } from '../front-door.ts'
 import { type AppOptions, createApp } from './app.ts'
 import { EventFeed } from './event-feed.ts'
+import { isLingering, type LingerTimes, linger } from './linger.ts'
 import { HttpError, problem } from './problem.ts'
 
 /** How long a client may take, in ms. */
-export interface Timeouts {
+export interface Timeouts extends LingerTimes {
   /** For the head of its request, also before its first byte. */
   readonly head: number
   /** For all of its request. */
@@ -18,7 +19,14 @@ export interface Timeouts {
   readonly keepAlive: number
 }
 
-const defaultTimeouts: Timeouts = { head: 10_000, request: 60_000, idle: 60_000, keepAlive: 5_000 }
+const defaultTimeouts: Timeouts = {
+  head: 10_000,
+  request: 60_000,
+  idle: 60_000,
+  keepAlive: 5_000,
+  linger: 30_000,
+  lingerIdle: 5_000,
+}
 /** How often those are looked at, in ms. */
 const timeoutCheckMs = 1_000
 /** Open connections; one more is closed at once. */
@@ -55,7 +63,7 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
   server.timeout = timeouts.idle
   server.maxConnections = connectionsMax
   const feed = new EventFeed(options)
-  answerRequests(server, createApp(options, feed).fetch, log)
+  answerRequests(server, createApp(options, feed).fetch, timeouts, log)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, resolve)
@@ -65,7 +73,12 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
 }
 
 /** Every request is answered by `fetch`, and what is no request by a problem document too. */
-function answerRequests(server: Server, fetch: Parameters<typeof getRequestListener>[0], log: SystemLog): void {
+function answerRequests(
+  server: Server,
+  fetch: Parameters<typeof getRequestListener>[0],
+  times: LingerTimes,
+  log: SystemLog,
+): void {
   const answers = new WeakMap<Socket, ServerResponse>()
   const listener = getRequestListener(fetch, {
     errorHandler(error) {
@@ -79,12 +92,35 @@ function answerRequests(server: Server, fetch: Parameters<typeof getRequestListe
   const refuse = getRequestListener(() =>
     problem(new HttpError(417, 'expectation_failed', 'the Expect header takes nothing but 100-continue')),
   )
-  server.on('request', (incoming, outgoing) => {
-    answers.set(incoming.socket, outgoing)
-    void listener(incoming, outgoing)
+  server.on('connection', (socket: Socket) => {
+    const close = socket.destroySoon
+    // Node ends a connection by this when its last answer is sent, and so does @hono/node-server where a body goes on for half a second.
+    socket.destroySoon = () => {
+      const incoming = answers.get(socket)?.req
+      if (incoming && !incoming.complete) linger(socket, incoming, times)
+      else if (!isLingering(socket)) close.call(socket)
+    }
   })
-  server.on('checkExpectation', (incoming, outgoing) => void refuse(incoming, outgoing))
+  const answerBy = (answerer: typeof listener) => (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    // Behind the last answer of its connection.
+    if (isLingering(incoming.socket)) return
+    answers.set(incoming.socket, outgoing)
+    void answerer(incoming, outgoing)
+  }
+  const answer = answerBy(listener)
+  server.on('request', answer)
+  server.on('checkExpectation', answerBy(refuse))
+  server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    continueWhenRead(incoming, outgoing)
+    answer(incoming, outgoing)
+  })
+  // One function for all, to be listened for once: a stream does not finish, and each packet of what is bad calls for it.
+  function endConnection(this: ServerResponse): void {
+    linger(this.req.socket, undefined, times)
+  }
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    // What is thrown away need not be a request.
+    if (isLingering(socket)) return
     const answer = answers.get(socket)
     const underWay = answer !== undefined && !answer.writableFinished
     if (!socket.writable) socket.destroy()
@@ -92,23 +128,31 @@ function answerRequests(server: Server, fetch: Parameters<typeof getRequestListe
     else if (underWay && answer.req.complete) answer.off('finish', endConnection).once('finish', endConnection)
     // An answer that is half written must not be followed by another.
     else if (underWay && answer.headersSent) socket.destroy()
-    else void refuseSocket(socket, error.code)
+    else void refuseSocket(socket, error.code, times)
   })
 }
 
-/** One function for all, to be listened for once: a stream does not finish, and each packet of what is bad calls for it. */
-function endConnection(this: ServerResponse): void {
-  this.req.socket.destroySoon()
+/** Asks for the body once somebody reads it. A request that is refused by its head is never asked for one, and its connection ends with the answer. */
+function continueWhenRead(incoming: IncomingMessage, outgoing: ServerResponse): void {
+  const { shouldKeepAlive } = outgoing
+  let asked = false
+  outgoing.shouldKeepAlive = false
+  incoming.on('newListener', (event) => {
+    if (event !== 'data' || asked || outgoing.headersSent) return
+    asked = true
+    outgoing.shouldKeepAlive = shouldKeepAlive
+    outgoing.writeContinue()
+  })
 }
 
 /** Answers what the parser gave up, and closes the connection. */
-async function refuseSocket(socket: Socket, code: string | undefined): Promise<void> {
+async function refuseSocket(socket: Socket, code: string | undefined, times: LingerTimes): Promise<void> {
   const response = problem(refusalOf(code))
   const body = await response.text()
   const head = [...response.headers].map(([name, value]) => `${name}: ${value}\r\n`).join('')
   const length = `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n`
   socket.write(`HTTP/1.1 ${response.status} ${STATUS_CODES[response.status]}\r\n${head}${length}\r\n${body}`)
-  socket.destroySoon()
+  linger(socket, undefined, times)
 }
 
 function refusalOf(code: string | undefined): HttpError {
