@@ -122,10 +122,12 @@ describe('any other variable', () => {
     ['API_TOKEN', 'sixteen-lettérs!!', 'at least 16 characters, without spaces'],
     ['SMTP_PASSWORD', 'hunter2\n', 'a password'],
     ['GMAIL_APP_PASSWORD', 'hunter2\0', 'a password'],
-    ['WEBHOOK_SECRET', 'whsec_!', 'a secret: text, or whsec_ and base64'],
-    ['WEBHOOK_SECRET', 'whsec_', 'a secret: text, or whsec_ and base64'],
-    ['WEBHOOK_SECRET', 'whsec_A', 'a secret: text, or whsec_ and base64'],
-    ['WEBHOOK_SECRET', 'whsec_====', 'a secret: text, or whsec_ and base64'],
+    ['WEBHOOK_SECRET', 'whsec_!', 'ASCII text, or whsec_ and base64 with its padding'],
+    ['WEBHOOK_SECRET', 'whsec_', 'ASCII text, or whsec_ and base64 with its padding'],
+    ['WEBHOOK_SECRET', 'whsec_A', 'ASCII text, or whsec_ and base64 with its padding'],
+    ['WEBHOOK_SECRET', 'whsec_QQ', 'ASCII text, or whsec_ and base64 with its padding'],
+    ['WEBHOOK_SECRET', 'Schlüssel', 'ASCII text, or whsec_ and base64 with its padding'],
+    ['WEBHOOK_SECRET', 'whsec_====', 'ASCII text, or whsec_ and base64 with its padding'],
   ])('%s, which is a secret, is refused without repeating it', (name, value, takes) => {
     expect(problemsOf({ [name]: value })).toEqual([
       `${name} is a value of ${value.length} characters; it takes ${takes}`,

@@ -1,5 +1,6 @@
 import type { Handler } from './define.ts'
 import { type SmtpSettings, sendEmail } from './email.ts'
+import { createHttpClient } from './http-client.ts'
 import { sleep } from './sleep.ts'
 import { callWebhook } from './webhook.ts'
 
@@ -19,15 +20,11 @@ export interface BuiltinSettings {
 
 /** The handlers that come with jobmachine: `email`, `webhook` and `sleep`. Throws `TypeError` on a webhook secret that cannot be one. */
 export function builtinHandlers({ smtp, webhook, retryMaxMs, now }: BuiltinSettings) {
-  // undici takes a tenth of a second to load: not of every start, but of the first call.
-  const connect = async () => {
-    const { createWebhookAgent } = await import('./webhook-network.ts')
-    return createWebhookAgent(webhook.allowPrivate ? { allows: () => true } : {})
-  }
+  const client = createHttpClient(webhook.allowPrivate ? { allows: () => true } : {})
   // biome-ignore lint/suspicious/noExplicitAny: handlers of different payloads stand in one list
   const handlers: Handler<any>[] = [
     sendEmail(smtp),
-    callWebhook({ connect, secret: webhook.secret, retryMaxMs, now }),
+    callWebhook({ client, secret: webhook.secret, retryMaxMs, now }),
     sleep(),
   ]
   return handlers

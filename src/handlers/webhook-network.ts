@@ -1,8 +1,8 @@
 import type { LookupAddress } from 'node:dns'
 import { lookup } from 'node:dns/promises'
-import { isIP, type LookupFunction } from 'node:net'
+import type { Agent } from 'node:http'
+import { isIP, type LookupFunction, type TcpNetConnectOpts } from 'node:net'
 import ipaddr from 'ipaddr.js'
-import { Agent, buildConnector } from 'undici'
 import { PermanentError } from '../errors.ts'
 
 /** Who may be called. */
@@ -13,15 +13,16 @@ export interface NetworkRules {
   readonly resolve?: (hostname: string) => Promise<LookupAddress[]>
 }
 
-const connectTimeoutMs = 10_000
-
 /**
- * Connections that go to allowed addresses alone. The check stands where the socket is opened, on the very addresses it may go to: nothing
- * can change between check and connect, and no spelling of an address gets round it. A refusal rejects the request with `PermanentError`
- * before a packet is sent; a name is refused where any of its addresses is.
+ * Makes an agent open connections to allowed addresses alone. The check stands where the socket is opened, on the very addresses it may go to:
+ * nothing can change between check and connect, and no spelling of an address gets round it. A refusal fails the request with
+ * `PermanentError` before a packet is sent; a name is refused where any of its addresses is.
  */
-export function createWebhookAgent({ allows = isPublicAddress, resolve = resolveAll }: NetworkRules = {}): Agent {
-  const checkedLookup: LookupFunction = (hostname, { all }, callback) => {
+export function guarded<A extends Agent>(
+  agent: A,
+  { allows = isPublicAddress, resolve = resolveAll }: NetworkRules,
+): A {
+  const lookup: LookupFunction = (hostname, { all }, callback) => {
     const answer = (addresses: LookupAddress[]) => {
       const [first] = addresses
       if (!first || !addresses.every(({ address }) => allows(address))) callback(refusal(hostname), '')
@@ -30,14 +31,15 @@ export function createWebhookAgent({ allows = isPublicAddress, resolve = resolve
     }
     resolve(hostname).then(answer, (error) => callback(error, ''))
   }
-  const connect = buildConnector({ timeout: connectTimeoutMs, lookup: checkedLookup })
-  return new Agent({
+  const connect = agent.createConnection.bind(agent)
+  agent.createConnection = (options, callback) => {
+    const { host = '' } = options as TcpNetConnectOpts
     // A literal address is never looked up, so it is checked here.
-    connect(options, callback) {
-      if (isIP(options.hostname) && !allows(options.hostname)) callback(refusal(options.hostname), null)
-      else connect(options, callback)
-    },
-  })
+    if (isIP(host) === 0 || allows(host)) return connect({ ...options, lookup } as typeof options, callback)
+    // @ts-expect-error: Node takes an error without a stream, and no stream as the answer.
+    callback(refusal(host))
+  }
+  return agent
 }
 
 /** Whether an address, in IPv4 or IPv6 notation, is one of the internet's: not of this machine, its networks, or reserved for a purpose. */

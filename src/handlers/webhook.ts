@@ -1,9 +1,10 @@
-import { createHmac } from 'node:crypto'
-import type { Dispatcher } from 'undici'
 import { z } from 'zod'
 import { PermanentError, RetryAfterError } from '../errors.ts'
 import { defineHandler, type Handler } from './define.ts'
+import type { HttpAnswer, HttpClient } from './http-client.ts'
 import { strictPayload, takes } from './payload.ts'
+import { retryAfterMs } from './retry-after.ts'
+import { sign, signingKey } from './webhook-signature.ts'
 
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 /** Where a redirect may take a call that is no GET or HEAD. */
@@ -24,9 +25,9 @@ export interface WebhookCall {
 }
 
 export interface WebhookSettings {
-  /** Gives what opens the connections, and says which may be opened: a `createWebhookAgent`. Asked once, by the first call. */
-  readonly connect: () => Promise<Dispatcher>
-  /** Signs each call by Standard Webhooks: `whsec_` and base64, or any other text as it is. */
+  /** Makes the requests, and says which addresses they may go to. */
+  readonly client: HttpClient
+  /** Signs each call by Standard Webhooks: `whsec_` and base64, or any other ASCII text as it is. */
   readonly secret?: string | undefined
   /** The longest delay that a receiver's `Retry-After` can ask for. */
   readonly retryMaxMs: number
@@ -37,7 +38,7 @@ export interface WebhookSettings {
 /** One request of a call; a redirect makes the next. */
 interface Hop {
   readonly url: URL
-  readonly method: Dispatcher.HttpMethod
+  readonly method: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | undefined
   /** False from the first redirect to another origin on: what is secret stays behind. */
@@ -51,9 +52,6 @@ const redirectsMax = 3
 const urlMax = 8_192
 const headersMax = 50
 const headerBytesMax = 8_192
-/** Of an answer's body, which nobody reads: so much, and for so long, is taken in to keep the connection usable. */
-const drainBytesMax = 65_536
-const drainMs = 2_000
 
 /** Belong to the connection, to HTTP itself, or to the signature. */
 const ownHeaders = new Set(
@@ -114,9 +112,8 @@ const payload = strictPayload({
  * final, as is one that would take method and body to another origin without leave. `webhook-id` is the same for every attempt of a job, so
  * that a receiver can tell a repeat. Errors name status and origin, never path, query, headers or body.
  */
-export function callWebhook({ connect, secret, retryMaxMs, now }: WebhookSettings): Handler<WebhookCall> {
+export function callWebhook({ client, secret, retryMaxMs, now }: WebhookSettings): Handler<WebhookCall> {
   const key = secret === undefined ? undefined : signingKey(secret)
-  let connecting: Promise<Dispatcher> | undefined
 
   return defineHandler({
     type: 'webhook',
@@ -125,12 +122,10 @@ export function callWebhook({ connect, secret, retryMaxMs, now }: WebhookSetting
 
     async run(call, { idempotencyToken, signal }) {
       signal.throwIfAborted()
-      connecting ??= connect()
-      const dispatcher = await connecting
       let hop = firstHop(call, idempotencyToken)
       for (let followed = 0; ; followed++) {
         const signature = key && hop.atHome ? sign(key, idempotencyToken, now(), hop.body ?? '') : {}
-        const answer = await send({ ...hop, headers: { ...hop.headers, ...signature } }, dispatcher, signal)
+        const answer = await send({ ...hop, headers: { ...hop.headers, ...signature } }, client, signal)
         const next = nextHop(hop, answer)
         if (!next || followed === redirectsMax) return judge(hop, answer, retryMaxMs, now())
         hop = next
@@ -152,28 +147,15 @@ function firstHop({ url, method, headers = {}, body, redirects }: WebhookCall, i
   }
 }
 
-/** Resolves with the answer once its head is there and its body is out of the way. */
-async function send({ url, method, headers, body }: Hop, dispatcher: Dispatcher, signal: AbortSignal) {
+/** The answer; throws, saying no more than method and origin, where none came. */
+async function send(hop: Hop, client: HttpClient, signal: AbortSignal): Promise<HttpAnswer> {
   try {
-    const answer = await dispatcher.request({
-      origin: url.origin,
-      path: url.pathname + url.search,
-      method,
-      headers,
-      body: body ?? null,
-      signal,
-      // The attempt's own limit stands in `signal`; a second one here would cut a job short that asked for more.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    })
-    // The status has decided: how the body ends, endless, cut off or too slow, changes nothing.
-    await answer.body.dump({ limit: drainBytesMax, signal: AbortSignal.timeout(drainMs) }).catch(() => undefined)
-    return answer
+    return await client.send({ ...hop, signal })
   } catch (cause) {
     signal.throwIfAborted()
     if (cause instanceof PermanentError) throw cause
     const { code, message } = cause as NodeJS.ErrnoException
-    throw new Error(`${method} ${url.origin} failed: ${code ?? message}`, { cause })
+    throw new Error(`${hop.method} ${hop.url.origin} failed: ${code ?? message}`, { cause })
   }
 }
 
@@ -181,22 +163,23 @@ async function send({ url, method, headers, body }: Hop, dispatcher: Dispatcher,
  * Where a redirect leads; undefined where the answer is none that can be followed. Throws `PermanentError` where following it would not be
  * the call that was asked for: fetch and browsers turn a POST into a GET on 301, 302 and 303, and its body would never arrive.
  */
-function nextHop(hop: Hop, { statusCode, headers: { location } }: Dispatcher.ResponseData): Hop | undefined {
-  if (![301, 302, 303, 307, 308].includes(statusCode) || typeof location !== 'string') return
+function nextHop(hop: Hop, { status, headers }: HttpAnswer): Hop | undefined {
+  const [location, another] = headers.location ?? []
+  if (![301, 302, 303, 307, 308].includes(status) || location === undefined || another !== undefined) return
   const url = URL.canParse(location, hop.url.href) ? new URL(location, hop.url.href) : undefined
   if (!url || !isWebUrl(url.href)) return
 
   const { method } = hop
-  if (statusCode === 303 ? !bodiless.includes(method) : statusCode <= 302 && method === 'POST') {
-    throw notFollowed(hop, statusCode, url, `the ${method} would become a GET without its body`)
+  if (status === 303 ? !bodiless.includes(method) : status <= 302 && method === 'POST') {
+    throw notFollowed(hop, status, url, `the ${method} would become a GET without its body`)
   }
   const staysHome = isSameReceiver(hop.url, url)
   if (!staysHome && !hop.mayLeave) {
-    throw notFollowed(hop, statusCode, url, 'only "redirects": "any_origin" lets a call go to another origin')
+    throw notFollowed(hop, status, url, 'only "redirects": "any_origin" lets a call go to another origin')
   }
   const atHome = hop.atHome && staysHome
-  const headers = Object.entries(hop.headers).filter(([name]) => atHome || harmlessHeaders.has(name))
-  return { ...hop, url, headers: Object.fromEntries(headers), atHome }
+  const kept = Object.entries(hop.headers).filter(([name]) => atHome || harmlessHeaders.has(name))
+  return { ...hop, url, headers: Object.fromEntries(kept), atHome }
 }
 
 /** The same origin, or the same host by https instead of http, each on its usual port. */
@@ -213,41 +196,14 @@ function notFollowed({ method, url }: Hop, status: number, to: URL, why: string)
 }
 
 /** Returns where the call succeeded, throws what became of it where not. */
-function judge(
-  { method, url }: Hop,
-  { statusCode, headers }: Dispatcher.ResponseData,
-  retryMaxMs: number,
-  now: number,
-): void {
-  if (statusCode >= 200 && statusCode < 300) return
-  const message = `${method} ${url.origin} answered ${statusCode}${statusCode < 400 ? ', a redirect not followed' : ''}`
-  const retriable = statusCode < 400 || statusCode >= 500 || [408, 425, 429].includes(statusCode)
+function judge({ method, url }: Hop, { status, headers }: HttpAnswer, retryMaxMs: number, now: number): void {
+  if (status >= 200 && status < 300) return
+  const message = `${method} ${url.origin} answered ${status}${status < 400 ? ', a redirect not followed' : ''}`
+  const retriable = status < 400 || status >= 500 || [408, 425, 429].includes(status)
   if (!retriable) throw new PermanentError(message)
-  const delayMs = retryAfterMs(headers['retry-after'], now)
+  const delayMs = retryAfterMs(headers['retry-after'] ?? [], now)
   if (delayMs > 0) throw new RetryAfterError(Math.min(delayMs, retryMaxMs), message)
   throw new Error(message)
-}
-
-/** Seconds, or an HTTP date, as ms from `now`; 0 where there is nothing to wait for. */
-function retryAfterMs(header: string | string[] | undefined, now: number): number {
-  const value = String(header ?? '').trim()
-  if (/^\d+$/.test(value)) return Number(value) * 1_000
-  const at = value.endsWith('GMT') ? Date.parse(value) : Number.NaN
-  return Number.isNaN(at) ? 0 : Math.max(0, at - now)
-}
-
-/** https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md */
-function sign(key: Buffer, id: string, now: number, body: string): Record<string, string> {
-  const timestamp = Math.floor(now / 1_000)
-  const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')
-  return { 'webhook-timestamp': `${timestamp}`, 'webhook-signature': `v1,${signature}` }
-}
-
-function signingKey(secret: string): Buffer {
-  const prefix = 'whsec_'
-  const key = secret.startsWith(prefix) ? Buffer.from(secret.slice(prefix.length), 'base64') : Buffer.from(secret)
-  if (key.length === 0) throw new TypeError('the webhook secret is empty, or whsec_ is not followed by base64')
-  return key
 }
 
 /** The parser would drop line breaks and tabs inside a URL without a word, so what it is given must have none. */

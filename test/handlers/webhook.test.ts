@@ -1,15 +1,22 @@
 import type { LookupAddress } from 'node:dns'
 import { once } from 'node:events'
-import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { Webhook } from 'standardwebhooks'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { JobCancelledError, PayloadError, PermanentError, RetryAfterError } from '../../src/errors.ts'
 import { parsePayload } from '../../src/handlers/define.ts'
 import { describeError } from '../../src/handlers/describe-error.ts'
+import { createHttpClient } from '../../src/handlers/http-client.ts'
 import { callWebhook, type WebhookSettings } from '../../src/handlers/webhook.ts'
-import { createWebhookAgent, isPublicAddress, type NetworkRules } from '../../src/handlers/webhook-network.ts'
+import { isPublicAddress, type NetworkRules } from '../../src/handlers/webhook-network.ts'
 import { attempt, failureOf, faultsOf } from '../support/attempt.ts'
 import { selfSigned } from '../support/smtp.ts'
 
@@ -18,9 +25,9 @@ const anywhere: NetworkRules = { allows: () => true }
 
 /** A handler that may call the servers of these tests, unless told otherwise. */
 function aWebhook({ network = anywhere, ...settings }: Partial<WebhookSettings> & { network?: NetworkRules } = {}) {
-  const dispatcher = createWebhookAgent(network)
-  onTestFinished(() => dispatcher.destroy())
-  return callWebhook({ connect: async () => dispatcher, retryMaxMs: 3_600_000, now: () => noon, ...settings })
+  const client = createHttpClient(network)
+  onTestFinished(() => client.close())
+  return callWebhook({ client, retryMaxMs: 3_600_000, now: () => noon, ...settings })
 }
 
 interface ReceivedCall {
@@ -58,7 +65,7 @@ async function listen(server: Server): Promise<number> {
 }
 
 const answering =
-  (status: number, headers: Record<string, string> = {}) =>
+  (status: number, headers: OutgoingHttpHeaders = {}) =>
   (response: ServerResponse) =>
     void response.writeHead(status, headers).end('some text')
 
@@ -136,7 +143,7 @@ describe('a webhook', () => {
       url: `http://nowhere.test:${port}`,
     })
 
-    expect(cutOff.message).toBe(`POST ${url} failed: UND_ERR_SOCKET`)
+    expect(cutOff.message).toBe(`POST ${url} failed: ECONNRESET`)
     expect(unknown.message).toBe(`POST http://nowhere.test:${port} failed: ENOTFOUND`)
     for (const failure of [cutOff, unknown]) expect(failure).not.toBeInstanceOf(PermanentError)
   })
@@ -166,8 +173,87 @@ describe('a webhook', () => {
   })
 })
 
+/** A server that answers each request of a connection by the bytes that `answer` gives for it, counted from 1; null: it closes instead. */
+async function startRaw(answer: (requestOfConnection: number) => string | null) {
+  const requests: string[][] = []
+  const server = createTcpServer((socket) => {
+    const ofConnection: string[] = []
+    requests.push(ofConnection)
+    socket
+      .on('error', () => undefined)
+      .on('data', (data) => {
+        ofConnection.push(data.toString())
+        const bytes = answer(ofConnection.length)
+        if (bytes === null) socket.destroy()
+        else socket.write(bytes, () => bytes.includes('\r\n\r\n') || socket.destroy())
+      })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => void server.close())
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests }
+}
+
+const noContent = 'HTTP/1.1 204 No Content\r\n\r\n'
+
+describe('a receiver', () => {
+  test.each([
+    ['100', 'HTTP/1.1 100 Continue\r\n\r\n'],
+    ['100 twice', 'HTTP/1.1 100 Continue\r\n\r\n'.repeat(2)],
+    ['102', 'HTTP/1.1 102 Processing\r\n\r\n'],
+    ['103', 'HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n'],
+  ])('may say %s, unasked, before its answer', async (_what, before) => {
+    const { url, requests } = await startRaw(() => before + noContent)
+
+    await attempt(aWebhook(), { url, body: 1 })
+
+    expect(requests).toEqual([[expect.stringMatching(/^POST \/ /)]])
+  })
+
+  test('that changes the protocol, unasked, fails the attempt', async () => {
+    const { url } = await startRaw(
+      () => 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n',
+    )
+
+    const failure = await failureOf(aWebhook(), { url, body: 1 })
+
+    expect(failure.message).toBe(`POST ${url} failed: the connection ended without an answer`)
+  })
+
+  test('may close a connection as it is used again: the call goes out once more, on a new one', async () => {
+    const { url, requests } = await startRaw((request) => (request === 1 ? noContent : null))
+    const handler = aWebhook()
+
+    for (const body of [1, 2, 3]) await attempt(handler, { url, body })
+
+    const bodies = requests.map((ofConnection) => ofConnection.map((request) => request.at(-1)))
+    // The new connection of a repeat is not kept, so that the third call finds none.
+    expect(bodies).toEqual([['1', '2'], ['2'], ['3']])
+  })
+
+  test('that closes a new connection fails the attempt, without a repeat', async () => {
+    const { url, requests } = await startRaw(() => null)
+
+    const failure = await failureOf(aWebhook(), { url, body: 1 })
+
+    expect(failure.message).toBe(`POST ${url} failed: ECONNRESET`)
+    expect(requests).toHaveLength(1)
+  })
+
+  test('that breaks off in the midst of its answer fails the attempt, without a repeat', async () => {
+    const { url, requests } = await startRaw((request) => (request === 1 ? noContent : 'HTTP/1.1 2'))
+    const handler = aWebhook()
+    await attempt(handler, { url, body: 1 })
+
+    const failure = await failureOf(handler, { url, body: 2 })
+
+    expect(failure).not.toBeInstanceOf(PermanentError)
+    expect(requests.map(({ length }) => length)).toEqual([2])
+  })
+})
+
 describe('Retry-After', () => {
-  async function delayAsked(header: string, settings: Partial<WebhookSettings> = {}) {
+  async function delayAsked(header: string | string[], settings: Partial<WebhookSettings> = {}) {
     const { url } = await startReceiver(answering(503, { 'retry-after': header }))
     const failure = await failureOf(aWebhook(settings), { url })
     expect(failure.message).toBe(`POST ${url} answered 503`)
@@ -177,6 +263,28 @@ describe('Retry-After', () => {
   test('is honoured in seconds and as a date', async () => {
     expect(await delayAsked('120')).toBe(120_000)
     expect(await delayAsked('Thu, 31 Jan 2030 12:00:30 GMT')).toBe(30_000)
+  })
+
+  test.each([['Thu, 31 Jan 2030 12:00:30 GMT'], ['Thursday, 31-Jan-30 12:00:30 GMT'], ['Thu Jan 31 12:00:30 2030']])(
+    'is honoured as a date in each form that HTTP has: %s',
+    async (date) => {
+      expect(await delayAsked(date)).toBe(30_000)
+      expect(await delayAsked(['10', date])).toBe(30_000)
+    },
+  )
+
+  test('in asctime form may have a day of one digit', async () => {
+    expect(await delayAsked('Fri Feb  1 12:00:00 2030', { retryMaxMs: 90_000_000 })).toBe(86_400_000)
+  })
+
+  test.each([
+    [['5', '120']],
+    [['120', '5']],
+    [['120', 'soon']],
+    [['5, 120']],
+    [['Thu, 31 Jan 2030 12:02:00 GMT', '5']],
+  ])('that comes as %j counts by the later instant', async (headers) => {
+    expect(await delayAsked(headers)).toBe(120_000)
   })
 
   test('is cut at the longest delay allowed', async () => {
@@ -517,7 +625,19 @@ describe('a signed webhook', () => {
     expect(calls[0]!.headers['webhook-timestamp']).toBe('1234567890')
   })
 
-  test.each(['', 'whsec_', 'whsec_?'])('cannot be made with the secret %j', (secret) => {
+  test.each([
+    '',
+    'Grüße',
+    'a\tb',
+    'a\nb',
+    '🔑',
+    'whsec_',
+    'whsec_?',
+    'whsec_QQ',
+    'whsec_QR==',
+    'whsec_QQ==QQ==',
+    'whsec_-_-_',
+  ])('cannot be made with the secret %j', (secret) => {
     expect(() => aWebhook({ secret })).toThrow(TypeError)
   })
 })
@@ -700,5 +820,5 @@ describe('the answer to a webhook', () => {
 
 /** For payloads alone: it makes no call. */
 function aPlainHandler() {
-  return callWebhook({ connect: async () => createWebhookAgent(), retryMaxMs: 1, now: () => noon })
+  return callWebhook({ client: createHttpClient(), retryMaxMs: 1, now: () => noon })
 }
