@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import { HttpError } from './problem.ts'
 import type { Sessions } from './session.ts'
@@ -24,7 +24,7 @@ export function createGuard(
   let allowedLast: string | undefined
 
   return (incoming, path) => {
-    const { host, origin } = incoming.headers
+    const { host } = incoming.headers
     if (countHosts(incoming.rawHeaders) !== 1) {
       throw new HttpError(400, 'bad_request', 'the request takes one Host header')
     }
@@ -32,14 +32,13 @@ export function createGuard(
       throw new HttpError(
         403,
         'forbidden_host',
-        'the Host header names neither this machine nor a configured host; see ALLOWED_HOSTS',
+        `the Host header is ${told(host)}, which is neither this machine nor one of ALLOWED_HOSTS; add it there if it is a name of this server`,
       )
     }
     allowedLast = host
     const changes = incoming.method !== 'GET' && incoming.method !== 'HEAD'
-    if (changes && (isForeign(origin, host) || incoming.headers['sec-fetch-site'] === 'cross-site')) {
-      throw new HttpError(403, 'foreign_origin', 'a page of another origin may not change anything here')
-    }
+    if (changes && isForeign(incoming.headers))
+      throw new HttpError(403, 'foreign_origin', describeForeign(incoming.headers))
     if (sessions && !openPaths.test(path) && !sessions.isAllowed(incoming)) {
       const challenge = { 'www-authenticate': 'Bearer realm="jobmachine"' }
       throw new HttpError(401, 'unauthorized', 'a valid token is needed: Authorization: Bearer …', challenge)
@@ -70,11 +69,27 @@ function isAllowedHost(host: string | undefined, allowed: ReadonlySet<string>): 
   return bare === 'localhost' || bare === '::1' || (isIP(bare) === 4 && bare.startsWith('127.')) || allowed.has(bare)
 }
 
-function isForeign(origin: string | undefined, host: string | undefined): boolean {
-  if (origin === undefined) return false
-  try {
-    return new URL(origin).host !== host?.toLowerCase()
-  } catch {
-    return true
-  }
+/** Whether a page that is not ours sent it; programs send neither header. */
+function isForeign({ origin, host, 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {
+  // Browsers set it, no page can forge it, and it is right whatever a proxy makes of Host. They send it by https, or to localhost, alone.
+  if (site === 'same-origin') return false
+  if (site !== undefined && site !== 'none') return true
+  return origin !== undefined && !isOriginOf(origin, host ?? '')
+}
+
+/** A port that the origin's scheme implies may be named or not. */
+function isOriginOf(origin: string, host: string): boolean {
+  if (!URL.canParse(origin)) return false
+  const { protocol, host: expected } = new URL(origin)
+  const url = `${protocol}//${host}`
+  return expected !== '' && URL.canParse(url) && new URL(url).host === expected
+}
+
+function describeForeign({ origin, host, 'sec-fetch-site': site }: IncomingHttpHeaders): string {
+  const names = `Origin is ${told(origin)} and Host is ${told(host)}${site === undefined ? '' : `, Sec-Fetch-Site ${told(site)}`}`
+  return `a page of another origin may not change anything here: ${names}. If it is the dashboard behind a proxy, let the proxy pass the Host that the browser sent (nginx: proxy_set_header Host $http_host) and add it to ALLOWED_HOSTS`
+}
+
+function told(header: string | string[] | undefined): string {
+  return header === undefined ? 'missing' : JSON.stringify(header)
 }

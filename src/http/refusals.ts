@@ -23,7 +23,10 @@ export const refusals = {
     status: 403,
     meaning: 'The `Host` header names neither this machine nor one of `ALLOWED_HOSTS`.',
   },
-  foreign_origin: { status: 403, meaning: 'A page of another origin may not change anything here.' },
+  foreign_origin: {
+    status: 403,
+    meaning: 'A page of another origin may not change anything here; `message` says what a proxy must pass on.',
+  },
   not_found: { status: 404, meaning: 'There is nothing at that path.' },
   job_not_found: { status: 404, meaning: 'No job has that id: it never existed, or retention removed it.' },
   bulk_not_found: {

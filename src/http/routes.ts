@@ -18,13 +18,22 @@ export function queryOf(c: Context<Env>): URLSearchParams {
   return new URLSearchParams(at < 0 ? '' : c.req.url.slice(at))
 }
 
-/** Whether the browser came by https. Anyone can send that header: it may only make things stricter, or show. */
+/** What was asked for, path and query as they were sent. */
+export function targetOf(c: Context<Env>): string {
+  const { url } = c.req
+  return url.slice(url.indexOf('/', url.indexOf('//') + 2))
+}
+
+/**
+ * Whether the browser came by https: as the proxy nearest to it says, or as a form's request says itself. Anyone can send these headers: they may
+ * only make things stricter, or show.
+ */
 export function isSecure(c: Context<Env>): boolean {
-  return c.req.header('x-forwarded-proto') === 'https'
+  const nearest = (c.req.header('x-forwarded-proto') ?? '').split(',')[0]!.trim().toLowerCase()
+  return nearest === 'https' || c.req.header('origin')?.startsWith('https://') === true
 }
 
 /** Where the browser reached this server, such as `http://localhost:8080`; the guard has let its host through. */
 export function originOf(c: Context<Env>): string {
-  const { host } = new URL(c.req.url)
-  return `${isSecure(c) ? 'https' : 'http'}://${host}`
+  return `${isSecure(c) ? 'https' : 'http'}://${c.req.header('host')}`
 }

@@ -64,8 +64,24 @@ describe('where a token is set', () => {
     expect(headers['set-cookie']).not.toContain(apiToken)
   })
 
-  test('the cookie is for https alone where the browser came by it', async () => {
-    expect((await logIn({ headers: { 'x-forwarded-proto': 'https' } })).headers['set-cookie']).toMatch(/; Secure$/)
+  test.each<Record<string, string>>([
+    { 'x-forwarded-proto': 'https' },
+    { 'x-forwarded-proto': 'HTTPS' },
+    { 'x-forwarded-proto': ' https , http' },
+    { 'x-forwarded-proto': 'https,https' },
+    { origin: 'https://jobs.lan', 'sec-fetch-site': 'same-origin' },
+  ])('the cookie is for https alone where the browser came by it: %j', async (headers) => {
+    expect((await logIn({ headers })).headers['set-cookie']).toMatch(/; Secure$/)
+  })
+
+  test.each<Record<string, string>>([
+    {},
+    { 'x-forwarded-proto': 'http' },
+    { 'x-forwarded-proto': 'http, https' },
+    { 'x-forwarded-proto': 'httpsx' },
+    { origin: 'http://localhost', 'sec-fetch-site': 'same-origin' },
+  ])('the cookie is for both where it came by http: %j', async (headers) => {
+    expect((await logIn({ headers })).headers['set-cookie']).toMatch(/; SameSite=Strict$/)
   })
 
   test('the cookie opens the API and the pages', async () => {

@@ -62,6 +62,12 @@ describe('a request whose Host header', () => {
     }
   })
 
+  test('is foreign is told its value, and the setting', async () => {
+    const { body } = await exchange(open.port, request('GET /jobs', { host: 'jobs.lan:8081' }))
+
+    expect(JSON.parse(body).message).toMatch(/"jobs\.lan:8081".*ALLOWED_HOSTS/)
+  })
+
   test.each([
     ['is missing', request('GET /jobs', { host: undefined })],
     ['is missing, in HTTP/1.0', 'GET /jobs HTTP/1.0\r\n\r\n'],
@@ -92,6 +98,134 @@ describe('a request whose Host header', () => {
   )
 })
 
+/** Names, brackets, ports and what is neither, put together at random and the same in each run. */
+function* strangeHosts(count: number): Generator<string> {
+  const parts = [
+    ...[
+      'localhost',
+      '127.0.0.1',
+      '[::1]',
+      '::1',
+      'xn--localhost',
+      'xn--',
+      'xn--a',
+      'xn--zca',
+      'xn--99999999',
+      'b\u00fccher',
+      '\u00ad',
+      '\u00ff',
+    ],
+    ...[
+      'jobs.example',
+      'evil.example',
+      '_',
+      '-',
+      '..',
+      '.',
+      '%',
+      '%00',
+      '%2e',
+      '%zz',
+      '[',
+      ']',
+      '[]',
+      '[::',
+      '[::1%25eth0]',
+      '[v1.x]',
+      '[0:0:0:0:0:0:0:1]',
+    ],
+    ...[
+      ':',
+      ':8080',
+      ':99999',
+      ':-1',
+      ':0',
+      ':x',
+      ':00080',
+      '@',
+      '/',
+      '\\',
+      '?',
+      '#',
+      '"',
+      "'",
+      '<',
+      '>',
+      '|',
+      '^',
+      '`',
+      '{',
+      '~',
+      ',',
+      ';',
+      ' ',
+      '\t',
+    ],
+    ...[
+      '0',
+      '0x7f.1',
+      '2130706433',
+      '0177.0.0.1',
+      '127.1',
+      '999.999.999.999',
+      '1.2.3.4.5',
+      'a'.repeat(64),
+      `${'a.'.repeat(130)}a`,
+    ],
+  ]
+  const pick = lcg(20)
+  for (let made = 0; made < count; made++) {
+    const length = made < parts.length ? 1 : 1 + Math.floor(pick() * 3)
+    yield made < parts.length
+      ? parts[made]!
+      : Array.from({ length }, () => parts[Math.floor(pick() * parts.length)]!).join('')
+  }
+}
+
+function lcg(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state * 1_664_525 + 1_013_904_223) % 4_294_967_296
+    return state / 4_294_967_296
+  }
+}
+
+test('no Host header whatever is a fault of ours', async () => {
+  const hosts = [...strangeHosts(400)]
+  const server = await startHttp({ apiToken, hosts: ['xn--localhost', '_', 'jobs.example'] })
+  const authorization = `Bearer ${apiToken}`
+  const lines = [
+    'GET /',
+    'GET /docs',
+    'GET /login',
+    'GET /jobs',
+    'GET /dashboard/jobs/1',
+    'POST /login',
+    'GET http://xn--localhost/docs',
+  ]
+
+  for (const [index, host] of hosts.entries()) {
+    const line = lines[index % lines.length]!
+    const headers = { host, authorization, origin: `http://${host.replace(/[^!-~]/g, '')}` }
+    const bytes = Buffer.from(request(line, headers), 'latin1')
+    const { status } = await exchange(server.port, bytes)
+    expect([host, line, status < 500]).toEqual([host, line, true])
+  }
+  for (const line of lines) {
+    const { status } = await exchange(server.port, request(line, { host: 'xn--localhost' }))
+    expect([line, status < 500]).toEqual([line, true])
+  }
+
+  expect(server.logLines.filter((entry) => JSON.parse(entry).level >= 50)).toEqual([])
+})
+
+test.each(['GET /', 'GET /jobs', 'GET /docs'])(
+  'a Host that is no name, xn--localhost, is refused: %s',
+  async (line) => {
+    expect((await exchange(open.port, request(line, { host: 'xn--localhost' }))).status).toBe(403)
+  },
+)
+
 describe('a request that changes something', () => {
   const host = 'localhost:8080'
   test.each([
@@ -100,6 +234,11 @@ describe('a request that changes something', () => {
     ['its own Origin behind TLS', { origin: 'https://localhost:8080' }],
     ['its own Origin and site', { origin: 'http://localhost:8080', 'sec-fetch-site': 'same-origin' }],
     ['the user as its cause', { 'sec-fetch-site': 'none' }],
+    [
+      'its own site, whatever the proxy made of Host',
+      { origin: 'https://jobs.example', 'sec-fetch-site': 'same-origin' },
+    ],
+    ['its own site, which hides its Origin', { origin: 'null', 'sec-fetch-site': 'same-origin' }],
   ])('from %s is taken', async (_, headers) => {
     expect((await exchange(open.port, request('POST /jobs', { host, ...headers }, job))).status).toBe(201)
   })
@@ -114,6 +253,8 @@ describe('a request that changes something', () => {
     ['an Origin that is no URL', { origin: 'localhost:8080' }],
     ['two Origins', { origin: 'http://localhost:8080, http://evil.example' }],
     ['another site', { 'sec-fetch-site': 'cross-site' }],
+    ['the same site, of another origin', { 'sec-fetch-site': 'same-site' }],
+    ['two sites', { 'sec-fetch-site': 'same-origin, cross-site' }],
     ['another site that claims ours', { origin: 'http://localhost:8080', 'sec-fetch-site': 'cross-site' }],
   ])('from %s is refused with 403, whatever its method', async (_, headers) => {
     for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
@@ -125,6 +266,35 @@ describe('a request that changes something', () => {
       expect([method, status, JSON.parse(body).code]).toEqual([method, 403, 'foreign_origin'])
       expect(Object.keys(got).filter((name) => name.startsWith('access-control'))).toEqual([])
     }
+  })
+
+  test.each([
+    ['jobs.example:443', 'https://jobs.example'],
+    ['jobs.example', 'https://jobs.example:443'],
+    ['JOBS.example:80', 'http://jobs.example'],
+    ['[::1]:443', 'https://[::1]'],
+  ])('to %s from %s is taken: a default port may be named or not', async (host, origin) => {
+    expect((await exchange(open.port, request('POST /jobs', { host, origin }, job))).status).toBe(201)
+  })
+
+  test.each([
+    ['jobs.example:443', 'http://jobs.example'],
+    ['jobs.example:80', 'https://jobs.example'],
+    ['jobs.example', 'https://jobs.example:8443'],
+  ])('to %s from %s is refused', async (host, origin) => {
+    expect((await exchange(open.port, request('POST /jobs', { host, origin }, job))).status).toBe(403)
+  })
+
+  test('from a foreign page is told both names, and what a proxy must pass on', async () => {
+    const headers = { host: '127.0.0.1:8080', origin: 'http://jobs.lan:8081' }
+
+    const { body } = await exchange(open.port, request('POST /jobs', headers, job))
+    const page = await exchange(open.port, request('POST /dashboard/jobs/1/cancel', headers))
+
+    expect(JSON.parse(body).message).toMatch(
+      /Origin is "http:\/\/jobs\.lan:8081" and Host is "127\.0\.0\.1:8080".*proxy_set_header Host \$http_host.*ALLOWED_HOSTS/,
+    )
+    expect(page.body).toContain('proxy_set_header Host $http_host')
   })
 
   test('from a foreign page is refused before its body is read', async () => {

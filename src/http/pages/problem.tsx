@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import { type Problem, toProblem } from '../problem.ts'
-import type { Env } from '../routes.ts'
+import { type Env, targetOf } from '../routes.ts'
 import { page, seeOther } from './page.tsx'
 import { Text } from './text.tsx'
 
@@ -12,10 +12,9 @@ export function isPage(path: string): boolean {
 /** The answer to a request for a page that failed; whoever has not logged in is asked to. */
 export function pageProblem(error: unknown, c: Context<Env>): Response {
   const { status, headers, body } = toProblem(error)
-  const { pathname, search } = new URL(c.req.url)
   if (status === 401) {
     const isVisit = c.req.method === 'GET' || c.req.method === 'HEAD'
-    return seeOther(isVisit ? `/login?next=${encodeURIComponent(pathname + search)}` : '/login')
+    return seeOther(isVisit ? `/login?next=${encodeURIComponent(targetOf(c))}` : '/login')
   }
   const answer = page({ title: body.title, section: '', children: <ProblemView {...body} /> }, { status })
   for (const [name, value] of Object.entries(headers)) answer.headers.set(name, value)
