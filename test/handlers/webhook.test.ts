@@ -1,12 +1,6 @@
 import type { LookupAddress } from 'node:dns'
 import { once } from 'node:events'
-import {
-  createServer,
-  type IncomingHttpHeaders,
-  type OutgoingHttpHeaders,
-  type Server,
-  type ServerResponse,
-} from 'node:http'
+import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { Webhook } from 'standardwebhooks'
@@ -65,9 +59,11 @@ async function listen(server: Server): Promise<number> {
 }
 
 const answering =
-  (status: number, headers: OutgoingHttpHeaders = {}) =>
-  (response: ServerResponse) =>
-    void response.writeHead(status, headers).end('some text')
+  (status: number, headers: Readonly<Record<string, string | readonly string[]>> = {}) =>
+  (response: ServerResponse) => {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+    response.writeHead(status).end('some text')
+  }
 
 describe('a webhook', () => {
   test('posts its body as JSON, with the id that all attempts of its job share', async () => {
