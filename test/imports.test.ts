@@ -92,6 +92,8 @@ test('only front doors read the clock, chance or the environment', () => {
 test('no state is named outside the machine', () => {
   const name = /['"](scheduled|queued|leased|running|retrying|succeeded|dead|cancelled)['"]/
   const code = (file: string) => readFileSync(join(source, file), 'utf8').replace(/\/\*.*?\*\/|^\s*\/\/.*?$/gms, '')
-  const naming = files.filter((file) => !file.startsWith('machines/') && name.test(code(file)))
+  // A migration is the text that files were made by, whatever the machine has become since.
+  const inside = /^(machines|persistence\/sqlite\/migrations)\//
+  const naming = files.filter((file) => !inside.test(file) && name.test(code(file)))
   expect(naming).toEqual([])
 })

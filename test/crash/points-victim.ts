@@ -158,8 +158,8 @@ const patches: readonly Patch[] = [
 /** A schema of one version more, to be migrated to. */
 const newerSchema: Patch = {
   file: 'persistence/sqlite/schema.js',
-  find: '  `,\n];',
-  replace: '  `,\n  `CREATE TABLE newer (id INTEGER); CREATE TABLE newest (id INTEGER);`,\n];',
+  find: 'version4];',
+  replace: 'version4, `CREATE TABLE newer (id INTEGER); CREATE TABLE newest (id INTEGER);`];',
 }
 
 /** Makes a copy of dist, in `folder`, that dies where it is told to; `newer`: it has one schema version more. */

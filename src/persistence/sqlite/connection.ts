@@ -4,6 +4,7 @@ import type Database from 'better-sqlite3'
 import { DatabaseUnusableError } from '../../errors.ts'
 import { openKept } from './kept.ts'
 import { applicationId, migrations } from './schema.ts'
+import { schemaFaults } from './schema-faults.ts'
 import { assertWalWhole } from './wal.ts'
 
 /** Pages of WAL after which a commit moves them into the database: 8 MiB, so that few commits pay for it; more took longer to flush. */
@@ -17,14 +18,15 @@ export const durability = 'an acknowledged job survives a power cut (WAL, synchr
 
 /**
  * Opens the file for its one writing connection and brings it to the newest schema; makes it, with its folder, where it is missing.
- * `random` gives the new file's id. Throws `DatabaseUnusableError` where the file is newer than this program, is not ours, is damaged or
- * may not be written; such a file is left untouched. SQLITE_BUSY passes through: try again.
+ * `random` gives the new file's id. Throws `DatabaseUnusableError` where the file is newer than this program, is not ours, has not
+ * the schema of its version, is damaged or may not be written; such a file is left untouched. SQLITE_BUSY passes through: try again.
  */
 export function openForWriting(path: string, random: () => string, now: number): Database.Database {
   return explaining(path, () => {
     if (existsSync(path)) {
       assertWalWhole(path)
       assertOurs(path)
+      assertGuarded(path)
     } else makeFolder(dirname(path))
     let db = openKept(path, { timeout: 0 })
     try {
@@ -137,6 +139,23 @@ export function assertOurs(path: string): void {
         `${path} has schema version ${version}, this program knows up to ${migrations.length}; run the newer version that wrote it`,
       )
     }
+  } finally {
+    db.close()
+  }
+}
+
+/**
+ * Throws `DatabaseUnusableError` where a file of ours has not the CHECKs, indexes and triggers that this program's schema of its version has:
+ * it was changed by hand, or by a build whose machine is another.
+ */
+function assertGuarded(path: string): void {
+  const db = openKept(path, { readonly: true, timeout: 0 })
+  try {
+    const faults = schemaFaults(db, db.pragma('user_version', { simple: true }) as number)
+    if (faults.length === 0) return
+    throw new DatabaseUnusableError(
+      `${path} is not guarded as this program needs it: ${faults.join('; ')}. Run the version that wrote it, or restore a backup; \`jobmachine verify\` checks the jobs in it`,
+    )
   } finally {
     db.close()
   }

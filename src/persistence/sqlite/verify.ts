@@ -6,9 +6,9 @@ import { type Replayed, type ReplayedEvent, replay, unborn } from '../../machine
 import { type EdgeCount, retention, type VerifyReport, type Violation } from '../store.ts'
 import { assertOurs, isDamage, openForReading } from './connection.ts'
 import { chainFrom } from './histories.ts'
-import { openKept } from './kept.ts'
 import { Reader } from './reader.ts'
 import { isOfRun, migrations } from './schema.ts'
+import { schemaFaults } from './schema-faults.ts'
 import { assertWalWhole } from './wal.ts'
 
 /** Jobs that one read transaction looks at: some milliseconds, so that a live server can reset its WAL in between. */
@@ -310,17 +310,7 @@ class Verifier {
 
   /** Tables, indexes and triggers are those that the migrations make: what guards the file is there. */
   #checkSchema(): void {
-    const read = `SELECT type || ' ' || name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%'`
-    const model = openKept(':memory:')
-    for (const migration of migrations) model.exec(migration)
-    const expected = new Map(model.prepare(read).raw().all() as [string, string][])
-    model.close()
-    const found = new Map(this.#db.prepare(read).raw().all() as [string, string][])
-    for (const [name, sql] of expected) {
-      if (!found.has(name)) this.#tell('I14', null, `the ${name} is missing`)
-      else if (found.get(name) !== sql)
-        this.#tell('I14', null, `the ${name} is not as schema version ${migrations.length} has it`)
-    }
+    for (const fault of schemaFaults(this.#db, migrations.length)) this.#tell('I14', null, fault)
   }
 
   /** I8, conservation: what went into a state less what went out of it is what is there; each edge was taken as often as is kept. */

@@ -4,7 +4,6 @@ import { describe, expect, test } from 'vitest'
 import { edges, hasTag, jobStates } from '../../../src/machines/edges.ts'
 import type { JobState } from '../../../src/machines/job.ts'
 import { openKept } from '../../../src/persistence/sqlite/kept.ts'
-import { migrations } from '../../../src/persistence/sqlite/schema.ts'
 import { aJob, openStore } from '../../support/store.ts'
 
 const run = promisify(execFile)
@@ -145,9 +144,4 @@ test('the sqlite3 shell is told in words that a transition is no edge', async ({
     code: expect.any(Number),
     stderr: expect.stringMatching(/no edge of the job machine/),
   })
-})
-
-// A change of this text asks for a migration: files that are out there have the old one.
-test('the schema is what files have', async () => {
-  await expect(`${migrations.join('\n-- next version\n')}\n`).toMatchFileSnapshot('./schema.snapshot.sql')
 })

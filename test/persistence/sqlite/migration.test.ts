@@ -1,11 +1,18 @@
+import { createHash } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
+import { ManualClock } from '../../../src/clock.ts'
+import { jobStates } from '../../../src/machines/edges.ts'
 import { openForReading, openForWriting } from '../../../src/persistence/sqlite/connection.ts'
 import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { applicationId, migrations } from '../../../src/persistence/sqlite/schema.ts'
+import { objectsOf } from '../../../src/persistence/sqlite/schema-faults.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
+import { newestSchema } from './newest-schema.ts'
 
 /** A file of the newest version with jobs in every state, one that was snoozed often, and gaps where retention removed some. */
 async function aFile(): Promise<string> {
@@ -104,5 +111,80 @@ describe.each([1, 2, 3])('a file of version %s', (version) => {
 
     expect(() => db.exec('DELETE FROM event_runs')).toThrow(/the history of a job goes only after its job/)
     expect(() => db.exec('UPDATE event_runs SET previous_id = NULL')).toThrow(/history is not rewritten/)
+  })
+})
+
+// Files out there were made by these texts. A new version is appended, with its hash and with a file of the version before.
+test('a version is the text that it always was', () => {
+  const hashes = migrations.map((sql) => createHash('sha256').update(sql).digest('hex'))
+
+  expect(hashes).toEqual([
+    '1e0bd184ac4ad96976265bc7dfef0474bf43668a5e893534edbeaefbc4b46911',
+    '85e384a6433eb89c941abca0f2d776f71377423df137e01217cc08e1a1cd1c9c',
+    '878959b95b988779c6765daac6289a1d37e101a63a17a3de122bf754a23af37e',
+    '9ea213daf510ca2828262f0c5f71bd371be48b1bfaf23fcaf7946b8fe0e5c4c5',
+  ])
+})
+
+// Where this fails, files need a migration to what the machine now asks for.
+test('the newest version is what the machine asks for', () => {
+  const schemaOf = (...texts: readonly string[]) => {
+    const db = openKept(':memory:')
+    for (const sql of texts) db.exec(sql)
+    const objects = objectsOf(db)
+    db.close()
+    return objects
+  }
+
+  expect(schemaOf(...migrations)).toEqual(schemaOf(newestSchema))
+})
+
+/** A file as the last commit with that schema version left it. */
+function fileOf(version: number): string {
+  const path = join(tempFolder(), 'jobs.db')
+  writeFileSync(path, gunzipSync(readFileSync(join(import.meta.dirname, `files/version-${version}.db.gz`))))
+  return path
+}
+
+describe.each([1, 2, 3, 4])('a file that version %s made, its process killed,', (version) => {
+  test('has jobs in every state, and all are there once it was brought to the newest', () => {
+    const path = fileOf(version)
+    const rowsOf = (sql: string) => {
+      const db = openForReading(path)
+      const rows = db.prepare(sql).raw().all()
+      db.close()
+      return rows
+    }
+    const job = 'SELECT id, state, seq, attempt, lease_token, run_at, error FROM jobs ORDER BY id'
+    const history =
+      'SELECT id, job_id, seq, event, from_state, to_state, attempt, at, error FROM job_events ORDER BY id'
+    const before = [rowsOf(job), rowsOf(history)]
+    const states = rowsOf('SELECT DISTINCT state FROM jobs').flat()
+
+    openForWriting(path, () => 'unused', 0).close()
+
+    expect([...states].sort()).toEqual([...jobStates].sort())
+    expect([rowsOf(job), rowsOf(history)]).toEqual(before)
+    expect(verifyFile(path)).toMatchObject({ jobs: before[0]!.length, events: before[1]!.length, violations: [] })
+  })
+
+  test('is recovered and worked off', async () => {
+    const { store, clock, path } = await openStore({
+      path: fileOf(version),
+      types: ['work', 'unknown here'],
+      clock: new ManualClock(Date.UTC(2026, 0, 1)),
+    })
+
+    const recovered = await store.recoverOrphans()
+    for (let rounds = 0; rounds < 9; rounds++) {
+      clock.advance(3_600_000)
+      await store.sweep()
+      const leased = await store.lease({ room: 9, wait: false, start: true })
+      await store.apply(leased.map(({ id, leaseToken }) => ({ id, leaseToken, event: 'succeed' })))
+    }
+
+    expect(recovered).toEqual({ leased: 2, running: 1 })
+    expect((await store.list({ limit: 100 })).jobs.filter(({ finishedAt }) => finishedAt === null)).toEqual([])
+    expect(verifyFile(path).violations).toEqual([])
   })
 })

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { DatabaseUnusableError } from '../../../src/errors.ts'
 import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
 import { openKept } from '../../../src/persistence/sqlite/kept.ts'
-import { migrations } from '../../../src/persistence/sqlite/schema.ts'
+import { applicationId, migrations } from '../../../src/persistence/sqlite/schema.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { tempFolder } from '../../support/temp.ts'
 
@@ -44,6 +44,42 @@ describe('a file that cannot be used is refused with words, and left as it is:',
       'one that a newer version wrote',
       (path: string) => edit(path, `PRAGMA user_version = ${migrations.length + 1}`),
       /run the newer version/,
+    ],
+    [
+      'one whose trigger was dropped',
+      (path: string) => edit(path, 'DROP TRIGGER jobs_stay'),
+      /the trigger jobs_stay is missing.*restore a backup/,
+    ],
+    [
+      'one of a build whose machine has other edges',
+      (path: string) =>
+        edit(
+          path,
+          `DROP TRIGGER jobs_stay;
+            CREATE TRIGGER jobs_stay BEFORE DELETE ON jobs BEGIN SELECT RAISE(ABORT, 'no'); END`,
+        ),
+      new RegExp(`the trigger jobs_stay is not as schema version ${migrations.length} has it`),
+    ],
+    [
+      'one of a build whose machine has other states',
+      (path: string) =>
+        edit(
+          path,
+          `PRAGMA writable_schema = ON;
+            UPDATE sqlite_schema SET sql = replace(sql, 'state = ''dead''', 'state = ''buried''') WHERE name = 'jobs'`,
+        ),
+      /the table jobs is not as schema version/,
+    ],
+    [
+      'one of an earlier version whose index was dropped',
+      (path: string) => {
+        const db = openKept(path)
+        db.exec(`${migrations[0]}; DROP INDEX jobs_ready`)
+        db.pragma(`application_id = ${applicationId}`)
+        db.pragma('user_version = 1')
+        db.close()
+      },
+      /the index jobs_ready is missing/,
     ],
     [
       'one of another program',
@@ -90,9 +126,18 @@ test('a file whose migration was cut short is at the old version, and opens', ()
   opened.close()
 })
 
+test('a file to which somebody added an index, a table and a view is opened', () => {
+  const path = join(tempFolder(), 'jobs.db')
+
+  edit(path, 'CREATE INDEX mine ON jobs (created_at); CREATE TABLE notes (x); CREATE VIEW late AS SELECT id FROM jobs')
+
+  openForWriting(path, () => 'id', 0).close()
+})
+
 function edit(path: string, sql: string): void {
   openForWriting(path, () => 'id', 0).close()
   const db = openKept(path)
+  db.unsafeMode()
   db.exec(sql)
   db.close()
 }

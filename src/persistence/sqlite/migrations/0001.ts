@@ -1,4 +1,4 @@
-
+export const sql = `
   CREATE TABLE jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     type TEXT NOT NULL,
@@ -96,78 +96,4 @@
   BEGIN
     SELECT RAISE(ABORT, 'jobmachine: a payload goes only after its job');
   END;
-  
--- next version
-
-  ALTER TABLE jobs ADD COLUMN last_event_id INTEGER;
-  UPDATE jobs SET last_event_id = (SELECT id FROM job_events WHERE job_id = jobs.id ORDER BY seq DESC LIMIT 1);
-
-  CREATE TABLE linked_events (
-    id INTEGER PRIMARY KEY,
-    job_id INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    event TEXT NOT NULL,
-    from_state TEXT,
-    to_state TEXT NOT NULL,
-    attempt INTEGER NOT NULL,
-    at INTEGER NOT NULL,
-    error TEXT,
-    previous_id INTEGER
-  );
-  INSERT INTO linked_events
-    SELECT id, job_id, seq, event, from_state, to_state, attempt, at, error,
-      (SELECT id FROM job_events AS earlier WHERE earlier.job_id = job_events.job_id AND earlier.seq < job_events.seq
-        ORDER BY earlier.seq DESC LIMIT 1)
-    FROM job_events ORDER BY id;
-  DROP TABLE job_events;
-  ALTER TABLE linked_events RENAME TO job_events;
-  -- Where a walk through a long history may begin.
-  CREATE INDEX job_events_marks ON job_events (job_id, seq) WHERE seq % 100 = 0;
-
-  CREATE TRIGGER job_events_are_final BEFORE UPDATE ON job_events
-  BEGIN
-    SELECT RAISE(ABORT, 'jobmachine: history is not rewritten');
-  END;
-
-  CREATE TRIGGER job_events_stay BEFORE DELETE ON job_events
-  WHEN EXISTS (SELECT 1 FROM jobs WHERE jobs.id = OLD.job_id)
-  BEGIN
-    SELECT RAISE(ABORT, 'jobmachine: the history of a job goes only after its job');
-  END;
-  
--- next version
-
-  DROP TRIGGER jobs_take_edges;
-  CREATE TRIGGER jobs_take_edges AFTER UPDATE OF id, rowid, oid, _rowid_, state, seq ON jobs
-  WHEN NOT (NEW.id = OLD.id AND (
-    (NEW.seq = OLD.seq + 1 AND ((OLD.state = 'scheduled' AND (NEW.state = 'queued' OR NEW.state = 'cancelled')) OR (OLD.state = 'queued' AND (NEW.state = 'cancelled' OR NEW.state = 'leased')) OR (OLD.state = 'leased' AND (NEW.state = 'cancelled' OR NEW.state = 'running' OR NEW.state = 'queued')) OR (OLD.state = 'running' AND (NEW.state = 'cancelled' OR NEW.state = 'queued' OR NEW.state = 'retrying' OR NEW.state = 'dead' OR NEW.state = 'succeeded' OR NEW.state = 'scheduled')) OR (OLD.state = 'retrying' AND (NEW.state = 'queued' OR NEW.state = 'cancelled')) OR (OLD.state = 'dead' AND (NEW.state = 'queued')) OR (OLD.state = 'cancelled' AND (NEW.state = 'queued'))))
-    OR (NEW.seq = OLD.seq + 2 AND ((OLD.state = 'queued' AND (NEW.state = 'running'))))))
-  BEGIN
-    SELECT RAISE(ABORT, 'jobmachine: no edge of the job machine; a state changes by one edge, or by those of a claim, and raises seq by one for each');
-  END;
-  
--- next version
-
-  DROP TRIGGER job_events_are_final;
-  DROP TRIGGER job_events_stay;
-  ALTER TABLE job_events RENAME TO event_runs;
-  ALTER TABLE event_runs RENAME COLUMN job_id TO first_job_id;
-  ALTER TABLE event_runs ADD COLUMN length INTEGER NOT NULL DEFAULT 1;
-
-  CREATE TRIGGER event_runs_are_final BEFORE UPDATE ON event_runs
-  BEGIN
-    SELECT RAISE(ABORT, 'jobmachine: history is not rewritten');
-  END;
-
-  CREATE TRIGGER event_runs_stay BEFORE DELETE ON event_runs
-  WHEN EXISTS (SELECT 1 FROM jobs WHERE jobs.id BETWEEN OLD.first_job_id AND OLD.first_job_id + OLD.length - 1)
-  BEGIN
-    SELECT RAISE(ABORT, 'jobmachine: the history of a job goes only after its job');
-  END;
-
-  -- One row an event. CROSS, or SQLite goes through all events once for each job where one of their columns is asked for.
-  CREATE VIEW job_events AS
-    SELECT event_runs.id + jobs.id - first_job_id AS id, jobs.id AS job_id, event_runs.seq, event, from_state, to_state,
-      event_runs.attempt, at, event_runs.error, previous_id + jobs.id - first_job_id AS previous_id
-    FROM event_runs CROSS JOIN jobs ON jobs.id BETWEEN event_runs.first_job_id AND event_runs.first_job_id + event_runs.length - 1;
-  
+  `

@@ -1,0 +1,125 @@
+import { claim, jobStates } from '../../../src/machines/edges.ts'
+import {
+  firstStateIsLegal,
+  stateIsOneOf,
+  stateIsTagged,
+  updateIsEdge,
+  updateIsPath,
+} from '../../../src/persistence/edge-sql.ts'
+import { isHeld, isMark, isOfRun, isParked, isReady, isTimed } from '../../../src/persistence/sqlite/schema.ts'
+
+/** A condition over `jobs` as a partial index and a CHECK want it, without the table's name. */
+const bare = (condition: string) => condition.replaceAll('jobs.', '')
+
+/**
+ * The newest schema, made at once, with all that the machine and the conditions of the store's statements decide of it. The migrations must
+ * lead to the same; where they do not, this is what the next one has to bring about.
+ */
+export const newestSchema = `
+  CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    type TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (${stateIsOneOf(jobStates, 'state')}),
+    seq INTEGER NOT NULL CHECK (seq >= 1),
+    priority INTEGER NOT NULL,
+    attempt INTEGER NOT NULL CHECK (attempt >= 0 AND attempt <= max_attempts),
+    max_attempts INTEGER NOT NULL CHECK (max_attempts >= 1),
+    run_at INTEGER NOT NULL,
+    timeout_ms INTEGER,
+    parked INTEGER NOT NULL DEFAULT 0,
+    lease_token INTEGER,
+    lease_expires_at INTEGER,
+    created_at INTEGER NOT NULL,
+    started_at INTEGER,
+    finished_at INTEGER,
+    idempotency_key TEXT,
+    content TEXT,
+    error TEXT,
+    last_event_id INTEGER,
+    CHECK (${firstStateIsLegal()}),
+    CHECK ((lease_token IS NOT NULL) = ${bare(stateIsTagged('held'))}),
+    CHECK ((lease_token IS NULL) = (lease_expires_at IS NULL)),
+    CHECK ((finished_at IS NOT NULL) = ${bare(stateIsTagged('ended'))}),
+    CHECK ((idempotency_key IS NULL) = (content IS NULL))
+  );
+  CREATE INDEX jobs_ready ON jobs (queue, priority DESC, run_at, id) WHERE ${bare(isReady)};
+  CREATE INDEX jobs_parked ON jobs (type, id) WHERE ${bare(isParked)};
+  CREATE INDEX jobs_timed ON jobs (run_at, id) WHERE ${bare(isTimed)};
+  CREATE INDEX jobs_held ON jobs (lease_expires_at) WHERE ${bare(isHeld)};
+  CREATE UNIQUE INDEX jobs_key ON jobs (idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+  CREATE TABLE job_payloads (
+    job_id INTEGER PRIMARY KEY,
+    payload TEXT NOT NULL
+  );
+
+  CREATE TABLE event_runs (
+    id INTEGER PRIMARY KEY,
+    first_job_id INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    from_state TEXT,
+    to_state TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    error TEXT,
+    previous_id INTEGER,
+    length INTEGER NOT NULL DEFAULT 1
+  );
+  CREATE INDEX job_events_marks ON event_runs (first_job_id, seq) WHERE ${isMark};
+
+  CREATE TABLE edge_counts (
+    from_state TEXT NOT NULL,
+    event TEXT NOT NULL,
+    to_state TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (from_state, event, to_state)
+  ) WITHOUT ROWID;
+
+  CREATE TABLE meta (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+  ) WITHOUT ROWID;
+
+  CREATE TRIGGER jobs_take_edges AFTER UPDATE OF id, rowid, oid, _rowid_, state, seq ON jobs
+  WHEN NOT (NEW.id = OLD.id AND (
+    (NEW.seq = OLD.seq + 1 AND (${updateIsEdge()}))
+    OR (NEW.seq = OLD.seq + ${claim.length} AND (${updateIsPath(claim)}))))
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: no edge of the job machine; a state changes by one edge, or by those of a claim, and raises seq by one for each');
+  END;
+
+  CREATE TRIGGER jobs_stay BEFORE DELETE ON jobs
+  WHEN NOT ${stateIsTagged('expendable', 'OLD.state')}
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: only succeeded and cancelled jobs may be removed');
+  END;
+
+  CREATE TRIGGER event_runs_are_final BEFORE UPDATE ON event_runs
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: history is not rewritten');
+  END;
+
+  CREATE TRIGGER event_runs_stay BEFORE DELETE ON event_runs
+  WHEN EXISTS (SELECT 1 FROM jobs WHERE ${isOfRun('OLD')})
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: the history of a job goes only after its job');
+  END;
+
+  CREATE TRIGGER job_payloads_are_final BEFORE UPDATE ON job_payloads
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: a payload is not rewritten');
+  END;
+
+  CREATE TRIGGER job_payloads_stay BEFORE DELETE ON job_payloads
+  WHEN EXISTS (SELECT 1 FROM jobs WHERE jobs.id = OLD.job_id)
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: a payload goes only after its job');
+  END;
+
+  CREATE VIEW job_events AS
+    SELECT event_runs.id + jobs.id - first_job_id AS id, jobs.id AS job_id, event_runs.seq, event, from_state, to_state,
+      event_runs.attempt, at, event_runs.error, previous_id + jobs.id - first_job_id AS previous_id
+    FROM event_runs CROSS JOIN jobs ON ${isOfRun('event_runs')};
+`
