@@ -6,12 +6,16 @@ import { defaultMaxRetries, defaultPriority, defaultQueue } from './config.ts'
 import { type InputIssue, InvalidInputError } from './errors.ts'
 import { namePattern, timeoutMaxMs } from './handlers/define.ts'
 import type { JobState } from './machines/job.ts'
+import { isPlainJson, payloadDepthMax, type StoredPayload, toStoredPayload } from './payload-json.ts'
 import type { JobRow, StoredError } from './persistence/store.ts'
 
 /** A job to enqueue, as the library takes it. Zero delays and instants in the past mean now. */
 export interface NewJob {
   readonly type: string
-  /** Any JSON value, at most 64 levels deep, checked against its handler's schema before it is stored. */
+  /**
+   * Any JSON value, at most 64 levels deep, checked against its handler's schema as it will be stored: members that are undefined are left
+   * out, −0 is 0, a Date or whatever has a `toJSON` is what that gives. A value that JSON does not have is refused, by its path.
+   */
   readonly payload: unknown
   /** `default` unless given. */
   readonly queue?: string
@@ -45,7 +49,10 @@ export interface EnqueuedJob {
 /** A checked job; what was left out is undefined, so that handler and settings can fill it in. */
 export interface JobRequest {
   readonly type: string
+  /** As it will be stored and read back. */
   readonly payload: unknown
+  /** By its path below `payload`, the class of what was turned into JSON by its `toJSON`; undefined where nothing was. */
+  readonly converted: StoredPayload['converted'] | undefined
   readonly queue: string | undefined
   readonly priority: number | undefined
   readonly maxRetries: number | undefined
@@ -62,7 +69,6 @@ export type Naming = 'camelCase' | 'snake_case'
 
 export type { StoredError }
 
-const payloadDepthMax = 64
 /** Faults told of at once: an input of megabytes may have as many. */
 const faultsMax = 1_000
 const keyLengthMax = 255
@@ -187,21 +193,32 @@ function parsePlain(input: unknown, naming: Naming): JobRequest | undefined {
     if (!parsed.success) return
     given[field] = parsed.data as never
   }
-  const found = { toJson: false }
   const { type, payload, queue, priority, maxRetries, idempotencyKey, runAt, delayMs, timeoutMs } = given
   const isUnusual = type === undefined || idempotencyKey !== undefined || (runAt !== undefined && delayMs !== undefined)
-  if (isUnusual || payloadFault(payload, found) || found.toJson) return
-  return { type, payload, queue, priority, maxRetries, idempotencyKey, runAt, delayMs, timeoutMs, content: undefined }
+  const stored = isPlainJson(payload) ? undefined : toStoredPayload(payload)
+  if (isUnusual || (stored && stored.faults.length > 0)) return
+  return {
+    type,
+    payload: stored ? stored.value : payload,
+    converted: stored?.converted,
+    queue,
+    priority,
+    maxRetries,
+    idempotencyKey,
+    runAt,
+    delayMs,
+    timeoutMs,
+    content: undefined,
+  }
 }
 
 function parseWhole(input: unknown, naming: Naming, at: string): Parsed {
   const parsed = schemas[naming].safeParse(input, { reportInput: true })
   const faults = parsed.success ? [] : parsed.error.issues.flatMap((issue) => describe(issue, at))
-  const found = { toJson: false }
-  if (typeof input === 'object' && input !== null && !Array.isArray(input)) {
-    const fault = 'payload' in input ? payloadFault(input.payload, found) : { path: '', message: 'is required' }
-    if (fault) faults.push({ path: join(at, `payload${fault.path}`), message: fault.message })
-  }
+  const isJob = typeof input === 'object' && input !== null && !Array.isArray(input)
+  const { payload } = (isJob ? input : {}) as { payload?: unknown }
+  const stored = !isJob || isPlainJson(payload) ? undefined : toStoredPayload(payload)
+  for (const { path, message } of stored?.faults ?? []) faults.push({ path: join(at, `payload${path}`), message })
   // One for each field: a number out of its range may also be none that is safe.
   if (!parsed.success || faults.length > 0)
     return { issues: [...new Map(faults.map((fault) => [fault.path, fault])).values()] }
@@ -209,8 +226,8 @@ function parseWhole(input: unknown, naming: Naming, at: string): Parsed {
   const field = (camel: string) => given[naming === 'camelCase' ? camel : (wireNames.get(camel) ?? camel)] as never
   const request: JobRequest = {
     type: field('type'),
-    // As it will be stored and read back: its handler's schema is to see the text of a Date, not the Date.
-    payload: found.toJson ? JSON.parse(JSON.stringify(field('payload'))) : field('payload'),
+    payload: stored ? stored.value : payload,
+    converted: stored?.converted,
     queue: field('queue'),
     priority: field('priority'),
     maxRetries: field('maxRetries'),
@@ -218,7 +235,10 @@ function parseWhole(input: unknown, naming: Naming, at: string): Parsed {
     runAt: field('runAt'),
     delayMs: field('delayMs'),
     timeoutMs: field('timeoutMs'),
-    content: field('idempotencyKey') === undefined ? undefined : contentOf(input as Record<string, unknown>, naming),
+    content:
+      field('idempotencyKey') === undefined
+        ? undefined
+        : contentOf({ ...(input as object), payload: stored ? stored.value : payload }, naming),
   }
   if (request.runAt !== undefined && request.delayMs !== undefined) {
     const path = join(at, naming === 'camelCase' ? 'delayMs' : 'delay_ms')
@@ -266,29 +286,6 @@ function contentOf(input: Record<string, unknown>, naming: Naming): string {
   return createHash('sha256')
     .update(canonicalize(Object.fromEntries(sent)) ?? '')
     .digest('hex')
-}
-
-/**
- * What keeps a value from being stored as JSON and read back the same; undefined where nothing does. Tells whether it `found` members
- * that say themselves what they are as JSON.
- */
-function payloadFault(value: unknown, found: { toJson: boolean }, depth = 0): InputIssue | undefined {
-  if (value === null || typeof value === 'string' || typeof value === 'boolean') return
-  if (typeof value === 'number') {
-    return Number.isFinite(value) ? undefined : { path: '', message: `${value} is not a JSON number` }
-  }
-  if (typeof value !== 'object') return { path: '', message: `a ${typeof value} is no JSON value` }
-  if (depth >= payloadDepthMax) return { path: '', message: `is nested deeper than ${payloadDepthMax} levels` }
-  if ('toJSON' in value && typeof value.toJSON === 'function') {
-    found.toJson = true
-    return payloadFault(value.toJSON(), found, depth + 1)
-  }
-  for (const key of Object.keys(value)) {
-    const member = (value as Record<string, unknown>)[key]
-    const fault = member === undefined && !Array.isArray(value) ? undefined : payloadFault(member, found, depth + 1)
-    if (fault) return { path: `.${key}${fault.path}`, message: fault.message }
-  }
-  return
 }
 
 function describe(issue: z.core.$ZodIssue, at: string): InputIssue[] {

@@ -43,7 +43,7 @@ function toRow(request: JobRequest, { settings, registry }: Rules, at: string): 
     delayMs,
     timeoutMs,
   } = request
-  const handler = registry?.check(type, request.payload, at)
+  const handler = registry?.check(type, request.payload, at, request.converted)
   const payload = JSON.stringify(request.payload)
   // Most need not be counted: no UTF-16 unit takes more than three bytes.
   if (payload.length * 3 > settings.maxPayloadBytes) assertSize(payload, settings.maxPayloadBytes, at)

@@ -143,13 +143,17 @@ describe('a bad job is refused, every fault by its path, and nothing is stored',
     ['a symbol', Symbol('s'), 'payload'],
     ['a bigint', { big: 1n }, 'payload.big'],
     ['an array with nothing in it', [undefined], 'payload.0'],
-    ['an invalid Date', { at: new Date(Number.NaN) }, ''],
-    ['a circular object', circular(), `payload${'.self'.repeat(64)}`],
+    ['an invalid Date', { at: new Date(Number.NaN) }, 'payload.at'],
+    ['a circular object', circular(), 'payload.self'],
+    ['a Map', { m: new Map([['a', 1]]) }, 'payload.m'],
+    ['an instance', new URLSearchParams('a=1'), 'payload'],
     ['65 levels', nested(65), `payload${'.0'.repeat(64)}`],
     ['100,000 levels', JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`), `payload${'.0'.repeat(64)}`],
   ])('a payload that JSON has no word for: %s', async (_, payload, path) => {
-    if (path === '') await expect(system.enqueue({ type: 'mail', payload })).rejects.toBeInstanceOf(PayloadError)
-    else expect(await faults(() => system.enqueue({ type: 'work', payload }))).toMatchObject([{ path }])
+    expect(await faults(() => system.enqueue({ type: 'work', payload }))).toMatchObject([{ path }])
+    expect(await faults(() => system.enqueue([{ type: 'work', payload }]))).toMatchObject([{ path: `0.${path}` }])
+    const keyed = { type: 'work', payload, idempotencyKey: 'k' }
+    expect(await faults(() => system.enqueue(keyed))).toMatchObject([{ path }])
   })
 
   test('what a field takes is said, and that one is missing only where it is', async () => {
@@ -232,11 +236,36 @@ describe('a payload', () => {
     expect(await untilState(system, id, 'succeeded')).toMatchObject({ payload: { at: '2030-01-01T10:00:00.000Z' } })
   })
 
-  test('that its handler could never take is not accepted', async () => {
+  test('that its handler could never take is not accepted, and told why', async () => {
     const dates = defineHandler({ type: 'dates', payload: z.object({ at: z.date() }), run() {} })
     const { system } = await openSystem({ handlers: [dates] })
 
-    await expect(system.enqueue({ type: 'dates', payload: { at: new Date() } })).rejects.toBeInstanceOf(PayloadError)
+    const refused = system.enqueue({ type: 'dates', payload: { at: new Date() } })
+
+    await expect(refused).rejects.toBeInstanceOf(PayloadError)
+    await expect(refused).rejects.toThrow(
+      /^payload\.at: .*the schema is given what the toJSON of Date gives, .* \(z\.coerce\.date\(\)\)$/,
+    )
+  })
+
+  test('with a Date reaches a handler whose schema coerces it as a Date', async () => {
+    const seen: unknown[] = []
+    const payload = z.strictObject({ at: z.coerce.date() })
+    const dates = defineHandler({ type: 'dates', payload, run: (given) => void seen.push(given) })
+    const { system } = await startSystem({ handlers: [dates] })
+
+    const { id } = await system.enqueue({ type: 'dates', payload: { at: new Date(startAt) } })
+    await untilState(system, id, 'succeeded')
+
+    expect(seen).toEqual([{ at: new Date(startAt) }])
+  })
+
+  test('is checked without the members that will not be stored', async () => {
+    const { system } = await openSystem({ handlers: [mail] })
+
+    const job = { type: 'mail', payload: { to: 'a@example.com', cc: undefined } }
+
+    await expect(system.enqueue(job)).resolves.toMatchObject({ created: true })
   })
 
   test('may have as many bytes as are allowed, as UTF-8', async () => {

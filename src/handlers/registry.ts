@@ -30,19 +30,37 @@ export class Registry {
     return this.#handlers.get(type)
   }
 
-  /** The handler of a job about to be stored; throws `UnknownTypeError` or `PayloadError`, their paths below `at`. */
-  check(type: string, payload: unknown, at: string): AnyHandler {
+  /**
+   * The handler of a job about to be stored; throws `UnknownTypeError` or `PayloadError`, their paths below `at`. `converted`: by its path
+   * below the payload, the class of what was turned into JSON.
+   */
+  check(type: string, payload: unknown, at: string, converted?: ReadonlyMap<string, string>): AnyHandler {
     const below = (field: string) => (at === '' ? field : `${at}.${field}`)
     const handler = this.#handlers.get(type)
     if (!handler) throw new UnknownTypeError(type, this.types, below('type'))
     try {
       parsePayload(handler, payload, below('payload'))
     } catch (error) {
-      if (error instanceof PayloadError) throw error
+      if (error instanceof PayloadError) throw converted?.size ? explained(error, below('payload'), converted) : error
       throw new PayloadError([{ path: below('payload'), message: 'cannot be checked: its schema threw' }], {
         cause: error,
       })
     }
     return handler
   }
+}
+
+/** The same, where a schema asks for a Date or the like saying why it did not get one. */
+function explained({ issues }: PayloadError, at: string, converted: ReadonlyMap<string, string>): PayloadError {
+  return new PayloadError(
+    issues.map(({ path, message }) => {
+      const name = converted.get(path.slice(at.length))
+      if (name === undefined) return { path, message }
+      const advice = name === 'Date' ? ': take text, or coerce it (z.coerce.date())' : ''
+      return {
+        path,
+        message: `${message}; the schema is given what the toJSON of ${name} gives, as it is stored${advice}`,
+      }
+    }),
+  )
 }

@@ -352,7 +352,17 @@ const attempts: readonly Mutation[] = [
   bug(
     'an error that no retry can mend is retried',
     attempt('an error that says what to do PermanentError rejects the job at once'),
-    { file: 'handlers/attempt.js', find: 'isA(PermanentError, thrown) || ', replace: '' },
+    { file: 'handlers/attempt.js', find: 'this.#unfit || thrown instanceof PermanentError', replace: 'this.#unfit' },
+  ),
+  bug(
+    'an error of another copy of the package is none of ours',
+    attempt('an error that says what to do says so too where it is of another copy of the package'),
+    { file: 'errors.js', find: 'ownBrand(at) === asked', replace: 'false' },
+  ),
+  bug(
+    'a Map and an instance are stored as objects',
+    ['payload-json.test.ts', 'a payload that is taken comes back equal, or as its toJSON says'],
+    { file: 'payload-json.js', find: 'if (prototype !== objects)', replace: 'if (prototype === null)' },
   ),
   bug(
     'each attempt has a token of its own',

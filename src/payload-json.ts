@@ -1,0 +1,189 @@
+import { types } from 'node:util'
+import type { InputIssue } from './errors.ts'
+
+/** How deep arrays and objects of a payload may be nested. */
+export const payloadDepthMax = 64
+/** Faults of one payload told of at once. */
+const faultsMax = 20
+
+/** A payload as it will be stored and read back, or what keeps it from that. */
+export interface StoredPayload {
+  readonly value: unknown
+  /** Empty where it can be stored. Paths begin with `.`, or are empty. */
+  readonly faults: readonly InputIssue[]
+  /** By its path, the class of each value that is stored as what its `toJSON` gives. */
+  readonly converted: ReadonlyMap<string, string>
+}
+
+const { getOwnPropertyNames, getOwnPropertySymbols, getPrototypeOf, is, keys: keysOf, prototype: objects } = Object
+const { prototype: arrays } = Array
+
+/** Whether a value is stored and read back the same, as it is: what `JSON.parse` may give. False is not yet a fault. */
+export function isPlainJson(value: unknown): boolean {
+  try {
+    return !('toJSON' in objects || 'toJSON' in arrays) && isPlain(value, payloadDepthMax)
+  } catch {
+    // A getter or a Proxy: `toStoredPayload` tells which.
+    return false
+  }
+}
+
+/** Runs at each enqueue: no closure, no path, and the calls that V8 answers from an object's shape. */
+function isPlain(value: unknown, levels: number): boolean {
+  if (typeof value === 'string' || typeof value === 'boolean' || value === null) return true
+  if (typeof value === 'number') return Number.isFinite(value) && !is(value, -0)
+  if (typeof value !== 'object' || levels === 0) return false
+  const prototype = getPrototypeOf(value)
+  if (prototype === arrays && Array.isArray(value)) {
+    // By index: a hole is seen as undefined.
+    for (let index = 0; index < value.length; index++) if (!isPlain(value[index], levels - 1)) return false
+    return keysOf(value).length === value.length && getOwnPropertySymbols(value).length === 0
+  }
+  if (prototype !== objects) return false
+  const keys = keysOf(value)
+  for (const key of keys) if (!isPlain((value as Record<string, unknown>)[key], levels - 1)) return false
+  return getOwnPropertyNames(value).length === keys.length && getOwnPropertySymbols(value).length === 0
+}
+
+/** Looks at a value that is not plain JSON. Members that are undefined are left out and −0 becomes 0, as in `JSON.stringify`. */
+export function toStoredPayload(value: unknown): StoredPayload {
+  const converted = new Map<string, string>()
+  const faults: InputIssue[] = []
+  for (const fault of faultsAt({ '': value }, '', { path: '', within: [], converted })) {
+    if (faults.push(fault) === faultsMax) break
+  }
+  if (faults.length > 0) return { value: undefined, faults, converted }
+  try {
+    return { value: JSON.parse(JSON.stringify(value)), faults, converted }
+  } catch (error) {
+    return {
+      value: undefined,
+      faults: [{ path: '', message: `cannot be stored as JSON${messageOf(error)}` }],
+      converted,
+    }
+  }
+}
+
+/** Where in a payload a value stands. */
+interface Place {
+  readonly path: string
+  /** The arrays and objects around it. */
+  readonly within: readonly object[]
+  readonly converted: Map<string, string>
+}
+
+/** As `JSON.stringify` does, reads the member of a holder and asks its `toJSON`, once: what that gives is not asked again. */
+function* faultsAt(holder: object, key: string, at: Place): Generator<InputIssue> {
+  const { path } = at
+  try {
+    const value: unknown = (holder as Record<string, unknown>)[key]
+    if (value === undefined) {
+      if (path === '') yield { path, message: 'is required' }
+      else if (Array.isArray(holder))
+        yield { path, message: `${key in holder ? 'undefined' : 'a hole'} in an array; give null` }
+      return
+    }
+    const toJson = toJsonOf(value)
+    const told = toJson ? toJson.call(value, key) : value
+    if (toJson) at.converted.set(path, className(value))
+    const message = types.isDate(value) && told === null ? 'an invalid Date' : faultOf(told, at)
+    if (message) yield { path, message }
+    else if (typeof told === 'object' && told !== null) yield* faultsWithin(told, at)
+  } catch (error) {
+    yield { path, message: `cannot be read${messageOf(error)}` }
+  }
+}
+
+function* faultsWithin(value: object, { path, within, converted }: Place): Generator<InputIssue> {
+  const inside = [...within, value]
+  const below = (key: string) => ({ path: `${path}.${key}`, within: inside, converted })
+  const isArray = Array.isArray(value)
+  for (let index = 0; isArray && index < value.length; index++) yield* faultsAt(value, `${index}`, below(`${index}`))
+  for (const key of Reflect.ownKeys(value)) {
+    if (typeof key === 'symbol') yield { path, message: `has a member under ${String(key)}; JSON keeps none` }
+    else if (isArray && (key === 'length' || isIndex(key))) continue
+    else if (isArray)
+      yield { path: `${path}.${key}`, message: 'is a member of an array; JSON keeps its elements alone' }
+    else if (Object.prototype.propertyIsEnumerable.call(value, key)) yield* faultsAt(value, key, below(key))
+    else yield { path: `${path}.${key}`, message: 'is not enumerable; JSON does not keep it' }
+  }
+}
+
+/** `JSON.stringify` asks objects and bigints alone. Bytes do have one, in a Buffer, but what it gives is no bytes any more. */
+function toJsonOf(value: unknown): ((this: unknown, key: string) => unknown) | undefined {
+  if ((typeof value !== 'object' || value === null || isBytes(value)) && typeof value !== 'bigint') return
+  const { toJSON } = value as { toJSON?: unknown }
+  return typeof toJSON === 'function' ? (toJSON as (key: string) => unknown) : undefined
+}
+
+/** What is wrong with a value as a whole. */
+function faultOf(value: unknown, { within }: Place): string | undefined {
+  if (typeof value !== 'object' || value === null) return primitiveFault(value)
+  if (within.includes(value)) return 'is part of itself; JSON has no cycles'
+  if (within.length === payloadDepthMax) return `is nested deeper than ${payloadDepthMax} levels`
+  return objectFault(value)
+}
+
+function primitiveFault(value: unknown): string | undefined {
+  switch (typeof value) {
+    case 'number':
+      return Number.isFinite(value) ? undefined : `${value} is not a JSON number`
+    case 'undefined':
+      return 'its toJSON gives nothing'
+    case 'bigint':
+      return 'a bigint cannot be stored as JSON; give it as text'
+    case 'symbol':
+    case 'function':
+      return `a ${typeof value} cannot be stored as JSON`
+    default:
+      return
+  }
+}
+
+const isBytes = (value: unknown) => ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)
+
+/** What is told of by its kind, whatever realm it is of; `advice` may be empty. */
+const kinds: readonly (readonly [is: (value: object) => boolean, what: string, advice: string])[] = [
+  [types.isMap, 'a Map', 'give an object or an array'],
+  [types.isSet, 'a Set', 'give an array'],
+  [types.isPromise, 'a Promise', 'await it before'],
+  [types.isNativeError, 'an Error', 'give its message'],
+  [isBytes, 'bytes', 'give them as text, in base64 for instance'],
+  [types.isRegExp, 'a RegExp', 'give its source'],
+  [types.isBoxedPrimitive, 'a boxed primitive', 'give the primitive'],
+]
+
+function objectFault(value: object): string | undefined {
+  const kind = kinds.find(([is]) => is(value))
+  if (kind) return `${kind[1]} cannot be stored as JSON; ${kind[2]}`
+  const prototype = Object.getPrototypeOf(value)
+  // `Array.prototype` is an array itself, in every realm; that of a class that extends it is none.
+  if (Array.isArray(value) ? Array.isArray(prototype) : prototype === null || isRootPrototype(prototype)) return
+  return `an instance of ${className(value)} cannot be stored as JSON; give a plain object, or its class a toJSON`
+}
+
+/** `Object.prototype`, of any realm. */
+function isRootPrototype(prototype: object): boolean {
+  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf')
+}
+
+function className(value: unknown): string {
+  try {
+    const name: unknown = Object(value).constructor.name
+    return typeof name === 'string' && name !== '' ? name.slice(0, 100) : 'a class'
+  } catch {
+    return 'a class'
+  }
+}
+
+function messageOf(error: unknown): string {
+  try {
+    return `: ${String((error as Error).message)}`.slice(0, 200)
+  } catch {
+    return ''
+  }
+}
+
+function isIndex(key: string): boolean {
+  return /^(0|[1-9]\d*)$/.test(key)
+}

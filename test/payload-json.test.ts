@@ -1,0 +1,231 @@
+import { isDeepStrictEqual } from 'node:util'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { isPlainJson, toStoredPayload } from '../src/payload-json.ts'
+import { fromAnotherRealm } from './support/other-copies.ts'
+
+class Money {
+  #amount = 5
+  readonly currency = 'EUR'
+  get amount(): number {
+    return this.#amount
+  }
+}
+class Decimal {
+  toJSON(): string {
+    return '1.50'
+  }
+}
+class Rows extends Array<number> {}
+
+const anything = fc.anything({
+  maxDepth: 4,
+  withBigInt: true,
+  withBoxedValues: true,
+  withDate: true,
+  withMap: true,
+  withSet: true,
+  withSparseArray: true,
+  withTypedArray: true,
+})
+
+describe('a payload', () => {
+  test('that is taken comes back equal, or as its toJSON says', () => {
+    fc.assert(
+      fc.property(anything, (value) => {
+        const stored = isPlainJson(value) ? { value, faults: [], converted: new Map() } : toStoredPayload(value)
+        if (stored.faults.length > 0 || stored.converted.size > 0) return
+        const readBack: unknown = JSON.parse(JSON.stringify(stored.value))
+
+        expect(isDeepStrictEqual(readBack, stored.value)).toBe(true)
+        expect(isDeepStrictEqual(stored.value, asJsonHasIt(value))).toBe(true)
+      }),
+      { numRuns: 5_000 },
+    )
+  })
+
+  test('of any JSON is taken as it is', () => {
+    fc.assert(fc.property(fc.json(), (text) => isPlainJson(JSON.parse(text))))
+  })
+
+  test.each<[string, unknown, string, string]>([
+    ['a Map', new Map([['a', 1]]), '', 'a Map cannot be stored as JSON; give an object or an array'],
+    [
+      'a Map of another realm',
+      fromAnotherRealm('new Map()'),
+      '',
+      'a Map cannot be stored as JSON; give an object or an array',
+    ],
+    ['a Set', { items: [1, new Set()] }, '.items.1', 'a Set cannot be stored as JSON; give an array'],
+    ['a promise', { user: Promise.resolve(1) }, '.user', 'a Promise cannot be stored as JSON; await it before'],
+    ['an error', { error: new TypeError('x') }, '.error', 'an Error cannot be stored as JSON; give its message'],
+    ['a RegExp', /x/, '', 'a RegExp cannot be stored as JSON; give its source'],
+    ['a Buffer', Buffer.from('x'), '', 'bytes cannot be stored as JSON; give them as text, in base64 for instance'],
+    [
+      'a typed array',
+      new Float64Array(1),
+      '',
+      'bytes cannot be stored as JSON; give them as text, in base64 for instance',
+    ],
+    [
+      'an ArrayBuffer',
+      new ArrayBuffer(1),
+      '',
+      'bytes cannot be stored as JSON; give them as text, in base64 for instance',
+    ],
+    ['a boxed number', new Number(5), '', 'a boxed primitive cannot be stored as JSON; give the primitive'],
+    ['a bigint', { n: 1n }, '.n', 'a bigint cannot be stored as JSON; give it as text'],
+    ['a function', { f: () => 1 }, '.f', 'a function cannot be stored as JSON'],
+    ['a symbol', [Symbol('s')], '.0', 'a symbol cannot be stored as JSON'],
+    ['NaN', [[Number.NaN]], '.0.0', 'NaN is not a JSON number'],
+    ['an invalid Date', { at: new Date(Number.NaN) }, '.at', 'an invalid Date'],
+    [
+      'an instance',
+      new Money(),
+      '',
+      'an instance of Money cannot be stored as JSON; give a plain object, or its class a toJSON',
+    ],
+    [
+      'an instance of a class without a name',
+      new (class {})(),
+      '',
+      'an instance of a class cannot be stored as JSON; give a plain object, or its class a toJSON',
+    ],
+    [
+      'an instance of the platform',
+      { q: new URLSearchParams('a=1') },
+      '.q',
+      'an instance of URLSearchParams cannot be stored as JSON; give a plain object, or its class a toJSON',
+    ],
+    [
+      'an array of a class',
+      Rows.of(1),
+      '',
+      'an instance of Rows cannot be stored as JSON; give a plain object, or its class a toJSON',
+    ],
+    [
+      'an object with inherited members',
+      Object.create({ a: 1 }),
+      '',
+      'an instance of Object cannot be stored as JSON; give a plain object, or its class a toJSON',
+    ],
+    // biome-ignore lint/suspicious/noSparseArray: what it is about
+    ['a hole', [1, , 3], '.1', 'a hole in an array; give null'],
+    ['undefined in an array', [undefined], '.0', 'undefined in an array; give null'],
+    [
+      'an array with a member',
+      Object.assign([1], { extra: 2 }),
+      '.extra',
+      'is a member of an array; JSON keeps its elements alone',
+    ],
+    ['a symbol key', { a: { [Symbol('x')]: 1 } }, '.a', 'has a member under Symbol(x); JSON keeps none'],
+    ['a hidden member', Object.defineProperty({}, 'a', { value: 1 }), '.a', 'is not enumerable; JSON does not keep it'],
+    [
+      'a getter that throws',
+      {
+        get a() {
+          throw new Error('no')
+        },
+      },
+      '.a',
+      'cannot be read: no',
+    ],
+    [
+      'a toJSON that throws',
+      {
+        a: {
+          toJSON() {
+            throw new Error('no')
+          },
+        },
+      },
+      '.a',
+      'cannot be read: no',
+    ],
+    ['a toJSON that gives nothing', [{ toJSON() {} }], '.0', 'its toJSON gives nothing'],
+    [
+      'a toJSON that gives what is none',
+      { toJSON: () => ({ m: new Map() }) },
+      '.m',
+      'a Map cannot be stored as JSON; give an object or an array',
+    ],
+    ['a cycle', cyclic(), '.a.self', 'is part of itself; JSON has no cycles'],
+    [
+      'a Proxy that throws',
+      new Proxy(
+        {},
+        {
+          ownKeys() {
+            throw new Error('no')
+          },
+        },
+      ),
+      '',
+      'cannot be read: no',
+    ],
+    ['nothing', undefined, '', 'is required'],
+  ])('with %s is refused by its path', (_, value, path, message) => {
+    expect(isPlainJson(value)).toBe(false)
+    expect(toStoredPayload(value).faults).toEqual([{ path, message }])
+  })
+
+  test.each<[string, unknown, unknown]>([
+    ['a Date', { at: new Date(0) }, { at: '1970-01-01T00:00:00.000Z' }],
+    ['a Date of another realm', [fromAnotherRealm('new Date(0)')], ['1970-01-01T00:00:00.000Z']],
+    ['a URL', { url: new URL('http://a/') }, { url: 'http://a/' }],
+    ['an instance that has one', [new Decimal()], ['1.50']],
+    ['a Map that was given one', Object.assign(new Map([['a', 1]]), { toJSON: () => [['a', 1]] }), [['a', 1]]],
+  ])('with %s is what its toJSON says', (_, value, stored) => {
+    expect(isPlainJson(value)).toBe(false)
+    expect(toStoredPayload(value)).toMatchObject({ value: stored, faults: [] })
+  })
+
+  test('is asked for its toJSON once, as JSON.stringify does it', () => {
+    const at = { toJSON: () => new Date(0) }
+
+    expect(toStoredPayload({ at }).faults).toEqual([
+      { path: '.at', message: expect.stringContaining('an instance of Date cannot be stored') },
+    ])
+  })
+
+  test.each<[string, unknown, unknown]>([
+    ['members that are undefined', { a: 1, b: undefined, c: { d: undefined } }, { a: 1, c: {} }],
+    ['−0', [-0, { z: -0 }], [0, { z: 0 }]],
+    ['no prototype', Object.assign(Object.create(null), { a: 1 }), { a: 1 }],
+    ['objects and arrays of another realm', fromAnotherRealm('({ a: [{ b: 1 }] })'), { a: [{ b: 1 }] }],
+    ['one value at two places', twice(), { a: { x: 1 }, b: { x: 1 } }],
+    ['a Proxy of a plain object', new Proxy({ a: 1 }, {}), { a: 1 }],
+  ])('with %s is taken as JSON has it', (_, value, stored) => {
+    const taken = isPlainJson(value) ? value : toStoredPayload(value).value
+
+    expect(taken).toEqual(stored)
+    expect(isDeepStrictEqual(JSON.parse(JSON.stringify(taken)), stored)).toBe(true)
+  })
+
+  test('has its first 20 faults told, and no more of a billion', () => {
+    const { faults } = toStoredPayload({ hole: new Array(1e9) })
+
+    expect(faults).toHaveLength(20)
+    expect(faults.at(-1)).toEqual({ path: '.hole.19', message: 'a hole in an array; give null' })
+  })
+})
+
+/** What JSON makes of what it takes: no undefined members, no −0, prototypes of its own. */
+function asJsonHasIt(value: unknown): unknown {
+  if (Object.is(value, -0)) return 0
+  if (Array.isArray(value)) return value.map(asJsonHasIt)
+  if (typeof value !== 'object' || value === null) return value
+  const kept = Object.entries(value).filter(([, member]) => member !== undefined)
+  return Object.fromEntries(kept.map(([key, member]) => [key, asJsonHasIt(member)]))
+}
+
+function cyclic(): unknown {
+  const a: { self?: unknown } = {}
+  a.self = a
+  return { a }
+}
+
+function twice(): unknown {
+  const shared = { x: 1 }
+  return { a: shared, b: shared }
+}
