@@ -17,3 +17,4 @@ export {
 } from './machines/chart.ts'
 export { toDot } from './machines/dot.ts'
 export { countStates, describeState, eventsFrom, eventTypes, jobStates } from './machines/edges.ts'
+export { ownThread } from './own-thread.ts'

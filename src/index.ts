@@ -48,6 +48,7 @@ import { resolve } from 'node:path'
 import { type Clock, systemClock } from './clock.ts'
 import { completeSettings, type Settings } from './config.ts'
 import { type AnyHandler, Registry } from './handlers/registry.ts'
+import { harmless } from './harmless-log.ts'
 import type { Inspector, JobSystem, SystemLog } from './job-system.ts'
 import { openSqliteStore } from './persistence/sqlite/client.ts'
 import { unreliableFileSystem } from './persistence/sqlite/filesystem.ts'
@@ -60,7 +61,7 @@ export interface JobSystemOptions extends Partial<Settings> {
   readonly database: string
   /** Left out: a producer, which enqueues and reads beside a running server and runs nothing. */
   readonly handlers?: readonly AnyHandler[]
-  /** Structured log; nothing is written without it. A pino logger fits. */
+  /** Structured log; nothing is written without it. A pino logger fits. What it throws, or rejects with, is dropped. */
   readonly log?: SystemLog
   /**
    * Called once when the system cannot go on: the disk failed, every worker is stuck, an invariant broke. End the process, non-zero; the
@@ -87,7 +88,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
   const {
     database,
     handlers,
-    log = silent,
+    log: givenLog = silent,
     clock = systemClock,
     random = Math.random,
     onFatal = throwUncaught,
@@ -95,6 +96,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
     ...given
   } = options
   const settings = completeSettings(given)
+  const log = harmless(givenLog)
   const path = resolve(database)
   const registry = handlers ? new Registry(handlers) : null
   const lock = registry && lockForServing(path)

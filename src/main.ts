@@ -7,7 +7,7 @@ import { currentJob } from './handlers/attempt.ts'
 import { builtinHandlers } from './handlers/builtin.ts'
 import { type HttpServer, serveHttp } from './http/server.ts'
 import { createJobSystem, type JobSystem } from './index.ts'
-import { createLog, type ServerLog } from './log.ts'
+import { createLog, type ProcessLog, type ServerLog } from './log.ts'
 import { verifyCommand } from './verify-command.ts'
 import { version } from './version.ts'
 
@@ -19,6 +19,10 @@ const exitUsage = 64
 const sameSignalMs = 250
 /** How long requests under way may take once all else is stopped. */
 const lastRequestsMs = 1_000
+/** How long the last lines of the log may take. */
+const lastLinesMs = 1_000
+/** How much longer than its grace a stop may take. Only a disk that no longer answers holds it up for so long. */
+const beyondGraceMs = 10_000
 
 const usage = `Usage: jobmachine [command]
 
@@ -39,30 +43,36 @@ const commands: Readonly<
   '--version': { operands: 0, run: () => void process.stdout.write(`${version()}\n`) },
 }
 
+// Whoever reads what this process writes may go, and the disk that takes it may be full: that never ends anything.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+
 const [name = 'serve', ...operands] = process.argv.slice(2)
 const command = Object.hasOwn(commands, name) ? commands[name] : undefined
 if (command && operands.length <= command.operands) await command.run(...operands)
 else {
-  process.stderr.write(`jobmachine: no such command: ${[name, ...operands].join(' ')}\n\n${usage}`)
+  complain(`no such command: ${[name, ...operands].join(' ')}\n\n${usage.trimEnd()}`)
   process.exitCode = exitUsage
 }
 
 /** What has been opened so far, and is closed in good order when a signal comes. */
 interface Opened {
+  readonly graceMs: number
   system?: JobSystem
   server?: HttpServer
 }
 
 async function serve(): Promise<void> {
   const config = configure()
-  const log = createLog(config.logLevel)
-  const opened: Opened = {}
+  const processLog = createLog(config.logLevel)
+  const { log } = processLog
+  process.on('exit', () => processLog.flush(lastLinesMs))
+  const opened: Opened = { graceMs: config.settings.shutdownGraceMs }
   // First of all: whoever reads `listening` may send a signal before the next statement here, and that would end the process there.
-  handleSignals(opened, log)
+  handleSignals(opened, processLog)
   const system = await open(config, log)
   opened.system = system
-  handleStrays(system, log)
-  const server = await listen(config, system, log)
+  handleStrays(opened, processLog)
+  const server = await listen(config, system, processLog)
   opened.server = server
   log.info({ url: server.url, durability: system.durability, database: config.databasePath }, 'listening')
   await system.start().catch((error: Error) => log.info({ reason: error.message }, 'not started'))
@@ -77,7 +87,7 @@ function configure(): ServerConfig {
     return readEnvironment(process.env, dotEnv())
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    for (const problem of error.problems) process.stderr.write(`jobmachine: ${problem}\n`)
+    for (const problem of error.problems) complain(problem)
     process.exit(exitConfig)
   }
 }
@@ -109,7 +119,7 @@ async function open(config: ServerConfig, log: ServerLog): Promise<JobSystem> {
   }
 }
 
-async function listen(config: ServerConfig, system: JobSystem, log: ServerLog): Promise<HttpServer> {
+async function listen(config: ServerConfig, system: JobSystem, { log, dropped }: ProcessLog): Promise<HttpServer> {
   const { host, port, apiToken, allowedHosts, maxRequestBytes, maxInFlightRequests } = config
   const hosts = [host, ...allowedHosts]
   try {
@@ -122,6 +132,7 @@ async function listen(config: ServerConfig, system: JobSystem, log: ServerLog): 
       hosts,
       apiToken,
       version: version(),
+      droppedLogLines: dropped,
       maxRequestBytes,
       maxInFlightRequests,
     })
@@ -134,16 +145,16 @@ async function listen(config: ServerConfig, system: JobSystem, log: ServerLog): 
 }
 
 /** The first signal stops in good order, a second ends it at once. */
-function handleSignals(opened: Opened, log: ServerLog): void {
+function handleSignals(opened: Opened, processLog: ProcessLog): void {
   let firstAt: number | undefined
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       const now = systemClock.now()
       if (firstAt === undefined) {
         firstAt = now
-        void shutDown(opened, log, signal)
+        void shutDown(opened, processLog, signal)
       } else if (now - firstAt > sameSignalMs) {
-        log.warn({ signal }, 'a second signal: ending at once; the next start recovers')
+        processLog.log.warn({ signal }, 'a second signal: ending at once; the next start recovers')
         process.exit(1)
       }
     })
@@ -151,28 +162,48 @@ function handleSignals(opened: Opened, log: ServerLog): void {
 }
 
 /** What a handler left behind and nobody waits for: this process is in a state that nobody planned, so it ends in good order. */
-function handleStrays(system: JobSystem, log: ServerLog): void {
+function handleStrays(opened: Opened, processLog: ProcessLog): void {
+  const { log } = processLog
   const end = (error: unknown, message: string) => {
     const job = currentJob.getStore()
     log.fatal({ err: error, ...(job ? { job_id: job.id, type: job.type } : {}) }, message)
-    system.stop().then(
-      () => process.exit(1),
-      () => process.exit(1),
-    )
+    endAfterGrace(opened, processLog)
+    const exit = () => process.exit(1)
+    opened.system?.stop().then(exit, exit)
   }
   process.on('uncaughtException', (error) => end(error, 'an exception that nobody caught; stopping'))
   process.on('unhandledRejection', (error) => end(error, 'a promise rejected that nobody waited for; stopping'))
 }
 
-async function shutDown(opened: Opened, log: ServerLog, reason: string): Promise<void> {
+async function shutDown(opened: Opened, processLog: ProcessLog, reason: string): Promise<void> {
+  const { log } = processLog
   log.info({ reason }, 'stopping')
+  endAfterGrace(opened, processLog)
   await opened.system?.stop()
   await opened.server?.close(lastRequestsMs)
   log.info({}, 'stopped')
   process.exit(0)
 }
 
+/** Whatever holds up the stop that has begun: the next start recovers. */
+function endAfterGrace({ graceMs }: Opened, { log, flush }: ProcessLog): void {
+  const end = () => {
+    log.fatal({}, 'the stop takes too long; ending the process with SIGKILL, the next start recovers')
+    flush(lastLinesMs)
+    process.kill(process.pid, 'SIGKILL')
+  }
+  setTimeout(end, graceMs + beyondGraceMs).unref()
+}
+
 function fail(message: string, code: number): never {
-  process.stderr.write(`jobmachine: ${message}\n`)
+  complain(message)
   process.exit(code)
+}
+
+function complain(message: string): void {
+  try {
+    process.stderr.write(`jobmachine: ${message}\n`)
+  } catch {
+    // It cannot be told; the exit code says what it was.
+  }
 }

@@ -30,6 +30,8 @@ export interface AppOptions extends BodyLimits, GuardOptions {
   readonly apiToken: string | null
   /** Of this program, as the API's description tells it. */
   readonly version: string
+  /** Lines of the log that could not be written so far; left out: nobody counts them. */
+  readonly droppedLogLines?: () => number
 }
 
 /** Bytes of scrapes that wait to be read; of their own, so that monitoring goes on where other answers fill what they may. */
@@ -48,7 +50,7 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
   }
   const scrapes = new Outflow(scrapesHeldMax)
   const scraping = (c: Context<Env>, format: string) => {
-    return scrapes.serveLarge(c.env.outgoing, () => showPrometheus(system, format))
+    return scrapes.serveLarge(c.env.outgoing, () => showPrometheus(system, format, options.droppedLogLines))
   }
   const posting = (work: (body: unknown, c: Context<Env>) => Promise<Response>): Handler => {
     return (c) => intake.withJson(c.env.incoming, (body) => work(body, c))

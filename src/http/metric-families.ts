@@ -91,6 +91,18 @@ function storeFamilies({ commits, files }: Telemetry): Family[] {
   ]
 }
 
+/** Of the process's log, where it has one that counts. */
+export function logFamilies(droppedLines: (() => number) | undefined): Family[] {
+  if (!droppedLines) return []
+  return [
+    counter(
+      'jobmachine_log_lines_dropped_total',
+      'Log lines that could not be written or that nobody read, since the process started.',
+      [[{}, droppedLines()]],
+    ),
+  ]
+}
+
 type Samples = readonly (readonly [labels: Labels, value: number])[]
 
 function gauge(name: string, help: string, samples: Samples): Family {

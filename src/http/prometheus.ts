@@ -1,6 +1,6 @@
 import type { Metric, Registry, RegistryContentType } from 'prom-client'
 import type { JobSystem } from '../front-door.ts'
-import { type Family, familiesOf } from './metric-families.ts'
+import { type Family, familiesOf, logFamilies } from './metric-families.ts'
 import { replyText } from './reply.ts'
 
 /** The two formats of `GET /metrics/prometheus`, as `Accept` names them. */
@@ -16,12 +16,17 @@ const loadClient = () => import('prom-client')
 let processRegistry: Registry | undefined
 
 /** `GET /metrics/prometheus`, in one of the two. */
-export async function showPrometheus(system: JobSystem, format: string): Promise<Response> {
+export async function showPrometheus(
+  system: JobSystem,
+  format: string,
+  droppedLogLines?: () => number,
+): Promise<Response> {
   const { Registry } = await loadClient()
   const [telemetry, ofProcess] = await Promise.all([system.telemetry(), processFamilies()])
   const registry = new Registry<RegistryContentType>()
   if (format === openMetrics) registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
-  for (const family of [...familiesOf(telemetry), ...ofProcess]) registry.registerMetric(toMetric(family))
+  for (const family of [...familiesOf(telemetry), ...logFamilies(droppedLogLines), ...ofProcess])
+    registry.registerMetric(toMetric(family))
   return replyText(await registry.metrics(), registry.contentType, { headers: { vary: 'Accept' } })
 }
 

@@ -3,6 +3,8 @@ import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createJobSystem } from '../../src/index.ts'
 import { assertWitnessed, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
+import { shimDisk } from '../support/fsync-shim.ts'
+import { badOutputs } from '../support/outputs.ts'
 import { eventsOf, until, untilFinished } from '../support/system.ts'
 import { cleanUp, tempFolder } from '../support/temp.ts'
 
@@ -87,6 +89,40 @@ describe.concurrent('a process that stands still', () => {
     expect(await reader.find(1)).toMatchObject({ state: 'succeeded', attempt: 2 })
     expect(await reader.find(2)).toMatchObject({ state: 'dead', attempt: 1, error: { name: 'LeaseExpiredError' } })
     await endWith(second, reader)
+  })
+
+  test.each(Object.entries(badOutputs))(
+    'for good ends as soon where its standard output is %s',
+    {
+      timeout: 30_000,
+    },
+    async (kind, badOutput) => {
+      const output = badOutput()
+      if (!output) return
+      const database = join(folder, `${kind}.db`)
+      const child = await startChild({ database, stdout: output.descriptor })
+      await child.enqueue([{ type: 'wait', payload: { ms: 600_000 }, timeoutMs: 1 }])
+      await until(() => started(database).length === 1)
+      const before = performance.now()
+
+      expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' })
+      expect(performance.now() - before).toBeLessThan(watchdogGraceMs + 5_000)
+    },
+  )
+
+  test('for good ends though its store fails meanwhile, which the blocked loop does not hear', {
+    timeout: 30_000,
+  }, async ({ skip }) => {
+    const disk = shimDisk(join(folder, 'shim'))
+    if (!disk) return skip('there is no C compiler')
+    const database = join(folder, 'failed.db')
+    // Renewals of its lease are commits that need no loop.
+    const child = await startChild({ database, env: disk.env, settings: { leaseMs: 300 } })
+    await child.enqueue([{ type: 'wait', payload: { ms: 600_000 }, timeoutMs: 1 }])
+    await until(() => started(database).length === 1)
+    disk.failOnce()
+
+    expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' })
   })
 
   test('for longer than that grace, as its timeout allows, lives, though nothing ran before it', {

@@ -1,13 +1,17 @@
-import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createJobSystem, type JobSystem } from '../../src/index.ts'
 import { openKept } from '../../src/persistence/sqlite/kept.ts'
 import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
+import { briefly } from '../support/built.ts'
 import { assertWitnessed, type Child, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
+import { patchedBuild } from '../support/patched-build.ts'
+import { fillDisk, mountSmall } from '../support/small-disk.ts'
 import { eventsOf, until, untilFinished } from '../support/system.ts'
-import { cleanUp, tempFolder, whenDone } from '../support/temp.ts'
+import { cleanUp, tempFolder } from '../support/temp.ts'
 
 let folder: string
 /** A file system of one MiB; null where none can be mounted. */
@@ -138,27 +142,41 @@ describe.concurrent('SIGTERM', () => {
     const reader = await createJobSystem({ database })
     await child.enqueue(many(5, { type: 'sleep', payload: { ms: 300 } }))
     await until(() => started(database).length === 5)
-    const ballast = join(small, 'ballast')
-    try {
-      writeFileSync(ballast, Buffer.alloc(2 * 1024 * 1024))
-    } catch {
-      // It is full.
-    }
+    const makeRoom = fillDisk(small)
 
     await assertEnds(child, 50)
-    unlinkSync(ballast)
+    makeRoom()
 
     await assertFinishes(database, reader, 5)
   })
+
+  test('whose stop never ends, since the disk does not answer, ends it all the same', { timeout: 40_000 }, async () => {
+    const build = patchedBuild(join(folder, 'build'), [
+      { file: 'persistence/sqlite/store-thread.js', find: 'this.#db.close();', replace: forever },
+    ])
+    const { child, exited, said } = await startMain(join(build, 'main.js'))
+    const before = performance.now()
+
+    child.kill('SIGTERM')
+
+    expect(await exited).toEqual({ code: null, signal: 'SIGKILL' })
+    expect(performance.now() - before).toBeGreaterThan(1_000)
+    expect(said()).toContain('the stop takes too long')
+  })
 })
 
-function mountSmall(path: string): string | null {
-  mkdirSync(path)
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', path], { stdio: 'ignore' })
-  } catch {
-    return null
-  }
-  whenDone(() => execFileSync('umount', ['-l', path]))
-  return path
+/** Holds a thread for good, as a call of the operating system does that does not return. */
+const forever = 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);'
+
+/** The server of a build, when it listens. */
+async function startMain(main: string) {
+  const env = { PATH: process.env.PATH ?? '', PORT: '0', SHUTDOWN_GRACE_MS: '0' }
+  const child = spawn(process.execPath, [...briefly, main], { cwd: folder, env, stdio: ['ignore', 'pipe', 'inherit'] })
+  let output = ''
+  child.stdout.on('data', (chunk) => {
+    output += chunk
+  })
+  const exited = once(child, 'close').then(([code, signal]) => ({ code, signal }))
+  await until(() => output.includes('"listening"'))
+  return { child, exited, said: () => output }
 }

@@ -31,6 +31,8 @@ export interface ChildOptions {
   /** Keeps what it writes to standard error, such as the stack of an abort, out of the test's output. */
   readonly quiet?: boolean
   readonly env?: Record<string, string>
+  /** A descriptor for its standard output, in place of a pipe that is read here. */
+  readonly stdout?: number
   /** A line of shell before it begins, such as `ulimit -f 1000`. */
   readonly after?: string
 }
@@ -56,10 +58,10 @@ export function killChildren(): void {
 }
 
 /** Resolves when it serves; rejects with what it said where it could not open the file. */
-export async function startChild({ env, after, ...options }: ChildOptions): Promise<Child> {
+export async function startChild({ env, after, stdout, ...options }: ChildOptions): Promise<Child> {
   const arg = JSON.stringify({ ...options, witness: witnessOf(options.database) })
   const child = fork(script, [arg], {
-    stdio: ['ignore', 'pipe', options.quiet ? 'ignore' : 'inherit', 'ipc'],
+    stdio: ['ignore', stdout ?? 'pipe', options.quiet ? 'ignore' : 'inherit', 'ipc'],
     env: { ...process.env, ...env },
     execArgv: [...briefly],
     ...(after
@@ -68,7 +70,7 @@ export async function startChild({ env, after, ...options }: ChildOptions): Prom
   })
   children.add(child)
   let output = ''
-  child.stdout!.on('data', (chunk: Buffer) => {
+  child.stdout?.on('data', (chunk: Buffer) => {
     output += chunk
   })
   const exited = new Promise<Awaited<Child['exited']>>((resolve) => {

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { type Chart, charts, toDot } from '../../front-door.ts'
+import { type Chart, charts, ownThread, toDot } from '../../front-door.ts'
 
 /** Where a node lies: its middle and its size, in the chart's units. */
 export interface PlacedNode {
@@ -46,7 +46,7 @@ export async function layoutOf(chart: Chart): Promise<Layout> {
 function layOutAll(): Promise<LayoutTell> {
   const workerData: LayoutAsk = Object.fromEntries(Object.values(charts).map((chart) => [chart.id, toDot(chart)]))
   return new Promise((resolve, reject) => {
-    const thread = new Worker(new URL('./layout-thread.js', import.meta.url), { workerData })
+    const thread = new Worker(new URL('./layout-thread.js', import.meta.url), { workerData, ...ownThread })
     // A process that has nothing else to do waits for no picture.
     thread.unref()
     thread.on('message', resolve)

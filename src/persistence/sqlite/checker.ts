@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { UnavailableError } from '../../errors.ts'
+import { ownThread } from '../../own-thread.ts'
 import type { VerifyReport } from '../store.ts'
 import type { VerifyTell } from './verify-thread.ts'
 
@@ -14,7 +15,7 @@ export class Checker {
 
   /** Rejects with `UnavailableError` where the file cannot be read, or is closed meanwhile. */
   verify(onProgress: (id: number, lastId: number) => void = () => {}): Promise<VerifyReport> {
-    const thread = new Worker(new URL('./verify-thread.js', import.meta.url), { workerData: this.#path })
+    const thread = new Worker(new URL('./verify-thread.js', import.meta.url), { workerData: this.#path, ...ownThread })
     this.#threads.add(thread)
     return new Promise((resolve, reject) => {
       const fail = (why: string) => reject(new UnavailableError(`the database cannot be checked: ${why}`))

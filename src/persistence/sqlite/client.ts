@@ -3,6 +3,7 @@ import type Database from 'better-sqlite3'
 import { type Clock, ManualClock } from '../../clock.ts'
 import { DatabaseUnusableError, StorageFullError, UnavailableError } from '../../errors.ts'
 import type { JobState } from '../../machines/job.ts'
+import { ownThread } from '../../own-thread.ts'
 import { type Batch, intoBatches } from '../batches.ts'
 import { intoSets } from '../runs.ts'
 import type {
@@ -87,7 +88,7 @@ export type ThreadLink = Pick<Worker, 'on' | 'once' | 'postMessage'>
 
 function startThread(workerData: ThreadOptions): ThreadLink {
   const resourceLimits = { maxYoungGenerationSizeMb: youngGenerationMaxMb }
-  return new Worker(new URL('./thread.js', import.meta.url), { workerData, resourceLimits })
+  return new Worker(new URL('./thread.js', import.meta.url), { workerData, resourceLimits, ...ownThread })
 }
 
 /**
@@ -416,6 +417,8 @@ class SqliteStore implements Store {
     if (this.#closed) return
     this.#closed = true
     clearInterval(this.#beating)
+    // The thread waits for a sign that this was heard.
+    if (this.#pulse) beat(this.#pulse, 0)
     this.#notify({ type: 'fatal', error })
   }
 

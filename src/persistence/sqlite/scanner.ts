@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { UnavailableError } from '../../errors.ts'
+import { ownThread } from '../../own-thread.ts'
 import type { ReadAsk, ReadTell, Scan, ScanAnswer, ScanGiven } from './reader-thread.ts'
 
 interface Waiting {
@@ -37,7 +38,7 @@ export class Scanner {
   }
 
   #start(): Running {
-    const thread = new Worker(new URL('./reader-thread.js', import.meta.url), { workerData: this.#path })
+    const thread = new Worker(new URL('./reader-thread.js', import.meta.url), { workerData: this.#path, ...ownThread })
     const running: Running = { thread, waiting: new Map() }
     thread.on('message', ([callId, answer, error]: ReadTell) => {
       const call = running.waiting.get(callId)

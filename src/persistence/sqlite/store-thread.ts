@@ -112,10 +112,14 @@ export class StoreThread {
   }
 
   #tick(): void {
-    const stillMs = this.#watchdog?.look(performance.now()) ?? null
-    if (stillMs !== null) this.#endProcess(stillMs, this.#held.runningIds())
+    this.#watch()
     if (++this.#ticks % fallbackTicks === 0) this.#calls.lookForReady = true
     this.#work()
+  }
+
+  #watch(): void {
+    const stillMs = this.#watchdog?.look(performance.now()) ?? null
+    if (stillMs !== null) this.#endProcess(stillMs, this.#held.runningIds())
   }
 
   #sleepMs(): number {
@@ -216,7 +220,18 @@ export class StoreThread {
   #stop(error: unknown): void {
     const fatal = error instanceof Error ? (error.stack ?? error.message) : String(error)
     this.#mailbox.tell({ ...quiet, fatal } satisfies Tell)
-    this.#mailbox.close()
+    this.#watch()
+    this.#closeWhenHeard()
+  }
+
+  /** A loop that a handler blocks does not hear of it, and must be ended all the same. */
+  #closeWhenHeard(): void {
+    if (!this.#watchdog || this.#watchdog.hasBeaten) {
+      this.#mailbox.close()
+      return
+    }
+    this.#watch()
+    this.#timer = setTimeout(() => this.#closeWhenHeard(), tickMs)
   }
 }
 

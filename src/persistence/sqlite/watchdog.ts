@@ -1,4 +1,5 @@
-import { writeSync } from 'node:fs'
+import { Worker } from 'node:worker_threads'
+import { ownThread } from '../../own-thread.ts'
 
 /** How often the loop beats, and the thread looks, in ms. */
 export const beatMs = 100
@@ -6,6 +7,8 @@ export const beatMs = 100
 const graceMs = 10_000
 /** A look that comes later than this after the one before was held up itself (SIGSTOP, a suspended machine) and proves nothing. */
 const lateMs = 5 * beatMs
+/** For the line that tells of it, in ms. */
+const lastLineMs = 1_000
 const beatAt = 0
 const longestTimeoutAt = 1
 
@@ -39,6 +42,11 @@ export class Watchdog {
     this.#pulse = pulse
   }
 
+  /** Whether the loop has turned since the last look. */
+  get hasBeaten(): boolean {
+    return Atomics.load(this.#pulse, beatAt) !== this.#beats
+  }
+
   /** For how long the loop has stood still, where that is longer than any running attempt may take; else null. */
   look(at: number): number | null {
     const beats = Atomics.load(this.#pulse, beatAt)
@@ -51,10 +59,32 @@ export class Watchdog {
   }
 }
 
-/** Ends the process as a crash does, so that recovery does the rest; the line is written past the blocked loop. */
+/**
+ * Ends the process as a crash does, so that recovery does the rest; a line is written past the blocked loop. Whoever reads that line may be
+ * gone or stalled, so a thread of its own writes it, and this one waits for it no longer than `lastLineMs`.
+ */
 export function killBlockedProcess(stillMs: number, runningIds: readonly number[]): void {
   const msg =
     'the event loop has been blocked for longer than any running job may take; ending the process with SIGKILL'
-  writeSync(1, `${JSON.stringify({ level: 60, msg, blocked_ms: Math.round(stillMs), running_jobs: runningIds })}\n`)
-  process.kill(process.pid, 'SIGKILL')
+  const line = JSON.stringify({ level: 60, msg, blocked_ms: Math.round(stillMs), running_jobs: runningIds })
+  try {
+    const written = new Int32Array(new SharedArrayBuffer(4))
+    new Worker(writeLine, { eval: true, workerData: { line: `${line}\n`, written }, ...ownThread })
+    Atomics.wait(written, 0, 0, lastLineMs)
+  } finally {
+    process.kill(process.pid, 'SIGKILL')
+  }
 }
+
+/** Not a file: the one that this program was loaded from may be gone by now. A pipe that is full and does not block is tried again. */
+const writeLine = `
+  const { workerData: { line, written } } = require('node:worker_threads')
+  const { writeSync } = require('node:fs')
+  for (let rest = Buffer.from(line); rest.length > 0; ) {
+    try { rest = rest.subarray(writeSync(1, rest)) } catch (error) {
+      if (error.code !== 'EAGAIN') break
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+    }
+  }
+  Atomics.store(written, 0, 1)
+  Atomics.notify(written, 0)`

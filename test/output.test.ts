@@ -1,0 +1,126 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, constants, openSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { describe, expect, test, vi } from 'vitest'
+import { LogOutput } from '../src/log-output.ts'
+import { briefly, built } from './support/built.ts'
+import { parseMetrics, sampleOf } from './support/metrics-text.ts'
+import { badOutputs, type Output, stalledReader } from './support/outputs.ts'
+import { tempFolder, whenDone } from './support/temp.ts'
+
+/** Makes a signal leave a rejection behind, which nothing that ships does. */
+const stray = `process.on('SIGUSR2', () => Promise.reject(new Error('left behind')))`
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** A real server with that standard output, on a port that is known beforehand: it cannot say which. */
+async function serveTo({ descriptor }: Output, grace = '25000') {
+  const port = await freePort()
+  const folder = tempFolder()
+  const child = spawn(process.execPath, [...briefly, built('main.js')], {
+    cwd: folder,
+    env: {
+      PATH: process.env.PATH ?? '',
+      PORT: `${port}`,
+      DATABASE_PATH: join(folder, 'jobs.db'),
+      SHUTDOWN_GRACE_MS: grace,
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(stray)}`,
+    },
+    stdio: ['ignore', descriptor, 'inherit'],
+  })
+  const exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }))
+  whenDone(() => child.kill('SIGKILL'))
+  const url = `http://127.0.0.1:${port}`
+  const untilAnswered = (path: string, wanted: RegExp) =>
+    vi.waitFor(async () => expect(await (await fetch(url + path)).text()).toMatch(wanted), {
+      timeout: 15_000,
+      interval: 20,
+    })
+  await untilAnswered('/readyz', /ready/)
+  return { child, exited, url, untilAnswered }
+}
+
+describe.each(Object.entries(badOutputs))('a server whose standard output is %s', (_, badOutput) => {
+  test('answers, runs jobs, and ends with 0 when it is told to', async ({ skip }) => {
+    const output = badOutput()
+    if (!output) return skip('a small file system cannot be mounted here')
+    const { child, exited, url, untilAnswered } = await serveTo(output)
+    // An attempt that fails is logged.
+    const job = { type: 'webhook', payload: { url: 'http://127.0.0.1:1/' }, max_retries: 0 }
+    const headers = { 'content-type': 'application/json' }
+    await fetch(`${url}/jobs`, { method: 'POST', headers, body: JSON.stringify(job) })
+    await untilAnswered('/jobs/1', /"dead"/)
+    const metrics = parseMetrics(await (await fetch(`${url}/metrics/prometheus`)).text())
+    expect(sampleOf(metrics, 'jobmachine_log_lines_dropped_total')).toBeGreaterThanOrEqual(0)
+
+    child.kill('SIGTERM')
+
+    expect(await exited).toEqual({ code: 0, signal: null })
+  })
+
+  test('ends with 1 after an error that nobody caught', async ({ skip }) => {
+    const output = badOutput()
+    if (!output) return skip('a small file system cannot be mounted here')
+    const { child, exited } = await serveTo(output)
+
+    child.kill('SIGUSR2')
+
+    expect(await exited).toEqual({ code: 1, signal: null })
+  })
+})
+
+test.each(['a pipe that is full and that nobody reads', 'a file on a full disk'] as const)(
+  'what a server had to say to %s comes when it can be written again, and nothing of it twice',
+  async (kind) => {
+    const output = badOutputs[kind]()
+    if (!output) return
+    const { child, exited } = await serveTo(output)
+
+    await vi.waitFor(() => expect(output.recover()).toContain('"listening"'), { timeout: 10_000, interval: 20 })
+    child.kill('SIGTERM')
+    await exited
+
+    const lines = output
+      .recover()
+      .split('\n')
+      .filter((line) => line !== '')
+    expect(lines.map((line) => JSON.parse(line).msg)).toEqual(['listening', 'stopping', 'stopped'])
+  },
+)
+
+test('lines beyond those that may wait are dropped, and their number is told once when there is a reader again', async () => {
+  const { descriptor, recover } = stalledReader()
+  const told: number[] = []
+  const notBlocking = openSync(`/dev/fd/${descriptor}`, constants.O_WRONLY | constants.O_NONBLOCK)
+  whenDone(() => closeSync(notBlocking))
+  const output = new LogOutput(notBlocking, (dropped) => told.push(dropped))
+  const line = (index: number) => `${`${index}`.padEnd(1_023, '.')}\n`
+
+  for (let index = 0; index < 1_500; index++) output.write(line(index))
+  const { dropped } = output
+  await vi.waitFor(
+    () => {
+      recover()
+      expect(told).toHaveLength(1)
+    },
+    { timeout: 10_000, interval: 1 },
+  )
+  output.write('the end\n')
+
+  expect(dropped).toBe(1_500 - 1_024)
+  expect(told).toEqual([dropped])
+  const lines = recover()
+    .split('\n')
+    .filter((line) => line !== '')
+  expect(lines).toEqual([...Array.from({ length: 1_024 }, (_, index) => line(index).trimEnd()), 'the end'])
+  expect(output.dropped).toBe(dropped)
+})
