@@ -112,9 +112,10 @@ function isPossible(obstacles: readonly Obstacle[]): boolean | null {
 }
 
 /** What an edge does to the attempts, and what they have to do with it. */
-function consequence({ guard, attempt }: Edge, { situation: { job } }: Facts): string {
+function consequence({ conditions, attempt }: Edge, { situation: { job } }: Facts): string {
   const of = (n: number) => `attempt ${number(n)} of ${number(job.maxAttempts)}`
-  if (guard) return `, for ${of(job.attempt)} is ${guard.holds ? 'not ' : ''}the last`
+  const last = conditions.at(-1)
+  if (last) return `, for ${of(job.attempt)} is ${last.holds ? 'not ' : ''}the last`
   switch (attempt) {
     case 'keep':
       return ''

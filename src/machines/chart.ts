@@ -1,6 +1,6 @@
 import type { AnyStateMachine, AnyStateNode } from 'xstate'
 import { dispatcherMachine } from './dispatcher.ts'
-import { edges } from './edges.ts'
+import { type Condition, edges } from './edges.ts'
 import { jobMachine } from './job.ts'
 import { slotMachine } from './slot.ts'
 import {
@@ -33,7 +33,7 @@ export interface ChartEdge {
   readonly to: string
   /** In words; null: it is taken whatever the facts. */
   readonly guard: string | null
-  /** Whether the guard is the other way round: this edge is for where it does not hold. */
+  /** Whether a guard is the other way round: this edge is for where it does not hold. */
   readonly isElse: boolean
   /** What has happened, in words; empty where there is no event. */
   readonly description: string
@@ -56,12 +56,14 @@ const jobChart: Chart = {
   title: 'The lifecycle of a job',
   countsEdges: true,
   nodes: nodesOf(jobMachine).map((node) => ({ ...node, isOrigin: node.initial })),
-  edges: edges.map(({ from, event, to, guard }) =>
-    edge(from, event, to, {
-      guard: guard && jobGuardWords[guard.name][guard.holds ? 'holds' : 'not'],
-      isElse: guard?.holds === false,
-      description: jobEventWords[event].what,
-    }),
+  edges: joined(
+    edges.map(({ from, event, to, conditions }) =>
+      edge(from, event, to, {
+        guard: conditionWords(conditions),
+        isElse: conditions.at(-1)?.holds === false,
+        description: jobEventWords[event].what,
+      }),
+    ),
   ),
 }
 
@@ -86,6 +88,25 @@ const workerChart: Chart = {
 /** Every machine's, by its id. */
 export const charts = Object.freeze({ job: jobChart, dispatcher: dispatcherChart, worker: workerChart })
 export type ChartName = keyof typeof charts
+
+/** What an edge waits for, in words; null: nothing. The last condition says it: it is asked where those before it have led to no other edge. */
+export function conditionWords(conditions: readonly Condition[]): string | null {
+  const last = conditions.at(-1)
+  return last ? jobGuardWords[last.guard][last.holds ? 'holds' : 'not'] : null
+}
+
+/** Edges that join the same states by the same event are one arrow. */
+function joined(edges: readonly ChartEdge[]): ChartEdge[] {
+  const byId = new Map<string, ChartEdge>()
+  for (const edge of edges) {
+    const other = byId.get(edge.id)
+    byId.set(
+      edge.id,
+      other ? { ...edge, guard: `${other.guard} or ${edge.guard}`, isElse: other.isElse || edge.isElse } : edge,
+    )
+  }
+  return [...byId.values()]
+}
 
 /** What names an edge of a chart, from the names of its parts; `event` null: it has none. */
 export function edgeId(from: string, event: string | null, to: string): string {

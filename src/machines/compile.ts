@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict'
-import { transition } from 'xstate'
+import { type AnyStateMachine, type AnyStateNode, transition } from 'xstate'
 import { guards } from './guards.ts'
 import {
   type EventType,
   type GuardName,
-  type JobEvent,
   type JobFacts,
   type JobNode,
   type JobState,
@@ -15,12 +14,24 @@ import {
 /** What a transition does to `attempt`: nothing, one more, one given back, or back to none. */
 export type AttemptEffect = 'keep' | 'count' | 'giveBack' | 'forget'
 
-/** One arrow of the job machine. `guard` null: it is taken whatever the facts. */
-export interface Edge {
-  readonly from: JobNode
-  readonly event: EventType
-  readonly guard: { readonly name: GuardName; readonly holds: boolean } | null
-  readonly to: JobState
+/** What a guard must say. */
+export interface Condition<Guard extends string = GuardName> {
+  readonly guard: Guard
+  readonly holds: boolean
+}
+
+/** One arrow of a machine, the job's unless told otherwise: it is taken where all of its conditions are met, and of those of one state and event always one at most. */
+export interface Edge<
+  Node extends string = JobNode,
+  Event extends string = EventType,
+  Guard extends string = GuardName,
+  To extends string = JobState,
+> {
+  readonly from: Node
+  readonly event: Event
+  /** In the order in which the machine asks; the last of them is what tells this arrow from those that come after it. */
+  readonly conditions: readonly Condition<Guard>[]
+  readonly to: To
   readonly attempt: AttemptEffect
 }
 
@@ -33,7 +44,6 @@ export interface JobTable {
   readonly edges: readonly Edge[]
 }
 
-const guardNames = Object.keys(guards) as GuardName[]
 /** Far from 0 and from the limit, so that each effect on it can be told from the others. */
 const probeAttempt = 5
 const probeFacts: JobFacts = { attempt: probeAttempt, maxAttempts: 9 }
@@ -44,72 +54,113 @@ const effects = new Map<number, AttemptEffect>([
   [0, 'forget'],
 ])
 
-const machines = new Map<string, typeof jobMachine>()
-
 /**
- * Asks XState for all that the job machine does: every node × event under every combination of guards. A thousand times faster to look
- * up than `transition()` per row, and the only form in which SQL can move a batch. Takes 40 ms.
+ * Asks XState for all that the job machine does: every node × event under every answer of its guards. A thousand times faster to look
+ * up than `transition()` per row, and the only form in which SQL can move a batch.
  */
 export function compileJobMachine(): JobTable {
   const nodes = Object.entries(jobMachine.states) as [JobNode, (typeof jobMachine.states)[JobNode]][]
-  const eventTypes = [...new Set(jobMachine.events as EventType[])]
   return {
     nodes: Object.fromEntries(
       nodes.map(([name, { tags, description = '' }]) => [name, { tags, description }]),
     ) as unknown as JobTable['nodes'],
-    eventTypes,
-    edges: nodes.flatMap(([from]) => eventTypes.flatMap((event) => edgesOf(from, event))),
+    eventTypes: [...new Set(jobMachine.events as EventType[])],
+    edges: compileEdges(jobMachine, Object.keys(guards)) as Edge[],
   }
 }
 
-function edgesOf(from: JobNode, event: EventType): Edge[] {
-  // Four in five pairs, known without asking.
-  if (!jobMachine.states[from]!.ownEvents.includes(event)) return []
-  const whatever = target(from, event, {})
-  const deciding = guardNames.filter((name) => differs(from, event, name))
-  if (deciding.length === 0) return whatever ? [{ from, event, guard: null, ...whatever }] : []
-  // The SQL knows one condition per edge; a machine that needs two says so here and not in production.
-  assert.equal(deciding.length, 1, `${from} on ${event} depends on more than one guard`)
-  const name = deciding[0]!
-  return [true, false].flatMap((holds) => {
-    const found = target(from, event, { [name]: holds })
-    return found ? [{ from, event, guard: { name, holds }, ...found }] : []
-  })
-}
-
-function differs(from: JobNode, event: EventType, name: GuardName): boolean {
-  const others = guardNames.filter((other) => other !== name)
-  return combinations(others).some((rest) => {
-    const [held, not] = [true, false].map((holds) => target(from, event, { ...rest, [name]: holds }))
-    return held?.to !== not?.to || held?.attempt !== not?.attempt
-  })
-}
-
-function combinations(names: GuardName[]): Partial<Record<GuardName, boolean>>[] {
-  return names.reduce<Partial<Record<GuardName, boolean>>[]>(
-    (all, name) => all.flatMap((one) => [true, false].map((holds) => ({ ...one, [name]: holds }))),
-    [{}],
+/**
+ * The edges of a flat machine whose context is `JobFacts`, in its order. Throws where it has a guard that is none of `guardNames`: SQL would
+ * not know it.
+ */
+export function compileEdges(
+  machine: AnyStateMachine,
+  guardNames: readonly string[],
+): Edge<string, string, string, string>[] {
+  const target = prepareTarget(machine, guardNames)
+  return Object.values(machine.states as Record<string, AnyStateNode>).flatMap((node) =>
+    [...new Set(machine.events as string[])].flatMap((event) => {
+      const asked = guardsOf(machine, node, event, guardNames)
+      return branch(asked, {}, (answers) => target(node.key, event, answers)).map(({ conditions, found }) => ({
+        from: node.key,
+        event,
+        conditions,
+        ...found,
+      }))
+    }),
   )
 }
 
-/** The machine with its guards answering as told, false unless told: built once for each combination, which is what takes long. */
-function answering({ attemptsRemain = false, runAtLiesAhead = false }: Partial<Record<GuardName, boolean>>) {
-  const key = `${attemptsRemain} ${runAtLiesAhead}`
-  const machine =
-    machines.get(key) ??
-    jobMachine.provide({ guards: { attemptsRemain: () => attemptsRemain, runAtLiesAhead: () => runAtLiesAhead } })
-  machines.set(key, machine)
-  return machine
+type Answers = Readonly<Record<string, boolean>>
+
+interface Target {
+  readonly to: string
+  readonly attempt: AttemptEffect
 }
 
-/** Where XState goes from `from` on `event` when each guard answers as told; undefined where it stays. */
-function target(from: JobNode, event: EventType, answers: Partial<Record<GuardName, boolean>>) {
-  const machine = answering(answers)
-  const before = machine.resolveState({ value: from, context: probeFacts })
-  if (before.status !== 'active') return
-  const [after] = transition(machine, before, { type: event, delayed: false } as JobEvent)
-  if (after.value === from) return
-  const attempt = effects.get(after.context.attempt)
-  assert(attempt, `${from} on ${event} changes attempt in a way the table has no word for`)
-  return { to: after.value as JobState, attempt }
+interface Branch {
+  readonly conditions: readonly Condition<string>[]
+  readonly found: Target
+}
+
+/** Asks for a guard where its answer makes a difference, and not where it makes none. */
+function branch(names: readonly string[], answers: Answers, ask: (answers: Answers) => Target | undefined): Branch[] {
+  const [guard, ...rest] = names
+  if (guard === undefined) {
+    const found = ask(answers)
+    return found ? [{ conditions: [], found }] : []
+  }
+  const decides = completions(rest, answers).some((all) => {
+    const [held, not] = [true, false].map((holds) => ask({ ...all, [guard]: holds }))
+    return held?.to !== not?.to || held?.attempt !== not?.attempt
+  })
+  if (!decides) return branch(rest, { ...answers, [guard]: false }, ask)
+  return [true, false].flatMap((holds) =>
+    branch(rest, { ...answers, [guard]: holds }, ask).map(({ conditions, found }) => ({
+      conditions: [{ guard, holds }, ...conditions],
+      found,
+    })),
+  )
+}
+
+function completions(names: readonly string[], answers: Answers): Answers[] {
+  return names.reduce<Answers[]>(
+    (all, name) => all.flatMap((one) => [true, false].map((holds) => ({ ...one, [name]: holds }))),
+    [answers],
+  )
+}
+
+/** The guards that may be asked on an event in a state, in the machine's order: its own, the machine's, and those of what is taken by itself. */
+function guardsOf(machine: AnyStateMachine, node: AnyStateNode, event: string, known: readonly string[]): string[] {
+  const always = Object.values(machine.states as Record<string, AnyStateNode>).flatMap(({ always = [] }) => always)
+  const own = [node, machine.root].flatMap(({ transitions }) => transitions.get(event) ?? [])
+  const asked = own.length === 0 ? [] : [...own, ...always]
+  const names = asked.flatMap(({ guard }) => {
+    if (guard === undefined) return []
+    const name = typeof guard === 'string' ? guard : (guard as { type?: string }).type
+    assert(
+      name !== undefined && known.includes(name),
+      `${node.key} on ${event} asks the guard "${name ?? String(guard)}", which is none of those named: ${known.join(', ')}`,
+    )
+    return [name]
+  })
+  return [...new Set(names)]
+}
+
+/** Where XState goes from a state on an event when each guard answers as told, false unless told; undefined where it stays. */
+function prepareTarget(machine: AnyStateMachine, guardNames: readonly string[]) {
+  let answers: Answers = {}
+  const asking = machine.provide({
+    guards: Object.fromEntries(guardNames.map((name) => [name, () => answers[name] ?? false])),
+  })
+  return (from: string, event: string, told: Answers): Target | undefined => {
+    answers = told
+    const before = asking.resolveState({ value: from, context: probeFacts })
+    if (before.status !== 'active') return
+    const [after] = transition(asking, before, { type: event })
+    if (after.value === from) return
+    const attempt = effects.get(after.context.attempt)
+    assert(attempt, `${from} on ${event} changes attempt in a way the table has no word for`)
+    return { to: after.value as string, attempt }
+  }
 }

@@ -1,9 +1,9 @@
-import type { AttemptEffect, Edge } from './compile.ts'
+import type { AttemptEffect, Condition, Edge } from './compile.ts'
 import { guards } from './guards.ts'
 import type { EventType, JobEvent, JobFacts, JobNode, JobState, JobTag } from './job.ts'
 import { jobTable } from './job-table.ts'
 
-export type { AttemptEffect, Edge }
+export type { AttemptEffect, Condition, Edge }
 
 /** The eight stored states in the order of the lifecycle. */
 export const jobStates: readonly JobState[] = Object.freeze(
@@ -41,7 +41,9 @@ for (const edge of edges) {
 export function findEdge(from: JobNode, event: JobEvent, facts: JobFacts): Edge | undefined {
   return edgesByPair
     .get(`${from} ${event.type}`)
-    ?.find(({ guard }) => guard === null || guards[guard.name]({ context: facts, event }) === guard.holds)
+    ?.find(({ conditions }) =>
+      conditions.every(({ guard, holds }) => guards[guard]({ context: facts, event }) === holds),
+    )
 }
 
 /** The edges of one event, in the order of the lifecycle. */

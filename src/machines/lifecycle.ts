@@ -1,4 +1,4 @@
-import { type Chart, charts, toMermaid } from './chart.ts'
+import { type Chart, charts, conditionWords, toMermaid } from './chart.ts'
 import { type AttemptEffect, edges } from './edges.ts'
 import { dispatcherEventWords, type EventWords, jobEventWords, slotEventWords } from './words.ts'
 
@@ -23,8 +23,8 @@ export function lifecyclePage(): string {
     '',
     ...table(
       ['from', 'event', 'where', 'to', 'attempts'],
-      job.edges.map(({ from, event, guard, to }, index) => {
-        return [from, event ?? '', guard ?? '', to, attemptWords[edges[index]!.attempt]]
+      edges.map(({ from, event, conditions, to, attempt }) => {
+        return [from, event, conditionWords(conditions) ?? '', to, attemptWords[attempt]]
       }),
     ),
     ...section(dispatcher, dispatcherEventWords),

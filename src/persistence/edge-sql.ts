@@ -112,15 +112,21 @@ function nextOfLease({ from, to }: Edge, kept: string, given: string): string {
 
 /** What `expressionOf` gives for the edge that the job is about to take on `event`. */
 function byEdge(event: EventType, job: Columns, expressionOf: (edge: Edge) => string): string {
-  const cases = edgesOn(event).map((edge) => ({ condition: conditionOf(edge, job), value: expressionOf(edge) }))
+  const asked = (guard: GuardName) => guardSql[guard](job)
+  const cases = edgesOn(event).map((edge) => ({ condition: conditionOf(edge, job, asked), value: expressionOf(edge) }))
   const values = new Set(cases.map(({ value }) => value))
   if (values.size === 1) return cases[0]!.value
   return `CASE ${cases.map(({ condition, value }) => `WHEN ${condition} THEN ${value}`).join(' ')} END`
 }
 
-function conditionOf({ from, guard }: Edge, job: Columns): string {
+/** True where the job is in the edge's state and its guards say what they must; `asked`: each in SQL. */
+export function conditionOf<Guard extends string>(
+  { from, conditions }: Pick<Edge<string, string, Guard>, 'from' | 'conditions'>,
+  job: Pick<Columns, 'state'>,
+  asked: (guard: Guard) => string,
+): string {
   const inState = from === 'new' ? [] : [`${job.state} = '${from}'`]
-  const guarded = guard ? [guard.holds ? guardSql[guard.name](job) : `NOT (${guardSql[guard.name](job)})`] : []
+  const guarded = conditions.map(({ guard, holds }) => (holds ? asked(guard) : `NOT (${asked(guard)})`))
   return [...inState, ...guarded].join(' AND ')
 }
 

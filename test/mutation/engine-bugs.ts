@@ -75,6 +75,27 @@ const machine: readonly Mutation[] = [
     },
   ),
   bug(
+    'the third guard of an event is dropped',
+    [
+      'machines/compile.test.ts',
+      'a machine with three guards on one event has an edge for each of them and one for where none holds, in its order',
+    ],
+    {
+      file: 'machines/compile.js',
+      find: 'return [...new Set(names)];',
+      replace: 'return [...new Set(names)].slice(0, 2);',
+    },
+  ),
+  bug(
+    'an edge in SQL asks its last guard alone',
+    ['machines/compile.test.ts', 'a machine with three guards on one event goes there in SQL too: choose'],
+    {
+      file: 'persistence/edge-sql.js',
+      find: 'const guarded = conditions.map(',
+      replace: 'const guarded = conditions.slice(-1).map(',
+    },
+  ),
+  bug(
     'a succeeded job can be run again',
     [
       'machines/edges.test.ts',
