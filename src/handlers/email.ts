@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { connect } from 'node:net'
 import { domainToASCII } from 'node:url'
 import ipaddr from 'ipaddr.js'
@@ -73,7 +74,7 @@ export function sendEmail(settings: SmtpSettings): Handler<Email> {
   const sender = settings.from ?? settings.user
   const domain = sender && domainOf(sender)
   const { host } = settings
-  let opening: ReturnType<typeof openTransport> | undefined
+  const transport = host === undefined ? undefined : openTransport(host, settings)
 
   return defineHandler({
     type: 'email',
@@ -82,9 +83,7 @@ export function sendEmail(settings: SmtpSettings): Handler<Email> {
 
     async run({ email, subject, message }, { idempotencyToken, signal }) {
       signal.throwIfAborted()
-      if (host === undefined || !sender || !domain) throw new Error(`cannot send mail: ${whatIsMissing(settings)}`)
-      opening ??= openTransport(host, settings)
-      const transport = await opening
+      if (!transport || !sender || !domain) throw new Error(`cannot send mail: ${whatIsMissing(settings)}`)
       try {
         await transport.sendMail({
           from: sender,
@@ -106,9 +105,14 @@ export function sendEmail(settings: SmtpSettings): Handler<Email> {
   })
 }
 
-/** Loads nodemailer, which takes 50 ms: not of every start, but of the first mail. */
-async function openTransport(host: string, settings: SmtpSettings) {
-  const { createTransport } = await import('nodemailer')
+const require = createRequire(import.meta.url)
+
+/**
+ * nodemailer takes 50 ms and 15 MB to load, which a server without mail need not pay. It is loaded with the handler and not with the first
+ * mail: by then an update may have taken `node_modules` away.
+ */
+function openTransport(host: string, settings: SmtpSettings) {
+  const { createTransport }: typeof import('nodemailer') = require('nodemailer')
   // Not pooled: an abort closes its own connection and no other, and none is left open when the process ends.
   return createTransport(smtpOptions(host, settings))
 }

@@ -39,15 +39,15 @@ interface Asset {
 
 /** `GET /assets/:name`: what the pages are made of; a browser keeps it and asks whether it is still the same. */
 export function assetRoutes(): Routes {
-  const assets = new Map<string, Promise<Asset>>()
+  const assets = new Map<string, Asset>()
   return {
     '/assets/:name': {
       async GET(c) {
         const name = c.req.param('name') ?? ''
-        const asset = assets.get(name) ?? load(name)
+        const asset = assets.get(name) ?? (await load(name))
         if (!asset) throw new HttpError(404, 'not_found', `there is nothing at ${c.req.path}`)
         assets.set(name, asset)
-        const { text, tag } = await asset
+        const { text, tag } = asset
         const headers = { etag: tag, 'cache-control': 'no-cache' }
         if (c.req.header('if-none-match') === tag) return new Response(null, { status: 304, headers })
         return replyText(text, contentTypes[extname(name)]!, { headers })
@@ -57,9 +57,9 @@ export function assetRoutes(): Routes {
 }
 
 /** Undefined where no page loads anything by that name. */
-function load(name: string): Promise<Asset> | undefined {
-  if (Object.hasOwn(texts, name)) return Promise.resolve(tagged(texts[name]!))
-  return Object.hasOwn(paths, name) ? readFile(paths[name]!, 'utf8').then(tagged) : undefined
+async function load(name: string): Promise<Asset | undefined> {
+  if (Object.hasOwn(texts, name)) return tagged(texts[name]!)
+  return Object.hasOwn(paths, name) ? tagged(await readFile(paths[name]!, 'utf8')) : undefined
 }
 
 function tagged(text: string): Asset {

@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import type { Metric, Registry, RegistryContentType } from 'prom-client'
 import type { JobSystem } from '../front-door.ts'
 import { type Family, familiesOf, logFamilies } from './metric-families.ts'
@@ -10,8 +11,13 @@ export const openMetrics = 'application/openmetrics-text'
 /** What perf_hooks has as the least of no delays at all, in seconds. */
 const leastOfNone = 2 ** 63 / 1e9
 
-/** Loaded with the first scrape: every start would pay for it, and many are never scraped. */
-const loadClient = () => import('prom-client')
+const require = createRequire(import.meta.url)
+
+/**
+ * Loaded with the first scrape: every start would pay for it, and many are never scraped. Not by `import()`: Node remembers for ever that one
+ * failed, as while an update replaces `node_modules`.
+ */
+const loadClient = (): typeof import('prom-client') => require('prom-client')
 
 let processRegistry: Registry | undefined
 
@@ -21,7 +27,7 @@ export async function showPrometheus(
   format: string,
   droppedLogLines?: () => number,
 ): Promise<Response> {
-  const { Registry } = await loadClient()
+  const { Registry } = loadClient()
   const [telemetry, ofProcess] = await Promise.all([system.telemetry(), processFamilies()])
   const registry = new Registry<RegistryContentType>()
   if (format === openMetrics) registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
@@ -34,7 +40,7 @@ export async function showPrometheus(
  * The process has one event loop and one heap, however many servers: what watches them is made once, at the first scrape, and never stopped.
  */
 async function processFamilies(): Promise<Family[]> {
-  const { Registry, collectDefaultMetrics } = await loadClient()
+  const { Registry, collectDefaultMetrics } = loadClient()
   if (!processRegistry) {
     processRegistry = new Registry()
     collectDefaultMetrics({ register: processRegistry })

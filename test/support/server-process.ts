@@ -13,9 +13,13 @@ export interface ServerProcess {
 }
 
 /** A real server in a process of its own, on a free port, killed when the test ends. Resolves when it listens. */
-export async function startServer(env: Record<string, string> = {}, folder = tempFolder()): Promise<ServerProcess> {
+export async function startServer(
+  env: Record<string, string> = {},
+  folder = tempFolder(),
+  main = built('main.js'),
+): Promise<ServerProcess> {
   const database = join(folder, 'jobs.db')
-  const child = spawn(process.execPath, [...briefly, built('main.js')], {
+  const child = spawn(process.execPath, [...briefly, main], {
     cwd: folder,
     env: { PATH: process.env.PATH ?? '', PORT: '0', DATABASE_PATH: database, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
