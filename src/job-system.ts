@@ -75,8 +75,8 @@ export interface JobFilter {
 }
 
 /**
- * Newest first. A page may be short, even empty, and still have a `nextCursor`: one request reads a bounded number of jobs, and of their
- * bytes. The cursor is the lowest id looked at.
+ * Newest first. A page may be short and still have a `nextCursor`: all jobs down to that id were looked at. One without a job that has one means
+ * that ten million ids, or 400,000 where a text is searched for, had none.
  */
 export interface JobList {
   readonly jobs: readonly Job[]

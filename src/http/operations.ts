@@ -35,7 +35,7 @@ export const operations: Operations = {
       tag: 'Jobs',
       summary: 'List jobs, newest first',
       description:
-        'One request looks at a bounded number of jobs, and gives a few megabytes at most: go on with `next_cursor` until it is `null`.',
+        'One request looks on until it has found a job, as far as ten million ids, and gives a few megabytes at most: go on with `next_cursor` until it is `null`.',
       query: listQuery,
       answers: { 200: { description: 'A page of jobs.', body: schemas.jobList } },
       refusals: ['backpressure'],

@@ -76,7 +76,7 @@ export const job = named(
 export const jobList = named(
   'JobList',
   z.strictObject({
-    jobs: z.array(job).describe('Newest first. A page may be short, even empty, and go on.'),
+    jobs: z.array(job).describe('Newest first. A page may be short and go on.'),
     next_cursor: z.string().nullable().describe('`cursor` of the next page; `null` is the end.'),
   }),
 )

@@ -148,7 +148,7 @@ export interface ListFilter {
   readonly limit: number
 }
 
-/** One page, newest first. `next` is what to pass as `before` to go on, null at the end; a page may be short, even empty, and go on. */
+/** One page, newest first. `next` is what to pass as `before` to go on, null at the end; a page may be short and go on, but has a job unless none was found for long. */
 export interface JobPage {
   readonly jobs: readonly JobRow[]
   readonly next: number | null

@@ -9,7 +9,7 @@ export type ScanAnswer<S extends Scan> = Awaited<ReturnType<Reader[S]>>
 
 /**
  * The thread for reads that scan: they hold up neither the loop nor a commit. Started with the file's path; answers each in turn, but for a
- * census, which lets others pass.
+ * census and a list, which let others pass.
  */
 export type ReadAsk = readonly [callId: number, scan: Scan, given: ScanGiven<Scan>]
 export type ReadTell =

@@ -1,5 +1,5 @@
+import { setImmediate } from 'node:timers/promises'
 import type Database from 'better-sqlite3'
-
 import type {
   CensusCount,
   EdgeCount,
@@ -17,7 +17,7 @@ import { censusSql, takeCensus } from './census.ts'
 import { chainFrom, eventAtOrAbove } from './histories.ts'
 import { eventColumns, jobColumns, type Selected, selectTransitions, toHistoryEvent, toJobRow } from './rows.ts'
 import { Situations } from './situations.ts'
-import { Walk } from './walk.ts'
+import { stretchesOf, Walk } from './walk.ts'
 
 /** Characters of payloads after which a page ends short: some milliseconds to parse and to send. */
 const listLengthMax = 4_194_304
@@ -100,8 +100,20 @@ export class Reader {
     return takeCensus(this.#census)
   }
 
-  /** Walks down the ids, looking at a bounded number of jobs and reading a bounded length, whatever the filter and the payloads. */
-  list(filter: ListFilter): JobPage {
+  /**
+   * Walks down the ids until it has found a job, has come to the end or has gone on for long enough, and lets other reads in between its
+   * stretches: each looks at a bounded number of jobs and reads a bounded length, whatever the filter and the payloads.
+   */
+  async list({ before, ...filter }: ListFilter): Promise<JobPage> {
+    let page = this.#stretch({ ...filter, ...(before === undefined ? {} : { before }) })
+    for (let left = stretchesOf(filter); page.jobs.length === 0 && page.next !== null && left > 1; left--) {
+      await setImmediate()
+      page = this.#stretch({ ...filter, before: page.next })
+    }
+    return page
+  }
+
+  #stretch(filter: ListFilter): JobPage {
     return this.#db.transaction((): JobPage => {
       const { ids, next } = this.#walk.down(filter)
       const jobs: JobRow[] = []
@@ -116,7 +128,7 @@ export class Reader {
     })()
   }
 
-  /** The same walk, of the ids of jobs that may take a command. */
+  /** One stretch of the same walk, of the ids of jobs that may take a command. */
   matching(filter: MatchFilter): IdPage {
     return this.#db.transaction(() => this.#walk.down(filter))()
   }

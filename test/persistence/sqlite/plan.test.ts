@@ -35,13 +35,22 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
   writer.recoverOrphans(0, 0, 9)
   writer.cancel(1, 9)
   writer.requeue(1, 9)
-  new Reader(db).list({ limit: 1 })
+  // Its first stretch is looked at before it returns.
+  void new Reader(db).list({ limit: 1 })
   writer.enqueue([[aJob()]], 9)
   new Reader(db).situation(4)
   writer.command('cancel', [1, 2, 3], 'queued', 9)
   const reader = new Reader(db)
-  reader.list({ limit: 9 })
-  reader.list({ limit: 9, state: 'queued', type: 'work', queue: 'default', text: 'x', createdFrom: 0, createdTo: 9 })
+  void reader.list({ limit: 9 })
+  void reader.list({
+    limit: 9,
+    state: 'queued',
+    type: 'work',
+    queue: 'default',
+    text: 'x',
+    createdFrom: 0,
+    createdTo: 9,
+  })
   for (const command of ['cancel', 'requeue'] as const) {
     reader.matching({ command, limit: 9 })
     reader.matching({ command, text: 'x', limit: 9 })
@@ -80,7 +89,9 @@ test('a walk down the ids reads jobs and payloads by their id, and sorts nothing
 
   expect(walks).toHaveLength(7)
   for (const { steps } of walks) {
-    expect(steps).toContain('SEARCH jobs USING INTEGER PRIMARY KEY (rowid<?)')
+    expect(steps).toContainEqual(
+      expect.stringMatching(/^SEARCH jobs USING INTEGER PRIMARY KEY \(rowid(>\? AND rowid)?<\?\)$/),
+    )
     expect(steps.filter((step) => /job_payloads/.test(step) && !/INTEGER PRIMARY KEY \(rowid=\?\)/.test(step))).toEqual(
       [],
     )
