@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { parseEnv } from 'node:util'
 import { z } from 'zod'
 import { defaults, ranges, type Settings } from './config.ts'
+import { faultOfDatabasePath } from './database-path.ts'
 import { ConfigError } from './errors.ts'
 import { secretPattern } from './handlers/webhook-signature.ts'
 
@@ -130,8 +131,10 @@ function takes(schema: z.ZodType): string {
   return inner ? takes(inner) : 'another value'
 }
 
-function conflictsIn({ host, apiToken, settings }: ServerConfig): string[] {
+function conflictsIn({ host, apiToken, settings, databasePath }: ServerConfig): string[] {
   const conflicts: string[] = []
+  const pathFault = faultOfDatabasePath(databasePath)
+  if (pathFault) conflicts.push(`DATABASE_PATH ${pathFault}`)
   if (!isLoopback(host) && apiToken === null) {
     conflicts.push(
       `HOST is ${JSON.stringify(host)}, which others can reach; that takes an API_TOKEN of at least 16 characters`,

@@ -47,6 +47,8 @@ import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 import { type Clock, systemClock } from './clock.ts'
 import { completeSettings, type Settings } from './config.ts'
+import { faultOfDatabasePath } from './database-path.ts'
+import { ConfigError } from './errors.ts'
 import { type AnyHandler, Registry } from './handlers/registry.ts'
 import { harmless } from './harmless-log.ts'
 import type { Inspector, JobSystem, SystemLog } from './job-system.ts'
@@ -57,7 +59,7 @@ import { createSystem } from './system.ts'
 
 /** What `createJobSystem` takes: where the file is, what runs its jobs, and any of the settings. */
 export interface JobSystemOptions extends Partial<Settings> {
-  /** The SQLite file; made, with its folder, where it is missing. */
+  /** The path of the SQLite file, which is made, with its folder, where it is missing. No `:memory:` and no address. */
   readonly database: string
   /** Left out: a producer, which enqueues and reads beside a running server and runs nothing. */
   readonly handlers?: readonly AnyHandler[]
@@ -81,8 +83,8 @@ export interface JobSystemOptions extends Partial<Settings> {
 
 /**
  * Opens the file and makes the system on it; nothing runs before `start`. A server takes the file's lock first of all. Rejects with
- * `DatabaseLockedError` where another server lives, with `DatabaseUnusableError` where the file cannot be used, with `ConfigError` where a
- * setting is out of its range.
+ * `DatabaseLockedError` where another server lives, with `DatabaseUnusableError` where the file cannot be used, with `ConfigError` where
+ * `database` cannot name a file or a setting is out of its range.
  */
 export async function createJobSystem(options: JobSystemOptions): Promise<JobSystem> {
   const {
@@ -95,6 +97,8 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
     inspect,
     ...given
   } = options
+  const pathFault = faultOfDatabasePath(database)
+  if (pathFault) throw new ConfigError([`database ${pathFault}`])
   const settings = completeSettings(given)
   const log = harmless(givenLog)
   const path = resolve(database)

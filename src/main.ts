@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { systemClock } from './clock.ts'
+import { faultOfDatabasePath } from './database-path.ts'
 import { readEnvironment, type ServerConfig } from './environment.ts'
 import { ConfigError, DatabaseLockedError } from './errors.ts'
 import { currentJob } from './handlers/attempt.ts'
@@ -79,6 +80,8 @@ async function serve(): Promise<void> {
 }
 
 function verify(path = configure().databasePath): void {
+  const fault = faultOfDatabasePath(path)
+  if (fault) fail(`the file to verify ${fault}`, exitConfig)
   process.exitCode = verifyCommand(path, process.stdout, process.stderr)
 }
 
