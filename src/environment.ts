@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { defaults, ranges, type Settings } from './config.ts'
 import { faultOfDatabasePath } from './database-path.ts'
 import { ConfigError } from './errors.ts'
+import { type SmtpSettings, tlsModes } from './handlers/smtp.ts'
 import { secretPattern } from './handlers/webhook-signature.ts'
 
 /** All that the server is told from outside. */
@@ -21,13 +22,7 @@ export interface ServerConfig {
   /** Write requests being served at once. */
   readonly maxInFlightRequests: number
   readonly logLevel: string
-  readonly smtp: {
-    readonly host: string | undefined
-    readonly port: number
-    readonly user: string | undefined
-    readonly password: string | undefined
-    readonly from: string | undefined
-  }
+  readonly smtp: SmtpSettings
   readonly webhook: { readonly allowPrivate: boolean; readonly secret: string | undefined }
 }
 
@@ -75,6 +70,10 @@ const variables = {
     .default('info'),
   SMTP_HOST: text('an address or a host name', hostName).optional(),
   SMTP_PORT: whole(1, 65_535).default(587),
+  SMTP_TLS: z
+    .enum(tlsModes)
+    .describe(`one of ${tlsModes.join(', ')}`)
+    .optional(),
   SMTP_USER: text('a user name').optional(),
   SMTP_PASSWORD: text('a password').optional(),
   SMTP_FROM: text('a mail address', /^[^\s@]+@[^\s@]+$/).optional(),
@@ -172,6 +171,7 @@ function toConfig(given: z.infer<typeof schema>): ServerConfig {
     smtp: {
       host: given.SMTP_HOST,
       port: given.SMTP_PORT,
+      tls: given.SMTP_TLS,
       user: given.SMTP_USER ?? given.GMAIL_USER,
       password: given.SMTP_PASSWORD ?? given.GMAIL_APP_PASSWORD,
       from: given.SMTP_FROM,

@@ -112,10 +112,11 @@ const fields = {
   priority: wholeNumber(-priorityMax, priorityMax)
     .optional()
     .meta({ description: 'Higher goes first within its queue.', default: defaultPriority }),
-  maxRetries: wholeNumber(0, retriesMax).optional().meta({
-    description: 'Retries after the first attempt. A handler may have a default of its own.',
-    default: defaultMaxRetries,
-  }),
+  maxRetries: wholeNumber(0, retriesMax)
+    .optional()
+    .meta({
+      description: `Retries after the first attempt; unless given the handler's own number, as 27 of email, else ${defaultMaxRetries}.`,
+    }),
   idempotencyKey: z
     .string(keyTakes)
     .regex(new RegExp(`^\\P{C}{1,${keyLengthMax}}$`, 'u'), keyTakes)

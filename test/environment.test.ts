@@ -58,7 +58,7 @@ describe('a number', () => {
     ['MAX_QUEUE_DEPTH', 1, 1_000_000_000, ({ settings }) => settings.maxQueueDepth],
     ['MAX_PAYLOAD_BYTES', 1, 268_435_456, ({ settings }) => settings.maxPayloadBytes],
     ['SHUTDOWN_GRACE_MS', 0, 86_400_000, ({ settings }) => settings.shutdownGraceMs],
-    ['SMTP_PORT', 1, 65_535, ({ smtp }) => smtp.port],
+    ['SMTP_PORT', 1, 65_535, ({ smtp }) => smtp.port ?? 0],
   ]
   /** Lets the bounds of one backoff be tried without meeting the other. */
   const beside = (name: string): Env =>

@@ -1,7 +1,8 @@
 import type { Handler } from './define.ts'
-import { type SmtpSettings, sendEmail } from './email.ts'
+import { sendEmail } from './email.ts'
 import { createHttpClient } from './http-client.ts'
 import { sleep } from './sleep.ts'
+import type { SmtpSettings } from './smtp.ts'
 import { callWebhook } from './webhook.ts'
 
 export interface BuiltinSettings {
@@ -23,7 +24,7 @@ export function builtinHandlers({ smtp, webhook, retryMaxMs, now }: BuiltinSetti
   const client = createHttpClient(webhook.allowPrivate ? { allows: () => true } : {})
   // biome-ignore lint/suspicious/noExplicitAny: handlers of different payloads stand in one list
   const handlers: Handler<any>[] = [
-    sendEmail(smtp),
+    sendEmail({ smtp, retryMaxMs }),
     callWebhook({ client, secret: webhook.secret, retryMaxMs, now }),
     sleep(),
   ]

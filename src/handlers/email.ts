@@ -1,12 +1,13 @@
 import { createRequire } from 'node:module'
-import { connect } from 'node:net'
 import { domainToASCII } from 'node:url'
-import ipaddr from 'ipaddr.js'
-import type { NodemailerError, SMTPTransportOptions } from 'nodemailer'
+import type { NodemailerError, SendMailOptions } from 'nodemailer'
 import { z } from 'zod'
 import { PermanentError } from '../errors.ts'
 import { defineHandler, type Handler } from './define.ts'
+import { addressFault, addressMax } from './mail-address.ts'
 import { strictPayload, takes } from './payload.ts'
+import { type SmtpSettings, smtpOptions } from './smtp.ts'
+import { refusalOf } from './smtp-refusal.ts'
 
 /** What an `email` job carries. */
 export interface Email {
@@ -17,32 +18,39 @@ export interface Email {
   readonly message: string
 }
 
-/** The mail server and the sender. An attempt needs `host` and a sender; without them it fails and is retried. */
-export interface SmtpSettings {
-  readonly host?: string | undefined
-  /** 587 unless given. 465 speaks TLS from the start, any other port STARTTLS. */
-  readonly port?: number | undefined
-  /** Signs in where both are given. */
-  readonly user?: string | undefined
-  readonly password?: string | undefined
-  /** The sender, with or without a name; `user` unless given. */
-  readonly from?: string | undefined
+export interface EmailSettings {
+  readonly smtp: SmtpSettings
+  /** The longest delay between two attempts. */
+  readonly retryMaxMs: number
 }
 
-/** One attempt. Well below the 30 s that a silent worker keeps its job. */
-const attemptMs = 25_000
-const timeouts = { dnsTimeout: 5_000, connectionTimeout: 10_000, greetingTimeout: 10_000, socketTimeout: 20_000 }
+/** One attempt. A server may take 5 min to greet and 10 to check the text (RFC 5321, 4.5.3.2); most take a second. */
+const attemptMs = 600_000
+/** After each attempt, the last of them over and over: past greylisting within minutes, past a server that is down within a day. */
+const delaysMs = [60_000, 300_000, 900_000, 1_800_000, 3_600_000]
+/** As many as there are in a day. */
+const maxAttempts = 28
 
-const addressMax = 254
-/** The longest header line that RFC 5322 allows. */
 const subjectMax = 998
+/** RFC 5322 has lines of 998 octets at most, and some servers refuse longer ones. A word cannot be folded, but encoded and then cut. */
+const wordMax = 900
+const encodedWordMax = 52
 
 const oneLine = z
   .string(takes('text'))
   .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]*$/u, takes('one line of text, without line breaks and control characters'))
 const address = z
-  .email(takes('one email address, such as someone@example.com'))
-  .max(addressMax, takes(`at most ${addressMax} characters`))
+  .string(takes('one email address, such as someone@example.com'))
+  .superRefine((text, { addIssue }) => {
+    const fault = addressFault(text)
+    if (fault) addIssue({ code: 'custom', message: `takes one email address, such as someone@example.com; ${fault}` })
+  })
+  .meta({
+    format: 'idn-email',
+    maxLength: addressMax,
+    // As near as one expression comes.
+    pattern: '^(?:"[^<>]*"|[^\\s"(),:;<>@\\[\\\\\\]]+)@[^\\s",;<>@]+$',
+  })
 
 const payload = strictPayload({
   email: address.describe('The recipient: one address, without a name.'),
@@ -66,29 +74,41 @@ const payload = strictPayload({
   })
   .transform(({ email, subject, message, body }): Email => ({ email, subject, message: message ?? body ?? '' }))
 
+const require = createRequire(import.meta.url)
+
 /**
  * Sends one plain-text mail by SMTP. Delivery is at least once: every attempt of a job has the same `Message-ID`, so that a receiver can
- * tell a repeat. What the server says for good about this mail (5xx) is final; connection, TLS, sign-in and 4xx are retried.
+ * tell a repeat. What the server says for good about this mail (5xx) is final. Connection, TLS, 4xx, and what comes of the settings are
+ * retried, for a day where the job does not say, as mail is.
  */
-export function sendEmail(settings: SmtpSettings): Handler<Email> {
-  const sender = settings.from ?? settings.user
+export function sendEmail({ smtp, retryMaxMs }: EmailSettings): Handler<Email> {
+  const { host, from: sender = smtp.user } = smtp
   const domain = sender && domainOf(sender)
-  const { host } = settings
-  const transport = host === undefined ? undefined : openTransport(host, settings)
+  // It takes 50 ms and 15 MB to load, which a server without mail need not pay. It is loaded here and not with the first mail: by then an
+  // update may have taken `node_modules` away.
+  const nodemailer: typeof import('nodemailer') | undefined = host === undefined ? undefined : require('nodemailer')
 
   return defineHandler({
     type: 'email',
     timeoutMs: attemptMs,
+    maxAttempts,
+    backoffMs: (attempt, random) => {
+      const delayMs = Math.min(delaysMs[attempt - 1] ?? delaysMs.at(-1)!, retryMaxMs)
+      return Math.round(delayMs * (0.9 + random() / 10))
+    },
     payload,
 
     async run({ email, subject, message }, { idempotencyToken, signal }) {
       signal.throwIfAborted()
-      if (!transport || !sender || !domain) throw new Error(`cannot send mail: ${whatIsMissing(settings)}`)
+      if (!nodemailer || host === undefined || !sender || !domain) {
+        throw new Error(`cannot send mail: ${whatIsMissing(smtp)}`)
+      }
       try {
-        await transport.sendMail({
+        // Not pooled: an abort closes its own connection and no other, and none is left open when the process ends.
+        await nodemailer.createTransport(smtpOptions(host, smtp, signal)).sendMail({
           from: sender,
           to: { name: '', address: email },
-          subject,
+          ...foldable(subject),
           text: message,
           messageId: `<${idempotencyToken}@${domain}>`,
           signal,
@@ -96,80 +116,37 @@ export function sendEmail(settings: SmtpSettings): Handler<Email> {
       } catch (thrown) {
         signal.throwIfAborted()
         const cause = withoutAddress(thrown as NodemailerError, email)
-        if (isFinal(cause)) throw new PermanentError('the mail server refused the mail', { cause })
-        throw new Error(`the mail server ${cause.code === 'EAUTH' ? 'refused the sign-in' : 'did not take the mail'}`, {
-          cause,
-        })
+        const { message, isFinal } = refusalOf(cause, smtp)
+        throw isFinal ? new PermanentError(message, { cause }) : new Error(message, { cause })
       }
     },
   })
 }
 
-const require = createRequire(import.meta.url)
-
-/**
- * nodemailer takes 50 ms and 15 MB to load, which a server without mail need not pay. It is loaded with the handler and not with the first
- * mail: by then an update may have taken `node_modules` away.
- */
-function openTransport(host: string, settings: SmtpSettings) {
-  const { createTransport }: typeof import('nodemailer') = require('nodemailer')
-  // Not pooled: an abort closes its own connection and no other, and none is left open when the process ends.
-  return createTransport(smtpOptions(host, settings))
-}
-
-/**
- * TLS is required and the certificate checked, whatever the environment says, except towards this machine, where TLS is used if the server
- * offers it and a self-signed certificate will do.
- */
-export function smtpOptions(host: string, { port = 587, user, password }: SmtpSettings): SMTPTransportOptions {
-  const local = isLoopback(host)
-  return {
-    host,
-    port,
-    secure: port === 465,
-    requireTLS: !local && port !== 465,
-    tls: { rejectUnauthorized: !local, minVersion: 'TLSv1.2' },
-    ...(user !== undefined && password !== undefined && { auth: { user, pass: password } }),
-    ...(local && { getSocket: connectLocally }),
-    ...timeouts,
-    socketCloseTimeout: 1_000,
-    disableFileAccess: true,
-    disableUrlAccess: true,
-  }
-}
-
-function isLoopback(host: string): boolean {
-  if (host.toLowerCase() === 'localhost') return true
-  return ipaddr.isValid(host) && ipaddr.process(host).range() === 'loopback'
-}
-
-/** nodemailer asks a name server for `localhost` before the hosts file; what is trusted without a certificate must not come from there. */
-const connectLocally: NonNullable<SMTPTransportOptions['getSocket']> = ({ host, port }, callback) => {
-  const socket = connect({ host: host ?? 'localhost', port: Number(port), timeout: timeouts.connectionTimeout })
-  const failed = (error: Error) => callback(error)
-  const timedOut = () => socket.destroy(new Error('Connection timeout'))
-  socket.once('error', failed).once('timeout', timedOut)
-  socket.once('connect', () => {
-    socket.off('error', failed).off('timeout', timedOut).setTimeout(0)
-    callback(null, { connection: socket })
-  })
-}
-
-/**
- * Whether the server refused this mail for good. Only its word on envelope and content counts: a 5xx to the greeting, STARTTLS or AUTH, or
- * 530 to 538 ("sign in first"), is about the settings or the server, which can change, and must not kill every mail that waits (Postfix
- * defers in these cases too). 503 is about the session.
- */
-function isFinal({ code, responseCode = 0 }: NodemailerError): boolean {
-  const aboutMail = code === 'EENVELOPE' || code === 'EMESSAGE'
-  const aboutSession = responseCode === 503 || (responseCode >= 530 && responseCode <= 538)
-  return aboutMail && responseCode >= 500 && responseCode < 600 && !aboutSession
+/** A subject with a word that no line can hold is sent as encoded words (RFC 2047), which can stand on lines of their own. */
+function foldable(subject: string): SendMailOptions {
+  if (!subject.split(' ').some(({ length }) => length > wordMax)) return { subject }
+  const { encodeWord }: typeof import('nodemailer/lib/mime-funcs') = require('nodemailer/lib/mime-funcs')
+  return { headers: { subject: { prepared: true, foldLines: true, value: encodeWord(subject, 'Q', encodedWordMax) } } }
 }
 
 /** What nodemailer says, less the recipient's address, which servers like to quote: errors are stored and shown, payloads are not. */
-function withoutAddress({ message, code, command, responseCode }: NodemailerError, address: string): NodemailerError {
-  const error = new Error(message.replaceAll(address, '[recipient]'))
-  return Object.assign(error, { code, command, ...(responseCode !== undefined && { responseCode }) })
+function withoutAddress({ message, code, command, response, responseCode }: NodemailerError, address: string) {
+  const localPart = address.slice(0, address.lastIndexOf('@') + 1)
+  const sent = localPart + domainToASCII(address.slice(localPart.length))
+  const hide = (text: string) =>
+    [address, sent].reduce((rest, secret) => rest.replace(new RegExp(escaped(secret), 'gi'), '[recipient]'), text)
+  const error: NodemailerError = new Error(hide(message))
+  return Object.assign(error, {
+    code,
+    command,
+    ...(response !== undefined && { response: hide(response) }),
+    ...(responseCode !== undefined && { responseCode }),
+  })
+}
+
+function escaped(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')
 }
 
 function domainOf(sender: string): string | undefined {

@@ -4,7 +4,7 @@ import { Code, Joined, Prose, Table } from './docs-text.tsx'
 
 /** Fields inside fields are listed so deep. */
 const depthMax = 4
-const formats: Readonly<Record<string, string>> = { 'date-time': 'instant', email: 'mail address', uri: 'URL' }
+const formats: Readonly<Record<string, string>> = { 'date-time': 'instant', 'idn-email': 'mail address', uri: 'URL' }
 
 /** A field to be listed; `name` is the whole path, such as `error.message`. */
 interface Row {
