@@ -15,11 +15,16 @@ export interface Settings {
   readonly retentionMs: number
   /** Jobs in `scheduled`, `queued` and `retrying` together. */
   readonly maxQueueDepth: number
+  /** The same of one queue, so that it cannot take all the room; four fifths of `maxQueueDepth` where nothing is said. */
+  readonly maxDepthPerQueue: number
   /** One payload as UTF-8 JSON. */
   readonly maxPayloadBytes: number
   /** How long running jobs may take to finish when the system stops. */
   readonly shutdownGraceMs: number
 }
+
+/** Of the jobs that may wait, how many may do so in one queue. */
+const shareOfQueue = 0.8
 
 export const defaults: Settings = {
   workers: 10,
@@ -29,6 +34,7 @@ export const defaults: Settings = {
   retryMaxMs: 3_600_000,
   retentionMs: 604_800_000,
   maxQueueDepth: 1_000_000,
+  maxDepthPerQueue: 800_000,
   maxPayloadBytes: 262_144,
   shutdownGraceMs: 25_000,
 }
@@ -42,6 +48,7 @@ export const ranges: Readonly<Record<keyof Settings, { readonly min: number; rea
   retryMaxMs: { min: 1, max: 31_536_000_000 },
   retentionMs: { min: 0, max: 3_155_760_000_000 },
   maxQueueDepth: { min: 1, max: 1_000_000_000 },
+  maxDepthPerQueue: { min: 1, max: 1_000_000_000 },
   maxPayloadBytes: { min: 1, max: 268_435_456 },
   shutdownGraceMs: { min: 0, max: 86_400_000 },
 }
@@ -58,7 +65,13 @@ export function completeSettings(given: Partial<Settings>): Settings {
     else problems.push(`${name} is ${value}; it takes a whole number from ${min} to ${max}`)
   }
   if (problems.length > 0) throw new ConfigError(problems)
-  return settings
+  const maxDepthPerQueue = given.maxDepthPerQueue ?? depthPerQueue(settings.maxQueueDepth)
+  return { ...settings, maxDepthPerQueue }
+}
+
+/** How many jobs may wait in one queue where nothing is said. */
+export function depthPerQueue(maxQueueDepth: number): number {
+  return Math.ceil(maxQueueDepth * shareOfQueue)
 }
 
 /** Retries after the first attempt where neither job nor handler says. */

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { parseEnv } from 'node:util'
 import { z } from 'zod'
-import { defaults, ranges, type Settings } from './config.ts'
+import { defaults, depthPerQueue, ranges, type Settings } from './config.ts'
 import { faultOfDatabasePath } from './database-path.ts'
 import { ConfigError } from './errors.ts'
 import { type SmtpSettings, tlsModes } from './handlers/smtp.ts'
@@ -62,6 +62,7 @@ const variables = {
   MAX_REQUEST_BYTES: whole(1_024, 1_073_741_824).default(8_388_608),
   MAX_IN_FLIGHT_REQUESTS: whole(1, 100_000).default(1_000),
   MAX_QUEUE_DEPTH: setting('maxQueueDepth'),
+  MAX_DEPTH_PER_QUEUE: whole(ranges.maxDepthPerQueue.min, ranges.maxDepthPerQueue.max).optional(),
   MAX_PAYLOAD_BYTES: setting('maxPayloadBytes'),
   SHUTDOWN_GRACE_MS: setting('shutdownGraceMs'),
   LOG_LEVEL: z
@@ -157,6 +158,7 @@ function toConfig(given: z.infer<typeof schema>): ServerConfig {
       retryMaxMs: given.RETRY_MAX_MS,
       retentionMs: given.RETENTION_MS,
       maxQueueDepth: given.MAX_QUEUE_DEPTH,
+      maxDepthPerQueue: given.MAX_DEPTH_PER_QUEUE ?? depthPerQueue(given.MAX_QUEUE_DEPTH),
       maxPayloadBytes: given.MAX_PAYLOAD_BYTES,
       shutdownGraceMs: given.SHUTDOWN_GRACE_MS,
     },

@@ -36,7 +36,15 @@ import { type EnqueuedJob, type Job, type Naming, type NewJob, parseJobs, toJob 
 import type { dispatcherMachine } from './machines/dispatcher.ts'
 import { eventsFrom } from './machines/edges.ts'
 import { toRows } from './new-rows.ts'
-import type { CommandResult, EdgeCount, LeaseEvent, Situation, Store, StoreNotice } from './persistence/store.ts'
+import type {
+  CommandResult,
+  EdgeCount,
+  EnqueueResult,
+  LeaseEvent,
+  Situation,
+  Store,
+  StoreNotice,
+} from './persistence/store.ts'
 import { StoreReads } from './store-reads.ts'
 import { toMetrics } from './telemetry/metrics.ts'
 import { Observatory } from './telemetry/observatory.ts'
@@ -352,10 +360,7 @@ class System extends StoreReads implements JobSystem {
         case 'conflict':
           throw new IdempotencyConflictError(result.id, Array.isArray(input) ? result.index : null)
         case 'full':
-          throw new BackpressureError(
-            `${result.depth} jobs wait already; ${this.#parts.settings.maxQueueDepth} may`,
-            retryAfterMs,
-          )
+          throw new BackpressureError(describeFull(result, this.#parts.settings), retryAfterMs)
       }
     } finally {
       this.#gate.leave()
@@ -392,6 +397,14 @@ class System extends StoreReads implements JobSystem {
     this.#observatory.stopSampling()
     this.#parts.onFatal(error)
   }
+}
+
+function describeFull(
+  { queue, depth }: Extract<EnqueueResult, { outcome: 'full' }>,
+  { maxQueueDepth, maxDepthPerQueue }: Settings,
+): string {
+  if (queue === null) return `${depth} jobs wait already; ${maxQueueDepth} may (MAX_QUEUE_DEPTH)`
+  return `${depth} jobs wait in the queue ${queue} already; ${maxDepthPerQueue} may wait in one queue (MAX_DEPTH_PER_QUEUE)`
 }
 
 /** The longest that `setTimeout` can wait; beyond, it fires at once. */

@@ -28,6 +28,7 @@ test('nothing said gives the defaults', () => {
       retryMaxMs: 3_600_000,
       retentionMs: 604_800_000,
       maxQueueDepth: 1_000_000,
+      maxDepthPerQueue: 800_000,
       maxPayloadBytes: 262_144,
       shutdownGraceMs: 25_000,
     },
@@ -44,6 +45,12 @@ test('nothing said gives the defaults', () => {
   })
 })
 
+test('one queue may have four fifths of what may wait unless told otherwise', () => {
+  expect(read({ MAX_QUEUE_DEPTH: '1001' }).settings.maxDepthPerQueue).toBe(801)
+  expect(read({ MAX_QUEUE_DEPTH: '1' }).settings.maxDepthPerQueue).toBe(1)
+  expect(read({ MAX_QUEUE_DEPTH: '10', MAX_DEPTH_PER_QUEUE: '10' }).settings.maxDepthPerQueue).toBe(10)
+})
+
 describe('a number', () => {
   const numbers: [string, number, number, (config: ReturnType<typeof read>) => number][] = [
     ['PORT', 0, 65_535, ({ port }) => port],
@@ -56,6 +63,7 @@ describe('a number', () => {
     ['MAX_REQUEST_BYTES', 1_024, 1_073_741_824, ({ maxRequestBytes }) => maxRequestBytes],
     ['MAX_IN_FLIGHT_REQUESTS', 1, 100_000, ({ maxInFlightRequests }) => maxInFlightRequests],
     ['MAX_QUEUE_DEPTH', 1, 1_000_000_000, ({ settings }) => settings.maxQueueDepth],
+    ['MAX_DEPTH_PER_QUEUE', 1, 1_000_000_000, ({ settings }) => settings.maxDepthPerQueue],
     ['MAX_PAYLOAD_BYTES', 1, 268_435_456, ({ settings }) => settings.maxPayloadBytes],
     ['SHUTDOWN_GRACE_MS', 0, 86_400_000, ({ settings }) => settings.shutdownGraceMs],
     ['SMTP_PORT', 1, 65_535, ({ smtp }) => smtp.port ?? 0],

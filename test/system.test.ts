@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import {
   AttemptTimeoutError,
   BackpressureError,
@@ -831,6 +831,27 @@ describe('a bound on what waits', () => {
     expect(refusal).toMatchObject({ code: 'backpressure', retryAfterMs: 1_000 })
     expect((await system.list()).jobs).toHaveLength(2)
     await expect(system.enqueue(job)).resolves.toMatchObject({ created: true })
+  })
+
+  test('leaves room for other queues where a handler enqueues itself without end', async () => {
+    const refused: unknown[] = []
+    const { system } = await startSystem({
+      maxQueueDepth: 50,
+      runs: {
+        async work(_payload: unknown) {
+          const twice = { type: 'work', payload: null, queue: 'runaway' }
+          await system.enqueue([twice, twice]).catch((error: unknown) => void refused.push(error))
+        },
+      },
+    })
+    await system.enqueue({ type: 'work', payload: null, queue: 'runaway' })
+    await vi.waitUntil(() => refused.length > 20)
+
+    for (let n = 0; n < 5; n++) {
+      await expect(system.enqueue({ type: 'work', payload: null, queue: 'other', delayMs: day })).resolves.toBeDefined()
+    }
+
+    expect(`${refused[0]}`).toContain('in the queue runaway')
   })
 })
 

@@ -53,12 +53,12 @@ export interface EnqueuedRow {
 
 /**
  * What became of an `enqueue`. `conflict`: the key at `index` belongs to job `id` (null: to an earlier item) with other content. `full`:
- * the bound on waiting jobs would be passed; `depth` is what waits now.
+ * the bound on waiting jobs would be passed: of all of them, or of a `queue`; `depth` is what waits now.
  */
 export type EnqueueResult =
   | { readonly outcome: 'stored'; readonly jobs: readonly EnqueuedRow[] }
   | { readonly outcome: 'conflict'; readonly index: number; readonly id: number | null }
-  | { readonly outcome: 'full'; readonly depth: number }
+  | { readonly outcome: 'full'; readonly queue: string | null; readonly depth: number }
 
 /** One transition that a job made. `from` is null for the first. */
 export interface HistoryEvent extends ReplayedEvent {

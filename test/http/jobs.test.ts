@@ -271,6 +271,18 @@ test('more jobs than may wait are refused whole, with 429 and when to come again
   expect((await post('/jobs', [aWaitingJob()])).status).toBe(201)
 })
 
+test('a queue that would take more than its share is refused by name, and others are not', async () => {
+  const { post } = await startHttp({ maxQueueDepth: 10 })
+  const eight = Array.from({ length: 8 }, () => aWaitingJob({ queue: 'greedy' }))
+  await post('/jobs', eight)
+
+  const { status, body } = await post('/jobs', [aWaitingJob({ queue: 'other' }), aWaitingJob({ queue: 'greedy' })])
+
+  expect([status, body.code]).toEqual([429, 'backpressure'])
+  expect(body.message).toMatch(/8 jobs wait in the queue greedy.*8 may wait in one queue \(MAX_DEPTH_PER_QUEUE\)/)
+  expect((await post('/jobs', [aWaitingJob({ queue: 'other' }), aWaitingJob({ queue: 'third' })])).status).toBe(201)
+})
+
 describe('GET /jobs/:id', () => {
   test('answers with all of a job that waits', async () => {
     const { post, get } = await startHttp()

@@ -305,17 +305,21 @@ const jobs: readonly Mutation[] = [
   bug(
     'one job more may wait than may',
     conformance('enqueue refuses a call that would pass the bound on waiting jobs, whole'),
-    { file: sqlite('intake'), find: 'depth + fresh > this.#depthMax', replace: 'depth + fresh > this.#depthMax + 1' },
+    {
+      file: sqlite('intake'),
+      find: 'depth + fresh.length > this.#depthMax',
+      replace: 'depth + fresh.length > this.#depthMax + 1',
+    },
   ),
   bug('one job less may wait than may', conformance('enqueue holds calls that share a commit to the bound together'), {
     file: sqlite('intake'),
-    find: 'depth + fresh > this.#depthMax',
-    replace: 'depth + fresh >= this.#depthMax',
+    find: 'depth + fresh.length > this.#depthMax',
+    replace: 'depth + fresh.length >= this.#depthMax',
   }),
   bug(
     'calls of one commit pass the bound together',
     conformance('enqueue holds calls that share a commit to the bound together'),
-    { file: sqlite('intake'), find: 'depth += fresh;', replace: ';' },
+    { file: sqlite('intake'), find: 'depth += fresh.length;', replace: ';' },
   ),
   bug('the event row of a lease is not written', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
     file: sqlite('moves'),
@@ -538,13 +542,23 @@ const joins: readonly Mutation[] = [
     {
       file: sqlite('intake'),
       find: 'return this.enqueue(intoCalls(batches, counts), now);',
-      replace: `return counts.map(() => ({ outcome: 'full', depth: this.#depth() }));`,
+      replace: `return counts.map(() => ({ outcome: 'full', queue: null, depth: this.#depth() }));`,
     },
   ),
   bug(
     'calls that were gathered pass the bound on waiting jobs',
     conformance('enqueue refuses of calls that share a commit just those that there is no room for'),
-    { file: sqlite('intake'), find: 'this.#depth() + countBatched(batches) > this.#depthMax', replace: 'false' },
+    { file: sqlite('intake'), find: 'depth > this.#depthMax || ', replace: '' },
+  ),
+  bug(
+    'one queue may have one job more than it may',
+    conformance('enqueue refuses a call that would pass the bound on one queue, whole, and takes others'),
+    { file: sqlite('queue-depths'), find: 'depth + count > this.#max', replace: 'depth + count > this.#max + 1' },
+  ),
+  bug(
+    'calls of one commit pass the bound on a queue together',
+    conformance('enqueue holds calls that share a commit to the bound on a queue together'),
+    { file: sqlite('queue-depths'), find: 'this.#depths.set(queue, depth + count)', replace: '' },
   ),
   bug(
     'a second event of a job in one call is taken for its first',

@@ -97,14 +97,14 @@ function startThread(workerData: ThreadOptions): ThreadLink {
  * is started, for tests that have it in this one.
  */
 export async function openSqliteStore(options: SqliteStoreOptions, start = startThread): Promise<Store> {
-  const { path, owner, newDatabaseId, clock, types, leaseMs, maxQueueDepth, retentionMs, retryBaseMs, retryMaxMs } =
-    options
+  const { path, owner, newDatabaseId, clock, types, leaseMs, retentionMs, retryBaseMs, retryMaxMs } = options
+  const { maxQueueDepth, maxDepthPerQueue } = options
   const pulse = owner ? createPulse() : null
   const commits = createCommitCells()
   const workerData: ThreadOptions = {
     path,
     server: owner && { owner },
-    writer: { types, leaseMs, maxQueueDepth, retentionMs, retryBaseMs, retryMaxMs },
+    writer: { types, leaseMs, maxQueueDepth, maxDepthPerQueue, retentionMs, retryBaseMs, retryMaxMs },
     newDatabaseId,
     clock: clock instanceof ManualClock ? clock.cell : null,
     pulse,

@@ -6,6 +6,8 @@ import { type Batch, countBatched, fromBatches, intoBatches } from '../batches.t
 import type { EnqueuedRow, EnqueueResult, NewJobRow } from '../store.ts'
 import { type Moves, prepareDepth } from './moves.ts'
 import type { EnqueuedCalls, NewCalls } from './protocol.ts'
+import { QueueDepths } from './queue-depths.ts'
+import type { WriterOptions } from './writer.ts'
 
 /** A new job of some call, not inserted yet, and the answers that wait for its id. */
 interface Gathered {
@@ -18,18 +20,22 @@ interface Gathered {
 export class Intake {
   readonly #moves: Moves
   readonly #depthMax: number
+  readonly #queues: QueueDepths
   readonly #sql: ReturnType<typeof prepare>
 
-  /** `depthMax`: jobs that may wait. */
-  constructor(db: Database.Database, moves: Moves, depthMax: number) {
+  constructor(db: Database.Database, moves: Moves, options: WriterOptions) {
     this.#moves = moves
-    this.#depthMax = depthMax
+    this.#depthMax = options.maxQueueDepth
+    this.#queues = new QueueDepths(db, options.maxDepthPerQueue ?? options.maxQueueDepth)
     this.#sql = prepare(db)
   }
 
   /** Stores the jobs of calls without keys, where there is room for all of them at once; else as `enqueue` does. */
   enqueueCalls({ counts, batches }: NewCalls, now: number): EnqueuedCalls {
-    if (this.#depth() + countBatched(batches) > this.#depthMax) return this.enqueue(intoCalls(batches, counts), now)
+    const depth = this.#depth() + countBatched(batches)
+    if (depth > this.#depthMax || (this.#queues.begin(depth, now) && this.#queues.take(batches))) {
+      return this.enqueue(intoCalls(batches, counts), now)
+    }
     const firstId = this.#insert(batches, now)
     return { firstId, states: batches.map((batch) => stateOf(batch, now)) }
   }
@@ -42,11 +48,14 @@ export class Intake {
     const gathered: Gathered[] = []
     const byKey = new Map<string, Gathered>()
     let depth = this.#depth()
+    const isTight = this.#queues.begin(depth + calls.reduce((sum, { length }) => sum + length, 0), now)
     const results = calls.map((jobs): EnqueueResult => {
       const { conflict, fresh } = this.#foresee(jobs, byKey)
       if (conflict) return conflict
-      if (fresh > 0 && depth + fresh > this.#depthMax) return { outcome: 'full', depth }
-      depth += fresh
+      if (fresh.length > 0 && depth + fresh.length > this.#depthMax) return { outcome: 'full', queue: null, depth }
+      const full = isTight ? this.#queues.take(fresh) : undefined
+      if (full) return { outcome: 'full', ...full }
+      depth += fresh.length
       return { outcome: 'stored', jobs: jobs.map((job) => this.#gather(job, gathered, byKey, now)) }
     })
     if (gathered.length > 0) {
@@ -62,13 +71,14 @@ export class Intake {
     return (this.#sql.depth.get() as number) + this.#moves.waitingChange()
   }
 
-  /** How many of the jobs are new, or which of them has a key that belongs to other content. */
+  /** Which of the jobs are new, or which of them has a key that belongs to other content. */
   #foresee(jobs: readonly NewJobRow[], byKey: ReadonlyMap<string, Gathered>) {
     const own = new Map<string, string>()
-    let fresh = 0
-    for (const [index, { idempotency }] of jobs.entries()) {
+    const fresh: NewJobRow[] = []
+    for (const [index, job] of jobs.entries()) {
+      const { idempotency } = job
       if (!idempotency) {
-        fresh++
+        fresh.push(job)
         continue
       }
       const { key, content } = idempotency
@@ -76,7 +86,7 @@ export class Intake {
       const stored = gathered ? undefined : this.#keyed(key)
       const first = own.get(key) ?? gathered?.job.idempotency?.content ?? stored?.content
       if (first === undefined) {
-        fresh++
+        fresh.push(job)
         own.set(key, content)
       } else if (first !== content) {
         const conflict = { outcome: 'conflict' as const, index, id: stored?.id ?? null }

@@ -14,7 +14,9 @@ import { isTimed } from './schema.ts'
 export interface WriterOptions extends LeaseTimes {
   /** Job types that may be leased here. */
   readonly types: readonly string[]
+  /** Jobs that may wait, and jobs that may wait in one queue: as many unless told otherwise. */
   readonly maxQueueDepth: number
+  readonly maxDepthPerQueue?: number | undefined
   readonly retentionMs: number
 }
 
@@ -36,7 +38,7 @@ export class Writer {
 
   constructor(db: Database.Database, options: WriterOptions) {
     this.#moves = new Moves(db, options.leaseMs)
-    this.#intake = new Intake(db, this.#moves, options.maxQueueDepth)
+    this.#intake = new Intake(db, this.#moves, options)
     this.#claims = new Claims(db, this.#moves, options.types)
     this.#leases = new Leases(db, this.#moves, options)
     this.#retention = new Retention(db, this.#moves, options.retentionMs)

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { JobRow } from '../../../src/persistence/store.ts'
 import { aJob } from '../../support/store.ts'
-import { ids, type Open, rows, settle } from './helpers.ts'
+import { ids, leaseOf, type Open, rows, settle } from './helpers.ts'
 
 /** What is stored, and what is refused. */
 export function testEnqueue(open: Open): void {
@@ -125,7 +125,7 @@ export function testEnqueue(open: Open): void {
       const refused = await store.enqueue([aJob(), aJob()])
       const accepted = await store.enqueue([aJob()])
 
-      expect(refused).toEqual({ outcome: 'full', depth: 2 })
+      expect(refused).toEqual({ outcome: 'full', queue: null, depth: 2 })
       expect(accepted.outcome).toBe('stored')
     })
 
@@ -150,6 +150,54 @@ export function testEnqueue(open: Open): void {
         { outcome: 'stored', jobs: [{ id: 3 }] },
         { outcome: 'full', depth: 3 },
       ])
+    })
+
+    test('refuses a call that would pass the bound on one queue, whole, and takes others', async () => {
+      const { store } = await open({ maxQueueDepth: 10, maxDepthPerQueue: 4 })
+      const call = (queue: string, count: number) => store.enqueue(Array.from({ length: count }, () => aJob({ queue })))
+      await call('greedy', 4)
+
+      expect(await call('greedy', 1)).toEqual({ outcome: 'full', queue: 'greedy', depth: 4 })
+      expect((await call('other', 4)).outcome).toBe('stored')
+      expect(await store.enqueue([aJob({ queue: 'third' }), aJob({ queue: 'greedy' })])).toMatchObject({
+        queue: 'greedy',
+      })
+      expect((await call('third', 2)).outcome).toBe('stored')
+      expect(await call('fourth', 1)).toEqual({ outcome: 'full', queue: null, depth: 10 })
+    })
+
+    test('counts in the bound on a queue whatever waits in it: delayed, to be retried, and with a key', async () => {
+      const { store, clock } = await open({ maxQueueDepth: 10, maxDepthPerQueue: 3 })
+      await store.enqueue([aJob()])
+      const [job] = await store.lease({ room: 1, wait: false, start: true })
+      await store.apply([{ ...leaseOf(job!), event: 'fail', error: { name: 'Error', message: '' } }])
+      await store.enqueue([aJob({ delayMs: 1_000 }), aJob({ idempotency: { key: 'k', content: 'c' } })])
+
+      expect(await store.enqueue([aJob({ runAt: clock.now() + 1 })])).toMatchObject({ queue: 'default', depth: 3 })
+      // A key that is known stores nothing.
+      expect(await store.enqueue([aJob({ idempotency: { key: 'k', content: 'c' } })])).toMatchObject({
+        outcome: 'stored',
+      })
+    })
+
+    test('holds calls that share a commit to the bound on a queue together', async () => {
+      const { store } = await open({ maxQueueDepth: 10, maxDepthPerQueue: 3 })
+
+      const all = await Promise.all(Array.from({ length: 5 }, () => store.enqueue([aJob()])))
+
+      expect(all.map(({ outcome }) => outcome)).toEqual(['stored', 'stored', 'stored', 'full', 'full'])
+    })
+
+    test('takes jobs of a queue again when some of it have gone', async () => {
+      const { store } = await open({ maxQueueDepth: 10, maxDepthPerQueue: 3 })
+      const [first] = ids(await store.enqueue([aJob(), aJob(), aJob()]))
+      await store.enqueue([aJob({ queue: 'other' })])
+      expect((await store.enqueue([aJob()])).outcome).toBe('full')
+
+      await store.cancel(first!)
+
+      expect((await store.enqueue([aJob()])).outcome).toBe('stored')
+      expect((await store.enqueue([aJob()])).outcome).toBe('full')
     })
 
     test('gives rising ids in the order of the calls, whether they have keys or not', async () => {

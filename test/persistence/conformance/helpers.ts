@@ -5,7 +5,11 @@ import type { EnqueueResult, LeasedJob, LeaseEvent, NewJobRow, Store } from '../
 import { aJob, type OpenedStore } from '../../support/store.ts'
 
 /** Opens a store of its own for a test. */
-export type Open = (given?: { maxQueueDepth?: number; retentionMs?: number }) => Promise<OpenedStore>
+export type Open = (given?: {
+  maxQueueDepth?: number
+  maxDepthPerQueue?: number
+  retentionMs?: number
+}) => Promise<OpenedStore>
 
 /** A job in `state`; where it has run, its attempts are as far as they can be. */
 export async function bringTo(opened: OpenedStore, state: JobState, maxAttempts: number): Promise<LeasedJob> {
