@@ -17,6 +17,7 @@ export interface Happened {
   /** After it, and of how many. */
   readonly attempt: number
   readonly maxAttempts: number
+  /** Without its stack. */
   readonly error: StoredError | null
   readonly sentence: string
 }
@@ -30,9 +31,13 @@ export function tell(event: HistoryEvent, facts: Facts): Happened {
     at: event.at,
     attempt: event.attempt,
     maxAttempts: facts.situation.job.maxAttempts,
-    error: event.error,
+    error: event.error && withoutStack(event.error),
     sentence: sentence(recount(event, facts)),
   }
+}
+
+function withoutStack({ stack: _, ...error }: StoredError): StoredError {
+  return error
 }
 
 /** What happened, as a clause: `a client enqueued it 12 s ago`. */

@@ -12,7 +12,7 @@ import type { LeasedJob, LeaseEvent } from '../machines/lease.ts'
 import type { AttemptReport, RunAttempt, RunningAttempt } from '../machines/worker.ts'
 import type { Backoff } from './backoff.ts'
 import { type JobContext, type JobLog, parsePayload } from './define.ts'
-import { describeError } from './describe-error.ts'
+import { describeError, describeOwnError } from './describe-error.ts'
 import type { AnyHandler, Registry } from './registry.ts'
 
 /** How long an aborted handler may take to end before its attempt is given up, in ms. */
@@ -151,7 +151,9 @@ class Attempt implements RunningAttempt {
 
   /** A timeout fails the attempt, whatever the handler made of it afterwards. */
   #eventOfAbort(): LeaseEvent | null {
-    return this.aborted?.reason instanceof AttemptTimeoutError ? this.#failure(this.aborted.reason) : null
+    const reason = this.aborted?.reason
+    if (!(reason instanceof AttemptTimeoutError)) return null
+    return this.#event('fail', { delayMs: this.#backoffMs(), error: describeOwnError(reason) })
   }
 
   #eventOf(thrown: unknown): LeaseEvent {
@@ -161,7 +163,7 @@ class Attempt implements RunningAttempt {
     }
     // A PayloadError of another job, one that the handler tried to enqueue, is a failure like any other.
     if (this.#unfit || thrown instanceof PermanentError) {
-      return this.#event('reject', { error: describeError(thrown) })
+      return this.#event('reject', { error: this.#unfit ? describeOwnError(this.#unfit) : describeError(thrown) })
     }
     return this.#failure(thrown)
   }

@@ -1,52 +1,161 @@
-import type { StoredError } from '../machines/lease.ts'
+import type { DescribedError, StoredError } from '../machines/lease.ts'
 
-/** Characters kept of an error's name and of its message with its causes. */
+/** Characters kept of an error's name, of a code of its, and of its message with its causes. */
 const nameMax = 100
 const messageMax = 2_000
-/** Causes followed. */
+/** Characters kept of the message of a cause or of an inner error. */
+const innerMessageMax = 500
+/** Causes followed, and errors kept of those that an `AggregateError` holds. */
 const causesMax = 3
+const errorsMax = 10
+/** Frames kept of one error, and characters of all that is kept as its stack. */
+const framesMax = 10
+const stackMax = 4_000
 
 /** What is stored of anything thrown: never throws itself, however hostile `thrown` is. */
 export function describeError(thrown: unknown): StoredError {
+  const causes = causesOf(thrown)
+  const errors = [thrown, ...causes].flatMap((error) => errorsOf(error).slice(0, errorsMax)).slice(0, errorsMax)
+  const stack = stackOf(thrown, causes)
   return {
-    name: cut(read(thrown, 'name') ?? typeName(thrown), nameMax),
-    message: cut(messageOf(thrown, causesMax), messageMax),
+    ...describe(thrown, causes, messageMax),
+    ...(causes.length > 0 ? { causes: causes.map((cause) => describe(cause, [], innerMessageMax)) } : {}),
+    ...(errors.length > 0 ? { errors: errors.map((error) => describe(error, causesOf(error), innerMessageMax)) } : {}),
+    ...(stack === '' ? {} : { stack }),
   }
 }
 
-function messageOf(thrown: unknown, causes: number): string {
-  const message = read(thrown, 'message') ?? textOf(thrown)
-  const cause = readAny(thrown, 'cause')
-  if (cause === undefined || cause === null || causes === 0) return message
-  return `${message} (cause: ${messageOf(cause, causes - 1)})`
+/** The same of an error of the engine's own: where in the engine it was made helps nobody. */
+export function describeOwnError(error: Error): StoredError {
+  return { name: error.name, message: cut(error.message, messageMax) }
 }
 
-function read(thrown: unknown, key: string): string | undefined {
-  const value = readAny(thrown, key)
+function describe(thrown: unknown, causes: readonly unknown[], messageMax: number): DescribedError {
+  const code = read(thrown, 'code')
+  const errno = read(thrown, 'errno')
+  const syscall = readText(thrown, 'syscall')
+  return {
+    name: cut(nameOf(thrown), nameMax),
+    message: cut(messageWith(thrown, causes), messageMax),
+    ...(typeof code === 'string' && code !== '' ? { code: cut(code, nameMax) } : {}),
+    ...(Number.isFinite(code) ? { code: code as number } : {}),
+    ...(Number.isFinite(errno) ? { errno: errno as number } : {}),
+    ...(syscall === undefined ? {} : { syscall: cut(syscall, nameMax) }),
+  }
+}
+
+/** Its causes in their order, as far as they are followed; an error that is its own cause is told of once. */
+function causesOf(thrown: unknown): unknown[] {
+  const line = [thrown]
+  for (;;) {
+    const cause = read(line.at(-1), 'cause') ?? undefined
+    if (cause === undefined || line.length > causesMax || line.includes(cause)) return line.slice(1)
+    line.push(cause)
+  }
+}
+
+/** What an `AggregateError` holds, or a `SuppressedError`; of others too that keep errors in the same way. */
+function errorsOf(thrown: unknown): readonly unknown[] {
+  const errors = read(thrown, 'errors')
+  try {
+    if (Array.isArray(errors)) return errors
+  } catch {
+    // A Proxy that was revoked.
+  }
+  const suppressed = read(thrown, 'suppressed')
+  return suppressed === undefined ? [] : [read(thrown, 'error'), suppressed]
+}
+
+function messageWith(thrown: unknown, causes: readonly unknown[]): string {
+  const [last = '', ...before] = [thrown, ...causes].map(messageOf).reverse()
+  return before.reduce((cause, message) => `${message} (cause: ${cause})`, last)
+}
+
+function messageOf(thrown: unknown): string {
+  const own = ownMessageOf(thrown)
+  const errors = errorsOf(thrown)
+  if (errors.length === 0) return own ?? saying(thrown)
+  const told = errors
+    .slice(0, errorsMax)
+    .map((error) => ownMessageOf(error)?.slice(0, innerMessageMax) ?? saying(error))
+  const rest = errors.length > errorsMax ? `; and ${errors.length - errorsMax} more` : ''
+  const all = `${errors.length} error${errors.length === 1 ? '' : 's'}: ${told.join('; ')}${rest}`
+  return own === undefined ? all : `${own} (${all})`
+}
+
+function ownMessageOf(thrown: unknown): string | undefined {
+  return readText(thrown, 'message')?.slice(0, messageMax + 1)
+}
+
+/** What there is to say of something without a message. */
+function saying(thrown: unknown): string {
+  try {
+    switch (typeof thrown) {
+      case 'string':
+        return thrown === '' ? 'an empty text was thrown, no error' : thrown.slice(0, messageMax + 1)
+      case 'object': {
+        if (thrown === null) break
+        const name = nameOf(thrown)
+        if (read(thrown, 'stack') !== undefined) return `${name} without a message`
+        const text = JSON.stringify(thrown)
+        return `${name} was thrown, no error${text === undefined || text === '{}' ? '' : `: ${text.slice(0, messageMax)}`}`
+      }
+      case 'function':
+        return 'a function was thrown, no error'
+    }
+    return `${String(thrown)} was thrown, no error`
+  } catch {
+    return 'no message'
+  }
+}
+
+const builtIn = new Set(
+  'Error TypeError RangeError SyntaxError ReferenceError EvalError URIError AggregateError'.split(' '),
+)
+
+/** A class that sets no name has that of the built-in one which it extends: then its own says more. */
+function nameOf(thrown: unknown): string {
+  if (typeof thrown !== 'object' || thrown === null) return `thrown ${thrown === null ? 'null' : typeof thrown}`
+  const name = readText(thrown, 'name')
+  if (name !== undefined && !builtIn.has(name)) return name
+  const ofClass = readText(read(thrown, 'constructor'), 'name')
+  return ofClass ?? name ?? 'Object'
+}
+
+/** The frames of an error and, below `cause: …`, those of its causes; empty where there are none. */
+function stackOf(thrown: unknown, causes: readonly unknown[]): string {
+  const parts = [thrown, ...causes].flatMap((error, index) => {
+    const frames = framesOf(error)
+    if (index === 0 || frames.length === 0) return frames
+    return [cut(`cause: ${nameOf(error)}: ${messageOf(error)}`, innerMessageMax), ...frames]
+  })
+  return cut(parts.join('\n'), stackMax)
+}
+
+/** From here on the frames are of what called the handler: see `attempt.ts`. */
+const engine = 'Attempt.#call'
+
+function framesOf(thrown: unknown): string[] {
+  const stack = readText(thrown, 'stack') ?? ''
+  // The message stands before them, of any length.
+  const at = stack.indexOf('\n    at ')
+  if (at === -1) return []
+  const lines = stack.slice(at + 1, at + stackMax).split('\n')
+  const end = lines.findIndex((line) => line.includes(engine) || !line.startsWith(' '))
+  return lines.slice(0, Math.min(end === -1 ? lines.length : end, framesMax)).map((line) => line.trim())
+}
+
+function readText(thrown: unknown, key: string): string | undefined {
+  const value = read(thrown, key)
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
-function readAny(thrown: unknown, key: string): unknown {
-  if (typeof thrown !== 'object' || thrown === null) return
+function read(thrown: unknown, key: string): unknown {
+  if ((typeof thrown !== 'object' || thrown === null) && typeof thrown !== 'function') return
   try {
-    return (thrown as Record<string, unknown>)[key]
+    return (thrown as unknown as Record<string, unknown>)[key]
   } catch {
     return
-  }
-}
-
-function typeName(thrown: unknown): string {
-  if (thrown === null) return 'thrown null'
-  return typeof thrown === 'object' ? 'Error' : `thrown ${typeof thrown}`
-}
-
-function textOf(thrown: unknown): string {
-  try {
-    if (typeof thrown !== 'object' || thrown === null) return String(thrown)
-    const text = JSON.stringify(thrown)
-    return text === undefined || text === '{}' ? 'no message' : text
-  } catch {
-    return 'no message'
   }
 }
 

@@ -48,7 +48,24 @@ export const enqueuedJobOrJobs = named(
   z.union([enqueuedJob, z.array(enqueuedJob)]).describe('One for one job, an array in its order for an array.'),
 )
 
-const storedError = named('JobError', z.strictObject({ name: z.string(), message: z.string() }))
+const describedError = z.strictObject({
+  name: z.string(),
+  message: z.string().describe('With those of its causes and of the errors that it holds.'),
+  code: z.union([z.string(), z.number()]).optional(),
+  errno: z.number().optional(),
+  syscall: z.string().optional(),
+})
+
+const storedError = named(
+  'JobError',
+  describedError
+    .extend({
+      causes: z.array(describedError).optional().describe('Three at most, in their order.'),
+      errors: z.array(describedError).optional().describe('What an `AggregateError` held, ten at most.'),
+      stack: z.string().optional().describe('Of the handler, in a history alone.'),
+    })
+    .describe('What a handler threw, each part cut to a bound.'),
+)
 
 export const job = named(
   'Job',

@@ -1,9 +1,24 @@
 import type { EventType } from './job.ts'
 
-/** An attempt's error as it is stored: both parts cut to a bound, no stack. */
-export interface StoredError {
+/** An error as it is stored, each part cut to a bound. */
+export interface DescribedError {
   readonly name: string
+  /** With those of its causes and of the errors that it holds. */
   readonly message: string
+  /** These three as the error had them, where it did. */
+  readonly code?: string | number
+  readonly errno?: number
+  readonly syscall?: string
+}
+
+/** An attempt's error as it is stored. */
+export interface StoredError extends DescribedError {
+  /** Its causes, three at most, in their order. */
+  readonly causes?: readonly DescribedError[]
+  /** What an `AggregateError` among them holds, ten at most. */
+  readonly errors?: readonly DescribedError[]
+  /** Frames, also those of its causes, 4,000 characters at most. The history has it; a job's last error has not. */
+  readonly stack?: string
 }
 
 /** Who holds which job. */

@@ -1,10 +1,10 @@
 import type { HistogramSnapshot } from '../histogram.ts'
 import type { TakenEdge } from '../machines/edges.ts'
 import type { EventType, JobState } from '../machines/job.ts'
-import type { Lease, LeasedJob, LeaseEvent, StoredError } from '../machines/lease.ts'
+import type { DescribedError, Lease, LeasedJob, LeaseEvent, StoredError } from '../machines/lease.ts'
 import type { ReplayedEvent } from '../machines/replay.ts'
 
-export type { Lease, LeasedJob, LeaseEvent, StoredError }
+export type { DescribedError, Lease, LeasedJob, LeaseEvent, StoredError }
 
 /** One job as it is stored. Instants are epoch ms; what does not apply is null. */
 export interface JobRow {

@@ -103,12 +103,29 @@ describe('an attempt', () => {
           leaseToken: 70,
           event: 'fail',
           delayMs: settingsBackoffMs,
-          error: { name: expect.any(String), message: expect.any(String) },
+          error: expect.objectContaining({ name: expect.any(String), message: expect.any(String) }),
         },
         ended: true,
       },
     ])
     expect(settled[0]!.event!.error!.message.length).toBeLessThanOrEqual(2_000)
+  })
+
+  test('that throws tells where, down to its handler and not the engine', async () => {
+    function charge() {
+      throw new TypeError('no card')
+    }
+    const stackOf = async (run: () => unknown) => (await outcomeOf(run))?.error?.stack?.split('\n') ?? []
+
+    for (const stack of [await stackOf(() => charge()), await stackOf(async () => charge())]) {
+      expect(stack[0]).toMatch(/^at charge /)
+      expect(stack.join()).not.toMatch(/Attempt|node:/)
+    }
+    const late = async () => {
+      await null
+      charge()
+    }
+    expect(await stackOf(late)).toEqual([expect.stringMatching(/^at charge /), expect.stringMatching(/^at .*late /)])
   })
 
   test('is told which one it is, and by a token that all attempts of the job share', async () => {
@@ -164,7 +181,13 @@ describe('an error that says what to do', () => {
       id: 7,
       leaseToken: 70,
       event: 'reject',
-      error: { name: 'PermanentError', message: 'never (cause: why)' },
+      error: {
+        name: 'PermanentError',
+        message: 'never (cause: why)',
+        code: 'permanent',
+        causes: [{ name: 'Error', message: 'why' }],
+        stack: expect.any(String),
+      },
     })
   })
 

@@ -380,7 +380,11 @@ describe('GET /jobs/:id/history', () => {
 
     const { status, body } = await get('/jobs/1/history')
 
-    const error = { name: 'Error', message: 'out of luck' }
+    const error = {
+      name: 'Error',
+      message: 'out of luck',
+      stack: expect.stringMatching(/^at Object\.run .*server\.ts/),
+    }
     expect(status).toBe(200)
     expect(body).toEqual({
       history: [
@@ -394,6 +398,21 @@ describe('GET /jobs/:id/history', () => {
         { seq: 8, event: 'fail', from: 'running', to: 'dead', attempt: 2, at: instant, error },
       ],
     })
+  })
+
+  test('alone has the stack: no job, list, event, explanation or log has', async () => {
+    const { post, get, untilState, system, logLines } = await startHttp()
+    await post('/createJob', { type: 'broken', payload: 1, max_retries: 0 })
+    await untilState(1, 'dead')
+
+    const job = await get('/jobs/1')
+    const others = await Promise.all(['/jobs', '/jobs/1/explain'].map((path) => get(path)))
+    const { transitions } = await system.transitions({ after: 0 })
+
+    expect(job.body.error).toEqual({ name: 'Error', message: 'out of luck' })
+    expect(transitions.at(-1)?.error).toEqual(job.body.error)
+    expect(JSON.stringify([others.map(({ body }) => body), logLines])).not.toContain('at Object.run')
+    expect(logLines.join()).toContain('attempt failed')
   })
 
   test('goes on after a seq, as many as asked for', async () => {

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineHandler } from '../../src/handlers/define.ts'
 import { aWaitingJob, startHttp, type TestServer } from '../support/server.ts'
 import { cleanUp } from '../support/temp.ts'
 
@@ -109,6 +111,33 @@ describe('without a script', () => {
 
     expect([status, headers.get('content-type')]).toEqual([403, 'text/html; charset=utf-8'])
   })
+})
+
+test('the page of a job has the stack of each error folded, as text', async () => {
+  class CardDeclined extends Error {
+    readonly code = '<b>E_CARD</b>'
+  }
+  const charge = defineHandler({
+    type: 'charge',
+    payload: z.unknown(),
+    maxAttempts: 1,
+    run() {
+      throw new CardDeclined('no', { cause: new AggregateError([new Error('<i>bank 1</i>')]) })
+    },
+  })
+  const own = await startHttp({ handlers: [charge] })
+  await own.post('/jobs', { type: 'charge', payload: 1 })
+  await own.untilState(1, 'dead')
+
+  const { body } = await own.get('/dashboard/jobs/1')
+
+  const details = /<details data-own[^>]*><summary>Stack<\/summary><pre[^>]*>(.*?)<\/pre><\/details>/s.exec(body)?.[1]
+  expect(details?.split('\n').slice(0, 3)).toEqual([
+    'code: &lt;b&gt;E_CARD&lt;/b&gt;',
+    'cause: AggregateError: 1 error: &lt;i&gt;bank 1&lt;/i&gt;',
+    'error: Error: &lt;i&gt;bank 1&lt;/i&gt;',
+  ])
+  expect(details).toMatch(/\nat Object\.run .*pages\.test/)
 })
 
 test('of a long payload a page shows the beginning, and the way to all of it', async () => {

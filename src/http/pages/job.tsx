@@ -1,5 +1,13 @@
 import { JobNotFoundError } from '../../errors.ts'
-import { type Explanation, type HistoryEvent, type Job, type JobSystem, personEvents } from '../../front-door.ts'
+import {
+  type DescribedError,
+  type Explanation,
+  type HistoryEvent,
+  type Job,
+  type JobSystem,
+  personEvents,
+  type StoredError,
+} from '../../front-door.ts'
 import { drawJob } from '../machines.ts'
 import { parseQuery, pathQuery } from '../query.ts'
 import { ChartFrame } from './chart.tsx'
@@ -165,7 +173,31 @@ function Step({ id, row, isShown, after }: StepProps) {
           <Text of={`${error.name}: ${error.message}`} />
         </span>
       )}
+      {error && <ErrorDetails error={error} />}
     </li>
+  )
+}
+
+/** Whoever opened it has it open still when the page is made anew: what a history says does not change. */
+function ErrorDetails({ error: { stack, ...error } }: { readonly error: StoredError }) {
+  const lines = [
+    ...codesOf(error),
+    ...(error.causes ?? []).flatMap((cause) => [`cause: ${cause.name}: ${cause.message}`, ...codesOf(cause)]),
+    ...(error.errors ?? []).flatMap((inner) => [`error: ${inner.name}: ${inner.message}`, ...codesOf(inner)]),
+    ...(stack === undefined ? [] : [stack]),
+  ]
+  if (lines.length === 0) return null
+  return (
+    <details data-own>
+      <summary>{stack === undefined ? 'Details' : 'Stack'}</summary>
+      <Pre text={lines.join('\n')} />
+    </details>
+  )
+}
+
+function codesOf({ code, errno, syscall }: DescribedError): string[] {
+  return Object.entries({ code, errno, syscall }).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}: ${value}`],
   )
 }
 

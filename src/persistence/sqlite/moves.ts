@@ -292,7 +292,8 @@ function notOfTheMachine(events: readonly EventType[], part: Source['part']) {
   return {
     // Only a job that is ready can be parked.
     parked: edges.some(({ from }) => hasTag(from, 'ready')) ? '0' : 'jobs.parked',
-    error: failing ? `coalesce(${part('error')}, jobs.error)` : 'jobs.error',
+    // The history has the stack: here it would be written again with every later transition.
+    error: failing ? `coalesce(json_remove(${part('error')}, '$.stack'), jobs.error)` : 'jobs.error',
   }
 }
 
