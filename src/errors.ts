@@ -149,22 +149,47 @@ export class StorageFullError extends JobSystemError {
   }
 }
 
-/** Another live server holds the database. */
+/** Another live server holds the database; or this process has it open through another copy of the package. */
 export class DatabaseLockedError extends JobSystemError {
   /** The holder's process id as it wrote it down; null where it could not be read. */
   readonly pid: number | null
 
-  constructor(database: string, holder: { pid: number; host: string; startedAt: string } | null) {
-    const who = holder ? `process ${holder.pid} on ${holder.host}, since ${holder.startedAt}` : 'another process'
-    super('database_locked', `${database} is served by ${who}; one server may run on a file`)
+  constructor(database: string, holder: DatabaseHolder | null) {
+    super('database_locked', `${database} is ${describeHolder(holder)}`)
     this.pid = holder?.pid ?? null
   }
+}
+
+/** Who has a database open: `here`, this process itself. */
+export type DatabaseHolder =
+  | { readonly pid: number; readonly host: string; readonly startedAt: string; readonly here: boolean }
+  | { readonly pid: number; readonly byOtherCopy: true }
+
+function describeHolder(holder: DatabaseHolder | null): string {
+  if (holder === null) return 'served by another process; one server may run on a file'
+  if ('byOtherCopy' in holder) {
+    return `open in this process (${holder.pid}) already, through another copy of jobmachine or another bundle of it; have one copy in the process, make the system once and share it`
+  }
+  const { pid, host, startedAt, here } = holder
+  if (here)
+    return `served by this process (${pid}) already, since ${startedAt}; make the system once and share it: one server may run on a file`
+  return `served by process ${pid} on ${host}, since ${startedAt}; one server may run on a file`
 }
 
 /** The database cannot be used as it is: newer than this program, damaged, foreign or read-only. The message says what to do. */
 export class DatabaseUnusableError extends JobSystemError {
   constructor(message: string, options?: ErrorOptions) {
     super('database_unusable', message, options)
+  }
+}
+
+/**
+ * While the database was open one of its files was removed, replaced or cut, or this process lost its lock on one. Nothing was acknowledged
+ * after that; whether the calls under way were stored is not known. The message names the file, what happened and what to do.
+ */
+export class DatabaseLostError extends JobSystemError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('database_lost', message, options)
   }
 }
 

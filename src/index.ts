@@ -46,7 +46,6 @@ export type {
 } from './job-system.ts'
 
 import { randomUUID } from 'node:crypto'
-import { resolve } from 'node:path'
 import { type Clock, systemClock } from './clock.ts'
 import { completeSettings, type Settings } from './config.ts'
 import { faultOfDatabasePath } from './database-path.ts'
@@ -56,7 +55,9 @@ import { harmless } from './harmless-log.ts'
 import type { Inspector, JobSystem, SystemLog } from './job-system.ts'
 import { openSqliteStore } from './persistence/sqlite/client.ts'
 import { unreliableFileSystem } from './persistence/sqlite/filesystem.ts'
-import { lockForServing, thisProcess } from './persistence/sqlite/lock.ts'
+import { locateDatabase } from './persistence/sqlite/locate.ts'
+import { lockForServing, type ServerLock, thisProcess } from './persistence/sqlite/lock.ts'
+import { noteOpen } from './persistence/sqlite/open-here.ts'
 import { createSystem } from './system.ts'
 
 /** What `createJobSystem` takes: where the file is, what runs its jobs, and any of the settings. */
@@ -103,10 +104,16 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
   if (pathFault) throw new ConfigError([`database ${pathFault}`])
   const settings = completeSettings(given)
   const log = harmless(givenLog)
-  const path = resolve(database)
   const registry = handlers ? new Registry(handlers) : null
-  const lock = registry && lockForServing(path)
+  const path = locateDatabase(database)
+  const forget = noteOpen(path, process.pid)
+  let lock: ServerLock | null = null
+  const release = () => {
+    lock?.release()
+    forget()
+  }
   try {
+    lock = registry && lockForServing(path)
     const system = await createSystem({
       settings,
       registry,
@@ -115,7 +122,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
       newId: randomUUID,
       log,
       onFatal,
-      onStopped: () => lock?.release(),
+      onStopped: release,
       ...(inspect ? { inspect } : {}),
       openStore: (notify, longestTimeoutMs) =>
         openSqliteStore({
@@ -123,6 +130,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
           path,
           types: registry?.types ?? [],
           owner: registry && thisProcess(clock.now()),
+          lock: lock?.inode ?? null,
           newDatabaseId: randomUUID(),
           clock,
           notify,
@@ -138,7 +146,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
     }
     return system
   } catch (error) {
-    lock?.release()
+    release()
     throw error
   }
 }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { systemClock } from './clock.ts'
 import { faultOfDatabasePath } from './database-path.ts'
 import { readEnvironment, type ServerConfig } from './environment.ts'
-import { ConfigError, DatabaseLockedError } from './errors.ts'
+import { ConfigError, DatabaseLockedError, DatabaseLostError } from './errors.ts'
 import { currentJob } from './handlers/attempt.ts'
 import { builtinHandlers } from './handlers/builtin.ts'
 import { type HttpServer, serveHttp } from './http/server.ts'
@@ -16,6 +16,8 @@ import { version } from './version.ts'
 const exitConfig = 78
 const exitLocked = 75
 const exitUsage = 64
+/** Its EX_IOERR: the files were touched while they were open, and a new start tells what they have. */
+const exitLost = 74
 /** Ctrl-C under npm arrives twice: from the terminal, and forwarded. */
 const sameSignalMs = 250
 /** How long requests under way may take once all else is stopped. */
@@ -114,7 +116,7 @@ async function open(config: ServerConfig, log: ServerLog): Promise<JobSystem> {
       log,
       onFatal(error) {
         log.fatal({ err: error }, 'the system cannot go on; ending the process, the next start recovers')
-        process.exit(1)
+        process.exit(error instanceof DatabaseLostError ? exitLost : 1)
       },
     })
   } catch (error) {

@@ -105,6 +105,8 @@ class System extends StoreReads implements JobSystem {
   /** Epoch ms, once a stop has begun. */
   #abortsAt: number | null = null
   #trouble: string | null = null
+  /** Why it failed. */
+  #failure = ''
   #stopped: Promise<void> | undefined
 
   constructor(parts: SystemParts, store: Store, stats: RunStats, counts: readonly EdgeCount[]) {
@@ -212,7 +214,12 @@ class System extends StoreReads implements JobSystem {
   }
 
   health(): Health {
-    const reason = this.#phase === 'serving' ? this.#trouble : this.#phase === 'created' ? 'not started' : this.#phase
+    const reasons: Partial<Record<ServerPhase, string | null>> = {
+      serving: this.#trouble,
+      created: 'not started',
+      failed: `failed: ${this.#failure}`,
+    }
+    const reason = this.#phase in reasons ? reasons[this.#phase]! : this.#phase
     return { ready: reason === null, reason }
   }
 
@@ -387,13 +394,14 @@ class System extends StoreReads implements JobSystem {
 
   #assertWritable(): void {
     if (this.#phase === 'draining' || this.#phase === 'stopped' || this.#phase === 'failed') {
-      throw new UnavailableError(`the system is ${this.#phase}`)
+      throw new UnavailableError(`the system is ${this.#phase === 'failed' ? this.health().reason : this.#phase}`)
     }
   }
 
   #fail(error: Error): void {
     if (this.#phase === 'failed' || this.#phase === 'stopped') return
     this.#phase = 'failed'
+    this.#failure = error.message.split('\n')[0]!
     this.#observatory.stopSampling()
     this.#parts.onFatal(error)
   }

@@ -4,6 +4,13 @@ const sqlite = (name: string) => `persistence/sqlite/${name}.js`
 const conformance = (test: string) => ['persistence/sqlite-store.test.ts', `SQLite store ${test}`] as const
 const groupCommit = (test: string) => ['persistence/sqlite/group-commit.test.ts', test] as const
 const faults = (test: string) => ['persistence/sqlite/faults.test.ts', test] as const
+const acknowledged = 'nothing is acknowledged any more, and the store ends with the reason'
+const idle = 'a store that has nothing to do ends all the same'
+const guard = (harm: string, test: string) =>
+  [
+    'persistence/sqlite/file-guard.test.ts',
+    `once ${harm.replace(/copied$/, 'copied by this process')} ${test}`,
+  ] as const
 const watchdog = (test: string) => ['persistence/sqlite/watchdog.test.ts', test] as const
 const eventRuns = (test: string) => ['persistence/sqlite/event-runs.test.ts', test] as const
 const retention = (test: string) => ['persistence/sqlite/retention.test.ts', `retention ${test}`] as const
@@ -51,16 +58,62 @@ const durability: readonly Mutation[] = [
     verify();`,
     },
   ),
-  bug('a file that was deleted is written on', faults('nothing is acknowledged any more once the file was deleted'), {
-    file: sqlite('connection'),
-    find: 'if (found && found.ino === opened.ino && found.dev === opened.dev)',
-    replace: 'if (true)',
+  bug('a file that was removed is written on', guard('the database (jobs.db) was removed', acknowledged), {
+    file: sqlite('file-guard'),
+    find: 'return found !== undefined && found.dev === dev && found.ino === ino;',
+    replace: 'return true;',
   }),
-  bug('a file that was replaced is written on', faults('nothing is acknowledged any more once the file was replaced'), {
-    file: sqlite('connection'),
-    find: 'if (found && found.ino === opened.ino && found.dev === opened.dev)',
-    replace: 'if (found)',
+  bug('a log that was replaced is written on', guard('the log (jobs.db-wal) was replaced', acknowledged), {
+    file: sqlite('file-guard'),
+    find: 'return found !== undefined && found.dev === dev && found.ino === ino;',
+    replace: 'return found !== undefined;',
   }),
+  bug('the log is not watched', guard('the log (jobs.db-wal) was removed', acknowledged), {
+    file: sqlite('file-guard'),
+    find: 'this.#watched = [this.#database, this.#log, this.#index];',
+    replace: 'this.#watched = [this.#database, this.#index];',
+  }),
+  bug('a lock that was dropped is believed to be held', guard('the database (jobs.db) was copied', acknowledged), {
+    file: sqlite('file-guard'),
+    find: 'if (!lock.isHeld())',
+    replace: 'if (false)',
+  }),
+  bug("the server's lock is not watched", guard("the server's lock (jobs.db-lock) was copied", idle), {
+    file: sqlite('file-guard'),
+    find: 'if (lock)\n            this.#watched',
+    replace: 'if (false)\n            this.#watched',
+  }),
+  bug('an idle store does not look at its files', guard("the log's index (jobs.db-shm) was removed", idle), {
+    file: sqlite('store-thread'),
+    find: 'this.#db.open && this.#guard.check()',
+    replace: '{}',
+  }),
+  bug(
+    'a log that was cut is not missed before it is written again',
+    guard('the log (jobs.db-wal) was cut', acknowledged),
+    {
+      file: sqlite('store-thread'),
+      find: 'this.#guard.checkBefore();',
+      replace: '',
+    },
+  ),
+  bug(
+    'a log whose name was removed goes with the process',
+    [
+      'persistence/sqlite/file-guard.test.ts',
+      'a log whose name is removed is moved into the database first: nothing is lost',
+    ],
+    { file: sqlite('file-guard'), find: 'return (isHeld &&', replace: 'return (false &&' },
+  ),
+  bug(
+    'a log that another has taken the place of is moved into the database',
+    ['persistence/sqlite/file-guard.test.ts', 'a log that another has taken the place of is left alone'],
+    {
+      file: sqlite('file-guard'),
+      find: '!statSync(this.#log.path, { throwIfNoEntry: false }) &&',
+      replace: 'true &&',
+    },
+  ),
   bug(
     'writing goes on after a failed fsync',
     groupCommit(
@@ -520,7 +573,7 @@ const joins: readonly Mutation[] = [
   bug(
     'calls that were split are not answered where the file is lost',
     joining(
-      'what comes while a transaction runs is told, each call of it, where the file is lost while each runs alone',
+      'what comes while a transaction runs is told, each call of it, where the file is found damaged while each runs alone',
     ),
     { file: sqlite('calls'), find: 'if (alone)', replace: 'if (false)' },
   ),

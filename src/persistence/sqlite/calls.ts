@@ -2,7 +2,7 @@ import { countBatched } from '../batches.ts'
 import { countJobs } from '../runs.ts'
 import type { EnqueueResult } from '../store.ts'
 import type { Claim } from './claims.ts'
-import { isBroken, isBusy, isFull } from './connection.ts'
+import { isBusy, isDamage, isFull } from './connection.ts'
 import type { Part } from './group-commit.ts'
 import type { HeldLeases } from './held-leases.ts'
 import { part } from './housekeeping.ts'
@@ -289,7 +289,7 @@ export class Calls {
   #failed(call: Call, error: unknown): void {
     const isPatient = mustBeStored.has(call.request.op)
     // The file cannot be written any more: `refuseAll` follows.
-    if (isBroken(error)) this.#pending.push(call)
+    if (isDamage(error)) this.#pending.push(call)
     else if (isBusy(error)) {
       if (isPatient || performance.now() - call.since < busyPatienceMs) this.#pending.push(call)
       else this.#refuse(call, 'unavailable', 'another process has held a lock on the database for too long')

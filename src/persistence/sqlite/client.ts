@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import type Database from 'better-sqlite3'
 import { type Clock, ManualClock } from '../../clock.ts'
-import { DatabaseUnusableError, StorageFullError, UnavailableError } from '../../errors.ts'
+import { DatabaseLostError, DatabaseUnusableError, StorageFullError, UnavailableError } from '../../errors.ts'
 import type { JobState } from '../../machines/job.ts'
 import { ownThread } from '../../own-thread.ts'
 import { type Batch, intoBatches } from '../batches.ts'
@@ -37,6 +37,7 @@ import { Checker } from './checker.ts'
 import { CommitMeter, createCommitCells } from './commit-meter.ts'
 import { durability, isBusy, isStorageTrouble, openForReading } from './connection.ts'
 import { fileSizes } from './filesystem.ts'
+import type { Inode } from './held-locks.ts'
 import type { Owner } from './lock.ts'
 import type {
   Answers,
@@ -75,6 +76,8 @@ export interface SqliteStoreOptions extends WriterOptions {
   readonly path: string
   /** A server, which must hold the file's lock; null for a producer. */
   readonly owner: Owner | null
+  /** The file of that lock, when it was taken; null where nobody holds one. */
+  readonly lock?: Inode | null
   /** Named in a file that is made now. */
   readonly newDatabaseId: string
   readonly clock: Clock
@@ -103,7 +106,7 @@ export async function openSqliteStore(options: SqliteStoreOptions, start = start
   const commits = createCommitCells()
   const workerData: ThreadOptions = {
     path,
-    server: owner && { owner },
+    server: owner && { owner, lock: options.lock ?? null },
     writer: { types, leaseMs, maxQueueDepth, maxDepthPerQueue, retentionMs, retryBaseMs, retryMaxMs },
     newDatabaseId,
     clock: clock instanceof ManualClock ? clock.cell : null,
@@ -396,7 +399,9 @@ class SqliteStore implements Store {
 
   #hear({ settled, refused, notices, fatal }: Tell): void {
     if (fatal !== undefined) {
-      this.#end(new Error(`the store cannot go on: ${fatal}`))
+      this.#end(
+        fatal.lost ? new DatabaseLostError(fatal.message) : new Error(`the store cannot go on: ${fatal.message}`),
+      )
       return
     }
     const half = Math.ceil(this.#underWay / 2)

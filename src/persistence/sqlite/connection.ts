@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
 import { DatabaseUnusableError } from '../../errors.ts'
 import { openKept } from './kept.ts'
+import { makeFolder } from './locate.ts'
 import { applicationId, migrations } from './schema.ts'
 import { schemaFaults } from './schema-faults.ts'
 import { assertWalWhole } from './wal.ts'
@@ -51,36 +52,12 @@ export function openForWriting(path: string, random: () => string, now: number):
   })
 }
 
-/** Makes a folder and those above it. Level by level: Node 20's recursive mkdir spins for ever where a level cannot be made (/proc). */
-export function makeFolder(path: string): void {
-  if (existsSync(path)) return
-  makeFolder(dirname(path))
-  mkdirSync(path)
-}
-
 /** Opens the file for reading beside the writer. */
 export function openForReading(path: string): Database.Database {
   const db = openKept(path, { readonly: true, fileMustExist: true, timeout: 0 })
   db.pragma('temp_store = MEMORY')
   db.pragma('trusted_schema = OFF')
   return db
-}
-
-/**
- * For an open file: a check that it still is what its path names, which throws `DatabaseUnusableError` where it is not. SQLite itself goes
- * on writing into a file that was deleted or replaced, and calls it a success. Only `stat`: to open and close the file would drop
- * SQLite's locks on it (POSIX).
- */
-export function guardFile(path: string): () => void {
-  const opened = statSync(path)
-  return () => {
-    const found = statSync(path, { throwIfNoEntry: false })
-    if (found && found.ino === opened.ino && found.dev === opened.dev) return
-    const what = found ? 'was replaced' : 'is gone'
-    throw new DatabaseUnusableError(
-      `the database file ${what} while it was open; restart on the file that is to be used`,
-    )
-  }
 }
 
 /** Whether an error says that another connection stands in the way for now. */
@@ -103,14 +80,9 @@ export function isDamage(error: unknown): boolean {
   return codeOf(error).startsWith('SQLITE_CORRUPT') || codeOf(error) === 'SQLITE_NOTADB'
 }
 
-/** Whether an error says that this file must not be written again: it is damaged, or no longer what its path names. */
-export function isBroken(error: unknown): boolean {
-  return isDamage(error) || error instanceof DatabaseUnusableError
-}
-
 /** Whether an error is the file's, the disk's or another process's, and not a bug of ours. */
 export function isStorageTrouble(error: unknown): boolean {
-  return isBusy(error) || isFull(error) || isDiskFailure(error) || isBroken(error)
+  return isBusy(error) || isFull(error) || isDiskFailure(error) || isDamage(error)
 }
 
 /** By its name: where better-sqlite3 is loaded twice, as test runners do, it throws the class of the first copy. */

@@ -1,17 +1,21 @@
-import { accessSync, constants, existsSync } from 'node:fs'
+import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
-import { DatabaseLockedError, DatabaseUnusableError } from '../../errors.ts'
+import { type DatabaseHolder, DatabaseLockedError, DatabaseUnusableError } from '../../errors.ts'
 import type { Owner } from '../store.ts'
-import { isBusy, makeFolder, openForReading } from './connection.ts'
+import { isBusy, openForReading } from './connection.ts'
+import type { Inode } from './held-locks.ts'
 import { openKept } from './kept.ts'
+import { makeFolder } from './locate.ts'
 import { ownerSql, toOwner } from './rows.ts'
 
 export type { Owner }
 
 /** Held until it is released or the process ends, however it ends. */
 export interface ServerLock {
+  /** Of the file that is locked. */
+  readonly inode: Inode
   release(): void
 }
 
@@ -32,11 +36,13 @@ export function lockForServing(path: string): ServerLock {
     db.exec('BEGIN EXCLUSIVE')
   } catch (error) {
     db.close()
-    if (isBusy(error)) throw new DatabaseLockedError(path, readOwner(path))
+    if (isBusy(error)) throw new DatabaseLockedError(path, readHolder(path))
     throw error
   }
   held.add(db)
+  const { dev, ino } = statSync(`${path}-lock`, { bigint: true })
   return {
+    inode: { dev, ino },
     release() {
       held.delete(db)
       db.close()
@@ -63,6 +69,11 @@ function openLockFile(path: string): Database.Database {
       { cause: error },
     )
   }
+}
+
+function readHolder(path: string): DatabaseHolder | null {
+  const owner = readOwner(path)
+  return owner && { ...owner, here: owner.pid === process.pid && owner.host === hostname() }
 }
 
 function readOwner(path: string): Owner | null {

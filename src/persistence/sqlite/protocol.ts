@@ -3,6 +3,7 @@ import type { Batch } from '../batches.ts'
 import type { EventSet } from '../runs.ts'
 import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, NewJobRow, StoreNotice } from '../store.ts'
 import type { CommitCells } from './commit-meter.ts'
+import type { Inode } from './held-locks.ts'
 import type { Owner } from './lock.ts'
 import type { WriterOptions } from './writer.ts'
 
@@ -100,14 +101,15 @@ export interface Tell {
   readonly settled: readonly (readonly [callId: number, answer: Answers[Operation]])[]
   readonly refused: readonly (readonly [callId: number, refusal: Refusal])[]
   readonly notices: readonly Exclude<StoreNotice, { type: 'fatal' }>[]
-  readonly fatal?: string
+  /** `lost`: a `DatabaseLostError`. */
+  readonly fatal?: { readonly message: string; readonly lost: boolean }
 }
 
 /** What the thread is started with. */
 export interface ThreadOptions {
   readonly path: string
   /** Null for a producer: it enqueues, and leaves leases, sweeps and commands to the server. */
-  readonly server: { readonly owner: Owner } | null
+  readonly server: { readonly owner: Owner; readonly lock: Inode | null } | null
   readonly writer: WriterOptions
   /** A new file's id. */
   readonly newDatabaseId: string

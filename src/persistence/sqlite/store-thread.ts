@@ -1,8 +1,10 @@
 import type Database from 'better-sqlite3'
 import type { Clock } from '../../clock.ts'
+import { DatabaseLostError } from '../../errors.ts'
 import { busyPatienceMs, Calls } from './calls.ts'
 import { CommitMeter } from './commit-meter.ts'
-import { guardFile, isBroken, isBusy, isFull } from './connection.ts'
+import { isBusy, isDamage, isFull } from './connection.ts'
+import { FileGuard } from './file-guard.ts'
 import { commitTogether, type Part } from './group-commit.ts'
 import { HeldLeases } from './held-leases.ts'
 import { Housekeeping } from './housekeeping.ts'
@@ -18,6 +20,9 @@ const fallbackTicks = 10
 export const busyWaitMs = { least: 1, most: 50 }
 /** Between tries of outcomes that found the disk full. */
 const fullWaitMs = 500
+
+/** How long readers may stand in the way of that, in ms. */
+const saveLogMs = 2_000
 
 /** A message that says nothing. */
 export const quiet: Tell = { settled: [], refused: [], notices: [] }
@@ -40,7 +45,7 @@ export class StoreThread {
   readonly #mailbox: Mailbox
   readonly #clock: Clock
   readonly #db: Database.Database
-  readonly #assertSameFile: () => void
+  readonly #guard: FileGuard
   readonly #askDataVersion: Database.Statement
   readonly #writer: Writer
   readonly #calls: Calls
@@ -72,7 +77,6 @@ export class StoreThread {
     this.#db = db
     this.#clock = clock
     this.#endProcess = endProcess
-    this.#assertSameFile = guardFile(options.path)
     this.#askDataVersion = this.#db.prepare('PRAGMA data_version').pluck()
     this.#writer = new Writer(this.#db, options.writer)
     this.#calls = new Calls(this.#writer, this.#held)
@@ -83,6 +87,7 @@ export class StoreThread {
       : null
     this.#watchdog = options.pulse && new Watchdog(options.pulse)
     if (options.server) this.#setMeta('owner', JSON.stringify(options.server.owner))
+    this.#guard = new FileGuard(options.path, options.server?.lock ?? null)
     const databaseId = this.#db.prepare(`SELECT value FROM meta WHERE name = 'database_id'`).pluck().get() as string
     mailbox.heed((ask) => {
       this.#calls.accept(ask)
@@ -98,9 +103,10 @@ export class StoreThread {
   }
 
   /** Commits until nothing is left to do now, then sleeps until there is. */
-  #work(): void {
+  #work(first: () => unknown = () => {}): void {
     clearTimeout(this.#timer)
     try {
+      first()
       while (this.#step()) this.#flush()
     } catch (error) {
       this.#stop(error)
@@ -114,7 +120,7 @@ export class StoreThread {
   #tick(): void {
     this.#watch()
     if (++this.#ticks % fallbackTicks === 0) this.#calls.lookForReady = true
-    this.#work()
+    this.#work(() => this.#db.open && this.#guard.check())
   }
 
   #watch(): void {
@@ -163,18 +169,19 @@ export class StoreThread {
       return this.#calls.takeMore()
     }
     const committed = () => {
-      this.#assertSameFile()
+      this.#guard.check()
       this.#meter.committed(performance.now() - this.#writer.beganAt, this.#writer.eventCount)
       if (this.#writer.tookTimed) this.#housekeeping?.lookForDue()
     }
     // Until a lease has looked: where this transaction fails before it comes to one, its parts are stored alone all the same.
     this.#calls.lookForReady = true
     let errors: unknown[]
+    this.#guard.checkBefore()
     try {
       errors = commitTogether(this.#db, this.#writer, parts, now, committed, more)
     } catch (error) {
       if (isBusy(error)) this.#waitForOthers()
-      else if (isBroken(error)) {
+      else if (isDamage(error)) {
         this.#broken = true
         this.#setTrouble(messageOf(error))
       } else throw error
@@ -218,20 +225,37 @@ export class StoreThread {
 
   /** Nothing more is answered: whether the last commit reached the disk is not known, and a restart will tell. */
   #stop(error: unknown): void {
-    const fatal = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    this.#mailbox.tell({ ...quiet, fatal } satisfies Tell)
-    this.#watch()
-    this.#closeWhenHeard()
+    // Counted before it is told: the loop may hear of it, and beat for the last time, before the next statement here.
+    const beats = this.#watchdog?.beats
+    this.#mailbox.tell({ ...quiet, fatal: this.#describe(error) } satisfies Tell)
+    this.#closeWhenHeard(beats)
   }
 
   /** A loop that a handler blocks does not hear of it, and must be ended all the same. */
-  #closeWhenHeard(): void {
-    if (!this.#watchdog || this.#watchdog.hasBeaten) {
+  #closeWhenHeard(beats: number | undefined): void {
+    if (!this.#watchdog || this.#watchdog.beats !== beats) {
       this.#mailbox.close()
       return
     }
     this.#watch()
-    this.#timer = setTimeout(() => this.#closeWhenHeard(), tickMs)
+    this.#timer = setTimeout(() => this.#closeWhenHeard(beats), tickMs)
+  }
+
+  #describe(error: unknown): NonNullable<Tell['fatal']> {
+    if (error instanceof DatabaseLostError) return { message: `${error.message}${this.#saveLog()}`, lost: true }
+    return { message: error instanceof Error ? (error.stack ?? error.message) : String(error), lost: false }
+  }
+
+  /** A log whose name is gone is gone with this process: what it holds is moved into the database, if that is sure to be right. */
+  #saveLog(): string {
+    if (!this.#guard.canSaveLog) return ''
+    const giveUpAt = performance.now() + saveLogMs
+    do {
+      const [{ busy, log, checkpointed }] = this.#db.pragma('wal_checkpoint(PASSIVE)') as [Record<string, number>]
+      if (busy === 0 && log === checkpointed) return '. All that was acknowledged is in the database'
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyWaitMs.least)
+    } while (performance.now() < giveUpAt)
+    return ''
   }
 }
 

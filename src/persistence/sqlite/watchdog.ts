@@ -42,9 +42,9 @@ export class Watchdog {
     this.#pulse = pulse
   }
 
-  /** Whether the loop has turned since the last look. */
-  get hasBeaten(): boolean {
-    return Atomics.load(this.#pulse, beatAt) !== this.#beats
+  /** How often the loop has beaten. */
+  get beats(): number {
+    return Atomics.load(this.#pulse, beatAt)
   }
 
   /** For how long the loop has stood still, where that is longer than any running attempt may take; else null. */

@@ -1,32 +1,10 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { StorageFullError, UnavailableError } from '../../../src/errors.ts'
+import { StorageFullError } from '../../../src/errors.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
-
-test.each([
-  ['deleted', (path: string) => unlinkSync(path), /is gone/],
-  ['renamed', (path: string) => renameSync(path, `${path}.moved`), /is gone/],
-  [
-    'replaced',
-    (path: string) => {
-      renameSync(path, `${path}.moved`)
-      writeFileSync(path, '')
-    },
-    /was replaced/,
-  ],
-])('nothing is acknowledged any more once the file was %s', async (_, harm, reason) => {
-  const { store, path, notices } = await openStore()
-  await store.enqueue([aJob()])
-
-  harm(path)
-
-  await expect(store.enqueue([aJob()])).rejects.toThrow(UnavailableError)
-  await expect(store.enqueue([aJob()])).rejects.toThrow(reason)
-  expect(notices).toEqual([{ type: 'health', error: expect.stringMatching(reason) }])
-})
 
 test('a full disk refuses new jobs, keeps outcomes until there is space, and goes on by itself', async ({ skip }) => {
   const folder = join(tempFolder(), 'small')

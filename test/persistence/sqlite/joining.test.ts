@@ -1,5 +1,5 @@
-import { unlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import { ManualClock } from '../../../src/clock.ts'
 import { intoBatches } from '../../../src/persistence/batches.ts'
@@ -55,7 +55,7 @@ function aThread() {
     close() {},
   }
   const limits = { leaseMs, maxQueueDepth: 100_000, retentionMs: 0, retryBaseMs: 1, retryMaxMs: 1 }
-  const server = { owner: { pid: 1, host: 'test', startedAt: '' } }
+  const server = { owner: { pid: 1, host: 'test', startedAt: '' }, lock: null }
   const writer = { types: ['work'], ...limits }
   const cell = clock.cell
   const options = { path, server, writer, newDatabaseId: 'id', clock: cell, pulse: null, commits: createCommitCells() }
@@ -163,9 +163,13 @@ describe('what comes while a transaction runs', () => {
     expect(tells.flatMap(({ refused }) => refused.map(([id]) => id))).toEqual([11])
   })
 
-  test('is told, each call of it, where the file is lost while each runs alone', () => {
-    const { ask, watched, path, refused } = aThread()
-    watched.onRollback = () => unlinkSync(path)
+  test('is told, each call of it, where the file is found damaged while each runs alone', () => {
+    const { ask, db, watched, refused } = aThread()
+    watched.onRollback = () => {
+      db.exec = () => {
+        throw new Database.SqliteError('database disk image is malformed', 'SQLITE_CORRUPT')
+      }
+    }
 
     ask([1, calls([10, 11, 12], [aJob()], [aJob({ maxAttempts: 0 })], [aJob()])])
 

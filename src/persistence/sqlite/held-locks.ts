@@ -1,0 +1,103 @@
+import { fstatSync, openSync, readdirSync, readSync } from 'node:fs'
+
+// https://sqlite.org/src/file/src/os_unix.c and wal.c: the bytes of each file that SQLite locks.
+/** Of the database: what every connection shares for as long as it is open. */
+export const sharedByte = 0x40000002
+/** Of `-shm`: held by each process that has it open. */
+export const openByte = 128
+
+const textMax = 8_192
+
+/** A file as the kernel numbers it. */
+export interface Inode {
+  readonly dev: bigint
+  readonly ino: bigint
+}
+
+/** A descriptor of this process, opened by whomever: SQLite's are not to be closed, but may be asked. */
+export interface Descriptor extends Inode {
+  readonly fd: number
+}
+
+/** What this process has open, on Linux; nothing where /proc does not show it. */
+export function openDescriptors(): readonly Descriptor[] {
+  let names: string[]
+  try {
+    names = readdirSync('/proc/self/fd')
+  } catch {
+    return []
+  }
+  return names.flatMap((name) => {
+    try {
+      const { dev, ino } = fstatSync(Number(name), { bigint: true })
+      return [{ fd: Number(name), dev, ino }]
+    } catch {
+      // Closed since, such as the one that read the folder.
+      return []
+    }
+  })
+}
+
+/**
+ * A POSIX lock of this process, watched. The kernel drops all locks that a process has on a file when the process closes any descriptor of
+ * that file, whoever opened it, and tells nobody. It shows them in /proc/self/fdinfo, beside the descriptor through which they were taken.
+ */
+export class HeldLock {
+  readonly #fdinfo: number
+  readonly #byte: number
+  readonly #text = Buffer.alloc(textMax)
+  /** What showed the lock last: mostly it reads the same again. */
+  #seen = Buffer.alloc(0)
+
+  private constructor(fdinfo: number, byte: number) {
+    this.#fdinfo = fdinfo
+    this.#byte = byte
+  }
+
+  /** The lock on that byte of a file, with the descriptor that shows it; null where none of those given does. */
+  static find(descriptors: readonly Descriptor[], { dev, ino }: Inode, byte: number): HeldLock | null {
+    for (const { fd } of descriptors.filter((each) => each.dev === dev && each.ino === ino)) {
+      try {
+        const lock = new HeldLock(fdinfoOf(fd), byte)
+        if (lock.isHeld()) return lock
+      } catch {
+        // No such file on this kernel.
+      }
+    }
+    return null
+  }
+
+  /** Whether it has been held all the time: SQLite takes it once, so a lock that was dropped does not come back. */
+  isHeld(): boolean {
+    const text = this.#read()
+    if (text.length > 0 && text.equals(this.#seen)) return true
+    if (!covers(text.toString('latin1'), this.#byte)) return false
+    this.#seen = Buffer.from(text)
+    return true
+  }
+
+  #read(): Buffer {
+    try {
+      return this.#text.subarray(0, readSync(this.#fdinfo, this.#text, 0, textMax, 0))
+    } catch {
+      // The descriptor is closed.
+      return this.#text.subarray(0, 0)
+    }
+  }
+}
+
+/** Kept open, for a read of it costs a third of an open; what it says is of whatever has that number by then. */
+const fdinfos = new Map<number, number>()
+
+function fdinfoOf(fd: number): number {
+  const open = fdinfos.get(fd) ?? openSync(`/proc/self/fdinfo/${fd}`, 'r')
+  fdinfos.set(fd, open)
+  return open
+}
+
+/** Locks of neighbouring bytes are shown as one. */
+function covers(fdinfo: string, byte: number): boolean {
+  for (const [, first, last] of fdinfo.matchAll(/^lock:.* POSIX .* (\d+) (\d+|EOF)$/gm))
+    if (Number(first) <= byte && (last === 'EOF' || byte <= Number(last))) return true
+  return false
+}

@@ -1,0 +1,141 @@
+import { execFileSync } from 'node:child_process'
+import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { DatabaseLostError } from '../../../src/errors.ts'
+import { openKept } from '../../../src/persistence/sqlite/kept.ts'
+import { lockForServing } from '../../../src/persistence/sqlite/lock.ts'
+import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
+import type { StoreNotice } from '../../../src/persistence/store.ts'
+import { aJob, openStore } from '../../support/store.ts'
+import { until } from '../../support/system.ts'
+import { tempFolder, whenDone } from '../../support/temp.ts'
+
+/** A server's store with ten jobs, and its lock. */
+async function aServer() {
+  const path = join(tempFolder(), 'jobs.db')
+  const lock = lockForServing(path)
+  whenDone(() => lock.release())
+  const opened = await openStore({ path, lock: lock.inode })
+  await opened.store.enqueue(Array.from({ length: 10 }, () => aJob()))
+  // Longer than a moment in which the store looks at nothing: between two commits that follow one another.
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  const fatal = () => opened.notices.flatMap((notice: StoreNotice) => (notice.type === 'fatal' ? [notice.error] : []))
+  return { ...opened, fatal }
+}
+
+const remove = (path: string) => rmSync(path)
+const rename = (path: string) => renameSync(path, `${path}.moved`)
+const replace = (path: string) => {
+  copyFileSync(path, `${path}.copy`)
+  renameSync(`${path}.copy`, path)
+}
+const copy = (path: string) => copyFileSync(path, `${path}.copy`)
+const cut = (path: string) => truncateSync(path, 0)
+
+const onlyOnLinux = process.platform === 'linux'
+
+describe.each([
+  ['the database', '', 'removed', remove, /jobs\.db is gone/],
+  ['the database', '', 'renamed', rename, /jobs\.db is gone/],
+  ['the database', '', 'replaced', replace, /jobs\.db was replaced/],
+  ['the log', '-wal', 'removed', remove, /jobs\.db-wal is gone/],
+  ['the log', '-wal', 'renamed', rename, /jobs\.db-wal is gone/],
+  ['the log', '-wal', 'replaced', replace, /jobs\.db-wal was replaced/],
+  ["the log's index", '-shm', 'removed', remove, /jobs\.db-shm is gone/],
+  ["the log's index", '-shm', 'replaced', replace, /jobs\.db-shm was replaced/],
+  ["the server's lock", '-lock', 'removed', remove, /jobs\.db-lock is gone/],
+  ["the server's lock", '-lock', 'replaced', replace, /jobs\.db-lock was replaced/],
+  // Seen through /proc alone.
+  ...(onlyOnLinux
+    ? ([
+        ['the database', '', 'copied by this process', copy, /lost its lock on jobs\.db:/],
+        ["the log's index", '-shm', 'copied by this process', copy, /lost its lock on jobs\.db-shm/],
+        ["the server's lock", '-lock', 'copied by this process', copy, /lost its lock on jobs\.db-lock/],
+        ['the database', '', 'cut', cut, /jobs\.db was cut to 0 bytes/],
+        ['the log', '-wal', 'cut', cut, /jobs\.db-wal was cut to 0 bytes/],
+      ] as const)
+    : []),
+] as const)('once %s (jobs.db%s) was %s', (_, suffix, __, harm, reason) => {
+  test('nothing is acknowledged any more, and the store ends with the reason', async () => {
+    const { store, path, fatal } = await aServer()
+    let acknowledged = 0
+
+    harm(`${path}${suffix}`)
+    const calls = [1, 2].map(() => store.enqueue([aJob()]).then(() => acknowledged++))
+    for (const call of calls) call.catch(() => {})
+
+    await until(() => fatal().length > 0)
+    expect(fatal()).toEqual([expect.any(DatabaseLostError)])
+    expect(fatal()[0]!.message).toMatch(reason)
+    await expect(store.enqueue([aJob()])).rejects.toMatchObject({ code: 'unavailable' })
+    expect(acknowledged).toBe(0)
+  })
+
+  test('a store that has nothing to do ends all the same', async () => {
+    const { path, fatal } = await aServer()
+
+    harm(`${path}${suffix}`)
+
+    await until(() => fatal().length > 0)
+    expect(fatal()[0]!.message).toMatch(reason)
+  })
+})
+
+describe('what others may do to an open database:', () => {
+  test.each([
+    ['move the log into the database and cut it', (path: string) => inSqlite(path, 'PRAGMA wal_checkpoint(TRUNCATE)')],
+    ['VACUUM it', (path: string) => inSqlite(path, 'VACUUM; PRAGMA wal_checkpoint(TRUNCATE)')],
+    ['read the log', (path: string) => void readFileSync(`${path}-wal`)],
+    ['put files beside it', (path: string) => writeFileSync(`${path}.notes`, '')],
+  ])('%s', async (_, act) => {
+    const { store, path, notices } = await aServer()
+    const payload = JSON.stringify('x'.repeat(100_000))
+    await store.enqueue([aJob({ payload })])
+
+    act(path)
+    for (let i = 0; i < 5; i++) {
+      await store.enqueue([aJob({ payload })])
+      await new Promise((resolve) => setTimeout(resolve, 60))
+    }
+
+    expect(notices).toEqual([])
+    await store.close()
+    expect(verifyFile(path)).toMatchObject({ jobs: 16, violations: [] })
+  })
+})
+
+test.runIf(onlyOnLinux)('a log whose name is removed is moved into the database first: nothing is lost', async () => {
+  const { path, fatal } = await aServer()
+
+  rmSync(`${path}-wal`)
+
+  await until(() => fatal().length > 0)
+  expect(fatal()[0]!.message).toMatch(/All that was acknowledged is in the database/)
+  expect(existsSync(`${path}-wal`)).toBe(false)
+  const alone = join(tempFolder(), 'alone.db')
+  copyFileSync(path, alone)
+  expect(verifyFile(alone)).toMatchObject({ jobs: 10, violations: [] })
+})
+
+test.runIf(onlyOnLinux)('a log that another has taken the place of is left alone', async () => {
+  const { path, fatal } = await aServer()
+  const before = readElsewhere(path)
+
+  replace(`${path}-wal`)
+
+  await until(() => fatal().length > 0)
+  expect(fatal()[0]!.message).not.toMatch(/in the database/)
+  expect(readElsewhere(path).equals(before)).toBe(true)
+})
+
+/** By another process: this one would lose its lock. */
+function readElsewhere(path: string): Buffer {
+  return execFileSync('cat', [path])
+}
+
+function inSqlite(path: string, sql: string): void {
+  const db = openKept(path)
+  db.exec(sql)
+  db.close()
+}

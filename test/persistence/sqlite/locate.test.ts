@@ -1,0 +1,115 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, linkSync, mkdirSync, realpathSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { DatabaseLockedError, DatabaseUnusableError } from '../../../src/errors.ts'
+import { locateDatabase } from '../../../src/persistence/sqlite/locate.ts'
+import { noteOpen } from '../../../src/persistence/sqlite/open-here.ts'
+import { openSystem } from '../../support/system.ts'
+import { tempFolder, whenDone } from '../../support/temp.ts'
+
+const aFolder = () => realpathSync(tempFolder())
+
+test('links to the file, its folder or both lead to one path', () => {
+  const folder = aFolder()
+  mkdirSync(join(folder, 'real'))
+  const real = join(folder, 'real', 'jobs.db')
+  writeFileSync(real, '')
+  symlinkSync(join(folder, 'real'), join(folder, 'folder'))
+  symlinkSync(real, join(folder, 'file.db'))
+  symlinkSync(join(folder, 'file.db'), join(folder, 'twice.db'))
+
+  for (const path of ['real/jobs.db', 'folder/jobs.db', 'file.db', 'twice.db'])
+    expect(locateDatabase(join(folder, path))).toBe(real)
+  expect(locateDatabase(join(folder, 'folder', 'new.db'))).toBe(join(folder, 'real', 'new.db'))
+})
+
+test('a folder that is missing is made', () => {
+  const folder = aFolder()
+
+  expect(locateDatabase(join(folder, 'a', 'b', 'jobs.db'))).toBe(join(folder, 'a', 'b', 'jobs.db'))
+  expect(existsSync(join(folder, 'a', 'b'))).toBe(true)
+})
+
+describe('a database whose log would live elsewhere is refused, with what to do:', () => {
+  test.each([
+    ['a hard link', (path: string) => linkSync(path, `${path}.link`), /2 names \(hard links\).*keep one/],
+    [
+      'a link that leads nowhere',
+      (path: string) => {
+        renameSync(path, `${path}.moved`)
+        symlinkSync(`${path}.gone`, path)
+      },
+      /symbolic link that leads nowhere/,
+    ],
+    ...['-wal', '-shm', '-lock', '-mark'].map(
+      (suffix) =>
+        [
+          `a link in the place of jobs.db${suffix}`,
+          (path: string) => symlinkSync(`${path}.elsewhere`, `${path}${suffix}`),
+          /is a symbolic link; it belongs beside the database/,
+        ] as const,
+    ),
+    ['a folder in the place of its log', (path: string) => mkdirSync(`${path}-wal`), /is a folder or device/],
+  ] as const)('%s', (_, prepare, reason) => {
+    const path = join(aFolder(), 'jobs.db')
+    writeFileSync(path, '')
+
+    prepare(path)
+
+    expect(() => locateDatabase(path)).toThrow(DatabaseUnusableError)
+    expect(() => locateDatabase(path)).toThrow(reason)
+  })
+
+  test.for(['jobs.db', 'jobs.db-wal'])('%s, mounted by itself', (name, { skip }) => {
+    const folder = join(aFolder(), 'a folder')
+    mkdirSync(folder)
+    const path = join(folder, 'jobs.db')
+    for (const file of [path, join(folder, name), `${path}.other`]) writeFileSync(file, '')
+    try {
+      execFileSync('mount', ['--bind', `${path}.other`, join(folder, name)], { stdio: 'ignore' })
+    } catch {
+      skip('nothing can be mounted here')
+    }
+    whenDone(() => execFileSync('umount', ['-l', join(folder, name)]))
+
+    expect(() => locateDatabase(path)).toThrow(/is mounted by itself.*mount its folder instead/)
+  })
+})
+
+describe('a second server', () => {
+  test('by a link to the file is refused as by its name', async () => {
+    const { path } = await openSystem({ runs: { work: () => {} } })
+    const link = join(aFolder(), 'link.db')
+    symlinkSync(path, link)
+
+    const refusal = await openSystem({ database: link, runs: { work: () => {} } }).catch((error: unknown) => error)
+
+    expect(refusal).toBeInstanceOf(DatabaseLockedError)
+    expect(refusal).toMatchObject({ message: expect.stringMatching(/served by this process \(\d+\) already/) })
+  })
+
+  test('of another copy of the package in this process is refused, as is a producer, until the first is closed', async () => {
+    const { system, path } = await openSystem({ runs: { work: () => {} } })
+    // As another copy would see it: what the copies share is on `process`.
+    const files = (process as never)[Symbol.for('jobmachine.open')] as Map<string, { copy: object; count: number }>
+    const [[name, own]] = [...files].slice(-1) as [[string, { copy: object; count: number }]]
+    files.set(name, { copy: {}, count: 1 })
+
+    const refused = [{ work: () => {} }, null].map((runs) =>
+      openSystem({ database: path, runs }).catch((error: unknown) => error),
+    )
+    for (const refusal of await Promise.all(refused)) {
+      expect(refusal).toBeInstanceOf(DatabaseLockedError)
+      expect(refusal).toMatchObject({
+        pid: process.pid,
+        message: expect.stringMatching(/through another copy of jobmachine/),
+      })
+    }
+    files.set(name, own)
+    await system.stop()
+
+    expect(files.has(name)).toBe(false)
+    noteOpen(path, process.pid)()
+  })
+})
