@@ -20,6 +20,8 @@ export default defineConfig({
   plugins: [runBuiltCode],
   test: {
     include: ['test/**/*.test.ts'],
+    // Those have a command of their own.
+    exclude: ['node_modules/**', 'test/servers/**'],
     testTimeout: 20_000,
     // One more than the cores of the smallest machine that runs them: many wait for a process, a clock or a browser.
     maxWorkers: 3,
