@@ -191,6 +191,21 @@ describeInBrowser('in a browser', () => {
     })
   })
 
+  test('an opened stack stays open while the page is made anew', async () => {
+    const server = await startDashboard()
+    const id = await deadJob(server)
+    const page = await openPage(`${server.url}/dashboard/jobs/${id}`)
+    const stack = page.locator('.timeline details').first()
+
+    await stack.locator('summary').click()
+    // The second is asked for when the first has been shown.
+    for (let made = 0; made < 2; made++) {
+      await page.waitForResponse((response) => response.url().endsWith(`/dashboard/jobs/${id}`))
+    }
+
+    expect(await stack.locator('pre').isVisible()).toBe(true)
+  })
+
   describe('the list', () => {
     test('finds a word in a payload and in an error, by state and by queue', async () => {
       const server = await startDashboard()
@@ -278,7 +293,8 @@ describeInBrowser('in a browser', () => {
 
     const page = await openPage(`${server.url}/dashboard/jobs/${id}`)
     const failure = await page.locator('.timeline .failure').first().textContent()
-    const payload = await page.locator('pre').textContent()
+    const stack = await page.locator('.timeline pre').first().textContent()
+    const payload = await page.locator('section > pre').textContent()
     const summary = await textOf(page, '#summary')
     await page.goto(`${server.url}/dashboard/jobs?text=${encodeURIComponent('<script>alert(1)')}`)
     const row = await page.locator('tbody tr').textContent()
@@ -291,6 +307,7 @@ describeInBrowser('in a browser', () => {
         JSON.stringify(text).slice(1, -1).replace('␛', '\\u001b').replace('␛', '\\u001b').replace('␀', '\\u0000'),
       )
     }
+    expect(stack).toMatch(/^at /)
     expect(summary).toContain('<script>alert(1)</script>')
     expect(row).toContain('<script>alert(1)</script>')
     expect(field).toBe('<script>alert(1)')
