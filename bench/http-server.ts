@@ -10,6 +10,7 @@ export function serveSystem(system: JobSystem): Promise<HttpServer> {
     system,
     log,
     now: Date.now,
+    random: Math.random,
     version: '',
     host: '127.0.0.1',
     port: 0,

@@ -132,6 +132,7 @@ async function listen(config: ServerConfig, system: JobSystem, { log, dropped }:
       system,
       log,
       now: systemClock.now,
+      random: Math.random,
       host,
       port,
       hosts,

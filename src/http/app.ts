@@ -81,7 +81,7 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
     '/bulk/:bulk': { GET: reading((c) => showBulk(system, bulkIdOf(c))) },
     '/bulk/:bulk/run': { POST: posting((body, c) => runBulk(system, bulkIdOf(c), body)) },
     '/bulk/:bulk/stop': { POST: (c) => intake.serve(() => stopBulk(system, bulkIdOf(c))) },
-    '/events': { GET: (c) => streamEvents(feed, c.env, queryOf(c)) },
+    '/events': { GET: (c) => streamEvents(feed, c.env, queryOf(c), sessions?.sessionOf(c.env.incoming) ?? null) },
     '/metrics': {
       GET: (c) => {
         const type = contentTypeFor(c, 'application/json', [plainText, openMetrics])
@@ -95,7 +95,7 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
     '/readyz': { GET: () => showReady(system) },
     '/openapi.json': { GET: reading(() => docs.showDocument()) },
     '/docs': { GET: reading((c) => docs.showPage(originOf(c))) },
-    ...loginRoutes(sessions, log),
+    ...loginRoutes(sessions, feed, log),
     ...assetRoutes(),
     ...pageRoutes(system, { now, intake, outflow, isGuarded: sessions !== null }),
   }

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { EventFilter } from './event-page.ts'
 import { headersOf } from './reply.ts'
+import type { Session } from './session.ts'
 
 /** Bytes that a reader has not taken yet, above which it gets no more until it has: what it lacks waits in the database. */
 const unsentMax = 1_048_576
@@ -13,15 +14,27 @@ export const streamHeaders: Readonly<Record<string, string>> = {
   'x-accel-buffering': 'no',
 }
 
+let opened = 0
+
 /** One open stream. */
 export class EventReader {
   readonly filter: EventFilter
+  readonly session: Session | null
+  /** Higher than those of all that were opened before it. */
+  readonly number = opened++
   readonly #outgoing: ServerResponse
   #after: number | undefined
+  #life: NodeJS.Timeout | undefined
 
-  constructor(outgoing: ServerResponse, filter: EventFilter) {
+  constructor(outgoing: ServerResponse, filter: EventFilter, session: Session | null) {
     this.#outgoing = outgoing
     this.filter = filter
+    this.session = session
+  }
+
+  /** Calls `onEnd` after so many ms, unless it has ended by then. */
+  endAfter(ms: number, onEnd: () => void): void {
+    this.#life = setTimeout(onEnd, ms)
   }
 
   /** The id of the event up to which it has been told all that it wants; undefined before it has begun. */
@@ -55,12 +68,14 @@ export class EventReader {
 
   /** Ends the stream in good order; at once where the client would have to take something first. */
   end(): void {
+    clearTimeout(this.#life)
     if (this.#after === undefined) return
     if (this.#outgoing.writableLength > 0) this.cut()
     else this.#outgoing.end()
   }
 
   cut(): void {
+    clearTimeout(this.#life)
     this.#outgoing.destroy()
   }
 

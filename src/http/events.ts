@@ -4,18 +4,20 @@ import { InvalidInputError } from '../errors.ts'
 import type { EventFeed } from './event-feed.ts'
 import { streamHeaders } from './event-reader.ts'
 import { eventsQuery, parseQuery } from './query.ts'
+import type { Session } from './session.ts'
 
 /** `GET /events`: every transition as a server-sent event. A HEAD request takes no place among the readers. */
 export async function streamEvents(
   feed: EventFeed,
   { incoming, outgoing }: HttpBindings,
   query: URLSearchParams,
+  session: Session | null,
 ): Promise<Response> {
   const { job_id: jobId, ...rest } = parseQuery(eventsQuery, query)
   const filter = { ...rest, ...(jobId === undefined ? {} : { jobId }) }
   const after = lastEventIdOf(incoming.headers['last-event-id'])
   if (incoming.method === 'HEAD') return new Response(null, { headers: streamHeaders })
-  await feed.open(outgoing, filter, after)
+  await feed.open(outgoing, filter, session, after)
   return RESPONSE_ALREADY_SENT
 }
 

@@ -1,5 +1,6 @@
 import type { SystemLog } from '../front-door.ts'
 import { Intake } from './body.ts'
+import type { EventFeed } from './event-feed.ts'
 import { loginPage } from './pages/login.tsx'
 import { seeOther } from './pages/page.tsx'
 import { isSecure, queryOf, type Routes } from './routes.ts'
@@ -9,7 +10,7 @@ import type { Sessions } from './session.ts'
 const loginLimits = { maxRequestBytes: 8_192, maxInFlightRequests: 20 }
 
 /** `GET` and `POST /login`, `POST /logout`: the form that takes the token and gives a cookie for it. */
-export function loginRoutes(sessions: Sessions | null, log: SystemLog): Routes {
+export function loginRoutes(sessions: Sessions | null, feed: EventFeed, log: SystemLog): Routes {
   const intake = new Intake(loginLimits)
   return {
     '/login': {
@@ -29,7 +30,11 @@ export function loginRoutes(sessions: Sessions | null, log: SystemLog): Routes {
         }),
     },
     '/logout': {
-      POST: (c) => seeOther('/login', sessions ? { 'set-cookie': sessions.endingCookie(isSecure(c)) } : {}),
+      POST: (c) => {
+        const session = sessions?.sessionOf(c.env.incoming)
+        if (session) feed.endSession(session)
+        return seeOther('/login', sessions ? { 'set-cookie': sessions.endingCookie(isSecure(c)) } : {})
+      },
     },
   }
 }

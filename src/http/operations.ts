@@ -186,10 +186,9 @@ export const operations: Operations = {
       tag: 'Jobs',
       summary: 'Tell every transition as it happens, as server-sent events',
       description:
-        'Each has its `id`, `event: transition` and, as `data`, JSON with `job_id`, `seq`, `event`, `from`, `to`, `attempt`, `at`, `type`, `queue` and, where an attempt failed, `error`. It begins now, or after the `Last-Event-ID` that is sent, which browsers do by themselves. A comment comes every 15 s. Under a load it falls behind, loses nothing and catches up. At most 100 readers.',
+        'Each has its `id`, `event: transition` and, as `data`, JSON with `job_id`, `seq`, `event`, `from`, `to`, `attempt`, `at`, `type`, `queue` and, where an attempt failed, `error`. It begins now, or after the `Last-Event-ID` that is sent, which browsers do by themselves. A comment comes every 15 s. Under a load it falls behind, loses nothing and catches up. A stream ends after some ten minutes, and at once when it is the oldest of more than 100: its client comes back by `Last-Event-ID` and misses nothing.',
       query: eventsQuery,
-      answers: { 200: { description: 'A stream that does not end.', texts: ['text/event-stream'] } },
-      refusals: ['backpressure'],
+      answers: { 200: { description: 'A stream of some minutes.', texts: ['text/event-stream'] } },
       examples: [{ summary: 'of dead letters', status: 200, query: 'state=dead', isEndless: true }],
     },
   },

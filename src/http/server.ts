@@ -3,7 +3,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import type { SystemLog } from '../front-door.ts'
 import { type AppOptions, createApp } from './app.ts'
-import { EventFeed } from './event-feed.ts'
+import { EventFeed, type EventFeedOptions } from './event-feed.ts'
 import { isLingering, type LingerTimes, linger } from './linger.ts'
 import { HttpError, problem } from './problem.ts'
 
@@ -15,7 +15,7 @@ export interface Timeouts extends LingerTimes {
   readonly request: number
   /** For reading an answer, without taking a byte of it. */
   readonly idle: number
-  /** Between two requests. */
+  /** Between two requests. Longer than proxies keep a connection for the next (60 to 120 s): they would use one that is being closed. */
   readonly keepAlive: number
 }
 
@@ -23,22 +23,20 @@ const defaultTimeouts: Timeouts = {
   head: 10_000,
   request: 60_000,
   idle: 60_000,
-  keepAlive: 5_000,
+  keepAlive: 125_000,
   linger: 30_000,
   lingerIdle: 5_000,
 }
 /** How often those are looked at, in ms. */
 const timeoutCheckMs = 1_000
-/** Open connections; one more is closed at once. */
+/** Open connections; one more is closed at once, and with it all that ask for nothing. */
 const connectionsMax = 10_000
 
-export interface ServeOptions extends AppOptions {
+export interface ServeOptions extends AppOptions, EventFeedOptions {
   readonly host: string
   readonly port: number
   /** For tests. */
   readonly timeouts?: Partial<Timeouts>
-  /** Between two comments on a stream, in ms, which keep it from being idle. For tests. */
-  readonly heartbeatMs?: number
 }
 
 export interface HttpServer {
@@ -68,6 +66,8 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
     server.once('error', reject)
     server.listen(port, host, resolve)
   })
+  // So many would otherwise be kept from being served by connections that ask for nothing.
+  server.on('drop', () => server.closeIdleConnections())
   server.on('error', (error) => log.error({ err: error }, 'a connection could not be accepted'))
   return { url: urlOf(server.address() as AddressInfo), close: (graceMs) => close(server, feed, graceMs) }
 }

@@ -4,6 +4,13 @@ import type { IncomingMessage } from 'node:http'
 /** How long the dashboard's cookie is good for: a working day, in ms. */
 const sessionMs = 43_200_000
 
+/** What a cookie holds. */
+export interface Session {
+  /** Epoch ms. */
+  readonly endsAt: number
+  readonly seal: string
+}
+
 /**
  * Who may come in where a token is set: whoever shows it, or the cookie that the login form gave for it. The cookie holds when it ends and
  * a seal made with the token: nothing is kept here, it outlives a restart, and a new token ends every session.
@@ -31,7 +38,7 @@ export class Sessions {
   isAllowed(incoming: IncomingMessage): boolean {
     const given = incoming.headersDistinct.authorization ?? []
     const token = given.length === 1 ? /^bearer +(\S+) *$/i.exec(given[0]!)?.[1] : undefined
-    return (this.isToken(token ?? '') && token !== undefined) || this.#hasSession(incoming)
+    return (this.isToken(token ?? '') && token !== undefined) || this.sessionOf(incoming) !== null
   }
 
   /** The `Set-Cookie` of a new session; `isSecure`: the browser came by https. */
@@ -50,13 +57,14 @@ export class Sessions {
     return `${this.cookieName}=${value}; Path=/; Max-Age=${maxAgeS}; HttpOnly; SameSite=Strict${secure}`
   }
 
-  #hasSession(incoming: IncomingMessage): boolean {
+  /** The session whose cookie the request shows; null where it shows none that holds. */
+  sessionOf(incoming: IncomingMessage): Session | null {
     const cookies = (incoming.headers.cookie ?? '').split(';').map((cookie) => cookie.trim().split('='))
     const values = cookies.filter(([name]) => name === this.cookieName).map(([, value]) => value ?? '')
-    if (values.length !== 1) return false
+    if (values.length !== 1) return null
     const [, until = '', seal = ''] = /^(\d{1,15})\.([\w-]+)$/.exec(values[0]!) ?? []
     const isOurs = timingSafeEqual(digest(seal), digest(this.#seal(`until ${until}`)))
-    return isOurs && this.#now() < Number(until)
+    return isOurs && this.#now() < Number(until) ? { endsAt: Number(until), seal } : null
   }
 
   #seal(what: string): string {

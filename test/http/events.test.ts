@@ -1,11 +1,14 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { ServerResponse } from 'node:http'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
+import { pino } from 'pino'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { UnavailableError } from '../../src/errors.ts'
+import { EventFeed } from '../../src/http/event-feed.ts'
 import type { JobSystem, Transition, TransitionPage } from '../../src/index.ts'
 import { deferred } from '../support/deferred.ts'
 import { type EventStream, openEvents } from '../support/event-stream.ts'
-import { openConnection, request } from '../support/raw-http.ts'
+import { exchange, openConnection, request } from '../support/raw-http.ts'
 import { aWaitingJob, startHttp, type TestServer } from '../support/server.ts'
 import { aHandler, until } from '../support/system.ts'
 
@@ -304,37 +307,131 @@ describe('a reader that comes back', () => {
   )
 })
 
+async function untilNothingIsRead({ asked }: ReturnType<typeof aLongHistory>): Promise<void> {
+  await until(async () => {
+    const { length } = asked
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    return asked.length === length
+  })
+}
+
+describe('a stream ends', () => {
+  const apiToken = 'a-token-of-enough-length'
+
+  async function logIn({ port }: TestServer): Promise<string> {
+    const body = `${new URLSearchParams({ token: apiToken })}`
+    const form = { 'content-type': 'application/x-www-form-urlencoded', 'content-length': `${body.length}` }
+    const { headers } = await exchange(port, request('POST /login', form) + body)
+    return headers['set-cookie']!.split(';')[0]!
+  }
+
+  test.each([
+    ['a fifth early', 0, 800],
+    ['in time', 0.5, 1_000],
+    ['a tenth late', 0.75, 1_100],
+  ])('when it has lived for long enough, %s', async (_, random, ms) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const feed = new EventFeed({
+      system: aLongHistory().system,
+      log: pino({ level: 'silent' }),
+      now: () => 0,
+      random: () => random,
+      streamLifeMs: 1_000,
+    })
+    const outgoing = new ServerResponse(Object.assign(new IncomingMessage(new Socket()), { method: 'GET' }))
+    await feed.open(outgoing, {}, null)
+
+    vi.advanceTimersByTime(ms - 1)
+    const before = outgoing.destroyed
+    vi.advanceTimersByTime(1)
+
+    // Nobody has taken what was written.
+    expect([before, outgoing.destroyed]).toEqual([false, true])
+    feed.close()
+  })
+
+  test('again and again under a load, and a client that comes back each time misses nothing', async () => {
+    const server = await startHttp({ streamLifeMs: 150 })
+    let stream = await openEvents(server.port)
+    const ids: number[] = []
+    let ends = 0
+    const working = work(server, 400)
+
+    while (ids.length < 1_600) {
+      await until(() => stream.ended || ids.length + stream.events.length >= 1_600)
+      ids.push(...idsOf(stream))
+      if (ids.length >= 1_600) break
+      ends++
+      stream = await openEvents(server.port, '', { 'last-event-id': stream.lastId })
+    }
+    await working
+
+    const all = (await allTransitions(server.system)).map(({ id }) => id)
+    expect(ids).toEqual(all)
+    expect(ends).toBeGreaterThan(0)
+  })
+
+  test('with the session that opened it', async () => {
+    let now = Date.UTC(2030, 0, 1)
+    const server = await startHttp({ apiToken, now: () => now })
+    const cookie = await logIn(server)
+    now += 43_200_000 - 200
+
+    const stream = await openEvents(server.port, '', { cookie })
+
+    expect(stream.status).toBe(200)
+    await until(() => stream.ended)
+  })
+
+  test('when its session logs out, and those of others stay', async () => {
+    let now = Date.UTC(2030, 0, 1)
+    const server = await startHttp({ apiToken, now: () => now++ })
+    const cookies = [await logIn(server), await logIn(server)]
+    const mine = await openEvents(server.port, '', { cookie: cookies[0]! })
+    const others = [
+      await openEvents(server.port, '', { cookie: cookies[1]! }),
+      await openEvents(server.port, '', { authorization: `Bearer ${apiToken}` }),
+    ]
+
+    await exchange(server.port, request('POST /logout', { cookie: cookies[0]! }))
+
+    await until(() => mine.ended)
+    await work(server, 1)
+    for (const stream of others) await stream.untilEvents(1)
+  })
+})
+
 describe('a hundred readers', () => {
-  test('are as many as may be; one more waits until one has gone', async () => {
-    const { port, get, post } = await startHttp()
-    const streams = await Promise.all(Array.from({ length: readersMax }, () => openEvents(port)))
-
-    const { status, body, headers } = await get('/events')
-
-    expect([status, body.code, headers.get('retry-after')]).toEqual([429, 'backpressure', '1'])
-    streams[0]!.leave()
-    await until(async () => (await openEvents(port)).status === 200)
-    expect((await openEvents(port)).status).toBe(429)
+  test('are as many as may be: for one more the oldest ends, and comes back without missing anything', async () => {
+    const { port, post } = await startHttp()
+    const streams: EventStream[] = []
+    while (streams.length < readersMax) streams.push(await openEvents(port))
     await post('/jobs', aWaitingJob())
-    for (const stream of streams.slice(1)) await stream.untilEvents(1)
+    for (const stream of streams) await stream.untilEvents(1)
+
+    const another = await openEvents(port)
+
+    expect(another.status).toBe(200)
+    await until(() => streams[0]!.ended)
+    expect(streams.map(({ ended }) => ended)).toEqual([true, ...Array(readersMax - 1).fill(false)])
+    await post('/jobs', aWaitingJob())
+    const back = await openEvents(port, '', { 'last-event-id': streams[0]!.lastId })
+    expect((await back.untilEvents(1)).map(({ id }) => id)).toEqual([2])
+    await until(() => streams[1]!.ended)
   })
 
   test('on one connection, where all but the first can never be served, leave when it is closed', async () => {
     const answers = answersBegun()
-    const { port } = await startHttp()
+    const history = aLongHistory()
+    const { port } = await startOn(history)
     const connection = await openConnection(port)
     connection.write(request('GET /events').repeat(readersMax))
     await until(() => answers.length === readersMax && answers.every(({ headersSent }) => headersSent))
-    expect((await openEvents(port)).status).toBe(429)
 
     connection.socket.destroy()
 
-    const streams: EventStream[] = []
-    await until(async () => {
-      const stream = await openEvents(port)
-      if (stream.status === 200) streams.push(stream)
-      return streams.length === readersMax
-    })
+    await untilNothingIsRead(history)
   })
 
   test('that began at different moments soon share each read, and nothing is read when they have gone', async () => {
@@ -356,11 +453,7 @@ describe('a hundred readers', () => {
       expect(idsOf(stream)).toEqual(stream.events.map((_, later) => index + 1 + later))
       stream.leave()
     }
-    await until(async () => {
-      const { length } = history.asked
-      await new Promise((resolve) => setTimeout(resolve, 300))
-      return history.asked.length === length
-    })
+    await untilNothingIsRead(history)
   })
 })
 

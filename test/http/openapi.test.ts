@@ -66,7 +66,7 @@ describe('the document', () => {
         maxRequestBytes: 1,
         maxInFlightRequests: 1,
       },
-      new EventFeed({ system: {} as JobSystem, log: silent }),
+      new EventFeed({ system: {} as JobSystem, log: silent, now: () => 0, random: () => 0 }),
     )
     const ofBrowsers = /^\/($|docs$|dashboard|login$|logout$|assets\/)/
     const served = app.routes

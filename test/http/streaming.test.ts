@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { openConnection, request } from '../support/raw-http.ts'
+import { exchange, openConnection, request } from '../support/raw-http.ts'
 import { type Answer, aWaitingJob, startHttp } from '../support/server.ts'
 import { startServer } from '../support/server-process.ts'
 
@@ -204,6 +204,30 @@ describe('a slow client', () => {
       answers.push(answer.status)
     }
     expect(answers.length).toBeLessThan(30)
+  })
+})
+
+describe('a connection that is kept for the next request', () => {
+  test('is kept for longer than proxies keep it, and says so', async () => {
+    const { port } = await startHttp()
+
+    const { headers } = await exchange(port, request('GET /livez', { connection: 'keep-alive' }))
+
+    // nginx, HAProxy and load balancers of clouds keep one for 60 s, Go and Caddy for 120.
+    expect(headers['keep-alive']).toBe('timeout=125')
+  })
+
+  test('may rest longer than the head of a request may take', async () => {
+    const { port } = await startHttp({ timeouts: { head: 200 } })
+    const connection = await openConnection(port)
+
+    for (let again = 0; again < 2; again++) {
+      connection.write(request('GET /livez'))
+      expect((await connection.answer()).status).toBe(200)
+      await new Promise((resolve) => setTimeout(resolve, 1_000))
+    }
+
+    expect(connection.ended).toBe(false)
   })
 })
 

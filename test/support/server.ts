@@ -63,6 +63,7 @@ export async function startHttp({ started = true, ...options }: TestServerOption
     port: 0,
     hosts: [],
     now: () => Date.now(),
+    random: () => 0.5,
     apiToken: null,
     version: '1.2.3',
     maxRequestBytes: 1_048_576,
