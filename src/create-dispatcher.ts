@@ -28,6 +28,7 @@ export function createDispatcher(
     backoff: exponential({ baseMs: settings.retryBaseMs, maxMs: settings.retryMaxMs }),
     random,
     now: () => clock.now(),
+    standstill: store.standstill,
     log: ({ id, type, attempt }) => log.child({ job_id: id, type, attempt: attempt + 1 }),
     stats: {
       started(job, at, attemptMs) {

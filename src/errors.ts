@@ -237,13 +237,22 @@ export class SnoozeError extends JobSystemError {
 
 // The reason of a running handler's AbortSignal.
 
-/** The attempt took longer than its timeout. */
+/**
+ * The attempt took longer than its timeout. `stoodStillMs`: for how long the event loop stood still meanwhile, so that nothing that had come
+ * was read; 0 where that was no longer than half a second.
+ */
 export class AttemptTimeoutError extends JobSystemError {
   readonly timeoutMs: number
+  readonly stoodStillMs: number
 
-  constructor(timeoutMs: number) {
-    super('attempt_timeout', `the attempt took longer than its timeout of ${timeoutMs} ms`)
+  constructor(timeoutMs: number, stoodStillMs = 0) {
+    const blocked = `; the event loop stood still for ${(stoodStillMs / 1_000).toFixed(1)} s meanwhile, blocked by this or another handler`
+    super(
+      'attempt_timeout',
+      `the attempt took longer than its timeout of ${timeoutMs} ms${stoodStillMs > 0 ? blocked : ''}`,
+    )
     this.timeoutMs = timeoutMs
+    this.stoodStillMs = stoodStillMs
   }
 }
 

@@ -10,6 +10,7 @@ import {
 } from '../errors.ts'
 import type { LeasedJob, LeaseEvent } from '../machines/lease.ts'
 import type { AttemptReport, RunAttempt, RunningAttempt } from '../machines/worker.ts'
+import { AttemptTimer, type Standstill } from './attempt-timer.ts'
 import type { Backoff } from './backoff.ts'
 import { type JobContext, type JobLog, parsePayload } from './define.ts'
 import { describeError, describeOwnError } from './describe-error.ts'
@@ -31,6 +32,7 @@ export interface AttemptOptions {
   readonly now: () => number
   readonly log: (job: LeasedJob) => JobLog
   readonly stats: AttemptStats
+  readonly standstill: Standstill
 }
 
 /** Told of each attempt, for the metrics. */
@@ -55,7 +57,7 @@ class Attempt implements RunningAttempt {
   readonly #report: AttemptReport
   readonly #options: AttemptOptions
   readonly #handler: AnyHandler | undefined
-  #timer: NodeJS.Timeout
+  #timer: AttemptTimer
   #controller: AbortController | undefined
   #lost = false
   #settled = false
@@ -69,7 +71,8 @@ class Attempt implements RunningAttempt {
     this.#handler = options.registry.find(job.type)
     this.timeoutMs = job.timeoutMs ?? this.#handler?.timeoutMs ?? options.timeoutMs
     this.startedAt = options.now()
-    this.#timer = setTimeout(() => this.abort(new AttemptTimeoutError(this.timeoutMs), false), this.timeoutMs)
+    const timedOut = (stoodStillMs: number) => this.abort(new AttemptTimeoutError(this.timeoutMs, stoodStillMs), false)
+    this.#timer = new AttemptTimer(this.timeoutMs, options.standstill, timedOut)
     options.stats.started(job, this.startedAt, this.timeoutMs)
     currentJob
       .run(job, () => this.#call())
@@ -83,9 +86,8 @@ class Attempt implements RunningAttempt {
     this.#lost ||= lost
     if (this.aborted) return
     this.aborted = { at: this.#options.now(), reason }
-    clearTimeout(this.#timer)
-    // It keeps no process alive that has nothing else to wait for.
-    this.#timer = setTimeout(() => this.#giveUp(), abortGraceMs).unref()
+    this.#timer.clear()
+    this.#timer = new AttemptTimer(abortGraceMs, this.#options.standstill, () => this.#giveUp()).unref()
     this.#controller?.abort(reason)
   }
 
@@ -126,7 +128,7 @@ class Attempt implements RunningAttempt {
 
   /** The handler has ended; `outcome` only counts where it was not given up before. */
   #ended(outcome: () => LeaseEvent): void {
-    clearTimeout(this.#timer)
+    this.#timer.clear()
     this.#options.stats.ended(this.#job, this.#tookMs())
     if (this.#settled) {
       this.#report.ended()

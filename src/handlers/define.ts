@@ -32,7 +32,10 @@ export interface Handler<Output = unknown> {
    */
   // A method, so that handlers of different payloads fit one list.
   run(payload: Output, context: JobContext): unknown
-  /** Limit for one attempt; the job's own wins over it, the settings' `jobTimeoutMs` stands where neither is given. */
+  /**
+   * Limit for one attempt in ms; the job's own wins over it, the settings' `jobTimeoutMs` stands where neither is given. Time in which the
+   * process did not run does not count.
+   */
   readonly timeoutMs?: number
   /** Attempts in all where the job does not say; 4 unless given. */
   readonly maxAttempts?: number

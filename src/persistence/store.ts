@@ -308,6 +308,9 @@ export interface Store {
    */
   letLive(timeoutMs: number): void
 
+  /** How long the event loop and the store's thread have been seen to stand still, in ms and in all, each time for more than half a second. */
+  readonly standstill: { loopMs(): number; threadMs(): number }
+
   /** Expires every lease that this store did not hand out: with the file's lock held, their owners are dead. At most once, before `lease`. */
   recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered>
 

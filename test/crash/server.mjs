@@ -3,6 +3,7 @@
 //
 //   node server.mjs '{ "database", "witness", "producer"?, "holdMs"?, "graceMs"?, "settings": {…} }'
 import { openSync, writeSync } from 'node:fs'
+import { connect } from 'node:net'
 import { resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { z } from 'zod'
@@ -35,6 +36,12 @@ const runs = {
   block: ({ ms }) => spin(ms),
   // As one that waits for a file or another process does: the loop is as blocked, and a processor is left to others.
   wait: ({ ms }) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
+  // Is done when whoever listens there has answered.
+  ask: ({ port }, { signal }) =>
+    new Promise((resolve, reject) => {
+      const socket = connect(port, '127.0.0.1').once('data', resolve).once('error', reject)
+      signal.addEventListener('abort', () => socket.destroy(signal.reason))
+    }),
   poison: () => process.kill(process.pid, 'SIGKILL'),
   exit: () => process.exit(0),
   abort: () => process.abort(),

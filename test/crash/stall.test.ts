@@ -1,12 +1,13 @@
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createJobSystem } from '../../src/index.ts'
+import { createJobSystem, type NewJob } from '../../src/index.ts'
 import { assertWitnessed, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
 import { shimDisk } from '../support/fsync-shim.ts'
 import { badOutputs } from '../support/outputs.ts'
 import { eventsOf, until, untilFinished } from '../support/system.ts'
-import { cleanUp, tempFolder } from '../support/temp.ts'
+import { cleanUp, tempFolder, whenDone } from '../support/temp.ts'
 
 /** See `graceMs` in src/persistence/sqlite/watchdog.ts: how much longer than its timeout a handler may block the loop. */
 const watchdogGraceMs = 10_000
@@ -37,6 +38,50 @@ describe.concurrent('a process that stands still', () => {
     expect(started(database)).toHaveLength(5)
     for (let id = 1; id <= 5; id++) expect(await eventsOf(reader, id)).toBe('enqueue lease start succeed')
     expect(witnessed(database).filter(({ level }) => level === 'error')).toEqual([])
+    await endWith(child, reader)
+  })
+
+  test('for longer than its attempts may take hears the answers that came meanwhile, and counts that time against none', async () => {
+    const database = join(folder, 'asking.db')
+    const child = await startChild({ database, settings: { retryBaseMs: 1 } })
+    const reader = await createJobSystem({ database })
+    const { port, asked, answer } = await aRemote()
+    // Half of them are answered only after it goes on, well within what is left of their time.
+    await child.enqueue(many(10, { type: 'ask', payload: { port }, timeoutMs: 2_000, maxRetries: 0 }))
+    await until(() => asked() === 10)
+
+    child.kill('SIGSTOP')
+    answer(5)
+    await setTimeout(3_000)
+    child.kill('SIGCONT')
+    await until(async () => (await reader.counts()).succeeded === 5)
+    answer(5)
+    await untilFinished(reader, 10)
+
+    expect(await reader.counts()).toMatchObject({ succeeded: 10, dead: 0 })
+    expect(started(database)).toHaveLength(10)
+    await endWith(child, reader)
+  })
+
+  test('blocked by a handler, for longer than another’s attempt may take: an answer that came is heard, and where none came the error names the standstill', async () => {
+    const database = join(folder, 'late.db')
+    const child = await startChild({ database })
+    const reader = await createJobSystem({ database })
+    const { port, asked, answer } = await aRemote()
+    await child.enqueue(many(2, { type: 'ask', payload: { port }, timeoutMs: 2_000, maxRetries: 0 }))
+    await until(() => asked() === 2)
+
+    await child.enqueue([{ type: 'wait', payload: { ms: 3_000 }, timeoutMs: 60_000 }])
+    await until(() => started(database).length === 3)
+    answer(1)
+    await untilFinished(reader, 3)
+
+    expect(await reader.counts()).toMatchObject({ succeeded: 2, dead: 1 })
+    const [late] = (await reader.list({ state: 'dead' })).jobs
+    expect(late?.error).toMatchObject({
+      name: 'AttemptTimeoutError',
+      message: expect.stringMatching(/timeout of 2000 ms; the event loop stood still for [23]\.\d s meanwhile/),
+    })
     await endWith(child, reader)
   })
 
@@ -140,3 +185,28 @@ describe.concurrent('a process that stands still', () => {
     await endWith(child, reader)
   })
 })
+
+const many = (count: number, job: NewJob) => Array.from({ length: count }, () => job)
+
+/** What handlers ask over a connection each: how many have asked, and an answer to the first so many. */
+async function aRemote() {
+  const sockets: Socket[] = []
+  let answered = 0
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    sockets.push(socket)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  whenDone(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return {
+    port: (server.address() as AddressInfo).port,
+    asked: () => sockets.length,
+    answer(count: number) {
+      for (const socket of sockets.slice(answered, answered + count)) socket.write('yes')
+      answered += count
+    },
+  }
+}

@@ -607,6 +607,7 @@ function optionsFor(handler: Handler, stats = new RunStats()): Parameters<typeof
     now: vi.isFakeTimers() ? Date.now : () => 0,
     log: () => log,
     stats,
+    standstill: { loopMs: () => 0, threadMs: () => 0 },
   }
 }
 

@@ -55,7 +55,7 @@ import { Reader } from './reader.ts'
 import type { Scan, ScanAnswer, ScanGiven } from './reader-thread.ts'
 import { toTransitions } from './rows.ts'
 import { Scanner } from './scanner.ts'
-import { beat, beatMs, createPulse, raiseTimeout } from './watchdog.ts'
+import { beat, beatMs, createPulse, raiseTimeout, stoodStillMs, threadStoodMs } from './watchdog.ts'
 import type { WriterOptions } from './writer.ts'
 
 /** Tries of a read that met a checkpoint or a recovery, a turn of the loop apart. */
@@ -153,6 +153,10 @@ class SqliteStore implements Store {
   readonly #exited: Promise<void>
   readonly #pulse: Int32Array | null
   readonly #beating: NodeJS.Timeout | undefined
+  /** Monotonic ms. */
+  #beatAt = performance.now()
+  /** In all, as the beats have told. */
+  #stoodStillMs = 0
   #asked: [number, Request][] = []
   /** Calls without keys, to be asked together. */
   #gathered: Gathered[] = []
@@ -194,14 +198,23 @@ class SqliteStore implements Store {
       })
     })
     if (!pulse) return
-    let beatAt = performance.now()
     this.#beating = setInterval(() => {
-      const stalledMs = Math.round(performance.now() - beatAt - beatMs)
-      beatAt = performance.now()
+      const stalledMs = stoodStillMs(performance.now() - this.#beatAt)
+      this.#beatAt = performance.now()
+      this.#stoodStillMs += stalledMs
       beat(pulse, options.longestTimeoutMs())
       if (stalledMs > stallToldMs) this.#notify({ type: 'stalled', ms: stalledMs })
     }, beatMs)
     this.#beating.unref()
+  }
+
+  /** Also what no beat has told of yet: other timers may come before it. */
+  get standstill(): Store['standstill'] {
+    const pulse = this.#pulse
+    return {
+      loopMs: () => (pulse ? this.#stoodStillMs + stoodStillMs(performance.now() - this.#beatAt) : 0),
+      threadMs: () => (pulse ? threadStoodMs(pulse) : 0),
+    }
   }
 
   enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult> {

@@ -118,11 +118,11 @@ export class StoreThread {
   }
 
   #tick(): void {
-    this.#watch()
     if (++this.#ticks % fallbackTicks === 0) this.#calls.lookForReady = true
     this.#work(() => this.#db.open && this.#guard.check())
   }
 
+  /** Before each transaction, however many there are without a pause: what lies between two looks it has slept, or was held up. */
   #watch(): void {
     const stillMs = this.#watchdog?.look(performance.now()) ?? null
     if (stillMs !== null) this.#endProcess(stillMs, this.#held.runningIds())
@@ -136,6 +136,7 @@ export class StoreThread {
 
   /** One transaction with all that waits; false where there is nothing to do now. */
   #step(): boolean {
+    this.#watch()
     this.#acceptMail()
     const cannotStore = this.#broken || performance.now() < this.#retryAt
     if (this.#calls.takeClose(!cannotStore)) {

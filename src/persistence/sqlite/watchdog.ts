@@ -5,16 +5,36 @@ import { ownThread } from '../../own-thread.ts'
 export const beatMs = 100
 /** Beyond the longest timeout of the running jobs, for handlers that block the loop but would still end. */
 const graceMs = 10_000
-/** A look that comes later than this after the one before was held up itself (SIGSTOP, a suspended machine) and proves nothing. */
+/**
+ * A look that comes later than this after the one before was held up itself (SIGSTOP, a suspended machine) and proves nothing. A beat that comes
+ * later than this after it was due tells of a standstill.
+ */
 const lateMs = 5 * beatMs
+/** Of one standstill no more is counted, in ms: no attempt may take longer. */
+const standstillMax = 86_400_000
 /** For the line that tells of it, in ms. */
 const lastLineMs = 1_000
 const beatAt = 0
 const longestTimeoutAt = 1
+const threadStoodAt = 2
 
-/** Shared between loop and thread: how often the loop has beaten, and the longest timeout of what it runs, in ms. */
+/**
+ * Shared between loop and thread: how often the loop has beaten, the longest timeout of what it runs, and how long the thread itself has stood
+ * still in all, both in ms.
+ */
 export function createPulse(): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(8))
+  return new Int32Array(new SharedArrayBuffer(12))
+}
+
+/** How long the thread has been held up itself, in ms and in all. */
+export function threadStoodMs(pulse: Int32Array): number {
+  return Atomics.load(pulse, threadStoodAt)
+}
+
+/** How much of the time between two beats, or since the last one, the loop stood still, in ms; 0 where that is no longer than usual. */
+export function stoodStillMs(sinceBeatMs: number): number {
+  const heldUpMs = sinceBeatMs - beatMs
+  return heldUpMs > lateMs ? Math.min(Math.round(heldUpMs), standstillMax) : 0
 }
 
 /** Called by the loop while it turns. `longestTimeoutMs`: of the attempts that run now, 0 where none does. */
@@ -36,7 +56,7 @@ export class Watchdog {
   readonly #pulse: Int32Array
   #beats = -1
   #stillMs = 0
-  #lookedAt = 0
+  #lookedAt: number | null = null
 
   constructor(pulse: Int32Array) {
     this.#pulse = pulse
@@ -50,7 +70,10 @@ export class Watchdog {
   /** For how long the loop has stood still, where that is longer than any running attempt may take; else null. */
   look(at: number): number | null {
     const beats = Atomics.load(this.#pulse, beatAt)
-    const sinceLast = at - this.#lookedAt
+    const sinceLast = this.#lookedAt === null ? 0 : at - this.#lookedAt
+    if (sinceLast > lateMs) {
+      Atomics.add(this.#pulse, threadStoodAt, Math.min(Math.round(sinceLast), standstillMax))
+    }
     this.#stillMs = beats === this.#beats ? this.#stillMs + (sinceLast > lateMs ? 0 : sinceLast) : 0
     this.#beats = beats
     this.#lookedAt = at

@@ -1,5 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { beat, beatMs, createPulse, raiseTimeout, Watchdog } from '../../../src/persistence/sqlite/watchdog.ts'
+import {
+  beat,
+  beatMs,
+  createPulse,
+  raiseTimeout,
+  stoodStillMs,
+  threadStoodMs,
+  Watchdog,
+} from '../../../src/persistence/sqlite/watchdog.ts'
 
 /** See `graceMs` in src/persistence/sqlite/watchdog.ts. */
 const graceMs = 10_000
@@ -134,4 +142,30 @@ test('the count of beats may run over', () => {
     beat(pulse, 0)
     expect(watch(graceMs)).toEqual([])
   }
+})
+
+describe('a standstill', () => {
+  test('of the thread is what lies between two looks that are late, and no pause of a usual length', () => {
+    const { pulse, watch, lookAfter } = watched(0)
+
+    watch(5_000)
+    lookAfter(500)
+    const usual = threadStoodMs(pulse)
+    lookAfter(501)
+    lookAfter(30_000)
+
+    expect([usual, threadStoodMs(pulse)]).toEqual([0, 30_501])
+  })
+
+  test('of the loop is what a beat is late by, where that is longer than usual', () => {
+    expect([beatMs, 600, 601, 30_000].map(stoodStillMs)).toEqual([0, 0, 501, 29_900])
+  })
+
+  test('counts for no more than a day, so that the count cannot run over', () => {
+    const { pulse, lookAfter } = watched(0)
+
+    lookAfter(2 ** 33)
+
+    expect([threadStoodMs(pulse), stoodStillMs(2 ** 33)]).toEqual([86_400_000, 86_400_000])
+  })
 })

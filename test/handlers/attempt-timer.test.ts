@@ -1,0 +1,103 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { AttemptTimer, settleMs } from '../../src/handlers/attempt-timer.ts'
+
+beforeEach(() => void vi.useFakeTimers())
+afterEach(() => void vi.useRealTimers())
+
+/** A timer of 10 s that has just begun, and the standstills that its process has seen so far. */
+function aTimer() {
+  const seen = { loopMs: 1_000, threadMs: 700 }
+  const fired: number[] = []
+  const timer = new AttemptTimer(10_000, { loopMs: () => seen.loopMs, threadMs: () => seen.threadMs }, (stoodStillMs) =>
+    fired.push(stoodStillMs),
+  )
+  return {
+    timer,
+    fired,
+    pass: (ms: number) => vi.advanceTimersByTime(ms),
+    /** The process does not run for so long, as both threads then see. */
+    stop(ms: number) {
+      seen.loopMs += ms
+      seen.threadMs += ms + 100
+    },
+    block(ms: number) {
+      seen.loopMs += ms
+    },
+  }
+}
+
+describe('the timer of an attempt', () => {
+  test('fires once when its time is over, whatever stood still before it began', () => {
+    const { fired, pass } = aTimer()
+
+    pass(9_999)
+    const before = [...fired]
+    pass(1)
+    pass(86_400_000)
+
+    expect(before).toEqual([])
+    expect(fired).toEqual([0])
+  })
+
+  test('fires later by what the process did not run, however often', () => {
+    const { fired, pass, stop } = aTimer()
+    pass(2_000)
+    stop(3_000)
+    pass(2_000)
+    stop(60_000)
+
+    // It comes when 10 s are over by the clock that went on, gives the loop a moment, and waits for what was missing.
+    pass(6_000 + settleMs + 63_000 + settleMs - 1)
+    const before = [...fired]
+    pass(1)
+
+    expect(before).toEqual([])
+    expect(fired).toEqual([63_000])
+  })
+
+  test('begins again with a stop that comes while it makes good an earlier one', () => {
+    const { fired, pass, stop } = aTimer()
+    stop(5_000)
+    pass(10_000 + settleMs)
+    stop(2_000)
+
+    pass(5_000 + settleMs + 2_000 + settleMs - 1)
+    const before = [...fired]
+    pass(1)
+
+    expect(before).toEqual([])
+    expect(fired).toEqual([7_000])
+  })
+
+  test('lets a loop that was blocked read what has come before it fires, and tells of it', () => {
+    const { fired, pass, block } = aTimer()
+    block(12_000)
+
+    pass(10_000 + settleMs - 1)
+    const before = [...fired]
+    pass(1)
+
+    expect(before).toEqual([])
+    expect(fired).toEqual([12_000])
+  })
+
+  test('fires though a handler blocks the loop again and again, and yields in between', () => {
+    const { fired, pass, block } = aTimer()
+    for (let second = 0; second < 20 && fired.length === 0; second++) {
+      block(900)
+      pass(1_000)
+    }
+
+    expect(fired).toHaveLength(1)
+  })
+
+  test('never fires once it is cleared, also while it waits a second time', () => {
+    const { timer, fired, pass, stop } = aTimer()
+    stop(1_000)
+    pass(10_000 + 1)
+    timer.clear()
+    pass(86_400_000)
+
+    expect(fired).toEqual([])
+  })
+})
