@@ -15,6 +15,7 @@ export function serveSystem(system: JobSystem): Promise<HttpServer> {
     host: '127.0.0.1',
     port: 0,
     hosts: [],
+    basePath: '',
     apiToken: null,
     maxRequestBytes: 8_388_608,
     maxInFlightRequests: 1_000,

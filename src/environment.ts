@@ -15,6 +15,8 @@ export interface ServerConfig {
   readonly port: number
   /** Further names that the `Host` header may carry. */
   readonly allowedHosts: readonly string[]
+  /** Where a proxy serves it, such as `/jobs-admin`; empty: at the root. */
+  readonly basePath: string
   readonly databasePath: string
   readonly apiToken: string | null
   /** One request's body. */
@@ -51,6 +53,12 @@ const variables = {
     .transform((list) => list.split(/[\s,]+/).filter((name) => name !== ''))
     .describe('host names, separated by commas')
     .default([]),
+  BASE_PATH: z
+    .string()
+    .regex(/^\/$|^(\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+\/?$/)
+    .transform((path) => path.replace(/\/$/, ''))
+    .describe('a path such as /jobs-admin: letters, digits and . _ ~ - between slashes')
+    .default(''),
   DATABASE_PATH: text('a path').default('./data/jobs.db'),
   WORKER_COUNT: setting('workers'),
   API_TOKEN: text('at least 16 characters, without spaces', /^[\x21-\x7e]{16,}$/).optional(),
@@ -165,6 +173,7 @@ function toConfig(given: z.infer<typeof schema>): ServerConfig {
     host: given.HOST.replace(/^\[(.*)\]$/, '$1'),
     port: given.PORT,
     allowedHosts: given.ALLOWED_HOSTS,
+    basePath: given.BASE_PATH,
     databasePath: given.DATABASE_PATH,
     apiToken: given.API_TOKEN ?? null,
     maxRequestBytes: given.MAX_REQUEST_BYTES,

@@ -125,7 +125,7 @@ async function open(config: ServerConfig, log: ServerLog): Promise<JobSystem> {
 }
 
 async function listen(config: ServerConfig, system: JobSystem, { log, dropped }: ProcessLog): Promise<HttpServer> {
-  const { host, port, apiToken, allowedHosts, maxRequestBytes, maxInFlightRequests } = config
+  const { host, port, apiToken, allowedHosts, basePath, maxRequestBytes, maxInFlightRequests } = config
   const hosts = [host, ...allowedHosts]
   try {
     return await serveHttp({
@@ -136,6 +136,7 @@ async function listen(config: ServerConfig, system: JobSystem, { log, dropped }:
       host,
       port,
       hosts,
+      basePath,
       apiToken,
       version: version(),
       droppedLogLines: dropped,
@@ -144,6 +145,7 @@ async function listen(config: ServerConfig, system: JobSystem, { log, dropped }:
     })
   } catch (error) {
     await system.stop()
+    if (error instanceof ConfigError) fail(error.problems.join('\n'), exitConfig)
     const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
     const why = taken ? 'it is taken; set PORT to another, or 0 for a free one' : (error as Error).message
     fail(`cannot listen on ${host} port ${port}: ${why}`, 1)

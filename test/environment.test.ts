@@ -35,6 +35,7 @@ test('nothing said gives the defaults', () => {
     host: '127.0.0.1',
     port: 8080,
     allowedHosts: [],
+    basePath: '',
     databasePath: './data/jobs.db',
     apiToken: null,
     maxRequestBytes: 8_388_608,
@@ -49,6 +50,15 @@ test('one queue may have four fifths of what may wait unless told otherwise', ()
   expect(read({ MAX_QUEUE_DEPTH: '1001' }).settings.maxDepthPerQueue).toBe(801)
   expect(read({ MAX_QUEUE_DEPTH: '1' }).settings.maxDepthPerQueue).toBe(1)
   expect(read({ MAX_QUEUE_DEPTH: '10', MAX_DEPTH_PER_QUEUE: '10' }).settings.maxDepthPerQueue).toBe(10)
+})
+
+test.each([
+  ['/', ''],
+  ['/jobs-admin', '/jobs-admin'],
+  ['/jobs-admin/', '/jobs-admin'],
+  ['/ops/v1.2/jobs_~', '/ops/v1.2/jobs_~'],
+])('a path, %s, is put before all others as %j', (given, basePath) => {
+  expect(read({ BASE_PATH: given }).basePath).toBe(basePath)
 })
 
 describe('a number', () => {
@@ -109,6 +119,11 @@ describe('any other variable', () => {
     ['HOST', 'localhost/x', 'an address or a host name'],
     ['ALLOWED_HOSTS', 'http://jobs.example', 'host names, separated by commas'],
     ['ALLOWED_HOSTS', '*', 'host names, separated by commas'],
+    ...['jobs', '/jobs admin', '//x', '/a//b', '/a/../b', '/a?b', '/ä', '/.'].map((path): [string, string, string] => [
+      'BASE_PATH',
+      path,
+      'a path such as /jobs-admin: letters, digits and . _ ~ - between slashes',
+    ]),
     ['DATABASE_PATH', 'a\0b', 'a path'],
     ['DATABASE_PATH', 'a\nb', 'a path'],
     ['LOG_LEVEL', 'loud', 'one of fatal, error, warn, info, debug, trace, silent'],
@@ -190,6 +205,7 @@ describe('an empty value', () => {
       'HOST',
       'PORT',
       'ALLOWED_HOSTS',
+      'BASE_PATH',
       'DATABASE_PATH',
       'WORKER_COUNT',
       'LOG_LEVEL',

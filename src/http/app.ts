@@ -12,6 +12,7 @@ import { createGuard, type GuardOptions } from './guard.ts'
 import { commandJob, createJob, createJobs, idOf, listJobs, showHistory, showJob } from './jobs.ts'
 import { loginRoutes } from './login.ts'
 import { showJobChart, showMachine, showMachineChart } from './machines.ts'
+import { assertMountable, firstSegmentOf } from './mount.ts'
 import { Outflow } from './outflow.ts'
 import { pageRoutes } from './pages/pages.tsx'
 import { isPage, pageProblem } from './pages/problem.tsx'
@@ -28,6 +29,8 @@ export interface AppOptions extends BodyLimits, GuardOptions {
   readonly now: () => number
   /** Null: nobody has to show one. */
   readonly apiToken: string | null
+  /** Where a proxy serves this, such as `/jobs-admin`; empty: at the root. */
+  readonly basePath: string
   /** Of this program, as the API's description tells it. */
   readonly version: string
   /** Lines of the log that could not be written so far; left out: nobody counts them. */
@@ -37,14 +40,18 @@ export interface AppOptions extends BodyLimits, GuardOptions {
 /** Bytes of scrapes that wait to be read; of their own, so that monitoring goes on where other answers fill what they may. */
 const scrapesHeldMax = 8_388_608
 
-/** The HTTP API and the dashboard over a system, to be served by @hono/node-server. `feed` is the server's to close. */
-export function createApp({ system, log, now, apiToken, version, ...options }: AppOptions, feed: EventFeed): Hono<Env> {
+/**
+ * The HTTP API and the dashboard over a system, at the root, to be served by @hono/node-server and put elsewhere by `mount`. `feed` is the
+ * server's to close. Throws `ConfigError` where `basePath` cannot be.
+ */
+export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
+  const { system, log, now, apiToken, basePath, version } = options
   const app = new Hono<Env>()
   const sessions = apiToken === null ? null : new Sessions(apiToken, now)
   const guard = createGuard(options, sessions)
   const intake = new Intake(options)
   const outflow = new Outflow(bodiesHeldMax * options.maxRequestBytes)
-  const docs = new Docs(system, version, sessions)
+  const docs = new Docs(system, version, basePath, sessions)
   const reading = (work: (c: Context<Env>) => Promise<Response>): Handler => {
     return (c) => outflow.serve(c.env.outgoing, () => work(c))
   }
@@ -94,11 +101,12 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
     '/livez': { GET: showLive },
     '/readyz': { GET: () => showReady(system) },
     '/openapi.json': { GET: reading(() => docs.showDocument()) },
-    '/docs': { GET: reading((c) => docs.showPage(originOf(c))) },
+    '/docs': { GET: reading((c) => docs.showPage(`${originOf(c)}${basePath}`)) },
     ...loginRoutes(sessions, feed, log),
     ...assetRoutes(),
     ...pageRoutes(system, { now, intake, outflow, isGuarded: sessions !== null }),
   }
+  assertMountable(basePath, routes)
 
   // One handler to a request and no middleware: hono then calls it without a chain of promises, which is a tenth of a small request's time.
   // Always a promise, for which @hono/node-server hears of what goes wrong while the answer is written.
@@ -111,11 +119,20 @@ export function createApp({ system, log, now, apiToken, version, ...options }: A
     if (POST) app.post(path, guarded(POST))
   }
   const refuse = (c: Context<Env>, error: unknown) => (isPage(c.req.path) ? pageProblem(error, c) : problem(error))
-  const isTaken = (method: string, c: Context<Env>) => app.router.match(method, c.req.path)[0].length > 0
+  const isTaken = (method: string, path: string) => app.router.match(method, path)[0].length > 0
+  const hintFor = (path: string) => {
+    const prefix = `/${firstSegmentOf(path)}`
+    const rest = path.slice(prefix.length)
+    const isOurs = prefix !== '/' && rest !== '' && (isTaken('GET', rest) || isTaken('POST', rest))
+    return isOurs ? `; if a proxy serves this under ${prefix}, set BASE_PATH=${prefix}` : ''
+  }
   app.notFound(
     guarded((c) => {
-      const allow = [...(isTaken('GET', c) ? ['GET', 'HEAD'] : []), ...(isTaken('POST', c) ? ['POST'] : [])].join(', ')
-      if (!allow) throw new HttpError(404, 'not_found', `there is nothing at ${c.req.path}`)
+      const { path } = c.req
+      const allow = [...(isTaken('GET', path) ? ['GET', 'HEAD'] : []), ...(isTaken('POST', path) ? ['POST'] : [])].join(
+        ', ',
+      )
+      if (!allow) throw new HttpError(404, 'not_found', `there is nothing at ${path}${hintFor(path)}`)
       throw new HttpError(405, 'method_not_allowed', `${c.req.method} is not taken here; ${allow} is`, { allow })
     }),
   )

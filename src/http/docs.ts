@@ -12,9 +12,9 @@ export class Docs {
   /** It takes 8 ms to make, and nearly all readers come by one name. */
   #lastPage: { readonly origin: string; readonly html: string } | undefined
 
-  constructor(system: JobSystem, version: string, sessions: Sessions | null) {
+  constructor(system: JobSystem, version: string, basePath: string, sessions: Sessions | null) {
     const sessionCookie = sessions?.cookieName ?? null
-    this.#describe = () => describeApi({ version, payloadSchemas: system.payloadSchemas, sessionCookie })
+    this.#describe = () => describeApi({ version, basePath, payloadSchemas: system.payloadSchemas, sessionCookie })
   }
 
   async showDocument(): Promise<Response> {

@@ -11,6 +11,8 @@ import { components, jobIdSchema, newJob, problem } from './schemas.ts'
 /** What the description depends on besides the API itself. */
 export interface Described {
   readonly version: string
+  /** Where all paths begin; empty: at the root. */
+  readonly basePath: string
   /** What each type's payload may be. */
   readonly payloadSchemas: Readonly<Record<string, JsonSchema>>
   /** The name of the cookie that stands for the token; null: the server asks for none. */
@@ -35,7 +37,7 @@ const pathParameters: Readonly<Record<string, z.ZodType>> = {
 
 /** Describes the API as OpenAPI 3.1, from the schemas that its handlers parse by. */
 export function describeApi(described: Described): ApiDocument {
-  const { version, payloadSchemas, sessionCookie } = described
+  const { version, basePath, payloadSchemas, sessionCookie } = described
   const paths = Object.entries(operations).map(([path, methods]) => [
     templateOf(path),
     Object.fromEntries(
@@ -48,7 +50,7 @@ export function describeApi(described: Described): ApiDocument {
   return {
     openapi: '3.1.1',
     info: { title: 'jobmachine', version, description: introduction(sessionCookie !== null) },
-    servers: [{ url: '/' }],
+    servers: [{ url: basePath || '/' }],
     tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
     paths: Object.fromEntries(paths),
     components: {

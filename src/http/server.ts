@@ -5,6 +5,7 @@ import type { SystemLog } from '../front-door.ts'
 import { type AppOptions, createApp } from './app.ts'
 import { EventFeed, type EventFeedOptions } from './event-feed.ts'
 import { isLingering, type LingerTimes, linger } from './linger.ts'
+import { mount, takeOff } from './mount.ts'
 import { HttpError, problem } from './problem.ts'
 
 /** How long a client may take, in ms. */
@@ -61,7 +62,7 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
   server.timeout = timeouts.idle
   server.maxConnections = connectionsMax
   const feed = new EventFeed(options)
-  answerRequests(server, createApp(options, feed).fetch, timeouts, log)
+  answerRequests(server, createApp(options, feed).fetch, options.basePath, timeouts, log)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, resolve)
@@ -76,11 +77,12 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
 function answerRequests(
   server: Server,
   fetch: Parameters<typeof getRequestListener>[0],
+  basePath: string,
   times: LingerTimes,
   log: SystemLog,
 ): void {
   const answers = new WeakMap<Socket, ServerResponse>()
-  const listener = getRequestListener(fetch, {
+  const listener = getRequestListener(mount(fetch, basePath), {
     errorHandler(error) {
       // A head that makes no URL, such as a Host with a space.
       if (error instanceof RequestError) return problem(refusalOf(undefined))
@@ -105,6 +107,7 @@ function answerRequests(
     // Behind the last answer of its connection.
     if (isLingering(incoming.socket)) return
     answers.set(incoming.socket, outgoing)
+    takeOff(basePath, incoming)
     void answerer(incoming, outgoing)
   }
   const answer = answerBy(listener)

@@ -332,6 +332,24 @@ describeInBrowser('in a browser', () => {
       await page.waitForURL('**/login')
     })
 
+    test('all of it works under a path', async () => {
+      const server = await startDashboard({ apiToken, basePath: '/jobs-admin', started: false })
+      const { id } = (await server.system.enqueue({ type: 'echo', payload: 1 })) as { id: number }
+      const page = await openPage(`${server.url}/jobs-admin`)
+      await page.getByLabel('API token').fill(apiToken)
+
+      const [series] = await Promise.all([
+        page.waitForResponse('**/jobs-admin/dashboard/series'),
+        page.getByRole('button', { name: 'Log in' }).click(),
+      ])
+      await page.goto(`${server.url}/jobs-admin/dashboard/jobs/${id}`)
+      await page.getByRole('button', { name: 'Cancel' }).click()
+      await page.waitForURL(`**/jobs-admin/dashboard/jobs/${id}`)
+
+      expect(series.status()).toBe(200)
+      await expect.poll(async () => (await server.system.find(id))?.state).toBe('cancelled')
+    })
+
     test("a foreign site's form changes nothing, with the cookie in the browser", async () => {
       const server = await startDashboard({ apiToken })
       const { body } = await server.fetch('/jobs', {

@@ -63,6 +63,7 @@ describe('the document', () => {
         apiToken: null,
         version: '',
         hosts: [],
+        basePath: '',
         maxRequestBytes: 1,
         maxInFlightRequests: 1,
       },

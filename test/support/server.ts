@@ -62,6 +62,7 @@ export async function startHttp({ started = true, ...options }: TestServerOption
     host: '127.0.0.1',
     port: 0,
     hosts: [],
+    basePath: '',
     now: () => Date.now(),
     random: () => 0.5,
     apiToken: null,

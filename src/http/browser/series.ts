@@ -36,7 +36,7 @@ async function follow(): Promise<never> {
 
 async function load(): Promise<void> {
   try {
-    const answer = await fetch('/dashboard/series')
+    const answer = await fetch(new URL('../dashboard/series', import.meta.url))
     if (!answer.ok || answer.redirected) return
     series = await answer.json()
   } catch {
