@@ -22,8 +22,13 @@ const programs = {
 export type ServerName = keyof typeof programs
 
 /** A file of a server's package, unpacked or installed; undefined where there is none. */
-export function fileOf(path: string): string | undefined {
+function fileOf(path: string): string | undefined {
   return [join(unpacked, path), join('/', path)].find(existsSync)
+}
+
+/** A folder of a server's package, unpacked or installed. */
+export function folderOf(path: string): string {
+  return fileOf(path) ?? join('/', path)
 }
 
 /** The server's program; throws where there is none, which `describeWith` rules out. */
@@ -73,9 +78,18 @@ export async function freePort(): Promise<number> {
  * Runs a server in the foreground until the test or group is done, when it and what it started are ended. Resolves when `port` takes connections;
  * rejects with what it wrote where it ended before.
  */
-export async function runServer(command: string, args: readonly string[], port: number): Promise<ChildProcess> {
+export async function runServer(
+  command: string,
+  args: readonly string[],
+  port: number,
+  env: Readonly<Record<string, string>> = {},
+): Promise<ChildProcess> {
   // A process group of its own, so that its workers end with it.
-  const child = spawn(command, args, { env: serverEnv, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const child = spawn(command, args, {
+    env: { ...serverEnv, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (data: Buffer) => {
