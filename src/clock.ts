@@ -4,17 +4,24 @@ export interface Clock {
   now(): number
 }
 
-/** The machine's wall clock. */
-export const systemClock: Clock = { now: () => Date.now() }
+/** The same, and beside it time that only passes: nobody sets it. */
+export interface SteadyClock extends Clock {
+  /** Ms since some instant. */
+  steady(): number
+}
+
+/** The machine's wall clock, and its monotonic one. */
+export const systemClock: SteadyClock = { now: () => Date.now(), steady: () => performance.now() }
 
 /**
- * A clock in shared memory that stands still until it is moved: the loop and the store's thread read the same cell. For tests.
+ * A clock in shared memory that stands still until it is moved: the loop and the store's thread read the same cells. For tests.
  */
-export class ManualClock implements Clock {
+export class ManualClock implements SteadyClock {
+  /** What it shows, and how much of that it was set by. */
   readonly cell: BigInt64Array<SharedArrayBuffer>
 
   /** `cell`: of another `ManualClock`, to read the time that one tells. */
-  constructor(startAt = 0, cell = new BigInt64Array(new SharedArrayBuffer(8))) {
+  constructor(startAt = 0, cell = new BigInt64Array(new SharedArrayBuffer(16))) {
     this.cell = cell
     if (startAt) this.set(startAt)
   }
@@ -23,11 +30,18 @@ export class ManualClock implements Clock {
     return Number(Atomics.load(this.cell, 0))
   }
 
-  set(at: number): void {
-    Atomics.store(this.cell, 0, BigInt(at))
+  steady(): number {
+    return Number(Atomics.load(this.cell, 0) - Atomics.load(this.cell, 1))
   }
 
+  /** It jumps: no time passes. */
+  set(at: number): void {
+    const before = Atomics.exchange(this.cell, 0, BigInt(at))
+    Atomics.add(this.cell, 1, BigInt(at) - before)
+  }
+
+  /** Time passes. */
   advance(ms: number): void {
-    this.set(this.now() + ms)
+    Atomics.add(this.cell, 0, BigInt(ms))
   }
 }

@@ -255,6 +255,12 @@ class System extends StoreReads implements JobSystem {
       case 'stalled':
         log.warn({ blocked_ms: notice.ms }, 'the event loop was blocked; leases were kept meanwhile')
         return
+      case 'clockJumped':
+        log.warn(
+          { by_ms: notice.ms },
+          'the clock jumped: it was set, or the machine slept; no ended job is removed before it has been steady for an hour',
+        )
+        return
       case 'unhandled':
         log.warn({ types: notice.types, count: notice.count }, 'jobs without a handler here were put aside')
         return

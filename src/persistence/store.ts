@@ -219,6 +219,8 @@ export type StoreNotice =
   | { readonly type: 'health'; readonly error: string | null }
   /** The event loop stood still for `ms`; no lease was lost by it. */
   | { readonly type: 'stalled'; readonly ms: number }
+  /** The wall clock went ahead, or back, by so much more than time passed: nothing is deleted by it before it has been steady for a while. */
+  | { readonly type: 'clockJumped'; readonly ms: number }
   /** Queued jobs whose type has no handler here were put aside; they wait for a process that has one. */
   | { readonly type: 'unhandled'; readonly types: readonly string[]; readonly count: number }
   /** The store cannot go on and has committed nothing since: the process must end, non-zero. */

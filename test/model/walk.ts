@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import type { Clock } from '../../src/clock.ts'
+import type { SteadyClock } from '../../src/clock.ts'
 import type { NewJobRow, Store } from '../../src/persistence/store.ts'
 import { type InProcessStore, openInProcess } from '../simulation/in-process-store.ts'
 import { makeUnreliable, type WriteStep } from '../simulation/unreliable-file.ts'
@@ -37,7 +37,10 @@ export class World {
   readonly #time: VirtualTime
   readonly #owners = new Map<OwnerName, Owner>()
   #clockOffset = 0
-  readonly clock: Clock = { now: () => startAt + Math.floor(this.#time.now) + this.#clockOffset }
+  readonly clock: SteadyClock = {
+    now: () => startAt + Math.floor(this.#time.now) + this.#clockOffset,
+    steady: () => this.#time.now,
+  }
 
   constructor(path: string, time: VirtualTime) {
     this.path = path

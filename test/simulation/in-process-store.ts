@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type Database from 'better-sqlite3'
-import type { Clock } from '../../src/clock.ts'
+import type { SteadyClock } from '../../src/clock.ts'
 import { openSqliteStore, type SqliteStoreOptions, type ThreadLink } from '../../src/persistence/sqlite/client.ts'
 import { openForWriting } from '../../src/persistence/sqlite/connection.ts'
 import type { Ask, Tell, ThreadOptions } from '../../src/persistence/sqlite/protocol.ts'
@@ -10,7 +10,7 @@ import type { Side, VirtualTime } from './virtual-time.ts'
 
 export interface InProcess {
   readonly time: VirtualTime
-  readonly clock: Clock
+  readonly clock: SteadyClock
   /** How long a message is on its way, in ms; asked for each. */
   readonly delayMs: () => number
   /** Called with the connection before the store uses it. */

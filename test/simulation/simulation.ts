@@ -1,6 +1,6 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Clock } from '../../src/clock.ts'
+import type { SteadyClock } from '../../src/clock.ts'
 import { completeSettings } from '../../src/config.ts'
 import { BackpressureError, IdempotencyConflictError, StorageFullError, UnavailableError } from '../../src/errors.ts'
 import { Registry } from '../../src/handlers/registry.ts'
@@ -99,7 +99,10 @@ class Simulation {
   readonly #time: VirtualTime
   readonly #witness: Witness
   readonly #trace: string[] = []
-  readonly #clock: Clock = { now: () => startAt + Math.floor(this.#time.now) + this.#clockOffset }
+  readonly #clock: SteadyClock = {
+    now: () => startAt + Math.floor(this.#time.now) + this.#clockOffset,
+    steady: () => this.#time.now,
+  }
   #clockOffset = 0
   #furthestOffset = 0
   #life: Life | undefined

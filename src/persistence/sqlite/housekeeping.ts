@@ -1,4 +1,6 @@
+import type { SteadyClock } from '../../clock.ts'
 import type { Lease, StoreNotice } from '../store.ts'
+import { ClockWatch } from './clock-watch.ts'
 import { isStorageTrouble } from './connection.ts'
 import type { Part } from './group-commit.ts'
 import type { HeldLeases } from './held-leases.ts'
@@ -10,14 +12,19 @@ const retainRestMs = 60_000
 /** Renewals within one lease, so that one may fail. */
 const renewalsPerLease = 3
 
+type Notice = Extract<StoreNotice, { type: 'lost' | 'clockJumped' }>
+
 /** What a server's store does by itself as time passes: each a bounded part of a transaction, taken when its instant has come. */
 export class Housekeeping {
   readonly #writer: Writer
   readonly #held: HeldLeases
   readonly #leaseMs: number
-  readonly #notify: (notice: Extract<StoreNotice, { type: 'lost' }>) => void
-  #renewAt = 0
-  #retainAt = 0
+  readonly #notify: (notice: Notice) => void
+  readonly #clock: SteadyClock
+  readonly #clockWatch: ClockWatch
+  /** By the steady clock: the other may be set back. */
+  #renewAt = Number.NEGATIVE_INFINITY
+  #retainAt = Number.NEGATIVE_INFINITY
   #unparking = true
   /** When the next job is due; null where none waits. */
   nextDueAt: number | null = null
@@ -25,13 +32,16 @@ export class Housekeeping {
   constructor(
     writer: Writer,
     held: HeldLeases,
-    leaseMs: number,
-    notify: (notice: Extract<StoreNotice, { type: 'lost' }>) => void,
+    { leaseMs, retentionMs }: { readonly leaseMs: number; readonly retentionMs: number },
+    clock: SteadyClock,
+    notify: (notice: Notice) => void,
   ) {
     this.#writer = writer
     this.#held = held
     this.#leaseMs = leaseMs
+    this.#clock = clock
     this.#notify = notify
+    this.#clockWatch = new ClockWatch(clock, retentionMs, (ms) => notify({ type: 'clockJumped', ms }))
   }
 
   /** To be called after commits that may have changed it, also those of other processes. */
@@ -42,10 +52,12 @@ export class Housekeeping {
   /** What is to be done at `now`; all but what is due, whether its instant has come or not, where it was `asked` for. */
   parts(now: number, asked: boolean): Part[] {
     const due = this.nextDueAt !== null && this.nextDueAt <= now
+    const passed = this.#clock.steady()
+    const mayDelete = this.#clockWatch.look()
     return [
       ...(due ? [this.#promotion()] : []),
-      ...(asked || now >= this.#renewAt ? [this.#renewal()] : []),
-      ...(asked || now >= this.#retainAt ? [this.#retention()] : []),
+      ...(asked || passed >= this.#renewAt ? [this.#renewal()] : []),
+      ...(mayDelete && (asked || passed >= this.#retainAt) ? [this.#retention()] : []),
       ...(this.#unparking ? [this.#unparked()] : []),
     ]
   }
@@ -64,10 +76,10 @@ export class Housekeeping {
       (now) => {
         const lost = this.#writer.renew(this.#held.all(), now)
         this.#writer.expireLeases(now)
-        return { now, lost }
+        return lost
       },
-      ({ now, lost }: { now: number; lost: Lease[] }) => {
-        this.#renewAt = now + this.#leaseMs / renewalsPerLease
+      (lost: Lease[]) => {
+        this.#renewAt = this.#clock.steady() + this.#leaseMs / renewalsPerLease
         this.#held.drop(lost)
         if (lost.length > 0)
           this.#notify({ type: 'lost', leases: lost.map((lease) => ({ ...lease, cancelled: false })) })
@@ -77,9 +89,9 @@ export class Housekeeping {
 
   #retention(): Part {
     return part(
-      (now) => ({ now, goesOn: this.#writer.retain(now) }),
-      ({ now, goesOn }: { now: number; goesOn: boolean }) => {
-        this.#retainAt = now + (goesOn ? retainPaceMs : retainRestMs)
+      (now) => this.#writer.retain(now),
+      (goesOn: boolean) => {
+        this.#retainAt = this.#clock.steady() + (goesOn ? retainPaceMs : retainRestMs)
       },
     )
   }

@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import type { Clock } from '../../clock.ts'
+import type { SteadyClock } from '../../clock.ts'
 import { DatabaseLostError } from '../../errors.ts'
 import { busyPatienceMs, Calls } from './calls.ts'
 import { CommitMeter } from './commit-meter.ts'
@@ -43,7 +43,7 @@ export interface Mailbox {
  */
 export class StoreThread {
   readonly #mailbox: Mailbox
-  readonly #clock: Clock
+  readonly #clock: SteadyClock
   readonly #db: Database.Database
   readonly #guard: FileGuard
   readonly #askDataVersion: Database.Statement
@@ -69,7 +69,7 @@ export class StoreThread {
   constructor(
     mailbox: Mailbox,
     db: Database.Database,
-    clock: Clock,
+    clock: SteadyClock,
     options: ThreadOptions,
     endProcess: typeof killBlockedProcess,
   ) {
@@ -81,9 +81,8 @@ export class StoreThread {
     this.#writer = new Writer(this.#db, options.writer)
     this.#calls = new Calls(this.#writer, this.#held)
     this.#meter = new CommitMeter(options.commits)
-    const { leaseMs } = options.writer
     this.#housekeeping = options.server
-      ? new Housekeeping(this.#writer, this.#held, leaseMs, (notice) => this.#calls.notify(notice))
+      ? new Housekeeping(this.#writer, this.#held, options.writer, clock, (notice) => this.#calls.notify(notice))
       : null
     this.#watchdog = options.pulse && new Watchdog(options.pulse)
     if (options.server) this.#setMeta('owner', JSON.stringify(options.server.owner))

@@ -1,6 +1,6 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import type Database from 'better-sqlite3'
-import { type Clock, ManualClock, systemClock } from '../../clock.ts'
+import { ManualClock, type SteadyClock, systemClock } from '../../clock.ts'
 import { DatabaseUnusableError } from '../../errors.ts'
 import { isBusy, openForWriting } from './connection.ts'
 import type { ThreadOptions } from './protocol.ts'
@@ -11,7 +11,7 @@ import { killBlockedProcess } from './watchdog.ts'
 const openPatienceMs = 5_000
 
 /** Opening may meet a process that migrates, recovers or checkpoints. This thread has nothing else to do meanwhile. */
-function openPatiently({ path, newDatabaseId }: ThreadOptions, clock: Clock): Database.Database {
+function openPatiently({ path, newDatabaseId }: ThreadOptions, clock: SteadyClock): Database.Database {
   const giveUpAt = performance.now() + openPatienceMs
   for (;;) {
     try {
