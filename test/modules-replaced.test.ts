@@ -6,7 +6,7 @@ import { expect, test, vi } from 'vitest'
 import { patchedBuild } from './support/patched-build.ts'
 import { startServer } from './support/server-process.ts'
 import { startSmtp } from './support/smtp.ts'
-import { tempFolder, whenDone } from './support/temp.ts'
+import { memoryFolder, tempFolder, whenDone } from './support/temp.ts'
 
 /** Some server to call; its port. */
 async function startReceiver(): Promise<number> {
@@ -18,7 +18,8 @@ async function startReceiver(): Promise<number> {
 
 test('an update that takes the files of the package away for a while stops no mail or webhook, and the rest comes back', async () => {
   const { port, mails } = await startSmtp()
-  const package_ = tempFolder()
+  // Not below /tmp, where someone may have a node_modules of their own, which Node would look into next.
+  const package_ = memoryFolder()
   const main = join(patchedBuild(package_, []), 'main.js')
   const smtp = {
     SMTP_HOST: '127.0.0.1',
