@@ -126,6 +126,7 @@ describe('any other variable', () => {
     ]),
     ['DATABASE_PATH', 'a\0b', 'a path'],
     ['DATABASE_PATH', 'a\nb', 'a path'],
+    ['SMTP_TLS', 'none', 'one of implicit, starttls'],
     ['LOG_LEVEL', 'loud', 'one of fatal, error, warn, info, debug, trace, silent'],
     ['LOG_LEVEL', 'INFO', 'one of fatal, error, warn, info, debug, trace, silent'],
     ['SMTP_HOST', 'smtp example', 'an address or a host name'],

@@ -98,14 +98,17 @@ export function sendEmail({ smtp, retryMaxMs }: EmailSettings): Handler<Email> {
     },
     payload,
 
-    async run({ email, subject, message }, { idempotencyToken, signal }) {
+    async run({ email, subject, message }, { idempotencyToken, signal, log }) {
       signal.throwIfAborted()
       if (!nodemailer || host === undefined || !sender || !domain) {
         throw new Error(`cannot send mail: ${whatIsMissing(smtp)}`)
       }
+      // The attempt goes on: a server may take minutes to greet. One that waits for TLS to begin never does.
+      const onSilence = () =>
+        log.warn({}, 'the mail server is silent: it is slow, or it speaks TLS from the first byte (SMTP_TLS=implicit)')
       try {
         // Not pooled: an abort closes its own connection and no other, and none is left open when the process ends.
-        await nodemailer.createTransport(smtpOptions(host, smtp, signal)).sendMail({
+        await nodemailer.createTransport(smtpOptions(host, smtp, { signal, onSilence })).sendMail({
           from: sender,
           to: { name: '', address: email },
           ...foldable(subject),

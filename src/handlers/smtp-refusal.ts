@@ -14,6 +14,10 @@ export interface Refusal {
 export function refusalOf(error: NodemailerError, settings: SmtpSettings): Refusal {
   const { code, responseCode = 0 } = error
   if (code === 'EAUTH') return later('the mail server refused the sign-in: check SMTP_USER and SMTP_PASSWORD')
+  // What OpenSSL makes of a greeting in plain text.
+  if (/wrong version number|packet length too long/.test(error.message)) {
+    return later('the mail server does not speak TLS from the first byte: check SMTP_PORT and SMTP_TLS')
+  }
   const aboutMail = code === 'EENVELOPE' || code === 'EMESSAGE'
   // 503 is about the order of commands, so about the session.
   if (!aboutMail || responseCode < 500 || responseCode === 503) return later('the mail server did not take the mail')

@@ -22,15 +22,23 @@ export interface SmtpSettings {
 
 /** How long one address of a server may take to answer where it has several, in ms. */
 const addressMs = 15_000
+/** A server that has said nothing for so long is told of in the log, in ms. */
+const silenceMs = 10_000
+
+/** What an attempt brings: `signal` ends its connection, `onSilence` is called where the server does not greet for a while. */
+export interface SmtpAttempt {
+  readonly signal: AbortSignal
+  onSilence(): void
+}
 
 /**
  * TLS is required and the certificate checked, whatever the environment says, except towards this machine, where TLS is used if the server
- * offers it, or `tls` says so, and a self-signed certificate will do. `signal` is the only limit in time: servers may take minutes to answer.
+ * offers it, or `tls` says so, and a self-signed certificate will do. The attempt's signal is the only limit in time: servers may take minutes.
  */
 export function smtpOptions(
   host: string,
   { port = 587, user, password, tls }: SmtpSettings,
-  signal?: AbortSignal,
+  attempt?: SmtpAttempt,
 ): SMTPTransportOptions {
   const local = isLoopback(host)
   const secure = (tls ?? (port === 465 ? 'implicit' : 'starttls')) === 'implicit'
@@ -47,11 +55,13 @@ export function smtpOptions(
         host: host ?? 'localhost',
         port: Number(port),
         autoSelectFamilyAttemptTimeout: addressMs,
-        ...(signal && { signal }),
+        ...(attempt && { signal: attempt.signal }),
       })
       const failed = (error: Error) => callback(error)
       socket.once('error', failed).once('connect', () => {
         socket.off('error', failed)
+        const silence = setTimeout(() => socket.bytesRead === 0 && attempt?.onSilence(), silenceMs)
+        socket.once('close', () => clearTimeout(silence))
         callback(null, { connection: socket })
       })
     },

@@ -1,15 +1,19 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { createTransport } from 'nodemailer'
 import type { SMTPServerOptions } from 'smtp-server'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { JobCancelledError, PayloadError, PermanentError } from '../../src/errors.ts'
+import { builtinHandlers } from '../../src/handlers/builtin.ts'
 import { parsePayload, timeoutMaxMs } from '../../src/handlers/define.ts'
 import { describeError } from '../../src/handlers/describe-error.ts'
 import { sendEmail } from '../../src/handlers/email.ts'
 import { type SmtpSettings, smtpOptions } from '../../src/handlers/smtp.ts'
+import { createJobSystem } from '../../src/index.ts'
 import { attempt, failureOf, faultsOf } from '../support/attempt.ts'
 import { refusal, startSmtp } from '../support/smtp.ts'
+import { tempFolder, whenDone } from '../support/temp.ts'
 
 const mail = { email: 'reader@example.org', subject: 'Your report', message: 'It is ready.' }
 const account = { user: 'someone@example.com', password: 'secret' }
@@ -534,6 +538,33 @@ describe('TLS', () => {
     expect(mails).toEqual([])
   })
 
+  test('from the start towards a server that has STARTTLS is retried, and the error names the setting', async () => {
+    const { handler } = await emailWhere({}, { tls: 'implicit' })
+
+    const failure = await failureOf(handler, mail)
+
+    expect(failure).not.toBeInstanceOf(PermanentError)
+    expect(failure.message).toBe('the mail server does not speak TLS from the first byte: check SMTP_PORT and SMTP_TLS')
+  })
+
+  test('that a silent server may wait for is told in the log, while the attempt goes on', async () => {
+    const timers = vi.spyOn(globalThis, 'setTimeout')
+    onTestFinished(() => timers.mockRestore())
+    const { port } = await startTcp((socket) => socket.resume())
+    const abort = new AbortController()
+    const warnings: string[] = []
+    const log = { info() {}, error() {}, warn: (_fields: object, message: string) => void warnings.push(message) }
+
+    const failing = failureOf(emailTo(port), mail, { signal: abort.signal, log })
+    const silence = () => timers.mock.calls.find(([, ms]) => ms === 10_000)
+    await vi.waitFor(() => expect(silence()).toBeDefined())
+    silence()![0]()
+    abort.abort(new JobCancelledError())
+
+    expect(warnings).toEqual([expect.stringContaining('SMTP_TLS=implicit')])
+    expect(await failing).toBeInstanceOf(JobCancelledError)
+  })
+
   test('begins by STARTTLS on port 465 where the settings say so', () => {
     expect(smtpOptions('mail.example.com', { port: 465, tls: 'starttls' })).toMatchObject({
       secure: false,
@@ -564,6 +595,28 @@ describe('TLS', () => {
 
 test('no mail can make the server read a file or a URL', () => {
   expect(smtpOptions('mail.example.com', {})).toMatchObject({ disableFileAccess: true, disableUrlAccess: true })
+})
+
+test('a mail that greylisting puts off five times arrives with all defaults but the pauses', async () => {
+  let refusals = 0
+  const { port, mails } = await startSmtp({
+    onRcptTo: (_address, _session, done) => done(refusals++ < 5 ? refusal(451, '4.7.1 come back later') : null),
+  })
+  const smtp = { host: '127.0.0.1', port, ...account }
+  const now = () => Date.now()
+  const system = await createJobSystem({
+    database: join(tempFolder(), 'jobs.db'),
+    handlers: builtinHandlers({ smtp, webhook: { allowPrivate: false }, retryMaxMs: 1, now }),
+  })
+  whenDone(() => system.stop())
+  await system.start()
+
+  const { id } = await system.enqueue({ type: 'email', payload: mail })
+
+  await vi.waitFor(async () =>
+    expect(await system.find(id)).toMatchObject({ state: 'succeeded', attempt: 6, maxRetries: 27 }),
+  )
+  expect(mails).toHaveLength(1)
 })
 
 describe('the time an email takes', () => {
