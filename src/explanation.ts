@@ -42,7 +42,7 @@ export interface Explanation {
   readonly obstacles: readonly Obstacle[]
   /** Null where it does not wait in line. */
   readonly line: PlaceInLine | null
-  /** Null where someone must do something before it runs, or it never runs again. */
+  /** Null where nobody knows: someone must do something first, others go before it, no worker is free, or it never runs again. */
   readonly earliestRunAt: number | null
   /** The same in words. */
   readonly earliest: string

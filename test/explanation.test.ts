@@ -65,14 +65,17 @@ describe.each(everything)('a job that is %s, to %s', (state, _, given) => {
     expect(meaning).toBe(describeState(state))
   })
 
-  test('is promised no run that something stands in the way of for ever', () => {
+  test('is promised an instant only where the clock alone stands in the way, or it is running', () => {
     const { earliestRunAt, earliest, obstacles } = explain(someFacts({ ...given, state }))
 
+    const codes = obstacles.map(({ code }) => code)
     const forGood = ['ended', 'no_handler', 'not_started', 'not_serving', 'draining', 'storage_trouble']
-    const isUnderWay = obstacles.some(({ code }) => code === 'attempt_running' || code === 'outcome_pending')
-    const waits = !isUnderWay && obstacles.some(({ code }) => forGood.includes(code))
-    expect(earliestRunAt === null).toBe(waits)
-    if (obstacles.length === 0) expect([earliestRunAt, earliest]).toEqual([now, 'now'])
+    const isStuck = !codes.includes('attempt_running') && codes.some((code) => forGood.includes(code))
+    if (codes.includes('attempt_running')) expect(earliestRunAt === null || earliestRunAt === now).toBe(true)
+    else if (isStuck) expect(earliestRunAt).toBeNull()
+    else if (codes.includes('not_due')) expect(earliestRunAt).toBe(now + 200_000)
+    else expect(earliestRunAt).toBe(codes.length === 0 ? now : null)
+    if (codes.length === 0) expect(earliest).toBe('now')
   })
 })
 
@@ -127,7 +130,7 @@ describe('the summary of', () => {
     [
       'a running job whose outcome cannot be stored',
       { state: 'running', attempt: null, server: { trouble: 'the disk that holds the database is full' } },
-      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Its handler has ended, and what came of it is on its way to disk; the disk that holds the database is full.',
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Its handler has ended, and what came of it waits in this process until it can be stored; it is safe as long as nobody restarts it; after a restart the attempt counts as cut short; the disk that holds the database is full.',
     ],
     [
       'a running job of which the server may not have heard yet',
@@ -547,6 +550,49 @@ describe('what stands in the way of the next run', () => {
       'all 10 workers are busy (2 with a handler that was told to stop and does not end), and it is first in line',
     )
   })
+})
+
+describe('when it runs next', () => {
+  const nextRunOf = (given: Given) => {
+    const { earliestRunAt, earliest } = explain(someFacts(given))
+    return [earliestRunAt, earliest]
+  }
+
+  test.each<[string, Given, string]>([
+    ['while all workers are busy', { server: { busy: 10 } }, 'as soon as a worker is free'],
+    ['while no worker will ever be free', { server: { busy: 10, stuck: 10 } }, 'as soon as a worker is free'],
+    ['while others go before it', { situation: { line: lineOf(10_000, 1, true) } }, 'as soon as its turn comes'],
+    ['in a file that another process serves', { server: null }, "as soon as the file's server comes to it"],
+    [
+      'without a handler',
+      { server: { hasHandler: false } },
+      'when a server with a handler for its type takes the file',
+    ],
+    [
+      'once its handler has ended and the outcome is not stored',
+      { state: 'running', attempt: null },
+      'only if what came of its last attempt asks for another, once that is stored',
+    ],
+  ])('nobody knows %s, and says so', (_, given, when) => {
+    expect(nextRunOf(given)).toEqual([null, when])
+  })
+
+  test('is an instant where the clock alone decides, or the server takes the rest in its stride', () => {
+    expect(nextRunOf({})).toEqual([now, 'now'])
+    expect(nextRunOf({ state: 'running' })).toEqual([now, 'now: it is running'])
+    expect(nextRunOf({ state: 'retrying', server: { busy: 10 } })[0]).toBe(now + 200_000)
+  })
+})
+
+test('a lease that could not be renewed on disk is still held, and told so', () => {
+  const lease = { token: 2, expiresAt: now - 30_000 }
+
+  const expire = nextOf('expire', { state: 'running', situation: { lease }, attempt: { leaseToken: 2 } })
+
+  expect(expire.sentence).toContain(
+    'holds its lease, which ran out 30 s ago, at 2030-01-01T09:59:30.000Z, and renews it as soon as it can write the file',
+  )
+  expect(expire.possible).toBe(false)
 })
 
 describe('an explanation', () => {

@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { ManualClock } from '../src/clock.ts'
 import { JobNotFoundError, PermanentError, SnoozeError, UnavailableError } from '../src/errors.ts'
 import { eventsFrom } from '../src/machines/edges.ts'
+import { openKept } from '../src/persistence/sqlite/kept.ts'
 import { killChildren, startChild } from './support/child.ts'
 import { deferred } from './support/deferred.ts'
 import { openStore } from './support/store.ts'
@@ -16,6 +17,7 @@ import {
   untilCalled,
   untilState,
 } from './support/system.ts'
+import { whenDone } from './support/temp.ts'
 
 afterAll(killChildren)
 
@@ -44,7 +46,7 @@ describe('a job explains', () => {
     expect(places[1]).toMatchObject({
       summary:
         'Job 3 (work) is queued: a client enqueued it 12 s ago. In its way: 2 jobs of queue "default" go before it and 2 queues take turns; the only worker is busy. It can run as soon as its turn comes and a worker is free.',
-      earliestRunAt: clock.now(),
+      earliestRunAt: null,
     })
   })
 
@@ -70,6 +72,28 @@ describe('a job explains', () => {
     expect(next.find(({ event }) => event === 'expire')?.obstacles).toMatchObject([
       { code: 'lease_held', message: expect.stringContaining(`${me} holds its lease until 2030-01-01T10:00:`) },
     ])
+  })
+
+  test('that its outcome is safe in memory while it cannot be stored, and what a restart would do', async () => {
+    const hold = deferred()
+    const { system, clock, path } = await startSystem({ runs: { work: () => hold.promise } })
+    const { id } = await system.enqueue(aJob)
+    await untilCalled(system, id)
+    const other = openKept(path)
+    whenDone(() => other.close())
+    other.exec('BEGIN IMMEDIATE')
+    hold.resolve()
+    await until(() => system.health().reason === 'another process holds a lock on the database')
+    clock.advance(60_000)
+
+    const { summary, earliestRunAt, obstacles } = await system.explain(id)
+    other.exec('ROLLBACK')
+
+    expect(summary).toContain(
+      'Its handler has ended, and what came of it waits in this process until it can be stored; it is safe as long as nobody restarts it',
+    )
+    expect([earliestRunAt, codesOf(obstacles)]).toEqual([null, ['outcome_pending', 'storage_trouble']])
+    await untilState(system, id, 'succeeded')
   })
 
   test('that a process which has ended had leased it, before this server has moved it on', async () => {

@@ -2,13 +2,13 @@ import { personEvents } from '../machines/cause.ts'
 import { eventsFrom, findEdge, hasTag } from '../machines/edges.ts'
 import type { JobNode } from '../machines/job.ts'
 import type { Facts } from './facts.ts'
-import { isForsaken, isNext, isOrphan } from './held.ts'
+import { isForsaken, isNext, isOrphan, isOver } from './held.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
 import { joined, sayInstant } from './words.ts'
 
 /** When a job runs next, if nothing else comes in its way. */
 interface NextRun {
-  /** Epoch ms; null where someone must do something first, or it never runs again. */
+  /** Epoch ms; null where nobody knows: someone must do something first, others go before it, no worker is free, or it never runs again. */
   readonly at: number | null
   /** The same as an adverb: `now`, `as soon as a worker is free`, `never, unless someone requeues it`. */
   readonly when: string
@@ -35,6 +35,13 @@ const conditions: Readonly<Partial<Record<ObstacleCode, { readonly clause: strin
 export function nextRun(facts: Facts, obstacles: readonly Obstacle[]): NextRun {
   const { job } = facts.situation
   if (hasTag(job.state, 'ended')) return never(job.state)
+  if (isOver(facts)) {
+    return {
+      at: null,
+      when: 'only if what came of its last attempt asks for another, once that is stored',
+      sentence: '',
+    }
+  }
   if (hasTag(job.state, 'executing') && !isNext(facts)) {
     if (!isOrphan(facts) && !isForsaken(facts)) return { at: facts.now, when: 'now: it is running', sentence: '' }
     const { to } = findEdge(job.state, { type: 'expire' }, job)!
@@ -62,5 +69,6 @@ function waited({ situation: { job }, now }: Facts, obstacles: readonly Obstacle
       : [instant ?? (clauses ? null : 'now'), clauses && `${instant ? 'once' : 'as soon as'} ${clauses}`]
           .filter(Boolean)
           .join(', ')
-  return { at: others.length > 0 ? null : (dueAt ?? now), when, sentence: `It can run ${when}.` }
+  const isClockAlone = others.length === 0 && (dueAt !== null || all.length === 0)
+  return { at: isClockAlone ? (dueAt ?? now) : null, when, sentence: `It can run ${when}.` }
 }

@@ -55,15 +55,26 @@ export function orphaned(facts: Facts): Obstacle[] {
 
 /** Its attempt is over here: what came of it cannot be another any more. */
 export function settled(facts: Facts): Obstacle[] {
-  if (!facts.server || isOrphan(facts) || !isExecuting(facts)) return []
+  const { server } = facts
+  const over = sayOver(facts)
+  if (!server || over === null) return []
+  const message = server.trouble
+    ? `${over}, and what came of it waits in this process until it can be stored; it is safe as long as nobody restarts it; after a restart the attempt counts as cut short`
+    : `${over}, and what came of it is on its way to disk`
+  return [{ code: 'outcome_pending', message, until: null }]
+}
+
+/** Whether its handler is known to have ended, or was given up, and only what came of it is not on disk. */
+export function isOver(facts: Facts): boolean {
+  return sayOver(facts) !== null && (attemptOf(facts) !== undefined || !hasJustStarted(facts))
+}
+
+/** How its attempt has come to its end here, as far as that is known; null where it has not. */
+function sayOver(facts: Facts): string | null {
+  if (!facts.server || isOrphan(facts) || !isExecuting(facts)) return null
   const attempt = attemptOf(facts)
-  if (attempt && attempt.phase !== 'stuck') return []
-  const what = attempt
-    ? 'its handler was given up'
-    : hasJustStarted(facts)
-      ? 'its handler is being called, or has ended'
-      : 'its handler has ended'
-  return [{ code: 'outcome_pending', message: `${what}, and what came of it is on its way to disk`, until: null }]
+  if (attempt) return attempt.phase === 'stuck' ? 'its handler was given up' : null
+  return hasJustStarted(facts) ? 'its handler is being called, or has ended' : 'its handler has ended'
 }
 
 /** Its handler was told to stop, which leaves other ends to the attempt than this one. */
@@ -94,7 +105,9 @@ export function leaseHeld(facts: Facts): Obstacle[] {
   if (lease.expiresAt <= now && !isRenewed) return []
   const message = isOrphan(facts)
     ? `the lease of a process that has ended runs out ${sayInstant(lease.expiresAt, now)}`
-    : `${sayOwner(owner)} holds its lease until ${instant(lease.expiresAt)} and renews it for as long as it lives`
+    : lease.expiresAt <= now
+      ? `${sayOwner(owner)} holds its lease, which ran out ${sayInstant(lease.expiresAt, now)}, and renews it as soon as it can write the file`
+      : `${sayOwner(owner)} holds its lease until ${instant(lease.expiresAt)} and renews it for as long as it lives`
   return [{ code: 'lease_held', message, until: lease.expiresAt }]
 }
 

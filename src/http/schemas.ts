@@ -178,7 +178,9 @@ export const explanation = named(
       .describe('Of a job that waits for a worker.'),
     earliest_run_at: instant
       .nullable()
-      .describe('`null` where someone must do something first, or it never runs again.'),
+      .describe(
+        '`null` where nobody knows: someone must do something first, others go before it, no worker is free, or it never runs again.',
+      ),
     earliest: z.string().describe('The same in words.'),
     removed_at: instant.nullable().describe('From when on retention removes it.'),
   }),
