@@ -17,6 +17,8 @@ const programs = {
   nginx: 'usr/sbin/nginx',
   haproxy: 'usr/sbin/haproxy',
   apache: 'usr/sbin/apache2',
+  caddy: 'usr/bin/caddy',
+  lighttpd: 'usr/sbin/lighttpd',
 } as const
 
 export type ServerName = keyof typeof programs
