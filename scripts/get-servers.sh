@@ -3,7 +3,7 @@
 # neither may become this machine's mail server. Needs apt-get, and root where apt's lists are out of date.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-servers=${*:-postfix exim4-daemon-light nginx-light haproxy apache2 libnss-wrapper}
+servers=${*:-postfix exim4-daemon-light nginx-light haproxy apache2 caddy lighttpd libnss-wrapper}
 target=$PWD/build/servers
 mkdir -p "$target/debs/partial" "$target/root"
 [ "$(id -u)" != 0 ] || apt-get update -qq
