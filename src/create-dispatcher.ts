@@ -23,7 +23,7 @@ export function createDispatcher(
 ): Actor<typeof dispatcherMachine> {
   const runAttempt = createRunAttempt({
     registry,
-    databaseId: store.databaseId,
+    databaseIdOf: (jobId) => store.databaseIdOf(jobId),
     timeoutMs: settings.jobTimeoutMs,
     backoff: exponential({ baseMs: settings.retryBaseMs, maxMs: settings.retryMaxMs }),
     random,

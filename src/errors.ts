@@ -178,8 +178,8 @@ function describeHolder(holder: DatabaseHolder | null): string {
 
 /** The database cannot be used as it is: newer than this program, damaged, foreign or read-only. The message says what to do. */
 export class DatabaseUnusableError extends JobSystemError {
-  constructor(message: string, options?: ErrorOptions) {
-    super('database_unusable', message, options)
+  constructor(message: string, options?: ErrorOptions, code = 'database_unusable') {
+    super(code, message, options)
   }
 }
 
@@ -190,6 +190,29 @@ export class DatabaseUnusableError extends JobSystemError {
 export class DatabaseLostError extends JobSystemError {
   constructor(message: string, options?: ErrorOptions) {
     super('database_lost', message, options)
+  }
+}
+
+/**
+ * The file has less than was acknowledged, or whether it has all cannot be told: its log, or an older copy, is in the wrong place. Nothing was
+ * changed. To go on without what is missing, once, give `acceptance` as `acceptLoss`.
+ */
+export class LostJobsError extends DatabaseUnusableError {
+  /** Transitions that are missing at least; null where that is not known. */
+  readonly missing: number | null
+  readonly acceptance: string
+  readonly fault: string
+
+  /** `fault`: what is missing of which file. */
+  constructor(fault: string, missing: number | null, acceptance: string, options?: ErrorOptions) {
+    super(
+      `${fault}. Put back the files that belong together, or restore a backup; or go on without what is missing, this once, with --accept-loss ${acceptance} (acceptLoss of createJobSystem)`,
+      options,
+      'jobs_lost',
+    )
+    this.fault = fault
+    this.missing = missing
+    this.acceptance = acceptance
   }
 }
 
@@ -292,6 +315,8 @@ const branded = {
   StorageFullError,
   DatabaseLockedError,
   DatabaseUnusableError,
+  DatabaseLostError,
+  LostJobsError,
   ConfigError,
   PermanentError,
   RetryAfterError,

@@ -66,6 +66,11 @@ export interface JobSystemOptions extends Partial<Settings> {
   readonly database: string
   /** Left out: a producer, which enqueues and reads beside a running server and runs nothing. */
   readonly handlers?: readonly AnyHandler[]
+  /**
+   * The `acceptance` of a `LostJobsError`: goes on without the jobs that are missing, this once. It names that loss, so it may stay and
+   * accepts no other.
+   */
+  readonly acceptLoss?: string
   /** Structured log; nothing is written without it. A pino logger fits. What it throws, or rejects with, is dropped. */
   readonly log?: SystemLog
   /**
@@ -98,6 +103,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
     random = Math.random,
     onFatal = throwUncaught,
     inspect,
+    acceptLoss,
     ...given
   } = options
   const pathFault = faultOfDatabasePath(database)
@@ -132,6 +138,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
           owner: registry && thisProcess(clock.now()),
           lock: lock?.inode ?? null,
           newDatabaseId: randomUUID(),
+          acceptLoss,
           clock,
           notify,
           longestTimeoutMs,

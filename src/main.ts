@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { systemClock } from './clock.ts'
 import { faultOfDatabasePath } from './database-path.ts'
 import { readEnvironment, type ServerConfig } from './environment.ts'
-import { ConfigError, DatabaseLockedError, DatabaseLostError } from './errors.ts'
+import { ConfigError, DatabaseLockedError, DatabaseLostError, LostJobsError } from './errors.ts'
 import { currentJob } from './handlers/attempt.ts'
 import { builtinHandlers } from './handlers/builtin.ts'
 import { type HttpServer, serveHttp } from './http/server.ts'
@@ -18,6 +18,8 @@ const exitLocked = 75
 const exitUsage = 64
 /** Its EX_IOERR: the files were touched while they were open, and a new start tells what they have. */
 const exitLost = 74
+/** Its EX_DATAERR: the file has less than was acknowledged, and a person must say what to do. */
+const exitMissing = 65
 /** Ctrl-C under npm arrives twice: from the terminal, and forwarded. */
 const sameSignalMs = 250
 /** How long requests under way may take once all else is stopped. */
@@ -30,6 +32,7 @@ const beyondGraceMs = 10_000
 const usage = `Usage: jobmachine [command]
 
   serve          run the server (the default); configured by environment variables or a .env file, see README.md
+                   --accept-loss CODE  go on without jobs that a refused start says are missing; it gives the code
   verify [file]  check a database, also a live one: every history against the machine; DATABASE_PATH unless given
   --help         print this
   --version      print the version
@@ -39,7 +42,7 @@ const usage = `Usage: jobmachine [command]
 const commands: Readonly<
   Record<string, { readonly operands: number; run(...operands: string[]): void | Promise<void> }>
 > = {
-  serve: { operands: 0, run: serve },
+  serve: { operands: 2, run: serve },
   verify: { operands: 1, run: verify },
   '--help': { operands: 0, run: () => void process.stdout.write(usage) },
   '-h': { operands: 0, run: () => void process.stdout.write(usage) },
@@ -53,7 +56,7 @@ const [name = 'serve', ...operands] = process.argv.slice(2)
 const command = Object.hasOwn(commands, name) ? commands[name] : undefined
 if (command && operands.length <= command.operands) await command.run(...operands)
 else {
-  complain(`no such command: ${[name, ...operands].join(' ')}\n\n${usage.trimEnd()}`)
+  refuseCommand([name, ...operands])
   process.exitCode = exitUsage
 }
 
@@ -64,7 +67,8 @@ interface Opened {
   server?: HttpServer
 }
 
-async function serve(): Promise<void> {
+async function serve(...flags: string[]): Promise<void> {
+  const acceptLoss = readAcceptLoss(flags)
   const config = configure()
   const processLog = createLog(config.logLevel)
   const { log } = processLog
@@ -72,7 +76,7 @@ async function serve(): Promise<void> {
   const opened: Opened = { graceMs: config.settings.shutdownGraceMs }
   // First of all: whoever reads `listening` may send a signal before the next statement here, and that would end the process there.
   handleSignals(opened, processLog)
-  const system = await open(config, log)
+  const system = await open(config, log, acceptLoss)
   opened.system = system
   handleStrays(opened, processLog)
   const server = await listen(config, system, processLog)
@@ -106,7 +110,7 @@ function dotEnv(): string {
   }
 }
 
-async function open(config: ServerConfig, log: ServerLog): Promise<JobSystem> {
+async function open(config: ServerConfig, log: ServerLog, acceptLoss: string | undefined): Promise<JobSystem> {
   const { settings, smtp, webhook, databasePath } = config
   try {
     return await createJobSystem({
@@ -114,14 +118,35 @@ async function open(config: ServerConfig, log: ServerLog): Promise<JobSystem> {
       database: databasePath,
       handlers: builtinHandlers({ smtp, webhook, retryMaxMs: settings.retryMaxMs, now: systemClock.now }),
       log,
+      ...(acceptLoss === undefined ? {} : { acceptLoss }),
       onFatal(error) {
         log.fatal({ err: error }, 'the system cannot go on; ending the process, the next start recovers')
         process.exit(error instanceof DatabaseLostError ? exitLost : 1)
       },
     })
   } catch (error) {
-    fail(error instanceof Error ? error.message : String(error), error instanceof DatabaseLockedError ? exitLocked : 1)
+    fail(error instanceof Error ? error.message : String(error), exitOf(error))
   }
+}
+
+/** `--accept-loss CODE` or `--accept-loss=CODE`. */
+function readAcceptLoss(flags: readonly string[]): string | undefined {
+  const [code, ...rest] = flags
+    .join('=')
+    .split(/^--accept-loss=/)
+    .slice(1)
+  if (flags.length === 0 || (code && rest.length === 0)) return code
+  refuseCommand(['serve', ...flags])
+  process.exit(exitUsage)
+}
+
+function refuseCommand(words: readonly string[]): void {
+  complain(`no such command: ${words.join(' ')}\n\n${usage.trimEnd()}`)
+}
+
+function exitOf(error: unknown): number {
+  if (error instanceof DatabaseLockedError) return exitLocked
+  return error instanceof LostJobsError ? exitMissing : 1
 }
 
 async function listen(config: ServerConfig, system: JobSystem, { log, dropped }: ProcessLog): Promise<HttpServer> {

@@ -261,6 +261,9 @@ class System extends StoreReads implements JobSystem {
           'the clock jumped: it was set, or the machine slept; no ended job is removed before it has been steady for an hour',
         )
         return
+      case 'file':
+        log.warn({}, notice.message)
+        return
       case 'unhandled':
         log.warn({ types: notice.types, count: notice.count }, 'jobs without a handler here were put aside')
         return

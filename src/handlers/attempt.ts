@@ -23,7 +23,8 @@ const delayMaxMs = 3_155_760_000_000
 
 export interface AttemptOptions {
   readonly registry: Registry
-  readonly databaseId: string
+  /** Of the database in the time in which the job was enqueued. */
+  readonly databaseIdOf: (jobId: number) => string
   /** Where neither job nor handler has one, in ms. */
   readonly timeoutMs: number
   readonly backoff: Backoff
@@ -96,7 +97,7 @@ class Attempt implements RunningAttempt {
     // The store leases no job without a handler here.
     if (!handler) throw this.#isUnfit(new UnknownTypeError(this.#job.type, this.#options.registry.types))
     const payload = this.#parsePayload(handler)
-    await handler.run(payload, new Context(this, this.#job, this.#options.databaseId))
+    await handler.run(payload, new Context(this, this.#job, this.#options.databaseIdOf(this.#job.id)))
   }
 
   #parsePayload(handler: AnyHandler): unknown {

@@ -221,6 +221,8 @@ export type StoreNotice =
   | { readonly type: 'stalled'; readonly ms: number }
   /** The wall clock went ahead, or back, by so much more than time passed: nothing is deleted by it before it has been steady for a while. */
   | { readonly type: 'clockJumped'; readonly ms: number }
+  /** Something about the database's files that whoever operates it should know. */
+  | { readonly type: 'file'; readonly message: string }
   /** Queued jobs whose type has no handler here were put aside; they wait for a process that has one. */
   | { readonly type: 'unhandled'; readonly types: readonly string[]; readonly count: number }
   /** The store cannot go on and has committed nothing since: the process must end, non-zero. */
@@ -276,8 +278,11 @@ export interface Recovered {
  * what retention allows is removed.
  */
 export interface Store {
-  /** Made once for the file; with a job's id it names that job among all databases. */
-  readonly databaseId: string
+  /**
+   * The id of the database in the time in which a job was enqueued; with the job's own id it names that job among all databases. A file that
+   * has lost jobs, or is a restored backup, goes on with another, so that no name is given twice.
+   */
+  databaseIdOf(jobId: number): string
   /** In words, for the start-up line: what an acknowledged write survives. */
   readonly durability: string
 

@@ -123,7 +123,7 @@ export function cutPower(records: readonly DiskRecord[], moment: number, folder:
   mkdirSync(folder, { recursive: true })
   const path = join(folder, 'jobs.db')
   let dropped = 0
-  for (const file of ['jobs.db', 'jobs.db-wal']) {
+  for (const file of ['jobs.db', 'jobs.db-wal', 'jobs.db-mark']) {
     const survived = survivors(records.slice(0, moment), file, random)
     dropped += survived.dropped
     if (survived.content.length > 0) writeFileSync(join(folder, file), survived.content)

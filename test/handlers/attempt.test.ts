@@ -600,7 +600,7 @@ function optionsFor(handler: Handler, stats = new RunStats()): Parameters<typeof
   const log = { info() {}, warn() {}, error() {} }
   return {
     registry: new Registry([handler]),
-    databaseId: 'f00d',
+    databaseIdOf: () => 'f00d',
     timeoutMs: 1_000,
     backoff: () => settingsBackoffMs,
     random: () => 0.5,

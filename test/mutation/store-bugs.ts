@@ -11,6 +11,10 @@ const guard = (harm: string, test: string) =>
     'persistence/sqlite/file-guard.test.ts',
     `once ${harm.replace(/copied$/, 'copied by this process')} ${test}`,
   ] as const
+const mark = (test: string) => ['persistence/sqlite/mark.test.ts', test] as const
+const refused = 'is refused, says how much, and is left as it is'
+const accepted = 'goes on once its loss is accepted, and gives no id and no name twice'
+const less = (harm: string, test: string) => mark(`a file that has less than was acknowledged , since ${harm}, ${test}`)
 const watchdog = (test: string) => ['persistence/sqlite/watchdog.test.ts', test] as const
 const eventRuns = (test: string) => ['persistence/sqlite/event-runs.test.ts', test] as const
 const retention = (test: string) => ['persistence/sqlite/retention.test.ts', `retention ${test}`] as const
@@ -113,6 +117,60 @@ const durability: readonly Mutation[] = [
       find: '!statSync(this.#log.path, { throwIfNoEntry: false }) &&',
       replace: 'true &&',
     },
+  ),
+  bug('the mark is not written', mark('a mark says how far the log has come, in words'), {
+    file: sqlite('store-thread'),
+    find: 'this.#mark.advance(this.#writer.lastEventId, this.#writer.lastJobId)',
+    replace: '{}',
+  }),
+  bug(
+    'the mark is written before the commit',
+    [
+      'simulation/simulation.test.ts',
+      'the whole engine under a seed breaks no invariant while things go wrong, and finishes everything when they go well',
+    ],
+    {
+      file: sqlite('store-thread'),
+      find: 'this.#guard.checkBefore();',
+      replace: 'this.#guard.checkBefore(); this.#mark.advance(this.#writer.lastEventId + 1, 0);',
+    },
+  ),
+  bug('a file that has less than its mark says is taken', less('its log was removed', refused), {
+    file: sqlite('wholeness'),
+    find: 'mark.transitions > known.transitions',
+    replace: 'false',
+  }),
+  bug('a file that was in use is taken without its log', less('its log, index and mark were removed', refused), {
+    file: sqlite('wholeness'),
+    find: 'if (found.logBytes > emptyLogBytes)',
+    replace: 'if (true)',
+  }),
+  bug(
+    'an acceptance accepts every loss',
+    mark(
+      'a file that has less than was acknowledged is refused again when it loses more: an acceptance that was left in place accepts no other loss',
+    ),
+    { file: sqlite('wholeness'), find: 'accepted !== acceptance', replace: 'accepted === undefined' },
+  ),
+  bug('after a loss the ids of jobs are given again', less('its log was cut', accepted), {
+    file: sqlite('epochs'),
+    find: 'epoch.firstJob - 1',
+    replace: 'known.jobs',
+  }),
+  bug('after a loss the ids of transitions are given again', less('its log was cut', accepted), {
+    file: sqlite('moves'),
+    find: ', this.#firstEventId)',
+    replace: ', 1)',
+  }),
+  bug('after a loss jobs are named as before', less('its log was cut', accepted), {
+    file: sqlite('epochs'),
+    find: 'epochs.findLast(',
+    replace: 'epochs.find(',
+  }),
+  bug(
+    'an empty file beside a mark is a new database',
+    mark('a database that is not there, or empty, is no new one emptied, beside its mark'),
+    { file: sqlite('wholeness'), find: 'assertNeverWas(path, found);', replace: '' },
   ),
   bug(
     'writing goes on after a failed fsync',

@@ -53,7 +53,7 @@ export function openInProcess(options: SqliteStoreOptions, around: InProcess): I
         around.prepareFile(db)
         new StoreThread(mailbox, db, around.clock, data, around.endProcess)
       } catch (error) {
-        mailbox.tell({ ...quiet, unopened: { message: String(error), unusable: false } })
+        mailbox.tell({ ...quiet, unopened: { kind: 'unavailable', message: String(error) } })
       }
     })
     return Object.assign(link, { postMessage: toThread.send }) as never

@@ -1,7 +1,13 @@
 import { Worker } from 'node:worker_threads'
 import type Database from 'better-sqlite3'
 import { type Clock, ManualClock } from '../../clock.ts'
-import { DatabaseLostError, DatabaseUnusableError, StorageFullError, UnavailableError } from '../../errors.ts'
+import {
+  DatabaseLostError,
+  DatabaseUnusableError,
+  LostJobsError,
+  StorageFullError,
+  UnavailableError,
+} from '../../errors.ts'
 import type { JobState } from '../../machines/job.ts'
 import { ownThread } from '../../own-thread.ts'
 import { type Batch, intoBatches } from '../batches.ts'
@@ -36,6 +42,7 @@ import type {
 import { Checker } from './checker.ts'
 import { CommitMeter, createCommitCells } from './commit-meter.ts'
 import { durability, isBusy, isStorageTrouble, openForReading } from './connection.ts'
+import { type Epoch, epochOf } from './epochs.ts'
 import { fileSizes } from './filesystem.ts'
 import type { Inode } from './held-locks.ts'
 import type { Owner } from './lock.ts'
@@ -50,6 +57,7 @@ import type {
   Request,
   Tell,
   ThreadOptions,
+  Unopened,
 } from './protocol.ts'
 import { Reader } from './reader.ts'
 import type { Scan, ScanAnswer, ScanGiven } from './reader-thread.ts'
@@ -78,8 +86,10 @@ export interface SqliteStoreOptions extends WriterOptions {
   readonly owner: Owner | null
   /** The file of that lock, when it was taken; null where nobody holds one. */
   readonly lock?: Inode | null
-  /** Named in a file that is made now. */
+  /** Of a file that is made now, or of an epoch that begins now. */
   readonly newDatabaseId: string
+  /** See `LostJobsError`. */
+  readonly acceptLoss?: string | undefined
   readonly clock: Clock
   readonly notify: (notice: StoreNotice) => void
   /** Of the attempts that run now, in ms, 0 where none does: a loop that stands still for longer is ended with the process. */
@@ -109,15 +119,26 @@ export async function openSqliteStore(options: SqliteStoreOptions, start = start
     server: owner && { owner, lock: options.lock ?? null },
     writer: { types, leaseMs, maxQueueDepth, maxDepthPerQueue, retentionMs, retryBaseMs, retryMaxMs },
     newDatabaseId,
+    acceptLoss: options.acceptLoss,
     clock: clock instanceof ManualClock ? clock.cell : null,
     pulse,
     commits,
   }
   const thread = start(workerData)
   const { opened, unopened } = await firstMessage(thread)
-  if (unopened?.unusable) throw new DatabaseUnusableError(unopened.message)
-  if (!opened) throw new UnavailableError(`the database cannot be opened: ${unopened?.message ?? 'its thread ended'}`)
-  return new SqliteStore(thread, opened.databaseId, options, pulse, new CommitMeter(commits))
+  if (!opened) throw toOpenError(unopened)
+  return new SqliteStore(thread, opened.epochs, options, pulse, new CommitMeter(commits))
+}
+
+function toOpenError(unopened: Unopened | undefined): Error {
+  switch (unopened?.kind) {
+    case 'jobs lost':
+      return new LostJobsError(unopened.fault, unopened.missing, unopened.acceptance)
+    case 'unusable':
+      return new DatabaseUnusableError(unopened.message)
+    default:
+      return new UnavailableError(`the database cannot be opened: ${unopened?.message ?? 'its thread ended'}`)
+  }
 }
 
 function firstMessage(thread: ThreadLink): Promise<Tell> {
@@ -140,7 +161,7 @@ interface Gathered extends Waiting {
 /** The store as the loop sees it: writes go to the thread, reads by key are made here on a read-only connection. */
 class SqliteStore implements Store {
   readonly durability = durability
-  readonly databaseId: string
+  readonly #epochs: readonly Epoch[]
   readonly #thread: ThreadLink
   readonly #readConnection: Database.Database
   readonly #reader: Reader
@@ -173,13 +194,13 @@ class SqliteStore implements Store {
 
   constructor(
     thread: ThreadLink,
-    databaseId: string,
+    epochs: readonly Epoch[],
     options: SqliteStoreOptions,
     pulse: Int32Array | null,
     commits: CommitMeter,
   ) {
     this.#thread = thread
-    this.databaseId = databaseId
+    this.#epochs = epochs
     this.#notify = options.notify
     this.#pulse = pulse
     this.#commits = commits
@@ -215,6 +236,10 @@ class SqliteStore implements Store {
       loopMs: () => (pulse ? this.#stoodStillMs + stoodStillMs(performance.now() - this.#beatAt) : 0),
       threadMs: () => (pulse ? threadStoodMs(pulse) : 0),
     }
+  }
+
+  databaseIdOf(jobId: number): string {
+    return epochOf(this.#epochs, jobId)
   }
 
   enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult> {
@@ -355,7 +380,8 @@ class SqliteStore implements Store {
     await this.#checker.close()
     const closed = this.#ask({ op: 'close' })
     this.#closed = true
-    await closed
+    // It is refused where the file is found to be lost at the last.
+    await closed.catch(() => {})
     clearInterval(this.#beating)
     this.#rejectAll(new UnavailableError('the system was stopped'))
     await this.#exited
@@ -432,8 +458,9 @@ class SqliteStore implements Store {
 
   /** Calls under way stay unanswered: whether they were stored is not known. */
   #end(error: Error): void {
-    if (this.#closed) return
+    if (this.#closed && !this.#closing) return
     this.#closed = true
+    if (this.#closing) this.#rejectAll(new UnavailableError(error.message))
     clearInterval(this.#beating)
     // The thread waits for a sign that this was heard.
     if (this.#pulse) beat(this.#pulse, 0)

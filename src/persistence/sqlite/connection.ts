@@ -1,12 +1,13 @@
-import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
 import { DatabaseUnusableError } from '../../errors.ts'
+import { beginEpoch } from './epochs.ts'
 import { openKept } from './kept.ts'
 import { makeFolder } from './locate.ts'
 import { applicationId, migrations } from './schema.ts'
 import { schemaFaults } from './schema-faults.ts'
 import { assertWalWhole } from './wal.ts'
+import { type Found, findGap, type Gap, lookAt, prepareIfNew } from './wholeness.ts'
 
 /** Pages of WAL after which a commit moves them into the database: 8 MiB, so that few commits pay for it; more took longer to flush. */
 const checkpointPages = 2_000
@@ -17,23 +18,48 @@ const synchronousFull = 2
 /** In words, what an acknowledged write survives under the settings of `openForWriting`. */
 export const durability = 'an acknowledged job survives a power cut (WAL, synchronous=FULL)'
 
+/** What an opening is told besides. */
+export interface OpenOptions {
+  /** See `LostJobsError`. */
+  readonly acceptLoss?: string | undefined
+  /** Why a new epoch has begun, in words for the log. */
+  readonly onEpoch?: (why: string) => void
+}
+
 /**
  * Opens the file for its one writing connection and brings it to the newest schema; makes it, with its folder, where it is missing.
- * `random` gives the new file's id. Throws `DatabaseUnusableError` where the file is newer than this program, is not ours, has not
- * the schema of its version, is damaged or may not be written; such a file is left untouched. SQLITE_BUSY passes through: try again.
+ * `random` gives the id of a new file or epoch. Throws `DatabaseUnusableError` where the file is newer than this program, is not ours, has not
+ * the schema of its version, is damaged, has less than was acknowledged or may not be written; such a file is left untouched. SQLITE_BUSY
+ * passes through: try again.
  */
-export function openForWriting(path: string, random: () => string, now: number): Database.Database {
+export function openForWriting(
+  path: string,
+  random: () => string,
+  now: number,
+  { acceptLoss, onEpoch = () => {} }: OpenOptions = {},
+): Database.Database {
   return explaining(path, () => {
-    if (existsSync(path)) {
+    const found = lookAt(path)
+    let gap: Gap | null = null
+    if (found.databaseBytes > 0) {
       assertWalWhole(path)
       assertOurs(path)
       assertGuarded(path)
-    } else makeFolder(dirname(path))
+      gap = assertWhole(path, found, acceptLoss)
+    } else {
+      makeFolder(dirname(path))
+      prepareIfNew(path, found)
+    }
     let db = openKept(path, { timeout: 0 })
     try {
       if (forgetStatistics(db)) {
         db.close()
         db = openKept(path, { timeout: 0 })
+      }
+      if (gap) {
+        // What another process has open cannot have gone back: it is busy then, and looked at again.
+        leaveLog(db)
+        beginEpoch(db, random(), gap.mark, now)
       }
       db.pragma('journal_mode = WAL')
       // Set, not assumed: better-sqlite3 falls to NORMAL in WAL, and NORMAL loses acknowledged jobs in a power cut.
@@ -44,12 +70,22 @@ export function openForWriting(path: string, random: () => string, now: number):
       db.pragma(`wal_autocheckpoint = ${checkpointPages}`)
       migrate(db, random, now)
       assertDurable(db)
+      noteMarked(db)
+      if (gap) onEpoch(gap.why)
       return db
     } catch (error) {
       db.close()
       throw error
     }
   })
+}
+
+/**
+ * Moves all of the log into the database and takes the file out of WAL mode, which says in the file itself that it is whole. SQLITE_BUSY
+ * where any other connection has it open.
+ */
+export function leaveLog(db: Database.Database): void {
+  db.pragma('journal_mode = DELETE')
 }
 
 /** Opens the file for reading beside the writer. */
@@ -159,6 +195,22 @@ function migrate(db: Database.Database, random: () => string, now: number): void
       `${now}`,
     )
   }).immediate()
+}
+
+/** Throws where the file has less than was acknowledged, before anything in it is changed. */
+function assertWhole(path: string, found: Found, acceptLoss: string | undefined): Gap | null {
+  const db = openKept(path, { readonly: true, timeout: 0 })
+  try {
+    return findGap(db, path, found, acceptLoss)
+  } finally {
+    db.close()
+  }
+}
+
+/** Tells the file from those of earlier versions, which have no mark: in the file itself, wherever it is copied without its log. */
+function noteMarked(db: Database.Database): void {
+  const { changes } = db.prepare(`INSERT OR IGNORE INTO meta (name, value) VALUES ('marked', 1)`).run()
+  if (changes > 0) db.pragma('wal_checkpoint(PASSIVE)')
 }
 
 /** Reads back after a write what better-sqlite3 and SQLite made of the settings. */

@@ -22,6 +22,8 @@ export class Intake {
   readonly #depthMax: number
   readonly #queues: QueueDepths
   readonly #sql: ReturnType<typeof prepare>
+  /** The highest that it has given; one that was rolled back is given again. */
+  lastJobId = 0
 
   constructor(db: Database.Database, moves: Moves, options: WriterOptions) {
     this.#moves = moves
@@ -144,6 +146,7 @@ export class Intake {
     assert.equal(changes, count)
     // One statement of the only writer: AUTOINCREMENT gave consecutive ids in the order of the list.
     const first = Number(lastInsertRowid) - count + 1
+    this.lastJobId = Number(lastInsertRowid)
     this.#sql.insertPayloads.run({ first, payloads })
     this.#sql.insertEvents.run({ first, count, state, now, event_id })
     this.#moves.count('new', 'enqueue', state, count)

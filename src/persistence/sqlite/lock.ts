@@ -9,6 +9,7 @@ import type { Inode } from './held-locks.ts'
 import { openKept } from './kept.ts'
 import { makeFolder } from './locate.ts'
 import { ownerSql, toOwner } from './rows.ts'
+import { lookAt, prepareIfNew } from './wholeness.ts'
 
 export type { Owner }
 
@@ -58,11 +59,14 @@ export function thisProcess(startedAt: number): Owner {
 function openLockFile(path: string): Database.Database {
   try {
     makeFolder(dirname(path))
+    // Before the lock's file, which alone stands for a database that is gone.
+    prepareIfNew(path, lookAt(path))
     const file = `${path}-lock`
     // SQLite would open it for reading, and make of BEGIN EXCLUSIVE a lock that others share.
     if (existsSync(file)) accessSync(file, constants.W_OK)
     return openKept(file, { timeout: 0 })
   } catch (error) {
+    if (error instanceof DatabaseUnusableError) throw error
     const what = error instanceof Error ? error.message : String(error)
     throw new DatabaseUnusableError(
       `no lock can be taken beside ${path}: ${what}; check the folder and its permissions`,

@@ -4,6 +4,7 @@ import { claim, type Edge, edgesOn, hasTag } from '../../machines/edges.ts'
 import type { EventType, JobNode, JobState, JobTag } from '../../machines/job.ts'
 import { after, type Columns, stateIsTagged, stored, takes } from '../edge-sql.ts'
 import type { Run } from '../runs.ts'
+import { readEpochs } from './epochs.ts'
 import { markEvery } from './schema.ts'
 
 export type Moved = readonly [id: number, from: JobNode, to: JobState, event: EventType]
@@ -67,16 +68,21 @@ export class Moves {
   readonly #loggedFrom: Database.Statement
   readonly #addCount: Database.Statement
   #nextEventId = 0
+  /** Below it the ids are of an earlier epoch. */
+  readonly #firstEventId: number
   /** Where the events of the last `apply` begin. */
   #lastMoved = 0
   readonly #taken = new Map<string, { from: string; event: string; to: string; n: number }>()
   /** Edges that the last finished transaction took, and whether one of them began or ended a wait for an instant. */
   takenCount = 0
   tookTimed = false
+  /** The highest id of an event when it was finished. */
+  lastEventId = 0
 
   constructor(db: Database.Database, leaseMs: number) {
     this.#db = db
     this.#leaseMs = leaseMs
+    this.#firstEventId = readEpochs(db).at(-1)?.firstTransition ?? 0
     this.#nextEvent = db.prepare('SELECT id + length FROM event_runs ORDER BY id DESC LIMIT 1').pluck()
     this.#loggedFrom = db
       .prepare('SELECT first_job_id, length, from_state, to_state, event FROM event_runs WHERE id >= ?')
@@ -89,7 +95,7 @@ export class Moves {
   /** Call it first in a transaction: forgets what one that was rolled back had counted, and sees what other processes have logged. */
   begin(): void {
     this.#taken.clear()
-    this.#nextEventId = (this.#nextEvent.get() as number | undefined) ?? 1
+    this.#nextEventId = Math.max((this.#nextEvent.get() as number | undefined) ?? 1, this.#firstEventId)
   }
 
   /** Ids for so many events in a row; the first. */
@@ -109,6 +115,8 @@ export class Moves {
       if (isTagged('timed', taken.from) || isTagged('timed', taken.to)) this.tookTimed = true
     }
     this.#taken.clear()
+    // Asked, not counted: ids that were taken for jobs that did not move stand in no row.
+    if (this.takenCount > 0) this.lastEventId = ((this.#nextEvent.get() as number | undefined) ?? 1) - 1
   }
 
   /** Moves those jobs of the runs that the machine lets take `step`, each at most once; how many. */

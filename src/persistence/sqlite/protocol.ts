@@ -3,6 +3,7 @@ import type { Batch } from '../batches.ts'
 import type { EventSet } from '../runs.ts'
 import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, NewJobRow, StoreNotice } from '../store.ts'
 import type { CommitCells } from './commit-meter.ts'
+import type { Epoch } from './epochs.ts'
 import type { Inode } from './held-locks.ts'
 import type { Owner } from './lock.ts'
 import type { WriterOptions } from './writer.ts'
@@ -96,8 +97,8 @@ export type Ask = readonly (readonly [callId: number, request: Request])[]
 
 /** Thread to loop: all that one commit settled. */
 export interface Tell {
-  readonly opened?: { readonly databaseId: string }
-  readonly unopened?: { readonly message: string; readonly unusable: boolean }
+  readonly opened?: { readonly epochs: readonly Epoch[] }
+  readonly unopened?: Unopened
   readonly settled: readonly (readonly [callId: number, answer: Answers[Operation]])[]
   readonly refused: readonly (readonly [callId: number, refusal: Refusal])[]
   readonly notices: readonly Exclude<StoreNotice, { type: 'fatal' }>[]
@@ -105,14 +106,20 @@ export interface Tell {
   readonly fatal?: { readonly message: string; readonly lost: boolean }
 }
 
+/** Why the file was not opened. */
+export type Unopened =
+  | { readonly kind: 'unusable' | 'unavailable'; readonly message: string }
+  | { readonly kind: 'jobs lost'; readonly fault: string; readonly missing: number | null; readonly acceptance: string }
+
 /** What the thread is started with. */
 export interface ThreadOptions {
   readonly path: string
   /** Null for a producer: it enqueues, and leaves leases, sweeps and commands to the server. */
   readonly server: { readonly owner: Owner; readonly lock: Inode | null } | null
   readonly writer: WriterOptions
-  /** A new file's id. */
+  /** The id of a new file, or of a new epoch. */
   readonly newDatabaseId: string
+  readonly acceptLoss: string | undefined
   /** The cell of a manual clock; null for the system's. */
   readonly clock: BigInt64Array<SharedArrayBuffer> | null
   /** See `watchdog.ts`. */

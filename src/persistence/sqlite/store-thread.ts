@@ -3,11 +3,13 @@ import type { SteadyClock } from '../../clock.ts'
 import { DatabaseLostError } from '../../errors.ts'
 import { busyPatienceMs, Calls } from './calls.ts'
 import { CommitMeter } from './commit-meter.ts'
-import { isBusy, isDamage, isFull } from './connection.ts'
+import { isBusy, isDamage, isFull, isStorageTrouble, leaveLog } from './connection.ts'
+import { progressOf, readEpochs } from './epochs.ts'
 import { FileGuard } from './file-guard.ts'
 import { commitTogether, type Part } from './group-commit.ts'
 import { HeldLeases } from './held-leases.ts'
 import { Housekeeping } from './housekeeping.ts'
+import { Mark } from './mark.ts'
 import type { Ask, Tell, ThreadOptions } from './protocol.ts'
 import { beatMs, type killBlockedProcess, Watchdog } from './watchdog.ts'
 import { Writer } from './writer.ts'
@@ -46,7 +48,9 @@ export class StoreThread {
   readonly #clock: SteadyClock
   readonly #db: Database.Database
   readonly #guard: FileGuard
+  readonly #mark: Mark
   readonly #askDataVersion: Database.Statement
+  readonly #askHighestJob: Database.Statement
   readonly #writer: Writer
   readonly #calls: Calls
   readonly #meter: CommitMeter
@@ -65,19 +69,24 @@ export class StoreThread {
   /** The file must not be written again. */
   #broken = false
 
-  /** `db`: the open file, closed when the store is. `endProcess`: what the watchdog does where the loop stands still for good. */
+  /**
+   * `db`: the open file, closed when the store is. `endProcess`: what the watchdog does where the loop stands still for good. `remarks`: on the
+   * file, for whoever operates it.
+   */
   constructor(
     mailbox: Mailbox,
     db: Database.Database,
     clock: SteadyClock,
     options: ThreadOptions,
     endProcess: typeof killBlockedProcess,
+    remarks: readonly string[] = [],
   ) {
     this.#mailbox = mailbox
     this.#db = db
     this.#clock = clock
     this.#endProcess = endProcess
     this.#askDataVersion = this.#db.prepare('PRAGMA data_version').pluck()
+    this.#askHighestJob = this.#db.prepare(`SELECT max(seq) FROM sqlite_sequence WHERE name = 'jobs'`).pluck()
     this.#writer = new Writer(this.#db, options.writer)
     this.#calls = new Calls(this.#writer, this.#held)
     this.#meter = new CommitMeter(options.commits)
@@ -87,12 +96,13 @@ export class StoreThread {
     this.#watchdog = options.pulse && new Watchdog(options.pulse)
     if (options.server) this.#setMeta('owner', JSON.stringify(options.server.owner))
     this.#guard = new FileGuard(options.path, options.server?.lock ?? null)
-    const databaseId = this.#db.prepare(`SELECT value FROM meta WHERE name = 'database_id'`).pluck().get() as string
+    this.#mark = new Mark(options.path, progressOf(this.#db))
+    for (const message of remarks) this.#calls.notify({ type: 'file', message })
     mailbox.heed((ask) => {
       this.#calls.accept(ask)
       this.#work()
     })
-    mailbox.tell({ ...quiet, opened: { databaseId } } satisfies Tell)
+    mailbox.tell({ ...quiet, opened: { epochs: readEpochs(this.#db) } } satisfies Tell)
     this.#work()
   }
 
@@ -118,7 +128,12 @@ export class StoreThread {
 
   #tick(): void {
     if (++this.#ticks % fallbackTicks === 0) this.#calls.lookForReady = true
-    this.#work(() => this.#db.open && this.#guard.check())
+    this.#work(() => this.#db.open && this.#lookAtFiles())
+  }
+
+  #lookAtFiles(): void {
+    this.#guard.check()
+    if (this.#ticks % fallbackTicks === 0) this.#mark.keep()
   }
 
   /** Before each transaction, however many there are without a pause: what lies between two looks it has slept, or was held up. */
@@ -139,7 +154,7 @@ export class StoreThread {
     this.#acceptMail()
     const cannotStore = this.#broken || performance.now() < this.#retryAt
     if (this.#calls.takeClose(!cannotStore)) {
-      this.#db.close()
+      this.#close()
       return false
     }
     if (this.#broken) this.#calls.refuseAll(this.#trouble ?? 'the storage is broken')
@@ -150,6 +165,21 @@ export class StoreThread {
     if (parts.length === 0) parts.push(...this.#calls.takeLeaseAlone())
     if (parts.length > 0) this.#commit(parts, now)
     return parts.length > 0 || this.#calls.isPending
+  }
+
+  /** The last process that closes the file leaves all in it. */
+  #close(): void {
+    if (!this.#broken) {
+      this.#guard.check()
+      try {
+        leaveLog(this.#db)
+      } catch (error) {
+        // Another process has it open, or the disk has no room: the log stays.
+        if (!isStorageTrouble(error)) throw error
+      }
+    }
+    this.#db.close()
+    this.#mark.close()
   }
 
   /** What has come in and was not heeded: while a transaction runs, or is on its way to disk. */
@@ -170,6 +200,7 @@ export class StoreThread {
     }
     const committed = () => {
       this.#guard.check()
+      if (this.#writer.eventCount > 0) this.#mark.advance(this.#writer.lastEventId, this.#writer.lastJobId)
       this.#meter.committed(performance.now() - this.#writer.beganAt, this.#writer.eventCount)
       if (this.#writer.tookTimed) this.#housekeeping?.lookForDue()
     }
@@ -208,6 +239,7 @@ export class StoreThread {
     const version = this.#askDataVersion.get() as number
     if (version === this.#dataVersion) return
     this.#dataVersion = version
+    this.#mark.noteJobs((this.#askHighestJob.get() as number | null) ?? 0)
     this.#calls.lookForReady = true
     this.#housekeeping?.lookForDue()
   }
@@ -252,6 +284,7 @@ export class StoreThread {
     const giveUpAt = performance.now() + saveLogMs
     do {
       const [{ busy, log, checkpointed }] = this.#db.pragma('wal_checkpoint(PASSIVE)') as [Record<string, number>]
+      if (busy === 0 && log === checkpointed) this.#mark.keep()
       if (busy === 0 && log === checkpointed) return '. All that was acknowledged is in the database'
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyWaitMs.least)
     } while (performance.now() < giveUpAt)

@@ -1,9 +1,9 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import type Database from 'better-sqlite3'
 import { ManualClock, type SteadyClock, systemClock } from '../../clock.ts'
-import { DatabaseUnusableError } from '../../errors.ts'
+import { DatabaseUnusableError, LostJobsError } from '../../errors.ts'
 import { isBusy, openForWriting } from './connection.ts'
-import type { ThreadOptions } from './protocol.ts'
+import type { ThreadOptions, Unopened } from './protocol.ts'
 import { busyWaitMs, type Mailbox, quiet, StoreThread } from './store-thread.ts'
 import { killBlockedProcess } from './watchdog.ts'
 
@@ -11,11 +11,15 @@ import { killBlockedProcess } from './watchdog.ts'
 const openPatienceMs = 5_000
 
 /** Opening may meet a process that migrates, recovers or checkpoints. This thread has nothing else to do meanwhile. */
-function openPatiently({ path, newDatabaseId }: ThreadOptions, clock: SteadyClock): Database.Database {
+function openPatiently(
+  { path, newDatabaseId, acceptLoss }: ThreadOptions,
+  clock: SteadyClock,
+  onEpoch: (why: string) => void,
+): Database.Database {
   const giveUpAt = performance.now() + openPatienceMs
   for (;;) {
     try {
-      return openForWriting(path, () => newDatabaseId, clock.now())
+      return openForWriting(path, () => newDatabaseId, clock.now(), { acceptLoss, onEpoch })
     } catch (error) {
       if (!isBusy(error) || performance.now() > giveUpAt) throw error
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyWaitMs.most)
@@ -36,11 +40,21 @@ if (parentPort) {
   const mailbox = mailboxOf(parentPort)
   const options = workerData as ThreadOptions
   const clock = options.clock ? new ManualClock(0, options.clock) : systemClock
+  const remarks: string[] = []
   try {
-    new StoreThread(mailbox, openPatiently(options, clock), clock, options, killBlockedProcess)
+    const db = openPatiently(options, clock, (why) => remarks.push(`a new epoch begins, with higher ids: ${why}`))
+    new StoreThread(mailbox, db, clock, options, killBlockedProcess, remarks)
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
-    mailbox.tell({ ...quiet, unopened: { message, unusable: error instanceof DatabaseUnusableError } })
+    mailbox.tell({ ...quiet, unopened: unopened(error) })
     mailbox.close()
   }
+}
+
+function unopened(error: unknown): Unopened {
+  if (error instanceof LostJobsError) {
+    const { fault, missing, acceptance } = error
+    return { kind: 'jobs lost', fault, missing, acceptance }
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  return { kind: error instanceof DatabaseUnusableError ? 'unusable' : 'unavailable', message }
 }

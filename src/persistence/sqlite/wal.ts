@@ -45,7 +45,7 @@ export function assertWalWhole(path: string): void {
 function damaged(path: string, { frame, frames, commitsBehind }: Cut): DatabaseUnusableError {
   const place = frame === 0 ? 'its header' : `frame ${frame} of ${frames}`
   return new DatabaseUnusableError(
-    `${path}-wal is damaged at ${place}, and SQLite would drop the ${commitsBehind} commits behind that, with jobs that were acknowledged; restore both files from a backup or, to go on without those, run: sqlite3 '${path}' 'PRAGMA wal_checkpoint(TRUNCATE)'`,
+    `${path}-wal is damaged at ${place}, and SQLite would drop the ${commitsBehind} commits behind that, with jobs that were acknowledged; restore both files from a backup or, to go on without those, run: sqlite3 '${path}' 'PRAGMA journal_mode = DELETE'`,
   )
 }
 

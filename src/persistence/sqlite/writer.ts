@@ -70,6 +70,15 @@ export class Writer {
     return this.#moves.takenCount
   }
 
+  /** The highest ids that were given to events, and here to jobs. */
+  get lastEventId(): number {
+    return this.#moves.lastEventId
+  }
+
+  get lastJobId(): number {
+    return this.#intake.lastJobId
+  }
+
   /** Whether the last finished transaction may have changed `nextDueAt`. */
   get tookTimed(): boolean {
     return this.#moves.tookTimed

@@ -58,7 +58,16 @@ function aThread() {
   const server = { owner: { pid: 1, host: 'test', startedAt: '' }, lock: null }
   const writer = { types: ['work'], ...limits }
   const cell = clock.cell
-  const options = { path, server, writer, newDatabaseId: 'id', clock: cell, pulse: null, commits: createCommitCells() }
+  const options = {
+    path,
+    server,
+    writer,
+    newDatabaseId: 'id',
+    acceptLoss: undefined,
+    clock: cell,
+    pulse: null,
+    commits: createCommitCells(),
+  }
   new StoreThread(mailbox, db, clock, options, () => {})
   // What it does by itself when it begins.
   commits.length = 0

@@ -17,7 +17,7 @@ test('a missing folder and file are made', async () => {
   const { store } = await openStore({ path })
 
   expect(existsSync(path)).toBe(true)
-  expect(store.databaseId).toBe('test-database')
+  expect(store.databaseIdOf(1)).toBe('test-database')
 })
 
 test('a file keeps its id and its jobs', async () => {
@@ -27,7 +27,7 @@ test('a file keeps its id and its jobs', async () => {
 
   const again = await openStore({ path, newDatabaseId: 'another' })
 
-  expect(again.store.databaseId).toBe('test-database')
+  expect(again.store.databaseIdOf(1)).toBe('test-database')
   expect(await again.store.find(1)).toMatchObject({ payload: '"kept"' })
 })
 

@@ -1,0 +1,72 @@
+import type Database from 'better-sqlite3'
+import type { Progress } from './mark.ts'
+
+/**
+ * A time of a database between two losses. When a file is found to have gone back, by a restored backup or by a loss that was accepted, what
+ * it had given out since is in callers' hands: a new epoch has an id of its own, and gives out higher ids.
+ */
+export interface Epoch {
+  readonly id: string
+  /** Jobs and transitions from these ids on are its own. */
+  readonly firstJob: number
+  readonly firstTransition: number
+}
+
+/** What a new epoch leaves free above the highest id that is known, at least, and what it begins at a multiple of: it shows in every id. */
+const leap = 1_000_000
+/** More than can be given out in a millisecond: where nothing says how far a lost time went. */
+const idsPerMs = 1_000
+const farthestMs = 315_576_000_000
+
+/** Oldest first; the first began with the file. Empty where the file is new. */
+export function readEpochs(db: Database.Database): readonly Epoch[] {
+  const read = (name: string) =>
+    db.prepare('SELECT value FROM meta WHERE name = ?').pluck().get(name) as string | undefined
+  const id = read('database_id')
+  if (id === undefined) return []
+  return [{ id, firstJob: 0, firstTransition: 0 }, ...(JSON.parse(read('epochs') ?? '[]') as Epoch[])]
+}
+
+/** The id of the epoch in which a job was enqueued; with the job's own id it names that job among all databases, whatever was restored. */
+export function epochOf(epochs: readonly Epoch[], jobId: number): string {
+  return epochs.findLast(({ firstJob }) => firstJob <= jobId)!.id
+}
+
+/** How far the database has come by its own rows, and when it came there. */
+export function progressOf(db: Database.Database): Progress & { readonly at: number } {
+  const [transitions, at, jobs, createdAt] = db
+    .prepare(`
+      SELECT (SELECT id + length - 1 FROM event_runs ORDER BY id DESC LIMIT 1), (SELECT at FROM event_runs ORDER BY id DESC LIMIT 1),
+        (SELECT max(seq) FROM sqlite_sequence WHERE name = 'jobs'), (SELECT value FROM meta WHERE name = 'created_at')`)
+    .raw()
+    .get() as (number | string | null)[]
+  return {
+    epoch: readEpochs(db).at(-1)!.id,
+    transitions: Number(transitions ?? 0),
+    jobs: Number(jobs ?? 0),
+    at: Number(at ?? createdAt ?? 0),
+  }
+}
+
+/**
+ * Begins an epoch, in one transaction. `mark`: how far the lost time went, if that is known; else it is taken to have gone on from the
+ * newest transition until `now`, faster than any database can.
+ */
+export function beginEpoch(db: Database.Database, id: string, mark: Progress | null, now: number): void {
+  db.transaction(() => {
+    const { at, ...known } = progressOf(db)
+    const lostMs = mark ? 0 : Math.min(Math.max(now - at, 0), farthestMs)
+    const first = (own: number, marked: number) =>
+      Math.ceil((Math.max(own, marked) + Math.max(leap, lostMs * idsPerMs)) / leap) * leap + 1
+    const epoch: Epoch = {
+      id,
+      firstJob: first(known.jobs, mark?.jobs ?? 0),
+      firstTransition: first(known.transitions, mark?.transitions ?? 0),
+    }
+    const later = [...readEpochs(db).slice(1), epoch]
+    db.prepare(`INSERT OR REPLACE INTO meta (name, value) VALUES ('epochs', ?)`).run(JSON.stringify(later))
+    db.prepare(`DELETE FROM meta WHERE name = 'backup'`).run()
+    db.prepare(`DELETE FROM sqlite_sequence WHERE name = 'jobs'`).run()
+    db.prepare(`INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', ?)`).run(epoch.firstJob - 1)
+  }).immediate()
+}

@@ -1,0 +1,128 @@
+import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { crc32 } from 'node:zlib'
+
+/** How far a database had come. */
+export interface Progress {
+  /** The id of its newest epoch: see `epochs.ts`. */
+  readonly epoch: string
+  /** The highest ids given out; 0: none. */
+  readonly transitions: number
+  readonly jobs: number
+}
+
+/** Digits of a number, which are as many as a safe integer can have. */
+const digits = 16
+const idMax = 64
+const pattern = /^jobmachine mark 1\nepoch (.*?) *\ntransitions (\d{16})\njobs (\d{16})\ncheck ([0-9a-f]{8})\n$/
+
+/** What a mark says; `damaged` where it is not whole, as a power cut may leave it; null where there is none. */
+export function readMark(path: string): Progress | 'damaged' | null {
+  let text: string
+  try {
+    text = readFileSync(markOf(path), 'latin1')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+  const [, epoch, transitions, jobs, check] = pattern.exec(text) ?? []
+  if (epoch === undefined || check !== checksum(text.slice(0, text.indexOf('check')))) return 'damaged'
+  return { epoch, transitions: Number(transitions), jobs: Number(jobs) }
+}
+
+/** Makes a mark that says that nothing was stored yet, where there is none, so that a database that was begun is told from one that is gone. */
+export function markNew(path: string): void {
+  let file: number
+  try {
+    file = openSync(markOf(path), 'wx')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return
+    throw error
+  }
+  writeSync(file, textOf({ epoch: '', transitions: 0, jobs: 0 }), 0, 'latin1')
+  fsyncSync(file)
+  closeSync(file)
+  syncFolder(path)
+}
+
+/**
+ * How far the log went, known outside the log (`jobs.db-mark`): written after each commit and before anyone is told, without a flush of its
+ * own. So it is never ahead of the log, and behind it after a power cut alone, or where two processes wrote at the same moment: a start that
+ * finds less than it says has lost something.
+ */
+export class Mark {
+  readonly #path: string
+  readonly #epoch: string
+  #file: number
+  #transitions: number
+  #jobs: number
+
+  constructor(path: string, { epoch, transitions, jobs }: Progress) {
+    this.#path = path
+    this.#epoch = epoch
+    this.#transitions = transitions
+    this.#jobs = jobs
+    this.#file = openMark(path)
+    this.#write()
+  }
+
+  advance(transitions: number, jobs: number): void {
+    this.#transitions = transitions
+    this.noteJobs(jobs)
+    this.#write()
+  }
+
+  /** For the next time that it is written. */
+  noteJobs(jobs: number): void {
+    this.#jobs = Math.max(this.#jobs, jobs)
+  }
+
+  /** Makes it anew where its name was removed. */
+  keep(): void {
+    const { ino } = fstatSync(this.#file)
+    if (statSync(markOf(this.#path), { throwIfNoEntry: false })?.ino === ino) return
+    closeSync(this.#file)
+    this.#file = openMark(this.#path)
+    this.#write()
+  }
+
+  close(): void {
+    fsyncSync(this.#file)
+    closeSync(this.#file)
+  }
+
+  #write(): void {
+    writeSync(this.#file, textOf({ epoch: this.#epoch, transitions: this.#transitions, jobs: this.#jobs }), 0, 'latin1')
+  }
+}
+
+function markOf(path: string): string {
+  return `${path}-mark`
+}
+
+/** It keeps what it says until it is written. */
+function openMark(path: string): number {
+  markNew(path)
+  return openSync(markOf(path), 'r+')
+}
+
+function textOf({ epoch, transitions, jobs }: Progress): string {
+  const number = (value: number) => String(value).padStart(digits, '0')
+  const body = `jobmachine mark 1\nepoch ${epoch.slice(0, idMax).padEnd(idMax)}\ntransitions ${number(transitions)}\njobs ${number(jobs)}\n`
+  return `${body}check ${checksum(body)}\n`
+}
+
+function checksum(text: string): string {
+  return crc32(text).toString(16).padStart(8, '0')
+}
+
+function syncFolder(path: string): void {
+  const folder = openSync(dirname(path), 'r')
+  try {
+    fsyncSync(folder)
+  } catch {
+    // Not every system can.
+  } finally {
+    closeSync(folder)
+  }
+}
