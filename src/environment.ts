@@ -10,6 +10,8 @@ import { secretPattern } from './handlers/webhook-signature.ts'
 /** All that the server is told from outside. */
 export interface ServerConfig {
   readonly settings: Settings
+  /** Somebody has chosen the grace of a stop, or Kubernetes runs this, which leaves time for the usual one. */
+  readonly isGraceKnown: boolean
   readonly host: string
   /** 0: any free one. */
   readonly port: number
@@ -121,7 +123,8 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     // As if it were not set, so that what conflicts is told together with it.
     delete given[name]
   }
-  const config = toConfig(parsed.success ? parsed.data : schema.parse(given))
+  const isGraceKnown = given.SHUTDOWN_GRACE_MS !== undefined || Boolean(env.KUBERNETES_SERVICE_HOST)
+  const config = { ...toConfig(parsed.success ? parsed.data : schema.parse(given)), isGraceKnown }
   problems.push(...conflictsIn(config))
   if (problems.length > 0) throw new ConfigError(problems)
   return config
@@ -156,7 +159,7 @@ function conflictsIn({ host, apiToken, settings, databasePath }: ServerConfig): 
   return conflicts
 }
 
-function toConfig(given: z.infer<typeof schema>): ServerConfig {
+function toConfig(given: z.infer<typeof schema>): Omit<ServerConfig, 'isGraceKnown'> {
   return {
     settings: {
       workers: given.WORKER_COUNT,

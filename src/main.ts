@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { systemClock } from './clock.ts'
+import { isKilledEarly } from './container.ts'
 import { faultOfDatabasePath } from './database-path.ts'
 import { readEnvironment, type ServerConfig } from './environment.ts'
 import { ConfigError, DatabaseLockedError, DatabaseLostError, LostJobsError } from './errors.ts'
@@ -28,6 +29,9 @@ const lastRequestsMs = 1_000
 const lastLinesMs = 1_000
 /** How much longer than its grace a stop may take. Only a disk that no longer answers holds it up for so long. */
 const beyondGraceMs = 10_000
+
+const killedEarly =
+  'in a container that Docker or Podman kills 10 s after SIGTERM unless told otherwise, and jobs may run for longer: set stop_grace_period (docker run --stop-timeout) to 30s, or SHUTDOWN_GRACE_MS to 8000; setting SHUTDOWN_GRACE_MS silences this'
 
 const usage = `Usage: jobmachine [command]
 
@@ -81,6 +85,8 @@ async function serve(...flags: string[]): Promise<void> {
   handleStrays(opened, processLog)
   const server = await listen(config, system, processLog)
   opened.server = server
+  if (!config.isGraceKnown && isKilledEarly(opened.graceMs))
+    log.warn({ shutdown_grace_ms: opened.graceMs }, killedEarly)
   log.info({ url: server.url, durability: system.durability, database: config.databasePath }, 'listening')
   await system.start().catch((error: Error) => log.info({ reason: error.message }, 'not started'))
 }

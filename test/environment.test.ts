@@ -32,6 +32,7 @@ test('nothing said gives the defaults', () => {
       maxPayloadBytes: 262_144,
       shutdownGraceMs: 25_000,
     },
+    isGraceKnown: false,
     host: '127.0.0.1',
     port: 8080,
     allowedHosts: [],
@@ -296,4 +297,13 @@ test('all that is wrong is told at once, in the order of the variables', () => {
 
 test('a bad value and a HOST that others can reach are told together', () => {
   expect(problemsOf({ HOST: '0.0.0.0', PORT: 'x' }).map((line) => line.split(' ')[0])).toEqual(['PORT', 'HOST'])
+})
+
+test.each<[Record<string, string>, string, boolean]>([
+  [{ SHUTDOWN_GRACE_MS: '25000' }, '', true],
+  [{}, 'SHUTDOWN_GRACE_MS=25000', true],
+  [{ KUBERNETES_SERVICE_HOST: '10.96.0.1' }, '', true],
+  [{ SHUTDOWN_GRACE_MS: '' }, '', false],
+])('the time for a stop is known to whoever set %j and .env %j: %s', (env, dotEnv, isKnown) => {
+  expect(readEnvironment(env, dotEnv).isGraceKnown).toBe(isKnown)
 })
