@@ -27,7 +27,7 @@ export interface HttpClient {
 /** How long a connection that nothing uses is kept, in ms, unless its server says less. */
 const idleMs = 4_000
 /** Connections kept for one origin. */
-const idleMax = 10
+const idleMax = 100
 /** Of an answer's body, which nobody reads: so much, and for so long, is taken in to keep the connection usable. */
 const drainBytesMax = 65_536
 const drainMs = 2_000

@@ -61,6 +61,7 @@ async function startNginx() {
         listen 127.0.0.1:${port};
         keepalive_timeout 1s;
         ${redirects.join('\n')}
+        location = /small { client_max_body_size 1k; proxy_pass http://127.0.0.1:${application.port}; }
         location = /later { add_header Retry-After 120 always; return 503; }
         location = /busy { add_header Retry-After 90 always; proxy_pass http://127.0.0.1:${application.port}; }
         location / { proxy_pass http://127.0.0.1:${application.port}; }
@@ -122,6 +123,16 @@ describeWith(['nginx'], 'a webhook to nginx', () => {
     expect(later).toBeInstanceOf(RetryAfterError)
     expect(later).toMatchObject({ delayMs: 120_000 })
     expect(busy).toMatchObject({ delayMs: 90_000 })
+  })
+
+  test('with a body that it refuses unread is final, and the error has its status', async () => {
+    const { url } = await startNginx()
+
+    for (let time = 0; time < 20; time++) {
+      const failure = await failureOf(aWebhook(), { url: `${url}/small`, body: 'x'.repeat(200_000) })
+      expect(failure).toBeInstanceOf(PermanentError)
+      expect(failure.message).toBe(`POST ${url} answered 413`)
+    }
   })
 
   test('that closes idle connections after a second never fails for it', async () => {
