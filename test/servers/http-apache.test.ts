@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { tempFolder } from '../support/temp.ts'
 import { testThrough } from './proxied.ts'
-import { describeWith, fileOf, program, runServer } from './servers.ts'
+import { describeWith, folderOf, program, runServer } from './servers.ts'
 
 const certificate = ['cert', 'key'].map((what) => resolve(`test/support/self-signed-${what}.pem`))
 const modules = ['mpm_event', 'proxy', 'proxy_http', 'headers', 'ssl', 'authz_core', 'socache_shmcb']
@@ -11,7 +11,8 @@ function apache(directives: (upstream: number) => string, { isTls = false } = {}
   return async (port: number, upstream: number) => {
     const folder = tempFolder()
     const path = join(folder, 'apache.conf')
-    const load = modules.map((name) => `LoadModule ${name}_module ${fileOf(`usr/lib/apache2/modules/mod_${name}.so`)}`)
+    const installed = folderOf('usr/lib/apache2/modules')
+    const load = modules.map((name) => `LoadModule ${name}_module ${installed}/mod_${name}.so`)
     const tls = `SSLEngine on\nSSLCertificateFile ${certificate[0]}\nSSLCertificateKeyFile ${certificate[1]}`
     writeFileSync(
       path,

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { tempFolder } from '../support/temp.ts'
 import { testThrough } from './proxied.ts'
-import { describeWith, fileOf, program, runServer } from './servers.ts'
+import { describeWith, folderOf, program, runServer } from './servers.ts'
 
 function lighttpd(options: string) {
   return async (port: number, upstream: number) => {
@@ -19,8 +19,7 @@ proxy.server = ( "" => ( ( "host" => "127.0.0.1", "port" => ${upstream} ) ) )
 ${options}
 `,
     )
-    const modules = join(fileOf('usr/lib/lighttpd/mod_proxy.so')!, '..')
-    await runServer(program('lighttpd'), ['-D', '-f', path, '-m', modules], port)
+    await runServer(program('lighttpd'), ['-D', '-f', path, '-m', folderOf('usr/lib/lighttpd')], port)
   }
 }
 

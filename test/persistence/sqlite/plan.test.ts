@@ -40,11 +40,12 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
   writer.enqueue([[aJob()]], 9)
   new Reader(db).situation(4)
   writer.command('cancel', [1, 2, 3], 'queued', 9)
+  writer.finish()
   const reader = new Reader(db)
   void reader.list({ limit: 9 })
   void reader.list({
     limit: 9,
-    state: 'queued',
+    state: 'cancelled',
     type: 'work',
     queue: 'default',
     text: 'x',

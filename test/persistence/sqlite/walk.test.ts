@@ -105,6 +105,24 @@ describe('one job behind many others', () => {
     expect(await reader.list({ type: 'nobody', limit: 50 })).toEqual({ jobs: [], next: null })
   })
 
+  test('is not looked for in a state that no job is in', async () => {
+    const { db, reader, store, fill } = aFile()
+    store([aJob()])
+    fill(many)
+    const statements: string[] = []
+    const prepare = db.prepare.bind(db)
+    db.prepare = ((sql: string) => {
+      statements.push(sql)
+      return prepare(sql)
+    }) as typeof db.prepare
+
+    const page = await reader.list({ state: 'dead', limit: 50 })
+
+    expect(page).toEqual({ jobs: [], next: null })
+    // The walk prepares its statements when it begins.
+    expect(statements).toEqual([])
+  })
+
   test('is found behind ids that retention removed, without looking at each of them', async () => {
     const { db, reader, store } = aFile()
     store([aJob({ type: 'rare' })])
