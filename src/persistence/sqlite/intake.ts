@@ -28,7 +28,7 @@ export class Intake {
   constructor(db: Database.Database, moves: Moves, options: WriterOptions) {
     this.#moves = moves
     this.#depthMax = options.maxQueueDepth
-    this.#queues = new QueueDepths(db, options.maxDepthPerQueue ?? options.maxQueueDepth)
+    this.#queues = new QueueDepths(db, options.maxDepthPerQueue ?? Number.POSITIVE_INFINITY)
     this.#sql = prepare(db)
   }
 

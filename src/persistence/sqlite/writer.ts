@@ -14,7 +14,7 @@ import { isTimed } from './schema.ts'
 export interface WriterOptions extends LeaseTimes {
   /** Job types that may be leased here. */
   readonly types: readonly string[]
-  /** Jobs that may wait, and jobs that may wait in one queue: as many unless told otherwise. */
+  /** Jobs that may wait, and jobs that may wait in one queue: no bound of its own unless told. */
   readonly maxQueueDepth: number
   readonly maxDepthPerQueue?: number | undefined
   readonly retentionMs: number
