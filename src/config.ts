@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { ConfigError } from './errors.ts'
 
 /** What a job system can be told. Durations in ms. `defaults` has what stands where nothing is said. */
@@ -53,20 +54,25 @@ export const ranges: Readonly<Record<keyof Settings, { readonly min: number; rea
   shutdownGraceMs: { min: 0, max: 86_400_000 },
 }
 
+/** A line for each setting that is out of its range. */
+export function problemsOf(given: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(ranges).flatMap(([name, { min, max }]) => {
+    const value = given[name]
+    if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max))
+      return []
+    return [
+      `${name} is ${inspect(value, { depth: 0, maxStringLength: 100 })}; it takes a whole number from ${min} to ${max}`,
+    ]
+  })
+}
+
 /** Completes what the library's caller gave; throws `ConfigError` with a line for each setting out of its range. */
 export function completeSettings(given: Partial<Settings>): Settings {
-  const settings: Settings = { ...defaults }
-  const problems: string[] = []
-  for (const name of Object.keys(defaults) as (keyof Settings)[]) {
-    const value = given[name]
-    if (value === undefined) continue
-    const { min, max } = ranges[name]
-    if (Number.isSafeInteger(value) && value >= min && value <= max) Object.assign(settings, { [name]: value })
-    else problems.push(`${name} is ${value}; it takes a whole number from ${min} to ${max}`)
-  }
+  const problems = problemsOf(given)
   if (problems.length > 0) throw new ConfigError(problems)
-  const maxDepthPerQueue = given.maxDepthPerQueue ?? depthPerQueue(settings.maxQueueDepth)
-  return { ...settings, maxDepthPerQueue }
+  const named = Object.entries(given).filter(([name, value]) => name in ranges && value !== undefined)
+  const settings: Settings = { ...defaults, ...Object.fromEntries(named) }
+  return { ...settings, maxDepthPerQueue: given.maxDepthPerQueue ?? depthPerQueue(settings.maxQueueDepth) }
 }
 
 /** How many jobs may wait in one queue where nothing is said. */

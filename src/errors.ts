@@ -18,11 +18,12 @@ export class JobSystemError extends Error {
 
   /** Never throws, whatever `value` is. A class of your own that extends one of these is told as usual, by its prototype. */
   static override [Symbol.hasInstance](value: unknown): boolean {
+    if (!isObject(value)) return false
     // biome-ignore lint/complexity/noThisInStatic: the class that was asked for, which may be any below
     const { prototype } = this
     const asked = ownBrand(prototype)
     try {
-      for (let at = value; isObject(at); at = Object.getPrototypeOf(at)) {
+      for (let at: object | null = value; at !== null; at = Object.getPrototypeOf(at)) {
         if (at === prototype || (asked !== undefined && ownBrand(at) === asked)) return true
       }
     } catch {
@@ -248,7 +249,10 @@ export class RetryAfterError extends JobSystemError {
   }
 }
 
-/** Thrown by a handler: not now; the job is scheduled `delayMs` from now and this attempt does not count. */
+/**
+ * Thrown by a handler: not now; the job is scheduled `delayMs` from now and this attempt does not count. It waits for 1 s at least, and for
+ * 1 ms for each transition that it has made: one that is snoozed without end slows down.
+ */
 export class SnoozeError extends JobSystemError {
   readonly delayMs: number
 
@@ -332,7 +336,7 @@ for (const [name, kind] of Object.entries(branded)) {
 }
 
 function ownBrand(value: object): unknown {
-  return Object.getOwnPropertyDescriptor(value, brand)?.value
+  return Object.hasOwn(value, brand) ? (value as { [brand]?: unknown })[brand] : undefined
 }
 
 function isObject(value: unknown): value is object {

@@ -44,15 +44,15 @@ export type {
   Violation,
   WorkerActivity,
 } from './job-system.ts'
+export type { JobSystemOptions } from './options.ts'
 
 import { randomUUID } from 'node:crypto'
-import { type Clock, systemClock } from './clock.ts'
-import { completeSettings, type Settings } from './config.ts'
-import { faultOfDatabasePath } from './database-path.ts'
-import { ConfigError } from './errors.ts'
-import { type AnyHandler, Registry } from './handlers/registry.ts'
+import { systemClock } from './clock.ts'
+import { completeSettings } from './config.ts'
+import { Registry } from './handlers/registry.ts'
 import { harmless } from './harmless-log.ts'
-import type { Inspector, JobSystem, SystemLog } from './job-system.ts'
+import type { JobSystem, SystemLog } from './job-system.ts'
+import { checkOptions, type JobSystemOptions } from './options.ts'
 import { openSqliteStore } from './persistence/sqlite/client.ts'
 import { unreliableFileSystem } from './persistence/sqlite/filesystem.ts'
 import { locateDatabase } from './persistence/sqlite/locate.ts'
@@ -60,41 +60,13 @@ import { lockForServing, type ServerLock, thisProcess } from './persistence/sqli
 import { noteOpen } from './persistence/sqlite/open-here.ts'
 import { createSystem } from './system.ts'
 
-/** What `createJobSystem` takes: where the file is, what runs its jobs, and any of the settings. */
-export interface JobSystemOptions extends Partial<Settings> {
-  /** The path of the SQLite file, which is made, with its folder, where it is missing. No `:memory:` and no address. */
-  readonly database: string
-  /** Left out: a producer, which enqueues and reads beside a running server and runs nothing. */
-  readonly handlers?: readonly AnyHandler[]
-  /**
-   * The `acceptance` of a `LostJobsError`: goes on without the jobs that are missing, this once. It names that loss, so it may stay and
-   * accepts no other.
-   */
-  readonly acceptLoss?: string
-  /** Structured log; nothing is written without it. A pino logger fits. What it throws, or rejects with, is dropped. */
-  readonly log?: SystemLog
-  /**
-   * Called once when the system cannot go on: the disk failed, every worker is stuck, an invariant broke. End the process, non-zero; the
-   * next start recovers. Unless given, it is thrown as an uncaught exception.
-   */
-  readonly onFatal?: (error: Error) => void
-  /** Where time comes from; the machine's clock unless given. For tests. */
-  readonly clock?: Clock
-  /** Uniform in [0, 1), for the backoff's jitter; `Math.random` unless given. For tests. */
-  readonly random?: () => number
-  /**
-   * Sees every event and snapshot of the dispatcher and its workers as they happen, payloads included, in XState's own form: for tools such
-   * as Stately's inspector. It is called in the middle of the engine's work, so what it costs, jobs wait for; what it throws is logged.
-   */
-  readonly inspect?: Inspector
-}
-
 /**
  * Opens the file and makes the system on it; nothing runs before `start`. A server takes the file's lock first of all. Rejects with
  * `DatabaseLockedError` where another server lives, with `DatabaseUnusableError` where the file cannot be used, with `ConfigError` where
- * `database` cannot name a file or a setting is out of its range.
+ * an option is unknown, missing or none that can work.
  */
 export async function createJobSystem(options: JobSystemOptions): Promise<JobSystem> {
+  checkOptions(options)
   const {
     database,
     handlers,
@@ -106,8 +78,6 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
     acceptLoss,
     ...given
   } = options
-  const pathFault = faultOfDatabasePath(database)
-  if (pathFault) throw new ConfigError([`database ${pathFault}`])
   const settings = completeSettings(given)
   const log = harmless(givenLog)
   const registry = handlers ? new Registry(handlers) : null

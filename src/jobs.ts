@@ -3,6 +3,7 @@ import { isDate } from 'node:util/types'
 import canonicalize from 'canonicalize'
 import { z } from 'zod'
 import { defaultMaxRetries, defaultPriority, defaultQueue } from './config.ts'
+import { didYouMean } from './did-you-mean.ts'
 import { type InputIssue, InvalidInputError } from './errors.ts'
 import { namePattern, timeoutMaxMs } from './handlers/define.ts'
 import type { JobState } from './machines/job.ts'
@@ -215,7 +216,7 @@ function parsePlain(input: unknown, naming: Naming): JobRequest | undefined {
 
 function parseWhole(input: unknown, naming: Naming, at: string): Parsed {
   const parsed = schemas[naming].safeParse(input, { reportInput: true })
-  const faults = parsed.success ? [] : parsed.error.issues.flatMap((issue) => describe(issue, at))
+  const faults = parsed.success ? [] : parsed.error.issues.flatMap((issue) => describe(issue, naming, at))
   const isJob = typeof input === 'object' && input !== null && !Array.isArray(input)
   const { payload } = (isJob ? input : {}) as { payload?: unknown }
   const stored = !isJob || isPlainJson(payload) ? undefined : toStoredPayload(payload)
@@ -289,9 +290,12 @@ function contentOf(input: Record<string, unknown>, naming: Naming): string {
     .digest('hex')
 }
 
-function describe(issue: z.core.$ZodIssue, at: string): InputIssue[] {
+function describe(issue: z.core.$ZodIssue, naming: Naming, at: string): InputIssue[] {
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.slice(0, faultsMax).map((key) => ({ path: join(at, key), message: 'is not a known field' }))
+    const known = [...fieldsNamed[naming].keys()]
+    return issue.keys
+      .slice(0, faultsMax)
+      .map((key) => ({ path: join(at, key), message: `is not a known field${didYouMean(key, known)}` }))
   }
   const field = issue.path.join('.')
   const missing = issue.input === undefined && issue.code === 'invalid_type'

@@ -14,6 +14,7 @@ const lineOf = (ahead: number, queues = 1, more = false) => ({
 })
 const day = 86_400_000
 const dead: Partial<ServerFacts> = { hasRecovered: false, attempts: [] }
+const snoozed: readonly EventType[] = ['due', 'lease', 'start', 'snooze']
 const crashed: readonly EventType[] = ['enqueue', 'lease', 'start', 'expire', 'due', 'lease', 'start', 'expire']
 const summaryOf = (given: Given) => explain(someFacts(given)).summary
 const codesOf = (given: Given) => explain(someFacts(given)).obstacles.map(({ code }) => code)
@@ -185,6 +186,30 @@ describe('the summary of', () => {
       'a snoozed job',
       { state: 'scheduled', events: ['enqueue', 'due', 'lease', 'start', 'snooze'] },
       'Job 7 (mail) is scheduled: its handler asked 12 s ago to be run later, and that attempt does not count. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+    ],
+    [
+      'a job that was snoozed twice',
+      { state: 'scheduled', events: ['enqueue', ...snoozed, ...snoozed] },
+      'Job 7 (mail) is scheduled: its handler asked 12 s ago to be run later, and that attempt does not count; it has been snoozed 2 times. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+    ],
+    [
+      'a job that has been snoozed for longer than its history is looked through',
+      {
+        state: 'scheduled',
+        situation: {
+          lastEvent: {
+            seq: 1_001,
+            event: 'snooze',
+            from: 'running',
+            to: 'scheduled',
+            attempt: 0,
+            at: now - 12_000,
+            error: null,
+          },
+          snoozes: 250,
+        },
+      },
+      'Job 7 (mail) is scheduled: its handler asked 12 s ago to be run later, and that attempt does not count; it has been snoozed at least 250 times. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
     ],
     [
       'a job that a stop gave back while it ran',

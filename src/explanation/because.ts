@@ -1,7 +1,7 @@
 import { type Cause, causeOf } from '../machines/cause.ts'
 import { hasTag } from '../machines/edges.ts'
 import type { EventType } from '../machines/job.ts'
-import type { HistoryEvent, StoredError } from '../persistence/store.ts'
+import { type HistoryEvent, type StoredError, situationEventsMax } from '../persistence/store.ts'
 import type { Facts } from './facts.ts'
 import { isNext } from './held.ts'
 import { ago, number, sayError, sentence } from './words.ts'
@@ -55,7 +55,8 @@ const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ag
   fail: (event, facts, ago) => `${attemptOf(event, facts)} failed ${ago}${withError(event)}`,
   reject: (event, facts, ago) =>
     `${attemptOf(event, facts)} failed ${ago}${withError(event)}, which no further attempt can mend`,
-  snooze: (_event, _facts, ago) => `its handler asked ${ago} to be run later, and that attempt does not count`,
+  snooze: (event, facts, ago) =>
+    `its handler asked ${ago} to be run later, and that attempt does not count${howOften(event, facts)}`,
   release: (event, _facts, ago) =>
     wasRunning(event)
       ? `the server that had started it gave it back ${ago}, since it stopped or had no worker free in time, and that attempt does not count`
@@ -94,6 +95,12 @@ function withReason({ error }: HistoryEvent): string {
 function afterFailure({ situation: { lastFailure } }: Facts): string {
   if (!lastFailure) return ''
   return `, after attempt ${number(lastFailure.attempt)} had failed${withError(lastFailure)}`
+}
+
+/** A job that is snoozed without end is seen by that. */
+function howOften(event: HistoryEvent, { situation: { lastEvent, snoozes } }: Facts): string {
+  if (event.seq !== lastEvent.seq || snoozes < 2) return ''
+  return `; it has been snoozed ${event.seq > situationEventsMax ? 'at least ' : ''}${number(snoozes)} times`
 }
 
 /** From the second crash on a job waits longer than others do. */

@@ -8,18 +8,19 @@ import {
   SnoozeError,
   UnknownTypeError,
 } from '../errors.ts'
-import type { LeasedJob, LeaseEvent } from '../machines/lease.ts'
+import type { LeasedJob, LeaseEvent, StoredError } from '../machines/lease.ts'
 import type { AttemptReport, RunAttempt, RunningAttempt } from '../machines/worker.ts'
+import { askedBackoff, askedDelay } from './asked-delay.ts'
 import { AttemptTimer, type Standstill } from './attempt-timer.ts'
 import type { Backoff } from './backoff.ts'
 import { type JobContext, type JobLog, parsePayload } from './define.ts'
-import { describeError, describeOwnError } from './describe-error.ts'
+import { describeError, describeOwnError, noted } from './describe-error.ts'
 import type { AnyHandler, Registry } from './registry.ts'
 
 /** How long an aborted handler may take to end before its attempt is given up, in ms. */
 export const abortGraceMs = 5_000
-/** Longest delay that a handler may ask for: 100 years, as for `delay_ms`. */
-const delayMaxMs = 3_155_760_000_000
+/** The shortest snooze, in ms: one that asked for none ran 600 times a second. */
+const snoozeMinMs = 1_000
 
 export interface AttemptOptions {
   readonly registry: Registry
@@ -34,6 +35,12 @@ export interface AttemptOptions {
   readonly log: (job: LeasedJob) => JobLog
   readonly stats: AttemptStats
   readonly standstill: Standstill
+}
+
+/** How long a job waits, and what was wrong with what its handler asked for. */
+interface Delay {
+  readonly delayMs: number
+  readonly fault?: string
 }
 
 /** Told of each attempt, for the metrics. */
@@ -97,7 +104,9 @@ class Attempt implements RunningAttempt {
     // The store leases no job without a handler here.
     if (!handler) throw this.#isUnfit(new UnknownTypeError(this.#job.type, this.#options.registry.types))
     const payload = this.#parsePayload(handler)
-    await handler.run(payload, new Context(this, this.#job, this.#options.databaseIdOf(this.#job.id)))
+    const returned = await handler.run(payload, new Context(this, this.#job, this.#options.databaseIdOf(this.#job.id)))
+    const unrun = unrunIn(returned)
+    if (unrun) throw new TypeError(`its handler returned ${unrun}, of which nothing has run`)
   }
 
   #parsePayload(handler: AnyHandler): unknown {
@@ -156,36 +165,47 @@ class Attempt implements RunningAttempt {
   #eventOfAbort(): LeaseEvent | null {
     const reason = this.aborted?.reason
     if (!(reason instanceof AttemptTimeoutError)) return null
-    return this.#event('fail', { delayMs: this.#backoffMs(), error: describeOwnError(reason) })
+    return this.#failure(this.#backoff(), describeOwnError(reason))
   }
 
   #eventOf(thrown: unknown): LeaseEvent {
     if (this.aborted?.reason instanceof ShutdownError) return this.#event('release')
-    if (thrown instanceof SnoozeError) {
-      return this.#event('snooze', { delayMs: askedDelayMs(thrown) ?? this.#backoffMs() })
-    }
+    if (thrown instanceof SnoozeError) return this.#event('snooze', { delayMs: this.#snoozeMs(thrown) })
     // A PayloadError of another job, one that the handler tried to enqueue, is a failure like any other.
     if (this.#unfit || thrown instanceof PermanentError) {
       return this.#event('reject', { error: this.#unfit ? describeOwnError(this.#unfit) : describeError(thrown) })
     }
-    return this.#failure(thrown)
+    const delay = thrown instanceof RetryAfterError ? this.#orBackoff(askedDelay(thrown)) : this.#backoff()
+    return this.#failure(delay, describeError(thrown))
   }
 
-  #failure(thrown: unknown): LeaseEvent {
-    const asked = thrown instanceof RetryAfterError ? askedDelayMs(thrown) : null
-    return this.#event('fail', { delayMs: asked ?? this.#backoffMs(), error: describeError(thrown) })
+  /** What is wrong with a delay stands in the history: where there is no log, it would be seen nowhere. */
+  #failure({ delayMs, fault }: Delay, error: StoredError): LeaseEvent {
+    return this.#event('fail', { delayMs, error: fault === undefined ? error : noted(error, fault) })
   }
 
-  #backoffMs(): number {
+  /** The token of a lease is the length of the job's history: the longer that is, the slower it grows. */
+  #snoozeMs(thrown: SnoozeError): number {
+    return Math.max(this.#orBackoff(askedDelay(thrown)).delayMs, snoozeMinMs, this.#job.leaseToken)
+  }
+
+  #backoff(): Delay {
     const { backoff, random } = this.#options
     const attempt = this.#job.attempt + 1
-    try {
-      const delayMs = this.#handler?.backoffMs?.(attempt, random)
-      if (delayMs !== undefined && Number.isFinite(delayMs)) return bounded(delayMs)
-    } catch {
-      // A handler's own backoff that throws is as good as none.
-    }
-    return backoff(attempt, random)
+    const handler = this.#handler
+    const asked = handler?.backoffMs && askedBackoff(() => handler.backoffMs?.(attempt, random))
+    if (typeof asked === 'number') return { delayMs: asked }
+    const delayMs = backoff(attempt, random)
+    return asked === undefined ? { delayMs } : { delayMs, fault: this.#told(asked) }
+  }
+
+  #orBackoff(asked: number | string): Delay {
+    return typeof asked === 'number' ? { delayMs: asked } : { ...this.#backoff(), fault: this.#told(asked) }
+  }
+
+  #told(fault: string): string {
+    this.log.warn({ fault }, 'a handler gave no delay that can be used; the backoff stands in')
+    return fault
   }
 
   #event(event: LeaseEvent['event'], more: Partial<LeaseEvent> = {}): LeaseEvent {
@@ -221,17 +241,14 @@ class Context implements JobContext {
   }
 }
 
-/** The delay that a handler asked for; null where it is no number, as of a header that was missing or did not parse. */
-function askedDelayMs(thrown: { readonly delayMs: unknown }): number | null {
-  try {
-    const { delayMs } = thrown
-    return typeof delayMs !== 'number' || Number.isNaN(delayMs) ? null : bounded(delayMs)
-  } catch {
-    return null
-  }
+/** What stands for work that was not done, in a returned value; undefined where nothing does. */
+function unrunIn(returned: unknown): string | undefined {
+  if (typeof returned === 'function') return 'a function'
+  const isIterator = typeof returned === 'object' && returned !== null && 'next' in returned && isIterable(returned)
+  return isIterator ? 'an iterator' : undefined
 }
 
-/** A delay that SQLite and `setTimeout` can live with, whatever a handler says. */
-function bounded(delayMs: number): number {
-  return Math.round(Math.min(Math.max(delayMs, 0), delayMaxMs))
+/** Of a lazy kind: arrays and the like have no `next`, and streams none either. */
+function isIterable(value: object): boolean {
+  return Symbol.iterator in value || Symbol.asyncIterator in value
 }

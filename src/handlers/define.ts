@@ -1,4 +1,6 @@
+import { isAsyncFunction, isGeneratorFunction } from 'node:util/types'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { didYouMean } from '../did-you-mean.ts'
 import { type InputIssue, PayloadError } from '../errors.ts'
 import type { Backoff } from './backoff.ts'
 
@@ -53,19 +55,61 @@ export const attemptsMax = 1_001
  * `TypeError` at once where the declaration cannot work, a schema that validates asynchronously included: jobs are checked inside `enqueue`.
  */
 export function defineHandler<Output>(handler: Handler<Output>): Handler<Output> {
-  const { type, payload, run, timeoutMs, maxAttempts } = handler
+  if (typeof handler !== 'object' || handler === null) {
+    throw new TypeError(
+      `a handler must be an object of type, payload and run, got ${handler === null ? 'null' : typeof handler}`,
+    )
+  }
+  const { type, payload, run, timeoutMs, maxAttempts, backoffMs } = handler
   const name = `handler ${JSON.stringify(type)}`
-  if (!namePattern.test(type)) throw new TypeError(`${name}: type must match ${namePattern}`)
+  if (typeof type !== 'string' || !namePattern.test(type))
+    throw new TypeError(`${name}: type must match ${namePattern}`)
+  assertKnown(name, handler)
   if (typeof run !== 'function') throw new TypeError(`${name}: run must be a function`)
-  if (typeof payload?.['~standard']?.validate !== 'function') {
-    throw new TypeError(`${name}: payload must be a Standard Schema (zod, valibot, arktype, …)`)
+  if (isGeneratorFunction(run)) {
+    throw new TypeError(`${name}: run is a generator function, of which nothing would run; use an async function`)
   }
-  if (isPromise(payload['~standard'].validate(undefined))) {
-    throw new TypeError(`${name}: payload's schema validates asynchronously, or throws; jobs are checked synchronously`)
-  }
+  assertSchema(name, payload)
   assertWithin(name, 'timeoutMs', timeoutMs, timeoutMaxMs)
   assertWithin(name, 'maxAttempts', maxAttempts, attemptsMax)
+  if (backoffMs !== undefined && (typeof backoffMs !== 'function' || isAsyncOrGenerator(backoffMs))) {
+    throw new TypeError(`${name}: backoffMs must be a function that returns a number of milliseconds`)
+  }
   return handler
+}
+
+const members: Readonly<Record<keyof Handler, true>> = {
+  type: true,
+  payload: true,
+  run: true,
+  timeoutMs: true,
+  maxAttempts: true,
+  backoffMs: true,
+}
+
+/** An instance of a class of the user's may have more: what it needs to run. */
+function assertKnown(name: string, handler: object): void {
+  const prototype = Object.getPrototypeOf(handler)
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) return
+  const known = Object.keys(members)
+  const unknown = Object.keys(handler).find((member) => !known.includes(member))
+  if (unknown === undefined) return
+  throw new TypeError(
+    `${name}: ${unknown} is no member of a handler${didYouMean(unknown, known) || `; they are ${known.join(', ')}`}`,
+  )
+}
+
+function assertSchema(name: string, schema: StandardSchemaV1 | undefined): void {
+  if (typeof schema?.['~standard']?.validate !== 'function') {
+    throw new TypeError(`${name}: payload must be a Standard Schema (zod, valibot, arktype, …)`)
+  }
+  if (isPromise(schema['~standard'].validate(undefined))) {
+    throw new TypeError(`${name}: payload's schema validates asynchronously, or throws; jobs are checked synchronously`)
+  }
+}
+
+function isAsyncOrGenerator(given: (...given: never[]) => unknown): boolean {
+  return isAsyncFunction(given) || isGeneratorFunction(given)
 }
 
 /** The payload as the handler takes it; throws `PayloadError` with every fault, their paths below `at`. */

@@ -30,6 +30,11 @@ export function describeOwnError(error: Error): StoredError {
   return { name: error.name, message: cut(error.message, messageMax) }
 }
 
+/** The same error with a note behind its message. */
+export function noted(error: StoredError, note: string): StoredError {
+  return { ...error, message: `${cut(error.message, messageMax - note.length - 3)} (${note})` }
+}
+
 function describe(thrown: unknown, causes: readonly unknown[], messageMax: number): DescribedError {
   const code = read(thrown, 'code')
   const errno = read(thrown, 'errno')

@@ -13,7 +13,7 @@ export class Registry {
   constructor(handlers: readonly AnyHandler[]) {
     this.#handlers = new Map(handlers.map((handler) => [handler.type, handler]))
     if (this.#handlers.size === handlers.length) return
-    const twice = handlers.find((handler) => this.#handlers.get(handler.type) !== handler)
+    const twice = handlers.find(({ type }, index) => handlers.findIndex((other) => other.type === type) !== index)
     throw new TypeError(`two handlers are defined for type ${JSON.stringify(twice?.type)}`)
   }
 

@@ -173,6 +173,9 @@ export interface PlaceInLine {
   readonly queues: Counted
 }
 
+/** Events of a job's, the newest, that are looked through for its failures, crashes and snoozes. */
+export const situationEventsMax = 1_000
+
 /** All that the file tells about why a job is where it is, read in one instant. */
 export interface Situation {
   readonly job: Omit<JobRow, 'payload' | 'idempotencyKey' | 'createdAt' | 'error'>
@@ -180,10 +183,12 @@ export interface Situation {
   readonly isParked: boolean
   readonly lease: { readonly token: number; readonly expiresAt: number } | null
   readonly lastEvent: HistoryEvent
-  /** The end of the last attempt that failed, also from before a requeue; not looked for beyond its last 1,000 events, as are crashes. */
+  /** The end of the last attempt that failed, also from before a requeue. */
   readonly lastFailure: HistoryEvent | null
   /** Attempts whose process died or fell silent. */
   readonly crashes: number
+  /** Attempts whose handler asked to be run later. */
+  readonly snoozes: number
   /** Null where it is not ready, or put aside. */
   readonly line: PlaceInLine | null
   /** The file's last server, or this one; null where there was none. */

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
@@ -32,6 +33,8 @@ interface Told {
   readonly settled: { readonly event: LeaseEvent | null; readonly ended: boolean }[]
   readonly ended: number[]
   readonly stats: RunStats
+  /** The fields of its warnings. */
+  readonly log: object[]
 }
 
 describe('an attempt', () => {
@@ -272,14 +275,83 @@ describe('an error that says what to do', () => {
     const asking = Object.assign(new SnoozeError(0), { delayMs: asked })
     const snooze = await outcomeOf(() => Promise.reject(asking))
 
-    expect(retry).toMatchObject({ event: 'fail', delayMs, error: { name: 'RetryAfterError', message: 'later' } })
-    expect(snooze).toEqual({ id: 7, leaseToken: 70, event: 'snooze', delayMs })
+    expect(retry).toMatchObject({ event: 'fail', delayMs, error: { name: 'RetryAfterError' } })
+    expect(retry?.error?.message).toMatch(
+      delayMs === settingsBackoffMs ? /^later \(the delayMs that it threw is / : /^later$/,
+    )
+    expect(snooze).toEqual({ id: 7, leaseToken: 70, event: 'snooze', delayMs: Math.max(delayMs, 1_000) })
   })
 
   test('one whose delay cannot be read waits as long as any failure', async () => {
     const error = Object.defineProperty(new SnoozeError(5), 'delayMs', { get: throws })
 
-    expect(await outcomeOf(() => Promise.reject(error))).toMatchObject({ event: 'snooze', delayMs: settingsBackoffMs })
+    expect(await outcomeOf(() => Promise.reject(error))).toMatchObject({ event: 'snooze', delayMs: 1_000 })
+  })
+
+  test.each([
+    [0, 4, 1_000],
+    [1_500, 999, 1_500],
+    [0, 1_400, 1_400],
+    [60_000, 59_999, 60_000],
+    [60_000, 70_000, 70_000],
+  ])(
+    'SnoozeError of %d ms after %d transitions waits %d: a history grows ever slower',
+    async (asked, leaseToken, delayMs) => {
+      const { settled } = await run(() => Promise.reject(new SnoozeError(asked)), { leaseToken })
+
+      expect(settled[0]!.event).toMatchObject({ event: 'snooze', delayMs })
+    },
+  )
+})
+
+describe('a handler of which nothing has run', () => {
+  const ran: string[] = []
+  afterEach(() => expect(ran).toEqual([]))
+
+  test.each<[string, () => unknown, string]>([
+    ['a function', () => () => ran.push('x'), 'a function'],
+    ['a promise of a function', async () => async () => ran.push('x'), 'a function'],
+    [
+      'a generator',
+      () =>
+        (function* () {
+          yield ran.push('x')
+        })(),
+      'an iterator',
+    ],
+    [
+      'an async generator',
+      () =>
+        (async function* () {
+          yield ran.push('x')
+        })(),
+      'an iterator',
+    ],
+    [
+      'an iterator of its own',
+      () => ({
+        next: () => ran.push('x'),
+        [Symbol.asyncIterator]() {
+          return this
+        },
+      }),
+      'an iterator',
+    ],
+  ])('since it returned %s failed, and says so', async (_, handler, what) => {
+    expect(await outcomeOf(handler)).toMatchObject({
+      event: 'fail',
+      error: { name: 'TypeError', message: `its handler returned ${what}, of which nothing has run` },
+    })
+  })
+
+  test.each<[string, () => unknown]>([
+    ['an array', () => [1]],
+    ['a Map', () => new Map()],
+    ['a stream', () => Readable.from([1])],
+    ['an object with a next', () => ({ next: 5 })],
+    ['a class instance', () => new (class Result {})()],
+  ])('is none that returned %s', async (_, handler) => {
+    expect(await outcomeOf(handler)).toMatchObject({ event: 'succeed' })
   })
 })
 
@@ -297,21 +369,62 @@ describe('the delay after a failure', () => {
     expect((await run(failing())).settled[0]!.event).toMatchObject({ delayMs: settingsBackoffMs })
   })
 
-  test.each<[string, () => unknown, number]>([
-    ['throws', throws, settingsBackoffMs],
-    ['gives NaN', () => Number.NaN, settingsBackoffMs],
-    ['gives nothing', () => undefined, settingsBackoffMs],
-    ['gives null', () => null, settingsBackoffMs],
-    ['gives a promise', () => Promise.resolve(5), settingsBackoffMs],
-    ['gives text', () => '5', settingsBackoffMs],
-    ['gives Infinity', () => Number.POSITIVE_INFINITY, settingsBackoffMs],
-    ['gives less than nothing', () => -1, 0],
+  test.each<[string, () => unknown, string]>([
+    ['throws', throws, 'threw: from within'],
+    ['gives NaN', () => Number.NaN, 'gave NaN'],
+    ['gives nothing', () => undefined, 'gave undefined'],
+    ['gives null', () => null, 'gave null'],
+    ['gives a promise', () => Promise.resolve(5), 'gave a promise'],
+    ['gives a promise that rejects', () => Promise.reject(new Error('stray')), 'gave a promise'],
+    ['gives text', () => '5', 'gave a string'],
+    ['gives Infinity', () => Number.POSITIVE_INFINITY, 'gave Infinity'],
+    ['gives less than nothing', () => -1, 'gave -1'],
+    ['gives what cannot be looked at', () => revokedProxy(), 'gave an object'],
+  ])('is the settings’ where the handler’s backoff %s, and its error and the log say so', async (_, backoff, fault) => {
+    const { settled, log } = await run({ ...failing(), backoffMs: backoff as () => number })
+
+    expect(settled[0]!.event).toMatchObject({
+      event: 'fail',
+      delayMs: settingsBackoffMs,
+      error: { message: `no (its backoffMs ${fault})` },
+    })
+    expect(log).toEqual([{ fault: `its backoffMs ${fault}` }])
+  })
+
+  test('is the settings’ after a timeout too where the handler’s backoff is broken', async () => {
+    vi.useFakeTimers()
+    const handler = {
+      ...aHandler((_, { signal }) => new Promise((_, reject) => signal.addEventListener('abort', reject))),
+      backoffMs: throws,
+    }
+    const told = start(handler, { timeoutMs: 1_000 })
+    await vi.advanceTimersByTimeAsync(1_000)
+    vi.useRealTimers()
+
+    expect(told.settled[0]!.event).toMatchObject({
+      delayMs: settingsBackoffMs,
+      error: { name: 'AttemptTimeoutError', message: expect.stringMatching(/ \(its backoffMs threw: from within\)$/) },
+    })
+  })
+
+  test.each<[string, () => number, number]>([
     ['gives a thousand years', () => century * 10, century],
     ['gives a fraction', () => 1.4, 1],
-  ])('is still one where the handler’s backoff %s', async (_, backoff, delayMs) => {
-    const { settled } = await run({ ...failing(), backoffMs: backoff as () => number })
+    ['gives none', () => 0, 0],
+  ])('is one where the handler’s backoff %s', async (_, backoffMs, delayMs) => {
+    expect((await run({ ...failing(), backoffMs })).settled[0]!.event).toMatchObject({ event: 'fail', delayMs })
+  })
 
-    expect(settled[0]!.event).toMatchObject({ event: 'fail', delayMs })
+  test('is asked of the handler as its method', async () => {
+    const handler = {
+      ...failing(),
+      baseMs: 40,
+      backoffMs(this: { baseMs: number }, attempt: number) {
+        return this.baseMs * attempt
+      },
+    }
+
+    expect((await run(handler as Handler)).settled[0]!.event).toMatchObject({ delayMs: 40 })
   })
 })
 
@@ -596,8 +709,12 @@ function aLeasedJob(given: Partial<LeasedJob> = {}): LeasedJob {
   }
 }
 
-function optionsFor(handler: Handler, stats = new RunStats()): Parameters<typeof createRunAttempt>[0] {
-  const log = { info() {}, warn() {}, error() {} }
+function optionsFor(
+  handler: Handler,
+  stats = new RunStats(),
+  warned: object[] = [],
+): Parameters<typeof createRunAttempt>[0] {
+  const log = { info() {}, warn: (fields: object) => void warned.push(fields), error() {} }
   return {
     registry: new Registry([handler]),
     databaseIdOf: () => 'f00d',
@@ -616,12 +733,14 @@ function start(handler: Handler | Run, job: Partial<LeasedJob> = {}): Told {
   const settled: Told['settled'] = []
   const ended: number[] = []
   const stats = new RunStats()
-  const runAttempt = createRunAttempt(optionsFor(typeof handler === 'function' ? aHandler(handler) : handler, stats))
+  const log: object[] = []
+  const made = typeof handler === 'function' ? aHandler(handler) : handler
+  const runAttempt = createRunAttempt(optionsFor(made, stats, log))
   const attempt = runAttempt(aLeasedJob(job), {
     settled: (event, isOver) => settled.push({ event, ended: isOver }),
     ended: () => ended.push(1),
   })
-  return { attempt, settled, ended, stats }
+  return { attempt, settled, ended, stats, log }
 }
 
 /** The same, and gives it a turn of the loop: one that waits for nothing is over then. */

@@ -37,9 +37,42 @@ describe('a handler', () => {
     ['a timeout that is no number', { timeoutMs: Number.NaN }],
     ['a fraction of an attempt', { maxAttempts: 1.5 }],
     ['no attempts', { maxAttempts: 0 }],
+    ['a generator that is to run', { *run() {} }],
+    ['an async generator that is to run', { async *run() {} }],
+    ['a backoff that is no function', { backoffMs: 1_000 }],
+    ['an async backoff', { backoffMs: async () => 1_000 }],
+    ['a member that it has not', { retries: 5 }],
     ['more attempts than 1,001', { maxAttempts: 1_002 }],
   ])('is refused with %s, by name', (_, wrong) => {
     expect(() => defineHandler({ type: 'work', payload, run, ...wrong })).toThrow(/^handler "work": /)
+  })
+
+  test.each<[unknown, RegExp]>([
+    [
+      { type: 'work', payload, handler: run },
+      /^handler "work": handler is no member of a handler; they are type, payload, run,/,
+    ],
+    [
+      { type: 'work', payload, run, timeout: 5 },
+      /^handler "work": timeout is no member of a handler; did you mean timeoutMs\?$/,
+    ],
+    [{ type: 'work', payload, run, maxAttempt: 5 }, /did you mean maxAttempts\?$/],
+    [{ payload, run }, /^handler undefined: type must match/],
+    [run, /^a handler must be an object of type, payload and run, got function$/],
+    [null, /^a handler must be an object of type, payload and run, got null$/],
+  ])('that is none is refused with what to do: %o', (given, sentence) => {
+    expect(() => defineHandler(given as never)).toThrow(sentence)
+  })
+
+  test('of a class may have what else it needs', () => {
+    class Mailer {
+      readonly type = 'mail'
+      readonly payload = payload
+      readonly transport = {}
+      run(): void {}
+    }
+
+    expect(() => defineHandler(new Mailer())).not.toThrow()
   })
 
   test('takes a timeout of a day and 1,001 attempts', () => {

@@ -68,7 +68,9 @@ describe('the page', () => {
     expect(rows).toContainEqual(
       expect.stringMatching(/^priority *whole number, −100 to 100 *default 0 *Higher goes first/),
     )
-    expect(rows).toContainEqual(expect.stringMatching(/^max_retries *whole number, 0 to 1,000 *default 3/))
+    expect(rows).toContainEqual(
+      expect.stringMatching(/^max_retries *whole number, 0 to 1,000 *Retries after the first attempt/),
+    )
     expect(rows).toContainEqual(expect.stringMatching(/^payload *required *any JSON/))
     expect(rows).toContainEqual(expect.stringMatching(/^limit *whole number, 1 to 500 *default 50/))
     expect(rows).toContainEqual(expect.stringMatching(/^run_at *instant.*Such as "2030-01-31T09:30:00Z"/))
@@ -115,10 +117,13 @@ test('its commands go where the reader came from', async () => {
   expect(commandsOf(second.body)[0]).toContain(`https://127.0.0.1:${server.port}/createJob`)
 })
 
-test("a user's type, field and description are shown as they are, and are nothing else", async () => {
-  const type = '<script>alert(1)</script>'
+test("a user's field and description are shown as they are, and are nothing else", async () => {
+  const type = 'a.b:c-d_1'
   const payload = z.strictObject({
-    '<b>bold</b>': z.string().default('</code><i>').describe('<img src=x onerror=alert(1)> `<u>`\u202e'),
+    '<script>alert(1)</script><b>bold</b>': z
+      .string()
+      .default('</code><i>')
+      .describe('<img src=x onerror=alert(1)> `<u>`\u202e'),
   })
   const server = await startHttp({ handlers: [{ type, payload, run() {} }], started: false })
 
@@ -128,6 +133,7 @@ test("a user's type, field and description are shown as they are, and are nothin
   expect(status).toBe(200)
   expect(body).not.toMatch(/<script>|<b>|<img src=x|<i>|<u>|\u202e/)
   expect(textOf(body)).toContain(type)
+  expect(textOf(body)).toContain('<script>alert(1)</script><b>bold</b>')
   expect(textOf(body)).toContain('<img src=x onerror=alert(1)> <u>⟨U+202E⟩')
   expect(document.components.schemas.NewJob.oneOf[0].title).toBe(type)
 })

@@ -386,6 +386,13 @@ const attempts: readonly Mutation[] = [
     { file: 'payload-json.js', find: 'if (prototype !== objects)', replace: 'if (prototype === null)' },
   ),
   bug(
+    'a snooze of nothing runs at once',
+    attempt(
+      'an error that says what to do SnoozeError of 0 ms after 4 transitions waits 1000: a history grows ever slower',
+    ),
+    { file: 'handlers/attempt.js', find: 'snoozeMinMs, this.#job.leaseToken', replace: '0' },
+  ),
+  bug(
     'each attempt has a token of its own',
     attempt('an attempt is told which one it is, and by a token that all attempts of the job share'),
     {

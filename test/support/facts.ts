@@ -74,6 +74,7 @@ export function someFacts(given: Given = {}): Facts {
       lastEvent,
       lastFailure: history.findLast(({ error }) => error) ?? null,
       crashes: history.filter(({ event, from }) => event === 'expire' && from === 'running').length,
+      snoozes: history.filter(({ event }) => event === 'snooze').length,
       line: state === 'queued' ? { ahead: { count: 0, more: false }, queues: { count: 1, more: false } } : null,
       owner: { pid: 4711, host: 'db1', startedAt: '2030-01-01T08:00:00.000Z' },
       ...given.situation,

@@ -5,6 +5,7 @@ import { defineHandler } from '../../src/handlers/define.ts'
 import { sleep } from '../../src/handlers/sleep.ts'
 import { type HttpServer, type ServeOptions, serveHttp } from '../../src/http/server.ts'
 import { createJobSystem, type JobSystem, type JobSystemOptions } from '../../src/index.ts'
+import { optionNames } from '../../src/options.ts'
 import { tempFolder, whenDone } from './temp.ts'
 
 /** An answer with its body read; JSON is parsed. */
@@ -54,7 +55,8 @@ export async function startHttp({ started = true, ...options }: TestServerOption
   const database = join(tempFolder(), 'jobs.db')
   const logLines: string[] = []
   const log = pino({ level: 'trace' }, { write: (line: string) => void logLines.push(line) })
-  const system = await createJobSystem({ database, handlers: testHandlers, log, ...options })
+  const ofSystem = Object.fromEntries(Object.entries(options).filter(([name]) => optionNames.includes(name)))
+  const system = await createJobSystem({ database, handlers: testHandlers, log, ...ofSystem })
   whenDone(() => system.stop({ graceMs: 0 }))
   const server = await serveHttp({
     system,

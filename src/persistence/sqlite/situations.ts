@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import { hasTag } from '../../machines/edges.ts'
 import { stateIsTagged } from '../edge-sql.ts'
-import type { Counted, HistoryEvent, PlaceInLine, Situation } from '../store.ts'
+import { type Counted, type HistoryEvent, type PlaceInLine, type Situation, situationEventsMax } from '../store.ts'
 import { nextQueueSql } from './claims.ts'
 import { chainFrom } from './histories.ts'
 import { eventColumns, ownerSql, type Selected, toHistoryEvent, toOwner } from './rows.ts'
@@ -10,8 +10,6 @@ import { isReady } from './schema.ts'
 /** Jobs ahead of one that are counted, and queues that take turns with its own: a millisecond of work or two. */
 const aheadMax = 10_000
 const queuesMax = 1_000
-/** Events of a job's that are looked through for its failures. */
-const eventsMax = 1_000
 
 type Row = Situation['job'] & {
   readonly parked: number
@@ -39,7 +37,7 @@ export class Situations {
     const { parked, leaseToken, leaseExpiresAt, ...job } = row
     const lastEvent = this.#sql.lastEvent.get({ id }) as Selected<HistoryEvent>
     // Newest first, and not all of them: a job may have been snoozed a million times.
-    const recent = { id, after: lastEvent.seq - eventsMax }
+    const recent = { id, after: lastEvent.seq - situationEventsMax }
     const lastFailure = this.#sql.lastFailure.get(recent) as Selected<HistoryEvent> | undefined
     return {
       job,
@@ -47,7 +45,7 @@ export class Situations {
       lease: leaseToken === null || leaseExpiresAt === null ? null : { token: leaseToken, expiresAt: leaseExpiresAt },
       lastEvent: toHistoryEvent(lastEvent),
       lastFailure: lastFailure ? toHistoryEvent(lastFailure) : null,
-      crashes: this.#sql.crashes.get(recent) as number,
+      ...(this.#sql.counts.get(recent) as Pick<Situation, 'crashes' | 'snoozes'>),
       line: hasTag(job.state, 'ready') && parked === 0 ? this.#placeOf(job) : null,
       owner: toOwner(this.#sql.owner.get() as string | undefined),
     }
@@ -95,7 +93,8 @@ function prepare(db: Database.Database) {
       FROM jobs WHERE id = ?`),
     lastEvent: db.prepare(`${chainFrom(newest, 'false')} SELECT ${eventColumns} FROM chain`),
     lastFailure: db.prepare(`${recent} SELECT ${eventColumns} ${endings} AND error IS NOT NULL LIMIT 1`),
-    crashes: db.prepare(`${recent} SELECT count(*) ${endings} AND event = 'expire'`).pluck(),
+    counts: db.prepare(`
+      ${recent} SELECT total(event = 'expire') AS crashes, total(event = 'snooze') AS snoozes ${endings}`),
     // Not one comparison of (run_at, id): SQLite would look at every job with the same `run_at`, and so many have the same.
     ahead: [
       countAtMost('priority > :priority'),

@@ -30,6 +30,7 @@ export function testSituations(open: Open): void {
         lastEvent: { seq: 1, event: 'enqueue', from: null, to: 'queued', attempt: 0, at: clock.now(), error: null },
         lastFailure: null,
         crashes: 0,
+        snoozes: 0,
         line: placeInLine(0, 1),
         owner: { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' },
       } satisfies Situation)

@@ -1,0 +1,35 @@
+/** `; did you mean NAME?` where one of the known names is near to what was written, else nothing. */
+export function didYouMean(written: string, known: Iterable<string>): string {
+  // A name of any length may have been sent.
+  if (written.length > nameMax) return ''
+  const asked = plain(written)
+  let nearest: string | undefined
+  let least = 3
+  for (const name of known) {
+    const distance = distanceOf(asked, plain(name))
+    if (distance < least) [nearest, least] = [name, distance]
+  }
+  return nearest === undefined ? '' : `; did you mean ${nearest}?`
+}
+
+const nameMax = 40
+
+/** `max_retries` and `maxRetries` are the same name. */
+function plain(name: string): string {
+  return name.replace(/[_-]/g, '').toLowerCase()
+}
+
+/** How many letters are changed, added or left out; one that only goes on, as `timeout` to `timeoutMs`, is near. */
+function distanceOf(a: string, b: string): number {
+  if (a.length >= 4 && b.startsWith(a)) return Math.min(b.length - a.length, 2)
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1]
+    for (let j = 0; j < b.length; j++) {
+      next.push(Math.min(row[j]! + (letter === b[j] ? 0 : 1), row[j + 1]! + 1, next[j]! + 1))
+    }
+    row = next
+  }
+  // Of short names everything is near.
+  return row[b.length]! * 2 > Math.min(a.length, b.length) ? Number.POSITIVE_INFINITY : row[b.length]!
+}

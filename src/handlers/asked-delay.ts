@@ -1,0 +1,54 @@
+/** Longest delay that a handler may ask for: 100 years, as for `delay_ms`. */
+const delayMaxMs = 3_155_760_000_000
+
+/** A delay that SQLite and `setTimeout` can live with, whatever a handler says. */
+export function boundedDelay(delayMs: number): number {
+  return Math.round(Math.min(Math.max(delayMs, 0), delayMaxMs))
+}
+
+/** What a handler's `backoffMs` gives, in ms; text: what is wrong with it. */
+export function askedBackoff(backoffMs: () => unknown): number | string {
+  let given: unknown
+  try {
+    given = backoffMs()
+  } catch (error) {
+    return `its backoffMs threw${messageOf(error)}`
+  }
+  if (Number.isFinite(given) && (given as number) >= 0) return boundedDelay(given as number)
+  // One that rejects and that nobody waits for would end the process.
+  if (isThenable(given)) Promise.resolve(given).then(undefined, () => {})
+  return `its backoffMs gave ${named(given)}`
+}
+
+/** What an error that a handler threw asks for, in ms; text: what is wrong with it. An instant that has passed means at once. */
+export function askedDelay(error: { readonly name: string; readonly delayMs: unknown }): number | string {
+  try {
+    const { delayMs } = error
+    if (typeof delayMs === 'number' && !Number.isNaN(delayMs)) return boundedDelay(delayMs)
+    return `the delayMs that it threw is ${named(delayMs)}`
+  } catch (fault) {
+    return `the delayMs that it threw cannot be read${messageOf(fault)}`
+  }
+}
+
+function named(value: unknown): string {
+  if (typeof value === 'number' || value === undefined || value === null) return `${value}`
+  if (isThenable(value)) return 'a promise'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  try {
+    return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
+  } catch {
+    return false
+  }
+}
+
+function messageOf(error: unknown): string {
+  try {
+    return `: ${String((error as Error).message)}`.slice(0, 200)
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,82 @@
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { ConfigError } from '../src/errors.ts'
+import { createJobSystem, defineHandler, type JobSystemOptions } from '../src/index.ts'
+
+const work = defineHandler({ type: 'work', payload: z.unknown(), run() {} })
+const database = '/nowhere/jobs.db'
+
+test.each<[string, unknown, string[]]>([
+  [
+    'handlers misspelt',
+    { database, handler: [work] },
+    ['handler is no option of createJobSystem; did you mean handlers?'],
+  ],
+  ['a setting misspelt', { database, worker: 3 }, ['worker is no option of createJobSystem; did you mean workers?']],
+  [
+    'a setting of another library',
+    { database, concurrency: 3 },
+    [expect.stringMatching(/^concurrency is no option .*; they are database, handlers, .*workers/)],
+  ],
+  ['nothing', undefined, ['createJobSystem takes an object of options with at least database, it got undefined']],
+  [
+    'a path alone',
+    database,
+    [expect.stringMatching(/^createJobSystem takes an object of options with at least database, it got '/)],
+  ],
+  ['no database', { handlers: [work] }, [expect.stringMatching(/^database is undefined; it takes the path of a file/)]],
+  ['a number as text', { database, workers: '3' }, ["workers is '3'; it takes a whole number from 1 to 1000"]],
+  [
+    'a map of handlers',
+    { database, handlers: { work } },
+    ['handlers is { work: [Object] }; it takes an array of what defineHandler gives, or is left out by a producer'],
+  ],
+  ['one handler', { database, handlers: work }, [expect.stringMatching(/^handlers is \{ type: 'work'/)]],
+  ['null for handlers', { database, handlers: null }, [expect.stringMatching(/^handlers is null; it takes an array/)]],
+  ['a handler twice', { database, handlers: [work, work] }, ['handlers has more than one for type "work"']],
+  [
+    'two handlers of a type',
+    { database, handlers: [work, { ...work }] },
+    ['handlers has more than one for type "work"'],
+  ],
+  [
+    'a handler that is not there yet',
+    { database, handlers: [work, undefined] },
+    ['handlers[1] is undefined, as what two modules import from each other may be'],
+  ],
+  [
+    'a function for a handler',
+    { database, handlers: [() => {}] },
+    ['handlers[0]: a handler must be an object of type, payload and run, got function'],
+  ],
+  [
+    'a handler that was not declared',
+    { database, handlers: [{ type: 'x', run() {} }] },
+    [expect.stringMatching(/^handlers\[0\]: handler "x": payload must be a Standard Schema/)],
+  ],
+  ['no log', { database, log: true }, ['log is true; it takes a logger such as pino']],
+  [
+    'what is no function',
+    { database, onFatal: 1, clock: {} },
+    ['clock is {}; it takes a Clock', 'onFatal is 1; it takes a function'],
+  ],
+])('%s is refused with a sentence', async (_, options, problems) => {
+  const refused = createJobSystem(options as JobSystemOptions)
+
+  await expect(refused).rejects.toBeInstanceOf(ConfigError)
+  await expect(refused).rejects.toMatchObject({ problems })
+})
+
+test('all that is wrong is said at once', async () => {
+  const wrong = { worker: 1, workers: 0, handlers: [null], random: 0.5 }
+
+  await expect(createJobSystem(wrong as never)).rejects.toMatchObject({
+    problems: [
+      'worker is no option of createJobSystem; did you mean workers?',
+      expect.stringMatching(/^database is undefined/),
+      expect.stringMatching(/^handlers\[0\]: /),
+      'random is 0.5; it takes a function',
+      'workers is 0; it takes a whole number from 1 to 1000',
+    ],
+  })
+})
