@@ -24,7 +24,7 @@ const programs = {
 export type ServerName = keyof typeof programs
 
 /** A file of a server's package, unpacked or installed; undefined where there is none. */
-function fileOf(path: string): string | undefined {
+export function fileOf(path: string): string | undefined {
   return [join(unpacked, path), join('/', path)].find(existsSync)
 }
 
