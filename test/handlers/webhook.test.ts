@@ -8,7 +8,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { JobCancelledError, PayloadError, PermanentError, RetryAfterError } from '../../src/errors.ts'
 import { parsePayload } from '../../src/handlers/define.ts'
 import { describeError } from '../../src/handlers/describe-error.ts'
-import { createHttpClient } from '../../src/handlers/http-client.ts'
+import { createHttpClient, type HttpClient, type HttpRequest } from '../../src/handlers/http-client.ts'
 import { callWebhook, type WebhookSettings } from '../../src/handlers/webhook.ts'
 import { isPublicAddress, type NetworkRules } from '../../src/handlers/webhook-network.ts'
 import { attempt, failureOf, faultsOf } from '../support/attempt.ts'
@@ -414,6 +414,34 @@ describe('a redirect', () => {
       })
       for (const name of ['authorization', 'cookie', 'x-api-key', 'webhook-signature'])
         expect(arrived).not.toHaveProperty(name)
+    }
+  })
+
+  test.each([
+    ['http://hook.example/', 'https://hook.example/', true],
+    ['http://hook.example/', 'https://www.hook.example/', false],
+    ['http://hook.example:8080/', 'https://hook.example/', false],
+    ['http://hook.example/', 'https://hook.example:8443/', false],
+    ['https://hook.example/', 'http://hook.example/', false],
+  ])('from %s to %s stays at the receiver: %s', async (url, location, stays) => {
+    const sent: HttpRequest[] = []
+    const client: HttpClient = {
+      async send(request) {
+        sent.push(request)
+        return sent.length === 1 ? { status: 308, headers: { location: [location] } } : { status: 204, headers: {} }
+      },
+      close() {},
+    }
+    const handler = callWebhook({ client, secret: 's', retryMaxMs: 1, now: () => noon })
+    const call = { url, headers: { authorization: 'Bearer a' }, body: 1 }
+
+    if (stays) await attempt(handler, call)
+    else expect(await failureOf(handler, call)).toBeInstanceOf(PermanentError)
+
+    expect(sent.map(({ url }) => url.href)).toEqual(stays ? [url, location] : [url])
+    if (stays) {
+      expect(sent[1]!.body).toBe('1')
+      expect(sent[1]!.headers).toMatchObject({ authorization: 'Bearer a', 'webhook-signature': expect.any(String) })
     }
   })
 
