@@ -6,6 +6,7 @@ export { type Backoff, exponential } from './handlers/backoff.ts'
 export { defineHandler, type Handler, type JobContext } from './handlers/define.ts'
 export type {
   Activity,
+  BackupReport,
   Bulk,
   BulkCommand,
   BulkFilter,

@@ -6,6 +6,7 @@ import type { EnqueuedJob, Job, NewJob } from './jobs.ts'
 import type { BulkPhase } from './machines/bulk.ts'
 import type { JobState } from './machines/job.ts'
 import type {
+  BackupReport,
   CensusCount,
   Command,
   CommitStats,
@@ -28,6 +29,7 @@ import type { Quantiles, Sample } from './telemetry/time-series.ts'
 
 export type {
   Activity,
+  BackupReport,
   BulkPhase,
   Census,
   CensusCount,
@@ -210,6 +212,15 @@ export interface JobSystem {
    * compares it with its row, recounts what is kept counted, lets SQLite check the file. A million jobs take about ten seconds.
    */
   verify(options?: { readonly onProgress?: (id: number, lastId: number) => void }): Promise<VerifyReport>
+  /**
+   * Copies the database as it is at one instant into the new file `target`, while the system works; the only safe way for the process that
+   * serves it. Whatever has that name is whole: checked, flushed, and then named. `onProgress` is told how many pages of how many are copied.
+   * Rejects with `UnavailableError` where `target` exists or cannot be made, or the system stops meanwhile.
+   */
+  backup(
+    target: string,
+    options?: { readonly onProgress?: (pages: number, ofPages: number) => void },
+  ): Promise<BackupReport>
   health(): Health
   /** What runs now, from memory. */
   activity(): Activity

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
+import { backupCommand } from './backup-command.ts'
 import { systemClock } from './clock.ts'
 import { isKilledEarly } from './container.ts'
 import { faultOfDatabasePath } from './database-path.ts'
@@ -38,6 +39,8 @@ const usage = `Usage: jobmachine [command]
   serve          run the server (the default); configured by environment variables or a .env file, see README.md
                    --accept-loss CODE  go on without jobs that a refused start says are missing; it gives the code
   verify [file]  check a database, also a live one: every history against the machine; DATABASE_PATH unless given
+  backup [file] TARGET
+                 copy a database, also a live one, into a new file: of one instant, checked, flushed; DATABASE_PATH unless given
   --help         print this
   --version      print the version
 `
@@ -48,6 +51,7 @@ const commands: Readonly<
 > = {
   serve: { operands: 2, run: serve },
   verify: { operands: 1, run: verify },
+  backup: { operands: 2, run: backup },
   '--help': { operands: 0, run: () => void process.stdout.write(usage) },
   '-h': { operands: 0, run: () => void process.stdout.write(usage) },
   '--version': { operands: 0, run: () => void process.stdout.write(`${version()}\n`) },
@@ -61,7 +65,6 @@ const command = Object.hasOwn(commands, name) ? commands[name] : undefined
 if (command && operands.length <= command.operands) await command.run(...operands)
 else {
   refuseCommand([name, ...operands])
-  process.exitCode = exitUsage
 }
 
 /** What has been opened so far, and is closed in good order when a signal comes. */
@@ -95,6 +98,17 @@ function verify(path = configure().databasePath): void {
   const fault = faultOfDatabasePath(path)
   if (fault) fail(`the file to verify ${fault}`, exitConfig)
   process.exitCode = verifyCommand(path, process.stdout, process.stderr)
+}
+
+async function backup(...operands: string[]): Promise<void> {
+  const target = operands.at(-1)
+  if (target === undefined) return refuseCommand(['backup, without a target'])
+  const path = operands.length === 2 ? operands[0]! : configure().databasePath
+  for (const file of [path, target]) {
+    const fault = faultOfDatabasePath(file)
+    if (fault) fail(`a file of the backup ${fault}`, exitConfig)
+  }
+  process.exitCode = await backupCommand(path, target, process.stdout, process.stderr)
 }
 
 function configure(): ServerConfig {
@@ -143,10 +157,11 @@ function readAcceptLoss(flags: readonly string[]): string | undefined {
     .slice(1)
   if (flags.length === 0 || (code && rest.length === 0)) return code
   refuseCommand(['serve', ...flags])
-  process.exit(exitUsage)
+  process.exit()
 }
 
 function refuseCommand(words: readonly string[]): void {
+  process.exitCode = exitUsage
   complain(`no such command: ${words.join(' ')}\n\n${usage.trimEnd()}`)
 }
 

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { historyLimitMax, listLimitDefault, listLimitMax, transitionLimitMax } from './config.ts'
 import { InvalidInputError, JobNotFoundError } from './errors.ts'
 import { parseFilter } from './filter.ts'
@@ -5,7 +6,15 @@ import type { JobFilter, JobList, JobSystem } from './job-system.ts'
 import { type Job, toJob } from './jobs.ts'
 import { countStates } from './machines/edges.ts'
 import type { JobState } from './machines/job.ts'
-import type { EdgeCount, HistoryEvent, JobPath, Store, TransitionPage, VerifyReport } from './persistence/store.ts'
+import type {
+  BackupReport,
+  EdgeCount,
+  HistoryEvent,
+  JobPath,
+  Store,
+  TransitionPage,
+  VerifyReport,
+} from './persistence/store.ts'
 
 /** What a system answers from its store alone; `JobSystem` says what each is. */
 export class StoreReads {
@@ -59,6 +68,10 @@ export class StoreReads {
     if (!path) throw new JobNotFoundError(id)
     if (at !== undefined) assertWithin('at', at, 1, path.seq)
     return path
+  }
+
+  backup(target: string, { onProgress }: Parameters<JobSystem['backup']>[1] = {}): Promise<BackupReport> {
+    return this.#store.backup(resolve(target), onProgress)
   }
 
   verify({ onProgress }: Parameters<JobSystem['verify']>[0] = {}): Promise<VerifyReport> {

@@ -63,7 +63,7 @@ describe('imports point inward', () => {
 
   test("the store's threads load no XState: the build has compiled its machine", () => {
     const loaded = loadedBy(
-      ...['thread', 'reader-thread', 'verify-thread'].map((name) => `persistence/sqlite/${name}.js`),
+      ...['thread', 'reader-thread', 'verify-thread', 'backup-thread'].map((name) => `persistence/sqlite/${name}.js`),
     )
 
     expect(loaded).toContain('machines/job-table.js')

@@ -268,6 +268,14 @@ export interface VerifyReport {
   readonly violationCount: number
 }
 
+/** A backup that was made. */
+export interface BackupReport {
+  readonly bytes: number
+  /** The highest ids in it. */
+  readonly transitions: number
+  readonly jobs: number
+}
+
 /** What recovery found and moved. */
 export interface Recovered {
   readonly leased: number
@@ -359,6 +367,12 @@ export interface Store {
 
   /** Checks the whole file, on a thread of its own; `onProgress` is told the id that it has come to, and the last. */
   verify(onProgress?: (id: number, lastId: number) => void): Promise<VerifyReport>
+
+  /**
+   * Copies the database as it is at one instant into a new file, on a thread of its own: whatever has that name is whole, checked and
+   * flushed. `onProgress` is told how many pages of how many are copied. Rejects with `UnavailableError` where `target` exists or cannot be made.
+   */
+  backup(target: string, onProgress?: (pages: number, ofPages: number) => void): Promise<BackupReport>
 
   /** Does now what time has made due; resolves when it is done. The store does so by itself; tests that move a clock call it. */
   sweep(): Promise<void>

@@ -173,6 +173,16 @@ const durability: readonly Mutation[] = [
     { file: sqlite('wholeness'), find: 'assertNeverWas(path, found);', replace: '' },
   ),
   bug(
+    'a backup has its name before it is whole',
+    ['persistence/sqlite/backup.test.ts', 'a backup whose process is killed half-way leaves nothing under its name'],
+    { file: sqlite('backup'), find: '`${target}.partial-${process.pid}-${threadId}`', replace: 'target' },
+  ),
+  bug(
+    'a backup is not checked',
+    ['persistence/sqlite/backup.test.ts', 'a backup of a file whose copy is not whole is not made'],
+    { file: sqlite('backup'), find: 'if (faults.length > 0)', replace: 'if (false)' },
+  ),
+  bug(
     'writing goes on after a failed fsync',
     groupCommit(
       'nobody is told where the storage fails (SQLITE_IOERR_FSYNC): nothing is tried again on that connection',

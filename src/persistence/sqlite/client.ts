@@ -13,6 +13,7 @@ import { ownThread } from '../../own-thread.ts'
 import { type Batch, intoBatches } from '../batches.ts'
 import { intoSets } from '../runs.ts'
 import type {
+  BackupReport,
   CensusCount,
   Command,
   CommandResult,
@@ -39,6 +40,7 @@ import type {
   TransitionPage,
   VerifyReport,
 } from '../store.ts'
+import { Backups } from './backups.ts'
 import { Checker } from './checker.ts'
 import { CommitMeter, createCommitCells } from './commit-meter.ts'
 import { durability, isBusy, isStorageTrouble, openForReading } from './connection.ts'
@@ -167,6 +169,7 @@ class SqliteStore implements Store {
   readonly #reader: Reader
   readonly #scanner: Scanner
   readonly #checker: Checker
+  readonly #backups: Backups
   readonly #commits: CommitMeter
   readonly #path: string
   readonly #notify: SqliteStoreOptions['notify']
@@ -209,6 +212,7 @@ class SqliteStore implements Store {
     this.#reader = new Reader(this.#readConnection)
     this.#scanner = new Scanner(options.path)
     this.#checker = new Checker(options.path)
+    this.#backups = new Backups(options.path)
     thread.on('message', (tell: Tell) => this.#hear(tell))
     thread.on('error', (error) => this.#end(error))
     // Listened for from the start: it comes in the same turn as the last message.
@@ -367,6 +371,11 @@ class SqliteStore implements Store {
     return this.#checker.verify(onProgress)
   }
 
+  backup(target: string, onProgress?: (pages: number, ofPages: number) => void): Promise<BackupReport> {
+    if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
+    return this.#backups.make(target, onProgress)
+  }
+
   async sweep(): Promise<void> {
     await this.#ask({ op: 'sweep' })
   }
@@ -378,6 +387,7 @@ class SqliteStore implements Store {
     this.#readConnection.close()
     await this.#scanner.close()
     await this.#checker.close()
+    await this.#backups.close()
     const closed = this.#ask({ op: 'close' })
     this.#closed = true
     // It is refused where the file is found to be lost at the last.

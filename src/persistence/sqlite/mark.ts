@@ -116,7 +116,8 @@ function checksum(text: string): string {
   return crc32(text).toString(16).padStart(8, '0')
 }
 
-function syncFolder(path: string): void {
+/** Flushes the names in the folder of a file. */
+export function syncFolder(path: string): void {
   const folder = openSync(dirname(path), 'r')
   try {
     fsyncSync(folder)

@@ -9,7 +9,7 @@ import { markNew, type Progress, readMark } from './mark.ts'
 /** A log of this size holds no frame. */
 const emptyLogBytes = 32
 /** The schema version that has `event_runs`. */
-const countedFrom = 4
+export const countedFrom = 4
 
 /** What stands on the disk before anything is opened, which would change it. */
 export interface Found {
