@@ -76,7 +76,6 @@ export class EventFeed {
     if (this.#readers.size >= readersMax) this.#end(this.#oldest())
     const reader = new EventReader(outgoing, filter, session)
     this.#readers.add(reader)
-    reader.endAfter(this.#lifeFor(session), () => this.#end(reader))
     // Not the answer's: one that waits behind another on its connection is not closed with it.
     outgoing.req.once('close', () => this.#drop(reader))
     const { transitions, last } = await this.#system.transitions({
@@ -85,6 +84,7 @@ export class EventFeed {
     })
     if (!this.#readers.has(reader)) throw new UnavailableError('the stream was ended before it began')
     reader.begin(transitions.length > 0 ? after! : last)
+    reader.endAfter(this.#lifeFor(session), () => this.#end(reader))
     this.#heart ??= setInterval(() => this.#beat(), this.#heartbeatMs)
     this.#schedule(paceMs)
   }
