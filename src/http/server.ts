@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import { type AddressInfo, Socket } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import type { SystemLog } from '../front-door.ts'
 import { type AppOptions, createApp } from './app.ts'
@@ -94,15 +94,6 @@ function answerRequests(
   const refuse = getRequestListener(() =>
     problem(new HttpError(417, 'expectation_failed', 'the Expect header takes nothing but 100-continue')),
   )
-  server.on('connection', (socket: Socket) => {
-    const close = socket.destroySoon
-    // Node ends a connection by this when its last answer is sent, and so does @hono/node-server where a body goes on for half a second.
-    socket.destroySoon = () => {
-      const incoming = answers.get(socket)?.req
-      if (incoming && !incoming.complete) linger(socket, incoming, times)
-      else if (!isLingering(socket)) close.call(socket)
-    }
-  })
   const answerBy = (answerer: typeof listener) => (incoming: IncomingMessage, outgoing: ServerResponse) => {
     // Behind the last answer of its connection.
     if (isLingering(incoming.socket)) return
@@ -116,6 +107,19 @@ function answerRequests(
   server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
     continueWhenRead(incoming, outgoing)
     answer(incoming, outgoing)
+  })
+  endInGoodOrder(server, answers, times)
+}
+
+/** Lets every client read its last answer, and refuses what the parser gave up. `answers`: the last of each connection. */
+function endInGoodOrder(server: Server, answers: WeakMap<Socket, ServerResponse>, times: LingerTimes): void {
+  server.on('connection', (socket: Socket) => {
+    // Node ends a connection by this when its last answer is sent, and so does @hono/node-server where a body goes on for half a second.
+    socket.destroySoon = () => {
+      const incoming = answers.get(socket)?.req
+      if (incoming && !incoming.complete) linger(socket, incoming, times)
+      else if (!isLingering(socket)) cutWhenSent(socket)
+    }
   })
   // One function for all, to be listened for once: a stream does not finish, and each packet of what is bad calls for it.
   function endConnection(this: ServerResponse): void {
@@ -131,7 +135,9 @@ function answerRequests(
     else if (underWay && answer.req.complete) answer.off('finish', endConnection).once('finish', endConnection)
     // An answer that is half written must not be followed by another.
     else if (underWay && answer.headersSent) socket.destroy()
-    else void refuseSocket(socket, error.code, times)
+    // Its body must not come to its end: what is refused is not stored.
+    else if (underWay) void refuseSocket(socket, error.code).then(() => cutWhenSent(socket))
+    else void refuseSocket(socket, error.code).then(() => linger(socket, undefined, times))
   })
 }
 
@@ -148,14 +154,18 @@ function continueWhenRead(incoming: IncomingMessage, outgoing: ServerResponse): 
   })
 }
 
-/** Answers what the parser gave up, and closes the connection. */
-async function refuseSocket(socket: Socket, code: string | undefined, times: LingerTimes): Promise<void> {
+/** Closes a connection once what was written is sent. */
+function cutWhenSent(socket: Socket): void {
+  Socket.prototype.destroySoon.call(socket)
+}
+
+/** Answers what the parser gave up. */
+async function refuseSocket(socket: Socket, code: string | undefined): Promise<void> {
   const response = problem(refusalOf(code))
   const body = await response.text()
   const head = [...response.headers].map(([name, value]) => `${name}: ${value}\r\n`).join('')
   const length = `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n`
   socket.write(`HTTP/1.1 ${response.status} ${STATUS_CODES[response.status]}\r\n${head}${length}\r\n${body}`)
-  linger(socket, undefined, times)
 }
 
 function refusalOf(code: string | undefined): HttpError {

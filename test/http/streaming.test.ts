@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { exchange, openConnection, request } from '../support/raw-http.ts'
+import { exchange, openConnection, RawConnection, request } from '../support/raw-http.ts'
 import { type Answer, aWaitingJob, startHttp } from '../support/server.ts'
 import { startServer } from '../support/server-process.ts'
 
@@ -131,6 +132,21 @@ describe('a length that is not true', () => {
     expect(await connection.end()).toBe('')
     expect((await get('/jobs')).body.jobs).toEqual([])
   })
+})
+
+test('what was refused with 408 is not stored, also where the rest of it still comes', async () => {
+  const { port, get } = await startHttp({ timeouts: { head: 200, request: 200 } })
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  onTestFinished(() => void socket.destroy())
+  socket.on('error', () => undefined)
+  const connection = new RawConnection(socket)
+  connection.write(head({ 'content-length': `${job.length}` }), job.slice(0, -1))
+  expect((await connection.answer()).status).toBe(408)
+
+  connection.write(job.slice(-1))
+
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  expect((await get('/jobs')).body.jobs).toEqual([])
 })
 
 test.each([
