@@ -18,10 +18,10 @@ export const systemClock: SteadyClock = { now: () => Date.now(), steady: () => p
  */
 export class ManualClock implements SteadyClock {
   /** What it shows, and how much of that it was set by. */
-  readonly cell: BigInt64Array<SharedArrayBuffer>
+  readonly cell: BigInt64Array
 
   /** `cell`: of another `ManualClock`, to read the time that one tells. */
-  constructor(startAt = 0, cell = new BigInt64Array(new SharedArrayBuffer(16))) {
+  constructor(startAt = 0, cell: BigInt64Array = new BigInt64Array(new SharedArrayBuffer(16))) {
     this.cell = cell
     if (startAt) this.set(startAt)
   }

@@ -46,7 +46,7 @@ export class Histogram {
 }
 
 /** Memory for a histogram that two threads share. */
-export function sharedCells(bounds: readonly number[]): Float64Array<SharedArrayBuffer> {
+export function sharedCells(bounds: readonly number[]): Float64Array {
   return new Float64Array(new SharedArrayBuffer(cellCount(bounds) * Float64Array.BYTES_PER_ELEMENT))
 }
 

@@ -166,6 +166,8 @@ export interface JobSystem {
   /** Resolves when the job is on disk; an array is all or nothing, in the same order. */
   enqueue(job: NewJob): Promise<EnqueuedJob>
   enqueue(jobs: readonly NewJob[]): Promise<EnqueuedJob[]>
+  /** For what may be either. */
+  enqueue(jobs: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]>
   /** The same for front doors: an unchecked JSON value, one job or an array, with field names in snake_case; always an array. */
   submit(body: unknown): Promise<EnqueuedJob[]>
   find(id: number): Promise<Job | undefined>
@@ -244,5 +246,5 @@ export interface SystemLog {
   child(fields: object): SystemLog
 }
 
-/** Told of what XState's actors do. */
+/** Told of what XState's actors do, in XState's own `InspectionEvent`s. */
 export type Inspector = (event: InspectionEvent) => void

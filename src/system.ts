@@ -172,6 +172,7 @@ class System extends StoreReads implements JobSystem {
 
   enqueue(job: NewJob): Promise<EnqueuedJob>
   enqueue(jobs: readonly NewJob[]): Promise<EnqueuedJob[]>
+  enqueue(jobs: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]>
   enqueue(input: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]> {
     return Array.isArray(input)
       ? this.#enqueue(input, 'camelCase', (jobs) => jobs)

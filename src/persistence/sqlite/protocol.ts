@@ -121,7 +121,7 @@ export interface ThreadOptions {
   readonly newDatabaseId: string
   readonly acceptLoss: string | undefined
   /** The cell of a manual clock; null for the system's. */
-  readonly clock: BigInt64Array<SharedArrayBuffer> | null
+  readonly clock: BigInt64Array | null
   /** See `watchdog.ts`. */
   readonly pulse: Int32Array | null
   /** Where it measures its commits. */

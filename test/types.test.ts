@@ -1,0 +1,15 @@
+import { execFile } from 'node:child_process'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+
+const run = promisify(execFile)
+const root = resolve(import.meta.dirname, '..')
+
+test('the package’s types compile where a user’s compiler looks at every declaration, as strictly as it can', async () => {
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+
+  const { stdout } = await run(process.execPath, [tsc, '-p', 'test/types'], { cwd: root }).catch((error) => error)
+
+  expect(stdout).toBe('')
+})

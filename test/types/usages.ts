@@ -1,0 +1,92 @@
+/** What users write, checked against the built package as their compiler sees it. */
+import {
+  BackpressureError,
+  type Bulk,
+  createJobSystem,
+  defineHandler,
+  type EnqueuedJob,
+  type Explanation,
+  exponential,
+  type Handler,
+  type HistoryEvent,
+  type Inspector,
+  type Job,
+  type JobState,
+  type JobSystem,
+  JobSystemError,
+  type JobSystemOptions,
+  type NewJob,
+  PermanentError,
+  RetryAfterError,
+  SnoozeError,
+  type StoredError,
+  type Transition,
+} from 'jobmachine'
+import { pino } from 'pino'
+import { z } from 'zod'
+
+const resize = defineHandler({
+  type: 'resize',
+  payload: z.strictObject({ image: z.string(), width: z.int() }),
+  timeoutMs: 1_000,
+  maxAttempts: 3,
+  backoffMs: exponential({ baseMs: 1_000, maxMs: 60_000 }),
+  async run({ image, width }, { attempt, signal, log }) {
+    const text: string = image
+    const sum: number = width + attempt
+    // @ts-expect-error: it is a number
+    const wrong: string = width
+    signal.throwIfAborted()
+    log.info({ sum }, text)
+    if (wrong) throw new PermanentError('never', { cause: new RetryAfterError(5, 'later') })
+    throw new SnoozeError(5)
+  },
+})
+const typed: Handler<{ image: string; width: number }> = resize
+
+export const inspect: Inspector = (event: { readonly type: string }) => console.log(event.type)
+
+export async function enqueueing(system: JobSystem, jobOrJobs: NewJob | NewJob[], jobs: readonly NewJob[]) {
+  const one: EnqueuedJob = await system.enqueue({ type: 'resize', payload: {}, runAt: new Date(), maxRetries: 3 })
+  const many: EnqueuedJob[] = await system.enqueue(jobs)
+  const more: EnqueuedJob[] = await system.enqueue([{ type: 'resize', payload: null }] as const)
+  const either: EnqueuedJob | EnqueuedJob[] = await system.enqueue(jobOrJobs)
+  // @ts-expect-error: a job has a payload
+  await system.enqueue({ type: 'resize' })
+  // @ts-expect-error: no such field
+  await system.enqueue({ type: 'resize', payload: {}, priorty: 5 })
+  return { one, many, more, either }
+}
+
+export async function reading(system: JobSystem): Promise<void> {
+  const job: Job | undefined = await system.find(1)
+  const state: JobState | undefined = job?.state
+  // @ts-expect-error: no such state
+  if (state === 'asleep') return
+  const error: StoredError | null | undefined = job?.error
+  const code: string | number | undefined = error?.code ?? error?.causes?.[0]?.code
+  const history: readonly HistoryEvent[] = await system.history(1, { limit: 10 })
+  const explanation: Explanation = await system.explain(1)
+  const { transitions } = await system.transitions({ after: 0 })
+  const last: Transition | undefined = transitions.at(-1)
+  const bulk: Bulk = await system.prepareBulk('requeue', { state: 'dead' })
+  const { phase } = bulk
+  // @ts-expect-error: no such phase
+  if (phase === 'asleep') return
+  console.log(code, history, explanation.summary, last?.to, (await system.telemetry()).slots)
+}
+
+export async function main(workers: { workers?: number }): Promise<void> {
+  const options: JobSystemOptions = { database: 'jobs.db', handlers: [resize, typed], log: pino(), inspect, ...workers }
+  const system: JobSystem = await createJobSystem(options)
+  // @ts-expect-error: no such option
+  await createJobSystem({ database: 'jobs.db', handler: [resize] })
+  try {
+    await system.start()
+  } catch (thrown) {
+    if (thrown instanceof BackpressureError) console.log(thrown.retryAfterMs)
+    if (thrown instanceof JobSystemError) console.log(thrown.code)
+  } finally {
+    await system.stop({ graceMs: 1_000 })
+  }
+}
