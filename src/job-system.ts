@@ -82,7 +82,7 @@ export interface JobFilter {
 
 /**
  * Newest first. A page may be short and still have a `nextCursor`: all jobs down to that id were looked at. One without a job that has one means
- * that ten million ids, or 400,000 where a text is searched for, had none.
+ * that ten million ids, or 100,000 where a text is searched for, had none.
  */
 export interface JobList {
   readonly jobs: readonly Job[]

@@ -8,9 +8,9 @@ const rowsMax = 20_000
 const searchedBytesMax = 16_777_216
 /** Rows of one step of a search, after which its bytes are summed. */
 const searchStepRows = 64
-/** Stretches that one request goes on for while it has found nothing, ten million ids and a second or so; and of a search, two seconds. */
+/** Stretches that one request goes on for while it has found nothing, ten million ids and a second or so; and of a search, half a second. */
 const stretchesMax = 500
-const searchStretchesMax = 20
+const searchStretchesMax = 5
 /**
  * How far the clock may have been set back, in ms, without hiding anything: ids rise with `created_at`, save for what was stored before a
  * clock that was set back had caught up.
