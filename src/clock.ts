@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks'
+
 /** Where time comes from. Everything below `main.ts` and `index.ts` is given one. */
 export interface Clock {
   /** Epoch ms. */

@@ -60,6 +60,7 @@ import { locateDatabase } from './persistence/sqlite/locate.ts'
 import { lockForServing, type ServerLock, thisProcess } from './persistence/sqlite/lock.ts'
 import { noteOpen } from './persistence/sqlite/open-here.ts'
 import { createSystem } from './system.ts'
+import { timers } from './timers.ts'
 
 /**
  * Opens the file and makes the system on it; nothing runs before `start`. A server takes the file's lock first of all. Rejects with
@@ -132,7 +133,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
 const silent: SystemLog = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 
 function throwUncaught(error: Error): void {
-  setImmediate(() => {
+  timers.setImmediate(() => {
     throw error
   })
 }

@@ -49,6 +49,7 @@ import { StoreReads } from './store-reads.ts'
 import { toMetrics } from './telemetry/metrics.ts'
 import { Observatory } from './telemetry/observatory.ts'
 import { RunStats } from './telemetry/run-stats.ts'
+import { timers } from './timers.ts'
 
 /** What a system is made of. Time, randomness and the store come from outside. */
 export interface SystemParts {
@@ -246,7 +247,7 @@ class System extends StoreReads implements JobSystem {
     switch (notice.type) {
       case 'lost':
         // In a turn of its own, as are the jobs that were leased before: it must not come ahead of them.
-        setImmediate(() => this.#dispatcher?.send(notice))
+        timers.setImmediate(() => this.#dispatcher?.send(notice))
         return
       case 'health':
         this.#trouble = notice.error
@@ -432,9 +433,9 @@ const timerMaxMs = 2 ** 31 - 1
 async function within(ms: number, done: Promise<void>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), Math.min(ms, timerMaxMs))
+    timer = timers.setTimeout(() => resolve(false), Math.min(ms, timerMaxMs))
   })
   const inTime = await Promise.race([done.then(() => true), late])
-  clearTimeout(timer)
+  timers.clearTimeout(timer)
   return inTime
 }

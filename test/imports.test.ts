@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { built } from './support/built.ts'
@@ -30,10 +30,8 @@ function loadedBy(...starts: string[]): string[] {
 
 describe('imports point inward', () => {
   test.each(files.filter((file) => file.startsWith('machines/')))('%s knows only xstate and machines', (file) => {
-    const allowed = importsOf(file).filter(
-      (path) => path !== 'xstate' && path !== 'node:assert/strict' && !path.startsWith('./'),
-    )
-    expect(allowed).toEqual([])
+    const known = ['xstate', 'node:assert/strict', 'node:perf_hooks', '../timers.ts']
+    expect(importsOf(file).filter((path) => !known.includes(path) && !path.startsWith('./'))).toEqual([])
   })
 
   test.each(files.filter((file) => file.startsWith('persistence/')))(
@@ -87,6 +85,19 @@ test('only front doors read the clock, chance or the environment', () => {
     /Date\.now\(|new Date\(\)|Math\.random|randomUUID|process\.env/.test(readFileSync(join(source, file), 'utf8')),
   )
   expect(readers.sort()).toEqual(['clock.ts', 'index.ts', 'main.ts'])
+})
+
+test('what runs in a user’s event loop uses no timer and no measure of time that fake timers may replace', () => {
+  const inLoop = loadedBy('index.js').filter((path) => existsSync(join(source, path.replace(/\.js$/, '.ts'))))
+  const globals = /(?<![.\w])(?:(?:set|clear)(?:Timeout|Interval|Immediate)|queueMicrotask|performance)\b(?=[.(])/g
+  const using = inLoop.flatMap((path) => {
+    const code = readFileSync(join(source, path.replace(/\.js$/, '.ts')), 'utf8').replace(/\/\*.*?\*\/|\/\/.*?$/gms, '')
+    const imported = importsIn(code).includes('node:perf_hooks') ? ['performance'] : []
+    for (const [, name] of code.matchAll(/^import \{ (\w+) \} from '(?:node:timers\/promises|[./]+timers.ts)'/gm))
+      imported.push(name!)
+    return [...code.matchAll(globals)].flatMap(([name]) => (imported.includes(name) ? [] : [`${path}: ${name}`]))
+  })
+  expect(using).toEqual([])
 })
 
 test('no state is named outside the machine', () => {

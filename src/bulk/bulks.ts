@@ -1,7 +1,9 @@
+import { performance } from 'node:perf_hooks'
 import { bulksMax } from '../config.ts'
 import { BackpressureError } from '../errors.ts'
 import { assertTaken, parseFilter } from '../filter.ts'
 import type { Bulk, BulkCommand, BulkFilter } from '../job-system.ts'
+import { timers } from '../timers.ts'
 import { type BulkParts, PreparedBulk } from './bulk.ts'
 
 /** What a caller that finds all of them unfinished is told to wait. */
@@ -72,7 +74,7 @@ export class Bulks {
     try {
       return await step()
     } finally {
-      setTimeout(end, Math.min(performance.now() - begunAt, restMaxMs))
+      timers.setTimeout(end, Math.min(performance.now() - begunAt, restMaxMs))
     }
   }
 }

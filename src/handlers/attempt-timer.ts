@@ -1,3 +1,5 @@
+import { timers } from '../timers.ts'
+
 /** For how long, in ms and in all, it was seen that nothing turned. What is added while a timer runs is what counts. */
 export interface Standstill {
   /** The event loop: a handler blocked it, or the process stood still. */
@@ -29,7 +31,7 @@ export class AttemptTimer {
     this.#loopMs = standstill.loopMs()
     this.#threadMs = standstill.threadMs()
     this.#fire = fire
-    this.#timer = setTimeout(() => this.#due(), ms)
+    this.#timer = timers.setTimeout(() => this.#due(), ms)
   }
 
   /** It keeps no process alive that has nothing else to wait for. */
@@ -39,7 +41,7 @@ export class AttemptTimer {
   }
 
   clear(): void {
-    clearTimeout(this.#timer)
+    timers.clearTimeout(this.#timer)
   }
 
   #due(): void {
@@ -62,7 +64,7 @@ export class AttemptTimer {
 
   #again(ms: number): void {
     const isHeld = this.#timer.hasRef()
-    this.#timer = setTimeout(() => this.#due(), ms)
+    this.#timer = timers.setTimeout(() => this.#due(), ms)
     if (!isHeld) this.#timer.unref()
   }
 }

@@ -1,4 +1,6 @@
+import { performance } from 'node:perf_hooks'
 import { type ActorRefFrom, emit, fromCallback, setup } from 'xstate'
+import { timers } from '../timers.ts'
 import type { Lease, LeasedJob, LeaseEvent } from './lease.ts'
 import { Ledger, paceMs, type Room } from './ledger.ts'
 import { gather, type Outcome, type RunAttempt, type WorkerEvent, workerLogic } from './worker.ts'
@@ -57,7 +59,7 @@ const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, 
   let pacing: NodeJS.Timeout | undefined
   const failed = (error: unknown) => {
     // The dispatcher dies of it, and its children live on.
-    clearTimeout(pacing)
+    timers.clearTimeout(pacing)
     tell({ type: 'storeFailed', error })
   }
   let turnTaken = false
@@ -66,9 +68,9 @@ const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, 
    * called.
    */
   const inTurn = (call: () => void) => {
-    if (turnTaken) return void setImmediate(call)
+    if (turnTaken) return void timers.setImmediate(call)
     turnTaken = true
-    setImmediate(() => {
+    timers.setImmediate(() => {
       turnTaken = false
     })
     call()
@@ -90,11 +92,11 @@ const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, 
         store.apply(command.events).then((refused) => tell({ type: 'applied', refused }), failed)
         return
       case 'gather':
-        setImmediate(() => tell({ type: 'gathered' }))
+        timers.setImmediate(() => tell({ type: 'gathered' }))
         return
       case 'pace': {
         const begun = performance.now()
-        pacing = setTimeout(() => tell({ type: 'paced', tookMs: performance.now() - begun }), paceMs)
+        pacing = timers.setTimeout(() => tell({ type: 'paced', tookMs: performance.now() - begun }), paceMs)
         pacing.unref()
         return
       }
@@ -102,7 +104,7 @@ const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, 
         store.stopLeasing().catch(failed)
     }
   })
-  return () => clearTimeout(pacing)
+  return () => timers.clearTimeout(pacing)
 })
 
 /** What it is doing in a mode, for the pictures. */

@@ -1,4 +1,5 @@
 import { fromCallback } from 'xstate'
+import { queueMicrotask } from '../timers.ts'
 import type { LeasedJob, LeaseEvent } from './lease.ts'
 import type { SlotPhase } from './slot.ts'
 

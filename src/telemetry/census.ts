@@ -1,5 +1,7 @@
+import { performance } from 'node:perf_hooks'
 import type { Clock } from '../clock.ts'
 import type { CensusCount } from '../persistence/store.ts'
+import { timers } from '../timers.ts'
 
 /** A count of all jobs that was finished at `at`, in epoch ms. It took a while, so it is no single instant's. */
 export interface Census {
@@ -62,5 +64,5 @@ export class CensusTaker {
 }
 
 function later(ms: number): Promise<null> {
-  return new Promise((resolve) => setTimeout(resolve, ms, null).unref())
+  return new Promise((resolve) => timers.setTimeout(resolve, ms, null).unref())
 }

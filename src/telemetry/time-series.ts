@@ -2,6 +2,7 @@ import { difference, type HistogramSnapshot, quantile } from '../histogram.ts'
 import { countStates } from '../machines/edges.ts'
 import type { JobState } from '../machines/job.ts'
 import type { CommitStats, EdgeCount } from '../persistence/store.ts'
+import { timers } from '../timers.ts'
 import { countEdges, hasFailed, runsAgain } from './metrics.ts'
 import type { Durations } from './run-stats.ts'
 
@@ -70,12 +71,12 @@ export class TimeSeries {
 
   /** Takes samples from now on; keeps no process alive. */
   start(): void {
-    this.#timer = setInterval(() => void this.sample(), sampleEveryMs)
+    this.#timer = timers.setInterval(() => void this.sample(), sampleEveryMs)
     this.#timer.unref()
   }
 
   stop(): void {
-    clearInterval(this.#timer)
+    timers.clearInterval(this.#timer)
   }
 
   /** Takes one now; none where the file cannot be read, nor where no time has passed: the next then covers more. */

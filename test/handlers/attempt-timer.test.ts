@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { AttemptTimer, settleMs } from '../../src/handlers/attempt-timer.ts'
+import { useFakeTimers, useRealTimers } from '../support/fake-timers.ts'
 
-beforeEach(() => void vi.useFakeTimers())
-afterEach(() => void vi.useRealTimers())
+beforeEach(() => useFakeTimers())
+afterEach(() => useRealTimers())
 
 /** A timer of 10 s that has just begun, and the standstills that its process has seen so far. */
 function aTimer() {

@@ -19,6 +19,7 @@ import { Registry } from '../../src/handlers/registry.ts'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
 import type { RunningAttempt } from '../../src/machines/worker.ts'
 import { RunStats } from '../../src/telemetry/run-stats.ts'
+import { useFakeTimers, useRealTimers } from '../support/fake-timers.ts'
 import { errorsOfAnotherCopy, errorsOfAnotherRealm } from '../support/other-copies.ts'
 
 type Errors = typeof import('../../src/errors.ts')
@@ -392,14 +393,14 @@ describe('the delay after a failure', () => {
   })
 
   test('is the settings’ after a timeout too where the handler’s backoff is broken', async () => {
-    vi.useFakeTimers()
+    useFakeTimers()
     const handler = {
       ...aHandler((_, { signal }) => new Promise((_, reject) => signal.addEventListener('abort', reject))),
       backoffMs: throws,
     }
     const told = start(handler, { timeoutMs: 1_000 })
     await vi.advanceTimersByTimeAsync(1_000)
-    vi.useRealTimers()
+    useRealTimers()
 
     expect(told.settled[0]!.event).toMatchObject({
       delayMs: settingsBackoffMs,
@@ -502,8 +503,8 @@ describe('an attempt that is aborted', () => {
 })
 
 describe('an attempt that takes too long', () => {
-  beforeEach(() => void vi.useFakeTimers())
-  afterEach(() => void vi.useRealTimers())
+  beforeEach(() => useFakeTimers())
+  afterEach(() => useRealTimers())
 
   test('has its signal fired at its timeout, and failed when it ends then', async () => {
     let reason: unknown

@@ -4,6 +4,7 @@ import { dispatcherMachine } from '../../src/machines/dispatcher.ts'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
 import { paceMs } from '../../src/machines/ledger.ts'
 import { partOf, type StartedDispatcher, startDispatcher, startDispatching, tick, turn } from '../support/dispatcher.ts'
+import { useFakeTimers, useRealTimers } from '../support/fake-timers.ts'
 
 const modes = ['recovering', 'dispatching', 'stuck', 'draining', 'stopped'] as const
 const events = [
@@ -298,7 +299,7 @@ describe('a dispatcher', () => {
 })
 
 describe('a dispatcher under a load of short jobs', () => {
-  afterEach(() => void vi.useRealTimers())
+  afterEach(() => useRealTimers())
 
   test('asks for jobs ahead beside an outcome, and does not wait for them', async () => {
     const { store } = await underLoad()
@@ -339,7 +340,7 @@ describe('a dispatcher under a load of short jobs', () => {
   })
 
   test('gives it back where none comes free for a tenth of a second', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    useFakeTimers(['setTimeout', 'clearTimeout'])
     const { store, attempts } = await underLoad()
     await store.give(aLeasedJob(1_001), aLeasedJob(1_002))
     store.calls.length = 0

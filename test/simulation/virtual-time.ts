@@ -1,3 +1,4 @@
+import { replaceTimers } from '../support/engine-timers.ts'
 import type { Random } from '../torture/random.ts'
 
 /** Who runs: the event loop of the simulated process, its store's thread, or the world around it, which outlives them. */
@@ -19,7 +20,7 @@ const latenessMs = 3
 
 /**
  * Time that passes when nothing is left to do before: one event at a time, in an order that the seed decides as far as a real machine
- * leaves it open. While it is installed the global timers and `performance.now` are its own.
+ * leaves it open. While it is installed the global timers, the engine's and `performance.now` are its own.
  */
 export class VirtualTime {
   readonly #random: Random
@@ -42,17 +43,20 @@ export class VirtualTime {
     const late = (ms: number) => Math.max(ms, 1) + this.#random.int(0, latenessMs)
     const timer = (run: (...given: never[]) => void, ms: number, everyMs: number | null, given: unknown[]) =>
       this.#handle(this.schedule(ms, this.#side, () => run(...(given as never[])), everyMs))
-    Object.assign(globalThis, {
+    const own = {
       setTimeout: (run: () => void, ms = 0, ...given: unknown[]) => timer(run, late(ms), null, given),
       setInterval: (run: () => void, ms = 0, ...given: unknown[]) => timer(run, late(ms), Math.max(ms, 1), given),
       setImmediate: (run: () => void, ...given: unknown[]) => timer(run, 0, null, given),
       clearTimeout: (handle?: { id: number }) => this.cancel(handle?.id),
       clearInterval: (handle?: { id: number }) => this.cancel(handle?.id),
       clearImmediate: (handle?: { id: number }) => this.cancel(handle?.id),
-    })
+    }
+    Object.assign(globalThis, own)
+    const restoreEngine = replaceTimers(own)
     performance.now = () => this.now
     return () => {
       Object.assign(globalThis, real)
+      restoreEngine()
       Reflect.deleteProperty(performance, 'now')
     }
   }

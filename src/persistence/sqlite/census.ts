@@ -1,5 +1,7 @@
+import { performance } from 'node:perf_hooks'
 import type Database from 'better-sqlite3'
 import type { JobState } from '../../machines/job.ts'
+import { timers } from '../../timers.ts'
 import { type CensusCount, censusPairsMax, censusRest } from '../store.ts'
 
 /** Rows that one step looks at, as for a list. */
@@ -23,7 +25,7 @@ export async function takeCensus(step: Database.Statement): Promise<CensusCount[
     const seen = found.reduce((sum, { count }) => sum + count, 0)
     if (seen < stepMax) return census.counts()
     after = found.reduce((last, group) => Math.max(last, group.last), after)
-    await new Promise((resolve) => setTimeout(resolve, performance.now() - begunAt))
+    await new Promise((resolve) => timers.setTimeout(resolve, performance.now() - begunAt))
   }
 }
 

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import { Worker } from 'node:worker_threads'
 import type Database from 'better-sqlite3'
 import { type Clock, ManualClock } from '../../clock.ts'
@@ -10,6 +11,7 @@ import {
 } from '../../errors.ts'
 import type { JobState } from '../../machines/job.ts'
 import { ownThread } from '../../own-thread.ts'
+import { timers } from '../../timers.ts'
 import { type Batch, intoBatches } from '../batches.ts'
 import { intoSets } from '../runs.ts'
 import type {
@@ -223,7 +225,7 @@ class SqliteStore implements Store {
       })
     })
     if (!pulse) return
-    this.#beating = setInterval(() => {
+    this.#beating = timers.setInterval(() => {
       const stalledMs = stoodStillMs(performance.now() - this.#beatAt)
       this.#beatAt = performance.now()
       this.#stoodStillMs += stalledMs
@@ -392,7 +394,7 @@ class SqliteStore implements Store {
     this.#closed = true
     // It is refused where the file is found to be lost at the last.
     await closed.catch(() => {})
-    clearInterval(this.#beating)
+    timers.clearInterval(this.#beating)
     this.#rejectAll(new UnavailableError('the system was stopped'))
     await this.#exited
   }
@@ -410,7 +412,7 @@ class SqliteStore implements Store {
 
   /** All that one turn of the loop asks goes in one message, and so into one commit. */
   #flushSoon(): void {
-    this.#flushing ??= setImmediate(() => this.#flush())
+    this.#flushing ??= timers.setImmediate(() => this.#flush())
   }
 
   /** The calls gathered so far become one. */
@@ -438,7 +440,7 @@ class SqliteStore implements Store {
   }
 
   #flush(): void {
-    clearImmediate(this.#flushing)
+    timers.clearImmediate(this.#flushing)
     this.#flushing = undefined
     this.#askGathered()
     if (this.#asked.length === 0) return
@@ -471,7 +473,7 @@ class SqliteStore implements Store {
     if (this.#closed && !this.#closing) return
     this.#closed = true
     if (this.#closing) this.#rejectAll(new UnavailableError(error.message))
-    clearInterval(this.#beating)
+    timers.clearInterval(this.#beating)
     // The thread waits for a sign that this was heard.
     if (this.#pulse) beat(this.#pulse, 0)
     this.#notify({ type: 'fatal', error })
@@ -495,7 +497,7 @@ class SqliteStore implements Store {
         if (!isStorageTrouble(error)) throw error
         if (!isBusy(error) || tries === busyReadTries)
           throw new UnavailableError('the database cannot be read', { cause: error })
-        await new Promise((resolve) => setTimeout(resolve, 1))
+        await new Promise((resolve) => timers.setTimeout(resolve, 1))
       }
     }
   }

@@ -1,0 +1,17 @@
+import { vi } from 'vitest'
+import { replaceTimers } from './engine-timers.ts'
+
+const names = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'clearImmediate'] as const
+
+let restore = () => {}
+
+/** Those of vitest, for the engine as well: all, and the date, or those that are named. */
+export function useFakeTimers(toFake?: (typeof names)[number][]): void {
+  vi.useFakeTimers(toFake ? { toFake } : undefined)
+  restore = replaceTimers(Object.fromEntries((toFake ?? names).map((name) => [name, globalThis[name]])))
+}
+
+export function useRealTimers(): void {
+  restore()
+  vi.useRealTimers()
+}
