@@ -83,7 +83,7 @@ class Attempt implements RunningAttempt {
     this.#timer = new AttemptTimer(this.timeoutMs, options.standstill, timedOut)
     options.stats.started(job, this.startedAt, this.timeoutMs)
     currentJob
-      .run(job, () => this.#call())
+      .run(job, () => this.#callHandler())
       .then(
         () => this.#ended(() => this.#event('succeed')),
         (thrown) => this.#ended(() => this.#eventOf(thrown)),
@@ -99,7 +99,7 @@ class Attempt implements RunningAttempt {
     this.#controller?.abort(reason)
   }
 
-  async #call(): Promise<void> {
+  async #callHandler(): Promise<void> {
     const handler = this.#handler
     // The store leases no job without a handler here.
     if (!handler) throw this.#isUnfit(new UnknownTypeError(this.#job.type, this.#options.registry.types))

@@ -138,7 +138,7 @@ function stackOf(thrown: unknown, causes: readonly unknown[]): string {
 }
 
 /** From here on the frames are of what called the handler: see `attempt.ts`. */
-const engine = 'Attempt.#call'
+const engine = '#callHandler'
 
 function framesOf(thrown: unknown): string[] {
   const stack = readText(thrown, 'stack') ?? ''
