@@ -3,9 +3,10 @@ import { nextRun } from './explanation/earliest.ts'
 import type { Facts } from './explanation/facts.ts'
 import type { Obstacle, ObstacleCode } from './explanation/obstacle.ts'
 import { obstaclesTo, obstaclesToRun } from './explanation/obstacles.ts'
+import { suspicion } from './explanation/suspicion.ts'
 import { ago, number, sayInstant, sentence } from './explanation/words.ts'
 import { type Cause, causeOf } from './machines/cause.ts'
-import { attemptAfter, describeState, type Edge, eventsFrom, findEdge, hasTag } from './machines/edges.ts'
+import { countAfter, describeState, type Edge, eventsFrom, findEdge, hasTag } from './machines/edges.ts'
 import type { EventType, JobEvent, JobState } from './machines/job.ts'
 import type { PlaceInLine } from './persistence/store.ts'
 
@@ -90,7 +91,7 @@ const happenings: Readonly<Record<EventType, string>> = {
 
 function toNext(event: EventType, facts: Facts): NextEvent {
   const { job } = facts.situation
-  const edge = findEdge(job.state, { type: event } as JobEvent, job)!
+  const edge = findEdge(job.state, { type: event, crashed: true } as JobEvent, job)!
   const obstacles = obstaclesTo(event, facts)
   const possible = isPossible(obstacles)
   const verdict = possible ? 'It can happen now' : possible === null ? 'Whether it can is not known here' : 'Not now'
@@ -115,12 +116,13 @@ function isPossible(obstacles: readonly Obstacle[]): boolean | null {
 function consequence({ conditions, attempt }: Edge, { situation: { job } }: Facts): string {
   const of = (n: number) => `attempt ${number(n)} of ${number(job.maxAttempts)}`
   const last = conditions.at(-1)
-  if (last) return `, for ${of(job.attempt)} is ${last.holds ? 'not ' : ''}the last`
+  if (last?.guard === 'attemptsRemain') return `, for ${of(job.attempt)} is ${last.holds ? 'not ' : ''}the last`
+  if (last?.guard === 'crashed' && last.holds) return `, for that is the last crash that it may have`
   switch (attempt) {
     case 'keep':
       return ''
     case 'count':
-      return `, and ${of(attemptAfter(attempt, job.attempt))} begins`
+      return `, and ${of(countAfter(attempt, job.attempt))} begins`
     case 'giveBack':
       return ', and this attempt does not count'
     case 'forget':
@@ -137,6 +139,7 @@ function summarize(facts: Facts, obstacles: readonly Obstacle[]): string {
     `Job ${job.id} (${job.type}) ${is} ${job.state}: ${recount(lastEvent, facts)}.`,
     told.length > 0 && (hasTag(job.state, 'executing') ? sentence(sayAll(told)) : `In its way: ${sayAll(told)}.`),
     leftBehind(facts),
+    suspicion(facts),
     nextRun(facts, obstacles).sentence,
     fate(facts),
   ]

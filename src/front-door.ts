@@ -13,6 +13,7 @@ export {
   type ChartNode,
   charts,
   edgeId,
+  edgeLines,
   toMermaid,
 } from './machines/chart.ts'
 export { toDot } from './machines/dot.ts'

@@ -308,6 +308,12 @@ class System extends StoreReads implements JobSystem {
     const recovered = await this.#store.recoverOrphans((moved) => log.info({ moved }, 'recovering'))
     this.#hasRecovered = true
     if (recovered.leased + recovered.running > 0) log.warn(recovered, 'recovered jobs that a dead process had leased')
+    if (recovered.suspects > 0) {
+      log.warn(
+        { suspects: recovered.suspects },
+        'the process has ended more than once while these ran; they run first and alone',
+      )
+    }
   }
 
   async #apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]> {

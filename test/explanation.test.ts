@@ -15,7 +15,8 @@ const lineOf = (ahead: number, queues = 1, more = false) => ({
 const day = 86_400_000
 const dead: Partial<ServerFacts> = { hasRecovered: false, attempts: [] }
 const snoozed: readonly EventType[] = ['due', 'lease', 'start', 'snooze']
-const crashed: readonly EventType[] = ['enqueue', 'lease', 'start', 'expire', 'due', 'lease', 'start', 'expire']
+const crash: readonly EventType[] = ['lease', 'start', 'expire', 'due']
+const crashed: readonly EventType[] = ['enqueue', ...crash, ...crash]
 const summaryOf = (given: Given) => explain(someFacts(given)).summary
 const codesOf = (given: Given) => explain(someFacts(given)).obstacles.map(({ code }) => code)
 const nextOf = (event: EventType, given: Given) => explain(someFacts(given)).next.find((next) => next.event === event)!
@@ -46,7 +47,10 @@ describe.each(everything)('a job that is %s, to %s', (state, _, given) => {
       expect(next.map(({ event }) => event)).toEqual(eventsFrom(state))
       const before = jobMachine.resolveState({ value: state, context: facts.situation.job })
       for (const { event, to } of next) {
-        expect([event, transition(jobMachine, before, { type: event } as JobEvent)[0].value]).toEqual([event, to])
+        expect([event, transition(jobMachine, before, { type: event, crashed: true } as JobEvent)[0].value]).toEqual([
+          event,
+          to,
+        ])
       }
     }
   })
@@ -150,8 +154,8 @@ describe('the summary of', () => {
     ],
     [
       'what a dead process ran for the last time',
-      { state: 'running', job: { maxAttempts: 1 }, server: { ...dead, phase: 'recovering' } },
-      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 1. The process that held it has ended, and this server is moving it on; this server is recovering what a dead process left, before it runs anything. It never runs again, unless someone requeues it.',
+      { state: 'running', events: [...crashed, ...crash, 'lease', 'start'], server: { ...dead, phase: 'recovering' } },
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4, after attempt 1 had broken off, because the process ended while it ran; it ran alone. The process that held it has ended, and this server is moving it on; this server is recovering what a dead process left, before it runs anything. It never runs again, unless someone requeues it.',
     ],
     [
       'a job that failed and is tried again',
@@ -178,9 +182,49 @@ describe('the summary of', () => {
       'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 2 of 4, after attempt 1 had failed with TypeError: not yet. Process 4711 on db1 runs it.',
     ],
     [
-      'a job that may be what ends its process',
-      { state: 'retrying', events: crashed, job: { runAt: now + 2_000 } },
-      'Job 7 (mail) is retrying: attempt 2 of 4 broke off 12 s ago, because the process that ran it ended before it reported an outcome; that has happened 2 times, so it comes back after the others, in case it is what ends the process. It can run in 2 s, at 2030-01-01T10:00:02.000Z.',
+      'a job that ran when the process ended',
+      { events: ['enqueue', ...crash] },
+      'Job 7 (mail) is queued: its time came 12 s ago, after attempt 1 had broken off, because the process ended while it ran; it ran alone. It can run now.',
+    ],
+    [
+      'a job that ran when the process ended, a second time',
+      { events: crashed },
+      'Job 7 (mail) is queued: its time came 12 s ago, after attempt 1 had broken off, because the process ended while it ran; it ran alone. It runs before others, and alone, because the process ended twice while it ran. It can run now.',
+    ],
+    [
+      'such a job that waits for others of its kind',
+      { events: crashed, situation: { suspectsAhead: { count: 2, more: false }, line: null } },
+      'Job 7 (mail) is queued: its time came 12 s ago, after attempt 1 had broken off, because the process ended while it ran; it ran alone. In its way: 2 other jobs go before it, one at a time, because the process ended more than once while they ran. It runs before others, and alone, because the process ended twice while it ran. It can run as soon as no other job has to run alone.',
+    ],
+    [
+      'such a job that runs alone',
+      {
+        state: 'running',
+        events: [...crashed, 'lease', 'start'],
+        job: { startedAt: now - 500 },
+        situation: { alone: { id: 7, crashes: 2, startedAt: now - 500, timeoutMs: null } },
+      },
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4, after attempt 1 had broken off, because the process ended while it ran; it ran alone. Process 4711 on db1 runs it, and tells its handler to stop in 5 min, at 2030-01-01T10:04:59.500Z, if it is not done by then: its timeout is 5 min. It runs alone until 2030-01-01T10:00:01.500Z at the latest, because the process ended twice while it ran.',
+    ],
+    [
+      'a job that waits while another runs alone',
+      { situation: { alone: { id: 3, crashes: 2, startedAt: now - 500, timeoutMs: null } } },
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: job 3 runs alone until 2030-01-01T10:00:01.500Z at the latest, because the process ended twice while it ran. It can run as soon as no other job has to run alone.',
+    ],
+    [
+      'a job that waits while another runs alone to its end',
+      { situation: { alone: { id: 3, crashes: 3, startedAt: now - 9_000, timeoutMs: 60_000 } } },
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: job 3 runs alone until 2030-01-01T10:00:51.000Z at the latest, because the process ended 3 times while it ran. It can run as soon as no other job has to run alone.',
+    ],
+    [
+      'a job that waits for one that runs alone next',
+      { situation: { suspectsAhead: { count: 1, more: false } } },
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: 1 job goes before it, one at a time, because the process ended more than once while it ran. It can run as soon as no other job has to run alone.',
+    ],
+    [
+      'a job whose process ended a fourth time while it ran',
+      { state: 'dead', events: [...crashed, ...crash, ...crash.slice(0, 3)] },
+      'Job 7 (mail) is dead: attempt 1 of 4 broke off 12 s ago, because the process ended while it ran; it ran alone, and that attempt does not count. It never runs again, unless someone requeues it.',
     ],
     [
       'a snoozed job',
@@ -341,7 +385,7 @@ describe('what comes next', () => {
     [
       'expire',
       { state: 'running' },
-      'Its lease runs out, or its holder is found dead (expire): it becomes retrying, for attempt 1 of 4 is not the last. Not now: process 4711 on db1 holds its lease until 2030-01-01T10:00:20.000Z and renews it for as long as it lives.',
+      'Its lease runs out, or its holder is found dead (expire): it becomes retrying, and this attempt does not count. Not now: process 4711 on db1 holds its lease until 2030-01-01T10:00:20.000Z and renews it for as long as it lives.',
     ],
     [
       'requeue',

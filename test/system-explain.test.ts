@@ -289,7 +289,12 @@ describe('a server explains what it does itself', () => {
     expect(codesOf(orphan.obstacles)).toEqual(['holder_gone', 'not_started'])
     expect(orphan.earliest).toBe('when this server starts')
     expect(codesOf(seen.obstacles)).toEqual(['attempt_running', 'server_elsewhere'])
-    expect((await system.explain(job!.id)).lastFailure).toMatchObject({ event: 'expire', cause: 'store', attempt: 1 })
+    expect((await system.explain(job!.id)).lastFailure).toMatchObject({
+      event: 'expire',
+      cause: 'store',
+      attempt: 0,
+      error: { name: 'ProcessEndedError' },
+    })
   })
 })
 

@@ -46,6 +46,7 @@ describe('a job', () => {
       payload: { n: [1, 'é'] },
       attempt: 1,
       maxRetries: 3,
+      crashes: 0,
       idempotencyKey: null,
       timeoutMs: null,
       runAt: startAt,

@@ -1,7 +1,7 @@
 import { type Cause, causeOf } from '../machines/cause.ts'
 import { hasTag } from '../machines/edges.ts'
 import type { EventType } from '../machines/job.ts'
-import { type HistoryEvent, type StoredError, situationEventsMax } from '../persistence/store.ts'
+import { type HistoryEvent, processEnded, type StoredError, situationEventsMax } from '../persistence/store.ts'
 import type { Facts } from './facts.ts'
 import { isNext } from './held.ts'
 import { ago, number, sayError, sentence } from './words.ts'
@@ -47,10 +47,10 @@ export function recount(event: HistoryEvent, facts: Facts): string {
 
 const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ago: string) => string>> = {
   enqueue: (_event, _facts, ago) => `a client enqueued it ${ago}`,
-  due: (event, facts, ago) => `its time came ${ago}${event.attempt > 0 ? afterFailure(facts) : ''}`,
+  due: (event, facts, ago) => `its time came ${ago}${hasFailed(event, facts, 1) ? afterFailure(facts) : ''}`,
   lease: (_event, _facts, ago) => `the dispatcher claimed it ${ago} for a worker`,
   start: (event, facts, ago) =>
-    `${startedBy(facts)} ${ago}, for ${attemptOf(event, facts)}${event.attempt > 1 ? afterFailure(facts) : ''}`,
+    `${startedBy(facts)} ${ago}, for ${attemptOf(event, facts)}${hasFailed(event, facts, 2) ? afterFailure(facts) : ''}`,
   succeed: (event, facts, ago) => `its handler finished ${ago}, in ${attemptOf(event, facts)}`,
   fail: (event, facts, ago) => `${attemptOf(event, facts)} failed ${ago}${withError(event)}`,
   reject: (event, facts, ago) =>
@@ -63,15 +63,15 @@ const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ag
       : `the server that had claimed it stopped ${ago} and gave it back`,
   expire: (event, facts, ago) =>
     wasRunning(event)
-      ? `${attemptOf(event, facts)} broke off ${ago}${withReason(event)}${afterCrashes(event, facts)}`
+      ? `${attemptOf(event, facts)} broke off ${ago}${withReason(event)}${isCrash(event) ? ', and that attempt does not count' : ''}`
       : `the process that had claimed it ended or fell silent, and it was put back in line ${ago}`,
   cancel: (event, facts, ago) =>
     `a person or a program cancelled it ${ago}${wasRunning(event) ? `, during ${attemptOf(event, facts)}` : ''}`,
   requeue: (_event, facts, ago) => `a person or a program requeued it ${ago}${afterFailure(facts)}`,
 }
 
-function attemptOf({ attempt }: HistoryEvent, { situation }: Facts): string {
-  return `attempt ${number(attempt)} of ${number(situation.job.maxAttempts)}`
+function attemptOf(event: HistoryEvent, { situation }: Facts): string {
+  return `attempt ${number(attemptNumber(event))} of ${number(situation.job.maxAttempts)}`
 }
 
 /** Who started it, and whether its handler was called. */
@@ -94,7 +94,8 @@ function withReason({ error }: HistoryEvent): string {
 
 function afterFailure({ situation: { lastFailure } }: Facts): string {
   if (!lastFailure) return ''
-  return `, after attempt ${number(lastFailure.attempt)} had failed${withError(lastFailure)}`
+  const how = isCrash(lastFailure) ? `broken off${withReason(lastFailure)}` : `failed${withError(lastFailure)}`
+  return `, after attempt ${number(attemptNumber(lastFailure))} had ${how}`
 }
 
 /** A job that is snoozed without end is seen by that. */
@@ -103,8 +104,16 @@ function howOften(event: HistoryEvent, { situation: { lastEvent, snoozes } }: Fa
   return `; it has been snoozed ${event.seq > situationEventsMax ? 'at least ' : ''}${number(snoozes)} times`
 }
 
-/** From the second crash on a job waits longer than others do. */
-function afterCrashes(event: HistoryEvent, { situation: { job, lastEvent, crashes } }: Facts): string {
-  if (event.seq !== lastEvent.seq || crashes < 2 || job.runAt <= event.at) return ''
-  return `; that has happened ${number(crashes)} times, so it comes back after the others, in case it is what ends the process`
+/** Whether an attempt had failed, or broken off, when this was the `first` that follows one, or a later one. */
+function hasFailed({ attempt }: HistoryEvent, { situation: { job } }: Facts, first: number): boolean {
+  return attempt >= first || job.crashes > 0
+}
+
+function isCrash({ error }: HistoryEvent): boolean {
+  return error?.name === processEnded
+}
+
+/** Of the attempt that an event is about: one that a crash broke off was given back. */
+function attemptNumber(event: HistoryEvent): number {
+  return event.attempt + Number(isCrash(event) && wasRunning(event))
 }

@@ -28,6 +28,8 @@ const conditions: Readonly<Partial<Record<ObstacleCode, { readonly clause: strin
   holder_gone: { clause: 'the server has recovered', byItself: true },
   put_aside: { clause: 'it is back in line', byItself: true },
   behind_others: { clause: 'its turn comes', byItself: true },
+  suspect_alone: { clause: 'no other job has to run alone', byItself: true },
+  behind_suspects: { clause: 'no other job has to run alone', byItself: true },
   no_free_worker: { clause: 'a worker is free', byItself: true },
 }
 
@@ -44,7 +46,7 @@ export function nextRun(facts: Facts, obstacles: readonly Obstacle[]): NextRun {
   }
   if (hasTag(job.state, 'executing') && !isNext(facts)) {
     if (!isOrphan(facts) && !isForsaken(facts)) return { at: facts.now, when: 'now: it is running', sentence: '' }
-    const { to } = findEdge(job.state, { type: 'expire' }, job)!
+    const { to } = findEdge(job.state, { type: 'expire', crashed: true }, job)!
     if (hasTag(to, 'ended')) return never(to)
   }
   return waited(facts, obstacles)

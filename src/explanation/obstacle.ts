@@ -5,6 +5,10 @@ export type ObstacleCode =
   /** Other jobs of its queue are leased first. */
   | 'behind_others'
   | 'no_free_worker'
+  /** A job that ran at more than one end of the process runs alone. */
+  | 'suspect_alone'
+  /** Such jobs go before it, one at a time. */
+  | 'behind_suspects'
   /** Nobody here runs its type. */
   | 'no_handler'
   /** It was put aside when nobody ran its type; now somebody does. */

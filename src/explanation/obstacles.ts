@@ -4,6 +4,7 @@ import type { Counted } from '../persistence/store.ts'
 import type { Facts, ServerFacts } from './facts.ts'
 import { decided, isLate, isOrphan, leaseHeld, orphaned, running, settled, uncalled, unstopped } from './held.ts'
 import type { Obstacle } from './obstacle.ts'
+import { endOfAlone, sayAlone } from './suspicion.ts'
 import { counted, number, sayInstant, sayOwner } from './words.ts'
 
 /** What stands between a job and one event now; nothing: it can happen. Only of events that the machine takes in the job's state. */
@@ -14,7 +15,7 @@ export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
     case 'due':
       return [...notDue(facts), ...uncommitted(facts)]
     case 'lease':
-      return [...unhandled(facts), ...inLine(facts), ...busyWorkers(facts), ...notStarting(facts)]
+      return [...unhandled(facts), ...suspects(facts), ...inLine(facts), ...busyWorkers(facts), ...notStarting(facts)]
     case 'start':
       return [...orphaned(facts), ...notStarting(facts)]
     case 'succeed':
@@ -63,6 +64,20 @@ function unhandled({ situation: { job, isParked }, server }: Facts): Obstacle[] 
   return server
     ? [{ code: 'put_aside', message: `${since}, and is being put back in line`, until: null }]
     : [{ code: 'no_handler', message: since, until: null }]
+}
+
+/** Jobs that run first and alone: the process has ended while they ran, more than once. */
+function suspects({ situation: { job, isSuspect, alone, suspectsAhead }, now }: Facts): Obstacle[] {
+  const obstacles: Obstacle[] = []
+  const said = alone && alone.id !== job.id ? sayAlone(alone, now) : null
+  if (alone && said)
+    obstacles.push({ code: 'suspect_alone', message: `job ${alone.id} ${said}`, until: endOfAlone(alone) })
+  if (suspectsAhead.count > 0) {
+    const jobs = counted(suspectsAhead, isSuspect ? 'other job' : 'job')
+    const message = `${jobs} ${goes(suspectsAhead)} before it, one at a time, because the process ended more than once while ${suspectsAhead.count === 1 ? 'it' : 'they'} ran`
+    obstacles.push({ code: 'behind_suspects', message, until: null })
+  }
+  return obstacles
 }
 
 function inLine({ situation: { job, line } }: Facts): Obstacle[] {

@@ -46,6 +46,11 @@ export function number(n: number): string {
   return n.toLocaleString('en-US')
 }
 
+/** `once`, `twice`, `3 times`. */
+export function times(n: number): string {
+  return n === 1 ? 'once' : n === 2 ? 'twice' : `${number(n)} times`
+}
+
 /** `3 jobs`, `more than 10,000 jobs`. */
 export function counted({ count, more }: Counted, one: string, many = `${one}s`): string {
   return `${more ? 'more than ' : ''}${number(count)} ${count === 1 && !more ? one : many}`

@@ -70,6 +70,7 @@ function jobView(job: Job) {
     payload: job.payload,
     attempt: job.attempt,
     max_retries: job.maxRetries,
+    crashes: job.crashes,
     idempotency_key: job.idempotencyKey,
     timeout_ms: job.timeoutMs,
     run_at: instant(job.runAt),

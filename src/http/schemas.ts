@@ -77,8 +77,13 @@ export const job = named(
       state,
       priority: z.int(),
       payload: z.unknown().describe('As it was handed in.'),
-      attempt: count.describe('Attempts made since it was created or requeued.'),
+      attempt: count.describe(
+        'Attempts made since it was created or requeued; those that a crash broke off do not count.',
+      ),
       max_retries: count,
+      crashes: count.describe(
+        'Ends of the process while it ran, since it was created or requeued, or an attempt last came to an outcome of its own. From two on it runs first and alone; the fourth is its last.',
+      ),
       idempotency_key: z.string().nullable(),
       timeout_ms: z.int().min(1).nullable(),
       run_at: instant.describe('When it could or can run.'),

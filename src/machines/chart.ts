@@ -160,6 +160,12 @@ function edge(
   return { id: edgeId(from, event, to), from, event, to, ...words }
 }
 
+/** What is written beside an edge, line by line. */
+export function edgeLines({ event, guard }: Pick<ChartEdge, 'event' | 'guard'>): string[] {
+  const lines = guard?.split(/ (?=or )/) ?? []
+  return event === null ? lines : [event, ...lines]
+}
+
 /** A Mermaid state diagram, the job machine's unless told otherwise: for docs, which a test holds against it. */
 export function toMermaid(chart: Chart = jobChart): string {
   const origins = new Set(chart.nodes.filter(({ isOrigin }) => isOrigin).map(({ id }) => id))

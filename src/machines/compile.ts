@@ -14,6 +14,9 @@ import {
 /** What a transition does to `attempt`: nothing, one more, one given back, or back to none. */
 export type AttemptEffect = 'keep' | 'count' | 'giveBack' | 'forget'
 
+/** The same of `crashes`. */
+export type CrashEffect = Exclude<AttemptEffect, 'giveBack'>
+
 /** What a guard must say. */
 export interface Condition<Guard extends string = GuardName> {
   readonly guard: Guard
@@ -33,6 +36,7 @@ export interface Edge<
   readonly conditions: readonly Condition<Guard>[]
   readonly to: To
   readonly attempt: AttemptEffect
+  readonly crashes: CrashEffect
 }
 
 /** The whole job machine, as data. */
@@ -45,12 +49,12 @@ export interface JobTable {
 }
 
 /** Far from 0 and from the limit, so that each effect on it can be told from the others. */
-const probeAttempt = 5
-const probeFacts: JobFacts = { attempt: probeAttempt, maxAttempts: 9 }
+const probe = 5
+const probeFacts: JobFacts = { attempt: probe, maxAttempts: 9, crashes: probe }
 const effects = new Map<number, AttemptEffect>([
-  [probeAttempt, 'keep'],
-  [probeAttempt + 1, 'count'],
-  [probeAttempt - 1, 'giveBack'],
+  [probe, 'keep'],
+  [probe + 1, 'count'],
+  [probe - 1, 'giveBack'],
   [0, 'forget'],
 ])
 
@@ -96,6 +100,7 @@ type Answers = Readonly<Record<string, boolean>>
 interface Target {
   readonly to: string
   readonly attempt: AttemptEffect
+  readonly crashes: CrashEffect
 }
 
 interface Branch {
@@ -112,7 +117,7 @@ function branch(names: readonly string[], answers: Answers, ask: (answers: Answe
   }
   const decides = completions(rest, answers).some((all) => {
     const [held, not] = [true, false].map((holds) => ask({ ...all, [guard]: holds }))
-    return held?.to !== not?.to || held?.attempt !== not?.attempt
+    return held?.to !== not?.to || held?.attempt !== not?.attempt || held?.crashes !== not?.crashes
   })
   if (!decides) return branch(rest, { ...answers, [guard]: false }, ask)
   return [true, false].flatMap((holds) =>
@@ -160,7 +165,9 @@ function prepareTarget(machine: AnyStateMachine, guardNames: readonly string[]) 
     const [after] = transition(asking, before, { type: event })
     if (after.value === from) return
     const attempt = effects.get(after.context.attempt)
+    const crashes = effects.get(after.context.crashes)
     assert(attempt, `${from} on ${event} changes attempt in a way the table has no word for`)
-    return { to: after.value as string, attempt }
+    assert(crashes && crashes !== 'giveBack', `${from} on ${event} changes crashes in a way the table has no word for`)
+    return { to: after.value as string, attempt, crashes }
   }
 }

@@ -1,4 +1,4 @@
-import type { Chart, ChartEdge, ChartNode } from './chart.ts'
+import { type Chart, type ChartEdge, type ChartNode, edgeLines } from './chart.ts'
 
 /** The dot from which an arrow leads to the initial state, where the machine has no node for it. */
 const entryId = '[*]'
@@ -43,8 +43,8 @@ function isOnTheWay({ tags, final }: ChartNode): boolean {
   return final || !(tags.includes('ended') || asideTags.some((tag) => tags.includes(tag)))
 }
 
-function roomFor({ countsEdges }: Chart, { event, guard }: ChartEdge): string {
-  const lines = [event, guard, countsEdges ? countRoom : null].filter((line) => line !== null)
+function roomFor({ countsEdges }: Chart, edge: ChartEdge): string {
+  const lines = [...edgeLines(edge), ...(countsEdges ? [countRoom] : [])]
   const padding = countsEdges ? 2 : 5
   return `<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="${padding}"><TR><TD>${lines.join('<BR/>')}</TD></TR></TABLE>`
 }

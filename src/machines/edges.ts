@@ -1,9 +1,9 @@
-import type { AttemptEffect, Condition, Edge } from './compile.ts'
+import type { AttemptEffect, Condition, CrashEffect, Edge } from './compile.ts'
 import { guards } from './guards.ts'
 import type { EventType, JobEvent, JobFacts, JobNode, JobState, JobTag } from './job.ts'
 import { jobTable } from './job-table.ts'
 
-export type { AttemptEffect, Condition, Edge }
+export type { AttemptEffect, Condition, CrashEffect, Edge }
 
 /** The eight stored states in the order of the lifecycle. */
 export const jobStates: readonly JobState[] = Object.freeze(
@@ -86,15 +86,15 @@ export function countStates(taken: readonly TakenEdge[]): Record<JobState, numbe
   return states
 }
 
-/** `attempt` after an edge was taken. */
-export function attemptAfter(effect: AttemptEffect, attempt: number): number {
+/** `attempt`, or `crashes`, after an edge was taken. */
+export function countAfter(effect: AttemptEffect | CrashEffect, count: number): number {
   switch (effect) {
     case 'keep':
-      return attempt
+      return count
     case 'count':
-      return attempt + 1
+      return count + 1
     case 'giveBack':
-      return attempt - 1
+      return count - 1
     case 'forget':
       return 0
   }

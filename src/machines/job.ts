@@ -1,11 +1,13 @@
 import { assign, type SnapshotFrom, setup } from 'xstate'
 import { guards } from './guards.ts'
 
-/** What the guards look at; both are columns of the job's row. */
+/** What the guards look at; each is a column of the job's row. */
 export interface JobFacts {
   /** Attempts started and not given back since the job was enqueued or last requeued. */
   readonly attempt: number
   readonly maxAttempts: number
+  /** Deaths of the process while the job ran, since it was enqueued or requeued, or an attempt last came to an outcome of its own. */
+  readonly crashes: number
 }
 
 /** Everything that can happen to a job. */
@@ -27,14 +29,23 @@ export type JobEvent =
   | { readonly type: 'snooze' }
   /** An orderly shutdown gave the job back, or no worker came free for it in time; this attempt does not count. */
   | { readonly type: 'release' }
-  /** The lease ran out, or its owner is known to be dead. */
-  | { readonly type: 'expire' }
+  /** The lease ran out, or its owner is known to be dead. `crashed`: the latter. That costs no attempt, but is counted by itself. */
+  | { readonly type: 'expire'; readonly crashed: boolean }
   /** A person or a program stopped it. */
   | { readonly type: 'cancel' }
   /** A person or a program runs it again from the beginning. */
   | { readonly type: 'requeue' }
 
-const failed = [{ guard: 'attemptsRemain', target: 'retrying' }, { target: 'dead' }] as const
+const failed = [
+  { guard: 'attemptsRemain', target: 'retrying', actions: 'forgetCrashes' },
+  { target: 'dead', actions: 'forgetCrashes' },
+] as const
+const fellSilent = [{ guard: 'attemptsRemain', target: 'retrying' }, { target: 'dead' }] as const
+/** Whatever the attempts: those are for what the handler reports. */
+const crashed = [
+  { guard: 'mayCrashAgain', target: 'retrying', actions: ['giveAttemptBack', 'countCrash'] },
+  { guard: 'crashed', target: 'dead', actions: ['giveAttemptBack', 'countCrash'] },
+] as const
 
 /**
  * The lifecycle of one job: pure, without timers or I/O. Every state and event name in the system comes from here; `compile.ts` makes
@@ -50,11 +61,13 @@ export const jobMachine = setup({
   actions: {
     countAttempt: assign({ attempt: ({ context }) => context.attempt + 1 }),
     giveAttemptBack: assign({ attempt: ({ context }) => context.attempt - 1 }),
-    forgetAttempts: assign({ attempt: 0 }),
+    countCrash: assign({ crashes: ({ context }) => context.crashes + 1 }),
+    forgetCrashes: assign({ crashes: 0 }),
+    beginAnew: assign({ attempt: 0, crashes: 0 }),
   },
 }).createMachine({
   id: 'job',
-  context: ({ input }) => ({ attempt: input.attempt, maxAttempts: input.maxAttempts }),
+  context: ({ input }) => input,
   initial: 'new',
   states: {
     new: {
@@ -85,17 +98,17 @@ export const jobMachine = setup({
       description: 'its start is on disk, the handler called or about to be',
       tags: ['held', 'executing'],
       on: {
-        succeed: 'succeeded',
+        succeed: { target: 'succeeded', actions: 'forgetCrashes' },
         fail: failed,
-        reject: 'dead',
-        snooze: { target: 'scheduled', actions: 'giveAttemptBack' },
+        reject: { target: 'dead', actions: 'forgetCrashes' },
+        snooze: { target: 'scheduled', actions: ['giveAttemptBack', 'forgetCrashes'] },
         release: { target: 'queued', actions: 'giveAttemptBack' },
-        expire: failed,
+        expire: [...crashed, ...fellSilent],
         cancel: 'cancelled',
       },
     },
     retrying: {
-      description: 'an attempt failed, waits for its backoff',
+      description: 'an attempt failed or broke off, waits until it may run again',
       tags: ['waiting', 'timed'],
       on: { due: 'queued', cancel: 'cancelled' },
     },
@@ -105,14 +118,14 @@ export const jobMachine = setup({
       type: 'final',
     },
     dead: {
-      description: 'dead letter: attempts spent, or the handler said never again',
+      description: 'dead letter: attempts spent, the handler said never again, or the process died of it',
       tags: 'ended',
-      on: { requeue: { target: 'queued', actions: 'forgetAttempts' } },
+      on: { requeue: { target: 'queued', actions: 'beginAnew' } },
     },
     cancelled: {
       description: 'stopped by a person or a program',
       tags: ['ended', 'expendable'],
-      on: { requeue: { target: 'queued', actions: 'forgetAttempts' } },
+      on: { requeue: { target: 'queued', actions: 'beginAnew' } },
     },
   },
 })

@@ -1,5 +1,5 @@
 import { type Chart, charts, conditionWords, toMermaid } from './chart.ts'
-import { type AttemptEffect, edges } from './edges.ts'
+import { type AttemptEffect, type CrashEffect, edges } from './edges.ts'
 import { dispatcherEventWords, type EventWords, jobEventWords, slotEventWords } from './words.ts'
 
 const attemptWords: Readonly<Record<AttemptEffect, string>> = {
@@ -7,6 +7,12 @@ const attemptWords: Readonly<Record<AttemptEffect, string>> = {
   count: 'one more',
   giveBack: 'one given back',
   forget: 'begin anew',
+}
+
+const crashWords: Readonly<Record<CrashEffect, string>> = {
+  keep: '',
+  count: 'one more',
+  forget: 'forgotten',
 }
 
 /** `docs/lifecycle.md`: all three machines for people. A test holds the file against it. */
@@ -19,12 +25,12 @@ export function lifecyclePage(): string {
     '',
     ...section(job, jobEventWords),
     '### Edges',
-    '*Where* is what must hold besides; *attempts* is what becomes of those counted so far.',
+    '*Where* is what must hold besides; *attempts* and *crashes* are what becomes of those counted so far.',
     '',
     ...table(
-      ['from', 'event', 'where', 'to', 'attempts'],
-      edges.map(({ from, event, conditions, to, attempt }) => {
-        return [from, event, conditionWords(conditions) ?? '', to, attemptWords[attempt]]
+      ['from', 'event', 'where', 'to', 'attempts', 'crashes'],
+      edges.map(({ from, event, conditions, to, attempt, crashes }) => {
+        return [from, event, conditionWords(conditions) ?? '', to, attemptWords[attempt], crashWords[crashes]]
       }),
     ),
     ...section(dispatcher, dispatcherEventWords),

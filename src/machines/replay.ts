@@ -1,5 +1,5 @@
-import { attemptAfter, findEdge, hasTag, jobStates } from './edges.ts'
-import type { EventType, JobNode, JobState } from './job.ts'
+import { countAfter, type Edge, findEdge, hasTag, jobStates } from './edges.ts'
+import type { EventType, JobEvent, JobNode, JobState } from './job.ts'
 
 /** One row of a job's history, as far as the machine can tell whether it is right. */
 export interface ReplayedEvent {
@@ -18,6 +18,7 @@ export interface Replayed {
   readonly state: JobNode
   readonly seq: number
   readonly attempt: number
+  readonly crashes: number
   /** The `seq` of the lease that is held; null where none is. */
   readonly leaseToken: number | null
   readonly startedAt: number | null
@@ -29,6 +30,7 @@ export const unborn: Replayed = {
   state: 'new',
   seq: 0,
   attempt: 0,
+  crashes: 0,
   leaseToken: null,
   startedAt: null,
   finishedAt: null,
@@ -51,26 +53,37 @@ export function replay(
   if (row.seq !== job.seq + 1) tell(`after seq ${job.seq} comes seq ${row.seq}`)
   const from = row.from ?? 'new'
   if (from !== job.state) tell(`seq ${row.seq} begins in ${from}, but seq ${job.seq} ended in ${job.state}`)
-  const edge = [false, true]
-    .map((delayed) => findEdge(job.state, { type: row.event, delayed }, { attempt: job.attempt, maxAttempts }))
-    .find((found) => found?.to === row.to)
+  const edge = edgeOf(job, row, maxAttempts)
   if (!edge) {
     tell(
-      `seq ${row.seq} takes ${job.state} to ${row.to} by ${row.event}, which is no edge at attempt ${job.attempt} of ${maxAttempts}`,
+      `seq ${row.seq} takes ${job.state} to ${row.to} by ${row.event}, which is no edge at attempt ${job.attempt} of ${maxAttempts} and ${job.crashes} crashes`,
     )
   }
-  const attempt = edge ? attemptAfter(edge.attempt, job.attempt) : row.attempt
+  const attempt = edge ? countAfter(edge.attempt, job.attempt) : row.attempt
   if (row.attempt !== attempt) tell(`seq ${row.seq} has attempt ${row.attempt}, the machine ${attempt}`)
-  return after(job, row, attempt)
+  return after(job, row, { attempt, crashes: edge ? countAfter(edge.crashes, job.crashes) : job.crashes })
 }
 
-function after(job: Replayed, { seq, at, from, to }: ReplayedEvent, attempt: number): Replayed {
+/** A history does not say what its events came with, but where they led, and to which attempt: no two edges have both alike. */
+function edgeOf(job: Replayed, row: ReplayedEvent, maxAttempts: number): Edge | undefined {
+  const found = [false, true]
+    .map((is) => ({ type: row.event, delayed: is, crashed: is }) as JobEvent)
+    .map((event) => findEdge(job.state, event, { ...job, maxAttempts }))
+    .filter((edge) => edge?.to === row.to)
+  return found.find((edge) => countAfter(edge!.attempt, job.attempt) === row.attempt) ?? found[0]
+}
+
+function after(
+  job: Replayed,
+  { seq, at, from, to }: ReplayedEvent,
+  counts: Pick<Replayed, 'attempt' | 'crashes'>,
+): Replayed {
   const isHeld = hasTag(to, 'held')
   const begunAnew = from !== null && hasTag(from, 'ended')
   return {
     state: to,
     seq,
-    attempt,
+    ...counts,
     leaseToken: isHeld ? (job.leaseToken ?? seq) : null,
     startedAt: hasTag(to, 'executing') ? at : begunAnew ? null : job.startedAt,
     finishedAt: hasTag(to, 'ended') ? at : null,

@@ -17,6 +17,8 @@ export interface GuardWords {
 export const jobGuardWords: Readonly<Record<GuardName, GuardWords>> = {
   attemptsRemain: { holds: 'attempts remain', not: 'last attempt' },
   runAtLiesAhead: { holds: 'run_at lies ahead', not: 'may run now' },
+  mayCrashAgain: { holds: 'crash', not: 'no crash' },
+  crashed: { holds: 'fourth crash', not: 'no crash' },
 }
 
 export const dispatcherGuardWords: Readonly<Record<string, GuardWords>> = {
@@ -44,8 +46,8 @@ export const jobEventWords: Readonly<Record<EventType, EventWords>> = {
     who: 'the dispatcher, while it drains, or where no slot came free in time',
   },
   expire: {
-    what: 'the lease ran out, or its owner is known to be dead',
-    who: 'the store, after `LEASE_MS` of silence, or at the start after a crash',
+    what: 'the process that held its lease has ended, or the lease ran out',
+    who: 'the store, at the start after a crash, or after `LEASE_MS` of silence',
   },
   cancel: { what: 'was stopped', who: 'a person or a program' },
   requeue: { what: 'runs again from the beginning', who: 'a person or a program' },

@@ -1,4 +1,14 @@
-import { type AttemptEffect, type Edge, edges, edgesOn, endsOf, hasTag, statesTagged } from '../machines/edges.ts'
+import {
+  type AttemptEffect,
+  type CrashEffect,
+  type Edge,
+  edges,
+  edgesOn,
+  endsOf,
+  hasTag,
+  statesTagged,
+} from '../machines/edges.ts'
+import { crashesMax } from '../machines/guards.ts'
 import type { EventType, GuardName, JobNode, JobState, JobTag } from '../machines/job.ts'
 
 /**
@@ -13,6 +23,7 @@ export interface Columns {
   readonly seq: string
   readonly attempt: string
   readonly max_attempts: string
+  readonly crashes: string
   readonly run_at: string
   readonly lease_token: string
   readonly lease_expires_at: string
@@ -26,6 +37,7 @@ export const stored: Columns = {
   seq: 'jobs.seq',
   attempt: 'jobs.attempt',
   max_attempts: 'jobs.max_attempts',
+  crashes: 'jobs.crashes',
   run_at: 'jobs.run_at',
   lease_token: 'jobs.lease_token',
   lease_expires_at: 'jobs.lease_expires_at',
@@ -33,10 +45,15 @@ export const stored: Columns = {
   finished_at: 'jobs.finished_at',
 }
 
-/** The guards over columns; `:now` is the transaction's instant. Tests hold them against the machine's own. */
+/**
+ * The guards over columns; `:now` is the transaction's instant, `:crashed` 1 where leases expire because their process is dead, else 0. Tests
+ * hold them against the machine's own.
+ */
 const guardSql: Record<GuardName, (job: Columns) => string> = {
   attemptsRemain: ({ attempt, max_attempts }) => `${attempt} < ${max_attempts}`,
   runAtLiesAhead: ({ run_at }) => `${run_at} > :now`,
+  mayCrashAgain: ({ crashes }) => `:crashed AND ${crashes} + 1 < ${crashesMax}`,
+  crashed: () => ':crashed',
 }
 
 /** True where `column` is one of `states`. */
@@ -65,7 +82,8 @@ export function after(event: EventType, job: Columns, delay: string): Columns {
     ...job,
     state: next(({ to }) => `'${to}'`),
     seq,
-    attempt: next(({ attempt }) => nextAttempt(attempt, job)),
+    attempt: next(({ attempt }) => nextCount(attempt, job.attempt)),
+    crashes: next(({ crashes }) => nextCount(crashes, job.crashes)),
     run_at: next((edge) => nextRunAt(edge, job, delay)),
     // The token is the `seq` of the lease; given with it, kept while the job is held, null after.
     lease_token: next((edge) => nextOfLease(edge, job.lease_token, seq)),
@@ -82,14 +100,14 @@ export function after(event: EventType, job: Columns, delay: string): Columns {
   }
 }
 
-function nextAttempt(effect: AttemptEffect, { attempt }: Columns): string {
+function nextCount(effect: AttemptEffect | CrashEffect, count: string): string {
   switch (effect) {
     case 'keep':
-      return attempt
+      return count
     case 'count':
-      return `${attempt} + 1`
+      return `${count} + 1`
     case 'giveBack':
-      return `${attempt} - 1`
+      return `${count} - 1`
     case 'forget':
       return '0'
   }
@@ -111,7 +129,7 @@ function nextOfLease({ from, to }: Edge, kept: string, given: string): string {
 }
 
 /** What `expressionOf` gives for the edge that the job is about to take on `event`. */
-function byEdge(event: EventType, job: Columns, expressionOf: (edge: Edge) => string): string {
+export function byEdge(event: EventType, job: Columns, expressionOf: (edge: Edge) => string): string {
   const asked = (guard: GuardName) => guardSql[guard](job)
   const cases = edgesOn(event).map((edge) => ({ condition: conditionOf(edge, job, asked), value: expressionOf(edge) }))
   const values = new Set(cases.map(({ value }) => value))

@@ -17,6 +17,11 @@ export interface JobRow {
   readonly payload: string
   readonly attempt: number
   readonly maxAttempts: number
+  /**
+   * Deaths of the process while it ran, since it was enqueued or requeued, or an attempt last came to an outcome of its own. From the second
+   * on it runs first and alone.
+   */
+  readonly crashes: number
   readonly idempotencyKey: string | null
   readonly timeoutMs: number | null
   /** When the job could first run, or run again. */
@@ -181,19 +186,26 @@ export interface Situation {
   readonly job: Omit<JobRow, 'payload' | 'idempotencyKey' | 'createdAt' | 'error'>
   /** Put aside: a process that served the file had no handler for its type. */
   readonly isParked: boolean
+  /** It is to run alone. */
+  readonly isSuspect: boolean
+  /** The suspect that was started last and has not ended; null where there is none. */
+  readonly alone: Pick<JobRow, 'id' | 'crashes' | 'startedAt' | 'timeoutMs'> | null
+  /** Suspects in line that are started before it. */
+  readonly suspectsAhead: Counted
   readonly lease: { readonly token: number; readonly expiresAt: number } | null
   readonly lastEvent: HistoryEvent
   /** The end of the last attempt that failed, also from before a requeue. */
   readonly lastFailure: HistoryEvent | null
-  /** Attempts whose process died or fell silent. */
-  readonly crashes: number
   /** Attempts whose handler asked to be run later. */
   readonly snoozes: number
-  /** Null where it is not ready, or put aside. */
+  /** Null where it is not ready, put aside, or a suspect. */
   readonly line: PlaceInLine | null
   /** The file's last server, or this one; null where there was none. */
   readonly owner: Owner | null
 }
+
+/** The name of the error that a job has whose process ended while it ran. */
+export const processEnded = 'ProcessEndedError'
 
 /** What a person or a program may do to jobs. */
 export type Command = Extract<EventType, 'cancel' | 'requeue'>
@@ -280,6 +292,8 @@ export interface BackupReport {
 export interface Recovered {
   readonly leased: number
   readonly running: number
+  /** Of those that ran: the process has ended while they ran before. */
+  readonly suspects: number
 }
 
 /**

@@ -27,10 +27,10 @@ export function reach(here) {
 }
 
 /** Stored jobs are about to take `events`, one after another, as far as the machine lets them. */
-export function foreseeMove(db, events, runs, fence) {
+export function foreseeMove(db, events, runs, fence, crashed) {
   if (armed === '') return
   factsOf ??= db.prepare(
-    'SELECT id, state, seq, attempt, max_attempts AS maxAttempts, lease_token AS leaseToken FROM jobs WHERE id = ?',
+    'SELECT id, state, seq, attempt, max_attempts AS maxAttempts, crashes, lease_token AS leaseToken FROM jobs WHERE id = ?',
   )
   for (const [first, last, leaseToken] of runs) {
     for (let id = first; id <= last; id++) {
@@ -38,7 +38,7 @@ export function foreseeMove(db, events, runs, fence) {
       if (!job || (fence === 'fenced' && job.leaseToken !== leaseToken)) continue
       let { state, seq } = job
       for (const type of events) {
-        const edge = findEdge(state, { type }, job)
+        const edge = findEdge(state, { type, crashed }, job)
         if (!edge) break
         seq++
         if (nameOf(edge) === armed) doomed.push({ id, seq })
@@ -77,7 +77,7 @@ export function migrate(db, sql) {
 export function ended(job, event) {
   if (point !== 'effect' || !event) return
   const attempt = job.attempt + 1
-  if (nameOf(findEdge('running', { type: event.event }, { ...job, attempt })) !== armed) return
+  if (nameOf(findEdge('running', { type: event.event }, { ...job, attempt, crashes: 0 })) !== armed) return
   doomed = [{ id: job.id, attempt }]
   die()
 }

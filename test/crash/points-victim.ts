@@ -92,12 +92,14 @@ const imported = (file: string, line: string, module: string): Patch => ({
 })
 
 const patches: readonly Patch[] = [
+  // The store's thread, too, must know where it is to die.
+  { file: 'own-thread.js', find: 'execArgv: [], env: {}', replace: 'execArgv: []' },
   imported('persistence/sqlite/moves.js', `import assert from 'node:assert/strict';`, '../../crash-point.js'),
   {
     file: 'persistence/sqlite/moves.js',
     find: 'const { events } = statements;',
     replace: `const { events } = statements;
-      crash.foreseeMove(this.#db, events, runs, fence);
+      crash.foreseeMove(this.#db, events, runs, fence, crashed);
       crash.reach('before');`,
   },
   {
@@ -158,8 +160,8 @@ const patches: readonly Patch[] = [
 /** A schema of one version more, to be migrated to. */
 const newerSchema: Patch = {
   file: 'persistence/sqlite/schema.js',
-  find: 'version4];',
-  replace: 'version4, `CREATE TABLE newer (id INTEGER); CREATE TABLE newest (id INTEGER);`];',
+  find: 'version5];',
+  replace: 'version5, `CREATE TABLE newer (id INTEGER); CREATE TABLE newest (id INTEGER);`];',
 }
 
 /** Makes a copy of dist, in `folder`, that dies where it is told to; `newer`: it has one schema version more. */

@@ -83,21 +83,16 @@ export function checkWitness(database: string): string[] {
   return reading(database, (db) => new WitnessCheck(db, witnessed(database)).run())
 }
 
-/** Whether a job whose effect was done and not reported ran again in a later run, under the same token, where it had an attempt left. */
+/** Whether a job whose effect was done and not reported ran again in a later run, under the same token: a crash costs no attempt. */
 export function checkRunAgain(database: string, note: CrashNote, run: number): string[] {
   const starts = witnessed(database).flatMap((line) => (line.what === 'start' ? [line] : []))
-  return reading(database, (db) => {
-    const attemptsOf = db.prepare('SELECT max_attempts FROM jobs WHERE id = ?').pluck()
-    return note.jobs.flatMap(({ id, attempt }) => {
-      const [before, after] = [
-        starts.filter((start) => start.id === id && start.run <= run),
-        starts.filter((start) => start.id === id && start.run > run),
-      ]
-      const should = attempt! < (attemptsOf.get(id) as number)
-      if (should !== after.length > 0)
-        return [`job ${id}, attempt ${attempt}, ran ${after.length} times after its effect`]
-      return after.some(({ token }) => token !== before[0]!.token) ? [`job ${id} ran again with another token`] : []
-    })
+  return note.jobs.flatMap(({ id, attempt }) => {
+    const [before, after] = [
+      starts.filter((start) => start.id === id && start.run <= run),
+      starts.filter((start) => start.id === id && start.run > run),
+    ]
+    if (after.length === 0) return [`job ${id}, attempt ${attempt}, did not run again after its effect`]
+    return after.some(({ token }) => token !== before[0]!.token) ? [`job ${id} ran again with another token`] : []
   })
 }
 

@@ -35,7 +35,7 @@ const runs = {
   },
   block: ({ ms }) => spin(ms),
   // As one that waits for a file or another process does: the loop is as blocked, and a processor is left to others.
-  wait: ({ ms }) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
+  wait: ({ ms = holdMs }) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
   // Is done when whoever listens there has answered.
   ask: ({ port }, { signal }) =>
     new Promise((resolve, reject) => {

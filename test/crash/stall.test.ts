@@ -111,11 +111,11 @@ describe.concurrent('a process that stands still', () => {
   }, async () => {
     const database = join(folder, 'endless.db')
     const timeoutMs = 500
-    const child = await startChild({ database })
+    const child = await startChild({ database, holdMs: 600_000 })
     const reader = await createJobSystem({ database })
     await child.enqueue([
       { type: 'sleep', payload: { ms: 50 }, timeoutMs },
-      { type: 'wait', payload: { ms: 600_000 }, timeoutMs, maxRetries: 0 },
+      { type: 'wait', payload: {}, timeoutMs, maxRetries: 0 },
     ])
     await until(() => started(database).includes(2))
     const before = performance.now()
@@ -131,8 +131,12 @@ describe.concurrent('a process that stands still', () => {
 
     const second = await startChild({ database })
     await untilFinished(reader, 2)
-    expect(await reader.find(1)).toMatchObject({ state: 'succeeded', attempt: 2 })
-    expect(await reader.find(2)).toMatchObject({ state: 'dead', attempt: 1, error: { name: 'LeaseExpiredError' } })
+    expect(await reader.find(1)).toMatchObject({ state: 'succeeded', attempt: 1 })
+    expect(await reader.find(2)).toMatchObject({
+      state: 'succeeded',
+      attempt: 1,
+      error: { name: 'ProcessEndedError', message: 'the process ended while it ran; 1 other ran beside it' },
+    })
     await endWith(second, reader)
   })
 

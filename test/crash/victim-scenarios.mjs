@@ -70,7 +70,8 @@ export const scenarios = {
     tools.leaveOrphans()
   },
   'running expire dead': async (tools) => {
-    await hung(tools, { maxRetries: 0 })
+    await hung(tools)
+    await tools.crashAsIf(3)
     tools.leaveOrphans()
   },
   'running cancel cancelled': async (tools) => {

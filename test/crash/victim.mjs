@@ -100,6 +100,19 @@ async function ask(jobs) {
 let otherHands
 let heldApart = []
 let asked = 0
+async function takeOtherHands() {
+  otherHands ??= await openSqliteStore({
+    path: database,
+    owner: null,
+    types: Object.keys(runs),
+    leaseMs: far,
+    maxQueueDepth: 1,
+    retentionMs: 0,
+    clock: systemClock,
+    notify() {},
+    longestTimeoutMs: () => 0,
+  })
+}
 /** What a scenario or a load may do. */
 const tools = {
   far,
@@ -128,20 +141,16 @@ const tools = {
   },
   /** Leases what waits, and leaves it at that. */
   async leaseWaiting() {
-    otherHands ??= await openSqliteStore({
-      path: database,
-      owner: null,
-      types: Object.keys(runs),
-      leaseMs: far,
-      maxQueueDepth: 1,
-      retentionMs: 0,
-      retryBaseMs: 1,
-      retryMaxMs: 1,
-      clock: systemClock,
-      notify() {},
-      longestTimeoutMs: () => 0,
-    })
+    await takeOtherHands()
     heldApart = await otherHands.lease({ room: 1_000, wait: false })
+  },
+  /** What runs is as it is after so many crashes, and runs. */
+  async crashAsIf(times) {
+    await takeOtherHands()
+    for (let crashes = 0; crashes < times; crashes++) {
+      await otherHands.recoverOrphans()
+      await otherHands.lease({ room: 1, wait: false, start: true })
+    }
   },
   releaseLeased: () => otherHands.apply(heldApart.map(({ id, leaseToken }) => ({ id, leaseToken, event: 'release' }))),
   stop: (graceMs) => system.stop({ graceMs }),

@@ -1,14 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import { assign, setup, transition } from 'xstate'
 import { compileEdges } from '../../src/machines/compile.ts'
-import { attemptAfter } from '../../src/machines/edges.ts'
+import { countAfter } from '../../src/machines/edges.ts'
+import type { JobFacts } from '../../src/machines/job.ts'
 import { conditionOf } from '../../src/persistence/edge-sql.ts'
 import { openKept } from '../../src/persistence/sqlite/kept.ts'
 import { whenDone } from '../support/temp.ts'
 
 const guardNames = ['isFirst', 'isSecond', 'isThird', 'isElsewhere'] as const
 type Guard = (typeof guardNames)[number]
-type Facts = Record<Guard, boolean> & { attempt: number; maxAttempts: number }
+type Facts = Record<Guard, boolean> & JobFacts
 
 /** One event with three guards and an edge for where none holds, another with two guards and none, one with one, one without. */
 const machine = setup({
@@ -25,7 +26,15 @@ const machine = setup({
     forget: assign({ attempt: 0 }),
   },
 }).createMachine({
-  context: { isFirst: false, isSecond: false, isThird: false, isElsewhere: false, attempt: 0, maxAttempts: 1 },
+  context: {
+    isFirst: false,
+    isSecond: false,
+    isThird: false,
+    isElsewhere: false,
+    attempt: 0,
+    maxAttempts: 1,
+    crashes: 0,
+  },
   initial: 'here',
   states: {
     here: {
@@ -59,7 +68,7 @@ const answers = guardNames.reduce<Record<string, boolean>[]>(
 
 /** Where XState goes; null where it stays. */
 function follow(state: (typeof states)[number], type: (typeof events)[number], told: Record<Guard, boolean>) {
-  const before = machine.resolveState({ value: state, context: { ...told, attempt: 3, maxAttempts: 9 } })
+  const before = machine.resolveState({ value: state, context: { ...told, attempt: 3, maxAttempts: 9, crashes: 0 } })
   if (before.status !== 'active') return null
   const [after] = transition(machine, before, { type })
   return after.value === state ? null : [after.value, after.context.attempt]
@@ -69,11 +78,11 @@ describe('a machine with three guards on one event', () => {
   test('has an edge for each of them and one for where none holds, in its order', () => {
     const chosen = edges.filter(({ from, event }) => from === 'here' && event === 'choose')
 
+    const choice = { from: 'here', event: 'choose', crashes: 'keep' }
     expect(chosen).toEqual([
-      { from: 'here', event: 'choose', to: 'there', attempt: 'count', conditions: [{ guard: 'isThird', holds: true }] },
+      { ...choice, to: 'there', attempt: 'count', conditions: [{ guard: 'isThird', holds: true }] },
       {
-        from: 'here',
-        event: 'choose',
+        ...choice,
         to: 'away',
         attempt: 'keep',
         conditions: [
@@ -82,8 +91,7 @@ describe('a machine with three guards on one event', () => {
         ],
       },
       {
-        from: 'here',
-        event: 'choose',
+        ...choice,
         to: 'there',
         attempt: 'giveBack',
         conditions: [
@@ -93,8 +101,7 @@ describe('a machine with three guards on one event', () => {
         ],
       },
       {
-        from: 'here',
-        event: 'choose',
+        ...choice,
         to: 'there',
         attempt: 'keep',
         conditions: [
@@ -116,7 +123,7 @@ describe('a machine with three guards on one event', () => {
             edge.conditions.every(({ guard, holds }) => told[guard as Guard] === holds),
         )
 
-        expect(taken.map(({ to, attempt }) => [to, attemptAfter(attempt, 3)])).toEqual(
+        expect(taken.map(({ to, attempt }) => [to, countAfter(attempt, 3)])).toEqual(
           [follow(state, event, told)].filter((found) => found !== null),
         )
       }

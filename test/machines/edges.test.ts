@@ -3,7 +3,7 @@ import { transition } from 'xstate'
 import { getShortestPaths } from 'xstate/graph'
 import { compileJobMachine } from '../../src/machines/compile.ts'
 import {
-  attemptAfter,
+  countAfter,
   edges,
   eventsFrom,
   eventTypes,
@@ -11,8 +11,9 @@ import {
   jobStates,
   statesTagged,
 } from '../../src/machines/edges.ts'
-import { type JobEvent, type JobNode, jobMachine } from '../../src/machines/job.ts'
+import { type JobNode, jobMachine } from '../../src/machines/job.ts'
 import { jobTable } from '../../src/machines/job-table.ts'
+import { allEvents as events } from '../support/events.ts'
 
 const nodes: JobNode[] = ['new', ...jobStates]
 const facts = [
@@ -21,15 +22,7 @@ const facts = [
   { attempt: 1, maxAttempts: 2 },
   { attempt: 2, maxAttempts: 2 },
   { attempt: 3, maxAttempts: 4 },
-]
-const events: JobEvent[] = eventTypes.flatMap((type): JobEvent[] =>
-  type === 'enqueue'
-    ? [
-        { type, delayed: true },
-        { type, delayed: false },
-      ]
-    : [{ type }],
-)
+].flatMap((attempts) => [0, 1, 2, 3, 4].map((crashes) => ({ ...attempts, crashes })))
 
 describe('the edge table', () => {
   test('is what the machine compiles to, where the build has put it', () => {
@@ -64,24 +57,25 @@ describe('the edge table', () => {
   })
 
   describe.each(nodes)('from %s', (from) => {
-    test.each(events)('does what the machine does on $type', (event) => {
+    test.each(events)('does what the machine does on %o', (event) => {
       for (const context of facts) {
         const before = jobMachine.resolveState({ value: from, context })
         const after = before.status === 'active' ? transition(jobMachine, before, event)[0] : before
         const edge = findEdge(from, event, context)
 
         expect(edge?.to ?? from).toBe(after.value)
-        expect(edge ? attemptAfter(edge.attempt, context.attempt) : context.attempt).toBe(after.context.attempt)
+        expect(edge ? countAfter(edge.attempt, context.attempt) : context.attempt).toBe(after.context.attempt)
+        expect(edge ? countAfter(edge.crashes, context.crashes) : context.crashes).toBe(after.context.crashes)
       }
     })
   })
 
   test('is walked whole by paths of the machine', () => {
     const reached = getShortestPaths(jobMachine, {
-      input: { attempt: 0, maxAttempts: 2 },
+      input: { attempt: 0, maxAttempts: 2, crashes: 0 },
       events,
       limit: 10_000,
-      serializeState: ({ value, context }) => `${value} ${context.attempt}`,
+      serializeState: ({ value, context }) => `${value} ${context.attempt} ${context.crashes}`,
     }).map((path) => path.state)
     const taken = new Set<string>()
     for (const state of reached) {
@@ -92,6 +86,26 @@ describe('the edge table', () => {
     }
 
     expect([...taken].sort()).toEqual([...new Set(edges.map(({ from, event, to }) => `${from} ${event} ${to}`))].sort())
+  })
+
+  test('lets a crash cost no attempt, and the fourth be the last, whatever the attempts', () => {
+    const crash = (crashes: number, attempt: number) =>
+      findEdge('running', { type: 'expire', crashed: true }, { attempt, maxAttempts: 3, crashes })
+
+    for (const attempt of [1, 3]) {
+      expect([0, 1, 2, 3].map((crashes) => crash(crashes, attempt)?.to)).toEqual([
+        'retrying',
+        'retrying',
+        'retrying',
+        'dead',
+      ])
+      expect(crash(3, attempt)).toMatchObject({ attempt: 'giveBack', crashes: 'count' })
+    }
+  })
+
+  test.each(['succeed', 'fail', 'reject', 'snooze'] as const)('forgets crashes when an attempt ends by %s', (type) => {
+    for (const attempt of [1, 3])
+      expect(findEdge('running', { type }, { attempt, maxAttempts: 3, crashes: 3 })?.crashes).toBe('forget')
   })
 
   test('lets nothing leave succeeded, and only requeue leave dead and cancelled', () => {

@@ -9,6 +9,7 @@ export interface Row {
   readonly state: JobState
   readonly attempt: number
   readonly maxAttempts: number
+  readonly crashes: number
   readonly seq: number
   readonly leaseToken: number | null
   readonly leaseExpiresAt: number | null
@@ -27,6 +28,8 @@ export interface Transition {
   readonly to: JobState
   readonly attempt: number
   readonly at: number
+  /** 1: by its error, its process had ended. */
+  readonly crashed: 0 | 1
 }
 
 interface ModelJob {
@@ -59,10 +62,11 @@ export class Model {
   open(): void {
     this.#db = openKept(this.#path, { readonly: true })
     this.#newEvents = this.#db.prepare(`
-      SELECT id AS rowId, job_id AS jobId, seq, event, from_state AS "from", to_state AS "to", attempt, at
+      SELECT id AS rowId, job_id AS jobId, seq, event, from_state AS "from", to_state AS "to", attempt, at,
+        coalesce(error ->> 'name' = 'ProcessEndedError', 0) AS crashed
       FROM job_events WHERE id > ? ORDER BY id`)
     this.#allRows = this.#db.prepare(`
-      SELECT id, state, attempt, max_attempts AS maxAttempts, seq, lease_token AS leaseToken,
+      SELECT id, state, attempt, max_attempts AS maxAttempts, crashes, seq, lease_token AS leaseToken,
         lease_expires_at AS leaseExpiresAt, run_at AS runAt, queue, priority FROM jobs`)
   }
 
@@ -102,7 +106,9 @@ export class Model {
     if (event.seq !== job.seq + 1) throw new Error(`${what}: follows seq ${job.seq}`)
     const from = job.snapshot.value
     const delayed = event.to === 'scheduled'
-    const [next] = transition(jobMachine, job.snapshot, { type: event.event, delayed } as JobEvent)
+    const crashed = event.crashed === 1
+    if (crashed && !recovering) throw new Error(`${what}: its process has not ended`)
+    const [next] = transition(jobMachine, job.snapshot, { type: event.event, delayed, crashed } as JobEvent)
     if (next.value !== event.to || (event.from ?? 'new') !== from || next.value === from) {
       throw new Error(`${what}: the machine goes from ${from} to ${next.value}`)
     }
@@ -125,7 +131,7 @@ export class Model {
 
   #born({ jobId }: Transition): ModelJob {
     const maxAttempts = this.#db.prepare('SELECT max_attempts FROM jobs WHERE id = ?').pluck().get(jobId) as number
-    const snapshot = jobMachine.resolveState({ value: 'new', context: { attempt: 0, maxAttempts } })
+    const snapshot = jobMachine.resolveState({ value: 'new', context: { attempt: 0, maxAttempts, crashes: 0 } })
     const job: ModelJob = { snapshot, seq: 0, leaseToken: null }
     this.#jobs.set(jobId, job)
     return job
@@ -133,8 +139,9 @@ export class Model {
 
   #compareRow(row: Row): void {
     const job = this.#jobs.get(row.id)
-    const expected = job && [job.snapshot.value, job.snapshot.context.attempt, job.seq, job.leaseToken]
-    const found = [row.state, row.attempt, row.seq, row.leaseToken]
+    const { value, context } = job?.snapshot ?? {}
+    const expected = job && [value, context?.attempt, context?.crashes, job.seq, job.leaseToken]
+    const found = [row.state, row.attempt, row.crashes, row.seq, row.leaseToken]
     if (JSON.stringify(expected) === JSON.stringify(found)) return
     throw new Error(`job ${row.id} is ${JSON.stringify(found)}, the machine says ${JSON.stringify(expected)}`)
   }

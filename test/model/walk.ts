@@ -29,6 +29,8 @@ interface Owner {
   store: Store
   tear: { readonly step: WriteStep; after: number } | null
   torn: boolean
+  /** It has recovered, or leased: from then on it expires what has run out. */
+  expires: boolean
 }
 
 /** Two stores on one file, as if both held its lock; each may be ended and opened anew, or die within a transaction. */
@@ -48,7 +50,13 @@ export class World {
   }
 
   async open(name: OwnerName): Promise<void> {
-    const owner: Owner = { process: undefined as never, store: undefined as never, tear: null, torn: false }
+    const owner: Owner = {
+      process: undefined as never,
+      store: undefined as never,
+      tear: null,
+      torn: false,
+      expires: false,
+    }
     owner.process = openInProcess(
       {
         path: this.path,
@@ -56,8 +64,6 @@ export class World {
         leaseMs,
         maxQueueDepth: 1_000,
         retentionMs: 0,
-        retryBaseMs: 100,
-        retryMaxMs: 1_000,
         owner: { pid: 1, host: name, startedAt: '2030-01-01T00:00:00.000Z' },
         newDatabaseId: 'walk',
         clock: this.clock,
@@ -110,6 +116,15 @@ export class World {
     if (!owner.torn) return answer
     await this.kill(name)
     return undefined
+  }
+
+  /** It has recovered, or leased. */
+  letExpire(name: OwnerName): void {
+    this.#owners.get(name)!.expires = true
+  }
+
+  expires(name: OwnerName): boolean {
+    return this.#owners.get(name)!.expires
   }
 
   /** Ends an owner by force and opens it anew. */

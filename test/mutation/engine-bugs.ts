@@ -37,7 +37,10 @@ const machine: readonly Mutation[] = [
   ),
   bug(
     'SQL allows an attempt more than the machine',
-    ['persistence/edge-sql.test.ts', 'fail in SQL goes where the machine goes, whatever the attempts and the instant'],
+    [
+      'persistence/edge-sql.test.ts',
+      'fail in SQL goes where the machine goes, whatever the attempts, the crashes and the instant',
+    ],
     {
       file: 'persistence/edge-sql.js',
       find: `\${attempt} < \${max_attempts}`,
@@ -49,8 +52,8 @@ const machine: readonly Mutation[] = [
     ['persistence/sqlite-store.test.ts', 'SQLite store apply gives the attempt back on snooze and on release'],
     {
       file: 'machines/job.js',
-      find: `snooze: { target: 'scheduled', actions: 'giveAttemptBack' }`,
-      replace: `snooze: 'scheduled'`,
+      find: `snooze: { target: 'scheduled', actions: ['giveAttemptBack', 'forgetCrashes'] }`,
+      replace: `snooze: { target: 'scheduled', actions: 'forgetCrashes' }`,
     },
   ),
   bug(
@@ -66,13 +69,73 @@ const machine: readonly Mutation[] = [
     'a start does not count',
     [
       'persistence/sqlite-store.test.ts',
-      'SQLite store recovery queues what was leased without counting an attempt, and what ran, its attempt counted',
+      'SQLite store apply keeps the error of the last failed attempt, in the row and in the history',
     ],
     {
       file: 'machines/job.js',
       find: `start: { target: 'running', actions: 'countAttempt' }`,
       replace: `start: 'running'`,
     },
+  ),
+  bug(
+    'a crash costs an attempt',
+    [
+      'persistence/sqlite-store.test.ts',
+      'SQLite store a job that runs when the process ends comes back at once, with its attempts as they were, and the crash counted',
+    ],
+    {
+      file: 'machines/job.js',
+      find: `target: 'retrying', actions: ['giveAttemptBack', 'countCrash']`,
+      replace: `target: 'retrying', actions: ['countCrash']`,
+    },
+  ),
+  bug(
+    'a crash is not counted',
+    [
+      'persistence/sqlite-store.test.ts',
+      'SQLite store a job that runs when the process ends comes back at once, with its attempts as they were, and the crash counted',
+    ],
+    {
+      file: 'machines/job.js',
+      find: `target: 'retrying', actions: ['giveAttemptBack', 'countCrash']`,
+      replace: `target: 'retrying', actions: ['giveAttemptBack']`,
+    },
+  ),
+  bug(
+    'a job may crash as often as it likes, in the machine and in SQL',
+    [
+      'persistence/sqlite-store.test.ts',
+      'SQLite store a job that runs when the process ends is dead by its fourth crash, whatever its attempts, and begins anew when it is requeued',
+    ],
+    { file: 'machines/guards.js', find: 'export const crashesMax = 4;', replace: 'export const crashesMax = 40;' },
+  ),
+  bug(
+    'SQL lets a job crash once more than the machine',
+    [
+      'persistence/edge-sql.test.ts',
+      'expire in SQL goes where the machine goes, whatever the attempts, the crashes and the instant',
+    ],
+    { file: 'persistence/edge-sql.js', find: '} + 1 < ${crashesMax}', replace: '} < ${crashesMax}' },
+  ),
+  bug(
+    'crashes are not forgotten when an attempt fails by itself',
+    [
+      'persistence/sqlite-store.test.ts',
+      'SQLite store a job that runs when the process ends is as good as new when an attempt of it ends by fail',
+    ],
+    {
+      file: 'machines/job.js',
+      find: `{ guard: 'attemptsRemain', target: 'retrying', actions: 'forgetCrashes' }`,
+      replace: `{ guard: 'attemptsRemain', target: 'retrying' }`,
+    },
+  ),
+  bug(
+    'replay takes no notice of crashes',
+    [
+      'persistence/sqlite/verify.test.ts',
+      'verify finds nothing wrong with a job that crashed, and names a count of crashes that its history does not lead to',
+    ],
+    { file: 'machines/replay.js', find: 'edge ? countAfter(edge.crashes, job.crashes) : job.crashes', replace: '0' },
   ),
   bug(
     'the third guard of an event is dropped',

@@ -2,6 +2,7 @@ import { bug, type Mutation } from './mutation.ts'
 
 const sqlite = (name: string) => `persistence/sqlite/${name}.js`
 const conformance = (test: string) => ['persistence/sqlite-store.test.ts', `SQLite store ${test}`] as const
+const suspects = conformance
 const groupCommit = (test: string) => ['persistence/sqlite/group-commit.test.ts', test] as const
 const faults = (test: string) => ['persistence/sqlite/faults.test.ts', test] as const
 const acknowledged = 'nothing is acknowledged any more, and the store ends with the reason'
@@ -336,20 +337,20 @@ const leases: readonly Mutation[] = [
   ),
   bug(
     'recovery forgets jobs that were leased and not started',
-    conformance('recovery queues what was leased without counting an attempt, and what ran, its attempt counted'),
+    conformance('recovery queues what was leased and what ran, and counts no attempt of it'),
     {
       file: sqlite('leases'),
-      find: 'INDEXED BY jobs_held WHERE ${isHeld} AND id',
-      replace: `WHERE \${isHeld} AND \${stateIsTagged('executing')} AND id`,
+      find: 'WHERE ${isHeld} AND id > :after',
+      replace: `WHERE \${isHeld} AND \${stateIsTagged('executing')} AND id > :after`,
     },
   ),
   bug(
     'recovery forgets jobs that ran',
-    conformance('recovery queues what was leased without counting an attempt, and what ran, its attempt counted'),
+    conformance('recovery queues what was leased and what ran, and counts no attempt of it'),
     {
       file: sqlite('leases'),
-      find: 'INDEXED BY jobs_held WHERE ${isHeld} AND id',
-      replace: `WHERE \${isHeld} AND NOT \${stateIsTagged('executing')} AND id`,
+      find: 'WHERE ${isHeld} AND id > :after',
+      replace: `WHERE \${isHeld} AND NOT \${stateIsTagged('executing')} AND id > :after`,
     },
   ),
   bug('recovery ends after its first thousand', conformance('recovery moves all on, however many there are'), {
@@ -358,9 +359,105 @@ const leases: readonly Mutation[] = [
     replace: 'if (true)',
   }),
   bug(
-    'jobs whose process crashes again and again all come back together',
-    conformance('recovery lets jobs come back one after another from their second crash on'),
-    { file: sqlite('leases'), find: 'Math.min(++behind * retryBaseMs, retryMaxMs)', replace: '0' },
+    'a suspect is claimed with others',
+    suspects('a suspect, which ran at two crashes or more, goes before all other jobs, and alone'),
+    {
+      file: sqlite('suspects'),
+      find: 'return { jobs: [job], unhandled };',
+      replace: 'return { jobs: null, unhandled };',
+    },
+  ),
+  bug(
+    'others start while a suspect runs alone',
+    suspects('a suspect, which ran at two crashes or more, goes before all other jobs, and alone'),
+    { file: sqlite('suspects'), find: 'if (this.#runsAlone(now))', replace: 'if (false)' },
+  ),
+  bug(
+    'a suspect runs alone to its end, however long that is',
+    suspects('a suspect, which ran at two crashes or more, makes room when it has run for two seconds, and no sooner'),
+    { file: sqlite('suspects'), find: 'now >= since + aloneMs', replace: 'false' },
+  ),
+  bug(
+    'a suspect of three crashes runs alone for two seconds',
+    suspects(
+      'a suspect, which ran at two crashes or more, goes the sooner the more crashes it has, and with three of them runs alone to its end',
+    ),
+    { file: sqlite('suspects'), find: 'isOver && !toItsEnd', replace: 'isOver' },
+  ),
+  bug(
+    'the suspect with the fewest crashes goes first',
+    suspects(
+      'a suspect, which ran at two crashes or more, goes the sooner the more crashes it has, and with three of them runs alone to its end',
+    ),
+    { file: sqlite('suspects'), find: 'ORDER BY crashes DESC, ', replace: 'ORDER BY crashes, id DESC, ' },
+  ),
+  bug(
+    'nobody is woken when the time of a suspect is over',
+    suspects('a suspect, which ran at two crashes or more, wakes those who wait for a job when its time is over'),
+    {
+      file: sqlite('store-thread'),
+      find: 'if (aloneUntil !== null && aloneUntil <= now)',
+      replace: 'if (false)',
+    },
+    { file: sqlite('store-thread'), find: '++this.#ticks % fallbackTicks === 0', replace: 'false' },
+  ),
+  bug(
+    'a suspect that was given back is an ordinary job',
+    suspects('a suspect, which ran at two crashes or more, that was given back stays one, and goes first again'),
+    { file: sqlite('writer'), find: `if (event === 'release')`, replace: 'if (false)' },
+    {
+      file: sqlite('suspects'),
+      find: 'return { jobs: [job], unhandled };',
+      replace: 'this.#possible = false; return { jobs: [job], unhandled };',
+    },
+  ),
+  bug(
+    'a suspect is not one for the next process',
+    suspects('a suspect, which ran at two crashes or more, is one after a restart too'),
+    { file: sqlite('suspects'), find: '    #possible = true;', replace: '    #possible = false;' },
+  ),
+  bug(
+    'suspects that nobody here runs hold up the others',
+    suspects(
+      'a suspect, which ran at two crashes or more, whose type nobody here runs is put aside and said so, and holds nobody up',
+    ),
+    {
+      file: sqlite('suspects'),
+      find: 'return { jobs: this.#possible ? [] : null, unhandled };',
+      replace: 'return { jobs: [], unhandled };',
+    },
+  ),
+  bug(
+    'what was put aside comes back as an ordinary job',
+    suspects(
+      'a suspect, which ran at two crashes or more, whose type nobody here runs is put aside and said so, and holds nobody up',
+    ),
+    {
+      file: sqlite('claims'),
+      find: 'parked = iif(crashes >= ${suspectCrashes}, ${parkedAs.suspect}, 0)',
+      replace: 'parked = 0',
+    },
+  ),
+  bug(
+    'suspects are not put aside',
+    suspects('a suspect, which ran at two crashes or more, goes before all other jobs, and alone'),
+    {
+      file: sqlite('moves'),
+      find: `return byEdge(edges.at(-1).event, before,`,
+      replace: `return '0'; return byEdge(edges.at(-1).event, before,`,
+    },
+  ),
+  bug(
+    'an orphan is told that its lease ran out',
+    conformance('recovery says that the process ended, however long ago that was'),
+    { file: sqlite('writer'), find: 'if (this.#ownsLeases)', replace: 'if (true)' },
+  ),
+  bug(
+    'a crash does not say what ran beside it',
+    suspects(
+      'a job that runs when the process ends says in its history which crash it was, and how many ran beside it',
+    ),
+    { file: sqlite('leases'), find: 'this.#ranTogether = this.#sql.running.get();', replace: ';' },
   ),
   bug('the watchdog sleeps', watchdog('a loop that stands still is given the grace alone where nothing runs'), {
     file: sqlite('watchdog'),

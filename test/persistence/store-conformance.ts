@@ -8,6 +8,7 @@ import { testLeases } from './conformance/leases.ts'
 import { testListing } from './conformance/listing.ts'
 import { testOutcomes } from './conformance/outcomes.ts'
 import { testSituations } from './conformance/situations.ts'
+import { testSuspects } from './conformance/suspects.ts'
 
 /** The contract of Store. An implementation that passes is a store; one that does not is not. Each test opens a store of its own. */
 export function testStore(name: string, open: Open): void {
@@ -18,6 +19,7 @@ export function testStore(name: string, open: Open): void {
     testOutcomes(open)
     testCommands(open)
     testSituations(open)
+    testSuspects(open)
     testHistory(open)
     testListing(open)
   })

@@ -1,5 +1,5 @@
 import type { AttemptFacts, Facts, ServerFacts } from '../../src/explanation/facts.ts'
-import { attemptAfter, findEdge } from '../../src/machines/edges.ts'
+import { countAfter, findEdge } from '../../src/machines/edges.ts'
 import type { EventType, JobEvent, JobNode, JobState } from '../../src/machines/job.ts'
 import type { HistoryEvent, Situation } from '../../src/persistence/store.ts'
 
@@ -38,7 +38,7 @@ export function someFacts(given: Given = {}): Facts {
   const state = given.state ?? 'queued'
   const at = now - 12_000
   const maxAttempts = given.job?.maxAttempts ?? 4
-  const history = walk(given.events ?? ways[state], { maxAttempts, delayed: state === 'scheduled', at })
+  const { history, crashes } = walk(given.events ?? ways[state], { maxAttempts, delayed: state === 'scheduled', at })
   const lastEvent = given.situation?.lastEvent ?? history.at(-1)!
   const isHeld = state === 'leased' || state === 'running'
   const lease = isHeld
@@ -63,6 +63,7 @@ export function someFacts(given: Given = {}): Facts {
         priority: 0,
         attempt: lastEvent.attempt,
         maxAttempts,
+        crashes,
         timeoutMs: null,
         runAt: state === 'scheduled' || state === 'retrying' ? now + 200_000 : at,
         startedAt: history.some(({ event }) => event === 'start') ? at : null,
@@ -70,10 +71,12 @@ export function someFacts(given: Given = {}): Facts {
         ...given.job,
       },
       isParked: false,
+      isSuspect: state === 'queued' && crashes >= 2,
+      alone: null,
+      suspectsAhead: { count: 0, more: false },
       lease,
       lastEvent,
       lastFailure: history.findLast(({ error }) => error) ?? null,
-      crashes: history.filter(({ event, from }) => event === 'expire' && from === 'running').length,
       snoozes: history.filter(({ event }) => event === 'snooze').length,
       line: state === 'queued' ? { ahead: { count: 0, more: false }, queues: { count: 1, more: false } } : null,
       owner: { pid: 4711, host: 'db1', startedAt: '2030-01-01T08:00:00.000Z' },
@@ -101,15 +104,17 @@ export function someFacts(given: Given = {}): Facts {
 function walk(
   events: readonly EventType[],
   given: { maxAttempts: number; delayed: boolean; at: number },
-): HistoryEvent[] {
+): { history: HistoryEvent[]; crashes: number } {
   const history: HistoryEvent[] = []
   let from: JobNode = 'new'
   let attempt = 0
+  let crashes = 0
   for (const [index, type] of events.entries()) {
-    const event = { type, delayed: given.delayed } as JobEvent
-    const edge = findEdge(from, event, { attempt, maxAttempts: given.maxAttempts })
+    const event = { type, delayed: given.delayed, crashed: true } as JobEvent
+    const edge = findEdge(from, event, { attempt, maxAttempts: given.maxAttempts, crashes })
     if (!edge) throw new Error(`${from} takes no ${type}`)
-    attempt = attemptAfter(edge.attempt, attempt)
+    attempt = countAfter(edge.attempt, attempt)
+    crashes = countAfter(edge.crashes, crashes)
     history.push({
       seq: index + 1,
       event: type,
@@ -121,12 +126,12 @@ function walk(
     })
     from = edge.to
   }
-  return history
+  return { history, crashes }
 }
 
 function errorOf(event: EventType, from: JobNode): HistoryEvent['error'] {
   if (event === 'fail') return { name: 'TypeError', message: 'not yet' }
   if (event === 'reject') return { name: 'PermanentError', message: 'the mailbox is gone' }
   if (event !== 'expire' || from !== 'running') return null
-  return { name: 'LeaseExpiredError', message: 'the process that ran it ended before it reported an outcome' }
+  return { name: 'ProcessEndedError', message: 'the process ended while it ran; it ran alone' }
 }

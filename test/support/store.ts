@@ -25,8 +25,6 @@ export async function openStore(options: Partial<SqliteStoreOptions> = {}): Prom
     leaseMs,
     maxQueueDepth: 100_000,
     retentionMs: 0,
-    retryBaseMs: 1_000,
-    retryMaxMs: 60_000,
     owner: { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' },
     newDatabaseId: 'test-database',
     notify: (notice) => notices.push(notice),

@@ -29,8 +29,6 @@ export function openWriter(
     leaseMs: 1,
     maxQueueDepth: 100_000,
     retentionMs: 0,
-    retryBaseMs: 1,
-    retryMaxMs: 1,
     ...options,
   })
   const transact = <T>(write: (writer: Writer) => T, end: 'COMMIT' | 'ROLLBACK'): T => {

@@ -1,4 +1,4 @@
-import { type Chart, type ChartEdge, type ChartNode, charts } from '../../front-door.ts'
+import { type Chart, type ChartEdge, type ChartNode, charts, edgeLines } from '../../front-door.ts'
 import { kindOf } from './kind.ts'
 import type { Layout, PlacedNode, RoutedEdge } from './layout.ts'
 import { chartCss } from './style.ts'
@@ -116,8 +116,8 @@ function nodePieces(prefix: string, node: ChartNode, { id, x, y, width, height }
 
 /** Cut at its marks, its width and its count. */
 function edgePieces(prefix: string, edge: ChartEdge, at: RoutedEdge, countsEdges: boolean): Pieces {
-  const { event, guard } = edge
-  const words = [event, guard].filter((word) => word !== null)
+  const { event } = edge
+  const words = edgeLines(edge)
   const { x, y } = at.label!
   const top = y - ((words.length + (countsEdges ? 1 : 0)) * lineHeight) / 2 + baseline
   const text = (line: number, attributes: string) =>

@@ -205,6 +205,7 @@ function Facts({ job, now }: { readonly job: Job; readonly now: number }) {
   const when = (at: number | null) => (at === null ? '–' : <Time at={at} now={now} />)
   const rows: [string, unknown][] = [
     ['Attempts', `${job.attempt} of ${job.maxRetries + 1}`],
+    ['Crashes', job.crashes],
     ['Priority', job.priority],
     ['Created', when(job.createdAt)],
     ['May run', when(job.runAt)],

@@ -190,7 +190,7 @@ export class Calls {
           (moved: Answers['command']) => this.#takeAway(moved),
         )
       case 'recover':
-        return this.#part(call, (now) => this.#writer.recoverOrphans(request.after, request.rank, now))
+        return this.#part(call, (now) => this.#writer.recoverOrphans(request.after, now))
       case 'sweep':
         this.sweepAsked = true
         return this.#part(call, () => null)

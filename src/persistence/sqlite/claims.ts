@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
+import { suspectCrashes } from '../../machines/guards.ts'
 import { type Item, intoRuns } from '../runs.ts'
 import type { Moves } from './moves.ts'
 import type { LeasedFacts } from './protocol.ts'
-import { isParked, isReady } from './schema.ts'
+import { isReady, isUnhandled, parkedAs } from './schema.ts'
+import { Suspects } from './suspects.ts'
 
 /** The next queue that has jobs ready, after the one given: one seek. */
 export const nextQueueSql = `SELECT queue FROM jobs WHERE ${isReady} AND queue > ? ORDER BY queue LIMIT 1`
@@ -32,6 +34,7 @@ export interface Asked {
 export class Claims {
   readonly #moves: Moves
   readonly #handled: ReadonlySet<string>
+  readonly #suspects: Suspects
   readonly #sql: ReturnType<typeof prepare>
   /** Only a hint: a rollback leaves it harmless. */
   #servedLast = ''
@@ -40,14 +43,27 @@ export class Claims {
   constructor(db: Database.Database, moves: Moves, types: readonly string[]) {
     this.#moves = moves
     this.#handled = new Set(types)
+    this.#suspects = new Suspects(db, this.#handled)
     this.#sql = prepare(db)
   }
 
   lease(asked: readonly Asked[], now: number): Claim {
+    const { jobs: suspects, unhandled: aside } = this.#suspects.next(now)
+    if (suspects) return this.#claim(asked, suspects, aside, aside.size > 0, now)
     const room = asked.reduce((sum, each) => sum + each.room, 0)
     const { jobs, blocked } = this.#choose(room)
-    const unhandled = new Map<string, number>()
+    const unhandled = new Map(aside)
     for (const queue of blocked) this.#park(queue, unhandled)
+    return this.#claim(asked, jobs, unhandled, blocked.length > 0 && jobs.length < room, now)
+  }
+
+  #claim(
+    asked: readonly Asked[],
+    jobs: readonly LeasedFacts[],
+    unhandled: ReadonlyMap<string, number>,
+    more: boolean,
+    now: number,
+  ): Claim {
     const { started, leased } = shareOut(asked, jobs)
     const moved = this.#moves.apply('claim', intoRuns(started), now) + this.#moves.apply('lease', intoRuns(leased), now)
     assert.equal(moved, jobs.length, 'a ready job could not be leased')
@@ -56,14 +72,25 @@ export class Claims {
       started: new Set(started.map(({ id }) => id)),
       payloads: this.#sql.payloads.all(JSON.stringify(jobs.map(([id]) => id))) as string[],
       unhandled,
-      more: blocked.length > 0 && jobs.length < room,
+      more,
     }
+  }
+
+  /** A job may have come into line that runs alone. */
+  expectSuspects(): void {
+    this.#suspects.expect()
+  }
+
+  /** When the next job may be claimed although one runs alone, in epoch ms; null where no instant is known. */
+  get aloneUntil(): number | null {
+    return this.#suspects.aloneUntil
   }
 
   /** Lets jobs of the types handled here be leased again that an earlier process put aside; how many, 0 when all are. */
   unpark(): number {
     let moved = 0
     for (const type of this.#handled) moved += this.#sql.unpark.run({ type, limit: parkMax }).changes
+    if (moved > 0) this.expectSuspects()
     return moved
   }
 
@@ -148,8 +175,9 @@ function prepare(db: Database.Database) {
       .prepare('SELECT payload FROM json_each(?) AS item LEFT JOIN job_payloads ON job_id = item.value')
       .pluck(),
     typesAtHead: db.prepare(`SELECT id, type ${atHead}`),
-    park: db.prepare('UPDATE jobs SET parked = 1 WHERE id = ?'),
+    park: db.prepare(`UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ?`),
     unpark: db.prepare(`
-      UPDATE jobs SET parked = 0 WHERE id IN (SELECT id FROM jobs WHERE ${isParked} AND type = :type LIMIT :limit)`),
+      UPDATE jobs SET parked = iif(crashes >= ${suspectCrashes}, ${parkedAs.suspect}, 0)
+      WHERE id IN (SELECT id FROM jobs WHERE ${isUnhandled} AND type = :type LIMIT :limit)`),
   }
 }

@@ -114,14 +114,13 @@ function startThread(workerData: ThreadOptions): ThreadLink {
  * is started, for tests that have it in this one.
  */
 export async function openSqliteStore(options: SqliteStoreOptions, start = startThread): Promise<Store> {
-  const { path, owner, newDatabaseId, clock, types, leaseMs, retentionMs, retryBaseMs, retryMaxMs } = options
-  const { maxQueueDepth, maxDepthPerQueue } = options
+  const { path, owner, newDatabaseId, clock, types, leaseMs, retentionMs, maxQueueDepth, maxDepthPerQueue } = options
   const pulse = owner ? createPulse() : null
   const commits = createCommitCells()
   const workerData: ThreadOptions = {
     path,
     server: owner && { owner, lock: options.lock ?? null },
-    writer: { types, leaseMs, maxQueueDepth, maxDepthPerQueue, retentionMs, retryBaseMs, retryMaxMs },
+    writer: { types, leaseMs, maxQueueDepth, maxDepthPerQueue, retentionMs },
     newDatabaseId,
     acceptLoss: options.acceptLoss,
     clock: clock instanceof ManualClock ? clock.cell : null,
@@ -299,13 +298,14 @@ class SqliteStore implements Store {
   async recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered> {
     let leased = 0
     let running = 0
-    for (let after = 0, rank = 0; ; ) {
-      const step = await this.#ask({ op: 'recover', after, rank })
+    let suspects = 0
+    for (let after = 0; ; ) {
+      const step = await this.#ask({ op: 'recover', after })
       leased += step.leased
       running += step.running
-      if (step.last === null) return { leased, running }
+      suspects += step.suspects
+      if (step.last === null) return { leased, running, suspects }
       after = step.last
-      rank = step.rank
       onProgress?.(leased + running)
     }
   }

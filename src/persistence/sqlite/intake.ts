@@ -160,7 +160,7 @@ function runAtOf({ runAt, delayMs }: Pick<NewJobRow, 'runAt' | 'delayMs'>, now: 
 }
 
 function stateOf(job: Pick<NewJobRow, 'runAt' | 'delayMs' | 'maxAttempts'>, now: number): JobState {
-  const facts = { attempt: 0, maxAttempts: job.maxAttempts }
+  const facts = { attempt: 0, maxAttempts: job.maxAttempts, crashes: 0 }
   return findEdge('new', { type: 'enqueue', delayed: runAtOf(job, now) > now }, facts)!.to
 }
 

@@ -1,89 +1,97 @@
 import type Database from 'better-sqlite3'
-import { hasTag } from '../../machines/edges.ts'
+import { suspectCrashes } from '../../machines/guards.ts'
 import { stateIsTagged } from '../edge-sql.ts'
 import { type Item, intoRuns } from '../runs.ts'
-import type { Lease, StoredError } from '../store.ts'
-import { chainFrom } from './histories.ts'
-import type { Moved, Moves } from './moves.ts'
+import { type Lease, processEnded, type StoredError } from '../store.ts'
+import type { Moves } from './moves.ts'
 import type { RecoveryStep } from './protocol.ts'
 import { isHeld, isTimed } from './schema.ts'
 
 /** Leases that one transaction expires. */
 const expireMax = 1_000
-/** Events of each that are looked through for an earlier crash. */
-const eventsMax = 1_000
 
-export interface LeaseTimes {
-  readonly leaseMs: number
-  /** The spacing between jobs that come back from their second crash on, and its end. */
-  readonly retryBaseMs: number
-  readonly retryMaxMs: number
+/** A job whose process has ended. */
+interface Orphan {
+  readonly id: number
+  /** 1: its start was on disk. */
+  readonly ran: 0 | 1
+  /** Before this one. */
+  readonly crashes: number
 }
 
 /** Renews leases, and expires those whose owners are silent or dead. */
 export class Leases {
   readonly #moves: Moves
-  readonly #times: LeaseTimes
+  readonly #leaseMs: number
   readonly #sql: ReturnType<typeof prepare>
+  /** Jobs that ran when the process ended that is being recovered from. */
+  #ranTogether = 0
 
-  constructor(db: Database.Database, moves: Moves, times: LeaseTimes) {
+  constructor(db: Database.Database, moves: Moves, leaseMs: number) {
     this.#moves = moves
-    this.#times = times
+    this.#leaseMs = leaseMs
     this.#sql = prepare(db)
   }
 
   /** Moves on the expiry of those leases that are still held, and gives back those that are not. */
   renew(leases: readonly Lease[], now: number): Lease[] {
     const list = JSON.stringify(leases.map(({ id, leaseToken }) => [id, leaseToken]))
-    const { changes } = this.#sql.renew.run({ list, until: now + this.#times.leaseMs })
+    const { changes } = this.#sql.renew.run({ list, until: now + this.#leaseMs })
     if (changes === leases.length) return []
     const held = new Set(this.#sql.heldOf.all({ list }) as number[])
     return leases.filter(({ id }) => !held.has(id))
   }
 
-  /** Expires leases that have run out, up to a bound. */
+  /** Expires leases that have run out, up to a bound. Only where those of dead processes were recovered: of them another thing is told. */
   expire(now: number): void {
     const ids = this.#sql.lapsed.all({ now, limit: expireMax }) as number[]
-    const reason = 'the lease ran out: its worker was silent for longer than the visibility timeout'
-    this.#expire(ids, now, 0, reason)
+    const message = 'the lease ran out: its worker was silent for longer than the visibility timeout'
+    const error = stored('LeaseExpiredError', message)
+    this.#expire(
+      ids.map((id) => ({ id, error })),
+      now,
+      false,
+    )
   }
 
   /**
-   * Expires leases of jobs with higher ids than `after`, whoever holds them, up to a bound. `rank`: how many of this recovery come back
-   * one after another so far.
+   * Moves on jobs with higher ids than `after` whose process has ended, up to a bound: all of them, whoever held them. What ran is due again
+   * at once, in this transaction, or dead if that was its last crash.
    */
-  recover(after: number, rank: number, now: number): RecoveryStep {
-    const ids = this.#sql.orphans.all({ after, limit: expireMax }) as number[]
-    const reason = 'the process that ran it ended before it reported an outcome'
-    const { moved, rank: next } = this.#expire(ids, now, rank, reason)
-    const running = moved.filter(([, from]) => hasTag(from, 'executing')).length
-    return { last: ids.at(-1) ?? null, leased: moved.length - running, running, rank: next }
+  recover(after: number, now: number): RecoveryStep {
+    if (after === 0) this.#ranTogether = this.#sql.running.get() as number
+    const orphans = this.#sql.orphans.all({ after, limit: expireMax }) as Orphan[]
+    this.#expire(
+      orphans.map((orphan) => ({ id: orphan.id, error: stored(processEnded, this.#sayEnd(orphan)) })),
+      now,
+      true,
+    )
+    const ran = orphans.filter(({ ran }) => ran === 1)
+    const suspects = ran.filter(({ crashes }) => crashes + 1 >= suspectCrashes).length
+    return { last: orphans.at(-1)?.id ?? null, leased: orphans.length - ran.length, running: ran.length, suspects }
   }
 
-  /**
-   * A first crash is due again at once, in this transaction; from the second on the jobs come back one after another, so that one that
-   * kills the process does not take those that ran beside it to `dead`.
-   */
-  #expire(
-    ids: readonly number[],
-    now: number,
-    rank: number,
-    reason: string,
-  ): { moved: readonly Moved[]; rank: number } {
-    const { retryBaseMs, retryMaxMs } = this.#times
-    const error = JSON.stringify({ name: 'LeaseExpiredError', message: reason } satisfies StoredError)
-    const list = JSON.stringify(ids)
-    const crashedBefore = new Set(this.#sql.crashedBefore.all({ list }) as number[])
-    let behind = rank
-    const items = ids.map((id): Item => {
-      const delayMs = crashedBefore.has(id) ? Math.min(++behind * retryBaseMs, retryMaxMs) : 0
-      return { id, delayMs, error }
-    })
-    this.#moves.apply('expire', intoRuns(items), now)
-    const moved = this.#moves.lastMoved()
+  #sayEnd({ ran, crashes }: Orphan): string {
+    if (!ran) return 'the process that held it ended before it ran it'
+    const times = crashes === 0 ? '' : `, for the ${ordinal(crashes + 1)} time`
+    const beside = this.#ranTogether - 1
+    const company = beside === 0 ? 'it ran alone' : `${beside} other${beside === 1 ? '' : 's'} ran beside it`
+    return `the process ended while it ran${times}; ${company}`
+  }
+
+  #expire(items: readonly Item[], now: number, crashed: boolean): void {
+    this.#moves.apply('expire', intoRuns(items), now, 'anyone', crashed)
+    const list = JSON.stringify(items.map(({ id }) => id))
     this.#moves.apply('due', intoRuns(this.#sql.dueOf.all({ list, now }) as Item[]), now)
-    return { moved, rank: behind }
   }
+}
+
+function stored(name: string, message: string): string {
+  return JSON.stringify({ name, message } satisfies StoredError)
+}
+
+function ordinal(n: number): string {
+  return { 2: 'second', 3: 'third', 4: 'fourth' }[n] ?? `${n}th`
 }
 
 function prepare(db: Database.Database) {
@@ -97,15 +105,11 @@ function prepare(db: Database.Database) {
       )
       .pluck(),
     // Without the hint SQLite walks up the ids of all jobs, for their order.
-    orphans: db
-      .prepare(`SELECT id FROM jobs INDEXED BY jobs_held WHERE ${isHeld} AND id > :after ORDER BY id LIMIT :limit`)
-      .pluck(),
-    crashedBefore: db
-      .prepare(`
-        SELECT jobs.id FROM json_each(:list) AS item CROSS JOIN jobs ON jobs.id = item.value
-        WHERE ${stateIsTagged('executing')} AND EXISTS (
-          ${chainFrom('jobs.last_event_id', `chain.seq > jobs.seq - ${eventsMax}`)}
-          SELECT 1 FROM chain WHERE event = 'expire' AND ${stateIsTagged('executing', 'from_state')})`)
+    orphans: db.prepare(`
+      SELECT id, crashes, ${stateIsTagged('executing')} AS ran FROM jobs INDEXED BY jobs_held
+      WHERE ${isHeld} AND id > :after ORDER BY id LIMIT :limit`),
+    running: db
+      .prepare(`SELECT count(*) FROM jobs INDEXED BY jobs_held WHERE ${isHeld} AND ${stateIsTagged('executing')}`)
       .pluck(),
     dueOf: db.prepare(`
       SELECT jobs.id FROM json_each(:list) AS item CROSS JOIN jobs ON jobs.id = item.value

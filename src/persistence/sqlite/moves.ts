@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
 import { claim, type Edge, edgesOn, hasTag } from '../../machines/edges.ts'
+import { suspectCrashes } from '../../machines/guards.ts'
 import type { EventType, JobNode, JobState, JobTag } from '../../machines/job.ts'
-import { after, type Columns, stateIsTagged, stored, takes } from '../edge-sql.ts'
+import { after, byEdge, type Columns, stateIsTagged, stored, takes } from '../edge-sql.ts'
 import type { Run } from '../runs.ts'
 import { readEpochs } from './epochs.ts'
-import { markEvery } from './schema.ts'
+import { markEvery, parkedAs } from './schema.ts'
 
 export type Moved = readonly [id: number, from: JobNode, to: JobState, event: EventType]
 
@@ -119,15 +120,15 @@ export class Moves {
     if (this.takenCount > 0) this.lastEventId = ((this.#nextEvent.get() as number | undefined) ?? 1) - 1
   }
 
-  /** Moves those jobs of the runs that the machine lets take `step`, each at most once; how many. */
-  apply(step: Step, runs: readonly Run[], now: number, fence: Fence = 'anyone'): number {
+  /** Moves those jobs of the runs that the machine lets take `step`, each at most once; how many. `crashed`: what `expire` is to say. */
+  apply(step: Step, runs: readonly Run[], now: number, fence: Fence = 'anyone', crashed = false): number {
     this.#lastMoved = this.#nextEventId
     if (runs.length === 0) return 0
     const count = runs.length > fewRuns ? 'many' : 'one'
     const statements = this.#statements(step, fence, count)
     const { events } = statements
     // Spread last wherever it is hot: V8 (Node 20) takes 0.6 µs for each property that comes after a spread.
-    const always = { now, lease_ms: this.#leaseMs }
+    const always = { now, lease_ms: this.#leaseMs, crashed: Number(crashed) }
     const takeIds = (first: number, last: number) => this.takeEventIds((last - first + 1) * events.length)
     if (count === 'many') {
       const numbered = runs.map((run) => [...run, takeIds(run[0], run[1])])
@@ -274,7 +275,7 @@ function prepareWrite(db: Database.Database, events: readonly EventType[], fence
   }
   const changes = Object.entries({
     ...jobs.at(-1)!,
-    ...notOfTheMachine(events, part),
+    ...notOfTheMachine(events, jobs, part),
     last_event_id: eventId(events.length - 1),
     // A column that stays is not named: SQLite would write the indexes that it stands in again.
   }).flatMap(([column, value]) => (value === `jobs.${column}` ? [] : [`${column} = ${value}`]))
@@ -294,15 +295,22 @@ function prepareAlike(db: Database.Database, events: readonly EventType[], fence
 }
 
 /** What events change besides what the machine knows of. */
-function notOfTheMachine(events: readonly EventType[], part: Source['part']) {
+function notOfTheMachine(events: readonly EventType[], jobs: readonly Columns[], part: Source['part']) {
   const edges = events.flatMap(edgesOn)
   const failing = edges.some(({ from, to }) => hasTag(from, 'executing') && !hasTag(to, 'expendable'))
   return {
-    // Only a job that is ready can be parked.
-    parked: edges.some(({ from }) => hasTag(from, 'ready')) ? '0' : 'jobs.parked',
+    parked: nextParked(edges, jobs),
     // The history has the stack: here it would be written again with every later transition.
     error: failing ? `coalesce(json_remove(${part('error')}, '$.stack'), jobs.error)` : 'jobs.error',
   }
+}
+
+/** Only a job that is ready can be put aside, and a suspect is from the first. */
+function nextParked(edges: readonly Edge[], jobs: readonly Columns[]): string {
+  if (!edges.some(({ from, to }) => hasTag(from, 'ready') || hasTag(to, 'ready'))) return 'jobs.parked'
+  const [before, { crashes }] = jobs.slice(-2) as [Columns, Columns]
+  const suspect = crashes === '0' ? '0' : `iif(${crashes} >= ${suspectCrashes}, ${parkedAs.suspect}, 0)`
+  return byEdge(edges.at(-1)!.event, before, ({ to }) => (hasTag(to, 'ready') ? suspect : '0'))
 }
 
 /** Of an end of a counted edge; what retention removed is nowhere. */

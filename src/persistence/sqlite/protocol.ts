@@ -15,7 +15,7 @@ export type Request =
   | { readonly op: 'lease'; readonly room: number; readonly wait: boolean; readonly start: boolean }
   | { readonly op: 'apply'; readonly sets: readonly EventSet[] }
   | { readonly op: 'abandon'; readonly leases: readonly Lease[] }
-  | { readonly op: 'recover'; readonly after: number; readonly rank: number }
+  | { readonly op: 'recover'; readonly after: number }
   | { readonly op: Command; readonly id: number }
   | {
       readonly op: 'command'
@@ -64,9 +64,9 @@ export interface Answers {
 /** One bounded step of recovery: where to go on (`last` null: done) and what it moved. */
 export interface RecoveryStep {
   readonly last: number | null
-  readonly rank: number
   readonly leased: number
   readonly running: number
+  readonly suspects: number
 }
 
 /** Leased jobs on their way to the loop: their facts as JSON text, a third of the cost of objects, and their payloads. */

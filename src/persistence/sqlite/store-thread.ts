@@ -144,8 +144,11 @@ export class StoreThread {
 
   #sleepMs(): number {
     if (this.#retryAt > 0) return Math.max(1, Math.min(tickMs, this.#retryAt - performance.now()))
-    const dueAt = this.#housekeeping?.nextDueAt ?? null
-    return dueAt === null ? tickMs : Math.max(1, Math.min(tickMs, dueAt - this.#clock.now()))
+    const now = this.#clock.now()
+    const { aloneUntil } = this.#writer
+    const dueIn = (this.#housekeeping?.nextDueAt ?? Number.POSITIVE_INFINITY) - now
+    const othersIn = aloneUntil !== null && aloneUntil > now ? aloneUntil - now : Number.POSITIVE_INFINITY
+    return Math.max(1, Math.min(tickMs, dueIn, othersIn))
   }
 
   /** One transaction with all that waits; false where there is nothing to do now. */
@@ -161,6 +164,8 @@ export class StoreThread {
     if (cannotStore) return false
     this.#noticeOthers()
     const now = this.#clock.now()
+    const { aloneUntil } = this.#writer
+    if (aloneUntil !== null && aloneUntil <= now) this.#calls.lookForReady = true
     const parts = [...this.#calls.takeParts(), ...this.#takeHousekeeping(now)]
     if (parts.length === 0) parts.push(...this.#calls.takeLeaseAlone())
     if (parts.length > 0) this.#commit(parts, now)

@@ -27,6 +27,7 @@ interface Row {
   readonly seq: number
   readonly attempt: number
   readonly maxAttempts: number
+  readonly crashes: number
   readonly leaseToken: number | null
   readonly leaseExpiresAt: number | null
   readonly startedAt: number | null
@@ -80,6 +81,7 @@ const replayedFields = [
   'state',
   'seq',
   'attempt',
+  'crashes',
   'leaseToken',
   'startedAt',
   'finishedAt',
@@ -140,7 +142,7 @@ class Verifier {
   /** Checks the next jobs above an id, in one snapshot, and gives the last id it saw. */
   #prepareChunk(): (after: number) => number {
     const rows = this.#db.prepare(`
-      SELECT id, state, seq, last_event_id AS lastEventId, attempt, max_attempts AS maxAttempts,
+      SELECT id, state, seq, last_event_id AS lastEventId, attempt, max_attempts AS maxAttempts, crashes,
         lease_token AS leaseToken, lease_expires_at AS leaseExpiresAt, started_at AS startedAt, finished_at AS finishedAt,
         (SELECT json_valid(payload) FROM job_payloads WHERE job_id = jobs.id) AS payloadIsValid
       FROM jobs WHERE id > ? ORDER BY id LIMIT ${chunkJobs}`)

@@ -4,14 +4,15 @@ import { countJobs, type EventSet, type Item, intoRuns } from '../runs.ts'
 import type { Command, CommandResult, EnqueueResult, Lease, NewJobRow } from '../store.ts'
 import { type Asked, type Claim, Claims } from './claims.ts'
 import { Intake } from './intake.ts'
-import { Leases, type LeaseTimes } from './leases.ts'
+import { Leases } from './leases.ts'
 import { Moves } from './moves.ts'
 import type { EnqueuedCalls, NewCalls, RecoveryStep, RefusedEvent } from './protocol.ts'
 import { Reader } from './reader.ts'
 import { Retention } from './retention.ts'
 import { isTimed } from './schema.ts'
 
-export interface WriterOptions extends LeaseTimes {
+export interface WriterOptions {
+  readonly leaseMs: number
   /** Job types that may be leased here. */
   readonly types: readonly string[]
   /** Jobs that may wait, and jobs that may wait in one queue: no bound of its own unless told. */
@@ -27,6 +28,8 @@ const promoteMax = 1_000
 export class Writer {
   readonly #moves: Moves
   #beganAt = 0
+  /** Every lease in the file was given here: those of dead processes were recovered. */
+  #ownsLeases = false
   readonly #intake: Intake
   readonly #claims: Claims
   readonly #leases: Leases
@@ -40,7 +43,7 @@ export class Writer {
     this.#moves = new Moves(db, options.leaseMs)
     this.#intake = new Intake(db, this.#moves, options)
     this.#claims = new Claims(db, this.#moves, options.types)
-    this.#leases = new Leases(db, this.#moves, options)
+    this.#leases = new Leases(db, this.#moves, options.leaseMs)
     this.#retention = new Retention(db, this.#moves, options.retentionMs)
     this.#reader = new Reader(db)
     this.#due = db.prepare(`SELECT id FROM jobs WHERE ${isTimed} AND run_at <= :now ORDER BY run_at, id LIMIT :limit`)
@@ -94,6 +97,7 @@ export class Writer {
 
   /** Leases jobs for each who asks, in turn, and starts them where that is asked. */
   lease(asked: readonly Asked[], now: number): Claim {
+    this.#ownsLeases = true
     return this.#claims.lease(asked, now)
   }
 
@@ -101,6 +105,7 @@ export class Writer {
   apply(sets: readonly EventSet[], now: number): RefusedEvent[] {
     const refused: RefusedEvent[] = []
     for (const { event, runs } of sets) {
+      if (event === 'release') this.#claims.expectSuspects()
       if (this.#moves.apply(event, runs, now, 'fenced') === countJobs(runs)) continue
       const moved = new Set(this.#moves.lastMoved().map(([id]) => id))
       for (const [first, last, leaseToken] of runs)
@@ -138,12 +143,21 @@ export class Writer {
     return this.#leases.renew(leases, now)
   }
 
+  /** Those that have run out; nothing before dead processes' are recovered, whose leases did not end by time. */
   expireLeases(now: number): void {
-    this.#leases.expire(now)
+    if (this.#ownsLeases) this.#leases.expire(now)
   }
 
-  recoverOrphans(after: number, rank: number, now: number): RecoveryStep {
-    return this.#leases.recover(after, rank, now)
+  recoverOrphans(after: number, now: number): RecoveryStep {
+    const step = this.#leases.recover(after, now)
+    if (step.last === null) this.#ownsLeases = true
+    this.#claims.expectSuspects()
+    return step
+  }
+
+  /** See `Claims`. */
+  get aloneUntil(): number | null {
+    return this.#claims.aloneUntil
   }
 
   unpark(): number {

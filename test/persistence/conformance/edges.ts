@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { eventTypes, findEdge, jobStates } from '../../../src/machines/edges.ts'
-import type { EventType, JobState } from '../../../src/machines/job.ts'
+import { findEdge, jobStates } from '../../../src/machines/edges.ts'
+import type { JobEvent, JobState } from '../../../src/machines/job.ts'
 import type { LeasedJob, LeaseEvent } from '../../../src/persistence/store.ts'
+import { allEvents } from '../../support/events.ts'
 import { leaseMs, type OpenedStore } from '../../support/store.ts'
 import { cleanUp } from '../../support/temp.ts'
 import { bringTo, leaseOf, type Open } from './helpers.ts'
@@ -16,11 +17,12 @@ export function testEdges(open: Open): void {
     })
     afterAll(cleanUp)
 
-    for (const event of eventTypes.filter((type) => type !== 'enqueue')) {
+    for (const event of allEvents.filter(({ type }) => type !== 'enqueue')) {
       for (const maxAttempts of from === 'retrying' ? [2, 3] : [1, 2, 3]) {
         const attempt = attemptIn(from)
-        const to = findEdge(from, { type: event } as never, { attempt, maxAttempts })?.to
-        const behaviour = to ? `becomes ${to} on ${event}` : `ignores ${event}`
+        const to = findEdge(from, event, { attempt, maxAttempts, crashes: 0 })?.to
+        const name = isCrash(event) ? 'a crash' : event.type
+        const behaviour = to ? `becomes ${to} on ${name}` : `ignores ${name}`
         test(`${behaviour}, attempt ${attempt} of ${maxAttempts}`, async () => {
           const job = await bringTo(opened, from, maxAttempts)
           const before = await opened.store.find(job.id)
@@ -29,8 +31,8 @@ export function testEdges(open: Open): void {
 
           const after = await opened.store.find(job.id)
           const history = await opened.store.history(job.id, { after: 0, limit: 100 })
-          // A first crash is due again in the same transaction.
-          const promoted = to === 'retrying' && event === 'expire'
+          // What has lost its lease is due again in the same transaction.
+          const promoted = to === 'retrying' && event.type === 'expire'
           expect(after?.state).toBe(promoted ? 'queued' : (to ?? from))
           expect(history?.at(-1)).toMatchObject({ to: after?.state, attempt: after?.attempt })
           expect(history?.map(({ seq }) => seq)).toEqual(history?.map((_, index) => index + 1))
@@ -42,16 +44,20 @@ export function testEdges(open: Open): void {
   })
 }
 
+function isCrash(event: JobEvent): boolean {
+  return event.type === 'expire' && event.crashed
+}
+
 function attemptIn(state: JobState): number {
   return state === 'running' || state === 'succeeded' || state === 'dead' || state === 'retrying' ? 1 : 0
 }
 
 /** Makes `event` happen to the job by whatever way the store has for it. */
-async function send({ store, clock }: OpenedStore, job: LeasedJob, event: EventType): Promise<void> {
-  switch (event) {
+async function send({ store, clock }: OpenedStore, job: LeasedJob, event: JobEvent): Promise<void> {
+  switch (event.type) {
     case 'cancel':
     case 'requeue':
-      await store[event](job.id)
+      await store[event.type](job.id)
       return
     case 'due': {
       const dueAt = (await store.find(job.id))!.runAt
@@ -62,10 +68,14 @@ async function send({ store, clock }: OpenedStore, job: LeasedJob, event: EventT
       await store.lease({ room: 1, wait: false })
       return
     case 'expire':
+      if (isCrash(event)) {
+        await store.recoverOrphans()
+        return
+      }
       await store.abandon([job])
       clock.advance(leaseMs)
       return store.sweep()
     default:
-      await store.apply([{ ...leaseOf(job), event: event as LeaseEvent['event'], delayMs: 1e9 }])
+      await store.apply([{ ...leaseOf(job), event: event.type as LeaseEvent['event'], delayMs: 1e9 }])
   }
 }

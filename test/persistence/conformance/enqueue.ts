@@ -27,6 +27,7 @@ export function testEnqueue(open: Open): void {
         payload: '{"n":[1,"é"]}',
         attempt: 0,
         maxAttempts: 2,
+        crashes: 0,
         idempotencyKey: 'k',
         timeoutMs: 50,
         runAt: clock.now(),

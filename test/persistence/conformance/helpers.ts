@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import type { ManualClock } from '../../../src/clock.ts'
 import { jobStates } from '../../../src/machines/edges.ts'
 import type { JobState } from '../../../src/machines/job.ts'
 import type { EnqueueResult, LeasedJob, LeaseEvent, NewJobRow, Store } from '../../../src/persistence/store.ts'
@@ -9,6 +10,10 @@ export type Open = (given?: {
   maxQueueDepth?: number
   maxDepthPerQueue?: number
   retentionMs?: number
+  types?: string[]
+  /** Of a store that was closed, and its clock. */
+  path?: string
+  clock?: ManualClock
 }) => Promise<OpenedStore>
 
 /** A job in `state`; where it has run, its attempts are as far as they can be. */

@@ -20,16 +20,19 @@ export function testSituations(open: Open): void {
           priority: 3,
           attempt: 0,
           maxAttempts: 2,
+          crashes: 0,
           timeoutMs: 50,
           runAt: clock.now(),
           startedAt: null,
           finishedAt: null,
         },
         isParked: false,
+        isSuspect: false,
+        alone: null,
+        suspectsAhead: { count: 0, more: false },
         lease: null,
         lastEvent: { seq: 1, event: 'enqueue', from: null, to: 'queued', attempt: 0, at: clock.now(), error: null },
         lastFailure: null,
-        crashes: 0,
         snoozes: 0,
         line: placeInLine(0, 1),
         owner: { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' },
@@ -135,8 +138,33 @@ export function testSituations(open: Open): void {
       await crash('start')
       await crash('start')
 
-      expect(unstarted).toMatchObject({ crashes: 0, lastFailure: null, lastEvent: { event: 'expire' } })
-      expect(await store.situation(id!)).toMatchObject({ crashes: 2, lastFailure: { event: 'expire', attempt: 2 } })
+      expect(unstarted).toMatchObject({ job: { crashes: 0 }, lastFailure: null, lastEvent: { event: 'expire' } })
+      expect(await store.situation(id!)).toMatchObject({
+        job: { crashes: 2, attempt: 0 },
+        isSuspect: true,
+        line: null,
+        lastFailure: { event: 'expire', attempt: 0 },
+      })
+    })
+
+    test('says which suspects go before it, and which of them runs alone', async () => {
+      const { store } = await open()
+      const suspects = ids(await store.enqueue([aJob(), aJob()]))
+      for (let crashes = 0; crashes < 2; crashes++) {
+        await store.lease({ room: 2, wait: false, start: true })
+        await store.recoverOrphans()
+      }
+      const [other] = ids(await store.enqueue([aJob()]))
+      const ahead = async (id: number) => (await store.situation(id))!.suspectsAhead.count
+      const before = await Promise.all([...suspects, other!].map(ahead))
+
+      await store.lease({ room: 3, wait: false, start: true })
+
+      const { startedAt, crashes } = (await store.find(suspects[0]!))!
+      const alone = { id: suspects[0]!, crashes, startedAt, timeoutMs: null }
+      expect(before).toEqual([0, 1, 2])
+      expect(await store.situation(suspects[1]!)).toMatchObject({ isSuspect: true, suspectsAhead: { count: 0 }, alone })
+      expect(await store.situation(other!)).toMatchObject({ isSuspect: false, suspectsAhead: { count: 1 }, alone })
     })
   })
 }

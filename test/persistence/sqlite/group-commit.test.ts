@@ -13,7 +13,7 @@ function aFile() {
   const path = join(tempFolder(), 'jobs.db')
   const db = openForWriting(path, () => 'id', 0)
   whenDone(() => db.close())
-  const options = { types: ['work'], leaseMs: 1, maxQueueDepth: 9_999, retentionMs: 0, retryBaseMs: 1, retryMaxMs: 1 }
+  const options = { types: ['work'], leaseMs: 1, maxQueueDepth: 9_999, retentionMs: 0 }
   const writer = new Writer(db, options)
   const told: string[] = []
   return {

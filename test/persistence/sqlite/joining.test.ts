@@ -54,7 +54,7 @@ function aThread() {
     },
     close() {},
   }
-  const limits = { leaseMs, maxQueueDepth: 100_000, retentionMs: 0, retryBaseMs: 1, retryMaxMs: 1 }
+  const limits = { leaseMs, maxQueueDepth: 100_000, retentionMs: 0 }
   const server = { owner: { pid: 1, host: 'test', startedAt: '' }, lock: null }
   const writer = { types: ['work'], ...limits }
   const cell = clock.cell

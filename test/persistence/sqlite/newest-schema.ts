@@ -37,6 +37,7 @@ export const newestSchema = `
     content TEXT,
     error TEXT,
     last_event_id INTEGER,
+    crashes INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),
     CHECK (${firstStateIsLegal()}),
     CHECK ((lease_token IS NOT NULL) = ${bare(stateIsTagged('held'))}),
     CHECK ((lease_token IS NULL) = (lease_expires_at IS NULL)),
@@ -44,7 +45,7 @@ export const newestSchema = `
     CHECK ((idempotency_key IS NULL) = (content IS NULL))
   );
   CREATE INDEX jobs_ready ON jobs (queue, priority DESC, run_at, id) WHERE ${bare(isReady)};
-  CREATE INDEX jobs_parked ON jobs (type, id) WHERE ${bare(isParked)};
+  CREATE INDEX jobs_parked ON jobs (parked, type, id) WHERE ${bare(isParked)};
   CREATE INDEX jobs_timed ON jobs (run_at, id) WHERE ${bare(isTimed)};
   CREATE INDEX jobs_held ON jobs (lease_expires_at) WHERE ${bare(isHeld)};
   CREATE UNIQUE INDEX jobs_key ON jobs (idempotency_key) WHERE idempotency_key IS NOT NULL;

@@ -22,8 +22,6 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
     leaseMs: 1,
     maxQueueDepth: 9,
     retentionMs: 0,
-    retryBaseMs: 1,
-    retryMaxMs: 1,
   })
   writer.begin()
   writer.enqueue([[aJob(), aJob(), aJob({ delayMs: 1 })]], 0)
@@ -32,7 +30,7 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
   for (const event of ['start', 'fail', 'release', 'succeed'] as const)
     writer.apply(intoSets(leases.map((lease) => ({ ...lease, event }))), 0)
   writer.promoteDue(9)
-  writer.recoverOrphans(0, 0, 9)
+  writer.recoverOrphans(0, 9)
   writer.cancel(1, 9)
   writer.requeue(1, 9)
   // Its first stretch is looked at before it returns.
@@ -75,13 +73,16 @@ test('no statement of the store reads its way through all jobs or all events', (
   expect(scans).toEqual([])
 })
 
-test('nothing that waits is sorted: only what is leased, a page of a history and the steps of a path', () => {
+test('nothing that waits is sorted: only suspects, what is leased, a page of a history and the steps of a path', () => {
   const sorting = plans().filter(({ steps }) => steps.some((step) => step.includes('TEMP B-TREE')))
 
   expect(sorting.map(({ sql }) => sql)).toEqual([
+    // Suspects: no more than have run at once.
+    expect.stringMatching(/parked = 2 ORDER BY crashes DESC/),
     expect.stringMatching(/lease_token IS NOT NULL AND id > :after ORDER BY id/),
     expect.stringMatching(/FROM chain WHERE seq > :after ORDER BY seq LIMIT :limit$/),
     expect.stringMatching(/FROM chain WHERE seq <= :upTo GROUP BY/),
+    expect.stringMatching(/INDEXED BY jobs_held.*ORDER BY last_event_id DESC LIMIT 1/s),
   ])
 })
 
@@ -112,8 +113,8 @@ test('a claim finds its queue and its jobs in the index of what is ready', () =>
 test('a walk through a history goes from event to event by their ids, from the newest or from a mark', () => {
   const walks = plans().filter(({ sql }) => sql.includes('WITH RECURSIVE chain'))
 
-  // A page of a history, a path, the newest event, a failure, crashes, a crash before, and what retention removes.
-  expect(walks).toHaveLength(7)
+  // A page of a history, a path, the newest event, a failure, snoozes, and what retention removes.
+  expect(walks).toHaveLength(6)
   for (const { steps } of walks) {
     expect(steps).toContain('SEARCH event_runs USING INTEGER PRIMARY KEY (rowid=?)')
     const others = steps.filter((step) => /\bevent_runs\b/.test(step) && !/PRIMARY KEY \(rowid[=<]\?\)/.test(step))
@@ -128,7 +129,7 @@ test('events are found by nothing but their ids and the marks', () => {
 })
 
 test('a place in line is counted in the index of what is ready, and nowhere else', () => {
-  const counts = plans().filter(({ sql }) => /count.*priority [>=] :priority/s.test(sql))
+  const counts = plans().filter(({ sql }) => /count.*parked = 0.*priority [>=] :priority/s.test(sql))
 
   expect(counts.map(({ steps }) => steps.find((step) => step.includes('jobs')))).toEqual([
     'SEARCH jobs USING COVERING INDEX jobs_ready (queue=? AND priority>?)',

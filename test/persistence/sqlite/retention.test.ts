@@ -125,8 +125,6 @@ describe('retention', () => {
       types: [],
       leaseMs: 1,
       maxQueueDepth: 1,
-      retryBaseMs: 1,
-      retryMaxMs: 1,
       retentionMs: keepMs,
     })
     const step = (end: string) => {

@@ -37,7 +37,7 @@ function timesWith(count: number) {
     promoteDue: timed((writer) => writer.promoteDue(59_999)),
     nextDueAt: timed((writer) => writer.nextDueAt()),
     expireLeases: timed((writer) => writer.expireLeases(0)),
-    recoverOrphans: timed((writer) => writer.recoverOrphans(0, 0, 0)),
+    recoverOrphans: timed((writer) => writer.recoverOrphans(0, 0)),
     command: timed((writer) => writer.command('cancel', some, 'queued', 0)),
   }
 }

@@ -9,7 +9,7 @@ import { tempFolder, whenDone } from '../../support/temp.ts'
 async function fileWithParked(count: number, ...types: string[]): Promise<string> {
   const path = join(tempFolder(), 'jobs.db')
   const db = openForWriting(path, () => 'id', 0)
-  const options = { types: [], leaseMs: 1, maxQueueDepth: 1_000_000, retentionMs: 0, retryBaseMs: 1, retryMaxMs: 1 }
+  const options = { types: [], leaseMs: 1, maxQueueDepth: 1_000_000, retentionMs: 0 }
   const writer = new Writer(db, options)
   const commit = <T>(run: () => T): T => {
     db.exec('BEGIN')

@@ -53,6 +53,26 @@ describe('verify', () => {
     expect(report).toEqual({ jobs: 7, events: 19, violations: [], violationCount: 0 })
   })
 
+  test('finds nothing wrong with a job that crashed, and names a count of crashes that its history does not lead to', async () => {
+    const { store, path } = await openStore()
+    await store.enqueue([aJob()])
+    for (let crashes = 0; crashes < 3; crashes++) {
+      await store.lease({ room: 1, wait: false, start: true })
+      await store.recoverOrphans()
+    }
+    await store.close()
+    const before = verifyFile(path).violations
+
+    tamper(path, 'UPDATE jobs SET crashes = 1')
+
+    expect(before).toEqual([])
+    expect(verifyFile(path).violations).toContainEqual({
+      invariant: 'I4',
+      jobId: 1,
+      message: expect.stringMatching(/crashes 1, its history leads to 3/),
+    })
+  })
+
   test('runs on a live file', async () => {
     const { store, path } = await openStore()
     await store.enqueue([aJob()])

@@ -23,7 +23,7 @@ beforeAll(() => {
   // Closed and opened again, so that the tables stand in the file and the log has those commits alone.
   openForWriting(path, () => 'id', 0).close()
   const db = openForWriting(path, () => 'id', 0)
-  const options = { types: [], leaseMs: 1, maxQueueDepth: 99, retentionMs: 0, retryBaseMs: 1, retryMaxMs: 1 }
+  const options = { types: [], leaseMs: 1, maxQueueDepth: 99, retentionMs: 0 }
   const writer = new Writer(db, options)
   for (let commit = 0; commit < commits; commit++) {
     db.exec('BEGIN IMMEDIATE')

@@ -24,8 +24,6 @@ function aFile() {
     leaseMs: 1,
     maxQueueDepth: 1_000_000,
     retentionMs: 0,
-    retryBaseMs: 1,
-    retryMaxMs: 1,
   })
   const reader = new Reader(db)
   const createdAt: number[] = []
