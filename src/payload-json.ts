@@ -20,28 +20,39 @@ const { prototype: arrays } = Array
 
 /** Whether a value is stored and read back the same, as it is: what `JSON.parse` may give. False is not yet a fault. */
 export function isPlainJson(value: unknown): boolean {
+  return isPlainWithin(value, false)
+}
+
+function isPlainWithin(value: unknown, isLoose: boolean): boolean {
   try {
-    return !('toJSON' in objects || 'toJSON' in arrays) && isPlain(value, payloadDepthMax)
+    return !('toJSON' in objects || 'toJSON' in arrays) && isPlain(value, payloadDepthMax, isLoose)
   } catch {
     // A getter or a Proxy: `toStoredPayload` tells which.
     return false
   }
 }
 
-/** Runs at each enqueue: no closure, no path, and the calls that V8 answers from an object's shape. */
-function isPlain(value: unknown, levels: number): boolean {
+/**
+ * Runs at each enqueue: no closure, no path, and the calls that V8 answers from an object's shape. `isLoose`: members may be undefined, and
+ * numbers −0, which JSON leaves out and makes 0.
+ */
+function isPlain(value: unknown, levels: number, isLoose: boolean): boolean {
   if (typeof value === 'string' || typeof value === 'boolean' || value === null) return true
-  if (typeof value === 'number') return Number.isFinite(value) && !is(value, -0)
+  if (typeof value === 'number') return Number.isFinite(value) && (isLoose || !is(value, -0))
   if (typeof value !== 'object' || levels === 0) return false
   const prototype = getPrototypeOf(value)
   if (prototype === arrays && Array.isArray(value)) {
     // By index: a hole is seen as undefined.
-    for (let index = 0; index < value.length; index++) if (!isPlain(value[index], levels - 1)) return false
+    for (let index = 0; index < value.length; index++) if (!isPlain(value[index], levels - 1, isLoose)) return false
     return keysOf(value).length === value.length && getOwnPropertySymbols(value).length === 0
   }
   if (prototype !== objects) return false
   const keys = keysOf(value)
-  for (const key of keys) if (!isPlain((value as Record<string, unknown>)[key], levels - 1)) return false
+  for (const key of keys) {
+    const member = (value as Record<string, unknown>)[key]
+    if (typeof member === 'string' || (isLoose && member === undefined)) continue
+    if (!isPlain(member, levels - 1, isLoose)) return false
+  }
   return getOwnPropertyNames(value).length === keys.length && getOwnPropertySymbols(value).length === 0
 }
 
@@ -49,6 +60,8 @@ function isPlain(value: unknown, levels: number): boolean {
 export function toStoredPayload(value: unknown): StoredPayload {
   const converted = new Map<string, string>()
   const faults: InputIssue[] = []
+  // By far the most of them, and a third of the time.
+  if (isPlainWithin(value, true)) return { value: JSON.parse(JSON.stringify(value)), faults, converted }
   for (const fault of faultsAt({ '': value }, '', { path: '', within: [], converted })) {
     if (faults.push(fault) === faultsMax) break
   }

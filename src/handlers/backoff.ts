@@ -12,6 +12,9 @@ export interface ExponentialBackoff {
  * together ("equal jitter", https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
  */
 export function exponential({ baseMs, maxMs }: ExponentialBackoff): Backoff {
+  for (const [name, ms] of Object.entries({ baseMs, maxMs })) {
+    if (!(Number.isFinite(ms) && ms >= 0)) throw new TypeError(`exponential takes a ${name} of 0 or more ms, got ${ms}`)
+  }
   return (attempt, random) => {
     const full = Math.min(maxMs, baseMs * 2 ** (attempt - 1))
     return Math.round(full / 2 + (random() * full) / 2)

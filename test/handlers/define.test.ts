@@ -153,6 +153,15 @@ describe('a payload', () => {
 })
 
 describe('exponential backoff', () => {
+  test.each([
+    { base: 1, max: 2 },
+    { baseMs: '1', maxMs: 2 },
+    { baseMs: 1, maxMs: -1 },
+    { baseMs: Number.NaN, maxMs: 1 },
+  ])('is refused where it could give no delay: %j', (given) => {
+    expect(() => exponential(given as never)).toThrow(/^exponential takes a (baseMs|maxMs) of 0 or more ms, got /)
+  })
+
   const backoff = exponential({ baseMs: 1_000, maxMs: 60_000 })
   const delays = (random: number) => [1, 2, 3, 6, 7, 1_000].map((attempt) => backoff(attempt, () => random))
 
