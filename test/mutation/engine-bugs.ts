@@ -538,8 +538,8 @@ const around: readonly Mutation[] = [
     ],
     {
       file: 'system.js',
-      find: `this.#phase === 'serving' ? this.#trouble :`,
-      replace: `this.#phase === 'serving' ? null :`,
+      find: 'serving: this.#trouble,',
+      replace: 'serving: null,',
     },
   ),
   bug('while it drains it takes new jobs', stop('while it drains a system answers reads and refuses writes'), {

@@ -834,8 +834,8 @@ const histories: readonly Mutation[] = [
     ],
     {
       file: sqlite('moves'),
-      find: 'this.#nextEventId = this.#nextEvent.get() ?? 1;',
-      replace: 'this.#nextEventId ||= this.#nextEvent.get() ?? 1;',
+      find: 'this.#nextEventId = Math.max(',
+      replace: 'this.#nextEventId ||= Math.max(',
     },
   ),
   bug(
