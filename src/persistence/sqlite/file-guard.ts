@@ -1,13 +1,13 @@
-import { fstatSync, readSync, statSync } from 'node:fs'
+import { fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { DatabaseLostError } from '../../errors.ts'
 import { type Descriptor, HeldLock, type Inode, openByte, openDescriptors, sharedByte } from './held-locks.ts'
 
 /** For how long a folder's time must have stood still before it proves that no entry changed: the clock behind it ticks every 10 ms at most. */
 const settledMs = 50
-/** Beyond this without a check there is one before a commit too, since that may hide that a file was cut; in ms. */
-const restMs = 0.25
-/** At most so long between looks at every file by its name, in ms: a mount over one does not touch its folder. */
+/** Beyond this without a check there is one before a commit too, which may hide that a file was cut; in ms. */
+const restMs = 1
+/** At most so long between looks at everything: each file by its name, its size, the server's lock. */
 const thoroughMs = 100
 // https://sqlite.org/fileformat2.html
 const databaseHeaderSize = 32
@@ -40,12 +40,12 @@ interface Watched extends Inode {
  * Only `stat`, and reads through descriptors that are SQLite's: to open and close one of the files would drop the locks on it (POSIX).
  */
 export class FileGuard {
-  readonly #folder: string
+  /** An open descriptor. */
+  readonly #folder: number
   readonly #database: Watched
   readonly #log: Watched
   readonly #index: Watched
   readonly #watched: readonly Watched[]
-  readonly #locked: readonly (readonly [Watched, HeldLock])[]
   #folderMs = -1
   #folderSince = 0
   #checkedAt = 0
@@ -53,28 +53,32 @@ export class FileGuard {
 
   /** To be made when the database is open and its log is there. `lock`: a server's, as it was when it was taken. */
   constructor(path: string, lock: Inode | null) {
-    this.#folder = dirname(path)
+    this.#folder = openFolder(dirname(path))
     const descriptors = openDescriptors()
     this.#database = watch(path, descriptors, sharedByte)
     this.#log = watch(`${path}-wal`, descriptors, null)
     this.#index = watch(`${path}-shm`, descriptors, openByte)
     this.#watched = [this.#database, this.#log, this.#index]
     if (lock) this.#watched = [...this.#watched, watch(`${path}-lock`, descriptors, sharedByte, lock)]
-    this.#locked = this.#watched.flatMap((file) => (file.lock ? [[file, file.lock] as const] : []))
   }
 
   /** Whether a lock that this process loses would be seen. */
   get seesLocks(): boolean {
-    return this.#locked.length > 0
+    return this.#watched.some(({ lock }) => lock !== null)
   }
 
-  /** To be called after each commit, before anyone is told, and now and then. Throws `DatabaseLostError`. */
-  check(): void {
+  /**
+   * To be called after each commit, before anyone is told: that no name in the folder came or went, and that the lock is held which keeps
+   * others from removing the log. Throws `DatabaseLostError`.
+   */
+  checkCommit(): void {
     const now = performance.now()
-    this.#checkNames(now)
-    this.#checkSizes()
-    for (const [{ path }, lock] of this.#locked) if (!lock.isHeld()) throw lockLost(path)
     this.#checkedAt = now
+    if (now - this.#thoroughAt > thoroughMs || !this.#isFolderSettled(now)) {
+      this.check()
+      return
+    }
+    assertHeld(this.#database)
   }
 
   /** To be called before a commit: a log that was cut is as long as before once it was written again. */
@@ -82,31 +86,37 @@ export class FileGuard {
     if (performance.now() - this.#checkedAt > restMs) this.check()
   }
 
+  /** Looks at everything; to be called now and then. Throws `DatabaseLostError`. */
+  check(): void {
+    this.#thoroughAt = performance.now()
+    this.#checkedAt = this.#thoroughAt
+    this.#isFolderSettled(this.#thoroughAt)
+    for (const file of this.#watched) if (!isSame(file)) throw nameLost(file)
+    this.#checkSizes()
+    for (const file of this.#watched) assertHeld(file)
+  }
+
   /**
    * Whether all that was committed can be moved from a log whose name is gone into the database: that one is in its place, and nobody else
    * can have opened it since.
    */
   get canSaveLog(): boolean {
-    const isHeld = this.#locked.length > 0 && this.#locked.every(([, lock]) => lock.isHeld())
     return (
-      isHeld &&
+      (this.#database.lock?.isHeld() ?? false) &&
+      (this.#index.lock?.isHeld() ?? false) &&
       isSame(this.#database) &&
       !statSync(this.#log.path, { throwIfNoEntry: false }) &&
       (isSame(this.#index) || !statSync(this.#index.path, { throwIfNoEntry: false }))
     )
   }
 
-  /** A look at the folder tells whether a name in it came or went. */
-  #checkNames(now: number): void {
-    const { mtimeMs } = statSync(this.#folder, { throwIfNoEntry: false }) ?? { mtimeMs: -1 }
-    const isSettled = mtimeMs === this.#folderMs && this.#thoroughAt - this.#folderSince > settledMs
-    if (isSettled && now - this.#thoroughAt < thoroughMs) return
-    if (mtimeMs !== this.#folderMs) {
-      this.#folderMs = mtimeMs
-      this.#folderSince = now
-    }
-    this.#thoroughAt = now
-    for (const file of this.#watched) if (!isSame(file)) throw nameLost(file)
+  /** Its time tells whether a name in it came or went, once it has stood still for longer than the clock behind it takes to tick. */
+  #isFolderSettled(now: number): boolean {
+    const { ctimeMs } = fstatSync(this.#folder)
+    if (ctimeMs === this.#folderMs) return now - this.#folderSince > settledMs
+    this.#folderMs = ctimeMs
+    this.#folderSince = now
+    return false
   }
 
   #checkSizes(): void {
@@ -167,6 +177,25 @@ function sizeOf(file: Watched): number | null {
     file.fd = descriptorOf(file, openDescriptors())
   }
   return null
+}
+
+/** Kept open, one for each folder: it is closed with the thread. */
+const folders = new Map<string, number>()
+
+function openFolder(path: string): number {
+  const { dev, ino } = statSync(path)
+  const kept = folders.get(path)
+  if (kept !== undefined) {
+    const found = fstatSync(kept)
+    if (found.dev === dev && found.ino === ino && found.nlink > 0) return kept
+  }
+  const folder = openSync(path, 'r')
+  folders.set(path, folder)
+  return folder
+}
+
+function assertHeld({ path, lock }: Watched): void {
+  if (lock && !lock.isHeld()) throw lockLost(path)
 }
 
 function isSame({ path, dev, ino }: Watched): boolean {

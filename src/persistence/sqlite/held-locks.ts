@@ -69,19 +69,19 @@ export class HeldLock {
 
   /** Whether it has been held all the time: SQLite takes it once, so a lock that was dropped does not come back. */
   isHeld(): boolean {
-    const text = this.#read()
-    if (text.length > 0 && text.equals(this.#seen)) return true
-    if (!covers(text.toString('latin1'), this.#byte)) return false
-    this.#seen = Buffer.from(text)
+    const length = this.#read()
+    if (length > 0 && this.#text.compare(this.#seen, 0, this.#seen.length, 0, length) === 0) return true
+    if (!covers(this.#text.toString('latin1', 0, length), this.#byte)) return false
+    this.#seen = Buffer.from(this.#text.subarray(0, length))
     return true
   }
 
-  #read(): Buffer {
+  #read(): number {
     try {
-      return this.#text.subarray(0, readSync(this.#fdinfo, this.#text, 0, textMax, 0))
+      return readSync(this.#fdinfo, this.#text, 0, textMax, 0)
     } catch {
       // The descriptor is closed.
-      return this.#text.subarray(0, 0)
+      return 0
     }
   }
 }

@@ -14,6 +14,9 @@ export interface Progress {
 /** Digits of a number, which are as many as a safe integer can have. */
 const digits = 16
 const idMax = 64
+const transitionsAt = 'jobmachine mark 1\nepoch '.length + idMax + '\ntransitions '.length
+const jobsAt = transitionsAt + digits + '\njobs '.length
+const checkAt = jobsAt + digits + 1
 const pattern = /^jobmachine mark 1\nepoch (.*?) *\ntransitions (\d{16})\njobs (\d{16})\ncheck ([0-9a-f]{8})\n$/
 
 /** What a mark says; `damaged` where it is not whole, as a power cut may leave it; null where there is none. */
@@ -52,16 +55,17 @@ export function markNew(path: string): void {
  */
 export class Mark {
   readonly #path: string
-  readonly #epoch: string
+  /** As it is written, with numbers and checksum filled in each time. */
+  readonly #text: Buffer
   #file: number
   #transitions: number
   #jobs: number
 
-  constructor(path: string, { epoch, transitions, jobs }: Progress) {
+  constructor(path: string, progress: Progress) {
     this.#path = path
-    this.#epoch = epoch
-    this.#transitions = transitions
-    this.#jobs = jobs
+    this.#text = Buffer.from(textOf(progress), 'latin1')
+    this.#transitions = progress.transitions
+    this.#jobs = progress.jobs
     this.#file = openMark(path)
     this.#write()
   }
@@ -92,7 +96,10 @@ export class Mark {
   }
 
   #write(): void {
-    writeSync(this.#file, textOf({ epoch: this.#epoch, transitions: this.#transitions, jobs: this.#jobs }), 0, 'latin1')
+    writeDigits(this.#text, transitionsAt, this.#transitions)
+    writeDigits(this.#text, jobsAt, this.#jobs)
+    this.#text.write(checksum(this.#text.subarray(0, checkAt)), checkAt + 'check '.length, 'latin1')
+    writeSync(this.#file, this.#text, 0, this.#text.length, 0)
   }
 }
 
@@ -112,7 +119,15 @@ function textOf({ epoch, transitions, jobs }: Progress): string {
   return `${body}check ${checksum(body)}\n`
 }
 
-function checksum(text: string): string {
+function writeDigits(text: Buffer, at: number, value: number): void {
+  for (let rest = value, place = at + digits - 1; place >= at; place--) {
+    const next = Math.floor(rest / 10)
+    text[place] = 48 + rest - 10 * next
+    rest = next
+  }
+}
+
+function checksum(text: string | Buffer): string {
   return crc32(text).toString(16).padStart(8, '0')
 }
 

@@ -4,7 +4,7 @@ import { claim, type Edge, edgesOn, hasTag } from '../../machines/edges.ts'
 import { suspectCrashes } from '../../machines/guards.ts'
 import type { EventType, JobNode, JobState, JobTag } from '../../machines/job.ts'
 import { after, byEdge, type Columns, stateIsTagged, stored, takes } from '../edge-sql.ts'
-import type { Run } from '../runs.ts'
+import { countJobs, type Run } from '../runs.ts'
 import { readEpochs } from './epochs.ts'
 import { markEvery, parkedAs } from './schema.ts'
 
@@ -69,6 +69,8 @@ export class Moves {
   readonly #loggedFrom: Database.Statement
   readonly #addCount: Database.Statement
   #nextEventId = 0
+  /** More were taken in this transaction than events were logged. */
+  #hasSpareIds = false
   /** Below it the ids are of an earlier epoch. */
   readonly #firstEventId: number
   /** Where the events of the last `apply` begin. */
@@ -96,7 +98,9 @@ export class Moves {
   /** Call it first in a transaction: forgets what one that was rolled back had counted, and sees what other processes have logged. */
   begin(): void {
     this.#taken.clear()
-    this.#nextEventId = Math.max((this.#nextEvent.get() as number | undefined) ?? 1, this.#firstEventId)
+    const next = (this.#nextEvent.get() as number | undefined) ?? 1
+    this.#hasSpareIds = next < this.#firstEventId
+    this.#nextEventId = Math.max(next, this.#firstEventId)
   }
 
   /** Ids for so many events in a row; the first. */
@@ -116,8 +120,9 @@ export class Moves {
       if (isTagged('timed', taken.from) || isTagged('timed', taken.to)) this.tookTimed = true
     }
     this.#taken.clear()
-    // Asked, not counted: ids that were taken for jobs that did not move stand in no row.
-    if (this.takenCount > 0) this.lastEventId = ((this.#nextEvent.get() as number | undefined) ?? 1) - 1
+    // Ids that were taken for jobs that did not move may stand in no row.
+    const next = this.#hasSpareIds ? ((this.#nextEvent.get() as number | undefined) ?? 1) : this.#nextEventId
+    this.lastEventId = next - 1
   }
 
   /** Moves those jobs of the runs that the machine lets take `step`, each at most once; how many. `crashed`: what `expire` is to say. */
@@ -132,7 +137,7 @@ export class Moves {
     const takeIds = (first: number, last: number) => this.takeEventIds((last - first + 1) * events.length)
     if (count === 'many') {
       const numbered = runs.map((run) => [...run, takeIds(run[0], run[1])])
-      return this.#take(statements, { runs: JSON.stringify(numbered), ...always })
+      return this.#noteSpare(runs, this.#take(statements, { runs: JSON.stringify(numbered), ...always }))
     }
     let moved = 0
     for (const [first, last, lease_token, delay_ms, error] of runs) {
@@ -140,6 +145,11 @@ export class Moves {
       for (const piece of this.#pieces(statements, values, first, last))
         moved += this.#take(statements, { event_id: takeIds(piece.first, piece.last), ...values, ...piece })
     }
+    return this.#noteSpare(runs, moved)
+  }
+
+  #noteSpare(runs: readonly Run[], moved: number): number {
+    if (moved !== countJobs(runs)) this.#hasSpareIds = true
     return moved
   }
 

@@ -204,7 +204,7 @@ export class StoreThread {
       return this.#calls.takeMore()
     }
     const committed = () => {
-      this.#guard.check()
+      this.#guard.checkCommit()
       if (this.#writer.eventCount > 0) this.#mark.advance(this.#writer.lastEventId, this.#writer.lastJobId)
       this.#meter.committed(performance.now() - this.#writer.beganAt, this.#writer.eventCount)
       if (this.#writer.tookTimed) this.#housekeeping?.lookForDue()
