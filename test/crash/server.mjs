@@ -2,7 +2,7 @@
 // what it saw into a witness file of its own: one JSON line each, before anything else happens.
 //
 //   node server.mjs '{ "database", "witness", "producer"?, "holdMs"?, "graceMs"?, "settings": {…} }'
-import { openSync, writeSync } from 'node:fs'
+import { copyFileSync, openSync, writeSync } from 'node:fs'
 import { connect } from 'node:net'
 import { resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -72,7 +72,7 @@ const system = await createJobSystem({
     process.exit(1)
   },
 }).catch((error) => {
-  process.send({ refused: { code: error.code, pid: error.pid } }, () => process.exit(75))
+  process.send({ refused: { code: error.code, pid: error.pid, message: error.message } }, () => process.exit(75))
   return new Promise(() => {})
 })
 
@@ -83,6 +83,9 @@ process.on('SIGTERM', async () => {
 
 process.on('message', async ({ call, args, answer }) => {
   try {
+    // As an application does that makes its own backup.
+    if (call === 'copyHere') copyFileSync(args[0], `${args[0]}.copy`)
+    if (call === 'copyHere') return process.send({ answer, result: null })
     const result = await system[call](...args)
     if (call === 'enqueue') note('acknowledged', { ids: result.map(({ id }) => id) })
     process.send({ answer, result })

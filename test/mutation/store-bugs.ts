@@ -80,7 +80,7 @@ const durability: readonly Mutation[] = [
   }),
   bug('a lock that was dropped is believed to be held', guard('the database (jobs.db) was copied', acknowledged), {
     file: sqlite('file-guard'),
-    find: 'if (!lock.isHeld())',
+    find: 'if (lock && !lock.isHeld())',
     replace: 'if (false)',
   }),
   bug("the server's lock is not watched", guard("the server's lock (jobs.db-lock) was copied", idle), {
@@ -90,7 +90,7 @@ const durability: readonly Mutation[] = [
   }),
   bug('an idle store does not look at its files', guard("the log's index (jobs.db-shm) was removed", idle), {
     file: sqlite('store-thread'),
-    find: 'this.#db.open && this.#guard.check()',
+    find: 'this.#db.open && this.#lookAtFiles()',
     replace: '{}',
   }),
   bug(
@@ -108,7 +108,11 @@ const durability: readonly Mutation[] = [
       'persistence/sqlite/file-guard.test.ts',
       'a log whose name is removed is moved into the database first: nothing is lost',
     ],
-    { file: sqlite('file-guard'), find: 'return (isHeld &&', replace: 'return (false &&' },
+    {
+      file: sqlite('file-guard'),
+      find: 'return ((this.#database.lock?.isHeld() ?? false) &&',
+      replace: 'return (false &&',
+    },
   ),
   bug(
     'a log that another has taken the place of is moved into the database',

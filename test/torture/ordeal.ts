@@ -4,6 +4,8 @@ export interface Tally {
   kills: number
   /** Power cuts: files rebuilt as a disk would have had them. */
   cuts: number
+  /** Files of a database that were removed, replaced, cut, copied or linked under it. */
+  harms: number
   /** Seeds of the simulation that were run to their end. */
   seeds: number
   /** Commands, transitions and events that were compared with the machine. */
@@ -24,5 +26,5 @@ export type Ordeal = (given: {
 }) => Promise<void>
 
 export function emptyTally(): Tally {
-  return { kills: 0, cuts: 0, seeds: 0, steps: 0, edges: new Map(), violations: [] }
+  return { kills: 0, cuts: 0, harms: 0, seeds: 0, steps: 0, edges: new Map(), violations: [] }
 }

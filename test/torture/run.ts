@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { harmed } from '../crash/files.ts'
 import { kills } from '../crash/kills.ts'
 import { cuts } from '../crash/power-cut.ts'
 import { walk, walks } from '../model/walk.ts'
@@ -16,7 +17,7 @@ npm run test:torture -- --walk SEED     the walks of one seed, the failing one s
 
 LENGTH: such as 30s, 10m (the default is 1m) or 8h.`
 
-const ordeals: Readonly<Record<string, Ordeal>> = { simulations, walks, kills, cuts }
+const ordeals: Readonly<Record<string, Ordeal>> = { simulations, walks, kills, cuts, files: harmed }
 /** One process of an ordeal lasts so long, so that none grows without bound; in s. */
 const shiftS = 20
 /** What a process may take beyond its shift, to come to the end of what it does, in s. */
@@ -125,18 +126,25 @@ async function tellWalk(seed: number): Promise<number> {
   return say(`the walks of seed ${seed}: ${steps} commands, each as the machine says`)
 }
 
-function add(total: Tally, { kills, cuts, seeds, steps, edges, violations }: Tally): void {
+function add(total: Tally, { kills, cuts, harms, seeds, steps, edges, violations }: Tally): void {
   total.kills += kills
   total.cuts += cuts
+  total.harms += harms
   total.seeds += seeds
   total.steps += steps
   for (const [edge, times] of edges) total.edges.set(edge, (total.edges.get(edge) ?? 0) + times)
   total.violations.push(...violations)
 }
 
-function inWords({ kills, cuts, seeds, steps, violations }: Tally): string {
+function inWords({ kills, cuts, harms, seeds, steps, violations }: Tally): string {
   const n = (count: number, what: string) => `${count.toLocaleString('en')} ${what}`
-  const did = [n(kills, 'kills'), n(cuts, 'power cuts'), n(seeds, 'simulation seeds'), n(steps, 'steps')]
+  const did = [
+    n(kills, 'kills'),
+    n(cuts, 'power cuts'),
+    n(harms, 'harmed files'),
+    n(seeds, 'simulation seeds'),
+    n(steps, 'steps'),
+  ]
   return `${did.join(', ')}, ${n(violations.length, 'violations')}`
 }
 
