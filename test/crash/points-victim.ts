@@ -147,7 +147,7 @@ const patches: readonly Patch[] = [
     find: '}).immediate();',
     replace: `}).immediate(); crash.reach('committed');`,
   },
-  imported('handlers/attempt.js', `import { describeError } from './describe-error.js';`, '../crash-point.js'),
+  imported('handlers/attempt.js', `from './describe-error.js';`, '../crash-point.js'),
   {
     file: 'handlers/attempt.js',
     find: 'this.#report.settled(this.#lost ? null : (this.#eventOfAbort() ?? outcome()), true);',
