@@ -417,6 +417,14 @@ const dispatching: readonly Mutation[] = [
 
 const attempts: readonly Mutation[] = [
   bug(
+    'time in which the process did not run counts against an attempt',
+    [
+      'handlers/attempt-timer.test.ts',
+      'the timer of an attempt fires later by what the process did not run, however often',
+    ],
+    { file: 'handlers/attempt-timer.js', find: 'if (stoppedMs > this.#addedMs)', replace: 'if (false)' },
+  ),
+  bug(
     'a handler that succeeds after its timeout has succeeded',
     attempt('an attempt that takes too long failed though it then resolves within its grace'),
     { file: 'handlers/attempt.js', find: '(this.#eventOfAbort() ?? outcome())', replace: 'outcome()' },

@@ -463,6 +463,14 @@ const leases: readonly Mutation[] = [
     ),
     { file: sqlite('leases'), find: 'this.#ranTogether = this.#sql.running.get();', replace: ';' },
   ),
+  bug(
+    'retention trusts a clock that has just jumped',
+    [
+      'persistence/sqlite/clock-watch.test.ts',
+      'a job that has ended is kept while the clock is ahead for less than an hour, and told why',
+    ],
+    { file: sqlite('housekeeping'), find: 'mayDelete && (asked', replace: '(asked' },
+  ),
   bug('the watchdog sleeps', watchdog('a loop that stands still is given the grace alone where nothing runs'), {
     file: sqlite('watchdog'),
     find: 'return this.#stillMs > longestTimeoutMs + graceMs ? this.#stillMs : null;',
