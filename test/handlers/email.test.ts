@@ -613,8 +613,9 @@ test('a mail that greylisting puts off five times arrives with all defaults but 
 
   const { id } = await system.enqueue({ type: 'email', payload: mail })
 
-  await vi.waitFor(async () =>
-    expect(await system.find(id)).toMatchObject({ state: 'succeeded', attempt: 6, maxRetries: 27 }),
+  await vi.waitFor(
+    async () => expect(await system.find(id)).toMatchObject({ state: 'succeeded', attempt: 6, maxRetries: 27 }),
+    { timeout: 15_000 },
   )
   expect(mails).toHaveLength(1)
 })
