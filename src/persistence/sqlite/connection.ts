@@ -11,6 +11,8 @@ import { type Found, findGap, type Gap, lookAt, prepareIfNew } from './wholeness
 
 /** Pages of WAL after which a commit moves them into the database: 8 MiB, so that few commits pay for it; more took longer to flush. */
 const checkpointPages = 2_000
+/** What the log keeps of its length when it is begun anew: twice what it needs, unless a long reader keeps it from that. */
+const logKeptBytes = 16_777_216
 const pageCacheKib = 16_000
 /** `PRAGMA synchronous`: a commit is flushed to the disk before it returns. */
 const synchronousFull = 2
@@ -68,6 +70,7 @@ export function openForWriting(
       db.pragma('trusted_schema = OFF')
       db.pragma(`cache_size = -${pageCacheKib}`)
       db.pragma(`wal_autocheckpoint = ${checkpointPages}`)
+      db.pragma(`journal_size_limit = ${logKeptBytes}`)
       migrate(db, random, now)
       assertDurable(db)
       noteMarked(db)
@@ -138,9 +141,7 @@ export function assertOurs(path: string): void {
     const application = db.pragma('application_id', { simple: true }) as number
     const tables = db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() as number
     if (application !== applicationId && (application !== 0 || tables > 0)) {
-      throw new DatabaseUnusableError(
-        `${path} is an SQLite file of another program; give DATABASE_PATH a file of its own`,
-      )
+      throw new DatabaseUnusableError(describeForeign(db, path))
     }
     if (version > migrations.length) {
       throw new DatabaseUnusableError(
@@ -150,6 +151,14 @@ export function assertOurs(path: string): void {
   } finally {
     db.close()
   }
+}
+
+/** `.dump`, `.clone` and `.recover` of the sqlite3 shell lose what marks a file as ours. */
+function describeForeign(db: Database.Database, path: string): string {
+  const versions = migrations.map((_, index) => index + 1).reverse()
+  const version = versions.find((version) => schemaFaults(db, version).length === 0)
+  if (version === undefined) return `${path} is an SQLite file of another program; give DATABASE_PATH a file of its own`
+  return `${path} has the tables of jobmachine and not its marks, as what .dump, .clone or .recover of sqlite3 made; if it is whole, run: sqlite3 '${path}' 'PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${version}', then jobmachine verify`
 }
 
 /**

@@ -96,6 +96,11 @@ export class FileGuard {
     for (const file of this.#watched) assertHeld(file)
   }
 
+  /** The length of the log, when it was looked at last. */
+  get logBytes(): number {
+    return this.#log.size
+  }
+
   /**
    * Whether all that was committed can be moved from a log whose name is gone into the database: that one is in its place, and nobody else
    * can have opened it since.

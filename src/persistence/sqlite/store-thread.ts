@@ -23,6 +23,8 @@ export const busyWaitMs = { least: 1, most: 50 }
 /** Between tries of outcomes that found the disk full. */
 const fullWaitMs = 500
 
+/** A log that is longer is told of: eight times what it needs. */
+const longLogBytes = 67_108_864
 /** How long readers may stand in the way of that, in ms. */
 const saveLogMs = 2_000
 
@@ -61,6 +63,7 @@ export class StoreThread {
   readonly #endProcess: typeof killBlockedProcess
   #dataVersion = -1
   #ticks = 0
+  #toldLogBytes = longLogBytes
   #timer: NodeJS.Timeout | undefined
   /** Monotonic ms: since when another process has held the file, and when to try again. */
   #busySince: number | null = null
@@ -133,7 +136,18 @@ export class StoreThread {
 
   #lookAtFiles(): void {
     this.#guard.check()
-    if (this.#ticks % fallbackTicks === 0) this.#mark.keep()
+    if (this.#ticks % fallbackTicks !== 0) return
+    this.#mark.keep()
+    this.#tellOfLog(this.#guard.logBytes)
+  }
+
+  /** Once for each doubling, until it is short again. */
+  #tellOfLog(bytes: number): void {
+    if (bytes < longLogBytes) this.#toldLogBytes = longLogBytes
+    if (bytes < this.#toldLogBytes) return
+    this.#toldLogBytes = 2 * bytes
+    const message = `the log of the database has grown to ${Math.round(bytes / 1e6)} MB: something reads the file without an end, a transaction left open in a shell or a backup; the log shrinks when that ends`
+    this.#calls.notify({ type: 'file', message })
   }
 
   /** Before each transaction, however many there are without a pause: what lies between two looks it has slept, or was held up. */
