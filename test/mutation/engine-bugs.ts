@@ -69,7 +69,7 @@ const machine: readonly Mutation[] = [
     'a start does not count',
     [
       'persistence/sqlite-store.test.ts',
-      'SQLite store apply keeps the error of the last failed attempt, in the row and in the history',
+      'SQLite store apply keeps the error of the last failed attempt, in the row without its stack and in the history',
     ],
     {
       file: 'machines/job.js',

@@ -384,7 +384,7 @@ const leases: readonly Mutation[] = [
   bug(
     'a suspect of three crashes runs alone for two seconds',
     suspects(
-      'a suspect, which ran at two crashes or more, goes the sooner the more crashes it has, and with three of them runs alone to its end',
+      'a suspect, which ran at two crashes or more, with three crashes keeps others waiting however long it runs',
     ),
     { file: sqlite('suspects'), find: 'isOver && !toItsEnd', replace: 'isOver' },
   ),

@@ -117,10 +117,12 @@ export function testSuspects(open: Open): void {
       await store.enqueue([aJob()])
       await store.lease({ room: 1, ...start })
       const waiting = store.lease({ room: 1, wait: true, start: true })
+      // Asked after it, and answered: so that one waits.
+      const before = await store.lease({ room: 1, ...start })
 
       clock.advance(aloneMs)
 
-      expect(idsOf(await waiting)).toEqual([2])
+      expect([before, await waiting].map(idsOf)).toEqual([[], [2]])
     })
 
     test('wakes them when it has ended', async () => {
@@ -151,6 +153,19 @@ export function testSuspects(open: Open): void {
 
       expect([first!.id, idsOf(meanwhile), idsOf(second)]).toEqual([1, [], [2]])
       expect((await store.find(2))?.crashes).toBe(3)
+    })
+
+    test('with three crashes keeps others waiting however long it runs', async () => {
+      const { store, clock } = await suspects(open, 1)
+      await crash(store)
+      await store.enqueue([aJob()])
+      const [suspect] = await store.lease({ room: 9, ...start })
+
+      clock.advance(3_600_000)
+      const meanwhile = await store.lease({ room: 9, ...start })
+      await settle(store, suspect!, 'succeed')
+
+      expect([meanwhile, await store.lease({ room: 9, ...start })].map(idsOf)).toEqual([[], [2]])
     })
 
     test('that was given back stays one, and goes first again', async () => {
