@@ -152,7 +152,7 @@ export class StorageFullError extends JobSystemError {
 
 /** Another live server holds the database; or this process has it open through another copy of the package. */
 export class DatabaseLockedError extends JobSystemError {
-  /** The holder's process id as it wrote it down; null where it could not be read. */
+  /** The holder's process id; null where it is not known. */
   readonly pid: number | null
 
   constructor(database: string, holder: DatabaseHolder | null) {
@@ -161,20 +161,32 @@ export class DatabaseLockedError extends JobSystemError {
   }
 }
 
-/** Who has a database open: `here`, this process itself. */
+/**
+ * Who has a database open: `here`, this process itself. `file`: what is locked, by the process `pid` or, where that is null, by some other; it is
+ * not the last server, which was process `endedPid`.
+ */
 export type DatabaseHolder =
   | { readonly pid: number; readonly host: string; readonly startedAt: string; readonly here: boolean }
   | { readonly pid: number; readonly byOtherCopy: true }
+  | { readonly pid: number | null; readonly file: string; readonly endedPid: number }
 
 function describeHolder(holder: DatabaseHolder | null): string {
   if (holder === null) return 'served by another process; one server may run on a file'
   if ('byOtherCopy' in holder) {
     return `open in this process (${holder.pid}) already, through another copy of jobmachine or another bundle of it; have one copy in the process, make the system once and share it`
   }
+  if ('file' in holder) return describeLocker(holder)
   const { pid, host, startedAt, here } = holder
   if (here)
     return `served by this process (${pid}) already, since ${startedAt}; make the system once and share it: one server may run on a file`
   return `served by process ${pid} on ${host}, since ${startedAt}; one server may run on a file`
+}
+
+function describeLocker({ pid, file, endedPid }: Extract<DatabaseHolder, { file: string }>): string {
+  const who = pid === null ? 'a process' : `process ${pid}`
+  const find =
+    pid === null ? `fuser ${file} (as root), or the file's inode in /proc/locks, tells which` : `see ps -fp ${pid}`
+  return `not free: ${who} has a lock on ${file}, and is not the server that wrote its name into the database last (process ${endedPid}, which has ended). It is a server that is just starting, or a program that has opened that file; ${find}. chmod 600 ${file} keeps other users from locking it`
 }
 
 /** The database cannot be used as it is: newer than this program, damaged, foreign or read-only. The message says what to do. */

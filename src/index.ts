@@ -59,6 +59,7 @@ import { unreliableFileSystem } from './persistence/sqlite/filesystem.ts'
 import { locateDatabase } from './persistence/sqlite/locate.ts'
 import { lockForServing, type ServerLock, thisProcess } from './persistence/sqlite/lock.ts'
 import { noteOpen } from './persistence/sqlite/open-here.ts'
+import { readableByOthers } from './persistence/sqlite/private-files.ts'
 import { createSystem } from './system.ts'
 import { timers } from './timers.ts'
 
@@ -121,6 +122,13 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
       log.warn(
         { file_system: fileSystem },
         'the database is not on a local disk: locks and flushes may not hold there, and jobs may be lost',
+      )
+    }
+    const readable = readableByOthers(path)
+    if (readable.length > 0) {
+      log.warn(
+        { files: readable },
+        `other users of this machine can read these files, payloads included, and lock them: chmod go= ${readable.join(' ')}`,
       )
     }
     return system

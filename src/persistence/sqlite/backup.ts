@@ -10,6 +10,7 @@ import { progressOf } from './epochs.ts'
 import { openKept } from './kept.ts'
 import { companions, locateDatabase } from './locate.ts'
 import { syncFolder } from './mark.ts'
+import { makePrivate } from './private-files.ts'
 import { schemaFaults } from './schema-faults.ts'
 import { assertWalWhole } from './wal.ts'
 import { countedFrom } from './wholeness.ts'
@@ -31,6 +32,7 @@ export async function backUp(given: string, target: string, onCopied: OnCopied =
   assertOurs(path)
   const partial = `${target}.partial-${process.pid}-${threadId}`
   rmSync(partial, { force: true })
+  makePrivate(partial)
   try {
     const instant = await copy(path, partial, onCopied)
     const report = finish(partial, instant)

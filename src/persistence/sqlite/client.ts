@@ -45,7 +45,7 @@ import type {
 import { Backups } from './backups.ts'
 import { Checker } from './checker.ts'
 import { CommitMeter, createCommitCells } from './commit-meter.ts'
-import { durability, isBusy, isStorageTrouble, openForReading } from './connection.ts'
+import { durability, isBusy, isStorageTrouble, makeFile, openForReading } from './connection.ts'
 import { type Epoch, epochOf } from './epochs.ts'
 import { fileSizes } from './filesystem.ts'
 import type { Inode } from './held-locks.ts'
@@ -127,6 +127,7 @@ export async function openSqliteStore(options: SqliteStoreOptions, start = start
     pulse,
     commits,
   }
+  makeFile(path)
   const thread = start(workerData)
   const { opened, unopened } = await firstMessage(thread)
   if (!opened) throw toOpenError(unopened)

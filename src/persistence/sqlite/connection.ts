@@ -48,10 +48,7 @@ export function openForWriting(
       assertOurs(path)
       assertGuarded(path)
       gap = assertWhole(path, found, acceptLoss)
-    } else {
-      makeFolder(dirname(path))
-      prepareIfNew(path, found)
-    }
+    } else prepare(path, found)
     let db = openKept(path, { timeout: 0 })
     try {
       if (forgetStatistics(db)) {
@@ -81,6 +78,16 @@ export function openForWriting(
       throw error
     }
   })
+}
+
+/** Makes the file where it is missing, with its folder: empty, to be opened on whichever thread. Throws as `openForWriting` does. */
+export function makeFile(path: string): void {
+  explaining(path, () => prepare(path, lookAt(path)))
+}
+
+function prepare(path: string, found: Found): void {
+  makeFolder(dirname(path))
+  prepareIfNew(path, found)
 }
 
 /**

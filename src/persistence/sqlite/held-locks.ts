@@ -1,4 +1,4 @@
-import { fstatSync, openSync, readdirSync, readSync } from 'node:fs'
+import { fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
 
 // https://sqlite.org/src/file/src/os_unix.c and wal.c: the bytes of each file that SQLite locks.
 /** Of the database: what every connection shares for as long as it is open. */
@@ -83,6 +83,27 @@ export class HeldLock {
       // The descriptor is closed.
       return 0
     }
+  }
+}
+
+/**
+ * The processes that have a POSIX lock on a file, as far as /proc/locks tells: none outside Linux, none of another container, and none on a
+ * file system whose device it numbers otherwise than `stat` does.
+ */
+export function lockersOf({ dev, ino }: Inode): number[] {
+  const hex = (number: bigint) => number.toString(16).padStart(2, '0')
+  // As makedev(3) puts them together.
+  const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn)
+  const minor = (dev & 0xffn) | ((dev >> 12n) & ~0xffn)
+  const lock = new RegExp(`^\\d+: POSIX +\\S+ +\\S+ +(\\d+) +${hex(major)}:${hex(minor)}:${ino} `, 'gm')
+  return [...locksOfAll().matchAll(lock)].map(([, pid]) => Number(pid))
+}
+
+function locksOfAll(): string {
+  try {
+    return readFileSync('/proc/locks', 'utf8')
+  } catch {
+    return ''
   }
 }
 

@@ -26,11 +26,11 @@ export function locateDatabase(path: string): string {
   return real
 }
 
-/** Makes a folder and those above it. Level by level: Node 20's recursive mkdir spins for ever where a level cannot be made (/proc). */
+/** Makes a folder and those above it, for their owner alone. Level by level: Node 20's recursive mkdir spins for ever where a level cannot be made (/proc). */
 export function makeFolder(path: string): void {
   if (existsSync(path)) return
   makeFolder(dirname(path))
-  mkdirSync(path)
+  mkdirSync(path, { mode: 0o700 })
 }
 
 /** A file that is to be made. */

@@ -1,13 +1,14 @@
-import { accessSync, constants, existsSync, statSync } from 'node:fs'
+import { accessSync, constants, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
 import { type DatabaseHolder, DatabaseLockedError, DatabaseUnusableError } from '../../errors.ts'
 import type { Owner } from '../store.ts'
 import { isBusy, openForReading } from './connection.ts'
-import type { Inode } from './held-locks.ts'
+import { type Inode, lockersOf } from './held-locks.ts'
 import { openKept } from './kept.ts'
 import { makeFolder } from './locate.ts'
+import { makePrivate, modeBeside } from './private-files.ts'
 import { ownerSql, toOwner } from './rows.ts'
 import { lookAt, prepareIfNew } from './wholeness.ts'
 
@@ -63,7 +64,7 @@ function openLockFile(path: string): Database.Database {
     prepareIfNew(path, lookAt(path))
     const file = `${path}-lock`
     // SQLite would open it for reading, and make of BEGIN EXCLUSIVE a lock that others share.
-    if (existsSync(file)) accessSync(file, constants.W_OK)
+    if (!makePrivate(file, modeBeside(path))) accessSync(file, constants.W_OK)
     return openKept(file, { timeout: 0 })
   } catch (error) {
     if (error instanceof DatabaseUnusableError) throw error
@@ -75,9 +76,27 @@ function openLockFile(path: string): Database.Database {
   }
 }
 
+/**
+ * Who has the lock: the server whose name the database has, unless that has ended. Then it is a program that has `-lock` open, which may be
+ * another user's, or a server that has not written its name yet.
+ */
 function readHolder(path: string): DatabaseHolder | null {
   const owner = readOwner(path)
-  return owner && { ...owner, here: owner.pid === process.pid && owner.host === hostname() }
+  if (owner === null) return null
+  const here = owner.pid === process.pid
+  if (owner.host !== hostname()) return { ...owner, here: false }
+  const lockers = lockersOf(statSync(`${path}-lock`, { bigint: true }))
+  const isOwners = lockers.length > 0 ? lockers.includes(owner.pid) : isAlive(owner.pid)
+  return isOwners ? { ...owner, here } : { pid: lockers[0] ?? null, file: `${path}-lock`, endedPid: owner.pid }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
+  }
 }
 
 function readOwner(path: string): Owner | null {

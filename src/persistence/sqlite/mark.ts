@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
+import { modeBeside, openNew } from './private-files.ts'
 
 /** How far a database had come. */
 export interface Progress {
@@ -35,13 +36,8 @@ export function readMark(path: string): Progress | 'damaged' | null {
 
 /** Makes a mark that says that nothing was stored yet, where there is none, so that a database that was begun is told from one that is gone. */
 export function markNew(path: string): void {
-  let file: number
-  try {
-    file = openSync(markOf(path), 'wx')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return
-    throw error
-  }
+  const file = openNew(markOf(path), modeBeside(path))
+  if (file === null) return
   writeSync(file, textOf({ epoch: '', transitions: 0, jobs: 0 }), 0, 'latin1')
   fsyncSync(file)
   closeSync(file)

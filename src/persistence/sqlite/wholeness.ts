@@ -5,6 +5,7 @@ import type Database from 'better-sqlite3'
 import { DatabaseUnusableError, LostJobsError } from '../../errors.ts'
 import { progressOf, readEpochs } from './epochs.ts'
 import { markNew, type Progress, readMark } from './mark.ts'
+import { makePrivate } from './private-files.ts'
 
 /** A log of this size holds no frame. */
 const emptyLogBytes = 32
@@ -37,12 +38,13 @@ export function lookAt(path: string): Found {
 
 /**
  * For a database that is not there, or has no byte: throws `DatabaseUnusableError` where what stands beside it says that there was one; else
- * leaves a mark that one was begun.
+ * leaves a mark that one was begun, and an empty file that others cannot read.
  */
 export function prepareIfNew(path: string, found: Found): void {
   if (found.databaseBytes > 0) return
   assertNeverWas(path, found)
   markNew(path)
+  makePrivate(path)
 }
 
 function assertNeverWas(path: string, { databaseBytes, logBytes, mark, hasLock }: Found): void {

@@ -1,0 +1,58 @@
+import { closeSync, fchmodSync, openSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { companions } from './locate.ts'
+
+/** Read and write for the owner alone. */
+const ownerOnly = 0o600
+/** Bits of the group and of all others, and what they mean for a file and for a folder. */
+const others = { read: 0o044, enter: 0o011 }
+
+/**
+ * Makes an empty file that others cannot open, whatever the umask, where there is none; whether it made one. SQLite makes the log and its index
+ * with the mode of the database. To be called on the main thread, before any other has the file: the descriptor that is closed here is of a
+ * file that was not there before, so this process has no lock on it to lose (POSIX).
+ */
+export function makePrivate(path: string, mode = ownerOnly): boolean {
+  const file = openNew(path, mode)
+  if (file === null) return false
+  closeSync(file)
+  return true
+}
+
+/** The same for one that goes on being written; null where there is one. */
+export function openNew(path: string, mode = ownerOnly): number | null {
+  let file: number
+  try {
+    file = openSync(path, 'wx', mode)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return null
+    throw error
+  }
+  try {
+    fchmodSync(file, mode)
+  } catch {
+    // A file system without modes.
+  }
+  return file
+}
+
+/** The mode of a file that is made beside a database: for those who may write the database, and nobody else. */
+export function modeBeside(path: string): number {
+  const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0
+  const shared = [0o060, 0o006].filter((bits) => (mode & bits) === bits)
+  return shared.reduce((sum, bits) => sum | bits, ownerOnly)
+}
+
+/** Which files of a database others than its owner can read, or lock: none where one of the folders above keeps them out. */
+export function readableByOthers(path: string): string[] {
+  // Windows has no such modes, and reports 0666.
+  if (!process.getuid || !canBeEntered(dirname(path))) return []
+  const files = [path, ...companions.map((companion) => `${path}${companion}`)]
+  return files.filter((file) => ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & others.read) !== 0)
+}
+
+/** By somebody else: from the root on each folder lets a group or all others in. */
+function canBeEntered(folder: string): boolean {
+  const above = dirname(folder)
+  return (statSync(folder).mode & others.enter) !== 0 && (above === folder || canBeEntered(above))
+}
