@@ -119,7 +119,7 @@ const durability: readonly Mutation[] = [
     ['persistence/sqlite/file-guard.test.ts', 'a log that another has taken the place of is left alone'],
     {
       file: sqlite('file-guard'),
-      find: '!statSync(this.#log.path, { throwIfNoEntry: false }) &&',
+      find: '(statSync(this.#log.path, { throwIfNoEntry: false })?.size ?? 0) === 0 &&',
       replace: 'true &&',
     },
   ),

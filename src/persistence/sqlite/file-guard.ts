@@ -110,7 +110,9 @@ export class FileGuard {
       (this.#database.lock?.isHeld() ?? false) &&
       (this.#index.lock?.isHeld() ?? false) &&
       isSame(this.#database) &&
-      !statSync(this.#log.path, { throwIfNoEntry: false }) &&
+      // Another that is empty was made by a look at the file.
+      !isSame(this.#log) &&
+      (statSync(this.#log.path, { throwIfNoEntry: false })?.size ?? 0) === 0 &&
       (isSame(this.#index) || !statSync(this.#index.path, { throwIfNoEntry: false }))
     )
   }

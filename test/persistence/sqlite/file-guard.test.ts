@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { DatabaseLostError } from '../../../src/errors.ts'
@@ -105,14 +105,17 @@ describe('what others may do to an open database:', () => {
   })
 })
 
-test.runIf(onlyOnLinux)('a log whose name is removed is moved into the database first: nothing is lost', async () => {
+const saved = 'a log whose name is removed is moved into the database first: nothing is lost'
+test.runIf(onlyOnLinux).each([
+  [saved, (path: string) => rmSync(path)],
+  [`${saved}, also where a look has left an empty one`, (path: string) => void (rmSync(path), writeFileSync(path, ''))],
+])('%s', async (_, harm) => {
   const { path, fatal } = await aServer()
 
-  rmSync(`${path}-wal`)
+  harm(`${path}-wal`)
 
   await until(() => fatal().length > 0)
   expect(fatal()[0]!.message).toMatch(/All that was acknowledged is in the database/)
-  expect(existsSync(`${path}-wal`)).toBe(false)
   const alone = join(tempFolder(), 'alone.db')
   copyFileSync(path, alone)
   expect(verifyFile(alone)).toMatchObject({ jobs: 10, violations: [] })
