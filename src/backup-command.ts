@@ -1,3 +1,4 @@
+import { printable } from './escape-controls.ts'
 import { backUp } from './persistence/sqlite/backup.ts'
 import type { Output } from './verify-command.ts'
 
@@ -17,11 +18,11 @@ export async function backupCommand(path: string, target: string, out: Output, e
   try {
     const { bytes, transitions, jobs } = await backUp(path, target, onCopied)
     out.write(
-      `${target}: ${bytes.toLocaleString('en')} bytes, up to transition ${transitions} and job ${jobs}, checked and flushed\n`,
+      `${printable(target)}: ${bytes.toLocaleString('en')} bytes, up to transition ${transitions} and job ${jobs}, checked and flushed\n`,
     )
     return 0
   } catch (error) {
-    err.write(`jobmachine: no backup was made: ${error instanceof Error ? error.message : error}\n`)
+    err.write(`jobmachine: no backup was made: ${printable(`${error instanceof Error ? error.message : error}`)}\n`)
     return 1
   }
 }

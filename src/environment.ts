@@ -6,6 +6,7 @@ import { faultOfDatabasePath } from './database-path.ts'
 import { ConfigError } from './errors.ts'
 import { type SmtpSettings, tlsModes } from './handlers/smtp.ts'
 import { secretPattern } from './handlers/webhook-signature.ts'
+import { weaknessOf } from './token-strength.ts'
 
 /** All that the server is told from outside. */
 export interface ServerConfig {
@@ -146,9 +147,13 @@ function conflictsIn({ host, apiToken, settings, databasePath }: ServerConfig): 
   const conflicts: string[] = []
   const pathFault = faultOfDatabasePath(databasePath)
   if (pathFault) conflicts.push(`DATABASE_PATH ${pathFault}`)
-  if (!isLoopback(host) && apiToken === null) {
+  const weakness = apiToken === null ? undefined : weaknessOf(apiToken)
+  if (!isLoopback(host) && (apiToken === null || weakness)) {
+    const reached = `HOST is ${JSON.stringify(host)}, which others can reach`
     conflicts.push(
-      `HOST is ${JSON.stringify(host)}, which others can reach; that takes an API_TOKEN of at least 16 characters`,
+      weakness
+        ? `${reached}, and API_TOKEN ${weakness}; make one by: openssl rand -hex 32`
+        : `${reached}; that takes an API_TOKEN of at least 16 characters`,
     )
   }
   if (settings.retryMaxMs < settings.retryBaseMs) {

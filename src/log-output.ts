@@ -1,6 +1,7 @@
 import { constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { setTimeout } from 'node:timers'
 import { isatty } from 'node:tty'
+import { escapeControls } from './escape-controls.ts'
 
 /** Bytes of lines that may wait to be read; a line beyond that is dropped. */
 const waitingMax = 1_048_576
@@ -36,7 +37,7 @@ export class LogOutput {
   }
 
   write(line: string): void {
-    const bytes = Buffer.from(line)
+    const bytes = Buffer.from(escapeControls(line))
     if (this.#waitingBytes + bytes.length > waitingMax) {
       this.#drop(1)
       return

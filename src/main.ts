@@ -6,6 +6,7 @@ import { isKilledEarly } from './container.ts'
 import { faultOfDatabasePath } from './database-path.ts'
 import { readEnvironment, type ServerConfig } from './environment.ts'
 import { ConfigError, DatabaseLockedError, DatabaseLostError, LostJobsError } from './errors.ts'
+import { printableLines } from './escape-controls.ts'
 import { currentJob } from './handlers/attempt.ts'
 import { builtinHandlers } from './handlers/builtin.ts'
 import { type HttpServer, serveHttp } from './http/server.ts'
@@ -256,7 +257,7 @@ function fail(message: string, code: number): never {
 
 function complain(message: string): void {
   try {
-    process.stderr.write(`jobmachine: ${message}\n`)
+    process.stderr.write(`jobmachine: ${printableLines(message)}\n`)
   } catch {
     // It cannot be told; the exit code says what it was.
   }

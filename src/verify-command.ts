@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { printable } from './escape-controls.ts'
 import { verifyFile } from './persistence/sqlite/verify.ts'
 import { invariants } from './persistence/store.ts'
 
@@ -14,7 +15,7 @@ const toldMax = 100
 /** `jobmachine verify [file]`: checks a database, also a live one, and says what it found. Gives the exit code: 0, or 1 where something is wrong. */
 export function verifyCommand(path: string, out: Output, err: Output): number {
   if (!existsSync(path)) {
-    err.write(`jobmachine: there is no file ${path}\n`)
+    err.write(`jobmachine: there is no file ${printable(path)}\n`)
     return 1
   }
   const progress = err.isTTY
@@ -32,15 +33,12 @@ export function verifyCommand(path: string, out: Output, err: Output): number {
       )
     }
     if (violationCount > toldMax) out.write(`… and ${violationCount - toldMax} more\n`)
-    out.write(`${path}: ${jobs} jobs, ${events} events, ${violationCount} violations\n`)
+    out.write(`${printable(path)}: ${jobs} jobs, ${events} events, ${violationCount} violations\n`)
     return violationCount === 0 ? 0 : 1
   } catch (error) {
-    err.write(`jobmachine: ${path} cannot be checked: ${error instanceof Error ? error.message : error}\n`)
+    err.write(
+      `jobmachine: ${printable(`${path} cannot be checked: ${error instanceof Error ? error.message : error}`)}\n`,
+    )
     return 1
   }
-}
-
-/** What stands in the file may be anything, and a terminal would obey it. */
-function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, '�')
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { readEnvironment } from '../src/environment.ts'
 import { ConfigError } from '../src/errors.ts'
@@ -306,4 +307,44 @@ test.each<[Record<string, string>, string, boolean]>([
   [{ SHUTDOWN_GRACE_MS: '' }, '', false],
 ])('the time for a stop is known to whoever set %j and .env %j: %s', (env, dotEnv, isKnown) => {
   expect(readEnvironment(env, dotEnv).isGraceKnown).toBe(isKnown)
+})
+
+describe('a token that is easy to guess', () => {
+  const weak = [
+    ...['aaaaaaaaaaaaaaaa', 'abababababababab', '1234567890123456', '0123456789abcdef', 'ponmlkjihgfedcba'],
+    ...['13579135791357913579', '11223344556677889900', 'deadbeefdeadbeef', 'Passw0rd!Passw0rd!', '0000000000000001'],
+    ...[
+      'a-token-of-enough-length',
+      'at-least-16-characters',
+      'API_TOKEN_API_TOKEN',
+      'jobmachine-api-token',
+      'changemechangeme',
+    ],
+    ...[
+      'my-secret-api-token-123',
+      'correct-horse-battery-staple',
+      'qwertyuiopasdfgh',
+      'thisisasecrettoken',
+      'supersecretpassword',
+    ],
+  ]
+
+  test.each(weak)('such as %s is refused where others can reach the server, with how to make one', (given) => {
+    expect(problemsOf({ HOST: '0.0.0.0', API_TOKEN: given })).toEqual([
+      'HOST is "0.0.0.0", which others can reach, and API_TOKEN is made of words, runs or repetitions that are easy to guess; make one by: openssl rand -hex 32',
+    ])
+    expect(problemsOf({ API_TOKEN: given })).toEqual([])
+  })
+
+  test('is none that a machine has made', () => {
+    for (let made = 0; made < 2_000; made++) {
+      for (const encoding of ['hex', 'base64', 'base64url'] as const) {
+        const given = randomBytes(32).toString(encoding)
+        expect([given, problemsOf({ HOST: '0.0.0.0', API_TOKEN: given })]).toEqual([given, []])
+      }
+    }
+    for (const given of ['0f8fad5b-d9cb-469f-a165-70867728950e', 'kX9#mQ2$vL5!nR8z', 'Tr7$wobble-Kaffee91']) {
+      expect(problemsOf({ HOST: '0.0.0.0', API_TOKEN: given })).toEqual([])
+    }
+  })
 })

@@ -49,9 +49,12 @@ describe('imports point inward', () => {
     ).toEqual([])
   })
 
-  test.each(files.filter((file) => file.startsWith('http/')))('%s knows only the front door and errors', (file) => {
-    expect(local(file).filter((path) => !/^http\/|^(front-door|errors)\.ts/.test(path))).toEqual([])
-  })
+  test.each(files.filter((file) => file.startsWith('http/')))(
+    '%s knows only the front door, errors and the escaping of text',
+    (file) => {
+      expect(local(file).filter((path) => !/^http\/|^(front-door|errors|escape-controls)\.ts/.test(path))).toEqual([])
+    },
+  )
 
   test('the system knows no concrete store', () => {
     expect(

@@ -9,9 +9,11 @@ import type { EventFeed } from './event-feed.ts'
 import { streamEvents } from './events.ts'
 import { showExplanation } from './explain.ts'
 import { createGuard, type GuardOptions } from './guard.ts'
+import { Guesses } from './guesses.ts'
 import { commandJob, createJob, createJobs, idOf, listJobs, showHistory, showJob } from './jobs.ts'
 import { loginRoutes } from './login.ts'
 import { showJobChart, showMachine, showMachineChart } from './machines.ts'
+import { guessFamilies, logFamilies } from './metric-families.ts'
 import { assertMountable, firstSegmentOf } from './mount.ts'
 import { Outflow } from './outflow.ts'
 import { pageRoutes } from './pages/pages.tsx'
@@ -35,6 +37,8 @@ export interface AppOptions extends BodyLimits, GuardOptions {
   readonly version: string
   /** Lines of the log that could not be written so far; left out: nobody counts them. */
   readonly droppedLogLines?: () => number
+  /** How the answer to a wrong token waits for so many ms; for tests. */
+  readonly pause?: (ms: number) => Promise<unknown>
 }
 
 /** Bytes of scrapes that wait to be read; of their own, so that monitoring goes on where other answers fill what they may. */
@@ -47,7 +51,8 @@ const scrapesHeldMax = 8_388_608
 export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
   const { system, log, now, apiToken, basePath, version } = options
   const app = new Hono<Env>()
-  const sessions = apiToken === null ? null : new Sessions(apiToken, now)
+  const guesses = new Guesses(options)
+  const sessions = apiToken === null ? null : new Sessions({ token: apiToken, now, basePath, guesses })
   const guard = createGuard(options, sessions)
   const intake = new Intake(options)
   const outflow = new Outflow(bodiesHeldMax * options.maxRequestBytes)
@@ -57,7 +62,8 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
   }
   const scrapes = new Outflow(scrapesHeldMax)
   const scraping = (c: Context<Env>, format: string) => {
-    return scrapes.serveLarge(c.env.outgoing, () => showPrometheus(system, format, options.droppedLogLines))
+    const ofServer = () => [...logFamilies(options.droppedLogLines), ...(sessions ? guessFamilies(guesses.counts) : [])]
+    return scrapes.serveLarge(c.env.outgoing, () => showPrometheus(system, format, ofServer))
   }
   const posting = (work: (body: unknown, c: Context<Env>) => Promise<Response>): Handler => {
     return (c) => intake.withJson(c.env.incoming, (body) => work(body, c))
@@ -99,10 +105,10 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
       GET: (c) => scraping(c, contentTypeFor(c, plainText, [openMetrics])),
     },
     '/livez': { GET: showLive },
-    '/readyz': { GET: () => showReady(system) },
-    '/openapi.json': { GET: reading(() => docs.showDocument()) },
-    '/docs': { GET: reading((c) => docs.showPage(`${originOf(c)}${basePath}`)) },
-    ...loginRoutes(sessions, feed, log),
+    '/readyz': { GET: async (c) => showReady(system, sessions === null || (await sessions.admits(c.env.incoming))) },
+    '/openapi.json': { GET: reading((c) => docs.showDocument(c.env.incoming)) },
+    '/docs': { GET: reading((c) => docs.showPage(c.env.incoming, `${originOf(c)}${basePath}`)) },
+    ...loginRoutes(sessions, feed),
     ...assetRoutes(),
     ...pageRoutes(system, { now, intake, outflow, isGuarded: sessions !== null }),
   }
@@ -111,7 +117,8 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
   // One handler to a request and no middleware: hono then calls it without a chain of promises, which is a tenth of a small request's time.
   // Always a promise, for which @hono/node-server hears of what goes wrong while the answer is written.
   const guarded = (handler: Handler) => async (c: Context<Env>) => {
-    guard(c.env.incoming, c.req.path)
+    const refusal = guard(c.env.incoming, c.req.path)
+    if (refusal) await refusal
     return handler(c)
   }
   for (const [path, { GET, POST }] of Object.entries(routes)) {

@@ -1,5 +1,6 @@
 import type { JobState, Transition } from '../front-door.ts'
 import { eventView } from './jobs.ts'
+import { toJson } from './reply.ts'
 
 /** Which transitions a reader wants, all of them unless narrowed; `state` is the one that they lead to. */
 export interface EventFilter {
@@ -50,6 +51,6 @@ function isWanted({ to, type, queue, jobId }: Transition, filter: EventFilter): 
 
 function frameOf(transition: Transition): string {
   const { id, jobId, type, queue } = transition
-  const data = JSON.stringify({ job_id: jobId, ...eventView(transition), type, queue })
+  const data = toJson({ job_id: jobId, ...eventView(transition), type, queue })
   return `id: ${id}\nevent: transition\ndata: ${data}\n\n`
 }

@@ -13,12 +13,12 @@ const openPaths = /^\/(livez|readyz|login|logout|assets\/[^/]+)$/
 
 /**
  * Refuses requests that no client of ours makes: for a host name that is not ours (DNS rebinding), sent by a foreign page, or without the
- * token, where `sessions` asks for one. Throws `HttpError`.
+ * token, where `sessions` asks for one. Throws `HttpError`, or gives a promise that rejects with one: a wrong token may be answered late.
  */
 export function createGuard(
   { hosts }: GuardOptions,
   sessions: Sessions | null,
-): (incoming: IncomingMessage, path: string) => void {
+): (incoming: IncomingMessage, path: string) => Promise<never> | undefined {
   const allowed = new Set(hosts.map(bareHost))
   /** The last that was: most requests name the same, and to take one apart is most of what is done here. */
   let allowedLast: string | undefined
@@ -36,14 +36,22 @@ export function createGuard(
       )
     }
     allowedLast = host
-    const changes = incoming.method !== 'GET' && incoming.method !== 'HEAD'
-    if (changes && isForeign(incoming.headers))
-      throw new HttpError(403, 'foreign_origin', describeForeign(incoming.headers))
-    if (sessions && !openPaths.test(path) && !sessions.isAllowed(incoming)) {
-      const challenge = { 'www-authenticate': 'Bearer realm="jobmachine"' }
-      throw new HttpError(401, 'unauthorized', 'a valid token is needed: Authorization: Bearer …', challenge)
+    if (!isTargetAt(incoming.url!, host)) {
+      throw new HttpError(400, 'bad_request', 'the request asks for a URL of another host than its Host header names')
     }
+    const isRead = incoming.method === 'GET' || incoming.method === 'HEAD'
+    if (isForeign(incoming.headers) && !(isRead && isVisit(incoming.headers))) {
+      throw new HttpError(403, 'foreign_origin', describeForeign(incoming.headers, isRead))
+    }
+    if (!sessions || openPaths.test(path)) return
+    const admitted = sessions.admits(incoming)
+    return admitted === true ? undefined : admitted.then(refuseStranger)
   }
+}
+
+function refuseStranger(): never {
+  const challenge = { 'www-authenticate': 'Bearer realm="jobmachine"' }
+  throw new HttpError(401, 'unauthorized', 'a valid token is needed: Authorization: Bearer …', challenge)
 }
 
 /** `rawHeaders`: name, value, name, value, as they came. Node keeps the first of several; its `headersDistinct` makes an object of all headers. */
@@ -69,12 +77,28 @@ function isAllowedHost(host: string | undefined, allowed: ReadonlySet<string>): 
   return bare === 'localhost' || bare === '::1' || (isIP(bare) === 4 && bare.startsWith('127.')) || allowed.has(bare)
 }
 
+/** A target is a path, but for clients that take this for a proxy: a whole URL counts before the Host header, so both must name one host. */
+function isTargetAt(target: string, host: string | undefined): boolean {
+  if (!/^[a-z][a-z\d+.-]*:/i.test(target)) return true
+  if (!URL.canParse(target)) return false
+  const { origin, username, password } = new URL(target)
+  return username === '' && password === '' && isOriginOf(origin, host ?? '')
+}
+
 /** Whether a page that is not ours sent it; programs send neither header. */
 function isForeign({ origin, host, 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {
   // Browsers set it, no page can forge it, and it is right whatever a proxy makes of Host. They send it by https, or to localhost, alone.
   if (site === 'same-origin') return false
   if (site !== undefined && site !== 'none') return true
   return origin !== undefined && !isOriginOf(origin, host ?? '')
+}
+
+/**
+ * Whether a person follows a link here. Anything else that a foreign page loads (a picture, a frame, a script) is not for it to see, but whether it
+ * loads it does see: that would tell which jobs there are.
+ */
+function isVisit({ 'sec-fetch-mode': mode, 'sec-fetch-dest': destination }: IncomingHttpHeaders): boolean {
+  return mode === 'navigate' && (destination === undefined || destination === 'document')
 }
 
 /** A port that the origin's scheme implies may be named or not. */
@@ -85,9 +109,9 @@ function isOriginOf(origin: string, host: string): boolean {
   return expected !== '' && URL.canParse(url) && new URL(url).host === expected
 }
 
-function describeForeign({ origin, host, 'sec-fetch-site': site }: IncomingHttpHeaders): string {
+function describeForeign({ origin, host, 'sec-fetch-site': site }: IncomingHttpHeaders, isRead: boolean): string {
   const names = `Origin is ${told(origin)} and Host is ${told(host)}${site === undefined ? '' : `, Sec-Fetch-Site ${told(site)}`}`
-  return `a page of another origin may not change anything here: ${names}. If it is the dashboard behind a proxy, let the proxy pass the Host that the browser sent (nginx: proxy_set_header Host $http_host) and add it to ALLOWED_HOSTS`
+  return `a page of another origin may not ${isRead ? 'load' : 'change'} anything here: ${names}. If it is the dashboard behind a proxy, let the proxy pass the Host that the browser sent (nginx: proxy_set_header Host $http_host) and add it to ALLOWED_HOSTS`
 }
 
 function told(header: string | string[] | undefined): string {

@@ -1,4 +1,4 @@
-import type { SystemLog } from '../front-door.ts'
+import type { IncomingMessage } from 'node:http'
 import { Intake } from './body.ts'
 import type { EventFeed } from './event-feed.ts'
 import { loginPage } from './pages/login.tsx'
@@ -6,36 +6,65 @@ import { seeOther } from './pages/page.tsx'
 import { isSecure, queryOf, type Routes } from './routes.ts'
 import type { Sessions } from './session.ts'
 
-/** Of their own, for anybody may ask: what strangers hold must not keep those who have the token from being served. */
-const loginLimits = { maxRequestBytes: 8_192, maxInFlightRequests: 20 }
+/** Bytes of one form. */
+const formBytesMax = 8_192
+/** Forms whose end has not come yet; for one more the oldest is cut off. */
+const unfinishedMax = 200
 
 /** `GET` and `POST /login`, `POST /logout`: the form that takes the token and gives a cookie for it. */
-export function loginRoutes(sessions: Sessions | null, feed: EventFeed, log: SystemLog): Routes {
-  const intake = new Intake(loginLimits)
+export function loginRoutes(sessions: Sessions | null, feed: EventFeed): Routes {
+  const forms = new LoginForms()
   return {
     '/login': {
-      GET: (c) => {
+      async GET(c) {
         const next = localPath(queryOf(c).get('next'))
-        return !sessions || sessions.isAllowed(c.env.incoming) ? seeOther(next) : loginPage(next)
+        return !sessions || (await sessions.admits(c.env.incoming)) ? seeOther(next) : loginPage(next)
       },
-      POST: (c) =>
-        intake.withForm(c.env.incoming, async (form) => {
+      POST(c) {
+        const { incoming } = c.env
+        return forms.take(incoming, async (form) => {
           const next = localPath(form.get('next'))
           if (!sessions) return seeOther(next)
-          if (sessions.isToken(form.get('token') ?? '')) {
-            return seeOther(next, { 'set-cookie': sessions.cookie(isSecure(c)) })
+          if (await sessions.admitsTyped(form.get('token') ?? '', incoming)) {
+            return seeOther(next, { 'set-cookie': sessions.cookie(incoming, isSecure(c)) })
           }
-          log.warn({}, 'a login was refused: not the API token')
           return loginPage(next, 'That is not the API token of this server.')
-        }),
-    },
-    '/logout': {
-      POST: (c) => {
-        const session = sessions?.sessionOf(c.env.incoming)
-        if (session) feed.endSession(session)
-        return seeOther('/login', sessions ? { 'set-cookie': sessions.endingCookie(isSecure(c)) } : {})
+        })
       },
     },
+    '/logout': {
+      POST(c) {
+        const { incoming } = c.env
+        const session = sessions?.sessionOf(incoming)
+        if (session) feed.endSession(session)
+        return seeOther('/login', sessions ? { 'set-cookie': sessions.endingCookie(incoming, isSecure(c)) } : {})
+      },
+    },
+  }
+}
+
+/** Takes forms from anybody. Whoever begins many and ends none keeps nobody out: one that is sent at once has come before its turn to be cut. */
+class LoginForms {
+  /** In the order in which they began. */
+  readonly #unfinished = new Set<IncomingMessage>()
+
+  async take(incoming: IncomingMessage, work: (form: URLSearchParams) => Promise<Response>): Promise<Response> {
+    for (const oldest of this.#unfinished) {
+      if (this.#unfinished.size < unfinishedMax) break
+      this.#unfinished.delete(oldest)
+      oldest.socket.destroy()
+    }
+    this.#unfinished.add(incoming)
+    // Of its own each: what others hold must not count.
+    const intake = new Intake({ maxRequestBytes: formBytesMax, maxInFlightRequests: 1 })
+    try {
+      return await intake.withForm(incoming, (form) => {
+        this.#unfinished.delete(incoming)
+        return work(form)
+      })
+    } finally {
+      this.#unfinished.delete(incoming)
+    }
   }
 }
 

@@ -103,6 +103,17 @@ export function logFamilies(droppedLines: (() => number) | undefined): Family[] 
   ]
 }
 
+/** Of a server that asks for a token. */
+export function guessFamilies(counts: Readonly<Record<string, number>>): Family[] {
+  return [
+    counter(
+      'jobmachine_wrong_tokens_total',
+      'Wrong API tokens since the process started: typed into the login form, sent as a bearer token, or used to make a cookie.',
+      Object.entries(counts).map(([kind, count]) => [{ kind }, count]),
+    ),
+  ]
+}
+
 type Samples = readonly (readonly [labels: Labels, value: number])[]
 
 function gauge(name: string, help: string, samples: Samples): Family {

@@ -55,13 +55,13 @@ export type Operations = Readonly<Record<string, { readonly GET?: Operation; rea
 export function refusalsOf(path: string, method: string, operation: Operation, isGuarded: boolean): RefusalCode[] {
   const { query, body, refusals = [], isOpen = false } = operation
   const changes = method !== 'GET'
-  const all = new Set<RefusalCode>(['bad_request', 'forbidden_host', ...refusals])
-  if (isGuarded && !isOpen) all.add('unauthorized')
+  const all = new Set<RefusalCode>(['bad_request', 'forbidden_host', 'foreign_origin', ...refusals])
+  if (isGuarded && !isOpen) for (const code of ['unauthorized', 'too_many_guesses'] as const) all.add(code)
   if (!isOpen) all.add('unavailable')
   if (path.includes(':id')) all.add('job_not_found')
   if (path.includes(':bulk')) all.add('bulk_not_found')
   if (query) all.add('invalid_input')
-  if (changes) for (const code of ['foreign_origin', 'backpressure', 'storage_full'] as const) all.add(code)
+  if (changes) for (const code of ['backpressure', 'storage_full'] as const) all.add(code)
   if (body) for (const code of ofBodies) all.add(code)
   return refusalCodes.filter((code) => all.has(code))
 }

@@ -255,6 +255,7 @@ export const operations: Operations = {
         200: { description: 'It would.', body: schemas.ready },
         503: { description: 'It would not.', body: schemas.notReady, headers: ['Retry-After'] },
       },
+      refusals: ['too_many_guesses'],
       examples: [{ summary: 'now', status: 200 }],
       isOpen: true,
     },

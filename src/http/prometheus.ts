@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import type { Metric, Registry, RegistryContentType } from 'prom-client'
 import type { JobSystem } from '../front-door.ts'
-import { type Family, familiesOf, logFamilies } from './metric-families.ts'
+import { type Family, familiesOf } from './metric-families.ts'
 import { replyText } from './reply.ts'
 
 /** The two formats of `GET /metrics/prometheus`, as `Accept` names them. */
@@ -21,17 +21,17 @@ const loadClient = (): typeof import('prom-client') => require('prom-client')
 
 let processRegistry: Registry | undefined
 
-/** `GET /metrics/prometheus`, in one of the two. */
+/** `GET /metrics/prometheus`, in one of the two. `ofServer`: what is counted outside the system. */
 export async function showPrometheus(
   system: JobSystem,
   format: string,
-  droppedLogLines?: () => number,
+  ofServer: () => readonly Family[] = () => [],
 ): Promise<Response> {
   const { Registry } = loadClient()
   const [telemetry, ofProcess] = await Promise.all([system.telemetry(), processFamilies()])
   const registry = new Registry<RegistryContentType>()
   if (format === openMetrics) registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
-  for (const family of [...familiesOf(telemetry), ...logFamilies(droppedLogLines), ...ofProcess])
+  for (const family of [...familiesOf(telemetry), ...ofServer(), ...ofProcess])
     registry.registerMetric(toMetric(family))
   return replyText(await registry.metrics(), registry.contentType, { headers: { vary: 'Accept' } })
 }

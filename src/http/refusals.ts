@@ -8,7 +8,10 @@ export interface Refusal {
 
 /** Every code that a refusal may have. Codes are stable, messages are not. */
 export const refusals = {
-  bad_request: { status: 400, meaning: 'This is no request that HTTP has, or it has no single `Host` header.' },
+  bad_request: {
+    status: 400,
+    meaning: 'This is no request that HTTP has, it has no single `Host` header, or it asks for a URL of another host.',
+  },
   incomplete_body: { status: 400, meaning: 'The connection ended before the body did.' },
   invalid_json: { status: 400, meaning: 'The body is not JSON in UTF-8; `errors` says where it breaks off.' },
   invalid_input: { status: 400, meaning: 'Fields or parameters are wrong; `errors` names each.' },
@@ -25,7 +28,8 @@ export const refusals = {
   },
   foreign_origin: {
     status: 403,
-    meaning: 'A page of another origin may not change anything here; `message` says what a proxy must pass on.',
+    meaning:
+      'A page of another origin may not load or change anything here, only link to it; `message` says what a proxy must pass on.',
   },
   not_found: { status: 404, meaning: 'There is nothing at that path.' },
   job_not_found: { status: 404, meaning: 'No job has that id: it never existed, or retention removed it.' },
@@ -62,6 +66,11 @@ export const refusals = {
   backpressure: {
     status: 429,
     meaning: 'A bound is reached: jobs that wait, requests under way, or bytes held for them. Nothing was stored.',
+    headers: ['Retry-After'],
+  },
+  too_many_guesses: {
+    status: 429,
+    meaning: 'Too many wrong tokens were shown, from this address or in all. A right one is taken at any time.',
     headers: ['Retry-After'],
   },
   headers_too_large: { status: 431, meaning: 'The head of the request is too long.' },

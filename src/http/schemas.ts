@@ -239,7 +239,13 @@ export const metrics = named(
 
 export const live = named('Live', z.strictObject({ status: z.literal('live') }))
 export const ready = named('Ready', z.strictObject({ status: z.literal('ready') }))
-export const notReady = named('NotReady', z.strictObject({ status: z.literal('not ready'), reason: z.string() }))
+export const notReady = named(
+  'NotReady',
+  z.strictObject({
+    status: z.literal('not ready'),
+    reason: z.string().optional().describe('Where the server asks for a token: only to those who show it.'),
+  }),
+)
 
 const commandTakes = `takes one of ${personEvents.join(', ')}`
 const command = z.enum(personEvents, commandTakes)

@@ -1,5 +1,6 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import type { Guesses } from './guesses.ts'
 
 /** How long the dashboard's cookie is good for: a working day, in ms. */
 const sessionMs = 43_200_000
@@ -11,64 +12,110 @@ export interface Session {
   readonly seal: string
 }
 
+export interface SessionsOptions {
+  readonly token: string
+  /** Epoch ms. */
+  readonly now: () => number
+  /** Where the pages are, such as `/jobs-admin`; empty: at the root. */
+  readonly basePath: string
+  /** Told of each wrong token, and of when to answer it. */
+  readonly guesses: Guesses
+}
+
 /**
  * Who may come in where a token is set: whoever shows it, or the cookie that the login form gave for it. The cookie holds when it ends and
- * a seal made with the token: nothing is kept here, it outlives a restart, and a new token ends every session.
+ * a seal made with the token: nothing is kept here, it outlives a restart, and a new token ends every session. Whoever has not shown the token
+ * is given nothing that was made with it.
  */
 export class Sessions {
   readonly #token: string
   readonly #expected: Buffer
   readonly #now: () => number
-  /** Of the token, so that two servers on one host, which share their cookies, do not take each other's. */
-  readonly cookieName: string
+  readonly #guesses: Guesses
+  readonly #suffix: string
 
-  constructor(token: string, now: () => number) {
+  constructor({ token, now, basePath, guesses }: SessionsOptions) {
     this.#token = token
     this.#expected = digest(token)
     this.#now = now
-    this.cookieName = `jobmachine_${this.#seal('name').slice(0, 8)}`
+    this.#guesses = guesses
+    this.#suffix = basePath.replaceAll('/', '_')
+  }
+
+  /** Whether the request shows the token or a cookie that still holds; a wrong one is counted, and `false` may come late. Rejects with a 429. */
+  admits(incoming: IncomingMessage): true | Promise<false> {
+    const given = incoming.headersDistinct.authorization ?? []
+    // A header given twice is no proof of anything.
+    const token = given.length === 1 ? /^bearer +(\S+) *$/i.exec(given[0]!)?.[1] : undefined
+    if ((this.#isToken(token ?? '') && token !== undefined) || this.sessionOf(incoming) !== null) return true
+    if (token !== undefined) return this.#refuse(incoming, 'bearer')
+    return this.#endOf(incoming) > this.#now() ? this.#refuse(incoming, 'cookie') : Promise.resolve(false)
+  }
+
+  /** The same of what was typed into the login form; nothing is no guess. */
+  admitsTyped(token: string, incoming: IncomingMessage): true | Promise<false> {
+    if (this.#isToken(token)) return true
+    return token === '' ? Promise.resolve(false) : this.#refuse(incoming, 'form')
+  }
+
+  async #refuse(incoming: IncomingMessage, kind: 'bearer' | 'cookie' | 'form'): Promise<false> {
+    await this.#guesses.slow(incoming, kind)
+    return false
   }
 
   /** In constant time: both are hashed, so that not even the length shows. */
-  isToken(given: string): boolean {
+  #isToken(given: string): boolean {
     return timingSafeEqual(digest(given), this.#expected)
   }
 
-  /** Whether the request shows the token or a cookie that still holds. A header given twice is no proof of anything. */
-  isAllowed(incoming: IncomingMessage): boolean {
-    const given = incoming.headersDistinct.authorization ?? []
-    const token = given.length === 1 ? /^bearer +(\S+) *$/i.exec(given[0]!)?.[1] : undefined
-    return (this.isToken(token ?? '') && token !== undefined) || this.sessionOf(incoming) !== null
-  }
-
   /** The `Set-Cookie` of a new session; `isSecure`: the browser came by https. */
-  cookie(isSecure: boolean): string {
+  cookie(incoming: IncomingMessage, isSecure: boolean): string {
     const until = this.#now() + sessionMs
-    return this.#setCookie(`${until}.${this.#seal(`until ${until}`)}`, sessionMs / 1_000, isSecure)
+    return this.#setCookie(incoming, `${until}.${this.#seal(until)}`, sessionMs / 1_000, isSecure)
   }
 
   /** The `Set-Cookie` that ends the browser's session. */
-  endingCookie(isSecure: boolean): string {
-    return this.#setCookie('', 0, isSecure)
+  endingCookie(incoming: IncomingMessage, isSecure: boolean): string {
+    return this.#setCookie(incoming, '', 0, isSecure)
   }
 
-  #setCookie(value: string, maxAgeS: number, isSecure: boolean): string {
+  #setCookie(incoming: IncomingMessage, value: string, maxAgeS: number, isSecure: boolean): string {
     const secure = isSecure ? '; Secure' : ''
-    return `${this.cookieName}=${value}; Path=/; Max-Age=${maxAgeS}; HttpOnly; SameSite=Strict${secure}`
+    return `${this.cookieNameFor(incoming)}=${value}; Path=/; Max-Age=${maxAgeS}; HttpOnly; SameSite=Strict${secure}`
+  }
+
+  /**
+   * By the port that the browser asks for, which cookies do not tell apart, and by the path: two servers on one host do not take each other's.
+   */
+  cookieNameFor({ headers }: IncomingMessage): string {
+    const port = /:(\d{1,5})$/.exec(headers.host ?? '')?.[1]
+    return `jobmachine${port === undefined ? '' : `-${port}`}${this.#suffix}`
   }
 
   /** The session whose cookie the request shows; null where it shows none that holds. */
   sessionOf(incoming: IncomingMessage): Session | null {
-    const cookies = (incoming.headers.cookie ?? '').split(';').map((cookie) => cookie.trim().split('='))
-    const values = cookies.filter(([name]) => name === this.cookieName).map(([, value]) => value ?? '')
-    if (values.length !== 1) return null
-    const [, until = '', seal = ''] = /^(\d{1,15})\.([\w-]+)$/.exec(values[0]!) ?? []
-    const isOurs = timingSafeEqual(digest(seal), digest(this.#seal(`until ${until}`)))
-    return isOurs && this.#now() < Number(until) ? { endsAt: Number(until), seal } : null
+    const { until, seal } = this.#shown(incoming)
+    const isOurs = timingSafeEqual(digest(seal), digest(this.#seal(until)))
+    return isOurs && this.#now() < until ? { endsAt: until, seal } : null
   }
 
-  #seal(what: string): string {
-    return createHmac('sha256', this.#token).update(`jobmachine session ${what}`).digest('base64url')
+  /** When the cookie that the request shows would end, were it one of ours; 0 where it shows none. */
+  #endOf(incoming: IncomingMessage): number {
+    return this.#shown(incoming).until
+  }
+
+  #shown(incoming: IncomingMessage): { readonly until: number; readonly seal: string } {
+    const none = { until: 0, seal: '' }
+    if (incoming.headers.cookie === undefined) return none
+    const expected = this.cookieNameFor(incoming)
+    const cookies = incoming.headers.cookie.split(';').map((cookie) => cookie.trim().split('='))
+    const values = cookies.filter(([name]) => name === expected).map(([, value]) => value ?? '')
+    const parts = values.length === 1 ? /^(\d{1,15})\.([\w-]+)$/.exec(values[0]!) : null
+    return parts ? { until: Number(parts[1]), seal: parts[2]! } : none
+  }
+
+  #seal(until: number): string {
+    return createHmac('sha256', this.#token).update(`jobmachine session until ${until}`).digest('base64url')
   }
 }
 

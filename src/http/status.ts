@@ -22,8 +22,9 @@ export function showLive(): Response {
   return reply({ status: 'live' })
 }
 
-/** `GET /readyz`: whether a job handed in now would be stored. */
-export function showReady(system: JobSystem): Response {
+/** `GET /readyz`: whether a job handed in now would be stored, and why not to those who may know. */
+export function showReady(system: JobSystem, mayKnowWhy: boolean): Response {
   const { ready, reason } = system.health()
-  return ready ? reply({ status: 'ready' }) : reply({ status: 'not ready', reason }, 503, { 'retry-after': '1' })
+  if (ready) return reply({ status: 'ready' })
+  return reply({ status: 'not ready', ...(mayKnowWhy && { reason }) }, 503, { 'retry-after': '1' })
 }

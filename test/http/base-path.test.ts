@@ -6,6 +6,7 @@ import { aWaitingJob, startHttp, type TestServer } from '../support/server.ts'
 import { cleanUp } from '../support/temp.ts'
 
 const apiToken = 'a-token-of-enough-length'
+const authorization = `Bearer ${apiToken}`
 const basePath = '/ops/jobs-admin'
 
 let server: TestServer
@@ -13,7 +14,7 @@ let cookie: string
 beforeAll(async () => {
   server = await startHttp({ basePath, apiToken })
   const jobs = [aWaitingJob(), { type: 'broken', payload: '<a href="/x">', max_retries: 0 }]
-  await send('POST /jobs', { authorization: `Bearer ${apiToken}` }, JSON.stringify(jobs))
+  await send('POST /jobs', { authorization }, JSON.stringify(jobs))
   const { headers } = await send(`POST ${basePath}/login`, form, `token=${apiToken}&next=/dashboard/jobs`)
   cookie = headers['set-cookie']!
 })
@@ -87,14 +88,14 @@ describe('under a path', () => {
     const created = await send(`POST ${basePath}/jobs`, { cookie }, job)
     const bulk = await send(`POST ${basePath}/bulk`, { cookie }, '{"command":"cancel"}')
     const document = await send(`GET ${basePath}/openapi.json`, { cookie })
-    const docs = await send(`GET ${basePath}/docs`, { cookie, host: 'localhost:8080' })
+    const docs = await send(`GET ${basePath}/docs`, { authorization, host: 'localhost:8080' })
 
     expect(created.headers.location).toMatch(new RegExp(`^${basePath}/jobs/\\d+$`))
     expect(bulk.headers.location).toMatch(new RegExp(`^${basePath}/bulk/`))
     expect(JSON.parse((await send(`GET ${created.headers.location}`, { cookie })).body).state).toBe('scheduled')
     expect(JSON.parse(document.body).servers).toEqual([{ url: basePath }])
     expect(docs.body).toContain(`curl http://localhost:8080${basePath}/jobs`)
-    expect((await openEvents(server.port, '', { cookie })).status).toBe(200)
+    expect((await openEvents(server.port, '', { authorization })).status).toBe(200)
     expect((await send(`HEAD ${basePath}/events`, { cookie })).status).toBe(200)
   })
 

@@ -331,7 +331,8 @@ describe('a stream ends', () => {
   async function logIn({ port }: TestServer): Promise<string> {
     const body = `${new URLSearchParams({ token: apiToken })}`
     const form = { 'content-type': 'application/x-www-form-urlencoded', 'content-length': `${body.length}` }
-    const { headers } = await exchange(port, request('POST /login', form) + body)
+    const host = `127.0.0.1:${port}`
+    const { headers } = await exchange(port, request('POST /login', { host, ...form }) + body)
     return headers['set-cookie']!.split(';')[0]!
   }
 
@@ -399,7 +400,7 @@ describe('a stream ends', () => {
       await openEvents(server.port, '', { authorization: `Bearer ${apiToken}` }),
     ]
 
-    await exchange(server.port, request('POST /logout', { cookie: cookies[0]! }))
+    await exchange(server.port, request('POST /logout', { host: `127.0.0.1:${server.port}`, cookie: cookies[0]! }))
 
     await until(() => mine.ended)
     await work(server, 1)

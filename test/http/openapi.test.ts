@@ -1,5 +1,5 @@
 import { Validator } from '@seriousme/openapi-schema-validator'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { StorageFullError } from '../../src/errors.ts'
 import { builtinHandlers } from '../../src/handlers/builtin.ts'
@@ -290,7 +290,7 @@ describe('a tour through the API', () => {
   })
 
   test('meets nothing else where the token is missing', async () => {
-    const server = await startHttp({ apiToken, started: false })
+    const server = await startHttp({ apiToken, started: false, pause: () => new Promise(() => {}) })
     const judge = await judgeOf(server, { authorization: `Bearer ${apiToken}` })
     const { send } = touring(server, judge)
 
@@ -299,6 +299,10 @@ describe('a tour through the API', () => {
         if (!isOpen) await send(method, path.replace(/:\w+/, '1'), {}, 401)
       }
     }
+    const headers = { authorization: 'Bearer of-bad-news' }
+    for (let shown = 0; shown < 10; shown++) await send('GET', '/jobs', { headers }, 401)
+    for (let shown = 0; shown < 10; shown++) void server.fetch('/jobs', { headers }).catch(() => undefined)
+    await vi.waitFor(() => send('GET', '/jobs', { headers }, 429))
   })
 
   test('meets nothing else where the server is in trouble', async () => {

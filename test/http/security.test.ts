@@ -312,14 +312,129 @@ describe('a request that changes something', () => {
   })
 })
 
-test('a read of another site is answered, for its page cannot see the answer', async () => {
-  const { status, headers } = await exchange(
-    open.port,
-    request('GET /jobs', { origin: 'http://evil.example', 'sec-fetch-site': 'cross-site' }),
+describe('what a page of another origin loads', () => {
+  const [of, mode, dest] = ['sec-fetch-site', 'sec-fetch-mode', 'sec-fetch-dest']
+
+  test.each([
+    ['a picture', { [of]: 'cross-site', [mode]: 'no-cors', [dest]: 'image' }],
+    ['a picture, as a program on this machine', { [of]: 'same-site', [mode]: 'no-cors', [dest]: 'image' }],
+    ['a script', { [of]: 'cross-site', [mode]: 'no-cors', [dest]: 'script' }],
+    ['a style sheet', { [of]: 'cross-site', [mode]: 'no-cors', [dest]: 'style' }],
+    ['a frame', { [of]: 'cross-site', [mode]: 'navigate', [dest]: 'iframe' }],
+    ['an object', { [of]: 'cross-site', [mode]: 'navigate', [dest]: 'object' }],
+    ['by fetch', { [of]: 'cross-site', [mode]: 'cors', [dest]: 'empty', origin: 'http://evil.example' }],
+    ['by fetch without CORS', { [of]: 'cross-site', [mode]: 'no-cors', [dest]: 'empty' }],
+    ['by fetch in an older browser', { origin: 'http://evil.example' }],
+    ['ahead', { [of]: 'cross-site', [mode]: 'no-cors', [dest]: 'empty', 'sec-purpose': 'prefetch' }],
+  ])('as %s is refused, and does not tell what there is', async (_, headers) => {
+    await open.post('/jobs', aWaitingJob())
+    for (const line of [
+      'GET /jobs/1/machine.svg',
+      'HEAD /jobs/1/machine.svg',
+      'GET /jobs/1',
+      'GET /jobs/999999/machine.svg',
+    ]) {
+      const refused = await exchange(open.port, request(line, headers))
+      expect([line, refused.status]).toEqual([line, 403])
+      if (line.startsWith('GET')) expect(JSON.parse(refused.body).code).toBe('foreign_origin')
+      expect(Object.keys(refused.headers).filter((name) => name.startsWith('access-control'))).toEqual([])
+    }
+  })
+
+  test.each(['/', '/docs', '/dashboard/jobs', '/jobs', '/jobs/1/machine.svg', '/livez'])(
+    'as a link to %s that somebody follows is shown',
+    async (path) => {
+      await open.post('/jobs', aWaitingJob())
+      const visit = { [of]: 'cross-site', [mode]: 'navigate', [dest]: 'document', 'sec-fetch-user': '?1' }
+
+      expect((await exchange(open.port, request(`GET ${path}`, visit))).status).toBe(200)
+      expect(
+        (await exchange(open.port, request(`GET ${path}`, { [of]: 'cross-site', [mode]: 'navigate' }))).status,
+      ).toBe(200)
+    },
   )
 
-  expect(status).toBe(200)
-  expect(headers['access-control-allow-origin']).toBeUndefined()
+  test('is no picture to it where the browser tells nothing: each answer says that it is for its own origin', async () => {
+    for (const path of [
+      '/jobs/1/machine.svg',
+      '/jobs/999999/machine.svg',
+      '/jobs',
+      '/',
+      '/assets/favicon.svg',
+      '/livez',
+      '/nope',
+    ]) {
+      const { headers } = await exchange(open.port, request(`GET ${path}`))
+      expect([path, headers['cross-origin-resource-policy']]).toEqual([path, 'same-origin'])
+    }
+  })
+})
+
+describe('a request target that is a whole URL', () => {
+  const headers = { host: 'localhost:8080', authorization: `Bearer ${apiToken}` }
+
+  test.each([
+    'http://evil.example/docs',
+    'http://localhost/docs',
+    'http://localhost:8081/docs',
+    'http://evil.example@localhost:8080/docs',
+    'http://localhost:8080@evil.example/docs',
+    'HTTP://evil.example/docs',
+    'http://evil.example',
+    'http://evil.example/livez',
+    'ftp://evil.example/docs',
+    'http:evil.example/docs',
+    'javascript:alert(1)',
+  ])('of another host is refused: %s', async (target) => {
+    const { status, body } = await exchange(guarded.port, request(`GET ${target}`, headers))
+
+    expect(status).toBe(400)
+    expect(body).not.toContain('evil.example')
+  })
+
+  test.each(['http://localhost:8080/docs', 'http://LOCALHOST:8080/docs', 'https://localhost:8080/docs'])(
+    'of this host is answered, and its commands name that: %s',
+    async (target) => {
+      const { status, body } = await exchange(guarded.port, request(`GET ${target}`, headers))
+
+      expect(status).toBe(200)
+      expect(body).toContain('http://localhost:8080/createJob')
+    },
+  )
+})
+
+describe('text that would be obeyed by a terminal or read the wrong way round', () => {
+  const controls = [
+    '\x00',
+    '\x07',
+    '\x1b',
+    '\x7f',
+    '\x80',
+    '\x85',
+    '\x9b',
+    '\x9d',
+    '\u061c',
+    '\u200e',
+    '\u200f',
+    '\u2028',
+  ]
+  const marks = ['\u2029', '\u202a', '\u202d', '\u202e', '\u2066', '\u2069']
+  const hostile = `a${[...controls, ...marks].join('b')}c`
+
+  test('comes back in JSON escaped, and means the same', async () => {
+    const { body } = await open.post('/jobs', aWaitingJob({ payload: { [hostile]: hostile } }))
+    const events = await exchange(open.port, request(`GET /jobs?text=${encodeURIComponent(hostile)}`))
+    for (const line of [`GET /jobs/${body.id}`, 'GET /jobs', `GET /nope/${encodeURIComponent(hostile)}`]) {
+      const answer = await exchange(open.port, request(line))
+      expect(answer.body).not.toMatch(/[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u)
+    }
+
+    const job = await exchange(open.port, request(`GET /jobs/${body.id}`))
+    expect(job.body).toContain('\\u009b')
+    expect(job.body).toContain('\\u202e')
+    expect(JSON.parse(job.body).payload).toEqual({ [hostile]: hostile })
+    expect(events.body).not.toMatch(/[\x7f-\x9f\u202e]/)
+  })
 })
 
 describe('where a token is set', () => {
@@ -441,6 +556,19 @@ describe('where a token is set', () => {
     expect(log).not.toContain(secret)
     expect(log).not.toContain(apiToken)
   })
+})
+
+test('why it is not ready is told to those with the token, and to others only that it is not', async () => {
+  const server = await startHttp({ apiToken, started: false })
+  const reasonFor = async (headers: Record<string, string>) => {
+    const { status, headers: got, body } = await exchange(server.port, request('GET /readyz', headers))
+    return [status, got['retry-after'], JSON.parse(body)]
+  }
+
+  expect(await reasonFor({})).toEqual([503, '1', { status: 'not ready' }])
+  expect(await reasonFor({ authorization: 'Bearer wrong' })).toEqual([503, '1', { status: 'not ready' }])
+  const known = await reasonFor({ authorization: `Bearer ${apiToken}` })
+  expect(known).toEqual([503, '1', { status: 'not ready', reason: 'not started' }])
 })
 
 describe('headers that would override the method', () => {

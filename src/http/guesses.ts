@@ -1,0 +1,139 @@
+import type { IncomingMessage } from 'node:http'
+import { setTimeout } from 'node:timers/promises'
+import ipaddr from 'ipaddr.js'
+import type { SystemLog } from '../front-door.ts'
+import { HttpError } from './problem.ts'
+
+/** Where a wrong token was shown: in the login form, as a bearer token, or as the key of a cookie that somebody made. */
+export type GuessKind = 'form' | 'bearer' | 'cookie'
+
+/** Wrong tokens that are answered at once, and after how many ms one more is: of one address, and of all together. */
+const promptOfAddress = { max: 10, everyMs: 6_000 }
+const promptOfAll = { max: 100, everyMs: 600 }
+/** How long the answer to any other waits, in ms, and how many may wait: of one address, and of all together. */
+const delayMs = 2_000
+const heldOfAddressMax = 10
+const heldMax = 100
+/** Addresses that are remembered; for one more the one that was silent for longest is forgotten. */
+const addressesMax = 10_000
+/** From one line of the log to the next at least, in ms. */
+const tellMs = 60_000
+/** Characters of `X-Forwarded-For` that the log repeats. */
+const forwardedMax = 200
+
+export interface GuessesOptions {
+  readonly log: SystemLog
+  /** Epoch ms. */
+  readonly now: () => number
+  /** Resolves after so many ms; for tests. */
+  readonly pause?: (ms: number) => Promise<unknown>
+}
+
+/** Answers that may be prompt: one more every so often, up to a number. */
+class Allowance {
+  readonly #max: number
+  readonly #everyMs: number
+  #left: number
+  #at: number
+
+  constructor({ max, everyMs }: { readonly max: number; readonly everyMs: number }, now: number) {
+    this.#max = max
+    this.#everyMs = everyMs
+    this.#left = max
+    this.#at = now
+  }
+
+  take(now: number): boolean {
+    // Not below 0, where the clock was set back.
+    this.#left = Math.min(this.#max, this.#left + Math.max(now - this.#at, 0) / this.#everyMs)
+    this.#at = now
+    if (this.#left < 1) return false
+    this.#left--
+    return true
+  }
+}
+
+interface Guesser {
+  readonly prompt: Allowance
+  /** Answers that wait. */
+  held: number
+}
+
+/**
+ * Slows whoever shows wrong tokens, counts them, and tells of them in the log. Only what was found wrong comes here: a right token is never
+ * kept waiting, whatever its address does besides. So this bounds the answers and not the guesses: what protects a token is that nobody can
+ * guess it.
+ */
+export class Guesses {
+  /** Wrong tokens since the process started. */
+  readonly counts: Record<GuessKind, number> = { form: 0, bearer: 0, cookie: 0 }
+  readonly #log: SystemLog
+  readonly #now: () => number
+  readonly #pause: (ms: number) => Promise<unknown>
+  readonly #prompt: Allowance
+  /** By network, in the order in which they were heard of last. */
+  readonly #guessers = new Map<string, Guesser>()
+  #held = 0
+  #untold = 0
+  #toldAt = Number.NEGATIVE_INFINITY
+
+  constructor({ log, now, pause = (ms) => setTimeout(ms, undefined, { ref: false }) }: GuessesOptions) {
+    this.#log = log
+    this.#now = now
+    this.#pause = pause
+    this.#prompt = new Allowance(promptOfAll, now())
+  }
+
+  /** Resolves when the wrong token that `incoming` shows may be refused; rejects with a 429 where too many wait for that. */
+  async slow(incoming: IncomingMessage, kind: GuessKind): Promise<void> {
+    const now = this.#now()
+    const { remoteAddress } = incoming.socket
+    const guesser = this.#guesser(networkOf(remoteAddress), now)
+    this.counts[kind]++
+    this.#tell(incoming, kind, now)
+    const isPrompt = guesser.prompt.take(now) && this.#prompt.take(now)
+    if (isPrompt) return
+    if (this.#held >= heldMax || guesser.held >= heldOfAddressMax) {
+      const headers = { 'retry-after': `${delayMs / 1_000}` }
+      throw new HttpError(429, 'too_many_guesses', 'too many wrong tokens; a right one is taken at any time', headers)
+    }
+    this.#held++
+    guesser.held++
+    await this.#pause(delayMs)
+    this.#held--
+    guesser.held--
+  }
+
+  /** Addresses that are remembered now. */
+  get known(): number {
+    return this.#guessers.size
+  }
+
+  #guesser(network: string, now: number): Guesser {
+    const known = this.#guessers.get(network)
+    const guesser = known ?? { prompt: new Allowance(promptOfAddress, now), held: 0 }
+    if (known) this.#guessers.delete(network)
+    else if (this.#guessers.size >= addressesMax) this.#guessers.delete(this.#guessers.keys().next().value!)
+    this.#guessers.set(network, guesser)
+    return guesser
+  }
+
+  /** Never what was guessed: it may be the token of another server, or a password. */
+  #tell({ socket, headers }: IncomingMessage, kind: GuessKind, now: number): void {
+    this.#untold++
+    if (Math.abs(now - this.#toldAt) < tellMs) return
+    const forwarded = headers['x-forwarded-for']
+    const claimed = forwarded === undefined ? {} : { forwarded_for: `${forwarded}`.slice(0, forwardedMax) }
+    const fields = { address: socket.remoteAddress ?? null, ...claimed, kind, wrong_tokens: this.#untold }
+    this.#log.warn(fields, 'a wrong API token was shown')
+    this.#toldAt = now
+    this.#untold = 0
+  }
+}
+
+/** What one client can change at will counts as one address: of IPv6, where each has a network of 64 bits, the upper half. */
+function networkOf(address: string | undefined): string {
+  if (address === undefined || !ipaddr.isValid(address)) return ''
+  const parsed = ipaddr.process(address)
+  return parsed instanceof ipaddr.IPv6 ? parsed.parts.slice(0, 4).join(':') : parsed.toString()
+}
