@@ -15,6 +15,7 @@ export interface Progress {
 /** Digits of a number, which are as many as a safe integer can have. */
 const digits = 16
 const idMax = 64
+const fullDisk: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT'])
 const transitionsAt = 'jobmachine mark 1\nepoch '.length + idMax + '\ntransitions '.length
 const jobsAt = transitionsAt + digits + '\njobs '.length
 const checkAt = jobsAt + digits + 1
@@ -77,12 +78,15 @@ export class Mark {
     this.#jobs = Math.max(this.#jobs, jobs)
   }
 
-  /** Makes it anew where its name was removed. */
+  /** Makes it anew if its name was removed. */
   keep(): void {
     const { ino } = fstatSync(this.#file)
     if (statSync(markOf(this.#path), { throwIfNoEntry: false })?.ino === ino) return
-    closeSync(this.#file)
-    this.#file = openMark(this.#path)
+    ifThereIsRoom(() => {
+      const file = openMark(this.#path)
+      closeSync(this.#file)
+      this.#file = file
+    })
     this.#write()
   }
 
@@ -95,7 +99,16 @@ export class Mark {
     writeDigits(this.#text, transitionsAt, this.#transitions)
     writeDigits(this.#text, jobsAt, this.#jobs)
     this.#text.write(checksum(this.#text.subarray(0, checkAt)), checkAt + 'check '.length, 'latin1')
-    writeSync(this.#file, this.#text, 0, this.#text.length, 0)
+    ifThereIsRoom(() => writeSync(this.#file, this.#text, 0, this.#text.length, 0))
+  }
+}
+
+/** A full disk leaves the mark behind, which is harmless, until it is written again: it is no reason to end a process that works. */
+function ifThereIsRoom(write: () => void): void {
+  try {
+    write()
+  } catch (error) {
+    if (!fullDisk.has((error as NodeJS.ErrnoException).code ?? '')) throw error
   }
 }
 

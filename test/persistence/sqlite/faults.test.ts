@@ -1,27 +1,20 @@
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, unlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, symlinkSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { StorageFullError } from '../../../src/errors.ts'
+import { Mark, readMark } from '../../../src/persistence/sqlite/mark.ts'
+import { fillDisk, mountSmall } from '../../support/small-disk.ts'
 import { aJob, openStore } from '../../support/store.ts'
-import { tempFolder, whenDone } from '../../support/temp.ts'
+import { tempFolder } from '../../support/temp.ts'
 
 test('a full disk refuses new jobs, keeps outcomes until there is space, and goes on by itself', async ({ skip }) => {
-  const folder = join(tempFolder(), 'small')
-  mkdirSync(folder)
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder], { stdio: 'ignore' })
-  } catch {
-    skip('a small file system cannot be mounted here')
-  }
-  whenDone(() => execFileSync('umount', ['-l', folder]))
+  const folder = mountSmall(join(tempFolder(), 'small')) ?? skip('a small file system cannot be mounted here')
   const { store, notices } = await openStore({ path: join(folder, 'jobs.db') })
   await store.enqueue([aJob()])
   const [job] = await store.lease({ room: 1, wait: false })
   // Beyond what the log has had room for before it was begun anew.
   for (let i = 0; i < 8; i++) await store.enqueue([aJob({ delayMs: 1e9 })])
-  const ballast = join(folder, 'ballast')
-  fill(ballast)
+  const makeRoom = fillDisk(folder)
 
   const large = aJob({ payload: JSON.stringify('x'.repeat(200_000)) })
   const refused = await store.enqueue([large]).catch((error) => error)
@@ -33,7 +26,7 @@ test('a full disk refuses new jobs, keeps outcomes until there is space, and goe
   // Tried together with the outcome, and refused when that had met the full disk too.
   const refusedAgain = await store.enqueue([large]).catch((error) => error)
   const wasApplied = applied
-  unlinkSync(ballast)
+  makeRoom()
 
   expect([refused, refusedAgain]).toEqual([expect.any(StorageFullError), expect.any(StorageFullError)])
   expect(wasApplied).toBe(false)
@@ -46,11 +39,21 @@ test('a full disk refuses new jobs, keeps outcomes until there is space, and goe
   ])
 })
 
-/** Writes until there is no space left. */
-function fill(path: string): void {
-  try {
-    writeFileSync(path, Buffer.alloc(64 * 1024 * 1024))
-  } catch {
-    // It is full.
-  }
-}
+test.runIf(existsSync('/dev/full'))(
+  'a full disk leaves the mark behind, and it is made anew when there is space',
+  () => {
+    const path = join(tempFolder(), 'jobs.db')
+    symlinkSync('/dev/full', `${path}-mark`)
+    const mark = new Mark(path, { epoch: 'one', transitions: 1, jobs: 1 })
+
+    mark.advance(7, 3)
+    unlinkSync(`${path}-mark`)
+    mark.keep()
+    const whenThereIsSpace = readMark(path)
+    mark.advance(8, 4)
+
+    expect(whenThereIsSpace).toEqual({ epoch: 'one', transitions: 7, jobs: 3 })
+    expect(readMark(path)).toEqual({ epoch: 'one', transitions: 8, jobs: 4 })
+    mark.close()
+  },
+)
