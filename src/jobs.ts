@@ -28,7 +28,7 @@ export interface NewJob {
   readonly idempotencyKey?: string
   /** When it may run first: epoch ms, a Date, or RFC 3339 with an offset. */
   readonly runAt?: number | Date | string
-  /** The same, counted from the commit, in ms. */
+  /** The same, counted from when the job is stored, its `createdAt`, in ms: never from before the call. */
   readonly delayMs?: number
   /** Limit for one attempt, 1 to 86,400,000 ms; the handler's, else the settings', unless given. */
   readonly timeoutMs?: number

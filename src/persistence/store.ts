@@ -43,7 +43,7 @@ export interface NewJobRow {
   readonly maxAttempts: number
   readonly timeoutMs: number | null
   readonly runAt: number | null
-  /** Counted from the commit. */
+  /** Counted from when it is stored, which is after the call. */
   readonly delayMs: number | null
   /** `content` tells whether a second request with the key asked for the same: the SHA-256 of its canonical form, in hex. */
   readonly idempotency: { readonly key: string; readonly content: string } | null

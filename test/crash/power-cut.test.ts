@@ -16,14 +16,14 @@ const unflushed: Patch[] = [
 /** Everyone is told before the transaction is committed. */
 const toldTooSoon: Patch = {
   file: 'persistence/sqlite/store-thread.js',
-  find: 'errors = commitTogether(this.#db, this.#writer, parts, now, committed, more)',
+  find: 'errors = commitTogether(this.#db, this.#writer, parts, this.#clock, committed, more)',
   replace: `const tellSoon = (part) => {
                 const { run, done } = part;
                 part.run = (now) => { part.result = run(now); done(part.result); const tell = this.#calls.takeTell(); if (tell) this.#mailbox.tell(tell); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20); return part.result; };
                 part.done = () => {};
             };
             parts.forEach(tellSoon);
-            errors = commitTogether(this.#db, this.#writer, parts, now, committed, () => {
+            errors = commitTogether(this.#db, this.#writer, parts, this.#clock, committed, () => {
                 const joining = more();
                 joining.forEach(tellSoon);
                 return joining;

@@ -1,9 +1,11 @@
 import type Database from 'better-sqlite3'
+import type { Clock } from '../../clock.ts'
 import { isBusy, isDamage, isDiskFailure } from './connection.ts'
 import type { Writer } from './writer.ts'
 
 /** A part of a transaction. It has no effect outside the database until `done`: it may run again after a rollback. */
 export interface Part {
+  /** `now`: when it runs, which is after it was asked for; never earlier than for the part before it. */
   run(now: number): unknown
   /** What this part gathers from several calls, each on its own; for when the shared transaction failed. */
   split?(): Part[]
@@ -26,16 +28,16 @@ export function commitTogether(
   db: Database.Database,
   writer: Writer,
   parts: Part[],
-  now: number,
+  clock: Clock,
   verify: () => void,
   more: () => readonly Part[],
 ): unknown[] {
   let results: unknown[]
   try {
-    results = transact(db, writer, parts, now, more)
+    results = transact(db, writer, parts, clock, more)
   } catch (error) {
     if (isBusy(error) || isDiskFailure(error) || isDamage(error)) throw error
-    return commitEach(db, writer, parts, now, verify, error)
+    return commitEach(db, writer, parts, clock, verify, error)
   }
   verify()
   for (const [index, part] of parts.entries()) part.done(results[index] as never)
@@ -46,7 +48,7 @@ function commitEach(
   db: Database.Database,
   writer: Writer,
   parts: readonly Part[],
-  now: number,
+  clock: Clock,
   verify: () => void,
   shared: unknown,
 ): unknown[] {
@@ -59,7 +61,7 @@ function commitEach(
   for (const part of alone) {
     let result: unknown
     try {
-      ;[result] = transact(db, writer, [part], now)
+      ;[result] = transact(db, writer, [part], clock)
     } catch (error) {
       if (isDiskFailure(error) || isDamage(error)) throw error
       part.failed(error)
@@ -76,14 +78,17 @@ function transact(
   db: Database.Database,
   writer: Writer,
   parts: Part[],
-  now: number,
+  clock: Clock,
   more: () => readonly Part[] = () => [],
 ): unknown[] {
   db.exec('BEGIN IMMEDIATE')
   try {
     writer.begin()
     const results: unknown[] = []
+    let now = Number.NEGATIVE_INFINITY
     while (results.length < parts.length) {
+      // The clock may be set back meanwhile: within a transaction no job may end before it began.
+      now = Math.max(now, clock.now())
       results.push(parts[results.length]!.run(now))
       if (results.length === parts.length) parts.push(...more())
     }

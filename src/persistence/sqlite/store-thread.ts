@@ -182,7 +182,7 @@ export class StoreThread {
     if (aloneUntil !== null && aloneUntil <= now) this.#calls.lookForReady = true
     const parts = [...this.#calls.takeParts(), ...this.#takeHousekeeping(now)]
     if (parts.length === 0) parts.push(...this.#calls.takeLeaseAlone())
-    if (parts.length > 0) this.#commit(parts, now)
+    if (parts.length > 0) this.#commit(parts)
     return parts.length > 0 || this.#calls.isPending
   }
 
@@ -212,7 +212,7 @@ export class StoreThread {
     return this.#housekeeping?.parts(now, asked) ?? []
   }
 
-  #commit(parts: Part[], now: number): void {
+  #commit(parts: Part[]): void {
     const more = () => {
       this.#acceptMail()
       return this.#calls.takeMore()
@@ -228,7 +228,7 @@ export class StoreThread {
     let errors: unknown[]
     this.#guard.checkBefore()
     try {
-      errors = commitTogether(this.#db, this.#writer, parts, now, committed, more)
+      errors = commitTogether(this.#db, this.#writer, parts, this.#clock, committed, more)
     } catch (error) {
       if (isBusy(error)) this.#waitForOthers()
       else if (isDamage(error)) {

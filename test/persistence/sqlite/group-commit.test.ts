@@ -23,7 +23,7 @@ function aFile() {
     told,
     /** `more`: what joins while the transaction runs, a group each time it is asked. */
     commit: (parts: readonly Part[], verify = () => {}, ...more: Part[][]) =>
-      commitTogether(db, writer, [...parts], 1, verify, () => more.shift() ?? []),
+      commitTogether(db, writer, [...parts], { now: () => 1 }, verify, () => more.shift() ?? []),
     /** A part that stores one job of that name; `then` runs after it in its transaction. */
     part: (queue: string, then: () => void = () => {}): Part => ({
       run(now) {

@@ -221,6 +221,77 @@ describe('what comes while a transaction runs', () => {
   })
 })
 
+describe('what comes while time passes in a transaction', () => {
+  const instants = (db: Database.Database) =>
+    db.prepare('SELECT created_at - ?, run_at - ? FROM jobs ORDER BY id').raw().all(startAt, startAt)
+  const eventsAt = (db: Database.Database) =>
+    db.prepare('SELECT event, at - ? FROM job_events ORDER BY id').raw().all(startAt)
+
+  test('is stored with the instant at which it ran, and its delay counts from there', () => {
+    const { ask, askDuring, clock, db, commits } = aThread()
+    const later = (ms: number, ...asked: Ask) => {
+      return () => {
+        clock.advance(ms)
+        return asked
+      }
+    }
+    const delayed = aJob({ delayMs: 1_000 })
+    askDuring(
+      later(150, [2, calls([20], [delayed])]),
+      later(20, [3, { op: 'enqueue', jobs: [{ ...delayed, ...keyed('k'), delayMs: 1_000 }] }]),
+    )
+
+    ask([1, calls([10], [delayed])])
+
+    expect(commits).toEqual([3])
+    expect(instants(db)).toEqual([
+      [0, 1_000],
+      [150, 1_150],
+      [170, 1_170],
+    ])
+  })
+
+  test('delays an outcome’s next attempt from then on', () => {
+    const { ask, askDuring, leased, clock, db } = aThread()
+    ask([1, calls([10], [aJob()])], [2, lease(1, true)])
+    const [[id, leaseToken]] = leased(2) as [LeasedFacts]
+    askDuring(() => {
+      clock.advance(150)
+      return [[4, { op: 'apply', sets: intoSets([{ id, leaseToken, event: 'fail', delayMs: 1_000 }]) }]]
+    })
+
+    ask([3, calls([30], [aJob({ runAt: startAt + 9_000 })])])
+
+    expect(instants(db)[0]).toEqual([0, 1_150])
+  })
+
+  test('has a history in order, also where the clock is set back meanwhile', () => {
+    const { ask, askDuring, clock, db, path } = aThread()
+    ask([1, lease(9, true)])
+    askDuring(
+      () => {
+        clock.advance(30)
+        return [[3, calls([30], [aJob()])]]
+      },
+      () => {
+        clock.set(startAt - 60_000)
+        return [[4, calls([40], [aJob()])]]
+      },
+    )
+
+    ask([2, calls([20], [aJob()])])
+
+    expect(eventsAt(db)).toEqual([
+      ['enqueue', 0],
+      ['enqueue', 30],
+      ['enqueue', 30],
+      ...Array.from({ length: 3 }, () => ['lease', 30]),
+      ...Array.from({ length: 3 }, () => ['start', 30]),
+    ])
+    expect(verifyFile(path).violations).toEqual([])
+  })
+})
+
 describe('a lease', () => {
   test('is taken last, so that it has what joined', () => {
     const { ask, askDuring, leased, commits } = aThread()
