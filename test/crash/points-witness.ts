@@ -7,14 +7,22 @@ import { retention } from '../../src/persistence/store.ts'
 import { type CrashAt, crashNoteOf, witnessOf } from './points-victim.ts'
 
 /** What a victim wrote down as it happened: its own word, not the queue's. */
-type Line = { readonly run: number } & (
+export type Line = { readonly run: number } & (
   | { readonly what: 'asked'; readonly jobs: readonly { readonly idempotencyKey: string }[] }
   | { readonly what: 'acknowledged'; readonly jobs: readonly (readonly [id: number, key: string])[] }
   | { readonly what: 'commanding'; readonly event: 'cancel' | 'requeue'; readonly id: number }
   | { readonly what: 'commanded'; readonly event: 'cancel' | 'requeue'; readonly id: number }
-  | { readonly what: 'start'; readonly id: number; readonly token: string; readonly key: string }
+  | {
+      readonly what: 'start'
+      readonly id: number
+      readonly token: string
+      readonly key: string
+      readonly attempt: number
+      readonly at: number
+    }
   | { readonly what: 'effect'; readonly id: number; readonly outcome: 'ended' | 'threw' }
   | { readonly what: 'fatal'; readonly message: string }
+  | { readonly what: 'refused'; readonly code: string }
   | { readonly what: 'orphaned' }
 )
 

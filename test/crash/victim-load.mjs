@@ -56,6 +56,6 @@ export async function makeLoad(tools, seed) {
 }
 
 /** What the machine does not let it do, or what comes while it stops. */
-function refused(error) {
+export function refused(error) {
   if (!['illegal_transition', 'job_not_found', 'unavailable'].includes(error.code)) throw error
 }

@@ -1,17 +1,19 @@
 // A server that is going to be killed. It takes its work from its argument and writes what it sees into a witness file, one JSON line each,
 // before anything else happens; a line that its death cut short does not parse.
 //
-//   node victim.mjs '{ "build", "database", "witness", "run", "settings", "take"? | "load"? | "finish"? }'
+//   node victim.mjs '{ "build", "database", "witness", "run", "settings", "take"? | "load"? | "serve"? | "produce"? | "finish"? }'
 //
 // `build` is the copy of dist that it runs, `run` its number among those on the file. `take`: takes that edge, once. `load`: works under a
-// load that this seed makes, until it is killed. `finish`: asks again whatever was not acknowledged, runs all there is and ends.
+// load that this seed makes, until it is killed. `serve`: serves the API on that port until it is killed or told to end. `produce`: runs no
+// jobs, and stores one each so many ms. `finish`: asks again whatever was not acknowledged, runs all there is and ends.
 import { openSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { makeLoad } from './victim-load.mjs'
+import { makeLoad, refused } from './victim-load.mjs'
 import { scenarios } from './victim-scenarios.mjs'
+import { serveOver } from './victim-server.mjs'
 
-const { build, database, witness, run, settings, take, load, finish } = JSON.parse(process.argv[2])
+const { build, database, witness, run, settings, take, load, serve, produce, finish } = JSON.parse(process.argv[2])
 const { createJobSystem, defineHandler, PermanentError, RetryAfterError, SnoozeError } = await import(
   join(build, 'index.js')
 )
@@ -24,6 +26,8 @@ const note = (what, more) => writeSync(file, `\n${JSON.stringify({ what, run, ..
 /** Longer than any run lasts. */
 const far = 3_600_000
 const snoozed = new Set()
+/** Jobs that are dead by this run. */
+const dead = new Set()
 /** Jobs whose handler was called by this run. */
 const called = new Set()
 
@@ -42,6 +46,12 @@ const runs = {
   unmendable() {
     throw new PermanentError('no retry can mend it')
   },
+  // Until it is requeued.
+  dying(_, { jobId }) {
+    if (dead.delete(jobId)) return
+    dead.add(jobId)
+    throw new PermanentError('a requeue mends it')
+  },
   snoozing(payload, { jobId }) {
     if (payload.run !== run || snoozed.has(jobId)) return
     snoozed.add(jobId)
@@ -59,8 +69,8 @@ const handlers = Object.entries(runs).map(([type, act]) =>
     payload: anything,
     async run(payload, context) {
       const { jobId: id, attempt, idempotencyToken: token } = context
-      note('start', { id, attempt, token, key: payload.key })
-      called.add(id)
+      note('start', { id, attempt, token, key: payload.key, at: Date.now() })
+      if (take) called.add(id)
       let outcome = 'threw'
       try {
         await act(payload, context)
@@ -82,7 +92,7 @@ function movableClock() {
 
 const system = await createJobSystem({
   database,
-  handlers,
+  ...(produce ? {} : { handlers }),
   ...settings,
   ...(finish ? { clock: movableClock() } : {}),
   onFatal(error) {
@@ -186,7 +196,25 @@ async function untilAllEnded() {
   }
 }
 
-process.on('SIGTERM', () => system.stop({ graceMs: 30 }))
+/** One each so many ms; what is refused was not stored, or is asked again in the end. */
+async function produceEach(ms) {
+  for (let n = 0; ; n++) {
+    const job = { type: n % 10 === 0 ? 'flaky' : 'quick', queue: 'produced', delayMs: n % 5 === 0 ? 500 : 0 }
+    await tools.enqueue(job).catch((error) => {
+      refused(error)
+      note('refused', { code: error.code })
+    })
+    await setTimeout(ms)
+  }
+}
+
+let server
+process.on('SIGTERM', async () => {
+  await system.stop({ graceMs: 30 })
+  if (!serve && !produce) return
+  await server?.close(1_000)
+  process.exit(0)
+})
 await system.start()
 if (take) {
   const scenario = scenarios[take]
@@ -195,6 +223,11 @@ if (take) {
 } else if (load !== undefined) {
   process.send('serving')
   await makeLoad(tools, load)
+} else if (serve) {
+  server = await serveOver(build, system, serve)
+  process.send('serving')
+} else if (produce) {
+  await produceEach(produce)
 } else if (finish) {
   await askAgain()
   // What waits for a far instant runs too.

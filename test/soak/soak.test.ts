@@ -1,0 +1,57 @@
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { tempFolder } from '../support/temp.ts'
+import { Samples } from './figures.ts'
+import { soak } from './soak.ts'
+
+// A small share of `npm run soak`. What is flat cannot be told of so few seconds, beside other tests.
+test('a server under a load of every kind, ended and killed in turn, loses nothing and drains', {
+  timeout: 120_000,
+}, async () => {
+  const said: string[] = []
+
+  const { violations, trends, ends, acknowledged, starts } = await soak({
+    lengthMs: 8_000,
+    seed: Date.now() % 2 ** 31,
+    folder: join(tempFolder(), 'soak'),
+    say: (line) => said.push(line),
+  })
+
+  expect(violations).toEqual([])
+  expect(ends.sigterm).toBeGreaterThan(0)
+  expect(ends.sigkill).toBeGreaterThan(0)
+  expect(acknowledged).toBeGreaterThan(20)
+  expect(starts).toBeGreaterThan(20)
+  expect(trends.map(({ figure }) => figure.name)).toContain('descriptors')
+  expect(said.join('\n')).toMatch(/RSS .* MB/)
+})
+
+describe('a figure that is sampled', () => {
+  const lengthMs = 2_400_000
+  /** Each second of forty minutes, with the sawtooth of a collector. */
+  const sampled = (name: 'rss' | 'heap' | 'descriptors' | 'startWorst', value: (minutes: number) => number) => {
+    const samples = new Samples(lengthMs)
+    for (let at = 0; at < lengthMs; at += 1_000) samples.add(name, at, value(at / 60_000) + ((at / 1_000) % 17))
+    return samples.trend(name)
+  }
+
+  test('is flat where it goes up and down, and stood elsewhere in the first half', () => {
+    expect(sampled('rss', (minutes) => (minutes < 20 ? 20 * minutes : 200))).toMatchObject({ isFlat: true })
+  })
+
+  test.each([
+    ['rss', 2],
+    ['heap', 1],
+    ['descriptors', 0.5],
+    ['startWorst', 10],
+  ] as const)('is not where it grows: %s, by %d a minute', (name, slope) => {
+    const { growth, isFlat } = sampled(name, (minutes) => 50 + slope * minutes)
+
+    expect(isFlat).toBe(false)
+    expect(growth).toBeCloseTo(20 * slope, 0)
+  })
+
+  test('is not flat where there was nothing to sample', () => {
+    expect(new Samples(lengthMs).trend('rss')).toMatchObject({ isFlat: false })
+  })
+})
