@@ -82,7 +82,10 @@ async function serve(options: LaunchOptions = {}) {
     })
     return { status: response.status, body: await response.json() }
   }
-  const untilJob = (id: number, wanted: { readonly state: string; readonly attempt?: number }) =>
+  const untilJob = (
+    id: number,
+    wanted: { readonly state: string; readonly attempt?: number; readonly crashes?: number },
+  ) =>
     vi.waitFor(
       async () => {
         const job = await get(`/jobs/${id}`)
@@ -411,7 +414,7 @@ test('after kill -9 the next server starts at once, and runs again what ran', as
   const second = await serve({ folder: first.folder })
 
   // It listens before it recovers, so that health can be asked: until then the file says what ran when the first was killed.
-  await second.untilJob(1, { state: 'running', attempt: 2 })
+  await second.untilJob(1, { state: 'running', attempt: 1, crashes: 1 })
   expect(Date.now() - at).toBeLessThan(10_000)
   expect((await second.post('/jobs', { ...aDay, idempotency_key: 'k' })).body).toMatchObject({ id: 1, created: false })
   const { history } = await second.get('/jobs/1/history')
