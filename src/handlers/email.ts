@@ -6,6 +6,7 @@ import { PermanentError } from '../errors.ts'
 import { defineHandler, type Handler } from './define.ts'
 import { addressFault, addressMax } from './mail-address.ts'
 import { strictPayload, takes } from './payload.ts'
+import { redactError, redacting, type Sent } from './redact.ts'
 import { type SmtpSettings, smtpOptions } from './smtp.ts'
 import { refusalOf } from './smtp-refusal.ts'
 
@@ -35,6 +36,11 @@ const subjectMax = 998
 /** RFC 5322 has lines of 998 octets at most, and some servers refuse longer ones. A word cannot be folded, but encoded and then cut. */
 const wordMax = 900
 const encodedWordMax = 52
+
+/** Lines of a mail, and words that may be a link or a code, are taken out of errors: from so many characters on, and so many of them. */
+const quotedMin = 8
+const longWord = 16
+const quotedMax = 50
 
 const oneLine = z
   .string(takes('text'))
@@ -98,7 +104,8 @@ export function sendEmail({ smtp, retryMaxMs }: EmailSettings): Handler<Email> {
     },
     payload,
 
-    async run({ email, subject, message }, { idempotencyToken, signal, log }) {
+    async run(mail, { idempotencyToken, signal, log }) {
+      const { email, subject, message } = mail
       signal.throwIfAborted()
       if (!nodemailer || host === undefined || !sender || !domain) {
         throw new Error(`cannot send mail: ${whatIsMissing(smtp)}`)
@@ -118,8 +125,9 @@ export function sendEmail({ smtp, retryMaxMs }: EmailSettings): Handler<Email> {
         })
       } catch (thrown) {
         signal.throwIfAborted()
-        const cause = withoutAddress(thrown as NodemailerError, email)
+        const cause = thrown as NodemailerError
         const { message, isFinal } = refusalOf(cause, smtp)
+        redactError(cause, redacting(sentWith(mail, smtp)))
         throw isFinal ? new PermanentError(message, { cause }) : new Error(message, { cause })
       }
     },
@@ -133,23 +141,24 @@ function foldable(subject: string): SendMailOptions {
   return { headers: { subject: { prepared: true, foldLines: true, value: encodeWord(subject, 'Q', encodedWordMax) } } }
 }
 
-/** What nodemailer says, less the recipient's address, which servers like to quote: errors are stored and shown, payloads are not. */
-function withoutAddress({ message, code, command, response, responseCode }: NodemailerError, address: string) {
-  const localPart = address.slice(0, address.lastIndexOf('@') + 1)
-  const sent = localPart + domainToASCII(address.slice(localPart.length))
-  const hide = (text: string) =>
-    [address, sent].reduce((rest, secret) => rest.replace(new RegExp(escaped(secret), 'gi'), '[recipient]'), text)
-  const error: NodemailerError = new Error(hide(message))
-  return Object.assign(error, {
-    code,
-    command,
-    ...(response !== undefined && { response: hide(response) }),
-    ...(responseCode !== undefined && { responseCode }),
-  })
-}
-
-function escaped(text: string): string {
-  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')
+/** What goes to the server and must not come back in an error: payloads and settings are not shown where errors are. */
+function sentWith({ email, subject, message }: Email, { user = '', password = '' }: SmtpSettings): Sent[] {
+  const ofMail = [
+    subject,
+    ...message.split(/[\r\n]+/),
+    ...message.split(/\s+/).filter(({ length }) => length >= longWord),
+  ]
+  return [
+    { name: 'recipient', text: email },
+    { name: 'SMTP_PASSWORD', text: password },
+    // As AUTH PLAIN joins them.
+    { name: 'SMTP_PASSWORD', text: `\0${user}\0${password}` },
+    { name: 'SMTP_USER', text: user },
+    ...ofMail
+      .filter(({ length }) => length >= quotedMin && length <= subjectMax)
+      .slice(0, quotedMax)
+      .map((text) => ({ name: 'mail', text })),
+  ]
 }
 
 function domainOf(sender: string): string | undefined {

@@ -3,6 +3,7 @@ import { PermanentError, RetryAfterError } from '../errors.ts'
 import { defineHandler, type Handler } from './define.ts'
 import type { HttpAnswer, HttpClient } from './http-client.ts'
 import { strictPayload, takes } from './payload.ts'
+import { type Redact, redactError, redacting, type Sent } from './redact.ts'
 import { retryAfterMs } from './retry-after.ts'
 import { sign, signingKey } from './webhook-signature.ts'
 
@@ -125,8 +126,9 @@ export function callWebhook({ client, secret, retryMaxMs, now }: WebhookSettings
       let hop = firstHop(call, idempotencyToken)
       for (let followed = 0; ; followed++) {
         const signature = key && hop.atHome ? sign(key, idempotencyToken, now(), hop.body ?? '') : {}
-        const answer = await send({ ...hop, headers: { ...hop.headers, ...signature } }, client, signal)
-        const next = nextHop(hop, answer)
+        const redact = () => redacting(sentWith(call, signature, secret))
+        const answer = await send({ ...hop, headers: { ...hop.headers, ...signature } }, client, signal, redact)
+        const next = nextHop(hop, answer, redact)
         if (!next || followed === redirectsMax) return judge(hop, answer, retryMaxMs, now())
         hop = next
       }
@@ -147,13 +149,49 @@ function firstHop({ url, method, headers = {}, body, redirects }: WebhookCall, i
   }
 }
 
+/** What a call carries besides its body, each with its parts: the password of a sign-in, the value of a cookie, a code in the path. */
+function sentWith(
+  { url, headers = {} }: WebhookCall,
+  signature: Readonly<Record<string, string>>,
+  secret = '',
+): Sent[] {
+  const { pathname, search, searchParams } = new URL(url)
+  const texts = Object.entries({ ...headers, ...signature })
+    .filter(([name]) => !harmlessHeaders.has(name.toLowerCase()))
+    .flatMap(([name, value]) => partsOf(value).map((text) => ({ name: `the header ${name}`, text })))
+  const ofUrl = [
+    `${pathname}${search}`,
+    ...pathname.split('/').filter(({ length }) => length >= 16),
+    ...searchParams.values(),
+  ]
+  const ofSecret = [secret, secret.replace(/^whsec_/, '')]
+  return [
+    ...texts,
+    ...ofUrl.map((text) => ({ name: 'the path', text })),
+    ...ofSecret.map((text) => ({ name: 'WEBHOOK_SECRET', text })),
+  ]
+}
+
+function partsOf(value: string): string[] {
+  const basic = /^basic +(\S+)$/i.exec(value.trim())?.[1]
+  const signIn = basic === undefined ? '' : `${Buffer.from(basic, 'base64')}`
+  const password = signIn.slice(signIn.indexOf(':') + 1)
+  return [value, signIn, password, ...value.split(/[\s,;=:]+/).filter(isLong)]
+}
+
+/** Whether a part of a text may be a secret of its own. */
+function isLong({ length }: string): boolean {
+  return length >= 8
+}
+
 /** The answer; throws, saying no more than method and origin, where none came. */
-async function send(hop: Hop, client: HttpClient, signal: AbortSignal): Promise<HttpAnswer> {
+async function send(hop: Hop, client: HttpClient, signal: AbortSignal, redact: () => Redact): Promise<HttpAnswer> {
   try {
     return await client.send({ ...hop, signal })
   } catch (cause) {
     signal.throwIfAborted()
     if (cause instanceof PermanentError) throw cause
+    redactError(cause, redact())
     const { code, message } = cause as NodeJS.ErrnoException
     throw new Error(`${hop.method} ${hop.url.origin} failed: ${code ?? message}`, { cause })
   }
@@ -163,7 +201,7 @@ async function send(hop: Hop, client: HttpClient, signal: AbortSignal): Promise<
  * Where a redirect leads; undefined where the answer is none that can be followed. Throws `PermanentError` where following it would not be
  * the call that was asked for: fetch and browsers turn a POST into a GET on 301, 302 and 303, and its body would never arrive.
  */
-function nextHop(hop: Hop, { status, headers }: HttpAnswer): Hop | undefined {
+function nextHop(hop: Hop, { status, headers }: HttpAnswer, redact: () => Redact): Hop | undefined {
   const [location, another] = headers.location ?? []
   if (![301, 302, 303, 307, 308].includes(status) || location === undefined || another !== undefined) return
   const url = URL.canParse(location, hop.url.href) ? new URL(location, hop.url.href) : undefined
@@ -171,11 +209,16 @@ function nextHop(hop: Hop, { status, headers }: HttpAnswer): Hop | undefined {
 
   const { method } = hop
   if (status === 303 ? !bodiless.includes(method) : status <= 302 && method === 'POST') {
-    throw notFollowed(hop, status, url, `the ${method} would become a GET without its body`)
+    throw notFollowed(hop, status, redact()(url.origin), `the ${method} would become a GET without its body`)
   }
   const staysHome = isSameReceiver(hop.url, url)
   if (!staysHome && !hop.mayLeave) {
-    throw notFollowed(hop, status, url, 'only "redirects": "any_origin" lets a call go to another origin')
+    throw notFollowed(
+      hop,
+      status,
+      redact()(url.origin),
+      'only "redirects": "any_origin" lets a call go to another origin',
+    )
   }
   const atHome = hop.atHome && staysHome
   const kept = Object.entries(hop.headers).filter(([name]) => atHome || harmlessHeaders.has(name))
@@ -188,8 +231,8 @@ function isSameReceiver(from: URL, to: URL): boolean {
   return from.origin === to.origin || (isUpgrade && from.hostname === to.hostname)
 }
 
-function notFollowed({ method, url }: Hop, status: number, to: URL, why: string): PermanentError {
-  const where = to.origin === url.origin ? `another path of ${to.origin}` : to.origin
+function notFollowed({ method, url }: Hop, status: number, to: string, why: string): PermanentError {
+  const where = to === url.origin ? `another path of ${to}` : to
   return new PermanentError(
     `${method} ${url.origin} answered ${status}, a redirect to ${where}, which was not followed: ${why}. Call the new address instead.`,
   )

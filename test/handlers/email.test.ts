@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import { createTransport } from 'nodemailer'
 import type { SMTPServerOptions } from 'smtp-server'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -684,3 +685,118 @@ function decoded(value: string): string {
     ),
   )
 }
+
+describe('what a server says of what it was sent', () => {
+  const signIn = { user: 'reports+billing@example.com', password: 'kX9#mQ2$vL5!nR8z' }
+  const sent = {
+    email: 'Jane.O=Neill@B\u00fccher.Example',
+    subject: 'Your code is 4711-0815',
+    message: 'Hello Jane,\r\nhttps://example.com/reset?token=0f8fad5bd9cb469f\r\n',
+  }
+
+  /** A server that refuses what begins with `stage`, quoting it in each way there is. */
+  async function startQuoting(stage: RegExp, mechanism: string, quote: (line: string) => string) {
+    const lines: string[] = []
+    const { port } = await startTcp((socket) => {
+      let inData = false
+      socket.write('220 hello\r\n')
+      socket.on('data', (data) => {
+        for (const line of data.toString().split('\r\n').filter(Boolean)) {
+          lines.push(line)
+          const isSignIn = !/^(EHLO|AUTH|MAIL|RCPT|DATA|QUIT)/.test(line)
+          if (inData && line !== '.') continue
+          if (line === '.' && stage.test('DATA')) socket.write(`554 5.7.1 spam: ${quote(lines.join(' '))}\r\n`)
+          else if (stage.test(isSignIn ? 'SIGN-IN' : line)) socket.write(`535 5.7.8 what is this: ${quote(line)}\r\n`)
+          else if (line.startsWith('EHLO')) socket.write(`250-hello\r\n250-SMTPUTF8\r\n250 AUTH ${mechanism}\r\n`)
+          else if (line === 'AUTH LOGIN') socket.write('334 VXNlcm5hbWU6\r\n')
+          else if (line === 'AUTH CRAM-MD5') socket.write('334 PDE4OTYuNjk3MTcwOTUyQGV4YW1wbGU+\r\n')
+          else if (isSignIn && !inData && lines.at(-2) === 'AUTH LOGIN') socket.write('334 UGFzc3dvcmQ6\r\n')
+          else if (isSignIn && !inData) socket.write('235 welcome\r\n')
+          else if (line.startsWith('AUTH')) socket.write('235 welcome\r\n')
+          else if (line === 'DATA') {
+            inData = true
+            socket.write('354 go on\r\n')
+          } else socket.write('250 fine\r\n')
+        }
+      })
+    })
+    return { port, lines }
+  }
+
+  const bytesOf = (line: string) => line.replace(/^AUTH PLAIN /, '')
+  const quotes: Record<string, (line: string) => string> = {
+    'as it is': (line) => line,
+    'in capitals': (line) => line.toUpperCase(),
+    decoded: (line) => `${Buffer.from(bytesOf(line), 'base64')}`.replaceAll('\0', ' '),
+    'with its beginning cut off': (line) => bytesOf(line).slice(3),
+    'without its end': (line) => bytesOf(line).slice(0, -6),
+    'in hex': (line) => Buffer.from(line).toString('hex'),
+    'in base64': (line) => Buffer.from(line).toString('base64url'),
+    'in a URL': (line) => encodeURIComponent(line),
+    'in quotes': (line) => JSON.stringify(line),
+  }
+  const stages = [
+    ['AUTH PLAIN', /^AUTH PLAIN/, 'PLAIN'],
+    ['the name of AUTH LOGIN', /^SIGN-IN/, 'LOGIN'],
+    ['the answer of CRAM-MD5', /^SIGN-IN/, 'CRAM-MD5'],
+    ['RCPT TO', /^RCPT/, 'PLAIN'],
+    ['the mail', /^DATA/, 'PLAIN'],
+  ] as const
+  const secrets = [
+    signIn.password,
+    signIn.user,
+    sent.email,
+    'jane.o=neill@xn--bcher-kva.example',
+    sent.subject,
+    '0f8fad5bd9cb469f',
+    ...[signIn.password, signIn.user, `\0${signIn.user}\0${signIn.password}`].map((text) =>
+      Buffer.from(text).toString('base64'),
+    ),
+  ].map((secret) => secret.toLowerCase())
+
+  test.each(
+    stages.flatMap(([name, stage, mechanism]) =>
+      Object.keys(quotes).map((how) => [name, how, stage, mechanism] as const),
+    ),
+  )('is kept without what was sent: %s, quoted %s', async (_name, how, stage, mechanism) => {
+    const { port, lines } = await startQuoting(stage, mechanism, quotes[how]!)
+    const handler = aMailer({ host: '127.0.0.1', port, ...signIn })
+
+    const failure = await failureOf(handler, sent)
+
+    const kept = JSON.stringify([describeError(failure), inspect(failure, { depth: 10 })]).toLowerCase()
+    expect(lines.length).toBeGreaterThan(1)
+    for (const secret of secrets) expect(kept).not.toContain(secret)
+    for (const run of kept.match(/[a-z0-9+/_-]{8,}/gi) ?? []) {
+      for (const secret of secrets) expect(`${Buffer.from(run, 'hex')}`.toLowerCase()).not.toContain(secret)
+    }
+    expect(failure.cause).toMatchObject({ message: expect.stringMatching(/what is this|spam/) })
+  })
+
+  test('is kept without what was sent: the password of AUTH LOGIN', async () => {
+    const { port } = await startTcp((socket) => {
+      const answers = ['250-hello\r\n250 AUTH LOGIN\r\n', '334 VXNlcm5hbWU6\r\n', '334 UGFzc3dvcmQ6\r\n']
+      socket.write('220 hello\r\n')
+      socket.on('data', (line) => socket.write(answers.shift() ?? `535 unknown command ${line.toString().trim()}\r\n`))
+    })
+
+    const failure = await failureOf(aMailer({ host: '127.0.0.1', port, ...signIn }), sent)
+
+    expect(describeError(failure).message).toContain('535 unknown command [SMTP_PASSWORD]')
+  })
+
+  test('is kept where it says nothing of that, and names which it was', async () => {
+    const text =
+      '5.1.1 <Jane.O=Neill@xn--bcher-kva.example>: user "Jane.O=Neill" of xn--bcher-kva.example is unknown; see https://example.net/help'
+    const { handler } = await emailWhere({
+      authOptional: true,
+      onRcptTo: (_address, _session, done) => done(refusal(550, text)),
+    })
+
+    const { message } = describeError(await failureOf(handler, sent))
+
+    expect(message).toContain(
+      '550 5.1.1 <[recipient]>: user [recipient] of xn--bcher-kva.example is unknown; see https://example.net/help',
+    )
+  })
+})

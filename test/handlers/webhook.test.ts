@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
+import { inspect } from 'node:util'
 import { Webhook } from 'standardwebhooks'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { JobCancelledError, PayloadError, PermanentError, RetryAfterError } from '../../src/errors.ts'
@@ -166,6 +167,58 @@ describe('a webhook', () => {
     )
 
     for (const failure of failures) expect(describeError(failure).message).not.toContain('hidden')
+  })
+
+  const secret = 'whsec_c2VjcmV0LWtleS0wODE1LTQ3MTE='
+  const carried = {
+    path: '/services/T0000000000000000001/hook?key=q7Ha2Lx9',
+    headers: {
+      Authorization: `Basic ${Buffer.from('shop:Kx92mQ2vL5nR8z').toString('base64')}`,
+      Cookie: 'theme=dark; session=8f14e45fceea167a',
+      'X-Api-Key': 'sk-live-4eC39HqLyjWDarjtT1',
+    },
+  }
+  const parts = [
+    ...['T0000000000000000001', 'q7Ha2Lx9', 'Kx92mQ2vL5nR8z', '8f14e45fceea167a', 'sk-live-4eC39HqLyjWDarjtT1'],
+    ...[carried.headers.Authorization.slice('Basic '.length), secret.slice('whsec_'.length)],
+  ]
+
+  test.each(parts)('keeps to itself what the receiver learned and leads on to: %s', async (part) => {
+    const hosts = [`${part}.example`, `x-${part}`, `${Buffer.from(part).toString('hex')}.example`]
+    for (const host of hosts.map((name) => name.replace(/[^\w.-]/g, ''))) {
+      const { url } = await startReceiver(answering(307, { location: `https://${host}/` }))
+
+      const failure = await failureOf(aWebhook({ secret }), { url: `${url}${carried.path}`, headers: carried.headers })
+
+      const kept = JSON.stringify([describeError(failure), failure.stack]).toLowerCase()
+      expect(kept).toContain('a redirect to https:')
+      expect(kept).not.toContain(part.replace(/[^\w.-]/g, '').toLowerCase())
+      expect(kept).not.toContain(Buffer.from(part).toString('hex'))
+    }
+  })
+
+  test('keeps to itself what an error of the connection repeats, and the signature', async () => {
+    let signature = ''
+    const client: HttpClient = {
+      send({ url, headers }) {
+        signature = headers['webhook-signature']!.slice('v1,'.length)
+        const cause = new Error(`of ${url.href}: ${JSON.stringify(headers)}`)
+        const error = new Error(`failed: ${JSON.stringify(headers)}`, { cause })
+        return Promise.reject(Object.assign(error, { rawPacket: Buffer.from('x'), options: { headers } }))
+      },
+      close() {},
+    }
+
+    const failure = await failureOf(aWebhook({ client, secret }), {
+      url: `https://example.com${carried.path}`,
+      headers: carried.headers,
+    })
+
+    const kept = JSON.stringify([describeError(failure), inspect(failure, { depth: 10 })])
+    expect(signature).not.toBe('')
+    for (const part of [...parts, signature]) expect(kept).not.toContain(part)
+    expect(describeError(failure).message).toContain('[the header X-Api-Key]')
+    expect(failure.message).toContain('POST https://example.com failed')
   })
 })
 

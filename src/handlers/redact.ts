@@ -1,0 +1,141 @@
+import { domainToASCII, domainToUnicode } from 'node:url'
+
+/** A text that goes out with a job and must not come back in an error, which is stored and shown; `name` stands there instead of it. */
+export interface Sent {
+  readonly name: string
+  readonly text: string
+}
+
+/** Takes what was sent out of what came back. */
+export type Redact = (text: string) => string
+
+/** A text shorter than this is found in any other. */
+const lengthMin = 4
+/** Bytes in base64 or hex that are a piece of what was sent: a server may quote the beginning of a line. */
+const pieceMin = 6
+/** How often something is encoded, as base64 in hex. */
+const encodingsMax = 2
+const encodedRun = /[A-Za-z0-9+/_-]{8,}={0,2}/g
+/** Characters of base64 that are no word. */
+const base64Min = 8
+/** Characters of one text that are looked at, those of it that are kept, so that no cut leaves a part of what was sent, and errors looked at. */
+const textMax = 4_000
+const keptMax = 2_000
+const errorsMax = 10
+
+/**
+ * Makes `Redact` for texts: each in any case, as it is and as the protocols write it, and within anything in base64 or hex, such as the line of a
+ * sign-in, which goes as a whole. Texts shorter than 4 characters are left.
+ */
+export function redacting(sent: readonly Sent[]): Redact {
+  const known = sent.filter(({ text }) => text.length >= lengthMin)
+  const forms = known.flatMap(({ name, text }) => writtenForms(text).map((form) => ({ name, form })))
+  // A text within another would leave the rest of that.
+  forms.sort((a, b) => b.form.length - a.form.length)
+  const patterns = forms.map(({ name, form }) => ({ name, pattern: new RegExp(escaped(form), 'giu') }))
+
+  const lowerCased = forms.map(({ name, form }) => ({ name, form: form.toLowerCase() }))
+  const wholes = known.map(({ name, text }) => ({ name, text: text.toLowerCase() }))
+
+  /** What a text that was decoded tells of. */
+  const nameOfDecoded = (text: string, depth: number): string | undefined => {
+    const told = text.toLowerCase()
+    const found = lowerCased.find(({ form }) => told.includes(form)) ?? wholes.find(({ text }) => isPiece(told, text))
+    return found?.name ?? (depth > 0 ? nameOfEncoded(text, depth) : undefined)
+  }
+  const nameOfEncoded = (text: string, depth: number): string | undefined => {
+    for (const run of text.match(encodedRun) ?? []) {
+      for (const decoded of decodings(run)) {
+        const name = nameOfDecoded(decoded, depth - 1)
+        if (name !== undefined) return name
+      }
+    }
+    return
+  }
+  const redactRun = (run: string) => {
+    const name = nameOfEncoded(run, encodingsMax)
+    return name === undefined ? run : `[${name}]`
+  }
+  return (text) =>
+    patterns
+      .reduce(
+        (rest, { name, pattern }) => rest.replace(pattern, () => `[${name}]`),
+        text.slice(0, textMax).replace(encodedRun, redactRun),
+      )
+      .slice(0, keptMax)
+}
+
+/** Redacts an error, its causes and its inner errors, and leaves nothing but texts and numbers on each. */
+export function redactError(thrown: unknown, redact: Redact): void {
+  const errors = new Set<object>()
+  const add = (value: unknown) => {
+    if (typeof value === 'object' && value !== null && errors.size < errorsMax) errors.add(value)
+  }
+  add(thrown)
+  for (const error of errors) {
+    const { message, stack = '' } = error as Error
+    for (const key of Object.getOwnPropertyNames(error)) {
+      const value: unknown = Reflect.get(error, key)
+      if (key === 'cause' || key === 'errors') for (const inner of [value].flat()) add(inner)
+      else if (typeof value === 'string') Reflect.set(error, key, redact(value))
+      else if (typeof value === 'object') Reflect.deleteProperty(error, key)
+    }
+    // The frames behind its message are ours, and as long as they are.
+    if (message && stack.includes(message))
+      Reflect.set(
+        error,
+        'stack',
+        stack.replace(message, () => redact(message)),
+      )
+  }
+}
+
+/** As it is, in base64 (which nobody decodes once its case is lost), in a URL, in JSON, in HTML and in the parameters of SMTP (RFC 3461); of an address also its domain in the other script. */
+function writtenForms(text: string): string[] {
+  const all = [text, ...addressForms(text)].flatMap((form) => [
+    form,
+    // Base64 has lost its padding as often as not.
+    form.replace(/=+$/, ''),
+    ...base64Of(form),
+    encodeURIComponent(form.toWellFormed()),
+    JSON.stringify(form).slice(1, -1),
+    form.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`),
+    form.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;'),
+    form.replace(/[^!-*,-<>-~]/g, (character) => `+${character.charCodeAt(0).toString(16).padStart(2, '0')}`),
+  ])
+  return [...new Set(all)]
+}
+
+/** Without its padding, and as it begins whatever follows the text. */
+function base64Of(text: string): string[] {
+  const all = Buffer.from(text).toString('base64').replace(/=+$/, '')
+  return [all, all.slice(0, 4 * Math.floor(Buffer.byteLength(text) / 3))].filter(({ length }) => length >= base64Min)
+}
+
+/** Servers call a mailbox by its local part too; that alone, such as `info`, is a word like any other. */
+function addressForms(text: string): string[] {
+  const at = text.lastIndexOf('@')
+  if (at < 1) return []
+  const [local, domain] = [text.slice(0, at), text.slice(at + 1)]
+  const quoted = [`<${local}>`, `"${local}"`, `'${local}'`, `(${local})`, `[${local}]`]
+  return [...[domainToASCII(domain), domainToUnicode(domain)].map((other) => `${local}@${other || domain}`), ...quoted]
+}
+
+/** What a run may mean: base64 that begins with any of its first four characters, or the hex in it. */
+function decodings(run: string): string[] {
+  const hex = (run.match(/[0-9a-f]{8,}/gi) ?? []).flatMap((digits) => [digits, digits.slice(1)])
+  return [
+    ...[0, 1, 2, 3].map((start) => `${Buffer.from(run.slice(start), 'base64')}`),
+    ...hex.map((digits) => `${Buffer.from(digits, 'hex')}`),
+  ]
+}
+
+/** Whether `text` is the beginning or another part of what was sent; a sign-in begins with a NUL. */
+function isPiece(text: string, whole: string): boolean {
+  const piece = text.replace(/^\0+/, '')
+  return piece.length >= pieceMin && whole.includes(piece)
+}
+
+function escaped(text: string): string {
+  return text.toWellFormed().replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
+}
