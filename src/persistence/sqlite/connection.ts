@@ -4,6 +4,7 @@ import { DatabaseUnusableError } from '../../errors.ts'
 import { beginEpoch } from './epochs.ts'
 import { openKept } from './kept.ts'
 import { makeFolder } from './locate.ts'
+import { assertReadable } from './private-files.ts'
 import { applicationId, migrations } from './schema.ts'
 import { schemaFaults } from './schema-faults.ts'
 import { assertWalWhole } from './wal.ts'
@@ -142,6 +143,7 @@ function codeOf(error: unknown): string {
  * where it is another program's or newer than this one, SQLite's error where it is no database.
  */
 export function assertOurs(path: string): void {
+  assertReadable(path)
   const db = openKept(path, { readonly: true, timeout: 0 })
   try {
     const version = db.pragma('user_version', { simple: true }) as number

@@ -1,5 +1,6 @@
-import { closeSync, fchmodSync, openSync, statSync } from 'node:fs'
+import { accessSync, closeSync, constants, fchmodSync, openSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { DatabaseUnusableError } from '../../errors.ts'
 import { companions } from './locate.ts'
 
 /** Read and write for the owner alone. */
@@ -41,6 +42,20 @@ export function modeBeside(path: string): number {
   const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0
   const shared = [0o060, 0o006].filter((bits) => (mode & bits) === bits)
   return shared.reduce((sum, bits) => sum | bits, ownerOnly)
+}
+
+/** Throws `DatabaseUnusableError` where this process may not read a file that is there: SQLite says only that it cannot open it. */
+export function assertReadable(path: string): void {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (!found) return
+  try {
+    accessSync(path, constants.R_OK)
+  } catch (error) {
+    throw new DatabaseUnusableError(
+      `${path} belongs to user ${found.uid}, and user ${process.geteuid?.()} may not read it: run this as its owner, or let both into one group, with mode 0660 for its files and 0770 for the folder`,
+      { cause: error },
+    )
+  }
 }
 
 /** Which files of a database others than its owner can read, or lock: none where one of the folders above keeps them out. */

@@ -5,7 +5,7 @@ import type Database from 'better-sqlite3'
 import { DatabaseUnusableError, LostJobsError } from '../../errors.ts'
 import { progressOf, readEpochs } from './epochs.ts'
 import { markNew, type Progress, readMark } from './mark.ts'
-import { makePrivate } from './private-files.ts'
+import { assertReadable, makePrivate } from './private-files.ts'
 
 /** A log of this size holds no frame. */
 const emptyLogBytes = 32
@@ -27,6 +27,7 @@ export interface Gap {
 }
 
 export function lookAt(path: string): Found {
+  assertReadable(path)
   const sizeOf = (file: string) => statSync(file, { throwIfNoEntry: false })?.size ?? 0
   return {
     databaseBytes: sizeOf(path),

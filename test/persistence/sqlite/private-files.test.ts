@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, chownSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -182,6 +182,22 @@ describe('files that were there', () => {
 
     expect(modes(dirname(path))).toMatchObject({ 'jobs.db-lock': expected, 'jobs.db-mark': expected })
   })
+})
+
+test('a command of another user says whose they are', async ({ skip }) => {
+  needNobody(skip)
+  const { path } = await openSystem()
+  chmodSync(dirname(path), 0o755)
+  const run = (...args: string[]) => {
+    const [name, ...more] = [...asNobody, process.execPath, main, ...args]
+    const { status, stderr } = spawnSync(name!, more, { env: { DATABASE_PATH: path }, encoding: 'utf8', cwd: tmpdir() })
+    return `${status}: ${stderr}`
+  }
+
+  for (const args of [['serve'], ['verify', path], ['backup', path, join(tempFolder(), 'copy.db')]])
+    expect(run(...args)).toMatch(
+      /^1: jobmachine: .*jobs\.db belongs to user 0, and user 65534 may not read it: run this/,
+    )
 })
 
 describe('a lock on jobs.db-lock', () => {
