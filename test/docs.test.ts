@@ -117,8 +117,8 @@ test.each(readdirSync(join(root, 'examples')).filter((name) => name.endsWith('.j
   },
 )
 
-describe('the guarantees page', () => {
-  const named = [...read('docs/guarantees.md').matchAll(/`(test\/[^`]+)`: "([^"]*)"/g)]
+describe.each(['guarantees', 'security'])('the page of %s', (page) => {
+  const named = [...read(`docs/${page}.md`).matchAll(/`(test\/[^`]+)`: "([^"]*)"/g)]
 
   test.each(named.map(([, file, title]) => [title!, file!]))('names a test that there is: %s', (title, file) => {
     expect(title).not.toBe('')
@@ -126,11 +126,12 @@ describe('the guarantees page', () => {
   })
 
   test('names one for each promise', () => {
-    const rows = read('docs/guarantees.md')
-      .split('\n')
+    const promises = read(`docs/${page}.md`)
+      .split('\n\n')
+      .flatMap((part) => (/^(## .*\n)?\| promise/.test(part) ? part.split('\n') : []))
       .filter((line) => /^\| (?!promise|---)/.test(line))
 
-    expect(rows.length).toBeGreaterThan(10)
-    expect(rows.filter((row) => !/`test\//.test(row))).toEqual([])
+    expect(promises.length).toBeGreaterThan(10)
+    expect(promises.filter((row) => !/`test\//.test(row))).toEqual([])
   })
 })
