@@ -23,13 +23,13 @@ export interface VictimOptions {
   readonly settings?: Partial<Settings>
   readonly crashAt?: CrashAt | undefined
   /**
-   * What it does: `take` an edge, work under a `load` from a seed, `serve` over HTTP on a port, `produce` jobs without running any, one each so
+   * What it does: `take` an edge, work under a `load` from a seed, `serve` over HTTP, `produce` jobs without running any, one each so
    * many ms, or `finish` what there is and end.
    */
   readonly work:
     | { readonly take: string }
     | { readonly load: number }
-    | { readonly serve: number }
+    | { readonly serve: true }
     | { readonly produce: number }
     | { readonly finish: true }
   /** How long it may live, in ms: a wide bound. */
@@ -45,7 +45,7 @@ export interface Death {
 
 export interface Victim {
   readonly process: ChildProcess
-  /** Resolves when it serves or has died. */
+  /** Resolves when it serves, with its address where it has one, or has died. */
   readonly serves: Promise<unknown>
   readonly died: Promise<Death>
 }

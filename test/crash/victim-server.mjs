@@ -3,12 +3,12 @@ import { join } from 'node:path'
 
 const silent = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, fatal() {}, child: () => silent }
 
-/** Serves on loopback, on that port. */
-export async function serveOver(build, system, port) {
+/** Serves on loopback, on a free port. */
+export async function serveOver(build, system) {
   const { serveHttp } = await import(join(build, 'http/server.js'))
   const { readEnvironment } = await import(join(build, 'environment.js'))
   const { systemClock } = await import(join(build, 'clock.js'))
-  const config = readEnvironment({ PORT: `${port}` }, '')
+  const config = readEnvironment({ PORT: '0' }, '')
   return serveHttp({
     ...config,
     system,

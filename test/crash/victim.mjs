@@ -4,7 +4,7 @@
 //   node victim.mjs '{ "build", "database", "witness", "run", "settings", "take"? | "load"? | "serve"? | "produce"? | "finish"? }'
 //
 // `build` is the copy of dist that it runs, `run` its number among those on the file. `take`: takes that edge, once. `load`: works under a
-// load that this seed makes, until it is killed. `serve`: serves the API on that port until it is killed or told to end. `produce`: runs no
+// load that this seed makes, until it is killed. `serve`: serves the API until it is killed or told to end. `produce`: runs no
 // jobs, and stores one each so many ms. `finish`: asks again whatever was not acknowledged, runs all there is and ends.
 import { openSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
@@ -224,8 +224,8 @@ if (take) {
   process.send('serving')
   await makeLoad(tools, load)
 } else if (serve) {
-  server = await serveOver(build, system, serve)
-  process.send('serving')
+  server = await serveOver(build, system)
+  process.send(server.url)
 } else if (produce) {
   await produceEach(produce)
 } else if (finish) {

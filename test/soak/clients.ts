@@ -15,11 +15,11 @@ const recentMax = 200
 
 const html = { accept: 'text/html' }
 /** Answers that are none of a fault: done, moved on, removed meanwhile, told to come again. */
-const expected = new Set([200, 201, 303, 404, 409, 429, 503])
+const expected = new Set([200, 201, 202, 303, 404, 409, 429, 503])
 
 export interface ClientOptions {
-  /** Where the server is, whichever process it is. */
-  readonly url: string
+  /** Where the server is now. */
+  readonly url: () => string
   readonly random: Random
   readonly witness: Witness
   /** How long a small `POST` took that was answered at once. */
@@ -154,7 +154,7 @@ export class Clients {
     const patience = AbortSignal.timeout(random.int(eventsMs.least, eventsMs.most))
     const signal = AbortSignal.any([this.#leaving.signal, patience])
     try {
-      const { status, body } = await fetch(`${url}/events`, { signal })
+      const { status, body } = await fetch(`${url()}/events`, { signal })
       this.#count(status, 'GET /events')
       for await (const _ of body ?? []);
     } catch {
@@ -194,7 +194,7 @@ export class Clients {
   /** Null where there was no answer. */
   async #request(method: string, path: string, body?: string, headers: Record<string, string> = {}) {
     try {
-      const response = await fetch(`${this.#options.url}${path}`, {
+      const response = await fetch(`${this.#options.url()}${path}`, {
         method,
         headers: { ...(method === 'POST' ? { 'content-type': 'application/json' } : {}), ...headers },
         redirect: 'manual',

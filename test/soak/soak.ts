@@ -1,6 +1,4 @@
-import { once } from 'node:events'
 import { mkdirSync, statSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { violationsOf } from '../crash/points.ts'
@@ -41,13 +39,11 @@ export interface Soaked {
 /** A server under a load of every kind, ended and started again, then watched; in the end all that was seen is compared. */
 export async function soak(options: SoakOptions): Promise<Soaked> {
   mkdirSync(options.folder, { recursive: true })
-  const run = new Soak(options, await freePort())
-  return run.run()
+  return new Soak(options).run()
 }
 
 class Soak {
   readonly #options: SoakOptions
-  readonly #port: number
   readonly #database: string
   readonly #retentionMs: number
   readonly #samples: Samples
@@ -56,12 +52,12 @@ class Soak {
   readonly #ends = { sigterm: 0, sigkill: 0 }
   readonly #beganAt = performance.now()
   #server: Victim | undefined
+  #url = ''
   #runs = 0
   #watchedSince = 0
 
-  constructor(options: SoakOptions, port: number) {
+  constructor(options: SoakOptions) {
     this.#options = options
-    this.#port = port
     this.#database = join(options.folder, 'jobs.db')
     this.#retentionMs = Math.min(retentionMs, options.lengthMs / 5)
     this.#samples = new Samples(options.lengthMs)
@@ -72,9 +68,8 @@ class Soak {
     const { seed, lengthMs, say } = this.#options
     await this.#start()
     const producer = this.#spawn({ produce: producedEachMs })
-    const url = `http://127.0.0.1:${this.#port}`
     const clients = new Clients({
-      url,
+      url: () => this.#url,
       random: new Random(seed),
       witness: this.#witness,
       onSmallPost: (ms) => {
@@ -82,7 +77,7 @@ class Soak {
         this.#samples.add('postWorst', this.#nowMs, ms)
       },
     })
-    await Promise.all([this.#endAgainAndAgain(), this.#watch(url)])
+    await Promise.all([this.#endAgainAndAgain(), this.#watch()])
 
     // All is acknowledged that will be; then one more end in the midst of work, and another process that finishes it.
     await clients.stop()
@@ -125,8 +120,10 @@ class Soak {
   }
 
   async #start(): Promise<void> {
-    this.#server = this.#spawn({ serve: this.#port })
-    await this.#server.serves
+    this.#server = this.#spawn({ serve: true })
+    const url = await this.#server.serves
+    if (typeof url !== 'string') throw new Error(`the server ${describeDeath(await this.#server.died)}`)
+    this.#url = url
   }
 
   /** SIGTERM and SIGKILL in turn. */
@@ -163,13 +160,13 @@ class Soak {
   }
 
   /** Takes samples, and tells each minute what they are. */
-  async #watch(url: string): Promise<void> {
+  async #watch(): Promise<void> {
     const { lengthMs, say } = this.#options
     const tellEachMs = Math.min(60_000, lengthMs / 5)
     let toldAt = 0
     for (let n = 1; this.#nowMs < lengthMs; n++) {
       await setTimeout(Math.max(0, Math.min(n * sampleEachMs, lengthMs) - this.#nowMs))
-      await this.#sample(url)
+      await this.#sample()
       if (this.#nowMs - toldAt < tellEachMs) continue
       const values = figureNames.map((name) => {
         const { name: label, unit } = figures[name]
@@ -180,7 +177,7 @@ class Soak {
     }
   }
 
-  async #sample(url: string): Promise<void> {
+  async #sample(): Promise<void> {
     const now = this.#nowMs
     for (const ms of this.#witness.readOn()) {
       this.#samples.add('startMedian', now, ms)
@@ -190,7 +187,7 @@ class Soak {
     this.#samples.add('log', now, sizeOf('-wal') / megabyte)
     this.#samples.add('database', now, sizeOf('') / megabyte)
     // Between two processes there is none.
-    const text = await fetch(`${url}/metrics/prometheus`).then(
+    const text = await fetch(`${this.#url}/metrics/prometheus`).then(
       (response) => response.text(),
       () => '',
     )
@@ -215,14 +212,4 @@ class Soak {
     const isCheap = beside <= Math.max(without * retentionCosts.times, retentionCosts.leastMs)
     return `start p99 before anything is removed ${inUnit(without, 'ms')}, beside retention ${inUnit(beside, 'ms')}: ${isCheap ? 'within' : 'MORE THAN'} ${retentionCosts.times} times`
   }
-}
-
-/** One that nobody has now, for every process that serves in turn. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }
