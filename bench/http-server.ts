@@ -18,6 +18,7 @@ export function serveSystem(system: JobSystem): Promise<HttpServer> {
     basePath: '',
     apiToken: null,
     maxRequestBytes: 8_388_608,
+    maxRequestValues: 100_000,
     maxInFlightRequests: 1_000,
   })
 }

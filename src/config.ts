@@ -20,6 +20,8 @@ export interface Settings {
   readonly maxDepthPerQueue: number
   /** One payload as UTF-8 JSON. */
   readonly maxPayloadBytes: number
+  /** Members and elements of one payload, at every depth. What a schema does for each of them is done on the event loop. */
+  readonly maxPayloadValues: number
   /** How long running jobs may take to finish when the system stops. */
   readonly shutdownGraceMs: number
 }
@@ -37,6 +39,7 @@ export const defaults: Settings = {
   maxQueueDepth: 1_000_000,
   maxDepthPerQueue: 800_000,
   maxPayloadBytes: 262_144,
+  maxPayloadValues: 10_000,
   shutdownGraceMs: 25_000,
 }
 
@@ -51,6 +54,7 @@ export const ranges: Readonly<Record<keyof Settings, { readonly min: number; rea
   maxQueueDepth: { min: 1, max: 1_000_000_000 },
   maxDepthPerQueue: { min: 1, max: 1_000_000_000 },
   maxPayloadBytes: { min: 1, max: 268_435_456 },
+  maxPayloadValues: { min: 1, max: 10_000_000 },
   shutdownGraceMs: { min: 0, max: 86_400_000 },
 }
 
@@ -87,6 +91,8 @@ export const defaultQueue = 'default'
 export const defaultPriority = 0
 /** Jobs in one `enqueue` call. */
 export const enqueueBatchMax = 1_000
+/** Payloads' worth of members and elements that the JSON of one HTTP request may have. */
+export const requestPayloadsMax = 10
 /** Jobs on one page of a list, and where nothing is said. */
 export const listLimitMax = 500
 export const listLimitDefault = 50

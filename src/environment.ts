@@ -75,6 +75,7 @@ const variables = {
   MAX_QUEUE_DEPTH: setting('maxQueueDepth'),
   MAX_DEPTH_PER_QUEUE: whole(ranges.maxDepthPerQueue.min, ranges.maxDepthPerQueue.max).optional(),
   MAX_PAYLOAD_BYTES: setting('maxPayloadBytes'),
+  MAX_PAYLOAD_VALUES: setting('maxPayloadValues'),
   SHUTDOWN_GRACE_MS: setting('shutdownGraceMs'),
   LOG_LEVEL: z
     .enum(logLevels)
@@ -176,6 +177,7 @@ function toConfig(given: z.infer<typeof schema>): Omit<ServerConfig, 'isGraceKno
       maxQueueDepth: given.MAX_QUEUE_DEPTH,
       maxDepthPerQueue: given.MAX_DEPTH_PER_QUEUE ?? depthPerQueue(given.MAX_QUEUE_DEPTH),
       maxPayloadBytes: given.MAX_PAYLOAD_BYTES,
+      maxPayloadValues: given.MAX_PAYLOAD_VALUES,
       shutdownGraceMs: given.SHUTDOWN_GRACE_MS,
     },
     host: given.HOST.replace(/^\[(.*)\]$/, '$1'),

@@ -6,6 +6,11 @@ export interface InputIssue {
   readonly message: string
 }
 
+/** Characters of the faults that one error tells of, in all: an input of megabytes may have as many. */
+const issuesLengthMax = 65_536
+/** Characters of one text of a fault, which may quote what the caller gave. */
+const issueTextMax = 1_000
+
 /** The key under which each class below keeps its name, for all copies of this package in the process. */
 const brand = Symbol.for('jobmachine.error')
 
@@ -39,14 +44,34 @@ export class JobSystemError extends Error {
   }
 }
 
-/** The call's arguments are wrong; nothing was changed. `issues` lists every fault found. */
+/**
+ * The call's arguments are wrong; nothing was changed. `issues` lists the faults found: all of them, or the first 1,000 or 65,536 characters'
+ * worth, each text cut after 1,000.
+ */
 export class InvalidInputError extends JobSystemError {
+  /** Faults that one error tells of. */
+  static readonly issuesMax = 1_000
   readonly issues: readonly InputIssue[]
 
   constructor(issues: readonly InputIssue[], options?: ErrorOptions, code = 'invalid_input') {
-    super(code, issues.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join('; '), options)
-    this.issues = issues
+    const kept = firstOf(issues)
+    super(code, kept.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join('; '), options)
+    this.issues = kept
   }
+}
+
+/** Those that an error keeps. */
+function firstOf(issues: readonly InputIssue[]): InputIssue[] {
+  const cut = (text: string) => (text.length > issueTextMax ? `${text.slice(0, issueTextMax)}…`.toWellFormed() : text)
+  const kept: InputIssue[] = []
+  let length = 0
+  for (const { path, message } of issues) {
+    if (kept.length === InvalidInputError.issuesMax || length > issuesLengthMax) break
+    const issue = { path: cut(path), message: cut(message) }
+    length += issue.path.length + issue.message.length
+    kept.push(issue)
+  }
+  return kept
 }
 
 /**

@@ -171,8 +171,11 @@ export interface JobSystem {
   /** The same for front doors: an unchecked JSON value, one job or an array, with field names in snake_case; always an array. */
   submit(body: unknown): Promise<EnqueuedJob[]>
   find(id: number): Promise<Job | undefined>
-  /** Rejects with `InvalidInputError` on a bad filter, limit or cursor. */
-  list(filter?: JobFilter): Promise<JobList>
+  /**
+   * Rejects with `InvalidInputError` on a bad filter, limit or cursor, and with the reason of `signal` once that fires: a search goes on for half
+   * a second at most, and looks at no more jobs then.
+   */
+  list(filter?: JobFilter, options?: { readonly signal?: AbortSignal }): Promise<JobList>
   /** Every transition the job made, oldest first; `after` a `seq`, `limit` 1 to 1,000. Rejects with `JobNotFoundError`. */
   history(id: number, page?: { readonly after?: number; readonly limit?: number }): Promise<readonly HistoryEvent[]>
   /**

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { isDate } from 'node:util/types'
 import canonicalize from 'canonicalize'
 import { z } from 'zod'
-import { defaultMaxRetries, defaultPriority, defaultQueue } from './config.ts'
+import { defaultMaxRetries, defaultPriority, defaultQueue, defaults } from './config.ts'
 import { didYouMean } from './did-you-mean.ts'
 import { type InputIssue, InvalidInputError } from './errors.ts'
 import { namePattern, timeoutMaxMs } from './handlers/define.ts'
@@ -14,7 +14,7 @@ import type { JobRow, StoredError } from './persistence/store.ts'
 export interface NewJob {
   readonly type: string
   /**
-   * Any JSON value, at most 64 levels deep, checked against its handler's schema as it will be stored: members that are undefined are left
+   * Any JSON value, at most 64 levels deep and of at most `maxPayloadValues` members and elements, checked against its handler's schema as it will be stored: members that are undefined are left
    * out, −0 is 0, a Date or whatever has a `toJSON` is what that gives. A value that JSON does not have is refused, by its path.
    */
   readonly payload: unknown
@@ -70,8 +70,8 @@ export type Naming = 'camelCase' | 'snake_case'
 
 export type { StoredError }
 
-/** Faults told of at once: an input of megabytes may have as many. */
-const faultsMax = 1_000
+/** Unknown fields of one job told of at once. */
+const unknownMax = 100
 const keyLengthMax = 255
 const priorityMax = 100
 export const retriesMax = 1_000
@@ -103,7 +103,7 @@ const instantValue = z
 const fields = {
   type: name.meta({ description: 'The name of the handler that runs it: 1 to 64 letters, digits and `. _ : -`.' }),
   payload: z.unknown().meta({
-    description: `Any JSON value, at most ${payloadDepthMax} levels deep, checked by the type's handler before it is stored. Numbers are doubles.`,
+    description: `Any JSON value, at most ${payloadDepthMax} levels deep and with at most \`MAX_PAYLOAD_VALUES\` members and elements in all, checked by the type's handler before it is stored. Numbers are doubles.`,
   }),
   queue: name.optional().meta({
     description: 'A name as for `type`. Queues take turns, whatever their names and lengths.',
@@ -162,10 +162,13 @@ export const newJobSchema: z.ZodType = schemas.snake_case
 
 type Parsed = { readonly request: JobRequest } | { readonly issues: InputIssue[] }
 
-/** Checks one job; every fault is listed, its path in the caller's own names, below `at` where it stands in an array. */
-export function parseJob(input: unknown, naming: Naming, at = ''): Parsed {
-  const request = parsePlain(input, naming)
-  return request ? { request } : parseWhole(input, naming, at)
+/**
+ * Checks one job; every fault is listed, its path in the caller's own names, below `at` where it stands in an array. `valuesMax`: members and
+ * elements that its payload may have.
+ */
+export function parseJob(input: unknown, naming: Naming, at = '', valuesMax = defaults.maxPayloadValues): Parsed {
+  const request = parsePlain(input, naming, valuesMax)
+  return request ? { request } : parseWhole(input, naming, at, valuesMax)
 }
 
 type Field = keyof typeof fields | 'runAt'
@@ -183,7 +186,7 @@ const fieldsNamed: Readonly<Record<Naming, ReadonlyMap<string, readonly [Field, 
  * A job with nothing that is unusual, checked by its fields alone: a third of the time that its whole schema takes, of which most is spent
  * on the fields that are not there. Undefined where `parseWhole` must look at it, which alone finds fault.
  */
-function parsePlain(input: unknown, naming: Naming): JobRequest | undefined {
+function parsePlain(input: unknown, naming: Naming, valuesMax: number): JobRequest | undefined {
   if (typeof input !== 'object' || input === null || Object.getPrototypeOf(input) !== Object.prototype) return
   const given: Partial<Record<Field, never>> = {}
   for (const name of Object.keys(input)) {
@@ -197,7 +200,7 @@ function parsePlain(input: unknown, naming: Naming): JobRequest | undefined {
   }
   const { type, payload, queue, priority, maxRetries, idempotencyKey, runAt, delayMs, timeoutMs } = given
   const isUnusual = type === undefined || idempotencyKey !== undefined || (runAt !== undefined && delayMs !== undefined)
-  const stored = isPlainJson(payload) ? undefined : toStoredPayload(payload)
+  const stored = isPlainJson(payload, valuesMax) ? undefined : toStoredPayload(payload, valuesMax)
   if (isUnusual || (stored && stored.faults.length > 0)) return
   return {
     type,
@@ -214,12 +217,15 @@ function parsePlain(input: unknown, naming: Naming): JobRequest | undefined {
   }
 }
 
-function parseWhole(input: unknown, naming: Naming, at: string): Parsed {
+function parseWhole(input: unknown, naming: Naming, at: string, valuesMax: number): Parsed {
+  const isJob = typeof input === 'object' && input !== null && !Array.isArray(input)
+  const unknown = isJob ? Object.keys(input).filter((name) => !fieldsNamed[naming].has(name)) : []
+  // There are no such jobs: a schema would look at every other field, too.
+  if (unknown.length > unknownMax) return { issues: unknownFields(unknown, naming, at) }
   const parsed = schemas[naming].safeParse(input, { reportInput: true })
   const faults = parsed.success ? [] : parsed.error.issues.flatMap((issue) => describe(issue, naming, at))
-  const isJob = typeof input === 'object' && input !== null && !Array.isArray(input)
   const { payload } = (isJob ? input : {}) as { payload?: unknown }
-  const stored = !isJob || isPlainJson(payload) ? undefined : toStoredPayload(payload)
+  const stored = !isJob || isPlainJson(payload, valuesMax) ? undefined : toStoredPayload(payload, valuesMax)
   for (const { path, message } of stored?.faults ?? []) faults.push({ path: join(at, `payload${path}`), message })
   // One for each field: a number out of its range may also be none that is safe.
   if (!parsed.success || faults.length > 0)
@@ -249,23 +255,31 @@ function parseWhole(input: unknown, naming: Naming, at: string): Parsed {
   return { request }
 }
 
-/** Checks one job or an array of them; throws `InvalidInputError` with every fault of every item. */
-export function parseJobs(input: unknown, naming: Naming, batchMax: number): JobRequest[] {
-  if (!Array.isArray(input)) return unwrap([parseJob(input, naming)])
-  if (input.length === 0 || input.length > batchMax) {
+/**
+ * Checks one job or an array of them, in as many steps as there are; throws `InvalidInputError` with every fault of every item. It looks at no
+ * further item once it has found as many as are told of at once.
+ */
+export function* parseJobs(
+  input: unknown,
+  naming: Naming,
+  batchMax: number,
+  valuesMax: number,
+): Generator<void, JobRequest[]> {
+  const isArray = Array.isArray(input)
+  if (isArray && (input.length === 0 || input.length > batchMax)) {
     throw new InvalidInputError([{ path: '', message: `takes 1 to ${batchMax} jobs, got ${input.length}` }])
   }
-  return unwrap(input.map((item, index) => parseJob(item, naming, `${index}`)))
-}
-
-function unwrap(results: readonly Parsed[]): JobRequest[] {
   const requests: JobRequest[] = []
   const issues: InputIssue[] = []
-  for (const result of results) {
-    if ('request' in result) requests.push(result.request)
-    else issues.push(...result.issues)
+  for (const [index, item] of (isArray ? input : [input]).entries()) {
+    const parsed = parseJob(item, naming, isArray ? `${index}` : '', valuesMax)
+    if ('request' in parsed) requests.push(parsed.request)
+    else issues.push(...parsed.issues)
+    if (issues.length >= InvalidInputError.issuesMax) break
+    // The library's caller may change what it gave as soon as the call returns.
+    if (naming === 'snake_case') yield
   }
-  if (issues.length > 0) throw new InvalidInputError(issues.slice(0, faultsMax))
+  if (issues.length > 0) throw new InvalidInputError(issues)
   return requests
 }
 
@@ -291,16 +305,18 @@ function contentOf(input: Record<string, unknown>, naming: Naming): string {
 }
 
 function describe(issue: z.core.$ZodIssue, naming: Naming, at: string): InputIssue[] {
-  if (issue.code === 'unrecognized_keys') {
-    const known = [...fieldsNamed[naming].keys()]
-    return issue.keys
-      .slice(0, faultsMax)
-      .map((key) => ({ path: join(at, key), message: `is not a known field${didYouMean(key, known)}` }))
-  }
+  if (issue.code === 'unrecognized_keys') return unknownFields(issue.keys, naming, at)
   const field = issue.path.join('.')
   const missing = issue.input === undefined && issue.code === 'invalid_type'
   if (field === '') return [{ path: at, message: 'takes an object that describes one job' }]
   return [{ path: join(at, field), message: missing ? 'is required' : issue.message }]
+}
+
+function unknownFields(names: readonly string[], naming: Naming, at: string): InputIssue[] {
+  const known = [...fieldsNamed[naming].keys()]
+  return names
+    .slice(0, unknownMax)
+    .map((name) => ({ path: join(at, name), message: `is not a known field${didYouMean(name, known)}` }))
 }
 
 function join(parent: string, child: string): string {

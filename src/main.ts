@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { backupCommand } from './backup-command.ts'
 import { systemClock } from './clock.ts'
+import { requestPayloadsMax } from './config.ts'
 import { isKilledEarly } from './container.ts'
 import { faultOfDatabasePath } from './database-path.ts'
 import { readEnvironment, type ServerConfig } from './environment.ts'
@@ -188,6 +189,7 @@ async function listen(config: ServerConfig, system: JobSystem, { log, dropped }:
       version: version(),
       droppedLogLines: dropped,
       maxRequestBytes,
+      maxRequestValues: requestPayloadsMax * config.settings.maxPayloadValues,
       maxInFlightRequests,
     })
   } catch (error) {

@@ -12,18 +12,28 @@ interface Rules {
 
 /**
  * Requests as rows to store: checked against their handlers, what they leave out filled in. Throws `InvalidInputError` (where one item is
- * at fault, `UnknownTypeError` or `PayloadError`) with every fault of every item; `isArray`: their paths begin with its index.
+ * at fault, `UnknownTypeError` or `PayloadError`) with the faults of all items; `isArray`: their paths begin with its index. It looks at no
+ * further item once it has found as many faults as are told of at once. `isPaced`: in as many steps as there are items.
  */
-export function toRows(requests: readonly JobRequest[], rules: Rules, isArray: boolean): NewJobRow[] {
+export function* toRows(
+  requests: readonly JobRequest[],
+  rules: Rules,
+  isArray: boolean,
+  isPaced: boolean,
+): Generator<void, NewJobRow[]> {
   const faults: InvalidInputError[] = []
   const rows: NewJobRow[] = []
+  let issues = 0
   for (const [index, request] of requests.entries()) {
     try {
       rows.push(toRow(request, rules, isArray ? `${index}` : ''))
     } catch (error) {
       if (!(error instanceof InvalidInputError)) throw error
       faults.push(error)
+      issues += error.issues.length
+      if (issues >= InvalidInputError.issuesMax) break
     }
+    if (isPaced) yield
   }
   if (faults.length === 1) throw faults[0]
   if (faults.length > 1) throw new InvalidInputError(faults.flatMap((fault): readonly InputIssue[] => fault.issues))
@@ -43,10 +53,10 @@ function toRow(request: JobRequest, { settings, registry }: Rules, at: string): 
     delayMs,
     timeoutMs,
   } = request
-  const handler = registry?.check(type, request.payload, at, request.converted)
   const payload = JSON.stringify(request.payload)
-  // Most need not be counted: no UTF-16 unit takes more than three bytes.
+  // Before a schema sees it. Most need not be counted: no UTF-16 unit takes more than three bytes.
   if (payload.length * 3 > settings.maxPayloadBytes) assertSize(payload, settings.maxPayloadBytes, at)
+  const handler = registry?.check(type, request.payload, at, request.converted)
   return {
     type,
     queue,

@@ -1,4 +1,5 @@
 import { types } from 'node:util'
+import { defaults } from './config.ts'
 import type { InputIssue } from './errors.ts'
 
 /** How deep arrays and objects of a payload may be nested. */
@@ -18,14 +19,17 @@ export interface StoredPayload {
 const { getOwnPropertyNames, getOwnPropertySymbols, getPrototypeOf, is, keys: keysOf, prototype: objects } = Object
 const { prototype: arrays } = Array
 
-/** Whether a value is stored and read back the same, as it is: what `JSON.parse` may give. False is not yet a fault. */
-export function isPlainJson(value: unknown): boolean {
-  return isPlainWithin(value, false)
+/**
+ * Whether a value is stored and read back the same, as it is: what `JSON.parse` may give, with `valuesMax` members and elements at most. False
+ * is not yet a fault.
+ */
+export function isPlainJson(value: unknown, valuesMax = defaults.maxPayloadValues): boolean {
+  return isPlainWithin(value, false, valuesMax)
 }
 
-function isPlainWithin(value: unknown, isLoose: boolean): boolean {
+function isPlainWithin(value: unknown, isLoose: boolean, valuesMax: number): boolean {
   try {
-    return !('toJSON' in objects || 'toJSON' in arrays) && isPlain(value, payloadDepthMax, isLoose)
+    return !('toJSON' in objects || 'toJSON' in arrays) && valuesLeft(value, payloadDepthMax, isLoose, valuesMax) >= 0
   } catch {
     // A getter or a Proxy: `toStoredPayload` tells which.
     return false
@@ -34,36 +38,47 @@ function isPlainWithin(value: unknown, isLoose: boolean): boolean {
 
 /**
  * Runs at each enqueue: no closure, no path, and the calls that V8 answers from an object's shape. `isLoose`: members may be undefined, and
- * numbers −0, which JSON leaves out and makes 0.
+ * numbers −0, which JSON leaves out and makes 0. Gives how many of `values` are left; less than 0 where there are too many, or it is not plain.
  */
-function isPlain(value: unknown, levels: number, isLoose: boolean): boolean {
-  if (typeof value === 'string' || typeof value === 'boolean' || value === null) return true
-  if (typeof value === 'number') return Number.isFinite(value) && (isLoose || !is(value, -0))
-  if (typeof value !== 'object' || levels === 0) return false
+function valuesLeft(value: unknown, levels: number, isLoose: boolean, values: number): number {
+  if (typeof value === 'string' || typeof value === 'boolean' || value === null) return values
+  if (typeof value === 'number') return Number.isFinite(value) && (isLoose || !is(value, -0)) ? values : -1
+  if (typeof value !== 'object' || levels === 0) return -1
   const prototype = getPrototypeOf(value)
+  let left = values
   if (prototype === arrays && Array.isArray(value)) {
     // By index: a hole is seen as undefined.
-    for (let index = 0; index < value.length; index++) if (!isPlain(value[index], levels - 1, isLoose)) return false
-    return keysOf(value).length === value.length && getOwnPropertySymbols(value).length === 0
+    for (let index = 0; index < value.length; index++) {
+      left = valuesLeft(value[index], levels - 1, isLoose, left - 1)
+      if (left < 0) return -1
+    }
+    return keysOf(value).length === value.length && getOwnPropertySymbols(value).length === 0 ? left : -1
   }
-  if (prototype !== objects) return false
+  if (prototype !== objects) return -1
   const keys = keysOf(value)
   for (const key of keys) {
+    if (--left < 0) return -1
     const member = (value as Record<string, unknown>)[key]
     if (typeof member === 'string' || (isLoose && member === undefined)) continue
-    if (!isPlain(member, levels - 1, isLoose)) return false
+    left = valuesLeft(member, levels - 1, isLoose, left)
+    if (left < 0) return -1
   }
-  return getOwnPropertyNames(value).length === keys.length && getOwnPropertySymbols(value).length === 0
+  return getOwnPropertyNames(value).length === keys.length && getOwnPropertySymbols(value).length === 0 ? left : -1
 }
 
-/** Looks at a value that is not plain JSON. Members that are undefined are left out and −0 becomes 0, as in `JSON.stringify`. */
-export function toStoredPayload(value: unknown): StoredPayload {
+/**
+ * Looks at a value that is not plain JSON, until it has met `valuesMax` members and elements. Members that are undefined are left out and −0
+ * becomes 0, as in `JSON.stringify`.
+ */
+export function toStoredPayload(value: unknown, valuesMax = defaults.maxPayloadValues): StoredPayload {
   const converted = new Map<string, string>()
   const faults: InputIssue[] = []
   // By far the most of them, and a third of the time.
-  if (isPlainWithin(value, true)) return { value: JSON.parse(JSON.stringify(value)), faults, converted }
-  for (const fault of faultsAt({ '': value }, '', { path: '', within: [], converted })) {
-    if (faults.push(fault) === faultsMax) break
+  if (isPlainWithin(value, true, valuesMax)) return { value: JSON.parse(JSON.stringify(value)), faults, converted }
+  // The payload itself is none of its members.
+  const met = { values: -1 }
+  for (const fault of faultsAt({ '': value }, '', { path: '', within: [], converted, met, valuesMax })) {
+    if (faults.push(fault) === faultsMax || met.values > valuesMax) break
   }
   if (faults.length > 0) return { value: undefined, faults, converted }
   try {
@@ -83,11 +98,18 @@ interface Place {
   /** The arrays and objects around it. */
   readonly within: readonly object[]
   readonly converted: Map<string, string>
+  /** Members and elements so far, and how many there may be. */
+  readonly met: { values: number }
+  readonly valuesMax: number
 }
 
 /** As `JSON.stringify` does, reads the member of a holder and asks its `toJSON`, once: what that gives is not asked again. */
 function* faultsAt(holder: object, key: string, at: Place): Generator<InputIssue> {
   const { path } = at
+  if (++at.met.values > at.valuesMax) {
+    yield { path: '', message: `has more than ${at.valuesMax} members and elements` }
+    return
+  }
   try {
     const value: unknown = (holder as Record<string, unknown>)[key]
     if (value === undefined) {
@@ -107,9 +129,9 @@ function* faultsAt(holder: object, key: string, at: Place): Generator<InputIssue
   }
 }
 
-function* faultsWithin(value: object, { path, within, converted }: Place): Generator<InputIssue> {
+function* faultsWithin(value: object, { path, within, ...same }: Place): Generator<InputIssue> {
   const inside = [...within, value]
-  const below = (key: string) => ({ path: `${path}.${key}`, within: inside, converted })
+  const below = (key: string) => ({ path: `${path}.${key}`, within: inside, ...same })
   const isArray = Array.isArray(value)
   for (let index = 0; isArray && index < value.length; index++) yield* faultsAt(value, `${index}`, below(`${index}`))
   for (const key of Reflect.ownKeys(value)) {

@@ -29,14 +29,17 @@ export class StoreReads {
     return row && toJob(row)
   }
 
-  async list({ limit = listLimitDefault, cursor, ...filter }: JobFilter = {}): Promise<JobList> {
+  async list(
+    { limit = listLimitDefault, cursor, ...filter }: JobFilter = {},
+    { signal }: Parameters<JobSystem['list']>[1] = {},
+  ): Promise<JobList> {
     assertWithin('limit', limit, 1, listLimitMax)
     const before = cursor === undefined ? undefined : Number(/^[0-9]{1,16}$/.exec(cursor)?.[0])
     if (before !== undefined && !Number.isSafeInteger(before)) {
       throw new InvalidInputError([{ path: 'cursor', message: 'takes the next_cursor of an earlier page' }])
     }
     const narrowed = parseFilter(filter)
-    const page = await this.#store.list({ ...narrowed, ...(before === undefined ? {} : { before }), limit })
+    const page = await this.#store.list({ ...narrowed, ...(before === undefined ? {} : { before }), limit }, signal)
     return { jobs: page.jobs.map(toJob), nextCursor: page.next === null ? null : `${page.next}` }
   }
 

@@ -41,11 +41,13 @@ import type {
   EdgeCount,
   EnqueueResult,
   LeaseEvent,
+  NewJobRow,
   Situation,
   Store,
   StoreNotice,
 } from './persistence/store.ts'
 import { StoreReads } from './store-reads.ts'
+import { atOnce, inStretches } from './stretches.ts'
 import { toMetrics } from './telemetry/metrics.ts'
 import { Observatory } from './telemetry/observatory.ts'
 import { RunStats } from './telemetry/run-stats.ts'
@@ -371,8 +373,9 @@ class System extends StoreReads implements JobSystem {
   }
 
   async #enqueue<T>(input: unknown, naming: Naming, answer: (jobs: EnqueuedJob[]) => T): Promise<T> {
-    const requests = parseJobs(input, naming, enqueueBatchMax)
-    const rows = toRows(requests, this.#parts, Array.isArray(input))
+    const checked = this.#check(input, naming)
+    // An array that came by HTTP is nobody else's to change meanwhile.
+    const rows = naming === 'snake_case' && Array.isArray(input) ? await inStretches(checked) : atOnce(checked)
     this.#assertWritable()
     const turn = this.#gate.enter()
     if (turn) await turn
@@ -389,6 +392,12 @@ class System extends StoreReads implements JobSystem {
     } finally {
       this.#gate.leave()
     }
+  }
+
+  *#check(input: unknown, naming: Naming): Generator<void, NewJobRow[]> {
+    const { maxPayloadValues } = this.#parts.settings
+    const requests = yield* parseJobs(input, naming, enqueueBatchMax, maxPayloadValues)
+    return yield* toRows(requests, this.#parts, Array.isArray(input), naming === 'snake_case')
   }
 
   async #command(event: BulkCommand, id: number): Promise<Job> {

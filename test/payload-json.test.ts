@@ -202,6 +202,27 @@ describe('a payload', () => {
     expect(isDeepStrictEqual(JSON.parse(JSON.stringify(taken)), stored)).toBe(true)
   })
 
+  test.each<[string, (count: number) => unknown]>([
+    ['elements', (count) => Array(count).fill(1)],
+    ['texts', (count) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, 'text']))],
+    ['members of members', (count) => ({ a: { b: Array(count - 2).fill('text') } })],
+    ['zeros that are negative', (count) => Array(count).fill(-0)],
+    ['Dates', (count) => Array.from({ length: count }, () => new Date(0))],
+  ])('has so many %s and no more', (_, make) => {
+    const faultsOf = (value: unknown) => (isPlainJson(value, 100) ? [] : toStoredPayload(value, 100).faults)
+
+    expect(faultsOf(make(100))).toEqual([])
+    expect(faultsOf(make(101))).toEqual([{ path: '', message: 'has more than 100 members and elements' }])
+  })
+
+  test('that holds one value at very many places is refused before they are all looked at', () => {
+    let value: object = {}
+    for (let level = 0; level < 50; level++) value = { a: value, b: value }
+
+    expect(isPlainJson(value)).toBe(false)
+    expect(toStoredPayload(value).faults).toEqual([{ path: '', message: 'has more than 10000 members and elements' }])
+  })
+
   test('has its first 20 faults told, and no more of a billion', () => {
     const { faults } = toStoredPayload({ hole: new Array(1e9) })
 

@@ -112,12 +112,15 @@ function isAsyncOrGenerator(given: (...given: never[]) => unknown): boolean {
   return isAsyncFunction(given) || isGeneratorFunction(given)
 }
 
-/** The payload as the handler takes it; throws `PayloadError` with every fault, their paths below `at`. */
+/** The payload as the handler takes it; throws `PayloadError` with its faults, their paths below `at`. */
 export function parsePayload<Output>(handler: Handler<Output>, payload: unknown, at = 'payload'): Output {
   const result = handler.payload['~standard'].validate(payload)
   if (isPromise(result)) throw new TypeError(`the schema of ${handler.type} threw, or validates asynchronously`)
-  if (result.issues)
-    throw new PayloadError(result.issues.map((issue) => ({ path: pathOf(at, issue), message: issue.message })))
+  if (result.issues) {
+    // A library may have found one for each member.
+    const issues = result.issues.slice(0, PayloadError.issuesMax)
+    throw new PayloadError(issues.map((issue) => ({ path: pathOf(at, issue), message: issue.message })))
+  }
   return result.value
 }
 

@@ -44,6 +44,7 @@ const quotedMax = 50
 
 const oneLine = z
   .string(takes('text'))
+  .max(subjectMax, { ...takes(`at most ${subjectMax} characters`), abort: true })
   .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]*$/u, takes('one line of text, without line breaks and control characters'))
 const address = z
   .string(takes('one email address, such as someone@example.com'))
@@ -60,7 +61,7 @@ const address = z
 
 const payload = strictPayload({
   email: address.describe('The recipient: one address, without a name.'),
-  subject: oneLine.max(subjectMax, takes(`at most ${subjectMax} characters`)).describe('One line of text.'),
+  subject: oneLine.describe('One line of text.'),
   message: z.string(takes('text')).optional().describe('Plain text.'),
   body: z.string(takes('text')).optional().describe('Another name for `message`; one of the two is required.'),
 })

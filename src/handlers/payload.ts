@@ -5,9 +5,18 @@ export function strictPayload<Shape extends z.ZodRawShape>(shape: Shape) {
   return z.strictObject(shape, {
     error: (issue) =>
       issue.code === 'unrecognized_keys'
-        ? `takes no ${issue.keys.map((key) => JSON.stringify(key)).join(', ')}, only ${Object.keys(shape).join(', ')}`
+        ? `takes no ${namesOf(issue.keys)}, only ${Object.keys(shape).join(', ')}`
         : `takes an object of ${Object.keys(shape).join(', ')}`,
   })
+}
+
+/** Unknown fields told of at once, and the characters of one. */
+const unknownMax = 20
+const nameMax = 100
+
+function namesOf(keys: readonly string[]): string {
+  const names = keys.slice(0, unknownMax).map((key) => JSON.stringify(key.slice(0, nameMax)))
+  return names.join(', ') + (keys.length > unknownMax ? ` and ${keys.length - unknownMax} others` : '')
 }
 
 /** What a field says of a value that it does not take; the value itself, which may be a secret, is not in it. */

@@ -51,6 +51,8 @@ interface Hop {
 const attemptMs = 30_000
 const redirectsMax = 3
 const urlMax = 8_192
+/** Characters of its host and port; a host name has 253, some more where they are percent-encoded. */
+const authorityMax = 1_024
 const headersMax = 50
 const headerBytesMax = 8_192
 
@@ -64,7 +66,7 @@ const harmlessHeaders = new Set(['accept', 'accept-language', 'content-type', 'u
 
 const url = z
   .string(takes('a URL'))
-  .max(urlMax, takes(`at most ${urlMax} characters`))
+  .max(urlMax, { ...takes(`at most ${urlMax} characters`), abort: true })
   .refine(isWebUrl, 'takes an http or https URL without user, password, spaces and control characters')
   .meta({ description: 'http or https, without user and password.', format: 'uri', pattern: '^https?://\\S+$' })
 
@@ -251,7 +253,10 @@ function judge({ method, url }: Hop, { status, headers }: HttpAnswer, retryMaxMs
 
 /** The parser would drop line breaks and tabs inside a URL without a word, so what it is given must have none. */
 function isWebUrl(text: string): boolean {
-  if (/[\s\p{Cc}]/u.test(text) || !URL.canParse(text)) return false
+  if (/[\s\p{Cc}]/u.test(text)) return false
+  // Of another script each character of a host costs hundreds of times that of a path.
+  const authority = /^https?:[\\/]*([^\\/?#]*)/i.exec(text)?.[1]
+  if (authority === undefined || authority.length > authorityMax || !URL.canParse(text)) return false
   const { protocol, username, password } = new URL(text)
   return (protocol === 'http:' || protocol === 'https:') && username === '' && password === ''
 }
@@ -261,6 +266,7 @@ function* headerFaults(headers: Record<string, string>): Generator<[path: string
   const bytes = entries.reduce((sum, [name, value]) => sum + name.length + value.length, 0)
   if (entries.length > headersMax) yield [[], `takes at most ${headersMax} headers`]
   if (bytes > headerBytesMax) yield [[], `takes at most ${headerBytesMax} bytes of headers`]
+  if (entries.length > headersMax || bytes > headerBytesMax) return
   const seen = new Set<string>()
   for (const [name, value] of entries) {
     const lowerCased = name.toLowerCase()

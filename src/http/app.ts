@@ -1,4 +1,5 @@
 import { type Context, Hono } from 'hono'
+import { InvalidInputError } from '../errors.ts'
 import type { JobSystem, SystemLog } from '../front-door.ts'
 import { contentTypeFor } from './accept.ts'
 import { assetRoutes } from './assets.ts'
@@ -23,6 +24,7 @@ import { openMetrics, plainText, showPrometheus } from './prometheus.ts'
 import { type Env, type Handler, originOf, queryOf, type Routes } from './routes.ts'
 import { Sessions } from './session.ts'
 import { showLive, showMetrics, showReady } from './status.ts'
+import { Turns } from './turns.ts'
 
 export interface AppOptions extends BodyLimits, GuardOptions {
   readonly system: JobSystem
@@ -57,13 +59,20 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
   const intake = new Intake(options)
   const outflow = new Outflow(bodiesHeldMax * options.maxRequestBytes)
   const docs = new Docs(system, version, basePath, sessions)
-  const reading = (work: (c: Context<Env>) => Promise<Response>): Handler => {
+  const reading = (work: (c: Context<Env>) => Response | Promise<Response>): Handler => {
     return (c) => outflow.serve(c.env.outgoing, () => work(c))
   }
+  const lists = new Turns()
+  const charts = new Turns()
+  const listing = (work: (c: Context<Env>, gone: AbortSignal) => Promise<Response>): Handler => {
+    return (c) => lists.take(c.env.outgoing, (gone) => outflow.serve(c.env.outgoing, () => work(c, gone)))
+  }
   const scrapes = new Outflow(scrapesHeldMax)
+  const scrapeTurns = new Turns()
   const scraping = (c: Context<Env>, format: string) => {
     const ofServer = () => [...logFamilies(options.droppedLogLines), ...(sessions ? guessFamilies(guesses.counts) : [])]
-    return scrapes.serveLarge(c.env.outgoing, () => showPrometheus(system, format, ofServer))
+    const { outgoing } = c.env
+    return scrapeTurns.take(outgoing, () => scrapes.serve(outgoing, () => showPrometheus(system, format, ofServer)))
   }
   const posting = (work: (body: unknown, c: Context<Env>) => Promise<Response>): Handler => {
     return (c) => intake.withJson(c.env.incoming, (body) => work(body, c))
@@ -74,8 +83,11 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
   const routes: Routes = {
     '/createJob': { POST: posting((body) => createJob(system, body)) },
     '/jobs': {
-      GET: (c) => outflow.serveLarge(c.env.outgoing, () => listJobs(system, queryOf(c))),
-      POST: posting((body) => createJobs(system, body)),
+      GET: listing((c, gone) => listJobs(system, queryOf(c), gone)),
+      POST: posting((body, c) => {
+        const create = () => createJobs(system, body)
+        return Array.isArray(body) ? outflow.serve(c.env.outgoing, create) : create()
+      }),
     },
     '/jobs/:id': { GET: reading((c) => showJob(system, idOf(c))) },
     '/jobs/:id/history': { GET: reading((c) => showHistory(system, idOf(c), queryOf(c))) },
@@ -83,7 +95,11 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
     '/jobs/:id/cancel': { POST: commanding('cancel') },
     '/jobs/:id/requeue': { POST: commanding('requeue') },
     '/jobs/:id/machine.svg': {
-      GET: (c) => outflow.serveLarge(c.env.outgoing, () => showJobChart(system, idOf(c), queryOf(c))),
+      GET: (c) => {
+        const { outgoing } = c.env
+        const draw = () => showJobChart(system, idOf(c), queryOf(c))
+        return charts.take(outgoing, () => outflow.serve(outgoing, draw))
+      },
     },
     '/machine': { GET: reading((c) => showMachine(system, queryOf(c))) },
     '/machine.svg': { GET: reading((c) => showMachineChart(system, queryOf(c))) },
@@ -110,7 +126,7 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
     '/docs': { GET: reading((c) => docs.showPage(c.env.incoming, `${originOf(c)}${basePath}`)) },
     ...loginRoutes(sessions, feed),
     ...assetRoutes(),
-    ...pageRoutes(system, { now, intake, outflow, isGuarded: sessions !== null }),
+    ...pageRoutes(system, { now, intake, reading, listing, isGuarded: sessions !== null }),
   }
   assertMountable(basePath, routes)
 
@@ -125,7 +141,12 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
     if (GET) app.get(path, guarded(GET))
     if (POST) app.post(path, guarded(POST))
   }
-  const refuse = (c: Context<Env>, error: unknown) => (isPage(c.req.path) ? pageProblem(error, c) : problem(error))
+  const tell = (c: Context<Env>, error: unknown) => (isPage(c.req.path) ? pageProblem(error, c) : problem(error))
+  const refuse = async (c: Context<Env>, error: unknown) => {
+    // The one refusal that may have more than a line.
+    if (!(error instanceof InvalidInputError)) return tell(c, error)
+    return outflow.serve(c.env.outgoing, () => tell(c, error)).catch((full) => tell(c, full))
+  }
   const isTaken = (method: string, path: string) => app.router.match(method, path)[0].length > 0
   const hintFor = (path: string) => {
     const prefix = `/${firstSegmentOf(path)}`

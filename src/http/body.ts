@@ -1,19 +1,32 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import { BackpressureError, InvalidInputError } from '../errors.ts'
+import { exceedsValues } from './json-values.ts'
 import { HttpError } from './problem.ts'
+import { departed } from './turns.ts'
 
 /** How many bodies' worth of bytes may be held in memory at once. */
 export const bodiesHeldMax = 8
 /** A larger body is parsed when the loop has come round since the one before. */
 const largeBytes = 65_536
+/** Bytes of a page's form: a filter has a dozen short fields. */
+const formBytesMax = 65_536
 const retryAfterMs = 1_000
 
 export interface BodyLimits {
   /** One request's body, in bytes. */
   readonly maxRequestBytes: number
-  /** Write requests being served at once. */
+  /** Members and elements of one request's JSON. */
+  readonly maxRequestValues: number
+  /** Write requests being served at once; one whose body still comes is not served yet. */
   readonly maxInFlightRequests: number
+}
+
+/** A body that still comes. */
+interface Coming {
+  bytes: number
+  /** Gives it up, and what it holds. */
+  stop(error: Error): void
 }
 
 /** Bounds what write requests hold in memory: how many there are, and how many bytes of bodies. */
@@ -21,6 +34,7 @@ export class Intake {
   readonly #limits: BodyLimits
   #requests = 0
   #bytes = 0
+  readonly #coming = new Set<Coming>()
   #lastTurn: Promise<void> = Promise.resolve()
 
   constructor(limits: BodyLimits) {
@@ -42,39 +56,72 @@ export class Intake {
    * contract has for a bad body, and `BackpressureError`.
    */
   withJson(incoming: IncomingMessage, work: (body: unknown) => Promise<Response>): Promise<Response> {
-    return this.#with(incoming, 'application/json', parseJson, work)
+    const { maxRequestBytes, maxRequestValues } = this.#limits
+    return this.#with(
+      incoming,
+      'application/json',
+      maxRequestBytes,
+      (bytes) => parseJson(bytes, maxRequestValues),
+      work,
+    )
   }
 
   /** The same for what a page's form sends; no body is a form without fields. */
   withForm(incoming: IncomingMessage, work: (form: URLSearchParams) => Promise<Response>): Promise<Response> {
-    return this.#with(incoming, 'application/x-www-form-urlencoded', (bytes) => new URLSearchParams(`${bytes}`), work)
+    const bytesMax = Math.min(formBytesMax, this.#limits.maxRequestBytes)
+    const parse = (bytes: Buffer) => new URLSearchParams(`${bytes}`)
+    return this.#with(incoming, 'application/x-www-form-urlencoded', bytesMax, parse, work)
   }
 
   #enter(): void {
-    if (this.#requests >= this.#limits.maxInFlightRequests) {
-      throw new BackpressureError(`${this.#requests} write requests are being served, as many as may be`, retryAfterMs)
-    }
+    this.#assertRoom()
     this.#requests++
+  }
+
+  #assertRoom(): void {
+    if (this.#requests < this.#limits.maxInFlightRequests) return
+    throw new BackpressureError(`${this.#requests} write requests are being served, as many as may be`, retryAfterMs)
   }
 
   // One async function, not two: a small request is a handful of promises anyway.
   async #with<T>(
     incoming: IncomingMessage,
     mediaType: string,
+    bytesMax: number,
     parse: (bytes: Buffer) => T,
     work: (body: T) => Promise<Response>,
   ): Promise<Response> {
-    this.#enter()
-    const body = { bytes: 0 }
+    this.#assertRoom()
+    assertMediaType(incoming.headers, mediaType)
+    const body: Coming = { bytes: 0, stop: () => {} }
     try {
-      assertMediaType(incoming.headers, mediaType)
-      const bytes = await this.#read(incoming, body)
-      if (bytes.length > largeBytes) await this.#ownTurn()
-      return await work(parse(bytes))
+      const bytes = await this.#read(incoming, body, bytesMax)
+      if (bytes.length > largeBytes) {
+        await this.#ownTurn()
+        if (incoming.socket.destroyed) throw departed()
+      }
+      // Only now: a body may come as slowly as its client likes.
+      this.#enter()
+      try {
+        return await work(parse(bytes))
+      } finally {
+        this.#requests--
+      }
     } finally {
-      this.#requests--
       this.#bytes -= body.bytes
     }
+  }
+
+  /** So that a few that are large and come slowly do not keep all others from writing. */
+  #giveUpLargest(): void {
+    let largest: Coming | undefined
+    for (const body of this.#coming) if (!largest || body.bytes > largest.bytes) largest = body
+    largest?.stop(
+      new BackpressureError(
+        'the bodies of requests under way fill the memory they may have, and this is the largest that still comes',
+        retryAfterMs,
+      ),
+    )
   }
 
   /** Megabytes of JSON take a second: what came at once must not be parsed at once, or the loop stands still for all of it. */
@@ -83,24 +130,29 @@ export class Intake {
     return this.#lastTurn
   }
 
-  #read(incoming: IncomingMessage, body: { bytes: number }): Promise<Buffer> {
-    const { maxRequestBytes } = this.#limits
+  #read(incoming: IncomingMessage, body: Coming, bytesMax: number): Promise<Buffer> {
     const tooLarge = () => {
-      const message = `the body has more than ${maxRequestBytes} bytes, which is all that one request may have`
+      const message = `the body has more than ${bytesMax} bytes, which is all that one request may have`
       return new HttpError(413, 'payload_too_large', message)
     }
-    if (Number(incoming.headers['content-length'] ?? 0) > maxRequestBytes) return Promise.reject(tooLarge())
+    if (Number(incoming.headers['content-length'] ?? 0) > bytesMax) return Promise.reject(tooLarge())
+    const heldMax = bodiesHeldMax * this.#limits.maxRequestBytes
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = []
       // What still comes is thrown away behind the answer: see linger.ts.
-      const stop = (error: Error) => {
+      body.stop = (error: Error) => {
         incoming.off('data', take)
         incoming.pause()
         chunks.length = 0
+        this.#coming.delete(body)
+        this.#bytes -= body.bytes
+        body.bytes = 0
         reject(error)
       }
+      this.#coming.add(body)
       let isWhole = false
       const cut = () => {
+        this.#coming.delete(body)
         // Every request is closed in the end; an error made for each, to be thrown away, took a sixth of the time of a small one.
         if (!isWhole) reject(new HttpError(400, 'incomplete_body', 'the connection ended before the body did'))
       }
@@ -108,15 +160,14 @@ export class Intake {
         body.bytes += chunk.length
         this.#bytes += chunk.length
         chunks.push(chunk)
-        if (body.bytes > maxRequestBytes) stop(tooLarge())
-        else if (this.#bytes > bodiesHeldMax * maxRequestBytes) {
-          stop(new BackpressureError('the bodies of requests under way fill the memory they may have', retryAfterMs))
-        }
+        if (body.bytes > bytesMax) body.stop(tooLarge())
+        while (this.#bytes > heldMax && this.#coming.size > 0) this.#giveUpLargest()
       }
       // Not `once`, which makes an object for each.
       incoming.on('data', take)
       incoming.on('end', () => {
         isWhole = true
+        this.#coming.delete(body)
         resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
       })
       incoming.on('error', cut)
@@ -150,7 +201,11 @@ function assertMediaType(headers: IncomingHttpHeaders, expected: string): void {
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /** A byte order mark is skipped, and of members with one name the last counts, as `fetch` and `JSON.parse` have it. */
-function parseJson(bytes: Buffer): unknown {
+function parseJson(bytes: Buffer, valuesMax: number): unknown {
+  if (exceedsValues(bytes, valuesMax)) {
+    const message = `the body has more than ${valuesMax} members and elements, which is all that one request may have; send fewer jobs at once`
+    throw new HttpError(413, 'payload_too_large', message)
+  }
   let text: string
   try {
     text = utf8.decode(bytes)

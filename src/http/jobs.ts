@@ -32,8 +32,8 @@ export async function createJobs(system: JobSystem, body: unknown): Promise<Resp
 }
 
 /** `GET /jobs` */
-export async function listJobs(system: JobSystem, query: URLSearchParams): Promise<Response> {
-  const { jobs, nextCursor } = await system.list(fromWire(parseQuery(listQuery, query)))
+export async function listJobs(system: JobSystem, query: URLSearchParams, gone: AbortSignal): Promise<Response> {
+  const { jobs, nextCursor } = await system.list(fromWire(parseQuery(listQuery, query)), { signal: gone })
   return reply({ jobs: jobs.map(jobView), next_cursor: nextCursor })
 }
 

@@ -56,7 +56,7 @@ class LoginForms {
     }
     this.#unfinished.add(incoming)
     // Of its own each: what others hold must not count.
-    const intake = new Intake({ maxRequestBytes: formBytesMax, maxInFlightRequests: 1 })
+    const intake = new Intake({ maxRequestBytes: formBytesMax, maxRequestValues: 0, maxInFlightRequests: 1 })
     try {
       return await intake.withForm(incoming, (form) => {
         this.#unfinished.delete(incoming)

@@ -63,9 +63,7 @@ export function isOurFault(error: unknown): boolean {
 }
 
 function membersOf(error: JobSystemError): object {
-  if (error instanceof InvalidInputError) {
-    return { errors: error.issues.map(({ path, message }) => ({ path: shortened(path), message: shortened(message) })) }
-  }
+  if (error instanceof InvalidInputError) return { errors: error.issues }
   if (error instanceof IllegalTransitionError) return { id: error.jobId, state: error.state, events: error.events }
   if (error instanceof BulkStateError) return { phase: error.phase, matched: error.matched }
   if (error instanceof IdempotencyConflictError) {

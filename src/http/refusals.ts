@@ -56,7 +56,11 @@ export const refusals = {
     status: 409,
     meaning: 'It is not ready, or it matched another number of jobs: `phase` and `matched` say what it is.',
   },
-  payload_too_large: { status: 413, meaning: 'The body has more bytes than `MAX_REQUEST_BYTES`.' },
+  payload_too_large: {
+    status: 413,
+    meaning:
+      'The body has more bytes than `MAX_REQUEST_BYTES`, or more members and elements than ten payloads may have.',
+  },
   unsupported_media_type: {
     status: 415,
     meaning: 'The body is not `application/json` in UTF-8, or it is compressed.',

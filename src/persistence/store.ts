@@ -354,7 +354,8 @@ export interface Store {
   command(command: Command, ids: readonly number[], state?: JobState): Promise<readonly number[]>
 
   find(id: number): Promise<JobRow | undefined>
-  list(filter: ListFilter): Promise<JobPage>
+  /** Rejects with the reason of `signal` once that fires, and looks no further. */
+  list(filter: ListFilter, signal?: AbortSignal): Promise<JobPage>
   /** The ids alone, for a command. */
   matching(filter: MatchFilter): Promise<IdPage>
   /** Oldest first, those with a higher `seq` than `after`; undefined for an unknown job. */

@@ -117,6 +117,26 @@ describe('a payload', () => {
     ])
   })
 
+  test('of which a schema of any library finds a million faults has a thousand told, and kilobytes of them', () => {
+    const issues = Array.from({ length: 1_000_000 }, () => ({ message: 'is wrong', path: ['a'] }))
+    const long = Array.from({ length: 1_000 }, () => ({ message: 'x'.repeat(10_000), path: ['y'.repeat(10_000)] }))
+    const told = (found: typeof issues) => {
+      const validate = (value: unknown) => (value === undefined ? { value } : { issues: found })
+      const payload = { '~standard': { version: 1, vendor: 'mine', validate } } as const
+      try {
+        parsePayload(defineHandler({ type: 'work', payload, run }), 1)
+      } catch (error) {
+        return error as PayloadError
+      }
+      throw new Error('it was taken')
+    }
+
+    expect(told(issues).issues).toHaveLength(1_000)
+    expect(told(issues).message.length).toBeLessThan(100_000)
+    expect(told(long).issues[0]!.message).toBe(`${'x'.repeat(1_000)}…`)
+    expect(told(long).message.length).toBeLessThan(100_000)
+  })
+
   test('is named as its caller names it', () => {
     expect(() => parsePayload(handler, { to: 1 }, '3.payload')).toThrow(
       expect.objectContaining({ issues: [expect.objectContaining({ path: '3.payload.to' })] }),

@@ -257,7 +257,7 @@ describe('a field that is not what it takes is refused by its path', () => {
 describe('a payload', () => {
   test.each([
     ['nested 65 deep', nested(65), 'invalid_input'],
-    ['nested 100,000 deep', nested(100_000), 'invalid_input'],
+    ['nested 90,000 deep', nested(90_000), 'invalid_input'],
     ['with a number that no double holds', '{"a":[1,1e400]}', 'invalid_input'],
     ['of more bytes than it may have', `"${'a'.repeat(1_999)}"`, 'invalid_payload'],
     ['of more bytes than it may have, in few characters', `"${'🎈'.repeat(500)}"`, 'invalid_payload'],

@@ -65,6 +65,7 @@ describe('the document', () => {
         hosts: [],
         basePath: '',
         maxRequestBytes: 1,
+        maxRequestValues: 1,
         maxInFlightRequests: 1,
       },
       new EventFeed({ system: {} as JobSystem, log: silent, now: () => 0, random: () => 0 }),

@@ -70,6 +70,7 @@ export async function startHttp({ started = true, ...options }: TestServerOption
     apiToken: null,
     version: '1.2.3',
     maxRequestBytes: 1_048_576,
+    maxRequestValues: 100_000,
     maxInFlightRequests: 1_000,
     ...options,
   })

@@ -11,10 +11,15 @@ const readsMax = 5
 const refreshMs = 2_000
 
 /** `GET /dashboard/jobs`: what the form asks for, newest first. */
-export async function jobsPage(system: JobSystem, query: URLSearchParams, clock: () => number): Promise<Response> {
+export async function jobsPage(
+  system: JobSystem,
+  query: URLSearchParams,
+  clock: () => number,
+  gone: AbortSignal,
+): Promise<Response> {
   const asked = fieldsOf(query)
   const cursor = query.get('cursor')
-  const { jobs, next } = await look(system, toFilter(asked), cursor)
+  const { jobs, next } = await look(system, toFilter(asked), cursor, gone)
   const now = clock()
   // One that looks on by itself owns its rows.
   const isLive = cursor === null && asked.text === '' && (next === null || jobs.length === rowsMax)
@@ -39,15 +44,14 @@ export async function jobsPage(system: JobSystem, query: URLSearchParams, clock:
 }
 
 /** A page of rows, or as many as a few reads have found. */
-async function look(system: JobSystem, filter: JobFilter, cursor: string | null) {
+async function look(system: JobSystem, filter: JobFilter, cursor: string | null, gone: AbortSignal) {
   const jobs: Job[] = []
   let next = cursor
   for (let reads = 0; reads < readsMax && jobs.length < rowsMax; reads++) {
-    const found = await system.list({
-      ...filter,
-      limit: rowsMax - jobs.length,
-      ...(next === null ? {} : { cursor: next }),
-    })
+    const found = await system.list(
+      { ...filter, limit: rowsMax - jobs.length, ...(next === null ? {} : { cursor: next }) },
+      { signal: gone },
+    )
     jobs.push(...found.jobs)
     next = found.nextCursor
     if (next === null) break

@@ -3,7 +3,6 @@ import { type JobSystem, personEvents } from '../../front-door.ts'
 import type { Intake } from '../body.ts'
 import { bulkIdOf } from '../bulk.ts'
 import { idOf } from '../jobs.ts'
-import type { Outflow } from '../outflow.ts'
 import { type Env, type Handler, queryOf, type Route, type Routes } from '../routes.ts'
 import { beginBulk, bulkPage, commandBulk } from './bulk.tsx'
 import { jobPage } from './job.tsx'
@@ -21,16 +20,15 @@ export interface PageParts {
   /** Epoch ms. */
   readonly now: () => number
   readonly intake: Intake
-  readonly outflow: Outflow
+  readonly reading: (work: (c: Context<Env>) => Response | Promise<Response>) => Handler
+  /** For what walks through jobs, until `gone` fires. */
+  readonly listing: (work: (c: Context<Env>, gone: AbortSignal) => Promise<Response>) => Handler
   /** A token is asked for. */
   readonly isGuarded: boolean
 }
 
 /** The dashboard. Every page works without a script; one keeps it moving. */
-export function pageRoutes(system: JobSystem, { now, intake, outflow, isGuarded }: PageParts): Routes {
-  const reading = (work: (c: Context<Env>) => Response | Promise<Response>): Handler => {
-    return (c) => outflow.serve(c.env.outgoing, () => work(c))
-  }
+export function pageRoutes(system: JobSystem, { now, intake, reading, listing, isGuarded }: PageParts): Routes {
   const taking = (work: (form: URLSearchParams, c: Context<Env>) => Promise<Response>): Handler => {
     return (c) => intake.withForm(c.env.incoming, (form) => work(form, c))
   }
@@ -52,7 +50,7 @@ export function pageRoutes(system: JobSystem, { now, intake, outflow, isGuarded 
     '/': { GET: reading(async () => replyPage(await overview())) },
     '/dashboard': { GET: () => seeOther('/') },
     '/dashboard/series': { GET: reading(() => showSeries(system)) },
-    '/dashboard/jobs': { GET: reading((c) => jobsPage(system, queryOf(c), now)) },
+    '/dashboard/jobs': { GET: listing((c, gone) => jobsPage(system, queryOf(c), now, gone)) },
     '/dashboard/jobs/:id': { GET: reading((c) => jobPage(system, idOf(c), queryOf(c), now)) },
     ...Object.fromEntries(commands),
     '/dashboard/bulk': { POST: taking((form) => beginBulk(system, form)) },

@@ -327,8 +327,8 @@ class SqliteStore implements Store {
     return this.#read((reader) => reader.find(id))
   }
 
-  list(filter: ListFilter): Promise<JobPage> {
-    return this.#scan('list', filter)
+  list(filter: ListFilter, signal?: AbortSignal): Promise<JobPage> {
+    return this.#scan('list', filter, signal)
   }
 
   matching(filter: MatchFilter): Promise<IdPage> {
@@ -484,9 +484,9 @@ class SqliteStore implements Store {
     for (const [callId] of [...this.#waiting]) this.#settled(callId)?.reject(error)
   }
 
-  #scan<S extends Scan>(scan: S, given: ScanGiven<S>): Promise<ScanAnswer<S>> {
+  #scan<S extends Scan>(scan: S, given: ScanGiven<S>, signal?: AbortSignal): Promise<ScanAnswer<S>> {
     if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
-    return this.#scanner.scan(scan, given)
+    return this.#scanner.scan(scan, given, signal)
   }
 
   async #read<T>(read: (reader: Reader) => T): Promise<T> {

@@ -103,15 +103,17 @@ export class Reader {
 
   /**
    * Walks down the ids until it has found a job, has come to the end or has gone on for long enough, and lets other reads in between its
-   * stretches: each looks at a bounded number of jobs and reads a bounded length, whatever the filter and the payloads.
+   * stretches: each looks at a bounded number of jobs and reads a bounded length, whatever the filter and the payloads. Throws between two of
+   * them once `stop` has fired.
    */
-  async list({ before, ...filter }: ListFilter): Promise<JobPage> {
+  async list({ before, ...filter }: ListFilter, stop?: AbortSignal): Promise<JobPage> {
     const { state } = filter
     // How many there are is known: a page of dead jobs is asked for every other second, and mostly there are none.
     if (state !== undefined && countStates(this.counts())[state] === 0) return { jobs: [], next: null }
     let page = this.#stretch({ ...filter, ...(before === undefined ? {} : { before }) })
     for (let left = stretchesOf(filter); page.jobs.length === 0 && page.next !== null && left > 1; left--) {
       await setImmediate()
+      stop?.throwIfAborted()
       page = this.#stretch({ ...filter, before: page.next })
     }
     return page

@@ -24,13 +24,24 @@ export class Scanner {
     this.#path = path
   }
 
-  /** Rejects with `UnavailableError` where the file cannot be read now. */
-  scan<S extends Scan>(scan: S, given: ScanGiven<S>): Promise<ScanAnswer<S>> {
+  /** Rejects with `UnavailableError` where the file cannot be read now, and with the reason of `signal` once that fires. */
+  async scan<S extends Scan>(scan: S, given: ScanGiven<S>, signal?: AbortSignal): Promise<ScanAnswer<S>> {
+    signal?.throwIfAborted()
     this.#running ??= this.#start()
     const { thread, waiting } = this.#running
     const callId = ++this.#lastCall
     thread.postMessage([callId, scan, given] satisfies ReadAsk)
-    return new Promise((resolve, reject) => waiting.set(callId, { resolve, reject }))
+    const stop = () => {
+      thread.postMessage([callId, 'stop', undefined] satisfies ReadAsk)
+      waiting.get(callId)?.reject(signal!.reason)
+    }
+    signal?.addEventListener('abort', stop)
+    try {
+      return await new Promise((resolve, reject) => waiting.set(callId, { resolve, reject }))
+    } finally {
+      waiting.delete(callId)
+      signal?.removeEventListener('abort', stop)
+    }
   }
 
   async close(): Promise<void> {
@@ -42,7 +53,6 @@ export class Scanner {
     const running: Running = { thread, waiting: new Map() }
     thread.on('message', ([callId, answer, error]: ReadTell) => {
       const call = running.waiting.get(callId)
-      running.waiting.delete(callId)
       if (error === undefined) call?.resolve(answer as never)
       else call?.reject(new UnavailableError(`the database cannot be read: ${error}`))
     })
@@ -57,6 +67,5 @@ export class Scanner {
     for (const { reject } of ended.waiting.values()) {
       reject(new UnavailableError(`the database cannot be read: ${cause.message}`, { cause }))
     }
-    ended.waiting.clear()
   }
 }

@@ -5,6 +5,22 @@ import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
 import { Scanner } from '../../../src/persistence/sqlite/scanner.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
 
+test('a read that nobody waits for any more stops', async () => {
+  const path = join(tempFolder(), 'jobs.db')
+  openForWriting(path, () => 'id', 0).close()
+  const scanner = new Scanner(path)
+  whenDone(() => scanner.close())
+  const gone = new AbortController()
+  const reason = new Error('gone')
+
+  const read = scanner.scan('list', { limit: 1 }, gone.signal).catch((error: unknown) => error)
+  gone.abort(reason)
+
+  expect(await read).toBe(reason)
+  await expect(scanner.scan('list', { limit: 1 }, gone.signal)).rejects.toBe(reason)
+  expect(await scanner.scan('list', { limit: 1 })).toEqual({ jobs: [], next: null })
+})
+
 test('a read that fails says why, and the next one is made where the file is there again', async () => {
   const path = join(tempFolder(), 'jobs.db')
   openForWriting(path, () => 'id', 0).close()

@@ -172,6 +172,15 @@ describe('a search', () => {
     expect(stretches({ text: 'nowhere' })).toEqual([[], [], []])
   })
 
+  test('looks at no further stretch once it is told to stop', async () => {
+    const { fill, reader } = aFile()
+    fill(3 * rowsMax)
+
+    const search = reader.list({ text: 'nowhere', limit: 1 }, AbortSignal.abort(new Error('gone')))
+
+    await expect(search).rejects.toThrow('gone')
+  })
+
   test('reads no more than some tens of megabytes of payloads a stretch', async () => {
     const { store, stretches } = aFile()
     const count = 300

@@ -1,0 +1,180 @@
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineHandler } from '../../src/handlers/define.ts'
+import { exceedsValues } from '../../src/http/json-values.ts'
+import { waitingMax } from '../../src/http/turns.ts'
+import type { JobSystem } from '../../src/index.ts'
+import { deferred } from '../support/deferred.ts'
+import { openConnection, request } from '../support/raw-http.ts'
+import { aWaitingJob, startHttp } from '../support/server.ts'
+import { until } from '../support/system.ts'
+
+/** A handler whose schema counts what it is asked to check. */
+function counting() {
+  let checked = 0
+  const count = (given: unknown) => {
+    checked++
+    return given
+  }
+  const payload = z.array(z.preprocess(count, z.string()))
+  const handler = defineHandler({ type: 'counting', payload, run: () => undefined })
+  return { handler, checked: () => checked }
+}
+
+test('the members and elements of a text of JSON are counted as a parser would find them', () => {
+  const exceeds = (text: string, max: number) => exceedsValues(Buffer.from(text.padEnd(100)), max)
+
+  expect(exceeds('[1,2,3]', 3)).toBe(false)
+  expect(exceeds('[1,2,3]', 2)).toBe(true)
+  expect(exceeds('{"a":[1,{"b":2}],"c":3}', 5)).toBe(false)
+  expect(exceeds('{"a":[1,{"b":2}],"c":3}', 4)).toBe(true)
+  expect(exceeds('["[,,{\\",,,\\\\",1]', 2)).toBe(false)
+  expect(exceeds('["ü,[{🎈,,"]', 1)).toBe(false)
+  expect(exceeds('[{},[],{}]', 6)).toBe(false)
+})
+
+test('a body with millions of members is refused by their number, before they are parsed and checked', async () => {
+  const { handler, checked } = counting()
+  const { fetch, get } = await startHttp({ handlers: [handler], maxRequestBytes: 83_886_080 })
+  const bodies = [
+    `{"type":"counting","payload":[${'1,'.repeat(40_000_000)}1]}`,
+    `{"type":"counting","payload":${'['.repeat(4_000_000)}${']'.repeat(4_000_000)}}`,
+    `[${'{"type":"counting","payload":[1,1,1]},'.repeat(100_000)}{}]`,
+  ]
+
+  for (const body of bodies) {
+    const answer = await fetch('/jobs', { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+
+    expect([answer.status, answer.body.code]).toEqual([413, 'payload_too_large'])
+    expect(answer.body.message).toMatch(/more than 100000 members and elements/)
+  }
+  expect(checked()).toBe(0)
+  expect((await get('/jobs')).body.jobs).toEqual([])
+})
+
+test('once a thousand faults are found no further item of an array is checked', async () => {
+  const { handler, checked } = counting()
+  const { post } = await startHttp({ handlers: [handler] })
+  const jobs = Array.from({ length: 10 }, () => ({ type: 'counting', payload: Array(9_000).fill(1) }))
+
+  const { status, body } = await post('/jobs', jobs)
+
+  expect(status).toBe(400)
+  expect(body.errors.length).toBeLessThanOrEqual(1_000)
+  expect(JSON.stringify(body).length).toBeLessThan(200_000)
+  expect(checked()).toBe(9_000)
+})
+
+test('a payload with more members than it may have is never shown to its schema', async () => {
+  const { handler, checked } = counting()
+  const { post, system } = await startHttp({ handlers: [handler], maxPayloadValues: 5 })
+  const faults = [{ path: 'payload', message: 'has more than 5 members and elements' }]
+
+  const refused = await post('/jobs', { type: 'counting', payload: Array(6).fill('a') })
+  const thrown = await system
+    .enqueue({ type: 'counting', payload: Array(6).fill('a') })
+    .catch((error: { issues: unknown }) => error.issues)
+
+  expect([refused.status, refused.body.errors, thrown]).toEqual([400, faults, faults])
+  expect(checked()).toBe(0)
+  expect((await post('/jobs', { type: 'counting', payload: Array(5).fill('a') })).status).toBe(201)
+})
+
+test('a payload of too many bytes is never shown to its schema', async () => {
+  const { handler, checked } = counting()
+  const { post } = await startHttp({ handlers: [handler], maxPayloadBytes: 100 })
+
+  const { status, body } = await post('/jobs', { type: 'counting', payload: ['a'.repeat(100)] })
+
+  expect([status, body.code]).toEqual([400, 'invalid_payload'])
+  expect(checked()).toBe(0)
+})
+
+test('while the jobs of a large array are checked others are served', async () => {
+  let isHeld = true
+  const slow = defineHandler({
+    type: 'slow',
+    payload: z.unknown().refine(() => {
+      const endAt = performance.now() + 11
+      while (isHeld && performance.now() < endAt);
+      return true
+    }),
+    run: () => undefined,
+  })
+  const { post, get } = await startHttp({ handlers: [slow] })
+  let isStored = false
+  const stored = post(
+    '/jobs',
+    Array.from({ length: 200 }, () => aWaitingJob({ type: 'slow' })),
+  ).then((answer) => {
+    isStored = true
+    return answer
+  })
+
+  for (let round = 0; round < 3; round++) await get('/livez')
+
+  expect(isStored).toBe(false)
+  isHeld = false
+  expect((await stored).status).toBe(201)
+})
+
+test('refusals that nobody reads fill what answers may hold, and from then on are a line', async () => {
+  const { port, post } = await startHttp({ maxRequestBytes: 200_000 })
+  // An answer has three bytes for each of its request's.
+  const fields = Array.from({ length: 60 }, (_, index) => `"${'\u0080'.repeat(990)}${index}":1`)
+  const bad = request('POST /jobs', {}, `{"type":"echo","payload":1,${fields.join()}}`)
+  const idle = await Promise.all(Array.from({ length: 10 }, () => openConnection(port)))
+  for (const connection of idle) {
+    connection.socket.pause()
+    connection.write(bad.repeat(30))
+  }
+
+  await until(async () => (await post('/jobs', { type: 'echo' })).status === 429)
+
+  expect((await post('/jobs', aWaitingJob())).status).toBe(201)
+  for (const connection of idle) connection.socket.destroy()
+  await until(async () => (await post('/jobs', { type: 'echo' })).status === 400)
+})
+
+test('a search whose client has left stops, and those behind it are not begun', async () => {
+  const begun: AbortSignal[] = []
+  const first = deferred()
+  const list = async (_: unknown, { signal }: { signal: AbortSignal }) => {
+    begun.push(signal)
+    if (begun.length === 1) await first.promise
+    signal.throwIfAborted()
+    return { jobs: [], nextCursor: null }
+  }
+  const { port, get, logLines } = await startHttp({ system: { list } as unknown as JobSystem })
+  const connections = await Promise.all(Array.from({ length: 300 }, () => openConnection(port)))
+  for (const [index, connection] of connections.entries()) {
+    connection.write(request(`GET ${index % 2 ? '/jobs' : '/dashboard/jobs'}?text=x`))
+  }
+  await until(() => begun.length === 1)
+  for (const connection of connections) connection.socket.destroy()
+  await until(() => begun[0]!.aborted)
+  const last = get('/jobs')
+  first.resolve()
+
+  expect((await last).status).toBe(200)
+  // Some may not have come before their clients left.
+  expect(begun.length).toBeLessThan(5)
+  expect(logLines.filter((line) => JSON.parse(line).level >= 40)).toEqual([])
+})
+
+test('so many reads wait for their turn, and one more is refused with 429', async () => {
+  const gate = deferred()
+  const list = () => gate.promise.then(() => ({ jobs: [], nextCursor: null }))
+  const { port, get } = await startHttp({ system: { list } as unknown as JobSystem })
+  const connection = await openConnection(port)
+  const ask = request('GET /jobs')
+  connection.write(ask.repeat(waitingMax + 1))
+
+  await until(async () => {
+    const answer = await Promise.race([get('/jobs'), new Promise<null>((resolve) => setTimeout(resolve, 100, null))])
+    return answer?.status === 429
+  })
+
+  gate.resolve()
+  expect((await get('/jobs')).status).toBe(200)
+})
