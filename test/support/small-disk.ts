@@ -15,6 +15,22 @@ export function mountSmall(path: string): string | null {
   return path
 }
 
+/** Lays one file system over another in a folder that it makes, as containers have it; null where that cannot be done. */
+export function mountOverlay(path: string): string | null {
+  const upper = mountSmall(`${path}.upper`)
+  if (upper === null) return null
+  const [lower, layer, work] = [`${path}.lower`, join(upper, 'layer'), join(upper, 'work')]
+  for (const folder of [path, lower, layer, work]) mkdirSync(folder)
+  const options = `lowerdir=${lower},upperdir=${layer},workdir=${work}`
+  try {
+    execFileSync('mount', ['-t', 'overlay', '-o', options, 'overlay', path], { stdio: 'ignore' })
+  } catch {
+    return null
+  }
+  whenDone(() => execFileSync('umount', ['-l', path]))
+  return path
+}
+
 /** Takes all the space that is left; gives what makes room again. */
 export function fillDisk(folder: string): () => void {
   const ballast = join(folder, 'ballast')

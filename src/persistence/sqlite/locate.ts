@@ -73,7 +73,7 @@ function assertCompanions(path: string): void {
 function assertNotMounted(path: string): void {
   const points = mountPoints()
   for (const file of [path, ...companions.map((companion) => `${path}${companion}`)]) {
-    const isAlone = points.has(file) || isOnOtherDevice(file)
+    const isAlone = points ? points.has(file) : isOnOtherDevice(file)
     if (!isAlone) continue
     throw new DatabaseUnusableError(
       `${file} is mounted by itself, and the files beside it would not be kept with it; mount its folder instead`,
@@ -81,18 +81,19 @@ function assertNotMounted(path: string): void {
   }
 }
 
+/** A guess, for where no mounts are listed: on overlayfs a file may have another device than its folder. */
 function isOnOtherDevice(file: string): boolean {
   const found = statSync(file, { throwIfNoEntry: false })
   return found !== undefined && found.dev !== statSync(dirname(file)).dev
 }
 
-/** Of this process, on Linux. */
-function mountPoints(): ReadonlySet<string> {
+/** Of this process, on Linux; null where none can be read. */
+function mountPoints(): ReadonlySet<string> | null {
   try {
     const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
     return new Set(lines.map((line) => unescaped(line.split(' ')[4] ?? '')))
   } catch {
-    return new Set()
+    return null
   }
 }
 

@@ -1,10 +1,20 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, linkSync, mkdirSync, realpathSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { DatabaseLockedError, DatabaseUnusableError } from '../../../src/errors.ts'
 import { locateDatabase } from '../../../src/persistence/sqlite/locate.ts'
 import { noteOpen } from '../../../src/persistence/sqlite/open-here.ts'
+import { mountOverlay } from '../../support/small-disk.ts'
 import { openSystem } from '../../support/system.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
 
@@ -29,6 +39,21 @@ test('a folder that is missing is made', () => {
 
   expect(locateDatabase(join(folder, 'a', 'b', 'jobs.db'))).toBe(join(folder, 'a', 'b', 'jobs.db'))
   expect(existsSync(join(folder, 'a', 'b'))).toBe(true)
+})
+
+test('a database on layered file systems, whose files have another device than their folder, starts again', async ({
+  skip,
+}) => {
+  const folder = mountOverlay(join(aFolder(), 'layers')) ?? skip('no file systems can be layered here')
+  const path = join(folder, 'jobs.db')
+  const { system } = await openSystem({ database: path, runs: { work: () => {} } })
+  const devices = [path, folder].map((file) => statSync(file).dev)
+  await system.stop()
+
+  const again = await openSystem({ database: path, runs: { work: () => {} } })
+
+  expect(devices[0]).not.toBe(devices[1])
+  expect(await again.system.list()).toMatchObject({ jobs: [] })
 })
 
 describe('a database whose log would live elsewhere is refused, with what to do:', () => {
