@@ -49,7 +49,7 @@ export function openInProcess(options: SqliteStoreOptions, around: InProcess): I
     }
     around.time.schedule(1, 'thread', () => {
       try {
-        db = openForWriting(data.path, () => data.newDatabaseId, around.clock.now())
+        db = openForWriting(data.path, () => data.newDatabaseId, around.clock.now(), { owner: data.server?.owner })
         around.prepareFile(db)
         new StoreThread(mailbox, db, around.clock, data, around.endProcess)
       } catch (error) {

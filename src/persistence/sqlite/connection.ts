@@ -1,6 +1,7 @@
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
 import { DatabaseUnusableError } from '../../errors.ts'
+import type { Owner } from '../store.ts'
 import { beginEpoch } from './epochs.ts'
 import { openKept } from './kept.ts'
 import { makeFolder } from './locate.ts'
@@ -25,6 +26,8 @@ export const durability = 'an acknowledged job survives a power cut (WAL, synchr
 export interface OpenOptions {
   /** See `LostJobsError`. */
   readonly acceptLoss?: string | undefined
+  /** The server that opens it, which its `meta` shall name; none for a producer. */
+  readonly owner?: Owner | undefined
   /** Why a new epoch has begun, in words for the log. */
   readonly onEpoch?: (why: string) => void
 }
@@ -39,7 +42,7 @@ export function openForWriting(
   path: string,
   random: () => string,
   now: number,
-  { acceptLoss, onEpoch = () => {} }: OpenOptions = {},
+  { acceptLoss, owner, onEpoch = () => {} }: OpenOptions = {},
 ): Database.Database {
   return explaining(path, () => {
     const found = lookAt(path)
@@ -72,6 +75,7 @@ export function openForWriting(
       migrate(db, random, now)
       assertDurable(db)
       noteMarked(db)
+      if (owner) noteOwner(db, owner)
       if (gap) onEpoch(gap.why)
       return db
     } catch (error) {
@@ -229,6 +233,11 @@ function assertWhole(path: string, found: Found, acceptLoss: string | undefined)
 function noteMarked(db: Database.Database): void {
   const { changes } = db.prepare(`INSERT OR IGNORE INTO meta (name, value) VALUES ('marked', 1)`).run()
   if (changes > 0) db.pragma('wal_checkpoint(PASSIVE)')
+}
+
+function noteOwner(db: Database.Database, owner: Owner): void {
+  const sql = `INSERT INTO meta (name, value) VALUES ('owner', ?) ON CONFLICT DO UPDATE SET value = excluded.value`
+  db.prepare(sql).run(JSON.stringify(owner))
 }
 
 /** Reads back after a write what better-sqlite3 and SQLite made of the settings. */

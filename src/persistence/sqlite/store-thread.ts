@@ -97,7 +97,6 @@ export class StoreThread {
       ? new Housekeeping(this.#writer, this.#held, options.writer, clock, (notice) => this.#calls.notify(notice))
       : null
     this.#watchdog = options.pulse && new Watchdog(options.pulse)
-    if (options.server) this.#setMeta('owner', JSON.stringify(options.server.owner))
     this.#guard = new FileGuard(options.path, options.server?.lock ?? null)
     this.#mark = new Mark(options.path, progressOf(this.#db))
     for (const message of remarks) this.#calls.notify({ type: 'file', message })
@@ -107,11 +106,6 @@ export class StoreThread {
     })
     mailbox.tell({ ...quiet, opened: { epochs: readEpochs(this.#db) } } satisfies Tell)
     this.#work()
-  }
-
-  #setMeta(name: string, value: string): void {
-    const sql = 'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value'
-    this.#db.prepare(sql).run(name, value)
   }
 
   /** Commits until nothing is left to do now, then sleeps until there is. */

@@ -72,7 +72,32 @@ describe('while another process holds a write lock', () => {
   })
 })
 
-describe('the lock of a server', () => {
+test('a server starts beside a process that writes again and again', { timeout: 60_000 }, async () => {
+  const { store, path } = await openStore()
+  await store.close()
+  const script = join(tempFolder(), 'writer.mjs')
+  writeFileSync(
+    script,
+    `import { openKept } from '${built('persistence/sqlite/kept.js')}'
+     const db = openKept(process.argv[2], { timeout: 10_000 })
+     const wait = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+     process.send('writes')
+     for (;;) {
+       db.exec('BEGIN IMMEDIATE')
+       wait(4)
+       db.exec('ROLLBACK')
+       wait(8)
+     }`,
+  )
+  const writer = fork(script, [path])
+  whenDone(() => writer.kill('SIGKILL'))
+  await once(writer, 'message')
+
+  // The statement that names the server was not tried again where it found the file locked.
+  for (let starts = 0; starts < 20; starts++) await (await openStore({ path })).store.close()
+})
+
+describe('while another process holds a write lock', () => {
   /** A process that takes the lock and holds it. */
   async function holder(path: string) {
     const script = join(tempFolder(), 'holder.mjs')
