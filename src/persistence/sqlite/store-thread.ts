@@ -71,6 +71,8 @@ export class StoreThread {
   #trouble: string | null = null
   /** The file must not be written again. */
   #broken = false
+  /** It was told that the store cannot go on: nothing more is stored or answered, whatever still comes. */
+  #ended = false
 
   /**
    * `db`: the open file, closed when the store is. `endProcess`: what the watchdog does where the loop stands still for good. `remarks`: on the
@@ -101,6 +103,7 @@ export class StoreThread {
     this.#mark = new Mark(options.path, progressOf(this.#db))
     for (const message of remarks) this.#calls.notify({ type: 'file', message })
     mailbox.heed((ask) => {
+      if (this.#ended) return
       this.#calls.accept(ask)
       this.#work()
     })
@@ -270,6 +273,7 @@ export class StoreThread {
 
   /** Nothing more is answered: whether the last commit reached the disk is not known, and a restart will tell. */
   #stop(error: unknown): void {
+    this.#ended = true
     // Counted before it is told: the loop may hear of it, and beat for the last time, before the next statement here.
     const beats = this.#watchdog?.beats
     this.#mailbox.tell({ ...quiet, fatal: this.#describe(error) } satisfies Tell)

@@ -1,3 +1,4 @@
+import { renameSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
@@ -389,4 +390,18 @@ test('ids follow the order of the calls, also where some have keys and some have
   )
 
   expect(queues()).toEqual(['a', 'b', 'c', 'd', 'e', 'f', 'g'])
+})
+
+test('once the thread has told that it cannot go on it stores nothing more, whatever still comes', () => {
+  const { path, commits, tells, ask } = aThread()
+  const enqueue: Request = { op: 'enqueue', jobs: [aJob()] }
+
+  renameSync(path, `${path}.away`)
+  ask([1, enqueue])
+  const stored = commits.length
+  renameSync(`${path}.away`, path)
+  ask([2, enqueue])
+
+  expect(tells).toEqual([expect.objectContaining({ settled: [], fatal: { message: expect.any(String), lost: true } })])
+  expect(commits).toHaveLength(stored)
 })
