@@ -50,6 +50,8 @@ export class Calls {
     }
   /** There may be jobs for the leases that wait. */
   lookForReady = false
+  /** When the last call came, in monotonic ms. */
+  lastCameAt = Number.NEGATIVE_INFINITY
   /** A caller wants the housekeeping done now. */
   sweepAsked = false
 
@@ -60,6 +62,7 @@ export class Calls {
 
   accept(ask: Ask): void {
     const since = performance.now()
+    this.lastCameAt = since
     for (const [id, request] of ask) this.#pending.push({ id, since, request })
   }
 

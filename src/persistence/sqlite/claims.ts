@@ -3,6 +3,7 @@ import type Database from 'better-sqlite3'
 import { suspectCrashes } from '../../machines/guards.ts'
 import { type Item, intoRuns } from '../runs.ts'
 import type { Moves } from './moves.ts'
+import { type GoOn, unhurried } from './pace.ts'
 import type { LeasedFacts } from './protocol.ts'
 import { isReady, isUnhandled, parkedAs } from './schema.ts'
 import { Suspects } from './suspects.ts'
@@ -10,8 +11,11 @@ import { Suspects } from './suspects.ts'
 /** The next queue that has jobs ready, after the one given: one seek. */
 export const nextQueueSql = `SELECT queue FROM jobs WHERE ${isReady} AND queue > ? ORDER BY queue LIMIT 1`
 
-/** Jobs without a handler here that are put aside by one transaction, and taken back by another. */
-const parkMax = 1_000
+/** Jobs without a handler here that are put aside by one claim. */
+const parkMax = 200
+/** Those that one step takes back, and one statement of it. */
+const unparkMax = 1_000
+const unparkAtOnce = 100
 
 /** What a claim leased, and what it met: `unhandled` jobs by type, now put aside; `more`: it stopped at a bound, and there may be others. */
 export interface Claim {
@@ -86,12 +90,17 @@ export class Claims {
     return this.#suspects.aloneUntil
   }
 
-  /** Lets jobs of the types handled here be leased again that an earlier process put aside; how many, 0 when all are. */
-  unpark(): number {
+  /** Lets jobs of the types handled here be leased again that an earlier process put aside, up to a bound; false when all are. */
+  unpark(goOn: GoOn = unhurried): boolean {
     let moved = 0
-    for (const type of this.#handled) moved += this.#sql.unpark.run({ type, limit: parkMax }).changes
-    if (moved > 0) this.expectSuspects()
-    return moved
+    for (const type of this.#handled) {
+      for (let changes = unparkAtOnce; changes === unparkAtOnce; moved += changes) {
+        if (moved > 0 && (moved >= unparkMax || !goOn())) return true
+        changes = this.#sql.unpark.run({ type, limit: unparkAtOnce }).changes
+        if (changes > 0) this.expectSuspects()
+      }
+    }
+    return false
   }
 
   /**

@@ -17,6 +17,8 @@ export class ClockWatch {
   /** Of the wall clock from the steady one. */
   #offset: number | null = null
   #steadySince = 0
+  /** What the last look has found. */
+  isSteady = false
 
   /** `keepMs`: how long things are kept that are deleted then; none has to wait longer. `onJump`: told by how much the clock jumped, ahead or back. */
   constructor(clock: SteadyClock, keepMs: number, onJump: (ms: number) => void) {
@@ -35,7 +37,8 @@ export class ClockWatch {
       this.#steadySince = steady
       if (before !== null) this.#onJump(offset - before)
     }
-    return steady - this.#steadySince >= this.#neededMs
+    this.isSteady = steady - this.#steadySince >= this.#neededMs
+    return this.isSteady
   }
 
   /** Both at one instant: between two readings the process may be held up. */

@@ -4,11 +4,13 @@ import { ClockWatch } from './clock-watch.ts'
 import { isStorageTrouble } from './connection.ts'
 import type { Part } from './group-commit.ts'
 import type { HeldLeases } from './held-leases.ts'
+import { type Effort, Pace } from './pace.ts'
 import type { Writer } from './writer.ts'
 
-/** Between one batch of retention and the next, and between walks, in ms. */
-const retainPaceMs = 100
+/** Between two walks of retention, in ms. */
 const retainRestMs = 60_000
+/** What is due is work to be done, and rests only so that others that write the file have their gaps: three quarters of the time at most. */
+const promotionEffort: Effort = { stepMs: 5, rests: 1 / 3 }
 /** Renewals within one lease, so that one may fail. */
 const renewalsPerLease = 3
 
@@ -22,9 +24,12 @@ export class Housekeeping {
   readonly #notify: (notice: Notice) => void
   readonly #clock: SteadyClock
   readonly #clockWatch: ClockWatch
-  /** By the steady clock: the other may be set back. */
-  #renewAt = Number.NEGATIVE_INFINITY
-  #retainAt = Number.NEGATIVE_INFINITY
+  readonly #promotions: Pace
+  readonly #renewals: Pace
+  readonly #retentions: Pace
+  readonly #unparks: Pace
+  /** Others use the store. */
+  #contended = false
   #unparking = true
   /** When the next job is due; null where none waits. */
   nextDueAt: number | null = null
@@ -41,6 +46,10 @@ export class Housekeeping {
     this.#leaseMs = leaseMs
     this.#clock = clock
     this.#notify = notify
+    this.#promotions = new Pace(clock, () => promotionEffort)
+    this.#renewals = new Pace(clock)
+    this.#retentions = new Pace(clock)
+    this.#unparks = new Pace(clock)
     this.#clockWatch = new ClockWatch(clock, retentionMs, (ms) => notify({ type: 'clockJumped', ms }))
   }
 
@@ -49,24 +58,42 @@ export class Housekeeping {
     this.nextDueAt = this.#writer.nextDueAt()
   }
 
-  /** What is to be done at `now`; all but what is due, whether its instant has come or not, where it was `asked` for. */
-  parts(now: number, asked: boolean): Part[] {
+  /**
+   * What is to be done at `now`, a step of each; all but what is due, whether its instant has come or not, where it was `asked` for.
+   * `contended`: others use the store.
+   */
+  parts(now: number, asked: boolean, contended: boolean): Part[] {
+    this.#contended = contended
     const due = this.nextDueAt !== null && this.nextDueAt <= now
-    const passed = this.#clock.steady()
     const mayDelete = this.#clockWatch.look()
     return [
-      ...(due ? [this.#promotion()] : []),
-      ...(asked || passed >= this.#renewAt ? [this.#renewal()] : []),
-      ...(mayDelete && (asked || passed >= this.#retainAt) ? [this.#retention()] : []),
-      ...(this.#unparking ? [this.#unparked()] : []),
+      ...(due && (asked || this.#promotions.isDue) ? [this.#promotion()] : []),
+      ...(asked || this.#renewals.isDue ? [this.#renewal()] : []),
+      ...(mayDelete && (asked || this.#retentions.isDue) ? [this.#retention()] : []),
+      ...(this.#unparking && this.#unparks.isDue ? [this.#unparked()] : []),
     ]
+  }
+
+  /** Ms from `now` until it has something to do that it knows of. */
+  sleepMs(now: number): number {
+    const steady = this.#clock.steady()
+    const dueIn = this.nextDueAt === null ? Number.POSITIVE_INFINITY : this.nextDueAt - now
+    return Math.min(
+      Math.max(dueIn, this.#promotions.nextAt - steady),
+      this.#renewals.nextAt - steady,
+      this.#clockWatch.isSteady ? this.#retentions.nextAt - steady : Number.POSITIVE_INFINITY,
+      this.#unparking ? this.#unparks.nextAt - steady : Number.POSITIVE_INFINITY,
+    )
   }
 
   #promotion(): Part {
     return part(
-      (now) => this.#writer.promoteDue(now),
-      // Also where nothing was due any more: another process had moved it.
-      () => this.lookForDue(),
+      (now) => this.#promotions.step(this.#contended, (goOn) => this.#writer.promoteDue(now, goOn)),
+      (goesOn: boolean) => {
+        if (goesOn) this.#promotions.rest()
+        // Also where nothing was due any more: another process had moved it.
+        this.lookForDue()
+      },
     )
   }
 
@@ -75,11 +102,12 @@ export class Housekeeping {
     return part(
       (now) => {
         const lost = this.#writer.renew(this.#held.all(), now)
-        this.#writer.expireLeases(now)
-        return lost
+        const goesOn = this.#renewals.step(this.#contended, (goOn) => this.#writer.expireLeases(now, goOn))
+        return { lost, goesOn }
       },
-      (lost: Lease[]) => {
-        this.#renewAt = this.#clock.steady() + this.#leaseMs / renewalsPerLease
+      ({ lost, goesOn }: { lost: Lease[]; goesOn: boolean }) => {
+        if (goesOn) this.#renewals.rest()
+        else this.#renewals.wait(this.#leaseMs / renewalsPerLease)
         this.#held.drop(lost)
         if (lost.length > 0)
           this.#notify({ type: 'lost', leases: lost.map((lease) => ({ ...lease, cancelled: false })) })
@@ -89,9 +117,10 @@ export class Housekeeping {
 
   #retention(): Part {
     return part(
-      (now) => this.#writer.retain(now),
+      (now) => this.#retentions.step(this.#contended, (goOn) => this.#writer.retain(now, goOn)),
       (goesOn: boolean) => {
-        this.#retainAt = this.#clock.steady() + (goesOn ? retainPaceMs : retainRestMs)
+        if (goesOn) this.#retentions.rest()
+        else this.#retentions.wait(retainRestMs)
       },
     )
   }
@@ -99,9 +128,10 @@ export class Housekeeping {
   /** Once, after opening: what an earlier process had no handler for may have one now. */
   #unparked(): Part {
     return part(
-      () => this.#writer.unpark(),
-      (moved: number) => {
-        this.#unparking = moved > 0
+      () => this.#unparks.step(this.#contended, (goOn) => this.#writer.unpark(goOn)),
+      (goesOn: boolean) => {
+        this.#unparks.rest()
+        this.#unparking = goesOn
       },
     )
   }

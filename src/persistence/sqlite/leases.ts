@@ -4,11 +4,13 @@ import { stateIsTagged } from '../edge-sql.ts'
 import { type Item, intoRuns } from '../runs.ts'
 import { type Lease, processEnded, type StoredError } from '../store.ts'
 import type { Moves } from './moves.ts'
+import { type GoOn, unhurried } from './pace.ts'
 import type { RecoveryStep } from './protocol.ts'
 import { isHeld, isTimed } from './schema.ts'
 
-/** Leases that one transaction expires. */
+/** Leases that one step expires, and those that one statement of it does. */
 const expireMax = 1_000
+const expireAtOnce = 100
 
 /** A job whose process has ended. */
 interface Orphan {
@@ -42,9 +44,17 @@ export class Leases {
     return leases.filter(({ id }) => !held.has(id))
   }
 
-  /** Expires leases that have run out, up to a bound. Only where those of dead processes were recovered: of them another thing is told. */
-  expire(now: number): void {
-    const ids = this.#sql.lapsed.all({ now, limit: expireMax }) as number[]
+  /** Expires leases that have run out, up to a bound; whether there may be more. Only where those of dead processes were recovered: of them another thing is told. */
+  expire(now: number, goOn: GoOn = unhurried): boolean {
+    for (let expired = 0; expired < expireMax; expired += expireAtOnce) {
+      if (expired > 0 && !goOn()) return true
+      if (this.#expireLapsed(now) < expireAtOnce) return false
+    }
+    return true
+  }
+
+  #expireLapsed(now: number): number {
+    const ids = this.#sql.lapsed.all({ now, limit: expireAtOnce }) as number[]
     const message = 'the lease ran out: its worker was silent for longer than the visibility timeout'
     const error = stored('LeaseExpiredError', message)
     this.#expire(
@@ -52,6 +62,7 @@ export class Leases {
       now,
       false,
     )
+    return ids.length
   }
 
   /**

@@ -4,10 +4,12 @@ import type { JobState } from '../../machines/job.ts'
 import { retention } from '../store.ts'
 import { chainFrom } from './histories.ts'
 import type { Moves } from './moves.ts'
+import { type GoOn, unhurried } from './pace.ts'
 import { isOfRun } from './schema.ts'
 
-/** Jobs that one transaction looks at. */
+/** Jobs that one step looks at, and that it reads at once. */
 const walkMax = 1_000
+const readAtOnce = 100
 
 interface Seen {
   readonly id: number
@@ -32,20 +34,29 @@ export class Retention {
   }
 
   /**
-   * Goes on with the walk, up to a bound; false at its end, where no job of a whole step was created early enough to have ended long enough
-   * ago. One alone proves nothing: it may have come while the clock was wrong.
+   * Goes on with the walk, up to a bound or until `goOn` says no, past one job at least; false at its end, where no job of a whole step was
+   * created early enough to have ended long enough ago. One alone proves nothing: it may have come while the clock was wrong.
    */
-  walk(now: number): boolean {
+  walk(now: number, goOn: GoOn = unhurried): boolean {
     if (this.#keepMs === 0) return false
     const endedBy = now - this.#keepMs
-    const seen = this.#sql.next.all({ after: this.#walkedTo, limit: walkMax }) as Seen[]
-    const old = seen.filter(({ createdAt }) => createdAt <= endedBy)
-    for (const job of old) {
-      const isOver = hasTag(job.state, 'expendable') && job.finishedAt! <= endedBy
-      if (isOver && !this.#sql.isNewestEvent.get(job.lastEventId)) this.#remove(job)
+    let looked = 0
+    let old = 0
+    for (let isEnd = false; looked < walkMax && !isEnd; ) {
+      const seen = this.#sql.next.all({ after: this.#walkedTo, limit: readAtOnce }) as Seen[]
+      for (const job of seen) {
+        if (looked > 0 && !goOn()) return true
+        looked++
+        this.#walkedTo = job.id
+        if (job.createdAt > endedBy) continue
+        old++
+        const isOver = hasTag(job.state, 'expendable') && job.finishedAt! <= endedBy
+        if (isOver && !this.#sql.isNewestEvent.get(job.lastEventId)) this.#remove(job)
+      }
+      isEnd = seen.length < readAtOnce
     }
-    const goesOn = seen.length === walkMax && old.length > 0
-    this.#walkedTo = goesOn ? seen.at(-1)!.id : 0
+    const goesOn = looked === walkMax && old > 0
+    if (!goesOn) this.#walkedTo = 0
     return goesOn
   }
 

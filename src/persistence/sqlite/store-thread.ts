@@ -20,6 +20,8 @@ const tickMs = beatMs
 const fallbackTicks = 10
 /** Waits between tries while another process holds the file: as long as it has waited so far, within these. */
 export const busyWaitMs = { least: 1, most: 50 }
+/** How long after a call the store counts as used by others than its housekeeping, in ms. */
+const contendedMs = 100
 /** Between tries of outcomes that found the disk full. */
 const fullWaitMs = 500
 
@@ -157,9 +159,8 @@ export class StoreThread {
     if (this.#retryAt > 0) return Math.max(1, Math.min(tickMs, this.#retryAt - performance.now()))
     const now = this.#clock.now()
     const { aloneUntil } = this.#writer
-    const dueIn = (this.#housekeeping?.nextDueAt ?? Number.POSITIVE_INFINITY) - now
     const othersIn = aloneUntil !== null && aloneUntil > now ? aloneUntil - now : Number.POSITIVE_INFINITY
-    return Math.max(1, Math.min(tickMs, dueIn, othersIn))
+    return Math.max(1, Math.min(tickMs, this.#housekeeping?.sleepMs(now) ?? tickMs, othersIn))
   }
 
   /** One transaction with all that waits; false where there is nothing to do now. */
@@ -206,7 +207,8 @@ export class StoreThread {
   #takeHousekeeping(now: number): Part[] {
     const asked = this.#calls.sweepAsked
     this.#calls.sweepAsked = false
-    return this.#housekeeping?.parts(now, asked) ?? []
+    const contended = performance.now() - this.#calls.lastCameAt < contendedMs
+    return this.#housekeeping?.parts(now, asked, contended) ?? []
   }
 
   #commit(parts: Part[]): void {

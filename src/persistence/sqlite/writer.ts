@@ -6,6 +6,7 @@ import { type Asked, type Claim, Claims } from './claims.ts'
 import { Intake } from './intake.ts'
 import { Leases } from './leases.ts'
 import { Moves } from './moves.ts'
+import { type GoOn, unhurried } from './pace.ts'
 import type { EnqueuedCalls, NewCalls, RecoveryStep, RefusedEvent } from './protocol.ts'
 import { Reader } from './reader.ts'
 import { Retention } from './retention.ts'
@@ -21,8 +22,9 @@ export interface WriterOptions {
   readonly retentionMs: number
 }
 
-/** Jobs that one transaction finds due, so that waiting calls get in between. */
+/** Jobs that one step finds due, and those that one statement of it moves. */
 const promoteMax = 1_000
+const promoteAtOnce = 100
 
 /** Every write there is, as parts of a transaction that its caller begins and commits. */
 export class Writer {
@@ -129,9 +131,15 @@ export class Writer {
     return this.#moves.lastMoved().map(([id]) => id)
   }
 
-  /** Queues jobs whose `run_at` has come, up to a bound; how many. */
-  promoteDue(now: number): number {
-    return this.#moves.apply('due', intoRuns(this.#due.all({ now, limit: promoteMax }) as Item[]), now)
+  /** Queues jobs whose `run_at` has come, up to a bound or until `goOn` says no; whether there may be more. */
+  promoteDue(now: number, goOn: GoOn = unhurried): boolean {
+    for (let promoted = 0; promoted < promoteMax; promoted += promoteAtOnce) {
+      if (promoted > 0 && !goOn()) return true
+      const due = this.#due.all({ now, limit: promoteAtOnce }) as Item[]
+      this.#moves.apply('due', intoRuns(due), now)
+      if (due.length < promoteAtOnce) return false
+    }
+    return true
   }
 
   /** When the next `scheduled` or `retrying` job is due; null where none waits. */
@@ -143,9 +151,9 @@ export class Writer {
     return this.#leases.renew(leases, now)
   }
 
-  /** Those that have run out; nothing before dead processes' are recovered, whose leases did not end by time. */
-  expireLeases(now: number): void {
-    if (this.#ownsLeases) this.#leases.expire(now)
+  /** Those that have run out, up to a bound; whether there may be more. Nothing before dead processes' are recovered, whose leases did not end by time. */
+  expireLeases(now: number, goOn: GoOn = unhurried): boolean {
+    return this.#ownsLeases && this.#leases.expire(now, goOn)
   }
 
   recoverOrphans(after: number, now: number): RecoveryStep {
@@ -160,12 +168,12 @@ export class Writer {
     return this.#claims.aloneUntil
   }
 
-  unpark(): number {
-    return this.#claims.unpark()
+  unpark(goOn: GoOn = unhurried): boolean {
+    return this.#claims.unpark(goOn)
   }
 
-  retain(now: number): boolean {
-    return this.#retention.walk(now)
+  retain(now: number, goOn: GoOn = unhurried): boolean {
+    return this.#retention.walk(now, goOn)
   }
 
   #commandOne(command: Command, id: number, now: number): CommandResult {
