@@ -28,9 +28,17 @@ export interface SoakOptions {
   readonly say: (line: string) => void
 }
 
+/** The p99 from enqueue to start, in ms: before anything was old enough to be removed, and while jobs are. */
+export interface RetentionCost {
+  readonly without: number
+  readonly beside: number
+  readonly isCheap: boolean
+}
+
 export interface Soaked {
   readonly violations: readonly string[]
   readonly trends: readonly Trend[]
+  readonly retention: RetentionCost
   readonly ends: { sigterm: number; sigkill: number }
   readonly acknowledged: number
   readonly starts: number
@@ -93,11 +101,16 @@ class Soak {
       `answers ${answers.join(', ')}; ${clients.failed} requests without one; ${refusedCount} of the producer refused`,
     )
     const trends = figureNames.map((name) => this.#samples.trend(name))
-    say(`${inTable(trends)}\n${this.#retentionCost(lengthMs)}`)
+    const retention = this.#retentionCost(lengthMs)
+    say(inTable(trends))
+    say(
+      `start p99 before anything is removed ${inUnit(retention.without, 'ms')}, beside retention ${inUnit(retention.beside, 'ms')}: ${retention.isCheap ? 'within' : 'MORE THAN'} ${retentionCosts.times} times`,
+    )
     this.#witness.close()
     return {
       violations: this.#violations,
       trends,
+      retention,
       ends: this.#ends,
       acknowledged: acknowledgedCount,
       starts: startCount,
@@ -201,7 +214,7 @@ class Soak {
   }
 
   /** Nothing is removed before the clock of a new process has been steady for as long as jobs are kept. */
-  #retentionCost(lengthMs: number): string {
+  #retentionCost(lengthMs: number): RetentionCost {
     const removesFrom = this.#watchedSince + this.#retentionMs
     const without = this.#samples.between(
       'startWorst',
@@ -210,6 +223,6 @@ class Soak {
     )
     const beside = this.#samples.between('startWorst', Math.max(removesFrom, lengthMs / 2), lengthMs)
     const isCheap = beside <= Math.max(without * retentionCosts.times, retentionCosts.leastMs)
-    return `start p99 before anything is removed ${inUnit(without, 'ms')}, beside retention ${inUnit(beside, 'ms')}: ${isCheap ? 'within' : 'MORE THAN'} ${retentionCosts.times} times`
+    return { without, beside, isCheap }
   }
 }
