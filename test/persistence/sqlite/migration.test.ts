@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
-import { describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { jobStates } from '../../../src/machines/edges.ts'
 import { openForReading, openForWriting } from '../../../src/persistence/sqlite/connection.ts'
 import { openKept } from '../../../src/persistence/sqlite/kept.ts'
@@ -10,7 +10,7 @@ import { applicationId, migrations } from '../../../src/persistence/sqlite/schem
 import { objectsOf } from '../../../src/persistence/sqlite/schema-faults.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
 import { aJob, openStore } from '../../support/store.ts'
-import { tempFolder, whenDone } from '../../support/temp.ts'
+import { cleanUp, tempFolder, whenDone } from '../../support/temp.ts'
 import { newestSchema } from './newest-schema.ts'
 
 /** A file of the newest version with jobs in every state, one that was snoozed often, and gaps where retention removed some. */
@@ -37,6 +37,12 @@ async function aFile(): Promise<string> {
   await store.close()
   return path
 }
+
+let newest: string
+beforeAll(async () => {
+  newest = await aFile()
+})
+afterAll(cleanUp)
 
 /** The same as an earlier version had it. */
 function asVersion(version: number, path: string): string {
@@ -69,7 +75,6 @@ function contentsOf(path: string) {
 
 describe.each([1, 2, 3, 4])('a file of version %s', (version) => {
   test('is brought to the newest with every job and every event, each where it belongs', async () => {
-    const newest = await aFile()
     const old = asVersion(version, newest)
 
     openForWriting(old, () => 'unused', 0).close()
@@ -81,7 +86,7 @@ describe.each([1, 2, 3, 4])('a file of version %s', (version) => {
   })
 
   test('is as it was where the process ends before its new version is committed', async () => {
-    const old = asVersion(version, await aFile())
+    const old = asVersion(version, newest)
     const before = contentsOf(old)
     const db = openKept(old)
     db.exec('BEGIN IMMEDIATE')
@@ -93,7 +98,7 @@ describe.each([1, 2, 3, 4])('a file of version %s', (version) => {
   })
 
   test('goes on where it was: histories grow, and no id is used again', async () => {
-    const old = asVersion(version, await aFile())
+    const old = asVersion(version, newest)
     const { store, path } = await openStore({ path: old })
     await store.recoverOrphans()
 
@@ -107,7 +112,7 @@ describe.each([1, 2, 3, 4])('a file of version %s', (version) => {
   })
 
   test('keeps what guards it', async () => {
-    const old = asVersion(version, await aFile())
+    const old = asVersion(version, newest)
     const db = openForWriting(old, () => 'unused', 0)
     whenDone(() => db.close())
 
