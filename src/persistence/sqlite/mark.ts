@@ -1,5 +1,18 @@
-import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
+import { threadId } from 'node:worker_threads'
 import { crc32 } from 'node:zlib'
 import { modeBeside, openNew } from './private-files.ts'
 
@@ -19,6 +32,7 @@ const fullDisk: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT'])
 const transitionsAt = 'jobmachine mark 1\nepoch '.length + idMax + '\ntransitions '.length
 const jobsAt = transitionsAt + digits + '\njobs '.length
 const checkAt = jobsAt + digits + 1
+const markBytes = checkAt + 'check 01234567\n'.length
 const pattern = /^jobmachine mark 1\nepoch (.*?) *\ntransitions (\d{16})\njobs (\d{16})\ncheck ([0-9a-f]{8})\n$/
 
 /** What a mark says; `damaged` where it is not whole, as a power cut may leave it; null where there is none. */
@@ -35,14 +49,47 @@ export function readMark(path: string): Progress | 'damaged' | null {
   return { epoch, transitions: Number(transitions), jobs: Number(jobs) }
 }
 
-/** Makes a mark that says that nothing was stored yet, where there is none, so that a database that was begun is told from one that is gone. */
-export function markNew(path: string): void {
-  const file = openNew(markOf(path), modeBeside(path))
-  if (file === null) return
-  writeSync(file, textOf({ epoch: '', transitions: 0, jobs: 0 }), 0, 'latin1')
-  fsyncSync(file)
-  closeSync(file)
+/** Whether there is a mark that is shorter than any: of a first start that an earlier version could not finish on a full disk. */
+export function isMarkCutOff(path: string): boolean {
+  const found = statSync(markOf(path), { throwIfNoEntry: false })
+  return found !== undefined && found.size < markBytes
+}
+
+/** Makes a mark that says that nothing was stored yet, where there is none or `replace`, so that a database that was begun is told from one that is gone. */
+export function markNew(path: string, { replace = false } = {}): void {
+  const mark = markOf(path)
+  if (!replace && existsSync(mark)) return
+  // Whole before it has its name: half a mark would say that a database is gone.
+  const partial = `${mark}.partial-${process.pid}-${threadId}`
+  try {
+    rmSync(partial, { force: true })
+    writeWhole(partial, textOf({ epoch: '', transitions: 0, jobs: 0 }), modeBeside(path))
+    if (replace) renameSync(partial, mark)
+    else giveName(partial, mark)
+  } finally {
+    rmSync(partial, { force: true })
+  }
   syncFolder(path)
+}
+
+function writeWhole(path: string, text: string, mode: number): void {
+  const file = openNew(path, mode)!
+  try {
+    writeSync(file, text, 0, 'latin1')
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** Unless another process was first: its mark may say more already. */
+function giveName(path: string, name: string): void {
+  try {
+    linkSync(path, name)
+  } catch {
+    // Not every file system has links.
+    if (!existsSync(name)) renameSync(path, name)
+  }
 }
 
 /**

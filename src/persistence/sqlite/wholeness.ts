@@ -4,7 +4,7 @@ import { basename } from 'node:path'
 import type Database from 'better-sqlite3'
 import { DatabaseUnusableError, LostJobsError } from '../../errors.ts'
 import { progressOf, readEpochs } from './epochs.ts'
-import { markNew, type Progress, readMark } from './mark.ts'
+import { isMarkCutOff, markNew, type Progress, readMark } from './mark.ts'
 import { assertReadable, makePrivate } from './private-files.ts'
 
 /** A log of this size holds no frame. */
@@ -17,6 +17,7 @@ export interface Found {
   readonly databaseBytes: number
   readonly logBytes: number
   readonly mark: Progress | 'damaged' | null
+  readonly isMarkCutOff: boolean
   readonly hasLock: boolean
 }
 
@@ -33,6 +34,7 @@ export function lookAt(path: string): Found {
     databaseBytes: sizeOf(path),
     logBytes: sizeOf(`${path}-wal`),
     mark: readMark(path),
+    isMarkCutOff: isMarkCutOff(path),
     hasLock: existsSync(`${path}-lock`),
   }
 }
@@ -44,25 +46,26 @@ export function lookAt(path: string): Found {
 export function prepareIfNew(path: string, found: Found): void {
   if (found.databaseBytes > 0) return
   assertNeverWas(path, found)
-  markNew(path)
+  markNew(path, { replace: found.isMarkCutOff })
   makePrivate(path)
 }
 
-function assertNeverWas(path: string, { databaseBytes, logBytes, mark, hasLock }: Found): void {
-  const name = basename(path)
-  const saying =
-    mark === 'damaged' || (mark && mark.transitions > 0)
-      ? `${name}-mark${mark === 'damaged' ? '' : ` says that ${mark.transitions} transitions were acknowledged`}`
-      : logBytes > emptyLogBytes
-        ? `${name}-wal holds ${logBytes} bytes of its log`
-        : hasLock && mark === null
-          ? `${name}-lock is there`
-          : null
-  if (saying === null) return
-  const what = databaseBytes === 0 && existsSync(path) ? 'is empty' : 'is not there'
+function assertNeverWas(path: string, found: Found): void {
+  const evidence = evidenceOf(basename(path), found)
+  if (evidence === null) return
+  const what = existsSync(path) ? 'is empty' : 'is not there'
   throw new DatabaseUnusableError(
-    `${path} ${what}, but was: ${saying}. Put it back, or restore a backup; to begin with nothing, remove every file whose name begins with ${name}`,
+    `${path} ${what}, but ${evidence}, so there was a database. Put it back, or restore a backup; to begin with nothing, remove every file whose name begins with ${basename(path)}`,
   )
+}
+
+/** What says that there was one, as a clause. */
+function evidenceOf(name: string, { logBytes, mark, isMarkCutOff, hasLock }: Found): string | null {
+  const hasLog = logBytes > emptyLogBytes
+  if (mark === 'damaged') return isMarkCutOff && !hasLog && !hasLock ? null : `${name}-mark is there, and is damaged`
+  if (mark && mark.transitions > 0) return `${name}-mark says that ${mark.transitions} transitions were acknowledged`
+  if (hasLog) return `${name}-wal holds ${logBytes} bytes of its log`
+  return hasLock && mark === null ? `${name}-lock is there` : null
 }
 
 /**

@@ -1,7 +1,8 @@
-import { existsSync, symlinkSync, unlinkSync } from 'node:fs'
+import { existsSync, readdirSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { StorageFullError } from '../../../src/errors.ts'
+import { lockForServing } from '../../../src/persistence/sqlite/lock.ts'
 import { Mark, readMark } from '../../../src/persistence/sqlite/mark.ts'
 import { fillDisk, mountSmall } from '../../support/small-disk.ts'
 import { aJob, openStore } from '../../support/store.ts'
@@ -38,6 +39,32 @@ test('a full disk refuses new jobs, keeps outcomes until there is space, and goe
     null,
   ])
 })
+
+test('a first start on a full disk leaves nothing behind, and the next one begins', async ({ skip }) => {
+  const folder = mountSmall(join(tempFolder(), 'small')) ?? skip('a small file system cannot be mounted here')
+  const path = join(folder, 'jobs.db')
+  const makeRoom = fillDisk(folder)
+
+  expect(() => lockForServing(path)).toThrow(/ENOSPC|full/)
+  await expect(openStore({ path })).rejects.toThrow(/ENOSPC|full/)
+  const left = readdirSync(folder)
+  const open = readdirSync('/proc/self/fd').map((fd) => linkOf(`/proc/self/fd/${fd}`))
+  makeRoom()
+  const { store } = await openStore({ path })
+
+  expect(left).toEqual(['ballast'])
+  expect(open.filter((file) => file.startsWith(folder))).toEqual([])
+  expect(await store.enqueue([aJob()])).toMatchObject({ jobs: [{ id: 1 }] })
+})
+
+/** Empty for the descriptor that the list itself was read by. */
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return ''
+  }
+}
 
 test.runIf(existsSync('/dev/full'))(
   'a full disk leaves the mark behind, and it is made anew when there is space',

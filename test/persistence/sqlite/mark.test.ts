@@ -248,12 +248,12 @@ describe('a database that is not there, or empty, is no new one', () => {
   const remove = (path: string) => rmSync(path)
   const empty = (path: string) => truncateSync(path, 0)
   test.each([
-    ['removed, beside its mark', remove, ['-wal', '-lock'], /is not there, but was: jobs\.db-mark says that 20/],
-    ['emptied, beside its mark', empty, ['-wal', '-lock'], /is empty, but was: jobs\.db-mark says that 20/],
-    ['removed, beside its log', remove, ['-mark', '-lock'], /is not there, but was: jobs\.db-wal holds/],
-    ['emptied, beside its log', empty, ['-mark', '-lock'], /is empty, but was: jobs\.db-wal holds/],
-    ['removed, beside a lock', remove, ['-mark', '-wal'], /is not there, but was: jobs\.db-lock is there/],
-    ['emptied, beside a lock', empty, ['-mark', '-wal'], /is empty, but was: jobs\.db-lock is there/],
+    ['removed, beside its mark', remove, ['-wal', '-lock'], /is not there, but jobs\.db-mark says that 20/],
+    ['emptied, beside its mark', empty, ['-wal', '-lock'], /is empty, but jobs\.db-mark says that 20/],
+    ['removed, beside its log', remove, ['-mark', '-lock'], /is not there, but jobs\.db-wal holds/],
+    ['emptied, beside its log', empty, ['-mark', '-lock'], /is empty, but jobs\.db-wal holds/],
+    ['removed, beside a lock', remove, ['-mark', '-wal'], /is not there, but jobs\.db-lock is there/],
+    ['emptied, beside a lock', empty, ['-mark', '-wal'], /is empty, but jobs\.db-lock is there/],
   ] as const)('%s', async (_, harm, alsoRemoved, reason) => {
     const { path } = killed()
     writeFileSync(`${path}-lock`, '')
@@ -263,6 +263,24 @@ describe('a database that is not there, or empty, is no new one', () => {
     await expect(openStore({ path })).rejects.toThrow(DatabaseUnusableError)
     await expect(openStore({ path })).rejects.toThrow(reason)
     expect(() => lockForServing(path)).toThrow(reason)
+  })
+
+  test('though half a mark without log and lock is what a full disk left of a first start', async () => {
+    const paths = ['', 'jobmachine mark 1\nepoch '].map((left) => {
+      const path = join(tempFolder(), 'jobs.db')
+      writeFileSync(`${path}-mark`, left)
+      lockForServing(path).release()
+      return path
+    })
+    for (const path of paths) expect(readMark(path)).toEqual({ epoch: '', transitions: 0, jobs: 0 })
+
+    const path = paths[0]!
+    // Beside a lock it is what a power cut left of a mark.
+    rmSync(path)
+    truncateSync(`${path}-mark`, 0)
+    await expect(openStore({ path })).rejects.toThrow(
+      `${path} is not there, but jobs.db-mark is there, and is damaged, so there was a database. Put it back`,
+    )
   })
 
   test('but one where all is gone, or nothing was ever stored', async () => {
