@@ -32,7 +32,8 @@ export async function backUp(given: string, target: string, onCopied: OnCopied =
   assertOurs(path)
   const partial = `${target}.partial-${process.pid}-${threadId}`
   rmSync(partial, { force: true })
-  makePrivate(partial)
+  // Whoever makes a file of that name in between, in a folder that others may write, would be handed the copy.
+  if (!makePrivate(partial)) throw new Error(`${partial} was made by somebody else; give another target`)
   try {
     const instant = await copy(path, partial, onCopied)
     const report = finish(partial, instant)
