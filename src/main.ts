@@ -5,6 +5,7 @@ import { systemClock } from './clock.ts'
 import { requestPayloadsMax } from './config.ts'
 import { isKilledEarly } from './container.ts'
 import { faultOfDatabasePath } from './database-path.ts'
+import { connectionsWithin, descriptorsMax } from './descriptors.ts'
 import { readEnvironment, type ServerConfig } from './environment.ts'
 import { ConfigError, DatabaseLockedError, DatabaseLostError, LostJobsError } from './errors.ts'
 import { printableLines } from './escape-controls.ts'
@@ -191,6 +192,7 @@ async function listen(config: ServerConfig, system: JobSystem, { log, dropped }:
       maxRequestBytes,
       maxRequestValues: requestPayloadsMax * config.settings.maxPayloadValues,
       maxInFlightRequests,
+      maxConnections: connectionsWithin(descriptorsMax(), config.settings.workers),
     })
   } catch (error) {
     await system.stop()

@@ -3,6 +3,7 @@ import { type AddressInfo, Socket } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import type { SystemLog } from '../front-door.ts'
 import { type AppOptions, createApp } from './app.ts'
+import { limitConnections } from './connections.ts'
 import { EventFeed, type EventFeedOptions } from './event-feed.ts'
 import { isLingering, type LingerTimes, linger } from './linger.ts'
 import { mount, takeOff } from './mount.ts'
@@ -30,12 +31,14 @@ const defaultTimeouts: Timeouts = {
 }
 /** How often those are looked at, in ms. */
 const timeoutCheckMs = 1_000
-/** Open connections; one more is closed at once, and with it all that ask for nothing. */
-const connectionsMax = 10_000
+/** Open connections. */
+export const connectionsMax = 10_000
 
 export interface ServeOptions extends AppOptions, EventFeedOptions {
   readonly host: string
   readonly port: number
+  /** Open connections, where the process may have fewer than 10,000. */
+  readonly maxConnections?: number
   /** For tests. */
   readonly timeouts?: Partial<Timeouts>
 }
@@ -49,7 +52,7 @@ export interface HttpServer {
 
 /** Serves the API; resolves when it listens, rejects with the system's error (EADDRINUSE, …) where it cannot. */
 export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
-  const { host, port, log } = options
+  const { host, port, log, maxConnections = connectionsMax } = options
   const timeouts = { ...defaultTimeouts, ...options.timeouts }
   const server = createServer({
     headersTimeout: timeouts.head,
@@ -60,27 +63,25 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
     requireHostHeader: false,
   })
   server.timeout = timeouts.idle
-  server.maxConnections = connectionsMax
   const feed = new EventFeed(options)
-  answerRequests(server, createApp(options, feed).fetch, options.basePath, timeouts, log)
+  const answers = answerRequests(server, createApp(options, feed).fetch, options.basePath, timeouts, log)
+  limitConnections(server, Math.min(maxConnections, connectionsMax), (socket) => answers.get(socket))
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, resolve)
   })
-  // So many would otherwise be kept from being served by connections that ask for nothing.
-  server.on('drop', () => server.closeIdleConnections())
   server.on('error', (error) => log.error({ err: error }, 'a connection could not be accepted'))
   return { url: urlOf(server.address() as AddressInfo), close: (graceMs) => close(server, feed, graceMs) }
 }
 
-/** Every request is answered by `fetch`, and what is no request by a problem document too. */
+/** Every request is answered by `fetch`, and what is no request by a problem document too. Gives the last answer of each connection. */
 function answerRequests(
   server: Server,
   fetch: Parameters<typeof getRequestListener>[0],
   basePath: string,
   times: LingerTimes,
   log: SystemLog,
-): void {
+): WeakMap<Socket, ServerResponse> {
   const answers = new WeakMap<Socket, ServerResponse>()
   const listener = getRequestListener(mount(fetch, basePath), {
     errorHandler(error) {
@@ -109,6 +110,7 @@ function answerRequests(
     answer(incoming, outgoing)
   })
   endInGoodOrder(server, answers, times)
+  return answers
 }
 
 /** Lets every client read its last answer, and refuses what the parser gave up. `answers`: the last of each connection. */

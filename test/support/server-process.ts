@@ -12,14 +12,21 @@ export interface ServerProcess {
   readonly database: string
 }
 
-/** A real server in a process of its own, on a free port, killed when the test ends. Resolves when it listens. */
+/**
+ * A real server in a process of its own, on a free port, killed when the test ends. `descriptors`: how many it may open. Resolves when it
+ * listens.
+ */
 export async function startServer(
   env: Record<string, string> = {},
   folder = tempFolder(),
   main = built('main.js'),
+  descriptors: number | null = null,
 ): Promise<ServerProcess> {
   const database = join(folder, 'jobs.db')
-  const child = spawn(process.execPath, [...briefly, main], {
+  const command = [process.execPath, ...briefly, main]
+  const limit = descriptors === null ? [] : ['sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`]
+  const [program = '', ...args] = [...limit, ...command]
+  const child = spawn(program, args, {
     cwd: folder,
     env: { PATH: process.env.PATH ?? '', PORT: '0', DATABASE_PATH: database, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
