@@ -35,6 +35,7 @@ export type {
   Phase,
   Quantiles,
   Sample,
+  StopOptions,
   StoredError,
   SystemLog,
   Telemetry,

@@ -128,6 +128,13 @@ export interface Bulk {
   settled(): Promise<void>
 }
 
+export interface StopOptions {
+  /** In ms; the settings' unless given. */
+  readonly graceMs?: number
+  /** A job may be why the process has to end; false unless given. */
+  readonly crashing?: boolean
+}
+
 /** The first three are true now, from the store; the rest count since this process opened the file. */
 export interface Metrics {
   readonly activeWorkers: number
@@ -161,8 +168,11 @@ export interface JobSystem {
   readonly payloadSchemas: Readonly<Record<string, JsonSchema>>
   /** Recovers what a dead process left behind, then runs jobs; resolves when the first may start. A producer only opens. */
   start(): Promise<void>
-  /** Leases no more, lets running jobs finish for `graceMs` (the settings' unless given), gives the rest back, closes the file. */
-  stop(options?: { readonly graceMs?: number }): Promise<void>
+  /**
+   * Leases no more, lets running jobs finish for `graceMs` (the settings' unless given), gives the rest back, closes the file. If the process
+   * ends before that, what still ran counts no crash; with `crashing` it does: for a stop because of what went wrong in the process itself.
+   */
+  stop(options?: StopOptions): Promise<void>
   /** Resolves when the job is on disk; an array is all or nothing, in the same order. */
   enqueue(job: NewJob): Promise<EnqueuedJob>
   enqueue(jobs: readonly NewJob[]): Promise<EnqueuedJob[]>

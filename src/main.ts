@@ -35,7 +35,7 @@ const lastLinesMs = 1_000
 const beyondGraceMs = 10_000
 
 const killedEarly =
-  'in a container that Docker or Podman kills 10 s after SIGTERM unless told otherwise, and jobs may run for longer: set stop_grace_period (docker run --stop-timeout) to 30s, or SHUTDOWN_GRACE_MS to 8000; setting SHUTDOWN_GRACE_MS silences this'
+  'in a container that Docker or Podman kills 10 s after SIGTERM unless told otherwise, before jobs that run for longer are aborted and given back: set stop_grace_period (docker run --stop-timeout) to 30s, or SHUTDOWN_GRACE_MS to 8000; setting SHUTDOWN_GRACE_MS silences this'
 
 const usage = `Usage: jobmachine [command]
 
@@ -228,7 +228,7 @@ function handleStrays(opened: Opened, processLog: ProcessLog): void {
     log.fatal({ err: error, ...(job ? { job_id: job.id, type: job.type } : {}) }, message)
     endAfterGrace(opened, processLog)
     const exit = () => process.exit(1)
-    opened.system?.stop().then(exit, exit)
+    opened.system?.stop({ crashing: true }).then(exit, exit)
   }
   process.on('uncaughtException', (error) => end(error, 'an exception that nobody caught; stopping'))
   process.on('unhandledRejection', (error) => end(error, 'a promise rejected that nobody waited for; stopping'))

@@ -29,6 +29,7 @@ import type {
   JobSystem,
   Metrics,
   Sample,
+  StopOptions,
   SystemLog,
   Telemetry,
 } from './job-system.ts'
@@ -168,8 +169,8 @@ class System extends StoreReads implements JobSystem {
     this.#observatory.startSampling()
   }
 
-  stop({ graceMs = this.#parts.settings.shutdownGraceMs }: { readonly graceMs?: number } = {}): Promise<void> {
-    this.#stopped ??= this.#stop(graceMs)
+  stop({ graceMs = this.#parts.settings.shutdownGraceMs, crashing = false }: StopOptions = {}): Promise<void> {
+    this.#stopped ??= this.#stop(graceMs, crashing)
     return this.#stopped
   }
 
@@ -307,9 +308,14 @@ class System extends StoreReads implements JobSystem {
 
   async #recover(): Promise<void> {
     const { log } = this.#parts
-    const recovered = await this.#store.recoverOrphans((moved) => log.info({ moved }, 'recovering'))
+    const { wasStopping, ...recovered } = await this.#store.recoverOrphans((moved) => log.info({ moved }, 'recovering'))
     this.#hasRecovered = true
-    if (recovered.leased + recovered.running > 0) log.warn(recovered, 'recovered jobs that a dead process had leased')
+    if (recovered.leased + recovered.running > 0) {
+      const whose = wasStopping
+        ? 'recovered jobs of a process that ended while it was stopping; no crash is counted'
+        : 'recovered jobs that a dead process had leased'
+      log.warn(recovered, whose)
+    }
     if (recovered.suspects > 0) {
       log.warn(
         { suspects: recovered.suspects },
@@ -340,15 +346,17 @@ class System extends StoreReads implements JobSystem {
     const ids = jobs.map(({ job }) => job.id)
     const message = `every worker is held by a handler that was aborted more than ${abortGraceMs} ms ago and does not end`
     this.#parts.log.error({ job_ids: ids, types: [...new Set(jobs.map(({ job }) => job.type))] }, message)
-    this.stop({ graceMs: 0 }).then(() => this.#parts.onFatal(new Error(message)), this.#parts.onFatal)
+    this.stop({ graceMs: 0, crashing: true }).then(() => this.#parts.onFatal(new Error(message)), this.#parts.onFatal)
   }
 
-  async #stop(graceMs: number): Promise<void> {
+  async #stop(graceMs: number, crashing: boolean): Promise<void> {
     if (this.#phase === 'failed') return
     const started = this.#phase !== 'created'
     this.#phase = 'draining'
     this.#abortsAt = this.#parts.clock.now() + Math.min(graceMs, timerMaxMs)
     const stopped = this.#bulks.stop()
+    // Refused only by a store that is broken or closed, which says so itself.
+    if (this.#dispatcher && started && !crashing) this.#store.noteStop().catch(() => {})
     if (this.#dispatcher && started) await this.#drain(this.#dispatcher, graceMs)
     this.#observatory.stopSampling()
     await this.#store.close()

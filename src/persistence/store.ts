@@ -294,6 +294,8 @@ export interface Recovered {
   readonly running: number
   /** Of those that ran: the process has ended while they ran before. */
   readonly suspects: number
+  /** The process was being stopped when it ended: its jobs were given back, and none was taken for the cause. */
+  readonly wasStopping: boolean
 }
 
 /**
@@ -326,6 +328,9 @@ export interface Store {
     readonly wait: boolean
     readonly start?: boolean
   }): Promise<readonly LeasedJob[]>
+
+  /** A stop begins: if the process ends before it has given its jobs back, the next recovery takes none of them for the cause. */
+  noteStop(): Promise<void>
 
   /** Answers waiting leases with nothing, and every later one. */
   stopLeasing(): Promise<void>

@@ -133,6 +133,30 @@ describe.concurrent('SIGTERM', () => {
     await assertFinishes(database, reader, 8)
   })
 
+  test('followed by SIGKILL, as a container does it, takes no job for the cause, however often', {
+    timeout: 60_000,
+  }, async () => {
+    const database = join(folder, 'impatient.db')
+    const reader = await createJobSystem({ database })
+    const [job] = await reader.enqueue([{ type: 'hold', payload: null }])
+    const meta = openKept(database, { readonly: true })
+    for (let stops = 1; stops <= 5; stops++) {
+      const child = await startChild({ database, holdMs: 600_000, graceMs: 600_000 })
+      await until(() => started(database).length === stops)
+      child.kill('SIGTERM')
+      await until(() => meta.prepare(`SELECT 1 FROM meta WHERE name = 'stopping'`).get() !== undefined)
+      child.kill('SIGKILL')
+      expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' })
+    }
+    meta.close()
+
+    await assertFinishes(database, reader, 1)
+
+    const events = Array(5).fill('lease start release').join(' ')
+    expect(started(database)).toEqual(Array(6).fill(job!.id))
+    expect(await eventsOf(await createJobSystem({ database }), job!.id)).toBe(`enqueue ${events} lease start succeed`)
+  })
+
   test('while the disk is full ends in time, and what ran is recovered when there is space', async ({ skip }) => {
     if (!small) return skip('a small file system cannot be mounted here')
     const database = join(small, 'jobs.db')

@@ -18,7 +18,7 @@ const joinEventsMax = 1_000
 export const busyPatienceMs = 2_000
 
 /** Outcomes and housekeeping are tried until they are stored; what its caller can ask again is refused in the end. */
-const mustBeStored: ReadonlySet<Operation> = new Set(['apply', 'recover', 'sweep'])
+const mustBeStored: ReadonlySet<Operation> = new Set(['apply', 'recover', 'sweep', 'noteStop'])
 
 /** What a caller is told of where nothing can be stored any more. */
 const refusable: ReadonlySet<Operation> = new Set(['enqueue', 'enqueueCalls', 'cancel', 'requeue', 'command'])
@@ -194,6 +194,8 @@ export class Calls {
         )
       case 'recover':
         return this.#part(call, (now) => this.#writer.recoverOrphans(request.after, now))
+      case 'noteStop':
+        return this.#part(call, () => this.#writer.noteStop())
       case 'sweep':
         this.sweepAsked = true
         return this.#part(call, () => null)

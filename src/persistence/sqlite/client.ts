@@ -277,6 +277,10 @@ class SqliteStore implements Store {
     )
   }
 
+  noteStop(): Promise<void> {
+    return this.#ask({ op: 'noteStop' }).then(() => {})
+  }
+
   stopLeasing(): Promise<void> {
     return this.#ask({ op: 'stopLeasing' }).then(() => {})
   }
@@ -305,7 +309,7 @@ class SqliteStore implements Store {
       leased += step.leased
       running += step.running
       suspects += step.suspects
-      if (step.last === null) return { leased, running, suspects }
+      if (step.last === null) return { leased, running, suspects, wasStopping: step.wasStopping }
       after = step.last
       onProgress?.(leased + running)
     }

@@ -28,6 +28,8 @@ export class Leases {
   readonly #sql: ReturnType<typeof prepare>
   /** Jobs that ran when the process ended that is being recovered from. */
   #ranTogether = 0
+  /** It was stopping when it ended. */
+  #wasStopping = false
 
   constructor(db: Database.Database, moves: Moves, leaseMs: number) {
     this.#moves = moves
@@ -65,21 +67,40 @@ export class Leases {
     return ids.length
   }
 
+  /** Until `forgetStop`, the process that holds the leases is being stopped: if it ends before it has given them back, no job is the cause. */
+  noteStop(): void {
+    this.#sql.noteStop.run()
+  }
+
+  forgetStop(): void {
+    this.#sql.forgetStop.run()
+  }
+
   /**
    * Moves on jobs with higher ids than `after` whose process has ended, up to a bound: all of them, whoever held them. What ran is due again
-   * at once, in this transaction, or dead if that was its last crash.
+   * at once, in this transaction, or dead if that was its last crash. If the process was stopping they are given back, and no crash counts.
    */
   recover(after: number, now: number): RecoveryStep {
-    if (after === 0) this.#ranTogether = this.#sql.running.get() as number
+    if (after === 0) {
+      this.#ranTogether = this.#sql.running.get() as number
+      this.#wasStopping = this.#sql.wasStopping.get() !== undefined
+    }
     const orphans = this.#sql.orphans.all({ after, limit: expireMax }) as Orphan[]
+    if (this.#wasStopping) this.#moves.apply('release', intoRuns(orphans), now, 'anyone')
+    else this.#expireOrphans(orphans, now)
+    const ran = orphans.filter(({ ran }) => ran === 1)
+    const counted = this.#wasStopping ? 0 : 1
+    const suspects = ran.filter(({ crashes }) => crashes + counted >= suspectCrashes).length
+    const counts = { leased: orphans.length - ran.length, running: ran.length, suspects }
+    return { last: orphans.at(-1)?.id ?? null, ...counts, wasStopping: this.#wasStopping }
+  }
+
+  #expireOrphans(orphans: readonly Orphan[], now: number): void {
     this.#expire(
       orphans.map((orphan) => ({ id: orphan.id, error: stored(processEnded, this.#sayEnd(orphan)) })),
       now,
       true,
     )
-    const ran = orphans.filter(({ ran }) => ran === 1)
-    const suspects = ran.filter(({ crashes }) => crashes + 1 >= suspectCrashes).length
-    return { last: orphans.at(-1)?.id ?? null, leased: orphans.length - ran.length, running: ran.length, suspects }
   }
 
   #sayEnd({ ran, crashes }: Orphan): string {
@@ -119,6 +140,10 @@ function prepare(db: Database.Database) {
     orphans: db.prepare(`
       SELECT id, crashes, ${stateIsTagged('executing')} AS ran FROM jobs INDEXED BY jobs_held
       WHERE ${isHeld} AND id > :after ORDER BY id LIMIT :limit`),
+    // A row of `meta`: read once at start, written once at a stop.
+    noteStop: db.prepare(`INSERT OR REPLACE INTO meta (name, value) VALUES ('stopping', 1)`),
+    wasStopping: db.prepare(`SELECT 1 FROM meta WHERE name = 'stopping'`),
+    forgetStop: db.prepare(`DELETE FROM meta WHERE name = 'stopping'`),
     running: db
       .prepare(`SELECT count(*) FROM jobs INDEXED BY jobs_held WHERE ${isHeld} AND ${stateIsTagged('executing')}`)
       .pluck(),

@@ -23,7 +23,7 @@ export type Request =
       readonly ids: readonly number[]
       readonly state: JobState | undefined
     }
-  | { readonly op: 'sweep' | 'stopLeasing' | 'close' }
+  | { readonly op: 'sweep' | 'noteStop' | 'stopLeasing' | 'close' }
 
 export type Operation = Request['op']
 
@@ -57,6 +57,7 @@ export interface Answers {
   requeue: CommandResult
   command: number[]
   sweep: null
+  noteStop: null
   stopLeasing: null
   close: null
 }
@@ -67,6 +68,8 @@ export interface RecoveryStep {
   readonly leased: number
   readonly running: number
   readonly suspects: number
+  /** See `Recovered`. */
+  readonly wasStopping: boolean
 }
 
 /** Leased jobs on their way to the loop: their facts as JSON text, a third of the cost of objects, and their payloads. */

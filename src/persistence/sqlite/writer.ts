@@ -158,9 +158,18 @@ export class Writer {
 
   recoverOrphans(after: number, now: number): RecoveryStep {
     const step = this.#leases.recover(after, now)
-    if (step.last === null) this.#ownsLeases = true
+    if (step.last === null) {
+      this.#leases.forgetStop()
+      this.#ownsLeases = true
+    }
     this.#claims.expectSuspects()
     return step
+  }
+
+  /** From now on the end of the process is no crash. Before an earlier process's jobs are recovered it is not for this one to say so. */
+  noteStop(): null {
+    if (this.#ownsLeases) this.#leases.noteStop()
+    return null
   }
 
   /** See `Claims`. */

@@ -165,7 +165,7 @@ export function testOutcomes(open: Open): void {
       await store.enqueue(Array.from({ length: 2_500 }, () => aJob()))
       await store.lease({ room: 2_500, wait: false })
 
-      expect(await store.recoverOrphans()).toEqual({ leased: 2_500, running: 0, suspects: 0 })
+      expect(await store.recoverOrphans()).toEqual({ leased: 2_500, running: 0, suspects: 0, wasStopping: false })
       expect(await countIn(store, 'queued')).toBe(2_500)
     })
 
@@ -176,7 +176,7 @@ export function testOutcomes(open: Open): void {
       await settle(store, b!, 'start')
       await settle(store, c!, 'start')
 
-      expect(await store.recoverOrphans()).toEqual({ leased: 1, running: 2, suspects: 0 })
+      expect(await store.recoverOrphans()).toEqual({ leased: 1, running: 2, suspects: 0, wasStopping: false })
 
       const found = await Promise.all([a, b, c].map((job) => store.find(job!.id)))
       expect(found.map((job) => [job?.state, job?.attempt])).toEqual([

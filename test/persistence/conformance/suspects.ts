@@ -41,6 +41,61 @@ export function testSuspects(open: Open): void {
       ])
     })
 
+    test('is given back and counts no crash where the process was being stopped, however often', async () => {
+      const { store } = await open()
+      await store.enqueue([aJob(), aJob()])
+      for (let stops = 0; stops < 5; stops++) {
+        await store.lease({ room: 1, ...start })
+        await store.lease({ room: 1, wait: false })
+        await store.noteStop()
+        expect(await store.recoverOrphans()).toMatchObject({ leased: 1, running: 1, suspects: 0, wasStopping: true })
+      }
+
+      expect(await Promise.all([1, 2].map((id) => store.find(id)))).toMatchObject([
+        { state: 'queued', attempt: 0, crashes: 0, error: null },
+        { state: 'queued', attempt: 0, crashes: 0, error: null },
+      ])
+      const history = await store.history(1, { after: 0, limit: 4 })
+      expect(history?.map(({ event }) => event)).toEqual(['enqueue', 'lease', 'start', 'release'])
+    })
+
+    test('counts its crash again after a start that came from a stop', async () => {
+      const { store } = await open()
+      await store.enqueue([aJob()])
+      await store.lease({ room: 1, ...start })
+      await store.noteStop()
+      await store.recoverOrphans()
+
+      await crash(store)
+
+      expect(await store.find(1)).toMatchObject({ state: 'queued', attempt: 0, crashes: 1 })
+    })
+
+    test('stays a suspect where the process was being stopped', async () => {
+      const { store } = await suspects(open, 1)
+      await store.enqueue([aJob({ priority: 9 })])
+      await store.lease({ room: 9, ...start })
+      await store.noteStop()
+
+      expect(await store.recoverOrphans()).toMatchObject({ running: 1, suspects: 1 })
+
+      expect(await store.find(1)).toMatchObject({ state: 'queued', crashes: 2 })
+      expect(idsOf(await store.lease({ room: 9, ...start }))).toEqual([1])
+    })
+
+    test('counts its crash where only the next start was stopped, before it had recovered', async () => {
+      const { store, path, clock } = await open()
+      await store.enqueue([aJob()])
+      await store.lease({ room: 1, ...start })
+      await store.close()
+      const { store: next } = await open({ path, clock })
+      await next.noteStop()
+
+      await next.recoverOrphans()
+
+      expect(await next.find(1)).toMatchObject({ state: 'queued', crashes: 1 })
+    })
+
     test('is dead by its fourth crash, whatever its attempts, and begins anew when it is requeued', async () => {
       const { store } = await open()
       await store.enqueue([aJob({ maxAttempts: 100 })])
