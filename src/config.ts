@@ -98,9 +98,12 @@ export const listLimitMax = 500
 export const listLimitDefault = 50
 /** Transitions on one page of a history. */
 export const historyLimitMax = 1_000
-/** Jobs that one command over many notes, and that one of its steps moves. */
+/** Jobs that one command over many notes, and that one of its steps moves: at most, and where others wait. */
 export const bulkMatchedMax = 1_000_000
 export const bulkStepMax = 500
+export const bulkStepMin = 100
+/** Ready jobs beyond which one that queues more waits, for a second a step at most. */
+export const bulkReadyMax = 250
 /** Ids that one step of counting asks for. */
 export const bulkPageMax = 20_000
 /** Commands over many jobs that are kept, finished ones included. */

@@ -121,7 +121,11 @@ class System extends StoreReads implements JobSystem {
     this.#countsAtOpen = counts
     this.#dispatcher = parts.registry && this.#createDispatcher(parts.registry)
     const { clock, log } = parts
-    this.#bulks = new Bulks({ store, clock, log, assertWritable: () => this.#assertWritable() }, parts.newId)
+    const countReady = async () => (await this.metrics()).queueDepth
+    this.#bulks = new Bulks(
+      { store, clock, log, countReady, assertWritable: () => this.#assertWritable() },
+      parts.newId,
+    )
     this.#observatory = new Observatory({
       store,
       stats,

@@ -1,15 +1,17 @@
 import { initialTransition, transition } from 'xstate'
 import type { Clock } from '../clock.ts'
-import { bulkMatchedMax, bulkPageMax, bulkPatienceMs, bulkStepMax } from '../config.ts'
+import { bulkMatchedMax, bulkPageMax, bulkPatienceMs } from '../config.ts'
 import { BulkStateError } from '../errors.ts'
 import type { Bulk, BulkCommand, BulkFilter, BulkPhase, SystemLog } from '../job-system.ts'
 import { type BulkEvent, bulkMachine } from '../machines/bulk.ts'
 import type { Store } from '../persistence/store.ts'
+import type { BulkPace } from './bulk-pace.ts'
 import { FallingIds } from './falling-ids.ts'
 
 /** What a command over many jobs is given to do its work with. */
 export interface BulkParts {
   readonly store: Pick<Store, 'matching' | 'command'>
+  readonly pace: BulkPace
   readonly clock: Clock
   readonly log: SystemLog
   /** Throws where nothing may be written now. */
@@ -121,12 +123,16 @@ export class PreparedBulk implements Bulk {
   }
 
   async #move(): Promise<void> {
-    while (this.#can('stop')) if (!(await this.#parts.inTurn(() => this.#step()))) return
+    const { pace, inTurn } = this.#parts
+    while (this.#can('stop')) {
+      if (this.command === 'requeue') await pace.untilFewAreReady(() => this.#can('stop'))
+      if (!(await inTurn(() => pace.step(() => this.#step())))) return
+    }
   }
 
   /** Moves the next jobs; false where there are none, or it was stopped while it waited for its turn. */
   async #step(): Promise<boolean> {
-    const ids = this.#can('stop') ? this.#ids.take(bulkStepMax) : []
+    const ids = this.#can('stop') ? this.#ids.take(this.#parts.pace.jobsMax) : []
     if (ids.length === 0) return false
     const moved = await this.#parts.store.command(this.command, ids, this.filter.state)
     this.moved += moved.length

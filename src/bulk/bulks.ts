@@ -5,6 +5,7 @@ import { assertTaken, parseFilter } from '../filter.ts'
 import type { Bulk, BulkCommand, BulkFilter } from '../job-system.ts'
 import { timers } from '../timers.ts'
 import { type BulkParts, PreparedBulk } from './bulk.ts'
+import { BulkPace, type BulkPaceParts } from './bulk-pace.ts'
 
 /** What a caller that finds all of them unfinished is told to wait. */
 const retryAfterMs = 1_000
@@ -20,8 +21,8 @@ export class Bulks {
   readonly #kept = new Map<string, PreparedBulk>()
   #lastTurn: Promise<void> = Promise.resolve()
 
-  constructor(parts: Omit<BulkParts, 'inTurn'>, newId: () => string) {
-    this.#parts = { ...parts, inTurn: (step) => this.#inTurn(step) }
+  constructor({ countReady, ...parts }: Omit<BulkParts, 'inTurn' | 'pace'> & BulkPaceParts, newId: () => string) {
+    this.#parts = { ...parts, pace: new BulkPace({ countReady }), inTurn: (step) => this.#inTurn(step) }
     this.#newId = newId
   }
 

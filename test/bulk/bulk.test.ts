@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type BulkParts, PreparedBulk } from '../../src/bulk/bulk.ts'
+import { BulkPace } from '../../src/bulk/bulk-pace.ts'
 import { ManualClock } from '../../src/clock.ts'
 import { UnavailableError } from '../../src/errors.ts'
 import { deferred } from '../support/deferred.ts'
@@ -14,6 +15,7 @@ function aBulk(count: number, store: Partial<BulkParts['store']> = {}, inTurn: B
     'cancel',
     {},
     {
+      pace: new BulkPace({ countReady: async () => 0, elapsed: () => 0 }),
       clock: new ManualClock(1),
       log: silent,
       assertWritable() {},
@@ -89,7 +91,7 @@ describe('a bulk command', () => {
     bulk.run(2_000)
     await bulk.settled()
 
-    expect(bulk).toMatchObject({ phase: 'failed', error: 'no disk', moved: 998, refused: 2 })
+    expect(bulk).toMatchObject({ phase: 'failed', error: 'no disk', moved: 298, refused: 2 })
     expect(calls).toBe(3)
   })
 
