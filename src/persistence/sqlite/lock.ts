@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
@@ -8,7 +8,7 @@ import { isBusy, openForReading } from './connection.ts'
 import { type Inode, lockersOf } from './held-locks.ts'
 import { openKept } from './kept.ts'
 import { makeFolder } from './locate.ts'
-import { makePrivate, modeBeside } from './private-files.ts'
+import { assertWritable, makePrivate } from './private-files.ts'
 import { ownerSql, toOwner } from './rows.ts'
 import { lookAt, prepareIfNew } from './wholeness.ts'
 
@@ -64,7 +64,7 @@ function openLockFile(path: string): Database.Database {
     prepareIfNew(path, lookAt(path))
     const file = `${path}-lock`
     // SQLite would open it for reading, and make of BEGIN EXCLUSIVE a lock that others share.
-    if (!makePrivate(file, modeBeside(path))) accessSync(file, constants.W_OK)
+    if (!makePrivate(file, path)) assertWritable(file)
     return openKept(file, { timeout: 0 })
   } catch (error) {
     if (error instanceof DatabaseUnusableError) throw error

@@ -14,7 +14,7 @@ import {
 import { dirname } from 'node:path'
 import { threadId } from 'node:worker_threads'
 import { crc32 } from 'node:zlib'
-import { modeBeside, openNew } from './private-files.ts'
+import { assertWritable, openNew } from './private-files.ts'
 
 /** How far a database had come. */
 export interface Progress {
@@ -49,6 +49,11 @@ export function readMark(path: string): Progress | 'damaged' | null {
   return { epoch, transitions: Number(transitions), jobs: Number(jobs) }
 }
 
+/** Throws `DatabaseUnusableError` where there is a mark that this process may not read and write. */
+export function assertMarkWritable(path: string): void {
+  assertWritable(markOf(path))
+}
+
 /** Whether there is a mark that is shorter than any: of a first start that an earlier version could not finish on a full disk. */
 export function isMarkCutOff(path: string): boolean {
   const found = statSync(markOf(path), { throwIfNoEntry: false })
@@ -63,7 +68,7 @@ export function markNew(path: string, { replace = false } = {}): void {
   const partial = `${mark}.partial-${process.pid}-${threadId}`
   try {
     rmSync(partial, { force: true })
-    writeWhole(partial, textOf({ epoch: '', transitions: 0, jobs: 0 }), modeBeside(path))
+    writeWhole(partial, textOf({ epoch: '', transitions: 0, jobs: 0 }), path)
     if (replace) renameSync(partial, mark)
     else giveName(partial, mark)
   } finally {
@@ -72,8 +77,8 @@ export function markNew(path: string, { replace = false } = {}): void {
   syncFolder(path)
 }
 
-function writeWhole(path: string, text: string, mode: number): void {
-  const file = openNew(path, mode)!
+function writeWhole(path: string, text: string, database: string): void {
+  const file = openNew(path, database)!
   try {
     writeSync(file, text, 0, 'latin1')
     fsyncSync(file)

@@ -4,7 +4,7 @@ import { basename } from 'node:path'
 import type Database from 'better-sqlite3'
 import { DatabaseUnusableError, LostJobsError } from '../../errors.ts'
 import { progressOf, readEpochs } from './epochs.ts'
-import { isMarkCutOff, markNew, type Progress, readMark } from './mark.ts'
+import { assertMarkWritable, isMarkCutOff, markNew, type Progress, readMark } from './mark.ts'
 import { assertReadable, makePrivate } from './private-files.ts'
 
 /** A log of this size holds no frame. */
@@ -29,6 +29,7 @@ export interface Gap {
 
 export function lookAt(path: string): Found {
   assertReadable(path)
+  assertMarkWritable(path)
   const sizeOf = (file: string) => statSync(file, { throwIfNoEntry: false })?.size ?? 0
   return {
     databaseBytes: sizeOf(path),

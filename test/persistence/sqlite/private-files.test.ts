@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -199,6 +199,39 @@ test('a command of another user says whose they are', async ({ skip }) => {
       /^1: jobmachine: .*jobs\.db belongs to user 0, and user 65534 may not read it: run this/,
     )
 })
+
+test('what root makes beside the database of another user is that user’s, as its log is', async ({ skip }) => {
+  if (process.getuid?.() !== 0) skip('only root can give files away')
+  const { store, path } = await openStore()
+  await store.close()
+  chownSync(path, nobody, nobody)
+  for (const suffix of ['-mark', '-lock']) rmSync(`${path}${suffix}`, { force: true })
+
+  lockForServing(path).release()
+  await openStore({ path })
+
+  const owners = files.map((name) => [name, statSync(join(dirname(path), name)).uid])
+  expect(owners).toEqual(files.map((name) => [name, nobody]))
+})
+
+test.for(['jobs.db-mark', 'jobs.db-lock'])(
+  'a server that may not write %s says whose it is',
+  async (name, { skip }) => {
+    needNobody(skip)
+    const { store, path } = await openStore()
+    await store.close()
+    lockForServing(path).release()
+    for (const each of readdirSync(dirname(path))) chmodSync(join(dirname(path), each), 0o666)
+    chmodSync(dirname(path), 0o777)
+    chmodSync(join(dirname(path), name), 0o600)
+
+    const refusal = await serve(path, asNobody).catch(({ message }: Error) => message)
+
+    expect(refusal).toMatch(
+      new RegExp(`ended with 1: .*/${name} belongs to user 0, and user 65534 may not read and write it: run this as`),
+    )
+  },
+)
 
 describe('a lock on jobs.db-lock', () => {
   test('cannot be taken by another user', async ({ skip }) => {
