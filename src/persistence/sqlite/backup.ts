@@ -13,7 +13,6 @@ import { syncFolder } from './mark.ts'
 import { makePrivate } from './private-files.ts'
 import { schemaFaults } from './schema-faults.ts'
 import { assertWalWhole } from './wal.ts'
-import { countedFrom } from './wholeness.ts'
 
 /** Copied at once, between two looks at whether to go on: 4 MiB. */
 const stepPages = 1_000
@@ -71,11 +70,7 @@ async function copy(path: string, partial: string, onCopied: OnCopied): Promise<
   const db = openForReading(path)
   try {
     db.exec('BEGIN')
-    if (versionOf(db) < countedFrom) {
-      throw new Error(
-        `${path} has schema version ${versionOf(db)}, of an earlier jobmachine; copy it with: sqlite3 '${path}' "VACUUM INTO '${partial}'"`,
-      )
-    }
+    if (versionOf(db) === 0) throw new Error(`${path} is empty: no jobmachine has opened it yet; is it the right file?`)
     const instant = progressOf(db)
     await db.backup(partial, {
       progress({ totalPages, remainingPages }) {

@@ -32,12 +32,17 @@ export function epochOf(epochs: readonly Epoch[], jobId: number): string {
   return epochs.findLast(({ firstJob }) => firstJob <= jobId)!.id
 }
 
-/** How far the database has come by its own rows, and when it came there. */
+/** The schema version that has `event_runs`; before it each event had a row. */
+const countedFrom = 4
+
+/** How far the database, of any schema version, has come by its own rows, and when it came there. */
 export function progressOf(db: Database.Database): Progress & { readonly at: number } {
+  const isCounted = (db.pragma('user_version', { simple: true }) as number) >= countedFrom
+  const newest = isCounted ? 'id + length - 1 AS id, at FROM event_runs' : 'id, at FROM job_events'
   const [transitions, at, jobs, createdAt] = db
     .prepare(`
-      SELECT (SELECT id + length - 1 FROM event_runs ORDER BY id DESC LIMIT 1), (SELECT at FROM event_runs ORDER BY id DESC LIMIT 1),
-        (SELECT max(seq) FROM sqlite_sequence WHERE name = 'jobs'), (SELECT value FROM meta WHERE name = 'created_at')`)
+      WITH newest AS (SELECT ${newest} ORDER BY id DESC LIMIT 1)
+      SELECT (SELECT id FROM newest), (SELECT at FROM newest), (SELECT max(seq) FROM sqlite_sequence WHERE name = 'jobs'), (SELECT value FROM meta WHERE name = 'created_at')`)
     .raw()
     .get() as (number | string | null)[]
   return {

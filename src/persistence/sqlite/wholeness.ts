@@ -9,8 +9,6 @@ import { assertReadable, makePrivate } from './private-files.ts'
 
 /** A log of this size holds no frame. */
 const emptyLogBytes = 32
-/** The schema version that has `event_runs`. */
-export const countedFrom = 4
 
 /** What stands on the disk before anything is opened, which would change it. */
 export interface Found {
@@ -74,7 +72,7 @@ function evidenceOf(name: string, { logBytes, mark, isMarkCutOff, hasLock }: Fou
  * not, unless that very loss is accepted. Gives why a new epoch is to begin, null where the file just goes on.
  */
 export function findGap(db: Database.Database, path: string, found: Found, accepted: string | undefined): Gap | null {
-  if ((db.pragma('user_version', { simple: true }) as number) < countedFrom) return null
+  if ((db.pragma('user_version', { simple: true }) as number) === 0) return null
   const { at: _, ...known } = progressOf(db)
   const epochs = readEpochs(db).map(({ id }) => id)
   const meta = (name: string) => db.prepare('SELECT 1 FROM meta WHERE name = ?').get(name) !== undefined
@@ -98,8 +96,8 @@ export function findGap(db: Database.Database, path: string, found: Found, accep
       return lost(null, `is not the database that ${name}-mark is of, or an older copy of it`)
     return meta('backup') ? { ...restored, mark } : null
   }
-  if (!meta('marked')) return null
   if (meta('backup')) return restored
+  if (!meta('marked')) return null
   // SQLite takes it out of WAL mode for the last process that closes it in good order, when all is in the one file.
   if (db.pragma('journal_mode', { simple: true }) !== 'wal')
     return { why: `it came without ${name}-mark, as a copy does`, mark: null }

@@ -1,7 +1,8 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { UnavailableError } from '../../../src/errors.ts'
 import { backUp } from '../../../src/persistence/sqlite/backup.ts'
@@ -11,6 +12,7 @@ import { built } from '../../support/built.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { openSystem, until } from '../../support/system.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
+import { ids } from '../conformance/helpers.ts'
 
 const jobs = (count: number, payload = '{}') => Array.from({ length: count }, () => aJob({ payload }))
 
@@ -92,6 +94,40 @@ describe('a backup', () => {
     await expect(store.backup(target)).rejects.toThrow(UnavailableError)
     await expect(store.backup(target)).rejects.toThrow(reason)
     expect(readdirSync(dirname(target))).toEqual(before)
+  })
+
+  test.each([1, 2, 3, 4])(
+    'of a file of schema version %s has that version, and gives no id twice when it is restored',
+    async (version) => {
+      const folder = tempFolder()
+      const [path, target] = [join(folder, 'jobs.db'), join(folder, 'b.db')] as const
+      writeFileSync(path, gunzipSync(readFileSync(join(import.meta.dirname, 'files', `version-${version}.db.gz`))))
+
+      const report = await backUp(path, target)
+
+      const copy = openKept(target, { readonly: true })
+      expect(copy.pragma('user_version', { simple: true })).toBe(version)
+      expect(copy.prepare('SELECT max(id), (SELECT max(id) FROM jobs) FROM job_events').raw().get()).toEqual([
+        report.transitions,
+        report.jobs,
+      ])
+      copy.close()
+      const { store, notices } = await openStore({ path: target, newDatabaseId: 'later' })
+      const [id] = ids(await store.enqueue(jobs(1)))
+      expect(id).toBeGreaterThan(1_000_000)
+      expect(store.databaseIdOf(id!)).toBe('later')
+      expect(notices).toContainEqual({ type: 'file', message: expect.stringMatching(/restored backup/) })
+      await store.close()
+      expect(verifyFile(target).violations).toEqual([])
+    },
+  )
+
+  test('of an empty file is not made, and says that it is empty', async () => {
+    const folder = tempFolder()
+    writeFileSync(join(folder, 'jobs.db'), '')
+
+    await expect(backUp(join(folder, 'jobs.db'), join(folder, 'b.db'))).rejects.toThrow(/jobs.db is empty/)
+    expect(readdirSync(folder)).not.toContain('b.db')
   })
 
   test('is not made where there is no folder, no file, or another name of the file', async () => {

@@ -190,7 +190,7 @@ describe.each([1, 2, 3, 4])('a file that version %s made, its process killed,', 
       await store.apply(leased.map(({ id, leaseToken }) => ({ id, leaseToken, event: 'succeed' })))
     }
 
-    expect(recovered).toEqual({ leased: 2, running: 1, suspects: 0 })
+    expect(recovered).toEqual({ leased: 2, running: 1, suspects: 0, wasStopping: false })
     expect((await store.list({ limit: 100 })).jobs.filter(({ finishedAt }) => finishedAt === null)).toEqual([])
     expect(verifyFile(path).violations).toEqual([])
   })
