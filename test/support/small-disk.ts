@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, unlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { whenDone } from './temp.ts'
 
@@ -29,6 +29,33 @@ export function mountOverlay(path: string): string | null {
   }
   whenDone(() => execFileSync('umount', ['-l', path]))
   return path
+}
+
+/** Makes a folder one in which no file can be made; gives what undoes it; null where root cannot be held to that. */
+export function makeReadOnly(folder: string): (() => void) | null {
+  if (process.getuid?.() !== 0) {
+    chmodSync(folder, 0o555)
+    return () => chmodSync(folder, 0o755)
+  }
+  // What is open goes on being written: it was opened before the folder was mounted over itself.
+  try {
+    execFileSync('mount', ['--bind', folder, folder], { stdio: 'ignore' })
+  } catch {
+    return null
+  }
+  let isMounted = true
+  const undo = () => {
+    if (isMounted) execFileSync('umount', ['-l', folder])
+    isMounted = false
+  }
+  whenDone(undo)
+  try {
+    execFileSync('mount', ['-o', 'remount,bind,ro', folder], { stdio: 'ignore' })
+  } catch {
+    undo()
+    return null
+  }
+  return undo
 }
 
 /** Takes all the space that is left; gives what makes room again. */

@@ -5,7 +5,7 @@ import type { Owner } from '../store.ts'
 import { beginEpoch } from './epochs.ts'
 import { openKept } from './kept.ts'
 import { makeFolder } from './locate.ts'
-import { assertReadable } from './private-files.ts'
+import { assertReadable, isOutOfSpace } from './private-files.ts'
 import { applicationId, migrations } from './schema.ts'
 import { schemaFaults } from './schema-faults.ts'
 import { assertWalWhole } from './wal.ts'
@@ -263,7 +263,8 @@ function explaining<T>(path: string, open: () => T): T {
         cause,
       )
     }
-    if (isFull(error)) throw new DatabaseUnusableError(`the disk that holds ${path} is full; make space`, cause)
+    if (isFull(error) || isOutOfSpace(error))
+      throw new DatabaseUnusableError(`the disk that holds ${path} is full; make space`, cause)
     throw new DatabaseUnusableError(
       `${path} cannot be opened for writing: ${messageOf(error)}; check the folder's permissions`,
       cause,

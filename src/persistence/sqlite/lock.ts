@@ -4,11 +4,11 @@ import { dirname } from 'node:path'
 import type Database from 'better-sqlite3'
 import { type DatabaseHolder, DatabaseLockedError, DatabaseUnusableError } from '../../errors.ts'
 import type { Owner } from '../store.ts'
-import { isBusy, openForReading } from './connection.ts'
+import { isBusy, isFull, openForReading } from './connection.ts'
 import { type Inode, lockersOf } from './held-locks.ts'
 import { openKept } from './kept.ts'
 import { makeFolder } from './locate.ts'
-import { assertWritable, makePrivate } from './private-files.ts'
+import { assertWritable, isOutOfSpace, makePrivate } from './private-files.ts'
 import { ownerSql, toOwner } from './rows.ts'
 import { lookAt, prepareIfNew } from './wholeness.ts'
 
@@ -39,7 +39,7 @@ export function lockForServing(path: string): ServerLock {
   } catch (error) {
     db.close()
     if (isBusy(error)) throw new DatabaseLockedError(path, readHolder(path))
-    throw error
+    throw lockFault(path, error)
   }
   held.add(db)
   const { dev, ino } = statSync(`${path}-lock`, { bigint: true })
@@ -67,13 +67,18 @@ function openLockFile(path: string): Database.Database {
     if (!makePrivate(file, path)) assertWritable(file)
     return openKept(file, { timeout: 0 })
   } catch (error) {
-    if (error instanceof DatabaseUnusableError) throw error
-    const what = error instanceof Error ? error.message : String(error)
-    throw new DatabaseUnusableError(
-      `no lock can be taken beside ${path}: ${what}; check the folder and its permissions`,
-      { cause: error },
-    )
+    throw lockFault(path, error)
   }
+}
+
+function lockFault(path: string, error: unknown): Error {
+  if (error instanceof DatabaseUnusableError) return error
+  const what = error instanceof Error ? error.message : String(error)
+  const advice =
+    isFull(error) || isOutOfSpace(error)
+      ? 'make space on the disk that holds it'
+      : 'check the folder and its permissions'
+  return new DatabaseUnusableError(`no lock can be taken on ${path}-lock: ${what}; ${advice}`, { cause: error })
 }
 
 /**

@@ -14,7 +14,8 @@ import {
 import { dirname } from 'node:path'
 import { threadId } from 'node:worker_threads'
 import { crc32 } from 'node:zlib'
-import { assertWritable, openNew } from './private-files.ts'
+import { DatabaseUnusableError } from '../../errors.ts'
+import { assertWritable, isOutOfSpace, openNew } from './private-files.ts'
 
 /** How far a database had come. */
 export interface Progress {
@@ -28,7 +29,6 @@ export interface Progress {
 /** Digits of a number, which are as many as a safe integer can have. */
 const digits = 16
 const idMax = 64
-const fullDisk: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT'])
 const transitionsAt = 'jobmachine mark 1\nepoch '.length + idMax + '\ntransitions '.length
 const jobsAt = transitionsAt + digits + '\njobs '.length
 const checkAt = jobsAt + digits + 1
@@ -60,21 +60,26 @@ export function isMarkCutOff(path: string): boolean {
   return found !== undefined && found.size < markBytes
 }
 
-/** Makes a mark that says that nothing was stored yet, where there is none or `replace`, so that a database that was begun is told from one that is gone. */
+/**
+ * Makes a mark that says that nothing was stored yet, where there is none or `replace`, so that a database that was begun is told from one that
+ * is gone. Throws `DatabaseUnusableError` where it cannot be made.
+ */
 export function markNew(path: string, { replace = false } = {}): void {
   const mark = markOf(path)
   if (!replace && existsSync(mark)) return
   // Whole before it has its name: half a mark would say that a database is gone.
   const partial = `${mark}.partial-${process.pid}-${threadId}`
-  try {
-    rmSync(partial, { force: true })
-    writeWhole(partial, textOf({ epoch: '', transitions: 0, jobs: 0 }), path)
-    if (replace) renameSync(partial, mark)
-    else giveName(partial, mark)
-  } finally {
-    rmSync(partial, { force: true })
-  }
-  syncFolder(path)
+  explaining(`${mark} cannot be made`, () => {
+    try {
+      rmSync(partial, { force: true })
+      writeWhole(partial, textOf({ epoch: '', transitions: 0, jobs: 0 }), path)
+      if (replace) renameSync(partial, mark)
+      else giveName(partial, mark)
+    } finally {
+      rmSync(partial, { force: true })
+    }
+    syncFolder(path)
+  })
 }
 
 function writeWhole(path: string, text: string, database: string): void {
@@ -130,16 +135,23 @@ export class Mark {
     this.#jobs = Math.max(this.#jobs, jobs)
   }
 
-  /** Makes it anew if its name was removed. */
-  keep(): void {
+  /**
+   * Makes it anew if its name was removed. Gives why it cannot, else null: a mark that is left behind does not harm what is acknowledged, and is
+   * no reason to end a process that works.
+   */
+  keep(): string | null {
     const { ino } = fstatSync(this.#file)
-    if (statSync(markOf(this.#path), { throwIfNoEntry: false })?.ino === ino) return
-    ifThereIsRoom(() => {
+    if (statSync(markOf(this.#path), { throwIfNoEntry: false })?.ino === ino) return null
+    try {
       const file = openMark(this.#path)
       closeSync(this.#file)
       this.#file = file
-    })
+    } catch (error) {
+      if (error instanceof DatabaseUnusableError) return error.message
+      throw error
+    }
     this.#write()
+    return null
   }
 
   close(): void {
@@ -160,7 +172,7 @@ function ifThereIsRoom(write: () => void): void {
   try {
     write()
   } catch (error) {
-    if (!fullDisk.has((error as NodeJS.ErrnoException).code ?? '')) throw error
+    if (!isOutOfSpace(error)) throw error
   }
 }
 
@@ -168,10 +180,19 @@ function markOf(path: string): string {
   return `${path}-mark`
 }
 
-/** It keeps what it says until it is written. */
+/** It keeps what it says until it is written. Throws `DatabaseUnusableError`. */
 function openMark(path: string): number {
   markNew(path)
-  return openSync(markOf(path), 'r+')
+  return explaining(`${markOf(path)} cannot be opened`, () => openSync(markOf(path), 'r+'))
+}
+
+function explaining<T>(what: string, write: () => T): T {
+  try {
+    return write()
+  } catch (error) {
+    const advice = isOutOfSpace(error) ? 'make space' : 'check the folder and its permissions'
+    throw new DatabaseUnusableError(`${what}: ${(error as Error).message}; ${advice}`, { cause: error })
+  }
 }
 
 function textOf({ epoch, transitions, jobs }: Progress): string {

@@ -83,6 +83,11 @@ function assertAllowed(path: string, wanted: number, what: string): void {
   }
 }
 
+/** Whether a file could not be written since the disk is full, or what its user may have of it. */
+export function isOutOfSpace(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')
+}
+
 /** Which files of a database others than its owner can read, or lock: none where one of the folders above keeps them out. */
 export function readableByOthers(path: string): string[] {
   // Windows has no such modes, and reports 0666.

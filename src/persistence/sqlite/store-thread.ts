@@ -66,6 +66,7 @@ export class StoreThread {
   #dataVersion = -1
   #ticks = 0
   #toldLogBytes = longLogBytes
+  #toldMarkFault: string | null = null
   #timer: NodeJS.Timeout | undefined
   /** Monotonic ms: since when another process has held the file, and when to try again. */
   #busySince: number | null = null
@@ -136,8 +137,18 @@ export class StoreThread {
   #lookAtFiles(): void {
     this.#guard.check()
     if (this.#ticks % fallbackTicks !== 0) return
-    this.#mark.keep()
+    this.#keepMark()
     this.#tellOfLog(this.#guard.logBytes)
+  }
+
+  /** What stands in the way is told once, until it is gone. */
+  #keepMark(): void {
+    const fault = this.#mark.keep()
+    if (fault !== null && fault !== this.#toldMarkFault) {
+      const message = `${fault}. What is acknowledged is kept, but without a mark a start cannot tell that some of it is missing`
+      this.#calls.notify({ type: 'file', message })
+    }
+    this.#toldMarkFault = fault
   }
 
   /** Once for each doubling, until it is short again. */

@@ -1,11 +1,12 @@
 import { existsSync, readdirSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { StorageFullError } from '../../../src/errors.ts'
+import { DatabaseUnusableError, StorageFullError } from '../../../src/errors.ts'
 import { lockForServing } from '../../../src/persistence/sqlite/lock.ts'
 import { Mark, readMark } from '../../../src/persistence/sqlite/mark.ts'
-import { fillDisk, mountSmall } from '../../support/small-disk.ts'
+import { fillDisk, makeReadOnly, mountSmall } from '../../support/small-disk.ts'
 import { aJob, openStore } from '../../support/store.ts'
+import { until } from '../../support/system.ts'
 import { tempFolder } from '../../support/temp.ts'
 
 test('a full disk refuses new jobs, keeps outcomes until there is space, and goes on by itself', async ({ skip }) => {
@@ -45,8 +46,8 @@ test('a first start on a full disk leaves nothing behind, and the next one begin
   const path = join(folder, 'jobs.db')
   const makeRoom = fillDisk(folder)
 
-  expect(() => lockForServing(path)).toThrow(/ENOSPC|full/)
-  await expect(openStore({ path })).rejects.toThrow(/ENOSPC|full/)
+  expect(() => lockForServing(path)).toThrow(/jobs\.db-mark cannot be made: ENOSPC.*; make space/)
+  await expect(openStore({ path })).rejects.toThrow(/jobs\.db-mark cannot be made: ENOSPC.*; make space/)
   const left = readdirSync(folder)
   const open = readdirSync('/proc/self/fd').map((fd) => linkOf(`/proc/self/fd/${fd}`))
   makeRoom()
@@ -56,6 +57,50 @@ test('a first start on a full disk leaves nothing behind, and the next one begin
   expect(open.filter((file) => file.startsWith(folder))).toEqual([])
   expect(await store.enqueue([aJob()])).toMatchObject({ jobs: [{ id: 1 }] })
 })
+
+test('a start on a full disk names the file that it cannot write, and what to do', async ({ skip }) => {
+  const folder = mountSmall(join(tempFolder(), 'small')) ?? skip('a small file system cannot be mounted here')
+  const path = join(folder, 'jobs.db')
+  lockForServing(path).release()
+  await (await openStore({ path })).store.close()
+  const makeRoom = fillDisk(folder)
+
+  const refusal = refusalOf(() => lockForServing(path))
+  makeRoom()
+
+  expect(refusal).toBeInstanceOf(DatabaseUnusableError)
+  expect(refusal).toMatchObject({ message: expect.stringMatching(/jobs\.db-lock: .*full; make space on the disk/) })
+  lockForServing(path).release()
+})
+
+test('a mark that cannot be made anew is told of once, and ends nothing', async ({ skip }) => {
+  const folder = tempFolder()
+  const { store, notices, path } = await openStore({ path: join(folder, 'jobs.db') })
+  await store.enqueue([aJob()])
+  unlinkSync(`${path}-mark`)
+  const undo = makeReadOnly(folder) ?? skip('no folder can be made read-only here')
+
+  await until(() => notices.length > 0)
+  const stored = await store.enqueue([aJob()])
+  const refusal = refusalOf(() => new Mark(path, { epoch: '', transitions: 0, jobs: 0 }))
+  undo()
+  await until(() => existsSync(`${path}-mark`))
+
+  expect(notices).toEqual([
+    { type: 'file', message: expect.stringMatching(/jobs\.db-mark cannot be made: E.*permissions.*is kept, but/) },
+  ])
+  expect(stored).toMatchObject({ jobs: [{ id: 2 }] })
+  expect(refusal).toBeInstanceOf(DatabaseUnusableError)
+  await until(() => JSON.stringify(readMark(path)).includes('"transitions":2'))
+})
+
+function refusalOf(act: () => unknown): unknown {
+  try {
+    return act()
+  } catch (error) {
+    return error
+  }
+}
 
 /** Empty for the descriptor that the list itself was read by. */
 function linkOf(path: string): string {
