@@ -79,7 +79,7 @@ function isAllowedHost(host: string | undefined, allowed: ReadonlySet<string>): 
 
 /** A target is a path, but for clients that take this for a proxy: a whole URL counts before the Host header, so both must name one host. */
 function isTargetAt(target: string, host: string | undefined): boolean {
-  if (!/^[a-z][a-z\d+.-]*:/i.test(target)) return true
+  if (target.startsWith('/') || !/^[a-z][a-z\d+.-]*:/i.test(target)) return true
   if (!URL.canParse(target)) return false
   const { origin, username, password } = new URL(target)
   return username === '' && password === '' && isOriginOf(origin, host ?? '')
