@@ -117,6 +117,29 @@ test.each(readdirSync(join(root, 'examples')).filter((name) => name.endsWith('.j
   },
 )
 
+describe('the page of bounds', () => {
+  const rows = read('docs/bounds.md')
+    .split('\n')
+    .filter((line) => /^\| (?!bound |---)/.test(line))
+
+  test('has rows', () => {
+    expect(rows.length).toBeGreaterThan(40)
+  })
+
+  test.each(rows)('has the number that the code has, and a test that there is: %.60s', (row) => {
+    const [, number = '', setIn = '', , tested = ''] = row.split(' | ')
+    const [, file = '', name = ''] = /^`(src\/[^`]+)`: `(\w+)`$/.exec(setIn) ?? []
+    const [, testFile = '', title = ''] = /`(test\/[^`]+)`: "([^"]+)"/.exec(tested) ?? []
+    const inCode = number.trim().replaceAll(',', '_')
+
+    const setting = readFileSync(join(root, file), 'utf8')
+      .split('\n')
+      .filter((line) => new RegExp(`^\\s*(export )?(static )?(readonly )?(const )?${name}\\b`).test(line))
+    expect(setting.join('\n')).toMatch(new RegExp(`\\b${inCode}\\b`))
+    expect(readFileSync(join(root, testFile), 'utf8')).toContain(title)
+  })
+})
+
 describe.each(['guarantees', 'security'])('the page of %s', (page) => {
   const named = [...read(`docs/${page}.md`).matchAll(/`(test\/[^`]+)`: "([^"]*)"/g)]
 

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { performance } from 'node:perf_hooks'
 import { setTimeout } from 'node:timers/promises'
 import { BackpressureError, InvalidInputError } from '../errors.ts'
 import { exceedsValues } from './json-values.ts'
@@ -8,7 +9,10 @@ import { departed } from './turns.ts'
 /** How many bodies' worth of bytes may be held in memory at once. */
 export const bodiesHeldMax = 8
 /** A larger body is parsed when the loop has come round since the one before. */
-const largeBytes = 65_536
+const largeBytes = 16_384
+/** After one that was refused the next waits for so many times as long as that took, in all no longer than this, in ms: small ones pass meanwhile. */
+const restsPerRefusal = 4
+const restMaxMs = 500
 /** Bytes of a page's form: a filter has a dozen short fields. */
 const formBytesMax = 65_536
 const retryAfterMs = 1_000
@@ -36,6 +40,8 @@ export class Intake {
   #bytes = 0
   readonly #coming = new Set<Coming>()
   #lastTurn: Promise<void> = Promise.resolve()
+  /** Before the next large body is parsed. */
+  #restMs = 1
 
   constructor(limits: BodyLimits) {
     this.#limits = limits
@@ -96,14 +102,19 @@ export class Intake {
     const body: Coming = { bytes: 0, stop: () => {} }
     try {
       const bytes = await this.#read(incoming, body, bytesMax)
-      if (bytes.length > largeBytes) {
+      const isLarge = bytes.length > largeBytes
+      if (isLarge) {
         await this.#ownTurn()
         if (incoming.socket.destroyed) throw departed()
       }
       // Only now: a body may come as slowly as its client likes.
       this.#enter()
+      const from = performance.now()
       try {
         return await work(parse(bytes))
+      } catch (error) {
+        if (isLarge) this.#restMs = Math.min(1 + restsPerRefusal * (performance.now() - from), restMaxMs)
+        throw error
       } finally {
         this.#requests--
       }
@@ -126,7 +137,11 @@ export class Intake {
 
   /** Megabytes of JSON take a second: what came at once must not be parsed at once, or the loop stands still for all of it. */
   #ownTurn(): Promise<void> {
-    this.#lastTurn = this.#lastTurn.then(() => setTimeout(1))
+    this.#lastTurn = this.#lastTurn.then(() => {
+      const restMs = this.#restMs
+      this.#restMs = 1
+      return setTimeout(restMs)
+    })
     return this.#lastTurn
   }
 

@@ -797,6 +797,18 @@ describe('the payload of a webhook', () => {
     ])
   })
 
+  test.each([
+    ['', 8_000_000],
+    ['https://', 8_000_000],
+    ['https://', 8_000],
+  ])('of megabytes is refused before it is parsed', (scheme, length) => {
+    const canParse = vi.spyOn(URL, 'canParse')
+    onTestFinished(() => canParse.mockRestore())
+
+    expect(faultsOf(handler, { url: `${scheme}${'ü.'.repeat(length / 2)}` })).toHaveLength(1)
+    expect(canParse).not.toHaveBeenCalled()
+  })
+
   test('bounds the headers in number and size', () => {
     const many = Object.fromEntries(Array.from({ length: 51 }, (_, index) => [`x-${index}`, '']))
     expect(faultsOf(handler, { url: 'http://a.test', headers: many })).toEqual([

@@ -90,6 +90,19 @@ test('a payload of too many bytes is never shown to its schema', async () => {
   expect(checked()).toBe(0)
 })
 
+test('a form of more bytes than the fields of a page have is refused', async () => {
+  const { fetch } = await startHttp()
+  const post = (body: string) =>
+    fetch('/dashboard/bulk', {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body,
+    })
+
+  expect((await post('a=1&'.repeat(20_000))).status).toBe(413)
+  expect((await post('a=1&'.repeat(10_000))).status).not.toBe(413)
+})
+
 test('while the jobs of a large array are checked others are served', async () => {
   let isHeld = true
   const slow = defineHandler({
