@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { DatabaseUnusableError } from '../../errors.ts'
 
@@ -8,11 +8,11 @@ export const companions = ['-wal', '-shm', '-lock', '-mark'] as const
 /**
  * The path of a database without links, so that whoever names the file in whichever way meets the same log and the same lock. Throws
  * `DatabaseUnusableError` where they would stand elsewhere: a link that leads nowhere, a second name of the file (a hard link), a file that
- * is mounted by itself. Makes the folder where it is missing.
+ * is mounted by itself; and where the path is none of a file. Makes the folder where it is missing.
  */
 export function locateDatabase(path: string): string {
   const given = resolve(path)
-  const found = lstatSync(given, { throwIfNoEntry: false })
+  const found = lookFor(given)
   if (!found) return inRealFolder(given)
   if (found.isSymbolicLink() && !existsSync(given)) {
     throw new DatabaseUnusableError(
@@ -20,6 +20,7 @@ export function locateDatabase(path: string): string {
     )
   }
   const real = realpathSync(given)
+  assertFile(real)
   assertOneName(real)
   assertCompanions(real)
   assertNotMounted(real)
@@ -49,6 +50,28 @@ function inRealFolder(path: string): string {
   const real = join(realpathSync(folder), basename(path))
   assertCompanions(real)
   return real
+}
+
+function lookFor(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })
+  } catch (error) {
+    const isUnderFile = (error as NodeJS.ErrnoException).code === 'ENOTDIR'
+    const fault = isUnderFile
+      ? 'names something in a file, which is no folder; give the path of a file in a folder'
+      : `cannot be looked at: ${(error as Error).message}; check the path and the permissions of its folders`
+    throw new DatabaseUnusableError(`${path} ${fault}`, { cause: error })
+  }
+}
+
+function assertFile(path: string): void {
+  const found = statSync(path)
+  if (found.isFile()) return
+  throw new DatabaseUnusableError(
+    found.isDirectory()
+      ? `${path} is a folder; give the path of a file in it, such as ${join(path, 'jobs.db')}`
+      : `${path} is a device, a pipe or a socket; give the path of a file`,
+  )
 }
 
 function assertOneName(path: string): void {

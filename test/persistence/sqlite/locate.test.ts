@@ -3,13 +3,14 @@ import {
   existsSync,
   linkSync,
   mkdirSync,
+  readdirSync,
   realpathSync,
   renameSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { DatabaseLockedError, DatabaseUnusableError } from '../../../src/errors.ts'
 import { locateDatabase } from '../../../src/persistence/sqlite/locate.ts'
@@ -54,6 +55,27 @@ test('a database on layered file systems, whose files have another device than t
 
   expect(devices[0]).not.toBe(devices[1])
   expect(await again.system.list()).toMatchObject({ jobs: [] })
+})
+
+describe('a path of no file is refused, with what to give instead:', () => {
+  test.each([
+    ['a folder', 'folder', /folder is a folder; give the path of a file in it, such as .*folder\/jobs\.db$/],
+    ['a link to a folder', 'link', /folder is a folder; give the path of a file in it/],
+    ['a file in a file', 'package.json/x.db', /package\.json\/x\.db names something in a file, which is no folder/],
+    ['a file in a folder in a file', 'package.json/x/x.db', /names something in a file, which is no folder/],
+    ['too long a name', 'x'.repeat(300), /x cannot be looked at: ENAMETOOLONG.*; check the path/],
+    ['a device', '/dev/null', /^\/dev\/null is a device, a pipe or a socket; give the path of a file$/],
+  ])('%s', (_, path, reason) => {
+    const folder = aFolder()
+    mkdirSync(join(folder, 'folder'))
+    symlinkSync(join(folder, 'folder'), join(folder, 'link'))
+    writeFileSync(join(folder, 'package.json'), '{}')
+    const before = readdirSync(folder)
+
+    expect(() => locateDatabase(resolve(folder, path))).toThrow(DatabaseUnusableError)
+    expect(() => locateDatabase(resolve(folder, path))).toThrow(reason)
+    expect(readdirSync(folder)).toEqual(before)
+  })
 })
 
 describe('a database whose log would live elsewhere is refused, with what to do:', () => {
