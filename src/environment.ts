@@ -21,6 +21,8 @@ export interface ServerConfig {
   /** Where a proxy serves it, such as `/jobs-admin`; empty: at the root. */
   readonly basePath: string
   readonly databasePath: string
+  /** What is removed is overwritten with zeros. */
+  readonly secureDelete: boolean
   readonly apiToken: string | null
   /** One request's body. */
   readonly maxRequestBytes: number
@@ -44,6 +46,11 @@ const whole = (min: number, max: number) =>
     .describe(`a whole number from ${min} to ${max}`)
 const setting = (name: keyof Settings) => whole(ranges[name].min, ranges[name].max).default(defaults[name])
 const text = (takes: string, pattern = /^[^\p{Cc}]+$/u) => z.string().regex(pattern).describe(takes)
+const trueOrFalse = z
+  .enum(['true', 'false'])
+  .transform((value) => value === 'true')
+  .describe('true or false')
+  .default(false)
 const hostName = /^[A-Za-z0-9_.:[\]-]+$/
 
 /** One entry a variable; its description is what the error says it takes. */
@@ -63,6 +70,7 @@ const variables = {
     .describe('a path such as /jobs-admin: letters, digits and . _ ~ - between slashes')
     .default(''),
   DATABASE_PATH: text('a path').default('./data/jobs.db'),
+  SECURE_DELETE: trueOrFalse,
   WORKER_COUNT: setting('workers'),
   API_TOKEN: text('at least 16 characters, without spaces', /^[\x21-\x7e]{16,}$/).optional(),
   LEASE_MS: setting('leaseMs'),
@@ -92,11 +100,7 @@ const variables = {
   SMTP_FROM: text('a mail address', /^[^\s@]+@[^\s@]+$/).optional(),
   GMAIL_USER: text('a mail address', /^[^\s@]+@[^\s@]+$/).optional(),
   GMAIL_APP_PASSWORD: text('a password').optional(),
-  WEBHOOK_ALLOW_PRIVATE: z
-    .enum(['true', 'false'])
-    .transform((value) => value === 'true')
-    .describe('true or false')
-    .default(false),
+  WEBHOOK_ALLOW_PRIVATE: trueOrFalse,
   WEBHOOK_SECRET: text('ASCII text, or whsec_ and base64 with its padding', secretPattern).optional(),
 }
 const schema = z.object(variables)
@@ -185,6 +189,7 @@ function toConfig(given: z.infer<typeof schema>): Omit<ServerConfig, 'isGraceKno
     allowedHosts: given.ALLOWED_HOSTS,
     basePath: given.BASE_PATH,
     databasePath: given.DATABASE_PATH,
+    secureDelete: given.SECURE_DELETE,
     apiToken: given.API_TOKEN ?? null,
     maxRequestBytes: given.MAX_REQUEST_BYTES,
     maxInFlightRequests: given.MAX_IN_FLIGHT_REQUESTS,

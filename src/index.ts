@@ -80,6 +80,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
     onFatal = throwUncaught,
     inspect,
     acceptLoss,
+    secureDelete,
     ...given
   } = options
   const settings = completeSettings(given)
@@ -113,6 +114,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
           lock: lock?.inode ?? null,
           newDatabaseId: randomUUID(),
           acceptLoss,
+          secureDelete,
           clock,
           notify,
           longestTimeoutMs,

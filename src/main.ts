@@ -1,7 +1,9 @@
 #!/usr/bin/env node
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { backupCommand } from './backup-command.ts'
 import { systemClock } from './clock.ts'
+import { compactCommand } from './compact-command.ts'
 import { requestPayloadsMax } from './config.ts'
 import { isKilledEarly } from './container.ts'
 import { faultOfDatabasePath } from './database-path.ts'
@@ -44,6 +46,7 @@ const usage = `Usage: jobmachine [command]
   verify [file]  check a database, also a live one: every history against the machine; DATABASE_PATH unless given
   backup [file] TARGET
                  copy a database, also a live one, into a new file: of one instant, checked, flushed; DATABASE_PATH unless given
+  compact [file] write a database anew that no server has open: smaller, and without what was removed; DATABASE_PATH unless given
   --help         print this
   --version      print the version
 `
@@ -55,6 +58,7 @@ const commands: Readonly<
   serve: { operands: 2, run: serve },
   verify: { operands: 1, run: verify },
   backup: { operands: 2, run: backup },
+  compact: { operands: 1, run: compact },
   '--help': { operands: 0, run: () => void process.stdout.write(usage) },
   '-h': { operands: 0, run: () => void process.stdout.write(usage) },
   '--version': { operands: 0, run: () => void process.stdout.write(`${version()}\n`) },
@@ -114,6 +118,16 @@ async function backup(...operands: string[]): Promise<void> {
   process.exitCode = await backupCommand(path, target, process.stdout, process.stderr)
 }
 
+function compact(path = configure().databasePath): void {
+  const fault = faultOfDatabasePath(path)
+  if (fault) fail(`the file to compact ${fault}`, exitConfig)
+  try {
+    compactCommand(path, { newDatabaseId: randomUUID(), now: systemClock.now() }, process.stdout, process.stderr)
+  } catch (error) {
+    fail(error instanceof Error ? error.message : String(error), exitOf(error))
+  }
+}
+
 function configure(): ServerConfig {
   try {
     return readEnvironment(process.env, dotEnv())
@@ -134,11 +148,12 @@ function dotEnv(): string {
 }
 
 async function open(config: ServerConfig, log: ServerLog, acceptLoss: string | undefined): Promise<JobSystem> {
-  const { settings, smtp, webhook, databasePath } = config
+  const { settings, smtp, webhook, databasePath, secureDelete } = config
   try {
     return await createJobSystem({
       ...settings,
       database: databasePath,
+      secureDelete,
       handlers: builtinHandlers({ smtp, webhook, retryMaxMs: settings.retryMaxMs, now: systemClock.now }),
       log,
       ...(acceptLoss === undefined ? {} : { acceptLoss }),

@@ -19,6 +19,11 @@ export interface JobSystemOptions extends Partial<Settings> {
    * accepts no other.
    */
   readonly acceptLoss?: string
+  /**
+   * What retention removes is overwritten with zeros in the database, so that it cannot be read there any more; false unless given. The log
+   * may still have it until it is written over, or the last process stops in good order.
+   */
+  readonly secureDelete?: boolean
   /** Structured log; nothing is written without it. A pino logger fits. What it throws, or rejects with, is dropped. */
   readonly log?: SystemLog
   /**
@@ -49,6 +54,8 @@ const checks: Readonly<Record<Exclude<keyof JobSystemOptions, keyof Settings>, C
   handlers: problemsOfHandlers,
   acceptLoss: (given) =>
     typeof given === 'string' ? [] : [`acceptLoss is ${shown(given)}; it takes the acceptance of a LostJobsError`],
+  secureDelete: (given) =>
+    typeof given === 'boolean' ? [] : [`secureDelete is ${shown(given)}; it takes true or false`],
   // What a method that is missing would say is dropped, as what one throws.
   log: (log) =>
     typeof log === 'object' && log !== null ? [] : [`log is ${shown(log)}; it takes a logger such as pino`],

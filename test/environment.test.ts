@@ -40,6 +40,7 @@ test('nothing said gives the defaults', () => {
     allowedHosts: [],
     basePath: '',
     databasePath: './data/jobs.db',
+    secureDelete: false,
     apiToken: null,
     maxRequestBytes: 8_388_608,
     maxInFlightRequests: 1_000,
@@ -140,6 +141,7 @@ describe('any other variable', () => {
     ['WEBHOOK_ALLOW_PRIVATE', 'yes', 'true or false'],
     ['WEBHOOK_ALLOW_PRIVATE', '1', 'true or false'],
     ['WEBHOOK_ALLOW_PRIVATE', 'TRUE', 'true or false'],
+    ['SECURE_DELETE', 'on', 'true or false'],
   ])('%s=%s is refused in one line that says what it takes', (name, value, takes) => {
     expect(problemsOf({ [name]: value })).toEqual([`${name} is ${JSON.stringify(value)}; it takes ${takes}`])
   })
@@ -175,6 +177,7 @@ describe('any other variable', () => {
       SMTP_PASSWORD: 'p w="#"',
       SMTP_FROM: 'jobs@example.com',
       WEBHOOK_ALLOW_PRIVATE: 'true',
+      SECURE_DELETE: 'true',
       WEBHOOK_SECRET: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
     })
 
@@ -182,6 +185,7 @@ describe('any other variable', () => {
       host: '::1',
       allowedHosts: ['jobs.example', '[2001:db8::7]:80', 'other.example'],
       databasePath: '/var/lib/jobs of mine/ä.db',
+      secureDelete: true,
       apiToken: token,
       logLevel: 'silent',
       smtp: { host: 'smtp.example', port: 465, user: 'api key', password: 'p w="#"', from: 'jobs@example.com' },

@@ -94,6 +94,8 @@ export interface SqliteStoreOptions extends WriterOptions {
   readonly newDatabaseId: string
   /** See `LostJobsError`. */
   readonly acceptLoss?: string | undefined
+  /** What is removed is overwritten with zeros; false unless given. */
+  readonly secureDelete?: boolean | undefined
   readonly clock: Clock
   readonly notify: (notice: StoreNotice) => void
   /** Of the attempts that run now, in ms, 0 where none does: a loop that stands still for longer is ended with the process. */
@@ -123,6 +125,7 @@ export async function openSqliteStore(options: SqliteStoreOptions, start = start
     writer: { types, leaseMs, maxQueueDepth, maxDepthPerQueue, retentionMs },
     newDatabaseId,
     acceptLoss: options.acceptLoss,
+    secureDelete: options.secureDelete,
     clock: clock instanceof ManualClock ? clock.cell : null,
     pulse,
     commits,

@@ -26,6 +26,8 @@ export const durability = 'an acknowledged job survives a power cut (WAL, synchr
 export interface OpenOptions {
   /** See `LostJobsError`. */
   readonly acceptLoss?: string | undefined
+  /** What is removed is overwritten with zeros. */
+  readonly secureDelete?: boolean | undefined
   /** The server that opens it, which its `meta` shall name; none for a producer. */
   readonly owner?: Owner | undefined
   /** Why a new epoch has begun, in words for the log. */
@@ -42,7 +44,7 @@ export function openForWriting(
   path: string,
   random: () => string,
   now: number,
-  { acceptLoss, owner, onEpoch = () => {} }: OpenOptions = {},
+  { acceptLoss, secureDelete, owner, onEpoch = () => {} }: OpenOptions = {},
 ): Database.Database {
   return explaining(path, () => {
     const found = lookAt(path)
@@ -69,6 +71,8 @@ export function openForWriting(
       db.pragma('synchronous = FULL')
       db.pragma('temp_store = MEMORY')
       db.pragma('trusted_schema = OFF')
+      // Set, not assumed: some builds of SQLite have another default.
+      db.pragma(`secure_delete = ${secureDelete ? 'ON' : 'OFF'}`)
       db.pragma(`cache_size = -${pageCacheKib}`)
       db.pragma(`wal_autocheckpoint = ${checkpointPages}`)
       db.pragma(`journal_size_limit = ${logKeptBytes}`)

@@ -123,6 +123,7 @@ export interface ThreadOptions {
   /** The id of a new file, or of a new epoch. */
   readonly newDatabaseId: string
   readonly acceptLoss: string | undefined
+  readonly secureDelete?: boolean | undefined
   /** The cell of a manual clock; null for the system's. */
   readonly clock: BigInt64Array | null
   /** See `watchdog.ts`. */

@@ -12,14 +12,19 @@ const openPatienceMs = 5_000
 
 /** Opening may meet a process that migrates, recovers or checkpoints. This thread has nothing else to do meanwhile. */
 function openPatiently(
-  { path, newDatabaseId, acceptLoss, server }: ThreadOptions,
+  { path, newDatabaseId, acceptLoss, secureDelete, server }: ThreadOptions,
   clock: SteadyClock,
   onEpoch: (why: string) => void,
 ): Database.Database {
   const giveUpAt = performance.now() + openPatienceMs
   for (;;) {
     try {
-      return openForWriting(path, () => newDatabaseId, clock.now(), { acceptLoss, owner: server?.owner, onEpoch })
+      return openForWriting(path, () => newDatabaseId, clock.now(), {
+        acceptLoss,
+        secureDelete,
+        owner: server?.owner,
+        onEpoch,
+      })
     } catch (error) {
       if (!isBusy(error) || performance.now() > giveUpAt) throw error
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyWaitMs.most)
