@@ -98,11 +98,11 @@ export function findGap(db: Database.Database, path: string, found: Found, accep
   }
   if (meta('backup')) return restored
   if (!meta('marked')) return null
+  const cameAlone = `it came without ${name}-mark, as a copy does`
   // SQLite takes it out of WAL mode for the last process that closes it in good order, when all is in the one file.
   if (db.pragma('journal_mode', { simple: true }) !== 'wal')
-    return { why: `it came without ${name}-mark, as a copy does`, mark: null }
-  if (found.logBytes > emptyLogBytes)
-    return mark === 'damaged' ? null : { why: `it came without ${name}-mark, as a copy does`, mark: null }
+    return { why: mark === 'damaged' ? `${name}-mark is damaged` : cameAlone, mark: null }
+  if (found.logBytes > emptyLogBytes) return mark === 'damaged' ? null : { why: cameAlone, mark: null }
   return lost(
     null,
     `was in use when it was left or copied, and its log ${name}-wal is not there: whether acknowledged jobs are missing cannot be told (of a whole copy, by .backup of sqlite3, this says so: sqlite3 '${path}' 'PRAGMA journal_mode = DELETE')`,

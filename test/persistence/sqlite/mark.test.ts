@@ -319,6 +319,19 @@ describe('a copy that came alone', () => {
   })
 })
 
+test('a file that was stopped, with a damaged mark, goes on with higher ids, and the log says why', async () => {
+  const { path } = stopped()
+  truncateSync(`${path}-mark`, 100)
+
+  const { store, notices } = await openStore({ path, newDatabaseId: 'later' })
+  await store.enqueue(jobs(1))
+
+  expect(notices).toEqual([
+    { type: 'file', message: expect.stringMatching(/new epoch begins.*: jobs\.db-mark is damaged$/) },
+  ])
+  expect(readMark(path)).toMatchObject({ epoch: 'later' })
+})
+
 function inSqlite(path: string, sql: string): void {
   const db = openKept(path)
   db.exec(sql)
