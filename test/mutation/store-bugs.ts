@@ -199,7 +199,7 @@ const durability: readonly Mutation[] = [
     groupCommit('parts of one transaction do not fail because of one that throws: the others are stored'),
     {
       file: sqlite('group-commit'),
-      find: 'return commitEach(db, writer, parts, now, verify, error);',
+      find: 'return commitEach(db, writer, parts, clock, verify, error);',
       replace: 'for (const part of parts) part.failed(error); return [error];',
     },
   ),
@@ -687,7 +687,7 @@ const joins: readonly Mutation[] = [
     groupCommit('parts that join do not fail those that were there first: each is stored that is good alone'),
     {
       file: sqlite('group-commit'),
-      find: 'return commitEach(db, writer, parts, now, verify, error);',
+      find: 'return commitEach(db, writer, parts, clock, verify, error);',
       replace: 'return commitEach(db, writer, parts.slice(1), now, verify, error);',
     },
   ),
