@@ -244,7 +244,7 @@ export class LostJobsError extends DatabaseUnusableError {
   /** `fault`: what is missing of which file. */
   constructor(fault: string, missing: number | null, acceptance: string, options?: ErrorOptions) {
     super(
-      `${fault}. Put back the files that belong together, or restore a backup; or go on without what is missing, this once, with --accept-loss ${acceptance} (acceptLoss of createJobSystem)`,
+      `${fault}. Put back the files that belong together, or restore a backup. If this is a restored backup, or there is none, go on without what is missing, this once, with --accept-loss ${acceptance} (acceptLoss of createJobSystem)`,
       options,
       'jobs_lost',
     )

@@ -174,6 +174,12 @@ function readAcceptLoss(flags: readonly string[]): string | undefined {
     .split(/^--accept-loss=/)
     .slice(1)
   if (flags.length === 0 || (code && rest.length === 0)) return code
+  if (/^--accept-loss=?$/.test(flags.join(' ').trim())) {
+    fail(
+      '--accept-loss takes a CODE: a start that finds jobs missing refuses, and its refusal says the code',
+      exitUsage,
+    )
+  }
   refuseCommand(['serve', ...flags])
   process.exit()
 }

@@ -239,6 +239,18 @@ describe('a start', () => {
     },
   )
 
+  test.each([[['serve', '--accept-loss']], [['serve', '--accept-loss=']], [['serve', '--accept-loss', '']]])(
+    'with the arguments %j ends with 64, and says where the code comes from',
+    async (args) => {
+      const { code, stderr } = await launch({ args }).closed
+
+      expect(code).toBe(64)
+      expect(stderr).toBe(
+        'jobmachine: --accept-loss takes a CODE: a start that finds jobs missing refuses, and its refusal says the code\n',
+      )
+    },
+  )
+
   test('with --version or --help says it, and ends with 0', async () => {
     const [version, help] = await Promise.all([
       launch({ args: ['--version'] }).closed,

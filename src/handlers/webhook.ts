@@ -50,6 +50,8 @@ interface Hop {
 
 const attemptMs = 30_000
 const redirectsMax = 3
+/** Those that lead elsewhere: 300 offers a choice, 304 answers what was not asked, 305 and 306 are of the past. */
+const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 const urlMax = 8_192
 /** Characters of its host and port; a host name has 253, some more where they are percent-encoded. */
 const authorityMax = 1_024
@@ -131,7 +133,7 @@ export function callWebhook({ client, secret, retryMaxMs, now }: WebhookSettings
         const redact = () => redacting(sentWith(call, signature, secret))
         const answer = await send({ ...hop, headers: { ...hop.headers, ...signature } }, client, signal, redact)
         const next = nextHop(hop, answer, redact)
-        if (!next || followed === redirectsMax) return judge(hop, answer, retryMaxMs, now())
+        if (!next || followed === redirectsMax) return judge(hop, answer, retryMaxMs, now(), next !== undefined)
         hop = next
       }
     },
@@ -205,7 +207,7 @@ async function send(hop: Hop, client: HttpClient, signal: AbortSignal, redact: (
  */
 function nextHop(hop: Hop, { status, headers }: HttpAnswer, redact: () => Redact): Hop | undefined {
   const [location, another] = headers.location ?? []
-  if (![301, 302, 303, 307, 308].includes(status) || location === undefined || another !== undefined) return
+  if (!redirectStatuses.has(status) || location === undefined || another !== undefined) return
   const url = URL.canParse(location, hop.url.href) ? new URL(location, hop.url.href) : undefined
   if (!url || !isWebUrl(url.href)) return
 
@@ -240,15 +242,32 @@ function notFollowed({ method, url }: Hop, status: number, to: string, why: stri
   )
 }
 
-/** Returns where the call succeeded, throws what became of it where not. */
-function judge({ method, url }: Hop, { status, headers }: HttpAnswer, retryMaxMs: number, now: number): void {
+/** Returns where the call succeeded, throws what became of it where not. `led`: it is a redirect like those that were followed. */
+function judge(hop: Hop, answer: HttpAnswer, retryMaxMs: number, now: number, led: boolean): void {
+  const { status, headers } = answer
   if (status >= 200 && status < 300) return
-  const message = `${method} ${url.origin} answered ${status}${status < 400 ? ', a redirect not followed' : ''}`
+  const why = status < 400 ? `, ${led ? tooManyRedirects : sayUnfollowed(hop, answer)}` : ''
+  const message = `${hop.method} ${hop.url.origin} answered ${status}${why}`
   const retriable = status < 400 || status >= 500 || [408, 425, 429].includes(status)
   if (!retriable) throw new PermanentError(message)
   const delayMs = retryAfterMs(headers['retry-after'] ?? [], now)
   if (delayMs > 0) throw new RetryAfterError(Math.min(delayMs, retryMaxMs), message)
   throw new Error(message)
+}
+
+const tooManyRedirects = `a redirect not followed: it came after ${redirectsMax} others, which may be a loop`
+
+/** What is wrong with an answer of 3xx that leads nowhere. Its `Location` may be secret, and is not quoted. */
+function sayUnfollowed(hop: Hop, { status, headers }: HttpAnswer): string {
+  if (!redirectStatuses.has(status)) return 'which is neither a success nor a redirect'
+  const [location, another] = headers.location ?? []
+  if (location === undefined) return 'a redirect not followed: it has no Location'
+  if (another !== undefined) return 'a redirect not followed: it has more than one Location'
+  const url = URL.canParse(location, hop.url.href) ? new URL(location, hop.url.href) : undefined
+  if (url && (url.username !== '' || url.password !== '')) {
+    return 'a redirect not followed: its Location has a user or a password in it'
+  }
+  return 'a redirect not followed: its Location is no http or https URL'
 }
 
 /** The parser would drop line breaks and tabs inside a URL without a word, so what it is given must have none. */

@@ -508,23 +508,35 @@ describe('a redirect', () => {
     await attempt(aWebhook(), { url: three.url })
 
     expect(failure).not.toBeInstanceOf(PermanentError)
-    expect(failure.message).toBe(`POST ${url} answered 307, a redirect not followed`)
+    expect(failure.message).toBe(
+      `POST ${url} answered 307, a redirect not followed: it came after 3 others, which may be a loop`,
+    )
     expect(calls).toHaveLength(4)
     expect(three.calls).toHaveLength(4)
   })
 
   test.each([
-    ['ftp://127.0.0.1/'],
-    ['file:///etc/passwd'],
-    ['http://user:password@127.0.0.1/'],
-    ['http://'],
-    [undefined],
-  ])('to %s is not followed', async (location) => {
+    ['ftp://127.0.0.1/', 'its Location is no http or https URL'],
+    ['file:///etc/passwd', 'its Location is no http or https URL'],
+    ['http://user:password@127.0.0.1/', 'its Location has a user or a password in it'],
+    ['http://', 'its Location is no http or https URL'],
+    [['/a', '/b'], 'it has more than one Location'],
+    [undefined, 'it has no Location'],
+  ])('to %s is not followed, and says why', async (location, why) => {
     const { url, calls } = await startReceiver(answering(302, location === undefined ? {} : { location }))
 
     const failure = await failureOf(aWebhook(), { url })
 
-    expect(failure.message).toBe(`POST ${url} answered 302, a redirect not followed`)
+    expect(failure.message).toBe(`POST ${url} answered 302, a redirect not followed: ${why}`)
+    expect(calls).toHaveLength(1)
+  })
+
+  test.each([300, 304, 305])('is no answer of %i, also where it has a Location', async (status) => {
+    const { url, calls } = await startReceiver(answering(status, { location: '/moved' }))
+
+    const failure = await failureOf(aWebhook(), { url })
+
+    expect(failure.message).toBe(`POST ${url} answered ${status}, which is neither a success nor a redirect`)
     expect(calls).toHaveLength(1)
   })
 

@@ -8,7 +8,7 @@ import { progressOf, readEpochs } from './epochs.ts'
 import { FileGuard } from './file-guard.ts'
 import { commitTogether, type Part } from './group-commit.ts'
 import { HeldLeases } from './held-leases.ts'
-import { Housekeeping } from './housekeeping.ts'
+import { Housekeeping, part } from './housekeeping.ts'
 import { Mark } from './mark.ts'
 import type { Ask, Tell, ThreadOptions } from './protocol.ts'
 import { beatMs, type killBlockedProcess, Watchdog } from './watchdog.ts'
@@ -24,6 +24,7 @@ export const busyWaitMs = { least: 1, most: 50 }
 const contendedMs = 100
 /** Between tries of outcomes that found the disk full. */
 const fullWaitMs = 500
+const diskFull = 'the disk that holds the database is full'
 
 /** A log that is longer is told of: eight times what it needs. */
 const longLogBytes = 67_108_864
@@ -189,7 +190,7 @@ export class StoreThread {
     const now = this.#clock.now()
     const { aloneUntil } = this.#writer
     if (aloneUntil !== null && aloneUntil <= now) this.#calls.lookForReady = true
-    const parts = [...this.#calls.takeParts(), ...this.#takeHousekeeping(now)]
+    const parts = [...this.#calls.takeParts(), ...this.#takeHousekeeping(now), ...this.#takeProbe()]
     if (parts.length === 0) parts.push(...this.#calls.takeLeaseAlone())
     if (parts.length > 0) this.#commit(parts)
     return parts.length > 0 || this.#calls.isPending
@@ -222,6 +223,14 @@ export class StoreThread {
     return this.#housekeeping?.parts(now, asked, contended) ?? []
   }
 
+  /** A full disk is full until something was written: a commit of nothing goes well on it too. */
+  #takeProbe(): Part[] {
+    if (this.#trouble !== diskFull) return []
+    const sql = `INSERT OR REPLACE INTO meta (name, value) VALUES ('written', ?)`
+    const write = () => this.#db.prepare(sql).run(performance.now())
+    return [part(write, () => {})]
+  }
+
   #commit(parts: Part[]): void {
     const more = () => {
       this.#acceptMail()
@@ -252,7 +261,7 @@ export class StoreThread {
     const isDiskFull = errors.some(isFull)
     this.#busySince = null
     this.#retryAt = isDiskFull ? performance.now() + fullWaitMs : 0
-    this.#setTrouble(isDiskFull ? 'the disk that holds the database is full' : null)
+    this.#setTrouble(isDiskFull ? diskFull : null)
   }
 
   #waitForOthers(): void {

@@ -72,6 +72,7 @@ describe('a backup', () => {
 
     const refusal = await openStore({ path }).catch((error: unknown) => error as { acceptance: string })
     expect(refusal).toMatchObject({ code: 'jobs_lost', missing: 10 })
+    expect(refusal).toMatchObject({ message: expect.stringContaining('If this is a restored backup') })
 
     const acceptLoss = (refusal as { acceptance: string }).acceptance
     const restored = await openStore({ path, acceptLoss, newDatabaseId: 'later' })

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { DatabaseUnusableError, StorageFullError } from '../../../src/errors.ts'
 import { lockForServing } from '../../../src/persistence/sqlite/lock.ts'
 import { Mark, readMark } from '../../../src/persistence/sqlite/mark.ts'
@@ -39,6 +39,27 @@ test('a full disk refuses new jobs, keeps outcomes until there is space, and goe
     expect.stringMatching(/full/),
     null,
   ])
+})
+
+test('a full disk is told of as full until it takes a write, though nobody asks for one', async ({ skip }) => {
+  const folder = mountSmall(join(tempFolder(), 'small')) ?? skip('a small file system cannot be mounted here')
+  const { store, notices } = await openStore({ path: join(folder, 'jobs.db') })
+  for (let i = 0; i < 8; i++) await store.enqueue([aJob({ delayMs: 1e9 })])
+  const makeRoom = fillDisk(folder)
+  const told = () => notices.map((notice) => notice.type === 'health' && notice.error)
+  await store.enqueue([aJob({ payload: JSON.stringify('x'.repeat(200_000)) })]).catch(() => {})
+
+  // Two tries of what is kept for later, and commits of nothing.
+  const waitUntil = performance.now() + 1_200
+  while (performance.now() < waitUntil) {
+    await store.lease({ room: 1, wait: false })
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  const before = told()
+  makeRoom()
+
+  expect(before).toEqual([expect.stringMatching(/full/)])
+  await vi.waitFor(() => expect(told()).toEqual([expect.stringMatching(/full/), null]), 10_000)
 })
 
 test('a first start on a full disk leaves nothing behind, and the next one begins', async ({ skip }) => {
