@@ -688,7 +688,7 @@ const joins: readonly Mutation[] = [
     {
       file: sqlite('group-commit'),
       find: 'return commitEach(db, writer, parts, clock, verify, error);',
-      replace: 'return commitEach(db, writer, parts.slice(1), now, verify, error);',
+      replace: 'return commitEach(db, writer, parts.slice(1), clock, verify, error);',
     },
   ),
   bug(
