@@ -255,24 +255,30 @@ function parseWhole(input: unknown, naming: Naming, at: string, valuesMax: numbe
   return { request }
 }
 
+/** Checks one job; throws `InvalidInputError` with every fault. */
+export function parseOneJob(input: unknown, naming: Naming, valuesMax: number): JobRequest {
+  const parsed = parseJob(input, naming, '', valuesMax)
+  if ('request' in parsed) return parsed.request
+  throw new InvalidInputError(parsed.issues)
+}
+
 /**
- * Checks one job or an array of them, in as many steps as there are; throws `InvalidInputError` with every fault of every item. It looks at no
+ * Checks an array of jobs, in as many steps as there are; throws `InvalidInputError` with every fault of every item. It looks at no
  * further item once it has found as many as are told of at once.
  */
 export function* parseJobs(
-  input: unknown,
+  input: readonly unknown[],
   naming: Naming,
   batchMax: number,
   valuesMax: number,
 ): Generator<void, JobRequest[]> {
-  const isArray = Array.isArray(input)
-  if (isArray && (input.length === 0 || input.length > batchMax)) {
+  if (input.length === 0 || input.length > batchMax) {
     throw new InvalidInputError([{ path: '', message: `takes 1 to ${batchMax} jobs, got ${input.length}` }])
   }
   const requests: JobRequest[] = []
   const issues: InputIssue[] = []
-  for (const [index, item] of (isArray ? input : [input]).entries()) {
-    const parsed = parseJob(item, naming, isArray ? `${index}` : '', valuesMax)
+  for (let index = 0; index < input.length; index++) {
+    const parsed = parseJob(input[index], naming, `${index}`, valuesMax)
     if ('request' in parsed) requests.push(parsed.request)
     else issues.push(...parsed.issues)
     if (issues.length >= InvalidInputError.issuesMax) break

@@ -11,22 +11,17 @@ interface Rules {
 }
 
 /**
- * Requests as rows to store: checked against their handlers, what they leave out filled in. Throws `InvalidInputError` (where one item is
- * at fault, `UnknownTypeError` or `PayloadError`) with the faults of all items; `isArray`: their paths begin with its index. It looks at no
+ * Requests of an array as rows to store: checked against their handlers, what they leave out filled in. Throws `InvalidInputError` (where one item is
+ * at fault, `UnknownTypeError` or `PayloadError`) with the faults of all items. It looks at no
  * further item once it has found as many faults as are told of at once. `isPaced`: in as many steps as there are items.
  */
-export function* toRows(
-  requests: readonly JobRequest[],
-  rules: Rules,
-  isArray: boolean,
-  isPaced: boolean,
-): Generator<void, NewJobRow[]> {
+export function* toRows(requests: readonly JobRequest[], rules: Rules, isPaced: boolean): Generator<void, NewJobRow[]> {
   const faults: InvalidInputError[] = []
   const rows: NewJobRow[] = []
   let issues = 0
   for (const [index, request] of requests.entries()) {
     try {
-      rows.push(toRow(request, rules, isArray ? `${index}` : ''))
+      rows.push(toRow(request, rules, `${index}`))
     } catch (error) {
       if (!(error instanceof InvalidInputError)) throw error
       faults.push(error)
@@ -40,8 +35,11 @@ export function* toRows(
   return rows
 }
 
-/** A job's own fields win over its handler's, those over the settings; a timeout is only filled in when the job runs. */
-function toRow(request: JobRequest, { settings, registry }: Rules, at: string): NewJobRow {
+/**
+ * One request as a row to store. A job's own fields win over its handler's, those over the settings; a timeout is only filled in when the job
+ * runs. `at`: what the paths of its faults begin with.
+ */
+export function toRow(request: JobRequest, { settings, registry }: Rules, at: string): NewJobRow {
   const {
     type,
     queue = defaultQueue,

@@ -33,10 +33,10 @@ import type {
   SystemLog,
   Telemetry,
 } from './job-system.ts'
-import { type EnqueuedJob, type Job, type Naming, type NewJob, parseJobs, toJob } from './jobs.ts'
+import { type EnqueuedJob, type Job, type Naming, type NewJob, parseJobs, parseOneJob, toJob } from './jobs.ts'
 import type { dispatcherMachine } from './machines/dispatcher.ts'
 import { eventsFrom } from './machines/edges.ts'
-import { toRows } from './new-rows.ts'
+import { toRow, toRows } from './new-rows.ts'
 import type {
   CommandResult,
   EdgeCount,
@@ -385,9 +385,14 @@ class System extends StoreReads implements JobSystem {
   }
 
   async #enqueue<T>(input: unknown, naming: Naming, answer: (jobs: EnqueuedJob[]) => T): Promise<T> {
-    const checked = this.#check(input, naming)
-    // An array that came by HTTP is nobody else's to change meanwhile.
-    const rows = naming === 'snake_case' && Array.isArray(input) ? await inStretches(checked) : atOnce(checked)
+    let rows: readonly NewJobRow[]
+    if (!Array.isArray(input)) {
+      rows = [toRow(parseOneJob(input, naming, this.#parts.settings.maxPayloadValues), this.#parts, '')]
+    } else {
+      const checked = this.#check(input, naming)
+      // What came by HTTP is nobody else's to change meanwhile.
+      rows = naming === 'snake_case' ? await inStretches(checked) : atOnce(checked)
+    }
     this.#assertWritable()
     const turn = this.#gate.enter()
     if (turn) await turn
@@ -406,10 +411,10 @@ class System extends StoreReads implements JobSystem {
     }
   }
 
-  *#check(input: unknown, naming: Naming): Generator<void, NewJobRow[]> {
+  *#check(input: readonly unknown[], naming: Naming): Generator<void, NewJobRow[]> {
     const { maxPayloadValues } = this.#parts.settings
     const requests = yield* parseJobs(input, naming, enqueueBatchMax, maxPayloadValues)
-    return yield* toRows(requests, this.#parts, Array.isArray(input), naming === 'snake_case')
+    return yield* toRows(requests, this.#parts, naming === 'snake_case')
   }
 
   async #command(event: BulkCommand, id: number): Promise<Job> {
