@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import { suspectCrashes } from '../../machines/guards.ts'
+import { crashesMax, suspectCrashes } from '../../machines/guards.ts'
 import { stateIsTagged } from '../edge-sql.ts'
 import { type Item, intoRuns } from '../runs.ts'
 import { type Lease, processEnded, type StoredError } from '../store.ts'
@@ -108,7 +108,9 @@ export class Leases {
     const times = crashes === 0 ? '' : `, for the ${ordinal(crashes + 1)} time`
     const beside = this.#ranTogether - 1
     const company = beside === 0 ? 'it ran alone' : `${beside} other${beside === 1 ? '' : 's'} ran beside it`
-    return `the process ended while it ran${times}; ${company}`
+    const isLast = crashes + 1 >= crashesMax
+    const verdict = isLast ? ', so it is taken for the cause (mend its handler, then requeue it)' : ''
+    return `the process ended while it ran${times}; ${company}${verdict}`
   }
 
   #expire(items: readonly Item[], now: number, crashed: boolean): void {

@@ -105,7 +105,9 @@ export function testSuspects(open: Open): void {
       const requeued = await store.requeue(1)
 
       expect(dead).toMatchObject({ state: 'dead', attempt: 0, crashes: 4 })
-      expect(dead?.error?.message).toMatch(/for the fourth time; it ran alone/)
+      expect(dead?.error?.message).toMatch(
+        /for the fourth time; it ran alone, so it is taken for the cause \(mend its handler, then requeue it\)$/,
+      )
       expect(requeued).toMatchObject({ job: { state: 'queued', attempt: 0, crashes: 0 } })
       expect(await store.lease({ room: 1, ...start })).toHaveLength(1)
     })
