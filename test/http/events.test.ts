@@ -375,7 +375,7 @@ describe('a stream ends', () => {
     let stream = await openEvents(server.port)
     const ids: number[] = []
     for (let ends = 0; ends < 3; ends++) {
-      while (!stream.ended) await work(server, 100)
+      while (!stream.ended) await work(server, 1)
       ids.push(...idsOf(stream))
       stream = await openEvents(server.port, '', { 'last-event-id': stream.lastId })
     }
