@@ -1,12 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { BackupReport } from '../store.ts'
 import { backUp } from './backup.ts'
-
-/** What the thread of one backup tells: how far it is, then what it made, or why it did not. */
-export type BackupTell =
-  | { readonly pages: number; readonly ofPages: number }
-  | { readonly report: BackupReport }
-  | { readonly error: string }
+import type { ReportTell } from './report-threads.ts'
 
 export interface BackupData {
   readonly path: string
@@ -17,14 +12,14 @@ export interface BackupData {
 const progressMs = 100
 
 if (parentPort) {
-  const tell = (what: BackupTell) => parentPort?.postMessage(what)
+  const tell = (what: ReportTell<BackupReport>) => parentPort?.postMessage(what)
   const { path, target } = workerData as BackupData
   let toldAt = performance.now()
   try {
     const report = await backUp(path, target, (pages, ofPages) => {
       if (performance.now() - toldAt < progressMs) return
       toldAt = performance.now()
-      tell({ pages, ofPages })
+      tell({ done: pages, of: ofPages })
     })
     tell({ report })
   } catch (error) {

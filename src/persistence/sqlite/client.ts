@@ -42,8 +42,7 @@ import type {
   TransitionPage,
   VerifyReport,
 } from '../store.ts'
-import { Backups } from './backups.ts'
-import { Checker } from './checker.ts'
+import type { BackupData } from './backup-thread.ts'
 import { CommitMeter, createCommitCells } from './commit-meter.ts'
 import { durability, isBusy, isStorageTrouble, makeFile, openForReading } from './connection.ts'
 import { type Epoch, epochOf } from './epochs.ts'
@@ -65,6 +64,7 @@ import type {
 } from './protocol.ts'
 import { Reader } from './reader.ts'
 import type { Scan, ScanAnswer, ScanGiven } from './reader-thread.ts'
+import { ReportThreads } from './report-threads.ts'
 import { toTransitions } from './rows.ts'
 import { Scanner } from './scanner.ts'
 import { beat, beatMs, createPulse, raiseTimeout, stoodStillMs, threadStoodMs } from './watchdog.ts'
@@ -173,8 +173,14 @@ class SqliteStore implements Store {
   readonly #readConnection: Database.Database
   readonly #reader: Reader
   readonly #scanner: Scanner
-  readonly #checker: Checker
-  readonly #backups: Backups
+  readonly #checks = new ReportThreads<string, VerifyReport>(
+    new URL('./verify-thread.js', import.meta.url),
+    'the database cannot be checked',
+  )
+  readonly #backups = new ReportThreads<BackupData, BackupReport>(
+    new URL('./backup-thread.js', import.meta.url),
+    'no backup was made',
+  )
   readonly #commits: CommitMeter
   readonly #path: string
   readonly #notify: SqliteStoreOptions['notify']
@@ -216,8 +222,6 @@ class SqliteStore implements Store {
     this.#readConnection = openForReading(options.path)
     this.#reader = new Reader(this.#readConnection)
     this.#scanner = new Scanner(options.path)
-    this.#checker = new Checker(options.path)
-    this.#backups = new Backups(options.path)
     thread.on('message', (tell: Tell) => this.#hear(tell))
     thread.on('error', (error) => this.#end(error))
     // Listened for from the start: it comes in the same turn as the last message.
@@ -378,12 +382,12 @@ class SqliteStore implements Store {
 
   verify(onProgress?: (id: number, lastId: number) => void): Promise<VerifyReport> {
     if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
-    return this.#checker.verify(onProgress)
+    return this.#checks.run(this.#path, onProgress)
   }
 
   backup(target: string, onProgress?: (pages: number, ofPages: number) => void): Promise<BackupReport> {
     if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
-    return this.#backups.make(target, onProgress)
+    return this.#backups.run({ path: this.#path, target }, onProgress)
   }
 
   async sweep(): Promise<void> {
@@ -396,7 +400,7 @@ class SqliteStore implements Store {
     // The writer closes last: then SQLite moves the WAL into the file, which is whole by itself.
     this.#readConnection.close()
     await this.#scanner.close()
-    await this.#checker.close()
+    await this.#checks.close()
     await this.#backups.close()
     const closed = this.#ask({ op: 'close' })
     this.#closed = true
