@@ -154,7 +154,9 @@ describe.concurrent('SIGTERM', () => {
 
     const events = Array(5).fill('lease start release').join(' ')
     expect(started(database)).toEqual(Array(6).fill(job!.id))
-    expect(await eventsOf(await createJobSystem({ database }), job!.id)).toBe(`enqueue ${events} lease start succeed`)
+    const after = await createJobSystem({ database })
+    expect(await eventsOf(after, job!.id)).toBe(`enqueue ${events} lease start succeed`)
+    await after.stop()
   })
 
   test('while the disk is full ends in time, and what ran is recovered when there is space', async ({ skip }) => {
