@@ -4,7 +4,7 @@ import { BareSqlite } from '../limit.ts'
 import { payloadText, perSecond, repeat, repeatInLanes, workers } from '../load.ts'
 
 const jobs = 20_000
-const warmUp = 500
+const warmUp = 5_000
 /** One commit each: time is up before the jobs are on most disks. */
 const forMs = 2_500
 

@@ -63,6 +63,23 @@ const durability: readonly Mutation[] = [
     verify();`,
     },
   ),
+  bug(
+    'answers are believed before the files were looked at',
+    ['persistence/sqlite/believed.test.ts', 'an answer is held back until the files were looked at after its commit'],
+    { file: sqlite('client'), find: 'Math.max(waiting, 0)', replace: '0' },
+  ),
+  bug(
+    'answers may be believed before the files were looked at',
+    [
+      'persistence/sqlite/joining.test.ts',
+      'what a commit settled may be believed once the files were looked at after it, and else never',
+    ],
+    {
+      file: sqlite('store-thread'),
+      find: 'this.#mailbox.tell(tell);',
+      replace: 'this.#mailbox.tell(tell); Atomics.store(this.#believed, 0, this.#toldCount);',
+    },
+  ),
   bug('a file that was removed is written on', guard('the database (jobs.db) was removed', acknowledged), {
     file: sqlite('file-guard'),
     find: 'return found !== undefined && found.dev === dev && found.ino === ino;',

@@ -83,6 +83,8 @@ const youngGenerationMaxMb = 12
 
 /** An event loop that stood still for longer than this is told of, in ms. */
 const stallToldMs = 1_000
+/** Looks at whether a message may be believed without a pause between them. */
+const quickLooks = 1_000
 
 export interface SqliteStoreOptions extends WriterOptions {
   readonly path: string
@@ -119,6 +121,7 @@ export async function openSqliteStore(options: SqliteStoreOptions, start = start
   const { path, owner, newDatabaseId, clock, types, leaseMs, retentionMs, maxQueueDepth, maxDepthPerQueue } = options
   const pulse = owner ? createPulse() : null
   const commits = createCommitCells()
+  const believed = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
   const workerData: ThreadOptions = {
     path,
     server: owner && { owner, lock: options.lock ?? null },
@@ -129,12 +132,13 @@ export async function openSqliteStore(options: SqliteStoreOptions, start = start
     clock: clock instanceof ManualClock ? clock.cell : null,
     pulse,
     commits,
+    believed,
   }
   makeFile(path)
   const thread = start(workerData)
   const { opened, unopened } = await firstMessage(thread)
   if (!opened) throw toOpenError(unopened)
-  return new SqliteStore(thread, opened.epochs, options, pulse, new CommitMeter(commits))
+  return new SqliteStore(thread, opened.epochs, options, workerData)
 }
 
 function toOpenError(unopened: Unopened | undefined): Error {
@@ -182,6 +186,12 @@ class SqliteStore implements Store {
     'no backup was made',
   )
   readonly #commits: CommitMeter
+  readonly #believed: Int32Array
+  /** Messages that have come, modulo 2^32; the last of them, which are not believed yet; and how often they were looked at since. */
+  #heardCount = 0
+  #held: Tell[] = []
+  #looks = 0
+  #isLooking = false
   readonly #path: string
   readonly #notify: SqliteStoreOptions['notify']
   readonly #waiting = new Map<number, Waiting>()
@@ -210,14 +220,14 @@ class SqliteStore implements Store {
     thread: ThreadLink,
     epochs: readonly Epoch[],
     options: SqliteStoreOptions,
-    pulse: Int32Array | null,
-    commits: CommitMeter,
+    { pulse, commits, believed }: ThreadOptions,
   ) {
     this.#thread = thread
     this.#epochs = epochs
     this.#notify = options.notify
     this.#pulse = pulse
-    this.#commits = commits
+    this.#commits = new CommitMeter(commits)
+    this.#believed = believed
     this.#path = options.path
     this.#readConnection = openForReading(options.path)
     this.#reader = new Reader(this.#readConnection)
@@ -227,6 +237,7 @@ class SqliteStore implements Store {
     // Listened for from the start: it comes in the same turn as the last message.
     this.#exited = new Promise((resolve) => {
       thread.once('exit', () => {
+        this.#hearHeld()
         if (!this.#closed) this.#end(new Error("the store's thread ended by itself"))
         resolve()
       })
@@ -460,13 +471,38 @@ class SqliteStore implements Store {
     this.#asked = []
   }
 
-  #hear({ settled, refused, notices, fatal }: Tell): void {
+  #hear(tell: Tell): void {
+    const { fatal } = tell
     if (fatal !== undefined) {
       this.#end(
         fatal.lost ? new DatabaseLostError(fatal.message) : new Error(`the store cannot go on: ${fatal.message}`),
       )
       return
     }
+    this.#heardCount = (this.#heardCount + 1) | 0
+    this.#held.push(tell)
+    this.#hearHeld()
+  }
+
+  /** Mostly there is one message, and it may be believed by the time that it is here. */
+  #hearHeld(): void {
+    const waiting = (this.#heardCount - Atomics.load(this.#believed, 0)) | 0
+    for (const tell of this.#held.splice(0, this.#held.length - Math.max(waiting, 0))) this.#heed(tell)
+    if (this.#held.length === 0) {
+      this.#looks = 0
+      return
+    }
+    if (this.#isLooking) return
+    this.#isLooking = true
+    const lookAgain = () => {
+      this.#isLooking = false
+      this.#hearHeld()
+    }
+    if (this.#looks++ < quickLooks) timers.setImmediate(lookAgain)
+    else timers.setTimeout(lookAgain, 1)
+  }
+
+  #heed({ settled, refused, notices }: Tell): void {
     const half = Math.ceil(this.#underWay / 2)
     this.#part = half < partMin ? Number.POSITIVE_INFINITY : half
     for (const notice of notices) this.#notify(notice)
@@ -484,6 +520,8 @@ class SqliteStore implements Store {
   #end(error: Error): void {
     if (this.#closed && !this.#closing) return
     this.#closed = true
+    // They are of commits that no look at the files has followed.
+    this.#held = []
     if (this.#closing) this.#rejectAll(new UnavailableError(error.message))
     timers.clearInterval(this.#beating)
     // The thread waits for a sign that this was heard.

@@ -5,7 +5,10 @@ import { type Descriptor, HeldLock, type Inode, openByte, openDescriptors, share
 
 /** For how long a folder's time must have stood still before it proves that no entry changed: the clock behind it ticks every 10 ms at most. */
 const settledMs = 50
-/** Beyond this without a check there is one before a commit too, which may hide that a file was cut; in ms. */
+/**
+ * At most so long between looks at the names while commits follow one another, in ms. Beyond it there is a look before a commit too, which
+ * may hide that a file was cut.
+ */
 const restMs = 1
 /** At most so long between looks at everything: each file by its name, its size, the server's lock. */
 const thoroughMs = 100
@@ -34,8 +37,8 @@ interface Watched extends Inode {
  * writing into a file that was removed, replaced or cut, and calls it a success; and it does not know that this process has lost its locks.
  *
  * Why a check after a commit suffices: another program removes the log only under SQLite's exclusive lock, which it cannot have had while
- * this process held its shared one, and a lock that is held after the commit was held all the time. People remove files without a lock; what
- * they did before the check, the check sees.
+ * this process held its shared one, and a lock that is held after the commit was held all the time. People remove files without a lock, at any
+ * moment: that is seen within `restMs`, and what the log holds can still be moved into the database then.
  *
  * Only `stat`, and reads through descriptors that are SQLite's: to open and close one of the files would drop the locks on it (POSIX).
  */
@@ -48,7 +51,9 @@ export class FileGuard {
   readonly #watched: readonly Watched[]
   #folderMs = -1
   #folderSince = 0
+  /** When a commit was checked last, the names were looked at, and everything was. */
   #checkedAt = 0
+  #namesAt = 0
   #thoroughAt = 0
 
   /** To be made when the database is open and its log is there. `lock`: a server's, as it was when it was taken. */
@@ -68,17 +73,24 @@ export class FileGuard {
   }
 
   /**
-   * To be called after each commit, before anyone is told: that no name in the folder came or went, and that the lock is held which keeps
-   * others from removing the log. Throws `DatabaseLostError`.
+   * To be called after each commit, before anyone is told of it: that the lock is held which keeps others from removing the log, and, unless they
+   * were looked at within `restMs`, that no name in the folder came or went. Throws `DatabaseLostError`.
    */
   checkCommit(): void {
     const now = performance.now()
     this.#checkedAt = now
-    if (now - this.#thoroughAt > thoroughMs || !this.#isFolderSettled(now)) {
-      this.check()
+    if (now - this.#namesAt <= restMs) {
+      assertHeld(this.#database)
       return
     }
-    assertHeld(this.#database)
+    this.#namesAt = now
+    if (now - this.#thoroughAt > thoroughMs || !this.#isFolderSettled(now)) this.check()
+    else assertHeld(this.#database)
+  }
+
+  /** In how many ms the names are to be looked at again where no commit does it: there was one since. */
+  get restMs(): number {
+    return this.#checkedAt > this.#namesAt ? restMs : Number.POSITIVE_INFINITY
   }
 
   /** To be called before a commit: a log that was cut is as long as before once it was written again. */
@@ -89,6 +101,7 @@ export class FileGuard {
   /** Looks at everything; to be called now and then. Throws `DatabaseLostError`. */
   check(): void {
     this.#thoroughAt = performance.now()
+    this.#namesAt = this.#thoroughAt
     this.#checkedAt = this.#thoroughAt
     this.#isFolderSettled(this.#thoroughAt)
     for (const file of this.#watched) if (!isSame(file)) throw nameLost(file)

@@ -98,7 +98,7 @@ export type Refusal = { readonly kind: 'unavailable' | 'full' | 'broken invarian
 /** Loop to thread: all that was asked in one turn of the loop. */
 export type Ask = readonly (readonly [callId: number, request: Request])[]
 
-/** Thread to loop: all that one commit settled. */
+/** Thread to loop: all that one commit settled. It is to be believed once `ThreadOptions.believed` counts it. */
 export interface Tell {
   readonly opened?: { readonly epochs: readonly Epoch[] }
   readonly unopened?: Unopened
@@ -130,4 +130,6 @@ export interface ThreadOptions {
   readonly pulse: Int32Array | null
   /** Where it measures its commits. */
   readonly commits: CommitCells
+  /** One cell: how many of the messages that tell of commits may be believed, modulo 2^32. See `FileGuard`. */
+  readonly believed: Int32Array
 }

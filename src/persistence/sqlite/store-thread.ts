@@ -65,6 +65,13 @@ export class StoreThread {
   readonly #watchdog: Watchdog | null
   readonly #endProcess: typeof killBlockedProcess
   #dataVersion = -1
+  /** Since the mark was written last: whether another process wrote, and whether this one did. */
+  #othersWrote = false
+  #isMarkBehind = false
+  /** The files were not looked at since the last commit. */
+  #isUnchecked = false
+  #toldCount = 0
+  readonly #believed: Int32Array
   #ticks = 0
   #toldLogBytes = longLogBytes
   #toldMarkFault: string | null = null
@@ -99,6 +106,7 @@ export class StoreThread {
     this.#writer = new Writer(this.#db, options.writer)
     this.#calls = new Calls(this.#writer, this.#held)
     this.#meter = new CommitMeter(options.commits)
+    this.#believed = options.believed
     this.#housekeeping = options.server
       ? new Housekeeping(this.#writer, this.#held, options.writer, clock, (notice) => this.#calls.notify(notice))
       : null
@@ -121,11 +129,11 @@ export class StoreThread {
     try {
       first()
       while (this.#step()) this.#flush()
+      this.#flush()
     } catch (error) {
       this.#stop(error)
       return
     }
-    this.#flush()
     if (this.#db.open) this.#timer = setTimeout(() => this.#tick(), this.#sleepMs())
     else this.#mailbox.close()
   }
@@ -172,7 +180,7 @@ export class StoreThread {
     const now = this.#clock.now()
     const { aloneUntil } = this.#writer
     const othersIn = aloneUntil !== null && aloneUntil > now ? aloneUntil - now : Number.POSITIVE_INFINITY
-    return Math.max(1, Math.min(tickMs, this.#housekeeping?.sleepMs(now) ?? tickMs, othersIn))
+    return Math.max(1, Math.min(tickMs, this.#housekeeping?.sleepMs(now) ?? tickMs, othersIn, this.#guard.restMs))
   }
 
   /** One transaction with all that waits; false where there is nothing to do now. */
@@ -186,7 +194,8 @@ export class StoreThread {
     }
     if (this.#broken) this.#calls.refuseAll(this.#trouble ?? 'the storage is broken')
     if (cannotStore) return false
-    this.#noticeOthers()
+    // Within a transaction that is cheaper.
+    if (!this.#calls.isPending) this.#noticeOthers()
     const now = this.#clock.now()
     const { aloneUntil } = this.#writer
     if (aloneUntil !== null && aloneUntil <= now) this.#calls.lookForReady = true
@@ -232,13 +241,18 @@ export class StoreThread {
   }
 
   #commit(parts: Part[]): void {
+    let isFirst = true
     const more = () => {
+      if (isFirst) this.#noticeOthers()
+      isFirst = false
       this.#acceptMail()
       return this.#calls.takeMore()
     }
     const committed = () => {
-      this.#guard.checkCommit()
-      if (this.#writer.eventCount > 0) this.#mark.advance(this.#writer.lastEventId, this.#writer.lastJobId)
+      this.#isUnchecked = true
+      if (this.#othersWrote) this.#mark.noteJobs((this.#askHighestJob.get() as number | null) ?? 0)
+      this.#othersWrote = false
+      if (this.#writer.eventCount > 0) this.#isMarkBehind = true
       this.#meter.committed(performance.now() - this.#writer.beganAt, this.#writer.eventCount)
       if (this.#writer.tookTimed) this.#housekeeping?.lookForDue()
     }
@@ -277,7 +291,7 @@ export class StoreThread {
     const version = this.#askDataVersion.get() as number
     if (version === this.#dataVersion) return
     this.#dataVersion = version
-    this.#mark.noteJobs((this.#askHighestJob.get() as number | null) ?? 0)
+    this.#othersWrote = true
     this.#calls.lookForReady = true
     this.#housekeeping?.lookForDue()
   }
@@ -288,9 +302,21 @@ export class StoreThread {
     this.#calls.notify({ type: 'health', error: trouble })
   }
 
+  /**
+   * Tells the loop what the last commit settled. While the message is on its way, which takes longer, the files are looked at and the mark is
+   * written: the loop believes the message when that is done.
+   */
   #flush(): void {
     const tell = this.#calls.takeTell()
-    if (tell) this.#mailbox.tell(tell)
+    if (tell) {
+      this.#toldCount++
+      this.#mailbox.tell(tell)
+    }
+    if (this.#isUnchecked) this.#guard.checkCommit()
+    this.#isUnchecked = false
+    if (this.#isMarkBehind) this.#mark.advance(this.#writer.lastEventId, this.#writer.lastJobId)
+    this.#isMarkBehind = false
+    if (tell) Atomics.store(this.#believed, 0, this.#toldCount)
   }
 
   /** Nothing more is answered: whether the last commit reached the disk is not known, and a restart will tell. */

@@ -59,6 +59,7 @@ function aThread() {
   const server = { owner: { pid: 1, host: 'test', startedAt: '' }, lock: null }
   const writer = { types: ['work'], ...limits }
   const cell = clock.cell
+  const believed = new Int32Array(1)
   const options = {
     path,
     server,
@@ -68,11 +69,13 @@ function aThread() {
     clock: cell,
     pulse: null,
     commits: createCommitCells(),
+    believed,
   }
   new StoreThread(mailbox, db, clock, options, () => {})
   // What it does by itself when it begins.
   commits.length = 0
   tells.length = 0
+  Atomics.store(believed, 0, 0)
   const answers = () => new Map(tells.flatMap(({ settled }) => settled))
   return {
     db,
@@ -80,6 +83,8 @@ function aThread() {
     clock,
     commits,
     tells,
+    /** How many of the messages that settle something may be believed. */
+    believed: () => Atomics.load(believed, 0),
     watched,
     answers,
     refused: () => tells.flatMap(({ refused }) => refused.map(([id, { kind }]) => [id, kind])),
@@ -392,9 +397,13 @@ test('ids follow the order of the calls, also where some have keys and some have
   expect(queues()).toEqual(['a', 'b', 'c', 'd', 'e', 'f', 'g'])
 })
 
-test('once the thread has told that it cannot go on it stores nothing more, whatever still comes', () => {
+/** Longer than the moment after a look at the files in which there is no other. */
+const sinceLookMs = 5
+
+test('once the thread has told that it cannot go on it stores nothing more, whatever still comes', async () => {
   const { path, commits, tells, ask } = aThread()
   const enqueue: Request = { op: 'enqueue', jobs: [aJob()] }
+  await new Promise((resolve) => setTimeout(resolve, sinceLookMs))
 
   renameSync(path, `${path}.away`)
   ask([1, enqueue])
@@ -404,4 +413,26 @@ test('once the thread has told that it cannot go on it stores nothing more, what
 
   expect(tells).toEqual([expect.objectContaining({ settled: [], fatal: { message: expect.any(String), lost: true } })])
   expect(commits).toHaveLength(stored)
+})
+
+test('what a commit settled may be believed once the files were looked at after it, and else never', () => {
+  const { path, tells, believed, ask, askDuring } = aThread()
+  const enqueue: Request = { op: 'enqueue', jobs: [aJob()] }
+  ask([1, enqueue])
+  expect(believed()).toBe(1)
+  askDuring(() => {
+    renameSync(path, `${path}.away`)
+    const until = performance.now() + sinceLookMs
+    while (performance.now() < until);
+    return [[3, enqueue]]
+  })
+
+  ask([2, enqueue])
+
+  expect(tells.map(({ settled, fatal }) => [settled.map(([id]) => id), fatal?.lost])).toEqual([
+    [[1], undefined],
+    [[2, 3], undefined],
+    [[], true],
+  ])
+  expect(believed()).toBe(1)
 })
