@@ -136,7 +136,8 @@ export function cutPower(records: readonly DiskRecord[], moment: number, folder:
 }
 
 function survivors(records: readonly DiskRecord[], file: string, random: Random) {
-  const own = records.filter((record) => record.file === file)
+  // A mark is flushed under another name before it has its own, so that it is there whatever becomes of its later writes.
+  const own = records.filter((record) => record.file === file || record.file.startsWith(`${file}.partial-`))
   const flushed = own.findLastIndex(({ kind }) => kind === 'sync') + 1
   const mood = random.pick(['none', 'all', 'some', 'some'] as const)
   const disk = {
