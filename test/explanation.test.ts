@@ -155,7 +155,7 @@ describe('the summary of', () => {
     [
       'what a dead process ran for the last time',
       { state: 'running', events: [...crashed, ...crash, 'lease', 'start'], server: { ...dead, phase: 'recovering' } },
-      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4, after attempt 1 had broken off, because the process ended while it ran; it ran alone. The process that held it has ended, and this server is moving it on; this server is recovering what a dead process left, before it runs anything. It never runs again, unless someone requeues it.',
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4, after attempt 1 had broken off, because the process ended while it ran; it ran alone. The process that held it has ended, and this server is moving it on; this server is recovering what a dead process left, before it runs anything. The process has ended 4 times while it ran, so the job is taken for the cause and becomes dead: mend its handler, then requeue it. It never runs again, unless someone requeues it.',
     ],
     [
       'a job that failed and is tried again',
@@ -189,12 +189,12 @@ describe('the summary of', () => {
     [
       'a job that ran when the process ended, a second time',
       { events: crashed },
-      'Job 7 (mail) is queued: its time came 12 s ago, after attempt 1 had broken off, because the process ended while it ran; it ran alone. It runs before others, and alone, because the process ended twice while it ran. It can run now.',
+      'Job 7 (mail) is queued: its time came 12 s ago, after attempt 1 had broken off, because the process ended while it ran; it ran alone. It runs before others, and alone for 2 s, because the process ended twice while it ran. It can run now.',
     ],
     [
       'such a job that waits for others of its kind',
       { events: crashed, situation: { suspectsAhead: { count: 2, more: false }, line: null } },
-      'Job 7 (mail) is queued: its time came 12 s ago, after attempt 1 had broken off, because the process ended while it ran; it ran alone. In its way: 2 other jobs go before it, one at a time, because the process ended more than once while they ran. It runs before others, and alone, because the process ended twice while it ran. It can run as soon as no other job has to run alone.',
+      'Job 7 (mail) is queued: its time came 12 s ago, after attempt 1 had broken off, because the process ended while it ran; it ran alone. In its way: 2 other jobs go before it, one at a time, because the process ended more than once while they ran. It runs before others, and alone for 2 s, because the process ended twice while it ran. It can run as soon as no other job has to run alone.',
     ],
     [
       'such a job that runs alone',
@@ -224,7 +224,17 @@ describe('the summary of', () => {
     [
       'a job whose process ended a fourth time while it ran',
       { state: 'dead', events: [...crashed, ...crash, ...crash.slice(0, 3)] },
-      'Job 7 (mail) is dead: attempt 1 of 4 broke off 12 s ago, because the process ended while it ran; it ran alone, and that attempt does not count. It never runs again, unless someone requeues it.',
+      'Job 7 (mail) is dead: it was given up 12 s ago, because the process ended while it ran, for the fourth time; it ran alone, so it is taken for the cause (mend its handler, then requeue it). It never runs again, unless someone requeues it.',
+    ],
+    [
+      'such a job that was requeued',
+      { events: [...crashed, ...crash, ...crash.slice(0, 3), 'requeue'] },
+      'Job 7 (mail) is queued: a person or a program requeued it 12 s ago, after it had been given up, because the process ended while it ran, for the fourth time; it ran alone, so it is taken for the cause (mend its handler, then requeue it). It can run now.',
+    ],
+    [
+      'a job that ran when the process ended, a third time',
+      { events: [...crashed, ...crash] },
+      'Job 7 (mail) is queued: its time came 12 s ago, after attempt 1 had broken off, because the process ended while it ran; it ran alone. It runs before others, and alone to its end, because the process ended 3 times while it ran; if it ends once more meanwhile, the job is dead. It can run now.',
     ],
     [
       'a snoozed job',

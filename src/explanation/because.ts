@@ -62,9 +62,11 @@ const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ag
       ? `the server that had started it gave it back ${ago}, since it stopped or had no worker free in time, and that attempt does not count`
       : `the server that had claimed it stopped ${ago} and gave it back`,
   expire: (event, facts, ago) =>
-    wasRunning(event)
-      ? `${attemptOf(event, facts)} broke off ${ago}${withReason(event)}${isCrash(event) ? ', and that attempt does not count' : ''}`
-      : `the process that had claimed it ended or fell silent, and it was put back in line ${ago}`,
+    isLastCrash(event)
+      ? `it was given up ${ago}${withReason(event)}`
+      : wasRunning(event)
+        ? `${attemptOf(event, facts)} broke off ${ago}${withReason(event)}${isCrash(event) ? ', and that attempt does not count' : ''}`
+        : `the process that had claimed it ended or fell silent, and it was put back in line ${ago}`,
   cancel: (event, facts, ago) =>
     `a person or a program cancelled it ${ago}${wasRunning(event) ? `, during ${attemptOf(event, facts)}` : ''}`,
   requeue: (_event, facts, ago) => `a person or a program requeued it ${ago}${afterFailure(facts)}`,
@@ -94,6 +96,7 @@ function withReason({ error }: HistoryEvent): string {
 
 function afterFailure({ situation: { lastFailure } }: Facts): string {
   if (!lastFailure) return ''
+  if (isLastCrash(lastFailure)) return `, after it had been given up${withReason(lastFailure)}`
   const how = isCrash(lastFailure) ? `broken off${withReason(lastFailure)}` : `failed${withError(lastFailure)}`
   return `, after attempt ${number(attemptNumber(lastFailure))} had ${how}`
 }
@@ -111,6 +114,11 @@ function hasFailed({ attempt }: HistoryEvent, { situation: { job } }: Facts, fir
 
 function isCrash({ error }: HistoryEvent): boolean {
   return error?.name === processEnded
+}
+
+/** It was its last, whatever its attempts. */
+function isLastCrash(event: HistoryEvent): boolean {
+  return isCrash(event) && hasTag(event.to, 'ended')
 }
 
 /** Of the attempt that an event is about: one that a crash broke off was given back. */

@@ -100,7 +100,7 @@ describe.concurrent('a process that is killed', () => {
       expect(await eventsOf(reader, id)).toBe('enqueue lease start expire due lease start succeed')
       expect((await reader.find(id))?.attempt).toBe(1)
       const expiry = (await reader.history(id)).find(({ event }) => event === 'expire')
-      expect(expiry?.error?.message).toBe('the process ended while it ran; 9 others ran beside it')
+      expect(expiry?.error?.message).toBe('the process ended while it ran; 9 others ran beside it at that moment')
     }
     await assertWitnessed(reader, database)
     await endWith(second, reader)

@@ -135,7 +135,10 @@ describe.concurrent('a process that stands still', () => {
     expect(await reader.find(2)).toMatchObject({
       state: 'succeeded',
       attempt: 1,
-      error: { name: 'ProcessEndedError', message: 'the process ended while it ran; 1 other ran beside it' },
+      error: {
+        name: 'ProcessEndedError',
+        message: 'the process ended while it ran; 1 other ran beside it at that moment',
+      },
     })
     await endWith(second, reader)
   })

@@ -122,16 +122,20 @@ function walk(
       to: edge.to,
       attempt,
       at: given.at,
-      error: errorOf(type, from),
+      error: errorOf(type, from, edge.to),
     })
     from = edge.to
   }
   return { history, crashes }
 }
 
-function errorOf(event: EventType, from: JobNode): HistoryEvent['error'] {
+function errorOf(event: EventType, from: JobNode, to: JobNode): HistoryEvent['error'] {
   if (event === 'fail') return { name: 'TypeError', message: 'not yet' }
   if (event === 'reject') return { name: 'PermanentError', message: 'the mailbox is gone' }
   if (event !== 'expire' || from !== 'running') return null
-  return { name: 'ProcessEndedError', message: 'the process ended while it ran; it ran alone' }
+  const last = ', for the fourth time; it ran alone, so it is taken for the cause (mend its handler, then requeue it)'
+  return {
+    name: 'ProcessEndedError',
+    message: `the process ended while it ran${to === 'dead' ? last : '; it ran alone'}`,
+  }
 }

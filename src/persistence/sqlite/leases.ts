@@ -107,10 +107,7 @@ export class Leases {
     if (!ran) return 'the process that held it ended before it ran it'
     const times = crashes === 0 ? '' : `, for the ${ordinal(crashes + 1)} time`
     const beside = this.#ranTogether - 1
-    const company = beside === 0 ? 'it ran alone' : `${beside} other${beside === 1 ? '' : 's'} ran beside it`
-    const isLast = crashes + 1 >= crashesMax
-    const verdict = isLast ? ', so it is taken for the cause (mend its handler, then requeue it)' : ''
-    return `the process ended while it ran${times}; ${company}${verdict}`
+    return `the process ended while it ran${times}; ${sayCompany(beside)}${sayVerdict(crashes + 1, beside)}`
   }
 
   #expire(items: readonly Item[], now: number, crashed: boolean): void {
@@ -122,6 +119,19 @@ export class Leases {
 
 function stored(name: string, message: string): string {
   return JSON.stringify({ name, message } satisfies StoredError)
+}
+
+/** Of that moment: a job that was started alone has others beside it when it has run for some seconds. */
+function sayCompany(beside: number): string {
+  if (beside === 0) return 'it ran alone'
+  return `${beside === 1 ? '1 other' : `${beside} others`} ran beside it at that moment`
+}
+
+/** What a job's last crash means. */
+function sayVerdict(crashes: number, beside: number): string {
+  if (crashes < crashesMax) return ''
+  const evidence = beside === 0 ? 'so it is' : `but it ran at all ${crashes} such ends, so it is`
+  return `, ${evidence} taken for the cause (mend its handler, then requeue it)`
 }
 
 function ordinal(n: number): string {

@@ -186,8 +186,8 @@ export function testOutcomes(open: Open): void {
       ])
       expect(found.map((job) => job?.error?.message)).toEqual([
         'the process that held it ended before it ran it',
-        'the process ended while it ran; 1 other ran beside it',
-        'the process ended while it ran; 1 other ran beside it',
+        'the process ended while it ran; 1 other ran beside it at that moment',
+        'the process ended while it ran; 1 other ran beside it at that moment',
       ])
     })
 

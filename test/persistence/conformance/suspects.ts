@@ -32,10 +32,10 @@ export function testSuspects(open: Open): void {
       const told = history.filter(({ event }) => event === 'expire').map(({ error }) => error)
 
       expect(told).toEqual([
-        { name: 'ProcessEndedError', message: 'the process ended while it ran; 2 others ran beside it' },
+        { name: 'ProcessEndedError', message: 'the process ended while it ran; 2 others ran beside it at that moment' },
         {
           name: 'ProcessEndedError',
-          message: 'the process ended while it ran, for the second time; 2 others ran beside it',
+          message: 'the process ended while it ran, for the second time; 2 others ran beside it at that moment',
         },
         { name: 'ProcessEndedError', message: 'the process ended while it ran, for the third time; it ran alone' },
       ])

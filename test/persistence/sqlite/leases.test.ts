@@ -1,0 +1,22 @@
+import Database from 'better-sqlite3'
+import { expect, test } from 'vitest'
+import { aJob, openStore } from '../../support/store.ts'
+
+test('a job that dies at a crash in company, as where a file was edited, is told so', async () => {
+  const { store, path } = await openStore()
+  await store.enqueue([aJob(), aJob()])
+  await store.lease({ room: 2, wait: false, start: true })
+  const db = new Database(path)
+  db.exec('UPDATE jobs SET crashes = 3 WHERE id = 1')
+  db.close()
+
+  await store.recoverOrphans()
+
+  expect(await store.find(1)).toMatchObject({
+    state: 'dead',
+    error: {
+      message:
+        'the process ended while it ran, for the fourth time; 1 other ran beside it at that moment, but it ran at all 4 such ends, so it is taken for the cause (mend its handler, then requeue it)',
+    },
+  })
+})
