@@ -102,7 +102,7 @@ export const historyLimitMax = 1_000
 export const bulkMatchedMax = 1_000_000
 export const bulkStepMax = 500
 export const bulkStepMin = 100
-/** Ready jobs beyond which one that queues more waits, for a second a step at most. */
+/** Ready jobs beyond which one that queues more waits while other work comes, for a second a step at most. */
 export const bulkReadyMax = 250
 /** Ids that one step of counting asks for. */
 export const bulkPageMax = 20_000

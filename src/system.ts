@@ -49,7 +49,7 @@ import type {
 } from './persistence/store.ts'
 import { StoreReads } from './store-reads.ts'
 import { atOnce, inStretches } from './stretches.ts'
-import { toMetrics } from './telemetry/metrics.ts'
+import { toMetrics, toWaiting } from './telemetry/metrics.ts'
 import { Observatory } from './telemetry/observatory.ts'
 import { RunStats } from './telemetry/run-stats.ts'
 import { timers } from './timers.ts'
@@ -121,11 +121,8 @@ class System extends StoreReads implements JobSystem {
     this.#countsAtOpen = counts
     this.#dispatcher = parts.registry && this.#createDispatcher(parts.registry)
     const { clock, log } = parts
-    const countReady = async () => (await this.metrics()).queueDepth
-    this.#bulks = new Bulks(
-      { store, clock, log, countReady, assertWritable: () => this.#assertWritable() },
-      parts.newId,
-    )
+    const look = async () => toWaiting(await store.counts())
+    this.#bulks = new Bulks({ store, clock, log, look, assertWritable: () => this.#assertWritable() }, parts.newId)
     this.#observatory = new Observatory({
       store,
       stats,

@@ -125,7 +125,7 @@ export class PreparedBulk implements Bulk {
   async #move(): Promise<void> {
     const { pace, inTurn } = this.#parts
     while (this.#can('stop')) {
-      if (this.command === 'requeue') await pace.untilFewAreReady(() => this.#can('stop'))
+      await pace.untilNext(this.command, () => this.#can('stop'))
       if (!(await inTurn(() => pace.step(() => this.#step())))) return
     }
   }

@@ -10,19 +10,18 @@ import { BulkPace, type BulkPaceParts } from './bulk-pace.ts'
 /** What a caller that finds all of them unfinished is told to wait. */
 const retryAfterMs = 1_000
 
-/** The longest rest between two steps. */
-const restMaxMs = 100
-
 /** The commands over many jobs that this process knows of. */
 export class Bulks {
   readonly #parts: BulkParts
+  readonly #pace: BulkPace
   readonly #newId: () => string
   /** By age. */
   readonly #kept = new Map<string, PreparedBulk>()
   #lastTurn: Promise<void> = Promise.resolve()
 
-  constructor({ countReady, ...parts }: Omit<BulkParts, 'inTurn' | 'pace'> & BulkPaceParts, newId: () => string) {
-    this.#parts = { ...parts, pace: new BulkPace({ countReady }), inTurn: (step) => this.#inTurn(step) }
+  constructor({ look, ...parts }: Omit<BulkParts, 'inTurn' | 'pace'> & BulkPaceParts, newId: () => string) {
+    this.#pace = new BulkPace({ look })
+    this.#parts = { ...parts, pace: this.#pace, inTurn: (step) => this.#inTurn(step) }
     this.#newId = newId
   }
 
@@ -63,7 +62,7 @@ export class Bulks {
     this.#kept.delete(oldest.id)
   }
 
-  /** One step after another, and then as long as it took none: half of the store's time is left to others. */
+  /** One step after another, with a rest between them. */
   async #inTurn<T>(step: () => Promise<T>): Promise<T> {
     const before = this.#lastTurn
     let end!: () => void
@@ -75,7 +74,7 @@ export class Bulks {
     try {
       return await step()
     } finally {
-      timers.setTimeout(end, Math.min(performance.now() - begunAt, restMaxMs))
+      timers.setTimeout(end, this.#pace.restMs(performance.now() - begunAt))
     }
   }
 }

@@ -23,6 +23,15 @@ export function toMetrics(counts: readonly EdgeCount[], countsAtOpen: readonly E
   }
 }
 
+/** Jobs that are ready now, and how many became so ever, other than by being requeued. */
+export function toWaiting(counts: readonly EdgeCount[]): { readonly ready: number; readonly arrived: number } {
+  const isReady = (state: JobState | null) => state !== null && hasTag(state, 'ready')
+  return {
+    ready: countEdges(counts, ({ to }) => isReady(to)) - countEdges(counts, ({ from }) => hasTag(from, 'ready')),
+    arrived: countEdges(counts, ({ event, to }) => isReady(to) && event !== 'requeue'),
+  }
+}
+
 /** How often edges of a kind were taken. */
 export function countEdges(counts: readonly EdgeCount[], which: (edge: EdgeCount) => boolean): number {
   return counts.reduce((sum, edge) => (which(edge) ? sum + edge.count : sum), 0)

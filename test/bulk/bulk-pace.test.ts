@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { BulkPace, readyPatienceMs } from '../../src/bulk/bulk-pace.ts'
+import { BulkPace, otherWorkMs, type Waiting } from '../../src/bulk/bulk-pace.ts'
 import { bulkReadyMax, bulkStepMax, bulkStepMin } from '../../src/config.ts'
 
-/** A pace whose time passes only where a test says, and the numbers of ready jobs that it finds, the last for ever. */
-function aPace(...ready: number[]) {
+/** A pace whose time passes only where a test says; what waits is asked for with each look, of which this is the `n`th, from 1. */
+function aPace(look: (n: number) => Waiting) {
   const time = { at: 0, waited: 0 }
+  let looks = 0
   const pace = new BulkPace({
-    countReady: async () => (ready.length > 1 ? ready.shift() : ready[0]) ?? 0,
+    look: async () => look(++looks),
     elapsed: () => time.at,
     async wait(ms) {
       time.at += ms
@@ -18,15 +19,21 @@ function aPace(...ready: number[]) {
     pace.step(async () => {
       time.at += ms
     })
-  return { pace, step, time }
+  return { pace, step, time, next: (goesOn = () => true) => pace.untilNext('requeue', goesOn) }
 }
 
-describe('a step of a command over many jobs', () => {
+/** With each look one more job has come, and so many are ready. */
+const busy = (ready: number) => (n: number) => ({ ready, arrived: n })
+/** All that is ready was requeued, or has been so for long. */
+const quiet = (ready: number) => () => ({ ready, arrived: 7 })
+
+describe('a step of a command over many jobs, while other work comes,', () => {
   test('grows while steps are quick, to 500 jobs, and shrinks where they meet others, to 100', async () => {
-    const { pace, step } = aPace()
+    const { pace, step, next } = aPace(busy(0))
     const sizes = [pace.jobsMax]
 
     for (const ms of [1, 1, 1, 1, 7, 30, 30, 30, 1]) {
+      await next()
       await step(ms)
       sizes.push(pace.jobsMax)
     }
@@ -36,26 +43,88 @@ describe('a step of a command over many jobs', () => {
   })
 
   test('that queues jobs waits until few are ready', async () => {
-    const { pace, time } = aPace(9_000, 900, bulkReadyMax)
+    const { time, next } = aPace((n) => ({ ready: [9_000, 900, bulkReadyMax][n - 1]!, arrived: n }))
 
-    await pace.untilFewAreReady(() => true)
+    await next()
 
     expect(time.waited).toBe(20)
   })
 
   test('waits for a second at most, where nobody runs what is ready', async () => {
-    const { pace, time } = aPace(9_000)
+    const { time, next } = aPace(busy(9_000))
 
-    await pace.untilFewAreReady(() => true)
+    await next()
 
-    expect(time.waited).toBe(readyPatienceMs)
+    expect(time.waited).toBe(otherWorkMs)
   })
 
   test('waits no longer once it is stopped', async () => {
-    const { pace, time } = aPace(9_000)
+    const { time, next } = aPace(busy(9_000))
 
-    await pace.untilFewAreReady(() => time.at < 50)
+    await next(() => time.at < 50)
 
     expect(time.waited).toBe(50)
+  })
+
+  test('that queues none does not wait for what is ready', async () => {
+    const { time, pace } = aPace(busy(9_000))
+
+    await pace.untilNext('cancel', () => true)
+
+    expect(time.waited).toBe(0)
+  })
+
+  test('leaves half of the time to others', async () => {
+    const { pace, next } = aPace(busy(0))
+
+    await next()
+
+    expect([1, 30, 500].map((ms) => pace.restMs(ms))).toEqual([1, 30, 100])
+  })
+})
+
+describe('while no other work comes a command over many jobs', () => {
+  test('waits for nothing, though nobody runs what it queued: a second in all, to see that nothing comes', async () => {
+    const { pace, step, time, next } = aPace(quiet(9_000))
+    let moved = 0
+
+    for (let steps = 0; steps < 400; steps++) {
+      await next()
+      moved += pace.jobsMax
+      await step(30)
+    }
+
+    expect(time.waited).toBeLessThanOrEqual(otherWorkMs)
+    expect(moved).toBeGreaterThan(400 * 450)
+  })
+
+  test('leaves a quarter of the time to other processes', async () => {
+    const { pace, time, next } = aPace(quiet(0))
+
+    await next()
+    time.at += otherWorkMs
+    await next()
+
+    expect(pace.restMs(30)).toBe(10)
+  })
+
+  test('goes at the pace of two again from the first job that comes, for a second', async () => {
+    let arrived = 7
+    const { pace, time, next } = aPace(() => ({ ready: 9_000, arrived }))
+    await next()
+    const waited: number[] = []
+    const look = async () => {
+      const before = time.waited
+      await next()
+      waited.push(time.waited - before)
+    }
+
+    await look()
+    arrived++
+    await look()
+    await look()
+
+    expect(waited).toEqual([0, otherWorkMs, 0])
+    expect(pace.restMs(30)).toBe(10)
   })
 })

@@ -15,7 +15,7 @@ function aBulk(count: number, store: Partial<BulkParts['store']> = {}, inTurn: B
     'cancel',
     {},
     {
-      pace: new BulkPace({ countReady: async () => 0, elapsed: () => 0 }),
+      pace: new BulkPace({ look: async () => ({ ready: 0, arrived: 0 }), elapsed: () => 0 }),
       clock: new ManualClock(1),
       log: silent,
       assertWritable() {},
