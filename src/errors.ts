@@ -168,6 +168,21 @@ export class UnavailableError extends JobSystemError {
   }
 }
 
+/**
+ * The store ended by itself before it had answered: its disk failed, or a file of it was lost. Whether the call was stored is not known, unlike
+ * with every other error of this file. Once a server runs again, repeat the call with the same idempotency key; without one, look whether the
+ * job is there. `cause` is what `onFatal` is told.
+ */
+export class OutcomeUnknownError extends JobSystemError {
+  constructor(cause: Error) {
+    super(
+      'outcome_unknown',
+      `the store ended before it answered, so whether this call was stored is not known: ${cause.message.split('\n')[0]}. When a server runs again, repeat the call with the same idempotency key; without a key, look first whether the job is there`,
+      { cause },
+    )
+  }
+}
+
 /** The disk, or the size allowed to the database, is full; nothing was stored. It works again when there is space. */
 export class StorageFullError extends JobSystemError {
   constructor(options?: ErrorOptions) {
@@ -223,7 +238,7 @@ export class DatabaseUnusableError extends JobSystemError {
 
 /**
  * While the database was open one of its files was removed, replaced or cut, or this process lost its lock on one. Nothing was acknowledged
- * after that; whether the calls under way were stored is not known. The message names the file, what happened and what to do.
+ * after that; the calls under way are rejected with `OutcomeUnknownError`. The message names the file, what happened and what to do.
  */
 export class DatabaseLostError extends JobSystemError {
   constructor(message: string, options?: ErrorOptions) {
@@ -353,6 +368,7 @@ const branded = {
   IdempotencyConflictError,
   BackpressureError,
   UnavailableError,
+  OutcomeUnknownError,
   StorageFullError,
   DatabaseLockedError,
   DatabaseUnusableError,

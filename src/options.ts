@@ -28,7 +28,8 @@ export interface JobSystemOptions extends Partial<Settings> {
   readonly log?: SystemLog
   /**
    * Called once when the system cannot go on: the disk failed, every worker is stuck, an invariant broke. End the process, non-zero; the
-   * next start recovers. Unless given, it is thrown as an uncaught exception.
+   * next start recovers. Unless given, it is thrown as an uncaught exception. Calls that wait for an answer are then rejected with
+   * `OutcomeUnknownError`, later ones with `UnavailableError`.
    */
   readonly onFatal?: (error: Error) => void
   /** Where time comes from; the machine's clock unless given. For tests. */

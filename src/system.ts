@@ -361,8 +361,7 @@ class System extends StoreReads implements JobSystem {
     if (this.#dispatcher && started) await this.#drain(this.#dispatcher, graceMs)
     this.#observatory.stopSampling()
     await this.#store.close()
-    // What a dead store was asked is never answered.
-    await within(lastCommitMs, stopped)
+    await stopped
     this.#phase = 'stopped'
     this.#parts.onStopped()
   }

@@ -61,7 +61,7 @@ export function refusalsOf(path: string, method: string, operation: Operation, i
   if (path.includes(':id')) all.add('job_not_found')
   if (path.includes(':bulk')) all.add('bulk_not_found')
   if (query) all.add('invalid_input')
-  if (changes) for (const code of ['backpressure', 'storage_full'] as const) all.add(code)
+  if (changes) for (const code of ['backpressure', 'storage_full', 'outcome_unknown'] as const) all.add(code)
   if (body) for (const code of ofBodies) all.add(code)
   return refusalCodes.filter((code) => all.has(code))
 }

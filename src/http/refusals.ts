@@ -78,6 +78,11 @@ export const refusals = {
     headers: ['Retry-After'],
   },
   headers_too_large: { status: 431, meaning: 'The head of the request is too long.' },
+  outcome_unknown: {
+    status: 500,
+    meaning:
+      'The storage failed before it answered: whether this was stored is not known. Ask again with the same idempotency key when the server is back.',
+  },
   internal_error: { status: 500, meaning: 'Something went wrong here; the log says what.' },
   unavailable: {
     status: 503,

@@ -1,7 +1,7 @@
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
-import { StorageFullError } from '../../src/errors.ts'
+import { OutcomeUnknownError, StorageFullError } from '../../src/errors.ts'
 import { builtinHandlers } from '../../src/handlers/builtin.ts'
 import { defineHandler } from '../../src/handlers/define.ts'
 import { createApp } from '../../src/http/app.ts'
@@ -326,6 +326,13 @@ describe('a tour through the API', () => {
     const { get, post } = touring(server, await judgeOf(server))
     for (const path of ['/jobs', '/createJob', '/jobs/1/cancel', '/jobs/1/requeue']) await post(path, {}, 507)
     await get('/jobs/1', 500)
+  })
+
+  test('of a server whose storage fails meanwhile', async () => {
+    const submit = () => Promise.reject(new OutcomeUnknownError(new Error('disk I/O error')))
+    const server = await systemWith({ submit })
+    const { post } = touring(server, await judgeOf(server))
+    await post('/jobs', {}, 500)
   })
 
   test('has met every answer that is described, and every code', async () => {

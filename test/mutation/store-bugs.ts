@@ -80,6 +80,18 @@ const durability: readonly Mutation[] = [
       replace: 'this.#mailbox.tell(tell); Atomics.store(this.#believed, 0, this.#toldCount);',
     },
   ),
+  bug(
+    'calls under way when the store ends are told that nothing was stored',
+    [
+      'persistence/sqlite/believed.test.ts',
+      'when the store ends by itself, what it was asked has an unknown outcome, and what it was not asked is not stored',
+    ],
+    {
+      file: sqlite('client'),
+      find: 'this.#rejectAll(new OutcomeUnknownError(error))',
+      replace: 'this.#rejectAll(new UnavailableError(error.message))',
+    },
+  ),
   bug('a file that was removed is written on', guard('the database (jobs.db) was removed', acknowledged), {
     file: sqlite('file-guard'),
     find: 'return found !== undefined && found.dev === dev && found.ino === ino;',
@@ -471,7 +483,7 @@ const leases: readonly Mutation[] = [
   bug(
     'an orphan is told that its lease ran out',
     conformance('recovery says that the process ended, however long ago that was'),
-    { file: sqlite('writer'), find: 'if (this.#ownsLeases)', replace: 'if (true)' },
+    { file: sqlite('writer'), find: 'return this.#ownsLeases && this.#leases', replace: 'return this.#leases' },
   ),
   bug(
     'a crash does not say what ran beside it',

@@ -6,6 +6,7 @@ import {
   DatabaseLostError,
   DatabaseUnusableError,
   LostJobsError,
+  OutcomeUnknownError,
   StorageFullError,
   UnavailableError,
 } from '../../errors.ts'
@@ -516,17 +517,27 @@ class SqliteStore implements Store {
     return waiting
   }
 
-  /** Calls under way stay unanswered: whether they were stored is not known. */
+  /** The thread has ended by itself, or is about to. What it was asked and has not answered may be stored or not. */
   #end(error: Error): void {
     if (this.#closed && !this.#closing) return
     this.#closed = true
     // They are of commits that no look at the files has followed.
     this.#held = []
-    if (this.#closing) this.#rejectAll(new UnavailableError(error.message))
     timers.clearInterval(this.#beating)
     // The thread waits for a sign that this was heard.
     if (this.#pulse) beat(this.#pulse, 0)
+    // First, so that who hears of a call knows that the system has failed.
     this.#notify({ type: 'fatal', error })
+    this.#rejectUnsent(new UnavailableError(`the system has failed: ${error.message.split('\n')[0]}`))
+    this.#rejectAll(new OutcomeUnknownError(error))
+  }
+
+  /** What the thread was not asked yet is not stored, and will not be. */
+  #rejectUnsent(error: Error): void {
+    timers.clearImmediate(this.#flushing)
+    this.#flushing = undefined
+    this.#askGathered()
+    for (const [callId] of this.#asked.splice(0)) this.#settled(callId)?.reject(error)
   }
 
   #rejectAll(error: Error): void {

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
 import { expect, test } from 'vitest'
+import { DatabaseLostError, OutcomeUnknownError } from '../../../src/errors.ts'
 import type { ThreadLink } from '../../../src/persistence/sqlite/client.ts'
 import { openSqliteStore } from '../../../src/persistence/sqlite/client.ts'
 import type { Ask, Tell, ThreadOptions } from '../../../src/persistence/sqlite/protocol.ts'
@@ -38,17 +39,24 @@ async function aCall() {
     start,
   )
   let answer: unknown
-  void store.enqueue([aJob()]).then((answered) => {
-    answer = answered
-  })
+  void store.enqueue([aJob()]).then(
+    (answered) => {
+      answer = answered
+    },
+    (error) => {
+      answer = error
+    },
+  )
   await setImmediate()
   const callId = asked[0]![0]![0]
   return {
+    store,
     tell: () => link.emit('message', { ...quiet, settled: [[callId, { firstId: 7, states: ['queued'] }]] } as Tell),
     believe: () => Atomics.store(believed, 0, 1),
     lose: () => link.emit('message', { ...quiet, fatal: { message: 'it is gone', lost: true } } satisfies Tell),
     answer: () => answer,
     notices,
+    asked,
   }
 }
 
@@ -87,6 +95,27 @@ test('an answer whose commit may be lost is never passed on', async () => {
   believe()
   await turns()
 
-  expect(answer()).toBe(undefined)
+  expect(answer()).toBeInstanceOf(OutcomeUnknownError)
   expect(notices).toEqual([expect.objectContaining({ type: 'fatal' })])
+})
+
+test('when the store ends by itself, what it was asked has an unknown outcome, and what it was not asked is not stored', async () => {
+  const { store, lose, answer, asked } = await aCall()
+  const unsent = [
+    store.enqueue([aJob()]),
+    store.enqueue([aJob({ idempotency: { key: 'a', content: 'b' } })]),
+    store.cancel(1),
+  ].map((call) => call.catch((error) => error))
+
+  lose()
+  const told = await Promise.all(unsent)
+  await turns()
+
+  expect(answer()).toMatchObject({
+    code: 'outcome_unknown',
+    message: expect.stringMatching(/not known: it is gone\. .*the same idempotency key/),
+    cause: expect.any(DatabaseLostError),
+  })
+  expect(told).toEqual(told.map(() => expect.objectContaining({ code: 'unavailable' })))
+  expect(asked).toHaveLength(1)
 })
