@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { openKept } from '../../src/persistence/sqlite/kept.ts'
 import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
+import { briefly } from '../support/built.ts'
 import type { Ordeal } from '../torture/ordeal.ts'
 import { Random } from '../torture/random.ts'
 
@@ -123,6 +124,7 @@ class Client {
   constructor(database: string, producer: boolean) {
     const given = { database, producer, witness: `${database}.witness` }
     this.#process = fork(resolve('test/crash/server.mjs'), [JSON.stringify(given)], {
+      execArgv: [...briefly],
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     })
     this.#exited = new Promise((resolve) => {

@@ -2,8 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { migrations } from '../../src/persistence/sqlite/schema.ts'
+import { shareOf } from '../support/share.ts'
 import { cleanUp, tempFolder } from '../support/temp.ts'
-import { allCrashes, dieMigrating, runChain } from './points.ts'
+import { allCrashes, dieMigrating, oneCrashOfEachEdge, runChain } from './points.ts'
 import { crashBuild, startVictim } from './points-victim.ts'
 import { schemaOf } from './points-witness.ts'
 
@@ -15,6 +16,8 @@ beforeAll(() => {
 })
 afterAll(cleanUp)
 
+const crashesByEvent = shareOf({ share: oneCrashOfEachEdge, whole: allCrashes })()
+
 /** Each the tests of one lane after the other: two cores have no more to give. */
 const lanes = Array.from({ length: 3 }, () => Promise.resolve())
 function inLane(run: () => Promise<void>): Promise<void> {
@@ -23,8 +26,8 @@ function inLane(run: () => Promise<void>): Promise<void> {
   return done
 }
 
-describe.concurrent('a process that dies at every point of', { timeout: 120_000 }, () => {
-  test.each([...allCrashes()])('%s has done it wholly or not at all, and all is finished', (event, crashes) =>
+describe.concurrent('a process that dies at every point of', { timeout: 600_000 }, () => {
+  test.each([...crashesByEvent])('%s has done it wholly or not at all, and all is finished', (event, crashes) =>
     inLane(async () => {
       const { kills, wrong } = await runChain({ build, database: join(folder, `${event}.db`), crashes })
 

@@ -35,6 +35,18 @@ export function allCrashes(): Map<string, CrashAt[]> {
   return crashes
 }
 
+/** One point of each edge, and the next point at the next edge. */
+export function oneCrashOfEachEdge(): Map<string, CrashAt[]> {
+  let turn = 0
+  const oneOf = (along: readonly CrashAt[]) => along[turn++ % along.length]!
+  return new Map(
+    [...allCrashes()].map(([event, crashes]) => {
+      const taken = new Set(crashes.map(({ edge }) => edge))
+      return [event, [...taken].map((edge) => oneOf(crashes.filter((crash) => crash.edge === edge)))]
+    }),
+  )
+}
+
 /**
  * Kills one process after the other on one file, each at the next of the crash points; the one that comes after a death recovers from it.
  * The last runs what ships and finishes all there is. Gives what is wrong, in words, and how many died.

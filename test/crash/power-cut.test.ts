@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type Patch, patchedBuild } from '../support/patched-build.ts'
+import { shareOf } from '../support/share.ts'
 import { tempFolder } from '../support/temp.ts'
 import { Random } from '../torture/random.ts'
 import { type Cut, compileShim, cutPower, finish, oftenCheckpointed, recordLoad, someMoment } from './power-cut.ts'
@@ -30,24 +31,17 @@ const toldTooSoon: Patch = {
             })`,
 }
 
-const cutsPerLoad = 15
-/** Where a loss is to be seen: one in four of them keeps nothing that was not flushed. */
-const cutsToLose = 40
+const cutsPerLoad = shareOf({ share: 8, whole: 40 })
+/** As many as it may take until a loss is seen: one in four of them keeps nothing that was not flushed. */
+const cutsToLose = 100
 const shim = compileShim(mkdtempSync(join(tmpdir(), 'jobmachine-')))
 
-/** The same load on a build, cut again and again, in folders 0, 1, 2, …. */
-async function cutAgainAndAgain(
-  patches: readonly Patch[],
-  seed: number,
-  folder: string,
-  cuts = cutsPerLoad,
-): Promise<Cut[]> {
+/** The same load on a build, cut again and again, in folders 0, 1, 2, …, as often as they are asked for. */
+async function* cutAgainAndAgain(patches: readonly Patch[], seed: number, folder: string): AsyncGenerator<Cut> {
   const build = patches.length > 0 ? patchedBuild(join(folder, 'build'), patches) : resolve('dist')
   const random = new Random(seed)
   const records = await recordLoad(shim!, build, join(folder, 'load'), random)
-  return Array.from({ length: cuts }, (_, n) =>
-    cutPower(records, someMoment(records, random), join(folder, `${n}`), random),
-  )
+  for (let n = 0; ; n++) yield cutPower(records, someMoment(records, random), join(folder, `${n}`), random)
 }
 
 describe.skipIf(!shim)(
@@ -58,7 +52,8 @@ describe.skipIf(!shim)(
       ['with a checkpoint every 40 pages', [oftenCheckpointed]],
     ])('loses nothing that was acknowledged: %s', { timeout: 60_000 }, async (_, patches) => {
       const folder = tempFolder()
-      const cuts = await cutAgainAndAgain(patches, 1, folder)
+      const cuts: Cut[] = []
+      for await (const cut of cutAgainAndAgain(patches, 1, folder)) if (cuts.push(cut) === cutsPerLoad) break
 
       expect(cuts.flatMap(({ violations }) => violations)).toEqual([])
       // The disk has lost something, or this proves nothing.
@@ -70,9 +65,13 @@ describe.skipIf(!shim)(
       ['without a flush at each commit', unflushed],
       ['where calls are answered before the commit', [toldTooSoon]],
     ])('does lose %s, so these cuts would show it', { timeout: 60_000 }, async (_, patches) => {
-      const cuts = await cutAgainAndAgain(patches, 2, tempFolder(), cutsToLose)
+      let [cuts, isLost] = [0, false]
+      for await (const { violations } of cutAgainAndAgain(patches, 2, tempFolder())) {
+        isLost = violations.some((what) => /is lost/.test(what))
+        if (isLost || ++cuts === cutsToLose) break
+      }
 
-      expect(cuts.filter(({ violations }) => violations.some((what) => /is lost/.test(what)))).not.toEqual([])
+      expect(isLost).toBe(true)
     })
   },
 )

@@ -2,13 +2,12 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { patchedFiles } from '../support/patched-build.ts'
+import { isWhole, shareOf } from '../support/share.ts'
 import { cleanUp, tempFolder } from '../support/temp.ts'
 import { mutations, share } from './mutations.ts'
 import { findFailing, tryMutation } from './try-mutation.ts'
 
-/** `npm run test:mutations`: all of them, as many at once as it says. */
-const isFull = process.env.ALL_MUTATIONS !== undefined
-const tried = isFull ? mutations : share
+const tried = shareOf({ share, whole: mutations })
 
 let folder: string
 beforeAll(() => {
@@ -16,7 +15,7 @@ beforeAll(() => {
 })
 afterAll(cleanUp)
 
-describe('a seeded bug is caught', { concurrent: isFull, timeout: 120_000 }, () => {
+describe('a seeded bug is caught', { concurrent: isWhole, timeout: 120_000 }, () => {
   for (const [index, mutation] of tried.entries()) {
     const { file, test: name } = mutation.caughtBy
     test(`${mutation.bug} — by ${file} > ${name}`, async ({ skip }) => {
@@ -37,7 +36,7 @@ test('no bug is tried twice', () => {
 })
 
 // Where a share is tried, those tests run beside this one.
-test.runIf(isFull)('the tests that catch them pass without them', { timeout: 300_000 }, async () => {
+test.runIf(isWhole)('the tests that catch them pass without them', { timeout: 300_000 }, async () => {
   const own = join(folder, 'none')
   mkdirSync(own)
 

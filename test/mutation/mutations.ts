@@ -9,9 +9,7 @@ export const mutations: readonly Mutation[] = [...storeBugs, ...engineBugs]
 export const share: readonly Mutation[] = mutations.filter(({ bug }) =>
   [
     'synchronous is NORMAL',
-    'callers are told before the commit',
     'handlers are called before their start is on disk',
-    'an outcome is applied whatever lease it names',
     'recovery forgets jobs that were leased and not started',
   ].includes(bug),
 )

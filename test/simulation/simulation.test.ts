@@ -1,14 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import { edges } from '../../src/machines/edges.ts'
+import { isWhole, shareOf } from '../support/share.ts'
 import { memoryFolder } from '../support/temp.ts'
 import { simulate } from './simulation.ts'
 
-/** A share of what `npm run test:torture` runs. */
-const seeds = 60
+/** `npm run test:torture` runs as many as it is told to. */
+const seeds = shareOf({ share: 12, whole: 60 })
 
 describe('the whole engine under a seed', () => {
   test('breaks no invariant while things go wrong, and finishes everything when they go well', {
-    timeout: 120_000,
+    timeout: 600_000,
   }, async () => {
     const own = memoryFolder()
     const taken = new Set<string>()
@@ -26,6 +27,8 @@ describe('the whole engine under a seed', () => {
     expect(crashes).toBeGreaterThan(3 * seeds)
     expect(acknowledged).toBeGreaterThan(30 * seeds)
     expect(calls).toBeGreaterThan(30 * seeds)
+    // A few seeds do not take every edge; the walks of the model do.
+    if (!isWhole) return
     // Everywhere but where the dispatcher leaves no job: leased and not started. Those ways are walked by the model.
     const untaken = edges.filter(({ from, event, to }) => !taken.has(`${from} ${event} ${to}`))
     const leftLeased = edges.filter(({ from, event }) => from === 'leased' && event !== 'start')
