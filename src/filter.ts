@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { InvalidInputError } from './errors.ts'
 import { issuesOf } from './input-issues.ts'
+import { instantMax, instantText } from './job/fields.ts'
 import type { BulkCommand, BulkFilter } from './job-system.ts'
-import { instantMax, instantText } from './jobs.ts'
 import { personEvents } from './machines/cause.ts'
 import { edgesOn, jobStates } from './machines/edges.ts'
 

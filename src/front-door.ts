@@ -2,8 +2,8 @@
 export { enqueueBatchMax, historyLimitMax, listLimitDefault, listLimitMax } from './config.ts'
 export { filterFields, fromWire } from './filter.ts'
 export { issuesOf } from './input-issues.ts'
+export { newJobSchema, snakeCase, storedFields } from './job/fields.ts'
 export type * from './job-system.ts'
-export { newJobSchema } from './jobs.ts'
 export { bulkPhases } from './machines/bulk.ts'
 export { type PersonEvent, personEvents } from './machines/cause.ts'
 export {

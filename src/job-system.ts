@@ -2,7 +2,7 @@ import type { InspectionEvent } from 'xstate'
 import type { Explanation } from './explanation.ts'
 import type { JsonSchema } from './handlers/payload-schema.ts'
 import type { HistogramSnapshot } from './histogram.ts'
-import type { EnqueuedJob, Job, NewJob } from './jobs.ts'
+import type { EnqueuedJob, Job, NewJob } from './job/request.ts'
 import type { BulkPhase } from './machines/bulk.ts'
 import type { JobState } from './machines/job.ts'
 import type {

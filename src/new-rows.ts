@@ -1,7 +1,8 @@
-import { defaultMaxRetries, defaultPriority, defaultQueue, type Settings } from './config.ts'
+import { defaultMaxRetries, type Settings } from './config.ts'
 import { type InputIssue, InvalidInputError, PayloadError } from './errors.ts'
 import type { Registry } from './handlers/registry.ts'
-import type { JobRequest } from './jobs.ts'
+import { nothingStored, store } from './job/fields.ts'
+import type { JobRequest } from './job/request.ts'
 import type { NewJobRow } from './persistence/store.ts'
 
 interface Rules {
@@ -35,37 +36,35 @@ export function* toRows(requests: readonly JobRequest[], rules: Rules, isPaced: 
   return rows
 }
 
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
+
+const emptyRow: Mutable<NewJobRow> = {
+  ...nothingStored,
+  payload: '',
+  maxAttempts: 1,
+  runAt: null,
+  delayMs: null,
+  idempotency: null,
+}
+
 /**
  * One request as a row to store. A job's own fields win over its handler's, those over the settings; a timeout is only filled in when the job
  * runs. `at`: what the paths of its faults begin with.
  */
 export function toRow(request: JobRequest, { settings, registry }: Rules, at: string): NewJobRow {
-  const {
-    type,
-    queue = defaultQueue,
-    priority = defaultPriority,
-    maxRetries,
-    idempotencyKey,
-    content,
-    runAt,
-    delayMs,
-    timeoutMs,
-  } = request
+  const { type, maxRetries, idempotencyKey, content, runAt, delayMs } = request
   const payload = JSON.stringify(request.payload)
   // Before a schema sees it. Most need not be counted: no UTF-16 unit takes more than three bytes.
   if (payload.length * 3 > settings.maxPayloadBytes) assertSize(payload, settings.maxPayloadBytes, at)
   const handler = registry?.check(type, request.payload, at, request.converted)
-  return {
-    type,
-    queue,
-    payload,
-    priority,
-    maxAttempts: maxRetries === undefined ? (handler?.maxAttempts ?? defaultMaxRetries + 1) : maxRetries + 1,
-    timeoutMs: timeoutMs ?? null,
-    runAt: runAt ?? null,
-    delayMs: delayMs ?? null,
-    idempotency: idempotencyKey !== undefined && content !== undefined ? { key: idempotencyKey, content } : null,
-  }
+  const row = { ...emptyRow }
+  store(request, row)
+  row.payload = payload
+  row.maxAttempts = maxRetries === undefined ? (handler?.maxAttempts ?? defaultMaxRetries + 1) : maxRetries + 1
+  row.runAt = runAt ?? null
+  row.delayMs = delayMs ?? null
+  if (idempotencyKey !== undefined && content !== undefined) row.idempotency = { key: idempotencyKey, content }
+  return row
 }
 
 function assertSize(payload: string, maxBytes: number, at: string): void {

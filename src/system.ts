@@ -18,6 +18,8 @@ import { type Explanation, explain } from './explanation.ts'
 import { abortGraceMs } from './handlers/attempt.ts'
 import type { JsonSchema } from './handlers/payload-schema.ts'
 import type { Registry } from './handlers/registry.ts'
+import type { Naming } from './job/fields.ts'
+import { type EnqueuedJob, type Job, type NewJob, parseJobs, parseOneJob, toJob } from './job/request.ts'
 import type {
   Activity,
   Bulk,
@@ -33,7 +35,6 @@ import type {
   SystemLog,
   Telemetry,
 } from './job-system.ts'
-import { type EnqueuedJob, type Job, type Naming, type NewJob, parseJobs, parseOneJob, toJob } from './jobs.ts'
 import type { dispatcherMachine } from './machines/dispatcher.ts'
 import { eventsFrom } from './machines/edges.ts'
 import { toRow, toRows } from './new-rows.ts'

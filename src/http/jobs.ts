@@ -1,6 +1,14 @@
 import type { Context } from 'hono'
 import { InvalidInputError, JobNotFoundError } from '../errors.ts'
-import { type EnqueuedJob, fromWire, type HistoryEvent, type Job, type JobSystem } from '../front-door.ts'
+import {
+  type EnqueuedJob,
+  fromWire,
+  type HistoryEvent,
+  type Job,
+  type JobSystem,
+  snakeCase,
+  storedFields,
+} from '../front-door.ts'
 import { HttpError } from './problem.ts'
 import { historyQuery, listQuery, parseQuery } from './query.ts'
 import { instant, reply } from './reply.ts'
@@ -63,16 +71,13 @@ function enqueuedView({ id, state, created }: EnqueuedJob) {
 function jobView(job: Job) {
   return {
     id: job.id,
-    type: job.type,
-    queue: job.queue,
     state: job.state,
-    priority: job.priority,
+    ...Object.fromEntries(storedFields.map(([name]) => [snakeCase(name), job[name]])),
     payload: job.payload,
     attempt: job.attempt,
     max_retries: job.maxRetries,
     crashes: job.crashes,
     idempotency_key: job.idempotencyKey,
-    timeout_ms: job.timeoutMs,
     run_at: instant(job.runAt),
     created_at: instant(job.createdAt),
     started_at: instant(job.startedAt),

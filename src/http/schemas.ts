@@ -7,6 +7,8 @@ import {
   jobStates,
   newJobSchema,
   personEvents,
+  snakeCase,
+  storedFields,
 } from '../front-door.ts'
 import { refusalCodes } from './refusals.ts'
 
@@ -72,10 +74,8 @@ export const job = named(
   z
     .strictObject({
       id: jobIdSchema,
-      type: z.string(),
-      queue: z.string(),
       state,
-      priority: z.int(),
+      ...Object.fromEntries(storedFields.map(([name, { read }]) => [snakeCase(name), read])),
       payload: z.unknown().describe('As it was handed in.'),
       attempt: count.describe(
         'Attempts made since it was created or requeued; those that a crash broke off do not count.',
@@ -85,7 +85,6 @@ export const job = named(
         'Ends of the process while it ran, since it was created or requeued, or an attempt last came to an outcome of its own. From two on it runs first and alone; the fourth is its last.',
       ),
       idempotency_key: z.string().nullable(),
-      timeout_ms: z.int().min(1).nullable(),
       run_at: instant.describe('When it could or can run.'),
       created_at: instant,
       started_at: instant.nullable().describe('When its last attempt started.'),

@@ -1,3 +1,4 @@
+import { areStoredAlike } from '../job/fields.ts'
 import type { NewJobRow } from './store.ts'
 
 /** What jobs of one batch have in common. */
@@ -57,11 +58,8 @@ export function fromBatches(batches: readonly Batch[]): NewJobRow[] {
 
 function areAlike(a: NewJobRow, b: NewJobRow): boolean {
   return (
-    a.type === b.type &&
-    a.queue === b.queue &&
-    a.priority === b.priority &&
+    areStoredAlike(a, b) &&
     a.maxAttempts === b.maxAttempts &&
-    a.timeoutMs === b.timeoutMs &&
     a.runAt === b.runAt &&
     a.delayMs === b.delayMs &&
     (a.idempotency === null) === (b.idempotency === null)

@@ -1,4 +1,5 @@
 import type { HistogramSnapshot } from '../histogram.ts'
+import type { StoredFields } from '../job/fields.ts'
 import type { TakenEdge } from '../machines/edges.ts'
 import type { EventType, JobState } from '../machines/job.ts'
 import type { DescribedError, Lease, LeasedJob, LeaseEvent, StoredError } from '../machines/lease.ts'
@@ -7,12 +8,9 @@ import type { ReplayedEvent } from '../machines/replay.ts'
 export type { DescribedError, Lease, LeasedJob, LeaseEvent, StoredError }
 
 /** One job as it is stored. Instants are epoch ms; what does not apply is null. */
-export interface JobRow {
+export interface JobRow extends StoredFields {
   readonly id: number
-  readonly type: string
-  readonly queue: string
   readonly state: JobState
-  readonly priority: number
   /** JSON text, as it was accepted. */
   readonly payload: string
   readonly attempt: number
@@ -23,7 +21,6 @@ export interface JobRow {
    */
   readonly crashes: number
   readonly idempotencyKey: string | null
-  readonly timeoutMs: number | null
   /** When the job could first run, or run again. */
   readonly runAt: number
   readonly createdAt: number
@@ -34,14 +31,10 @@ export interface JobRow {
 }
 
 /** A job to be stored, already checked. Without `runAt` and `delayMs` it may run at once. */
-export interface NewJobRow {
-  readonly type: string
-  readonly queue: string
+export interface NewJobRow extends StoredFields {
   /** JSON text. */
   readonly payload: string
-  readonly priority: number
   readonly maxAttempts: number
-  readonly timeoutMs: number | null
   readonly runAt: number | null
   /** Counted from when it is stored, which is after the call. */
   readonly delayMs: number | null

@@ -7,6 +7,7 @@ import {
   type JobSystem,
   personEvents,
   type StoredError,
+  storedFields,
 } from '../../front-door.ts'
 import { drawJob } from '../machines.ts'
 import { parseQuery, pathQuery } from '../query.ts'
@@ -206,7 +207,9 @@ function Facts({ job, now }: { readonly job: Job; readonly now: number }) {
   const rows: [string, unknown][] = [
     ['Attempts', `${job.attempt} of ${job.maxRetries + 1}`],
     ['Crashes', job.crashes],
-    ['Priority', job.priority],
+    ...storedFields.flatMap(([name, { title }]): [string, unknown][] =>
+      title === undefined ? [] : [[title, <Text of={`${job[name]}`} />]],
+    ),
     ['Created', when(job.createdAt)],
     ['May run', when(job.runAt)],
     ['Last started', when(job.startedAt)],

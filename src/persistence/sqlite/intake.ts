@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
+import { snakeCase, storedFields } from '../../job/fields.ts'
 import { findEdge } from '../../machines/edges.ts'
 import type { JobState } from '../../machines/job.ts'
 import { type Batch, countBatched, fromBatches, intoBatches } from '../batches.ts'
@@ -175,10 +176,11 @@ export function intoCalls(batches: readonly Batch[], counts: readonly number[]):
 }
 
 function prepare(db: Database.Database) {
+  const given = storedFields.map(([name]) => name)
   const insert = (columns: string, values: string) =>
     db.prepare(`
-      INSERT INTO jobs (type, queue, state, seq, priority, attempt, max_attempts, timeout_ms, run_at, created_at, last_event_id${columns})
-      SELECT :type, :queue, :state, 1, :priority, 0, :maxAttempts, :timeoutMs, :runAt, :now, :event_id + key${values}
+      INSERT INTO jobs (${given.map(snakeCase)}, state, seq, attempt, max_attempts, run_at, created_at, last_event_id${columns})
+      SELECT ${given.map((name) => `:${name}`)}, :state, 1, 0, :maxAttempts, :runAt, :now, :event_id + key${values}
       FROM json_each(:list)`)
   return {
     depth: prepareDepth(db),

@@ -1,0 +1,199 @@
+import { isDate } from 'node:util/types'
+import { z } from 'zod'
+import { defaultMaxRetries, defaultPriority, defaultQueue } from '../config.ts'
+import { namePattern, timeoutMaxMs } from '../handlers/define.ts'
+import { payloadDepthMax } from '../payload-json.ts'
+import type { NewJob } from './request.ts'
+
+/** How a front door writes field names: the library `maxRetries`, HTTP `max_retries`. */
+export type Naming = 'camelCase' | 'snake_case'
+
+const keyLengthMax = 255
+const priorityMax = 100
+export const retriesMax = 1_000
+const delayMaxMs = 3_155_760_000_000
+/** The last instant that ISO 8601 writes with four digits for the year. */
+export const instantMax = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
+
+const nameTakes = 'takes 1 to 64 letters, digits and . _ : - and begins with a letter or digit'
+const name = z.string(nameTakes).regex(namePattern, nameTakes)
+const keyTakes = `takes 1 to ${keyLengthMax} printable characters`
+const wholeNumber = (min: number, max: number) => {
+  const takes = `takes a whole number from ${min} to ${max}`
+  return z.int(takes).min(min, takes).max(max, takes)
+}
+const instantTakes = 'takes an RFC 3339 instant with an offset, such as 2030-01-31T09:30:00Z, to the year 9999'
+export const instantText = z.iso
+  .datetime({ offset: true, error: instantTakes })
+  .meta({ examples: ['2030-01-31T09:30:00Z'] })
+  .transform((text) => Date.parse(text))
+  .refine((ms) => ms <= instantMax, instantTakes)
+const valueTakes = 'takes epoch ms, a Date or RFC 3339 text with an offset, to the year 9999'
+/** Of any realm. */
+const date = z.custom<Date>(isDate).transform((given) => given.getTime())
+const instantValue = z
+  .union([date, z.number()])
+  .refine((ms) => Number.isSafeInteger(ms) && Math.abs(ms) <= instantMax, valueTakes)
+
+/** A field of a job that its caller may give. */
+interface Field {
+  /** What it takes. Its description, default and examples are what the HTTP API tells of it. */
+  readonly takes: z.ZodType
+  /** The same in JSON, if that differs. */
+  readonly inJson?: z.ZodType
+  /** If it is stored as it was given, in a column of its name. */
+  readonly stored?: Stored
+}
+
+interface Stored {
+  /** What is stored if it is left out. */
+  readonly unset: unknown
+  /** Stored as JSON text. */
+  readonly isJson?: true
+  /** What readers get. */
+  readonly read: z.ZodType
+  /** What the job's page calls it; a page that has its own words for it does without. */
+  readonly title?: string
+}
+
+/**
+ * Every field that a caller may give, in the order in which faults are told of. Requests, rows, columns, batches, answers, pages and the API's
+ * description follow from it. What each means to callers stands at `NewJob`.
+ */
+export const fields = {
+  type: {
+    takes: name.meta({ description: 'The name of the handler that runs it: 1 to 64 letters, digits and `. _ : -`.' }),
+    stored: { unset: '', read: z.string() },
+  },
+  payload: {
+    takes: z.unknown().meta({
+      description: `Any JSON value, at most ${payloadDepthMax} levels deep and with at most \`MAX_PAYLOAD_VALUES\` members and elements in all, checked by the type's handler before it is stored. Numbers are doubles.`,
+    }),
+  },
+  queue: {
+    takes: name.optional().meta({
+      description: 'A name as for `type`. Queues take turns, whatever their names and lengths.',
+      default: defaultQueue,
+      examples: ['mail'],
+    }),
+    stored: { unset: defaultQueue, read: z.string() },
+  },
+  priority: {
+    takes: wholeNumber(-priorityMax, priorityMax)
+      .optional()
+      .meta({ description: 'Higher goes first within its queue.', default: defaultPriority }),
+    stored: { unset: defaultPriority, read: z.int(), title: 'Priority' },
+  },
+  maxRetries: {
+    takes: wholeNumber(0, retriesMax)
+      .optional()
+      .meta({
+        description: `Retries after the first attempt; unless given the handler's own number, as 27 of email, else ${defaultMaxRetries}.`,
+      }),
+  },
+  idempotencyKey: {
+    takes: z
+      .string(keyTakes)
+      .regex(new RegExp(`^\\P{C}{1,${keyLengthMax}}$`, 'u'), keyTakes)
+      .optional()
+      .meta({
+        description: `1 to ${keyLengthMax} printable characters. At most one job of the file has a key, as long as that job is kept: the same request again is answered with it, another one with 409.`,
+        examples: ['order-4711-receipt'],
+      }),
+  },
+  delayMs: {
+    takes: wholeNumber(0, delayMaxMs)
+      .optional()
+      .meta({ description: 'When it may run first, in ms from its commit.', default: 0, examples: [60_000] }),
+  },
+  timeoutMs: {
+    takes: wholeNumber(1, timeoutMaxMs)
+      .optional()
+      .meta({
+        description: "Limit for one attempt, in ms; the handler's, else `JOB_TIMEOUT_MS`, where it is left out.",
+        examples: [30_000],
+      }),
+    stored: { unset: null, read: z.int().min(1).nullable() },
+  },
+  runAt: {
+    takes: z.union([instantText, instantValue], valueTakes).optional(),
+    inJson: instantText
+      .optional()
+      .describe(
+        'When it may run first: RFC 3339 with an offset, to the year 9999; the past means now. Not together with `delay_ms`.',
+      ),
+  },
+} satisfies Readonly<Record<keyof NewJob, Field>>
+
+export type FieldName = keyof typeof fields
+export type StoredName = {
+  [Name in FieldName]: (typeof fields)[Name] extends { stored: Stored } ? Name : never
+}[FieldName]
+
+/** Fields as they were checked; what was left out is undefined. */
+export type GivenFields = { readonly [Name in FieldName]?: z.output<(typeof fields)[Name]['takes']> | undefined }
+/** Fields as readers get them. */
+export type ReadFields = {
+  readonly [Name in StoredName]:
+    | Exclude<NewJob[Name], undefined>
+    | Extract<(typeof fields)[Name]['stored']['unset'], null>
+}
+/** Fields as they are stored. */
+export type StoredFields = {
+  readonly [Name in StoredName]: (typeof fields)[Name]['stored'] extends { isJson: true } ? string : ReadFields[Name]
+}
+
+export const snakeCase = (camel: string) => camel.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+
+export const fieldNames = Object.keys(fields) as readonly FieldName[]
+
+/** The fields with a column, and what is stored of each. */
+export const storedFields: readonly (readonly [name: StoredName, stored: Stored])[] = fieldNames.flatMap((name) => {
+  const { stored }: Field = fields[name]
+  return stored ? [[name as StoredName, stored] as const] : []
+})
+const storedNames = storedFields.map(([name]) => name)
+const jsonNames = storedFields.flatMap(([name, { isJson }]) => (isJson ? [name] : []))
+
+/** What is stored of a job that says nothing. Rows are copies of it: an object that is made field by field takes ten times as long. */
+export const nothingStored = Object.fromEntries(
+  storedFields.map(([name, { unset, isJson }]) => [name, isJson ? JSON.stringify(unset) : unset]),
+) as unknown as StoredFields
+
+/** Puts what is given of a job's fields into its row. */
+export function store(given: GivenFields, row: Record<StoredName, unknown>): void {
+  for (const name of storedNames) {
+    const value = given[name]
+    if (value !== undefined) row[name] = value
+  }
+  for (const name of jsonNames) if (given[name] !== undefined) row[name] = JSON.stringify(given[name])
+}
+
+/** Whether two rows have the same in every such field. */
+export function areStoredAlike(a: StoredFields, b: StoredFields): boolean {
+  for (const name of storedNames) if (a[name] !== b[name]) return false
+  return true
+}
+
+/** A row's fields as readers get them. */
+export function toRead<Row extends StoredFields>(row: Row): Omit<Row, StoredName> & ReadFields {
+  if (jsonNames.length === 0) return row as never
+  const parsed = jsonNames.map((name) => [name, JSON.parse(row[name] as string)])
+  return { ...row, ...Object.fromEntries(parsed) }
+}
+
+/** What a field takes, by the name that a caller gives it. */
+export const fieldsNamed: Readonly<Record<Naming, ReadonlyMap<string, { field: FieldName; takes: z.ZodType }>>> = {
+  camelCase: new Map(fieldNames.map((field) => [field, { field, takes: fields[field].takes }])),
+  snake_case: new Map(
+    fieldNames.map((field) => {
+      const { takes, inJson = takes }: Field = fields[field]
+      return [snakeCase(field), { field, takes: inJson }]
+    }),
+  ),
+}
+
+/** One job as HTTP takes it, to describe it. That its payload can be stored is checked besides. */
+export const newJobSchema: z.ZodType = z
+  .strictObject(Object.fromEntries([...fieldsNamed.snake_case].map(([name, { takes }]) => [name, takes])))
+  .meta({ not: { required: ['run_at', 'delay_ms'] } })

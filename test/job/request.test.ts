@@ -1,0 +1,57 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { newJobSchema } from '../../src/job/fields.ts'
+import { parseJob } from '../../src/job/request.ts'
+
+/** Fields, each with values that are taken and values that are not. */
+const anyField = {
+  type: fc.constantFrom('email', 'a.b:c-d_1', '', ' no', 7, undefined),
+  payload: fc.oneof(
+    fc.json().map((text): unknown => JSON.parse(text)),
+    fc.constantFrom(undefined, Number.NaN, new Date(0), { a: undefined }),
+  ),
+  queue: fc.constantFrom('default', 'x'.repeat(65), null, undefined),
+  priority: fc.constantFrom(0, 100, 101, 1.5, '1', undefined),
+  maxRetries: fc.constantFrom(0, 1_000, -1, undefined),
+  idempotencyKey: fc.constantFrom('order-1', '', undefined),
+  runAt: fc.constantFrom('2030-01-31T09:30:00Z', 0, new Date(0), 'soon', undefined),
+  delayMs: fc.constantFrom(0, 60_000, -1, undefined),
+  timeoutMs: fc.constantFrom(1, 0, undefined),
+  unknown: fc.constantFrom(1),
+}
+
+const spelt = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+const anyJob = fc.record(anyField, { requiredKeys: ['type', 'payload'] })
+const onWire = (job: object) => Object.fromEntries(Object.entries(job).map(([name, value]) => [spelt(name), value]))
+
+test('HTTP accepts exactly the jobs that its description allows', () => {
+  fc.assert(
+    fc.property(anyJob.map(onWire), ({ payload, ...job }) => {
+      const isAllowed =
+        newJobSchema.safeParse({ ...job, payload: 1 }).success &&
+        (job.run_at === undefined || job.delay_ms === undefined)
+
+      const parsed = parseJob({ ...job, payload: 1 }, 'snake_case')
+
+      expect('request' in parsed).toBe(isAllowed)
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('both front doors understand a job alike, and find the same faults', () => {
+  const withoutDates = anyJob.filter(({ runAt }) => runAt === undefined || typeof runAt === 'string')
+  fc.assert(
+    fc.property(withoutDates, (job) => {
+      const library = parseJob(job, 'camelCase')
+      const http = parseJob(onWire(job), 'snake_case')
+
+      if ('request' in library) expect(http).toEqual(library)
+      else {
+        const found = 'issues' in http ? http.issues.map(({ path }) => path) : []
+        expect(found).toEqual(library.issues.map(({ path }) => spelt(path)))
+      }
+    }),
+    { numRuns: 500 },
+  )
+})
