@@ -1,7 +1,7 @@
 // A server, or a producer, in a process of its own, for tests that end it by force. It does what its parent tells it over IPC, and writes
 // what it saw into a witness file of its own: one JSON line each, before anything else happens.
 //
-//   node server.mjs '{ "database", "witness", "producer"?, "holdMs"?, "graceMs"?, "settings": {…} }'
+//   node server.mjs '{ "database", "witness", "producer"?, "holdMs"?, "graceMs"?, "aheadMs"?, "settings": {…} }'
 import { copyFileSync, openSync, writeSync } from 'node:fs'
 import { connect } from 'node:net'
 import { resolve } from 'node:path'
@@ -10,8 +10,17 @@ import { z } from 'zod'
 
 const built = process.env.JOBMACHINE_BUILD ?? resolve(import.meta.dirname, '../../dist')
 const { createJobSystem, defineHandler } = await import(`${built}/index.js`)
+const { ManualClock } = await import(`${built}/clock.js`)
 
-const { database, witness, producer = false, holdMs = 0, graceMs, settings = {} } = JSON.parse(process.argv[2])
+const {
+  database,
+  witness,
+  producer = false,
+  holdMs = 0,
+  graceMs,
+  aheadMs = 0,
+  settings = {},
+} = JSON.parse(process.argv[2])
 const file = openSync(witness, 'a')
 const note = (what, more) => writeSync(file, `${JSON.stringify({ what, at: Date.now(), pid: process.pid, ...more })}\n`)
 
@@ -62,9 +71,17 @@ const handlers = Object.entries(runs).map(([type, run]) =>
 const lines = (level) => (fields, message) => note('log', { level, message, fields })
 const log = { debug() {}, info: lines('info'), warn: lines('warn'), error: lines('error'), child: () => log }
 
+/** The machine's, and so far ahead of it. */
+function clockAhead() {
+  const clock = new ManualClock(Date.now() + aheadMs)
+  setInterval(() => clock.set(Date.now() + aheadMs), 5).unref()
+  return clock
+}
+
 const system = await createJobSystem({
   database,
   log,
+  ...(aheadMs > 0 ? { clock: clockAhead() } : {}),
   ...settings,
   ...(producer ? {} : { handlers }),
   onFatal(error) {

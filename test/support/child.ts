@@ -28,6 +28,8 @@ export interface ChildOptions {
   /** Of the stop that SIGTERM begins. */
   readonly graceMs?: number
   readonly settings?: Partial<Settings>
+  /** How far its clock is ahead. */
+  readonly aheadMs?: number
   /** Keeps what it writes to standard error, such as the stack of an abort, out of the test's output. */
   readonly quiet?: boolean
   readonly env?: Record<string, string>

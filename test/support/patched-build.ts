@@ -36,6 +36,8 @@ export function patchedBuild(folder: string, patches: readonly Patch[]): string 
   cpSync(resolve('dist'), copy, { recursive: true })
   cpSync(resolve('package.json'), join(folder, 'package.json'))
   symlinkSync(resolve('node_modules'), join(folder, 'node_modules'))
+  // What the source maps of the copy lead to.
+  symlinkSync(resolve('src'), join(folder, 'src'))
   for (const [file, text] of files) writeFileSync(join(copy, file), text)
   if (files.has('machines/job.js')) execFileSync(process.execPath, [resolve('scripts/compile-machine.js'), copy])
   return copy
