@@ -1,20 +1,16 @@
 import { z } from 'zod'
 import { InvalidInputError } from './errors.ts'
 import { issuesOf } from './input-issues.ts'
-import { instantMax, instantText } from './job/fields.ts'
+import { instantMax, instantText, name } from './job/fields.ts'
 import type { BulkCommand, BulkFilter } from './job-system.ts'
 import { personEvents } from './machines/cause.ts'
 import { edgesOn, jobStates } from './machines/edges.ts'
 
 /** Characters of what is searched for. */
 const textMax = 200
-/** Characters of a name that a filter may ask for; those of jobs have fewer. */
-const nameMax = 200
 
-const takesName = `takes a text of at most ${nameMax} characters`
 const takesText = `takes 1 to ${textMax} characters`
 const takesInstant = 'takes epoch ms, to the year 9999'
-const name = z.string(takesName).max(nameMax, takesName)
 
 const fields = {
   state: z

@@ -321,6 +321,9 @@ describe('a bad filter is refused by its fields', () => {
     ['an instant as text', 'cancel', { createdFrom: '2030-01-01T00:00:00Z' }, 'createdFrom'],
     ['an instant that is none', 'cancel', { createdTo: Number.NaN }, 'createdTo'],
     ['a name that is none', 'cancel', { queue: 5 }, 'queue'],
+    ['a name that no queue can have', 'cancel', { queue: 'Später' }, 'queue'],
+    ['an empty name', 'cancel', { queue: '' }, 'queue'],
+    ['a name that no type can have', 'cancel', { type: 'x'.repeat(65) }, 'type'],
     ['another command', 'explode' as BulkCommand, {}, 'command'],
     ['null', 'cancel', null, ''],
   ])('%s', async (_, command, filter, path) => {
@@ -332,6 +335,8 @@ describe('a bad filter is refused by its fields', () => {
 
   test('of a list too', async () => {
     await expect(system.list({ text: '' })).rejects.toMatchObject({ issues: [{ path: 'text' }] })
+    await expect(system.list({ queue: 'Später' })).rejects.toMatchObject({ issues: [{ path: 'queue' }] })
+    await expect(system.list({ type: '-mail' })).rejects.toMatchObject({ issues: [{ path: 'type' }] })
     await expect(system.list({ createdTo: 0.5 })).rejects.toMatchObject({ issues: [{ path: 'createdTo' }] })
     await expect(system.list({ sate: 'dead' } as JobFilter)).rejects.toMatchObject({ issues: [{ path: 'sate' }] })
   })

@@ -16,7 +16,8 @@ const delayMaxMs = 3_155_760_000_000
 export const instantMax = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 
 const nameTakes = 'takes 1 to 64 letters, digits and . _ : - and begins with a letter or digit'
-const name = z.string(nameTakes).regex(namePattern, nameTakes)
+/** What the name of a type or a queue may be, also where one is searched for: another finds nothing, ever. */
+export const name = z.string(nameTakes).regex(namePattern, nameTakes)
 const keyTakes = `takes 1 to ${keyLengthMax} printable characters`
 const wholeNumber = (min: number, max: number) => {
   const takes = `takes a whole number from ${min} to ${max}`

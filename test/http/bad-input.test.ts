@@ -336,6 +336,10 @@ describe('a query parameter that is not what it takes is refused by its name', (
     ['/jobs?state=', ['state']],
     ['/jobs?state=failed', ['state']],
     ['/jobs?state=DEAD', ['state']],
+    ['/jobs?queue=Sp%C3%A4ter&type=a%20b', ['queue', 'type']],
+    ['/jobs?queue=', ['queue']],
+    [`/jobs?type=${'x'.repeat(65)}`, ['type']],
+    ['/events?queue=Sp%C3%A4ter&type=-a', ['queue', 'type']],
     ['/jobs?state=constructor', ['state']],
     ['/jobs?cursor=', ['cursor']],
     ['/jobs?cursor=abc', ['cursor']],
@@ -367,6 +371,20 @@ describe('a query parameter that is not what it takes is refused by its name', (
     expect(body.errors.map((error: { path: string }) => error.path).sort()).toEqual(paths)
     expect(JSON.stringify(body)).not.toMatch(leaks)
   })
+})
+
+test('a name that no job can have is refused with the same words, stored or searched for', async () => {
+  const wordsOf = async (answer: Promise<{ body: { errors: { path: string; message: string }[] } }>) =>
+    (await answer).body.errors.map(({ path, message }) => `${path.replace('0.', '')}: ${message}`).sort()
+  const names = { queue: 'Später', type: 'a b' }
+  const query = new URLSearchParams(names)
+
+  const stored = await wordsOf(server.post('/jobs', { payload: 1, ...names }))
+
+  expect(stored).toEqual(['queue', 'type'].map((path) => expect.stringMatching(`^${path}: takes 1 to 64 letters`)))
+  expect(await wordsOf(server.get(`/jobs?${query}`))).toEqual(stored)
+  expect(await wordsOf(server.get(`/events?${query}`))).toEqual(stored)
+  expect(await wordsOf(server.post('/bulk', { command: 'cancel', ...names }))).toEqual(stored)
 })
 
 test('every fault of a query is told, with what the parameter takes', async () => {

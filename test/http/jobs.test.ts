@@ -508,7 +508,7 @@ describe('GET /jobs', () => {
     expect(await ids('type=echo')).toEqual([4, 2, 1])
     expect(await ids('queue=a')).toEqual([4, 3, 1])
     expect(await ids('queue=a&type=echo&state=succeeded')).toEqual([4])
-    expect(await ids('queue=a%27%20OR%20%271%27=%271')).toEqual([])
+    expect(await ids('text=a%27%20OR%20%271%27=%271')).toEqual([])
     expect(await ids('type=unheard')).toEqual([])
   })
 })
