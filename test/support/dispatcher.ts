@@ -166,7 +166,7 @@ export function partOf(slots: number): number {
   settle()
   ledger.takeCommit()
   let settled = 0
-  for (; !ledger.isDue; settled++) settle()
+  for (; !ledger.isDue && settled < slots; settled++) settle()
   return settled
 }
 

@@ -97,7 +97,7 @@ test('a server starts beside a process that writes again and again', { timeout: 
   for (let starts = 0; starts < 20; starts++) await (await openStore({ path })).store.close()
 })
 
-describe('while another process holds a write lock', () => {
+describe('the lock of a server', () => {
   /** A process that takes the lock and holds it. */
   async function holder(path: string) {
     const script = join(tempFolder(), 'holder.mjs')
