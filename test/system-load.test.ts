@@ -37,7 +37,9 @@ test('twenty thousand jobs through a hundred workers run each exactly once, neve
   expect(await system.metrics()).toMatchObject({ activeWorkers: 0, queueDepth: 0, successCount: jobs, failureCount: 0 })
   for (const id of ids) {
     const history = await system.history(id)
-    if (history.length !== 4 || history[3]?.event !== 'succeed') assertWhole(history)
-    expect(history.length, `job ${id}`).toBe(4)
+    const path = history.map(({ event }) => event).join(' ')
+    if (path !== 'enqueue lease start succeed') assertWhole(history)
+    // On a machine that is slow for a moment, what was leased ahead is given back.
+    expect(path, `job ${id}`).toMatch(/^enqueue( lease start release)* lease start succeed$/)
   }
 })

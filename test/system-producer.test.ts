@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest'
-import { DatabaseLockedError } from '../src/errors.ts'
+import { systemClock } from '../src/clock.ts'
+import { DatabaseLockedError, PermanentError } from '../src/errors.ts'
 import { killChildren, startChild } from './support/child.ts'
 import { eventsOf, openSystem, startSystem, until, untilState } from './support/system.ts'
 
@@ -72,6 +73,42 @@ describe('a producer', () => {
     producer.kill('SIGTERM')
     expect(await producer.exited).toEqual({ code: 0, signal: null })
   })
+
+  test('in another process is refused nothing while the server stores, runs, removes and requeues as much as it can', async () => {
+    let isBroken = true
+    const { system, path } = await startSystem({
+      clock: systemClock,
+      retentionMs: 200,
+      workers: 20,
+      runs: {
+        work: () => {},
+        broken: () => {
+          if (isBroken) throw new PermanentError('for the bulk action')
+        },
+      },
+    })
+    await system.enqueue(Array.from({ length: 1_000 }, () => ({ type: 'broken', payload: null })))
+    await until(async () => (await system.metrics()).deadLetterCount === 1_000)
+    isBroken = false
+    const producer = await startChild({ database: path, producer: true })
+    let goesOn = true
+    const callers = Array.from({ length: 50 }, async () => {
+      while (goesOn) await system.enqueue(Array.from({ length: 20 }, () => ({ type: 'work', payload: null })))
+    })
+    const bulk = await system.prepareBulk('requeue', { state: 'dead' })
+    await bulk.settled()
+    bulk.run(bulk.matched)
+
+    // One after another, each of which rejects where it has waited for two seconds.
+    const ids = new Set<number>()
+    for (let n = 0; n < 50; n++)
+      for (const { id } of await producer.enqueue([{ type: 'work', payload: n }])) ids.add(id)
+    goesOn = false
+    await Promise.all([...callers, bulk.settled()])
+
+    expect(ids.size).toBe(50)
+    expect(bulk).toMatchObject({ phase: 'done', moved: 1_000 })
+  }, 60_000)
 
   test('shares its keys and its bound on what waits with the server', async () => {
     const { system: server, path, clock } = await openSystem({ maxQueueDepth: 2, runs: { work: () => {} } })

@@ -10,6 +10,7 @@ import { commitTogether, type Part } from './group-commit.ts'
 import { HeldLeases } from './held-leases.ts'
 import { Housekeeping, part } from './housekeeping.ts'
 import { Mark } from './mark.ts'
+import { OthersTurn } from './others-turn.ts'
 import type { Ask, Tell, ThreadOptions } from './protocol.ts'
 import { beatMs, type killBlockedProcess, Watchdog } from './watchdog.ts'
 import { Writer } from './writer.ts'
@@ -18,8 +19,8 @@ import { Writer } from './writer.ts'
 const tickMs = beatMs
 /** Ticks between looks for ready jobs that no event told of: a safety net. */
 const fallbackTicks = 10
-/** Waits between tries while another process holds the file: as long as it has waited so far, within these. */
-export const busyWaitMs = { least: 1, most: 50 }
+/** Between tries while another process holds the file: while calls wait for it, and when they have been refused. */
+const busyWaitMs = { soon: 2, later: 50 }
 /** How long after a call the store counts as used by others than its housekeeping, in ms. */
 const contendedMs = 100
 /** Between tries of outcomes that found the disk full. */
@@ -60,6 +61,7 @@ export class StoreThread {
   readonly #calls: Calls
   readonly #meter: CommitMeter
   readonly #held = new HeldLeases()
+  readonly #othersTurn = new OthersTurn()
   /** Null for a producer. */
   readonly #housekeeping: Housekeeping | null
   readonly #watchdog: Watchdog | null
@@ -176,7 +178,8 @@ export class StoreThread {
   }
 
   #sleepMs(): number {
-    if (this.#retryAt > 0) return Math.max(1, Math.min(tickMs, this.#retryAt - performance.now()))
+    const waitsUntil = Math.max(this.#retryAt, this.#othersTurn.until)
+    if (waitsUntil > 0) return Math.max(1, Math.min(tickMs, waitsUntil - performance.now()))
     const now = this.#clock.now()
     const { aloneUntil } = this.#writer
     const othersIn = aloneUntil !== null && aloneUntil > now ? aloneUntil - now : Number.POSITIVE_INFINITY
@@ -193,7 +196,9 @@ export class StoreThread {
       return false
     }
     if (this.#broken) this.#calls.refuseAll(this.#trouble ?? 'the storage is broken')
-    if (cannotStore) return false
+    if (cannotStore || performance.now() < this.#othersTurn.until) return false
+    this.#retryAt = 0
+    this.#othersTurn.until = 0
     // Within a transaction that is cheaper.
     if (!this.#calls.isPending) this.#noticeOthers()
     const now = this.#clock.now()
@@ -260,6 +265,7 @@ export class StoreThread {
     this.#calls.lookForReady = true
     let errors: unknown[]
     this.#guard.checkBefore()
+    const begunAt = performance.now()
     try {
       errors = commitTogether(this.#db, this.#writer, parts, this.#clock, committed, more)
     } catch (error) {
@@ -275,6 +281,7 @@ export class StoreThread {
     const isDiskFull = errors.some(isFull)
     this.#busySince = null
     this.#retryAt = isDiskFull ? performance.now() + fullWaitMs : 0
+    this.#othersTurn.noteOwn(begunAt, performance.now())
     this.#setTrouble(isDiskFull ? diskFull : null)
   }
 
@@ -282,7 +289,7 @@ export class StoreThread {
     const now = performance.now()
     this.#busySince ??= now
     const waited = now - this.#busySince
-    this.#retryAt = now + Math.min(Math.max(waited, busyWaitMs.least), busyWaitMs.most)
+    this.#retryAt = now + (waited > busyPatienceMs ? busyWaitMs.later : busyWaitMs.soon)
     if (waited > busyPatienceMs) this.#setTrouble('another process holds a lock on the database')
   }
 
@@ -290,6 +297,7 @@ export class StoreThread {
   #noticeOthers(): void {
     const version = this.#askDataVersion.get() as number
     if (version === this.#dataVersion) return
+    if (this.#dataVersion !== -1) this.#othersTurn.noteOthers(performance.now())
     this.#dataVersion = version
     this.#othersWrote = true
     this.#calls.lookForReady = true
@@ -351,7 +359,7 @@ export class StoreThread {
       const [{ busy, log, checkpointed }] = this.#db.pragma('wal_checkpoint(PASSIVE)') as [Record<string, number>]
       if (busy === 0 && log === checkpointed) this.#mark.keep()
       if (busy === 0 && log === checkpointed) return '. All that was acknowledged is in the database'
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyWaitMs.least)
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyWaitMs.soon)
     } while (performance.now() < giveUpAt)
     return ''
   }

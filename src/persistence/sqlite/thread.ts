@@ -4,11 +4,13 @@ import { ManualClock, type SteadyClock, systemClock } from '../../clock.ts'
 import { DatabaseUnusableError, LostJobsError } from '../../errors.ts'
 import { isBusy, openForWriting } from './connection.ts'
 import type { ThreadOptions, Unopened } from './protocol.ts'
-import { busyWaitMs, type Mailbox, quiet, StoreThread } from './store-thread.ts'
+import { type Mailbox, quiet, StoreThread } from './store-thread.ts'
 import { killBlockedProcess } from './watchdog.ts'
 
 /** How long opening may wait for a process that has the file locked. */
 const openPatienceMs = 5_000
+/** Between its tries. */
+const openWaitMs = 10
 
 /** Opening may meet a process that migrates, recovers or checkpoints. This thread has nothing else to do meanwhile. */
 function openPatiently(
@@ -27,7 +29,7 @@ function openPatiently(
       })
     } catch (error) {
       if (!isBusy(error) || performance.now() > giveUpAt) throw error
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyWaitMs.most)
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, openWaitMs)
     }
   }
 }

@@ -1,0 +1,45 @@
+import { describe, expect, test } from 'vitest'
+import { OthersTurn } from '../../../src/persistence/sqlite/others-turn.ts'
+
+/** The instants at which a process leaves the file, which makes transactions of 4 ms back to back from 0 on, and those until which it does. */
+function leaves(turn: OthersTurn, untilMs: number, restMs = 0): [number, number][] {
+  const left: [number, number][] = []
+  for (let at = 0; at < untilMs; ) {
+    turn.noteOwn(at, at + 4)
+    at += 4
+    if (turn.until > 0) left.push([at, turn.until])
+    at = Math.max(at + restMs, turn.until)
+  }
+  return left
+}
+
+describe('a process that writes back to back', () => {
+  test('leaves the file to others for 5 ms of 25 while they write it too', () => {
+    const turn = new OthersTurn()
+
+    turn.noteOthers(0)
+
+    expect(leaves(turn, 70)).toEqual([
+      [20, 25],
+      [45, 50],
+      [70, 75],
+    ])
+  })
+
+  test('keeps it while nobody else writes, also when they have ended', () => {
+    const turn = new OthersTurn()
+
+    const before = leaves(turn, 10_000)
+    turn.noteOthers(-10_000)
+
+    expect([before, leaves(turn, 10_000)]).toEqual([[], []])
+  })
+
+  test('owes nothing where it has left the file for as long by itself', () => {
+    const turn = new OthersTurn()
+
+    turn.noteOthers(0)
+
+    expect(leaves(turn, 1_000, 5)).toEqual([])
+  })
+})
