@@ -303,7 +303,8 @@ export class RetryAfterError extends JobSystemError {
 
 /**
  * Thrown by a handler: not now; the job is scheduled `delayMs` from now and this attempt does not count. It waits for 1 s at least, and for
- * 1 ms for each transition that it has made: one that is snoozed without end slows down.
+ * 1 ms for each transition that it has made: one that is snoozed without end slows down. Below 0 counts as 0, above 100 years as that; where
+ * it is no number the backoff stands in. Each of these stands in the history, as the error of that snooze.
  */
 export class SnoozeError extends JobSystemError {
   readonly delayMs: number

@@ -329,7 +329,8 @@ class System extends StoreReads implements JobSystem {
   async #apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]> {
     const refused = await this.#store.apply(events)
     for (const { id, event, error } of events) {
-      if (!error) continue
+      // Of a snooze it says what is wrong with the delay, which the handler's own log has said.
+      if (!error || event === 'snooze') continue
       // Not the message: it may quote the payload. The job's history has it.
       this.#parts.log.warn({ job_id: id, event, error: error.name }, 'attempt failed')
     }

@@ -211,6 +211,31 @@ describe('a job', () => {
     expect(await untilState(system, id, 'succeeded')).toMatchObject({ attempt: 1 })
   })
 
+  test.each<[unknown, string, string]>([
+    [Number.NaN, 'snoozed for NaN ms', 'is NaN'],
+    [-5, 'snoozed for -5 ms', 'is -5, so it counts as 0'],
+    [Number.POSITIVE_INFINITY, 'snoozed for Infinity ms', 'is Infinity, so it counts as 100 years'],
+    ['soon', 'snoozed for soon ms', 'is a string'],
+  ])('that is snoozed for %s says in its history what was wrong with that', async (delayMs, text, fault) => {
+    const { system } = await startSystem({
+      runs: {
+        work: () => {
+          throw new SnoozeError(delayMs as number)
+        },
+      },
+    })
+
+    const { id } = await system.enqueue({ type: 'work', payload: null })
+    const { attempt, error } = await untilState(system, id, 'scheduled')
+
+    const message = `${text} (the delayMs that it threw ${fault})`
+    expect({ attempt, error }).toMatchObject({ attempt: 0, error: { name: 'SnoozeError', message } })
+    expect((await system.history(id)).at(-1)).toMatchObject({ event: 'snooze', error: { message } })
+    expect((await system.explain(id)).summary).toContain(
+      `its handler asked just now to be run later, wrongly with SnoozeError: ${message}, and that attempt does not count`,
+    )
+  })
+
   test('that takes too long has its signal fired, fails and is retried', async () => {
     const reasons: unknown[] = []
     const { system } = await startSystem({
@@ -696,7 +721,7 @@ describe('listing', () => {
     expect(await ids({ type: 'work' })).toEqual([2, 1])
     expect(await ids({ queue: 'b' })).toEqual([4, 3, 2])
     expect(await ids({ queue: 'b', type: 'other', state: 'queued' })).toEqual([3])
-    expect(await ids({ type: `' OR 1=1 --` })).toEqual([])
+    expect(await ids({ text: `' OR 1=1 --` })).toEqual([])
   })
 
   test('gives 50 where nothing is said, and 500 at most', async () => {

@@ -56,7 +56,7 @@ const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ag
   reject: (event, facts, ago) =>
     `${attemptOf(event, facts)} failed ${ago}${withError(event)}, which no further attempt can mend`,
   snooze: (event, facts, ago) =>
-    `its handler asked ${ago} to be run later, and that attempt does not count${howOften(event, facts)}`,
+    `its handler asked ${ago} to be run later${withFault(event)}, and that attempt does not count${howOften(event, facts)}`,
   release: (event, _facts, ago) =>
     wasRunning(event)
       ? `the server that had started it gave it back ${ago}, since it stopped or had no worker free in time, and that attempt does not count`
@@ -89,6 +89,11 @@ function withError({ error }: HistoryEvent): string {
   return error ? ` with ${sayError(error)}` : ''
 }
 
+/** What was wrong with the delay that a snooze asked for. */
+function withFault(event: HistoryEvent): string {
+  return event.error ? `, wrongly${withError(event)}` : ''
+}
+
 /** The store's own words for what it did, without the name that they have as an error. */
 function withReason({ error }: HistoryEvent): string {
   return error ? `, because ${error.message}` : ''
@@ -96,6 +101,7 @@ function withReason({ error }: HistoryEvent): string {
 
 function afterFailure({ situation: { lastFailure } }: Facts): string {
   if (!lastFailure) return ''
+  if (lastFailure.event === 'snooze') return `, after its handler had asked to be run later${withFault(lastFailure)}`
   if (isLastCrash(lastFailure)) return `, after it had been given up${withReason(lastFailure)}`
   const how = isCrash(lastFailure) ? `broken off${withReason(lastFailure)}` : `failed${withError(lastFailure)}`
   return `, after attempt ${number(attemptNumber(lastFailure))} had ${how}`

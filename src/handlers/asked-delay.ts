@@ -20,14 +20,23 @@ export function askedBackoff(backoffMs: () => unknown): number | string {
   return `its backoffMs gave ${named(given)}`
 }
 
-/** What an error that a handler threw asks for, in ms; text: what is wrong with it. An instant that has passed means at once. */
-export function askedDelay(error: { readonly name: string; readonly delayMs: unknown }): number | string {
+/** A delay that was asked for, in ms; undefined where none can be used. `fault`: what is wrong with it. */
+export interface AskedDelay {
+  readonly delayMs?: number
+  readonly fault?: string
+}
+
+/** What an error that a handler threw asks for: what is out of range counts as the end of the range that is nearer. */
+export function askedDelay(error: { readonly name: string; readonly delayMs: unknown }): AskedDelay {
   try {
     const { delayMs } = error
-    if (typeof delayMs === 'number' && !Number.isNaN(delayMs)) return boundedDelay(delayMs)
-    return `the delayMs that it threw is ${named(delayMs)}`
+    const is = `the delayMs that it threw is ${named(delayMs)}`
+    if (typeof delayMs !== 'number' || Number.isNaN(delayMs)) return { fault: is }
+    const bounded = boundedDelay(delayMs)
+    if (delayMs < 0) return { delayMs: bounded, fault: `${is}, so it counts as 0` }
+    return delayMs > delayMaxMs ? { delayMs: bounded, fault: `${is}, so it counts as 100 years` } : { delayMs: bounded }
   } catch (fault) {
-    return `the delayMs that it threw cannot be read${messageOf(fault)}`
+    return { fault: `the delayMs that it threw cannot be read${messageOf(fault)}` }
   }
 }
 

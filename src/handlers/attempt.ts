@@ -10,7 +10,7 @@ import {
 } from '../errors.ts'
 import type { LeasedJob, LeaseEvent, StoredError } from '../machines/lease.ts'
 import type { AttemptReport, RunAttempt, RunningAttempt } from '../machines/worker.ts'
-import { askedBackoff, askedDelay } from './asked-delay.ts'
+import { type AskedDelay, askedBackoff, askedDelay } from './asked-delay.ts'
 import { AttemptTimer, type Standstill } from './attempt-timer.ts'
 import type { Backoff } from './backoff.ts'
 import { type JobContext, type JobLog, parsePayload } from './define.ts'
@@ -170,7 +170,7 @@ class Attempt implements RunningAttempt {
 
   #eventOf(thrown: unknown): LeaseEvent {
     if (this.aborted?.reason instanceof ShutdownError) return this.#event('release')
-    if (thrown instanceof SnoozeError) return this.#event('snooze', { delayMs: this.#snoozeMs(thrown) })
+    if (thrown instanceof SnoozeError) return this.#snooze(thrown)
     // A PayloadError of another job, one that the handler tried to enqueue, is a failure like any other.
     if (this.#unfit || thrown instanceof PermanentError) {
       return this.#event('reject', { error: this.#unfit ? describeOwnError(this.#unfit) : describeError(thrown) })
@@ -185,8 +185,10 @@ class Attempt implements RunningAttempt {
   }
 
   /** The token of a lease is the length of the job's history: the longer that is, the slower it grows. */
-  #snoozeMs(thrown: SnoozeError): number {
-    return Math.max(this.#orBackoff(askedDelay(thrown)).delayMs, snoozeMinMs, this.#job.leaseToken)
+  #snooze(thrown: SnoozeError): LeaseEvent {
+    const { delayMs, fault } = this.#orBackoff(askedDelay(thrown))
+    const error = fault === undefined ? {} : { error: noted(describeError(thrown), fault) }
+    return this.#event('snooze', { delayMs: Math.max(delayMs, snoozeMinMs, this.#job.leaseToken), ...error })
   }
 
   #backoff(): Delay {
@@ -199,12 +201,17 @@ class Attempt implements RunningAttempt {
     return asked === undefined ? { delayMs } : { delayMs, fault: this.#told(asked) }
   }
 
-  #orBackoff(asked: number | string): Delay {
-    return typeof asked === 'number' ? { delayMs: asked } : { ...this.#backoff(), fault: this.#told(asked) }
+  /** As it was asked for; the backoff where that cannot be used. */
+  #orBackoff({ delayMs, fault }: AskedDelay): Delay {
+    const delay = delayMs === undefined ? this.#backoff() : { delayMs }
+    return fault === undefined ? delay : { ...delay, fault: this.#told(fault) }
   }
 
   #told(fault: string): string {
-    this.log.warn({ fault }, 'a handler gave no delay that can be used; the backoff stands in')
+    this.log.warn(
+      { fault },
+      'a handler asked for a delay that cannot be used as it is; where it is no number the backoff stands in',
+    )
     return fault
   }
 
