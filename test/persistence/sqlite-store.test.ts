@@ -1,4 +1,4 @@
-import { openStore } from '../support/store.ts'
+import { openStoreHere } from '../support/store-here.ts'
 import { testStore } from './store-conformance.ts'
 
-testStore('SQLite', openStore)
+testStore('SQLite', openStoreHere)

@@ -16,23 +16,27 @@ export const startAt = Date.UTC(2030, 0, 1)
 export const leaseMs = 30_000
 
 /** Opens an SQLite store that is closed when the test, or the group whose `beforeAll` opened it, ends. Handles the types `work` and `other` unless told otherwise. */
-export async function openStore(options: Partial<SqliteStoreOptions> = {}): Promise<OpenedStore> {
+export async function openStore(
+  options: Partial<SqliteStoreOptions> = {},
+  start?: Parameters<typeof openSqliteStore>[1],
+): Promise<OpenedStore> {
   const path = options.path ?? join(tempFolder(), 'jobs.db')
   const clock = (options.clock as ManualClock | undefined) ?? new ManualClock(startAt)
   const notices: StoreNotice[] = []
-  const store = await openSqliteStore({
+  const complete = {
     types: ['work', 'other'],
     leaseMs,
     maxQueueDepth: 100_000,
     retentionMs: 0,
     owner: { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' },
     newDatabaseId: 'test-database',
-    notify: (notice) => notices.push(notice),
+    notify: (notice: StoreNotice) => void notices.push(notice),
     longestTimeoutMs: () => 0,
     ...options,
     path,
     clock,
-  })
+  }
+  const store = await openSqliteStore(complete, start)
   whenDone(() => store.close())
   return { store, clock, notices, path }
 }

@@ -43,9 +43,11 @@ function mailboxOf(port: MessagePort): Mailbox {
   }
 }
 
-if (parentPort) {
-  const mailbox = mailboxOf(parentPort)
-  const options = workerData as ThreadOptions
+if (parentPort) runStore(parentPort, workerData as ThreadOptions)
+
+/** Opens the file and serves whoever holds the other end of the port, until that closes the store. */
+export function runStore(port: MessagePort, options: ThreadOptions): void {
+  const mailbox = mailboxOf(port)
   const clock = options.clock ? new ManualClock(0, options.clock) : systemClock
   const remarks: string[] = []
   try {
