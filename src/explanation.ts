@@ -5,8 +5,8 @@ import type { Obstacle, ObstacleCode } from './explanation/obstacle.ts'
 import { obstaclesTo, obstaclesToRun } from './explanation/obstacles.ts'
 import { suspicion } from './explanation/suspicion.ts'
 import { ago, number, sayInstant, sentence } from './explanation/words.ts'
-import { type Cause, causeOf } from './machines/cause.ts'
 import { countAfter, describeState, type Edge, eventsFrom, findEdge, hasTag } from './machines/edges.ts'
+import { type Cause, causeOf, jobEvents } from './machines/events.ts'
 import type { EventType, JobEvent, JobState } from './machines/job.ts'
 import type { PlaceInLine } from './persistence/store.ts'
 
@@ -73,22 +73,6 @@ export function explain(facts: Facts): Explanation {
   }
 }
 
-/** What each event is, as a clause about what has not happened yet. */
-const happenings: Readonly<Record<EventType, string>> = {
-  enqueue: 'a client enqueues it',
-  due: 'its time comes',
-  lease: 'the dispatcher claims it for a worker',
-  start: 'a worker calls its handler',
-  succeed: 'its handler finishes',
-  fail: 'its handler throws, or takes longer than its timeout',
-  reject: 'its handler throws what no further attempt can mend',
-  snooze: 'its handler asks to be run later',
-  release: 'a server that stops, or has no worker free for it, gives it back',
-  expire: 'its lease runs out, or its holder is found dead',
-  cancel: 'a person or a program stops it',
-  requeue: 'a person or a program runs it again',
-}
-
 function toNext(event: EventType, facts: Facts): NextEvent {
   const { job } = facts.situation
   const edge = findEdge(job.state, { type: event, crashed: true } as JobEvent, job)!
@@ -96,7 +80,7 @@ function toNext(event: EventType, facts: Facts): NextEvent {
   const possible = isPossible(obstacles)
   const verdict = possible ? 'It can happen now' : possible === null ? 'Whether it can is not known here' : 'Not now'
   const because = obstacles.length > 0 ? `: ${sayAll(obstacles)}` : ''
-  const happening = `${happenings[event]} (${event}): it becomes ${edge.to}${consequence(edge, facts)}`
+  const happening = `${jobEvents[event].next} (${event}): it becomes ${edge.to}${consequence(edge, facts)}`
   return {
     event,
     to: edge.to,

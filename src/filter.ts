@@ -2,9 +2,9 @@ import { z } from 'zod'
 import { InvalidInputError } from './errors.ts'
 import { issuesOf } from './input-issues.ts'
 import { instantMax, instantText, name } from './job/fields.ts'
-import type { BulkCommand, BulkFilter } from './job-system.ts'
-import { personEvents } from './machines/cause.ts'
+import type { BulkFilter } from './job-system.ts'
 import { edgesOn, jobStates } from './machines/edges.ts'
+import { type Command, commands } from './machines/events.ts'
 
 /** Characters of what is searched for. */
 const textMax = 200
@@ -59,9 +59,9 @@ export function parseFilter(input: BulkFilter): BulkFilter {
 }
 
 /** Checks that it is a command, and that the machine takes it where the filter looks; throws `InvalidInputError`. */
-export function assertTaken(command: BulkCommand, { state }: BulkFilter): void {
-  if (!personEvents.includes(command)) {
-    throw new InvalidInputError([{ path: 'command', message: `takes one of ${personEvents.join(', ')}` }])
+export function assertTaken(command: Command, { state }: BulkFilter): void {
+  if (!commands.includes(command)) {
+    throw new InvalidInputError([{ path: 'command', message: `takes one of ${commands.join(', ')}` }])
   }
   const states = [...new Set(edgesOn(command).map(({ from }) => from))]
   if (state === undefined || states.includes(state)) return

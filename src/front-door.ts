@@ -5,7 +5,6 @@ export { issuesOf } from './input-issues.ts'
 export { newJobSchema, snakeCase, storedFields } from './job/fields.ts'
 export type * from './job-system.ts'
 export { bulkPhases } from './machines/bulk.ts'
-export { type PersonEvent, personEvents } from './machines/cause.ts'
 export {
   type Chart,
   type ChartEdge,
@@ -18,4 +17,5 @@ export {
 } from './machines/chart.ts'
 export { toDot } from './machines/dot.ts'
 export { countStates, describeState, eventsFrom, eventTypes, jobStates } from './machines/edges.ts'
+export { type Command, commandFacts, commands } from './machines/events.ts'
 export { ownThread } from './own-thread.ts'

@@ -418,7 +418,7 @@ class System extends StoreReads implements JobSystem {
   async #command(event: BulkCommand, id: number): Promise<Job> {
     this.#assertServer(event)
     this.#assertWritable()
-    const result: CommandResult = await this.#store[event](id)
+    const result: CommandResult = await this.#store.send(event, id)
     switch (result.outcome) {
       case 'done':
         return toJob(result.job)

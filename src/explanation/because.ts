@@ -1,5 +1,5 @@
-import { type Cause, causeOf } from '../machines/cause.ts'
 import { hasTag } from '../machines/edges.ts'
+import { type Cause, causeOf } from '../machines/events.ts'
 import type { EventType } from '../machines/job.ts'
 import { type HistoryEvent, processEnded, type StoredError, situationEventsMax } from '../persistence/store.ts'
 import type { Facts } from './facts.ts'

@@ -1,5 +1,5 @@
-import { personEvents } from '../machines/cause.ts'
 import { eventsFrom, findEdge, hasTag } from '../machines/edges.ts'
+import { commands } from '../machines/events.ts'
 import type { JobNode } from '../machines/job.ts'
 import type { Facts } from './facts.ts'
 import { isForsaken, isNext, isOrphan, isOver } from './held.ts'
@@ -54,7 +54,7 @@ export function nextRun(facts: Facts, obstacles: readonly Obstacle[]): NextRun {
 
 function never(state: JobNode): NextRun {
   const taken = eventsFrom(state)
-  const ways = personEvents.filter((event) => taken.includes(event))
+  const ways = commands.filter((event) => taken.includes(event))
   const unless = ways.length > 0 ? `, unless someone ${ways.map((event) => `${event}s it`).join(' or ')}` : ''
   return { at: null, when: `never${unless}`, sentence: `It never runs again${unless}.` }
 }

@@ -1,6 +1,6 @@
 import { type Context, Hono } from 'hono'
 import { InvalidInputError } from '../errors.ts'
-import type { JobSystem, SystemLog } from '../front-door.ts'
+import { commands, type JobSystem, type SystemLog } from '../front-door.ts'
 import { contentTypeFor } from './accept.ts'
 import { assetRoutes } from './assets.ts'
 import { type BodyLimits, bodiesHeldMax, Intake } from './body.ts'
@@ -21,7 +21,7 @@ import { pageRoutes } from './pages/pages.tsx'
 import { isPage, pageProblem } from './pages/problem.tsx'
 import { HttpError, isOurFault, problem } from './problem.ts'
 import { openMetrics, plainText, showPrometheus } from './prometheus.ts'
-import { type Env, type Handler, originOf, queryOf, type Routes } from './routes.ts'
+import { type Env, type Handler, originOf, queryOf, type Route, type Routes } from './routes.ts'
 import { Sessions } from './session.ts'
 import { showLive, showMetrics, showReady } from './status.ts'
 import { Turns } from './turns.ts'
@@ -77,9 +77,10 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
   const posting = (work: (body: unknown, c: Context<Env>) => Promise<Response>): Handler => {
     return (c) => intake.withJson(c.env.incoming, (body) => work(body, c))
   }
-  const commanding = (command: 'cancel' | 'requeue'): Handler => {
-    return (c) => intake.serve(() => commandJob(system, command, idOf(c)))
-  }
+  const commandRoutes = commands.map((command): [string, Route] => [
+    `/jobs/:id/${command}`,
+    { POST: (c) => intake.serve(() => commandJob(system, command, idOf(c))) },
+  ])
   const routes: Routes = {
     '/createJob': { POST: posting((body) => createJob(system, body)) },
     '/jobs': {
@@ -92,8 +93,7 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
     '/jobs/:id': { GET: reading((c) => showJob(system, idOf(c))) },
     '/jobs/:id/history': { GET: reading((c) => showHistory(system, idOf(c), queryOf(c))) },
     '/jobs/:id/explain': { GET: reading((c) => showExplanation(system, idOf(c), queryOf(c))) },
-    '/jobs/:id/cancel': { POST: commanding('cancel') },
-    '/jobs/:id/requeue': { POST: commanding('requeue') },
+    ...Object.fromEntries(commandRoutes),
     '/jobs/:id/machine.svg': {
       GET: (c) => {
         const { outgoing } = c.env

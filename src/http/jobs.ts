@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import { InvalidInputError, JobNotFoundError } from '../errors.ts'
 import {
+  type Command,
   type EnqueuedJob,
   fromWire,
   type HistoryEvent,
@@ -58,8 +59,8 @@ export async function showHistory(system: JobSystem, id: number, query: URLSearc
   return reply({ history: history.map(eventView) })
 }
 
-/** `POST /jobs/:id/cancel` and `/requeue` */
-export async function commandJob(system: JobSystem, command: 'cancel' | 'requeue', id: number): Promise<Response> {
+/** `POST /jobs/:id/cancel` and the other commands. */
+export async function commandJob(system: JobSystem, command: Command, id: number): Promise<Response> {
   return reply(jobView(await system[command](id)))
 }
 

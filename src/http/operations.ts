@@ -1,4 +1,5 @@
-import type { Operations } from './operation.ts'
+import { commandFacts, commands } from '../front-door.ts'
+import type { Operation, Operations } from './operation.ts'
 import { eventsQuery, historyQuery, listQuery, machineQuery, noQuery, pathQuery } from './query.ts'
 import type { RefusalCode } from './refusals.ts'
 import * as schemas from './schemas.ts'
@@ -9,6 +10,22 @@ const takesJobs: readonly RefusalCode[] = ['invalid_input', 'invalid_payload', '
 const svg = ['image/svg+xml']
 const created = 'The job is on disk.'
 const replayed = 'The idempotency key was used before with the same content; this is that job.'
+
+const commandOperations: Operations = Object.fromEntries(
+  commands.map((command) => {
+    const { summary, description, answer } = commandFacts(command)
+    const POST: Operation = {
+      id: `${command}Job`,
+      tag: 'Jobs',
+      summary,
+      description,
+      answers: { 200: { description: answer, body: schemas.job } },
+      refusals: ['illegal_transition'],
+      examples: [{ summary: 'the first', status: 200 }],
+    }
+    return [`/jobs/:id/${command}`, { POST }]
+  }),
+)
 
 /** The API: every route that programs use, by its path in the route table of app.ts. */
 export const operations: Operations = {
@@ -106,29 +123,7 @@ export const operations: Operations = {
       examples: [{ summary: 'of the first job, when it was new', status: 200, query: 'at=1' }],
     },
   },
-  '/jobs/:id/cancel': {
-    POST: {
-      id: 'cancelJob',
-      tag: 'Jobs',
-      summary: 'Cancel a job',
-      description:
-        'The signal of a running handler fires, and what it returns afterwards is refused. It takes no body.',
-      answers: { 200: { description: 'The job, cancelled.', body: schemas.job } },
-      refusals: ['illegal_transition'],
-      examples: [{ summary: 'the first', status: 200 }],
-    },
-  },
-  '/jobs/:id/requeue': {
-    POST: {
-      id: 'requeueJob',
-      tag: 'Jobs',
-      summary: 'Run a dead or cancelled job again',
-      description: 'Its attempts begin anew. It takes no body.',
-      answers: { 200: { description: 'The job, to be run.', body: schemas.job } },
-      refusals: ['illegal_transition'],
-      examples: [{ summary: 'the first', status: 200 }],
-    },
-  },
+  ...commandOperations,
   '/bulk': {
     GET: {
       id: 'listBulks',

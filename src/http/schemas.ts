@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import {
   bulkPhases,
+  commands,
   enqueueBatchMax,
   eventTypes,
   filterFields,
   jobStates,
   newJobSchema,
-  personEvents,
   snakeCase,
   storedFields,
 } from '../front-door.ts'
@@ -246,8 +246,8 @@ export const notReady = named(
   }),
 )
 
-const commandTakes = `takes one of ${personEvents.join(', ')}`
-const command = z.enum(personEvents, commandTakes)
+const commandTakes = `takes one of ${commands.join(', ')}`
+const command = z.enum(commands, commandTakes)
 
 export const bulkRequest = named(
   'BulkRequest',

@@ -1,6 +1,7 @@
 import type { AnyStateMachine, AnyStateNode } from 'xstate'
 import { dispatcherMachine } from './dispatcher.ts'
 import { type Condition, edges } from './edges.ts'
+import { jobEvents } from './events.ts'
 import { jobMachine } from './job.ts'
 import { slotMachine } from './slot.ts'
 import {
@@ -8,7 +9,6 @@ import {
   dispatcherGuardWords,
   type EventWords,
   type GuardWords,
-  jobEventWords,
   jobGuardWords,
   slotEventWords,
 } from './words.ts'
@@ -61,7 +61,7 @@ const jobChart: Chart = {
       edge(from, event, to, {
         guard: conditionWords(conditions),
         isElse: conditions.at(-1)?.holds === false,
-        description: jobEventWords[event].what,
+        description: jobEvents[event].what,
       }),
     ),
   ),

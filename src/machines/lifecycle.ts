@@ -1,6 +1,7 @@
 import { type Chart, charts, conditionWords, toMermaid } from './chart.ts'
 import { type AttemptEffect, type CrashEffect, edges } from './edges.ts'
-import { dispatcherEventWords, type EventWords, jobEventWords, slotEventWords } from './words.ts'
+import { jobEvents } from './events.ts'
+import { dispatcherEventWords, type EventWords, slotEventWords } from './words.ts'
 
 const attemptWords: Readonly<Record<AttemptEffect, string>> = {
   keep: '',
@@ -23,7 +24,7 @@ export function lifecyclePage(): string {
     'Made from the machines in `src/machines/` by `npm run docs:lifecycle`; do not edit it. A running server draws the same, with its numbers:',
     '`GET /machine.svg`, and for one job `GET /jobs/:id/machine.svg`.',
     '',
-    ...section(job, jobEventWords),
+    ...section(job, jobEvents),
     '### Edges',
     '*Where* is what must hold besides; *attempts* and *crashes* are what becomes of those counted so far.',
     '',

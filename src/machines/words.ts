@@ -1,4 +1,4 @@
-import type { EventType, GuardName } from './job.ts'
+import type { GuardName } from './job.ts'
 import type { SlotEventType } from './slot.ts'
 
 /** An event as people are told of it. */
@@ -24,33 +24,6 @@ export const jobGuardWords: Readonly<Record<GuardName, GuardWords>> = {
 export const dispatcherGuardWords: Readonly<Record<string, GuardWords>> = {
   idle: { holds: 'nothing is left', not: 'something is left' },
   allStuck: { holds: 'every slot is stuck', not: 'a slot is left' },
-}
-
-export const jobEventWords: Readonly<Record<EventType, EventWords>> = {
-  enqueue: { what: 'was accepted and is on disk', who: 'a client, over HTTP or by the library' },
-  due: { what: 'its run_at has come', who: 'the store, as time passes' },
-  lease: {
-    what: 'was claimed, with a token and an expiry',
-    who: 'the dispatcher, for a slot that is free or soon will be',
-  },
-  start: { what: 'its handler is to be called next', who: 'the dispatcher, by the commit that leased it' },
-  succeed: { what: 'the handler is done', who: 'the handler, by returning' },
-  fail: { what: 'the handler threw, or took too long', who: 'the handler, or its timeout' },
-  reject: {
-    what: 'the handler threw what no retry can mend',
-    who: 'the handler, by a `PermanentError` or a schema that refuses the payload',
-  },
-  snooze: { what: 'the handler asked to be run later', who: 'the handler, by a `SnoozeError`' },
-  release: {
-    what: 'was given back before its handler was done',
-    who: 'the dispatcher, while it drains, or where no slot came free in time',
-  },
-  expire: {
-    what: 'the process that held its lease has ended, or the lease ran out',
-    who: 'the store, at the start after a crash, or after `LEASE_MS` of silence',
-  },
-  cancel: { what: 'was stopped', who: 'a person or a program' },
-  requeue: { what: 'runs again from the beginning', who: 'a person or a program' },
 }
 
 /** Those that lead to another mode. */

@@ -1,6 +1,7 @@
 import type { HistogramSnapshot } from '../histogram.ts'
 import type { StoredFields } from '../job/fields.ts'
 import type { TakenEdge } from '../machines/edges.ts'
+import type { Command } from '../machines/events.ts'
 import type { EventType, JobState } from '../machines/job.ts'
 import type { DescribedError, Lease, LeasedJob, LeaseEvent, StoredError } from '../machines/lease.ts'
 import type { ReplayedEvent } from '../machines/replay.ts'
@@ -200,8 +201,7 @@ export interface Situation {
 /** The name of the error that a job has whose process ended while it ran. */
 export const processEnded = 'ProcessEndedError'
 
-/** What a person or a program may do to jobs. */
-export type Command = Extract<EventType, 'cancel' | 'requeue'>
+export type { Command }
 
 /** The ids of jobs that match and may take `command` in the state that they are in. */
 export interface MatchFilter extends ListFilter {
@@ -346,8 +346,8 @@ export interface Store {
   /** Expires every lease that this store did not hand out: with the file's lock held, their owners are dead. At most once, before `lease`. */
   recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered>
 
-  cancel(id: number): Promise<CommandResult>
-  requeue(id: number): Promise<CommandResult>
+  /** What a person or a program asks of one job. */
+  send(command: Command, id: number): Promise<CommandResult>
   /** The same for up to 500 jobs, those that are in `state` alone, where it is given; resolves with the ids that were moved. */
   command(command: Command, ids: readonly number[], state?: JobState): Promise<readonly number[]>
 

@@ -150,7 +150,7 @@ const change = fc
       if (!job) return
       const takes = model.takes(job.id, given.event)
 
-      const answer = await world.call(given.owner, given.tear, (store) => store[given.event](job.id))
+      const answer = await world.call(given.owner, given.tear, (store) => store.send(given.event, job.id))
       const asked = model.compare(world.clock.now())
 
       const done = asked.length === 1 && asked[0]!.jobId === job.id && asked[0]!.event === given.event

@@ -48,7 +48,7 @@ describe('a real store, driven along every shortest path of the machine', () => 
           await bringAbout(event, opened, job)
 
           await expectMachine(opened, job, event)
-          await opened.store.cancel(job.id)
+          await opened.store.send('cancel', job.id)
         }
       })
     }
@@ -81,8 +81,8 @@ const drivers: Record<Exclude<EventType, 'enqueue'>, Driver> = {
   reject: outcome('reject'),
   snooze: outcome('snooze'),
   release: outcome('release'),
-  cancel: ({ store }, { id }) => store.cancel(id),
-  requeue: ({ store }, { id }) => store.requeue(id),
+  cancel: ({ store }, { id }) => store.send('cancel', id),
+  requeue: ({ store }, { id }) => store.send('requeue', id),
   async due({ store, clock }) {
     clock.advance(delayMs)
     await store.sweep()

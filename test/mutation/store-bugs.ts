@@ -366,7 +366,7 @@ const leases: readonly Mutation[] = [
   bug(
     'the holder is not told that a cancellation took its lease',
     conformance('a lease is taken away by a cancellation, which the holder is told of'),
-    { file: sqlite('calls'), find: '() => this.#takeAway([request.id])', replace: '() => {}' },
+    { file: sqlite('calls'), find: "outcome === 'done' && this.#takeAway([request.id])", replace: 'outcome' },
   ),
   bug(
     'recovery forgets jobs that were leased and not started',

@@ -101,7 +101,7 @@ describe('the store counts', () => {
   test('jobs by type, queue and state', async () => {
     const { store } = await openStoreHere()
     await store.enqueue([aJob(), aJob(), aJob({ type: 'other', queue: 'slow' }), aJob({ delayMs: 60_000 })])
-    await store.cancel(1)
+    await store.send('cancel', 1)
 
     expect(byName(await store.census())).toEqual({
       'work default cancelled': 1,

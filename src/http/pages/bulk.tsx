@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../../errors.ts'
-import { type Bulk, eventsFrom, type JobSystem, jobStates, personEvents } from '../../front-door.ts'
+import { type Bulk, commandFacts, commands, eventsFrom, type JobSystem, jobStates } from '../../front-door.ts'
 import { bulkOf } from '../bulk.ts'
 import { type FilterFields, fieldsOf, fieldsOfFilter, HiddenFields, toFilter } from './job-filter.tsx'
 import { page, seeOther } from './page.tsx'
@@ -17,22 +17,22 @@ interface BulkFormsProps {
 /** Below a list: what can be done with all that it finds, and what is being done. Nothing moves before its count was shown and confirmed. */
 export function BulkForms({ asked, open }: BulkFormsProps) {
   const state = jobStates.find((name) => name === asked.state)
-  const commands = personEvents.filter((command) => state === undefined || eventsFrom(state).includes(command))
+  const possible = commands.filter((command) => state === undefined || eventsFrom(state).includes(command))
   return (
     <section class="card" aria-labelledby="bulk">
       <h2 id="bulk">With all that match</h2>
       <div class="head">
-        {commands.map((command) => (
+        {possible.map((command) => (
           <form method="post" action="/dashboard/bulk">
             <input type="hidden" name="command" value={command} />
             <HiddenFields asked={asked} />
-            <button type="submit" class={command === 'cancel' ? 'danger' : 'quiet'}>
+            <button type="submit" class={commandFacts(command).isDangerous ? 'danger' : 'quiet'}>
               {capitalised(command)}…
             </button>
           </form>
         ))}
         <span class="muted">
-          {commands.length === 0
+          {possible.length === 0
             ? `A ${state} job takes no command.`
             : 'First they are counted; nothing happens before you confirm the count.'}
         </span>
@@ -59,8 +59,8 @@ export function BulkForms({ asked, open }: BulkFormsProps) {
 
 /** `POST /dashboard/bulk`: begins to count. */
 export async function beginBulk(system: JobSystem, form: URLSearchParams): Promise<Response> {
-  const command = personEvents.find((event) => event === form.get('command'))
-  if (!command) throw new InvalidInputError([{ path: 'command', message: `takes one of ${personEvents.join(', ')}` }])
+  const command = commands.find((event) => event === form.get('command'))
+  if (!command) throw new InvalidInputError([{ path: 'command', message: `takes one of ${commands.join(', ')}` }])
   const { id } = await system.prepareBulk(command, toFilter(fieldsOf(form)))
   return seeOther(`/dashboard/bulk/${id}`)
 }

@@ -1,11 +1,12 @@
 import { JobNotFoundError } from '../../errors.ts'
 import {
+  commandFacts,
+  commands,
   type DescribedError,
   type Explanation,
   type HistoryEvent,
   type Job,
   type JobSystem,
-  personEvents,
   type StoredError,
   storedFields,
 } from '../../front-door.ts'
@@ -75,14 +76,14 @@ function Head({ job: { id, state, type, queue }, next }: HeadProps) {
         <Text of={type} /> <span class="muted">in queue</span> <Text of={queue} />
       </span>
       <div class="actions">
-        {personEvents.flatMap((event) => {
+        {commands.flatMap((event) => {
           const found = next.find((step) => step.event === event)
           if (!found) return []
           return [
             <form method="post" action={`/dashboard/jobs/${id}/${event}`}>
               <button
                 type="submit"
-                class={event === 'cancel' ? 'danger' : undefined}
+                class={commandFacts(event).isDangerous ? 'danger' : undefined}
                 disabled={found.possible === false}
                 aria-describedby={found.possible === false ? `why-${event}` : undefined}
               >

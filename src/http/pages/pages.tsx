@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import { type JobSystem, personEvents } from '../../front-door.ts'
+import { commands, type JobSystem } from '../../front-door.ts'
 import type { Intake } from '../body.ts'
 import { bulkIdOf } from '../bulk.ts'
 import { idOf } from '../jobs.ts'
@@ -33,7 +33,7 @@ export function pageRoutes(system: JobSystem, { now, intake, reading, listing, i
     return (c) => intake.withForm(c.env.incoming, (form) => work(form, c))
   }
   const overview = shared(overviewMs, () => renderOverview(system, now, isGuarded))
-  const commands = personEvents.map((event): [string, Route] => [
+  const commandRoutes = commands.map((event): [string, Route] => [
     `/dashboard/jobs/:id/${event}`,
     {
       POST: taking(async (_, c) => {
@@ -52,7 +52,7 @@ export function pageRoutes(system: JobSystem, { now, intake, reading, listing, i
     '/dashboard/series': { GET: reading(() => showSeries(system)) },
     '/dashboard/jobs': { GET: listing((c, gone) => jobsPage(system, queryOf(c), now, gone)) },
     '/dashboard/jobs/:id': { GET: reading((c) => jobPage(system, idOf(c), queryOf(c), now)) },
-    ...Object.fromEntries(commands),
+    ...Object.fromEntries(commandRoutes),
     '/dashboard/bulk': { POST: taking((form) => beginBulk(system, form)) },
     '/dashboard/bulk/:bulk': { GET: reading((c) => bulkPage(system, bulkIdOf(c))) },
     ...Object.fromEntries(bulkCommands),

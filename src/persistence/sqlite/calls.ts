@@ -21,7 +21,7 @@ export const busyPatienceMs = 2_000
 const mustBeStored: ReadonlySet<Operation> = new Set(['apply', 'recover', 'sweep', 'noteStop'])
 
 /** What a caller is told of where nothing can be stored any more. */
-const refusable: ReadonlySet<Operation> = new Set(['enqueue', 'enqueueCalls', 'cancel', 'requeue', 'command'])
+const refusable: ReadonlySet<Operation> = new Set(['enqueue', 'enqueueCalls', 'send', 'command'])
 
 interface Call<Op extends Operation = Operation> {
   readonly id: number
@@ -178,14 +178,12 @@ export class Calls {
           (now) => this.#writer.apply(request.sets, now),
           (refused: Answers['apply']) => this.#held.follow(request.sets, refused),
         )
-      case 'cancel':
+      case 'send':
         return this.#part(
           call,
-          (now) => this.#writer.cancel(request.id, now),
-          () => this.#takeAway([request.id]),
+          (now) => this.#writer.send(request.command, request.id, now),
+          ({ outcome }: Answers['send']) => outcome === 'done' && this.#takeAway([request.id]),
         )
-      case 'requeue':
-        return this.#part(call, (now) => this.#writer.requeue(request.id, now))
       case 'command':
         return this.#part(
           call,
@@ -320,7 +318,7 @@ function sizeOf(request: Request): number {
   if (request.op === 'enqueueCalls') return countBatched(request.batches)
   if (request.op === 'apply') return request.sets.reduce((sum, { runs }) => sum + countJobs(runs), 0)
   if (request.op === 'command') return request.ids.length
-  return request.op === 'cancel' || request.op === 'requeue' ? 1 : 0
+  return request.op === 'send' ? 1 : 0
 }
 
 function is<Op extends Operation>(call: Call, op: Op): call is Call<Op> {

@@ -334,12 +334,8 @@ class SqliteStore implements Store {
     }
   }
 
-  cancel(id: number): Promise<CommandResult> {
-    return this.#ask({ op: 'cancel', id })
-  }
-
-  requeue(id: number): Promise<CommandResult> {
-    return this.#ask({ op: 'requeue', id })
+  send(command: Command, id: number): Promise<CommandResult> {
+    return this.#ask({ op: 'send', command, id })
   }
 
   command(command: Command, ids: readonly number[], state?: JobState): Promise<number[]> {

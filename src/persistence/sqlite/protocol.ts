@@ -16,7 +16,7 @@ export type Request =
   | { readonly op: 'apply'; readonly sets: readonly EventSet[] }
   | { readonly op: 'abandon'; readonly leases: readonly Lease[] }
   | { readonly op: 'recover'; readonly after: number }
-  | { readonly op: Command; readonly id: number }
+  | { readonly op: 'send'; readonly command: Command; readonly id: number }
   | {
       readonly op: 'command'
       readonly command: Command
@@ -53,8 +53,7 @@ export interface Answers {
   apply: RefusedEvent[]
   abandon: null
   recover: RecoveryStep
-  cancel: CommandResult
-  requeue: CommandResult
+  send: CommandResult
   command: number[]
   sweep: null
   noteStop: null

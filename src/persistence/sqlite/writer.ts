@@ -116,14 +116,6 @@ export class Writer {
     return refused
   }
 
-  cancel(id: number, now: number): CommandResult {
-    return this.#commandOne('cancel', id, now)
-  }
-
-  requeue(id: number, now: number): CommandResult {
-    return this.#commandOne('requeue', id, now)
-  }
-
   /** Moves those of the jobs that are in `state`, where it is given, and that the machine lets take the command; gives back their ids. */
   command(command: Command, ids: readonly number[], state: JobState | undefined, now: number): number[] {
     const named = this.#named.all({ list: JSON.stringify(ids), state: state ?? null }) as Item[]
@@ -185,7 +177,8 @@ export class Writer {
     return this.#retention.walk(now, goOn)
   }
 
-  #commandOne(command: Command, id: number, now: number): CommandResult {
+  /** What a person or a program asks of one job. */
+  send(command: Command, id: number, now: number): CommandResult {
     const [moved] = this.command(command, [id], undefined, now)
     const job = this.#reader.find(id)
     if (!job) return { outcome: 'unknown' }

@@ -11,9 +11,9 @@ export function testCommands(open: Open): void {
       const opened = await open()
       const job = await bringTo(opened, 'succeeded', 1)
 
-      expect(await opened.store.cancel(job.id)).toEqual({ outcome: 'refused', state: 'succeeded' })
-      expect(await opened.store.requeue(job.id)).toEqual({ outcome: 'refused', state: 'succeeded' })
-      expect(await opened.store.cancel(999)).toEqual({ outcome: 'unknown' })
+      expect(await opened.store.send('cancel', job.id)).toEqual({ outcome: 'refused', state: 'succeeded' })
+      expect(await opened.store.send('requeue', job.id)).toEqual({ outcome: 'refused', state: 'succeeded' })
+      expect(await opened.store.send('cancel', 999)).toEqual({ outcome: 'unknown' })
     })
 
     test('requeue begins anew', async () => {
@@ -21,7 +21,7 @@ export function testCommands(open: Open): void {
       const job = await bringTo(opened, 'dead', 1)
       opened.clock.advance(5)
 
-      await opened.store.requeue(job.id)
+      await opened.store.send('requeue', job.id)
 
       const found = await opened.store.find(job.id)
       expect(found).toMatchObject({

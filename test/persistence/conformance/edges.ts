@@ -37,7 +37,7 @@ export function testEdges(open: Open): void {
           expect(history?.at(-1)).toMatchObject({ to: after?.state, attempt: after?.attempt })
           expect(history?.map(({ seq }) => seq)).toEqual(history?.map((_, index) => index + 1))
           if (!to) expect(after).toEqual(before)
-          await opened.store.cancel(job.id)
+          await opened.store.send('cancel', job.id)
         })
       }
     }
@@ -57,7 +57,7 @@ async function send({ store, clock }: OpenedStore, job: LeasedJob, event: JobEve
   switch (event.type) {
     case 'cancel':
     case 'requeue':
-      await store[event.type](job.id)
+      await store.send(event.type, job.id)
       return
     case 'due': {
       const dueAt = (await store.find(job.id))!.runAt

@@ -195,7 +195,7 @@ export function testEnqueue(open: Open): void {
       await store.enqueue([aJob({ queue: 'other' })])
       expect((await store.enqueue([aJob()])).outcome).toBe('full')
 
-      await store.cancel(first!)
+      await store.send('cancel', first!)
 
       expect((await store.enqueue([aJob()])).outcome).toBe('stored')
       expect((await store.enqueue([aJob()])).outcome).toBe('full')

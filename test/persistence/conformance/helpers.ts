@@ -35,7 +35,7 @@ export async function bringTo(opened: OpenedStore, state: JobState, maxAttempts:
   }
   if (delayed || state === 'queued') return unleased
   if (state === 'cancelled') {
-    await store.cancel(id!)
+    await store.send('cancel', id!)
     return unleased
   }
   const [job] = await store.lease({ room: 1, wait: false })

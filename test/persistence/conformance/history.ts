@@ -77,7 +77,7 @@ export function testHistory(open: Open): void {
       const [job] = await store.lease({ room: 1, wait: false })
       clock.advance(5)
       await settle(store, job!, 'start', 'reject')
-      await store.cancel(b!)
+      await store.send('cancel', b!)
 
       const { transitions, last } = await store.transitions({ after: 0, limit: 100 })
 

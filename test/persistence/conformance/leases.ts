@@ -204,7 +204,7 @@ export function testLeases(open: Open): void {
       const { store, notices } = opened
       const job = await bringTo(opened, 'running', 2)
 
-      const cancelled = await store.cancel(job.id)
+      const cancelled = await store.send('cancel', job.id)
 
       expect(cancelled).toMatchObject({ outcome: 'done', job: { state: 'cancelled' } })
       expect(notices).toEqual([{ type: 'lost', leases: [{ ...leaseOf(job), cancelled: true }] }])

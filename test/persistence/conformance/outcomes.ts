@@ -30,7 +30,7 @@ export function testOutcomes(open: Open): void {
       const { store } = await open()
       await store.enqueue([aJob(), aJob()])
       const [a, b] = (await store.lease({ room: 2, wait: false, start: true })) as [LeasedJob, LeasedJob]
-      await store.cancel(b.id)
+      await store.send('cancel', b.id)
       const twice = [a, b, a, b].map((job): LeaseEvent => ({ ...leaseOf(job), event: 'succeed' }))
 
       const refused = await store.apply(twice)

@@ -102,7 +102,7 @@ export function testSuspects(open: Open): void {
       for (let crashes = 0; crashes < 4; crashes++) await crash(store)
 
       const dead = await store.find(1)
-      const requeued = await store.requeue(1)
+      const requeued = await store.send('requeue', 1)
 
       expect(dead).toMatchObject({ state: 'dead', attempt: 0, crashes: 4 })
       expect(dead?.error?.message).toMatch(
@@ -243,15 +243,15 @@ export function testSuspects(open: Open): void {
 
       await store.command('cancel', [1, 2])
       const next = await store.lease({ room: 9, ...start })
-      await store.cancel(3)
+      await store.send('cancel', 3)
 
       expect([idsOf(next), idsOf(await store.lease({ room: 9, ...start }))]).toEqual([[3], [4]])
     })
 
     test('that is requeued is one no longer', async () => {
       const { store } = await suspects(open, 1)
-      await store.cancel(1)
-      await store.requeue(1)
+      await store.send('cancel', 1)
+      await store.send('requeue', 1)
       await store.enqueue([aJob()])
 
       expect(idsOf(await store.lease({ room: 9, ...start }))).toEqual([1, 2])

@@ -104,7 +104,7 @@ test('when the store ends by itself, what it was asked has an unknown outcome, a
   const unsent = [
     store.enqueue([aJob()]),
     store.enqueue([aJob({ idempotency: { key: 'a', content: 'b' } })]),
-    store.cancel(1),
+    store.send('cancel', 1),
   ].map((call) => call.catch((error) => error))
 
   lose()

@@ -71,7 +71,7 @@ describe('a job that has ended', () => {
     await opened.store.sweep()
     opened.clock.advance(hour)
     await opened.store.enqueue([aJob()])
-    await opened.store.cancel(1)
+    await opened.store.send('cancel', 1)
     // Whose event is the newest stays.
     await opened.store.enqueue([aJob()])
     const isKept = async () => {

@@ -26,7 +26,7 @@ test('a commit that wrote no event does not count', async () => {
   await store.lease({ room: 1, wait: false })
   clock.advance(leaseMs / 2)
   await store.sweep()
-  await store.cancel(99)
+  await store.send('cancel', 99)
 
   expect(store.commitStats()).toEqual(before)
 })

@@ -133,7 +133,7 @@ test('of a run that not all of its jobs take, only those that do are logged', ()
   const file = aFile()
   file.enqueue(9)
   const leases = file.claim(9)
-  file.commit((writer) => writer.cancel(5, 0))
+  file.commit((writer) => writer.send('cancel', 5, 0))
 
   const refused = file.apply('succeed', leases)
 

@@ -316,7 +316,7 @@ describe('calls of a store', () => {
       store.enqueue([aJob()]),
       store.enqueue([aJob(), aJob({ maxAttempts: 0 })]),
       store.enqueue([aJob()]),
-      store.cancel(1),
+      store.send('cancel', 1),
     ])
 
     expect(all.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled'])

@@ -80,7 +80,7 @@ describe('a mark', () => {
     const { store, path, clock } = await openStoreHere()
     const producer = await openStoreHere({ path, owner: null, clock })
     await producer.store.enqueue(jobs(5))
-    await store.cancel(1)
+    await store.send('cancel', 1)
 
     expect(readMark(path)).toMatchObject({ transitions: 6, jobs: 5 })
   })
@@ -210,7 +210,7 @@ describe('a file that has less than was acknowledged', () => {
 
       const { store, notices } = await openStoreHere({ path, acceptLoss: acceptance, newDatabaseId: 'later' })
       const result = await store.enqueue(jobs(1))
-      await store.cancel(result.outcome === 'stored' ? result.jobs[0]!.id : 0)
+      await store.send('cancel', result.outcome === 'stored' ? result.jobs[0]!.id : 0)
 
       const { jobs: stored } = result as unknown as { jobs: { id: number }[] }
       expect(stored[0]!.id).toBeGreaterThan(1_000_000)

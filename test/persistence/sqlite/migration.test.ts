@@ -22,7 +22,7 @@ async function aFile(): Promise<string> {
   await store.command('cancel', [2, 3])
   clock.advance(2_000)
   await store.sweep()
-  await store.cancel(4)
+  await store.send('cancel', 4)
   for (let rounds = 0; rounds < 80; rounds++) {
     const [job] = await store.lease({ room: 1, wait: true, start: true })
     await store.apply([{ id: job!.id, leaseToken: job!.leaseToken, event: 'snooze', delayMs: 0 }])

@@ -31,8 +31,8 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
     writer.apply(intoSets(leases.map((lease) => ({ ...lease, event }))), 0)
   writer.promoteDue(9)
   writer.recoverOrphans(0, 9)
-  writer.cancel(1, 9)
-  writer.requeue(1, 9)
+  writer.send('cancel', 1, 9)
+  writer.send('requeue', 1, 9)
   // Its first stretch is looked at before it returns.
   void new Reader(db).list({ limit: 1 })
   writer.enqueue([[aJob()]], 9)

@@ -28,7 +28,7 @@ async function fileOfRemoved(secureDelete?: boolean): Promise<string> {
   for (let index = 0; index < 100; index++) {
     const payload = JSON.stringify(secret(index).repeat(index % 7 === 0 ? 400 : 1))
     await store.enqueue([aJob({ payload, idempotency: { key: secret(index), content: secret(index) } })])
-    await store.cancel(index + 1)
+    await store.send('cancel', index + 1)
   }
   await store.enqueue([aJob({ delayMs: 1e9 }), aJob({ delayMs: 1e9 })])
   await store.sweep()

@@ -178,7 +178,7 @@ describe('retention', () => {
   test('is off at 0', async () => {
     const { store, clock } = await openStore({ retentionMs: 0 })
     await store.enqueue([aJob(), aJob()])
-    await store.cancel(1)
+    await store.send('cancel', 1)
 
     clock.advance(365 * 86_400_000)
     await store.sweep()

@@ -69,8 +69,8 @@ describe('jobs that a server without their handler put aside', () => {
     const path = await fileWithParked(2, 'rare')
     const { store } = await openStore({ path, types: ['work'] })
 
-    await store.cancel(1)
-    await store.requeue(1)
+    await store.send('cancel', 1)
+    await store.send('requeue', 1)
     await store.lease({ room: 1, wait: false })
 
     expect(await store.find(1)).toMatchObject({ state: 'queued' })

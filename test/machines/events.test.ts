@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { causeOf, personEvents } from '../../src/machines/cause.ts'
 import { eventsFrom, eventTypes, jobStates } from '../../src/machines/edges.ts'
+import { causeOf, commands } from '../../src/machines/events.ts'
 
 describe('the cause of an event', () => {
   test('is named for each of them', () => {
@@ -21,13 +21,13 @@ describe('the cause of an event', () => {
   })
 
   test('is a person where there is a command for it', () => {
-    expect(personEvents).toEqual(['cancel', 'requeue'])
+    expect(commands).toEqual(['cancel', 'requeue'])
   })
 
   test('leaves a person one command at most in each state', () => {
     const buttons = jobStates.map((state) => [
       state,
-      personEvents.filter((event) => eventsFrom(state).includes(event)).join(),
+      commands.filter((event) => eventsFrom(state).includes(event)).join(),
     ])
 
     expect(Object.fromEntries(buttons)).toEqual({

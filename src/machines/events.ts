@@ -1,0 +1,138 @@
+import { eventTypes } from './edges.ts'
+import type { EventType } from './job.ts'
+
+/** Who may make an event happen; `person`: a person or a program, by a command. */
+export type Cause = 'client' | 'clock' | 'dispatcher' | 'handler' | 'store' | 'person'
+
+/** An event of the job machine, for whoever is told of it. */
+interface JobEventFacts {
+  readonly cause: Cause
+  /** What has happened, said of the job. */
+  readonly what: string
+  /** Who made it happen, in more words than `cause`. */
+  readonly who: string
+  /** The same as a clause about what has not happened yet. */
+  readonly next: string
+  /** If a person or a program may send it. */
+  readonly command?: CommandFacts
+}
+
+/** What a command is to those who may give it. */
+interface CommandFacts {
+  /** What it does to one job, as the API's description has it, and what its answer is then. */
+  readonly summary: string
+  readonly description: string
+  readonly answer: string
+  /** It throws work away: its button warns. */
+  readonly isDangerous: boolean
+}
+
+/** Every event of the job machine, described once: the cause that readers get, the words of charts and explanations, and its command. */
+export const jobEvents = {
+  enqueue: {
+    cause: 'client',
+    what: 'was accepted and is on disk',
+    who: 'a client, over HTTP or by the library',
+    next: 'a client enqueues it',
+  },
+  due: {
+    cause: 'clock',
+    what: 'its run_at has come',
+    who: 'the store, as time passes',
+    next: 'its time comes',
+  },
+  lease: {
+    cause: 'dispatcher',
+    what: 'was claimed, with a token and an expiry',
+    who: 'the dispatcher, for a slot that is free or soon will be',
+    next: 'the dispatcher claims it for a worker',
+  },
+  start: {
+    cause: 'dispatcher',
+    what: 'its handler is to be called next',
+    who: 'the dispatcher, by the commit that leased it',
+    next: 'a worker calls its handler',
+  },
+  succeed: {
+    cause: 'handler',
+    what: 'the handler is done',
+    who: 'the handler, by returning',
+    next: 'its handler finishes',
+  },
+  fail: {
+    cause: 'handler',
+    what: 'the handler threw, or took too long',
+    who: 'the handler, or its timeout',
+    next: 'its handler throws, or takes longer than its timeout',
+  },
+  reject: {
+    cause: 'handler',
+    what: 'the handler threw what no retry can mend',
+    who: 'the handler, by a `PermanentError` or a schema that refuses the payload',
+    next: 'its handler throws what no further attempt can mend',
+  },
+  snooze: {
+    cause: 'handler',
+    what: 'the handler asked to be run later',
+    who: 'the handler, by a `SnoozeError`',
+    next: 'its handler asks to be run later',
+  },
+  release: {
+    cause: 'dispatcher',
+    what: 'was given back before its handler was done',
+    who: 'the dispatcher, while it drains, or where no slot came free in time',
+    next: 'a server that stops, or has no worker free for it, gives it back',
+  },
+  expire: {
+    // If the lease ran out, and if recovery finds its owner dead.
+    cause: 'store',
+    what: 'the process that held its lease has ended, or the lease ran out',
+    who: 'the store, at the start after a crash, or after `LEASE_MS` of silence',
+    next: 'its lease runs out, or its holder is found dead',
+  },
+  cancel: {
+    cause: 'person',
+    what: 'was stopped',
+    who: 'a person or a program',
+    next: 'a person or a program stops it',
+    command: {
+      summary: 'Cancel a job',
+      description:
+        'The signal of a running handler fires, and what it returns afterwards is refused. It takes no body.',
+      answer: 'The job, cancelled.',
+      isDangerous: true,
+    },
+  },
+  requeue: {
+    cause: 'person',
+    what: 'runs again from the beginning',
+    who: 'a person or a program',
+    next: 'a person or a program runs it again',
+    command: {
+      summary: 'Run a dead or cancelled job again',
+      description: 'Its attempts begin anew. It takes no body.',
+      answer: 'The job, to be run.',
+      isDangerous: false,
+    },
+  },
+} as const satisfies Readonly<Record<EventType, JobEventFacts>>
+
+/** An event that a person or a program may send: a command. */
+export type Command = {
+  [Event in EventType]: (typeof jobEvents)[Event] extends { command: CommandFacts } ? Event : never
+}[EventType]
+
+/** Who makes an event happen. */
+export function causeOf(event: EventType): Cause {
+  return jobEvents[event].cause
+}
+
+/** The commands, in the order in which the machine names them; `eventsFrom` tells which of them a state takes. */
+export const commands: readonly Command[] = Object.freeze(
+  eventTypes.filter((event): event is Command => 'command' in jobEvents[event]),
+)
+
+/** What a command is to those who may give it. */
+export function commandFacts(command: Command): CommandFacts {
+  return jobEvents[command].command
+}
