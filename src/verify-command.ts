@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { printable } from './escape-controls.ts'
 import { verifyFile } from './persistence/sqlite/verify.ts'
 import { invariants } from './persistence/store.ts'
@@ -15,7 +16,9 @@ const toldMax = 100
 /** `jobmachine verify [file]`: checks a database, also a live one, and says what it found. Gives the exit code: 0, or 1 where something is wrong. */
 export function verifyCommand(path: string, out: Output, err: Output): number {
   if (!existsSync(path)) {
-    err.write(`jobmachine: there is no file ${printable(path)}\n`)
+    err.write(
+      `jobmachine: there is no file ${printable(resolve(path))}; give the path of a database, such as data/jobs.db\n`,
+    )
     return 1
   }
   const progress = err.isTTY

@@ -1,5 +1,5 @@
-import { execFile } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { execFile, execFileSync } from 'node:child_process'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
@@ -48,10 +48,45 @@ test('a file that breaks the law ends with 1, and names the job and what is wron
   expect(stdout).toMatch(/^I4 \(.*\), job 2: the row has state scheduled, its history leads to new at seq 0$/m)
 })
 
-test('what is no database of ours ends with 1 and a word about it', async () => {
-  const path = join(tempFolder(), 'text')
-  writeFileSync(path, 'no database, but long enough to look like one '.repeat(50))
+const text = 'no database, but long enough to look like one '.repeat(50)
 
-  expect(await verify(path)).toMatchObject({ code: 1, stderr: expect.stringMatching(/cannot be checked/) })
-  expect(await verify(`${path}.missing`)).toMatchObject({ code: 1, stderr: expect.stringMatching(/there is no file/) })
-})
+test.each<[string, string, (path: string) => void, RegExp]>([
+  ['a folder', '', (path) => mkdirSync(path), /is a folder; give the path of a file in it, such as .*jobs\.db$/],
+  ['a missing file', '', () => {}, /there is no file .*; give the path of a database/],
+  ['a missing folder', '/jobs.db', () => {}, /there is no file .*; give the path of a database/],
+  [
+    'an empty file',
+    '',
+    (path) => writeFileSync(path, ''),
+    /is empty: no jobmachine has opened it yet; is it the right file\?$/,
+  ],
+  ['text', '', (path) => writeFileSync(path, text), /is damaged or no SQLite file \(.*\); restore it from a backup$/],
+  ['a short text', '', (path) => writeFileSync(path, 'x'), /is damaged or no SQLite file|is empty/],
+  ["another program's", '', anotherPrograms, /is an SQLite file of another program/],
+  [
+    'a pipe',
+    '',
+    (path) => void execFileSync('mkfifo', [path]),
+    /is a device, a pipe or a socket; give the path of a file$/,
+  ],
+])(
+  '%s is no database that can be checked: it ends with 1, says what to do, and makes nothing',
+  async (_, below, make, word) => {
+    const folder = tempFolder()
+    const path = join(folder, 'given')
+    make(path)
+    const before = readdirSync(folder, { recursive: true })
+
+    const { code, stdout, stderr } = await verify(`${path}${below}`)
+
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr.trim()).toMatch(word)
+    expect(readdirSync(folder, { recursive: true })).toEqual(before)
+  },
+)
+
+function anotherPrograms(path: string): void {
+  const db = openKept(path)
+  db.exec('CREATE TABLE t (a)')
+  db.close()
+}

@@ -5,7 +5,7 @@ import type Database from 'better-sqlite3'
 import { countStates, jobStates } from '../../machines/edges.ts'
 import type { JobState } from '../../machines/job.ts'
 import type { BackupReport, EdgeCount } from '../store.ts'
-import { assertOurs, leaveLog, openForReading } from './connection.ts'
+import { assertKept, leaveLog, openForReading } from './connection.ts'
 import { progressOf } from './epochs.ts'
 import { openKept } from './kept.ts'
 import { companions, locateDatabase } from './locate.ts'
@@ -28,7 +28,7 @@ export async function backUp(given: string, target: string, onCopied: OnCopied =
   if (!existsSync(given)) throw new Error(`there is no file ${given}`)
   const path = locateDatabase(given)
   assertWalWhole(path)
-  assertOurs(path)
+  assertKept(path)
   const partial = `${target}.partial-${process.pid}-${threadId}`
   rmSync(partial, { force: true })
   // Whoever makes a file of that name in between, in a folder that others may write, would be handed the copy.
@@ -70,7 +70,6 @@ async function copy(path: string, partial: string, onCopied: OnCopied): Promise<
   const db = openForReading(path)
   try {
     db.exec('BEGIN')
-    if (versionOf(db) === 0) throw new Error(`${path} is empty: no jobmachine has opened it yet; is it the right file?`)
     const instant = progressOf(db)
     await db.backup(partial, {
       progress({ totalPages, remainingPages }) {

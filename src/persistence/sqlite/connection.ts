@@ -4,7 +4,7 @@ import { DatabaseUnusableError } from '../../errors.ts'
 import type { Owner } from '../store.ts'
 import { beginEpoch } from './epochs.ts'
 import { openKept } from './kept.ts'
-import { makeFolder } from './locate.ts'
+import { assertFile, makeFolder } from './locate.ts'
 import { assertReadable, isOutOfSpace } from './private-files.ts'
 import { applicationId, migrations } from './schema.ts'
 import { schemaFaults } from './schema-faults.ts'
@@ -170,6 +170,30 @@ export function assertOurs(path: string): void {
   }
 }
 
+/** Looks at a file that is only read: as above, and throws `DatabaseUnusableError` where it is no database, or has nothing in it. */
+export function assertKept(path: string): void {
+  assertFile(path)
+  try {
+    assertOurs(path)
+  } catch (error) {
+    throw isDamage(error) ? describeDamage(path, error) : error
+  }
+  const db = openForReading(path)
+  try {
+    if ((db.pragma('user_version', { simple: true }) as number) > 0) return
+    throw new DatabaseUnusableError(`${path} is empty: no jobmachine has opened it yet; is it the right file?`)
+  } finally {
+    db.close()
+  }
+}
+
+function describeDamage(path: string, error: unknown): DatabaseUnusableError {
+  return new DatabaseUnusableError(
+    `${path} is damaged or no SQLite file (${messageOf(error)}); restore it from a backup`,
+    { cause: error },
+  )
+}
+
 /** `.dump`, `.clone` and `.recover` of the sqlite3 shell lose what marks a file as ours. */
 function describeForeign(db: Database.Database, path: string): string {
   const versions = migrations.map((_, index) => index + 1).reverse()
@@ -261,12 +285,7 @@ function explaining<T>(path: string, open: () => T): T {
   } catch (error) {
     if (error instanceof DatabaseUnusableError || isBusy(error)) throw error
     const cause = { cause: error }
-    if (isDamage(error)) {
-      throw new DatabaseUnusableError(
-        `${path} is damaged or no SQLite file (${messageOf(error)}); restore it from a backup`,
-        cause,
-      )
-    }
+    if (isDamage(error)) throw describeDamage(path, error)
     if (isFull(error) || isOutOfSpace(error))
       throw new DatabaseUnusableError(`the disk that holds ${path} is full; make space`, cause)
     throw new DatabaseUnusableError(

@@ -64,7 +64,8 @@ function lookFor(path: string): Stats | undefined {
   }
 }
 
-function assertFile(path: string): void {
+/** Throws `DatabaseUnusableError` where the path leads to something else than a file. */
+export function assertFile(path: string): void {
   const found = statSync(path)
   if (found.isFile()) return
   throw new DatabaseUnusableError(

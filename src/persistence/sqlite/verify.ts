@@ -4,8 +4,9 @@ import { countStates, jobStates } from '../../machines/edges.ts'
 import type { JobNode, JobState } from '../../machines/job.ts'
 import { type Replayed, type ReplayedEvent, replay, unborn } from '../../machines/replay.ts'
 import { type EdgeCount, retention, type VerifyReport, type Violation } from '../store.ts'
-import { assertOurs, isDamage, openForReading } from './connection.ts'
+import { assertKept, isDamage, openForReading } from './connection.ts'
 import { chainFrom } from './histories.ts'
+import { assertFile } from './locate.ts'
 import { Reader } from './reader.ts'
 import { isOfRun, migrations } from './schema.ts'
 import { schemaFaults } from './schema-faults.ts'
@@ -42,8 +43,9 @@ interface Row {
  * or one that an older version has written and none of this has opened since.
  */
 export function verifyFile(path: string, onProgress: (id: number, lastId: number) => void = () => {}): VerifyReport {
+  assertFile(path)
   assertWalWhole(path)
-  assertOurs(path)
+  assertKept(path)
   const db = openForReading(path)
   try {
     assertNewest(db, path)
