@@ -22,7 +22,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // Those have a command of their own.
     exclude: ['node_modules/**', 'test/servers/**'],
-    testTimeout: 20_000,
+    // Far beyond what any takes on a busy machine: it ends those that hang.
+    testTimeout: 60_000,
     // One more than the cores of the smallest machine that runs them: many wait for a process, a clock or a browser.
     maxWorkers: 3,
     // A worker loads the modules once, not once for each file: 20 s less.

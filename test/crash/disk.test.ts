@@ -83,7 +83,7 @@ describe.concurrent('a process', () => {
     await assertRecovered(database)
   })
 
-  test('whose disk is slow loses no lease and runs nothing twice, and its commits grow', { timeout: 30_000 }, async ({
+  test('whose disk is slow loses no lease and runs nothing twice, and its commits grow', { timeout: 60_000 }, async ({
     skip,
   }) => {
     const disk = shimDisk(join(folder, 'slow'))

@@ -149,7 +149,7 @@ describe.concurrent('a process that is killed', () => {
     ['abort', { code: null, signal: 'SIGABRT' }],
   ] as const)(
     'by its handler with process.%s is recovered as after any crash',
-    { timeout: 40_000 },
+    { timeout: 60_000 },
     async (type, end) => {
       const database = join(folder, `${type}.db`)
       const reader = await createJobSystem({ database })
@@ -176,7 +176,7 @@ describe.concurrent('a process that is killed', () => {
     },
   )
 
-  test('at any instant of a burst has lost no acknowledged job', { timeout: 30_000 }, async () => {
+  test('at any instant of a burst has lost no acknowledged job', { timeout: 60_000 }, async () => {
     const database = join(folder, 'burst.db')
     const settings = { workers: 20 }
     for (let round = 0; round < 4; round++) {

@@ -6,15 +6,24 @@ import { createJobSystem, type NewJob } from '../../src/index.ts'
 import { assertWitnessed, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
 import { shimDisk } from '../support/fsync-shim.ts'
 import { badOutputs } from '../support/outputs.ts'
+import { patchedBuild } from '../support/patched-build.ts'
 import { eventsOf, until, untilFinished } from '../support/system.ts'
 import { cleanUp, tempFolder, whenDone } from '../support/temp.ts'
 
-/** See `graceMs` in src/persistence/sqlite/watchdog.ts: how much longer than its timeout a handler may block the loop. */
-const watchdogGraceMs = 10_000
+/** How much longer than its timeout a handler may block the loop, in the copy of the built code that runs here: what ships waits for longer. */
+const watchdogGraceMs = 3_000
 
 let folder: string
+/** What each process has in its environment. */
+let env: { readonly JOBMACHINE_BUILD: string }
 beforeAll(() => {
   folder = tempFolder()
+  const grace = {
+    file: 'persistence/sqlite/watchdog.js',
+    find: 'graceMs = 10_000',
+    replace: `graceMs = ${watchdogGraceMs}`,
+  }
+  env = { JOBMACHINE_BUILD: patchedBuild(join(folder, 'build'), [grace]) }
 })
 afterAll(async () => {
   killChildren()
@@ -25,7 +34,7 @@ afterAll(async () => {
 describe.concurrent('a process that stands still', () => {
   test('for three leases, stopped from outside, loses none of them and runs nothing twice', async () => {
     const database = join(folder, 'stopped.db')
-    const child = await startChild({ database, settings: { leaseMs: 300 } })
+    const child = await startChild({ database, env, settings: { leaseMs: 300 } })
     const reader = await createJobSystem({ database })
     await child.enqueue(Array.from({ length: 5 }, () => ({ type: 'sleep', payload: { ms: 1_200 } })))
     await until(() => started(database).length === 5)
@@ -43,7 +52,7 @@ describe.concurrent('a process that stands still', () => {
 
   test('for longer than its attempts may take hears the answers that came meanwhile, and counts that time against none', async () => {
     const database = join(folder, 'asking.db')
-    const child = await startChild({ database, settings: { retryBaseMs: 1 } })
+    const child = await startChild({ database, env, settings: { retryBaseMs: 1 } })
     const reader = await createJobSystem({ database })
     const { port, asked, answer } = await aRemote()
     // Half of them are answered only after it goes on, well within what is left of their time.
@@ -65,7 +74,7 @@ describe.concurrent('a process that stands still', () => {
 
   test('blocked by a handler, for longer than another’s attempt may take: an answer that came is heard, and where none came the error names the standstill', async () => {
     const database = join(folder, 'late.db')
-    const child = await startChild({ database })
+    const child = await startChild({ database, env })
     const reader = await createJobSystem({ database })
     const { port, asked, answer } = await aRemote()
     await child.enqueue(many(2, { type: 'ask', payload: { port }, timeoutMs: 2_000, maxRetries: 0 }))
@@ -87,7 +96,7 @@ describe.concurrent('a process that stands still', () => {
 
   test('for five leases, its loop blocked by a handler, loses none of them and runs nothing twice', async () => {
     const database = join(folder, 'blocked.db')
-    const child = await startChild({ database, settings: { leaseMs: 300 } })
+    const child = await startChild({ database, env, settings: { leaseMs: 300 } })
     const reader = await createJobSystem({ database })
     await child.enqueue([
       { type: 'sleep', payload: { ms: 100 } },
@@ -107,11 +116,11 @@ describe.concurrent('a process that stands still', () => {
   })
 
   test('for good ends after its timeout and a grace, names the jobs, and they are recovered', {
-    timeout: 30_000,
+    timeout: 60_000,
   }, async () => {
     const database = join(folder, 'endless.db')
     const timeoutMs = 500
-    const child = await startChild({ database, holdMs: 600_000 })
+    const child = await startChild({ database, env, holdMs: 600_000 })
     const reader = await createJobSystem({ database })
     await child.enqueue([
       { type: 'sleep', payload: { ms: 50 }, timeoutMs },
@@ -129,7 +138,7 @@ describe.concurrent('a process that stands still', () => {
     expect(line).toMatchObject({ level: 60, running_jobs: [1, 2], msg: expect.stringContaining('event loop') })
     expect(line.blocked_ms).toBeGreaterThan(timeoutMs + watchdogGraceMs)
 
-    const second = await startChild({ database })
+    const second = await startChild({ database, env })
     await untilFinished(reader, 2)
     expect(await reader.find(1)).toMatchObject({ state: 'succeeded', attempt: 1 })
     expect(await reader.find(2)).toMatchObject({
@@ -146,13 +155,13 @@ describe.concurrent('a process that stands still', () => {
   test.each(Object.entries(badOutputs))(
     'for good ends as soon where its standard output is %s',
     {
-      timeout: 30_000,
+      timeout: 60_000,
     },
     async (kind, badOutput) => {
       const output = badOutput()
       if (!output) return
       const database = join(folder, `${kind}.db`)
-      const child = await startChild({ database, stdout: output.descriptor })
+      const child = await startChild({ database, env, stdout: output.descriptor })
       await child.enqueue([{ type: 'wait', payload: { ms: 600_000 }, timeoutMs: 1 }])
       await until(() => started(database).length === 1)
       const before = performance.now()
@@ -163,13 +172,13 @@ describe.concurrent('a process that stands still', () => {
   )
 
   test('for good ends though its store fails meanwhile, which the blocked loop does not hear', {
-    timeout: 30_000,
+    timeout: 60_000,
   }, async ({ skip }) => {
     const disk = shimDisk(join(folder, 'shim'))
     if (!disk) return skip('there is no C compiler')
     const database = join(folder, 'failed.db')
     // Renewals of its lease are commits that need no loop.
-    const child = await startChild({ database, env: disk.env, settings: { leaseMs: 300 } })
+    const child = await startChild({ database, env: { ...env, ...disk.env }, settings: { leaseMs: 300 } })
     await child.enqueue([{ type: 'wait', payload: { ms: 600_000 }, timeoutMs: 1 }])
     await until(() => started(database).length === 1)
     disk.failOnce()
@@ -178,10 +187,10 @@ describe.concurrent('a process that stands still', () => {
   })
 
   test('for longer than that grace, as its timeout allows, lives, though nothing ran before it', {
-    timeout: 30_000,
+    timeout: 60_000,
   }, async () => {
     const database = join(folder, 'patient.db')
-    const child = await startChild({ database })
+    const child = await startChild({ database, env })
     const reader = await createJobSystem({ database })
     await child.enqueue([{ type: 'wait', payload: { ms: watchdogGraceMs + 2_000 }, timeoutMs: 60_000 }])
 

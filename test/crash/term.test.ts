@@ -176,7 +176,7 @@ describe.concurrent('SIGTERM', () => {
     await assertFinishes(database, reader, 5)
   })
 
-  test('whose stop never ends, since the disk does not answer, ends it all the same', { timeout: 40_000 }, async () => {
+  test('whose stop never ends, since the disk does not answer, ends it all the same', { timeout: 60_000 }, async () => {
     const build = patchedBuild(join(folder, 'build'), [
       { file: 'persistence/sqlite/store-thread.js', find: 'this.#db.close();', replace: forever },
     ])

@@ -104,12 +104,13 @@ function logInto(lines: LogLine[]): SystemLog {
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error'), child: () => logInto(lines) }
 }
 
-/** Waits until `what` holds, looking every few ms: for what the system tells nobody. */
-export async function until(what: () => unknown, patienceMs = 10_000): Promise<void> {
-  const giveUpAt = performance.now() + patienceMs
+/** Waits until `what` holds, looking every few ms, and the more rarely the longer it takes: for what the system tells nobody. */
+export async function until(what: () => unknown, patienceMs = 30_000): Promise<void> {
+  const since = performance.now()
   while (!(await what())) {
-    if (performance.now() > giveUpAt) throw new Error(`not within ${patienceMs} ms: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 2))
+    const waitedMs = performance.now() - since
+    if (waitedMs > patienceMs) throw new Error(`not within ${patienceMs} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, Math.min(20, 2 + waitedMs / 100)))
   }
 }
 
@@ -137,7 +138,7 @@ export async function untilFinished(system: JobSystem, count: number): Promise<v
   await until(async () => {
     const { succeeded, dead, cancelled } = await system.counts()
     return succeeded + dead + cancelled === count
-  }, 20_000)
+  }, 60_000)
 }
 
 /** The history in one line: `enqueue lease start succeed`. */
