@@ -112,3 +112,7 @@ export const bulksMax = 20
 export const bulkPatienceMs = 900_000
 /** Transitions of all jobs in one read. */
 export const transitionLimitMax = 1_000
+/** Of job types and queues. */
+export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/
+/** Of one attempt. */
+export const timeoutMaxMs = 86_400_000

@@ -1,8 +1,8 @@
 /** All that front doors, HTTP first, may know of the inside: the system as they see it, and the words and bounds that it has. */
 export { enqueueBatchMax, historyLimitMax, listLimitDefault, listLimitMax } from './config.ts'
-export { filterFields, fromWire } from './filter.ts'
-export { issuesOf } from './input-issues.ts'
 export { newJobSchema, snakeCase, storedFields } from './job/fields.ts'
+export { filterFields, fromWire } from './job/filter.ts'
+export { issuesOf } from './job/input-issues.ts'
 export type * from './job-system.ts'
 export { bulkPhases } from './machines/bulk.ts'
 export {

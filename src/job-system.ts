@@ -2,7 +2,9 @@ import type { InspectionEvent } from 'xstate'
 import type { Explanation } from './explanation.ts'
 import type { JsonSchema } from './handlers/payload-schema.ts'
 import type { HistogramSnapshot } from './histogram.ts'
-import type { EnqueuedJob, Job, NewJob } from './job/request.ts'
+import type { NewJob } from './job/fields.ts'
+import type { BulkFilter, JobFilter } from './job/filter.ts'
+import type { EnqueuedJob, Job } from './job/view.ts'
 import type { BulkPhase } from './machines/bulk.ts'
 import type { JobState } from './machines/job.ts'
 import type {
@@ -30,6 +32,7 @@ import type { Quantiles, Sample } from './telemetry/time-series.ts'
 export type {
   Activity,
   BackupReport,
+  BulkFilter,
   BulkPhase,
   Census,
   CensusCount,
@@ -43,6 +46,7 @@ export type {
   HistogramSnapshot,
   HistoryEvent,
   Job,
+  JobFilter,
   JobPath,
   JobState,
   JsonSchema,
@@ -60,26 +64,6 @@ export type {
   WorkerActivity,
 }
 
-/** Which jobs to list; all of them unless narrowed. */
-export interface JobFilter {
-  readonly state?: JobState
-  readonly type?: string
-  readonly queue?: string
-  /**
-   * 1 to 200 characters that stand in the payload's JSON or in that of the last error, as written or with JSON's escapes; ASCII letters in
-   * either case.
-   */
-  readonly text?: string
-  /** Epoch ms: created then or later. */
-  readonly createdFrom?: number
-  /** Epoch ms: created before. A span of time may miss jobs stored while the clock was set back by more than ten minutes. */
-  readonly createdTo?: number
-  /** 1 to 500, 50 unless given. */
-  readonly limit?: number
-  /** `nextCursor` of the page before. */
-  readonly cursor?: string
-}
-
 /**
  * Newest first. A page may be short and still have a `nextCursor`: all jobs down to that id were looked at. One without a job that has one means
  * that ten million ids, or 100,000 where a text is searched for, had none.
@@ -88,9 +72,6 @@ export interface JobList {
   readonly jobs: readonly Job[]
   readonly nextCursor: string | null
 }
-
-/** Which jobs a command is for. Without `state`: those in any state that takes the command. */
-export type BulkFilter = Omit<JobFilter, 'limit' | 'cursor'>
 
 /**
  * A command over many jobs. It first notes which jobs match; the count is confirmed by `run`, and then those jobs and no others are moved,

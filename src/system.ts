@@ -18,8 +18,9 @@ import { type Explanation, explain } from './explanation.ts'
 import { abortGraceMs } from './handlers/attempt.ts'
 import type { JsonSchema } from './handlers/payload-schema.ts'
 import type { Registry } from './handlers/registry.ts'
-import type { Naming } from './job/fields.ts'
-import { type EnqueuedJob, type Job, type NewJob, parseJobs, parseOneJob, toJob } from './job/request.ts'
+import type { Naming, NewJob } from './job/fields.ts'
+import { parseJobs, parseOneJob } from './job/request.ts'
+import { type EnqueuedJob, type Job, toJob } from './job/view.ts'
 import type {
   Activity,
   Bulk,

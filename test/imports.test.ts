@@ -34,6 +34,11 @@ describe('imports point inward', () => {
     expect(importsOf(file).filter((path) => !known.includes(path) && !path.startsWith('./'))).toEqual([])
   })
 
+  test.each(files.filter((file) => file.startsWith('job/')))('%s knows only machines, errors and bounds', (file) => {
+    const known = /^(job|machines)\/|^(config|errors|did-you-mean)\.ts/
+    expect(local(file).filter((path) => !known.test(path))).toEqual([])
+  })
+
   test.each(files.filter((file) => file.startsWith('persistence/')))(
     '%s knows no handler, front door or system',
     (file) => {

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import { bulksMax } from '../config.ts'
 import { BackpressureError } from '../errors.ts'
-import { assertTaken, parseFilter } from '../filter.ts'
+import { assertTaken, parseFilter } from '../job/filter.ts'
 import type { Bulk, BulkCommand, BulkFilter } from '../job-system.ts'
 import { timers } from '../timers.ts'
 import { type BulkParts, PreparedBulk } from './bulk.ts'

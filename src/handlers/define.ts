@@ -1,5 +1,6 @@
 import { isAsyncFunction, isGeneratorFunction } from 'node:util/types'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { namePattern, timeoutMaxMs } from '../config.ts'
 import { didYouMean } from '../did-you-mean.ts'
 import { type InputIssue, PayloadError } from '../errors.ts'
 import type { Backoff } from './backoff.ts'
@@ -46,8 +47,6 @@ export interface Handler<Output = unknown> {
 }
 
 /** Job types and queues: what their names may be. */
-export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/
-export const timeoutMaxMs = 86_400_000
 export const attemptsMax = 1_001
 
 /**

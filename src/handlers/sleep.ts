@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { z } from 'zod'
-import { defineHandler, type Handler, timeoutMaxMs } from './define.ts'
+import { timeoutMaxMs } from '../config.ts'
+import { defineHandler, type Handler } from './define.ts'
 import { strictPayload, takes } from './payload.ts'
 
 const duration = takes('a whole number of milliseconds from 0 to 86400000')

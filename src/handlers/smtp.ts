@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import type { SMTPTransportOptions } from 'nodemailer'
-import { timeoutMaxMs } from './define.ts'
+import { timeoutMaxMs } from '../config.ts'
 
 /** How the connection to a mail server is secured: from its first byte, or by STARTTLS. */
 export const tlsModes = ['implicit', 'starttls'] as const

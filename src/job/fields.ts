@@ -1,12 +1,34 @@
 import { isDate } from 'node:util/types'
 import { z } from 'zod'
-import { defaultMaxRetries, defaultPriority, defaultQueue } from '../config.ts'
-import { namePattern, timeoutMaxMs } from '../handlers/define.ts'
-import { payloadDepthMax } from '../payload-json.ts'
-import type { NewJob } from './request.ts'
+import { defaultMaxRetries, defaultPriority, defaultQueue, namePattern, timeoutMaxMs } from '../config.ts'
+import { payloadDepthMax } from './payload.ts'
 
 /** How a front door writes field names: the library `maxRetries`, HTTP `max_retries`. */
 export type Naming = 'camelCase' | 'snake_case'
+
+/** A job to enqueue, as the library takes it. Zero delays and instants in the past mean now. */
+export interface NewJob {
+  readonly type: string
+  /**
+   * Any JSON value, at most 64 levels deep and of at most `maxPayloadValues` members and elements, checked against its handler's schema as it will be stored: members that are undefined are left
+   * out, −0 is 0, a Date or whatever has a `toJSON` is what that gives. A value that JSON does not have is refused, by its path.
+   */
+  readonly payload: unknown
+  /** `default` unless given. */
+  readonly queue?: string
+  /** −100 to 100, higher first within its queue; 0 unless given. */
+  readonly priority?: number
+  /** Retries after the first attempt, 0 to 1,000; the handler's, else 3, unless given. */
+  readonly maxRetries?: number
+  /** 1 to 255 printable characters; at most one job of the file has it, as long as that job is kept. */
+  readonly idempotencyKey?: string
+  /** When it may run first: epoch ms, a Date, or RFC 3339 with an offset. */
+  readonly runAt?: number | Date | string
+  /** The same, counted from when the job is stored, its `createdAt`, in ms: never from before the call. */
+  readonly delayMs?: number
+  /** Limit for one attempt, 1 to 86,400,000 ms; the handler's, else the settings', unless given. */
+  readonly timeoutMs?: number
+}
 
 const keyLengthMax = 255
 const priorityMax = 100

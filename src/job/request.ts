@@ -3,57 +3,8 @@ import canonicalize from 'canonicalize'
 import { defaults } from '../config.ts'
 import { didYouMean } from '../did-you-mean.ts'
 import { type InputIssue, InvalidInputError } from '../errors.ts'
-import type { JobState } from '../machines/job.ts'
-import { isPlainJson, type StoredPayload, toStoredPayload } from '../payload-json.ts'
-import type { JobRow } from '../persistence/store.ts'
-import {
-  type FieldName,
-  fieldNames,
-  fieldsNamed,
-  type GivenFields,
-  type Naming,
-  type ReadFields,
-  type StoredName,
-  snakeCase,
-  toRead,
-} from './fields.ts'
-
-/** A job to enqueue, as the library takes it. Zero delays and instants in the past mean now. */
-export interface NewJob {
-  readonly type: string
-  /**
-   * Any JSON value, at most 64 levels deep and of at most `maxPayloadValues` members and elements, checked against its handler's schema as it will be stored: members that are undefined are left
-   * out, −0 is 0, a Date or whatever has a `toJSON` is what that gives. A value that JSON does not have is refused, by its path.
-   */
-  readonly payload: unknown
-  /** `default` unless given. */
-  readonly queue?: string
-  /** −100 to 100, higher first within its queue; 0 unless given. */
-  readonly priority?: number
-  /** Retries after the first attempt, 0 to 1,000; the handler's, else 3, unless given. */
-  readonly maxRetries?: number
-  /** 1 to 255 printable characters; at most one job of the file has it, as long as that job is kept. */
-  readonly idempotencyKey?: string
-  /** When it may run first: epoch ms, a Date, or RFC 3339 with an offset. */
-  readonly runAt?: number | Date | string
-  /** The same, counted from when the job is stored, its `createdAt`, in ms: never from before the call. */
-  readonly delayMs?: number
-  /** Limit for one attempt, 1 to 86,400,000 ms; the handler's, else the settings', unless given. */
-  readonly timeoutMs?: number
-}
-
-/** A job as readers see it. Instants are epoch ms; what does not apply is null. */
-export interface Job extends Omit<JobRow, 'payload' | 'maxAttempts' | StoredName>, ReadFields {
-  readonly payload: unknown
-  readonly maxRetries: number
-}
-
-/** What became of one job handed in; `created` false where an earlier job has its key and the same content. */
-export interface EnqueuedJob {
-  readonly id: number
-  readonly state: JobState
-  readonly created: boolean
-}
+import { type FieldName, fieldNames, fieldsNamed, type GivenFields, type Naming, snakeCase } from './fields.ts'
+import { isPlainJson, type StoredPayload, toStoredPayload } from './payload.ts'
 
 /** A checked job; what was left out is undefined, so that handler and settings can fill it in. */
 export interface JobRequest extends GivenFields {
@@ -150,11 +101,6 @@ export function* parseJobs(
   }
   if (issues.length > 0) throw new InvalidInputError(issues)
   return requests
-}
-
-/** A stored job as readers see it. */
-export function toJob({ payload, maxAttempts, ...row }: JobRow): Job {
-  return { ...toRead(row), payload: JSON.parse(payload), maxRetries: maxAttempts - 1 }
 }
 
 /**

@@ -453,8 +453,8 @@ const attempts: readonly Mutation[] = [
   ),
   bug(
     'a Map and an instance are stored as objects',
-    ['payload-json.test.ts', 'a payload that is taken comes back equal, or as its toJSON says'],
-    { file: 'payload-json.js', find: 'if (prototype !== objects)', replace: 'if (prototype === null)' },
+    ['job/payload.test.ts', 'a payload that is taken comes back equal, or as its toJSON says'],
+    { file: 'job/payload.js', find: 'if (prototype !== objects)', replace: 'if (prototype === null)' },
   ),
   bug(
     'a snooze of nothing runs at once',

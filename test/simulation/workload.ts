@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { PermanentError, RetryAfterError, SnoozeError } from '../../src/errors.ts'
 import { defineHandler, type Handler, type JobContext } from '../../src/handlers/define.ts'
-import type { NewJob } from '../../src/job/request.ts'
+import type { NewJob } from '../../src/job/fields.ts'
 import type { Random } from '../torture/random.ts'
 import type { VirtualTime } from './virtual-time.ts'
 import type { Witness } from './witness.ts'

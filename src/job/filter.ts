@@ -1,10 +1,33 @@
 import { z } from 'zod'
-import { InvalidInputError } from './errors.ts'
+import { InvalidInputError } from '../errors.ts'
+import { edgesOn, jobStates } from '../machines/edges.ts'
+import { type Command, commands } from '../machines/events.ts'
+import type { JobState } from '../machines/job.ts'
+import { instantMax, instantText, name } from './fields.ts'
 import { issuesOf } from './input-issues.ts'
-import { instantMax, instantText, name } from './job/fields.ts'
-import type { BulkFilter } from './job-system.ts'
-import { edgesOn, jobStates } from './machines/edges.ts'
-import { type Command, commands } from './machines/events.ts'
+
+/** Which jobs to list; all of them unless narrowed. */
+export interface JobFilter {
+  readonly state?: JobState
+  readonly type?: string
+  readonly queue?: string
+  /**
+   * 1 to 200 characters that stand in the payload's JSON or in that of the last error, as written or with JSON's escapes; ASCII letters in
+   * either case.
+   */
+  readonly text?: string
+  /** Epoch ms: created then or later. */
+  readonly createdFrom?: number
+  /** Epoch ms: created before. A span of time may miss jobs stored while the clock was set back by more than ten minutes. */
+  readonly createdTo?: number
+  /** 1 to 500, 50 unless given. */
+  readonly limit?: number
+  /** `nextCursor` of the page before. */
+  readonly cursor?: string
+}
+
+/** Which jobs a command is for. Without `state`: those in any state that takes the command. */
+export type BulkFilter = Omit<JobFilter, 'limit' | 'cursor'>
 
 /** Characters of what is searched for. */
 const textMax = 200

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { isPlainJson, toStoredPayload } from '../src/payload-json.ts'
-import { fromAnotherRealm } from './support/other-copies.ts'
+import { isPlainJson, toStoredPayload } from '../../src/job/payload.ts'
+import { fromAnotherRealm } from '../support/other-copies.ts'
 
 class Money {
   #amount = 5

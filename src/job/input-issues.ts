@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import type { InputIssue } from './errors.ts'
+import type { InputIssue } from '../errors.ts'
 
 /** Unknown fields told of at once. */
 const unknownMax = 100

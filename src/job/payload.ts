@@ -1,6 +1,6 @@
 import { types } from 'node:util'
-import { defaults } from './config.ts'
-import type { InputIssue } from './errors.ts'
+import { defaults } from '../config.ts'
+import type { InputIssue } from '../errors.ts'
 
 /** How deep arrays and objects of a payload may be nested. */
 export const payloadDepthMax = 64

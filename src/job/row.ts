@@ -1,0 +1,38 @@
+import type { JobState } from '../machines/job.ts'
+import type { StoredError } from '../machines/lease.ts'
+import type { StoredFields } from './fields.ts'
+
+/** One job as it is stored. Instants are epoch ms; what does not apply is null. */
+export interface JobRow extends StoredFields {
+  readonly id: number
+  readonly state: JobState
+  /** JSON text, as it was accepted. */
+  readonly payload: string
+  readonly attempt: number
+  readonly maxAttempts: number
+  /**
+   * Deaths of the process while it ran, since it was enqueued or requeued, or an attempt last came to an outcome of its own. From the second
+   * on it runs first and alone.
+   */
+  readonly crashes: number
+  readonly idempotencyKey: string | null
+  /** When the job could first run, or run again. */
+  readonly runAt: number
+  readonly createdAt: number
+  /** When its last attempt started. */
+  readonly startedAt: number | null
+  readonly finishedAt: number | null
+  readonly error: StoredError | null
+}
+
+/** A job to be stored, already checked. Without `runAt` and `delayMs` it may run at once. */
+export interface NewJobRow extends StoredFields {
+  /** JSON text. */
+  readonly payload: string
+  readonly maxAttempts: number
+  readonly runAt: number | null
+  /** Counted from when it is stored, which is after the call. */
+  readonly delayMs: number | null
+  /** `content` tells whether a second request with the key asked for the same: the SHA-256 of its canonical form, in hex. */
+  readonly idempotency: { readonly key: string; readonly content: string } | null
+}
