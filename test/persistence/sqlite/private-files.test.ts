@@ -91,14 +91,22 @@ function openAsNobody(path: string): string {
   }).trim()
 }
 
+/** Why nothing can be run here as that user; null where it can. */
+const whyNotAsNobody = (() => {
+  if (process.getuid?.() !== 0) return 'only root can be another user'
+  try {
+    execFileSync(asNobody[0]!, [...asNobody.slice(1), process.execPath, ...briefly, main, '--version'], {
+      stdio: 'ignore',
+    })
+    return null
+  } catch {
+    return 'another user cannot run this build'
+  }
+})()
+
 /** Skips where this is not root, or that user may not read this project. */
 function needNobody(skip: (why: string) => void): void {
-  if (process.getuid?.() !== 0) skip('only root can be another user')
-  try {
-    execFileSync(asNobody[0]!, [...asNobody.slice(1), process.execPath, main, '--version'], { stdio: 'ignore' })
-  } catch {
-    skip('another user cannot run this build')
-  }
+  if (whyNotAsNobody !== null) skip(whyNotAsNobody)
 }
 
 describe('only their owner can open the files that a server makes, and enter the folder:', () => {
@@ -116,7 +124,16 @@ describe('only their owner can open the files that a server makes, and enter the
     const database = join(folder, 'jobs.db')
 
     const server = await serve(database, before, umask)
-    const [name, ...args] = [...before, 'sh', '-c', `umask ${umask}; exec "$0" "$@"`, process.execPath, main, 'backup']
+    const [name, ...args] = [
+      ...before,
+      'sh',
+      '-c',
+      `umask ${umask}; exec "$0" "$@"`,
+      process.execPath,
+      ...briefly,
+      main,
+      'backup',
+    ]
     execFileSync(name!, [...args, database, join(outer, 'copy.db')])
 
     expect(modes(folder)).toEqual(Object.fromEntries(files.map((file) => [file, '600'])))
