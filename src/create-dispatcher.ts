@@ -1,4 +1,6 @@
 import { type Actor, createActor } from 'xstate'
+import type { Clock } from './clock.ts'
+import type { Settings } from './config.ts'
 import { JobCancelledError, LeaseLostError, ShutdownError } from './errors.ts'
 import { createRunAttempt } from './handlers/attempt.ts'
 import { exponential } from './handlers/backoff.ts'
@@ -6,21 +8,23 @@ import type { Registry } from './handlers/registry.ts'
 import type { Inspector, SystemLog } from './job-system.ts'
 import { type DispatcherStore, dispatcherMachine } from './machines/dispatcher.ts'
 import type { Store } from './persistence/store.ts'
-import type { SystemParts } from './system.ts'
 import type { RunStats } from './telemetry/run-stats.ts'
 
-/** What a dispatcher is made of besides the parts of its system. */
+/** What a dispatcher is made of. */
 interface DispatcherParts extends Pick<DispatcherStore, 'apply' | 'recover'> {
+  readonly settings: Settings
+  readonly clock: Clock
+  readonly random: () => number
+  readonly log: SystemLog
+  readonly inspect?: Inspector | undefined
   readonly registry: Registry
   readonly store: Store
   readonly stats: RunStats
 }
 
 /** The actor that gives jobs to workers, not started; what its attempts need is made here. */
-export function createDispatcher(
-  { settings, clock, random, log, inspect }: SystemParts,
-  { registry, store, stats, apply, recover }: DispatcherParts,
-): Actor<typeof dispatcherMachine> {
+export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatcherMachine> {
+  const { settings, clock, random, log, inspect, registry, store, stats, apply, recover } = parts
   const runAttempt = createRunAttempt({
     registry,
     databaseIdOf: (jobId) => store.databaseIdOf(jobId),

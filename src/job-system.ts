@@ -25,6 +25,7 @@ import type {
 } from './persistence/store.ts'
 import type { Activity, Phase, WorkerActivity } from './telemetry/activity.ts'
 import type { Census } from './telemetry/census.ts'
+import type { Metrics } from './telemetry/metrics.ts'
 import type { Telemetry } from './telemetry/observatory.ts'
 import type { TypeDurations } from './telemetry/run-stats.ts'
 import type { Quantiles, Sample } from './telemetry/time-series.ts'
@@ -50,6 +51,7 @@ export type {
   JobPath,
   JobState,
   JsonSchema,
+  Metrics,
   NewJob,
   Phase,
   Quantiles,
@@ -114,23 +116,6 @@ export interface StopOptions {
   readonly graceMs?: number
   /** A job may be why the process has to end; false unless given. */
   readonly crashing?: boolean
-}
-
-/** The first three are true now, from the store; the rest count since this process opened the file. */
-export interface Metrics {
-  readonly activeWorkers: number
-  /** Jobs in `queued`. */
-  readonly queueDepth: number
-  readonly deadLetterCount: number
-  /** Attempts that failed, or whose lease ran out, and that run again. */
-  readonly retryCount: number
-  readonly successCount: number
-  /** Attempts that ended in `fail`, `reject` or `expire`. */
-  readonly failureCount: number
-  /** 0 where no attempt has ended. */
-  readonly avgExecutionMs: number
-  /** From `runAt` to the handler's call; 0 where no attempt has started. */
-  readonly avgTimeInQueueMs: number
 }
 
 /** `ready`: its last commit went well and it is neither recovering nor draining; otherwise `reason` says what it is. */

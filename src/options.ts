@@ -4,8 +4,8 @@ import { problemsOf, ranges, type Settings } from './config.ts'
 import { faultOfDatabasePath } from './database-path.ts'
 import { didYouMean } from './did-you-mean.ts'
 import { ConfigError } from './errors.ts'
+import type { AnyHandler } from './handlers/define.ts'
 import { defineHandler } from './handlers/define.ts'
-import type { AnyHandler } from './handlers/registry.ts'
 import type { Inspector, SystemLog } from './job-system.ts'
 
 /** What `createJobSystem` takes: where the file is, what runs its jobs, and any of the settings. */

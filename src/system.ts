@@ -281,7 +281,8 @@ class System extends StoreReads implements JobSystem {
   }
 
   #createDispatcher(registry: Registry): Actor<typeof dispatcherMachine> {
-    const dispatcher = createDispatcher(this.#parts, {
+    const dispatcher = createDispatcher({
+      ...this.#parts,
       registry,
       store: this.#store,
       stats: this.#stats,

@@ -61,6 +61,20 @@ describe('imports point inward', () => {
     },
   )
 
+  test('no files import each other in a circle, types included', () => {
+    const circles: string[] = []
+    const isDone = new Set<string>()
+    const follow = (file: string, path: readonly string[]) => {
+      if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(' → '))
+      if (isDone.has(file) || path.includes(file)) return
+      for (const next of local(file)) if (files.includes(next)) follow(next, [...path, file])
+      isDone.add(file)
+    }
+    for (const file of files) follow(file, [])
+
+    expect(circles).toEqual([])
+  })
+
   test('the system knows no concrete store', () => {
     expect(
       local('system.ts').filter((path) => path.startsWith('persistence/') && path !== 'persistence/store.ts'),

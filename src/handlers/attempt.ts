@@ -13,9 +13,10 @@ import type { AttemptReport, RunAttempt, RunningAttempt } from '../machines/work
 import { type AskedDelay, askedBackoff, askedDelay } from './asked-delay.ts'
 import { AttemptTimer, type Standstill } from './attempt-timer.ts'
 import type { Backoff } from './backoff.ts'
+import type { AnyHandler } from './define.ts'
 import { type JobContext, type JobLog, parsePayload } from './define.ts'
 import { describeError, describeOwnError, noted } from './describe-error.ts'
-import type { AnyHandler, Registry } from './registry.ts'
+import type { Registry } from './registry.ts'
 
 /** How long an aborted handler may take to end before its attempt is given up, in ms. */
 export const abortGraceMs = 5_000

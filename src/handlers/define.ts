@@ -142,3 +142,6 @@ function assertWithin(name: string, field: string, value: number | undefined, ma
   if (value === undefined || (Number.isSafeInteger(value) && value >= 1 && value <= max)) return
   throw new TypeError(`${name}: ${field} must be a whole number from 1 to ${max}, got ${value}`)
 }
+
+// biome-ignore lint/suspicious/noExplicitAny: handlers of different payloads stand in one registry; each checks its own
+export type AnyHandler = Handler<any>

@@ -1,9 +1,6 @@
 import { PayloadError, UnknownTypeError } from '../errors.ts'
-import { type Handler, parsePayload } from './define.ts'
+import { type AnyHandler, parsePayload } from './define.ts'
 import { type JsonSchema, payloadSchemaOf } from './payload-schema.ts'
-
-// biome-ignore lint/suspicious/noExplicitAny: handlers of different payloads stand in one registry; each checks its own
-export type AnyHandler = Handler<any>
 
 /** The handlers of one system, by job type. */
 export class Registry {

@@ -1,4 +1,4 @@
-import type { JobEvent, JobFacts } from './job.ts'
+import type { JobEvent, JobFacts } from './job-event.ts'
 
 /** Crashes from which on a job is a suspect: the process may have died of it, so it runs first and alone. */
 export const suspectCrashes = 2

@@ -1,8 +1,24 @@
-import type { Metrics } from '../job-system.ts'
 import { countStates, hasTag, jobStates } from '../machines/edges.ts'
 import type { JobState } from '../machines/job.ts'
 import type { EdgeCount } from '../persistence/store.ts'
 import type { RunStats } from './run-stats.ts'
+
+/** The first three are true now, from the store; the rest count since this process opened the file. */
+export interface Metrics {
+  readonly activeWorkers: number
+  /** Jobs in `queued`. */
+  readonly queueDepth: number
+  readonly deadLetterCount: number
+  /** Attempts that failed, or whose lease ran out, and that run again. */
+  readonly retryCount: number
+  readonly successCount: number
+  /** Attempts that ended in `fail`, `reject` or `expire`. */
+  readonly failureCount: number
+  /** 0 where no attempt has ended. */
+  readonly avgExecutionMs: number
+  /** From `runAt` to the handler's call; 0 where no attempt has started. */
+  readonly avgTimeInQueueMs: number
+}
 
 /** Today's counts less those of when the file was opened: what has come since is this process's. */
 export function toMetrics(counts: readonly EdgeCount[], countsAtOpen: readonly EdgeCount[], stats: RunStats): Metrics {

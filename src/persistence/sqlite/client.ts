@@ -62,6 +62,7 @@ import type {
   Tell,
   ThreadOptions,
   Unopened,
+  WriterOptions,
 } from './protocol.ts'
 import { Reader } from './reader.ts'
 import type { Scan, ScanAnswer, ScanGiven } from './reader-thread.ts'
@@ -69,7 +70,6 @@ import { ReportThreads } from './report-threads.ts'
 import { toTransitions } from './rows.ts'
 import { Scanner } from './scanner.ts'
 import { beat, beatMs, createPulse, raiseTimeout, stoodStillMs, threadStoodMs } from './watchdog.ts'
-import type { WriterOptions } from './writer.ts'
 
 /** Tries of a read that met a checkpoint or a recovery, a turn of the loop apart. */
 const busyReadTries = 100

@@ -6,9 +6,8 @@ import type { JobState } from '../../machines/job.ts'
 import { type Batch, countBatched, fromBatches, intoBatches } from '../batches.ts'
 import type { EnqueuedRow, EnqueueResult, NewJobRow } from '../store.ts'
 import { type Moves, prepareDepth } from './moves.ts'
-import type { EnqueuedCalls, NewCalls } from './protocol.ts'
+import type { EnqueuedCalls, NewCalls, WriterOptions } from './protocol.ts'
 import { QueueDepths } from './queue-depths.ts'
-import type { WriterOptions } from './writer.ts'
 
 /** A new job of some call, not inserted yet, and the answers that wait for its id. */
 interface Gathered {

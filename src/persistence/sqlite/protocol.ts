@@ -6,7 +6,6 @@ import type { CommitCells } from './commit-meter.ts'
 import type { Epoch } from './epochs.ts'
 import type { Inode } from './held-locks.ts'
 import type { Owner } from './lock.ts'
-import type { WriterOptions } from './writer.ts'
 
 /** What the loop asks of the store's thread. */
 export type Request =
@@ -112,6 +111,16 @@ export interface Tell {
 export type Unopened =
   | { readonly kind: 'unusable' | 'unavailable'; readonly message: string }
   | { readonly kind: 'jobs lost'; readonly fault: string; readonly missing: number | null; readonly acceptance: string }
+
+export interface WriterOptions {
+  readonly leaseMs: number
+  /** Job types that may be leased here. */
+  readonly types: readonly string[]
+  /** Jobs that may wait, and jobs that may wait in one queue: no bound of its own unless told. */
+  readonly maxQueueDepth: number
+  readonly maxDepthPerQueue?: number | undefined
+  readonly retentionMs: number
+}
 
 /** What the thread is started with. */
 export interface ThreadOptions {

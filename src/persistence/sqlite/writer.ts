@@ -7,20 +7,10 @@ import { Intake } from './intake.ts'
 import { Leases } from './leases.ts'
 import { Moves } from './moves.ts'
 import { type GoOn, unhurried } from './pace.ts'
-import type { EnqueuedCalls, NewCalls, RecoveryStep, RefusedEvent } from './protocol.ts'
+import type { EnqueuedCalls, NewCalls, RecoveryStep, RefusedEvent, WriterOptions } from './protocol.ts'
 import { Reader } from './reader.ts'
 import { Retention } from './retention.ts'
 import { isTimed } from './schema.ts'
-
-export interface WriterOptions {
-  readonly leaseMs: number
-  /** Job types that may be leased here. */
-  readonly types: readonly string[]
-  /** Jobs that may wait, and jobs that may wait in one queue: no bound of its own unless told. */
-  readonly maxQueueDepth: number
-  readonly maxDepthPerQueue?: number | undefined
-  readonly retentionMs: number
-}
 
 /** Jobs that one step finds due, and those that one statement of it moves. */
 const promoteMax = 1_000
