@@ -902,7 +902,7 @@ const histories: readonly Mutation[] = [
   ),
   bug(
     'the machine gets an edge that files do not know',
-    ['persistence/sqlite/migration.test.ts', 'the newest version is what the machine asks for'],
+    ['persistence/sqlite/newest-schema.test.ts', 'the newest version is what the machine asks for'],
     {
       file: 'machines/job.js',
       find: `lease: 'leased', cancel: 'cancelled'`,

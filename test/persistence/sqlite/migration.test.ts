@@ -7,12 +7,10 @@ import { jobStates } from '../../../src/machines/edges.ts'
 import { openForReading, openForWriting } from '../../../src/persistence/sqlite/connection.ts'
 import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { applicationId, migrations } from '../../../src/persistence/sqlite/schema.ts'
-import { objectsOf } from '../../../src/persistence/sqlite/schema-faults.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
 import { aJob } from '../../support/store.ts'
 import { openStoreHere } from '../../support/store-here.ts'
 import { cleanUp, tempFolder, whenDone } from '../../support/temp.ts'
-import { newestSchema } from './newest-schema.ts'
 
 /** A file of the newest version with jobs in every state, one that was snoozed often, and gaps where retention removed some. */
 async function aFile(): Promise<string> {
@@ -133,19 +131,6 @@ test('a version is the text that it always was', () => {
     '9ea213daf510ca2828262f0c5f71bd371be48b1bfaf23fcaf7946b8fe0e5c4c5',
     '68657b7bd23c8a129267df160a83f783404e33ca18d6acd14969ab3cea8c1ee5',
   ])
-})
-
-// Where this fails, files need a migration to what the machine now asks for.
-test('the newest version is what the machine asks for', () => {
-  const schemaOf = (...texts: readonly string[]) => {
-    const db = openKept(':memory:')
-    for (const sql of texts) db.exec(sql)
-    const objects = objectsOf(db)
-    db.close()
-    return objects
-  }
-
-  expect(schemaOf(...migrations)).toEqual(schemaOf(newestSchema))
 })
 
 /** A file as the last commit with that schema version left it. */

@@ -1,0 +1,18 @@
+import { expect, test } from 'vitest'
+import { openKept } from '../../../src/persistence/sqlite/kept.ts'
+import { migrations } from '../../../src/persistence/sqlite/schema.ts'
+import { objectsOf } from '../../../src/persistence/sqlite/schema-faults.ts'
+import { newestSchema } from './newest-schema.ts'
+
+// Where this fails, files need a migration to what the machine now asks for.
+test('the newest version is what the machine asks for', () => {
+  const schemaOf = (...texts: readonly string[]) => {
+    const db = openKept(':memory:')
+    for (const sql of texts) db.exec(sql)
+    const objects = objectsOf(db)
+    db.close()
+    return objects
+  }
+
+  expect(schemaOf(...migrations)).toEqual(schemaOf(newestSchema))
+})
