@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
 import { createJobSystem } from '../../src/index.ts'
 import { assertWitnessed, type Child, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
+import { shareOf } from '../support/share.ts'
 import { openStore } from '../support/store.ts'
 import { eventsOf, until, untilFinished } from '../support/system.ts'
 import { cleanUp, tempFolder } from '../support/temp.ts'
@@ -107,10 +108,9 @@ describe.concurrent('a process that is killed', () => {
     await endWith(second, reader)
   })
 
-  test.each([
-    { poison: 1, innocents: 9, ms: 500, crashes: 4 },
-    { poison: 2, innocents: 40, ms: 50, crashes: 8 },
-  ])(
+  const one = { poison: 1, innocents: 9, ms: 500, crashes: 4 }
+  const two = { poison: 2, innocents: 40, ms: 50, crashes: 8 }
+  test.each(shareOf({ share: [one], whole: [one, two] }))(
     'again and again by $poison of its jobs takes none with it that ran beside them',
     { timeout: 90_000 },
     async ({ poison, innocents, ms, crashes: crashesMax }) => {

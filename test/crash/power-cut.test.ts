@@ -31,7 +31,7 @@ const toldTooSoon: Patch = {
             })`,
 }
 
-const cutsPerLoad = shareOf({ share: 8, whole: 40 })
+const cutsPerLoad = shareOf({ share: 4, whole: 40 })
 /** As many as it may take until a loss is seen: one in four of them keeps nothing that was not flushed. */
 const cutsToLose = 100
 const shim = compileShim(mkdtempSync(join(tmpdir(), 'jobmachine-')))

@@ -179,6 +179,7 @@ describe.concurrent('SIGTERM', () => {
   test('whose stop never ends, since the disk does not answer, ends it all the same', { timeout: 60_000 }, async () => {
     const build = patchedBuild(join(folder, 'build'), [
       { file: 'persistence/sqlite/store-thread.js', find: 'this.#db.close();', replace: forever },
+      { file: 'main.js', find: 'const beyondGraceMs = 10_000', replace: 'const beyondGraceMs = 2_000' },
     ])
     const { child, exited, said } = await startMain(join(build, 'main.js'))
     const before = performance.now()
