@@ -23,6 +23,7 @@ export default defineConfig({
     // Those have a command of their own.
     exclude: ['node_modules/**', 'test/servers/**'],
     // Far beyond what any takes on a busy machine: it ends those that hang.
+    setupFiles: ['test/support/threads-here.ts'],
     testTimeout: 60_000,
     // One more than the cores of the smallest machine that runs them: many wait for a process, a clock or a browser.
     maxWorkers: 3,

@@ -4,7 +4,10 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { built } from './support/built.ts'
+import { onThreads } from './support/store-here.ts'
 import { tempFolder } from './support/temp.ts'
+
+onThreads()
 
 const run = promisify(execFile)
 

@@ -2,8 +2,11 @@ import { renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { createJobSystem, OutcomeUnknownError } from '../src/index.ts'
+import { onThreads } from './support/store-here.ts'
 import { aHandler, until } from './support/system.ts'
 import { tempFolder, whenDone } from './support/temp.ts'
+
+onThreads()
 
 /** Opens one that works on two jobs and has more to do, in a process that does not end by itself. */
 async function aWorkingSystem(database: string) {

@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest'
+import { onThreads } from './support/store-here.ts'
 import { assertWhole, startSystem, until } from './support/system.ts'
+
+onThreads()
 
 test('twenty thousand jobs through a hundred workers run each exactly once, never more than a hundred at once, every history whole', {
   timeout: 60_000,

@@ -4,7 +4,10 @@ import { LeaseLostError } from '../src/errors.ts'
 import type { Store } from '../src/persistence/store.ts'
 import { deferred } from './support/deferred.ts'
 import { openStore } from './support/store.ts'
+import { onThreads } from './support/store-here.ts'
 import { eventsOf, openSystem, startSystem, until, untilCalled } from './support/system.ts'
+
+onThreads()
 
 const leaseMs = 30_000
 

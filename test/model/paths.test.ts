@@ -6,8 +6,7 @@ import { type EventType, type JobEvent, jobMachine } from '../../src/machines/jo
 import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
 import type { JobRow } from '../../src/persistence/store.ts'
 import { allEvents } from '../support/events.ts'
-import { aJob, leaseMs, type OpenedStore } from '../support/store.ts'
-import { openStoreHere } from '../support/store-here.ts'
+import { aJob, leaseMs, type OpenedStore, openStore } from '../support/store.ts'
 import { cleanUp } from '../support/temp.ts'
 
 /** Retries wait for this long: longer than leases, so that each can pass without the other. */
@@ -31,7 +30,7 @@ function pathsFor(maxAttempts: number) {
 describe('a real store, driven along every shortest path of the machine', () => {
   let opened: OpenedStore
   beforeAll(async () => {
-    opened = await openStoreHere()
+    opened = await openStore()
   })
   afterAll(cleanUp)
 

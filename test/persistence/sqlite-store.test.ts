@@ -1,4 +1,4 @@
-import { openStoreHere } from '../support/store-here.ts'
+import { openStore } from '../support/store.ts'
 import { testStore } from './store-conformance.ts'
 
-testStore('SQLite', openStoreHere)
+testStore('SQLite', openStore)

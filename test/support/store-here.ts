@@ -1,16 +1,25 @@
 import { EventEmitter } from 'node:events'
 import { MessageChannel } from 'node:worker_threads'
-import type { SqliteStoreOptions, ThreadLink } from '../../src/persistence/sqlite/client.ts'
+import { afterAll, beforeAll } from 'vitest'
+import { startThread, storeThreads, type ThreadLink } from '../../src/persistence/sqlite/client.ts'
 import type { ThreadOptions } from '../../src/persistence/sqlite/protocol.ts'
 import { runStore } from '../../src/persistence/sqlite/thread.ts'
-import { type OpenedStore, openStore } from './store.ts'
 
 /**
- * As `openStore` does, but what runs on a thread of its own runs on the test's. To start a thread and load its modules takes longer than most
- * tests of what a store does. Not for what waits for another process or stands still: the test would stand still, too.
+ * What runs on a thread of its own runs on the test's, in every test file that does not ask for `onThreads`: to start a thread and load its
+ * modules takes longer than most tests of what a system does. What runs in processes of its own, as crashes, stalls and commands do, has
+ * its threads in any case.
  */
-export function openStoreHere(options: Partial<SqliteStoreOptions> = {}): Promise<OpenedStore> {
-  return openStore(options, startHere)
+export function runStoresHere(): void {
+  storeThreads.start = startHere
+}
+
+/** For files whose subject is the thread, or what waits while another process or the loop stands still: the test would stand still, too. */
+export function onThreads(): void {
+  beforeAll(() => {
+    storeThreads.start = startThread
+  })
+  afterAll(runStoresHere)
 }
 
 function startHere(options: ThreadOptions): ThreadLink {

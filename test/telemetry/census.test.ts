@@ -3,8 +3,7 @@ import { ManualClock } from '../../src/clock.ts'
 import type { CensusCount } from '../../src/persistence/store.ts'
 import { CensusTaker } from '../../src/telemetry/census.ts'
 import { deferred } from '../support/deferred.ts'
-import { aJob } from '../support/store.ts'
-import { openStoreHere } from '../support/store-here.ts'
+import { aJob, openStore } from '../support/store.ts'
 import { startAt, startSystem } from '../support/system.ts'
 
 const counted: CensusCount[] = [{ type: 'work', queue: 'default', state: 'queued', count: 3 }]
@@ -99,7 +98,7 @@ describe('the store counts', () => {
     Object.fromEntries(counts.map(({ type, queue, state, count }) => [`${type} ${queue} ${state}`, count]))
 
   test('jobs by type, queue and state', async () => {
-    const { store } = await openStoreHere()
+    const { store } = await openStore()
     await store.enqueue([aJob(), aJob(), aJob({ type: 'other', queue: 'slow' }), aJob({ delayMs: 60_000 })])
     await store.send('cancel', 1)
 
@@ -112,13 +111,13 @@ describe('the store counts', () => {
   })
 
   test('nothing in an empty file', async () => {
-    const { store } = await openStoreHere()
+    const { store } = await openStore()
 
     expect(await store.census()).toEqual([])
   })
 
   test('every job once, also where there are more than one step looks at', async () => {
-    const { store } = await openStoreHere()
+    const { store } = await openStore()
     for (let i = 0; i < 41; i++) {
       await store.enqueue(Array.from({ length: 1_000 }, (_, n) => aJob({ queue: n % 2 ? 'odd' : 'even' })))
     }
@@ -130,7 +129,7 @@ describe('the store counts', () => {
   })
 
   test('the two hundred largest pairs for themselves, and the rest together', async () => {
-    const { store } = await openStoreHere()
+    const { store } = await openStore()
     const rare = Array.from({ length: 400 }, (_, n) => aJob({ queue: `rare-${n}` }))
     // A type may be called so: it is not what the rest goes by.
     const common = Array.from({ length: 199 }, (_, n) => [aJob({ queue: `q${n}` }), aJob({ queue: `q${n}` })]).flat()
@@ -147,7 +146,7 @@ describe('the store counts', () => {
   })
 
   test('a large queue that comes after ten thousand others', async () => {
-    const { store } = await openStoreHere()
+    const { store } = await openStore()
     for (let i = 0; i < 25; i++) {
       await store.enqueue(Array.from({ length: 1_000 }, (_, n) => aJob({ queue: `once-${i}-${n}` })))
     }

@@ -108,17 +108,21 @@ export interface SqliteStoreOptions extends WriterOptions {
 /** The thread as the loop sees it: what of `Worker` is used. */
 export type ThreadLink = Pick<Worker, 'on' | 'once' | 'postMessage'>
 
-function startThread(workerData: ThreadOptions): ThreadLink {
+/** Starts the store's half that writes on a thread of its own. */
+export function startThread(workerData: ThreadOptions): ThreadLink {
   const resourceLimits = { maxYoungGenerationSizeMb: youngGenerationMaxMb }
   return new Worker(new URL('./thread.js', import.meta.url), { workerData, resourceLimits, ...ownThread })
 }
+
+/** How a store's thread is started. One object, in whose place tests put what runs on the loop's own thread. */
+export const storeThreads = { start: startThread }
 
 /**
  * Opens the store; makes the file where it is missing. Rejects with `DatabaseUnusableError` where the file cannot be used, and with
  * `UnavailableError` where another process has kept it locked for longer than opening waits. `start`: how its thread
  * is started, for tests that have it in this one.
  */
-export async function openSqliteStore(options: SqliteStoreOptions, start = startThread): Promise<Store> {
+export async function openSqliteStore(options: SqliteStoreOptions, start = storeThreads.start): Promise<Store> {
   const { path, owner, newDatabaseId, clock, types, leaseMs, retentionMs, maxQueueDepth, maxDepthPerQueue } = options
   const pulse = owner ? createPulse() : null
   const commits = createCommitCells()

@@ -2,7 +2,10 @@ import { Worker } from 'node:worker_threads'
 import { expect, test, vi } from 'vitest'
 import type { Ask } from '../../../src/persistence/sqlite/protocol.ts'
 import { aJob, openStore } from '../../support/store.ts'
+import { onThreads } from '../../support/store-here.ts'
 import { whenDone } from '../../support/temp.ts'
+
+onThreads()
 
 /** A store, and how many calls each message has brought to its thread. */
 async function aStore() {

@@ -4,14 +4,13 @@ import { describe, expect, test } from 'vitest'
 import { edges, hasTag, jobStates } from '../../../src/machines/edges.ts'
 import type { JobState } from '../../../src/machines/job.ts'
 import { openKept } from '../../../src/persistence/sqlite/kept.ts'
-import { aJob } from '../../support/store.ts'
-import { openStoreHere } from '../../support/store-here.ts'
+import { aJob, openStore } from '../../support/store.ts'
 
 const run = promisify(execFile)
 
 /** A file with one job in `state`, put there by a hand with the triggers out of its way and back. */
 async function fileWithJobIn(state: JobState): Promise<string> {
-  const { store, path } = await openStoreHere()
+  const { store, path } = await openStore()
   await store.enqueue([aJob()])
   await store.close()
   const db = openKept(path)

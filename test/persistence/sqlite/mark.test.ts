@@ -17,8 +17,7 @@ import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { lockForServing } from '../../../src/persistence/sqlite/lock.ts'
 import { readMark } from '../../../src/persistence/sqlite/mark.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
-import { aJob } from '../../support/store.ts'
-import { openStoreHere } from '../../support/store-here.ts'
+import { aJob, openStore } from '../../support/store.ts'
 import { until } from '../../support/system.ts'
 import { cleanUp, tempFolder } from '../../support/temp.ts'
 
@@ -33,7 +32,7 @@ interface Made {
 /** As a kill and a stop leave a file with 20 acknowledged jobs; after the kill the last of them are in the log alone. */
 let made: { readonly killed: Made; readonly stopped: Made }
 beforeAll(async () => {
-  const { store, path } = await openStoreHere()
+  const { store, path } = await openStore()
   await store.enqueue(jobs(10))
   const older = copyOf(path)
   for (let i = 0; i < 10; i++) await store.enqueue(jobs(1))
@@ -55,7 +54,7 @@ function copyOf(path: string): string {
 }
 
 const refusalOf = (path: string, acceptLoss?: string) =>
-  openStoreHere({ path, acceptLoss, newDatabaseId: 'later' }).then(
+  openStore({ path, acceptLoss, newDatabaseId: 'later' }).then(
     () => null,
     (error: unknown) => error as LostJobsError,
   )
@@ -66,7 +65,7 @@ const contents = (path: string) =>
 
 describe('a mark', () => {
   test('says how far the log has come, in words', async () => {
-    const { store, path } = await openStoreHere()
+    const { store, path } = await openStore()
     await store.enqueue(jobs(3))
     await store.lease({ room: 1, wait: false, start: true })
 
@@ -77,8 +76,8 @@ describe('a mark', () => {
   })
 
   test('knows of jobs that another process stored', async () => {
-    const { store, path, clock } = await openStoreHere()
-    const producer = await openStoreHere({ path, owner: null, clock })
+    const { store, path, clock } = await openStore()
+    const producer = await openStore({ path, owner: null, clock })
     await producer.store.enqueue(jobs(5))
     await store.send('cancel', 1)
 
@@ -86,7 +85,7 @@ describe('a mark', () => {
   })
 
   test('is made anew where it was removed', async () => {
-    const { store, path } = await openStoreHere()
+    const { store, path } = await openStore()
     await store.enqueue(jobs(3))
     rmSync(`${path}-mark`)
 
@@ -126,7 +125,7 @@ describe('a file that goes on as if nothing had happened:', () => {
     const { path, older } = make()
     prepare(path, older)
 
-    const { store, notices } = await openStoreHere({ path, newDatabaseId: 'later' })
+    const { store, notices } = await openStore({ path, newDatabaseId: 'later' })
     const result = await store.enqueue(jobs(1))
 
     expect(result).toMatchObject({ jobs: [{ id: 21 }] })
@@ -208,7 +207,7 @@ describe('a file that has less than was acknowledged', () => {
       harm(path, older)
       const { acceptance } = (await refusalOf(path))!
 
-      const { store, notices } = await openStoreHere({ path, acceptLoss: acceptance, newDatabaseId: 'later' })
+      const { store, notices } = await openStore({ path, acceptLoss: acceptance, newDatabaseId: 'later' })
       const result = await store.enqueue(jobs(1))
       await store.send('cancel', result.outcome === 'stored' ? result.jobs[0]!.id : 0)
 
@@ -221,7 +220,7 @@ describe('a file that has less than was acknowledged', () => {
       expect(notices).toEqual([{ type: 'file', message: expect.stringMatching(/new epoch begins.*accepted/) }])
       await store.close()
       expect(verifyFile(path).violations).toEqual([])
-      const again = await openStoreHere({ path, newDatabaseId: 'not used' })
+      const again = await openStore({ path, newDatabaseId: 'not used' })
       expect(again.notices).toEqual([])
       expect(await again.store.enqueue(jobs(1))).toMatchObject({ jobs: [{ id: stored[0]!.id + 1 }] })
       expect(again.store.databaseIdOf(stored[0]!.id)).toBe('later')
@@ -232,7 +231,7 @@ describe('a file that has less than was acknowledged', () => {
     const { path, older } = killed()
     rmSync(`${path}-wal`)
     const acceptLoss = (await refusalOf(path))!.acceptance
-    const { store } = await openStoreHere({ path, acceptLoss })
+    const { store } = await openStore({ path, acceptLoss })
     await store.enqueue(jobs(5))
     const later = copyOf(path)
     rmSync(`${later}-wal`)
@@ -261,8 +260,8 @@ describe('a database that is not there, or empty, is no new one', () => {
     harm(path)
     for (const suffix of alsoRemoved) rmSync(`${path}${suffix}`, { force: true })
 
-    await expect(openStoreHere({ path })).rejects.toThrow(DatabaseUnusableError)
-    await expect(openStoreHere({ path })).rejects.toThrow(reason)
+    await expect(openStore({ path })).rejects.toThrow(DatabaseUnusableError)
+    await expect(openStore({ path })).rejects.toThrow(reason)
     expect(() => lockForServing(path)).toThrow(reason)
   })
 
@@ -279,7 +278,7 @@ describe('a database that is not there, or empty, is no new one', () => {
     // Beside a lock it is what a power cut left of a mark.
     rmSync(path)
     truncateSync(`${path}-mark`, 0)
-    await expect(openStoreHere({ path })).rejects.toThrow(
+    await expect(openStore({ path })).rejects.toThrow(
       `${path} is not there, but jobs.db-mark is there, and is damaged, so there was a database. Put it back`,
     )
   })
@@ -289,7 +288,7 @@ describe('a database that is not there, or empty, is no new one', () => {
     // As a server that was killed while it made the file.
     lockForServing(path).release()
 
-    const { store } = await openStoreHere({ path })
+    const { store } = await openStore({ path })
 
     expect(await store.enqueue(jobs(1))).toMatchObject({ jobs: [{ id: 1 }] })
   })
@@ -310,7 +309,7 @@ describe('a copy that came alone', () => {
     const alone = join(tempFolder(), 'jobs.db')
     renameSync(copy(path), alone)
 
-    const { store, notices } = await openStoreHere({ path: alone, newDatabaseId: 'later' })
+    const { store, notices } = await openStore({ path: alone, newDatabaseId: 'later' })
     const { jobs: stored } = (await store.enqueue(jobs(1))) as { jobs: readonly { id: number }[] }
 
     expect(stored[0]!.id).toBeGreaterThan(1_000_000)
@@ -324,7 +323,7 @@ test('a file that was stopped, with a damaged mark, goes on with higher ids, and
   const { path } = stopped()
   truncateSync(`${path}-mark`, 100)
 
-  const { store, notices } = await openStoreHere({ path, newDatabaseId: 'later' })
+  const { store, notices } = await openStore({ path, newDatabaseId: 'later' })
   await store.enqueue(jobs(1))
 
   expect(notices).toEqual([

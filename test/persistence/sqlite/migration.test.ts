@@ -8,13 +8,12 @@ import { openForReading, openForWriting } from '../../../src/persistence/sqlite/
 import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { applicationId, migrations } from '../../../src/persistence/sqlite/schema.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
-import { aJob } from '../../support/store.ts'
-import { openStoreHere } from '../../support/store-here.ts'
+import { aJob, openStore } from '../../support/store.ts'
 import { cleanUp, tempFolder, whenDone } from '../../support/temp.ts'
 
 /** A file of the newest version with jobs in every state, one that was snoozed often, and gaps where retention removed some. */
 async function aFile(): Promise<string> {
-  const { store, clock, path } = await openStoreHere({ retentionMs: 1_000 })
+  const { store, clock, path } = await openStore({ retentionMs: 1_000 })
   await store.enqueue(Array.from({ length: 8 }, (_, index) => aJob({ maxAttempts: 2, payload: `{"n":${index}}` })))
   await store.enqueue([aJob({ delayMs: 60_000 }), aJob({ idempotency: { key: 'k', content: 'c' } })])
   await store.command('cancel', [2, 3])
@@ -98,7 +97,7 @@ describe.each([1, 2, 3, 4])('a file of version %s', (version) => {
 
   test('goes on where it was: histories grow, and no id is used again', async () => {
     const old = asVersion(version, newest)
-    const { store, path } = await openStoreHere({ path: old })
+    const { store, path } = await openStore({ path: old })
     await store.recoverOrphans()
 
     const stored = await store.enqueue([aJob()])
@@ -163,7 +162,7 @@ describe.each([1, 2, 3, 4])('a file that version %s made, its process killed,', 
   })
 
   test('is recovered and worked off', async () => {
-    const { store, clock, path } = await openStoreHere({
+    const { store, clock, path } = await openStore({
       path: fileOf(version),
       types: ['work', 'unknown here'],
     })

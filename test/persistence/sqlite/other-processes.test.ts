@@ -8,7 +8,10 @@ import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { lockForServing } from '../../../src/persistence/sqlite/lock.ts'
 import { built } from '../../support/built.ts'
 import { aJob, openStore } from '../../support/store.ts'
+import { onThreads } from '../../support/store-here.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
+
+onThreads()
 
 describe('a job that another process put into the file', () => {
   test('reaches a lease that waits', async () => {

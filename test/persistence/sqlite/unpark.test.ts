@@ -3,7 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { openForReading, openForWriting } from '../../../src/persistence/sqlite/connection.ts'
 import { Writer } from '../../../src/persistence/sqlite/writer.ts'
 import { aJob, openStore } from '../../support/store.ts'
+import { onThreads } from '../../support/store-here.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
+
+onThreads()
 
 /** A file in which a server without their handlers has put aside so many jobs of each type. */
 async function fileWithParked(count: number, ...types: string[]): Promise<string> {

@@ -4,12 +4,11 @@ import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { migrations } from '../../../src/persistence/sqlite/schema.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
 import type { LeaseEvent } from '../../../src/persistence/store.ts'
-import { aJob } from '../../support/store.ts'
-import { openStoreHere } from '../../support/store-here.ts'
+import { aJob, openStore } from '../../support/store.ts'
 
 /** A file with a job in every state that a running server leaves, closed. */
 async function aFile(): Promise<string> {
-  const { store, path } = await openStoreHere()
+  const { store, path } = await openStore()
   await store.enqueue(Array.from({ length: 6 }, () => aJob({ maxAttempts: 2 })))
   await store.enqueue([aJob({ delayMs: 60_000 })])
   const leased = await store.lease({ room: 5, wait: false })
@@ -55,7 +54,7 @@ describe('verify', () => {
   })
 
   test('finds nothing wrong with a job that crashed, and names a count of crashes that its history does not lead to', async () => {
-    const { store, path } = await openStoreHere()
+    const { store, path } = await openStore()
     await store.enqueue([aJob()])
     for (let crashes = 0; crashes < 3; crashes++) {
       await store.lease({ room: 1, wait: false, start: true })
@@ -75,7 +74,7 @@ describe('verify', () => {
   })
 
   test('runs on a live file', async () => {
-    const { store, path } = await openStoreHere()
+    const { store, path } = await openStore()
     await store.enqueue([aJob()])
 
     expect(verifyFile(path).violationCount).toBe(0)

@@ -1,0 +1,3 @@
+import { runStoresHere } from './store-here.ts'
+
+runStoresHere()
