@@ -267,7 +267,7 @@ const durability: readonly Mutation[] = [
     {
       file: sqlite('store-thread'),
       find: 'const isDiskFull = errors.some(isFull);',
-      replace: 'const isDiskFull = errors.some(isFull) || this.#retryAt > 0;',
+      replace: 'const isDiskFull = errors.some(isFull) || this.#trouble === diskFull;',
     },
   ),
   bug(
