@@ -4,7 +4,6 @@ import { setTimeout } from 'node:timers/promises'
 import { BackpressureError, InvalidInputError } from '../errors.ts'
 import { exceedsValues } from './json-values.ts'
 import { HttpError } from './problem.ts'
-import { Rounds } from './rounds.ts'
 import { departed } from './turns.ts'
 
 /** How many bodies' worth of bytes may be held in memory at once. */
@@ -40,7 +39,6 @@ export class Intake {
   #requests = 0
   #bytes = 0
   readonly #coming = new Set<Coming>()
-  readonly #rounds = new Rounds()
   #lastTurn: Promise<void> = Promise.resolve()
   /** Before the next large body is parsed. */
   #restMs = 1
@@ -113,7 +111,7 @@ export class Intake {
       this.#enter()
       const from = performance.now()
       try {
-        return await this.#rounds.run(bytes.length, async () => work(parse(bytes)))
+        return await work(parse(bytes))
       } catch (error) {
         if (isLarge) this.#restMs = Math.min(1 + restsPerRefusal * (performance.now() - from), restMaxMs)
         throw error
