@@ -1,7 +1,7 @@
 import { defaultMaxRetries, type Settings } from './config.ts'
 import { type InputIssue, InvalidInputError, PayloadError } from './errors.ts'
 import type { Registry } from './handlers/registry.ts'
-import { nothingStored, store } from './job/fields.ts'
+import { type Mutable, nothingStored, store } from './job/fields.ts'
 import type { JobRequest } from './job/request.ts'
 import type { NewJobRow } from './persistence/store.ts'
 
@@ -35,8 +35,6 @@ export function* toRows(requests: readonly JobRequest[], rules: Rules, isPaced: 
   if (faults.length > 1) throw new InvalidInputError(faults.flatMap((fault): readonly InputIssue[] => fault.issues))
   return rows
 }
-
-type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
 
 const emptyRow: Mutable<NewJobRow> = {
   ...nothingStored,

@@ -149,6 +149,7 @@ export const fields = {
 } satisfies Readonly<Record<keyof NewJob, Field>>
 
 export type FieldName = keyof typeof fields
+export type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
 export type StoredName = {
   [Name in FieldName]: (typeof fields)[Name] extends { stored: Stored } ? Name : never
 }[FieldName]
@@ -175,7 +176,7 @@ export const storedFields: readonly (readonly [name: StoredName, stored: Stored]
   const { stored }: Field = fields[name]
   return stored ? [[name as StoredName, stored] as const] : []
 })
-const storedNames = storedFields.map(([name]) => name)
+export const storedNames = storedFields.map(([name]) => name)
 const jsonNames = storedFields.flatMap(([name, { isJson }]) => (isJson ? [name] : []))
 
 /** What is stored of a job that says nothing. Rows are copies of it: an object that is made field by field takes ten times as long. */

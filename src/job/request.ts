@@ -3,7 +3,15 @@ import canonicalize from 'canonicalize'
 import { defaults } from '../config.ts'
 import { didYouMean } from '../did-you-mean.ts'
 import { type InputIssue, InvalidInputError } from '../errors.ts'
-import { type FieldName, fieldNames, fieldsNamed, type GivenFields, type Naming, snakeCase } from './fields.ts'
+import {
+  type FieldName,
+  fieldNames,
+  fieldsNamed,
+  type GivenFields,
+  type Mutable,
+  type Naming,
+  snakeCase,
+} from './fields.ts'
 import { isPlainJson, type StoredPayload, toStoredPayload } from './payload.ts'
 
 /** A checked job; what was left out is undefined, so that handler and settings can fill it in. */
@@ -28,8 +36,6 @@ const nothingGiven = {
   converted: undefined,
   content: undefined,
 } as unknown as Mutable<JobRequest>
-
-type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
 
 /**
  * Checks one job; every fault is listed, its path in the caller's own names, below `at` where it stands in an array. `valuesMax`: members and

@@ -1,4 +1,5 @@
 import type { HistogramSnapshot } from '../histogram.ts'
+import type { BulkFilter } from '../job/filter.ts'
 import type { JobRow, NewJobRow } from '../job/row.ts'
 import type { TakenEdge } from '../machines/edges.ts'
 import type { Command } from '../machines/events.ts'
@@ -98,15 +99,7 @@ export interface FileSizes {
   readonly wal: number
 }
 
-export interface ListFilter {
-  readonly state?: JobState
-  readonly type?: string
-  readonly queue?: string
-  /** Stands in the payload's JSON or in the last error's, as it is or with JSON's escapes; ASCII letters in either case. */
-  readonly text?: string
-  /** Epoch ms, inclusive; and exclusive. */
-  readonly createdFrom?: number
-  readonly createdTo?: number
+export interface ListFilter extends BulkFilter {
   /** Only jobs with a lower id. */
   readonly before?: number
   readonly limit: number

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
-import { snakeCase, storedFields } from '../../job/fields.ts'
+import { snakeCase, storedNames } from '../../job/fields.ts'
 import { findEdge } from '../../machines/edges.ts'
 import type { JobState } from '../../machines/job.ts'
 import { type Batch, countBatched, fromBatches, intoBatches } from '../batches.ts'
@@ -175,11 +175,10 @@ export function intoCalls(batches: readonly Batch[], counts: readonly number[]):
 }
 
 function prepare(db: Database.Database) {
-  const given = storedFields.map(([name]) => name)
   const insert = (columns: string, values: string) =>
     db.prepare(`
-      INSERT INTO jobs (${given.map(snakeCase)}, state, seq, attempt, max_attempts, run_at, created_at, last_event_id${columns})
-      SELECT ${given.map((name) => `:${name}`)}, :state, 1, 0, :maxAttempts, :runAt, :now, :event_id + key${values}
+      INSERT INTO jobs (${storedNames.map(snakeCase)}, state, seq, attempt, max_attempts, run_at, created_at, last_event_id${columns})
+      SELECT ${storedNames.map((name) => `:${name}`)}, :state, 1, 0, :maxAttempts, :runAt, :now, :event_id + key${values}
       FROM json_each(:list)`)
   return {
     depth: prepareDepth(db),

@@ -1,9 +1,9 @@
-import { snakeCase, storedFields } from '../../job/fields.ts'
+import { snakeCase, storedNames } from '../../job/fields.ts'
 import type { HistoryEvent, JobRow, Owner, StoredError, Transition } from '../store.ts'
 import { isOfRun } from './schema.ts'
 
 /** What to select from `jobs` for `toJobRow`. */
-export const jobColumns = `jobs.id, ${storedFields.map(([name]) => `jobs.${snakeCase(name)} AS ${name}`)}, jobs.state, jobs.attempt,
+export const jobColumns = `jobs.id, ${storedNames.map((name) => `jobs.${snakeCase(name)} AS ${name}`)}, jobs.state, jobs.attempt,
   jobs.max_attempts AS maxAttempts, jobs.crashes,
   (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, jobs.idempotency_key AS idempotencyKey, jobs.run_at AS runAt, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
   jobs.finished_at AS finishedAt, jobs.error`
