@@ -287,9 +287,9 @@ const durability: readonly Mutation[] = [
     {
       file: sqlite('calls'),
       find: `            else
-                this.#refuse(call, 'unavailable', 'another process has held a lock on the database for too long');`,
+                this.#refuseAsBusy(call);`,
       replace: `            else {
-                this.#refuse(call, 'unavailable', 'another process has held a lock on the database for too long');
+                this.#refuseAsBusy(call);
                 this.#pending.push(call);
             }`,
     },

@@ -22,7 +22,8 @@ export function onThreads(): void {
   afterAll(runStoresHere)
 }
 
-function startHere(options: ThreadOptions): ThreadLink {
+/** Starts a store's thread on the caller's own. */
+export function startHere(options: ThreadOptions): ThreadLink {
   const { port1: here, port2: there } = new MessageChannel()
   const link = new EventEmitter()
   here.on('message', (message) => link.emit('message', message))

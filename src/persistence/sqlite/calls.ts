@@ -52,6 +52,8 @@ export class Calls {
   lookForReady = false
   /** When the last call came, in monotonic ms. */
   lastCameAt = Number.NEGATIVE_INFINITY
+  /** A call was refused because another process holds the file; until the next commit. */
+  refusedAsBusy = false
   /** A caller wants the housekeeping done now. */
   sweepAsked = false
 
@@ -295,7 +297,7 @@ export class Calls {
     if (isDamage(error)) this.#pending.push(call)
     else if (isBusy(error)) {
       if (isPatient || performance.now() - call.since < busyPatienceMs) this.#pending.push(call)
-      else this.#refuse(call, 'unavailable', 'another process has held a lock on the database for too long')
+      else this.#refuseAsBusy(call)
     } else if (isFull(error)) {
       if (isPatient) this.#pending.push(call)
       else this.#refuse(call, 'full', 'the disk that holds the database is full')
@@ -305,6 +307,11 @@ export class Calls {
 
   #settle(call: Call, answer: Answers[Operation]): void {
     this.#tell.settled.push([call.id, answer])
+  }
+
+  #refuseAsBusy(call: Call): void {
+    this.refusedAsBusy = true
+    this.#refuse(call, 'unavailable', 'another process has held a lock on the database for too long')
   }
 
   #refuse(call: Call, kind: Refusal['kind'], message: string): void {

@@ -237,9 +237,9 @@ export class StoreThread {
     return this.#housekeeping?.parts(now, asked, contended) ?? []
   }
 
-  /** A full disk is full until something was written: a commit of nothing goes well on it too. */
+  /** What stood in the way is gone when something was written: on a full disk a commit of nothing goes well, too. */
   #takeProbe(): Part[] {
-    if (this.#trouble !== diskFull) return []
+    if (this.#trouble === null) return []
     const sql = `INSERT OR REPLACE INTO meta (name, value) VALUES ('written', ?)`
     const write = () => this.#db.prepare(sql).run(performance.now())
     return [part(write, () => {})]
@@ -269,17 +269,19 @@ export class StoreThread {
     try {
       errors = commitTogether(this.#db, this.#writer, parts, this.#clock, committed, more)
     } catch (error) {
+      if (!isBusy(error) && !isDamage(error)) throw error
+      for (const each of parts) each.failed(error)
       if (isBusy(error)) this.#waitForOthers()
-      else if (isDamage(error)) {
+      else {
         this.#broken = true
         this.#setTrouble(messageOf(error))
-      } else throw error
-      for (const each of parts) each.failed(error)
+      }
       return
     }
     // Also where only housekeeping met it: that comes again at once.
     const isDiskFull = errors.some(isFull)
     this.#busySince = null
+    this.#calls.refusedAsBusy = false
     this.#retryAt = isDiskFull ? performance.now() + fullWaitMs : 0
     this.#othersTurn.noteOwn(begunAt, performance.now())
     this.#setTrouble(isDiskFull ? diskFull : null)
@@ -290,7 +292,8 @@ export class StoreThread {
     this.#busySince ??= now
     const waited = now - this.#busySince
     this.#retryAt = now + (waited > busyPatienceMs ? busyWaitMs.later : busyWaitMs.soon)
-    if (waited > busyPatienceMs) this.#setTrouble('another process holds a lock on the database')
+    if (waited > busyPatienceMs || this.#calls.refusedAsBusy)
+      this.#setTrouble('another process holds a lock on the database')
   }
 
   /** `PRAGMA data_version` changes on this connection only with other connections' commits. */

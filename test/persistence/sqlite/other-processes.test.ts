@@ -2,13 +2,14 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { DatabaseLockedError, UnavailableError } from '../../../src/errors.ts'
 import { openKept } from '../../../src/persistence/sqlite/kept.ts'
 import { lockForServing } from '../../../src/persistence/sqlite/lock.ts'
 import { built } from '../../support/built.ts'
 import { aJob, openStore } from '../../support/store.ts'
-import { onThreads } from '../../support/store-here.ts'
+import { onThreads, startHere } from '../../support/store-here.ts'
+import { until } from '../../support/system.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
 
 onThreads()
@@ -72,6 +73,27 @@ describe('while another process holds a write lock', () => {
       { type: 'health', error: 'another process holds a lock on the database' },
       { type: 'health', error: null },
     ])
+  })
+
+  test('health says so wherever a call was refused, and no longer when the lock is gone, also if nobody calls again', async () => {
+    const { store, path, notices } = await openStore({ owner: null }, startHere)
+    const other = openKept(path)
+    other.exec('BEGIN IMMEDIATE')
+
+    // The thread stood still between the call and its first try.
+    const now = performance.now.bind(performance)
+    const stoodStill = vi
+      .spyOn(performance, 'now')
+      .mockImplementationOnce(now)
+      .mockImplementation(() => now() + 2_500)
+    await expect(store.enqueue([aJob()])).rejects.toThrow(UnavailableError)
+    stoodStill.mockRestore()
+    expect(notices).toEqual([{ type: 'health', error: 'another process holds a lock on the database' }])
+    other.exec('ROLLBACK')
+    other.close()
+
+    await until(() => notices.length > 1)
+    expect(notices.slice(1)).toEqual([{ type: 'health', error: null }])
   })
 })
 
