@@ -26,11 +26,9 @@ export interface BodyLimits {
   readonly maxInFlightRequests: number
 }
 
-/** A body that still comes. */
-interface Coming {
+/** What is held of a body. */
+interface Held {
   bytes: number
-  /** Gives it up, and what it holds. */
-  stop(error: Error): void
 }
 
 /** Bounds what write requests hold in memory: how many there are, and how many bytes of bodies. */
@@ -38,7 +36,8 @@ export class Intake {
   readonly #limits: BodyLimits
   #requests = 0
   #bytes = 0
-  readonly #coming = new Set<Coming>()
+  /** Bodies of which more is to come than their first piece, each with what gives it up and lets go of it. */
+  readonly #coming = new Map<Held, (error: Error) => void>()
   #lastTurn: Promise<void> = Promise.resolve()
   /** Before the next large body is parsed. */
   #restMs = 1
@@ -99,7 +98,7 @@ export class Intake {
   ): Promise<Response> {
     this.#assertRoom()
     assertMediaType(incoming.headers, mediaType)
-    const body: Coming = { bytes: 0, stop: () => {} }
+    const body: Held = { bytes: 0 }
     try {
       const bytes = await this.#read(incoming, body, bytesMax)
       const isLarge = bytes.length > largeBytes
@@ -125,9 +124,8 @@ export class Intake {
 
   /** So that a few that are large and come slowly do not keep all others from writing. */
   #giveUpLargest(): void {
-    let largest: Coming | undefined
-    for (const body of this.#coming) if (!largest || body.bytes > largest.bytes) largest = body
-    largest?.stop(
+    const [, stop] = [...this.#coming].reduce((largest, each) => (each[0].bytes > largest[0].bytes ? each : largest))
+    stop(
       new BackpressureError(
         'the bodies of requests under way fill the memory they may have, and this is the largest that still comes',
         retryAfterMs,
@@ -145,17 +143,18 @@ export class Intake {
     return this.#lastTurn
   }
 
-  #read(incoming: IncomingMessage, body: Coming, bytesMax: number): Promise<Buffer> {
+  #read(incoming: IncomingMessage, body: Held, bytesMax: number): Promise<Buffer> {
     const tooLarge = () => {
       const message = `the body has more than ${bytesMax} bytes, which is all that one request may have`
       return new HttpError(413, 'payload_too_large', message)
     }
-    if (Number(incoming.headers['content-length'] ?? 0) > bytesMax) return Promise.reject(tooLarge())
+    const length = Number(incoming.headers['content-length'] ?? 0)
+    if (length > bytesMax) return Promise.reject(tooLarge())
     const heldMax = bodiesHeldMax * this.#limits.maxRequestBytes
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = []
       // What still comes is thrown away behind the answer: see linger.ts.
-      body.stop = (error: Error) => {
+      const stop = (error: Error) => {
         incoming.off('data', take)
         incoming.pause()
         chunks.length = 0
@@ -164,7 +163,6 @@ export class Intake {
         body.bytes = 0
         reject(error)
       }
-      this.#coming.add(body)
       let isWhole = false
       const cut = () => {
         this.#coming.delete(body)
@@ -175,7 +173,10 @@ export class Intake {
         body.bytes += chunk.length
         this.#bytes += chunk.length
         chunks.push(chunk)
-        if (body.bytes > bytesMax) body.stop(tooLarge())
+        // Most come in one piece. What is kept for each and let go of again outlives the young generation, with all that it refers to: noting
+        // every body here took a fourth of the requests a second.
+        if (body.bytes !== length) this.#coming.set(body, stop)
+        if (body.bytes > bytesMax) stop(tooLarge())
         while (this.#bytes > heldMax && this.#coming.size > 0) this.#giveUpLargest()
       }
       // Not `once`, which makes an object for each.
