@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { systemClock } from '../src/clock.ts'
 import { defaults } from '../src/config.ts'
 import { openSqliteStore } from '../src/persistence/sqlite/client.ts'
 import { lockForServing, thisProcess } from '../src/persistence/sqlite/lock.ts'
+import { systemClock } from '../src/runtime/clock.ts'
 import { orphanCount } from './crashed.ts'
 import { noop } from './load.ts'
 

@@ -1,9 +1,5 @@
 /** The library's front door. */
 export type { Settings } from './config.ts'
-export * from './errors.ts'
-export type { Cause, Happened, NextEvent, Obstacle, ObstacleCode, PlaceInLine } from './explanation.ts'
-export { type Backoff, exponential } from './handlers/backoff.ts'
-export { defineHandler, type Handler, type JobContext } from './handlers/define.ts'
 export type {
   Activity,
   BackupReport,
@@ -45,24 +41,28 @@ export type {
   VerifyReport,
   Violation,
   WorkerActivity,
-} from './job-system.ts'
-export type { JobSystemOptions } from './options.ts'
+} from './engine/job-system.ts'
+export type { JobSystemOptions } from './engine/options.ts'
+export * from './errors.ts'
+export { type Backoff, exponential } from './handlers/backoff.ts'
+export { defineHandler, type Handler, type JobContext } from './handlers/define.ts'
+export type { Cause, Happened, NextEvent, Obstacle, ObstacleCode, PlaceInLine } from './observe/explain/explain.ts'
 
 import { randomUUID } from 'node:crypto'
-import { systemClock } from './clock.ts'
 import { completeSettings } from './config.ts'
+import { harmless } from './engine/harmless-log.ts'
+import type { JobSystem, SystemLog } from './engine/job-system.ts'
+import { checkOptions, type JobSystemOptions } from './engine/options.ts'
+import { createSystem } from './engine/system.ts'
 import { Registry } from './handlers/registry.ts'
-import { harmless } from './harmless-log.ts'
-import type { JobSystem, SystemLog } from './job-system.ts'
-import { checkOptions, type JobSystemOptions } from './options.ts'
 import { openSqliteStore } from './persistence/sqlite/client.ts'
 import { unreliableFileSystem } from './persistence/sqlite/filesystem.ts'
 import { locateDatabase } from './persistence/sqlite/locate.ts'
 import { lockForServing, type ServerLock, thisProcess } from './persistence/sqlite/lock.ts'
 import { noteOpen } from './persistence/sqlite/open-here.ts'
 import { readableByOthers } from './persistence/sqlite/private-files.ts'
-import { createSystem } from './system.ts'
-import { timers } from './timers.ts'
+import { systemClock } from './runtime/clock.ts'
+import { timers } from './runtime/timers.ts'
 
 /**
  * Opens the file and makes the system on it; nothing runs before `start`. A server takes the file's lock first of all. Rejects with

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { AdmissionGate } from '../src/admission-gate.ts'
+import { AdmissionGate } from '../src/engine/admission-gate.ts'
 import { BackpressureError } from '../src/errors.ts'
 
-/** See src/admission-gate.ts. */
+/** See src/engine/admission-gate.ts. */
 const underWayMax = 10_000
 const waitingMax = 100_000
 

@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
-import { isKilledEarly } from '../src/container.ts'
+import { isKilledEarly } from '../src/cli/container.ts'
 import { briefly, built } from './support/built.ts'
 import { tempFolder, whenDone } from './support/temp.ts'
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { readEnvironment } from '../src/environment.ts'
+import { readEnvironment } from '../src/cli/environment.ts'
 import { ConfigError } from '../src/errors.ts'
 
 type Env = Record<string, string>

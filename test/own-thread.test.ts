@@ -14,7 +14,7 @@ const run = promisify(execFile)
 /** A program that has every thread of ours do something: the store's, those for reading and checking, and the one for charts. */
 const program = (folder: string) => `
   import { createJobSystem, defineHandler } from ${JSON.stringify(built('index.js'))}
-  import { charts } from ${JSON.stringify(built('front-door.js'))}
+  import { charts } from ${JSON.stringify(built('engine/front-door.js'))}
   import { layoutOf } from ${JSON.stringify(built('http/charts/layout.js'))}
   const payload = { '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value }) } }
   const handlers = [defineHandler({ type: 'nothing', payload, run() {} })]

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest'
-import { systemClock } from '../src/clock.ts'
 import { DatabaseLockedError, PermanentError } from '../src/errors.ts'
+import { systemClock } from '../src/runtime/clock.ts'
 import { killChildren, startChild } from './support/child.ts'
 import { eventsOf, openSystem, startSystem, until, untilState } from './support/system.ts'
 

@@ -1,8 +1,8 @@
 import { isAsyncFunction, isGeneratorFunction } from 'node:util/types'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { namePattern, timeoutMaxMs } from '../config.ts'
-import { didYouMean } from '../did-you-mean.ts'
 import { type InputIssue, PayloadError } from '../errors.ts'
+import { didYouMean } from '../job/did-you-mean.ts'
 import type { Backoff } from './backoff.ts'
 
 /** Structured, one line each, with the job's id and type; never put a payload in it. */

@@ -1,6 +1,6 @@
 import { type Context, Hono } from 'hono'
+import { commands, type JobSystem, type SystemLog } from '../engine/front-door.ts'
 import { InvalidInputError } from '../errors.ts'
-import { commands, type JobSystem, type SystemLog } from '../front-door.ts'
 import { contentTypeFor } from './accept.ts'
 import { assetRoutes } from './assets.ts'
 import { type BodyLimits, bodiesHeldMax, Intake } from './body.ts'

@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import { type Bulk, fromWire, type JobSystem } from '../front-door.ts'
+import { type Bulk, fromWire, type JobSystem } from '../engine/front-door.ts'
 import { HttpError } from './problem.ts'
 import { parseBody } from './query.ts'
 import { instant, reply } from './reply.ts'

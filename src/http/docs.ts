@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { JobSystem } from '../front-door.ts'
+import type { JobSystem } from '../engine/front-door.ts'
 import type { ApiDocument } from './api-document.ts'
 import { describeApi } from './openapi.ts'
 import { docsPage, renderDocs } from './pages/docs.tsx'

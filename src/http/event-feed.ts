@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
+import type { JobSystem, SystemLog, Transition } from '../engine/front-door.ts'
 import { UnavailableError } from '../errors.ts'
-import type { JobSystem, SystemLog, Transition } from '../front-door.ts'
 import { type EventFilter, EventPage } from './event-page.ts'
 import { EventReader } from './event-reader.ts'
 import type { Session } from './session.ts'

@@ -1,4 +1,4 @@
-import type { JobState, Transition } from '../front-door.ts'
+import type { JobState, Transition } from '../engine/front-door.ts'
 import { eventView } from './jobs.ts'
 import { toJson } from './reply.ts'
 

@@ -1,4 +1,4 @@
-import type { Explanation, JobSystem } from '../front-door.ts'
+import type { Explanation, JobSystem } from '../engine/front-door.ts'
 import { noQuery, parseQuery } from './query.ts'
 import { instant, reply } from './reply.ts'
 

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import ipaddr from 'ipaddr.js'
-import type { SystemLog } from '../front-door.ts'
+import type { SystemLog } from '../engine/front-door.ts'
 import { HttpError } from './problem.ts'
 
 /** Where a wrong token was shown: in the login form, as a bearer token, or as the key of a cookie that somebody made. */

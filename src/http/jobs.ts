@@ -1,5 +1,4 @@
 import type { Context } from 'hono'
-import { InvalidInputError, JobNotFoundError } from '../errors.ts'
 import {
   type Command,
   type EnqueuedJob,
@@ -9,7 +8,8 @@ import {
   type JobSystem,
   snakeCase,
   storedFields,
-} from '../front-door.ts'
+} from '../engine/front-door.ts'
+import { InvalidInputError, JobNotFoundError } from '../errors.ts'
 import { HttpError } from './problem.ts'
 import { historyQuery, listQuery, parseQuery } from './query.ts'
 import { instant, reply } from './reply.ts'

@@ -1,4 +1,12 @@
-import { type Chart, type ChartName, charts, countStates, edgeId, type JobSystem, toMermaid } from '../front-door.ts'
+import {
+  type Chart,
+  type ChartName,
+  charts,
+  countStates,
+  edgeId,
+  type JobSystem,
+  toMermaid,
+} from '../engine/front-door.ts'
 import { layoutOf } from './charts/layout.ts'
 import { dispatcherOverlay, jobOverlay, jobsOverlay, slotsOverlay, type Tally } from './charts/overlays.ts'
 import { chartCssSource } from './charts/style.ts'

@@ -1,4 +1,4 @@
-import type { HistogramSnapshot, Telemetry } from '../front-door.ts'
+import type { HistogramSnapshot, Telemetry } from '../engine/front-door.ts'
 
 type Labels = Readonly<Record<string, string>>
 

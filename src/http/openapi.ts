@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { z } from 'zod'
-import type { JsonSchema } from '../front-door.ts'
+import type { JsonSchema } from '../engine/front-door.ts'
 import type { ApiDocument, OperationObject, ParameterObject, Reference, ResponseObject } from './api-document.ts'
 import { embedded, type SchemaObject } from './json-schema.ts'
 import { type Answer, examplesOf, type Operation, refusalsOf, tags, templateOf } from './operation.ts'

@@ -1,4 +1,4 @@
-import { commandFacts, commands } from '../front-door.ts'
+import { commandFacts, commands } from '../engine/front-door.ts'
 import type { Operation, Operations } from './operation.ts'
 import { eventsQuery, historyQuery, listQuery, machineQuery, noQuery, pathQuery } from './query.ts'
 import type { RefusalCode } from './refusals.ts'

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import type { Metric, Registry, RegistryContentType } from 'prom-client'
-import type { JobSystem } from '../front-door.ts'
+import type { JobSystem } from '../engine/front-door.ts'
 import { type Family, familiesOf } from './metric-families.ts'
 import { replyText } from './reply.ts'
 

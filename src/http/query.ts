@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import { type InputIssue, InvalidInputError } from '../errors.ts'
 import {
   type ChartName,
   charts,
@@ -8,7 +7,8 @@ import {
   issuesOf,
   listLimitDefault,
   listLimitMax,
-} from '../front-door.ts'
+} from '../engine/front-door.ts'
+import { type InputIssue, InvalidInputError } from '../errors.ts'
 
 /** A whole number, as a query writes it: in digits alone. `byDefault`: what is taken where it is left out. */
 export function whole(min: number, max: number, byDefault?: number) {

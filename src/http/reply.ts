@@ -1,4 +1,4 @@
-import { escapeControls } from '../escape-controls.ts'
+import { escapeControls } from '../job/escape-controls.ts'
 
 /** Nothing of an answer may run, be framed or load anything; pages and pictures name what they need besides. */
 const strictest = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"

@@ -9,7 +9,7 @@ import {
   newJobSchema,
   snakeCase,
   storedFields,
-} from '../front-door.ts'
+} from '../engine/front-door.ts'
 import { refusalCodes } from './refusals.ts'
 
 /** What the API's description names: each schema once, the others refer to it. */

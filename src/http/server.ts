@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import { type AddressInfo, Socket } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
-import type { SystemLog } from '../front-door.ts'
+import type { SystemLog } from '../engine/front-door.ts'
 import { type AppOptions, createApp } from './app.ts'
 import { limitConnections } from './connections.ts'
 import { EventFeed, type EventFeedOptions } from './event-feed.ts'

@@ -1,4 +1,4 @@
-import type { JobSystem } from '../front-door.ts'
+import type { JobSystem } from '../engine/front-door.ts'
 import { reply } from './reply.ts'
 
 /** `GET /metrics` */

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import canonicalize from 'canonicalize'
 import { defaults } from '../config.ts'
-import { didYouMean } from '../did-you-mean.ts'
 import { type InputIssue, InvalidInputError } from '../errors.ts'
+import { didYouMean } from './did-you-mean.ts'
 import {
   type FieldName,
   fieldNames,

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { type ActorRefFrom, emit, fromCallback, setup } from 'xstate'
-import { timers } from '../timers.ts'
+import { timers } from '../runtime/timers.ts'
 import type { Lease, LeasedJob, LeaseEvent } from './lease.ts'
 import { Ledger, paceMs, type Room } from './ledger.ts'
 import { gather, type Outcome, type RunAttempt, type WorkerEvent, workerLogic } from './worker.ts'

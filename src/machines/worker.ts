@@ -1,5 +1,5 @@
 import { fromCallback } from 'xstate'
-import { queueMicrotask } from '../timers.ts'
+import { queueMicrotask } from '../runtime/timers.ts'
 import type { LeasedJob, LeaseEvent } from './lease.ts'
 import type { SlotPhase } from './slot.ts'
 

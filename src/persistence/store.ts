@@ -1,4 +1,3 @@
-import type { HistogramSnapshot } from '../histogram.ts'
 import type { BulkFilter } from '../job/filter.ts'
 import type { JobRow, NewJobRow } from '../job/row.ts'
 import type { TakenEdge } from '../machines/edges.ts'
@@ -6,6 +5,7 @@ import type { Command } from '../machines/events.ts'
 import type { EventType, JobState } from '../machines/job.ts'
 import type { DescribedError, Lease, LeasedJob, LeaseEvent, StoredError } from '../machines/lease.ts'
 import type { ReplayedEvent } from '../machines/replay.ts'
+import type { HistogramSnapshot } from './histogram.ts'
 
 export type { DescribedError, JobRow, Lease, LeasedJob, LeaseEvent, NewJobRow, StoredError }
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { type BulkParts, PreparedBulk } from '../../src/bulk/bulk.ts'
-import { BulkPace } from '../../src/bulk/bulk-pace.ts'
-import { ManualClock } from '../../src/clock.ts'
+import { type BulkParts, PreparedBulk } from '../../src/engine/bulk/bulk.ts'
+import { BulkPace } from '../../src/engine/bulk/bulk-pace.ts'
 import { UnavailableError } from '../../src/errors.ts'
+import { ManualClock } from '../../src/runtime/clock.ts'
 import { deferred } from '../support/deferred.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }

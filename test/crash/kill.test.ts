@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { systemClock } from '../../src/clock.ts'
 import { createJobSystem } from '../../src/index.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
 import { assertWitnessed, type Child, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
 import { shareOf } from '../support/share.ts'
 import { openStore } from '../support/store.ts'

@@ -104,7 +104,7 @@ const imported = (file: string, line: string, module: string): Patch => ({
 
 const patches: readonly Patch[] = [
   // The store's thread, too, must know where it is to die.
-  { file: 'own-thread.js', find: 'execArgv: [], env: {}', replace: 'execArgv: []' },
+  { file: 'runtime/own-thread.js', find: 'execArgv: [], env: {}', replace: 'execArgv: []' },
   imported('persistence/sqlite/moves.js', `import assert from 'node:assert/strict';`, '../../crash-point.js'),
   {
     file: 'persistence/sqlite/moves.js',
@@ -158,9 +158,9 @@ const patches: readonly Patch[] = [
     find: '}).immediate();',
     replace: `}).immediate(); crash.reach('committed');`,
   },
-  imported('handlers/attempt.js', `from './describe-error.js';`, '../crash-point.js'),
+  imported('engine/dispatch/attempt.js', `from '../../handlers/describe-error.js';`, '../../crash-point.js'),
   {
-    file: 'handlers/attempt.js',
+    file: 'engine/dispatch/attempt.js',
     find: 'this.#report.settled(this.#lost ? null : (this.#eventOfAbort() ?? outcome()), true);',
     replace: `const event = this.#lost ? null : (this.#eventOfAbort() ?? outcome());
       crash.ended(this.#job, event);

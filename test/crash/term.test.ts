@@ -25,7 +25,7 @@ afterAll(async () => {
   await cleanUp()
 })
 
-/** What a stop may take beyond its grace: see `abortedGraceMs` and `lastCommitMs` in src/system.ts, and twice as long for a slow machine. */
+/** What a stop may take beyond its grace: see `abortedGraceMs` and `lastCommitMs` in src/engine/system.ts, and twice as long for a slow machine. */
 const beyondGraceMs = 2 * 3_000
 
 const many = (count: number, job: object) => Array.from({ length: count }, () => ({ payload: null, ...job })) as never

@@ -6,8 +6,8 @@ const silent = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, fatal
 /** Serves on loopback, on a free port. */
 export async function serveOver(build, system) {
   const { serveHttp } = await import(join(build, 'http/server.js'))
-  const { readEnvironment } = await import(join(build, 'environment.js'))
-  const { systemClock } = await import(join(build, 'clock.js'))
+  const { readEnvironment } = await import(join(build, 'cli/environment.js'))
+  const { systemClock } = await import(join(build, 'runtime/clock.js'))
   const config = readEnvironment({ PORT: '0' }, '')
   return serveHttp({
     ...config,

@@ -17,7 +17,7 @@ const { build, database, witness, run, settings, take, load, serve, produce, fin
 const { createJobSystem, defineHandler, PermanentError, RetryAfterError, SnoozeError } = await import(
   join(build, 'index.js')
 )
-const { ManualClock, systemClock } = await import(join(build, 'clock.js'))
+const { ManualClock, systemClock } = await import(join(build, 'runtime/clock.js'))
 const { openSqliteStore } = await import(join(build, 'persistence/sqlite/client.js'))
 
 const file = openSync(witness, 'a')

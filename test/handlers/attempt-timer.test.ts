@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { AttemptTimer, settleMs } from '../../src/handlers/attempt-timer.ts'
+import { AttemptTimer, settleMs } from '../../src/engine/dispatch/attempt-timer.ts'
 import { useFakeTimers, useRealTimers } from '../support/fake-timers.ts'
 
 beforeEach(() => useFakeTimers())

@@ -320,7 +320,7 @@ const dispatching: readonly Mutation[] = [
   bug(
     'a job that was leased ahead is said to have been called',
     ['explanation.test.ts', 'the summary of a job that is next'],
-    { file: 'explanation/held.js', find: `=== 'next'`, replace: '=== null' },
+    { file: 'observe/explain/held.js', find: `=== 'next'`, replace: '=== null' },
   ),
   bug(
     'a job that was leased ahead waits behind long attempts',
@@ -399,7 +399,7 @@ const dispatching: readonly Mutation[] = [
     system(
       'cancelling a running job fires its signal, frees its slot when it really ends, and refuses its late success',
     ),
-    { file: 'system.js', find: 'setImmediate(() => this.#dispatcher?.send(notice));', replace: '' },
+    { file: 'engine/system.js', find: 'setImmediate(() => this.#dispatcher?.send(notice));', replace: '' },
   ),
   bug(
     'that a lease is lost comes ahead of the job that it was for',
@@ -408,7 +408,7 @@ const dispatching: readonly Mutation[] = [
       'a job that another owner took over between its start and the call of its handler has its signal fired, not passed over',
     ],
     {
-      file: 'system.js',
+      file: 'engine/system.js',
       find: 'setImmediate(() => this.#dispatcher?.send(notice));',
       replace: 'this.#dispatcher?.send(notice);',
     },
@@ -422,18 +422,18 @@ const attempts: readonly Mutation[] = [
       'handlers/attempt-timer.test.ts',
       'the timer of an attempt fires later by what the process did not run, however often',
     ],
-    { file: 'handlers/attempt-timer.js', find: 'if (stoppedMs > this.#addedMs)', replace: 'if (false)' },
+    { file: 'engine/dispatch/attempt-timer.js', find: 'if (stoppedMs > this.#addedMs)', replace: 'if (false)' },
   ),
   bug(
     'a handler that succeeds after its timeout has succeeded',
     attempt('an attempt that takes too long failed though it then resolves within its grace'),
-    { file: 'handlers/attempt.js', find: '(this.#eventOfAbort() ?? outcome())', replace: 'outcome()' },
+    { file: 'engine/dispatch/attempt.js', find: '(this.#eventOfAbort() ?? outcome())', replace: 'outcome()' },
   ),
   bug(
     'a handler that was given up has a second outcome when it ends',
     attempt('an attempt that takes too long and ends after all frees its slot once, with no second outcome'),
     {
-      file: 'handlers/attempt.js',
+      file: 'engine/dispatch/attempt.js',
       find: `        if (this.#settled) {
             this.#report.ended();
             return;
@@ -444,7 +444,11 @@ const attempts: readonly Mutation[] = [
   bug(
     'an error that no retry can mend is retried',
     attempt('an error that says what to do PermanentError rejects the job at once'),
-    { file: 'handlers/attempt.js', find: 'this.#unfit || thrown instanceof PermanentError', replace: 'this.#unfit' },
+    {
+      file: 'engine/dispatch/attempt.js',
+      find: 'this.#unfit || thrown instanceof PermanentError',
+      replace: 'this.#unfit',
+    },
   ),
   bug(
     'an error of another copy of the package is none of ours',
@@ -461,13 +465,13 @@ const attempts: readonly Mutation[] = [
     attempt(
       'an error that says what to do SnoozeError of 0 ms after 4 transitions waits 1000: a history grows ever slower',
     ),
-    { file: 'handlers/attempt.js', find: 'snoozeMinMs, this.#job.leaseToken', replace: '0' },
+    { file: 'engine/dispatch/attempt.js', find: 'snoozeMinMs, this.#job.leaseToken', replace: '0' },
   ),
   bug(
     'each attempt has a token of its own',
     attempt('an attempt is told which one it is, and by a token that all attempts of the job share'),
     {
-      file: 'handlers/attempt.js',
+      file: 'engine/dispatch/attempt.js',
       find: 'this.idempotencyToken = `${databaseId}.${id}`',
       replace: 'this.idempotencyToken = `${databaseId}.${id}.${attempt}`',
     },
@@ -476,7 +480,7 @@ const attempts: readonly Mutation[] = [
     'the handler gets the payload of the attempt before',
     attempt('an attempt gets a payload of its own: what an earlier one did to its payload is gone'),
     {
-      file: 'handlers/attempt.js',
+      file: 'engine/dispatch/attempt.js',
       find: 'JSON.parse(this.#job.payload)',
       replace: '((globalThis.parsed ??= {})[this.#job.payload] ??= JSON.parse(this.#job.payload))',
     },
@@ -487,7 +491,7 @@ const attempts: readonly Mutation[] = [
       'an attempt that is aborted by a shutdown gives the job back where it throws, and succeeds where it gets done',
     ),
     {
-      file: 'handlers/attempt.js',
+      file: 'engine/dispatch/attempt.js',
       find: `        if (this.aborted?.reason instanceof ShutdownError)
             return this.#event('release');
         if`,
@@ -507,7 +511,7 @@ const attempts: readonly Mutation[] = [
 
 const around: readonly Mutation[] = [
   bug('a grace longer than a timer can wait ends at once', stop('a stop may wait for ever'), {
-    file: 'system.js',
+    file: 'engine/system.js',
     find: 'Math.min(ms, timerMaxMs)',
     replace: 'ms',
   }),
@@ -515,7 +519,7 @@ const around: readonly Mutation[] = [
     'the bound on calls under way is off by one',
     ['admission-gate.test.ts', 'the gate lets ten thousand calls in, and the next waits for one to leave'],
     {
-      file: 'admission-gate.js',
+      file: 'engine/admission-gate.js',
       find: 'this.#underWay < underWayMax',
       replace: 'this.#underWay <= underWayMax',
     },
@@ -524,13 +528,13 @@ const around: readonly Mutation[] = [
     'the bound on waiting calls is off by one',
     ['admission-gate.test.ts', 'the gate refuses a call where a hundred thousand wait, and says when to come again'],
     {
-      file: 'admission-gate.js',
+      file: 'engine/admission-gate.js',
       find: 'this.#waiting.length >= waitingMax',
       replace: 'this.#waiting.length > waitingMax',
     },
   ),
   bug('a call that waited is counted twice', ['admission-gate.test.ts', 'the gate is empty again when all have left'], {
-    file: 'admission-gate.js',
+    file: 'engine/admission-gate.js',
     find: `        if (next)
             next();`,
     replace: `        if (next) {
@@ -545,13 +549,13 @@ const around: readonly Mutation[] = [
       'while another process keeps the file locked writes are refused with 503 and are never made, and the server is ready again when it is free',
     ],
     {
-      file: 'system.js',
+      file: 'engine/system.js',
       find: 'serving: this.#trouble,',
       replace: 'serving: null,',
     },
   ),
   bug('while it drains it takes new jobs', stop('while it drains a system answers reads and refuses writes'), {
-    file: 'system.js',
+    file: 'engine/system.js',
     find: `this.#phase === 'draining' || this.#phase === 'stopped'`,
     replace: `this.#phase === 'stopped'`,
   }),

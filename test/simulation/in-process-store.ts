@@ -1,11 +1,11 @@
 import { EventEmitter } from 'node:events'
 import type Database from 'better-sqlite3'
-import type { SteadyClock } from '../../src/clock.ts'
 import { openSqliteStore, type SqliteStoreOptions, type ThreadLink } from '../../src/persistence/sqlite/client.ts'
 import { openForWriting } from '../../src/persistence/sqlite/connection.ts'
 import type { Ask, Tell, ThreadOptions } from '../../src/persistence/sqlite/protocol.ts'
 import { type Mailbox, quiet, StoreThread } from '../../src/persistence/sqlite/store-thread.ts'
 import type { Store } from '../../src/persistence/store.ts'
+import type { SteadyClock } from '../../src/runtime/clock.ts'
 import type { Side, VirtualTime } from './virtual-time.ts'
 
 export interface InProcess {

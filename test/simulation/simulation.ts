@@ -1,7 +1,8 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { SteadyClock } from '../../src/clock.ts'
 import { completeSettings } from '../../src/config.ts'
+import type { JobSystem, SystemLog } from '../../src/engine/job-system.ts'
+import { createSystem } from '../../src/engine/system.ts'
 import {
   BackpressureError,
   IdempotencyConflictError,
@@ -10,9 +11,8 @@ import {
   UnavailableError,
 } from '../../src/errors.ts'
 import { Registry } from '../../src/handlers/registry.ts'
-import type { JobSystem, SystemLog } from '../../src/job-system.ts'
 import { openKept } from '../../src/persistence/sqlite/kept.ts'
-import { createSystem } from '../../src/system.ts'
+import type { SteadyClock } from '../../src/runtime/clock.ts'
 import type { Ordeal } from '../torture/ordeal.ts'
 import { Random } from '../torture/random.ts'
 import { type InProcessStore, openInProcess } from './in-process-store.ts'

@@ -1,4 +1,4 @@
-import { timers } from '../../src/timers.ts'
+import { timers } from '../../src/runtime/timers.ts'
 
 const real = { ...timers }
 

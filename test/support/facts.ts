@@ -1,6 +1,6 @@
-import type { AttemptFacts, Facts, ServerFacts } from '../../src/explanation/facts.ts'
 import { countAfter, findEdge } from '../../src/machines/edges.ts'
 import type { EventType, JobEvent, JobNode, JobState } from '../../src/machines/job.ts'
+import type { AttemptFacts, Facts, ServerFacts } from '../../src/observe/explain/facts.ts'
 import type { HistoryEvent, Situation } from '../../src/persistence/store.ts'
 
 /** Ten in the morning of some Tuesday. */

@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { z } from 'zod'
+import { optionNames } from '../../src/engine/options.ts'
 import { defineHandler } from '../../src/handlers/define.ts'
 import { sleep } from '../../src/handlers/sleep.ts'
 import { type HttpServer, type ServeOptions, serveHttp } from '../../src/http/server.ts'
 import { createJobSystem, type JobSystem, type JobSystemOptions } from '../../src/index.ts'
-import { optionNames } from '../../src/options.ts'
 import { tempFolder, whenDone } from './temp.ts'
 
 /** An answer with its body read; JSON is parsed. */

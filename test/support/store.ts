@@ -1,7 +1,7 @@
 import { join } from 'node:path'
-import { ManualClock } from '../../src/clock.ts'
 import { openSqliteStore, type SqliteStoreOptions } from '../../src/persistence/sqlite/client.ts'
 import type { NewJobRow, Store, StoreNotice } from '../../src/persistence/store.ts'
+import { ManualClock } from '../../src/runtime/clock.ts'
 import { tempFolder, whenDone } from './temp.ts'
 
 /** An opened store with the clock that it reads and all that it has told. */

@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { z } from 'zod'
-import { ManualClock } from '../../src/clock.ts'
 import { defineHandler, type Handler, type JobContext } from '../../src/handlers/define.ts'
 import {
   createJobSystem,
@@ -12,6 +11,7 @@ import {
   type JobSystemOptions,
   type SystemLog,
 } from '../../src/index.ts'
+import { ManualClock } from '../../src/runtime/clock.ts'
 import { deferred } from './deferred.ts'
 import { openStore } from './store.ts'
 import { tempFolder, whenDone } from './temp.ts'

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { JobSystem } from '../../src/index.ts'
 import { Ledger } from '../../src/machines/ledger.ts'
-import { toWorkerActivity } from '../../src/telemetry/activity.ts'
+import { toWorkerActivity } from '../../src/observe/telemetry/activity.ts'
 import { deferred } from '../support/deferred.ts'
 import { openSystem, startAt, startSystem, until } from '../support/system.ts'
 

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { ManualClock } from '../../src/clock.ts'
+import { RunStats } from '../../src/observe/telemetry/run-stats.ts'
+import { TimeSeries } from '../../src/observe/telemetry/time-series.ts'
 import type { CommitStats, EdgeCount } from '../../src/persistence/store.ts'
-import { RunStats } from '../../src/telemetry/run-stats.ts'
-import { TimeSeries } from '../../src/telemetry/time-series.ts'
+import { ManualClock } from '../../src/runtime/clock.ts'
 import { deferred } from '../support/deferred.ts'
 import { startAt, startSystem, until, untilCalled, untilFinished, untilState } from '../support/system.ts'
 

@@ -1,4 +1,4 @@
-import type { ChartNode } from '../../front-door.ts'
+import type { ChartNode } from '../../engine/front-door.ts'
 
 /** What colour a state has, by its tags: a class in the style sheets of charts and pages. */
 export function kindOf({ tags, final }: Pick<ChartNode, 'tags' | 'final'>): string {

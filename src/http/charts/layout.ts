@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { type Chart, charts, ownThread, toDot } from '../../front-door.ts'
+import { type Chart, charts, ownThread, toDot } from '../../engine/front-door.ts'
 
 /** Where a node lies: its middle and its size, in the chart's units. */
 export interface PlacedNode {

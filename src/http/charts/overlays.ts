@@ -1,4 +1,4 @@
-import { type Chart, edgeId, type JobPath } from '../../front-door.ts'
+import { type Chart, edgeId, type JobPath } from '../../engine/front-door.ts'
 import { type EdgeOverlay, type NodeOverlay, type Overlay, thinnest, widthOf } from './svg.ts'
 
 /** What is in each state of a machine now, and how often each edge was taken; the latter null where that is not counted. */

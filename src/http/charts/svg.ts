@@ -1,4 +1,4 @@
-import { type Chart, type ChartEdge, type ChartNode, charts, edgeLines } from '../../front-door.ts'
+import { type Chart, type ChartEdge, type ChartNode, charts, edgeLines } from '../../engine/front-door.ts'
 import { kindOf } from './kind.ts'
 import type { Layout, PlacedNode, RoutedEdge } from './layout.ts'
 import { chartCss } from './style.ts'

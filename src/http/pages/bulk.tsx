@@ -1,5 +1,5 @@
+import { type Bulk, commandFacts, commands, eventsFrom, type JobSystem, jobStates } from '../../engine/front-door.ts'
 import { InvalidInputError } from '../../errors.ts'
-import { type Bulk, commandFacts, commands, eventsFrom, type JobSystem, jobStates } from '../../front-door.ts'
 import { bulkOf } from '../bulk.ts'
 import { type FilterFields, fieldsOf, fieldsOfFilter, HiddenFields, toFilter } from './job-filter.tsx'
 import { page, seeOther } from './page.tsx'

@@ -1,4 +1,4 @@
-import type { Explanation } from '../../front-door.ts'
+import type { Explanation } from '../../engine/front-door.ts'
 import { StateBadge, Time } from './parts.tsx'
 import { Text } from './text.tsx'
 

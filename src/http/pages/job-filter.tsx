@@ -1,5 +1,5 @@
+import { type JobFilter, jobStates } from '../../engine/front-door.ts'
 import { InvalidInputError } from '../../errors.ts'
-import { type JobFilter, jobStates } from '../../front-door.ts'
 
 const names = ['state', 'type', 'queue', 'text', 'created_from', 'created_to'] as const
 /** The filter as its form has it: text, empty where nothing is asked; instants in UTC, as the browser's field writes them. */

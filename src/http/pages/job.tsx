@@ -1,4 +1,3 @@
-import { JobNotFoundError } from '../../errors.ts'
 import {
   commandFacts,
   commands,
@@ -9,7 +8,8 @@ import {
   type JobSystem,
   type StoredError,
   storedFields,
-} from '../../front-door.ts'
+} from '../../engine/front-door.ts'
+import { JobNotFoundError } from '../../errors.ts'
 import { drawJob } from '../machines.ts'
 import { parseQuery, pathQuery } from '../query.ts'
 import { ChartFrame } from './chart.tsx'

@@ -1,4 +1,4 @@
-import type { Job, JobFilter, JobSystem } from '../../front-door.ts'
+import type { Job, JobFilter, JobSystem } from '../../engine/front-door.ts'
 import { BulkForms } from './bulk.tsx'
 import { type FilterFields, FilterForm, fieldsOf, givenFields, toFilter } from './job-filter.tsx'
 import { page } from './page.tsx'

@@ -6,7 +6,7 @@ import {
   type JobSystem,
   jobStates,
   type Metrics,
-} from '../../front-door.ts'
+} from '../../engine/front-door.ts'
 import { drawMachine } from '../machines.ts'
 import { ChartFrame } from './chart.tsx'
 import { renderPage } from './page.tsx'

@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import { commands, type JobSystem } from '../../front-door.ts'
+import { commands, type JobSystem } from '../../engine/front-door.ts'
 import type { Intake } from '../body.ts'
 import { bulkIdOf } from '../bulk.ts'
 import { idOf } from '../jobs.ts'

@@ -1,4 +1,4 @@
-import { charts, type JobState } from '../../front-door.ts'
+import { charts, type JobState } from '../../engine/front-door.ts'
 import { kindOf } from '../charts/kind.ts'
 import { visible } from './text.tsx'
 

@@ -1,4 +1,4 @@
-import type { JobSystem, Quantiles, Sample } from '../../front-door.ts'
+import type { JobSystem, Quantiles, Sample } from '../../engine/front-door.ts'
 import { reply } from '../reply.ts'
 
 /** `GET /dashboard/series`: the last half hour by columns of one length, oldest first; rates in events a second, `null` where nothing happened. */

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import type Database from 'better-sqlite3'
 import type { JobState } from '../../machines/job.ts'
-import { timers } from '../../timers.ts'
+import { timers } from '../../runtime/timers.ts'
 import { type CensusCount, censusPairsMax, censusRest } from '../store.ts'
 
 /** Rows that one step looks at, as for a list. */

@@ -1,7 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { Worker } from 'node:worker_threads'
 import type Database from 'better-sqlite3'
-import { type Clock, ManualClock } from '../../clock.ts'
 import {
   DatabaseLostError,
   DatabaseUnusableError,
@@ -11,8 +10,9 @@ import {
   UnavailableError,
 } from '../../errors.ts'
 import type { JobState } from '../../machines/job.ts'
-import { ownThread } from '../../own-thread.ts'
-import { timers } from '../../timers.ts'
+import { type Clock, ManualClock } from '../../runtime/clock.ts'
+import { ownThread } from '../../runtime/own-thread.ts'
+import { timers } from '../../runtime/timers.ts'
 import { type Batch, intoBatches } from '../batches.ts'
 import { intoSets } from '../runs.ts'
 import type {

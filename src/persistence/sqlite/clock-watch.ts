@@ -1,4 +1,4 @@
-import type { SteadyClock } from '../../clock.ts'
+import type { SteadyClock } from '../../runtime/clock.ts'
 
 /** The wall clock may gain or lose so much between two looks, in ms; what corrects it slowly stays far below. */
 const toleranceMs = 1_000

@@ -1,4 +1,4 @@
-import { Histogram, sharedCells } from '../../histogram.ts'
+import { Histogram, sharedCells } from '../histogram.ts'
 import type { CommitStats } from '../store.ts'
 
 /** Upper ends of the buckets: how long a commit took, in ms, and how many events it wrote. */

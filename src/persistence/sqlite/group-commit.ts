@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import type { Clock } from '../../clock.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import { isBusy, isDamage, isDiskFailure } from './connection.ts'
 import type { Writer } from './writer.ts'
 

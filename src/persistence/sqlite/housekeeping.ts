@@ -1,4 +1,4 @@
-import type { SteadyClock } from '../../clock.ts'
+import type { SteadyClock } from '../../runtime/clock.ts'
 import type { Lease, StoreNotice } from '../store.ts'
 import { ClockWatch } from './clock-watch.ts'
 import { isStorageTrouble } from './connection.ts'

@@ -1,4 +1,4 @@
-import type { SteadyClock } from '../../clock.ts'
+import type { SteadyClock } from '../../runtime/clock.ts'
 
 /** How long a step of housekeeping takes, and for how many times as long it rests then. */
 export interface Effort {

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { UnavailableError } from '../../errors.ts'
-import { ownThread } from '../../own-thread.ts'
+import { ownThread } from '../../runtime/own-thread.ts'
 
 /** What such a thread tells: how far it is, then what it found or made, or why it could not. */
 export type ReportTell<Report> =

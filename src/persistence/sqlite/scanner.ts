@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { UnavailableError } from '../../errors.ts'
-import { ownThread } from '../../own-thread.ts'
+import { ownThread } from '../../runtime/own-thread.ts'
 import type { ReadAsk, ReadTell, Scan, ScanAnswer, ScanGiven } from './reader-thread.ts'
 
 interface Waiting {

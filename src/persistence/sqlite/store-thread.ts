@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3'
-import type { SteadyClock } from '../../clock.ts'
 import { DatabaseLostError } from '../../errors.ts'
+import type { SteadyClock } from '../../runtime/clock.ts'
 import { busyPatienceMs, Calls } from './calls.ts'
 import { CommitMeter } from './commit-meter.ts'
 import { isBusy, isDamage, isFull, isStorageTrouble, leaveLog } from './connection.ts'

@@ -1,7 +1,7 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import type Database from 'better-sqlite3'
-import { ManualClock, type SteadyClock, systemClock } from '../../clock.ts'
 import { DatabaseUnusableError, LostJobsError } from '../../errors.ts'
+import { ManualClock, type SteadyClock, systemClock } from '../../runtime/clock.ts'
 import { isBusy, openForWriting } from './connection.ts'
 import type { ThreadOptions, Unopened } from './protocol.ts'
 import { type Mailbox, quiet, StoreThread } from './store-thread.ts'

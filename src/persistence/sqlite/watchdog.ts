@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { ownThread } from '../../own-thread.ts'
+import { ownThread } from '../../runtime/own-thread.ts'
 
 /** How often the loop beats, and the thread looks, in ms. */
 export const beatMs = 100

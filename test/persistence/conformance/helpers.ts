@@ -1,8 +1,8 @@
 import { expect } from 'vitest'
-import type { ManualClock } from '../../../src/clock.ts'
 import { jobStates } from '../../../src/machines/edges.ts'
 import type { JobState } from '../../../src/machines/job.ts'
 import type { EnqueueResult, LeasedJob, LeaseEvent, NewJobRow, Store } from '../../../src/persistence/store.ts'
+import type { ManualClock } from '../../../src/runtime/clock.ts'
 import { aJob, type OpenedStore } from '../../support/store.ts'
 
 /** Opens a store of its own for a test. */

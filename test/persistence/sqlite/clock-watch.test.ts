@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { ManualClock } from '../../../src/clock.ts'
 import { ClockWatch } from '../../../src/persistence/sqlite/clock-watch.ts'
+import { ManualClock } from '../../../src/runtime/clock.ts'
 import { aJob, openStore, startAt } from '../../support/store.ts'
 
 const hour = 3_600_000

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path'
 
 const [dist, file] = [resolve(process.argv[2]), resolve(process.argv[3])]
 const { openSqliteStore } = await import(join(dist, 'persistence/sqlite/client.js'))
-const { ManualClock } = await import(join(dist, 'clock.js'))
+const { ManualClock } = await import(join(dist, 'runtime/clock.js'))
 
 const clock = new ManualClock(Date.UTC(2026, 0, 1))
 const path = `${file}.making`

@@ -1,0 +1,28 @@
+import { printable } from '../job/escape-controls.ts'
+import { backUp } from '../persistence/sqlite/backup.ts'
+import type { Output } from './verify.ts'
+
+/** A backup that takes longer than this tells how far it is, in ms. */
+const quietMs = 2_000
+
+/** `jobmachine backup [file] TARGET`: copies a database, also a live one. Gives the exit code: 0, or 1 where no backup was made. */
+export async function backupCommand(path: string, target: string, out: Output, err: Output): Promise<number> {
+  const startedAt = performance.now()
+  let toldAt = startedAt
+  const onCopied = (pages: number, ofPages: number) => {
+    const now = performance.now()
+    if (now - startedAt < quietMs || now - toldAt < quietMs) return
+    toldAt = now
+    err.write(`${Math.floor((100 * pages) / ofPages)} % copied\n`)
+  }
+  try {
+    const { bytes, transitions, jobs } = await backUp(path, target, onCopied)
+    out.write(
+      `${printable(target)}: ${bytes.toLocaleString('en')} bytes, up to transition ${transitions} and job ${jobs}, checked and flushed\n`,
+    )
+    return 0
+  } catch (error) {
+    err.write(`jobmachine: no backup was made: ${printable(`${error instanceof Error ? error.message : error}`)}\n`)
+    return 1
+  }
+}

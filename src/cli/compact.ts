@@ -1,0 +1,18 @@
+import { printable } from '../job/escape-controls.ts'
+import { compact } from '../persistence/sqlite/compact.ts'
+import type { Output } from './verify.ts'
+
+/** `jobmachine compact [file]`: writes a database anew that no server has open. Throws where it cannot, as `compact` does. */
+export function compactCommand(
+  path: string,
+  made: { readonly newDatabaseId: string; readonly now: number },
+  out: Output,
+  err: Output,
+): void {
+  const { bytesBefore, bytesAfter } = compact(path, made, (bytes) =>
+    err.write(`writing ${bytes.toLocaleString('en')} bytes anew\n`),
+  )
+  out.write(
+    `${printable(path)}: ${bytesBefore.toLocaleString('en')} bytes before, ${bytesAfter.toLocaleString('en')} now\n`,
+  )
+}

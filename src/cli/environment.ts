@@ -1,0 +1,214 @@
+import { isIP } from 'node:net'
+import { parseEnv } from 'node:util'
+import { z } from 'zod'
+import { defaults, depthPerQueue, ranges, type Settings } from '../config.ts'
+import { ConfigError } from '../errors.ts'
+import { type SmtpSettings, tlsModes } from '../handlers/smtp.ts'
+import { secretPattern } from '../handlers/webhook-signature.ts'
+import { faultOfDatabasePath } from '../persistence/database-path.ts'
+import { weaknessOf } from './token-strength.ts'
+
+/** All that the server is told from outside. */
+export interface ServerConfig {
+  readonly settings: Settings
+  /** Somebody has chosen the grace of a stop, or Kubernetes runs this, which leaves time for the usual one. */
+  readonly isGraceKnown: boolean
+  readonly host: string
+  /** 0: any free one. */
+  readonly port: number
+  /** Further names that the `Host` header may carry. */
+  readonly allowedHosts: readonly string[]
+  /** Where a proxy serves it, such as `/jobs-admin`; empty: at the root. */
+  readonly basePath: string
+  readonly databasePath: string
+  /** What is removed is overwritten with zeros. */
+  readonly secureDelete: boolean
+  readonly apiToken: string | null
+  /** One request's body. */
+  readonly maxRequestBytes: number
+  /** Write requests being served at once. */
+  readonly maxInFlightRequests: number
+  readonly logLevel: string
+  readonly smtp: SmtpSettings
+  readonly webhook: { readonly allowPrivate: boolean; readonly secret: string | undefined }
+}
+
+/** Where a value that is wrong must not be repeated. */
+const secrets = new Set(['API_TOKEN', 'SMTP_PASSWORD', 'GMAIL_APP_PASSWORD', 'WEBHOOK_SECRET'])
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+
+const whole = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^[0-9]{1,15}$/)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max)
+    .describe(`a whole number from ${min} to ${max}`)
+const setting = (name: keyof Settings) => whole(ranges[name].min, ranges[name].max).default(defaults[name])
+const text = (takes: string, pattern = /^[^\p{Cc}]+$/u) => z.string().regex(pattern).describe(takes)
+const trueOrFalse = z
+  .enum(['true', 'false'])
+  .transform((value) => value === 'true')
+  .describe('true or false')
+  .default(false)
+const hostName = /^[A-Za-z0-9_.:[\]-]+$/
+
+/** One entry a variable; its description is what the error says it takes. */
+const variables = {
+  HOST: text('an address or a host name', hostName).default('127.0.0.1'),
+  PORT: whole(0, 65_535).default(8_080),
+  ALLOWED_HOSTS: z
+    .string()
+    .regex(/^[A-Za-z0-9_.:[\], -]+$/)
+    .transform((list) => list.split(/[\s,]+/).filter((name) => name !== ''))
+    .describe('host names, separated by commas')
+    .default([]),
+  BASE_PATH: z
+    .string()
+    .regex(/^\/$|^(\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+\/?$/)
+    .transform((path) => path.replace(/\/$/, ''))
+    .describe('a path such as /jobs-admin: letters, digits and . _ ~ - between slashes')
+    .default(''),
+  DATABASE_PATH: text('a path').default('./data/jobs.db'),
+  SECURE_DELETE: trueOrFalse,
+  WORKER_COUNT: setting('workers'),
+  API_TOKEN: text('at least 16 characters, without spaces', /^[\x21-\x7e]{16,}$/).optional(),
+  LEASE_MS: setting('leaseMs'),
+  JOB_TIMEOUT_MS: setting('jobTimeoutMs'),
+  RETRY_BASE_MS: setting('retryBaseMs'),
+  RETRY_MAX_MS: setting('retryMaxMs'),
+  RETENTION_MS: setting('retentionMs'),
+  MAX_REQUEST_BYTES: whole(1_024, 1_073_741_824).default(8_388_608),
+  MAX_IN_FLIGHT_REQUESTS: whole(1, 100_000).default(1_000),
+  MAX_QUEUE_DEPTH: setting('maxQueueDepth'),
+  MAX_DEPTH_PER_QUEUE: whole(ranges.maxDepthPerQueue.min, ranges.maxDepthPerQueue.max).optional(),
+  MAX_PAYLOAD_BYTES: setting('maxPayloadBytes'),
+  MAX_PAYLOAD_VALUES: setting('maxPayloadValues'),
+  SHUTDOWN_GRACE_MS: setting('shutdownGraceMs'),
+  LOG_LEVEL: z
+    .enum(logLevels)
+    .describe(`one of ${logLevels.join(', ')}`)
+    .default('info'),
+  SMTP_HOST: text('an address or a host name', hostName).optional(),
+  SMTP_PORT: whole(1, 65_535).default(587),
+  SMTP_TLS: z
+    .enum(tlsModes)
+    .describe(`one of ${tlsModes.join(', ')}`)
+    .optional(),
+  SMTP_USER: text('a user name').optional(),
+  SMTP_PASSWORD: text('a password').optional(),
+  SMTP_FROM: text('a mail address', /^[^\s@]+@[^\s@]+$/).optional(),
+  GMAIL_USER: text('a mail address', /^[^\s@]+@[^\s@]+$/).optional(),
+  GMAIL_APP_PASSWORD: text('a password').optional(),
+  WEBHOOK_ALLOW_PRIVATE: trueOrFalse,
+  WEBHOOK_SECRET: text('ASCII text, or whsec_ and base64 with its padding', secretPattern).optional(),
+}
+const schema = z.object(variables)
+
+/**
+ * Reads the configuration; what `env` has wins over `dotEnv`, the text of a `.env` file, and an empty value counts as not set. Throws
+ * `ConfigError` with a line for each bad value: the variable, what it got, what it takes.
+ */
+export function readEnvironment(env: Readonly<Record<string, string | undefined>>, dotEnv: string): ServerConfig {
+  const given: Record<string, string> = {}
+  const problems: string[] = []
+  // Some editors begin a file with a byte order mark.
+  const fromFile = parseEnv(dotEnv.replace(/^\uFEFF/, ''))
+  for (const name of Object.keys(variables)) {
+    const value = env[name] || fromFile[name]
+    if (value) given[name] = value
+    // An operator who writes API_TOKEN= believes that the server is protected.
+    if (name === 'API_TOKEN' && (env[name] ?? fromFile[name]) === '') {
+      problems.push('API_TOKEN is set but empty; it takes at least 16 characters, or leave it out')
+    }
+  }
+  const parsed = schema.safeParse(given)
+  const badNames = new Set(parsed.success ? [] : parsed.error.issues.map(({ path }) => String(path[0])))
+  for (const name of badNames) {
+    problems.push(describeProblem(name as keyof typeof variables, given[name] ?? ''))
+    // As if it were not set, so that what conflicts is told together with it.
+    delete given[name]
+  }
+  const isGraceKnown = given.SHUTDOWN_GRACE_MS !== undefined || Boolean(env.KUBERNETES_SERVICE_HOST)
+  const config = { ...toConfig(parsed.success ? parsed.data : schema.parse(given)), isGraceKnown }
+  problems.push(...conflictsIn(config))
+  if (problems.length > 0) throw new ConfigError(problems)
+  return config
+}
+
+function describeProblem(name: keyof typeof variables, value: string): string {
+  const got = secrets.has(name) ? `a value of ${value.length} characters` : JSON.stringify(value)
+  return `${name} is ${got}; it takes ${takes(variables[name])}`
+}
+
+/** The description stands on the schema itself or on the one inside its default. */
+function takes(schema: z.ZodType): string {
+  if (schema.description) return schema.description
+  const inner = (schema as { def?: { innerType?: z.ZodType } }).def?.innerType
+  return inner ? takes(inner) : 'another value'
+}
+
+function conflictsIn({ host, apiToken, settings, databasePath }: ServerConfig): string[] {
+  const conflicts: string[] = []
+  const pathFault = faultOfDatabasePath(databasePath)
+  if (pathFault) conflicts.push(`DATABASE_PATH ${pathFault}`)
+  const weakness = apiToken === null ? undefined : weaknessOf(apiToken)
+  if (!isLoopback(host) && (apiToken === null || weakness)) {
+    const reached = `HOST is ${JSON.stringify(host)}, which others can reach`
+    conflicts.push(
+      weakness
+        ? `${reached}, and API_TOKEN ${weakness}; make one by: openssl rand -hex 32`
+        : `${reached}; that takes an API_TOKEN of at least 16 characters`,
+    )
+  }
+  if (settings.retryMaxMs < settings.retryBaseMs) {
+    conflicts.push(
+      `RETRY_MAX_MS is ${settings.retryMaxMs}; it takes no less than RETRY_BASE_MS, ${settings.retryBaseMs}`,
+    )
+  }
+  return conflicts
+}
+
+function toConfig(given: z.infer<typeof schema>): Omit<ServerConfig, 'isGraceKnown'> {
+  return {
+    settings: {
+      workers: given.WORKER_COUNT,
+      leaseMs: given.LEASE_MS,
+      jobTimeoutMs: given.JOB_TIMEOUT_MS,
+      retryBaseMs: given.RETRY_BASE_MS,
+      retryMaxMs: given.RETRY_MAX_MS,
+      retentionMs: given.RETENTION_MS,
+      maxQueueDepth: given.MAX_QUEUE_DEPTH,
+      maxDepthPerQueue: given.MAX_DEPTH_PER_QUEUE ?? depthPerQueue(given.MAX_QUEUE_DEPTH),
+      maxPayloadBytes: given.MAX_PAYLOAD_BYTES,
+      maxPayloadValues: given.MAX_PAYLOAD_VALUES,
+      shutdownGraceMs: given.SHUTDOWN_GRACE_MS,
+    },
+    host: given.HOST.replace(/^\[(.*)\]$/, '$1'),
+    port: given.PORT,
+    allowedHosts: given.ALLOWED_HOSTS,
+    basePath: given.BASE_PATH,
+    databasePath: given.DATABASE_PATH,
+    secureDelete: given.SECURE_DELETE,
+    apiToken: given.API_TOKEN ?? null,
+    maxRequestBytes: given.MAX_REQUEST_BYTES,
+    maxInFlightRequests: given.MAX_IN_FLIGHT_REQUESTS,
+    logLevel: given.LOG_LEVEL,
+    smtp: {
+      host: given.SMTP_HOST,
+      port: given.SMTP_PORT,
+      tls: given.SMTP_TLS,
+      user: given.SMTP_USER ?? given.GMAIL_USER,
+      password: given.SMTP_PASSWORD ?? given.GMAIL_APP_PASSWORD,
+      from: given.SMTP_FROM,
+    },
+    webhook: { allowPrivate: given.WEBHOOK_ALLOW_PRIVATE, secret: given.WEBHOOK_SECRET },
+  }
+}
+
+/** Whether only this machine can reach a server that listens on `host`. */
+export function isLoopback(host: string): boolean {
+  const bare = host.replace(/^\[|\]$/g, '').toLowerCase()
+  if (isIP(bare) === 4) return bare.startsWith('127.')
+  return bare === '::1' || bare === 'localhost'
+}

@@ -1,0 +1,47 @@
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { printable } from '../job/escape-controls.ts'
+import { verifyFile } from '../persistence/sqlite/verify.ts'
+import { invariants } from '../persistence/store.ts'
+
+/** Where the command writes: standard output and standard error of a process. */
+export interface Output {
+  write(text: string): void
+  readonly isTTY?: boolean
+}
+
+/** Violations told one by one. */
+const toldMax = 100
+
+/** `jobmachine verify [file]`: checks a database, also a live one, and says what it found. Gives the exit code: 0, or 1 where something is wrong. */
+export function verifyCommand(path: string, out: Output, err: Output): number {
+  if (!existsSync(path)) {
+    err.write(
+      `jobmachine: there is no file ${printable(resolve(path))}; give the path of a database, such as data/jobs.db\n`,
+    )
+    return 1
+  }
+  const progress = err.isTTY
+    ? (id: number, lastId: number) =>
+        err.write(
+          `\r${Math.min(id, lastId).toLocaleString('en')} of ${lastId.toLocaleString('en')} ids${id < lastId ? '' : '; checking the file'}`,
+        )
+    : undefined
+  try {
+    const { jobs, events, violations, violationCount } = verifyFile(path, progress)
+    if (progress) err.write('\n')
+    for (const { invariant, jobId, message } of violations.slice(0, toldMax)) {
+      out.write(
+        `${invariant} (${invariants[invariant]})${jobId === null ? '' : `, job ${jobId}`}: ${printable(message)}\n`,
+      )
+    }
+    if (violationCount > toldMax) out.write(`… and ${violationCount - toldMax} more\n`)
+    out.write(`${printable(path)}: ${jobs} jobs, ${events} events, ${violationCount} violations\n`)
+    return violationCount === 0 ? 0 : 1
+  } catch (error) {
+    err.write(
+      `jobmachine: ${printable(`${path} cannot be checked: ${error instanceof Error ? error.message : error}`)}\n`,
+    )
+    return 1
+  }
+}

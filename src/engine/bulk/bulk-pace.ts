@@ -1,0 +1,85 @@
+import { performance } from 'node:perf_hooks'
+import { bulkReadyMax, bulkStepMax, bulkStepMin } from '../../config.ts'
+import type { Command } from '../../persistence/store.ts'
+import { timers } from '../../runtime/timers.ts'
+
+/** What a step should take beside others, in ms, the wait for its turn in the store included: one that takes longer has met them. */
+const stepMs = 10
+/** How long after other work came it is taken to come still, in ms; so also how long a step waits at most while many jobs are ready. */
+export const otherWorkMs = 1_000
+/** Between two looks at how many there are, in ms. */
+const lookMs = 10
+/** The rest after a step, in times of what it took: beside others, and alone. Also alone, for processes that write beside this one need gaps. */
+const rests = { besideOthers: 1, alone: 1 / 3 }
+const restMaxMs = 100
+
+/** What waits: jobs that are ready to be run, and how many ever became so otherwise than by being requeued. */
+export interface Waiting {
+  readonly ready: number
+  readonly arrived: number
+}
+
+export interface BulkPaceParts {
+  readonly look: () => Promise<Waiting>
+  /** Monotonic ms, and a wait for so many of them; for tests. */
+  readonly elapsed?: () => number
+  readonly wait?: (ms: number) => Promise<void>
+}
+
+/** Paces the commands over many jobs by what else there is to do: at the store's speed while nothing is. */
+export class BulkPace {
+  readonly #look: BulkPaceParts['look']
+  readonly #elapsed: () => number
+  readonly #wait: (ms: number) => Promise<void>
+  #arrived: number | null = null
+  /** By `elapsed`. */
+  #arrivedAt = Number.NEGATIVE_INFINITY
+  /** Jobs of the next step. */
+  jobsMax = bulkStepMin
+
+  constructor({ look, elapsed, wait }: BulkPaceParts) {
+    this.#look = look
+    this.#elapsed = elapsed ?? (() => performance.now())
+    this.#wait = wait ?? ((ms) => new Promise((resolve) => void timers.setTimeout(resolve, ms)))
+  }
+
+  /** Does a step, and makes the next one larger or smaller by what it took. */
+  async step<T>(run: () => Promise<T>): Promise<T> {
+    const beganAt = this.#elapsed()
+    const result = await run()
+    const tookMs = this.#elapsed() - beganAt
+    if (!this.#isBesideOthers || tookMs < stepMs / 2) this.jobsMax = Math.min(bulkStepMax, this.jobsMax * 2)
+    else if (tookMs > stepMs) this.jobsMax = Math.max(bulkStepMin, Math.floor(this.jobsMax / 2))
+    return result
+  }
+
+  /** The rest after what took so long, in ms: this share of the store's time is left to others. */
+  restMs(tookMs: number): number {
+    return Math.min(tookMs * (this.#isBesideOthers ? rests.besideOthers : rests.alone), restMaxMs)
+  }
+
+  /**
+   * Before each step. Where other work comes, jobs that are queued now would be run before it: one that queues more waits until few are ready,
+   * a second has passed, or `goesOn` says no.
+   */
+  async untilNext(command: Command, goesOn: () => boolean): Promise<void> {
+    const giveUpAt = this.#elapsed() + otherWorkMs
+    while (goesOn()) {
+      const ready = await this.#countReady()
+      if (command !== 'requeue' || !this.#isBesideOthers || ready <= bulkReadyMax || this.#elapsed() >= giveUpAt) return
+      await this.#wait(lookMs)
+    }
+  }
+
+  async #countReady(): Promise<number> {
+    const { ready, arrived } = await this.#look()
+    // The first look cannot tell when they came.
+    if (arrived !== this.#arrived) this.#arrivedAt = this.#elapsed()
+    this.#arrived = arrived
+    return ready
+  }
+
+  get #isBesideOthers(): boolean {
+    return this.#elapsed() - this.#arrivedAt < otherWorkMs
+  }
+}

@@ -1,0 +1,160 @@
+import { initialTransition, transition } from 'xstate'
+import { bulkMatchedMax, bulkPageMax, bulkPatienceMs } from '../../config.ts'
+import { BulkStateError } from '../../errors.ts'
+import { type BulkEvent, bulkMachine } from '../../machines/bulk.ts'
+import type { Store } from '../../persistence/store.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Bulk, BulkCommand, BulkFilter, BulkPhase, SystemLog } from '../job-system.ts'
+import type { BulkPace } from './bulk-pace.ts'
+import { FallingIds } from './falling-ids.ts'
+
+/** What a command over many jobs is given to do its work with. */
+export interface BulkParts {
+  readonly store: Pick<Store, 'matching' | 'command'>
+  readonly pace: BulkPace
+  readonly clock: Clock
+  readonly log: SystemLog
+  /** Throws where nothing may be written now. */
+  readonly assertWritable: () => void
+  /** Does a step when those of all others that asked before are done, and the store has had its rest. */
+  readonly inTurn: <T>(step: () => Promise<T>) => Promise<T>
+}
+
+/** See `Bulk`. Its phases are the machine's; here is what is done in them. */
+export class PreparedBulk implements Bulk {
+  readonly id: string
+  readonly command: BulkCommand
+  readonly filter: BulkFilter
+  readonly createdAt: number
+  readonly #parts: BulkParts
+  #snapshot = initialTransition(bulkMachine)[0]
+  #ids = new FallingIds()
+  #work: Promise<void>
+  #readyAt = 0
+  matched = 0
+  more = false
+  upTo: number | null = null
+  lookedTo: number | null = null
+  moved = 0
+  refused = 0
+  error: string | null = null
+
+  constructor(id: string, command: BulkCommand, filter: BulkFilter, parts: BulkParts) {
+    this.id = id
+    this.command = command
+    this.filter = filter
+    this.createdAt = parts.clock.now()
+    this.#parts = parts
+    this.#work = this.#until(() => this.#count())
+  }
+
+  get phase(): BulkPhase {
+    this.#expire()
+    return this.#snapshot.value
+  }
+
+  get expiresAt(): number | null {
+    this.#expire()
+    return this.#can('expire') ? this.#readyAt + bulkPatienceMs : null
+  }
+
+  /** It may still move something, or begin to. */
+  get isOpen(): boolean {
+    this.#expire()
+    return this.#snapshot.hasTag('open')
+  }
+
+  can(action: 'run' | 'stop'): boolean {
+    this.#expire()
+    return this.#can(action)
+  }
+
+  run(matched: number): void {
+    this.#parts.assertWritable()
+    const { phase } = this
+    if (!this.#can('run'))
+      throw new BulkStateError(phase, this.matched, `it is ${phase}; it runs once, when it is ready`)
+    if (matched !== this.matched) {
+      const message = `it matched ${this.matched} jobs, and not the number confirmed`
+      throw new BulkStateError(phase, this.matched, message)
+    }
+    this.#take('run')
+    this.#parts.log.info({ bulk: this.id, command: this.command, matched }, 'a command over many jobs begins')
+    this.#work = this.#until(() => this.#move())
+  }
+
+  async stop(): Promise<void> {
+    if (this.#can('stop')) this.#take('stop')
+    await this.settled()
+  }
+
+  settled(): Promise<void> {
+    return this.#work
+  }
+
+  /** Does the work of a phase, to its end. */
+  async #until(work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+      if (this.#can('end')) this.#take('end')
+    } catch (error) {
+      if (!this.#can('fail')) return
+      this.error = error instanceof Error ? error.message : String(error)
+      this.#take('fail')
+    }
+  }
+
+  async #count(): Promise<void> {
+    const { command, filter } = this
+    for (let before: number | undefined; ; ) {
+      const limit = Math.min(bulkPageMax, bulkMatchedMax - this.matched)
+      const given = { ...filter, command, limit, ...(before === undefined ? {} : { before }) }
+      const { ids, from, next } = await this.#parts.inTurn(() => this.#parts.store.matching(given))
+      if (!this.#can('end')) return
+      this.#ids.add(ids)
+      this.matched += ids.length
+      this.upTo ??= from
+      this.lookedTo = next ?? 1
+      this.more = next !== null && this.matched === bulkMatchedMax
+      if (next === null || this.more) break
+      before = next
+    }
+    this.#readyAt = this.#parts.clock.now()
+  }
+
+  async #move(): Promise<void> {
+    const { pace, inTurn } = this.#parts
+    while (this.#can('stop')) {
+      await pace.untilNext(this.command, () => this.#can('stop'))
+      if (!(await inTurn(() => pace.step(() => this.#step())))) return
+    }
+  }
+
+  /** Moves the next jobs; false where there are none, or it was stopped while it waited for its turn. */
+  async #step(): Promise<boolean> {
+    const ids = this.#can('stop') ? this.#ids.take(this.#parts.pace.jobsMax) : []
+    if (ids.length === 0) return false
+    const moved = await this.#parts.store.command(this.command, ids, this.filter.state)
+    this.moved += moved.length
+    this.refused += ids.length - moved.length
+    return true
+  }
+
+  /** No timer: it has expired when someone looks. */
+  #expire(): void {
+    if (this.#can('expire') && this.#parts.clock.now() >= this.#readyAt + bulkPatienceMs) this.#take('expire')
+  }
+
+  #can(type: BulkEvent['type']): boolean {
+    return this.#snapshot.can({ type })
+  }
+
+  #take(type: BulkEvent['type']): void {
+    ;[this.#snapshot] = transition(bulkMachine, this.#snapshot, { type })
+    if (this.#snapshot.hasTag('open')) return
+    this.#ids = new FallingIds()
+    const { id: bulk, command, matched, moved, refused, error } = this
+    const fields = { bulk, command, phase: this.#snapshot.value, matched, moved, refused, ...(error ? { error } : {}) }
+    this.#parts.log.info(fields, 'a command over many jobs has ended')
+  }
+}

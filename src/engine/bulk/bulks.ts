@@ -1,0 +1,80 @@
+import { performance } from 'node:perf_hooks'
+import { bulksMax } from '../../config.ts'
+import { BackpressureError } from '../../errors.ts'
+import { assertTaken, parseFilter } from '../../job/filter.ts'
+import { timers } from '../../runtime/timers.ts'
+import type { Bulk, BulkCommand, BulkFilter } from '../job-system.ts'
+import { type BulkParts, PreparedBulk } from './bulk.ts'
+import { BulkPace, type BulkPaceParts } from './bulk-pace.ts'
+
+/** What a caller that finds all of them unfinished is told to wait. */
+const retryAfterMs = 1_000
+
+/** The commands over many jobs that this process knows of. */
+export class Bulks {
+  readonly #parts: BulkParts
+  readonly #pace: BulkPace
+  readonly #newId: () => string
+  /** By age. */
+  readonly #kept = new Map<string, PreparedBulk>()
+  #lastTurn: Promise<void> = Promise.resolve()
+
+  constructor({ look, ...parts }: Omit<BulkParts, 'inTurn' | 'pace'> & BulkPaceParts, newId: () => string) {
+    this.#pace = new BulkPace({ look })
+    this.#parts = { ...parts, pace: this.#pace, inTurn: (step) => this.#inTurn(step) }
+    this.#newId = newId
+  }
+
+  prepare(command: BulkCommand, given: BulkFilter): Bulk {
+    const filter = parseFilter(given)
+    assertTaken(command, filter)
+    this.#parts.assertWritable()
+    this.#makeRoom()
+    const bulk = new PreparedBulk(this.#newId(), command, filter, this.#parts)
+    this.#kept.set(bulk.id, bulk)
+    return bulk
+  }
+
+  find(id: string): Bulk | undefined {
+    return this.#kept.get(id)
+  }
+
+  /** Newest first. */
+  all(): Bulk[] {
+    return [...this.#kept.values()].reverse()
+  }
+
+  /** Resolves when none has anything under way. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.#kept.values()].map((bulk) => bulk.stop()))
+  }
+
+  #makeRoom(): void {
+    if (this.#kept.size < bulksMax) return
+    const kept = [...this.#kept.values()]
+    // One that waits to be confirmed has moved nothing: its page may be closed long since.
+    const oldest = kept.find((bulk) => !bulk.isOpen) ?? kept.find((bulk) => bulk.can('run'))
+    if (!oldest) {
+      const message = `${bulksMax} commands over many jobs are under way, as many as may be; stop one, or wait`
+      throw new BackpressureError(message, retryAfterMs)
+    }
+    void oldest.stop()
+    this.#kept.delete(oldest.id)
+  }
+
+  /** One step after another, with a rest between them. */
+  async #inTurn<T>(step: () => Promise<T>): Promise<T> {
+    const before = this.#lastTurn
+    let end!: () => void
+    this.#lastTurn = new Promise((resolve) => {
+      end = resolve
+    })
+    await before
+    const begunAt = performance.now()
+    try {
+      return await step()
+    } finally {
+      timers.setTimeout(end, this.#pace.restMs(performance.now() - begunAt))
+    }
+  }
+}

@@ -1,0 +1,262 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import {
+  AttemptTimeoutError,
+  PayloadError,
+  PermanentError,
+  RetryAfterError,
+  ShutdownError,
+  SnoozeError,
+  UnknownTypeError,
+} from '../../errors.ts'
+import type { Backoff } from '../../handlers/backoff.ts'
+import type { AnyHandler } from '../../handlers/define.ts'
+import { type JobContext, type JobLog, parsePayload } from '../../handlers/define.ts'
+import { describeError, describeOwnError, noted } from '../../handlers/describe-error.ts'
+import type { Registry } from '../../handlers/registry.ts'
+import type { LeasedJob, LeaseEvent, StoredError } from '../../machines/lease.ts'
+import type { AttemptReport, RunAttempt, RunningAttempt } from '../../machines/worker.ts'
+import { type AskedDelay, askedBackoff, askedDelay } from './asked-delay.ts'
+import { AttemptTimer, type Standstill } from './attempt-timer.ts'
+
+/** How long an aborted handler may take to end before its attempt is given up, in ms. */
+export const abortGraceMs = 5_000
+/** The shortest snooze, in ms: one that asked for none ran 600 times a second. */
+const snoozeMinMs = 1_000
+
+export interface AttemptOptions {
+  readonly registry: Registry
+  /** Of the database in the time in which the job was enqueued. */
+  readonly databaseIdOf: (jobId: number) => string
+  /** Where neither job nor handler has one, in ms. */
+  readonly timeoutMs: number
+  readonly backoff: Backoff
+  readonly random: () => number
+  /** Epoch ms. */
+  readonly now: () => number
+  readonly log: (job: LeasedJob) => JobLog
+  readonly stats: AttemptStats
+  readonly standstill: Standstill
+}
+
+/** How long a job waits, and what was wrong with what its handler asked for. */
+interface Delay {
+  readonly delayMs: number
+  readonly fault?: string
+}
+
+/** Told of each attempt, for the metrics. */
+export interface AttemptStats {
+  started(job: LeasedJob, at: number, timeoutMs: number): void
+  ended(job: LeasedJob, tookMs: number): void
+}
+
+/** Which job's handler the running code belongs to, also in what it left behind: for the log of a stray rejection. */
+export const currentJob = new AsyncLocalStorage<LeasedJob>()
+
+/** Makes attempts: one never throws into the dispatcher, whatever its handler throws, returns or never returns. */
+export function createRunAttempt(options: AttemptOptions): RunAttempt {
+  return (job, report) => new Attempt(job, report, options)
+}
+
+class Attempt implements RunningAttempt {
+  readonly startedAt: number
+  readonly timeoutMs: number
+  aborted: RunningAttempt['aborted'] = null
+  readonly #job: LeasedJob
+  readonly #report: AttemptReport
+  readonly #options: AttemptOptions
+  readonly #handler: AnyHandler | undefined
+  #timer: AttemptTimer
+  #controller: AbortController | undefined
+  #lost = false
+  #settled = false
+  /** Set where this very job cannot be given to its handler: its type or its payload is none that it takes. */
+  #unfit: PayloadError | UnknownTypeError | undefined
+
+  constructor(job: LeasedJob, report: AttemptReport, options: AttemptOptions) {
+    this.#job = job
+    this.#report = report
+    this.#options = options
+    this.#handler = options.registry.find(job.type)
+    this.timeoutMs = job.timeoutMs ?? this.#handler?.timeoutMs ?? options.timeoutMs
+    this.startedAt = options.now()
+    const timedOut = (stoodStillMs: number) => this.abort(new AttemptTimeoutError(this.timeoutMs, stoodStillMs), false)
+    this.#timer = new AttemptTimer(this.timeoutMs, options.standstill, timedOut)
+    options.stats.started(job, this.startedAt, this.timeoutMs)
+    currentJob
+      .run(job, () => this.#callHandler())
+      .then(
+        () => this.#ended(() => this.#event('succeed')),
+        (thrown) => this.#ended(() => this.#eventOf(thrown)),
+      )
+  }
+
+  abort(reason: Error, lost: boolean): void {
+    this.#lost ||= lost
+    if (this.aborted) return
+    this.aborted = { at: this.#options.now(), reason }
+    this.#timer.clear()
+    this.#timer = new AttemptTimer(abortGraceMs, this.#options.standstill, () => this.#giveUp()).unref()
+    this.#controller?.abort(reason)
+  }
+
+  async #callHandler(): Promise<void> {
+    const handler = this.#handler
+    // The store leases no job without a handler here.
+    if (!handler) throw this.#isUnfit(new UnknownTypeError(this.#job.type, this.#options.registry.types))
+    const payload = this.#parsePayload(handler)
+    const returned = await handler.run(payload, new Context(this, this.#job, this.#options.databaseIdOf(this.#job.id)))
+    const unrun = unrunIn(returned)
+    if (unrun) throw new TypeError(`its handler returned ${unrun}, of which nothing has run`)
+  }
+
+  #parsePayload(handler: AnyHandler): unknown {
+    try {
+      return parsePayload(handler, JSON.parse(this.#job.payload))
+    } catch (error) {
+      throw error instanceof PayloadError ? this.#isUnfit(error) : error
+    }
+  }
+
+  #isUnfit(error: PayloadError | UnknownTypeError): Error {
+    this.#unfit = error
+    return error
+  }
+
+  /** Made when it is asked for: most handlers need none. */
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController()
+      if (this.aborted) this.#controller.abort(this.aborted.reason)
+    }
+    return this.#controller.signal
+  }
+
+  /** As `signal`. */
+  get log(): JobLog {
+    return this.#options.log(this.#job)
+  }
+
+  /** The handler has ended; `outcome` only counts where it was not given up before. */
+  #ended(outcome: () => LeaseEvent): void {
+    this.#timer.clear()
+    this.#options.stats.ended(this.#job, this.#tookMs())
+    if (this.#settled) {
+      this.#report.ended()
+      return
+    }
+    this.#settled = true
+    this.#report.settled(this.#lost ? null : (this.#eventOfAbort() ?? outcome()), true)
+  }
+
+  /** Its grace has passed and the handler goes on: the attempt is over all the same, and its slot stays taken. */
+  #giveUp(): void {
+    if (this.#settled) return
+    this.#settled = true
+    const event = this.aborted?.reason instanceof ShutdownError ? this.#event('release') : this.#eventOfAbort()
+    this.#report.settled(this.#lost ? null : event, false)
+  }
+
+  /** Not below 0, where the clock was set back. */
+  #tookMs(): number {
+    return Math.max(this.#options.now() - this.startedAt, 0)
+  }
+
+  /** A timeout fails the attempt, whatever the handler made of it afterwards. */
+  #eventOfAbort(): LeaseEvent | null {
+    const reason = this.aborted?.reason
+    if (!(reason instanceof AttemptTimeoutError)) return null
+    return this.#failure(this.#backoff(), describeOwnError(reason))
+  }
+
+  #eventOf(thrown: unknown): LeaseEvent {
+    if (this.aborted?.reason instanceof ShutdownError) return this.#event('release')
+    if (thrown instanceof SnoozeError) return this.#snooze(thrown)
+    // A PayloadError of another job, one that the handler tried to enqueue, is a failure like any other.
+    if (this.#unfit || thrown instanceof PermanentError) {
+      return this.#event('reject', { error: this.#unfit ? describeOwnError(this.#unfit) : describeError(thrown) })
+    }
+    const delay = thrown instanceof RetryAfterError ? this.#orBackoff(askedDelay(thrown)) : this.#backoff()
+    return this.#failure(delay, describeError(thrown))
+  }
+
+  /** What is wrong with a delay stands in the history: where there is no log, it would be seen nowhere. */
+  #failure({ delayMs, fault }: Delay, error: StoredError): LeaseEvent {
+    return this.#event('fail', { delayMs, error: fault === undefined ? error : noted(error, fault) })
+  }
+
+  /** The token of a lease is the length of the job's history: the longer that is, the slower it grows. */
+  #snooze(thrown: SnoozeError): LeaseEvent {
+    const { delayMs, fault } = this.#orBackoff(askedDelay(thrown))
+    const error = fault === undefined ? {} : { error: noted(describeError(thrown), fault) }
+    return this.#event('snooze', { delayMs: Math.max(delayMs, snoozeMinMs, this.#job.leaseToken), ...error })
+  }
+
+  #backoff(): Delay {
+    const { backoff, random } = this.#options
+    const attempt = this.#job.attempt + 1
+    const handler = this.#handler
+    const asked = handler?.backoffMs && askedBackoff(() => handler.backoffMs?.(attempt, random))
+    if (typeof asked === 'number') return { delayMs: asked }
+    const delayMs = backoff(attempt, random)
+    return asked === undefined ? { delayMs } : { delayMs, fault: this.#told(asked) }
+  }
+
+  /** As it was asked for; the backoff where that cannot be used. */
+  #orBackoff({ delayMs, fault }: AskedDelay): Delay {
+    const delay = delayMs === undefined ? this.#backoff() : { delayMs }
+    return fault === undefined ? delay : { ...delay, fault: this.#told(fault) }
+  }
+
+  #told(fault: string): string {
+    this.log.warn(
+      { fault },
+      'a handler asked for a delay that cannot be used as it is; where it is no number the backoff stands in',
+    )
+    return fault
+  }
+
+  #event(event: LeaseEvent['event'], more: Partial<LeaseEvent> = {}): LeaseEvent {
+    return { id: this.#job.id, leaseToken: this.#job.leaseToken, event, ...more }
+  }
+}
+
+/**
+ * What a handler is given. A class, not a literal with getters: V8 gives each of those a shape of its own, which costs 1 µs a job and keeps
+ * all that the attempt held alive through collections of the young generation.
+ */
+class Context implements JobContext {
+  readonly jobId: number
+  readonly attempt: number
+  readonly maxAttempts: number
+  readonly idempotencyToken: string
+  readonly #of: Attempt
+
+  constructor(of: Attempt, { id, attempt, maxAttempts }: LeasedJob, databaseId: string) {
+    this.#of = of
+    this.jobId = id
+    this.attempt = attempt + 1
+    this.maxAttempts = maxAttempts
+    this.idempotencyToken = `${databaseId}.${id}`
+  }
+
+  get signal(): AbortSignal {
+    return this.#of.signal
+  }
+
+  get log(): JobLog {
+    return this.#of.log
+  }
+}
+
+/** What stands for work that was not done, in a returned value; undefined where nothing does. */
+function unrunIn(returned: unknown): string | undefined {
+  if (typeof returned === 'function') return 'a function'
+  const isIterator = typeof returned === 'object' && returned !== null && 'next' in returned && isIterable(returned)
+  return isIterator ? 'an iterator' : undefined
+}
+
+/** Of a lazy kind: arrays and the like have no `next`, and streams none either. */
+function isIterable(value: object): boolean {
+  return Symbol.iterator in value || Symbol.asyncIterator in value
+}

@@ -1,0 +1,73 @@
+import { type Actor, createActor } from 'xstate'
+import type { Settings } from '../../config.ts'
+import { JobCancelledError, LeaseLostError, ShutdownError } from '../../errors.ts'
+import { exponential } from '../../handlers/backoff.ts'
+import type { Registry } from '../../handlers/registry.ts'
+import { type DispatcherStore, dispatcherMachine } from '../../machines/dispatcher.ts'
+import type { RunStats } from '../../observe/telemetry/run-stats.ts'
+import type { Store } from '../../persistence/store.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Inspector, SystemLog } from '../job-system.ts'
+import { createRunAttempt } from './attempt.ts'
+
+/** What a dispatcher is made of. */
+interface DispatcherParts extends Pick<DispatcherStore, 'apply' | 'recover'> {
+  readonly settings: Settings
+  readonly clock: Clock
+  readonly random: () => number
+  readonly log: SystemLog
+  readonly inspect?: Inspector | undefined
+  readonly registry: Registry
+  readonly store: Store
+  readonly stats: RunStats
+}
+
+/** The actor that gives jobs to workers, not started; what its attempts need is made here. */
+export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatcherMachine> {
+  const { settings, clock, random, log, inspect, registry, store, stats, apply, recover } = parts
+  const runAttempt = createRunAttempt({
+    registry,
+    databaseIdOf: (jobId) => store.databaseIdOf(jobId),
+    timeoutMs: settings.jobTimeoutMs,
+    backoff: exponential({ baseMs: settings.retryBaseMs, maxMs: settings.retryMaxMs }),
+    random,
+    now: () => clock.now(),
+    standstill: store.standstill,
+    log: ({ id, type, attempt }) => log.child({ job_id: id, type, attempt: attempt + 1 }),
+    stats: {
+      started(job, at, attemptMs) {
+        store.letLive(attemptMs)
+        stats.started(job, at)
+      },
+      ended: (job, tookMs) => stats.ended(job, tookMs),
+    },
+  })
+  return createActor(dispatcherMachine, {
+    ...(inspect ? { inspect: harmless(inspect, log) } : {}),
+    input: {
+      workers: settings.workers,
+      runAttempt,
+      reasons: {
+        shutdown: () => new ShutdownError(),
+        lost: (cancelled) => (cancelled ? new JobCancelledError() : new LeaseLostError()),
+      },
+      store: {
+        lease: (request) => store.lease(request),
+        stopLeasing: () => store.stopLeasing(),
+        apply,
+        recover,
+      },
+    },
+  })
+}
+
+/** A throw in the midst of an actor's work would be the end of that actor. */
+function harmless(inspect: Inspector, log: SystemLog): Inspector {
+  return (event) => {
+    try {
+      inspect(event)
+    } catch (error) {
+      log.error({ err: error }, 'the inspect callback threw')
+    }
+  }
+}

@@ -1,0 +1,21 @@
+/** All that front doors, HTTP first, may know of the inside: the system as they see it, and the words and bounds that it has. */
+export { enqueueBatchMax, historyLimitMax, listLimitDefault, listLimitMax } from '../config.ts'
+export { newJobSchema, snakeCase, storedFields } from '../job/fields.ts'
+export { filterFields, fromWire } from '../job/filter.ts'
+export { issuesOf } from '../job/input-issues.ts'
+export { bulkPhases } from '../machines/bulk.ts'
+export {
+  type Chart,
+  type ChartEdge,
+  type ChartName,
+  type ChartNode,
+  charts,
+  edgeId,
+  edgeLines,
+  toMermaid,
+} from '../machines/chart.ts'
+export { toDot } from '../machines/dot.ts'
+export { countStates, describeState, eventsFrom, eventTypes, jobStates } from '../machines/edges.ts'
+export { type Command, commandFacts, commands } from '../machines/events.ts'
+export { ownThread } from '../runtime/own-thread.ts'
+export type * from './job-system.ts'

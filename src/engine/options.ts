@@ -1,0 +1,123 @@
+import { inspect } from 'node:util'
+import { problemsOf, ranges, type Settings } from '../config.ts'
+import { ConfigError } from '../errors.ts'
+import type { AnyHandler } from '../handlers/define.ts'
+import { defineHandler } from '../handlers/define.ts'
+import { didYouMean } from '../job/did-you-mean.ts'
+import { faultOfDatabasePath } from '../persistence/database-path.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Inspector, SystemLog } from './job-system.ts'
+
+/** What `createJobSystem` takes: where the file is, what runs its jobs, and any of the settings. */
+export interface JobSystemOptions extends Partial<Settings> {
+  /** The path of the SQLite file, which is made, with its folder, where it is missing. No `:memory:` and no address. */
+  readonly database: string
+  /** Left out: a producer, which enqueues and reads beside a running server and runs nothing. */
+  readonly handlers?: readonly AnyHandler[]
+  /**
+   * The `acceptance` of a `LostJobsError`: goes on without the jobs that are missing, this once. It names that loss, so it may stay and
+   * accepts no other.
+   */
+  readonly acceptLoss?: string
+  /**
+   * What retention removes is overwritten with zeros in the database, so that it cannot be read there any more; false unless given. The log
+   * may still have it until it is written over, or the last process stops in good order.
+   */
+  readonly secureDelete?: boolean
+  /** Structured log; nothing is written without it. A pino logger fits. What it throws, or rejects with, is dropped. */
+  readonly log?: SystemLog
+  /**
+   * Called once when the system cannot go on: the disk failed, every worker is stuck, an invariant broke. End the process, non-zero; the
+   * next start recovers. Unless given, it is thrown as an uncaught exception. Calls that wait for an answer are then rejected with
+   * `OutcomeUnknownError`, later ones with `UnavailableError`.
+   */
+  readonly onFatal?: (error: Error) => void
+  /** Where time comes from; the machine's clock unless given. For tests. */
+  readonly clock?: Clock
+  /** Uniform in [0, 1), for the backoff's jitter; chance itself unless given. For tests. */
+  readonly random?: () => number
+  /**
+   * Sees every event and snapshot of the dispatcher and its workers as they happen, payloads included, in XState's own form: for tools such
+   * as Stately's inspector. It is called in the middle of the engine's work, so what it costs, jobs wait for; what it throws is logged.
+   */
+  readonly inspect?: Inspector
+}
+
+/** What is wrong with an option; empty where nothing is. */
+type Check = (value: unknown) => readonly string[]
+
+/** Those that are no settings. */
+const checks: Readonly<Record<Exclude<keyof JobSystemOptions, keyof Settings>, Check>> = {
+  database: (path) => {
+    const fault = faultOfDatabasePath(path)
+    return fault === null ? [] : [`database ${fault}`]
+  },
+  handlers: problemsOfHandlers,
+  acceptLoss: (given) =>
+    typeof given === 'string' ? [] : [`acceptLoss is ${shown(given)}; it takes the acceptance of a LostJobsError`],
+  secureDelete: (given) =>
+    typeof given === 'boolean' ? [] : [`secureDelete is ${shown(given)}; it takes true or false`],
+  // What a method that is missing would say is dropped, as what one throws.
+  log: (log) =>
+    typeof log === 'object' && log !== null ? [] : [`log is ${shown(log)}; it takes a logger such as pino`],
+  clock: (clock) =>
+    typeof (clock as Partial<Clock> | null)?.now === 'function' ? [] : [`clock is ${shown(clock)}; it takes a Clock`],
+  onFatal: (given) => problemsOfFunction('onFatal', given),
+  random: (given) => problemsOfFunction('random', given),
+  inspect: (given) => problemsOfFunction('inspect', given),
+}
+
+export const optionNames: readonly string[] = [...Object.keys(checks), ...Object.keys(ranges)]
+
+/** Throws `ConfigError` with a line for each option that is unknown or cannot work: a caller in JavaScript has no types that tell. */
+export function checkOptions(options: unknown): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new ConfigError([
+      `createJobSystem takes an object of options with at least database, it got ${shown(options)}`,
+    ])
+  }
+  const given = options as Readonly<Record<string, unknown>>
+  const unknown = Object.keys(given).filter((name) => !optionNames.includes(name))
+  const problems = [
+    ...unknown.map(
+      (name) =>
+        `${name} is no option of createJobSystem${didYouMean(name, optionNames) || `; they are ${optionNames.join(', ')}`}`,
+    ),
+    ...Object.entries(checks).flatMap(([name, check]) =>
+      given[name] === undefined && name !== 'database' ? [] : check(given[name]),
+    ),
+    ...problemsOf(given),
+  ]
+  if (problems.length > 0) throw new ConfigError(problems)
+}
+
+function problemsOfHandlers(handlers: unknown): string[] {
+  if (!Array.isArray(handlers)) {
+    return [
+      `handlers is ${shown(handlers)}; it takes an array of what defineHandler gives, or is left out by a producer`,
+    ]
+  }
+  const problems = Array.from(handlers, (handler: unknown, index) => {
+    if (handler === undefined)
+      return `handlers[${index}] is undefined, as what two modules import from each other may be`
+    try {
+      defineHandler(handler as never)
+      return null
+    } catch (error) {
+      return `handlers[${index}]: ${(error as Error).message}`
+    }
+  }).filter((problem) => problem !== null)
+  if (problems.length > 0) return problems
+  const types = handlers.map(({ type }) => type as string)
+  const twice = new Set(types.filter((type, index) => types.indexOf(type) !== index))
+  return [...twice].map((type) => `handlers has more than one for type ${JSON.stringify(type)}`)
+}
+
+function problemsOfFunction(name: string, value: unknown): string[] {
+  return typeof value === 'function' ? [] : [`${name} is ${shown(value)}; it takes a function`]
+}
+
+/** One line of it. */
+function shown(value: unknown): string {
+  return inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 100, maxArrayLength: 3 })
+}

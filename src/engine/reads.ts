@@ -1,0 +1,88 @@
+import { resolve } from 'node:path'
+import { historyLimitMax, listLimitDefault, listLimitMax, transitionLimitMax } from '../config.ts'
+import { InvalidInputError, JobNotFoundError } from '../errors.ts'
+import { parseFilter } from '../job/filter.ts'
+import { type Job, toJob } from '../job/view.ts'
+import { countStates } from '../machines/edges.ts'
+import type { JobState } from '../machines/job.ts'
+import type {
+  BackupReport,
+  EdgeCount,
+  HistoryEvent,
+  JobPath,
+  Store,
+  TransitionPage,
+  VerifyReport,
+} from '../persistence/store.ts'
+import type { JobFilter, JobList, JobSystem } from './job-system.ts'
+
+/** What a system answers from its store alone; `JobSystem` says what each is. */
+export class StoreReads {
+  readonly #store: Store
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  async find(id: number): Promise<Job | undefined> {
+    const row = await this.#store.find(id)
+    return row && toJob(row)
+  }
+
+  async list(
+    { limit = listLimitDefault, cursor, ...filter }: JobFilter = {},
+    { signal }: Parameters<JobSystem['list']>[1] = {},
+  ): Promise<JobList> {
+    assertWithin('limit', limit, 1, listLimitMax)
+    const before = cursor === undefined ? undefined : Number(/^[0-9]{1,16}$/.exec(cursor)?.[0])
+    if (before !== undefined && !Number.isSafeInteger(before)) {
+      throw new InvalidInputError([{ path: 'cursor', message: 'takes the next_cursor of an earlier page' }])
+    }
+    const narrowed = parseFilter(filter)
+    const page = await this.#store.list({ ...narrowed, ...(before === undefined ? {} : { before }), limit }, signal)
+    return { jobs: page.jobs.map(toJob), nextCursor: page.next === null ? null : `${page.next}` }
+  }
+
+  async history(id: number, { after = 0, limit = historyLimitMax } = {}): Promise<readonly HistoryEvent[]> {
+    assertWithin('after', after, 0, Number.MAX_SAFE_INTEGER)
+    assertWithin('limit', limit, 1, historyLimitMax)
+    const history = await this.#store.history(id, { after, limit })
+    if (!history) throw new JobNotFoundError(id)
+    return history
+  }
+
+  async transitions({ after = Number.MAX_SAFE_INTEGER, limit = transitionLimitMax } = {}): Promise<TransitionPage> {
+    assertWithin('after', after, 0, Number.MAX_SAFE_INTEGER)
+    assertWithin('limit', limit, 1, transitionLimitMax)
+    return this.#store.transitions({ after, limit })
+  }
+
+  async counts(): Promise<Record<JobState, number>> {
+    return countStates(await this.#store.counts())
+  }
+
+  edgeCounts(): Promise<readonly EdgeCount[]> {
+    return this.#store.counts()
+  }
+
+  async path(id: number, { at }: { readonly at?: number } = {}): Promise<JobPath> {
+    if (at !== undefined) assertWithin('at', at, 1, Number.MAX_SAFE_INTEGER)
+    const path = await this.#store.pathOf(id, at ?? Number.MAX_SAFE_INTEGER)
+    if (!path) throw new JobNotFoundError(id)
+    if (at !== undefined) assertWithin('at', at, 1, path.seq)
+    return path
+  }
+
+  backup(target: string, { onProgress }: Parameters<JobSystem['backup']>[1] = {}): Promise<BackupReport> {
+    return this.#store.backup(resolve(target), onProgress)
+  }
+
+  verify({ onProgress }: Parameters<JobSystem['verify']>[0] = {}): Promise<VerifyReport> {
+    return this.#store.verify(onProgress)
+  }
+}
+
+function assertWithin(path: string, value: number, min: number, max: number): void {
+  if (Number.isSafeInteger(value) && value >= min && value <= max) return
+  throw new InvalidInputError([{ path, message: `takes a whole number from ${min} to ${max}` }])
+}

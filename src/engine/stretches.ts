@@ -1,0 +1,24 @@
+import { performance } from 'node:perf_hooks'
+import { timers } from '../runtime/timers.ts'
+
+/** How long steps are done back to back before the event loop turns, in ms. */
+const stretchMs = 10
+
+/** Takes all steps of `work` at once. */
+export function atOnce<T>(work: Generator<void, T>): T {
+  for (;;) {
+    const step = work.next()
+    if (step.done) return step.value
+  }
+}
+
+/** Takes them so that others get their turn: the loop is held for 10 ms and a step at most. */
+export async function inStretches<T>(work: Generator<void, T>): Promise<T> {
+  for (let until = performance.now() + stretchMs; ; ) {
+    const step = work.next()
+    if (step.done) return step.value
+    if (performance.now() < until) continue
+    await new Promise<void>((resolve) => timers.setImmediate(resolve))
+    until = performance.now() + stretchMs
+  }
+}

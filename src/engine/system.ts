@@ -1,0 +1,473 @@
+import type { Actor } from 'xstate'
+import { enqueueBatchMax, type Settings } from '../config.ts'
+import {
+  BackpressureError,
+  IdempotencyConflictError,
+  IllegalTransitionError,
+  JobNotFoundError,
+  JobSystemError,
+  UnavailableError,
+} from '../errors.ts'
+import type { JsonSchema } from '../handlers/payload-schema.ts'
+import type { Registry } from '../handlers/registry.ts'
+import type { Naming, NewJob } from '../job/fields.ts'
+import { parseJobs, parseOneJob } from '../job/request.ts'
+import { type EnqueuedJob, type Job, toJob } from '../job/view.ts'
+import type { dispatcherMachine } from '../machines/dispatcher.ts'
+import { eventsFrom } from '../machines/edges.ts'
+import { type Explanation, explain } from '../observe/explain/explain.ts'
+import type { ServerFacts, ServerPhase } from '../observe/explain/facts.ts'
+import { serverFacts } from '../observe/explain/server-facts.ts'
+import { toMetrics, toWaiting } from '../observe/telemetry/metrics.ts'
+import { Observatory } from '../observe/telemetry/observatory.ts'
+import { RunStats } from '../observe/telemetry/run-stats.ts'
+import type {
+  CommandResult,
+  EdgeCount,
+  EnqueueResult,
+  LeaseEvent,
+  NewJobRow,
+  Situation,
+  Store,
+  StoreNotice,
+} from '../persistence/store.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { timers } from '../runtime/timers.ts'
+import { AdmissionGate } from './admission-gate.ts'
+import { Bulks } from './bulk/bulks.ts'
+import { abortGraceMs } from './dispatch/attempt.ts'
+import { createDispatcher } from './dispatch/create-dispatcher.ts'
+import type {
+  Activity,
+  Bulk,
+  BulkCommand,
+  BulkFilter,
+  Census,
+  Health,
+  Inspector,
+  JobSystem,
+  Metrics,
+  Sample,
+  StopOptions,
+  SystemLog,
+  Telemetry,
+} from './job-system.ts'
+import { toRow, toRows } from './new-rows.ts'
+import { StoreReads } from './reads.ts'
+import { atOnce, inStretches } from './stretches.ts'
+
+/** What a system is made of. Time, randomness and the store come from outside. */
+export interface SystemParts {
+  readonly settings: Settings
+  /** Null: a producer. */
+  readonly registry: Registry | null
+  readonly openStore: (notify: (notice: StoreNotice) => void, longestTimeoutMs: () => number) => Promise<Store>
+  readonly clock: Clock
+  readonly random: () => number
+  /** Of a command over many jobs; never the same again. */
+  readonly newId: () => string
+  readonly log: SystemLog
+  readonly onFatal: (error: Error) => void
+  /** Called when everything is closed. */
+  readonly onStopped: () => void
+  readonly inspect?: Inspector
+}
+
+/** How long aborted handlers may take to end once a shutdown's grace is over, in ms. */
+const abortedGraceMs = 1_000
+/** How long a stop waits for its last commit, where the storage is in trouble, in ms. */
+const lastCommitMs = 2_000
+/** What a caller that met a bound is told to wait. */
+const retryAfterMs = 1_000
+
+/** Opens the store and makes the system on it; nothing runs before `start`. */
+export async function createSystem(parts: SystemParts): Promise<JobSystem> {
+  let system: System | undefined
+  const early: StoreNotice[] = []
+  const stats = new RunStats(parts.registry?.types)
+  const notify = (notice: StoreNotice) => (system ? system.heed(notice) : early.push(notice))
+  const store = await parts.openStore(notify, () => system?.longestTimeoutMs ?? 0)
+  const counts = await store.counts().catch(async (error) => {
+    await store.close()
+    throw error
+  })
+  system = new System(parts, store, stats, counts)
+  for (const notice of early) system.heed(notice)
+  return system
+}
+
+class System extends StoreReads implements JobSystem {
+  readonly #parts: SystemParts
+  readonly #store: Store
+  readonly #stats: RunStats
+  readonly #gate = new AdmissionGate()
+  /** As the store counted when it was opened: what has come since is this process's. */
+  readonly #countsAtOpen: readonly EdgeCount[]
+  readonly #dispatcher: Actor<typeof dispatcherMachine> | null
+  readonly #observatory: Observatory
+  readonly #bulks: Bulks
+  #phase: ServerPhase = 'created'
+  #hasRecovered = false
+  /** Epoch ms, once a stop has begun. */
+  #abortsAt: number | null = null
+  #trouble: string | null = null
+  /** Why it failed. */
+  #failure = ''
+  #stopped: Promise<void> | undefined
+
+  constructor(parts: SystemParts, store: Store, stats: RunStats, counts: readonly EdgeCount[]) {
+    super(store)
+    this.#parts = parts
+    this.#store = store
+    this.#stats = stats
+    this.#countsAtOpen = counts
+    this.#dispatcher = parts.registry && this.#createDispatcher(parts.registry)
+    const { clock, log } = parts
+    const look = async () => toWaiting(await store.counts())
+    this.#bulks = new Bulks({ store, clock, log, look, assertWritable: () => this.#assertWritable() }, parts.newId)
+    this.#observatory = new Observatory({
+      store,
+      stats,
+      clock,
+      countsAtOpen: counts,
+      slots: parts.settings.workers,
+      isReady: () => this.health().ready,
+      dispatcher: this.#dispatcher,
+    })
+  }
+
+  /** Of the attempts that run now, in ms; 0 where none does. */
+  get longestTimeoutMs(): number {
+    return this.#dispatcher?.getSnapshot().context.ledger.longestTimeoutMs ?? 0
+  }
+
+  get durability(): string {
+    return this.#store.durability
+  }
+
+  get types(): readonly string[] {
+    return this.#parts.registry?.types ?? []
+  }
+
+  get payloadSchemas(): Readonly<Record<string, JsonSchema>> {
+    return this.#parts.registry?.payloadSchemas ?? {}
+  }
+
+  async start(): Promise<void> {
+    if (this.#phase !== 'created')
+      throw new JobSystemError('already_started', `the system is ${this.#phase}; it starts once`)
+    if (!this.#dispatcher) {
+      this.#phase = 'serving'
+      return
+    }
+    this.#phase = 'recovering'
+    const dispatcher = this.#dispatcher
+    await new Promise<void>((resolve) => {
+      dispatcher.on('ready', () => resolve())
+      dispatcher.subscribe({ complete: resolve, error: () => resolve() })
+      dispatcher.start()
+    })
+    if (this.#phase === 'recovering') this.#phase = 'serving'
+    if (this.#phase !== 'serving') throw new UnavailableError(`the system is ${this.#phase}`)
+    this.#observatory.startSampling()
+  }
+
+  stop({ graceMs = this.#parts.settings.shutdownGraceMs, crashing = false }: StopOptions = {}): Promise<void> {
+    this.#stopped ??= this.#stop(graceMs, crashing)
+    return this.#stopped
+  }
+
+  enqueue(job: NewJob): Promise<EnqueuedJob>
+  enqueue(jobs: readonly NewJob[]): Promise<EnqueuedJob[]>
+  enqueue(jobs: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]>
+  enqueue(input: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]> {
+    return Array.isArray(input)
+      ? this.#enqueue(input, 'camelCase', (jobs) => jobs)
+      : this.#enqueue(input, 'camelCase', ([job]) => job!)
+  }
+
+  submit(body: unknown): Promise<EnqueuedJob[]> {
+    return this.#enqueue(body, 'snake_case', (jobs) => jobs)
+  }
+
+  async explain(id: number): Promise<Explanation> {
+    const situation = await this.#store.situation(id)
+    if (!situation) throw new JobNotFoundError(id)
+    return explain({ situation, server: this.#serverFacts(situation.job), now: this.#parts.clock.now() })
+  }
+
+  cancel(id: number): Promise<Job> {
+    return this.#command('cancel', id)
+  }
+
+  requeue(id: number): Promise<Job> {
+    return this.#command('requeue', id)
+  }
+
+  async prepareBulk(command: BulkCommand, filter: BulkFilter = {}): Promise<Bulk> {
+    this.#assertServer(command)
+    return this.#bulks.prepare(command, filter)
+  }
+
+  findBulk(id: string): Bulk | undefined {
+    return this.#bulks.find(id)
+  }
+
+  bulks(): readonly Bulk[] {
+    return this.#bulks.all()
+  }
+
+  async metrics(): Promise<Metrics> {
+    return toMetrics(await this.#store.counts(), this.#countsAtOpen, this.#stats)
+  }
+
+  health(): Health {
+    const reasons: Partial<Record<ServerPhase, string | null>> = {
+      serving: this.#trouble,
+      created: 'not started',
+      failed: `failed: ${this.#failure}`,
+    }
+    const reason = this.#phase in reasons ? reasons[this.#phase]! : this.#phase
+    return { ready: reason === null, reason }
+  }
+
+  activity(): Activity {
+    return this.#observatory.activity()
+  }
+
+  telemetry(): Promise<Telemetry> {
+    return this.#observatory.telemetry()
+  }
+
+  census(): Promise<Census | null> {
+    return this.#observatory.census()
+  }
+
+  series({ after = 0 }: { readonly after?: number } = {}): readonly Sample[] {
+    return this.#observatory.series(after)
+  }
+
+  /** What the store tells without being asked. */
+  heed(notice: StoreNotice): void {
+    const { log } = this.#parts
+    switch (notice.type) {
+      case 'lost':
+        // In a turn of its own, as are the jobs that were leased before: it must not come ahead of them.
+        timers.setImmediate(() => this.#dispatcher?.send(notice))
+        return
+      case 'health':
+        this.#trouble = notice.error
+        if (notice.error) log.error({ reason: notice.error }, 'commits fail')
+        else log.info({}, 'commits go well again')
+        return
+      case 'stalled':
+        log.warn({ blocked_ms: notice.ms }, 'the event loop was blocked; leases were kept meanwhile')
+        return
+      case 'clockJumped':
+        log.warn(
+          { by_ms: notice.ms },
+          'the clock jumped: it was set, or the machine slept; no ended job is removed before it has been steady for an hour',
+        )
+        return
+      case 'file':
+        log.warn({}, notice.message)
+        return
+      case 'unhandled':
+        log.warn({ types: notice.types, count: notice.count }, 'jobs without a handler here were put aside')
+        return
+      case 'fatal':
+        this.#fail(notice.error)
+    }
+  }
+
+  #createDispatcher(registry: Registry): Actor<typeof dispatcherMachine> {
+    const dispatcher = createDispatcher({
+      ...this.#parts,
+      registry,
+      store: this.#store,
+      stats: this.#stats,
+      apply: (events) => this.#apply(events),
+      recover: () => this.#recover(),
+    })
+    dispatcher.on('refused', ({ events }) => this.#logRefused(events))
+    dispatcher.on('allStuck', () => this.#endStuck(dispatcher))
+    dispatcher.subscribe({ error: (error) => this.#fail(error instanceof Error ? error : new Error(String(error))) })
+    return dispatcher
+  }
+
+  /** What is known here besides the file; null of a producer. */
+  #serverFacts({ id, type }: Situation['job']): ServerFacts | null {
+    const { registry, settings } = this.#parts
+    if (!registry || !this.#dispatcher) return null
+    const known = {
+      phase: this.#phase,
+      hasRecovered: this.#hasRecovered,
+      trouble: this.#trouble,
+      abortsAt: this.#abortsAt,
+      hasHandler: registry.find(type) !== undefined,
+      retentionMs: settings.retentionMs,
+    }
+    return serverFacts(id, known, this.#dispatcher.getSnapshot().context.ledger)
+  }
+
+  async #recover(): Promise<void> {
+    const { log } = this.#parts
+    const { wasStopping, ...recovered } = await this.#store.recoverOrphans((moved) => log.info({ moved }, 'recovering'))
+    this.#hasRecovered = true
+    if (recovered.leased + recovered.running > 0) {
+      const whose = wasStopping
+        ? 'recovered jobs of a process that ended while it was stopping; no crash is counted'
+        : 'recovered jobs that a dead process had leased'
+      log.warn(recovered, whose)
+    }
+    if (recovered.suspects > 0) {
+      log.warn(
+        { suspects: recovered.suspects },
+        'the process has ended more than once while these ran; they run first and alone',
+      )
+    }
+  }
+
+  async #apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]> {
+    const refused = await this.#store.apply(events)
+    for (const { id, event, error } of events) {
+      // Of a snooze it says what is wrong with the delay, which the handler's own log has said.
+      if (!error || event === 'snooze') continue
+      // Not the message: it may quote the payload. The job's history has it.
+      this.#parts.log.warn({ job_id: id, event, error: error.name }, 'attempt failed')
+    }
+    return refused
+  }
+
+  #logRefused(events: readonly LeaseEvent[]): void {
+    this.#stats.refused += events.length
+    for (const { id, event } of events)
+      this.#parts.log.warn({ job_id: id, event }, 'an outcome came too late and was refused')
+  }
+
+  /** Nothing can run any more: the next start begins afresh. */
+  #endStuck(dispatcher: Actor<typeof dispatcherMachine>): void {
+    const jobs = dispatcher.getSnapshot().context.ledger.assigned()
+    const ids = jobs.map(({ job }) => job.id)
+    const message = `every worker is held by a handler that was aborted more than ${abortGraceMs} ms ago and does not end`
+    this.#parts.log.error({ job_ids: ids, types: [...new Set(jobs.map(({ job }) => job.type))] }, message)
+    this.stop({ graceMs: 0, crashing: true }).then(() => this.#parts.onFatal(new Error(message)), this.#parts.onFatal)
+  }
+
+  async #stop(graceMs: number, crashing: boolean): Promise<void> {
+    if (this.#phase === 'failed') return
+    const started = this.#phase !== 'created'
+    this.#phase = 'draining'
+    this.#abortsAt = this.#parts.clock.now() + Math.min(graceMs, timerMaxMs)
+    const stopped = this.#bulks.stop()
+    // Refused only by a store that is broken or closed, which says so itself.
+    if (this.#dispatcher && started && !crashing) this.#store.noteStop().catch(() => {})
+    if (this.#dispatcher && started) await this.#drain(this.#dispatcher, graceMs)
+    this.#observatory.stopSampling()
+    await this.#store.close()
+    await stopped
+    this.#phase = 'stopped'
+    this.#parts.onStopped()
+  }
+
+  async #drain(dispatcher: Actor<typeof dispatcherMachine>, graceMs: number): Promise<void> {
+    const stopped = new Promise<void>((resolve) => dispatcher.subscribe({ complete: resolve, error: () => resolve() }))
+    dispatcher.send({ type: 'drain' })
+    if (await within(graceMs, stopped)) return
+    this.#parts.log.warn({ running: this.#stats.active }, 'the grace has ended; aborting what still runs')
+    dispatcher.send({ type: 'abort' })
+    if (await within(abortedGraceMs, stopped)) return
+    dispatcher.send({ type: 'giveUp' })
+    if (await within(lastCommitMs, stopped)) return
+    this.#parts.log.error({}, 'the last outcomes could not be stored; the next start recovers their jobs')
+    // Its commits are refused when the store closes, which must not end this stop as a failure.
+    dispatcher.stop()
+  }
+
+  async #enqueue<T>(input: unknown, naming: Naming, answer: (jobs: EnqueuedJob[]) => T): Promise<T> {
+    let rows: readonly NewJobRow[]
+    if (!Array.isArray(input)) {
+      rows = [toRow(parseOneJob(input, naming, this.#parts.settings.maxPayloadValues), this.#parts, '')]
+    } else {
+      const checked = this.#check(input, naming)
+      // What came by HTTP is nobody else's to change meanwhile.
+      rows = naming === 'snake_case' ? await inStretches(checked) : atOnce(checked)
+    }
+    this.#assertWritable()
+    const turn = this.#gate.enter()
+    if (turn) await turn
+    try {
+      const result = await this.#store.enqueue(rows)
+      switch (result.outcome) {
+        case 'stored':
+          return answer([...result.jobs])
+        case 'conflict':
+          throw new IdempotencyConflictError(result.id, Array.isArray(input) ? result.index : null)
+        case 'full':
+          throw new BackpressureError(describeFull(result, this.#parts.settings), retryAfterMs)
+      }
+    } finally {
+      this.#gate.leave()
+    }
+  }
+
+  *#check(input: readonly unknown[], naming: Naming): Generator<void, NewJobRow[]> {
+    const { maxPayloadValues } = this.#parts.settings
+    const requests = yield* parseJobs(input, naming, enqueueBatchMax, maxPayloadValues)
+    return yield* toRows(requests, this.#parts, naming === 'snake_case')
+  }
+
+  async #command(event: BulkCommand, id: number): Promise<Job> {
+    this.#assertServer(event)
+    this.#assertWritable()
+    const result: CommandResult = await this.#store.send(event, id)
+    switch (result.outcome) {
+      case 'done':
+        return toJob(result.job)
+      case 'unknown':
+        throw new JobNotFoundError(id)
+      case 'refused':
+        throw new IllegalTransitionError(id, event, result.state, eventsFrom(result.state))
+    }
+  }
+
+  #assertServer(event: BulkCommand): void {
+    if (!this.#dispatcher) throw new JobSystemError('not_a_server', `a producer does not ${event} jobs; ask the server`)
+  }
+
+  #assertWritable(): void {
+    if (this.#phase === 'draining' || this.#phase === 'stopped' || this.#phase === 'failed') {
+      throw new UnavailableError(`the system is ${this.#phase === 'failed' ? this.health().reason : this.#phase}`)
+    }
+  }
+
+  #fail(error: Error): void {
+    if (this.#phase === 'failed' || this.#phase === 'stopped') return
+    this.#phase = 'failed'
+    this.#failure = error.message.split('\n')[0]!
+    this.#observatory.stopSampling()
+    this.#parts.onFatal(error)
+  }
+}
+
+function describeFull(
+  { queue, depth }: Extract<EnqueueResult, { outcome: 'full' }>,
+  { maxQueueDepth, maxDepthPerQueue }: Settings,
+): string {
+  if (queue === null) return `${depth} jobs wait already; ${maxQueueDepth} may (MAX_QUEUE_DEPTH)`
+  return `${depth} jobs wait in the queue ${queue} already; ${maxDepthPerQueue} may wait in one queue (MAX_DEPTH_PER_QUEUE)`
+}
+
+/** The longest that `setTimeout` can wait; beyond, it fires at once. */
+const timerMaxMs = 2 ** 31 - 1
+
+/** Whether `done` came within `ms`. */
+async function within(ms: number, done: Promise<void>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<false>((resolve) => {
+    timer = timers.setTimeout(() => resolve(false), Math.min(ms, timerMaxMs))
+  })
+  const inTime = await Promise.race([done.then(() => true), late])
+  timers.clearTimeout(timer)
+  return inTime
+}

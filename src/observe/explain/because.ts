@@ -1,0 +1,133 @@
+import { hasTag } from '../../machines/edges.ts'
+import { type Cause, causeOf } from '../../machines/events.ts'
+import type { EventType } from '../../machines/job.ts'
+import { type HistoryEvent, processEnded, type StoredError, situationEventsMax } from '../../persistence/store.ts'
+import type { Facts } from './facts.ts'
+import { isNext } from './held.ts'
+import { ago, number, sayError, sentence } from './words.ts'
+
+/** Something that happened to a job. */
+export interface Happened {
+  /** Which row of its history it is. */
+  readonly seq: number
+  readonly event: EventType
+  readonly cause: Cause
+  /** Epoch ms. */
+  readonly at: number
+  /** After it, and of how many. */
+  readonly attempt: number
+  readonly maxAttempts: number
+  /** Without its stack. */
+  readonly error: StoredError | null
+  readonly sentence: string
+}
+
+/** One row of a job's history as people are told of it. */
+export function tell(event: HistoryEvent, facts: Facts): Happened {
+  return {
+    seq: event.seq,
+    event: event.event,
+    cause: causeOf(event.event),
+    at: event.at,
+    attempt: event.attempt,
+    maxAttempts: facts.situation.job.maxAttempts,
+    error: event.error && withoutStack(event.error),
+    sentence: sentence(recount(event, facts)),
+  }
+}
+
+function withoutStack({ stack: _, ...error }: StoredError): StoredError {
+  return error
+}
+
+/** What happened, as a clause: `a client enqueued it 12 s ago`. */
+export function recount(event: HistoryEvent, facts: Facts): string {
+  return clauses[event.event](event, facts, ago(event.at, facts.now))
+}
+
+const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ago: string) => string>> = {
+  enqueue: (_event, _facts, ago) => `a client enqueued it ${ago}`,
+  due: (event, facts, ago) => `its time came ${ago}${hasFailed(event, facts, 1) ? afterFailure(facts) : ''}`,
+  lease: (_event, _facts, ago) => `the dispatcher claimed it ${ago} for a worker`,
+  start: (event, facts, ago) =>
+    `${startedBy(facts)} ${ago}, for ${attemptOf(event, facts)}${hasFailed(event, facts, 2) ? afterFailure(facts) : ''}`,
+  succeed: (event, facts, ago) => `its handler finished ${ago}, in ${attemptOf(event, facts)}`,
+  fail: (event, facts, ago) => `${attemptOf(event, facts)} failed ${ago}${withError(event)}`,
+  reject: (event, facts, ago) =>
+    `${attemptOf(event, facts)} failed ${ago}${withError(event)}, which no further attempt can mend`,
+  snooze: (event, facts, ago) =>
+    `its handler asked ${ago} to be run later${withFault(event)}, and that attempt does not count${howOften(event, facts)}`,
+  release: (event, _facts, ago) =>
+    wasRunning(event)
+      ? `the server that had started it gave it back ${ago}, since it stopped or had no worker free in time, and that attempt does not count`
+      : `the server that had claimed it stopped ${ago} and gave it back`,
+  expire: (event, facts, ago) =>
+    isLastCrash(event)
+      ? `it was given up ${ago}${withReason(event)}`
+      : wasRunning(event)
+        ? `${attemptOf(event, facts)} broke off ${ago}${withReason(event)}${isCrash(event) ? ', and that attempt does not count' : ''}`
+        : `the process that had claimed it ended or fell silent, and it was put back in line ${ago}`,
+  cancel: (event, facts, ago) =>
+    `a person or a program cancelled it ${ago}${wasRunning(event) ? `, during ${attemptOf(event, facts)}` : ''}`,
+  requeue: (_event, facts, ago) => `a person or a program requeued it ${ago}${afterFailure(facts)}`,
+}
+
+function attemptOf(event: HistoryEvent, { situation }: Facts): string {
+  return `attempt ${number(attemptNumber(event))} of ${number(situation.job.maxAttempts)}`
+}
+
+/** Who started it, and whether its handler was called. */
+function startedBy(facts: Facts): string {
+  return isNext(facts) ? 'the dispatcher chose it to be next' : 'a worker called its handler'
+}
+
+function wasRunning({ from }: HistoryEvent): boolean {
+  return from !== null && hasTag(from, 'executing')
+}
+
+function withError({ error }: HistoryEvent): string {
+  return error ? ` with ${sayError(error)}` : ''
+}
+
+/** What was wrong with the delay that a snooze asked for. */
+function withFault(event: HistoryEvent): string {
+  return event.error ? `, wrongly${withError(event)}` : ''
+}
+
+/** The store's own words for what it did, without the name that they have as an error. */
+function withReason({ error }: HistoryEvent): string {
+  return error ? `, because ${error.message}` : ''
+}
+
+function afterFailure({ situation: { lastFailure } }: Facts): string {
+  if (!lastFailure) return ''
+  if (lastFailure.event === 'snooze') return `, after its handler had asked to be run later${withFault(lastFailure)}`
+  if (isLastCrash(lastFailure)) return `, after it had been given up${withReason(lastFailure)}`
+  const how = isCrash(lastFailure) ? `broken off${withReason(lastFailure)}` : `failed${withError(lastFailure)}`
+  return `, after attempt ${number(attemptNumber(lastFailure))} had ${how}`
+}
+
+/** A job that is snoozed without end is seen by that. */
+function howOften(event: HistoryEvent, { situation: { lastEvent, snoozes } }: Facts): string {
+  if (event.seq !== lastEvent.seq || snoozes < 2) return ''
+  return `; it has been snoozed ${event.seq > situationEventsMax ? 'at least ' : ''}${number(snoozes)} times`
+}
+
+/** Whether an attempt had failed, or broken off, when this was the `first` that follows one, or a later one. */
+function hasFailed({ attempt }: HistoryEvent, { situation: { job } }: Facts, first: number): boolean {
+  return attempt >= first || job.crashes > 0
+}
+
+function isCrash({ error }: HistoryEvent): boolean {
+  return error?.name === processEnded
+}
+
+/** It was its last, whatever its attempts. */
+function isLastCrash(event: HistoryEvent): boolean {
+  return isCrash(event) && hasTag(event.to, 'ended')
+}
+
+/** Of the attempt that an event is about: one that a crash broke off was given back. */
+function attemptNumber(event: HistoryEvent): number {
+  return event.attempt + Number(isCrash(event) && wasRunning(event))
+}

@@ -1,0 +1,76 @@
+import { eventsFrom, findEdge, hasTag } from '../../machines/edges.ts'
+import { commands } from '../../machines/events.ts'
+import type { JobNode } from '../../machines/job.ts'
+import type { Facts } from './facts.ts'
+import { isForsaken, isNext, isOrphan, isOver } from './held.ts'
+import type { Obstacle, ObstacleCode } from './obstacle.ts'
+import { joined, sayInstant } from './words.ts'
+
+/** When a job runs next, if nothing else comes in its way. */
+interface NextRun {
+  /** Epoch ms; null where nobody knows: someone must do something first, others go before it, no worker is free, or it never runs again. */
+  readonly at: number | null
+  /** The same as an adverb: `now`, `as soon as a worker is free`, `never, unless someone requeues it`. */
+  readonly when: string
+  /** The same as a sentence; empty where it runs already. */
+  readonly sentence: string
+}
+
+/** What must come about before a job runs; `byItself`: it does so without anyone's help, and soon. */
+const conditions: Readonly<Partial<Record<ObstacleCode, { readonly clause: string; readonly byItself: boolean }>>> = {
+  no_handler: { clause: 'a server with a handler for its type takes the file', byItself: false },
+  not_started: { clause: 'this server starts', byItself: false },
+  not_serving: { clause: 'a server starts on the file again', byItself: false },
+  draining: { clause: 'a server starts on the file again', byItself: false },
+  storage_trouble: { clause: 'the file can be written again', byItself: false },
+  server_elsewhere: { clause: "the file's server comes to it", byItself: true },
+  recovering: { clause: 'the server has recovered', byItself: true },
+  holder_gone: { clause: 'the server has recovered', byItself: true },
+  put_aside: { clause: 'it is back in line', byItself: true },
+  behind_others: { clause: 'its turn comes', byItself: true },
+  suspect_alone: { clause: 'no other job has to run alone', byItself: true },
+  behind_suspects: { clause: 'no other job has to run alone', byItself: true },
+  no_free_worker: { clause: 'a worker is free', byItself: true },
+}
+
+/** `obstacles`: those between the job and its next run. */
+export function nextRun(facts: Facts, obstacles: readonly Obstacle[]): NextRun {
+  const { job } = facts.situation
+  if (hasTag(job.state, 'ended')) return never(job.state)
+  if (isOver(facts)) {
+    return {
+      at: null,
+      when: 'only if what came of its last attempt asks for another, once that is stored',
+      sentence: '',
+    }
+  }
+  if (hasTag(job.state, 'executing') && !isNext(facts)) {
+    if (!isOrphan(facts) && !isForsaken(facts)) return { at: facts.now, when: 'now: it is running', sentence: '' }
+    const { to } = findEdge(job.state, { type: 'expire', crashed: true }, job)!
+    if (hasTag(to, 'ended')) return never(to)
+  }
+  return waited(facts, obstacles)
+}
+
+function never(state: JobNode): NextRun {
+  const taken = eventsFrom(state)
+  const ways = commands.filter((event) => taken.includes(event))
+  const unless = ways.length > 0 ? `, unless someone ${ways.map((event) => `${event}s it`).join(' or ')}` : ''
+  return { at: null, when: `never${unless}`, sentence: `It never runs again${unless}.` }
+}
+
+function waited({ situation: { job }, now }: Facts, obstacles: readonly Obstacle[]): NextRun {
+  const all = obstacles.flatMap(({ code }) => conditions[code] ?? [])
+  const others = all.filter(({ byItself }) => !byItself)
+  const clauses = joined([...new Set((others.length > 0 ? others : all).map(({ clause }) => clause))])
+  const dueAt = hasTag(job.state, 'timed') && job.runAt > now ? job.runAt : null
+  const instant = dueAt === null ? null : sayInstant(dueAt, now)
+  const when =
+    others.length > 0
+      ? `when ${clauses}${instant ? `, but not before it is due ${instant}` : ''}`
+      : [instant ?? (clauses ? null : 'now'), clauses && `${instant ? 'once' : 'as soon as'} ${clauses}`]
+          .filter(Boolean)
+          .join(', ')
+  const isClockAlone = others.length === 0 && (dueAt !== null || all.length === 0)
+  return { at: isClockAlone ? (dueAt ?? now) : null, when, sentence: `It can run ${when}.` }
+}

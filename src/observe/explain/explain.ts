@@ -1,0 +1,162 @@
+import { countAfter, describeState, type Edge, eventsFrom, findEdge, hasTag } from '../../machines/edges.ts'
+import { type Cause, causeOf, jobEvents } from '../../machines/events.ts'
+import type { EventType, JobEvent, JobState } from '../../machines/job.ts'
+import type { PlaceInLine } from '../../persistence/store.ts'
+import { type Happened, recount, tell } from './because.ts'
+import { nextRun } from './earliest.ts'
+import type { Facts } from './facts.ts'
+import type { Obstacle, ObstacleCode } from './obstacle.ts'
+import { obstaclesTo, obstaclesToRun } from './obstacles.ts'
+import { suspicion } from './suspicion.ts'
+import { ago, number, sayInstant, sentence } from './words.ts'
+
+export type { Cause, Happened, Obstacle, ObstacleCode, PlaceInLine }
+
+/** An event that the machine takes in a job's state. */
+export interface NextEvent {
+  readonly event: EventType
+  /** Where it leads, as things are now. */
+  readonly to: JobState
+  readonly cause: Cause
+  /** Whether it can happen now; null where this process does not know. */
+  readonly possible: boolean | null
+  /** Why not. */
+  readonly obstacles: readonly Obstacle[]
+  readonly sentence: string
+}
+
+/** Why a job is where it is, what can happen next, what stands in the way. A snapshot; instants are epoch ms. */
+export interface Explanation {
+  readonly jobId: number
+  readonly state: JobState
+  /** What the state means. */
+  readonly meaning: string
+  /** All of it in a few sentences. */
+  readonly summary: string
+  /** What brought it here. */
+  readonly because: Happened
+  /** The end of the last attempt that failed, also from before a requeue; null where none has. */
+  readonly lastFailure: Happened | null
+  /** Every event that the machine takes now, in its order. */
+  readonly next: readonly NextEvent[]
+  /** What stands between the job and its next run. */
+  readonly obstacles: readonly Obstacle[]
+  /** Null where it does not wait in line. */
+  readonly line: PlaceInLine | null
+  /** Null where nobody knows: someone must do something first, others go before it, no worker is free, or it never runs again. */
+  readonly earliestRunAt: number | null
+  /** The same in words. */
+  readonly earliest: string
+  /** From when on retention removes it; null where it does not, or this process does not know. */
+  readonly removedAt: number | null
+}
+
+/** Pure: the same facts give the same explanation. */
+export function explain(facts: Facts): Explanation {
+  const { situation } = facts
+  const { job, lastEvent, lastFailure, line } = situation
+  const obstacles = obstaclesToRun(facts)
+  const { at, when } = nextRun(facts, obstacles)
+  return {
+    jobId: job.id,
+    state: job.state,
+    meaning: describeState(job.state),
+    summary: summarize(facts, obstacles),
+    because: tell(lastEvent, facts),
+    lastFailure: lastFailure && tell(lastFailure, facts),
+    next: eventsFrom(job.state).map((event) => toNext(event, facts)),
+    obstacles,
+    line,
+    earliestRunAt: at,
+    earliest: when,
+    removedAt: removedAt(facts),
+  }
+}
+
+function toNext(event: EventType, facts: Facts): NextEvent {
+  const { job } = facts.situation
+  const edge = findEdge(job.state, { type: event, crashed: true } as JobEvent, job)!
+  const obstacles = obstaclesTo(event, facts)
+  const possible = isPossible(obstacles)
+  const verdict = possible ? 'It can happen now' : possible === null ? 'Whether it can is not known here' : 'Not now'
+  const because = obstacles.length > 0 ? `: ${sayAll(obstacles)}` : ''
+  const happening = `${jobEvents[event].next} (${event}): it becomes ${edge.to}${consequence(edge, facts)}`
+  return {
+    event,
+    to: edge.to,
+    cause: causeOf(event),
+    possible,
+    obstacles,
+    sentence: `${sentence(happening)} ${verdict}${because}.`,
+  }
+}
+
+function isPossible(obstacles: readonly Obstacle[]): boolean | null {
+  if (obstacles.length === 0) return true
+  return obstacles.every(({ code }) => code === 'server_elsewhere') ? null : false
+}
+
+/** What an edge does to the attempts, and what they have to do with it. */
+function consequence({ conditions, attempt }: Edge, { situation: { job } }: Facts): string {
+  const of = (n: number) => `attempt ${number(n)} of ${number(job.maxAttempts)}`
+  const last = conditions.at(-1)
+  if (last?.guard === 'attemptsRemain') return `, for ${of(job.attempt)} is ${last.holds ? 'not ' : ''}the last`
+  if (last?.guard === 'crashed' && last.holds) return `, for that is the last crash that it may have`
+  switch (attempt) {
+    case 'keep':
+      return ''
+    case 'count':
+      return `, and ${of(countAfter(attempt, job.attempt))} begins`
+    case 'giveBack':
+      return ', and this attempt does not count'
+    case 'forget':
+      return ', and its attempts begin anew'
+  }
+}
+
+function summarize(facts: Facts, obstacles: readonly Obstacle[]): string {
+  const { job, lastEvent } = facts.situation
+  // When it is due stands in the last sentence, and that it has ended in both.
+  const told = obstacles.filter(({ code }) => code !== 'not_due' && code !== 'ended')
+  const is = eventsFrom(job.state).length === 0 ? 'has' : 'is'
+  return [
+    `Job ${job.id} (${job.type}) ${is} ${job.state}: ${recount(lastEvent, facts)}.`,
+    told.length > 0 && (hasTag(job.state, 'executing') ? sentence(sayAll(told)) : `In its way: ${sayAll(told)}.`),
+    leftBehind(facts),
+    suspicion(facts),
+    nextRun(facts, obstacles).sentence,
+    fate(facts),
+  ]
+    .filter(Boolean)
+    .join(' ')
+}
+
+function sayAll(obstacles: readonly Obstacle[]): string {
+  return obstacles.map(({ message }) => message).join('; ')
+}
+
+/** The handler of an attempt that is over and that goes on all the same. */
+function leftBehind({ situation: { lease, lastEvent }, server, now }: Facts): string {
+  const left = server?.attempts.find(
+    ({ leaseToken, phase }) =>
+      (phase === 'called' || phase === 'stuck') &&
+      leaseToken !== lease?.token &&
+      // A later one was leased after the file was read.
+      leaseToken <= lastEvent.seq,
+  )
+  if (!left) return ''
+  const told = left.aborted ? `, told to stop ${ago(left.aborted.at, now)},` : ''
+  return `The handler of an attempt that is over${told} has not ended: it holds a worker until it does, and what it returns is refused.`
+}
+
+function removedAt({ situation: { job }, server }: Facts): number | null {
+  if (!hasTag(job.state, 'expendable') || job.finishedAt === null || !server || server.retentionMs === 0) return null
+  return job.finishedAt + server.retentionMs
+}
+
+function fate(facts: Facts): string {
+  const at = removedAt(facts)
+  if (at === null) return ''
+  if (at <= facts.now) return 'It may be removed, with its history, at any moment.'
+  return `It is removed, with its history, ${sayInstant(at, facts.now)}, or soon after.`
+}

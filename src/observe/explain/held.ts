@@ -1,0 +1,168 @@
+import { abortGraceMs } from '../../engine/dispatch/attempt.ts'
+import { AttemptTimeoutError, ShutdownError } from '../../errors.ts'
+import { hasTag } from '../../machines/edges.ts'
+import type { EventType } from '../../machines/job.ts'
+import type { AttemptFacts, Facts, ServerPhase } from './facts.ts'
+import type { Obstacle } from './obstacle.ts'
+import { ago, duration, instant, sayInstant, sayOwner } from './words.ts'
+
+/** For how long what is due, or has run out, may stay as it is before a reader thinks that no server lives, in ms. */
+const lateMs = 1_000
+
+/** Whether something has not happened that a live server would have made happen. */
+export function isLate({ situation: { job, lease }, now }: Facts): boolean {
+  const expected = lease ? lease.expiresAt : hasTag(job.state, 'timed') ? job.runAt : now
+  return expected + lateMs < now
+}
+
+/** For a process that is no server: the job is held, and its lease ran out so long ago that its holder must have ended. */
+export function isForsaken(facts: Facts): boolean {
+  return facts.server === null && facts.situation.lease !== null && isLate(facts)
+}
+
+/** Whether the job is held by a process that has ended: what is leased when a server comes is, until it has recovered. */
+export function isOrphan({ situation, server }: Facts): boolean {
+  return situation.lease !== null && server !== null && !server.hasRecovered
+}
+
+/** The attempt that the job's lease was given for, as this process has it. */
+export function attemptOf({ situation: { lease }, server }: Facts): AttemptFacts | undefined {
+  return lease === null ? undefined : server?.attempts.find(({ leaseToken }) => leaseToken === lease.token)
+}
+
+/** Whether its start is on disk and its handler was not called: the next worker that comes free does, or it is given back. */
+export function isNext(facts: Facts): boolean {
+  return attemptOf(facts)?.phase === 'next'
+}
+
+/** Its handler is called when a worker is free. */
+export function uncalled(facts: Facts): Obstacle[] {
+  return isNext(facts) ? [{ code: 'no_free_worker', message: 'no worker is free for it yet', until: null }] : []
+}
+
+/** What becomes of it, by what the server that found it is doing. */
+const fates: Readonly<Partial<Record<ServerPhase, string>>> = {
+  created: 'this server moves it on when it starts',
+  recovering: 'this server is moving it on',
+}
+
+/** Its holder is dead. */
+export function orphaned(facts: Facts): Obstacle[] {
+  if (!facts.server || !isOrphan(facts)) return []
+  const fate = fates[facts.server.phase] ?? 'the next server to start moves it on'
+  return [{ code: 'holder_gone', message: `the process that held it has ended, and ${fate}`, until: null }]
+}
+
+/** Its attempt is over here: what came of it cannot be another any more. */
+export function settled(facts: Facts): Obstacle[] {
+  const { server } = facts
+  const over = sayOver(facts)
+  if (!server || over === null) return []
+  const message = server.trouble
+    ? `${over}, and what came of it waits in this process until it can be stored; it is safe as long as nobody restarts it; after a restart the attempt counts as cut short`
+    : `${over}, and what came of it is on its way to disk`
+  return [{ code: 'outcome_pending', message, until: null }]
+}
+
+/** Whether its handler is known to have ended, or was given up, and only what came of it is not on disk. */
+export function isOver(facts: Facts): boolean {
+  return sayOver(facts) !== null && (attemptOf(facts) !== undefined || !hasJustStarted(facts))
+}
+
+/** How its attempt has come to its end here, as far as that is known; null where it has not. */
+function sayOver(facts: Facts): string | null {
+  if (!facts.server || isOrphan(facts) || !isExecuting(facts)) return null
+  const attempt = attemptOf(facts)
+  if (attempt) return attempt.phase === 'stuck' ? 'its handler was given up' : null
+  return hasJustStarted(facts) ? 'its handler is being called, or has ended' : 'its handler has ended'
+}
+
+/** Its handler was told to stop, which leaves other ends to the attempt than this one. */
+export function decided(event: EventType, facts: Facts): Obstacle[] {
+  const aborted = attemptOf(facts)?.aborted
+  if (!aborted || endsAfter(aborted.reason).includes(event)) return []
+  return [{ code: 'attempt_aborted', message: sayAborted(aborted, facts.now), until: null }]
+}
+
+/** Once its handler was called it is given back only by a server that stops, when the grace of that stop has ended. */
+export function unstopped(facts: Facts): Obstacle[] {
+  const { server } = facts
+  if (!server || isOrphan(facts) || isNext(facts)) return []
+  if (server.phase !== 'draining') {
+    return [{ code: 'not_stopping', message: 'this server is not stopping', until: null }]
+  }
+  if (!isExecuting(facts)) return []
+  return attemptOf(facts)?.aborted ? decided('release', facts) : running(facts)
+}
+
+/** Its lease has not run out. */
+export function leaseHeld(facts: Facts): Obstacle[] {
+  const { situation, server, now } = facts
+  const { lease, owner } = situation
+  if (!lease || server?.phase === 'recovering') return []
+  const isRenewed = server !== null && !isOrphan(facts)
+  // One that is renewed has not run out, however late the renewal is.
+  if (lease.expiresAt <= now && !isRenewed) return []
+  const message = isOrphan(facts)
+    ? `the lease of a process that has ended runs out ${sayInstant(lease.expiresAt, now)}`
+    : lease.expiresAt <= now
+      ? `${sayOwner(owner)} holds its lease, which ran out ${sayInstant(lease.expiresAt, now)}, and renews it as soon as it can write the file`
+      : `${sayOwner(owner)} holds its lease until ${instant(lease.expiresAt)} and renews it for as long as it lives`
+  return [{ code: 'lease_held', message, until: lease.expiresAt }]
+}
+
+/** What is known of the attempt that the file says is under way. */
+export function running(facts: Facts): Obstacle[] {
+  if (isOrphan(facts)) return orphaned(facts)
+  const over = [...uncalled(facts), ...settled(facts)]
+  if (over.length > 0) return over
+  const { situation, now } = facts
+  const attempt = attemptOf(facts)
+  if (attempt?.aborted) {
+    const { at, reason } = attempt.aborted
+    const isGivenUp = reason instanceof AttemptTimeoutError
+    const end = isGivenUp ? `; ${duration(abortGraceMs)} after that the attempt fails even if it goes on` : ''
+    const message = `${sayAborted(attempt.aborted, now)}${end}`
+    return [{ code: 'attempt_running', message, until: isGivenUp ? at + abortGraceMs : null }]
+  }
+  const runs = `${facts.server ? '' : 'as the file has it, '}${sayOwner(situation.owner)} runs it`
+  const abort = abortOf(facts)
+  if (!abort) return [{ code: 'attempt_running', message: runs, until: null }]
+  // The clock may have jumped, or the process may stand still.
+  const tells = abort.at > now ? 'tells its handler to stop' : 'was to tell its handler to stop'
+  const message = `${runs}, and ${tells} ${sayInstant(abort.at, now)}, if it is not done by then: ${abort.reason}`
+  return [{ code: 'attempt_running', message, until: abort.at }]
+}
+
+function isExecuting({ situation }: Facts): boolean {
+  return hasTag(situation.job.state, 'executing')
+}
+
+/** Its start is on disk; whether this process has heard of it already is not known. */
+function hasJustStarted({ situation: { job }, now }: Facts): boolean {
+  return job.startedAt !== null && job.startedAt + lateMs > now
+}
+
+/** When its handler will be told to stop, if it goes on for so long; null where that is not known here. */
+function abortOf(facts: Facts): { readonly at: number; readonly reason: string } | null {
+  const { situation, server } = facts
+  const timeoutMs = attemptOf(facts)?.timeoutMs ?? situation.job.timeoutMs
+  const { startedAt } = situation.job
+  const timeout =
+    timeoutMs === null || startedAt === null
+      ? null
+      : { at: startedAt + timeoutMs, reason: `its timeout is ${duration(timeoutMs)}` }
+  const stopsAt = server?.abortsAt ?? null
+  if (stopsAt === null || (timeout && timeout.at <= stopsAt)) return timeout
+  return { at: stopsAt, reason: 'the server is stopping' }
+}
+
+function sayAborted({ at, reason }: NonNullable<AttemptFacts['aborted']>, now: number): string {
+  return `its handler was told to stop ${ago(at, now)}, and has not ended: ${reason.message}`
+}
+
+/** How an attempt can end whose handler was told to stop, whatever that makes of it. */
+function endsAfter(reason: Error): readonly EventType[] {
+  if (reason instanceof AttemptTimeoutError) return ['fail']
+  return reason instanceof ShutdownError ? ['succeed', 'release'] : []
+}

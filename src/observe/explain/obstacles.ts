@@ -1,0 +1,150 @@
+import { hasTag } from '../../machines/edges.ts'
+import type { EventType } from '../../machines/job.ts'
+import type { Counted } from '../../persistence/store.ts'
+import type { Facts, ServerFacts } from './facts.ts'
+import { decided, isLate, isOrphan, leaseHeld, orphaned, running, settled, uncalled, unstopped } from './held.ts'
+import type { Obstacle } from './obstacle.ts'
+import { endOfAlone, sayAlone } from './suspicion.ts'
+import { counted, number, sayInstant, sayOwner } from './words.ts'
+
+/** What stands between a job and one event now; nothing: it can happen. Only of events that the machine takes in the job's state. */
+export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
+  switch (event) {
+    case 'enqueue':
+      return []
+    case 'due':
+      return [...notDue(facts), ...uncommitted(facts)]
+    case 'lease':
+      return [...unhandled(facts), ...suspects(facts), ...inLine(facts), ...busyWorkers(facts), ...notStarting(facts)]
+    case 'start':
+      return [...orphaned(facts), ...notStarting(facts)]
+    case 'succeed':
+    case 'fail':
+    case 'reject':
+    case 'snooze':
+      return [
+        ...orphaned(facts),
+        ...uncalled(facts),
+        ...settled(facts),
+        ...decided(event, facts),
+        ...uncommitted(facts),
+      ]
+    case 'release':
+      return [...orphaned(facts), ...settled(facts), ...unstopped(facts), ...uncommitted(facts)]
+    case 'expire':
+      return [...leaseHeld(facts), ...uncommitted(facts)]
+    case 'cancel':
+    case 'requeue':
+      return [...draining(facts), ...uncommitted(facts)]
+  }
+}
+
+/** What stands between a job and its next run. */
+export function obstaclesToRun(facts: Facts): Obstacle[] {
+  const { state } = facts.situation.job
+  if (hasTag(state, 'timed')) return [...notDue(facts), ...unhandled(facts), ...notStarting(facts)]
+  if (hasTag(state, 'ready')) return obstaclesTo('lease', facts)
+  if (hasTag(state, 'executing')) return [...running(facts), ...(isOrphan(facts) ? notStarting : uncommitted)(facts)]
+  if (hasTag(state, 'held')) return obstaclesTo('start', facts)
+  return [{ code: 'ended', message: 'it has come to its end', until: null }]
+}
+
+function notDue({ situation: { job }, now }: Facts): Obstacle[] {
+  if (job.runAt <= now) return []
+  return [{ code: 'not_due', message: `it is due ${sayInstant(job.runAt, now)}`, until: job.runAt }]
+}
+
+function unhandled({ situation: { job, isParked }, server }: Facts): Obstacle[] {
+  const type = JSON.stringify(job.type)
+  if (server && !server.hasHandler) {
+    return [{ code: 'no_handler', message: `this server has no handler for type ${type}`, until: null }]
+  }
+  if (!isParked) return []
+  const since = `it was put aside when no server had a handler for type ${type}`
+  return server
+    ? [{ code: 'put_aside', message: `${since}, and is being put back in line`, until: null }]
+    : [{ code: 'no_handler', message: since, until: null }]
+}
+
+/** Jobs that run first and alone: the process has ended while they ran, more than once. */
+function suspects({ situation: { job, isSuspect, alone, suspectsAhead }, now }: Facts): Obstacle[] {
+  const obstacles: Obstacle[] = []
+  const said = alone && alone.id !== job.id ? sayAlone(alone, now) : null
+  if (alone && said)
+    obstacles.push({ code: 'suspect_alone', message: `job ${alone.id} ${said}`, until: endOfAlone(alone) })
+  if (suspectsAhead.count > 0) {
+    const jobs = counted(suspectsAhead, isSuspect ? 'other job' : 'job')
+    const message = `${jobs} ${goes(suspectsAhead)} before it, one at a time, because the process ended more than once while ${suspectsAhead.count === 1 ? 'it' : 'they'} ran`
+    obstacles.push({ code: 'behind_suspects', message, until: null })
+  }
+  return obstacles
+}
+
+function inLine({ situation: { job, line } }: Facts): Obstacle[] {
+  if (!line || line.ahead.count === 0) return []
+  const ahead = `${counted(line.ahead, 'job')} of queue ${JSON.stringify(job.queue)} ${goes(line.ahead)} before it`
+  return [{ code: 'behind_others', message: `${ahead}${turns(line.queues)}`, until: null }]
+}
+
+function goes({ count, more }: Counted): string {
+  return count === 1 && !more ? 'goes' : 'go'
+}
+
+function turns(queues: Counted): string {
+  return queues.count > 1 ? ` and ${counted(queues, 'queue')} take turns` : ''
+}
+
+function busyWorkers({ situation: { line }, server }: Facts): Obstacle[] {
+  if (!server || server.busy < server.slots) return []
+  const place = line && line.ahead.count === 0 ? `, and it is first in line${turns(line.queues)}` : ''
+  return [{ code: 'no_free_worker', message: `${sayBusy(server)}${place}`, until: null }]
+}
+
+function sayBusy({ slots, stuck }: ServerFacts): string {
+  const busy = slots === 1 ? 'the only worker is busy' : `all ${number(slots)} workers are busy`
+  const held = stuck > 0 ? ` (${number(stuck)} with a handler that was told to stop and does not end)` : ''
+  return `${busy}${held}`
+}
+
+/** Why no job is leased or started. */
+function notStarting(facts: Facts): Obstacle[] {
+  const { server } = facts
+  const notYet: Obstacle[] =
+    server?.phase === 'created'
+      ? [{ code: 'not_started', message: 'this server has not started', until: null }]
+      : server?.phase === 'recovering'
+        ? [
+            {
+              code: 'recovering',
+              message: 'this server is recovering what a dead process left, before it runs anything',
+              until: null,
+            },
+          ]
+        : draining(facts)
+  return [...notYet, ...uncommitted(facts)]
+}
+
+function draining({ server }: Facts): Obstacle[] {
+  if (server?.phase !== 'draining') return []
+  return [{ code: 'draining', message: 'this server is stopping', until: null }]
+}
+
+/** Why nothing can be written to the file by this process. */
+function uncommitted(facts: Facts): Obstacle[] {
+  const { server } = facts
+  if (!server) return [elsewhere(facts)]
+  const isOver = server.phase === 'stopped' || server.phase === 'failed'
+  return [
+    ...(isOver ? [{ code: 'not_serving', message: `this server has ${server.phase}`, until: null } as const] : []),
+    ...(server.trouble ? [{ code: 'storage_trouble', message: server.trouble, until: null } as const] : []),
+  ]
+}
+
+function elsewhere(facts: Facts): Obstacle {
+  const { owner } = facts.situation
+  const isAlive = isLate(facts) ? 'has probably ended' : 'may still live'
+  const who = owner
+    ? `${sayOwner(owner)}, which took the file at ${owner.startedAt}, ${isAlive}`
+    : 'no server has taken the file yet'
+  return { code: 'server_elsewhere', message: `this process is no server, and ${who}`, until: null }
+}

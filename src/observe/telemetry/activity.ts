@@ -1,0 +1,46 @@
+import { type TakenPhase, takenPhases } from '../../machines/slot.ts'
+import type { Assigned } from '../../machines/worker.ts'
+
+export type Phase = TakenPhase
+
+/** What runs now: one for each slot that is taken, by worker. */
+export interface Activity {
+  /** The dispatcher's state, such as `dispatching` or `draining`; null for a producer, which runs nothing. */
+  readonly mode: string | null
+  /** How many jobs may run at once. */
+  readonly slots: number
+  readonly workers: readonly WorkerActivity[]
+}
+
+export interface WorkerActivity {
+  /** From 1. Beyond 100 slots a worker has several of them. */
+  readonly worker: number
+  readonly jobId: number
+  readonly type: string
+  /** From 1. */
+  readonly attempt: number
+  /** `stuck`: the attempt was given up, and its handler goes on. */
+  readonly phase: Phase
+  /** When the handler was called, in epoch ms; null before. */
+  readonly since: number | null
+}
+
+/** Assignments as readers see them. */
+export function toWorkerActivity(assigned: readonly Assigned[]): WorkerActivity[] {
+  return assigned.map(({ job, worker, phase, attempt }) => ({
+    worker: worker + 1,
+    jobId: job.id,
+    type: job.type,
+    attempt: job.attempt + 1,
+    // What is assigned holds a slot.
+    phase: phase as Phase,
+    since: attempt?.startedAt ?? null,
+  }))
+}
+
+/** How many slots are taken by what. */
+export function countPhases(workers: readonly WorkerActivity[]): Record<Phase, number> {
+  const counts = Object.fromEntries(takenPhases.map((phase) => [phase, 0])) as Record<Phase, number>
+  for (const { phase } of workers) counts[phase]++
+  return counts
+}
