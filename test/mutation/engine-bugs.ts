@@ -2,7 +2,7 @@ import { bug, type Mutation } from './mutation.ts'
 
 const dispatcher = (test: string) => ['machines/dispatcher.test.ts', test] as const
 const ledger = (test: string) => ['machines/ledger.test.ts', test] as const
-const attempt = (test: string) => ['handlers/attempt.test.ts', test] as const
+const attempt = (test: string) => ['engine/dispatch/attempt.test.ts', test] as const
 const system = (test: string) => ['system.test.ts', test] as const
 const stop = (test: string) => ['system-stop.test.ts', test] as const
 
@@ -319,7 +319,7 @@ const dispatching: readonly Mutation[] = [
   ),
   bug(
     'a job that was leased ahead is said to have been called',
-    ['explanation.test.ts', 'the summary of a job that is next'],
+    ['observe/explain/explain.test.ts', 'the summary of a job that is next'],
     { file: 'observe/explain/held.js', find: `=== 'next'`, replace: '=== null' },
   ),
   bug(
@@ -419,7 +419,7 @@ const attempts: readonly Mutation[] = [
   bug(
     'time in which the process did not run counts against an attempt',
     [
-      'handlers/attempt-timer.test.ts',
+      'engine/dispatch/attempt-timer.test.ts',
       'the timer of an attempt fires later by what the process did not run, however often',
     ],
     { file: 'engine/dispatch/attempt-timer.js', find: 'if (stoppedMs > this.#addedMs)', replace: 'if (false)' },
@@ -517,7 +517,7 @@ const around: readonly Mutation[] = [
   }),
   bug(
     'the bound on calls under way is off by one',
-    ['admission-gate.test.ts', 'the gate lets ten thousand calls in, and the next waits for one to leave'],
+    ['engine/admission-gate.test.ts', 'the gate lets ten thousand calls in, and the next waits for one to leave'],
     {
       file: 'engine/admission-gate.js',
       find: 'this.#underWay < underWayMax',
@@ -526,22 +526,29 @@ const around: readonly Mutation[] = [
   ),
   bug(
     'the bound on waiting calls is off by one',
-    ['admission-gate.test.ts', 'the gate refuses a call where a hundred thousand wait, and says when to come again'],
+    [
+      'engine/admission-gate.test.ts',
+      'the gate refuses a call where a hundred thousand wait, and says when to come again',
+    ],
     {
       file: 'engine/admission-gate.js',
       find: 'this.#waiting.length >= waitingMax',
       replace: 'this.#waiting.length > waitingMax',
     },
   ),
-  bug('a call that waited is counted twice', ['admission-gate.test.ts', 'the gate is empty again when all have left'], {
-    file: 'engine/admission-gate.js',
-    find: `        if (next)
+  bug(
+    'a call that waited is counted twice',
+    ['engine/admission-gate.test.ts', 'the gate is empty again when all have left'],
+    {
+      file: 'engine/admission-gate.js',
+      find: `        if (next)
             next();`,
-    replace: `        if (next) {
+      replace: `        if (next) {
             next();
             this.#underWay++;
         }`,
-  }),
+    },
+  ),
   bug(
     'a server whose commits fail says that it is ready',
     [

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { edges } from '../../src/machines/edges.ts'
-import { startAt, startSystem, until, untilFinished } from '../support/system.ts'
+import { edges } from '../../../src/machines/edges.ts'
+import { startAt, startSystem, until, untilFinished } from '../../support/system.ts'
 
 const broken = () => {
   throw new Error('no')

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { difference, Histogram, merge, quantile, sharedCells } from '../src/persistence/histogram.ts'
+import { difference, Histogram, merge, quantile, sharedCells } from '../../src/persistence/histogram.ts'
 
 const bounds = [1, 2, 5, 10]
 

@@ -3,9 +3,9 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { built } from './support/built.ts'
-import { onThreads } from './support/store-here.ts'
-import { tempFolder } from './support/temp.ts'
+import { built } from '../support/built.ts'
+import { onThreads } from '../support/store-here.ts'
+import { tempFolder } from '../support/temp.ts'
 
 onThreads()
 

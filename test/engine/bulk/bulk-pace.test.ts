@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { bulkReadyMax, bulkStepMax, bulkStepMin } from '../../src/config.ts'
-import { BulkPace, otherWorkMs, type Waiting } from '../../src/engine/bulk/bulk-pace.ts'
+import { bulkReadyMax, bulkStepMax, bulkStepMin } from '../../../src/config.ts'
+import { BulkPace, otherWorkMs, type Waiting } from '../../../src/engine/bulk/bulk-pace.ts'
 
 /** A pace whose time passes only where a test says; what waits is asked for with each look, of which this is the `n`th, from 1. */
 function aPace(look: (n: number) => Waiting) {

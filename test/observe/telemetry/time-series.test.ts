@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
-import { RunStats } from '../../src/observe/telemetry/run-stats.ts'
-import { TimeSeries } from '../../src/observe/telemetry/time-series.ts'
-import type { CommitStats, EdgeCount } from '../../src/persistence/store.ts'
-import { ManualClock } from '../../src/runtime/clock.ts'
-import { deferred } from '../support/deferred.ts'
-import { startAt, startSystem, until, untilCalled, untilFinished, untilState } from '../support/system.ts'
+import { RunStats } from '../../../src/observe/telemetry/run-stats.ts'
+import { TimeSeries } from '../../../src/observe/telemetry/time-series.ts'
+import type { CommitStats, EdgeCount } from '../../../src/persistence/store.ts'
+import { ManualClock } from '../../../src/runtime/clock.ts'
+import { deferred } from '../../support/deferred.ts'
+import { startAt, startSystem, until, untilCalled, untilFinished, untilState } from '../../support/system.ts'
 
 const noCommits = { bounds: [10], counts: [0, 0], count: 0, sum: 0 }
 const job = {

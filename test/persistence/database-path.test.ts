@@ -3,10 +3,10 @@ import { readdirSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { readEnvironment } from '../src/cli/environment.ts'
-import { ConfigError, createJobSystem } from '../src/index.ts'
-import { briefly, built } from './support/built.ts'
-import { tempFolder } from './support/temp.ts'
+import { readEnvironment } from '../../src/cli/environment.ts'
+import { ConfigError, createJobSystem } from '../../src/index.ts'
+import { briefly, built } from '../support/built.ts'
+import { tempFolder } from '../support/temp.ts'
 
 /** What names no file, and what is said of it. */
 const bad: [path: string, fault: string][] = [

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { AdmissionGate } from '../src/engine/admission-gate.ts'
-import { BackpressureError } from '../src/errors.ts'
+import { AdmissionGate } from '../../src/engine/admission-gate.ts'
+import { BackpressureError } from '../../src/errors.ts'
 
 /** See src/engine/admission-gate.ts. */
 const underWayMax = 10_000

@@ -3,10 +3,10 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { openKept } from '../src/persistence/sqlite/kept.ts'
-import { briefly, built } from './support/built.ts'
-import { startServer } from './support/server-process.ts'
-import { tempFolder } from './support/temp.ts'
+import { openKept } from '../../src/persistence/sqlite/kept.ts'
+import { briefly, built } from '../support/built.ts'
+import { startServer } from '../support/server-process.ts'
+import { tempFolder } from '../support/temp.ts'
 
 const main = built('main.js')
 const verify = (...operands: string[]) =>

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { readEnvironment } from '../src/cli/environment.ts'
-import { ConfigError } from '../src/errors.ts'
+import { readEnvironment } from '../../src/cli/environment.ts'
+import { ConfigError } from '../../src/errors.ts'
 
 type Env = Record<string, string>
 const read = (env: Env, dotEnv = '') => readEnvironment(env, dotEnv)

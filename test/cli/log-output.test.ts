@@ -4,11 +4,11 @@ import { closeSync, constants, openSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
-import { LogOutput } from '../src/cli/log-output.ts'
-import { briefly, built } from './support/built.ts'
-import { parseMetrics, sampleOf } from './support/metrics-text.ts'
-import { badOutputs, type Output, stalledReader } from './support/outputs.ts'
-import { tempFolder, whenDone } from './support/temp.ts'
+import { LogOutput } from '../../src/cli/log-output.ts'
+import { briefly, built } from '../support/built.ts'
+import { parseMetrics, sampleOf } from '../support/metrics-text.ts'
+import { badOutputs, type Output, stalledReader } from '../support/outputs.ts'
+import { tempFolder, whenDone } from '../support/temp.ts'
 
 /** Makes a signal leave a rejection behind, which nothing that ships does. */
 const stray = `process.on('SIGUSR2', () => Promise.reject(new Error('left behind')))`

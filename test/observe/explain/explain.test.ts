@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { transition } from 'xstate'
-import { AttemptTimeoutError, JobCancelledError, ShutdownError } from '../src/errors.ts'
-import { describeState, eventsFrom, jobStates } from '../src/machines/edges.ts'
-import { type EventType, type JobEvent, type JobState, jobMachine } from '../src/machines/job.ts'
-import { explain } from '../src/observe/explain/explain.ts'
-import type { ServerFacts } from '../src/observe/explain/facts.ts'
-import { ago, counted, duration, joined, sayError } from '../src/observe/explain/words.ts'
-import { type Given, now, someFacts } from './support/facts.ts'
+import { AttemptTimeoutError, JobCancelledError, ShutdownError } from '../../../src/errors.ts'
+import { describeState, eventsFrom, jobStates } from '../../../src/machines/edges.ts'
+import { type EventType, type JobEvent, type JobState, jobMachine } from '../../../src/machines/job.ts'
+import { explain } from '../../../src/observe/explain/explain.ts'
+import type { ServerFacts } from '../../../src/observe/explain/facts.ts'
+import { ago, counted, duration, joined, sayError } from '../../../src/observe/explain/words.ts'
+import { type Given, now, someFacts } from '../../support/facts.ts'
 
 const lineOf = (ahead: number, queues = 1, more = false) => ({
   ahead: { count: ahead, more },

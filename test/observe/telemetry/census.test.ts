@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { CensusTaker } from '../../src/observe/telemetry/census.ts'
-import type { CensusCount } from '../../src/persistence/store.ts'
-import { ManualClock } from '../../src/runtime/clock.ts'
-import { deferred } from '../support/deferred.ts'
-import { aJob, openStore } from '../support/store.ts'
-import { startAt, startSystem } from '../support/system.ts'
+import { CensusTaker } from '../../../src/observe/telemetry/census.ts'
+import type { CensusCount } from '../../../src/persistence/store.ts'
+import { ManualClock } from '../../../src/runtime/clock.ts'
+import { deferred } from '../../support/deferred.ts'
+import { aJob, openStore } from '../../support/store.ts'
+import { startAt, startSystem } from '../../support/system.ts'
 
 const counted: CensusCount[] = [{ type: 'work', queue: 'default', state: 'queued', count: 3 }]
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { ConfigError } from '../src/errors.ts'
-import { createJobSystem, defineHandler, type JobSystemOptions } from '../src/index.ts'
+import { ConfigError } from '../../src/errors.ts'
+import { createJobSystem, defineHandler, type JobSystemOptions } from '../../src/index.ts'
 
 const work = defineHandler({ type: 'work', payload: z.unknown(), run() {} })
 const database = '/nowhere/jobs.db'

@@ -2,9 +2,9 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
-import { isKilledEarly } from '../src/cli/container.ts'
-import { briefly, built } from './support/built.ts'
-import { tempFolder, whenDone } from './support/temp.ts'
+import { isKilledEarly } from '../../src/cli/container.ts'
+import { briefly, built } from '../support/built.ts'
+import { tempFolder, whenDone } from '../support/temp.ts'
 
 describe('a grace of 25 s', () => {
   test.each([

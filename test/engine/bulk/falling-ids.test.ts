@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { FallingIds } from '../../src/engine/bulk/falling-ids.ts'
+import { FallingIds } from '../../../src/engine/bulk/falling-ids.ts'
 
 test('ids come out as they went in, whatever lies between them and however they are taken', () => {
   const anId = fc.oneof(fc.integer({ min: 1, max: 2_000 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }))

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
-import { abortGraceMs, createRunAttempt, currentJob } from '../../src/engine/dispatch/attempt.ts'
+import { abortGraceMs, createRunAttempt, currentJob } from '../../../src/engine/dispatch/attempt.ts'
 import {
   AttemptTimeoutError,
   InvalidInputError,
@@ -13,16 +13,16 @@ import {
   ShutdownError,
   SnoozeError,
   UnknownTypeError,
-} from '../../src/errors.ts'
-import { defineHandler, type Handler, type JobContext } from '../../src/handlers/define.ts'
-import { Registry } from '../../src/handlers/registry.ts'
-import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
-import type { RunningAttempt } from '../../src/machines/worker.ts'
-import { RunStats } from '../../src/observe/telemetry/run-stats.ts'
-import { useFakeTimers, useRealTimers } from '../support/fake-timers.ts'
-import { errorsOfAnotherCopy, errorsOfAnotherRealm } from '../support/other-copies.ts'
+} from '../../../src/errors.ts'
+import { defineHandler, type Handler, type JobContext } from '../../../src/handlers/define.ts'
+import { Registry } from '../../../src/handlers/registry.ts'
+import type { LeasedJob, LeaseEvent } from '../../../src/machines/lease.ts'
+import type { RunningAttempt } from '../../../src/machines/worker.ts'
+import { RunStats } from '../../../src/observe/telemetry/run-stats.ts'
+import { useFakeTimers, useRealTimers } from '../../support/fake-timers.ts'
+import { errorsOfAnotherCopy, errorsOfAnotherRealm } from '../../support/other-copies.ts'
 
-type Errors = typeof import('../../src/errors.ts')
+type Errors = typeof import('../../../src/errors.ts')
 
 const century = 3_155_760_000_000
 /** What the settings' backoff of these tests gives. */

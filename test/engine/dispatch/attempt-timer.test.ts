@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { AttemptTimer, settleMs } from '../../src/engine/dispatch/attempt-timer.ts'
-import { useFakeTimers, useRealTimers } from '../support/fake-timers.ts'
+import { AttemptTimer, settleMs } from '../../../src/engine/dispatch/attempt-timer.ts'
+import { useFakeTimers, useRealTimers } from '../../support/fake-timers.ts'
 
 beforeEach(() => useFakeTimers())
 afterEach(() => useRealTimers())

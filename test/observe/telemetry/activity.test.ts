@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
-import type { JobSystem } from '../../src/index.ts'
-import { Ledger } from '../../src/machines/ledger.ts'
-import { toWorkerActivity } from '../../src/observe/telemetry/activity.ts'
-import { deferred } from '../support/deferred.ts'
-import { openSystem, startAt, startSystem, until } from '../support/system.ts'
+import type { JobSystem } from '../../../src/index.ts'
+import { Ledger } from '../../../src/machines/ledger.ts'
+import { toWorkerActivity } from '../../../src/observe/telemetry/activity.ts'
+import { deferred } from '../../support/deferred.ts'
+import { openSystem, startAt, startSystem, until } from '../../support/system.ts'
 
 /** Waits until so many handlers were called: their `running` is in the file before that. */
 const untilCalled = (system: JobSystem, count: number) =>

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { connectionsWithin, limitIn } from '../src/cli/descriptors.ts'
+import { connectionsWithin, limitIn } from '../../src/cli/descriptors.ts'
 
 const limits = `Limit                     Soft Limit           Hard Limit           Units
 Max open files            1024                 524288               files

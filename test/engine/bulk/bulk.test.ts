@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { type BulkParts, PreparedBulk } from '../../src/engine/bulk/bulk.ts'
-import { BulkPace } from '../../src/engine/bulk/bulk-pace.ts'
-import { UnavailableError } from '../../src/errors.ts'
-import { ManualClock } from '../../src/runtime/clock.ts'
-import { deferred } from '../support/deferred.ts'
+import { type BulkParts, PreparedBulk } from '../../../src/engine/bulk/bulk.ts'
+import { BulkPace } from '../../../src/engine/bulk/bulk-pace.ts'
+import { UnavailableError } from '../../../src/errors.ts'
+import { ManualClock } from '../../../src/runtime/clock.ts'
+import { deferred } from '../../support/deferred.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 

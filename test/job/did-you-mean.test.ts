@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { didYouMean } from '../src/job/did-you-mean.ts'
+import { didYouMean } from '../../src/job/did-you-mean.ts'
 
 const known = ['type', 'payload', 'maxRetries', 'runAt', 'delayMs', 'handlers', 'workers', 'log']
 

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { createJobSystem, type SystemLog } from '../src/index.ts'
-import { aHandler, until } from './support/system.ts'
-import { tempFolder, whenDone } from './support/temp.ts'
+import { createJobSystem, type SystemLog } from '../../src/index.ts'
+import { aHandler, until } from '../support/system.ts'
+import { tempFolder, whenDone } from '../support/temp.ts'
 
 function broken(): never {
   throw new Error('a log that is broken')

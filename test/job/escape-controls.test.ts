@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process'
 import { openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { LogOutput } from '../src/cli/log-output.ts'
-import { escapeControls } from '../src/job/escape-controls.ts'
-import { briefly, built } from './support/built.ts'
-import { tempFolder } from './support/temp.ts'
+import { LogOutput } from '../../src/cli/log-output.ts'
+import { escapeControls } from '../../src/job/escape-controls.ts'
+import { briefly, built } from '../support/built.ts'
+import { tempFolder } from '../support/temp.ts'
 
 const obeyed = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u
 /** A title for the terminal, a colour by one byte, a text that runs from right to left. */
