@@ -133,7 +133,7 @@ export class Intake {
     const state = stateOf(batch, now)
     const event_id = this.#moves.takeEventIds(count)
     const insert = keys === null ? this.#sql.insert : this.#sql.insertKeyed
-    const list = keys ?? payloads
+    const list = keys ?? listOf(count)
     const { changes, lastInsertRowid } = insert.run({
       state,
       now,
@@ -152,6 +152,11 @@ export class Intake {
     this.#moves.count('new', 'enqueue', state, count)
     return first
   }
+}
+
+/** A JSON array of that length, which is read faster than the payloads. */
+function listOf(length: number): string {
+  return `[0${',0'.repeat(length - 1)}]`
 }
 
 /** When a job could run, stored at `now`. */
