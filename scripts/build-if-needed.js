@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path'
 const root = dirname(import.meta.dirname)
 const built = join(root, 'dist', 'main.js')
 /** What a build writes last. */
-const finished = join(root, 'dist', 'http', 'browser', 'favicon.svg')
+const finished = join(root, 'dist', 'http', 'dashboard', 'browser', 'favicon.svg')
 const sources = ['src', 'scripts', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'tsconfig.browser.json']
 
 if (existsSync(finished) && newest(sources) <= statSync(finished).mtimeMs) process.exit(0)

@@ -108,7 +108,12 @@ test('a clone is built before it is packed, and when it is older than its source
 
   const [{ files }] = JSON.parse(stdout.slice(stdout.indexOf('[\n'))) as [{ files: { path: string }[] }]
   expect(files.map(({ path }) => path)).toEqual(
-    expect.arrayContaining(['dist/index.js', 'dist/main.js', 'dist/machines/job-table.js', 'dist/http/browser/app.js']),
+    expect.arrayContaining([
+      'dist/index.js',
+      'dist/main.js',
+      'dist/machines/job-table.js',
+      'dist/http/dashboard/browser/app.js',
+    ]),
   )
   expect(existsSync(join(folder, 'dist/main.js'))).toBe(true)
 })

@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import { Intake } from './body.ts'
-import type { EventFeed } from './event-feed.ts'
-import { loginPage } from './pages/login.tsx'
-import { seeOther } from './pages/page.tsx'
-import { isSecure, queryOf, type Routes } from './routes.ts'
+import { loginPage } from './dashboard/pages/login.tsx'
+import { seeOther } from './dashboard/pages/page.tsx'
+import type { EventFeed } from './events/event-feed.ts'
+import { isSecure, queryOf, type Routes } from './routes/route.ts'
 import type { Sessions } from './session.ts'
 
 /** Bytes of one form. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { getRequestListener } from '@hono/node-server'
 import { ConfigError } from '../errors.ts'
-import type { Routes } from './routes.ts'
+import type { Routes } from './routes/route.ts'
 
 type Fetch = Parameters<typeof getRequestListener>[0]
 

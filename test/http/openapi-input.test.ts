@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { builtinHandlers } from '../../src/handlers/builtin.ts'
-import type { SchemaObject } from '../../src/http/json-schema.ts'
+import type { SchemaObject } from '../../src/http/openapi/json-schema.ts'
 import { Judge } from '../support/api-document.ts'
 import { startHttp, type TestServer } from '../support/server.ts'
 import { cleanUp } from '../support/temp.ts'

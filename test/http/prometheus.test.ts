@@ -188,7 +188,7 @@ describe('GET /metrics/prometheus', () => {
 
   test('watches the process without keeping it alive', async () => {
     const script = `
-      import { showPrometheus } from ${JSON.stringify(built('http/prometheus.js'))}
+      import { showPrometheus } from ${JSON.stringify(built('http/metrics/prometheus.js'))}
       const system = { telemetry: async () => ({
         at: 0, version: '0', ready: true, states: {}, transitions: [], census: null, types: [], refusals: 0, slots: 0,
         phases: {}, files: {}, commits: { durationMs: { bounds: [], counts: [0] }, events: { bounds: [], counts: [0] } } }) }

@@ -15,7 +15,7 @@ const run = promisify(execFile)
 const program = (folder: string) => `
   import { createJobSystem, defineHandler } from ${JSON.stringify(built('index.js'))}
   import { charts } from ${JSON.stringify(built('engine/front-door.js'))}
-  import { layoutOf } from ${JSON.stringify(built('http/charts/layout.js'))}
+  import { layoutOf } from ${JSON.stringify(built('http/dashboard/charts/layout.js'))}
   const payload = { '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value }) } }
   const handlers = [defineHandler({ type: 'nothing', payload, run() {} })]
   const system = await createJobSystem({ database: ${JSON.stringify(join(folder, 'jobs.db'))}, handlers })

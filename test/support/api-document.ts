@@ -1,6 +1,6 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'vitest'
-import type { ApiDocument, OperationObject, ResponseObject } from '../../src/http/api-document.ts'
+import type { ApiDocument, OperationObject, ResponseObject } from '../../src/http/openapi/api-document.ts'
 
 /** What was answered to one request. */
 export interface Given {

@@ -1,6 +1,6 @@
 import type { Worker } from 'node:worker_threads'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
-import type { Layout, PlacedNode } from '../../../src/http/charts/layout.ts'
+import type { Layout, PlacedNode } from '../../../src/http/dashboard/charts/layout.ts'
 import { charts } from '../../../src/machines/chart.ts'
 
 const threads: Worker[] = []
@@ -8,12 +8,12 @@ const exits: Promise<number>[] = []
 /** Turns of the loop while the charts were laid out. */
 let turns = 0
 let all: Layout[]
-let layoutOf: typeof import('../../../src/http/charts/layout.ts').layoutOf
+let layoutOf: typeof import('../../../src/http/dashboard/charts/layout.ts').layoutOf
 
 beforeAll(async () => {
   // Another file's tests may have had the charts laid out in this process.
   vi.resetModules()
-  layoutOf = (await import('../../../src/http/charts/layout.ts')).layoutOf
+  layoutOf = (await import('../../../src/http/dashboard/charts/layout.ts')).layoutOf
   const onThread = (thread: Worker) => {
     threads.push(thread)
     exits.push(new Promise((resolve) => thread.once('exit', resolve)))

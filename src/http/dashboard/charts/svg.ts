@@ -1,0 +1,155 @@
+import { type Chart, type ChartEdge, type ChartNode, charts, edgeLines } from '../../../engine/front-door.ts'
+import { kindOf } from './kind.ts'
+import type { Layout, PlacedNode, RoutedEdge } from './layout.ts'
+import { chartCss } from './style.ts'
+
+/** What to show of one state: a text below its name, and marks. */
+export interface NodeOverlay {
+  readonly text: string
+  readonly mark?: 'current' | 'visited' | 'faded'
+}
+
+/** What to show of one edge: a text below its words, the width of its line in the chart's units, and marks. */
+export interface EdgeOverlay {
+  readonly text: string
+  readonly width: number
+  readonly mark?: 'taken' | 'taken last' | 'faded'
+}
+
+/** What to show on a chart at one moment. */
+export interface Overlay {
+  /** All of it in words, for those who do not see it. */
+  readonly label: string
+  /** One line below the chart. */
+  readonly caption: string
+  readonly nodes: ReadonlyMap<string, NodeOverlay>
+  readonly edges: ReadonlyMap<string, EdgeOverlay>
+}
+
+/** A chart made ready: the text of its picture, cut where a request's numbers come. */
+export interface Drawing {
+  readonly size: string
+  readonly nodes: readonly { readonly id: string; readonly pieces: Pieces }[]
+  readonly edges: readonly { readonly id: string; readonly pieces: Pieces }[]
+  /** What nothing is said of: where it all begins. */
+  readonly origin: string
+  readonly captionAt: string
+}
+
+type Pieces = readonly string[]
+
+/** Around all that Graphviz has drawn, in the chart's units. */
+const margin = 12
+const captionHeight = 26
+const lineHeight = 13
+/** From the top of a line to where its letters stand. */
+const baseline = 10
+const cornerRadius = 9
+/** The width of a line that nobody took. */
+export const thinnest = 1
+
+const unmarked: NodeOverlay & EdgeOverlay = { text: '', width: thinnest }
+
+/**
+ * Makes a chart ready to be rendered any number of times. Ids: `state-running`, `count-running`, `edge-running-fail-dead`,
+ * `taken-running-fail-dead`; in charts but the job's after its name, `worker-state-running`, so that a page may hold several.
+ */
+export function createDrawing(chart: Chart, layout: Layout): Drawing {
+  const prefix = chart.id === charts.job.id ? '' : `${chart.id}-`
+  const width = layout.width + 2 * margin
+  const height = layout.height + 2 * margin + captionHeight
+  const nodes = new Map(chart.nodes.map((node) => [node.id, node]))
+  const edges = new Map(chart.edges.map((edge) => [edge.id, edge]))
+  const isOrigin = ({ id }: PlacedNode) => nodes.get(id)?.isOrigin ?? true
+  return {
+    size: `viewBox="${-margin} ${-margin} ${width} ${height}" width="${width}" height="${height}"`,
+    nodes: layout.nodes
+      .filter((at) => !isOrigin(at))
+      .map((at) => ({ id: at.id, pieces: nodePieces(prefix, nodes.get(at.id)!, at) })),
+    edges: layout.edges.flatMap((at) => {
+      const edge = edges.get(at.id)
+      return edge ? [{ id: at.id, pieces: edgePieces(prefix, edge, at, chart.countsEdges) }] : []
+    }),
+    origin: [
+      ...layout.nodes
+        .filter(isOrigin)
+        .map(({ x, y, width }) => `<circle class="origin" cx="${x}" cy="${y}" r="${width / 2}"/>`),
+      ...layout.edges.filter(({ id }) => !edges.has(id)).map((at) => strokes(at).join(`${thinnest}`)),
+    ].join(''),
+    captionAt: `x="0" y="${layout.height + margin + lineHeight}"`,
+  }
+}
+
+/** The picture as it stands in a file; `inline`: as part of a page, which has `chartCss` in a style sheet of its own. */
+export function renderChart(drawing: Drawing, overlay: Overlay, { inline = false } = {}): string {
+  const { size, origin, captionAt } = drawing
+  const label = xmlText(overlay.label)
+  let svg = `<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" aria-label="${label}" ${size}>`
+  if (!inline) svg += `<style>${chartCss}</style>`
+  svg += origin
+  for (const { id, pieces } of drawing.edges) {
+    const { text, width, mark } = overlay.edges.get(id) ?? unmarked
+    svg += `${pieces[0]}${mark ? ` ${mark}` : ''}${pieces[1]}${width}${pieces[2]}${xmlText(text)}${pieces[3]}`
+  }
+  for (const { id, pieces } of drawing.nodes) {
+    const { text, mark } = overlay.nodes.get(id) ?? unmarked
+    svg += `${pieces[0]}${mark ? ` ${mark}` : ''}${pieces[1]}${xmlText(text)}${pieces[2]}`
+  }
+  return `${svg}<text class="caption" ${captionAt}>${xmlText(overlay.caption)}</text></svg>\n`
+}
+
+/** The width of a line that was taken so often: it grows with the logarithm. */
+export function widthOf(count: number): number {
+  return count === 0 ? thinnest : Math.round((1.5 + 0.4 * Math.log10(count)) * 100) / 100
+}
+
+/** Cut at its marks and at its count. */
+function nodePieces(prefix: string, node: ChartNode, { id, x, y, width, height }: PlacedNode): Pieces {
+  const box = `x="${round(x - width / 2)}" y="${round(y - height / 2)}" width="${width}" height="${height}" rx="${cornerRadius}"`
+  return [
+    `<g id="${prefix}state-${id}" class="state ${kindOf(node)}`,
+    `"><title>${xmlText(`${id}: ${node.description}`)}</title><rect class="box" ${box}/><text class="name" x="${x}" y="${round(y - 4)}">${id}</text>` +
+      `<text id="${prefix}count-${id}" class="count" x="${x}" y="${round(y + 13)}">`,
+    '</text></g>',
+  ]
+}
+
+/** Cut at its marks, its width and its count. */
+function edgePieces(prefix: string, edge: ChartEdge, at: RoutedEdge, countsEdges: boolean): Pieces {
+  const { event } = edge
+  const words = edgeLines(edge)
+  const { x, y } = at.label!
+  const top = y - ((words.length + (countsEdges ? 1 : 0)) * lineHeight) / 2 + baseline
+  const text = (line: number, attributes: string) =>
+    `<text ${attributes} x="${x}" y="${round(top + line * lineHeight)}">`
+  const [line, head] = strokes(at)
+  return [
+    `<g id="${prefix}edge-${edge.id}" class="edge`,
+    `"><title>${xmlText(titleOf(edge))}</title>${line}`,
+    head +
+      words
+        .map((word, index) => `${text(index, `class="${word === event ? 'event' : 'guard'}"`)}${xmlText(word)}</text>`)
+        .join('') +
+      text(words.length, `id="${prefix}taken-${edge.id}" class="count"`),
+    '</text></g>',
+  ]
+}
+
+function titleOf({ event, guard, description }: ChartEdge): string {
+  const words = [event, guard].filter((word) => word !== null).join(', ')
+  return description ? `${words}: ${description}` : words
+}
+
+/** An edge's line and arrowhead, cut at the line's width. */
+function strokes({ line, head }: RoutedEdge): [string, string] {
+  return [`<path class="line" d="${line}" stroke-width="`, `"/><path class="head" d="${head}"/>`]
+}
+
+/** A text as it stands in XML. */
+function xmlText(text: string): string {
+  return text.replace(/[<>&"]/g, (character) => `&#${character.charCodeAt(0)};`)
+}
+
+function round(length: number): number {
+  return Math.round(length * 10) / 10
+}

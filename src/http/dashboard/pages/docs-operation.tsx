@@ -1,0 +1,143 @@
+import type { ApiDocument, OperationObject, ResponseObject } from '../../openapi/api-document.ts'
+import { curlOf } from '../../openapi/curl.ts'
+import type { SchemaObject } from '../../openapi/json-schema.ts'
+import { examplesOf, type Operation, templateOf } from '../../openapi/operation.ts'
+import { Fields, Rows, Takes } from './docs-schema.tsx'
+import { Code, Joined, Prose, Table, withHeaders } from './docs-text.tsx'
+
+/** One operation from both sides: as the document has it, and what its examples are made from. */
+export interface Entry {
+  readonly path: string
+  readonly method: string
+  readonly described: OperationObject
+  readonly operation: Operation
+}
+
+export function Method({ of }: { readonly of: string }) {
+  return <span class={`method ${of.toLowerCase()}`}>{of}</span>
+}
+
+interface OperationProps extends Entry {
+  readonly document: ApiDocument
+  readonly origin: string
+  readonly types: readonly SchemaObject[]
+}
+
+/** What one operation takes and answers, with a command that makes a request of it. */
+export function OperationView({ path, method, described, operation, document, origin, types }: OperationProps) {
+  const { operationId, summary, description, parameters = [], requestBody, responses } = described
+  const known = types.map(({ title = '' }) => title)
+  const [example] = examplesOf(operation, known)
+  const asksToken = document.security !== undefined && !operation.isOpen
+  const statuses = Object.entries(responses).filter((entry): entry is [string, ResponseObject] => 'content' in entry[1])
+  const url = `${origin}${path.replace(/:\w+/g, '1')}`
+  return (
+    <section class="card">
+      <h3 id={operationId}>
+        <Method of={method} /> <code>{templateOf(path)}</code>
+      </h3>
+      <p>
+        <strong>{summary}.</strong> <Prose of={description ?? ''} />
+      </p>
+      {example && <pre>{curlOf(url, method, example, asksToken)}</pre>}
+      {parameters.length > 0 && (
+        <>
+          <h4>Parameters</h4>
+          <Rows
+            label={`Parameters of ${operationId}`}
+            first="Parameter"
+            mark="required"
+            rows={parameters.map(({ name, required, description = '', schema }) => {
+              return { name, isRequired: required, schema: { ...schema, description } }
+            })}
+          />
+        </>
+      )}
+      {requestBody && <Body schema={requestBody.content['application/json']!.schema} {...{ document, operationId }} />}
+      <h4>Answers</h4>
+      <Answers of={statuses.filter(([, response]) => codesOf(response).length === 0)} operationId={operationId} />
+      <h4>Refusals</h4>
+      <Refusals of={statuses.filter(([, response]) => codesOf(response).length > 0)} operationId={operationId} />
+    </section>
+  )
+}
+
+interface BodyProps {
+  readonly schema: SchemaObject
+  readonly document: ApiDocument
+  readonly operationId: string
+}
+
+function Body({ schema, document, operationId }: BodyProps) {
+  const named = document.components.schemas[schema.$ref?.split('/').at(-1) ?? '']
+  return (
+    <>
+      <h4>Body</h4>
+      <p>
+        <Takes schema={schema} />, as JSON.
+        {named?.oneOf && (
+          <>
+            {' '}
+            What its payload may be: <a href="#types">Job types</a>.
+          </>
+        )}
+      </p>
+      {named?.properties && <Fields of={named} label={`Body of ${operationId}`} mark="required" />}
+    </>
+  )
+}
+
+interface StatusProps {
+  readonly of: readonly (readonly [status: string, response: ResponseObject])[]
+  readonly operationId: string
+}
+
+function Answers({ of, operationId }: StatusProps) {
+  return (
+    <Table label={`Answers of ${operationId}`} columns={['Status', 'Answer', 'Meaning']}>
+      {of.map(([status, { description, content = {}, headers = {} }]) => (
+        <tr>
+          <th scope="row">{status}</th>
+          <td>
+            <Joined
+              between=" or "
+              parts={Object.entries(content).map(([mediaType, { schema }]) =>
+                schema.$ref ? <Takes schema={schema} /> : <Code of={mediaType} />,
+              )}
+            />
+          </td>
+          <td>
+            <Prose of={withHeaders(description, Object.keys(headers))} />
+          </td>
+        </tr>
+      ))}
+    </Table>
+  )
+}
+
+/** The codes that it may be refused with; what they mean stands once, at the end of the page. */
+function Refusals({ of, operationId }: StatusProps) {
+  return (
+    <ul class="refusals" aria-label={`Refusals of ${operationId}`}>
+      {of.map(([status, response]) => (
+        <li>
+          {status}{' '}
+          <Joined
+            between=", "
+            parts={codesOf(response).map((code) => (
+              <a href={`#error-${code}`}>
+                <code>{code}</code>
+              </a>
+            ))}
+          />
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+/** Of a problem: the codes that openapi.ts narrows it to; of any other answer none. */
+function codesOf({ content }: ResponseObject): readonly unknown[] {
+  const { allOf = [] } = content?.['application/problem+json']?.schema ?? {}
+  return allOf.flatMap(({ properties }) => properties?.code?.enum ?? [])
+}

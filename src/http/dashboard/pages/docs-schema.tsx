@@ -1,0 +1,158 @@
+import type { Child } from 'hono/jsx'
+import type { SchemaObject } from '../../openapi/json-schema.ts'
+import { Code, Joined, Prose, Table } from './docs-text.tsx'
+
+/** Fields inside fields are listed so deep. */
+const depthMax = 4
+const formats: Readonly<Record<string, string>> = { 'date-time': 'instant', 'idn-email': 'mail address', uri: 'URL' }
+
+/** A field to be listed; `name` is the whole path, such as `error.message`. */
+interface Row {
+  readonly name: string
+  readonly schema: SchemaObject
+  readonly isRequired: boolean
+}
+
+/** Which fields are told from the others: of what is sent those that must be there, of what is answered those that may be missing. */
+type Mark = 'required' | 'optional'
+
+interface FieldsProps {
+  readonly of: SchemaObject
+  readonly label: string
+  readonly mark: Mark
+}
+
+/** The fields of an object, those of the objects in them included. */
+export function Fields({ of, label, mark }: FieldsProps) {
+  return <Rows label={label} rows={rowsOf(of)} first="Field" mark={mark} />
+}
+
+interface RowsProps {
+  readonly label: string
+  readonly rows: readonly Row[]
+  /** What the first column has. */
+  readonly first: string
+  readonly mark: Mark
+}
+
+export function Rows({ label, rows, first, mark }: RowsProps) {
+  return (
+    <Table label={label} columns={[first, 'Takes', 'Meaning']}>
+      {rows.map(({ name, schema, isRequired }) => (
+        <tr>
+          <th scope="row">
+            <Code of={name} />
+            {isRequired === (mark === 'required') && <span class={mark}>{mark}</span>}
+          </th>
+          <td>
+            <Takes schema={schema} />
+            {schema.default !== undefined && (
+              <span class="default">
+                default <Code of={JSON.stringify(schema.default)} />
+              </span>
+            )}
+          </td>
+          <td>
+            <Prose of={meaningOf(schema)} />
+          </td>
+        </tr>
+      ))}
+    </Table>
+  )
+}
+
+function meaningOf({ description = '', examples = [] }: SchemaObject): string {
+  return [description, ...examples.slice(0, 1).map((example) => `Such as \`${JSON.stringify(example)}\`.`)].join(' ')
+}
+
+function rowsOf({ properties = {}, required = [] }: SchemaObject, parent = '', depth = 1): Row[] {
+  return Object.entries(properties).flatMap(([key, schema]) => {
+    const name = `${parent}${key}`
+    const row = { name, schema, isRequired: required.includes(key) }
+    const inner =
+      depth < depthMax
+        ? [...rowsOf(schema, `${name}.`, depth + 1), ...rowsOf(schema.items ?? {}, `${name}[].`, depth + 1)]
+        : []
+    return [row, ...inner]
+  })
+}
+
+/** What values a schema takes, in a few words. */
+export function Takes({ schema }: { readonly schema: SchemaObject }) {
+  const { $ref, anyOf, oneOf, type } = schema
+  if ($ref !== undefined) return <Reference to={$ref} />
+  if ('const' in schema) return <Code of={JSON.stringify(schema.const)} />
+  if (schema.enum) return <Joined parts={schema.enum.map((value) => <Code of={`${value}`} />)} between=", " />
+  const choices = anyOf ?? (type === undefined ? oneOf : undefined)
+  if (choices) return <Joined parts={choices.map((choice) => <Takes schema={choice} />)} between=" or " />
+  if (typeof type === 'string') return <TakesType schema={schema} type={type} />
+  if (type) return <Joined parts={type.map((one) => <TakesType schema={schema} type={one} />)} between=" or " />
+  return <>any JSON</>
+}
+
+function TakesType({ schema, type }: { readonly schema: SchemaObject; readonly type: string }): Child {
+  switch (type) {
+    case 'integer':
+      return `whole number${range(schema.minimum, schema.maximum)}`
+    case 'number':
+      return `number${range(schema.minimum, schema.maximum)}`
+    case 'boolean':
+      return 'true or false'
+    case 'string':
+      return <TakesString schema={schema} />
+    case 'array':
+      return (
+        <>
+          array of <Takes schema={schema.items ?? {}} />
+          {range(schema.minItems, schema.maxItems)}
+        </>
+      )
+    case 'object':
+      if (typeof schema.additionalProperties !== 'object') return 'object'
+      return (
+        <>
+          object of <Takes schema={schema.additionalProperties} />
+        </>
+      )
+    default:
+      return <Code of={type} />
+  }
+}
+
+function TakesString({ schema }: { readonly schema: SchemaObject }) {
+  const { format, pattern, minLength, maxLength } = schema
+  const length = range(minLength, maxLength)
+  return (
+    <>
+      {(format && formats[format]) ?? 'text'}
+      {length && `${length} characters`}
+      {!format && pattern && (
+        <>
+          {' '}
+          like <Code of={pattern} />
+        </>
+      )}
+    </>
+  )
+}
+
+/** A named schema, by where it stands in the document; one inside another is not on the page by itself. */
+function Reference({ to }: { readonly to: string }) {
+  const name = /^#\/components\/schemas\/([\w.-]+)$/.exec(to)?.[1]
+  if (name === undefined) return <>the same again</>
+  return (
+    <a href={`#schema-${name}`}>
+      <code>{name}</code>
+    </a>
+  )
+}
+
+function range(min: number | undefined, max: number | undefined): string {
+  const isBounded = max !== undefined && max < Number.MAX_SAFE_INTEGER
+  if (min === undefined || min === Number.MIN_SAFE_INTEGER) return isBounded ? `, at most ${amount(max)}` : ''
+  return isBounded ? `, ${amount(min)} to ${amount(max)}` : `, from ${amount(min)}`
+}
+
+function amount(value: number): string {
+  return value.toLocaleString('en').replace('-', '−')
+}

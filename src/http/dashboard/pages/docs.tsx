@@ -1,0 +1,208 @@
+import { raw } from 'hono/html'
+import type { ApiDocument } from '../../openapi/api-document.ts'
+import type { SchemaObject } from '../../openapi/json-schema.ts'
+import { templateOf } from '../../openapi/operation.ts'
+import { operations } from '../../openapi/operations.ts'
+import { type Refusal, refusalCodes, refusals } from '../../refusals.ts'
+import { type Entry, Method, OperationView } from './docs-operation.tsx'
+import { Fields, Takes } from './docs-schema.tsx'
+import { Code, Paragraphs, Prose, Table, withHeaders } from './docs-text.tsx'
+import { page } from './page.tsx'
+import { Text } from './text.tsx'
+
+/** The page that shows what `renderDocs` made. */
+export function docsPage(html: string): Response {
+  return page({ title: 'API', section: '/docs', styles: ['docs.css'], children: raw(html) })
+}
+
+/** The API's description for people, as HTML; `origin`: where the reader reached this server. */
+export function renderDocs(document: ApiDocument, origin: string): string {
+  const entries = Object.entries(operations).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]): Entry => {
+      return { path, method, operation, described: document.paths[templateOf(path)]![method.toLowerCase()]! }
+    }),
+  )
+  const types = document.components.schemas.NewJob?.oneOf ?? []
+  return `${(
+    <div class="api">
+      <Introduction document={document} origin={origin} />
+      <Contents document={document} entries={entries} types={types} />
+      <div class="api-body">
+        {document.tags.map(({ name, description }) => (
+          <section>
+            <h2 id={`tag-${name}`}>{name}</h2>
+            <p class="muted">{description}</p>
+            {entries
+              .filter(({ operation }) => operation.tag === name)
+              .map((entry) => (
+                <OperationView {...entry} document={document} origin={origin} types={types} />
+              ))}
+          </section>
+        ))}
+        <JobTypes types={types} />
+        <Schemas document={document} />
+        <Errors />
+      </div>
+    </div>
+  )}`
+}
+
+function Introduction({ document, origin }: { readonly document: ApiDocument; readonly origin: string }) {
+  return (
+    <div class="card api-head">
+      <h1>API</h1>
+      <Paragraphs of={document.info.description} />
+      <p>
+        It is at <Code of={origin} />, version <Text of={document.info.version} />. For programs:{' '}
+        <a href="/openapi.json">openapi.json</a>, OpenAPI 3.1.
+      </p>
+    </div>
+  )
+}
+
+interface ContentsProps {
+  readonly document: ApiDocument
+  readonly entries: readonly Entry[]
+  readonly types: readonly SchemaObject[]
+}
+
+function Contents({ document, entries, types }: ContentsProps) {
+  return (
+    <nav class="card api-contents" aria-label="Contents">
+      <ul>
+        {document.tags.map(({ name }) => (
+          <li>
+            <a href={`#tag-${name}`}>{name}</a>
+            <ul>
+              {entries
+                .filter(({ operation }) => operation.tag === name)
+                .map(({ path, method, operation }) => (
+                  <li>
+                    <a href={`#${operation.id}`} aria-label={`${method} ${templateOf(path)}`}>
+                      <Method of={method} /> <code>{templateOf(path)}</code>
+                    </a>
+                  </li>
+                ))}
+            </ul>
+          </li>
+        ))}
+        <li>
+          <a href="#types">Job types</a>
+          <ul>
+            {types.map(({ title = '' }) => (
+              <li>
+                <a href={`#${anchorOf(title)}`}>
+                  <Code of={title} />
+                </a>
+              </li>
+            ))}
+          </ul>
+        </li>
+        <li>
+          <a href="#schemas">Schemas</a>
+        </li>
+        <li>
+          <a href="#errors">Errors</a>
+        </li>
+      </ul>
+    </nav>
+  )
+}
+
+/** What the payload of each type may be. */
+function JobTypes({ types }: { readonly types: readonly SchemaObject[] }) {
+  return (
+    <section>
+      <h2 id="types">Job types</h2>
+      <p class="muted">Each has a handler here, which says what the payload of its jobs may be.</p>
+      {types.map(({ title = '', properties }) => (
+        <JobType type={title} payload={properties?.payload ?? {}} />
+      ))}
+    </section>
+  )
+}
+
+function JobType({ type, payload }: { readonly type: string; readonly payload: SchemaObject }) {
+  const { description, examples = [] } = payload
+  return (
+    <section class="card">
+      <h3 id={anchorOf(type)}>
+        <Code of={type} />
+      </h3>
+      {description !== undefined && <Paragraphs of={description} />}
+      {examples.map((example) => (
+        <pre>
+          <Text of={JSON.stringify({ type, payload: example }, null, 2)} />
+        </pre>
+      ))}
+      <h4>Payload</h4>
+      <SchemaView schema={payload} label={`Payload of ${type}`} mark="required" />
+    </section>
+  )
+}
+
+function Schemas({ document }: { readonly document: ApiDocument }) {
+  return (
+    <section>
+      <h2 id="schemas">Schemas</h2>
+      {Object.entries(document.components.schemas).map(([name, schema]) => (
+        <section class="card">
+          <h3 id={`schema-${name}`}>
+            <code>{name}</code>
+          </h3>
+          {schema.description !== undefined && <Paragraphs of={schema.description} />}
+          <SchemaView schema={schema} label={`Fields of ${name}`} mark="optional" />
+        </section>
+      ))}
+    </section>
+  )
+}
+
+interface SchemaViewProps {
+  readonly schema: SchemaObject
+  readonly label: string
+  readonly mark: 'required' | 'optional'
+}
+
+/** The fields of an object, else what is taken. */
+function SchemaView({ schema, label, mark }: SchemaViewProps) {
+  if (schema.properties) return <Fields of={schema} label={label} mark={mark} />
+  return (
+    <p>
+      <Takes schema={schema} />
+    </p>
+  )
+}
+
+function Errors() {
+  return (
+    <section>
+      <h2 id="errors">Errors</h2>
+      <div class="card">
+        <p>
+          Each is a <a href="#schema-Problem">Problem</a> with one of these codes.
+        </p>
+        <Table label="Error codes" columns={['Code', 'Status', 'Meaning']}>
+          {refusalCodes.map((code) => {
+            const { status, meaning, headers = [] }: Refusal = refusals[code]
+            return (
+              <tr id={`error-${code}`}>
+                <th scope="row">
+                  <code>{code}</code>
+                </th>
+                <td>{status}</td>
+                <td>
+                  <Prose of={withHeaders(meaning, headers)} />
+                </td>
+              </tr>
+            )
+          })}
+        </Table>
+      </div>
+    </section>
+  )
+}
+
+function anchorOf(type: string): string {
+  return `type-${type}`
+}

@@ -1,0 +1,145 @@
+import type { Job, JobFilter, JobSystem } from '../../../engine/front-door.ts'
+import { BulkForms } from './bulk.tsx'
+import { type FilterFields, FilterForm, fieldsOf, givenFields, toFilter } from './job-filter.tsx'
+import { page } from './page.tsx'
+import { excerpt, number, StateBadge, Time } from './parts.tsx'
+import { Text } from './text.tsx'
+
+const rowsMax = 50
+/** Reads of the store's that one request makes before it shows what it has; the page's script goes on from there. */
+const readsMax = 5
+const refreshMs = 2_000
+
+/** `GET /dashboard/jobs`: what the form asks for, newest first. */
+export async function jobsPage(
+  system: JobSystem,
+  query: URLSearchParams,
+  clock: () => number,
+  gone: AbortSignal,
+): Promise<Response> {
+  const asked = fieldsOf(query)
+  const cursor = query.get('cursor')
+  const { jobs, next } = await look(system, toFilter(asked), cursor, gone)
+  const now = clock()
+  // One that looks on by itself owns its rows.
+  const isLive = cursor === null && asked.text === '' && (next === null || jobs.length === rowsMax)
+  return page({
+    title: 'Jobs',
+    section: '/dashboard/jobs',
+    ...(isLive ? { refreshMs } : {}),
+    children: (
+      <>
+        <section class="card">
+          <h1>Jobs</h1>
+          <FilterForm asked={asked} types={system.types} />
+        </section>
+        <section class="card" aria-label="Found jobs">
+          <JobTable jobs={jobs} now={now} />
+          <Looked count={jobs.length} next={next} asked={asked} isFirst={cursor === null} />
+        </section>
+        <BulkForms asked={asked} open={system.bulks().filter((bulk) => bulk.can('run') || bulk.can('stop'))} />
+      </>
+    ),
+  })
+}
+
+/** A page of rows, or as many as a few reads have found. */
+async function look(system: JobSystem, filter: JobFilter, cursor: string | null, gone: AbortSignal) {
+  const jobs: Job[] = []
+  let next = cursor
+  for (let reads = 0; reads < readsMax && jobs.length < rowsMax; reads++) {
+    const found = await system.list(
+      { ...filter, limit: rowsMax - jobs.length, ...(next === null ? {} : { cursor: next }) },
+      { signal: gone },
+    )
+    jobs.push(...found.jobs)
+    next = found.nextCursor
+    if (next === null) break
+  }
+  return { jobs, next }
+}
+
+function JobTable({ jobs, now }: { readonly jobs: readonly Job[]; readonly now: number }) {
+  return (
+    <div class="scroll">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col" class="number">
+              Job
+            </th>
+            <th scope="col">State</th>
+            <th scope="col">Type</th>
+            <th scope="col">Queue</th>
+            <th scope="col" class="number">
+              Attempt
+            </th>
+            <th scope="col">Created</th>
+            <th scope="col">Last error, else payload</th>
+          </tr>
+        </thead>
+        <tbody>
+          {jobs.map((job) => (
+            <tr id={`job-${job.id}`}>
+              <td class="number">
+                <a href={`/dashboard/jobs/${job.id}`}>{job.id}</a>
+              </td>
+              <td>
+                <StateBadge state={job.state} />
+              </td>
+              <td>
+                <Text of={job.type} />
+              </td>
+              <td>
+                <Text of={job.queue} />
+              </td>
+              <td class="number">
+                {job.attempt} of {job.maxRetries + 1}
+              </td>
+              <td>
+                <Time at={job.createdAt} now={now} />
+              </td>
+              <td>
+                <bdi class="excerpt">
+                  {excerpt(job.error ? `${job.error.name}: ${job.error.message}` : job.payload)}
+                </bdi>
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  )
+}
+
+interface LookedProps {
+  readonly count: number
+  readonly next: string | null
+  readonly asked: FilterFields
+  readonly isFirst: boolean
+}
+
+/** How far the search has come, and the way on. */
+function Looked({ count, next, asked, isFirst }: LookedProps) {
+  const href = `/dashboard/jobs?${new URLSearchParams({ ...givenFields(asked), cursor: next ?? '' })}`
+  return (
+    <p id="looked" role="status">
+      {next === null ? (
+        count === 0 && isFirst ? (
+          'No job is like that.'
+        ) : (
+          'That is all.'
+        )
+      ) : count < rowsMax ? (
+        <>
+          Looked back to job {number(Number(next))}.{' '}
+          <a href={href} data-more={rowsMax}>
+            Look on
+          </a>
+        </>
+      ) : (
+        <a href={href}>Older jobs</a>
+      )}
+    </p>
+  )
+}

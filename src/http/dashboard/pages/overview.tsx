@@ -1,0 +1,192 @@
+import {
+  type Activity,
+  type ChartName,
+  describeState,
+  type JobState,
+  type JobSystem,
+  jobStates,
+  type Metrics,
+} from '../../../engine/front-door.ts'
+import { drawMachine } from '../../routes/machines.ts'
+import { ChartFrame } from './chart.tsx'
+import { renderPage } from './page.tsx'
+import { duration, number, StateBadge, Time } from './parts.tsx'
+import { type Figure, SeriesFigure } from './series.tsx'
+import { Text } from './text.tsx'
+
+const refreshMs = 1_000
+/** Rows of the list of workers, which may be a thousand. */
+const workersShownMax = 100
+
+const quantileLines = (name: string) => [
+  { name: `${name}_p50_ms`, label: 'Median', colour: '--held' },
+  { name: `${name}_p95_ms`, label: '95th percentile', colour: '--waiting' },
+  { name: `${name}_p99_ms`, label: '99th percentile', colour: '--bad' },
+]
+
+const figures: readonly Figure[] = [
+  {
+    title: 'Throughput',
+    unit: '/s',
+    lines: [
+      { name: 'enqueued_per_s', label: 'Enqueued', colour: '--waiting' },
+      { name: 'started_per_s', label: 'Started', colour: '--executing' },
+      { name: 'succeeded_per_s', label: 'Succeeded', colour: '--good' },
+    ],
+  },
+  {
+    title: 'Failures',
+    unit: '/s',
+    lines: [
+      { name: 'failed_per_s', label: 'Attempts failed', colour: '--bad' },
+      { name: 'retried_per_s', label: 'Of these, to be retried', colour: '--waiting' },
+    ],
+  },
+  { title: 'Time in queue', unit: 'ms', lines: quantileLines('in_queue') },
+  { title: 'Execution', unit: 'ms', lines: quantileLines('execution') },
+]
+
+/** The HTML of `GET /`: everything at one look. `isGuarded`: whoever sees it has logged in, and may want to log out. */
+export async function renderOverview(system: JobSystem, clock: () => number, isGuarded: boolean): Promise<string> {
+  const draw = (name: ChartName) => drawMachine(system, name, { inline: true })
+  const [counts, metrics, job, dispatcher, worker] = await Promise.all([
+    system.counts(),
+    system.metrics(),
+    draw('job'),
+    draw('dispatcher'),
+    draw('worker'),
+  ])
+  return renderPage({
+    title: 'Overview',
+    section: '/',
+    refreshMs,
+    scripts: ['series.js'],
+    styles: ['chart.css', 'uplot.css'],
+    children: (
+      <>
+        <Head system={system} metrics={metrics} isGuarded={isGuarded} />
+        <Tiles counts={counts} />
+        <section class="card" aria-labelledby="jobs-now">
+          <h2 id="jobs-now">Every job, now</h2>
+          <ChartFrame svg={job} isWide />
+        </section>
+        <div class="columns">
+          {figures.map((figure) => (
+            <SeriesFigure {...figure} />
+          ))}
+        </div>
+        <Workers activity={system.activity()} now={clock()} />
+        <div class="columns">
+          <section class="card" aria-labelledby="dispatcher">
+            <h2 id="dispatcher">The dispatcher</h2>
+            <ChartFrame svg={dispatcher} />
+          </section>
+          <section class="card" aria-labelledby="slots">
+            <h2 id="slots">The workers' slots</h2>
+            <ChartFrame svg={worker} />
+          </section>
+        </div>
+      </>
+    ),
+  })
+}
+
+interface HeadProps {
+  readonly system: JobSystem
+  readonly metrics: Metrics
+  readonly isGuarded: boolean
+}
+
+function Head({ system, metrics, isGuarded }: HeadProps) {
+  const { ready, reason } = system.health()
+  return (
+    <section class="card head">
+      <h1>Overview</h1>
+      <span class={`state kind-${ready ? 'well' : 'badly'}`} id="health">
+        {ready ? 'ready' : `not ready: ${reason}`}
+      </span>
+      <span class="muted">
+        On average {duration(metrics.avgTimeInQueueMs)} in queue, {duration(metrics.avgExecutionMs)} executing;{' '}
+        {number(metrics.successCount)} succeeded and {number(metrics.failureCount)} attempts failed since the start
+      </span>
+      {isGuarded && (
+        <form class="actions" method="post" action="/logout">
+          <button type="submit" class="quiet">
+            Log out
+          </button>
+        </form>
+      )}
+    </section>
+  )
+}
+
+function Tiles({ counts }: { readonly counts: Readonly<Record<JobState, number>> }) {
+  return (
+    <ul class="tiles" aria-label="Jobs by state">
+      {jobStates.map((state) => (
+        <li>
+          <a href={`/dashboard/jobs?state=${state}`} title={describeState(state)}>
+            <span class="count" id={`tile-${state}`}>
+              {number(counts[state])}
+            </span>
+            <StateBadge state={state} />
+          </a>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+function Workers({ activity: { slots, workers }, now }: { readonly activity: Activity; readonly now: number }) {
+  return (
+    <section class="card" aria-labelledby="workers">
+      <h2 id="workers">
+        Workers{' '}
+        <span class="muted">
+          {number(workers.length)} of {number(slots)} busy
+        </span>
+      </h2>
+      {workers.length === 0 ? (
+        <p class="muted">No job runs.</p>
+      ) : (
+        <div class="scroll">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col" class="number">
+                  Worker
+                </th>
+                <th scope="col" class="number">
+                  Job
+                </th>
+                <th scope="col">Type</th>
+                <th scope="col" class="number">
+                  Attempt
+                </th>
+                <th scope="col">Phase</th>
+                <th scope="col">Since</th>
+              </tr>
+            </thead>
+            <tbody>
+              {workers.slice(0, workersShownMax).map(({ worker, jobId, type, attempt, phase, since }) => (
+                <tr>
+                  <td class="number">{worker}</td>
+                  <td class="number">
+                    <a href={`/dashboard/jobs/${jobId}`}>{jobId}</a>
+                  </td>
+                  <td>
+                    <Text of={type} />
+                  </td>
+                  <td class="number">{attempt}</td>
+                  <td>{phase}</td>
+                  <td>{since === null ? '–' : <Time at={since} now={now} />}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {workers.length > workersShownMax && <p class="muted">And {number(workers.length - workersShownMax)} more.</p>}
+    </section>
+  )
+}

@@ -1,0 +1,86 @@
+import { charts, type JobState } from '../../../engine/front-door.ts'
+import { kindOf } from '../charts/kind.ts'
+import { visible } from './text.tsx'
+
+const kinds = new Map(charts.job.nodes.map((node) => [node.id, kindOf(node)]))
+
+export function StateBadge({ state }: { readonly state: JobState }) {
+  return <span class={`state kind-${kinds.get(state)}`}>{state}</span>
+}
+
+export function number(value: number): string {
+  return value.toLocaleString('en')
+}
+
+export function instant(at: number): string {
+  return new Date(at).toISOString()
+}
+
+const units: readonly (readonly [ms: number, name: string])[] = [
+  [86_400_000, 'd'],
+  [3_600_000, 'h'],
+  [60_000, 'min'],
+  [1_000, 's'],
+]
+
+/** In its two largest units: `2 h 5 min`, `3.4 s`, `12 ms`. */
+export function duration(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)} ms`
+  if (ms < 10_000) return `${(ms / 1_000).toFixed(1)} s`
+  const first = units.findIndex(([unit]) => ms >= unit)
+  let rest = ms
+  const parts = units.slice(first, first + 2).map(([unit, name]) => {
+    const count = Math.floor(rest / unit)
+    rest -= count * unit
+    return count > 0 ? `${count} ${name}` : ''
+  })
+  return parts.filter(Boolean).join(' ')
+}
+
+/** An instant as people say it, with the instant itself for programs and for whoever points at it. */
+export function Time({ at, now }: { readonly at: number; readonly now: number }) {
+  const words = at > now ? `in ${duration(at - now)}` : `${duration(now - at)} ago`
+  return (
+    <time datetime={instant(at)} title={instant(at)}>
+      {words}
+    </time>
+  )
+}
+
+/** An instant of a history, in UTC: to the ms, with its day where that is another than before, and how long after the one before. */
+export function Moment({ at, after }: { readonly at: number; readonly after: number | null }) {
+  const text = instant(at)
+  const isNewDay = after === null || instant(after).slice(0, 10) !== text.slice(0, 10)
+  return (
+    <time class="number" datetime={text}>
+      {isNewDay && `${text.slice(0, 10)} `}
+      {text.slice(11, -1)}
+      {after !== null && <span class="muted"> +{duration(at - after)}</span>}
+    </time>
+  )
+}
+
+/** JSON of anybody's as people read it. */
+export function Json({ value }: { readonly value: unknown }) {
+  return <Pre text={JSON.stringify(value, null, 2) ?? ''} />
+}
+
+/** A text of anybody's, as it is written. */
+export function Pre({ text }: { readonly text: string }) {
+  return (
+    // Whoever moves by keyboard must be able to scroll it.
+    <pre dir="ltr" tabindex={0}>
+      {visible(text)}
+    </pre>
+  )
+}
+
+/** One line of it, cut. */
+export function excerpt(value: unknown, charactersMax = 160): string {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
+  return visible(text.length > charactersMax ? `${text.slice(0, charactersMax)}…`.toWellFormed() : text)
+}
+
+export function capitalised(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1)
+}

@@ -1,0 +1,191 @@
+import type { ServerResponse } from 'node:http'
+import type { JobSystem, SystemLog, Transition } from '../../engine/front-door.ts'
+import { UnavailableError } from '../../errors.ts'
+import type { Session } from '../session.ts'
+import { type EventFilter, EventPage } from './event-page.ts'
+import { EventReader } from './event-reader.ts'
+
+/** Open streams; for one more the oldest ends. */
+const readersMax = 100
+/** How long a stream lives, in ms, and the share by which that is more or less, so that clients that came together do not come back together. */
+const lifeMsDefault = 600_000
+const lifeJitter = 0.2
+/** Transitions in one read. */
+const pageMax = 1_000
+/** From one read to the next at least, in ms: with `pageMax` it keeps the reading below 20,000 transitions a second. */
+const paceMs = 50
+/** The same where there was nothing. */
+const restMs = 100
+/** The same where the database could not be read, and the longest. */
+const troubleMs = 1_000
+/** The pause after a turn, in turns: what telling costs stays a small share of the machine, however busy that is and whoever listens. */
+const pauseTurns = 19
+const heartbeatMsDefault = 15_000
+
+export interface EventFeedOptions {
+  readonly system: JobSystem
+  readonly log: SystemLog
+  /** Epoch ms. */
+  readonly now: () => number
+  /** Uniform in [0, 1), for the jitter. */
+  readonly random: () => number
+  /** Between two comments on each stream, in ms. */
+  readonly heartbeatMs?: number
+  /** How long a stream lives, in ms, give or take a fifth. */
+  readonly streamLifeMs?: number
+}
+
+/**
+ * Tells transitions to all readers of `/events`. One read at a time, at a bounded rate, whoever listens: all who stand where a page is read
+ * are told it, and then stand together. Those behind the foremost have every second turn, one after another. A reader that does not take
+ * its bytes falls behind: what it lacks waits in the database, and the server's idle timeout ends one that takes none.
+ *
+ * A stream ends after some minutes, with the session that opened it, or as the oldest where there are too many: a proxy may keep one open for a
+ * client that has long gone. Its client comes back by the id of the last event that it was told, and misses none.
+ */
+export class EventFeed {
+  readonly #system: JobSystem
+  readonly #log: SystemLog
+  readonly #now: () => number
+  readonly #random: () => number
+  readonly #heartbeatMs: number
+  readonly #lifeMs: number
+  /** In the order of their last turns. */
+  readonly #readers = new Set<EventReader>()
+  #timer: NodeJS.Timeout | undefined
+  #heart: NodeJS.Timeout | undefined
+  #reading = false
+  #turns = 0
+  #closed = false
+
+  constructor(options: EventFeedOptions) {
+    this.#system = options.system
+    this.#log = options.log
+    this.#now = options.now
+    this.#random = options.random
+    this.#heartbeatMs = options.heartbeatMs ?? heartbeatMsDefault
+    this.#lifeMs = options.streamLifeMs ?? lifeMsDefault
+  }
+
+  /**
+   * Begins a stream: after the event `after` (one that is not there yet: now), or from now. `session`: the one that asks, null where it showed
+   * the token or none is needed. Throws `UnavailableError` where it cannot begin; then nothing has been sent.
+   */
+  async open(outgoing: ServerResponse, filter: EventFilter, session: Session | null, after?: number): Promise<void> {
+    if (this.#closed || outgoing.req.socket.destroyed) throw new UnavailableError('the server is stopping')
+    if (this.#readers.size >= readersMax) this.#end(this.#oldest())
+    const reader = new EventReader(outgoing, filter, session)
+    this.#readers.add(reader)
+    // Not the answer's: one that waits behind another on its connection is not closed with it.
+    outgoing.req.once('close', () => this.#drop(reader))
+    const { transitions, last } = await this.#system.transitions({
+      ...(after === undefined ? {} : { after }),
+      limit: 1,
+    })
+    if (!this.#readers.has(reader)) throw new UnavailableError('the stream was ended before it began')
+    reader.begin(transitions.length > 0 ? after! : last)
+    reader.endAfter(this.#lifeFor(session), () => this.#end(reader))
+    this.#heart ??= setInterval(() => this.#beat(), this.#heartbeatMs)
+    this.#schedule(paceMs)
+  }
+
+  /** Ends all streams and takes no more. */
+  close(): void {
+    this.#closed = true
+    for (const reader of this.#readers) reader.end()
+    this.#readers.clear()
+    this.#rest()
+  }
+
+  /** Ends the streams that a session has opened: whoever had it has logged out. */
+  endSession({ seal }: Session): void {
+    for (const reader of this.#readers) if (reader.session?.seal === seal) this.#end(reader)
+  }
+
+  #lifeFor(session: Session | null): number {
+    const lifeMs = this.#lifeMs * (1 + lifeJitter * (2 * this.#random() - 1))
+    return session ? Math.min(lifeMs, session.endsAt - this.#now()) : lifeMs
+  }
+
+  #oldest(): EventReader {
+    return [...this.#readers].reduce((a, b) => (b.number < a.number ? b : a))
+  }
+
+  #drop(reader: EventReader): void {
+    if (this.#readers.has(reader)) reader.cut()
+    this.#forget(reader)
+  }
+
+  #end(reader: EventReader): void {
+    reader.end()
+    this.#forget(reader)
+  }
+
+  #forget(reader: EventReader): void {
+    if (!this.#readers.delete(reader)) return
+    if (this.#readers.size === 0) this.#rest()
+  }
+
+  #rest(): void {
+    clearTimeout(this.#timer)
+    clearInterval(this.#heart)
+    this.#timer = undefined
+    this.#heart = undefined
+  }
+
+  #beat(): void {
+    for (const reader of this.#readers) reader.beat()
+  }
+
+  #schedule(ms: number): void {
+    if (this.#timer || this.#reading || this.#readers.size === 0) return
+    this.#timer = setTimeout(() => void this.#turn(), ms)
+  }
+
+  async #turn(): Promise<void> {
+    this.#timer = undefined
+    this.#reading = true
+    const beganAt = performance.now()
+    const pauseMs = await this.#serve()
+    const tookMs = performance.now() - beganAt
+    this.#reading = false
+    this.#schedule(Math.max(pauseMs, Math.min(tookMs * pauseTurns, troubleMs)))
+  }
+
+  /** One read for those whose turn it is; how long to wait before the next. */
+  async #serve(): Promise<number> {
+    const after = this.#nextPosition()
+    if (after === undefined) return restMs
+    try {
+      const { transitions } = await this.#system.transitions({ after, limit: pageMax })
+      this.#hand(after, transitions)
+      return transitions.length > 0 ? paceMs : restMs
+    } catch (error) {
+      if (error instanceof UnavailableError) return troubleMs
+      this.#log.error({ err: error }, 'transitions could not be told; ending the streams')
+      for (const reader of this.#readers) this.#drop(reader)
+      return restMs
+    }
+  }
+
+  /** Where those stand whose turn it is; undefined where nobody can be told more. */
+  #nextPosition(): number | undefined {
+    const positions = [...this.#readers].flatMap((reader) => (reader.ready ? [reader.after!] : []))
+    if (positions.length === 0) return
+    const foremost = positions.reduce((a, b) => Math.max(a, b))
+    const isTurnOfForemost = ++this.#turns % 2 === 0
+    return isTurnOfForemost ? foremost : (positions.find((position) => position < foremost) ?? foremost)
+  }
+
+  /** Tells one page, which follows the event `after`, to all who stand somewhere in it. */
+  #hand(after: number, transitions: readonly Transition[]): void {
+    const last = transitions.at(-1)?.id ?? after
+    const page = new EventPage(transitions)
+    for (const reader of [...this.#readers]) {
+      if (!reader.ready || reader.after! < after || reader.after! > last) continue
+      reader.tell(page.framesFor(reader.filter, reader.after!), last)
+      this.#readers.delete(reader)
+      this.#readers.add(reader)
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import type { ServerResponse } from 'node:http'
+import { headersOf } from '../reply.ts'
+import type { Session } from '../session.ts'
+import type { EventFilter } from './event-page.ts'
+
+/** Bytes that a reader has not taken yet, above which it gets no more until it has: what it lacks waits in the database. */
+const unsentMax = 1_048_576
+/** How long a browser waits before it connects again, in ms. */
+const reconnectMs = 2_000
+
+export const streamHeaders: Readonly<Record<string, string>> = {
+  ...headersOf('text/event-stream; charset=utf-8'),
+  // nginx would hold events back to fill its buffer.
+  'x-accel-buffering': 'no',
+}
+
+let opened = 0
+
+/** One open stream. */
+export class EventReader {
+  readonly filter: EventFilter
+  readonly session: Session | null
+  /** Higher than those of all that were opened before it. */
+  readonly number = opened++
+  readonly #outgoing: ServerResponse
+  #after: number | undefined
+  #life: NodeJS.Timeout | undefined
+
+  constructor(outgoing: ServerResponse, filter: EventFilter, session: Session | null) {
+    this.#outgoing = outgoing
+    this.filter = filter
+    this.session = session
+  }
+
+  /** Calls `onEnd` after so many ms, unless it has ended by then. */
+  endAfter(ms: number, onEnd: () => void): void {
+    this.#life = setTimeout(onEnd, ms)
+  }
+
+  /** The id of the event up to which it has been told all that it wants; undefined before it has begun. */
+  get after(): number | undefined {
+    return this.#after
+  }
+
+  /** Whether it may be told more now. */
+  get ready(): boolean {
+    return this.#after !== undefined && this.#outgoing.writableLength <= unsentMax
+  }
+
+  /** Sends the head of the answer. */
+  begin(after: number): void {
+    this.#after = after
+    this.#outgoing.writeHead(200, { ...streamHeaders, connection: 'close' })
+    this.#outgoing.write(`: transitions of jobs\nretry: ${reconnectMs}\n${this.#position()}`)
+  }
+
+  /** Sends what it wants of the events up to the id `after`. */
+  tell(frames: Buffer, after: number): void {
+    this.#after = after
+    if (frames.length > 0) this.#outgoing.write(frames)
+  }
+
+  /** Sends a comment, unless there is something on its way already. */
+  beat(): void {
+    if (this.#after === undefined || this.#outgoing.writableLength > 0) return
+    this.#outgoing.write(`:\n${this.#position()}`)
+  }
+
+  /** Ends the stream in good order; at once where the client would have to take something first. */
+  end(): void {
+    clearTimeout(this.#life)
+    if (this.#after === undefined) return
+    if (this.#outgoing.writableLength > 0) this.cut()
+    else this.#outgoing.end()
+  }
+
+  cut(): void {
+    clearTimeout(this.#life)
+    this.#outgoing.destroy()
+  }
+
+  /** An id without data is no event to its client, but what it resumes by: one that nothing was told yet, or whose events are rare. */
+  #position(): string {
+    return `id: ${this.#after}\n\n`
+  }
+}

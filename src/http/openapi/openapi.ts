@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict'
+import { z } from 'zod'
+import type { JsonSchema } from '../../engine/front-door.ts'
+import { type Refusal, type RefusalCode, refusals } from '../refusals.ts'
+import type { ApiDocument, OperationObject, ParameterObject, Reference, ResponseObject } from './api-document.ts'
+import { embedded, type SchemaObject } from './json-schema.ts'
+import { type Answer, examplesOf, type Operation, refusalsOf, tags, templateOf } from './operation.ts'
+import { operations } from './operations.ts'
+import { components, jobIdSchema, newJob, problem } from './schemas.ts'
+
+/** What the description depends on besides the API itself. */
+export interface Described {
+  readonly version: string
+  /** Where all paths begin; empty: at the root. */
+  readonly basePath: string
+  /** What each type's payload may be. */
+  readonly payloadSchemas: Readonly<Record<string, JsonSchema>>
+  /** The name of the cookie that stands for the token; null: the server asks for none. */
+  readonly sessionCookie: string | null
+}
+
+const headers: ApiDocument['components']['headers'] = {
+  Location: { description: 'The path of the job; not for an array.', schema: { type: 'string' } },
+  'Idempotent-Replayed': { description: 'Not for an array.', schema: { const: 'true' } },
+  'Retry-After': { description: 'Seconds after which to try again.', schema: { type: 'integer', minimum: 0 } },
+  Allow: { description: 'The methods that the path takes.', schema: { type: 'string' } },
+  'WWW-Authenticate': { description: 'Where a token is to be shown: `Bearer`.', schema: { type: 'string' } },
+  'Accept-Encoding': { description: 'Where the body was compressed: `identity`.', schema: { const: 'identity' } },
+  Vary: { description: 'The request headers that the answer depends on.', schema: { type: 'string' } },
+}
+
+/** The segments of a path in a route table that stand for something. */
+const pathParameters: Readonly<Record<string, z.ZodType>> = {
+  id: jobIdSchema.describe('The job.'),
+  bulk: z.string().describe('The `id` of the command over many jobs.'),
+}
+
+/** Describes the API as OpenAPI 3.1, from the schemas that its handlers parse by. */
+export function describeApi(described: Described): ApiDocument {
+  const { version, basePath, payloadSchemas, sessionCookie } = described
+  const paths = Object.entries(operations).map(([path, methods]) => [
+    templateOf(path),
+    Object.fromEntries(
+      Object.entries(methods).map(([method, operation]) => [
+        method.toLowerCase(),
+        describeOperation(path, method, operation, described),
+      ]),
+    ),
+  ])
+  return {
+    openapi: '3.1.1',
+    info: { title: 'jobmachine', version, description: introduction(sessionCookie !== null) },
+    servers: [{ url: basePath || '/' }],
+    tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
+    paths: Object.fromEntries(paths),
+    components: {
+      schemas: describeComponents(payloadSchemas),
+      responses: {
+        NotFound: describeRefusals(['not_found']),
+        MethodNotAllowed: describeRefusals(['method_not_allowed']),
+        AnyOther: describeRefusals(['timeout', 'expectation_failed', 'headers_too_large', 'internal_error']),
+      },
+      headers,
+      ...(sessionCookie !== null && {
+        securitySchemes: {
+          token: { type: 'http', scheme: 'bearer', description: 'The value of `API_TOKEN`.' },
+          session: {
+            type: 'apiKey',
+            in: 'cookie',
+            name: sessionCookie,
+            description: 'What the login form gives a browser.',
+          },
+        },
+      }),
+    },
+    ...(sessionCookie !== null && { security: [{ token: [] }, { session: [] }] }),
+  }
+}
+
+function introduction(isGuarded: boolean): string {
+  return [
+    'Background jobs in one SQLite file. What is answered with 201 is on disk, and runs at least once.',
+    'JSON in UTF-8; names in `snake_case`, instants in ISO 8601 UTC with milliseconds, durations in `_ms`. `HEAD` is taken wherever `GET` is.',
+    'A refusal is a problem document (RFC 9457), and programs go by its `code`. A path that is not here is refused with 404, another method of one that is with 405.',
+    isGuarded
+      ? 'This server asks for its token (`API_TOKEN`): every request carries it as `Authorization: Bearer …`, or the cookie of the login form; the health probes need neither.'
+      : 'This server asks for no token. Where `API_TOKEN` is set, every request but the health probes carries it as `Authorization: Bearer …`.',
+  ].join('\n\n')
+}
+
+function describeOperation(path: string, method: string, operation: Operation, described: Described): OperationObject {
+  const { id, tag, summary, description, body, answers, isOpen } = operation
+  const isGuarded = described.sessionCookie !== null
+  const parameters = describeParameters(path, operation)
+  const codes = refusalsOf(path, method, operation, isGuarded)
+  const refused = [...new Set(codes.map((code) => refusals[code].status))].map((status) => [
+    status,
+    describeRefusals(codes.filter((code) => refusals[code].status === status)),
+  ])
+  return {
+    operationId: id,
+    tags: [tag],
+    summary,
+    ...(description !== undefined && { description }),
+    ...(parameters.length > 0 && { parameters }),
+    ...(body && {
+      requestBody: {
+        required: true,
+        content: { 'application/json': { schema: refer(body), examples: describeExamples(operation, described) } },
+      },
+    }),
+    responses: {
+      ...Object.fromEntries(refused),
+      ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, describeAnswer(answer)])),
+      default: { $ref: '#/components/responses/AnyOther' },
+    },
+    ...(isGuarded && isOpen && { security: [] }),
+  }
+}
+
+function describeParameters(path: string, { query }: Operation): ParameterObject[] {
+  const inPath = [...path.matchAll(/:(\w+)/g)].map(([, name]): ParameterObject => {
+    const schema = pathParameters[name!]
+    assert(schema, `the path ${path} has a parameter that openapi.ts does not know`)
+    return { name: name!, in: 'path', required: true, ...describeParameter(toJson(schema)) }
+  })
+  if (!query) return inPath
+  const { properties = {}, required = [] } = toJson(query)
+  const inQuery = Object.entries(properties).map(
+    ([name, schema]): ParameterObject => ({
+      name,
+      in: 'query',
+      required: required.includes(name),
+      ...describeParameter(schema),
+    }),
+  )
+  return [...inPath, ...inQuery]
+}
+
+function describeParameter({ description, ...schema }: SchemaObject): Pick<ParameterObject, 'description' | 'schema'> {
+  return { ...(description !== undefined && { description }), schema }
+}
+
+/** Those of the operation, and for a single job one of each type whose payload has an example. */
+function describeExamples(operation: Operation, { payloadSchemas }: Described): Record<string, object> {
+  const own = examplesOf(operation, Object.keys(payloadSchemas)).map(({ summary, body }) => ({ summary, value: body }))
+  const ofTypes = Object.entries(payloadSchemas).flatMap(([type, { examples = [] }]) =>
+    (examples as unknown[]).map((payload) => ({ summary: `a job of type ${type}`, value: { type, payload } })),
+  )
+  const all = operation.body === newJob ? [...own, ...ofTypes] : own
+  return Object.fromEntries(all.map((example, index) => [`${index + 1}`, example]))
+}
+
+function describeAnswer({ description, body, texts = [], headers = [] }: Answer): ResponseObject {
+  const content = {
+    ...(body && { 'application/json': { schema: refer(body) } }),
+    ...Object.fromEntries(texts.map((mediaType) => [mediaType, { schema: { type: 'string' } }])),
+  }
+  return { description, ...referToHeaders(headers), content }
+}
+
+function describeRefusals(codes: readonly RefusalCode[]): ResponseObject {
+  const told: readonly Refusal[] = codes.map((code) => refusals[code])
+  return {
+    description: codes.map((code) => `\`${code}\`: ${refusals[code].meaning}`).join('\n\n'),
+    ...referToHeaders(told.flatMap(({ headers = [] }) => headers)),
+    content: {
+      'application/problem+json': { schema: { allOf: [refer(problem), { properties: { code: { enum: codes } } }] } },
+    },
+  }
+}
+
+function referToHeaders(names: readonly string[]): Pick<ResponseObject, 'headers'> {
+  if (names.length === 0) return {}
+  return {
+    headers: Object.fromEntries(
+      names.map((name) => {
+        assert(name in headers, `openapi.ts does not describe the header ${name}`)
+        return [name, { $ref: `#/components/headers/${name}` }]
+      }),
+    ),
+  }
+}
+
+/** Every named schema; a job to create has, for each type, what its payload may be. */
+function describeComponents(payloadSchemas: Described['payloadSchemas']): Record<string, SchemaObject> {
+  const { schemas } = z.toJSONSchema(components, { uri: pointerTo, io: 'input' })
+  const described = Object.fromEntries(
+    Object.entries(schemas).map(([id, { $schema, $id, ...schema }]) => [id, schema as SchemaObject]),
+  )
+  const { id } = components.get(newJob)!
+  const oneOf = Object.entries(payloadSchemas).map(([type, schema], index): SchemaObject => {
+    const payload = embedded(schema, `${pointerTo(id)}/oneOf/${index}/properties/payload`)
+    return { title: type, properties: { type: { const: type }, payload } }
+  })
+  return oneOf.length === 0 ? described : { ...described, [id]: { ...described[id], oneOf } }
+}
+
+function toJson(schema: z.ZodType): SchemaObject {
+  const { $schema, ...json } = z.toJSONSchema(schema, { io: 'input' })
+  return json as SchemaObject
+}
+
+function refer(schema: z.ZodType): Reference {
+  const id = components.get(schema)?.id
+  assert(id, 'a schema of an operation has no name: schemas.ts gives it one')
+  return { $ref: pointerTo(id) }
+}
+
+function pointerTo(id: string): string {
+  return `#/components/schemas/${id}`
+}

@@ -1,0 +1,86 @@
+import type { z } from 'zod'
+import { type RefusalCode, refusalCodes } from '../refusals.ts'
+
+export const tags = {
+  Jobs: 'Create jobs, look at them, and take them in hand.',
+  Machines: 'The state machines that decide all, with what is in them.',
+  Server: 'How the server is doing.',
+  Description: 'This, for programs.',
+}
+
+/** What is answered where all went well, or where a refusal is no problem document. */
+export interface Answer {
+  readonly description: string
+  /** Of JSON; one that schemas.ts names. */
+  readonly body?: z.ZodType
+  /** The media types of what is no JSON. */
+  readonly texts?: readonly string[]
+  /** Those that it has besides every answer's; openapi.ts describes them. */
+  readonly headers?: readonly string[]
+}
+
+/** One request that is taken, with `status`, once the requests of the operations before it were made. */
+export interface Example {
+  readonly summary: string
+  readonly status: number
+  /** Of one job, or an array of jobs. */
+  readonly body?: unknown
+  readonly query?: string
+  /** Its answer never ends by itself. */
+  readonly isEndless?: true
+}
+
+/** One method of one path, as it is told to people and programs. */
+export interface Operation {
+  readonly id: string
+  readonly tag: keyof typeof tags
+  readonly summary: string
+  readonly description?: string
+  /** The schema that the handler parses its query by; without one the query is not looked at. */
+  readonly query?: z.ZodObject
+  /** One that schemas.ts names. */
+  readonly body?: z.ZodType
+  readonly answers: Readonly<Record<number, Answer>>
+  /** Besides those that follow from what stands here: see `refusalsOf`. */
+  readonly refusals?: readonly RefusalCode[]
+  /** The first is the one shown as a command. */
+  readonly examples: readonly [Example, ...Example[]]
+  /** It answers without the token, and whatever the system does. */
+  readonly isOpen?: true
+}
+
+export type Operations = Readonly<Record<string, { readonly GET?: Operation; readonly POST?: Operation }>>
+
+/** Every refusal that an operation may be answered with, by rising status. `isGuarded`: the server asks for a token. */
+export function refusalsOf(path: string, method: string, operation: Operation, isGuarded: boolean): RefusalCode[] {
+  const { query, body, refusals = [], isOpen = false } = operation
+  const changes = method !== 'GET'
+  const all = new Set<RefusalCode>(['bad_request', 'forbidden_host', 'foreign_origin', ...refusals])
+  if (isGuarded && !isOpen) for (const code of ['unauthorized', 'too_many_guesses'] as const) all.add(code)
+  if (!isOpen) all.add('unavailable')
+  if (path.includes(':id')) all.add('job_not_found')
+  if (path.includes(':bulk')) all.add('bulk_not_found')
+  if (query) all.add('invalid_input')
+  if (changes) for (const code of ['backpressure', 'storage_full', 'outcome_unknown'] as const) all.add(code)
+  if (body) for (const code of ofBodies) all.add(code)
+  return refusalCodes.filter((code) => all.has(code))
+}
+
+const ofBodies = [
+  'incomplete_body',
+  'invalid_json',
+  'invalid_input',
+  'payload_too_large',
+  'unsupported_media_type',
+] as const
+
+/** The examples but for those with a job of a type that has no handler here. */
+export function examplesOf({ examples }: Operation, types: readonly string[]): Example[] {
+  const isKnown = ({ type }: { readonly type?: string }) => type === undefined || types.includes(type)
+  return examples.filter(({ body = [] }) => [body].flat().every((part) => isKnown(part as object)))
+}
+
+/** A path of the route table as OpenAPI writes it: `/jobs/{id}`. */
+export function templateOf(path: string): string {
+  return path.replace(/:(\w+)/g, '{$1}')
+}
