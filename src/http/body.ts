@@ -4,6 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import { BackpressureError, InvalidInputError } from '../errors.ts'
 import { exceedsValues } from './json-values.ts'
 import { HttpError } from './problem.ts'
+import { Rounds } from './rounds.ts'
 import { departed } from './turns.ts'
 
 /** How many bodies' worth of bytes may be held in memory at once. */
@@ -38,6 +39,7 @@ export class Intake {
   #bytes = 0
   /** Bodies of which more is to come than their first piece, each with what gives it up and lets go of it. */
   readonly #coming = new Map<Held, (error: Error) => void>()
+  readonly #rounds = new Rounds()
   #lastTurn: Promise<void> = Promise.resolve()
   /** Before the next large body is parsed. */
   #restMs = 1
@@ -108,9 +110,11 @@ export class Intake {
       }
       // Only now: a body may come as slowly as its client likes.
       this.#enter()
-      const from = performance.now()
+      let from = 0
       try {
-        return await work(parse(bytes))
+        if (this.#rounds.isFull) await this.#rounds.turn(bytes.length)
+        from = performance.now()
+        return await this.#rounds.spend(() => work(parse(bytes)))
       } catch (error) {
         if (isLarge) this.#restMs = Math.min(1 + restsPerRefusal * (performance.now() - from), restMaxMs)
         throw error

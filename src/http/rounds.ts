@@ -1,0 +1,63 @@
+import { performance } from 'node:perf_hooks'
+
+/** What is parsed and checked in one round of the loop, in ms: beyond it the rest waits for the next round. */
+const roundMs = 10
+
+interface Waiting {
+  readonly size: number
+  readonly go: () => void
+}
+
+/**
+ * Bounds the work that one round of the loop does for requests: a hundred that come at once and take some ms each would keep it from everybody
+ * for all of their time. In each round the one that has waited for longest comes first, then the smallest.
+ */
+export class Rounds {
+  readonly #now: () => number
+  readonly #waiting: Waiting[] = []
+  #spentMs = 0
+  #next: NodeJS.Immediate | undefined
+
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now
+  }
+
+  /** Whether others wait, or this round has no time left: `turn` is to be awaited before `spend`. */
+  get isFull(): boolean {
+    return this.#spentMs >= roundMs || this.#waiting.length > 0
+  }
+
+  /** Resolves when it may be done; `spend` must follow at once, for it lets the next one go. */
+  turn(size: number): Promise<void> {
+    return new Promise((go) => this.#waiting.push({ size, go }))
+  }
+
+  /** Does `work`, of which what it does before it waits for anything counts. */
+  spend<T>(work: () => T): T {
+    const from = this.#now()
+    try {
+      return work()
+    } finally {
+      this.#spentMs += this.#now() - from
+      this.#next ??= setImmediate(() => this.#begin())
+      if (this.#waiting.length > 0 && this.#spentMs < roundMs) this.#letGo(this.#smallest())
+    }
+  }
+
+  #begin(): void {
+    this.#next = undefined
+    this.#spentMs = 0
+    this.#letGo(0)
+  }
+
+  #letGo(index: number): void {
+    const [waiting] = this.#waiting.splice(index, 1)
+    waiting?.go()
+  }
+
+  #smallest(): number {
+    let least = 0
+    for (const [index, { size }] of this.#waiting.entries()) if (size < this.#waiting[least]!.size) least = index
+    return least
+  }
+}

@@ -1,0 +1,65 @@
+import { describe, expect, test } from 'vitest'
+import { Rounds } from '../../src/http/rounds.ts'
+
+/** Work of 4 ms each of which is done in some round; time passes only by it. */
+function someWork() {
+  let now = 0
+  let round = 0
+  let isCounting = false
+  const rounds = new Rounds(() => now)
+  const done: [name: string, round: number][] = []
+  const run = async (name: string, size: number) => {
+    if (rounds.isFull) await rounds.turn(size)
+    return rounds.spend(async () => {
+      now += 4
+      done.push([name, round])
+      if (isCounting) return
+      isCounting = true
+      setImmediate(() => {
+        isCounting = false
+        round++
+      })
+    })
+  }
+  return { rounds, done, run }
+}
+
+describe('work for requests that come at once', () => {
+  test('takes some 10 ms of a round, and the rest waits for the next', async () => {
+    const { done, run } = someWork()
+
+    await Promise.all(Array.from({ length: 10 }, (_, n) => run(`${n}`, 1)))
+
+    const inRound = (which: number) => done.filter(([, round]) => round === which).length
+    expect(done).toHaveLength(10)
+    expect(Math.max(...done.map(([, round]) => inRound(round)))).toBe(3)
+  })
+
+  test('lets the one pass that waited for longest, and then the smallest', async () => {
+    const { done, run } = someWork()
+
+    await Promise.all([
+      ...['a', 'b', 'c'].map((name) => run(name, 9)),
+      ...['large 1', 'large 2', 'large 3', 'large 4'].map((name) => run(name, 9_000)),
+      run('small', 9),
+    ])
+
+    expect(done.map(([name]) => name)).toEqual(['a', 'b', 'c', 'large 1', 'small', 'large 2', 'large 3', 'large 4'])
+  })
+
+  test('goes on where some of it fails', async () => {
+    const { done, rounds, run } = someWork()
+    const failing = async () => {
+      if (rounds.isFull) await rounds.turn(1)
+      return rounds.spend(() => {
+        throw new Error('no JSON')
+      })
+    }
+
+    const works = [...Array.from({ length: 4 }, (_, n) => run(`${n}`, 1)), failing(), run('last', 2)]
+    const ends = await Promise.allSettled(works)
+
+    expect(ends[4]?.status).toBe('rejected')
+    expect(done.at(-1)?.[0]).toBe('last')
+  })
+})
