@@ -10,7 +10,7 @@ import { z } from 'zod'
 
 const built = process.env.JOBMACHINE_BUILD ?? resolve(import.meta.dirname, '../../dist')
 const { createJobSystem, defineHandler } = await import(`${built}/index.js`)
-const { ManualClock } = await import(`${built}/clock.js`)
+const { ManualClock } = await import(`${built}/runtime/clock.js`)
 
 const {
   database,
