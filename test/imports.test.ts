@@ -49,9 +49,9 @@ const exceptions: Readonly<Record<string, readonly string[]>> = {
   'observe/explain/held.ts': ['engine/dispatch/attempt.ts'],
   'observe/telemetry/run-stats.ts': ['engine/dispatch/attempt.ts'],
   // These commands work on a file that no server has open.
-  'cli/backup.ts': ['persistence/sqlite/backup.ts'],
-  'cli/compact.ts': ['persistence/sqlite/compact.ts'],
-  'cli/verify.ts': ['persistence/sqlite/verify.ts', 'persistence/store.ts'],
+  'cli/backup.ts': ['persistence/sqlite/file/backup.ts'],
+  'cli/compact.ts': ['persistence/sqlite/file/compact.ts'],
+  'cli/verify.ts': ['persistence/sqlite/verify/verify.ts', 'persistence/store.ts'],
   // It parses the settings of the handlers that come with the server, and the database's path.
   'cli/environment.ts': ['handlers/smtp.ts', 'handlers/webhook-signature.ts', 'persistence/database-path.ts'],
   'cli/log.ts': ['engine/harmless-log.ts'],
@@ -114,7 +114,9 @@ describe('imports point inward', () => {
 
   test("the store's threads load no XState: the build has compiled its machine", () => {
     const loaded = loadedBy(
-      ...['thread', 'reader-thread', 'verify-thread', 'backup-thread'].map((name) => `persistence/sqlite/${name}.js`),
+      ...['thread/thread', 'read/reader-thread', 'verify/verify-thread', 'file/backup-thread'].map(
+        (name) => `persistence/sqlite/${name}.js`,
+      ),
     )
 
     expect(loaded).toContain('machines/job-table.js')

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { openForWriting } from '../src/persistence/sqlite/connection.ts'
+import { openForWriting } from '../src/persistence/sqlite/file/connection.ts'
 import { briefly, built } from './support/built.ts'
 import { cleanUp, tempFolder } from './support/temp.ts'
 

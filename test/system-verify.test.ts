@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { UnavailableError } from '../src/errors.ts'
-import { openKept } from '../src/persistence/sqlite/kept.ts'
+import { openKept } from '../src/persistence/sqlite/file/kept.ts'
 import { openSystem, startSystem, untilState } from './support/system.ts'
 
 test('a system checks its file while it runs, and the loop turns meanwhile', async () => {

@@ -13,9 +13,13 @@ let createJobSystem: typeof create
 // No start may wait for a tick of the store, so in this copy of the built code none comes.
 beforeAll(async () => {
   const build = patchedBuild(tempFolder(), [
-    { file: 'persistence/sqlite/store-thread.js', find: 'const tickMs = beatMs', replace: 'const tickMs = 600_000' },
     {
-      file: 'persistence/sqlite/store-thread.js',
+      file: 'persistence/sqlite/thread/store-thread.js',
+      find: 'const tickMs = beatMs',
+      replace: 'const tickMs = 600_000',
+    },
+    {
+      file: 'persistence/sqlite/thread/store-thread.js',
       find: 'const fallbackTicks = 10',
       replace: 'const fallbackTicks = 1e9',
     },

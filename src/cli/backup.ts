@@ -1,5 +1,5 @@
 import { printable } from '../job/escape-controls.ts'
-import { backUp } from '../persistence/sqlite/backup.ts'
+import { backUp } from '../persistence/sqlite/file/backup.ts'
 import type { Output } from './verify.ts'
 
 /** A backup that takes longer than this tells how far it is, in ms. */

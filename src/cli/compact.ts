@@ -1,5 +1,5 @@
 import { printable } from '../job/escape-controls.ts'
-import { compact } from '../persistence/sqlite/compact.ts'
+import { compact } from '../persistence/sqlite/file/compact.ts'
 import type { Output } from './verify.ts'
 
 /** `jobmachine compact [file]`: writes a database anew that no server has open. Throws where it cannot, as `compact` does. */

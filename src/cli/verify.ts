@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { printable } from '../job/escape-controls.ts'
-import { verifyFile } from '../persistence/sqlite/verify.ts'
+import { verifyFile } from '../persistence/sqlite/verify/verify.ts'
 import { invariants } from '../persistence/store.ts'
 
 /** Where the command writes: standard output and standard error of a process. */

@@ -105,56 +105,64 @@ const imported = (file: string, line: string, module: string): Patch => ({
 const patches: readonly Patch[] = [
   // The store's thread, too, must know where it is to die.
   { file: 'runtime/own-thread.js', find: 'execArgv: [], env: {}', replace: 'execArgv: []' },
-  imported('persistence/sqlite/moves.js', `import assert from 'node:assert/strict';`, '../../crash-point.js'),
+  imported('persistence/sqlite/write/moves.js', `import assert from 'node:assert/strict';`, '../../../crash-point.js'),
   {
-    file: 'persistence/sqlite/moves.js',
+    file: 'persistence/sqlite/write/moves.js',
     find: 'const { events } = statements;',
     replace: `const { events } = statements;
       crash.foreseeMove(this.#db, events, runs, fence, crashed);
       crash.reach('before');`,
   },
   {
-    file: 'persistence/sqlite/moves.js',
+    file: 'persistence/sqlite/write/moves.js',
     find: '// The rows are as they were when they were logged, so all',
     replace: `crash.reach('halfway');\n//`,
   },
-  imported('persistence/sqlite/group-commit.js', `} from './connection.js';`, '../../crash-point.js'),
-  { file: 'persistence/sqlite/group-commit.js', find: 'writer.begin();', replace: 'crash.begin(); writer.begin();' },
+  imported('persistence/sqlite/thread/group-commit.js', `} from '../file/connection.js';`, '../../../crash-point.js'),
   {
-    file: 'persistence/sqlite/group-commit.js',
+    file: 'persistence/sqlite/thread/group-commit.js',
+    find: 'writer.begin();',
+    replace: 'crash.begin(); writer.begin();',
+  },
+  {
+    file: 'persistence/sqlite/thread/group-commit.js',
     find: `db.exec('COMMIT');`,
     replace: `crash.reach('inside'); db.exec('COMMIT'); crash.reach('committed');`,
   },
-  imported('persistence/sqlite/intake.js', `import assert from 'node:assert/strict';`, '../../crash-point.js'),
+  imported('persistence/sqlite/write/intake.js', `import assert from 'node:assert/strict';`, '../../../crash-point.js'),
   {
-    file: 'persistence/sqlite/intake.js',
+    file: 'persistence/sqlite/write/intake.js',
     find: 'const firstId = this.#insert(intoBatches(gathered.map(',
     replace: `crash.foreseeIntake(gathered); crash.reach('before'); const firstId = this.#insert(intoBatches(gathered.map(`,
   },
   {
-    file: 'persistence/sqlite/intake.js',
+    file: 'persistence/sqlite/write/intake.js',
     find: 'this.#sql.insertPayloads.run(',
     replace: `crash.reach('halfway'); this.#sql.insertPayloads.run(`,
   },
-  imported('persistence/sqlite/retention.js', `import { retention } from '../store.js';`, '../../crash-point.js'),
+  imported(
+    'persistence/sqlite/write/retention.js',
+    `import { retention } from '../../store.js';`,
+    '../../../crash-point.js',
+  ),
   {
-    file: 'persistence/sqlite/retention.js',
+    file: 'persistence/sqlite/write/retention.js',
     find: 'this.#sql.removeJob.run(id);',
     replace: `crash.foreseeRemoval(id, state); crash.reach('before'); this.#sql.removeJob.run(id); crash.reach('halfway');`,
   },
-  imported('persistence/sqlite/connection.js', `import { openKept } from './kept.js';`, '../../crash-point.js'),
+  imported('persistence/sqlite/file/connection.js', `import { openKept } from './kept.js';`, '../../../crash-point.js'),
   {
-    file: 'persistence/sqlite/connection.js',
+    file: 'persistence/sqlite/file/connection.js',
     find: 'db.exec(sql);',
     replace: `{ crash.foreseeMigration(); crash.reach('before'); crash.migrate(db, sql); }`,
   },
   {
-    file: 'persistence/sqlite/connection.js',
+    file: 'persistence/sqlite/file/connection.js',
     find: `.run(random(), \`\${now}\`);`,
     replace: `.run(random(), \`\${now}\`); crash.reach('inside');`,
   },
   {
-    file: 'persistence/sqlite/connection.js',
+    file: 'persistence/sqlite/file/connection.js',
     find: '}).immediate();',
     replace: `}).immediate(); crash.reach('committed');`,
   },

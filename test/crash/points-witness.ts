@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import type Database from 'better-sqlite3'
 import { hasTag } from '../../src/machines/edges.ts'
 import type { JobState } from '../../src/machines/job.ts'
-import { openForReading } from '../../src/persistence/sqlite/connection.ts'
+import { openForReading } from '../../src/persistence/sqlite/file/connection.ts'
 import { retention } from '../../src/persistence/store.ts'
 import { type CrashAt, crashNoteOf, witnessOf } from './points-victim.ts'
 

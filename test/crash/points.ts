@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { edges, hasTag, statesTagged } from '../../src/machines/edges.ts'
-import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
+import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
 import { retention } from '../../src/persistence/store.ts'
 import { type CrashAt, describeDeath, points, startVictim } from './points-victim.ts'
 import {

@@ -8,7 +8,7 @@ import { tempFolder } from '../support/temp.ts'
 import { Random } from '../torture/random.ts'
 import { type Cut, compileShim, cutPower, finish, oftenCheckpointed, recordLoad, someMoment } from './power-cut.ts'
 
-const connection = 'persistence/sqlite/connection.js'
+const connection = 'persistence/sqlite/file/connection.js'
 /** What SQLite does unless told otherwise: no flush at a commit. */
 const unflushed: Patch[] = [
   { file: connection, find: "db.pragma('synchronous = FULL')", replace: "db.pragma('synchronous = NORMAL')" },
@@ -16,7 +16,7 @@ const unflushed: Patch[] = [
 ]
 /** Everyone is told before the transaction is committed. */
 const toldTooSoon: Patch = {
-  file: 'persistence/sqlite/store-thread.js',
+  file: 'persistence/sqlite/thread/store-thread.js',
   find: 'errors = commitTogether(this.#db, this.#writer, parts, this.#clock, committed, more)',
   replace: `const tellSoon = (part) => {
                 const { run, done } = part;

@@ -2,9 +2,9 @@ import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { openForWriting } from '../../src/persistence/sqlite/connection.ts'
-import { openKept } from '../../src/persistence/sqlite/kept.ts'
-import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
+import { openForWriting } from '../../src/persistence/sqlite/file/connection.ts'
+import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
+import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
 import { type Patch, patchedBuild } from '../support/patched-build.ts'
 import type { Ordeal } from '../torture/ordeal.ts'
 import { Random } from '../torture/random.ts'
@@ -16,7 +16,7 @@ const finishMs = 60_000
 const sectorBytes = 512
 /** For a build in which a short load meets many checkpoints, where the log's pages go into the database. */
 export const oftenCheckpointed: Patch = {
-  file: 'persistence/sqlite/connection.js',
+  file: 'persistence/sqlite/file/connection.js',
   find: 'wal_autocheckpoint = ',
   replace: 'wal_autocheckpoint = 40 -- ',
 }

@@ -19,7 +19,7 @@ let env: { readonly JOBMACHINE_BUILD: string }
 beforeAll(() => {
   folder = tempFolder()
   const grace = {
-    file: 'persistence/sqlite/watchdog.js',
+    file: 'persistence/sqlite/thread/watchdog.js',
     find: 'graceMs = 10_000',
     replace: `graceMs = ${watchdogGraceMs}`,
   }

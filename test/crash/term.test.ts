@@ -4,8 +4,8 @@ import { existsSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createJobSystem, type JobSystem } from '../../src/index.ts'
-import { openKept } from '../../src/persistence/sqlite/kept.ts'
-import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
+import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
+import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
 import { briefly } from '../support/built.ts'
 import { assertWitnessed, type Child, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
 import { patchedBuild } from '../support/patched-build.ts'
@@ -178,7 +178,7 @@ describe.concurrent('SIGTERM', () => {
 
   test('whose stop never ends, since the disk does not answer, ends it all the same', { timeout: 60_000 }, async () => {
     const build = patchedBuild(join(folder, 'build'), [
-      { file: 'persistence/sqlite/store-thread.js', find: 'this.#db.close();', replace: forever },
+      { file: 'persistence/sqlite/thread/store-thread.js', find: 'this.#db.close();', replace: forever },
       { file: 'main.js', find: 'const beyondGraceMs = 10_000', replace: 'const beyondGraceMs = 2_000' },
     ])
     const { child, exited, said } = await startMain(join(build, 'main.js'))

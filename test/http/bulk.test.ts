@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { openKept } from '../../src/persistence/sqlite/kept.ts'
+import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
 import { type Answer, aWaitingJob, startHttp, type TestServer } from '../support/server.ts'
 import { cleanUp } from '../support/temp.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { openKept } from '../../src/persistence/sqlite/kept.ts'
+import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
 import { aWaitingJob, startHttp } from '../support/server.ts'
 
 const unavailable = {

@@ -4,7 +4,7 @@ import { compileEdges } from '../../src/machines/compile.ts'
 import { countAfter } from '../../src/machines/edges.ts'
 import type { JobFacts } from '../../src/machines/job.ts'
 import { conditionOf } from '../../src/persistence/edge-sql.ts'
-import { openKept } from '../../src/persistence/sqlite/kept.ts'
+import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
 import { whenDone } from '../support/temp.ts'
 
 const guardNames = ['isFirst', 'isSecond', 'isThird', 'isElsewhere'] as const

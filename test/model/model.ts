@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import { type SnapshotFrom, transition } from 'xstate'
 import { type EventType, type JobEvent, type JobState, jobMachine } from '../../src/machines/job.ts'
-import { openKept } from '../../src/persistence/sqlite/kept.ts'
+import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
 
 /** One row of `jobs`, as far as the machine and time decide it. */
 export interface Row {

@@ -26,11 +26,11 @@ const durability: readonly Mutation[] = [
   bug(
     'synchronous is NORMAL',
     ['persistence/sqlite/open.test.ts', 'a commit is flushed to the disk: WAL with synchronous FULL'],
-    { file: sqlite('connection'), find: `'synchronous = FULL'`, replace: `'synchronous = NORMAL'` },
-    { file: sqlite('connection'), find: 'const synchronousFull = 2', replace: 'const synchronousFull = 1' },
+    { file: sqlite('file/connection'), find: `'synchronous = FULL'`, replace: `'synchronous = NORMAL'` },
+    { file: sqlite('file/connection'), find: 'const synchronousFull = 2', replace: 'const synchronousFull = 1' },
   ),
   bug('callers are told before the commit', groupCommit('parts of one transaction are committed by one commit'), {
-    file: sqlite('group-commit'),
+    file: sqlite('thread/group-commit'),
     find: `        writer.finish();
         db.exec('COMMIT');
         return results;`,
@@ -45,7 +45,7 @@ const durability: readonly Mutation[] = [
       'calls of a store are answered only after their commit: another connection sees the job when the promise resolves',
     ),
     {
-      file: sqlite('group-commit'),
+      file: sqlite('thread/group-commit'),
       find: `        db.exec('COMMIT');`,
       replace: `        setTimeout(() => db.exec('COMMIT'), 20);`,
     },
@@ -54,7 +54,7 @@ const durability: readonly Mutation[] = [
     'callers are told before the file is known to be the same',
     groupCommit('nobody is told where the file is found to be another one after the commit'),
     {
-      file: sqlite('group-commit'),
+      file: sqlite('thread/group-commit'),
       find: `    verify();
     for (const [index, part] of parts.entries())
         part.done(results[index]);`,
@@ -75,7 +75,7 @@ const durability: readonly Mutation[] = [
       'what a commit settled may be believed once the files were looked at after it, and else never',
     ],
     {
-      file: sqlite('store-thread'),
+      file: sqlite('thread/store-thread'),
       find: 'this.#mailbox.tell(tell);',
       replace: 'this.#mailbox.tell(tell); Atomics.store(this.#believed, 0, this.#toldCount);',
     },
@@ -93,32 +93,32 @@ const durability: readonly Mutation[] = [
     },
   ),
   bug('a file that was removed is written on', guard('the database (jobs.db) was removed', acknowledged), {
-    file: sqlite('file-guard'),
+    file: sqlite('file/file-guard'),
     find: 'return found !== undefined && found.dev === dev && found.ino === ino;',
     replace: 'return true;',
   }),
   bug('a log that was replaced is written on', guard('the log (jobs.db-wal) was replaced', acknowledged), {
-    file: sqlite('file-guard'),
+    file: sqlite('file/file-guard'),
     find: 'return found !== undefined && found.dev === dev && found.ino === ino;',
     replace: 'return found !== undefined;',
   }),
   bug('the log is not watched', guard('the log (jobs.db-wal) was removed', acknowledged), {
-    file: sqlite('file-guard'),
+    file: sqlite('file/file-guard'),
     find: 'this.#watched = [this.#database, this.#log, this.#index];',
     replace: 'this.#watched = [this.#database, this.#index];',
   }),
   bug('a lock that was dropped is believed to be held', guard('the database (jobs.db) was copied', acknowledged), {
-    file: sqlite('file-guard'),
+    file: sqlite('file/file-guard'),
     find: 'if (lock && !lock.isHeld())',
     replace: 'if (false)',
   }),
   bug("the server's lock is not watched", guard("the server's lock (jobs.db-lock) was copied", idle), {
-    file: sqlite('file-guard'),
+    file: sqlite('file/file-guard'),
     find: 'if (lock)\n            this.#watched',
     replace: 'if (false)\n            this.#watched',
   }),
   bug('an idle store does not look at its files', guard("the log's index (jobs.db-shm) was removed", idle), {
-    file: sqlite('store-thread'),
+    file: sqlite('thread/store-thread'),
     find: 'this.#db.open && this.#lookAtFiles()',
     replace: '{}',
   }),
@@ -126,7 +126,7 @@ const durability: readonly Mutation[] = [
     'a log that was cut is not missed before it is written again',
     guard('the log (jobs.db-wal) was cut', acknowledged),
     {
-      file: sqlite('store-thread'),
+      file: sqlite('thread/store-thread'),
       find: 'this.#guard.checkBefore();',
       replace: '',
     },
@@ -138,7 +138,7 @@ const durability: readonly Mutation[] = [
       'a log whose name is removed is moved into the database first: nothing is lost',
     ],
     {
-      file: sqlite('file-guard'),
+      file: sqlite('file/file-guard'),
       find: 'return ((this.#database.lock?.isHeld() ?? false) &&',
       replace: 'return (false &&',
     },
@@ -147,13 +147,13 @@ const durability: readonly Mutation[] = [
     'a log that another has taken the place of is moved into the database',
     ['persistence/sqlite/file-guard.test.ts', 'a log that another has taken the place of is left alone'],
     {
-      file: sqlite('file-guard'),
+      file: sqlite('file/file-guard'),
       find: '(statSync(this.#log.path, { throwIfNoEntry: false })?.size ?? 0) === 0 &&',
       replace: 'true &&',
     },
   ),
   bug('the mark is not written', mark('a mark says how far the log has come, in words'), {
-    file: sqlite('store-thread'),
+    file: sqlite('thread/store-thread'),
     find: 'this.#mark.advance(this.#writer.lastEventId, this.#writer.lastJobId)',
     replace: '{}',
   }),
@@ -164,18 +164,18 @@ const durability: readonly Mutation[] = [
       'the whole engine under a seed breaks no invariant while things go wrong, and finishes everything when they go well',
     ],
     {
-      file: sqlite('store-thread'),
+      file: sqlite('thread/store-thread'),
       find: 'this.#guard.checkBefore();',
       replace: 'this.#guard.checkBefore(); this.#mark.advance(this.#writer.lastEventId + 1, 0);',
     },
   ),
   bug('a file that has less than its mark says is taken', less('its log was removed', refused), {
-    file: sqlite('wholeness'),
+    file: sqlite('file/wholeness'),
     find: 'mark.transitions > known.transitions',
     replace: 'false',
   }),
   bug('a file that was in use is taken without its log', less('its log, index and mark were removed', refused), {
-    file: sqlite('wholeness'),
+    file: sqlite('file/wholeness'),
     find: 'if (found.logBytes > emptyLogBytes)',
     replace: 'if (true)',
   }),
@@ -184,50 +184,50 @@ const durability: readonly Mutation[] = [
     mark(
       'a file that has less than was acknowledged is refused again when it loses more: an acceptance that was left in place accepts no other loss',
     ),
-    { file: sqlite('wholeness'), find: 'accepted !== acceptance', replace: 'accepted === undefined' },
+    { file: sqlite('file/wholeness'), find: 'accepted !== acceptance', replace: 'accepted === undefined' },
   ),
   bug('after a loss the ids of jobs are given again', less('its log was cut', accepted), {
-    file: sqlite('epochs'),
+    file: sqlite('file/epochs'),
     find: 'epoch.firstJob - 1',
     replace: 'known.jobs',
   }),
   bug('after a loss the ids of transitions are given again', less('its log was cut', accepted), {
-    file: sqlite('moves'),
+    file: sqlite('write/moves'),
     find: ', this.#firstEventId)',
     replace: ', 1)',
   }),
   bug('after a loss jobs are named as before', less('its log was cut', accepted), {
-    file: sqlite('epochs'),
+    file: sqlite('file/epochs'),
     find: 'epochs.findLast(',
     replace: 'epochs.find(',
   }),
   bug(
     'an empty file beside a mark is a new database',
     mark('a database that is not there, or empty, is no new one emptied, beside its mark'),
-    { file: sqlite('wholeness'), find: 'assertNeverWas(path, found);', replace: '' },
+    { file: sqlite('file/wholeness'), find: 'assertNeverWas(path, found);', replace: '' },
   ),
   bug(
     'a backup has its name before it is whole',
     ['persistence/sqlite/backup.test.ts', 'a backup whose process is killed half-way leaves nothing under its name'],
-    { file: sqlite('backup'), find: '`${target}.partial-${process.pid}-${threadId}`', replace: 'target' },
+    { file: sqlite('file/backup'), find: '`${target}.partial-${process.pid}-${threadId}`', replace: 'target' },
   ),
   bug(
     'a backup is not checked',
     ['persistence/sqlite/backup.test.ts', 'a backup of a file whose copy is not whole is not made'],
-    { file: sqlite('backup'), find: 'if (faults.length > 0)', replace: 'if (false)' },
+    { file: sqlite('file/backup'), find: 'if (faults.length > 0)', replace: 'if (false)' },
   ),
   bug(
     'writing goes on after a failed fsync',
     groupCommit(
       'nobody is told where the storage fails (SQLITE_IOERR_FSYNC): nothing is tried again on that connection',
     ),
-    { file: sqlite('connection'), find: `startsWith('SQLITE_IOERR')`, replace: `startsWith('SQLITE_IOERR_READ')` },
+    { file: sqlite('file/connection'), find: `startsWith('SQLITE_IOERR')`, replace: `startsWith('SQLITE_IOERR_READ')` },
   ),
   bug(
     'one bad call fails all that share its commit',
     groupCommit('parts of one transaction do not fail because of one that throws: the others are stored'),
     {
-      file: sqlite('group-commit'),
+      file: sqlite('thread/group-commit'),
       find: 'return commitEach(db, writer, parts, clock, verify, error);',
       replace: 'for (const part of parts) part.failed(error); return [error];',
     },
@@ -236,7 +236,7 @@ const durability: readonly Mutation[] = [
     'a part that failed alone is told that it is stored',
     groupCommit('parts of one transaction do not fail because of one that throws: the others are stored'),
     {
-      file: sqlite('group-commit'),
+      file: sqlite('thread/group-commit'),
       find: '            part.failed(error);',
       replace: '            part.done(result);',
     },
@@ -245,7 +245,7 @@ const durability: readonly Mutation[] = [
     'what a rolled back transaction had counted is kept',
     groupCommit('parts of one transaction do not fail because of one that throws: the others are stored'),
     {
-      file: sqlite('moves'),
+      file: sqlite('write/moves'),
       find: `    begin() {
         this.#taken.clear();`,
       replace: '    begin() {',
@@ -254,18 +254,18 @@ const durability: readonly Mutation[] = [
   bug(
     'calls of one array and of others are not split where their commit fails',
     groupCommit('calls of a store do not fail because of one that breaks a rule of the table'),
-    { file: sqlite('calls'), find: 'split: () => {', replace: 'whole: () => {' },
+    { file: sqlite('thread/calls'), find: 'split: () => {', replace: 'whole: () => {' },
   ),
   bug(
     'an outcome that meets a full disk is dropped',
     faults('a full disk refuses new jobs, keeps outcomes until there is space, and goes on by itself'),
-    { file: sqlite('calls'), find: `new Set(['apply', `, replace: 'new Set([' },
+    { file: sqlite('thread/calls'), find: `new Set(['apply', `, replace: 'new Set([' },
   ),
   bug(
     'a full disk stays full for ever',
     faults('a full disk refuses new jobs, keeps outcomes until there is space, and goes on by itself'),
     {
-      file: sqlite('store-thread'),
+      file: sqlite('thread/store-thread'),
       find: 'const isDiskFull = errors.some(isFull);',
       replace: 'const isDiskFull = errors.some(isFull) || this.#trouble === diskFull;',
     },
@@ -276,7 +276,7 @@ const durability: readonly Mutation[] = [
       'persistence/sqlite/other-processes.test.ts',
       'while another process holds a write lock a call waits, and is stored when the lock goes',
     ],
-    { file: sqlite('calls'), find: 'performance.now() - call.since < busyPatienceMs', replace: 'false' },
+    { file: sqlite('thread/calls'), find: 'performance.now() - call.since < busyPatienceMs', replace: 'false' },
   ),
   bug(
     'a call that was refused because of a lock is stored later all the same',
@@ -285,7 +285,7 @@ const durability: readonly Mutation[] = [
       'while another process holds a write lock for longer than 2 s, a call is refused and not stored later, an outcome waits, and health says so',
     ],
     {
-      file: sqlite('calls'),
+      file: sqlite('thread/calls'),
       find: `            else
                 this.#refuseAsBusy(call);`,
       replace: `            else {
@@ -300,7 +300,7 @@ const durability: readonly Mutation[] = [
       'persistence/sqlite/other-processes.test.ts',
       'the lock of a server is refused to a second server, which is told who holds it',
     ],
-    { file: sqlite('lock'), find: `db.exec('BEGIN EXCLUSIVE')`, replace: `db.exec('BEGIN')` },
+    { file: sqlite('file/lock'), find: `db.exec('BEGIN EXCLUSIVE')`, replace: `db.exec('BEGIN')` },
   ),
 ]
 
@@ -309,7 +309,7 @@ const leases: readonly Mutation[] = [
     'an outcome is applied whatever lease it names',
     conformance('a lease is lost by a worker that was silent too long, and its late outcome is refused'),
     {
-      file: sqlite('moves'),
+      file: sqlite('write/moves'),
       find: `fence === 'fenced' ?`,
       replace: 'false ?',
     },
@@ -324,12 +324,12 @@ const leases: readonly Mutation[] = [
     },
   ),
   bug('a lease ends a millisecond late', conformance('a lease holds until its last millisecond'), {
-    file: sqlite('leases'),
+    file: sqlite('write/leases'),
     find: 'lease_expires_at <= :now',
     replace: 'lease_expires_at < :now',
   }),
   bug('a lease ends a millisecond early', conformance('a lease holds until its last millisecond'), {
-    file: sqlite('leases'),
+    file: sqlite('write/leases'),
     find: 'lease_expires_at <= :now',
     replace: 'lease_expires_at <= :now + 1',
   }),
@@ -337,7 +337,7 @@ const leases: readonly Mutation[] = [
     'leases expire before the live ones are renewed',
     conformance('a lease of a live worker outlives any jump of the clock'),
     {
-      file: sqlite('housekeeping'),
+      file: sqlite('thread/housekeeping'),
       find: 'const lost = this.#writer.renew(this.#held.all(), now);',
       replace: 'this.#writer.expireLeases(now); const lost = this.#writer.renew(this.#held.all(), now);',
     },
@@ -346,7 +346,7 @@ const leases: readonly Mutation[] = [
     "an earlier attempt's late outcome ends the lease that its job has now",
     conformance('a lease outlives the late outcome of an earlier attempt of its job'),
     {
-      file: sqlite('held-leases'),
+      file: sqlite('thread/held-leases'),
       find: 'if (lease?.leaseToken !== leaseToken)',
       replace: 'if (!lease)',
     },
@@ -358,7 +358,7 @@ const leases: readonly Mutation[] = [
       'a job that another owner took over has its signal fired here when its lease is to be renewed, and what it comes to here is nothing',
     ],
     {
-      file: sqlite('leases'),
+      file: sqlite('write/leases'),
       find: `'jobs.id = item.value ->> 0 AND jobs.lease_token = item.value ->> 1'`,
       replace: `'jobs.id = item.value ->> 0'`,
     },
@@ -366,13 +366,13 @@ const leases: readonly Mutation[] = [
   bug(
     'the holder is not told that a cancellation took its lease',
     conformance('a lease is taken away by a cancellation, which the holder is told of'),
-    { file: sqlite('calls'), find: "outcome === 'done' && this.#takeAway([request.id])", replace: 'outcome' },
+    { file: sqlite('thread/calls'), find: "outcome === 'done' && this.#takeAway([request.id])", replace: 'outcome' },
   ),
   bug(
     'recovery forgets jobs that were leased and not started',
     conformance('recovery queues what was leased and what ran, and counts no attempt of it'),
     {
-      file: sqlite('leases'),
+      file: sqlite('write/leases'),
       find: 'WHERE ${isHeld} AND id > :after',
       replace: `WHERE \${isHeld} AND \${stateIsTagged('executing')} AND id > :after`,
     },
@@ -381,7 +381,7 @@ const leases: readonly Mutation[] = [
     'recovery forgets jobs that ran',
     conformance('recovery queues what was leased and what ran, and counts no attempt of it'),
     {
-      file: sqlite('leases'),
+      file: sqlite('write/leases'),
       find: 'WHERE ${isHeld} AND id > :after',
       replace: `WHERE \${isHeld} AND NOT \${stateIsTagged('executing')} AND id > :after`,
     },
@@ -395,7 +395,7 @@ const leases: readonly Mutation[] = [
     'a suspect is claimed with others',
     suspects('a suspect, which ran at two crashes or more, goes before all other jobs, and alone'),
     {
-      file: sqlite('suspects'),
+      file: sqlite('write/suspects'),
       find: 'return { jobs: [job], unhandled };',
       replace: 'return { jobs: null, unhandled };',
     },
@@ -403,43 +403,43 @@ const leases: readonly Mutation[] = [
   bug(
     'others start while a suspect runs alone',
     suspects('a suspect, which ran at two crashes or more, goes before all other jobs, and alone'),
-    { file: sqlite('suspects'), find: 'if (this.#runsAlone(now))', replace: 'if (false)' },
+    { file: sqlite('write/suspects'), find: 'if (this.#runsAlone(now))', replace: 'if (false)' },
   ),
   bug(
     'a suspect runs alone to its end, however long that is',
     suspects('a suspect, which ran at two crashes or more, makes room when it has run for two seconds, and no sooner'),
-    { file: sqlite('suspects'), find: 'now >= since + aloneMs', replace: 'false' },
+    { file: sqlite('write/suspects'), find: 'now >= since + aloneMs', replace: 'false' },
   ),
   bug(
     'a suspect of three crashes runs alone for two seconds',
     suspects(
       'a suspect, which ran at two crashes or more, with three crashes keeps others waiting however long it runs',
     ),
-    { file: sqlite('suspects'), find: 'isOver && !toItsEnd', replace: 'isOver' },
+    { file: sqlite('write/suspects'), find: 'isOver && !toItsEnd', replace: 'isOver' },
   ),
   bug(
     'the suspect with the fewest crashes goes first',
     suspects(
       'a suspect, which ran at two crashes or more, goes the sooner the more crashes it has, and with three of them runs alone to its end',
     ),
-    { file: sqlite('suspects'), find: 'ORDER BY crashes DESC, ', replace: 'ORDER BY crashes, id DESC, ' },
+    { file: sqlite('write/suspects'), find: 'ORDER BY crashes DESC, ', replace: 'ORDER BY crashes, id DESC, ' },
   ),
   bug(
     'nobody is woken when the time of a suspect is over',
     suspects('a suspect, which ran at two crashes or more, wakes those who wait for a job when its time is over'),
     {
-      file: sqlite('store-thread'),
+      file: sqlite('thread/store-thread'),
       find: 'if (aloneUntil !== null && aloneUntil <= now)',
       replace: 'if (false)',
     },
-    { file: sqlite('store-thread'), find: '++this.#ticks % fallbackTicks === 0', replace: 'false' },
+    { file: sqlite('thread/store-thread'), find: '++this.#ticks % fallbackTicks === 0', replace: 'false' },
   ),
   bug(
     'a suspect that was given back is an ordinary job',
     suspects('a suspect, which ran at two crashes or more, that was given back stays one, and goes first again'),
-    { file: sqlite('writer'), find: `if (event === 'release')`, replace: 'if (false)' },
+    { file: sqlite('write/writer'), find: `if (event === 'release')`, replace: 'if (false)' },
     {
-      file: sqlite('suspects'),
+      file: sqlite('write/suspects'),
       find: 'return { jobs: [job], unhandled };',
       replace: 'this.#possible = false; return { jobs: [job], unhandled };',
     },
@@ -447,7 +447,7 @@ const leases: readonly Mutation[] = [
   bug(
     'a suspect is not one for the next process',
     suspects('a suspect, which ran at two crashes or more, is one after a restart too'),
-    { file: sqlite('suspects'), find: '    #possible = true;', replace: '    #possible = false;' },
+    { file: sqlite('write/suspects'), find: '    #possible = true;', replace: '    #possible = false;' },
   ),
   bug(
     'suspects that nobody here runs hold up the others',
@@ -455,7 +455,7 @@ const leases: readonly Mutation[] = [
       'a suspect, which ran at two crashes or more, whose type nobody here runs is put aside and said so, and holds nobody up',
     ),
     {
-      file: sqlite('suspects'),
+      file: sqlite('write/suspects'),
       find: 'return { jobs: this.#possible ? [] : null, unhandled };',
       replace: 'return { jobs: [], unhandled };',
     },
@@ -466,7 +466,7 @@ const leases: readonly Mutation[] = [
       'a suspect, which ran at two crashes or more, whose type nobody here runs is put aside and said so, and holds nobody up',
     ),
     {
-      file: sqlite('claims'),
+      file: sqlite('write/claims'),
       find: 'parked = iif(crashes >= ${suspectCrashes}, ${parkedAs.suspect}, 0)',
       replace: 'parked = 0',
     },
@@ -475,7 +475,7 @@ const leases: readonly Mutation[] = [
     'suspects are not put aside',
     suspects('a suspect, which ran at two crashes or more, goes before all other jobs, and alone'),
     {
-      file: sqlite('moves'),
+      file: sqlite('write/moves'),
       find: `return byEdge(edges.at(-1).event, before,`,
       replace: `return '0'; return byEdge(edges.at(-1).event, before,`,
     },
@@ -483,14 +483,14 @@ const leases: readonly Mutation[] = [
   bug(
     'an orphan is told that its lease ran out',
     conformance('recovery says that the process ended, however long ago that was'),
-    { file: sqlite('writer'), find: 'return this.#ownsLeases && this.#leases', replace: 'return this.#leases' },
+    { file: sqlite('write/writer'), find: 'return this.#ownsLeases && this.#leases', replace: 'return this.#leases' },
   ),
   bug(
     'a crash does not say what ran beside it',
     suspects(
       'a job that runs when the process ends says in its history which crash it was, and how many ran beside it',
     ),
-    { file: sqlite('leases'), find: 'this.#ranTogether = this.#sql.running.get();', replace: ';' },
+    { file: sqlite('write/leases'), find: 'this.#ranTogether = this.#sql.running.get();', replace: ';' },
   ),
   bug(
     'retention trusts a clock that has just jumped',
@@ -498,17 +498,17 @@ const leases: readonly Mutation[] = [
       'persistence/sqlite/clock-watch.test.ts',
       'a job that has ended is kept while the clock is ahead for less than an hour, and told why',
     ],
-    { file: sqlite('housekeeping'), find: 'mayDelete && (asked', replace: '(asked' },
+    { file: sqlite('thread/housekeeping'), find: 'mayDelete && (asked', replace: '(asked' },
   ),
   bug('the watchdog sleeps', watchdog('a loop that stands still is given the grace alone where nothing runs'), {
-    file: sqlite('watchdog'),
+    file: sqlite('thread/watchdog'),
     find: 'return this.#stillMs > longestTimeoutMs + graceMs ? this.#stillMs : null;',
     replace: 'return null;',
   }),
   bug(
     'the watchdog kills a process that was suspended',
     watchdog('a watchdog that was held up itself proves nothing by one late look, however late'),
-    { file: sqlite('watchdog'), find: '(sinceLast > lateMs ? 0 : sinceLast)', replace: 'sinceLast' },
+    { file: sqlite('thread/watchdog'), find: '(sinceLast > lateMs ? 0 : sinceLast)', replace: 'sinceLast' },
   ),
 ]
 
@@ -516,24 +516,28 @@ const jobs: readonly Mutation[] = [
   bug(
     'the thread does not look when what is scheduled now is due',
     conformance('what is due is queued at its very instant'),
-    { file: sqlite('moves'), find: `isTagged('timed', taken.from) || isTagged('timed', taken.to)`, replace: 'false' },
+    {
+      file: sqlite('write/moves'),
+      find: `isTagged('timed', taken.from) || isTagged('timed', taken.to)`,
+      replace: 'false',
+    },
   ),
   bug('a job is due a millisecond late', conformance('what is due is queued at its very instant'), {
-    file: sqlite('writer'),
+    file: sqlite('write/writer'),
     find: 'run_at <= :now ORDER BY run_at, id',
     replace: 'run_at < :now ORDER BY run_at, id',
   }),
   bug(
     'a job is due a millisecond early',
     conformance('what is due is queued at its instant and not before, keeping that instant'),
-    { file: sqlite('writer'), find: 'run_at <= :now ORDER BY', replace: 'run_at <= :now + 1 ORDER BY' },
-    { file: sqlite('housekeeping'), find: 'this.nextDueAt <= now', replace: 'this.nextDueAt <= now + 1' },
+    { file: sqlite('write/writer'), find: 'run_at <= :now ORDER BY', replace: 'run_at <= :now + 1 ORDER BY' },
+    { file: sqlite('thread/housekeeping'), find: 'this.nextDueAt <= now', replace: 'this.nextDueAt <= now + 1' },
   ),
   bug(
     'only the first thousand jobs that are due are queued',
     conformance('what is due is all queued, however much there is'),
     {
-      file: sqlite('writer'),
+      file: sqlite('write/writer'),
       find: ':now ORDER BY run_at, id LIMIT :limit`',
       replace: ':now AND id <= :limit ORDER BY run_at, id`',
     },
@@ -541,13 +545,13 @@ const jobs: readonly Mutation[] = [
   bug(
     'a run_at in the past is scheduled',
     conformance('enqueue schedules what has a run_at or a delay ahead, and queues what has them behind'),
-    { file: sqlite('intake'), find: 'runAtOf(job, now) > now', replace: 'runAtOf(job, now) >= now' },
+    { file: sqlite('write/intake'), find: 'runAtOf(job, now) > now', replace: 'runAtOf(job, now) >= now' },
   ),
   bug(
     'the good items of a refused array are stored',
     conformance('enqueue refuses all of an array where one key belongs to other content, and names its job'),
     {
-      file: sqlite('intake'),
+      file: sqlite('write/intake'),
       find: `            if (conflict)
                 return conflict;`,
       replace: `            if (conflict) {
@@ -559,29 +563,29 @@ const jobs: readonly Mutation[] = [
   bug(
     'an idempotency key stands for any content',
     conformance('enqueue refuses all of an array where one key belongs to other content, and names its job'),
-    { file: sqlite('intake'), find: 'else if (first !== content)', replace: 'else if (false)' },
+    { file: sqlite('write/intake'), find: 'else if (first !== content)', replace: 'else if (false)' },
   ),
   bug(
     'one job more may wait than may',
     conformance('enqueue refuses a call that would pass the bound on waiting jobs, whole'),
     {
-      file: sqlite('intake'),
+      file: sqlite('write/intake'),
       find: 'depth + fresh.length > this.#depthMax',
       replace: 'depth + fresh.length > this.#depthMax + 1',
     },
   ),
   bug('one job less may wait than may', conformance('enqueue holds calls that share a commit to the bound together'), {
-    file: sqlite('intake'),
+    file: sqlite('write/intake'),
     find: 'depth + fresh.length > this.#depthMax',
     replace: 'depth + fresh.length >= this.#depthMax',
   }),
   bug(
     'calls of one commit pass the bound together',
     conformance('enqueue holds calls that share a commit to the bound together'),
-    { file: sqlite('intake'), find: 'depth += fresh.length;', replace: ';' },
+    { file: sqlite('write/intake'), find: 'depth += fresh.length;', replace: ';' },
   ),
   bug('the event row of a lease is not written', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
-    file: sqlite('moves'),
+    file: sqlite('write/moves'),
     find: 'log.run(values).changes * length',
     replace: `(log.source.includes("'lease'") ? values.last - values.first + 1 : log.run(values).changes * length)`,
   }),
@@ -592,7 +596,7 @@ const jobs: readonly Mutation[] = [
     { file: sqlite('migrations/0003'), find: '(NEW.seq = OLD.seq + 1', replace: '(NEW.seq >= OLD.seq' },
   ),
   bug('taken edges are not counted', conformance('counts are what the jobs add up to'), {
-    file: sqlite('moves'),
+    file: sqlite('write/moves'),
     find: 'this.count(from, event, to, moved);',
     replace: ';',
   }),
@@ -600,7 +604,7 @@ const jobs: readonly Mutation[] = [
     'lower priority goes first',
     conformance('lease takes higher priority first, then earlier run_at, then lower id'),
     {
-      file: sqlite('claims'),
+      file: sqlite('write/claims'),
       find: 'ORDER BY priority DESC, run_at, id LIMIT',
       replace: 'ORDER BY priority, run_at, id LIMIT',
     },
@@ -608,17 +612,17 @@ const jobs: readonly Mutation[] = [
   bug(
     'the first queue always goes first',
     conformance('lease lets queues take turns, job by job, whatever their names and lengths'),
-    { file: sqlite('claims'), find: 'this.#servedLast = queue;', replace: ';' },
+    { file: sqlite('write/claims'), find: 'this.#servedLast = queue;', replace: ';' },
   ),
   bug(
     'jobs without a handler keep those behind them waiting',
     conformance('lease puts jobs without a handler here aside, says so, and reaches those behind them'),
-    { file: sqlite('claims'), find: 'this.#sql.park.run(id);', replace: ';' },
+    { file: sqlite('write/claims'), find: 'this.#sql.park.run(id);', replace: ';' },
   ),
   bug(
     'retention removes dead letters',
     conformance('retention removes succeeded and cancelled jobs with their history, and no others'),
-    { file: sqlite('retention'), find: `hasTag(job.state, 'expendable')`, replace: `hasTag(job.state, 'ended')` },
+    { file: sqlite('write/retention'), find: `hasTag(job.state, 'expendable')`, replace: `hasTag(job.state, 'ended')` },
     {
       file: sqlite('migrations/0001'),
       find: `WHEN NOT (OLD.state = 'succeeded' OR OLD.state = 'cancelled')`,
@@ -628,23 +632,23 @@ const jobs: readonly Mutation[] = [
   bug(
     'retention removes the newest event, whose id is then used again',
     retention('never lets an id of a job or of an event be used again, though the newest are the ones removed'),
-    { file: sqlite('retention'), find: ' && !this.#sql.isNewestEvent.get(job.lastEventId)', replace: '' },
+    { file: sqlite('write/retention'), find: ' && !this.#sql.isNewestEvent.get(job.lastEventId)', replace: '' },
   ),
   bug(
     'retention leaves the history behind',
     conformance('retention removes succeeded and cancelled jobs with their history, and no others'),
-    { file: sqlite('retention'), find: 'this.#sql.removeEvents.run(lastEventId);', replace: '' },
+    { file: sqlite('write/retention'), find: 'this.#sql.removeEvents.run(lastEventId);', replace: '' },
   ),
   bug(
     'retention counts nothing',
     conformance('retention removes succeeded and cancelled jobs with their history, and no others'),
-    { file: sqlite('retention'), find: `this.#moves.count(state, retention, '', 1);`, replace: '' },
+    { file: sqlite('write/retention'), find: `this.#moves.count(state, retention, '', 1);`, replace: '' },
   ),
   bug(
     'retention removes jobs a millisecond early',
     conformance('retention keeps them until they have been ended for long enough'),
     {
-      file: sqlite('retention'),
+      file: sqlite('write/retention'),
       find: 'const endedBy = now - this.#keepMs;',
       replace: 'const endedBy = now - this.#keepMs + 1;',
     },
@@ -674,12 +678,12 @@ const jobs: readonly Mutation[] = [
     },
   ),
   bug('verify does not compare a history with its row', verify('names a state that its history does not lead to'), {
-    file: sqlite('verify'),
+    file: sqlite('verify/verify'),
     find: 'if (row[field] === end[field])',
     replace: 'if (true)',
   }),
   bug('verify does not look for events that no history leads to', verify('names an event beside a history'), {
-    file: sqlite('verify'),
+    file: sqlite('verify/verify'),
     find: 'this.#checkStrays(lastRunId, Math.max(lastId, lastGivenId));',
     replace: '',
   }),
@@ -687,13 +691,13 @@ const jobs: readonly Mutation[] = [
     'verify takes a link to nowhere for the beginning of a history',
     verify('names a long history in which an event is missing, and where'),
     {
-      file: sqlite('verify'),
+      file: sqlite('verify/verify'),
       find: 'if (earlier.length === 0) {',
       replace: 'if (earlier.length === 0) break; if (false) {',
     },
   ),
   bug('verify does not recount', verify('names counts that do not add up'), {
-    file: sqlite('verify'),
+    file: sqlite('verify/verify'),
     find: '() => this.#db.transaction(() => this.#checkCounts())()',
     replace: '() => {}',
   }),
@@ -706,7 +710,7 @@ const joins: readonly Mutation[] = [
       'what comes while a transaction runs fails alone: all that shared its transaction are stored, those that were there first too',
     ),
     {
-      file: sqlite('group-commit'),
+      file: sqlite('thread/group-commit'),
       find: 'parts.push(...more());',
       replace: 'parts = [...parts, ...more()];',
     },
@@ -715,7 +719,7 @@ const joins: readonly Mutation[] = [
     'what was there before others joined is not run again where they fail',
     groupCommit('parts that join do not fail those that were there first: each is stored that is good alone'),
     {
-      file: sqlite('group-commit'),
+      file: sqlite('thread/group-commit'),
       find: 'return commitEach(db, writer, parts, clock, verify, error);',
       replace: 'return commitEach(db, writer, parts.slice(1), clock, verify, error);',
     },
@@ -724,7 +728,7 @@ const joins: readonly Mutation[] = [
     'jobs are leased before those that join are stored',
     joining('a lease is taken last, so that it has what joined'),
     {
-      file: sqlite('calls'),
+      file: sqlite('thread/calls'),
       find: `        if (parts.length > 0)
             return parts;
         this.#leaseTaken = true;
@@ -737,7 +741,7 @@ const joins: readonly Mutation[] = [
     'nobody looks for jobs for a lease that joined',
     joining('a lease that comes while a transaction runs has what that stored'),
     {
-      file: sqlite('calls'),
+      file: sqlite('thread/calls'),
       find: `        this.#leaseTaken = true;
         return this.#takeLease();`,
       replace: `        this.#leaseTaken = true;
@@ -749,7 +753,7 @@ const joins: readonly Mutation[] = [
     'nobody looks for jobs where the transaction that would have done so failed',
     joining('a lease is taken without a tick where the transaction that it would have ended fails'),
     {
-      file: sqlite('store-thread'),
+      file: sqlite('thread/store-thread'),
       find: 'this.#calls.lookForReady = true;\n        let errors',
       replace: 'let errors',
     },
@@ -757,20 +761,20 @@ const joins: readonly Mutation[] = [
   bug(
     'a transaction goes on for as long as anything comes',
     joining('what comes while a transaction runs waits for the next one where a thousand events are there already'),
-    { file: sqlite('calls'), find: 'this.#eventsTaken < joinEventsMax', replace: 'true' },
+    { file: sqlite('thread/calls'), find: 'this.#eventsTaken < joinEventsMax', replace: 'true' },
   ),
   bug(
     'a sweep is answered that was not done',
     joining(
       'what comes while a transaction runs cannot ask for housekeeping that was chosen before: a sweep is answered when it is done',
     ),
-    { file: sqlite('calls'), find: `joining && call.request.op === 'sweep'`, replace: 'false' },
+    { file: sqlite('thread/calls'), find: `joining && call.request.op === 'sweep'`, replace: 'false' },
   ),
   bug(
     'keyed calls come after all that have no keys',
     joining('ids follow the order of the calls, also where some have keys and some have none'),
     {
-      file: sqlite('calls'),
+      file: sqlite('thread/calls'),
       find: `                endEnqueues();
                 parts.push(`,
       replace: '                parts.push(',
@@ -781,14 +785,14 @@ const joins: readonly Mutation[] = [
     joining(
       'what comes while a transaction runs is told, each call of it, where the file is found damaged while each runs alone',
     ),
-    { file: sqlite('calls'), find: 'if (alone)', replace: 'if (false)' },
+    { file: sqlite('thread/calls'), find: 'if (alone)', replace: 'if (false)' },
   ),
   bug(
     'calls that are split all store the jobs of the first',
     joining(
       'what comes while a transaction runs fails alone: all that shared its transaction are stored, those that were there first too',
     ),
-    { file: sqlite('intake'), find: 'jobs.slice(next - count, next)', replace: 'jobs.slice(0, count)' },
+    { file: sqlite('write/intake'), find: 'jobs.slice(next - count, next)', replace: 'jobs.slice(0, count)' },
   ),
   bug(
     'calls that were gathered are all answered with the first ids',
@@ -799,7 +803,7 @@ const joins: readonly Mutation[] = [
     'calls that were gathered are all refused where there is no room for all',
     conformance('enqueue refuses of calls that share a commit just those that there is no room for'),
     {
-      file: sqlite('intake'),
+      file: sqlite('write/intake'),
       find: 'return this.enqueue(intoCalls(batches, counts), now);',
       replace: `return counts.map(() => ({ outcome: 'full', queue: null, depth: this.#depth() }));`,
     },
@@ -807,17 +811,17 @@ const joins: readonly Mutation[] = [
   bug(
     'calls that were gathered pass the bound on waiting jobs',
     conformance('enqueue refuses of calls that share a commit just those that there is no room for'),
-    { file: sqlite('intake'), find: 'depth > this.#depthMax || ', replace: '' },
+    { file: sqlite('write/intake'), find: 'depth > this.#depthMax || ', replace: '' },
   ),
   bug(
     'one queue may have one job more than it may',
     conformance('enqueue refuses a call that would pass the bound on one queue, whole, and takes others'),
-    { file: sqlite('queue-depths'), find: 'depth + count > this.#max', replace: 'depth + count > this.#max + 1' },
+    { file: sqlite('write/queue-depths'), find: 'depth + count > this.#max', replace: 'depth + count > this.#max + 1' },
   ),
   bug(
     'calls of one commit pass the bound on a queue together',
     conformance('enqueue holds calls that share a commit to the bound on a queue together'),
-    { file: sqlite('queue-depths'), find: 'this.#depths.set(queue, depth + count)', replace: '' },
+    { file: sqlite('write/queue-depths'), find: 'this.#depths.set(queue, depth + count)', replace: '' },
   ),
   bug(
     'a second event of a job in one call is taken for its first',
@@ -835,13 +839,13 @@ const joins: readonly Mutation[] = [
       'persistence/sqlite/held-leases.test.ts',
       'a held lease counts as running, for the watchdog to name, from its start on: also where it was started with its lease',
     ],
-    { file: sqlite('held-leases'), find: 'running: started.has(id)', replace: 'running: false' },
+    { file: sqlite('thread/held-leases'), find: 'running: started.has(id)', replace: 'running: false' },
   ),
 ]
 
 const histories: readonly Mutation[] = [
   bug("a job's newest event is not moved on", conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
-    file: sqlite('moves'),
+    file: sqlite('write/moves'),
     find: 'last_event_id: eventId(events.length - 1)',
     replace: `last_event_id: 'jobs.last_event_id'`,
   }),
@@ -849,7 +853,7 @@ const histories: readonly Mutation[] = [
     'an event does not point to the one before it',
     conformance('a queued job becomes leased on lease, attempt 0 of 1'),
     {
-      file: sqlite('moves'),
+      file: sqlite('write/moves'),
       find: `index === 0 ? 'jobs.last_event_id'`,
       replace: `index === 0 ? 'NULL'`,
     },
@@ -860,10 +864,10 @@ const histories: readonly Mutation[] = [
       'persistence/sqlite/migration.test.ts',
       'a file of version 2 goes on where it was: histories grow, and no id is used again',
     ],
-    { file: sqlite('moves'), find: 'eventId(index - 1)', replace: `'NULL'` },
+    { file: sqlite('write/moves'), find: 'eventId(index - 1)', replace: `'NULL'` },
   ),
   bug('a new job does not point to its event', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
-    file: sqlite('intake'),
+    file: sqlite('write/intake'),
     find: ':event_id + key',
     replace: ':event_id - 1 + key',
   }),
@@ -874,7 +878,7 @@ const histories: readonly Mutation[] = [
       'a job that another process put into the file reaches a lease that waits',
     ],
     {
-      file: sqlite('moves'),
+      file: sqlite('write/moves'),
       find: 'this.#nextEventId = Math.max(',
       replace: 'this.#nextEventId ||= Math.max(',
     },
@@ -885,7 +889,7 @@ const histories: readonly Mutation[] = [
       'persistence/sqlite/histories.test.ts',
       'a long history is paged without a gap or a double, whatever the length of a page',
     ],
-    { file: sqlite('reader'), find: `eventAtOrAbove(':after + :limit')`, replace: `eventAtOrAbove(':after + 1')` },
+    { file: sqlite('read/reader'), find: `eventAtOrAbove(':after + :limit')`, replace: `eventAtOrAbove(':after + 1')` },
   ),
   bug(
     'a file without its triggers is opened',
@@ -893,7 +897,7 @@ const histories: readonly Mutation[] = [
       'persistence/sqlite/open.test.ts',
       'a file that cannot be used is refused with words, and left as it is: one whose trigger was dropped',
     ],
-    { file: sqlite('connection'), find: 'if (faults.length === 0)', replace: 'if (true)' },
+    { file: sqlite('file/connection'), find: 'if (faults.length === 0)', replace: 'if (true)' },
   ),
   bug(
     'the text of an earlier version is changed',
@@ -921,7 +925,7 @@ const histories: readonly Mutation[] = [
 
 const runs: readonly Mutation[] = [
   bug('jobs of different pasts share a row', eventRuns('a run is split where the past of its jobs differs'), {
-    file: sqlite('moves'),
+    file: sqlite('write/moves'),
     find: 'const count = alike.get({ first: next, last, ...values });',
     replace: 'const count = last - next + 1;',
   }),
@@ -929,7 +933,7 @@ const runs: readonly Mutation[] = [
     'a run that not all of its jobs take is logged whole',
     eventRuns('of a run that not all of its jobs take, only those that do are logged'),
     {
-      file: sqlite('moves'),
+      file: sqlite('write/moves'),
       find: 'alike.get({ first: next, last: end, ...values }) !== count',
       replace: 'false',
     },
@@ -937,28 +941,32 @@ const runs: readonly Mutation[] = [
   bug(
     'a long history shares its marks with others',
     eventRuns('long histories are stored singly, so that each has its marks'),
-    { file: sqlite('moves'), find: ` AND head.seq + \${events.length} < \${markEvery}`, replace: '' },
+    { file: sqlite('write/moves'), find: ` AND head.seq + \${events.length} < \${markEvery}`, replace: '' },
   ),
   bug(
     'ids of events within a run are given again',
     eventRuns('each of them has its own history and its own ids of events'),
-    { file: sqlite('moves'), find: 'SELECT id + length FROM event_runs', replace: 'SELECT id + 1 FROM event_runs' },
+    {
+      file: sqlite('write/moves'),
+      find: 'SELECT id + length FROM event_runs',
+      replace: 'SELECT id + 1 FROM event_runs',
+    },
   ),
   bug('a history goes on behind the end of a run', verify('names a history without its beginning'), {
-    file: sqlite('histories'),
+    file: sqlite('read/histories'),
     find: ` AND \${id} < event_runs.id + length`,
     replace: '',
   }),
   bug(
     'a reader that comes to the midst of a run is told its beginning again',
     eventRuns('transitions are told one by one in the order of their ids, from wherever a reader has come to'),
-    { file: sqlite('rows'), find: ' AND jobs.id > :after - event_runs.id + first_job_id', replace: '' },
+    { file: sqlite('read/rows'), find: ' AND jobs.id > :after - event_runs.id + first_job_id', replace: '' },
   ),
   bug(
     'a reader that comes to the midst of a run is not told its end',
     eventRuns('transitions are told one by one in the order of their ids, from wherever a reader has come to'),
     {
-      file: sqlite('rows'),
+      file: sqlite('read/rows'),
       find: 'event_runs.id >= coalesce((SELECT max(id) FROM event_runs WHERE id <= :after + 1), 0)',
       replace: 'event_runs.id > :after',
     },
@@ -967,7 +975,7 @@ const runs: readonly Mutation[] = [
     'retention wants to remove what tells of other jobs',
     eventRuns('retention leaves what tells of other jobs, and takes it with the last of them'),
     {
-      file: sqlite('retention'),
+      file: sqlite('write/retention'),
       find: `AND NOT EXISTS (SELECT 1 FROM jobs WHERE \${isOfRun('event_runs')})`,
       replace: '',
     },

@@ -11,7 +11,7 @@ import {
   UnavailableError,
 } from '../../src/errors.ts'
 import { Registry } from '../../src/handlers/registry.ts'
-import { openKept } from '../../src/persistence/sqlite/kept.ts'
+import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
 import type { SteadyClock } from '../../src/runtime/clock.ts'
 import type { Ordeal } from '../torture/ordeal.ts'
 import { Random } from '../torture/random.ts'

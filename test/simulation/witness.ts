@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
-import { chainFrom } from '../../src/persistence/sqlite/histories.ts'
-import { openKept } from '../../src/persistence/sqlite/kept.ts'
-import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
+import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
+import { chainFrom } from '../../src/persistence/sqlite/read/histories.ts'
+import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
 
 /** What its caller was told of an enqueue. */
 export type Told = 'asked' | 'acknowledged' | 'refused'

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import type { EnqueuedJob, JobSystem, NewJob, Settings } from '../../src/index.ts'
-import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
+import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
 import { briefly } from './built.ts'
 import { assertWhole } from './system.ts'
 

@@ -2,8 +2,8 @@ import { EventEmitter } from 'node:events'
 import { MessageChannel } from 'node:worker_threads'
 import { afterAll, beforeAll } from 'vitest'
 import { startThread, storeThreads, type ThreadLink } from '../../src/persistence/sqlite/client.ts'
-import type { ThreadOptions } from '../../src/persistence/sqlite/protocol.ts'
-import { runStore } from '../../src/persistence/sqlite/thread.ts'
+import type { ThreadOptions } from '../../src/persistence/sqlite/thread/protocol.ts'
+import { runStore } from '../../src/persistence/sqlite/thread/thread.ts'
 
 /**
  * What runs on a thread of its own runs on the test's, in every test file that does not ask for `onThreads`: to start a thread and load its

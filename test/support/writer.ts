@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import type Database from 'better-sqlite3'
 import { intoSets } from '../../src/persistence/runs.ts'
-import { openForWriting } from '../../src/persistence/sqlite/connection.ts'
-import type { LeasedFacts, WriterOptions } from '../../src/persistence/sqlite/protocol.ts'
-import { Writer } from '../../src/persistence/sqlite/writer.ts'
+import { openForWriting } from '../../src/persistence/sqlite/file/connection.ts'
+import type { LeasedFacts, WriterOptions } from '../../src/persistence/sqlite/thread/protocol.ts'
+import { Writer } from '../../src/persistence/sqlite/write/writer.ts'
 import type { Lease, LeaseEvent } from '../../src/persistence/store.ts'
 import { tempFolder, whenDone } from './temp.ts'
 

@@ -4,7 +4,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { createJobSystem } from '../../src/index.ts'
-import { verifyFile } from '../../src/persistence/sqlite/verify.ts'
+import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
 
 /**
  * Jobs that kill their process among others that do not, on real processes that are started again at once. Prints a table, and ends with 1 where

@@ -43,13 +43,17 @@ import type {
   TransitionPage,
   VerifyReport,
 } from '../store.ts'
-import type { BackupData } from './backup-thread.ts'
-import { CommitMeter, createCommitCells } from './commit-meter.ts'
-import { durability, isBusy, isStorageTrouble, makeFile, openForReading } from './connection.ts'
-import { type Epoch, epochOf } from './epochs.ts'
-import { fileSizes } from './filesystem.ts'
-import type { Inode } from './held-locks.ts'
-import type { Owner } from './lock.ts'
+import type { BackupData } from './file/backup-thread.ts'
+import { durability, isBusy, isStorageTrouble, makeFile, openForReading } from './file/connection.ts'
+import { type Epoch, epochOf } from './file/epochs.ts'
+import { fileSizes } from './file/filesystem.ts'
+import type { Inode } from './file/held-locks.ts'
+import type { Owner } from './file/lock.ts'
+import { Reader } from './read/reader.ts'
+import type { Scan, ScanAnswer, ScanGiven } from './read/reader-thread.ts'
+import { toTransitions } from './read/rows.ts'
+import { Scanner } from './read/scanner.ts'
+import { CommitMeter, createCommitCells } from './thread/commit-meter.ts'
 import type {
   Answers,
   Ask,
@@ -63,13 +67,9 @@ import type {
   ThreadOptions,
   Unopened,
   WriterOptions,
-} from './protocol.ts'
-import { Reader } from './reader.ts'
-import type { Scan, ScanAnswer, ScanGiven } from './reader-thread.ts'
-import { ReportThreads } from './report-threads.ts'
-import { toTransitions } from './rows.ts'
-import { Scanner } from './scanner.ts'
-import { beat, beatMs, createPulse, raiseTimeout, stoodStillMs, threadStoodMs } from './watchdog.ts'
+} from './thread/protocol.ts'
+import { ReportThreads } from './thread/report-threads.ts'
+import { beat, beatMs, createPulse, raiseTimeout, stoodStillMs, threadStoodMs } from './thread/watchdog.ts'
 
 /** Tries of a read that met a checkpoint or a recovery, a turn of the loop apart. */
 const busyReadTries = 100
@@ -111,7 +111,7 @@ export type ThreadLink = Pick<Worker, 'on' | 'once' | 'postMessage'>
 /** Starts the store's half that writes on a thread of its own. */
 export function startThread(workerData: ThreadOptions): ThreadLink {
   const resourceLimits = { maxYoungGenerationSizeMb: youngGenerationMaxMb }
-  return new Worker(new URL('./thread.js', import.meta.url), { workerData, resourceLimits, ...ownThread })
+  return new Worker(new URL('./thread/thread.js', import.meta.url), { workerData, resourceLimits, ...ownThread })
 }
 
 /** How a store's thread is started. One object, in whose place tests put what runs on the loop's own thread. */
@@ -183,11 +183,11 @@ class SqliteStore implements Store {
   readonly #reader: Reader
   readonly #scanner: Scanner
   readonly #checks = new ReportThreads<string, VerifyReport>(
-    new URL('./verify-thread.js', import.meta.url),
+    new URL('./verify/verify-thread.js', import.meta.url),
     'the database cannot be checked',
   )
   readonly #backups = new ReportThreads<BackupData, BackupReport>(
-    new URL('./backup-thread.js', import.meta.url),
+    new URL('./file/backup-thread.js', import.meta.url),
     'no backup was made',
   )
   readonly #commits: CommitMeter

@@ -5,9 +5,9 @@ import { dirname, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { UnavailableError } from '../../../src/errors.ts'
-import { backUp } from '../../../src/persistence/sqlite/backup.ts'
-import { openKept } from '../../../src/persistence/sqlite/kept.ts'
-import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
+import { backUp } from '../../../src/persistence/sqlite/file/backup.ts'
+import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
+import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import { built } from '../../support/built.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { openSystem, until } from '../../support/system.ts'
@@ -163,7 +163,7 @@ describe('a backup', () => {
     const script = join(tempFolder(), 'half.mjs')
     writeFileSync(
       script,
-      `import { backUp } from '${built('persistence/sqlite/backup.js')}'
+      `import { backUp } from '${built('persistence/sqlite/file/backup.js')}'
        await backUp(process.argv[2], process.argv[3], (pages) => {
          if (pages > 2_000) process.kill(process.pid, 'SIGKILL')
        })`,

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { expect, test, vi } from 'vitest'
-import type { Ask } from '../../../src/persistence/sqlite/protocol.ts'
+import type { Ask } from '../../../src/persistence/sqlite/thread/protocol.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { onThreads } from '../../support/store-here.ts'
 import { whenDone } from '../../support/temp.ts'

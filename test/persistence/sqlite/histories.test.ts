@@ -1,9 +1,9 @@
 import type Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
-import { chainFrom, eventAtOrAbove } from '../../../src/persistence/sqlite/histories.ts'
-import { Reader } from '../../../src/persistence/sqlite/reader.ts'
+import { chainFrom, eventAtOrAbove } from '../../../src/persistence/sqlite/read/histories.ts'
+import { Reader } from '../../../src/persistence/sqlite/read/reader.ts'
 import { markEvery } from '../../../src/persistence/sqlite/schema.ts'
-import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
+import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import { aJob } from '../../support/store.ts'
 import { leasesOf, openWriter, setsOf } from '../../support/writer.ts'
 

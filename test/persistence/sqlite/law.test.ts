@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { edges, hasTag, jobStates } from '../../../src/machines/edges.ts'
 import type { JobState } from '../../../src/machines/job.ts'
-import { openKept } from '../../../src/persistence/sqlite/kept.ts'
+import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
 import { aJob, openStore } from '../../support/store.ts'
 
 const run = promisify(execFile)

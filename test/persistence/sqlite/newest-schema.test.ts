@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { openKept } from '../../../src/persistence/sqlite/kept.ts'
+import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
+import { objectsOf } from '../../../src/persistence/sqlite/file/schema-faults.ts'
 import { migrations } from '../../../src/persistence/sqlite/schema.ts'
-import { objectsOf } from '../../../src/persistence/sqlite/schema-faults.ts'
 import { newestSchema } from './newest-schema.ts'
 
 // Where this fails, files need a migration to what the machine now asks for.

@@ -4,8 +4,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import { DatabaseLockedError, UnavailableError } from '../../../src/errors.ts'
-import { openKept } from '../../../src/persistence/sqlite/kept.ts'
-import { lockForServing } from '../../../src/persistence/sqlite/lock.ts'
+import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
+import { lockForServing } from '../../../src/persistence/sqlite/file/lock.ts'
 import { built } from '../../support/built.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { onThreads, startHere } from '../../support/store-here.ts'
@@ -103,7 +103,7 @@ test('a server starts beside a process that writes again and again', { timeout: 
   const script = join(tempFolder(), 'writer.mjs')
   writeFileSync(
     script,
-    `import { openKept } from '${built('persistence/sqlite/kept.js')}'
+    `import { openKept } from '${built('persistence/sqlite/file/kept.js')}'
      const db = openKept(process.argv[2], { timeout: 10_000 })
      const wait = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
      process.send('writes')
@@ -128,8 +128,8 @@ describe('the lock of a server', () => {
     const script = join(tempFolder(), 'holder.mjs')
     writeFileSync(
       script,
-      `import { lockForServing, thisProcess } from '${built('persistence/sqlite/lock.js')}'
-       import { openForWriting } from '${built('persistence/sqlite/connection.js')}'
+      `import { lockForServing, thisProcess } from '${built('persistence/sqlite/file/lock.js')}'
+       import { openForWriting } from '${built('persistence/sqlite/file/connection.js')}'
        lockForServing(process.argv[2])
        const db = openForWriting(process.argv[2], () => 'id', 0)
        db.prepare("INSERT INTO meta VALUES ('owner', ?)").run(JSON.stringify(thisProcess(0)))

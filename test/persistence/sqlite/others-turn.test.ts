@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { OthersTurn } from '../../../src/persistence/sqlite/others-turn.ts'
+import { OthersTurn } from '../../../src/persistence/sqlite/thread/others-turn.ts'
 
 /** The instants at which a process leaves the file, which makes transactions of 4 ms back to back from 0 on, and those until which it does. */
 function leaves(turn: OthersTurn, untilMs: number, restMs = 0): [number, number][] {

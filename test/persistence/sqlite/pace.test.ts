@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { HeldLeases } from '../../../src/persistence/sqlite/held-leases.ts'
-import { Housekeeping } from '../../../src/persistence/sqlite/housekeeping.ts'
-import { alone, besideOthers, Pace } from '../../../src/persistence/sqlite/pace.ts'
+import { HeldLeases } from '../../../src/persistence/sqlite/thread/held-leases.ts'
+import { Housekeeping } from '../../../src/persistence/sqlite/thread/housekeeping.ts'
+import { alone, besideOthers, Pace } from '../../../src/persistence/sqlite/thread/pace.ts'
 import { aJob, startAt } from '../../support/store.ts'
 import { leasesOf, openWriter, setsOf } from '../../support/writer.ts'
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
-import { Reader } from '../../../src/persistence/sqlite/reader.ts'
+import { openForWriting } from '../../../src/persistence/sqlite/file/connection.ts'
+import { Reader } from '../../../src/persistence/sqlite/read/reader.ts'
 import { tempFolder } from '../../support/temp.ts'
 
 test('of a job that goes round and round, the last twenty thousand transitions make its path', () => {

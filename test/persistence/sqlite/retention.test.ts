@@ -1,14 +1,14 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
-import { Writer } from '../../../src/persistence/sqlite/writer.ts'
+import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
+import { Writer } from '../../../src/persistence/sqlite/write/writer.ts'
 import type { LeaseEvent, NewJobRow } from '../../../src/persistence/store.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { tempFolder } from '../../support/temp.ts'
 import { leasesOf, openWriter, setsOf } from '../../support/writer.ts'
 
 const keepMs = 1_000
-/** See `walkMax` in src/persistence/sqlite/retention.ts. */
+/** See `walkMax` in src/persistence/sqlite/write/retention.ts. */
 const batch = 1_000
 
 function aFile(path?: string) {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Writer } from '../../../src/persistence/sqlite/writer.ts'
+import type { Writer } from '../../../src/persistence/sqlite/write/writer.ts'
 import type { NewJobRow } from '../../../src/persistence/store.ts'
 import { aJob } from '../../support/store.ts'
 import { openWriter } from '../../support/writer.ts'

@@ -1,8 +1,8 @@
 import { renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
-import { Scanner } from '../../../src/persistence/sqlite/scanner.ts'
+import { openForWriting } from '../../../src/persistence/sqlite/file/connection.ts'
+import { Scanner } from '../../../src/persistence/sqlite/read/scanner.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
 
 test('a read that nobody waits for any more stops', async () => {

@@ -1,8 +1,8 @@
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { openKept } from '../../../src/persistence/sqlite/kept.ts'
+import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
 import { migrations } from '../../../src/persistence/sqlite/schema.ts'
-import { verifyFile } from '../../../src/persistence/sqlite/verify.ts'
+import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import type { LeaseEvent } from '../../../src/persistence/store.ts'
 import { aJob, openStore } from '../../support/store.ts'
 

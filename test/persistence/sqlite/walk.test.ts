@@ -1,13 +1,13 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { openForWriting } from '../../../src/persistence/sqlite/connection.ts'
-import { Reader } from '../../../src/persistence/sqlite/reader.ts'
-import { Writer } from '../../../src/persistence/sqlite/writer.ts'
+import { openForWriting } from '../../../src/persistence/sqlite/file/connection.ts'
+import { Reader } from '../../../src/persistence/sqlite/read/reader.ts'
+import { Writer } from '../../../src/persistence/sqlite/write/writer.ts'
 import type { ListFilter, NewJobRow } from '../../../src/persistence/store.ts'
 import { aJob } from '../../support/store.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
 
-/** See `rowsMax`, `searchedBytesMax` and `setBackMaxMs` in src/persistence/sqlite/walk.ts. */
+/** See `rowsMax`, `searchedBytesMax` and `setBackMaxMs` in src/persistence/sqlite/read/walk.ts. */
 const rowsMax = 20_000
 const searchedBytesMax = 16_777_216
 const setBackMaxMs = 600_000

@@ -7,9 +7,9 @@ import {
   stoodStillMs,
   threadStoodMs,
   Watchdog,
-} from '../../../src/persistence/sqlite/watchdog.ts'
+} from '../../../src/persistence/sqlite/thread/watchdog.ts'
 
-/** See `graceMs` in src/persistence/sqlite/watchdog.ts. */
+/** See `graceMs` in src/persistence/sqlite/thread/watchdog.ts. */
 const graceMs = 10_000
 /** Somewhere in the life of a process: the first look is as far from zero as any. */
 const startAt = 1_000_000

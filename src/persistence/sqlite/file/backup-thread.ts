@@ -1,0 +1,28 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import type { BackupReport } from '../../store.ts'
+import type { ReportTell } from '../thread/report-threads.ts'
+import { backUp } from './backup.ts'
+
+export interface BackupData {
+  readonly path: string
+  readonly target: string
+}
+
+/** Between two words about how far it is, in ms. */
+const progressMs = 100
+
+if (parentPort) {
+  const tell = (what: ReportTell<BackupReport>) => parentPort?.postMessage(what)
+  const { path, target } = workerData as BackupData
+  let toldAt = performance.now()
+  try {
+    const report = await backUp(path, target, (pages, ofPages) => {
+      if (performance.now() - toldAt < progressMs) return
+      toldAt = performance.now()
+      tell({ done: pages, of: ofPages })
+    })
+    tell({ report })
+  } catch (error) {
+    tell({ error: error instanceof Error ? error.message : String(error) })
+  }
+}

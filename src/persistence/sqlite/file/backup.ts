@@ -1,0 +1,134 @@
+import { closeSync, existsSync, fsyncSync, linkSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { threadId } from 'node:worker_threads'
+import type Database from 'better-sqlite3'
+import { countStates, jobStates } from '../../../machines/edges.ts'
+import type { JobState } from '../../../machines/job.ts'
+import type { BackupReport, EdgeCount } from '../../store.ts'
+import { assertKept, leaveLog, openForReading } from './connection.ts'
+import { progressOf } from './epochs.ts'
+import { openKept } from './kept.ts'
+import { companions, locateDatabase } from './locate.ts'
+import { syncFolder } from './mark.ts'
+import { makePrivate } from './private-files.ts'
+import { schemaFaults } from './schema-faults.ts'
+import { assertWalWhole } from './wal.ts'
+
+/** Copied at once, between two looks at whether to go on: 4 MiB. */
+const stepPages = 1_000
+
+export type OnCopied = (pages: number, ofPages: number) => void
+
+/**
+ * Copies a database, also a live one, into a new file: one instant's, checked and flushed before it has its name, so that whatever has that
+ * name is whole. Writers do not wait; the log cannot begin anew meanwhile, and grows. Throws where `target` exists, or the copy is not whole.
+ */
+export async function backUp(given: string, target: string, onCopied: OnCopied = () => {}): Promise<BackupReport> {
+  assertFree(target)
+  if (!existsSync(given)) throw new Error(`there is no file ${given}`)
+  const path = locateDatabase(given)
+  assertWalWhole(path)
+  assertKept(path)
+  const partial = `${target}.partial-${process.pid}-${threadId}`
+  rmSync(partial, { force: true })
+  // Whoever makes a file of that name in between, in a folder that others may write, would be handed the copy.
+  if (!makePrivate(partial)) throw new Error(`${partial} was made by somebody else; give another target`)
+  try {
+    const instant = await copy(path, partial, onCopied)
+    const report = finish(partial, instant)
+    syncFile(partial)
+    nameIt(partial, target)
+    syncFolder(target)
+    return report
+  } finally {
+    for (const suffix of ['', '-journal', '-wal', '-shm']) rmSync(`${partial}${suffix}`, { force: true })
+  }
+}
+
+/** A link fails where a rename would take the place of what has come meanwhile; some file systems have no links. */
+function nameIt(partial: string, target: string): void {
+  try {
+    linkSync(partial, target)
+    rmSync(partial)
+  } catch (error) {
+    if (existsSync(target)) throw error
+    renameSync(partial, target)
+  }
+}
+
+/** Throws where a file must not be made there. */
+function assertFree(target: string): void {
+  if (existsSync(target)) throw new Error(`${target} exists; a backup takes the place of nothing`)
+  const beside = companions.map((suffix) => (target.endsWith(suffix) ? target.slice(0, -suffix.length) : null))
+  const database = beside.find((file) => file !== null && existsSync(file))
+  if (database) throw new Error(`${target} is the name of a file that belongs to ${database}; give another`)
+  if (!existsSync(dirname(resolve(target)))) throw new Error(`there is no folder ${dirname(resolve(target))}`)
+}
+
+/** In one read transaction: no write in between has it begin again. Gives how far the database was at that instant. */
+async function copy(path: string, partial: string, onCopied: OnCopied): Promise<ReturnType<typeof progressOf>> {
+  const db = openForReading(path)
+  try {
+    db.exec('BEGIN')
+    const instant = progressOf(db)
+    await db.backup(partial, {
+      progress({ totalPages, remainingPages }) {
+        onCopied(totalPages - remainingPages, totalPages)
+        return stepPages
+      },
+    })
+    db.exec('COMMIT')
+    return instant
+  } finally {
+    db.close()
+  }
+}
+
+/** Marks the copy as one, so that a start on it gives out no id again, and checks it. */
+function finish(partial: string, instant: ReturnType<typeof progressOf>): BackupReport {
+  const db = openKept(partial)
+  try {
+    leaveLog(db)
+    const { transitions, jobs } = instant
+    db.prepare(`INSERT OR REPLACE INTO meta (name, value) VALUES ('backup', ?)`).run(
+      JSON.stringify({ transitions, jobs }),
+    )
+    const faults = faultsOf(db, instant)
+    if (faults.length > 0) throw new Error(`the copy is not whole: ${faults.join('; ')}`)
+    return { bytes: statSync(partial).size, transitions, jobs }
+  } finally {
+    db.close()
+  }
+}
+
+function faultsOf(db: Database.Database, instant: ReturnType<typeof progressOf>): string[] {
+  const rows = db.prepare('PRAGMA quick_check').pluck().all() as string[]
+  const found = new Map(
+    db.prepare('SELECT state, count(*) FROM jobs GROUP BY state').raw().all() as [JobState, number][],
+  )
+  const counted = countStates(
+    db
+      .prepare(`SELECT from_state AS "from", event, nullif(to_state, '') AS "to", n AS count FROM edge_counts`)
+      .all() as EdgeCount[],
+  )
+  const miscounted = jobStates.filter((state) => (found.get(state) ?? 0) !== counted[state])
+  return [
+    ...rows.filter((row) => row !== 'ok'),
+    ...schemaFaults(db, versionOf(db)),
+    ...miscounted.map((state) => `${found.get(state) ?? 0} jobs are ${state}, the kept counts say ${counted[state]}`),
+    ...(progressOf(db).transitions === instant.transitions ? [] : ['its newest transition is another']),
+  ]
+}
+
+function versionOf(db: Database.Database): number {
+  return db.pragma('user_version', { simple: true }) as number
+}
+
+function syncFile(path: string): void {
+  const file = openSync(path, 'r+')
+  try {
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}

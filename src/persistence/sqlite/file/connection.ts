@@ -1,0 +1,300 @@
+import { dirname } from 'node:path'
+import type Database from 'better-sqlite3'
+import { DatabaseUnusableError } from '../../../errors.ts'
+import type { Owner } from '../../store.ts'
+import { applicationId, migrations } from '../schema.ts'
+import { beginEpoch } from './epochs.ts'
+import { openKept } from './kept.ts'
+import { assertFile, makeFolder } from './locate.ts'
+import { assertReadable, isOutOfSpace } from './private-files.ts'
+import { schemaFaults } from './schema-faults.ts'
+import { assertWalWhole } from './wal.ts'
+import { type Found, findGap, type Gap, lookAt, prepareIfNew } from './wholeness.ts'
+
+/** Pages of WAL after which a commit moves them into the database: 8 MiB, so that few commits pay for it; more took longer to flush. */
+const checkpointPages = 2_000
+/** What the log keeps of its length when it is begun anew: twice what it needs, unless a long reader keeps it from that. */
+const logKeptBytes = 16_777_216
+const pageCacheKib = 16_000
+/** `PRAGMA synchronous`: a commit is flushed to the disk before it returns. */
+const synchronousFull = 2
+
+/** In words, what an acknowledged write survives under the settings of `openForWriting`. */
+export const durability = 'an acknowledged job survives a power cut (WAL, synchronous=FULL)'
+
+/** What an opening is told besides. */
+export interface OpenOptions {
+  /** See `LostJobsError`. */
+  readonly acceptLoss?: string | undefined
+  /** What is removed is overwritten with zeros. */
+  readonly secureDelete?: boolean | undefined
+  /** The server that opens it, which its `meta` shall name; none for a producer. */
+  readonly owner?: Owner | undefined
+  /** Why a new epoch has begun, in words for the log. */
+  readonly onEpoch?: (why: string) => void
+}
+
+/**
+ * Opens the file for its one writing connection and brings it to the newest schema; makes it, with its folder, where it is missing.
+ * `random` gives the id of a new file or epoch. Throws `DatabaseUnusableError` where the file is newer than this program, is not ours, has not
+ * the schema of its version, is damaged, has less than was acknowledged or may not be written; such a file is left untouched. SQLITE_BUSY
+ * passes through: try again.
+ */
+export function openForWriting(
+  path: string,
+  random: () => string,
+  now: number,
+  { acceptLoss, secureDelete, owner, onEpoch = () => {} }: OpenOptions = {},
+): Database.Database {
+  return explaining(path, () => {
+    const found = lookAt(path)
+    let gap: Gap | null = null
+    if (found.databaseBytes > 0) {
+      assertWalWhole(path)
+      assertOurs(path)
+      assertGuarded(path)
+      gap = assertWhole(path, found, acceptLoss)
+    } else prepare(path, found)
+    let db = openKept(path, { timeout: 0 })
+    try {
+      if (forgetStatistics(db)) {
+        db.close()
+        db = openKept(path, { timeout: 0 })
+      }
+      if (gap) {
+        // What another process has open cannot have gone back: it is busy then, and looked at again.
+        leaveLog(db)
+        beginEpoch(db, random(), gap.mark, now)
+      }
+      db.pragma('journal_mode = WAL')
+      // Set, not assumed: better-sqlite3 falls to NORMAL in WAL, and NORMAL loses acknowledged jobs in a power cut.
+      db.pragma('synchronous = FULL')
+      db.pragma('temp_store = MEMORY')
+      db.pragma('trusted_schema = OFF')
+      // Set, not assumed: some builds of SQLite have another default.
+      db.pragma(`secure_delete = ${secureDelete ? 'ON' : 'OFF'}`)
+      db.pragma(`cache_size = -${pageCacheKib}`)
+      db.pragma(`wal_autocheckpoint = ${checkpointPages}`)
+      db.pragma(`journal_size_limit = ${logKeptBytes}`)
+      migrate(db, random, now)
+      assertDurable(db)
+      noteMarked(db)
+      if (owner) noteOwner(db, owner)
+      if (gap) onEpoch(gap.why)
+      return db
+    } catch (error) {
+      db.close()
+      throw error
+    }
+  })
+}
+
+/** Makes the file where it is missing, with its folder: empty, to be opened on whichever thread. Throws as `openForWriting` does. */
+export function makeFile(path: string): void {
+  explaining(path, () => prepare(path, lookAt(path)))
+}
+
+function prepare(path: string, found: Found): void {
+  makeFolder(dirname(path))
+  prepareIfNew(path, found)
+}
+
+/**
+ * Moves all of the log into the database and takes the file out of WAL mode, which says in the file itself that it is whole. SQLITE_BUSY
+ * where any other connection has it open.
+ */
+export function leaveLog(db: Database.Database): void {
+  db.pragma('journal_mode = DELETE')
+}
+
+/** Opens the file for reading beside the writer. */
+export function openForReading(path: string): Database.Database {
+  const db = openKept(path, { readonly: true, fileMustExist: true, timeout: 0 })
+  db.pragma('temp_store = MEMORY')
+  db.pragma('trusted_schema = OFF')
+  return db
+}
+
+/** Whether an error says that another connection stands in the way for now. */
+export function isBusy(error: unknown): boolean {
+  return codeOf(error).startsWith('SQLITE_BUSY') || codeOf(error).startsWith('SQLITE_LOCKED')
+}
+
+/** Whether an error says that the disk, or the size allowed to the file, is full. */
+export function isFull(error: unknown): boolean {
+  return codeOf(error) === 'SQLITE_FULL'
+}
+
+/** Whether an error says that this handle must not be written through again: a failed fsync may have dropped what it should have kept. */
+export function isDiskFailure(error: unknown): boolean {
+  return codeOf(error).startsWith('SQLITE_IOERR')
+}
+
+/** Whether an error says that the file is damaged, or is no database. */
+export function isDamage(error: unknown): boolean {
+  return codeOf(error).startsWith('SQLITE_CORRUPT') || codeOf(error) === 'SQLITE_NOTADB'
+}
+
+/** Whether an error is the file's, the disk's or another process's, and not a bug of ours. */
+export function isStorageTrouble(error: unknown): boolean {
+  return isBusy(error) || isFull(error) || isDiskFailure(error) || isDamage(error)
+}
+
+/** By its name: where better-sqlite3 is loaded twice, as test runners do, it throws the class of the first copy. */
+function codeOf(error: unknown): string {
+  const { name, code } = Object(error)
+  return name === 'SqliteError' && typeof code === 'string' ? code : ''
+}
+
+/**
+ * Looks at a file before anything is done with it: read-only, so that one that is refused keeps every byte. Throws `DatabaseUnusableError`
+ * where it is another program's or newer than this one, SQLite's error where it is no database.
+ */
+export function assertOurs(path: string): void {
+  assertReadable(path)
+  const db = openKept(path, { readonly: true, timeout: 0 })
+  try {
+    const version = db.pragma('user_version', { simple: true }) as number
+    const application = db.pragma('application_id', { simple: true }) as number
+    const tables = db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() as number
+    if (application !== applicationId && (application !== 0 || tables > 0)) {
+      throw new DatabaseUnusableError(describeForeign(db, path))
+    }
+    if (version > migrations.length) {
+      throw new DatabaseUnusableError(
+        `${path} has schema version ${version}, this program knows up to ${migrations.length}; run the newer version that wrote it`,
+      )
+    }
+  } finally {
+    db.close()
+  }
+}
+
+/** Looks at a file that is only read: as above, and throws `DatabaseUnusableError` where it is no database, or has nothing in it. */
+export function assertKept(path: string): void {
+  assertFile(path)
+  try {
+    assertOurs(path)
+  } catch (error) {
+    throw isDamage(error) ? describeDamage(path, error) : error
+  }
+  const db = openForReading(path)
+  try {
+    if ((db.pragma('user_version', { simple: true }) as number) > 0) return
+    throw new DatabaseUnusableError(`${path} is empty: no jobmachine has opened it yet; is it the right file?`)
+  } finally {
+    db.close()
+  }
+}
+
+function describeDamage(path: string, error: unknown): DatabaseUnusableError {
+  return new DatabaseUnusableError(
+    `${path} is damaged or no SQLite file (${messageOf(error)}); restore it from a backup`,
+    { cause: error },
+  )
+}
+
+/** `.dump`, `.clone` and `.recover` of the sqlite3 shell lose what marks a file as ours. */
+function describeForeign(db: Database.Database, path: string): string {
+  const versions = migrations.map((_, index) => index + 1).reverse()
+  const version = versions.find((version) => schemaFaults(db, version).length === 0)
+  if (version === undefined) return `${path} is an SQLite file of another program; give DATABASE_PATH a file of its own`
+  return `${path} has the tables of jobmachine and not its marks, as what .dump, .clone or .recover of sqlite3 made; if it is whole, run: sqlite3 '${path}' 'PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${version}', then jobmachine verify`
+}
+
+/**
+ * Throws `DatabaseUnusableError` where a file of ours has not the CHECKs, indexes and triggers that this program's schema of its version has:
+ * it was changed by hand, or by a build whose machine is another.
+ */
+function assertGuarded(path: string): void {
+  const db = openKept(path, { readonly: true, timeout: 0 })
+  try {
+    const faults = schemaFaults(db, db.pragma('user_version', { simple: true }) as number)
+    if (faults.length === 0) return
+    throw new DatabaseUnusableError(
+      `${path} is not guarded as this program needs it: ${faults.join('; ')}. Run the version that wrote it, or restore a backup; \`jobmachine verify\` checks the jobs in it`,
+    )
+  } finally {
+    db.close()
+  }
+}
+
+/**
+ * Removes what an ANALYZE from a `sqlite3` prompt left, and tells whether there was any: a connection keeps what it has read of it. Without
+ * statistics SQLite plans for large tables; with those of a quiet moment it scans all jobs in each claim (measured: 0.5 ms became 18 ms at
+ * 200,000 jobs).
+ */
+function forgetStatistics(db: Database.Database): boolean {
+  const find = db.prepare(`SELECT name FROM sqlite_schema WHERE name = 'sqlite_stat1' OR name = 'sqlite_stat4'`).pluck()
+  const tables = find.all() as string[]
+  for (const table of tables) db.exec(`DROP TABLE ${table}`)
+  return tables.length > 0
+}
+
+/** One transaction for all that is missing: after a crash the file is at the old version or the new one. */
+function migrate(db: Database.Database, random: () => string, now: number): void {
+  const version = () => db.pragma('user_version', { simple: true }) as number
+  if (version() === migrations.length) return
+  db.transaction(() => {
+    // Asked again under the lock: another process may have been faster.
+    for (const sql of migrations.slice(version())) db.exec(sql)
+    db.pragma(`application_id = ${applicationId}`)
+    db.pragma(`user_version = ${migrations.length}`)
+    db.prepare(`INSERT OR IGNORE INTO meta (name, value) VALUES ('database_id', ?), ('created_at', ?)`).run(
+      random(),
+      `${now}`,
+    )
+  }).immediate()
+}
+
+/** Throws where the file has less than was acknowledged, before anything in it is changed. */
+function assertWhole(path: string, found: Found, acceptLoss: string | undefined): Gap | null {
+  const db = openKept(path, { readonly: true, timeout: 0 })
+  try {
+    return findGap(db, path, found, acceptLoss)
+  } finally {
+    db.close()
+  }
+}
+
+/** Tells the file from those of earlier versions, which have no mark: in the file itself, wherever it is copied without its log. */
+function noteMarked(db: Database.Database): void {
+  const { changes } = db.prepare(`INSERT OR IGNORE INTO meta (name, value) VALUES ('marked', 1)`).run()
+  if (changes > 0) db.pragma('wal_checkpoint(PASSIVE)')
+}
+
+function noteOwner(db: Database.Database, owner: Owner): void {
+  const sql = `INSERT INTO meta (name, value) VALUES ('owner', ?) ON CONFLICT DO UPDATE SET value = excluded.value`
+  db.prepare(sql).run(JSON.stringify(owner))
+}
+
+/** Reads back after a write what better-sqlite3 and SQLite made of the settings. */
+function assertDurable(db: Database.Database): void {
+  db.prepare(`INSERT INTO meta (name, value) VALUES ('opened', 1) ON CONFLICT DO UPDATE SET value = value + 1`).run()
+  const mode = db.pragma('journal_mode', { simple: true })
+  const synchronous = db.pragma('synchronous', { simple: true })
+  if (mode === 'wal' && synchronous === synchronousFull) return
+  throw new DatabaseUnusableError(
+    `the database runs with journal_mode=${mode}, synchronous=${synchronous} instead of wal and ${synchronousFull} (FULL): an acknowledged job could be lost`,
+  )
+}
+
+function explaining<T>(path: string, open: () => T): T {
+  try {
+    return open()
+  } catch (error) {
+    if (error instanceof DatabaseUnusableError || isBusy(error)) throw error
+    const cause = { cause: error }
+    if (isDamage(error)) throw describeDamage(path, error)
+    if (isFull(error) || isOutOfSpace(error))
+      throw new DatabaseUnusableError(`the disk that holds ${path} is full; make space`, cause)
+    throw new DatabaseUnusableError(
+      `${path} cannot be opened for writing: ${messageOf(error)}; check the folder's permissions`,
+      cause,
+    )
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,127 @@
+import { existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import { DatabaseUnusableError } from '../../../errors.ts'
+
+/** What stands beside the database and belongs to it: log, index of the log, the server's lock, the mark of how far the log went. */
+export const companions = ['-wal', '-shm', '-lock', '-mark'] as const
+
+/**
+ * The path of a database without links, so that whoever names the file in whichever way meets the same log and the same lock. Throws
+ * `DatabaseUnusableError` where they would stand elsewhere: a link that leads nowhere, a second name of the file (a hard link), a file that
+ * is mounted by itself; and where the path is none of a file. Makes the folder where it is missing.
+ */
+export function locateDatabase(path: string): string {
+  const given = resolve(path)
+  const found = lookFor(given)
+  if (!found) return inRealFolder(given)
+  if (found.isSymbolicLink() && !existsSync(given)) {
+    throw new DatabaseUnusableError(
+      `${given} is a symbolic link that leads nowhere; mount or restore what it led to, or remove the link`,
+    )
+  }
+  const real = realpathSync(given)
+  assertFile(real)
+  assertOneName(real)
+  assertCompanions(real)
+  assertNotMounted(real)
+  return real
+}
+
+/** Makes a folder and those above it, for their owner alone. Level by level: Node 20's recursive mkdir spins for ever where a level cannot be made (/proc). */
+export function makeFolder(path: string): void {
+  if (existsSync(path)) return
+  makeFolder(dirname(path))
+  mkdirSync(path, { mode: 0o700 })
+}
+
+/** A file that is to be made. */
+function inRealFolder(path: string): string {
+  const folder = dirname(path)
+  try {
+    makeFolder(folder)
+  } catch (error) {
+    throw new DatabaseUnusableError(
+      `the folder of ${path} cannot be made: ${(error as Error).message}; check the permissions`,
+      {
+        cause: error,
+      },
+    )
+  }
+  const real = join(realpathSync(folder), basename(path))
+  assertCompanions(real)
+  return real
+}
+
+function lookFor(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })
+  } catch (error) {
+    const isUnderFile = (error as NodeJS.ErrnoException).code === 'ENOTDIR'
+    const fault = isUnderFile
+      ? 'names something in a file, which is no folder; give the path of a file in a folder'
+      : `cannot be looked at: ${(error as Error).message}; check the path and the permissions of its folders`
+    throw new DatabaseUnusableError(`${path} ${fault}`, { cause: error })
+  }
+}
+
+/** Throws `DatabaseUnusableError` where the path leads to something else than a file. */
+export function assertFile(path: string): void {
+  const found = statSync(path)
+  if (found.isFile()) return
+  throw new DatabaseUnusableError(
+    found.isDirectory()
+      ? `${path} is a folder; give the path of a file in it, such as ${join(path, 'jobs.db')}`
+      : `${path} is a device, a pipe or a socket; give the path of a file`,
+  )
+}
+
+function assertOneName(path: string): void {
+  const { nlink } = statSync(path)
+  if (nlink <= 1) return
+  throw new DatabaseUnusableError(
+    `${path} has ${nlink} names (hard links), and each name would have a log of its own; keep one: find . -inum ${statSync(path).ino} lists them in a folder`,
+  )
+}
+
+function assertCompanions(path: string): void {
+  for (const companion of companions) {
+    const file = `${path}${companion}`
+    const found = lstatSync(file, { throwIfNoEntry: false })
+    if (!found || found.isFile()) continue
+    throw new DatabaseUnusableError(
+      `${file} is a ${found.isSymbolicLink() ? 'symbolic link' : 'folder or device'}; it belongs beside the database, as a file: stop what uses the database, put the file itself there, start again`,
+    )
+  }
+}
+
+function assertNotMounted(path: string): void {
+  const points = mountPoints()
+  for (const file of [path, ...companions.map((companion) => `${path}${companion}`)]) {
+    const isAlone = points ? points.has(file) : isOnOtherDevice(file)
+    if (!isAlone) continue
+    throw new DatabaseUnusableError(
+      `${file} is mounted by itself, and the files beside it would not be kept with it; mount its folder instead`,
+    )
+  }
+}
+
+/** A guess, for where no mounts are listed: on overlayfs a file may have another device than its folder. */
+function isOnOtherDevice(file: string): boolean {
+  const found = statSync(file, { throwIfNoEntry: false })
+  return found !== undefined && found.dev !== statSync(dirname(file)).dev
+}
+
+/** Of this process, on Linux; null where none can be read. */
+function mountPoints(): ReadonlySet<string> | null {
+  try {
+    const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
+    return new Set(lines.map((line) => unescaped(line.split(' ')[4] ?? '')))
+  } catch {
+    return null
+  }
+}
+
+/** Spaces and the like stand there as `\040`. */
+function unescaped(path: string): string {
+  return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+}

@@ -1,0 +1,118 @@
+import { statSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { dirname } from 'node:path'
+import type Database from 'better-sqlite3'
+import { type DatabaseHolder, DatabaseLockedError, DatabaseUnusableError } from '../../../errors.ts'
+import type { Owner } from '../../store.ts'
+import { ownerSql, toOwner } from '../read/rows.ts'
+import { isBusy, isFull, openForReading } from './connection.ts'
+import { type Inode, lockersOf } from './held-locks.ts'
+import { openKept } from './kept.ts'
+import { makeFolder } from './locate.ts'
+import { assertWritable, isOutOfSpace, makePrivate } from './private-files.ts'
+import { lookAt, prepareIfNew } from './wholeness.ts'
+
+export type { Owner }
+
+/** Held until it is released or the process ends, however it ends. */
+export interface ServerLock {
+  /** Of the file that is locked. */
+  readonly inode: Inode
+  release(): void
+}
+
+/** An unreachable `Database` is closed by the garbage collector, and its lock goes without a word. */
+const held = new Set<Database.Database>()
+
+/**
+ * Proves that no other live server runs on the file: an exclusive SQLite transaction on a small file beside it, which the operating
+ * system drops with the process. Throws `DatabaseLockedError` naming the holder.
+ *
+ * To be called on the main thread, before anything else: the lock falls with the thread that took it, and with any other open and close
+ * of the lock's file by this process (POSIX), so nothing may read it.
+ */
+export function lockForServing(path: string): ServerLock {
+  const db = openLockFile(path)
+  try {
+    db.pragma('journal_mode = DELETE')
+    db.exec('BEGIN EXCLUSIVE')
+  } catch (error) {
+    db.close()
+    if (isBusy(error)) throw new DatabaseLockedError(path, readHolder(path))
+    throw lockFault(path, error)
+  }
+  held.add(db)
+  const { dev, ino } = statSync(`${path}-lock`, { bigint: true })
+  return {
+    inode: { dev, ino },
+    release() {
+      held.delete(db)
+      db.close()
+    },
+  }
+}
+
+/** This process, as `meta` shall name it. */
+export function thisProcess(startedAt: number): Owner {
+  return { pid: process.pid, host: hostname(), startedAt: new Date(startedAt).toISOString() }
+}
+
+function openLockFile(path: string): Database.Database {
+  try {
+    makeFolder(dirname(path))
+    // Before the lock's file, which alone stands for a database that is gone.
+    prepareIfNew(path, lookAt(path))
+    const file = `${path}-lock`
+    // SQLite would open it for reading, and make of BEGIN EXCLUSIVE a lock that others share.
+    if (!makePrivate(file, path)) assertWritable(file)
+    return openKept(file, { timeout: 0 })
+  } catch (error) {
+    throw lockFault(path, error)
+  }
+}
+
+function lockFault(path: string, error: unknown): Error {
+  if (error instanceof DatabaseUnusableError) return error
+  const what = error instanceof Error ? error.message : String(error)
+  const advice =
+    isFull(error) || isOutOfSpace(error)
+      ? 'make space on the disk that holds it'
+      : 'check the folder and its permissions'
+  return new DatabaseUnusableError(`no lock can be taken on ${path}-lock: ${what}; ${advice}`, { cause: error })
+}
+
+/**
+ * Who has the lock: the server whose name the database has, unless that has ended. Then it is a program that has `-lock` open, which may be
+ * another user's, or a server that has not written its name yet.
+ */
+function readHolder(path: string): DatabaseHolder | null {
+  const owner = readOwner(path)
+  if (owner === null) return null
+  const here = owner.pid === process.pid
+  if (owner.host !== hostname()) return { ...owner, here: false }
+  const lockers = lockersOf(statSync(`${path}-lock`, { bigint: true }))
+  const isOwners = lockers.length > 0 ? lockers.includes(owner.pid) : isAlive(owner.pid)
+  return isOwners ? { ...owner, here } : { pid: lockers[0] ?? null, file: `${path}-lock`, endedPid: owner.pid }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
+  }
+}
+
+function readOwner(path: string): Owner | null {
+  try {
+    const db = openForReading(path)
+    try {
+      return toOwner(db.prepare(ownerSql).pluck().get() as string | undefined)
+    } finally {
+      db.close()
+    }
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,235 @@
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
+import { dirname } from 'node:path'
+import { threadId } from 'node:worker_threads'
+import { crc32 } from 'node:zlib'
+import { DatabaseUnusableError } from '../../../errors.ts'
+import { assertWritable, isOutOfSpace, openNew } from './private-files.ts'
+
+/** How far a database had come. */
+export interface Progress {
+  /** The id of its newest epoch: see `epochs.ts`. */
+  readonly epoch: string
+  /** The highest ids given out; 0: none. */
+  readonly transitions: number
+  readonly jobs: number
+}
+
+/** Digits of a number, which are as many as a safe integer can have. */
+const digits = 16
+const idMax = 64
+const transitionsAt = 'jobmachine mark 1\nepoch '.length + idMax + '\ntransitions '.length
+const jobsAt = transitionsAt + digits + '\njobs '.length
+const checkAt = jobsAt + digits + 1
+const markBytes = checkAt + 'check 01234567\n'.length
+const pattern = /^jobmachine mark 1\nepoch (.*?) *\ntransitions (\d{16})\njobs (\d{16})\ncheck ([0-9a-f]{8})\n$/
+
+/** What a mark says; `damaged` where it is not whole, as a power cut may leave it; null where there is none. */
+export function readMark(path: string): Progress | 'damaged' | null {
+  let text: string
+  try {
+    text = readFileSync(markOf(path), 'latin1')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+  const [, epoch, transitions, jobs, check] = pattern.exec(text) ?? []
+  if (epoch === undefined || check !== checksum(text.slice(0, text.indexOf('check')))) return 'damaged'
+  return { epoch, transitions: Number(transitions), jobs: Number(jobs) }
+}
+
+/** Throws `DatabaseUnusableError` where there is a mark that this process may not read and write. */
+export function assertMarkWritable(path: string): void {
+  assertWritable(markOf(path))
+}
+
+/** Whether there is a mark that is shorter than any: of a first start that an earlier version could not finish on a full disk. */
+export function isMarkCutOff(path: string): boolean {
+  const found = statSync(markOf(path), { throwIfNoEntry: false })
+  return found !== undefined && found.size < markBytes
+}
+
+/**
+ * Makes a mark that says that nothing was stored yet, where there is none or `replace`, so that a database that was begun is told from one that
+ * is gone. Throws `DatabaseUnusableError` where it cannot be made.
+ */
+export function markNew(path: string, { replace = false } = {}): void {
+  const mark = markOf(path)
+  if (!replace && existsSync(mark)) return
+  // Whole before it has its name: half a mark would say that a database is gone.
+  const partial = `${mark}.partial-${process.pid}-${threadId}`
+  explaining(`${mark} cannot be made`, () => {
+    try {
+      rmSync(partial, { force: true })
+      writeWhole(partial, textOf({ epoch: '', transitions: 0, jobs: 0 }), path)
+      if (replace) renameSync(partial, mark)
+      else giveName(partial, mark)
+    } finally {
+      rmSync(partial, { force: true })
+    }
+    syncFolder(path)
+  })
+}
+
+function writeWhole(path: string, text: string, database: string): void {
+  const file = openNew(path, database)!
+  try {
+    writeSync(file, text, 0, 'latin1')
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** Unless another process was first: its mark may say more already. */
+function giveName(path: string, name: string): void {
+  try {
+    linkSync(path, name)
+  } catch {
+    // Not every file system has links.
+    if (!existsSync(name)) renameSync(path, name)
+  }
+}
+
+/**
+ * How far the log went, known outside the log (`jobs.db-mark`): written after each commit and before anyone is told of it, without a flush of
+ * its own. So it is never ahead of the log, and behind it after a power cut alone, or where two processes wrote at the same moment: a start that
+ * finds less than it says has lost something.
+ */
+export class Mark {
+  readonly #path: string
+  /** As it is written, with numbers and checksum filled in each time; and what of it the checksum is of. */
+  readonly #text: Buffer
+  readonly #checked: Buffer
+  #file: number
+  #transitions: number
+  #jobs: number
+
+  constructor(path: string, progress: Progress) {
+    this.#path = path
+    this.#text = Buffer.from(textOf(progress), 'latin1')
+    this.#checked = this.#text.subarray(0, checkAt)
+    this.#transitions = progress.transitions
+    this.#jobs = progress.jobs
+    this.#file = openMark(path)
+    this.#write()
+  }
+
+  advance(transitions: number, jobs: number): void {
+    this.#transitions = transitions
+    this.noteJobs(jobs)
+    this.#write()
+  }
+
+  /** For the next time that it is written. */
+  noteJobs(jobs: number): void {
+    this.#jobs = Math.max(this.#jobs, jobs)
+  }
+
+  /**
+   * Makes it anew if its name was removed. Gives why it cannot, else null: a mark that is left behind does not harm what is acknowledged, and is
+   * no reason to end a process that works.
+   */
+  keep(): string | null {
+    const { ino } = fstatSync(this.#file)
+    if (statSync(markOf(this.#path), { throwIfNoEntry: false })?.ino === ino) return null
+    try {
+      const file = openMark(this.#path)
+      closeSync(this.#file)
+      this.#file = file
+    } catch (error) {
+      if (error instanceof DatabaseUnusableError) return error.message
+      throw error
+    }
+    this.#write()
+    return null
+  }
+
+  close(): void {
+    fsyncSync(this.#file)
+    closeSync(this.#file)
+  }
+
+  #write(): void {
+    writeDigits(this.#text, transitionsAt, this.#transitions)
+    writeDigits(this.#text, jobsAt, this.#jobs)
+    writeHex(this.#text, checkAt + 'check '.length, crc32(this.#checked))
+    ifThereIsRoom(() => writeSync(this.#file, this.#text, 0, this.#text.length, 0))
+  }
+}
+
+/** A full disk leaves the mark behind, which is harmless, until it is written again: it is no reason to end a process that works. */
+function ifThereIsRoom(write: () => void): void {
+  try {
+    write()
+  } catch (error) {
+    if (!isOutOfSpace(error)) throw error
+  }
+}
+
+function markOf(path: string): string {
+  return `${path}-mark`
+}
+
+/** It keeps what it says until it is written. Throws `DatabaseUnusableError`. */
+function openMark(path: string): number {
+  markNew(path)
+  return explaining(`${markOf(path)} cannot be opened`, () => openSync(markOf(path), 'r+'))
+}
+
+function explaining<T>(what: string, write: () => T): T {
+  try {
+    return write()
+  } catch (error) {
+    const advice = isOutOfSpace(error) ? 'make space' : 'check the folder and its permissions'
+    throw new DatabaseUnusableError(`${what}: ${(error as Error).message}; ${advice}`, { cause: error })
+  }
+}
+
+function textOf({ epoch, transitions, jobs }: Progress): string {
+  const number = (value: number) => String(value).padStart(digits, '0')
+  const body = `jobmachine mark 1\nepoch ${epoch.slice(0, idMax).padEnd(idMax)}\ntransitions ${number(transitions)}\njobs ${number(jobs)}\n`
+  return `${body}check ${checksum(body)}\n`
+}
+
+function writeDigits(text: Buffer, at: number, value: number): void {
+  for (let rest = value, place = at + digits - 1; place >= at; place--) {
+    const next = Math.floor(rest / 10)
+    text[place] = 48 + rest - 10 * next
+    rest = next
+  }
+}
+
+const hexDigits = Buffer.from('0123456789abcdef', 'latin1')
+
+/** Eight digits of 32 bits. A commit waits for it, and `toString` with a radix takes longer than the rest of a mark. */
+function writeHex(text: Buffer, at: number, value: number): void {
+  for (let index = 0; index < 8; index++) text[at + index] = hexDigits[(value >>> (28 - 4 * index)) & 15]!
+}
+
+function checksum(text: string): string {
+  return crc32(text).toString(16).padStart(8, '0')
+}
+
+/** Flushes the names in the folder of a file. */
+export function syncFolder(path: string): void {
+  const folder = openSync(dirname(path), 'r')
+  try {
+    fsyncSync(folder)
+  } catch {
+    // Not every system can.
+  } finally {
+    closeSync(folder)
+  }
+}

@@ -1,0 +1,47 @@
+import { statSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
+import { DatabaseLockedError } from '../../../errors.ts'
+
+/** Where all copies of this package that one thread has loaded find each other. */
+const key = Symbol.for('jobmachine.open')
+
+interface OpenFile {
+  /** Of the package: each brings an SQLite of its own. */
+  readonly copy: object
+  count: number
+}
+
+const thisCopy = {}
+
+/**
+ * Notes that this process has the database open, until the function that it gives is called. Throws `DatabaseLockedError` where another copy
+ * of this package has it open here already: each copy's SQLite would drop the other's locks by closing a file (POSIX). Copies on other
+ * threads are not seen.
+ */
+export function noteOpen(path: string, ownPid: number): () => void {
+  const files = openFiles()
+  const name = nameOf(path)
+  const file = files.get(name) ?? { copy: thisCopy, count: 0 }
+  if (file.copy !== thisCopy) throw new DatabaseLockedError(path, { pid: ownPid, byOtherCopy: true })
+  file.count++
+  files.set(name, file)
+  let isOpen = true
+  return () => {
+    if (!isOpen) return
+    isOpen = false
+    file.count--
+    if (file.count === 0) files.delete(name)
+  }
+}
+
+function openFiles(): Map<string, OpenFile> {
+  const shared = process as unknown as Record<symbol, Map<string, OpenFile> | undefined>
+  shared[key] ??= new Map()
+  return shared[key]
+}
+
+/** The same by whichever mount, also where the file is not made yet. */
+function nameOf(path: string): string {
+  const { dev, ino } = statSync(dirname(path), { bigint: true })
+  return `${dev}:${ino}/${basename(path)}`
+}

@@ -1,0 +1,103 @@
+import { accessSync, closeSync, constants, fchmodSync, fchownSync, openSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseUnusableError } from '../../../errors.ts'
+import { companions } from './locate.ts'
+
+/** Read and write for the owner alone. */
+const ownerOnly = 0o600
+/** Bits of the group and of all others, and what they mean for a file and for a folder. */
+const others = { read: 0o044, enter: 0o011 }
+
+/**
+ * Makes an empty file that others cannot open, whatever the umask, where there is none; whether it made one. `beside`: the database that it
+ * belongs to, if that is there already. To be called on the main thread, before any other has the file: the descriptor that is closed here is
+ * of a file that was not there before, so this process has no lock on it to lose (POSIX).
+ */
+export function makePrivate(path: string, beside?: string): boolean {
+  const file = openNew(path, beside)
+  if (file === null) return false
+  closeSync(file)
+  return true
+}
+
+/** The same for one that goes on being written; null where there is one. */
+export function openNew(path: string, beside?: string): number | null {
+  const mode = beside === undefined ? ownerOnly : modeBeside(beside)
+  let file: number
+  try {
+    file = openSync(path, 'wx', mode)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return null
+    throw error
+  }
+  try {
+    fchmodSync(file, mode)
+    if (beside !== undefined) giveToOwnerOf(beside, file)
+  } catch {
+    // A file system without modes or owners, or a root that may not change them.
+  }
+  return file
+}
+
+/** As SQLite does with `-wal` and `-shm`: what root makes would keep the database's owner out. */
+function giveToOwnerOf(path: string, file: number): void {
+  const owner = statSync(path, { throwIfNoEntry: false })
+  if (owner && process.geteuid?.() === 0) fchownSync(file, owner.uid, owner.gid)
+}
+
+/** The mode of a file that is made beside a database: for those who may write the database, and nobody else. */
+export function modeBeside(path: string): number {
+  const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0
+  const shared = [0o060, 0o006].filter((bits) => (mode & bits) === bits)
+  return shared.reduce((sum, bits) => sum | bits, ownerOnly)
+}
+
+/** Throws `DatabaseUnusableError` where this process may not read a file that is there: SQLite says only that it cannot open it. */
+export function assertReadable(path: string): void {
+  assertAllowed(path, constants.R_OK, 'read')
+}
+
+/** The same where it may not read and write it. */
+export function assertWritable(path: string): void {
+  assertAllowed(path, constants.R_OK | constants.W_OK, 'read and write')
+}
+
+function assertAllowed(path: string, wanted: number, what: string): void {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (!found) return
+  try {
+    accessSync(path, wanted)
+  } catch (error) {
+    const cause = { cause: error }
+    if ((error as NodeJS.ErrnoException).code === 'EROFS')
+      throw new DatabaseUnusableError(`${path} is on a read-only file system; mount it for writing`, cause)
+    const user = process.geteuid?.()
+    const advice =
+      found.uid === user
+        ? `chmod u+rw '${path}'`
+        : 'run this as its owner, or let both into one group, with mode 0660 for its files and 0770 for the folder'
+    throw new DatabaseUnusableError(
+      `${path} belongs to user ${found.uid}, and user ${user} may not ${what} it: ${advice}`,
+      cause,
+    )
+  }
+}
+
+/** Whether a file could not be written since the disk is full, or what its user may have of it. */
+export function isOutOfSpace(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')
+}
+
+/** Which files of a database others than its owner can read, or lock: none where one of the folders above keeps them out. */
+export function readableByOthers(path: string): string[] {
+  // Windows has no such modes, and reports 0666.
+  if (!process.getuid || !canBeEntered(dirname(path))) return []
+  const files = [path, ...companions.map((companion) => `${path}${companion}`)]
+  return files.filter((file) => ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & others.read) !== 0)
+}
+
+/** By somebody else: from the root on each folder lets a group or all others in. */
+function canBeEntered(folder: string): boolean {
+  const above = dirname(folder)
+  return (statSync(folder).mode & others.enter) !== 0 && (above === folder || canBeEntered(above))
+}

@@ -1,0 +1,38 @@
+import type Database from 'better-sqlite3'
+import { migrations } from '../schema.ts'
+import { openKept } from './kept.ts'
+
+/**
+ * What a file of schema `version` lacks, or has otherwise, of the tables, indexes, triggers and views that its migrations make; those that
+ * somebody added are no fault.
+ */
+export function schemaFaults(db: Database.Database, version: number): string[] {
+  const model = openKept(':memory:')
+  for (const migration of migrations.slice(0, version)) model.exec(migration)
+  const wanted = objectsOf(model)
+  model.close()
+  const found = objectsOf(db)
+  return [...wanted].flatMap(([name, sql]) => {
+    if (!found.has(name)) return [`the ${name} is missing`]
+    return found.get(name) === sql ? [] : [`the ${name} is not as schema version ${version} has it`]
+  })
+}
+
+/** The text of each by its kind and name, less blanks and quotes: ALTER TABLE writes them as it likes. */
+export function objectsOf(db: Database.Database): Map<string, string> {
+  const rows = db
+    .prepare(
+      `SELECT type || ' ' || name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%' ORDER BY 1`,
+    )
+    .raw()
+    .all() as [string, string][]
+  return new Map(
+    rows.map(([name, sql]) => [
+      name,
+      sql
+        .replaceAll('"', '')
+        .replace(/\s+/g, ' ')
+        .replace(/ ?([(),]) ?/g, '$1'),
+    ]),
+  )
+}

@@ -1,0 +1,120 @@
+import { createHash } from 'node:crypto'
+import { existsSync, statSync } from 'node:fs'
+import { basename } from 'node:path'
+import type Database from 'better-sqlite3'
+import { DatabaseUnusableError, LostJobsError } from '../../../errors.ts'
+import { progressOf, readEpochs } from './epochs.ts'
+import { assertMarkWritable, isMarkCutOff, markNew, type Progress, readMark } from './mark.ts'
+import { assertReadable, makePrivate } from './private-files.ts'
+
+/** A log of this size holds no frame. */
+const emptyLogBytes = 32
+
+/** What stands on the disk before anything is opened, which would change it. */
+export interface Found {
+  readonly databaseBytes: number
+  readonly logBytes: number
+  readonly mark: Progress | 'damaged' | null
+  readonly isMarkCutOff: boolean
+  readonly hasLock: boolean
+}
+
+/** Why a new epoch begins, in words for the log; and how far the lost time went, if that is known. */
+export interface Gap {
+  readonly why: string
+  readonly mark: Progress | null
+}
+
+export function lookAt(path: string): Found {
+  assertReadable(path)
+  assertMarkWritable(path)
+  const sizeOf = (file: string) => statSync(file, { throwIfNoEntry: false })?.size ?? 0
+  return {
+    databaseBytes: sizeOf(path),
+    logBytes: sizeOf(`${path}-wal`),
+    mark: readMark(path),
+    isMarkCutOff: isMarkCutOff(path),
+    hasLock: existsSync(`${path}-lock`),
+  }
+}
+
+/**
+ * For a database that is not there, or has no byte: throws `DatabaseUnusableError` where what stands beside it says that there was one; else
+ * leaves a mark that one was begun, and an empty file that others cannot read.
+ */
+export function prepareIfNew(path: string, found: Found): void {
+  if (found.databaseBytes > 0) return
+  assertNeverWas(path, found)
+  markNew(path, { replace: found.isMarkCutOff })
+  makePrivate(path)
+}
+
+function assertNeverWas(path: string, found: Found): void {
+  const evidence = evidenceOf(basename(path), found)
+  if (evidence === null) return
+  const what = existsSync(path) ? 'is empty' : 'is not there'
+  throw new DatabaseUnusableError(
+    `${path} ${what}, but ${evidence}, so there was a database. Put it back, or restore a backup; to begin with nothing, remove every file whose name begins with ${basename(path)}`,
+  )
+}
+
+/** What says that there was one, as a clause. */
+function evidenceOf(name: string, { logBytes, mark, isMarkCutOff, hasLock }: Found): string | null {
+  const hasLog = logBytes > emptyLogBytes
+  if (mark === 'damaged') return isMarkCutOff && !hasLog && !hasLock ? null : `${name}-mark is there, and is damaged`
+  if (mark && mark.transitions > 0) return `${name}-mark says that ${mark.transitions} transitions were acknowledged`
+  if (hasLog) return `${name}-wal holds ${logBytes} bytes of its log`
+  return hasLock && mark === null ? `${name}-lock is there` : null
+}
+
+/**
+ * Whether the file, with its log, has all that was acknowledged, as far as its mark or itself can tell. Throws `LostJobsError` where it has
+ * not, unless that very loss is accepted. Gives why a new epoch is to begin, null where the file just goes on.
+ */
+export function findGap(db: Database.Database, path: string, found: Found, accepted: string | undefined): Gap | null {
+  if ((db.pragma('user_version', { simple: true }) as number) === 0) return null
+  const { at: _, ...known } = progressOf(db)
+  const epochs = readEpochs(db).map(({ id }) => id)
+  const meta = (name: string) => db.prepare('SELECT 1 FROM meta WHERE name = ?').get(name) !== undefined
+  const { mark } = found
+  const name = basename(path)
+  const lost = (missing: number | null, fault: string): Gap => {
+    const acceptance = codeOf(known, mark)
+    if (accepted !== acceptance) throw new LostJobsError(`${path} ${fault}`, missing, acceptance)
+    return { why: `it ${fault}, which was accepted`, mark: mark === 'damaged' ? null : mark }
+  }
+  if (mark !== null && mark !== 'damaged') {
+    if (mark.transitions === 0) return meta('backup') ? restored : null
+    if (mark.epoch === known.epoch && mark.transitions > known.transitions) {
+      const missing = mark.transitions - known.transitions
+      return lost(
+        missing,
+        `lacks at least ${missing} transitions that were acknowledged: ${name}-mark says ${mark.transitions}, the database with its log has ${known.transitions}`,
+      )
+    }
+    if (!epochs.includes(mark.epoch))
+      return lost(null, `is not the database that ${name}-mark is of, or an older copy of it`)
+    return meta('backup') ? { ...restored, mark } : null
+  }
+  if (meta('backup')) return restored
+  if (!meta('marked')) return null
+  const cameAlone = `it came without ${name}-mark, as a copy does`
+  // SQLite takes it out of WAL mode for the last process that closes it in good order, when all is in the one file.
+  if (db.pragma('journal_mode', { simple: true }) !== 'wal')
+    return { why: mark === 'damaged' ? `${name}-mark is damaged` : cameAlone, mark: null }
+  if (found.logBytes > emptyLogBytes) return mark === 'damaged' ? null : { why: cameAlone, mark: null }
+  return lost(
+    null,
+    `was in use when it was left or copied, and its log ${name}-wal is not there: whether acknowledged jobs are missing cannot be told (of a whole copy, by .backup of sqlite3, this says so: sqlite3 '${path}' 'PRAGMA journal_mode = DELETE')`,
+  )
+}
+
+const restored: Gap = { why: 'it is a restored backup', mark: null }
+
+/** Names this loss and no other, so that an acceptance that was left in a unit file does not accept the next. */
+function codeOf(known: Progress, mark: Found['mark']): string {
+  return createHash('sha256')
+    .update(JSON.stringify([known, mark]))
+    .digest('hex')
+    .slice(0, 8)
+}

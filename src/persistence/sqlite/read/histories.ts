@@ -1,0 +1,28 @@
+import { isMark } from '../schema.ts'
+
+/**
+ * A job's events as `chain`, for the SELECT that follows: from the one with id `start` down, each found by its predecessor's `previous_id`,
+ * as long as `goesOn` (over `chain`, the event that was found last) holds. They come newest first. `run_id`: of the row that tells of it.
+ */
+export function chainFrom(start: string, goesOn = 'true'): string {
+  return `WITH RECURSIVE chain AS (
+    ${eventWith('sought.id', `(SELECT (${start}) AS id) AS sought`)}
+    UNION ALL
+    ${eventWith('chain.previous_id', 'chain')} WHERE ${goesOn})`
+}
+
+/** The event with the id given, of a column of `source`: a run's events have ids in a row, in the order of its jobs. */
+function eventWith(id: string, source: string): string {
+  return `SELECT ${id} AS id, ${id} - event_runs.id + first_job_id AS job_id, event_runs.seq, event_runs.event,
+      event_runs.from_state, event_runs.to_state, event_runs.attempt, event_runs.at, event_runs.error,
+      ${id} - event_runs.id + event_runs.previous_id AS previous_id, event_runs.id AS run_id
+    FROM ${source} CROSS JOIN event_runs
+      ON event_runs.id = (SELECT max(id) FROM event_runs WHERE id <= ${id}) AND ${id} < event_runs.id + length`
+}
+
+/** The id of job `:id`'s event with the seq given, or of one not far above it: where a chain may begin that is to reach down from there. */
+export function eventAtOrAbove(seq: string): string {
+  return `SELECT coalesce(
+    (SELECT id FROM event_runs WHERE first_job_id = :id AND ${isMark} AND seq >= ${seq} ORDER BY seq LIMIT 1),
+    (SELECT last_event_id FROM jobs WHERE id = :id))`
+}

@@ -1,0 +1,45 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { openForReading } from '../file/connection.ts'
+import { Reader } from './reader.ts'
+
+/** The reads that may scan. */
+export type Scan = 'list' | 'matching' | 'census' | 'pathOf' | 'situation' | 'transitions'
+export type ScanGiven<S extends Scan> = Parameters<Reader[S]>[0]
+export type ScanAnswer<S extends Scan> = Awaited<ReturnType<Reader[S]>>
+
+/**
+ * The thread for reads that scan: they hold up neither the loop nor a commit. Started with the file's path; answers each in turn, but for a
+ * census and a list, which let others pass.
+ */
+export type ReadAsk =
+  | readonly [callId: number, scan: Scan, given: ScanGiven<Scan>]
+  /** Nobody waits for that call any more. */
+  | readonly [callId: number, stop: 'stop', given: undefined]
+export type ReadTell =
+  | readonly [callId: number, answer: ScanAnswer<Scan>]
+  | readonly [callId: number, answer: null, error: string]
+
+if (parentPort) {
+  const port = parentPort
+  let reader: Reader | undefined
+  /** Of the calls that are under way. */
+  const stops = new Map<number, AbortController>()
+  port.on('message', async ([callId, scan, given]: ReadAsk) => {
+    if (scan === 'stop') {
+      stops.get(callId)?.abort()
+      return
+    }
+    const stop = new AbortController()
+    stops.set(callId, stop)
+    let answer: ReadTell
+    try {
+      // Here, where it may fail: the next read tries again.
+      reader ??= new Reader(openForReading(workerData as string))
+      answer = [callId, await reader[scan](given as never, stop.signal)]
+    } catch (error) {
+      answer = [callId, null, error instanceof Error ? error.message : String(error)]
+    }
+    stops.delete(callId)
+    port.postMessage(answer)
+  })
+}

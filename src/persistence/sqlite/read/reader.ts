@@ -1,0 +1,141 @@
+import { setImmediate } from 'node:timers/promises'
+import type Database from 'better-sqlite3'
+import { countStates } from '../../../machines/edges.ts'
+import type {
+  CensusCount,
+  EdgeCount,
+  HistoryEvent,
+  IdPage,
+  JobPage,
+  JobPath,
+  JobRow,
+  ListFilter,
+  MatchFilter,
+  PathStep,
+  Situation,
+} from '../../store.ts'
+import { censusSql, takeCensus } from './census.ts'
+import { chainFrom, eventAtOrAbove } from './histories.ts'
+import { eventColumns, jobColumns, type Selected, selectTransitions, toHistoryEvent, toJobRow } from './rows.ts'
+import { Situations } from './situations.ts'
+import { stretchesOf, Walk } from './walk.ts'
+
+/** Characters of payloads after which a page ends short: some milliseconds to parse and to send. */
+const listLengthMax = 4_194_304
+
+/** Transitions of one job that a request for its path looks at: some tens of milliseconds. */
+const pathScanMax = 20_000
+
+/** The reads, over any connection. None leaves a read transaction open, or the WAL could not be reset. */
+export class Reader {
+  readonly #db: Database.Database
+  readonly #find: Database.Statement
+  readonly #seq: Database.Statement
+  readonly #history: Database.Statement
+  readonly #path: Database.Statement
+  readonly #transitions: Database.Statement
+  readonly #newestEvent: Database.Statement
+  readonly #counts: Database.Statement
+  /** Made with the first question: most readers are never asked. */
+  #situations: Situations | undefined
+  #census: Database.Statement | undefined
+  readonly #walk: Walk
+
+  constructor(db: Database.Database) {
+    this.#db = db
+    this.#walk = new Walk(db)
+    this.#find = db.prepare(`SELECT ${jobColumns} FROM jobs WHERE id = ?`)
+    this.#seq = db.prepare('SELECT seq FROM jobs WHERE id = ?').pluck()
+    this.#history = db.prepare(`
+      ${chainFrom(eventAtOrAbove(':after + :limit'), 'chain.seq > :after + 1')}
+      SELECT ${eventColumns} FROM chain WHERE seq > :after ORDER BY seq LIMIT :limit`)
+    this.#path = db.prepare(`
+      ${chainFrom(eventAtOrAbove(':upTo'), 'chain.seq > :since')}
+      SELECT from_state AS "from", event, to_state AS "to", count(*) AS count, max(seq) AS last
+      FROM chain WHERE seq <= :upTo GROUP BY from_state, event, to_state`)
+    this.#transitions = db.prepare(selectTransitions).pluck()
+    this.#newestEvent = db.prepare('SELECT id + length - 1 FROM event_runs ORDER BY id DESC LIMIT 1').pluck()
+    this.#counts = db.prepare(
+      `SELECT from_state AS "from", event, nullif(to_state, '') AS "to", n AS count FROM edge_counts`,
+    )
+  }
+
+  find(id: number): JobRow | undefined {
+    const row = this.#find.get(id) as Selected<JobRow> | undefined
+    return row && toJobRow(row)
+  }
+
+  history(id: number, { after, limit }: { after: number; limit: number }): HistoryEvent[] | undefined {
+    const rows = this.#history.all({ id, after, limit }) as Selected<HistoryEvent>[]
+    return rows.length > 0 || this.#seq.get(id) !== undefined ? rows.map(toHistoryEvent) : undefined
+  }
+
+  pathOf({ id, upTo }: { id: number; upTo: number }): JobPath | undefined {
+    const seq = this.#seq.get(id) as number | undefined
+    if (seq === undefined) return
+    const last = Math.min(upTo, seq)
+    const since = Math.max(last - pathScanMax, 0) + 1
+    const rows = this.#path.all({ id, upTo: last, since }) as (PathStep & { last: number })[]
+    const steps = rows.sort((a, b) => a.last - b.last)
+    return { seq: last, since, steps: steps.map(({ from, event, to, count }) => ({ from, event, to, count })) }
+  }
+
+  /** `json` is for `toTransitions`; `newest` the id of the newest event, also where it came after that was read. */
+  transitions({ after, limit }: { after: number; limit: number }): { json: string; newest: number } {
+    const json = this.#transitions.get({ after, limit }) as string
+    return { json, newest: (this.#newestEvent.get() as number | undefined) ?? 0 }
+  }
+
+  counts(): EdgeCount[] {
+    return this.#counts.all() as EdgeCount[]
+  }
+
+  situation(id: number): Situation | undefined {
+    this.#situations ??= new Situations(this.#db)
+    return this.#situations.find(id)
+  }
+
+  /** Lets other reads in between its steps. */
+  census(_: undefined): Promise<CensusCount[]> {
+    this.#census ??= this.#db.prepare(censusSql)
+    return takeCensus(this.#census)
+  }
+
+  /**
+   * Walks down the ids until it has found a job, has come to the end or has gone on for long enough, and lets other reads in between its
+   * stretches: each looks at a bounded number of jobs and reads a bounded length, whatever the filter and the payloads. Throws between two of
+   * them once `stop` has fired.
+   */
+  async list({ before, ...filter }: ListFilter, stop?: AbortSignal): Promise<JobPage> {
+    const { state } = filter
+    // How many there are is known: a page of dead jobs is asked for every other second, and mostly there are none.
+    if (state !== undefined && countStates(this.counts())[state] === 0) return { jobs: [], next: null }
+    let page = this.#stretch({ ...filter, ...(before === undefined ? {} : { before }) })
+    for (let left = stretchesOf(filter); page.jobs.length === 0 && page.next !== null && left > 1; left--) {
+      await setImmediate()
+      stop?.throwIfAborted()
+      page = this.#stretch({ ...filter, before: page.next })
+    }
+    return page
+  }
+
+  #stretch(filter: ListFilter): JobPage {
+    return this.#db.transaction((): JobPage => {
+      const { ids, next } = this.#walk.down(filter)
+      const jobs: JobRow[] = []
+      let length = 0
+      for (const id of ids) {
+        const job = this.find(id)!
+        jobs.push(job)
+        length += job.payload.length
+        if (length > listLengthMax) return { jobs, next: id }
+      }
+      return { jobs, next }
+    })()
+  }
+
+  /** One stretch of the same walk, of the ids of jobs that may take a command. */
+  matching(filter: MatchFilter): IdPage {
+    return this.#db.transaction(() => this.#walk.down(filter))()
+  }
+}

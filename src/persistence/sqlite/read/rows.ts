@@ -1,0 +1,63 @@
+import { snakeCase, storedNames } from '../../../job/fields.ts'
+import type { HistoryEvent, JobRow, Owner, StoredError, Transition } from '../../store.ts'
+import { isOfRun } from '../schema.ts'
+
+/** What to select from `jobs` for `toJobRow`. */
+export const jobColumns = `jobs.id, ${storedNames.map((name) => `jobs.${snakeCase(name)} AS ${name}`)}, jobs.state, jobs.attempt,
+  jobs.max_attempts AS maxAttempts, jobs.crashes,
+  (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, jobs.idempotency_key AS idempotencyKey, jobs.run_at AS runAt, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
+  jobs.finished_at AS finishedAt, jobs.error`
+
+/** What to select of events for `toHistoryEvent`. */
+export const eventColumns = `seq, event, from_state AS "from", to_state AS "to", attempt, at, error`
+
+/** Characters of errors, as JSON, after which a page of transitions ends. */
+const errorsLengthMax = 262_144
+
+/**
+ * Selects for `toTransitions`: all rows as one JSON text, without the stacks of errors, in their order because the subquery is limited. To read it in this form, and take it
+ * from thread to thread, takes a fifth of the time that objects take. At least the first row, and fewer than asked where their errors are long.
+ */
+export const selectTransitions = `
+  SELECT json_group_array(json_array(id, job_id, type, queue, seq, event, from_state, to_state, attempt, at, json_remove(error, '$.stack')))
+  FROM (
+    SELECT *, coalesce(sum(length(error)) OVER (
+      ORDER BY run_id, job_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS errors_before
+    FROM (
+      SELECT event_runs.id + jobs.id - first_job_id AS id, event_runs.id AS run_id, jobs.id AS job_id, jobs.type, jobs.queue,
+        event_runs.seq, event, from_state, to_state, event_runs.attempt, at, event_runs.error
+      FROM event_runs CROSS JOIN jobs ON ${isOfRun('event_runs')} AND jobs.id > :after - event_runs.id + first_job_id
+      WHERE event_runs.id >= coalesce((SELECT max(id) FROM event_runs WHERE id <= :after + 1), 0)
+      ORDER BY event_runs.id, jobs.id LIMIT :limit
+    )
+  )
+  WHERE errors_before <= ${errorsLengthMax}`
+
+/** Who serves the file, for `toOwner`. */
+export const ownerSql = `SELECT value FROM meta WHERE name = 'owner'`
+
+/** A row as SQLite gives it: the error is still JSON text. */
+export type Selected<Row extends { error: StoredError | null }> = Omit<Row, 'error'> & { readonly error: string | null }
+
+export function toJobRow(row: Selected<JobRow>): JobRow {
+  return { ...row, error: parseError(row.error) }
+}
+
+export function toHistoryEvent(row: Selected<HistoryEvent>): HistoryEvent {
+  return { ...row, error: parseError(row.error) }
+}
+
+export function toOwner(text: string | undefined): Owner | null {
+  return text === undefined ? null : JSON.parse(text)
+}
+
+export function toTransitions(json: string): Transition[] {
+  return (JSON.parse(json) as never[][]).map(
+    ([id, jobId, type, queue, seq, event, from, to, attempt, at, error]) =>
+      ({ id, jobId, type, queue, seq, event, from, to, attempt, at, error }) as unknown as Transition,
+  )
+}
+
+function parseError(text: string | null): StoredError | null {
+  return text === null ? null : JSON.parse(text)
+}

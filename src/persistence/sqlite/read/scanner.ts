@@ -1,0 +1,71 @@
+import { Worker } from 'node:worker_threads'
+import { UnavailableError } from '../../../errors.ts'
+import { ownThread } from '../../../runtime/own-thread.ts'
+import type { ReadAsk, ReadTell, Scan, ScanAnswer, ScanGiven } from './reader-thread.ts'
+
+interface Waiting {
+  resolve(answer: never): void
+  reject(error: Error): void
+}
+
+/** One thread, and what it was asked and has not answered. */
+interface Running {
+  readonly thread: Worker
+  readonly waiting: Map<number, Waiting>
+}
+
+/** Reads that scan, on a thread of their own, which starts with the first of them. */
+export class Scanner {
+  readonly #path: string
+  #running: Running | undefined
+  #lastCall = 0
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  /** Rejects with `UnavailableError` where the file cannot be read now, and with the reason of `signal` once that fires. */
+  async scan<S extends Scan>(scan: S, given: ScanGiven<S>, signal?: AbortSignal): Promise<ScanAnswer<S>> {
+    signal?.throwIfAborted()
+    this.#running ??= this.#start()
+    const { thread, waiting } = this.#running
+    const callId = ++this.#lastCall
+    thread.postMessage([callId, scan, given] satisfies ReadAsk)
+    const stop = () => {
+      thread.postMessage([callId, 'stop', undefined] satisfies ReadAsk)
+      waiting.get(callId)?.reject(signal!.reason)
+    }
+    signal?.addEventListener('abort', stop)
+    try {
+      return await new Promise((resolve, reject) => waiting.set(callId, { resolve, reject }))
+    } finally {
+      waiting.delete(callId)
+      signal?.removeEventListener('abort', stop)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#running?.thread.terminate()
+  }
+
+  #start(): Running {
+    const thread = new Worker(new URL('./reader-thread.js', import.meta.url), { workerData: this.#path, ...ownThread })
+    const running: Running = { thread, waiting: new Map() }
+    thread.on('message', ([callId, answer, error]: ReadTell) => {
+      const call = running.waiting.get(callId)
+      if (error === undefined) call?.resolve(answer as never)
+      else call?.reject(new UnavailableError(`the database cannot be read: ${error}`))
+    })
+    thread.on('error', (error) => this.#end(running, error))
+    thread.on('exit', () => this.#end(running, new Error('its thread ended')))
+    return running
+  }
+
+  /** What that thread was asked fails; the next read starts another, and may have done so already. */
+  #end(ended: Running, cause: Error): void {
+    if (this.#running === ended) this.#running = undefined
+    for (const { reject } of ended.waiting.values()) {
+      reject(new UnavailableError(`the database cannot be read: ${cause.message}`, { cause }))
+    }
+  }
+}

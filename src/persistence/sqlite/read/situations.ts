@@ -1,0 +1,129 @@
+import type Database from 'better-sqlite3'
+import { hasTag } from '../../../machines/edges.ts'
+import { suspectCrashes } from '../../../machines/guards.ts'
+import { stateIsTagged } from '../../edge-sql.ts'
+import { type Counted, type HistoryEvent, type PlaceInLine, type Situation, situationEventsMax } from '../../store.ts'
+import { isHeld, isReady, isSuspect, parkedAs } from '../schema.ts'
+import { nextQueueSql } from '../write/claims.ts'
+import { chainFrom } from './histories.ts'
+import { eventColumns, ownerSql, type Selected, toHistoryEvent, toOwner } from './rows.ts'
+
+/** Jobs ahead of one that are counted, and queues that take turns with its own: a millisecond of work or two. */
+const aheadMax = 10_000
+const queuesMax = 1_000
+const suspectsMax = 1_000
+
+type Row = Situation['job'] & {
+  readonly parked: number
+  readonly leaseToken: number | null
+  readonly leaseExpiresAt: number | null
+}
+
+/** What the file tells of one job's situation. Every count is bounded and made in an index. */
+export class Situations {
+  readonly #db: Database.Database
+  readonly #sql: ReturnType<typeof prepare>
+
+  constructor(db: Database.Database) {
+    this.#db = db
+    this.#sql = prepare(db)
+  }
+
+  find(id: number): Situation | undefined {
+    return this.#db.transaction(() => this.#find(id))()
+  }
+
+  #find(id: number): Situation | undefined {
+    const row = this.#sql.job.get(id) as Row | undefined
+    if (!row) return
+    const { parked, leaseToken, leaseExpiresAt, ...job } = row
+    const lastEvent = this.#sql.lastEvent.get({ id }) as Selected<HistoryEvent>
+    // Newest first, and not all of them: a job may have been snoozed a million times.
+    const recent = { id, after: lastEvent.seq - situationEventsMax }
+    const lastFailure = this.#sql.lastFailure.get(recent) as Selected<HistoryEvent> | undefined
+    return {
+      job,
+      isParked: parked === parkedAs.unhandled,
+      isSuspect: parked === parkedAs.suspect,
+      alone: (this.#sql.alone.get() as Situation['alone'] | undefined) ?? null,
+      suspectsAhead: counted(hasTag(job.state, 'ready') ? this.#suspectsAhead(job, parked) : 0, suspectsMax),
+      lease: leaseToken === null || leaseExpiresAt === null ? null : { token: leaseToken, expiresAt: leaseExpiresAt },
+      lastEvent: toHistoryEvent(lastEvent),
+      lastFailure: lastFailure ? toHistoryEvent(lastFailure) : null,
+      snoozes: this.#sql.snoozes.get(recent) as number,
+      line: hasTag(job.state, 'ready') && parked === 0 ? this.#placeOf(job) : null,
+      owner: toOwner(this.#sql.owner.get() as string | undefined),
+    }
+  }
+
+  /** Of those that are started one at a time: before other jobs all of them, before one of their own those that come first. */
+  #suspectsAhead({ id, crashes, priority, runAt }: Situation['job'], parked: number): number {
+    const own =
+      parked === parkedAs.suspect ? { id, crashes, priority, runAt } : { id: 0, crashes: 0, priority: 0, runAt: 0 }
+    return this.#sql.suspectsAhead.get(own) as number
+  }
+
+  /** In the order of a claim: higher priority, then earlier `run_at`, then lower id. */
+  #placeOf({ id, queue, priority, runAt }: Situation['job']): PlaceInLine {
+    let ahead = 0
+    for (const count of this.#sql.ahead) {
+      ahead += count.get({ queue, priority, runAt, id, most: aheadMax + 1 - ahead }) as number
+    }
+    return { ahead: counted(ahead, aheadMax), queues: counted(this.#countQueues(), queuesMax) }
+  }
+
+  #countQueues(): number {
+    let count = 0
+    for (let last = ''; count <= queuesMax; count++) {
+      const next = this.#sql.nextQueue.get(last) as string | undefined
+      if (next === undefined) break
+      last = next
+    }
+    return count
+  }
+}
+
+function counted(count: number, most: number): Counted {
+  return { count: Math.min(count, most), more: count > most }
+}
+
+function prepare(db: Database.Database) {
+  const countAtMost = (condition: string) =>
+    db
+      .prepare(
+        `SELECT count(*) FROM (SELECT 1 FROM jobs WHERE ${isReady} AND queue = :queue AND ${condition} LIMIT :most)`,
+      )
+      .pluck()
+  const newest = 'SELECT last_event_id FROM jobs WHERE id = :id'
+  const recent = chainFrom(newest, 'chain.seq > :after + 1')
+  const endings = `FROM chain WHERE ${stateIsTagged('executing', 'from_state')}`
+  return {
+    job: db.prepare(`
+      SELECT id, state, type, queue, priority, attempt, max_attempts AS maxAttempts, crashes, timeout_ms AS timeoutMs,
+        run_at AS runAt, started_at AS startedAt, finished_at AS finishedAt, parked, lease_token AS leaseToken,
+        lease_expires_at AS leaseExpiresAt
+      FROM jobs WHERE id = ?`),
+    lastEvent: db.prepare(`${chainFrom(newest, 'false')} SELECT ${eventColumns} FROM chain`),
+    lastFailure: db.prepare(`${recent} SELECT ${eventColumns} ${endings} AND error IS NOT NULL LIMIT 1`),
+    snoozes: db.prepare(`${recent} SELECT count(*) ${endings} AND event = 'snooze'`).pluck(),
+    alone: db.prepare(`
+      SELECT id, crashes, started_at AS startedAt, timeout_ms AS timeoutMs FROM jobs INDEXED BY jobs_held
+      WHERE ${isHeld} AND ${stateIsTagged('executing')} AND crashes >= ${suspectCrashes}
+      ORDER BY last_event_id DESC LIMIT 1`),
+    suspectsAhead: db
+      .prepare(`
+        SELECT count(*) FROM (SELECT 1 FROM jobs WHERE ${isSuspect} AND (
+          crashes > :crashes OR (crashes = :crashes AND (priority > :priority OR (priority = :priority AND (
+            run_at < :runAt OR (run_at = :runAt AND id < :id))))))
+          LIMIT ${suspectsMax + 1})`)
+      .pluck(),
+    // Not one comparison of (run_at, id): SQLite would look at every job with the same `run_at`, and so many have the same.
+    ahead: [
+      countAtMost('priority > :priority'),
+      countAtMost('priority = :priority AND run_at < :runAt'),
+      countAtMost('priority = :priority AND run_at = :runAt AND id < :id'),
+    ],
+    nextQueue: db.prepare(nextQueueSql).pluck(),
+    owner: db.prepare(ownerSql).pluck(),
+  }
+}

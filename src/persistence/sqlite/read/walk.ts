@@ -1,0 +1,177 @@
+import type Database from 'better-sqlite3'
+import { takes } from '../../edge-sql.ts'
+import type { Command, IdPage, ListFilter, MatchFilter } from '../../store.ts'
+
+/** Ids that one stretch of the walk goes down: some milliseconds of work. */
+const rowsMax = 20_000
+/** Bytes of payloads and errors that one stretch of a search reads: a tenth of a second or so. It ends with the step that passes them. */
+const searchedBytesMax = 16_777_216
+/** Rows of one step of a search, after which its bytes are summed. */
+const searchStepRows = 64
+/** Stretches that one request goes on for while it has found nothing, ten million ids and a second or so; and of a search, half a second. */
+const stretchesMax = 500
+const searchStretchesMax = 5
+/**
+ * How far the clock may have been set back, in ms, without hiding anything: ids rise with `created_at`, save for what was stored before a
+ * clock that was set back had caught up.
+ */
+const setBackMaxMs = 600_000
+/** Neighbours that must agree on a time before anything is left out for it: one may have come while the clock was wrong. */
+const witnesses = 100
+
+/** What was looked at in one stretch, without the jobs above and below it. */
+interface Stretch {
+  readonly ids: readonly number[]
+  /** All from here on were looked at; null: there are none below. */
+  readonly next: number | null
+  /** The latest `created_at` of those. */
+  readonly youngest: number
+}
+
+/** What one step of a search found; `ids` is JSON. */
+interface Step {
+  readonly ids: string
+  /** Of the jobs looked at: the lowest id, how many, the latest `created_at`. */
+  readonly lowest: number
+  readonly rows: number
+  readonly youngest: number
+  readonly bytes: number
+}
+
+/** How many stretches one request may go on for. */
+export function stretchesOf({ text }: ListFilter): number {
+  return text === undefined ? stretchesMax : searchStretchesMax
+}
+
+/**
+ * The walk down the ids that lists, searches and counts: without an index of its own, a bounded number of ids and of bytes a stretch.
+ * A span of time is gone to directly, and left for good where all of a stretch is older. What that may hide: jobs stored after the clock
+ * had been set back by more than ten minutes and before it had caught up.
+ */
+export class Walk {
+  readonly #db: Database.Database
+  readonly #highest: Database.Statement
+  readonly #oldestNear: Database.Statement
+  readonly #youngest: Database.Statement
+  readonly #prepared = new Map<string, Database.Statement>()
+
+  constructor(db: Database.Database) {
+    this.#db = db
+    this.#highest = db.prepare('SELECT max(id) FROM jobs WHERE id < ?').pluck()
+    this.#oldestNear = db
+      .prepare('SELECT min(created_at) FROM (SELECT created_at FROM jobs WHERE id <= ? ORDER BY id DESC LIMIT ?)')
+      .pluck()
+    this.#youngest = db.prepare('SELECT max(created_at) FROM jobs WHERE id >= :lowest AND id < :before').pluck()
+  }
+
+  /** One stretch. To be called in a read transaction. */
+  down(filter: ListFilter & Partial<MatchFilter>): IdPage {
+    const { text, createdFrom, createdTo, limit } = filter
+    const from = this.#start(filter.before ?? Number.MAX_SAFE_INTEGER, createdTo)
+    if (from === null) return { ids: [], from, next: null }
+    const { ids, next, youngest } =
+      text === undefined ? this.#page(filter, from + 1) : this.#search(filter, text, from + 1)
+    if (ids.length === limit) return { ids, from, next: ids.at(-1)! }
+    const isPast = createdFrom !== undefined && youngest < createdFrom - setBackMaxMs
+    return { ids, from, next: isPast ? null : next }
+  }
+
+  /** The highest id below `before`, less those that are known to be created at `createdTo` or later. */
+  #start(before: number, createdTo: number | undefined): number | null {
+    let high = this.#highest.get(before) as number | null
+    if (high === null || createdTo === undefined) return high
+    for (let low = 0; high - low > rowsMax; ) {
+      const middle = Math.floor((low + high) / 2)
+      const oldest = this.#oldestNear.get(middle, witnesses) as number | null
+      if (oldest !== null && oldest >= createdTo + setBackMaxMs) high = middle
+      else low = middle
+    }
+    return high
+  }
+
+  #page(filter: ListFilter & Partial<MatchFilter>, before: number): Stretch {
+    const lowest = before - rowsMax
+    const values = { ...valuesOf(filter), lowest, before }
+    const ids = this.#statement('page', filter.command).all({ ...values, limit: filter.limit }) as number[]
+    const youngest = filter.createdFrom === undefined ? 0 : (this.#youngest.get({ lowest, before }) as number)
+    const below = this.#highest.get(lowest) as number | null
+    return { ids, youngest, next: below === null ? null : below + 1 }
+  }
+
+  #search(filter: ListFilter & Partial<MatchFilter>, text: string, from: number): Stretch {
+    const search = this.#statement('search', filter.command)
+    const values = { ...valuesOf(filter), ...spellings(text) }
+    const ids: number[] = []
+    let before = from
+    let rows = 0
+    let bytes = 0
+    let youngest = Number.NEGATIVE_INFINITY
+    while (rows < rowsMax && bytes < searchedBytesMax) {
+      const stepRows = Math.min(searchStepRows, rowsMax - rows)
+      const { ids: json, ...step } = search.get({ ...values, before, rows: stepRows }) as Step
+      const found = (JSON.parse(json) as number[]).sort((a, b) => b - a)
+      ids.push(...found.slice(0, filter.limit - ids.length))
+      if (ids.length === filter.limit || step.rows < stepRows) return { ids, next: null, youngest }
+      before = step.lowest
+      rows += step.rows
+      bytes += step.bytes
+      youngest = Math.max(youngest, step.youngest)
+    }
+    return { ids, next: before, youngest }
+  }
+
+  #statement(kind: keyof typeof sources, command: Command | undefined): Database.Statement {
+    const key = `${kind} ${command}`
+    const prepared = this.#prepared.get(key) ?? this.#prepare(kind, command)
+    this.#prepared.set(key, prepared)
+    return prepared
+  }
+
+  #prepare(kind: keyof typeof sources, command: Command | undefined): Database.Statement {
+    const statement = this.#db.prepare(sources[kind](command ? takes(command) : '1'))
+    return kind === 'page' ? statement.pluck() : statement
+  }
+}
+
+function valuesOf({ state, type, queue, createdFrom, createdTo }: ListFilter) {
+  return {
+    state: state ?? null,
+    type: type ?? null,
+    queue: queue ?? null,
+    created_from: createdFrom ?? null,
+    created_to: createdTo ?? null,
+  }
+}
+
+/**
+ * What a person sees as `text` stands in JSON with escapes, but may also be JSON itself: both are looked for, in lower case as SQLite's
+ * `lower` has it, which knows ASCII alone. A search for a control character may meet the letters of its escape: `\n` in `c:\\new`.
+ */
+function spellings(text: string): { plain: string; escaped: string | null } {
+  const lower = (spelling: string) => spelling.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
+  const plain = lower(text)
+  const escaped = lower(JSON.stringify(text).slice(1, -1))
+  return { plain, escaped: escaped === plain ? null : escaped }
+}
+
+const matches = `(:state IS NULL OR state = :state) AND (:type IS NULL OR type = :type) AND (:queue IS NULL OR queue = :queue)
+  AND (:created_from IS NULL OR created_at >= :created_from) AND (:created_to IS NULL OR created_at < :created_to)`
+
+const walked = (may: string) => `(
+  SELECT id, state, type, queue, created_at, error, ${may} AS may FROM jobs WHERE id < :before ORDER BY id DESC LIMIT :rows)`
+
+const has = (column: string) =>
+  `(instr(lower(${column}), :plain) OR (:escaped IS NOT NULL AND instr(lower(${column}), :escaped)))`
+
+const sources = {
+  page: (may: string) =>
+    `SELECT id FROM jobs WHERE id >= :lowest AND id < :before AND ${may} AND ${matches} ORDER BY id DESC LIMIT :limit`,
+  // Only the payloads of jobs that match otherwise are read.
+  search: (may: string) => `
+    SELECT min(id) AS lowest, count(*) AS rows, max(created_at) AS youngest, coalesce(sum(bytes), 0) AS bytes,
+      json_group_array(id) FILTER (WHERE found) AS ids
+    FROM (
+      SELECT id, created_at, (coalesce(length(CAST(payload AS BLOB)), 0) + coalesce(length(error), 0)) * (1 + (:escaped IS NOT NULL)) AS bytes,
+        job_id IS NOT NULL AND (${has('payload')} OR ${has('error')}) AS found
+      FROM ${walked(may)} LEFT JOIN job_payloads ON job_id = id AND may AND ${matches})`,
+}

@@ -1,0 +1,333 @@
+import { countBatched } from '../../batches.ts'
+import { countJobs } from '../../runs.ts'
+import type { EnqueueResult } from '../../store.ts'
+import { isBusy, isDamage, isFull } from '../file/connection.ts'
+import type { Claim } from '../write/claims.ts'
+import { intoCalls } from '../write/intake.ts'
+import type { Writer } from '../write/writer.ts'
+import type { Part } from './group-commit.ts'
+import type { HeldLeases } from './held-leases.ts'
+import { part } from './housekeeping.ts'
+import type { Answers, Ask, EnqueuedCalls, LeasedJobs, Operation, Refusal, Request, Tell } from './protocol.ts'
+
+/** Events that one commit writes, where they come from more than one call. */
+const commitEventsMax = 10_000
+/** Events after which a transaction takes no more of what comes while it runs: larger ones are no cheaper, and somebody waits. */
+const joinEventsMax = 1_000
+/** How long a call may wait for another process that holds the file before it is refused, in ms. */
+export const busyPatienceMs = 2_000
+
+/** Outcomes and housekeeping are tried until they are stored; what its caller can ask again is refused in the end. */
+const mustBeStored: ReadonlySet<Operation> = new Set(['apply', 'recover', 'sweep', 'noteStop'])
+
+/** What a caller is told of where nothing can be stored any more. */
+const refusable: ReadonlySet<Operation> = new Set(['enqueue', 'enqueueCalls', 'send', 'command'])
+
+interface Call<Op extends Operation = Operation> {
+  readonly id: number
+  /** Monotonic ms. */
+  readonly since: number
+  readonly request: Request & { readonly op: Op }
+}
+
+const noJobs: LeasedJobs = { facts: '[]', payloads: [] }
+
+/** What the loop has asked of the thread and not been answered: turned into parts of transactions, settled when those are on disk. */
+export class Calls {
+  readonly #writer: Writer
+  readonly #held: HeldLeases
+  #pending: Call[] = []
+  #waitingLeases: Call<'lease'>[] = []
+  #leasing = true
+  /** By the transaction under way. */
+  #eventsTaken = 0
+  #leaseTaken = false
+  #tell: { settled: [number, Answers[Operation]][]; refused: [number, Refusal][]; notices: Tell['notices'][number][] } =
+    {
+      settled: [],
+      refused: [],
+      notices: [],
+    }
+  /** There may be jobs for the leases that wait. */
+  lookForReady = false
+  /** When the last call came, in monotonic ms. */
+  lastCameAt = Number.NEGATIVE_INFINITY
+  /** A call was refused because another process holds the file; until the next commit. */
+  refusedAsBusy = false
+  /** A caller wants the housekeeping done now. */
+  sweepAsked = false
+
+  constructor(writer: Writer, held: HeldLeases) {
+    this.#writer = writer
+    this.#held = held
+  }
+
+  accept(ask: Ask): void {
+    const since = performance.now()
+    this.lastCameAt = since
+    for (const [id, request] of ask) this.#pending.push({ id, since, request })
+  }
+
+  get isPending(): boolean {
+    return this.#pending.length > 0
+  }
+
+  /** The call to close, if there is one; `first`: only where nothing was asked before it. */
+  takeClose(first: boolean): boolean {
+    const close = this.#pending.find(({ request }) => request.op === 'close')
+    if (!close || (first && this.#pending[0] !== close)) return false
+    this.#settle(close, null)
+    return true
+  }
+
+  notify(notice: Tell['notices'][number]): void {
+    this.#tell.notices.push(notice)
+  }
+
+  /** What is to be told to the loop, which is told once; null where there is nothing. */
+  takeTell(): Tell | null {
+    const tell = this.#tell
+    if (tell.settled.length + tell.refused.length + tell.notices.length === 0) return null
+    this.#tell = { settled: [], refused: [], notices: [] }
+    return tell
+  }
+
+  /** The parts of the next transaction. */
+  takeParts(): Part[] {
+    this.#eventsTaken = 0
+    this.#leaseTaken = false
+    return this.#takePending()
+  }
+
+  /**
+   * What has come since, to join the transaction under way: one flush of the disk more is dearer than the wait for it. Last of all one lease
+   * for all who wait, so that it sees what the same transaction has stored.
+   */
+  takeMore(): Part[] {
+    if (this.#leaseTaken) return []
+    const parts = this.#eventsTaken < joinEventsMax ? this.#takePending('joining') : []
+    if (parts.length > 0) return parts
+    this.#leaseTaken = true
+    return this.#takeLease()
+  }
+
+  /** Nothing else is to be done, but there may be jobs for those who wait for some. */
+  takeLeaseAlone(): Part[] {
+    this.#leaseTaken = true
+    return this.lookForReady ? this.#takeLease() : []
+  }
+
+  #takePending(joining?: 'joining'): Part[] {
+    const calls = this.#pending
+    this.#pending = []
+    let enqueues: Call<'enqueue'>[] = []
+    const parts: Part[] = []
+    const endEnqueues = () => {
+      if (enqueues.length > 0) parts.push(this.#enqueuePart(enqueues))
+      enqueues = []
+    }
+    for (const call of calls) {
+      const size = sizeOf(call.request)
+      const isTooMuch = this.#eventsTaken > 0 && this.#eventsTaken + size > commitEventsMax
+      // The housekeeping of this transaction was chosen without a sweep that comes now.
+      const isTooLate = joining && call.request.op === 'sweep'
+      if (call.request.op === 'close' || this.#pending.length > 0 || isTooMuch || isTooLate) {
+        this.#pending.push(call)
+        continue
+      }
+      this.#eventsTaken += size
+      if (is(call, 'enqueue')) enqueues.push(call)
+      else if (is(call, 'enqueueCalls')) {
+        // Ids follow the order of the calls.
+        endEnqueues()
+        parts.push(this.#enqueueCallsPart(call))
+      } else parts.push(...this.#partsOf(call))
+    }
+    endEnqueues()
+    return parts
+  }
+
+  #takeLease(): Part[] {
+    if (this.#waitingLeases.length === 0) return []
+    const asked = this.#waitingLeases.map(({ request }) => request)
+    return [
+      part(
+        (now) => this.#writer.lease(asked, now),
+        (claim) => this.#leased(claim),
+      ),
+    ]
+  }
+
+  /** Nothing can be stored any more: callers are told; outcomes wait for the restart, which recovers their jobs. */
+  refuseAll(message: string): void {
+    const calls = this.#pending
+    this.#pending = []
+    for (const call of calls) {
+      const { op } = call.request
+      if (refusable.has(op)) this.#refuse(call, 'unavailable', message)
+      else if (op === 'abandon' || op === 'stopLeasing') this.#partsOf(call)
+      else if (op === 'close') this.#pending.push(call)
+    }
+  }
+
+  /** What a call wants committed; nothing where it is settled without. */
+  #partsOf(call: Call): Part[] {
+    const { request } = call
+    switch (request.op) {
+      case 'apply':
+        return this.#part(
+          call,
+          (now) => this.#writer.apply(request.sets, now),
+          (refused: Answers['apply']) => this.#held.follow(request.sets, refused),
+        )
+      case 'send':
+        return this.#part(
+          call,
+          (now) => this.#writer.send(request.command, request.id, now),
+          ({ outcome }: Answers['send']) => outcome === 'done' && this.#takeAway([request.id]),
+        )
+      case 'command':
+        return this.#part(
+          call,
+          (now) => this.#writer.command(request.command, request.ids, request.state, now),
+          (moved: Answers['command']) => this.#takeAway(moved),
+        )
+      case 'recover':
+        return this.#part(call, (now) => this.#writer.recoverOrphans(request.after, now))
+      case 'noteStop':
+        return this.#part(call, () => this.#writer.noteStop())
+      case 'sweep':
+        this.sweepAsked = true
+        return this.#part(call, () => null)
+      case 'abandon':
+        this.#held.drop(request.leases)
+        this.#settle(call, null)
+        return []
+      case 'stopLeasing':
+        this.#leasing = false
+        for (const waiting of this.#waitingLeases.splice(0)) this.#settle(waiting, noJobs)
+        this.#settle(call, null)
+        return []
+      case 'lease':
+        if (this.#leasing) this.#waitingLeases.push(call as Call<'lease'>)
+        else this.#settle(call, noJobs)
+        this.lookForReady = true
+        return []
+      default:
+        throw new Error(`the store's thread knows no ${request.op}`)
+    }
+  }
+
+  #part(call: Call, run: (now: number) => Answers[Operation], then?: (answer: never) => void): Part[] {
+    return [
+      {
+        run,
+        done: (answer: Answers[Operation]) => {
+          then?.(answer as never)
+          this.#settle(call, answer)
+        },
+        failed: (error) => this.#failed(call, error),
+      },
+    ]
+  }
+
+  #enqueuePart(calls: readonly Call<'enqueue'>[]): Part {
+    const jobsOfCalls = calls.map(({ request }) => request.jobs)
+    return {
+      run: (now) => this.#writer.enqueue(jobsOfCalls, now),
+      split: () => calls.map((call) => this.#enqueuePart([call])),
+      done: (results: EnqueueResult[]) => {
+        for (const [index, call] of calls.entries()) this.#settle(call, results[index]!)
+      },
+      failed: (error) => {
+        for (const call of calls) this.#failed(call, error)
+      },
+    }
+  }
+
+  #enqueueCallsPart(call: Call<'enqueueCalls'>): Part {
+    const { ids, counts, batches } = call.request
+    let alone: Part[] | undefined
+    return {
+      run: (now) => this.#writer.enqueueCalls(call.request, now),
+      split: () => {
+        this.#settle(call, null)
+        const jobsOfCalls = intoCalls(batches, counts)
+        alone = ids.map((id, index) =>
+          this.#enqueuePart([{ id, since: call.since, request: { op: 'enqueue', jobs: jobsOfCalls[index]! } }]),
+        )
+        return alone
+      },
+      done: (answer: EnqueuedCalls) => this.#settle(call, answer),
+      // Once it was split nobody waits for the call itself.
+      failed: (error) => {
+        if (alone) for (const each of alone) each.failed(error)
+        else this.#failed(call, error)
+      },
+    }
+  }
+
+  #leased({ jobs, started, payloads, unhandled, more }: Claim): void {
+    this.lookForReady = more
+    this.#held.add(jobs, started)
+    if (unhandled.size > 0) {
+      const count = [...unhandled.values()].reduce((sum, n) => sum + n, 0)
+      this.notify({ type: 'unhandled', types: [...unhandled.keys()], count })
+    }
+    let next = 0
+    this.#waitingLeases = this.#waitingLeases.filter((call) => {
+      const from = next
+      next = Math.min(from + call.request.room, jobs.length)
+      if (next === from && call.request.wait) return true
+      this.#settle(call, { facts: JSON.stringify(jobs.slice(from, next)), payloads: payloads.slice(from, next) })
+      return false
+    })
+  }
+
+  #takeAway(ids: readonly number[]): void {
+    const leases = ids.flatMap((id) => this.#held.of(id) ?? [])
+    if (leases.length === 0) return
+    this.#held.drop(leases)
+    this.notify({ type: 'lost', leases: leases.map((lease) => ({ ...lease, cancelled: true })) })
+  }
+
+  #failed(call: Call, error: unknown): void {
+    const isPatient = mustBeStored.has(call.request.op)
+    // The file cannot be written any more: `refuseAll` follows.
+    if (isDamage(error)) this.#pending.push(call)
+    else if (isBusy(error)) {
+      if (isPatient || performance.now() - call.since < busyPatienceMs) this.#pending.push(call)
+      else this.#refuseAsBusy(call)
+    } else if (isFull(error)) {
+      if (isPatient) this.#pending.push(call)
+      else this.#refuse(call, 'full', 'the disk that holds the database is full')
+    } else
+      this.#refuse(call, 'broken invariant', error instanceof Error ? (error.stack ?? error.message) : String(error))
+  }
+
+  #settle(call: Call, answer: Answers[Operation]): void {
+    this.#tell.settled.push([call.id, answer])
+  }
+
+  #refuseAsBusy(call: Call): void {
+    this.refusedAsBusy = true
+    this.#refuse(call, 'unavailable', 'another process has held a lock on the database for too long')
+  }
+
+  #refuse(call: Call, kind: Refusal['kind'], message: string): void {
+    this.#tell.refused.push([call.id, { kind, message }])
+  }
+}
+
+/** Events that a call may write. */
+function sizeOf(request: Request): number {
+  if (request.op === 'enqueue') return request.jobs.length
+  if (request.op === 'enqueueCalls') return countBatched(request.batches)
+  if (request.op === 'apply') return request.sets.reduce((sum, { runs }) => sum + countJobs(runs), 0)
+  if (request.op === 'command') return request.ids.length
+  return request.op === 'send' ? 1 : 0
+}
+
+function is<Op extends Operation>(call: Call, op: Op): call is Call<Op> {
+  return call.request.op === op
+}

@@ -1,0 +1,52 @@
+import type { SteadyClock } from '../../../runtime/clock.ts'
+
+/** The wall clock may gain or lose so much between two looks, in ms; what corrects it slowly stays far below. */
+const toleranceMs = 1_000
+/** How long it must have been steady before anything is deleted by it, in ms: time for a wrong one to be noticed and set right. */
+const steadyMs = 3_600_000
+
+/**
+ * Watches whether the wall clock goes as time passes. One that was set wrong, by a time server or a machine without a clock of its own, is set
+ * right again some time later: until then nothing must be deleted by it. What it said before this process began is not known, so a start is
+ * no better than a jump.
+ */
+export class ClockWatch {
+  readonly #clock: SteadyClock
+  readonly #neededMs: number
+  readonly #onJump: (ms: number) => void
+  /** Of the wall clock from the steady one. */
+  #offset: number | null = null
+  #steadySince = 0
+  /** What the last look has found. */
+  isSteady = false
+
+  /** `keepMs`: how long things are kept that are deleted then; none has to wait longer. `onJump`: told by how much the clock jumped, ahead or back. */
+  constructor(clock: SteadyClock, keepMs: number, onJump: (ms: number) => void) {
+    this.#clock = clock
+    this.#neededMs = Math.min(steadyMs, keepMs)
+    this.#onJump = onJump
+  }
+
+  /** To be called all the time: whether the wall clock has been steady for long enough. */
+  look(): boolean {
+    const { wall, steady } = this.#read()
+    const offset = wall - steady
+    const before = this.#offset
+    this.#offset = offset
+    if (before === null || Math.abs(offset - before) > toleranceMs) {
+      this.#steadySince = steady
+      if (before !== null) this.#onJump(offset - before)
+    }
+    this.isSteady = steady - this.#steadySince >= this.#neededMs
+    return this.isSteady
+  }
+
+  /** Both at one instant: between two readings the process may be held up. */
+  #read(): { wall: number; steady: number } {
+    for (;;) {
+      const wall = this.#clock.now()
+      const steady = this.#clock.steady()
+      if (this.#clock.now() === wall) return { wall, steady }
+    }
+  }
+}

@@ -1,0 +1,103 @@
+import type Database from 'better-sqlite3'
+import type { Clock } from '../../../runtime/clock.ts'
+import { isBusy, isDamage, isDiskFailure } from '../file/connection.ts'
+import type { Writer } from '../write/writer.ts'
+
+/** A part of a transaction. It has no effect outside the database until `done`: it may run again after a rollback. */
+export interface Part {
+  /** `now`: when it runs, which is after it was asked for; never earlier than for the part before it. */
+  run(now: number): unknown
+  /** What this part gathers from several calls, each on its own; for when the shared transaction failed. */
+  split?(): Part[]
+  /** After the commit that made `result` durable. */
+  done(result: never): void
+  /** It failed alone; nothing of it is stored. */
+  failed(error: unknown): void
+}
+
+/**
+ * Runs all parts in one transaction, and where that fails each in one of its own, so that none fails because of another. No savepoints:
+ * they would cost the good path, and SQLITE_FULL, IOERR and NOMEM end the whole transaction anyway. `more` is asked before the commit,
+ * until it has nothing: what it gives joins the parts.
+ *
+ * `verify` is called after each commit and before anyone is told: what it throws passes through, and nobody is. So do SQLITE_BUSY (of the
+ * shared transaction: nothing is stored, try again), a failure of the disk and a damaged file; no part is told of these. Gives the errors
+ * that parts were told of.
+ */
+export function commitTogether(
+  db: Database.Database,
+  writer: Writer,
+  parts: Part[],
+  clock: Clock,
+  verify: () => void,
+  more: () => readonly Part[],
+): unknown[] {
+  let results: unknown[]
+  try {
+    results = transact(db, writer, parts, clock, more)
+  } catch (error) {
+    if (isBusy(error) || isDiskFailure(error) || isDamage(error)) throw error
+    return commitEach(db, writer, parts, clock, verify, error)
+  }
+  verify()
+  for (const [index, part] of parts.entries()) part.done(results[index] as never)
+  return []
+}
+
+function commitEach(
+  db: Database.Database,
+  writer: Writer,
+  parts: readonly Part[],
+  clock: Clock,
+  verify: () => void,
+  shared: unknown,
+): unknown[] {
+  const alone = parts.flatMap((part) => part.split?.() ?? [part])
+  if (alone.length === 1) {
+    alone[0]!.failed(shared)
+    return [shared]
+  }
+  const errors: unknown[] = []
+  for (const part of alone) {
+    let result: unknown
+    try {
+      ;[result] = transact(db, writer, [part], clock)
+    } catch (error) {
+      if (isDiskFailure(error) || isDamage(error)) throw error
+      part.failed(error)
+      errors.push(error)
+      continue
+    }
+    verify()
+    part.done(result as never)
+  }
+  return errors
+}
+
+function transact(
+  db: Database.Database,
+  writer: Writer,
+  parts: Part[],
+  clock: Clock,
+  more: () => readonly Part[] = () => [],
+): unknown[] {
+  db.exec('BEGIN IMMEDIATE')
+  try {
+    writer.begin()
+    const results: unknown[] = []
+    let now = Number.NEGATIVE_INFINITY
+    while (results.length < parts.length) {
+      // The clock may be set back meanwhile: within a transaction no job may end before it began.
+      now = Math.max(now, clock.now())
+      results.push(parts[results.length]!.run(now))
+      if (results.length === parts.length) parts.push(...more())
+    }
+    writer.finish()
+    db.exec('COMMIT')
+    return results
+  } catch (error) {
+    // SQLite has ended the transaction itself on some errors.
+    if (db.inTransaction) db.exec('ROLLBACK')
+    throw error
+  }
+}

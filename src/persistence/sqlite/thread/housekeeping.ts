@@ -1,0 +1,149 @@
+import type { SteadyClock } from '../../../runtime/clock.ts'
+import type { Lease, StoreNotice } from '../../store.ts'
+import { isStorageTrouble } from '../file/connection.ts'
+import type { Writer } from '../write/writer.ts'
+import { ClockWatch } from './clock-watch.ts'
+import type { Part } from './group-commit.ts'
+import type { HeldLeases } from './held-leases.ts'
+import { type Effort, Pace } from './pace.ts'
+
+/** Between two walks of retention, in ms. */
+const retainRestMs = 60_000
+/** What is due is work to be done, and rests only so that others that write the file have their gaps: three quarters of the time at most. */
+const promotionEffort: Effort = { stepMs: 5, rests: 1 / 3 }
+/** Renewals within one lease, so that one may fail. */
+const renewalsPerLease = 3
+
+type Notice = Extract<StoreNotice, { type: 'lost' | 'clockJumped' }>
+
+/** What a server's store does by itself as time passes: each a bounded part of a transaction, taken when its instant has come. */
+export class Housekeeping {
+  readonly #writer: Writer
+  readonly #held: HeldLeases
+  readonly #leaseMs: number
+  readonly #notify: (notice: Notice) => void
+  readonly #clock: SteadyClock
+  readonly #clockWatch: ClockWatch
+  readonly #promotions: Pace
+  readonly #renewals: Pace
+  readonly #retentions: Pace
+  readonly #unparks: Pace
+  /** Others use the store. */
+  #contended = false
+  #unparking = true
+  /** When the next job is due; null where none waits. */
+  nextDueAt: number | null = null
+
+  constructor(
+    writer: Writer,
+    held: HeldLeases,
+    { leaseMs, retentionMs }: { readonly leaseMs: number; readonly retentionMs: number },
+    clock: SteadyClock,
+    notify: (notice: Notice) => void,
+  ) {
+    this.#writer = writer
+    this.#held = held
+    this.#leaseMs = leaseMs
+    this.#clock = clock
+    this.#notify = notify
+    this.#promotions = new Pace(clock, () => promotionEffort)
+    this.#renewals = new Pace(clock)
+    this.#retentions = new Pace(clock)
+    this.#unparks = new Pace(clock)
+    this.#clockWatch = new ClockWatch(clock, retentionMs, (ms) => notify({ type: 'clockJumped', ms }))
+  }
+
+  /** To be called after commits that may have changed it, also those of other processes. */
+  lookForDue(): void {
+    this.nextDueAt = this.#writer.nextDueAt()
+  }
+
+  /**
+   * What is to be done at `now`, a step of each; all but what is due, whether its instant has come or not, where it was `asked` for.
+   * `contended`: others use the store.
+   */
+  parts(now: number, asked: boolean, contended: boolean): Part[] {
+    this.#contended = contended
+    const due = this.nextDueAt !== null && this.nextDueAt <= now
+    const mayDelete = this.#clockWatch.look()
+    return [
+      ...(due && (asked || this.#promotions.isDue) ? [this.#promotion()] : []),
+      ...(asked || this.#renewals.isDue ? [this.#renewal()] : []),
+      ...(mayDelete && (asked || this.#retentions.isDue) ? [this.#retention()] : []),
+      ...(this.#unparking && this.#unparks.isDue ? [this.#unparked()] : []),
+    ]
+  }
+
+  /** Ms from `now` until it has something to do that it knows of. */
+  sleepMs(now: number): number {
+    const steady = this.#clock.steady()
+    const dueIn = this.nextDueAt === null ? Number.POSITIVE_INFINITY : this.nextDueAt - now
+    return Math.min(
+      Math.max(dueIn, this.#promotions.nextAt - steady),
+      this.#renewals.nextAt - steady,
+      this.#clockWatch.isSteady ? this.#retentions.nextAt - steady : Number.POSITIVE_INFINITY,
+      this.#unparking ? this.#unparks.nextAt - steady : Number.POSITIVE_INFINITY,
+    )
+  }
+
+  #promotion(): Part {
+    return part(
+      (now) => this.#promotions.step(this.#contended, (goOn) => this.#writer.promoteDue(now, goOn)),
+      (goesOn: boolean) => {
+        if (goesOn) this.#promotions.rest()
+        // Also where nothing was due any more: another process had moved it.
+        this.lookForDue()
+      },
+    )
+  }
+
+  /** Live leases move on and the rest expires, in this order and in one transaction: no jump of the clock expires a live one. */
+  #renewal(): Part {
+    return part(
+      (now) => {
+        const lost = this.#writer.renew(this.#held.all(), now)
+        const goesOn = this.#renewals.step(this.#contended, (goOn) => this.#writer.expireLeases(now, goOn))
+        return { lost, goesOn }
+      },
+      ({ lost, goesOn }: { lost: Lease[]; goesOn: boolean }) => {
+        if (goesOn) this.#renewals.rest()
+        else this.#renewals.wait(this.#leaseMs / renewalsPerLease)
+        this.#held.drop(lost)
+        if (lost.length > 0)
+          this.#notify({ type: 'lost', leases: lost.map((lease) => ({ ...lease, cancelled: false })) })
+      },
+    )
+  }
+
+  #retention(): Part {
+    return part(
+      (now) => this.#retentions.step(this.#contended, (goOn) => this.#writer.retain(now, goOn)),
+      (goesOn: boolean) => {
+        if (goesOn) this.#retentions.rest()
+        else this.#retentions.wait(retainRestMs)
+      },
+    )
+  }
+
+  /** Once, after opening: what an earlier process had no handler for may have one now. */
+  #unparked(): Part {
+    return part(
+      () => this.#unparks.step(this.#contended, (goOn) => this.#writer.unpark(goOn)),
+      (goesOn: boolean) => {
+        this.#unparks.rest()
+        this.#unparking = goesOn
+      },
+    )
+  }
+}
+
+/** A part that is taken again by itself where it could not be stored now. */
+export function part<Result>(run: (now: number) => Result, done: (result: Result) => void): Part {
+  return {
+    run,
+    done,
+    failed(error) {
+      if (!isStorageTrouble(error)) throw error
+    },
+  }
+}

@@ -1,0 +1,56 @@
+import type { SteadyClock } from '../../../runtime/clock.ts'
+
+/** How long a step of housekeeping takes, and for how many times as long it rests then. */
+export interface Effort {
+  /** In ms. What it is about when they are over is finished: some jobs at most. */
+  readonly stepMs: number
+  readonly rests: number
+}
+
+/** While others use the store: a quarter of the thread's time at most. */
+export const besideOthers: Effort = { stepMs: 2, rests: 3 }
+/** While nobody does: half of it, for a process that writes beside this one needs gaps. */
+export const alone: Effort = { stepMs: 5, rests: 1 }
+
+/** Asked between one job of a step, or a few, and the next. */
+export type GoOn = () => boolean
+
+/** For a step that ends by its number of jobs alone. */
+export const unhurried: GoOn = () => true
+
+/** Bounds the share of the thread's time that one kind of housekeeping takes: by steps, and rests in proportion to what they took. */
+export class Pace {
+  readonly #clock: SteadyClock
+  readonly #effort: (contended: boolean) => Effort
+  #restMs = 0
+  /** By the steady clock. */
+  nextAt = Number.NEGATIVE_INFINITY
+
+  constructor(clock: SteadyClock, effort = (contended: boolean): Effort => (contended ? besideOthers : alone)) {
+    this.#clock = clock
+    this.#effort = effort
+  }
+
+  get isDue(): boolean {
+    return this.#clock.steady() >= this.nextAt
+  }
+
+  /** Does a step, which asks before it does more than the least; `contended`: others use the store. */
+  step<Result>(contended: boolean, run: (goOn: GoOn) => Result): Result {
+    const { stepMs, rests } = this.#effort(contended)
+    const beganAt = this.#clock.steady()
+    const result = run(() => this.#clock.steady() - beganAt < stepMs)
+    this.#restMs = rests * (this.#clock.steady() - beganAt)
+    return result
+  }
+
+  /** The step is on disk, and there is more to do. */
+  rest(): void {
+    this.wait(this.#restMs)
+  }
+
+  /** There is nothing to do for so many ms. */
+  wait(ms: number): void {
+    this.nextAt = this.#clock.steady() + ms
+  }
+}

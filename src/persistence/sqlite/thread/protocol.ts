@@ -1,0 +1,143 @@
+import type { JobState } from '../../../machines/job.ts'
+import type { Batch } from '../../batches.ts'
+import type { EventSet } from '../../runs.ts'
+import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, NewJobRow, StoreNotice } from '../../store.ts'
+import type { Epoch } from '../file/epochs.ts'
+import type { Inode } from '../file/held-locks.ts'
+import type { Owner } from '../file/lock.ts'
+import type { CommitCells } from './commit-meter.ts'
+
+/** What the loop asks of the store's thread. */
+export type Request =
+  | { readonly op: 'enqueue'; readonly jobs: readonly NewJobRow[] }
+  | ({ readonly op: 'enqueueCalls' } & NewCalls)
+  | { readonly op: 'lease'; readonly room: number; readonly wait: boolean; readonly start: boolean }
+  | { readonly op: 'apply'; readonly sets: readonly EventSet[] }
+  | { readonly op: 'abandon'; readonly leases: readonly Lease[] }
+  | { readonly op: 'recover'; readonly after: number }
+  | { readonly op: 'send'; readonly command: Command; readonly id: number }
+  | {
+      readonly op: 'command'
+      readonly command: Command
+      readonly ids: readonly number[]
+      readonly state: JobState | undefined
+    }
+  | { readonly op: 'sweep' | 'noteStop' | 'stopLeasing' | 'close' }
+
+export type Operation = Request['op']
+
+/** The jobs of several calls that came together, none with a key: what most calls are. */
+export interface NewCalls {
+  /** Of each call, in order: where they must be settled one by one. */
+  readonly ids: readonly number[]
+  /** Its jobs. */
+  readonly counts: readonly number[]
+  readonly batches: readonly Batch[]
+}
+
+/**
+ * What became of them: all stored, with consecutive ids and a state for each batch; or a result for each call; null: each call is answered
+ * by itself.
+ */
+export type EnqueuedCalls =
+  | { readonly firstId: number; readonly states: readonly JobState[] }
+  | readonly EnqueueResult[]
+  | null
+
+/** What the thread answers to each. */
+export interface Answers {
+  enqueue: EnqueueResult
+  enqueueCalls: EnqueuedCalls
+  lease: LeasedJobs
+  apply: RefusedEvent[]
+  abandon: null
+  recover: RecoveryStep
+  send: CommandResult
+  command: number[]
+  sweep: null
+  noteStop: null
+  stopLeasing: null
+  close: null
+}
+
+/** One bounded step of recovery: where to go on (`last` null: done) and what it moved. */
+export interface RecoveryStep {
+  readonly last: number | null
+  readonly leased: number
+  readonly running: number
+  readonly suspects: number
+  /** See `Recovered`. */
+  readonly wasStopping: boolean
+}
+
+/** Leased jobs on their way to the loop: their facts as JSON text, a third of the cost of objects, and their payloads. */
+export interface LeasedJobs {
+  readonly facts: string
+  readonly payloads: readonly string[]
+}
+
+/** All of a `LeasedJob` but its payload. */
+export type LeasedFacts = readonly [
+  id: number,
+  leaseToken: number,
+  type: string,
+  attempt: number,
+  maxAttempts: number,
+  timeoutMs: number | null,
+  runAt: number,
+]
+
+/** One event of an `apply` that changed nothing. */
+export type RefusedEvent = Pick<LeaseEvent, 'event' | keyof Lease>
+
+/** Why a call was refused; nothing of it is stored. */
+export type Refusal = { readonly kind: 'unavailable' | 'full' | 'broken invariant'; readonly message: string }
+
+/** Loop to thread: all that was asked in one turn of the loop. */
+export type Ask = readonly (readonly [callId: number, request: Request])[]
+
+/** Thread to loop: all that one commit settled. It is to be believed once `ThreadOptions.believed` counts it. */
+export interface Tell {
+  readonly opened?: { readonly epochs: readonly Epoch[] }
+  readonly unopened?: Unopened
+  readonly settled: readonly (readonly [callId: number, answer: Answers[Operation]])[]
+  readonly refused: readonly (readonly [callId: number, refusal: Refusal])[]
+  readonly notices: readonly Exclude<StoreNotice, { type: 'fatal' }>[]
+  /** `lost`: a `DatabaseLostError`. */
+  readonly fatal?: { readonly message: string; readonly lost: boolean }
+}
+
+/** Why the file was not opened. */
+export type Unopened =
+  | { readonly kind: 'unusable' | 'unavailable'; readonly message: string }
+  | { readonly kind: 'jobs lost'; readonly fault: string; readonly missing: number | null; readonly acceptance: string }
+
+export interface WriterOptions {
+  readonly leaseMs: number
+  /** Job types that may be leased here. */
+  readonly types: readonly string[]
+  /** Jobs that may wait, and jobs that may wait in one queue: no bound of its own unless told. */
+  readonly maxQueueDepth: number
+  readonly maxDepthPerQueue?: number | undefined
+  readonly retentionMs: number
+}
+
+/** What the thread is started with. */
+export interface ThreadOptions {
+  readonly path: string
+  /** Null for a producer: it enqueues, and leaves leases, sweeps and commands to the server. */
+  readonly server: { readonly owner: Owner; readonly lock: Inode | null } | null
+  readonly writer: WriterOptions
+  /** The id of a new file, or of a new epoch. */
+  readonly newDatabaseId: string
+  readonly acceptLoss: string | undefined
+  readonly secureDelete?: boolean | undefined
+  /** The cell of a manual clock; null for the system's. */
+  readonly clock: BigInt64Array | null
+  /** See `watchdog.ts`. */
+  readonly pulse: Int32Array | null
+  /** Where it measures its commits. */
+  readonly commits: CommitCells
+  /** One cell: how many of the messages that tell of commits may be believed, modulo 2^32. See `FileGuard`. */
+  readonly believed: Int32Array
+}

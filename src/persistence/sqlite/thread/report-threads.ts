@@ -1,0 +1,46 @@
+import { Worker } from 'node:worker_threads'
+import { UnavailableError } from '../../../errors.ts'
+import { ownThread } from '../../../runtime/own-thread.ts'
+
+/** What such a thread tells: how far it is, then what it found or made, or why it could not. */
+export type ReportTell<Report> =
+  | { readonly done: number; readonly of: number }
+  | { readonly report: Report }
+  | { readonly error: string }
+
+/** Work on a whole file that ends in a report, such as a check or a backup: each on a thread of its own. */
+export class ReportThreads<Data, Report> {
+  readonly #script: URL
+  readonly #fault: string
+  readonly #threads = new Set<Worker>()
+
+  /** `fault`: what an error begins with. */
+  constructor(script: URL, fault: string) {
+    this.#script = script
+    this.#fault = fault
+  }
+
+  /** Rejects with `UnavailableError` where it cannot be done, or is ended meanwhile. */
+  run(workerData: Data, onProgress: (done: number, of: number) => void = () => {}): Promise<Report> {
+    const thread = new Worker(this.#script, { workerData, ...ownThread })
+    this.#threads.add(thread)
+    return new Promise((resolve, reject) => {
+      const fail = (why: string) => reject(new UnavailableError(`${this.#fault}: ${why}`))
+      thread.on('message', (tell: ReportTell<Report>) => {
+        if ('report' in tell) resolve(tell.report)
+        else if ('error' in tell) fail(tell.error)
+        else onProgress(tell.done, tell.of)
+      })
+      thread.on('error', (error) => fail(error.message))
+      thread.on('exit', () => {
+        this.#threads.delete(thread)
+        fail('it was ended')
+      })
+    })
+  }
+
+  /** Ends those that are under way; what a backup had copied stays under a name of its own. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#threads].map((thread) => thread.terminate()))
+  }
+}

@@ -1,0 +1,373 @@
+import type Database from 'better-sqlite3'
+import { DatabaseLostError } from '../../../errors.ts'
+import type { SteadyClock } from '../../../runtime/clock.ts'
+import { isBusy, isDamage, isFull, isStorageTrouble, leaveLog } from '../file/connection.ts'
+import { progressOf, readEpochs } from '../file/epochs.ts'
+import { FileGuard } from '../file/file-guard.ts'
+import { Mark } from '../file/mark.ts'
+import { Writer } from '../write/writer.ts'
+import { busyPatienceMs, Calls } from './calls.ts'
+import { CommitMeter } from './commit-meter.ts'
+import { commitTogether, type Part } from './group-commit.ts'
+import { HeldLeases } from './held-leases.ts'
+import { Housekeeping, part } from './housekeeping.ts'
+import { OthersTurn } from './others-turn.ts'
+import type { Ask, Tell, ThreadOptions } from './protocol.ts'
+import { beatMs, type killBlockedProcess, Watchdog } from './watchdog.ts'
+
+/** How often the file is looked at for other processes' writes, and the loop for its beat; the only poll there is. */
+const tickMs = beatMs
+/** Ticks between looks for ready jobs that no event told of: a safety net. */
+const fallbackTicks = 10
+/** Between tries while another process holds the file: while calls wait for it, and when they have been refused. */
+const busyWaitMs = { soon: 2, later: 50 }
+/** How long after a call the store counts as used by others than its housekeeping, in ms. */
+const contendedMs = 100
+/** Between tries of outcomes that found the disk full. */
+const fullWaitMs = 500
+const diskFull = 'the disk that holds the database is full'
+
+/** A log that is longer is told of: eight times what it needs. */
+const longLogBytes = 67_108_864
+/** How long readers may stand in the way of that, in ms. */
+const saveLogMs = 2_000
+
+/** A message that says nothing. */
+export const quiet: Tell = { settled: [], refused: [], notices: [] }
+
+/** The way to the event loop and back, as a `MessagePort` has it: whole messages, in their order. */
+export interface Mailbox {
+  /** Has `heed` called with each message that comes while the thread sleeps. */
+  heed(heed: (ask: Ask) => void): void
+  /** What has come since and was not heeded. */
+  takeNext(): Ask | undefined
+  tell(tell: Tell): void
+  close(): void
+}
+
+/**
+ * The store's thread: owns the one connection that writes. While a commit is on its way to disk calls pile up; the next transaction takes
+ * them all. It sleeps until it is asked something or its housekeeping has something to do.
+ */
+export class StoreThread {
+  readonly #mailbox: Mailbox
+  readonly #clock: SteadyClock
+  readonly #db: Database.Database
+  readonly #guard: FileGuard
+  readonly #mark: Mark
+  readonly #askDataVersion: Database.Statement
+  readonly #askHighestJob: Database.Statement
+  readonly #writer: Writer
+  readonly #calls: Calls
+  readonly #meter: CommitMeter
+  readonly #held = new HeldLeases()
+  readonly #othersTurn = new OthersTurn()
+  /** Null for a producer. */
+  readonly #housekeeping: Housekeeping | null
+  readonly #watchdog: Watchdog | null
+  readonly #endProcess: typeof killBlockedProcess
+  #dataVersion = -1
+  /** Since the mark was written last: whether another process wrote, and whether this one did. */
+  #othersWrote = false
+  #isMarkBehind = false
+  /** The files were not looked at since the last commit. */
+  #isUnchecked = false
+  #toldCount = 0
+  readonly #believed: Int32Array
+  #ticks = 0
+  #toldLogBytes = longLogBytes
+  #toldMarkFault: string | null = null
+  #timer: NodeJS.Timeout | undefined
+  /** Monotonic ms: since when another process has held the file, and when to try again. */
+  #busySince: number | null = null
+  #retryAt = 0
+  #trouble: string | null = null
+  /** The file must not be written again. */
+  #broken = false
+  /** It was told that the store cannot go on: nothing more is stored or answered, whatever still comes. */
+  #ended = false
+
+  /**
+   * `db`: the open file, closed when the store is. `endProcess`: what the watchdog does where the loop stands still for good. `remarks`: on the
+   * file, for whoever operates it.
+   */
+  constructor(
+    mailbox: Mailbox,
+    db: Database.Database,
+    clock: SteadyClock,
+    options: ThreadOptions,
+    endProcess: typeof killBlockedProcess,
+    remarks: readonly string[] = [],
+  ) {
+    this.#mailbox = mailbox
+    this.#db = db
+    this.#clock = clock
+    this.#endProcess = endProcess
+    this.#askDataVersion = this.#db.prepare('PRAGMA data_version').pluck()
+    this.#askHighestJob = this.#db.prepare(`SELECT max(seq) FROM sqlite_sequence WHERE name = 'jobs'`).pluck()
+    this.#writer = new Writer(this.#db, options.writer)
+    this.#calls = new Calls(this.#writer, this.#held)
+    this.#meter = new CommitMeter(options.commits)
+    this.#believed = options.believed
+    this.#housekeeping = options.server
+      ? new Housekeeping(this.#writer, this.#held, options.writer, clock, (notice) => this.#calls.notify(notice))
+      : null
+    this.#watchdog = options.pulse && new Watchdog(options.pulse)
+    this.#guard = new FileGuard(options.path, options.server?.lock ?? null)
+    this.#mark = new Mark(options.path, progressOf(this.#db))
+    for (const message of remarks) this.#calls.notify({ type: 'file', message })
+    mailbox.heed((ask) => {
+      if (this.#ended) return
+      this.#calls.accept(ask)
+      this.#work()
+    })
+    mailbox.tell({ ...quiet, opened: { epochs: readEpochs(this.#db) } } satisfies Tell)
+    this.#work()
+  }
+
+  /** Commits until nothing is left to do now, then sleeps until there is. */
+  #work(first: () => unknown = () => {}): void {
+    clearTimeout(this.#timer)
+    try {
+      first()
+      while (this.#step()) this.#flush()
+      this.#flush()
+    } catch (error) {
+      this.#stop(error)
+      return
+    }
+    if (this.#db.open) this.#timer = setTimeout(() => this.#tick(), this.#sleepMs())
+    else this.#mailbox.close()
+  }
+
+  #tick(): void {
+    if (++this.#ticks % fallbackTicks === 0) this.#calls.lookForReady = true
+    this.#work(() => this.#db.open && this.#lookAtFiles())
+  }
+
+  #lookAtFiles(): void {
+    this.#guard.check()
+    if (this.#ticks % fallbackTicks !== 0) return
+    this.#keepMark()
+    this.#tellOfLog(this.#guard.logBytes)
+  }
+
+  /** What stands in the way is told once, until it is gone. */
+  #keepMark(): void {
+    const fault = this.#mark.keep()
+    if (fault !== null && fault !== this.#toldMarkFault) {
+      const message = `${fault}. What is acknowledged is kept, but without a mark a start cannot tell that some of it is missing`
+      this.#calls.notify({ type: 'file', message })
+    }
+    this.#toldMarkFault = fault
+  }
+
+  /** Once for each doubling, until it is short again. */
+  #tellOfLog(bytes: number): void {
+    if (bytes < longLogBytes) this.#toldLogBytes = longLogBytes
+    if (bytes < this.#toldLogBytes) return
+    this.#toldLogBytes = 2 * bytes
+    const message = `the log of the database has grown to ${Math.round(bytes / 1e6)} MB: something reads the file without an end, a transaction left open in a shell or a backup; the log shrinks when that ends`
+    this.#calls.notify({ type: 'file', message })
+  }
+
+  /** Before each transaction, however many there are without a pause: what lies between two looks it has slept, or was held up. */
+  #watch(): void {
+    const stillMs = this.#watchdog?.look(performance.now()) ?? null
+    if (stillMs !== null) this.#endProcess(stillMs, this.#held.runningIds())
+  }
+
+  #sleepMs(): number {
+    const waitsUntil = Math.max(this.#retryAt, this.#othersTurn.until)
+    if (waitsUntil > 0) return Math.max(1, Math.min(tickMs, waitsUntil - performance.now()))
+    const now = this.#clock.now()
+    const { aloneUntil } = this.#writer
+    const othersIn = aloneUntil !== null && aloneUntil > now ? aloneUntil - now : Number.POSITIVE_INFINITY
+    return Math.max(1, Math.min(tickMs, this.#housekeeping?.sleepMs(now) ?? tickMs, othersIn, this.#guard.restMs))
+  }
+
+  /** One transaction with all that waits; false where there is nothing to do now. */
+  #step(): boolean {
+    this.#watch()
+    this.#acceptMail()
+    const cannotStore = this.#broken || performance.now() < this.#retryAt
+    if (this.#calls.takeClose(!cannotStore)) {
+      this.#close()
+      return false
+    }
+    if (this.#broken) this.#calls.refuseAll(this.#trouble ?? 'the storage is broken')
+    if (cannotStore || performance.now() < this.#othersTurn.until) return false
+    this.#retryAt = 0
+    this.#othersTurn.until = 0
+    // Within a transaction that is cheaper.
+    if (!this.#calls.isPending) this.#noticeOthers()
+    const now = this.#clock.now()
+    const { aloneUntil } = this.#writer
+    if (aloneUntil !== null && aloneUntil <= now) this.#calls.lookForReady = true
+    const parts = [...this.#calls.takeParts(), ...this.#takeHousekeeping(now), ...this.#takeProbe()]
+    if (parts.length === 0) parts.push(...this.#calls.takeLeaseAlone())
+    if (parts.length > 0) this.#commit(parts)
+    return parts.length > 0 || this.#calls.isPending
+  }
+
+  /** The last process that closes the file leaves all in it. */
+  #close(): void {
+    if (!this.#broken) {
+      this.#guard.check()
+      try {
+        leaveLog(this.#db)
+      } catch (error) {
+        // Another process has it open, or the disk has no room: the log stays.
+        if (!isStorageTrouble(error)) throw error
+      }
+    }
+    this.#db.close()
+    this.#mark.close()
+  }
+
+  /** What has come in and was not heeded: while a transaction runs, or is on its way to disk. */
+  #acceptMail(): void {
+    for (let more = this.#mailbox.takeNext(); more; more = this.#mailbox.takeNext()) this.#calls.accept(more)
+  }
+
+  #takeHousekeeping(now: number): Part[] {
+    const asked = this.#calls.sweepAsked
+    this.#calls.sweepAsked = false
+    const contended = performance.now() - this.#calls.lastCameAt < contendedMs
+    return this.#housekeeping?.parts(now, asked, contended) ?? []
+  }
+
+  /** What stood in the way is gone when something was written: on a full disk a commit of nothing goes well, too. */
+  #takeProbe(): Part[] {
+    if (this.#trouble === null) return []
+    const sql = `INSERT OR REPLACE INTO meta (name, value) VALUES ('written', ?)`
+    const write = () => this.#db.prepare(sql).run(performance.now())
+    return [part(write, () => {})]
+  }
+
+  #commit(parts: Part[]): void {
+    let isFirst = true
+    const more = () => {
+      if (isFirst) this.#noticeOthers()
+      isFirst = false
+      this.#acceptMail()
+      return this.#calls.takeMore()
+    }
+    const committed = () => {
+      this.#isUnchecked = true
+      if (this.#othersWrote) this.#mark.noteJobs((this.#askHighestJob.get() as number | null) ?? 0)
+      this.#othersWrote = false
+      if (this.#writer.eventCount > 0) this.#isMarkBehind = true
+      this.#meter.committed(performance.now() - this.#writer.beganAt, this.#writer.eventCount)
+      if (this.#writer.tookTimed) this.#housekeeping?.lookForDue()
+    }
+    // Until a lease has looked: where this transaction fails before it comes to one, its parts are stored alone all the same.
+    this.#calls.lookForReady = true
+    let errors: unknown[]
+    this.#guard.checkBefore()
+    const begunAt = performance.now()
+    try {
+      errors = commitTogether(this.#db, this.#writer, parts, this.#clock, committed, more)
+    } catch (error) {
+      if (!isBusy(error) && !isDamage(error)) throw error
+      for (const each of parts) each.failed(error)
+      if (isBusy(error)) this.#waitForOthers()
+      else {
+        this.#broken = true
+        this.#setTrouble(messageOf(error))
+      }
+      return
+    }
+    // Also where only housekeeping met it: that comes again at once.
+    const isDiskFull = errors.some(isFull)
+    this.#busySince = null
+    this.#calls.refusedAsBusy = false
+    this.#retryAt = isDiskFull ? performance.now() + fullWaitMs : 0
+    this.#othersTurn.noteOwn(begunAt, performance.now())
+    this.#setTrouble(isDiskFull ? diskFull : null)
+  }
+
+  #waitForOthers(): void {
+    const now = performance.now()
+    this.#busySince ??= now
+    const waited = now - this.#busySince
+    this.#retryAt = now + (waited > busyPatienceMs ? busyWaitMs.later : busyWaitMs.soon)
+    if (waited > busyPatienceMs || this.#calls.refusedAsBusy)
+      this.#setTrouble('another process holds a lock on the database')
+  }
+
+  /** `PRAGMA data_version` changes on this connection only with other connections' commits. */
+  #noticeOthers(): void {
+    const version = this.#askDataVersion.get() as number
+    if (version === this.#dataVersion) return
+    if (this.#dataVersion !== -1) this.#othersTurn.noteOthers(performance.now())
+    this.#dataVersion = version
+    this.#othersWrote = true
+    this.#calls.lookForReady = true
+    this.#housekeeping?.lookForDue()
+  }
+
+  #setTrouble(trouble: string | null): void {
+    if (trouble === this.#trouble) return
+    this.#trouble = trouble
+    this.#calls.notify({ type: 'health', error: trouble })
+  }
+
+  /**
+   * Tells the loop what the last commit settled. While the message is on its way, which takes longer, the files are looked at and the mark is
+   * written: the loop believes the message when that is done.
+   */
+  #flush(): void {
+    const tell = this.#calls.takeTell()
+    if (tell) {
+      this.#toldCount++
+      this.#mailbox.tell(tell)
+    }
+    if (this.#isUnchecked) this.#guard.checkCommit()
+    this.#isUnchecked = false
+    if (this.#isMarkBehind) this.#mark.advance(this.#writer.lastEventId, this.#writer.lastJobId)
+    this.#isMarkBehind = false
+    if (tell) Atomics.store(this.#believed, 0, this.#toldCount)
+  }
+
+  /** Nothing more is answered: whether the last commit reached the disk is not known, and a restart will tell. */
+  #stop(error: unknown): void {
+    this.#ended = true
+    // Counted before it is told: the loop may hear of it, and beat for the last time, before the next statement here.
+    const beats = this.#watchdog?.beats
+    this.#mailbox.tell({ ...quiet, fatal: this.#describe(error) } satisfies Tell)
+    this.#closeWhenHeard(beats)
+  }
+
+  /** A loop that a handler blocks does not hear of it, and must be ended all the same. */
+  #closeWhenHeard(beats: number | undefined): void {
+    if (!this.#watchdog || this.#watchdog.beats !== beats) {
+      this.#mailbox.close()
+      return
+    }
+    this.#watch()
+    this.#timer = setTimeout(() => this.#closeWhenHeard(beats), tickMs)
+  }
+
+  #describe(error: unknown): NonNullable<Tell['fatal']> {
+    if (error instanceof DatabaseLostError) return { message: `${error.message}${this.#saveLog()}`, lost: true }
+    return { message: error instanceof Error ? (error.stack ?? error.message) : String(error), lost: false }
+  }
+
+  /** A log whose name is gone is gone with this process: what it holds is moved into the database, if that is sure to be right. */
+  #saveLog(): string {
+    if (!this.#guard.canSaveLog) return ''
+    const giveUpAt = performance.now() + saveLogMs
+    do {
+      const [{ busy, log, checkpointed }] = this.#db.pragma('wal_checkpoint(PASSIVE)') as [Record<string, number>]
+      if (busy === 0 && log === checkpointed) this.#mark.keep()
+      if (busy === 0 && log === checkpointed) return '. All that was acknowledged is in the database'
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyWaitMs.soon)
+    } while (performance.now() < giveUpAt)
+    return ''
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,69 @@
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import type Database from 'better-sqlite3'
+import { DatabaseUnusableError, LostJobsError } from '../../../errors.ts'
+import { ManualClock, type SteadyClock, systemClock } from '../../../runtime/clock.ts'
+import { isBusy, openForWriting } from '../file/connection.ts'
+import type { ThreadOptions, Unopened } from './protocol.ts'
+import { type Mailbox, quiet, StoreThread } from './store-thread.ts'
+import { killBlockedProcess } from './watchdog.ts'
+
+/** How long opening may wait for a process that has the file locked. */
+const openPatienceMs = 5_000
+/** Between its tries. */
+const openWaitMs = 10
+
+/** Opening may meet a process that migrates, recovers or checkpoints. This thread has nothing else to do meanwhile. */
+function openPatiently(
+  { path, newDatabaseId, acceptLoss, secureDelete, server }: ThreadOptions,
+  clock: SteadyClock,
+  onEpoch: (why: string) => void,
+): Database.Database {
+  const giveUpAt = performance.now() + openPatienceMs
+  for (;;) {
+    try {
+      return openForWriting(path, () => newDatabaseId, clock.now(), {
+        acceptLoss,
+        secureDelete,
+        owner: server?.owner,
+        onEpoch,
+      })
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > giveUpAt) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, openWaitMs)
+    }
+  }
+}
+
+function mailboxOf(port: MessagePort): Mailbox {
+  return {
+    heed: (heed) => port.on('message', heed),
+    takeNext: () => receiveMessageOnPort(port)?.message,
+    tell: (tell) => port.postMessage(tell),
+    close: () => port.close(),
+  }
+}
+
+if (parentPort) runStore(parentPort, workerData as ThreadOptions)
+
+/** Opens the file and serves whoever holds the other end of the port, until that closes the store. */
+export function runStore(port: MessagePort, options: ThreadOptions): void {
+  const mailbox = mailboxOf(port)
+  const clock = options.clock ? new ManualClock(0, options.clock) : systemClock
+  const remarks: string[] = []
+  try {
+    const db = openPatiently(options, clock, (why) => remarks.push(`a new epoch begins, with higher ids: ${why}`))
+    new StoreThread(mailbox, db, clock, options, killBlockedProcess, remarks)
+  } catch (error) {
+    mailbox.tell({ ...quiet, unopened: unopened(error) })
+    mailbox.close()
+  }
+}
+
+function unopened(error: unknown): Unopened {
+  if (error instanceof LostJobsError) {
+    const { fault, missing, acceptance } = error
+    return { kind: 'jobs lost', fault, missing, acceptance }
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  return { kind: error instanceof DatabaseUnusableError ? 'unusable' : 'unavailable', message }
+}

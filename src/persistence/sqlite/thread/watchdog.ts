@@ -1,0 +1,113 @@
+import { Worker } from 'node:worker_threads'
+import { ownThread } from '../../../runtime/own-thread.ts'
+
+/** How often the loop beats, and the thread looks, in ms. */
+export const beatMs = 100
+/** Beyond the longest timeout of the running jobs, for handlers that block the loop but would still end. */
+const graceMs = 10_000
+/**
+ * A look that comes later than this after the one before was held up itself (SIGSTOP, a suspended machine) and proves nothing. A beat that comes
+ * later than this after it was due tells of a standstill.
+ */
+const lateMs = 5 * beatMs
+/** Of one standstill no more is counted, in ms: no attempt may take longer. */
+const standstillMax = 86_400_000
+/** For the line that tells of it, in ms. */
+const lastLineMs = 1_000
+const beatAt = 0
+const longestTimeoutAt = 1
+const threadStoodAt = 2
+
+/**
+ * Shared between loop and thread: how often the loop has beaten, the longest timeout of what it runs, and how long the thread itself has stood
+ * still in all, both in ms.
+ */
+export function createPulse(): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(12))
+}
+
+/** How long the thread has been held up itself, in ms and in all. */
+export function threadStoodMs(pulse: Int32Array): number {
+  return Atomics.load(pulse, threadStoodAt)
+}
+
+/** How much of the time between two beats, or since the last one, the loop stood still, in ms; 0 where that is no longer than usual. */
+export function stoodStillMs(sinceBeatMs: number): number {
+  const heldUpMs = sinceBeatMs - beatMs
+  return heldUpMs > lateMs ? Math.min(Math.round(heldUpMs), standstillMax) : 0
+}
+
+/** Called by the loop while it turns. `longestTimeoutMs`: of the attempts that run now, 0 where none does. */
+export function beat(pulse: Int32Array, longestTimeoutMs: number): void {
+  Atomics.store(pulse, longestTimeoutAt, longestTimeoutMs)
+  Atomics.add(pulse, beatAt, 1)
+}
+
+/** Called by the loop before it runs what may take that long: the next beat comes too late to say so where that blocks the loop. */
+export function raiseTimeout(pulse: Int32Array, timeoutMs: number): void {
+  if (Atomics.load(pulse, longestTimeoutAt) < timeoutMs) Atomics.store(pulse, longestTimeoutAt, timeoutMs)
+}
+
+/**
+ * Watches from the store's thread for a loop that a handler has blocked for good: nothing else could end it, since timeouts and signals
+ * wait for that loop. `look` is called about every `beatMs` with a monotonic instant.
+ */
+export class Watchdog {
+  readonly #pulse: Int32Array
+  #beats = -1
+  #stillMs = 0
+  #lookedAt: number | null = null
+
+  constructor(pulse: Int32Array) {
+    this.#pulse = pulse
+  }
+
+  /** How often the loop has beaten. */
+  get beats(): number {
+    return Atomics.load(this.#pulse, beatAt)
+  }
+
+  /** For how long the loop has stood still, where that is longer than any running attempt may take; else null. */
+  look(at: number): number | null {
+    const beats = Atomics.load(this.#pulse, beatAt)
+    const sinceLast = this.#lookedAt === null ? 0 : at - this.#lookedAt
+    if (sinceLast > lateMs) {
+      Atomics.add(this.#pulse, threadStoodAt, Math.min(Math.round(sinceLast), standstillMax))
+    }
+    this.#stillMs = beats === this.#beats ? this.#stillMs + (sinceLast > lateMs ? 0 : sinceLast) : 0
+    this.#beats = beats
+    this.#lookedAt = at
+    const longestTimeoutMs = Atomics.load(this.#pulse, longestTimeoutAt)
+    return this.#stillMs > longestTimeoutMs + graceMs ? this.#stillMs : null
+  }
+}
+
+/**
+ * Ends the process as a crash does, so that recovery does the rest; a line is written past the blocked loop. Whoever reads that line may be
+ * gone or stalled, so a thread of its own writes it, and this one waits for it no longer than `lastLineMs`.
+ */
+export function killBlockedProcess(stillMs: number, runningIds: readonly number[]): void {
+  const msg =
+    'the event loop has been blocked for longer than any running job may take; ending the process with SIGKILL'
+  const line = JSON.stringify({ level: 60, msg, blocked_ms: Math.round(stillMs), running_jobs: runningIds })
+  try {
+    const written = new Int32Array(new SharedArrayBuffer(4))
+    new Worker(writeLine, { eval: true, workerData: { line: `${line}\n`, written }, ...ownThread })
+    Atomics.wait(written, 0, 0, lastLineMs)
+  } finally {
+    process.kill(process.pid, 'SIGKILL')
+  }
+}
+
+/** Not a file: the one that this program was loaded from may be gone by now. A pipe that is full and does not block is tried again. */
+const writeLine = `
+  const { workerData: { line, written } } = require('node:worker_threads')
+  const { writeSync } = require('node:fs')
+  for (let rest = Buffer.from(line); rest.length > 0; ) {
+    try { rest = rest.subarray(writeSync(1, rest)) } catch (error) {
+      if (error.code !== 'EAGAIN') break
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+    }
+  }
+  Atomics.store(written, 0, 1)
+  Atomics.notify(written, 0)`

@@ -1,0 +1,387 @@
+import type Database from 'better-sqlite3'
+import { DatabaseUnusableError } from '../../../errors.ts'
+import { countStates, jobStates } from '../../../machines/edges.ts'
+import type { JobNode, JobState } from '../../../machines/job.ts'
+import { type Replayed, type ReplayedEvent, replay, unborn } from '../../../machines/replay.ts'
+import { type EdgeCount, retention, type VerifyReport, type Violation } from '../../store.ts'
+import { assertKept, isDamage, openForReading } from '../file/connection.ts'
+import { assertFile } from '../file/locate.ts'
+import { schemaFaults } from '../file/schema-faults.ts'
+import { assertWalWhole } from '../file/wal.ts'
+import { chainFrom } from '../read/histories.ts'
+import { Reader } from '../read/reader.ts'
+import { isOfRun, migrations } from '../schema.ts'
+
+/** Jobs that one read transaction looks at: some milliseconds, so that a live server can reset its WAL in between. */
+const chunkJobs = 1_000
+/** Events of one job that are read at once: it may have any number of them. */
+const pageEvents = 10_000
+/** Runs that one read transaction looks at, for events that are in no job's history. */
+const strayRuns = 10_000
+/** Violations told; more are counted. */
+const toldMax = 1_000
+
+interface Row {
+  readonly id: number
+  readonly lastEventId: number | null
+  readonly state: JobState
+  readonly seq: number
+  readonly attempt: number
+  readonly maxAttempts: number
+  readonly crashes: number
+  readonly leaseToken: number | null
+  readonly leaseExpiresAt: number | null
+  readonly startedAt: number | null
+  readonly finishedAt: number | null
+  /** Whether it is JSON; null where there is none. */
+  readonly payloadIsValid: number | null
+}
+
+/**
+ * Checks a whole database, read-only, also while a server runs on it: replays every job's history through the machine and compares it with
+ * its row, recounts what is kept counted, and lets SQLite check the file. Throws `DatabaseUnusableError` where it is no database of ours,
+ * or one that an older version has written and none of this has opened since.
+ */
+export function verifyFile(path: string, onProgress: (id: number, lastId: number) => void = () => {}): VerifyReport {
+  assertFile(path)
+  assertWalWhole(path)
+  assertKept(path)
+  const db = openForReading(path)
+  try {
+    assertNewest(db, path)
+    return new Verifier(db).run(onProgress)
+  } finally {
+    db.close()
+  }
+}
+
+interface LinkedEvent extends ReplayedEvent {
+  readonly id: number
+  /** The job's event before it; null for its first. */
+  readonly previousId: number | null
+}
+
+/** A row of `event_runs`. */
+interface EventRun {
+  readonly id: number
+  readonly firstJobId: number
+  readonly length: number
+  readonly seq: number
+}
+
+/** A check reads what only the newest schema has. */
+function assertNewest(db: Database.Database, path: string): void {
+  const version = db.pragma('user_version', { simple: true }) as number
+  if (version === migrations.length) return
+  throw new DatabaseUnusableError(
+    `${path} has schema version ${version}; a server or producer of this version brings it to ${migrations.length} when it opens it`,
+  )
+}
+
+/** What a history says of its row. */
+const replayedFields = [
+  'state',
+  'seq',
+  'attempt',
+  'crashes',
+  'leaseToken',
+  'startedAt',
+  'finishedAt',
+] as const satisfies (keyof Row & keyof Replayed)[]
+
+class Verifier {
+  readonly #db: Database.Database
+  readonly #violations: Violation[] = []
+  #violationCount = 0
+  #jobs = 0
+  #events = 0
+  /** Events that stand in their jobs' histories. */
+  readonly #linked = new IdSet()
+
+  constructor(db: Database.Database) {
+    this.#db = db
+  }
+
+  run(onProgress: (id: number, lastId: number) => void): VerifyReport {
+    this.#unlessDamaged('the jobs and their histories', () => this.#checkJobs(onProgress))
+    this.#unlessDamaged('what no job owns', () => this.#checkLeftovers())
+    this.#unlessDamaged('ids and keys', () => this.#checkIdentity())
+    // In one snapshot: the counts move while a server runs.
+    this.#unlessDamaged('the kept counts', () => this.#db.transaction(() => this.#checkCounts())())
+    this.#unlessDamaged('the schema', () => this.#checkSchema())
+    this.#unlessDamaged('the file', () => this.#checkFile())
+    return {
+      jobs: this.#jobs,
+      events: this.#events,
+      violations: this.#violations,
+      violationCount: this.#violationCount,
+    }
+  }
+
+  /** A damaged page ends one check; the others go on, for they may read other pages. */
+  #unlessDamaged(what: string, check: () => void): void {
+    try {
+      check()
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      this.#tell('I14', null, `${what} cannot be read to the end: ${(error as Error).message}`)
+    }
+  }
+
+  #checkJobs(onProgress: (id: number, lastId: number) => void): void {
+    // In one snapshot, so that every event up to the last is one of a job up to the last.
+    const [lastId, lastRunId, lastGivenId] = this.#db
+      .prepare(`
+        SELECT (SELECT coalesce(max(id), 0) FROM jobs), (SELECT coalesce(max(id), 0) FROM event_runs),
+          (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs')`)
+      .raw()
+      .get() as [number, number, number]
+    const checkNext = this.#prepareChunk()
+    for (let after = 0; after < lastId; onProgress(after, lastId)) after = checkNext(after)
+    this.#checkStrays(lastRunId, Math.max(lastId, lastGivenId))
+  }
+
+  /** Checks the next jobs above an id, in one snapshot, and gives the last id it saw. */
+  #prepareChunk(): (after: number) => number {
+    const rows = this.#db.prepare(`
+      SELECT id, state, seq, last_event_id AS lastEventId, attempt, max_attempts AS maxAttempts, crashes,
+        lease_token AS leaseToken, lease_expires_at AS leaseExpiresAt, started_at AS startedAt, finished_at AS finishedAt,
+        (SELECT json_valid(payload) FROM job_payloads WHERE job_id = jobs.id) AS payloadIsValid
+      FROM jobs WHERE id > ? ORDER BY id LIMIT ${chunkJobs}`)
+    // Only ever to older events: there is no circle to be caught in.
+    const newestFirst = this.#db.prepare(`
+      ${chainFrom('iif(:from < :below, :from, NULL)', 'chain.job_id = :id AND chain.previous_id < chain.id')}
+      SELECT id, previous_id AS previousId, seq, event, from_state AS "from", to_state AS "to", attempt, at
+      FROM chain WHERE job_id = :id LIMIT ${pageEvents}`)
+    const pageOf = (id: number, from: number, below = Number.MAX_SAFE_INTEGER) =>
+      newestFirst.all({ id, from, below }) as LinkedEvent[]
+    return this.#db.transaction((after: number): number => {
+      const chunk = rows.all(after) as Row[]
+      for (const row of chunk) this.#checkJob(row, this.#replayHistory(row, pageOf))
+      return chunk.at(-1)?.id ?? Number.MAX_SAFE_INTEGER
+    })
+  }
+
+  /**
+   * Replays what a job's newest event leads back to. Read newest first, replayed oldest first: of a history of several pages it keeps where
+   * each begins, and reads all but the oldest again.
+   */
+  #replayHistory(
+    { id, lastEventId, maxAttempts }: Row,
+    pageOf: (id: number, from: number, below?: number) => LinkedEvent[],
+  ): Replayed {
+    const tell = (fault: string) => this.#tell('I3', id, fault)
+    let page = lastEventId === null ? [] : pageOf(id, lastEventId)
+    if (page.length === 0) {
+      tell(`the row names ${lastEventId} as its newest event, and there is none of this job with that id`)
+      return unborn
+    }
+    const laterPages: number[] = []
+    for (let start = lastEventId!; ; ) {
+      const oldest = page.at(-1)!
+      if (oldest.previousId === null) break
+      const earlier = page.length < pageEvents ? [] : pageOf(id, oldest.previousId, oldest.id)
+      if (earlier.length === 0) {
+        tell(
+          `seq ${oldest.seq} comes after event ${oldest.previousId}, and there is no earlier one of this job with that id`,
+        )
+        break
+      }
+      laterPages.push(start)
+      start = oldest.previousId
+      page = earlier
+    }
+    let job = this.#replayPage(page, unborn, maxAttempts, tell)
+    for (const start of laterPages.reverse()) job = this.#replayPage(pageOf(id, start), job, maxAttempts, tell)
+    return job
+  }
+
+  #replayPage(
+    newestFirst: readonly LinkedEvent[],
+    job: Replayed,
+    maxAttempts: number,
+    tell: (fault: string) => void,
+  ): Replayed {
+    this.#events += newestFirst.length
+    let replayed = job
+    for (let index = newestFirst.length - 1; index >= 0; index--) {
+      const event = newestFirst[index]!
+      this.#linked.add(event.id)
+      replayed = replay(replayed, event, maxAttempts, tell)
+    }
+    return replayed
+  }
+
+  /**
+   * Events of the runs up to the one given that no history leads to, now that all have been followed: of a job or of none. `lastJobId`: the
+   * highest that was given when that run was the last, whatever a run claims of others.
+   */
+  #checkStrays(lastRunId: number, lastJobId: number): void {
+    const next = this.#db.prepare(`
+      SELECT id, first_job_id AS firstJobId, length, seq FROM event_runs WHERE id > ? AND id <= ? ORDER BY id
+      LIMIT ${strayRuns}`)
+    const jobsOf = this.#db
+      .prepare(`SELECT jobs.id FROM event_runs LEFT JOIN jobs ON ${isOfRun('event_runs')} WHERE event_runs.id = ?`)
+      .pluck()
+    const jobless = new Set<number>()
+    for (let after = 0; after < lastRunId; ) {
+      const runs = next.all(after, lastRunId) as EventRun[]
+      for (const run of runs) {
+        const places = this.#unlinked(run, lastJobId)
+        if (places.length > 0) this.#checkUnlinked(run, places, jobsOf.all(run.id) as (number | null)[], jobless)
+      }
+      after = runs.at(-1)?.id ?? lastRunId
+    }
+    for (const jobId of jobless) this.#tell('I2', jobId, 'there is a history of this job, but no job')
+  }
+
+  /** Those of a run's jobs up to the last there was, by their place in it, whose event was not met in their history. */
+  #unlinked({ id, firstJobId, length }: EventRun, lastJobId: number): number[] {
+    const most = Math.max(lastJobId - firstJobId + 1, 1)
+    if (length < 1 || length > most)
+      this.#tell(
+        'I3',
+        null,
+        `event ${id} is of ${length} jobs from job ${firstJobId} on, and the last is job ${lastJobId}`,
+      )
+    const places: number[] = []
+    for (let place = 0; place < Math.min(length, most); place++) if (!this.#linked.has(id + place)) places.push(place)
+    return places
+  }
+
+  /** `found`: the ids of the run's jobs, null alone where it has none, and nothing where retention has taken it since. */
+  #checkUnlinked(
+    { id, firstJobId, seq }: EventRun,
+    places: readonly number[],
+    found: readonly (number | null)[],
+    jobless: Set<number>,
+  ): void {
+    const jobIds = new Set(found)
+    for (const place of places) {
+      const jobId = firstJobId + place
+      if (jobIds.has(jobId)) this.#tell('I3', jobId, `event ${id + place}, its seq ${seq}, is not in its history`)
+      else if (jobIds.has(null)) {
+        this.#tell('I3', jobId, `seq ${seq} is the history of no job`)
+        if (jobless.size < toldMax) jobless.add(jobId)
+        // Retention leaves what tells of other jobs as well.
+      } else continue
+      this.#events++
+    }
+  }
+
+  #checkJob(row: Row, end: Replayed): void {
+    this.#jobs++
+    for (const field of replayedFields) {
+      if (row[field] === end[field]) continue
+      this.#tell(
+        'I4',
+        row.id,
+        `the row has ${field} ${row[field]}, its history leads to ${end[field]} at seq ${end.seq}`,
+      )
+    }
+    if ((row.leaseToken === null) !== (row.leaseExpiresAt === null))
+      this.#tell('I5', row.id, `the row has lease_token ${row.leaseToken}, lease_expires_at ${row.leaseExpiresAt}`)
+    if (row.attempt > row.maxAttempts) this.#tell('I7', row.id, `attempt ${row.attempt} of ${row.maxAttempts}`)
+    if (row.payloadIsValid === null) this.#tell('I1', row.id, 'its payload is missing')
+    if (row.payloadIsValid === 0) this.#tell('I1', row.id, 'its payload is no JSON')
+  }
+
+  /** What retention should have taken along. */
+  #checkLeftovers(): void {
+    const jobIds = this.#db
+      .prepare(`
+        SELECT job_id FROM job_payloads WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`)
+      .pluck()
+      .all() as number[]
+    for (const jobId of jobIds) this.#tell('I2', jobId, 'there is a payload of this job, but no job')
+  }
+
+  /** The unique index and AUTOINCREMENT see to both, while they are there. */
+  #checkIdentity(): void {
+    const twice = this.#db
+      .prepare(`
+        SELECT min(id) AS first, max(id) AS last FROM jobs WHERE idempotency_key IS NOT NULL
+        GROUP BY idempotency_key HAVING count(*) > 1 LIMIT ${toldMax}`)
+      .all() as { first: number; last: number }[]
+    for (const { first, last } of twice) this.#tell('I9', last, `it has the idempotency key of job ${first}`)
+    const [lastId, given] = this.#db
+      .prepare(`SELECT max(id), (SELECT seq FROM sqlite_sequence WHERE name = 'jobs') FROM jobs`)
+      .raw()
+      .get() as [number | null, number | null]
+    if (lastId !== null && (given ?? 0) < lastId)
+      this.#tell('I2', lastId, `ids are given from ${(given ?? 0) + 1} on, and would be used again`)
+  }
+
+  /** Tables, indexes and triggers are those that the migrations make: what guards the file is there. */
+  #checkSchema(): void {
+    for (const fault of schemaFaults(this.#db, migrations.length)) this.#tell('I14', null, fault)
+  }
+
+  /** I8, conservation: what went into a state less what went out of it is what is there; each edge was taken as often as is kept. */
+  #checkCounts(): void {
+    const kept = new Reader(this.#db).counts()
+    const found = new Map(
+      this.#db.prepare('SELECT state, count(*) FROM jobs GROUP BY state').raw().all() as [JobState, number][],
+    )
+    const counted = countStates(kept)
+    for (const state of jobStates) {
+      const [there, should] = [found.get(state) ?? 0, counted[state]]
+      if (there !== should) this.#tell('I8', null, `${there} jobs are ${state}, the kept counts say ${should}`)
+    }
+    // The history of removed jobs is gone with them.
+    if (!kept.some(({ event }) => event === retention)) this.#checkEdgeCounts(kept)
+  }
+
+  #checkEdgeCounts(kept: readonly EdgeCount[]): void {
+    const key = (from: JobNode | null, event: string, to: string | null) => `${from ?? 'new'} ${event} ${to}`
+    const taken = new Map(
+      (
+        this.#db
+          .prepare('SELECT from_state, event, to_state, sum(length) FROM event_runs GROUP BY 1, 2, 3')
+          .raw()
+          .all() as [JobState | null, string, JobState, number][]
+      ).map(([from, event, to, count]) => [key(from, event, to), count]),
+    )
+    const counts = new Map(kept.map(({ from, event, to, count }) => [key(from, event, to), count]))
+    for (const edge of new Set([...taken.keys(), ...counts.keys()])) {
+      const [times, should] = [taken.get(edge) ?? 0, counts.get(edge) ?? 0]
+      if (times !== should)
+        this.#tell('I8', null, `the edge "${edge}" stands ${times} times in the history, ${should} in the kept counts`)
+    }
+  }
+
+  #checkFile(): void {
+    for (const pragma of ['integrity_check', 'foreign_key_check']) {
+      const rows = this.#db.prepare(`PRAGMA ${pragma}`).raw().all() as unknown[][]
+      for (const row of rows) if (row[0] !== 'ok') this.#tell('I14', null, `${pragma}: ${row.join(' ')}`)
+    }
+  }
+
+  #tell(invariant: Violation['invariant'], jobId: number | null, message: string): void {
+    this.#violationCount++
+    if (this.#violations.length < toldMax) this.#violations.push({ invariant, jobId, message })
+  }
+}
+
+/** Whole numbers, at a bit each where they lie close together. */
+class IdSet {
+  static readonly #spanBits = 65_536
+  readonly #spans = new Map<number, Uint8Array>()
+
+  add(id: number): void {
+    const key = Math.floor(id / IdSet.#spanBits)
+    let span = this.#spans.get(key)
+    if (!span) {
+      span = new Uint8Array(IdSet.#spanBits / 8)
+      this.#spans.set(key, span)
+    }
+    const bit = id - key * IdSet.#spanBits
+    span[bit >> 3]! |= 1 << (bit & 7)
+  }
+
+  has(id: number): boolean {
+    const key = Math.floor(id / IdSet.#spanBits)
+    const bit = id - key * IdSet.#spanBits
+    return ((this.#spans.get(key)?.[bit >> 3] ?? 0) & (1 << (bit & 7))) !== 0
+  }
+}

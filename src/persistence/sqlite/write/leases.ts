@@ -1,0 +1,166 @@
+import type Database from 'better-sqlite3'
+import { crashesMax, suspectCrashes } from '../../../machines/guards.ts'
+import { stateIsTagged } from '../../edge-sql.ts'
+import { type Item, intoRuns } from '../../runs.ts'
+import { type Lease, processEnded, type StoredError } from '../../store.ts'
+import { isHeld, isTimed } from '../schema.ts'
+import { type GoOn, unhurried } from '../thread/pace.ts'
+import type { RecoveryStep } from '../thread/protocol.ts'
+import type { Moves } from './moves.ts'
+
+/** Leases that one step expires, and those that one statement of it does. */
+const expireMax = 1_000
+const expireAtOnce = 100
+
+/** A job whose process has ended. */
+interface Orphan {
+  readonly id: number
+  /** 1: its start was on disk. */
+  readonly ran: 0 | 1
+  /** Before this one. */
+  readonly crashes: number
+}
+
+/** Renews leases, and expires those whose owners are silent or dead. */
+export class Leases {
+  readonly #moves: Moves
+  readonly #leaseMs: number
+  readonly #sql: ReturnType<typeof prepare>
+  /** Jobs that ran when the process ended that is being recovered from. */
+  #ranTogether = 0
+  /** It was stopping when it ended. */
+  #wasStopping = false
+
+  constructor(db: Database.Database, moves: Moves, leaseMs: number) {
+    this.#moves = moves
+    this.#leaseMs = leaseMs
+    this.#sql = prepare(db)
+  }
+
+  /** Moves on the expiry of those leases that are still held, and gives back those that are not. */
+  renew(leases: readonly Lease[], now: number): Lease[] {
+    const list = JSON.stringify(leases.map(({ id, leaseToken }) => [id, leaseToken]))
+    const { changes } = this.#sql.renew.run({ list, until: now + this.#leaseMs })
+    if (changes === leases.length) return []
+    const held = new Set(this.#sql.heldOf.all({ list }) as number[])
+    return leases.filter(({ id }) => !held.has(id))
+  }
+
+  /** Expires leases that have run out, up to a bound; whether there may be more. Only where those of dead processes were recovered: of them another thing is told. */
+  expire(now: number, goOn: GoOn = unhurried): boolean {
+    for (let expired = 0; expired < expireMax; expired += expireAtOnce) {
+      if (expired > 0 && !goOn()) return true
+      if (this.#expireLapsed(now) < expireAtOnce) return false
+    }
+    return true
+  }
+
+  #expireLapsed(now: number): number {
+    const ids = this.#sql.lapsed.all({ now, limit: expireAtOnce }) as number[]
+    const message = 'the lease ran out: its worker was silent for longer than the visibility timeout'
+    const error = stored('LeaseExpiredError', message)
+    this.#expire(
+      ids.map((id) => ({ id, error })),
+      now,
+      false,
+    )
+    return ids.length
+  }
+
+  /** Until `forgetStop`, the process that holds the leases is being stopped: if it ends before it has given them back, no job is the cause. */
+  noteStop(): void {
+    this.#sql.noteStop.run()
+  }
+
+  forgetStop(): void {
+    this.#sql.forgetStop.run()
+  }
+
+  /**
+   * Moves on jobs with higher ids than `after` whose process has ended, up to a bound: all of them, whoever held them. What ran is due again
+   * at once, in this transaction, or dead if that was its last crash. If the process was stopping they are given back, and no crash counts.
+   */
+  recover(after: number, now: number): RecoveryStep {
+    if (after === 0) {
+      this.#ranTogether = this.#sql.running.get() as number
+      this.#wasStopping = this.#sql.wasStopping.get() !== undefined
+    }
+    const orphans = this.#sql.orphans.all({ after, limit: expireMax }) as Orphan[]
+    if (this.#wasStopping) this.#moves.apply('release', intoRuns(orphans), now, 'anyone')
+    else this.#expireOrphans(orphans, now)
+    const ran = orphans.filter(({ ran }) => ran === 1)
+    const counted = this.#wasStopping ? 0 : 1
+    const suspects = ran.filter(({ crashes }) => crashes + counted >= suspectCrashes).length
+    const counts = { leased: orphans.length - ran.length, running: ran.length, suspects }
+    return { last: orphans.at(-1)?.id ?? null, ...counts, wasStopping: this.#wasStopping }
+  }
+
+  #expireOrphans(orphans: readonly Orphan[], now: number): void {
+    this.#expire(
+      orphans.map((orphan) => ({ id: orphan.id, error: stored(processEnded, this.#sayEnd(orphan)) })),
+      now,
+      true,
+    )
+  }
+
+  #sayEnd({ ran, crashes }: Orphan): string {
+    if (!ran) return 'the process that held it ended before it ran it'
+    const times = crashes === 0 ? '' : `, for the ${ordinal(crashes + 1)} time`
+    const beside = this.#ranTogether - 1
+    return `the process ended while it ran${times}; ${sayCompany(beside)}${sayVerdict(crashes + 1, beside)}`
+  }
+
+  #expire(items: readonly Item[], now: number, crashed: boolean): void {
+    this.#moves.apply('expire', intoRuns(items), now, 'anyone', crashed)
+    const list = JSON.stringify(items.map(({ id }) => id))
+    this.#moves.apply('due', intoRuns(this.#sql.dueOf.all({ list, now }) as Item[]), now)
+  }
+}
+
+function stored(name: string, message: string): string {
+  return JSON.stringify({ name, message } satisfies StoredError)
+}
+
+/** Of that moment: a job that was started alone has others beside it when it has run for some seconds. */
+function sayCompany(beside: number): string {
+  if (beside === 0) return 'it ran alone'
+  return `${beside === 1 ? '1 other' : `${beside} others`} ran beside it at that moment`
+}
+
+/** What a job's last crash means. */
+function sayVerdict(crashes: number, beside: number): string {
+  if (crashes < crashesMax) return ''
+  const evidence = beside === 0 ? 'so it is' : `but it ran at all ${crashes} such ends, so it is`
+  return `, ${evidence} taken for the cause (mend its handler, then requeue it)`
+}
+
+function ordinal(n: number): string {
+  return { 2: 'second', 3: 'third', 4: 'fourth' }[n] ?? `${n}th`
+}
+
+function prepare(db: Database.Database) {
+  const named = 'jobs.id = item.value ->> 0 AND jobs.lease_token = item.value ->> 1'
+  return {
+    renew: db.prepare(`UPDATE jobs SET lease_expires_at = :until FROM json_each(:list) AS item WHERE ${named}`),
+    heldOf: db.prepare(`SELECT jobs.id FROM json_each(:list) AS item CROSS JOIN jobs ON ${named}`).pluck(),
+    lapsed: db
+      .prepare(
+        `SELECT id FROM jobs WHERE ${isHeld} AND lease_expires_at <= :now ORDER BY lease_expires_at LIMIT :limit`,
+      )
+      .pluck(),
+    // Without the hint SQLite walks up the ids of all jobs, for their order.
+    orphans: db.prepare(`
+      SELECT id, crashes, ${stateIsTagged('executing')} AS ran FROM jobs INDEXED BY jobs_held
+      WHERE ${isHeld} AND id > :after ORDER BY id LIMIT :limit`),
+    // A row of `meta`: read once at start, written once at a stop.
+    noteStop: db.prepare(`INSERT OR REPLACE INTO meta (name, value) VALUES ('stopping', 1)`),
+    wasStopping: db.prepare(`SELECT 1 FROM meta WHERE name = 'stopping'`),
+    forgetStop: db.prepare(`DELETE FROM meta WHERE name = 'stopping'`),
+    running: db
+      .prepare(`SELECT count(*) FROM jobs INDEXED BY jobs_held WHERE ${isHeld} AND ${stateIsTagged('executing')}`)
+      .pluck(),
+    dueOf: db.prepare(`
+      SELECT jobs.id FROM json_each(:list) AS item CROSS JOIN jobs ON jobs.id = item.value
+      WHERE ${isTimed} AND run_at <= :now`),
+  }
+}

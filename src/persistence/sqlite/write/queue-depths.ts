@@ -1,0 +1,89 @@
+import type Database from 'better-sqlite3'
+import { isParked, isReady, isTimed } from '../schema.ts'
+
+/** What counting may take of the store's time, one part in so many, and in ms what it may take at once after a pause. */
+const countingShare = 50
+const countingMaxMs = 10
+/** Queues whose depth is kept at once. */
+const queuesMax = 1_000
+
+/** A job to be stored, or a batch of them. */
+interface Coming {
+  readonly queue: string
+  readonly count?: number
+}
+
+/** A queue in which too many jobs would wait, and how many do. */
+export interface FullQueue {
+  readonly queue: string
+  readonly depth: number
+}
+
+/**
+ * Holds each queue to its bound on waiting jobs, so that one cannot take all the room there is. While all queues together are below it nothing
+ * is counted. Above it each transaction counts the queues that it stores into, as long as that takes no more than a fiftieth of the
+ * time (11 ms for 400,000 jobs that are ready, 70 ms where 250,000 are delayed); else what was counted before stands, and what was stored
+ * here since. So a queue may pass its bound by what other processes store meanwhile, and one that is not known yet is let in.
+ */
+export class QueueDepths {
+  readonly #db: Database.Database
+  readonly #max: number
+  readonly #depths = new Map<string, number>()
+  /** Since the transaction began. */
+  readonly #asked = new Set<string>()
+  #count: Database.Statement | undefined
+  #creditMs = countingMaxMs
+  #creditAt = 0
+
+  constructor(db: Database.Database, max: number) {
+    this.#db = db
+    this.#max = max
+  }
+
+  /** To be called before jobs are taken in a transaction; `total`: what would wait then in all queues. False: no queue can be full. */
+  begin(total: number, now: number): boolean {
+    this.#asked.clear()
+    if (total <= this.#max) {
+      this.#depths.clear()
+      return false
+    }
+    // A clock that was set back gives no credit, and takes none.
+    const elapsedMs = Math.max(now - this.#creditAt, 0)
+    this.#creditMs = Math.min(this.#creditMs + elapsedMs / countingShare, countingMaxMs)
+    this.#creditAt = now
+    return true
+  }
+
+  /** Makes room for these jobs in their queues, or in none where one is full: then that one. */
+  take(coming: readonly Coming[]): FullQueue | undefined {
+    const counts = new Map<string, number>()
+    for (const { queue, count = 1 } of coming) counts.set(queue, (counts.get(queue) ?? 0) + count)
+    for (const [queue, count] of counts) {
+      const depth = this.#depthOf(queue)
+      if (depth !== undefined && depth + count > this.#max) return { queue, depth }
+    }
+    for (const [queue, count] of counts) {
+      const depth = this.#depths.get(queue)
+      if (depth !== undefined) this.#depths.set(queue, depth + count)
+    }
+    return undefined
+  }
+
+  /** Counted once a transaction: what it takes after that is not in the file yet. Undefined where it is not known and may not be counted now. */
+  #depthOf(queue: string): number | undefined {
+    if (this.#creditMs <= 0 || this.#asked.has(queue)) return this.#depths.get(queue)
+    this.#count ??= this.#db.prepare(countWaiting).pluck()
+    const beganAt = performance.now()
+    const depth = this.#count.get({ queue }) as number
+    this.#creditMs -= performance.now() - beganAt
+    this.#asked.add(queue)
+    if (this.#depths.size >= queuesMax) this.#depths.clear()
+    this.#depths.set(queue, depth)
+    return depth
+  }
+}
+
+const countWaiting = `SELECT
+  (SELECT count(*) FROM jobs INDEXED BY jobs_ready WHERE ${isReady} AND queue = :queue)
+  + (SELECT count(*) FROM jobs INDEXED BY jobs_parked WHERE ${isParked} AND queue = :queue)
+  + (SELECT count(*) FROM jobs INDEXED BY jobs_timed WHERE ${isTimed} AND queue = :queue)`

@@ -1,0 +1,87 @@
+import type Database from 'better-sqlite3'
+import { hasTag } from '../../../machines/edges.ts'
+import type { JobState } from '../../../machines/job.ts'
+import { retention } from '../../store.ts'
+import { chainFrom } from '../read/histories.ts'
+import { isOfRun } from '../schema.ts'
+import { type GoOn, unhurried } from '../thread/pace.ts'
+import type { Moves } from './moves.ts'
+
+/** Jobs that one step looks at, and that it reads at once. */
+const walkMax = 1_000
+const readAtOnce = 100
+
+interface Seen {
+  readonly id: number
+  readonly state: JobState
+  readonly createdAt: number
+  readonly finishedAt: number | null
+  readonly lastEventId: number
+}
+
+/** Removes jobs that ended long enough ago, with their history: a walk up the ids, without an index of its own. */
+export class Retention {
+  readonly #moves: Moves
+  readonly #keepMs: number
+  readonly #sql: ReturnType<typeof prepare>
+  #walkedTo = 0
+
+  /** `keepMs`: how long they are kept after they ended; 0: for ever. */
+  constructor(db: Database.Database, moves: Moves, keepMs: number) {
+    this.#moves = moves
+    this.#keepMs = keepMs
+    this.#sql = prepare(db)
+  }
+
+  /**
+   * Goes on with the walk, up to a bound or until `goOn` says no, past one job at least; false at its end, where no job of a whole step was
+   * created early enough to have ended long enough ago. One alone proves nothing: it may have come while the clock was wrong.
+   */
+  walk(now: number, goOn: GoOn = unhurried): boolean {
+    if (this.#keepMs === 0) return false
+    const endedBy = now - this.#keepMs
+    let looked = 0
+    let old = 0
+    for (let isEnd = false; looked < walkMax && !isEnd; ) {
+      const seen = this.#sql.next.all({ after: this.#walkedTo, limit: readAtOnce }) as Seen[]
+      for (const job of seen) {
+        if (looked > 0 && !goOn()) return true
+        looked++
+        this.#walkedTo = job.id
+        if (job.createdAt > endedBy) continue
+        old++
+        const isOver = hasTag(job.state, 'expendable') && job.finishedAt! <= endedBy
+        if (isOver && !this.#sql.isNewestEvent.get(job.lastEventId)) this.#remove(job)
+      }
+      isEnd = seen.length < readAtOnce
+    }
+    const goesOn = looked === walkMax && old > 0
+    if (!goesOn) this.#walkedTo = 0
+    return goesOn
+  }
+
+  #remove({ id, state, lastEventId }: Seen): void {
+    this.#sql.removeJob.run(id)
+    this.#sql.removePayload.run(id)
+    this.#sql.removeEvents.run(lastEventId)
+    this.#moves.count(state, retention, '', 1)
+  }
+}
+
+function prepare(db: Database.Database) {
+  return {
+    next: db.prepare(`
+      SELECT id, state, created_at AS createdAt, finished_at AS finishedAt, last_event_id AS lastEventId
+      FROM jobs WHERE id > :after ORDER BY id LIMIT :limit`),
+    // It stays, so that no event's id is used again: readers resume by them.
+    isNewestEvent: db
+      .prepare('SELECT 1 WHERE ? = (SELECT id + length - 1 FROM event_runs ORDER BY id DESC LIMIT 1)')
+      .pluck(),
+    removeJob: db.prepare('DELETE FROM jobs WHERE id = ?'),
+    removePayload: db.prepare('DELETE FROM job_payloads WHERE job_id = ?'),
+    // What tells of other jobs as well stays until the last of them goes.
+    removeEvents: db.prepare(`
+      DELETE FROM event_runs WHERE id IN (${chainFrom('?')} SELECT run_id FROM chain) 
+        AND NOT EXISTS (SELECT 1 FROM jobs WHERE ${isOfRun('event_runs')})`),
+  }
+}

@@ -1,0 +1,102 @@
+import type Database from 'better-sqlite3'
+import { aloneMs, runsAloneToItsEnd } from '../../../machines/guards.ts'
+import { stateIsTagged } from '../../edge-sql.ts'
+import { isHeld, isSuspect, parkedAs } from '../schema.ts'
+import type { LeasedFacts } from '../thread/protocol.ts'
+
+/** Suspects that are looked through at once. */
+const suspectsMax = 1_000
+
+/**
+ * What a claim is to do. `jobs`: to be claimed now, one or none, and no others; null where no suspect stands in the way. `unhandled`: by type,
+ * suspects that nobody here runs, now put aside.
+ */
+export interface NextSuspect {
+  readonly jobs: readonly LeasedFacts[] | null
+  readonly unhandled: ReadonlyMap<string, number>
+}
+
+const noSuspects: NextSuspect = { jobs: null, unhandled: new Map() }
+
+type Waiting = readonly [crashes: number, ...LeasedFacts]
+
+/**
+ * Jobs that ran at more than one end of the process. After a restart they go first, one at a time, those with the most crashes before the
+ * others: so that the next end of the process tells which of them causes it. Nothing is read where there are none.
+ */
+export class Suspects {
+  readonly #handled: ReadonlySet<string>
+  readonly #sql: ReturnType<typeof prepare>
+  /** One may be in line or run alone. Not certain: a rollback leaves it as it was set. */
+  #possible = true
+  #alone: {
+    readonly id: number
+    readonly leaseToken: number
+    readonly since: number
+    readonly toItsEnd: boolean
+  } | null = null
+
+  /** `handled`: types that have a handler here. */
+  constructor(db: Database.Database, handled: ReadonlySet<string>) {
+    this.#handled = handled
+    this.#sql = prepare(db)
+  }
+
+  /** One may have come into line. */
+  expect(): void {
+    this.#possible = true
+  }
+
+  /** When others may start beside the one that runs alone, in epoch ms; null where none does, or it does so to its end. */
+  get aloneUntil(): number | null {
+    return this.#alone && !this.#alone.toItsEnd ? this.#alone.since + aloneMs : null
+  }
+
+  next(now: number): NextSuspect {
+    if (!this.#possible) return noSuspects
+    const unhandled = new Map<string, number>()
+    if (this.#runsAlone(now)) return { jobs: [], unhandled }
+    this.#alone = null
+    const waiting = this.#sql.inLine.all() as Waiting[]
+    for (const [, id, , type] of waiting) if (!this.#handled.has(type)) this.#putAside(id, type, unhandled)
+    const next = waiting.find(([, , , type]) => this.#handled.has(type))
+    if (!next) {
+      // More than were looked at wait behind them.
+      this.#possible = waiting.length === suspectsMax
+      return { jobs: this.#possible ? [] : null, unhandled }
+    }
+    const [crashes, ...job] = next
+    const toItsEnd = runsAloneToItsEnd({ crashes })
+    if (toItsEnd && this.#sql.anyRuns.get() !== undefined) return { jobs: [], unhandled }
+    this.#alone = { id: job[0], leaseToken: job[1], since: now, toItsEnd }
+    return { jobs: [job], unhandled }
+  }
+
+  #putAside(id: number, type: string, unhandled: Map<string, number>): void {
+    this.#sql.putAside.run(id)
+    unhandled.set(type, (unhandled.get(type) ?? 0) + 1)
+  }
+
+  /** Until its outcome is in the file, or its time is over; a clock that was put back ends that too. */
+  #runsAlone(now: number): boolean {
+    if (!this.#alone) return false
+    const { id, leaseToken, since, toItsEnd } = this.#alone
+    const isOver = now < since || now >= since + aloneMs
+    return !(isOver && !toItsEnd) && this.#sql.holds.get({ id, leaseToken }) !== undefined
+  }
+}
+
+function prepare(db: Database.Database) {
+  return {
+    inLine: db
+      .prepare(`
+        SELECT crashes, id, seq + 1, type, attempt, max_attempts, timeout_ms, run_at FROM jobs
+        WHERE ${isSuspect} ORDER BY crashes DESC, priority DESC, run_at, id LIMIT ${suspectsMax}`)
+      .raw(),
+    putAside: db.prepare(`UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ?`),
+    holds: db.prepare('SELECT 1 FROM jobs WHERE id = :id AND lease_token = :leaseToken'),
+    anyRuns: db.prepare(
+      `SELECT 1 FROM jobs INDEXED BY jobs_held WHERE ${isHeld} AND ${stateIsTagged('executing')} LIMIT 1`,
+    ),
+  }
+}

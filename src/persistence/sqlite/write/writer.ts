@@ -1,0 +1,177 @@
+import type Database from 'better-sqlite3'
+import type { JobState } from '../../../machines/job.ts'
+import { countJobs, type EventSet, type Item, intoRuns } from '../../runs.ts'
+import type { Command, CommandResult, EnqueueResult, Lease, NewJobRow } from '../../store.ts'
+import { Reader } from '../read/reader.ts'
+import { isTimed } from '../schema.ts'
+import { type GoOn, unhurried } from '../thread/pace.ts'
+import type { EnqueuedCalls, NewCalls, RecoveryStep, RefusedEvent, WriterOptions } from '../thread/protocol.ts'
+import { type Asked, type Claim, Claims } from './claims.ts'
+import { Intake } from './intake.ts'
+import { Leases } from './leases.ts'
+import { Moves } from './moves.ts'
+import { Retention } from './retention.ts'
+
+/** Jobs that one step finds due, and those that one statement of it moves. */
+const promoteMax = 1_000
+const promoteAtOnce = 100
+
+/** Every write there is, as parts of a transaction that its caller begins and commits. */
+export class Writer {
+  readonly #moves: Moves
+  #beganAt = 0
+  /** Every lease in the file was given here: those of dead processes were recovered. */
+  #ownsLeases = false
+  readonly #intake: Intake
+  readonly #claims: Claims
+  readonly #leases: Leases
+  readonly #retention: Retention
+  readonly #reader: Reader
+  readonly #due: Database.Statement
+  readonly #nextDue: Database.Statement
+  readonly #named: Database.Statement
+
+  constructor(db: Database.Database, options: WriterOptions) {
+    this.#moves = new Moves(db, options.leaseMs)
+    this.#intake = new Intake(db, this.#moves, options)
+    this.#claims = new Claims(db, this.#moves, options.types)
+    this.#leases = new Leases(db, this.#moves, options.leaseMs)
+    this.#retention = new Retention(db, this.#moves, options.retentionMs)
+    this.#reader = new Reader(db)
+    this.#due = db.prepare(`SELECT id FROM jobs WHERE ${isTimed} AND run_at <= :now ORDER BY run_at, id LIMIT :limit`)
+    this.#nextDue = db.prepare(`SELECT run_at FROM jobs WHERE ${isTimed} ORDER BY run_at LIMIT 1`).pluck()
+    this.#named = db.prepare(`
+      SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(:list)) AND (:state IS NULL OR state = :state)`)
+  }
+
+  /** Call it first in each transaction. */
+  begin(): void {
+    this.#beganAt = performance.now()
+    this.#moves.begin()
+  }
+
+  /** When the last transaction began, in monotonic ms. */
+  get beganAt(): number {
+    return this.#beganAt
+  }
+
+  /** Call it last in each transaction. */
+  finish(): void {
+    this.#moves.finish()
+  }
+
+  /** How many events the last finished transaction wrote; what retention removed counts as one. */
+  get eventCount(): number {
+    return this.#moves.takenCount
+  }
+
+  /** The highest ids that were given to events, and here to jobs. */
+  get lastEventId(): number {
+    return this.#moves.lastEventId
+  }
+
+  get lastJobId(): number {
+    return this.#intake.lastJobId
+  }
+
+  /** Whether the last finished transaction may have changed `nextDueAt`. */
+  get tookTimed(): boolean {
+    return this.#moves.tookTimed
+  }
+
+  enqueue(calls: readonly (readonly NewJobRow[])[], now: number): EnqueueResult[] {
+    return this.#intake.enqueue(calls, now)
+  }
+
+  enqueueCalls(calls: NewCalls, now: number): EnqueuedCalls {
+    return this.#intake.enqueueCalls(calls, now)
+  }
+
+  /** Leases jobs for each who asks, in turn, and starts them where that is asked. */
+  lease(asked: readonly Asked[], now: number): Claim {
+    this.#ownsLeases = true
+    return this.#claims.lease(asked, now)
+  }
+
+  /** Commits what happened to leased jobs, in order; gives back the events refused: their lease is not held, or there is no such edge. */
+  apply(sets: readonly EventSet[], now: number): RefusedEvent[] {
+    const refused: RefusedEvent[] = []
+    for (const { event, runs } of sets) {
+      if (event === 'release') this.#claims.expectSuspects()
+      if (this.#moves.apply(event, runs, now, 'fenced') === countJobs(runs)) continue
+      const moved = new Set(this.#moves.lastMoved().map(([id]) => id))
+      for (const [first, last, leaseToken] of runs)
+        for (let id = first; id <= last; id++) if (!moved.has(id)) refused.push({ event, id, leaseToken: leaseToken! })
+    }
+    return refused
+  }
+
+  /** Moves those of the jobs that are in `state`, where it is given, and that the machine lets take the command; gives back their ids. */
+  command(command: Command, ids: readonly number[], state: JobState | undefined, now: number): number[] {
+    const named = this.#named.all({ list: JSON.stringify(ids), state: state ?? null }) as Item[]
+    this.#moves.apply(command, intoRuns(named), now)
+    return this.#moves.lastMoved().map(([id]) => id)
+  }
+
+  /** Queues jobs whose `run_at` has come, up to a bound or until `goOn` says no; whether there may be more. */
+  promoteDue(now: number, goOn: GoOn = unhurried): boolean {
+    for (let promoted = 0; promoted < promoteMax; promoted += promoteAtOnce) {
+      if (promoted > 0 && !goOn()) return true
+      const due = this.#due.all({ now, limit: promoteAtOnce }) as Item[]
+      this.#moves.apply('due', intoRuns(due), now)
+      if (due.length < promoteAtOnce) return false
+    }
+    return true
+  }
+
+  /** When the next `scheduled` or `retrying` job is due; null where none waits. */
+  nextDueAt(): number | null {
+    return (this.#nextDue.get() as number | undefined) ?? null
+  }
+
+  renew(leases: readonly Lease[], now: number): Lease[] {
+    return this.#leases.renew(leases, now)
+  }
+
+  /** Those that have run out, up to a bound; whether there may be more. Nothing before dead processes' are recovered, whose leases did not end by time. */
+  expireLeases(now: number, goOn: GoOn = unhurried): boolean {
+    return this.#ownsLeases && this.#leases.expire(now, goOn)
+  }
+
+  recoverOrphans(after: number, now: number): RecoveryStep {
+    const step = this.#leases.recover(after, now)
+    if (step.last === null) {
+      this.#leases.forgetStop()
+      this.#ownsLeases = true
+    }
+    this.#claims.expectSuspects()
+    return step
+  }
+
+  /** From now on the end of the process is no crash. Before an earlier process's jobs are recovered it is not for this one to say so. */
+  noteStop(): null {
+    if (this.#ownsLeases) this.#leases.noteStop()
+    return null
+  }
+
+  /** See `Claims`. */
+  get aloneUntil(): number | null {
+    return this.#claims.aloneUntil
+  }
+
+  unpark(goOn: GoOn = unhurried): boolean {
+    return this.#claims.unpark(goOn)
+  }
+
+  retain(now: number, goOn: GoOn = unhurried): boolean {
+    return this.#retention.walk(now, goOn)
+  }
+
+  /** What a person or a program asks of one job. */
+  send(command: Command, id: number, now: number): CommandResult {
+    const [moved] = this.command(command, [id], undefined, now)
+    const job = this.#reader.find(id)
+    if (!job) return { outcome: 'unknown' }
+    return moved === undefined ? { outcome: 'refused', state: job.state } : { outcome: 'done', job }
+  }
+}
