@@ -1,17 +1,21 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { createServer as createHttpServer } from 'node:http'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createJobSystem } from '../src/index.ts'
 import { openKept } from '../src/persistence/sqlite/file/kept.ts'
 import { briefly, built } from './support/built.ts'
+import { deferred } from './support/deferred.ts'
 import { startSmtp } from './support/smtp.ts'
 import { tempFolder, whenDone } from './support/temp.ts'
 
 const root = resolve(import.meta.dirname, '..')
 const main = built('main.js')
+/** For what comes soon, on whatever machine. */
+const patienceMs = 45_000
 
 interface LaunchOptions {
   readonly env?: Record<string, string>
@@ -49,6 +53,8 @@ function launch({
   })
   const log = () =>
     said.stdout
+      // The last line may not have come whole.
+      .slice(0, said.stdout.lastIndexOf('\n') + 1)
       .split('\n')
       .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line))
@@ -58,7 +64,7 @@ function launch({
     said,
     closed,
     log,
-    logged: (message: string) => vi.waitFor(() => entryOf(log(), message), { timeout: 15_000, interval: 10 }),
+    logged: (message: string) => vi.waitFor(() => entryOf(log(), message), { timeout: patienceMs, interval: 10 }),
   }
 }
 
@@ -92,7 +98,7 @@ async function serve(options: LaunchOptions = {}) {
         expect(job).toMatchObject(wanted)
         return job
       },
-      { timeout: 10_000, interval: 10 },
+      { timeout: patienceMs, interval: 10 },
     )
   const untilState = (id: number, state: string) => untilJob(id, { state })
   return { ...server, url, pid, get, post, untilJob, untilState }
@@ -108,6 +114,24 @@ function read<Row>(folder: string, sql: string): Row[] {
 
 const dayMs = 86_400_000
 const aDay = { type: 'sleep', payload: { ms: dayMs } }
+/** What waits for the end of a grace that is as long waits longer than a test may take. */
+const noEnd = `${dayMs}`
+
+/** A job that runs until the test ends it: a webhook that the test's own server answers only then. */
+async function aHeldJob() {
+  const answer = deferred()
+  const remote = createHttpServer((_, response) => void answer.promise.then(() => response.end()))
+  remote.listen(0, '127.0.0.1')
+  await once(remote, 'listening')
+  onTestFinished(() => void remote.closeAllConnections())
+  onTestFinished(() => void remote.close())
+  const { port } = remote.address() as AddressInfo
+  return {
+    job: { type: 'webhook', payload: { url: `http://127.0.0.1:${port}/` }, max_retries: 0 },
+    env: { WEBHOOK_ALLOW_PRIVATE: 'true', SHUTDOWN_GRACE_MS: noEnd },
+    end: () => answer.resolve(),
+  }
+}
 
 describe('a start', () => {
   test('says where it listens and what an acknowledged job survives, and makes the data folder', async () => {
@@ -264,11 +288,14 @@ describe('a start', () => {
 
 describe('a signal', () => {
   test.each(['SIGTERM', 'SIGINT'] as const)('%s lets running jobs finish, and ends with 0', async (signal) => {
-    const { child, closed, post, untilState, folder } = await serve()
-    await post('/jobs', { type: 'sleep', payload: { ms: 700 } })
+    const { job, env, end } = await aHeldJob()
+    const { child, closed, post, untilState, logged, folder } = await serve({ env })
+    await post('/jobs', job)
     await untilState(1, 'running')
 
     child.kill(signal)
+    await logged('stopping')
+    end()
 
     const { code, stdout, stderr } = await closed
     expect([code, stderr]).toEqual([0, ''])
@@ -279,7 +306,7 @@ describe('a signal', () => {
   test('while it starts, from when it has touched the database, ends with 0', async () => {
     const { child, closed, folder } = launch()
     const lock = join(folder, 'data/jobs.db-lock')
-    await vi.waitFor(() => expect(existsSync(lock)).toBe(true), { timeout: 15_000, interval: 1 })
+    await vi.waitFor(() => expect(existsSync(lock)).toBe(true), { timeout: patienceMs, interval: 1 })
 
     child.kill('SIGTERM')
 
@@ -297,32 +324,36 @@ describe('a signal', () => {
   })
 
   test('twice within 250 ms counts once, as Ctrl-C under npm arrives', async () => {
-    const { child, closed, post, untilState, folder } = await serve()
-    await post('/jobs', { type: 'sleep', payload: { ms: 700 } })
+    const { job, env, end } = await aHeldJob()
+    const { child, closed, post, untilState, logged, folder } = await serve({ env })
+    await post('/jobs', job)
     await untilState(1, 'running')
 
+    // It meets all of them at one instant, however long they take to send.
+    child.kill('SIGSTOP')
     child.kill('SIGINT')
     child.kill('SIGINT')
     child.kill('SIGTERM')
+    child.kill('SIGCONT')
+    await logged('stopping')
+    end()
 
     expect((await closed).code).toBe(0)
     expect(read(folder, 'SELECT state FROM jobs')).toEqual([{ state: 'succeeded' }])
   })
 
   test('a second time later ends with 1 at once', async () => {
-    const { child, closed, post, untilState, logged } = await serve()
+    const { child, closed, post, untilState, logged } = await serve({ env: { SHUTDOWN_GRACE_MS: noEnd } })
     await post('/jobs', aDay)
     await untilState(1, 'running')
 
     child.kill('SIGTERM')
     await logged('stopping')
     await new Promise((resolve) => setTimeout(resolve, 300))
-    const at = Date.now()
     child.kill('SIGTERM')
 
     const { code, stdout } = await closed
     expect(code).toBe(1)
-    expect(Date.now() - at).toBeLessThan(2_000)
     expect(stdout).not.toMatch(/"msg":"stopped"/)
   })
 
@@ -341,8 +372,9 @@ describe('a signal', () => {
   })
 
   test('while it stops lets reads through and refuses writes', async () => {
-    const { child, closed, post, get, untilState, logged } = await serve()
-    await post('/jobs', { type: 'sleep', payload: { ms: 1_500 } })
+    const { job, env, end } = await aHeldJob()
+    const { child, closed, post, get, untilState, logged } = await serve({ env })
+    await post('/jobs', job)
     await untilState(1, 'running')
 
     child.kill('SIGTERM')
@@ -351,18 +383,19 @@ describe('a signal', () => {
     expect(await get('/readyz')).toEqual({ status: 'not ready', reason: 'draining' })
     expect((await post('/jobs', aDay)).status).toBe(503)
     expect((await get('/jobs/1')).state).toBe('running')
+    end()
     expect((await closed).code).toBe(0)
   })
 
   test('does not wait for idle connections', async () => {
-    const { child, closed, url } = await serve()
-    await fetch(`${url}/livez`)
-    const at = Date.now()
+    const { child, closed, url } = await serve({ env: { SHUTDOWN_GRACE_MS: noEnd } })
+    const { headers } = await fetch(`${url}/livez`)
 
     child.kill('SIGTERM')
 
+    // Before the connection's time is up: that is longer than a test may take.
+    expect(headers.get('keep-alive')).toBe('timeout=125')
     expect((await closed).code).toBe(0)
-    expect(Date.now() - at).toBeLessThan(3_000)
   })
 
   test('does not wait for a client in the middle of a request', async () => {
@@ -399,13 +432,16 @@ describe('a signal', () => {
 test('what a handler left behind and nobody waits for ends the process in good order, with 1', async () => {
   // Nothing that ships leaves anything behind, so a signal makes it.
   const stray = `process.on('SIGUSR2', () => Promise.reject(new Error('left behind')))`
-  const { child, closed, post, untilState, folder } = await serve({
-    env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(stray)}` },
+  const { job, env, end } = await aHeldJob()
+  const { child, closed, post, untilState, logged, folder } = await serve({
+    env: { ...env, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(stray)}` },
   })
-  await post('/jobs', { type: 'sleep', payload: { ms: 500 } })
+  await post('/jobs', job)
   await untilState(1, 'running')
 
   child.kill('SIGUSR2')
+  await logged('a promise rejected that nobody waited for; stopping')
+  end()
 
   const { code, stdout } = await closed
   expect(code).toBe(1)
@@ -414,7 +450,9 @@ test('what a handler left behind and nobody waits for ends the process in good o
 })
 
 test('after kill -9 the next server starts at once, and runs again what ran', async () => {
-  const first = await serve()
+  // No lease ends by itself before the test does.
+  const env = { LEASE_MS: noEnd }
+  const first = await serve({ env })
   await first.post('/jobs', { ...aDay, idempotency_key: 'k' })
   await first.post('/jobs', { type: 'sleep', payload: { ms: 1 }, delay_ms: 1 })
   await first.untilState(1, 'running')
@@ -422,12 +460,10 @@ test('after kill -9 the next server starts at once, and runs again what ran', as
   first.child.kill('SIGKILL')
   await first.closed
 
-  const at = Date.now()
-  const second = await serve({ folder: first.folder })
+  const second = await serve({ env, folder: first.folder })
 
   // It listens before it recovers, so that health can be asked: until then the file says what ran when the first was killed.
   await second.untilJob(1, { state: 'running', attempt: 1, crashes: 1 })
-  expect(Date.now() - at).toBeLessThan(10_000)
   expect((await second.post('/jobs', { ...aDay, idempotency_key: 'k' })).body).toMatchObject({ id: 1, created: false })
   const { history } = await second.get('/jobs/1/history')
   expect(history.map(({ event }: { event: string }) => event)).toEqual([

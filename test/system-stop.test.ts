@@ -1,6 +1,7 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { JobSystemError, ShutdownError, UnavailableError } from '../src/errors.ts'
 import { deferred } from './support/deferred.ts'
+import { useFakeTimers, useRealTimers } from './support/fake-timers.ts'
 import { eventsOf, openSystem, startSystem, until, untilCalled, untilState } from './support/system.ts'
 
 describe('a stop', () => {
@@ -85,13 +86,19 @@ describe('a stop', () => {
     const { id } = await system.enqueue({ type: 'work', payload: null })
     await untilCalled(system, id)
 
-    const before = performance.now()
-    await system.stop({ graceMs: 10 })
-    const tookMs = performance.now() - before
-
+    timersByHand()
+    let isStopped = false
+    const stopped = system.stop({ graceMs: 10 }).then(() => {
+      isStopped = true
+    })
     // The grace, then one second for what was aborted.
-    expect(tookMs).toBeGreaterThan(1_000)
-    expect(tookMs).toBeLessThan(2_500)
+    await vi.advanceTimersByTimeAsync(10)
+    await vi.advanceTimersByTimeAsync(999)
+    const before = isStopped
+    await vi.advanceTimersByTimeAsync(1)
+    await stopped
+
+    expect(before).toBe(false)
     expect(log.map(({ message }) => message)).toContain('the grace has ended; aborting what still runs')
     expect(await look(path, id)).toEqual(['queued', 0, 'enqueue lease start release'])
     // What it does afterwards reaches nobody.
@@ -262,12 +269,15 @@ describe('a start', () => {
 })
 
 describe('where every slot is held by a handler that does not end', () => {
-  test('the system says which, gives up and asks to be restarted', { timeout: 15_000 }, async () => {
+  test('the system says which, gives up and asks to be restarted', async () => {
     const never = deferred()
     const { system, path, log, fatal } = await startSystem({ workers: 1, runs: { work: () => never.promise } })
+    timersByHand()
     const { id } = await system.enqueue({ type: 'work', payload: null, timeoutMs: 1 })
+    await untilCalled(system, id)
 
-    await until(() => fatal.length > 0, 12_000)
+    await vi.advanceTimersByTimeAsync(1 + 5_000)
+    await until(() => fatal.length > 0)
 
     expect(fatal[0]?.message).toMatch(/^every worker is held by a handler that was aborted more than 5000 ms ago/)
     expect(log.find(({ level }) => level === 'error')).toMatchObject({ fields: { job_ids: [id], types: ['work'] } })
@@ -276,6 +286,12 @@ describe('where every slot is held by a handler that does not end', () => {
     never.resolve()
   })
 })
+
+/** From here to the end of the test, time passes for the system only as the test says. */
+function timersByHand(): void {
+  useFakeTimers(['setTimeout', 'clearTimeout'])
+  onTestFinished(useRealTimers)
+}
 
 /** What the file says of a job after its server has gone. */
 async function look(path: string, id: number): Promise<[state: unknown, attempt: unknown, events: string]> {

@@ -5,25 +5,14 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { createJobSystem as create, JobSystem } from '../src/index.ts'
 import { systemClock } from '../src/runtime/clock.ts'
 import { deferred } from './support/deferred.ts'
-import { patchedBuild } from './support/patched-build.ts'
+import { neverTicks, patchedBuild } from './support/patched-build.ts'
 import { aHandler, type Run } from './support/system.ts'
 import { cleanUp, tempFolder, whenDone } from './support/temp.ts'
 
 let createJobSystem: typeof create
 // No start may wait for a tick of the store, so in this copy of the built code none comes.
 beforeAll(async () => {
-  const build = patchedBuild(tempFolder(), [
-    {
-      file: 'persistence/sqlite/thread/store-thread.js',
-      find: 'const tickMs = beatMs',
-      replace: 'const tickMs = 600_000',
-    },
-    {
-      file: 'persistence/sqlite/thread/store-thread.js',
-      find: 'const fallbackTicks = 10',
-      replace: 'const fallbackTicks = 1e9',
-    },
-  ])
+  const build = patchedBuild(tempFolder(), neverTicks)
   ;({ createJobSystem } = await import(/* @vite-ignore */ pathToFileURL(join(build, 'index.js')).href))
 })
 afterAll(cleanUp)
@@ -35,39 +24,43 @@ async function startWithoutTicks(run: Run): Promise<JobSystem> {
   return system
 }
 
-/** How long after `enqueue` was called the handler was, job by job, each on an idle system. */
-async function timesToStart(
-  count: number,
-  enqueue: (started: (at: number) => void) => Promise<unknown>,
-): Promise<number[]> {
+/** The quickest of many: neighbours may have the processors meanwhile. */
+const quickest = (times: readonly number[]) => Math.min(...times)
+
+/** How long this machine needs at least to store a job, in ms: what a start takes is compared with it, for disks and processors differ. */
+async function storingMs(system: JobSystem): Promise<number> {
   const times: number[] = []
-  for (let i = 0; i < count; i++) {
-    // Off the beat of any tick there is.
-    await setTimeout((i * 7) % 30)
-    const started = deferred<number>()
+  for (let i = 0; i < 20; i++) {
     const before = performance.now()
-    await enqueue(started.resolve)
-    times.push((await started.promise) - before)
+    await system.enqueue({ type: 'work', payload: null, delayMs: 86_400_000 })
+    times.push(performance.now() - before)
   }
-  return times.sort((a, b) => a - b)
+  return quickest(times)
 }
 
 test('a job that is enqueued on an idle system is started within milliseconds: nothing waits for a poll', async () => {
   let tell = (_: number) => {}
   const system = await startWithoutTicks(() => tell(performance.now()))
+  const allowedMs = 8 + 2 * (await storingMs(system))
 
-  const times = await timesToStart(50, (started) => {
-    tell = started
-    return system.enqueue({ type: 'work', payload: null })
-  })
+  const times: number[] = []
+  for (let i = 0; i < 50; i++) {
+    // Off the beat of any tick there is.
+    await setTimeout((i * 7) % 30)
+    const started = deferred<number>()
+    tell = started.resolve
+    const before = performance.now()
+    await system.enqueue({ type: 'work', payload: null })
+    times.push((await started.promise) - before)
+  }
 
-  // The quickest: neighbours may have the processors meanwhile.
-  expect(times[0]).toBeLessThan(10)
+  expect(quickest(times)).toBeLessThan(allowedMs)
 })
 
 test('a delayed job is started within milliseconds of its instant', async () => {
   let tell = (_: number) => {}
   const system = await startWithoutTicks(() => tell(systemClock.now()))
+  const allowedMs = 15 + 5 * (await storingMs(system))
   const late: number[] = []
   for (let i = 0; i < 20; i++) {
     const started = deferred<number>()
@@ -77,7 +70,6 @@ test('a delayed job is started within milliseconds of its instant', async () => 
     late.push((await started.promise) - runAt)
   }
 
-  late.sort((a, b) => a - b)
-  expect(late[0]).toBeGreaterThanOrEqual(0)
-  expect(late[0]).toBeLessThan(20)
+  expect(quickest(late)).toBeGreaterThanOrEqual(0)
+  expect(quickest(late)).toBeLessThan(allowedMs)
 })

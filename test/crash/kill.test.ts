@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createJobSystem } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { assertWitnessed, type Child, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
+import { neverTicks, patchedBuild } from '../support/patched-build.ts'
 import { shareOf } from '../support/share.ts'
 import { openStore } from '../support/store.ts'
 import { eventsOf, until, untilFinished } from '../support/system.ts'
@@ -17,25 +18,25 @@ afterAll(async () => {
   await cleanUp()
 })
 
-// Alone, for it measures how soon.
 describe('a running job', () => {
-  test('whose process is killed runs again within a second, with the same token', async () => {
+  test('whose process is killed runs again at once, with the same token', async () => {
     const database = join(folder, 'effect.db')
+    // In this copy of the built code nothing polls, and no lease of these ends by itself: whatever waits for either waits for ever.
+    const env = { JOBMACHINE_BUILD: patchedBuild(join(folder, 'build'), neverTicks) }
+    const settings = { leaseMs: 86_400_000 }
     const reader = await createJobSystem({ database })
     const [job] = await reader.enqueue([{ type: 'hold', payload: null }])
-    const first = await startChild({ database, holdMs: 600_000 })
+    const first = await startChild({ database, env, settings, holdMs: 600_000 })
     await until(() => started(database).length === 1)
 
     first.kill('SIGKILL')
     await first.exited
-    const second = await startChild({ database })
+    const second = await startChild({ database, env, settings })
     await untilFinished(reader, 1)
 
     const calls = witnessed(database).filter(({ what }) => what === 'start')
     expect(calls.map(({ attempt }) => attempt)).toEqual([1, 1])
     expect(new Set(calls.map(({ token }) => token)).size).toBe(1)
-    const serving = witnessed(database).filter(({ what }) => what === 'starting')
-    expect(calls[1]!.at - serving[1]!.at).toBeLessThan(1_000)
     expect(await reader.find(job!.id)).toMatchObject({ state: 'succeeded', attempt: 1, crashes: 0 })
     await endWith(second, reader)
   })
@@ -224,11 +225,10 @@ describe.concurrent('a process told to end', () => {
     await child.enqueue([{ type, payload: null, maxRetries: 0 }])
     await until(() => started(database).length === 1)
 
-    const before = performance.now()
     child.kill('SIGTERM')
 
+    // A job of these two ends long after the test would, or never.
     expect(await child.exited).toEqual({ code: 0, signal: null })
-    expect(performance.now() - before).toBeLessThan(3_000)
     expect(await stateOf(database, 1)).toEqual(['queued', 0, 'enqueue lease start release'])
   })
 })

@@ -875,7 +875,7 @@ const histories: readonly Mutation[] = [
     'ids of events are given that another process has used',
     [
       'persistence/sqlite/other-processes.test.ts',
-      'a job that another process put into the file reaches a lease that waits',
+      'a job that another process put into the file reaches a lease that waits within 200 ms',
     ],
     {
       file: sqlite('write/moves'),

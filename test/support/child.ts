@@ -113,9 +113,10 @@ export async function startChild({ env, after, stdout, ...options }: ChildOption
 
 /** All that the children on a file have witnessed so far. */
 export function witnessed(database: string): Witnessed[] {
-  return readFileSync(witnessOf(database), 'utf8')
-    .split('\n')
-    .flatMap((line) => (line ? [JSON.parse(line) as Witnessed] : []))
+  const text = readFileSync(witnessOf(database), 'utf8')
+  // The last line may be on its way.
+  const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n')
+  return lines.flatMap((line) => (line ? [JSON.parse(line) as Witnessed] : []))
 }
 
 /** The attempts that handlers were called for, by their own word: the ids of the jobs, one for each call. */

@@ -11,6 +11,20 @@ export interface Patch {
   readonly replace: string
 }
 
+/** The store's thread never looks at the file by itself: whatever is found by a poll alone is found never. */
+export const neverTicks: readonly Patch[] = [
+  {
+    file: 'persistence/sqlite/thread/store-thread.js',
+    find: 'const tickMs = beatMs',
+    replace: 'const tickMs = 86_400_000',
+  },
+  {
+    file: 'persistence/sqlite/thread/store-thread.js',
+    find: 'const fallbackTicks = 10',
+    replace: 'const fallbackTicks = 1e9',
+  },
+]
+
 /**
  * What the patched files of `dist` hold, by name. Throws where a text is not found exactly once, so that a patch cannot outlive the code that
  * it was written for.

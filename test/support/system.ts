@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { z } from 'zod'
 import { defineHandler, type Handler, type JobContext } from '../../src/handlers/define.ts'
@@ -104,13 +105,13 @@ function logInto(lines: LogLine[]): SystemLog {
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error'), child: () => logInto(lines) }
 }
 
-/** Waits until `what` holds, looking every few ms, and the more rarely the longer it takes: for what the system tells nobody. */
+/** Waits until `what` holds, looking every few ms of real time, and the more rarely the longer it takes: for what the system tells nobody. */
 export async function until(what: () => unknown, patienceMs = 30_000): Promise<void> {
   const since = performance.now()
   while (!(await what())) {
     const waitedMs = performance.now() - since
     if (waitedMs > patienceMs) throw new Error(`not within ${patienceMs} ms: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, Math.min(20, 2 + waitedMs / 100)))
+    await setTimeout(Math.min(20, 2 + waitedMs / 100))
   }
 }
 

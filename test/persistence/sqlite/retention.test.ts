@@ -4,6 +4,7 @@ import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import { Writer } from '../../../src/persistence/sqlite/write/writer.ts'
 import type { LeaseEvent, NewJobRow } from '../../../src/persistence/store.ts'
 import { aJob, openStore } from '../../support/store.ts'
+import { until } from '../../support/system.ts'
 import { tempFolder } from '../../support/temp.ts'
 import { leasesOf, openWriter, setsOf } from '../../support/writer.ts'
 
@@ -167,10 +168,10 @@ describe('retention', () => {
     db.close()
     const { store, clock } = await openStore({ path, retentionMs: keepMs })
 
-    for (let waits = 0; waits < 100 && (await store.find(2_500)); waits++) {
+    await until(async () => {
       clock.advance(100)
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
+      return (await store.find(2_500)) === undefined
+    })
 
     expect((await store.list({ limit: 9 })).jobs.map(({ id }) => id)).toEqual([2_501])
   })
