@@ -83,9 +83,16 @@ export class FileGuard {
       assertHeld(this.#database)
       return
     }
+    if (!this.look()) assertHeld(this.#database)
+  }
+
+  /** To be called when `restMs` are over: looks at the names, and at everything where that is due. Gives whether it was. */
+  look(): boolean {
+    const now = performance.now()
     this.#namesAt = now
-    if (now - this.#thoroughAt > thoroughMs || !this.#isFolderSettled(now)) this.check()
-    else assertHeld(this.#database)
+    const isDue = now - this.#thoroughAt > thoroughMs || !this.#isFolderSettled(now)
+    if (isDue) this.check()
+    return isDue
   }
 
   /** In how many ms the names are to be looked at again where no commit does it: there was one since. */

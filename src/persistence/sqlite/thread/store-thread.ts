@@ -146,7 +146,7 @@ export class StoreThread {
   }
 
   #lookAtFiles(): void {
-    this.#guard.check()
+    this.#guard.look()
     if (this.#ticks % fallbackTicks !== 0) return
     this.#keepMark()
     this.#tellOfLog(this.#guard.logBytes)
