@@ -116,3 +116,5 @@ export const transitionLimitMax = 1_000
 export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/
 /** Of one attempt. */
 export const timeoutMaxMs = 86_400_000
+/** How long an aborted handler may take to end before its attempt is given up. */
+export const abortGraceMs = 5_000

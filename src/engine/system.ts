@@ -1,5 +1,5 @@
 import type { Actor } from 'xstate'
-import { enqueueBatchMax, type Settings } from '../config.ts'
+import { abortGraceMs, enqueueBatchMax, type Settings } from '../config.ts'
 import {
   BackpressureError,
   IdempotencyConflictError,
@@ -35,7 +35,6 @@ import type { Clock } from '../runtime/clock.ts'
 import { timers } from '../runtime/timers.ts'
 import { AdmissionGate } from './admission-gate.ts'
 import { Bulks } from './bulk/bulks.ts'
-import { abortGraceMs } from './dispatch/attempt.ts'
 import { createDispatcher } from './dispatch/create-dispatcher.ts'
 import type {
   Activity,

@@ -7,7 +7,8 @@ import { limitConnections } from './connections.ts'
 import { EventFeed, type EventFeedOptions } from './events/event-feed.ts'
 import { isLingering, type LingerTimes, linger } from './linger.ts'
 import { mount, takeOff } from './mount.ts'
-import { HttpError, problem } from './problem.ts'
+import { HttpError, problem, toProblem } from './problem.ts'
+import { headersOf, toJson } from './reply.ts'
 
 /** How long a client may take, in ms. */
 export interface Timeouts extends LingerTimes {
@@ -86,7 +87,7 @@ function answerRequests(
   const listener = getRequestListener(mount(fetch, basePath), {
     errorHandler(error) {
       // A head that makes no URL, such as a Host with a space.
-      if (error instanceof RequestError) return problem(refusalOf(undefined))
+      if (error instanceof RequestError) return problem(notUnderstood)
       // hono hands on what is thrown and is no Error: code that it called may throw anything.
       log.error({ err: error }, 'a request failed')
       return problem(error)
@@ -138,8 +139,11 @@ function endInGoodOrder(server: Server, answers: WeakMap<Socket, ServerResponse>
     // An answer that is half written must not be followed by another.
     else if (underWay && answer.headersSent) socket.destroy()
     // Its body must not come to its end: what is refused is not stored.
-    else if (underWay) void refuseSocket(socket, error.code).then(() => cutWhenSent(socket))
-    else void refuseSocket(socket, error.code).then(() => linger(socket, undefined, times))
+    else {
+      socket.write(parserRefusals.get(error.code ?? '') ?? badRequest)
+      if (underWay) cutWhenSent(socket)
+      else linger(socket, undefined, times)
+    }
   })
 }
 
@@ -161,20 +165,20 @@ function cutWhenSent(socket: Socket): void {
   Socket.prototype.destroySoon.call(socket)
 }
 
-/** Answers what the parser gave up. */
-async function refuseSocket(socket: Socket, code: string | undefined): Promise<void> {
-  const response = problem(refusalOf(code))
-  const body = await response.text()
-  const head = [...response.headers].map(([name, value]) => `${name}: ${value}\r\n`).join('')
-  const length = `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n`
-  socket.write(`HTTP/1.1 ${response.status} ${STATUS_CODES[response.status]}\r\n${head}${length}\r\n${body}`)
-}
+/** The answers to what the parser gives up, as they are sent: thousands of connections may end at once in the middle of a request. */
+const parserRefusals = new Map([
+  ['HPE_HEADER_OVERFLOW', rawAnswer(431, 'headers_too_large', 'the head of the request is too long')],
+  ['ERR_HTTP_REQUEST_TIMEOUT', rawAnswer(408, 'timeout', 'the request took too long to arrive')],
+])
+const notUnderstood = new HttpError(400, 'bad_request', 'the request could not be understood')
+const badRequest = rawAnswer(notUnderstood.status, notUnderstood.code, notUnderstood.message)
 
-function refusalOf(code: string | undefined): HttpError {
-  if (code === 'HPE_HEADER_OVERFLOW')
-    return new HttpError(431, 'headers_too_large', 'the head of the request is too long')
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new HttpError(408, 'timeout', 'the request took too long to arrive')
-  return new HttpError(400, 'bad_request', 'the request could not be understood')
+function rawAnswer(status: number, code: string, message: string): string {
+  const { headers, body } = toProblem(new HttpError(status, code, message))
+  const text = toJson(body)
+  const lines = Object.entries({ ...headersOf('application/problem+json'), ...headers })
+  const length = `content-length: ${Buffer.byteLength(text)}\r\nconnection: close\r\n`
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}${length}\r\n${text}`
 }
 
 async function close(server: Server, feed: EventFeed, graceMs: number): Promise<void> {

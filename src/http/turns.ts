@@ -39,7 +39,7 @@ export class Turns {
       }
       const leave = () => {
         this.#waiting.delete(begin)
-        reject(departed())
+        reject(departed)
       }
       this.#waiting.add(begin)
       req.once('close', leave)
@@ -59,8 +59,8 @@ export class Turns {
 function goneSignal(outgoing: ServerResponse): AbortSignal {
   const gone = new AbortController()
   // Not the answer's end: one that waits behind another on its connection is not closed with it.
-  if (hasLeft(outgoing)) gone.abort(departed())
-  else outgoing.req.once('close', () => gone.abort(departed()))
+  if (hasLeft(outgoing)) gone.abort(departed)
+  else outgoing.req.once('close', () => gone.abort(departed))
   return gone.signal
 }
 
@@ -69,7 +69,5 @@ export function hasLeft({ req }: ServerResponse): boolean {
   return req.socket.destroyed
 }
 
-/** What ends work for a client that has left. Nobody reads it. */
-export function departed(): HttpError {
-  return new HttpError(400, 'incomplete_body', 'the client left before it was answered')
-}
+/** What ends work for a client that has left. Nobody reads it, so it is one for all: thousands may leave at once. */
+export const departed = new HttpError(400, 'incomplete_body', 'the client left before it was answered')

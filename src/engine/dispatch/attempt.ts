@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { abortGraceMs } from '../../config.ts'
 import {
   AttemptTimeoutError,
   PayloadError,
@@ -15,11 +16,10 @@ import { describeError, describeOwnError, noted } from '../../handlers/describe-
 import type { Registry } from '../../handlers/registry.ts'
 import type { LeasedJob, LeaseEvent, StoredError } from '../../machines/lease.ts'
 import type { AttemptReport, RunAttempt, RunningAttempt } from '../../machines/worker.ts'
+import type { AttemptStats } from '../../observe/telemetry/run-stats.ts'
 import { type AskedDelay, askedBackoff, askedDelay } from './asked-delay.ts'
 import { AttemptTimer, type Standstill } from './attempt-timer.ts'
 
-/** How long an aborted handler may take to end before its attempt is given up, in ms. */
-export const abortGraceMs = 5_000
 /** The shortest snooze, in ms: one that asked for none ran 600 times a second. */
 const snoozeMinMs = 1_000
 
@@ -42,12 +42,6 @@ export interface AttemptOptions {
 interface Delay {
   readonly delayMs: number
   readonly fault?: string
-}
-
-/** Told of each attempt, for the metrics. */
-export interface AttemptStats {
-  started(job: LeasedJob, at: number, timeoutMs: number): void
-  ended(job: LeasedJob, tookMs: number): void
 }
 
 /** Which job's handler the running code belongs to, also in what it left behind: for the log of a stray rejection. */

@@ -1,4 +1,4 @@
-import { abortGraceMs } from '../../engine/dispatch/attempt.ts'
+import { abortGraceMs } from '../../config.ts'
 import { AttemptTimeoutError, ShutdownError } from '../../errors.ts'
 import { hasTag } from '../../machines/edges.ts'
 import type { EventType } from '../../machines/job.ts'

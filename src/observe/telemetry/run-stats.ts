@@ -1,4 +1,3 @@
-import type { AttemptStats } from '../../engine/dispatch/attempt.ts'
 import type { LeasedJob } from '../../machines/lease.ts'
 import { Histogram, type HistogramSnapshot, merge } from '../../persistence/histogram.ts'
 
@@ -17,6 +16,12 @@ export interface Durations {
 /** The same of the jobs of one type. */
 export interface TypeDurations extends Durations {
   readonly type: string
+}
+
+/** Told of each attempt. */
+export interface AttemptStats {
+  started(job: LeasedJob, at: number, timeoutMs: number): void
+  ended(job: LeasedJob, tookMs: number): void
 }
 
 /** What this process has seen of its attempts; gone with it. */

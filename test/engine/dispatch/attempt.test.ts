@@ -2,7 +2,8 @@ import { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
-import { abortGraceMs, createRunAttempt, currentJob } from '../../../src/engine/dispatch/attempt.ts'
+import { abortGraceMs } from '../../../src/config.ts'
+import { createRunAttempt, currentJob } from '../../../src/engine/dispatch/attempt.ts'
 import {
   AttemptTimeoutError,
   InvalidInputError,
