@@ -16,7 +16,7 @@ test('an inspector sees what the dispatcher and its workers are told', async () 
 
   const actors = new Set(seen.map(({ actorRef }) => (actorRef as { id?: string }).id))
   const told = seen.flatMap((event) => (event.type === '@xstate.event' ? [event.event.type] : []))
-  expect([...actors]).toEqual(expect.arrayContaining(['store', 'worker-1', 'worker-2']))
+  expect([...actors]).toEqual(expect.arrayContaining(['timers', 'worker-1', 'worker-2']))
   expect(told).toEqual(expect.arrayContaining(['recovered', 'leased', 'applied', 'run', 'settled', 'drain']))
   expect(seen.some((event) => event.type === '@xstate.event' && event.event.assigned?.job.id === id)).toBe(true)
 })

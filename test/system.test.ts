@@ -519,7 +519,7 @@ describe('requeueing', () => {
     hold.resolve()
   })
 
-  // The ledger keeps its books by job: see `a job that is leased again` in machines/ledger.test.ts.
+  // Slots are kept by attempt, not by job: see `a job that is leased again` in machines/prefetch.test.ts.
   test('a job whose cancelled handler still runs runs it anew beside that one', async () => {
     const old = deferred()
     const again = deferred()

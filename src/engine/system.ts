@@ -27,6 +27,7 @@ import type {
   EnqueueResult,
   LeaseEvent,
   NewJobRow,
+  Recovered,
   Situation,
   Store,
   StoreNotice,
@@ -137,7 +138,7 @@ class System extends StoreReads implements JobSystem {
 
   /** Of the attempts that run now, in ms; 0 where none does. */
   get longestTimeoutMs(): number {
-    return this.#dispatcher?.getSnapshot().context.ledger.longestTimeoutMs ?? 0
+    return this.#dispatcher?.getSnapshot().context.slots.longestTimeoutMs ?? 0
   }
 
   get durability(): string {
@@ -285,8 +286,11 @@ class System extends StoreReads implements JobSystem {
       registry,
       store: this.#store,
       stats: this.#stats,
-      apply: (events) => this.#apply(events),
-      recover: () => this.#recover(),
+      listener: {
+        recovering: (moved) => this.#parts.log.info({ moved }, 'recovering'),
+        recovered: (found) => this.#recovered(found),
+        committed: (events) => this.#logFailed(events),
+      },
     })
     dispatcher.on('refused', ({ events }) => this.#logRefused(events))
     dispatcher.on('allStuck', () => this.#endStuck(dispatcher))
@@ -306,12 +310,11 @@ class System extends StoreReads implements JobSystem {
       hasHandler: registry.find(type) !== undefined,
       retentionMs: settings.retentionMs,
     }
-    return serverFacts(id, known, this.#dispatcher.getSnapshot().context.ledger)
+    return serverFacts(id, known, this.#dispatcher.getSnapshot().context)
   }
 
-  async #recover(): Promise<void> {
+  #recovered({ wasStopping, ...recovered }: Recovered): void {
     const { log } = this.#parts
-    const { wasStopping, ...recovered } = await this.#store.recoverOrphans((moved) => log.info({ moved }, 'recovering'))
     this.#hasRecovered = true
     if (recovered.leased + recovered.running > 0) {
       const whose = wasStopping
@@ -327,15 +330,13 @@ class System extends StoreReads implements JobSystem {
     }
   }
 
-  async #apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]> {
-    const refused = await this.#store.apply(events)
+  #logFailed(events: readonly LeaseEvent[]): void {
     for (const { id, event, error } of events) {
       // Of a snooze it says what is wrong with the delay, which the handler's own log has said.
       if (!error || event === 'snooze') continue
       // Not the message: it may quote the payload. The job's history has it.
       this.#parts.log.warn({ job_id: id, event, error: error.name }, 'attempt failed')
     }
-    return refused
   }
 
   #logRefused(events: readonly LeaseEvent[]): void {
@@ -346,7 +347,7 @@ class System extends StoreReads implements JobSystem {
 
   /** Nothing can run any more: the next start begins afresh. */
   #endStuck(dispatcher: Actor<typeof dispatcherMachine>): void {
-    const jobs = dispatcher.getSnapshot().context.ledger.assigned()
+    const jobs = dispatcher.getSnapshot().context.slots.assigned()
     const ids = jobs.map(({ job }) => job.id)
     const message = `every worker is held by a handler that was aborted more than ${abortGraceMs} ms ago and does not end`
     this.#parts.log.error({ job_ids: ids, types: [...new Set(jobs.map(({ job }) => job.type))] }, message)

@@ -1,114 +1,39 @@
-import { performance } from 'node:perf_hooks'
-import { type ActorRefFrom, emit, fromCallback, setup } from 'xstate'
-import { timers } from '../runtime/timers.ts'
-import type { Lease, LeasedJob, LeaseEvent } from './lease.ts'
-import { Ledger, paceMs, type Room } from './ledger.ts'
+import { type ActorRefFrom, emit, setup } from 'xstate'
+import { type LeasedReply, type TimersEvent, timersLogic } from './dispatcher-timers.ts'
+import type { Lease, LeasedJob, LeaseEvent, Recovered } from './lease.ts'
+import { Prefetch, type Room } from './prefetch.ts'
+import { Slots } from './slots.ts'
 import { gather, type Outcome, type RunAttempt, type WorkerEvent, workerLogic } from './worker.ts'
 
 /** Beyond this many, workers make several attempts at once: stopping their parent is quadratic in XState (226 ms at 1,000). */
 const workerActorsMax = 100
 
-/** What the dispatcher asks of the store; every promise that rejects ends the dispatcher. */
+/** What the dispatcher calls of the store; every promise that rejects ends the dispatcher. */
 export interface DispatcherStore {
-  lease(request: Room & { start: true }): Promise<readonly LeasedJob[]>
+  recoverOrphans(onProgress: (moved: number) => void): Promise<Recovered>
+  lease(request: Room & { readonly start: true }): Promise<readonly LeasedJob[]>
   apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]>
   stopLeasing(): Promise<void>
-  recover(): Promise<void>
+}
+
+/** Hears what the store has done, even if the dispatcher has ended meanwhile. Throws nothing. */
+export interface DispatcherListener {
+  /** Recovery goes on: so many jobs have been moved. */
+  recovering(moved: number): void
+  recovered(found: Recovered): void
+  /** These outcomes are on disk, less what was refused. */
+  committed(events: readonly LeaseEvent[]): void
 }
 
 export interface DispatcherInput {
   readonly store: DispatcherStore
+  readonly listener: DispatcherListener
   readonly runAttempt: RunAttempt
   /** Attempts made at once. */
   readonly workers: number
   /** The abort reasons, made where errors are. */
   readonly reasons: { readonly shutdown: () => Error; readonly lost: (cancelled: boolean) => Error }
 }
-
-type StoreCommand =
-  | { readonly type: 'recover' }
-  | ({ readonly type: 'lease' } & Room)
-  | { readonly type: 'apply'; readonly events: readonly LeaseEvent[] }
-  | { readonly type: 'gather' }
-  | { readonly type: 'pace' }
-  | { readonly type: 'stopLeasing' }
-
-type StoreEvent =
-  | { readonly type: 'recovered' }
-  | { readonly type: 'leased'; readonly asked: number; readonly jobs: LeasedJob[] }
-  | { readonly type: 'applied'; readonly refused: readonly LeaseEvent[] }
-  | { readonly type: 'gathered' }
-  | { readonly type: 'paced'; readonly tookMs: number }
-  | { readonly type: 'storeFailed'; readonly error: unknown }
-
-export type DispatcherEvent =
-  | StoreEvent
-  | WorkerEvent
-  /** Leases of ours that ended otherwise than by our outcome. */
-  | { readonly type: 'lost'; readonly leases: readonly (Lease & { readonly cancelled: boolean })[] }
-  /** Lease no more, and finish what runs. */
-  | { readonly type: 'drain' }
-  /** While draining: abort what runs. */
-  | { readonly type: 'abort' }
-  /** While draining: give back what still runs, and wait for its handlers no longer. */
-  | { readonly type: 'giveUp' }
-
-/** Turns the store's promises into events. */
-const storeLogic = fromCallback<StoreCommand, DispatcherStore>(({ input: store, receive, sendBack }) => {
-  const tell = (event: StoreEvent) => sendBack(event)
-  let pacing: NodeJS.Timeout | undefined
-  const failed = (error: unknown) => {
-    // The dispatcher dies of it, and its children live on.
-    timers.clearTimeout(pacing)
-    tell({ type: 'storeFailed', error })
-  }
-  let turnTaken = false
-  /**
-   * The first of a turn at once, others each in a turn of its own: what one part's handlers have done is on its way before the next part's are
-   * called.
-   */
-  const inTurn = (call: () => void) => {
-    if (turnTaken) return void timers.setImmediate(call)
-    turnTaken = true
-    timers.setImmediate(() => {
-      turnTaken = false
-    })
-    call()
-  }
-
-  receive((command) => {
-    switch (command.type) {
-      case 'recover':
-        store.recover().then(() => tell({ type: 'recovered' }), failed)
-        return
-      case 'lease': {
-        const { room, wait } = command
-        store
-          .lease({ room, wait, start: true })
-          .then((jobs) => inTurn(() => tell({ type: 'leased', asked: room, jobs: [...jobs] })), failed)
-        return
-      }
-      case 'apply':
-        store.apply(command.events).then((refused) => tell({ type: 'applied', refused }), failed)
-        return
-      case 'gather':
-        timers.setImmediate(() => tell({ type: 'gathered' }))
-        return
-      case 'pace': {
-        const begun = performance.now()
-        pacing = timers.setTimeout(() => tell({ type: 'paced', tookMs: performance.now() - begun }), paceMs)
-        pacing.unref()
-        return
-      }
-      case 'stopLeasing':
-        store.stopLeasing().catch(failed)
-    }
-  })
-  return () => timers.clearTimeout(pacing)
-})
-
-/** What it is doing in a mode, for the pictures. */
-type DispatcherTag = 'waiting' | 'executing' | 'stuck' | 'ended'
 
 /** What the dispatcher lets others know. */
 export type DispatcherEmitted =
@@ -119,22 +44,63 @@ export type DispatcherEmitted =
   /** Every slot is held by a handler that was given up and does not end: nothing can run any more. */
   | { readonly type: 'allStuck' }
 
+/** How the store answers. */
+type StoreEvent =
+  | { readonly type: 'recovered' }
+  | { readonly type: 'applied'; readonly refused: readonly LeaseEvent[] }
+  | { readonly type: 'storeFailed'; readonly error: unknown }
+
+export type DispatcherEvent =
+  | StoreEvent
+  | TimersEvent
+  | WorkerEvent
+  /** Leases of ours that ended otherwise than by our outcome. */
+  | { readonly type: 'lost'; readonly leases: readonly (Lease & { readonly cancelled: boolean })[] }
+  /** Lease no more, and finish what runs. */
+  | { readonly type: 'drain' }
+  /** While draining: abort what runs. */
+  | { readonly type: 'abort' }
+  /** While draining: give back what still runs, and wait for its handlers no longer. */
+  | { readonly type: 'giveUp' }
+
+/** What it is doing in a mode, for the pictures. */
+type DispatcherTag = 'waiting' | 'executing' | 'stuck' | 'ended'
+
 interface DispatcherContext extends DispatcherInput {
-  readonly ledger: Ledger
-  readonly storeActor: ActorRefFrom<typeof storeLogic>
+  readonly slots: Slots
+  readonly prefetch: Prefetch
+  readonly timers: ActorRefFrom<typeof timersLogic>
   readonly workerActors: readonly ActorRefFrom<typeof workerLogic>[]
+  /** Sends an event to the dispatcher itself, unless it has ended. */
+  readonly send: (event: DispatcherEvent) => void
+  /** The same for a call of the store that rejected. */
+  readonly failed: (error: unknown) => void
 }
 
 /**
  * Asks for jobs, commits outcomes, and calls the handlers of jobs that have a slot, in this order: what was done is on its way before anything
  * that may take long. One commit takes the outcomes, and leases and starts the jobs.
  */
-function proceed({ ledger, storeActor, workerActors }: DispatcherContext): void {
-  for (let room = ledger.takeRoom(); room; room = ledger.takeRoom()) storeActor.send({ type: 'lease', ...room })
-  const events = ledger.takeCommit()
-  if (events) storeActor.send({ type: 'apply', events })
-  for (const assigned of ledger.assign()) workerActors[assigned.worker]!.send({ type: 'run', assigned })
-  if (ledger.beginPacing()) storeActor.send({ type: 'pace' })
+function proceed(context: DispatcherContext): void {
+  const { prefetch, timers, workerActors } = context
+  for (let room = prefetch.ask(); room; room = prefetch.ask()) lease(context, room)
+  const events = prefetch.takeCommit()
+  if (events) apply(context, events)
+  for (const assigned of prefetch.assign()) workerActors[assigned.worker]!.send({ type: 'run', assigned })
+  if (prefetch.beginPacing()) timers.send({ type: 'pace' })
+}
+
+function lease({ store, timers, failed }: DispatcherContext, { room, wait }: Room): void {
+  store
+    .lease({ room, wait, start: true })
+    .then((jobs) => timers.send({ type: 'inTurn', event: { type: 'leased', asked: room, jobs: [...jobs] } }), failed)
+}
+
+function apply({ store, listener, send, failed }: DispatcherContext, events: readonly LeaseEvent[]): void {
+  store.apply(events).then((refused) => {
+    listener.committed(events)
+    send({ type: 'applied', refused })
+  }, failed)
 }
 
 /**
@@ -146,9 +112,10 @@ function takeAll<T>(items: T[]): T[] {
 }
 
 /**
- * Gives jobs to workers. Driven by events alone: what the store has leased, what it has committed, what workers report. The modes are the
- * machine's, the accounts the ledger's. Nothing fallible happens in its actions: a throw would kill this actor and leave its children
- * running, so its death must end the process.
+ * Gives jobs to workers. Driven by events alone: what the store has leased, what it has committed, what workers report. It calls the store
+ * itself and sends itself each answer. The modes are the machine's; `prefetch.ts` decides what it does under load, and `dispatcher-timers.ts`
+ * says when. Nothing fallible happens in its actions: a throw would kill this actor and leave its children running, so its death must end the
+ * process.
  */
 export const dispatcherMachine = setup({
   types: {
@@ -158,69 +125,86 @@ export const dispatcherMachine = setup({
     emitted: {} as DispatcherEmitted,
     tags: {} as DispatcherTag,
   },
-  actors: { store: storeLogic, worker: workerLogic },
+  actors: { timers: timersLogic, worker: workerLogic },
   guards: {
-    idle: ({ context }) => context.ledger.idle,
-    allStuck: ({ context }) => context.ledger.allStuck,
+    idle: ({ context }) => context.prefetch.idle,
+    allStuck: ({ context }) => context.slots.allStuck,
   },
   actions: {
-    recover: ({ context }) => context.storeActor.send({ type: 'recover' }),
+    recover: ({ context: { store, listener, send, failed } }) => {
+      store
+        .recoverOrphans((moved) => listener.recovering(moved))
+        .then((found) => {
+          listener.recovered(found)
+          send({ type: 'recovered' })
+        }, failed)
+    },
     proceed: ({ context }) => proceed(context),
-    stopLeasing: ({ context }) => {
-      context.ledger.stopLeasing()
-      context.storeActor.send({ type: 'stopLeasing' })
+    stopLeasing: ({ context: { prefetch, store, failed } }) => {
+      prefetch.stopLeasing()
+      store.stopLeasing().catch(failed)
     },
     abortRunning: ({ context }) => {
-      for (const assigned of context.ledger.running()) {
+      for (const assigned of context.slots.running()) {
         const reason = context.reasons.shutdown()
         context.workerActors[assigned.worker]!.send({ type: 'abort', assigned, reason, lost: false })
       }
     },
-    giveUpRunning: ({ context }) => context.ledger.giveUpRunning(),
-    takeLeased: ({ context }, { asked, jobs }: Extract<StoreEvent, { type: 'leased' }>) => {
-      context.ledger.started(asked, takeAll(jobs))
+    giveUpRunning: ({ context }) => context.prefetch.giveUpRunning(),
+    takeLeased: ({ context }, { asked, jobs }: LeasedReply) => {
+      context.prefetch.started(asked, takeAll(jobs))
       proceed(context)
     },
-    takeApplied: ({ context }) => context.ledger.committed(),
-    tellRefused: emit(
-      (_, { refused }: Extract<StoreEvent, { type: 'applied' }>) => ({ type: 'refused', events: refused }) as const,
-    ),
+    takeApplied: ({ context }) => context.prefetch.committed(),
     /**
-     * The first outcome goes to the store at once, where it has nothing else to commit: what follows joins that transaction. Others that come
+     * The first outcome goes to the store at once, if it has nothing else to commit: what follows joins that transaction. Others that come
      * in the same turn of the loop go together; many of them in parts, so that the store need not wait for all.
      */
     takeSettled: ({ context }, { outcomes }: Extract<WorkerEvent, { type: 'settled' }>) => {
-      const { ledger, storeActor } = context
-      for (const { assigned, event, ended } of takeAll(outcomes)) ledger.settled(assigned, event, ended)
-      if (ledger.isDue) proceed(context)
-      else if (ledger.beginGathering()) storeActor.send({ type: 'gather' })
+      const { prefetch, timers } = context
+      for (const { assigned, event, ended } of takeAll(outcomes)) prefetch.settled(assigned, event, ended)
+      if (prefetch.isDue) proceed(context)
+      else if (prefetch.beginGathering()) timers.send({ type: 'gather' })
     },
-    takePaced: ({ context }, { tookMs }: Extract<StoreEvent, { type: 'paced' }>) => context.ledger.paced(tookMs),
-    takeEnded: ({ context }, { assigned }: Extract<WorkerEvent, { type: 'ended' }>) => context.ledger.ended(assigned),
+    takePaced: ({ context }, { tookMs }: Extract<TimersEvent, { type: 'paced' }>) => context.prefetch.paced(tookMs),
+    takeEnded: ({ context }, { assigned }: Extract<WorkerEvent, { type: 'ended' }>) =>
+      context.slots.move(assigned, 'end'),
     takeLost: ({ context }, { leases }: Extract<DispatcherEvent, { type: 'lost' }>) => {
       const cancelled = new Map(leases.map((lease) => [lease.id, lease.cancelled]))
-      for (const assigned of context.ledger.lost(leases)) {
+      for (const assigned of context.prefetch.lost(leases)) {
         const reason = context.reasons.lost(cancelled.get(assigned.job.id)!)
         context.workerActors[assigned.worker]!.send({ type: 'abort', assigned, reason, lost: true })
       }
     },
-    die: (_, { error }: Extract<StoreEvent, { type: 'storeFailed' }>) => {
+    emitRefused: emit(
+      (_, { refused }: Extract<StoreEvent, { type: 'applied' }>) => ({ type: 'refused', events: refused }) as const,
+    ),
+    die: ({ context }, { error }: Extract<StoreEvent, { type: 'storeFailed' }>) => {
+      // The dispatcher dies of it, and its children live on.
+      context.timers.send({ type: 'stop' })
       throw error
     },
   },
 }).createMachine({
   id: 'dispatcher',
   context: ({ input, spawn, self }) => {
-    const settled = gather<Outcome>((outcomes) => self.send({ type: 'settled', outcomes }))
+    const send = (event: DispatcherEvent) => {
+      if (self.getSnapshot().status === 'active') self.send(event)
+    }
+    const settled = gather<Outcome>((outcomes) => send({ type: 'settled', outcomes }))
     const actors = Math.min(input.workers, workerActorsMax)
-    const slots = Array.from({ length: actors }, (_, worker) => Math.ceil((input.workers - worker) / actors))
+    const share = Array.from({ length: actors }, (_, worker) => Math.ceil((input.workers - worker) / actors))
+    const slots = new Slots(share)
     return {
       ...input,
-      ledger: new Ledger(slots),
-      storeActor: spawn('store', { id: 'store', input: input.store }),
-      workerActors: slots.map((_, worker) =>
+      slots,
+      prefetch: new Prefetch(slots),
+      timers: spawn('timers', { id: 'timers' }),
+      workerActors: share.map((_, worker) =>
         spawn('worker', { id: `worker-${worker + 1}`, input: { runAttempt: input.runAttempt, settled } }),
       ),
+      send,
+      failed: (error) => send({ type: 'storeFailed', error }),
     }
   },
   initial: 'recovering',
@@ -230,7 +214,7 @@ export const dispatcherMachine = setup({
     applied: [
       {
         guard: ({ event }) => event.refused.length > 0,
-        actions: ['takeApplied', { type: 'tellRefused', params: ({ event }) => event }],
+        actions: ['takeApplied', { type: 'emitRefused', params: ({ event }) => event }],
       },
       { actions: 'takeApplied' },
     ],

@@ -48,3 +48,13 @@ export interface LeaseEvent extends Lease {
   readonly delayMs?: number
   readonly error?: StoredError
 }
+
+/** What recovery found and moved. */
+export interface Recovered {
+  readonly leased: number
+  readonly running: number
+  /** Of those that ran: the process has ended while they ran before. */
+  readonly suspects: number
+  /** The process was being stopped when it ended: its jobs were given back, and none was taken for the cause. */
+  readonly wasStopping: boolean
+}

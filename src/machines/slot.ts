@@ -13,8 +13,7 @@ type SlotEvent =
   | { readonly type: 'end' }
 
 /**
- * The lifecycle of one slot of a worker: pure. The ledger, which keeps one entry for each slot that is taken, makes no move but by the
- * table below.
+ * The lifecycle of one slot of a worker: pure. `slots.ts` keeps the slots, and moves each by the table below alone.
  */
 export const slotMachine = setup({ types: { events: {} as SlotEvent, tags: {} as SlotTag } }).createMachine({
   id: 'worker',

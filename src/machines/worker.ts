@@ -31,7 +31,7 @@ export interface Assigned {
   readonly worker: number
   /** Among all slots there are. */
   readonly slot: number
-  /** The slot's, as its machine has it and the ledger moves it; `free` once it has been given back. */
+  /** The slot's, as its machine has it; `free` once it has been given back. */
   phase: SlotPhase
   /** Set by the worker that makes it; null until then. */
   attempt: RunningAttempt | null

@@ -3,11 +3,11 @@ import type { JobRow, NewJobRow } from '../job/row.ts'
 import type { TakenEdge } from '../machines/edges.ts'
 import type { Command } from '../machines/events.ts'
 import type { EventType, JobState } from '../machines/job.ts'
-import type { DescribedError, Lease, LeasedJob, LeaseEvent, StoredError } from '../machines/lease.ts'
+import type { DescribedError, Lease, LeasedJob, LeaseEvent, Recovered, StoredError } from '../machines/lease.ts'
 import type { ReplayedEvent } from '../machines/replay.ts'
 import type { HistogramSnapshot } from './histogram.ts'
 
-export type { DescribedError, JobRow, Lease, LeasedJob, LeaseEvent, NewJobRow, StoredError }
+export type { DescribedError, JobRow, Lease, LeasedJob, LeaseEvent, NewJobRow, Recovered, StoredError }
 
 /** What became of one job of an `enqueue`; `created` false where an earlier job has its key and the same content. */
 export interface EnqueuedRow {
@@ -237,16 +237,6 @@ export interface BackupReport {
   /** The highest ids in it. */
   readonly transitions: number
   readonly jobs: number
-}
-
-/** What recovery found and moved. */
-export interface Recovered {
-  readonly leased: number
-  readonly running: number
-  /** Of those that ran: the process has ended while they ran before. */
-  readonly suspects: number
-  /** The process was being stopped when it ended: its jobs were given back, and none was taken for the cause. */
-  readonly wasStopping: boolean
 }
 
 /**

@@ -68,7 +68,8 @@ describe('the chart of the dispatcher', () => {
 
   /** The mode after an event, with guards that answer as told; nothing that a transition would do is done. */
   function modeAfter(mode: string, type: string, answers: { idle?: boolean; allStuck?: boolean } = {}): unknown {
-    const context = { ledger: { idle: false, allStuck: false, ...answers } }
+    const { idle = false, allStuck = false } = answers
+    const context = { prefetch: { idle }, slots: { allStuck } }
     const before = dispatcherMachine.resolveState({ value: mode as never, context: context as never })
     if (before.status !== 'active') return mode
     return (transition(dispatcherMachine, before, { type, refused: [] } as never)[0] as AnyMachineSnapshot).value

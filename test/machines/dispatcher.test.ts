@@ -2,8 +2,16 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { JobCancelledError, LeaseLostError, ShutdownError } from '../../src/errors.ts'
 import { dispatcherMachine } from '../../src/machines/dispatcher.ts'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
-import { paceMs } from '../../src/machines/ledger.ts'
-import { partOf, type StartedDispatcher, startDispatcher, startDispatching, tick, turn } from '../support/dispatcher.ts'
+import { paceMs } from '../../src/machines/prefetch.ts'
+import {
+  nothingFound,
+  partOf,
+  type StartedDispatcher,
+  startDispatcher,
+  startDispatching,
+  tick,
+  turn,
+} from '../support/dispatcher.ts'
 import { useFakeTimers, useRealTimers } from '../support/fake-timers.ts'
 
 const modes = ['recovering', 'dispatching', 'stuck', 'draining', 'stopped'] as const
@@ -47,7 +55,7 @@ describe('the machine', () => {
 
     expect([...named.actions].filter((name) => !(name in actions))).toEqual([])
     expect([...named.guards].filter((name) => !(name in guards))).toEqual([])
-    expect(Object.keys(actors).sort()).toEqual(['store', 'worker'])
+    expect(Object.keys(actors).sort()).toEqual(['timers', 'worker'])
     expect(Object.keys(actions).filter((name) => !named.actions.has(name))).toEqual([])
   })
 })
@@ -58,7 +66,7 @@ describe('a dispatcher', () => {
     await turn()
     const before = [mode(), [...store.calls], [...emitted]]
 
-    store.recovery.resolve()
+    store.recovery.resolve(nothingFound)
     await turn()
 
     expect(before).toEqual(['recovering', ['recover'], []])
@@ -94,6 +102,23 @@ describe('a dispatcher', () => {
     await turn()
 
     expect([afterOne, afterAll, store.room]).toEqual([3, 0, 2])
+  })
+
+  test('says how far recovery has come, what it found, and which outcomes are on disk', async () => {
+    const { store, attempts, heard } = startDispatcher(2)
+
+    store.recovering(2)
+    store.recovery.resolve({ ...nothingFound, running: 3 })
+    await turn()
+    await store.give(...jobs(2))
+    attempts.get(1)!.end('succeed')
+    attempts.get(2)!.end('fail')
+    await turn()
+    const uncommitted = [...heard]
+    await store.commit()
+
+    expect(uncommitted).toEqual(['recovering 2', 'recovered 3'])
+    expect(heard.slice(2)).toEqual(['committed 1, 2'])
   })
 
   test('tells of outcomes that were refused', async () => {
@@ -403,15 +428,16 @@ describe('a dispatcher told to drain', () => {
   })
 
   test('while it recovers leases nothing any more', async () => {
-    const { actor, store, mode, emitted } = startDispatcher(2)
+    const { actor, store, mode, emitted, heard } = startDispatcher(2)
 
     actor.send({ type: 'drain' })
-    store.recovery.resolve()
+    store.recovery.resolve(nothingFound)
     await turn()
 
     expect(mode()).toBe('stopped')
     expect(store.calls.filter((call) => call.startsWith('lease'))).toEqual([])
     expect(emitted).toEqual([])
+    expect(heard).toEqual(['recovered 0'])
   })
 
   test('waits for what runs and commits its outcome', async () => {
@@ -539,7 +565,7 @@ describe('a store that fails', () => {
     [
       'lease',
       async (started) => {
-        started.store.recovery.resolve()
+        started.store.recovery.resolve(nothingFound)
         await turn()
         started.store.leases[0]!.reject(broken)
       },
@@ -547,7 +573,7 @@ describe('a store that fails', () => {
     [
       'apply',
       async (started) => {
-        started.store.recovery.resolve()
+        started.store.recovery.resolve(nothingFound)
         await turn()
         await started.store.give(aLeasedJob(1))
         started.attempts.get(1)!.end('succeed')
@@ -558,7 +584,7 @@ describe('a store that fails', () => {
     [
       'stop leasing',
       async (started) => {
-        started.store.recovery.resolve()
+        started.store.recovery.resolve(nothingFound)
         await turn()
         await started.store.give(...jobs(2))
         started.store.stopping = { ...started.store.stopping, promise: Promise.reject(broken) }

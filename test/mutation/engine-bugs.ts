@@ -1,7 +1,8 @@
 import { bug, type Mutation } from './mutation.ts'
 
 const dispatcher = (test: string) => ['machines/dispatcher.test.ts', test] as const
-const ledger = (test: string) => ['machines/ledger.test.ts', test] as const
+const prefetch = (test: string) => ['machines/prefetch.test.ts', test] as const
+const slots = (test: string) => ['machines/slots.test.ts', test] as const
 const attempt = (test: string) => ['engine/dispatch/attempt.test.ts', test] as const
 const system = (test: string) => ['system.test.ts', test] as const
 const stop = (test: string) => ['system-stop.test.ts', test] as const
@@ -185,8 +186,8 @@ const dispatching: readonly Mutation[] = [
     dispatcher('a dispatcher leases nothing before the jobs of a dead process have been moved on'),
     { file: 'machines/dispatcher.js', find: `entry: 'recover',`, replace: `entry: ['recover', 'proceed'],` },
   ),
-  bug('a free slot is asked for twice', ledger('room is asked for once: one free slot is one job'), {
-    file: 'machines/ledger.js',
+  bug('a free slot is asked for twice', prefetch('room is asked for once: one free slot is one job'), {
+    file: 'machines/prefetch.js',
     find: 'this.#asked += room;',
     replace: '',
   }),
@@ -195,9 +196,9 @@ const dispatching: readonly Mutation[] = [
     dispatcher('a dispatcher has the outcomes at hand on their way before it calls the handlers of the next jobs'),
     {
       file: 'machines/dispatcher.js',
-      find: `        storeActor.send({ type: 'apply', events });
+      find: `        apply(context, events);
     for`,
-      replace: `        queueMicrotask(() => storeActor.send({ type: 'apply', events }));
+      replace: `        queueMicrotask(() => apply(context, events));
     for`,
     },
   ),
@@ -207,7 +208,7 @@ const dispatching: readonly Mutation[] = [
       'a dispatcher commits the outcomes of many in parts, within the turn, and asks for the room that each made',
     ),
     {
-      file: 'machines/ledger.js',
+      file: 'machines/prefetch.js',
       find: '(isFirst || runsNext ? 1 : this.#part)',
       replace: '(isFirst || runsNext ? 1 : Number.POSITIVE_INFINITY)',
     },
@@ -216,7 +217,7 @@ const dispatching: readonly Mutation[] = [
     'the first outcome waits for the end of its turn',
     dispatcher('a dispatcher commits the first outcome at once, and what follows in the same turn together at its end'),
     {
-      file: 'machines/ledger.js',
+      file: 'machines/prefetch.js',
       find: 'const isFirst = this.#committing === 0 && !this.#gathering;',
       replace: 'const isFirst = false;',
     },
@@ -225,7 +226,7 @@ const dispatching: readonly Mutation[] = [
     'while a commit is under way each outcome goes out by itself',
     dispatcher('a dispatcher commits the first outcome at once, and what follows in the same turn together at its end'),
     {
-      file: 'machines/ledger.js',
+      file: 'machines/prefetch.js',
       find: 'const isFirst = this.#committing === 0 && !this.#gathering;',
       replace: 'const isFirst = true;',
     },
@@ -235,27 +236,27 @@ const dispatching: readonly Mutation[] = [
     dispatcher(
       'a dispatcher calls the handlers of several parts in turns of their own: what the first have done is on its way before',
     ),
-    { file: 'machines/dispatcher.js', find: 'if (turnTaken)', replace: 'if (false)' },
+    { file: 'machines/dispatcher-timers.js', find: 'if (turnTaken)', replace: 'if (false)' },
   ),
   bug(
     'of the outcomes of a commit all but the first are forgotten',
     [
-      'machines/ledger-walk.test.ts',
+      'machines/prefetch-walk.test.ts',
       'whatever happens, in any order no slot is given or asked for twice, nothing runs that was not started, no outcome is forgotten or told twice',
     ],
     {
-      file: 'machines/ledger.js',
+      file: 'machines/prefetch.js',
       find: 'const events = this.#outcomes;',
       replace: 'const events = this.#outcomes.slice(0, 1);',
     },
   ),
   bug(
     'a drain forgets what was started and not told of when it began',
-    ledger('a drain gives back what the store had started and not told of, and runs none of it'),
+    prefetch('a drain gives back what the store had started and not told of, and runs none of it'),
     {
-      file: 'machines/ledger.js',
+      file: 'machines/prefetch.js',
       find: `        if (!this.#leasing)
-            this.#giveBackNext(0);`,
+            this.#giveBack(0);`,
       replace: `        if (!this.#leasing)
             this.#next = [];`,
     },
@@ -264,29 +265,33 @@ const dispatching: readonly Mutation[] = [
     'a drain runs what was started and not told of when it began',
     stop('a stop gives back a job that is started on disk and whose handler was not called yet'),
     {
-      file: 'machines/ledger.js',
+      file: 'machines/prefetch.js',
       find: `        if (!this.#leasing)
-            this.#giveBackNext(0);`,
+            this.#giveBack(0);`,
       replace: '',
     },
   ),
   bug(
     'a drain does not wait for the answer to a lease',
     dispatcher('a dispatcher told to drain gives back the jobs of a lease that was being answered, and waits for that'),
-    { file: 'machines/ledger.js', find: 'committed && leased === 0 && ', replace: 'committed && ' },
+    { file: 'machines/prefetch.js', find: 'committed && leased === 0 && ', replace: 'committed && ' },
   ),
   bug(
     'jobs are leased ahead of slots that do not come free',
-    ledger('jobs ahead of the slots that are free are none where slots come free seldom'),
-    { file: 'machines/ledger.js', find: 'Math.floor(Math.max(this.#pace, this.#freed) * aheadShare)', replace: '9' },
+    prefetch('jobs ahead of the slots that are free are none where slots come free seldom'),
+    {
+      file: 'machines/prefetch.js',
+      find: 'Math.floor(Math.max(this.#pace, this.#freed) * prefetchShare)',
+      replace: '9',
+    },
   ),
   bug(
     'jobs are leased ahead on end, and the store asked on end where it has none',
-    ledger(
+    prefetch(
       'jobs ahead of the slots that are free are none where the store had less than it was asked for, and it waits for others',
     ),
     {
-      file: 'machines/ledger.js',
+      file: 'machines/prefetch.js',
       find: `        if (!this.#hasMore)
             return 0;`,
       replace: '',
@@ -294,13 +299,13 @@ const dispatching: readonly Mutation[] = [
   ),
   bug(
     'a slot that comes free while jobs are asked for ahead is asked for besides',
-    ledger(
+    prefetch(
       'jobs ahead of the slots that are free serve a slot that comes free while they are asked for: none is asked for it besides',
     ),
     {
-      file: 'machines/ledger.js',
-      find: 'this.#free.length - this.#next.length - this.#asked;',
-      replace: 'this.#free.length - this.#next.length;',
+      file: 'machines/prefetch.js',
+      find: 'this.#slots.freeCount - this.#next.length - this.#asked;',
+      replace: 'this.#slots.freeCount - this.#next.length;',
     },
   ),
   bug(
@@ -308,14 +313,14 @@ const dispatching: readonly Mutation[] = [
     dispatcher(
       'a dispatcher under a load of short jobs asks for jobs ahead beside an outcome, and does not wait for them',
     ),
-    { file: 'machines/ledger.js', find: 'wait: !this.#hasMore', replace: 'wait: true' },
+    { file: 'machines/prefetch.js', find: 'wait: !this.#hasMore', replace: 'wait: true' },
   ),
   bug(
     'a loop that is late takes many slots for a fast pace',
-    ledger(
+    prefetch(
       'jobs ahead of the slots that are free are as few as slots come free in that time, where the loop was late to look',
     ),
-    { file: 'machines/ledger.js', find: '(this.#freed * paceMs) / Math.max(tookMs, paceMs)', replace: 'this.#freed' },
+    { file: 'machines/prefetch.js', find: '(this.#freed * paceMs) / Math.max(tookMs, paceMs)', replace: 'this.#freed' },
   ),
   bug(
     'a job that was leased ahead is said to have been called',
@@ -325,13 +330,13 @@ const dispatching: readonly Mutation[] = [
   bug(
     'a job that was leased ahead waits behind long attempts',
     dispatcher('a dispatcher under a load of short jobs gives it back where none comes free for a tenth of a second'),
-    { file: 'machines/ledger.js', find: 'this.#giveBackNext(this.#pace);', replace: '' },
+    { file: 'machines/prefetch.js', find: 'this.#giveBack(this.#pace);', replace: '' },
   ),
   bug(
     'a job that was leased ahead runs though it is cancelled',
     dispatcher('a dispatcher under a load of short jobs forgets it where it is cancelled'),
     {
-      file: 'machines/ledger.js',
+      file: 'machines/prefetch.js',
       find: '!gone.has(nameOf(job))',
       replace: 'true',
     },
@@ -340,43 +345,43 @@ const dispatching: readonly Mutation[] = [
     'a drain forgets what was leased ahead',
     dispatcher('a dispatcher under a load of short jobs gives it back when it is told to drain, and waits for that'),
     {
-      file: 'machines/ledger.js',
+      file: 'machines/prefetch.js',
       find: `        this.#leasing = false;
-        this.#giveBackNext(0);`,
+        this.#giveBack(0);`,
       replace: `        this.#leasing = false;
         this.#next = [];`,
     },
   ),
   bug(
     'the handlers of jobs that were leased ahead are called before the outcome that freed their slot is on its way',
-    ledger('a commit is due at once where a handler is to be called next'),
-    { file: 'machines/ledger.js', find: '(isFirst || runsNext ? 1', replace: '(isFirst ? 1' },
+    prefetch('a commit is due at once where a handler is to be called next'),
+    { file: 'machines/prefetch.js', find: '(isFirst || runsNext ? 1', replace: '(isFirst ? 1' },
   ),
   bug(
     'the pace of a load is remembered when it has passed',
-    ledger(
+    prefetch(
       'jobs ahead of the slots that are free are followed, and the pace with them, until none came free for 100 ms',
     ),
     {
-      file: 'machines/ledger.js',
+      file: 'machines/prefetch.js',
       find: 'this.#pace + this.#freed + this.#next',
       replace: 'this.#freed + this.#next',
     },
   ),
   bug(
     'a drain ends before its last commit is on disk',
-    ledger('a drain is over only when the last commit is on disk'),
+    prefetch('a drain is over only when the last commit is on disk'),
     {
-      file: 'machines/ledger.js',
+      file: 'machines/prefetch.js',
       find: 'this.#committing === 0 && this.#outcomes.length === 0',
       replace: 'this.#outcomes.length === 0',
     },
   ),
   bug(
     'the slot of a handler that goes on is given away',
-    ledger('a handler that goes on after it was given up keeps its slot until it ends'),
+    slots('a handler that goes on after it was given up keeps its slot until it ends'),
     {
-      file: 'machines/ledger.js',
+      file: 'machines/slots.js',
       find: `        if (to === 'stuck')
             this.#stuckCount++;`,
       replace: `        if (to === 'stuck') {
@@ -389,9 +394,9 @@ const dispatching: readonly Mutation[] = [
     'slots that are all stuck are not noticed',
     dispatcher('a dispatcher says once that every slot is held by a handler that does not end'),
     {
-      file: 'machines/ledger.js',
-      find: 'return this.#stuckCount === this.slotCount;',
-      replace: 'return this.#stuckCount > this.slotCount;',
+      file: 'machines/slots.js',
+      find: 'return this.#stuckCount === this.count;',
+      replace: 'return this.#stuckCount > this.count;',
     },
   ),
   bug(

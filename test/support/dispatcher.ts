@@ -2,17 +2,19 @@ import { setImmediate } from 'node:timers/promises'
 import { type Actor, createActor, type SnapshotFrom } from 'xstate'
 import { JobCancelledError, LeaseLostError, ShutdownError } from '../../src/errors.ts'
 import { type DispatcherEmitted, type DispatcherStore, dispatcherMachine } from '../../src/machines/dispatcher.ts'
-import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
-import { Ledger } from '../../src/machines/ledger.ts'
+import type { LeasedJob, LeaseEvent, Recovered } from '../../src/machines/lease.ts'
 import type { AttemptReport } from '../../src/machines/worker.ts'
 import { type Deferred, deferred } from './deferred.ts'
+import { aPrefetch } from './prefetch.ts'
 import { whenDone } from './temp.ts'
 
 type LeaseRequest = Parameters<DispatcherStore['lease']>[0]
 
+export const nothingFound: Recovered = { leased: 0, running: 0, suspects: 0, wasStopping: false }
+
 /** A store that answers when the test says so. */
 export class FakeStore implements DispatcherStore {
-  readonly recovery = deferred()
+  readonly recovery = deferred<Recovered>()
   readonly leases: (Deferred<readonly LeasedJob[]> & LeaseRequest)[] = []
   readonly commits: (Deferred<readonly LeaseEvent[]> & { events: readonly LeaseEvent[] })[] = []
   /** Each call that came, and each job whose handler was called, in order. */
@@ -23,8 +25,12 @@ export class FakeStore implements DispatcherStore {
     this.stopping.resolve()
   }
 
-  recover(): Promise<void> {
+  /** Call it to say how many jobs recovery has moved so far. */
+  recovering: (moved: number) => void = () => {}
+
+  recoverOrphans(onProgress: (moved: number) => void): Promise<Recovered> {
     this.calls.push('recover')
+    this.recovering = onProgress
     return this.recovery.promise
   }
 
@@ -110,8 +116,9 @@ export interface StartedDispatcher {
   readonly store: FakeStore
   /** By job id, the newest attempt of each. */
   readonly attempts: Map<number, FakeAttempt>
-  /** How many attempts were begun and have not ended, at most. */
   readonly emitted: DispatcherEmitted[]
+  /** What its listener was told, in order. */
+  readonly heard: string[]
   readonly errors: unknown[]
   mode(): SnapshotFrom<typeof dispatcherMachine>['value']
 }
@@ -121,10 +128,16 @@ export function startDispatcher(workers: number): StartedDispatcher {
   const store = new FakeStore()
   const attempts = new Map<number, FakeAttempt>()
   const emitted: DispatcherEmitted[] = []
+  const heard: string[] = []
   const errors: unknown[] = []
   const actor = createActor(dispatcherMachine, {
     input: {
       store,
+      listener: {
+        recovering: (moved) => heard.push(`recovering ${moved}`),
+        recovered: ({ leased, running }) => heard.push(`recovered ${leased + running}`),
+        committed: (events) => heard.push(`committed ${events.map(({ id }) => id).join(', ')}`),
+      },
       workers,
       runAttempt: (job, report) => {
         const attempt = new FakeAttempt(job, report)
@@ -143,30 +156,30 @@ export function startDispatcher(workers: number): StartedDispatcher {
   actor.subscribe({ error: (error) => errors.push(error) })
   actor.start()
   whenDone(() => actor.stop())
-  return { actor, store, attempts, emitted, errors, mode: () => actor.getSnapshot().value }
+  return { actor, store, attempts, emitted, heard, errors, mode: () => actor.getSnapshot().value }
 }
 
 /** The same, recovered: it dispatches. */
 export async function startDispatching(workers: number): Promise<StartedDispatcher> {
   const started = startDispatcher(workers)
-  started.store.recovery.resolve()
+  started.store.recovery.resolve(nothingFound)
   await turn()
   return started
 }
 
 /** How many outcomes of so many slots are worth a message of their own while a commit is under way. */
 export function partOf(slots: number): number {
-  const ledger = new Ledger([slots])
+  const { prefetch } = aPrefetch([slots])
   const settle = () => {
     const job = { id: 1, leaseToken: 1 } as LeasedJob
-    ledger.started(0, [job])
-    const [assigned] = ledger.assign()
-    ledger.settled(assigned!, { ...job, event: 'succeed' }, true)
+    prefetch.started(0, [job])
+    const [assigned] = prefetch.assign()
+    prefetch.settled(assigned!, { ...job, event: 'succeed' }, true)
   }
   settle()
-  ledger.takeCommit()
+  prefetch.takeCommit()
   let settled = 0
-  for (; !ledger.isDue && settled < slots; settled++) settle()
+  for (; !prefetch.isDue && settled < slots; settled++) settle()
   return settled
 }
 

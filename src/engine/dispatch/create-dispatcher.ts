@@ -3,7 +3,7 @@ import type { Settings } from '../../config.ts'
 import { JobCancelledError, LeaseLostError, ShutdownError } from '../../errors.ts'
 import { exponential } from '../../handlers/backoff.ts'
 import type { Registry } from '../../handlers/registry.ts'
-import { type DispatcherStore, dispatcherMachine } from '../../machines/dispatcher.ts'
+import { type DispatcherListener, dispatcherMachine } from '../../machines/dispatcher.ts'
 import type { RunStats } from '../../observe/telemetry/run-stats.ts'
 import type { Store } from '../../persistence/store.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -11,7 +11,7 @@ import type { Inspector, SystemLog } from '../job-system.ts'
 import { createRunAttempt } from './attempt.ts'
 
 /** What a dispatcher is made of. */
-interface DispatcherParts extends Pick<DispatcherStore, 'apply' | 'recover'> {
+interface DispatcherParts {
   readonly settings: Settings
   readonly clock: Clock
   readonly random: () => number
@@ -20,11 +20,12 @@ interface DispatcherParts extends Pick<DispatcherStore, 'apply' | 'recover'> {
   readonly registry: Registry
   readonly store: Store
   readonly stats: RunStats
+  readonly listener: DispatcherListener
 }
 
 /** The actor that gives jobs to workers, not started; what its attempts need is made here. */
 export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatcherMachine> {
-  const { settings, clock, random, log, inspect, registry, store, stats, apply, recover } = parts
+  const { settings, clock, random, log, inspect, registry, store, stats, listener } = parts
   const runAttempt = createRunAttempt({
     registry,
     databaseIdOf: (jobId) => store.databaseIdOf(jobId),
@@ -51,12 +52,8 @@ export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatche
         shutdown: () => new ShutdownError(),
         lost: (cancelled) => (cancelled ? new JobCancelledError() : new LeaseLostError()),
       },
-      store: {
-        lease: (request) => store.lease(request),
-        stopLeasing: () => store.stopLeasing(),
-        apply,
-        recover,
-      },
+      store,
+      listener,
     },
   })
 }

@@ -1,6 +1,6 @@
 import { countStates, edges, statesTagged } from '../../machines/edges.ts'
 import type { JobState } from '../../machines/job.ts'
-import type { Ledger } from '../../machines/ledger.ts'
+import type { Slots } from '../../machines/slots.ts'
 import { type CommitStats, type EdgeCount, type FileSizes, retention, type Store } from '../../persistence/store.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { version } from '../../runtime/version.ts'
@@ -37,7 +37,7 @@ export interface Telemetry {
 
 /** The dispatcher, as far as it is looked at. */
 export interface Dispatching {
-  getSnapshot(): { readonly value: string; readonly context: { readonly ledger: Ledger } }
+  getSnapshot(): { readonly value: string; readonly context: { readonly slots: Slots } }
 }
 
 interface ObservatoryParts {
@@ -84,7 +84,7 @@ export class Observatory {
     const { dispatcher, slots } = this.#parts
     const snapshot = dispatcher?.getSnapshot()
     if (!snapshot) return { mode: null, slots: 0, workers: [] }
-    return { mode: snapshot.value, slots, workers: toWorkerActivity(snapshot.context.ledger.assigned()) }
+    return { mode: snapshot.value, slots, workers: toWorkerActivity(snapshot.context.slots.assigned()) }
   }
 
   census(): Promise<Census | null> {

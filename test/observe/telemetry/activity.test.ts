@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { JobSystem } from '../../../src/index.ts'
-import { Ledger } from '../../../src/machines/ledger.ts'
+import { Prefetch } from '../../../src/machines/prefetch.ts'
+import { Slots } from '../../../src/machines/slots.ts'
 import { toWorkerActivity } from '../../../src/observe/telemetry/activity.ts'
 import { deferred } from '../../support/deferred.ts'
 import { openSystem, startAt, startSystem, until } from '../../support/system.ts'
@@ -69,7 +70,8 @@ test('a handler that goes on after it was given up is told as stuck, since it wa
 })
 
 test('a job whose handler is about to be called runs since no instant yet', () => {
-  const ledger = new Ledger([1])
+  const slots = new Slots([1])
+  const prefetch = new Prefetch(slots)
   const job = {
     id: 7,
     leaseToken: 3,
@@ -81,10 +83,10 @@ test('a job whose handler is about to be called runs since no instant yet', () =
     runAt: 0,
   }
 
-  ledger.started(ledger.takeRoom()!.room, [job])
-  ledger.assign()
+  prefetch.started(prefetch.ask()!.room, [job])
+  prefetch.assign()
 
-  expect(toWorkerActivity(ledger.assigned())).toEqual([
+  expect(toWorkerActivity(slots.assigned())).toEqual([
     { worker: 1, jobId: 7, type: 'work', attempt: 3, phase: 'running', since: null },
   ])
 })

@@ -2,10 +2,11 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { transition } from 'xstate'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
-import { Ledger, paceMs, type Room } from '../../src/machines/ledger.ts'
+import { type Prefetch, paceMs, type Room } from '../../src/machines/prefetch.ts'
 import { type SlotEventType, type SlotPhase, slotMachine } from '../../src/machines/slot.ts'
+import type { Slots } from '../../src/machines/slots.ts'
 import type { Assigned } from '../../src/machines/worker.ts'
-import { aLeasedJob, byNumber, event, ids, roomOf, roomsOf, sum, sumOf } from '../support/ledger.ts'
+import { aLeasedJob, aPrefetch, byNumber, event, ids, roomOf, roomsOf, sum, sumOf } from '../support/prefetch.ts'
 
 describe('whatever happens, in any order', () => {
   // Small, so that every kind of crowding comes up.
@@ -65,12 +66,12 @@ function machineMoves(): string[] {
 }
 
 /** In which phase the slot of each job is; `free` where it holds none. */
-function phasesOf({ ledger, jobs }: World): Map<LeasedJob, SlotPhase> {
-  const held = new Map(ledger.assigned().map(({ job, phase }) => [job, phase]))
+function phasesOf({ slots, jobs }: World): Map<LeasedJob, SlotPhase> {
+  const held = new Map(slots.assigned().map(({ job, phase }) => [job, phase]))
   return new Map([...jobs.values()].map((job) => [job, held.get(job) ?? 'free']))
 }
 
-/** Which event of a slot a call of the ledger stands for. */
+/** Which event of a slot a call stands for. */
 function eventBehind(what: Step, from: SlotPhase): SlotEventType | undefined {
   const events: Partial<Record<Step, SlotEventType>> = {
     assign: 'assign',
@@ -91,9 +92,10 @@ function steps(): Step[] {
   return [...often, ...often, ...often, 'pace', 'stick', 'ended', 'lose', 'lose', 'stop', 'giveUp']
 }
 
-/** Everything around the ledger, kept the simplest way: what was asked, started, sent and told, by job. */
+/** Everything around slots and prefetch, kept the simplest way: what was asked, started, sent and told, by job. */
 class World {
-  readonly ledger: Ledger
+  readonly slots: Slots
+  readonly prefetch: Prefetch
   readonly workers: readonly number[]
   readonly asked: Room[] = []
   /** Started and without a slot, in order. */
@@ -105,7 +107,7 @@ class World {
   readonly lost = new Set<number>()
   readonly givenUp = new Set<number>()
   readonly commits: LeaseEvent[][] = []
-  /** Outcomes told to the ledger that no commit has taken yet. */
+  /** Outcomes that the prefetch was told of and that no commit has taken yet. */
   readonly owed: LeaseEvent[] = []
   stopped = false
   /** Slots that came free in the last `paceMs`, and since; whether the last answer was all that was asked for. */
@@ -116,7 +118,9 @@ class World {
 
   constructor(workers: readonly number[]) {
     this.workers = workers
-    this.ledger = new Ledger(workers)
+    const { slots, prefetch } = aPrefetch(workers)
+    this.slots = slots
+    this.prefetch = prefetch
   }
 
   get total(): number {
@@ -141,7 +145,7 @@ class World {
     switch (what) {
       case 'ask': {
         const unserved = this.free - this.next.length - sumOf(this.asked)
-        const rooms = roomsOf(this.ledger)
+        const rooms = roomsOf(this.prefetch)
         this.asked.push(...rooms)
         // One for each slot that is free and has neither a job nor one asked for, and with what is there as many more as may be.
         const aheadMax = this.owed.length === 0 ? 0 : this.aheadMax
@@ -195,12 +199,12 @@ class World {
       case 'stop':
         if (this.stopped || !flag) return
         this.stopped = true
-        this.ledger.stopLeasing()
+        this.prefetch.stopLeasing()
         this.giveBackAllBut(0)
         return
       case 'giveUp': {
         if (!this.stopped) return
-        this.ledger.giveUpRunning()
+        this.prefetch.giveUpRunning()
         const slotOf = (id: number) => this.assigned.get(id)!.slot
         for (const id of this.in('running').sort((a, b) => slotOf(a) - slotOf(b))) {
           this.owed.push(event(id, 'release'))
@@ -213,7 +217,7 @@ class World {
 
   answer({ room }: Room, many: number): void {
     const started = Array.from({ length: many }, () => aLeasedJob(++this.#lastId))
-    this.ledger.started(room, started)
+    this.prefetch.started(room, started)
     this.hasMore = many === room
     for (const job of started) {
       this.jobs.set(job.id, job)
@@ -225,7 +229,7 @@ class World {
 
   assign(): void {
     const due = this.next.splice(0, this.free)
-    const begun = this.ledger.assign()
+    const begun = this.prefetch.assign()
     expect(begun.map(({ job }) => job.id)).toEqual(due)
     for (const assigned of begun) {
       const { job, worker } = assigned
@@ -236,7 +240,7 @@ class World {
   }
 
   paced(): void {
-    this.ledger.paced(paceMs)
+    this.prefetch.paced(paceMs)
     this.pace = this.freed
     this.freed = 0
     this.giveBackAllBut(this.pace)
@@ -252,8 +256,8 @@ class World {
   commit(): void {
     const part = Math.ceil((this.total + this.aheadMax) / 2)
     const runsNext = this.next.length > 0 && this.free > 0
-    expect(this.ledger.isDue).toBe(this.owed.length >= (this.commits.length === 0 || runsNext ? 1 : part))
-    const events = this.ledger.takeCommit()
+    expect(this.prefetch.isDue).toBe(this.owed.length >= (this.commits.length === 0 || runsNext ? 1 : part))
+    const events = this.prefetch.takeCommit()
     if (!events) {
       expect(this.owed).toEqual([])
       return
@@ -264,7 +268,7 @@ class World {
 
   committed(): void {
     this.commits.shift()
-    this.ledger.committed()
+    this.prefetch.committed()
   }
 
   settle(id: number): void {
@@ -275,19 +279,19 @@ class World {
   }
 
   ended(id: number): void {
-    this.ledger.ended(this.assigned.get(id)!)
+    this.slots.move(this.assigned.get(id)!, 'end')
     this.phases.set(id, 'gone')
     this.freed++
   }
 
   tell(outcome: LeaseEvent | null, id: number, ended: boolean): void {
-    this.ledger.settled(this.assigned.get(id)!, outcome, ended)
+    this.prefetch.settled(this.assigned.get(id)!, outcome, ended)
     if (outcome && !this.givenUp.has(id)) this.owed.push(outcome)
   }
 
   lose(id: number): void {
     const phase = this.phases.get(id)!
-    const toAbort = this.ledger.lost([event(id, 'release')]).map(({ job }) => job.id)
+    const toAbort = this.prefetch.lost([event(id, 'release')]).map(({ job }) => job.id)
     expect(toAbort).toEqual(phase === 'running' || phase === 'stuck' ? [id] : [])
     if (phase === 'running') this.lost.add(id)
     if (phase !== 'next') return
@@ -299,18 +303,18 @@ class World {
     const holding = this.in('running', 'stuck')
     expect(holding.length).toBeLessThanOrEqual(this.total)
     expect(holding.length + this.next.length + sumOf(this.asked)).toBeLessThanOrEqual(2 * this.total)
-    expect(ids(this.ledger.assigned())).toEqual(holding.sort(byNumber))
-    expect(this.ledger.activeCount).toBe(holding.length)
-    expect(ids(this.ledger.running())).toEqual(this.in('running').sort(byNumber))
-    expect(ids(this.ledger.stuck())).toEqual(this.in('stuck').sort(byNumber))
-    expect(this.ledger.allStuck).toBe(this.in('stuck').length === this.total)
+    expect(ids(this.slots.assigned())).toEqual(holding.sort(byNumber))
+    expect(this.slots.activeCount).toBe(holding.length)
+    expect(ids(this.slots.running())).toEqual(this.in('running').sort(byNumber))
+    expect(ids(this.slots.stuck())).toEqual(this.in('stuck').sort(byNumber))
+    expect(this.slots.allStuck).toBe(this.in('stuck').length === this.total)
     const underWay = this.in('next', 'running').length + this.asked.length + this.owed.length + this.commits.length
-    expect(this.ledger.idle).toBe(underWay === 0)
+    expect(this.prefetch.idle).toBe(underWay === 0)
     for (const [worker, slots] of this.workers.entries()) {
-      const jobs = this.ledger.assigned().filter((assigned) => assigned.worker === worker)
+      const jobs = this.slots.assigned().filter((assigned) => assigned.worker === worker)
       expect(jobs.length).toBeLessThanOrEqual(slots)
     }
-    for (const { job, worker } of this.ledger.running()) expect(worker).toBe(this.workerOf.get(job.id))
+    for (const { job, worker } of this.slots.running()) expect(worker).toBe(this.workerOf.get(job.id))
   }
 
   /** Faults off: all must come to an end, with every outcome committed and every slot free. */
@@ -325,8 +329,8 @@ class World {
       this.check()
       if (this.in('next', 'running', 'stuck').length === 0 && this.owed.length === 0) break
     }
-    expect(this.ledger.idle).toBe(true)
-    expect(this.ledger.activeCount).toBe(0)
-    expect(roomOf(this.ledger)).toBe(this.stopped ? 0 : this.total)
+    expect(this.prefetch.idle).toBe(true)
+    expect(this.slots.activeCount).toBe(0)
+    expect(roomOf(this.prefetch)).toBe(this.stopped ? 0 : this.total)
   }
 }

@@ -1,6 +1,18 @@
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
-import type { Ledger, Room } from '../../src/machines/ledger.ts'
+import { Prefetch, type Room } from '../../src/machines/prefetch.ts'
+import { Slots } from '../../src/machines/slots.ts'
 import type { Assigned, RunningAttempt } from '../../src/machines/worker.ts'
+
+export interface Books {
+  readonly slots: Slots
+  readonly prefetch: Prefetch
+}
+
+/** `each`: how many attempts each worker makes at once. */
+export function aPrefetch(each: readonly number[]): Books {
+  const slots = new Slots(each)
+  return { slots, prefetch: new Prefetch(slots) }
+}
 
 export function aLeasedJob(id: number, leaseToken = 100 + id): LeasedJob {
   return { id, leaseToken, type: 'work', payload: '{}', attempt: 0, maxAttempts: 3, timeoutMs: null, runAt: 0 }
@@ -15,9 +27,9 @@ export function jobs(count: number, first = 1): LeasedJob[] {
 }
 
 /** All the room that it asks for, request by request. */
-export function roomsOf(ledger: Ledger): Room[] {
+export function roomsOf(prefetch: Prefetch): Room[] {
   const rooms: Room[] = []
-  for (let room = ledger.takeRoom(); room; room = ledger.takeRoom()) {
+  for (let room = prefetch.ask(); room; room = prefetch.ask()) {
     if (room.room < 1 || rooms.push(room) > 100) throw new Error(`it asks for ${room.room}, after ${rooms.length}`)
   }
   return rooms
@@ -27,49 +39,48 @@ export function sumOf(rooms: readonly Room[]): number {
   return sum(rooms.map(({ room }) => room))
 }
 
-export function roomOf(ledger: Ledger): number {
-  return sumOf(roomsOf(ledger))
+export function roomOf(prefetch: Prefetch): number {
+  return sumOf(roomsOf(prefetch))
 }
 
 /** Answers all that it asks for with these. */
-export function answer(ledger: Ledger, started: readonly LeasedJob[]): void {
-  ledger.started(sumOf(roomsOf(ledger)), started)
+export function answer(prefetch: Prefetch, started: readonly LeasedJob[]): void {
+  prefetch.started(sumOf(roomsOf(prefetch)), started)
 }
 
 /** Brings these to where their handlers run. */
-export function running(ledger: Ledger, started: readonly LeasedJob[]): Assigned[] {
-  answer(ledger, started)
-  return ledger.assign()
+export function running(prefetch: Prefetch, started: readonly LeasedJob[]): Assigned[] {
+  answer(prefetch, started)
+  return prefetch.assign()
 }
 
 /** So many slots have come free lately; gives an attempt that runs, beside which every slot is taken. */
-export function atPace(ledger: Ledger, count: number): Assigned {
-  const slots = ledger.slotCount
-  for (let freed = 0; freed < count; freed += slots)
-    for (const each of running(ledger, jobs(slots))) settle(ledger, each, 'succeed')
-  ledger.takeCommit()
-  return running(ledger, jobs(slots))[0]!
+export function atPace({ slots: { count }, prefetch }: Books, freedCount: number): Assigned {
+  for (let freed = 0; freed < freedCount; freed += count)
+    for (const each of running(prefetch, jobs(count))) settle(prefetch, each, 'succeed')
+  prefetch.takeCommit()
+  return running(prefetch, jobs(count))[0]!
 }
 
 /** Has the first so many jobs started on disk, more than there are slots; gives those that run. */
-export function startedAhead(ledger: Ledger, count: number): Assigned[] {
-  ledger.started(0, jobs(count))
-  return ledger.assign()
+export function startedAhead(prefetch: Prefetch, count: number): Assigned[] {
+  prefetch.started(0, jobs(count))
+  return prefetch.assign()
 }
 
 export function sum(numbers: readonly number[]): number {
   return numbers.reduce((a, b) => a + b, 0)
 }
 
-export function settle(ledger: Ledger, assigned: Assigned, outcome: LeaseEvent['event'] | null): void {
+export function settle(prefetch: Prefetch, assigned: Assigned, outcome: LeaseEvent['event'] | null): void {
   const { job } = assigned
-  ledger.settled(assigned, outcome && { id: job.id, leaseToken: job.leaseToken, event: outcome }, true)
+  prefetch.settled(assigned, outcome && { id: job.id, leaseToken: job.leaseToken, event: outcome }, true)
 }
 
 /** Its grace has passed: the attempt failed, and its handler goes on. */
-export function giveUp(ledger: Ledger, assigned: Assigned): void {
+export function giveUp(prefetch: Prefetch, assigned: Assigned): void {
   const { job } = assigned
-  ledger.settled(assigned, { id: job.id, leaseToken: job.leaseToken, event: 'fail' }, false)
+  prefetch.settled(assigned, { id: job.id, leaseToken: job.leaseToken, event: 'fail' }, false)
 }
 
 export function event(id: number, name: LeaseEvent['event']): LeaseEvent {

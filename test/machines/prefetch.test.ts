@@ -1,0 +1,455 @@
+import { describe, expect, test } from 'vitest'
+import { paceMs } from '../../src/machines/prefetch.ts'
+import type { Assigned } from '../../src/machines/worker.ts'
+import { partOf } from '../support/dispatcher.ts'
+import {
+  aLeasedJob,
+  answer,
+  aPrefetch,
+  atPace,
+  event,
+  giveUp,
+  ids,
+  jobs,
+  roomOf,
+  roomsOf,
+  running,
+  settle,
+  startedAhead,
+  sumOf,
+} from '../support/prefetch.ts'
+
+describe('room', () => {
+  test('is asked for once: one free slot is one job', () => {
+    const { prefetch } = aPrefetch([1, 1, 1])
+
+    expect([roomOf(prefetch), roomOf(prefetch)]).toEqual([3, 0])
+  })
+
+  test('that was answered with nothing is asked for again', () => {
+    const { prefetch } = aPrefetch([1, 1, 1])
+
+    answer(prefetch, [])
+
+    expect(roomOf(prefetch)).toBe(3)
+  })
+
+  test('that was answered in part is asked for again, less what was given', () => {
+    const { prefetch } = aPrefetch([4])
+
+    running(prefetch, jobs(1))
+
+    expect([roomOf(prefetch), roomOf(prefetch)]).toEqual([3, 0])
+  })
+
+  test('is not asked for where every slot has a job', () => {
+    const { prefetch } = aPrefetch([2])
+    running(prefetch, jobs(2))
+
+    expect(roomOf(prefetch)).toBe(0)
+  })
+
+  test('comes back with each slot that comes free, beside what is asked for already', () => {
+    const { prefetch } = aPrefetch([3])
+    const [first, second] = running(prefetch, jobs(3))
+
+    settle(prefetch, first!, 'succeed')
+    const one = roomOf(prefetch)
+    settle(prefetch, second!, 'succeed')
+
+    expect([one, roomOf(prefetch), roomOf(prefetch)]).toEqual([1, 1, 0])
+  })
+
+  test('is none after leasing has stopped', () => {
+    const { prefetch } = aPrefetch([4])
+
+    prefetch.stopLeasing()
+
+    expect(roomOf(prefetch)).toBe(0)
+  })
+})
+
+describe('jobs that the store has leased and started', () => {
+  test('run at once, each on a worker that has a slot for it', () => {
+    const { slots, prefetch } = aPrefetch([2, 1])
+
+    const begun = running(prefetch, jobs(3))
+
+    expect(begun.map(({ job, phase }) => [job.id, phase])).toEqual([
+      [1, 'running'],
+      [2, 'running'],
+      [3, 'running'],
+    ])
+    expect(begun.map(({ worker }) => worker).sort()).toEqual([0, 0, 1])
+    expect(slots.running()).toEqual(begun)
+  })
+
+  test('need no commit more', () => {
+    const { prefetch } = aPrefetch([1])
+
+    running(prefetch, jobs(1))
+
+    expect(prefetch.takeCommit()).toBeNull()
+  })
+})
+
+describe('jobs ahead of the slots that are free', () => {
+  test('are asked for beside outcomes, a tenth of the slots that come free in 100 ms', () => {
+    const { slots, prefetch } = aPrefetch([4])
+    const last = atPace({ slots, prefetch }, 20)
+    const besideNone = roomsOf(prefetch)
+
+    settle(prefetch, last, 'succeed')
+
+    expect([besideNone, roomsOf(prefetch)]).toEqual([[], [{ room: 1 + 2, wait: false }]])
+  })
+
+  test('are no more than there are slots, in parts of half of all', () => {
+    const { slots, prefetch } = aPrefetch([4])
+
+    settle(prefetch, atPace({ slots, prefetch }, 400), 'succeed')
+
+    expect(roomsOf(prefetch)).toEqual([
+      { room: 4, wait: false },
+      { room: 1, wait: false },
+    ])
+  })
+
+  test('are none where slots come free seldom', () => {
+    const { slots, prefetch } = aPrefetch([4])
+
+    settle(prefetch, atPace({ slots, prefetch }, 8), 'succeed')
+
+    expect(roomOf(prefetch)).toBe(1)
+  })
+
+  test('are none where the store had less than it was asked for, and it waits for others', () => {
+    const { slots, prefetch } = aPrefetch([4])
+    const last = atPace({ slots, prefetch }, 400)
+    settle(prefetch, last, 'succeed')
+    const [most, rest] = roomsOf(prefetch)
+    prefetch.started(most!.room, jobs(1))
+    prefetch.started(rest!.room, [])
+    const [next] = prefetch.assign()
+
+    settle(prefetch, next!, 'succeed')
+
+    expect(roomsOf(prefetch)).toEqual([{ room: 1, wait: true }])
+  })
+
+  test('run one after the other as slots come free, for which no others are asked for', () => {
+    const { prefetch } = aPrefetch([1])
+    const [a] = startedAhead(prefetch, 3)
+
+    settle(prefetch, a!, 'succeed')
+    const rooms = roomsOf(prefetch)
+    const [b] = prefetch.assign()
+    settle(prefetch, b!, 'succeed')
+    const [c] = prefetch.assign()
+
+    expect([a, b, c].map((each) => each!.job.id)).toEqual([1, 2, 3])
+    expect(rooms).toEqual([])
+  })
+
+  // Else that request would wait on, and start a job behind a long one whenever there is one.
+  test('serve a slot that comes free while they are asked for: none is asked for it besides', () => {
+    const { slots, prefetch } = aPrefetch([1])
+    settle(prefetch, atPace({ slots, prefetch }, 10), 'succeed')
+    const [first, ahead] = roomsOf(prefetch)
+    prefetch.started(first!.room, jobs(1))
+    const [a] = prefetch.assign()
+
+    settle(prefetch, a!, 'succeed')
+    const [another] = roomsOf(prefetch)
+    for (const { room } of [ahead!, another!]) prefetch.started(room, [])
+
+    expect([ahead, another].map((each) => each?.wait)).toEqual([false, false])
+    expect(roomsOf(prefetch)).toEqual([{ room: 1, wait: true }])
+  })
+
+  test('are given back, the last of them, where fewer slots came free in 100 ms than would be needed', () => {
+    const { prefetch } = aPrefetch([1])
+    const [a] = startedAhead(prefetch, 4)
+    settle(prefetch, a!, 'succeed')
+    prefetch.assign()
+    prefetch.takeCommit()
+
+    prefetch.paced(paceMs)
+    const onTime = prefetch.takeCommit()
+    prefetch.paced(paceMs)
+
+    expect([onTime, prefetch.takeCommit()]).toEqual([[event(4, 'release')], [event(3, 'release')]])
+  })
+
+  test('are as few as slots come free in that time, where the loop was late to look', () => {
+    const { slots, prefetch } = aPrefetch([4])
+    const last = atPace({ slots, prefetch }, 40)
+    prefetch.paced(10 * paceMs)
+
+    settle(prefetch, last, 'succeed')
+
+    expect(roomOf(prefetch)).toBe(1)
+  })
+
+  test('are given back by a drain', () => {
+    const { prefetch } = aPrefetch([1])
+    startedAhead(prefetch, 2)
+
+    prefetch.stopLeasing()
+
+    expect(prefetch.takeCommit()).toEqual([event(2, 'release')])
+  })
+
+  test('whose lease is lost are not run', () => {
+    const { prefetch } = aPrefetch([1])
+    const [a] = startedAhead(prefetch, 3)
+
+    const toAbort = prefetch.lost([aLeasedJob(2)])
+    settle(prefetch, a!, 'succeed')
+
+    expect([toAbort, ids(prefetch.assign())]).toEqual([[], [3]])
+  })
+
+  test('are followed, and the pace with them, until none came free for 100 ms', () => {
+    const { prefetch } = aPrefetch([1])
+    const atFirst = prefetch.beginPacing()
+    settle(prefetch, running(prefetch, jobs(1))[0]!, 'succeed')
+    const begun = [prefetch.beginPacing(), prefetch.beginPacing()]
+    prefetch.paced(paceMs)
+    const another = prefetch.beginPacing()
+    prefetch.paced(paceMs)
+
+    expect([atFirst, begun, another, prefetch.beginPacing()]).toEqual([false, [true, false], true, false])
+  })
+})
+
+describe('a commit', () => {
+  test('of nothing is none', () => {
+    expect(aPrefetch([4]).prefetch.takeCommit()).toBeNull()
+  })
+
+  test('takes the outcomes at hand, in the order in which they came, each once', () => {
+    const { prefetch } = aPrefetch([2])
+    const [a, b] = running(prefetch, jobs(2))
+    settle(prefetch, b!, 'fail')
+    settle(prefetch, a!, 'succeed')
+
+    const events = prefetch.takeCommit()!
+    prefetch.committed()
+
+    expect(events.map(({ id, event }) => [id, event])).toEqual([
+      [2, 'fail'],
+      [1, 'succeed'],
+    ])
+    expect(prefetch.takeCommit()).toBeNull()
+  })
+
+  test('names the lease in each of its events', () => {
+    const { prefetch } = aPrefetch([1])
+    const [a] = running(prefetch, [aLeasedJob(4, 17)])
+    settle(prefetch, a!, 'succeed')
+
+    expect(prefetch.takeCommit()).toEqual([{ id: 4, leaseToken: 17, event: 'succeed' }])
+  })
+
+  test('is due at once where none is under way, and from a part of the slots on where one is', () => {
+    const part = partOf(12)
+    const { prefetch } = aPrefetch([12])
+    const begun = running(prefetch, jobs(12))
+    const dueAfter = (count: number) => {
+      for (const each of begun.splice(0, count)) settle(prefetch, each, 'succeed')
+      return prefetch.isDue
+    }
+
+    const alone = [dueAfter(0), dueAfter(1)]
+    prefetch.takeCommit()
+    const beside = [dueAfter(part - 1), dueAfter(1)]
+    prefetch.takeCommit()
+    const besideTwo = dueAfter(1)
+    prefetch.committed()
+    const besideOne = prefetch.isDue
+    prefetch.committed()
+
+    expect([alone, beside, besideTwo, besideOne, prefetch.isDue]).toEqual([
+      [false, true],
+      [false, true],
+      false,
+      false,
+      true,
+    ])
+  })
+
+  test('is due at once where a handler is to be called next', () => {
+    const { prefetch } = aPrefetch([12])
+    const [a, b, c] = startedAhead(prefetch, 14)
+    const dueAfter = (each: Assigned | undefined) => {
+      settle(prefetch, each!, 'succeed')
+      const { isDue } = prefetch
+      prefetch.takeCommit()
+      prefetch.assign()
+      return isDue
+    }
+
+    expect([dueAfter(a), dueAfter(b), dueAfter(c)]).toEqual([true, true, false])
+  })
+
+  test('takes what there is at the end of a turn, also while others are under way', () => {
+    const { slots, prefetch } = aPrefetch([12])
+    const take = () => {
+      settle(prefetch, slots.running()[0]!, 'succeed')
+      return prefetch.takeCommit()?.length
+    }
+    running(prefetch, jobs(12))
+
+    expect([take(), take(), take()]).toEqual([1, 1, 1])
+  })
+
+  test('is not due at once where outcomes gather already', () => {
+    const { prefetch } = aPrefetch([12])
+    const [a] = running(prefetch, jobs(12))
+    prefetch.beginGathering()
+
+    settle(prefetch, a!, 'succeed')
+
+    expect(prefetch.isDue).toBe(false)
+  })
+
+  test('is worth it from half of the slots on, rounded up', () => {
+    expect([1, 4, 5, 8, 9, 100].map(partOf)).toEqual([1, 2, 3, 4, 5, 50])
+  })
+})
+
+describe('outcomes', () => {
+  test('begin to gather once a turn', () => {
+    const { prefetch } = aPrefetch([2])
+
+    expect([prefetch.beginGathering(), prefetch.beginGathering()]).toEqual([true, false])
+
+    prefetch.takeCommit()
+    expect(prefetch.beginGathering()).toBe(true)
+  })
+
+  test('of a lost lease are none, but the slot is free', () => {
+    const { slots, prefetch } = aPrefetch([1])
+    const [a] = running(prefetch, jobs(1))
+
+    settle(prefetch, a!, null)
+
+    expect([prefetch.takeCommit(), slots.activeCount, roomOf(prefetch)]).toEqual([null, 0, 1])
+  })
+})
+
+describe('a lost lease', () => {
+  test('is to be aborted and holds its slot until it ends', () => {
+    const { prefetch } = aPrefetch([1])
+    const [a] = running(prefetch, jobs(1))
+
+    const toAbort = prefetch.lost([a!.job])
+    const room = roomOf(prefetch)
+    settle(prefetch, a!, null)
+
+    expect(toAbort).toEqual([a])
+    expect([room, roomOf(prefetch)]).toEqual([0, 1])
+  })
+
+  test('of an earlier attempt leaves the job alone', () => {
+    const { slots, prefetch } = aPrefetch([2])
+    const [a] = running(prefetch, [aLeasedJob(1, 9)])
+
+    expect(
+      prefetch.lost([
+        { id: 1, leaseToken: 5 },
+        { id: 9, leaseToken: 1 },
+      ]),
+    ).toEqual([])
+    expect(slots.running()).toEqual([a])
+  })
+
+  test('is aborted beside others, and nothing else is', () => {
+    const { prefetch } = aPrefetch([3])
+    const begun = running(prefetch, jobs(3))
+
+    expect(prefetch.lost([begun[0]!.job, begun[2]!.job, { id: 77, leaseToken: 1 }])).toEqual([begun[0], begun[2]])
+  })
+})
+
+describe('a drain', () => {
+  test('gives back what the store had started and not told of, and runs none of it', () => {
+    const { slots, prefetch } = aPrefetch([2])
+    const room = sumOf(roomsOf(prefetch))
+    prefetch.stopLeasing()
+
+    prefetch.started(room, jobs(2))
+
+    expect([prefetch.assign(), slots.activeCount]).toEqual([[], 0])
+    expect(prefetch.takeCommit()).toEqual([event(1, 'release'), event(2, 'release')])
+  })
+
+  test('is not over before what it gave back is on disk', () => {
+    const { prefetch } = aPrefetch([2])
+    const room = sumOf(roomsOf(prefetch))
+    prefetch.stopLeasing()
+
+    const unanswered = prefetch.idle
+    prefetch.started(room, jobs(1))
+    const uncommitted = prefetch.idle
+    prefetch.takeCommit()
+    const committing = prefetch.idle
+    prefetch.committed()
+
+    expect([unanswered, uncommitted, committing, prefetch.idle]).toEqual([false, false, false, true])
+  })
+
+  test('that ran out of time gives back what runs, and waits for it no longer', () => {
+    const { prefetch } = aPrefetch([2])
+    const begun = running(prefetch, jobs(2))
+    prefetch.stopLeasing()
+
+    prefetch.giveUpRunning()
+    const events = prefetch.takeCommit()!
+    const beforeCommit = prefetch.idle
+    prefetch.committed()
+
+    expect(events).toEqual(begun.map(({ job: { id, leaseToken } }) => ({ id, leaseToken, event: 'release' })))
+    expect([beforeCommit, prefetch.idle]).toEqual([false, true])
+  })
+
+  test('is over only when the last commit is on disk', () => {
+    const { prefetch } = aPrefetch([2])
+    const [a] = running(prefetch, jobs(1))
+    prefetch.stopLeasing()
+
+    const whileRunning = prefetch.idle
+    settle(prefetch, a!, 'succeed')
+    const uncommitted = prefetch.idle
+    prefetch.takeCommit()
+    const committing = prefetch.idle
+    prefetch.committed()
+
+    expect([whileRunning, uncommitted, committing, prefetch.idle]).toEqual([false, false, false, true])
+  })
+})
+
+describe('a dispatcher that drains', () => {
+  test('is not idle while the store may still answer with jobs', () => {
+    const { prefetch } = aPrefetch([2])
+    const room = sumOf(roomsOf(prefetch))
+
+    prefetch.stopLeasing()
+    const unanswered = prefetch.idle
+    prefetch.started(room, [])
+
+    expect([unanswered, prefetch.idle]).toEqual([false, true])
+  })
+
+  // It timed out just before the shutdown's patience ended: its own grace passes while the release is being committed.
+  test('lives on where a handler that it gave back is given up by its attempt as well', () => {
+    const { slots, prefetch } = aPrefetch([2])
+    const [a] = running(prefetch, jobs(1))
+    prefetch.stopLeasing()
+    prefetch.giveUpRunning()
+
+    expect(() => giveUp(prefetch, a!)).not.toThrow()
+    expect(slots.stuck()).toHaveLength(1)
+  })
+})

@@ -1,0 +1,108 @@
+import { describe, expect, test } from 'vitest'
+import { aLeasedJob, anAttempt, aPrefetch, giveUp, jobs, roomOf, running, settle } from '../support/prefetch.ts'
+
+describe('a handler that goes on after it was given up', () => {
+  test('keeps its slot until it ends', () => {
+    const { slots, prefetch } = aPrefetch([1])
+    const [a] = running(prefetch, jobs(1))
+    giveUp(prefetch, a!)
+    prefetch.takeCommit()
+    prefetch.committed()
+
+    const whileStuck = [roomOf(prefetch), slots.stuck().length, slots.activeCount]
+    slots.move(a!, 'end')
+
+    expect(whileStuck).toEqual([0, 1, 1])
+    expect([roomOf(prefetch), slots.stuck().length, slots.activeCount]).toEqual([1, 0, 0])
+  })
+
+  test('stands in nobody’s way when the rest is done', () => {
+    const { prefetch } = aPrefetch([2])
+    const [a] = running(prefetch, jobs(1))
+    giveUp(prefetch, a!)
+    const beforeCommit = prefetch.idle
+
+    prefetch.takeCommit()
+    prefetch.committed()
+
+    expect([beforeCommit, prefetch.idle]).toEqual([false, true])
+  })
+
+  test('is all there is when every slot is held so', () => {
+    const { slots, prefetch } = aPrefetch([1, 1])
+    const [a, b] = running(prefetch, jobs(2))
+
+    giveUp(prefetch, a!)
+    const one = slots.allStuck
+    giveUp(prefetch, b!)
+    const both = slots.allStuck
+    slots.move(a!, 'end')
+
+    expect([one, both, slots.allStuck]).toEqual([false, true, false])
+  })
+})
+
+describe('the longest timeout', () => {
+  test('is that of the attempts that hold a slot, given up or not; 0 where none was begun', () => {
+    const { slots, prefetch } = aPrefetch([3])
+    const [a, b] = running(prefetch, jobs(3))
+    const before = slots.longestTimeoutMs
+    a!.attempt = anAttempt(80)
+    b!.attempt = anAttempt(50)
+
+    const both = slots.longestTimeoutMs
+    giveUp(prefetch, a!)
+    const stuck = slots.longestTimeoutMs
+    slots.move(a!, 'end')
+
+    expect([before, both, stuck, slots.longestTimeoutMs]).toEqual([0, 80, 80, 50])
+  })
+})
+
+describe('a job that is leased again', () => {
+  // Its attempt was given up and failed, so the store hands it out anew while the old handler still holds its slot.
+  test('beside a stuck attempt of its own has a slot of its own', () => {
+    const { slots, prefetch } = aPrefetch([3])
+    const [old] = running(prefetch, [aLeasedJob(1, 2)])
+    giveUp(prefetch, old!)
+    prefetch.takeCommit()
+    prefetch.committed()
+
+    const [again] = running(prefetch, [aLeasedJob(1, 5)])
+    const both = [slots.activeCount, slots.running().length, slots.stuck().length]
+    slots.move(old!, 'end')
+    const afterOld = slots.running()
+    settle(prefetch, again!, 'succeed')
+
+    expect(both).toEqual([2, 1, 1])
+    expect(afterOld.map(({ job }) => job.leaseToken)).toEqual([5])
+    expect([slots.activeCount, roomOf(prefetch)]).toEqual([0, 3])
+  })
+
+  // Cancelled and requeued while its first handler goes on.
+  test('loses the one lease and keeps the other', () => {
+    const { prefetch } = aPrefetch([2])
+    const [old] = running(prefetch, [aLeasedJob(1, 2)])
+    const [again] = running(prefetch, [aLeasedJob(1, 5)])
+
+    expect(prefetch.lost([{ id: 1, leaseToken: 2 }])).toEqual([old])
+    expect(prefetch.lost([{ id: 1, leaseToken: 5 }])).toEqual([again])
+  })
+})
+
+describe('a slot that is told what cannot be', () => {
+  test('says which move a slot does not have', () => {
+    const { slots, prefetch } = aPrefetch([1])
+    const [a] = running(prefetch, jobs(1))
+
+    expect(() => slots.move(a!, 'end')).toThrow('a slot that is running does not take end')
+  })
+
+  test('says so of a slot that was given back', () => {
+    const { prefetch } = aPrefetch([1])
+    const [a] = running(prefetch, jobs(1))
+    settle(prefetch, a!, 'succeed')
+
+    expect(() => settle(prefetch, a!, 'succeed')).toThrow('a slot that is free does not take settle')
+  })
+})
