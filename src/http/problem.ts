@@ -4,23 +4,27 @@ import {
   BulkStateError,
   IdempotencyConflictError,
   IllegalTransitionError,
-  type InputIssue,
   InvalidInputError,
   JobSystemError,
   UnavailableError,
 } from '../errors.ts'
-import { refusalOf } from './refusals.ts'
+import { isRefusalCode, type RefusalCode, refusals } from './refusals.ts'
 import { reply } from './reply.ts'
+import type { problem as problemSchema } from './wire/problem.ts'
+import type { Wire } from './wire/wire.ts'
+
+type ProblemBody = Wire<typeof problemSchema>
 
 /** Characters of one text in an answer, which may quote what the caller sent: megabytes come back as a line. */
 const textMax = 1_000
 
 /** A request that is refused before it reaches the system. */
 export class HttpError extends JobSystemError {
+  declare readonly code: RefusalCode
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
 
-  constructor(status: number, code: string, message: string, headers: Readonly<Record<string, string>> = {}) {
+  constructor(status: number, code: RefusalCode, message: string, headers: Readonly<Record<string, string>> = {}) {
     super(code, message)
     this.status = status
     this.headers = headers
@@ -31,15 +35,7 @@ export class HttpError extends JobSystemError {
 export interface Problem {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
-  readonly body: {
-    readonly type: string
-    readonly title: string
-    readonly status: number
-    readonly detail: string
-    readonly code: string
-    readonly message: string
-    readonly errors?: readonly InputIssue[]
-  }
+  readonly body: ProblemBody
 }
 
 /** The answer to a request that failed. */
@@ -50,16 +46,15 @@ export function problem(error: unknown): Response {
 
 export function toProblem(error: unknown): Problem {
   if (error instanceof HttpError) return describe(error.status, error.code, error.message, {}, error.headers)
-  const refusal = error instanceof JobSystemError ? refusalOf(error.code) : undefined
-  if (!(error instanceof JobSystemError) || !refusal) {
+  if (!(error instanceof JobSystemError && isRefusalCode(error.code))) {
     return describe(500, 'internal_error', 'something went wrong here; the log says what')
   }
-  return describe(refusal.status, error.code, error.message, membersOf(error), headersOf(error))
+  return describe(refusals[error.code].status, error.code, error.message, membersOf(error), headersOf(error))
 }
 
 /** Whether an error is a fault of ours, which the log must tell. */
 export function isOurFault(error: unknown): boolean {
-  return !(error instanceof HttpError) && !(error instanceof JobSystemError && refusalOf(error.code))
+  return !(error instanceof HttpError) && !(error instanceof JobSystemError && isRefusalCode(error.code))
 }
 
 function membersOf(error: JobSystemError): object {
@@ -84,7 +79,7 @@ function shortened(text: string): string {
 
 function describe(
   status: number,
-  code: string,
+  code: RefusalCode,
   text: string,
   members: object = {},
   headers: Readonly<Record<string, string>> = {},

@@ -97,7 +97,7 @@ export type RefusalCode = keyof typeof refusals
 
 export const refusalCodes = Object.keys(refusals) as RefusalCode[]
 
-/** What a code stands for; undefined for one of an error that is no answer to a request. */
-export function refusalOf(code: string): Refusal | undefined {
-  return Object.hasOwn(refusals, code) ? refusals[code as RefusalCode] : undefined
+/** Whether an error with that code answers a request. */
+export function isRefusalCode(code: string): code is RefusalCode {
+  return Object.hasOwn(refusals, code)
 }

@@ -47,8 +47,3 @@ export function headersOf(contentType: string, allowed: readonly string[] = []):
   const policy = [strictest, ...allowed].join('; ')
   return { ...standing, 'content-security-policy': policy, 'content-type': contentType }
 }
-
-/** An instant as every answer writes it; null where it does not apply. */
-export function instant(at: number | null): string | null {
-  return at === null ? null : new Date(at).toISOString()
-}

@@ -8,6 +8,7 @@ import { EventFeed, type EventFeedOptions } from './events/event-feed.ts'
 import { isLingering, type LingerTimes, linger } from './linger.ts'
 import { mount, takeOff } from './mount.ts'
 import { HttpError, problem, toProblem } from './problem.ts'
+import type { RefusalCode } from './refusals.ts'
 import { headersOf, toJson } from './reply.ts'
 
 /** How long a client may take, in ms. */
@@ -173,7 +174,7 @@ const parserRefusals = new Map([
 const notUnderstood = new HttpError(400, 'bad_request', 'the request could not be understood')
 const badRequest = rawAnswer(notUnderstood.status, notUnderstood.code, notUnderstood.message)
 
-function rawAnswer(status: number, code: string, message: string): string {
+function rawAnswer(status: number, code: RefusalCode, message: string): string {
   const { headers, body } = toProblem(new HttpError(status, code, message))
   const text = toJson(body)
   const lines = Object.entries({ ...headersOf('application/problem+json'), ...headers })

@@ -2,11 +2,13 @@ import assert from 'node:assert/strict'
 import { z } from 'zod'
 import type { JsonSchema } from '../../engine/front-door.ts'
 import { type Refusal, type RefusalCode, refusals } from '../refusals.ts'
+import { newJob } from '../wire/job.ts'
+import { problem } from '../wire/problem.ts'
+import { components, jobId } from '../wire/wire.ts'
 import type { ApiDocument, OperationObject, ParameterObject, Reference, ResponseObject } from './api-document.ts'
 import { embedded, type SchemaObject } from './json-schema.ts'
 import { type Answer, examplesOf, type Operation, refusalsOf, tags, templateOf } from './operation.ts'
 import { operations } from './operations.ts'
-import { components, jobIdSchema, newJob, problem } from './schemas.ts'
 
 /** What the description depends on besides the API itself. */
 export interface Described {
@@ -31,7 +33,7 @@ const headers: ApiDocument['components']['headers'] = {
 
 /** The segments of a path in a route table that stand for something. */
 const pathParameters: Readonly<Record<string, z.ZodType>> = {
-  id: jobIdSchema.describe('The job.'),
+  id: jobId.describe('The job.'),
   bulk: z.string().describe('The `id` of the command over many jobs.'),
 }
 
@@ -185,8 +187,11 @@ function referToHeaders(names: readonly string[]): Pick<ResponseObject, 'headers
 /** Every named schema; a job to create has, for each type, what its payload may be. */
 function describeComponents(payloadSchemas: Described['payloadSchemas']): Record<string, SchemaObject> {
   const { schemas } = z.toJSONSchema(components, { uri: pointerTo, io: 'input' })
+  // By name: the order in which they were registered is that in which modules were loaded.
   const described = Object.fromEntries(
-    Object.entries(schemas).map(([id, { $schema, $id, ...schema }]) => [id, schema as SchemaObject]),
+    Object.entries(schemas)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([id, { $schema, $id, ...schema }]) => [id, schema as SchemaObject]),
   )
   const { id } = components.get(newJob)!
   const oneOf = Object.entries(payloadSchemas).map(([type, schema], index): SchemaObject => {
@@ -203,7 +208,7 @@ function toJson(schema: z.ZodType): SchemaObject {
 
 function refer(schema: z.ZodType): Reference {
   const id = components.get(schema)?.id
-  assert(id, 'a schema of an operation has no name: schemas.ts gives it one')
+  assert(id, 'a schema of an operation has no name: `named` gives it one')
   return { $ref: pointerTo(id) }
 }
 

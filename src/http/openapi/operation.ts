@@ -11,7 +11,7 @@ export const tags = {
 /** What is answered where all went well, or where a refusal is no problem document. */
 export interface Answer {
   readonly description: string
-  /** Of JSON; one that schemas.ts names. */
+  /** Of JSON; one that has a name. */
   readonly body?: z.ZodType
   /** The media types of what is no JSON. */
   readonly texts?: readonly string[]
@@ -38,7 +38,7 @@ export interface Operation {
   readonly description?: string
   /** The schema that the handler parses its query by; without one the query is not looked at. */
   readonly query?: z.ZodObject
-  /** One that schemas.ts names. */
+  /** One that has a name. */
   readonly body?: z.ZodType
   readonly answers: Readonly<Record<number, Answer>>
   /** Besides those that follow from what stands here: see `refusalsOf`. */

@@ -1,8 +1,18 @@
+import { z } from 'zod'
 import { commandFacts, commands } from '../../engine/front-door.ts'
 import { eventsQuery, historyQuery, listQuery, machineQuery, noQuery, pathQuery } from '../query.ts'
 import type { RefusalCode } from '../refusals.ts'
+import { bulk, bulkConfirmation, bulkList, bulkRequest } from '../wire/bulk.ts'
+import { explanation } from '../wire/explanation.ts'
+import { live, notReady, ready } from '../wire/health.ts'
+import { history } from '../wire/history.ts'
+import { enqueuedJob, enqueuedJobOrJobs, job, jobList, newJob, newJobOrJobs } from '../wire/job.ts'
+import { machine } from '../wire/machine.ts'
+import { metrics } from '../wire/metrics.ts'
+import { named } from '../wire/wire.ts'
 import type { Operation, Operations } from './operation.ts'
-import * as schemas from './schemas.ts'
+
+const openApi = named('OpenApi', z.looseObject({ openapi: z.string() }).describe('OpenAPI 3.1.'))
 
 const later = { type: 'sleep', payload: { ms: 5 }, delay_ms: 60_000 }
 const deadOnes = { command: 'requeue', type: 'sleep', text: 'timeout', created_from: '2030-01-31T00:00:00Z' }
@@ -19,7 +29,7 @@ const commandOperations: Operations = Object.fromEntries(
       tag: 'Jobs',
       summary,
       description,
-      answers: { 200: { description: answer, body: schemas.job } },
+      answers: { 200: { description: answer, body: job } },
       refusals: ['illegal_transition'],
       examples: [{ summary: 'the first', status: 200 }],
     }
@@ -34,10 +44,10 @@ export const operations: Operations = {
       id: 'createJob',
       tag: 'Jobs',
       summary: 'Create one job',
-      body: schemas.newJob,
+      body: newJob,
       answers: {
-        201: { description: created, body: schemas.enqueuedJob, headers: ['Location'] },
-        200: { description: replayed, body: schemas.enqueuedJob, headers: ['Location', 'Idempotent-Replayed'] },
+        201: { description: created, body: enqueuedJob, headers: ['Location'] },
+        200: { description: replayed, body: enqueuedJob, headers: ['Location', 'Idempotent-Replayed'] },
       },
       refusals: takesJobs,
       examples: [
@@ -54,7 +64,7 @@ export const operations: Operations = {
       description:
         'One request looks on until it has found a job, as far as ten million ids, and gives a few megabytes at most: go on with `next_cursor` until it is `null`.',
       query: listQuery,
-      answers: { 200: { description: 'A page of jobs.', body: schemas.jobList } },
+      answers: { 200: { description: 'A page of jobs.', body: jobList } },
       refusals: ['backpressure'],
       examples: [{ summary: 'the newest', status: 200, query: 'type=sleep&limit=10' }],
     },
@@ -63,16 +73,16 @@ export const operations: Operations = {
       tag: 'Jobs',
       summary: 'Create one job or many',
       description: 'An array is one transaction: all of its jobs are stored or none, and it is answered in its order.',
-      body: schemas.newJobOrJobs,
+      body: newJobOrJobs,
       answers: {
         201: {
           description: 'All jobs are on disk, and at least one is new.',
-          body: schemas.enqueuedJobOrJobs,
+          body: enqueuedJobOrJobs,
           headers: ['Location'],
         },
         200: {
           description: 'None is new: each has a key that was used before with the same content.',
-          body: schemas.enqueuedJobOrJobs,
+          body: enqueuedJobOrJobs,
           headers: ['Location', 'Idempotent-Replayed'],
         },
       },
@@ -85,7 +95,7 @@ export const operations: Operations = {
       id: 'showJob',
       tag: 'Jobs',
       summary: 'Show one job',
-      answers: { 200: { description: 'The job.', body: schemas.job } },
+      answers: { 200: { description: 'The job.', body: job } },
       refusals: ['backpressure'],
       examples: [{ summary: 'the first', status: 200 }],
     },
@@ -96,7 +106,7 @@ export const operations: Operations = {
       tag: 'Jobs',
       summary: 'Show every transition that a job made',
       query: historyQuery,
-      answers: { 200: { description: 'Its transitions.', body: schemas.history } },
+      answers: { 200: { description: 'Its transitions.', body: history } },
       refusals: ['backpressure'],
       examples: [{ summary: 'of the first job', status: 200, query: 'limit=100' }],
     },
@@ -107,7 +117,7 @@ export const operations: Operations = {
       tag: 'Jobs',
       summary: 'Say why a job is where it is, what can happen next and what stands in the way',
       query: noQuery,
-      answers: { 200: { description: 'As it is now.', body: schemas.explanation } },
+      answers: { 200: { description: 'As it is now.', body: explanation } },
       refusals: ['backpressure'],
       examples: [{ summary: 'the first job', status: 200 }],
     },
@@ -129,7 +139,7 @@ export const operations: Operations = {
       id: 'listBulks',
       tag: 'Jobs',
       summary: 'List the last commands over many jobs',
-      answers: { 200: { description: 'At most 20.', body: schemas.bulkList } },
+      answers: { 200: { description: 'At most 20.', body: bulkList } },
       refusals: ['backpressure'],
       examples: [{ summary: 'all', status: 200 }],
     },
@@ -139,8 +149,8 @@ export const operations: Operations = {
       summary: 'Begin to count the jobs that a command over many is for',
       description:
         'Nothing moves before its count is confirmed; it is given up after 15 minutes. It lives in memory: after a crash what was moved has moved, and nothing else of it is left.',
-      body: schemas.bulkRequest,
-      answers: { 202: { description: 'It is being counted.', body: schemas.bulk, headers: ['Location'] } },
+      body: bulkRequest,
+      answers: { 202: { description: 'It is being counted.', body: bulk, headers: ['Location'] } },
       examples: [{ summary: 'every dead job of a type', status: 202, body: deadOnes }],
     },
   },
@@ -149,7 +159,7 @@ export const operations: Operations = {
       id: 'showBulk',
       tag: 'Jobs',
       summary: 'Show a command over many jobs: its count, and how far it is',
-      answers: { 200: { description: 'As it is now.', body: schemas.bulk } },
+      answers: { 200: { description: 'As it is now.', body: bulk } },
       refusals: ['backpressure'],
       examples: [{ summary: 'one that a restart forgot', status: 404 }],
     },
@@ -159,8 +169,8 @@ export const operations: Operations = {
       id: 'runBulk',
       tag: 'Jobs',
       summary: 'Confirm the count of a command over many jobs, and so begin to move them',
-      body: schemas.bulkConfirmation,
-      answers: { 202: { description: 'It moves them.', body: schemas.bulk } },
+      body: bulkConfirmation,
+      answers: { 202: { description: 'It moves them.', body: bulk } },
       refusals: ['bulk_state'],
       examples: [{ summary: 'one that a restart forgot', status: 404, body: { matched: 12 } }],
     },
@@ -171,7 +181,7 @@ export const operations: Operations = {
       tag: 'Jobs',
       summary: 'Stop a command over many jobs',
       description: 'What was moved has moved. It takes no body.',
-      answers: { 200: { description: 'Nothing of it is under way.', body: schemas.bulk } },
+      answers: { 200: { description: 'Nothing of it is under way.', body: bulk } },
       examples: [{ summary: 'one that a restart forgot', status: 404 }],
     },
   },
@@ -193,7 +203,7 @@ export const operations: Operations = {
       tag: 'Machines',
       summary: 'Show a machine as it is defined, and what is in it now',
       query: machineQuery,
-      answers: { 200: { description: 'The machine.', body: schemas.machine } },
+      answers: { 200: { description: 'The machine.', body: machine } },
       refusals: ['backpressure'],
       examples: [{ summary: 'the machine of a job', status: 200, query: 'of=job' }],
     },
@@ -216,7 +226,7 @@ export const operations: Operations = {
       summary: 'Show counts and averages',
       description:
         'The same as `/metrics/prometheus` where `Accept` names `text/plain` or `application/openmetrics-text` and ranks it above JSON.',
-      answers: { 200: { description: 'The metrics.', body: schemas.metrics, headers: ['Vary'] } },
+      answers: { 200: { description: 'The metrics.', body: metrics, headers: ['Vary'] } },
       examples: [{ summary: 'now', status: 200 }],
     },
   },
@@ -236,7 +246,7 @@ export const operations: Operations = {
       id: 'showLive',
       tag: 'Server',
       summary: 'Whether the process lives',
-      answers: { 200: { description: 'It does.', body: schemas.live } },
+      answers: { 200: { description: 'It does.', body: live } },
       examples: [{ summary: 'now', status: 200 }],
       isOpen: true,
     },
@@ -247,8 +257,8 @@ export const operations: Operations = {
       tag: 'Server',
       summary: 'Whether a job handed in now would be stored',
       answers: {
-        200: { description: 'It would.', body: schemas.ready },
-        503: { description: 'It would not.', body: schemas.notReady, headers: ['Retry-After'] },
+        200: { description: 'It would.', body: ready },
+        503: { description: 'It would not.', body: notReady, headers: ['Retry-After'] },
       },
       refusals: ['too_many_guesses'],
       examples: [{ summary: 'now', status: 200 }],
@@ -260,7 +270,7 @@ export const operations: Operations = {
       id: 'describeApi',
       tag: 'Description',
       summary: 'Describe this API as OpenAPI 3.1',
-      answers: { 200: { description: 'This document.', body: schemas.openApi } },
+      answers: { 200: { description: 'This document.', body: openApi } },
       refusals: ['backpressure'],
       examples: [{ summary: 'all of it', status: 200 }],
     },

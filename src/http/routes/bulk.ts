@@ -1,9 +1,9 @@
 import type { Context } from 'hono'
 import { type Bulk, fromWire, type JobSystem } from '../../engine/front-door.ts'
-import { bulkConfirmation, bulkRequest } from '../openapi/schemas.ts'
 import { HttpError } from '../problem.ts'
 import { parseBody } from '../query.ts'
-import { instant, reply } from '../reply.ts'
+import { reply } from '../reply.ts'
+import { bulkConfirmation, bulkListView, bulkRequest, bulkView } from '../wire/bulk.ts'
 import type { Env } from './route.ts'
 
 /** `POST /bulk`: answered while it counts. */
@@ -15,7 +15,7 @@ export async function prepareBulk(system: JobSystem, body: unknown): Promise<Res
 
 /** `GET /bulk` */
 export async function listBulks(system: JobSystem): Promise<Response> {
-  return reply({ bulk: system.bulks().map(bulkView) })
+  return reply(bulkListView(system.bulks()))
 }
 
 /** `GET /bulk/:bulk` */
@@ -50,27 +50,4 @@ export function bulkOf(system: JobSystem, id: string): Bulk {
     'bulk_not_found',
     'that command is no longer known; a restart forgets them, and the oldest make room',
   )
-}
-
-function bulkView(bulk: Bulk) {
-  const { createdFrom, createdTo, ...filter } = bulk.filter
-  return {
-    id: bulk.id,
-    command: bulk.command,
-    filter: {
-      ...filter,
-      ...(createdFrom === undefined ? {} : { created_from: instant(createdFrom) }),
-      ...(createdTo === undefined ? {} : { created_to: instant(createdTo) }),
-    },
-    phase: bulk.phase,
-    created_at: instant(bulk.createdAt),
-    expires_at: instant(bulk.expiresAt),
-    matched: bulk.matched,
-    more: bulk.more,
-    up_to: bulk.upTo,
-    looked_to: bulk.lookedTo,
-    moved: bulk.moved,
-    refused: bulk.refused,
-    error: bulk.error,
-  }
 }

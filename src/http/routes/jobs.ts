@@ -1,18 +1,11 @@
 import type { Context } from 'hono'
-import {
-  type Command,
-  type EnqueuedJob,
-  fromWire,
-  type HistoryEvent,
-  type Job,
-  type JobSystem,
-  snakeCase,
-  storedFields,
-} from '../../engine/front-door.ts'
+import { type Command, type EnqueuedJob, fromWire, type JobSystem } from '../../engine/front-door.ts'
 import { InvalidInputError, JobNotFoundError } from '../../errors.ts'
 import { HttpError } from '../problem.ts'
 import { historyQuery, listQuery, parseQuery } from '../query.ts'
-import { instant, reply } from '../reply.ts'
+import { reply } from '../reply.ts'
+import { historyView } from '../wire/history.ts'
+import { enqueuedView, jobListView, jobView } from '../wire/job.ts'
 import type { Env } from './route.ts'
 
 /** A job's id from the path; what is no positive safe integer names no job. */
@@ -42,8 +35,8 @@ export async function createJobs(system: JobSystem, body: unknown): Promise<Resp
 
 /** `GET /jobs` */
 export async function listJobs(system: JobSystem, query: URLSearchParams, gone: AbortSignal): Promise<Response> {
-  const { jobs, nextCursor } = await system.list(fromWire(parseQuery(listQuery, query)), { signal: gone })
-  return reply({ jobs: jobs.map(jobView), next_cursor: nextCursor })
+  const page = await system.list(fromWire(parseQuery(listQuery, query)), { signal: gone })
+  return reply(jobListView(page))
 }
 
 /** `GET /jobs/:id` */
@@ -56,37 +49,10 @@ export async function showJob(system: JobSystem, id: number): Promise<Response> 
 /** `GET /jobs/:id/history` */
 export async function showHistory(system: JobSystem, id: number, query: URLSearchParams): Promise<Response> {
   const history = await system.history(id, parseQuery(historyQuery, query))
-  return reply({ history: history.map(eventView) })
+  return reply(historyView(history))
 }
 
 /** `POST /jobs/:id/cancel` and the other commands. */
 export async function commandJob(system: JobSystem, command: Command, id: number): Promise<Response> {
   return reply(jobView(await system[command](id)))
-}
-
-function enqueuedView({ id, state, created }: EnqueuedJob) {
-  const message = created ? `job ${id} is stored` : `job ${id} was stored before, with this idempotency key`
-  return { id, state, created, message }
-}
-
-function jobView(job: Job) {
-  return {
-    id: job.id,
-    state: job.state,
-    ...Object.fromEntries(storedFields.map(([name]) => [snakeCase(name), job[name]])),
-    payload: job.payload,
-    attempt: job.attempt,
-    max_retries: job.maxRetries,
-    crashes: job.crashes,
-    idempotency_key: job.idempotencyKey,
-    run_at: instant(job.runAt),
-    created_at: instant(job.createdAt),
-    started_at: instant(job.startedAt),
-    finished_at: instant(job.finishedAt),
-    error: job.error,
-  }
-}
-
-export function eventView({ seq, event, from, to, attempt, at, error }: HistoryEvent) {
-  return { seq, event, from, to, attempt, at: instant(at), ...(error ? { error } : {}) }
 }

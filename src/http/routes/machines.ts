@@ -1,18 +1,11 @@
-import {
-  type Chart,
-  type ChartName,
-  charts,
-  countStates,
-  edgeId,
-  type JobSystem,
-  toMermaid,
-} from '../../engine/front-door.ts'
+import { type Chart, type ChartName, charts, countStates, edgeId, type JobSystem } from '../../engine/front-door.ts'
 import { layoutOf } from '../dashboard/charts/layout.ts'
 import { dispatcherOverlay, jobOverlay, jobsOverlay, slotsOverlay, type Tally } from '../dashboard/charts/overlays.ts'
 import { chartCssSource } from '../dashboard/charts/style.ts'
 import { createDrawing, type Drawing, type Overlay, renderChart } from '../dashboard/charts/svg.ts'
 import { machineQuery, parseQuery, pathQuery } from '../query.ts'
 import { reply, replyText } from '../reply.ts'
+import { machineView } from '../wire/machine.ts'
 
 /** What can be told of each machine. */
 const views: Readonly<
@@ -29,21 +22,7 @@ const views: Readonly<
 /** `GET /machine`: a machine as it is defined, with what is in each state now and how often each edge was taken. */
 export async function showMachine(system: JobSystem, query: URLSearchParams): Promise<Response> {
   const { of: name } = parseQuery(machineQuery, query)
-  const chart = charts[name]
-  const { states, taken } = await views[name].tally(system)
-  const origins = new Set(chart.nodes.filter(({ isOrigin }) => isOrigin).map(({ id }) => id))
-  return reply({
-    id: chart.id,
-    states: chart.nodes
-      .filter(({ isOrigin }) => !isOrigin)
-      .map(({ id, description, tags, initial, final }) => {
-        return { name: id, description, tags, initial, final, count: states.get(id) ?? 0 }
-      }),
-    edges: chart.edges.map(({ id, from, event, to, guard }) => {
-      return { id, from: origins.has(from) ? null : from, event, to, guard, taken: taken && (taken.get(id) ?? 0) }
-    }),
-    mermaid: toMermaid(chart),
-  })
+  return reply(machineView(charts[name], await views[name].tally(system)))
 }
 
 /** `GET /machine.svg`: the same as a picture. */

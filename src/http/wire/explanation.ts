@@ -1,0 +1,102 @@
+import { z } from 'zod'
+import { type Explanation, eventTypes } from '../../engine/front-door.ts'
+import { jobError } from './job.ts'
+import { count, instant, instantOf, jobId, named, state, type Wire } from './wire.ts'
+
+const cause = z.string().describe('Who makes it happen, such as `clock`, `handler` or `person`.')
+
+const obstacle = named(
+  'Obstacle',
+  z.strictObject({
+    code: z.string().describe('For programs: it is stable.'),
+    message: z.string().describe('For people.'),
+    until: instant
+      .nullable()
+      .describe('When it is out of the way by itself; `null` where that is not known, or never.'),
+  }),
+)
+
+function obstacleView({ code, message, until }: Explanation['obstacles'][number]): Wire<typeof obstacle> {
+  return { code, message, until: instantOf(until) }
+}
+
+const happened = named(
+  'Happened',
+  z.strictObject({
+    seq: z.int().min(1).describe('Which transition of the history it is.'),
+    event: z.enum(eventTypes),
+    cause,
+    at: instant,
+    attempt: count.describe('After it.'),
+    max_attempts: z.int().min(1),
+    error: jobError.nullable(),
+    sentence: z.string(),
+  }),
+)
+
+function happenedView({ maxAttempts, at, sentence, ...same }: Explanation['because']): Wire<typeof happened> {
+  return { ...same, max_attempts: maxAttempts, at: instantOf(at), sentence }
+}
+
+const counted = named(
+  'Counted',
+  z.strictObject({ count, more: z.boolean().describe('Whether there are more than that.') }),
+)
+
+export const explanation = named(
+  'Explanation',
+  z.strictObject({
+    job_id: jobId,
+    state,
+    meaning: z.string().describe('Of the state.'),
+    summary: z.string().describe('All of it in a few sentences.'),
+    because: happened.describe('What brought it here.'),
+    last_failure: happened.nullable().describe('The end of the last attempt that failed, also from before a requeue.'),
+    next: z
+      .array(
+        z.strictObject({
+          event: z.enum(eventTypes),
+          to: state,
+          cause,
+          possible: z.boolean().nullable().describe('Now; `null` where this server does not know.'),
+          obstacles: z.array(obstacle),
+          sentence: z.string(),
+        }),
+      )
+      .describe('Every event that the machine takes in this state.'),
+    obstacles: z.array(obstacle).describe('What stands between the job and its next run.'),
+    line: z
+      .strictObject({
+        ahead: counted.describe('Jobs of its queue that run before it.'),
+        queues: counted.describe('Queues that take turns, its own included.'),
+      })
+      .nullable()
+      .describe('Of a job that waits for a worker.'),
+    earliest_run_at: instant
+      .nullable()
+      .describe(
+        '`null` where nobody knows: someone must do something first, others go before it, no worker is free, or it never runs again.',
+      ),
+    earliest: z.string().describe('The same in words.'),
+    removed_at: instant.nullable().describe('From when on retention removes it.'),
+  }),
+)
+
+export function explanationView(given: Explanation): Wire<typeof explanation> {
+  return {
+    job_id: given.jobId,
+    state: given.state,
+    meaning: given.meaning,
+    summary: given.summary,
+    because: happenedView(given.because),
+    last_failure: given.lastFailure && happenedView(given.lastFailure),
+    next: given.next.map(({ event, to, cause, possible, obstacles, sentence }) => {
+      return { event, to, cause, possible, obstacles: obstacles.map(obstacleView), sentence }
+    }),
+    obstacles: given.obstacles.map(obstacleView),
+    line: given.line,
+    earliest_run_at: instantOf(given.earliestRunAt),
+    earliest: given.earliest,
+    removed_at: instantOf(given.removedAt),
+  }
+}
