@@ -51,6 +51,19 @@ describe('the README', () => {
   })
 })
 
+const pages = ['README.md', 'CHANGELOG.md', 'bench/README.md', 'test/servers/README.md'].concat(
+  readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.md'))
+    .map((path) => `docs/${path}`),
+)
+
+test.each(pages)('%s has lines of at most 120 characters, tables and code apart', (path) => {
+  const prose = read(path).replace(/^```.*?^```$/gms, '')
+  const long = prose.split('\n').filter((line) => line.length > 120 && !line.startsWith('|'))
+
+  expect(long).toEqual([])
+})
+
 test('the lifecycle page is what the machines give: npm run docs:lifecycle writes it', () => {
   expect(read('docs/lifecycle.md')).toBe(lifecyclePage())
 })

@@ -16,20 +16,20 @@ const crashWords: Readonly<Record<CrashEffect, string>> = {
   forget: 'forgotten',
 }
 
-/** `docs/lifecycle.md`: all three machines for people. A test holds the file against it. */
+/** `docs/lifecycle.md`: all three machines as text. A test compares the file with it. */
 export function lifecyclePage(): string {
   const { job, dispatcher, worker } = charts
   return [
     '# Lifecycles',
-    'Made from the machines in `src/machines/` by `npm run docs:lifecycle`; do not edit it. A running server draws the same, with its numbers:',
-    '`GET /machine.svg`, and for one job `GET /jobs/:id/machine.svg`.',
+    '`npm run docs:lifecycle` writes this page from the machines in `src/machines/`; do not edit it. A running server draws',
+    'the same with its numbers: `GET /machine.svg`, and for one job `GET /jobs/:id/machine.svg`.',
     '',
     ...section(job, jobEvents),
     '### Edges',
-    '*Where* is what must hold besides; *attempts* and *crashes* are what becomes of those counted so far.',
+    '*If* is a further condition; *attempts* and *crashes* say how those counts change.',
     '',
     ...table(
-      ['from', 'event', 'where', 'to', 'attempts', 'crashes'],
+      ['from', 'event', 'if', 'to', 'attempts', 'crashes'],
       edges.map(({ from, event, conditions, to, attempt, crashes }) => {
         return [from, event, conditionWords(conditions) ?? '', to, attemptWords[attempt], crashWords[crashes]]
       }),
@@ -47,11 +47,11 @@ function section(chart: Chart, events: Readonly<Record<string, EventWords>>): st
     '```',
     '',
     ...table(
-      ['state', 'means', 'left by'],
+      ['state', 'meaning', 'left by'],
       chart.nodes.map(({ id, description }) => [`\`${id}\``, description, waysOut(chart, id)]),
     ),
     ...table(
-      ['event', 'means', 'caused by'],
+      ['event', 'meaning', 'caused by'],
       Object.entries(events).map(([event, { what, who }]) => [`\`${event}\``, what, who]),
     ),
   ]
@@ -60,7 +60,7 @@ function section(chart: Chart, events: Readonly<Record<string, EventWords>>): st
 function waysOut({ edges }: Chart, state: string): string {
   const ways = edges
     .filter(({ from }) => from === state)
-    .map(({ event, guard }) => (event ? `\`${event}\`` : `of itself when ${guard}`))
+    .map(({ event, guard }) => (event ? `\`${event}\`` : `by itself when ${guard}`))
   return [...new Set(ways)].join(', ')
 }
 
