@@ -22,9 +22,10 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // Those have a command of their own.
     exclude: ['node_modules/**', 'test/servers/**'],
-    // Far beyond what any takes on a busy machine: it ends those that hang.
     setupFiles: ['test/support/threads-here.ts'],
-    testTimeout: 60_000,
+    // Far beyond what any takes on a busy machine: they end those that hang.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     // One more than the cores of the smallest machine that runs them: many wait for a process, a clock or a browser.
     maxWorkers: 3,
     // A worker loads the modules once, not once for each file: 20 s less.

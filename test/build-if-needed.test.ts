@@ -58,7 +58,7 @@ async function start(folder: string): Promise<string> {
     }
     await closed
   })
-  await vi.waitFor(() => expect(said).toContain('"listening"'), { timeout: 15_000, interval: 20 })
+  await vi.waitFor(() => expect(said).toContain('"listening"'), { timeout: 90_000, interval: 20 })
   return said
 }
 
@@ -100,7 +100,7 @@ describe('npm start', () => {
   })
 })
 
-test('a clone is built before it is packed, and when it is older than its sources', { timeout: 60_000 }, async () => {
+test('a clone is built before it is packed, and when it is older than its sources', async () => {
   const folder = builtClone(all, longAgo)
   rmSync(join(folder, 'dist/main.js'))
 

@@ -15,7 +15,7 @@ import { tempFolder, whenDone } from './support/temp.ts'
 const root = resolve(import.meta.dirname, '..')
 const main = built('main.js')
 /** For what comes soon, on whatever machine. */
-const patienceMs = 45_000
+const patienceMs = 90_000
 
 interface LaunchOptions {
   readonly env?: Record<string, string>

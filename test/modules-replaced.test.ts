@@ -43,10 +43,10 @@ test('an update that takes the files of the package away for a while stops no ma
         expect(job.finished_at).not.toBeNull()
         return job.state
       },
-      { timeout: 10_000 },
+      { timeout: 90_000 },
     )
   }
-  const folders = [join(package_, 'node_modules'), join(package_, 'dist/http/browser')]
+  const folders = [join(package_, 'node_modules'), join(package_, 'dist/http/dashboard/browser')]
 
   for (const folder of folders) renameSync(folder, `${folder}.gone`)
 

@@ -2,11 +2,9 @@ import { renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { createJobSystem, OutcomeUnknownError } from '../src/index.ts'
-import { onThreads } from './support/store-here.ts'
+import { passLook } from './support/store.ts'
 import { aHandler, until } from './support/system.ts'
 import { tempFolder, whenDone } from './support/temp.ts'
-
-onThreads()
 
 /** Opens one that works on two jobs and has more to do, in a process that does not end by itself. */
 async function aWorkingSystem(database: string) {
@@ -37,6 +35,7 @@ test('a system of an application that goes on when the store ends answers every 
   const { system, fatal, ended } = await aWorkingSystem(database)
   const jobs = Array.from({ length: 20 }, (_, n) => ({ type: 'work', payload: n, idempotencyKey: `key ${n}` }))
 
+  passLook()
   renameSync(`${database}-lock`, `${database}-lock.away`)
   const calls = jobs.map((job) => system.enqueue(job).catch((error) => error))
   const cancelled = system.cancel(1).catch((error) => error)

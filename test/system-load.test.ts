@@ -4,9 +4,7 @@ import { assertWhole, startSystem, until } from './support/system.ts'
 
 onThreads()
 
-test('twenty thousand jobs through a hundred workers run each exactly once, never more than a hundred at once, every history whole', {
-  timeout: 60_000,
-}, async () => {
+test('twenty thousand jobs through a hundred workers run each exactly once, never more than a hundred at once, every history whole', async () => {
   const jobs = 20_000
   const workers = 100
   const calls = new Map<number, number>()
@@ -29,7 +27,7 @@ test('twenty thousand jobs through a hundred workers run each exactly once, neve
       system.enqueue(Array.from({ length: 500 }, (_, n) => ({ type: 'work', payload: batch * 500 + n }))),
     ),
   )
-  await until(async () => (await system.counts()).succeeded === jobs, 50_000)
+  await until(async () => (await system.counts()).succeeded === jobs)
 
   const ids = enqueued.flat().map(({ id }) => id)
   expect(new Set(ids).size).toBe(jobs)

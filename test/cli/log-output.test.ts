@@ -1,48 +1,55 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, constants, openSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import { LogOutput } from '../../src/cli/log-output.ts'
 import { briefly, built } from '../support/built.ts'
 import { parseMetrics, sampleOf } from '../support/metrics-text.ts'
 import { badOutputs, type Output, stalledReader } from '../support/outputs.ts'
+import { until } from '../support/system.ts'
 import { tempFolder, whenDone } from '../support/temp.ts'
 
-/** Makes a signal leave a rejection behind, which nothing that ships does. */
-const stray = `process.on('SIGUSR2', () => Promise.reject(new Error('left behind')))`
+/** For what comes soon, on whatever machine. */
+const patienceMs = 90_000
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
-}
+/**
+ * Makes a signal leave a rejection behind, which nothing that ships does, and a file say the port: the server's standard output cannot.
+ */
+const preload = `
+  import { renameSync, writeFileSync } from 'node:fs'
+  import { Server } from 'node:net'
+  process.on('SIGUSR2', () => Promise.reject(new Error('left behind')))
+  const { listen } = Server.prototype
+  Server.prototype.listen = function (...args) {
+    this.once('listening', () => {
+      writeFileSync('port.new', String(this.address().port))
+      renameSync('port.new', 'port')
+    })
+    return listen.apply(this, args)
+  }`
 
-/** A real server with that standard output, on a port that is known beforehand: it cannot say which. */
+/** A real server with that standard output. */
 async function serveTo({ descriptor }: Output, grace = '25000') {
-  const port = await freePort()
   const folder = tempFolder()
   const child = spawn(process.execPath, [...briefly, built('main.js')], {
     cwd: folder,
     env: {
       PATH: process.env.PATH ?? '',
-      PORT: `${port}`,
+      PORT: '0',
       DATABASE_PATH: join(folder, 'jobs.db'),
       SHUTDOWN_GRACE_MS: grace,
-      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(stray)}`,
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}`,
     },
     stdio: ['ignore', descriptor, 'inherit'],
   })
   const exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }))
   whenDone(() => child.kill('SIGKILL'))
-  const url = `http://127.0.0.1:${port}`
+  await until(() => existsSync(join(folder, 'port')))
+  const url = `http://127.0.0.1:${readFileSync(join(folder, 'port'), 'utf8')}`
   const untilAnswered = (path: string, wanted: RegExp) =>
     vi.waitFor(async () => expect(await (await fetch(url + path)).text()).toMatch(wanted), {
-      timeout: 15_000,
+      timeout: patienceMs,
       interval: 20,
     })
   await untilAnswered('/readyz', /ready/)
@@ -85,7 +92,7 @@ test.each(['a pipe that is full and that nobody reads', 'a file on a full disk']
     if (!output) return
     const { child, exited } = await serveTo(output)
 
-    await vi.waitFor(() => expect(output.recover()).toContain('"listening"'), { timeout: 10_000, interval: 20 })
+    await vi.waitFor(() => expect(output.recover()).toContain('"listening"'), { timeout: patienceMs, interval: 20 })
     child.kill('SIGTERM')
     await exited
 
@@ -112,7 +119,7 @@ test('lines beyond those that may wait are dropped, and their number is told onc
       recover()
       expect(told).toHaveLength(1)
     },
-    { timeout: 10_000, interval: 1 },
+    { timeout: patienceMs, interval: 1 },
   )
   output.write('the end\n')
 

@@ -1,7 +1,16 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createJobSystem } from '../../src/index.ts'
-import { assertWitnessed, type Child, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
+import {
+  assertWitnessed,
+  type Child,
+  complaints,
+  endWith,
+  killChildren,
+  startChild,
+  started,
+  witnessed,
+} from '../support/child.ts'
 import { shimDisk } from '../support/fsync-shim.ts'
 import { eventsOf, until, untilFinished } from '../support/system.ts'
 import { cleanUp, tempFolder } from '../support/temp.ts'
@@ -23,8 +32,14 @@ const jobs = (count: number, payload: unknown = null) =>
 async function enqueueUntilItEnds(child: Child, payload: unknown) {
   for (;;) {
     const call = child.enqueue(jobs(10, payload))
-    call.catch(() => {})
-    const ended = await Promise.race([child.exited, call.then(() => undefined)])
+    // Where it cannot be told any more, or refuses, it is about to end.
+    const ended = await Promise.race([
+      child.exited,
+      call.then(
+        () => undefined,
+        () => child.exited,
+      ),
+    ])
     if (ended) return ended
   }
 }
@@ -83,9 +98,7 @@ describe.concurrent('a process', () => {
     await assertRecovered(database)
   })
 
-  test('whose disk is slow loses no lease and runs nothing twice, and its commits grow', { timeout: 60_000 }, async ({
-    skip,
-  }) => {
+  test('whose disk is slow loses no lease and runs nothing twice, and its commits grow', async ({ skip }) => {
     const disk = shimDisk(join(folder, 'slow'))
     if (!disk) return skip(noCompiler)
     const database = join(folder, 'slow.db')
@@ -93,19 +106,16 @@ describe.concurrent('a process', () => {
     const reader = await createJobSystem({ database })
 
     disk.setSlow(true)
-    const before = performance.now()
     await child.enqueue(Array.from({ length: 5 }, () => ({ type: 'sleep', payload: { ms: 1_500 } })))
     const later = { type: 'quick', payload: null, delayMs: 600_000 }
+    // One after another they would take 250 s, far more than this test may.
     await Promise.all(Array.from({ length: 500 }, () => child.enqueue([later])))
-    const tookMs = performance.now() - before
     await untilFinished(reader, 5)
     disk.setSlow(false)
 
-    // One after another they would take 250 s.
-    expect(tookMs).toBeLessThan(10_000)
     expect(new Set(started(database)).size).toBe(started(database).length)
     for (let id = 1; id <= 5; id++) expect(await eventsOf(reader, id)).toBe('enqueue lease start succeed')
-    expect(witnessed(database).filter(({ level }) => level === 'error' || level === 'warn')).toEqual([])
+    expect(complaints(database)).toEqual([])
     await assertWitnessed(reader, database)
     await endWith(child, reader)
   })

@@ -45,9 +45,7 @@ describe('a running job', () => {
 // Each on a file of its own, all at once: what they wait for is other processes.
 describe.concurrent('a process that is killed', () => {
   // What waits does so for long, and the second process is ahead by more: whatever comes due comes due there.
-  test('with a thousand jobs in every state loses none: all finish, and none has lost an attempt', {
-    timeout: 60_000,
-  }, async () => {
+  test('with a thousand jobs in every state loses none: all finish, and none has lost an attempt', async () => {
     const database = join(folder, 'thousand.db')
     const settings = { workers: 10, retryBaseMs: 600_000, retryMaxMs: 600_000 }
     const first = await startChild({ database, holdMs: 600_000, settings })
@@ -113,7 +111,6 @@ describe.concurrent('a process that is killed', () => {
   const two = { poison: 2, innocents: 40, ms: 50, crashes: 8 }
   test.each(shareOf({ share: [one], whole: [one, two] }))(
     'again and again by $poison of its jobs takes none with it that ran beside them',
-    { timeout: 90_000 },
     async ({ poison, innocents, ms, crashes: crashesMax }) => {
       const database = join(folder, `poison-${poison}.db`)
       const reader = await createJobSystem({ database })
@@ -148,36 +145,32 @@ describe.concurrent('a process that is killed', () => {
   test.each([
     ['exit', { code: 0, signal: null }],
     ['abort', { code: null, signal: 'SIGABRT' }],
-  ] as const)(
-    'by its handler with process.%s is recovered as after any crash',
-    { timeout: 60_000 },
-    async (type, end) => {
-      const database = join(folder, `${type}.db`)
-      const reader = await createJobSystem({ database })
-      const [last, beside] = await reader.enqueue([
-        { type, payload: null, maxRetries: 0 },
-        { type: 'sleep', payload: { ms: 50 } },
-      ])
+  ] as const)('by its handler with process.%s is recovered as after any crash', async (type, end) => {
+    const database = join(folder, `${type}.db`)
+    const reader = await createJobSystem({ database })
+    const [last, beside] = await reader.enqueue([
+      { type, payload: null, maxRetries: 0 },
+      { type: 'sleep', payload: { ms: 50 } },
+    ])
 
-      for (let crashes = 0; crashes < 4; crashes++) {
-        const child = await startChild({ database, quiet: true })
-        expect(await child.exited).toEqual(end)
-      }
-      const after = await startChild({ database })
-      await untilFinished(reader, 2)
+    for (let crashes = 0; crashes < 4; crashes++) {
+      const child = await startChild({ database, quiet: true })
+      expect(await child.exited).toEqual(end)
+    }
+    const after = await startChild({ database })
+    await untilFinished(reader, 2)
 
-      expect(await reader.find(last!.id)).toMatchObject({
-        state: 'dead',
-        error: { name: 'ProcessEndedError' },
-        crashes: 4,
-      })
-      expect(await reader.find(beside!.id)).toMatchObject({ state: 'succeeded' })
-      await assertWitnessed(reader, database)
-      await endWith(after, reader)
-    },
-  )
+    expect(await reader.find(last!.id)).toMatchObject({
+      state: 'dead',
+      error: { name: 'ProcessEndedError' },
+      crashes: 4,
+    })
+    expect(await reader.find(beside!.id)).toMatchObject({ state: 'succeeded' })
+    await assertWitnessed(reader, database)
+    await endWith(after, reader)
+  })
 
-  test('at any instant of a burst has lost no acknowledged job', { timeout: 60_000 }, async () => {
+  test('at any instant of a burst has lost no acknowledged job', async () => {
     const database = join(folder, 'burst.db')
     const settings = { workers: 20 }
     for (let round = 0; round < 4; round++) {

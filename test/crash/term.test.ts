@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, symlinkSync } from 'node:fs'
+import { symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createJobSystem, type JobSystem } from '../../src/index.ts'
@@ -9,6 +9,7 @@ import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
 import { briefly } from '../support/built.ts'
 import { assertWitnessed, type Child, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
 import { patchedBuild } from '../support/patched-build.ts'
+import { aRemote } from '../support/remote.ts'
 import { fillDisk, mountSmall } from '../support/small-disk.ts'
 import { eventsOf, until, untilFinished } from '../support/system.ts'
 import { cleanUp, tempFolder } from '../support/temp.ts'
@@ -25,17 +26,12 @@ afterAll(async () => {
   await cleanUp()
 })
 
-/** What a stop may take beyond its grace: see `abortedGraceMs` and `lastCommitMs` in src/engine/system.ts, and twice as long for a slow machine. */
-const beyondGraceMs = 2 * 3_000
-
 const many = (count: number, job: object) => Array.from({ length: count }, () => ({ payload: null, ...job })) as never
 
-/** Demands that it ends in good order and in time. */
-async function assertEnds(child: Child, graceMs: number): Promise<void> {
-  const before = performance.now()
+/** Demands that it ends in good order, and while what would hold it up for longer still does. */
+async function assertEnds(child: Child): Promise<void> {
   child.kill('SIGTERM')
   expect(await child.exited).toEqual({ code: 0, signal: null })
-  expect(performance.now() - before).toBeLessThan(graceMs + beyondGraceMs)
 }
 
 /** Runs all that is left, in a second process, and demands that nothing was lost on the way. */
@@ -75,7 +71,7 @@ describe.concurrent('SIGTERM', () => {
       return called && succeeded === 100 && retrying === 20 && running === 10
     })
 
-    await assertEnds(child, 50)
+    await assertEnds(child)
 
     expect(await reader.counts()).toEqual({
       ...{ scheduled: 30, queued: 200, leased: 0, running: 0, retrying: 20 },
@@ -94,19 +90,12 @@ describe.concurrent('SIGTERM', () => {
     const reader = await createJobSystem({ database })
     for (let batch = 0; batch < 10; batch++) await reader.enqueue(many(1_000, { type: 'nobody' }))
     leaseAll(database)
-    const starting = startChild({ database })
-    await until(() => existsSync(`${database}.witness`) && witnessed(database).length > 0)
-    const before = performance.now()
-    // It is not ready before it has recovered.
-    process.kill(witnessed(database)[0]!.pid, 'SIGTERM')
-    const ended = await (await starting).exited
-    const tookMs = performance.now() - before
+    const ended = await (await startChild({ database, endsAtStart: true })).exited
     const { leased } = await reader.counts()
 
     const next = await startChild({ database })
 
     expect(ended).toEqual({ code: 0, signal: null })
-    expect(tookMs).toBeLessThan(beyondGraceMs)
     expect(leased).toBeGreaterThan(0)
     expect(await reader.counts()).toMatchObject({ leased: 0, queued: 10_000 })
     expect(verifyFile(database).violations).toEqual([])
@@ -117,25 +106,26 @@ describe.concurrent('SIGTERM', () => {
     const database = join(folder, 'locked.db')
     const child = await startChild({ database, graceMs: 50 })
     const reader = await createJobSystem({ database })
-    await child.enqueue(many(5, { type: 'sleep', payload: { ms: 20 } }))
-    await child.enqueue(many(3, { type: 'sleep', payload: { ms: 300 }, queue: 'last' }))
-    await until(() => started(database).length === 8)
+    const { port, asked, answer, answerAll } = await aRemote()
+    await child.enqueue(many(8, { type: 'ask', payload: { port } }))
+    await until(() => asked() === 8)
     const other = openKept(database)
     other.exec('BEGIN IMMEDIATE')
+    // These succeed within the grace, and the others are aborted when it ends: no outcome can be stored.
+    answer(5)
 
-    await assertEnds(child, 50)
+    await assertEnds(child)
     other.exec('ROLLBACK')
     other.close()
 
     expect(witnessed(database).map(({ message }) => message)).toContain(
       'the last outcomes could not be stored; the next start recovers their jobs',
     )
+    answerAll()
     await assertFinishes(database, reader, 8)
   })
 
-  test('followed by SIGKILL, as a container does it, takes no job for the cause, however often', {
-    timeout: 60_000,
-  }, async () => {
+  test('followed by SIGKILL, as a container does it, takes no job for the cause, however often', async () => {
     const database = join(folder, 'impatient.db')
     const reader = await createJobSystem({ database })
     const [job] = await reader.enqueue([{ type: 'hold', payload: null }])
@@ -166,17 +156,20 @@ describe.concurrent('SIGTERM', () => {
     symlinkSync(join(folder, 'full.witness'), `${database}.witness`)
     const child = await startChild({ database, graceMs: 50 })
     const reader = await createJobSystem({ database })
-    await child.enqueue(many(5, { type: 'sleep', payload: { ms: 300 } }))
-    await until(() => started(database).length === 5)
+    const { port, asked, answer, answerAll } = await aRemote()
+    await child.enqueue(many(5, { type: 'ask', payload: { port } }))
+    await until(() => asked() === 5)
     const makeRoom = fillDisk(small)
+    answer(3)
 
-    await assertEnds(child, 50)
+    await assertEnds(child)
     makeRoom()
 
+    answerAll()
     await assertFinishes(database, reader, 5)
   })
 
-  test('whose stop never ends, since the disk does not answer, ends it all the same', { timeout: 60_000 }, async () => {
+  test('whose stop never ends, since the disk does not answer, ends it all the same', async () => {
     const build = patchedBuild(join(folder, 'build'), [
       { file: 'persistence/sqlite/thread/store-thread.js', find: 'this.#db.close();', replace: forever },
       { file: 'main.js', find: 'const beyondGraceMs = 10_000', replace: 'const beyondGraceMs = 2_000' },

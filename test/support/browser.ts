@@ -18,7 +18,7 @@ export function describeInBrowser(name: string, tests: () => void): void {
         // It may be root's, in a container, without a network.
         args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-sync'],
       })
-    }, 60_000)
+    })
     afterAll(() => browser?.close())
     tests()
   })

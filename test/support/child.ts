@@ -5,7 +5,7 @@ import { expect } from 'vitest'
 import type { EnqueuedJob, JobSystem, NewJob, Settings } from '../../src/index.ts'
 import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
 import { briefly } from './built.ts'
-import { assertWhole } from './system.ts'
+import { assertWhole, isOfMachine } from './system.ts'
 
 /** What a child process wrote down, as it happened: its own word, not the queue's. */
 export interface Witnessed {
@@ -28,6 +28,8 @@ export interface ChildOptions {
   /** Of the stop that SIGTERM begins. */
   readonly graceMs?: number
   readonly settings?: Partial<Settings>
+  /** Is told to end, by SIGTERM, in the moment in which it starts. */
+  readonly endsAtStart?: boolean
   /** How far its clock is ahead. */
   readonly aheadMs?: number
   /** Keeps what it writes to standard error, such as the stack of an abort, out of the test's output. */
@@ -117,6 +119,13 @@ export function witnessed(database: string): Witnessed[] {
   // The last line may be on its way.
   const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n')
   return lines.flatMap((line) => (line ? [JSON.parse(line) as Witnessed] : []))
+}
+
+/** The warnings and errors that they logged, but for that the machine was busy. */
+export function complaints(database: string): Witnessed[] {
+  return witnessed(database).filter(
+    ({ level, message }) => (level === 'warn' || level === 'error') && !isOfMachine(message),
+  )
 }
 
 /** The attempts that handlers were called for, by their own word: the ids of the jobs, one for each call. */

@@ -76,7 +76,7 @@ class Stream implements EventStream {
   }
 
   async untilEvents(count: number): Promise<readonly StreamedEvent[]> {
-    await until(() => this.events.length >= count, 15_000)
+    await until(() => this.events.length >= count)
     return this.events
   }
 

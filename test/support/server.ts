@@ -6,6 +6,7 @@ import { defineHandler } from '../../src/handlers/define.ts'
 import { sleep } from '../../src/handlers/sleep.ts'
 import { type HttpServer, type ServeOptions, serveHttp } from '../../src/http/server.ts'
 import { createJobSystem, type JobSystem, type JobSystemOptions } from '../../src/index.ts'
+import { isOfMachine, until } from './system.ts'
 import { tempFolder, whenDone } from './temp.ts'
 
 /** An answer with its body read; JSON is parsed. */
@@ -54,7 +55,14 @@ export const testHandlers = [
 export async function startHttp({ started = true, ...options }: TestServerOptions = {}): Promise<TestServer> {
   const database = join(tempFolder(), 'jobs.db')
   const logLines: string[] = []
-  const log = pino({ level: 'trace' }, { write: (line: string) => void logLines.push(line) })
+  const log = pino(
+    { level: 'trace' },
+    {
+      write(line: string) {
+        if (!isOfMachine(line)) logLines.push(line)
+      },
+    },
+  )
   const ofSystem = Object.fromEntries(Object.entries(options).filter(([name]) => optionNames.includes(name)))
   const system = await createJobSystem({ database, handlers: testHandlers, log, ...ofSystem })
   whenDone(() => system.stop({ graceMs: 0 }))
@@ -98,12 +106,12 @@ export async function startHttp({ started = true, ...options }: TestServerOption
         ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
       }),
     async untilState(id, state) {
-      for (const until = Date.now() + 5_000; ; ) {
-        const { body } = await send(`/jobs/${id}`)
-        if (body.state === state) return body
-        if (Date.now() > until) throw new Error(`job ${id} is ${body.state}, not ${state}`)
-        await new Promise((resolve) => setTimeout(resolve, 5))
-      }
+      let body: Answer['body']
+      await until(async () => {
+        body = (await send(`/jobs/${id}`)).body
+        return body.state === state
+      })
+      return body
     },
   }
 }

@@ -4,7 +4,7 @@ import type { NewJobRow, Store, StoreNotice } from '../../src/persistence/store.
 import { ManualClock } from '../../src/runtime/clock.ts'
 import { tempFolder, whenDone } from './temp.ts'
 
-/** An opened store with the clock that it reads and all that it has told. */
+/** An opened store with the clock that it reads and all that it has told of itself: not that the loop stood still, which is the machine's. */
 export interface OpenedStore {
   readonly store: Store
   readonly clock: ManualClock
@@ -30,7 +30,9 @@ export async function openStore(
     retentionMs: 0,
     owner: { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' },
     newDatabaseId: 'test-database',
-    notify: (notice: StoreNotice) => void notices.push(notice),
+    notify(notice: StoreNotice) {
+      if (notice.type !== 'stalled') notices.push(notice)
+    },
     longestTimeoutMs: () => 0,
     ...options,
     path,
@@ -39,6 +41,15 @@ export async function openStore(
   const store = await openSqliteStore(complete, start)
   whenDone(() => store.close())
   return { store, clock, notices, path }
+}
+
+/**
+ * Lets the moment pass after a look at the files in which there is no other, between two commits that follow one another. Where the store
+ * runs on this thread it cannot look meanwhile.
+ */
+export function passLook(): void {
+  const until = performance.now() + 5
+  while (performance.now() < until);
 }
 
 /** A job to store; runs at once, may be tried twice. */

@@ -7,7 +7,7 @@ import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
 import { lockForServing } from '../../../src/persistence/sqlite/file/lock.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import type { StoreNotice } from '../../../src/persistence/store.ts'
-import { aJob, openStore } from '../../support/store.ts'
+import { aJob, openStore, passLook } from '../../support/store.ts'
 import { until } from '../../support/system.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
 
@@ -18,9 +18,8 @@ async function aServer() {
   whenDone(() => lock.release())
   const opened = await openStore({ path, lock: lock.inode })
   await opened.store.enqueue(Array.from({ length: 10 }, () => aJob()))
-  // Longer than a moment in which the store looks at nothing: between two commits that follow one another.
-  await new Promise((resolve) => setTimeout(resolve, 5))
   const fatal = () => opened.notices.flatMap((notice: StoreNotice) => (notice.type === 'fatal' ? [notice.error] : []))
+  passLook()
   return { ...opened, fatal }
 }
 

@@ -11,7 +11,7 @@ import { StoreThread } from '../../../src/persistence/sqlite/thread/store-thread
 import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import type { NewJobRow } from '../../../src/persistence/store.ts'
 import { ManualClock } from '../../../src/runtime/clock.ts'
-import { aJob, leaseMs, startAt } from '../../support/store.ts'
+import { aJob, leaseMs, passLook, startAt } from '../../support/store.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
 
 /** The store's thread without a thread: what it is asked comes exactly when a test says. */
@@ -397,15 +397,6 @@ test('ids follow the order of the calls, also where some have keys and some have
 
   expect(queues()).toEqual(['a', 'b', 'c', 'd', 'e', 'f', 'g'])
 })
-
-/** Longer than the moment after a look at the files in which there is no other. */
-const sinceLookMs = 5
-
-/** The thread of these tests is this one: it cannot look meanwhile. */
-function passLook(): void {
-  const until = performance.now() + sinceLookMs
-  while (performance.now() < until);
-}
 
 test('once the thread has told that it cannot go on it stores nothing more, whatever still comes', () => {
   const { path, commits, tells, ask } = aThread()

@@ -100,7 +100,7 @@ describe('while another process holds a write lock', () => {
   })
 })
 
-test('a server starts beside a process that writes again and again', { timeout: 60_000 }, async () => {
+test('a server starts beside a process that writes again and again', async () => {
   const { store, path } = await openStore()
   await store.close()
   const script = join(tempFolder(), 'writer.mjs')

@@ -1,0 +1,43 @@
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { whenDone } from './temp.ts'
+
+/** What handlers of the type `ask` ask over a connection each: so a test holds them for as long as it needs. */
+export interface Remote {
+  readonly port: number
+  /** How many have asked. */
+  asked(): number
+  /** Answers the first `count` of those that still wait. */
+  answer(count: number): void
+  /** Answers all that wait, and whoever asks from now on. */
+  answerAll(): void
+}
+
+/** Listens on 127.0.0.1 until the test is done. */
+export async function aRemote(): Promise<Remote> {
+  const sockets: Socket[] = []
+  let answered = 0
+  let isOpen = false
+  const answer = (count: number) => {
+    for (const socket of sockets.slice(answered, answered + count)) socket.write('yes')
+    answered += count
+  }
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    sockets.push(socket)
+    if (isOpen) answer(1)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  whenDone(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return {
+    port: (server.address() as AddressInfo).port,
+    asked: () => sockets.length,
+    answer,
+    answerAll() {
+      isOpen = true
+      answer(sockets.length - answered)
+    },
+  }
+}
