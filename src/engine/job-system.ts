@@ -161,8 +161,8 @@ export interface JobSystem {
   explain(id: number): Promise<Explanation>
 
   /**
-   * The transitions of all jobs in the order of their commits, those after the id `after` that retention has not removed: pass `last` to go on,
-   * whether there were any or not. Without `after` none, and `last` tells where to begin from now. `limit` 1 to 1,000. A poll is cheap.
+   * The transitions of all jobs after the id `after` that retention has not removed, those of each job in their order. Pass `last` to go on,
+   * whether there were any or not: who does so misses nothing. Without `after` none, and `last` tells where to begin from now. `limit` 1 to 1,000. A poll is cheap.
    */
   transitions(page?: { readonly after?: number; readonly limit?: number }): Promise<TransitionPage>
   /** Resolves with the job after it; rejects with `IllegalTransitionError` where the machine refuses. A running handler's signal fires. */

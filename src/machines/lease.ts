@@ -49,12 +49,12 @@ export interface LeaseEvent extends Lease {
   readonly error?: StoredError
 }
 
-/** What recovery found and moved. */
+/** What recovery found and moved: jobs whose leases belonged to nodes that are gone. */
 export interface Recovered {
   readonly leased: number
   readonly running: number
   /** Of those that ran: the process has ended while they ran before. */
   readonly suspects: number
-  /** The process was being stopped when it ended: its jobs were given back, and none was taken for the cause. */
+  /** Every such node was being stopped when it ended: its jobs were given back, and none was taken for the cause. */
   readonly wasStopping: boolean
 }

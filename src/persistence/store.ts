@@ -9,7 +9,10 @@ import type { HistogramSnapshot } from './histogram.ts'
 
 export type { DescribedError, JobRow, Lease, LeasedJob, LeaseEvent, NewJobRow, Recovered, StoredError }
 
-/** What became of one job of an `enqueue`; `created` false where an earlier job has its key and the same content. */
+/**
+ * What became of one job of an `enqueue`; `created` is false if an earlier job has its key and the same content. The ids of new jobs rise
+ * within one call, in the order of its jobs. They may have gaps, and jobs that another node stores later may have lower ones.
+ */
 export interface EnqueuedRow {
   readonly id: number
   readonly state: JobState
@@ -48,7 +51,7 @@ export interface PathStep {
   readonly count: number
 }
 
-/** One transition of any job. Its `id` is higher than that of every transition committed before it, and is never used again. */
+/** One transition of any job. Its `id` is never used again, and higher than those of the job's earlier transitions. */
 export interface Transition extends HistoryEvent {
   readonly id: number
   readonly jobId: number
@@ -56,7 +59,12 @@ export interface Transition extends HistoryEvent {
   readonly queue: string
 }
 
-/** One page, in the order of the commits. `last` is what to pass as `after` to go on; a page may be short and go on, an empty one is the end. */
+/**
+ * One page, by rising `id`. To go on, pass `last` as `after`, or the id of any transition on the page to go on from there. Nothing appears
+ * behind a cursor: what is committed later has a higher id than all that was on a page. So a reader that goes on misses nothing and reads
+ * nothing twice. A store may keep back what is committed, for a moment, while another commit with a lower id is under way. A page may be
+ * short and go on; an empty one is the end for now.
+ */
 export interface TransitionPage {
   readonly transitions: readonly Transition[]
   readonly last: number
@@ -111,7 +119,10 @@ export interface JobPage {
   readonly next: number | null
 }
 
-/** Who serves a file, as it wrote it there for others to read. A lock decides; this only names it, and it may have ended since. */
+/**
+ * A node: a process that serves the database and holds leases, as it wrote itself there for others to read. This only names it; it may have
+ * ended since. The store decides which nodes are alive: see `recoverOrphans`.
+ */
 export interface Owner {
   readonly pid: number
   readonly host: string
@@ -133,7 +144,7 @@ export interface PlaceInLine {
 /** Events of a job's, the newest, that are looked through for its failures, crashes and snoozes. */
 export const situationEventsMax = 1_000
 
-/** All that the file tells about why a job is where it is, read in one instant. */
+/** All that the database tells about why a job is where it is, read in one instant. */
 export interface Situation {
   readonly job: Omit<JobRow, 'payload' | 'idempotencyKey' | 'createdAt' | 'error'>
   /** Put aside: a process that served the file had no handler for its type. */
@@ -144,7 +155,8 @@ export interface Situation {
   readonly alone: Pick<JobRow, 'id' | 'crashes' | 'startedAt' | 'timeoutMs'> | null
   /** Suspects in line that are started before it. */
   readonly suspectsAhead: Counted
-  readonly lease: { readonly token: number; readonly expiresAt: number } | null
+  /** `owner`: the node that holds it; null if it is not known. */
+  readonly lease: { readonly token: number; readonly expiresAt: number; readonly owner: Owner | null } | null
   readonly lastEvent: HistoryEvent
   /** The end of the last attempt that failed, also from before a requeue. */
   readonly lastFailure: HistoryEvent | null
@@ -152,8 +164,8 @@ export interface Situation {
   readonly snoozes: number
   /** Null where it is not ready, put aside, or a suspect. */
   readonly line: PlaceInLine | null
-  /** The file's last server, or this one; null where there was none. */
-  readonly owner: Owner | null
+  /** The node that began to serve the database last; null if there was none. */
+  readonly newestOwner: Owner | null
 }
 
 /** The name of the error that a job has whose process ended while it ran. */
@@ -244,8 +256,11 @@ export interface BackupReport {
  * fails because of another. Refusals that a caller must expect are results; what rejects is `UnavailableError`, `StorageFullError`
  * (nothing was stored) or a broken invariant.
  *
- * The store keeps time for its jobs by itself: what is due becomes `queued`, leases of this process are renewed, leases of others expire,
- * what retention allows is removed.
+ * One or more nodes serve a database: processes that open it with handlers. Each lease belongs to the node that took it. A store for one
+ * node need not write down whose a lease is; a store for several must.
+ *
+ * The store keeps time for its jobs by itself: what is due becomes `queued`, leases of this node are renewed, leases that no node renews
+ * expire, what retention allows is removed.
  */
 export interface Store {
   /**
@@ -256,7 +271,7 @@ export interface Store {
   /** In words, for the start-up line: what an acknowledged write survives. */
   readonly durability: string
 
-  /** Stores all or none. */
+  /** Stores all or none. Each job has an id of its own in the result; a caller computes none from another. */
   enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult>
 
   /**
@@ -270,7 +285,7 @@ export interface Store {
     readonly start?: boolean
   }): Promise<readonly LeasedJob[]>
 
-  /** A stop begins: if the process ends before it has given its jobs back, the next recovery takes none of them for the cause. */
+  /** A stop of this node begins: if it ends before it has given its jobs back, the recovery of its leases takes none of them for the cause. */
   noteStop(): Promise<void>
 
   /** Answers waiting leases with nothing, and every later one. */
@@ -291,7 +306,12 @@ export interface Store {
   /** How long the event loop and the store's thread have been seen to stand still, in ms and in all, each time for more than half a second. */
   readonly standstill: { loopMs(): number; threadMs(): number }
 
-  /** Expires every lease that this store did not hand out: with the file's lock held, their owners are dead. At most once, before `lease`. */
+  /**
+   * Takes the leases of nodes that are gone, and moves their jobs on. The store knows which nodes those are. On SQLite the lock on the file
+   * proves that this node is the only one, so every lease that it finds is an orphan. A store that several nodes share asks for the leases of
+   * nodes that have closed, or have been silent for longer than a lease lasts, and leaves those of the others alone. Call it once, before
+   * `lease`; a store that several nodes share goes on to do the same by itself.
+   */
   recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered>
 
   /** What a person or a program asks of one job. */
@@ -311,7 +331,7 @@ export interface Store {
   ): Promise<readonly HistoryEvent[] | undefined>
   /** The edges that a job took until its transition `upTo`; undefined for an unknown job. Of more than 20,000 the last so many count. */
   pathOf(id: number, upTo: number): Promise<JobPath | undefined>
-  /** Those of all jobs with a higher id than `after`, less what retention removed. `last` is no higher than the newest id, whatever `after` is. */
+  /** Those of all jobs after the cursor `after`, less what retention removed. `last` is no higher than the newest id, whatever `after` is. */
   transitions(page: { readonly after: number; readonly limit: number }): Promise<TransitionPage>
   counts(): Promise<readonly EdgeCount[]>
   /** Why a job is where it is; undefined for an unknown job. */

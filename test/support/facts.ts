@@ -1,10 +1,13 @@
 import { countAfter, findEdge } from '../../src/machines/edges.ts'
 import type { EventType, JobEvent, JobNode, JobState } from '../../src/machines/job.ts'
 import type { AttemptFacts, Facts, ServerFacts } from '../../src/observe/explain/facts.ts'
-import type { HistoryEvent, Situation } from '../../src/persistence/store.ts'
+import type { HistoryEvent, Owner, Situation } from '../../src/persistence/store.ts'
 
 /** Ten in the morning of some Tuesday. */
 export const now = Date.UTC(2030, 0, 1, 10)
+
+/** The node that serves. */
+export const owner: Owner = { pid: 4711, host: 'db1', startedAt: '2030-01-01T08:00:00.000Z' }
 
 /** The event that leads to each state on the plainest way, and those before it. */
 const ways: Readonly<Record<JobState, readonly EventType[]>> = {
@@ -42,7 +45,7 @@ export function someFacts(given: Given = {}): Facts {
   const lastEvent = given.situation?.lastEvent ?? history.at(-1)!
   const isHeld = state === 'leased' || state === 'running'
   const lease = isHeld
-    ? { token: history.findLast(({ event }) => event === 'lease')!.seq, expiresAt: now + 20_000 }
+    ? { token: history.findLast(({ event }) => event === 'lease')!.seq, expiresAt: now + 20_000, owner }
     : null
   const isOver = state === 'succeeded' || state === 'dead' || state === 'cancelled'
   const attempt: AttemptFacts = {
@@ -79,7 +82,7 @@ export function someFacts(given: Given = {}): Facts {
       lastFailure: history.findLast(({ error }) => error) ?? null,
       snoozes: history.filter(({ event }) => event === 'snooze').length,
       line: state === 'queued' ? { ahead: { count: 0, more: false }, queues: { count: 1, more: false } } : null,
-      owner: { pid: 4711, host: 'db1', startedAt: '2030-01-01T08:00:00.000Z' },
+      newestOwner: owner,
       ...given.situation,
     },
     server:

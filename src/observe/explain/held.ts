@@ -98,7 +98,7 @@ export function unstopped(facts: Facts): Obstacle[] {
 /** Its lease has not run out. */
 export function leaseHeld(facts: Facts): Obstacle[] {
   const { situation, server, now } = facts
-  const { lease, owner } = situation
+  const { lease } = situation
   if (!lease || server?.phase === 'recovering') return []
   const isRenewed = server !== null && !isOrphan(facts)
   // One that is renewed has not run out, however late the renewal is.
@@ -106,8 +106,8 @@ export function leaseHeld(facts: Facts): Obstacle[] {
   const message = isOrphan(facts)
     ? `the lease of a process that has ended runs out ${sayInstant(lease.expiresAt, now)}`
     : lease.expiresAt <= now
-      ? `${sayOwner(owner)} holds its lease, which ran out ${sayInstant(lease.expiresAt, now)}, and renews it as soon as it can write the file`
-      : `${sayOwner(owner)} holds its lease until ${instant(lease.expiresAt)} and renews it for as long as it lives`
+      ? `${sayOwner(lease.owner)} holds its lease, which ran out ${sayInstant(lease.expiresAt, now)}, and renews it as soon as it can write the file`
+      : `${sayOwner(lease.owner)} holds its lease until ${instant(lease.expiresAt)} and renews it for as long as it lives`
   return [{ code: 'lease_held', message, until: lease.expiresAt }]
 }
 
@@ -125,7 +125,7 @@ export function running(facts: Facts): Obstacle[] {
     const message = `${sayAborted(attempt.aborted, now)}${end}`
     return [{ code: 'attempt_running', message, until: isGivenUp ? at + abortGraceMs : null }]
   }
-  const runs = `${facts.server ? '' : 'as the file has it, '}${sayOwner(situation.owner)} runs it`
+  const runs = `${facts.server ? '' : 'as the file has it, '}${sayOwner(situation.lease?.owner ?? null)} runs it`
   const abort = abortOf(facts)
   if (!abort) return [{ code: 'attempt_running', message: runs, until: null }]
   // The clock may have jumped, or the process may stand still.

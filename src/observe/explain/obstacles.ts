@@ -141,7 +141,7 @@ function uncommitted(facts: Facts): Obstacle[] {
 }
 
 function elsewhere(facts: Facts): Obstacle {
-  const { owner } = facts.situation
+  const { newestOwner: owner } = facts.situation
   const isAlive = isLate(facts) ? 'has probably ended' : 'may still live'
   const who = owner
     ? `${sayOwner(owner)}, which took the file at ${owner.startedAt}, ${isAlive}`

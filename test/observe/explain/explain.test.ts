@@ -6,7 +6,7 @@ import { type EventType, type JobEvent, type JobState, jobMachine } from '../../
 import { explain } from '../../../src/observe/explain/explain.ts'
 import type { ServerFacts } from '../../../src/observe/explain/facts.ts'
 import { ago, counted, duration, joined, sayError } from '../../../src/observe/explain/words.ts'
-import { type Given, now, someFacts } from '../../support/facts.ts'
+import { type Given, now, owner, someFacts } from '../../support/facts.ts'
 
 const lineOf = (ahead: number, queues = 1, more = false) => ({
   ahead: { count: ahead, more },
@@ -331,7 +331,7 @@ describe('the summary of', () => {
     ],
     [
       'a queued job, to a producer of a file that nobody has served',
-      { server: null, situation: { owner: null } },
+      { server: null, situation: { newestOwner: null } },
       "Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: this process is no server, and no server has taken the file yet. It can run as soon as the file's server comes to it.",
     ],
     [
@@ -341,7 +341,7 @@ describe('the summary of', () => {
     ],
     [
       'a running job whose lease has run out, to a producer',
-      { state: 'running', server: null, situation: { lease: { token: 2, expiresAt: now - 60_000 } } },
+      { state: 'running', server: null, situation: { lease: { token: 2, expiresAt: now - 60_000, owner } } },
       "Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. As the file has it, process 4711 on db1 runs it; this process is no server, and process 4711 on db1, which took the file at 2030-01-01T08:00:00.000Z, has probably ended. It can run as soon as the file's server comes to it.",
     ],
   ])('%s', (_, given, summary) => {
@@ -531,14 +531,18 @@ describe('what comes next', () => {
     [
       'expiry of what a dead process ran, by its time',
       'expire',
-      { state: 'running', server: { ...dead, phase: 'created' }, situation: { lease: { token: 2, expiresAt: now } } },
+      {
+        state: 'running',
+        server: { ...dead, phase: 'created' },
+        situation: { lease: { token: 2, expiresAt: now, owner } },
+      },
       [true],
       [],
     ],
     [
       'expiry of what is renewed late',
       'expire',
-      { state: 'running', situation: { lease: { token: 2, expiresAt: now - 1 } } },
+      { state: 'running', situation: { lease: { token: 2, expiresAt: now - 1, owner } } },
       [false],
       ['lease_held'],
     ],
@@ -552,7 +556,7 @@ describe('what comes next', () => {
     [
       'expiry of a lease that has run out, seen by a producer',
       'expire',
-      { state: 'running', server: null, situation: { lease: { token: 2, expiresAt: now } } },
+      { state: 'running', server: null, situation: { lease: { token: 2, expiresAt: now, owner } } },
       [null],
       ['server_elsewhere'],
     ],
@@ -664,7 +668,7 @@ describe('when it runs next', () => {
 })
 
 test('a lease that could not be renewed on disk is still held, and told so', () => {
-  const lease = { token: 2, expiresAt: now - 30_000 }
+  const lease = { token: 2, expiresAt: now - 30_000, owner }
 
   const expire = nextOf('expire', { state: 'running', situation: { lease }, attempt: { leaseToken: 2 } })
 

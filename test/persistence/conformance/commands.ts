@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { JobState } from '../../../src/machines/job.ts'
 import type { LeasedJob, LeaseEvent } from '../../../src/persistence/store.ts'
 import { aJob } from '../../support/store.ts'
-import { bringTo, countIn, leaseOf, type Open, queuedLast, settle } from './helpers.ts'
+import { bringTo, countIn, ids, leaseOf, type Open, queuedLast, settle } from './helpers.ts'
 
 /** What operators ask for. */
 export function testCommands(open: Open): void {
@@ -83,14 +83,14 @@ export function testCommands(open: Open): void {
 
     test('takes the leases of all that it cancels, whose holder is told of just those, and refuses what comes late', async () => {
       const { store, notices } = await open()
-      await store.enqueue([aJob(), aJob(), aJob(), aJob({ delayMs: 1_000 })])
+      const delayed = ids(await store.enqueue([aJob(), aJob(), aJob(), aJob({ delayMs: 1_000 })]))[3]!
       const [a, b, c] = (await store.lease({ room: 3, wait: false })) as [LeasedJob, LeasedJob, LeasedJob]
       await settle(store, a, 'start')
       await settle(store, c, 'start', 'succeed')
 
-      const moved = await store.command('cancel', [a.id, b.id, c.id, c.id + 1])
+      const moved = await store.command('cancel', [a.id, b.id, c.id, delayed])
 
-      expect(moved).toEqual([a.id, b.id, c.id + 1])
+      expect(moved).toEqual([a.id, b.id, delayed])
       expect(notices).toEqual([{ type: 'lost', leases: [a, b].map((job) => ({ ...leaseOf(job), cancelled: true })) }])
       const late: LeaseEvent[] = [
         { ...leaseOf(a), event: 'succeed' },

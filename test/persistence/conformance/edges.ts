@@ -3,15 +3,15 @@ import { findEdge, jobStates } from '../../../src/machines/edges.ts'
 import type { JobEvent, JobState } from '../../../src/machines/job.ts'
 import type { LeasedJob, LeaseEvent } from '../../../src/persistence/store.ts'
 import { allEvents } from '../../support/events.ts'
-import { leaseMs, type OpenedStore } from '../../support/store.ts'
+import { leaseMs } from '../../support/store.ts'
 import { cleanUp } from '../../support/temp.ts'
-import { bringTo, leaseOf, type Open } from './helpers.ts'
+import { bringTo, leaseOf, type Node, type Open } from './helpers.ts'
 
 /** Each event in each state. */
 export function testEdges(open: Open): void {
   describe.each(jobStates)('a %s job', (from) => {
     // One store for all of them: each test takes its job out of the way.
-    let opened: OpenedStore
+    let opened: Node
     beforeAll(async () => {
       opened = await open()
     })
@@ -27,7 +27,7 @@ export function testEdges(open: Open): void {
           const job = await bringTo(opened, from, maxAttempts)
           const before = await opened.store.find(job.id)
 
-          await send(opened, job, event)
+          opened = await send(opened, job, event)
 
           const after = await opened.store.find(job.id)
           const history = await opened.store.history(job.id, { after: 0, limit: 100 })
@@ -52,8 +52,14 @@ function attemptIn(state: JobState): number {
   return state === 'running' || state === 'succeeded' || state === 'dead' || state === 'retrying' ? 1 : 0
 }
 
-/** Makes `event` happen to the job by whatever way the store has for it. */
-async function send({ store, clock }: OpenedStore, job: LeasedJob, event: JobEvent): Promise<void> {
+/** Makes `event` happen to the job by whatever way the store has for it; gives the node that goes on. */
+async function send(node: Node, job: LeasedJob, event: JobEvent): Promise<Node> {
+  if (isCrash(event)) return node.endNode()
+  await sendTo(node, job, event)
+  return node
+}
+
+async function sendTo({ store, clock }: Node, job: LeasedJob, event: JobEvent): Promise<void> {
   switch (event.type) {
     case 'cancel':
     case 'requeue':
@@ -68,10 +74,6 @@ async function send({ store, clock }: OpenedStore, job: LeasedJob, event: JobEve
       await store.lease({ room: 1, wait: false })
       return
     case 'expire':
-      if (isCrash(event)) {
-        await store.recoverOrphans()
-        return
-      }
       await store.abandon([job])
       clock.advance(leaseMs)
       return store.sweep()

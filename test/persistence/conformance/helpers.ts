@@ -1,11 +1,24 @@
 import { expect } from 'vitest'
 import { jobStates } from '../../../src/machines/edges.ts'
 import type { JobState } from '../../../src/machines/job.ts'
-import type { EnqueueResult, LeasedJob, LeaseEvent, NewJobRow, Store } from '../../../src/persistence/store.ts'
+import type {
+  EnqueueResult,
+  LeasedJob,
+  LeaseEvent,
+  NewJobRow,
+  Recovered,
+  Store,
+} from '../../../src/persistence/store.ts'
 import type { ManualClock } from '../../../src/runtime/clock.ts'
 import { aJob, type OpenedStore } from '../../support/store.ts'
 
-/** Opens a store of its own for a test. */
+/** A store as one node has it open. */
+export interface Node extends OpenedStore {
+  /** The node ends without a word; gives the next one on the same database, which has recovered, and what it found. */
+  endNode(): Promise<Node & { readonly found: Recovered }>
+}
+
+/** Opens a store of its own for a test. Ids of jobs and transitions may begin anywhere and have gaps. */
 export type Open = (given?: {
   maxQueueDepth?: number
   maxDepthPerQueue?: number
@@ -14,7 +27,7 @@ export type Open = (given?: {
   /** Of a store that was closed, and its clock. */
   path?: string
   clock?: ManualClock
-}) => Promise<OpenedStore>
+}) => Promise<Node>
 
 /** A job in `state`; where it has run, its attempts are as far as they can be. */
 export async function bringTo(opened: OpenedStore, state: JobState, maxAttempts: number): Promise<LeasedJob> {
@@ -70,6 +83,11 @@ export function rows(result: EnqueueResult) {
 
 export function ids(result: EnqueueResult): number[] {
   return rows(result).map(({ id }) => id)
+}
+
+/** These in rising order, each once: ids that rise are equal to it. */
+export function rising(ids: readonly number[]): number[] {
+  return [...new Set(ids)].sort((a, b) => a - b)
 }
 
 export async function countIn(store: Store, state: JobState): Promise<number> {

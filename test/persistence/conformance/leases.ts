@@ -90,13 +90,13 @@ export function testLeases(open: Open): void {
   describe('lease with start', () => {
     test('starts what it leases in the same commit: both are in the history, and the attempt is counted', async () => {
       const { store, clock } = await open()
-      await store.enqueue([aJob(), aJob()])
+      const [a, b] = ids(await store.enqueue([aJob(), aJob()]))
 
       const leased = await store.lease({ room: 2, wait: false, start: true })
 
       expect(leased).toMatchObject([
-        { id: 1, leaseToken: 2, attempt: 0 },
-        { id: 2, leaseToken: 2, attempt: 0 },
+        { id: a, leaseToken: 2, attempt: 0 },
+        { id: b, leaseToken: 2, attempt: 0 },
       ])
       for (const { id } of leased) {
         expect(await store.find(id)).toMatchObject({ state: 'running', attempt: 1, startedAt: clock.now() })
@@ -129,10 +129,10 @@ export function testLeases(open: Open): void {
         store.lease({ room: 1, wait: true }),
       ]
 
-      await store.enqueue([aJob(), aJob(), aJob()])
+      const stored = ids(await store.enqueue([aJob(), aJob(), aJob()]))
       await Promise.all(waiting)
 
-      const states = await Promise.all([1, 2, 3].map(async (id) => (await store.find(id))?.state))
+      const states = await Promise.all(stored.map(async (id) => (await store.find(id))?.state))
       expect(states).toEqual(['leased', 'running', 'leased'])
     })
   })

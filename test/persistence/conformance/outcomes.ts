@@ -161,30 +161,33 @@ export function testOutcomes(open: Open): void {
 
   describe('recovery', () => {
     test('moves all on, however many there are', async () => {
-      const { store } = await open()
-      await store.enqueue(Array.from({ length: 2_500 }, () => aJob()))
-      await store.lease({ room: 2_500, wait: false })
+      const opened = await open()
+      await opened.store.enqueue(Array.from({ length: 2_500 }, () => aJob()))
+      await opened.store.lease({ room: 2_500, wait: false })
 
-      expect(await store.recoverOrphans()).toEqual({ leased: 2_500, running: 0, suspects: 0, wasStopping: false })
+      const { store, found } = await opened.endNode()
+
+      expect(found).toEqual({ leased: 2_500, running: 0, suspects: 0, wasStopping: false })
       expect(await countIn(store, 'queued')).toBe(2_500)
     })
 
     test('queues what was leased and what ran, and counts no attempt of it', async () => {
-      const { store } = await open()
-      await store.enqueue([aJob(), aJob(), aJob({ maxAttempts: 1 })])
-      const [a, b, c] = await store.lease({ room: 3, wait: false })
-      await settle(store, b!, 'start')
-      await settle(store, c!, 'start')
+      const opened = await open()
+      await opened.store.enqueue([aJob(), aJob(), aJob({ maxAttempts: 1 })])
+      const [a, b, c] = await opened.store.lease({ room: 3, wait: false })
+      await settle(opened.store, b!, 'start')
+      await settle(opened.store, c!, 'start')
 
-      expect(await store.recoverOrphans()).toEqual({ leased: 1, running: 2, suspects: 0, wasStopping: false })
+      const { store, found } = await opened.endNode()
 
-      const found = await Promise.all([a, b, c].map((job) => store.find(job!.id)))
-      expect(found.map((job) => [job?.state, job?.attempt])).toEqual([
+      expect(found).toEqual({ leased: 1, running: 2, suspects: 0, wasStopping: false })
+      const jobs = await Promise.all([a, b, c].map((job) => store.find(job!.id)))
+      expect(jobs.map((job) => [job?.state, job?.attempt])).toEqual([
         ['queued', 0],
         ['queued', 0],
         ['queued', 0],
       ])
-      expect(found.map((job) => job?.error?.message)).toEqual([
+      expect(jobs.map((job) => job?.error?.message)).toEqual([
         'the process that held it ended before it ran it',
         'the process ended while it ran; 1 other ran beside it at that moment',
         'the process ended while it ran; 1 other ran beside it at that moment',
@@ -193,19 +196,19 @@ export function testOutcomes(open: Open): void {
 
     test('says that the process ended, however long ago that was', async () => {
       const { store, path, clock } = await open()
-      await store.enqueue([aJob()])
+      const [id] = ids(await store.enqueue([aJob()]))
       await store.lease({ room: 1, wait: false, start: true })
       await store.close()
       clock.advance(10 * leaseMs)
 
       const { store: next } = await open({ path, clock })
       await next.sweep()
-      const before = await next.find(1)
+      const before = await next.find(id!)
       await next.recoverOrphans()
 
       expect(before?.state).toBe('running')
-      expect(await next.find(1)).toMatchObject({ state: 'queued', attempt: 0, crashes: 1 })
-      expect((await next.find(1))?.error?.message).toMatch(/the process ended while it ran/)
+      expect(await next.find(id!)).toMatchObject({ state: 'queued', attempt: 0, crashes: 1 })
+      expect((await next.find(id!))?.error?.message).toMatch(/the process ended while it ran/)
     })
   })
 }

@@ -4,10 +4,13 @@ import type { LeaseEvent, Situation } from '../../../src/persistence/store.ts'
 import { aJob, leaseMs } from '../../support/store.ts'
 import { bringTo, ids, inAnotherOrder, leaseOf, type Open, settle } from './helpers.ts'
 
+/** The node that the tests are. */
+const owner = { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' }
+
 /** What an explanation is made of. */
 export function testSituations(open: Open): void {
   describe('the situation of a job', () => {
-    test('is its row, its last event and who serves the file', async () => {
+    test('is its row, its last event and who serves the database', async () => {
       const { store, clock } = await open()
       const [id] = ids(await store.enqueue([aJob({ queue: 'mail', priority: 3, timeoutMs: 50 })]))
 
@@ -35,18 +38,18 @@ export function testSituations(open: Open): void {
         lastFailure: null,
         snoozes: 0,
         line: placeInLine(0, 1),
-        owner: { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' },
+        newestOwner: owner,
       } satisfies Situation)
     })
 
-    test.each(jobStates)('has a lease exactly where it is held: %s', async (state) => {
+    test.each(jobStates)('has a lease, and whose it is, exactly where it is held: %s', async (state) => {
       const opened = await open()
       const job = await bringTo(opened, state, 2)
 
       const situation = await opened.store.situation(job.id)
 
       const isHeld = state === 'leased' || state === 'running'
-      const lease = { token: job.leaseToken, expiresAt: opened.clock.now() + leaseMs }
+      const lease = { token: job.leaseToken, expiresAt: opened.clock.now() + leaseMs, owner }
       expect(situation?.lease).toEqual(isHeld ? lease : null)
       expect(situation?.lastEvent.to).toBe(state)
       expect(situation?.line).toEqual(state === 'queued' ? placeInLine(0, 1) : null)
@@ -125,21 +128,21 @@ export function testSituations(open: Open): void {
     })
 
     test('counts crashes, and not leases that ran out before the handler was called', async () => {
-      const { store } = await open()
-      const [id] = ids(await store.enqueue([aJob({ maxAttempts: 9 })]))
+      let node = await open()
+      const [id] = ids(await node.store.enqueue([aJob({ maxAttempts: 9 })]))
       const crash = async (...events: LeaseEvent['event'][]) => {
-        const [job] = await store.lease({ room: 1, wait: false })
-        await settle(store, job!, ...events)
-        await store.recoverOrphans()
+        const [job] = await node.store.lease({ room: 1, wait: false })
+        await settle(node.store, job!, ...events)
+        node = await node.endNode()
       }
 
       await crash()
-      const unstarted = await store.situation(id!)
+      const unstarted = await node.store.situation(id!)
       await crash('start')
       await crash('start')
 
       expect(unstarted).toMatchObject({ job: { crashes: 0 }, lastFailure: null, lastEvent: { event: 'expire' } })
-      expect(await store.situation(id!)).toMatchObject({
+      expect(await node.store.situation(id!)).toMatchObject({
         job: { crashes: 2, attempt: 0 },
         isSuspect: true,
         line: null,
@@ -148,12 +151,13 @@ export function testSituations(open: Open): void {
     })
 
     test('says which suspects go before it, and which of them runs alone', async () => {
-      const { store } = await open()
-      const suspects = ids(await store.enqueue([aJob(), aJob()]))
+      let node = await open()
+      const suspects = ids(await node.store.enqueue([aJob(), aJob()]))
       for (let crashes = 0; crashes < 2; crashes++) {
-        await store.lease({ room: 2, wait: false, start: true })
-        await store.recoverOrphans()
+        await node.store.lease({ room: 2, wait: false, start: true })
+        node = await node.endNode()
       }
+      const { store } = node
       const [other] = ids(await store.enqueue([aJob()]))
       const ahead = async (id: number) => (await store.situation(id))!.suspectsAhead.count
       const before = await Promise.all([...suspects, other!].map(ahead))

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import type { LeasedJob, Store } from '../../../src/persistence/store.ts'
-import { aJob, type OpenedStore } from '../../support/store.ts'
-import { ids, leaseOf, type Open, settle } from './helpers.ts'
+import type { LeasedJob } from '../../../src/persistence/store.ts'
+import { aJob } from '../../support/store.ts'
+import { ids, leaseOf, type Node, type Open, settle } from './helpers.ts'
 
 const start = { wait: false, start: true } as const
 /** How long a suspect runs alone. */
@@ -11,24 +11,21 @@ const aloneMs = 2_000
 export function testSuspects(open: Open): void {
   describe('a job that runs when the process ends', () => {
     test('comes back at once, with its attempts as they were, and the crash counted', async () => {
-      const { store } = await open()
-      await store.enqueue([aJob({ maxAttempts: 1 })])
-      await store.lease({ room: 1, ...start })
+      const opened = await open()
+      const [id] = ids(await opened.store.enqueue([aJob({ maxAttempts: 1 })]))
 
-      await store.recoverOrphans()
+      const { store } = await crash(opened)
 
-      expect(await store.find(1)).toMatchObject({ state: 'queued', attempt: 0, crashes: 1 })
+      expect(await store.find(id!)).toMatchObject({ state: 'queued', attempt: 0, crashes: 1 })
     })
 
     test('says in its history which crash it was, and how many ran beside it', async () => {
-      const { store } = await open()
-      await store.enqueue([aJob(), aJob(), aJob()])
-      await store.lease({ room: 3, ...start })
-      await store.recoverOrphans()
-      await crash(store)
-      await crash(store)
+      const opened = await open()
+      const [id] = ids(await opened.store.enqueue([aJob(), aJob(), aJob()]))
 
-      const history = (await store.history(1, { after: 0, limit: 99 }))!
+      const { store } = await crash(opened, 3)
+
+      const history = (await store.history(id!, { after: 0, limit: 99 }))!
       const told = history.filter(({ event }) => event === 'expire').map(({ error }) => error)
 
       expect(told).toEqual([
@@ -42,50 +39,53 @@ export function testSuspects(open: Open): void {
     })
 
     test('is given back and counts no crash where the process was being stopped, however often', async () => {
-      const { store } = await open()
-      await store.enqueue([aJob(), aJob()])
+      let node: Node = await open()
+      const jobs = ids(await node.store.enqueue([aJob(), aJob()]))
       for (let stops = 0; stops < 5; stops++) {
-        await store.lease({ room: 1, ...start })
-        await store.lease({ room: 1, wait: false })
-        await store.noteStop()
-        expect(await store.recoverOrphans()).toMatchObject({ leased: 1, running: 1, suspects: 0, wasStopping: true })
+        await node.store.lease({ room: 1, ...start })
+        await node.store.lease({ room: 1, wait: false })
+        await node.store.noteStop()
+        const { found, ...next } = await node.endNode()
+        expect(found).toMatchObject({ leased: 1, running: 1, suspects: 0, wasStopping: true })
+        node = next
       }
 
-      expect(await Promise.all([1, 2].map((id) => store.find(id)))).toMatchObject([
+      const { store } = node
+      expect(await Promise.all(jobs.map((id) => store.find(id)))).toMatchObject([
         { state: 'queued', attempt: 0, crashes: 0, error: null },
         { state: 'queued', attempt: 0, crashes: 0, error: null },
       ])
-      const history = await store.history(1, { after: 0, limit: 4 })
+      const history = await store.history(jobs[0]!, { after: 0, limit: 4 })
       expect(history?.map(({ event }) => event)).toEqual(['enqueue', 'lease', 'start', 'release'])
     })
 
     test('counts its crash again after a start that came from a stop', async () => {
-      const { store } = await open()
-      await store.enqueue([aJob()])
-      await store.lease({ room: 1, ...start })
-      await store.noteStop()
-      await store.recoverOrphans()
+      const opened = await open()
+      const [id] = ids(await opened.store.enqueue([aJob()]))
+      await opened.store.lease({ room: 1, ...start })
+      await opened.store.noteStop()
 
-      await crash(store)
+      const { store } = await crash(await opened.endNode())
 
-      expect(await store.find(1)).toMatchObject({ state: 'queued', attempt: 0, crashes: 1 })
+      expect(await store.find(id!)).toMatchObject({ state: 'queued', attempt: 0, crashes: 1 })
     })
 
     test('stays a suspect where the process was being stopped', async () => {
-      const { store } = await suspects(open, 1)
-      await store.enqueue([aJob({ priority: 9 })])
-      await store.lease({ room: 9, ...start })
-      await store.noteStop()
+      const { first, ...before } = await suspects(open, 1)
+      await before.store.enqueue([aJob({ priority: 9 })])
+      await before.store.lease({ room: 9, ...start })
+      await before.store.noteStop()
 
-      expect(await store.recoverOrphans()).toMatchObject({ running: 1, suspects: 1 })
+      const { store, found } = await before.endNode()
 
-      expect(await store.find(1)).toMatchObject({ state: 'queued', crashes: 2 })
-      expect(idsOf(await store.lease({ room: 9, ...start }))).toEqual([1])
+      expect(found).toMatchObject({ running: 1, suspects: 1 })
+      expect(await store.find(first)).toMatchObject({ state: 'queued', crashes: 2 })
+      expect(idsOf(await store.lease({ room: 9, ...start }))).toEqual([first])
     })
 
     test('counts its crash where only the next start was stopped, before it had recovered', async () => {
       const { store, path, clock } = await open()
-      await store.enqueue([aJob()])
+      const [id] = ids(await store.enqueue([aJob()]))
       await store.lease({ room: 1, ...start })
       await store.close()
       const { store: next } = await open({ path, clock })
@@ -93,16 +93,16 @@ export function testSuspects(open: Open): void {
 
       await next.recoverOrphans()
 
-      expect(await next.find(1)).toMatchObject({ state: 'queued', crashes: 1 })
+      expect(await next.find(id!)).toMatchObject({ state: 'queued', crashes: 1 })
     })
 
     test('is dead by its fourth crash, whatever its attempts, and begins anew when it is requeued', async () => {
-      const { store } = await open()
-      await store.enqueue([aJob({ maxAttempts: 100 })])
-      for (let crashes = 0; crashes < 4; crashes++) await crash(store)
+      const opened = await open()
+      const [id] = ids(await opened.store.enqueue([aJob({ maxAttempts: 100 })]))
+      const { store } = await crash(opened, 4)
 
-      const dead = await store.find(1)
-      const requeued = await store.send('requeue', 1)
+      const dead = await store.find(id!)
+      const requeued = await store.send('requeue', id!)
 
       expect(dead).toMatchObject({ state: 'dead', attempt: 0, crashes: 4 })
       expect(dead?.error?.message).toMatch(
@@ -113,10 +113,9 @@ export function testSuspects(open: Open): void {
     })
 
     test.each(['fail', 'snooze'] as const)('is as good as new when an attempt of it ends by %s', async (event) => {
-      const { store, clock } = await open()
-      await store.enqueue([aJob(), aJob()])
-      await crash(store)
-      await crash(store)
+      const opened = await open()
+      await opened.store.enqueue([aJob(), aJob()])
+      const { store, clock } = await crash(opened, 2)
       const [suspect] = await store.lease({ room: 2, ...start })
 
       await store.apply([{ ...leaseOf(suspect!), event, delayMs: 10 }])
@@ -131,18 +130,18 @@ export function testSuspects(open: Open): void {
 
   describe('a suspect, which ran at two crashes or more,', () => {
     test('goes before all other jobs, and alone', async () => {
-      const { store } = await suspects(open, 2)
+      const { store, first } = await suspects(open, 2)
       await store.enqueue([aJob({ priority: 9, queue: 'a' })])
 
-      const first = await store.lease({ room: 9, ...start })
+      const alone = await store.lease({ room: 9, ...start })
       const beside = await store.lease({ room: 9, ...start })
 
-      expect([idsOf(first), idsOf(beside)]).toEqual([[1], []])
+      expect([idsOf(alone), idsOf(beside)]).toEqual([[first], []])
     })
 
     test('makes room for the next when it has ended, and the last one for all others', async () => {
-      const { store } = await suspects(open, 2)
-      await store.enqueue([aJob(), aJob()])
+      const { store, first, second } = await suspects(open, 2)
+      const others = ids(await store.enqueue([aJob(), aJob()]))
 
       const order: number[][] = []
       for (let next = await store.lease({ room: 9, ...start }); next.length > 0; ) {
@@ -151,27 +150,27 @@ export function testSuspects(open: Open): void {
         next = await store.lease({ room: 9, ...start })
       }
 
-      expect(order).toEqual([[1], [2], [3, 4]])
+      expect(order).toEqual([[first], [second], others])
     })
 
     test('makes room when it has run for two seconds, and no sooner', async () => {
-      const { store, clock } = await suspects(open, 2)
-      await store.enqueue([aJob()])
+      const { store, clock, second } = await suspects(open, 2)
+      const other = ids(await store.enqueue([aJob()]))
       await store.lease({ room: 9, ...start })
 
       clock.advance(aloneMs - 1)
       const before = await store.lease({ room: 9, ...start })
       clock.advance(1)
-      const second = await store.lease({ room: 9, ...start })
+      const next = await store.lease({ room: 9, ...start })
       clock.advance(aloneMs)
-      const others = await store.lease({ room: 9, ...start })
+      const last = await store.lease({ room: 9, ...start })
 
-      expect([before, second, others].map(idsOf)).toEqual([[], [2], [3]])
+      expect([before, next, last].map(idsOf)).toEqual([[], [second], other])
     })
 
     test('wakes those who wait for a job when its time is over', async () => {
       const { store, clock } = await suspects(open, 1)
-      await store.enqueue([aJob()])
+      const other = ids(await store.enqueue([aJob()]))
       await store.lease({ room: 1, ...start })
       const waiting = store.lease({ room: 1, wait: true, start: true })
       // Asked after it, and answered: so that one waits.
@@ -179,96 +178,95 @@ export function testSuspects(open: Open): void {
 
       clock.advance(aloneMs)
 
-      expect([before, await waiting].map(idsOf)).toEqual([[], [2]])
+      expect([before, await waiting].map(idsOf)).toEqual([[], other])
     })
 
     test('wakes them when it has ended', async () => {
       const { store } = await suspects(open, 1)
-      await store.enqueue([aJob()])
+      const other = ids(await store.enqueue([aJob()]))
       const [suspect] = await store.lease({ room: 1, ...start })
       const waiting = store.lease({ room: 1, wait: true, start: true })
 
       await settle(store, suspect!, 'succeed')
 
-      expect(idsOf(await waiting)).toEqual([2])
+      expect(idsOf(await waiting)).toEqual(other)
     })
 
     test('goes the sooner the more crashes it has, and with three of them runs alone to its end', async () => {
-      const { store, clock } = await suspects(open, 2)
-      await store.lease({ room: 1, ...start })
-      clock.advance(aloneMs)
-      await store.lease({ room: 1, ...start })
-      await store.enqueue([aJob({ priority: 9 })])
+      const { first, second, ...before } = await suspects(open, 2)
+      await before.store.lease({ room: 1, ...start })
+      before.clock.advance(aloneMs)
+      await before.store.lease({ room: 1, ...start })
+      await before.store.enqueue([aJob({ priority: 9 })])
       // Both ran: three crashes each. The first fails by itself, and is no suspect any more.
-      await store.recoverOrphans()
+      const { store, clock } = await before.endNode()
 
-      const [first] = await store.lease({ room: 9, ...start })
+      const [alone] = await store.lease({ room: 9, ...start })
       clock.advance(3_600_000)
       const meanwhile = await store.lease({ room: 9, ...start })
-      await settle(store, first!, 'succeed')
-      const second = await store.lease({ room: 9, ...start })
+      await settle(store, alone!, 'succeed')
+      const next = await store.lease({ room: 9, ...start })
 
-      expect([first!.id, idsOf(meanwhile), idsOf(second)]).toEqual([1, [], [2]])
-      expect((await store.find(2))?.crashes).toBe(3)
+      expect([alone!.id, idsOf(meanwhile), idsOf(next)]).toEqual([first, [], [second]])
+      expect((await store.find(second))?.crashes).toBe(3)
     })
 
     test('with three crashes keeps others waiting however long it runs', async () => {
-      const { store, clock } = await suspects(open, 1)
-      await crash(store)
-      await store.enqueue([aJob()])
+      const { store, clock } = await crash(await suspects(open, 1))
+      const other = ids(await store.enqueue([aJob()]))
       const [suspect] = await store.lease({ room: 9, ...start })
 
       clock.advance(3_600_000)
       const meanwhile = await store.lease({ room: 9, ...start })
       await settle(store, suspect!, 'succeed')
 
-      expect([meanwhile, await store.lease({ room: 9, ...start })].map(idsOf)).toEqual([[], [2]])
+      expect([meanwhile, await store.lease({ room: 9, ...start })].map(idsOf)).toEqual([[], other])
     })
 
     test('that was given back stays one, and goes first again', async () => {
-      const { store } = await suspects(open, 1)
+      const { store, first } = await suspects(open, 1)
       await store.enqueue([aJob({ priority: 9 })])
       const [suspect] = await store.lease({ room: 9, ...start })
 
       await settle(store, suspect!, 'release')
 
-      expect(await store.find(1)).toMatchObject({ state: 'queued', attempt: 0, crashes: 2 })
-      expect(idsOf(await store.lease({ room: 9, ...start }))).toEqual([1])
+      expect(await store.find(first)).toMatchObject({ state: 'queued', attempt: 0, crashes: 2 })
+      expect(idsOf(await store.lease({ room: 9, ...start }))).toEqual([first])
     })
 
     test('that is cancelled makes room, in line and while it runs', async () => {
-      const { store } = await suspects(open, 3)
-      await store.enqueue([aJob()])
+      const { store, first, second, third } = await suspects(open, 3)
+      const other = ids(await store.enqueue([aJob()]))
       await store.lease({ room: 9, ...start })
 
-      await store.command('cancel', [1, 2])
+      await store.command('cancel', [first, second])
       const next = await store.lease({ room: 9, ...start })
-      await store.send('cancel', 3)
+      await store.send('cancel', third)
 
-      expect([idsOf(next), idsOf(await store.lease({ room: 9, ...start }))]).toEqual([[3], [4]])
+      expect([idsOf(next), idsOf(await store.lease({ room: 9, ...start }))]).toEqual([[third], other])
     })
 
     test('that is requeued is one no longer', async () => {
-      const { store } = await suspects(open, 1)
-      await store.send('cancel', 1)
-      await store.send('requeue', 1)
-      await store.enqueue([aJob()])
+      const { store, first } = await suspects(open, 1)
+      await store.send('cancel', first)
+      await store.send('requeue', first)
+      const other = ids(await store.enqueue([aJob()]))
 
-      expect(idsOf(await store.lease({ room: 9, ...start }))).toEqual([1, 2])
+      expect(idsOf(await store.lease({ room: 9, ...start }))).toEqual([first, ...other])
     })
 
     test('makes room when the clock was put back to before its start', async () => {
       const { store, clock } = await suspects(open, 1)
-      await store.enqueue([aJob()])
+      const other = ids(await store.enqueue([aJob()]))
       await store.lease({ room: 9, ...start })
 
       clock.advance(-3_600_000)
 
-      expect(idsOf(await store.lease({ room: 9, ...start }))).toEqual([2])
+      expect(idsOf(await store.lease({ room: 9, ...start }))).toEqual(other)
     })
 
     test('whose type nobody here runs is put aside and said so, and holds nobody up', async () => {
-      const { store, path, clock } = await suspects(open, 2, 'other')
+      const { store, path, clock, first } = await suspects(open, 2, 'other')
       await store.enqueue([aJob()])
       await store.close()
       const here = await open({ path, clock, types: ['work'] })
@@ -280,36 +278,34 @@ export function testSuspects(open: Open): void {
       await here.store.close()
       const back = await open({ path, clock, types: ['work', 'other'] })
       await back.store.sweep()
-      expect(idsOf(await back.store.lease({ room: 9, ...start }))).toEqual([1])
+      expect(idsOf(await back.store.lease({ room: 9, ...start }))).toEqual([first])
     })
 
     test('is one after a restart too', async () => {
-      const { store, path, clock } = await suspects(open, 1)
+      const { store, path, clock, first } = await suspects(open, 1)
       await store.enqueue([aJob({ priority: 9 })])
       await store.close()
 
       const { store: next } = await open({ path, clock })
 
-      expect(idsOf(await next.lease({ room: 9, ...start }))).toEqual([1])
+      expect(idsOf(await next.lease({ room: 9, ...start }))).toEqual([first])
     })
   })
 }
 
-/** A store with so many jobs that have run at two crashes. */
-async function suspects(open: Open, count: number, type = 'work'): Promise<OpenedStore> {
+/** A node with so many jobs that have run at two crashes, three at most, and their ids. */
+async function suspects(open: Open, count: number, type = 'work') {
   const opened = await open()
-  ids(await opened.store.enqueue(Array.from({ length: count }, () => aJob({ type, maxAttempts: 3 }))))
-  await opened.store.lease({ room: count, ...start })
-  await opened.store.recoverOrphans()
-  await opened.store.lease({ room: count, ...start })
-  await opened.store.recoverOrphans()
-  return opened
+  const jobs = Array.from({ length: count }, () => aJob({ type, maxAttempts: 3 }))
+  const [first, second, third] = ids(await opened.store.enqueue(jobs))
+  return { ...(await crash(opened, 2)), first: first!, second: second!, third: third! }
 }
 
-/** What may run now runs, and its process ends. */
-async function crash(store: Store): Promise<void> {
-  await store.lease({ room: 9, ...start })
-  await store.recoverOrphans()
+/** What may run now runs, and its node ends, so many times. */
+async function crash(node: Node, times = 1): Promise<Node> {
+  if (times === 0) return node
+  await node.store.lease({ room: 9, ...start })
+  return crash(await node.endNode(), times - 1)
 }
 
 function idsOf(jobs: readonly LeasedJob[]): number[] {

@@ -38,6 +38,7 @@ export class Situations {
     if (!row) return
     const { parked, leaseToken, leaseExpiresAt, ...job } = row
     const lastEvent = this.#sql.lastEvent.get({ id }) as Selected<HistoryEvent>
+    const owner = toOwner(this.#sql.owner.get() as string | undefined)
     // Newest first, and not all of them: a job may have been snoozed a million times.
     const recent = { id, after: lastEvent.seq - situationEventsMax }
     const lastFailure = this.#sql.lastFailure.get(recent) as Selected<HistoryEvent> | undefined
@@ -47,12 +48,14 @@ export class Situations {
       isSuspect: parked === parkedAs.suspect,
       alone: (this.#sql.alone.get() as Situation['alone'] | undefined) ?? null,
       suspectsAhead: counted(hasTag(job.state, 'ready') ? this.#suspectsAhead(job, parked) : 0, suspectsMax),
-      lease: leaseToken === null || leaseExpiresAt === null ? null : { token: leaseToken, expiresAt: leaseExpiresAt },
+      // Who serves the file is alone, so every lease that is renewed is its own.
+      lease:
+        leaseToken === null || leaseExpiresAt === null ? null : { token: leaseToken, expiresAt: leaseExpiresAt, owner },
       lastEvent: toHistoryEvent(lastEvent),
       lastFailure: lastFailure ? toHistoryEvent(lastFailure) : null,
       snoozes: this.#sql.snoozes.get(recent) as number,
       line: hasTag(job.state, 'ready') && parked === 0 ? this.#placeOf(job) : null,
-      owner: toOwner(this.#sql.owner.get() as string | undefined),
+      newestOwner: owner,
     }
   }
 
