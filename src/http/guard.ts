@@ -8,16 +8,14 @@ export interface GuardOptions {
   readonly hosts: readonly string[]
 }
 
-/** Paths that answer without a token: for whoever watches the process, and for whoever comes or goes. */
-const openPaths = /^\/(livez|readyz|login|logout|assets\/[^/]+)$/
-
 /**
  * Refuses requests that no client of ours makes: for a host name that is not ours (DNS rebinding), sent by a foreign page, or without the
- * token, where `sessions` asks for one. Throws `HttpError`, or gives a promise that rejects with one: a wrong token may be answered late.
+ * token, where `sessions` asks for one, unless the path is one of `openPaths`. Throws `HttpError`, or gives a promise that rejects with one: a wrong token may be answered late.
  */
 export function createGuard(
   { hosts }: GuardOptions,
   sessions: Sessions | null,
+  openPaths: RegExp,
 ): (incoming: IncomingMessage, path: string) => Promise<never> | undefined {
   const allowed = new Set(hosts.map(bareHost))
   /** The last that was: most requests name the same, and to take one apart is most of what is done here. */

@@ -2,9 +2,8 @@ import type { IncomingMessage } from 'node:http'
 import { Intake } from './body.ts'
 import { loginPage } from './dashboard/pages/login.tsx'
 import { seeOther } from './dashboard/pages/page.tsx'
-import type { EventFeed } from './events/event-feed.ts'
-import { isSecure, queryOf, type Routes } from './routes/route.ts'
-import type { Sessions } from './session.ts'
+import { isSecure, queryOf } from './request.ts'
+import type { Route } from './routes/route.ts'
 
 /** Bytes of one form. */
 const formBytesMax = 8_192
@@ -12,15 +11,25 @@ const formBytesMax = 8_192
 const unfinishedMax = 200
 
 /** `GET` and `POST /login`, `POST /logout`: the form that takes the token and gives a cookie for it. */
-export function loginRoutes(sessions: Sessions | null, feed: EventFeed): Routes {
+export function loginRoutes(): readonly Route[] {
   const forms = new LoginForms()
-  return {
-    '/login': {
-      async GET(c) {
+  return [
+    {
+      method: 'GET',
+      path: '/login',
+      pace: 'free',
+      isOpen: true,
+      async handle({ sessions }, c) {
         const next = localPath(queryOf(c).get('next'))
         return !sessions || (await sessions.admits(c.env.incoming)) ? seeOther(next) : loginPage(next)
       },
-      POST(c) {
+    },
+    {
+      method: 'POST',
+      path: '/login',
+      takes: 'itself',
+      isOpen: true,
+      handle({ sessions }, c) {
         const { incoming } = c.env
         return forms.take(incoming, async (form) => {
           const next = localPath(form.get('next'))
@@ -32,15 +41,19 @@ export function loginRoutes(sessions: Sessions | null, feed: EventFeed): Routes 
         })
       },
     },
-    '/logout': {
-      POST(c) {
+    {
+      method: 'POST',
+      path: '/logout',
+      takes: 'itself',
+      isOpen: true,
+      handle({ sessions, feed }, c) {
         const { incoming } = c.env
         const session = sessions?.sessionOf(incoming)
         if (session) feed.endSession(session)
         return seeOther('/login', sessions ? { 'set-cookie': sessions.endingCookie(incoming, isSecure(c)) } : {})
       },
     },
-  }
+  ]
 }
 
 /** Takes forms from anybody. Whoever begins many and ends none keeps nobody out: one that is sent at once has come before its turn to be cut. */

@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { getRequestListener } from '@hono/node-server'
 import { ConfigError } from '../errors.ts'
-import type { Routes } from './routes/route.ts'
 
 type Fetch = Parameters<typeof getRequestListener>[0]
 
@@ -23,8 +22,8 @@ export function takeOff(basePath: string, incoming: IncomingMessage): void {
 }
 
 /** Throws `ConfigError` where a request without `basePath` could be taken for one that has it. */
-export function assertMountable(basePath: string, routes: Routes): void {
-  const own = new Set(Object.keys(routes).map(firstSegmentOf))
+export function assertMountable(basePath: string, paths: readonly string[]): void {
+  const own = new Set(paths.map(firstSegmentOf))
   if (basePath === '' || !own.has(firstSegmentOf(basePath))) return
   throw new ConfigError([
     `BASE_PATH is ${JSON.stringify(basePath)}, which begins like a path of the server's own; take another, such as /jobs-admin`,

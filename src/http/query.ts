@@ -1,13 +1,5 @@
 import { z } from 'zod'
-import {
-  type ChartName,
-  charts,
-  filterFields,
-  historyLimitMax,
-  issuesOf,
-  listLimitDefault,
-  listLimitMax,
-} from '../engine/front-door.ts'
+import { issuesOf } from '../engine/front-door.ts'
 import { type InputIssue, InvalidInputError } from '../errors.ts'
 
 /** A whole number, as a query writes it: in digits alone. `byDefault`: what is taken where it is left out. */
@@ -19,45 +11,14 @@ export function whole(min: number, max: number, byDefault?: number) {
   return z.preprocess(read, byDefault === undefined ? number : number.meta({ default: byDefault })).exactOptional()
 }
 
-/** `GET /jobs` */
-export const listQuery = z.strictObject({
-  ...filterFields,
-  limit: whole(1, listLimitMax, listLimitDefault).describe('Jobs on one page.'),
-  cursor: z.string().exactOptional().describe('`next_cursor` of the page before.'),
-})
-
-/** `GET /jobs/:id/history` */
-export const historyQuery = z.strictObject({
-  after: whole(0, Number.MAX_SAFE_INTEGER, 0).describe('Only transitions after the one with this `seq`.'),
-  limit: whole(1, historyLimitMax, historyLimitMax).describe('Transitions on one page.'),
-})
-
-/** `GET /events` */
-export const eventsQuery = z.strictObject({
-  state: filterFields.state.describe('Only transitions that lead to it.'),
-  type: filterFields.type.describe('Only of jobs of it.'),
-  queue: filterFields.queue.describe('Only of jobs in it.'),
-  job_id: whole(1, Number.MAX_SAFE_INTEGER).describe('Only of this job.'),
-})
-
 /** Of what takes no parameters. */
 export const noQuery = z.strictObject({})
 
-/** `GET /jobs/:id/machine.svg` */
+/** Of a picture of a job's path. */
 export const pathQuery = z.strictObject({
   at: whole(1, Number.MAX_SAFE_INTEGER).describe(
     'As it was after the transition with this `seq`; now where it is left out.',
   ),
-})
-
-const chartNames = Object.keys(charts) as ChartName[]
-
-/** `GET /machine` and `/machine.svg` */
-export const machineQuery = z.strictObject({
-  of: z
-    .enum(chartNames, `takes one of ${chartNames.join(', ')}`)
-    .default('job')
-    .describe('Which machine.'),
 })
 
 /** The parameters of a request, each known to the schema and given once; throws `InvalidInputError` with every fault. */

@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { builtinHandlers } from '../../src/handlers/builtin.ts'
-import { operations } from '../../src/http/openapi/operations.ts'
+import { apiRoutes } from '../../src/http/routes/api.ts'
 import { startHttp, type TestServer } from '../support/server.ts'
 import { startServer } from '../support/server-process.ts'
 import { cleanUp } from '../support/temp.ts'
@@ -36,7 +36,7 @@ describe('the page', () => {
     expect(new Set(ids).size).toBe(ids.length)
     expect(ids).toEqual(
       expect.arrayContaining([
-        ...Object.values(operations).flatMap((methods) => Object.values(methods).map(({ id }) => id)),
+        ...apiRoutes.map(({ id }) => id),
         ...['email', 'webhook', 'sleep'].map((type) => `type-${type}`),
         ...Object.keys(document.components.schemas).map((name) => `schema-${name}`),
         ...document.components.schemas.Problem.properties.code.enum.map((code: string) => `error-${code}`),
@@ -94,16 +94,15 @@ test.each([{}, { API_TOKEN: apiToken }])('every command on the page is taken by 
   const statuses: [string, string][] = []
   for (const command of commands) {
     // One that does not end says what it is at once.
-    const asked = command.replace(/^curl/, 'curl --max-time 2 -s -o /dev/null -w "%{http_code}"')
+    const patience = command.startsWith('curl -N') ? '--max-time 2' : ''
+    const asked = command.replace(/^curl/, `curl ${patience} -s -o /dev/null -w "%{http_code}"`)
     const { stdout } = await run('sh', ['-c', `${asked} || [ $? = 28 ]`], {
       env: { PATH: process.env.PATH, ...env },
     })
     statuses.push([command, stdout])
   }
 
-  const expected = Object.values(operations).flatMap((methods) =>
-    Object.values(methods).map(({ examples }) => examples[0]),
-  )
+  const expected = apiRoutes.map(({ examples }) => examples[0])
   expect(statuses).toEqual(expected.map(({ status }, index) => [commands[index], `${status}`]))
 })
 

@@ -6,8 +6,8 @@ import { builtinHandlers } from '../../src/handlers/builtin.ts'
 import { defineHandler } from '../../src/handlers/define.ts'
 import { createApp } from '../../src/http/app.ts'
 import { EventFeed } from '../../src/http/events/event-feed.ts'
-import { operations } from '../../src/http/openapi/operations.ts'
 import { refusalCodes } from '../../src/http/refusals.ts'
+import { apiRoutes } from '../../src/http/routes/api.ts'
 import type { JobSystem } from '../../src/index.ts'
 import { type Given, Judge } from '../support/api-document.ts'
 import { exchange, request } from '../support/raw-http.ts'
@@ -139,15 +139,13 @@ describe('every example', () => {
     const server = await startHttp({ handlers })
     const judge = await judgeOf(server)
 
-    for (const [path, methods] of Object.entries(operations)) {
-      for (const [method, { examples }] of Object.entries(methods)) {
-        for (const { body, query, status, isEndless } of examples) {
-          const target = `${path.replace(/:\w+/, '1')}${query === undefined ? '' : `?${query}`}`
-          const get = isEndless ? headOf(server, target) : server.get(target)
-          const answer = method === 'POST' ? await server.post(target, body) : await get
-          expect([method, target, answer.status]).toEqual([method, target, status])
-          judge.expectDescribed(method, target, answer)
-        }
+    for (const { method, path, examples } of apiRoutes) {
+      for (const { body, query, status, isEndless } of examples) {
+        const target = `${path.replace(/:\w+/, '1')}${query === undefined ? '' : `?${query}`}`
+        const get = isEndless ? headOf(server, target) : server.get(target)
+        const answer = method === 'POST' ? await server.post(target, body) : await get
+        expect([method, target, answer.status]).toEqual([method, target, status])
+        judge.expectDescribed(method, target, answer)
       }
     }
   })
@@ -278,13 +276,12 @@ describe('a tour through the API', () => {
     await get('/nope', 404)
     await send('DELETE', '/jobs', {}, 405)
     await send('GET', '/createJob', {}, 405)
-    for (const [template, methods] of Object.entries(operations)) {
-      for (const method of Object.keys(methods)) {
-        const path = template.replace(/:\w+/, '1')
-        await raw(method, path, request(`${method} ${path}`, { host: 'evil.example' }), 403)
-        await raw(method, path, request(`${method} ${path}`, { host: undefined }), 400)
-        await raw(method, path, request(`${method} ${path}`, { 'x-long': 'x'.repeat(20_000) }), 431)
-      }
+    for (const route of apiRoutes) {
+      const { method } = route
+      const path = route.path.replace(/:\w+/, '1')
+      await raw(method, path, request(`${method} ${path}`, { host: 'evil.example' }), 403)
+      await raw(method, path, request(`${method} ${path}`, { host: undefined }), 400)
+      await raw(method, path, request(`${method} ${path}`, { 'x-long': 'x'.repeat(20_000) }), 431)
     }
     await raw('POST', '/jobs', request('POST /jobs', { expect: 'a-miracle' }, '{}'), 417)
     await raw('GET', '/jobs', 'GET /jobs HTTP/1.1\r\nHost: loc', 408)
@@ -295,10 +292,8 @@ describe('a tour through the API', () => {
     const judge = await judgeOf(server, { authorization: `Bearer ${apiToken}` })
     const { send } = touring(server, judge)
 
-    for (const [path, methods] of Object.entries(operations)) {
-      for (const [method, { isOpen }] of Object.entries(methods)) {
-        if (!isOpen) await send(method, path.replace(/:\w+/, '1'), {}, 401)
-      }
+    for (const { method, path, isOpen } of apiRoutes) {
+      if (!isOpen) await send(method, path.replace(/:\w+/, '1'), {}, 401)
     }
     const headers = { authorization: 'Bearer of-bad-news' }
     for (let shown = 0; shown < 10; shown++) await send('GET', '/jobs', { headers }, 401)
@@ -316,8 +311,8 @@ describe('a tour through the API', () => {
     for (const path of ['/jobs', '/createJob']) await ofDraining.post(path, aWaitingJob(), 503)
     for (const path of ['/jobs/1/cancel', '/jobs/1/requeue']) await ofDraining.post(path, undefined, 503)
     await stopped
-    for (const [path, { GET }] of Object.entries(operations)) {
-      if (GET && !['/livez', '/openapi.json', '/bulk', '/bulk/:bulk'].includes(path))
+    for (const { method, path } of apiRoutes) {
+      if (method === 'GET' && !['/livez', '/openapi.json', '/bulk', '/bulk/:bulk'].includes(path))
         await ofDraining.get(path.replace(/:\w+/, '1'), 503)
     }
 
@@ -336,9 +331,7 @@ describe('a tour through the API', () => {
   })
 
   test('has met every answer that is described, and every code', async () => {
-    const described = Object.values(operations).flatMap((methods) =>
-      Object.values(methods).flatMap(({ id, answers }) => Object.keys(answers).map((status) => `${id} ${status}`)),
-    )
+    const described = apiRoutes.flatMap(({ id, answers }) => Object.keys(answers).map((status) => `${id} ${status}`))
     // Nobody is left to read the answer to a body whose connection ended.
     const unseen = ['incomplete_body']
 

@@ -5,7 +5,7 @@ import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { HttpError } from '../problem.ts'
 import { replyText } from '../reply.ts'
-import type { Routes } from '../routes/route.ts'
+import type { Route } from '../routes/route.ts'
 import { chartCss } from './charts/style.ts'
 
 const require = createRequire(import.meta.url)
@@ -38,20 +38,22 @@ interface Asset {
 }
 
 /** `GET /assets/:name`: what the pages are made of; a browser keeps it and asks whether it is still the same. */
-export function assetRoutes(): Routes {
+export function assetRoute(): Route {
   const assets = new Map<string, Asset>()
   return {
-    '/assets/:name': {
-      async GET(c) {
-        const name = c.req.param('name') ?? ''
-        const asset = assets.get(name) ?? (await load(name))
-        if (!asset) throw new HttpError(404, 'not_found', `there is nothing at ${c.req.path}`)
-        assets.set(name, asset)
-        const { text, tag } = asset
-        const headers = { etag: tag, 'cache-control': 'no-cache' }
-        if (c.req.header('if-none-match') === tag) return new Response(null, { status: 304, headers })
-        return replyText(text, contentTypes[extname(name)]!, { headers })
-      },
+    method: 'GET',
+    path: '/assets/:name',
+    pace: 'free',
+    isOpen: true,
+    async handle(_, c) {
+      const name = c.req.param('name') ?? ''
+      const asset = assets.get(name) ?? (await load(name))
+      if (!asset) throw new HttpError(404, 'not_found', `there is nothing at ${c.req.path}`)
+      assets.set(name, asset)
+      const { text, tag } = asset
+      const headers = { etag: tag, 'cache-control': 'no-cache' }
+      if (c.req.header('if-none-match') === tag) return new Response(null, { status: 304, headers })
+      return replyText(text, contentTypes[extname(name)]!, { headers })
     },
   }
 }

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { z } from 'zod'
 import type { JsonSchema } from '../../engine/front-door.ts'
 import { type Refusal, type RefusalCode, refusals } from '../refusals.ts'
+import { parametersOf, pathParameters } from '../request.ts'
 import { newJob } from '../wire/job.ts'
 import { problem } from '../wire/problem.ts'
-import { components, jobId } from '../wire/wire.ts'
+import { components } from '../wire/wire.ts'
 import type { ApiDocument, OperationObject, ParameterObject, Reference, ResponseObject } from './api-document.ts'
 import { embedded, type SchemaObject } from './json-schema.ts'
 import { type Answer, examplesOf, type Operation, refusalsOf, tags, templateOf } from './operation.ts'
-import { operations } from './operations.ts'
 
 /** What the description depends on besides the API itself. */
 export interface Described {
@@ -31,30 +31,21 @@ const headers: ApiDocument['components']['headers'] = {
   Vary: { description: 'The request headers that the answer depends on.', schema: { type: 'string' } },
 }
 
-/** The segments of a path in a route table that stand for something. */
-const pathParameters: Readonly<Record<string, z.ZodType>> = {
-  id: jobId.describe('The job.'),
-  bulk: z.string().describe('The `id` of the command over many jobs.'),
-}
-
 /** Describes the API as OpenAPI 3.1, from the schemas that its handlers parse by. */
-export function describeApi(described: Described): ApiDocument {
+export function describeApi(operations: readonly Operation[], described: Described): ApiDocument {
   const { version, basePath, payloadSchemas, sessionCookie } = described
-  const paths = Object.entries(operations).map(([path, methods]) => [
-    templateOf(path),
-    Object.fromEntries(
-      Object.entries(methods).map(([method, operation]) => [
-        method.toLowerCase(),
-        describeOperation(path, method, operation, described),
-      ]),
-    ),
-  ])
+  const paths: Record<string, ApiDocument['paths'][string]> = {}
+  for (const operation of operations) {
+    const template = templateOf(operation.path)
+    const method = operation.method.toLowerCase()
+    paths[template] = { ...paths[template], [method]: describeOperation(operation, described) }
+  }
   return {
     openapi: '3.1.1',
     info: { title: 'jobmachine', version, description: introduction(sessionCookie !== null) },
     servers: [{ url: basePath || '/' }],
     tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
-    paths: Object.fromEntries(paths),
+    paths,
     components: {
       schemas: describeComponents(payloadSchemas),
       responses: {
@@ -90,11 +81,11 @@ function introduction(isGuarded: boolean): string {
   ].join('\n\n')
 }
 
-function describeOperation(path: string, method: string, operation: Operation, described: Described): OperationObject {
+function describeOperation(operation: Operation, described: Described): OperationObject {
   const { id, tag, summary, description, body, answers, isOpen } = operation
   const isGuarded = described.sessionCookie !== null
-  const parameters = describeParameters(path, operation)
-  const codes = refusalsOf(path, method, operation, isGuarded)
+  const parameters = describeParameters(operation)
+  const codes = refusalsOf(operation, isGuarded)
   const refused = [...new Set(codes.map((code) => refusals[code].status))].map((status) => [
     status,
     describeRefusals(codes.filter((code) => refusals[code].status === status)),
@@ -120,11 +111,11 @@ function describeOperation(path: string, method: string, operation: Operation, d
   }
 }
 
-function describeParameters(path: string, { query }: Operation): ParameterObject[] {
-  const inPath = [...path.matchAll(/:(\w+)/g)].map(([, name]): ParameterObject => {
-    const schema = pathParameters[name!]
-    assert(schema, `the path ${path} has a parameter that openapi.ts does not know`)
-    return { name: name!, in: 'path', required: true, ...describeParameter(toJson(schema)) }
+function describeParameters({ path, query }: Operation): ParameterObject[] {
+  const inPath = parametersOf(path).map((name): ParameterObject => {
+    const parameter = pathParameters[name]
+    assert(parameter, `the path ${path} has a parameter that request.ts does not know`)
+    return { name, in: 'path', required: true, ...describeParameter(toJson(parameter.schema)) }
   })
   if (!query) return inPath
   const { properties = {}, required = [] } = toJson(query)

@@ -1,5 +1,8 @@
+import type { Context } from 'hono'
 import type { z } from 'zod'
+import type { Pace } from '../pace.ts'
 import { type RefusalCode, refusalCodes } from '../refusals.ts'
+import { type Env, parametersOf, pathParameters } from '../request.ts'
 
 export const tags = {
   Jobs: 'Create jobs, look at them, and take them in hand.',
@@ -32,6 +35,9 @@ export interface Example {
 
 /** One method of one path, as it is told to people and programs. */
 export interface Operation {
+  readonly method: 'GET' | 'POST'
+  /** As the routes have it: `/jobs/:id`. */
+  readonly path: string
   readonly id: string
   readonly tag: keyof typeof tags
   readonly summary: string
@@ -45,23 +51,22 @@ export interface Operation {
   readonly refusals?: readonly RefusalCode[]
   /** The first is the one shown as a command. */
   readonly examples: readonly [Example, ...Example[]]
+  /** Of a read: what bounds its answers. */
+  readonly pace?: Pace | ((c: Context<Env>) => Pace)
   /** It answers without the token, and whatever the system does. */
   readonly isOpen?: true
 }
 
-export type Operations = Readonly<Record<string, { readonly GET?: Operation; readonly POST?: Operation }>>
-
 /** Every refusal that an operation may be answered with, by rising status. `isGuarded`: the server asks for a token. */
-export function refusalsOf(path: string, method: string, operation: Operation, isGuarded: boolean): RefusalCode[] {
-  const { query, body, refusals = [], isOpen = false } = operation
-  const changes = method !== 'GET'
+export function refusalsOf(operation: Operation, isGuarded: boolean): RefusalCode[] {
+  const { method, path, query, body, pace = 'free', refusals = [], isOpen = false } = operation
   const all = new Set<RefusalCode>(['bad_request', 'forbidden_host', 'foreign_origin', ...refusals])
   if (isGuarded && !isOpen) for (const code of ['unauthorized', 'too_many_guesses'] as const) all.add(code)
   if (!isOpen) all.add('unavailable')
-  if (path.includes(':id')) all.add('job_not_found')
-  if (path.includes(':bulk')) all.add('bulk_not_found')
+  for (const name of parametersOf(path)) all.add(pathParameters[name]!.refusal)
   if (query) all.add('invalid_input')
-  if (changes) for (const code of ['backpressure', 'storage_full', 'outcome_unknown'] as const) all.add(code)
+  if (typeof pace === 'string' && pace !== 'free') all.add('backpressure')
+  if (method === 'POST') for (const code of ['backpressure', 'storage_full', 'outcome_unknown'] as const) all.add(code)
   if (body) for (const code of ofBodies) all.add(code)
   return refusalCodes.filter((code) => all.has(code))
 }

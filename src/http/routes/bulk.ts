@@ -1,48 +1,82 @@
-import type { Context } from 'hono'
 import { type Bulk, fromWire, type JobSystem } from '../../engine/front-door.ts'
 import { HttpError } from '../problem.ts'
 import { parseBody } from '../query.ts'
 import { reply } from '../reply.ts'
-import { bulkConfirmation, bulkListView, bulkRequest, bulkView } from '../wire/bulk.ts'
-import type { Env } from './route.ts'
+import { bulkIdOf } from '../request.ts'
+import { bulk, bulkConfirmation, bulkList, bulkListView, bulkRequest, bulkView } from '../wire/bulk.ts'
+import { type ApiRoute, get, post } from './route.ts'
 
-/** `POST /bulk`: answered while it counts. */
-export async function prepareBulk(system: JobSystem, body: unknown): Promise<Response> {
-  const { command, ...filter } = parseBody(bulkRequest, body)
-  const bulk = await system.prepareBulk(command, fromWire(filter))
-  return reply(bulkView(bulk), 202, { location: `/bulk/${bulk.id}` })
-}
+const deadOnes = { command: 'requeue', type: 'sleep', text: 'timeout', created_from: '2030-01-31T00:00:00Z' }
 
-/** `GET /bulk` */
-export async function listBulks(system: JobSystem): Promise<Response> {
-  return reply(bulkListView(system.bulks()))
-}
+export const bulkRoutes: readonly ApiRoute[] = [
+  get({
+    path: '/bulk',
+    id: 'listBulks',
+    tag: 'Jobs',
+    summary: 'List the last commands over many jobs',
+    answers: { 200: { description: 'At most 20.', body: bulkList } },
+    examples: [{ summary: 'all', status: 200 }],
+    pace: 'read',
+    handle: ({ system }) => reply(bulkListView(system.bulks())),
+  }),
+  post({
+    path: '/bulk',
+    id: 'prepareBulk',
+    tag: 'Jobs',
+    summary: 'Begin to count the jobs that a command over many is for',
+    description:
+      'Nothing moves before its count is confirmed; it is given up after 15 minutes. It lives in memory: after a crash what was moved has moved, and nothing else of it is left.',
+    body: bulkRequest,
+    answers: { 202: { description: 'It is being counted.', body: bulk, headers: ['Location'] } },
+    examples: [{ summary: 'every dead job of a type', status: 202, body: deadOnes }],
+    async handle({ system }, _, body) {
+      const { command, ...filter } = parseBody(bulkRequest, body)
+      const prepared = await system.prepareBulk(command, fromWire(filter))
+      return reply(bulkView(prepared), 202, { location: `/bulk/${prepared.id}` })
+    },
+  }),
+  get({
+    path: '/bulk/:bulk',
+    id: 'showBulk',
+    tag: 'Jobs',
+    summary: 'Show a command over many jobs: its count, and how far it is',
+    answers: { 200: { description: 'As it is now.', body: bulk } },
+    examples: [{ summary: 'one that a restart forgot', status: 404 }],
+    pace: 'read',
+    handle: ({ system }, c) => reply(bulkView(findBulk(system, bulkIdOf(c)))),
+  }),
+  post({
+    path: '/bulk/:bulk/run',
+    id: 'runBulk',
+    tag: 'Jobs',
+    summary: 'Confirm the count of a command over many jobs, and so begin to move them',
+    body: bulkConfirmation,
+    answers: { 202: { description: 'It moves them.', body: bulk } },
+    refusals: ['bulk_state'],
+    examples: [{ summary: 'one that a restart forgot', status: 404, body: { matched: 12 } }],
+    async handle({ system }, c, body) {
+      const confirmed = findBulk(system, bulkIdOf(c))
+      confirmed.run(parseBody(bulkConfirmation, body).matched)
+      return reply(bulkView(confirmed), 202)
+    },
+  }),
+  post({
+    path: '/bulk/:bulk/stop',
+    id: 'stopBulk',
+    tag: 'Jobs',
+    summary: 'Stop a command over many jobs',
+    description: 'What was moved has moved. It takes no body.',
+    answers: { 200: { description: 'Nothing of it is under way.', body: bulk } },
+    examples: [{ summary: 'one that a restart forgot', status: 404 }],
+    async handle({ system }, c) {
+      const stopped = findBulk(system, bulkIdOf(c))
+      await stopped.stop()
+      return reply(bulkView(stopped))
+    },
+  }),
+]
 
-/** `GET /bulk/:bulk` */
-export async function showBulk(system: JobSystem, id: string): Promise<Response> {
-  return reply(bulkView(bulkOf(system, id)))
-}
-
-/** `POST /bulk/:bulk/run`: the count that was shown confirms it. Answered when it has begun. */
-export async function runBulk(system: JobSystem, id: string, body: unknown): Promise<Response> {
-  const bulk = bulkOf(system, id)
-  bulk.run(parseBody(bulkConfirmation, body).matched)
-  return reply(bulkView(bulk), 202)
-}
-
-/** `POST /bulk/:bulk/stop`: answered when nothing of it is under way; one that has ended stays as it is. */
-export async function stopBulk(system: JobSystem, id: string): Promise<Response> {
-  const bulk = bulkOf(system, id)
-  await bulk.stop()
-  return reply(bulkView(bulk))
-}
-
-/** The command over many jobs that a path names, as `idOf` is for a job. */
-export function bulkIdOf(c: Context<Env>): string {
-  return c.req.param('bulk') ?? ''
-}
-
-export function bulkOf(system: JobSystem, id: string): Bulk {
+export function findBulk(system: JobSystem, id: string): Bulk {
   const bulk = system.findBulk(id)
   if (bulk) return bulk
   throw new HttpError(

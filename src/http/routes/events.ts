@@ -1,25 +1,38 @@
-import type { HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import { z } from 'zod'
+import { filterFields } from '../../engine/front-door.ts'
 import { InvalidInputError } from '../../errors.ts'
-import type { EventFeed } from '../events/event-feed.ts'
 import { streamHeaders } from '../events/event-reader.ts'
-import { eventsQuery, parseQuery } from '../query.ts'
-import type { Session } from '../session.ts'
+import { whole } from '../query.ts'
+import { type ApiRoute, get } from './route.ts'
 
-/** `GET /events`: every transition as a server-sent event. A HEAD request takes no place among the readers. */
-export async function streamEvents(
-  feed: EventFeed,
-  { incoming, outgoing }: HttpBindings,
-  query: URLSearchParams,
-  session: Session | null,
-): Promise<Response> {
-  const { job_id: jobId, ...rest } = parseQuery(eventsQuery, query)
-  const filter = { ...rest, ...(jobId === undefined ? {} : { jobId }) }
-  const after = lastEventIdOf(incoming.headers['last-event-id'])
-  if (incoming.method === 'HEAD') return new Response(null, { headers: streamHeaders })
-  await feed.open(outgoing, filter, session, after)
-  return RESPONSE_ALREADY_SENT
-}
+export const eventRoutes: readonly ApiRoute[] = [
+  get({
+    path: '/events',
+    id: 'streamEvents',
+    tag: 'Jobs',
+    summary: 'Tell every transition as it happens, as server-sent events',
+    description:
+      'Each has its `id`, `event: transition` and, as `data`, JSON with `job_id`, `seq`, `event`, `from`, `to`, `attempt`, `at`, `type`, `queue` and, where an attempt failed, `error`. It begins now, or after the `Last-Event-ID` that is sent, which browsers do by themselves. A comment comes every 15 s. Under a load it falls behind, loses nothing and catches up. A stream ends after some ten minutes, and at once when it is the oldest of more than 100: its client comes back by `Last-Event-ID` and misses nothing.',
+    answers: { 200: { description: 'A stream of some minutes.', texts: ['text/event-stream'] } },
+    examples: [{ summary: 'of dead letters', status: 200, query: 'state=dead', isEndless: true }],
+    pace: 'free',
+    query: z.strictObject({
+      state: filterFields.state.describe('Only transitions that lead to it.'),
+      type: filterFields.type.describe('Only of jobs of it.'),
+      queue: filterFields.queue.describe('Only of jobs in it.'),
+      job_id: whole(1, Number.MAX_SAFE_INTEGER).describe('Only of this job.'),
+    }),
+    async handle({ feed, sessions }, { env: { incoming, outgoing } }, { job_id: jobId, ...rest }) {
+      const filter = { ...rest, ...(jobId === undefined ? {} : { jobId }) }
+      const after = lastEventIdOf(incoming.headers['last-event-id'])
+      // A HEAD request takes no place among the readers.
+      if (incoming.method === 'HEAD') return new Response(null, { headers: streamHeaders })
+      await feed.open(outgoing, filter, sessions?.sessionOf(incoming) ?? null, after)
+      return RESPONSE_ALREADY_SENT
+    },
+  }),
+]
 
 /** Given twice it comes as a list, which is no number. */
 function lastEventIdOf(header: string | string[] | undefined): number | undefined {

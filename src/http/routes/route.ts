@@ -1,39 +1,75 @@
-import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
+import type { z } from 'zod'
+import type { JobSystem } from '../../engine/front-door.ts'
+import type { EventFeed } from '../events/event-feed.ts'
+import type { Family } from '../metrics/metric-families.ts'
+import type { Docs } from '../openapi/docs.ts'
+import type { Operation } from '../openapi/operation.ts'
+import type { Outflow } from '../outflow.ts'
+import type { Pace } from '../pace.ts'
+import type { Env } from '../request.ts'
+import type { Sessions } from '../session.ts'
 
-export type Env = { Bindings: HttpBindings }
-export type Handler = (c: Context<Env>) => Response | Promise<Response>
-
-/** What is at one path; what is not named is answered with 405. */
-export interface Route {
-  readonly GET?: Handler
-  readonly POST?: Handler
+/** What handlers work with. */
+export interface Parts {
+  readonly system: JobSystem
+  readonly feed: EventFeed
+  /** Null: no token is asked for. */
+  readonly sessions: Sessions | null
+  readonly docs: Docs
+  readonly outflow: Outflow
+  /** What is counted outside the system. */
+  readonly ownFamilies: () => readonly Family[]
 }
 
-/** By path, in hono's form: `/jobs/:id`. */
-export type Routes = Readonly<Record<string, Route>>
+/** `given`: what its route says that it takes. `gone`: fires when the client of a list leaves. */
+export type Handle<Given, Answer = Response | Promise<Response>> = (
+  parts: Parts,
+  c: Context<Env>,
+  given: Given,
+  gone: AbortSignal,
+) => Answer
 
-export function queryOf(c: Context<Env>): URLSearchParams {
-  const at = c.req.url.indexOf('?')
-  return new URLSearchParams(at < 0 ? '' : c.req.url.slice(at))
+interface AnyRoute {
+  /** In hono's form: `/jobs/:id`. */
+  readonly path: string
+  /** It answers without the token. */
+  readonly isOpen?: true
 }
 
-/** What was asked for, path and query as they were sent. */
-export function targetOf(c: Context<Env>): string {
-  const { url } = c.req
-  return url.slice(url.indexOf('/', url.indexOf('//') + 2))
+export interface ReadRoute extends AnyRoute {
+  readonly method: 'GET'
+  readonly pace: Pace | ((c: Context<Env>) => Pace)
+  /** What `given` is parsed by; without one the query is not looked at. */
+  readonly query?: z.ZodObject
+  readonly handle: Handle<never>
 }
 
-/**
- * Whether the browser came by https: as the proxy nearest to it says, or as a form's request says itself. Anyone can send these headers: they may
- * only make things stricter, or show.
- */
-export function isSecure(c: Context<Env>): boolean {
-  const nearest = (c.req.header('x-forwarded-proto') ?? '').split(',')[0]!.trim().toLowerCase()
-  return nearest === 'https' || c.req.header('origin')?.startsWith('https://') === true
+/** All but `itself` count among the requests that are served at once, and are refused where there are too many. */
+export type WriteRoute = AnyRoute & { readonly method: 'POST' } & (
+    | { readonly takes: 'json'; readonly handle: Handle<unknown, Promise<Response>> }
+    | { readonly takes: 'form'; readonly handle: Handle<URLSearchParams, Promise<Response>> }
+    | { readonly takes: 'nothing'; readonly handle: Handle<undefined, Promise<Response>> }
+    | { readonly takes: 'itself'; readonly handle: Handle<undefined> }
+  )
+
+/** One method of one path. A method that no route has is answered with 405. */
+export type Route = ReadRoute | WriteRoute
+
+/** One that programs use, with all that they are told of it. */
+export type ApiRoute = Route & Operation
+
+type Described = Omit<Operation, 'method' | 'query' | 'body'>
+
+export function get<Query extends z.ZodObject>(
+  route: Described & Pick<ReadRoute, 'pace'> & { readonly query?: Query; readonly handle: Handle<z.output<Query>> },
+): ApiRoute {
+  return { method: 'GET', ...route }
 }
 
-/** Where the browser reached this server, such as `http://localhost:8080`; the guard has let its host through. */
-export function originOf(c: Context<Env>): string {
-  return `${isSecure(c) ? 'https' : 'http'}://${c.req.header('host')}`
+/** With a `body` it takes JSON, which the handler checks; without one it takes nothing. */
+export function post(
+  route: Omit<Described, 'pace'> & { readonly body?: z.ZodType; readonly handle: Handle<unknown, Promise<Response>> },
+): ApiRoute {
+  return { method: 'POST', takes: route.body ? 'json' : 'nothing', ...route }
 }

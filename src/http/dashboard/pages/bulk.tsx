@@ -1,6 +1,6 @@
 import { type Bulk, commandFacts, commands, eventsFrom, type JobSystem, jobStates } from '../../../engine/front-door.ts'
 import { InvalidInputError } from '../../../errors.ts'
-import { bulkOf } from '../../routes/bulk.ts'
+import { findBulk } from '../../routes/bulk.ts'
 import { type FilterFields, fieldsOf, fieldsOfFilter, HiddenFields, toFilter } from './job-filter.tsx'
 import { page, seeOther } from './page.tsx'
 import { capitalised, instant, number } from './parts.tsx'
@@ -72,7 +72,7 @@ export async function commandBulk(
   command: 'run' | 'stop',
   form: URLSearchParams,
 ): Promise<Response> {
-  const bulk = bulkOf(system, id)
+  const bulk = findBulk(system, id)
   if (command === 'run') bulk.run(Number(form.get('matched')))
   else await bulk.stop()
   return seeOther(`/dashboard/bulk/${id}`)
@@ -80,7 +80,7 @@ export async function commandBulk(
 
 /** `GET /dashboard/bulk/:id` */
 export function bulkPage(system: JobSystem, id: string): Response {
-  const bulk = bulkOf(system, id)
+  const bulk = findBulk(system, id)
   return page({ title: titleOf(bulk), section: '/dashboard/jobs', refreshMs, children: <BulkView bulk={bulk} /> })
 }
 

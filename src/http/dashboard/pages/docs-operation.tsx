@@ -7,8 +7,6 @@ import { Code, Joined, Prose, Table, withHeaders } from './docs-text.tsx'
 
 /** One operation from both sides: as the document has it, and what its examples are made from. */
 export interface Entry {
-  readonly path: string
-  readonly method: string
   readonly described: OperationObject
   readonly operation: Operation
 }
@@ -24,7 +22,8 @@ interface OperationProps extends Entry {
 }
 
 /** What one operation takes and answers, with a command that makes a request of it. */
-export function OperationView({ path, method, described, operation, document, origin, types }: OperationProps) {
+export function OperationView({ described, operation, document, origin, types }: OperationProps) {
+  const { path, method } = operation
   const { operationId, summary, description, parameters = [], requestBody, responses } = described
   const known = types.map(({ title = '' }) => title)
   const [example] = examplesOf(operation, known)

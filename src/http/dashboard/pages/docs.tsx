@@ -1,8 +1,7 @@
 import { raw } from 'hono/html'
 import type { ApiDocument } from '../../openapi/api-document.ts'
 import type { SchemaObject } from '../../openapi/json-schema.ts'
-import { templateOf } from '../../openapi/operation.ts'
-import { operations } from '../../openapi/operations.ts'
+import { type Operation, templateOf } from '../../openapi/operation.ts'
 import { type Refusal, refusalCodes, refusals } from '../../refusals.ts'
 import { type Entry, Method, OperationView } from './docs-operation.tsx'
 import { Fields, Takes } from './docs-schema.tsx'
@@ -16,12 +15,11 @@ export function docsPage(html: string): Response {
 }
 
 /** The API's description for people, as HTML; `origin`: where the reader reached this server. */
-export function renderDocs(document: ApiDocument, origin: string): string {
-  const entries = Object.entries(operations).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]): Entry => {
-      return { path, method, operation, described: document.paths[templateOf(path)]![method.toLowerCase()]! }
-    }),
-  )
+export function renderDocs(operations: readonly Operation[], document: ApiDocument, origin: string): string {
+  const entries = operations.map((operation): Entry => {
+    const { path, method } = operation
+    return { operation, described: document.paths[templateOf(path)]![method.toLowerCase()]! }
+  })
   const types = document.components.schemas.NewJob?.oneOf ?? []
   return `${(
     <div class="api">
@@ -76,9 +74,9 @@ function Contents({ document, entries, types }: ContentsProps) {
             <ul>
               {entries
                 .filter(({ operation }) => operation.tag === name)
-                .map(({ path, method, operation }) => (
+                .map(({ operation: { path, method, id } }) => (
                   <li>
-                    <a href={`#${operation.id}`} aria-label={`${method} ${templateOf(path)}`}>
+                    <a href={`#${id}`} aria-label={`${method} ${templateOf(path)}`}>
                       <Method of={method} /> <code>{templateOf(path)}</code>
                     </a>
                   </li>

@@ -11,7 +11,7 @@ import {
 } from '../../../engine/front-door.ts'
 import { JobNotFoundError } from '../../../errors.ts'
 import { parseQuery, pathQuery } from '../../query.ts'
-import { drawJob } from '../../routes/machines.ts'
+import { drawJob } from '../charts/draw.ts'
 import { ChartFrame } from './chart.tsx'
 import { Explained } from './explanation.tsx'
 import { page } from './page.tsx'

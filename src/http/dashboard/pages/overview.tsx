@@ -7,7 +7,7 @@ import {
   jobStates,
   type Metrics,
 } from '../../../engine/front-door.ts'
-import { drawMachine } from '../../routes/machines.ts'
+import { drawMachine } from '../charts/draw.ts'
 import { ChartFrame } from './chart.tsx'
 import { renderPage } from './page.tsx'
 import { duration, number, StateBadge, Time } from './parts.tsx'

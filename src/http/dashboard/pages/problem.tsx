@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import { type Problem, toProblem } from '../../problem.ts'
-import { type Env, targetOf } from '../../routes/route.ts'
+import { type Env, targetOf } from '../../request.ts'
 import { page, seeOther } from './page.tsx'
 import { Text } from './text.tsx'
 

@@ -1,0 +1,56 @@
+import type { IncomingMessage } from 'node:http'
+import type { JobSystem } from '../../engine/front-door.ts'
+import { docsPage, renderDocs } from '../dashboard/pages/docs.tsx'
+import { replyText, toJson } from '../reply.ts'
+import type { Sessions } from '../session.ts'
+import type { ApiDocument } from './api-document.ts'
+import { describeApi } from './openapi.ts'
+import type { Operation } from './operation.ts'
+
+interface DocsOptions {
+  readonly operations: readonly Operation[]
+  readonly system: JobSystem
+  readonly version: string
+  readonly basePath: string
+  readonly sessions: Sessions | null
+}
+
+/** `GET /openapi.json` and `GET /docs`: the API described, made when somebody first asks. */
+export class Docs {
+  readonly #operations: readonly Operation[]
+  readonly #basePath: string
+  readonly #describe: (sessionCookie: string | null) => ApiDocument
+  readonly #sessions: Sessions | null
+  #made: { readonly cookie: string | null; readonly document: ApiDocument; readonly text: string } | undefined
+  /** It takes 8 ms to make, and nearly all readers come by one name. */
+  #lastPage: { readonly origin: string; readonly html: string } | undefined
+
+  constructor({ operations, system, version, basePath, sessions }: DocsOptions) {
+    this.#operations = operations
+    this.#basePath = basePath
+    this.#sessions = sessions
+    this.#describe = (sessionCookie) =>
+      describeApi(operations, { version, basePath, payloadSchemas: system.payloadSchemas, sessionCookie })
+  }
+
+  async showDocument(incoming: IncomingMessage): Promise<Response> {
+    return replyText(this.#make(incoming).text, 'application/json; charset=utf-8')
+  }
+
+  /** `host`: where the reader reached this server, such as `http://localhost:8080`, for the commands on the page. */
+  async showPage(incoming: IncomingMessage, host: string): Promise<Response> {
+    const origin = `${host}${this.#basePath}`
+    if (this.#lastPage?.origin !== origin) {
+      this.#lastPage = { origin, html: renderDocs(this.#operations, this.#make(incoming).document, origin) }
+    }
+    return docsPage(this.#lastPage.html)
+  }
+
+  #make(incoming: IncomingMessage) {
+    const cookie = this.#sessions?.cookieNameFor(incoming) ?? null
+    if (this.#made?.cookie === cookie) return this.#made
+    const document = this.#describe(cookie)
+    this.#made = { cookie, document, text: toJson(document) }
+    return this.#made
+  }
+}

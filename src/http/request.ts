@@ -1,0 +1,57 @@
+import type { HttpBindings } from '@hono/node-server'
+import type { Context } from 'hono'
+import { z } from 'zod'
+import { HttpError } from './problem.ts'
+import type { RefusalCode } from './refusals.ts'
+import { jobId } from './wire/wire.ts'
+
+export type Env = { Bindings: HttpBindings }
+
+/** The segments of a path that stand for something: what they may be, and the refusal of one that is nothing here. */
+export const pathParameters: Readonly<Record<string, { readonly schema: z.ZodType; readonly refusal: RefusalCode }>> = {
+  id: { schema: jobId.describe('The job.'), refusal: 'job_not_found' },
+  bulk: { schema: z.string().describe('The `id` of the command over many jobs.'), refusal: 'bulk_not_found' },
+}
+
+/** The names of a path's parameters: `id` of `/jobs/:id`. */
+export function parametersOf(path: string): string[] {
+  return [...path.matchAll(/:(\w+)/g)].map(([, name]) => name!)
+}
+
+/** A job's id from the path; what is no positive safe integer names no job. */
+export function idOf(c: Context<Env>): number {
+  const text = c.req.param('id') ?? ''
+  const id = /^[1-9][0-9]{0,15}$/.test(text) ? Number(text) : Number.NaN
+  if (!Number.isSafeInteger(id)) throw new HttpError(404, 'job_not_found', `no job has the id ${JSON.stringify(text)}`)
+  return id
+}
+
+/** The command over many jobs that a path names. */
+export function bulkIdOf(c: Context<Env>): string {
+  return c.req.param('bulk') ?? ''
+}
+
+export function queryOf(c: Context<Env>): URLSearchParams {
+  const at = c.req.url.indexOf('?')
+  return new URLSearchParams(at < 0 ? '' : c.req.url.slice(at))
+}
+
+/** What was asked for, path and query as they were sent. */
+export function targetOf(c: Context<Env>): string {
+  const { url } = c.req
+  return url.slice(url.indexOf('/', url.indexOf('//') + 2))
+}
+
+/**
+ * Whether the browser came by https: as the proxy nearest to it says, or as a form's request says itself. Anyone can send these headers: they may
+ * only make things stricter, or show.
+ */
+export function isSecure(c: Context<Env>): boolean {
+  const nearest = (c.req.header('x-forwarded-proto') ?? '').split(',')[0]!.trim().toLowerCase()
+  return nearest === 'https' || c.req.header('origin')?.startsWith('https://') === true
+}
+
+/** Where the browser reached this server, such as `http://localhost:8080`; the guard has let its host through. */
+export function originOf(c: Context<Env>): string {
+  return `${isSecure(c) ? 'https' : 'http'}://${c.req.header('host')}`
+}

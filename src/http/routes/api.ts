@@ -1,0 +1,19 @@
+import { bulkRoutes } from './bulk.ts'
+import { documentRoute } from './docs.ts'
+import { eventRoutes } from './events.ts'
+import { healthRoutes } from './health.ts'
+import { jobRoutes } from './jobs.ts'
+import { machineRoutes } from './machines.ts'
+import { metricsRoutes } from './metrics.ts'
+import type { ApiRoute } from './route.ts'
+
+/** The API: every route that programs use, in the order in which its description tells of them. */
+export const apiRoutes: readonly ApiRoute[] = [
+  ...jobRoutes,
+  ...bulkRoutes,
+  ...eventRoutes,
+  ...machineRoutes,
+  ...metricsRoutes,
+  ...healthRoutes,
+  documentRoute,
+]

@@ -1,0 +1,38 @@
+import { reply } from '../reply.ts'
+import { live, notReady, notReadyView, ready } from '../wire/health.ts'
+import type { Wire } from '../wire/wire.ts'
+import { type ApiRoute, get } from './route.ts'
+
+export const healthRoutes: readonly ApiRoute[] = [
+  get({
+    path: '/livez',
+    id: 'showLive',
+    tag: 'Server',
+    summary: 'Whether the process lives',
+    answers: { 200: { description: 'It does.', body: live } },
+    examples: [{ summary: 'now', status: 200 }],
+    isOpen: true,
+    pace: 'free',
+    handle: () => reply({ status: 'live' } satisfies Wire<typeof live>),
+  }),
+  get({
+    path: '/readyz',
+    id: 'showReady',
+    tag: 'Server',
+    summary: 'Whether a job handed in now would be stored',
+    answers: {
+      200: { description: 'It would.', body: ready },
+      503: { description: 'It would not.', body: notReady, headers: ['Retry-After'] },
+    },
+    refusals: ['too_many_guesses'],
+    examples: [{ summary: 'now', status: 200 }],
+    isOpen: true,
+    pace: 'free',
+    async handle({ system, sessions }, { env }) {
+      const mayKnowWhy = sessions === null || (await sessions.admits(env.incoming))
+      const health = system.health()
+      if (health.ready) return reply({ status: 'ready' } satisfies Wire<typeof ready>)
+      return reply(notReadyView(health, mayKnowWhy), 503, { 'retry-after': '1' })
+    },
+  }),
+]

@@ -1,0 +1,46 @@
+import type { Context } from 'hono'
+import type { Intake } from './body.ts'
+import { neverGone, type Pacing } from './pace.ts'
+import { parseQuery } from './query.ts'
+import { type Env, idOf, parametersOf, queryOf } from './request.ts'
+import type { Parts, ReadRoute, Route, WriteRoute } from './routes/route.ts'
+
+export type Handler = (c: Context<Env>) => Response | Promise<Response>
+
+/** Gives what serves a route: it takes what the route says, bounded as the route says, and has it handled. */
+export function createServe(parts: Parts, intake: Intake, pacing: Pacing): (route: Route) => Handler {
+  return (route) => (route.method === 'GET' ? serveRead(route, parts, pacing) : serveWrite(route, parts, intake))
+}
+
+function serveWrite(route: WriteRoute, parts: Parts, intake: Intake): Handler {
+  switch (route.takes) {
+    case 'json': {
+      const { handle } = route
+      return (c) => intake.withJson(c.env.incoming, (body) => handle(parts, c, body, neverGone))
+    }
+    case 'form': {
+      const { handle } = route
+      return (c) => intake.withForm(c.env.incoming, (form) => handle(parts, c, form, neverGone))
+    }
+    case 'nothing': {
+      const { handle } = route
+      return (c) => intake.serve(() => handle(parts, c, undefined, neverGone))
+    }
+    case 'itself': {
+      const { handle } = route
+      return (c) => handle(parts, c, undefined, neverGone)
+    }
+  }
+}
+
+function serveRead(route: ReadRoute, parts: Parts, pacing: Pacing): Handler {
+  const { path, pace, query, handle } = route
+  const namesJob = parametersOf(path).includes('id')
+  const paceOf = typeof pace === 'string' ? () => pace : pace
+  return (c) =>
+    pacing.serve(paceOf(c), c.env.outgoing, (gone) => {
+      // What names no job is not found, whatever its query.
+      if (namesJob) idOf(c)
+      return handle(parts, c, (query && parseQuery(query, queryOf(c))) as never, gone)
+    })
+}
