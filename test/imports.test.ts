@@ -95,6 +95,13 @@ describe('imports point inward', () => {
     expect(importsOf(file).filter((path) => !known.includes(path) && !path.startsWith('./'))).toEqual([])
   })
 
+  test.each(files.filter((file) => file.startsWith('persistence/sql/')))('%s knows no one database', (file) => {
+    const outside = local(file).filter((path) => !/^(persistence\/sql|machines)\//.test(path))
+
+    expect(outside.filter((path) => path !== 'persistence/store.ts')).toEqual([])
+    expect(importsOf(file).filter((path) => !path.startsWith('.'))).toEqual([])
+  })
+
   test('no files import each other in a circle, types included', () => {
     const circles: string[] = []
     const isDone = new Set<string>()

@@ -3,7 +3,7 @@ import { assign, setup, transition } from 'xstate'
 import { compileEdges } from '../../src/machines/compile.ts'
 import { countAfter } from '../../src/machines/edges.ts'
 import type { JobFacts } from '../../src/machines/job.ts'
-import { conditionOf } from '../../src/persistence/edge-sql.ts'
+import { conditionOf } from '../../src/persistence/sql/transitions.ts'
 import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
 import { whenDone } from '../support/temp.ts'
 

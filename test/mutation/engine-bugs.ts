@@ -17,7 +17,7 @@ const machine: readonly Mutation[] = [
       replace: 'context.attempt <= context.maxAttempts',
     },
     {
-      file: 'persistence/edge-sql.js',
+      file: 'persistence/sql/transitions.js',
       find: `\${attempt} < \${max_attempts}`,
       replace: `\${attempt} <= \${max_attempts}`,
     },
@@ -31,7 +31,7 @@ const machine: readonly Mutation[] = [
       replace: 'context.attempt + 1 < context.maxAttempts',
     },
     {
-      file: 'persistence/edge-sql.js',
+      file: 'persistence/sql/transitions.js',
       find: `\${attempt} < \${max_attempts}`,
       replace: `\${attempt} + 1 < \${max_attempts}`,
     },
@@ -39,11 +39,11 @@ const machine: readonly Mutation[] = [
   bug(
     'SQL allows an attempt more than the machine',
     [
-      'persistence/edge-sql.test.ts',
+      'persistence/sql/transitions.test.ts',
       'fail in SQL goes where the machine goes, whatever the attempts, the crashes and the instant',
     ],
     {
-      file: 'persistence/edge-sql.js',
+      file: 'persistence/sql/transitions.js',
       find: `\${attempt} < \${max_attempts}`,
       replace: `\${attempt} <= \${max_attempts}`,
     },
@@ -113,10 +113,10 @@ const machine: readonly Mutation[] = [
   bug(
     'SQL lets a job crash once more than the machine',
     [
-      'persistence/edge-sql.test.ts',
+      'persistence/sql/transitions.test.ts',
       'expire in SQL goes where the machine goes, whatever the attempts, the crashes and the instant',
     ],
-    { file: 'persistence/edge-sql.js', find: '} + 1 < ${crashesMax}', replace: '} < ${crashesMax}' },
+    { file: 'persistence/sql/transitions.js', find: '} + 1 < ${crashesMax}', replace: '} < ${crashesMax}' },
   ),
   bug(
     'crashes are not forgotten when an attempt fails by itself',
@@ -154,7 +154,7 @@ const machine: readonly Mutation[] = [
     'an edge in SQL asks its last guard alone',
     ['machines/compile.test.ts', 'a machine with three guards on one event goes there in SQL too: choose'],
     {
-      file: 'persistence/edge-sql.js',
+      file: 'persistence/sql/transitions.js',
       find: 'const guarded = conditions.map(',
       replace: 'const guarded = conditions.slice(-1).map(',
     },

@@ -318,7 +318,7 @@ const leases: readonly Mutation[] = [
     'a job that is given back goes to the end of the line',
     conformance('apply gives a job that is released its place in line back'),
     {
-      file: 'persistence/edge-sql.js',
+      file: 'persistence/sql/transitions.js',
       find: `hasTag(from, 'executing') && hasTag(to, 'timed')`,
       replace: `hasTag(from, 'executing')`,
     },
@@ -422,7 +422,7 @@ const leases: readonly Mutation[] = [
     suspects(
       'a suspect, which ran at two crashes or more, goes the sooner the more crashes it has, and with three of them runs alone to its end',
     ),
-    { file: sqlite('write/suspects'), find: 'ORDER BY crashes DESC, ', replace: 'ORDER BY crashes, id DESC, ' },
+    { file: sqlite('write/suspects'), find: 'orderBy(suspectOrder)', replace: `'crashes, id DESC'` },
   ),
   bug(
     'nobody is woken when the time of a suspect is over',
@@ -592,7 +592,11 @@ const jobs: readonly Mutation[] = [
   bug(
     'a move does not raise seq',
     conformance('a queued job becomes leased on lease, attempt 0 of 1'),
-    { file: 'persistence/edge-sql.js', find: `const seq = \`\${job.seq} + 1\`;`, replace: 'const seq = job.seq;' },
+    {
+      file: 'persistence/sql/transitions.js',
+      find: `const seq = \`\${job.seq} + 1\`;`,
+      replace: 'const seq = job.seq;',
+    },
     { file: sqlite('migrations/0003'), find: '(NEW.seq = OLD.seq + 1', replace: '(NEW.seq >= OLD.seq' },
   ),
   bug('taken edges are not counted', conformance('counts are what the jobs add up to'), {
@@ -605,8 +609,38 @@ const jobs: readonly Mutation[] = [
     conformance('lease takes higher priority first, then earlier run_at, then lower id'),
     {
       file: sqlite('write/claims'),
-      find: 'ORDER BY priority DESC, run_at, id LIMIT',
+      find: 'ORDER BY ${orderBy(claimOrder)} LIMIT',
       replace: 'ORDER BY priority, run_at, id LIMIT',
+    },
+  ),
+  bug(
+    'an explanation counts jobs that are claimed later',
+    conformance('the situation of a job counts those that a lease takes before it, and no others'),
+    {
+      file: sqlite('read/situations'),
+      find: 'conditionsBefore(claimOrder).map(countAtMost)',
+      replace: `[countAtMost('priority < :priority OR id < :id')]`,
+    },
+  ),
+  bug(
+    'an explanation counts suspects in the order of other jobs',
+    conformance('the situation of a job counts the suspects that are started before it, and no others'),
+    {
+      file: sqlite('read/situations'),
+      find: 'conditionsBefore(suspectOrder)',
+      replace: 'conditionsBefore(claimOrder)',
+    },
+  ),
+  bug(
+    'rows before another are told by the last column alone',
+    [
+      'persistence/sql/claim-order.test.ts',
+      'the rows before one, by the order of claims are those that ORDER BY puts before it',
+    ],
+    {
+      file: 'persistence/sql/claim-order.js',
+      find: 'order.slice(0, at).map(',
+      replace: 'order.slice(0, 0).map(',
     },
   ),
   bug(
@@ -826,12 +860,12 @@ const joins: readonly Mutation[] = [
   bug(
     'a second event of a job in one call is taken for its first',
     conformance('apply takes the first of two that are equal, and refuses both where their lease is lost'),
-    { file: 'persistence/runs.js', find: 'if (seen.has(lease.id)) {', replace: 'if (false) {' },
+    { file: 'persistence/sql/ranges.js', find: 'if (seen.has(lease.id)) {', replace: 'if (false) {' },
   ),
   bug(
     'jobs with gaps between their ids are one run',
-    ['persistence/runs.test.ts', 'runs stand for just the items that they were made of, in their order'],
-    { file: 'persistence/runs.js', find: 'run[1] + 1 === id', replace: 'run[1] < id' },
+    ['persistence/sql/ranges.test.ts', 'runs stand for just the items that they were made of, in their order'],
+    { file: 'persistence/sql/ranges.js', find: 'run[1] + 1 === id', replace: 'run[1] < id' },
   ),
   bug(
     'jobs that were leased and started at once do not count as running',

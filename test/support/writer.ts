@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type Database from 'better-sqlite3'
-import { intoSets } from '../../src/persistence/runs.ts'
+import { intoSets } from '../../src/persistence/sql/ranges.ts'
 import { openForWriting } from '../../src/persistence/sqlite/file/connection.ts'
 import type { LeasedFacts, WriterOptions } from '../../src/persistence/sqlite/thread/protocol.ts'
 import { Writer } from '../../src/persistence/sqlite/write/writer.ts'

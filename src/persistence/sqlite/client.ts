@@ -14,7 +14,7 @@ import { type Clock, ManualClock } from '../../runtime/clock.ts'
 import { ownThread } from '../../runtime/own-thread.ts'
 import { timers } from '../../runtime/timers.ts'
 import { type Batch, intoBatches } from '../batches.ts'
-import { intoSets } from '../runs.ts'
+import { intoSets } from '../sql/ranges.ts'
 import type {
   BackupReport,
   CensusCount,

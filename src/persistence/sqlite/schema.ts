@@ -1,4 +1,3 @@
-import { stateIsTagged } from '../edge-sql.ts'
 import { sql as version1 } from './migrations/0001.ts'
 import { sql as version2 } from './migrations/0002.ts'
 import { sql as version3 } from './migrations/0003.ts'
@@ -7,20 +6,6 @@ import { sql as version5 } from './migrations/0005.ts'
 
 /** Marks the file as ours (`PRAGMA application_id`): "jobm". */
 export const applicationId = 0x6a6f626d
-
-/** Why a queued job is put aside, so that no claim meets it: no handler here runs its type, or it is a suspect, to be run alone. */
-export const parkedAs = { unhandled: 1, suspect: 2 } as const
-
-/** Queued jobs that a lease here may take with others. */
-export const isReady = `${stateIsTagged('ready')} AND jobs.parked = 0`
-/** Queued jobs that are put aside, whatever for. */
-export const isParked = `${stateIsTagged('ready')} AND jobs.parked > 0`
-// Both terms, for SQLite uses the index where its own stands in the statement.
-export const isUnhandled = `${isParked} AND jobs.parked = ${parkedAs.unhandled}`
-export const isSuspect = `${isParked} AND jobs.parked = ${parkedAs.suspect}`
-/** Jobs that wait for their `run_at`. */
-export const isTimed = stateIsTagged('timed')
-export const isHeld = 'jobs.lease_token IS NOT NULL'
 
 /** Events of one job from one that is marked to the next. */
 export const markEvery = 100

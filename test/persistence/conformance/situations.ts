@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { jobStates } from '../../../src/machines/edges.ts'
 import type { LeaseEvent, Situation } from '../../../src/persistence/store.ts'
 import { aJob, leaseMs } from '../../support/store.ts'
-import { bringTo, ids, inAnotherOrder, leaseOf, type Open, settle } from './helpers.ts'
+import { bringTo, ids, inAnotherOrder, leaseOf, type Node, type Open, settle } from './helpers.ts'
 
 /** The node that the tests are. */
 const owner = { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' }
@@ -81,6 +81,37 @@ export function testSituations(open: Open): void {
       expect(places).toEqual(line.slice(0, 5).map((id) => queue.indexOf(id)))
     })
 
+    test('counts the suspects that are started before it, and no others', async () => {
+      let node: Node = await open()
+      const add = async (priority: number) => ids(await node.store.enqueue([aJob({ priority })]))[0]!
+      const run = () => node.store.lease({ room: 9, wait: false, start: true })
+      const endNode = async () => {
+        node = await node.endNode()
+      }
+      // Three crashes of the first, which is a suspect before the others are; two of those.
+      const jobs = [await add(0)]
+      await run()
+      await endNode()
+      jobs.push(await add(5), await add(9), await add(5))
+      await run()
+      await endNode()
+      await run()
+      node.clock.advance(2_000)
+      await run()
+      await endNode()
+      const { store } = node
+
+      const counts = await Promise.all(jobs.map(async (id) => (await store.situation(id))!.suspectsAhead.count))
+      const started: number[] = []
+      for (let [job] = await run(); job; [job] = await run()) {
+        started.push(job.id)
+        await settle(store, job, 'succeed')
+      }
+
+      expect(counts).toEqual([0, 2, 1, 3])
+      expect(started).toEqual([jobs[0], jobs[2], jobs[1], jobs[3]])
+    })
+
     test('counts the queues that take turns', async () => {
       const { store } = await open()
       const [id] = ids(await store.enqueue(['a', 'b', 'b', 'c'].map((queue) => aJob({ queue }))))
@@ -151,7 +182,7 @@ export function testSituations(open: Open): void {
     })
 
     test('says which suspects go before it, and which of them runs alone', async () => {
-      let node = await open()
+      let node: Node = await open()
       const suspects = ids(await node.store.enqueue([aJob(), aJob()]))
       for (let crashes = 0; crashes < 2; crashes++) {
         await node.store.lease({ room: 2, wait: false, start: true })

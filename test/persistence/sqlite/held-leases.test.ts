@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { intoSets } from '../../../src/persistence/runs.ts'
+import { intoSets } from '../../../src/persistence/sql/ranges.ts'
 import { HeldLeases } from '../../../src/persistence/sqlite/thread/held-leases.ts'
 import type { LeasedFacts } from '../../../src/persistence/sqlite/thread/protocol.ts'
 import type { LeaseEvent } from '../../../src/persistence/store.ts'

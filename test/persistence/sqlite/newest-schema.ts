@@ -1,12 +1,14 @@
 import { claim, jobStates } from '../../../src/machines/edges.ts'
+import { claimOrder, orderBy } from '../../../src/persistence/sql/claim-order.ts'
+import { isHeld, isParked, isReady, isTimed } from '../../../src/persistence/sql/conditions.ts'
 import {
   firstStateIsLegal,
   stateIsOneOf,
   stateIsTagged,
   updateIsEdge,
   updateIsPath,
-} from '../../../src/persistence/edge-sql.ts'
-import { isHeld, isMark, isOfRun, isParked, isReady, isTimed } from '../../../src/persistence/sqlite/schema.ts'
+} from '../../../src/persistence/sql/transitions.ts'
+import { isMark, isOfRun } from '../../../src/persistence/sqlite/schema.ts'
 
 /** A condition over `jobs` as a partial index and a CHECK want it, without the table's name. */
 const bare = (condition: string) => condition.replaceAll('jobs.', '')
@@ -44,7 +46,7 @@ export const newestSchema = `
     CHECK ((finished_at IS NOT NULL) = ${bare(stateIsTagged('ended'))}),
     CHECK ((idempotency_key IS NULL) = (content IS NULL))
   );
-  CREATE INDEX jobs_ready ON jobs (queue, priority DESC, run_at, id) WHERE ${bare(isReady)};
+  CREATE INDEX jobs_ready ON jobs (queue, ${orderBy(claimOrder)}) WHERE ${bare(isReady)};
   CREATE INDEX jobs_parked ON jobs (parked, type, id) WHERE ${bare(isParked)};
   CREATE INDEX jobs_timed ON jobs (run_at, id) WHERE ${bare(isTimed)};
   CREATE INDEX jobs_held ON jobs (lease_expires_at) WHERE ${bare(isHeld)};

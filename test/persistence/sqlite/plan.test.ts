@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { intoSets } from '../../../src/persistence/runs.ts'
+import { intoSets } from '../../../src/persistence/sql/ranges.ts'
 import { openForWriting } from '../../../src/persistence/sqlite/file/connection.ts'
 import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
 import { Reader } from '../../../src/persistence/sqlite/read/reader.ts'

@@ -1,9 +1,10 @@
 import type Database from 'better-sqlite3'
 import { hasTag } from '../../../machines/edges.ts'
 import { suspectCrashes } from '../../../machines/guards.ts'
-import { stateIsTagged } from '../../edge-sql.ts'
+import { claimOrder, conditionsBefore, suspectOrder } from '../../sql/claim-order.ts'
+import { isHeld, isReady, isSuspect, parkedAs } from '../../sql/conditions.ts'
+import { stateIsTagged } from '../../sql/transitions.ts'
 import { type Counted, type HistoryEvent, type PlaceInLine, type Situation, situationEventsMax } from '../../store.ts'
-import { isHeld, isReady, isSuspect, parkedAs } from '../schema.ts'
 import { nextQueueSql } from '../write/claims.ts'
 import { chainFrom } from './histories.ts'
 import { eventColumns, ownerSql, type Selected, toHistoryEvent, toOwner } from './rows.ts'
@@ -61,16 +62,15 @@ export class Situations {
 
   /** Of those that are started one at a time: before other jobs all of them, before one of their own those that come first. */
   #suspectsAhead({ id, crashes, priority, runAt }: Situation['job'], parked: number): number {
-    const own =
-      parked === parkedAs.suspect ? { id, crashes, priority, runAt } : { id: 0, crashes: 0, priority: 0, runAt: 0 }
+    const isSuspect = parked === parkedAs.suspect
+    const own = isSuspect ? { crashes, priority, run_at: runAt, id } : { crashes: 0, priority: 0, run_at: 0, id: 0 }
     return this.#sql.suspectsAhead.get(own) as number
   }
 
-  /** In the order of a claim: higher priority, then earlier `run_at`, then lower id. */
   #placeOf({ id, queue, priority, runAt }: Situation['job']): PlaceInLine {
     let ahead = 0
     for (const count of this.#sql.ahead) {
-      ahead += count.get({ queue, priority, runAt, id, most: aheadMax + 1 - ahead }) as number
+      ahead += count.get({ queue, priority, run_at: runAt, id, most: aheadMax + 1 - ahead }) as number
     }
     return { ahead: counted(ahead, aheadMax), queues: counted(this.#countQueues(), queuesMax) }
   }
@@ -115,17 +115,10 @@ function prepare(db: Database.Database) {
       ORDER BY last_event_id DESC LIMIT 1`),
     suspectsAhead: db
       .prepare(`
-        SELECT count(*) FROM (SELECT 1 FROM jobs WHERE ${isSuspect} AND (
-          crashes > :crashes OR (crashes = :crashes AND (priority > :priority OR (priority = :priority AND (
-            run_at < :runAt OR (run_at = :runAt AND id < :id))))))
-          LIMIT ${suspectsMax + 1})`)
+        SELECT count(*) FROM (SELECT 1 FROM jobs
+          WHERE ${isSuspect} AND (${conditionsBefore(suspectOrder).join(' OR ')}) LIMIT ${suspectsMax + 1})`)
       .pluck(),
-    // Not one comparison of (run_at, id): SQLite would look at every job with the same `run_at`, and so many have the same.
-    ahead: [
-      countAtMost('priority > :priority'),
-      countAtMost('priority = :priority AND run_at < :runAt'),
-      countAtMost('priority = :priority AND run_at = :runAt AND id < :id'),
-    ],
+    ahead: conditionsBefore(claimOrder).map(countAtMost),
     nextQueue: db.prepare(nextQueueSql).pluck(),
     owner: db.prepare(ownerSql).pluck(),
   }

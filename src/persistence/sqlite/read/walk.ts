@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import { takes } from '../../edge-sql.ts'
+import { takes } from '../../sql/transitions.ts'
 import type { Command, IdPage, ListFilter, MatchFilter } from '../../store.ts'
 
 /** Ids that one stretch of the walk goes down: some milliseconds of work. */

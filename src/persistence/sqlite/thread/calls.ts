@@ -1,5 +1,5 @@
 import { countBatched } from '../../batches.ts'
-import { countJobs } from '../../runs.ts'
+import { countJobs } from '../../sql/ranges.ts'
 import type { EnqueueResult } from '../../store.ts'
 import { isBusy, isDamage, isFull } from '../file/connection.ts'
 import type { Claim } from '../write/claims.ts'

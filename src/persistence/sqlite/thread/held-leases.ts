@@ -1,4 +1,4 @@
-import type { EventSet } from '../../runs.ts'
+import type { EventSet } from '../../sql/ranges.ts'
 import type { Lease } from '../../store.ts'
 import type { LeasedFacts, RefusedEvent } from './protocol.ts'
 

@@ -1,6 +1,6 @@
 import type { JobState } from '../../../machines/job.ts'
 import type { Batch } from '../../batches.ts'
-import type { EventSet } from '../../runs.ts'
+import type { EventSet } from '../../sql/ranges.ts'
 import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, NewJobRow, StoreNotice } from '../../store.ts'
 import type { Epoch } from '../file/epochs.ts'
 import type { Inode } from '../file/held-locks.ts'

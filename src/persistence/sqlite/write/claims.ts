@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
 import { suspectCrashes } from '../../../machines/guards.ts'
-import { type Item, intoRuns } from '../../runs.ts'
-import { isReady, isUnhandled, parkedAs } from '../schema.ts'
+import { claimOrder, orderBy } from '../../sql/claim-order.ts'
+import { isReady, isUnhandled, parkedAs } from '../../sql/conditions.ts'
+import { type Item, intoRuns } from '../../sql/ranges.ts'
 import { type GoOn, unhurried } from '../thread/pace.ts'
 import type { LeasedFacts } from '../thread/protocol.ts'
 import type { Moves } from './moves.ts'
@@ -171,7 +172,7 @@ function shareOut(asked: readonly Asked[], jobs: readonly LeasedFacts[]): { star
 
 function prepare(db: Database.Database) {
   // A sum, for SQLite plans a statement again with each other value of a limit that is a parameter alone.
-  const atHead = `FROM jobs WHERE ${isReady} AND queue = :queue ORDER BY priority DESC, run_at, id LIMIT 0 + :limit`
+  const atHead = `FROM jobs WHERE ${isReady} AND queue = :queue ORDER BY ${orderBy(claimOrder)} LIMIT 0 + :limit`
   return {
     nextQueue: db.prepare(nextQueueSql).pluck(),
     // `LeasedFacts` as one JSON text: to read it takes half of the time that rows take.

@@ -3,10 +3,11 @@ import type Database from 'better-sqlite3'
 import { claim, type Edge, edgesOn, hasTag } from '../../../machines/edges.ts'
 import { suspectCrashes } from '../../../machines/guards.ts'
 import type { EventType, JobNode, JobState, JobTag } from '../../../machines/job.ts'
-import { after, byEdge, type Columns, stateIsTagged, stored, takes } from '../../edge-sql.ts'
-import { countJobs, type Run } from '../../runs.ts'
+import { parkedAs } from '../../sql/conditions.ts'
+import { countJobs, type Run } from '../../sql/ranges.ts'
+import { after, byEdge, type Columns, stateIsTagged, stored, takes } from '../../sql/transitions.ts'
 import { readEpochs } from '../file/epochs.ts'
-import { markEvery, parkedAs } from '../schema.ts'
+import { markEvery } from '../schema.ts'
 
 export type Moved = readonly [id: number, from: JobNode, to: JobState, event: EventType]
 

@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import { isParked, isReady, isTimed } from '../schema.ts'
+import { isParked, isReady, isTimed } from '../../sql/conditions.ts'
 
 /** What counting may take of the store's time, one part in so many, and in ms what it may take at once after a pause. */
 const countingShare = 50

@@ -1,7 +1,8 @@
 import type Database from 'better-sqlite3'
 import { aloneMs, runsAloneToItsEnd } from '../../../machines/guards.ts'
-import { stateIsTagged } from '../../edge-sql.ts'
-import { isHeld, isSuspect, parkedAs } from '../schema.ts'
+import { orderBy, suspectOrder } from '../../sql/claim-order.ts'
+import { isHeld, isSuspect, parkedAs } from '../../sql/conditions.ts'
+import { stateIsTagged } from '../../sql/transitions.ts'
 import type { LeasedFacts } from '../thread/protocol.ts'
 
 /** Suspects that are looked through at once. */
@@ -91,7 +92,7 @@ function prepare(db: Database.Database) {
     inLine: db
       .prepare(`
         SELECT crashes, id, seq + 1, type, attempt, max_attempts, timeout_ms, run_at FROM jobs
-        WHERE ${isSuspect} ORDER BY crashes DESC, priority DESC, run_at, id LIMIT ${suspectsMax}`)
+        WHERE ${isSuspect} ORDER BY ${orderBy(suspectOrder)} LIMIT ${suspectsMax}`)
       .raw(),
     putAside: db.prepare(`UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ?`),
     holds: db.prepare('SELECT 1 FROM jobs WHERE id = :id AND lease_token = :leaseToken'),

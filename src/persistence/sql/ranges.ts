@@ -1,4 +1,4 @@
-import type { LeaseEvent } from './store.ts'
+import type { LeaseEvent } from '../store.ts'
 
 /** One job to move. */
 export interface Item {

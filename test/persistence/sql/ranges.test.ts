@@ -1,7 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { countJobs, type EventSet, type Item, intoRuns, intoSets, type Run } from '../../src/persistence/runs.ts'
-import type { LeaseEvent } from '../../src/persistence/store.ts'
+import {
+  countJobs,
+  type EventSet,
+  type Item,
+  intoRuns,
+  intoSets,
+  type Run,
+} from '../../../src/persistence/sql/ranges.ts'
+import type { LeaseEvent } from '../../../src/persistence/store.ts'
 
 /** The items that runs stand for, with what they were packed with where none was given. */
 function itemsOf(runs: readonly Run[]) {

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
-import { countAfter, eventTypes, findEdge, jobStates } from '../../src/machines/edges.ts'
-import type { JobEvent, JobFacts, JobNode } from '../../src/machines/job.ts'
-import { after, stored, takes } from '../../src/persistence/edge-sql.ts'
-import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
-import { whenDone } from '../support/temp.ts'
+import { countAfter, eventTypes, findEdge, jobStates } from '../../../src/machines/edges.ts'
+import type { JobEvent, JobFacts, JobNode } from '../../../src/machines/job.ts'
+import { after, stored, takes } from '../../../src/persistence/sql/transitions.ts'
+import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
+import { whenDone } from '../../support/temp.ts'
 
 const now = 1_000
 

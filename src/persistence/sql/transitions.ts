@@ -7,9 +7,9 @@ import {
   endsOf,
   hasTag,
   statesTagged,
-} from '../machines/edges.ts'
-import { crashesMax } from '../machines/guards.ts'
-import type { EventType, GuardName, JobNode, JobState, JobTag } from '../machines/job.ts'
+} from '../../machines/edges.ts'
+import { crashesMax } from '../../machines/guards.ts'
+import type { EventType, GuardName, JobNode, JobState, JobTag } from '../../machines/job.ts'
 
 /**
  * The job machine as SQL: fragments over the columns of a table `jobs`, made from the edge table, for any store. `OR` and `CASE` instead
