@@ -9,7 +9,7 @@ export interface Batch extends Common {
   readonly count: number
   /** Their payloads' JSON texts, as a JSON array. */
   readonly payloads: string
-  /** For each its key and content, as a JSON array of pairs; null where they have none. */
+  /** For each its key and content, as a JSON array of pairs, null for one without; null if none has a key. */
   readonly keys: string | null
 }
 
@@ -18,23 +18,29 @@ export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
   const batches: Batch[] = []
   let first: NewJobRow | undefined
   let payloads: string[] = []
-  let keys: [key: string, content: string][] = []
+  /** From the first that has one. */
+  let keys: ([key: string, content: string] | null)[] | null = null
   const end = () => {
     if (!first) return
-    const { payload: _, idempotency, ...common } = first
-    const keyed = idempotency ? JSON.stringify(keys) : null
+    const { payload: _, idempotency: __, ...common } = first
     // Spread last, as in `Moves.apply`.
-    batches.push({ count: payloads.length, payloads: JSON.stringify(payloads), keys: keyed, ...common })
+    batches.push({
+      count: payloads.length,
+      payloads: JSON.stringify(payloads),
+      keys: keys && JSON.stringify(keys),
+      ...common,
+    })
     payloads = []
-    keys = []
+    keys = null
   }
   for (const job of jobs) {
     if (!first || !areAlike(first, job)) {
       end()
       first = job
     }
+    if (job.idempotency) keys ??= Array.from(payloads, () => null)
     payloads.push(job.payload)
-    if (job.idempotency) keys.push([job.idempotency.key, job.idempotency.content])
+    keys?.push(job.idempotency && [job.idempotency.key, job.idempotency.content])
   }
   end()
   return batches
@@ -48,7 +54,7 @@ export function countBatched(batches: readonly Batch[]): number {
 /** The jobs again. */
 export function fromBatches(batches: readonly Batch[]): NewJobRow[] {
   return batches.flatMap(({ count: _, payloads, keys, ...common }) => {
-    const pairs = keys === null ? null : (JSON.parse(keys) as [string, string][])
+    const pairs = keys === null ? null : (JSON.parse(keys) as ([string, string] | null)[])
     return (JSON.parse(payloads) as string[]).map((payload, index): NewJobRow => {
       const pair = pairs?.[index]
       return { ...common, payload, idempotency: pair ? { key: pair[0], content: pair[1] } : null }
@@ -57,11 +63,5 @@ export function fromBatches(batches: readonly Batch[]): NewJobRow[] {
 }
 
 function areAlike(a: NewJobRow, b: NewJobRow): boolean {
-  return (
-    areStoredAlike(a, b) &&
-    a.maxAttempts === b.maxAttempts &&
-    a.runAt === b.runAt &&
-    a.delayMs === b.delayMs &&
-    (a.idempotency === null) === (b.idempotency === null)
-  )
+  return areStoredAlike(a, b) && a.maxAttempts === b.maxAttempts && a.runAt === b.runAt && a.delayMs === b.delayMs
 }

@@ -254,7 +254,7 @@ const durability: readonly Mutation[] = [
   bug(
     'calls of one array and of others are not split where their commit fails',
     groupCommit('calls of a store do not fail because of one that breaks a rule of the table'),
-    { file: sqlite('thread/calls'), find: 'split: () => {', replace: 'whole: () => {' },
+    { file: sqlite('thread/calls'), find: 'split: ids.length > 1 ? split : undefined', replace: 'split: undefined' },
   ),
   bug(
     'an outcome that meets a full disk is dropped',
@@ -805,14 +805,9 @@ const joins: readonly Mutation[] = [
     { file: sqlite('thread/calls'), find: `joining && call.request.op === 'sweep'`, replace: 'false' },
   ),
   bug(
-    'keyed calls come after all that have no keys',
-    joining('ids follow the order of the calls, also where some have keys and some have none'),
-    {
-      file: sqlite('thread/calls'),
-      find: `                endEnqueues();
-                parts.push(`,
-      replace: '                parts.push(',
-    },
+    'a key goes to the first job of its batch that has none',
+    ['persistence/batches.test.ts', 'jobs that differ only in their payloads and keys are one batch'],
+    { file: 'persistence/batches.js', find: 'Array.from(payloads, () => null)', replace: '[]' },
   ),
   bug(
     'calls that were split are not answered where the file is lost',

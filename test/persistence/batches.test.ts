@@ -33,6 +33,7 @@ test('jobs that differ only in their payloads and keys are one batch', () => {
   expect(intoBatches([])).toEqual([])
   expect(intoBatches([aJob({ payload: '1' }), aJob({ payload: '2' })])).toMatchObject([{ count: 2, keys: null }])
   expect(intoBatches([keyed('a'), keyed('b')])).toMatchObject([{ count: 2, keys: '[["a","of a"],["b","of b"]]' }])
+  expect(intoBatches([aJob(), keyed('b')])).toMatchObject([{ count: 2, keys: '[null,["b","of b"]]' }])
 })
 
 test.each<Partial<NewJobRow>>([
@@ -43,7 +44,6 @@ test.each<Partial<NewJobRow>>([
   { timeoutMs: 1 },
   { runAt: 1 },
   { delayMs: 1 },
-  { idempotency: { key: 'k', content: 'c' } },
 ])('jobs of which one has %j are two', (difference) => {
   expect(intoBatches([aJob(), aJob(difference), aJob()]).map(({ count }) => count)).toEqual([1, 1, 1])
 })

@@ -208,10 +208,10 @@ class SqliteStore implements Store {
   /** In all, as the beats have told. */
   #stoodStillMs = 0
   #asked: [number, Request][] = []
-  /** Calls without keys, to be asked together. */
+  /** Calls that store jobs, to be asked together. */
   #gathered: Gathered[] = []
   #gatheredJobs = 0
-  /** Calls without keys that are gathered, or asked and not answered. */
+  /** Those that are gathered, or asked and not answered. */
   #underWay = 0
   /** Whenever so many calls are gathered they are sent: half of those under way when the thread last answered. */
   #part = Number.POSITIVE_INFINITY
@@ -272,7 +272,6 @@ class SqliteStore implements Store {
   }
 
   enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult> {
-    if (jobs.some(({ idempotency }) => idempotency !== null)) return this.#ask({ op: 'enqueue', jobs })
     if (this.#closed) return Promise.reject(new UnavailableError('the system is stopped'))
     return new Promise((resolve, reject) => {
       this.#gathered.push({ id: ++this.#lastCall, jobs, resolve, reject })
@@ -446,21 +445,30 @@ class SqliteStore implements Store {
     this.#gathered = []
     this.#gatheredJobs = 0
     const callId = ++this.#lastCall
-    const reject = (error: Error) => {
-      this.#underWay -= calls.length
-      for (const call of calls) call.reject(error)
-    }
-    const resolve = (answer: EnqueuedCalls) => {
-      this.#underWay -= calls.length
-      if (answer === null) for (const call of calls) this.#waiting.set(call.id, call)
-      else if ('firstId' in answer) resolveStored(calls, batches, answer)
-      else for (const [index, call] of calls.entries()) call.resolve(answer[index] as never)
-    }
-    this.#waiting.set(callId, { resolve, reject })
     const batches = intoBatches(calls.length === 1 ? calls[0]!.jobs : calls.flatMap(({ jobs }) => jobs))
+    this.#waiting.set(callId, this.#stored(calls, batches))
     const ids = calls.map(({ id }) => id)
     const counts = calls.map(({ jobs }) => jobs.length)
-    this.#asked.push([callId, { op: 'enqueueCalls', ids, counts, batches }])
+    this.#asked.push([callId, { op: 'enqueue', ids, counts, batches }])
+  }
+
+  /** Hands what became of calls that were asked together to each of them. */
+  #stored(calls: readonly Gathered[], batches: readonly Batch[]): Waiting {
+    return {
+      reject: (error) => {
+        this.#underWay -= calls.length
+        for (const call of calls) call.reject(error)
+      },
+      resolve: (answer: EnqueuedCalls) => {
+        if (answer === null) {
+          for (const call of calls) this.#waiting.set(call.id, this.#stored([call], intoBatches(call.jobs)))
+          return
+        }
+        this.#underWay -= calls.length
+        if ('firstId' in answer) resolveStored(calls, batches, answer)
+        else for (const [index, call] of calls.entries()) call.resolve(answer[index] as never)
+      },
+    }
   }
 
   #flush(): void {

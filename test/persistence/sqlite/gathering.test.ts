@@ -14,7 +14,7 @@ async function aStore() {
   const { store } = await openStore()
   const callCounts = () =>
     posted.mock.calls.flatMap(([ask]) =>
-      (ask as Ask).flatMap(([, request]) => (request.op === 'enqueueCalls' ? [request.ids.length] : [])),
+      (ask as Ask).flatMap(([, request]) => (request.op === 'enqueue' ? [request.ids.length] : [])),
     )
   /** So many callers, each with two jobs, the second when the first is stored. */
   const twice = (callers: number) =>

@@ -101,7 +101,7 @@ function aThread() {
 
 /** Calls of one job each, or of those given, gathered. */
 function calls(ids: readonly number[], ...jobs: NewJobRow[][]): Request {
-  return { op: 'enqueueCalls', ids, counts: jobs.map(({ length }) => length), batches: intoBatches(jobs.flat()) }
+  return { op: 'enqueue', ids, counts: jobs.map(({ length }) => length), batches: intoBatches(jobs.flat()) }
 }
 const keyed = (queue: string) => aJob({ queue, idempotency: { key: queue, content: 'c' } })
 const lease = (room: number, start = false): Request => ({ op: 'lease', room, wait: true, start })
@@ -109,7 +109,7 @@ const lease = (room: number, start = false): Request => ({ op: 'lease', room, wa
 describe('what comes while a transaction runs', () => {
   test('shares its commit', () => {
     const { ask, askDuring, commits, answers } = aThread()
-    askDuring([[2, calls([20], [aJob()])]], [[3, { op: 'enqueue', jobs: [keyed('k')] }]])
+    askDuring([[2, calls([20], [aJob()])]], [[3, calls([30], [keyed('k')])]])
 
     ask([1, calls([10], [aJob()])])
 
@@ -173,8 +173,8 @@ describe('what comes while a transaction runs', () => {
 
     expect(tells.flatMap(({ settled }) => settled)).toMatchObject([
       [1, null],
-      [10, { jobs: [{ id: 1 }] }],
-      [12, { jobs: [{ id: 2 }] }],
+      [10, { firstId: 1 }],
+      [12, { firstId: 2 }],
     ])
     expect(tells.flatMap(({ refused }) => refused.map(([id]) => id))).toEqual([11])
   })
@@ -245,7 +245,7 @@ describe('what comes while time passes in a transaction', () => {
     const delayed = aJob({ delayMs: 1_000 })
     askDuring(
       later(150, [2, calls([20], [delayed])]),
-      later(20, [3, { op: 'enqueue', jobs: [{ ...delayed, ...keyed('k'), delayMs: 1_000 }] }]),
+      later(20, [3, calls([30], [{ ...delayed, ...keyed('k'), delayMs: 1_000 }])]),
     )
 
     ask([1, calls([10], [delayed])])
@@ -304,7 +304,7 @@ describe('a lease', () => {
     const { ask, askDuring, leased, commits } = aThread()
     ask([1, lease(9)])
     commits.length = 0
-    askDuring([[3, calls([30], [aJob()])]], [[4, { op: 'enqueue', jobs: [keyed('k')] }]])
+    askDuring([[3, calls([30], [aJob()])]], [[4, calls([40], [keyed('k')])]])
 
     ask([2, calls([20], [aJob()])])
 
@@ -351,7 +351,7 @@ describe('a lease', () => {
       throw new Error('once')
     })
 
-    ask([2, calls([20], [aJob()])], [3, { op: 'enqueue', jobs: [keyed('k')] }])
+    ask([2, calls([20], [aJob()])], [3, calls([30], [keyed('k')])])
 
     expect(leased(1).map(([id]) => id)).toEqual([1, 2])
   })
@@ -389,10 +389,10 @@ test('ids follow the order of the calls, also where some have keys and some have
 
   ask(
     [1, calls([10], [aJob({ queue: 'a' })])],
-    [2, { op: 'enqueue', jobs: [keyed('b')] }],
-    [3, { op: 'enqueue', jobs: [keyed('c'), aJob({ queue: 'd' })] }],
+    [2, calls([20], [keyed('b')])],
+    [3, calls([30], [keyed('c'), aJob({ queue: 'd' })])],
     [4, calls([40, 41], [aJob({ queue: 'e' })], [aJob({ queue: 'f' })])],
-    [5, { op: 'enqueue', jobs: [keyed('g')] }],
+    [5, calls([50], [keyed('g')])],
   )
 
   expect(queues()).toEqual(['a', 'b', 'c', 'd', 'e', 'f', 'g'])
@@ -400,7 +400,7 @@ test('ids follow the order of the calls, also where some have keys and some have
 
 test('once the thread has told that it cannot go on it stores nothing more, whatever still comes', () => {
   const { path, commits, tells, ask } = aThread()
-  const enqueue: Request = { op: 'enqueue', jobs: [aJob()] }
+  const enqueue = calls([10], [aJob()])
   passLook()
 
   renameSync(path, `${path}.away`)
@@ -415,7 +415,7 @@ test('once the thread has told that it cannot go on it stores nothing more, what
 
 test('what a commit settled may be believed once the files were looked at after it, and else never', () => {
   const { path, tells, believed, ask, askDuring } = aThread()
-  const enqueue: Request = { op: 'enqueue', jobs: [aJob()] }
+  const enqueue = calls([10], [aJob()])
   ask([1, enqueue])
   expect(believed()).toBe(1)
   askDuring(() => {

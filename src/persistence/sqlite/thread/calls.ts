@@ -1,6 +1,5 @@
-import { countBatched } from '../../batches.ts'
+import { countBatched, intoBatches } from '../../batches.ts'
 import { countJobs } from '../../sql/ranges.ts'
-import type { EnqueueResult } from '../../store.ts'
 import { isBusy, isDamage, isFull } from '../file/connection.ts'
 import type { Claim } from '../write/claims.ts'
 import { intoCalls } from '../write/intake.ts'
@@ -21,7 +20,7 @@ export const busyPatienceMs = 2_000
 const mustBeStored: ReadonlySet<Operation> = new Set(['apply', 'recover', 'sweep', 'noteStop'])
 
 /** What a caller is told of where nothing can be stored any more. */
-const refusable: ReadonlySet<Operation> = new Set(['enqueue', 'enqueueCalls', 'send', 'command'])
+const refusable: ReadonlySet<Operation> = new Set(['enqueue', 'send', 'command'])
 
 interface Call<Op extends Operation = Operation> {
   readonly id: number
@@ -120,12 +119,7 @@ export class Calls {
   #takePending(joining?: 'joining'): Part[] {
     const calls = this.#pending
     this.#pending = []
-    let enqueues: Call<'enqueue'>[] = []
     const parts: Part[] = []
-    const endEnqueues = () => {
-      if (enqueues.length > 0) parts.push(this.#enqueuePart(enqueues))
-      enqueues = []
-    }
     for (const call of calls) {
       const size = sizeOf(call.request)
       const isTooMuch = this.#eventsTaken > 0 && this.#eventsTaken + size > commitEventsMax
@@ -136,14 +130,8 @@ export class Calls {
         continue
       }
       this.#eventsTaken += size
-      if (is(call, 'enqueue')) enqueues.push(call)
-      else if (is(call, 'enqueueCalls')) {
-        // Ids follow the order of the calls.
-        endEnqueues()
-        parts.push(this.#enqueueCallsPart(call))
-      } else parts.push(...this.#partsOf(call))
+      parts.push(...this.#partsOf(call))
     }
-    endEnqueues()
     return parts
   }
 
@@ -174,6 +162,8 @@ export class Calls {
   #partsOf(call: Call): Part[] {
     const { request } = call
     switch (request.op) {
+      case 'enqueue':
+        return [this.#enqueuePart({ ...call, request })]
       case 'apply':
         return this.#part(
           call,
@@ -231,33 +221,22 @@ export class Calls {
     ]
   }
 
-  #enqueuePart(calls: readonly Call<'enqueue'>[]): Part {
-    const jobsOfCalls = calls.map(({ request }) => request.jobs)
-    return {
-      run: (now) => this.#writer.enqueue(jobsOfCalls, now),
-      split: () => calls.map((call) => this.#enqueuePart([call])),
-      done: (results: EnqueueResult[]) => {
-        for (const [index, call] of calls.entries()) this.#settle(call, results[index]!)
-      },
-      failed: (error) => {
-        for (const call of calls) this.#failed(call, error)
-      },
-    }
-  }
-
-  #enqueueCallsPart(call: Call<'enqueueCalls'>): Part {
+  #enqueuePart(call: Call<'enqueue'>): Part {
     const { ids, counts, batches } = call.request
     let alone: Part[] | undefined
+    const split = () => {
+      this.#settle(call, null)
+      const jobsOfCalls = intoCalls(batches, counts)
+      alone = ids.map((id, index) => {
+        const jobs = jobsOfCalls[index]!
+        const request = { op: 'enqueue' as const, ids: [id], counts: [jobs.length], batches: intoBatches(jobs) }
+        return this.#enqueuePart({ id, since: call.since, request })
+      })
+      return alone
+    }
     return {
       run: (now) => this.#writer.enqueueCalls(call.request, now),
-      split: () => {
-        this.#settle(call, null)
-        const jobsOfCalls = intoCalls(batches, counts)
-        alone = ids.map((id, index) =>
-          this.#enqueuePart([{ id, since: call.since, request: { op: 'enqueue', jobs: jobsOfCalls[index]! } }]),
-        )
-        return alone
-      },
+      split: ids.length > 1 ? split : undefined,
       done: (answer: EnqueuedCalls) => this.#settle(call, answer),
       // Once it was split nobody waits for the call itself.
       failed: (error) => {
@@ -321,13 +300,8 @@ export class Calls {
 
 /** Events that a call may write. */
 function sizeOf(request: Request): number {
-  if (request.op === 'enqueue') return request.jobs.length
-  if (request.op === 'enqueueCalls') return countBatched(request.batches)
+  if (request.op === 'enqueue') return countBatched(request.batches)
   if (request.op === 'apply') return request.sets.reduce((sum, { runs }) => sum + countJobs(runs), 0)
   if (request.op === 'command') return request.ids.length
   return request.op === 'send' ? 1 : 0
-}
-
-function is<Op extends Operation>(call: Call, op: Op): call is Call<Op> {
-  return call.request.op === op
 }

@@ -8,7 +8,7 @@ export interface Part {
   /** `now`: when it runs, which is after it was asked for; never earlier than for the part before it. */
   run(now: number): unknown
   /** What this part gathers from several calls, each on its own; for when the shared transaction failed. */
-  split?(): Part[]
+  readonly split?: (() => Part[]) | undefined
   /** After the commit that made `result` durable. */
   done(result: never): void
   /** It failed alone; nothing of it is stored. */

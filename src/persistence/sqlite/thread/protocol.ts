@@ -1,7 +1,7 @@
 import type { JobState } from '../../../machines/job.ts'
 import type { Batch } from '../../batches.ts'
 import type { EventSet } from '../../sql/ranges.ts'
-import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, NewJobRow, StoreNotice } from '../../store.ts'
+import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, StoreNotice } from '../../store.ts'
 import type { Epoch } from '../file/epochs.ts'
 import type { Inode } from '../file/held-locks.ts'
 import type { Owner } from '../file/lock.ts'
@@ -9,8 +9,7 @@ import type { CommitCells } from './commit-meter.ts'
 
 /** What the loop asks of the store's thread. */
 export type Request =
-  | { readonly op: 'enqueue'; readonly jobs: readonly NewJobRow[] }
-  | ({ readonly op: 'enqueueCalls' } & NewCalls)
+  | ({ readonly op: 'enqueue' } & NewCalls)
   | { readonly op: 'lease'; readonly room: number; readonly wait: boolean; readonly start: boolean }
   | { readonly op: 'apply'; readonly sets: readonly EventSet[] }
   | { readonly op: 'abandon'; readonly leases: readonly Lease[] }
@@ -26,7 +25,7 @@ export type Request =
 
 export type Operation = Request['op']
 
-/** The jobs of several calls that came together, none with a key: what most calls are. */
+/** The jobs of calls that came together. */
 export interface NewCalls {
   /** Of each call, in order: where they must be settled one by one. */
   readonly ids: readonly number[]
@@ -37,7 +36,7 @@ export interface NewCalls {
 
 /**
  * What became of them: all stored, with consecutive ids and a state for each batch; or a result for each call; null: each call is answered
- * by itself.
+ * by itself, by its own id.
  */
 export type EnqueuedCalls =
   | { readonly firstId: number; readonly states: readonly JobState[] }
@@ -46,8 +45,7 @@ export type EnqueuedCalls =
 
 /** What the thread answers to each. */
 export interface Answers {
-  enqueue: EnqueueResult
-  enqueueCalls: EnqueuedCalls
+  enqueue: EnqueuedCalls
   lease: LeasedJobs
   apply: RefusedEvent[]
   abandon: null

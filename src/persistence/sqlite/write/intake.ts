@@ -32,10 +32,11 @@ export class Intake {
     this.#sql = prepare(db)
   }
 
-  /** Stores the jobs of calls without keys, where there is room for all of them at once; else as `enqueue` does. */
+  /** As `enqueue` does; most calls have no keys, and there is room for all of them at once: those need not be told apart. */
   enqueueCalls({ counts, batches }: NewCalls, now: number): EnqueuedCalls {
     const depth = this.#depth() + countBatched(batches)
-    if (depth > this.#depthMax || (this.#queues.begin(depth, now) && this.#queues.take(batches))) {
+    const isKeyed = batches.some(({ keys }) => keys !== null)
+    if (isKeyed || depth > this.#depthMax || (this.#queues.begin(depth, now) && this.#queues.take(batches))) {
       return this.enqueue(intoCalls(batches, counts), now)
     }
     const firstId = this.#insert(batches, now)
