@@ -578,10 +578,9 @@ describe('a server that stops', () => {
     await until(() => (answers[0]?.writableLength ?? 0) > 1_048_576)
     const streams = await Promise.all([openEvents(port), openEvents(port)])
 
-    const from = performance.now()
-    await server.close(60_000)
+    // Whatever it waited for, it would for longer than this test may take.
+    await server.close(600_000)
 
-    expect(performance.now() - from).toBeLessThan(2_000)
     await until(() => streams.every(({ ended }) => ended))
     expect(answers.map(({ writableFinished }) => writableFinished)).toEqual([false, true, true])
     const { length } = history.asked

@@ -146,12 +146,15 @@ test('rendering is no work for the loop to speak of', async () => {
   const render = () => renderChart(drawing, jobsOverlay(charts.job, { states, taken }))
   for (let i = 0; i < 200; i++) render()
 
-  const rounds = 1_000
-  const begunAt = performance.now()
-  for (let i = 0; i < rounds; i++) render()
-  const tookUs = ((performance.now() - begunAt) / rounds) * 1_000
+  // The quickest of many: others may have the processors meanwhile.
+  let tookUs = Number.POSITIVE_INFINITY
+  for (let i = 0; i < 200; i++) {
+    const begunAt = performance.now()
+    render()
+    tookUs = Math.min(tookUs, (performance.now() - begunAt) * 1_000)
+  }
 
   console.log(`a chart: ${tookUs.toFixed(0)} µs, ${render().length} characters`)
-  // Ten times what it takes on a machine that is busy with other things.
-  expect(tookUs).toBeLessThan(5_000)
+  // Twenty times what it takes.
+  expect(tookUs).toBeLessThan(1_000)
 })
