@@ -26,6 +26,7 @@ export default defineConfig({
     // Far beyond what any takes on a busy machine: they end those that hang.
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 90_000 } },
     // One more than the cores of the smallest machine that runs them: many wait for a process, a clock or a browser.
     maxWorkers: 3,
     // A worker loads the modules once, not once for each file: 20 s less.

@@ -406,7 +406,7 @@ describe('a signal', () => {
     socket.write(
       'POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{',
     )
-    await vi.waitFor(() => expect(socket.bytesWritten).toBeGreaterThan(0))
+    await vi.waitFor(() => expect(socket.bytesWritten).toBeGreaterThan(0), patienceMs)
 
     child.kill('SIGTERM')
 

@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
   AttemptTimeoutError,
   BackpressureError,
@@ -871,7 +871,7 @@ describe('a bound on what waits', () => {
       },
     })
     await system.enqueue({ type: 'work', payload: null, queue: 'runaway' })
-    await vi.waitUntil(() => refused.length > 20)
+    await until(() => refused.length > 20)
 
     for (let n = 0; n < 5; n++) {
       await expect(system.enqueue({ type: 'work', payload: null, queue: 'other', delayMs: day })).resolves.toBeDefined()

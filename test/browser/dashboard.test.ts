@@ -62,7 +62,7 @@ async function deadJob(server: TestServer, message = 'out of luck', more: object
 const textOf = (page: Page, selector: string) => page.locator(selector).textContent()
 /** Numbers move by themselves: resolves when it is that. */
 const untilText = (page: Page, selector: string, text: string | RegExp) =>
-  expect.poll(() => textOf(page, selector), { timeout: 10_000 }).toEqual(expect.stringMatching(text))
+  expect.poll(() => textOf(page, selector)).toEqual(expect.stringMatching(text))
 const classOf = (page: Page, selector: string) => page.locator(selector).getAttribute('class')
 
 describeInBrowser('in a browser', () => {
@@ -106,10 +106,10 @@ describeInBrowser('in a browser', () => {
       const banner = page.locator('#connection')
 
       await page.route(`${url}/`, (route) => route.fulfill({ status: 503, body: 'no' }))
-      await expect.poll(() => banner.isVisible(), { timeout: 5_000 }).toBe(true)
+      await expect.poll(() => banner.isVisible()).toBe(true)
       await page.unroute(`${url}/`)
 
-      await expect.poll(() => banner.isVisible(), { timeout: 10_000 }).toBe(false)
+      await expect.poll(() => banner.isVisible()).toBe(false)
     })
   })
 

@@ -15,6 +15,7 @@ import { type SmtpSettings, smtpOptions } from '../../src/handlers/smtp.ts'
 import { createJobSystem } from '../../src/index.ts'
 import { attempt, failureOf, faultsOf } from '../support/attempt.ts'
 import { refusal, startSmtp } from '../support/smtp.ts'
+import { until } from '../support/system.ts'
 import { tempFolder, whenDone } from '../support/temp.ts'
 
 const mail = { email: 'reader@example.org', subject: 'Your report', message: 'It is ready.' }
@@ -559,7 +560,7 @@ describe('TLS', () => {
 
     const failing = failureOf(emailTo(port), mail, { signal: abort.signal, log })
     const silence = () => timers.mock.calls.find(([, ms]) => ms === 10_000)
-    await vi.waitFor(() => expect(silence()).toBeDefined())
+    await until(() => silence() !== undefined)
     silence()![0]()
     abort.abort(new JobCancelledError())
 

@@ -1,9 +1,10 @@
 import type { IncomingMessage } from 'node:http'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { Guesses } from '../../src/http/guesses.ts'
 import { parseMetrics, sampleOf } from '../support/metrics-text.ts'
 import { exchange, type RawAnswer, request } from '../support/raw-http.ts'
 import { startHttp, type TestServer } from '../support/server.ts'
+import { until } from '../support/system.ts'
 
 const apiToken = 'a-token-of-enough-length'
 const right = { authorization: `Bearer ${apiToken}` }
@@ -52,7 +53,7 @@ describe.each(Object.entries(wrongBy))('wrong tokens by %s', (kind, show) => {
 
     const prompt = await times(10, () => show(server))
     const late = Array.from({ length: 10 }, () => show(server))
-    await vi.waitUntil(() => waiting.length === 10)
+    await until(() => waiting.length === 10)
     const refused = await show(server)
 
     expect(prompt.map(({ status }) => status)).toEqual(Array(10).fill(401))
@@ -74,7 +75,7 @@ describe.each(Object.entries(wrongBy))('wrong tokens by %s', (kind, show) => {
     pass(6_000)
     const again = await show(server)
     const next = show(server)
-    await vi.waitUntil(() => waiting.length === 1)
+    await until(() => waiting.length === 1)
     release()
 
     expect([again.status, (await next).status]).toEqual([401, 401])
@@ -106,7 +107,7 @@ test('what a proxy or anybody says of the address is told as a claim, and slows 
 
   await times(10, () => ask(server, 'GET /jobs', headers))
   void ask(server, 'GET /jobs', { ...headers, 'x-forwarded-for': '198.51.100.1' }).catch(() => undefined)
-  await vi.waitUntil(() => waiting.length === 1)
+  await until(() => waiting.length === 1)
 
   const told = server.logLines.map((line) => JSON.parse(line)).find(({ msg }) => msg === 'a wrong API token was shown')
   expect(told.address).toBe('127.0.0.1')
@@ -135,7 +136,7 @@ test.each(['GET /readyz', 'GET /login', 'HEAD /login'])(
 
     const prompt = await times(10, () => ask(server, line, headers))
     void ask(server, line, headers).catch(() => undefined)
-    await vi.waitUntil(() => waiting.length === 1)
+    await until(() => waiting.length === 1)
 
     expect(prompt.map(({ status }) => status)).toEqual(Array(10).fill(200))
     expect((await ask(server, line, {})).status).toBe(200)

@@ -298,7 +298,7 @@ describe('a tour through the API', () => {
     const headers = { authorization: 'Bearer of-bad-news' }
     for (let shown = 0; shown < 10; shown++) await send('GET', '/jobs', { headers }, 401)
     for (let shown = 0; shown < 10; shown++) void server.fetch('/jobs', { headers }).catch(() => undefined)
-    await vi.waitFor(() => send('GET', '/jobs', { headers }, 429))
+    await vi.waitFor(() => send('GET', '/jobs', { headers }, 429), 90_000)
   })
 
   test('meets nothing else where the server is in trouble', async () => {

@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exchange, request } from '../support/raw-http.ts'
 import { aWaitingJob, startHttp, type TestServer } from '../support/server.ts'
+import { until } from '../support/system.ts'
 import { cleanUp } from '../support/temp.ts'
 
 const apiToken = 'a-token-of-enough-length'
@@ -550,7 +551,7 @@ describe('where a token is set', () => {
     ).not.toContain(secret)
 
     await exchange(guarded.port, request('POST /jobs', { authorization: `Bearer ${apiToken}` }, body))
-    await vi.waitUntil(() => guarded.logLines.some((line) => line.includes('attempt failed')))
+    await until(() => guarded.logLines.some((line) => line.includes('attempt failed')))
 
     const log = guarded.logLines.join('')
     expect(log).not.toContain(secret)

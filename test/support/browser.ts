@@ -30,6 +30,7 @@ export async function openPage(
   { complaintsOk, ...options }: BrowserContextOptions & { readonly complaintsOk?: RegExp } = {},
 ): Promise<Page> {
   const context = await browser.newContext(options)
+  context.setDefaultTimeout(90_000)
   const page = await context.newPage()
   const complaints: string[] = []
   page.on('console', (message) => {
