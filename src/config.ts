@@ -65,7 +65,7 @@ export function problemsOf(given: Readonly<Record<string, unknown>>): string[] {
     if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max))
       return []
     return [
-      `${name} is ${inspect(value, { depth: 0, maxStringLength: 100 })}; it takes a whole number from ${min} to ${max}`,
+      `${name} is ${inspect(value, { depth: 0, maxStringLength: 100 })}; it must be a whole number from ${min} to ${max}`,
     ]
   })
 }

@@ -109,8 +109,8 @@ export class IllegalTransitionError extends JobSystemError {
   readonly events: readonly string[]
 
   constructor(jobId: number, event: string, state: string, events: readonly string[]) {
-    const legal = events.length > 0 ? `it takes ${events.join(', ')}` : 'nothing leaves that state'
-    super('illegal_transition', `job ${jobId} is ${state} and does not take ${event}; ${legal}`)
+    const legal = events.length > 0 ? `it allows ${events.join(', ')}` : 'nothing leaves that state'
+    super('illegal_transition', `job ${jobId} is ${state}, which does not allow ${event}; ${legal}`)
     this.jobId = jobId
     this.state = state
     this.events = events

@@ -176,7 +176,7 @@ function readAcceptLoss(flags: readonly string[]): string | undefined {
   if (flags.length === 0 || (code && rest.length === 0)) return code
   if (/^--accept-loss=?$/.test(flags.join(' ').trim())) {
     fail(
-      '--accept-loss takes a CODE: a start that finds jobs missing refuses, and its refusal says the code',
+      '--accept-loss needs a CODE: a start that finds jobs missing is refused, and the refusal names the code',
       exitUsage,
     )
   }

@@ -165,10 +165,10 @@ describe('a start', () => {
 
     expect([code, stdout]).toEqual([78, ''])
     expect(stderr.split('\n')).toEqual([
-      'jobmachine: PORT is "x"; it takes a whole number from 0 to 65535',
-      'jobmachine: WORKER_COUNT is "0"; it takes a whole number from 1 to 1000',
-      'jobmachine: API_TOKEN is a value of 5 characters; it takes at least 16 characters, without spaces',
-      'jobmachine: HOST is "0.0.0.0", which others can reach; that takes an API_TOKEN of at least 16 characters',
+      'jobmachine: PORT is "x"; it must be a whole number from 0 to 65535',
+      'jobmachine: WORKER_COUNT is "0"; it must be a whole number from 1 to 1000',
+      'jobmachine: API_TOKEN is a value of 5 characters; it must be at least 16 characters, without spaces',
+      'jobmachine: HOST is "0.0.0.0", which others can reach; that requires an API_TOKEN of at least 16 characters',
       '',
     ])
     expect(readdirSync(folder)).toEqual([])
@@ -270,7 +270,7 @@ describe('a start', () => {
 
       expect(code).toBe(64)
       expect(stderr).toBe(
-        'jobmachine: --accept-loss takes a CODE: a start that finds jobs missing refuses, and its refusal says the code\n',
+        'jobmachine: --accept-loss needs a CODE: a start that finds jobs missing is refused, and the refusal names the code\n',
       )
     },
   )

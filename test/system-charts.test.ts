@@ -28,7 +28,7 @@ describe('the path of a job', () => {
     for (const at of [0, 2, -1, 1.5, Number.NaN]) {
       await expect(system.path(id, { at })).rejects.toThrow(InvalidInputError)
     }
-    await expect(system.path(id, { at: 2 })).rejects.toThrow('at: takes a whole number from 1 to 1')
+    await expect(system.path(id, { at: 2 })).rejects.toThrow('at: must be a whole number from 1 to 1')
     await expect(system.path(99)).rejects.toThrow(JobNotFoundError)
     await expect(system.path(99, { at: 2 })).rejects.toThrow(JobNotFoundError)
   })

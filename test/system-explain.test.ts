@@ -45,7 +45,7 @@ describe('a job explains', () => {
     ])
     expect(places[1]).toMatchObject({
       summary:
-        'Job 3 (work) is queued: a client enqueued it 12 s ago. In its way: 2 jobs of queue "default" go before it and 2 queues take turns; the only worker is busy. It can run as soon as its turn comes and a worker is free.',
+        'Job 3 (work) is queued: a client enqueued it 12 s ago. Blocked: 2 jobs of queue "default" go before it and 2 queues take turns; the only worker is busy. It can run as soon as its turn comes and a worker is free.',
       earliestRunAt: null,
     })
   })
@@ -139,7 +139,7 @@ describe('a job explains', () => {
 
     expect(seen).toMatchObject({
       summary:
-        'Job 1 (nobody) is queued: a client enqueued it just now. In its way: this server has no handler for type "nobody". It can run when a server with a handler for its type takes the file.',
+        'Job 1 (nobody) is queued: a client enqueued it just now. Blocked: this server has no handler for type "nobody". It can run when a server with a handler for its type starts on the file.',
       earliestRunAt: null,
     })
     expect(codesOf((await producer.explain(id)).obstacles)).toEqual(['no_handler', 'server_elsewhere'])
@@ -314,7 +314,7 @@ describe('a producer explains what the file tells', () => {
         { code: 'attempt_running', message: `as the file has it, ${me} runs it` },
         {
           code: 'server_elsewhere',
-          message: expect.stringMatching(`^this process is no server, and ${me}, .* may still live$`),
+          message: expect.stringMatching(`^this process is not a server, and ${me}, .* may still live$`),
         },
       ],
       removedAt: null,

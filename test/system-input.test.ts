@@ -133,7 +133,7 @@ describe('a bad job is refused, every fault by its path, and nothing is stored',
 
   test.each([null, undefined, 5, 'x', true])('%o instead of a job', async (input) => {
     expect(await faults(() => system.submit(input))).toEqual([
-      { path: '', message: 'takes an object that describes one job' },
+      { path: '', message: 'must be an object that describes one job' },
     ])
   })
 
@@ -162,10 +162,10 @@ describe('a bad job is refused, every fault by its path, and nothing is stored',
     const [runAt] = await faults(() => system.enqueue({ type: 'work', payload: 1, runAt: 'soon' }))
     const [priority] = await faults(() => system.submit({ type: 'work', payload: 1, priority: '5' }))
 
-    expect(type?.message).toMatch(/^takes 1 to 64 letters/)
+    expect(type?.message).toMatch(/^must be 1 to 64 letters/)
     expect(missing?.message).toBe('is required')
     expect(runAt?.message).toMatch(/^takes .*RFC 3339/)
-    expect(priority?.message).toBe('takes a whole number from -100 to 100')
+    expect(priority?.message).toBe('must be a whole number from -100 to 100')
   })
 
   test('the error is of the class and has the code that say what is wrong', async () => {

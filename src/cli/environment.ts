@@ -87,13 +87,13 @@ const variables = {
   SHUTDOWN_GRACE_MS: setting('shutdownGraceMs'),
   LOG_LEVEL: z
     .enum(logLevels)
-    .describe(`one of ${logLevels.join(', ')}`)
+    .describe(`one of: ${logLevels.join(', ')}`)
     .default('info'),
   SMTP_HOST: text('an address or a host name', hostName).optional(),
   SMTP_PORT: whole(1, 65_535).default(587),
   SMTP_TLS: z
     .enum(tlsModes)
-    .describe(`one of ${tlsModes.join(', ')}`)
+    .describe(`one of: ${tlsModes.join(', ')}`)
     .optional(),
   SMTP_USER: text('a user name').optional(),
   SMTP_PASSWORD: text('a password').optional(),
@@ -119,7 +119,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     if (value) given[name] = value
     // An operator who writes API_TOKEN= believes that the server is protected.
     if (name === 'API_TOKEN' && (env[name] ?? fromFile[name]) === '') {
-      problems.push('API_TOKEN is set but empty; it takes at least 16 characters, or leave it out')
+      problems.push('API_TOKEN is set but empty; it must be at least 16 characters, or be left out')
     }
   }
   const parsed = schema.safeParse(given)
@@ -138,7 +138,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
 
 function describeProblem(name: keyof typeof variables, value: string): string {
   const got = secrets.has(name) ? `a value of ${value.length} characters` : JSON.stringify(value)
-  return `${name} is ${got}; it takes ${takes(variables[name])}`
+  return `${name} is ${got}; it must be ${takes(variables[name])}`
 }
 
 /** The description stands on the schema itself or on the one inside its default. */
@@ -158,13 +158,11 @@ function conflictsIn({ host, apiToken, settings, databasePath }: ServerConfig): 
     conflicts.push(
       weakness
         ? `${reached}, and API_TOKEN ${weakness}; make one by: openssl rand -hex 32`
-        : `${reached}; that takes an API_TOKEN of at least 16 characters`,
+        : `${reached}; that requires an API_TOKEN of at least 16 characters`,
     )
   }
   if (settings.retryMaxMs < settings.retryBaseMs) {
-    conflicts.push(
-      `RETRY_MAX_MS is ${settings.retryMaxMs}; it takes no less than RETRY_BASE_MS, ${settings.retryBaseMs}`,
-    )
+    conflicts.push(`RETRY_MAX_MS is ${settings.retryMaxMs}; it must be at least RETRY_BASE_MS, ${settings.retryBaseMs}`)
   }
   return conflicts
 }

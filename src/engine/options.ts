@@ -54,14 +54,14 @@ const checks: Readonly<Record<Exclude<keyof JobSystemOptions, keyof Settings>, C
   },
   handlers: problemsOfHandlers,
   acceptLoss: (given) =>
-    typeof given === 'string' ? [] : [`acceptLoss is ${shown(given)}; it takes the acceptance of a LostJobsError`],
+    typeof given === 'string' ? [] : [`acceptLoss is ${shown(given)}; it must be the acceptance of a LostJobsError`],
   secureDelete: (given) =>
-    typeof given === 'boolean' ? [] : [`secureDelete is ${shown(given)}; it takes true or false`],
+    typeof given === 'boolean' ? [] : [`secureDelete is ${shown(given)}; it must be true or false`],
   // What a method that is missing would say is dropped, as what one throws.
   log: (log) =>
-    typeof log === 'object' && log !== null ? [] : [`log is ${shown(log)}; it takes a logger such as pino`],
+    typeof log === 'object' && log !== null ? [] : [`log is ${shown(log)}; it must be a logger such as pino`],
   clock: (clock) =>
-    typeof (clock as Partial<Clock> | null)?.now === 'function' ? [] : [`clock is ${shown(clock)}; it takes a Clock`],
+    typeof (clock as Partial<Clock> | null)?.now === 'function' ? [] : [`clock is ${shown(clock)}; it must be a Clock`],
   onFatal: (given) => problemsOfFunction('onFatal', given),
   random: (given) => problemsOfFunction('random', given),
   inspect: (given) => problemsOfFunction('inspect', given),
@@ -73,7 +73,7 @@ export const optionNames: readonly string[] = [...Object.keys(checks), ...Object
 export function checkOptions(options: unknown): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new ConfigError([
-      `createJobSystem takes an object of options with at least database, it got ${shown(options)}`,
+      `createJobSystem needs an object of options with at least database, but got ${shown(options)}`,
     ])
   }
   const given = options as Readonly<Record<string, unknown>>
@@ -94,7 +94,7 @@ export function checkOptions(options: unknown): void {
 function problemsOfHandlers(handlers: unknown): string[] {
   if (!Array.isArray(handlers)) {
     return [
-      `handlers is ${shown(handlers)}; it takes an array of what defineHandler gives, or is left out by a producer`,
+      `handlers is ${shown(handlers)}; it must be an array of handlers from defineHandler; a producer leaves it out`,
     ]
   }
   const problems = Array.from(handlers, (handler: unknown, index) => {
@@ -114,7 +114,7 @@ function problemsOfHandlers(handlers: unknown): string[] {
 }
 
 function problemsOfFunction(name: string, value: unknown): string[] {
-  return typeof value === 'function' ? [] : [`${name} is ${shown(value)}; it takes a function`]
+  return typeof value === 'function' ? [] : [`${name} is ${shown(value)}; it must be a function`]
 }
 
 /** One line of it. */

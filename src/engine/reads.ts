@@ -36,7 +36,7 @@ export class StoreReads {
     assertWithin('limit', limit, 1, listLimitMax)
     const before = cursor === undefined ? undefined : Number(/^[0-9]{1,16}$/.exec(cursor)?.[0])
     if (before !== undefined && !Number.isSafeInteger(before)) {
-      throw new InvalidInputError([{ path: 'cursor', message: 'takes the next_cursor of an earlier page' }])
+      throw new InvalidInputError([{ path: 'cursor', message: 'must be the next_cursor of an earlier page' }])
     }
     const narrowed = parseFilter(filter)
     const page = await this.#store.list({ ...narrowed, ...(before === undefined ? {} : { before }), limit }, signal)
@@ -84,5 +84,5 @@ export class StoreReads {
 
 function assertWithin(path: string, value: number, min: number, max: number): void {
   if (Number.isSafeInteger(value) && value >= min && value <= max) return
-  throw new InvalidInputError([{ path, message: `takes a whole number from ${min} to ${max}` }])
+  throw new InvalidInputError([{ path, message: `must be a whole number from ${min} to ${max}` }])
 }

@@ -13,7 +13,7 @@ export interface ExponentialBackoff {
  */
 export function exponential({ baseMs, maxMs }: ExponentialBackoff): Backoff {
   for (const [name, ms] of Object.entries({ baseMs, maxMs })) {
-    if (!(Number.isFinite(ms) && ms >= 0)) throw new TypeError(`exponential takes a ${name} of 0 or more ms, got ${ms}`)
+    if (!(Number.isFinite(ms) && ms >= 0)) throw new TypeError(`exponential needs a ${name} of 0 or more ms, got ${ms}`)
   }
   return (attempt, random) => {
     const full = Math.min(maxMs, baseMs * 2 ** (attempt - 1))

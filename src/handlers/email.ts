@@ -50,7 +50,7 @@ const address = z
   .string(takes('one email address, such as someone@example.com'))
   .superRefine((text, { addIssue }) => {
     const fault = addressFault(text)
-    if (fault) addIssue({ code: 'custom', message: `takes one email address, such as someone@example.com; ${fault}` })
+    if (fault) addIssue({ code: 'custom', message: `must be one email address, such as someone@example.com; ${fault}` })
   })
   .meta({
     format: 'idn-email',

@@ -5,8 +5,8 @@ export function strictPayload<Shape extends z.ZodRawShape>(shape: Shape) {
   return z.strictObject(shape, {
     error: (issue) =>
       issue.code === 'unrecognized_keys'
-        ? `takes no ${namesOf(issue.keys)}, only ${Object.keys(shape).join(', ')}`
-        : `takes an object of ${Object.keys(shape).join(', ')}`,
+        ? `does not allow ${namesOf(issue.keys)}, only ${Object.keys(shape).join(', ')}`
+        : `must be an object with ${Object.keys(shape).join(', ')}`,
   })
 }
 
@@ -21,5 +21,7 @@ function namesOf(keys: readonly string[]): string {
 
 /** What a field says of a value that it does not take; the value itself, which may be a secret, is not in it. */
 export function takes(what: string) {
-  return { error: ({ input }: { readonly input?: unknown }) => (input === undefined ? 'is required' : `takes ${what}`) }
+  return {
+    error: ({ input }: { readonly input?: unknown }) => (input === undefined ? 'is required' : `must be ${what}`),
+  }
 }

@@ -53,7 +53,7 @@ function explained({ issues }: PayloadError, at: string, converted: ReadonlyMap<
     issues.map(({ path, message }) => {
       const name = converted.get(path.slice(at.length))
       if (name === undefined) return { path, message }
-      const advice = name === 'Date' ? ': take text, or coerce it (z.coerce.date())' : ''
+      const advice = name === 'Date' ? ': accept text, or coerce it (z.coerce.date())' : ''
       return {
         path,
         message: `${message}; the schema is given what the toJSON of ${name} gives, as it is stored${advice}`,

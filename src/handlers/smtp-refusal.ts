@@ -20,7 +20,7 @@ export function refusalOf(error: NodemailerError, settings: SmtpSettings): Refus
   }
   const aboutMail = code === 'EENVELOPE' || code === 'EMESSAGE'
   // 503 is about the order of commands, so about the session.
-  if (!aboutMail || responseCode < 500 || responseCode === 503) return later('the mail server did not take the mail')
+  if (!aboutMail || responseCode < 500 || responseCode === 503) return later('the mail server did not accept the mail')
   return ofSettings(error, settings) ?? { message: 'the mail server refused the mail', isFinal: true }
 }
 

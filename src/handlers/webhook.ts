@@ -69,7 +69,7 @@ const harmlessHeaders = new Set(['accept', 'accept-language', 'content-type', 'u
 const url = z
   .string(takes('a URL'))
   .max(urlMax, { ...takes(`at most ${urlMax} characters`), abort: true })
-  .refine(isWebUrl, 'takes an http or https URL without user, password, spaces and control characters')
+  .refine(isWebUrl, 'must be an http or https URL without user, password, spaces and control characters')
   .meta({ description: 'http or https, without user and password.', format: 'uri', pattern: '^https?://\\S+$' })
 
 const headers = z
@@ -87,16 +87,16 @@ const payload = strictPayload({
   method: z
     .string(takes('text'))
     .toUpperCase()
-    .pipe(z.enum(methods, takes(`one of ${methods.join(', ')}`)))
+    .pipe(z.enum(methods, takes(`one of: ${methods.join(', ')}`)))
     .default('POST')
-    .meta({ description: 'Small letters are taken too.', enum: methods }),
+    .meta({ description: 'Lower case is accepted too.', enum: methods }),
   headers: headers.optional(),
   body: z
     .unknown()
     .optional()
     .describe('Any JSON value, sent as JSON; nothing is sent where it is left out. Not for GET and HEAD.'),
   redirects: z
-    .enum(redirects, takes(`one of ${redirects.join(', ')}`))
+    .enum(redirects, takes(`one of: ${redirects.join(', ')}`))
     .optional()
     .describe('Whether a 307 or 308 may take method and body to another origin; same_origin unless given.'),
 })
@@ -283,8 +283,8 @@ function isWebUrl(text: string): boolean {
 function* headerFaults(headers: Record<string, string>): Generator<[path: string[], message: string]> {
   const entries = Object.entries(headers)
   const bytes = entries.reduce((sum, [name, value]) => sum + name.length + value.length, 0)
-  if (entries.length > headersMax) yield [[], `takes at most ${headersMax} headers`]
-  if (bytes > headerBytesMax) yield [[], `takes at most ${headerBytesMax} bytes of headers`]
+  if (entries.length > headersMax) yield [[], `must have at most ${headersMax} headers`]
+  if (bytes > headerBytesMax) yield [[], `must have at most ${headerBytesMax} bytes of headers`]
   if (entries.length > headersMax || bytes > headerBytesMax) return
   const seen = new Set<string>()
   for (const [name, value] of entries) {
@@ -293,7 +293,7 @@ function* headerFaults(headers: Record<string, string>): Generator<[path: string
     else if (ownHeaders.has(lowerCased)) yield [[name], 'is set by the call itself']
     else if (seen.has(lowerCased)) yield [[name], 'is given twice']
     // Latin-1 without control characters, as HTTP/1.1 carries it.
-    else if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) yield [[name], 'takes one line of Latin-1 text']
+    else if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) yield [[name], 'must be one line of Latin-1 text']
     seen.add(lowerCased)
   }
 }

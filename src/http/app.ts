@@ -95,7 +95,7 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
         ', ',
       )
       if (!allow) throw new HttpError(404, 'not_found', `there is nothing at ${path}${hintFor(path)}`)
-      throw new HttpError(405, 'method_not_allowed', `${c.req.method} is not taken here; ${allow} is`, { allow })
+      throw new HttpError(405, 'method_not_allowed', `${c.req.method} is not allowed here; use ${allow}`, { allow })
     }),
   )
   app.onError((error, c) => {

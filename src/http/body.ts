@@ -200,7 +200,7 @@ function assertMediaType(headers: IncomingHttpHeaders, expected: string): void {
   // As most clients send it: there is nothing to take apart.
   if (contentType === expected && encoding === undefined) return
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
-    throw new HttpError(415, 'unsupported_media_type', 'the body is encoded; it takes none, or identity', {
+    throw new HttpError(415, 'unsupported_media_type', 'the body is encoded; only identity is allowed', {
       'accept-encoding': 'identity',
     })
   }
@@ -214,7 +214,7 @@ function assertMediaType(headers: IncomingHttpHeaders, expected: string): void {
     .replaceAll('"', '')
   if (type === expected && (charset === undefined || charset === 'utf-8' || charset === 'utf8')) return
   const got = contentType === undefined ? 'none' : JSON.stringify(contentType)
-  throw new HttpError(415, 'unsupported_media_type', `the content type is ${got}; it takes ${expected} in UTF-8`)
+  throw new HttpError(415, 'unsupported_media_type', `the content type is ${got}; it must be ${expected} in UTF-8`)
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
@@ -231,7 +231,7 @@ function parseJson(bytes: Buffer, valuesMax: number): unknown {
   } catch {
     throw invalid('the body is not UTF-8')
   }
-  if (text.trim() === '') throw invalid('the body is empty; it takes JSON')
+  if (text.trim() === '') throw invalid('the body is empty; it must be JSON')
   try {
     return JSON.parse(text)
   } catch (error) {

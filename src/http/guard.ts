@@ -24,7 +24,7 @@ export function createGuard(
   return (incoming, path) => {
     const { host } = incoming.headers
     if (countHosts(incoming.rawHeaders) !== 1) {
-      throw new HttpError(400, 'bad_request', 'the request takes one Host header')
+      throw new HttpError(400, 'bad_request', 'the request must have one Host header')
     }
     if (host !== allowedLast && !isAllowedHost(host, allowed)) {
       throw new HttpError(

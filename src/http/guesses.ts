@@ -95,7 +95,12 @@ export class Guesses {
     if (isPrompt) return
     if (this.#held >= heldMax || guesser.held >= heldOfAddressMax) {
       const headers = { 'retry-after': `${delayMs / 1_000}` }
-      throw new HttpError(429, 'too_many_guesses', 'too many wrong tokens; a right one is taken at any time', headers)
+      throw new HttpError(
+        429,
+        'too_many_guesses',
+        'too many wrong tokens; a right one is accepted at any time',
+        headers,
+      )
     }
     this.#held++
     guesser.held++

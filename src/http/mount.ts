@@ -26,7 +26,7 @@ export function assertMountable(basePath: string, paths: readonly string[]): voi
   const own = new Set(paths.map(firstSegmentOf))
   if (basePath === '' || !own.has(firstSegmentOf(basePath))) return
   throw new ConfigError([
-    `BASE_PATH is ${JSON.stringify(basePath)}, which begins like a path of the server's own; take another, such as /jobs-admin`,
+    `BASE_PATH is ${JSON.stringify(basePath)}, which begins like a path of the server's own; choose another, such as /jobs-admin`,
   ])
 }
 

@@ -15,7 +15,10 @@ export const refusals = {
   incomplete_body: { status: 400, meaning: 'The connection ended before the body did.' },
   invalid_json: { status: 400, meaning: 'The body is not JSON in UTF-8; `errors` says where it breaks off.' },
   invalid_input: { status: 400, meaning: 'Fields or parameters are wrong; `errors` names each.' },
-  invalid_payload: { status: 400, meaning: 'The payload is not what its type takes; `errors` names each fault.' },
+  invalid_payload: {
+    status: 400,
+    meaning: 'The payload does not match the schema of its type; `errors` names each fault.',
+  },
   unknown_type: { status: 400, meaning: 'No handler runs jobs of that type; `errors` lists those that are known.' },
   unauthorized: {
     status: 401,
@@ -39,7 +42,7 @@ export const refusals = {
   },
   method_not_allowed: {
     status: 405,
-    meaning: 'That path does not take that method; `Allow` says which it takes.',
+    meaning: 'The path does not allow that method; `Allow` lists those that it allows.',
     headers: ['Allow'],
   },
   timeout: { status: 408, meaning: 'The request took too long to arrive.' },
@@ -50,7 +53,7 @@ export const refusals = {
   },
   illegal_transition: {
     status: 409,
-    meaning: 'The job is in a `state` that does not take this; `events` are those that it takes.',
+    meaning: 'The job is in a `state` that does not allow this; `events` lists what it allows.',
   },
   bulk_state: {
     status: 409,
@@ -66,7 +69,7 @@ export const refusals = {
     meaning: 'The body is not `application/json` in UTF-8, or it is compressed.',
     headers: ['Accept-Encoding'],
   },
-  expectation_failed: { status: 417, meaning: 'The `Expect` header takes nothing but `100-continue`.' },
+  expectation_failed: { status: 417, meaning: 'The `Expect` header must be `100-continue`.' },
   backpressure: {
     status: 429,
     meaning: 'A bound is reached: jobs that wait, requests under way, or bytes held for them. Nothing was stored.',
@@ -74,7 +77,7 @@ export const refusals = {
   },
   too_many_guesses: {
     status: 429,
-    meaning: 'Too many wrong tokens were shown, from this address or in all. A right one is taken at any time.',
+    meaning: 'Too many wrong tokens were shown, from this address or in all. A right one is accepted at any time.',
     headers: ['Retry-After'],
   },
   headers_too_large: { status: 431, meaning: 'The head of the request is too long.' },

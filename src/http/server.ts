@@ -95,7 +95,7 @@ function answerRequests(
     },
   })
   const refuse = getRequestListener(() =>
-    problem(new HttpError(417, 'expectation_failed', 'the Expect header takes nothing but 100-continue')),
+    problem(new HttpError(417, 'expectation_failed', 'the Expect header must be 100-continue')),
   )
   const answerBy = (answerer: typeof listener) => (incoming: IncomingMessage, outgoing: ServerResponse) => {
     // Behind the last answer of its connection.

@@ -37,21 +37,21 @@ const delayMaxMs = 3_155_760_000_000
 /** The last instant that ISO 8601 writes with four digits for the year. */
 export const instantMax = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 
-const nameTakes = 'takes 1 to 64 letters, digits and . _ : - and begins with a letter or digit'
+const nameTakes = 'must be 1 to 64 letters, digits and . _ : - and begin with a letter or digit'
 /** What the name of a type or a queue may be, also where one is searched for: another finds nothing, ever. */
 export const name = z.string(nameTakes).regex(namePattern, nameTakes)
-const keyTakes = `takes 1 to ${keyLengthMax} printable characters`
+const keyTakes = `must be 1 to ${keyLengthMax} printable characters`
 const wholeNumber = (min: number, max: number) => {
-  const takes = `takes a whole number from ${min} to ${max}`
+  const takes = `must be a whole number from ${min} to ${max}`
   return z.int(takes).min(min, takes).max(max, takes)
 }
-const instantTakes = 'takes an RFC 3339 instant with an offset, such as 2030-01-31T09:30:00Z, to the year 9999'
+const instantTakes = 'must be an RFC 3339 instant with an offset, such as 2030-01-31T09:30:00Z, to the year 9999'
 export const instantText = z.iso
   .datetime({ offset: true, error: instantTakes })
   .meta({ examples: ['2030-01-31T09:30:00Z'] })
   .transform((text) => Date.parse(text))
   .refine((ms) => ms <= instantMax, instantTakes)
-const valueTakes = 'takes epoch ms, a Date or RFC 3339 text with an offset, to the year 9999'
+const valueTakes = 'must be epoch ms, a Date or RFC 3339 text with an offset, to the year 9999'
 /** Of any realm. */
 const date = z.custom<Date>(isDate).transform((given) => given.getTime())
 const instantValue = z

@@ -32,12 +32,12 @@ export type BulkFilter = Omit<JobFilter, 'limit' | 'cursor'>
 /** Characters of what is searched for. */
 const textMax = 200
 
-const takesText = `takes 1 to ${textMax} characters`
-const takesInstant = 'takes epoch ms, to the year 9999'
+const takesText = `must be 1 to ${textMax} characters`
+const takesInstant = 'must be epoch ms, to the year 9999'
 
 const fields = {
   state: z
-    .enum(jobStates, `takes one of ${jobStates.join(', ')}`)
+    .enum(jobStates, `must be one of: ${jobStates.join(', ')}`)
     .exactOptional()
     .describe('Only jobs in it.'),
   type: name.exactOptional().describe('Only jobs of it.'),
@@ -51,7 +51,7 @@ const fields = {
 const instant = z.int(takesInstant).min(-instantMax, takesInstant).max(instantMax, takesInstant)
 const librarySchema = z.strictObject(
   { ...fields, createdFrom: instant.exactOptional(), createdTo: instant.exactOptional() },
-  'takes a filter',
+  'must be a filter',
 )
 
 /** What narrows a list, as HTTP writes it, in a query or in JSON. */
@@ -84,11 +84,11 @@ export function parseFilter(input: BulkFilter): BulkFilter {
 /** Checks that it is a command, and that the machine takes it where the filter looks; throws `InvalidInputError`. */
 export function assertTaken(command: Command, { state }: BulkFilter): void {
   if (!commands.includes(command)) {
-    throw new InvalidInputError([{ path: 'command', message: `takes one of ${commands.join(', ')}` }])
+    throw new InvalidInputError([{ path: 'command', message: `must be one of: ${commands.join(', ')}` }])
   }
   const states = [...new Set(edgesOn(command).map(({ from }) => from))]
   if (state === undefined || states.includes(state)) return
-  const message = `a ${state} job does not take ${command}; those in ${states.join(', ')} do`
+  const message = `a ${state} job does not allow ${command}; those in ${states.join(', ')} do`
   throw new InvalidInputError([{ path: 'state', message }])
 }
 

@@ -43,7 +43,7 @@ const nothingGiven = {
  */
 export function parseJob(input: unknown, naming: Naming, at = '', valuesMax = defaults.maxPayloadValues): Parsed {
   if (typeof input !== 'object' || input === null || Array.isArray(input))
-    return { issues: [{ path: at, message: 'takes an object that describes one job' }] }
+    return { issues: [{ path: at, message: 'must be an object that describes one job' }] }
   const known = fieldsNamed[naming]
   const job = input as Record<string, unknown>
   const request = { ...nothingGiven }
@@ -93,7 +93,7 @@ export function* parseJobs(
   valuesMax: number,
 ): Generator<void, JobRequest[]> {
   if (input.length === 0 || input.length > batchMax) {
-    throw new InvalidInputError([{ path: '', message: `takes 1 to ${batchMax} jobs, got ${input.length}` }])
+    throw new InvalidInputError([{ path: '', message: `must be 1 to ${batchMax} jobs, got ${input.length}` }])
   }
   const requests: JobRequest[] = []
   const issues: InputIssue[] = []

@@ -98,7 +98,7 @@ export const jobEvents = {
     command: {
       summary: 'Cancel a job',
       description:
-        'The signal of a running handler fires, and what it returns afterwards is refused. It takes no body.',
+        'The signal of a running handler fires, and what it returns afterwards is refused. The request has no body.',
       answer: 'The job, cancelled.',
       isDangerous: true,
     },
@@ -110,7 +110,7 @@ export const jobEvents = {
     next: 'a person or a program runs it again',
     command: {
       summary: 'Run a dead or cancelled job again',
-      description: 'Its attempts begin anew. It takes no body.',
+      description: 'Its attempts begin anew. The request has no body.',
       answer: 'The job, to be run.',
       isDangerous: false,
     },

@@ -56,7 +56,7 @@ export function replay(
   const edge = edgeOf(job, row, maxAttempts)
   if (!edge) {
     tell(
-      `seq ${row.seq} takes ${job.state} to ${row.to} by ${row.event}, which is no edge at attempt ${job.attempt} of ${maxAttempts} and ${job.crashes} crashes`,
+      `seq ${row.seq} goes from ${job.state} to ${row.to} by ${row.event}, which is not an edge at attempt ${job.attempt} of ${maxAttempts} and ${job.crashes} crashes`,
     )
   }
   const attempt = edge ? countAfter(edge.attempt, job.attempt) : row.attempt

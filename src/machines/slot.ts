@@ -56,7 +56,7 @@ const moves = Object.freeze(
 
 /** The phase after `event`; one that the machine does not take is a broken invariant. */
 export function nextPhase(phase: SlotPhase, event: SlotEventType): SlotPhase {
-  return moves[phase][event] ?? assert.fail(`a slot that is ${phase} does not take ${event}`)
+  return moves[phase][event] ?? assert.fail(`a slot that is ${phase} does not allow ${event}`)
 }
 
 function movesFrom(phase: SlotPhase): Partial<Record<SlotEventType, SlotPhase>> {

@@ -8,7 +8,7 @@ const uriQuery = /\?(?:mode|cache|vfs|immutable|nolock|psow)=/i
  */
 export function faultOfDatabasePath(path: unknown): string | null {
   const fault = describeFault(path)
-  return fault && `${fault}; it takes the path of a file, such as ./data/jobs.db`
+  return fault && `${fault}; it must be the path of a file, such as ./data/jobs.db`
 }
 
 function describeFault(path: unknown): string | null {

@@ -111,7 +111,7 @@ describe('a number', () => {
     ]
     for (const value of values) {
       expect(problemsOf({ ...beside(name), [name]: value })).toEqual([
-        `${name} is ${JSON.stringify(value)}; it takes a whole number from ${min} to ${max}`,
+        `${name} is ${JSON.stringify(value)}; it must be a whole number from ${min} to ${max}`,
       ])
     }
   })
@@ -131,9 +131,9 @@ describe('any other variable', () => {
     ]),
     ['DATABASE_PATH', 'a\0b', 'a path'],
     ['DATABASE_PATH', 'a\nb', 'a path'],
-    ['SMTP_TLS', 'none', 'one of implicit, starttls'],
-    ['LOG_LEVEL', 'loud', 'one of fatal, error, warn, info, debug, trace, silent'],
-    ['LOG_LEVEL', 'INFO', 'one of fatal, error, warn, info, debug, trace, silent'],
+    ['SMTP_TLS', 'none', 'one of: implicit, starttls'],
+    ['LOG_LEVEL', 'loud', 'one of: fatal, error, warn, info, debug, trace, silent'],
+    ['LOG_LEVEL', 'INFO', 'one of: fatal, error, warn, info, debug, trace, silent'],
     ['SMTP_HOST', 'smtp example', 'an address or a host name'],
     ['SMTP_USER', 'a\nb', 'a user name'],
     ['SMTP_FROM', 'nobody', 'a mail address'],
@@ -143,7 +143,7 @@ describe('any other variable', () => {
     ['WEBHOOK_ALLOW_PRIVATE', 'TRUE', 'true or false'],
     ['SECURE_DELETE', 'on', 'true or false'],
   ])('%s=%s is refused in one line that says what it takes', (name, value, takes) => {
-    expect(problemsOf({ [name]: value })).toEqual([`${name} is ${JSON.stringify(value)}; it takes ${takes}`])
+    expect(problemsOf({ [name]: value })).toEqual([`${name} is ${JSON.stringify(value)}; it must be ${takes}`])
   })
 
   test.each([
@@ -160,7 +160,7 @@ describe('any other variable', () => {
     ['WEBHOOK_SECRET', 'whsec_====', 'ASCII text, or whsec_ and base64 with its padding'],
   ])('%s, which is a secret, is refused without repeating it', (name, value, takes) => {
     expect(problemsOf({ [name]: value })).toEqual([
-      `${name} is a value of ${value.length} characters; it takes ${takes}`,
+      `${name} is a value of ${value.length} characters; it must be ${takes}`,
     ])
   })
 
@@ -237,7 +237,7 @@ describe('an empty value', () => {
     ['.env in quotes', {}, 'API_TOKEN=""'],
   ])('of API_TOKEN in %s is refused', (_, env, dotEnv) => {
     expect(problemsOf(env, dotEnv)).toEqual([
-      'API_TOKEN is set but empty; it takes at least 16 characters, or leave it out',
+      'API_TOKEN is set but empty; it must be at least 16 characters, or be left out',
     ])
   })
 })
@@ -262,7 +262,7 @@ describe('.env', () => {
   })
 
   test('is checked as the environment is', () => {
-    expect(problemsOf({}, 'PORT=x')).toEqual(['PORT is "x"; it takes a whole number from 0 to 65535'])
+    expect(problemsOf({}, 'PORT=x')).toEqual(['PORT is "x"; it must be a whole number from 0 to 65535'])
   })
 })
 
@@ -279,7 +279,7 @@ describe('a HOST that others can reach', () => {
     '::ffff:127.0.0.1',
   ])('%s is refused without a token, and taken with one', (host) => {
     expect(problemsOf({ HOST: host })).toEqual([
-      `HOST is ${JSON.stringify(host.replace(/[[\]]/g, ''))}, which others can reach; that takes an API_TOKEN of at least 16 characters`,
+      `HOST is ${JSON.stringify(host.replace(/[[\]]/g, ''))}, which others can reach; that requires an API_TOKEN of at least 16 characters`,
     ])
     expect(problemsOf({ HOST: host, API_TOKEN: token })).toEqual([])
   })
@@ -291,7 +291,7 @@ describe('a HOST that others can reach', () => {
 
 test('a longest delay below the first is refused', () => {
   expect(problemsOf({ RETRY_BASE_MS: '5000', RETRY_MAX_MS: '4999' })).toEqual([
-    'RETRY_MAX_MS is 4999; it takes no less than RETRY_BASE_MS, 5000',
+    'RETRY_MAX_MS is 4999; it must be at least RETRY_BASE_MS, 5000',
   ])
 })
 

@@ -135,7 +135,7 @@ describe.concurrent('a process that is killed', () => {
       expect(await reader.counts()).toMatchObject({ dead: poison, succeeded: jobs.length - poison })
       for (const { type, attempt, crashes, error } of (await reader.list({ state: 'dead' })).jobs) {
         expect([type, attempt, crashes]).toEqual(['poison', 0, 4])
-        expect(error?.message).toMatch(/, for the fourth time; it ran alone, so it is taken for the cause/)
+        expect(error?.message).toMatch(/, for the fourth time; it ran alone, so it counts as the cause/)
       }
       await assertWitnessed(reader, database)
       await endWith(child, reader)

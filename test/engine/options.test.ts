@@ -18,21 +18,29 @@ test.each<[string, unknown, string[]]>([
     { database, concurrency: 3 },
     [expect.stringMatching(/^concurrency is no option .*; they are database, handlers, .*workers/)],
   ],
-  ['nothing', undefined, ['createJobSystem takes an object of options with at least database, it got undefined']],
+  ['nothing', undefined, ['createJobSystem needs an object of options with at least database, but got undefined']],
   [
     'a path alone',
     database,
-    [expect.stringMatching(/^createJobSystem takes an object of options with at least database, it got '/)],
+    [expect.stringMatching(/^createJobSystem needs an object of options with at least database, but got '/)],
   ],
-  ['no database', { handlers: [work] }, [expect.stringMatching(/^database is undefined; it takes the path of a file/)]],
-  ['a number as text', { database, workers: '3' }, ["workers is '3'; it takes a whole number from 1 to 1000"]],
+  [
+    'no database',
+    { handlers: [work] },
+    [expect.stringMatching(/^database is undefined; it must be the path of a file/)],
+  ],
+  ['a number as text', { database, workers: '3' }, ["workers is '3'; it must be a whole number from 1 to 1000"]],
   [
     'a map of handlers',
     { database, handlers: { work } },
-    ['handlers is { work: [Object] }; it takes an array of what defineHandler gives, or is left out by a producer'],
+    ['handlers is { work: [Object] }; it must be an array of handlers from defineHandler; a producer leaves it out'],
   ],
   ['one handler', { database, handlers: work }, [expect.stringMatching(/^handlers is \{ type: 'work'/)]],
-  ['null for handlers', { database, handlers: null }, [expect.stringMatching(/^handlers is null; it takes an array/)]],
+  [
+    'null for handlers',
+    { database, handlers: null },
+    [expect.stringMatching(/^handlers is null; it must be an array/)],
+  ],
   ['a handler twice', { database, handlers: [work, work] }, ['handlers has more than one for type "work"']],
   [
     'two handlers of a type',
@@ -54,11 +62,11 @@ test.each<[string, unknown, string[]]>([
     { database, handlers: [{ type: 'x', run() {} }] },
     [expect.stringMatching(/^handlers\[0\]: handler "x": payload must be a Standard Schema/)],
   ],
-  ['no log', { database, log: true }, ['log is true; it takes a logger such as pino']],
+  ['no log', { database, log: true }, ['log is true; it must be a logger such as pino']],
   [
     'what is no function',
     { database, onFatal: 1, clock: {} },
-    ['clock is {}; it takes a Clock', 'onFatal is 1; it takes a function'],
+    ['clock is {}; it must be a Clock', 'onFatal is 1; it must be a function'],
   ],
 ])('%s is refused with a sentence', async (_, options, problems) => {
   const refused = createJobSystem(options as JobSystemOptions)
@@ -75,8 +83,8 @@ test('all that is wrong is said at once', async () => {
       'worker is no option of createJobSystem; did you mean workers?',
       expect.stringMatching(/^database is undefined/),
       expect.stringMatching(/^handlers\[0\]: /),
-      'random is 0.5; it takes a function',
-      'workers is 0; it takes a whole number from 1 to 1000',
+      'random is 0.5; it must be a function',
+      'workers is 0; it must be a whole number from 1 to 1000',
     ],
   })
 })

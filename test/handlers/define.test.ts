@@ -179,7 +179,7 @@ describe('exponential backoff', () => {
     { baseMs: 1, maxMs: -1 },
     { baseMs: Number.NaN, maxMs: 1 },
   ])('is refused where it could give no delay: %j', (given) => {
-    expect(() => exponential(given as never)).toThrow(/^exponential takes a (baseMs|maxMs) of 0 or more ms, got /)
+    expect(() => exponential(given as never)).toThrow(/^exponential needs a (baseMs|maxMs) of 0 or more ms, got /)
   })
 
   const backoff = exponential({ baseMs: 1_000, maxMs: 60_000 })

@@ -137,8 +137,8 @@ describe('the payload of an email', () => {
   test('lists every field that is missing or wrong', () => {
     expect(faultsOf(handler, { subject: 5, message: null })).toEqual([
       'payload.email: is required',
-      'payload.subject: takes text',
-      'payload.message: takes text',
+      'payload.subject: must be text',
+      'payload.message: must be text',
     ])
   })
 
@@ -158,7 +158,7 @@ describe('the payload of an email', () => {
     'headers',
   ])('refuses the unknown field %s by its name', (field) => {
     const [fault] = faultsOf(handler, { ...mail, [field]: 'x' })
-    expect(fault).toBe(`payload: takes no "${field}", only email, subject, message, body`)
+    expect(fault).toBe(`payload: does not allow "${field}", only email, subject, message, body`)
   })
 
   test.each([
@@ -205,7 +205,7 @@ describe('the payload of an email', () => {
     ['a label of 64 characters', `reader@${'b'.repeat(64)}.org`, 'longer than a host name may be'],
   ])('refuses an address with %s, and says so', (_what, email, why) => {
     const [fault] = faultsOf(handler, { ...mail, email })
-    expect(fault).toMatch(/^payload.email: takes one email address, such as someone@example.com; it/)
+    expect(fault).toMatch(/^payload.email: must be one email address, such as someone@example.com; it/)
     expect(fault).toContain(why)
   })
 

@@ -780,15 +780,15 @@ describe('the payload of a webhook', () => {
     const headers = { Host: 'a', 'x y': 'b', 'x-a': 'c', 'X-A': 'd', 'x-b': 'e\r\nx-c: f', 'x-d': 5 }
     expect(faultsOf(handler, { method: 'TRACE', headers, retries: 3 })).toEqual([
       'payload.url: is required',
-      'payload.method: takes one of GET, HEAD, POST, PUT, PATCH, DELETE',
-      'payload.headers.x-d: takes text',
-      'payload: takes no "retries", only url, method, headers, body, redirects',
+      'payload.method: must be one of: GET, HEAD, POST, PUT, PATCH, DELETE',
+      'payload.headers.x-d: must be text',
+      'payload: does not allow "retries", only url, method, headers, body, redirects',
     ])
     expect(faultsOf(handler, { url: 'http://a.test', headers: { ...headers, 'x-d': '5' } })).toEqual([
       'payload.headers.Host: is set by the call itself',
       'payload.headers.x y: is not the name of a header',
       'payload.headers.X-A: is given twice',
-      'payload.headers.x-b: takes one line of Latin-1 text',
+      'payload.headers.x-b: must be one line of Latin-1 text',
     ])
   })
 
@@ -824,10 +824,10 @@ describe('the payload of a webhook', () => {
   test('bounds the headers in number and size', () => {
     const many = Object.fromEntries(Array.from({ length: 51 }, (_, index) => [`x-${index}`, '']))
     expect(faultsOf(handler, { url: 'http://a.test', headers: many })).toEqual([
-      'payload.headers: takes at most 50 headers',
+      'payload.headers: must have at most 50 headers',
     ])
     expect(faultsOf(handler, { url: 'http://a.test', headers: { 'x-a': 'a'.repeat(8_192) } })).toEqual([
-      'payload.headers: takes at most 8192 bytes of headers',
+      'payload.headers: must have at most 8192 bytes of headers',
     ])
   })
 

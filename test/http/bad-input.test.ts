@@ -238,7 +238,7 @@ describe('a field that is not what it takes is refused by its path', () => {
     })
 
     expect(body.errors.map(({ message }: { message: string }) => message)).toEqual(
-      Array(5).fill(expect.stringMatching(/^takes /)),
+      Array(5).fill(expect.stringMatching(/^must be /)),
     )
   })
 
@@ -381,7 +381,7 @@ test('a name that no job can have is refused with the same words, stored or sear
 
   const stored = await wordsOf(server.post('/jobs', { payload: 1, ...names }))
 
-  expect(stored).toEqual(['queue', 'type'].map((path) => expect.stringMatching(`^${path}: takes 1 to 64 letters`)))
+  expect(stored).toEqual(['queue', 'type'].map((path) => expect.stringMatching(`^${path}: must be 1 to 64 letters`)))
   expect(await wordsOf(server.get(`/jobs?${query}`))).toEqual(stored)
   expect(await wordsOf(server.get(`/events?${query}`))).toEqual(stored)
   expect(await wordsOf(server.post('/bulk', { command: 'cancel', ...names }))).toEqual(stored)
@@ -393,9 +393,9 @@ test('every fault of a query is told, with what the parameter takes', async () =
   expect(await faultsOf('/jobs?limit=x&state=failed')).toEqual([
     {
       path: 'state',
-      message: 'takes one of scheduled, queued, leased, running, retrying, succeeded, dead, cancelled',
+      message: 'must be one of: scheduled, queued, leased, running, retrying, succeeded, dead, cancelled',
     },
-    { path: 'limit', message: 'takes a whole number from 1 to 500' },
+    { path: 'limit', message: 'must be a whole number from 1 to 500' },
   ])
   expect(await faultsOf('/jobs?type=a&type=b&sort=id&limit=0')).toEqual([
     { path: 'type', message: 'is given twice' },

@@ -135,7 +135,7 @@ test('POST /createJob takes no array', async () => {
   const { status, body } = await post('/createJob', [aWaitingJob()])
 
   expect(status).toBe(400)
-  expect(body.errors).toEqual([{ path: '', message: 'takes one job; POST /jobs takes an array' }])
+  expect(body.errors).toEqual([{ path: '', message: 'must be one job; POST /jobs accepts an array' }])
 })
 
 describe('POST /jobs of an array', () => {
@@ -634,11 +634,11 @@ describe('POST /jobs/:id/cancel and /requeue', () => {
 
     const { status, headers, body } = await post(`/jobs/1/${command}`)
 
-    const then = events.length > 0 ? `it takes ${events.join(', ')}` : 'nothing leaves that state'
+    const then = events.length > 0 ? `it allows ${events.join(', ')}` : 'nothing leaves that state'
     expect(status).toBe(409)
     expect(headers.get('content-type')).toBe('application/problem+json')
     expect(body).toEqual(
-      problemOf(409, 'illegal_transition', `job 1 is ${state} and does not take ${command}; ${then}`, {
+      problemOf(409, 'illegal_transition', `job 1 is ${state}, which does not allow ${command}; ${then}`, {
         id: 1,
         state,
         events,

@@ -171,7 +171,7 @@ describe('GET /jobs/:id/machine.svg', () => {
   test('says how far a job’s history goes to who asks for more', async () => {
     const { body } = await server.get('/jobs/1/machine.svg?at=9')
 
-    expect(body.errors).toEqual([{ path: 'at', message: 'takes a whole number from 1 to 8' }])
+    expect(body.errors).toEqual([{ path: 'at', message: 'must be a whole number from 1 to 8' }])
   })
 
   test('has nothing of the job but numbers and names of the machine', async () => {

@@ -36,16 +36,16 @@ describe('a page that cannot be shown says why', () => {
   test.each([
     ['/dashboard/jobs/9', 404, 'no job has the id 9'],
     ['/dashboard/jobs/x', 404, 'no job has the id'],
-    ['/dashboard/jobs/2?at=99', 400, 'takes a whole number from 1 to 4'],
-    ['/dashboard/jobs/2?at=0', 400, 'takes a whole number'],
+    ['/dashboard/jobs/2?at=99', 400, 'must be a whole number from 1 to 4'],
+    ['/dashboard/jobs/2?at=0', 400, 'must be a whole number'],
     ['/dashboard/jobs/2?x=1', 400, 'is not a known parameter'],
-    ['/dashboard/jobs?state=asleep', 400, 'takes one of scheduled'],
-    ['/dashboard/jobs?created_from=yesterday', 400, 'takes a date and a time'],
-    ['/dashboard/jobs?cursor=x', 400, 'takes the next_cursor'],
-    [`/dashboard/jobs?text=${'x'.repeat(201)}`, 400, 'takes 1 to 200 characters'],
+    ['/dashboard/jobs?state=asleep', 400, 'must be one of: scheduled'],
+    ['/dashboard/jobs?created_from=yesterday', 400, 'must be a date and a time'],
+    ['/dashboard/jobs?cursor=x', 400, 'must be the next_cursor'],
+    [`/dashboard/jobs?text=${'x'.repeat(201)}`, 400, 'must be 1 to 200 characters'],
     ['/dashboard/bulk/x', 404, 'that command is no longer known'],
     ['/dashboard/nope', 404, 'there is nothing at /dashboard/nope'],
-    ['/dashboard/jobs/1/cancel', 405, 'GET is not taken here'],
+    ['/dashboard/jobs/1/cancel', 405, 'GET is not allowed here'],
   ])('%s', async (path, status, reason) => {
     const answer = await server.get(path)
 
@@ -66,7 +66,7 @@ describe('without a script', () => {
     const { status, body } = await submit('/dashboard/jobs/2/cancel')
 
     expect(status).toBe(409)
-    expect(body).toContain('job 2 is dead and does not take cancel; it takes requeue')
+    expect(body).toContain('job 2 is dead, which does not allow cancel; it allows requeue')
   })
 
   test('a list leads to the older jobs by a link, with what was asked for', async () => {
@@ -99,7 +99,7 @@ describe('without a script', () => {
     expect([wrong.status, before]).toEqual([409, 'dead'])
     expect([run.status, bulk.moved]).toEqual([303, 1])
     expect((await submit('/dashboard/bulk', { command: 'explode' })).status).toBe(400)
-    expect((await server.get('/dashboard/jobs?state=succeeded')).body).toContain('A succeeded job takes no command.')
+    expect((await server.get('/dashboard/jobs?state=succeeded')).body).toContain('A succeeded job allows no command.')
   })
 
   test('a form of another site changes nothing', async () => {

@@ -45,7 +45,7 @@ describe.each(routes)('%s', (path, allow) => {
       connection.write(request(`${method} ${path}`))
       const { status, headers, body } = await connection.answer({ head: method === 'HEAD' })
       expect([method, status, headers.allow]).toEqual([method, 405, allow])
-      if (method !== 'HEAD') expect(body).toContain(`${method} is not taken here`)
+      if (method !== 'HEAD') expect(body).toContain(`${method} is not allowed here`)
     }
 
     expect((await server.get('/jobs/1')).body.state).toBe('scheduled')

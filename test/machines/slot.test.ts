@@ -16,7 +16,7 @@ describe('the machine of a slot', () => {
     test.each(events)('does by the table what it does by XState on %s', (type) => {
       const [after] = transition(slotMachine, slotMachine.resolveState({ value: phase }), { type })
 
-      if (after.value === phase) expect(() => nextPhase(phase, type)).toThrow(`${phase} does not take ${type}`)
+      if (after.value === phase) expect(() => nextPhase(phase, type)).toThrow(`${phase} does not allow ${type}`)
       else expect(nextPhase(phase, type)).toBe(after.value)
     })
   })

@@ -95,7 +95,7 @@ describe('a slot that is told what cannot be', () => {
     const { slots, prefetch } = aPrefetch([1])
     const [a] = running(prefetch, jobs(1))
 
-    expect(() => slots.move(a!, 'end')).toThrow('a slot that is running does not take end')
+    expect(() => slots.move(a!, 'end')).toThrow('a slot that is running does not allow end')
   })
 
   test('says so of a slot that was given back', () => {
@@ -103,6 +103,6 @@ describe('a slot that is told what cannot be', () => {
     const [a] = running(prefetch, jobs(1))
     settle(prefetch, a!, 'succeed')
 
-    expect(() => settle(prefetch, a!, 'succeed')).toThrow('a slot that is free does not take settle')
+    expect(() => settle(prefetch, a!, 'succeed')).toThrow('a slot that is free does not allow settle')
   })
 })

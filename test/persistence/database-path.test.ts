@@ -34,7 +34,7 @@ describe.each(bad)('a database path %j', (path, fault) => {
     const refused = await createJobSystem({ database: path }).catch((error) => error)
 
     expect(refused).toBeInstanceOf(ConfigError)
-    expect(refused.message).toMatch(/^database .*; it takes the path of a file, such as/)
+    expect(refused.message).toMatch(/^database .*; it must be the path of a file, such as/)
     expect(refused.message).toContain(fault)
     expect(refused.message).not.toContain('secret')
     expect(readdirSync('.')).toEqual(before)
@@ -55,7 +55,7 @@ test.each([undefined, null, 7, '', 'a\0b', pathToFileURL('/tmp/jobs.db')])(
     const refused = await createJobSystem({ database: path as never }).catch((error) => error)
 
     expect(refused).toBeInstanceOf(ConfigError)
-    expect(refused.message).toContain('it takes the path of a file')
+    expect(refused.message).toContain('it must be the path of a file')
   },
 )
 

@@ -136,7 +136,7 @@ function errorOf(event: EventType, from: JobNode, to: JobNode): HistoryEvent['er
   if (event === 'fail') return { name: 'TypeError', message: 'not yet' }
   if (event === 'reject') return { name: 'PermanentError', message: 'the mailbox is gone' }
   if (event !== 'expire' || from !== 'running') return null
-  const last = ', for the fourth time; it ran alone, so it is taken for the cause (mend its handler, then requeue it)'
+  const last = ', for the fourth time; it ran alone, so it counts as the cause (correct its handler, then requeue it)'
   return {
     name: 'ProcessEndedError',
     message: `the process ended while it ran${to === 'dead' ? last : '; it ran alone'}`,

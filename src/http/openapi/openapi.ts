@@ -25,7 +25,7 @@ const headers: ApiDocument['components']['headers'] = {
   Location: { description: 'The path of the job; not for an array.', schema: { type: 'string' } },
   'Idempotent-Replayed': { description: 'Not for an array.', schema: { const: 'true' } },
   'Retry-After': { description: 'Seconds after which to try again.', schema: { type: 'integer', minimum: 0 } },
-  Allow: { description: 'The methods that the path takes.', schema: { type: 'string' } },
+  Allow: { description: 'The methods that the path allows.', schema: { type: 'string' } },
   'WWW-Authenticate': { description: 'Where a token is to be shown: `Bearer`.', schema: { type: 'string' } },
   'Accept-Encoding': { description: 'Where the body was compressed: `identity`.', schema: { const: 'identity' } },
   Vary: { description: 'The request headers that the answer depends on.', schema: { type: 'string' } },
@@ -73,7 +73,7 @@ export function describeApi(operations: readonly Operation[], described: Describ
 function introduction(isGuarded: boolean): string {
   return [
     'Background jobs in one SQLite file. What is answered with 201 is on disk, and runs at least once.',
-    'JSON in UTF-8; names in `snake_case`, instants in ISO 8601 UTC with milliseconds, durations in `_ms`. `HEAD` is taken wherever `GET` is.',
+    'JSON in UTF-8; names in `snake_case`, instants in ISO 8601 UTC with milliseconds, durations in `_ms`. `HEAD` is allowed wherever `GET` is.',
     'A refusal is a problem document (RFC 9457), and programs go by its `code`. A path that is not here is refused with 404, another method of one that is with 405.',
     isGuarded
       ? 'This server asks for its token (`API_TOKEN`): every request carries it as `Authorization: Bearer …`, or the cookie of the login form; the health probes need neither.'

@@ -38,5 +38,5 @@ export const eventRoutes: readonly ApiRoute[] = [
 function lastEventIdOf(header: string | string[] | undefined): number | undefined {
   if (header === undefined) return
   if (/^[0-9]{1,15}$/.test(`${header}`)) return Number(header)
-  throw new InvalidInputError([{ path: 'Last-Event-ID', message: 'takes the id of an event, a whole number' }])
+  throw new InvalidInputError([{ path: 'Last-Event-ID', message: 'must be the id of an event, a whole number' }])
 }

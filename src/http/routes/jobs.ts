@@ -173,7 +173,7 @@ export const jobRoutes: readonly ApiRoute[] = [
 
 async function createOne(system: JobSystem, body: unknown): Promise<Response> {
   if (Array.isArray(body))
-    throw new InvalidInputError([{ path: '', message: 'takes one job; POST /jobs takes an array' }])
+    throw new InvalidInputError([{ path: '', message: 'must be one job; POST /jobs accepts an array' }])
   const [job] = (await system.submit(body)) as [EnqueuedJob]
   const headers: Record<string, string> = { location: `/jobs/${job.id}` }
   if (!job.created) headers['idempotent-replayed'] = 'true'

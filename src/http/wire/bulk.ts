@@ -2,23 +2,23 @@ import { z } from 'zod'
 import { type Bulk, bulkPhases, commands, filterFields } from '../../engine/front-door.ts'
 import { count, instant, instantOf, named, state, type Wire } from './wire.ts'
 
-const commandTakes = `takes one of ${commands.join(', ')}`
+const commandTakes = `must be one of: ${commands.join(', ')}`
 const command = z.enum(commands, commandTakes)
 
 export const bulkRequest = named(
   'BulkRequest',
   z
-    .strictObject({ command, ...filterFields }, 'takes an object with a command and a filter')
-    .describe('The command and which jobs it is for; without a `state`: those in any state that takes it.'),
+    .strictObject({ command, ...filterFields }, 'must be an object with a command and a filter')
+    .describe('The command and which jobs it is for; without a `state`: those in any state that allows it.'),
 )
 
-const matchedTakes = 'takes the count that was shown'
+const matchedTakes = 'must be the count that was shown'
 
 export const bulkConfirmation = named(
   'BulkConfirmation',
   z.strictObject(
     { matched: z.int(matchedTakes).min(0, matchedTakes).describe('The count that was shown.') },
-    'takes an object with the count that was shown',
+    'must be an object with the count that was shown',
   ),
 )
 
@@ -39,7 +39,7 @@ export const bulk = named(
     created_at: instant,
     expires_at: instant.nullable().describe('When it is given up unless it is confirmed.'),
     matched: count.describe('Jobs that match, so far while it counts.'),
-    more: z.boolean().describe('More match than it takes; it has the newest.'),
+    more: z.boolean().describe('More jobs match than one action may move; it has the newest.'),
     up_to: count.nullable().describe('The highest id looked at; later jobs are not touched.'),
     looked_to: count.nullable().describe('How far down it has looked.'),
     moved: count,

@@ -63,7 +63,7 @@ export const explanation = named(
           sentence: z.string(),
         }),
       )
-      .describe('Every event that the machine takes in this state.'),
+      .describe('Every event that the machine allows in this state.'),
     obstacles: z.array(obstacle).describe('What stands between the job and its next run.'),
     line: z
       .strictObject({

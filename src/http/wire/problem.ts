@@ -7,7 +7,7 @@ const fault = named(
   'Fault',
   z.strictObject({
     path: z.string().describe('The field or parameter; for an item of an array it begins with its index.'),
-    message: z.string().describe('What it takes.'),
+    message: z.string().describe('What it must be.'),
   }),
 )
 
@@ -29,7 +29,7 @@ export const problem = named(
       events: z
         .array(z.enum(eventTypes))
         .optional()
-        .describe('Of an illegal transition: what the machine takes in that state.'),
+        .describe('Of an illegal transition: what the machine allows in that state.'),
     })
     .describe('A refusal, by RFC 9457.'),
 )

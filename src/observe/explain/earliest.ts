@@ -18,7 +18,7 @@ interface NextRun {
 
 /** What must come about before a job runs; `byItself`: it does so without anyone's help, and soon. */
 const conditions: Readonly<Partial<Record<ObstacleCode, { readonly clause: string; readonly byItself: boolean }>>> = {
-  no_handler: { clause: 'a server with a handler for its type takes the file', byItself: false },
+  no_handler: { clause: 'a server with a handler for its type starts on the file', byItself: false },
   not_started: { clause: 'this server starts', byItself: false },
   not_serving: { clause: 'a server starts on the file again', byItself: false },
   draining: { clause: 'a server starts on the file again', byItself: false },

@@ -121,7 +121,7 @@ function summarize(facts: Facts, obstacles: readonly Obstacle[]): string {
   const is = eventsFrom(job.state).length === 0 ? 'has' : 'is'
   return [
     `Job ${job.id} (${job.type}) ${is} ${job.state}: ${recount(lastEvent, facts)}.`,
-    told.length > 0 && (hasTag(job.state, 'executing') ? sentence(sayAll(told)) : `In its way: ${sayAll(told)}.`),
+    told.length > 0 && (hasTag(job.state, 'executing') ? sentence(sayAll(told)) : `Blocked: ${sayAll(told)}.`),
     leftBehind(facts),
     suspicion(facts),
     nextRun(facts, obstacles).sentence,

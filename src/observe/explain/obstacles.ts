@@ -144,7 +144,7 @@ function elsewhere(facts: Facts): Obstacle {
   const { newestOwner: owner } = facts.situation
   const isAlive = isLate(facts) ? 'has probably ended' : 'may still live'
   const who = owner
-    ? `${sayOwner(owner)}, which took the file at ${owner.startedAt}, ${isAlive}`
-    : 'no server has taken the file yet'
-  return { code: 'server_elsewhere', message: `this process is no server, and ${who}`, until: null }
+    ? `${sayOwner(owner)}, which began to serve the file at ${owner.startedAt}, ${isAlive}`
+    : 'no server has served the file yet'
+  return { code: 'server_elsewhere', message: `this process is not a server, and ${who}`, until: null }
 }

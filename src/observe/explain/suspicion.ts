@@ -33,7 +33,7 @@ export function suspicion(facts: Facts): string {
   }
   if (!hasTag(job.state, 'executing')) return ''
   if (isOrphan(facts) && isLast)
-    return `The process has ended ${times(job.crashes + 1)} while it ran, so the job is taken for the cause and becomes dead: mend its handler, then requeue it.`
+    return `The process has ended ${times(job.crashes + 1)} while it ran, so the job counts as the cause and becomes dead: correct its handler, then requeue it.`
   const said = alone?.id === job.id ? sayAlone(alone, now) : null
   return said ? `It ${said}.` : ''
 }

@@ -106,7 +106,7 @@ export function testSuspects(open: Open): void {
 
       expect(dead).toMatchObject({ state: 'dead', attempt: 0, crashes: 4 })
       expect(dead?.error?.message).toMatch(
-        /for the fourth time; it ran alone, so it is taken for the cause \(mend its handler, then requeue it\)$/,
+        /for the fourth time; it ran alone, so it counts as the cause \(correct its handler, then requeue it\)$/,
       )
       expect(requeued).toMatchObject({ job: { state: 'queued', attempt: 0, crashes: 0 } })
       expect(await store.lease({ room: 1, ...start })).toHaveLength(1)

@@ -16,7 +16,7 @@ test('a job that dies at a crash in company, as where a file was edited, is told
     state: 'dead',
     error: {
       message:
-        'the process ended while it ran, for the fourth time; 1 other ran beside it at that moment, but it ran at all 4 such ends, so it is taken for the cause (mend its handler, then requeue it)',
+        'the process ended while it ran, for the fourth time; 1 other ran beside it at that moment, but it ran at all 4 such ends, so it counts as the cause (correct its handler, then requeue it)',
     },
   })
 })

@@ -20,7 +20,7 @@ export function BulkForms({ asked, open }: BulkFormsProps) {
   const possible = commands.filter((command) => state === undefined || eventsFrom(state).includes(command))
   return (
     <section class="card" aria-labelledby="bulk">
-      <h2 id="bulk">With all that match</h2>
+      <h2 id="bulk">All matching jobs</h2>
       <div class="head">
         {possible.map((command) => (
           <form method="post" action="/dashboard/bulk">
@@ -33,13 +33,13 @@ export function BulkForms({ asked, open }: BulkFormsProps) {
         ))}
         <span class="muted">
           {possible.length === 0
-            ? `A ${state} job takes no command.`
-            : 'First they are counted; nothing happens before you confirm the count.'}
+            ? `A ${state} job allows no command.`
+            : 'They are counted first; nothing changes until you confirm the count.'}
         </span>
       </div>
       {open.length > 0 && (
         <>
-          <h3>Under way, or waiting for you</h3>
+          <h3>Running, or waiting for your confirmation</h3>
           <ul id="open-bulks">
             {open.map(({ id, command, phase, matched, moved }) => (
               <li>
@@ -60,7 +60,7 @@ export function BulkForms({ asked, open }: BulkFormsProps) {
 /** `POST /dashboard/bulk`: begins to count. */
 export async function beginBulk(system: JobSystem, form: URLSearchParams): Promise<Response> {
   const command = commands.find((event) => event === form.get('command'))
-  if (!command) throw new InvalidInputError([{ path: 'command', message: `takes one of ${commands.join(', ')}` }])
+  if (!command) throw new InvalidInputError([{ path: 'command', message: `must be one of: ${commands.join(', ')}` }])
   const { id } = await system.prepareBulk(command, toFilter(fieldsOf(form)))
   return seeOther(`/dashboard/bulk/${id}`)
 }
@@ -142,5 +142,5 @@ function FilterInWords({ bulk: { filter } }: { readonly bulk: Bulk }) {
     ...(createdFrom === undefined ? [] : [`created from ${instant(createdFrom)}`]),
     ...(createdTo === undefined ? [] : [`created before ${instant(createdTo)}`]),
   ]
-  return <Text of={parts.length === 0 ? 'All jobs that take it.' : `Jobs with ${parts.join(', ')}.`} />
+  return <Text of={parts.length === 0 ? 'All jobs that allow it.' : `Jobs with ${parts.join(', ')}.`} />
 }

@@ -14,7 +14,7 @@ export function Explained({ explanation, now }: { readonly explanation: Explanat
         <Text of={summary} />
       </p>
       {obstacles.length > 0 && (
-        <ul class="obstacles" aria-label="What stands in the way">
+        <ul class="obstacles" aria-label="What prevents it">
           {obstacles.map(({ message }) => (
             <li>
               <Text of={message} />

@@ -19,7 +19,7 @@ export function toFilter(fields: FilterFields): Omit<JobFilter, 'limit' | 'curso
   const { state, type, queue, text } = fields
   const known = jobStates.find((name) => name === state)
   if (state !== '' && !known) {
-    throw new InvalidInputError([{ path: 'state', message: `takes one of ${jobStates.join(', ')}` }])
+    throw new InvalidInputError([{ path: 'state', message: `must be one of: ${jobStates.join(', ')}` }])
   }
   const createdFrom = instantOf(fields, 'created_from')
   const createdTo = instantOf(fields, 'created_to')
@@ -46,7 +46,7 @@ export function fieldsOfFilter({ createdFrom, createdTo, ...words }: JobFilter):
 function instantOf(fields: FilterFields, name: 'created_from' | 'created_to'): number | null {
   if (fields[name] === '') return null
   const at = Date.parse(`${fields[name]}Z`)
-  if (Number.isNaN(at)) throw new InvalidInputError([{ path: name, message: 'takes a date and a time, in UTC' }])
+  if (Number.isNaN(at)) throw new InvalidInputError([{ path: name, message: 'must be a date and a time, in UTC' }])
   return at
 }
 

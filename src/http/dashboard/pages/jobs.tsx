@@ -126,15 +126,15 @@ function Looked({ count, next, asked, isFirst }: LookedProps) {
     <p id="looked" role="status">
       {next === null ? (
         count === 0 && isFirst ? (
-          'No job is like that.'
+          'No jobs match.'
         ) : (
-          'That is all.'
+          'End of list.'
         )
       ) : count < rowsMax ? (
         <>
-          Looked back to job {number(Number(next))}.{' '}
+          Searched back to job {number(Number(next))}.{' '}
           <a href={href} data-more={rowsMax}>
-            Look on
+            Keep searching
           </a>
         </>
       ) : (

@@ -58,7 +58,7 @@ function nameIt(partial: string, target: string): void {
 
 /** Throws where a file must not be made there. */
 function assertFree(target: string): void {
-  if (existsSync(target)) throw new Error(`${target} exists; a backup takes the place of nothing`)
+  if (existsSync(target)) throw new Error(`${target} exists; a backup does not replace a file`)
   const beside = companions.map((suffix) => (target.endsWith(suffix) ? target.slice(0, -suffix.length) : null))
   const database = beside.find((file) => file !== null && existsSync(file))
   if (database) throw new Error(`${target} is the name of a file that belongs to ${database}; give another`)

@@ -130,8 +130,8 @@ function sayCompany(beside: number): string {
 /** What a job's last crash means. */
 function sayVerdict(crashes: number, beside: number): string {
   if (crashes < crashesMax) return ''
-  const evidence = beside === 0 ? 'so it is' : `but it ran at all ${crashes} such ends, so it is`
-  return `, ${evidence} taken for the cause (mend its handler, then requeue it)`
+  const evidence = beside === 0 ? 'so it counts' : `but it ran at all ${crashes} such ends, so it counts`
+  return `, ${evidence} as the cause (correct its handler, then requeue it)`
 }
 
 function ordinal(n: number): string {
