@@ -142,7 +142,7 @@ export class IdempotencyConflictError extends JobSystemError {
 
   constructor(jobId: number | null, index: number | null = null) {
     const owner = jobId === null ? 'by an earlier item of the array' : `for job ${jobId}`
-    super('idempotency_conflict', `the idempotency key was used ${owner}, with other content`)
+    super('idempotency_conflict', `the idempotency key was used ${owner} with other content`)
     this.jobId = jobId
     this.index = index
   }
@@ -326,7 +326,7 @@ export class AttemptTimeoutError extends JobSystemError {
   readonly stoodStillMs: number
 
   constructor(timeoutMs: number, stoodStillMs = 0) {
-    const blocked = `; the event loop stood still for ${(stoodStillMs / 1_000).toFixed(1)} s meanwhile, blocked by this or another handler`
+    const blocked = `; the event loop was blocked for ${(stoodStillMs / 1_000).toFixed(1)} s meanwhile, by this or another handler`
     super(
       'attempt_timeout',
       `the attempt took longer than its timeout of ${timeoutMs} ms${stoodStillMs > 0 ? blocked : ''}`,
@@ -339,7 +339,7 @@ export class AttemptTimeoutError extends JobSystemError {
 /** The lease went to someone else; what this handler returns will be refused. */
 export class LeaseLostError extends JobSystemError {
   constructor() {
-    super('lease_lost', 'the lease of this attempt was lost; its outcome will be refused')
+    super('lease_lost', 'the lease of this attempt was lost, so it cannot record a result')
   }
 }
 

@@ -37,16 +37,16 @@ const lastLinesMs = 1_000
 const beyondGraceMs = 10_000
 
 const killedEarly =
-  'in a container that Docker or Podman kills 10 s after SIGTERM unless told otherwise, before jobs that run for longer are aborted and given back: set stop_grace_period (docker run --stop-timeout) to 30s, or SHUTDOWN_GRACE_MS to 8000; setting SHUTDOWN_GRACE_MS silences this'
+  'Docker and Podman kill this container 10 s after SIGTERM by default, before longer jobs are aborted and given back: set stop_grace_period (docker run --stop-timeout) to 30s, or SHUTDOWN_GRACE_MS to 8000; setting SHUTDOWN_GRACE_MS silences this'
 
 const usage = `Usage: jobmachine [command]
 
-  serve          run the server (the default); configured by environment variables or a .env file, see README.md
-                   --accept-loss CODE  go on without jobs that a refused start says are missing; it gives the code
-  verify [file]  check a database, also a live one: every history against the machine; DATABASE_PATH unless given
+  serve          run the server (the default); environment variables or a .env file configure it, see README.md
+                   --accept-loss CODE  start without the jobs that a refused start reported as missing; the refusal names the code
+  verify [file]  check a database, even while a server uses it; DATABASE_PATH by default
   backup [file] TARGET
-                 copy a database, also a live one, into a new file: of one instant, checked, flushed; DATABASE_PATH unless given
-  compact [file] write a database anew that no server has open: smaller, and without what was removed; DATABASE_PATH unless given
+                 copy a database as it is at one instant, even while a server uses it, to a new file; DATABASE_PATH by default
+  compact [file] rewrite a database that no server has open, without the data of removed jobs; DATABASE_PATH by default
   --help         print this
   --version      print the version
 `
@@ -158,7 +158,7 @@ async function open(config: ServerConfig, log: ServerLog, acceptLoss: string | u
       log,
       ...(acceptLoss === undefined ? {} : { acceptLoss }),
       onFatal(error) {
-        log.fatal({ err: error }, 'the system cannot go on; ending the process, the next start recovers')
+        log.fatal({ err: error }, 'the system cannot continue; ending the process, the next start recovers')
         process.exit(error instanceof DatabaseLostError ? exitLost : 1)
       },
     })
@@ -219,7 +219,7 @@ async function listen(config: ServerConfig, system: JobSystem, { log, dropped }:
     await system.stop()
     if (error instanceof ConfigError) fail(error.problems.join('\n'), exitConfig)
     const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
-    const why = taken ? 'it is taken; set PORT to another, or 0 for a free one' : (error as Error).message
+    const why = taken ? 'it is in use; set PORT to another, or 0 for a free one' : (error as Error).message
     fail(`cannot listen on ${host} port ${port}: ${why}`, 1)
   }
 }
@@ -251,8 +251,8 @@ function handleStrays(opened: Opened, processLog: ProcessLog): void {
     const exit = () => process.exit(1)
     opened.system?.stop({ crashing: true }).then(exit, exit)
   }
-  process.on('uncaughtException', (error) => end(error, 'an exception that nobody caught; stopping'))
-  process.on('unhandledRejection', (error) => end(error, 'a promise rejected that nobody waited for; stopping'))
+  process.on('uncaughtException', (error) => end(error, 'uncaught exception; stopping'))
+  process.on('unhandledRejection', (error) => end(error, 'unhandled promise rejection; stopping'))
 }
 
 async function shutDown(opened: Opened, processLog: ProcessLog, reason: string): Promise<void> {

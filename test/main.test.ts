@@ -214,7 +214,7 @@ describe('a start', () => {
     const { code, stderr } = await closed
     expect(code).toBe(1)
     expect(stderr).toBe(
-      `jobmachine: cannot listen on 127.0.0.1 port ${port}: it is taken; set PORT to another, or 0 for a free one\n`,
+      `jobmachine: cannot listen on 127.0.0.1 port ${port}: it is in use; set PORT to another, or 0 for a free one\n`,
     )
     await serve({ folder })
   })
@@ -440,12 +440,12 @@ test('what a handler left behind and nobody waits for ends the process in good o
   await untilState(1, 'running')
 
   child.kill('SIGUSR2')
-  await logged('a promise rejected that nobody waited for; stopping')
+  await logged('unhandled promise rejection; stopping')
   end()
 
   const { code, stdout } = await closed
   expect(code).toBe(1)
-  expect(stdout).toMatch(/"level":60.*left behind.*a promise rejected that nobody waited for/)
+  expect(stdout).toMatch(/"level":60.*left behind.*unhandled promise rejection/)
   expect(read(folder, 'SELECT state FROM jobs')).toEqual([{ state: 'succeeded' }])
 })
 

@@ -42,7 +42,7 @@ async function listAll(system: JobSystem, filter: JobFilter = {}): Promise<Job[]
   return jobs
 }
 
-describe('a command over many jobs', () => {
+describe('a bulk action', () => {
   test('shows its count before anything moves, and then moves all of them once', async () => {
     const { system, clock } = await openSystem({ runs: idle })
     const ids = await enqueueMany(system, 3_000)

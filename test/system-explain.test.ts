@@ -90,7 +90,7 @@ describe('a job explains', () => {
     other.exec('ROLLBACK')
 
     expect(summary).toContain(
-      'Its handler has ended, and what came of it waits in this process until it can be stored; it is safe as long as nobody restarts it',
+      'Its handler has ended, and its outcome waits in this process until it can be stored; do not restart the process',
     )
     expect([earliestRunAt, codesOf(obstacles)]).toEqual([null, ['outcome_pending', 'storage_trouble']])
     await untilState(system, id, 'succeeded')
@@ -160,7 +160,7 @@ describe('a job explains', () => {
     const { summary, because, lastFailure, next, earliestRunAt } = await system.explain(id)
 
     expect(summary).toBe(
-      'Job 1 (work) is dead: attempt 1 of 4 failed 1 min 30 s ago with PermanentError: the mailbox is gone, which no further attempt can mend. It never runs again, unless someone requeues it.',
+      'Job 1 (work) is dead: attempt 1 of 4 failed 1 min 30 s ago with PermanentError: the mailbox is gone, which no further attempt can correct. It never runs again, unless someone requeues it.',
     )
     expect(because).toMatchObject({ event: 'reject', cause: 'handler', error: { message: 'the mailbox is gone' } })
     expect(lastFailure).toEqual(because)
@@ -203,7 +203,7 @@ describe('a job explains', () => {
     const waiting = await system.explain(next.id)
     never.resolve()
 
-    expect(cancelled.summary).toContain('told to stop just now, has not ended: it holds a worker until it does')
+    expect(cancelled.summary).toContain('told to stop just now, has not ended: it occupies a worker until it does')
     expect(codesOf(waiting.obstacles)).toEqual(['no_free_worker'])
     await until(async () => !/has not ended/.test((await system.explain(id)).summary))
   })

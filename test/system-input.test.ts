@@ -164,7 +164,7 @@ describe('a bad job is refused, every fault by its path, and nothing is stored',
 
     expect(type?.message).toMatch(/^must be 1 to 64 letters/)
     expect(missing?.message).toBe('is required')
-    expect(runAt?.message).toMatch(/^takes .*RFC 3339/)
+    expect(runAt?.message).toMatch(/^must be .*RFC 3339/)
     expect(priority?.message).toBe('must be a whole number from -100 to 100')
   })
 

@@ -913,7 +913,8 @@ describe('the log', () => {
     late.resolve()
     const cancelled = await system.cancel(id).catch(() => undefined)
 
-    if (cancelled) await until(() => log.some(({ message }) => message === 'an outcome came too late and was refused'))
+    if (cancelled)
+      await until(() => log.some(({ message }) => message === 'an outcome was refused because its lease was lost'))
     expect((await system.find(id))?.state).toBe(cancelled ? 'cancelled' : 'succeeded')
   })
 })

@@ -10,7 +10,7 @@ export function compactCommand(
   err: Output,
 ): void {
   const { bytesBefore, bytesAfter } = compact(path, made, (bytes) =>
-    err.write(`writing ${bytes.toLocaleString('en')} bytes anew\n`),
+    err.write(`writing ${bytes.toLocaleString('en')} bytes again\n`),
   )
   out.write(
     `${printable(path)}: ${bytesBefore.toLocaleString('en')} bytes before, ${bytesAfter.toLocaleString('en')} now\n`,

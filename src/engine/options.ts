@@ -81,7 +81,7 @@ export function checkOptions(options: unknown): void {
   const problems = [
     ...unknown.map(
       (name) =>
-        `${name} is no option of createJobSystem${didYouMean(name, optionNames) || `; they are ${optionNames.join(', ')}`}`,
+        `${name} is not an option of createJobSystem${didYouMean(name, optionNames) || `; they are ${optionNames.join(', ')}`}`,
     ),
     ...Object.entries(checks).flatMap(([name, check]) =>
       given[name] === undefined && name !== 'database' ? [] : check(given[name]),

@@ -258,7 +258,7 @@ class System extends StoreReads implements JobSystem {
       case 'health':
         this.#trouble = notice.error
         if (notice.error) log.error({ reason: notice.error }, 'commits fail')
-        else log.info({}, 'commits go well again')
+        else log.info({}, 'commits succeed again')
         return
       case 'stalled':
         log.warn({ blocked_ms: notice.ms }, 'the event loop was blocked; leases were kept meanwhile')
@@ -273,7 +273,7 @@ class System extends StoreReads implements JobSystem {
         log.warn({}, notice.message)
         return
       case 'unhandled':
-        log.warn({ types: notice.types, count: notice.count }, 'jobs without a handler here were put aside')
+        log.warn({ types: notice.types, count: notice.count }, 'jobs without a handler here were set aside')
         return
       case 'fatal':
         this.#fail(notice.error)
@@ -342,7 +342,7 @@ class System extends StoreReads implements JobSystem {
   #logRefused(events: readonly LeaseEvent[]): void {
     this.#stats.refused += events.length
     for (const { id, event } of events)
-      this.#parts.log.warn({ job_id: id, event }, 'an outcome came too late and was refused')
+      this.#parts.log.warn({ job_id: id, event }, 'an outcome was refused because its lease was lost')
   }
 
   /** Nothing can run any more: the next start begins afresh. */
@@ -432,7 +432,7 @@ class System extends StoreReads implements JobSystem {
   }
 
   #assertServer(event: BulkCommand): void {
-    if (!this.#dispatcher) throw new JobSystemError('not_a_server', `a producer does not ${event} jobs; ask the server`)
+    if (!this.#dispatcher) throw new JobSystemError('not_a_server', `a producer cannot ${event} jobs; use the server`)
   }
 
   #assertWritable(): void {

@@ -50,7 +50,7 @@ function localPartFault(localPart: string): string | undefined {
       : 'it has a < or > between its quotes, which cannot be sent'
   }
   if (dotString.test(localPart)) return
-  if (/^\.|\.\.|\.$/.test(localPart)) return 'it has a dot before its @ that stands first, last or beside another'
+  if (/^\.|\.\.|\.$/.test(localPart)) return 'it has a dot before its @ that is first, last or next to another'
   return 'it has a character before its @ that only a quoted local part may have: a space or one of ( ) : [ ] \\ "'
 }
 
@@ -63,12 +63,12 @@ function domainFault(domain: string): string | undefined {
       : 'it has no IP address between its brackets: [192.0.2.1] or [IPv6:2001:db8::1]'
   }
   const labels = domain.split('.')
-  if (!labels.every((part) => label.test(part))) return 'its domain is no host name'
+  if (!labels.every((part) => label.test(part))) return 'its domain is not a host name'
   // What is read as an IPv4 address would be changed into another: 1.2.3 into 1.2.0.3.
   if (/^(?:\p{N}+|0x[\da-f]*)$/iu.test(labels.at(-1)!))
-    return 'its domain is a number: an IP address stands in brackets'
+    return 'its domain is a number: an IP address must be in brackets'
   const ascii = domainToASCII(domain)
-  if (ascii === '') return 'its domain is no host name'
+  if (ascii === '') return 'its domain is not a host name'
   const isTooLong = ascii.length > domainMax || ascii.split('.').some(({ length }) => length > labelMax)
   return isTooLong ? 'its domain, or a part of it, is longer than a host name may be' : undefined
 }

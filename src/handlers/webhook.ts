@@ -94,7 +94,7 @@ const payload = strictPayload({
   body: z
     .unknown()
     .optional()
-    .describe('Any JSON value, sent as JSON; nothing is sent where it is left out. Not for GET and HEAD.'),
+    .describe('Any JSON value, sent as JSON; nothing is sent if it is left out. Not for GET and HEAD.'),
   redirects: z
     .enum(redirects, takes(`one of: ${redirects.join(', ')}`))
     .optional()
@@ -267,7 +267,7 @@ function sayUnfollowed(hop: Hop, { status, headers }: HttpAnswer): string {
   if (url && (url.username !== '' || url.password !== '')) {
     return 'a redirect not followed: its Location has a user or a password in it'
   }
-  return 'a redirect not followed: its Location is no http or https URL'
+  return 'a redirect not followed: its Location is not an http or https URL'
 }
 
 /** The parser would drop line breaks and tabs inside a URL without a word, so what it is given must have none. */

@@ -131,7 +131,7 @@ export class Intake {
     const [, stop] = [...this.#coming].reduce((largest, each) => (each[0].bytes > largest[0].bytes ? each : largest))
     stop(
       new BackpressureError(
-        'the bodies of requests under way fill the memory they may have, and this is the largest that still comes',
+        'the bodies of current requests fill the memory allowed for them, and this is the largest that is still arriving',
         retryAfterMs,
       ),
     )

@@ -35,7 +35,11 @@ export function createGuard(
     }
     allowedLast = host
     if (!isTargetAt(incoming.url!, host)) {
-      throw new HttpError(400, 'bad_request', 'the request asks for a URL of another host than its Host header names')
+      throw new HttpError(
+        400,
+        'bad_request',
+        'the target of the request is a URL of another host than its Host header names',
+      )
     }
     const isRead = incoming.method === 'GET' || incoming.method === 'HEAD'
     if (isForeign(incoming.headers) && !(isRead && isVisit(incoming.headers))) {

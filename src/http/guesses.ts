@@ -130,7 +130,7 @@ export class Guesses {
     const forwarded = headers['x-forwarded-for']
     const claimed = forwarded === undefined ? {} : { forwarded_for: `${forwarded}`.slice(0, forwardedMax) }
     const fields = { address: socket.remoteAddress ?? null, ...claimed, kind, wrong_tokens: this.#untold }
-    this.#log.warn(fields, 'a wrong API token was shown')
+    this.#log.warn(fields, 'a wrong API token was sent')
     this.#toldAt = now
     this.#untold = 0
   }

@@ -17,7 +17,7 @@ export const noQuery = z.strictObject({})
 /** Of a picture of a job's path. */
 export const pathQuery = z.strictObject({
   at: whole(1, Number.MAX_SAFE_INTEGER).describe(
-    'As it was after the transition with this `seq`; now where it is left out.',
+    'As it was after the transition with this `seq`; if it is left out, as it is now.',
   ),
 })
 

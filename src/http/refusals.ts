@@ -10,10 +10,11 @@ export interface Refusal {
 export const refusals = {
   bad_request: {
     status: 400,
-    meaning: 'This is no request that HTTP has, it has no single `Host` header, or it asks for a URL of another host.',
+    meaning:
+      'The request is not valid HTTP, does not have exactly one `Host` header, or its target is a URL of another host.',
   },
   incomplete_body: { status: 400, meaning: 'The connection ended before the body did.' },
-  invalid_json: { status: 400, meaning: 'The body is not JSON in UTF-8; `errors` says where it breaks off.' },
+  invalid_json: { status: 400, meaning: 'The body is not JSON in UTF-8; `errors` says where the error is.' },
   invalid_input: { status: 400, meaning: 'Fields or parameters are wrong; `errors` names each.' },
   invalid_payload: {
     status: 400,
@@ -22,7 +23,7 @@ export const refusals = {
   unknown_type: { status: 400, meaning: 'No handler runs jobs of that type; `errors` lists those that are known.' },
   unauthorized: {
     status: 401,
-    meaning: 'The API token is missing or is not the one that the server was started with.',
+    meaning: 'The API token is missing or wrong.',
     headers: ['WWW-Authenticate'],
   },
   forbidden_host: {
@@ -32,13 +33,13 @@ export const refusals = {
   foreign_origin: {
     status: 403,
     meaning:
-      'A page of another origin may not load or change anything here, only link to it; `message` says what a proxy must pass on.',
+      'A page of another origin may link to this server, but not load or change anything here; `message` says what a proxy must pass on.',
   },
   not_found: { status: 404, meaning: 'There is nothing at that path.' },
   job_not_found: { status: 404, meaning: 'No job has that id: it never existed, or retention removed it.' },
   bulk_not_found: {
     status: 404,
-    meaning: 'No command over many jobs has that id: the last 20 are known, and a restart forgets them.',
+    meaning: 'No bulk action has that id: the last 20 are kept, until a restart.',
   },
   method_not_allowed: {
     status: 405,
@@ -49,7 +50,7 @@ export const refusals = {
   idempotency_conflict: {
     status: 409,
     meaning:
-      'The idempotency key was used for the job `id`, with other content; `null`: for an earlier item of the array.',
+      'The idempotency key was used for the job `id` with other content; `null`: for an earlier item of the array.',
   },
   illegal_transition: {
     status: 409,
@@ -57,7 +58,7 @@ export const refusals = {
   },
   bulk_state: {
     status: 409,
-    meaning: 'It is not ready, or it matched another number of jobs: `phase` and `matched` say what it is.',
+    meaning: 'It is not ready, or another number of jobs matched: see `phase` and `matched`.',
   },
   payload_too_large: {
     status: 413,
@@ -77,20 +78,20 @@ export const refusals = {
   },
   too_many_guesses: {
     status: 429,
-    meaning: 'Too many wrong tokens were shown, from this address or in all. A right one is accepted at any time.',
+    meaning: 'Too many wrong tokens were sent, from this address or in all. A right one is accepted at any time.',
     headers: ['Retry-After'],
   },
   headers_too_large: { status: 431, meaning: 'The head of the request is too long.' },
   outcome_unknown: {
     status: 500,
     meaning:
-      'The storage failed before it answered: whether this was stored is not known. Ask again with the same idempotency key when the server is back.',
+      'The storage failed before it answered: whether this was stored is not known. Send the request again with the same idempotency key when the server is back.',
   },
   internal_error: { status: 500, meaning: 'Something went wrong here; the log says what.' },
   unavailable: {
     status: 503,
     meaning:
-      'The server cannot commit now: it drains, or its storage is in trouble. What was to be stored has not been and will not be.',
+      'The server cannot commit now: it drains, or its storage has trouble. This request has not been stored and will not be.',
     headers: ['Retry-After'],
   },
   storage_full: { status: 507, meaning: 'The disk is full. Nothing was stored.' },

@@ -133,7 +133,7 @@ export const fields = {
     takes: wholeNumber(1, timeoutMaxMs)
       .optional()
       .meta({
-        description: "Limit for one attempt, in ms; the handler's, else `JOB_TIMEOUT_MS`, where it is left out.",
+        description: "Limit for one attempt, in ms; the handler's, else `JOB_TIMEOUT_MS`, if it is left out.",
         examples: [30_000],
       }),
     stored: { unset: null, read: z.int().min(1).nullable() },

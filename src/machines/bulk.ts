@@ -2,7 +2,7 @@ import { type SnapshotFrom, setup } from 'xstate'
 
 /** What can happen to a command over many jobs. */
 export type BulkEvent =
-  /** A person or a program confirms the count. */
+  /** A user confirms the count. */
   | { readonly type: 'run' }
   /** Move no more. */
   | { readonly type: 'stop' }
@@ -39,7 +39,7 @@ export const bulkMachine = setup({
       on: { end: 'done', stop: 'stopping', fail: 'failed' },
     },
     stopping: {
-      description: 'lets its last step come to its end',
+      description: 'finishes its last step',
       tags: 'open',
       on: { end: 'stopped', fail: 'failed' },
     },

@@ -231,7 +231,7 @@ export const dispatcherMachine = setup({
   },
   states: {
     recovering: {
-      description: 'moves the jobs of a dead process on before anything is leased',
+      description: 'requeues the jobs of a dead process before anything is leased',
       tags: 'waiting',
       entry: 'recover',
       on: { recovered: 'dispatching' },
@@ -243,12 +243,12 @@ export const dispatcherMachine = setup({
       always: { guard: 'allStuck', target: 'stuck' },
     },
     stuck: {
-      description: 'every slot is held by a handler that does not end',
+      description: 'every slot has a handler that does not end',
       tags: 'stuck',
       entry: emit({ type: 'allStuck' }),
     },
     draining: {
-      description: 'leases no more, gives back what no handler was called for, waits for what runs',
+      description: 'leases no more jobs, gives back those whose handler was not called, waits for those that run',
       tags: 'waiting',
       entry: ['stopLeasing', 'proceed'],
       always: { guard: 'idle', target: 'stopped' },

@@ -37,7 +37,7 @@ export const jobEvents = {
   },
   due: {
     cause: 'clock',
-    what: 'its run_at has come',
+    what: 'its run_at was reached',
     who: 'the store, as time passes',
     next: 'its time comes',
   },
@@ -67,9 +67,9 @@ export const jobEvents = {
   },
   reject: {
     cause: 'handler',
-    what: 'the handler threw what no retry can mend',
+    what: 'the handler threw an error that no retry can correct',
     who: 'the handler, by a `PermanentError` or a schema that refuses the payload',
-    next: 'its handler throws what no further attempt can mend',
+    next: 'its handler throws an error that no further attempt can correct',
   },
   snooze: {
     cause: 'handler',
@@ -80,7 +80,7 @@ export const jobEvents = {
   release: {
     cause: 'dispatcher',
     what: 'was given back before its handler was done',
-    who: 'the dispatcher, while it drains, or where no slot came free in time',
+    who: 'the dispatcher, while it drains, or if no slot became free in time',
     next: 'a server that stops, or has no worker free for it, gives it back',
   },
   expire: {
@@ -93,12 +93,12 @@ export const jobEvents = {
   cancel: {
     cause: 'person',
     what: 'was stopped',
-    who: 'a person or a program',
-    next: 'a person or a program stops it',
+    who: 'a user',
+    next: 'a user stops it',
     command: {
       summary: 'Cancel a job',
       description:
-        'The signal of a running handler fires, and what it returns afterwards is refused. The request has no body.',
+        'The signal of a running handler fires, and the handler can no longer record a result. The request has no body.',
       answer: 'The job, cancelled.',
       isDangerous: true,
     },
@@ -106,11 +106,11 @@ export const jobEvents = {
   requeue: {
     cause: 'person',
     what: 'runs again from the beginning',
-    who: 'a person or a program',
-    next: 'a person or a program runs it again',
+    who: 'a user',
+    next: 'a user runs it again',
     command: {
       summary: 'Run a dead or cancelled job again',
-      description: 'Its attempts begin anew. The request has no body.',
+      description: 'Its attempts start over. The request has no body.',
       answer: 'The job, to be run.',
       isDangerous: false,
     },

@@ -28,7 +28,7 @@ export type JobEvent =
   | { readonly type: 'release' }
   /** The lease ran out, or its owner is known to be dead. `crashed`: the latter. That costs no attempt, but is counted by itself. */
   | { readonly type: 'expire'; readonly crashed: boolean }
-  /** A person or a program stopped it. */
+  /** A user stopped it. */
   | { readonly type: 'cancel' }
-  /** A person or a program runs it again from the beginning. */
+  /** A user runs it again from the beginning. */
   | { readonly type: 'requeue' }

@@ -39,7 +39,7 @@ export const jobMachine = setup({
   initial: 'new',
   states: {
     new: {
-      description: 'not stored; where replay begins',
+      description: 'not stored; replay begins here',
       on: { enqueue: [{ guard: 'runAtLiesAhead', target: 'scheduled' }, { target: 'queued' }] },
     },
     scheduled: {
@@ -86,12 +86,12 @@ export const jobMachine = setup({
       type: 'final',
     },
     dead: {
-      description: 'dead letter: attempts spent, the handler said never again, or the process died of it',
+      description: 'dead letter: no attempts are left, the handler ruled out a retry, or it killed the process',
       tags: 'ended',
       on: { requeue: { target: 'queued', actions: 'beginAnew' } },
     },
     cancelled: {
-      description: 'stopped by a person or a program',
+      description: 'stopped by a user',
       tags: ['ended', 'expendable'],
       on: { requeue: { target: 'queued', actions: 'beginAnew' } },
     },

@@ -7,7 +7,7 @@ const attemptWords: Readonly<Record<AttemptEffect, string>> = {
   keep: '',
   count: 'one more',
   giveBack: 'one given back',
-  forget: 'begin anew',
+  forget: 'start over',
 }
 
 const crashWords: Readonly<Record<CrashEffect, string>> = {

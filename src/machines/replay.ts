@@ -47,10 +47,10 @@ export function replay(
   tell: (fault: string) => void,
 ): Replayed {
   if (!jobStates.includes(row.to)) {
-    tell(`seq ${row.seq} leads to "${row.to}", and there is no such state`)
+    tell(`seq ${row.seq} leads to "${row.to}", which is not a state`)
     return { ...job, seq: row.seq }
   }
-  if (row.seq !== job.seq + 1) tell(`after seq ${job.seq} comes seq ${row.seq}`)
+  if (row.seq !== job.seq + 1) tell(`seq ${row.seq} follows seq ${job.seq}`)
   const from = row.from ?? 'new'
   if (from !== job.state) tell(`seq ${row.seq} begins in ${from}, but seq ${job.seq} ended in ${job.state}`)
   const edge = edgeOf(job, row, maxAttempts)

@@ -28,16 +28,16 @@ export const dispatcherGuardWords: Readonly<Record<string, GuardWords>> = {
 
 /** Those that lead to another mode. */
 export const dispatcherEventWords: Readonly<Record<string, EventWords>> = {
-  recovered: { what: 'the jobs of a dead process have been moved on', who: 'the store' },
-  drain: { what: 'a stop was asked for', who: '`stop()`, or SIGTERM by way of it' },
+  recovered: { what: 'the jobs of a dead process were requeued', who: 'the store' },
+  drain: { what: 'a stop was requested', who: '`stop()`, which SIGTERM calls' },
 }
 
 export const slotEventWords: Readonly<Record<SlotEventType, EventWords>> = {
-  assign: { what: 'got a job, whose start is on disk', who: 'the dispatcher' },
+  assign: { what: 'got a job whose start is on disk', who: 'the dispatcher' },
   settle: { what: 'the handler has ended', who: 'the handler' },
   giveUp: {
-    what: 'the handler was aborted, goes on, and is waited for no longer',
+    what: 'the handler was aborted and did not end; nobody waits for it',
     who: 'the attempt, when its grace has passed, or a drain that ran out of time',
   },
-  end: { what: 'a handler that was given up has ended after all', who: 'the handler' },
+  end: { what: 'a handler that was aborted has ended after all', who: 'the handler' },
 }

@@ -17,7 +17,7 @@ function describeFault(path: unknown): string | null {
   if (path.trim() === '') return 'is empty'
   const [, scheme] = address.exec(path.trimStart()) ?? []
   if (scheme === ':')
-    return `is ${JSON.stringify(path)}, which is no file: jobs are kept on disk, in tests in a temporary folder`
+    return `is ${JSON.stringify(path)}, which is not a file: jobs are kept on disk; tests can use a temporary folder`
   if (scheme) return `is an address (${scheme}…)`
   if (uriQuery.test(path)) return `is ${JSON.stringify(path)}, with options of a SQLite address`
   if (path.includes('\0')) return 'has a NUL character in it'

@@ -213,8 +213,8 @@ export type StoreNotice =
  * in one: tests with a witness outside prove those.
  */
 export const invariants = {
-  I1: 'every job is there, whole',
-  I2: 'there is no job that nobody enqueued, and no id is used twice',
+  I1: 'every job is there and complete',
+  I2: 'every job was enqueued, and no id is used twice',
   I3: 'the history of each job is gap-free, and each step an edge of the machine',
   I4: 'replaying the history through the machine gives the row',
   I5: 'a job has a lease exactly while it is held, and one at most',

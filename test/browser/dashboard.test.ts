@@ -280,7 +280,7 @@ describeInBrowser('in a browser', () => {
       for (let n = 0; n < 120; n++) await server.system.enqueue(hay)
       const page = await openPage(`${server.url}/dashboard/jobs?queue=needle`)
 
-      expect(await textOf(page, '#looked')).toMatch(/Searched back to job|That is all/)
+      expect(await textOf(page, '#looked')).toMatch(/Searched back to job|End of list/)
       await untilText(page, '#looked', 'End of list.')
 
       expect(await page.locator('tbody tr td:first-child').allTextContents()).toEqual(['1'])

@@ -10,13 +10,17 @@ test.each<[string, unknown, string[]]>([
   [
     'handlers misspelt',
     { database, handler: [work] },
-    ['handler is no option of createJobSystem; did you mean handlers?'],
+    ['handler is not an option of createJobSystem; did you mean handlers?'],
   ],
-  ['a setting misspelt', { database, worker: 3 }, ['worker is no option of createJobSystem; did you mean workers?']],
+  [
+    'a setting misspelt',
+    { database, worker: 3 },
+    ['worker is not an option of createJobSystem; did you mean workers?'],
+  ],
   [
     'a setting of another library',
     { database, concurrency: 3 },
-    [expect.stringMatching(/^concurrency is no option .*; they are database, handlers, .*workers/)],
+    [expect.stringMatching(/^concurrency is not an option .*; they are database, handlers, .*workers/)],
   ],
   ['nothing', undefined, ['createJobSystem needs an object of options with at least database, but got undefined']],
   [
@@ -80,7 +84,7 @@ test('all that is wrong is said at once', async () => {
 
   await expect(createJobSystem(wrong as never)).rejects.toMatchObject({
     problems: [
-      'worker is no option of createJobSystem; did you mean workers?',
+      'worker is not an option of createJobSystem; did you mean workers?',
       expect.stringMatching(/^database is undefined/),
       expect.stringMatching(/^handlers\[0\]: /),
       'random is 0.5; it must be a function',

@@ -516,10 +516,10 @@ describe('a redirect', () => {
   })
 
   test.each([
-    ['ftp://127.0.0.1/', 'its Location is no http or https URL'],
-    ['file:///etc/passwd', 'its Location is no http or https URL'],
+    ['ftp://127.0.0.1/', 'its Location is not an http or https URL'],
+    ['file:///etc/passwd', 'its Location is not an http or https URL'],
     ['http://user:password@127.0.0.1/', 'its Location has a user or a password in it'],
-    ['http://', 'its Location is no http or https URL'],
+    ['http://', 'its Location is not an http or https URL'],
     [['/a', '/b'], 'it has more than one Location'],
     [undefined, 'it has no Location'],
   ])('to %s is not followed, and says why', async (location, why) => {

@@ -21,7 +21,7 @@ async function withJobs(count: number): Promise<TestServer> {
   return server
 }
 
-describe('a command over many jobs', () => {
+describe('a bulk action', () => {
   test('is counted, shown, confirmed by its count, and moves just those', async () => {
     const server = await withJobs(6)
     const { post, get } = server

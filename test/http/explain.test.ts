@@ -40,7 +40,9 @@ describe('GET /jobs/:id/explain', () => {
           cause: 'clock',
           possible: false,
           obstacles: [{ code: 'not_due', message: expect.stringContaining(runAt), until: runAt }],
-          sentence: expect.stringMatching(/^Its time comes \(due\): it becomes queued\. Not now: it is due in .+\.$/),
+          sentence: expect.stringMatching(
+            /^Its time comes \(due\): the job becomes queued\. Not now: it is due in .+\.$/,
+          ),
         },
         {
           event: 'cancel',
@@ -48,7 +50,7 @@ describe('GET /jobs/:id/explain', () => {
           cause: 'person',
           possible: true,
           obstacles: [],
-          sentence: 'A person or a program stops it (cancel): it becomes cancelled. It can happen now.',
+          sentence: 'A user stops it (cancel): the job becomes cancelled. It can happen now.',
         },
       ],
       obstacles: [{ code: 'not_due', message: expect.stringContaining(runAt), until: runAt }],

@@ -92,7 +92,7 @@ describe.each(Object.entries(wrongBy))('wrong tokens by %s', (kind, show) => {
     expect(sampleOf(parseMetrics(body), 'jobmachine_wrong_tokens_total', { kind })).toBe(4)
     const told = server.logLines
       .map((line) => JSON.parse(line))
-      .filter(({ msg }) => msg === 'a wrong API token was shown')
+      .filter(({ msg }) => msg === 'a wrong API token was sent')
     expect(told).toMatchObject([
       { level: 40, address: '127.0.0.1', kind, wrong_tokens: 1 },
       { level: 40, address: '127.0.0.1', kind, wrong_tokens: 3 },
@@ -109,7 +109,7 @@ test('what a proxy or anybody says of the address is told as a claim, and slows 
   void ask(server, 'GET /jobs', { ...headers, 'x-forwarded-for': '198.51.100.1' }).catch(() => undefined)
   await until(() => waiting.length === 1)
 
-  const told = server.logLines.map((line) => JSON.parse(line)).find(({ msg }) => msg === 'a wrong API token was shown')
+  const told = server.logLines.map((line) => JSON.parse(line)).find(({ msg }) => msg === 'a wrong API token was sent')
   expect(told.address).toBe('127.0.0.1')
   expect(told.forwarded_for).toMatch(/^203\.0\.113\.9, 9{180,200}$/)
 })
@@ -125,7 +125,7 @@ test.each<[string, Record<string, string>]>([
   const answers = await times(30, () => ask(server, 'GET /jobs', headers))
 
   expect(answers.map(({ status }) => status)).toEqual(Array(30).fill(401))
-  expect(server.logLines.join('')).not.toContain('a wrong API token was shown')
+  expect(server.logLines.join('')).not.toContain('a wrong API token was sent')
 })
 
 test.each(['GET /readyz', 'GET /login', 'HEAD /login'])(

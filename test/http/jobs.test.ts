@@ -54,7 +54,7 @@ describe.each(['/createJob', '/jobs'])('POST %s of one job', (path) => {
     expect(status).toBe(409)
     expect(headers.get('content-type')).toBe('application/problem+json')
     expect(body).toEqual(
-      problemOf(409, 'idempotency_conflict', 'the idempotency key was used for job 1, with other content', { id: 1 }),
+      problemOf(409, 'idempotency_conflict', 'the idempotency key was used for job 1 with other content', { id: 1 }),
     )
     expect((await get('/jobs')).body.jobs).toHaveLength(1)
   })
@@ -237,7 +237,7 @@ describe('POST /jobs of an array', () => {
 
     const { status, body } = await post('/jobs', [aWaitingJob(), aWaitingJob({ idempotency_key: 'old', priority: 1 })])
 
-    const message = 'the idempotency key was used for job 1, with other content'
+    const message = 'the idempotency key was used for job 1 with other content'
     expect(status).toBe(409)
     expect(body).toEqual(
       problemOf(409, 'idempotency_conflict', message, { id: 1, errors: [{ path: '1.idempotency_key', message }] }),

@@ -108,7 +108,7 @@ describe('GET /machine.svg', () => {
     const worker = parseXml((await producer.get('/machine.svg?of=worker')).body)
 
     expect(marked(dispatcher, 'current')).toEqual([])
-    expect(dispatcher.attributes['aria-label']).toContain('a producer runs nothing')
+    expect(dispatcher.attributes['aria-label']).toContain('a producer runs no jobs')
     expect(textOf(worker, 'worker-count-free')).toBe('0')
   })
 })

@@ -100,13 +100,13 @@ describe('the document', () => {
     expect(document.paths['/livez']!.get!.responses).not.toHaveProperty('401')
   })
 
-  test('asks for nothing, and says when it would, where none is set', async () => {
+  test('requires no token if none is set, and says when it would', async () => {
     const { document } = await judgeOf(await startHttp({ started: false }))
 
     expect(document).not.toHaveProperty('security')
     expect(document.components).not.toHaveProperty('securitySchemes')
     expect(JSON.stringify(document)).not.toContain('unauthorized":')
-    expect(document.info.description).toContain('Where `API_TOKEN` is set')
+    expect(document.info.description).toContain('If `API_TOKEN` is set')
   })
 
   test('takes any JSON for a payload whose schema cannot be told, and follows one that refers to itself', async () => {

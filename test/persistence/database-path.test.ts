@@ -10,9 +10,9 @@ import { tempFolder } from '../support/temp.ts'
 
 /** What names no file, and what is said of it. */
 const bad: [path: string, fault: string][] = [
-  [':memory:', 'is ":memory:", which is no file'],
-  [' :memory:', 'which is no file'],
-  [':MEMORY:', 'which is no file'],
+  [':memory:', 'is ":memory:", which is not a file'],
+  [' :memory:', 'which is not a file'],
+  [':MEMORY:', 'which is not a file'],
   ['file:jobs.db', 'is an address (file:…)'],
   ['file::memory:?cache=shared', 'is an address (file:…)'],
   ['file:///var/lib/jobs.db', 'is an address (file://…)'],
@@ -73,6 +73,6 @@ test('verify refuses what is no path of a file', async () => {
 
   await expect(verifying).rejects.toMatchObject({
     code: 78,
-    stderr: expect.stringContaining('the file to verify is ":memory:", which is no file'),
+    stderr: expect.stringContaining('the file to verify is ":memory:", which is not a file'),
   })
 })

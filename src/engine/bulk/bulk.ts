@@ -79,7 +79,7 @@ export class PreparedBulk implements Bulk {
       throw new BulkStateError(phase, this.matched, message)
     }
     this.#take('run')
-    this.#parts.log.info({ bulk: this.id, command: this.command, matched }, 'a command over many jobs begins')
+    this.#parts.log.info({ bulk: this.id, command: this.command, matched }, 'a bulk action begins')
     this.#work = this.#until(() => this.#move())
   }
 
@@ -155,6 +155,6 @@ export class PreparedBulk implements Bulk {
     this.#ids = new FallingIds()
     const { id: bulk, command, matched, moved, refused, error } = this
     const fields = { bulk, command, phase: this.#snapshot.value, matched, moved, refused, ...(error ? { error } : {}) }
-    this.#parts.log.info(fields, 'a command over many jobs has ended')
+    this.#parts.log.info(fields, 'a bulk action has ended')
   }
 }

@@ -205,7 +205,7 @@ class Attempt implements RunningAttempt {
   #told(fault: string): string {
     this.log.warn(
       { fault },
-      'a handler asked for a delay that cannot be used as it is; where it is no number the backoff stands in',
+      'a handler asked for a delay that cannot be used as it is; if it is not a number, the backoff is used instead',
     )
     return fault
   }

@@ -162,7 +162,7 @@ export class EventFeed {
       return transitions.length > 0 ? paceMs : restMs
     } catch (error) {
       if (error instanceof UnavailableError) return troubleMs
-      this.#log.error({ err: error }, 'transitions could not be told; ending the streams')
+      this.#log.error({ err: error }, 'transitions could not be sent; ending the streams')
       for (const reader of this.#readers) this.#drop(reader)
       return restMs
     }

@@ -23,16 +23,16 @@ export function familiesOf(telemetry: Telemetry): Family[] {
 function processFamilies({ version, ready, slots, phases, refusals }: Telemetry): Family[] {
   return [
     gauge('jobmachine_build_info', 'Always 1; its label has the version.', [[{ version }, 1]]),
-    gauge('jobmachine_ready', '1 where the last commit went well and the system neither recovers nor drains.', [
+    gauge('jobmachine_ready', '1 if the last commit succeeded and the system neither recovers nor drains.', [
       [{}, ready ? 1 : 0],
     ]),
     gauge('jobmachine_worker_slots', 'Jobs that may run at once.', [[{}, slots]]),
     gauge(
       'jobmachine_workers',
-      'Slots that are taken: the start on its way to disk, running, or stuck in a handler that was given up.',
+      'Slots in use: running, or stuck in a handler that does not end.',
       Object.entries(phases).map(([phase, count]) => [{ phase }, count]),
     ),
-    counter('jobmachine_lease_refusals_total', 'Outcomes that came when their lease was no longer held.', [
+    counter('jobmachine_lease_refusals_total', 'Outcomes that were refused because their lease was lost.', [
       [{}, refusals],
     ]),
   ]
@@ -72,7 +72,7 @@ function attemptFamilies({ types }: Telemetry): Family[] {
     ),
     histogram(
       'jobmachine_job_execution_seconds',
-      'From the call of a handler to its end, whatever it came to.',
+      'From the call of a handler to its end, whatever the outcome.',
       types.map(({ type, execution }) => [{ type }, inSeconds(execution)]),
     ),
   ]
@@ -82,7 +82,7 @@ function storeFamilies({ commits, files }: Telemetry): Family[] {
   return [
     histogram(
       'jobmachine_commit_duration_seconds',
-      'From the beginning of a transaction until it was on disk, where it wrote an event.',
+      'From the beginning of a transaction until it was on disk, if it wrote an event.',
       [[{}, inSeconds(commits.durationMs)]],
     ),
     histogram('jobmachine_commit_events', 'Events that one such transaction wrote.', [[{}, commits.events]]),

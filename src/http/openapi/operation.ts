@@ -5,7 +5,7 @@ import { type RefusalCode, refusalCodes } from '../refusals.ts'
 import { type Env, parametersOf, pathParameters } from '../request.ts'
 
 export const tags = {
-  Jobs: 'Create jobs, look at them, and take them in hand.',
+  Jobs: 'Create jobs, see what they do, cancel and requeue them.',
   Machines: 'The state machines that decide all, with what is in them.',
   Server: 'How the server is doing.',
   Description: 'This, for programs.',

@@ -82,6 +82,6 @@ export function findBulk(system: JobSystem, id: string): Bulk {
   throw new HttpError(
     404,
     'bulk_not_found',
-    'that command is no longer known; a restart forgets them, and the oldest make room',
+    'that bulk action is no longer known: a restart forgets them, and new ones replace the oldest',
   )
 }

@@ -10,9 +10,7 @@ const obstacle = named(
   z.strictObject({
     code: z.string().describe('For programs: it is stable.'),
     message: z.string().describe('For people.'),
-    until: instant
-      .nullable()
-      .describe('When it is out of the way by itself; `null` where that is not known, or never.'),
+    until: instant.nullable().describe('When it passes by itself; `null` if that is not known, or never.'),
   }),
 )
 
@@ -49,8 +47,8 @@ export const explanation = named(
     job_id: jobId,
     state,
     meaning: z.string().describe('Of the state.'),
-    summary: z.string().describe('All of it in a few sentences.'),
-    because: happened.describe('What brought it here.'),
+    summary: z.string().describe('The whole explanation in a few sentences.'),
+    because: happened.describe('The transition that brought it here.'),
     last_failure: happened.nullable().describe('The end of the last attempt that failed, also from before a requeue.'),
     next: z
       .array(
@@ -58,13 +56,13 @@ export const explanation = named(
           event: z.enum(eventTypes),
           to: state,
           cause,
-          possible: z.boolean().nullable().describe('Now; `null` where this server does not know.'),
+          possible: z.boolean().nullable().describe('Now; `null` if this server does not know.'),
           obstacles: z.array(obstacle),
           sentence: z.string(),
         }),
       )
       .describe('Every event that the machine allows in this state.'),
-    obstacles: z.array(obstacle).describe('What stands between the job and its next run.'),
+    obstacles: z.array(obstacle).describe('What prevents its next run.'),
     line: z
       .strictObject({
         ahead: counted.describe('Jobs of its queue that run before it.'),
@@ -75,7 +73,7 @@ export const explanation = named(
     earliest_run_at: instant
       .nullable()
       .describe(
-        '`null` where nobody knows: someone must do something first, others go before it, no worker is free, or it never runs again.',
+        '`null` if that is not known: someone must act first, others run before it, no worker is free, or it never runs again.',
       ),
     earliest: z.string().describe('The same in words.'),
     removed_at: instant.nullable().describe('From when on retention removes it.'),

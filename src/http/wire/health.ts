@@ -8,7 +8,7 @@ export const notReady = named(
   'NotReady',
   z.strictObject({
     status: z.literal('not ready'),
-    reason: z.string().optional().describe('Where the server asks for a token: only to those who show it.'),
+    reason: z.string().optional().describe('If the server requires a token: only for requests with it.'),
   }),
 )
 

@@ -13,7 +13,7 @@ const historyEvent = named(
       to: state,
       attempt: count.describe('After it.'),
       at: instant,
-      error: jobError.optional().describe('Where an attempt failed.'),
+      error: jobError.optional().describe('If an attempt failed.'),
     })
     .describe('One transition of a job.'),
 )

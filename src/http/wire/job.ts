@@ -21,7 +21,7 @@ export const enqueuedJob = named(
   z.strictObject({
     id: jobId,
     state,
-    created: z.boolean().describe('False where an earlier job has its key and the same content: this is that one.'),
+    created: z.boolean().describe('False if an earlier job has the same key and content; this is that job.'),
     message: z.string().describe('For people.'),
   }),
 )
@@ -62,7 +62,7 @@ export const job = named(
       id: jobId,
       state,
       ...Object.fromEntries(storedFields.map(([name, { read }]) => [snakeCase(name), read])),
-      payload: z.unknown().describe('As it was handed in.'),
+      payload: z.unknown().describe('As it was sent.'),
       attempt: count.describe(
         'Attempts made since it was created or requeued; those that a crash broke off do not count.',
       ),

@@ -20,11 +20,11 @@ export const machine = named(
     edges: z.array(
       z.strictObject({
         id: z.string(),
-        from: z.string().nullable().describe('`null`: from where nothing was before.'),
+        from: z.string().nullable().describe('`null`: the edge creates the job.'),
         event: z.string().nullable().describe('`null`: taken by itself, as soon as the guard holds.'),
         to: z.string(),
         guard: z.string().nullable().describe('In words; `null`: it is taken whatever the facts.'),
-        taken: count.nullable().describe('How often, since the file was made; `null` where that is not counted.'),
+        taken: count.nullable().describe('How often, since the file was made; `null` if that is not counted.'),
       }),
     ),
     mermaid: z.string().describe('The same as a Mermaid state diagram.'),

@@ -12,11 +12,11 @@ export const metrics = named(
     retry_count: count.describe(`${sinceStart}: failed attempts of jobs that run again.`),
     success_count: count.describe(`${sinceStart}.`),
     failure_count: count.describe(`${sinceStart}: attempts that ended in fail, reject or expire.`),
-    avg_execution_ms: z.number().min(0).describe(`${sinceStart}; 0 where no attempt has ended.`),
+    avg_execution_ms: z.number().min(0).describe(`${sinceStart}; 0 if no attempt has ended.`),
     avg_time_in_queue_ms: z
       .number()
       .min(0)
-      .describe(`${sinceStart}: from when a job could run to its handler's call; 0 where none has started.`),
+      .describe(`${sinceStart}: from when a job could run to its handler's call; 0 if none has started.`),
   }),
 )
 

@@ -23,8 +23,8 @@ export const problem = named(
       message: z.string().describe('For people: it may change.'),
       errors: z.array(fault).optional().describe('Of wrong input: one for each fault, to 1,000.'),
       id: jobId.nullable().optional().describe('Of a conflict: the job.'),
-      phase: z.enum(bulkPhases).optional().describe('Of a command over many jobs.'),
-      matched: count.optional().describe('Of a command over many jobs: its count.'),
+      phase: z.enum(bulkPhases).optional().describe('The phase of the bulk action.'),
+      matched: count.optional().describe('The count of the bulk action.'),
       state: state.optional().describe('Of an illegal transition: the state that the job is in.'),
       events: z
         .array(z.enum(eventTypes))

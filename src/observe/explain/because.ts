@@ -54,7 +54,7 @@ const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ag
   succeed: (event, facts, ago) => `its handler finished ${ago}, in ${attemptOf(event, facts)}`,
   fail: (event, facts, ago) => `${attemptOf(event, facts)} failed ${ago}${withError(event)}`,
   reject: (event, facts, ago) =>
-    `${attemptOf(event, facts)} failed ${ago}${withError(event)}, which no further attempt can mend`,
+    `${attemptOf(event, facts)} failed ${ago}${withError(event)}, which no further attempt can correct`,
   snooze: (event, facts, ago) =>
     `its handler asked ${ago} to be run later${withFault(event)}, and that attempt does not count${howOften(event, facts)}`,
   release: (event, _facts, ago) =>
@@ -68,8 +68,8 @@ const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ag
         ? `${attemptOf(event, facts)} broke off ${ago}${withReason(event)}${isCrash(event) ? ', and that attempt does not count' : ''}`
         : `the process that had claimed it ended or fell silent, and it was put back in line ${ago}`,
   cancel: (event, facts, ago) =>
-    `a person or a program cancelled it ${ago}${wasRunning(event) ? `, during ${attemptOf(event, facts)}` : ''}`,
-  requeue: (_event, facts, ago) => `a person or a program requeued it ${ago}${afterFailure(facts)}`,
+    `a user cancelled it ${ago}${wasRunning(event) ? `, during ${attemptOf(event, facts)}` : ''}`,
+  requeue: (_event, facts, ago) => `a user requeued it ${ago}${afterFailure(facts)}`,
 }
 
 function attemptOf(event: HistoryEvent, { situation }: Facts): string {

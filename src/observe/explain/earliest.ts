@@ -23,7 +23,7 @@ const conditions: Readonly<Partial<Record<ObstacleCode, { readonly clause: strin
   not_serving: { clause: 'a server starts on the file again', byItself: false },
   draining: { clause: 'a server starts on the file again', byItself: false },
   storage_trouble: { clause: 'the file can be written again', byItself: false },
-  server_elsewhere: { clause: "the file's server comes to it", byItself: true },
+  server_elsewhere: { clause: "the file's server reaches it", byItself: true },
   recovering: { clause: 'the server has recovered', byItself: true },
   holder_gone: { clause: 'the server has recovered', byItself: true },
   put_aside: { clause: 'it is back in line', byItself: true },
@@ -40,7 +40,7 @@ export function nextRun(facts: Facts, obstacles: readonly Obstacle[]): NextRun {
   if (isOver(facts)) {
     return {
       at: null,
-      when: 'only if what came of its last attempt asks for another, once that is stored',
+      when: 'only if the outcome of its last attempt requires another, once that outcome is stored',
       sentence: '',
     }
   }

@@ -78,9 +78,13 @@ function toNext(event: EventType, facts: Facts): NextEvent {
   const edge = findEdge(job.state, { type: event, crashed: true } as JobEvent, job)!
   const obstacles = obstaclesTo(event, facts)
   const possible = isPossible(obstacles)
-  const verdict = possible ? 'It can happen now' : possible === null ? 'Whether it can is not known here' : 'Not now'
+  const verdict = possible
+    ? 'It can happen now'
+    : possible === null
+      ? 'This process does not know whether it can happen now'
+      : 'Not now'
   const because = obstacles.length > 0 ? `: ${sayAll(obstacles)}` : ''
-  const happening = `${jobEvents[event].next} (${event}): it becomes ${edge.to}${consequence(edge, facts)}`
+  const happening = `${jobEvents[event].next} (${event}): the job becomes ${edge.to}${consequence(edge, facts)}`
   return {
     event,
     to: edge.to,
@@ -100,8 +104,8 @@ function isPossible(obstacles: readonly Obstacle[]): boolean | null {
 function consequence({ conditions, attempt }: Edge, { situation: { job } }: Facts): string {
   const of = (n: number) => `attempt ${number(n)} of ${number(job.maxAttempts)}`
   const last = conditions.at(-1)
-  if (last?.guard === 'attemptsRemain') return `, for ${of(job.attempt)} is ${last.holds ? 'not ' : ''}the last`
-  if (last?.guard === 'crashed' && last.holds) return `, for that is the last crash that it may have`
+  if (last?.guard === 'attemptsRemain') return `, because ${of(job.attempt)} is ${last.holds ? 'not ' : ''}the last`
+  if (last?.guard === 'crashed' && last.holds) return `, because that is the last crash that it may have`
   switch (attempt) {
     case 'keep':
       return ''
@@ -110,7 +114,7 @@ function consequence({ conditions, attempt }: Edge, { situation: { job } }: Fact
     case 'giveBack':
       return ', and this attempt does not count'
     case 'forget':
-      return ', and its attempts begin anew'
+      return ', and its attempts start over'
   }
 }
 
@@ -146,7 +150,7 @@ function leftBehind({ situation: { lease, lastEvent }, server, now }: Facts): st
   )
   if (!left) return ''
   const told = left.aborted ? `, told to stop ${ago(left.aborted.at, now)},` : ''
-  return `The handler of an attempt that is over${told} has not ended: it holds a worker until it does, and what it returns is refused.`
+  return `The handler of an attempt that is over${told} has not ended: it occupies a worker until it does, and can no longer record a result.`
 }
 
 function removedAt({ situation: { job }, server }: Facts): number | null {

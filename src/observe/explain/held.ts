@@ -42,14 +42,14 @@ export function uncalled(facts: Facts): Obstacle[] {
 
 /** What becomes of it, by what the server that found it is doing. */
 const fates: Readonly<Partial<Record<ServerPhase, string>>> = {
-  created: 'this server moves it on when it starts',
-  recovering: 'this server is moving it on',
+  created: 'this server requeues it when it starts',
+  recovering: 'this server is requeuing it',
 }
 
 /** Its holder is dead. */
 export function orphaned(facts: Facts): Obstacle[] {
   if (!facts.server || !isOrphan(facts)) return []
-  const fate = fates[facts.server.phase] ?? 'the next server to start moves it on'
+  const fate = fates[facts.server.phase] ?? 'the next server to start requeues it'
   return [{ code: 'holder_gone', message: `the process that held it has ended, and ${fate}`, until: null }]
 }
 
@@ -59,8 +59,8 @@ export function settled(facts: Facts): Obstacle[] {
   const over = sayOver(facts)
   if (!server || over === null) return []
   const message = server.trouble
-    ? `${over}, and what came of it waits in this process until it can be stored; it is safe as long as nobody restarts it; after a restart the attempt counts as cut short`
-    : `${over}, and what came of it is on its way to disk`
+    ? `${over}, and its outcome waits in this process until it can be stored; do not restart the process: the outcome would be lost, and the attempt would count as interrupted`
+    : `${over}, and its outcome is on its way to disk`
   return [{ code: 'outcome_pending', message, until: null }]
 }
 
@@ -73,7 +73,7 @@ export function isOver(facts: Facts): boolean {
 function sayOver(facts: Facts): string | null {
   if (!facts.server || isOrphan(facts) || !isExecuting(facts)) return null
   const attempt = attemptOf(facts)
-  if (attempt) return attempt.phase === 'stuck' ? 'its handler was given up' : null
+  if (attempt) return attempt.phase === 'stuck' ? 'its handler did not end when it was told to' : null
   return hasJustStarted(facts) ? 'its handler is being called, or has ended' : 'its handler has ended'
 }
 

@@ -46,7 +46,7 @@ export function obstaclesToRun(facts: Facts): Obstacle[] {
   if (hasTag(state, 'ready')) return obstaclesTo('lease', facts)
   if (hasTag(state, 'executing')) return [...running(facts), ...(isOrphan(facts) ? notStarting : uncommitted)(facts)]
   if (hasTag(state, 'held')) return obstaclesTo('start', facts)
-  return [{ code: 'ended', message: 'it has come to its end', until: null }]
+  return [{ code: 'ended', message: 'it has ended', until: null }]
 }
 
 function notDue({ situation: { job }, now }: Facts): Obstacle[] {
@@ -60,7 +60,7 @@ function unhandled({ situation: { job, isParked }, server }: Facts): Obstacle[] 
     return [{ code: 'no_handler', message: `this server has no handler for type ${type}`, until: null }]
   }
   if (!isParked) return []
-  const since = `it was put aside when no server had a handler for type ${type}`
+  const since = `it was set aside when no server had a handler for type ${type}`
   return server
     ? [{ code: 'put_aside', message: `${since}, and is being put back in line`, until: null }]
     : [{ code: 'no_handler', message: since, until: null }]

@@ -27,7 +27,7 @@ const busy = (ready: number) => (n: number) => ({ ready, arrived: n })
 /** All that is ready was requeued, or has been so for long. */
 const quiet = (ready: number) => () => ({ ready, arrived: 7 })
 
-describe('a step of a command over many jobs, while other work comes,', () => {
+describe('a step of a bulk action, while other work comes,', () => {
   test('grows while steps are quick, to 500 jobs, and shrinks where they meet others, to 100', async () => {
     const { pace, step, next } = aPace(busy(0))
     const sizes = [pace.jobsMax]
@@ -83,7 +83,7 @@ describe('a step of a command over many jobs, while other work comes,', () => {
   })
 })
 
-describe('while no other work comes a command over many jobs', () => {
+describe('while no other work comes a bulk action', () => {
   test('waits for nothing, though nobody runs what it queued: a second in all, to see that nothing comes', async () => {
     const { pace, step, time, next } = aPace(quiet(9_000))
     let moved = 0

@@ -61,8 +61,8 @@ describe('a path of no file is refused, with what to give instead:', () => {
   test.each([
     ['a folder', 'folder', /folder is a folder; give the path of a file in it, such as .*folder\/jobs\.db$/],
     ['a link to a folder', 'link', /folder is a folder; give the path of a file in it/],
-    ['a file in a file', 'package.json/x.db', /package\.json\/x\.db names something in a file, which is no folder/],
-    ['a file in a folder in a file', 'package.json/x/x.db', /names something in a file, which is no folder/],
+    ['a file in a file', 'package.json/x.db', /package\.json\/x\.db is a path inside a file, not a folder/],
+    ['a file in a folder in a file', 'package.json/x/x.db', /is a path inside a file, not a folder/],
     ['too long a name', 'x'.repeat(300), /x cannot be looked at: ENAMETOOLONG.*; check the path/],
     ['a device', '/dev/null', /^\/dev\/null is a device, a pipe or a socket; give the path of a file$/],
   ])('%s', (_, path, reason) => {

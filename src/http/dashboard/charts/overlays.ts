@@ -22,7 +22,7 @@ export function jobsOverlay(chart: Chart, { states, taken }: Tally): Overlay {
   return {
     label: `${chart.title}. Jobs: ${inWords(chart, states)}. Taken: ${told.join(', ') || 'nothing yet'}.`,
     caption:
-      'In each box: how many jobs are there now. On each arrow: how often it was taken since the file was made; the more often, the wider.',
+      'Each box shows how many jobs are in it now. Each arrow shows how often it was taken since the file was made; wider arrows were taken more often.',
     nodes: countedNodes(chart, states),
     edges: new Map(edges.map(({ id, count }) => [id, { text: shown(count, besideMax), width: widthOf(count) }])),
   }
@@ -32,7 +32,7 @@ export function jobsOverlay(chart: Chart, { states, taken }: Tally): Overlay {
 export function slotsOverlay(chart: Chart, { states }: Tally): Overlay {
   return {
     label: `${chart.title}. Slots: ${inWords(chart, states)}.`,
-    caption: 'In each box: how many slots are there now.',
+    caption: 'Each box shows how many slots are in it now.',
     nodes: countedNodes(chart, states),
     edges: new Map(),
   }
@@ -41,7 +41,7 @@ export function slotsOverlay(chart: Chart, { states }: Tally): Overlay {
 /** The dispatcher, of which there is one at most. */
 export function dispatcherOverlay(chart: Chart, { states }: Tally): Overlay {
   const [mode] = states.keys()
-  const told = mode === undefined ? 'There is none here: a producer runs nothing.' : `Its mode now: ${mode}.`
+  const told = mode === undefined ? 'This process has none, because a producer runs no jobs.' : `Its mode now: ${mode}.`
   return {
     label: `${chart.title}. ${told}`,
     caption: told,
@@ -64,7 +64,7 @@ export function jobOverlay(chart: Chart, jobId: number, { seq, since, steps }: J
   )
   return {
     label: `${where}${counted}. Taken: ${told.join(', ')}; the last was ${last.event} from ${last.from ?? origin} to ${last.to}.`,
-    caption: `${where}${counted}. Each number: how often. Orange: the last transition, and where it led.`,
+    caption: `${where}${counted}. Each number shows how often. The last transition and its state are orange.`,
     nodes: new Map(chart.nodes.map(({ id }) => [id, visitedNode(times.get(id) ?? 0, id === last.to)])),
     edges: new Map([
       ...chart.edges.map(({ id }): [string, EdgeOverlay] => [id, { text: '', width: thinnest, mark: 'faded' }]),

@@ -111,7 +111,7 @@ function BulkView({ bulk }: { readonly bulk: Bulk }) {
           </>
         )}
       </p>
-      {isOver && <progress max={matched} value={moved + refused} aria-label="How far it is" />}
+      {isOver && <progress max={matched} value={moved + refused} aria-label="Progress" />}
       <div class="head">
         {bulk.can('run') && matched > 0 && (
           <form method="post" action={`/dashboard/bulk/${id}/run`}>
@@ -129,7 +129,7 @@ function BulkView({ bulk }: { readonly bulk: Bulk }) {
           </form>
         )}
         <a href={`/dashboard/jobs?${new URLSearchParams(fieldsOfFilter(bulk.filter))}`}>Back to the jobs</a>
-        <noscript>Reload the page to see how far it is.</noscript>
+        <noscript>Reload the page to see its progress.</noscript>
       </div>
     </section>
   )

@@ -112,7 +112,7 @@ function JobTypes({ types }: { readonly types: readonly SchemaObject[] }) {
   return (
     <section>
       <h2 id="types">Job types</h2>
-      <p class="muted">Each has a handler here, which says what the payload of its jobs may be.</p>
+      <p class="muted">Each type has a handler here, which defines the payload of its jobs.</p>
       {types.map(({ title = '', properties }) => (
         <JobType type={title} payload={properties?.payload ?? {}} />
       ))}

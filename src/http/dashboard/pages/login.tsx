@@ -5,7 +5,7 @@ export function loginPage(next: string, refusal: string | null = null): Response
   const form = (
     <form class="card login" method="post" action="/login">
       <h1>Log in</h1>
-      <p>This server asks for its API token, the value of API_TOKEN that it was started with.</p>
+      <p>This server requires its API token, the value of API_TOKEN with which it was started.</p>
       {refusal !== null && (
         <p class="refusal" role="alert" id="refusal">
           {refusal}

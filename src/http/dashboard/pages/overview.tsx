@@ -147,7 +147,7 @@ function Workers({ activity: { slots, workers }, now }: { readonly activity: Act
         </span>
       </h2>
       {workers.length === 0 ? (
-        <p class="muted">No job runs.</p>
+        <p class="muted">No job is running.</p>
       ) : (
         <div class="scroll">
           <table>

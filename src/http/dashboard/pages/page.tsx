@@ -70,7 +70,7 @@ function Page({ title, section, refreshMs, scripts = [], styles = [], children }
           {section !== null && <Sections current={section} />}
         </header>
         <p id="connection" role="status" hidden>
-          The server does not answer; what you see may be old. Trying again…
+          The server does not answer; this page may be out of date. Trying again…
         </p>
         <main id="main">{children}</main>
       </body>

@@ -41,7 +41,7 @@ function ProblemView({ title, message, errors }: Problem['body']) {
         </ul>
       )}
       <p>
-        <a href="/">To the overview</a>
+        <a href="/">Overview</a>
       </p>
     </section>
   )

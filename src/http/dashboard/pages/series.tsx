@@ -22,7 +22,7 @@ export function SeriesFigure({ title, unit, lines }: Figure) {
         data-unit={unit}
         data-lines={JSON.stringify(lines)}
       >
-        <noscript>What is drawn here needs a script; /metrics/prometheus has the same.</noscript>
+        <noscript>This chart needs a script; /metrics/prometheus has the same data.</noscript>
       </section>
     </figure>
   )

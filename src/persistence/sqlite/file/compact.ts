@@ -54,7 +54,7 @@ export function compact(
       throw new DatabaseUnusableError(message, cause)
     }
     if (isFull(error)) {
-      const message = `the disk has no room to write ${path} anew, which takes up to twice its size beside it; nothing has changed`
+      const message = `the disk has no room to rewrite ${path}, which needs up to twice its size; nothing has changed`
       throw new DatabaseUnusableError(message, cause)
     }
     throw error

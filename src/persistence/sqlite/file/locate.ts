@@ -58,7 +58,7 @@ function lookFor(path: string): Stats | undefined {
   } catch (error) {
     const isUnderFile = (error as NodeJS.ErrnoException).code === 'ENOTDIR'
     const fault = isUnderFile
-      ? 'names something in a file, which is no folder; give the path of a file in a folder'
+      ? 'is a path inside a file, not a folder; give the path of a file in a folder'
       : `cannot be looked at: ${(error as Error).message}; check the path and the permissions of its folders`
     throw new DatabaseUnusableError(`${path} ${fault}`, { cause: error })
   }

@@ -283,7 +283,7 @@ class Verifier {
       this.#tell('I5', row.id, `the row has lease_token ${row.leaseToken}, lease_expires_at ${row.leaseExpiresAt}`)
     if (row.attempt > row.maxAttempts) this.#tell('I7', row.id, `attempt ${row.attempt} of ${row.maxAttempts}`)
     if (row.payloadIsValid === null) this.#tell('I1', row.id, 'its payload is missing')
-    if (row.payloadIsValid === 0) this.#tell('I1', row.id, 'its payload is no JSON')
+    if (row.payloadIsValid === 0) this.#tell('I1', row.id, 'its payload is not JSON')
   }
 
   /** What retention should have taken along. */
