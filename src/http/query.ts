@@ -4,7 +4,7 @@ import { type InputIssue, InvalidInputError } from '../errors.ts'
 
 /** A whole number, as a query writes it: in digits alone. `byDefault`: what is taken where it is left out. */
 export function whole(min: number, max: number, byDefault?: number) {
-  const takes = `takes a whole number from ${min} to ${max}`
+  const takes = `must be a whole number from ${min} to ${max}`
   const read = (text: unknown) => (typeof text === 'string' && /^[0-9]{1,16}$/.test(text) ? Number(text) : text)
   // On the number, not on what reads it: zod drops the default of a schema that transforms from its JSON Schema.
   const number = z.int(takes).min(min, takes).max(max, takes)

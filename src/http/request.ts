@@ -10,7 +10,7 @@ export type Env = { Bindings: HttpBindings }
 /** The segments of a path that stand for something: what they may be, and the refusal of one that is nothing here. */
 export const pathParameters: Readonly<Record<string, { readonly schema: z.ZodType; readonly refusal: RefusalCode }>> = {
   id: { schema: jobId.describe('The job.'), refusal: 'job_not_found' },
-  bulk: { schema: z.string().describe('The `id` of the command over many jobs.'), refusal: 'bulk_not_found' },
+  bulk: { schema: z.string().describe('The `id` of the bulk action.'), refusal: 'bulk_not_found' },
 }
 
 /** The names of a path's parameters: `id` of `/jobs/:id`. */

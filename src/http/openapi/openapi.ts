@@ -61,7 +61,7 @@ export function describeApi(operations: readonly Operation[], described: Describ
             type: 'apiKey',
             in: 'cookie',
             name: sessionCookie,
-            description: 'What the login form gives a browser.',
+            description: 'The login form sets it in a browser.',
           },
         },
       }),
@@ -76,8 +76,8 @@ function introduction(isGuarded: boolean): string {
     'JSON in UTF-8; names in `snake_case`, instants in ISO 8601 UTC with milliseconds, durations in `_ms`. `HEAD` is allowed wherever `GET` is.',
     'A refusal is a problem document (RFC 9457), and programs go by its `code`. A path that is not here is refused with 404, another method of one that is with 405.',
     isGuarded
-      ? 'This server asks for its token (`API_TOKEN`): every request carries it as `Authorization: Bearer …`, or the cookie of the login form; the health probes need neither.'
-      : 'This server asks for no token. Where `API_TOKEN` is set, every request but the health probes carries it as `Authorization: Bearer …`.',
+      ? 'This server requires its token (`API_TOKEN`): send it as `Authorization: Bearer …`, or the cookie of the login form. The health probes need neither.'
+      : 'This server requires no token. If `API_TOKEN` is set, every request except for the health probes needs it as `Authorization: Bearer …`.',
   ].join('\n\n')
 }
 

@@ -19,7 +19,7 @@ export const healthRoutes: readonly ApiRoute[] = [
     path: '/readyz',
     id: 'showReady',
     tag: 'Server',
-    summary: 'Whether a job handed in now would be stored',
+    summary: 'Whether the server can store a job now',
     answers: {
       200: { description: 'It would.', body: ready },
       503: { description: 'It would not.', body: notReady, headers: ['Retry-After'] },

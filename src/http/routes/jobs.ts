@@ -77,7 +77,7 @@ export const jobRoutes: readonly ApiRoute[] = [
     tag: 'Jobs',
     summary: 'List jobs, newest first',
     description:
-      'One request looks on until it has found a job, as far as ten million ids, and gives a few megabytes at most: go on with `next_cursor` until it is `null`.',
+      'One request searches until it finds a job, through ten million ids at most, and returns a few megabytes at most: continue with `next_cursor` until it is `null`.',
     answers: { 200: { description: 'A page of jobs.', body: jobList } },
     examples: [{ summary: 'the newest', status: 200, query: 'type=sleep&limit=10' }],
     pace: 'list',
@@ -150,7 +150,7 @@ export const jobRoutes: readonly ApiRoute[] = [
     path: '/jobs/:id/explain',
     id: 'explainJob',
     tag: 'Jobs',
-    summary: 'Say why a job is where it is, what can happen next and what stands in the way',
+    summary: 'Explain why a job is in its state, what can happen next and what prevents it',
     answers: { 200: { description: 'As it is now.', body: explanation } },
     examples: [{ summary: 'the first job', status: 200 }],
     pace: 'read',

@@ -10,7 +10,7 @@ export const svg = ['image/svg+xml']
 const chartNames = Object.keys(charts) as ChartName[]
 const machineQuery = z.strictObject({
   of: z
-    .enum(chartNames, `takes one of ${chartNames.join(', ')}`)
+    .enum(chartNames, `must be one of: ${chartNames.join(', ')}`)
     .default('job')
     .describe('Which machine.'),
 })
@@ -20,7 +20,7 @@ export const machineRoutes: readonly ApiRoute[] = [
     path: '/machine',
     id: 'showMachine',
     tag: 'Machines',
-    summary: 'Show a machine as it is defined, and what is in it now',
+    summary: 'Show a machine with the number of jobs or slots in each state',
     answers: { 200: { description: 'The machine.', body: machine } },
     examples: [{ summary: 'the machine of a job', status: 200, query: 'of=job' }],
     pace: 'read',
@@ -31,7 +31,7 @@ export const machineRoutes: readonly ApiRoute[] = [
     path: '/machine.svg',
     id: 'drawMachine',
     tag: 'Machines',
-    summary: 'Draw a machine, with what is in it now',
+    summary: 'Draw a machine with the number of jobs or slots in each state',
     answers: { 200: { description: 'A picture.', texts: svg } },
     examples: [{ summary: 'the dispatcher', status: 200, query: 'of=dispatcher' }],
     pace: 'read',

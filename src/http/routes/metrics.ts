@@ -16,7 +16,7 @@ export const metricsRoutes: readonly ApiRoute[] = [
     tag: 'Server',
     summary: 'Show counts and averages',
     description:
-      'The same as `/metrics/prometheus` where `Accept` names `text/plain` or `application/openmetrics-text` and ranks it above JSON.',
+      'The same as `/metrics/prometheus` if `Accept` names `text/plain` or `application/openmetrics-text` and ranks it above JSON.',
     answers: { 200: { description: 'The metrics.', body: metrics, headers: ['Vary'] } },
     examples: [{ summary: 'now', status: 200 }],
     pace: (c) => (formatOf(c) === json ? 'free' : 'scrape'),
@@ -31,7 +31,7 @@ export const metricsRoutes: readonly ApiRoute[] = [
     id: 'showPrometheus',
     tag: 'Server',
     summary: 'Show everything measured, for Prometheus',
-    description: 'OpenMetrics where `Accept` ranks `application/openmetrics-text` above plain text by name.',
+    description: 'OpenMetrics if `Accept` ranks `application/openmetrics-text` above plain text by name.',
     answers: { 200: { description: 'The metrics.', texts: ['text/plain'], headers: ['Vary'] } },
     examples: [{ summary: 'now', status: 200 }],
     pace: 'scrape',

@@ -95,22 +95,22 @@ describe('the summary of', () => {
     [
       'a job in line',
       { situation: { line: lineOf(3, 2) }, server: { busy: 10 } },
-      'Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: 3 jobs of queue "default" go before it and 2 queues take turns; all 10 workers are busy. It can run as soon as its turn comes and a worker is free.',
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: 3 jobs of queue "default" go before it and 2 queues take turns; all 10 workers are busy. It can run as soon as its turn comes and a worker is free.',
     ],
     [
       'the first in line',
       { server: { slots: 1, busy: 1 } },
-      'Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: the only worker is busy, and it is first in line. It can run as soon as a worker is free.',
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: the only worker is busy, and it is first in line. It can run as soon as a worker is free.',
     ],
     [
       'a job of a type that nobody runs',
       { situation: { isParked: true, line: null }, server: { hasHandler: false } },
-      'Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: this server has no handler for type "mail". It can run when a server with a handler for its type takes the file.',
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: this server has no handler for type "mail". It can run when a server with a handler for its type starts on the file.',
     ],
     [
       'a job that is put back in line',
       { situation: { isParked: true, line: null } },
-      'Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: it was put aside when no server had a handler for type "mail", and is being put back in line. It can run as soon as it is back in line.',
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: it was set aside when no server had a handler for type "mail", and is being put back in line. It can run as soon as it is back in line.',
     ],
     [
       'a job that is leased',
@@ -135,12 +135,12 @@ describe('the summary of', () => {
     [
       'a running job whose outcome cannot be stored',
       { state: 'running', attempt: null, server: { trouble: 'the disk that holds the database is full' } },
-      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Its handler has ended, and what came of it waits in this process until it can be stored; it is safe as long as nobody restarts it; after a restart the attempt counts as cut short; the disk that holds the database is full.',
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Its handler has ended, and its outcome waits in this process until it can be stored; do not restart the process: the outcome would be lost, and the attempt would count as interrupted; the disk that holds the database is full.',
     ],
     [
       'a running job of which the server may not have heard yet',
       { state: 'running', attempt: null, job: { startedAt: now - 100 } },
-      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Its handler is being called, or has ended, and what came of it is on its way to disk.',
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Its handler is being called, or has ended, and its outcome is on its way to disk.',
     ],
     [
       'a job that is next',
@@ -150,12 +150,12 @@ describe('the summary of', () => {
     [
       'what a dead process ran',
       { state: 'running', server: { ...dead, phase: 'created' } },
-      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. The process that held it has ended, and this server moves it on when it starts; this server has not started. It can run when this server starts.',
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. The process that held it has ended, and this server requeues it when it starts; this server has not started. It can run when this server starts.',
     ],
     [
       'what a dead process ran for the last time',
       { state: 'running', events: [...crashed, ...crash, 'lease', 'start'], server: { ...dead, phase: 'recovering' } },
-      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4, after attempt 1 had broken off, because the process ended while it ran; it ran alone. The process that held it has ended, and this server is moving it on; this server is recovering what a dead process left, before it runs anything. The process has ended 4 times while it ran, so the job is taken for the cause and becomes dead: mend its handler, then requeue it. It never runs again, unless someone requeues it.',
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4, after attempt 1 had broken off, because the process ended while it ran; it ran alone. The process that held it has ended, and this server is requeuing it; this server is recovering what a dead process left, before it runs anything. The process has ended 4 times while it ran, so the job counts as the cause and becomes dead: correct its handler, then requeue it. It never runs again, unless someone requeues it.',
     ],
     [
       'a job that failed and is tried again',
@@ -194,7 +194,7 @@ describe('the summary of', () => {
     [
       'such a job that waits for others of its kind',
       { events: crashed, situation: { suspectsAhead: { count: 2, more: false }, line: null } },
-      'Job 7 (mail) is queued: its time came 12 s ago, after attempt 1 had broken off, because the process ended while it ran; it ran alone. In its way: 2 other jobs go before it, one at a time, because the process ended more than once while they ran. It runs before others, and alone for 2 s, because the process ended twice while it ran. It can run as soon as no other job has to run alone.',
+      'Job 7 (mail) is queued: its time came 12 s ago, after attempt 1 had broken off, because the process ended while it ran; it ran alone. Blocked: 2 other jobs go before it, one at a time, because the process ended more than once while they ran. It runs before others, and alone for 2 s, because the process ended twice while it ran. It can run as soon as no other job has to run alone.',
     ],
     [
       'such a job that runs alone',
@@ -209,27 +209,27 @@ describe('the summary of', () => {
     [
       'a job that waits while another runs alone',
       { situation: { alone: { id: 3, crashes: 2, startedAt: now - 500, timeoutMs: null } } },
-      'Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: job 3 runs alone until 2030-01-01T10:00:01.500Z at the latest, because the process ended twice while it ran. It can run as soon as no other job has to run alone.',
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: job 3 runs alone until 2030-01-01T10:00:01.500Z at the latest, because the process ended twice while it ran. It can run as soon as no other job has to run alone.',
     ],
     [
       'a job that waits while another runs alone to its end',
       { situation: { alone: { id: 3, crashes: 3, startedAt: now - 9_000, timeoutMs: 60_000 } } },
-      'Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: job 3 runs alone until 2030-01-01T10:00:51.000Z at the latest, because the process ended 3 times while it ran. It can run as soon as no other job has to run alone.',
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: job 3 runs alone until 2030-01-01T10:00:51.000Z at the latest, because the process ended 3 times while it ran. It can run as soon as no other job has to run alone.',
     ],
     [
       'a job that waits for one that runs alone next',
       { situation: { suspectsAhead: { count: 1, more: false } } },
-      'Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: 1 job goes before it, one at a time, because the process ended more than once while it ran. It can run as soon as no other job has to run alone.',
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: 1 job goes before it, one at a time, because the process ended more than once while it ran. It can run as soon as no other job has to run alone.',
     ],
     [
       'a job whose process ended a fourth time while it ran',
       { state: 'dead', events: [...crashed, ...crash, ...crash.slice(0, 3)] },
-      'Job 7 (mail) is dead: it was given up 12 s ago, because the process ended while it ran, for the fourth time; it ran alone, so it is taken for the cause (mend its handler, then requeue it). It never runs again, unless someone requeues it.',
+      'Job 7 (mail) is dead: it was given up 12 s ago, because the process ended while it ran, for the fourth time; it ran alone, so it counts as the cause (correct its handler, then requeue it). It never runs again, unless someone requeues it.',
     ],
     [
       'such a job that was requeued',
       { events: [...crashed, ...crash, ...crash.slice(0, 3), 'requeue'] },
-      'Job 7 (mail) is queued: a person or a program requeued it 12 s ago, after it had been given up, because the process ended while it ran, for the fourth time; it ran alone, so it is taken for the cause (mend its handler, then requeue it). It can run now.',
+      'Job 7 (mail) is queued: a user requeued it 12 s ago, after it had been given up, because the process ended while it ran, for the fourth time; it ran alone, so it counts as the cause (correct its handler, then requeue it). It can run now.',
     ],
     [
       'a job that ran when the process ended, a third time',
@@ -298,7 +298,7 @@ describe('the summary of', () => {
     [
       'a job that was rejected',
       { state: 'dead' },
-      'Job 7 (mail) is dead: attempt 1 of 4 failed 12 s ago with PermanentError: the mailbox is gone, which no further attempt can mend. It never runs again, unless someone requeues it.',
+      'Job 7 (mail) is dead: attempt 1 of 4 failed 12 s ago with PermanentError: the mailbox is gone, which no further attempt can correct. It never runs again, unless someone requeues it.',
     ],
     [
       'a cancelled job whose handler goes on',
@@ -317,32 +317,32 @@ describe('the summary of', () => {
           ],
         },
       },
-      'Job 7 (mail) is cancelled: a person or a program cancelled it 12 s ago, during attempt 1 of 4. The handler of an attempt that is over, told to stop 12 s ago, has not ended: it holds a worker until it does, and what it returns is refused. It never runs again, unless someone requeues it.',
+      'Job 7 (mail) is cancelled: a user cancelled it 12 s ago, during attempt 1 of 4. The handler of an attempt that is over, told to stop 12 s ago, has not ended: it occupies a worker until it does, and can no longer record a result. It never runs again, unless someone requeues it.',
     ],
     [
       'a requeued job',
       { events: ['enqueue', 'lease', 'start', 'reject', 'requeue'] },
-      'Job 7 (mail) is queued: a person or a program requeued it 12 s ago, after attempt 1 had failed with PermanentError: the mailbox is gone. It can run now.',
+      'Job 7 (mail) is queued: a user requeued it 12 s ago, after attempt 1 had failed with PermanentError: the mailbox is gone. It can run now.',
     ],
     [
       'a queued job, to a producer',
       { server: null },
-      "Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: this process is no server, and process 4711 on db1, which took the file at 2030-01-01T08:00:00.000Z, may still live. It can run as soon as the file's server comes to it.",
+      "Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: this process is not a server, and process 4711 on db1, which began to serve the file at 2030-01-01T08:00:00.000Z, may still live. It can run as soon as the file's server reaches it.",
     ],
     [
       'a queued job, to a producer of a file that nobody has served',
       { server: null, situation: { newestOwner: null } },
-      "Job 7 (mail) is queued: a client enqueued it 12 s ago. In its way: this process is no server, and no server has taken the file yet. It can run as soon as the file's server comes to it.",
+      "Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: this process is not a server, and no server has served the file yet. It can run as soon as the file's server reaches it.",
     ],
     [
       'an overdue job, to a producer',
       { state: 'scheduled', server: null, job: { runAt: now - 60_000 } },
-      "Job 7 (mail) is scheduled: a client enqueued it 12 s ago. In its way: this process is no server, and process 4711 on db1, which took the file at 2030-01-01T08:00:00.000Z, has probably ended. It can run as soon as the file's server comes to it.",
+      "Job 7 (mail) is scheduled: a client enqueued it 12 s ago. Blocked: this process is not a server, and process 4711 on db1, which began to serve the file at 2030-01-01T08:00:00.000Z, has probably ended. It can run as soon as the file's server reaches it.",
     ],
     [
       'a running job whose lease has run out, to a producer',
       { state: 'running', server: null, situation: { lease: { token: 2, expiresAt: now - 60_000, owner } } },
-      "Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. As the file has it, process 4711 on db1 runs it; this process is no server, and process 4711 on db1, which took the file at 2030-01-01T08:00:00.000Z, has probably ended. It can run as soon as the file's server comes to it.",
+      "Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. As the file has it, process 4711 on db1 runs it; this process is not a server, and process 4711 on db1, which began to serve the file at 2030-01-01T08:00:00.000Z, has probably ended. It can run as soon as the file's server reaches it.",
     ],
   ])('%s', (_, given, summary) => {
     expect(summaryOf(given)).toBe(summary)
@@ -364,48 +364,48 @@ describe('what comes next', () => {
     [
       'due',
       { state: 'scheduled' },
-      'Its time comes (due): it becomes queued. Not now: it is due in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+      'Its time comes (due): the job becomes queued. Not now: it is due in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
     ],
-    ['lease', {}, 'The dispatcher claims it for a worker (lease): it becomes leased. It can happen now.'],
+    ['lease', {}, 'The dispatcher claims it for a worker (lease): the job becomes leased. It can happen now.'],
     [
       'start',
       { state: 'leased' },
-      'A worker calls its handler (start): it becomes running, and attempt 1 of 4 begins. It can happen now.',
+      'A worker calls its handler (start): the job becomes running, and attempt 1 of 4 begins. It can happen now.',
     ],
     [
       'fail',
       { state: 'running' },
-      'Its handler throws, or takes longer than its timeout (fail): it becomes retrying, for attempt 1 of 4 is not the last. It can happen now.',
+      'Its handler throws, or takes longer than its timeout (fail): the job becomes retrying, because attempt 1 of 4 is not the last. It can happen now.',
     ],
     [
       'fail',
       { state: 'running', job: { maxAttempts: 1 } },
-      'Its handler throws, or takes longer than its timeout (fail): it becomes dead, for attempt 1 of 1 is the last. It can happen now.',
+      'Its handler throws, or takes longer than its timeout (fail): the job becomes dead, because attempt 1 of 1 is the last. It can happen now.',
     ],
     [
       'snooze',
       { state: 'running' },
-      'Its handler asks to be run later (snooze): it becomes scheduled, and this attempt does not count. It can happen now.',
+      'Its handler asks to be run later (snooze): the job becomes scheduled, and this attempt does not count. It can happen now.',
     ],
     [
       'release',
       { state: 'running' },
-      'A server that stops, or has no worker free for it, gives it back (release): it becomes queued, and this attempt does not count. Not now: this server is not stopping.',
+      'A server that stops, or has no worker free for it, gives it back (release): the job becomes queued, and this attempt does not count. Not now: this server is not stopping.',
     ],
     [
       'expire',
       { state: 'running' },
-      'Its lease runs out, or its holder is found dead (expire): it becomes retrying, and this attempt does not count. Not now: process 4711 on db1 holds its lease until 2030-01-01T10:00:20.000Z and renews it for as long as it lives.',
+      'Its lease runs out, or its holder is found dead (expire): the job becomes retrying, and this attempt does not count. Not now: process 4711 on db1 holds its lease until 2030-01-01T10:00:20.000Z and renews it for as long as it lives.',
     ],
     [
       'requeue',
       { state: 'dead' },
-      'A person or a program runs it again (requeue): it becomes queued, and its attempts begin anew. It can happen now.',
+      'A user runs it again (requeue): the job becomes queued, and its attempts start over. It can happen now.',
     ],
     [
       'cancel',
       { server: null },
-      'A person or a program stops it (cancel): it becomes cancelled. Whether it can is not known here: this process is no server, and process 4711 on db1, which took the file at 2030-01-01T08:00:00.000Z, may still live.',
+      'A user stops it (cancel): the job becomes cancelled. This process does not know whether it can happen now: this process is not a server, and process 4711 on db1, which began to serve the file at 2030-01-01T08:00:00.000Z, may still live.',
     ],
   ])('by %s is told in a sentence', (event, given, sentence) => {
     expect(nextOf(event, given).sentence).toBe(sentence)
@@ -645,16 +645,16 @@ describe('when it runs next', () => {
     ['while all workers are busy', { server: { busy: 10 } }, 'as soon as a worker is free'],
     ['while no worker will ever be free', { server: { busy: 10, stuck: 10 } }, 'as soon as a worker is free'],
     ['while others go before it', { situation: { line: lineOf(10_000, 1, true) } }, 'as soon as its turn comes'],
-    ['in a file that another process serves', { server: null }, "as soon as the file's server comes to it"],
+    ['in a file that another process serves', { server: null }, "as soon as the file's server reaches it"],
     [
       'without a handler',
       { server: { hasHandler: false } },
-      'when a server with a handler for its type takes the file',
+      'when a server with a handler for its type starts on the file',
     ],
     [
       'once its handler has ended and the outcome is not stored',
       { state: 'running', attempt: null },
-      'only if what came of its last attempt asks for another, once that is stored',
+      'only if the outcome of its last attempt requires another, once that outcome is stored',
     ],
   ])('nobody knows %s, and says so', (_, given, when) => {
     expect(nextRunOf(given)).toEqual([null, when])
