@@ -858,9 +858,9 @@ const joins: readonly Mutation[] = [
     { file: 'persistence/sql/ranges.js', find: 'if (seen.has(lease.id)) {', replace: 'if (false) {' },
   ),
   bug(
-    'jobs with gaps between their ids are one run',
-    ['persistence/sql/ranges.test.ts', 'runs stand for just the items that they were made of, in their order'],
-    { file: 'persistence/sql/ranges.js', find: 'run[1] + 1 === id', replace: 'run[1] < id' },
+    'jobs with gaps between their ids are one range',
+    ['persistence/sql/ranges.test.ts', 'ranges stand for just the items that they were made of, in their order'],
+    { file: 'persistence/sql/ranges.js', find: 'range[1] + 1 === id', replace: 'range[1] < id' },
   ),
   bug(
     'jobs that were leased and started at once do not count as running',

@@ -5,7 +5,7 @@ export interface Item {
   readonly id: number
   /** The lease that must be held, where a move is fenced. */
   readonly leaseToken?: number
-  /** Until it may run again, where it does; 0 unless given. */
+  /** Until it may run again, if it does; 0 unless given. */
   readonly delayMs?: number
   /** JSON text. */
   readonly error?: string
@@ -15,7 +15,7 @@ export interface Item {
  * Jobs with consecutive ids and all else alike. Sets of items are packed into them: what is leased together mostly has ids in a row, and
  * ends together.
  */
-export type Run = readonly [
+export type JobRange = readonly [
   first: number,
   last: number,
   leaseToken: number | null,
@@ -26,24 +26,25 @@ export type Run = readonly [
 /** Jobs that take one event. */
 export interface EventSet {
   readonly event: LeaseEvent['event']
-  readonly runs: readonly Run[]
+  readonly ranges: readonly JobRange[]
 }
 
-export function intoRuns(items: Iterable<Item>): Run[] {
-  const runs: Run[] = []
-  let run: [...Run] | undefined
+export function intoRanges(items: Iterable<Item>): JobRange[] {
+  const ranges: JobRange[] = []
+  let range: [...JobRange] | undefined
   for (const { id, leaseToken = null, delayMs = 0, error = null } of items) {
-    if (run && run[1] + 1 === id && run[2] === leaseToken && run[3] === delayMs && run[4] === error) run[1] = id
+    if (range && range[1] + 1 === id && range[2] === leaseToken && range[3] === delayMs && range[4] === error)
+      range[1] = id
     else {
-      run = [id, id, leaseToken, delayMs, error]
-      runs.push(run)
+      range = [id, id, leaseToken, delayMs, error]
+      ranges.push(range)
     }
   }
-  return runs
+  return ranges
 }
 
-export function countJobs(runs: readonly Run[]): number {
-  return runs.reduce((sum, [first, last]) => sum + last - first + 1, 0)
+export function countJobs(ranges: readonly JobRange[]): number {
+  return ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0)
 }
 
 /** Sets of one event each, in order; a job that occurs again begins a new round, for it must see what its first event did. */
@@ -66,5 +67,5 @@ export function intoSets(events: readonly LeaseEvent[]): EventSet[] {
       sets.push({ event, items: begun })
     }
   }
-  return sets.map(({ event, items }) => ({ event, runs: intoRuns(items) }))
+  return sets.map(({ event, items }) => ({ event, ranges: intoRanges(items) }))
 }

@@ -4,15 +4,15 @@ import {
   countJobs,
   type EventSet,
   type Item,
-  intoRuns,
+  intoRanges,
   intoSets,
-  type Run,
+  type JobRange,
 } from '../../../src/persistence/sql/ranges.ts'
 import type { LeaseEvent } from '../../../src/persistence/store.ts'
 
-/** The items that runs stand for, with what they were packed with where none was given. */
-function itemsOf(runs: readonly Run[]) {
-  return runs.flatMap(([first, last, leaseToken, delayMs, error]) =>
+/** The items that ranges stand for, with what they were packed with where none was given. */
+function itemsOf(ranges: readonly JobRange[]) {
+  return ranges.flatMap(([first, last, leaseToken, delayMs, error]) =>
     Array.from({ length: last - first + 1 }, (_, index) => ({ id: first + index, leaseToken, delayMs, error })),
   )
 }
@@ -27,16 +27,16 @@ const item = fc.record(
   { requiredKeys: ['id'] },
 ) satisfies fc.Arbitrary<Item>
 
-describe('runs', () => {
+describe('ranges', () => {
   test('stand for just the items that they were made of, in their order', () => {
     fc.assert(
       fc.property(fc.array(item), (items) => {
-        const runs = intoRuns(items)
+        const ranges = intoRanges(items)
 
-        expect(itemsOf(runs)).toEqual(
+        expect(itemsOf(ranges)).toEqual(
           items.map(({ id, leaseToken = null, delayMs = 0, error = null }) => ({ id, leaseToken, delayMs, error })),
         )
-        expect(countJobs(runs)).toBe(items.length)
+        expect(countJobs(ranges)).toBe(items.length)
       }),
     )
   })
@@ -44,9 +44,11 @@ describe('runs', () => {
   test('are as few as there are gaps and differences', () => {
     const alike = [1, 2, 3].map((id) => ({ id, leaseToken: 2 }))
 
-    expect(intoRuns([])).toEqual([])
-    expect(intoRuns(alike)).toEqual([[1, 3, 2, 0, null]])
-    expect(intoRuns([...alike, { id: 4, leaseToken: 9 }, { id: 6, leaseToken: 9 }, { id: 5, leaseToken: 9 }])).toEqual([
+    expect(intoRanges([])).toEqual([])
+    expect(intoRanges(alike)).toEqual([[1, 3, 2, 0, null]])
+    expect(
+      intoRanges([...alike, { id: 4, leaseToken: 9 }, { id: 6, leaseToken: 9 }, { id: 5, leaseToken: 9 }]),
+    ).toEqual([
       [1, 3, 2, 0, null],
       [4, 4, 9, 0, null],
       [6, 6, 9, 0, null],
@@ -64,7 +66,7 @@ function perJob(events: readonly { readonly id: number; readonly event: string }
 
 /** Events in the order in which sets have them taken. */
 function taken(sets: readonly EventSet[]) {
-  return sets.flatMap(({ event, runs }) => itemsOf(runs).map(({ id }) => ({ id, event })))
+  return sets.flatMap(({ event, ranges }) => itemsOf(ranges).map(({ id }) => ({ id, event })))
 }
 
 describe('sets of events', () => {
@@ -88,7 +90,7 @@ describe('sets of events', () => {
 
     const sets = intoSets([twice, { ...twice, id: 2 }, twice])
 
-    expect(sets.map(({ runs }) => runs)).toEqual([[[1, 2, 2, 0, null]], [[1, 1, 2, 0, null]]])
+    expect(sets.map(({ ranges }) => ranges)).toEqual([[[1, 2, 2, 0, null]], [[1, 1, 2, 0, null]]])
   })
 
   test('gather what is alike, whatever comes between', () => {
@@ -97,8 +99,8 @@ describe('sets of events', () => {
     const sets = intoSets([of('start', 1), of('succeed', 7), of('start', 2), of('succeed', 8), of('start', 3)])
 
     expect(sets).toEqual([
-      { event: 'start', runs: [[1, 3, 2, 0, null]] },
-      { event: 'succeed', runs: [[7, 8, 2, 0, null]] },
+      { event: 'start', ranges: [[1, 3, 2, 0, null]] },
+      { event: 'succeed', ranges: [[7, 8, 2, 0, null]] },
     ])
   })
 
@@ -113,7 +115,7 @@ describe('sets of events', () => {
 
     const [set] = intoSets([failed(1, 'a', 5), failed(2, 'a', 5), failed(3, 'b', 5), failed(4, 'b', 6)])
 
-    expect(set?.runs).toEqual([
+    expect(set?.ranges).toEqual([
       [1, 2, 3, 5, '{"name":"Error","message":"a"}'],
       [3, 3, 3, 5, '{"name":"Error","message":"b"}'],
       [4, 4, 3, 6, '{"name":"Error","message":"b"}'],

@@ -47,7 +47,7 @@ describe('a held lease', () => {
   test('outlives the outcome of an earlier lease of its job', () => {
     const held = holding([1], [1])
 
-    held.follow([{ event: 'succeed', runs: [[1, 1, leaseToken - 1, 0, null]] }], [])
+    held.follow([{ event: 'succeed', ranges: [[1, 1, leaseToken - 1, 0, null]] }], [])
 
     expect(held.all()).toEqual([{ id: 1, leaseToken }])
   })

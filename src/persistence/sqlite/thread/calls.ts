@@ -301,7 +301,7 @@ export class Calls {
 /** Events that a call may write. */
 function sizeOf(request: Request): number {
   if (request.op === 'enqueue') return countBatched(request.batches)
-  if (request.op === 'apply') return request.sets.reduce((sum, { runs }) => sum + countJobs(runs), 0)
+  if (request.op === 'apply') return request.sets.reduce((sum, { ranges }) => sum + countJobs(ranges), 0)
   if (request.op === 'command') return request.ids.length
   return request.op === 'send' ? 1 : 0
 }

@@ -13,8 +13,8 @@ export class HeldLeases {
   /** Follows what was applied; an event that was refused names a lease that is no longer ours. */
   follow(sets: readonly EventSet[], refused: readonly RefusedEvent[]): void {
     const notStarted = new Set(refused.flatMap(({ event, id }) => (event === 'start' ? [id] : [])))
-    for (const { event, runs } of sets) {
-      for (const [first, last, leaseToken] of runs) {
+    for (const { event, ranges } of sets) {
+      for (const [first, last, leaseToken] of ranges) {
         for (let id = first; id <= last; id++) {
           const lease = this.#held.get(id)
           if (lease?.leaseToken !== leaseToken) continue

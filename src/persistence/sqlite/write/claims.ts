@@ -3,7 +3,7 @@ import type Database from 'better-sqlite3'
 import { suspectCrashes } from '../../../machines/guards.ts'
 import { claimOrder, orderBy } from '../../sql/claim-order.ts'
 import { isReady, isUnhandled, parkedAs } from '../../sql/conditions.ts'
-import { type Item, intoRuns } from '../../sql/ranges.ts'
+import { type Item, intoRanges } from '../../sql/ranges.ts'
 import { type GoOn, unhurried } from '../thread/pace.ts'
 import type { LeasedFacts } from '../thread/protocol.ts'
 import type { Moves } from './moves.ts'
@@ -70,7 +70,8 @@ export class Claims {
     now: number,
   ): Claim {
     const { started, leased } = shareOut(asked, jobs)
-    const moved = this.#moves.apply('claim', intoRuns(started), now) + this.#moves.apply('lease', intoRuns(leased), now)
+    const moved =
+      this.#moves.apply('claim', intoRanges(started), now) + this.#moves.apply('lease', intoRanges(leased), now)
     assert.equal(moved, jobs.length, 'a ready job could not be leased')
     return {
       jobs,

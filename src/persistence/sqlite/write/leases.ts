@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import { crashesMax, suspectCrashes } from '../../../machines/guards.ts'
 import { isHeld, isTimed } from '../../sql/conditions.ts'
-import { type Item, intoRuns } from '../../sql/ranges.ts'
+import { type Item, intoRanges } from '../../sql/ranges.ts'
 import { stateIsTagged } from '../../sql/transitions.ts'
 import { type Lease, processEnded, type StoredError } from '../../store.ts'
 import { type GoOn, unhurried } from '../thread/pace.ts'
@@ -86,7 +86,7 @@ export class Leases {
       this.#wasStopping = this.#sql.wasStopping.get() !== undefined
     }
     const orphans = this.#sql.orphans.all({ after, limit: expireMax }) as Orphan[]
-    if (this.#wasStopping) this.#moves.apply('release', intoRuns(orphans), now, 'anyone')
+    if (this.#wasStopping) this.#moves.apply('release', intoRanges(orphans), now, 'anyone')
     else this.#expireOrphans(orphans, now)
     const ran = orphans.filter(({ ran }) => ran === 1)
     const counted = this.#wasStopping ? 0 : 1
@@ -111,9 +111,9 @@ export class Leases {
   }
 
   #expire(items: readonly Item[], now: number, crashed: boolean): void {
-    this.#moves.apply('expire', intoRuns(items), now, 'anyone', crashed)
+    this.#moves.apply('expire', intoRanges(items), now, 'anyone', crashed)
     const list = JSON.stringify(items.map(({ id }) => id))
-    this.#moves.apply('due', intoRuns(this.#sql.dueOf.all({ list, now }) as Item[]), now)
+    this.#moves.apply('due', intoRanges(this.#sql.dueOf.all({ list, now }) as Item[]), now)
   }
 }
 

@@ -4,7 +4,7 @@ import { claim, type Edge, edgesOn, hasTag } from '../../../machines/edges.ts'
 import { suspectCrashes } from '../../../machines/guards.ts'
 import type { EventType, JobNode, JobState, JobTag } from '../../../machines/job.ts'
 import { parkedAs } from '../../sql/conditions.ts'
-import { countJobs, type Run } from '../../sql/ranges.ts'
+import { countJobs, type JobRange } from '../../sql/ranges.ts'
 import { after, byEdge, type Columns, stateIsTagged, stored, takes } from '../../sql/transitions.ts'
 import { readEpochs } from '../file/epochs.ts'
 import { markEvery } from '../schema.ts'
@@ -21,7 +21,7 @@ export type Step = EventType | 'claim'
 export type Fence = 'fenced' | 'anyone'
 
 /** Runs that are moved one by one; more go through JSON, all at once. */
-const fewRuns = 4
+const fewRanges = 4
 
 /** Jobs of a run that are moved together. */
 interface Piece {
@@ -46,11 +46,11 @@ interface Write {
   readonly move: Database.Statement
 }
 
-/** `one`: bound by a run's parts, 9.4 µs a job where `many` takes 10.9 (measured in a bare drain loop, runs of 50). `many`: as JSON. */
-type RunCount = 'one' | 'many'
+/** `one`: bound by a range's parts, 9.4 µs a job where `many` takes 10.9 (measured in a bare drain loop, ranges of 50). `many`: as JSON. */
+type RangeCount = 'one' | 'many'
 
 interface Statements extends Write {
-  /** How many jobs of one run take the step, and are like its first; null where each is logged for itself anyway. */
+  /** How many jobs of one range take the step, and are like its first; null where each is logged for itself anyway. */
   readonly alike: Database.Statement | null
   readonly events: readonly EventType[]
   /** The one edge that each event takes, null where one of them may take several. */
@@ -126,42 +126,42 @@ export class Moves {
     this.lastEventId = next - 1
   }
 
-  /** Moves those jobs of the runs that the machine lets take `step`, each at most once; how many. `crashed`: what `expire` is to say. */
-  apply(step: Step, runs: readonly Run[], now: number, fence: Fence = 'anyone', crashed = false): number {
+  /** Moves those jobs of the ranges that the machine lets take `step`, each at most once; how many. `crashed`: what `expire` is to say. */
+  apply(step: Step, ranges: readonly JobRange[], now: number, fence: Fence = 'anyone', crashed = false): number {
     this.#lastMoved = this.#nextEventId
-    if (runs.length === 0) return 0
-    const count = runs.length > fewRuns ? 'many' : 'one'
+    if (ranges.length === 0) return 0
+    const count = ranges.length > fewRanges ? 'many' : 'one'
     const statements = this.#statements(step, fence, count)
     const { events } = statements
     // Spread last wherever it is hot: V8 (Node 20) takes 0.6 µs for each property that comes after a spread.
     const always = { now, lease_ms: this.#leaseMs, crashed: Number(crashed) }
     const takeIds = (first: number, last: number) => this.takeEventIds((last - first + 1) * events.length)
     if (count === 'many') {
-      const numbered = runs.map((run) => [...run, takeIds(run[0], run[1])])
-      return this.#noteSpare(runs, this.#take(statements, { runs: JSON.stringify(numbered), ...always }))
+      const numbered = ranges.map((range) => [...range, takeIds(range[0], range[1])])
+      return this.#noteSpare(ranges, this.#take(statements, { ranges: JSON.stringify(numbered), ...always }))
     }
     let moved = 0
-    for (const [first, last, lease_token, delay_ms, error] of runs) {
+    for (const [first, last, lease_token, delay_ms, error] of ranges) {
       const values = { lease_token, delay_ms, error, ...always }
       for (const piece of this.#pieces(statements, values, first, last))
         moved += this.#take(statements, { event_id: takeIds(piece.first, piece.last), ...values, ...piece })
     }
-    return this.#noteSpare(runs, moved)
+    return this.#noteSpare(ranges, moved)
   }
 
-  #noteSpare(runs: readonly Run[], moved: number): number {
-    if (moved !== countJobs(runs)) this.#hasSpareIds = true
+  #noteSpare(ranges: readonly JobRange[], moved: number): number {
+    if (moved !== countJobs(ranges)) this.#hasSpareIds = true
     return moved
   }
 
   /**
-   * Splits a run where the past of its jobs differs: of a piece whose jobs have the same, each event is logged as one row, and else for each
+   * Splits a range where the past of its jobs differs: of a piece whose jobs have the same, each event is logged as one row, and else for each
    * job.
    */
   #pieces({ alike }: Statements, values: Values, first: number, last: number): Piece[] {
     const pieces: Piece[] = []
     let next = first
-    while (alike && next < last && pieces.length < fewRuns) {
+    while (alike && next < last && pieces.length < fewRanges) {
       const count = alike.get({ first: next, last, ...values }) as number
       const end = next + count - 1
       if (count < 2 || (end < last && alike.get({ first: next, last: end, ...values }) !== count)) break
@@ -209,7 +209,7 @@ export class Moves {
     return [...this.#taken.values()].reduce((sum, { from, to, n }) => sum + n * (waits(to) - waits(from)), 0)
   }
 
-  #statements(step: Step, fence: Fence, count: RunCount): Statements {
+  #statements(step: Step, fence: Fence, count: RangeCount): Statements {
     const key = `${step} ${fence} ${count}`
     const events = step === 'claim' ? claim : [step]
     const statements = this.#prepared.get(key) ?? prepareMoves(this.#db, events, fence, sources[count])
@@ -218,7 +218,7 @@ export class Moves {
   }
 }
 
-/** Where a statement has its runs from. */
+/** Where a statement has its ranges from. */
 interface Source {
   readonly before: string
   readonly from: string
@@ -227,12 +227,12 @@ interface Source {
   part(name: 'first' | 'last' | 'lease_token' | 'delay_ms' | 'error' | 'event_id' | 'logged_to' | 'length'): string
 }
 
-const sources: Record<RunCount, Source> = {
+const sources: Record<RangeCount, Source> = {
   one: { before: '', from: 'jobs WHERE', with: 'WHERE', part: (name) => `:${name}` },
   many: {
     before: `WITH run AS MATERIALIZED (SELECT value ->> 0 AS first, value ->> 1 AS last, value ->> 2 AS lease_token,
       value ->> 3 AS delay_ms, value ->> 4 AS error, value ->> 5 AS event_id, value ->> 1 AS logged_to, 1 AS length
-      FROM json_each(:runs))`,
+      FROM json_each(:ranges))`,
     from: 'run CROSS JOIN jobs ON',
     with: 'FROM run WHERE',
     part: (name) => `run.${name}`,
@@ -246,7 +246,7 @@ function follow(events: readonly EventType[], { part }: Source): Columns[] {
   return jobs
 }
 
-/** True for the jobs of a run up to `last` that take the events. */
+/** True for the jobs of a range up to `last` that take the events. */
 function matches(events: readonly EventType[], fence: Fence, source: Source, last: 'last' | 'logged_to'): string {
   const { part } = source
   const jobs = follow(events, source)
@@ -271,7 +271,7 @@ function prepareMoves(db: Database.Database, events: readonly EventType[], fence
 function prepareWrite(db: Database.Database, events: readonly EventType[], fence: Fence, source: Source): Write {
   const { part } = source
   const jobs = follow(events, source)
-  // A run's jobs have their first events in a row, then their second ones.
+  // A range's jobs have their first events in a row, then their second ones.
   const eventId = (index: number) => {
     const before = index === 0 ? '' : ` + ${index} * (${part('last')} - ${part('first')} + 1)`
     return `${part('event_id')}${before} + jobs.id - ${part('first')}`

@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import type { JobState } from '../../../machines/job.ts'
 import { isTimed } from '../../sql/conditions.ts'
-import { countJobs, type EventSet, type Item, intoRuns } from '../../sql/ranges.ts'
+import { countJobs, type EventSet, type Item, intoRanges } from '../../sql/ranges.ts'
 import type { Command, CommandResult, EnqueueResult, Lease, NewJobRow } from '../../store.ts'
 import { Reader } from '../read/reader.ts'
 import { type GoOn, unhurried } from '../thread/pace.ts'
@@ -96,11 +96,11 @@ export class Writer {
   /** Commits what happened to leased jobs, in order; gives back the events refused: their lease is not held, or there is no such edge. */
   apply(sets: readonly EventSet[], now: number): RefusedEvent[] {
     const refused: RefusedEvent[] = []
-    for (const { event, runs } of sets) {
+    for (const { event, ranges } of sets) {
       if (event === 'release') this.#claims.expectSuspects()
-      if (this.#moves.apply(event, runs, now, 'fenced') === countJobs(runs)) continue
+      if (this.#moves.apply(event, ranges, now, 'fenced') === countJobs(ranges)) continue
       const moved = new Set(this.#moves.lastMoved().map(([id]) => id))
-      for (const [first, last, leaseToken] of runs)
+      for (const [first, last, leaseToken] of ranges)
         for (let id = first; id <= last; id++) if (!moved.has(id)) refused.push({ event, id, leaseToken: leaseToken! })
     }
     return refused
@@ -109,7 +109,7 @@ export class Writer {
   /** Moves those of the jobs that are in `state`, where it is given, and that the machine lets take the command; gives back their ids. */
   command(command: Command, ids: readonly number[], state: JobState | undefined, now: number): number[] {
     const named = this.#named.all({ list: JSON.stringify(ids), state: state ?? null }) as Item[]
-    this.#moves.apply(command, intoRuns(named), now)
+    this.#moves.apply(command, intoRanges(named), now)
     return this.#moves.lastMoved().map(([id]) => id)
   }
 
@@ -118,7 +118,7 @@ export class Writer {
     for (let promoted = 0; promoted < promoteMax; promoted += promoteAtOnce) {
       if (promoted > 0 && !goOn()) return true
       const due = this.#due.all({ now, limit: promoteAtOnce }) as Item[]
-      this.#moves.apply('due', intoRuns(due), now)
+      this.#moves.apply('due', intoRanges(due), now)
       if (due.length < promoteAtOnce) return false
     }
     return true
