@@ -235,7 +235,7 @@ describe('a tour through the API', () => {
   })
 
   test('meets nothing else where the request is at fault', async () => {
-    const server = await startHttp({ maxRequestBytes: 2_000, maxQueueDepth: 3, timeouts: { head: 100 } })
+    const server = await startHttp({ maxRequestBytes: 2_000, maxQueueDepth: 3 })
     const { get, post, send, raw } = touring(server, await judgeOf(server))
     const json = { 'content-type': 'application/json' }
     await post('/jobs', [aWaitingJob({ idempotency_key: 'k' }), { type: 'echo', payload: 1 }], 201)
@@ -284,7 +284,8 @@ describe('a tour through the API', () => {
       await raw(method, path, request(`${method} ${path}`, { 'x-long': 'x'.repeat(20_000) }), 431)
     }
     await raw('POST', '/jobs', request('POST /jobs', { expect: 'a-miracle' }, '{}'), 417)
-    await raw('GET', '/jobs', 'GET /jobs HTTP/1.1\r\nHost: loc', 408)
+    const impatient = await startHttp({ timeouts: { head: 100 }, started: false })
+    await touring(impatient, await judgeOf(server)).raw('GET', '/jobs', 'GET /jobs HTTP/1.1\r\nHost: loc', 408)
   })
 
   test('meets nothing else where the token is missing', async () => {
