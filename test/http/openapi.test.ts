@@ -1,16 +1,18 @@
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
-import { OutcomeUnknownError, StorageFullError } from '../../src/errors.ts'
+import { OutcomeUnknownError, StorageFullError, UnavailableError } from '../../src/errors.ts'
 import { builtinHandlers } from '../../src/handlers/builtin.ts'
 import { defineHandler } from '../../src/handlers/define.ts'
 import { createApp } from '../../src/http/app.ts'
 import { EventFeed } from '../../src/http/events/event-feed.ts'
 import { refusalCodes } from '../../src/http/refusals.ts'
 import { apiRoutes } from '../../src/http/routes/api.ts'
+import { waitingMax } from '../../src/http/turns.ts'
 import type { JobSystem } from '../../src/index.ts'
 import { type Given, Judge } from '../support/api-document.ts'
-import { exchange, request } from '../support/raw-http.ts'
+import { deferred } from '../support/deferred.ts'
+import { exchange, openConnection, request } from '../support/raw-http.ts'
 import { aWaitingJob, startHttp, type TestServer, type TestServerOptions } from '../support/server.ts'
 
 const apiToken = 'a-token-of-enough-length'
@@ -329,6 +331,26 @@ describe('a tour through the API', () => {
     const server = await systemWith({ submit })
     const { post } = touring(server, await judgeOf(server))
     await post('/jobs', {}, 500)
+  })
+
+  test('of a server on which so many scrapes wait as may', async () => {
+    const gate = deferred()
+    const telemetry = () => gate.promise.then(() => Promise.reject(new UnavailableError('it stops')))
+    const server = await systemWith({ telemetry })
+    const judge = await judgeOf(server)
+    const connection = await openConnection(server.port)
+    const accept = 'text/plain'
+    connection.write(request('GET /metrics', { accept }).repeat(waitingMax + 1))
+
+    const answer = await vi.waitFor(async () => {
+      const asked = server.fetch('/metrics', { headers: { accept } })
+      const given = await Promise.race([asked, new Promise<null>((resolve) => setTimeout(resolve, 100, null))])
+      expect(given?.status).toBe(429)
+      return given!
+    }, 60_000)
+
+    judge.expectDescribed('GET', '/metrics', answer)
+    gate.resolve()
   })
 
   test('has met every answer that is described, and every code', async () => {

@@ -65,7 +65,7 @@ export function refusalsOf(operation: Operation, isGuarded: boolean): RefusalCod
   if (!isOpen) all.add('unavailable')
   for (const name of parametersOf(path)) all.add(pathParameters[name]!.refusal)
   if (query) all.add('invalid_input')
-  if (typeof pace === 'string' && pace !== 'free') all.add('backpressure')
+  if (pace !== 'free') all.add('backpressure')
   if (method === 'POST') for (const code of ['backpressure', 'storage_full', 'outcome_unknown'] as const) all.add(code)
   if (body) for (const code of ofBodies) all.add(code)
   return refusalCodes.filter((code) => all.has(code))
