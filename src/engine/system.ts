@@ -19,7 +19,7 @@ import { type Explanation, explain } from '../observe/explain/explain.ts'
 import type { ServerFacts, ServerPhase } from '../observe/explain/facts.ts'
 import { serverFacts } from '../observe/explain/server-facts.ts'
 import { toMetrics, toWaiting } from '../observe/telemetry/metrics.ts'
-import { Observatory } from '../observe/telemetry/observatory.ts'
+import { Collector } from '../observe/telemetry/collector.ts'
 import { RunStats } from '../observe/telemetry/run-stats.ts'
 import type {
   CommandResult,
@@ -104,7 +104,7 @@ class System extends StoreReads implements JobSystem {
   /** As the store counted when it was opened: what has come since is this process's. */
   readonly #countsAtOpen: readonly EdgeCount[]
   readonly #dispatcher: Actor<typeof dispatcherMachine> | null
-  readonly #observatory: Observatory
+  readonly #collector: Collector
   readonly #bulks: Bulks
   #phase: ServerPhase = 'created'
   #hasRecovered = false
@@ -125,7 +125,7 @@ class System extends StoreReads implements JobSystem {
     const { clock, log } = parts
     const look = async () => toWaiting(await store.counts())
     this.#bulks = new Bulks({ store, clock, log, look, assertWritable: () => this.#assertWritable() }, parts.newId)
-    this.#observatory = new Observatory({
+    this.#collector = new Collector({
       store,
       stats,
       clock,
@@ -169,7 +169,7 @@ class System extends StoreReads implements JobSystem {
     })
     if (this.#phase === 'recovering') this.#phase = 'serving'
     if (this.#phase !== 'serving') throw new UnavailableError(`the system is ${this.#phase}`)
-    this.#observatory.startSampling()
+    this.#collector.startSampling()
   }
 
   stop({ graceMs = this.#parts.settings.shutdownGraceMs, crashing = false }: StopOptions = {}): Promise<void> {
@@ -232,19 +232,19 @@ class System extends StoreReads implements JobSystem {
   }
 
   activity(): Activity {
-    return this.#observatory.activity()
+    return this.#collector.activity()
   }
 
   telemetry(): Promise<Telemetry> {
-    return this.#observatory.telemetry()
+    return this.#collector.telemetry()
   }
 
   census(): Promise<Census | null> {
-    return this.#observatory.census()
+    return this.#collector.census()
   }
 
   series({ after = 0 }: { readonly after?: number } = {}): readonly Sample[] {
-    return this.#observatory.series(after)
+    return this.#collector.series(after)
   }
 
   /** What the store tells without being asked. */
@@ -363,7 +363,7 @@ class System extends StoreReads implements JobSystem {
     // Refused only by a store that is broken or closed, which says so itself.
     if (this.#dispatcher && started && !crashing) this.#store.noteStop().catch(() => {})
     if (this.#dispatcher && started) await this.#drain(this.#dispatcher, graceMs)
-    this.#observatory.stopSampling()
+    this.#collector.stopSampling()
     await this.#store.close()
     await stopped
     this.#phase = 'stopped'
@@ -445,7 +445,7 @@ class System extends StoreReads implements JobSystem {
     if (this.#phase === 'failed' || this.#phase === 'stopped') return
     this.#phase = 'failed'
     this.#failure = error.message.split('\n')[0]!
-    this.#observatory.stopSampling()
+    this.#collector.stopSampling()
     this.#parts.onFatal(error)
   }
 }

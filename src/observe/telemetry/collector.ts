@@ -40,7 +40,7 @@ export interface Dispatching {
   getSnapshot(): { readonly value: string; readonly context: { readonly slots: Slots } }
 }
 
-interface ObservatoryParts {
+interface CollectorParts {
   readonly store: Store
   readonly stats: RunStats
   readonly clock: Clock
@@ -52,12 +52,12 @@ interface ObservatoryParts {
 }
 
 /** Looks at a system from the side; nothing of the system waits for it. */
-export class Observatory {
-  readonly #parts: ObservatoryParts
+export class Collector {
+  readonly #parts: CollectorParts
   readonly #census: CensusTaker
   readonly #series: TimeSeries
 
-  constructor(parts: ObservatoryParts) {
+  constructor(parts: CollectorParts) {
     this.#parts = parts
     const { store, stats, clock, countsAtOpen } = parts
     this.#census = new CensusTaker({ count: () => store.census(), clock })
