@@ -370,7 +370,7 @@ describe('cancelling', () => {
 
   test('a leased job keeps it from running', async () => {
     const { system, ran, blocker, leased, other } = await withLeasedJob()
-    const { token: leaseToken } = (await other.situation(leased))!.lease!
+    const { token: leaseToken } = (await other.jobFacts(leased))!.lease!
 
     await system.cancel(leased)
     blocker.resolve()

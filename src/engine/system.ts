@@ -18,17 +18,17 @@ import { eventsFrom } from '../machines/edges.ts'
 import { type Explanation, explain } from '../observe/explain/explain.ts'
 import type { ServerFacts, ServerPhase } from '../observe/explain/facts.ts'
 import { serverFacts } from '../observe/explain/server-facts.ts'
-import { toMetrics, toWaiting } from '../observe/telemetry/metrics.ts'
 import { Collector } from '../observe/telemetry/collector.ts'
+import { toMetrics, toWaiting } from '../observe/telemetry/metrics.ts'
 import { RunStats } from '../observe/telemetry/run-stats.ts'
 import type {
   CommandResult,
   EdgeCount,
   EnqueueResult,
+  JobFacts,
   LeaseEvent,
   NewJobRow,
   Recovered,
-  Situation,
   Store,
   StoreNotice,
 } from '../persistence/store.ts'
@@ -191,9 +191,9 @@ class System extends StoreReads implements JobSystem {
   }
 
   async explain(id: number): Promise<Explanation> {
-    const situation = await this.#store.situation(id)
-    if (!situation) throw new JobNotFoundError(id)
-    return explain({ situation, server: this.#serverFacts(situation.job), now: this.#parts.clock.now() })
+    const jobFacts = await this.#store.jobFacts(id)
+    if (!jobFacts) throw new JobNotFoundError(id)
+    return explain({ jobFacts, server: this.#serverFacts(jobFacts.job), now: this.#parts.clock.now() })
   }
 
   cancel(id: number): Promise<Job> {
@@ -299,7 +299,7 @@ class System extends StoreReads implements JobSystem {
   }
 
   /** What is known here besides the file; null of a producer. */
-  #serverFacts({ id, type }: Situation['job']): ServerFacts | null {
+  #serverFacts({ id, type }: JobFacts['job']): ServerFacts | null {
     const { registry, settings } = this.#parts
     if (!registry || !this.#dispatcher) return null
     const known = {

@@ -142,10 +142,10 @@ export interface PlaceInLine {
 }
 
 /** Events of a job's, the newest, that are looked through for its failures, crashes and snoozes. */
-export const situationEventsMax = 1_000
+export const jobFactsEventsMax = 1_000
 
 /** All that the database tells about why a job is where it is, read in one instant. */
-export interface Situation {
+export interface JobFacts {
   readonly job: Omit<JobRow, 'payload' | 'idempotencyKey' | 'createdAt' | 'error'>
   /** Put aside: a process that served the file had no handler for its type. */
   readonly isParked: boolean
@@ -335,7 +335,7 @@ export interface Store {
   transitions(page: { readonly after: number; readonly limit: number }): Promise<TransitionPage>
   counts(): Promise<readonly EdgeCount[]>
   /** Why a job is where it is; undefined for an unknown job. */
-  situation(id: number): Promise<Situation | undefined>
+  jobFacts(id: number): Promise<JobFacts | undefined>
 
   /**
    * Counts the jobs, which takes seconds for a million and holds up nobody: no single instant's numbers. The pairs of type and queue with

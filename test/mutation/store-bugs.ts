@@ -615,18 +615,18 @@ const jobs: readonly Mutation[] = [
   ),
   bug(
     'an explanation counts jobs that are claimed later',
-    conformance('the situation of a job counts those that a lease takes before it, and no others'),
+    conformance('the facts about a job counts those that a lease takes before it, and no others'),
     {
-      file: sqlite('read/situations'),
+      file: sqlite('read/jobFacts'),
       find: 'conditionsBefore(claimOrder).map(countAtMost)',
       replace: `[countAtMost('priority < :priority OR id < :id')]`,
     },
   ),
   bug(
     'an explanation counts suspects in the order of other jobs',
-    conformance('the situation of a job counts the suspects that are started before it, and no others'),
+    conformance('the facts about a job counts the suspects that are started before it, and no others'),
     {
-      file: sqlite('read/situations'),
+      file: sqlite('read/jobFacts'),
       find: 'conditionsBefore(suspectOrder)',
       replace: 'conditionsBefore(claimOrder)',
     },

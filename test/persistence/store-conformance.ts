@@ -4,10 +4,10 @@ import { testEdges } from './conformance/edges.ts'
 import { testEnqueue } from './conformance/enqueue.ts'
 import type { Open } from './conformance/helpers.ts'
 import { testHistory } from './conformance/history.ts'
+import { testJobFacts } from './conformance/job-facts.ts'
 import { testLeases } from './conformance/leases.ts'
 import { testListing } from './conformance/listing.ts'
 import { testOutcomes } from './conformance/outcomes.ts'
-import { testSituations } from './conformance/situations.ts'
 import { testSuspects } from './conformance/suspects.ts'
 
 /** The contract of Store. An implementation that passes is a store; one that does not is not. Each test opens a store of its own. */
@@ -18,7 +18,7 @@ export function testStore(name: string, open: Open): void {
     testLeases(open)
     testOutcomes(open)
     testCommands(open)
-    testSituations(open)
+    testJobFacts(open)
     testSuspects(open)
     testHistory(open)
     testListing(open)

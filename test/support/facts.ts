@@ -1,7 +1,7 @@
 import { countAfter, findEdge } from '../../src/machines/edges.ts'
 import type { EventType, JobEvent, JobNode, JobState } from '../../src/machines/job.ts'
 import type { AttemptFacts, Facts, ServerFacts } from '../../src/observe/explain/facts.ts'
-import type { HistoryEvent, Owner, Situation } from '../../src/persistence/store.ts'
+import type { HistoryEvent, JobFacts, Owner } from '../../src/persistence/store.ts'
 
 /** Ten in the morning of some Tuesday. */
 export const now = Date.UTC(2030, 0, 1, 10)
@@ -25,8 +25,8 @@ export interface Given {
   readonly state?: JobState
   /** Those that led to `state`, where they are not the plainest. */
   readonly events?: readonly EventType[]
-  readonly job?: Partial<Situation['job']>
-  readonly situation?: Partial<Omit<Situation, 'job'>>
+  readonly job?: Partial<JobFacts['job']>
+  readonly jobFacts?: Partial<Omit<JobFacts, 'job'>>
   /** Null: a producer's view. */
   readonly server?: Partial<ServerFacts> | null
   /** What is done with the job's own lease; `called` where it runs, unless told. */
@@ -42,7 +42,7 @@ export function someFacts(given: Given = {}): Facts {
   const at = now - 12_000
   const maxAttempts = given.job?.maxAttempts ?? 4
   const { history, crashes } = walk(given.events ?? ways[state], { maxAttempts, delayed: state === 'scheduled', at })
-  const lastEvent = given.situation?.lastEvent ?? history.at(-1)!
+  const lastEvent = given.jobFacts?.lastEvent ?? history.at(-1)!
   const isHeld = state === 'leased' || state === 'running'
   const lease = isHeld
     ? { token: history.findLast(({ event }) => event === 'lease')!.seq, expiresAt: now + 20_000, owner }
@@ -57,7 +57,7 @@ export function someFacts(given: Given = {}): Facts {
   }
   return {
     now,
-    situation: {
+    jobFacts: {
       job: {
         id: 7,
         type: 'mail',
@@ -83,7 +83,7 @@ export function someFacts(given: Given = {}): Facts {
       snoozes: history.filter(({ event }) => event === 'snooze').length,
       line: state === 'queued' ? { ahead: { count: 0, more: false }, queues: { count: 1, more: false } } : null,
       newestOwner: owner,
-      ...given.situation,
+      ...given.jobFacts,
     },
     server:
       given.server === null

@@ -1,7 +1,7 @@
 import { hasTag } from '../../machines/edges.ts'
 import { type Cause, causeOf } from '../../machines/events.ts'
 import type { EventType } from '../../machines/job.ts'
-import { type HistoryEvent, processEnded, type StoredError, situationEventsMax } from '../../persistence/store.ts'
+import { type HistoryEvent, jobFactsEventsMax, processEnded, type StoredError } from '../../persistence/store.ts'
 import type { Facts } from './facts.ts'
 import { isNext } from './held.ts'
 import { ago, number, sayError, sentence } from './words.ts'
@@ -30,7 +30,7 @@ export function tell(event: HistoryEvent, facts: Facts): Happened {
     cause: causeOf(event.event),
     at: event.at,
     attempt: event.attempt,
-    maxAttempts: facts.situation.job.maxAttempts,
+    maxAttempts: facts.jobFacts.job.maxAttempts,
     error: event.error && withoutStack(event.error),
     sentence: sentence(recount(event, facts)),
   }
@@ -72,8 +72,8 @@ const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ag
   requeue: (_event, facts, ago) => `a user requeued it ${ago}${afterFailure(facts)}`,
 }
 
-function attemptOf(event: HistoryEvent, { situation }: Facts): string {
-  return `attempt ${number(attemptNumber(event))} of ${number(situation.job.maxAttempts)}`
+function attemptOf(event: HistoryEvent, { jobFacts }: Facts): string {
+  return `attempt ${number(attemptNumber(event))} of ${number(jobFacts.job.maxAttempts)}`
 }
 
 /** Who started it, and whether its handler was called. */
@@ -99,7 +99,7 @@ function withReason({ error }: HistoryEvent): string {
   return error ? `, because ${error.message}` : ''
 }
 
-function afterFailure({ situation: { lastFailure } }: Facts): string {
+function afterFailure({ jobFacts: { lastFailure } }: Facts): string {
   if (!lastFailure) return ''
   if (lastFailure.event === 'snooze') return `, after its handler had asked to be run later${withFault(lastFailure)}`
   if (isLastCrash(lastFailure)) return `, after it had been given up${withReason(lastFailure)}`
@@ -108,13 +108,13 @@ function afterFailure({ situation: { lastFailure } }: Facts): string {
 }
 
 /** A job that is snoozed without end is seen by that. */
-function howOften(event: HistoryEvent, { situation: { lastEvent, snoozes } }: Facts): string {
+function howOften(event: HistoryEvent, { jobFacts: { lastEvent, snoozes } }: Facts): string {
   if (event.seq !== lastEvent.seq || snoozes < 2) return ''
-  return `; it has been snoozed ${event.seq > situationEventsMax ? 'at least ' : ''}${number(snoozes)} times`
+  return `; it has been snoozed ${event.seq > jobFactsEventsMax ? 'at least ' : ''}${number(snoozes)} times`
 }
 
 /** Whether an attempt had failed, or broken off, when this was the `first` that follows one, or a later one. */
-function hasFailed({ attempt }: HistoryEvent, { situation: { job } }: Facts, first: number): boolean {
+function hasFailed({ attempt }: HistoryEvent, { jobFacts: { job } }: Facts, first: number): boolean {
   return attempt >= first || job.crashes > 0
 }
 

@@ -35,7 +35,7 @@ const conditions: Readonly<Partial<Record<ObstacleCode, { readonly clause: strin
 
 /** `obstacles`: those between the job and its next run. */
 export function nextRun(facts: Facts, obstacles: readonly Obstacle[]): NextRun {
-  const { job } = facts.situation
+  const { job } = facts.jobFacts
   if (hasTag(job.state, 'ended')) return never(job.state)
   if (isOver(facts)) {
     return {
@@ -59,7 +59,7 @@ function never(state: JobNode): NextRun {
   return { at: null, when: `never${unless}`, sentence: `It never runs again${unless}.` }
 }
 
-function waited({ situation: { job }, now }: Facts, obstacles: readonly Obstacle[]): NextRun {
+function waited({ jobFacts: { job }, now }: Facts, obstacles: readonly Obstacle[]): NextRun {
   const all = obstacles.flatMap(({ code }) => conditions[code] ?? [])
   const others = all.filter(({ byItself }) => !byItself)
   const clauses = joined([...new Set((others.length > 0 ? others : all).map(({ clause }) => clause))])

@@ -53,8 +53,8 @@ export interface Explanation {
 
 /** Pure: the same facts give the same explanation. */
 export function explain(facts: Facts): Explanation {
-  const { situation } = facts
-  const { job, lastEvent, lastFailure, line } = situation
+  const { jobFacts } = facts
+  const { job, lastEvent, lastFailure, line } = jobFacts
   const obstacles = obstaclesToRun(facts)
   const { at, when } = nextRun(facts, obstacles)
   return {
@@ -74,7 +74,7 @@ export function explain(facts: Facts): Explanation {
 }
 
 function toNext(event: EventType, facts: Facts): NextEvent {
-  const { job } = facts.situation
+  const { job } = facts.jobFacts
   const edge = findEdge(job.state, { type: event, crashed: true } as JobEvent, job)!
   const obstacles = obstaclesTo(event, facts)
   const possible = isPossible(obstacles)
@@ -101,7 +101,7 @@ function isPossible(obstacles: readonly Obstacle[]): boolean | null {
 }
 
 /** What an edge does to the attempts, and what they have to do with it. */
-function consequence({ conditions, attempt }: Edge, { situation: { job } }: Facts): string {
+function consequence({ conditions, attempt }: Edge, { jobFacts: { job } }: Facts): string {
   const of = (n: number) => `attempt ${number(n)} of ${number(job.maxAttempts)}`
   const last = conditions.at(-1)
   if (last?.guard === 'attemptsRemain') return `, because ${of(job.attempt)} is ${last.holds ? 'not ' : ''}the last`
@@ -119,7 +119,7 @@ function consequence({ conditions, attempt }: Edge, { situation: { job } }: Fact
 }
 
 function summarize(facts: Facts, obstacles: readonly Obstacle[]): string {
-  const { job, lastEvent } = facts.situation
+  const { job, lastEvent } = facts.jobFacts
   // When it is due stands in the last sentence, and that it has ended in both.
   const told = obstacles.filter(({ code }) => code !== 'not_due' && code !== 'ended')
   const is = eventsFrom(job.state).length === 0 ? 'has' : 'is'
@@ -140,7 +140,7 @@ function sayAll(obstacles: readonly Obstacle[]): string {
 }
 
 /** The handler of an attempt that is over and that goes on all the same. */
-function leftBehind({ situation: { lease, lastEvent }, server, now }: Facts): string {
+function leftBehind({ jobFacts: { lease, lastEvent }, server, now }: Facts): string {
   const left = server?.attempts.find(
     ({ leaseToken, phase }) =>
       (phase === 'called' || phase === 'stuck') &&
@@ -153,7 +153,7 @@ function leftBehind({ situation: { lease, lastEvent }, server, now }: Facts): st
   return `The handler of an attempt that is over${told} has not ended: it occupies a worker until it does, and can no longer record a result.`
 }
 
-function removedAt({ situation: { job }, server }: Facts): number | null {
+function removedAt({ jobFacts: { job }, server }: Facts): number | null {
   if (!hasTag(job.state, 'expendable') || job.finishedAt === null || !server || server.retentionMs === 0) return null
   return job.finishedAt + server.retentionMs
 }

@@ -1,5 +1,5 @@
 import type { RunningAttempt } from '../../machines/worker.ts'
-import type { Situation } from '../../persistence/store.ts'
+import type { JobFacts } from '../../persistence/store.ts'
 
 /** What a job system is doing; a producer knows no more than `created`, `serving` and what follows. */
 export type ServerPhase = 'created' | 'recovering' | 'serving' | 'draining' | 'stopped' | 'failed'
@@ -38,7 +38,7 @@ export interface ServerFacts {
 
 /** All that an explanation is made from: a snapshot, in which the file was read a little before the process. */
 export interface Facts {
-  readonly situation: Situation
+  readonly jobFacts: JobFacts
   /** Null where this process is no server: then the file is all that is known. */
   readonly server: ServerFacts | null
   /** Epoch ms. */

@@ -10,23 +10,23 @@ import { ago, duration, instant, sayInstant, sayOwner } from './words.ts'
 const lateMs = 1_000
 
 /** Whether something has not happened that a live server would have made happen. */
-export function isLate({ situation: { job, lease }, now }: Facts): boolean {
+export function isLate({ jobFacts: { job, lease }, now }: Facts): boolean {
   const expected = lease ? lease.expiresAt : hasTag(job.state, 'timed') ? job.runAt : now
   return expected + lateMs < now
 }
 
 /** For a process that is no server: the job is held, and its lease ran out so long ago that its holder must have ended. */
 export function isForsaken(facts: Facts): boolean {
-  return facts.server === null && facts.situation.lease !== null && isLate(facts)
+  return facts.server === null && facts.jobFacts.lease !== null && isLate(facts)
 }
 
 /** Whether the job is held by a process that has ended: what is leased when a server comes is, until it has recovered. */
-export function isOrphan({ situation, server }: Facts): boolean {
-  return situation.lease !== null && server !== null && !server.hasRecovered
+export function isOrphan({ jobFacts, server }: Facts): boolean {
+  return jobFacts.lease !== null && server !== null && !server.hasRecovered
 }
 
 /** The attempt that the job's lease was given for, as this process has it. */
-export function attemptOf({ situation: { lease }, server }: Facts): AttemptFacts | undefined {
+export function attemptOf({ jobFacts: { lease }, server }: Facts): AttemptFacts | undefined {
   return lease === null ? undefined : server?.attempts.find(({ leaseToken }) => leaseToken === lease.token)
 }
 
@@ -97,8 +97,8 @@ export function unstopped(facts: Facts): Obstacle[] {
 
 /** Its lease has not run out. */
 export function leaseHeld(facts: Facts): Obstacle[] {
-  const { situation, server, now } = facts
-  const { lease } = situation
+  const { jobFacts, server, now } = facts
+  const { lease } = jobFacts
   if (!lease || server?.phase === 'recovering') return []
   const isRenewed = server !== null && !isOrphan(facts)
   // One that is renewed has not run out, however late the renewal is.
@@ -116,7 +116,7 @@ export function running(facts: Facts): Obstacle[] {
   if (isOrphan(facts)) return orphaned(facts)
   const over = [...uncalled(facts), ...settled(facts)]
   if (over.length > 0) return over
-  const { situation, now } = facts
+  const { jobFacts, now } = facts
   const attempt = attemptOf(facts)
   if (attempt?.aborted) {
     const { at, reason } = attempt.aborted
@@ -125,7 +125,7 @@ export function running(facts: Facts): Obstacle[] {
     const message = `${sayAborted(attempt.aborted, now)}${end}`
     return [{ code: 'attempt_running', message, until: isGivenUp ? at + abortGraceMs : null }]
   }
-  const runs = `${facts.server ? '' : 'as the file has it, '}${sayOwner(situation.lease?.owner ?? null)} runs it`
+  const runs = `${facts.server ? '' : 'as the file has it, '}${sayOwner(jobFacts.lease?.owner ?? null)} runs it`
   const abort = abortOf(facts)
   if (!abort) return [{ code: 'attempt_running', message: runs, until: null }]
   // The clock may have jumped, or the process may stand still.
@@ -134,20 +134,20 @@ export function running(facts: Facts): Obstacle[] {
   return [{ code: 'attempt_running', message, until: abort.at }]
 }
 
-function isExecuting({ situation }: Facts): boolean {
-  return hasTag(situation.job.state, 'executing')
+function isExecuting({ jobFacts }: Facts): boolean {
+  return hasTag(jobFacts.job.state, 'executing')
 }
 
 /** Its start is on disk; whether this process has heard of it already is not known. */
-function hasJustStarted({ situation: { job }, now }: Facts): boolean {
+function hasJustStarted({ jobFacts: { job }, now }: Facts): boolean {
   return job.startedAt !== null && job.startedAt + lateMs > now
 }
 
 /** When its handler will be told to stop, if it goes on for so long; null where that is not known here. */
 function abortOf(facts: Facts): { readonly at: number; readonly reason: string } | null {
-  const { situation, server } = facts
-  const timeoutMs = attemptOf(facts)?.timeoutMs ?? situation.job.timeoutMs
-  const { startedAt } = situation.job
+  const { jobFacts, server } = facts
+  const timeoutMs = attemptOf(facts)?.timeoutMs ?? jobFacts.job.timeoutMs
+  const { startedAt } = jobFacts.job
   const timeout =
     timeoutMs === null || startedAt === null
       ? null

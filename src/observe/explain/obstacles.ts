@@ -41,7 +41,7 @@ export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
 
 /** What stands between a job and its next run. */
 export function obstaclesToRun(facts: Facts): Obstacle[] {
-  const { state } = facts.situation.job
+  const { state } = facts.jobFacts.job
   if (hasTag(state, 'timed')) return [...notDue(facts), ...unhandled(facts), ...notStarting(facts)]
   if (hasTag(state, 'ready')) return obstaclesTo('lease', facts)
   if (hasTag(state, 'executing')) return [...running(facts), ...(isOrphan(facts) ? notStarting : uncommitted)(facts)]
@@ -49,12 +49,12 @@ export function obstaclesToRun(facts: Facts): Obstacle[] {
   return [{ code: 'ended', message: 'it has ended', until: null }]
 }
 
-function notDue({ situation: { job }, now }: Facts): Obstacle[] {
+function notDue({ jobFacts: { job }, now }: Facts): Obstacle[] {
   if (job.runAt <= now) return []
   return [{ code: 'not_due', message: `it is due ${sayInstant(job.runAt, now)}`, until: job.runAt }]
 }
 
-function unhandled({ situation: { job, isParked }, server }: Facts): Obstacle[] {
+function unhandled({ jobFacts: { job, isParked }, server }: Facts): Obstacle[] {
   const type = JSON.stringify(job.type)
   if (server && !server.hasHandler) {
     return [{ code: 'no_handler', message: `this server has no handler for type ${type}`, until: null }]
@@ -67,7 +67,7 @@ function unhandled({ situation: { job, isParked }, server }: Facts): Obstacle[] 
 }
 
 /** Jobs that run first and alone: the process has ended while they ran, more than once. */
-function suspects({ situation: { job, isSuspect, alone, suspectsAhead }, now }: Facts): Obstacle[] {
+function suspects({ jobFacts: { job, isSuspect, alone, suspectsAhead }, now }: Facts): Obstacle[] {
   const obstacles: Obstacle[] = []
   const said = alone && alone.id !== job.id ? sayAlone(alone, now) : null
   if (alone && said)
@@ -80,7 +80,7 @@ function suspects({ situation: { job, isSuspect, alone, suspectsAhead }, now }: 
   return obstacles
 }
 
-function inLine({ situation: { job, line } }: Facts): Obstacle[] {
+function inLine({ jobFacts: { job, line } }: Facts): Obstacle[] {
   if (!line || line.ahead.count === 0) return []
   const ahead = `${counted(line.ahead, 'job')} of queue ${JSON.stringify(job.queue)} ${goes(line.ahead)} before it`
   return [{ code: 'behind_others', message: `${ahead}${turns(line.queues)}`, until: null }]
@@ -94,7 +94,7 @@ function turns(queues: Counted): string {
   return queues.count > 1 ? ` and ${counted(queues, 'queue')} take turns` : ''
 }
 
-function busyWorkers({ situation: { line }, server }: Facts): Obstacle[] {
+function busyWorkers({ jobFacts: { line }, server }: Facts): Obstacle[] {
   if (!server || server.busy < server.slots) return []
   const place = line && line.ahead.count === 0 ? `, and it is first in line${turns(line.queues)}` : ''
   return [{ code: 'no_free_worker', message: `${sayBusy(server)}${place}`, until: null }]
@@ -141,7 +141,7 @@ function uncommitted(facts: Facts): Obstacle[] {
 }
 
 function elsewhere(facts: Facts): Obstacle {
-  const { newestOwner: owner } = facts.situation
+  const { newestOwner: owner } = facts.jobFacts
   const isAlive = isLate(facts) ? 'has probably ended' : 'may still live'
   const who = owner
     ? `${sayOwner(owner)}, which began to serve the file at ${owner.startedAt}, ${isAlive}`

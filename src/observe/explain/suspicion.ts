@@ -1,18 +1,18 @@
 import { hasTag } from '../../machines/edges.ts'
 import { aloneMs, runsAloneToItsEnd, suspectCrashes } from '../../machines/guards.ts'
-import type { Situation } from '../../persistence/store.ts'
+import type { JobFacts } from '../../persistence/store.ts'
 import type { Facts } from './facts.ts'
 import { isOrphan } from './held.ts'
 import { duration, instant, times } from './words.ts'
 
 /** Until when at most a suspect that was started keeps others waiting, in epoch ms; null where that is not known. */
-export function endOfAlone({ startedAt, timeoutMs, crashes }: NonNullable<Situation['alone']>): number | null {
+export function endOfAlone({ startedAt, timeoutMs, crashes }: NonNullable<JobFacts['alone']>): number | null {
   const limitMs = runsAloneToItsEnd({ crashes }) ? timeoutMs : aloneMs
   return startedAt === null || limitMs === null ? null : startedAt + limitMs
 }
 
 /** `runs alone until …, because …`, of a job that does so now; null where it does not, or no longer. */
-export function sayAlone(alone: Situation['alone'], now: number): string | null {
+export function sayAlone(alone: JobFacts['alone'], now: number): string | null {
   if (!alone) return null
   const at = endOfAlone(alone)
   if (at !== null && at <= now && !runsAloneToItsEnd(alone)) return null
@@ -22,8 +22,8 @@ export function sayAlone(alone: Situation['alone'], now: number): string | null 
 
 /** That a job is to run alone, or does, or that the process ended once too often while it ran; empty where it is nothing to wonder at. */
 export function suspicion(facts: Facts): string {
-  const { situation, now } = facts
-  const { job, isSuspect, alone } = situation
+  const { jobFacts, now } = facts
+  const { job, isSuspect, alone } = jobFacts
   if (job.crashes < suspectCrashes) return ''
   const isLast = runsAloneToItsEnd(job)
   if (isSuspect) {

@@ -27,6 +27,7 @@ import type {
   FileSizes,
   HistoryEvent,
   IdPage,
+  JobFacts,
   JobPage,
   JobPath,
   JobRow,
@@ -37,7 +38,6 @@ import type {
   MatchFilter,
   NewJobRow,
   Recovered,
-  Situation,
   Store,
   StoreNotice,
   TransitionPage,
@@ -375,8 +375,8 @@ class SqliteStore implements Store {
     return this.#read((reader) => reader.counts())
   }
 
-  situation(id: number): Promise<Situation | undefined> {
-    return this.#scan('situation', id)
+  jobFacts(id: number): Promise<JobFacts | undefined> {
+    return this.#scan('jobFacts', id)
   }
 
   census(): Promise<readonly CensusCount[]> {

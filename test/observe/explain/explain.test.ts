@@ -21,7 +21,7 @@ const summaryOf = (given: Given) => explain(someFacts(given)).summary
 const codesOf = (given: Given) => explain(someFacts(given)).obstacles.map(({ code }) => code)
 const nextOf = (event: EventType, given: Given) => explain(someFacts(given)).next.find((next) => next.event === event)!
 
-/** A situation for every state, and every thing that a server may be doing. */
+/** Facts for every state, and everything that a server may be doing. */
 const servers: [string, Given][] = [
   ['a server with free workers', {}],
   ['a server whose workers are busy', { server: { busy: 10 } }],
@@ -45,7 +45,7 @@ describe.each(everything)('a job that is %s, to %s', (state, _, given) => {
       const { next } = explain(facts)
 
       expect(next.map(({ event }) => event)).toEqual(eventsFrom(state))
-      const before = jobMachine.resolveState({ value: state, context: facts.situation.job })
+      const before = jobMachine.resolveState({ value: state, context: facts.jobFacts.job })
       for (const { event, to } of next) {
         expect([event, transition(jobMachine, before, { type: event, crashed: true } as JobEvent)[0].value]).toEqual([
           event,
@@ -94,7 +94,7 @@ describe('the summary of', () => {
     ['a job that may run', {}, 'Job 7 (mail) is queued: a client enqueued it 12 s ago. It can run now.'],
     [
       'a job in line',
-      { situation: { line: lineOf(3, 2) }, server: { busy: 10 } },
+      { jobFacts: { line: lineOf(3, 2) }, server: { busy: 10 } },
       'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: 3 jobs of queue "default" go before it and 2 queues take turns; all 10 workers are busy. It can run as soon as its turn comes and a worker is free.',
     ],
     [
@@ -104,12 +104,12 @@ describe('the summary of', () => {
     ],
     [
       'a job of a type that nobody runs',
-      { situation: { isParked: true, line: null }, server: { hasHandler: false } },
+      { jobFacts: { isParked: true, line: null }, server: { hasHandler: false } },
       'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: this server has no handler for type "mail". It can run when a server with a handler for its type starts on the file.',
     ],
     [
       'a job that is put back in line',
-      { situation: { isParked: true, line: null } },
+      { jobFacts: { isParked: true, line: null } },
       'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: it was set aside when no server had a handler for type "mail", and is being put back in line. It can run as soon as it is back in line.',
     ],
     [
@@ -193,7 +193,7 @@ describe('the summary of', () => {
     ],
     [
       'such a job that waits for others of its kind',
-      { events: crashed, situation: { suspectsAhead: { count: 2, more: false }, line: null } },
+      { events: crashed, jobFacts: { suspectsAhead: { count: 2, more: false }, line: null } },
       'Job 7 (mail) is queued: its time came 12 s ago, after attempt 1 had broken off, because the process ended while it ran; it ran alone. Blocked: 2 other jobs go before it, one at a time, because the process ended more than once while they ran. It runs before others, and alone for 2 s, because the process ended twice while it ran. It can run as soon as no other job has to run alone.',
     ],
     [
@@ -202,23 +202,23 @@ describe('the summary of', () => {
         state: 'running',
         events: [...crashed, 'lease', 'start'],
         job: { startedAt: now - 500 },
-        situation: { alone: { id: 7, crashes: 2, startedAt: now - 500, timeoutMs: null } },
+        jobFacts: { alone: { id: 7, crashes: 2, startedAt: now - 500, timeoutMs: null } },
       },
       'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4, after attempt 1 had broken off, because the process ended while it ran; it ran alone. Process 4711 on db1 runs it, and tells its handler to stop in 5 min, at 2030-01-01T10:04:59.500Z, if it is not done by then: its timeout is 5 min. It runs alone until 2030-01-01T10:00:01.500Z at the latest, because the process ended twice while it ran.',
     ],
     [
       'a job that waits while another runs alone',
-      { situation: { alone: { id: 3, crashes: 2, startedAt: now - 500, timeoutMs: null } } },
+      { jobFacts: { alone: { id: 3, crashes: 2, startedAt: now - 500, timeoutMs: null } } },
       'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: job 3 runs alone until 2030-01-01T10:00:01.500Z at the latest, because the process ended twice while it ran. It can run as soon as no other job has to run alone.',
     ],
     [
       'a job that waits while another runs alone to its end',
-      { situation: { alone: { id: 3, crashes: 3, startedAt: now - 9_000, timeoutMs: 60_000 } } },
+      { jobFacts: { alone: { id: 3, crashes: 3, startedAt: now - 9_000, timeoutMs: 60_000 } } },
       'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: job 3 runs alone until 2030-01-01T10:00:51.000Z at the latest, because the process ended 3 times while it ran. It can run as soon as no other job has to run alone.',
     ],
     [
       'a job that waits for one that runs alone next',
-      { situation: { suspectsAhead: { count: 1, more: false } } },
+      { jobFacts: { suspectsAhead: { count: 1, more: false } } },
       'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: 1 job goes before it, one at a time, because the process ended more than once while it ran. It can run as soon as no other job has to run alone.',
     ],
     [
@@ -250,7 +250,7 @@ describe('the summary of', () => {
       'a job that has been snoozed for longer than its history is looked through',
       {
         state: 'scheduled',
-        situation: {
+        jobFacts: {
           lastEvent: {
             seq: 1_001,
             event: 'snooze',
@@ -331,7 +331,7 @@ describe('the summary of', () => {
     ],
     [
       'a queued job, to a producer of a file that nobody has served',
-      { server: null, situation: { newestOwner: null } },
+      { server: null, jobFacts: { newestOwner: null } },
       "Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: this process is not a server, and no server has served the file yet. It can run as soon as the file's server reaches it.",
     ],
     [
@@ -341,7 +341,7 @@ describe('the summary of', () => {
     ],
     [
       'a running job whose lease has run out, to a producer',
-      { state: 'running', server: null, situation: { lease: { token: 2, expiresAt: now - 60_000, owner } } },
+      { state: 'running', server: null, jobFacts: { lease: { token: 2, expiresAt: now - 60_000, owner } } },
       "Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. As the file has it, process 4711 on db1 runs it; this process is not a server, and process 4711 on db1, which began to serve the file at 2030-01-01T08:00:00.000Z, has probably ended. It can run as soon as the file's server reaches it.",
     ],
   ])('%s', (_, given, summary) => {
@@ -350,9 +350,9 @@ describe('the summary of', () => {
 
   test('a job whose error is long and of many lines quotes one line of it', () => {
     const error = { name: 'Error', message: `line one\r\n\u0000line\ttwo \u202e${'x'.repeat(1_000)}.` }
-    const { lastEvent } = someFacts({ state: 'retrying' }).situation
+    const { lastEvent } = someFacts({ state: 'retrying' }).jobFacts
 
-    const summary = summaryOf({ state: 'retrying', situation: { lastEvent: { ...lastEvent, error } } })
+    const summary = summaryOf({ state: 'retrying', jobFacts: { lastEvent: { ...lastEvent, error } } })
 
     expect(summary).toMatch(/with Error: line one line two x+…\. It can run in/)
     expect(summary.length).toBeLessThan(400)
@@ -427,7 +427,7 @@ describe('what comes next', () => {
     [
       'lease of what was put aside, seen by a producer',
       'lease',
-      { server: null, situation: { isParked: true, line: null } },
+      { server: null, jobFacts: { isParked: true, line: null } },
       [false],
       ['no_handler', 'server_elsewhere'],
     ],
@@ -534,7 +534,7 @@ describe('what comes next', () => {
       {
         state: 'running',
         server: { ...dead, phase: 'created' },
-        situation: { lease: { token: 2, expiresAt: now, owner } },
+        jobFacts: { lease: { token: 2, expiresAt: now, owner } },
       },
       [true],
       [],
@@ -542,7 +542,7 @@ describe('what comes next', () => {
     [
       'expiry of what is renewed late',
       'expire',
-      { state: 'running', situation: { lease: { token: 2, expiresAt: now - 1, owner } } },
+      { state: 'running', jobFacts: { lease: { token: 2, expiresAt: now - 1, owner } } },
       [false],
       ['lease_held'],
     ],
@@ -556,7 +556,7 @@ describe('what comes next', () => {
     [
       'expiry of a lease that has run out, seen by a producer',
       'expire',
-      { state: 'running', server: null, situation: { lease: { token: 2, expiresAt: now, owner } } },
+      { state: 'running', server: null, jobFacts: { lease: { token: 2, expiresAt: now, owner } } },
       [null],
       ['server_elsewhere'],
     ],
@@ -589,8 +589,8 @@ describe('what stands in the way of the next run', () => {
     [{ state: 'scheduled' }, ['not_due']],
     [{ state: 'scheduled', server: { hasHandler: false } }, ['not_due', 'no_handler']],
     [{ state: 'scheduled', server: { phase: 'draining' } }, ['not_due', 'draining']],
-    [{ situation: { line: lineOf(1) } }, ['behind_others']],
-    [{ situation: { line: lineOf(1) }, server: { busy: 10 } }, ['behind_others', 'no_free_worker']],
+    [{ jobFacts: { line: lineOf(1) } }, ['behind_others']],
+    [{ jobFacts: { line: lineOf(1) }, server: { busy: 10 } }, ['behind_others', 'no_free_worker']],
     [{ state: 'running' }, ['attempt_running']],
     [{ state: 'running', attempt: { phase: 'next' } }, ['no_free_worker']],
     [{ state: 'running', attempt: null }, ['outcome_pending']],
@@ -618,7 +618,7 @@ describe('what stands in the way of the next run', () => {
     [lineOf(10_000, 1, true), 'more than 10,000 jobs of queue "default" go before it'],
     [lineOf(2, 5), '2 jobs of queue "default" go before it and 5 queues take turns'],
   ])('is its place in line: %o', (line, message) => {
-    expect(explain(someFacts({ situation: { line } })).obstacles[0]).toEqual({
+    expect(explain(someFacts({ jobFacts: { line } })).obstacles[0]).toEqual({
       code: 'behind_others',
       message,
       until: null,
@@ -644,7 +644,7 @@ describe('when it runs next', () => {
   test.each<[string, Given, string]>([
     ['while all workers are busy', { server: { busy: 10 } }, 'as soon as a worker is free'],
     ['while no worker will ever be free', { server: { busy: 10, stuck: 10 } }, 'as soon as a worker is free'],
-    ['while others go before it', { situation: { line: lineOf(10_000, 1, true) } }, 'as soon as its turn comes'],
+    ['while others go before it', { jobFacts: { line: lineOf(10_000, 1, true) } }, 'as soon as its turn comes'],
     ['in a file that another process serves', { server: null }, "as soon as the file's server reaches it"],
     [
       'without a handler',
@@ -670,7 +670,7 @@ describe('when it runs next', () => {
 test('a lease that could not be renewed on disk is still held, and told so', () => {
   const lease = { token: 2, expiresAt: now - 30_000, owner }
 
-  const expire = nextOf('expire', { state: 'running', situation: { lease }, attempt: { leaseToken: 2 } })
+  const expire = nextOf('expire', { state: 'running', jobFacts: { lease }, attempt: { leaseToken: 2 } })
 
   expect(expire.sentence).toContain(
     'holds its lease, which ran out 30 s ago, at 2030-01-01T09:59:30.000Z, and renews it as soon as it can write the file',

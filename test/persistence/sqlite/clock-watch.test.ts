@@ -145,6 +145,6 @@ test('a lease that was renewed while the clock was ahead is renewed in its time 
   // By itself, not asked for.
   clock.advance(30_000)
   await expect
-    .poll(async () => (await store.situation(job!.id))?.lease?.expiresAt, { timeout: 90_000, interval: 20 })
+    .poll(async () => (await store.jobFacts(job!.id))?.lease?.expiresAt, { timeout: 90_000, interval: 20 })
     .toBe(clock.now() + 30_000)
 })

@@ -36,7 +36,7 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
   // Its first stretch is looked at before it returns.
   void new Reader(db).list({ limit: 1 })
   writer.enqueue([[aJob()]], 9)
-  new Reader(db).situation(4)
+  new Reader(db).jobFacts(4)
   writer.command('cancel', [1, 2, 3], 'queued', 9)
   writer.finish()
   const reader = new Reader(db)

@@ -3,7 +3,7 @@ import { openForReading } from '../file/connection.ts'
 import { Reader } from './reader.ts'
 
 /** The reads that may scan. */
-export type Scan = 'list' | 'matching' | 'census' | 'pathOf' | 'situation' | 'transitions'
+export type Scan = 'list' | 'matching' | 'census' | 'pathOf' | 'jobFacts' | 'transitions'
 export type ScanGiven<S extends Scan> = Parameters<Reader[S]>[0]
 export type ScanAnswer<S extends Scan> = Awaited<ReturnType<Reader[S]>>
 

@@ -6,18 +6,18 @@ import type {
   EdgeCount,
   HistoryEvent,
   IdPage,
+  JobFacts,
   JobPage,
   JobPath,
   JobRow,
   ListFilter,
   MatchFilter,
   PathStep,
-  Situation,
 } from '../../store.ts'
 import { censusSql, takeCensus } from './census.ts'
 import { chainFrom, eventAtOrAbove } from './histories.ts'
+import { JobFactsReader } from './job-facts.ts'
 import { eventColumns, jobColumns, type Selected, selectTransitions, toHistoryEvent, toJobRow } from './rows.ts'
-import { Situations } from './situations.ts'
 import { stretchesOf, Walk } from './walk.ts'
 
 /** Characters of payloads after which a page ends short: some milliseconds to parse and to send. */
@@ -37,7 +37,7 @@ export class Reader {
   readonly #newestEvent: Database.Statement
   readonly #counts: Database.Statement
   /** Made with the first question: most readers are never asked. */
-  #situations: Situations | undefined
+  #jobFacts: JobFactsReader | undefined
   #census: Database.Statement | undefined
   readonly #walk: Walk
 
@@ -90,9 +90,9 @@ export class Reader {
     return this.#counts.all() as EdgeCount[]
   }
 
-  situation(id: number): Situation | undefined {
-    this.#situations ??= new Situations(this.#db)
-    return this.#situations.find(id)
+  jobFacts(id: number): JobFacts | undefined {
+    this.#jobFacts ??= new JobFactsReader(this.#db)
+    return this.#jobFacts.find(id)
   }
 
   /** Lets other reads in between its steps. */

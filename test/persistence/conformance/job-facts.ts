@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { jobStates } from '../../../src/machines/edges.ts'
-import type { LeaseEvent, Situation } from '../../../src/persistence/store.ts'
+import type { JobFacts, LeaseEvent } from '../../../src/persistence/store.ts'
 import { aJob, leaseMs } from '../../support/store.ts'
 import { bringTo, ids, inAnotherOrder, leaseOf, type Node, type Open, settle } from './helpers.ts'
 
@@ -8,13 +8,13 @@ import { bringTo, ids, inAnotherOrder, leaseOf, type Node, type Open, settle } f
 const owner = { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' }
 
 /** What an explanation is made of. */
-export function testSituations(open: Open): void {
-  describe('the situation of a job', () => {
+export function testJobFacts(open: Open): void {
+  describe('the facts about a job', () => {
     test('is its row, its last event and who serves the database', async () => {
       const { store, clock } = await open()
       const [id] = ids(await store.enqueue([aJob({ queue: 'mail', priority: 3, timeoutMs: 50 })]))
 
-      expect(await store.situation(id!)).toEqual({
+      expect(await store.jobFacts(id!)).toEqual({
         job: {
           id: id!,
           type: 'work',
@@ -39,26 +39,26 @@ export function testSituations(open: Open): void {
         snoozes: 0,
         line: placeInLine(0, 1),
         newestOwner: owner,
-      } satisfies Situation)
+      } satisfies JobFacts)
     })
 
     test.each(jobStates)('has a lease, and whose it is, exactly where it is held: %s', async (state) => {
       const opened = await open()
       const job = await bringTo(opened, state, 2)
 
-      const situation = await opened.store.situation(job.id)
+      const jobFacts = await opened.store.jobFacts(job.id)
 
       const isHeld = state === 'leased' || state === 'running'
       const lease = { token: job.leaseToken, expiresAt: opened.clock.now() + leaseMs, owner }
-      expect(situation?.lease).toEqual(isHeld ? lease : null)
-      expect(situation?.lastEvent.to).toBe(state)
-      expect(situation?.line).toEqual(state === 'queued' ? placeInLine(0, 1) : null)
+      expect(jobFacts?.lease).toEqual(isHeld ? lease : null)
+      expect(jobFacts?.lastEvent.to).toBe(state)
+      expect(jobFacts?.line).toEqual(state === 'queued' ? placeInLine(0, 1) : null)
     })
 
     test('is unknown where there is no such job', async () => {
       const { store } = await open()
 
-      expect(await store.situation(1)).toBeUndefined()
+      expect(await store.jobFacts(1)).toBeUndefined()
     })
 
     test('counts those that a lease takes before it, and no others', async () => {
@@ -72,7 +72,7 @@ export function testSituations(open: Open): void {
       )
       clock.advance(20)
       await store.sweep()
-      const ahead = async (id: number) => (await store.situation(id))?.line?.ahead.count
+      const ahead = async (id: number) => (await store.jobFacts(id))?.line?.ahead.count
 
       const places = await Promise.all(line.slice(0, 5).map(ahead))
       const leased = await store.lease({ room: 10, wait: false })
@@ -101,7 +101,7 @@ export function testSituations(open: Open): void {
       await endNode()
       const { store } = node
 
-      const counts = await Promise.all(jobs.map(async (id) => (await store.situation(id))!.suspectsAhead.count))
+      const counts = await Promise.all(jobs.map(async (id) => (await store.jobFacts(id))!.suspectsAhead.count))
       const started: number[] = []
       for (let [job] = await run(); job; [job] = await run()) {
         started.push(job.id)
@@ -116,7 +116,7 @@ export function testSituations(open: Open): void {
       const { store } = await open()
       const [id] = ids(await store.enqueue(['a', 'b', 'b', 'c'].map((queue) => aJob({ queue }))))
 
-      expect((await store.situation(id!))?.line).toEqual(placeInLine(0, 3))
+      expect((await store.jobFacts(id!))?.line).toEqual(placeInLine(0, 3))
     })
 
     test('counts to a bound, and says that there are more', async () => {
@@ -124,18 +124,18 @@ export function testSituations(open: Open): void {
       for (let i = 0; i < 10; i++) await store.enqueue(Array.from({ length: 1_000 }, () => aJob({ priority: i % 2 })))
       const [last, afterLast] = ids(await store.enqueue([aJob(), aJob()]))
 
-      expect((await store.situation(last!))?.line?.ahead).toEqual({ count: 10_000, more: false })
-      expect((await store.situation(afterLast!))?.line?.ahead).toEqual({ count: 10_000, more: true })
+      expect((await store.jobFacts(last!))?.line?.ahead).toEqual({ count: 10_000, more: false })
+      expect((await store.jobFacts(afterLast!))?.line?.ahead).toEqual({ count: 10_000, more: true })
     })
 
     test('says where it was put aside, out of line', async () => {
       const { store } = await open()
       const [aside, behind] = ids(await store.enqueue([aJob({ type: 'nobody' }), aJob(), aJob()]))
-      const before = (await store.situation(behind!))?.line
+      const before = (await store.jobFacts(behind!))?.line
       await store.lease({ room: 1, wait: true })
 
       expect(before).toEqual(placeInLine(1, 1))
-      expect(await store.situation(aside!)).toMatchObject({ isParked: true, line: null })
+      expect(await store.jobFacts(aside!)).toMatchObject({ isParked: true, line: null })
     })
 
     test('tells the last failed attempt, also after what came since', async () => {
@@ -152,7 +152,7 @@ export function testSituations(open: Open): void {
       const [job] = await store.lease({ room: 1, wait: false })
       await settle(store, job!, 'start', 'succeed')
 
-      const { lastEvent, lastFailure } = (await store.situation(id!))!
+      const { lastEvent, lastFailure } = (await store.jobFacts(id!))!
 
       expect(lastEvent).toMatchObject({ event: 'succeed', error: null })
       expect(lastFailure).toMatchObject({ event: 'fail', attempt: 2, error: { name: 'Error', message: 'second' } })
@@ -168,12 +168,12 @@ export function testSituations(open: Open): void {
       }
 
       await crash()
-      const unstarted = await node.store.situation(id!)
+      const unstarted = await node.store.jobFacts(id!)
       await crash('start')
       await crash('start')
 
       expect(unstarted).toMatchObject({ job: { crashes: 0 }, lastFailure: null, lastEvent: { event: 'expire' } })
-      expect(await node.store.situation(id!)).toMatchObject({
+      expect(await node.store.jobFacts(id!)).toMatchObject({
         job: { crashes: 2, attempt: 0 },
         isSuspect: true,
         line: null,
@@ -190,7 +190,7 @@ export function testSituations(open: Open): void {
       }
       const { store } = node
       const [other] = ids(await store.enqueue([aJob()]))
-      const ahead = async (id: number) => (await store.situation(id))!.suspectsAhead.count
+      const ahead = async (id: number) => (await store.jobFacts(id))!.suspectsAhead.count
       const before = await Promise.all([...suspects, other!].map(ahead))
 
       await store.lease({ room: 3, wait: false, start: true })
@@ -198,12 +198,12 @@ export function testSituations(open: Open): void {
       const { startedAt, crashes } = (await store.find(suspects[0]!))!
       const alone = { id: suspects[0]!, crashes, startedAt, timeoutMs: null }
       expect(before).toEqual([0, 1, 2])
-      expect(await store.situation(suspects[1]!)).toMatchObject({ isSuspect: true, suspectsAhead: { count: 0 }, alone })
-      expect(await store.situation(other!)).toMatchObject({ isSuspect: false, suspectsAhead: { count: 1 }, alone })
+      expect(await store.jobFacts(suspects[1]!)).toMatchObject({ isSuspect: true, suspectsAhead: { count: 0 }, alone })
+      expect(await store.jobFacts(other!)).toMatchObject({ isSuspect: false, suspectsAhead: { count: 1 }, alone })
     })
   })
 }
 
-function placeInLine(ahead: number, queues: number): Situation['line'] {
+function placeInLine(ahead: number, queues: number): JobFacts['line'] {
   return { ahead: { count: ahead, more: false }, queues: { count: queues, more: false } }
 }

@@ -4,7 +4,7 @@ import { suspectCrashes } from '../../../machines/guards.ts'
 import { claimOrder, conditionsBefore, suspectOrder } from '../../sql/claim-order.ts'
 import { isHeld, isReady, isSuspect, parkedAs } from '../../sql/conditions.ts'
 import { stateIsTagged } from '../../sql/transitions.ts'
-import { type Counted, type HistoryEvent, type PlaceInLine, type Situation, situationEventsMax } from '../../store.ts'
+import { type Counted, type HistoryEvent, type JobFacts, jobFactsEventsMax, type PlaceInLine } from '../../store.ts'
 import { nextQueueSql } from '../write/claims.ts'
 import { chainFrom } from './histories.ts'
 import { eventColumns, ownerSql, type Selected, toHistoryEvent, toOwner } from './rows.ts'
@@ -14,14 +14,14 @@ const aheadMax = 10_000
 const queuesMax = 1_000
 const suspectsMax = 1_000
 
-type Row = Situation['job'] & {
+type Row = JobFacts['job'] & {
   readonly parked: number
   readonly leaseToken: number | null
   readonly leaseExpiresAt: number | null
 }
 
-/** What the file tells of one job's situation. Every count is bounded and made in an index. */
-export class Situations {
+/** What the file tells about one job. Every count is bounded and made in an index. */
+export class JobFactsReader {
   readonly #db: Database.Database
   readonly #sql: ReturnType<typeof prepare>
 
@@ -30,24 +30,24 @@ export class Situations {
     this.#sql = prepare(db)
   }
 
-  find(id: number): Situation | undefined {
+  find(id: number): JobFacts | undefined {
     return this.#db.transaction(() => this.#find(id))()
   }
 
-  #find(id: number): Situation | undefined {
+  #find(id: number): JobFacts | undefined {
     const row = this.#sql.job.get(id) as Row | undefined
     if (!row) return
     const { parked, leaseToken, leaseExpiresAt, ...job } = row
     const lastEvent = this.#sql.lastEvent.get({ id }) as Selected<HistoryEvent>
     const owner = toOwner(this.#sql.owner.get() as string | undefined)
     // Newest first, and not all of them: a job may have been snoozed a million times.
-    const recent = { id, after: lastEvent.seq - situationEventsMax }
+    const recent = { id, after: lastEvent.seq - jobFactsEventsMax }
     const lastFailure = this.#sql.lastFailure.get(recent) as Selected<HistoryEvent> | undefined
     return {
       job,
       isParked: parked === parkedAs.unhandled,
       isSuspect: parked === parkedAs.suspect,
-      alone: (this.#sql.alone.get() as Situation['alone'] | undefined) ?? null,
+      alone: (this.#sql.alone.get() as JobFacts['alone'] | undefined) ?? null,
       suspectsAhead: counted(hasTag(job.state, 'ready') ? this.#suspectsAhead(job, parked) : 0, suspectsMax),
       // Who serves the file is alone, so every lease that is renewed is its own.
       lease:
@@ -61,13 +61,13 @@ export class Situations {
   }
 
   /** Of those that are started one at a time: before other jobs all of them, before one of their own those that come first. */
-  #suspectsAhead({ id, crashes, priority, runAt }: Situation['job'], parked: number): number {
+  #suspectsAhead({ id, crashes, priority, runAt }: JobFacts['job'], parked: number): number {
     const isSuspect = parked === parkedAs.suspect
     const own = isSuspect ? { crashes, priority, run_at: runAt, id } : { crashes: 0, priority: 0, run_at: 0, id: 0 }
     return this.#sql.suspectsAhead.get(own) as number
   }
 
-  #placeOf({ id, queue, priority, runAt }: Situation['job']): PlaceInLine {
+  #placeOf({ id, queue, priority, runAt }: JobFacts['job']): PlaceInLine {
     let ahead = 0
     for (const count of this.#sql.ahead) {
       ahead += count.get({ queue, priority, run_at: runAt, id, most: aheadMax + 1 - ahead }) as number
