@@ -90,7 +90,7 @@ describe.concurrent('a process that stands still', () => {
     const [late] = (await reader.list({ state: 'dead' })).jobs
     expect(late?.error).toMatchObject({
       name: 'AttemptTimeoutError',
-      message: expect.stringMatching(/timeout of 2000 ms; the event loop stood still for ([2-9]|\d\d)\.\d s meanwhile/),
+      message: expect.stringMatching(/timeout of 2000 ms; the event loop was blocked for ([2-9]|\d\d)\.\d s meanwhile/),
     })
     await endWith(child, reader)
   })

@@ -615,18 +615,18 @@ const jobs: readonly Mutation[] = [
   ),
   bug(
     'an explanation counts jobs that are claimed later',
-    conformance('the facts about a job counts those that a lease takes before it, and no others'),
+    conformance('what the store says about a job counts those that a lease takes before it, and no others'),
     {
-      file: sqlite('read/jobFacts'),
+      file: sqlite('read/job-facts'),
       find: 'conditionsBefore(claimOrder).map(countAtMost)',
       replace: `[countAtMost('priority < :priority OR id < :id')]`,
     },
   ),
   bug(
     'an explanation counts suspects in the order of other jobs',
-    conformance('the facts about a job counts the suspects that are started before it, and no others'),
+    conformance('what the store says about a job counts the suspects that are started before it, and no others'),
     {
-      file: sqlite('read/jobFacts'),
+      file: sqlite('read/job-facts'),
       find: 'conditionsBefore(suspectOrder)',
       replace: 'conditionsBefore(claimOrder)',
     },

@@ -9,7 +9,7 @@ const owner = { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.
 
 /** What an explanation is made of. */
 export function testJobFacts(open: Open): void {
-  describe('the facts about a job', () => {
+  describe('what the store says about a job', () => {
     test('is its row, its last event and who serves the database', async () => {
       const { store, clock } = await open()
       const [id] = ids(await store.enqueue([aJob({ queue: 'mail', priority: 3, timeoutMs: 50 })]))
