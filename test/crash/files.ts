@@ -28,7 +28,7 @@ export function describeHarm({ file, harm, live, producer }: Harm): string {
 /** Calls that are answered before the harm, by each process; and for how long they go on after it, in ms. */
 const callsBefore = 8
 const goOnMs = 250
-const patienceMs = 20_000
+const patienceMs = 90_000
 
 /**
  * Does it to a file while jobs are stored, kills whoever still lives, and starts again. Gives what is wrong: a start that does not refuse must have

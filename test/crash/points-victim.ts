@@ -51,7 +51,7 @@ export interface Victim {
 }
 
 /** How long one may live that is not told otherwise, in ms. */
-const lifeMaxMs = 60_000
+const lifeMaxMs = 120_000
 
 /** A server process: `victim.mjs`. */
 export function startVictim(options: VictimOptions): Victim {

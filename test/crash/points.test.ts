@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { migrations } from '../../src/persistence/sqlite/schema.ts'
 import { shareOf } from '../support/share.ts'
 import { cleanUp, tempFolder } from '../support/temp.ts'
-import { allCrashes, dieMigrating, oneCrashOfEachEdge, runChain } from './points.ts'
+import { allCrashes, dieMigrating, runChain, twoCrashesOfEachEvent } from './points.ts'
 import { crashBuild, startVictim } from './points-victim.ts'
 import { schemaOf } from './points-witness.ts'
 
@@ -16,7 +16,7 @@ beforeAll(() => {
 })
 afterAll(cleanUp)
 
-const crashesByEvent = shareOf({ share: oneCrashOfEachEdge, whole: allCrashes })()
+const crashesByEvent = shareOf({ share: twoCrashesOfEachEvent, whole: allCrashes })()
 
 /** Each the tests of one lane after the other: two cores have no more to give. */
 const lanes = Array.from({ length: 3 }, () => Promise.resolve())

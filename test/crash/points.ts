@@ -35,14 +35,14 @@ export function allCrashes(): Map<string, CrashAt[]> {
   return crashes
 }
 
-/** One point of each edge, and the next point at the next edge. */
-export function oneCrashOfEachEdge(): Map<string, CrashAt[]> {
+/** Two points of each event, each at another edge if there is one; the next points at the next event. */
+export function twoCrashesOfEachEvent(): Map<string, CrashAt[]> {
   let turn = 0
   const oneOf = (along: readonly CrashAt[]) => along[turn++ % along.length]!
   return new Map(
     [...allCrashes()].map(([event, crashes]) => {
-      const taken = new Set(crashes.map(({ edge }) => edge))
-      return [event, [...taken].map((edge) => oneOf(crashes.filter((crash) => crash.edge === edge)))]
+      const taken = [...new Set(crashes.map(({ edge }) => edge))]
+      return [event, taken.slice(0, 2).map((edge) => oneOf(crashes.filter((crash) => crash.edge === edge)))]
     }),
   )
 }

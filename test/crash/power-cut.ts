@@ -11,8 +11,10 @@ import { Random } from '../torture/random.ts'
 
 /** How long a server runs before its power is cut, in ms after its first acknowledgement. */
 const loadMs = { least: 150, most: 600 }
+/** How many lines of its witness it has written then at least, on a machine that is slow, too. */
+const witnessedMin = 40
 /** How long everything may take to finish after a cut, in ms. */
-const finishMs = 60_000
+const finishMs = 100_000
 const sectorBytes = 512
 /** For a build in which a short load meets many checkpoints, where the log's pages go into the database. */
 export const oftenCheckpointed: Patch = {
@@ -63,15 +65,16 @@ export async function recordLoad(shim: string, build: string, folder: string, ra
     stdio: ['ignore', 'ignore', 'inherit'],
   })
   const exited = new Promise<void>((resolve) => child.once('close', () => resolve()))
-  const hasBegun = () => {
+  const witnessed = () => {
     try {
-      return readFileSync(`${database}.witness`).length > 0
+      return readFileSync(`${database}.witness`, 'latin1').split('\n').length - 1
     } catch {
-      return false
+      return 0
     }
   }
-  while (!hasBegun() && child.exitCode === null) await setTimeout(10)
+  while (witnessed() === 0 && child.exitCode === null) await setTimeout(10)
   await setTimeout(random.int(loadMs.least, loadMs.most))
+  while (witnessed() < witnessedMin && child.exitCode === null) await setTimeout(10)
   child.kill('SIGKILL')
   await exited
   const records = parseJournal(readFileSync(journal))
