@@ -76,8 +76,8 @@ const durability: readonly Mutation[] = [
     ],
     {
       file: sqlite('thread/store-thread'),
-      find: 'this.#mailbox.tell(tell);',
-      replace: 'this.#mailbox.tell(tell); Atomics.store(this.#believed, 0, this.#toldCount);',
+      find: 'this.#requestPort.reply(reply);',
+      replace: 'this.#requestPort.reply(reply); Atomics.store(this.#believed, 0, this.#toldCount);',
     },
   ),
   bug(

@@ -2,8 +2,8 @@ import { EventEmitter } from 'node:events'
 import type Database from 'better-sqlite3'
 import { openSqliteStore, type SqliteStoreOptions, type ThreadLink } from '../../src/persistence/sqlite/client.ts'
 import { openForWriting } from '../../src/persistence/sqlite/file/connection.ts'
-import type { Ask, Tell, ThreadOptions } from '../../src/persistence/sqlite/thread/protocol.ts'
-import { type Mailbox, quiet, StoreThread } from '../../src/persistence/sqlite/thread/store-thread.ts'
+import type { Reply, Requests, ThreadOptions } from '../../src/persistence/sqlite/thread/protocol.ts'
+import { quiet, type RequestPort, StoreThread } from '../../src/persistence/sqlite/thread/store-thread.ts'
 import type { Store } from '../../src/persistence/store.ts'
 import type { SteadyClock } from '../../src/runtime/clock.ts'
 import type { Side, VirtualTime } from './virtual-time.ts'
@@ -33,15 +33,15 @@ export function openInProcess(options: SqliteStoreOptions, around: InProcess): I
   let opened: Store | undefined
   const link = new EventEmitter()
   const isAlive = () => alive
-  const toThread = pipe<Ask>(around, 'thread', isAlive)
-  const toLoop = pipe<Tell>(around, 'loop', isAlive)
+  const toThread = pipe<Requests>(around, 'thread', isAlive)
+  const toLoop = pipe<Reply>(around, 'loop', isAlive)
   toLoop.heed((tell) => void link.emit('message', tell))
 
   const start = (data: ThreadOptions): ThreadLink => {
-    const mailbox: Mailbox = {
-      heed: toThread.heed,
+    const requestPort: RequestPort = {
+      onMessage: toThread.heed,
       takeNext: toThread.takeNext,
-      tell: toLoop.send,
+      reply: toLoop.send,
       close() {
         toThread.heed(() => {})
         around.time.schedule(around.delayMs() + 10, 'loop', () => link.emit('exit'))
@@ -51,9 +51,9 @@ export function openInProcess(options: SqliteStoreOptions, around: InProcess): I
       try {
         db = openForWriting(data.path, () => data.newDatabaseId, around.clock.now(), { owner: data.server?.owner })
         around.prepareFile(db)
-        new StoreThread(mailbox, db, around.clock, data, around.endProcess)
+        new StoreThread(requestPort, db, around.clock, data, around.endProcess)
       } catch (error) {
-        mailbox.tell({ ...quiet, unopened: { kind: 'unavailable', message: String(error) } })
+        requestPort.reply({ ...quiet, unopened: { kind: 'unavailable', message: String(error) } })
       }
     })
     return Object.assign(link, { postMessage: toThread.send }) as never

@@ -56,14 +56,14 @@ import { Scanner } from './read/scanner.ts'
 import { CommitMeter, createCommitCells } from './thread/commit-meter.ts'
 import type {
   Answers,
-  Ask,
   EnqueuedCalls,
   LeasedFacts,
   Operation,
   Refusal,
   RefusedEvent,
+  Reply,
   Request,
-  Tell,
+  Requests,
   ThreadOptions,
   Unopened,
   WriterOptions,
@@ -157,7 +157,7 @@ function toOpenError(unopened: Unopened | undefined): Error {
   }
 }
 
-function firstMessage(thread: ThreadLink): Promise<Tell> {
+function firstMessage(thread: ThreadLink): Promise<Reply> {
   return new Promise((resolve, reject) => {
     thread.once('message', resolve)
     thread.once('error', reject)
@@ -194,7 +194,7 @@ class SqliteStore implements Store {
   readonly #believed: Int32Array
   /** Messages that have come, modulo 2^32; the last of them, which are not believed yet; and how often they were looked at since. */
   #heardCount = 0
-  #held: Tell[] = []
+  #held: Reply[] = []
   #looks = 0
   #isLooking = false
   readonly #path: string
@@ -207,7 +207,7 @@ class SqliteStore implements Store {
   #beatAt = performance.now()
   /** In all, as the beats have told. */
   #stoodStillMs = 0
-  #asked: [number, Request][] = []
+  #unsent: [number, Request][] = []
   /** Calls that store jobs, to be asked together. */
   #gathered: Gathered[] = []
   #gatheredJobs = 0
@@ -237,7 +237,7 @@ class SqliteStore implements Store {
     this.#readConnection = openForReading(options.path)
     this.#reader = new Reader(this.#readConnection)
     this.#scanner = new Scanner(options.path)
-    thread.on('message', (tell: Tell) => this.#hear(tell))
+    thread.on('message', (reply: Reply) => this.#onReply(reply))
     thread.on('error', (error) => this.#end(error))
     // Listened for from the start: it comes in the same turn as the last message.
     this.#exited = new Promise((resolve) => {
@@ -284,7 +284,7 @@ class SqliteStore implements Store {
   }
 
   async lease({ room, wait, start = false }: { room: number; wait: boolean; start?: boolean }): Promise<LeasedJob[]> {
-    const { facts, payloads } = await this.#ask({ op: 'lease', room, wait, start })
+    const { facts, payloads } = await this.#request({ op: 'lease', room, wait, start })
     return (JSON.parse(facts) as LeasedFacts[]).map(
       ([id, leaseToken, type, attempt, maxAttempts, timeoutMs, runAt], index) => ({
         id,
@@ -300,22 +300,22 @@ class SqliteStore implements Store {
   }
 
   noteStop(): Promise<void> {
-    return this.#ask({ op: 'noteStop' }).then(() => {})
+    return this.#request({ op: 'noteStop' }).then(() => {})
   }
 
   stopLeasing(): Promise<void> {
-    return this.#ask({ op: 'stopLeasing' }).then(() => {})
+    return this.#request({ op: 'stopLeasing' }).then(() => {})
   }
 
   async apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]> {
-    const asked = this.#ask({ op: 'apply', sets: intoSets(events) })
+    const asked = this.#request({ op: 'apply', sets: intoSets(events) })
     // At once, not at the end of this turn: the thread commits while the loop runs the handlers that are ready.
     this.#flush()
     return eventsOf(await asked, events)
   }
 
   abandon(leases: readonly Lease[]): Promise<void> {
-    return this.#ask({ op: 'abandon', leases }).then(() => {})
+    return this.#request({ op: 'abandon', leases }).then(() => {})
   }
 
   letLive(timeoutMs: number): void {
@@ -327,7 +327,7 @@ class SqliteStore implements Store {
     let running = 0
     let suspects = 0
     for (let after = 0; ; ) {
-      const step = await this.#ask({ op: 'recover', after })
+      const step = await this.#request({ op: 'recover', after })
       leased += step.leased
       running += step.running
       suspects += step.suspects
@@ -338,11 +338,11 @@ class SqliteStore implements Store {
   }
 
   send(command: Command, id: number): Promise<CommandResult> {
-    return this.#ask({ op: 'send', command, id })
+    return this.#request({ op: 'send', command, id })
   }
 
   command(command: Command, ids: readonly number[], state?: JobState): Promise<number[]> {
-    return this.#ask({ op: 'command', command, ids, state })
+    return this.#request({ op: 'command', command, ids, state })
   }
 
   find(id: number): Promise<JobRow | undefined> {
@@ -402,7 +402,7 @@ class SqliteStore implements Store {
   }
 
   async sweep(): Promise<void> {
-    await this.#ask({ op: 'sweep' })
+    await this.#request({ op: 'sweep' })
   }
 
   async close(): Promise<void> {
@@ -413,7 +413,7 @@ class SqliteStore implements Store {
     await this.#scanner.close()
     await this.#checks.close()
     await this.#backups.close()
-    const closed = this.#ask({ op: 'close' })
+    const closed = this.#request({ op: 'close' })
     this.#closed = true
     // It is refused where the file is found to be lost at the last.
     await closed.catch(() => {})
@@ -422,13 +422,13 @@ class SqliteStore implements Store {
     await this.#exited
   }
 
-  #ask<Op extends Operation>(request: Request & { op: Op }): Promise<Answers[Op]> {
+  #request<Op extends Operation>(request: Request & { op: Op }): Promise<Answers[Op]> {
     if (this.#closed) return Promise.reject(new UnavailableError('the system is stopped'))
     return new Promise((resolve, reject) => {
       this.#askGathered()
       const callId = ++this.#lastCall
       this.#waiting.set(callId, { resolve, reject })
-      this.#asked.push([callId, request])
+      this.#unsent.push([callId, request])
       this.#flushSoon()
     })
   }
@@ -449,7 +449,7 @@ class SqliteStore implements Store {
     this.#waiting.set(callId, this.#stored(calls, batches))
     const ids = calls.map(({ id }) => id)
     const counts = calls.map(({ jobs }) => jobs.length)
-    this.#asked.push([callId, { op: 'enqueue', ids, counts, batches }])
+    this.#unsent.push([callId, { op: 'enqueue', ids, counts, batches }])
   }
 
   /** Hands what became of calls that were asked together to each of them. */
@@ -475,13 +475,13 @@ class SqliteStore implements Store {
     timers.clearImmediate(this.#flushing)
     this.#flushing = undefined
     this.#askGathered()
-    if (this.#asked.length === 0) return
-    this.#thread.postMessage(this.#asked satisfies Ask)
-    this.#asked = []
+    if (this.#unsent.length === 0) return
+    this.#thread.postMessage(this.#unsent satisfies Requests)
+    this.#unsent = []
   }
 
-  #hear(tell: Tell): void {
-    const { fatal } = tell
+  #onReply(reply: Reply): void {
+    const { fatal } = reply
     if (fatal !== undefined) {
       this.#end(
         fatal.lost ? new DatabaseLostError(fatal.message) : new Error(`the store cannot go on: ${fatal.message}`),
@@ -489,14 +489,14 @@ class SqliteStore implements Store {
       return
     }
     this.#heardCount = (this.#heardCount + 1) | 0
-    this.#held.push(tell)
+    this.#held.push(reply)
     this.#hearHeld()
   }
 
   /** Mostly there is one message, and it may be believed by the time that it is here. */
   #hearHeld(): void {
     const waiting = (this.#heardCount - Atomics.load(this.#believed, 0)) | 0
-    for (const tell of this.#held.splice(0, this.#held.length - Math.max(waiting, 0))) this.#heed(tell)
+    for (const reply of this.#held.splice(0, this.#held.length - Math.max(waiting, 0))) this.#settle(reply)
     if (this.#held.length === 0) {
       this.#looks = 0
       return
@@ -511,7 +511,7 @@ class SqliteStore implements Store {
     else timers.setTimeout(lookAgain, 1)
   }
 
-  #heed({ settled, refused, notices }: Tell): void {
+  #settle({ settled, refused, notices }: Reply): void {
     const half = Math.ceil(this.#underWay / 2)
     this.#part = half < partMin ? Number.POSITIVE_INFINITY : half
     for (const notice of notices) this.#notify(notice)
@@ -545,7 +545,7 @@ class SqliteStore implements Store {
     timers.clearImmediate(this.#flushing)
     this.#flushing = undefined
     this.#askGathered()
-    for (const [callId] of this.#asked.splice(0)) this.#settled(callId)?.reject(error)
+    for (const [callId] of this.#unsent.splice(0)) this.#settled(callId)?.reject(error)
   }
 
   #rejectAll(error: Error): void {

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { DatabaseLostError, OutcomeUnknownError } from '../../../src/errors.ts'
 import type { ThreadLink } from '../../../src/persistence/sqlite/client.ts'
 import { openSqliteStore } from '../../../src/persistence/sqlite/client.ts'
-import type { Ask, Tell, ThreadOptions } from '../../../src/persistence/sqlite/thread/protocol.ts'
+import type { Reply, Requests, ThreadOptions } from '../../../src/persistence/sqlite/thread/protocol.ts'
 import { quiet } from '../../../src/persistence/sqlite/thread/store-thread.ts'
 import type { StoreNotice } from '../../../src/persistence/store.ts'
 import { aJob, openStore } from '../../support/store.ts'
@@ -15,13 +15,13 @@ async function aCall() {
   const { path, store: other, clock } = await openStore()
   await other.close()
   const link = new EventEmitter()
-  const asked: Ask[] = []
+  const asked: Requests[] = []
   let believed!: Int32Array
   const notices: StoreNotice[] = []
   const start = (options: ThreadOptions): ThreadLink => {
     believed = options.believed
-    queueMicrotask(() => link.emit('message', { ...quiet, opened: { epochs: [] } } satisfies Tell))
-    return Object.assign(link, { postMessage: (ask: Ask) => asked.push(ask) }) as never
+    queueMicrotask(() => link.emit('message', { ...quiet, opened: { epochs: [] } } satisfies Reply))
+    return Object.assign(link, { postMessage: (ask: Requests) => asked.push(ask) }) as never
   }
   const store = await openSqliteStore(
     {
@@ -51,9 +51,9 @@ async function aCall() {
   const callId = asked[0]![0]![0]
   return {
     store,
-    tell: () => link.emit('message', { ...quiet, settled: [[callId, { firstId: 7, states: ['queued'] }]] } as Tell),
+    tell: () => link.emit('message', { ...quiet, settled: [[callId, { firstId: 7, states: ['queued'] }]] } as Reply),
     believe: () => Atomics.store(believed, 0, 1),
-    lose: () => link.emit('message', { ...quiet, fatal: { message: 'it is gone', lost: true } } satisfies Tell),
+    lose: () => link.emit('message', { ...quiet, fatal: { message: 'it is gone', lost: true } } satisfies Reply),
     answer: () => answer,
     notices,
     asked,

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { expect, test, vi } from 'vitest'
-import type { Ask } from '../../../src/persistence/sqlite/thread/protocol.ts'
+import type { Requests } from '../../../src/persistence/sqlite/thread/protocol.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { onThreads } from '../../support/store-here.ts'
 import { whenDone } from '../../support/temp.ts'
@@ -14,7 +14,7 @@ async function aStore() {
   const { store } = await openStore()
   const callCounts = () =>
     posted.mock.calls.flatMap(([ask]) =>
-      (ask as Ask).flatMap(([, request]) => (request.op === 'enqueue' ? [request.ids.length] : [])),
+      (ask as Requests).flatMap(([, request]) => (request.op === 'enqueue' ? [request.ids.length] : [])),
     )
   /** So many callers, each with two jobs, the second when the first is stored. */
   const twice = (callers: number) =>

@@ -6,7 +6,13 @@ import { intoBatches } from '../../../src/persistence/batches.ts'
 import { intoSets } from '../../../src/persistence/sql/ranges.ts'
 import { openForReading, openForWriting } from '../../../src/persistence/sqlite/file/connection.ts'
 import { createCommitCells } from '../../../src/persistence/sqlite/thread/commit-meter.ts'
-import type { Ask, LeasedFacts, LeasedJobs, Request, Tell } from '../../../src/persistence/sqlite/thread/protocol.ts'
+import type {
+  LeasedFacts,
+  LeasedJobs,
+  Reply,
+  Request,
+  Requests,
+} from '../../../src/persistence/sqlite/thread/protocol.ts'
 import { StoreThread } from '../../../src/persistence/sqlite/thread/store-thread.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import type { NewJobRow } from '../../../src/persistence/store.ts'
@@ -26,9 +32,9 @@ function aThread() {
   })
   /** Jobs that were on disk after each commit. */
   const commits: number[] = []
-  const during: (() => Ask | undefined)[] = []
-  const tells: Tell[] = []
-  const watched = { onRollback: () => {}, onTell: (_: Tell) => {} }
+  const during: (() => Requests | undefined)[] = []
+  const replies: Reply[] = []
+  const watched = { onRollback: () => {}, onReply: (_: Reply) => {} }
   const countJobs = other.prepare('SELECT count(*) FROM jobs').pluck()
   const exec = db.exec.bind(db)
   db.exec = (sql) => {
@@ -37,21 +43,21 @@ function aThread() {
     if (sql === 'ROLLBACK') watched.onRollback()
     return db
   }
-  let heed = (_: Ask) => {}
+  let heed = (_: Requests) => {}
   let isEmpty = false
-  const mailbox = {
-    heed: (heeded: typeof heed) => {
+  const requestPort = {
+    onMessage: (heeded: typeof heed) => {
       heed = heeded
     },
     /** What comes during a transaction comes one by one: each time it looks it finds the next. */
-    takeNext(): Ask | undefined {
+    takeNext(): Requests | undefined {
       if (!db.inTransaction || during.length === 0) return
       isEmpty = !isEmpty
       return isEmpty ? during.shift()!() : undefined
     },
-    tell(tell: Tell) {
-      tells.push(tell)
-      watched.onTell(tell)
+    reply(reply: Reply) {
+      replies.push(reply)
+      watched.onReply(reply)
     },
     close() {},
   }
@@ -71,29 +77,29 @@ function aThread() {
     commits: createCommitCells(),
     believed,
   }
-  new StoreThread(mailbox, db, clock, options, () => {})
+  new StoreThread(requestPort, db, clock, options, () => {})
   // What it does by itself when it begins.
   commits.length = 0
-  tells.length = 0
+  replies.length = 0
   Atomics.store(believed, 0, 0)
-  const answers = () => new Map(tells.flatMap(({ settled }) => settled))
+  const answers = () => new Map(replies.flatMap(({ settled }) => settled))
   return {
     db,
     path,
     clock,
     commits,
-    tells,
+    replies,
     /** How many of the messages that settle something may be believed. */
     believed: () => Atomics.load(believed, 0),
     watched,
     answers,
-    refused: () => tells.flatMap(({ refused }) => refused.map(([id, { kind }]) => [id, kind])),
+    refused: () => replies.flatMap(({ refused }) => refused.map(([id, { kind }]) => [id, kind])),
     /** The jobs that a lease was answered with. */
     leased: (callId: number) => JSON.parse((answers().get(callId) as LeasedJobs).facts) as LeasedFacts[],
     queues: () => db.prepare('SELECT queue FROM jobs ORDER BY id').pluck().all(),
-    ask: (...calls: Ask) => heed(calls),
+    ask: (...calls: Requests) => heed(calls),
     /** Asked while a transaction runs: the first when the parts that it began with have run, each other when those before it have. */
-    askDuring: (...asks: (Ask | (() => Ask))[]) =>
+    askDuring: (...asks: (Requests | (() => Requests))[]) =>
       void during.push(...asks.map((ask) => (typeof ask === 'function' ? ask : () => ask))),
     left: () => during.length,
   }
@@ -120,7 +126,7 @@ describe('what comes while a transaction runs', () => {
   test('is answered after its commit', () => {
     const { ask, askDuring, commits, watched } = aThread()
     const seen: number[] = []
-    watched.onTell = () => seen.push(commits.length)
+    watched.onReply = () => seen.push(commits.length)
     askDuring([[2, calls([20], [aJob()])]])
 
     ask([1, calls([10], [aJob()])])
@@ -141,7 +147,7 @@ describe('what comes while a transaction runs', () => {
 
   test('waits for the next one where a thousand commands are there already', () => {
     const { ask, askDuring, commits, left } = aThread()
-    const cancels = (first: number): Ask =>
+    const cancels = (first: number): Requests =>
       Array.from({ length: 400 }, (_, i) => [first + i, { op: 'send', command: 'cancel', id: 1 }])
     askDuring(cancels(1_000), cancels(2_000), cancels(3_000), cancels(4_000))
 
@@ -167,16 +173,16 @@ describe('what comes while a transaction runs', () => {
   })
 
   test('is told one by one where it failed together: nobody twice, nobody never', () => {
-    const { ask, tells } = aThread()
+    const { ask, replies } = aThread()
 
     ask([1, calls([10, 11, 12], [aJob()], [aJob({ maxAttempts: 0 })], [aJob()])])
 
-    expect(tells.flatMap(({ settled }) => settled)).toMatchObject([
+    expect(replies.flatMap(({ settled }) => settled)).toMatchObject([
       [1, null],
       [10, { firstId: 1 }],
       [12, { firstId: 2 }],
     ])
-    expect(tells.flatMap(({ refused }) => refused.map(([id]) => id))).toEqual([11])
+    expect(replies.flatMap(({ refused }) => refused.map(([id]) => id))).toEqual([11])
   })
 
   test('is told, each call of it, where the file is found damaged while each runs alone', () => {
@@ -200,7 +206,7 @@ describe('what comes while a transaction runs', () => {
     const { ask, askDuring, clock, db, watched } = aThread()
     ask([1, calls([10], [aJob({ delayMs: 1_000 })])])
     const states: unknown[] = []
-    watched.onTell = ({ settled }) => {
+    watched.onReply = ({ settled }) => {
       if (settled.some(([id]) => id === 3)) states.push(db.prepare('SELECT state FROM jobs WHERE id = 1').pluck().get())
     }
     askDuring(() => {
@@ -236,7 +242,7 @@ describe('what comes while time passes in a transaction', () => {
 
   test('is stored with the instant at which it ran, and its delay counts from there', () => {
     const { ask, askDuring, clock, db, commits } = aThread()
-    const later = (ms: number, ...asked: Ask) => {
+    const later = (ms: number, ...asked: Requests) => {
       return () => {
         clock.advance(ms)
         return asked
@@ -326,7 +332,7 @@ describe('a lease', () => {
     const { ask, askDuring, leased, commits } = aThread()
     ask([1, lease(1)], [2, lease(9)])
     commits.length = 0
-    const nothing: Ask = []
+    const nothing: Requests = []
     askDuring(nothing, [[4, calls([40], [aJob(), aJob()])]])
 
     ask([3, calls([30], [aJob()])])
@@ -399,7 +405,7 @@ test('ids follow the order of the calls, also where some have keys and some have
 })
 
 test('once the thread has told that it cannot go on it stores nothing more, whatever still comes', () => {
-  const { path, commits, tells, ask } = aThread()
+  const { path, commits, replies, ask } = aThread()
   const enqueue = calls([10], [aJob()])
   passLook()
 
@@ -409,12 +415,14 @@ test('once the thread has told that it cannot go on it stores nothing more, what
   renameSync(`${path}.away`, path)
   ask([2, enqueue])
 
-  expect(tells).toEqual([expect.objectContaining({ settled: [], fatal: { message: expect.any(String), lost: true } })])
+  expect(replies).toEqual([
+    expect.objectContaining({ settled: [], fatal: { message: expect.any(String), lost: true } }),
+  ])
   expect(commits).toHaveLength(stored)
 })
 
 test('what a commit settled may be believed once the files were looked at after it, and else never', () => {
-  const { path, tells, believed, ask, askDuring } = aThread()
+  const { path, replies, believed, ask, askDuring } = aThread()
   const enqueue = calls([10], [aJob()])
   ask([1, enqueue])
   expect(believed()).toBe(1)
@@ -426,7 +434,7 @@ test('what a commit settled may be believed once the files were looked at after 
 
   ask([2, enqueue])
 
-  expect(tells.map(({ settled, fatal }) => [settled.map(([id]) => id), fatal?.lost])).toEqual([
+  expect(replies.map(({ settled, fatal }) => [settled.map(([id]) => id), fatal?.lost])).toEqual([
     [[1], undefined],
     [[2, 3], undefined],
     [[], true],

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { Graphviz } from '@hpcc-js/wasm-graphviz'
-import type { Layout, LayoutAsk, LayoutTell, PlacedNode, RoutedEdge } from './layout.ts'
+import type { Layout, LayoutReply, LayoutRequest, PlacedNode, RoutedEdge } from './layout.ts'
 
 /** What is used of Graphviz's `json`: points grow upwards, sizes of nodes are in inches. */
 interface Drawn {
@@ -63,7 +63,7 @@ function round(length: number): number {
 }
 
 const graphviz = await Graphviz.load()
-const layouts: LayoutTell = Object.fromEntries(
-  Object.entries(workerData as LayoutAsk).map(([id, dot]) => [id, toLayout(JSON.parse(graphviz.dot(dot, 'json')))]),
+const layouts: LayoutReply = Object.fromEntries(
+  Object.entries(workerData as LayoutRequest).map(([id, dot]) => [id, toLayout(JSON.parse(graphviz.dot(dot, 'json')))]),
 )
 parentPort!.postMessage(layouts)

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { BackupReport } from '../../store.ts'
-import type { ReportTell } from '../thread/report-threads.ts'
+import type { ReportMessage } from '../thread/report-threads.ts'
 import { backUp } from './backup.ts'
 
 export interface BackupData {
@@ -12,17 +12,17 @@ export interface BackupData {
 const progressMs = 100
 
 if (parentPort) {
-  const tell = (what: ReportTell<BackupReport>) => parentPort?.postMessage(what)
+  const post = (what: ReportMessage<BackupReport>) => parentPort?.postMessage(what)
   const { path, target } = workerData as BackupData
   let toldAt = performance.now()
   try {
     const report = await backUp(path, target, (pages, ofPages) => {
       if (performance.now() - toldAt < progressMs) return
       toldAt = performance.now()
-      tell({ done: pages, of: ofPages })
+      post({ done: pages, of: ofPages })
     })
-    tell({ report })
+    post({ report })
   } catch (error) {
-    tell({ error: error instanceof Error ? error.message : String(error) })
+    post({ error: error instanceof Error ? error.message : String(error) })
   }
 }

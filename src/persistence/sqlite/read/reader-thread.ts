@@ -11,11 +11,11 @@ export type ScanAnswer<S extends Scan> = Awaited<ReturnType<Reader[S]>>
  * The thread for reads that scan: they hold up neither the loop nor a commit. Started with the file's path; answers each in turn, but for a
  * census and a list, which let others pass.
  */
-export type ReadAsk =
+export type ReadRequest =
   | readonly [callId: number, scan: Scan, given: ScanGiven<Scan>]
   /** Nobody waits for that call any more. */
   | readonly [callId: number, stop: 'stop', given: undefined]
-export type ReadTell =
+export type ReadReply =
   | readonly [callId: number, answer: ScanAnswer<Scan>]
   | readonly [callId: number, answer: null, error: string]
 
@@ -24,14 +24,14 @@ if (parentPort) {
   let reader: Reader | undefined
   /** Of the calls that are under way. */
   const stops = new Map<number, AbortController>()
-  port.on('message', async ([callId, scan, given]: ReadAsk) => {
+  port.on('message', async ([callId, scan, given]: ReadRequest) => {
     if (scan === 'stop') {
       stops.get(callId)?.abort()
       return
     }
     const stop = new AbortController()
     stops.set(callId, stop)
-    let answer: ReadTell
+    let answer: ReadReply
     try {
       // Here, where it may fail: the next read tries again.
       reader ??= new Reader(openForReading(workerData as string))

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { UnavailableError } from '../../../errors.ts'
 import { ownThread } from '../../../runtime/own-thread.ts'
-import type { ReadAsk, ReadTell, Scan, ScanAnswer, ScanGiven } from './reader-thread.ts'
+import type { ReadReply, ReadRequest, Scan, ScanAnswer, ScanGiven } from './reader-thread.ts'
 
 interface Waiting {
   resolve(answer: never): void
@@ -30,9 +30,9 @@ export class Scanner {
     this.#running ??= this.#start()
     const { thread, waiting } = this.#running
     const callId = ++this.#lastCall
-    thread.postMessage([callId, scan, given] satisfies ReadAsk)
+    thread.postMessage([callId, scan, given] satisfies ReadRequest)
     const stop = () => {
-      thread.postMessage([callId, 'stop', undefined] satisfies ReadAsk)
+      thread.postMessage([callId, 'stop', undefined] satisfies ReadRequest)
       waiting.get(callId)?.reject(signal!.reason)
     }
     signal?.addEventListener('abort', stop)
@@ -51,7 +51,7 @@ export class Scanner {
   #start(): Running {
     const thread = new Worker(new URL('./reader-thread.js', import.meta.url), { workerData: this.#path, ...ownThread })
     const running: Running = { thread, waiting: new Map() }
-    thread.on('message', ([callId, answer, error]: ReadTell) => {
+    thread.on('message', ([callId, answer, error]: ReadReply) => {
       const call = running.waiting.get(callId)
       if (error === undefined) call?.resolve(answer as never)
       else call?.reject(new UnavailableError(`the database cannot be read: ${error}`))

@@ -7,7 +7,7 @@ import type { Writer } from '../write/writer.ts'
 import type { Part } from './group-commit.ts'
 import type { HeldLeases } from './held-leases.ts'
 import { part } from './housekeeping.ts'
-import type { Answers, Ask, EnqueuedCalls, LeasedJobs, Operation, Refusal, Request, Tell } from './protocol.ts'
+import type { Answers, EnqueuedCalls, LeasedJobs, Operation, Refusal, Reply, Request, Requests } from './protocol.ts'
 
 /** Events that one commit writes, where they come from more than one call. */
 const commitEventsMax = 10_000
@@ -41,12 +41,15 @@ export class Calls {
   /** By the transaction under way. */
   #eventsTaken = 0
   #leaseTaken = false
-  #tell: { settled: [number, Answers[Operation]][]; refused: [number, Refusal][]; notices: Tell['notices'][number][] } =
-    {
-      settled: [],
-      refused: [],
-      notices: [],
-    }
+  #reply: {
+    settled: [number, Answers[Operation]][]
+    refused: [number, Refusal][]
+    notices: Reply['notices'][number][]
+  } = {
+    settled: [],
+    refused: [],
+    notices: [],
+  }
   /** There may be jobs for the leases that wait. */
   lookForReady = false
   /** When the last call came, in monotonic ms. */
@@ -61,10 +64,10 @@ export class Calls {
     this.#held = held
   }
 
-  accept(ask: Ask): void {
+  accept(requests: Requests): void {
     const since = performance.now()
     this.lastCameAt = since
-    for (const [id, request] of ask) this.#pending.push({ id, since, request })
+    for (const [id, request] of requests) this.#pending.push({ id, since, request })
   }
 
   get isPending(): boolean {
@@ -79,16 +82,16 @@ export class Calls {
     return true
   }
 
-  notify(notice: Tell['notices'][number]): void {
-    this.#tell.notices.push(notice)
+  notify(notice: Reply['notices'][number]): void {
+    this.#reply.notices.push(notice)
   }
 
   /** What is to be told to the loop, which is told once; null where there is nothing. */
-  takeTell(): Tell | null {
-    const tell = this.#tell
-    if (tell.settled.length + tell.refused.length + tell.notices.length === 0) return null
-    this.#tell = { settled: [], refused: [], notices: [] }
-    return tell
+  takeReply(): Reply | null {
+    const reply = this.#reply
+    if (reply.settled.length + reply.refused.length + reply.notices.length === 0) return null
+    this.#reply = { settled: [], refused: [], notices: [] }
+    return reply
   }
 
   /** The parts of the next transaction. */
@@ -285,7 +288,7 @@ export class Calls {
   }
 
   #settle(call: Call, answer: Answers[Operation]): void {
-    this.#tell.settled.push([call.id, answer])
+    this.#reply.settled.push([call.id, answer])
   }
 
   #refuseAsBusy(call: Call): void {
@@ -294,7 +297,7 @@ export class Calls {
   }
 
   #refuse(call: Call, kind: Refusal['kind'], message: string): void {
-    this.#tell.refused.push([call.id, { kind, message }])
+    this.#reply.refused.push([call.id, { kind, message }])
   }
 }
 

@@ -92,10 +92,10 @@ export type RefusedEvent = Pick<LeaseEvent, 'event' | keyof Lease>
 export type Refusal = { readonly kind: 'unavailable' | 'full' | 'broken invariant'; readonly message: string }
 
 /** Loop to thread: all that was asked in one turn of the loop. */
-export type Ask = readonly (readonly [callId: number, request: Request])[]
+export type Requests = readonly (readonly [callId: number, request: Request])[]
 
 /** Thread to loop: all that one commit settled. It is to be believed once `ThreadOptions.believed` counts it. */
-export interface Tell {
+export interface Reply {
   readonly opened?: { readonly epochs: readonly Epoch[] }
   readonly unopened?: Unopened
   readonly settled: readonly (readonly [callId: number, answer: Answers[Operation]])[]

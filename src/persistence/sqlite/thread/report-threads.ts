@@ -3,7 +3,7 @@ import { UnavailableError } from '../../../errors.ts'
 import { ownThread } from '../../../runtime/own-thread.ts'
 
 /** What such a thread tells: how far it is, then what it found or made, or why it could not. */
-export type ReportTell<Report> =
+export type ReportMessage<Report> =
   | { readonly done: number; readonly of: number }
   | { readonly report: Report }
   | { readonly error: string }
@@ -26,10 +26,10 @@ export class ReportThreads<Data, Report> {
     this.#threads.add(thread)
     return new Promise((resolve, reject) => {
       const fail = (why: string) => reject(new UnavailableError(`${this.#fault}: ${why}`))
-      thread.on('message', (tell: ReportTell<Report>) => {
-        if ('report' in tell) resolve(tell.report)
-        else if ('error' in tell) fail(tell.error)
-        else onProgress(tell.done, tell.of)
+      thread.on('message', (message: ReportMessage<Report>) => {
+        if ('report' in message) resolve(message.report)
+        else if ('error' in message) fail(message.error)
+        else onProgress(message.done, message.of)
       })
       thread.on('error', (error) => fail(error.message))
       thread.on('exit', () => {

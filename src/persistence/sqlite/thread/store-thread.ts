@@ -12,7 +12,7 @@ import { commitTogether, type Part } from './group-commit.ts'
 import { HeldLeases } from './held-leases.ts'
 import { Housekeeping, part } from './housekeeping.ts'
 import { OthersTurn } from './others-turn.ts'
-import type { Ask, Tell, ThreadOptions } from './protocol.ts'
+import type { Reply, Requests, ThreadOptions } from './protocol.ts'
 import { beatMs, type killBlockedProcess, Watchdog } from './watchdog.ts'
 
 /** How often the file is looked at for other processes' writes, and the loop for its beat; the only poll there is. */
@@ -33,15 +33,15 @@ const longLogBytes = 67_108_864
 const saveLogMs = 2_000
 
 /** A message that says nothing. */
-export const quiet: Tell = { settled: [], refused: [], notices: [] }
+export const quiet: Reply = { settled: [], refused: [], notices: [] }
 
 /** The way to the event loop and back, as a `MessagePort` has it: whole messages, in their order. */
-export interface Mailbox {
+export interface RequestPort {
   /** Has `heed` called with each message that comes while the thread sleeps. */
-  heed(heed: (ask: Ask) => void): void
+  onMessage(listener: (requests: Requests) => void): void
   /** What has come since and was not heeded. */
-  takeNext(): Ask | undefined
-  tell(tell: Tell): void
+  takeNext(): Requests | undefined
+  reply(reply: Reply): void
   close(): void
 }
 
@@ -50,7 +50,7 @@ export interface Mailbox {
  * them all. It sleeps until it is asked something or its housekeeping has something to do.
  */
 export class StoreThread {
-  readonly #mailbox: Mailbox
+  readonly #requestPort: RequestPort
   readonly #clock: SteadyClock
   readonly #db: Database.Database
   readonly #guard: FileGuard
@@ -92,14 +92,14 @@ export class StoreThread {
    * file, for whoever operates it.
    */
   constructor(
-    mailbox: Mailbox,
+    requestPort: RequestPort,
     db: Database.Database,
     clock: SteadyClock,
     options: ThreadOptions,
     endProcess: typeof killBlockedProcess,
     remarks: readonly string[] = [],
   ) {
-    this.#mailbox = mailbox
+    this.#requestPort = requestPort
     this.#db = db
     this.#clock = clock
     this.#endProcess = endProcess
@@ -116,12 +116,12 @@ export class StoreThread {
     this.#guard = new FileGuard(options.path, options.server?.lock ?? null)
     this.#mark = new Mark(options.path, progressOf(this.#db))
     for (const message of remarks) this.#calls.notify({ type: 'file', message })
-    mailbox.heed((ask) => {
+    requestPort.onMessage((requests) => {
       if (this.#ended) return
-      this.#calls.accept(ask)
+      this.#calls.accept(requests)
       this.#work()
     })
-    mailbox.tell({ ...quiet, opened: { epochs: readEpochs(this.#db) } } satisfies Tell)
+    requestPort.reply({ ...quiet, opened: { epochs: readEpochs(this.#db) } } satisfies Reply)
     this.#work()
   }
 
@@ -137,7 +137,7 @@ export class StoreThread {
       return
     }
     if (this.#db.open) this.#timer = setTimeout(() => this.#tick(), this.#sleepMs())
-    else this.#mailbox.close()
+    else this.#requestPort.close()
   }
 
   #tick(): void {
@@ -227,7 +227,7 @@ export class StoreThread {
 
   /** What has come in and was not heeded: while a transaction runs, or is on its way to disk. */
   #acceptMail(): void {
-    for (let more = this.#mailbox.takeNext(); more; more = this.#mailbox.takeNext()) this.#calls.accept(more)
+    for (let more = this.#requestPort.takeNext(); more; more = this.#requestPort.takeNext()) this.#calls.accept(more)
   }
 
   #takeHousekeeping(now: number): Part[] {
@@ -318,16 +318,16 @@ export class StoreThread {
    * written: the loop believes the message when that is done.
    */
   #flush(): void {
-    const tell = this.#calls.takeTell()
-    if (tell) {
+    const reply = this.#calls.takeReply()
+    if (reply) {
       this.#toldCount++
-      this.#mailbox.tell(tell)
+      this.#requestPort.reply(reply)
     }
     if (this.#isUnchecked) this.#guard.checkCommit()
     this.#isUnchecked = false
     if (this.#isMarkBehind) this.#mark.advance(this.#writer.lastEventId, this.#writer.lastJobId)
     this.#isMarkBehind = false
-    if (tell) Atomics.store(this.#believed, 0, this.#toldCount)
+    if (reply) Atomics.store(this.#believed, 0, this.#toldCount)
   }
 
   /** Nothing more is answered: whether the last commit reached the disk is not known, and a restart will tell. */
@@ -335,21 +335,21 @@ export class StoreThread {
     this.#ended = true
     // Counted before it is told: the loop may hear of it, and beat for the last time, before the next statement here.
     const beats = this.#watchdog?.beats
-    this.#mailbox.tell({ ...quiet, fatal: this.#describe(error) } satisfies Tell)
+    this.#requestPort.reply({ ...quiet, fatal: this.#describe(error) } satisfies Reply)
     this.#closeWhenHeard(beats)
   }
 
   /** A loop that a handler blocks does not hear of it, and must be ended all the same. */
   #closeWhenHeard(beats: number | undefined): void {
     if (!this.#watchdog || this.#watchdog.beats !== beats) {
-      this.#mailbox.close()
+      this.#requestPort.close()
       return
     }
     this.#watch()
     this.#timer = setTimeout(() => this.#closeWhenHeard(beats), tickMs)
   }
 
-  #describe(error: unknown): NonNullable<Tell['fatal']> {
+  #describe(error: unknown): NonNullable<Reply['fatal']> {
     if (error instanceof DatabaseLostError) return { message: `${error.message}${this.#saveLog()}`, lost: true }
     return { message: error instanceof Error ? (error.stack ?? error.message) : String(error), lost: false }
   }

@@ -4,7 +4,7 @@ import { DatabaseUnusableError, LostJobsError } from '../../../errors.ts'
 import { ManualClock, type SteadyClock, systemClock } from '../../../runtime/clock.ts'
 import { isBusy, openForWriting } from '../file/connection.ts'
 import type { ThreadOptions, Unopened } from './protocol.ts'
-import { type Mailbox, quiet, StoreThread } from './store-thread.ts'
+import { quiet, type RequestPort, StoreThread } from './store-thread.ts'
 import { killBlockedProcess } from './watchdog.ts'
 
 /** How long opening may wait for a process that has the file locked. */
@@ -34,11 +34,11 @@ function openPatiently(
   }
 }
 
-function mailboxOf(port: MessagePort): Mailbox {
+function requestPortOf(port: MessagePort): RequestPort {
   return {
-    heed: (heed) => port.on('message', heed),
+    onMessage: (listener) => port.on('message', listener),
     takeNext: () => receiveMessageOnPort(port)?.message,
-    tell: (tell) => port.postMessage(tell),
+    reply: (reply) => port.postMessage(reply),
     close: () => port.close(),
   }
 }
@@ -47,15 +47,15 @@ if (parentPort) runStore(parentPort, workerData as ThreadOptions)
 
 /** Opens the file and serves whoever holds the other end of the port, until that closes the store. */
 export function runStore(port: MessagePort, options: ThreadOptions): void {
-  const mailbox = mailboxOf(port)
+  const requestPort = requestPortOf(port)
   const clock = options.clock ? new ManualClock(0, options.clock) : systemClock
   const remarks: string[] = []
   try {
     const db = openPatiently(options, clock, (why) => remarks.push(`a new epoch begins, with higher ids: ${why}`))
-    new StoreThread(mailbox, db, clock, options, killBlockedProcess, remarks)
+    new StoreThread(requestPort, db, clock, options, killBlockedProcess, remarks)
   } catch (error) {
-    mailbox.tell({ ...quiet, unopened: unopened(error) })
-    mailbox.close()
+    requestPort.reply({ ...quiet, unopened: unopened(error) })
+    requestPort.close()
   }
 }
 
