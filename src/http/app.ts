@@ -1,7 +1,7 @@
 import { type Context, Hono } from 'hono'
 import type { JobSystem, SystemLog } from '../engine/front-door.ts'
 import { InvalidInputError } from '../errors.ts'
-import { type BodyLimits, bodiesHeldMax, Intake } from './body.ts'
+import { type BodyLimits, bodiesHeldMax, RequestLimits } from './body.ts'
 import { assetRoute } from './dashboard/assets.ts'
 import { pageRoutes } from './dashboard/pages/pages.tsx'
 import { isPage, pageProblem } from './dashboard/pages/problem.tsx'
@@ -73,7 +73,7 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
     if (refusal) await refusal
     return handler(c)
   }
-  const serve = createServe(parts, new Intake(options), new Pacing(outflow))
+  const serve = createServe(parts, new RequestLimits(options), new Pacing(outflow))
   for (const route of routes) app.on(route.method, route.path, guarded(serve(route)))
   const tell = (c: Context<Env>, error: unknown) => (isPage(c.req.path) ? pageProblem(error, c) : problem(error))
   const refuse = async (c: Context<Env>, error: unknown) => {

@@ -33,7 +33,7 @@ interface Held {
 }
 
 /** Bounds what write requests hold in memory: how many there are, and how many bytes of bodies. */
-export class Intake {
+export class RequestLimits {
   readonly #limits: BodyLimits
   #requests = 0
   #bytes = 0

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { Intake } from './body.ts'
+import { RequestLimits } from './body.ts'
 import { loginPage } from './dashboard/pages/login.tsx'
 import { seeOther } from './dashboard/pages/page.tsx'
 import { isSecure, queryOf } from './request.ts'
@@ -69,9 +69,9 @@ class LoginForms {
     }
     this.#unfinished.add(incoming)
     // Of its own each: what others hold must not count.
-    const intake = new Intake({ maxRequestBytes: formBytesMax, maxRequestValues: 0, maxInFlightRequests: 1 })
+    const limits = new RequestLimits({ maxRequestBytes: formBytesMax, maxRequestValues: 0, maxInFlightRequests: 1 })
     try {
-      return await intake.withForm(incoming, (form) => {
+      return await limits.withForm(incoming, (form) => {
         this.#unfinished.delete(incoming)
         return work(form)
       })

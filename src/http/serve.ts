@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import type { Intake } from './body.ts'
+import type { RequestLimits } from './body.ts'
 import { neverGone, type Pacing } from './pace.ts'
 import { parseQuery } from './query.ts'
 import { type Env, idOf, parametersOf, queryOf } from './request.ts'
@@ -8,23 +8,23 @@ import type { Parts, ReadRoute, Route, WriteRoute } from './routes/route.ts'
 export type Handler = (c: Context<Env>) => Response | Promise<Response>
 
 /** Gives what serves a route: it takes what the route says, bounded as the route says, and has it handled. */
-export function createServe(parts: Parts, intake: Intake, pacing: Pacing): (route: Route) => Handler {
-  return (route) => (route.method === 'GET' ? serveRead(route, parts, pacing) : serveWrite(route, parts, intake))
+export function createServe(parts: Parts, limits: RequestLimits, pacing: Pacing): (route: Route) => Handler {
+  return (route) => (route.method === 'GET' ? serveRead(route, parts, pacing) : serveWrite(route, parts, limits))
 }
 
-function serveWrite(route: WriteRoute, parts: Parts, intake: Intake): Handler {
+function serveWrite(route: WriteRoute, parts: Parts, limits: RequestLimits): Handler {
   switch (route.takes) {
     case 'json': {
       const { handle } = route
-      return (c) => intake.withJson(c.env.incoming, (body) => handle(parts, c, body, neverGone))
+      return (c) => limits.withJson(c.env.incoming, (body) => handle(parts, c, body, neverGone))
     }
     case 'form': {
       const { handle } = route
-      return (c) => intake.withForm(c.env.incoming, (form) => handle(parts, c, form, neverGone))
+      return (c) => limits.withForm(c.env.incoming, (form) => handle(parts, c, form, neverGone))
     }
     case 'nothing': {
       const { handle } = route
-      return (c) => intake.serve(() => handle(parts, c, undefined, neverGone))
+      return (c) => limits.serve(() => handle(parts, c, undefined, neverGone))
     }
     case 'itself': {
       const { handle } = route

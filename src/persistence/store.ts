@@ -148,7 +148,7 @@ export const jobFactsEventsMax = 1_000
 export interface JobFacts {
   readonly job: Omit<JobRow, 'payload' | 'idempotencyKey' | 'createdAt' | 'error'>
   /** Put aside: a process that served the file had no handler for its type. */
-  readonly isParked: boolean
+  readonly isUnhandled: boolean
   /** It is to run alone. */
   readonly isSuspect: boolean
   /** The suspect that was started last and has not ended; null where there is none. */

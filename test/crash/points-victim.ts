@@ -129,14 +129,18 @@ const patches: readonly Patch[] = [
     find: `db.exec('COMMIT');`,
     replace: `crash.reach('inside'); db.exec('COMMIT'); crash.reach('committed');`,
   },
-  imported('persistence/sqlite/write/intake.js', `import assert from 'node:assert/strict';`, '../../../crash-point.js'),
+  imported(
+    'persistence/sqlite/write/insert-jobs.js',
+    `import assert from 'node:assert/strict';`,
+    '../../../crash-point.js',
+  ),
   {
-    file: 'persistence/sqlite/write/intake.js',
+    file: 'persistence/sqlite/write/insert-jobs.js',
     find: 'const firstId = this.#insert(intoBatches(gathered.map(',
     replace: `crash.foreseeIntake(gathered); crash.reach('before'); const firstId = this.#insert(intoBatches(gathered.map(`,
   },
   {
-    file: 'persistence/sqlite/write/intake.js',
+    file: 'persistence/sqlite/write/insert-jobs.js',
     find: 'this.#sql.insertPayloads.run(',
     replace: `crash.reach('halfway'); this.#sql.insertPayloads.run(`,
   },

@@ -545,13 +545,13 @@ const jobs: readonly Mutation[] = [
   bug(
     'a run_at in the past is scheduled',
     conformance('enqueue schedules what has a run_at or a delay ahead, and queues what has them behind'),
-    { file: sqlite('write/intake'), find: 'runAtOf(job, now) > now', replace: 'runAtOf(job, now) >= now' },
+    { file: sqlite('write/insert-jobs'), find: 'runAtOf(job, now) > now', replace: 'runAtOf(job, now) >= now' },
   ),
   bug(
     'the good items of a refused array are stored',
     conformance('enqueue refuses all of an array where one key belongs to other content, and names its job'),
     {
-      file: sqlite('write/intake'),
+      file: sqlite('write/insert-jobs'),
       find: `            if (conflict)
                 return conflict;`,
       replace: `            if (conflict) {
@@ -563,26 +563,26 @@ const jobs: readonly Mutation[] = [
   bug(
     'an idempotency key stands for any content',
     conformance('enqueue refuses all of an array where one key belongs to other content, and names its job'),
-    { file: sqlite('write/intake'), find: 'else if (first !== content)', replace: 'else if (false)' },
+    { file: sqlite('write/insert-jobs'), find: 'else if (first !== content)', replace: 'else if (false)' },
   ),
   bug(
     'one job more may wait than may',
     conformance('enqueue refuses a call that would pass the bound on waiting jobs, whole'),
     {
-      file: sqlite('write/intake'),
+      file: sqlite('write/insert-jobs'),
       find: 'depth + fresh.length > this.#depthMax',
       replace: 'depth + fresh.length > this.#depthMax + 1',
     },
   ),
   bug('one job less may wait than may', conformance('enqueue holds calls that share a commit to the bound together'), {
-    file: sqlite('write/intake'),
+    file: sqlite('write/insert-jobs'),
     find: 'depth + fresh.length > this.#depthMax',
     replace: 'depth + fresh.length >= this.#depthMax',
   }),
   bug(
     'calls of one commit pass the bound together',
     conformance('enqueue holds calls that share a commit to the bound together'),
-    { file: sqlite('write/intake'), find: 'depth += fresh.length;', replace: ';' },
+    { file: sqlite('write/insert-jobs'), find: 'depth += fresh.length;', replace: ';' },
   ),
   bug('the event row of a lease is not written', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
     file: sqlite('write/moves'),
@@ -651,7 +651,7 @@ const jobs: readonly Mutation[] = [
   bug(
     'jobs without a handler keep those behind them waiting',
     conformance('lease puts jobs without a handler here aside, says so, and reaches those behind them'),
-    { file: sqlite('write/claims'), find: 'this.#sql.park.run(id);', replace: ';' },
+    { file: sqlite('write/claims'), find: 'this.#sql.setUnhandled.run(id);', replace: ';' },
   ),
   bug(
     'retention removes dead letters',
@@ -821,7 +821,7 @@ const joins: readonly Mutation[] = [
     joining(
       'what comes while a transaction runs fails alone: all that shared its transaction are stored, those that were there first too',
     ),
-    { file: sqlite('write/intake'), find: 'jobs.slice(next - count, next)', replace: 'jobs.slice(0, count)' },
+    { file: sqlite('write/insert-jobs'), find: 'jobs.slice(next - count, next)', replace: 'jobs.slice(0, count)' },
   ),
   bug(
     'calls that were gathered are all answered with the first ids',
@@ -832,7 +832,7 @@ const joins: readonly Mutation[] = [
     'calls that were gathered are all refused where there is no room for all',
     conformance('enqueue refuses of calls that share a commit just those that there is no room for'),
     {
-      file: sqlite('write/intake'),
+      file: sqlite('write/insert-jobs'),
       find: 'return this.enqueue(intoCalls(batches, counts), now);',
       replace: `return counts.map(() => ({ outcome: 'full', queue: null, depth: this.#depth() }));`,
     },
@@ -840,7 +840,7 @@ const joins: readonly Mutation[] = [
   bug(
     'calls that were gathered pass the bound on waiting jobs',
     conformance('enqueue refuses of calls that share a commit just those that there is no room for'),
-    { file: sqlite('write/intake'), find: 'depth > this.#depthMax || ', replace: '' },
+    { file: sqlite('write/insert-jobs'), find: 'depth > this.#depthMax || ', replace: '' },
   ),
   bug(
     'one queue may have one job more than it may',
@@ -896,7 +896,7 @@ const histories: readonly Mutation[] = [
     { file: sqlite('write/moves'), find: 'eventId(index - 1)', replace: `'NULL'` },
   ),
   bug('a new job does not point to its event', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
-    file: sqlite('write/intake'),
+    file: sqlite('write/insert-jobs'),
     find: ':event_id + key',
     replace: ':event_id - 1 + key',
   }),

@@ -73,7 +73,7 @@ export function someFacts(given: Given = {}): Facts {
         finishedAt: isOver ? at : null,
         ...given.job,
       },
-      isParked: false,
+      isUnhandled: false,
       isSuspect: state === 'queued' && crashes >= 2,
       alone: null,
       suspectsAhead: { count: 0, more: false },

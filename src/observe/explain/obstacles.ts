@@ -54,12 +54,12 @@ function notDue({ jobFacts: { job }, now }: Facts): Obstacle[] {
   return [{ code: 'not_due', message: `it is due ${sayInstant(job.runAt, now)}`, until: job.runAt }]
 }
 
-function unhandled({ jobFacts: { job, isParked }, server }: Facts): Obstacle[] {
+function unhandled({ jobFacts: { job, isUnhandled }, server }: Facts): Obstacle[] {
   const type = JSON.stringify(job.type)
   if (server && !server.hasHandler) {
     return [{ code: 'no_handler', message: `this server has no handler for type ${type}`, until: null }]
   }
-  if (!isParked) return []
+  if (!isUnhandled) return []
   const since = `it was set aside when no server had a handler for type ${type}`
   return server
     ? [{ code: 'put_aside', message: `${since}, and is being put back in line`, until: null }]

@@ -69,7 +69,7 @@ import type {
   WriterOptions,
 } from './thread/protocol.ts'
 import { ReportThreads } from './thread/report-threads.ts'
-import { beat, beatMs, createPulse, raiseTimeout, stoodStillMs, threadStoodMs } from './thread/watchdog.ts'
+import { beat, beatMs, createHeartbeat, raiseTimeout, stoodStillMs, threadStoodMs } from './thread/watchdog.ts'
 
 /** Tries of a read that met a checkpoint or a recovery, a turn of the loop apart. */
 const busyReadTries = 100
@@ -124,7 +124,7 @@ export const storeThreads = { start: startThread }
  */
 export async function openSqliteStore(options: SqliteStoreOptions, start = storeThreads.start): Promise<Store> {
   const { path, owner, newDatabaseId, clock, types, leaseMs, retentionMs, maxQueueDepth, maxDepthPerQueue } = options
-  const pulse = owner ? createPulse() : null
+  const heartbeat = owner ? createHeartbeat() : null
   const commits = createCommitCells()
   const believed = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
   const workerData: ThreadOptions = {
@@ -135,7 +135,7 @@ export async function openSqliteStore(options: SqliteStoreOptions, start = store
     acceptLoss: options.acceptLoss,
     secureDelete: options.secureDelete,
     clock: clock instanceof ManualClock ? clock.cell : null,
-    pulse,
+    heartbeat,
     commits,
     believed,
   }
@@ -201,7 +201,7 @@ class SqliteStore implements Store {
   readonly #notify: SqliteStoreOptions['notify']
   readonly #waiting = new Map<number, Waiting>()
   readonly #exited: Promise<void>
-  readonly #pulse: Int32Array | null
+  readonly #heartbeat: Int32Array | null
   readonly #beating: NodeJS.Timeout | undefined
   /** Monotonic ms. */
   #beatAt = performance.now()
@@ -225,12 +225,12 @@ class SqliteStore implements Store {
     thread: ThreadLink,
     epochs: readonly Epoch[],
     options: SqliteStoreOptions,
-    { pulse, commits, believed }: ThreadOptions,
+    { heartbeat, commits, believed }: ThreadOptions,
   ) {
     this.#thread = thread
     this.#epochs = epochs
     this.#notify = options.notify
-    this.#pulse = pulse
+    this.#heartbeat = heartbeat
     this.#commits = new CommitMeter(commits)
     this.#believed = believed
     this.#path = options.path
@@ -247,12 +247,12 @@ class SqliteStore implements Store {
         resolve()
       })
     })
-    if (!pulse) return
+    if (!heartbeat) return
     this.#beating = timers.setInterval(() => {
       const stalledMs = stoodStillMs(performance.now() - this.#beatAt)
       this.#beatAt = performance.now()
       this.#stoodStillMs += stalledMs
-      beat(pulse, options.longestTimeoutMs())
+      beat(heartbeat, options.longestTimeoutMs())
       if (stalledMs > stallToldMs) this.#notify({ type: 'stalled', ms: stalledMs })
     }, beatMs)
     this.#beating.unref()
@@ -260,10 +260,10 @@ class SqliteStore implements Store {
 
   /** Also what no beat has told of yet: other timers may come before it. */
   get standstill(): Store['standstill'] {
-    const pulse = this.#pulse
+    const heartbeat = this.#heartbeat
     return {
-      loopMs: () => (pulse ? this.#stoodStillMs + stoodStillMs(performance.now() - this.#beatAt) : 0),
-      threadMs: () => (pulse ? threadStoodMs(pulse) : 0),
+      loopMs: () => (heartbeat ? this.#stoodStillMs + stoodStillMs(performance.now() - this.#beatAt) : 0),
+      threadMs: () => (heartbeat ? threadStoodMs(heartbeat) : 0),
     }
   }
 
@@ -319,7 +319,7 @@ class SqliteStore implements Store {
   }
 
   letLive(timeoutMs: number): void {
-    if (this.#pulse) raiseTimeout(this.#pulse, timeoutMs)
+    if (this.#heartbeat) raiseTimeout(this.#heartbeat, timeoutMs)
   }
 
   async recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered> {
@@ -533,7 +533,7 @@ class SqliteStore implements Store {
     this.#held = []
     timers.clearInterval(this.#beating)
     // The thread waits for a sign that this was heard.
-    if (this.#pulse) beat(this.#pulse, 0)
+    if (this.#heartbeat) beat(this.#heartbeat, 0)
     // First, so that who hears of a call knows that the system has failed.
     this.#notify({ type: 'fatal', error })
     this.#rejectUnsent(new UnavailableError(`the system has failed: ${error.message.split('\n')[0]}`))

@@ -104,12 +104,12 @@ describe('the summary of', () => {
     ],
     [
       'a job of a type that nobody runs',
-      { jobFacts: { isParked: true, line: null }, server: { hasHandler: false } },
+      { jobFacts: { isUnhandled: true, line: null }, server: { hasHandler: false } },
       'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: this server has no handler for type "mail". It can run when a server with a handler for its type starts on the file.',
     ],
     [
       'a job that is put back in line',
-      { jobFacts: { isParked: true, line: null } },
+      { jobFacts: { isUnhandled: true, line: null } },
       'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: it was set aside when no server had a handler for type "mail", and is being put back in line. It can run as soon as it is back in line.',
     ],
     [
@@ -427,7 +427,7 @@ describe('what comes next', () => {
     [
       'lease of what was put aside, seen by a producer',
       'lease',
-      { server: null, jobFacts: { isParked: true, line: null } },
+      { server: null, jobFacts: { isUnhandled: true, line: null } },
       [false],
       ['no_handler', 'server_elsewhere'],
     ],

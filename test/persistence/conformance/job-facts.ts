@@ -29,7 +29,7 @@ export function testJobFacts(open: Open): void {
           startedAt: null,
           finishedAt: null,
         },
-        isParked: false,
+        isUnhandled: false,
         isSuspect: false,
         alone: null,
         suspectsAhead: { count: 0, more: false },
@@ -135,7 +135,7 @@ export function testJobFacts(open: Open): void {
       await store.lease({ room: 1, wait: true })
 
       expect(before).toEqual(placeInLine(1, 1))
-      expect(await store.jobFacts(aside!)).toMatchObject({ isParked: true, line: null })
+      expect(await store.jobFacts(aside!)).toMatchObject({ isUnhandled: true, line: null })
     })
 
     test('tells the last failed attempt, also after what came since', async () => {

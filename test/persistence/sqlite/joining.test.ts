@@ -73,7 +73,7 @@ function aThread() {
     newDatabaseId: 'id',
     acceptLoss: undefined,
     clock: cell,
-    pulse: null,
+    heartbeat: null,
     commits: createCommitCells(),
     believed,
   }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import {
   beat,
   beatMs,
-  createPulse,
+  createHeartbeat,
   raiseTimeout,
   stoodStillMs,
   threadStoodMs,
@@ -16,13 +16,13 @@ const startAt = 1_000_000
 
 /** A watchdog that has looked once, at `startAt`, right after a beat of a loop that runs attempts of up to `longestTimeoutMs`. */
 function watched(longestTimeoutMs: number) {
-  const pulse = createPulse()
-  const watchdog = new Watchdog(pulse)
+  const heartbeat = createHeartbeat()
+  const watchdog = new Watchdog(heartbeat)
   let at = startAt
-  beat(pulse, longestTimeoutMs)
+  beat(heartbeat, longestTimeoutMs)
   watchdog.look(at)
   return {
-    pulse,
+    heartbeat,
     /** Looks every `beatMs` for `ms`, and gives what the looks told of a loop that hangs. */
     watch(ms: number): number[] {
       const told: number[] = []
@@ -63,32 +63,32 @@ describe('a loop that stands still', () => {
   })
 
   test('is given a timeout that was raised after its last beat', () => {
-    const { pulse, watch } = watched(0)
-    raiseTimeout(pulse, 60_000)
+    const { heartbeat, watch } = watched(0)
+    raiseTimeout(heartbeat, 60_000)
 
     expect(watch(60_000 + graceMs)).toEqual([])
     expect(watch(beatMs)).toHaveLength(1)
   })
 
   test('keeps a longer timeout than the one it is raised to', () => {
-    const { pulse, watch } = watched(60_000)
-    raiseTimeout(pulse, 1_000)
+    const { heartbeat, watch } = watched(60_000)
+    raiseTimeout(heartbeat, 1_000)
 
     expect(watch(60_000 + graceMs)).toEqual([])
   })
 
   test('begins anew with a beat', () => {
-    const { pulse, watch } = watched(0)
+    const { heartbeat, watch } = watched(0)
     watch(graceMs)
-    beat(pulse, 0)
+    beat(heartbeat, 0)
 
     expect(watch(beatMs + graceMs)).toEqual([])
     expect(watch(beatMs)).toHaveLength(1)
   })
 
   test('is given the shorter timeout that a later beat says', () => {
-    const { pulse, watch } = watched(60_000)
-    beat(pulse, 0)
+    const { heartbeat, watch } = watched(60_000)
+    beat(heartbeat, 0)
 
     expect(watch(2 * beatMs + graceMs)).toHaveLength(1)
   })
@@ -119,42 +119,42 @@ describe('a watchdog that was held up itself', () => {
   })
 
   test('is not fooled by the first look of all, which nothing went before', () => {
-    const watchdog = new Watchdog(createPulse())
+    const watchdog = new Watchdog(createHeartbeat())
 
     expect(watchdog.look(startAt)).toBeNull()
   })
 })
 
 test('a loop that beats is never taken for one that hangs, however long it lives', () => {
-  const { pulse, watch } = watched(0)
+  const { heartbeat, watch } = watched(0)
 
   for (let beats = 0; beats < 1_000; beats++) {
     expect(watch(beatMs)).toEqual([])
-    beat(pulse, 0)
+    beat(heartbeat, 0)
   }
 })
 
 test('the count of beats may run over', () => {
-  const { pulse, watch } = watched(0)
-  pulse[0] = 2 ** 31 - 2
+  const { heartbeat, watch } = watched(0)
+  heartbeat[0] = 2 ** 31 - 2
 
   for (let beats = 0; beats < 4; beats++) {
-    beat(pulse, 0)
+    beat(heartbeat, 0)
     expect(watch(graceMs)).toEqual([])
   }
 })
 
 describe('a standstill', () => {
   test('of the thread is what lies between two looks that are late, and no pause of a usual length', () => {
-    const { pulse, watch, lookAfter } = watched(0)
+    const { heartbeat, watch, lookAfter } = watched(0)
 
     watch(5_000)
     lookAfter(500)
-    const usual = threadStoodMs(pulse)
+    const usual = threadStoodMs(heartbeat)
     lookAfter(501)
     lookAfter(30_000)
 
-    expect([usual, threadStoodMs(pulse)]).toEqual([0, 30_501])
+    expect([usual, threadStoodMs(heartbeat)]).toEqual([0, 30_501])
   })
 
   test('of the loop is what a beat is late by, where that is longer than usual', () => {
@@ -162,10 +162,10 @@ describe('a standstill', () => {
   })
 
   test('counts for no more than a day, so that the count cannot run over', () => {
-    const { pulse, lookAfter } = watched(0)
+    const { heartbeat, lookAfter } = watched(0)
 
     lookAfter(2 ** 33)
 
-    expect([threadStoodMs(pulse), stoodStillMs(2 ** 33)]).toEqual([86_400_000, 86_400_000])
+    expect([threadStoodMs(heartbeat), stoodStillMs(2 ** 33)]).toEqual([86_400_000, 86_400_000])
   })
 })

@@ -45,7 +45,7 @@ export class JobFactsReader {
     const lastFailure = this.#sql.lastFailure.get(recent) as Selected<HistoryEvent> | undefined
     return {
       job,
-      isParked: parked === parkedAs.unhandled,
+      isUnhandled: parked === parkedAs.unhandled,
       isSuspect: parked === parkedAs.suspect,
       alone: (this.#sql.alone.get() as JobFacts['alone'] | undefined) ?? null,
       suspectsAhead: counted(hasTag(job.state, 'ready') ? this.#suspectsAhead(job, parked) : 0, suspectsMax),

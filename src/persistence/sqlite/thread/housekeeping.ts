@@ -27,10 +27,10 @@ export class Housekeeping {
   readonly #promotions: Pace
   readonly #renewals: Pace
   readonly #retentions: Pace
-  readonly #unparks: Pace
+  readonly #restores: Pace
   /** Others use the store. */
   #contended = false
-  #unparking = true
+  #restoring = true
   /** When the next job is due; null where none waits. */
   nextDueAt: number | null = null
 
@@ -49,7 +49,7 @@ export class Housekeeping {
     this.#promotions = new Pace(clock, () => promotionEffort)
     this.#renewals = new Pace(clock)
     this.#retentions = new Pace(clock)
-    this.#unparks = new Pace(clock)
+    this.#restores = new Pace(clock)
     this.#clockWatch = new ClockWatch(clock, retentionMs, (ms) => notify({ type: 'clockJumped', ms }))
   }
 
@@ -70,7 +70,7 @@ export class Housekeeping {
       ...(due && (asked || this.#promotions.isDue) ? [this.#promotion()] : []),
       ...(asked || this.#renewals.isDue ? [this.#renewal()] : []),
       ...(mayDelete && (asked || this.#retentions.isDue) ? [this.#retention()] : []),
-      ...(this.#unparking && this.#unparks.isDue ? [this.#unparked()] : []),
+      ...(this.#restoring && this.#restores.isDue ? [this.#restored()] : []),
     ]
   }
 
@@ -82,7 +82,7 @@ export class Housekeeping {
       Math.max(dueIn, this.#promotions.nextAt - steady),
       this.#renewals.nextAt - steady,
       this.#clockWatch.isSteady ? this.#retentions.nextAt - steady : Number.POSITIVE_INFINITY,
-      this.#unparking ? this.#unparks.nextAt - steady : Number.POSITIVE_INFINITY,
+      this.#restoring ? this.#restores.nextAt - steady : Number.POSITIVE_INFINITY,
     )
   }
 
@@ -126,12 +126,12 @@ export class Housekeeping {
   }
 
   /** Once, after opening: what an earlier process had no handler for may have one now. */
-  #unparked(): Part {
+  #restored(): Part {
     return part(
-      () => this.#unparks.step(this.#contended, (goOn) => this.#writer.unpark(goOn)),
+      () => this.#restores.step(this.#contended, (goOn) => this.#writer.restoreHandled(goOn)),
       (goesOn: boolean) => {
-        this.#unparks.rest()
-        this.#unparking = goesOn
+        this.#restores.rest()
+        this.#restoring = goesOn
       },
     )
   }

@@ -133,7 +133,7 @@ export interface ThreadOptions {
   /** The cell of a manual clock; null for the system's. */
   readonly clock: BigInt64Array | null
   /** See `watchdog.ts`. */
-  readonly pulse: Int32Array | null
+  readonly heartbeat: Int32Array | null
   /** Where it measures its commits. */
   readonly commits: CommitCells
   /** One cell: how many of the messages that tell of commits may be believed, modulo 2^32. See `FileGuard`. */

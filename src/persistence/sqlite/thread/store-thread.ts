@@ -112,7 +112,7 @@ export class StoreThread {
     this.#housekeeping = options.server
       ? new Housekeeping(this.#writer, this.#held, options.writer, clock, (notice) => this.#calls.notify(notice))
       : null
-    this.#watchdog = options.pulse && new Watchdog(options.pulse)
+    this.#watchdog = options.heartbeat && new Watchdog(options.heartbeat)
     this.#guard = new FileGuard(options.path, options.server?.lock ?? null)
     this.#mark = new Mark(options.path, progressOf(this.#db))
     for (const message of remarks) this.#calls.notify({ type: 'file', message })

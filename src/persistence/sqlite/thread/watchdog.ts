@@ -22,13 +22,13 @@ const threadStoodAt = 2
  * Shared between loop and thread: how often the loop has beaten, the longest timeout of what it runs, and how long the thread itself has stood
  * still in all, both in ms.
  */
-export function createPulse(): Int32Array {
+export function createHeartbeat(): Int32Array {
   return new Int32Array(new SharedArrayBuffer(12))
 }
 
 /** How long the thread has been held up itself, in ms and in all. */
-export function threadStoodMs(pulse: Int32Array): number {
-  return Atomics.load(pulse, threadStoodAt)
+export function threadStoodMs(heartbeat: Int32Array): number {
+  return Atomics.load(heartbeat, threadStoodAt)
 }
 
 /** How much of the time between two beats, or since the last one, the loop stood still, in ms; 0 where that is no longer than usual. */
@@ -38,14 +38,14 @@ export function stoodStillMs(sinceBeatMs: number): number {
 }
 
 /** Called by the loop while it turns. `longestTimeoutMs`: of the attempts that run now, 0 where none does. */
-export function beat(pulse: Int32Array, longestTimeoutMs: number): void {
-  Atomics.store(pulse, longestTimeoutAt, longestTimeoutMs)
-  Atomics.add(pulse, beatAt, 1)
+export function beat(heartbeat: Int32Array, longestTimeoutMs: number): void {
+  Atomics.store(heartbeat, longestTimeoutAt, longestTimeoutMs)
+  Atomics.add(heartbeat, beatAt, 1)
 }
 
 /** Called by the loop before it runs what may take that long: the next beat comes too late to say so where that blocks the loop. */
-export function raiseTimeout(pulse: Int32Array, timeoutMs: number): void {
-  if (Atomics.load(pulse, longestTimeoutAt) < timeoutMs) Atomics.store(pulse, longestTimeoutAt, timeoutMs)
+export function raiseTimeout(heartbeat: Int32Array, timeoutMs: number): void {
+  if (Atomics.load(heartbeat, longestTimeoutAt) < timeoutMs) Atomics.store(heartbeat, longestTimeoutAt, timeoutMs)
 }
 
 /**
@@ -53,31 +53,31 @@ export function raiseTimeout(pulse: Int32Array, timeoutMs: number): void {
  * wait for that loop. `look` is called about every `beatMs` with a monotonic instant.
  */
 export class Watchdog {
-  readonly #pulse: Int32Array
+  readonly #heartbeat: Int32Array
   #beats = -1
   #stillMs = 0
   #lookedAt: number | null = null
 
-  constructor(pulse: Int32Array) {
-    this.#pulse = pulse
+  constructor(heartbeat: Int32Array) {
+    this.#heartbeat = heartbeat
   }
 
   /** How often the loop has beaten. */
   get beats(): number {
-    return Atomics.load(this.#pulse, beatAt)
+    return Atomics.load(this.#heartbeat, beatAt)
   }
 
   /** For how long the loop has stood still, where that is longer than any running attempt may take; else null. */
   look(at: number): number | null {
-    const beats = Atomics.load(this.#pulse, beatAt)
+    const beats = Atomics.load(this.#heartbeat, beatAt)
     const sinceLast = this.#lookedAt === null ? 0 : at - this.#lookedAt
     if (sinceLast > lateMs) {
-      Atomics.add(this.#pulse, threadStoodAt, Math.min(Math.round(sinceLast), standstillMax))
+      Atomics.add(this.#heartbeat, threadStoodAt, Math.min(Math.round(sinceLast), standstillMax))
     }
     this.#stillMs = beats === this.#beats ? this.#stillMs + (sinceLast > lateMs ? 0 : sinceLast) : 0
     this.#beats = beats
     this.#lookedAt = at
-    const longestTimeoutMs = Atomics.load(this.#pulse, longestTimeoutAt)
+    const longestTimeoutMs = Atomics.load(this.#heartbeat, longestTimeoutAt)
     return this.#stillMs > longestTimeoutMs + graceMs ? this.#stillMs : null
   }
 }

@@ -15,8 +15,8 @@ export const nextQueueSql = `SELECT queue FROM jobs WHERE ${isReady} AND queue >
 /** Jobs without a handler here that are put aside by one claim. */
 const parkMax = 200
 /** Those that one step takes back, and one statement of it. */
-const unparkMax = 1_000
-const unparkAtOnce = 100
+const restoredMax = 1_000
+const restoredAtOnce = 100
 
 /** What a claim leased, and what it met: `unhandled` jobs by type, now put aside; `more`: it stopped at a bound, and there may be others. */
 export interface Claim {
@@ -58,7 +58,7 @@ export class Claims {
     const room = asked.reduce((sum, each) => sum + each.room, 0)
     const { jobs, blocked } = this.#choose(room)
     const unhandled = new Map(aside)
-    for (const queue of blocked) this.#park(queue, unhandled)
+    for (const queue of blocked) this.#setUnhandled(queue, unhandled)
     return this.#claim(asked, jobs, unhandled, blocked.length > 0 && jobs.length < room, now)
   }
 
@@ -93,12 +93,12 @@ export class Claims {
   }
 
   /** Lets jobs of the types handled here be leased again that an earlier process put aside, up to a bound; false when all are. */
-  unpark(goOn: GoOn = unhurried): boolean {
+  restoreHandled(goOn: GoOn = unhurried): boolean {
     let moved = 0
     for (const type of this.#handled) {
-      for (let changes = unparkAtOnce; changes === unparkAtOnce; moved += changes) {
-        if (moved > 0 && (moved >= unparkMax || !goOn())) return true
-        changes = this.#sql.unpark.run({ type, limit: unparkAtOnce }).changes
+      for (let changes = restoredAtOnce; changes === restoredAtOnce; moved += changes) {
+        if (moved > 0 && (moved >= restoredMax || !goOn())) return true
+        changes = this.#sql.restoreHandled.run({ type, limit: restoredAtOnce }).changes
         if (changes > 0) this.expectSuspects()
       }
     }
@@ -150,10 +150,10 @@ export class Claims {
   }
 
   /** Puts aside jobs at the head of a queue that nobody here runs, so that no claim meets them again. */
-  #park(queue: string, unhandled: Map<string, number>): void {
+  #setUnhandled(queue: string, unhandled: Map<string, number>): void {
     for (const { id, type } of this.#sql.typesAtHead.all({ queue, limit: parkMax }) as { id: number; type: string }[]) {
       if (this.#handled.has(type)) continue
-      this.#sql.park.run(id)
+      this.#sql.setUnhandled.run(id)
       unhandled.set(type, (unhandled.get(type) ?? 0) + 1)
     }
   }
@@ -186,8 +186,8 @@ function prepare(db: Database.Database) {
       .prepare('SELECT payload FROM json_each(?) AS item LEFT JOIN job_payloads ON job_id = item.value')
       .pluck(),
     typesAtHead: db.prepare(`SELECT id, type ${atHead}`),
-    park: db.prepare(`UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ?`),
-    unpark: db.prepare(`
+    setUnhandled: db.prepare(`UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ?`),
+    restoreHandled: db.prepare(`
       UPDATE jobs SET parked = iif(crashes >= ${suspectCrashes}, ${parkedAs.suspect}, 0)
       WHERE id IN (SELECT id FROM jobs WHERE ${isUnhandled} AND type = :type LIMIT :limit)`),
   }

@@ -7,7 +7,7 @@ import { Reader } from '../read/reader.ts'
 import { type GoOn, unhurried } from '../thread/pace.ts'
 import type { EnqueuedCalls, NewCalls, RecoveryStep, RefusedEvent, WriterOptions } from '../thread/protocol.ts'
 import { type Asked, type Claim, Claims } from './claims.ts'
-import { Intake } from './intake.ts'
+import { JobInserter } from './insert-jobs.ts'
 import { Leases } from './leases.ts'
 import { Moves } from './moves.ts'
 import { Retention } from './retention.ts'
@@ -22,7 +22,7 @@ export class Writer {
   #beganAt = 0
   /** Every lease in the file was given here: those of dead processes were recovered. */
   #ownsLeases = false
-  readonly #intake: Intake
+  readonly #inserter: JobInserter
   readonly #claims: Claims
   readonly #leases: Leases
   readonly #retention: Retention
@@ -33,7 +33,7 @@ export class Writer {
 
   constructor(db: Database.Database, options: WriterOptions) {
     this.#moves = new Moves(db, options.leaseMs)
-    this.#intake = new Intake(db, this.#moves, options)
+    this.#inserter = new JobInserter(db, this.#moves, options)
     this.#claims = new Claims(db, this.#moves, options.types)
     this.#leases = new Leases(db, this.#moves, options.leaseMs)
     this.#retention = new Retention(db, this.#moves, options.retentionMs)
@@ -71,7 +71,7 @@ export class Writer {
   }
 
   get lastJobId(): number {
-    return this.#intake.lastJobId
+    return this.#inserter.lastJobId
   }
 
   /** Whether the last finished transaction may have changed `nextDueAt`. */
@@ -80,11 +80,11 @@ export class Writer {
   }
 
   enqueue(calls: readonly (readonly NewJobRow[])[], now: number): EnqueueResult[] {
-    return this.#intake.enqueue(calls, now)
+    return this.#inserter.enqueue(calls, now)
   }
 
   enqueueCalls(calls: NewCalls, now: number): EnqueuedCalls {
-    return this.#intake.enqueueCalls(calls, now)
+    return this.#inserter.enqueueCalls(calls, now)
   }
 
   /** Leases jobs for each who asks, in turn, and starts them where that is asked. */
@@ -159,8 +159,8 @@ export class Writer {
     return this.#claims.aloneUntil
   }
 
-  unpark(goOn: GoOn = unhurried): boolean {
-    return this.#claims.unpark(goOn)
+  restoreHandled(goOn: GoOn = unhurried): boolean {
+    return this.#claims.restoreHandled(goOn)
   }
 
   retain(now: number, goOn: GoOn = unhurried): boolean {

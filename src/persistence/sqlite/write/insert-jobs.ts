@@ -17,7 +17,7 @@ interface Gathered {
 }
 
 /** Stores new jobs: all calls of a commit by one set of statements. */
-export class Intake {
+export class JobInserter {
   readonly #moves: Moves
   readonly #depthMax: number
   readonly #queues: QueueDepths
