@@ -39,7 +39,9 @@ describe('the README', () => {
   test('has a library example that runs', async () => {
     const folder = userProject()
     const [example] = blocks(readme, 'js')
-    writeFileSync(join(folder, 'example.mjs'), `${example}\nsetTimeout(() => system.stop(), 200)\n`)
+    const end = `while ((await system.counts()).succeeded === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+      await system.stop()`
+    writeFileSync(join(folder, 'example.mjs'), `${example}\n${end}\n`)
 
     const { stdout } = await run(process.execPath, ['example.mjs'], { cwd: folder })
 

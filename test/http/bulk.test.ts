@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
-import { type Answer, aWaitingJob, startHttp, type TestServer } from '../support/server.ts'
+import { type Answer, aWaitingJob, holdingHandlers, startHttp, type TestServer } from '../support/server.ts'
 import { cleanUp } from '../support/temp.ts'
 
 const instant = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
@@ -242,14 +242,15 @@ test('429 answers a twenty-first that is unfinished, with when to come again', a
 })
 
 test('503 answers a new one and a run while the server drains, and what there is may be looked at', async () => {
-  const server = await startHttp()
+  const { handlers, letGo } = holdingHandlers()
+  const server = await startHttp({ handlers })
   const { post, get, system, untilState } = server
   const prepared = await post('/bulk', { command: 'cancel' })
   await settled(server, prepared)
-  await post('/createJob', { type: 'sleep', payload: { ms: 60_000 } })
+  await post('/createJob', { type: 'held', payload: null })
   await untilState(1, 'running')
 
-  const stopped = system.stop({ graceMs: 500 })
+  const stopped = system.stop({ graceMs: 600_000 })
   const another = await post('/bulk', { command: 'cancel' })
   const run = await post(`/bulk/${prepared.body.id}/run`, { matched: 0 })
 
@@ -260,5 +261,6 @@ test('503 answers a new one and a run while the server drains, and what there is
     'unavailable',
   ])
   expect((await get(`/bulk/${prepared.body.id}`)).body.phase).toBe('stopped')
+  letGo()
   await stopped
 })

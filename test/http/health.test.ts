@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
-import { aWaitingJob, startHttp } from '../support/server.ts'
+import { aWaitingJob, holdingHandlers, startHttp } from '../support/server.ts'
 
 const unavailable = {
   status: 503,
@@ -33,11 +33,12 @@ test('a server that has not started is live and not ready, and stores what it is
 })
 
 test('a server that drains is live and not ready, answers reads, and refuses writes with 503', async () => {
-  const { get, post, system, untilState } = await startHttp()
-  await post('/jobs', { type: 'sleep', payload: { ms: 86_400_000 } })
+  const { handlers, letGo } = holdingHandlers()
+  const { get, post, system, untilState } = await startHttp({ handlers })
+  await post('/jobs', { type: 'held', payload: null })
   await untilState(1, 'running')
 
-  const stopped = system.stop({ graceMs: 2_000 })
+  const stopped = system.stop({ graceMs: 600_000 })
 
   expect((await get('/livez')).status).toBe(200)
   const ready = await get('/readyz')
@@ -53,6 +54,7 @@ test('a server that drains is live and not ready, answers reads, and refuses wri
   }
   for (const command of ['cancel', 'requeue']) expect((await post(`/jobs/1/${command}`)).status).toBe(503)
   expect((await get('/jobs')).body.jobs).toHaveLength(1)
+  letGo()
   await stopped
 })
 

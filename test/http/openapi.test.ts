@@ -13,7 +13,7 @@ import type { JobSystem } from '../../src/index.ts'
 import { type Given, Judge } from '../support/api-document.ts'
 import { deferred } from '../support/deferred.ts'
 import { exchange, openConnection, request } from '../support/raw-http.ts'
-import { aWaitingJob, startHttp, type TestServer, type TestServerOptions } from '../support/server.ts'
+import { aWaitingJob, holdingHandlers, startHttp, type TestServer, type TestServerOptions } from '../support/server.ts'
 
 const apiToken = 'a-token-of-enough-length'
 const handlers = builtinHandlers({ smtp: {}, webhook: { allowPrivate: false }, retryMaxMs: 1, now: () => 0 })
@@ -305,14 +305,16 @@ describe('a tour through the API', () => {
   })
 
   test('meets nothing else where the server is in trouble', async () => {
-    const draining = await startHttp()
+    const { handlers, letGo } = holdingHandlers()
+    const draining = await startHttp({ handlers })
     const ofDraining = touring(draining, await judgeOf(draining))
-    await draining.post('/jobs', { type: 'sleep', payload: { ms: 86_400_000 } })
+    await draining.post('/jobs', { type: 'held', payload: null })
     await draining.untilState(1, 'running')
-    const stopped = draining.system.stop({ graceMs: 1_000 })
+    const stopped = draining.system.stop({ graceMs: 600_000 })
     await ofDraining.get('/readyz', 503)
     for (const path of ['/jobs', '/createJob']) await ofDraining.post(path, aWaitingJob(), 503)
     for (const path of ['/jobs/1/cancel', '/jobs/1/requeue']) await ofDraining.post(path, undefined, 503)
+    letGo()
     await stopped
     for (const { method, path } of apiRoutes) {
       if (method === 'GET' && !['/livez', '/openapi.json', '/bulk', '/bulk/:bulk'].includes(path))

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineHandler } from '../../src/handlers/define.ts'
-import { aWaitingJob, startHttp, type TestServer } from '../support/server.ts'
+import { aWaitingJob, holdingHandlers, startHttp, type TestServer } from '../support/server.ts'
 import { cleanUp } from '../support/temp.ts'
 
 let server: TestServer
@@ -160,12 +160,14 @@ test('the series come by columns of one length', async () => {
 })
 
 test('a server that drains shows its pages, and that it is not ready', async () => {
-  const draining = await startHttp()
-  await draining.post('/jobs', { type: 'sleep', payload: { ms: 60_000 } })
+  const { handlers, letGo } = holdingHandlers()
+  const draining = await startHttp({ handlers })
+  await draining.post('/jobs', { type: 'held', payload: null })
   await draining.untilState(1, 'running')
 
-  const stopped = draining.system.stop({ graceMs: 1_000 })
+  const stopped = draining.system.stop({ graceMs: 600_000 })
   const { status, body } = await draining.get('/')
+  letGo()
   await stopped
 
   expect(status).toBe(200)

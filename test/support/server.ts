@@ -6,7 +6,8 @@ import { defineHandler } from '../../src/handlers/define.ts'
 import { sleep } from '../../src/handlers/sleep.ts'
 import { type HttpServer, type ServeOptions, serveHttp } from '../../src/http/server.ts'
 import { createJobSystem, type JobSystem, type JobSystemOptions } from '../../src/index.ts'
-import { isOfMachine, until } from './system.ts'
+import { deferred } from './deferred.ts'
+import { aHandler, isOfMachine, until } from './system.ts'
 import { tempFolder, whenDone } from './temp.ts'
 
 /** An answer with its body read; JSON is parsed. */
@@ -50,6 +51,12 @@ export const testHandlers = [
   }),
   sleep(),
 ]
+
+/** The same, and `held`, whose jobs run until `letGo`: a stop waits for them for as long as the test needs. */
+export function holdingHandlers() {
+  const { promise, resolve: letGo } = deferred()
+  return { handlers: [...testHandlers, aHandler('held', () => promise)], letGo }
+}
 
 /** The HTTP API on a free loopback port, over a system on a real file; stopped when the test or its group is done. */
 export async function startHttp({ started = true, ...options }: TestServerOptions = {}): Promise<TestServer> {
