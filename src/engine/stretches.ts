@@ -13,7 +13,7 @@ export function atOnce<T>(work: Generator<void, T>): T {
 }
 
 /** Takes them so that others get their turn: the loop is held for 10 ms and a step at most. */
-export async function inStretches<T>(work: Generator<void, T>): Promise<T> {
+export async function inSlices<T>(work: Generator<void, T>): Promise<T> {
   for (let until = performance.now() + stretchMs; ; ) {
     const step = work.next()
     if (step.done) return step.value

@@ -30,7 +30,7 @@ import type {
   NewJobRow,
   Recovered,
   Store,
-  StoreNotice,
+  StoreEvent,
 } from '../persistence/store.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { timers } from '../runtime/timers.ts'
@@ -54,14 +54,14 @@ import type {
 } from './job-system.ts'
 import { toRow, toRows } from './new-rows.ts'
 import { StoreReads } from './reads.ts'
-import { atOnce, inStretches } from './stretches.ts'
+import { atOnce, inSlices } from './stretches.ts'
 
 /** What a system is made of. Time, randomness and the store come from outside. */
 export interface SystemParts {
   readonly settings: Settings
   /** Null: a producer. */
   readonly registry: Registry | null
-  readonly openStore: (notify: (notice: StoreNotice) => void, longestTimeoutMs: () => number) => Promise<Store>
+  readonly openStore: (notify: (notice: StoreEvent) => void, longestTimeoutMs: () => number) => Promise<Store>
   readonly clock: Clock
   readonly random: () => number
   /** Of a command over many jobs; never the same again. */
@@ -83,9 +83,9 @@ const retryAfterMs = 1_000
 /** Opens the store and makes the system on it; nothing runs before `start`. */
 export async function createSystem(parts: SystemParts): Promise<JobSystem> {
   let system: System | undefined
-  const early: StoreNotice[] = []
+  const early: StoreEvent[] = []
   const stats = new RunStats(parts.registry?.types)
-  const notify = (notice: StoreNotice) => (system ? system.heed(notice) : early.push(notice))
+  const notify = (notice: StoreEvent) => (system ? system.heed(notice) : early.push(notice))
   const store = await parts.openStore(notify, () => system?.longestTimeoutMs ?? 0)
   const counts = await store.counts().catch(async (error) => {
     await store.close()
@@ -248,7 +248,7 @@ class System extends StoreReads implements JobSystem {
   }
 
   /** What the store tells without being asked. */
-  heed(notice: StoreNotice): void {
+  heed(notice: StoreEvent): void {
     const { log } = this.#parts
     switch (notice.type) {
       case 'lost':
@@ -391,7 +391,7 @@ class System extends StoreReads implements JobSystem {
     } else {
       const checked = this.#check(input, naming)
       // What came by HTTP is nobody else's to change meanwhile.
-      rows = naming === 'snake_case' ? await inStretches(checked) : atOnce(checked)
+      rows = naming === 'snake_case' ? await inSlices(checked) : atOnce(checked)
     }
     this.#assertWritable()
     const turn = this.#gate.enter()

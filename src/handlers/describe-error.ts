@@ -31,7 +31,7 @@ export function describeOwnError(error: Error): StoredError {
 }
 
 /** The same error with a note behind its message. */
-export function noted(error: StoredError, note: string): StoredError {
+export function withNote(error: StoredError, note: string): StoredError {
   return { ...error, message: `${cut(error.message, messageMax - note.length - 3)} (${note})` }
 }
 

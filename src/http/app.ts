@@ -10,7 +10,7 @@ import { createGuard, type GuardOptions } from './guard.ts'
 import { Guesses } from './guesses.ts'
 import { loginRoutes } from './login.ts'
 import { guessFamilies, logFamilies } from './metrics/metric-families.ts'
-import { assertMountable, firstSegmentOf } from './mount.ts'
+import { assertBasePath, firstSegmentOf } from './mount.ts'
 import { Docs } from './openapi/docs.ts'
 import { Outflow } from './outflow.ts'
 import { Pacing } from './pace.ts'
@@ -59,7 +59,7 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
   }
   const pages = pageRoutes(system, now, sessions !== null)
   const routes: readonly Route[] = [...apiRoutes, docsRoute, ...loginRoutes(), assetRoute(), ...pages]
-  assertMountable(
+  assertBasePath(
     basePath,
     routes.map(({ path }) => path),
   )

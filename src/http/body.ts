@@ -5,7 +5,7 @@ import { BackpressureError, InvalidInputError } from '../errors.ts'
 import { exceedsValues } from './json-values.ts'
 import { HttpError } from './problem.ts'
 import { Rounds } from './rounds.ts'
-import { departed } from './turns.ts'
+import { clientGone } from './turns.ts'
 
 /** How many bodies' worth of bytes may be held in memory at once. */
 export const bodiesHeldMax = 8
@@ -106,7 +106,7 @@ export class RequestLimits {
       const isLarge = bytes.length > largeBytes
       if (isLarge) {
         await this.#ownTurn()
-        if (incoming.socket.destroyed) throw departed
+        if (incoming.socket.destroyed) throw clientGone
       }
       // Only now: a body may come as slowly as its client likes.
       this.#enter()
@@ -170,7 +170,7 @@ export class RequestLimits {
       let isWhole = false
       const cut = () => {
         this.#coming.delete(body)
-        if (!isWhole) reject(departed)
+        if (!isWhole) reject(clientGone)
       }
       const take = (chunk: Buffer) => {
         body.bytes += chunk.length

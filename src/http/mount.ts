@@ -22,7 +22,7 @@ export function takeOff(basePath: string, incoming: IncomingMessage): void {
 }
 
 /** Throws `ConfigError` where a request without `basePath` could be taken for one that has it. */
-export function assertMountable(basePath: string, paths: readonly string[]): void {
+export function assertBasePath(basePath: string, paths: readonly string[]): void {
   const own = new Set(paths.map(firstSegmentOf))
   if (basePath === '' || !own.has(firstSegmentOf(basePath))) return
   throw new ConfigError([

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { BackpressureError } from '../errors.ts'
-import { departed, hasLeft } from './turns.ts'
+import { clientGone, hasLeft } from './turns.ts'
 
 const retryAfterMs = 1_000
 
@@ -15,7 +15,7 @@ export class Outflow {
 
   /** Gives one answer that may be large; throws `BackpressureError` where too much waits to be taken, before any work is done. */
   async serve(outgoing: ServerResponse, work: () => Response | Promise<Response>): Promise<Response> {
-    if (hasLeft(outgoing)) throw departed
+    if (hasLeft(outgoing)) throw clientGone
     let bytes = 0
     for (const answer of this.#answers) {
       if (answer.writableFinished || hasLeft(answer)) this.#answers.delete(answer)

@@ -39,7 +39,7 @@ export class Turns {
       }
       const leave = () => {
         this.#waiting.delete(begin)
-        reject(departed)
+        reject(clientGone)
       }
       this.#waiting.add(begin)
       req.once('close', leave)
@@ -59,8 +59,8 @@ export class Turns {
 function goneSignal(outgoing: ServerResponse): AbortSignal {
   const gone = new AbortController()
   // Not the answer's end: one that waits behind another on its connection is not closed with it.
-  if (hasLeft(outgoing)) gone.abort(departed)
-  else outgoing.req.once('close', () => gone.abort(departed))
+  if (hasLeft(outgoing)) gone.abort(clientGone)
+  else outgoing.req.once('close', () => gone.abort(clientGone))
   return gone.signal
 }
 
@@ -70,4 +70,4 @@ export function hasLeft({ req }: ServerResponse): boolean {
 }
 
 /** What ends work for a client that has left. Nobody reads it, so it is one for all: thousands may leave at once. */
-export const departed = new HttpError(400, 'incomplete_body', 'the client left before it was answered')
+export const clientGone = new HttpError(400, 'incomplete_body', 'the client left before it was answered')

@@ -194,7 +194,7 @@ export function store(given: GivenFields, row: Record<StoredName, unknown>): voi
 }
 
 /** Whether two rows have the same in every such field. */
-export function areStoredAlike(a: StoredFields, b: StoredFields): boolean {
+export function areStoredEqual(a: StoredFields, b: StoredFields): boolean {
   for (const name of storedNames) if (a[name] !== b[name]) return false
   return true
 }

@@ -26,7 +26,7 @@ export interface Replayed {
 }
 
 /** A job before its first event. */
-export const unborn: Replayed = {
+export const initialJob: Replayed = {
   state: 'new',
   seq: 0,
   attempt: 0,

@@ -1,4 +1,4 @@
-import { areStoredAlike } from '../job/fields.ts'
+import { areStoredEqual } from '../job/fields.ts'
 import type { NewJobRow } from './store.ts'
 
 /** What jobs of one batch have in common. */
@@ -63,5 +63,5 @@ export function fromBatches(batches: readonly Batch[]): NewJobRow[] {
 }
 
 function areAlike(a: NewJobRow, b: NewJobRow): boolean {
-  return areStoredAlike(a, b) && a.maxAttempts === b.maxAttempts && a.runAt === b.runAt && a.delayMs === b.delayMs
+  return areStoredEqual(a, b) && a.maxAttempts === b.maxAttempts && a.runAt === b.runAt && a.delayMs === b.delayMs
 }

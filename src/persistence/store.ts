@@ -192,7 +192,7 @@ export type CommandResult =
   | { readonly outcome: 'unknown' }
 
 /** What the store tells without being asked. */
-export type StoreNotice =
+export type StoreEvent =
   /** Leases of this process that ended otherwise than by its own outcome: cancelled, or taken over. */
   | { readonly type: 'lost'; readonly leases: readonly (Lease & { readonly cancelled: boolean })[] }
   /** Commits fail (`error`), or go well again (null). Writes are refused or wait meanwhile. */

@@ -53,7 +53,7 @@ export function openInProcess(options: SqliteStoreOptions, around: InProcess): I
         around.prepareFile(db)
         new StoreThread(requestPort, db, around.clock, data, around.endProcess)
       } catch (error) {
-        requestPort.reply({ ...quiet, unopened: { kind: 'unavailable', message: String(error) } })
+        requestPort.reply({ ...quiet, openFailure: { kind: 'unavailable', message: String(error) } })
       }
     })
     return Object.assign(link, { postMessage: toThread.send }) as never

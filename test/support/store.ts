@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { openSqliteStore, type SqliteStoreOptions } from '../../src/persistence/sqlite/client.ts'
-import type { NewJobRow, Store, StoreNotice } from '../../src/persistence/store.ts'
+import type { NewJobRow, Store, StoreEvent } from '../../src/persistence/store.ts'
 import { ManualClock } from '../../src/runtime/clock.ts'
 import { tempFolder, whenDone } from './temp.ts'
 
@@ -8,7 +8,7 @@ import { tempFolder, whenDone } from './temp.ts'
 export interface OpenedStore {
   readonly store: Store
   readonly clock: ManualClock
-  readonly notices: StoreNotice[]
+  readonly notices: StoreEvent[]
   readonly path: string
 }
 
@@ -22,7 +22,7 @@ export async function openStore(
 ): Promise<OpenedStore> {
   const path = options.path ?? join(tempFolder(), 'jobs.db')
   const clock = (options.clock as ManualClock | undefined) ?? new ManualClock(startAt)
-  const notices: StoreNotice[] = []
+  const notices: StoreEvent[] = []
   const complete = {
     types: ['work', 'other'],
     leaseMs,
@@ -30,7 +30,7 @@ export async function openStore(
     retentionMs: 0,
     owner: { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' },
     newDatabaseId: 'test-database',
-    notify(notice: StoreNotice) {
+    notify(notice: StoreEvent) {
       if (notice.type !== 'stalled') notices.push(notice)
     },
     longestTimeoutMs: () => 0,

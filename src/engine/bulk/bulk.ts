@@ -6,7 +6,7 @@ import type { Store } from '../../persistence/store.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Bulk, BulkCommand, BulkFilter, BulkPhase, SystemLog } from '../job-system.ts'
 import type { BulkPace } from './bulk-pace.ts'
-import { FallingIds } from './falling-ids.ts'
+import { BulkIds } from './falling-ids.ts'
 
 /** What a command over many jobs is given to do its work with. */
 export interface BulkParts {
@@ -28,7 +28,7 @@ export class PreparedBulk implements Bulk {
   readonly createdAt: number
   readonly #parts: BulkParts
   #snapshot = initialTransition(bulkMachine)[0]
-  #ids = new FallingIds()
+  #ids = new BulkIds()
   #work: Promise<void>
   #readyAt = 0
   matched = 0
@@ -152,7 +152,7 @@ export class PreparedBulk implements Bulk {
   #take(type: BulkEvent['type']): void {
     ;[this.#snapshot] = transition(bulkMachine, this.#snapshot, { type })
     if (this.#snapshot.hasTag('open')) return
-    this.#ids = new FallingIds()
+    this.#ids = new BulkIds()
     const { id: bulk, command, matched, moved, refused, error } = this
     const fields = { bulk, command, phase: this.#snapshot.value, matched, moved, refused, ...(error ? { error } : {}) }
     this.#parts.log.info(fields, 'a bulk action has ended')

@@ -1,7 +1,7 @@
 const firstBytes = 1_024
 
 /** Ids that fall, kept as the gaps between them: a byte or two each, where a number takes eight. Taken out in the order in which they went in. */
-export class FallingIds {
+export class BulkIds {
   #bytes = new Uint8Array(firstBytes)
   #written = 0
   #read = 0

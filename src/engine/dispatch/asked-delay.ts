@@ -7,7 +7,7 @@ export function boundedDelay(delayMs: number): number {
 }
 
 /** What a handler's `backoffMs` gives, in ms; text: what is wrong with it. */
-export function askedBackoff(backoffMs: () => unknown): number | string {
+export function handlerBackoff(backoffMs: () => unknown): number | string {
   let given: unknown
   try {
     given = backoffMs()

@@ -12,12 +12,12 @@ import {
 import type { Backoff } from '../../handlers/backoff.ts'
 import type { AnyHandler } from '../../handlers/define.ts'
 import { type JobContext, type JobLog, parsePayload } from '../../handlers/define.ts'
-import { describeError, describeOwnError, noted } from '../../handlers/describe-error.ts'
+import { describeError, describeOwnError, withNote } from '../../handlers/describe-error.ts'
 import type { Registry } from '../../handlers/registry.ts'
 import type { LeasedJob, LeaseEvent, StoredError } from '../../machines/lease.ts'
 import type { AttemptReport, RunAttempt, RunningAttempt } from '../../machines/worker.ts'
 import type { AttemptStats } from '../../observe/telemetry/run-stats.ts'
-import { type AskedDelay, askedBackoff, askedDelay } from './asked-delay.ts'
+import { type AskedDelay, askedDelay, handlerBackoff } from './asked-delay.ts'
 import { AttemptTimer, type Standstill } from './attempt-timer.ts'
 
 /** The shortest snooze, in ms: one that asked for none ran 600 times a second. */
@@ -176,13 +176,13 @@ class Attempt implements RunningAttempt {
 
   /** What is wrong with a delay stands in the history: where there is no log, it would be seen nowhere. */
   #failure({ delayMs, fault }: Delay, error: StoredError): LeaseEvent {
-    return this.#event('fail', { delayMs, error: fault === undefined ? error : noted(error, fault) })
+    return this.#event('fail', { delayMs, error: fault === undefined ? error : withNote(error, fault) })
   }
 
   /** The token of a lease is the length of the job's history: the longer that is, the slower it grows. */
   #snooze(thrown: SnoozeError): LeaseEvent {
     const { delayMs, fault } = this.#orBackoff(askedDelay(thrown))
-    const error = fault === undefined ? {} : { error: noted(describeError(thrown), fault) }
+    const error = fault === undefined ? {} : { error: withNote(describeError(thrown), fault) }
     return this.#event('snooze', { delayMs: Math.max(delayMs, snoozeMinMs, this.#job.leaseToken), ...error })
   }
 
@@ -190,7 +190,7 @@ class Attempt implements RunningAttempt {
     const { backoff, random } = this.#options
     const attempt = this.#job.attempt + 1
     const handler = this.#handler
-    const asked = handler?.backoffMs && askedBackoff(() => handler.backoffMs?.(attempt, random))
+    const asked = handler?.backoffMs && handlerBackoff(() => handler.backoffMs?.(attempt, random))
     if (typeof asked === 'number') return { delayMs: asked }
     const delayMs = backoff(attempt, random)
     return asked === undefined ? { delayMs } : { delayMs, fault: this.#told(asked) }

@@ -2,7 +2,7 @@ import { eventsFrom, findEdge, hasTag } from '../../machines/edges.ts'
 import { commands } from '../../machines/events.ts'
 import type { JobNode } from '../../machines/job.ts'
 import type { Facts } from './facts.ts'
-import { isForsaken, isNext, isOrphan, isOver } from './held.ts'
+import { isAbandoned, isNext, isOrphan, isOver } from './held.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
 import { joined, sayInstant } from './words.ts'
 
@@ -45,7 +45,7 @@ export function nextRun(facts: Facts, obstacles: readonly Obstacle[]): NextRun {
     }
   }
   if (hasTag(job.state, 'executing') && !isNext(facts)) {
-    if (!isOrphan(facts) && !isForsaken(facts)) return { at: facts.now, when: 'now: it is running', sentence: '' }
+    if (!isOrphan(facts) && !isAbandoned(facts)) return { at: facts.now, when: 'now: it is running', sentence: '' }
     const { to } = findEdge(job.state, { type: 'expire', crashed: true }, job)!
     if (hasTag(to, 'ended')) return never(to)
   }

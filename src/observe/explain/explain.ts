@@ -7,7 +7,7 @@ import { nextRun } from './earliest.ts'
 import type { Facts } from './facts.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
 import { obstaclesTo, obstaclesToRun } from './obstacles.ts'
-import { suspicion } from './suspicion.ts'
+import { explainSuspect } from './suspicion.ts'
 import { ago, number, sayInstant, sentence } from './words.ts'
 
 export type { Cause, Happened, Obstacle, ObstacleCode, PlaceInLine }
@@ -127,7 +127,7 @@ function summarize(facts: Facts, obstacles: readonly Obstacle[]): string {
     `Job ${job.id} (${job.type}) ${is} ${job.state}: ${recount(lastEvent, facts)}.`,
     told.length > 0 && (hasTag(job.state, 'executing') ? sentence(sayAll(told)) : `Blocked: ${sayAll(told)}.`),
     leftBehind(facts),
-    suspicion(facts),
+    explainSuspect(facts),
     nextRun(facts, obstacles).sentence,
     fate(facts),
   ]

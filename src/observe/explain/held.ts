@@ -16,7 +16,7 @@ export function isLate({ jobFacts: { job, lease }, now }: Facts): boolean {
 }
 
 /** For a process that is no server: the job is held, and its lease ran out so long ago that its holder must have ended. */
-export function isForsaken(facts: Facts): boolean {
+export function isAbandoned(facts: Facts): boolean {
   return facts.server === null && facts.jobFacts.lease !== null && isLate(facts)
 }
 
@@ -36,7 +36,7 @@ export function isNext(facts: Facts): boolean {
 }
 
 /** Its handler is called when a worker is free. */
-export function uncalled(facts: Facts): Obstacle[] {
+export function notCalled(facts: Facts): Obstacle[] {
   return isNext(facts) ? [{ code: 'no_free_worker', message: 'no worker is free for it yet', until: null }] : []
 }
 
@@ -78,21 +78,21 @@ function sayOver(facts: Facts): string | null {
 }
 
 /** Its handler was told to stop, which leaves other ends to the attempt than this one. */
-export function decided(event: EventType, facts: Facts): Obstacle[] {
+export function alreadyAborted(event: EventType, facts: Facts): Obstacle[] {
   const aborted = attemptOf(facts)?.aborted
   if (!aborted || endsAfter(aborted.reason).includes(event)) return []
   return [{ code: 'attempt_aborted', message: sayAborted(aborted, facts.now), until: null }]
 }
 
 /** Once its handler was called it is given back only by a server that stops, when the grace of that stop has ended. */
-export function unstopped(facts: Facts): Obstacle[] {
+export function notStopping(facts: Facts): Obstacle[] {
   const { server } = facts
   if (!server || isOrphan(facts) || isNext(facts)) return []
   if (server.phase !== 'draining') {
     return [{ code: 'not_stopping', message: 'this server is not stopping', until: null }]
   }
   if (!isExecuting(facts)) return []
-  return attemptOf(facts)?.aborted ? decided('release', facts) : running(facts)
+  return attemptOf(facts)?.aborted ? alreadyAborted('release', facts) : running(facts)
 }
 
 /** Its lease has not run out. */
@@ -114,7 +114,7 @@ export function leaseHeld(facts: Facts): Obstacle[] {
 /** What is known of the attempt that the file says is under way. */
 export function running(facts: Facts): Obstacle[] {
   if (isOrphan(facts)) return orphaned(facts)
-  const over = [...uncalled(facts), ...settled(facts)]
+  const over = [...notCalled(facts), ...settled(facts)]
   if (over.length > 0) return over
   const { jobFacts, now } = facts
   const attempt = attemptOf(facts)

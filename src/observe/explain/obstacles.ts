@@ -2,7 +2,17 @@ import { hasTag } from '../../machines/edges.ts'
 import type { EventType } from '../../machines/job.ts'
 import type { Counted } from '../../persistence/store.ts'
 import type { Facts, ServerFacts } from './facts.ts'
-import { decided, isLate, isOrphan, leaseHeld, orphaned, running, settled, uncalled, unstopped } from './held.ts'
+import {
+  alreadyAborted,
+  isLate,
+  isOrphan,
+  leaseHeld,
+  notCalled,
+  notStopping,
+  orphaned,
+  running,
+  settled,
+} from './held.ts'
 import type { Obstacle } from './obstacle.ts'
 import { endOfAlone, sayAlone } from './suspicion.ts'
 import { counted, number, sayInstant, sayOwner } from './words.ts'
@@ -24,13 +34,13 @@ export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
     case 'snooze':
       return [
         ...orphaned(facts),
-        ...uncalled(facts),
+        ...notCalled(facts),
         ...settled(facts),
-        ...decided(event, facts),
+        ...alreadyAborted(event, facts),
         ...uncommitted(facts),
       ]
     case 'release':
-      return [...orphaned(facts), ...settled(facts), ...unstopped(facts), ...uncommitted(facts)]
+      return [...orphaned(facts), ...settled(facts), ...notStopping(facts), ...uncommitted(facts)]
     case 'expire':
       return [...leaseHeld(facts), ...uncommitted(facts)]
     case 'cancel':

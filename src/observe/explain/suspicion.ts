@@ -21,7 +21,7 @@ export function sayAlone(alone: JobFacts['alone'], now: number): string | null {
 }
 
 /** That a job is to run alone, or does, or that the process ended once too often while it ran; empty where it is nothing to wonder at. */
-export function suspicion(facts: Facts): string {
+export function explainSuspect(facts: Facts): string {
   const { jobFacts, now } = facts
   const { job, isSuspect, alone } = jobFacts
   if (job.crashes < suspectCrashes) return ''

@@ -28,7 +28,7 @@ interface CensusParts {
 }
 
 /** Counts the jobs only while somebody asks, and not often: whoever asks gets what was counted last. */
-export class CensusTaker {
+export class TypeCounter {
   readonly #parts: CensusParts
   readonly #elapsed: () => number
   #last: Census | null = null

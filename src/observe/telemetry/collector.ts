@@ -5,7 +5,7 @@ import { type CommitStats, type EdgeCount, type FileSizes, retention, type Store
 import type { Clock } from '../../runtime/clock.ts'
 import { version } from '../../runtime/version.ts'
 import { type Activity, countPhases, type Phase, toWorkerActivity } from './activity.ts'
-import { type Census, CensusTaker } from './census.ts'
+import { type Census, TypeCounter } from './census.ts'
 import type { RunStats, TypeDurations } from './run-stats.ts'
 import { type Sample, TimeSeries } from './time-series.ts'
 
@@ -54,13 +54,13 @@ interface CollectorParts {
 /** Looks at a system from the side; nothing of the system waits for it. */
 export class Collector {
   readonly #parts: CollectorParts
-  readonly #census: CensusTaker
+  readonly #census: TypeCounter
   readonly #series: TimeSeries
 
   constructor(parts: CollectorParts) {
     this.#parts = parts
     const { store, stats, clock, countsAtOpen } = parts
-    this.#census = new CensusTaker({ count: () => store.census(), clock })
+    this.#census = new TypeCounter({ count: () => store.census(), clock })
     this.#series = new TimeSeries(
       {
         edges: () => store.counts(),

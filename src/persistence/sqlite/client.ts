@@ -39,7 +39,7 @@ import type {
   NewJobRow,
   Recovered,
   Store,
-  StoreNotice,
+  StoreEvent,
   TransitionPage,
   VerifyReport,
 } from '../store.ts'
@@ -58,6 +58,7 @@ import type {
   Answers,
   EnqueuedCalls,
   LeasedFacts,
+  OpenFailure,
   Operation,
   Refusal,
   RefusedEvent,
@@ -65,11 +66,10 @@ import type {
   Request,
   Requests,
   ThreadOptions,
-  Unopened,
   WriterOptions,
 } from './thread/protocol.ts'
 import { ReportThreads } from './thread/report-threads.ts'
-import { beat, beatMs, createHeartbeat, raiseTimeout, stoodStillMs, threadStoodMs } from './thread/watchdog.ts'
+import { beat, beatMs, createHeartbeat, raiseTimeout, stoodStillMs, threadBlockedMs } from './thread/watchdog.ts'
 
 /** Tries of a read that met a checkpoint or a recovery, a turn of the loop apart. */
 const busyReadTries = 100
@@ -100,7 +100,7 @@ export interface SqliteStoreOptions extends WriterOptions {
   /** What is removed is overwritten with zeros; false unless given. */
   readonly secureDelete?: boolean | undefined
   readonly clock: Clock
-  readonly notify: (notice: StoreNotice) => void
+  readonly notify: (notice: StoreEvent) => void
   /** Of the attempts that run now, in ms, 0 where none does: a loop that stands still for longer is ended with the process. */
   readonly longestTimeoutMs: () => number
 }
@@ -141,19 +141,19 @@ export async function openSqliteStore(options: SqliteStoreOptions, start = store
   }
   makeFile(path)
   const thread = start(workerData)
-  const { opened, unopened } = await firstMessage(thread)
-  if (!opened) throw toOpenError(unopened)
+  const { opened, openFailure } = await firstMessage(thread)
+  if (!opened) throw toOpenError(openFailure)
   return new SqliteStore(thread, opened.epochs, options, workerData)
 }
 
-function toOpenError(unopened: Unopened | undefined): Error {
-  switch (unopened?.kind) {
+function toOpenError(openFailure: OpenFailure | undefined): Error {
+  switch (openFailure?.kind) {
     case 'jobs lost':
-      return new LostJobsError(unopened.fault, unopened.missing, unopened.acceptance)
+      return new LostJobsError(openFailure.fault, openFailure.missing, openFailure.acceptance)
     case 'unusable':
-      return new DatabaseUnusableError(unopened.message)
+      return new DatabaseUnusableError(openFailure.message)
     default:
-      return new UnavailableError(`the database cannot be opened: ${unopened?.message ?? 'its thread ended'}`)
+      return new UnavailableError(`the database cannot be opened: ${openFailure?.message ?? 'its thread ended'}`)
   }
 }
 
@@ -263,7 +263,7 @@ class SqliteStore implements Store {
     const heartbeat = this.#heartbeat
     return {
       loopMs: () => (heartbeat ? this.#stoodStillMs + stoodStillMs(performance.now() - this.#beatAt) : 0),
-      threadMs: () => (heartbeat ? threadStoodMs(heartbeat) : 0),
+      threadMs: () => (heartbeat ? threadBlockedMs(heartbeat) : 0),
     }
   }
 

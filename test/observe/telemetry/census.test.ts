@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type Census, CensusTaker } from '../../../src/observe/telemetry/census.ts'
+import { type Census, TypeCounter } from '../../../src/observe/telemetry/census.ts'
 import type { CensusCount } from '../../../src/persistence/store.ts'
 import { ManualClock } from '../../../src/runtime/clock.ts'
 import { deferred } from '../../support/deferred.ts'
@@ -12,7 +12,7 @@ const counted: CensusCount[] = [{ type: 'work', queue: 'default', state: 'queued
 function aTaker() {
   const clock = new ManualClock(startAt)
   const counts: ReturnType<typeof deferred<readonly CensusCount[]>>[] = []
-  const taker = new CensusTaker({
+  const taker = new TypeCounter({
     clock,
     elapsed: () => clock.now(),
     count: () => {

@@ -6,7 +6,7 @@ import type { ThreadLink } from '../../../src/persistence/sqlite/client.ts'
 import { openSqliteStore } from '../../../src/persistence/sqlite/client.ts'
 import type { Reply, Requests, ThreadOptions } from '../../../src/persistence/sqlite/thread/protocol.ts'
 import { quiet } from '../../../src/persistence/sqlite/thread/store-thread.ts'
-import type { StoreNotice } from '../../../src/persistence/store.ts'
+import type { StoreEvent } from '../../../src/persistence/store.ts'
 import { aJob, openStore } from '../../support/store.ts'
 
 /** A store whose thread is this test, and a call that it has sent. */
@@ -17,7 +17,7 @@ async function aCall() {
   const link = new EventEmitter()
   const asked: Requests[] = []
   let believed!: Int32Array
-  const notices: StoreNotice[] = []
+  const notices: StoreEvent[] = []
   const start = (options: ThreadOptions): ThreadLink => {
     believed = options.believed
     queueMicrotask(() => link.emit('message', { ...quiet, opened: { epochs: [] } } satisfies Reply))

@@ -6,7 +6,7 @@ import { DatabaseLostError } from '../../../src/errors.ts'
 import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
 import { lockForServing } from '../../../src/persistence/sqlite/file/lock.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
-import type { StoreNotice } from '../../../src/persistence/store.ts'
+import type { StoreEvent } from '../../../src/persistence/store.ts'
 import { aJob, openStore, passLook } from '../../support/store.ts'
 import { until } from '../../support/system.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
@@ -18,7 +18,7 @@ async function aServer() {
   whenDone(() => lock.release())
   const opened = await openStore({ path, lock: lock.inode })
   await opened.store.enqueue(Array.from({ length: 10 }, () => aJob()))
-  const fatal = () => opened.notices.flatMap((notice: StoreNotice) => (notice.type === 'fatal' ? [notice.error] : []))
+  const fatal = () => opened.notices.flatMap((notice: StoreEvent) => (notice.type === 'fatal' ? [notice.error] : []))
   passLook()
   return { ...opened, fatal }
 }

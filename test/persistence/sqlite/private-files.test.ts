@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
 import { lockForServing } from '../../../src/persistence/sqlite/file/lock.ts'
-import { modeBeside, readableByOthers } from '../../../src/persistence/sqlite/file/private-files.ts'
+import { fileModeFor, readableByOthers } from '../../../src/persistence/sqlite/file/private-files.ts'
 import { briefly, built } from '../../support/built.ts'
 import { openStore } from '../../support/store.ts'
 import { openSystem } from '../../support/system.ts'
@@ -192,7 +192,7 @@ describe('files that were there', () => {
     await store.close()
     chmodSync(path, mode)
 
-    expect(modeBeside(path).toString(8)).toBe(expected)
+    expect(fileModeFor(path).toString(8)).toBe(expected)
     execFileSync('rm', [`${path}-mark`])
     lockForServing(path).release()
     await (await openStore({ path })).store.close()

@@ -5,7 +5,7 @@ import {
   createHeartbeat,
   raiseTimeout,
   stoodStillMs,
-  threadStoodMs,
+  threadBlockedMs,
   Watchdog,
 } from '../../../src/persistence/sqlite/thread/watchdog.ts'
 
@@ -150,11 +150,11 @@ describe('a standstill', () => {
 
     watch(5_000)
     lookAfter(500)
-    const usual = threadStoodMs(heartbeat)
+    const usual = threadBlockedMs(heartbeat)
     lookAfter(501)
     lookAfter(30_000)
 
-    expect([usual, threadStoodMs(heartbeat)]).toEqual([0, 30_501])
+    expect([usual, threadBlockedMs(heartbeat)]).toEqual([0, 30_501])
   })
 
   test('of the loop is what a beat is late by, where that is longer than usual', () => {
@@ -166,6 +166,6 @@ describe('a standstill', () => {
 
     lookAfter(2 ** 33)
 
-    expect([threadStoodMs(heartbeat), stoodStillMs(2 ** 33)]).toEqual([86_400_000, 86_400_000])
+    expect([threadBlockedMs(heartbeat), stoodStillMs(2 ** 33)]).toEqual([86_400_000, 86_400_000])
   })
 })

@@ -1,5 +1,5 @@
 import { type Chart, edgeId, type JobPath } from '../../../engine/front-door.ts'
-import { type EdgeOverlay, type NodeOverlay, type Overlay, thinnest, widthOf } from './svg.ts'
+import { type EdgeOverlay, type NodeOverlay, type Overlay, widthMin, widthOf } from './svg.ts'
 
 /** What is in each state of a machine now, and how often each edge was taken; the latter null where that is not counted. */
 export interface Tally {
@@ -67,7 +67,7 @@ export function jobOverlay(chart: Chart, jobId: number, { seq, since, steps }: J
     caption: `${where}${counted}. Each number shows how often. The last transition and its state are orange.`,
     nodes: new Map(chart.nodes.map(({ id }) => [id, visitedNode(times.get(id) ?? 0, id === last.to)])),
     edges: new Map([
-      ...chart.edges.map(({ id }): [string, EdgeOverlay] => [id, { text: '', width: thinnest, mark: 'faded' }]),
+      ...chart.edges.map(({ id }): [string, EdgeOverlay] => [id, { text: '', width: widthMin, mark: 'faded' }]),
       ...taken.map((step): [string, EdgeOverlay] => [
         step.id,
         {

@@ -46,9 +46,9 @@ const lineHeight = 13
 const baseline = 10
 const cornerRadius = 9
 /** The width of a line that nobody took. */
-export const thinnest = 1
+export const widthMin = 1
 
-const unmarked: NodeOverlay & EdgeOverlay = { text: '', width: thinnest }
+const unmarked: NodeOverlay & EdgeOverlay = { text: '', width: widthMin }
 
 /**
  * Makes a chart ready to be rendered any number of times. Ids: `state-running`, `count-running`, `edge-running-fail-dead`,
@@ -74,7 +74,7 @@ export function createDrawing(chart: Chart, layout: Layout): Drawing {
       ...layout.nodes
         .filter(isOrigin)
         .map(({ x, y, width }) => `<circle class="origin" cx="${x}" cy="${y}" r="${width / 2}"/>`),
-      ...layout.edges.filter(({ id }) => !edges.has(id)).map((at) => strokes(at).join(`${thinnest}`)),
+      ...layout.edges.filter(({ id }) => !edges.has(id)).map((at) => strokes(at).join(`${widthMin}`)),
     ].join(''),
     captionAt: `x="0" y="${layout.height + margin + lineHeight}"`,
   }
@@ -100,7 +100,7 @@ export function renderChart(drawing: Drawing, overlay: Overlay, { inline = false
 
 /** The width of a line that was taken so often: it grows with the logarithm. */
 export function widthOf(count: number): number {
-  return count === 0 ? thinnest : Math.round((1.5 + 0.4 * Math.log10(count)) * 100) / 100
+  return count === 0 ? widthMin : Math.round((1.5 + 0.4 * Math.log10(count)) * 100) / 100
 }
 
 /** Cut at its marks and at its count. */

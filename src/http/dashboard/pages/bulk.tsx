@@ -3,7 +3,7 @@ import { InvalidInputError } from '../../../errors.ts'
 import { findBulk } from '../../routes/bulk.ts'
 import { type FilterFields, fieldsOf, fieldsOfFilter, HiddenFields, toFilter } from './job-filter.tsx'
 import { page, seeOther } from './page.tsx'
-import { capitalised, instant, number } from './parts.tsx'
+import { instant, number, upperFirst } from './parts.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 500
@@ -27,7 +27,7 @@ export function BulkForms({ asked, open }: BulkFormsProps) {
             <input type="hidden" name="command" value={command} />
             <HiddenFields asked={asked} />
             <button type="submit" class={commandFacts(command).isDangerous ? 'danger' : 'quiet'}>
-              {capitalised(command)}…
+              {upperFirst(command)}…
             </button>
           </form>
         ))}
@@ -44,7 +44,7 @@ export function BulkForms({ asked, open }: BulkFormsProps) {
             {open.map(({ id, command, phase, matched, moved }) => (
               <li>
                 <a href={`/dashboard/bulk/${id}`}>
-                  {capitalised(command)} {number(matched)} jobs
+                  {upperFirst(command)} {number(matched)} jobs
                 </a>
                 : {phase}
                 {moved > 0 && `, ${number(moved)} moved`}
@@ -85,7 +85,7 @@ export function bulkPage(system: JobSystem, id: string): Response {
 }
 
 function titleOf({ command }: Bulk): string {
-  return `${capitalised(command)} many jobs`
+  return `${upperFirst(command)} many jobs`
 }
 
 function BulkView({ bulk }: { readonly bulk: Bulk }) {
@@ -117,7 +117,7 @@ function BulkView({ bulk }: { readonly bulk: Bulk }) {
           <form method="post" action={`/dashboard/bulk/${id}/run`}>
             <input type="hidden" name="matched" value={`${matched}`} />
             <button type="submit">
-              {capitalised(bulk.command)} {number(matched)} {matched === 1 ? 'job' : 'jobs'}
+              {upperFirst(bulk.command)} {number(matched)} {matched === 1 ? 'job' : 'jobs'}
             </button>
           </form>
         )}

@@ -3,7 +3,7 @@ import { curlOf } from '../../openapi/curl.ts'
 import type { SchemaObject } from '../../openapi/json-schema.ts'
 import { examplesOf, type Operation, templateOf } from '../../openapi/operation.ts'
 import { Fields, Rows, Takes } from './docs-schema.tsx'
-import { Code, Joined, Prose, Table, withHeaders } from './docs-text.tsx'
+import { Code, Join, Prose, Table, withHeaders } from './docs-text.tsx'
 
 /** One operation from both sides: as the document has it, and what its examples are made from. */
 export interface Entry {
@@ -98,7 +98,7 @@ function Answers({ of, operationId }: StatusProps) {
         <tr>
           <th scope="row">{status}</th>
           <td>
-            <Joined
+            <Join
               between=" or "
               parts={Object.entries(content).map(([mediaType, { schema }]) =>
                 schema.$ref ? <Takes schema={schema} /> : <Code of={mediaType} />,
@@ -121,7 +121,7 @@ function Refusals({ of, operationId }: StatusProps) {
       {of.map(([status, response]) => (
         <li>
           {status}{' '}
-          <Joined
+          <Join
             between=", "
             parts={codesOf(response).map((code) => (
               <a href={`#error-${code}`}>

@@ -1,6 +1,6 @@
 import type { Child } from 'hono/jsx'
 import type { SchemaObject } from '../../openapi/json-schema.ts'
-import { Code, Joined, Prose, Table } from './docs-text.tsx'
+import { Code, Join, Prose, Table } from './docs-text.tsx'
 
 /** Fields inside fields are listed so deep. */
 const depthMax = 4
@@ -82,11 +82,11 @@ export function Takes({ schema }: { readonly schema: SchemaObject }) {
   const { $ref, anyOf, oneOf, type } = schema
   if ($ref !== undefined) return <Reference to={$ref} />
   if ('const' in schema) return <Code of={JSON.stringify(schema.const)} />
-  if (schema.enum) return <Joined parts={schema.enum.map((value) => <Code of={`${value}`} />)} between=", " />
+  if (schema.enum) return <Join parts={schema.enum.map((value) => <Code of={`${value}`} />)} between=", " />
   const choices = anyOf ?? (type === undefined ? oneOf : undefined)
-  if (choices) return <Joined parts={choices.map((choice) => <Takes schema={choice} />)} between=" or " />
+  if (choices) return <Join parts={choices.map((choice) => <Takes schema={choice} />)} between=" or " />
   if (typeof type === 'string') return <TakesType schema={schema} type={type} />
-  if (type) return <Joined parts={type.map((one) => <TakesType schema={schema} type={one} />)} between=" or " />
+  if (type) return <Join parts={type.map((one) => <TakesType schema={schema} type={one} />)} between=" or " />
   return <>any JSON</>
 }
 

@@ -53,7 +53,7 @@ export function Table(props: {
 }
 
 /** What runs in `parts` side by side, with `between` in the gaps. */
-export function Joined({ parts, between }: { readonly parts: readonly Child[]; readonly between: string }) {
+export function Join({ parts, between }: { readonly parts: readonly Child[]; readonly between: string }) {
   return (
     <>
       {parts.map((part, index) => (

@@ -15,7 +15,7 @@ import { drawJob } from '../charts/draw.ts'
 import { ChartFrame } from './chart.tsx'
 import { Explained } from './explanation.tsx'
 import { page } from './page.tsx'
-import { capitalised, duration, Json, Moment, number, Pre, StateBadge, Time } from './parts.tsx'
+import { duration, Json, Moment, number, Pre, StateBadge, Time, upperFirst } from './parts.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 1_000
@@ -87,7 +87,7 @@ function Head({ job: { id, state, type, queue }, next }: HeadProps) {
                 disabled={found.possible === false}
                 aria-describedby={found.possible === false ? `why-${event}` : undefined}
               >
-                {capitalised(event)}
+                {upperFirst(event)}
               </button>
               {found.possible === false && (
                 <p class="muted" id={`why-${event}`}>

@@ -81,6 +81,6 @@ export function excerpt(value: unknown, charactersMax = 160): string {
   return visible(text.length > charactersMax ? `${text.slice(0, charactersMax)}…`.toWellFormed() : text)
 }
 
-export function capitalised(word: string): string {
+export function upperFirst(word: string): string {
   return word.charAt(0).toUpperCase() + word.slice(1)
 }

@@ -8,7 +8,7 @@ import type { BackupReport, EdgeCount } from '../../store.ts'
 import { assertKept, leaveLog, openForReading } from './connection.ts'
 import { progressOf } from './epochs.ts'
 import { openKept } from './kept.ts'
-import { companions, locateDatabase } from './locate.ts'
+import { fileSuffixes, locateDatabase } from './locate.ts'
 import { syncFolder } from './mark.ts'
 import { makePrivate } from './private-files.ts'
 import { schemaFaults } from './schema-faults.ts'
@@ -59,7 +59,7 @@ function nameIt(partial: string, target: string): void {
 /** Throws where a file must not be made there. */
 function assertFree(target: string): void {
   if (existsSync(target)) throw new Error(`${target} exists; a backup does not replace a file`)
-  const beside = companions.map((suffix) => (target.endsWith(suffix) ? target.slice(0, -suffix.length) : null))
+  const beside = fileSuffixes.map((suffix) => (target.endsWith(suffix) ? target.slice(0, -suffix.length) : null))
   const database = beside.find((file) => file !== null && existsSync(file))
   if (database) throw new Error(`${target} is the name of a file that belongs to ${database}; give another`)
   if (!existsSync(dirname(resolve(target)))) throw new Error(`there is no folder ${dirname(resolve(target))}`)

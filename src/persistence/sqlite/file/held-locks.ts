@@ -90,7 +90,7 @@ export class HeldLock {
  * The processes that have a POSIX lock on a file, as far as /proc/locks tells: none outside Linux, none of another container, and none on a
  * file system whose device it numbers otherwise than `stat` does.
  */
-export function lockersOf({ dev, ino }: Inode): number[] {
+export function lockHoldersOf({ dev, ino }: Inode): number[] {
   const hex = (number: bigint) => number.toString(16).padStart(2, '0')
   // As makedev(3) puts them together.
   const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn)

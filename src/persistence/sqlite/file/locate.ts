@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { DatabaseUnusableError } from '../../../errors.ts'
 
 /** What stands beside the database and belongs to it: log, index of the log, the server's lock, the mark of how far the log went. */
-export const companions = ['-wal', '-shm', '-lock', '-mark'] as const
+export const fileSuffixes = ['-wal', '-shm', '-lock', '-mark'] as const
 
 /**
  * The path of a database without links, so that whoever names the file in whichever way meets the same log and the same lock. Throws
@@ -84,8 +84,8 @@ function assertOneName(path: string): void {
 }
 
 function assertCompanions(path: string): void {
-  for (const companion of companions) {
-    const file = `${path}${companion}`
+  for (const suffix of fileSuffixes) {
+    const file = `${path}${suffix}`
     const found = lstatSync(file, { throwIfNoEntry: false })
     if (!found || found.isFile()) continue
     throw new DatabaseUnusableError(
@@ -96,7 +96,7 @@ function assertCompanions(path: string): void {
 
 function assertNotMounted(path: string): void {
   const points = mountPoints()
-  for (const file of [path, ...companions.map((companion) => `${path}${companion}`)]) {
+  for (const file of [path, ...fileSuffixes.map((suffix) => `${path}${suffix}`)]) {
     const isAlone = points ? points.has(file) : isOnOtherDevice(file)
     if (!isAlone) continue
     throw new DatabaseUnusableError(

@@ -6,7 +6,7 @@ import { type DatabaseHolder, DatabaseLockedError, DatabaseUnusableError } from 
 import type { Owner } from '../../store.ts'
 import { ownerSql, toOwner } from '../read/rows.ts'
 import { isBusy, isFull, openForReading } from './connection.ts'
-import { type Inode, lockersOf } from './held-locks.ts'
+import { type Inode, lockHoldersOf } from './held-locks.ts'
 import { openKept } from './kept.ts'
 import { makeFolder } from './locate.ts'
 import { assertWritable, isOutOfSpace, makePrivate } from './private-files.ts'
@@ -90,7 +90,7 @@ function readHolder(path: string): DatabaseHolder | null {
   if (owner === null) return null
   const here = owner.pid === process.pid
   if (owner.host !== hostname()) return { ...owner, here: false }
-  const lockers = lockersOf(statSync(`${path}-lock`, { bigint: true }))
+  const lockers = lockHoldersOf(statSync(`${path}-lock`, { bigint: true }))
   const isOwners = lockers.length > 0 ? lockers.includes(owner.pid) : isAlive(owner.pid)
   return isOwners ? { ...owner, here } : { pid: lockers[0] ?? null, file: `${path}-lock`, endedPid: owner.pid }
 }

@@ -1,7 +1,7 @@
 import { accessSync, closeSync, constants, fchmodSync, fchownSync, openSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseUnusableError } from '../../../errors.ts'
-import { companions } from './locate.ts'
+import { fileSuffixes } from './locate.ts'
 
 /** Read and write for the owner alone. */
 const ownerOnly = 0o600
@@ -22,7 +22,7 @@ export function makePrivate(path: string, beside?: string): boolean {
 
 /** The same for one that goes on being written; null where there is one. */
 export function openNew(path: string, beside?: string): number | null {
-  const mode = beside === undefined ? ownerOnly : modeBeside(beside)
+  const mode = beside === undefined ? ownerOnly : fileModeFor(beside)
   let file: number
   try {
     file = openSync(path, 'wx', mode)
@@ -46,7 +46,7 @@ function giveToOwnerOf(path: string, file: number): void {
 }
 
 /** The mode of a file that is made beside a database: for those who may write the database, and nobody else. */
-export function modeBeside(path: string): number {
+export function fileModeFor(path: string): number {
   const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0
   const shared = [0o060, 0o006].filter((bits) => (mode & bits) === bits)
   return shared.reduce((sum, bits) => sum | bits, ownerOnly)
@@ -92,7 +92,7 @@ export function isOutOfSpace(error: unknown): boolean {
 export function readableByOthers(path: string): string[] {
   // Windows has no such modes, and reports 0666.
   if (!process.getuid || !canBeEntered(dirname(path))) return []
-  const files = [path, ...companions.map((companion) => `${path}${companion}`)]
+  const files = [path, ...fileSuffixes.map((companion) => `${path}${companion}`)]
   return files.filter((file) => ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & others.read) !== 0)
 }
 

@@ -18,7 +18,7 @@ import { censusSql, takeCensus } from './census.ts'
 import { chainFrom, eventAtOrAbove } from './histories.ts'
 import { JobFactsReader } from './job-facts.ts'
 import { eventColumns, jobColumns, type Selected, selectTransitions, toHistoryEvent, toJobRow } from './rows.ts'
-import { stretchesOf, Walk } from './walk.ts'
+import { stepsOf, Walk } from './walk.ts'
 
 /** Characters of payloads after which a page ends short: some milliseconds to parse and to send. */
 const listLengthMax = 4_194_304
@@ -111,7 +111,7 @@ export class Reader {
     // How many there are is known: a page of dead jobs is asked for every other second, and mostly there are none.
     if (state !== undefined && countStates(this.counts())[state] === 0) return { jobs: [], next: null }
     let page = this.#stretch({ ...filter, ...(before === undefined ? {} : { before }) })
-    for (let left = stretchesOf(filter); page.jobs.length === 0 && page.next !== null && left > 1; left--) {
+    for (let left = stepsOf(filter); page.jobs.length === 0 && page.next !== null && left > 1; left--) {
       await setImmediate()
       stop?.throwIfAborted()
       page = this.#stretch({ ...filter, before: page.next })

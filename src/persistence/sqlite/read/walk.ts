@@ -39,7 +39,7 @@ interface Step {
 }
 
 /** How many stretches one request may go on for. */
-export function stretchesOf({ text }: ListFilter): number {
+export function stepsOf({ text }: ListFilter): number {
   return text === undefined ? stretchesMax : searchStretchesMax
 }
 

@@ -1,5 +1,5 @@
 import type { SteadyClock } from '../../../runtime/clock.ts'
-import type { Lease, StoreNotice } from '../../store.ts'
+import type { Lease, StoreEvent } from '../../store.ts'
 import { isStorageTrouble } from '../file/connection.ts'
 import type { Writer } from '../write/writer.ts'
 import { ClockWatch } from './clock-watch.ts'
@@ -14,7 +14,7 @@ const promotionEffort: Effort = { stepMs: 5, rests: 1 / 3 }
 /** Renewals within one lease, so that one may fail. */
 const renewalsPerLease = 3
 
-type Notice = Extract<StoreNotice, { type: 'lost' | 'clockJumped' }>
+type Notice = Extract<StoreEvent, { type: 'lost' | 'clockJumped' }>
 
 /** What a server's store does by itself as time passes: each a bounded part of a transaction, taken when its instant has come. */
 export class Housekeeping {

@@ -16,7 +16,7 @@ export const alone: Effort = { stepMs: 5, rests: 1 }
 export type GoOn = () => boolean
 
 /** For a step that ends by its number of jobs alone. */
-export const unhurried: GoOn = () => true
+export const noPause: GoOn = () => true
 
 /** Bounds the share of the thread's time that one kind of housekeeping takes: by steps, and rests in proportion to what they took. */
 export class Pace {

@@ -1,7 +1,7 @@
 import type { JobState } from '../../../machines/job.ts'
 import type { Batch } from '../../batches.ts'
 import type { EventSet } from '../../sql/ranges.ts'
-import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, StoreNotice } from '../../store.ts'
+import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, StoreEvent } from '../../store.ts'
 import type { Epoch } from '../file/epochs.ts'
 import type { Inode } from '../file/held-locks.ts'
 import type { Owner } from '../file/lock.ts'
@@ -97,16 +97,16 @@ export type Requests = readonly (readonly [callId: number, request: Request])[]
 /** Thread to loop: all that one commit settled. It is to be believed once `ThreadOptions.believed` counts it. */
 export interface Reply {
   readonly opened?: { readonly epochs: readonly Epoch[] }
-  readonly unopened?: Unopened
+  readonly openFailure?: OpenFailure
   readonly settled: readonly (readonly [callId: number, answer: Answers[Operation]])[]
   readonly refused: readonly (readonly [callId: number, refusal: Refusal])[]
-  readonly notices: readonly Exclude<StoreNotice, { type: 'fatal' }>[]
+  readonly notices: readonly Exclude<StoreEvent, { type: 'fatal' }>[]
   /** `lost`: a `DatabaseLostError`. */
   readonly fatal?: { readonly message: string; readonly lost: boolean }
 }
 
 /** Why the file was not opened. */
-export type Unopened =
+export type OpenFailure =
   | { readonly kind: 'unusable' | 'unavailable'; readonly message: string }
   | { readonly kind: 'jobs lost'; readonly fault: string; readonly missing: number | null; readonly acceptance: string }
 

@@ -3,7 +3,7 @@ import type Database from 'better-sqlite3'
 import { DatabaseUnusableError, LostJobsError } from '../../../errors.ts'
 import { ManualClock, type SteadyClock, systemClock } from '../../../runtime/clock.ts'
 import { isBusy, openForWriting } from '../file/connection.ts'
-import type { ThreadOptions, Unopened } from './protocol.ts'
+import type { OpenFailure, ThreadOptions } from './protocol.ts'
 import { quiet, type RequestPort, StoreThread } from './store-thread.ts'
 import { killBlockedProcess } from './watchdog.ts'
 
@@ -54,12 +54,12 @@ export function runStore(port: MessagePort, options: ThreadOptions): void {
     const db = openPatiently(options, clock, (why) => remarks.push(`a new epoch begins, with higher ids: ${why}`))
     new StoreThread(requestPort, db, clock, options, killBlockedProcess, remarks)
   } catch (error) {
-    requestPort.reply({ ...quiet, unopened: unopened(error) })
+    requestPort.reply({ ...quiet, openFailure: openFailure(error) })
     requestPort.close()
   }
 }
 
-function unopened(error: unknown): Unopened {
+function openFailure(error: unknown): OpenFailure {
   if (error instanceof LostJobsError) {
     const { fault, missing, acceptance } = error
     return { kind: 'jobs lost', fault, missing, acceptance }

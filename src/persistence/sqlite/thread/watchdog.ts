@@ -27,7 +27,7 @@ export function createHeartbeat(): Int32Array {
 }
 
 /** How long the thread has been held up itself, in ms and in all. */
-export function threadStoodMs(heartbeat: Int32Array): number {
+export function threadBlockedMs(heartbeat: Int32Array): number {
   return Atomics.load(heartbeat, threadStoodAt)
 }
 

@@ -2,7 +2,7 @@ import type Database from 'better-sqlite3'
 import { DatabaseUnusableError } from '../../../errors.ts'
 import { countStates, jobStates } from '../../../machines/edges.ts'
 import type { JobNode, JobState } from '../../../machines/job.ts'
-import { type Replayed, type ReplayedEvent, replay, unborn } from '../../../machines/replay.ts'
+import { initialJob, type Replayed, type ReplayedEvent, replay } from '../../../machines/replay.ts'
 import { type EdgeCount, retention, type VerifyReport, type Violation } from '../../store.ts'
 import { assertKept, isDamage, openForReading } from '../file/connection.ts'
 import { assertFile } from '../file/locate.ts'
@@ -174,7 +174,7 @@ class Verifier {
     let page = lastEventId === null ? [] : pageOf(id, lastEventId)
     if (page.length === 0) {
       tell(`the row names ${lastEventId} as its newest event, and there is none of this job with that id`)
-      return unborn
+      return initialJob
     }
     const laterPages: number[] = []
     for (let start = lastEventId!; ; ) {
@@ -191,7 +191,7 @@ class Verifier {
       start = oldest.previousId
       page = earlier
     }
-    let job = this.#replayPage(page, unborn, maxAttempts, tell)
+    let job = this.#replayPage(page, initialJob, maxAttempts, tell)
     for (const start of laterPages.reverse()) job = this.#replayPage(pageOf(id, start), job, maxAttempts, tell)
     return job
   }

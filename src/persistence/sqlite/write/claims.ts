@@ -4,7 +4,7 @@ import { suspectCrashes } from '../../../machines/guards.ts'
 import { claimOrder, orderBy } from '../../sql/claim-order.ts'
 import { isReady, isUnhandled, parkedAs } from '../../sql/conditions.ts'
 import { type Item, intoRanges } from '../../sql/ranges.ts'
-import { type GoOn, unhurried } from '../thread/pace.ts'
+import { type GoOn, noPause } from '../thread/pace.ts'
 import type { LeasedFacts } from '../thread/protocol.ts'
 import type { Moves } from './moves.ts'
 import { Suspects } from './suspects.ts'
@@ -93,7 +93,7 @@ export class Claims {
   }
 
   /** Lets jobs of the types handled here be leased again that an earlier process put aside, up to a bound; false when all are. */
-  restoreHandled(goOn: GoOn = unhurried): boolean {
+  restoreHandled(goOn: GoOn = noPause): boolean {
     let moved = 0
     for (const type of this.#handled) {
       for (let changes = restoredAtOnce; changes === restoredAtOnce; moved += changes) {

@@ -4,7 +4,7 @@ import { isHeld, isTimed } from '../../sql/conditions.ts'
 import { type Item, intoRanges } from '../../sql/ranges.ts'
 import { stateIsTagged } from '../../sql/transitions.ts'
 import { type Lease, processEnded, type StoredError } from '../../store.ts'
-import { type GoOn, unhurried } from '../thread/pace.ts'
+import { type GoOn, noPause } from '../thread/pace.ts'
 import type { RecoveryStep } from '../thread/protocol.ts'
 import type { Moves } from './moves.ts'
 
@@ -47,7 +47,7 @@ export class Leases {
   }
 
   /** Expires leases that have run out, up to a bound; whether there may be more. Only where those of dead processes were recovered: of them another thing is told. */
-  expire(now: number, goOn: GoOn = unhurried): boolean {
+  expire(now: number, goOn: GoOn = noPause): boolean {
     for (let expired = 0; expired < expireMax; expired += expireAtOnce) {
       if (expired > 0 && !goOn()) return true
       if (this.#expireLapsed(now) < expireAtOnce) return false

@@ -4,7 +4,7 @@ import type { JobState } from '../../../machines/job.ts'
 import { retention } from '../../store.ts'
 import { chainFrom } from '../read/histories.ts'
 import { isOfRun } from '../schema.ts'
-import { type GoOn, unhurried } from '../thread/pace.ts'
+import { type GoOn, noPause } from '../thread/pace.ts'
 import type { Moves } from './moves.ts'
 
 /** Jobs that one step looks at, and that it reads at once. */
@@ -37,7 +37,7 @@ export class Retention {
    * Goes on with the walk, up to a bound or until `goOn` says no, past one job at least; false at its end, where no job of a whole step was
    * created early enough to have ended long enough ago. One alone proves nothing: it may have come while the clock was wrong.
    */
-  walk(now: number, goOn: GoOn = unhurried): boolean {
+  walk(now: number, goOn: GoOn = noPause): boolean {
     if (this.#keepMs === 0) return false
     const endedBy = now - this.#keepMs
     let looked = 0

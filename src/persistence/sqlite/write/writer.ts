@@ -4,7 +4,7 @@ import { isTimed } from '../../sql/conditions.ts'
 import { countJobs, type EventSet, type Item, intoRanges } from '../../sql/ranges.ts'
 import type { Command, CommandResult, EnqueueResult, Lease, NewJobRow } from '../../store.ts'
 import { Reader } from '../read/reader.ts'
-import { type GoOn, unhurried } from '../thread/pace.ts'
+import { type GoOn, noPause } from '../thread/pace.ts'
 import type { EnqueuedCalls, NewCalls, RecoveryStep, RefusedEvent, WriterOptions } from '../thread/protocol.ts'
 import { type Asked, type Claim, Claims } from './claims.ts'
 import { JobInserter } from './insert-jobs.ts'
@@ -114,7 +114,7 @@ export class Writer {
   }
 
   /** Queues jobs whose `run_at` has come, up to a bound or until `goOn` says no; whether there may be more. */
-  promoteDue(now: number, goOn: GoOn = unhurried): boolean {
+  promoteDue(now: number, goOn: GoOn = noPause): boolean {
     for (let promoted = 0; promoted < promoteMax; promoted += promoteAtOnce) {
       if (promoted > 0 && !goOn()) return true
       const due = this.#due.all({ now, limit: promoteAtOnce }) as Item[]
@@ -134,7 +134,7 @@ export class Writer {
   }
 
   /** Those that have run out, up to a bound; whether there may be more. Nothing before dead processes' are recovered, whose leases did not end by time. */
-  expireLeases(now: number, goOn: GoOn = unhurried): boolean {
+  expireLeases(now: number, goOn: GoOn = noPause): boolean {
     return this.#ownsLeases && this.#leases.expire(now, goOn)
   }
 
@@ -159,11 +159,11 @@ export class Writer {
     return this.#claims.aloneUntil
   }
 
-  restoreHandled(goOn: GoOn = unhurried): boolean {
+  restoreHandled(goOn: GoOn = noPause): boolean {
     return this.#claims.restoreHandled(goOn)
   }
 
-  retain(now: number, goOn: GoOn = unhurried): boolean {
+  retain(now: number, goOn: GoOn = noPause): boolean {
     return this.#retention.walk(now, goOn)
   }
 
