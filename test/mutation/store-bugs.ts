@@ -635,7 +635,7 @@ const jobs: readonly Mutation[] = [
     'rows before another are told by the last column alone',
     [
       'persistence/sql/claim-order.test.ts',
-      'the rows before one, by the order of claims are those that ORDER BY puts before it',
+      'the rows before one, in the order of claims, are those that ORDER BY puts before it',
     ],
     {
       file: 'persistence/sql/claim-order.js',

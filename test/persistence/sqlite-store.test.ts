@@ -1,13 +1,11 @@
-import Database from 'better-sqlite3'
-import { type OpenedStore, openStore } from '../support/store.ts'
+import { join } from 'node:path'
+import { openForWriting } from '../../src/persistence/sqlite/file/connection.ts'
+import { type OpenedStore, openStore, startAt } from '../support/store.ts'
+import { tempFolder } from '../support/temp.ts'
 import type { Node } from './conformance/helpers.ts'
 import { testStore } from './store-conformance.ts'
 
-testStore('SQLite', async (given) => {
-  const opened = await openStore(given)
-  if (given?.path === undefined) beginIdsElsewhere(opened.path)
-  return asNode(opened)
-})
+testStore('SQLite', async (given) => asNode(await openStore({ path: aDatabase(), ...given })))
 
 /** Recovery asks nobody whose a lease is, for the lock proves that the node is alone: so the same store can stand for the next node. */
 function asNode(opened: OpenedStore): Node {
@@ -18,8 +16,10 @@ function asNode(opened: OpenedStore): Node {
 }
 
 /** So that no test of the contract depends on ids that begin with 1. */
-function beginIdsElsewhere(path: string): void {
-  const db = new Database(path)
+function aDatabase(): string {
+  const path = join(tempFolder(), 'jobs.db')
+  const db = openForWriting(path, () => 'test-database', startAt)
   db.exec("INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', 1000)")
   db.close()
+  return path
 }

@@ -3,12 +3,10 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { claimOrder, conditionsBefore, orderBy, suspectOrder } from '../../../src/persistence/sql/claim-order.ts'
 
-const orders = [
-  { name: 'the order of claims', order: claimOrder },
-  { name: 'the order of suspects', order: suspectOrder },
-]
-
-describe.each(orders)('the rows before one, by $name', ({ order }) => {
+describe.each([
+  ['claims', claimOrder],
+  ['suspects', suspectOrder],
+])('the rows before one, in the order of %s,', (_, order) => {
   // Few values, so that many are equal.
   const row = fc.record({
     crashes: fc.integer({ min: 2, max: 3 }),
