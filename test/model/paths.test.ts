@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { transition } from 'xstate'
 import { getShortestPaths } from 'xstate/graph'
@@ -7,7 +8,7 @@ import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
 import type { JobRow } from '../../src/persistence/store.ts'
 import { allEvents } from '../support/events.ts'
 import { aJob, leaseMs, type OpenedStore, openStore } from '../support/store.ts'
-import { cleanUp } from '../support/temp.ts'
+import { cleanUp, memoryFolder } from '../support/temp.ts'
 
 /** Retries wait for this long: longer than leases, so that each can pass without the other. */
 const delayMs = 3_600_000
@@ -30,7 +31,8 @@ function pathsFor(maxAttempts: number) {
 describe('a real store, driven along every shortest path of the machine', () => {
   let opened: OpenedStore
   beforeAll(async () => {
-    opened = await openStore()
+    // In memory: what is proved here needs no flush, and there are thousands.
+    opened = await openStore({ path: join(memoryFolder(), 'jobs.db') })
   })
   afterAll(cleanUp)
 
