@@ -110,7 +110,7 @@ const patches: readonly Patch[] = [
     file: 'persistence/sqlite/write/moves.js',
     find: 'const { events } = statements;',
     replace: `const { events } = statements;
-      crash.foreseeMove(this.#db, events, ranges, fence, crashed);
+      crash.foreseeMove(this.#db, events, ranges, leaseCheck, crashed);
       crash.reach('before');`,
   },
   {

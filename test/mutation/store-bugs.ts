@@ -310,7 +310,7 @@ const leases: readonly Mutation[] = [
     conformance('a lease is lost by a worker that was silent too long, and its late outcome is refused'),
     {
       file: sqlite('write/moves'),
-      find: `fence === 'fenced' ?`,
+      find: `leaseCheck === 'fenced' ?`,
       replace: 'false ?',
     },
   ),

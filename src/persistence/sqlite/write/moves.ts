@@ -18,7 +18,7 @@ type Logged = readonly [first: number, length: number, from: JobNode, to: JobSta
 export type Step = EventType | 'claim'
 
 /** `fenced`: only jobs whose lease is the one named. */
-export type Fence = 'fenced' | 'anyone'
+export type LeaseCheck = 'fenced' | 'anyone'
 
 /** Runs that are moved one by one; more go through JSON, all at once. */
 const fewRanges = 4
@@ -127,11 +127,17 @@ export class Moves {
   }
 
   /** Moves those jobs of the ranges that the machine lets take `step`, each at most once; how many. `crashed`: what `expire` is to say. */
-  apply(step: Step, ranges: readonly JobRange[], now: number, fence: Fence = 'anyone', crashed = false): number {
+  apply(
+    step: Step,
+    ranges: readonly JobRange[],
+    now: number,
+    leaseCheck: LeaseCheck = 'anyone',
+    crashed = false,
+  ): number {
     this.#lastMoved = this.#nextEventId
     if (ranges.length === 0) return 0
     const count = ranges.length > fewRanges ? 'many' : 'one'
-    const statements = this.#statements(step, fence, count)
+    const statements = this.#statements(step, leaseCheck, count)
     const { events } = statements
     // Spread last wherever it is hot: V8 (Node 20) takes 0.6 µs for each property that comes after a spread.
     const always = { now, lease_ms: this.#leaseMs, crashed: Number(crashed) }
@@ -209,10 +215,10 @@ export class Moves {
     return [...this.#taken.values()].reduce((sum, { from, to, n }) => sum + n * (waits(to) - waits(from)), 0)
   }
 
-  #statements(step: Step, fence: Fence, count: RangeCount): Statements {
-    const key = `${step} ${fence} ${count}`
+  #statements(step: Step, leaseCheck: LeaseCheck, count: RangeCount): Statements {
+    const key = `${step} ${leaseCheck} ${count}`
     const events = step === 'claim' ? claim : [step]
-    const statements = this.#prepared.get(key) ?? prepareMoves(this.#db, events, fence, sources[count])
+    const statements = this.#prepared.get(key) ?? prepareMoves(this.#db, events, leaseCheck, sources[count])
     this.#prepared.set(key, statements)
     return statements
   }
@@ -247,28 +253,43 @@ function follow(events: readonly EventType[], { part }: Source): Columns[] {
 }
 
 /** True for the jobs of a range up to `last` that take the events. */
-function matches(events: readonly EventType[], fence: Fence, source: Source, last: 'last' | 'logged_to'): string {
+function matches(
+  events: readonly EventType[],
+  leaseCheck: LeaseCheck,
+  source: Source,
+  last: 'last' | 'logged_to',
+): string {
   const { part } = source
   const jobs = follow(events, source)
   return [
     `jobs.id BETWEEN ${part('first')} AND ${part(last)}`,
-    ...(fence === 'fenced' ? [`jobs.lease_token = ${part('lease_token')}`] : []),
+    ...(leaseCheck === 'fenced' ? [`jobs.lease_token = ${part('lease_token')}`] : []),
     ...events.map((event, index) => takes(event, jobs[index])),
   ].join(' AND ')
 }
 
-function prepareMoves(db: Database.Database, events: readonly EventType[], fence: Fence, source: Source): Statements {
+function prepareMoves(
+  db: Database.Database,
+  events: readonly EventType[],
+  leaseCheck: LeaseCheck,
+  source: Source,
+): Statements {
   const possible = events.map(edgesOn)
   const edges = possible.every(({ length }) => length === 1) ? possible.flat() : null
   return {
-    ...prepareWrite(db, events, fence, source),
-    alike: edges && source === sources.one ? prepareAlike(db, events, fence) : null,
+    ...prepareWrite(db, events, leaseCheck, source),
+    alike: edges && source === sources.one ? prepareAlike(db, events, leaseCheck) : null,
     events,
     edges,
   }
 }
 
-function prepareWrite(db: Database.Database, events: readonly EventType[], fence: Fence, source: Source): Write {
+function prepareWrite(
+  db: Database.Database,
+  events: readonly EventType[],
+  leaseCheck: LeaseCheck,
+  source: Source,
+): Write {
   const { part } = source
   const jobs = follow(events, source)
   // A range's jobs have their first events in a row, then their second ones.
@@ -282,7 +303,7 @@ function prepareWrite(db: Database.Database, events: readonly EventType[], fence
       INSERT INTO event_runs (id, first_job_id, length, seq, event, from_state, to_state, attempt, at, error, previous_id)
       SELECT ${eventId(index)}, jobs.id, ${part('length')}, ${to.seq}, '${event}', ${from.state}, ${to.state}, ${to.attempt}, :now,
         ${part('error')}, ${index === 0 ? 'jobs.last_event_id' : eventId(index - 1)}
-      FROM ${source.from} ${matches(events, fence, source, 'logged_to')}`)
+      FROM ${source.from} ${matches(events, leaseCheck, source, 'logged_to')}`)
   }
   const changes = Object.entries({
     ...jobs.at(-1)!,
@@ -290,16 +311,16 @@ function prepareWrite(db: Database.Database, events: readonly EventType[], fence
     last_event_id: eventId(events.length - 1),
     // A column that stays is not named: SQLite would write the indexes that it stands in again.
   }).flatMap(([column, value]) => (value === `jobs.${column}` ? [] : [`${column} = ${value}`]))
-  const move = `UPDATE jobs SET ${changes.join(', ')} ${source.with} ${matches(events, fence, source, 'last')}`
+  const move = `UPDATE jobs SET ${changes.join(', ')} ${source.with} ${matches(events, leaseCheck, source, 'last')}`
   return { logs: events.map(log), move: db.prepare(`${source.before} ${move}`) }
 }
 
 /** To be asked where each event leads from one state alone: then jobs that take them are in the same. Long histories are stored singly, for their marks. */
-function prepareAlike(db: Database.Database, events: readonly EventType[], fence: Fence): Database.Statement {
+function prepareAlike(db: Database.Database, events: readonly EventType[], leaseCheck: LeaseCheck): Database.Statement {
   const same = ['seq', 'attempt'].map((column) => `jobs.${column} = head.${column}`).join(' AND ')
   return db
     .prepare(`
-      SELECT count(*) FROM jobs AS head CROSS JOIN jobs ON ${matches(events, fence, sources.one, 'last')}
+      SELECT count(*) FROM jobs AS head CROSS JOIN jobs ON ${matches(events, leaseCheck, sources.one, 'last')}
       WHERE head.id = :first AND head.seq + ${events.length} < ${markEvery}
         AND ${same} AND jobs.last_event_id - jobs.id = head.last_event_id - head.id`)
     .pluck()
