@@ -57,7 +57,7 @@ describe('a producer', () => {
     const { path, system } = await startSystem({ runs: { work: (_, { jobId }) => void ran.push(jobId) } })
     const producer = await startChild({ database: path, producer: true })
     // From here on the timers of the server and of its store, which runs on this thread, go as this test says.
-    useFakeTimers(['setTimeout', 'clearTimeout', 'performance'])
+    useFakeTimers(['setTimeout', 'clearTimeout'], { withClock: true })
     onTestFinished(useRealTimers)
 
     for (let count = 1; count <= 10; count++) {

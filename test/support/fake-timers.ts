@@ -5,9 +5,9 @@ const names = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'se
 
 let restore = () => {}
 
-/** Those of vitest, for the engine as well: all, and the date, or those that are named. */
-export function useFakeTimers(toFake?: (typeof names)[number][]): void {
-  vi.useFakeTimers(toFake ? { toFake } : undefined)
+/** Those of vitest, for the engine as well: all, and the date, or those that are named; `withClock`: and `performance.now`. */
+export function useFakeTimers(toFake?: (typeof names)[number][], { withClock = false } = {}): void {
+  vi.useFakeTimers(toFake ? { toFake: withClock ? [...toFake, 'performance'] : toFake } : undefined)
   restore = replaceTimers(Object.fromEntries((toFake ?? names).map((name) => [name, globalThis[name]])))
 }
 
