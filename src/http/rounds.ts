@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 
-/** What is parsed and checked in one round of the loop, in ms: beyond it the rest waits for the next round. */
-const roundMs = 10
+/** What is parsed and checked in one round of the loop, in ms: beyond it the rest waits for the next round. A write takes some four rounds. */
+const roundMs = 3
 
 interface Waiting {
   readonly size: number
@@ -39,7 +39,10 @@ export class Rounds {
       return work()
     } finally {
       this.#spentMs += this.#now() - from
-      this.#next ??= setImmediate(() => this.#begin())
+      // One round passes without: what is under way gets on meanwhile.
+      this.#next ??= setImmediate(() => {
+        this.#next = setImmediate(() => this.#begin())
+      })
       if (this.#waiting.length > 0 && this.#spentMs < roundMs) this.#letGo(this.#smallest())
     }
   }

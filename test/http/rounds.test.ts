@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Rounds } from '../../src/http/rounds.ts'
 
-/** Work of 4 ms each of which is done in some round; time passes only by it. */
+/** Work of 1 ms each of which is done in some round; time passes only by it. */
 function someWork() {
   let now = 0
   let round = 0
@@ -11,7 +11,7 @@ function someWork() {
   const run = async (name: string, size: number) => {
     if (rounds.isFull) await rounds.turn(size)
     return rounds.spend(async () => {
-      now += 4
+      now += 1
       done.push([name, round])
       if (isCounting) return
       isCounting = true
@@ -25,7 +25,7 @@ function someWork() {
 }
 
 describe('work for requests that come at once', () => {
-  test('takes some 10 ms of a round, and the rest waits for the next', async () => {
+  test('takes some 3 ms of a round, and the rest waits for the next', async () => {
     const { done, run } = someWork()
 
     await Promise.all(Array.from({ length: 10 }, (_, n) => run(`${n}`, 1)))
