@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 
-/** What is parsed and checked in one round of the loop, in ms: beyond it the rest waits for the next round. A write takes some four rounds. */
+/** What is parsed and checked in two rounds of the loop, in ms: beyond it the rest waits for the next two. A write takes some four rounds. */
 const roundMs = 3
 
 interface Waiting {
@@ -9,8 +9,8 @@ interface Waiting {
 }
 
 /**
- * Bounds the work that one round of the loop does for requests: a hundred that come at once and take some ms each would keep it from everybody
- * for all of their time. In each round the one that has waited for longest comes first, then the smallest.
+ * Bounds the work that the loop does for requests at once: a hundred that come at once and take some ms each would keep it from everybody
+ * for all of their time. Each time the one that has waited for longest comes first, then the smallest.
  */
 export class Rounds {
   readonly #now: () => number

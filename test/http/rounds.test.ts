@@ -25,7 +25,7 @@ function someWork() {
 }
 
 describe('work for requests that come at once', () => {
-  test('takes some 3 ms of a round, and the rest waits for the next', async () => {
+  test('takes some 3 ms of two rounds, and the rest waits for the next two', async () => {
     const { done, run } = someWork()
 
     await Promise.all(Array.from({ length: 10 }, (_, n) => run(`${n}`, 1)))

@@ -10,8 +10,8 @@ const settledMs = 50
  * may hide that a file was cut.
  */
 const restMs = 1
-/** At most so long between looks at everything: each file by its name, its size, the server's lock. */
-const thoroughMs = 100
+/** At most so long between looks at everything, each file by its name, its size, the server's lock, and the next tick of whoever looks. */
+const thoroughMs = 50
 // https://sqlite.org/fileformat2.html
 const databaseHeaderSize = 32
 const pageSizeAt = 16

@@ -37,9 +37,9 @@ export const quiet: Reply = { settled: [], refused: [], notices: [] }
 
 /** The way to the event loop and back, as a `MessagePort` has it: whole messages, in their order. */
 export interface RequestPort {
-  /** Has `heed` called with each message that comes while the thread sleeps. */
+  /** Has `listener` called with each message that comes while the thread sleeps. */
   onMessage(listener: (requests: Requests) => void): void
-  /** What has come since and was not heeded. */
+  /** What has come since and was not taken. */
   takeNext(): Requests | undefined
   reply(reply: Reply): void
   close(): void
@@ -57,6 +57,7 @@ export class StoreThread {
   readonly #mark: Mark
   readonly #askDataVersion: Database.Statement
   readonly #askHighestJob: Database.Statement
+  readonly #noteWritten: Database.Statement
   readonly #writer: Writer
   readonly #calls: Calls
   readonly #meter: CommitMeter
@@ -105,6 +106,7 @@ export class StoreThread {
     this.#endProcess = endProcess
     this.#askDataVersion = this.#db.prepare('PRAGMA data_version').pluck()
     this.#askHighestJob = this.#db.prepare(`SELECT max(seq) FROM sqlite_sequence WHERE name = 'jobs'`).pluck()
+    this.#noteWritten = this.#db.prepare(`INSERT OR REPLACE INTO meta (name, value) VALUES ('written', ?)`)
     this.#writer = new Writer(this.#db, options.writer)
     this.#calls = new Calls(this.#writer, this.#held)
     this.#meter = new CommitMeter(options.commits)
@@ -225,7 +227,7 @@ export class StoreThread {
     this.#mark.close()
   }
 
-  /** What has come in and was not heeded: while a transaction runs, or is on its way to disk. */
+  /** What has come in and was not taken: while a transaction runs, or is on its way to disk. */
   #acceptMail(): void {
     for (let more = this.#requestPort.takeNext(); more; more = this.#requestPort.takeNext()) this.#calls.accept(more)
   }
@@ -240,8 +242,7 @@ export class StoreThread {
   /** What stood in the way is gone when something was written: on a full disk a commit of nothing goes well, too. */
   #takeProbe(): Part[] {
     if (this.#trouble === null) return []
-    const sql = `INSERT OR REPLACE INTO meta (name, value) VALUES ('written', ?)`
-    const write = () => this.#db.prepare(sql).run(performance.now())
+    const write = () => this.#noteWritten.run(performance.now())
     return [part(write, () => {})]
   }
 
