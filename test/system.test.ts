@@ -454,6 +454,28 @@ describe('cancelling', () => {
 })
 
 describe('requeueing', () => {
+  test('right after a cancel calls the handler again only once the signal of the call before has fired', async () => {
+    const signals: AbortSignal[] = []
+    const before: boolean[] = []
+    const { system } = await startSystem({
+      workers: 2,
+      runs: {
+        work: async (_, { signal }) => {
+          before.push(signals.every(({ aborted }) => aborted))
+          signals.push(signal)
+          if (signals.length === 1) await new Promise((resolve) => signal.addEventListener('abort', resolve))
+        },
+      },
+    })
+    const { id } = await system.enqueue({ type: 'work', payload: null })
+    await until(() => signals.length === 1)
+
+    await Promise.all([system.cancel(id), system.requeue(id)])
+
+    await untilState(system, id, 'succeeded')
+    expect(before).toEqual([true, true])
+  })
+
   test('a dead job runs it again, its attempts anew', async () => {
     let broken = true
     const { system, clock } = await startSystem({

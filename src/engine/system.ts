@@ -252,7 +252,9 @@ class System extends StoreReads implements JobSystem {
     const { log } = this.#parts
     switch (notice.type) {
       case 'lost':
-        // In a turn of its own, as are the jobs that were leased before: it must not come ahead of them.
+        // At once: a job that was cancelled and requeued may be leased again by the same message. And in a turn of its own, for jobs that were
+        // leased before and are still on their way to a slot: there it must not come ahead of them.
+        this.#dispatcher?.send(notice)
         timers.setImmediate(() => this.#dispatcher?.send(notice))
         return
       case 'health':

@@ -404,7 +404,22 @@ const dispatching: readonly Mutation[] = [
     system(
       'cancelling a running job fires its signal, frees its slot when it really ends, and refuses its late success',
     ),
-    { file: 'engine/system.js', find: 'setImmediate(() => this.#dispatcher?.send(notice));', replace: '' },
+    {
+      file: 'engine/system.js',
+      find: `this.#dispatcher?.send(notice);
+                timers.setImmediate(() => this.#dispatcher?.send(notice));`,
+      replace: '',
+    },
+  ),
+  bug(
+    'a job that was cancelled and requeued runs before its call of before has heard of it',
+    system('requeueing right after a cancel calls the handler again only once the signal of the call before has fired'),
+    {
+      file: 'engine/system.js',
+      find: `this.#dispatcher?.send(notice);
+                timers.`,
+      replace: 'timers.',
+    },
   ),
   bug(
     'that a lease is lost comes ahead of the job that it was for',
@@ -414,8 +429,8 @@ const dispatching: readonly Mutation[] = [
     ],
     {
       file: 'engine/system.js',
-      find: 'setImmediate(() => this.#dispatcher?.send(notice));',
-      replace: 'this.#dispatcher?.send(notice);',
+      find: 'timers.setImmediate(() => this.#dispatcher?.send(notice));',
+      replace: '',
     },
   ),
 ]
