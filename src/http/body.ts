@@ -112,7 +112,7 @@ export class RequestLimits {
       this.#enter()
       let from = 0
       try {
-        if (this.#rounds.isFull) await this.#rounds.turn(bytes.length)
+        if (this.#rounds.isFull(bytes.length)) await this.#rounds.turn(bytes.length)
         from = performance.now()
         return await this.#rounds.spend(() => work(parse(bytes)))
       } catch (error) {

@@ -2,6 +2,9 @@ import { performance } from 'node:perf_hooks'
 
 /** What is parsed and checked in two rounds of the loop, in ms: beyond it the rest waits for the next two. A write takes some four rounds. */
 const roundMs = 3
+/** Bodies of so many bytes take microseconds: they wait for no other, until this many ms are spent. */
+const tinyBytes = 1_024
+const tinyRoundMs = 10
 
 interface Waiting {
   readonly size: number
@@ -22,8 +25,9 @@ export class Rounds {
     this.#now = now
   }
 
-  /** Whether others wait, or this round has no time left: `turn` is to be awaited before `spend`. */
-  get isFull(): boolean {
+  /** Whether a body of so many bytes has to wait, for others or for time: `turn` is to be awaited before `spend`. */
+  isFull(size: number): boolean {
+    if (size <= tinyBytes) return this.#spentMs >= tinyRoundMs
     return this.#spentMs >= roundMs || this.#waiting.length > 0
   }
 

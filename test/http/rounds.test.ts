@@ -9,7 +9,7 @@ function someWork() {
   const rounds = new Rounds(() => now)
   const done: [name: string, round: number][] = []
   const run = async (name: string, size: number) => {
-    if (rounds.isFull) await rounds.turn(size)
+    if (rounds.isFull(size)) await rounds.turn(size)
     return rounds.spend(async () => {
       now += 1
       done.push([name, round])
@@ -28,7 +28,7 @@ describe('work for requests that come at once', () => {
   test('takes some 3 ms of two rounds, and the rest waits for the next two', async () => {
     const { done, run } = someWork()
 
-    await Promise.all(Array.from({ length: 10 }, (_, n) => run(`${n}`, 1)))
+    await Promise.all(Array.from({ length: 10 }, (_, n) => run(`${n}`, 9_000)))
 
     const inRound = (which: number) => done.filter(([, round]) => round === which).length
     expect(done).toHaveLength(10)
@@ -39,9 +39,9 @@ describe('work for requests that come at once', () => {
     const { done, run } = someWork()
 
     await Promise.all([
-      ...['a', 'b', 'c'].map((name) => run(name, 9)),
+      ...['a', 'b', 'c'].map((name) => run(name, 9_000)),
       ...['large 1', 'large 2', 'large 3', 'large 4'].map((name) => run(name, 9_000)),
-      run('small', 9),
+      run('small', 2_000),
     ])
 
     expect(done.map(([name]) => name)).toEqual(['a', 'b', 'c', 'large 1', 'small', 'large 2', 'large 3', 'large 4'])
@@ -50,16 +50,30 @@ describe('work for requests that come at once', () => {
   test('goes on where some of it fails', async () => {
     const { done, rounds, run } = someWork()
     const failing = async () => {
-      if (rounds.isFull) await rounds.turn(1)
+      if (rounds.isFull(9_000)) await rounds.turn(9_000)
       return rounds.spend(() => {
         throw new Error('no JSON')
       })
     }
 
-    const works = [...Array.from({ length: 4 }, (_, n) => run(`${n}`, 1)), failing(), run('last', 2)]
+    const works = [...Array.from({ length: 4 }, (_, n) => run(`${n}`, 9_000)), failing(), run('last', 9_000)]
     const ends = await Promise.allSettled(works)
 
     expect(ends[4]?.status).toBe('rejected')
     expect(done.at(-1)?.[0]).toBe('last')
+  })
+
+  test('does not keep a tiny body waiting, until tiny ones have taken 10 ms themselves', async () => {
+    const { done, run } = someWork()
+
+    await Promise.all([
+      ...Array.from({ length: 5 }, (_, n) => run(`large ${n}`, 9_000)),
+      ...Array.from({ length: 8 }, (_, n) => run(`tiny ${n}`, 60)),
+    ])
+
+    expect(done.slice(0, 10).map(([name, round]) => [name, round])).toEqual([
+      ...[0, 1, 2].map((n) => [`large ${n}`, 0]),
+      ...[0, 1, 2, 3, 4, 5, 6].map((n) => [`tiny ${n}`, 0]),
+    ])
   })
 })
