@@ -10,7 +10,7 @@ import { built } from './support/built.ts'
 import { startServer } from './support/server-process.ts'
 import { aJob } from './support/store.ts'
 import { tempFolder } from './support/temp.ts'
-import { leasesOf, openWriter, setsOf } from './support/writer.ts'
+import { leasesOf, newCalls, openWriter, setsOf } from './support/writer.ts'
 
 const run = promisify(execFile)
 const root = resolve(import.meta.dirname, '..')
@@ -107,7 +107,7 @@ test('the backup of the operations page has what was acknowledged', async () => 
 test('the queries of the operations page find the history of a job among others, whole and its end', () => {
   const [whole, newest] = blocks(read('docs/operations.md'), 'sql')
   const { db, commit } = openWriter()
-  commit((writer) => writer.enqueue([Array.from({ length: 45 }, () => aJob())], 0))
+  commit((writer) => writer.enqueue(newCalls(Array.from({ length: 45 }, () => aJob())), 0))
   for (let round = 0; round < 8; round++) {
     const { jobs } = commit((writer) => writer.lease([{ room: 45, start: true }], 0))
     commit((writer) => writer.apply(setsOf('release', leasesOf(jobs)), 0))

@@ -35,7 +35,7 @@ function serveWrite(route: WriteRoute, parts: Parts, limits: RequestLimits): Han
 
 function serveRead(route: ReadRoute, parts: Parts, pacing: Pacing): Handler {
   const { path, pace, query, handle } = route
-  const namesJob = parametersOf(path).includes('id')
+  const namesJob = query !== undefined && parametersOf(path).includes('id')
   const paceOf = typeof pace === 'string' ? () => pace : pace
   return (c) =>
     pacing.serve(paceOf(c), c.env.outgoing, (gone) => {

@@ -833,14 +833,14 @@ const joins: readonly Mutation[] = [
     conformance('enqueue refuses of calls that share a commit just those that there is no room for'),
     {
       file: sqlite('write/insert-jobs'),
-      find: 'return this.enqueue(intoCalls(batches, counts), now);',
+      find: 'return this.#enqueueEach(intoCalls(batches, counts), now);',
       replace: `return counts.map(() => ({ outcome: 'full', queue: null, depth: this.#depth() }));`,
     },
   ),
   bug(
     'calls that were gathered pass the bound on waiting jobs',
     conformance('enqueue refuses of calls that share a commit just those that there is no room for'),
-    { file: sqlite('write/insert-jobs'), find: 'depth > this.#depthMax || ', replace: '' },
+    { file: sqlite('write/insert-jobs'), find: 'depth <= this.#depthMax && ', replace: '' },
   ),
   bug(
     'one queue may have one job more than it may',

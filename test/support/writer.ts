@@ -1,10 +1,11 @@
 import { join } from 'node:path'
 import type Database from 'better-sqlite3'
+import { intoBatches } from '../../src/persistence/batches.ts'
 import { intoSets } from '../../src/persistence/sql/ranges.ts'
 import { openForWriting } from '../../src/persistence/sqlite/file/connection.ts'
-import type { LeasedFacts, WriterOptions } from '../../src/persistence/sqlite/thread/protocol.ts'
+import type { LeasedFacts, NewCalls, WriterOptions } from '../../src/persistence/sqlite/thread/protocol.ts'
 import { Writer } from '../../src/persistence/sqlite/write/writer.ts'
-import type { Lease, LeaseEvent } from '../../src/persistence/store.ts'
+import type { Lease, LeaseEvent, NewJobRow } from '../../src/persistence/store.ts'
 import { tempFolder, whenDone } from './temp.ts'
 
 /** A file and the writes to it, without a thread; closed when the test ends. */
@@ -44,6 +45,15 @@ export function openWriter(
     db,
     commit: (write) => transact(write, 'COMMIT'),
     rehearse: (write) => transact(write, 'ROLLBACK'),
+  }
+}
+
+/** The jobs of each call, as `Writer.enqueue` takes them. */
+export function newCalls(...calls: readonly (readonly NewJobRow[])[]): NewCalls {
+  return {
+    ids: [...calls.keys()],
+    counts: calls.map(({ length }) => length),
+    batches: intoBatches(calls.flat()),
   }
 }
 

@@ -5,7 +5,7 @@ import { markEvery } from '../../../src/persistence/sqlite/schema.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import type { Lease, LeaseEvent } from '../../../src/persistence/store.ts'
 import { aJob } from '../../support/store.ts'
-import { leasesOf, openWriter, setsOf } from '../../support/writer.ts'
+import { leasesOf, newCalls, openWriter, setsOf } from '../../support/writer.ts'
 
 const keepMs = 1_000
 
@@ -17,7 +17,8 @@ function aFile() {
     db,
     reader: new Reader(db),
     commit,
-    enqueue: (count: number) => commit((writer) => writer.enqueue([Array.from({ length: count }, () => aJob())], 0)),
+    enqueue: (count: number) =>
+      commit((writer) => writer.enqueue(newCalls(Array.from({ length: count }, () => aJob())), 0)),
     claim: (room: number): Lease[] => leasesOf(commit((writer) => writer.lease([{ room, start: true }], 0)).jobs),
     apply: (event: LeaseEvent['event'], leases: readonly Lease[]) =>
       commit((writer) => writer.apply(setsOf(event, leases), 0)),
@@ -147,7 +148,7 @@ test('of a run that not all of its jobs take, only those that do are logged', ()
 
 test('a run whose jobs go different ways on one event has a row for each', () => {
   const file = aFile()
-  file.commit((writer) => writer.enqueue([[aJob({ maxAttempts: 1 }), aJob({ maxAttempts: 2 })]], 0))
+  file.commit((writer) => writer.enqueue(newCalls([aJob({ maxAttempts: 1 }), aJob({ maxAttempts: 2 })]), 0))
   const leases = file.claim(2)
 
   file.apply('fail', leases)

@@ -8,6 +8,7 @@ import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import { Writer } from '../../../src/persistence/sqlite/write/writer.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
+import { newCalls } from '../../support/writer.ts'
 
 function aFile() {
   const path = join(tempFolder(), 'jobs.db')
@@ -27,7 +28,7 @@ function aFile() {
     /** A part that stores one job of that name; `then` runs after it in its transaction. */
     part: (queue: string, then: () => void = () => {}): Part => ({
       run(now) {
-        writer.enqueue([[aJob({ queue })]], now)
+        writer.enqueue(newCalls([aJob({ queue })]), now)
         then()
       },
       done: () => told.push(`${queue} done`),
@@ -114,7 +115,7 @@ describe('parts of one transaction', () => {
     db.pragma(`max_page_count = ${(db.pragma('page_count', { simple: true }) as number) + 8}`)
     const large = aJob({ queue: 'large', payload: JSON.stringify('x'.repeat(200_000)) })
 
-    commit([part('first'), part('bad', () => void writer.enqueue([[large]], 1)), part('last')])
+    commit([part('first'), part('bad', () => void writer.enqueue(newCalls([large]), 1)), part('last')])
 
     expect(told).toEqual(['before done', 'first done', 'bad failed: database or disk is full', 'last done'])
     expect(stored()).toEqual(['before', 'first', 'last'])

@@ -5,7 +5,7 @@ import { Reader } from '../../../src/persistence/sqlite/read/reader.ts'
 import { markEvery } from '../../../src/persistence/sqlite/schema.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import { aJob } from '../../support/store.ts'
-import { leasesOf, openWriter, setsOf } from '../../support/writer.ts'
+import { leasesOf, newCalls, openWriter, setsOf } from '../../support/writer.ts'
 
 const rounds = 350
 /** Enqueued, and so many times leased, started and released. */
@@ -15,7 +15,7 @@ const length = 1 + 3 * rounds
 function aFile() {
   const { path, db, commit } = openWriter({ maxQueueDepth: 9 })
   db.pragma('synchronous = OFF')
-  commit((writer) => writer.enqueue([[aJob(), aJob(), aJob()]], 0))
+  commit((writer) => writer.enqueue(newCalls([aJob(), aJob(), aJob()]), 0))
   for (let round = 1; round <= rounds; round++) {
     commit((writer) => {
       const { jobs } = writer.lease([{ room: 3, start: true }], round)

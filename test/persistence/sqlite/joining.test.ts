@@ -2,7 +2,6 @@ import { renameSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
-import { intoBatches } from '../../../src/persistence/batches.ts'
 import { intoSets } from '../../../src/persistence/sql/ranges.ts'
 import { openForReading, openForWriting } from '../../../src/persistence/sqlite/file/connection.ts'
 import { createCommitCells } from '../../../src/persistence/sqlite/thread/commit-meter.ts'
@@ -19,6 +18,7 @@ import type { NewJobRow } from '../../../src/persistence/store.ts'
 import { ManualClock } from '../../../src/runtime/clock.ts'
 import { aJob, leaseMs, passLook, startAt } from '../../support/store.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
+import { newCalls } from '../../support/writer.ts'
 
 /** The store's thread without a thread: what it is asked comes exactly when a test says. */
 function aThread() {
@@ -107,7 +107,7 @@ function aThread() {
 
 /** Calls of one job each, or of those given, gathered. */
 function calls(ids: readonly number[], ...jobs: NewJobRow[][]): Request {
-  return { op: 'enqueue', ids, counts: jobs.map(({ length }) => length), batches: intoBatches(jobs.flat()) }
+  return { op: 'enqueue', ...newCalls(...jobs), ids }
 }
 const keyed = (queue: string) => aJob({ queue, idempotency: { key: queue, content: 'c' } })
 const lease = (room: number, start = false): Request => ({ op: 'lease', room, wait: true, start })

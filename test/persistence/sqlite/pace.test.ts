@@ -3,7 +3,7 @@ import { HeldLeases } from '../../../src/persistence/sqlite/thread/held-leases.t
 import { Housekeeping } from '../../../src/persistence/sqlite/thread/housekeeping.ts'
 import { alone, besideOthers, Pace } from '../../../src/persistence/sqlite/thread/pace.ts'
 import { aJob, startAt } from '../../support/store.ts'
-import { leasesOf, openWriter, setsOf } from '../../support/writer.ts'
+import { leasesOf, newCalls, openWriter, setsOf } from '../../support/writer.ts'
 
 /** A clock on which so much time passes with each look: what each job of a step costs. */
 function aClock(costMs = 0) {
@@ -52,7 +52,7 @@ function aHouse(costMs: number, retentionMs: number) {
   const clock = aClock()
   const count = (where: string) => db.prepare(`SELECT count(*) FROM jobs WHERE ${where}`).pluck().get() as number
   const store = (job = aJob(), jobs = 3_000) =>
-    commit((writer) => writer.enqueue([Array.from({ length: jobs }, () => job)], startAt))
+    commit((writer) => writer.enqueue(newCalls(Array.from({ length: jobs }, () => job)), startAt))
   const housekeeping = commit(
     (writer) => new Housekeeping(writer, new HeldLeases(), { leaseMs: 30_000, retentionMs }, clock, () => {}),
   )

@@ -7,6 +7,7 @@ import { Reader } from '../../../src/persistence/sqlite/read/reader.ts'
 import { Writer } from '../../../src/persistence/sqlite/write/writer.ts'
 import { aJob } from '../../support/store.ts'
 import { tempFolder } from '../../support/temp.ts'
+import { newCalls } from '../../support/writer.ts'
 
 /** Every statement that the store prepares while it takes a job through its life, with SQLite's plan for it. */
 function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: string[] }[] {
@@ -24,7 +25,7 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
     retentionMs: 0,
   })
   writer.begin()
-  writer.enqueue([[aJob(), aJob(), aJob({ delayMs: 1 })]], 0)
+  writer.enqueue(newCalls([aJob(), aJob(), aJob({ delayMs: 1 })]), 0)
   const { jobs } = writer.lease([{ room: 2, start: false }], 0)
   const leases = jobs.map(([id, leaseToken]) => ({ id, leaseToken }))
   for (const event of ['start', 'fail', 'release', 'succeed'] as const)
@@ -35,7 +36,7 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
   writer.send('requeue', 1, 9)
   // Its first stretch is looked at before it returns.
   void new Reader(db).list({ limit: 1 })
-  writer.enqueue([[aJob()]], 9)
+  writer.enqueue(newCalls([aJob()]), 9)
   new Reader(db).jobFacts(4)
   writer.command('cancel', [1, 2, 3], 'queued', 9)
   writer.finish()

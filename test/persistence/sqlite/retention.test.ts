@@ -6,7 +6,7 @@ import type { LeaseEvent, NewJobRow } from '../../../src/persistence/store.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { until } from '../../support/system.ts'
 import { tempFolder } from '../../support/temp.ts'
-import { leasesOf, openWriter, setsOf } from '../../support/writer.ts'
+import { leasesOf, newCalls, openWriter, setsOf } from '../../support/writer.ts'
 
 const keepMs = 1_000
 /** See `walkMax` in src/persistence/sqlite/write/retention.ts. */
@@ -20,7 +20,7 @@ function aFile(path?: string) {
     path: file,
     ids,
     store: (count: number, now: number, job: NewJobRow = aJob()) =>
-      void commit((writer) => writer.enqueue([Array.from({ length: count }, () => job)], now)),
+      void commit((writer) => writer.enqueue(newCalls(Array.from({ length: count }, () => job)), now)),
     /** Runs all that waits to `end`. */
     finish(end: LeaseEvent['event'], now: number): void {
       for (;;) {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { Writer } from '../../../src/persistence/sqlite/write/writer.ts'
 import type { NewJobRow } from '../../../src/persistence/store.ts'
 import { aJob } from '../../support/store.ts'
-import { openWriter } from '../../support/writer.ts'
+import { newCalls, openWriter } from '../../support/writer.ts'
 
 /** The plans say that nothing is scanned; this says that no step grows either. Generous: what it guards against grows a hundredfold. */
 const factor = 5
@@ -15,7 +15,8 @@ const rounds = 31
 /** What each step of a server's life takes in a file with `count` jobs of every kind that waits. */
 function timesWith(count: number) {
   const { commit, rehearse } = openWriter({ maxQueueDepth: 1_000_000 })
-  const store = (job: NewJobRow) => commit((writer) => writer.enqueue([Array.from({ length: count }, () => job)], 0))
+  const store = (job: NewJobRow) =>
+    commit((writer) => writer.enqueue(newCalls(Array.from({ length: count }, () => job)), 0))
   /** The median of some runs, in ms. */
   const timed = (step: (writer: Writer) => unknown) => {
     const times = Array.from({ length: rounds }, () => {
@@ -33,7 +34,7 @@ function timesWith(count: number) {
   const some = Array.from({ length: room }, (_, index) => index + 1)
   return {
     claim: timed((writer) => writer.lease(asked, 0)),
-    enqueue: timed((writer) => writer.enqueue([[aJob({ idempotency: { key: 'k', content: 'c' } })]], 0)),
+    enqueue: timed((writer) => writer.enqueue(newCalls([aJob({ idempotency: { key: 'k', content: 'c' } })]), 0)),
     promoteDue: timed((writer) => writer.promoteDue(59_999)),
     nextDueAt: timed((writer) => writer.nextDueAt()),
     expireLeases: timed((writer) => writer.expireLeases(0)),

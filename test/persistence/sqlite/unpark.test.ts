@@ -7,6 +7,7 @@ import { aJob, openStore } from '../../support/store.ts'
 import { onThreads, startHere } from '../../support/store-here.ts'
 import { until } from '../../support/system.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
+import { newCalls } from '../../support/writer.ts'
 
 onThreads()
 
@@ -25,7 +26,7 @@ async function fileWithParked(count: number, ...types: string[]): Promise<string
     return result
   }
   for (const type of types) {
-    commit(() => writer.enqueue([Array.from({ length: count }, () => aJob({ type }))], 0))
+    commit(() => writer.enqueue(newCalls(Array.from({ length: count }, () => aJob({ type }))), 0))
   }
   while (commit(() => writer.lease([{ room: 1, start: false }], 0)).more);
   db.close()

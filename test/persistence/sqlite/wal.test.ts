@@ -9,6 +9,7 @@ import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import { Writer } from '../../../src/persistence/sqlite/write/writer.ts'
 import { aJob } from '../../support/store.ts'
 import { tempFolder } from '../../support/temp.ts'
+import { newCalls } from '../../support/writer.ts'
 
 const commits = 8
 const frameSize = 24 + 4_096
@@ -28,7 +29,7 @@ beforeAll(() => {
   for (let commit = 0; commit < commits; commit++) {
     db.exec('BEGIN IMMEDIATE')
     writer.begin()
-    writer.enqueue([[aJob()]], 0)
+    writer.enqueue(newCalls([aJob()]), 0)
     writer.finish()
     db.exec('COMMIT')
     framesAfter.push((readFileSync(`${path}-wal`).length - 32) / frameSize)

@@ -6,6 +6,7 @@ import { Writer } from '../../../src/persistence/sqlite/write/writer.ts'
 import type { ListFilter, NewJobRow } from '../../../src/persistence/store.ts'
 import { aJob } from '../../support/store.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
+import { newCalls } from '../../support/writer.ts'
 
 /** See `rowsMax`, `searchedBytesMax` and `setBackMaxMs` in src/persistence/sqlite/read/walk.ts. */
 const rowsMax = 20_000
@@ -35,7 +36,7 @@ function aFile() {
     store(jobs: readonly NewJobRow[], now = 0): void {
       db.exec('BEGIN IMMEDIATE')
       writer.begin()
-      writer.enqueue([jobs], now)
+      writer.enqueue(newCalls(jobs), now)
       writer.finish()
       db.exec('COMMIT')
       for (const _ of jobs) createdAt.push(now)

@@ -238,7 +238,7 @@ export class Calls {
       return alone
     }
     return {
-      run: (now) => this.#writer.enqueueCalls(call.request, now),
+      run: (now) => this.#writer.enqueue(call.request, now),
       split: ids.length > 1 ? split : undefined,
       done: (answer: EnqueuedCalls) => this.#settle(call, answer),
       // Once it was split nobody waits for the call itself.

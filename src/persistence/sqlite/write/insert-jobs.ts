@@ -32,22 +32,24 @@ export class JobInserter {
     this.#sql = prepare(db)
   }
 
-  /** As `enqueue` does; most calls have no keys, and there is room for all of them at once: those need not be told apart. */
-  enqueueCalls({ counts, batches }: NewCalls, now: number): EnqueuedCalls {
-    const depth = this.#depth() + countBatched(batches)
-    const isKeyed = batches.some(({ keys }) => keys !== null)
-    if (isKeyed || depth > this.#depthMax || (this.#queues.begin(depth, now) && this.#queues.take(batches))) {
-      return this.enqueue(intoCalls(batches, counts), now)
-    }
+  /**
+   * Stores the jobs of each call, all or none of them; what stands in a call's way is found before anything of it is written. Most calls have
+   * no keys, and there is room for all of them at once: those need not be told apart.
+   */
+  enqueue({ counts, batches }: NewCalls, now: number): EnqueuedCalls {
+    const mayBeKnown = batches.some(({ keys }) => keys !== null)
+    if (mayBeKnown || !this.#hasRoom(batches, now)) return this.#enqueueEach(intoCalls(batches, counts), now)
     const firstId = this.#insert(batches, now)
     return { firstId, states: batches.map((batch) => stateOf(batch, now)) }
   }
 
-  /**
-   * Stores the jobs of each call, all or none of them; what stands in a call's way is found before anything of it is written. A key used
-   * earlier among the calls counts as used.
-   */
-  enqueue(calls: readonly (readonly NewJobRow[])[], now: number): EnqueueResult[] {
+  #hasRoom(batches: readonly Batch[], now: number): boolean {
+    const depth = this.#depth() + countBatched(batches)
+    return depth <= this.#depthMax && !(this.#queues.begin(depth, now) && this.#queues.take(batches))
+  }
+
+  /** A key used earlier among the calls counts as used. */
+  #enqueueEach(calls: readonly (readonly NewJobRow[])[], now: number): EnqueueResult[] {
     const gathered: Gathered[] = []
     const byKey = new Map<string, Gathered>()
     let depth = this.#depth()

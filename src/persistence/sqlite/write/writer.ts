@@ -2,7 +2,7 @@ import type Database from 'better-sqlite3'
 import type { JobState } from '../../../machines/job.ts'
 import { isTimed } from '../../sql/conditions.ts'
 import { countJobs, type EventSet, type Item, intoRanges } from '../../sql/ranges.ts'
-import type { Command, CommandResult, EnqueueResult, Lease, NewJobRow } from '../../store.ts'
+import type { Command, CommandResult, Lease } from '../../store.ts'
 import { Reader } from '../read/reader.ts'
 import { type GoOn, noPause } from '../thread/pace.ts'
 import type { EnqueuedCalls, NewCalls, RecoveryStep, RefusedEvent, WriterOptions } from '../thread/protocol.ts'
@@ -79,12 +79,8 @@ export class Writer {
     return this.#moves.tookTimed
   }
 
-  enqueue(calls: readonly (readonly NewJobRow[])[], now: number): EnqueueResult[] {
+  enqueue(calls: NewCalls, now: number): EnqueuedCalls {
     return this.#inserter.enqueue(calls, now)
-  }
-
-  enqueueCalls(calls: NewCalls, now: number): EnqueuedCalls {
-    return this.#inserter.enqueueCalls(calls, now)
   }
 
   /** Leases jobs for each who asks, in turn, and starts them where that is asked. */
