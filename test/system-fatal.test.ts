@@ -58,3 +58,21 @@ test('a system of an application that goes on when the store ends answers every 
     jobs.map((job) => job.idempotencyKey).sort(),
   )
 })
+
+test('a system that failed lets go of its file when it is stopped: the same process can serve it again', async () => {
+  const database = join(tempFolder(), 'jobs.db')
+  const { system, fatal } = await aWorkingSystem(database)
+  passLook()
+  renameSync(`${database}-lock`, `${database}-lock.away`)
+  await until(() => fatal.length > 0)
+  await system.stop()
+
+  renameSync(`${database}-lock.away`, `${database}-lock`)
+  const ran: number[] = []
+  const again = await createJobSystem({ database, handlers: [aHandler('slow', (_, { jobId }) => ran.push(jobId))] })
+  whenDone(() => again.stop({ graceMs: 0 }))
+  await again.start()
+  await until(() => ran.length === 2)
+
+  expect(ran.sort()).toEqual([1, 2])
+})

@@ -357,7 +357,11 @@ class System extends StoreReads implements JobSystem {
   }
 
   async #stop(graceMs: number, crashing: boolean): Promise<void> {
-    if (this.#phase === 'failed') return
+    if (this.#phase === 'failed') {
+      await this.#store.close()
+      this.#parts.onStopped()
+      return
+    }
     const started = this.#phase !== 'created'
     this.#phase = 'draining'
     this.#abortsAt = this.#parts.clock.now() + Math.min(graceMs, timerMaxMs)

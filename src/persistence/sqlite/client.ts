@@ -406,17 +406,19 @@ class SqliteStore implements Store {
   }
 
   async close(): Promise<void> {
-    if (this.#closed || this.#closing) return
+    if (this.#closing) return
     this.#closing = true
     // The writer closes last: then SQLite moves the WAL into the file, which is whole by itself.
     this.#readConnection.close()
     await this.#scanner.close()
     await this.#checks.close()
     await this.#backups.close()
-    const closed = this.#request({ op: 'close' })
-    this.#closed = true
-    // It is refused where the file is found to be lost at the last.
-    await closed.catch(() => {})
+    if (!this.#closed) {
+      const closed = this.#request({ op: 'close' })
+      this.#closed = true
+      // The thread refuses it if it finds now that the file is lost.
+      await closed.catch(() => {})
+    }
     timers.clearInterval(this.#beating)
     this.#rejectAll(new UnavailableError('the system was stopped'))
     await this.#exited
