@@ -14,8 +14,8 @@ import { ConfigError, DatabaseLockedError, DatabaseLostError, LostJobsError } fr
 import { builtinHandlers } from './handlers/builtin.ts'
 import { type HttpServer, serveHttp } from './http/server.ts'
 import { createJobSystem, type JobSystem } from './index.ts'
-import { printableLines } from './job/escape-controls.ts'
-import { faultOfDatabasePath } from './persistence/database-path.ts'
+import { escapeLines } from './job/escape-controls.ts'
+import { databasePathProblem } from './persistence/database-path.ts'
 import { systemClock } from './runtime/clock.ts'
 import { version } from './runtime/version.ts'
 
@@ -102,8 +102,8 @@ async function serve(...flags: string[]): Promise<void> {
 }
 
 function verify(path = configure().databasePath): void {
-  const fault = faultOfDatabasePath(path)
-  if (fault) fail(`the file to verify ${fault}`, exitConfig)
+  const problem = databasePathProblem(path)
+  if (problem) fail(`the file to verify ${problem}`, exitConfig)
   process.exitCode = verifyCommand(path, process.stdout, process.stderr)
 }
 
@@ -112,15 +112,15 @@ async function backup(...operands: string[]): Promise<void> {
   if (target === undefined) return refuseCommand(['backup, without a target'])
   const path = operands.length === 2 ? operands[0]! : configure().databasePath
   for (const file of [path, target]) {
-    const fault = faultOfDatabasePath(file)
-    if (fault) fail(`a file of the backup ${fault}`, exitConfig)
+    const problem = databasePathProblem(file)
+    if (problem) fail(`a file of the backup ${problem}`, exitConfig)
   }
   process.exitCode = await backupCommand(path, target, process.stdout, process.stderr)
 }
 
 function compact(path = configure().databasePath): void {
-  const fault = faultOfDatabasePath(path)
-  if (fault) fail(`the file to compact ${fault}`, exitConfig)
+  const problem = databasePathProblem(path)
+  if (problem) fail(`the file to compact ${problem}`, exitConfig)
   try {
     compactCommand(path, { newDatabaseId: randomUUID(), now: systemClock.now() }, process.stdout, process.stderr)
   } catch (error) {
@@ -282,7 +282,7 @@ function fail(message: string, code: number): never {
 
 function complain(message: string): void {
   try {
-    process.stderr.write(`jobmachine: ${printableLines(message)}\n`)
+    process.stderr.write(`jobmachine: ${escapeLines(message)}\n`)
   } catch {
     // It cannot be told; the exit code says what it was.
   }

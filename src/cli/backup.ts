@@ -1,4 +1,4 @@
-import { printable } from '../job/escape-controls.ts'
+import { escapeLine } from '../job/escape-controls.ts'
 import { backUp } from '../persistence/sqlite/file/backup.ts'
 import type { Output } from './verify.ts'
 
@@ -18,11 +18,11 @@ export async function backupCommand(path: string, target: string, out: Output, e
   try {
     const { bytes, transitions, jobs } = await backUp(path, target, onCopied)
     out.write(
-      `${printable(target)}: ${bytes.toLocaleString('en')} bytes, up to transition ${transitions} and job ${jobs}, checked and flushed\n`,
+      `${escapeLine(target)}: ${bytes.toLocaleString('en')} bytes, up to transition ${transitions} and job ${jobs}, checked and flushed\n`,
     )
     return 0
   } catch (error) {
-    err.write(`jobmachine: no backup was made: ${printable(`${error instanceof Error ? error.message : error}`)}\n`)
+    err.write(`jobmachine: no backup was made: ${escapeLine(`${error instanceof Error ? error.message : error}`)}\n`)
     return 1
   }
 }

@@ -1,4 +1,4 @@
-import { printable } from '../job/escape-controls.ts'
+import { escapeLine } from '../job/escape-controls.ts'
 import { compact } from '../persistence/sqlite/file/compact.ts'
 import type { Output } from './verify.ts'
 
@@ -13,6 +13,6 @@ export function compactCommand(
     err.write(`writing ${bytes.toLocaleString('en')} bytes again\n`),
   )
   out.write(
-    `${printable(path)}: ${bytesBefore.toLocaleString('en')} bytes before, ${bytesAfter.toLocaleString('en')} now\n`,
+    `${escapeLine(path)}: ${bytesBefore.toLocaleString('en')} bytes before, ${bytesAfter.toLocaleString('en')} now\n`,
   )
 }

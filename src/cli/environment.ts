@@ -5,8 +5,8 @@ import { defaults, depthPerQueue, ranges, type Settings } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { type SmtpSettings, tlsModes } from '../handlers/smtp.ts'
 import { secretPattern } from '../handlers/webhook-signature.ts'
-import { faultOfDatabasePath } from '../persistence/database-path.ts'
-import { weaknessOf } from './token-strength.ts'
+import { databasePathProblem } from '../persistence/database-path.ts'
+import { tokenProblem } from './token-strength.ts'
 
 /** All that the server is told from outside. */
 export interface ServerConfig {
@@ -150,14 +150,14 @@ function takes(schema: z.ZodType): string {
 
 function conflictsIn({ host, apiToken, settings, databasePath }: ServerConfig): string[] {
   const conflicts: string[] = []
-  const pathFault = faultOfDatabasePath(databasePath)
-  if (pathFault) conflicts.push(`DATABASE_PATH ${pathFault}`)
-  const weakness = apiToken === null ? undefined : weaknessOf(apiToken)
-  if (!isLoopback(host) && (apiToken === null || weakness)) {
+  const pathProblem = databasePathProblem(databasePath)
+  if (pathProblem) conflicts.push(`DATABASE_PATH ${pathProblem}`)
+  const tokenFlaw = apiToken === null ? undefined : tokenProblem(apiToken)
+  if (!isLoopback(host) && (apiToken === null || tokenFlaw)) {
     const reached = `HOST is ${JSON.stringify(host)}, which others can reach`
     conflicts.push(
-      weakness
-        ? `${reached}, and API_TOKEN ${weakness}; make one by: openssl rand -hex 32`
+      tokenFlaw
+        ? `${reached}, and API_TOKEN ${tokenFlaw}; make one by: openssl rand -hex 32`
         : `${reached}; that requires an API_TOKEN of at least 16 characters`,
     )
   }

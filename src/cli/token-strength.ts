@@ -19,7 +19,7 @@ const differentMin = 6
  * What makes a token easy to guess; undefined where nothing of this kind does. It finds what people type, such as words of the documentation, runs
  * and repetitions, and no more: a good token is made by a machine. 32 random hex digits pass always, 16 in 199 cases of 200.
  */
-export function weaknessOf(token: string): string | undefined {
+export function tokenProblem(token: string): string | undefined {
   const surprises = withoutRuns(token.toLowerCase())
     // A word is one choice among few, so it counts as one character; the same word again is none.
     .replace(word, (found) => String.fromCharCode(0xe000 + words.indexOf(found)))

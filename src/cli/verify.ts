@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { printable } from '../job/escape-controls.ts'
+import { escapeLine } from '../job/escape-controls.ts'
 import { verifyFile } from '../persistence/sqlite/verify/verify.ts'
 import { invariants } from '../persistence/store.ts'
 
@@ -17,7 +17,7 @@ const toldMax = 100
 export function verifyCommand(path: string, out: Output, err: Output): number {
   if (!existsSync(path)) {
     err.write(
-      `jobmachine: there is no file ${printable(resolve(path))}; give the path of a database, such as data/jobs.db\n`,
+      `jobmachine: there is no file ${escapeLine(resolve(path))}; give the path of a database, such as data/jobs.db\n`,
     )
     return 1
   }
@@ -32,15 +32,15 @@ export function verifyCommand(path: string, out: Output, err: Output): number {
     if (progress) err.write('\n')
     for (const { invariant, jobId, message } of violations.slice(0, toldMax)) {
       out.write(
-        `${invariant} (${invariants[invariant]})${jobId === null ? '' : `, job ${jobId}`}: ${printable(message)}\n`,
+        `${invariant} (${invariants[invariant]})${jobId === null ? '' : `, job ${jobId}`}: ${escapeLine(message)}\n`,
       )
     }
     if (violationCount > toldMax) out.write(`… and ${violationCount - toldMax} more\n`)
-    out.write(`${printable(path)}: ${jobs} jobs, ${events} events, ${violationCount} violations\n`)
+    out.write(`${escapeLine(path)}: ${jobs} jobs, ${events} events, ${violationCount} violations\n`)
     return violationCount === 0 ? 0 : 1
   } catch (error) {
     err.write(
-      `jobmachine: ${printable(`${path} cannot be checked: ${error instanceof Error ? error.message : error}`)}\n`,
+      `jobmachine: ${escapeLine(`${path} cannot be checked: ${error instanceof Error ? error.message : error}`)}\n`,
     )
     return 1
   }

@@ -4,7 +4,7 @@ import { ConfigError } from '../errors.ts'
 import type { AnyHandler } from '../handlers/define.ts'
 import { defineHandler } from '../handlers/define.ts'
 import { didYouMean } from '../job/did-you-mean.ts'
-import { faultOfDatabasePath } from '../persistence/database-path.ts'
+import { databasePathProblem } from '../persistence/database-path.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Inspector, SystemLog } from './job-system.ts'
 
@@ -49,8 +49,8 @@ type Check = (value: unknown) => readonly string[]
 /** Those that are no settings. */
 const checks: Readonly<Record<Exclude<keyof JobSystemOptions, keyof Settings>, Check>> = {
   database: (path) => {
-    const fault = faultOfDatabasePath(path)
-    return fault === null ? [] : [`database ${fault}`]
+    const problem = databasePathProblem(path)
+    return problem === null ? [] : [`database ${problem}`]
   },
   handlers: problemsOfHandlers,
   acceptLoss: (given) =>

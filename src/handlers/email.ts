@@ -4,11 +4,11 @@ import type { NodemailerError, SendMailOptions } from 'nodemailer'
 import { z } from 'zod'
 import { PermanentError } from '../errors.ts'
 import { defineHandler, type Handler } from './define.ts'
-import { addressFault, addressMax } from './mail-address.ts'
+import { addressMax, addressProblem } from './mail-address.ts'
 import { strictPayload, takes } from './payload.ts'
-import { redactError, redacting, type Sent } from './redact.ts'
+import { createRedact, redactError, type Sent } from './redact.ts'
 import { type SmtpSettings, smtpOptions } from './smtp.ts'
-import { refusalOf } from './smtp-refusal.ts'
+import { smtpFailureOf } from './smtp-failure.ts'
 
 /** What an `email` job carries. */
 export interface Email {
@@ -49,8 +49,9 @@ const oneLine = z
 const address = z
   .string(takes('one email address, such as someone@example.com'))
   .superRefine((text, { addIssue }) => {
-    const fault = addressFault(text)
-    if (fault) addIssue({ code: 'custom', message: `must be one email address, such as someone@example.com; ${fault}` })
+    const problem = addressProblem(text)
+    if (problem)
+      addIssue({ code: 'custom', message: `must be one email address, such as someone@example.com; ${problem}` })
   })
   .meta({
     format: 'idn-email',
@@ -127,8 +128,8 @@ export function sendEmail({ smtp, retryMaxMs }: EmailSettings): Handler<Email> {
       } catch (thrown) {
         signal.throwIfAborted()
         const cause = thrown as NodemailerError
-        const { message, isFinal } = refusalOf(cause, smtp)
-        redactError(cause, redacting(sentWith(mail, smtp)))
+        const { message, isFinal } = smtpFailureOf(cause, smtp)
+        redactError(cause, createRedact(sentWith(mail, smtp)))
         throw isFinal ? new PermanentError(message, { cause }) : new Error(message, { cause })
       }
     },

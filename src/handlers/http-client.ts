@@ -1,6 +1,6 @@
 import http, { type IncomingMessage } from 'node:http'
 import https from 'node:https'
-import { guarded, type NetworkRules } from './webhook-network.ts'
+import { type NetworkRules, restrictAgent } from './webhook-network.ts'
 
 /** One request; `signal` is its only limit in time. */
 export interface HttpRequest {
@@ -60,8 +60,8 @@ interface Agents {
 
 function agents(rules: NetworkRules, options: http.AgentOptions): Agents {
   return {
-    'http:': guarded(new http.Agent(options), rules),
-    'https:': guarded(new https.Agent(options), rules),
+    'http:': restrictAgent(new http.Agent(options), rules),
+    'https:': restrictAgent(new https.Agent(options), rules),
   }
 }
 

@@ -17,8 +17,8 @@ const label = /^[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}\p{Join_C}-]*[\p{L}\p{M}\p{N}])?$
  * What is wrong with a mail address; undefined where it is one that RFC 5321 and 6531 allow: dot-strings and quoted local parts, names of one
  * label, addresses in brackets, domains and local parts in any script.
  */
-export function addressFault(text: string): string | undefined {
-  // Nothing dearer is done with megabytes; what is a little too long may have a fault that says more.
+export function addressProblem(text: string): string | undefined {
+  // Nothing dearer is done with megabytes; what is a little too long may have a problem that says more.
   if (text.length > 4 * addressMax) return `it has more than ${addressMax} bytes`
   if (!text.isWellFormed() || /[\p{Cc}\p{Zl}\p{Zp}]/u.test(text)) return 'it has a line break or a control character'
   const at = endOfLocalPart(text)

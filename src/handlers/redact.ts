@@ -27,7 +27,7 @@ const errorsMax = 10
  * Makes `Redact` for texts: each in any case, as it is and as the protocols write it, and within anything in base64 or hex, such as the line of a
  * sign-in, which goes as a whole. Texts shorter than 4 characters are left.
  */
-export function redacting(sent: readonly Sent[]): Redact {
+export function createRedact(sent: readonly Sent[]): Redact {
   const known = sent.filter(({ text }) => text.length >= lengthMin)
   const forms = known.flatMap(({ name, text }) => writtenForms(text).map((form) => ({ name, form })))
   // A text within another would leave the rest of that.

@@ -18,7 +18,7 @@ export interface NetworkRules {
  * nothing can change between check and connect, and no spelling of an address gets round it. A refusal fails the request with
  * `PermanentError` before a packet is sent; a name is refused where any of its addresses is.
  */
-export function guarded<A extends Agent>(
+export function restrictAgent<A extends Agent>(
   agent: A,
   { allows = isPublicAddress, resolve = resolveAll }: NetworkRules,
 ): A {

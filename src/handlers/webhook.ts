@@ -3,7 +3,7 @@ import { PermanentError, RetryAfterError } from '../errors.ts'
 import { defineHandler, type Handler } from './define.ts'
 import type { HttpAnswer, HttpClient } from './http-client.ts'
 import { strictPayload, takes } from './payload.ts'
-import { type Redact, redactError, redacting, type Sent } from './redact.ts'
+import { createRedact, type Redact, redactError, type Sent } from './redact.ts'
 import { retryAfterMs } from './retry-after.ts'
 import { sign, signingKey } from './webhook-signature.ts'
 
@@ -130,7 +130,7 @@ export function callWebhook({ client, secret, retryMaxMs, now }: WebhookSettings
       let hop = firstHop(call, idempotencyToken)
       for (let followed = 0; ; followed++) {
         const signature = key && hop.atHome ? sign(key, idempotencyToken, now(), hop.body ?? '') : {}
-        const redact = () => redacting(sentWith(call, signature, secret))
+        const redact = () => createRedact(sentWith(call, signature, secret))
         const answer = await send({ ...hop, headers: { ...hop.headers, ...signature } }, client, signal, redact)
         const next = nextHop(hop, answer, redact)
         if (!next || followed === redirectsMax) return judge(hop, answer, retryMaxMs, now(), next !== undefined)

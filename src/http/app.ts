@@ -14,7 +14,7 @@ import { assertBasePath, firstSegmentOf } from './mount.ts'
 import { Docs } from './openapi/docs.ts'
 import { Outflow } from './outflow.ts'
 import { Pacing } from './pace.ts'
-import { HttpError, isOurFault, problem } from './problem.ts'
+import { HttpError, isServerError, problem } from './problem.ts'
 import type { Env } from './request.ts'
 import { apiRoutes } from './routes/api.ts'
 import { docsRoute } from './routes/docs.ts'
@@ -99,7 +99,7 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
     }),
   )
   app.onError((error, c) => {
-    if (isOurFault(error)) log.error({ err: error, method: c.req.method, path: c.req.path }, 'a request failed')
+    if (isServerError(error)) log.error({ err: error, method: c.req.method, path: c.req.path }, 'a request failed')
     return refuse(c, error)
   })
   return app

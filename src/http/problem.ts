@@ -53,7 +53,7 @@ export function toProblem(error: unknown): Problem {
 }
 
 /** Whether an error is a fault of ours, which the log must tell. */
-export function isOurFault(error: unknown): boolean {
+export function isServerError(error: unknown): boolean {
   return !(error instanceof HttpError) && !(error instanceof JobSystemError && isRefusalCode(error.code))
 }
 

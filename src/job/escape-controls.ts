@@ -13,13 +13,13 @@ export function escapeControls(json: string): string {
 }
 
 /** One line for a terminal, of a text that anybody may have written. */
-export function printable(text: string): string {
+export function escapeLine(text: string): string {
   return text.replace(obeyed, escaped)
 }
 
 /** The same of several lines. */
-export function printableLines(text: string): string {
-  return text.split('\n').map(printable).join('\n')
+export function escapeLines(text: string): string {
+  return text.split('\n').map(escapeLine).join('\n')
 }
 
 function escaped(character: string): string {

@@ -6,12 +6,12 @@ const uriQuery = /\?(?:mode|cache|vfs|immutable|nolock|psow)=/i
  * What is wrong with a path that is to name the database: SQLite would make a file of that very name for `:memory:` or `file:jobs.db`. Null where
  * it can name a file. An address is not repeated: it may have a password in it.
  */
-export function faultOfDatabasePath(path: unknown): string | null {
-  const fault = describeFault(path)
-  return fault && `${fault}; it must be the path of a file, such as ./data/jobs.db`
+export function databasePathProblem(path: unknown): string | null {
+  const problem = describeProblem(path)
+  return problem && `${problem}; it must be the path of a file, such as ./data/jobs.db`
 }
 
-function describeFault(path: unknown): string | null {
+function describeProblem(path: unknown): string | null {
   if (path instanceof URL) return 'is a URL (use fileURLToPath of node:url)'
   if (typeof path !== 'string') return `is ${path === null ? 'null' : typeof path}`
   if (path.trim() === '') return 'is empty'

@@ -13,7 +13,7 @@ afterAll(cleanUp)
 const leaks =
   /\n\s+at |\.[jt]s:\d|node_modules|node:internal|sqlite|\b(select|insert|update) .*\b(from|into|set)\b|\/(work|tmp|home|root|usr)\//i
 
-async function refusalOf(body: string | Buffer, headers: Record<string, string | undefined> = {}, path = '/jobs') {
+async function smtpFailureOf(body: string | Buffer, headers: Record<string, string | undefined> = {}, path = '/jobs') {
   const head = request(`POST ${path}`, {
     'content-type': 'application/json',
     'content-length': `${Buffer.byteLength(body)}`,
@@ -65,7 +65,7 @@ describe('a body that is not JSON is refused with invalid_json', () => {
     ['UTF-16', Buffer.from('\uFEFF{}', 'utf16le')],
     ['100,000 open brackets', '['.repeat(100_000)],
   ])('%s', async (_, body) => {
-    expect(await refusalOf(body)).toEqual({ status: 400, code: 'invalid_json', paths: [''] })
+    expect(await smtpFailureOf(body)).toEqual({ status: 400, code: 'invalid_json', paths: [''] })
   })
 })
 
@@ -101,7 +101,7 @@ describe('JSON that is no job is refused with invalid_input', () => {
       ['max_retries', 'priority', 'queue', 'x'],
     ],
   ])('%s', async (_, body, paths) => {
-    expect(await refusalOf(body)).toEqual({ status: 400, code: 'invalid_input', paths })
+    expect(await smtpFailureOf(body)).toEqual({ status: 400, code: 'invalid_input', paths })
   })
 })
 
@@ -210,11 +210,11 @@ describe('a field that is not what it takes is refused by its path', () => {
   ] as [string, string][])('%s %s', async (field, value) => {
     const body = without('delay_ms', `"${field}":${value}`)
 
-    expect(await refusalOf(body)).toEqual({ status: 400, code: 'invalid_input', paths: [field] })
+    expect(await smtpFailureOf(body)).toEqual({ status: 400, code: 'invalid_input', paths: [field] })
   })
 
   test.each(names)('type %s', async (value) => {
-    expect(await refusalOf(`{"type":${value},"payload":{}}`)).toEqual({
+    expect(await smtpFailureOf(`{"type":${value},"payload":{}}`)).toEqual({
       status: 400,
       code: 'invalid_input',
       paths: ['type'],
@@ -224,7 +224,7 @@ describe('a field that is not what it takes is refused by its path', () => {
   test('run_at together with delay_ms', async () => {
     const body = job('"run_at":"2030-01-31T09:30:00Z"')
 
-    expect(await refusalOf(body)).toEqual({ status: 400, code: 'invalid_input', paths: ['delay_ms'] })
+    expect(await smtpFailureOf(body)).toEqual({ status: 400, code: 'invalid_input', paths: ['delay_ms'] })
   })
 
   test('says of a wrong type what it takes, not that it is required', async () => {
@@ -262,7 +262,7 @@ describe('a payload', () => {
     ['of more bytes than it may have', `"${'a'.repeat(1_999)}"`, 'invalid_payload'],
     ['of more bytes than it may have, in few characters', `"${'🎈'.repeat(500)}"`, 'invalid_payload'],
   ])('%s is refused', async (_, payload, code) => {
-    const { status, code: got, paths } = await refusalOf(`{"type":"echo","payload":${payload}}`)
+    const { status, code: got, paths } = await smtpFailureOf(`{"type":"echo","payload":${payload}}`)
 
     expect([status, got]).toEqual([400, code])
     expect(paths).toHaveLength(1)
@@ -278,7 +278,7 @@ describe('a payload', () => {
     ['7', ['payload']],
     ['null', ['payload']],
   ])('%s that its handler does not take is refused', async (payload, paths) => {
-    expect(await refusalOf(`{"type":"sleep","payload":${payload}}`)).toEqual({
+    expect(await smtpFailureOf(`{"type":"sleep","payload":${payload}}`)).toEqual({
       status: 400,
       code: 'invalid_payload',
       paths,
@@ -310,11 +310,14 @@ describe('a content type', () => {
     ['application/json; charset=utf-16'],
     ['application/json; charset="latin1"'],
   ])('%s is refused with 415', async (type) => {
-    expect(await refusalOf(job(''), { 'content-type': type })).toEqual({ status: 415, code: 'unsupported_media_type' })
+    expect(await smtpFailureOf(job(''), { 'content-type': type })).toEqual({
+      status: 415,
+      code: 'unsupported_media_type',
+    })
   })
 
   test.each(['gzip', 'deflate', 'br', 'utf-8'])('with the encoding %s is refused with 415', async (encoding) => {
-    expect(await refusalOf(job(''), { 'content-encoding': encoding })).toEqual({
+    expect(await smtpFailureOf(job(''), { 'content-encoding': encoding })).toEqual({
       status: 415,
       code: 'unsupported_media_type',
     })

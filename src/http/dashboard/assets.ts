@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { HttpError } from '../problem.ts'
 import { replyText } from '../reply.ts'
 import type { Route } from '../routes/route.ts'
-import { chartCss } from './charts/style.ts'
+import { chartStyle } from './charts/style.ts'
 
 const require = createRequire(import.meta.url)
 const ours = (name: string) => fileURLToPath(new URL(`./browser/${name}`, import.meta.url))
@@ -30,7 +30,7 @@ const contentTypes: Readonly<Record<string, string>> = {
 }
 
 /** Those that are no file of their own. */
-const texts: Readonly<Record<string, string>> = { 'chart.css': chartCss }
+const texts: Readonly<Record<string, string>> = { 'chart.css': chartStyle }
 
 interface Asset {
   readonly text: string

@@ -3,7 +3,7 @@ import { HttpError } from '../problem.ts'
 import { parseBody } from '../query.ts'
 import { reply } from '../reply.ts'
 import { bulkIdOf } from '../request.ts'
-import { bulk, bulkConfirmation, bulkList, bulkListView, bulkRequest, bulkView } from '../wire/bulk.ts'
+import { bulk, bulkList, bulkListView, bulkRequest, bulkRunRequest, bulkView } from '../wire/bulk.ts'
 import { type ApiRoute, get, post } from './route.ts'
 
 const deadOnes = { command: 'requeue', type: 'sleep', text: 'timeout', created_from: '2030-01-31T00:00:00Z' }
@@ -50,13 +50,13 @@ export const bulkRoutes: readonly ApiRoute[] = [
     id: 'runBulk',
     tag: 'Jobs',
     summary: 'Confirm the count of a bulk action, which starts moving the jobs',
-    body: bulkConfirmation,
+    body: bulkRunRequest,
     answers: { 202: { description: 'It moves them.', body: bulk } },
     refusals: ['bulk_state'],
     examples: [{ summary: 'one that a restart forgot', status: 404, body: { matched: 12 } }],
     async handle({ system }, c, body) {
       const confirmed = findBulk(system, bulkIdOf(c))
-      confirmed.run(parseBody(bulkConfirmation, body).matched)
+      confirmed.run(parseBody(bulkRunRequest, body).matched)
       return reply(bulkView(confirmed), 202)
     },
   }),

@@ -11,7 +11,7 @@ import {
   listLimitMax,
 } from '../../engine/front-door.ts'
 import { InvalidInputError, JobNotFoundError } from '../../errors.ts'
-import { drawJob } from '../dashboard/charts/draw.ts'
+import { renderJob } from '../dashboard/charts/render.ts'
 import { noQuery, pathQuery, whole } from '../query.ts'
 import type { RefusalCode } from '../refusals.ts'
 import { reply } from '../reply.ts'
@@ -166,7 +166,7 @@ export const jobRoutes: readonly ApiRoute[] = [
     examples: [{ summary: 'of the first job, when it was new', status: 200, query: 'at=1' }],
     pace: 'chart',
     query: pathQuery,
-    handle: async ({ system }, c, query) => replySvg(await drawJob(system, idOf(c), query)),
+    handle: async ({ system }, c, query) => replySvg(await renderJob(system, idOf(c), query)),
   }),
   ...commandRoutes,
 ]

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type ChartName, charts } from '../../engine/front-door.ts'
-import { drawMachine, tallyOf } from '../dashboard/charts/draw.ts'
-import { chartCssSource } from '../dashboard/charts/style.ts'
+import { renderMachine, tallyOf } from '../dashboard/charts/render.ts'
+import { chartStyleSource } from '../dashboard/charts/style.ts'
 import { reply, replyText } from '../reply.ts'
 import { machine, machineView } from '../wire/machine.ts'
 import { type ApiRoute, get } from './route.ts'
@@ -36,10 +36,10 @@ export const machineRoutes: readonly ApiRoute[] = [
     examples: [{ summary: 'the dispatcher', status: 200, query: 'of=dispatcher' }],
     pace: 'read',
     query: machineQuery,
-    handle: async ({ system }, _, { of }) => replySvg(await drawMachine(system, of)),
+    handle: async ({ system }, _, { of }) => replySvg(await renderMachine(system, of)),
   }),
 ]
 
 export function replySvg(svg: string): Response {
-  return replyText(svg, 'image/svg+xml; charset=utf-8', { allowed: [`style-src ${chartCssSource}`] })
+  return replyText(svg, 'image/svg+xml; charset=utf-8', { allowed: [`style-src ${chartStyleSource}`] })
 }

@@ -14,7 +14,7 @@ export const bulkRequest = named(
 
 const matchedTakes = 'must be the count that was shown'
 
-export const bulkConfirmation = named(
+export const bulkRunRequest = named(
   'BulkConfirmation',
   z.strictObject(
     { matched: z.int(matchedTakes).min(0, matchedTakes).describe('The count that was shown.') },

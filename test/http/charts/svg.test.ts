@@ -3,19 +3,19 @@ import { describe, expect, test } from 'vitest'
 import type { Layout } from '../../../src/http/dashboard/charts/layout.ts'
 import { layoutOf } from '../../../src/http/dashboard/charts/layout.ts'
 import { jobsOverlay } from '../../../src/http/dashboard/charts/overlays.ts'
-import { chartCss, chartCssSource } from '../../../src/http/dashboard/charts/style.ts'
-import { createDrawing, type Overlay, renderChart, widthOf } from '../../../src/http/dashboard/charts/svg.ts'
+import { chartStyle, chartStyleSource } from '../../../src/http/dashboard/charts/style.ts'
+import { createChartTemplate, type Overlay, renderChart, widthOf } from '../../../src/http/dashboard/charts/svg.ts'
 import { type Chart, charts } from '../../../src/machines/chart.ts'
 import { byId, elementsOf, parseXml } from '../../support/xml.ts'
 
 const empty: Overlay = { label: '', caption: '', nodes: new Map(), edges: new Map() }
-const drawingOf = async (chart: Chart) => createDrawing(chart, await layoutOf(chart))
+const templateOfChart = async (chart: Chart) => createChartTemplate(chart, await layoutOf(chart))
 
 describe.each(Object.values(charts))('the picture of the chart $id', (chart) => {
   const named = (id: string) => (chart.id === charts.job.id ? id : `${chart.id}-${id}`)
 
   test('is well-formed, and has each id once', async () => {
-    const svg = parseXml(renderChart(await drawingOf(chart), empty))
+    const svg = parseXml(renderChart(await templateOfChart(chart), empty))
     const ids = elementsOf(svg).flatMap(({ attributes }) => attributes.id ?? [])
 
     expect(new Set(ids).size).toBe(ids.length)
@@ -30,7 +30,7 @@ describe.each(Object.values(charts))('the picture of the chart $id', (chart) => 
   })
 
   test('says what each state and each edge means', async () => {
-    const svg = parseXml(renderChart(await drawingOf(chart), empty))
+    const svg = parseXml(renderChart(await templateOfChart(chart), empty))
     const titleOf = (id: string) => byId(svg, id).children.find(({ name }) => name === 'title')?.text
 
     for (const { id, description, isOrigin } of chart.nodes) {
@@ -45,18 +45,18 @@ describe.each(Object.values(charts))('the picture of the chart $id', (chart) => 
   })
 
   test('has no style but the one that its policy permits', async () => {
-    const svg = renderChart(await drawingOf(chart), empty)
+    const svg = renderChart(await templateOfChart(chart), empty)
     const [style, ...more] = elementsOf(parseXml(svg)).filter(({ name }) => name === 'style')
 
     expect(more).toEqual([])
-    expect(style!.text).toBe(chartCss)
+    expect(style!.text).toBe(chartStyle)
     const hash = createHash('sha256').update(style!.text).digest('base64')
-    expect(chartCssSource).toBe(`'sha256-${hash}'`)
+    expect(chartStyleSource).toBe(`'sha256-${hash}'`)
     expect(svg).not.toMatch(/ style=| on\w+=|<script|href/)
   })
 
   test('leaves its style out where a page has it', async () => {
-    const svg = renderChart(await drawingOf(chart), empty, { inline: true })
+    const svg = renderChart(await templateOfChart(chart), empty, { inline: true })
 
     expect(svg).not.toContain('<style')
     expect(byId(parseXml(svg), named(`state-${chart.nodes.at(-1)!.id}`))).toBeDefined()
@@ -65,7 +65,7 @@ describe.each(Object.values(charts))('the picture of the chart $id', (chart) => 
 
 test('a picture shows what it is told of states and edges, and only there', async () => {
   const svg = parseXml(
-    renderChart(await drawingOf(charts.job), {
+    renderChart(await templateOfChart(charts.job), {
       label: 'in words',
       caption: 'below',
       nodes: new Map([['dead', { text: '7', mark: 'current' }]]),
@@ -104,7 +104,7 @@ test('no word that is put into a picture can become markup', () => {
   }
 
   const svg = parseXml(
-    renderChart(createDrawing(chart, layout), {
+    renderChart(createChartTemplate(chart, layout), {
       label: hostile,
       caption: hostile,
       nodes: new Map([['a', { text: hostile }]]),
@@ -131,7 +131,7 @@ test('a count that has no room is shortened, and told whole to those who do not 
     states: new Map([['succeeded', 1_234_567_890]]),
     taken: new Map([['running-succeed-succeeded', 1_234_567]]),
   })
-  const svg = parseXml(renderChart(await drawingOf(charts.job), overlay))
+  const svg = parseXml(renderChart(await templateOfChart(charts.job), overlay))
 
   expect(byId(svg, 'count-succeeded').text).toBe('1.235B')
   expect(byId(svg, 'taken-running-succeed-succeeded').text).toBe('1.235M')
@@ -140,7 +140,7 @@ test('a count that has no room is shortened, and told whole to those who do not 
 })
 
 test('rendering is no work for the loop to speak of', async () => {
-  const drawing = await drawingOf(charts.job)
+  const drawing = await templateOfChart(charts.job)
   const taken = new Map(charts.job.edges.map(({ id }, index) => [id, 10 ** (index % 9)]))
   const states = new Map(charts.job.nodes.map(({ id }, index) => [id, 10 ** index]))
   const render = () => renderChart(drawing, jobsOverlay(charts.job, { states, taken }))

@@ -86,7 +86,7 @@ test('a start on a full disk names the file that it cannot write, and what to do
   await (await openStore({ path })).store.close()
   const makeRoom = fillDisk(folder)
 
-  const refusal = refusalOf(() => lockForServing(path))
+  const refusal = smtpFailureOf(() => lockForServing(path))
   makeRoom()
 
   expect(refusal).toBeInstanceOf(DatabaseUnusableError)
@@ -103,7 +103,7 @@ test('a mark that cannot be made anew is told of once, and ends nothing', async 
 
   await until(() => notices.length > 0)
   const stored = await store.enqueue([aJob()])
-  const refusal = refusalOf(() => new Mark(path, { epoch: '', transitions: 0, jobs: 0 }))
+  const refusal = smtpFailureOf(() => new Mark(path, { epoch: '', transitions: 0, jobs: 0 }))
   undo()
   await until(() => existsSync(`${path}-mark`))
 
@@ -115,7 +115,7 @@ test('a mark that cannot be made anew is told of once, and ends nothing', async 
   await until(() => JSON.stringify(readMark(path)).includes('"transitions":2'))
 })
 
-function refusalOf(act: () => unknown): unknown {
+function smtpFailureOf(act: () => unknown): unknown {
   try {
     return act()
   } catch (error) {

@@ -53,7 +53,7 @@ function copyOf(path: string): string {
   return join(folder, 'jobs.db')
 }
 
-const refusalOf = (path: string, acceptLoss?: string) =>
+const smtpFailureOf = (path: string, acceptLoss?: string) =>
   openStore({ path, acceptLoss, newDatabaseId: 'later' }).then(
     () => null,
     (error: unknown) => error as LostJobsError,
@@ -190,7 +190,7 @@ describe('a file that has less than was acknowledged', () => {
       harm(path, older)
       const before = contents(path)
 
-      const refusal = await refusalOf(path)
+      const refusal = await smtpFailureOf(path)
 
       expect(refusal).toBeInstanceOf(LostJobsError)
       expect(refusal).toMatchObject({ code: 'jobs_lost', missing })
@@ -199,13 +199,13 @@ describe('a file that has less than was acknowledged', () => {
       expect(contents(path).filter(([name, bytes]) => name !== 'jobs.db-wal' || bytes !== '')).toEqual(
         before.filter(([name, bytes]) => name !== 'jobs.db-wal' || bytes !== ''),
       )
-      expect(await refusalOf(path, '00000000')).toBeInstanceOf(LostJobsError)
+      expect(await smtpFailureOf(path, '00000000')).toBeInstanceOf(LostJobsError)
     })
 
     test('goes on once its loss is accepted, and gives no id and no name twice', async () => {
       const { path, older } = make()
       harm(path, older)
-      const { acceptance } = (await refusalOf(path))!
+      const { acceptance } = (await smtpFailureOf(path))!
 
       const { store, notices } = await openStore({ path, acceptLoss: acceptance, newDatabaseId: 'later' })
       const result = await store.enqueue(jobs(1))
@@ -230,17 +230,17 @@ describe('a file that has less than was acknowledged', () => {
   test('is refused again when it loses more: an acceptance that was left in place accepts no other loss', async () => {
     const { path, older } = killed()
     rmSync(`${path}-wal`)
-    const acceptLoss = (await refusalOf(path))!.acceptance
+    const acceptLoss = (await smtpFailureOf(path))!.acceptance
     const { store } = await openStore({ path, acceptLoss })
     await store.enqueue(jobs(5))
     const later = copyOf(path)
     rmSync(`${later}-wal`)
 
-    expect(await refusalOf(later, acceptLoss)).toMatchObject({ missing: expect.any(Number) })
+    expect(await smtpFailureOf(later, acceptLoss)).toMatchObject({ missing: expect.any(Number) })
     // Nor does the mark of the time before stand in the way of the one that came after.
     const withOldMark = copyOf(path)
     copyFileSync(`${older}-mark`, `${withOldMark}-mark`)
-    expect(await refusalOf(withOldMark)).toBeNull()
+    expect(await smtpFailureOf(withOldMark)).toBeNull()
   })
 })
 

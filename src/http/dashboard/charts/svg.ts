@@ -1,7 +1,7 @@
 import { type Chart, type ChartEdge, type ChartNode, charts, edgeLines } from '../../../engine/front-door.ts'
 import { kindOf } from './kind.ts'
 import type { Layout, PlacedNode, RoutedEdge } from './layout.ts'
-import { chartCss } from './style.ts'
+import { chartStyle } from './style.ts'
 
 /** What to show of one state: a text below its name, and marks. */
 export interface NodeOverlay {
@@ -27,7 +27,7 @@ export interface Overlay {
 }
 
 /** A chart made ready: the text of its picture, cut where a request's numbers come. */
-export interface Drawing {
+export interface ChartTemplate {
   readonly size: string
   readonly nodes: readonly { readonly id: string; readonly pieces: Pieces }[]
   readonly edges: readonly { readonly id: string; readonly pieces: Pieces }[]
@@ -54,7 +54,7 @@ const unmarked: NodeOverlay & EdgeOverlay = { text: '', width: widthMin }
  * Makes a chart ready to be rendered any number of times. Ids: `state-running`, `count-running`, `edge-running-fail-dead`,
  * `taken-running-fail-dead`; in charts but the job's after its name, `worker-state-running`, so that a page may hold several.
  */
-export function createDrawing(chart: Chart, layout: Layout): Drawing {
+export function createChartTemplate(chart: Chart, layout: Layout): ChartTemplate {
   const prefix = chart.id === charts.job.id ? '' : `${chart.id}-`
   const width = layout.width + 2 * margin
   const height = layout.height + 2 * margin + captionHeight
@@ -80,18 +80,18 @@ export function createDrawing(chart: Chart, layout: Layout): Drawing {
   }
 }
 
-/** The picture as it stands in a file; `inline`: as part of a page, which has `chartCss` in a style sheet of its own. */
-export function renderChart(drawing: Drawing, overlay: Overlay, { inline = false } = {}): string {
-  const { size, origin, captionAt } = drawing
+/** The picture as it stands in a file; `inline`: as part of a page, which has `chartStyle` in a style sheet of its own. */
+export function renderChart(template: ChartTemplate, overlay: Overlay, { inline = false } = {}): string {
+  const { size, origin, captionAt } = template
   const label = xmlText(overlay.label)
   let svg = `<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" aria-label="${label}" ${size}>`
-  if (!inline) svg += `<style>${chartCss}</style>`
+  if (!inline) svg += `<style>${chartStyle}</style>`
   svg += origin
-  for (const { id, pieces } of drawing.edges) {
+  for (const { id, pieces } of template.edges) {
     const { text, width, mark } = overlay.edges.get(id) ?? unmarked
     svg += `${pieces[0]}${mark ? ` ${mark}` : ''}${pieces[1]}${width}${pieces[2]}${xmlText(text)}${pieces[3]}`
   }
-  for (const { id, pieces } of drawing.nodes) {
+  for (const { id, pieces } of template.nodes) {
     const { text, mark } = overlay.nodes.get(id) ?? unmarked
     svg += `${pieces[0]}${mark ? ` ${mark}` : ''}${pieces[1]}${xmlText(text)}${pieces[2]}`
   }

@@ -3,7 +3,7 @@ import { curlOf } from '../../openapi/curl.ts'
 import type { SchemaObject } from '../../openapi/json-schema.ts'
 import { examplesOf, type Operation, templateOf } from '../../openapi/operation.ts'
 import { Fields, Rows, Takes } from './docs-schema.tsx'
-import { Code, Join, Prose, Table, withHeaders } from './docs-text.tsx'
+import { Code, FormattedText, Join, Table, withHeaders } from './docs-text.tsx'
 
 /** One operation from both sides: as the document has it, and what its examples are made from. */
 export interface Entry {
@@ -36,7 +36,7 @@ export function OperationView({ described, operation, document, origin, types }:
         <Method of={method} /> <code>{templateOf(path)}</code>
       </h3>
       <p>
-        <strong>{summary}.</strong> <Prose of={description ?? ''} />
+        <strong>{summary}.</strong> <FormattedText of={description ?? ''} />
       </p>
       {example && <pre>{curlOf(url, method, example, asksToken)}</pre>}
       {parameters.length > 0 && (
@@ -106,7 +106,7 @@ function Answers({ of, operationId }: StatusProps) {
             />
           </td>
           <td>
-            <Prose of={withHeaders(description, Object.keys(headers))} />
+            <FormattedText of={withHeaders(description, Object.keys(headers))} />
           </td>
         </tr>
       ))}

@@ -1,6 +1,6 @@
 import type { Child } from 'hono/jsx'
 import type { SchemaObject } from '../../openapi/json-schema.ts'
-import { Code, Join, Prose, Table } from './docs-text.tsx'
+import { Code, FormattedText, Join, Table } from './docs-text.tsx'
 
 /** Fields inside fields are listed so deep. */
 const depthMax = 4
@@ -53,7 +53,7 @@ export function Rows({ label, rows, first, mark }: RowsProps) {
             )}
           </td>
           <td>
-            <Prose of={meaningOf(schema)} />
+            <FormattedText of={meaningOf(schema)} />
           </td>
         </tr>
       ))}

@@ -2,7 +2,7 @@ import type { Child } from 'hono/jsx'
 import { Text } from './text.tsx'
 
 /** A text of the description, of which what stands between backticks is code. */
-export function Prose({ of }: { readonly of: string }) {
+export function FormattedText({ of }: { readonly of: string }) {
   const parts = of.split(/`([^`]+)`/)
   return <>{parts.map((part, index) => (index % 2 === 1 ? <Code of={part} /> : part && <Text of={part} />))}</>
 }
@@ -16,12 +16,12 @@ export function Code({ of }: { readonly of: string }) {
 }
 
 /** The same, a paragraph for each blank line. */
-export function Paragraphs({ of }: { readonly of: string }) {
+export function FormattedBlocks({ of }: { readonly of: string }) {
   return (
     <>
       {of.split('\n\n').map((paragraph) => (
         <p>
-          <Prose of={paragraph} />
+          <FormattedText of={paragraph} />
         </p>
       ))}
     </>

@@ -5,7 +5,7 @@ import { type Operation, templateOf } from '../../openapi/operation.ts'
 import { type Refusal, refusalCodes, refusals } from '../../refusals.ts'
 import { type Entry, Method, OperationView } from './docs-operation.tsx'
 import { Fields, Takes } from './docs-schema.tsx'
-import { Code, Paragraphs, Prose, Table, withHeaders } from './docs-text.tsx'
+import { Code, FormattedBlocks, FormattedText, Table, withHeaders } from './docs-text.tsx'
 import { page } from './page.tsx'
 import { Text } from './text.tsx'
 
@@ -49,7 +49,7 @@ function Introduction({ document, origin }: { readonly document: ApiDocument; re
   return (
     <div class="card api-head">
       <h1>API</h1>
-      <Paragraphs of={document.info.description} />
+      <FormattedBlocks of={document.info.description} />
       <p>
         It is at <Code of={origin} />, version <Text of={document.info.version} />. For programs:{' '}
         <a href="/openapi.json">openapi.json</a>, OpenAPI 3.1.
@@ -127,7 +127,7 @@ function JobType({ type, payload }: { readonly type: string; readonly payload: S
       <h3 id={anchorOf(type)}>
         <Code of={type} />
       </h3>
-      {description !== undefined && <Paragraphs of={description} />}
+      {description !== undefined && <FormattedBlocks of={description} />}
       {examples.map((example) => (
         <pre>
           <Text of={JSON.stringify({ type, payload: example }, null, 2)} />
@@ -148,7 +148,7 @@ function Schemas({ document }: { readonly document: ApiDocument }) {
           <h3 id={`schema-${name}`}>
             <code>{name}</code>
           </h3>
-          {schema.description !== undefined && <Paragraphs of={schema.description} />}
+          {schema.description !== undefined && <FormattedBlocks of={schema.description} />}
           <SchemaView schema={schema} label={`Fields of ${name}`} mark="optional" />
         </section>
       ))}
@@ -190,7 +190,7 @@ function Errors() {
                 </th>
                 <td>{status}</td>
                 <td>
-                  <Prose of={withHeaders(meaning, headers)} />
+                  <FormattedText of={withHeaders(meaning, headers)} />
                 </td>
               </tr>
             )

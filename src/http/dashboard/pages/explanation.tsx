@@ -1,9 +1,9 @@
 import type { Explanation } from '../../../engine/front-door.ts'
-import { StateBadge, Time } from './parts.tsx'
+import { StateLabel, Time } from './parts.tsx'
 import { Text } from './text.tsx'
 
 /** Why a job is where it is, what stands in its way and what can happen next. */
-export function Explained({ explanation, now }: { readonly explanation: Explanation; readonly now: number }) {
+export function ExplanationSection({ explanation, now }: { readonly explanation: Explanation; readonly now: number }) {
   const { summary, lastFailure, because, earliest, earliestRunAt, next } = explanation
   // That it has ended is all that its summary says.
   const obstacles = explanation.obstacles.filter(({ code }) => code !== 'ended')
@@ -56,7 +56,7 @@ export function Explained({ explanation, now }: { readonly explanation: Explanat
                   <tr>
                     <td>{event}</td>
                     <td>
-                      <StateBadge state={to} />
+                      <StateLabel state={to} />
                     </td>
                     <td>{possible ? 'yes' : 'no'}</td>
                     <td>

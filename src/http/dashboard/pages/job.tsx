@@ -11,11 +11,11 @@ import {
 } from '../../../engine/front-door.ts'
 import { JobNotFoundError } from '../../../errors.ts'
 import { parseQuery, pathQuery } from '../../query.ts'
-import { drawJob } from '../charts/draw.ts'
+import { renderJob } from '../charts/render.ts'
 import { ChartFrame } from './chart.tsx'
-import { Explained } from './explanation.tsx'
+import { ExplanationSection } from './explanation.tsx'
 import { page } from './page.tsx'
-import { duration, Json, Moment, number, Pre, StateBadge, Time, upperFirst } from './parts.tsx'
+import { duration, Json, Moment, number, Pre, StateLabel, Time, upperFirst } from './parts.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 1_000
@@ -39,7 +39,7 @@ export async function jobPage(
   const after = Math.max(0, Math.min(at - timelineMax / 2, lastSeq - timelineMax))
   const [history, chart] = await Promise.all([
     system.history(id, { after, limit: timelineMax }),
-    drawJob(system, id, { inline: true, ...(asked === undefined ? {} : { at }) }),
+    renderJob(system, id, { inline: true, ...(asked === undefined ? {} : { at }) }),
   ])
   const now = clock()
   return page({
@@ -50,7 +50,7 @@ export async function jobPage(
     children: (
       <>
         <Head job={job} next={explanation.next} />
-        <Explained explanation={explanation} now={now} />
+        <ExplanationSection explanation={explanation} now={now} />
         <Path id={id} at={at} lastSeq={lastSeq} history={history} chart={chart} />
         <div class="columns">
           <Facts job={job} now={now} />
@@ -71,7 +71,7 @@ function Head({ job: { id, state, type, queue }, next }: HeadProps) {
   return (
     <section class="card head">
       <h1>Job {id}</h1>
-      <StateBadge state={state} />
+      <StateLabel state={state} />
       <span>
         <Text of={type} /> <span class="muted">in queue</span> <Text of={queue} />
       </span>
@@ -166,7 +166,7 @@ function Step({ id, row, isShown, after }: StepProps) {
       </a>
       <strong>{event}</strong>
       <span>
-        {from && <StateBadge state={from} />} → <StateBadge state={to} />
+        {from && <StateLabel state={from} />} → <StateLabel state={to} />
         {attempt > 0 && <span class="muted"> attempt {attempt}</span>}
       </span>
       <Moment at={at} after={after} />

@@ -2,7 +2,7 @@ import type { Job, JobFilter, JobSystem } from '../../../engine/front-door.ts'
 import { BulkForms } from './bulk.tsx'
 import { type FilterFields, FilterForm, fieldsOf, givenFields, toFilter } from './job-filter.tsx'
 import { page } from './page.tsx'
-import { excerpt, number, StateBadge, Time } from './parts.tsx'
+import { number, StateLabel, Time, truncate } from './parts.tsx'
 import { Text } from './text.tsx'
 
 const rowsMax = 50
@@ -85,7 +85,7 @@ function JobTable({ jobs, now }: { readonly jobs: readonly Job[]; readonly now: 
                 <a href={`/dashboard/jobs/${job.id}`}>{job.id}</a>
               </td>
               <td>
-                <StateBadge state={job.state} />
+                <StateLabel state={job.state} />
               </td>
               <td>
                 <Text of={job.type} />
@@ -100,8 +100,8 @@ function JobTable({ jobs, now }: { readonly jobs: readonly Job[]; readonly now: 
                 <Time at={job.createdAt} now={now} />
               </td>
               <td>
-                <bdi class="excerpt">
-                  {excerpt(job.error ? `${job.error.name}: ${job.error.message}` : job.payload)}
+                <bdi class="truncate">
+                  {truncate(job.error ? `${job.error.name}: ${job.error.message}` : job.payload)}
                 </bdi>
               </td>
             </tr>

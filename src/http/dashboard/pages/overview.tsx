@@ -7,11 +7,11 @@ import {
   jobStates,
   type Metrics,
 } from '../../../engine/front-door.ts'
-import { drawMachine } from '../charts/draw.ts'
+import { renderMachine } from '../charts/render.ts'
 import { ChartFrame } from './chart.tsx'
 import { renderPage } from './page.tsx'
-import { duration, number, StateBadge, Time } from './parts.tsx'
-import { type Figure, SeriesFigure } from './series.tsx'
+import { duration, number, StateLabel, Time } from './parts.tsx'
+import { SeriesChart, type SeriesOptions } from './series.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 1_000
@@ -24,7 +24,7 @@ const quantileLines = (name: string) => [
   { name: `${name}_p99_ms`, label: '99th percentile', colour: '--bad' },
 ]
 
-const figures: readonly Figure[] = [
+const seriesCharts: readonly SeriesOptions[] = [
   {
     title: 'Throughput',
     unit: '/s',
@@ -48,7 +48,7 @@ const figures: readonly Figure[] = [
 
 /** The HTML of `GET /`: everything at one look. `isGuarded`: whoever sees it has logged in, and may want to log out. */
 export async function renderOverview(system: JobSystem, clock: () => number, isGuarded: boolean): Promise<string> {
-  const draw = (name: ChartName) => drawMachine(system, name, { inline: true })
+  const draw = (name: ChartName) => renderMachine(system, name, { inline: true })
   const [counts, metrics, job, dispatcher, worker] = await Promise.all([
     system.counts(),
     system.metrics(),
@@ -71,8 +71,8 @@ export async function renderOverview(system: JobSystem, clock: () => number, isG
           <ChartFrame svg={job} isWide />
         </section>
         <div class="columns">
-          {figures.map((figure) => (
-            <SeriesFigure {...figure} />
+          {seriesCharts.map((chart) => (
+            <SeriesChart {...chart} />
           ))}
         </div>
         <Workers activity={system.activity()} now={clock()} />
@@ -129,7 +129,7 @@ function Tiles({ counts }: { readonly counts: Readonly<Record<JobState, number>>
             <span class="count" id={`tile-${state}`}>
               {number(counts[state])}
             </span>
-            <StateBadge state={state} />
+            <StateLabel state={state} />
           </a>
         </li>
       ))}

@@ -4,7 +4,7 @@ import { visible } from './text.tsx'
 
 const kinds = new Map(charts.job.nodes.map((node) => [node.id, kindOf(node)]))
 
-export function StateBadge({ state }: { readonly state: JobState }) {
+export function StateLabel({ state }: { readonly state: JobState }) {
   return <span class={`state kind-${kinds.get(state)}`}>{state}</span>
 }
 
@@ -76,7 +76,7 @@ export function Pre({ text }: { readonly text: string }) {
 }
 
 /** One line of it, cut. */
-export function excerpt(value: unknown, charactersMax = 160): string {
+export function truncate(value: unknown, charactersMax = 160): string {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
   return visible(text.length > charactersMax ? `${text.slice(0, charactersMax)}…`.toWellFormed() : text)
 }

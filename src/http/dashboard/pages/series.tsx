@@ -1,12 +1,12 @@
 /** One chart over time: what is drawn by which column of `GET /dashboard/series`. */
-export interface Figure {
+export interface SeriesOptions {
   readonly title: string
   readonly unit: string
   readonly lines: readonly { readonly name: string; readonly label: string; readonly colour: string }[]
 }
 
 /** An empty frame; the page's script draws into it and owns what is there. */
-export function SeriesFigure({ title, unit, lines }: Figure) {
+export function SeriesChart({ title, unit, lines }: SeriesOptions) {
   return (
     <figure class="card">
       <figcaption>

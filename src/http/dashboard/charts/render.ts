@@ -1,7 +1,7 @@
 import { type Chart, type ChartName, charts, countStates, edgeId, type JobSystem } from '../../../engine/front-door.ts'
 import { layoutOf } from './layout.ts'
 import { dispatcherOverlay, jobOverlay, jobsOverlay, slotsOverlay, type Tally } from './overlays.ts'
-import { createDrawing, type Drawing, type Overlay, renderChart } from './svg.ts'
+import { type ChartTemplate, createChartTemplate, type Overlay, renderChart } from './svg.ts'
 
 /** What can be told of each machine. */
 const views: Readonly<
@@ -20,29 +20,29 @@ export function tallyOf(system: JobSystem, name: ChartName): Promise<Tally> {
   return views[name].tally(system)
 }
 
-/** The picture of a machine; `inline`: as part of a page, which has `chartCss` in a style sheet of its own. */
-export async function drawMachine(system: JobSystem, name: ChartName, { inline = false } = {}): Promise<string> {
-  const [drawing, tally] = await Promise.all([drawingOf(name), views[name].tally(system)])
-  return renderChart(drawing, views[name].overlay(charts[name], tally), { inline })
+/** The picture of a machine; `inline`: as part of a page, which has `chartStyle` in a style sheet of its own. */
+export async function renderMachine(system: JobSystem, name: ChartName, { inline = false } = {}): Promise<string> {
+  const [template, tally] = await Promise.all([templateOf(name), views[name].tally(system)])
+  return renderChart(template, views[name].overlay(charts[name], tally), { inline })
 }
 
 /** The same of one job's path; `at`: as it was after that transition. */
-export async function drawJob(
+export async function renderJob(
   system: JobSystem,
   id: number,
   { at, inline = false }: { readonly at?: number; readonly inline?: boolean } = {},
 ): Promise<string> {
-  const [drawing, path] = await Promise.all([drawingOf('job'), system.path(id, at === undefined ? {} : { at })])
-  return renderChart(drawing, jobOverlay(charts.job, id, path, at ?? null), { inline })
+  const [template, path] = await Promise.all([templateOf('job'), system.path(id, at === undefined ? {} : { at })])
+  return renderChart(template, jobOverlay(charts.job, id, path, at ?? null), { inline })
 }
 
-const drawings = new Map<ChartName, Drawing>()
+const templates = new Map<ChartName, ChartTemplate>()
 
 /** Made once, at the first request. */
-async function drawingOf(name: ChartName): Promise<Drawing> {
-  const drawing = drawings.get(name) ?? createDrawing(charts[name], await layoutOf(charts[name]))
-  drawings.set(name, drawing)
-  return drawing
+async function templateOf(name: ChartName): Promise<ChartTemplate> {
+  const template = templates.get(name) ?? createChartTemplate(charts[name], await layoutOf(charts[name]))
+  templates.set(name, template)
+  return template
 }
 
 async function tallyJobs(system: JobSystem): Promise<Tally> {

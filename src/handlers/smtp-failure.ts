@@ -2,7 +2,7 @@ import type { NodemailerError } from 'nodemailer'
 import type { SmtpSettings } from './smtp.ts'
 
 /** What an attempt that failed says, and whether another could help. */
-export interface Refusal {
+export interface SmtpFailure {
   readonly message: string
   readonly isFinal: boolean
 }
@@ -11,7 +11,7 @@ export interface Refusal {
  * Whether a server refused this mail for good. Only its word on envelope and content counts (5xx), and only where it is about the mail: what
  * comes of the settings or of the server would refuse every mail, can be mended, and must not kill all that wait. Postfix defers then too.
  */
-export function refusalOf(error: NodemailerError, settings: SmtpSettings): Refusal {
+export function smtpFailureOf(error: NodemailerError, settings: SmtpSettings): SmtpFailure {
   const { code, responseCode = 0 } = error
   if (code === 'EAUTH') return later('the mail server refused the sign-in: check SMTP_USER and SMTP_PASSWORD')
   // What OpenSSL makes of a greeting in plain text.
@@ -28,7 +28,7 @@ export function refusalOf(error: NodemailerError, settings: SmtpSettings): Refus
 function ofSettings(
   { responseCode = 0, response = '', command }: NodemailerError,
   { user, password }: SmtpSettings,
-): Refusal | undefined {
+): SmtpFailure | undefined {
   if (isAboutSender(response, command)) return later('the mail server refused the sender: check SMTP_FROM')
   const signsIn = user !== undefined && password !== undefined
   const asksForSignIn = responseCode >= 530 && responseCode <= 538
@@ -50,6 +50,6 @@ function isAboutSender(response: string, command: string | undefined): boolean {
   return command === 'MAIL FROM' && !/^552|\b5\.3\.4\b/.test(response)
 }
 
-function later(message: string): Refusal {
+function later(message: string): SmtpFailure {
   return { message, isFinal: false }
 }
