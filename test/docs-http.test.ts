@@ -6,8 +6,7 @@ import { builtinHandlers } from '../src/handlers/builtin.ts'
 import type { SchemaObject } from '../src/http/openapi/json-schema.ts'
 import { type RefusalCode, refusalCodes, refusals } from '../src/http/refusals.ts'
 import { apiRoutes } from '../src/http/routes/api.ts'
-import { newJob } from '../src/http/wire/job.ts'
-import { components } from '../src/http/wire/wire.ts'
+import { components, newJob } from '../src/http/wire.ts'
 
 const page = readFileSync(resolve(import.meta.dirname, '../docs/http.md'), 'utf8')
 const lines = page.split('\n')

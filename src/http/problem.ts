@@ -1,4 +1,6 @@
 import { STATUS_CODES } from 'node:http'
+import { z } from 'zod'
+import { bulkPhases, eventTypes } from '../engine/front-door.ts'
 import {
   BackpressureError,
   BulkStateError,
@@ -8,12 +10,40 @@ import {
   JobSystemError,
   UnavailableError,
 } from '../errors.ts'
-import { isRefusalCode, type RefusalCode, refusals } from './refusals.ts'
+import { type RefusalCode, refusalCodes, refusals } from './refusals.ts'
 import { reply } from './reply.ts'
-import type { problem as problemSchema } from './wire/problem.ts'
-import type { Wire } from './wire/wire.ts'
+import { count, jobId, named, state, type Wire } from './wire.ts'
 
-type ProblemBody = Wire<typeof problemSchema>
+const fault = named(
+  'Fault',
+  z.strictObject({
+    path: z.string().describe('The field or parameter; for an item of an array it begins with its index.'),
+    message: z.string().describe('What it must be.'),
+  }),
+)
+
+export const problemSchema = named(
+  'Problem',
+  z
+    .strictObject({
+      type: z.string(),
+      title: z.string(),
+      status: z.int(),
+      detail: z.string().describe('The same as `message`.'),
+      code: z.enum(refusalCodes).describe('For programs: it is stable.'),
+      message: z.string().describe('For people: it may change.'),
+      errors: z.array(fault).optional().describe('Of wrong input: one for each fault, to 1,000.'),
+      id: jobId.nullable().optional().describe('Of a conflict: the job.'),
+      phase: z.enum(bulkPhases).optional().describe('The phase of the bulk action.'),
+      matched: count.optional().describe('The count of the bulk action.'),
+      state: state.optional().describe('Of an illegal transition: the state that the job is in.'),
+      events: z
+        .array(z.enum(eventTypes))
+        .optional()
+        .describe('Of an illegal transition: what the machine allows in that state.'),
+    })
+    .describe('A refusal, by RFC 9457.'),
+)
 
 /** Characters of one text in an answer, which may quote what the caller sent: megabytes come back as a line. */
 const textMax = 1_000
@@ -35,7 +65,7 @@ export class HttpError extends JobSystemError {
 export interface Problem {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
-  readonly body: ProblemBody
+  readonly body: Wire<typeof problemSchema>
 }
 
 /** The answer to a request that failed. */
@@ -55,6 +85,10 @@ export function toProblem(error: unknown): Problem {
 /** Whether an error is a fault of ours, which the log must tell. */
 export function isServerError(error: unknown): boolean {
   return !(error instanceof HttpError) && !(error instanceof JobSystemError && isRefusalCode(error.code))
+}
+
+function isRefusalCode(code: string): code is RefusalCode {
+  return Object.hasOwn(refusals, code)
 }
 
 function membersOf(error: JobSystemError): object {

@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import { issuesOf } from '../engine/front-door.ts'
 import { type InputIssue, InvalidInputError } from '../errors.ts'
 
 /** A whole number, as a query writes it: in digits alone. `byDefault`: what is taken where it is left out. */
@@ -10,9 +9,6 @@ export function whole(min: number, max: number, byDefault?: number) {
   const number = z.int(takes).min(min, takes).max(max, takes)
   return z.preprocess(read, byDefault === undefined ? number : number.meta({ default: byDefault })).exactOptional()
 }
-
-/** Of what takes no parameters. */
-export const noQuery = z.strictObject({})
 
 /** Of a picture of a job's path. */
 export const pathQuery = z.strictObject({
@@ -35,11 +31,4 @@ export function parseQuery<Schema extends z.ZodObject>(schema: Schema, query: UR
   // One for each: a number out of its range may also be none that is safe.
   const faults = new Map(parsed.error.issues.map(({ path, message }) => [path.join('.'), message]))
   throw new InvalidInputError([...faults].map(([path, message]) => ({ path, message })))
-}
-
-/** A body of an object; throws `InvalidInputError` with every fault. */
-export function parseBody<Schema extends z.ZodObject>(schema: Schema, body: unknown): z.output<Schema> {
-  const parsed = schema.safeParse(body)
-  if (parsed.success) return parsed.data
-  throw new InvalidInputError(issuesOf(parsed.error))
 }

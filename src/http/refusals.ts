@@ -100,8 +100,3 @@ export const refusals = {
 export type RefusalCode = keyof typeof refusals
 
 export const refusalCodes = Object.keys(refusals) as RefusalCode[]
-
-/** Whether an error with that code answers a request. */
-export function isRefusalCode(code: string): code is RefusalCode {
-  return Object.hasOwn(refusals, code)
-}

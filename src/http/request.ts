@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import { z } from 'zod'
 import { HttpError } from './problem.ts'
 import type { RefusalCode } from './refusals.ts'
-import { jobId } from './wire/wire.ts'
+import { jobId } from './wire.ts'
 
 export type Env = { Bindings: HttpBindings }
 
@@ -24,11 +24,6 @@ export function idOf(c: Context<Env>): number {
   const id = /^[1-9][0-9]{0,15}$/.test(text) ? Number(text) : Number.NaN
   if (!Number.isSafeInteger(id)) throw new HttpError(404, 'job_not_found', `no job has the id ${JSON.stringify(text)}`)
   return id
-}
-
-/** The command over many jobs that a path names. */
-export function bulkIdOf(c: Context<Env>): string {
-  return c.req.param('bulk') ?? ''
 }
 
 export function queryOf(c: Context<Env>): URLSearchParams {

@@ -202,7 +202,7 @@ describe('GET /metrics/prometheus', () => {
       const system = { telemetry: async () => ({
         at: 0, version: '0', ready: true, states: {}, transitions: [], census: null, types: [], refusals: 0, slots: 0,
         phases: {}, files: {}, commits: { durationMs: { bounds: [], counts: [0] }, events: { bounds: [], counts: [0] } } }) }
-      const answer = await showPrometheus(system, 'text/plain')
+      const answer = await showPrometheus(system)
       console.log((await answer.text()).includes('nodejs_eventloop_lag_seconds'))`
 
     const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script])

@@ -4,10 +4,6 @@ import type { JobSystem } from '../../engine/front-door.ts'
 import { replyText } from '../reply.ts'
 import { type Family, familiesOf } from './metric-families.ts'
 
-/** The two formats of `GET /metrics/prometheus`, as `Accept` names them. */
-export const plainText = 'text/plain'
-export const openMetrics = 'application/openmetrics-text'
-
 /** What perf_hooks has as the least of no delays at all, in seconds. */
 const leastOfNone = 2 ** 63 / 1e9
 
@@ -21,16 +17,16 @@ const loadClient = (): typeof import('prom-client') => require('prom-client')
 
 let processRegistry: Registry | undefined
 
-/** `GET /metrics/prometheus`, in one of the two. `ofServer`: what is counted outside the system. */
+/** `GET /metrics/prometheus`; `isOpen`: as OpenMetrics. `ofServer`: what is counted outside the system. */
 export async function showPrometheus(
   system: JobSystem,
-  format: string,
+  { isOpen = false } = {},
   ofServer: () => readonly Family[] = () => [],
 ): Promise<Response> {
   const { Registry } = loadClient()
   const [telemetry, ofProcess] = await Promise.all([system.telemetry(), processFamilies()])
   const registry = new Registry<RegistryContentType>()
-  if (format === openMetrics) registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
+  if (isOpen) registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
   for (const family of [...familiesOf(telemetry), ...ofServer(), ...ofProcess])
     registry.registerMetric(toMetric(family))
   return replyText(await registry.metrics(), registry.contentType, { headers: { vary: 'Accept' } })

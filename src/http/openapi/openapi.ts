@@ -1,17 +1,16 @@
 import assert from 'node:assert/strict'
 import { z } from 'zod'
 import type { JsonSchema } from '../../engine/front-door.ts'
+import { problemSchema } from '../problem.ts'
 import { type Refusal, type RefusalCode, refusals } from '../refusals.ts'
 import { parametersOf, pathParameters } from '../request.ts'
-import { newJob } from '../wire/job.ts'
-import { problem } from '../wire/problem.ts'
-import { components } from '../wire/wire.ts'
+import { components, newJob } from '../wire.ts'
 import type { ApiDocument, OperationObject, ParameterObject, Reference, ResponseObject } from './api-document.ts'
 import { embedded, type SchemaObject } from './json-schema.ts'
 import { type Answer, examplesOf, type Operation, refusalsOf, tags, templateOf } from './operation.ts'
 
 /** What the description depends on besides the API itself. */
-export interface Described {
+interface Described {
   readonly version: string
   /** Where all paths begin; empty: at the root. */
   readonly basePath: string
@@ -158,7 +157,9 @@ function describeRefusals(codes: readonly RefusalCode[]): ResponseObject {
     description: codes.map((code) => `\`${code}\`: ${refusals[code].meaning}`).join('\n\n'),
     ...referToHeaders(told.flatMap(({ headers = [] }) => headers)),
     content: {
-      'application/problem+json': { schema: { allOf: [refer(problem), { properties: { code: { enum: codes } } }] } },
+      'application/problem+json': {
+        schema: { allOf: [refer(problemSchema), { properties: { code: { enum: codes } } }] },
+      },
     },
   }
 }

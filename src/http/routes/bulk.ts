@@ -1,10 +1,68 @@
-import { type Bulk, fromWire, type JobSystem } from '../../engine/front-door.ts'
+import type { Context } from 'hono'
+import { z } from 'zod'
+import {
+  type Bulk,
+  bulkPhases,
+  commands,
+  filterFields,
+  fromWire,
+  issuesOf,
+  type JobSystem,
+} from '../../engine/front-door.ts'
+import { InvalidInputError } from '../../errors.ts'
 import { HttpError } from '../problem.ts'
-import { parseBody } from '../query.ts'
 import { reply } from '../reply.ts'
-import { bulkIdOf } from '../request.ts'
-import { bulk, bulkList, bulkListView, bulkRequest, bulkRunRequest, bulkView } from '../wire/bulk.ts'
+import type { Env } from '../request.ts'
+import { count, instant, instantOf, named, state, type Wire } from '../wire.ts'
 import { type ApiRoute, get, post } from './route.ts'
+
+const commandTakes = `must be one of: ${commands.join(', ')}`
+const command = z.enum(commands, commandTakes)
+
+const bulkRequest = named(
+  'BulkRequest',
+  z
+    .strictObject({ command, ...filterFields }, 'must be an object with a command and a filter')
+    .describe('The command and which jobs it is for; without a `state`: those in any state that allows it.'),
+)
+
+const matchedTakes = 'must be the count that was shown'
+
+const bulkRunRequest = named(
+  'BulkConfirmation',
+  z.strictObject(
+    { matched: z.int(matchedTakes).min(0, matchedTakes).describe('The count that was shown.') },
+    'must be an object with the count that was shown',
+  ),
+)
+
+const bulk = named(
+  'Bulk',
+  z.strictObject({
+    id: z.string(),
+    command,
+    filter: z.strictObject({
+      state: state.optional(),
+      type: z.string().optional(),
+      queue: z.string().optional(),
+      text: z.string().optional(),
+      created_from: instant.optional(),
+      created_to: instant.optional(),
+    }),
+    phase: z.enum(bulkPhases).describe('`ready`: it waits for the confirmation of its count.'),
+    created_at: instant,
+    expires_at: instant.nullable().describe('When it expires unless it is confirmed.'),
+    matched: count.describe('Jobs that match, so far while it counts.'),
+    more: z.boolean().describe('More jobs match than one action may move; it has the newest.'),
+    up_to: count.nullable().describe('The highest id that it searched; later jobs are not touched.'),
+    looked_to: count.nullable().describe('The lowest id that it has searched so far.'),
+    moved: count,
+    refused: count.describe('Jobs that had left the state by then.'),
+    error: z.string().nullable().describe('Why it failed.'),
+  }),
+)
+
+const bulkList = named('BulkList', z.strictObject({ bulk: z.array(bulk).describe('Newest first.') }))
 
 const deadOnes = { command: 'requeue', type: 'sleep', text: 'timeout', created_from: '2030-01-31T00:00:00Z' }
 
@@ -17,7 +75,7 @@ export const bulkRoutes: readonly ApiRoute[] = [
     answers: { 200: { description: 'At most 20.', body: bulkList } },
     examples: [{ summary: 'all', status: 200 }],
     pace: 'read',
-    handle: ({ system }) => reply(bulkListView(system.bulks())),
+    handle: ({ system }) => reply({ bulk: system.bulks().map(bulkView) } satisfies Wire<typeof bulkList>),
   }),
   post({
     path: '/bulk',
@@ -43,7 +101,7 @@ export const bulkRoutes: readonly ApiRoute[] = [
     answers: { 200: { description: 'As it is now.', body: bulk } },
     examples: [{ summary: 'one that a restart forgot', status: 404 }],
     pace: 'read',
-    handle: ({ system }, c) => reply(bulkView(findBulk(system, bulkIdOf(c)))),
+    handle: ({ system }, c) => reply(bulkView(findBulk(system, c))),
   }),
   post({
     path: '/bulk/:bulk/run',
@@ -55,7 +113,7 @@ export const bulkRoutes: readonly ApiRoute[] = [
     refusals: ['bulk_state'],
     examples: [{ summary: 'one that a restart forgot', status: 404, body: { matched: 12 } }],
     async handle({ system }, c, body) {
-      const confirmed = findBulk(system, bulkIdOf(c))
+      const confirmed = findBulk(system, c)
       confirmed.run(parseBody(bulkRunRequest, body).matched)
       return reply(bulkView(confirmed), 202)
     },
@@ -69,19 +127,50 @@ export const bulkRoutes: readonly ApiRoute[] = [
     answers: { 200: { description: 'It has stopped.', body: bulk } },
     examples: [{ summary: 'one that a restart forgot', status: 404 }],
     async handle({ system }, c) {
-      const stopped = findBulk(system, bulkIdOf(c))
+      const stopped = findBulk(system, c)
       await stopped.stop()
       return reply(bulkView(stopped))
     },
   }),
 ]
 
-export function findBulk(system: JobSystem, id: string): Bulk {
-  const bulk = system.findBulk(id)
+/** The bulk action that the path `/…/:bulk` names. */
+export function findBulk(system: JobSystem, c: Context<Env>): Bulk {
+  const bulk = system.findBulk(c.req.param('bulk') ?? '')
   if (bulk) return bulk
   throw new HttpError(
     404,
     'bulk_not_found',
     'that bulk action is no longer known: a restart forgets them, and new ones replace the oldest',
   )
+}
+
+function bulkView(given: Bulk): Wire<typeof bulk> {
+  const { createdFrom, createdTo, ...filter } = given.filter
+  return {
+    id: given.id,
+    command: given.command,
+    filter: {
+      ...filter,
+      ...(createdFrom === undefined ? {} : { created_from: instantOf(createdFrom) }),
+      ...(createdTo === undefined ? {} : { created_to: instantOf(createdTo) }),
+    },
+    phase: given.phase,
+    created_at: instantOf(given.createdAt),
+    expires_at: instantOf(given.expiresAt),
+    matched: given.matched,
+    more: given.more,
+    up_to: given.upTo,
+    looked_to: given.lookedTo,
+    moved: given.moved,
+    refused: given.refused,
+    error: given.error,
+  }
+}
+
+/** A body of an object; throws `InvalidInputError` with every fault. */
+function parseBody<Schema extends z.ZodObject>(schema: Schema, body: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(body)
+  if (parsed.success) return parsed.data
+  throw new InvalidInputError(issuesOf(parsed.error))
 }

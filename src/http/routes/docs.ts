@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { originOf } from '../request.ts'
-import { named } from '../wire/wire.ts'
+import { named } from '../wire.ts'
 import { type ApiRoute, get, type Route } from './route.ts'
 
 const openApi = named('OpenApi', z.looseObject({ openapi: z.string() }).describe('OpenAPI 3.1.'))

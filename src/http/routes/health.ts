@@ -1,7 +1,18 @@
+import { z } from 'zod'
+import type { Health } from '../../engine/front-door.ts'
 import { reply } from '../reply.ts'
-import { live, notReady, notReadyView, ready } from '../wire/health.ts'
-import type { Wire } from '../wire/wire.ts'
+import { named, type Wire } from '../wire.ts'
 import { type ApiRoute, get } from './route.ts'
+
+const live = named('Live', z.strictObject({ status: z.literal('live') }))
+const ready = named('Ready', z.strictObject({ status: z.literal('ready') }))
+const notReady = named(
+  'NotReady',
+  z.strictObject({
+    status: z.literal('not ready'),
+    reason: z.string().optional().describe('If the server requires a token: only for requests with it.'),
+  }),
+)
 
 export const healthRoutes: readonly ApiRoute[] = [
   get({
@@ -36,3 +47,8 @@ export const healthRoutes: readonly ApiRoute[] = [
     },
   }),
 ]
+
+/** `mayKnowWhy`: the client has shown the token, or none is needed. */
+function notReadyView({ reason }: Health, mayKnowWhy: boolean): Wire<typeof notReady> {
+  return { status: 'not ready', ...(mayKnowWhy && reason !== null && { reason }) }
+}

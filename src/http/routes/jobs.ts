@@ -2,40 +2,71 @@ import { z } from 'zod'
 import {
   commandFacts,
   commands,
-  type EnqueuedJob,
   filterFields,
   fromWire,
   historyLimitMax,
-  type JobSystem,
+  type Job,
+  type JobList,
   listLimitDefault,
   listLimitMax,
+  snakeCase,
+  storedFields,
 } from '../../engine/front-door.ts'
-import { InvalidInputError, JobNotFoundError } from '../../errors.ts'
-import { renderJob } from '../dashboard/charts/render.ts'
-import { noQuery, pathQuery, whole } from '../query.ts'
-import type { RefusalCode } from '../refusals.ts'
+import { JobNotFoundError } from '../../errors.ts'
+import { whole } from '../query.ts'
 import { reply } from '../reply.ts'
 import { idOf } from '../request.ts'
-import { explanation, explanationView } from '../wire/explanation.ts'
-import { history, historyView } from '../wire/history.ts'
 import {
-  enqueuedJob,
-  enqueuedJobOrJobs,
-  enqueuedView,
-  job,
-  jobList,
-  jobListView,
-  jobView,
-  newJob,
-  newJobOrJobs,
-} from '../wire/job.ts'
-import { replySvg, svg } from './machines.ts'
+  count,
+  eventView,
+  historyEvent,
+  instant,
+  instantOf,
+  jobError,
+  jobId,
+  named,
+  state,
+  type Wire,
+} from '../wire.ts'
+import { createJobRoute, createJobsRoute } from './create-jobs.ts'
+import { explainRoute } from './explain.ts'
+import { drawJobRoute } from './machines.ts'
 import { type ApiRoute, get, post } from './route.ts'
 
-const later = { type: 'sleep', payload: { ms: 5 }, delay_ms: 60_000 }
-const takesJobs: readonly RefusalCode[] = ['invalid_input', 'invalid_payload', 'unknown_type', 'idempotency_conflict']
-const created = 'The job is on disk.'
-const replayed = 'The idempotency key was used before with the same content; this is that job.'
+const job = named(
+  'Job',
+  z
+    .strictObject({
+      id: jobId,
+      state,
+      ...Object.fromEntries(storedFields.map(([name, { read }]) => [snakeCase(name), read])),
+      payload: z.unknown().describe('As it was sent.'),
+      attempt: count.describe(
+        'Attempts made since it was created or requeued; those that a crash broke off do not count.',
+      ),
+      max_retries: count,
+      crashes: count.describe(
+        'Ends of the process while it ran, since it was created or requeued, or an attempt last came to an outcome of its own. From two on it runs first and alone; the fourth is its last.',
+      ),
+      idempotency_key: z.string().nullable(),
+      run_at: instant.describe('When it could or can run.'),
+      created_at: instant,
+      started_at: instant.nullable().describe('When its last attempt started.'),
+      finished_at: instant.nullable(),
+      error: jobError.nullable().describe('Of the last attempt that failed.'),
+    })
+    .describe('What does not apply is `null`.'),
+)
+
+const jobList = named(
+  'JobList',
+  z.strictObject({
+    jobs: z.array(job).describe('Newest first. A page may be short and go on.'),
+    next_cursor: z.string().nullable().describe('`cursor` of the next page; `null` is the end.'),
+  }),
+)
+
+const history = named('History', z.strictObject({ history: z.array(historyEvent).describe('Oldest first.') }))
 
 /** What is done with one job: cancel, requeue. */
 const commandRoutes = commands.map((command) => {
@@ -54,23 +85,7 @@ const commandRoutes = commands.map((command) => {
 })
 
 export const jobRoutes: readonly ApiRoute[] = [
-  post({
-    path: '/createJob',
-    id: 'createJob',
-    tag: 'Jobs',
-    summary: 'Create one job',
-    body: newJob,
-    answers: {
-      201: { description: created, body: enqueuedJob, headers: ['Location'] },
-      200: { description: replayed, body: enqueuedJob, headers: ['Location', 'Idempotent-Replayed'] },
-    },
-    refusals: takesJobs,
-    examples: [
-      { summary: 'a job that runs in a minute', status: 201, body: later },
-      { summary: 'a job with a key', status: 201, body: { ...later, idempotency_key: 'order-4711', max_retries: 5 } },
-    ],
-    handle: ({ system }, _, body) => createOne(system, body),
-  }),
+  createJobRoute,
   get({
     path: '/jobs',
     id: 'listJobs',
@@ -90,33 +105,7 @@ export const jobRoutes: readonly ApiRoute[] = [
       return reply(jobListView(await system.list(fromWire(query), { signal: gone })))
     },
   }),
-  post({
-    path: '/jobs',
-    id: 'createJobs',
-    tag: 'Jobs',
-    summary: 'Create one job or many',
-    description: 'An array is one transaction: all of its jobs are stored or none, and it is answered in its order.',
-    body: newJobOrJobs,
-    answers: {
-      201: {
-        description: 'All jobs are on disk, and at least one is new.',
-        body: enqueuedJobOrJobs,
-        headers: ['Location'],
-      },
-      200: {
-        description: 'None is new: each has a key that was used before with the same content.',
-        body: enqueuedJobOrJobs,
-        headers: ['Location', 'Idempotent-Replayed'],
-      },
-    },
-    refusals: takesJobs,
-    examples: [{ summary: 'two jobs', status: 201, body: [later, { ...later, delay_ms: 120_000, priority: 10 }] }],
-    handle({ system, outflow }, { env }, body) {
-      // Of an array the answer may be large.
-      if (Array.isArray(body)) return outflow.serve(env.outgoing, () => createAll(system, body))
-      return createOne(system, body)
-    },
-  }),
+  createJobsRoute,
   get({
     path: '/jobs/:id',
     id: 'showJob',
@@ -144,44 +133,34 @@ export const jobRoutes: readonly ApiRoute[] = [
       after: whole(0, Number.MAX_SAFE_INTEGER, 0).describe('Only transitions after the one with this `seq`.'),
       limit: whole(1, historyLimitMax, historyLimitMax).describe('Transitions on one page.'),
     }),
-    handle: async ({ system }, c, query) => reply(historyView(await system.history(idOf(c), query))),
+    handle: async ({ system }, c, query) => {
+      const events = await system.history(idOf(c), query)
+      return reply({ history: events.map(eventView) } satisfies Wire<typeof history>)
+    },
   }),
-  get({
-    path: '/jobs/:id/explain',
-    id: 'explainJob',
-    tag: 'Jobs',
-    summary: 'Explain why a job is in its state, what can happen next and what prevents it',
-    answers: { 200: { description: 'As it is now.', body: explanation } },
-    examples: [{ summary: 'the first job', status: 200 }],
-    pace: 'read',
-    query: noQuery,
-    handle: async ({ system }, c) => reply(explanationView(await system.explain(idOf(c)))),
-  }),
-  get({
-    path: '/jobs/:id/machine.svg',
-    id: 'drawJob',
-    tag: 'Jobs',
-    summary: 'Draw the path that a job took through its machine',
-    answers: { 200: { description: 'A picture.', texts: svg } },
-    examples: [{ summary: 'of the first job, when it was new', status: 200, query: 'at=1' }],
-    pace: 'chart',
-    query: pathQuery,
-    handle: async ({ system }, c, query) => replySvg(await renderJob(system, idOf(c), query)),
-  }),
+  explainRoute,
+  drawJobRoute,
   ...commandRoutes,
 ]
 
-async function createOne(system: JobSystem, body: unknown): Promise<Response> {
-  if (Array.isArray(body))
-    throw new InvalidInputError([{ path: '', message: 'must be one job; POST /jobs accepts an array' }])
-  const [job] = (await system.submit(body)) as [EnqueuedJob]
-  const headers: Record<string, string> = { location: `/jobs/${job.id}` }
-  if (!job.created) headers['idempotent-replayed'] = 'true'
-  return reply(enqueuedView(job), job.created ? 201 : 200, headers)
+function jobView(given: Job): Wire<typeof job> {
+  return {
+    id: given.id,
+    state: given.state,
+    ...Object.fromEntries(storedFields.map(([name]) => [snakeCase(name), given[name]])),
+    payload: given.payload,
+    attempt: given.attempt,
+    max_retries: given.maxRetries,
+    crashes: given.crashes,
+    idempotency_key: given.idempotencyKey,
+    run_at: instantOf(given.runAt),
+    created_at: instantOf(given.createdAt),
+    started_at: instantOf(given.startedAt),
+    finished_at: instantOf(given.finishedAt),
+    error: given.error,
+  }
 }
 
-/** All or nothing, answered in the array's order. */
-async function createAll(system: JobSystem, body: unknown): Promise<Response> {
-  const jobs = await system.submit(body)
-  return reply(jobs.map(enqueuedView), jobs.some(({ created }) => created) ? 201 : 200)
+function jobListView({ jobs, nextCursor }: JobList): Wire<typeof jobList> {
+  return { jobs: jobs.map(jobView), next_cursor: nextCursor }
 }

@@ -1,12 +1,43 @@
 import { z } from 'zod'
-import { type ChartName, charts } from '../../engine/front-door.ts'
-import { renderMachine, tallyOf } from '../dashboard/charts/render.ts'
+import { type Chart, type ChartName, charts, toMermaid } from '../../engine/front-door.ts'
+import type { Tally } from '../dashboard/charts/overlays.ts'
+import { renderJob, renderMachine, tallyOf } from '../dashboard/charts/render.ts'
 import { chartStyleSource } from '../dashboard/charts/style.ts'
+import { pathQuery } from '../query.ts'
 import { reply, replyText } from '../reply.ts'
-import { machine, machineView } from '../wire/machine.ts'
+import { idOf } from '../request.ts'
+import { count, named, type Wire } from '../wire.ts'
 import { type ApiRoute, get } from './route.ts'
 
-export const svg = ['image/svg+xml']
+const machine = named(
+  'Machine',
+  z.strictObject({
+    id: z.string(),
+    states: z.array(
+      z.strictObject({
+        name: z.string(),
+        description: z.string(),
+        tags: z.array(z.string()),
+        initial: z.boolean(),
+        final: z.boolean(),
+        count: count.describe('What is in it now.'),
+      }),
+    ),
+    edges: z.array(
+      z.strictObject({
+        id: z.string(),
+        from: z.string().nullable().describe('`null`: the edge creates the job.'),
+        event: z.string().nullable().describe('`null`: taken by itself, as soon as the guard holds.'),
+        to: z.string(),
+        guard: z.string().nullable().describe('In words; `null`: it is taken whatever the facts.'),
+        taken: count.nullable().describe('How often, since the file was made; `null` if that is not counted.'),
+      }),
+    ),
+    mermaid: z.string().describe('The same as a Mermaid state diagram.'),
+  }),
+)
+
+const svg = ['image/svg+xml']
 const chartNames = Object.keys(charts) as ChartName[]
 const machineQuery = z.strictObject({
   of: z
@@ -40,6 +71,35 @@ export const machineRoutes: readonly ApiRoute[] = [
   }),
 ]
 
-export function replySvg(svg: string): Response {
+/** One of the routes of a job. */
+export const drawJobRoute: ApiRoute = get({
+  path: '/jobs/:id/machine.svg',
+  id: 'drawJob',
+  tag: 'Jobs',
+  summary: 'Draw the path that a job took through its machine',
+  answers: { 200: { description: 'A picture.', texts: svg } },
+  examples: [{ summary: 'of the first job, when it was new', status: 200, query: 'at=1' }],
+  pace: 'chart',
+  query: pathQuery,
+  handle: async ({ system }, c, query) => replySvg(await renderJob(system, idOf(c), query)),
+})
+
+function machineView(chart: Chart, { states, taken }: Tally): Wire<typeof machine> {
+  const origins = new Set(chart.nodes.filter(({ isOrigin }) => isOrigin).map(({ id }) => id))
+  return {
+    id: chart.id,
+    states: chart.nodes
+      .filter(({ isOrigin }) => !isOrigin)
+      .map(({ id, description, tags, initial, final }) => {
+        return { name: id, description, tags, initial, final, count: states.get(id) ?? 0 }
+      }),
+    edges: chart.edges.map(({ id, from, event, to, guard }) => {
+      return { id, from: origins.has(from) ? null : from, event, to, guard, taken: taken && (taken.get(id) ?? 0) }
+    }),
+    mermaid: toMermaid(chart),
+  }
+}
+
+function replySvg(svg: string): Response {
   return replyText(svg, 'image/svg+xml; charset=utf-8', { allowed: [`style-src ${chartStyleSource}`] })
 }

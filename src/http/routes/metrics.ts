@@ -1,12 +1,34 @@
 import type { Context } from 'hono'
-import { contentTypeFor } from '../accept.ts'
-import { openMetrics, plainText, showPrometheus } from '../metrics/prometheus.ts'
+import { accepts } from 'hono/accepts'
+import { z } from 'zod'
+import type { Metrics } from '../../engine/front-door.ts'
+import { showPrometheus } from '../metrics/prometheus.ts'
 import { reply } from '../reply.ts'
 import type { Env } from '../request.ts'
-import { metrics, metricsView } from '../wire/metrics.ts'
+import { count, named, type Wire } from '../wire.ts'
 import { type ApiRoute, get } from './route.ts'
 
+const sinceStart = 'Since the process started'
+const metrics = named(
+  'Metrics',
+  z.strictObject({
+    active_workers: count.describe('Now.'),
+    queue_depth: count.describe('Jobs that could run now and wait for a worker.'),
+    dead_letter_count: count.describe('Now.'),
+    retry_count: count.describe(`${sinceStart}: failed attempts of jobs that run again.`),
+    success_count: count.describe(`${sinceStart}.`),
+    failure_count: count.describe(`${sinceStart}: attempts that ended in fail, reject or expire.`),
+    avg_execution_ms: z.number().min(0).describe(`${sinceStart}; 0 if no attempt has ended.`),
+    avg_time_in_queue_ms: z
+      .number()
+      .min(0)
+      .describe(`${sinceStart}: from when a job could run to its handler's call; 0 if none has started.`),
+  }),
+)
+
 const json = 'application/json'
+const plainText = 'text/plain'
+const openMetrics = 'application/openmetrics-text'
 const formatOf = (c: Context<Env>) => contentTypeFor(c, json, [plainText, openMetrics])
 
 export const metricsRoutes: readonly ApiRoute[] = [
@@ -22,7 +44,7 @@ export const metricsRoutes: readonly ApiRoute[] = [
     pace: (c) => (formatOf(c) === json ? 'free' : 'scrape'),
     async handle({ system, ownFamilies }, c) {
       const format = formatOf(c)
-      if (format !== json) return showPrometheus(system, format, ownFamilies)
+      if (format !== json) return showPrometheus(system, { isOpen: format === openMetrics }, ownFamilies)
       return reply(metricsView(await system.metrics()), 200, { vary: 'Accept' })
     },
   }),
@@ -36,7 +58,46 @@ export const metricsRoutes: readonly ApiRoute[] = [
     examples: [{ summary: 'now', status: 200 }],
     pace: 'scrape',
     handle({ system, ownFamilies }, c) {
-      return showPrometheus(system, contentTypeFor(c, plainText, [openMetrics]), ownFamilies)
+      const isOpen = contentTypeFor(c, plainText, [openMetrics]) === openMetrics
+      return showPrometheus(system, { isOpen }, ownFamilies)
     },
   }),
 ]
+
+function metricsView(given: Metrics): Wire<typeof metrics> {
+  return {
+    active_workers: given.activeWorkers,
+    queue_depth: given.queueDepth,
+    dead_letter_count: given.deadLetterCount,
+    retry_count: given.retryCount,
+    success_count: given.successCount,
+    failure_count: given.failureCount,
+    avg_execution_ms: given.avgExecutionMs,
+    avg_time_in_queue_ms: given.avgTimeInQueueMs,
+  }
+}
+
+/**
+ * The content type to answer with: the first of those `named` that `Accept` ranks highest, by q, where it names it and ranks it above
+ * `usual`, for which a range counts too; else `usual`. So a browser, curl and whoever takes anything get the usual.
+ */
+function contentTypeFor(c: Context, usual: string, named: readonly string[]): string {
+  return accepts(c, {
+    header: 'Accept',
+    supports: [usual, ...named],
+    default: usual,
+    match(ranked) {
+      const rank = (range: string) => rankOf(ranked, range) ?? 0
+      const best = named.reduce((a, b) => (rank(b) > rank(a) ? b : a))
+      const ranges = [usual, usual.replace(/\/.*/, '/*'), '*/*']
+      const usualRank = ranges.map((range) => rankOf(ranked, range)).find((q) => q !== undefined) ?? 0
+      return rank(best) > usualRank ? best : usual
+    },
+  })
+}
+
+/** Of a range that stands there several times, with different parameters, the highest. */
+function rankOf(ranked: readonly { readonly type: string; readonly q: number }[], range: string): number | undefined {
+  const found = ranked.filter(({ type }) => type.toLowerCase() === range)
+  return found.length === 0 ? undefined : Math.max(...found.map(({ q }) => q))
+}

@@ -1,6 +1,5 @@
 import { type Bulk, commandFacts, commands, eventsFrom, type JobSystem, jobStates } from '../../../engine/front-door.ts'
 import { InvalidInputError } from '../../../errors.ts'
-import { findBulk } from '../../routes/bulk.ts'
 import { type FilterFields, fieldsOf, fieldsOfFilter, HiddenFields, toFilter } from './job-filter.tsx'
 import { page, seeOther } from './page.tsx'
 import { instant, number, upperFirst } from './parts.tsx'
@@ -66,21 +65,14 @@ export async function beginBulk(system: JobSystem, form: URLSearchParams): Promi
 }
 
 /** `POST /dashboard/bulk/:id/run` and `/stop` */
-export async function commandBulk(
-  system: JobSystem,
-  id: string,
-  command: 'run' | 'stop',
-  form: URLSearchParams,
-): Promise<Response> {
-  const bulk = findBulk(system, id)
+export async function commandBulk(bulk: Bulk, command: 'run' | 'stop', form: URLSearchParams): Promise<Response> {
   if (command === 'run') bulk.run(Number(form.get('matched')))
   else await bulk.stop()
-  return seeOther(`/dashboard/bulk/${id}`)
+  return seeOther(`/dashboard/bulk/${bulk.id}`)
 }
 
 /** `GET /dashboard/bulk/:id` */
-export function bulkPage(system: JobSystem, id: string): Response {
-  const bulk = findBulk(system, id)
+export function bulkPage(bulk: Bulk): Response {
   return page({ title: titleOf(bulk), section: '/dashboard/jobs', refreshMs, children: <BulkView bulk={bulk} /> })
 }
 

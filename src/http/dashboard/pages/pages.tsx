@@ -1,5 +1,6 @@
 import { commands, type JobSystem } from '../../../engine/front-door.ts'
-import { bulkIdOf, idOf, queryOf } from '../../request.ts'
+import { idOf, queryOf } from '../../request.ts'
+import { findBulk } from '../../routes/bulk.ts'
 import type { Route } from '../../routes/route.ts'
 import { beginBulk, bulkPage, commandBulk } from './bulk.tsx'
 import { jobPage } from './job.tsx'
@@ -31,7 +32,7 @@ export function pageRoutes(system: JobSystem, now: () => number, isGuarded: bool
       method: 'POST',
       path: `/dashboard/bulk/:bulk/${command}`,
       takes: 'form',
-      handle: (_, c, form) => commandBulk(system, bulkIdOf(c), command, form),
+      handle: (_, c, form) => commandBulk(findBulk(system, c), command, form),
     }
   })
   return [
@@ -52,7 +53,7 @@ export function pageRoutes(system: JobSystem, now: () => number, isGuarded: bool
     },
     ...jobCommands,
     { method: 'POST', path: '/dashboard/bulk', takes: 'form', handle: (_, __, form) => beginBulk(system, form) },
-    { method: 'GET', path: '/dashboard/bulk/:bulk', pace: 'read', handle: (_, c) => bulkPage(system, bulkIdOf(c)) },
+    { method: 'GET', path: '/dashboard/bulk/:bulk', pace: 'read', handle: (_, c) => bulkPage(findBulk(system, c)) },
     ...bulkCommands,
   ]
 }

@@ -1,7 +1,9 @@
 import { z } from 'zod'
 import { type Explanation, eventTypes } from '../../engine/front-door.ts'
-import { jobError } from './job.ts'
-import { count, instant, instantOf, jobId, named, state, type Wire } from './wire.ts'
+import { reply } from '../reply.ts'
+import { idOf } from '../request.ts'
+import { count, instant, instantOf, jobError, jobId, named, state, type Wire } from '../wire.ts'
+import { type ApiRoute, get } from './route.ts'
 
 const cause = z.string().describe('Who makes it happen, such as `clock`, `handler` or `person`.')
 
@@ -41,7 +43,7 @@ const counted = named(
   z.strictObject({ count, more: z.boolean().describe('Whether there are more than that.') }),
 )
 
-export const explanation = named(
+const explanation = named(
   'Explanation',
   z.strictObject({
     job_id: jobId,
@@ -80,7 +82,20 @@ export const explanation = named(
   }),
 )
 
-export function explanationView(given: Explanation): Wire<typeof explanation> {
+/** One of the routes of a job. */
+export const explainRoute: ApiRoute = get({
+  path: '/jobs/:id/explain',
+  id: 'explainJob',
+  tag: 'Jobs',
+  summary: 'Explain why a job is in its state, what can happen next and what prevents it',
+  answers: { 200: { description: 'As it is now.', body: explanation } },
+  examples: [{ summary: 'the first job', status: 200 }],
+  pace: 'read',
+  query: z.strictObject({}),
+  handle: async ({ system }, c) => reply(explanationView(await system.explain(idOf(c)))),
+})
+
+function explanationView(given: Explanation): Wire<typeof explanation> {
   return {
     job_id: given.jobId,
     state: given.state,

@@ -1,0 +1,97 @@
+import { z } from 'zod'
+import { type EnqueuedJob, enqueueBatchMax, type JobSystem } from '../../engine/front-door.ts'
+import { InvalidInputError } from '../../errors.ts'
+import type { RefusalCode } from '../refusals.ts'
+import { reply } from '../reply.ts'
+import { jobId, named, newJob, state, type Wire } from '../wire.ts'
+import { type ApiRoute, post } from './route.ts'
+
+const newJobs = named('NewJobs', z.array(newJob).min(1).max(enqueueBatchMax).describe('All are stored or none.'))
+
+const newJobOrJobs = named('NewJobOrJobs', z.union([newJob, newJobs]))
+
+const enqueuedJob = named(
+  'EnqueuedJob',
+  z.strictObject({
+    id: jobId,
+    state,
+    created: z.boolean().describe('False if an earlier job has the same key and content; this is that job.'),
+    message: z.string().describe('For people.'),
+  }),
+)
+
+const enqueuedJobOrJobs = named(
+  'EnqueuedJobOrJobs',
+  z.union([enqueuedJob, z.array(enqueuedJob)]).describe('One for one job, an array in its order for an array.'),
+)
+
+const later = { type: 'sleep', payload: { ms: 5 }, delay_ms: 60_000 }
+const takesJobs: readonly RefusalCode[] = ['invalid_input', 'invalid_payload', 'unknown_type', 'idempotency_conflict']
+const created = 'The job is on disk.'
+const replayed = 'The idempotency key was used before with the same content; this is that job.'
+
+export const createJobRoute: ApiRoute = post({
+  path: '/createJob',
+  id: 'createJob',
+  tag: 'Jobs',
+  summary: 'Create one job',
+  body: newJob,
+  answers: {
+    201: { description: created, body: enqueuedJob, headers: ['Location'] },
+    200: { description: replayed, body: enqueuedJob, headers: ['Location', 'Idempotent-Replayed'] },
+  },
+  refusals: takesJobs,
+  examples: [
+    { summary: 'a job that runs in a minute', status: 201, body: later },
+    { summary: 'a job with a key', status: 201, body: { ...later, idempotency_key: 'order-4711', max_retries: 5 } },
+  ],
+  handle: ({ system }, _, body) => createOne(system, body),
+})
+
+export const createJobsRoute: ApiRoute = post({
+  path: '/jobs',
+  id: 'createJobs',
+  tag: 'Jobs',
+  summary: 'Create one job or many',
+  description: 'An array is one transaction: all of its jobs are stored or none, and it is answered in its order.',
+  body: newJobOrJobs,
+  answers: {
+    201: {
+      description: 'All jobs are on disk, and at least one is new.',
+      body: enqueuedJobOrJobs,
+      headers: ['Location'],
+    },
+    200: {
+      description: 'None is new: each has a key that was used before with the same content.',
+      body: enqueuedJobOrJobs,
+      headers: ['Location', 'Idempotent-Replayed'],
+    },
+  },
+  refusals: takesJobs,
+  examples: [{ summary: 'two jobs', status: 201, body: [later, { ...later, delay_ms: 120_000, priority: 10 }] }],
+  handle({ system, outflow }, { env }, body) {
+    // Of an array the answer may be large.
+    if (Array.isArray(body)) return outflow.serve(env.outgoing, () => createAll(system, body))
+    return createOne(system, body)
+  },
+})
+
+async function createOne(system: JobSystem, body: unknown): Promise<Response> {
+  if (Array.isArray(body))
+    throw new InvalidInputError([{ path: '', message: 'must be one job; POST /jobs accepts an array' }])
+  const [job] = (await system.submit(body)) as [EnqueuedJob]
+  const headers: Record<string, string> = { location: `/jobs/${job.id}` }
+  if (!job.created) headers['idempotent-replayed'] = 'true'
+  return reply(enqueuedView(job), job.created ? 201 : 200, headers)
+}
+
+/** All or nothing, answered in the array's order. */
+async function createAll(system: JobSystem, body: unknown): Promise<Response> {
+  const jobs = await system.submit(body)
+  return reply(jobs.map(enqueuedView), jobs.some(({ created }) => created) ? 201 : 200)
+}
+
+function enqueuedView({ id, state, created }: EnqueuedJob): Wire<typeof enqueuedJob> {
+  const message = created ? `job ${id} is stored` : `job ${id} was stored before, with this idempotency key`
+  return { id, state, created, message }
+}

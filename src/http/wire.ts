@@ -1,0 +1,69 @@
+import { z } from 'zod'
+import { eventTypes, type HistoryEvent, jobStates, newJobSchema } from '../engine/front-door.ts'
+
+/** What the API's description names: each schema once, the others refer to it. */
+export const components = z.registry<{ id: string }>()
+
+export function named<Schema extends z.ZodType>(id: string, schema: Schema): Schema {
+  components.add(schema, { id })
+  return schema
+}
+
+/** A value of a schema: what the function beside the schema makes. */
+export type Wire<Schema extends z.ZodType> = Immutable<z.output<Schema>>
+type Immutable<T> = T extends object ? { readonly [Key in keyof T]: Immutable<T[Key]> } : T
+
+export const instant = z
+  .string()
+  .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+  .meta({ format: 'date-time' })
+
+/** An instant as every answer has it; null where it does not apply. */
+export function instantOf<At extends number | null>(at: At): string | Extract<At, null> {
+  return (at === null ? null : new Date(at).toISOString()) as string | Extract<At, null>
+}
+
+export const state = z.enum(jobStates)
+export const count = z.int().min(0)
+
+export const jobId = z.int().min(1).describe('Rising, and never used again.')
+
+export const newJob = named('NewJob', newJobSchema)
+
+const describedError = z.strictObject({
+  name: z.string(),
+  message: z.string().describe('With those of its causes and of the errors that it holds.'),
+  code: z.union([z.string(), z.number()]).optional(),
+  errno: z.number().optional(),
+  syscall: z.string().optional(),
+})
+
+export const jobError = named(
+  'JobError',
+  describedError
+    .extend({
+      causes: z.array(describedError).optional().describe('Three at most, in their order.'),
+      errors: z.array(describedError).optional().describe('What an `AggregateError` held, ten at most.'),
+      stack: z.string().optional().describe('Of the handler, in a history alone.'),
+    })
+    .describe('What a handler threw, each part cut to a bound.'),
+)
+
+export const historyEvent = named(
+  'HistoryEvent',
+  z
+    .strictObject({
+      seq: z.int().min(1).describe('1, 2, 3 … without a gap.'),
+      event: z.enum(eventTypes),
+      from: state.nullable().describe('`null` for the first.'),
+      to: state,
+      attempt: count.describe('After it.'),
+      at: instant,
+      error: jobError.optional().describe('If an attempt failed.'),
+    })
+    .describe('One transition of a job.'),
+)
+
+export function eventView({ seq, event, from, to, attempt, at, error }: HistoryEvent): Wire<typeof historyEvent> {
+  return { seq, event, from, to, attempt, at: instantOf(at), ...(error ? { error } : {}) }
+}
