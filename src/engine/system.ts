@@ -57,7 +57,7 @@ import { StoreReads } from './reads.ts'
 import { atOnce, inSlices } from './stretches.ts'
 
 /** What a system is made of. Time, randomness and the store come from outside. */
-export interface SystemParts {
+interface SystemParts {
   readonly settings: Settings
   /** Null: a producer. */
   readonly registry: Registry | null

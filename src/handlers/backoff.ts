@@ -1,7 +1,7 @@
 /** The delay in ms before the attempt after `attempt` (from 1); `random` is uniform in [0, 1). */
 export type Backoff = (attempt: number, random: () => number) => number
 
-export interface ExponentialBackoff {
+interface ExponentialBackoff {
   /** Before the second attempt. */
   readonly baseMs: number
   readonly maxMs: number

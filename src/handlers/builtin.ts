@@ -5,7 +5,7 @@ import { sleep } from './sleep.ts'
 import type { SmtpSettings } from './smtp.ts'
 import { callWebhook } from './webhook.ts'
 
-export interface BuiltinSettings {
+interface BuiltinSettings {
   readonly smtp: SmtpSettings
   readonly webhook: {
     /** Lets calls reach loopback, private and reserved addresses. */

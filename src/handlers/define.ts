@@ -6,7 +6,7 @@ import { didYouMean } from '../job/did-you-mean.ts'
 import type { Backoff } from './backoff.ts'
 
 /** Structured, one line each, with the job's id and type; never put a payload in it. */
-export interface JobLog {
+interface JobLog {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
@@ -46,8 +46,8 @@ export interface Handler<Output = unknown> {
   readonly backoffMs?: Backoff
 }
 
-/** Job types and queues: what their names may be. */
-export const attemptsMax = 1_001
+/** One more than the retries that a job may have. */
+const attemptsMax = 1_001
 
 /**
  * Declares what runs the jobs of a type; `run`'s payload is typed by the schema, any Standard Schema (zod, valibot, arktype). Throws

@@ -11,7 +11,7 @@ import { type SmtpSettings, smtpOptions } from './smtp.ts'
 import { smtpFailureOf } from './smtp-failure.ts'
 
 /** What an `email` job carries. */
-export interface Email {
+interface Email {
   /** One address, without a name. */
   readonly email: string
   readonly subject: string
@@ -19,7 +19,7 @@ export interface Email {
   readonly message: string
 }
 
-export interface EmailSettings {
+interface EmailSettings {
   readonly smtp: SmtpSettings
   /** The longest delay between two attempts. */
   readonly retryMaxMs: number

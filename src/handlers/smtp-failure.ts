@@ -2,7 +2,7 @@ import type { NodemailerError } from 'nodemailer'
 import type { SmtpSettings } from './smtp.ts'
 
 /** What an attempt that failed says, and whether another could help. */
-export interface SmtpFailure {
+interface SmtpFailure {
   readonly message: string
   readonly isFinal: boolean
 }

@@ -26,7 +26,7 @@ const addressMs = 15_000
 const silenceMs = 10_000
 
 /** What an attempt brings: `signal` ends its connection, `onSilence` is called where the server does not greet for a while. */
-export interface SmtpAttempt {
+interface SmtpAttempt {
   readonly signal: AbortSignal
   onSilence(): void
 }

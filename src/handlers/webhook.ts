@@ -13,7 +13,7 @@ const redirects = ['same_origin', 'any_origin'] as const
 const bodiless: readonly string[] = ['GET', 'HEAD'] satisfies (typeof methods)[number][]
 
 /** What a `webhook` job carries. */
-export interface WebhookCall {
+interface WebhookCall {
   /** `http` or `https`, without user and password. */
   readonly url: string
   /** POST unless given. */
@@ -25,7 +25,7 @@ export interface WebhookCall {
   readonly redirects?: (typeof redirects)[number] | undefined
 }
 
-export interface WebhookSettings {
+interface WebhookSettings {
   /** Makes the requests, and says which addresses they may go to. */
   readonly client: HttpClient
   /** Signs each call by Standard Webhooks: `whsec_` and base64, or any other ASCII text as it is. */

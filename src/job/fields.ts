@@ -32,7 +32,7 @@ export interface NewJob {
 
 const keyLengthMax = 255
 const priorityMax = 100
-export const retriesMax = 1_000
+const retriesMax = 1_000
 const delayMaxMs = 3_155_760_000_000
 /** The last instant that ISO 8601 writes with four digits for the year. */
 export const instantMax = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
@@ -83,7 +83,7 @@ interface Stored {
  * Every field that a caller may give, in the order in which faults are told of. Requests, rows, columns, batches, answers, pages and the API's
  * description follow from it. What each means to callers stands at `NewJob`.
  */
-export const fields = {
+const fields = {
   type: {
     takes: name.meta({ description: 'The name of the handler that runs it: 1 to 64 letters, digits and `. _ : -`.' }),
     stored: { unset: '', read: z.string() },

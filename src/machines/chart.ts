@@ -1,6 +1,6 @@
 import type { AnyStateMachine, AnyStateNode } from 'xstate'
 import { dispatcherMachine } from './dispatcher.ts'
-import { type Condition, edges } from './edges.ts'
+import { type Edge, edges } from './edges.ts'
 import { jobEvents } from './events.ts'
 import { jobMachine } from './job.ts'
 import { slotMachine } from './slot.ts'
@@ -90,7 +90,7 @@ export const charts = Object.freeze({ job: jobChart, dispatcher: dispatcherChart
 export type ChartName = keyof typeof charts
 
 /** What an edge waits for, in words; null: nothing. The last condition says it: it is asked where those before it have led to no other edge. */
-export function conditionWords(conditions: readonly Condition[]): string | null {
+export function conditionWords(conditions: Edge['conditions']): string | null {
   const last = conditions.at(-1)
   return last ? jobGuardWords[last.guard][last.holds ? 'holds' : 'not'] : null
 }

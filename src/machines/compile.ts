@@ -12,13 +12,13 @@ import {
 } from './job.ts'
 
 /** What a transition does to `attempt`: nothing, one more, one given back, or back to none. */
-export type AttemptEffect = 'keep' | 'count' | 'giveBack' | 'forget'
+type AttemptEffect = 'keep' | 'count' | 'giveBack' | 'forget'
 
 /** The same of `crashes`. */
-export type CrashEffect = Exclude<AttemptEffect, 'giveBack'>
+type CrashEffect = Exclude<AttemptEffect, 'giveBack'>
 
 /** What a guard must say. */
-export interface Condition<Guard extends string = GuardName> {
+interface Condition<Guard extends string = GuardName> {
   readonly guard: Guard
   readonly holds: boolean
 }
@@ -40,7 +40,7 @@ export interface Edge<
 }
 
 /** The whole job machine, as data. */
-export interface JobTable {
+interface JobTable {
   /** Each node, in the order of the lifecycle. */
   readonly nodes: Readonly<Record<JobNode, { readonly tags: readonly JobTag[]; readonly description: string }>>
   /** In the order in which the machine names them. */

@@ -9,7 +9,7 @@ import { gather, type Outcome, type RunAttempt, type WorkerEvent, workerLogic } 
 const workerActorsMax = 100
 
 /** What the dispatcher calls of the store; every promise that rejects ends the dispatcher. */
-export interface DispatcherStore {
+interface DispatcherStore {
   recoverOrphans(onProgress: (moved: number) => void): Promise<Recovered>
   lease(request: Room & { readonly start: true }): Promise<readonly LeasedJob[]>
   apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]>
@@ -17,7 +17,7 @@ export interface DispatcherStore {
 }
 
 /** Hears what the store has done, even if the dispatcher has ended meanwhile. Throws nothing. */
-export interface DispatcherListener {
+interface DispatcherListener {
   /** Recovery goes on: so many jobs have been moved. */
   recovering(moved: number): void
   recovered(found: Recovered): void
@@ -25,7 +25,7 @@ export interface DispatcherListener {
   committed(events: readonly LeaseEvent[]): void
 }
 
-export interface DispatcherInput {
+interface DispatcherInput {
   readonly store: DispatcherStore
   readonly listener: DispatcherListener
   readonly runAttempt: RunAttempt
@@ -36,7 +36,7 @@ export interface DispatcherInput {
 }
 
 /** What the dispatcher lets others know. */
-export type DispatcherEmitted =
+type DispatcherEmitted =
   /** The first job may start. */
   | { readonly type: 'ready' }
   /** Events that came too late: their leases were no longer held. */
@@ -50,7 +50,7 @@ type StoreEvent =
   | { readonly type: 'applied'; readonly refused: readonly LeaseEvent[] }
   | { readonly type: 'storeFailed'; readonly error: unknown }
 
-export type DispatcherEvent =
+type DispatcherEvent =
   | StoreEvent
   | TimersEvent
   | WorkerEvent

@@ -1,9 +1,9 @@
-import type { AttemptEffect, Condition, CrashEffect, Edge } from './compile.ts'
+import type { Edge } from './compile.ts'
 import { guards } from './guards.ts'
 import type { EventType, JobEvent, JobFacts, JobNode, JobState, JobTag } from './job.ts'
 import { jobTable } from './job-table.ts'
 
-export type { AttemptEffect, Condition, CrashEffect, Edge }
+export type { Edge }
 
 /** The eight stored states in the order of the lifecycle. */
 export const jobStates: readonly JobState[] = Object.freeze(
@@ -54,30 +54,15 @@ export function edgesOn(event: EventType): Edge[] {
 /** What happens to a job that a free worker takes, in order: the one pair of events that a write of its row may take together. */
 export const claim: readonly EventType[] = Object.freeze(['lease', 'start'])
 
-/** Where events that are taken in order begin and end, whatever the facts. */
-export function endsOf(events: readonly EventType[]): Pick<Edge, 'from' | 'to'>[] {
-  const [first, ...rest] = events.map(edgesOn)
-  return rest.reduce<Pick<Edge, 'from' | 'to'>[]>(
-    (paths, next) =>
-      paths.flatMap(({ from, to }) => next.filter((edge) => edge.from === to).map((edge) => ({ from, to: edge.to }))),
-    first ?? [],
-  )
-}
-
 /** The events that the machine takes in a state. */
 export function eventsFrom(from: JobNode): EventType[] {
   return [...new Set(edges.filter((edge) => edge.from === from).map(({ event }) => event))]
 }
 
-/** How often an edge was taken; `to` null: the job was removed. */
-export interface TakenEdge {
-  readonly from: JobNode
-  readonly to: JobState | null
-  readonly count: number
-}
-
-/** How many jobs are in each state: what went in less what went out. */
-export function countStates(taken: readonly TakenEdge[]): Record<JobState, number> {
+/** How many jobs are in each state, by how often edges were taken: what went in less what went out. `to` null: the job was removed. */
+export function countStates(
+  taken: readonly { readonly from: JobNode; readonly to: JobState | null; readonly count: number }[],
+): Record<JobState, number> {
   const states = Object.fromEntries(jobStates.map((state) => [state, 0])) as Record<JobState, number>
   for (const { from, to, count } of taken) {
     if (to !== null) states[to] += count
@@ -87,7 +72,7 @@ export function countStates(taken: readonly TakenEdge[]): Record<JobState, numbe
 }
 
 /** `attempt`, or `crashes`, after an edge was taken. */
-export function countAfter(effect: AttemptEffect | CrashEffect, count: number): number {
+export function countAfter(effect: Edge['attempt' | 'crashes'], count: number): number {
   switch (effect) {
     case 'keep':
       return count

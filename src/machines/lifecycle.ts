@@ -1,16 +1,16 @@
 import { type Chart, charts, conditionWords, toMermaid } from './chart.ts'
-import { type AttemptEffect, type CrashEffect, edges } from './edges.ts'
+import { type Edge, edges } from './edges.ts'
 import { jobEvents } from './events.ts'
 import { dispatcherEventWords, type EventWords, slotEventWords } from './words.ts'
 
-const attemptWords: Readonly<Record<AttemptEffect, string>> = {
+const attemptWords: Readonly<Record<Edge['attempt'], string>> = {
   keep: '',
   count: 'one more',
   giveBack: 'one given back',
   forget: 'start over',
 }
 
-const crashWords: Readonly<Record<CrashEffect, string>> = {
+const crashWords: Readonly<Record<Edge['crashes'], string>> = {
   keep: '',
   count: 'one more',
   forget: 'forgotten',

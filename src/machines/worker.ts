@@ -38,7 +38,7 @@ export interface Assigned {
 }
 
 /** What a worker is told. */
-export type WorkerCommand =
+type WorkerCommand =
   | { readonly type: 'run'; readonly assigned: Assigned }
   | { readonly type: 'abort'; readonly assigned: Assigned; readonly reason: Error; readonly lost: boolean }
 
@@ -59,10 +59,7 @@ export type WorkerEvent =
   | { readonly type: 'settled'; readonly outcomes: Outcome[] }
   | { readonly type: 'ended'; readonly assigned: Assigned }
 
-export interface WorkerInput {
-  readonly runAttempt: RunAttempt
-  readonly settled: (outcome: Outcome) => void
-}
+type WorkerInput = { readonly runAttempt: RunAttempt; readonly settled: (outcome: Outcome) => void }
 
 /** Calls `send` with all that was given without a pause. */
 export function gather<T>(send: (all: T[]) => void): (each: T) => void {

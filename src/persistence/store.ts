@@ -1,30 +1,21 @@
 import type { BulkFilter } from '../job/filter.ts'
 import type { JobRow, NewJobRow } from '../job/row.ts'
-import type { TakenEdge } from '../machines/edges.ts'
+import type { EnqueuedJob } from '../job/view.ts'
 import type { Command } from '../machines/events.ts'
-import type { EventType, JobState } from '../machines/job.ts'
+import type { EventType, JobNode, JobState } from '../machines/job.ts'
 import type { DescribedError, Lease, LeasedJob, LeaseEvent, Recovered, StoredError } from '../machines/lease.ts'
 import type { ReplayedEvent } from '../machines/replay.ts'
 import type { HistogramSnapshot } from './histogram.ts'
 
-export type { DescribedError, JobRow, Lease, LeasedJob, LeaseEvent, NewJobRow, Recovered, StoredError }
+export type { DescribedError, EnqueuedJob, JobRow, Lease, LeasedJob, LeaseEvent, NewJobRow, Recovered, StoredError }
 
 /**
- * What became of one job of an `enqueue`; `created` is false if an earlier job has its key and the same content. The ids of new jobs rise
- * within one call, in the order of its jobs. They may have gaps, and jobs that another node stores later may have lower ones.
- */
-export interface EnqueuedRow {
-  readonly id: number
-  readonly state: JobState
-  readonly created: boolean
-}
-
-/**
- * What became of an `enqueue`. `conflict`: the key at `index` belongs to job `id` (null: to an earlier item) with other content. `full`:
+ * What became of an `enqueue`. The ids of new jobs rise within one call, in the order of its jobs. They may have gaps, and jobs that another
+ * node stores later may have lower ones. `conflict`: the key at `index` belongs to job `id` (null: to an earlier item) with other content. `full`:
  * the bound on waiting jobs would be passed: of all of them, or of a `queue`; `depth` is what waits now.
  */
 export type EnqueueResult =
-  | { readonly outcome: 'stored'; readonly jobs: readonly EnqueuedRow[] }
+  | { readonly outcome: 'stored'; readonly jobs: readonly EnqueuedJob[] }
   | { readonly outcome: 'conflict'; readonly index: number; readonly id: number | null }
   | { readonly outcome: 'full'; readonly queue: string | null; readonly depth: number }
 
@@ -40,15 +31,13 @@ export interface JobPath {
   /** Of the first: 1, unless there are more than one request looks at. */
   readonly since: number
   /** In the order in which each was taken last. */
-  readonly steps: readonly PathStep[]
-}
-
-export interface PathStep {
-  /** Null for the first transition. */
-  readonly from: JobState | null
-  readonly event: EventType
-  readonly to: JobState
-  readonly count: number
+  readonly steps: readonly {
+    /** Null for the first transition. */
+    readonly from: JobState | null
+    readonly event: EventType
+    readonly to: JobState
+    readonly count: number
+  }[]
 }
 
 /** One transition of any job. Its `id` is never used again, and higher than those of the job's earlier transitions. */
@@ -71,8 +60,11 @@ export interface TransitionPage {
 }
 
 /** How often an edge was taken since the file was made. Retention counts as an edge to nowhere. */
-export interface EdgeCount extends TakenEdge {
+export interface EdgeCount {
+  readonly from: JobNode
   readonly event: EventType | typeof retention
+  readonly to: JobState | null
+  readonly count: number
 }
 
 /** The name under which `edge_counts` keeps what retention removed; no event of the machine, for it leaves no job to have a state. */

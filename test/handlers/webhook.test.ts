@@ -10,12 +10,14 @@ import { JobCancelledError, PayloadError, PermanentError, RetryAfterError } from
 import { parsePayload } from '../../src/handlers/define.ts'
 import { describeError } from '../../src/handlers/describe-error.ts'
 import { createHttpClient, type HttpClient, type HttpRequest } from '../../src/handlers/http-client.ts'
-import { callWebhook, type WebhookSettings } from '../../src/handlers/webhook.ts'
+import { callWebhook } from '../../src/handlers/webhook.ts'
 import { isPublicAddress, type NetworkRules } from '../../src/handlers/webhook-network.ts'
 import { attempt, failureOf, faultsOf } from '../support/attempt.ts'
 import { selfSigned } from '../support/smtp.ts'
 
 const noon = Date.parse('2030-01-31T12:00:00Z')
+type WebhookSettings = Parameters<typeof callWebhook>[0]
+
 const anywhere: NetworkRules = { allows: () => true }
 
 /** A handler that may call the servers of these tests, unless told otherwise. */

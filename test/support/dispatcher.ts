@@ -1,13 +1,15 @@
 import { setImmediate } from 'node:timers/promises'
-import { type Actor, createActor, type SnapshotFrom } from 'xstate'
+import { type Actor, createActor, type EmittedFrom, type InputFrom, type SnapshotFrom } from 'xstate'
 import { JobCancelledError, LeaseLostError, ShutdownError } from '../../src/errors.ts'
-import { type DispatcherEmitted, type DispatcherStore, dispatcherMachine } from '../../src/machines/dispatcher.ts'
+import { dispatcherMachine } from '../../src/machines/dispatcher.ts'
 import type { LeasedJob, LeaseEvent, Recovered } from '../../src/machines/lease.ts'
 import type { AttemptReport } from '../../src/machines/worker.ts'
 import { type Deferred, deferred } from './deferred.ts'
 import { aPrefetch } from './prefetch.ts'
 import { whenDone } from './temp.ts'
 
+type DispatcherStore = InputFrom<typeof dispatcherMachine>['store']
+type DispatcherEmitted = EmittedFrom<typeof dispatcherMachine>
 type LeaseRequest = Parameters<DispatcherStore['lease']>[0]
 
 export const nothingFound: Recovered = { leased: 0, running: 0, suspects: 0, wasStopping: false }

@@ -6,7 +6,7 @@ import { timers } from '../../runtime/timers.ts'
 /** What a step should take beside others, in ms, the wait for its turn in the store included: one that takes longer has met them. */
 const stepMs = 10
 /** How long after other work came it is taken to come still, in ms; so also how long a step waits at most while many jobs are ready. */
-export const otherWorkMs = 1_000
+const otherWorkMs = 1_000
 /** Between two looks at how many there are, in ms. */
 const lookMs = 10
 /** The rest after a step, in times of what it took: beside others, and alone. Also alone, for processes that write beside this one need gaps. */
@@ -14,7 +14,7 @@ const rests = { besideOthers: 1, alone: 1 / 3 }
 const restMaxMs = 100
 
 /** What waits: jobs that are ready to be run, and how many ever became so otherwise than by being requeued. */
-export interface Waiting {
+interface Waiting {
   readonly ready: number
   readonly arrived: number
 }

@@ -2,7 +2,7 @@
 const delayMaxMs = 3_155_760_000_000
 
 /** A delay that SQLite and `setTimeout` can live with, whatever a handler says. */
-export function boundedDelay(delayMs: number): number {
+function boundedDelay(delayMs: number): number {
   return Math.round(Math.min(Math.max(delayMs, 0), delayMaxMs))
 }
 
@@ -21,7 +21,7 @@ export function handlerBackoff(backoffMs: () => unknown): number | string {
 }
 
 /** A delay that was asked for, in ms; undefined where none can be used. `fault`: what is wrong with it. */
-export interface AskedDelay {
+interface AskedDelay {
   readonly delayMs?: number
   readonly fault?: string
 }

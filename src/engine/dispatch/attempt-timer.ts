@@ -1,7 +1,7 @@
 import { timers } from '../../runtime/timers.ts'
 
 /** For how long, in ms and in all, it was seen that nothing turned. What is added while a timer runs is what counts. */
-export interface Standstill {
+interface Standstill {
   /** The event loop: a handler blocked it, or the process stood still. */
   loopMs(): number
   /** Another thread of the process, which no handler blocks; told up to `settleMs` after it went on. */
@@ -9,7 +9,7 @@ export interface Standstill {
 }
 
 /** What a timer that comes late waits for the loop to read what has arrived meanwhile, in ms. */
-export const settleMs = 500
+const settleMs = 500
 
 /**
  * A timer of an attempt. Time in which the whole process did not run (SIGSTOP, a suspended machine, a debugger) does not count: the answers of

@@ -11,19 +11,19 @@ import {
 } from '../../errors.ts'
 import type { Backoff } from '../../handlers/backoff.ts'
 import type { AnyHandler } from '../../handlers/define.ts'
-import { type JobContext, type JobLog, parsePayload } from '../../handlers/define.ts'
+import { type JobContext, parsePayload } from '../../handlers/define.ts'
 import { describeError, describeOwnError, withNote } from '../../handlers/describe-error.ts'
 import type { Registry } from '../../handlers/registry.ts'
 import type { LeasedJob, LeaseEvent, StoredError } from '../../machines/lease.ts'
 import type { AttemptReport, RunAttempt, RunningAttempt } from '../../machines/worker.ts'
 import type { AttemptStats } from '../../observe/telemetry/run-stats.ts'
-import { type AskedDelay, askedDelay, handlerBackoff } from './asked-delay.ts'
-import { AttemptTimer, type Standstill } from './attempt-timer.ts'
+import { askedDelay, handlerBackoff } from './asked-delay.ts'
+import { AttemptTimer } from './attempt-timer.ts'
 
 /** The shortest snooze, in ms: one that asked for none ran 600 times a second. */
 const snoozeMinMs = 1_000
 
-export interface AttemptOptions {
+interface AttemptOptions {
   readonly registry: Registry
   /** Of the database in the time in which the job was enqueued. */
   readonly databaseIdOf: (jobId: number) => string
@@ -33,9 +33,9 @@ export interface AttemptOptions {
   readonly random: () => number
   /** Epoch ms. */
   readonly now: () => number
-  readonly log: (job: LeasedJob) => JobLog
+  readonly log: (job: LeasedJob) => JobContext['log']
   readonly stats: AttemptStats
-  readonly standstill: Standstill
+  readonly standstill: ConstructorParameters<typeof AttemptTimer>[1]
 }
 
 /** How long a job waits, and what was wrong with what its handler asked for. */
@@ -127,7 +127,7 @@ class Attempt implements RunningAttempt {
   }
 
   /** As `signal`. */
-  get log(): JobLog {
+  get log(): JobContext['log'] {
     return this.#options.log(this.#job)
   }
 
@@ -170,7 +170,7 @@ class Attempt implements RunningAttempt {
     if (this.#unfit || thrown instanceof PermanentError) {
       return this.#event('reject', { error: this.#unfit ? describeOwnError(this.#unfit) : describeError(thrown) })
     }
-    const delay = thrown instanceof RetryAfterError ? this.#orBackoff(askedDelay(thrown)) : this.#backoff()
+    const delay = thrown instanceof RetryAfterError ? this.#orBackoff(thrown) : this.#backoff()
     return this.#failure(delay, describeError(thrown))
   }
 
@@ -181,7 +181,7 @@ class Attempt implements RunningAttempt {
 
   /** The token of a lease is the length of the job's history: the longer that is, the slower it grows. */
   #snooze(thrown: SnoozeError): LeaseEvent {
-    const { delayMs, fault } = this.#orBackoff(askedDelay(thrown))
+    const { delayMs, fault } = this.#orBackoff(thrown)
     const error = fault === undefined ? {} : { error: withNote(describeError(thrown), fault) }
     return this.#event('snooze', { delayMs: Math.max(delayMs, snoozeMinMs, this.#job.leaseToken), ...error })
   }
@@ -197,7 +197,8 @@ class Attempt implements RunningAttempt {
   }
 
   /** As it was asked for; the backoff where that cannot be used. */
-  #orBackoff({ delayMs, fault }: AskedDelay): Delay {
+  #orBackoff(error: RetryAfterError | SnoozeError): Delay {
+    const { delayMs, fault } = askedDelay(error)
     const delay = delayMs === undefined ? this.#backoff() : { delayMs }
     return fault === undefined ? delay : { ...delay, fault: this.#told(fault) }
   }
@@ -238,7 +239,7 @@ class Context implements JobContext {
     return this.#of.signal
   }
 
-  get log(): JobLog {
+  get log(): JobContext['log'] {
     return this.#of.log
   }
 }

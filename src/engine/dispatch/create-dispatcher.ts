@@ -1,9 +1,9 @@
-import { type Actor, createActor } from 'xstate'
+import { type Actor, createActor, type InputFrom } from 'xstate'
 import type { Settings } from '../../config.ts'
 import { JobCancelledError, LeaseLostError, ShutdownError } from '../../errors.ts'
 import { exponential } from '../../handlers/backoff.ts'
 import type { Registry } from '../../handlers/registry.ts'
-import { type DispatcherListener, dispatcherMachine } from '../../machines/dispatcher.ts'
+import { dispatcherMachine } from '../../machines/dispatcher.ts'
 import type { RunStats } from '../../observe/telemetry/run-stats.ts'
 import type { Store } from '../../persistence/store.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -20,7 +20,7 @@ interface DispatcherParts {
   readonly registry: Registry
   readonly store: Store
   readonly stats: RunStats
-  readonly listener: DispatcherListener
+  readonly listener: InputFrom<typeof dispatcherMachine>['listener']
 }
 
 /** The actor that gives jobs to workers, not started; what its attempts need is made here. */

@@ -1,15 +1,6 @@
-import {
-  type AttemptEffect,
-  type CrashEffect,
-  type Edge,
-  edges,
-  edgesOn,
-  endsOf,
-  hasTag,
-  statesTagged,
-} from '../../machines/edges.ts'
+import { type Edge, edgesOn, hasTag, statesTagged } from '../../machines/edges.ts'
 import { crashesMax } from '../../machines/guards.ts'
-import type { EventType, GuardName, JobNode, JobState, JobTag } from '../../machines/job.ts'
+import type { EventType, GuardName, JobNode, JobTag } from '../../machines/job.ts'
 
 /**
  * The job machine as SQL: fragments over the columns of a table `jobs`, made from the edge table, for any store. `OR` and `CASE` instead
@@ -57,7 +48,7 @@ const guardSql: Record<GuardName, (job: Columns) => string> = {
 }
 
 /** True where `column` is one of `states`. */
-export function stateIsOneOf(states: readonly JobNode[], column = 'jobs.state'): string {
+function stateIsOneOf(states: readonly JobNode[], column = 'jobs.state'): string {
   return states.length === 0 ? '0' : `(${states.map((state) => `${column} = '${state}'`).join(' OR ')})`
 }
 
@@ -100,7 +91,7 @@ export function after(event: EventType, job: Columns, delay: string): Columns {
   }
 }
 
-function nextCount(effect: AttemptEffect | CrashEffect, count: string): string {
+function nextCount(effect: Edge['attempt' | 'crashes'], count: string): string {
   switch (effect) {
     case 'keep':
       return count
@@ -146,27 +137,4 @@ export function conditionOf<Guard extends string>(
   const inState = from === 'new' ? [] : [`${job.state} = '${from}'`]
   const guarded = conditions.map(({ guard, holds }) => (holds ? asked(guard) : `NOT (${asked(guard)})`))
   return [...inState, ...guarded].join(' AND ')
-}
-
-/** For a trigger on UPDATE of `state`: true where OLD to NEW is an edge. */
-export function updateIsEdge(): string {
-  return moves(edges.filter(({ from }) => from !== 'new'))
-}
-
-/** The same: true where OLD to NEW is the way that `events` take, in order. */
-export function updateIsPath(events: readonly EventType[]): string {
-  return moves(endsOf(events))
-}
-
-function moves(ends: readonly Pick<Edge, 'from' | 'to'>[]): string {
-  const targets = new Map<JobNode, Set<JobState>>()
-  for (const { from, to } of ends) targets.set(from, (targets.get(from) ?? new Set()).add(to))
-  return [...targets]
-    .map(([from, to]) => `(OLD.state = '${from}' AND ${stateIsOneOf([...to], 'NEW.state')})`)
-    .join(' OR ')
-}
-
-/** For a CHECK: true where a row with its first `seq` is in a state that `enqueue` leads to. */
-export function firstStateIsLegal(): string {
-  return `seq > 1 OR ${stateIsOneOf([...new Set(edgesOn('enqueue').map(({ to }) => to))], 'state')}`
 }

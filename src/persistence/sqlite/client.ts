@@ -22,7 +22,7 @@ import type {
   CommandResult,
   CommitStats,
   EdgeCount,
-  EnqueuedRow,
+  EnqueuedJob,
   EnqueueResult,
   FileSizes,
   HistoryEvent,
@@ -580,7 +580,7 @@ function resolveStored(
   batches: readonly Batch[],
   { firstId, states }: { readonly firstId: number; readonly states: readonly JobState[] },
 ): void {
-  const rows: EnqueuedRow[] = []
+  const rows: EnqueuedJob[] = []
   for (const [index, { count }] of batches.entries()) {
     const state = states[index]!
     for (let left = count; left > 0; left--) rows.push({ id: firstId + rows.length, state, created: true })

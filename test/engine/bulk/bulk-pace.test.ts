@@ -1,9 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { bulkReadyMax, bulkStepMax, bulkStepMin } from '../../../src/config.ts'
-import { BulkPace, otherWorkMs, type Waiting } from '../../../src/engine/bulk/bulk-pace.ts'
+import { BulkPace } from '../../../src/engine/bulk/bulk-pace.ts'
+
+/** How long other work is taken to come still, and a step waits for it at most. */
+const otherWorkMs = 1_000
 
 /** A pace whose time passes only where a test says; what waits is asked for with each look, of which this is the `n`th, from 1. */
-function aPace(look: (n: number) => Waiting) {
+function aPace(look: (n: number) => { ready: number; arrived: number }) {
   const time = { at: 0, waited: 0 }
   let looks = 0
   const pace = new BulkPace({

@@ -1,6 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { AttemptTimer, settleMs } from '../../../src/engine/dispatch/attempt-timer.ts'
+import { AttemptTimer } from '../../../src/engine/dispatch/attempt-timer.ts'
 import { useFakeTimers, useRealTimers } from '../../support/fake-timers.ts'
+
+/** What a late timer gives the loop to read what has come meanwhile. */
+const settleMs = 500
 
 beforeEach(() => useFakeTimers())
 afterEach(() => useRealTimers())

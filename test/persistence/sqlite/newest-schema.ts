@@ -1,17 +1,36 @@
-import { claim, jobStates } from '../../../src/machines/edges.ts'
+import { claim, type Edge, edges, edgesOn, jobStates } from '../../../src/machines/edges.ts'
+import type { EventType, JobNode, JobState } from '../../../src/machines/job.ts'
 import { claimOrder, orderBy } from '../../../src/persistence/sql/claim-order.ts'
 import { isHeld, isParked, isReady, isTimed } from '../../../src/persistence/sql/conditions.ts'
-import {
-  firstStateIsLegal,
-  stateIsOneOf,
-  stateIsTagged,
-  updateIsEdge,
-  updateIsPath,
-} from '../../../src/persistence/sql/transitions.ts'
+import { stateIsTagged } from '../../../src/persistence/sql/transitions.ts'
 import { isMark, isOfRun } from '../../../src/persistence/sqlite/schema.ts'
 
 /** A condition over `jobs` as a partial index and a CHECK want it, without the table's name. */
 const bare = (condition: string) => condition.replaceAll('jobs.', '')
+
+const stateIsOneOf = (states: readonly JobState[], column = 'state') =>
+  `(${states.map((state) => `${column} = '${state}'`).join(' OR ')})`
+
+type Ends = Pick<Edge, 'from' | 'to'>
+
+/** Where events that are taken in order begin and end, whatever the facts. */
+function endsOf(events: readonly EventType[]): Ends[] {
+  const [first = [], ...rest] = events.map(edgesOn)
+  return rest.reduce<Ends[]>(
+    (paths, next) =>
+      paths.flatMap(({ from, to }) => next.filter((edge) => edge.from === to).map((edge) => ({ from, to: edge.to }))),
+    first,
+  )
+}
+
+/** For a trigger on UPDATE of `state`: true where OLD to NEW is one of these ways. */
+function updateIs(ends: readonly Ends[]): string {
+  const targets = new Map<JobNode, Set<JobState>>()
+  for (const { from, to } of ends) targets.set(from, (targets.get(from) ?? new Set()).add(to))
+  return [...targets]
+    .map(([from, to]) => `(OLD.state = '${from}' AND ${stateIsOneOf([...to], 'NEW.state')})`)
+    .join(' OR ')
+}
 
 /**
  * The newest schema, made at once, with all that the machine and the conditions of the store's statements decide of it. The migrations must
@@ -22,7 +41,7 @@ export const newestSchema = `
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     type TEXT NOT NULL,
     queue TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (${stateIsOneOf(jobStates, 'state')}),
+    state TEXT NOT NULL CHECK (${stateIsOneOf(jobStates)}),
     seq INTEGER NOT NULL CHECK (seq >= 1),
     priority INTEGER NOT NULL,
     attempt INTEGER NOT NULL CHECK (attempt >= 0 AND attempt <= max_attempts),
@@ -40,7 +59,7 @@ export const newestSchema = `
     error TEXT,
     last_event_id INTEGER,
     crashes INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),
-    CHECK (${firstStateIsLegal()}),
+    CHECK (seq > 1 OR ${stateIsOneOf([...new Set(edgesOn('enqueue').map(({ to }) => to))])}),
     CHECK ((lease_token IS NOT NULL) = ${bare(stateIsTagged('held'))}),
     CHECK ((lease_token IS NULL) = (lease_expires_at IS NULL)),
     CHECK ((finished_at IS NOT NULL) = ${bare(stateIsTagged('ended'))}),
@@ -87,8 +106,8 @@ export const newestSchema = `
 
   CREATE TRIGGER jobs_take_edges AFTER UPDATE OF id, rowid, oid, _rowid_, state, seq ON jobs
   WHEN NOT (NEW.id = OLD.id AND (
-    (NEW.seq = OLD.seq + 1 AND (${updateIsEdge()}))
-    OR (NEW.seq = OLD.seq + ${claim.length} AND (${updateIsPath(claim)}))))
+    (NEW.seq = OLD.seq + 1 AND (${updateIs(edges.filter(({ from }) => from !== 'new'))}))
+    OR (NEW.seq = OLD.seq + ${claim.length} AND (${updateIs(endsOf(claim))}))))
   BEGIN
     SELECT RAISE(ABORT, 'jobmachine: no edge of the job machine; a state changes by one edge, or by those of a claim, and raises seq by one for each');
   END;

@@ -17,7 +17,7 @@ import { assertWalWhole } from './wal.ts'
 /** Copied at once, between two looks at whether to go on: 4 MiB. */
 const stepPages = 1_000
 
-export type OnCopied = (pages: number, ofPages: number) => void
+type OnCopied = (pages: number, ofPages: number) => void
 
 /**
  * Copies a database, also a live one, into a new file: one instant's, checked and flushed before it has its name, so that whatever has that

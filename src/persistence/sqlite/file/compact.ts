@@ -7,7 +7,7 @@ import { lockForServing } from './lock.ts'
 import { Mark } from './mark.ts'
 
 /** Sizes of the database in bytes, before and after. */
-export interface CompactReport {
+interface CompactReport {
   readonly bytesBefore: number
   readonly bytesAfter: number
 }

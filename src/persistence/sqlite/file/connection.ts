@@ -23,7 +23,7 @@ const synchronousFull = 2
 export const durability = 'an acknowledged job survives a power cut (WAL, synchronous=FULL)'
 
 /** What an opening is told besides. */
-export interface OpenOptions {
+interface OpenOptions {
   /** See `LostJobsError`. */
   readonly acceptLoss?: string | undefined
   /** What is removed is overwritten with zeros. */
@@ -150,7 +150,7 @@ function codeOf(error: unknown): string {
  * Looks at a file before anything is done with it: read-only, so that one that is refused keeps every byte. Throws `DatabaseUnusableError`
  * where it is another program's or newer than this one, SQLite's error where it is no database.
  */
-export function assertOurs(path: string): void {
+function assertOurs(path: string): void {
   assertReadable(path)
   const db = openKept(path, { readonly: true, timeout: 0 })
   try {

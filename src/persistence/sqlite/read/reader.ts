@@ -12,7 +12,6 @@ import type {
   JobRow,
   ListFilter,
   MatchFilter,
-  PathStep,
 } from '../../store.ts'
 import { censusSql, takeCensus } from './census.ts'
 import { chainFrom, eventAtOrAbove } from './histories.ts'
@@ -75,7 +74,7 @@ export class Reader {
     if (seq === undefined) return
     const last = Math.min(upTo, seq)
     const since = Math.max(last - pathScanMax, 0) + 1
-    const rows = this.#path.all({ id, upTo: last, since }) as (PathStep & { last: number })[]
+    const rows = this.#path.all({ id, upTo: last, since }) as (JobPath['steps'][number] & { last: number })[]
     const steps = rows.sort((a, b) => a.last - b.last)
     return { seq: last, since, steps: steps.map(({ from, event, to, count }) => ({ from, event, to, count })) }
   }

@@ -5,12 +5,12 @@ import type { Writer } from '../write/writer.ts'
 import { ClockWatch } from './clock-watch.ts'
 import type { Part } from './group-commit.ts'
 import type { HeldLeases } from './held-leases.ts'
-import { type Effort, Pace } from './pace.ts'
+import { Pace } from './pace.ts'
 
 /** Between two walks of retention, in ms. */
 const retainRestMs = 60_000
 /** What is due is work to be done, and rests only so that others that write the file have their gaps: three quarters of the time at most. */
-const promotionEffort: Effort = { stepMs: 5, rests: 1 / 3 }
+const promotionEffort = { stepMs: 5, rests: 1 / 3 }
 /** Renewals within one lease, so that one may fail. */
 const renewalsPerLease = 3
 

@@ -1,7 +1,7 @@
 import type { SteadyClock } from '../../../runtime/clock.ts'
 
 /** How long a step of housekeeping takes, and for how many times as long it rests then. */
-export interface Effort {
+interface Effort {
   /** In ms. What it is about when they are over is finished: some jobs at most. */
   readonly stepMs: number
   readonly rests: number

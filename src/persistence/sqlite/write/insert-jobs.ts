@@ -4,7 +4,7 @@ import { snakeCase, storedNames } from '../../../job/fields.ts'
 import { findEdge } from '../../../machines/edges.ts'
 import type { JobState } from '../../../machines/job.ts'
 import { type Batch, countBatched, fromBatches, intoBatches } from '../../batches.ts'
-import type { EnqueuedRow, EnqueueResult, NewJobRow } from '../../store.ts'
+import type { EnqueuedJob, EnqueueResult, NewJobRow } from '../../store.ts'
 import type { EnqueuedCalls, NewCalls, WriterOptions } from '../thread/protocol.ts'
 import { type Moves, prepareDepth } from './moves.ts'
 import { QueueDepths } from './queue-depths.ts'
@@ -103,7 +103,7 @@ export class JobInserter {
   }
 
   /** What the caller gets for one job; its id is filled in when the gathered jobs are inserted. */
-  #gather(job: NewJobRow, gathered: Gathered[], byKey: Map<string, Gathered>, now: number): EnqueuedRow {
+  #gather(job: NewJobRow, gathered: Gathered[], byKey: Map<string, Gathered>, now: number): EnqueuedJob {
     const key = job.idempotency?.key
     const sibling = key === undefined ? undefined : byKey.get(key)
     const stored = key === undefined || sibling ? undefined : this.#keyed(key)

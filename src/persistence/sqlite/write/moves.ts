@@ -9,16 +9,16 @@ import { after, byEdge, type Columns, stateIsTagged, stored, takes } from '../..
 import { readEpochs } from '../file/epochs.ts'
 import { markEvery } from '../schema.ts'
 
-export type Moved = readonly [id: number, from: JobNode, to: JobState, event: EventType]
+type Moved = readonly [id: number, from: JobNode, to: JobState, event: EventType]
 
 /** A row of `event_runs`. */
 type Logged = readonly [first: number, length: number, from: JobNode, to: JobState, event: EventType]
 
 /** One event, or those of a claim, in order. */
-export type Step = EventType | 'claim'
+type Step = EventType | 'claim'
 
 /** `fenced`: only jobs whose lease is the one named. */
-export type LeaseCheck = 'fenced' | 'anyone'
+type LeaseCheck = 'fenced' | 'anyone'
 
 /** Runs that are moved one by one; more go through JSON, all at once. */
 const fewRanges = 4

@@ -14,7 +14,7 @@ interface Coming {
 }
 
 /** A queue in which too many jobs would wait, and how many do. */
-export interface FullQueue {
+interface FullQueue {
   readonly queue: string
   readonly depth: number
 }

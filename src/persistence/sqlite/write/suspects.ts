@@ -12,7 +12,7 @@ const suspectsMax = 1_000
  * What a claim is to do. `jobs`: to be claimed now, one or none, and no others; null where no suspect stands in the way. `unhandled`: by type,
  * suspects that nobody here runs, now put aside.
  */
-export interface NextSuspect {
+interface NextSuspect {
   readonly jobs: readonly LeasedFacts[] | null
   readonly unhandled: ReadonlyMap<string, number>
 }
