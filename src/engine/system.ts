@@ -16,8 +16,7 @@ import { type EnqueuedJob, type Job, toJob } from '../job/view.ts'
 import type { dispatcherMachine } from '../machines/dispatcher.ts'
 import { eventsFrom } from '../machines/edges.ts'
 import { type Explanation, explain } from '../observe/explain/explain.ts'
-import type { ServerFacts, ServerPhase } from '../observe/explain/facts.ts'
-import { serverFacts } from '../observe/explain/server-facts.ts'
+import { type ServerFacts, serverFacts } from '../observe/explain/facts.ts'
 import { Collector } from '../observe/telemetry/collector.ts'
 import { toMetrics, toWaiting } from '../observe/telemetry/metrics.ts'
 import { RunStats } from '../observe/telemetry/run-stats.ts'
@@ -106,7 +105,7 @@ class System extends StoreReads implements JobSystem {
   readonly #dispatcher: Actor<typeof dispatcherMachine> | null
   readonly #collector: Collector
   readonly #bulks: Bulks
-  #phase: ServerPhase = 'created'
+  #phase: ServerFacts['phase'] = 'created'
   #hasRecovered = false
   /** Epoch ms, once a stop has begun. */
   #abortsAt: number | null = null
@@ -222,7 +221,7 @@ class System extends StoreReads implements JobSystem {
   }
 
   health(): Health {
-    const reasons: Partial<Record<ServerPhase, string | null>> = {
+    const reasons: Partial<Record<ServerFacts['phase'], string | null>> = {
       serving: this.#trouble,
       created: 'not started',
       failed: `failed: ${this.#failure}`,

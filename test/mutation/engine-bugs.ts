@@ -325,7 +325,7 @@ const dispatching: readonly Mutation[] = [
   bug(
     'a job that was leased ahead is said to have been called',
     ['observe/explain/explain.test.ts', 'the summary of a job that is next'],
-    { file: 'observe/explain/held.js', find: `=== 'next'`, replace: '=== null' },
+    { file: 'observe/explain/facts.js', find: `=== 'next'`, replace: '=== null' },
   ),
   bug(
     'a job that was leased ahead waits behind long attempts',

@@ -1,6 +1,6 @@
 import { countAfter, findEdge } from '../../src/machines/edges.ts'
 import type { EventType, JobEvent, JobNode, JobState } from '../../src/machines/job.ts'
-import type { AttemptFacts, Facts, ServerFacts } from '../../src/observe/explain/facts.ts'
+import type { ServerFacts, Snapshot } from '../../src/observe/explain/facts.ts'
 import type { HistoryEvent, JobFacts, Owner } from '../../src/persistence/store.ts'
 
 /** Ten in the morning of some Tuesday. */
@@ -21,6 +21,8 @@ const ways: Readonly<Record<JobState, readonly EventType[]>> = {
   cancelled: ['enqueue', 'cancel'],
 }
 
+type AttemptFacts = ServerFacts['attempts'][number]
+
 export interface Given {
   readonly state?: JobState
   /** Those that led to `state`, where they are not the plainest. */
@@ -37,7 +39,7 @@ export interface Given {
  * Facts of job 7 of type `mail`, of 4 attempts, in `state` (queued unless told) for 12 s, seen by a serving server with ten free workers. Its
  * history is walked through the machine.
  */
-export function someFacts(given: Given = {}): Facts {
+export function someFacts(given: Given = {}): Snapshot {
   const state = given.state ?? 'queued'
   const at = now - 12_000
   const maxAttempts = given.job?.maxAttempts ?? 4

@@ -3,8 +3,10 @@ import { type Cause, causeOf } from '../../machines/events.ts'
 import type { EventType } from '../../machines/job.ts'
 import { type HistoryEvent, jobFactsEventsMax, processEnded, type StoredError } from '../../persistence/store.ts'
 import type { Facts } from './facts.ts'
-import { isNext } from './held.ts'
-import { ago, number, sayError, sentence } from './words.ts'
+import { ago, number, sentence } from './words.ts'
+
+/** Characters of an error that a sentence quotes. */
+const quotedMax = 200
 
 /** Something that happened to a job. */
 export interface Happened {
@@ -78,7 +80,7 @@ function attemptOf(event: HistoryEvent, { jobFacts }: Facts): string {
 
 /** Who started it, and whether its handler was called. */
 function startedBy(facts: Facts): string {
-  return isNext(facts) ? 'the dispatcher chose it to be next' : 'a worker called its handler'
+  return facts.isNext ? 'the dispatcher chose it to be next' : 'a worker called its handler'
 }
 
 function wasRunning({ from }: HistoryEvent): boolean {
@@ -87,6 +89,13 @@ function wasRunning({ from }: HistoryEvent): boolean {
 
 function withError({ error }: HistoryEvent): string {
   return error ? ` with ${sayError(error)}` : ''
+}
+
+/** One line of it, however it was made: control characters and line ends are spaces, what is long is cut. */
+function sayError({ name, message }: StoredError): string {
+  const line = `${name}: ${message}`.replace(/[\s\p{C}]+/gu, ' ').trim()
+  const cut = line.length > quotedMax ? `${line.slice(0, quotedMax).toWellFormed()}…` : line
+  return cut.replace(/[.\s]+$/, '')
 }
 
 /** What was wrong with the delay that a snooze asked for. */

@@ -2,9 +2,12 @@ import { eventsFrom, findEdge, hasTag } from '../../machines/edges.ts'
 import { commands } from '../../machines/events.ts'
 import type { JobNode } from '../../machines/job.ts'
 import type { Facts } from './facts.ts'
-import { isAbandoned, isNext, isOrphan, isOver } from './held.ts'
+import { isOver } from './leased.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
-import { joined, sayInstant } from './words.ts'
+import { sayInstant } from './words.ts'
+
+/** `a`, `a and b`, `a, b and c`. */
+const list = new Intl.ListFormat('en-GB')
 
 /** When a job runs next, if nothing else comes in its way. */
 interface NextRun {
@@ -44,8 +47,8 @@ export function nextRun(facts: Facts, obstacles: readonly Obstacle[]): NextRun {
       sentence: '',
     }
   }
-  if (hasTag(job.state, 'executing') && !isNext(facts)) {
-    if (!isOrphan(facts) && !isAbandoned(facts)) return { at: facts.now, when: 'now: it is running', sentence: '' }
+  if (facts.isExecuting && !facts.isNext) {
+    if (!facts.isOrphan && !facts.isAbandoned) return { at: facts.now, when: 'now: it is running', sentence: '' }
     const { to } = findEdge(job.state, { type: 'expire', crashed: true }, job)!
     if (hasTag(to, 'ended')) return never(to)
   }
@@ -62,7 +65,7 @@ function never(state: JobNode): NextRun {
 function waited({ jobFacts: { job }, now }: Facts, obstacles: readonly Obstacle[]): NextRun {
   const all = obstacles.flatMap(({ code }) => conditions[code] ?? [])
   const others = all.filter(({ byItself }) => !byItself)
-  const clauses = joined([...new Set((others.length > 0 ? others : all).map(({ clause }) => clause))])
+  const clauses = list.format(new Set((others.length > 0 ? others : all).map(({ clause }) => clause)))
   const dueAt = hasTag(job.state, 'timed') && job.runAt > now ? job.runAt : null
   const instant = dueAt === null ? null : sayInstant(dueAt, now)
   const when =

@@ -4,7 +4,7 @@ import type { EventType, JobEvent, JobState } from '../../machines/job.ts'
 import type { PlaceInLine } from '../../persistence/store.ts'
 import { type Happened, recount, tell } from './because.ts'
 import { nextRun } from './earliest.ts'
-import type { Facts } from './facts.ts'
+import { type Facts, factsOf, type Snapshot } from './facts.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
 import { obstaclesTo, obstaclesToRun } from './obstacles.ts'
 import { explainSuspect } from './suspicion.ts'
@@ -51,10 +51,10 @@ export interface Explanation {
   readonly removedAt: number | null
 }
 
-/** Pure: the same facts give the same explanation. */
-export function explain(facts: Facts): Explanation {
-  const { jobFacts } = facts
-  const { job, lastEvent, lastFailure, line } = jobFacts
+/** Pure: the same snapshot gives the same explanation. */
+export function explain(snapshot: Snapshot): Explanation {
+  const facts = factsOf(snapshot)
+  const { job, lastEvent, lastFailure, line } = facts.jobFacts
   const obstacles = obstaclesToRun(facts)
   const { at, when } = nextRun(facts, obstacles)
   return {
@@ -125,7 +125,7 @@ function summarize(facts: Facts, obstacles: readonly Obstacle[]): string {
   const is = eventsFrom(job.state).length === 0 ? 'has' : 'is'
   return [
     `Job ${job.id} (${job.type}) ${is} ${job.state}: ${recount(lastEvent, facts)}.`,
-    told.length > 0 && (hasTag(job.state, 'executing') ? sentence(sayAll(told)) : `Blocked: ${sayAll(told)}.`),
+    told.length > 0 && (facts.isExecuting ? sentence(sayAll(told)) : `Blocked: ${sayAll(told)}.`),
     leftBehind(facts),
     explainSuspect(facts),
     nextRun(facts, obstacles).sentence,

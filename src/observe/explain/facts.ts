@@ -1,11 +1,14 @@
+import { hasTag } from '../../machines/edges.ts'
+import type { Prefetch } from '../../machines/prefetch.ts'
+import type { Slots } from '../../machines/slots.ts'
 import type { RunningAttempt } from '../../machines/worker.ts'
 import type { JobFacts } from '../../persistence/store.ts'
 
-/** What a job system is doing; a producer knows no more than `created`, `serving` and what follows. */
-export type ServerPhase = 'created' | 'recovering' | 'serving' | 'draining' | 'stopped' | 'failed'
+/** For how long what is due, or has run out, may stay as it is before a reader thinks that no server lives, in ms. */
+const lateMs = 1_000
 
 /** One attempt of a job that this process knows of. */
-export interface AttemptFacts {
+interface AttemptFacts {
   /** Of the lease that it was made under. */
   readonly leaseToken: number
   /** `next`: waits for a worker to come free. `stuck`: given up, but its handler goes on. */
@@ -18,7 +21,8 @@ export interface AttemptFacts {
 
 /** What the file's server knows of itself and of one job, and the file does not. */
 export interface ServerFacts {
-  readonly phase: ServerPhase
+  /** What the system is doing; a producer is never `recovering`. */
+  readonly phase: 'created' | 'recovering' | 'serving' | 'draining' | 'stopped' | 'failed'
   /** What dead processes had leased has been moved on: a lease in the file is this process's. */
   readonly hasRecovered: boolean
   /** Why commits fail; null where they go well. */
@@ -36,11 +40,76 @@ export interface ServerFacts {
   readonly attempts: readonly AttemptFacts[]
 }
 
-/** All that an explanation is made from: a snapshot, in which the file was read a little before the process. */
-export interface Facts {
+/** All that an explanation is made from; the file was read a little before the process. */
+export interface Snapshot {
   readonly jobFacts: JobFacts
   /** Null where this process is no server: then the file is all that is known. */
   readonly server: ServerFacts | null
   /** Epoch ms. */
   readonly now: number
+}
+
+/** A snapshot, and what follows from it of the job's lease and of the attempt that is made under it. */
+export interface Facts extends Snapshot {
+  readonly isExecuting: boolean
+  /** Something has not happened that a live server would have made happen. */
+  readonly isLate: boolean
+  /** For a process that is no server: the job is held, and its lease ran out so long ago that its holder must have ended. */
+  readonly isAbandoned: boolean
+  /** The job is held by a process that has ended: what is leased when a server comes is, until it has recovered. */
+  readonly isOrphan: boolean
+  /** The attempt that the job's lease was given for, as this process has it. */
+  readonly attempt: AttemptFacts | undefined
+  /** Its start is on disk and its handler was not called: the next worker that comes free does, or it is given back. */
+  readonly isNext: boolean
+  /** Its start is on disk; whether this process has heard of it already is not known. */
+  readonly hasJustStarted: boolean
+}
+
+export function factsOf(snapshot: Snapshot): Facts {
+  const { jobFacts, server, now } = snapshot
+  const { job, lease } = jobFacts
+  const attempt = lease === null ? undefined : server?.attempts.find(({ leaseToken }) => leaseToken === lease.token)
+  const expected = lease ? lease.expiresAt : hasTag(job.state, 'timed') ? job.runAt : now
+  const isLate = expected + lateMs < now
+  return {
+    ...snapshot,
+    isExecuting: hasTag(job.state, 'executing'),
+    isLate,
+    isAbandoned: server === null && lease !== null && isLate,
+    isOrphan: lease !== null && server !== null && !server.hasRecovered,
+    attempt,
+    isNext: attempt?.phase === 'next',
+    hasJustStarted: job.startedAt !== null && job.startedAt + lateMs > now,
+  }
+}
+
+/** What is known without looking at the slots. */
+type Known = Omit<ServerFacts, 'slots' | 'busy' | 'stuck' | 'attempts'>
+
+/** The dispatcher, as far as it is looked at. */
+interface Dispatching {
+  readonly slots: Slots
+  readonly prefetch: Prefetch
+}
+
+/** What a server's dispatcher knows of one job, and of the workers that it may need. */
+export function serverFacts(jobId: number, known: Known, { slots, prefetch }: Dispatching): ServerFacts {
+  const assigned = slots.assigned().filter(({ job }) => job.id === jobId)
+  const next = prefetch.next.filter(({ id }) => id === jobId)
+  return {
+    ...known,
+    slots: slots.count,
+    busy: slots.activeCount,
+    stuck: slots.stuck().length,
+    attempts: [
+      ...next.map(({ leaseToken }) => ({ leaseToken, phase: 'next', timeoutMs: null, aborted: null }) as const),
+      ...assigned.map(({ job, phase, attempt }) => ({
+        leaseToken: job.leaseToken,
+        phase: phase === 'stuck' ? phase : ('called' as const),
+        timeoutMs: attempt?.timeoutMs ?? null,
+        aborted: attempt?.aborted ?? null,
+      })),
+    ],
+  }
 }

@@ -2,20 +2,10 @@ import { hasTag } from '../../machines/edges.ts'
 import type { EventType } from '../../machines/job.ts'
 import type { Counted } from '../../persistence/store.ts'
 import type { Facts, ServerFacts } from './facts.ts'
-import {
-  alreadyAborted,
-  isLate,
-  isOrphan,
-  leaseHeld,
-  notCalled,
-  notStopping,
-  orphaned,
-  running,
-  settled,
-} from './held.ts'
+import { obstaclesOfLease, running } from './leased.ts'
 import type { Obstacle } from './obstacle.ts'
-import { endOfAlone, sayAlone } from './suspicion.ts'
-import { counted, number, sayInstant, sayOwner } from './words.ts'
+import { sayAlone } from './suspicion.ts'
+import { number, sayInstant, sayOwner } from './words.ts'
 
 /** What stands between a job and one event now; nothing: it can happen. Only of events that the machine takes in the job's state. */
 export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
@@ -27,22 +17,14 @@ export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
     case 'lease':
       return [...unhandled(facts), ...suspects(facts), ...inLine(facts), ...busyWorkers(facts), ...notStarting(facts)]
     case 'start':
-      return [...orphaned(facts), ...notStarting(facts)]
+      return [...obstaclesOfLease(event, facts), ...notStarting(facts)]
     case 'succeed':
     case 'fail':
     case 'reject':
     case 'snooze':
-      return [
-        ...orphaned(facts),
-        ...notCalled(facts),
-        ...settled(facts),
-        ...alreadyAborted(event, facts),
-        ...uncommitted(facts),
-      ]
     case 'release':
-      return [...orphaned(facts), ...settled(facts), ...notStopping(facts), ...uncommitted(facts)]
     case 'expire':
-      return [...leaseHeld(facts), ...uncommitted(facts)]
+      return [...obstaclesOfLease(event, facts), ...uncommitted(facts)]
     case 'cancel':
     case 'requeue':
       return [...draining(facts), ...uncommitted(facts)]
@@ -54,7 +36,7 @@ export function obstaclesToRun(facts: Facts): Obstacle[] {
   const { state } = facts.jobFacts.job
   if (hasTag(state, 'timed')) return [...notDue(facts), ...unhandled(facts), ...notStarting(facts)]
   if (hasTag(state, 'ready')) return obstaclesTo('lease', facts)
-  if (hasTag(state, 'executing')) return [...running(facts), ...(isOrphan(facts) ? notStarting : uncommitted)(facts)]
+  if (hasTag(state, 'executing')) return [...running(facts), ...(facts.isOrphan ? notStarting : uncommitted)(facts)]
   if (hasTag(state, 'held')) return obstaclesTo('start', facts)
   return [{ code: 'ended', message: 'it has ended', until: null }]
 }
@@ -80,8 +62,9 @@ function unhandled({ jobFacts: { job, isUnhandled }, server }: Facts): Obstacle[
 function suspects({ jobFacts: { job, isSuspect, alone, suspectsAhead }, now }: Facts): Obstacle[] {
   const obstacles: Obstacle[] = []
   const said = alone && alone.id !== job.id ? sayAlone(alone, now) : null
-  if (alone && said)
-    obstacles.push({ code: 'suspect_alone', message: `job ${alone.id} ${said}`, until: endOfAlone(alone) })
+  if (alone && said) {
+    obstacles.push({ code: 'suspect_alone', message: `job ${alone.id} ${said.clause}`, until: said.until })
+  }
   if (suspectsAhead.count > 0) {
     const jobs = counted(suspectsAhead, isSuspect ? 'other job' : 'job')
     const message = `${jobs} ${goes(suspectsAhead)} before it, one at a time, because the process ended more than once while ${suspectsAhead.count === 1 ? 'it' : 'they'} ran`
@@ -94,6 +77,11 @@ function inLine({ jobFacts: { job, line } }: Facts): Obstacle[] {
   if (!line || line.ahead.count === 0) return []
   const ahead = `${counted(line.ahead, 'job')} of queue ${JSON.stringify(job.queue)} ${goes(line.ahead)} before it`
   return [{ code: 'behind_others', message: `${ahead}${turns(line.queues)}`, until: null }]
+}
+
+/** `3 jobs`, `more than 10,000 jobs`. */
+function counted({ count, more }: Counted, one: string, many = `${one}s`): string {
+  return `${more ? 'more than ' : ''}${number(count)} ${count === 1 && !more ? one : many}`
 }
 
 function goes({ count, more }: Counted): string {
@@ -152,7 +140,7 @@ function uncommitted(facts: Facts): Obstacle[] {
 
 function elsewhere(facts: Facts): Obstacle {
   const { newestOwner: owner } = facts.jobFacts
-  const isAlive = isLate(facts) ? 'has probably ended' : 'may still live'
+  const isAlive = facts.isLate ? 'has probably ended' : 'may still live'
   const who = owner
     ? `${sayOwner(owner)}, which began to serve the file at ${owner.startedAt}, ${isAlive}`
     : 'no server has served the file yet'

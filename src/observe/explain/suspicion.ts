@@ -2,22 +2,22 @@ import { hasTag } from '../../machines/edges.ts'
 import { aloneMs, runsAloneToItsEnd, suspectCrashes } from '../../machines/guards.ts'
 import type { JobFacts } from '../../persistence/store.ts'
 import type { Facts } from './facts.ts'
-import { isOrphan } from './held.ts'
-import { duration, instant, times } from './words.ts'
+import { duration, instant, number } from './words.ts'
 
-/** Until when at most a suspect that was started keeps others waiting, in epoch ms; null where that is not known. */
-export function endOfAlone({ startedAt, timeoutMs, crashes }: NonNullable<JobFacts['alone']>): number | null {
-  const limitMs = runsAloneToItsEnd({ crashes }) ? timeoutMs : aloneMs
-  return startedAt === null || limitMs === null ? null : startedAt + limitMs
-}
-
-/** `runs alone until …, because …`, of a job that does so now; null where it does not, or no longer. */
-export function sayAlone(alone: JobFacts['alone'], now: number): string | null {
+/** That a job runs alone now: `runs alone until …, because …`, and until when at most, in epoch ms; null where it does not, or no longer. */
+export function sayAlone(
+  alone: JobFacts['alone'],
+  now: number,
+): { readonly clause: string; readonly until: number | null } | null {
   if (!alone) return null
-  const at = endOfAlone(alone)
-  if (at !== null && at <= now && !runsAloneToItsEnd(alone)) return null
-  const until = at !== null && at > now ? `until ${instant(at)} at the latest` : 'until it has ended'
-  return `runs alone ${until}, because the process ended ${times(alone.crashes)} while it ran`
+  const { startedAt, timeoutMs, crashes } = alone
+  const isLast = runsAloneToItsEnd(alone)
+  const limitMs = isLast ? timeoutMs : aloneMs
+  const until = startedAt === null || limitMs === null ? null : startedAt + limitMs
+  const isPast = until !== null && until <= now
+  if (isPast && !isLast) return null
+  const end = until === null || isPast ? 'until it has ended' : `until ${instant(until)} at the latest`
+  return { clause: `runs alone ${end}, because the process ended ${times(crashes)} while it ran`, until }
 }
 
 /** That a job is to run alone, or does, or that the process ended once too often while it ran; empty where it is nothing to wonder at. */
@@ -32,8 +32,13 @@ export function explainSuspect(facts: Facts): string {
     return `It runs before others, and alone ${length}, because the process ended ${times(job.crashes)} while it ran${stake}.`
   }
   if (!hasTag(job.state, 'executing')) return ''
-  if (isOrphan(facts) && isLast)
+  if (facts.isOrphan && isLast)
     return `The process has ended ${times(job.crashes + 1)} while it ran, so the job counts as the cause and becomes dead: correct its handler, then requeue it.`
   const said = alone?.id === job.id ? sayAlone(alone, now) : null
-  return said ? `It ${said}.` : ''
+  return said ? `It ${said.clause}.` : ''
+}
+
+/** `once`, `twice`, `3 times`. */
+function times(n: number): string {
+  return n === 1 ? 'once' : n === 2 ? 'twice' : `${number(n)} times`
 }

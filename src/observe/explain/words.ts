@@ -1,7 +1,4 @@
-import type { Counted, Owner, StoredError } from '../../persistence/store.ts'
-
-/** Characters of an error that a sentence quotes. */
-const quotedMax = 200
+import type { Owner } from '../../persistence/store.ts'
 
 const second = 1_000
 const minute = 60 * second
@@ -46,30 +43,8 @@ export function number(n: number): string {
   return n.toLocaleString('en-US')
 }
 
-/** `once`, `twice`, `3 times`. */
-export function times(n: number): string {
-  return n === 1 ? 'once' : n === 2 ? 'twice' : `${number(n)} times`
-}
-
-/** `3 jobs`, `more than 10,000 jobs`. */
-export function counted({ count, more }: Counted, one: string, many = `${one}s`): string {
-  return `${more ? 'more than ' : ''}${number(count)} ${count === 1 && !more ? one : many}`
-}
-
-/** One line of it, however it was made: control characters and line ends are spaces, what is long is cut. */
-export function sayError({ name, message }: StoredError): string {
-  const line = `${name}: ${message}`.replace(/[\s\p{C}]+/gu, ' ').trim()
-  const cut = line.length > quotedMax ? `${line.slice(0, quotedMax).toWellFormed()}…` : line
-  return cut.replace(/[.\s]+$/, '')
-}
-
 export function sayOwner(owner: Owner | null): string {
   return owner ? `process ${owner.pid} on ${owner.host}` : 'a server'
-}
-
-/** Clauses as one: `a`, `a and b`, `a, b and c`. */
-export function joined(clauses: readonly string[]): string {
-  return clauses.length < 2 ? clauses.join('') : `${clauses.slice(0, -1).join(', ')} and ${clauses.at(-1)}`
 }
 
 export function sentence(clause: string): string {

@@ -5,7 +5,7 @@ import { describeState, eventsFrom, jobStates } from '../../../src/machines/edge
 import { type EventType, type JobEvent, type JobState, jobMachine } from '../../../src/machines/job.ts'
 import { explain } from '../../../src/observe/explain/explain.ts'
 import type { ServerFacts } from '../../../src/observe/explain/facts.ts'
-import { ago, counted, duration, joined, sayError } from '../../../src/observe/explain/words.ts'
+import { ago, duration } from '../../../src/observe/explain/words.ts'
 import { type Given, now, owner, someFacts } from '../../support/facts.ts'
 
 const lineOf = (ahead: number, queues = 1, more = false) => ({
@@ -759,19 +759,36 @@ describe('in words', () => {
   })
 
   test('there is one of a thing, or there are many', () => {
-    expect([1, 2].map((count) => counted({ count, more: false }, 'queue'))).toEqual(['1 queue', '2 queues'])
+    const messageOf = (queues: number) =>
+      nextOf('lease', { jobFacts: { line: lineOf(1, queues) } }).obstacles[0]?.message
+
+    expect(messageOf(1)).toBe('1 job of queue "default" goes before it')
+    expect(messageOf(2)).toBe('1 job of queue "default" goes before it and 2 queues take turns')
   })
 
   test('clauses are joined as people do', () => {
-    expect([joined([]), joined(['a']), joined(['a', 'b']), joined(['a', 'b', 'c'])]).toEqual([
-      '',
-      'a',
-      'a and b',
-      'a, b and c',
+    const whenOf = (ahead: number, suspects: number, busy: number) =>
+      explain(
+        someFacts({
+          jobFacts: { line: lineOf(ahead), suspectsAhead: { count: suspects, more: false } },
+          server: { busy },
+        }),
+      ).earliest
+
+    expect([whenOf(0, 0, 0), whenOf(1, 0, 0), whenOf(1, 1, 0), whenOf(1, 1, 10)]).toEqual([
+      'now',
+      'as soon as its turn comes',
+      'as soon as no other job has to run alone and its turn comes',
+      'as soon as no other job has to run alone, its turn comes and a worker is free',
     ])
   })
 
   test('an error that ends in a full stop has one', () => {
-    expect(sayError({ name: 'Error', message: 'it broke. ' })).toBe('Error: it broke')
+    const { lastEvent } = someFacts({ state: 'retrying' }).jobFacts
+    const error = { name: 'Error', message: 'it broke. ' }
+
+    const { because } = explain(someFacts({ state: 'retrying', jobFacts: { lastEvent: { ...lastEvent, error } } }))
+
+    expect(because.sentence).toBe('Attempt 1 of 4 failed 12 s ago with Error: it broke.')
   })
 })

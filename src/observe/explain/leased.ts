@@ -1,60 +1,50 @@
 import { abortGraceMs } from '../../config.ts'
 import { AttemptTimeoutError, ShutdownError } from '../../errors.ts'
-import { hasTag } from '../../machines/edges.ts'
 import type { EventType } from '../../machines/job.ts'
-import type { AttemptFacts, Facts, ServerPhase } from './facts.ts'
+import type { RunningAttempt } from '../../machines/worker.ts'
+import type { Facts, ServerFacts } from './facts.ts'
 import type { Obstacle } from './obstacle.ts'
 import { ago, duration, instant, sayInstant, sayOwner } from './words.ts'
 
-/** For how long what is due, or has run out, may stay as it is before a reader thinks that no server lives, in ms. */
-const lateMs = 1_000
-
-/** Whether something has not happened that a live server would have made happen. */
-export function isLate({ jobFacts: { job, lease }, now }: Facts): boolean {
-  const expected = lease ? lease.expiresAt : hasTag(job.state, 'timed') ? job.runAt : now
-  return expected + lateMs < now
-}
-
-/** For a process that is no server: the job is held, and its lease ran out so long ago that its holder must have ended. */
-export function isAbandoned(facts: Facts): boolean {
-  return facts.server === null && facts.jobFacts.lease !== null && isLate(facts)
-}
-
-/** Whether the job is held by a process that has ended: what is leased when a server comes is, until it has recovered. */
-export function isOrphan({ jobFacts, server }: Facts): boolean {
-  return jobFacts.lease !== null && server !== null && !server.hasRecovered
-}
-
-/** The attempt that the job's lease was given for, as this process has it. */
-export function attemptOf({ jobFacts: { lease }, server }: Facts): AttemptFacts | undefined {
-  return lease === null ? undefined : server?.attempts.find(({ leaseToken }) => leaseToken === lease.token)
-}
-
-/** Whether its start is on disk and its handler was not called: the next worker that comes free does, or it is given back. */
-export function isNext(facts: Facts): boolean {
-  return attemptOf(facts)?.phase === 'next'
+/** What stands between a job whose lease somebody holds, or held, and an event. */
+export function obstaclesOfLease(event: EventType, facts: Facts): Obstacle[] {
+  switch (event) {
+    case 'start':
+      return orphaned(facts)
+    case 'succeed':
+    case 'fail':
+    case 'reject':
+    case 'snooze':
+      return [...orphaned(facts), ...notCalled(facts), ...settled(facts), ...alreadyAborted(event, facts)]
+    case 'release':
+      return [...orphaned(facts), ...settled(facts), ...notStopping(facts)]
+    case 'expire':
+      return leaseHeld(facts)
+    default:
+      return []
+  }
 }
 
 /** Its handler is called when a worker is free. */
-export function notCalled(facts: Facts): Obstacle[] {
-  return isNext(facts) ? [{ code: 'no_free_worker', message: 'no worker is free for it yet', until: null }] : []
+function notCalled(facts: Facts): Obstacle[] {
+  return facts.isNext ? [{ code: 'no_free_worker', message: 'no worker is free for it yet', until: null }] : []
 }
 
 /** What becomes of it, by what the server that found it is doing. */
-const fates: Readonly<Partial<Record<ServerPhase, string>>> = {
+const fates: Readonly<Partial<Record<ServerFacts['phase'], string>>> = {
   created: 'this server requeues it when it starts',
   recovering: 'this server is requeuing it',
 }
 
 /** Its holder is dead. */
-export function orphaned(facts: Facts): Obstacle[] {
-  if (!facts.server || !isOrphan(facts)) return []
+function orphaned(facts: Facts): Obstacle[] {
+  if (!facts.server || !facts.isOrphan) return []
   const fate = fates[facts.server.phase] ?? 'the next server to start requeues it'
   return [{ code: 'holder_gone', message: `the process that held it has ended, and ${fate}`, until: null }]
 }
 
 /** Its attempt is over here: what came of it cannot be another any more. */
-export function settled(facts: Facts): Obstacle[] {
+function settled(facts: Facts): Obstacle[] {
   const { server } = facts
   const over = sayOver(facts)
   if (!server || over === null) return []
@@ -66,44 +56,44 @@ export function settled(facts: Facts): Obstacle[] {
 
 /** Whether its handler is known to have ended, or was given up, and only what came of it is not on disk. */
 export function isOver(facts: Facts): boolean {
-  return sayOver(facts) !== null && (attemptOf(facts) !== undefined || !hasJustStarted(facts))
+  return sayOver(facts) !== null && (facts.attempt !== undefined || !facts.hasJustStarted)
 }
 
 /** How its attempt has come to its end here, as far as that is known; null where it has not. */
 function sayOver(facts: Facts): string | null {
-  if (!facts.server || isOrphan(facts) || !isExecuting(facts)) return null
-  const attempt = attemptOf(facts)
+  if (!facts.server || facts.isOrphan || !facts.isExecuting) return null
+  const attempt = facts.attempt
   if (attempt) return attempt.phase === 'stuck' ? 'its handler did not end when it was told to' : null
-  return hasJustStarted(facts) ? 'its handler is being called, or has ended' : 'its handler has ended'
+  return facts.hasJustStarted ? 'its handler is being called, or has ended' : 'its handler has ended'
 }
 
 /** Its handler was told to stop, which leaves other ends to the attempt than this one. */
-export function alreadyAborted(event: EventType, facts: Facts): Obstacle[] {
-  const aborted = attemptOf(facts)?.aborted
+function alreadyAborted(event: EventType, facts: Facts): Obstacle[] {
+  const aborted = facts.attempt?.aborted
   if (!aborted || endsAfter(aborted.reason).includes(event)) return []
   return [{ code: 'attempt_aborted', message: sayAborted(aborted, facts.now), until: null }]
 }
 
 /** Once its handler was called it is given back only by a server that stops, when the grace of that stop has ended. */
-export function notStopping(facts: Facts): Obstacle[] {
+function notStopping(facts: Facts): Obstacle[] {
   const { server } = facts
-  if (!server || isOrphan(facts) || isNext(facts)) return []
+  if (!server || facts.isOrphan || facts.isNext) return []
   if (server.phase !== 'draining') {
     return [{ code: 'not_stopping', message: 'this server is not stopping', until: null }]
   }
-  if (!isExecuting(facts)) return []
-  return attemptOf(facts)?.aborted ? alreadyAborted('release', facts) : running(facts)
+  if (!facts.isExecuting) return []
+  return facts.attempt?.aborted ? alreadyAborted('release', facts) : running(facts)
 }
 
 /** Its lease has not run out. */
-export function leaseHeld(facts: Facts): Obstacle[] {
+function leaseHeld(facts: Facts): Obstacle[] {
   const { jobFacts, server, now } = facts
   const { lease } = jobFacts
   if (!lease || server?.phase === 'recovering') return []
-  const isRenewed = server !== null && !isOrphan(facts)
+  const isRenewed = server !== null && !facts.isOrphan
   // One that is renewed has not run out, however late the renewal is.
   if (lease.expiresAt <= now && !isRenewed) return []
-  const message = isOrphan(facts)
+  const message = facts.isOrphan
     ? `the lease of a process that has ended runs out ${sayInstant(lease.expiresAt, now)}`
     : lease.expiresAt <= now
       ? `${sayOwner(lease.owner)} holds its lease, which ran out ${sayInstant(lease.expiresAt, now)}, and renews it as soon as it can write the file`
@@ -113,11 +103,11 @@ export function leaseHeld(facts: Facts): Obstacle[] {
 
 /** What is known of the attempt that the file says is under way. */
 export function running(facts: Facts): Obstacle[] {
-  if (isOrphan(facts)) return orphaned(facts)
+  if (facts.isOrphan) return orphaned(facts)
   const over = [...notCalled(facts), ...settled(facts)]
   if (over.length > 0) return over
   const { jobFacts, now } = facts
-  const attempt = attemptOf(facts)
+  const attempt = facts.attempt
   if (attempt?.aborted) {
     const { at, reason } = attempt.aborted
     const isGivenUp = reason instanceof AttemptTimeoutError
@@ -134,19 +124,10 @@ export function running(facts: Facts): Obstacle[] {
   return [{ code: 'attempt_running', message, until: abort.at }]
 }
 
-function isExecuting({ jobFacts }: Facts): boolean {
-  return hasTag(jobFacts.job.state, 'executing')
-}
-
-/** Its start is on disk; whether this process has heard of it already is not known. */
-function hasJustStarted({ jobFacts: { job }, now }: Facts): boolean {
-  return job.startedAt !== null && job.startedAt + lateMs > now
-}
-
 /** When its handler will be told to stop, if it goes on for so long; null where that is not known here. */
 function abortOf(facts: Facts): { readonly at: number; readonly reason: string } | null {
   const { jobFacts, server } = facts
-  const timeoutMs = attemptOf(facts)?.timeoutMs ?? jobFacts.job.timeoutMs
+  const timeoutMs = facts.attempt?.timeoutMs ?? jobFacts.job.timeoutMs
   const { startedAt } = jobFacts.job
   const timeout =
     timeoutMs === null || startedAt === null
@@ -157,7 +138,7 @@ function abortOf(facts: Facts): { readonly at: number; readonly reason: string }
   return { at: stopsAt, reason: 'the server is stopping' }
 }
 
-function sayAborted({ at, reason }: NonNullable<AttemptFacts['aborted']>, now: number): string {
+function sayAborted({ at, reason }: NonNullable<RunningAttempt['aborted']>, now: number): string {
   return `its handler was told to stop ${ago(at, now)}, and has not ended: ${reason.message}`
 }
 
