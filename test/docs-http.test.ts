@@ -3,8 +3,8 @@ import { resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { builtinHandlers } from '../src/handlers/builtin.ts'
+import { type ApiErrorCode, apiErrorCodes, apiErrors } from '../src/http/api-errors.ts'
 import type { SchemaObject } from '../src/http/openapi/json-schema.ts'
-import { type RefusalCode, refusalCodes, refusals } from '../src/http/refusals.ts'
 import { apiRoutes } from '../src/http/routes/api.ts'
 import { components, newJob } from '../src/http/wire.ts'
 
@@ -127,11 +127,11 @@ describe('the page of HTTP', () => {
       namesIn(codes).map((code) => [code, statuses.split(', ').map(Number)] as const),
     )
 
-    expect(told.map(([code]) => code).sort()).toEqual([...refusalCodes].sort())
-    const wrong = told.filter(([code, statuses]) => !statuses.includes(refusals[code as RefusalCode].status))
+    expect(told.map(([code]) => code).sort()).toEqual([...apiErrorCodes].sort())
+    const wrong = told.filter(([code, statuses]) => !statuses.includes(apiErrors[code as ApiErrorCode].status))
     expect(wrong).toEqual([])
     const idle = rowsOf('Errors').flatMap(([statuses = '', codes = '']) => {
-      const own = namesIn(codes).map((code) => refusals[code as RefusalCode].status as number)
+      const own = namesIn(codes).map((code) => apiErrors[code as ApiErrorCode].status as number)
       return statuses.split(', ').filter((status) => Number(status) && !own.includes(Number(status)))
     })
     expect(idle).toEqual([])

@@ -1,21 +1,21 @@
 import { type Context, Hono } from 'hono'
 import type { JobSystem, SystemLog } from '../engine/front-door.ts'
 import { InvalidInputError } from '../errors.ts'
+import { AuthFailures } from './auth-failures.ts'
 import { type BodyLimits, bodiesHeldMax, RequestLimits } from './body.ts'
 import { assetRoute } from './dashboard/assets.ts'
 import { pageRoutes } from './dashboard/pages/pages.tsx'
 import { isPage, pageProblem } from './dashboard/pages/problem.tsx'
 import type { EventFeed } from './events/event-feed.ts'
 import { createGuard, type GuardOptions } from './guard.ts'
-import { Guesses } from './guesses.ts'
 import { loginRoutes } from './login.ts'
-import { guessFamilies, logFamilies } from './metrics/metric-families.ts'
+import { authFailureFamilies, logFamilies } from './metrics/metric-families.ts'
 import { assertBasePath, firstSegmentOf } from './mount.ts'
 import { Docs } from './openapi/docs.ts'
-import { Outflow } from './outflow.ts'
-import { Pacing } from './pace.ts'
 import { HttpError, isServerError, problem } from './problem.ts'
+import { ReadLimits } from './read-limits.ts'
 import type { Env } from './request.ts'
+import { ResponseMemory } from './response-memory.ts'
 import { apiRoutes } from './routes/api.ts'
 import { docsRoute } from './routes/docs.ts'
 import type { Parts, Route } from './routes/route.ts'
@@ -46,16 +46,19 @@ export interface AppOptions extends BodyLimits, GuardOptions {
 export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
   const { system, log, now, apiToken, basePath, version } = options
   const app = new Hono<Env>()
-  const guesses = new Guesses(options)
-  const sessions = apiToken === null ? null : new Sessions({ token: apiToken, now, basePath, guesses })
-  const outflow = new Outflow(bodiesHeldMax * options.maxRequestBytes)
+  const authFailures = new AuthFailures(options)
+  const sessions = apiToken === null ? null : new Sessions({ token: apiToken, now, basePath, authFailures })
+  const responseMemory = new ResponseMemory(bodiesHeldMax * options.maxRequestBytes)
   const parts: Parts = {
     system,
     feed,
     sessions,
     docs: new Docs({ operations: apiRoutes, system, version, basePath, sessions }),
-    outflow,
-    ownFamilies: () => [...logFamilies(options.droppedLogLines), ...(sessions ? guessFamilies(guesses.counts) : [])],
+    responseMemory,
+    ownFamilies: () => [
+      ...logFamilies(options.droppedLogLines),
+      ...(sessions ? authFailureFamilies(authFailures.counts) : []),
+    ],
   }
   const pages = pageRoutes(system, now, sessions !== null)
   const routes: readonly Route[] = [...apiRoutes, docsRoute, ...loginRoutes(), assetRoute(), ...pages]
@@ -73,13 +76,13 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
     if (refusal) await refusal
     return handler(c)
   }
-  const serve = createServe(parts, new RequestLimits(options), new Pacing(outflow))
+  const serve = createServe(parts, new RequestLimits(options), new ReadLimits(responseMemory))
   for (const route of routes) app.on(route.method, route.path, guarded(serve(route)))
   const tell = (c: Context<Env>, error: unknown) => (isPage(c.req.path) ? pageProblem(error, c) : problem(error))
   const refuse = async (c: Context<Env>, error: unknown) => {
-    // The one refusal that may have more than a line.
+    // The one error answer that may have more than a line.
     if (!(error instanceof InvalidInputError)) return tell(c, error)
-    return outflow.serve(c.env.outgoing, () => tell(c, error)).catch((full) => tell(c, full))
+    return responseMemory.serve(c.env.outgoing, () => tell(c, error)).catch((full) => tell(c, full))
   }
   const isTaken = (method: string, path: string) => app.router.match(method, path)[0].length > 0
   const hintFor = (path: string) => {

@@ -157,7 +157,7 @@ export class RequestLimits {
     const heldMax = bodiesHeldMax * this.#limits.maxRequestBytes
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = []
-      // What still comes is thrown away behind the answer: see linger.ts.
+      // What still comes is thrown away behind the answer: see discard.ts.
       const stop = (error: Error) => {
         incoming.off('data', take)
         incoming.pause()

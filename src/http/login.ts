@@ -17,7 +17,7 @@ export function loginRoutes(): readonly Route[] {
     {
       method: 'GET',
       path: '/login',
-      pace: 'free',
+      limit: 'none',
       isOpen: true,
       async handle({ sessions }, c) {
         const next = localPath(queryOf(c).get('next'))

@@ -10,7 +10,7 @@ import {
   JobSystemError,
   UnavailableError,
 } from '../errors.ts'
-import { type RefusalCode, refusalCodes, refusals } from './refusals.ts'
+import { type ApiErrorCode, apiErrorCodes, apiErrors } from './api-errors.ts'
 import { reply } from './reply.ts'
 import { count, jobId, named, state, type Wire } from './wire.ts'
 
@@ -30,7 +30,7 @@ export const problemSchema = named(
       title: z.string(),
       status: z.int(),
       detail: z.string().describe('The same as `message`.'),
-      code: z.enum(refusalCodes).describe('For programs: it is stable.'),
+      code: z.enum(apiErrorCodes).describe('For programs: it is stable.'),
       message: z.string().describe('For people: it may change.'),
       errors: z.array(fault).optional().describe('Of wrong input: one for each fault, to 1,000.'),
       id: jobId.nullable().optional().describe('Of a conflict: the job.'),
@@ -42,7 +42,7 @@ export const problemSchema = named(
         .optional()
         .describe('Of an illegal transition: what the machine allows in that state.'),
     })
-    .describe('A refusal, by RFC 9457.'),
+    .describe('An error, as RFC 9457 defines it.'),
 )
 
 /** Characters of one text in an answer, which may quote what the caller sent: megabytes come back as a line. */
@@ -50,18 +50,18 @@ const textMax = 1_000
 
 /** A request that is refused before it reaches the system. */
 export class HttpError extends JobSystemError {
-  declare readonly code: RefusalCode
+  declare readonly code: ApiErrorCode
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
 
-  constructor(status: number, code: RefusalCode, message: string, headers: Readonly<Record<string, string>> = {}) {
+  constructor(status: number, code: ApiErrorCode, message: string, headers: Readonly<Record<string, string>> = {}) {
     super(code, message)
     this.status = status
     this.headers = headers
   }
 }
 
-/** A refusal as it is told: RFC 9457, with `code` and `message` for programs and people. */
+/** An error answer: RFC 9457, with `code` and `message` for programs and people. */
 export interface Problem {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
@@ -76,19 +76,19 @@ export function problem(error: unknown): Response {
 
 export function toProblem(error: unknown): Problem {
   if (error instanceof HttpError) return describe(error.status, error.code, error.message, {}, error.headers)
-  if (!(error instanceof JobSystemError && isRefusalCode(error.code))) {
+  if (!(error instanceof JobSystemError && isApiErrorCode(error.code))) {
     return describe(500, 'internal_error', 'something went wrong here; the log says what')
   }
-  return describe(refusals[error.code].status, error.code, error.message, membersOf(error), headersOf(error))
+  return describe(apiErrors[error.code].status, error.code, error.message, membersOf(error), headersOf(error))
 }
 
 /** Whether an error is a fault of ours, which the log must tell. */
 export function isServerError(error: unknown): boolean {
-  return !(error instanceof HttpError) && !(error instanceof JobSystemError && isRefusalCode(error.code))
+  return !(error instanceof HttpError) && !(error instanceof JobSystemError && isApiErrorCode(error.code))
 }
 
-function isRefusalCode(code: string): code is RefusalCode {
-  return Object.hasOwn(refusals, code)
+function isApiErrorCode(code: string): code is ApiErrorCode {
+  return Object.hasOwn(apiErrors, code)
 }
 
 function membersOf(error: JobSystemError): object {
@@ -113,7 +113,7 @@ function shortened(text: string): string {
 
 function describe(
   status: number,
-  code: RefusalCode,
+  code: ApiErrorCode,
   text: string,
   members: object = {},
   headers: Readonly<Record<string, string>> = {},

@@ -1,16 +1,16 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import { z } from 'zod'
+import type { ApiErrorCode } from './api-errors.ts'
 import { HttpError } from './problem.ts'
-import type { RefusalCode } from './refusals.ts'
 import { jobId } from './wire.ts'
 
 export type Env = { Bindings: HttpBindings }
 
-/** The segments of a path that stand for something: what they may be, and the refusal of one that is nothing here. */
-export const pathParameters: Readonly<Record<string, { readonly schema: z.ZodType; readonly refusal: RefusalCode }>> = {
-  id: { schema: jobId.describe('The job.'), refusal: 'job_not_found' },
-  bulk: { schema: z.string().describe('The `id` of the bulk action.'), refusal: 'bulk_not_found' },
+/** The segments of a path that stand for something: what they may be, and the error of one that is nothing here. */
+export const pathParameters: Readonly<Record<string, { readonly schema: z.ZodType; readonly error: ApiErrorCode }>> = {
+  id: { schema: jobId.describe('The job.'), error: 'job_not_found' },
+  bulk: { schema: z.string().describe('The `id` of the bulk action.'), error: 'bulk_not_found' },
 }
 
 /** The names of a path's parameters: `id` of `/jobs/:id`. */

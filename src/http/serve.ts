@@ -1,15 +1,15 @@
 import type { Context } from 'hono'
 import type { RequestLimits } from './body.ts'
-import { neverGone, type Pacing } from './pace.ts'
 import { parseQuery } from './query.ts'
+import { neverGone, type ReadLimits } from './read-limits.ts'
 import { type Env, idOf, parametersOf, queryOf } from './request.ts'
 import type { Parts, ReadRoute, Route, WriteRoute } from './routes/route.ts'
 
 export type Handler = (c: Context<Env>) => Response | Promise<Response>
 
 /** Gives what serves a route: it takes what the route says, bounded as the route says, and has it handled. */
-export function createServe(parts: Parts, limits: RequestLimits, pacing: Pacing): (route: Route) => Handler {
-  return (route) => (route.method === 'GET' ? serveRead(route, parts, pacing) : serveWrite(route, parts, limits))
+export function createServe(parts: Parts, limits: RequestLimits, readLimits: ReadLimits): (route: Route) => Handler {
+  return (route) => (route.method === 'GET' ? serveRead(route, parts, readLimits) : serveWrite(route, parts, limits))
 }
 
 function serveWrite(route: WriteRoute, parts: Parts, limits: RequestLimits): Handler {
@@ -33,12 +33,12 @@ function serveWrite(route: WriteRoute, parts: Parts, limits: RequestLimits): Han
   }
 }
 
-function serveRead(route: ReadRoute, parts: Parts, pacing: Pacing): Handler {
-  const { path, pace, query, handle } = route
+function serveRead(route: ReadRoute, parts: Parts, readLimits: ReadLimits): Handler {
+  const { path, limit, query, handle } = route
   const namesJob = query !== undefined && parametersOf(path).includes('id')
-  const paceOf = typeof pace === 'string' ? () => pace : pace
+  const limitOf = typeof limit === 'string' ? () => limit : limit
   return (c) =>
-    pacing.serve(paceOf(c), c.env.outgoing, (gone) => {
+    readLimits.serve(limitOf(c), c.env.outgoing, (gone) => {
       // What names no job is not found, whatever its query.
       if (namesJob) idOf(c)
       return handle(parts, c, (query && parseQuery(query, queryOf(c))) as never, gone)

@@ -2,17 +2,17 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 import { type AddressInfo, Socket } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import type { SystemLog } from '../engine/front-door.ts'
+import type { ApiErrorCode } from './api-errors.ts'
 import { type AppOptions, createApp } from './app.ts'
 import { limitConnections } from './connections.ts'
+import { type DiscardTimeouts, endAndDiscard, isDiscarding } from './discard.ts'
 import { EventFeed, type EventFeedOptions } from './events/event-feed.ts'
-import { isLingering, type LingerTimes, linger } from './linger.ts'
 import { mount, takeOff } from './mount.ts'
 import { HttpError, problem, toProblem } from './problem.ts'
-import type { RefusalCode } from './refusals.ts'
 import { headersOf, toJson } from './reply.ts'
 
 /** How long a client may take, in ms. */
-export interface Timeouts extends LingerTimes {
+export interface Timeouts extends DiscardTimeouts {
   /** For the head of its request, also before its first byte. */
   readonly head: number
   /** For all of its request. */
@@ -28,8 +28,8 @@ const defaultTimeouts: Timeouts = {
   request: 60_000,
   idle: 60_000,
   keepAlive: 125_000,
-  linger: 30_000,
-  lingerIdle: 5_000,
+  discard: 30_000,
+  discardIdle: 5_000,
 }
 /** How often those are looked at, in ms. */
 const timeoutCheckMs = 1_000
@@ -81,7 +81,7 @@ function answerRequests(
   server: Server,
   fetch: Parameters<typeof getRequestListener>[0],
   basePath: string,
-  times: LingerTimes,
+  times: DiscardTimeouts,
   log: SystemLog,
 ): WeakMap<Socket, ServerResponse> {
   const answers = new WeakMap<Socket, ServerResponse>()
@@ -99,7 +99,7 @@ function answerRequests(
   )
   const answerBy = (answerer: typeof listener) => (incoming: IncomingMessage, outgoing: ServerResponse) => {
     // Behind the last answer of its connection.
-    if (isLingering(incoming.socket)) return
+    if (isDiscarding(incoming.socket)) return
     answers.set(incoming.socket, outgoing)
     takeOff(basePath, incoming)
     void answerer(incoming, outgoing)
@@ -116,22 +116,22 @@ function answerRequests(
 }
 
 /** Lets every client read its last answer, and refuses what the parser gave up. `answers`: the last of each connection. */
-function endInGoodOrder(server: Server, answers: WeakMap<Socket, ServerResponse>, times: LingerTimes): void {
+function endInGoodOrder(server: Server, answers: WeakMap<Socket, ServerResponse>, times: DiscardTimeouts): void {
   server.on('connection', (socket: Socket) => {
     // Node ends a connection by this when its last answer is sent, and so does @hono/node-server where a body goes on for half a second.
     socket.destroySoon = () => {
       const incoming = answers.get(socket)?.req
-      if (incoming && !incoming.complete) linger(socket, incoming, times)
-      else if (!isLingering(socket)) cutWhenSent(socket)
+      if (incoming && !incoming.complete) endAndDiscard(socket, incoming, times)
+      else if (!isDiscarding(socket)) cutWhenSent(socket)
     }
   })
   // One function for all, to be listened for once: a stream does not finish, and each packet of what is bad calls for it.
   function endConnection(this: ServerResponse): void {
-    linger(this.req.socket, undefined, times)
+    endAndDiscard(this.req.socket, undefined, times)
   }
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     // What is thrown away need not be a request.
-    if (isLingering(socket)) return
+    if (isDiscarding(socket)) return
     const answer = answers.get(socket)
     const underWay = answer !== undefined && !answer.writableFinished
     if (!socket.writable) socket.destroy()
@@ -143,7 +143,7 @@ function endInGoodOrder(server: Server, answers: WeakMap<Socket, ServerResponse>
     else {
       socket.write(parserRefusals.get(error.code ?? '') ?? badRequest)
       if (underWay) cutWhenSent(socket)
-      else linger(socket, undefined, times)
+      else endAndDiscard(socket, undefined, times)
     }
   })
 }
@@ -174,7 +174,7 @@ const parserRefusals = new Map([
 const notUnderstood = new HttpError(400, 'bad_request', 'the request could not be understood')
 const badRequest = rawAnswer(notUnderstood.status, notUnderstood.code, notUnderstood.message)
 
-function rawAnswer(status: number, code: RefusalCode, message: string): string {
+function rawAnswer(status: number, code: ApiErrorCode, message: string): string {
   const { headers, body } = toProblem(new HttpError(status, code, message))
   const text = toJson(body)
   const lines = Object.entries({ ...headersOf('application/problem+json'), ...headers })

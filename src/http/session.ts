@@ -1,6 +1,6 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { Guesses } from './guesses.ts'
+import type { AuthFailures } from './auth-failures.ts'
 
 /** How long the dashboard's cookie is good for: a working day, in ms. */
 const sessionMs = 43_200_000
@@ -19,7 +19,7 @@ export interface SessionsOptions {
   /** Where the pages are, such as `/jobs-admin`; empty: at the root. */
   readonly basePath: string
   /** Told of each wrong token, and of when to answer it. */
-  readonly guesses: Guesses
+  readonly authFailures: AuthFailures
 }
 
 /**
@@ -31,14 +31,14 @@ export class Sessions {
   readonly #token: string
   readonly #expected: Buffer
   readonly #now: () => number
-  readonly #guesses: Guesses
+  readonly #authFailures: AuthFailures
   readonly #suffix: string
 
-  constructor({ token, now, basePath, guesses }: SessionsOptions) {
+  constructor({ token, now, basePath, authFailures }: SessionsOptions) {
     this.#token = token
     this.#expected = digest(token)
     this.#now = now
-    this.#guesses = guesses
+    this.#authFailures = authFailures
     this.#suffix = basePath.replaceAll('/', '_')
   }
 
@@ -59,7 +59,7 @@ export class Sessions {
   }
 
   async #refuse(incoming: IncomingMessage, kind: 'bearer' | 'cookie' | 'form'): Promise<false> {
-    await this.#guesses.slow(incoming, kind)
+    await this.#authFailures.slow(incoming, kind)
     return false
   }
 

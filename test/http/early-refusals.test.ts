@@ -178,13 +178,13 @@ describe('a client that leaves its end open after it was refused', () => {
   }
 
   test('is cut when it says nothing for a while', async () => {
-    const { socket } = await refusedClient({ lingerIdle: 100 })
+    const { socket } = await refusedClient({ discardIdle: 100 })
 
     if (!socket.destroyed) await once(socket, 'close')
   })
 
   test('is cut after a time when it goes on for ever', async () => {
-    const { client, socket } = await refusedClient({ linger: 500, lingerIdle: 100 })
+    const { client, socket } = await refusedClient({ discard: 500, discardIdle: 100 })
     const timer = setInterval(() => client.write(' '), 10)
     onTestFinished(() => clearInterval(timer))
 

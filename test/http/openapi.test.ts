@@ -4,9 +4,9 @@ import { z } from 'zod'
 import { OutcomeUnknownError, StorageFullError, UnavailableError } from '../../src/errors.ts'
 import { builtinHandlers } from '../../src/handlers/builtin.ts'
 import { defineHandler } from '../../src/handlers/define.ts'
+import { apiErrorCodes } from '../../src/http/api-errors.ts'
 import { createApp } from '../../src/http/app.ts'
 import { EventFeed } from '../../src/http/events/event-feed.ts'
-import { refusalCodes } from '../../src/http/refusals.ts'
 import { apiRoutes } from '../../src/http/routes/api.ts'
 import { waitingMax } from '../../src/http/turns.ts'
 import type { JobSystem } from '../../src/index.ts'
@@ -361,6 +361,6 @@ describe('a tour through the API', () => {
     const unseen = ['incomplete_body']
 
     expect(described.filter((answer) => !met.answers.has(answer))).toEqual([])
-    expect(refusalCodes.filter((code) => !met.codes.has(code))).toEqual(unseen)
+    expect(apiErrorCodes.filter((code) => !met.codes.has(code))).toEqual(unseen)
   })
 })

@@ -43,7 +43,7 @@ export function assetRoute(): Route {
   return {
     method: 'GET',
     path: '/assets/:name',
-    pace: 'free',
+    limit: 'none',
     isOpen: true,
     async handle(_, c) {
       const name = c.req.param('name') ?? ''

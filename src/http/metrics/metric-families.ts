@@ -104,7 +104,7 @@ export function logFamilies(droppedLines: (() => number) | undefined): Family[] 
 }
 
 /** Of a server that asks for a token. */
-export function guessFamilies(counts: Readonly<Record<string, number>>): Family[] {
+export function authFailureFamilies(counts: Readonly<Record<string, number>>): Family[] {
   return [
     counter(
       'jobmachine_wrong_tokens_total',

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { z } from 'zod'
 import type { JsonSchema } from '../../engine/front-door.ts'
+import { type ApiError, type ApiErrorCode, apiErrors } from '../api-errors.ts'
 import { problemSchema } from '../problem.ts'
-import { type Refusal, type RefusalCode, refusals } from '../refusals.ts'
 import { parametersOf, pathParameters } from '../request.ts'
 import { components, newJob } from '../wire.ts'
 import type { ApiDocument, OperationObject, ParameterObject, Reference, ResponseObject } from './api-document.ts'
 import { embedded, type SchemaObject } from './json-schema.ts'
-import { type Answer, examplesOf, type Operation, refusalsOf, tags, templateOf } from './operation.ts'
+import { type Answer, errorCodesOf, examplesOf, type Operation, tags, templateOf } from './operation.ts'
 
 /** What the description depends on besides the API itself. */
 interface Described {
@@ -48,9 +48,9 @@ export function describeApi(operations: readonly Operation[], described: Describ
     components: {
       schemas: describeComponents(payloadSchemas),
       responses: {
-        NotFound: describeRefusals(['not_found']),
-        MethodNotAllowed: describeRefusals(['method_not_allowed']),
-        AnyOther: describeRefusals(['timeout', 'expectation_failed', 'headers_too_large', 'internal_error']),
+        NotFound: describeErrors(['not_found']),
+        MethodNotAllowed: describeErrors(['method_not_allowed']),
+        AnyOther: describeErrors(['timeout', 'expectation_failed', 'headers_too_large', 'internal_error']),
       },
       headers,
       ...(sessionCookie !== null && {
@@ -73,7 +73,7 @@ function introduction(isGuarded: boolean): string {
   return [
     'Background jobs in one SQLite file. What is answered with 201 is on disk, and runs at least once.',
     'JSON in UTF-8; names in `snake_case`, instants in ISO 8601 UTC with milliseconds, durations in `_ms`. `HEAD` is allowed wherever `GET` is.',
-    'A refusal is a problem document (RFC 9457), and programs go by its `code`. A path that is not here is refused with 404, another method of one that is with 405.',
+    'Errors are problem documents (RFC 9457); programs should use `code`. An unknown path gives 404, a known path with another method gives 405.',
     isGuarded
       ? 'This server requires its token (`API_TOKEN`): send it as `Authorization: Bearer …`, or the cookie of the login form. The health probes need neither.'
       : 'This server requires no token. If `API_TOKEN` is set, every request except for the health probes needs it as `Authorization: Bearer …`.',
@@ -84,10 +84,10 @@ function describeOperation(operation: Operation, described: Described): Operatio
   const { id, tag, summary, description, body, answers, isOpen } = operation
   const isGuarded = described.sessionCookie !== null
   const parameters = describeParameters(operation)
-  const codes = refusalsOf(operation, isGuarded)
-  const refused = [...new Set(codes.map((code) => refusals[code].status))].map((status) => [
+  const codes = errorCodesOf(operation, isGuarded)
+  const refused = [...new Set(codes.map((code) => apiErrors[code].status))].map((status) => [
     status,
-    describeRefusals(codes.filter((code) => refusals[code].status === status)),
+    describeErrors(codes.filter((code) => apiErrors[code].status === status)),
   ])
   return {
     operationId: id,
@@ -151,10 +151,10 @@ function describeAnswer({ description, body, texts = [], headers = [] }: Answer)
   return { description, ...referToHeaders(headers), content }
 }
 
-function describeRefusals(codes: readonly RefusalCode[]): ResponseObject {
-  const told: readonly Refusal[] = codes.map((code) => refusals[code])
+function describeErrors(codes: readonly ApiErrorCode[]): ResponseObject {
+  const told: readonly ApiError[] = codes.map((code) => apiErrors[code])
   return {
-    description: codes.map((code) => `\`${code}\`: ${refusals[code].meaning}`).join('\n\n'),
+    description: codes.map((code) => `\`${code}\`: ${apiErrors[code].meaning}`).join('\n\n'),
     ...referToHeaders(told.flatMap(({ headers = [] }) => headers)),
     content: {
       'application/problem+json': {

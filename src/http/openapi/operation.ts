@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import type { z } from 'zod'
-import type { Pace } from '../pace.ts'
-import { type RefusalCode, refusalCodes } from '../refusals.ts'
+import { type ApiErrorCode, apiErrorCodes } from '../api-errors.ts'
+import type { ReadLimit } from '../read-limits.ts'
 import { type Env, parametersOf, pathParameters } from '../request.ts'
 
 export const tags = {
@@ -11,7 +11,7 @@ export const tags = {
   Description: 'This, for programs.',
 }
 
-/** What is answered where all went well, or where a refusal is no problem document. */
+/** What is answered where all went well, or where an error is no problem document. */
 export interface Answer {
   readonly description: string
   /** Of JSON; one that has a name. */
@@ -47,28 +47,28 @@ export interface Operation {
   /** One that has a name. */
   readonly body?: z.ZodType
   readonly answers: Readonly<Record<number, Answer>>
-  /** Besides those that follow from what stands here: see `refusalsOf`. */
-  readonly refusals?: readonly RefusalCode[]
+  /** Besides those that follow from what stands here: see `errorCodesOf`. */
+  readonly errors?: readonly ApiErrorCode[]
   /** The first is the one shown as a command. */
   readonly examples: readonly [Example, ...Example[]]
   /** Of a read: what bounds its answers. */
-  readonly pace?: Pace | ((c: Context<Env>) => Pace)
+  readonly limit?: ReadLimit | ((c: Context<Env>) => ReadLimit)
   /** It answers without the token, and whatever the system does. */
   readonly isOpen?: true
 }
 
-/** Every refusal that an operation may be answered with, by rising status. `isGuarded`: the server asks for a token. */
-export function refusalsOf(operation: Operation, isGuarded: boolean): RefusalCode[] {
-  const { method, path, query, body, pace = 'free', refusals = [], isOpen = false } = operation
-  const all = new Set<RefusalCode>(['bad_request', 'forbidden_host', 'foreign_origin', ...refusals])
+/** Every error that an operation may be answered with, by rising status. `isGuarded`: the server asks for a token. */
+export function errorCodesOf(operation: Operation, isGuarded: boolean): ApiErrorCode[] {
+  const { method, path, query, body, limit = 'none', errors = [], isOpen = false } = operation
+  const all = new Set<ApiErrorCode>(['bad_request', 'forbidden_host', 'foreign_origin', ...errors])
   if (isGuarded && !isOpen) for (const code of ['unauthorized', 'too_many_guesses'] as const) all.add(code)
   if (!isOpen) all.add('unavailable')
-  for (const name of parametersOf(path)) all.add(pathParameters[name]!.refusal)
+  for (const name of parametersOf(path)) all.add(pathParameters[name]!.error)
   if (query) all.add('invalid_input')
-  if (pace !== 'free') all.add('backpressure')
+  if (limit !== 'none') all.add('backpressure')
   if (method === 'POST') for (const code of ['backpressure', 'storage_full', 'outcome_unknown'] as const) all.add(code)
   if (body) for (const code of ofBodies) all.add(code)
-  return refusalCodes.filter((code) => all.has(code))
+  return apiErrorCodes.filter((code) => all.has(code))
 }
 
 const ofBodies = [

@@ -74,7 +74,7 @@ export const bulkRoutes: readonly ApiRoute[] = [
     summary: 'List the last bulk actions',
     answers: { 200: { description: 'At most 20.', body: bulkList } },
     examples: [{ summary: 'all', status: 200 }],
-    pace: 'read',
+    limit: 'read',
     handle: ({ system }) => reply({ bulk: system.bulks().map(bulkView) } satisfies Wire<typeof bulkList>),
   }),
   post({
@@ -100,7 +100,7 @@ export const bulkRoutes: readonly ApiRoute[] = [
     summary: 'Show a bulk action: its count and its progress',
     answers: { 200: { description: 'As it is now.', body: bulk } },
     examples: [{ summary: 'one that a restart forgot', status: 404 }],
-    pace: 'read',
+    limit: 'read',
     handle: ({ system }, c) => reply(bulkView(findBulk(system, c))),
   }),
   post({
@@ -110,7 +110,7 @@ export const bulkRoutes: readonly ApiRoute[] = [
     summary: 'Confirm the count of a bulk action, which starts moving the jobs',
     body: bulkRunRequest,
     answers: { 202: { description: 'It moves them.', body: bulk } },
-    refusals: ['bulk_state'],
+    errors: ['bulk_state'],
     examples: [{ summary: 'one that a restart forgot', status: 404, body: { matched: 12 } }],
     async handle({ system }, c, body) {
       const confirmed = findBulk(system, c)

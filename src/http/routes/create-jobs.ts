@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type EnqueuedJob, enqueueBatchMax, type JobSystem } from '../../engine/front-door.ts'
 import { InvalidInputError } from '../../errors.ts'
-import type { RefusalCode } from '../refusals.ts'
+import type { ApiErrorCode } from '../api-errors.ts'
 import { reply } from '../reply.ts'
 import { jobId, named, newJob, state, type Wire } from '../wire.ts'
 import { type ApiRoute, post } from './route.ts'
@@ -26,7 +26,7 @@ const enqueuedJobOrJobs = named(
 )
 
 const later = { type: 'sleep', payload: { ms: 5 }, delay_ms: 60_000 }
-const takesJobs: readonly RefusalCode[] = ['invalid_input', 'invalid_payload', 'unknown_type', 'idempotency_conflict']
+const takesJobs: readonly ApiErrorCode[] = ['invalid_input', 'invalid_payload', 'unknown_type', 'idempotency_conflict']
 const created = 'The job is on disk.'
 const replayed = 'The idempotency key was used before with the same content; this is that job.'
 
@@ -40,7 +40,7 @@ export const createJobRoute: ApiRoute = post({
     201: { description: created, body: enqueuedJob, headers: ['Location'] },
     200: { description: replayed, body: enqueuedJob, headers: ['Location', 'Idempotent-Replayed'] },
   },
-  refusals: takesJobs,
+  errors: takesJobs,
   examples: [
     { summary: 'a job that runs in a minute', status: 201, body: later },
     { summary: 'a job with a key', status: 201, body: { ...later, idempotency_key: 'order-4711', max_retries: 5 } },
@@ -67,11 +67,11 @@ export const createJobsRoute: ApiRoute = post({
       headers: ['Location', 'Idempotent-Replayed'],
     },
   },
-  refusals: takesJobs,
+  errors: takesJobs,
   examples: [{ summary: 'two jobs', status: 201, body: [later, { ...later, delay_ms: 120_000, priority: 10 }] }],
-  handle({ system, outflow }, { env }, body) {
+  handle({ system, responseMemory }, { env }, body) {
     // Of an array the answer may be large.
-    if (Array.isArray(body)) return outflow.serve(env.outgoing, () => createAll(system, body))
+    if (Array.isArray(body)) return responseMemory.serve(env.outgoing, () => createAll(system, body))
     return createOne(system, body)
   },
 })

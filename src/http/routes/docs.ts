@@ -12,7 +12,7 @@ export const documentRoute: ApiRoute = get({
   summary: 'Describe this API as OpenAPI 3.1',
   answers: { 200: { description: 'This document.', body: openApi } },
   examples: [{ summary: 'all of it', status: 200 }],
-  pace: 'read',
+  limit: 'read',
   handle: ({ docs }, { env }) => docs.showDocument(env.incoming),
 })
 
@@ -20,6 +20,6 @@ export const documentRoute: ApiRoute = get({
 export const docsRoute: Route = {
   method: 'GET',
   path: '/docs',
-  pace: 'read',
+  limit: 'read',
   handle: ({ docs }, c) => docs.showPage(c.env.incoming, originOf(c)),
 }

@@ -90,7 +90,7 @@ export const explainRoute: ApiRoute = get({
   summary: 'Explain why a job is in its state, what can happen next and what prevents it',
   answers: { 200: { description: 'As it is now.', body: explanation } },
   examples: [{ summary: 'the first job', status: 200 }],
-  pace: 'read',
+  limit: 'read',
   query: z.strictObject({}),
   handle: async ({ system }, c) => reply(explanationView(await system.explain(idOf(c)))),
 })

@@ -23,7 +23,7 @@ export const healthRoutes: readonly ApiRoute[] = [
     answers: { 200: { description: 'It does.', body: live } },
     examples: [{ summary: 'now', status: 200 }],
     isOpen: true,
-    pace: 'free',
+    limit: 'none',
     handle: () => reply({ status: 'live' } satisfies Wire<typeof live>),
   }),
   get({
@@ -35,10 +35,10 @@ export const healthRoutes: readonly ApiRoute[] = [
       200: { description: 'It would.', body: ready },
       503: { description: 'It would not.', body: notReady, headers: ['Retry-After'] },
     },
-    refusals: ['too_many_guesses'],
+    errors: ['too_many_guesses'],
     examples: [{ summary: 'now', status: 200 }],
     isOpen: true,
-    pace: 'free',
+    limit: 'none',
     async handle({ system, sessions }, { env }) {
       const mayKnowWhy = sessions === null || (await sessions.admits(env.incoming))
       const health = system.health()

@@ -78,7 +78,7 @@ const commandRoutes = commands.map((command) => {
     summary,
     description,
     answers: { 200: { description: answer, body: job } },
-    refusals: ['illegal_transition'],
+    errors: ['illegal_transition'],
     examples: [{ summary: 'the first', status: 200 }],
     handle: async ({ system }, c) => reply(jobView(await system[command](idOf(c)))),
   })
@@ -95,7 +95,7 @@ export const jobRoutes: readonly ApiRoute[] = [
       'One request searches until it finds a job, through ten million ids at most, and returns a few megabytes at most: continue with `next_cursor` until it is `null`.',
     answers: { 200: { description: 'A page of jobs.', body: jobList } },
     examples: [{ summary: 'the newest', status: 200, query: 'type=sleep&limit=10' }],
-    pace: 'list',
+    limit: 'list',
     query: z.strictObject({
       ...filterFields,
       limit: whole(1, listLimitMax, listLimitDefault).describe('Jobs on one page.'),
@@ -113,7 +113,7 @@ export const jobRoutes: readonly ApiRoute[] = [
     summary: 'Show one job',
     answers: { 200: { description: 'The job.', body: job } },
     examples: [{ summary: 'the first', status: 200 }],
-    pace: 'read',
+    limit: 'read',
     async handle({ system }, c) {
       const id = idOf(c)
       const found = await system.find(id)
@@ -128,7 +128,7 @@ export const jobRoutes: readonly ApiRoute[] = [
     summary: 'Show every transition that a job made',
     answers: { 200: { description: 'Its transitions.', body: history } },
     examples: [{ summary: 'of the first job', status: 200, query: 'limit=100' }],
-    pace: 'read',
+    limit: 'read',
     query: z.strictObject({
       after: whole(0, Number.MAX_SAFE_INTEGER, 0).describe('Only transitions after the one with this `seq`.'),
       limit: whole(1, historyLimitMax, historyLimitMax).describe('Transitions on one page.'),

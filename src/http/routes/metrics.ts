@@ -41,7 +41,7 @@ export const metricsRoutes: readonly ApiRoute[] = [
       'The same as `/metrics/prometheus` if `Accept` names `text/plain` or `application/openmetrics-text` and ranks it above JSON.',
     answers: { 200: { description: 'The metrics.', body: metrics, headers: ['Vary'] } },
     examples: [{ summary: 'now', status: 200 }],
-    pace: (c) => (formatOf(c) === json ? 'free' : 'scrape'),
+    limit: (c) => (formatOf(c) === json ? 'none' : 'scrape'),
     async handle({ system, ownFamilies }, c) {
       const format = formatOf(c)
       if (format !== json) return showPrometheus(system, { isOpen: format === openMetrics }, ownFamilies)
@@ -56,7 +56,7 @@ export const metricsRoutes: readonly ApiRoute[] = [
     description: 'OpenMetrics if `Accept` ranks `application/openmetrics-text` above plain text by name.',
     answers: { 200: { description: 'The metrics.', texts: ['text/plain'], headers: ['Vary'] } },
     examples: [{ summary: 'now', status: 200 }],
-    pace: 'scrape',
+    limit: 'scrape',
     handle({ system, ownFamilies }, c) {
       const isOpen = contentTypeFor(c, plainText, [openMetrics]) === openMetrics
       return showPrometheus(system, { isOpen }, ownFamilies)

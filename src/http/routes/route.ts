@@ -5,9 +5,9 @@ import type { EventFeed } from '../events/event-feed.ts'
 import type { Family } from '../metrics/metric-families.ts'
 import type { Docs } from '../openapi/docs.ts'
 import type { Operation } from '../openapi/operation.ts'
-import type { Outflow } from '../outflow.ts'
-import type { Pace } from '../pace.ts'
+import type { ReadLimit } from '../read-limits.ts'
 import type { Env } from '../request.ts'
+import type { ResponseMemory } from '../response-memory.ts'
 import type { Sessions } from '../session.ts'
 
 /** What handlers work with. */
@@ -17,7 +17,7 @@ export interface Parts {
   /** Null: no token is asked for. */
   readonly sessions: Sessions | null
   readonly docs: Docs
-  readonly outflow: Outflow
+  readonly responseMemory: ResponseMemory
   /** What is counted outside the system. */
   readonly ownFamilies: () => readonly Family[]
 }
@@ -39,7 +39,7 @@ interface AnyRoute {
 
 export interface ReadRoute extends AnyRoute {
   readonly method: 'GET'
-  readonly pace: Pace | ((c: Context<Env>) => Pace)
+  readonly limit: ReadLimit | ((c: Context<Env>) => ReadLimit)
   /** What `given` is parsed by; without one the query is not looked at. */
   readonly query?: z.ZodObject
   readonly handle: Handle<never>
@@ -62,14 +62,14 @@ export type ApiRoute = Route & Operation
 type Described = Omit<Operation, 'method' | 'query' | 'body'>
 
 export function get<Query extends z.ZodObject>(
-  route: Described & Pick<ReadRoute, 'pace'> & { readonly query?: Query; readonly handle: Handle<z.output<Query>> },
+  route: Described & Pick<ReadRoute, 'limit'> & { readonly query?: Query; readonly handle: Handle<z.output<Query>> },
 ): ApiRoute {
   return { method: 'GET', ...route }
 }
 
 /** With a `body` it takes JSON, which the handler checks; without one it takes nothing. */
 export function post(
-  route: Omit<Described, 'pace'> & { readonly body?: z.ZodType; readonly handle: Handle<unknown, Promise<Response>> },
+  route: Omit<Described, 'limit'> & { readonly body?: z.ZodType; readonly handle: Handle<unknown, Promise<Response>> },
 ): ApiRoute {
   return { method: 'POST', takes: route.body ? 'json' : 'nothing', ...route }
 }

@@ -55,8 +55,8 @@ export function OperationView({ described, operation, document, origin, types }:
       {requestBody && <Body schema={requestBody.content['application/json']!.schema} {...{ document, operationId }} />}
       <h4>Answers</h4>
       <Answers of={statuses.filter(([, response]) => codesOf(response).length === 0)} operationId={operationId} />
-      <h4>Refusals</h4>
-      <Refusals of={statuses.filter(([, response]) => codesOf(response).length > 0)} operationId={operationId} />
+      <h4>Errors</h4>
+      <ErrorList of={statuses.filter(([, response]) => codesOf(response).length > 0)} operationId={operationId} />
     </section>
   )
 }
@@ -115,9 +115,9 @@ function Answers({ of, operationId }: StatusProps) {
 }
 
 /** The codes that it may be refused with; what they mean stands once, at the end of the page. */
-function Refusals({ of, operationId }: StatusProps) {
+function ErrorList({ of, operationId }: StatusProps) {
   return (
-    <ul class="refusals" aria-label={`Refusals of ${operationId}`}>
+    <ul class="errors" aria-label={`Errors of ${operationId}`}>
       {of.map(([status, response]) => (
         <li>
           {status}{' '}

@@ -1,8 +1,8 @@
 import { raw } from 'hono/html'
+import { type ApiError, apiErrorCodes, apiErrors } from '../../api-errors.ts'
 import type { ApiDocument } from '../../openapi/api-document.ts'
 import type { SchemaObject } from '../../openapi/json-schema.ts'
 import { type Operation, templateOf } from '../../openapi/operation.ts'
-import { type Refusal, refusalCodes, refusals } from '../../refusals.ts'
 import { type Entry, Method, OperationView } from './docs-operation.tsx'
 import { Fields, Takes } from './docs-schema.tsx'
 import { Code, FormattedBlocks, FormattedText, Table, withHeaders } from './docs-text.tsx'
@@ -181,8 +181,8 @@ function Errors() {
           Each is a <a href="#schema-Problem">Problem</a> with one of these codes.
         </p>
         <Table label="Error codes" columns={['Code', 'Status', 'Meaning']}>
-          {refusalCodes.map((code) => {
-            const { status, meaning, headers = [] }: Refusal = refusals[code]
+          {apiErrorCodes.map((code) => {
+            const { status, meaning, headers = [] }: ApiError = apiErrors[code]
             return (
               <tr id={`error-${code}`}>
                 <th scope="row">

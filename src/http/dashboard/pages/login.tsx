@@ -1,14 +1,14 @@
 import { page } from './page.tsx'
 
-/** The form that asks for the token; `next`: a path of ours to go on to. `refusal`: why it is shown again. */
-export function loginPage(next: string, refusal: string | null = null): Response {
+/** The form that asks for the token; `next`: a path of ours to go on to. `error`: why it is shown again. */
+export function loginPage(next: string, error: string | null = null): Response {
   const form = (
     <form class="card login" method="post" action="/login">
       <h1>Log in</h1>
       <p>This server requires its API token, the value of API_TOKEN with which it was started.</p>
-      {refusal !== null && (
-        <p class="refusal" role="alert" id="refusal">
-          {refusal}
+      {error !== null && (
+        <p class="error" role="alert" id="error">
+          {error}
         </p>
       )}
       <input type="hidden" name="next" value={next} />
@@ -20,10 +20,10 @@ export function loginPage(next: string, refusal: string | null = null): Response
         autocomplete="current-password"
         required
         autofocus
-        aria-describedby={refusal === null ? undefined : 'refusal'}
+        aria-describedby={error === null ? undefined : 'error'}
       />
       <button type="submit">Log in</button>
     </form>
   )
-  return page({ title: 'Log in', section: null, children: form }, { status: refusal === null ? 200 : 401 })
+  return page({ title: 'Log in', section: null, children: form }, { status: error === null ? 200 : 401 })
 }

@@ -36,24 +36,24 @@ export function pageRoutes(system: JobSystem, now: () => number, isGuarded: bool
     }
   })
   return [
-    { method: 'GET', path: '/', pace: 'read', handle: async () => replyPage(await overview()) },
-    { method: 'GET', path: '/dashboard', pace: 'free', handle: () => seeOther('/') },
-    { method: 'GET', path: '/dashboard/series', pace: 'read', handle: () => showSeries(system) },
+    { method: 'GET', path: '/', limit: 'read', handle: async () => replyPage(await overview()) },
+    { method: 'GET', path: '/dashboard', limit: 'none', handle: () => seeOther('/') },
+    { method: 'GET', path: '/dashboard/series', limit: 'read', handle: () => showSeries(system) },
     {
       method: 'GET',
       path: '/dashboard/jobs',
-      pace: 'list',
+      limit: 'list',
       handle: (_, c, __, gone) => jobsPage(system, queryOf(c), now, gone),
     },
     {
       method: 'GET',
       path: '/dashboard/jobs/:id',
-      pace: 'read',
+      limit: 'read',
       handle: (_, c) => jobPage(system, idOf(c), queryOf(c), now),
     },
     ...jobCommands,
     { method: 'POST', path: '/dashboard/bulk', takes: 'form', handle: (_, __, form) => beginBulk(system, form) },
-    { method: 'GET', path: '/dashboard/bulk/:bulk', pace: 'read', handle: (_, c) => bulkPage(findBulk(system, c)) },
+    { method: 'GET', path: '/dashboard/bulk/:bulk', limit: 'read', handle: (_, c) => bulkPage(findBulk(system, c)) },
     ...bulkCommands,
   ]
 }

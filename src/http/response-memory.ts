@@ -5,7 +5,7 @@ import { clientGone, hasLeft } from './turns.ts'
 const retryAfterMs = 1_000
 
 /** Bounds what answers hold in memory: those that their clients have not taken yet. */
-export class Outflow {
+export class ResponseMemory {
   readonly #heldBytesMax: number
   readonly #answers = new Set<ServerResponse>()
 

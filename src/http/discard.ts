@@ -2,31 +2,31 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 
 /** Bytes that are read and thrown away behind an answer before the connection is cut, and how often they are counted, in ms. */
-const lingerBytesMax = 67_108_864
+const discardedBytesMax = 67_108_864
 const checkMs = 200
 
-export interface LingerTimes {
+export interface DiscardTimeouts {
   /** How long what still comes behind an answer is read, in ms. */
-  readonly linger: number
+  readonly discard: number
   /** The same while nothing comes, in ms. */
-  readonly lingerIdle: number
+  readonly discardIdle: number
 }
 
-const lingering = new WeakSet<Socket>()
+const discarding = new WeakSet<Socket>()
 
 /** Whether `socket` has had its last answer: what still comes from it is thrown away. */
-export function isLingering(socket: Socket): boolean {
-  return lingering.has(socket)
+export function isDiscarding(socket: Socket): boolean {
+  return discarding.has(socket)
 }
 
 /**
  * Ends `socket` once what was written is sent, and throws away what still comes, until its client ends it too, or a bound is reached. Closing a
  * socket that has unread bytes resets the connection, and a client that sends all of its request before it reads then never sees the answer.
  */
-export function linger(socket: Socket, incoming: IncomingMessage | undefined, times: LingerTimes): void {
-  if (lingering.has(socket) || socket.destroyed) return
-  lingering.add(socket)
-  const cutAt = performance.now() + times.linger
+export function endAndDiscard(socket: Socket, incoming: IncomingMessage | undefined, times: DiscardTimeouts): void {
+  if (discarding.has(socket) || socket.destroyed) return
+  discarding.add(socket)
+  const cutAt = performance.now() + times.discard
   const bytesBefore = socket.bytesRead
   let bytes = bytesBefore
   let idleSince = performance.now()
@@ -36,9 +36,10 @@ export function linger(socket: Socket, incoming: IncomingMessage | undefined, ti
       bytes = socket.bytesRead
       idleSince = now
     }
-    if (now >= cutAt || now - idleSince >= times.lingerIdle || bytes - bytesBefore > lingerBytesMax) socket.destroy()
+    if (now >= cutAt || now - idleSince >= times.discardIdle || bytes - bytesBefore > discardedBytesMax)
+      socket.destroy()
   }
-  const timer = setInterval(check, Math.min(checkMs, times.lingerIdle))
+  const timer = setInterval(check, Math.min(checkMs, times.discardIdle))
   socket.once('close', () => clearInterval(timer))
   socket.end()
   // Whoever was reading the body has stopped, and paused it.

@@ -1,13 +1,13 @@
 /** One way in which a request is refused. */
-export interface Refusal {
+export interface ApiError {
   readonly status: number
   /** What it means, and what to do, as the API's description has it. */
   readonly meaning: string
   readonly headers?: readonly string[]
 }
 
-/** Every code that a refusal may have. Codes are stable, messages are not. */
-export const refusals = {
+/** Every code that an error answer may have. Codes are stable, messages are not. */
+export const apiErrors = {
   bad_request: {
     status: 400,
     meaning:
@@ -95,8 +95,8 @@ export const refusals = {
     headers: ['Retry-After'],
   },
   storage_full: { status: 507, meaning: 'The disk is full. Nothing was stored.' },
-} as const satisfies Readonly<Record<string, Refusal>>
+} as const satisfies Readonly<Record<string, ApiError>>
 
-export type RefusalCode = keyof typeof refusals
+export type ApiErrorCode = keyof typeof apiErrors
 
-export const refusalCodes = Object.keys(refusals) as RefusalCode[]
+export const apiErrorCodes = Object.keys(apiErrors) as ApiErrorCode[]

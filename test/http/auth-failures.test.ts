@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { describe, expect, test } from 'vitest'
-import { Guesses } from '../../src/http/guesses.ts'
+import { AuthFailures } from '../../src/http/auth-failures.ts'
 import { parseMetrics, sampleOf } from '../support/metrics-text.ts'
 import { exchange, type RawAnswer, request } from '../support/raw-http.ts'
 import { startHttp, type TestServer } from '../support/server.ts'
@@ -149,20 +149,20 @@ describe('of guesses from many addresses', () => {
   const from = (remoteAddress: string) => ({ socket: { remoteAddress }, headers: {} }) as unknown as IncomingMessage
 
   /** Whether the answer came without a pause. */
-  const aGuesses = () => {
+  const someFailures = () => {
     let paused = 0
     const clock = { at: startAt }
-    const guesses = new Guesses({ log, now: () => clock.at, pause: async () => void paused++ })
+    const failures = new AuthFailures({ log, now: () => clock.at, pause: async () => void paused++ })
     const isPrompt = async (address: string) => {
       const before = paused
-      await guesses.slow(from(address), 'bearer')
+      await failures.slow(from(address), 'bearer')
       return paused === before
     }
-    return { guesses, clock, isPrompt }
+    return { failures, clock, isPrompt }
   }
 
   test('a hundred are refused at once, whoever they come from', async () => {
-    const { isPrompt } = aGuesses()
+    const { isPrompt } = someFailures()
     let prompt = 0
     for (let host = 0; host < 200; host++) if (await isPrompt(`192.0.2.${host}`)) prompt++
 
@@ -170,7 +170,7 @@ describe('of guesses from many addresses', () => {
   })
 
   test('those of one IPv6 network are one, however written, and an IPv4 address is one in either notation', async () => {
-    const { isPrompt } = aGuesses()
+    const { isPrompt } = someFailures()
     for (let host = 1; host <= 10; host++) await isPrompt(`2001:db8:0:1::${host}`)
     for (let shown = 0; shown < 10; shown++) await isPrompt('::ffff:192.0.2.1')
 
@@ -180,14 +180,14 @@ describe('of guesses from many addresses', () => {
   })
 
   test('ten thousand are remembered', async () => {
-    const { guesses, isPrompt } = aGuesses()
+    const { failures, isPrompt } = someFailures()
     for (let host = 0; host < 12_000; host++) await isPrompt(`10.0.${host >> 8}.${host & 255}`)
 
-    expect(guesses.known).toBe(10_000)
+    expect(failures.known).toBe(10_000)
   })
 
   test('none is held up for ever by a clock that was set back', async () => {
-    const { clock, isPrompt } = aGuesses()
+    const { clock, isPrompt } = someFailures()
     for (let shown = 0; shown < 10; shown++) await isPrompt('192.0.2.1')
 
     clock.at -= 86_400_000
@@ -198,8 +198,8 @@ describe('of guesses from many addresses', () => {
   })
 
   test('a hundred wait, and no more than ten of one address', async () => {
-    const guesses = new Guesses({ log, now: () => startAt, pause: () => new Promise(() => undefined) })
-    const late = (address: string) => guesses.slow(from(address), 'form')
+    const failures = new AuthFailures({ log, now: () => startAt, pause: () => new Promise(() => undefined) })
+    const late = (address: string) => failures.slow(from(address), 'form')
     for (let host = 0; host < 10; host++) for (let shown = 0; shown < 20; shown++) void late(`192.0.2.${host}`)
 
     await expect(late('192.0.2.0')).rejects.toMatchObject({ status: 429 })

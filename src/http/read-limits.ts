@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { Outflow } from './outflow.ts'
+import { ResponseMemory } from './response-memory.ts'
 import { Turns } from './turns.ts'
 
 /** Of a client that is not watched. */
@@ -12,35 +12,35 @@ const scrapesHeldMax = 8_388_608
  * What bounds the answers to a read. `read`: all that are not read yet may hold only so many bytes. `list`, `chart` and `scrape` take long
  * or give much: one after the other besides. `free`: nothing here.
  */
-export type Pace = 'free' | 'read' | 'list' | 'chart' | 'scrape'
+export type ReadLimit = 'none' | 'read' | 'list' | 'chart' | 'scrape'
 
 interface Bounds {
-  readonly outflow: Outflow
+  readonly responseMemory: ResponseMemory
   readonly turns?: Turns
 }
 
-/** Has each read wait for what its pace asks for. */
-export class Pacing {
-  readonly #bounds: Readonly<Record<Exclude<Pace, 'free'>, Bounds>>
+/** Has each read wait for what its limit asks for. */
+export class ReadLimits {
+  readonly #bounds: Readonly<Record<Exclude<ReadLimit, 'none'>, Bounds>>
 
-  constructor(outflow: Outflow) {
+  constructor(responseMemory: ResponseMemory) {
     this.#bounds = {
-      read: { outflow },
-      list: { outflow, turns: new Turns() },
-      chart: { outflow, turns: new Turns() },
-      scrape: { outflow: new Outflow(scrapesHeldMax), turns: new Turns() },
+      read: { responseMemory },
+      list: { responseMemory, turns: new Turns() },
+      chart: { responseMemory, turns: new Turns() },
+      scrape: { responseMemory: new ResponseMemory(scrapesHeldMax), turns: new Turns() },
     }
   }
 
   /** Gives an answer; `gone` fires when the client of one that has turns leaves. Rejects with `BackpressureError` before any work is done. */
   async serve(
-    pace: Pace,
+    limit: ReadLimit,
     outgoing: ServerResponse,
     work: (gone: AbortSignal) => Response | Promise<Response>,
   ): Promise<Response> {
-    if (pace === 'free') return work(neverGone)
-    const { outflow, turns } = this.#bounds[pace]
-    if (!turns) return outflow.serve(outgoing, () => work(neverGone))
-    return turns.take(outgoing, (gone) => outflow.serve(outgoing, () => work(gone)))
+    if (limit === 'none') return work(neverGone)
+    const { responseMemory, turns } = this.#bounds[limit]
+    if (!turns) return responseMemory.serve(outgoing, () => work(neverGone))
+    return turns.take(outgoing, (gone) => responseMemory.serve(outgoing, () => work(gone)))
   }
 }

@@ -5,7 +5,7 @@ import type { SystemLog } from '../engine/front-door.ts'
 import { HttpError } from './problem.ts'
 
 /** Where a wrong token was shown: in the login form, as a bearer token, or as the key of a cookie that somebody made. */
-export type GuessKind = 'form' | 'bearer' | 'cookie'
+export type AuthFailureKind = 'form' | 'bearer' | 'cookie'
 
 /** Wrong tokens that are answered at once, and after how many ms one more is: of one address, and of all together. */
 const promptOfAddress = { max: 10, everyMs: 6_000 }
@@ -21,7 +21,7 @@ const tellMs = 60_000
 /** Characters of `X-Forwarded-For` that the log repeats. */
 const forwardedMax = 200
 
-export interface GuessesOptions {
+export interface AuthFailuresOptions {
   readonly log: SystemLog
   /** Epoch ms. */
   readonly now: () => number
@@ -53,7 +53,7 @@ class Allowance {
   }
 }
 
-interface Guesser {
+interface Client {
   readonly prompt: Allowance
   /** Answers that wait. */
   held: number
@@ -61,23 +61,23 @@ interface Guesser {
 
 /**
  * Slows whoever shows wrong tokens, counts them, and tells of them in the log. Only what was found wrong comes here: a right token is never
- * kept waiting, whatever its address does besides. So this bounds the answers and not the guesses: what protects a token is that nobody can
+ * kept waiting, whatever its address does besides. So this bounds the answers and not the authFailures: what protects a token is that nobody can
  * guess it.
  */
-export class Guesses {
+export class AuthFailures {
   /** Wrong tokens since the process started. */
-  readonly counts: Record<GuessKind, number> = { form: 0, bearer: 0, cookie: 0 }
+  readonly counts: Record<AuthFailureKind, number> = { form: 0, bearer: 0, cookie: 0 }
   readonly #log: SystemLog
   readonly #now: () => number
   readonly #pause: (ms: number) => Promise<unknown>
   readonly #prompt: Allowance
   /** By network, in the order in which they were heard of last. */
-  readonly #guessers = new Map<string, Guesser>()
+  readonly #clients = new Map<string, Client>()
   #held = 0
   #untold = 0
   #toldAt = Number.NEGATIVE_INFINITY
 
-  constructor({ log, now, pause = (ms) => setTimeout(ms, undefined, { ref: false }) }: GuessesOptions) {
+  constructor({ log, now, pause = (ms) => setTimeout(ms, undefined, { ref: false }) }: AuthFailuresOptions) {
     this.#log = log
     this.#now = now
     this.#pause = pause
@@ -85,15 +85,15 @@ export class Guesses {
   }
 
   /** Resolves when the wrong token that `incoming` shows may be refused; rejects with a 429 where too many wait for that. */
-  async slow(incoming: IncomingMessage, kind: GuessKind): Promise<void> {
+  async slow(incoming: IncomingMessage, kind: AuthFailureKind): Promise<void> {
     const now = this.#now()
     const { remoteAddress } = incoming.socket
-    const guesser = this.#guesser(networkOf(remoteAddress), now)
+    const client = this.#client(networkOf(remoteAddress), now)
     this.counts[kind]++
     this.#tell(incoming, kind, now)
-    const isPrompt = guesser.prompt.take(now) && this.#prompt.take(now)
+    const isPrompt = client.prompt.take(now) && this.#prompt.take(now)
     if (isPrompt) return
-    if (this.#held >= heldMax || guesser.held >= heldOfAddressMax) {
+    if (this.#held >= heldMax || client.held >= heldOfAddressMax) {
       const headers = { 'retry-after': `${delayMs / 1_000}` }
       throw new HttpError(
         429,
@@ -103,28 +103,28 @@ export class Guesses {
       )
     }
     this.#held++
-    guesser.held++
+    client.held++
     await this.#pause(delayMs)
     this.#held--
-    guesser.held--
+    client.held--
   }
 
   /** Addresses that are remembered now. */
   get known(): number {
-    return this.#guessers.size
+    return this.#clients.size
   }
 
-  #guesser(network: string, now: number): Guesser {
-    const known = this.#guessers.get(network)
-    const guesser = known ?? { prompt: new Allowance(promptOfAddress, now), held: 0 }
-    if (known) this.#guessers.delete(network)
-    else if (this.#guessers.size >= addressesMax) this.#guessers.delete(this.#guessers.keys().next().value!)
-    this.#guessers.set(network, guesser)
-    return guesser
+  #client(network: string, now: number): Client {
+    const known = this.#clients.get(network)
+    const client = known ?? { prompt: new Allowance(promptOfAddress, now), held: 0 }
+    if (known) this.#clients.delete(network)
+    else if (this.#clients.size >= addressesMax) this.#clients.delete(this.#clients.keys().next().value!)
+    this.#clients.set(network, client)
+    return client
   }
 
   /** Never what was guessed: it may be the token of another server, or a password. */
-  #tell({ socket, headers }: IncomingMessage, kind: GuessKind, now: number): void {
+  #tell({ socket, headers }: IncomingMessage, kind: AuthFailureKind, now: number): void {
     this.#untold++
     if (Math.abs(now - this.#toldAt) < tellMs) return
     const forwarded = headers['x-forwarded-for']
