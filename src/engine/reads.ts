@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { historyLimitMax, listLimitDefault, listLimitMax, transitionLimitMax } from '../config.ts'
 import { InvalidInputError, JobNotFoundError } from '../errors.ts'
 import { parseFilter } from '../job/filter.ts'
-import { type Job, toJob } from '../job/view.ts'
+import { type Job, toJob } from '../job/row.ts'
 import { countStates } from '../machines/edges.ts'
 import type { JobState } from '../machines/job.ts'
 import type {

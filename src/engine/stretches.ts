@@ -4,16 +4,13 @@ import { timers } from '../runtime/timers.ts'
 /** How long steps are done back to back before the event loop turns, in ms. */
 const stretchMs = 10
 
-/** Takes all steps of `work` at once. */
-export function atOnce<T>(work: Generator<void, T>): T {
-  for (;;) {
-    const step = work.next()
-    if (step.done) return step.value
-  }
+/** Takes the steps of `work` so that others get their turn: the loop is held for 10 ms and a step at most. Work without a pause is done at once. */
+export function inSlices<T>(work: Generator<void, T>): T | Promise<T> {
+  const first = work.next()
+  return first.done ? first.value : inTurns(work)
 }
 
-/** Takes them so that others get their turn: the loop is held for 10 ms and a step at most. */
-export async function inSlices<T>(work: Generator<void, T>): Promise<T> {
+async function inTurns<T>(work: Generator<void, T>): Promise<T> {
   for (let until = performance.now() + stretchMs; ; ) {
     const step = work.next()
     if (step.done) return step.value

@@ -1,5 +1,5 @@
 import type { Actor } from 'xstate'
-import { abortGraceMs, enqueueBatchMax, type Settings } from '../config.ts'
+import { abortGraceMs, type Settings } from '../config.ts'
 import {
   BackpressureError,
   IdempotencyConflictError,
@@ -11,8 +11,8 @@ import {
 import type { JsonSchema } from '../handlers/payload-schema.ts'
 import type { Registry } from '../handlers/registry.ts'
 import type { Naming, NewJob } from '../job/fields.ts'
-import { parseJobs, parseOneJob } from '../job/request.ts'
-import { type EnqueuedJob, type Job, toJob } from '../job/view.ts'
+import { toRow, toRows } from '../job/request.ts'
+import { type EnqueuedJob, type Job, toJob } from '../job/row.ts'
 import type { dispatcherMachine } from '../machines/dispatcher.ts'
 import { eventsFrom } from '../machines/edges.ts'
 import { type Explanation, explain } from '../observe/explain/explain.ts'
@@ -26,7 +26,6 @@ import type {
   EnqueueResult,
   JobFacts,
   LeaseEvent,
-  NewJobRow,
   Recovered,
   Store,
   StoreEvent,
@@ -51,9 +50,8 @@ import type {
   SystemLog,
   Telemetry,
 } from './job-system.ts'
-import { toRow, toRows } from './new-rows.ts'
 import { StoreReads } from './reads.ts'
-import { atOnce, inSlices } from './stretches.ts'
+import { inSlices } from './stretches.ts'
 
 /** What a system is made of. Time, randomness and the store come from outside. */
 interface SystemParts {
@@ -390,14 +388,10 @@ class System extends StoreReads implements JobSystem {
   }
 
   async #enqueue<T>(input: unknown, naming: Naming, answer: (jobs: EnqueuedJob[]) => T): Promise<T> {
-    let rows: readonly NewJobRow[]
-    if (!Array.isArray(input)) {
-      rows = [toRow(parseOneJob(input, naming, this.#parts.settings.maxPayloadValues), this.#parts, '')]
-    } else {
-      const checked = this.#check(input, naming)
-      // What came by HTTP is nobody else's to change meanwhile.
-      rows = naming === 'snake_case' ? await inSlices(checked) : atOnce(checked)
-    }
+    const checked = Array.isArray(input)
+      ? inSlices(toRows(input, naming, this.#parts))
+      : [toRow(input, naming, this.#parts)]
+    const rows = Array.isArray(checked) ? checked : await checked
     this.#assertWritable()
     const turn = this.#gate.enter()
     if (turn) await turn
@@ -414,12 +408,6 @@ class System extends StoreReads implements JobSystem {
     } finally {
       this.#gate.leave()
     }
-  }
-
-  *#check(input: readonly unknown[], naming: Naming): Generator<void, NewJobRow[]> {
-    const { maxPayloadValues } = this.#parts.settings
-    const requests = yield* parseJobs(input, naming, enqueueBatchMax, maxPayloadValues)
-    return yield* toRows(requests, this.#parts, naming === 'snake_case')
   }
 
   async #command(event: BulkCommand, id: number): Promise<Job> {

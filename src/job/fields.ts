@@ -83,7 +83,7 @@ interface Stored {
  * Every field that a caller may give, in the order in which faults are told of. Requests, rows, columns, batches, answers, pages and the API's
  * description follow from it. What each means to callers stands at `NewJob`.
  */
-const fields = {
+export const fields = {
   type: {
     takes: name.meta({ description: 'The name of the handler that runs it: 1 to 64 letters, digits and `. _ : -`.' }),
     stored: { unset: '', read: z.string() },
@@ -148,28 +148,13 @@ const fields = {
   },
 } satisfies Readonly<Record<keyof NewJob, Field>>
 
-export type FieldName = keyof typeof fields
-export type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
-export type StoredName = {
-  [Name in FieldName]: (typeof fields)[Name] extends { stored: Stored } ? Name : never
-}[FieldName]
-
-/** Fields as they were checked; what was left out is undefined. */
-export type GivenFields = { readonly [Name in FieldName]?: z.output<(typeof fields)[Name]['takes']> | undefined }
-/** Fields as readers get them. */
-export type ReadFields = {
-  readonly [Name in StoredName]:
-    | Exclude<NewJob[Name], undefined>
-    | Extract<(typeof fields)[Name]['stored']['unset'], null>
-}
-/** Fields as they are stored. */
-export type StoredFields = {
-  readonly [Name in StoredName]: (typeof fields)[Name]['stored'] extends { isJson: true } ? string : ReadFields[Name]
-}
+type StoredName = {
+  [Name in keyof NewJob]-?: (typeof fields)[Name] extends { stored: Stored } ? Name : never
+}[keyof NewJob]
 
 export const snakeCase = (camel: string) => camel.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
-export const fieldNames = Object.keys(fields) as readonly FieldName[]
+const fieldNames = Object.keys(fields) as readonly (keyof NewJob)[]
 
 /** The fields with a column, and what is stored of each. */
 export const storedFields: readonly (readonly [name: StoredName, stored: Stored])[] = fieldNames.flatMap((name) => {
@@ -177,37 +162,9 @@ export const storedFields: readonly (readonly [name: StoredName, stored: Stored]
   return stored ? [[name as StoredName, stored] as const] : []
 })
 export const storedNames = storedFields.map(([name]) => name)
-const jsonNames = storedFields.flatMap(([name, { isJson }]) => (isJson ? [name] : []))
 
-/** What is stored of a job that says nothing. Rows are copies of it: an object that is made field by field takes ten times as long. */
-export const nothingStored = Object.fromEntries(
-  storedFields.map(([name, { unset, isJson }]) => [name, isJson ? JSON.stringify(unset) : unset]),
-) as unknown as StoredFields
-
-/** Puts what is given of a job's fields into its row. */
-export function store(given: GivenFields, row: Record<StoredName, unknown>): void {
-  for (const name of storedNames) {
-    const value = given[name]
-    if (value !== undefined) row[name] = value
-  }
-  for (const name of jsonNames) if (given[name] !== undefined) row[name] = JSON.stringify(given[name])
-}
-
-/** Whether two rows have the same in every such field. */
-export function areStoredEqual(a: StoredFields, b: StoredFields): boolean {
-  for (const name of storedNames) if (a[name] !== b[name]) return false
-  return true
-}
-
-/** A row's fields as readers get them. */
-export function toRead<Row extends StoredFields>(row: Row): Omit<Row, StoredName> & ReadFields {
-  if (jsonNames.length === 0) return row as never
-  const parsed = jsonNames.map((name) => [name, JSON.parse(row[name] as string)])
-  return { ...row, ...Object.fromEntries(parsed) }
-}
-
-/** What a field takes, by the name that a caller gives it. */
-export const fieldsNamed: Readonly<Record<Naming, ReadonlyMap<string, { field: FieldName; takes: z.ZodType }>>> = {
+/** What a field takes, by the name that a caller gives it, in the order of the fields. */
+export const fieldsNamed: Readonly<Record<Naming, ReadonlyMap<string, { field: keyof NewJob; takes: z.ZodType }>>> = {
   camelCase: new Map(fieldNames.map((field) => [field, { field, takes: fields[field].takes }])),
   snake_case: new Map(
     fieldNames.map((field) => {

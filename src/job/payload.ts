@@ -8,7 +8,7 @@ export const payloadDepthMax = 64
 const faultsMax = 20
 
 /** A payload as it will be stored and read back, or what keeps it from that. */
-export interface StoredPayload {
+interface StoredPayload {
   readonly value: unknown
   /** Empty where it can be stored. Paths begin with `.`, or are empty. */
   readonly faults: readonly InputIssue[]
@@ -19,14 +19,7 @@ export interface StoredPayload {
 const { getOwnPropertyNames, getOwnPropertySymbols, getPrototypeOf, is, keys: keysOf, prototype: objects } = Object
 const { prototype: arrays } = Array
 
-/**
- * Whether a value is stored and read back the same, as it is: what `JSON.parse` may give, with `valuesMax` members and elements at most. False
- * is not yet a fault.
- */
-export function isPlainJson(value: unknown, valuesMax = defaults.maxPayloadValues): boolean {
-  return isPlainWithin(value, false, valuesMax)
-}
-
+/** Whether a value is JSON with `valuesMax` members and elements at most. False is not yet a fault. */
 function isPlainWithin(value: unknown, isLoose: boolean, valuesMax: number): boolean {
   try {
     return !('toJSON' in objects || 'toJSON' in arrays) && valuesLeft(value, payloadDepthMax, isLoose, valuesMax) >= 0
@@ -67,10 +60,11 @@ function valuesLeft(value: unknown, levels: number, isLoose: boolean, values: nu
 }
 
 /**
- * Looks at a value that is not plain JSON, until it has met `valuesMax` members and elements. Members that are undefined are left out and −0
- * becomes 0, as in `JSON.stringify`.
+ * What is stored of a value, until `valuesMax` members and elements were met; undefined where it is stored and read back the same, as what
+ * `JSON.parse` gives. Members that are undefined are left out and −0 becomes 0, as in `JSON.stringify`.
  */
-export function toStoredPayload(value: unknown, valuesMax = defaults.maxPayloadValues): StoredPayload {
+export function toStoredPayload(value: unknown, valuesMax = defaults.maxPayloadValues): StoredPayload | undefined {
+  if (isPlainWithin(value, false, valuesMax)) return
   const converted = new Map<string, string>()
   const faults: InputIssue[] = []
   // By far the most of them, and a third of the time.

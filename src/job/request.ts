@@ -1,49 +1,112 @@
 import { createHash } from 'node:crypto'
 import canonicalize from 'canonicalize'
-import { defaults } from '../config.ts'
-import { type InputIssue, InvalidInputError } from '../errors.ts'
+import type { z } from 'zod'
+import { defaultMaxRetries, enqueueBatchMax, type Settings } from '../config.ts'
+import { type InputIssue, InvalidInputError, PayloadError } from '../errors.ts'
 import { didYouMean } from './did-you-mean.ts'
-import {
-  type FieldName,
-  fieldNames,
-  fieldsNamed,
-  type GivenFields,
-  type Mutable,
-  type Naming,
-  snakeCase,
-} from './fields.ts'
-import { isPlainJson, type StoredPayload, toStoredPayload } from './payload.ts'
+import { type fields, fieldsNamed, type Naming, type NewJob, snakeCase, storedFields, storedNames } from './fields.ts'
+import { toStoredPayload } from './payload.ts'
+import type { NewJobRow } from './row.ts'
 
-/** A checked job; what was left out is undefined, so that handler and settings can fill it in. */
-export interface JobRequest extends GivenFields {
-  readonly type: string
-  /** As it will be stored and read back. */
-  readonly payload: unknown
-  /** By its path below `payload`, the class of what was turned into JSON by its `toJSON`; undefined where nothing was. */
-  readonly converted: StoredPayload['converted'] | undefined
-  /** SHA-256 of the request's canonical form less its key, in hex; undefined without a key. */
-  readonly content: string | undefined
+/** What a job is held to besides the bounds of its fields. */
+interface Rules {
+  readonly settings: Pick<Settings, 'maxPayloadBytes' | 'maxPayloadValues'>
+  /** Its handlers; null: a producer, which cannot check payloads and stores any type. */
+  readonly registry: {
+    check(type: string, payload: unknown, at: string, converted?: Converted): { readonly maxAttempts?: number }
+  } | null
 }
 
-type Parsed = { readonly request: JobRequest } | { readonly issues: InputIssue[] }
+/** By its path below `payload`, the class of what was turned into JSON by its `toJSON`. */
+type Converted = ReadonlyMap<string, string>
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
+
+/** A job whose fields were checked; what was left out is undefined, so that handler and settings can fill it in. */
+type JobRequest = Mutable<{
+  readonly [Name in keyof NewJob]?: z.output<(typeof fields)[Name]['takes']> | undefined
+}> & {
+  type: string
+  /** Undefined where nothing was converted. */
+  converted: Converted | undefined
+  /** SHA-256 of the request's canonical form less its key, in hex; undefined without a key. */
+  content: string | undefined
+}
 
 /** Unknown fields of one job told of at once. */
 const unknownMax = 100
 
-/** Each request is a copy of it: an object that is made field by field takes ten times as long. */
+const fieldNames = [...fieldsNamed.camelCase.keys()]
+
+// Each request and each row is a copy of these: an object that is made field by field takes ten times as long.
 const nothingGiven = {
   ...Object.fromEntries(fieldNames.map((name) => [name, undefined])),
   converted: undefined,
   content: undefined,
-} as unknown as Mutable<JobRequest>
+} as unknown as JobRequest
+const emptyRow = {
+  ...Object.fromEntries(
+    storedFields.map(([name, { unset, isJson }]) => [name, isJson ? JSON.stringify(unset) : unset]),
+  ),
+  payload: '',
+  maxAttempts: 1,
+  runAt: null,
+  delayMs: null,
+  idempotency: null,
+} as unknown as Mutable<NewJobRow>
+const jsonNames = storedFields.flatMap(([name, { isJson }]) => (isJson ? [name] : []))
+
+/** One job, of whatever a caller has given, as a row to store. Throws `InvalidInputError`, `UnknownTypeError` or `PayloadError` with every fault. */
+export function toRow(input: unknown, naming: Naming, rules: Rules): NewJobRow {
+  const parsed = parse(input, naming, '', rules)
+  if (Array.isArray(parsed)) throw new InvalidInputError(parsed)
+  return checked(parsed, '', rules)
+}
 
 /**
- * Checks one job; every fault is listed, its path in the caller's own names, below `at` where it stands in an array. `valuesMax`: members and
- * elements that its payload may have. It looks at the fields that are there: a schema of the whole would spend most of its time on the others.
+ * The same of an array of jobs: their fields first, then each against its handler. Throws `InvalidInputError` (where one item is at fault with its
+ * handler, `UnknownTypeError` or `PayloadError`) with the faults of all items. It looks at no further item once it has found as many as are told
+ * of at once. In as many steps as there are items if the input is nobody else's to change meanwhile: what came by HTTP.
  */
-export function parseJob(input: unknown, naming: Naming, at = '', valuesMax = defaults.maxPayloadValues): Parsed {
+export function* toRows(input: readonly unknown[], naming: Naming, rules: Rules): Generator<void, NewJobRow[]> {
+  if (input.length === 0 || input.length > enqueueBatchMax) {
+    throw new InvalidInputError([{ path: '', message: `must be 1 to ${enqueueBatchMax} jobs, got ${input.length}` }])
+  }
+  const isPaced = naming === 'snake_case'
+  const requests: JobRequest[] = []
+  const issues: InputIssue[] = []
+  for (let index = 0; index < input.length && issues.length < InvalidInputError.issuesMax; index++) {
+    const parsed = parse(input[index], naming, `${index}`, rules)
+    if (Array.isArray(parsed)) issues.push(...parsed)
+    else requests.push(parsed)
+    if (isPaced) yield
+  }
+  if (issues.length > 0) throw new InvalidInputError(issues)
+
+  const rows: NewJobRow[] = []
+  const faults: InvalidInputError[] = []
+  for (let index = 0; index < requests.length && issues.length < InvalidInputError.issuesMax; index++) {
+    try {
+      rows.push(checked(requests[index]!, `${index}`, rules))
+    } catch (error) {
+      if (!(error instanceof InvalidInputError)) throw error
+      faults.push(error)
+      issues.push(...error.issues)
+    }
+    if (isPaced) yield
+  }
+  if (faults.length === 1) throw faults[0]
+  if (faults.length > 1) throw new InvalidInputError(issues)
+  return rows
+}
+
+/**
+ * Checks the fields of one job; every fault is listed, its path in the caller's own names, below `at` where it stands in an array. It looks at
+ * the fields that are there: a schema of the whole would spend most of its time on the others.
+ */
+function parse(input: unknown, naming: Naming, at: string, { settings }: Rules): JobRequest | InputIssue[] {
   if (typeof input !== 'object' || input === null || Array.isArray(input))
-    return { issues: [{ path: at, message: 'must be an object that describes one job' }] }
+    return [{ path: at, message: 'must be an object that describes one job' }]
   const known = fieldsNamed[naming]
   const job = input as Record<string, unknown>
   const request = { ...nothingGiven }
@@ -62,51 +125,49 @@ export function parseJob(input: unknown, naming: Naming, at = '', valuesMax = de
   if (request.type === undefined && !wrong.some(({ field }) => field === 'type'))
     wrong.push({ field: 'type', name: 'type', message: 'is required' })
   const { payload } = job
-  const stored = isPlainJson(payload, valuesMax) ? undefined : toStoredPayload(payload, valuesMax)
+  const stored = toStoredPayload(payload, settings.maxPayloadValues)
   if (wrong.length + unknown.length > 0 || (stored && stored.faults.length > 0))
-    return { issues: describe(wrong, unknown, stored?.faults ?? [], naming, at) }
+    return describe(wrong, unknown, stored?.faults ?? [], naming, at)
   if (request.runAt !== undefined && request.delayMs !== undefined) {
     const path = join(at, naming === 'camelCase' ? 'delayMs' : 'delay_ms')
-    return { issues: [{ path, message: 'give the instant or the delay, not both' }] }
+    return [{ path, message: 'give the instant or the delay, not both' }]
   }
   request.payload = stored ? stored.value : payload
   if (stored) request.converted = stored.converted
   if (request.idempotencyKey !== undefined) request.content = contentOf({ ...job, payload: request.payload }, naming)
-  return { request }
-}
-
-/** Checks one job; throws `InvalidInputError` with every fault. */
-export function parseOneJob(input: unknown, naming: Naming, valuesMax: number): JobRequest {
-  const parsed = parseJob(input, naming, '', valuesMax)
-  if ('request' in parsed) return parsed.request
-  throw new InvalidInputError(parsed.issues)
+  return request
 }
 
 /**
- * Checks an array of jobs, in as many steps as there are; throws `InvalidInputError` with every fault of every item. It looks at no
- * further item once it has found as many as are told of at once.
+ * A request as a row to store, checked against its handler. A job's own fields win over its handler's, those over the settings; a timeout is only
+ * filled in when the job runs. `at`: what the paths of its faults begin with.
  */
-export function* parseJobs(
-  input: readonly unknown[],
-  naming: Naming,
-  batchMax: number,
-  valuesMax: number,
-): Generator<void, JobRequest[]> {
-  if (input.length === 0 || input.length > batchMax) {
-    throw new InvalidInputError([{ path: '', message: `must be 1 to ${batchMax} jobs, got ${input.length}` }])
+function checked(request: JobRequest, at: string, { settings, registry }: Rules): NewJobRow {
+  const { type, maxRetries, idempotencyKey, content, runAt, delayMs } = request
+  const payload = JSON.stringify(request.payload)
+  // Before a schema sees it. Most need not be counted: no UTF-16 unit takes more than three bytes.
+  if (payload.length * 3 > settings.maxPayloadBytes) assertSize(payload, settings.maxPayloadBytes, at)
+  const handler = registry?.check(type, request.payload, at, request.converted)
+  const row = { ...emptyRow }
+  for (const name of storedNames) {
+    const value = request[name]
+    if (value !== undefined) row[name] = value as never
   }
-  const requests: JobRequest[] = []
-  const issues: InputIssue[] = []
-  for (let index = 0; index < input.length; index++) {
-    const parsed = parseJob(input[index], naming, `${index}`, valuesMax)
-    if ('request' in parsed) requests.push(parsed.request)
-    else issues.push(...parsed.issues)
-    if (issues.length >= InvalidInputError.issuesMax) break
-    // The library's caller may change what it gave as soon as the call returns.
-    if (naming === 'snake_case') yield
-  }
-  if (issues.length > 0) throw new InvalidInputError(issues)
-  return requests
+  for (const name of jsonNames) if (request[name] !== undefined) row[name] = JSON.stringify(request[name]) as never
+  row.payload = payload
+  row.maxAttempts = maxRetries === undefined ? (handler?.maxAttempts ?? defaultMaxRetries + 1) : maxRetries + 1
+  row.runAt = runAt ?? null
+  row.delayMs = delayMs ?? null
+  if (idempotencyKey !== undefined && content !== undefined) row.idempotency = { key: idempotencyKey, content }
+  return row
+}
+
+function assertSize(json: string, maxBytes: number, at: string): void {
+  const bytes = Buffer.byteLength(json)
+  if (bytes <= maxBytes) return
+  throw new PayloadError([
+    { path: join(at, 'payload'), message: `has ${bytes} bytes as JSON, ${maxBytes} are allowed` },
+  ])
 }
 
 /**
@@ -127,7 +188,7 @@ function contentOf(input: Record<string, unknown>, naming: Naming): string {
 
 /** A field whose value is wrong, by its own name and by the one that the caller gave it. */
 interface Wrong {
-  readonly field: FieldName
+  readonly field: keyof NewJob
   readonly name: string
   readonly message: string
 }
@@ -136,7 +197,7 @@ interface Wrong {
 function describe(
   wrong: readonly Wrong[],
   unknown: readonly string[],
-  payloadFaults: StoredPayload['faults'],
+  payloadFaults: readonly InputIssue[],
   naming: Naming,
   at: string,
 ): InputIssue[] {

@@ -1,6 +1,20 @@
 import type { JobState } from '../machines/job.ts'
 import type { StoredError } from '../machines/lease.ts'
-import type { StoredFields } from './fields.ts'
+import { type fields, type NewJob, storedFields } from './fields.ts'
+
+type StoredName = (typeof storedFields)[number][0]
+
+/** What a caller gave of a job, as readers get it. */
+type ReadFields = {
+  readonly [Name in StoredName]:
+    | Exclude<NewJob[Name], undefined>
+    | Extract<(typeof fields)[Name]['stored']['unset'], null>
+}
+
+/** The same as it is stored. */
+type StoredFields = {
+  readonly [Name in StoredName]: (typeof fields)[Name]['stored'] extends { isJson: true } ? string : ReadFields[Name]
+}
 
 /** One job as it is stored. Instants are epoch ms; what does not apply is null. */
 export interface JobRow extends StoredFields {
@@ -35,4 +49,25 @@ export interface NewJobRow extends StoredFields {
   readonly delayMs: number | null
   /** `content` tells whether a second request with the key asked for the same: the SHA-256 of its canonical form, in hex. */
   readonly idempotency: { readonly key: string; readonly content: string } | null
+}
+
+/** A job as readers see it. Instants are epoch ms; what does not apply is null. */
+export interface Job extends Omit<JobRow, 'payload' | 'maxAttempts' | StoredName>, ReadFields {
+  readonly payload: unknown
+  readonly maxRetries: number
+}
+
+/** What became of one job handed in; `created` false where an earlier job has its key and the same content. */
+export interface EnqueuedJob {
+  readonly id: number
+  readonly state: JobState
+  readonly created: boolean
+}
+
+const jsonNames = storedFields.flatMap(([name, { isJson }]) => (isJson ? [name] : []))
+
+/** A stored job as readers see it. */
+export function toJob({ payload, maxAttempts, ...row }: JobRow): Job {
+  const parsed = jsonNames.map((name) => [name, JSON.parse(row[name] as string)])
+  return { ...row, ...Object.fromEntries(parsed), payload: JSON.parse(payload), maxRetries: maxAttempts - 1 }
 }

@@ -1,4 +1,4 @@
-import { areStoredEqual } from '../job/fields.ts'
+import { storedNames } from '../job/fields.ts'
 import type { NewJobRow } from './store.ts'
 
 /** What jobs of one batch have in common. */
@@ -62,6 +62,7 @@ export function fromBatches(batches: readonly Batch[]): NewJobRow[] {
   })
 }
 
-function areAlike(a: NewJobRow, b: NewJobRow): boolean {
-  return areStoredEqual(a, b) && a.maxAttempts === b.maxAttempts && a.runAt === b.runAt && a.delayMs === b.delayMs
+function areAlike(a: Common, b: Common): boolean {
+  for (const name of storedNames) if (a[name] !== b[name]) return false
+  return a.maxAttempts === b.maxAttempts && a.runAt === b.runAt && a.delayMs === b.delayMs
 }

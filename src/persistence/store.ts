@@ -1,6 +1,5 @@
 import type { BulkFilter } from '../job/filter.ts'
-import type { JobRow, NewJobRow } from '../job/row.ts'
-import type { EnqueuedJob } from '../job/view.ts'
+import type { EnqueuedJob, JobRow, NewJobRow } from '../job/row.ts'
 import type { Command } from '../machines/events.ts'
 import type { EventType, JobNode, JobState } from '../machines/job.ts'
 import type { DescribedError, Lease, LeasedJob, LeaseEvent, Recovered, StoredError } from '../machines/lease.ts'
