@@ -7,7 +7,7 @@ export interface InputIssue {
 }
 
 /** Characters of the faults that one error tells of, in all: an input of megabytes may have as many. */
-const issuesLengthMax = 65_536
+const issuesLengthMax = 16_384
 /** Characters of one text of a fault, which may quote what the caller gave. */
 const issueTextMax = 1_000
 
@@ -45,12 +45,12 @@ export class JobSystemError extends Error {
 }
 
 /**
- * The call's arguments are wrong; nothing was changed. `issues` lists the faults found: all of them, or the first 1,000 or 65,536 characters'
+ * The call's arguments are wrong; nothing was changed. `issues` lists the faults found: all of them, or the first 100 or 16,384 characters'
  * worth, each text cut after 1,000.
  */
 export class InvalidInputError extends JobSystemError {
   /** Faults that one error tells of. */
-  static readonly issuesMax = 1_000
+  static readonly issuesMax = 100
   readonly issues: readonly InputIssue[]
 
   constructor(issues: readonly InputIssue[], options?: ErrorOptions, code = 'invalid_input') {
@@ -87,8 +87,12 @@ export class PayloadError extends InvalidInputError {
 /** No handler of this system runs jobs of that type. */
 export class UnknownTypeError extends InvalidInputError {
   constructor(type: string, knownTypes: readonly string[], path = 'type') {
+    super([UnknownTypeError.issueOf(type, knownTypes, path)], undefined, 'unknown_type')
+  }
+
+  static issueOf(type: string, knownTypes: readonly string[], path: string): InputIssue {
     const known = knownTypes.length > 0 ? `known types: ${knownTypes.join(', ')}` : 'no types are known here'
-    super([{ path, message: `no handler for type ${JSON.stringify(type)}; ${known}` }], undefined, 'unknown_type')
+    return { path, message: `no handler for type ${JSON.stringify(type)}; ${known}` }
   }
 }
 

@@ -111,16 +111,25 @@ function isAsyncOrGenerator(given: (...given: never[]) => unknown): boolean {
   return isAsyncFunction(given) || isGeneratorFunction(given)
 }
 
-/** The payload as the handler takes it; throws `PayloadError` with its faults, their paths below `at`. */
-export function parsePayload<Output>(handler: Handler<Output>, payload: unknown, at = 'payload'): Output {
+/** The payload as the handler takes it; throws `PayloadError` with its faults. */
+export function parsePayload<Output>(handler: Handler<Output>, payload: unknown): Output {
+  const checked = checkPayload(handler, payload, 'payload')
+  if (checked.issues) throw new PayloadError(checked.issues)
+  return checked.value
+}
+
+type Checked<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: readonly InputIssue[] }
+
+/** The same without throwing, the paths of its faults below `at`. */
+export function checkPayload<Output>(handler: Handler<Output>, payload: unknown, at: string): Checked<Output> {
   const result = handler.payload['~standard'].validate(payload)
   if (isPromise(result)) throw new TypeError(`the schema of ${handler.type} threw, or validates asynchronously`)
-  if (result.issues) {
-    // A library may have found one for each member.
-    const issues = result.issues.slice(0, PayloadError.issuesMax)
-    throw new PayloadError(issues.map((issue) => ({ path: pathOf(at, issue), message: issue.message })))
-  }
-  return result.value
+  if (!result.issues) return result
+  // A library may have found one for each member.
+  const issues = result.issues.slice(0, PayloadError.issuesMax)
+  return { issues: issues.map((issue) => ({ path: pathOf(at, issue), message: issue.message })) }
 }
 
 /** Zod answers a check that throws with a promise that rejects: left alone, that rejection would end the process. */

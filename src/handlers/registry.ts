@@ -1,5 +1,6 @@
-import { PayloadError, UnknownTypeError } from '../errors.ts'
-import { type AnyHandler, parsePayload } from './define.ts'
+import { type InputIssue, PayloadError, UnknownTypeError } from '../errors.ts'
+import { Refusal } from '../job/refusal.ts'
+import { type AnyHandler, checkPayload } from './define.ts'
 import { type JsonSchema, payloadSchemaOf } from './payload-schema.ts'
 
 /** The handlers of one system, by job type. */
@@ -28,36 +29,43 @@ export class Registry {
   }
 
   /**
-   * The handler of a job about to be stored; throws `UnknownTypeError` or `PayloadError`, their paths below `at`. `converted`: by its path
-   * below the payload, the class of what was turned into JSON.
+   * The handler of a job about to be stored, or its refusal with `UnknownTypeError` or `PayloadError`, their paths below `at`. `converted`: by
+   * its path below the payload, the class of what was turned into JSON.
    */
-  check(type: string, payload: unknown, at: string, converted?: ReadonlyMap<string, string>): AnyHandler {
+  check(type: string, payload: unknown, at: string, converted?: ReadonlyMap<string, string>): AnyHandler | Refusal {
     const below = (field: string) => (at === '' ? field : `${at}.${field}`)
     const handler = this.#handlers.get(type)
-    if (!handler) throw new UnknownTypeError(type, this.types, below('type'))
-    try {
-      parsePayload(handler, payload, below('payload'))
-    } catch (error) {
-      if (error instanceof PayloadError) throw converted?.size ? explained(error, below('payload'), converted) : error
-      throw new PayloadError([{ path: below('payload'), message: 'cannot be checked: its schema threw' }], {
-        cause: error,
-      })
+    if (!handler) {
+      const issue = UnknownTypeError.issueOf(type, this.types, below('type'))
+      return new Refusal([issue], () => new UnknownTypeError(type, this.types, issue.path))
     }
-    return handler
+    const path = below('payload')
+    try {
+      const { issues } = checkPayload(handler, payload, path)
+      return issues ? refused(converted?.size ? explained(issues, path, converted) : issues) : handler
+    } catch (cause) {
+      return refused([{ path, message: 'cannot be checked: its schema threw' }], { cause })
+    }
   }
 }
 
+function refused(issues: readonly InputIssue[], options?: ErrorOptions): Refusal {
+  return new Refusal(issues, () => new PayloadError(issues, options))
+}
+
 /** The same, where a schema asks for a Date or the like saying why it did not get one. */
-function explained({ issues }: PayloadError, at: string, converted: ReadonlyMap<string, string>): PayloadError {
-  return new PayloadError(
-    issues.map(({ path, message }) => {
-      const name = converted.get(path.slice(at.length))
-      if (name === undefined) return { path, message }
-      const advice = name === 'Date' ? ': accept text, or coerce it (z.coerce.date())' : ''
-      return {
-        path,
-        message: `${message}; the schema is given what the toJSON of ${name} gives, as it is stored${advice}`,
-      }
-    }),
-  )
+function explained(
+  issues: readonly InputIssue[],
+  at: string,
+  converted: ReadonlyMap<string, string>,
+): readonly InputIssue[] {
+  return issues.map(({ path, message }) => {
+    const name = converted.get(path.slice(at.length))
+    if (name === undefined) return { path, message }
+    const advice = name === 'Date' ? ': accept text, or coerce it (z.coerce.date())' : ''
+    return {
+      path,
+      message: `${message}; the schema is given what the toJSON of ${name} gives, as it is stored${advice}`,
+    }
+  })
 }

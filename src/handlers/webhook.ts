@@ -72,12 +72,15 @@ const url = z
   .refine(isWebUrl, 'must be an http or https URL without user, password, spaces and control characters')
   .meta({ description: 'http or https, without user and password.', format: 'uri', pattern: '^https?://\\S+$' })
 
+// Not a record, which would check and refuse each of thousands before they are counted.
 const headers = z
-  .record(z.string(), z.string(takes('text')), takes('an object of names and texts'))
+  .custom<Readonly<Record<string, string>>>()
   .superRefine((given, { addIssue }) => {
     for (const [path, message] of headerFaults(given)) addIssue({ code: 'custom', path, message })
   })
   .meta({
+    type: 'object',
+    additionalProperties: { type: 'string' },
     description: `At most ${headerBytesMax} bytes in all. Those of the connection and of the signature are set by the call itself.`,
     maxProperties: headersMax,
   })
@@ -280,16 +283,29 @@ function isWebUrl(text: string): boolean {
   return (protocol === 'http:' || protocol === 'https:') && username === '' && password === ''
 }
 
-function* headerFaults(headers: Record<string, string>): Generator<[path: string[], message: string]> {
-  const entries = Object.entries(headers)
-  const bytes = entries.reduce((sum, [name, value]) => sum + name.length + value.length, 0)
-  if (entries.length > headersMax) yield [[], `must have at most ${headersMax} headers`]
-  if (bytes > headerBytesMax) yield [[], `must have at most ${headerBytesMax} bytes of headers`]
-  if (entries.length > headersMax || bytes > headerBytesMax) return
+function* headerFaults(headers: unknown): Generator<[path: string[], message: string]> {
+  if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) {
+    yield [[], 'must be an object of names and texts']
+    return
+  }
+  if (Object.keys(headers).length > headersMax) {
+    yield [[], `must have at most ${headersMax} headers`]
+    return
+  }
+  const entries = Object.entries(headers as Readonly<Record<string, unknown>>)
+  const bytes = entries.reduce(
+    (sum, [name, value]) => sum + name.length + (typeof value === 'string' ? value.length : 0),
+    0,
+  )
+  if (bytes > headerBytesMax) {
+    yield [[], `must have at most ${headerBytesMax} bytes of headers`]
+    return
+  }
   const seen = new Set<string>()
   for (const [name, value] of entries) {
     const lowerCased = name.toLowerCase()
-    if (!/^[!#$%&'*+\-.^_`|~\w]+$/.test(name)) yield [[name.slice(0, 100)], 'is not the name of a header']
+    if (typeof value !== 'string') yield [[name.slice(0, 100)], 'must be text']
+    else if (!/^[!#$%&'*+\-.^_`|~\w]+$/.test(name)) yield [[name.slice(0, 100)], 'is not the name of a header']
     else if (ownHeaders.has(lowerCased)) yield [[name], 'is set by the call itself']
     else if (seen.has(lowerCased)) yield [[name], 'is given twice']
     // Latin-1 without control characters, as HTTP/1.1 carries it.

@@ -32,7 +32,7 @@ export const problemSchema = named(
       detail: z.string().describe('The same as `message`.'),
       code: z.enum(apiErrorCodes).describe('For programs: it is stable.'),
       message: z.string().describe('For people: it may change.'),
-      errors: z.array(fault).optional().describe('Of wrong input: one for each fault, to 1,000.'),
+      errors: z.array(fault).optional().describe('Of wrong input: one for each fault, to 100.'),
       id: jobId.nullable().optional().describe('Of a conflict: the job.'),
       phase: z.enum(bulkPhases).optional().describe('The phase of the bulk action.'),
       matched: count.optional().describe('The count of the bulk action.'),

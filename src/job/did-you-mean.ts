@@ -6,7 +6,7 @@ export function didYouMean(written: string, known: Iterable<string>): string {
   let nearest: string | undefined
   let least = 3
   for (const name of known) {
-    const distance = distanceOf(asked, plain(name))
+    const distance = distanceOf(asked, plain(name), least)
     if (distance < least) [nearest, least] = [name, distance]
   }
   return nearest === undefined ? '' : `; did you mean ${nearest}?`
@@ -19,9 +19,13 @@ function plain(name: string): string {
   return name.replace(/[_-]/g, '').toLowerCase()
 }
 
-/** How many letters are changed, added or left out; one that only goes on, as `timeout` to `timeoutMs`, is near. */
-function distanceOf(a: string, b: string): number {
+/**
+ * How many letters are changed, added or left out; one that only goes on, as `timeout` to `timeoutMs`, is near. Infinity from `tooFar` on, if
+ * that is seen at once.
+ */
+function distanceOf(a: string, b: string, tooFar: number): number {
   if (a.length >= 4 && b.startsWith(a)) return Math.min(b.length - a.length, 2)
+  if (Math.abs(a.length - b.length) >= tooFar) return Number.POSITIVE_INFINITY
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (const [i, letter] of [...a].entries()) {
     const next = [i + 1]

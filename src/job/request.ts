@@ -6,6 +6,7 @@ import { type InputIssue, InvalidInputError, PayloadError } from '../errors.ts'
 import { didYouMean } from './did-you-mean.ts'
 import { type fields, fieldsNamed, type Naming, type NewJob, snakeCase, storedFields, storedNames } from './fields.ts'
 import { toStoredPayload } from './payload.ts'
+import { Refusal } from './refusal.ts'
 import type { NewJobRow } from './row.ts'
 
 /** What a job is held to besides the bounds of its fields. */
@@ -13,7 +14,12 @@ interface Rules {
   readonly settings: Pick<Settings, 'maxPayloadBytes' | 'maxPayloadValues'>
   /** Its handlers; null: a producer, which cannot check payloads and stores any type. */
   readonly registry: {
-    check(type: string, payload: unknown, at: string, converted?: Converted): { readonly maxAttempts?: number }
+    check(
+      type: string,
+      payload: unknown,
+      at: string,
+      converted?: Converted,
+    ): { readonly maxAttempts?: number } | Refusal
   } | null
 }
 
@@ -60,7 +66,9 @@ const jsonNames = storedFields.flatMap(([name, { isJson }]) => (isJson ? [name] 
 export function toRow(input: unknown, naming: Naming, rules: Rules): NewJobRow {
   const parsed = parse(input, naming, '', rules)
   if (Array.isArray(parsed)) throw new InvalidInputError(parsed)
-  return checked(parsed, '', rules)
+  const row = checked(parsed, '', rules)
+  if (row instanceof Refusal) throw row.toError()
+  return row
 }
 
 /**
@@ -84,19 +92,17 @@ export function* toRows(input: readonly unknown[], naming: Naming, rules: Rules)
   if (issues.length > 0) throw new InvalidInputError(issues)
 
   const rows: NewJobRow[] = []
-  const faults: InvalidInputError[] = []
+  const refusals: Refusal[] = []
   for (let index = 0; index < requests.length && issues.length < InvalidInputError.issuesMax; index++) {
-    try {
-      rows.push(checked(requests[index]!, `${index}`, rules))
-    } catch (error) {
-      if (!(error instanceof InvalidInputError)) throw error
-      faults.push(error)
-      issues.push(...error.issues)
-    }
+    const row = checked(requests[index]!, `${index}`, rules)
+    if (row instanceof Refusal) {
+      refusals.push(row)
+      issues.push(...row.issues)
+    } else rows.push(row)
     if (isPaced) yield
   }
-  if (faults.length === 1) throw faults[0]
-  if (faults.length > 1) throw new InvalidInputError(issues)
+  if (refusals.length === 1) throw refusals[0]!.toError()
+  if (refusals.length > 1) throw new InvalidInputError(issues)
   return rows
 }
 
@@ -142,12 +148,14 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
  * A request as a row to store, checked against its handler. A job's own fields win over its handler's, those over the settings; a timeout is only
  * filled in when the job runs. `at`: what the paths of its faults begin with.
  */
-function checked(request: JobRequest, at: string, { settings, registry }: Rules): NewJobRow {
+function checked(request: JobRequest, at: string, { settings, registry }: Rules): NewJobRow | Refusal {
   const { type, maxRetries, idempotencyKey, content, runAt, delayMs } = request
   const payload = JSON.stringify(request.payload)
   // Before a schema sees it. Most need not be counted: no UTF-16 unit takes more than three bytes.
-  if (payload.length * 3 > settings.maxPayloadBytes) assertSize(payload, settings.maxPayloadBytes, at)
+  const tooLarge = payload.length * 3 > settings.maxPayloadBytes && refuseSize(payload, settings.maxPayloadBytes, at)
+  if (tooLarge) return tooLarge
   const handler = registry?.check(type, request.payload, at, request.converted)
+  if (handler instanceof Refusal) return handler
   const row = { ...emptyRow }
   for (const name of storedNames) {
     const value = request[name]
@@ -162,12 +170,11 @@ function checked(request: JobRequest, at: string, { settings, registry }: Rules)
   return row
 }
 
-function assertSize(json: string, maxBytes: number, at: string): void {
+function refuseSize(json: string, maxBytes: number, at: string): Refusal | undefined {
   const bytes = Buffer.byteLength(json)
   if (bytes <= maxBytes) return
-  throw new PayloadError([
-    { path: join(at, 'payload'), message: `has ${bytes} bytes as JSON, ${maxBytes} are allowed` },
-  ])
+  const issues = [{ path: join(at, 'payload'), message: `has ${bytes} bytes as JSON, ${maxBytes} are allowed` }]
+  return new Refusal(issues, () => new PayloadError(issues))
 }
 
 /**

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { PayloadError } from '../../src/errors.ts'
 import { exponential } from '../../src/handlers/backoff.ts'
-import { defineHandler, type Handler, parsePayload } from '../../src/handlers/define.ts'
+import { checkPayload, defineHandler, type Handler, parsePayload } from '../../src/handlers/define.ts'
 import { faultsOf } from '../support/attempt.ts'
 
 const payload = z.unknown()
@@ -117,7 +117,7 @@ describe('a payload', () => {
     ])
   })
 
-  test('of which a schema of any library finds a million faults has a thousand told, and kilobytes of them', () => {
+  test('of which a schema of any library finds a million faults has a hundred told, and kilobytes of them', () => {
     const issues = Array.from({ length: 1_000_000 }, () => ({ message: 'is wrong', path: ['a'] }))
     const long = Array.from({ length: 1_000 }, () => ({ message: 'x'.repeat(10_000), path: ['y'.repeat(10_000)] }))
     const told = (found: typeof issues) => {
@@ -131,16 +131,14 @@ describe('a payload', () => {
       throw new Error('it was taken')
     }
 
-    expect(told(issues).issues).toHaveLength(1_000)
-    expect(told(issues).message.length).toBeLessThan(100_000)
+    expect(told(issues).issues).toHaveLength(100)
+    expect(told(issues).message.length).toBeLessThan(20_000)
     expect(told(long).issues[0]!.message).toBe(`${'x'.repeat(1_000)}…`)
-    expect(told(long).message.length).toBeLessThan(100_000)
+    expect(told(long).message.length).toBeLessThan(20_000)
   })
 
   test('is named as its caller names it', () => {
-    expect(() => parsePayload(handler, { to: 1 }, '3.payload')).toThrow(
-      expect.objectContaining({ issues: [expect.objectContaining({ path: '3.payload.to' })] }),
-    )
+    expect(checkPayload(handler, { to: 1 }, '3.payload').issues).toMatchObject([{ path: '3.payload.to' }])
   })
 
   test('that is not what the handler takes is a PayloadError with its code', () => {

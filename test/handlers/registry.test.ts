@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { PayloadError, UnknownTypeError } from '../../src/errors.ts'
 import { defineHandler } from '../../src/handlers/define.ts'
 import { Registry } from '../../src/handlers/registry.ts'
+import { Refusal } from '../../src/job/refusal.ts'
 
 const run = () => {}
 const work = defineHandler({ type: 'work', payload: z.object({ n: z.number() }), run })
@@ -36,12 +37,8 @@ describe('a registry', () => {
 
 describe('a job about to be stored', () => {
   const registry = new Registry([work, other])
-  const refusal = (check: () => unknown) => {
-    try {
-      check()
-    } catch (error) {
-      return error as UnknownTypeError
-    }
+  const errorOf = (checked: unknown) => {
+    if (checked instanceof Refusal) return checked.toError()
     throw new Error('it was taken')
   }
 
@@ -50,16 +47,21 @@ describe('a job about to be stored', () => {
   })
 
   test('of an unknown type is refused with the types that are known', () => {
-    const error = refusal(() => registry.check('nobody', {}, ''))
+    const error = errorOf(registry.check('nobody', {}, ''))
 
     expect(error).toBeInstanceOf(UnknownTypeError)
     expect(error.issues).toEqual([{ path: 'type', message: 'no handler for type "nobody"; known types: work, other' }])
-    expect(refusal(() => new Registry([]).check('x', {}, '')).message).toMatch(/no types are known here/)
+    expect(errorOf(new Registry([]).check('x', {}, '')).message).toMatch(/no types are known here/)
   })
 
   test('is refused under the path at which it stands in an array', () => {
-    expect(refusal(() => registry.check('nobody', {}, '3')).issues).toMatchObject([{ path: '3.type' }])
-    expect(refusal(() => registry.check('work', {}, '3')).issues).toMatchObject([{ path: '3.payload.n' }])
+    for (const [checked, path] of [
+      [registry.check('nobody', {}, '3'), '3.type'],
+      [registry.check('work', {}, '3'), '3.payload.n'],
+    ] as const) {
+      expect(checked).toMatchObject({ issues: [{ path }] })
+      expect(errorOf(checked).issues).toEqual((checked as Refusal).issues)
+    }
   })
 
   test('is refused where its schema throws, and what it threw is kept as the cause', () => {
@@ -76,7 +78,7 @@ describe('a job about to be stored', () => {
       },
     }
 
-    const error = refusal(() => new Registry([throwing]).check('other', {}, ''))
+    const error = errorOf(new Registry([throwing]).check('other', {}, ''))
 
     expect(error).toBeInstanceOf(PayloadError)
     expect(error.cause).toEqual(new Error('from within'))

@@ -783,15 +783,18 @@ describe('the payload of a webhook', () => {
     expect(faultsOf(handler, { method: 'TRACE', headers, retries: 3 })).toEqual([
       'payload.url: is required',
       'payload.method: must be one of: GET, HEAD, POST, PUT, PATCH, DELETE',
-      'payload.headers.x-d: must be text',
-      'payload: does not allow "retries", only url, method, headers, body, redirects',
-    ])
-    expect(faultsOf(handler, { url: 'http://a.test', headers: { ...headers, 'x-d': '5' } })).toEqual([
       'payload.headers.Host: is set by the call itself',
       'payload.headers.x y: is not the name of a header',
       'payload.headers.X-A: is given twice',
       'payload.headers.x-b: must be one line of Latin-1 text',
+      'payload.headers.x-d: must be text',
+      'payload: does not allow "retries", only url, method, headers, body, redirects',
     ])
+    for (const headers of [null, 5, 'a: b', ['a']]) {
+      expect(faultsOf(handler, { url: 'http://a.test', headers })).toEqual([
+        'payload.headers: must be an object of names and texts',
+      ])
+    }
   })
 
   test.each([
@@ -824,7 +827,7 @@ describe('the payload of a webhook', () => {
   })
 
   test('bounds the headers in number and size', () => {
-    const many = Object.fromEntries(Array.from({ length: 51 }, (_, index) => [`x-${index}`, '']))
+    const many = Object.fromEntries(Array.from({ length: 51 }, (_, index) => [`x-${index}`, 5]))
     expect(faultsOf(handler, { url: 'http://a.test', headers: many })).toEqual([
       'payload.headers: must have at most 50 headers',
     ])

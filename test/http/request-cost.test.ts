@@ -52,7 +52,7 @@ test('a body with millions of members is refused by their number, before they ar
   expect((await get('/jobs')).body.jobs).toEqual([])
 })
 
-test('once a thousand faults are found no further item of an array is checked', async () => {
+test('once a hundred faults are found no further item of an array is checked', async () => {
   const { handler, checked } = counting()
   const { post } = await startHttp({ handlers: [handler] })
   const jobs = Array.from({ length: 10 }, () => ({ type: 'counting', payload: Array(9_000).fill(1) }))
@@ -60,8 +60,8 @@ test('once a thousand faults are found no further item of an array is checked', 
   const { status, body } = await post('/jobs', jobs)
 
   expect(status).toBe(400)
-  expect(body.errors.length).toBeLessThanOrEqual(1_000)
-  expect(JSON.stringify(body).length).toBeLessThan(200_000)
+  expect(body.errors.length).toBeLessThanOrEqual(100)
+  expect(JSON.stringify(body).length).toBeLessThan(50_000)
   expect(checked()).toBe(9_000)
 })
 

@@ -1,0 +1,12 @@
+import type { InputIssue, InvalidInputError } from '../errors.ts'
+
+/** Why a job is not stored. An error costs more than a check, and of an array each job may have one: it is made once all are checked. */
+export class Refusal {
+  readonly issues: readonly InputIssue[]
+  readonly toError: () => InvalidInputError
+
+  constructor(issues: readonly InputIssue[], toError: () => InvalidInputError) {
+    this.issues = issues
+    this.toError = toError
+  }
+}
