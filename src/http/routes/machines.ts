@@ -1,7 +1,6 @@
 import { z } from 'zod'
 import { type Chart, type ChartName, charts, toMermaid } from '../../engine/front-door.ts'
-import type { Tally } from '../dashboard/charts/overlays.ts'
-import { renderJob, renderMachine, tallyOf } from '../dashboard/charts/render.ts'
+import { renderJob, renderMachine, type Tally, tallyOf } from '../dashboard/charts/render.ts'
 import { chartStyleSource } from '../dashboard/charts/style.ts'
 import { pathQuery } from '../query.ts'
 import { reply, replyText } from '../reply.ts'

@@ -2,20 +2,21 @@ import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import type { Layout } from '../../../src/http/dashboard/charts/layout.ts'
 import { layoutOf } from '../../../src/http/dashboard/charts/layout.ts'
-import { jobsOverlay } from '../../../src/http/dashboard/charts/overlays.ts'
+import { renderMachine } from '../../../src/http/dashboard/charts/render.ts'
 import { chartStyle, chartStyleSource } from '../../../src/http/dashboard/charts/style.ts'
-import { createChartTemplate, type Overlay, renderChart, widthOf } from '../../../src/http/dashboard/charts/svg.ts'
+import { ChartTemplate, type Overlay } from '../../../src/http/dashboard/charts/svg.ts'
+import type { JobSystem } from '../../../src/index.ts'
 import { type Chart, charts } from '../../../src/machines/chart.ts'
 import { byId, elementsOf, parseXml } from '../../support/xml.ts'
 
 const empty: Overlay = { label: '', caption: '', nodes: new Map(), edges: new Map() }
-const templateOfChart = async (chart: Chart) => createChartTemplate(chart, await layoutOf(chart))
+const templateOfChart = async (chart: Chart) => new ChartTemplate(chart, await layoutOf(chart))
 
 describe.each(Object.values(charts))('the picture of the chart $id', (chart) => {
   const named = (id: string) => (chart.id === charts.job.id ? id : `${chart.id}-${id}`)
 
   test('is well-formed, and has each id once', async () => {
-    const svg = parseXml(renderChart(await templateOfChart(chart), empty))
+    const svg = parseXml((await templateOfChart(chart)).render(empty))
     const ids = elementsOf(svg).flatMap(({ attributes }) => attributes.id ?? [])
 
     expect(new Set(ids).size).toBe(ids.length)
@@ -30,7 +31,7 @@ describe.each(Object.values(charts))('the picture of the chart $id', (chart) => 
   })
 
   test('says what each state and each edge means', async () => {
-    const svg = parseXml(renderChart(await templateOfChart(chart), empty))
+    const svg = parseXml((await templateOfChart(chart)).render(empty))
     const titleOf = (id: string) => byId(svg, id).children.find(({ name }) => name === 'title')?.text
 
     for (const { id, description, isOrigin } of chart.nodes) {
@@ -45,7 +46,7 @@ describe.each(Object.values(charts))('the picture of the chart $id', (chart) => 
   })
 
   test('has no style but the one that its policy permits', async () => {
-    const svg = renderChart(await templateOfChart(chart), empty)
+    const svg = (await templateOfChart(chart)).render(empty)
     const [style, ...more] = elementsOf(parseXml(svg)).filter(({ name }) => name === 'style')
 
     expect(more).toEqual([])
@@ -56,7 +57,7 @@ describe.each(Object.values(charts))('the picture of the chart $id', (chart) => 
   })
 
   test('leaves its style out where a page has it', async () => {
-    const svg = renderChart(await templateOfChart(chart), empty, { inline: true })
+    const svg = (await templateOfChart(chart)).render(empty, { inline: true })
 
     expect(svg).not.toContain('<style')
     expect(byId(parseXml(svg), named(`state-${chart.nodes.at(-1)!.id}`))).toBeDefined()
@@ -65,11 +66,11 @@ describe.each(Object.values(charts))('the picture of the chart $id', (chart) => 
 
 test('a picture shows what it is told of states and edges, and only there', async () => {
   const svg = parseXml(
-    renderChart(await templateOfChart(charts.job), {
+    (await templateOfChart(charts.job)).render({
       label: 'in words',
       caption: 'below',
       nodes: new Map([['dead', { text: '7', mark: 'current' }]]),
-      edges: new Map([['running-fail-dead', { text: '12×', width: 2.5, mark: 'taken last' }]]),
+      edges: new Map([['running-fail-dead', { text: '12×', taken: 10, mark: 'taken last' }]]),
     }),
   )
   const counts = elementsOf(svg).filter(({ attributes, text }) => attributes.class === 'count' && text !== '')
@@ -82,7 +83,7 @@ test('a picture shows what it is told of states and edges, and only there', asyn
   expect(byId(svg, 'state-dead').attributes.class).toBe('state badly current')
   const edge = byId(svg, 'edge-running-fail-dead')
   expect(edge.attributes.class).toBe('edge taken last')
-  expect(edge.children.find(({ attributes }) => attributes.class === 'line')?.attributes['stroke-width']).toBe('2.5')
+  expect(edge.children.find(({ attributes }) => attributes.class === 'line')?.attributes['stroke-width']).toBe('1.9')
   expect(svg.children.at(-1)!.text).toBe('below')
 })
 
@@ -104,11 +105,11 @@ test('no word that is put into a picture can become markup', () => {
   }
 
   const svg = parseXml(
-    renderChart(createChartTemplate(chart, layout), {
+    new ChartTemplate(chart, layout).render({
       label: hostile,
       caption: hostile,
       nodes: new Map([['a', { text: hostile }]]),
-      edges: new Map([['a-b-a', { text: hostile, width: 1 }]]),
+      edges: new Map([['a-b-a', { text: hostile, taken: 0 }]]),
     }),
   )
 
@@ -118,8 +119,13 @@ test('no word that is put into a picture can become markup', () => {
   expect(elementsOf(svg).map(({ name }) => name)).not.toContain('script')
 })
 
-test('a line grows with the logarithm of how often it was taken, and stays a line', () => {
-  const widths = [0, 1, 10, 1_000, 1e9, Number.MAX_SAFE_INTEGER].map(widthOf)
+test('a line grows with the logarithm of how often it was taken, and stays a line', async () => {
+  const template = await templateOfChart(charts.job)
+  const widths = [0, 1, 10, 1_000, 1e9, Number.MAX_SAFE_INTEGER].map((taken) => {
+    const edges = new Map([['running-fail-dead', { text: '', taken }]])
+    const { children } = byId(parseXml(template.render({ ...empty, edges })), 'edge-running-fail-dead')
+    return Number(children.find(({ attributes }) => attributes.class === 'line')?.attributes['stroke-width'])
+  })
 
   expect(widths).toEqual([...new Set(widths)].sort((a, b) => a - b))
   expect(widths[2]! - widths[1]!).toBeCloseTo(0.4)
@@ -127,34 +133,14 @@ test('a line grows with the logarithm of how often it was taken, and stays a lin
 })
 
 test('a count that has no room is shortened, and told whole to those who do not see it', async () => {
-  const overlay = jobsOverlay(charts.job, {
-    states: new Map([['succeeded', 1_234_567_890]]),
-    taken: new Map([['running-succeed-succeeded', 1_234_567]]),
-  })
-  const svg = parseXml(renderChart(await templateOfChart(charts.job), overlay))
+  const counts = [
+    { from: 'running', event: 'succeed', to: 'succeeded', count: 1_234_567_890 },
+    { from: 'running', event: 'fail', to: 'dead', count: 1_234_567 },
+  ]
+  const svg = parseXml(await renderMachine({ edgeCounts: async () => counts } as unknown as JobSystem, 'job'))
 
   expect(byId(svg, 'count-succeeded').text).toBe('1.235B')
-  expect(byId(svg, 'taken-running-succeed-succeeded').text).toBe('1.235M')
+  expect(byId(svg, 'taken-running-fail-dead').text).toBe('1.235M')
   expect(svg.attributes['aria-label']).toContain('1,234,567,890 succeeded')
-  expect(svg.attributes['aria-label']).toContain('succeed from running to succeeded 1,234,567')
-})
-
-test('rendering is no work for the loop to speak of', async () => {
-  const drawing = await templateOfChart(charts.job)
-  const taken = new Map(charts.job.edges.map(({ id }, index) => [id, 10 ** (index % 9)]))
-  const states = new Map(charts.job.nodes.map(({ id }, index) => [id, 10 ** index]))
-  const render = () => renderChart(drawing, jobsOverlay(charts.job, { states, taken }))
-  for (let i = 0; i < 200; i++) render()
-
-  // The quickest of many: others may have the processors meanwhile.
-  let tookUs = Number.POSITIVE_INFINITY
-  for (let i = 0; i < 200; i++) {
-    const begunAt = performance.now()
-    render()
-    tookUs = Math.min(tookUs, (performance.now() - begunAt) * 1_000)
-  }
-
-  console.log(`a chart: ${tookUs.toFixed(0)} µs, ${render().length} characters`)
-  // Twenty times what it takes.
-  expect(tookUs).toBeLessThan(1_000)
+  expect(svg.attributes['aria-label']).toContain('fail from running to dead 1,234,567')
 })

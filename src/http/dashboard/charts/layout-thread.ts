@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { Graphviz } from '@hpcc-js/wasm-graphviz'
-import type { Layout, LayoutReply, LayoutRequest, PlacedNode, RoutedEdge } from './layout.ts'
+import type { Layout, PlacedNode, RoutedEdge } from './layout.ts'
 
 /** What is used of Graphviz's `json`: points grow upwards, sizes of nodes are in inches. */
 interface Drawn {
@@ -63,7 +63,9 @@ function round(length: number): number {
 }
 
 const graphviz = await Graphviz.load()
-const layouts: LayoutReply = Object.fromEntries(
-  Object.entries(workerData as LayoutRequest).map(([id, dot]) => [id, toLayout(JSON.parse(graphviz.dot(dot, 'json')))]),
+/** What each chart is in Graphviz's language, by its id. */
+const dots = workerData as Readonly<Record<string, string>>
+const layouts: Readonly<Record<string, Layout>> = Object.fromEntries(
+  Object.entries(dots).map(([id, dot]) => [id, toLayout(JSON.parse(graphviz.dot(dot, 'json')))]),
 )
 parentPort!.postMessage(layouts)

@@ -25,11 +25,10 @@ export interface Layout {
   readonly edges: readonly RoutedEdge[]
 }
 
-/** What the thread is started with, and what it tells, both by the chart's id. */
-export type LayoutRequest = Readonly<Record<string, string>>
-export type LayoutReply = Readonly<Record<string, Layout>>
+/** By the chart's id. */
+type Layouts = Readonly<Record<string, Layout>>
 
-let laidOut: Promise<LayoutReply> | undefined
+let laidOut: Promise<Layouts> | undefined
 
 /**
  * Where everything in a chart lies. The first call lays out all charts, on a thread that ends when it is done: Graphviz takes 200 ms to
@@ -43,8 +42,8 @@ export async function layoutOf(chart: Chart): Promise<Layout> {
   return (await laidOut)[chart.id]!
 }
 
-function layOutAll(): Promise<LayoutReply> {
-  const workerData: LayoutRequest = Object.fromEntries(Object.values(charts).map((chart) => [chart.id, toDot(chart)]))
+function layOutAll(): Promise<Layouts> {
+  const workerData = Object.fromEntries(Object.values(charts).map((chart) => [chart.id, toDot(chart)]))
   return new Promise((resolve, reject) => {
     const thread = new Worker(new URL('./layout-thread.js', import.meta.url), { workerData, ...ownThread })
     // A process that has nothing else to do waits for no picture.

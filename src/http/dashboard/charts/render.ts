@@ -1,7 +1,26 @@
-import { type Chart, type ChartName, charts, countStates, edgeId, type JobSystem } from '../../../engine/front-door.ts'
+import {
+  type Chart,
+  type ChartName,
+  charts,
+  countStates,
+  edgeId,
+  type JobPath,
+  type JobSystem,
+} from '../../../engine/front-door.ts'
 import { layoutOf } from './layout.ts'
-import { dispatcherOverlay, jobOverlay, jobsOverlay, slotsOverlay, type Tally } from './overlays.ts'
-import { type ChartTemplate, createChartTemplate, type Overlay, renderChart } from './svg.ts'
+import { ChartTemplate, type EdgeOverlay, type NodeOverlay, type Overlay } from './svg.ts'
+
+/** What is in each state of a machine now, and how often each edge was taken; the latter null where that is not counted. */
+export interface Tally {
+  readonly states: ReadonlyMap<string, number>
+  readonly taken: ReadonlyMap<string, number> | null
+}
+
+const grouped = new Intl.NumberFormat('en')
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 4 })
+/** What has room whole, beside an arrow and in a box. */
+const besideMax = 999_999
+const insideMax = 99_999_999
 
 /** What can be told of each machine. */
 const views: Readonly<
@@ -23,7 +42,7 @@ export function tallyOf(system: JobSystem, name: ChartName): Promise<Tally> {
 /** The picture of a machine; `inline`: as part of a page, which has `chartStyle` in a style sheet of its own. */
 export async function renderMachine(system: JobSystem, name: ChartName, { inline = false } = {}): Promise<string> {
   const [template, tally] = await Promise.all([templateOf(name), views[name].tally(system)])
-  return renderChart(template, views[name].overlay(charts[name], tally), { inline })
+  return template.render(views[name].overlay(charts[name], tally), { inline })
 }
 
 /** The same of one job's path; `at`: as it was after that transition. */
@@ -33,14 +52,14 @@ export async function renderJob(
   { at, inline = false }: { readonly at?: number; readonly inline?: boolean } = {},
 ): Promise<string> {
   const [template, path] = await Promise.all([templateOf('job'), system.path(id, at === undefined ? {} : { at })])
-  return renderChart(template, jobOverlay(charts.job, id, path, at ?? null), { inline })
+  return template.render(jobOverlay(charts.job, id, path, at ?? null), { inline })
 }
 
 const templates = new Map<ChartName, ChartTemplate>()
 
 /** Made once, at the first request. */
 async function templateOf(name: ChartName): Promise<ChartTemplate> {
-  const template = templates.get(name) ?? createChartTemplate(charts[name], await layoutOf(charts[name]))
+  const template = templates.get(name) ?? new ChartTemplate(charts[name], await layoutOf(charts[name]))
   templates.set(name, template)
   return template
 }
@@ -65,4 +84,91 @@ async function tallySlots(system: JobSystem): Promise<Tally> {
   const states = new Map([[charts.worker.nodes.find(({ initial }) => initial)!.id, slots - workers.length]])
   for (const { phase } of workers) states.set(phase, (states.get(phase) ?? 0) + 1)
   return { states, taken: null }
+}
+
+/** All jobs of the file: how many are in each state, and which edges they took. */
+function jobsOverlay(chart: Chart, { states, taken }: Tally): Overlay {
+  const edges = chart.edges.map((edge) => ({ ...edge, count: taken?.get(edge.id) ?? 0 }))
+  const told = edges
+    .filter(({ count }) => count > 0)
+    .map(({ from, event, to, count }) => `${event} from ${from} to ${to} ${grouped.format(count)}`)
+  return {
+    label: `${chart.title}. Jobs: ${inWords(chart, states)}. Taken: ${told.join(', ') || 'nothing yet'}.`,
+    caption:
+      'Each box shows how many jobs are in it now. Each arrow shows how often it was taken since the file was made; wider arrows were taken more often.',
+    nodes: countedNodes(chart, states),
+    edges: new Map(edges.map(({ id, count }) => [id, { text: shown(count, besideMax), taken: count }])),
+  }
+}
+
+/** The slots of all workers: how many are in each phase. */
+function slotsOverlay(chart: Chart, { states }: Tally): Overlay {
+  return {
+    label: `${chart.title}. Slots: ${inWords(chart, states)}.`,
+    caption: 'Each box shows how many slots are in it now.',
+    nodes: countedNodes(chart, states),
+    edges: new Map(),
+  }
+}
+
+/** The dispatcher, of which there is one at most. */
+function dispatcherOverlay(chart: Chart, { states }: Tally): Overlay {
+  const [mode] = states.keys()
+  const told = mode === undefined ? 'This process has none, because a producer runs no jobs.' : `Its mode now: ${mode}.`
+  return {
+    label: `${chart.title}. ${told}`,
+    caption: told,
+    nodes: new Map(mode === undefined ? [] : [[mode, { text: 'now', mark: 'current' }]]),
+    edges: new Map(),
+  }
+}
+
+/** One job: the edges that it took, the last of them, and where that led; `at`: the transition after which it was so, null for now. */
+function jobOverlay(chart: Chart, jobId: number, { seq, since, steps }: JobPath, at: number | null): Overlay {
+  const origin = chart.nodes.find(({ isOrigin }) => isOrigin)!.id
+  const taken = steps.map((step) => ({ ...step, id: edgeId(step.from ?? origin, step.event, step.to) }))
+  const last = taken.at(-1)!
+  const times = new Map<string, number>()
+  for (const { to, count } of steps) times.set(to, (times.get(to) ?? 0) + count)
+  const where = `Job ${jobId} ${at === null ? 'is' : 'was'} ${last.to} after ${grouped.format(seq)} transition${seq === 1 ? '' : 's'}`
+  const counted = since > 1 ? `, the last ${grouped.format(seq - since + 1)} of which are counted` : ''
+  const told = taken.map(
+    ({ from, event, to, count }) => `${event} from ${from ?? origin} to ${to} ${grouped.format(count)}`,
+  )
+  return {
+    label: `${where}${counted}. Taken: ${told.join(', ')}; the last was ${last.event} from ${last.from ?? origin} to ${last.to}.`,
+    caption: `${where}${counted}. Each number shows how often. The last transition and its state are orange.`,
+    nodes: new Map(chart.nodes.map(({ id }) => [id, visitedNode(times.get(id) ?? 0, id === last.to)])),
+    edges: new Map([
+      ...chart.edges.map(({ id }): [string, EdgeOverlay] => [id, { text: '', taken: 0, mark: 'faded' }]),
+      ...taken.map((step): [string, EdgeOverlay] => [
+        step.id,
+        {
+          text: `${shown(step.count, besideMax)}×`,
+          taken: step.count,
+          mark: step === last ? 'taken last' : 'taken',
+        },
+      ]),
+    ]),
+  }
+}
+
+function visitedNode(count: number, isCurrent: boolean): NodeOverlay {
+  if (count === 0) return { text: '', mark: 'faded' }
+  return { text: `${shown(count, insideMax)}×`, mark: isCurrent ? 'current' : 'visited' }
+}
+
+function countedNodes(chart: Chart, states: ReadonlyMap<string, number>): Map<string, NodeOverlay> {
+  return new Map(chart.nodes.map(({ id }) => [id, { text: shown(states.get(id) ?? 0, insideMax) }]))
+}
+
+function inWords({ nodes }: Chart, states: ReadonlyMap<string, number>): string {
+  return nodes
+    .filter(({ isOrigin }) => !isOrigin)
+    .map(({ id }) => `${grouped.format(states.get(id) ?? 0)} ${id}`)
+    .join(', ')
+}
+
+function shown(count: number, max: number): string {
+  return (count > max ? compact : grouped).format(count)
 }

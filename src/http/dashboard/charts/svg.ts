@@ -9,10 +9,10 @@ export interface NodeOverlay {
   readonly mark?: 'current' | 'visited' | 'faded'
 }
 
-/** What to show of one edge: a text below its words, the width of its line in the chart's units, and marks. */
+/** What to show of one edge: a text below its words, how often it was taken, which makes its line wider, and marks. */
 export interface EdgeOverlay {
   readonly text: string
-  readonly width: number
+  readonly taken: number
   readonly mark?: 'taken' | 'taken last' | 'faded'
 }
 
@@ -26,16 +26,7 @@ export interface Overlay {
   readonly edges: ReadonlyMap<string, EdgeOverlay>
 }
 
-/** A chart made ready: the text of its picture, cut where a request's numbers come. */
-export interface ChartTemplate {
-  readonly size: string
-  readonly nodes: readonly { readonly id: string; readonly pieces: Pieces }[]
-  readonly edges: readonly { readonly id: string; readonly pieces: Pieces }[]
-  /** What nothing is said of: where it all begins. */
-  readonly origin: string
-  readonly captionAt: string
-}
-
+/** Texts of a picture, between which a request's numbers come. */
 type Pieces = readonly string[]
 
 /** Around all that Graphviz has drawn, in the chart's units. */
@@ -46,60 +37,66 @@ const lineHeight = 13
 const baseline = 10
 const cornerRadius = 9
 /** The width of a line that nobody took. */
-export const widthMin = 1
+const widthMin = 1
 
-const unmarked: NodeOverlay & EdgeOverlay = { text: '', width: widthMin }
+const unmarked: NodeOverlay & EdgeOverlay = { text: '', taken: 0 }
 
 /**
- * Makes a chart ready to be rendered any number of times. Ids: `state-running`, `count-running`, `edge-running-fail-dead`,
+ * A chart made ready to be rendered any number of times. Ids: `state-running`, `count-running`, `edge-running-fail-dead`,
  * `taken-running-fail-dead`; in charts but the job's after its name, `worker-state-running`, so that a page may hold several.
  */
-export function createChartTemplate(chart: Chart, layout: Layout): ChartTemplate {
-  const prefix = chart.id === charts.job.id ? '' : `${chart.id}-`
-  const width = layout.width + 2 * margin
-  const height = layout.height + 2 * margin + captionHeight
-  const nodes = new Map(chart.nodes.map((node) => [node.id, node]))
-  const edges = new Map(chart.edges.map((edge) => [edge.id, edge]))
-  const isOrigin = ({ id }: PlacedNode) => nodes.get(id)?.isOrigin ?? true
-  return {
-    size: `viewBox="${-margin} ${-margin} ${width} ${height}" width="${width}" height="${height}"`,
-    nodes: layout.nodes
+export class ChartTemplate {
+  readonly #size: string
+  readonly #nodes: readonly { readonly id: string; readonly pieces: Pieces }[]
+  readonly #edges: readonly { readonly id: string; readonly pieces: Pieces }[]
+  /** What nothing is said of: where it all begins. */
+  readonly #origin: string
+  readonly #captionAt: string
+
+  constructor(chart: Chart, layout: Layout) {
+    const prefix = chart.id === charts.job.id ? '' : `${chart.id}-`
+    const width = layout.width + 2 * margin
+    const height = layout.height + 2 * margin + captionHeight
+    const nodes = new Map(chart.nodes.map((node) => [node.id, node]))
+    const edges = new Map(chart.edges.map((edge) => [edge.id, edge]))
+    const isOrigin = ({ id }: PlacedNode) => nodes.get(id)?.isOrigin ?? true
+    this.#size = `viewBox="${-margin} ${-margin} ${width} ${height}" width="${width}" height="${height}"`
+    this.#nodes = layout.nodes
       .filter((at) => !isOrigin(at))
-      .map((at) => ({ id: at.id, pieces: nodePieces(prefix, nodes.get(at.id)!, at) })),
-    edges: layout.edges.flatMap((at) => {
+      .map((at) => ({ id: at.id, pieces: nodePieces(prefix, nodes.get(at.id)!, at) }))
+    this.#edges = layout.edges.flatMap((at) => {
       const edge = edges.get(at.id)
       return edge ? [{ id: at.id, pieces: edgePieces(prefix, edge, at, chart.countsEdges) }] : []
-    }),
-    origin: [
+    })
+    this.#origin = [
       ...layout.nodes
         .filter(isOrigin)
         .map(({ x, y, width }) => `<circle class="origin" cx="${x}" cy="${y}" r="${width / 2}"/>`),
       ...layout.edges.filter(({ id }) => !edges.has(id)).map((at) => strokes(at).join(`${widthMin}`)),
-    ].join(''),
-    captionAt: `x="0" y="${layout.height + margin + lineHeight}"`,
+    ].join('')
+    this.#captionAt = `x="0" y="${layout.height + margin + lineHeight}"`
   }
-}
 
-/** The picture as it stands in a file; `inline`: as part of a page, which has `chartStyle` in a style sheet of its own. */
-export function renderChart(template: ChartTemplate, overlay: Overlay, { inline = false } = {}): string {
-  const { size, origin, captionAt } = template
-  const label = xmlText(overlay.label)
-  let svg = `<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" aria-label="${label}" ${size}>`
-  if (!inline) svg += `<style>${chartStyle}</style>`
-  svg += origin
-  for (const { id, pieces } of template.edges) {
-    const { text, width, mark } = overlay.edges.get(id) ?? unmarked
-    svg += `${pieces[0]}${mark ? ` ${mark}` : ''}${pieces[1]}${width}${pieces[2]}${xmlText(text)}${pieces[3]}`
+  /** The picture as it stands in a file; `inline`: as part of a page, which has `chartStyle` in a style sheet of its own. */
+  render(overlay: Overlay, { inline = false } = {}): string {
+    const label = xmlText(overlay.label)
+    let svg = `<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" aria-label="${label}" ${this.#size}>`
+    if (!inline) svg += `<style>${chartStyle}</style>`
+    svg += this.#origin
+    for (const { id, pieces } of this.#edges) {
+      const { text, taken, mark } = overlay.edges.get(id) ?? unmarked
+      svg += `${pieces[0]}${mark ? ` ${mark}` : ''}${pieces[1]}${widthOf(taken)}${pieces[2]}${xmlText(text)}${pieces[3]}`
+    }
+    for (const { id, pieces } of this.#nodes) {
+      const { text, mark } = overlay.nodes.get(id) ?? unmarked
+      svg += `${pieces[0]}${mark ? ` ${mark}` : ''}${pieces[1]}${xmlText(text)}${pieces[2]}`
+    }
+    return `${svg}<text class="caption" ${this.#captionAt}>${xmlText(overlay.caption)}</text></svg>\n`
   }
-  for (const { id, pieces } of template.nodes) {
-    const { text, mark } = overlay.nodes.get(id) ?? unmarked
-    svg += `${pieces[0]}${mark ? ` ${mark}` : ''}${pieces[1]}${xmlText(text)}${pieces[2]}`
-  }
-  return `${svg}<text class="caption" ${captionAt}>${xmlText(overlay.caption)}</text></svg>\n`
 }
 
 /** The width of a line that was taken so often: it grows with the logarithm. */
-export function widthOf(count: number): number {
+function widthOf(count: number): number {
   return count === 0 ? widthMin : Math.round((1.5 + 0.4 * Math.log10(count)) * 100) / 100
 }
 
