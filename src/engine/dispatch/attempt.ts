@@ -16,7 +16,6 @@ import { describeError, describeOwnError, withNote } from '../../handlers/descri
 import type { Registry } from '../../handlers/registry.ts'
 import type { LeasedJob, LeaseEvent, StoredError } from '../../machines/lease.ts'
 import type { AttemptReport, RunAttempt, RunningAttempt } from '../../machines/worker.ts'
-import type { AttemptStats } from '../../observe/telemetry/run-stats.ts'
 import { askedDelay, handlerBackoff } from './asked-delay.ts'
 import { AttemptTimer } from './attempt-timer.ts'
 
@@ -34,7 +33,10 @@ interface AttemptOptions {
   /** Epoch ms. */
   readonly now: () => number
   readonly log: (job: LeasedJob) => JobContext['log']
-  readonly stats: AttemptStats
+  readonly stats: {
+    started(job: LeasedJob, at: number, timeoutMs: number): void
+    ended(job: LeasedJob, tookMs: number): void
+  }
   readonly standstill: ConstructorParameters<typeof AttemptTimer>[1]
 }
 

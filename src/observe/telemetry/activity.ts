@@ -1,4 +1,4 @@
-import { type TakenPhase, takenPhases } from '../../machines/slot.ts'
+import type { TakenPhase } from '../../machines/slot.ts'
 import type { Assigned } from '../../machines/worker.ts'
 
 export type Phase = TakenPhase
@@ -36,11 +36,4 @@ export function toWorkerActivity(assigned: readonly Assigned[]): WorkerActivity[
     phase: phase as Phase,
     since: attempt?.startedAt ?? null,
   }))
-}
-
-/** How many slots are taken by what. */
-export function countPhases(workers: readonly WorkerActivity[]): Record<Phase, number> {
-  const counts = Object.fromEntries(takenPhases.map((phase) => [phase, 0])) as Record<Phase, number>
-  for (const { phase } of workers) counts[phase]++
-  return counts
 }

@@ -1,10 +1,11 @@
 import { countStates, edges, statesTagged } from '../../machines/edges.ts'
 import type { JobState } from '../../machines/job.ts'
+import { takenPhases } from '../../machines/slot.ts'
 import type { Slots } from '../../machines/slots.ts'
 import { type CommitStats, type EdgeCount, type FileSizes, retention, type Store } from '../../persistence/store.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { version } from '../../runtime/version.ts'
-import { type Activity, countPhases, type Phase, toWorkerActivity } from './activity.ts'
+import { type Activity, type Phase, toWorkerActivity } from './activity.ts'
 import { type Census, TypeCounter } from './census.ts'
 import type { RunStats, TypeDurations } from './run-stats.ts'
 import { type Sample, TimeSeries } from './time-series.ts'
@@ -36,7 +37,7 @@ export interface Telemetry {
 }
 
 /** The dispatcher, as far as it is looked at. */
-export interface Dispatching {
+interface Dispatching {
   getSnapshot(): { readonly value: string; readonly context: { readonly slots: Slots } }
 }
 
@@ -116,6 +117,13 @@ export class Collector {
       files,
     }
   }
+}
+
+/** How many slots are taken by what. */
+function countPhases(workers: Activity['workers']): Record<Phase, number> {
+  const counts = Object.fromEntries(takenPhases.map((phase) => [phase, 0])) as Record<Phase, number>
+  for (const { phase } of workers) counts[phase]++
+  return counts
 }
 
 /** An edge's first time is an increase only where it was seen at 0 before. */

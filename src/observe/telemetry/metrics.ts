@@ -25,15 +25,15 @@ export function toMetrics(counts: readonly EdgeCount[], countsAtOpen: readonly E
   const states = countStates(counts)
   const total = (which: (state: JobState) => boolean) =>
     jobStates.filter(which).reduce((sum, state) => sum + states[state], 0)
-  const sinceOpened = (which: (edge: EdgeCount) => boolean) =>
-    countEdges(counts, which) - countEdges(countsAtOpen, which)
+  const now = stepsIn(counts)
+  const atOpen = stepsIn(countsAtOpen)
   return {
     activeWorkers: stats.active,
     queueDepth: total((state) => hasTag(state, 'ready')),
     deadLetterCount: total((state) => hasTag(state, 'ended') && !hasTag(state, 'expendable')),
-    retryCount: sinceOpened(runsAgain),
-    successCount: sinceOpened(({ event }) => event === 'succeed'),
-    failureCount: sinceOpened(hasFailed),
+    retryCount: now.retried - atOpen.retried,
+    successCount: now.succeeded - atOpen.succeeded,
+    failureCount: now.failed - atOpen.failed,
     avgExecutionMs: stats.avgExecutionMs,
     avgTimeInQueueMs: stats.avgTimeInQueueMs,
   }
@@ -48,17 +48,23 @@ export function toWaiting(counts: readonly EdgeCount[]): { readonly ready: numbe
   }
 }
 
+/** How often jobs made each step, in all that was counted. */
+export function stepsIn(counts: readonly EdgeCount[]) {
+  return {
+    enqueued: countEdges(counts, ({ event }) => event === 'enqueue'),
+    started: countEdges(counts, ({ event }) => event === 'start'),
+    succeeded: countEdges(counts, ({ event }) => event === 'succeed'),
+    failed: countEdges(counts, hasFailed),
+    retried: countEdges(counts, (edge) => hasFailed(edge) && edge.to !== null && hasTag(edge.to, 'waiting')),
+  }
+}
+
 /** How often edges of a kind were taken. */
-export function countEdges(counts: readonly EdgeCount[], which: (edge: EdgeCount) => boolean): number {
+function countEdges(counts: readonly EdgeCount[], which: (edge: EdgeCount) => boolean): number {
   return counts.reduce((sum, edge) => (which(edge) ? sum + edge.count : sum), 0)
 }
 
 /** An attempt that ended badly; a lease that ran out before its start was none. */
-export function hasFailed({ event, from }: EdgeCount): boolean {
+function hasFailed({ event, from }: EdgeCount): boolean {
   return (event === 'fail' || event === 'reject' || event === 'expire') && hasTag(from, 'executing')
-}
-
-/** An attempt that ended badly and is to be made again. */
-export function runsAgain(edge: EdgeCount): boolean {
-  return hasFailed(edge) && edge.to !== null && hasTag(edge.to, 'waiting')
 }

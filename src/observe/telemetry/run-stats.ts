@@ -18,14 +18,8 @@ export interface TypeDurations extends Durations {
   readonly type: string
 }
 
-/** Told of each attempt. */
-export interface AttemptStats {
-  started(job: LeasedJob, at: number, timeoutMs: number): void
-  ended(job: LeasedJob, tookMs: number): void
-}
-
 /** What this process has seen of its attempts; gone with it. */
-export class RunStats implements AttemptStats {
+export class RunStats {
   /** Events that the store refused because their lease was no longer held. */
   refused = 0
   readonly #byType: ReadonlyMap<string, { readonly timeInQueue: Histogram; readonly execution: Histogram }>

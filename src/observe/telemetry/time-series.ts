@@ -3,7 +3,7 @@ import type { JobState } from '../../machines/job.ts'
 import { difference, type HistogramSnapshot, quantile } from '../../persistence/histogram.ts'
 import type { CommitStats, EdgeCount } from '../../persistence/store.ts'
 import { timers } from '../../runtime/timers.ts'
-import { countEdges, hasFailed, runsAgain } from './metrics.ts'
+import { stepsIn } from './metrics.ts'
 import type { Durations } from './run-stats.ts'
 
 /** Between two samples, in ms, and how many are kept: half an hour. */
@@ -106,17 +106,18 @@ export class TimeSeries {
 }
 
 function toSample(before: Reading, now: Reading): Sample {
-  const came = (which: (edge: EdgeCount) => boolean) => countEdges(now.edges, which) - countEdges(before.edges, which)
+  const steps = stepsIn(now.edges)
+  const stepsBefore = stepsIn(before.edges)
   const commits = difference(now.commits.durationMs, before.commits.durationMs)
   return {
     at: now.at,
     spanMs: Math.max(now.at - before.at, 0),
     states: countStates(now.edges),
-    enqueued: came(({ event }) => event === 'enqueue'),
-    started: came(({ event }) => event === 'start'),
-    succeeded: came(({ event }) => event === 'succeed'),
-    failed: came(hasFailed),
-    retried: came(runsAgain),
+    enqueued: steps.enqueued - stepsBefore.enqueued,
+    started: steps.started - stepsBefore.started,
+    succeeded: steps.succeeded - stepsBefore.succeeded,
+    failed: steps.failed - stepsBefore.failed,
+    retried: steps.retried - stepsBefore.retried,
     timeInQueueMs: quantilesOf(difference(now.durations.timeInQueue, before.durations.timeInQueue)),
     executionMs: quantilesOf(difference(now.durations.execution, before.durations.execution)),
     commits: commits.count,
