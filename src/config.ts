@@ -1,6 +1,3 @@
-import { inspect } from 'node:util'
-import { ConfigError } from './errors.ts'
-
 /** What a job system can be told. Durations in ms. `defaults` has what stands where nothing is said. */
 export interface Settings {
   /** Jobs executing at once, 1 to 1,000. */
@@ -58,30 +55,11 @@ export const ranges: Readonly<Record<keyof Settings, { readonly min: number; rea
   shutdownGraceMs: { min: 0, max: 86_400_000 },
 }
 
-/** A line for each setting that is out of its range. */
-export function problemsOf(given: Readonly<Record<string, unknown>>): string[] {
-  return Object.entries(ranges).flatMap(([name, { min, max }]) => {
-    const value = given[name]
-    if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max))
-      return []
-    return [
-      `${name} is ${inspect(value, { depth: 0, maxStringLength: 100 })}; it must be a whole number from ${min} to ${max}`,
-    ]
-  })
-}
-
-/** Completes what the library's caller gave; throws `ConfigError` with a line for each setting out of its range. */
-export function completeSettings(given: Partial<Settings>): Settings {
-  const problems = problemsOf(given)
-  if (problems.length > 0) throw new ConfigError(problems)
+/** Completes what is given, all of it within its range. */
+export function completeSettings(given: { readonly [Name in keyof Settings]?: Settings[Name] | undefined }): Settings {
   const named = Object.entries(given).filter(([name, value]) => name in ranges && value !== undefined)
   const settings: Settings = { ...defaults, ...Object.fromEntries(named) }
-  return { ...settings, maxDepthPerQueue: given.maxDepthPerQueue ?? depthPerQueue(settings.maxQueueDepth) }
-}
-
-/** How many jobs may wait in one queue where nothing is said. */
-export function depthPerQueue(maxQueueDepth: number): number {
-  return Math.ceil(maxQueueDepth * shareOfQueue)
+  return { ...settings, maxDepthPerQueue: given.maxDepthPerQueue ?? Math.ceil(settings.maxQueueDepth * shareOfQueue) }
 }
 
 /** Retries after the first attempt where neither job nor handler says. */
@@ -91,25 +69,11 @@ export const defaultQueue = 'default'
 export const defaultPriority = 0
 /** Jobs in one `enqueue` call. */
 export const enqueueBatchMax = 1_000
-/** Payloads' worth of members and elements that the JSON of one HTTP request may have. */
-export const requestPayloadsMax = 10
 /** Jobs on one page of a list, and where nothing is said. */
 export const listLimitMax = 500
 export const listLimitDefault = 50
 /** Transitions on one page of a history. */
 export const historyLimitMax = 1_000
-/** Jobs that one command over many notes, and that one of its steps moves: at most, and where others wait. */
-export const bulkMatchedMax = 1_000_000
-export const bulkStepMax = 500
-export const bulkStepMin = 100
-/** Ready jobs beyond which one that queues more waits while other work comes, for a second a step at most. */
-export const bulkReadyMax = 250
-/** Ids that one step of counting asks for. */
-export const bulkPageMax = 20_000
-/** Commands over many jobs that are kept, finished ones included. */
-export const bulksMax = 20
-/** How long one that is counted waits for someone to confirm it. */
-export const bulkPatienceMs = 900_000
 /** Transitions of all jobs in one read. */
 export const transitionLimitMax = 1_000
 /** Of job types and queues. */

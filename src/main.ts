@@ -4,11 +4,10 @@ import { readFileSync } from 'node:fs'
 import { backupCommand } from './cli/backup.ts'
 import { compactCommand } from './cli/compact.ts'
 import { isKilledEarly } from './cli/container.ts'
-import { connectionsWithin, descriptorsMax } from './cli/descriptors.ts'
+import { connectionsMax } from './cli/descriptors.ts'
 import { readEnvironment, type ServerConfig } from './cli/environment.ts'
-import { createLog, type ProcessLog, type ServerLog } from './cli/log.ts'
+import { createLog, type ProcessLog } from './cli/log.ts'
 import { verifyCommand } from './cli/verify.ts'
-import { requestPayloadsMax } from './config.ts'
 import { currentJob } from './engine/dispatch/attempt.ts'
 import { ConfigError, DatabaseLockedError, DatabaseLostError, LostJobsError } from './errors.ts'
 import { builtinHandlers } from './handlers/builtin.ts'
@@ -27,6 +26,8 @@ const exitUsage = 64
 const exitLost = 74
 /** Its EX_DATAERR: the file has less than was acknowledged, and a person must say what to do. */
 const exitMissing = 65
+/** Payloads' worth of members and elements that the JSON of one HTTP request may have. */
+const requestPayloadsMax = 10
 /** Ctrl-C under npm arrives twice: from the terminal, and forwarded. */
 const sameSignalMs = 250
 /** How long requests under way may take once all else is stopped. */
@@ -147,7 +148,7 @@ function dotEnv(): string {
   }
 }
 
-async function open(config: ServerConfig, log: ServerLog, acceptLoss: string | undefined): Promise<JobSystem> {
+async function open(config: ServerConfig, log: ProcessLog['log'], acceptLoss: string | undefined): Promise<JobSystem> {
   const { settings, smtp, webhook, databasePath, secureDelete } = config
   try {
     return await createJobSystem({
@@ -213,7 +214,7 @@ async function listen(config: ServerConfig, system: JobSystem, { log, dropped }:
       maxRequestBytes,
       maxRequestValues: requestPayloadsMax * config.settings.maxPayloadValues,
       maxInFlightRequests,
-      maxConnections: connectionsWithin(descriptorsMax(), config.settings.workers),
+      maxConnections: connectionsMax(config.settings.workers),
     })
   } catch (error) {
     await system.stop()

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { parseEnv } from 'node:util'
 import { z } from 'zod'
-import { defaults, depthPerQueue, ranges, type Settings } from '../config.ts'
+import { completeSettings, defaults, ranges, type Settings } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { type SmtpSettings, tlsModes } from '../handlers/smtp.ts'
 import { secretPattern } from '../handlers/webhook-signature.ts'
@@ -169,7 +169,7 @@ function conflictsIn({ host, apiToken, settings, databasePath }: ServerConfig): 
 
 function toConfig(given: z.infer<typeof schema>): Omit<ServerConfig, 'isGraceKnown'> {
   return {
-    settings: {
+    settings: completeSettings({
       workers: given.WORKER_COUNT,
       leaseMs: given.LEASE_MS,
       jobTimeoutMs: given.JOB_TIMEOUT_MS,
@@ -177,11 +177,11 @@ function toConfig(given: z.infer<typeof schema>): Omit<ServerConfig, 'isGraceKno
       retryMaxMs: given.RETRY_MAX_MS,
       retentionMs: given.RETENTION_MS,
       maxQueueDepth: given.MAX_QUEUE_DEPTH,
-      maxDepthPerQueue: given.MAX_DEPTH_PER_QUEUE ?? depthPerQueue(given.MAX_QUEUE_DEPTH),
+      maxDepthPerQueue: given.MAX_DEPTH_PER_QUEUE,
       maxPayloadBytes: given.MAX_PAYLOAD_BYTES,
       maxPayloadValues: given.MAX_PAYLOAD_VALUES,
       shutdownGraceMs: given.SHUTDOWN_GRACE_MS,
-    },
+    }),
     host: given.HOST.replace(/^\[(.*)\]$/, '$1'),
     port: given.PORT,
     allowedHosts: given.ALLOWED_HOSTS,
@@ -205,7 +205,7 @@ function toConfig(given: z.infer<typeof schema>): Omit<ServerConfig, 'isGraceKno
 }
 
 /** Whether only this machine can reach a server that listens on `host`. */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   const bare = host.replace(/^\[|\]$/g, '').toLowerCase()
   if (isIP(bare) === 4) return bare.startsWith('127.')
   return bare === '::1' || bare === 'localhost'

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { problemsOf, ranges, type Settings } from '../config.ts'
+import { ranges, type Settings } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import type { AnyHandler } from '../handlers/define.ts'
 import { defineHandler } from '../handlers/define.ts'
@@ -86,9 +86,21 @@ export function checkOptions(options: unknown): void {
     ...Object.entries(checks).flatMap(([name, check]) =>
       given[name] === undefined && name !== 'database' ? [] : check(given[name]),
     ),
-    ...problemsOf(given),
+    ...problemsOfSettings(given),
   ]
   if (problems.length > 0) throw new ConfigError(problems)
+}
+
+/** A line for each setting that is out of its range. */
+function problemsOfSettings(given: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(ranges).flatMap(([name, { min, max }]) => {
+    const value = given[name]
+    if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max))
+      return []
+    return [
+      `${name} is ${inspect(value, { depth: 0, maxStringLength: 100 })}; it must be a whole number from ${min} to ${max}`,
+    ]
+  })
 }
 
 function problemsOfHandlers(handlers: unknown): string[] {

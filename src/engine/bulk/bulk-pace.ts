@@ -1,7 +1,12 @@
 import { performance } from 'node:perf_hooks'
-import { bulkReadyMax, bulkStepMax, bulkStepMin } from '../../config.ts'
 import type { Command } from '../../persistence/store.ts'
 import { timers } from '../../runtime/timers.ts'
+
+/** Jobs that one step moves: at most, and where others wait. */
+const stepMax = 500
+const stepMin = 100
+/** Ready jobs beyond which one that queues more waits while other work comes, for a second a step at most. */
+const readyMax = 250
 
 /** What a step should take beside others, in ms, the wait for its turn in the store included: one that takes longer has met them. */
 const stepMs = 10
@@ -35,7 +40,7 @@ export class BulkPace {
   /** By `elapsed`. */
   #arrivedAt = Number.NEGATIVE_INFINITY
   /** Jobs of the next step. */
-  jobsMax = bulkStepMin
+  jobsMax = stepMin
 
   constructor({ look, elapsed, wait }: BulkPaceParts) {
     this.#look = look
@@ -48,8 +53,8 @@ export class BulkPace {
     const beganAt = this.#elapsed()
     const result = await run()
     const tookMs = this.#elapsed() - beganAt
-    if (!this.#isBesideOthers || tookMs < stepMs / 2) this.jobsMax = Math.min(bulkStepMax, this.jobsMax * 2)
-    else if (tookMs > stepMs) this.jobsMax = Math.max(bulkStepMin, Math.floor(this.jobsMax / 2))
+    if (!this.#isBesideOthers || tookMs < stepMs / 2) this.jobsMax = Math.min(stepMax, this.jobsMax * 2)
+    else if (tookMs > stepMs) this.jobsMax = Math.max(stepMin, Math.floor(this.jobsMax / 2))
     return result
   }
 
@@ -66,7 +71,7 @@ export class BulkPace {
     const giveUpAt = this.#elapsed() + otherWorkMs
     while (goesOn()) {
       const ready = await this.#countReady()
-      if (command !== 'requeue' || !this.#isBesideOthers || ready <= bulkReadyMax || this.#elapsed() >= giveUpAt) return
+      if (command !== 'requeue' || !this.#isBesideOthers || ready <= readyMax || this.#elapsed() >= giveUpAt) return
       await this.#wait(lookMs)
     }
   }

@@ -1,5 +1,4 @@
 import { initialTransition, transition } from 'xstate'
-import { bulkMatchedMax, bulkPageMax, bulkPatienceMs } from '../../config.ts'
 import { BulkStateError } from '../../errors.ts'
 import { type BulkEvent, bulkMachine } from '../../machines/bulk.ts'
 import type { Store } from '../../persistence/store.ts'
@@ -7,6 +6,13 @@ import type { Clock } from '../../runtime/clock.ts'
 import type { Bulk, BulkCommand, BulkFilter, BulkPhase, SystemLog } from '../job-system.ts'
 import type { BulkPace } from './bulk-pace.ts'
 import { BulkIds } from './falling-ids.ts'
+
+/** Jobs that one command over many notes. */
+const matchedMax = 1_000_000
+/** Ids that one step of counting asks for. */
+const pageMax = 20_000
+/** How long one that is counted waits for someone to confirm it. */
+const patienceMs = 900_000
 
 /** What a command over many jobs is given to do its work with. */
 export interface BulkParts {
@@ -55,7 +61,7 @@ export class PreparedBulk implements Bulk {
 
   get expiresAt(): number | null {
     this.#expire()
-    return this.#can('expire') ? this.#readyAt + bulkPatienceMs : null
+    return this.#can('expire') ? this.#readyAt + patienceMs : null
   }
 
   /** It may still move something, or begin to. */
@@ -107,7 +113,7 @@ export class PreparedBulk implements Bulk {
   async #count(): Promise<void> {
     const { command, filter } = this
     for (let before: number | undefined; ; ) {
-      const limit = Math.min(bulkPageMax, bulkMatchedMax - this.matched)
+      const limit = Math.min(pageMax, matchedMax - this.matched)
       const given = { ...filter, command, limit, ...(before === undefined ? {} : { before }) }
       const { ids, from, next } = await this.#parts.inTurn(() => this.#parts.store.matching(given))
       if (!this.#can('end')) return
@@ -115,7 +121,7 @@ export class PreparedBulk implements Bulk {
       this.matched += ids.length
       this.upTo ??= from
       this.lookedTo = next ?? 1
-      this.more = next !== null && this.matched === bulkMatchedMax
+      this.more = next !== null && this.matched === matchedMax
       if (next === null || this.more) break
       before = next
     }
@@ -142,7 +148,7 @@ export class PreparedBulk implements Bulk {
 
   /** No timer: it has expired when someone looks. */
   #expire(): void {
-    if (this.#can('expire') && this.#parts.clock.now() >= this.#readyAt + bulkPatienceMs) this.#take('expire')
+    if (this.#can('expire') && this.#parts.clock.now() >= this.#readyAt + patienceMs) this.#take('expire')
   }
 
   #can(type: BulkEvent['type']): boolean {

@@ -1,11 +1,13 @@
 import { performance } from 'node:perf_hooks'
-import { bulksMax } from '../../config.ts'
 import { BackpressureError } from '../../errors.ts'
 import { assertTaken, parseFilter } from '../../job/filter.ts'
 import { timers } from '../../runtime/timers.ts'
 import type { Bulk, BulkCommand, BulkFilter } from '../job-system.ts'
 import { type BulkParts, PreparedBulk } from './bulk.ts'
 import { BulkPace, type BulkPaceParts } from './bulk-pace.ts'
+
+/** Commands over many jobs that are kept, finished ones included. */
+const bulksMax = 20
 
 /** What a caller that finds all of them unfinished is told to wait. */
 const retryAfterMs = 1_000
