@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { defaults } from '../src/config.ts'
 import { openSqliteStore } from '../src/persistence/sqlite/client.ts'
-import { lockForServing, thisProcess } from '../src/persistence/sqlite/file/lock.ts'
+import { lockForServer, thisProcess } from '../src/persistence/sqlite/file/lock.ts'
 import { systemClock } from '../src/runtime/clock.ts'
 import { orphanCount } from './crashed.ts'
 import { noop } from './load.ts'
@@ -12,7 +12,7 @@ import { noop } from './load.ts'
  * the store, and waits to be killed.
  */
 const path = join(process.argv[2]!, 'jobs.db')
-lockForServing(path)
+lockForServer(path)
 const store = await openSqliteStore({
   ...defaults,
   path,

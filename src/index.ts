@@ -56,9 +56,9 @@ import { checkOptions, type JobSystemOptions } from './engine/options.ts'
 import { createSystem } from './engine/system.ts'
 import { Registry } from './handlers/registry.ts'
 import { openSqliteStore } from './persistence/sqlite/client.ts'
-import { unreliableFileSystem } from './persistence/sqlite/file/filesystem.ts'
+import { unsafeFileSystem } from './persistence/sqlite/file/filesystem.ts'
 import { locateDatabase } from './persistence/sqlite/file/locate.ts'
-import { lockForServing, type ServerLock, thisProcess } from './persistence/sqlite/file/lock.ts'
+import { lockForServer, type ServerLock, thisProcess } from './persistence/sqlite/file/lock.ts'
 import { noteOpen } from './persistence/sqlite/file/open-here.ts'
 import { readableByOthers } from './persistence/sqlite/file/private-files.ts'
 import { systemClock } from './runtime/clock.ts'
@@ -94,7 +94,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
     forget()
   }
   try {
-    lock = registry && lockForServing(path)
+    lock = registry && lockForServer(path)
     const system = await createSystem({
       settings,
       registry,
@@ -111,7 +111,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
           path,
           types: registry?.types ?? [],
           owner: registry && thisProcess(clock.now()),
-          lock: lock?.inode ?? null,
+          lock: lock?.fileId ?? null,
           newDatabaseId: randomUUID(),
           acceptLoss,
           secureDelete,
@@ -120,7 +120,7 @@ export async function createJobSystem(options: JobSystemOptions): Promise<JobSys
           longestTimeoutMs,
         }),
     })
-    const fileSystem = unreliableFileSystem(path)
+    const fileSystem = unsafeFileSystem(path)
     if (fileSystem) {
       log.warn(
         { file_system: fileSystem },

@@ -58,7 +58,7 @@ interface SystemParts {
   readonly settings: Settings
   /** Null: a producer. */
   readonly registry: Registry | null
-  readonly openStore: (notify: (notice: StoreEvent) => void, longestTimeoutMs: () => number) => Promise<Store>
+  readonly openStore: (notify: (event: StoreEvent) => void, longestTimeoutMs: () => number) => Promise<Store>
   readonly clock: Clock
   readonly random: () => number
   /** Of a command over many jobs; never the same again. */
@@ -82,14 +82,14 @@ export async function createSystem(parts: SystemParts): Promise<JobSystem> {
   let system: System | undefined
   const early: StoreEvent[] = []
   const stats = new RunStats(parts.registry?.types)
-  const notify = (notice: StoreEvent) => (system ? system.heed(notice) : early.push(notice))
+  const notify = (event: StoreEvent) => (system ? system.onStoreEvent(event) : early.push(event))
   const store = await parts.openStore(notify, () => system?.longestTimeoutMs ?? 0)
   const counts = await store.counts().catch(async (error) => {
     await store.close()
     throw error
   })
   system = new System(parts, store, stats, counts)
-  for (const notice of early) system.heed(notice)
+  for (const event of early) system.onStoreEvent(event)
   return system
 }
 
@@ -245,37 +245,37 @@ class System extends StoreReads implements JobSystem {
   }
 
   /** What the store tells without being asked. */
-  heed(notice: StoreEvent): void {
+  onStoreEvent(event: StoreEvent): void {
     const { log } = this.#parts
-    switch (notice.type) {
+    switch (event.type) {
       case 'lost':
         // At once: a job that was cancelled and requeued may be leased again by the same message. And in a turn of its own, for jobs that were
         // leased before and are still on their way to a slot: there it must not come ahead of them.
-        this.#dispatcher?.send(notice)
-        timers.setImmediate(() => this.#dispatcher?.send(notice))
+        this.#dispatcher?.send(event)
+        timers.setImmediate(() => this.#dispatcher?.send(event))
         return
       case 'health':
-        this.#trouble = notice.error
-        if (notice.error) log.error({ reason: notice.error }, 'commits fail')
+        this.#trouble = event.error
+        if (event.error) log.error({ reason: event.error }, 'commits fail')
         else log.info({}, 'commits succeed again')
         return
       case 'stalled':
-        log.warn({ blocked_ms: notice.ms }, 'the event loop was blocked; leases were kept meanwhile')
+        log.warn({ blocked_ms: event.ms }, 'the event loop was blocked; leases were kept meanwhile')
         return
       case 'clockJumped':
         log.warn(
-          { by_ms: notice.ms },
+          { by_ms: event.ms },
           'the clock jumped: it was set, or the machine slept; no ended job is removed before it has been steady for an hour',
         )
         return
       case 'file':
-        log.warn({}, notice.message)
+        log.warn({}, event.message)
         return
       case 'unhandled':
-        log.warn({ types: notice.types, count: notice.count }, 'jobs without a handler here were set aside')
+        log.warn({ types: event.types, count: event.count }, 'jobs without a handler here were set aside')
         return
       case 'fatal':
-        this.#fail(notice.error)
+        this.#fail(event.error)
     }
   }
 

@@ -2,13 +2,13 @@ import { performance } from 'node:perf_hooks'
 import { fromCallback } from 'xstate'
 import { timers } from '../runtime/timers.ts'
 import type { LeasedJob } from './lease.ts'
-import { paceMs } from './prefetch.ts'
+import { rateMs } from './prefetch.ts'
 
 type TimersCommand =
   /** `gathered` comes at the end of this turn of the loop. */
   | { readonly type: 'gather' }
-  /** `paced` comes in `paceMs`. */
-  | { readonly type: 'pace' }
+  /** `measured` comes in `rateMs`. */
+  | { readonly type: 'measure' }
   /** `event` comes at once if it is the first of this turn, others each in a turn of their own. */
   | { readonly type: 'inTurn'; readonly event: LeasedReply }
   /** Nothing comes any more. */
@@ -23,25 +23,25 @@ export interface LeasedReply {
 
 export type TimersEvent =
   | { readonly type: 'gathered' }
-  | { readonly type: 'paced'; readonly tookMs: number }
+  | { readonly type: 'measured'; readonly tookMs: number }
   | LeasedReply
 
 /** Tells the dispatcher when the time has come. */
 export const timersLogic = fromCallback<TimersCommand>(({ receive, sendBack }) => {
   const send = (event: TimersEvent) => sendBack(event)
-  let pacing: NodeJS.Timeout | undefined
+  let measuring: NodeJS.Timeout | undefined
   let turnTaken = false
-  const stop = () => timers.clearTimeout(pacing)
+  const stop = () => timers.clearTimeout(measuring)
 
   receive((command) => {
     switch (command.type) {
       case 'gather':
         timers.setImmediate(() => send({ type: 'gathered' }))
         return
-      case 'pace': {
+      case 'measure': {
         const begun = performance.now()
-        pacing = timers.setTimeout(() => send({ type: 'paced', tookMs: performance.now() - begun }), paceMs)
-        pacing.unref()
+        measuring = timers.setTimeout(() => send({ type: 'measured', tookMs: performance.now() - begun }), rateMs)
+        measuring.unref()
         return
       }
       case 'inTurn': {

@@ -87,7 +87,7 @@ function proceed(context: DispatcherContext): void {
   const events = prefetch.takeCommit()
   if (events) apply(context, events)
   for (const assigned of prefetch.assign()) workerActors[assigned.worker]!.send({ type: 'run', assigned })
-  if (prefetch.beginPacing()) timers.send({ type: 'pace' })
+  if (prefetch.beginMeasuring()) timers.send({ type: 'measure' })
 }
 
 function lease({ store, timers, failed }: DispatcherContext, { room, wait }: Room): void {
@@ -166,7 +166,8 @@ export const dispatcherMachine = setup({
       if (prefetch.isDue) proceed(context)
       else if (prefetch.beginGathering()) timers.send({ type: 'gather' })
     },
-    takePaced: ({ context }, { tookMs }: Extract<TimersEvent, { type: 'paced' }>) => context.prefetch.paced(tookMs),
+    takeMeasured: ({ context }, { tookMs }: Extract<TimersEvent, { type: 'measured' }>) =>
+      context.prefetch.measured(tookMs),
     takeEnded: ({ context }, { assigned }: Extract<WorkerEvent, { type: 'ended' }>) =>
       context.slots.move(assigned, 'end'),
     takeLost: ({ context }, { leases }: Extract<DispatcherEvent, { type: 'lost' }>) => {
@@ -219,7 +220,7 @@ export const dispatcherMachine = setup({
       { actions: 'takeApplied' },
     ],
     gathered: { actions: 'proceed' },
-    paced: { actions: [{ type: 'takePaced', params: ({ event }) => event }, 'proceed'] },
+    measured: { actions: [{ type: 'takeMeasured', params: ({ event }) => event }, 'proceed'] },
     settled: { actions: { type: 'takeSettled', params: ({ event }) => event } },
     ended: { actions: [{ type: 'takeEnded', params: ({ event }) => event }, 'proceed'] },
     lost: { actions: [{ type: 'takeLost', params: ({ event }) => event }, 'proceed'] },

@@ -5,7 +5,7 @@ import type { Assigned } from './worker.ts'
 /** How many parts the jobs are divided into under load: while the store commits the outcomes of one, the loop runs the other. */
 const parts = 2
 /** How often the dispatcher looks at how many slots came free, in ms. */
-export const paceMs = 100
+export const rateMs = 100
 /** Jobs are prefetched for a tenth of those: each finds a slot within 10 ms. */
 const prefetchShare = 0.1
 
@@ -20,8 +20,8 @@ export interface Room {
  * - it **asks** the store for a job for each free slot (`ask`, `started`, `assign`);
  * - it **prefetches**: if slots come free fast, it asks for the jobs of those that come free next (`next`);
  * - it **gathers** outcomes, so that one commit takes many (`settled`, `isDue`, `beginGathering`, `takeCommit`, `committed`);
- * - it keeps **pace**: it counts how many slots come free in `paceMs` (`beginPacing`, `paced`);
- * - it **gives back** prefetched jobs that find no slot in time, and all of them when it drains (`paced`, `stopLeasing`).
+ * - it **measures**: it counts how many slots come free in `rateMs` (`beginMeasuring`, `measured`);
+ * - it **gives back** prefetched jobs that find no slot in time, and all of them when it drains (`measured`, `stopLeasing`).
  *
  * Nothing runs before its `start` is committed; nothing is forgotten before its outcome is.
  */
@@ -40,10 +40,10 @@ export class Prefetch {
   #committing = 0
   #gathering = false
 
-  /** How many slots came free in the last `paceMs`; and how many ever had by then. */
-  #pace = 0
+  /** How many slots came free in the last `rateMs`; and how many ever had by then. */
+  #rate = 0
   #freedBefore = 0
-  #pacing = false
+  #measuring = false
 
   constructor(slots: Slots) {
     this.#slots = slots
@@ -86,7 +86,7 @@ export class Prefetch {
   /** How many jobs to have beyond the free slots: for those that come free in about 10 ms, by what was seen. */
   get #prefetchMax(): number {
     if (!this.#hasMore) return 0
-    return Math.min(Math.floor(Math.max(this.#pace, this.#freed) * prefetchShare), this.#slots.count)
+    return Math.min(Math.floor(Math.max(this.#rate, this.#freed) * prefetchShare), this.#slots.count)
   }
 
   /** Outcomes that are worth a commit of their own before a turn ends, and jobs that one request asks for. */
@@ -136,25 +136,25 @@ export class Prefetch {
     this.#committing--
   }
 
-  /** Whether `paced` is to be called `paceMs` from now; false if it will be already, or there is no pace to follow. */
-  beginPacing(): boolean {
-    if (this.#pacing || this.#pace + this.#freed + this.#next.length === 0) return false
-    this.#pacing = true
+  /** Whether `measured` is to be called `rateMs` from now; false if it will be already, or there is nothing to measure. */
+  beginMeasuring(): boolean {
+    if (this.#measuring || this.#rate + this.#freed + this.#next.length === 0) return false
+    this.#measuring = true
     return true
   }
 
   /**
-   * `paceMs` are over, or `tookMs` if the loop was late: gives back more of the next jobs than slots come free in `paceMs`, so that none waits
+   * `rateMs` are over, or `tookMs` if the loop was late: gives back more of the next jobs than slots come free in `rateMs`, so that none waits
    * long behind long attempts.
    */
-  paced(tookMs: number): void {
-    this.#pacing = false
-    this.#pace = Math.round((this.#freed * paceMs) / Math.max(tookMs, paceMs))
+  measured(tookMs: number): void {
+    this.#measuring = false
+    this.#rate = Math.round((this.#freed * rateMs) / Math.max(tookMs, rateMs))
     this.#freedBefore = this.#slots.freedTotal
-    this.#giveBack(this.#pace)
+    this.#giveBack(this.#rate)
   }
 
-  /** How many slots came free since the pace was taken. */
+  /** How many slots came free since the last measurement. */
   get #freed(): number {
     return this.#slots.freedTotal - this.#freedBefore
   }

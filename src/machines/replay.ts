@@ -2,7 +2,7 @@ import { countAfter, type Edge, findEdge, hasTag, jobStates } from './edges.ts'
 import type { EventType, JobEvent, JobNode, JobState } from './job.ts'
 
 /** One row of a job's history, as far as the machine can tell whether it is right. */
-export interface ReplayedEvent {
+export interface ReplayEvent {
   readonly seq: number
   readonly event: EventType
   readonly from: JobState | null
@@ -14,7 +14,7 @@ export interface ReplayedEvent {
 }
 
 /** Where a history leads: what the job's row must be. */
-export interface Replayed {
+export interface ReplayState {
   readonly state: JobNode
   readonly seq: number
   readonly attempt: number
@@ -26,7 +26,7 @@ export interface Replayed {
 }
 
 /** A job before its first event. */
-export const initialJob: Replayed = {
+export const initialJob: ReplayState = {
   state: 'new',
   seq: 0,
   attempt: 0,
@@ -41,11 +41,11 @@ export const initialJob: Replayed = {
  * machine could not have written, and goes on from what it says.
  */
 export function replay(
-  job: Replayed,
-  row: ReplayedEvent,
+  job: ReplayState,
+  row: ReplayEvent,
   maxAttempts: number,
   tell: (fault: string) => void,
-): Replayed {
+): ReplayState {
   if (!jobStates.includes(row.to)) {
     tell(`seq ${row.seq} leads to "${row.to}", which is not a state`)
     return { ...job, seq: row.seq }
@@ -65,7 +65,7 @@ export function replay(
 }
 
 /** A history does not say what its events came with, but where they led, and to which attempt: no two edges have both alike. */
-function edgeOf(job: Replayed, row: ReplayedEvent, maxAttempts: number): Edge | undefined {
+function edgeOf(job: ReplayState, row: ReplayEvent, maxAttempts: number): Edge | undefined {
   const found = [false, true]
     .map((is) => ({ type: row.event, delayed: is, crashed: is }) as JobEvent)
     .map((event) => findEdge(job.state, event, { ...job, maxAttempts }))
@@ -74,10 +74,10 @@ function edgeOf(job: Replayed, row: ReplayedEvent, maxAttempts: number): Edge | 
 }
 
 function after(
-  job: Replayed,
-  { seq, at, from, to }: ReplayedEvent,
-  counts: Pick<Replayed, 'attempt' | 'crashes'>,
-): Replayed {
+  job: ReplayState,
+  { seq, at, from, to }: ReplayEvent,
+  counts: Pick<ReplayState, 'attempt' | 'crashes'>,
+): ReplayState {
   const isHeld = hasTag(to, 'held')
   const begunAnew = from !== null && hasTag(from, 'ended')
   return {

@@ -23,7 +23,7 @@ export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
   const end = () => {
     if (!first) return
     const { payload: _, idempotency: __, ...common } = first
-    // Spread last, as in `Moves.apply`.
+    // Spread last, as in `Transitions.apply`.
     batches.push({
       count: payloads.length,
       payloads: JSON.stringify(payloads),

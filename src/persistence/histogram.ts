@@ -10,7 +10,7 @@ export interface HistogramSnapshot {
 }
 
 /**
- * Counts values in fixed buckets; `observe` takes some ten nanoseconds and allocates nothing. Laid over `sharedCells` one thread may write
+ * Counts values in fixed buckets; `observe` takes some ten nanoseconds and allocates nothing. Laid over `sharedMemory` one thread may write
  * and another read: what it reads may lack the newest values, and never goes back.
  */
 export class Histogram {
@@ -46,7 +46,7 @@ export class Histogram {
 }
 
 /** Memory for a histogram that two threads share. */
-export function sharedCells(bounds: readonly number[]): Float64Array {
+export function sharedMemory(bounds: readonly number[]): Float64Array {
   return new Float64Array(new SharedArrayBuffer(cellCount(bounds) * Float64Array.BYTES_PER_ELEMENT))
 }
 

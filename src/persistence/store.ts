@@ -3,7 +3,7 @@ import type { EnqueuedJob, JobRow, NewJobRow } from '../job/row.ts'
 import type { Command } from '../machines/events.ts'
 import type { EventType, JobNode, JobState } from '../machines/job.ts'
 import type { DescribedError, Lease, LeasedJob, LeaseEvent, Recovered, StoredError } from '../machines/lease.ts'
-import type { ReplayedEvent } from '../machines/replay.ts'
+import type { ReplayEvent } from '../machines/replay.ts'
 import type { HistogramSnapshot } from './histogram.ts'
 
 export type { DescribedError, EnqueuedJob, JobRow, Lease, LeasedJob, LeaseEvent, NewJobRow, Recovered, StoredError }
@@ -19,7 +19,7 @@ export type EnqueueResult =
   | { readonly outcome: 'full'; readonly queue: string | null; readonly depth: number }
 
 /** One transition that a job made. `from` is null for the first. */
-export interface HistoryEvent extends ReplayedEvent {
+export interface HistoryEvent extends ReplayEvent {
   readonly error: StoredError | null
 }
 
@@ -295,7 +295,7 @@ export interface Store {
   letLive(timeoutMs: number): void
 
   /** How long the event loop and the store's thread have been seen to stand still, in ms and in all, each time for more than half a second. */
-  readonly standstill: { loopMs(): number; threadMs(): number }
+  readonly stalls: { loopMs(): number; threadMs(): number }
 
   /**
    * Takes the leases of nodes that are gone, and moves their jobs on. The store knows which nodes those are. On SQLite the lock on the file

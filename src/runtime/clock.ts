@@ -7,18 +7,18 @@ export interface Clock {
 }
 
 /** The same, and beside it time that only passes: nobody sets it. */
-export interface SteadyClock extends Clock {
+export interface MonotonicClock extends Clock {
   /** Ms since some instant. */
-  steady(): number
+  monotonic(): number
 }
 
 /** The machine's wall clock, and its monotonic one. */
-export const systemClock: SteadyClock = { now: () => Date.now(), steady: () => performance.now() }
+export const systemClock: MonotonicClock = { now: () => Date.now(), monotonic: () => performance.now() }
 
 /**
  * A clock in shared memory that stands still until it is moved: the loop and the store's thread read the same cells. For tests.
  */
-export class ManualClock implements SteadyClock {
+export class ManualClock implements MonotonicClock {
   /** What it shows, and how much of that it was set by. */
   readonly cell: BigInt64Array
 
@@ -32,7 +32,7 @@ export class ManualClock implements SteadyClock {
     return Number(Atomics.load(this.cell, 0))
   }
 
-  steady(): number {
+  monotonic(): number {
     return Number(Atomics.load(this.cell, 0) - Atomics.load(this.cell, 1))
   }
 

@@ -27,7 +27,7 @@ export function reach(here) {
 }
 
 /** Stored jobs are about to take `events`, one after another, as far as the machine lets them. */
-export function foreseeMove(db, events, runs, fence, crashed) {
+export function foreseeMove(db, events, runs, leaseCheck, crashed) {
   if (armed === '') return
   factsOf ??= db.prepare(
     'SELECT id, state, seq, attempt, max_attempts AS maxAttempts, crashes, lease_token AS leaseToken FROM jobs WHERE id = ?',
@@ -35,7 +35,7 @@ export function foreseeMove(db, events, runs, fence, crashed) {
   for (const [first, last, leaseToken] of runs) {
     for (let id = first; id <= last; id++) {
       const job = factsOf.get(id)
-      if (!job || (fence === 'fenced' && job.leaseToken !== leaseToken)) continue
+      if (!job || (leaseCheck === 'holder' && job.leaseToken !== leaseToken)) continue
       let { state, seq } = job
       for (const type of events) {
         const edge = findEdge(state, { type, crashed }, job)

@@ -105,16 +105,20 @@ const imported = (file: string, line: string, module: string): Patch => ({
 const patches: readonly Patch[] = [
   // The store's thread, too, must know where it is to die.
   { file: 'runtime/own-thread.js', find: 'execArgv: [], env: {}', replace: 'execArgv: []' },
-  imported('persistence/sqlite/write/moves.js', `import assert from 'node:assert/strict';`, '../../../crash-point.js'),
+  imported(
+    'persistence/sqlite/write/transitions.js',
+    `import assert from 'node:assert/strict';`,
+    '../../../crash-point.js',
+  ),
   {
-    file: 'persistence/sqlite/write/moves.js',
+    file: 'persistence/sqlite/write/transitions.js',
     find: 'const { events } = statements;',
     replace: `const { events } = statements;
       crash.foreseeMove(this.#db, events, ranges, leaseCheck, crashed);
       crash.reach('before');`,
   },
   {
-    file: 'persistence/sqlite/write/moves.js',
+    file: 'persistence/sqlite/write/transitions.js',
     find: '// The rows are as they were when they were logged, so all',
     replace: `crash.reach('halfway');\n//`,
   },

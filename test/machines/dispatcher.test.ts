@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { JobCancelledError, LeaseLostError, ShutdownError } from '../../src/errors.ts'
 import { dispatcherMachine } from '../../src/machines/dispatcher.ts'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
-import { paceMs } from '../../src/machines/prefetch.ts'
+import { rateMs } from '../../src/machines/prefetch.ts'
 import {
   nothingFound,
   partOf,
@@ -20,7 +20,7 @@ const events = [
   'leased',
   'applied',
   'gathered',
-  'paced',
+  'measured',
   'storeFailed',
   'settled',
   'ended',
@@ -370,9 +370,9 @@ describe('a dispatcher under a load of short jobs', () => {
     await store.give(aLeasedJob(1_001), aLeasedJob(1_002))
     store.calls.length = 0
 
-    vi.advanceTimersByTime(paceMs)
+    vi.advanceTimersByTime(rateMs)
     const early = [...store.calls]
-    vi.advanceTimersByTime(paceMs)
+    vi.advanceTimersByTime(rateMs)
     await turn()
 
     expect([early, store.calls, attempts.has(1_002)]).toEqual([[], ['apply release 1002'], false])

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { transition } from 'xstate'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
-import { type Prefetch, paceMs, type Room } from '../../src/machines/prefetch.ts'
+import { type Prefetch, type Room, rateMs } from '../../src/machines/prefetch.ts'
 import { type SlotEventType, type SlotPhase, slotMachine } from '../../src/machines/slot.ts'
 import type { Slots } from '../../src/machines/slots.ts'
 import type { Assigned } from '../../src/machines/worker.ts'
@@ -83,13 +83,13 @@ function eventBehind(what: Step, from: SlotPhase): SlotEventType | undefined {
   return events[what]
 }
 
-type Step = 'ask' | 'answer' | 'assign' | 'commit' | 'committed' | 'settle' | 'pace' | Seldom
+type Step = 'ask' | 'answer' | 'assign' | 'commit' | 'committed' | 'settle' | 'measure' | Seldom
 type Seldom = 'stick' | 'ended' | 'lose' | 'stop' | 'giveUp'
 
 /** Each as often as it shall come up. */
 function steps(): Step[] {
   const often: Step[] = ['ask', 'answer', 'assign', 'commit', 'committed', 'settle', 'settle']
-  return [...often, ...often, ...often, 'pace', 'stick', 'ended', 'lose', 'lose', 'stop', 'giveUp']
+  return [...often, ...often, ...often, 'measure', 'stick', 'ended', 'lose', 'lose', 'stop', 'giveUp']
 }
 
 /** Everything around slots and prefetch, kept the simplest way: what was asked, started, sent and told, by job. */
@@ -110,7 +110,7 @@ class World {
   /** Outcomes that the prefetch was told of and that no commit has taken yet. */
   readonly owed: LeaseEvent[] = []
   stopped = false
-  /** Slots that came free in the last `paceMs`, and since; whether the last answer was all that was asked for. */
+  /** Slots that came free in the last `rateMs`, and since; whether the last answer was all that was asked for. */
   pace = 0
   freed = 0
   hasMore = false
@@ -131,7 +131,7 @@ class World {
     return this.total - this.in('running', 'stuck').length
   }
 
-  /** A tenth of the slots that come free in `paceMs`, where there is more to be had. */
+  /** A tenth of the slots that come free in `rateMs`, where there is more to be had. */
   get aheadMax(): number {
     return this.hasMore ? Math.min(Math.floor(Math.max(this.pace, this.freed) / 10), this.total) : 0
   }
@@ -165,8 +165,8 @@ class World {
       case 'assign':
         this.assign()
         return
-      case 'pace':
-        this.paced()
+      case 'measure':
+        this.measured()
         return
       case 'commit':
         this.commit()
@@ -239,8 +239,8 @@ class World {
     }
   }
 
-  paced(): void {
-    this.prefetch.paced(paceMs)
+  measured(): void {
+    this.prefetch.measured(rateMs)
     this.pace = this.freed
     this.freed = 0
     this.giveBackAllBut(this.pace)

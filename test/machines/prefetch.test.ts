@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { paceMs } from '../../src/machines/prefetch.ts'
+import { rateMs } from '../../src/machines/prefetch.ts'
 import type { Assigned } from '../../src/machines/worker.ts'
 import { partOf } from '../support/dispatcher.ts'
 import {
@@ -174,9 +174,9 @@ describe('jobs ahead of the slots that are free', () => {
     prefetch.assign()
     prefetch.takeCommit()
 
-    prefetch.paced(paceMs)
+    prefetch.measured(rateMs)
     const onTime = prefetch.takeCommit()
-    prefetch.paced(paceMs)
+    prefetch.measured(rateMs)
 
     expect([onTime, prefetch.takeCommit()]).toEqual([[event(4, 'release')], [event(3, 'release')]])
   })
@@ -184,7 +184,7 @@ describe('jobs ahead of the slots that are free', () => {
   test('are as few as slots come free in that time, where the loop was late to look', () => {
     const { slots, prefetch } = aPrefetch([4])
     const last = atPace({ slots, prefetch }, 40)
-    prefetch.paced(10 * paceMs)
+    prefetch.measured(10 * rateMs)
 
     settle(prefetch, last, 'succeed')
 
@@ -212,14 +212,14 @@ describe('jobs ahead of the slots that are free', () => {
 
   test('are followed, and the pace with them, until none came free for 100 ms', () => {
     const { prefetch } = aPrefetch([1])
-    const atFirst = prefetch.beginPacing()
+    const atFirst = prefetch.beginMeasuring()
     settle(prefetch, running(prefetch, jobs(1))[0]!, 'succeed')
-    const begun = [prefetch.beginPacing(), prefetch.beginPacing()]
-    prefetch.paced(paceMs)
-    const another = prefetch.beginPacing()
-    prefetch.paced(paceMs)
+    const begun = [prefetch.beginMeasuring(), prefetch.beginMeasuring()]
+    prefetch.measured(rateMs)
+    const another = prefetch.beginMeasuring()
+    prefetch.measured(rateMs)
 
-    expect([atFirst, begun, another, prefetch.beginPacing()]).toEqual([false, [true, false], true, false])
+    expect([atFirst, begun, another, prefetch.beginMeasuring()]).toEqual([false, [true, false], true, false])
   })
 })
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import type { NewJobRow, Store } from '../../src/persistence/store.ts'
-import type { SteadyClock } from '../../src/runtime/clock.ts'
+import type { MonotonicClock } from '../../src/runtime/clock.ts'
 import { type InProcessStore, openInProcess } from '../simulation/in-process-store.ts'
 import { makeUnreliable, type WriteStep } from '../simulation/unreliable-file.ts'
 import { VirtualTime } from '../simulation/virtual-time.ts'
@@ -39,9 +39,9 @@ export class World {
   readonly #time: VirtualTime
   readonly #owners = new Map<OwnerName, Owner>()
   #clockOffset = 0
-  readonly clock: SteadyClock = {
+  readonly clock: MonotonicClock = {
     now: () => startAt + Math.floor(this.#time.now) + this.#clockOffset,
-    steady: () => this.#time.now,
+    monotonic: () => this.#time.now,
   }
 
   constructor(path: string, time: VirtualTime) {

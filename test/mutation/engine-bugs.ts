@@ -281,7 +281,7 @@ const dispatching: readonly Mutation[] = [
     prefetch('jobs ahead of the slots that are free are none where slots come free seldom'),
     {
       file: 'machines/prefetch.js',
-      find: 'Math.floor(Math.max(this.#pace, this.#freed) * prefetchShare)',
+      find: 'Math.floor(Math.max(this.#rate, this.#freed) * prefetchShare)',
       replace: '9',
     },
   ),
@@ -320,7 +320,7 @@ const dispatching: readonly Mutation[] = [
     prefetch(
       'jobs ahead of the slots that are free are as few as slots come free in that time, where the loop was late to look',
     ),
-    { file: 'machines/prefetch.js', find: '(this.#freed * paceMs) / Math.max(tookMs, paceMs)', replace: 'this.#freed' },
+    { file: 'machines/prefetch.js', find: '(this.#freed * rateMs) / Math.max(tookMs, rateMs)', replace: 'this.#freed' },
   ),
   bug(
     'a job that was leased ahead is said to have been called',
@@ -330,7 +330,7 @@ const dispatching: readonly Mutation[] = [
   bug(
     'a job that was leased ahead waits behind long attempts',
     dispatcher('a dispatcher under a load of short jobs gives it back where none comes free for a tenth of a second'),
-    { file: 'machines/prefetch.js', find: 'this.#giveBack(this.#pace);', replace: '' },
+    { file: 'machines/prefetch.js', find: 'this.#giveBack(this.#rate);', replace: '' },
   ),
   bug(
     'a job that was leased ahead runs though it is cancelled',
@@ -364,7 +364,7 @@ const dispatching: readonly Mutation[] = [
     ),
     {
       file: 'machines/prefetch.js',
-      find: 'this.#pace + this.#freed + this.#next',
+      find: 'this.#rate + this.#freed + this.#next',
       replace: 'this.#freed + this.#next',
     },
   ),
@@ -406,8 +406,8 @@ const dispatching: readonly Mutation[] = [
     ),
     {
       file: 'engine/system.js',
-      find: `this.#dispatcher?.send(notice);
-                timers.setImmediate(() => this.#dispatcher?.send(notice));`,
+      find: `this.#dispatcher?.send(event);
+                timers.setImmediate(() => this.#dispatcher?.send(event));`,
       replace: '',
     },
   ),
@@ -416,7 +416,7 @@ const dispatching: readonly Mutation[] = [
     system('requeueing right after a cancel calls the handler again only once the signal of the call before has fired'),
     {
       file: 'engine/system.js',
-      find: `this.#dispatcher?.send(notice);
+      find: `this.#dispatcher?.send(event);
                 timers.`,
       replace: 'timers.',
     },
@@ -429,7 +429,7 @@ const dispatching: readonly Mutation[] = [
     ],
     {
       file: 'engine/system.js',
-      find: 'timers.setImmediate(() => this.#dispatcher?.send(notice));',
+      find: 'timers.setImmediate(() => this.#dispatcher?.send(event));',
       replace: '',
     },
   ),

@@ -192,7 +192,7 @@ const durability: readonly Mutation[] = [
     replace: 'known.jobs',
   }),
   bug('after a loss the ids of transitions are given again', less('its log was cut', accepted), {
-    file: sqlite('write/moves'),
+    file: sqlite('write/transitions'),
     find: ', this.#firstEventId)',
     replace: ', 1)',
   }),
@@ -245,7 +245,7 @@ const durability: readonly Mutation[] = [
     'what a rolled back transaction had counted is kept',
     groupCommit('parts of one transaction do not fail because of one that throws: the others are stored'),
     {
-      file: sqlite('write/moves'),
+      file: sqlite('write/transitions'),
       find: `    begin() {
         this.#taken.clear();`,
       replace: '    begin() {',
@@ -276,7 +276,7 @@ const durability: readonly Mutation[] = [
       'persistence/sqlite/other-processes.test.ts',
       'while another process holds a write lock a call waits, and is stored when the lock goes',
     ],
-    { file: sqlite('thread/calls'), find: 'performance.now() - call.since < busyPatienceMs', replace: 'false' },
+    { file: sqlite('thread/calls'), find: 'performance.now() - call.since < busyTimeoutMs', replace: 'false' },
   ),
   bug(
     'a call that was refused because of a lock is stored later all the same',
@@ -309,8 +309,8 @@ const leases: readonly Mutation[] = [
     'an outcome is applied whatever lease it names',
     conformance('a lease is lost by a worker that was silent too long, and its late outcome is refused'),
     {
-      file: sqlite('write/moves'),
-      find: `leaseCheck === 'fenced' ?`,
+      file: sqlite('write/transitions'),
+      find: `leaseCheck === 'holder' ?`,
       replace: 'false ?',
     },
   ),
@@ -337,7 +337,7 @@ const leases: readonly Mutation[] = [
     'leases expire before the live ones are renewed',
     conformance('a lease of a live worker outlives any jump of the clock'),
     {
-      file: sqlite('thread/housekeeping'),
+      file: sqlite('thread/maintenance'),
       find: 'const lost = this.#writer.renew(this.#held.all(), now);',
       replace: 'this.#writer.expireLeases(now); const lost = this.#writer.renew(this.#held.all(), now);',
     },
@@ -475,7 +475,7 @@ const leases: readonly Mutation[] = [
     'suspects are not put aside',
     suspects('a suspect, which ran at two crashes or more, goes before all other jobs, and alone'),
     {
-      file: sqlite('write/moves'),
+      file: sqlite('write/transitions'),
       find: `return byEdge(edges.at(-1).event, before,`,
       replace: `return '0'; return byEdge(edges.at(-1).event, before,`,
     },
@@ -498,7 +498,7 @@ const leases: readonly Mutation[] = [
       'persistence/sqlite/clock-watch.test.ts',
       'a job that has ended is kept while the clock is ahead for less than an hour, and told why',
     ],
-    { file: sqlite('thread/housekeeping'), find: 'mayDelete && (asked', replace: '(asked' },
+    { file: sqlite('thread/maintenance'), find: 'mayDelete && (asked', replace: '(asked' },
   ),
   bug('the watchdog sleeps', watchdog('a loop that stands still is given the grace alone where nothing runs'), {
     file: sqlite('thread/watchdog'),
@@ -517,7 +517,7 @@ const jobs: readonly Mutation[] = [
     'the thread does not look when what is scheduled now is due',
     conformance('what is due is queued at its very instant'),
     {
-      file: sqlite('write/moves'),
+      file: sqlite('write/transitions'),
       find: `isTagged('timed', taken.from) || isTagged('timed', taken.to)`,
       replace: 'false',
     },
@@ -531,7 +531,7 @@ const jobs: readonly Mutation[] = [
     'a job is due a millisecond early',
     conformance('what is due is queued at its instant and not before, keeping that instant'),
     { file: sqlite('write/writer'), find: 'run_at <= :now ORDER BY', replace: 'run_at <= :now + 1 ORDER BY' },
-    { file: sqlite('thread/housekeeping'), find: 'this.nextDueAt <= now', replace: 'this.nextDueAt <= now + 1' },
+    { file: sqlite('thread/maintenance'), find: 'this.nextDueAt <= now', replace: 'this.nextDueAt <= now + 1' },
   ),
   bug(
     'only the first thousand jobs that are due are queued',
@@ -585,7 +585,7 @@ const jobs: readonly Mutation[] = [
     { file: sqlite('write/insert-jobs'), find: 'depth += fresh.length;', replace: ';' },
   ),
   bug('the event row of a lease is not written', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
-    file: sqlite('write/moves'),
+    file: sqlite('write/transitions'),
     find: 'log.run(values).changes * length',
     replace: `(log.source.includes("'lease'") ? values.last - values.first + 1 : log.run(values).changes * length)`,
   }),
@@ -600,7 +600,7 @@ const jobs: readonly Mutation[] = [
     { file: sqlite('migrations/0003'), find: '(NEW.seq = OLD.seq + 1', replace: '(NEW.seq >= OLD.seq' },
   ),
   bug('taken edges are not counted', conformance('counts are what the jobs add up to'), {
-    file: sqlite('write/moves'),
+    file: sqlite('write/transitions'),
     find: 'this.count(from, event, to, moved);',
     replace: ';',
   }),
@@ -676,7 +676,7 @@ const jobs: readonly Mutation[] = [
   bug(
     'retention counts nothing',
     conformance('retention removes succeeded and cancelled jobs with their history, and no others'),
-    { file: sqlite('write/retention'), find: `this.#moves.count(state, retention, '', 1);`, replace: '' },
+    { file: sqlite('write/retention'), find: `this.#transitions.count(state, retention, '', 1);`, replace: '' },
   ),
   bug(
     'retention removes jobs a millisecond early',
@@ -800,7 +800,7 @@ const joins: readonly Mutation[] = [
   bug(
     'a sweep is answered that was not done',
     joining(
-      'what comes while a transaction runs cannot ask for housekeeping that was chosen before: a sweep is answered when it is done',
+      'what comes while a transaction runs cannot ask for maintenance that was chosen before: a sweep is answered when it is done',
     ),
     { file: sqlite('thread/calls'), find: `joining && call.request.op === 'sweep'`, replace: 'false' },
   ),
@@ -874,7 +874,7 @@ const joins: readonly Mutation[] = [
 
 const histories: readonly Mutation[] = [
   bug("a job's newest event is not moved on", conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
-    file: sqlite('write/moves'),
+    file: sqlite('write/transitions'),
     find: 'last_event_id: eventId(events.length - 1)',
     replace: `last_event_id: 'jobs.last_event_id'`,
   }),
@@ -882,7 +882,7 @@ const histories: readonly Mutation[] = [
     'an event does not point to the one before it',
     conformance('a queued job becomes leased on lease, attempt 0 of 1'),
     {
-      file: sqlite('write/moves'),
+      file: sqlite('write/transitions'),
       find: `index === 0 ? 'jobs.last_event_id'`,
       replace: `index === 0 ? 'NULL'`,
     },
@@ -893,7 +893,7 @@ const histories: readonly Mutation[] = [
       'persistence/sqlite/migration.test.ts',
       'a file of version 2 goes on where it was: histories grow, and no id is used again',
     ],
-    { file: sqlite('write/moves'), find: 'eventId(index - 1)', replace: `'NULL'` },
+    { file: sqlite('write/transitions'), find: 'eventId(index - 1)', replace: `'NULL'` },
   ),
   bug('a new job does not point to its event', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
     file: sqlite('write/insert-jobs'),
@@ -907,7 +907,7 @@ const histories: readonly Mutation[] = [
       'a job that another process put into the file reaches a lease that waits within 200 ms',
     ],
     {
-      file: sqlite('write/moves'),
+      file: sqlite('write/transitions'),
       find: 'this.#nextEventId = Math.max(',
       replace: 'this.#nextEventId ||= Math.max(',
     },
@@ -954,7 +954,7 @@ const histories: readonly Mutation[] = [
 
 const runs: readonly Mutation[] = [
   bug('jobs of different pasts share a row', eventRuns('a run is split where the past of its jobs differs'), {
-    file: sqlite('write/moves'),
+    file: sqlite('write/transitions'),
     find: 'const count = alike.get({ first: next, last, ...values });',
     replace: 'const count = last - next + 1;',
   }),
@@ -962,7 +962,7 @@ const runs: readonly Mutation[] = [
     'a run that not all of its jobs take is logged whole',
     eventRuns('of a run that not all of its jobs take, only those that do are logged'),
     {
-      file: sqlite('write/moves'),
+      file: sqlite('write/transitions'),
       find: 'alike.get({ first: next, last: end, ...values }) !== count',
       replace: 'false',
     },
@@ -970,13 +970,13 @@ const runs: readonly Mutation[] = [
   bug(
     'a long history shares its marks with others',
     eventRuns('long histories are stored singly, so that each has its marks'),
-    { file: sqlite('write/moves'), find: ` AND head.seq + \${events.length} < \${markEvery}`, replace: '' },
+    { file: sqlite('write/transitions'), find: ` AND head.seq + \${events.length} < \${markEvery}`, replace: '' },
   ),
   bug(
     'ids of events within a run are given again',
     eventRuns('each of them has its own history and its own ids of events'),
     {
-      file: sqlite('write/moves'),
+      file: sqlite('write/transitions'),
       find: 'SELECT id + length FROM event_runs',
       replace: 'SELECT id + 1 FROM event_runs',
     },

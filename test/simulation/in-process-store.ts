@@ -5,12 +5,12 @@ import { openForWriting } from '../../src/persistence/sqlite/file/connection.ts'
 import type { Reply, Requests, ThreadOptions } from '../../src/persistence/sqlite/thread/protocol.ts'
 import { quiet, type RequestPort, StoreThread } from '../../src/persistence/sqlite/thread/store-thread.ts'
 import type { Store } from '../../src/persistence/store.ts'
-import type { SteadyClock } from '../../src/runtime/clock.ts'
+import type { MonotonicClock } from '../../src/runtime/clock.ts'
 import type { Side, VirtualTime } from './virtual-time.ts'
 
 export interface InProcess {
   readonly time: VirtualTime
-  readonly clock: SteadyClock
+  readonly clock: MonotonicClock
   /** How long a message is on its way, in ms; asked for each. */
   readonly delayMs: () => number
   /** Called with the connection before the store uses it. */

@@ -12,7 +12,7 @@ import {
 } from '../../src/errors.ts'
 import { Registry } from '../../src/handlers/registry.ts'
 import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
-import type { SteadyClock } from '../../src/runtime/clock.ts'
+import type { MonotonicClock } from '../../src/runtime/clock.ts'
 import type { Ordeal } from '../torture/ordeal.ts'
 import { Random } from '../torture/random.ts'
 import { type InProcessStore, openInProcess } from './in-process-store.ts'
@@ -105,9 +105,9 @@ class Simulation {
   readonly #time: VirtualTime
   readonly #witness: Witness
   readonly #trace: string[] = []
-  readonly #clock: SteadyClock = {
+  readonly #clock: MonotonicClock = {
     now: () => startAt + Math.floor(this.#time.now) + this.#clockOffset,
-    steady: () => this.#time.now,
+    monotonic: () => this.#time.now,
   }
   #clockOffset = 0
   #furthestOffset = 0

@@ -4,7 +4,7 @@ import { type BulkEvent, bulkMachine } from '../../machines/bulk.ts'
 import type { Store } from '../../persistence/store.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Bulk, BulkCommand, BulkFilter, BulkPhase, SystemLog } from '../job-system.ts'
-import type { BulkPace } from './bulk-pace.ts'
+import type { BulkThrottle } from './bulk-throttle.ts'
 import { BulkIds } from './falling-ids.ts'
 
 /** Jobs that one command over many notes. */
@@ -12,12 +12,12 @@ const matchedMax = 1_000_000
 /** Ids that one step of counting asks for. */
 const pageMax = 20_000
 /** How long one that is counted waits for someone to confirm it. */
-const patienceMs = 900_000
+const expiryMs = 900_000
 
 /** What a command over many jobs is given to do its work with. */
 export interface BulkParts {
   readonly store: Pick<Store, 'matching' | 'command'>
-  readonly pace: BulkPace
+  readonly throttle: BulkThrottle
   readonly clock: Clock
   readonly log: SystemLog
   /** Throws where nothing may be written now. */
@@ -61,7 +61,7 @@ export class PreparedBulk implements Bulk {
 
   get expiresAt(): number | null {
     this.#expire()
-    return this.#can('expire') ? this.#readyAt + patienceMs : null
+    return this.#can('expire') ? this.#readyAt + expiryMs : null
   }
 
   /** It may still move something, or begin to. */
@@ -129,16 +129,16 @@ export class PreparedBulk implements Bulk {
   }
 
   async #move(): Promise<void> {
-    const { pace, inTurn } = this.#parts
+    const { throttle, inTurn } = this.#parts
     while (this.#can('stop')) {
-      await pace.untilNext(this.command, () => this.#can('stop'))
-      if (!(await inTurn(() => pace.step(() => this.#step())))) return
+      await throttle.untilNext(this.command, () => this.#can('stop'))
+      if (!(await inTurn(() => throttle.step(() => this.#step())))) return
     }
   }
 
   /** Moves the next jobs; false where there are none, or it was stopped while it waited for its turn. */
   async #step(): Promise<boolean> {
-    const ids = this.#can('stop') ? this.#ids.take(this.#parts.pace.jobsMax) : []
+    const ids = this.#can('stop') ? this.#ids.take(this.#parts.throttle.jobsMax) : []
     if (ids.length === 0) return false
     const moved = await this.#parts.store.command(this.command, ids, this.filter.state)
     this.moved += moved.length
@@ -148,7 +148,7 @@ export class PreparedBulk implements Bulk {
 
   /** No timer: it has expired when someone looks. */
   #expire(): void {
-    if (this.#can('expire') && this.#parts.clock.now() >= this.#readyAt + patienceMs) this.#take('expire')
+    if (this.#can('expire') && this.#parts.clock.now() >= this.#readyAt + expiryMs) this.#take('expire')
   }
 
   #can(type: BulkEvent['type']): boolean {

@@ -4,7 +4,7 @@ import { assertTaken, parseFilter } from '../../job/filter.ts'
 import { timers } from '../../runtime/timers.ts'
 import type { Bulk, BulkCommand, BulkFilter } from '../job-system.ts'
 import { type BulkParts, PreparedBulk } from './bulk.ts'
-import { BulkPace, type BulkPaceParts } from './bulk-pace.ts'
+import { BulkThrottle, type BulkThrottleOptions } from './bulk-throttle.ts'
 
 /** Commands over many jobs that are kept, finished ones included. */
 const bulksMax = 20
@@ -15,15 +15,15 @@ const retryAfterMs = 1_000
 /** The commands over many jobs that this process knows of. */
 export class Bulks {
   readonly #parts: BulkParts
-  readonly #pace: BulkPace
+  readonly #throttle: BulkThrottle
   readonly #newId: () => string
   /** By age. */
   readonly #kept = new Map<string, PreparedBulk>()
   #lastTurn: Promise<void> = Promise.resolve()
 
-  constructor({ look, ...parts }: Omit<BulkParts, 'inTurn' | 'pace'> & BulkPaceParts, newId: () => string) {
-    this.#pace = new BulkPace({ look })
-    this.#parts = { ...parts, pace: this.#pace, inTurn: (step) => this.#inTurn(step) }
+  constructor({ look, ...parts }: Omit<BulkParts, 'inTurn' | 'throttle'> & BulkThrottleOptions, newId: () => string) {
+    this.#throttle = new BulkThrottle({ look })
+    this.#parts = { ...parts, throttle: this.#throttle, inTurn: (step) => this.#inTurn(step) }
     this.#newId = newId
   }
 
@@ -76,7 +76,7 @@ export class Bulks {
     try {
       return await step()
     } finally {
-      timers.setTimeout(end, this.#pace.restMs(performance.now() - begunAt))
+      timers.setTimeout(end, this.#throttle.restMs(performance.now() - begunAt))
     }
   }
 }

@@ -1,7 +1,7 @@
 import { timers } from '../../runtime/timers.ts'
 
 /** For how long, in ms and in all, it was seen that nothing turned. What is added while a timer runs is what counts. */
-interface Standstill {
+interface Stalls {
   /** The event loop: a handler blocked it, or the process stood still. */
   loopMs(): number
   /** Another thread of the process, which no handler blocks; told up to `settleMs` after it went on. */
@@ -16,7 +16,7 @@ const settleMs = 500
  * that time are not read yet. Time in which a handler blocked the loop counts, but what came in meanwhile is read before it fires.
  */
 export class AttemptTimer {
-  readonly #standstill: Standstill
+  readonly #stalls: Stalls
   readonly #loopMs: number
   readonly #threadMs: number
   readonly #fire: (stoodStillMs: number) => void
@@ -26,10 +26,10 @@ export class AttemptTimer {
   #hasSettled = false
 
   /** `fire`: called once, with for how long the loop has stood still since this was made. */
-  constructor(ms: number, standstill: Standstill, fire: (stoodStillMs: number) => void) {
-    this.#standstill = standstill
-    this.#loopMs = standstill.loopMs()
-    this.#threadMs = standstill.threadMs()
+  constructor(ms: number, stalls: Stalls, fire: (stoodStillMs: number) => void) {
+    this.#stalls = stalls
+    this.#loopMs = stalls.loopMs()
+    this.#threadMs = stalls.threadMs()
     this.#fire = fire
     this.#timer = timers.setTimeout(() => this.#due(), ms)
   }
@@ -45,13 +45,13 @@ export class AttemptTimer {
   }
 
   #due(): void {
-    const loopMs = this.#standstill.loopMs() - this.#loopMs
+    const loopMs = this.#stalls.loopMs() - this.#loopMs
     if (loopMs > 0 && !this.#hasSettled) {
       this.#hasSettled = true
       this.#again(settleMs)
       return
     }
-    const stoppedMs = Math.min(loopMs, this.#standstill.threadMs() - this.#threadMs)
+    const stoppedMs = Math.min(loopMs, this.#stalls.threadMs() - this.#threadMs)
     if (stoppedMs > this.#addedMs) {
       const missingMs = stoppedMs - this.#addedMs
       this.#addedMs = stoppedMs

@@ -16,8 +16,8 @@ import { describeError, describeOwnError } from '../../handlers/describe-error.t
 import type { Registry } from '../../handlers/registry.ts'
 import type { LeasedJob, LeaseEvent } from '../../machines/lease.ts'
 import type { AttemptReport, RunAttempt, RunningAttempt } from '../../machines/worker.ts'
-import { askedDelay, handlerBackoff } from './asked-delay.ts'
 import { AttemptTimer } from './attempt-timer.ts'
+import { handlerBackoff, requestedDelay } from './requested-delay.ts'
 
 /** The shortest snooze, in ms: one that asked for none ran 600 times a second. */
 const snoozeMinMs = 1_000
@@ -37,7 +37,7 @@ interface AttemptOptions {
     started(job: LeasedJob, at: number, timeoutMs: number): void
     ended(job: LeasedJob, tookMs: number): void
   }
-  readonly standstill: ConstructorParameters<typeof AttemptTimer>[1]
+  readonly stalls: ConstructorParameters<typeof AttemptTimer>[1]
 }
 
 /** How long a job waits, and what was wrong with what its handler asked for. */
@@ -77,7 +77,7 @@ class Attempt implements RunningAttempt {
     this.timeoutMs = job.timeoutMs ?? this.#handler?.timeoutMs ?? options.timeoutMs
     this.startedAt = options.now()
     const timedOut = (stoodStillMs: number) => this.abort(new AttemptTimeoutError(this.timeoutMs, stoodStillMs), false)
-    this.#timer = new AttemptTimer(this.timeoutMs, options.standstill, timedOut)
+    this.#timer = new AttemptTimer(this.timeoutMs, options.stalls, timedOut)
     options.stats.started(job, this.startedAt, this.timeoutMs)
     currentJob
       .run(job, () => this.#callHandler())
@@ -92,7 +92,7 @@ class Attempt implements RunningAttempt {
     if (this.aborted) return
     this.aborted = { at: this.#options.now(), reason }
     this.#timer.clear()
-    this.#timer = new AttemptTimer(abortGraceMs, this.#options.standstill, () => this.#giveUp()).unref()
+    this.#timer = new AttemptTimer(abortGraceMs, this.#options.stalls, () => this.#giveUp()).unref()
     this.#controller?.abort(reason)
   }
 
@@ -197,7 +197,7 @@ class Attempt implements RunningAttempt {
 
   /** As it was asked for; the backoff where that cannot be used. */
   #orBackoff(error: RetryAfterError | SnoozeError): Delay {
-    const { delayMs, fault } = askedDelay(error)
+    const { delayMs, fault } = requestedDelay(error)
     const delay = delayMs === undefined ? this.#backoff() : { delayMs }
     return fault === undefined ? delay : { ...delay, fault: this.#told(fault) }
   }

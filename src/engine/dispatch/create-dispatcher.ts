@@ -33,7 +33,7 @@ export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatche
     backoff: exponential({ baseMs: settings.retryBaseMs, maxMs: settings.retryMaxMs }),
     random,
     now: () => clock.now(),
-    standstill: store.standstill,
+    stalls: store.stalls,
     log: ({ id, type, attempt }) => log.child({ job_id: id, type, attempt: attempt + 1 }),
     stats: {
       started(job, at, attemptMs) {

@@ -44,24 +44,24 @@ import type {
   VerifyReport,
 } from '../store.ts'
 import type { BackupData } from './file/backup-thread.ts'
-import { durability, isBusy, isStorageTrouble, makeFile, openForReading } from './file/connection.ts'
+import { durability, isBusy, isStorageFailure, makeFile, openForReading } from './file/connection.ts'
 import { type Epoch, epochOf } from './file/epochs.ts'
 import { fileSizes } from './file/filesystem.ts'
-import type { Inode } from './file/held-locks.ts'
+import type { FileId } from './file/held-locks.ts'
 import type { Owner } from './file/lock.ts'
 import { Reader } from './read/reader.ts'
 import type { Scan, ScanAnswer, ScanGiven } from './read/reader-thread.ts'
 import { toTransitions } from './read/rows.ts'
 import { Scanner } from './read/scanner.ts'
-import { CommitMeter, createCommitCells } from './thread/commit-meter.ts'
+import { CommitMeter, createCommitMemory } from './thread/commit-meter.ts'
 import type {
   Answers,
   EnqueuedCalls,
   LeasedFacts,
   OpenFailure,
   Operation,
-  Refusal,
   RefusedEvent,
+  Rejection,
   Reply,
   Request,
   Requests,
@@ -69,7 +69,7 @@ import type {
   WriterOptions,
 } from './thread/protocol.ts'
 import { ReportThreads } from './thread/report-threads.ts'
-import { beat, beatMs, createHeartbeat, raiseTimeout, stoodStillMs, threadBlockedMs } from './thread/watchdog.ts'
+import { beat, beatMs, createHeartbeat, raiseTimeout, stallMs, threadBlockedMs } from './thread/watchdog.ts'
 
 /** Tries of a read that met a checkpoint or a recovery, a turn of the loop apart. */
 const busyReadTries = 100
@@ -92,7 +92,7 @@ export interface SqliteStoreOptions extends WriterOptions {
   /** A server, which must hold the file's lock; null for a producer. */
   readonly owner: Owner | null
   /** The file of that lock, when it was taken; null where nobody holds one. */
-  readonly lock?: Inode | null
+  readonly lock?: FileId | null
   /** Of a file that is made now, or of an epoch that begins now. */
   readonly newDatabaseId: string
   /** See `LostJobsError`. */
@@ -100,7 +100,7 @@ export interface SqliteStoreOptions extends WriterOptions {
   /** What is removed is overwritten with zeros; false unless given. */
   readonly secureDelete?: boolean | undefined
   readonly clock: Clock
-  readonly notify: (notice: StoreEvent) => void
+  readonly notify: (event: StoreEvent) => void
   /** Of the attempts that run now, in ms, 0 where none does: a loop that stands still for longer is ended with the process. */
   readonly longestTimeoutMs: () => number
 }
@@ -125,7 +125,7 @@ export const storeThreads = { start: startThread }
 export async function openSqliteStore(options: SqliteStoreOptions, start = storeThreads.start): Promise<Store> {
   const { path, owner, newDatabaseId, clock, types, leaseMs, retentionMs, maxQueueDepth, maxDepthPerQueue } = options
   const heartbeat = owner ? createHeartbeat() : null
-  const commits = createCommitCells()
+  const commits = createCommitMemory()
   const believed = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
   const workerData: ThreadOptions = {
     path,
@@ -206,7 +206,7 @@ class SqliteStore implements Store {
   /** Monotonic ms. */
   #beatAt = performance.now()
   /** In all, as the beats have told. */
-  #stoodStillMs = 0
+  #stalledMs = 0
   #unsent: [number, Request][] = []
   /** Calls that store jobs, to be asked together. */
   #gathered: Gathered[] = []
@@ -249,9 +249,9 @@ class SqliteStore implements Store {
     })
     if (!heartbeat) return
     this.#beating = timers.setInterval(() => {
-      const stalledMs = stoodStillMs(performance.now() - this.#beatAt)
+      const stalledMs = stallMs(performance.now() - this.#beatAt)
       this.#beatAt = performance.now()
-      this.#stoodStillMs += stalledMs
+      this.#stalledMs += stalledMs
       beat(heartbeat, options.longestTimeoutMs())
       if (stalledMs > stallToldMs) this.#notify({ type: 'stalled', ms: stalledMs })
     }, beatMs)
@@ -259,10 +259,10 @@ class SqliteStore implements Store {
   }
 
   /** Also what no beat has told of yet: other timers may come before it. */
-  get standstill(): Store['standstill'] {
+  get stalls(): Store['stalls'] {
     const heartbeat = this.#heartbeat
     return {
-      loopMs: () => (heartbeat ? this.#stoodStillMs + stoodStillMs(performance.now() - this.#beatAt) : 0),
+      loopMs: () => (heartbeat ? this.#stalledMs + stallMs(performance.now() - this.#beatAt) : 0),
       threadMs: () => (heartbeat ? threadBlockedMs(heartbeat) : 0),
     }
   }
@@ -513,10 +513,10 @@ class SqliteStore implements Store {
     else timers.setTimeout(lookAgain, 1)
   }
 
-  #settle({ settled, refused, notices }: Reply): void {
+  #settle({ settled, refused, events }: Reply): void {
     const half = Math.ceil(this.#underWay / 2)
     this.#part = half < partMin ? Number.POSITIVE_INFINITY : half
-    for (const notice of notices) this.#notify(notice)
+    for (const event of events) this.#notify(event)
     for (const [callId, answer] of settled) this.#settled(callId)?.resolve(answer as never)
     for (const [callId, refusal] of refused) this.#settled(callId)?.reject(toError(refusal))
   }
@@ -565,7 +565,7 @@ class SqliteStore implements Store {
       try {
         return read(this.#reader)
       } catch (error) {
-        if (!isStorageTrouble(error)) throw error
+        if (!isStorageFailure(error)) throw error
         if (!isBusy(error) || tries === busyReadTries)
           throw new UnavailableError('the database cannot be read', { cause: error })
         await new Promise((resolve) => timers.setTimeout(resolve, 1))
@@ -606,7 +606,7 @@ function eventsOf(refused: readonly RefusedEvent[], events: readonly LeaseEvent[
   return found.reverse()
 }
 
-function toError({ kind, message }: Refusal): Error {
+function toError({ kind, message }: Rejection): Error {
   switch (kind) {
     case 'unavailable':
       return new UnavailableError(message)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type BulkParts, PreparedBulk } from '../../../src/engine/bulk/bulk.ts'
-import { BulkPace } from '../../../src/engine/bulk/bulk-pace.ts'
+import { BulkThrottle } from '../../../src/engine/bulk/bulk-throttle.ts'
 import { UnavailableError } from '../../../src/errors.ts'
 import { ManualClock } from '../../../src/runtime/clock.ts'
 import { deferred } from '../../support/deferred.ts'
@@ -15,7 +15,7 @@ function aBulk(count: number, store: Partial<BulkParts['store']> = {}, inTurn: B
     'cancel',
     {},
     {
-      pace: new BulkPace({ look: async () => ({ ready: 0, arrived: 0 }), elapsed: () => 0 }),
+      throttle: new BulkThrottle({ look: async () => ({ ready: 0, arrived: 0 }), elapsed: () => 0 }),
       clock: new ManualClock(1),
       log: silent,
       assertWritable() {},

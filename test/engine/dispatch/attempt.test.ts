@@ -733,7 +733,7 @@ function optionsFor(
     now: vi.isFakeTimers() ? Date.now : () => 0,
     log: () => log,
     stats,
-    standstill: { loopMs: () => 0, threadMs: () => 0 },
+    stalls: { loopMs: () => 0, threadMs: () => 0 },
   }
 }
 

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readlinkSync, symlinkSync, unlinkSync } from '
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
 import { DatabaseUnusableError, StorageFullError } from '../../../src/errors.ts'
-import { lockForServing } from '../../../src/persistence/sqlite/file/lock.ts'
+import { lockForServer } from '../../../src/persistence/sqlite/file/lock.ts'
 import { Mark, readMark } from '../../../src/persistence/sqlite/file/mark.ts'
 import { fillDisk, makeReadOnly, mountSmall } from '../../support/small-disk.ts'
 import { aJob, openStore } from '../../support/store.ts'
@@ -67,7 +67,7 @@ test('a first start on a full disk leaves nothing behind, and the next one begin
   const path = join(folder, 'jobs.db')
   const makeRoom = fillDisk(folder)
 
-  expect(() => lockForServing(path)).toThrow(/jobs\.db-mark cannot be made: ENOSPC.*; make space/)
+  expect(() => lockForServer(path)).toThrow(/jobs\.db-mark cannot be made: ENOSPC.*; make space/)
   await expect(openStore({ path })).rejects.toThrow(/jobs\.db-mark cannot be made: ENOSPC.*; make space/)
   const left = readdirSync(folder)
   const open = readdirSync('/proc/self/fd').map((fd) => linkOf(`/proc/self/fd/${fd}`))
@@ -82,16 +82,16 @@ test('a first start on a full disk leaves nothing behind, and the next one begin
 test('a start on a full disk names the file that it cannot write, and what to do', async ({ skip }) => {
   const folder = mountSmall(join(tempFolder(), 'small')) ?? skip('a small file system cannot be mounted here')
   const path = join(folder, 'jobs.db')
-  lockForServing(path).release()
+  lockForServer(path).release()
   await (await openStore({ path })).store.close()
   const makeRoom = fillDisk(folder)
 
-  const refusal = smtpFailureOf(() => lockForServing(path))
+  const refusal = smtpFailureOf(() => lockForServer(path))
   makeRoom()
 
   expect(refusal).toBeInstanceOf(DatabaseUnusableError)
   expect(refusal).toMatchObject({ message: expect.stringMatching(/jobs\.db-lock: .*full; make space on the disk/) })
-  lockForServing(path).release()
+  lockForServer(path).release()
 })
 
 test('a mark that cannot be made anew is told of once, and ends nothing', async ({ skip }) => {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { DatabaseLostError } from '../../../src/errors.ts'
 import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
-import { lockForServing } from '../../../src/persistence/sqlite/file/lock.ts'
+import { lockForServer } from '../../../src/persistence/sqlite/file/lock.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import type { StoreEvent } from '../../../src/persistence/store.ts'
 import { aJob, openStore, passLook } from '../../support/store.ts'
@@ -14,9 +14,9 @@ import { tempFolder, whenDone } from '../../support/temp.ts'
 /** A server's store with ten jobs, and its lock. */
 async function aServer() {
   const path = join(tempFolder(), 'jobs.db')
-  const lock = lockForServing(path)
+  const lock = lockForServer(path)
   whenDone(() => lock.release())
-  const opened = await openStore({ path, lock: lock.inode })
+  const opened = await openStore({ path, lock: lock.fileId })
   await opened.store.enqueue(Array.from({ length: 10 }, () => aJob()))
   const fatal = () => opened.notices.flatMap((notice: StoreEvent) => (notice.type === 'fatal' ? [notice.error] : []))
   passLook()

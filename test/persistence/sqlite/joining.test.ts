@@ -4,7 +4,7 @@ import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import { intoSets } from '../../../src/persistence/sql/ranges.ts'
 import { openForReading, openForWriting } from '../../../src/persistence/sqlite/file/connection.ts'
-import { createCommitCells } from '../../../src/persistence/sqlite/thread/commit-meter.ts'
+import { createCommitMemory } from '../../../src/persistence/sqlite/thread/commit-meter.ts'
 import type {
   LeasedFacts,
   LeasedJobs,
@@ -74,7 +74,7 @@ function aThread() {
     acceptLoss: undefined,
     clock: cell,
     heartbeat: null,
-    commits: createCommitCells(),
+    commits: createCommitMemory(),
     believed,
   }
   new StoreThread(requestPort, db, clock, options, () => {})
@@ -202,7 +202,7 @@ describe('what comes while a transaction runs', () => {
     ])
   })
 
-  test('cannot ask for housekeeping that was chosen before: a sweep is answered when it is done', () => {
+  test('cannot ask for maintenance that was chosen before: a sweep is answered when it is done', () => {
     const { ask, askDuring, clock, db, watched } = aThread()
     ask([1, calls([10], [aJob({ delayMs: 1_000 })])])
     const states: unknown[] = []

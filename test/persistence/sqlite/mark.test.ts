@@ -14,7 +14,7 @@ import { crc32 } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DatabaseUnusableError, LostJobsError } from '../../../src/errors.ts'
 import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
-import { lockForServing } from '../../../src/persistence/sqlite/file/lock.ts'
+import { lockForServer } from '../../../src/persistence/sqlite/file/lock.ts'
 import { readMark } from '../../../src/persistence/sqlite/file/mark.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import { aJob, openStore } from '../../support/store.ts'
@@ -262,14 +262,14 @@ describe('a database that is not there, or empty, is no new one', () => {
 
     await expect(openStore({ path })).rejects.toThrow(DatabaseUnusableError)
     await expect(openStore({ path })).rejects.toThrow(reason)
-    expect(() => lockForServing(path)).toThrow(reason)
+    expect(() => lockForServer(path)).toThrow(reason)
   })
 
   test('though half a mark without log and lock is what a full disk left of a first start', async () => {
     const paths = ['', 'jobmachine mark 1\nepoch '].map((left) => {
       const path = join(tempFolder(), 'jobs.db')
       writeFileSync(`${path}-mark`, left)
-      lockForServing(path).release()
+      lockForServer(path).release()
       return path
     })
     for (const path of paths) expect(readMark(path)).toEqual({ epoch: '', transitions: 0, jobs: 0 })
@@ -286,7 +286,7 @@ describe('a database that is not there, or empty, is no new one', () => {
   test('but one where all is gone, or nothing was ever stored', async () => {
     const path = join(tempFolder(), 'jobs.db')
     // As a server that was killed while it made the file.
-    lockForServing(path).release()
+    lockForServer(path).release()
 
     const { store } = await openStore({ path })
 

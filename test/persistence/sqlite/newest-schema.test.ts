@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
-import { objectsOf } from '../../../src/persistence/sqlite/file/schema-faults.ts'
+import { objectsOf } from '../../../src/persistence/sqlite/file/schema-differences.ts'
 import { migrations } from '../../../src/persistence/sqlite/schema.ts'
 import { newestSchema } from './newest-schema.ts'
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { DatabaseLockedError, UnavailableError } from '../../../src/errors.ts'
 import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
-import { lockForServing } from '../../../src/persistence/sqlite/file/lock.ts'
+import { lockForServer } from '../../../src/persistence/sqlite/file/lock.ts'
 import { built } from '../../support/built.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { onThreads, startHere } from '../../support/store-here.ts'
@@ -131,9 +131,9 @@ describe('the lock of a server', () => {
     const script = join(tempFolder(), 'holder.mjs')
     writeFileSync(
       script,
-      `import { lockForServing, thisProcess } from '${built('persistence/sqlite/file/lock.js')}'
+      `import { lockForServer, thisProcess } from '${built('persistence/sqlite/file/lock.js')}'
        import { openForWriting } from '${built('persistence/sqlite/file/connection.js')}'
-       lockForServing(process.argv[2])
+       lockForServer(process.argv[2])
        const db = openForWriting(process.argv[2], () => 'id', 0)
        db.prepare("INSERT INTO meta VALUES ('owner', ?)").run(JSON.stringify(thisProcess(0)))
        for (let i = 0; i < 3; i++) globalThis.gc()
@@ -150,27 +150,27 @@ describe('the lock of a server', () => {
     const path = join(tempFolder(), 'jobs.db')
     const { pid } = await holder(path)
 
-    expect(() => lockForServing(path)).toThrow(DatabaseLockedError)
-    expect(() => lockForServing(path)).toThrow(`process ${pid} `)
+    expect(() => lockForServer(path)).toThrow(DatabaseLockedError)
+    expect(() => lockForServer(path)).toThrow(`process ${pid} `)
   })
 
   test('holds while its process is stopped, and falls with SIGKILL', async () => {
     const path = join(tempFolder(), 'jobs.db')
     const child = await holder(path)
     child.kill('SIGSTOP')
-    expect(() => lockForServing(path)).toThrow(DatabaseLockedError)
+    expect(() => lockForServer(path)).toThrow(DatabaseLockedError)
 
     child.kill('SIGKILL')
     await once(child, 'exit')
 
     // The pid of the dead one still stands in the file: the lock decides.
-    lockForServing(path).release()
+    lockForServer(path).release()
   })
 
   test('can be taken again once it is released', () => {
     const path = join(tempFolder(), 'jobs.db')
-    lockForServing(path).release()
+    lockForServer(path).release()
 
-    expect(() => lockForServing(path).release()).not.toThrow()
+    expect(() => lockForServer(path).release()).not.toThrow()
   })
 })

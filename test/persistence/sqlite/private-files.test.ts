@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
-import { lockForServing } from '../../../src/persistence/sqlite/file/lock.ts'
+import { lockForServer } from '../../../src/persistence/sqlite/file/lock.ts'
 import { fileModeFor, readableByOthers } from '../../../src/persistence/sqlite/file/private-files.ts'
 import { briefly, built } from '../../support/built.ts'
 import { openStore } from '../../support/store.ts'
@@ -194,7 +194,7 @@ describe('files that were there', () => {
 
     expect(fileModeFor(path).toString(8)).toBe(expected)
     execFileSync('rm', [`${path}-mark`])
-    lockForServing(path).release()
+    lockForServer(path).release()
     await (await openStore({ path })).store.close()
 
     expect(modes(dirname(path))).toMatchObject({ 'jobs.db-lock': expected, 'jobs.db-mark': expected })
@@ -224,7 +224,7 @@ test('what root makes beside the database of another user is that user’s, as i
   chownSync(path, nobody, nobody)
   for (const suffix of ['-mark', '-lock']) rmSync(`${path}${suffix}`, { force: true })
 
-  lockForServing(path).release()
+  lockForServer(path).release()
   await openStore({ path })
 
   const owners = files.map((name) => [name, statSync(join(dirname(path), name)).uid])
@@ -237,7 +237,7 @@ test.for(['jobs.db-mark', 'jobs.db-lock'])(
     needNobody(skip)
     const { store, path } = await openStore()
     await store.close()
-    lockForServing(path).release()
+    lockForServer(path).release()
     for (const each of readdirSync(dirname(path))) chmodSync(join(dirname(path), each), 0o666)
     chmodSync(dirname(path), 0o777)
     chmodSync(join(dirname(path), name), 0o600)
@@ -279,7 +279,7 @@ describe('a lock on jobs.db-lock', () => {
     expect(refusal).toContain(`(process ${before.process.pid}, which has ended)`)
     locker.kill('SIGKILL')
     await once(locker, 'exit')
-    lockForServing(database).release()
+    lockForServer(database).release()
   })
 })
 

@@ -4,7 +4,7 @@ import {
   beatMs,
   createHeartbeat,
   raiseTimeout,
-  stoodStillMs,
+  stallMs,
   threadBlockedMs,
   Watchdog,
 } from '../../../src/persistence/sqlite/thread/watchdog.ts'
@@ -158,7 +158,7 @@ describe('a standstill', () => {
   })
 
   test('of the loop is what a beat is late by, where that is longer than usual', () => {
-    expect([beatMs, 600, 601, 30_000].map(stoodStillMs)).toEqual([0, 0, 501, 29_900])
+    expect([beatMs, 600, 601, 30_000].map(stallMs)).toEqual([0, 0, 501, 29_900])
   })
 
   test('counts for no more than a day, so that the count cannot run over', () => {
@@ -166,6 +166,6 @@ describe('a standstill', () => {
 
     lookAfter(2 ** 33)
 
-    expect([threadBlockedMs(heartbeat), stoodStillMs(2 ** 33)]).toEqual([86_400_000, 86_400_000])
+    expect([threadBlockedMs(heartbeat), stallMs(2 ** 33)]).toEqual([86_400_000, 86_400_000])
   })
 })

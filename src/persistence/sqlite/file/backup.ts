@@ -11,7 +11,7 @@ import { openKept } from './kept.ts'
 import { fileSuffixes, locateDatabase } from './locate.ts'
 import { syncFolder } from './mark.ts'
 import { makePrivate } from './private-files.ts'
-import { schemaFaults } from './schema-faults.ts'
+import { schemaDifferences } from './schema-differences.ts'
 import { assertWalWhole } from './wal.ts'
 
 /** Copied at once, between two looks at whether to go on: 4 MiB. */
@@ -114,7 +114,7 @@ function faultsOf(db: Database.Database, instant: ReturnType<typeof progressOf>)
   const miscounted = jobStates.filter((state) => (found.get(state) ?? 0) !== counted[state])
   return [
     ...rows.filter((row) => row !== 'ok'),
-    ...schemaFaults(db, versionOf(db)),
+    ...schemaDifferences(db, versionOf(db)),
     ...miscounted.map((state) => `${found.get(state) ?? 0} jobs are ${state}, the kept counts say ${counted[state]}`),
     ...(progressOf(db).transitions === instant.transitions ? [] : ['its newest transition is another']),
   ]

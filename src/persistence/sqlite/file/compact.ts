@@ -3,7 +3,7 @@ import { DatabaseUnusableError } from '../../../errors.ts'
 import { isBusy, isFull, leaveLog, openForWriting } from './connection.ts'
 import { progressOf } from './epochs.ts'
 import { locateDatabase } from './locate.ts'
-import { lockForServing } from './lock.ts'
+import { lockForServer } from './lock.ts'
 import { Mark } from './mark.ts'
 
 /** Sizes of the database in bytes, before and after. */
@@ -26,7 +26,7 @@ export function compact(
   const path = locateDatabase(database)
   const found = statSync(path, { throwIfNoEntry: false })
   if (!found?.size) throw new DatabaseUnusableError(`there is no database at ${path}`)
-  const lock = lockForServing(path)
+  const lock = lockForServer(path)
   try {
     const db = openForWriting(path, () => newDatabaseId, now, { secureDelete: true })
     try {

@@ -7,7 +7,7 @@ import { beginEpoch } from './epochs.ts'
 import { openKept } from './kept.ts'
 import { assertFile, makeFolder } from './locate.ts'
 import { assertReadable, isOutOfSpace } from './private-files.ts'
-import { schemaFaults } from './schema-faults.ts'
+import { schemaDifferences } from './schema-differences.ts'
 import { assertWalWhole } from './wal.ts'
 import { type Found, findGap, type Gap, lookAt, prepareIfNew } from './wholeness.ts'
 
@@ -131,13 +131,13 @@ export function isDiskFailure(error: unknown): boolean {
 }
 
 /** Whether an error says that the file is damaged, or is no database. */
-export function isDamage(error: unknown): boolean {
+export function isCorrupt(error: unknown): boolean {
   return codeOf(error).startsWith('SQLITE_CORRUPT') || codeOf(error) === 'SQLITE_NOTADB'
 }
 
 /** Whether an error is the file's, the disk's or another process's, and not a bug of ours. */
-export function isStorageTrouble(error: unknown): boolean {
-  return isBusy(error) || isFull(error) || isDiskFailure(error) || isDamage(error)
+export function isStorageFailure(error: unknown): boolean {
+  return isBusy(error) || isFull(error) || isDiskFailure(error) || isCorrupt(error)
 }
 
 /** By its name: where better-sqlite3 is loaded twice, as test runners do, it throws the class of the first copy. */
@@ -176,7 +176,7 @@ export function assertKept(path: string): void {
   try {
     assertOurs(path)
   } catch (error) {
-    throw isDamage(error) ? describeDamage(path, error) : error
+    throw isCorrupt(error) ? describeCorruption(path, error) : error
   }
   const db = openForReading(path)
   try {
@@ -187,7 +187,7 @@ export function assertKept(path: string): void {
   }
 }
 
-function describeDamage(path: string, error: unknown): DatabaseUnusableError {
+function describeCorruption(path: string, error: unknown): DatabaseUnusableError {
   return new DatabaseUnusableError(
     `${path} is damaged or no SQLite file (${messageOf(error)}); restore it from a backup`,
     { cause: error },
@@ -197,7 +197,7 @@ function describeDamage(path: string, error: unknown): DatabaseUnusableError {
 /** `.dump`, `.clone` and `.recover` of the sqlite3 shell lose what marks a file as ours. */
 function describeForeign(db: Database.Database, path: string): string {
   const versions = migrations.map((_, index) => index + 1).reverse()
-  const version = versions.find((version) => schemaFaults(db, version).length === 0)
+  const version = versions.find((version) => schemaDifferences(db, version).length === 0)
   if (version === undefined) return `${path} is an SQLite file of another program; give DATABASE_PATH a file of its own`
   return `${path} has the tables of jobmachine and not its marks, as what .dump, .clone or .recover of sqlite3 made; if it is whole, run: sqlite3 '${path}' 'PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${version}', then jobmachine verify`
 }
@@ -209,7 +209,7 @@ function describeForeign(db: Database.Database, path: string): string {
 function assertGuarded(path: string): void {
   const db = openKept(path, { readonly: true, timeout: 0 })
   try {
-    const faults = schemaFaults(db, db.pragma('user_version', { simple: true }) as number)
+    const faults = schemaDifferences(db, db.pragma('user_version', { simple: true }) as number)
     if (faults.length === 0) return
     throw new DatabaseUnusableError(
       `${path} is not guarded as this program needs it: ${faults.join('; ')}. Run the version that wrote it, or restore a backup; \`jobmachine verify\` checks the jobs in it`,
@@ -285,7 +285,7 @@ function explaining<T>(path: string, open: () => T): T {
   } catch (error) {
     if (error instanceof DatabaseUnusableError || isBusy(error)) throw error
     const cause = { cause: error }
-    if (isDamage(error)) throw describeDamage(path, error)
+    if (isCorrupt(error)) throw describeCorruption(path, error)
     if (isFull(error) || isOutOfSpace(error))
       throw new DatabaseUnusableError(`the disk that holds ${path} is full; make space`, cause)
     throw new DatabaseUnusableError(

@@ -1,7 +1,7 @@
 import { fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { DatabaseLostError } from '../../../errors.ts'
-import { type Descriptor, HeldLock, type Inode, openByte, openDescriptors, sharedByte } from './held-locks.ts'
+import { type Descriptor, type FileId, HeldLock, openByte, openDescriptors, sharedByte } from './held-locks.ts'
 
 /** For how long a folder's time must have stood still before it proves that no entry changed: the clock behind it ticks every 10 ms at most. */
 const settledMs = 50
@@ -24,7 +24,7 @@ const indexPageSizeAt = 14
 const indexFramesAt = 16
 
 /** One of the files that an open database consists of. */
-interface Watched extends Inode {
+interface Watched extends FileId {
   readonly path: string
   /** Some descriptor of SQLite's, to be asked and never closed; null where /proc shows none. */
   fd: number | null
@@ -57,7 +57,7 @@ export class FileGuard {
   #thoroughAt = 0
 
   /** To be made when the database is open and its log is there. `lock`: a server's, as it was when it was taken. */
-  constructor(path: string, lock: Inode | null) {
+  constructor(path: string, lock: FileId | null) {
     this.#folder = openFolder(dirname(path))
     const descriptors = openDescriptors()
     this.#database = watch(path, descriptors, sharedByte)
@@ -181,14 +181,14 @@ export class FileGuard {
 /** The index is written as the machine has it. */
 const littleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
 
-function watch(path: string, descriptors: readonly Descriptor[], byte: number | null, expected?: Inode): Watched {
+function watch(path: string, descriptors: readonly Descriptor[], byte: number | null, expected?: FileId): Watched {
   const found = expected ?? statSync(path, { bigint: true })
   const { dev, ino } = found
   const lock = byte === null ? null : HeldLock.find(descriptors, found, byte)
   return { path, dev, ino, size: 0, fd: descriptorOf(found, descriptors), lock }
 }
 
-function descriptorOf({ dev, ino }: Inode, descriptors: readonly Descriptor[]): number | null {
+function descriptorOf({ dev, ino }: FileId, descriptors: readonly Descriptor[]): number | null {
   return descriptors.find((each) => each.dev === dev && each.ino === ino)?.fd ?? null
 }
 

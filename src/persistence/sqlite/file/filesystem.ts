@@ -14,7 +14,7 @@ const unreliable = new Map([
 ])
 
 /** The kind of network or foreign file system that `path` lies on, null where it is a local one. */
-export function unreliableFileSystem(path: string): string | null {
+export function unsafeFileSystem(path: string): string | null {
   // The numbers are unsigned 32 bits, and come signed on some systems.
   return unreliable.get(statfsSync(dirname(path)).type >>> 0) ?? null
 }

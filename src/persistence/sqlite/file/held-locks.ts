@@ -9,13 +9,13 @@ export const openByte = 128
 const textMax = 8_192
 
 /** A file as the kernel numbers it. */
-export interface Inode {
+export interface FileId {
   readonly dev: bigint
   readonly ino: bigint
 }
 
 /** A descriptor of this process, opened by whomever: SQLite's are not to be closed, but may be asked. */
-export interface Descriptor extends Inode {
+export interface Descriptor extends FileId {
   readonly fd: number
 }
 
@@ -55,7 +55,7 @@ export class HeldLock {
   }
 
   /** The lock on that byte of a file, with the descriptor that shows it; null where none of those given does. */
-  static find(descriptors: readonly Descriptor[], { dev, ino }: Inode, byte: number): HeldLock | null {
+  static find(descriptors: readonly Descriptor[], { dev, ino }: FileId, byte: number): HeldLock | null {
     for (const { fd } of descriptors.filter((each) => each.dev === dev && each.ino === ino)) {
       try {
         const lock = new HeldLock(fdinfoOf(fd), byte)
@@ -90,7 +90,7 @@ export class HeldLock {
  * The processes that have a POSIX lock on a file, as far as /proc/locks tells: none outside Linux, none of another container, and none on a
  * file system whose device it numbers otherwise than `stat` does.
  */
-export function lockHoldersOf({ dev, ino }: Inode): number[] {
+export function lockHoldersOf({ dev, ino }: FileId): number[] {
   const hex = (number: bigint) => number.toString(16).padStart(2, '0')
   // As makedev(3) puts them together.
   const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn)

@@ -6,7 +6,7 @@ import { type DatabaseHolder, DatabaseLockedError, DatabaseUnusableError } from 
 import type { Owner } from '../../store.ts'
 import { ownerSql, toOwner } from '../read/rows.ts'
 import { isBusy, isFull, openForReading } from './connection.ts'
-import { type Inode, lockHoldersOf } from './held-locks.ts'
+import { type FileId, lockHoldersOf } from './held-locks.ts'
 import { openKept } from './kept.ts'
 import { makeFolder } from './locate.ts'
 import { assertWritable, isOutOfSpace, makePrivate } from './private-files.ts'
@@ -17,7 +17,7 @@ export type { Owner }
 /** Held until it is released or the process ends, however it ends. */
 export interface ServerLock {
   /** Of the file that is locked. */
-  readonly inode: Inode
+  readonly fileId: FileId
   release(): void
 }
 
@@ -31,7 +31,7 @@ const held = new Set<Database.Database>()
  * To be called on the main thread, before anything else: the lock falls with the thread that took it, and with any other open and close
  * of the lock's file by this process (POSIX), so nothing may read it.
  */
-export function lockForServing(path: string): ServerLock {
+export function lockForServer(path: string): ServerLock {
   const db = openLockFile(path)
   try {
     db.pragma('journal_mode = DELETE')
@@ -44,7 +44,7 @@ export function lockForServing(path: string): ServerLock {
   held.add(db)
   const { dev, ino } = statSync(`${path}-lock`, { bigint: true })
   return {
-    inode: { dev, ino },
+    fileId: { dev, ino },
     release() {
       held.delete(db)
       db.close()

@@ -1,22 +1,22 @@
 import { countBatched, intoBatches } from '../../batches.ts'
 import { countJobs } from '../../sql/ranges.ts'
-import { isBusy, isDamage, isFull } from '../file/connection.ts'
+import { isBusy, isCorrupt, isFull } from '../file/connection.ts'
 import type { Claim } from '../write/claims.ts'
 import { intoCalls } from '../write/insert-jobs.ts'
 import type { Writer } from '../write/writer.ts'
 import type { Part } from './group-commit.ts'
 import type { HeldLeases } from './held-leases.ts'
-import { part } from './housekeeping.ts'
-import type { Answers, EnqueuedCalls, LeasedJobs, Operation, Refusal, Reply, Request, Requests } from './protocol.ts'
+import { part } from './maintenance.ts'
+import type { Answers, EnqueuedCalls, LeasedJobs, Operation, Rejection, Reply, Request, Requests } from './protocol.ts'
 
 /** Events that one commit writes, where they come from more than one call. */
 const commitEventsMax = 10_000
 /** Events after which a transaction takes no more of what comes while it runs: larger ones are no cheaper, and somebody waits. */
 const joinEventsMax = 1_000
 /** How long a call may wait for another process that holds the file before it is refused, in ms. */
-export const busyPatienceMs = 2_000
+export const busyTimeoutMs = 2_000
 
-/** Outcomes and housekeeping are tried until they are stored; what its caller can ask again is refused in the end. */
+/** Outcomes and maintenance are tried until they are stored; what its caller can ask again is refused in the end. */
 const mustBeStored: ReadonlySet<Operation> = new Set(['apply', 'recover', 'sweep', 'noteStop'])
 
 /** What a caller is told of where nothing can be stored any more. */
@@ -43,12 +43,12 @@ export class Calls {
   #leaseTaken = false
   #reply: {
     settled: [number, Answers[Operation]][]
-    refused: [number, Refusal][]
-    notices: Reply['notices'][number][]
+    refused: [number, Rejection][]
+    events: Reply['events'][number][]
   } = {
     settled: [],
     refused: [],
-    notices: [],
+    events: [],
   }
   /** There may be jobs for the leases that wait. */
   lookForReady = false
@@ -56,7 +56,7 @@ export class Calls {
   lastCameAt = Number.NEGATIVE_INFINITY
   /** A call was refused because another process holds the file; until the next commit. */
   refusedAsBusy = false
-  /** A caller wants the housekeeping done now. */
+  /** A caller wants the maintenance done now. */
   sweepAsked = false
 
   constructor(writer: Writer, held: HeldLeases) {
@@ -82,15 +82,15 @@ export class Calls {
     return true
   }
 
-  notify(notice: Reply['notices'][number]): void {
-    this.#reply.notices.push(notice)
+  notify(event: Reply['events'][number]): void {
+    this.#reply.events.push(event)
   }
 
   /** What is to be told to the loop, which is told once; null where there is nothing. */
   takeReply(): Reply | null {
     const reply = this.#reply
-    if (reply.settled.length + reply.refused.length + reply.notices.length === 0) return null
-    this.#reply = { settled: [], refused: [], notices: [] }
+    if (reply.settled.length + reply.refused.length + reply.events.length === 0) return null
+    this.#reply = { settled: [], refused: [], events: [] }
     return reply
   }
 
@@ -126,7 +126,7 @@ export class Calls {
     for (const call of calls) {
       const size = sizeOf(call.request)
       const isTooMuch = this.#eventsTaken > 0 && this.#eventsTaken + size > commitEventsMax
-      // The housekeeping of this transaction was chosen without a sweep that comes now.
+      // The maintenance of this transaction was chosen without a sweep that comes now.
       const isTooLate = joining && call.request.op === 'sweep'
       if (call.request.op === 'close' || this.#pending.length > 0 || isTooMuch || isTooLate) {
         this.#pending.push(call)
@@ -276,9 +276,9 @@ export class Calls {
   #failed(call: Call, error: unknown): void {
     const isPatient = mustBeStored.has(call.request.op)
     // The file cannot be written any more: `refuseAll` follows.
-    if (isDamage(error)) this.#pending.push(call)
+    if (isCorrupt(error)) this.#pending.push(call)
     else if (isBusy(error)) {
-      if (isPatient || performance.now() - call.since < busyPatienceMs) this.#pending.push(call)
+      if (isPatient || performance.now() - call.since < busyTimeoutMs) this.#pending.push(call)
       else this.#refuseAsBusy(call)
     } else if (isFull(error)) {
       if (isPatient) this.#pending.push(call)
@@ -296,7 +296,7 @@ export class Calls {
     this.#refuse(call, 'unavailable', 'another process has held a lock on the database for too long')
   }
 
-  #refuse(call: Call, kind: Refusal['kind'], message: string): void {
+  #refuse(call: Call, kind: Rejection['kind'], message: string): void {
     this.#reply.refused.push([call.id, { kind, message }])
   }
 }

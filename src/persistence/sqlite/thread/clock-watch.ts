@@ -1,4 +1,4 @@
-import type { SteadyClock } from '../../../runtime/clock.ts'
+import type { MonotonicClock } from '../../../runtime/clock.ts'
 
 /** The wall clock may gain or lose so much between two looks, in ms; what corrects it slowly stays far below. */
 const toleranceMs = 1_000
@@ -11,7 +11,7 @@ const steadyMs = 3_600_000
  * no better than a jump.
  */
 export class ClockWatch {
-  readonly #clock: SteadyClock
+  readonly #clock: MonotonicClock
   readonly #neededMs: number
   readonly #onJump: (ms: number) => void
   /** Of the wall clock from the steady one. */
@@ -21,7 +21,7 @@ export class ClockWatch {
   isSteady = false
 
   /** `keepMs`: how long things are kept that are deleted then; none has to wait longer. `onJump`: told by how much the clock jumped, ahead or back. */
-  constructor(clock: SteadyClock, keepMs: number, onJump: (ms: number) => void) {
+  constructor(clock: MonotonicClock, keepMs: number, onJump: (ms: number) => void) {
     this.#clock = clock
     this.#neededMs = Math.min(steadyMs, keepMs)
     this.#onJump = onJump
@@ -45,7 +45,7 @@ export class ClockWatch {
   #read(): { wall: number; steady: number } {
     for (;;) {
       const wall = this.#clock.now()
-      const steady = this.#clock.steady()
+      const steady = this.#clock.monotonic()
       if (this.#clock.now() === wall) return { wall, steady }
     }
   }

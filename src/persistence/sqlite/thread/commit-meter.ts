@@ -1,4 +1,4 @@
-import { Histogram, sharedCells } from '../../histogram.ts'
+import { Histogram, sharedMemory } from '../../histogram.ts'
 import type { CommitStats } from '../../store.ts'
 
 /** Upper ends of the buckets: how long a commit took, in ms, and how many events it wrote. */
@@ -6,14 +6,14 @@ const boundsMs = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_00
 const boundsEvents = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000]
 
 /** Memory that a meter on the store's thread writes, and one on the loop reads. */
-export interface CommitCells {
+export interface CommitMemory {
   readonly duration: Float64Array
   readonly events: Float64Array
 }
 
 /** Empty ones, shared between threads. */
-export function createCommitCells(): CommitCells {
-  return { duration: sharedCells(boundsMs), events: sharedCells(boundsEvents) }
+export function createCommitMemory(): CommitMemory {
+  return { duration: sharedMemory(boundsMs), events: sharedMemory(boundsEvents) }
 }
 
 /** Measures commits. */
@@ -21,7 +21,7 @@ export class CommitMeter {
   readonly #duration: Histogram
   readonly #events: Histogram
 
-  constructor(cells: CommitCells) {
+  constructor(cells: CommitMemory) {
     this.#duration = new Histogram(boundsMs, cells.duration)
     this.#events = new Histogram(boundsEvents, cells.events)
   }

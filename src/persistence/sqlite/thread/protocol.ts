@@ -3,9 +3,9 @@ import type { Batch } from '../../batches.ts'
 import type { EventSet } from '../../sql/ranges.ts'
 import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, StoreEvent } from '../../store.ts'
 import type { Epoch } from '../file/epochs.ts'
-import type { Inode } from '../file/held-locks.ts'
+import type { FileId } from '../file/held-locks.ts'
 import type { Owner } from '../file/lock.ts'
-import type { CommitCells } from './commit-meter.ts'
+import type { CommitMemory } from './commit-meter.ts'
 
 /** What the loop asks of the store's thread. */
 export type Request =
@@ -89,7 +89,7 @@ export type LeasedFacts = readonly [
 export type RefusedEvent = Pick<LeaseEvent, 'event' | keyof Lease>
 
 /** Why a call was refused; nothing of it is stored. */
-export type Refusal = { readonly kind: 'unavailable' | 'full' | 'broken invariant'; readonly message: string }
+export type Rejection = { readonly kind: 'unavailable' | 'full' | 'broken invariant'; readonly message: string }
 
 /** Loop to thread: all that was asked in one turn of the loop. */
 export type Requests = readonly (readonly [callId: number, request: Request])[]
@@ -99,8 +99,8 @@ export interface Reply {
   readonly opened?: { readonly epochs: readonly Epoch[] }
   readonly openFailure?: OpenFailure
   readonly settled: readonly (readonly [callId: number, answer: Answers[Operation]])[]
-  readonly refused: readonly (readonly [callId: number, refusal: Refusal])[]
-  readonly notices: readonly Exclude<StoreEvent, { type: 'fatal' }>[]
+  readonly refused: readonly (readonly [callId: number, refusal: Rejection])[]
+  readonly events: readonly Exclude<StoreEvent, { type: 'fatal' }>[]
   /** `lost`: a `DatabaseLostError`. */
   readonly fatal?: { readonly message: string; readonly lost: boolean }
 }
@@ -124,7 +124,7 @@ export interface WriterOptions {
 export interface ThreadOptions {
   readonly path: string
   /** Null for a producer: it enqueues, and leaves leases, sweeps and commands to the server. */
-  readonly server: { readonly owner: Owner; readonly lock: Inode | null } | null
+  readonly server: { readonly owner: Owner; readonly lock: FileId | null } | null
   readonly writer: WriterOptions
   /** The id of a new file, or of a new epoch. */
   readonly newDatabaseId: string
@@ -135,7 +135,7 @@ export interface ThreadOptions {
   /** See `watchdog.ts`. */
   readonly heartbeat: Int32Array | null
   /** Where it measures its commits. */
-  readonly commits: CommitCells
+  readonly commits: CommitMemory
   /** One cell: how many of the messages that tell of commits may be believed, modulo 2^32. See `FileGuard`. */
   readonly believed: Int32Array
 }

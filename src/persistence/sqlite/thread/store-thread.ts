@@ -1,16 +1,16 @@
 import type Database from 'better-sqlite3'
 import { DatabaseLostError } from '../../../errors.ts'
-import type { SteadyClock } from '../../../runtime/clock.ts'
-import { isBusy, isDamage, isFull, isStorageTrouble, leaveLog } from '../file/connection.ts'
+import type { MonotonicClock } from '../../../runtime/clock.ts'
+import { isBusy, isCorrupt, isFull, isStorageFailure, leaveLog } from '../file/connection.ts'
 import { progressOf, readEpochs } from '../file/epochs.ts'
 import { FileGuard } from '../file/file-guard.ts'
 import { Mark } from '../file/mark.ts'
 import { Writer } from '../write/writer.ts'
-import { busyPatienceMs, Calls } from './calls.ts'
+import { busyTimeoutMs, Calls } from './calls.ts'
 import { CommitMeter } from './commit-meter.ts'
 import { commitTogether, type Part } from './group-commit.ts'
 import { HeldLeases } from './held-leases.ts'
-import { Housekeeping, part } from './housekeeping.ts'
+import { Maintenance, part } from './maintenance.ts'
 import { OthersTurn } from './others-turn.ts'
 import type { Reply, Requests, ThreadOptions } from './protocol.ts'
 import { beatMs, type killBlockedProcess, Watchdog } from './watchdog.ts'
@@ -21,7 +21,7 @@ const tickMs = beatMs
 const fallbackTicks = 10
 /** Between tries while another process holds the file: while calls wait for it, and when they have been refused. */
 const busyWaitMs = { soon: 2, later: 50 }
-/** How long after a call the store counts as used by others than its housekeeping, in ms. */
+/** How long after a call the store counts as used by others than its maintenance, in ms. */
 const contendedMs = 100
 /** Between tries of outcomes that found the disk full. */
 const fullWaitMs = 500
@@ -33,7 +33,7 @@ const longLogBytes = 67_108_864
 const saveLogMs = 2_000
 
 /** A message that says nothing. */
-export const quiet: Reply = { settled: [], refused: [], notices: [] }
+export const quiet: Reply = { settled: [], refused: [], events: [] }
 
 /** The way to the event loop and back, as a `MessagePort` has it: whole messages, in their order. */
 export interface RequestPort {
@@ -47,11 +47,11 @@ export interface RequestPort {
 
 /**
  * The store's thread: owns the one connection that writes. While a commit is on its way to disk calls pile up; the next transaction takes
- * them all. It sleeps until it is asked something or its housekeeping has something to do.
+ * them all. It sleeps until it is asked something or its maintenance has something to do.
  */
 export class StoreThread {
   readonly #requestPort: RequestPort
-  readonly #clock: SteadyClock
+  readonly #clock: MonotonicClock
   readonly #db: Database.Database
   readonly #guard: FileGuard
   readonly #mark: Mark
@@ -64,7 +64,7 @@ export class StoreThread {
   readonly #held = new HeldLeases()
   readonly #othersTurn = new OthersTurn()
   /** Null for a producer. */
-  readonly #housekeeping: Housekeeping | null
+  readonly #maintenance: Maintenance | null
   readonly #watchdog: Watchdog | null
   readonly #endProcess: typeof killBlockedProcess
   #dataVersion = -1
@@ -95,7 +95,7 @@ export class StoreThread {
   constructor(
     requestPort: RequestPort,
     db: Database.Database,
-    clock: SteadyClock,
+    clock: MonotonicClock,
     options: ThreadOptions,
     endProcess: typeof killBlockedProcess,
     remarks: readonly string[] = [],
@@ -111,8 +111,8 @@ export class StoreThread {
     this.#calls = new Calls(this.#writer, this.#held)
     this.#meter = new CommitMeter(options.commits)
     this.#believed = options.believed
-    this.#housekeeping = options.server
-      ? new Housekeeping(this.#writer, this.#held, options.writer, clock, (notice) => this.#calls.notify(notice))
+    this.#maintenance = options.server
+      ? new Maintenance(this.#writer, this.#held, options.writer, clock, (event) => this.#calls.notify(event))
       : null
     this.#watchdog = options.heartbeat && new Watchdog(options.heartbeat)
     this.#guard = new FileGuard(options.path, options.server?.lock ?? null)
@@ -185,7 +185,7 @@ export class StoreThread {
     const now = this.#clock.now()
     const { aloneUntil } = this.#writer
     const othersIn = aloneUntil !== null && aloneUntil > now ? aloneUntil - now : Number.POSITIVE_INFINITY
-    return Math.max(1, Math.min(tickMs, this.#housekeeping?.sleepMs(now) ?? tickMs, othersIn, this.#guard.restMs))
+    return Math.max(1, Math.min(tickMs, this.#maintenance?.sleepMs(now) ?? tickMs, othersIn, this.#guard.restMs))
   }
 
   /** One transaction with all that waits; false where there is nothing to do now. */
@@ -220,7 +220,7 @@ export class StoreThread {
         leaveLog(this.#db)
       } catch (error) {
         // Another process has it open, or the disk has no room: the log stays.
-        if (!isStorageTrouble(error)) throw error
+        if (!isStorageFailure(error)) throw error
       }
     }
     this.#db.close()
@@ -236,7 +236,7 @@ export class StoreThread {
     const asked = this.#calls.sweepAsked
     this.#calls.sweepAsked = false
     const contended = performance.now() - this.#calls.lastCameAt < contendedMs
-    return this.#housekeeping?.parts(now, asked, contended) ?? []
+    return this.#maintenance?.parts(now, asked, contended) ?? []
   }
 
   /** What stood in the way is gone when something was written: on a full disk a commit of nothing goes well, too. */
@@ -260,7 +260,7 @@ export class StoreThread {
       this.#othersWrote = false
       if (this.#writer.eventCount > 0) this.#isMarkBehind = true
       this.#meter.committed(performance.now() - this.#writer.beganAt, this.#writer.eventCount)
-      if (this.#writer.tookTimed) this.#housekeeping?.lookForDue()
+      if (this.#writer.tookTimed) this.#maintenance?.lookForDue()
     }
     // Until a lease has looked: where this transaction fails before it comes to one, its parts are stored alone all the same.
     this.#calls.lookForReady = true
@@ -270,7 +270,7 @@ export class StoreThread {
     try {
       errors = commitTogether(this.#db, this.#writer, parts, this.#clock, committed, more)
     } catch (error) {
-      if (!isBusy(error) && !isDamage(error)) throw error
+      if (!isBusy(error) && !isCorrupt(error)) throw error
       for (const each of parts) each.failed(error)
       if (isBusy(error)) this.#waitForOthers()
       else {
@@ -279,7 +279,7 @@ export class StoreThread {
       }
       return
     }
-    // Also where only housekeeping met it: that comes again at once.
+    // Also where only maintenance met it: that comes again at once.
     const isDiskFull = errors.some(isFull)
     this.#busySince = null
     this.#calls.refusedAsBusy = false
@@ -292,8 +292,8 @@ export class StoreThread {
     const now = performance.now()
     this.#busySince ??= now
     const waited = now - this.#busySince
-    this.#retryAt = now + (waited > busyPatienceMs ? busyWaitMs.later : busyWaitMs.soon)
-    if (waited > busyPatienceMs || this.#calls.refusedAsBusy)
+    this.#retryAt = now + (waited > busyTimeoutMs ? busyWaitMs.later : busyWaitMs.soon)
+    if (waited > busyTimeoutMs || this.#calls.refusedAsBusy)
       this.#setTrouble('another process holds a lock on the database')
   }
 
@@ -305,7 +305,7 @@ export class StoreThread {
     this.#dataVersion = version
     this.#othersWrote = true
     this.#calls.lookForReady = true
-    this.#housekeeping?.lookForDue()
+    this.#maintenance?.lookForDue()
   }
 
   #setTrouble(trouble: string | null): void {

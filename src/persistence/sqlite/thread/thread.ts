@@ -1,7 +1,7 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import type Database from 'better-sqlite3'
 import { DatabaseUnusableError, LostJobsError } from '../../../errors.ts'
-import { ManualClock, type SteadyClock, systemClock } from '../../../runtime/clock.ts'
+import { ManualClock, type MonotonicClock, systemClock } from '../../../runtime/clock.ts'
 import { isBusy, openForWriting } from '../file/connection.ts'
 import type { OpenFailure, ThreadOptions } from './protocol.ts'
 import { quiet, type RequestPort, StoreThread } from './store-thread.ts'
@@ -15,7 +15,7 @@ const openWaitMs = 10
 /** Opening may meet a process that migrates, recovers or checkpoints. This thread has nothing else to do meanwhile. */
 function openPatiently(
   { path, newDatabaseId, acceptLoss, secureDelete, server }: ThreadOptions,
-  clock: SteadyClock,
+  clock: MonotonicClock,
   onEpoch: (why: string) => void,
 ): Database.Database {
   const giveUpAt = performance.now() + openPatienceMs

@@ -11,12 +11,12 @@ const graceMs = 10_000
  */
 const lateMs = 5 * beatMs
 /** Of one standstill no more is counted, in ms: no attempt may take longer. */
-const standstillMax = 86_400_000
+const stallMax = 86_400_000
 /** For the line that tells of it, in ms. */
 const lastLineMs = 1_000
 const beatAt = 0
 const longestTimeoutAt = 1
-const threadStoodAt = 2
+const threadStalledAt = 2
 
 /**
  * Shared between loop and thread: how often the loop has beaten, the longest timeout of what it runs, and how long the thread itself has stood
@@ -28,13 +28,13 @@ export function createHeartbeat(): Int32Array {
 
 /** How long the thread has been held up itself, in ms and in all. */
 export function threadBlockedMs(heartbeat: Int32Array): number {
-  return Atomics.load(heartbeat, threadStoodAt)
+  return Atomics.load(heartbeat, threadStalledAt)
 }
 
 /** How much of the time between two beats, or since the last one, the loop stood still, in ms; 0 where that is no longer than usual. */
-export function stoodStillMs(sinceBeatMs: number): number {
+export function stallMs(sinceBeatMs: number): number {
   const heldUpMs = sinceBeatMs - beatMs
-  return heldUpMs > lateMs ? Math.min(Math.round(heldUpMs), standstillMax) : 0
+  return heldUpMs > lateMs ? Math.min(Math.round(heldUpMs), stallMax) : 0
 }
 
 /** Called by the loop while it turns. `longestTimeoutMs`: of the attempts that run now, 0 where none does. */
@@ -72,7 +72,7 @@ export class Watchdog {
     const beats = Atomics.load(this.#heartbeat, beatAt)
     const sinceLast = this.#lookedAt === null ? 0 : at - this.#lookedAt
     if (sinceLast > lateMs) {
-      Atomics.add(this.#heartbeat, threadStoodAt, Math.min(Math.round(sinceLast), standstillMax))
+      Atomics.add(this.#heartbeat, threadStalledAt, Math.min(Math.round(sinceLast), stallMax))
     }
     this.#stillMs = beats === this.#beats ? this.#stillMs + (sinceLast > lateMs ? 0 : sinceLast) : 0
     this.#beats = beats

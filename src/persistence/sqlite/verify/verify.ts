@@ -2,11 +2,11 @@ import type Database from 'better-sqlite3'
 import { DatabaseUnusableError } from '../../../errors.ts'
 import { countStates, jobStates } from '../../../machines/edges.ts'
 import type { JobNode, JobState } from '../../../machines/job.ts'
-import { initialJob, type Replayed, type ReplayedEvent, replay } from '../../../machines/replay.ts'
+import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../../machines/replay.ts'
 import { type EdgeCount, retention, type VerifyReport, type Violation } from '../../store.ts'
-import { assertKept, isDamage, openForReading } from '../file/connection.ts'
+import { assertKept, isCorrupt, openForReading } from '../file/connection.ts'
 import { assertFile } from '../file/locate.ts'
-import { schemaFaults } from '../file/schema-faults.ts'
+import { schemaDifferences } from '../file/schema-differences.ts'
 import { assertWalWhole } from '../file/wal.ts'
 import { chainFrom } from '../read/histories.ts'
 import { Reader } from '../read/reader.ts'
@@ -55,7 +55,7 @@ export function verifyFile(path: string, onProgress: (id: number, lastId: number
   }
 }
 
-interface LinkedEvent extends ReplayedEvent {
+interface LinkedEvent extends ReplayEvent {
   readonly id: number
   /** The job's event before it; null for its first. */
   readonly previousId: number | null
@@ -87,7 +87,7 @@ const replayedFields = [
   'leaseToken',
   'startedAt',
   'finishedAt',
-] as const satisfies (keyof Row & keyof Replayed)[]
+] as const satisfies (keyof Row & keyof ReplayState)[]
 
 class Verifier {
   readonly #db: Database.Database
@@ -123,7 +123,7 @@ class Verifier {
     try {
       check()
     } catch (error) {
-      if (!isDamage(error)) throw error
+      if (!isCorrupt(error)) throw error
       this.#tell('I14', null, `${what} cannot be read to the end: ${(error as Error).message}`)
     }
   }
@@ -169,7 +169,7 @@ class Verifier {
   #replayHistory(
     { id, lastEventId, maxAttempts }: Row,
     pageOf: (id: number, from: number, below?: number) => LinkedEvent[],
-  ): Replayed {
+  ): ReplayState {
     const tell = (fault: string) => this.#tell('I3', id, fault)
     let page = lastEventId === null ? [] : pageOf(id, lastEventId)
     if (page.length === 0) {
@@ -198,10 +198,10 @@ class Verifier {
 
   #replayPage(
     newestFirst: readonly LinkedEvent[],
-    job: Replayed,
+    job: ReplayState,
     maxAttempts: number,
     tell: (fault: string) => void,
-  ): Replayed {
+  ): ReplayState {
     this.#events += newestFirst.length
     let replayed = job
     for (let index = newestFirst.length - 1; index >= 0; index--) {
@@ -269,7 +269,7 @@ class Verifier {
     }
   }
 
-  #checkJob(row: Row, end: Replayed): void {
+  #checkJob(row: Row, end: ReplayState): void {
     this.#jobs++
     for (const field of replayedFields) {
       if (row[field] === end[field]) continue
@@ -314,7 +314,7 @@ class Verifier {
 
   /** Tables, indexes and triggers are those that the migrations make: what guards the file is there. */
   #checkSchema(): void {
-    for (const fault of schemaFaults(this.#db, migrations.length)) this.#tell('I14', null, fault)
+    for (const fault of schemaDifferences(this.#db, migrations.length)) this.#tell('I14', null, fault)
   }
 
   /** I8, conservation: what went into a state less what went out of it is what is there; each edge was taken as often as is kept. */

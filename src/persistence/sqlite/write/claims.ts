@@ -4,10 +4,10 @@ import { suspectCrashes } from '../../../machines/guards.ts'
 import { claimOrder, orderBy } from '../../sql/claim-order.ts'
 import { isReady, isUnhandled, parkedAs } from '../../sql/conditions.ts'
 import { type Item, intoRanges } from '../../sql/ranges.ts'
-import { type GoOn, noPause } from '../thread/pace.ts'
 import type { LeasedFacts } from '../thread/protocol.ts'
-import type { Moves } from './moves.ts'
+import { type GoOn, noPause } from '../thread/throttle.ts'
 import { Suspects } from './suspects.ts'
+import type { Transitions } from './transitions.ts'
 
 /** The next queue that has jobs ready, after the one given: one seek. */
 export const nextQueueSql = `SELECT queue FROM jobs WHERE ${isReady} AND queue > ? ORDER BY queue LIMIT 1`
@@ -30,14 +30,14 @@ export interface Claim {
 }
 
 /** One who asks for jobs: how many, and whether they are to be started as well. */
-export interface Asked {
+export interface ClaimRequest {
   readonly room: number
   readonly start: boolean
 }
 
 /** Leases jobs that are ready, the queues in turn. A claim costs the same with ten jobs waiting and with ten million. */
 export class Claims {
-  readonly #moves: Moves
+  readonly #transitions: Transitions
   readonly #handled: ReadonlySet<string>
   readonly #suspects: Suspects
   readonly #sql: ReturnType<typeof prepare>
@@ -45,33 +45,34 @@ export class Claims {
   #servedLast = ''
 
   /** `types`: those that have a handler here. */
-  constructor(db: Database.Database, moves: Moves, types: readonly string[]) {
-    this.#moves = moves
+  constructor(db: Database.Database, transitions: Transitions, types: readonly string[]) {
+    this.#transitions = transitions
     this.#handled = new Set(types)
     this.#suspects = new Suspects(db, this.#handled)
     this.#sql = prepare(db)
   }
 
-  lease(asked: readonly Asked[], now: number): Claim {
+  lease(requests: readonly ClaimRequest[], now: number): Claim {
     const { jobs: suspects, unhandled: aside } = this.#suspects.next(now)
-    if (suspects) return this.#claim(asked, suspects, aside, aside.size > 0, now)
-    const room = asked.reduce((sum, each) => sum + each.room, 0)
+    if (suspects) return this.#claim(requests, suspects, aside, aside.size > 0, now)
+    const room = requests.reduce((sum, each) => sum + each.room, 0)
     const { jobs, blocked } = this.#choose(room)
     const unhandled = new Map(aside)
     for (const queue of blocked) this.#setUnhandled(queue, unhandled)
-    return this.#claim(asked, jobs, unhandled, blocked.length > 0 && jobs.length < room, now)
+    return this.#claim(requests, jobs, unhandled, blocked.length > 0 && jobs.length < room, now)
   }
 
   #claim(
-    asked: readonly Asked[],
+    requests: readonly ClaimRequest[],
     jobs: readonly LeasedFacts[],
     unhandled: ReadonlyMap<string, number>,
     more: boolean,
     now: number,
   ): Claim {
-    const { started, leased } = shareOut(asked, jobs)
+    const { started, leased } = shareOut(requests, jobs)
     const moved =
-      this.#moves.apply('claim', intoRanges(started), now) + this.#moves.apply('lease', intoRanges(leased), now)
+      this.#transitions.apply('claim', intoRanges(started), now) +
+      this.#transitions.apply('lease', intoRanges(leased), now)
     assert.equal(moved, jobs.length, 'a ready job could not be leased')
     return {
       jobs,
@@ -160,10 +161,13 @@ export class Claims {
 }
 
 /** Jobs go to those who ask in turn; gives those that are to be started, and those that are not. */
-function shareOut(asked: readonly Asked[], jobs: readonly LeasedFacts[]): { started: Item[]; leased: Item[] } {
+function shareOut(
+  requests: readonly ClaimRequest[],
+  jobs: readonly LeasedFacts[],
+): { started: Item[]; leased: Item[] } {
   const shares = { started: [] as Item[], leased: [] as Item[] }
   let next = 0
-  for (const { room, start } of asked) {
+  for (const { room, start } of requests) {
     const share = start ? shares.started : shares.leased
     for (const [id] of jobs.slice(next, next + room)) share.push({ id })
     next += room

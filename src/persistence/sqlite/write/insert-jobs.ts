@@ -6,8 +6,8 @@ import type { JobState } from '../../../machines/job.ts'
 import { type Batch, countBatched, fromBatches, intoBatches } from '../../batches.ts'
 import type { EnqueuedJob, EnqueueResult, NewJobRow } from '../../store.ts'
 import type { EnqueuedCalls, NewCalls, WriterOptions } from '../thread/protocol.ts'
-import { type Moves, prepareDepth } from './moves.ts'
 import { QueueDepths } from './queue-depths.ts'
+import { prepareDepth, type Transitions } from './transitions.ts'
 
 /** A new job of some call, not inserted yet, and the answers that wait for its id. */
 interface Gathered {
@@ -17,16 +17,16 @@ interface Gathered {
 }
 
 /** Stores new jobs: all calls of a commit by one set of statements. */
-export class JobInserter {
-  readonly #moves: Moves
+export class JobInserts {
+  readonly #transitions: Transitions
   readonly #depthMax: number
   readonly #queues: QueueDepths
   readonly #sql: ReturnType<typeof prepare>
   /** The highest that it has given; one that was rolled back is given again. */
   lastJobId = 0
 
-  constructor(db: Database.Database, moves: Moves, options: WriterOptions) {
-    this.#moves = moves
+  constructor(db: Database.Database, transitions: Transitions, options: WriterOptions) {
+    this.#transitions = transitions
     this.#depthMax = options.maxQueueDepth
     this.#queues = new QueueDepths(db, options.maxDepthPerQueue ?? Number.POSITIVE_INFINITY)
     this.#sql = prepare(db)
@@ -73,7 +73,7 @@ export class JobInserter {
 
   /** Jobs that wait, with what this transaction has changed. */
   #depth(): number {
-    return (this.#sql.depth.get() as number) + this.#moves.waitingChange()
+    return (this.#sql.depth.get() as number) + this.#transitions.waitingChange()
   }
 
   /** Which of the jobs are new, or which of them has a key that belongs to other content. */
@@ -134,7 +134,7 @@ export class JobInserter {
   #insertBatch(batch: Batch, now: number): number {
     const { count, payloads, keys } = batch
     const state = stateOf(batch, now)
-    const event_id = this.#moves.takeEventIds(count)
+    const event_id = this.#transitions.takeEventIds(count)
     const insert = keys === null ? this.#sql.insert : this.#sql.insertKeyed
     const list = keys ?? listOf(count)
     const { changes, lastInsertRowid } = insert.run({
@@ -142,7 +142,7 @@ export class JobInserter {
       now,
       event_id,
       list,
-      // Only what it overrides comes after a spread: see `Moves.apply`.
+      // Only what it overrides comes after a spread: see `Transitions.apply`.
       ...batch,
       runAt: runAtOf(batch, now),
     })
@@ -152,7 +152,7 @@ export class JobInserter {
     this.lastJobId = Number(lastInsertRowid)
     this.#sql.insertPayloads.run({ first, payloads })
     this.#sql.insertEvents.run({ first, count, state, now, event_id })
-    this.#moves.count('new', 'enqueue', state, count)
+    this.#transitions.count('new', 'enqueue', state, count)
     return first
   }
 }

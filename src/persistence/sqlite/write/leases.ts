@@ -4,9 +4,9 @@ import { isHeld, isTimed } from '../../sql/conditions.ts'
 import { type Item, intoRanges } from '../../sql/ranges.ts'
 import { stateIsTagged } from '../../sql/transitions.ts'
 import { type Lease, processEnded, type StoredError } from '../../store.ts'
-import { type GoOn, noPause } from '../thread/pace.ts'
 import type { RecoveryStep } from '../thread/protocol.ts'
-import type { Moves } from './moves.ts'
+import { type GoOn, noPause } from '../thread/throttle.ts'
+import type { Transitions } from './transitions.ts'
 
 /** Leases that one step expires, and those that one statement of it does. */
 const expireMax = 1_000
@@ -23,7 +23,7 @@ interface Orphan {
 
 /** Renews leases, and expires those whose owners are silent or dead. */
 export class Leases {
-  readonly #moves: Moves
+  readonly #transitions: Transitions
   readonly #leaseMs: number
   readonly #sql: ReturnType<typeof prepare>
   /** Jobs that ran when the process ended that is being recovered from. */
@@ -31,13 +31,13 @@ export class Leases {
   /** It was stopping when it ended. */
   #wasStopping = false
 
-  constructor(db: Database.Database, moves: Moves, leaseMs: number) {
-    this.#moves = moves
+  constructor(db: Database.Database, transitions: Transitions, leaseMs: number) {
+    this.#transitions = transitions
     this.#leaseMs = leaseMs
     this.#sql = prepare(db)
   }
 
-  /** Moves on the expiry of those leases that are still held, and gives back those that are not. */
+  /** Extends the leases that are still held, and returns those that are not. */
   renew(leases: readonly Lease[], now: number): Lease[] {
     const list = JSON.stringify(leases.map(({ id, leaseToken }) => [id, leaseToken]))
     const { changes } = this.#sql.renew.run({ list, until: now + this.#leaseMs })
@@ -77,7 +77,7 @@ export class Leases {
   }
 
   /**
-   * Moves on jobs with higher ids than `after` whose process has ended, up to a bound: all of them, whoever held them. What ran is due again
+   * Recovers jobs with higher ids than `after` that a dead process held, up to a bound, whichever process it was. What ran is due again
    * at once, in this transaction, or dead if that was its last crash. If the process was stopping they are given back, and no crash counts.
    */
   recover(after: number, now: number): RecoveryStep {
@@ -86,7 +86,7 @@ export class Leases {
       this.#wasStopping = this.#sql.wasStopping.get() !== undefined
     }
     const orphans = this.#sql.orphans.all({ after, limit: expireMax }) as Orphan[]
-    if (this.#wasStopping) this.#moves.apply('release', intoRanges(orphans), now, 'anyone')
+    if (this.#wasStopping) this.#transitions.apply('release', intoRanges(orphans), now, 'anyone')
     else this.#expireOrphans(orphans, now)
     const ran = orphans.filter(({ ran }) => ran === 1)
     const counted = this.#wasStopping ? 0 : 1
@@ -111,9 +111,9 @@ export class Leases {
   }
 
   #expire(items: readonly Item[], now: number, crashed: boolean): void {
-    this.#moves.apply('expire', intoRanges(items), now, 'anyone', crashed)
+    this.#transitions.apply('expire', intoRanges(items), now, 'anyone', crashed)
     const list = JSON.stringify(items.map(({ id }) => id))
-    this.#moves.apply('due', intoRanges(this.#sql.dueOf.all({ list, now }) as Item[]), now)
+    this.#transitions.apply('due', intoRanges(this.#sql.dueOf.all({ list, now }) as Item[]), now)
   }
 }
 

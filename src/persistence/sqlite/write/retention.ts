@@ -4,8 +4,8 @@ import type { JobState } from '../../../machines/job.ts'
 import { retention } from '../../store.ts'
 import { chainFrom } from '../read/histories.ts'
 import { isOfRun } from '../schema.ts'
-import { type GoOn, noPause } from '../thread/pace.ts'
-import type { Moves } from './moves.ts'
+import { type GoOn, noPause } from '../thread/throttle.ts'
+import type { Transitions } from './transitions.ts'
 
 /** Jobs that one step looks at, and that it reads at once. */
 const walkMax = 1_000
@@ -21,14 +21,14 @@ interface Seen {
 
 /** Removes jobs that ended long enough ago, with their history: a walk up the ids, without an index of its own. */
 export class Retention {
-  readonly #moves: Moves
+  readonly #transitions: Transitions
   readonly #keepMs: number
   readonly #sql: ReturnType<typeof prepare>
   #walkedTo = 0
 
   /** `keepMs`: how long they are kept after they ended; 0: for ever. */
-  constructor(db: Database.Database, moves: Moves, keepMs: number) {
-    this.#moves = moves
+  constructor(db: Database.Database, transitions: Transitions, keepMs: number) {
+    this.#transitions = transitions
     this.#keepMs = keepMs
     this.#sql = prepare(db)
   }
@@ -64,7 +64,7 @@ export class Retention {
     this.#sql.removeJob.run(id)
     this.#sql.removePayload.run(id)
     this.#sql.removeEvents.run(lastEventId)
-    this.#moves.count(state, retention, '', 1)
+    this.#transitions.count(state, retention, '', 1)
   }
 }
 

@@ -4,13 +4,13 @@ import { isTimed } from '../../sql/conditions.ts'
 import { countJobs, type EventSet, type Item, intoRanges } from '../../sql/ranges.ts'
 import type { Command, CommandResult, Lease } from '../../store.ts'
 import { Reader } from '../read/reader.ts'
-import { type GoOn, noPause } from '../thread/pace.ts'
 import type { EnqueuedCalls, NewCalls, RecoveryStep, RefusedEvent, WriterOptions } from '../thread/protocol.ts'
-import { type Asked, type Claim, Claims } from './claims.ts'
-import { JobInserter } from './insert-jobs.ts'
+import { type GoOn, noPause } from '../thread/throttle.ts'
+import { type Claim, type ClaimRequest, Claims } from './claims.ts'
+import { JobInserts } from './insert-jobs.ts'
 import { Leases } from './leases.ts'
-import { Moves } from './moves.ts'
 import { Retention } from './retention.ts'
+import { Transitions } from './transitions.ts'
 
 /** Jobs that one step finds due, and those that one statement of it moves. */
 const promoteMax = 1_000
@@ -18,11 +18,11 @@ const promoteAtOnce = 100
 
 /** Every write there is, as parts of a transaction that its caller begins and commits. */
 export class Writer {
-  readonly #moves: Moves
+  readonly #transitions: Transitions
   #beganAt = 0
   /** Every lease in the file was given here: those of dead processes were recovered. */
   #ownsLeases = false
-  readonly #inserter: JobInserter
+  readonly #inserts: JobInserts
   readonly #claims: Claims
   readonly #leases: Leases
   readonly #retention: Retention
@@ -32,11 +32,11 @@ export class Writer {
   readonly #named: Database.Statement
 
   constructor(db: Database.Database, options: WriterOptions) {
-    this.#moves = new Moves(db, options.leaseMs)
-    this.#inserter = new JobInserter(db, this.#moves, options)
-    this.#claims = new Claims(db, this.#moves, options.types)
-    this.#leases = new Leases(db, this.#moves, options.leaseMs)
-    this.#retention = new Retention(db, this.#moves, options.retentionMs)
+    this.#transitions = new Transitions(db, options.leaseMs)
+    this.#inserts = new JobInserts(db, this.#transitions, options)
+    this.#claims = new Claims(db, this.#transitions, options.types)
+    this.#leases = new Leases(db, this.#transitions, options.leaseMs)
+    this.#retention = new Retention(db, this.#transitions, options.retentionMs)
     this.#reader = new Reader(db)
     this.#due = db.prepare(`SELECT id FROM jobs WHERE ${isTimed} AND run_at <= :now ORDER BY run_at, id LIMIT :limit`)
     this.#nextDue = db.prepare(`SELECT run_at FROM jobs WHERE ${isTimed} ORDER BY run_at LIMIT 1`).pluck()
@@ -47,7 +47,7 @@ export class Writer {
   /** Call it first in each transaction. */
   begin(): void {
     this.#beganAt = performance.now()
-    this.#moves.begin()
+    this.#transitions.begin()
   }
 
   /** When the last transaction began, in monotonic ms. */
@@ -57,34 +57,34 @@ export class Writer {
 
   /** Call it last in each transaction. */
   finish(): void {
-    this.#moves.finish()
+    this.#transitions.finish()
   }
 
   /** How many events the last finished transaction wrote; what retention removed counts as one. */
   get eventCount(): number {
-    return this.#moves.takenCount
+    return this.#transitions.takenCount
   }
 
   /** The highest ids that were given to events, and here to jobs. */
   get lastEventId(): number {
-    return this.#moves.lastEventId
+    return this.#transitions.lastEventId
   }
 
   get lastJobId(): number {
-    return this.#inserter.lastJobId
+    return this.#inserts.lastJobId
   }
 
   /** Whether the last finished transaction may have changed `nextDueAt`. */
   get tookTimed(): boolean {
-    return this.#moves.tookTimed
+    return this.#transitions.tookTimed
   }
 
   enqueue(calls: NewCalls, now: number): EnqueuedCalls {
-    return this.#inserter.enqueue(calls, now)
+    return this.#inserts.enqueue(calls, now)
   }
 
   /** Leases jobs for each who asks, in turn, and starts them where that is asked. */
-  lease(asked: readonly Asked[], now: number): Claim {
+  lease(asked: readonly ClaimRequest[], now: number): Claim {
     this.#ownsLeases = true
     return this.#claims.lease(asked, now)
   }
@@ -94,19 +94,19 @@ export class Writer {
     const refused: RefusedEvent[] = []
     for (const { event, ranges } of sets) {
       if (event === 'release') this.#claims.expectSuspects()
-      if (this.#moves.apply(event, ranges, now, 'fenced') === countJobs(ranges)) continue
-      const moved = new Set(this.#moves.lastMoved().map(([id]) => id))
+      if (this.#transitions.apply(event, ranges, now, 'holder') === countJobs(ranges)) continue
+      const moved = new Set(this.#transitions.lastMoved().map(([id]) => id))
       for (const [first, last, leaseToken] of ranges)
         for (let id = first; id <= last; id++) if (!moved.has(id)) refused.push({ event, id, leaseToken: leaseToken! })
     }
     return refused
   }
 
-  /** Moves those of the jobs that are in `state`, where it is given, and that the machine lets take the command; gives back their ids. */
+  /** Applies the command to those of the jobs that are in `state`, if given, and that the machine allows it for; returns their ids. */
   command(command: Command, ids: readonly number[], state: JobState | undefined, now: number): number[] {
     const named = this.#named.all({ list: JSON.stringify(ids), state: state ?? null }) as Item[]
-    this.#moves.apply(command, intoRanges(named), now)
-    return this.#moves.lastMoved().map(([id]) => id)
+    this.#transitions.apply(command, intoRanges(named), now)
+    return this.#transitions.lastMoved().map(([id]) => id)
   }
 
   /** Queues jobs whose `run_at` has come, up to a bound or until `goOn` says no; whether there may be more. */
@@ -114,7 +114,7 @@ export class Writer {
     for (let promoted = 0; promoted < promoteMax; promoted += promoteAtOnce) {
       if (promoted > 0 && !goOn()) return true
       const due = this.#due.all({ now, limit: promoteAtOnce }) as Item[]
-      this.#moves.apply('due', intoRanges(due), now)
+      this.#transitions.apply('due', intoRanges(due), now)
       if (due.length < promoteAtOnce) return false
     }
     return true

@@ -1,11 +1,11 @@
-import type { SteadyClock } from '../../../runtime/clock.ts'
+import type { MonotonicClock } from '../../../runtime/clock.ts'
 import type { Lease, StoreEvent } from '../../store.ts'
-import { isStorageTrouble } from '../file/connection.ts'
+import { isStorageFailure } from '../file/connection.ts'
 import type { Writer } from '../write/writer.ts'
 import { ClockWatch } from './clock-watch.ts'
 import type { Part } from './group-commit.ts'
 import type { HeldLeases } from './held-leases.ts'
-import { Pace } from './pace.ts'
+import { Throttle } from './throttle.ts'
 
 /** Between two walks of retention, in ms. */
 const retainRestMs = 60_000
@@ -14,20 +14,20 @@ const promotionEffort = { stepMs: 5, rests: 1 / 3 }
 /** Renewals within one lease, so that one may fail. */
 const renewalsPerLease = 3
 
-type Notice = Extract<StoreEvent, { type: 'lost' | 'clockJumped' }>
+type MaintenanceEvent = Extract<StoreEvent, { type: 'lost' | 'clockJumped' }>
 
 /** What a server's store does by itself as time passes: each a bounded part of a transaction, taken when its instant has come. */
-export class Housekeeping {
+export class Maintenance {
   readonly #writer: Writer
   readonly #held: HeldLeases
   readonly #leaseMs: number
-  readonly #notify: (notice: Notice) => void
-  readonly #clock: SteadyClock
+  readonly #notify: (event: MaintenanceEvent) => void
+  readonly #clock: MonotonicClock
   readonly #clockWatch: ClockWatch
-  readonly #promotions: Pace
-  readonly #renewals: Pace
-  readonly #retentions: Pace
-  readonly #restores: Pace
+  readonly #promotions: Throttle
+  readonly #renewals: Throttle
+  readonly #retentions: Throttle
+  readonly #restores: Throttle
   /** Others use the store. */
   #contended = false
   #restoring = true
@@ -38,18 +38,18 @@ export class Housekeeping {
     writer: Writer,
     held: HeldLeases,
     { leaseMs, retentionMs }: { readonly leaseMs: number; readonly retentionMs: number },
-    clock: SteadyClock,
-    notify: (notice: Notice) => void,
+    clock: MonotonicClock,
+    notify: (event: MaintenanceEvent) => void,
   ) {
     this.#writer = writer
     this.#held = held
     this.#leaseMs = leaseMs
     this.#clock = clock
     this.#notify = notify
-    this.#promotions = new Pace(clock, () => promotionEffort)
-    this.#renewals = new Pace(clock)
-    this.#retentions = new Pace(clock)
-    this.#restores = new Pace(clock)
+    this.#promotions = new Throttle(clock, () => promotionEffort)
+    this.#renewals = new Throttle(clock)
+    this.#retentions = new Throttle(clock)
+    this.#restores = new Throttle(clock)
     this.#clockWatch = new ClockWatch(clock, retentionMs, (ms) => notify({ type: 'clockJumped', ms }))
   }
 
@@ -76,13 +76,13 @@ export class Housekeeping {
 
   /** Ms from `now` until it has something to do that it knows of. */
   sleepMs(now: number): number {
-    const steady = this.#clock.steady()
+    const monotonicNow = this.#clock.monotonic()
     const dueIn = this.nextDueAt === null ? Number.POSITIVE_INFINITY : this.nextDueAt - now
     return Math.min(
-      Math.max(dueIn, this.#promotions.nextAt - steady),
-      this.#renewals.nextAt - steady,
-      this.#clockWatch.isSteady ? this.#retentions.nextAt - steady : Number.POSITIVE_INFINITY,
-      this.#restoring ? this.#restores.nextAt - steady : Number.POSITIVE_INFINITY,
+      Math.max(dueIn, this.#promotions.nextAt - monotonicNow),
+      this.#renewals.nextAt - monotonicNow,
+      this.#clockWatch.isSteady ? this.#retentions.nextAt - monotonicNow : Number.POSITIVE_INFINITY,
+      this.#restoring ? this.#restores.nextAt - monotonicNow : Number.POSITIVE_INFINITY,
     )
   }
 
@@ -143,7 +143,7 @@ export function part<Result>(run: (now: number) => Result, done: (result: Result
     run,
     done,
     failed(error) {
-      if (!isStorageTrouble(error)) throw error
+      if (!isStorageFailure(error)) throw error
     },
   }
 }

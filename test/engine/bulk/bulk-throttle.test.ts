@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { BulkPace } from '../../../src/engine/bulk/bulk-pace.ts'
+import { BulkThrottle } from '../../../src/engine/bulk/bulk-throttle.ts'
 
 /** How long other work is taken to come still, and a step waits for it at most. */
 const otherWorkMs = 1_000
 
 /** A pace whose time passes only where a test says; what waits is asked for with each look, of which this is the `n`th, from 1. */
-function aPace(look: (n: number) => { ready: number; arrived: number }) {
+function aThrottle(look: (n: number) => { ready: number; arrived: number }) {
   const time = { at: 0, waited: 0 }
   let looks = 0
-  const pace = new BulkPace({
+  const throttle = new BulkThrottle({
     look: async () => look(++looks),
     elapsed: () => time.at,
     async wait(ms) {
@@ -18,10 +18,10 @@ function aPace(look: (n: number) => { ready: number; arrived: number }) {
   })
   /** A step that takes so long. */
   const step = (ms: number) =>
-    pace.step(async () => {
+    throttle.step(async () => {
       time.at += ms
     })
-  return { pace, step, time, next: (goesOn = () => true) => pace.untilNext('requeue', goesOn) }
+  return { throttle, step, time, next: (goesOn = () => true) => throttle.untilNext('requeue', goesOn) }
 }
 
 /** With each look one more job has come, and so many are ready. */
@@ -31,20 +31,20 @@ const quiet = (ready: number) => () => ({ ready, arrived: 7 })
 
 describe('a step of a bulk action, while other work comes,', () => {
   test('grows while steps are quick, to 500 jobs, and shrinks where they meet others, to 100', async () => {
-    const { pace, step, next } = aPace(busy(0))
-    const sizes = [pace.jobsMax]
+    const { throttle, step, next } = aThrottle(busy(0))
+    const sizes = [throttle.jobsMax]
 
     for (const ms of [1, 1, 1, 1, 7, 30, 30, 30, 1]) {
       await next()
       await step(ms)
-      sizes.push(pace.jobsMax)
+      sizes.push(throttle.jobsMax)
     }
 
     expect(sizes).toEqual([100, 200, 400, 500, 500, 500, 250, 125, 100, 200])
   })
 
   test('that queues jobs waits until few are ready', async () => {
-    const { time, next } = aPace((n) => ({ ready: [9_000, 900, 250][n - 1]!, arrived: n }))
+    const { time, next } = aThrottle((n) => ({ ready: [9_000, 900, 250][n - 1]!, arrived: n }))
 
     await next()
 
@@ -52,7 +52,7 @@ describe('a step of a bulk action, while other work comes,', () => {
   })
 
   test('waits for a second at most, where nobody runs what is ready', async () => {
-    const { time, next } = aPace(busy(9_000))
+    const { time, next } = aThrottle(busy(9_000))
 
     await next()
 
@@ -60,7 +60,7 @@ describe('a step of a bulk action, while other work comes,', () => {
   })
 
   test('waits no longer once it is stopped', async () => {
-    const { time, next } = aPace(busy(9_000))
+    const { time, next } = aThrottle(busy(9_000))
 
     await next(() => time.at < 50)
 
@@ -68,30 +68,30 @@ describe('a step of a bulk action, while other work comes,', () => {
   })
 
   test('that queues none does not wait for what is ready', async () => {
-    const { time, pace } = aPace(busy(9_000))
+    const { time, throttle } = aThrottle(busy(9_000))
 
-    await pace.untilNext('cancel', () => true)
+    await throttle.untilNext('cancel', () => true)
 
     expect(time.waited).toBe(0)
   })
 
   test('leaves half of the time to others', async () => {
-    const { pace, next } = aPace(busy(0))
+    const { throttle, next } = aThrottle(busy(0))
 
     await next()
 
-    expect([1, 30, 500].map((ms) => pace.restMs(ms))).toEqual([1, 30, 100])
+    expect([1, 30, 500].map((ms) => throttle.restMs(ms))).toEqual([1, 30, 100])
   })
 })
 
 describe('while no other work comes a bulk action', () => {
   test('waits for nothing, though nobody runs what it queued: a second in all, to see that nothing comes', async () => {
-    const { pace, step, time, next } = aPace(quiet(9_000))
+    const { throttle, step, time, next } = aThrottle(quiet(9_000))
     let moved = 0
 
     for (let steps = 0; steps < 400; steps++) {
       await next()
-      moved += pace.jobsMax
+      moved += throttle.jobsMax
       await step(30)
     }
 
@@ -100,18 +100,18 @@ describe('while no other work comes a bulk action', () => {
   })
 
   test('leaves a quarter of the time to other processes', async () => {
-    const { pace, time, next } = aPace(quiet(0))
+    const { throttle, time, next } = aThrottle(quiet(0))
 
     await next()
     time.at += otherWorkMs
     await next()
 
-    expect(pace.restMs(30)).toBe(10)
+    expect(throttle.restMs(30)).toBe(10)
   })
 
   test('goes at the pace of two again from the first job that comes, for a second', async () => {
     let arrived = 7
-    const { pace, time, next } = aPace(() => ({ ready: 9_000, arrived }))
+    const { throttle, time, next } = aThrottle(() => ({ ready: 9_000, arrived }))
     await next()
     const waited: number[] = []
     const look = async () => {
@@ -126,6 +126,6 @@ describe('while no other work comes a bulk action', () => {
     await look()
 
     expect(waited).toEqual([0, otherWorkMs, 0])
-    expect(pace.restMs(30)).toBe(10)
+    expect(throttle.restMs(30)).toBe(10)
   })
 })

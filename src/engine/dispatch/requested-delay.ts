@@ -21,13 +21,13 @@ export function handlerBackoff(backoffMs: () => unknown): number | string {
 }
 
 /** A delay that was asked for, in ms; undefined where none can be used. `fault`: what is wrong with it. */
-interface AskedDelay {
+interface RequestedDelay {
   readonly delayMs?: number
   readonly fault?: string
 }
 
 /** What an error that a handler threw asks for: what is out of range counts as the end of the range that is nearer. */
-export function askedDelay(error: { readonly name: string; readonly delayMs: unknown }): AskedDelay {
+export function requestedDelay(error: { readonly name: string; readonly delayMs: unknown }): RequestedDelay {
   try {
     const { delayMs } = error
     const is = `the delayMs that it threw is ${named(delayMs)}`

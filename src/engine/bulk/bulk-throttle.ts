@@ -15,7 +15,7 @@ const otherWorkMs = 1_000
 /** Between two looks at how many there are, in ms. */
 const lookMs = 10
 /** The rest after a step, in times of what it took: beside others, and alone. Also alone, for processes that write beside this one need gaps. */
-const rests = { besideOthers: 1, alone: 1 / 3 }
+const rests = { shared: 1, idle: 1 / 3 }
 const restMaxMs = 100
 
 /** What waits: jobs that are ready to be run, and how many ever became so otherwise than by being requeued. */
@@ -24,7 +24,7 @@ interface Waiting {
   readonly arrived: number
 }
 
-export interface BulkPaceParts {
+export interface BulkThrottleOptions {
   readonly look: () => Promise<Waiting>
   /** Monotonic ms, and a wait for so many of them; for tests. */
   readonly elapsed?: () => number
@@ -32,8 +32,8 @@ export interface BulkPaceParts {
 }
 
 /** Paces the commands over many jobs by what else there is to do: at the store's speed while nothing is. */
-export class BulkPace {
-  readonly #look: BulkPaceParts['look']
+export class BulkThrottle {
+  readonly #look: BulkThrottleOptions['look']
   readonly #elapsed: () => number
   readonly #wait: (ms: number) => Promise<void>
   #arrived: number | null = null
@@ -42,7 +42,7 @@ export class BulkPace {
   /** Jobs of the next step. */
   jobsMax = stepMin
 
-  constructor({ look, elapsed, wait }: BulkPaceParts) {
+  constructor({ look, elapsed, wait }: BulkThrottleOptions) {
     this.#look = look
     this.#elapsed = elapsed ?? (() => performance.now())
     this.#wait = wait ?? ((ms) => new Promise((resolve) => void timers.setTimeout(resolve, ms)))
@@ -53,14 +53,14 @@ export class BulkPace {
     const beganAt = this.#elapsed()
     const result = await run()
     const tookMs = this.#elapsed() - beganAt
-    if (!this.#isBesideOthers || tookMs < stepMs / 2) this.jobsMax = Math.min(stepMax, this.jobsMax * 2)
+    if (!this.#isShared || tookMs < stepMs / 2) this.jobsMax = Math.min(stepMax, this.jobsMax * 2)
     else if (tookMs > stepMs) this.jobsMax = Math.max(stepMin, Math.floor(this.jobsMax / 2))
     return result
   }
 
   /** The rest after what took so long, in ms: this share of the store's time is left to others. */
   restMs(tookMs: number): number {
-    return Math.min(tookMs * (this.#isBesideOthers ? rests.besideOthers : rests.alone), restMaxMs)
+    return Math.min(tookMs * (this.#isShared ? rests.shared : rests.idle), restMaxMs)
   }
 
   /**
@@ -71,7 +71,7 @@ export class BulkPace {
     const giveUpAt = this.#elapsed() + otherWorkMs
     while (goesOn()) {
       const ready = await this.#countReady()
-      if (command !== 'requeue' || !this.#isBesideOthers || ready <= readyMax || this.#elapsed() >= giveUpAt) return
+      if (command !== 'requeue' || !this.#isShared || ready <= readyMax || this.#elapsed() >= giveUpAt) return
       await this.#wait(lookMs)
     }
   }
@@ -84,7 +84,7 @@ export class BulkPace {
     return ready
   }
 
-  get #isBesideOthers(): boolean {
+  get #isShared(): boolean {
     return this.#elapsed() - this.#arrivedAt < otherWorkMs
   }
 }

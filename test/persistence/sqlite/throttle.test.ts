@@ -1,23 +1,23 @@
 import { describe, expect, test } from 'vitest'
 import { HeldLeases } from '../../../src/persistence/sqlite/thread/held-leases.ts'
-import { Housekeeping } from '../../../src/persistence/sqlite/thread/housekeeping.ts'
-import { alone, besideOthers, Pace } from '../../../src/persistence/sqlite/thread/pace.ts'
+import { Maintenance } from '../../../src/persistence/sqlite/thread/maintenance.ts'
+import { idleEffort, sharedEffort, Throttle } from '../../../src/persistence/sqlite/thread/throttle.ts'
 import { aJob, startAt } from '../../support/store.ts'
 import { leasesOf, newCalls, openWriter, setsOf } from '../../support/writer.ts'
 
 /** A clock on which so much time passes with each look: what each job of a step costs. */
 function aClock(costMs = 0) {
-  const clock = { at: 0, costMs, now: () => startAt + clock.at, steady: () => (clock.at += clock.costMs) }
+  const clock = { at: 0, costMs, now: () => startAt + clock.at, monotonic: () => (clock.at += clock.costMs) }
   return clock
 }
 
 describe.each([
-  ['alone', false, alone],
-  ['beside others', true, besideOthers],
-])('a step of housekeeping %s', (_, contended, { stepMs, rests }) => {
+  ['alone', false, idleEffort],
+  ['beside others', true, sharedEffort],
+])('a step of maintenance %s', (_, contended, { stepMs, rests }) => {
   test('ends when its time is over, and rests in proportion to what it took', () => {
     const clock = aClock()
-    const pace = new Pace(clock)
+    const pace = new Throttle(clock)
     let jobs = 0
 
     pace.step(contended, (goOn) => {
@@ -35,7 +35,7 @@ describe.each([
 
   test('that was held up by one job rests for the longer', () => {
     const clock = aClock()
-    const pace = new Pace(clock)
+    const pace = new Throttle(clock)
 
     pace.step(contended, () => {
       clock.at += 300
@@ -46,37 +46,37 @@ describe.each([
   })
 })
 
-/** A file and its housekeeping, for which `costMs` pass each time that it looks whether it may go on. */
+/** A file and its maintenance, for which `costMs` pass each time that it looks whether it may go on. */
 function aHouse(costMs: number, retentionMs: number) {
   const { db, commit } = openWriter({ retentionMs, maxQueueDepth: 1_000_000 })
   const clock = aClock()
   const count = (where: string) => db.prepare(`SELECT count(*) FROM jobs WHERE ${where}`).pluck().get() as number
   const store = (job = aJob(), jobs = 3_000) =>
     commit((writer) => writer.enqueue(newCalls(Array.from({ length: jobs }, () => job)), startAt))
-  const housekeeping = commit(
-    (writer) => new Housekeeping(writer, new HeldLeases(), { leaseMs: 30_000, retentionMs }, clock, () => {}),
+  const maintenance = commit(
+    (writer) => new Maintenance(writer, new HeldLeases(), { leaseMs: 30_000, retentionMs }, clock, () => {}),
   )
-  /** One transaction with what housekeeping wants now. */
+  /** One transaction with what maintenance wants now. */
   const turn = (contended: boolean, asked = false) => {
-    const parts = housekeeping.parts(clock.now(), asked, contended)
+    const parts = maintenance.parts(clock.now(), asked, contended)
     clock.costMs = costMs
     const results = commit(() => parts.map((part) => part.run(clock.now())))
     clock.costMs = 0
     for (const [index, part] of parts.entries()) part.done(results[index] as never)
   }
-  return { clock, commit, count, store, housekeeping, turn }
+  return { clock, commit, count, store, maintenance, turn }
 }
 
-describe('housekeeping beside others', () => {
+describe('maintenance beside others', () => {
   test('removes what has ended in short steps, a quarter of the time at most, and all of it in the end', () => {
-    const { clock, commit, count, store, housekeeping, turn } = aHouse(0.025, 1)
+    const { clock, commit, count, store, maintenance, turn } = aHouse(0.025, 1)
     store()
     commit((writer) => {
       const { jobs } = writer.lease([{ room: 3_000, start: true }], startAt)
       writer.apply(setsOf('succeed', leasesOf(jobs)), startAt)
     })
     store(aJob(), 1)
-    housekeeping.parts(clock.now(), false, true)
+    maintenance.parts(clock.now(), false, true)
     clock.at += 10_000
     const steps: { removed: number; tookMs: number; restedMs: number }[] = []
 
@@ -84,16 +84,16 @@ describe('housekeeping beside others', () => {
       const [left, beganAt] = [count(`state = 'succeeded'`), clock.at]
       turn(true)
       const tookMs = clock.at - beganAt
-      const restedMs = housekeeping.sleepMs(clock.now())
+      const restedMs = maintenance.sleepMs(clock.now())
       steps.push({ removed: left - count(`state = 'succeeded'`), tookMs, restedMs })
       clock.at += restedMs
     }
 
     const full = steps.slice(0, -1)
-    expect(Math.max(...steps.map(({ removed }) => removed))).toBeLessThanOrEqual(besideOthers.stepMs / 0.025 + 1)
+    expect(Math.max(...steps.map(({ removed }) => removed))).toBeLessThanOrEqual(sharedEffort.stepMs / 0.025 + 1)
     for (const { tookMs, restedMs } of full) {
-      expect(tookMs).toBeLessThanOrEqual(besideOthers.stepMs + 0.5)
-      expect(restedMs / tookMs).toBeGreaterThan(besideOthers.rests * 0.8)
+      expect(tookMs).toBeLessThanOrEqual(sharedEffort.stepMs + 0.5)
+      expect(restedMs / tookMs).toBeGreaterThan(sharedEffort.rests * 0.8)
     }
     // Where a job takes 0.025 ms: 9,000 a second and more.
     const perMs = (sum: number, { tookMs, restedMs }: (typeof steps)[number]) => sum + tookMs + restedMs
@@ -102,17 +102,17 @@ describe('housekeeping beside others', () => {
 
   test('queues what is due at once in short steps, with gaps between them', () => {
     // It looks at the time once in a hundred jobs.
-    const { clock, count, store, housekeeping, turn } = aHouse(1, 0)
+    const { clock, count, store, maintenance, turn } = aHouse(1, 0)
     store(aJob({ delayMs: 1_000 }))
     clock.at += 1_000
-    housekeeping.lookForDue()
+    maintenance.lookForDue()
     const left: number[] = []
     const gaps: number[] = []
 
     for (let turns = 0; turns < 100 && count(`state = 'scheduled'`) > 0; turns++) {
       turn(true)
       left.push(count(`state = 'scheduled'`))
-      const gap = housekeeping.sleepMs(clock.now())
+      const gap = maintenance.sleepMs(clock.now())
       if (left.at(-1)! > 0) gaps.push(gap)
       clock.at += gap
     }

@@ -1,6 +1,6 @@
-import type { SteadyClock } from '../../../runtime/clock.ts'
+import type { MonotonicClock } from '../../../runtime/clock.ts'
 
-/** How long a step of housekeeping takes, and for how many times as long it rests then. */
+/** How long a step of maintenance takes, and for how many times as long it rests then. */
 interface Effort {
   /** In ms. What it is about when they are over is finished: some jobs at most. */
   readonly stepMs: number
@@ -8,9 +8,9 @@ interface Effort {
 }
 
 /** While others use the store: a quarter of the thread's time at most. */
-export const besideOthers: Effort = { stepMs: 2, rests: 3 }
+export const sharedEffort: Effort = { stepMs: 2, rests: 3 }
 /** While nobody does: half of it, for a process that writes beside this one needs gaps. */
-export const alone: Effort = { stepMs: 5, rests: 1 }
+export const idleEffort: Effort = { stepMs: 5, rests: 1 }
 
 /** Asked between one job of a step, or a few, and the next. */
 export type GoOn = () => boolean
@@ -18,29 +18,29 @@ export type GoOn = () => boolean
 /** For a step that ends by its number of jobs alone. */
 export const noPause: GoOn = () => true
 
-/** Bounds the share of the thread's time that one kind of housekeeping takes: by steps, and rests in proportion to what they took. */
-export class Pace {
-  readonly #clock: SteadyClock
+/** Bounds the share of the thread's time that one kind of maintenance takes: by steps, and rests in proportion to what they took. */
+export class Throttle {
+  readonly #clock: MonotonicClock
   readonly #effort: (contended: boolean) => Effort
   #restMs = 0
   /** By the steady clock. */
   nextAt = Number.NEGATIVE_INFINITY
 
-  constructor(clock: SteadyClock, effort = (contended: boolean): Effort => (contended ? besideOthers : alone)) {
+  constructor(clock: MonotonicClock, effort = (contended: boolean): Effort => (contended ? sharedEffort : idleEffort)) {
     this.#clock = clock
     this.#effort = effort
   }
 
   get isDue(): boolean {
-    return this.#clock.steady() >= this.nextAt
+    return this.#clock.monotonic() >= this.nextAt
   }
 
   /** Does a step, which asks before it does more than the least; `contended`: others use the store. */
   step<Result>(contended: boolean, run: (goOn: GoOn) => Result): Result {
     const { stepMs, rests } = this.#effort(contended)
-    const beganAt = this.#clock.steady()
-    const result = run(() => this.#clock.steady() - beganAt < stepMs)
-    this.#restMs = rests * (this.#clock.steady() - beganAt)
+    const beganAt = this.#clock.monotonic()
+    const result = run(() => this.#clock.monotonic() - beganAt < stepMs)
+    this.#restMs = rests * (this.#clock.monotonic() - beganAt)
     return result
   }
 
@@ -51,6 +51,6 @@ export class Pace {
 
   /** There is nothing to do for so many ms. */
   wait(ms: number): void {
-    this.nextAt = this.#clock.steady() + ms
+    this.nextAt = this.#clock.monotonic() + ms
   }
 }

@@ -6,7 +6,7 @@ import { openKept } from './kept.ts'
  * What a file of schema `version` lacks, or has otherwise, of the tables, indexes, triggers and views that its migrations make; those that
  * somebody added are no fault.
  */
-export function schemaFaults(db: Database.Database, version: number): string[] {
+export function schemaDifferences(db: Database.Database, version: number): string[] {
   const model = openKept(':memory:')
   for (const migration of migrations.slice(0, version)) model.exec(migration)
   const wanted = objectsOf(model)

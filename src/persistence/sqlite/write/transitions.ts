@@ -15,16 +15,16 @@ type Moved = readonly [id: number, from: JobNode, to: JobState, event: EventType
 type Logged = readonly [first: number, length: number, from: JobNode, to: JobState, event: EventType]
 
 /** One event, or those of a claim, in order. */
-type Step = EventType | 'claim'
+type Change = EventType | 'claim'
 
-/** `fenced`: only jobs whose lease is the one named. */
-type LeaseCheck = 'fenced' | 'anyone'
+/** `holder`: only jobs whose lease is the one named. */
+type LeaseCheck = 'holder' | 'anyone'
 
 /** Runs that are moved one by one; more go through JSON, all at once. */
 const fewRanges = 4
 
 /** Jobs of a run that are moved together. */
-interface Piece {
+interface SubRange {
   readonly first: number
   readonly last: number
   /** The last job that has rows of its own. */
@@ -50,7 +50,7 @@ interface Write {
 type RangeCount = 'one' | 'many'
 
 interface Statements extends Write {
-  /** How many jobs of one range take the step, and are like its first; null where each is logged for itself anyway. */
+  /** How many jobs of one range take the change, and are like its first; null where each is logged for itself anyway. */
   readonly alike: Database.Statement | null
   readonly events: readonly EventType[]
   /** The one edge that each event takes, null where one of them may take several. */
@@ -62,7 +62,7 @@ interface Statements extends Write {
  * job is logged in `event_runs` and the job moved in `jobs`, by statements made from the edge table, and what edges were taken is counted
  * for `edge_counts`.
  */
-export class Moves {
+export class Transitions {
   readonly #db: Database.Database
   readonly #leaseMs: number
   readonly #prepared = new Map<string, Statements>()
@@ -126,9 +126,9 @@ export class Moves {
     this.lastEventId = next - 1
   }
 
-  /** Moves those jobs of the ranges that the machine lets take `step`, each at most once; how many. `crashed`: what `expire` is to say. */
+  /** Applies `change` to those jobs of the ranges that the machine allows it for, each at most once; returns how many. `crashed`: the flag of `expire`. */
   apply(
-    step: Step,
+    change: Change,
     ranges: readonly JobRange[],
     now: number,
     leaseCheck: LeaseCheck = 'anyone',
@@ -137,7 +137,7 @@ export class Moves {
     this.#lastMoved = this.#nextEventId
     if (ranges.length === 0) return 0
     const count = ranges.length > fewRanges ? 'many' : 'one'
-    const statements = this.#statements(step, leaseCheck, count)
+    const statements = this.#statements(change, leaseCheck, count)
     const { events } = statements
     // Spread last wherever it is hot: V8 (Node 20) takes 0.6 µs for each property that comes after a spread.
     const always = { now, lease_ms: this.#leaseMs, crashed: Number(crashed) }
@@ -149,8 +149,8 @@ export class Moves {
     let moved = 0
     for (const [first, last, lease_token, delay_ms, error] of ranges) {
       const values = { lease_token, delay_ms, error, ...always }
-      for (const piece of this.#pieces(statements, values, first, last))
-        moved += this.#take(statements, { event_id: takeIds(piece.first, piece.last), ...values, ...piece })
+      for (const subRange of this.#split(statements, values, first, last))
+        moved += this.#take(statements, { event_id: takeIds(subRange.first, subRange.last), ...values, ...subRange })
     }
     return this.#noteSpare(ranges, moved)
   }
@@ -161,21 +161,21 @@ export class Moves {
   }
 
   /**
-   * Splits a range where the past of its jobs differs: of a piece whose jobs have the same, each event is logged as one row, and else for each
+   * Splits a range where the past of its jobs differs: if all jobs of a part have the same past, each event is logged as one row, otherwise one for each
    * job.
    */
-  #pieces({ alike }: Statements, values: Values, first: number, last: number): Piece[] {
-    const pieces: Piece[] = []
+  #split({ alike }: Statements, values: Values, first: number, last: number): SubRange[] {
+    const subRanges: SubRange[] = []
     let next = first
-    while (alike && next < last && pieces.length < fewRanges) {
+    while (alike && next < last && subRanges.length < fewRanges) {
       const count = alike.get({ first: next, last, ...values }) as number
       const end = next + count - 1
       if (count < 2 || (end < last && alike.get({ first: next, last: end, ...values }) !== count)) break
-      pieces.push({ first: next, last: end, logged_to: next, length: count })
+      subRanges.push({ first: next, last: end, logged_to: next, length: count })
       next = end + 1
     }
-    if (next <= last) pieces.push({ first: next, last, logged_to: last, length: 1 })
-    return pieces
+    if (next <= last) subRanges.push({ first: next, last, logged_to: last, length: 1 })
+    return subRanges
   }
 
   /** Which jobs the last `apply` moved, and how: a job once for each event. */
@@ -215,10 +215,10 @@ export class Moves {
     return [...this.#taken.values()].reduce((sum, { from, to, n }) => sum + n * (waits(to) - waits(from)), 0)
   }
 
-  #statements(step: Step, leaseCheck: LeaseCheck, count: RangeCount): Statements {
-    const key = `${step} ${leaseCheck} ${count}`
-    const events = step === 'claim' ? claim : [step]
-    const statements = this.#prepared.get(key) ?? prepareMoves(this.#db, events, leaseCheck, sources[count])
+  #statements(change: Change, leaseCheck: LeaseCheck, count: RangeCount): Statements {
+    const key = `${change} ${leaseCheck} ${count}`
+    const events = change === 'claim' ? claim : [change]
+    const statements = this.#prepared.get(key) ?? prepareTransitions(this.#db, events, leaseCheck, sources[count])
     this.#prepared.set(key, statements)
     return statements
   }
@@ -263,12 +263,12 @@ function matches(
   const jobs = follow(events, source)
   return [
     `jobs.id BETWEEN ${part('first')} AND ${part(last)}`,
-    ...(leaseCheck === 'fenced' ? [`jobs.lease_token = ${part('lease_token')}`] : []),
+    ...(leaseCheck === 'holder' ? [`jobs.lease_token = ${part('lease_token')}`] : []),
     ...events.map((event, index) => takes(event, jobs[index])),
   ].join(' AND ')
 }
 
-function prepareMoves(
+function prepareTransitions(
   db: Database.Database,
   events: readonly EventType[],
   leaseCheck: LeaseCheck,
