@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { chromium } from 'playwright-core'
 import { z } from 'zod'
-import { serveHttp } from '../dist/http/server.js'
+import { createHttp } from '../dist/http.js'
 import { createJobSystem, defineHandler } from '../dist/index.js'
 
 const target = join(import.meta.dirname, '../docs/images')
@@ -42,18 +42,8 @@ const handlers = [
 ]
 const log = { debug() {}, info() {}, warn() {}, error: console.error, child: () => log }
 const system = await createJobSystem({ database: join(folder, 'jobs.db'), handlers, workers: 12 })
-const server = await serveHttp({
-  system,
-  log,
-  now: Date.now,
-  version: '',
-  host: '127.0.0.1',
-  port: 0,
-  hosts: [],
-  apiToken: null,
-  maxRequestBytes: 1_000_000,
-  maxInFlightRequests: 1_000,
-})
+const http = createHttp(system, { log })
+const server = await http.listen({ port: 0 })
 await system.start()
 
 const { id: deadId } = await system.enqueue({
@@ -95,6 +85,6 @@ for (const [name, path, height] of [
 }
 await browser.close()
 clearInterval(feeding)
-await server.close(0)
+await http.close(0)
 await system.stop({ graceMs: 0 })
 rmSync(folder, { recursive: true, force: true })

@@ -76,6 +76,13 @@ export const listLimitDefault = 50
 export const historyLimitMax = 1_000
 /** Transitions of all jobs in one read. */
 export const transitionLimitMax = 1_000
+/** One HTTP request's body, in bytes, and write requests being served at once, where nothing is said. */
+export const requestBytesDefault = 8_388_608
+export const requestsInFlightDefault = 1_000
+/** Payloads' worth of members and elements that the JSON of one HTTP request may have. */
+export const requestPayloadsMax = 10
+/** Of where browsers see the API and the dashboard, such as `/admin/jobs`; without the slash at its end. */
+export const basePathPattern = /^(\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$/
 /** Of job types and queues. */
 export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/
 /** Of one attempt. */

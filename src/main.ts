@@ -8,10 +8,11 @@ import { connectionsMax } from './cli/descriptors.ts'
 import { readEnvironment, type ServerConfig } from './cli/environment.ts'
 import { createLog, type ProcessLog } from './cli/log.ts'
 import { verifyCommand } from './cli/verify.ts'
+import { requestPayloadsMax } from './config.ts'
 import { currentJob } from './engine/dispatch/attempt.ts'
 import { ConfigError, DatabaseLockedError, DatabaseLostError, LostJobsError } from './errors.ts'
 import { builtinHandlers } from './handlers/builtin.ts'
-import { type HttpServer, serveHttp } from './http/server.ts'
+import { assembleHttp, type JobsHttp } from './http/http.ts'
 import { createJobSystem, type JobSystem } from './index.ts'
 import { escapeLines } from './job/escape-controls.ts'
 import { databasePathProblem } from './persistence/database-path.ts'
@@ -26,12 +27,8 @@ const exitUsage = 64
 const exitLost = 74
 /** Its EX_DATAERR: the file has less than was acknowledged, and a person must say what to do. */
 const exitMissing = 65
-/** Payloads' worth of members and elements that the JSON of one HTTP request may have. */
-const requestPayloadsMax = 10
 /** Ctrl-C under npm arrives twice: from the terminal, and forwarded. */
 const sameSignalMs = 250
-/** How long requests under way may take once all else is stopped. */
-const lastRequestsMs = 1_000
 /** How long the last lines of the log may take. */
 const lastLinesMs = 1_000
 /** How much longer than its grace a stop may take. Only a disk that no longer answers holds it up for so long. */
@@ -79,7 +76,7 @@ else {
 interface Opened {
   readonly graceMs: number
   system?: JobSystem
-  server?: HttpServer
+  http?: JobsHttp
 }
 
 async function serve(...flags: string[]): Promise<void> {
@@ -94,11 +91,12 @@ async function serve(...flags: string[]): Promise<void> {
   const system = await open(config, log, acceptLoss)
   opened.system = system
   handleStrays(opened, processLog)
-  const server = await listen(config, system, processLog)
-  opened.server = server
+  const http = serverOf(config, system, processLog)
+  opened.http = http
+  const { url } = await listen(config, system, http)
   if (!config.isGraceKnown && isKilledEarly(opened.graceMs))
     log.warn({ shutdown_grace_ms: opened.graceMs }, killedEarly)
-  log.info({ url: server.url, durability: system.durability, database: config.databasePath }, 'listening')
+  log.info({ url, durability: system.durability, database: config.databasePath }, 'listening')
   await system.start().catch((error: Error) => log.info({ reason: error.message }, 'not started'))
 }
 
@@ -195,30 +193,37 @@ function exitOf(error: unknown): number {
   return error instanceof LostJobsError ? exitMissing : 1
 }
 
-async function listen(config: ServerConfig, system: JobSystem, { log, dropped }: ProcessLog): Promise<HttpServer> {
-  const { host, port, apiToken, allowedHosts, basePath, maxRequestBytes, maxInFlightRequests } = config
-  const hosts = [host, ...allowedHosts]
+/** As the library's `createHttp` makes it, in a process of its own. */
+function serverOf(config: ServerConfig, system: JobSystem, { log, dropped }: ProcessLog): JobsHttp {
+  const { apiToken, allowedHosts, basePath, maxRequestBytes, maxInFlightRequests } = config
   try {
-    return await serveHttp({
+    return assembleHttp({
       system,
       log,
       now: systemClock.now,
       random: Math.random,
-      host,
-      port,
-      hosts,
+      allowedHosts,
       basePath,
+      pages: true,
       apiToken,
       version: version(),
       droppedLogLines: dropped,
       maxRequestBytes,
       maxRequestValues: requestPayloadsMax * config.settings.maxPayloadValues,
       maxInFlightRequests,
-      maxConnections: connectionsMax(config.settings.workers),
+      ownsProcess: true,
     })
   } catch (error) {
-    await system.stop()
     if (error instanceof ConfigError) fail(error.problems.join('\n'), exitConfig)
+    throw error
+  }
+}
+
+async function listen({ host, port, settings }: ServerConfig, system: JobSystem, http: JobsHttp) {
+  try {
+    return await http.listen({ host, port, maxConnections: connectionsMax(settings.workers) })
+  } catch (error) {
+    await system.stop()
     const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
     const why = taken ? 'it is in use; set PORT to another, or 0 for a free one' : (error as Error).message
     fail(`cannot listen on ${host} port ${port}: ${why}`, 1)
@@ -261,7 +266,7 @@ async function shutDown(opened: Opened, processLog: ProcessLog, reason: string):
   log.info({ reason }, 'stopping')
   endAfterGrace(opened, processLog)
   await opened.system?.stop()
-  await opened.server?.close(lastRequestsMs)
+  await opened.http?.close()
   log.info({}, 'stopped')
   process.exit(0)
 }

@@ -1,7 +1,15 @@
 import { isIP } from 'node:net'
 import { parseEnv } from 'node:util'
 import { z } from 'zod'
-import { completeSettings, defaults, ranges, type Settings } from '../config.ts'
+import {
+  basePathPattern,
+  completeSettings,
+  defaults,
+  ranges,
+  requestBytesDefault,
+  requestsInFlightDefault,
+  type Settings,
+} from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { type SmtpSettings, tlsModes } from '../handlers/smtp.ts'
 import { secretPattern } from '../handlers/webhook-signature.ts'
@@ -65,8 +73,8 @@ const variables = {
     .default([]),
   BASE_PATH: z
     .string()
-    .regex(/^\/$|^(\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+\/?$/)
     .transform((path) => path.replace(/\/$/, ''))
+    .refine((path) => basePathPattern.test(path))
     .describe('a path such as /jobs-admin: letters, digits and . _ ~ - between slashes')
     .default(''),
   DATABASE_PATH: text('a path').default('./data/jobs.db'),
@@ -78,8 +86,8 @@ const variables = {
   RETRY_BASE_MS: setting('retryBaseMs'),
   RETRY_MAX_MS: setting('retryMaxMs'),
   RETENTION_MS: setting('retentionMs'),
-  MAX_REQUEST_BYTES: whole(1_024, 1_073_741_824).default(8_388_608),
-  MAX_IN_FLIGHT_REQUESTS: whole(1, 100_000).default(1_000),
+  MAX_REQUEST_BYTES: whole(1_024, 1_073_741_824).default(requestBytesDefault),
+  MAX_IN_FLIGHT_REQUESTS: whole(1, 100_000).default(requestsInFlightDefault),
   MAX_QUEUE_DEPTH: setting('maxQueueDepth'),
   MAX_DEPTH_PER_QUEUE: whole(ranges.maxDepthPerQueue.min, ranges.maxDepthPerQueue.max).optional(),
   MAX_PAYLOAD_BYTES: setting('maxPayloadBytes'),

@@ -1,5 +1,15 @@
 /** All that front doors, HTTP first, may know of the inside: the system as they see it, and the words and bounds that it has. */
-export { enqueueBatchMax, historyLimitMax, listLimitDefault, listLimitMax } from '../config.ts'
+export {
+  basePathPattern,
+  defaults,
+  enqueueBatchMax,
+  historyLimitMax,
+  listLimitDefault,
+  listLimitMax,
+  requestBytesDefault,
+  requestPayloadsMax,
+  requestsInFlightDefault,
+} from '../config.ts'
 export { newJobSchema, snakeCase, storedFields } from '../job/fields.ts'
 export { filterFields, fromWire } from '../job/filter.ts'
 export { issuesOf } from '../job/input-issues.ts'

@@ -1,4 +1,5 @@
 import { type Context, Hono } from 'hono'
+import { getPath } from 'hono/utils/url'
 import type { JobSystem, SystemLog } from '../engine/front-door.ts'
 import { InvalidInputError } from '../errors.ts'
 import { AuthFailures } from './auth-failures.ts'
@@ -7,14 +8,14 @@ import { assetRoute } from './dashboard/assets.ts'
 import { pageRoutes } from './dashboard/pages/pages.tsx'
 import { isPage, pageProblem } from './dashboard/pages/problem.tsx'
 import type { EventFeed } from './events/event-feed.ts'
-import { createGuard, type GuardOptions } from './guard.ts'
+import { createGuard } from './guard.ts'
 import { loginRoutes } from './login.ts'
 import { authFailureFamilies, logFamilies } from './metrics/metric-families.ts'
-import { assertBasePath, firstSegmentOf } from './mount.ts'
+import { firstSegmentOf, Mount } from './mount.ts'
 import { Docs } from './openapi/docs.ts'
 import { HttpError, isServerError, problem } from './problem.ts'
 import { ReadLimits } from './read-limits.ts'
-import type { Env } from './request.ts'
+import { type Env, targetOf } from './request.ts'
 import { ResponseMemory } from './response-memory.ts'
 import { apiRoutes } from './routes/api.ts'
 import { docsRoute } from './routes/docs.ts'
@@ -22,15 +23,17 @@ import type { Parts, Route } from './routes/route.ts'
 import { createServe, type Handler } from './serve.ts'
 import { Sessions } from './session.ts'
 
-export interface AppOptions extends BodyLimits, GuardOptions {
+export interface AppOptions extends BodyLimits {
   readonly system: JobSystem
   readonly log: SystemLog
   /** Epoch ms. */
   readonly now: () => number
   /** Null: nobody has to show one. */
   readonly apiToken: string | null
-  /** Where a proxy serves this, such as `/jobs-admin`; empty: at the root. */
+  /** Where browsers see this, such as `/admin/jobs`; empty: at the root. */
   readonly basePath: string
+  /** Whether there is a dashboard, and the API's description as a page. */
+  readonly pages: boolean
   /** Of this program, as the API's description tells it. */
   readonly version: string
   /** Lines of the log that could not be written so far; left out: nobody counts them. */
@@ -39,13 +42,17 @@ export interface AppOptions extends BodyLimits, GuardOptions {
   readonly pause?: (ms: number) => Promise<unknown>
 }
 
-/**
- * The HTTP API and the dashboard over a system, at the root, to be served by @hono/node-server and put elsewhere by `mount`. `feed` is the
- * server's to close. Throws `ConfigError` where `basePath` cannot be.
- */
-export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
+/** Answers a request: the API and the pages over a system. `env` has what it is read from. */
+export type Answer = (request: Request, env: Env['Bindings']) => Promise<Response>
+
+interface App {
+  readonly answer: Answer
+  readonly routes: readonly Route[]
+}
+
+/** The HTTP API and the dashboard over a system. `feed` is the caller's to close. Throws `ConfigError` where `basePath` cannot be. */
+export function createApp(options: AppOptions, feed: EventFeed): App {
   const { system, log, now, apiToken, basePath, version } = options
-  const app = new Hono<Env>()
   const authFailures = new AuthFailures(options)
   const sessions = apiToken === null ? null : new Sessions({ token: apiToken, now, basePath, authFailures })
   const responseMemory = new ResponseMemory(bodiesHeldMax * options.maxRequestBytes)
@@ -60,25 +67,29 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
       ...(sessions ? authFailureFamilies(authFailures.counts) : []),
     ],
   }
-  const pages = pageRoutes(system, now, sessions !== null)
-  const routes: readonly Route[] = [...apiRoutes, docsRoute, ...loginRoutes(), assetRoute(), ...pages]
-  assertBasePath(
+  const pages = [docsRoute, ...loginRoutes(), assetRoute(), ...pageRoutes(system, now, sessions !== null)]
+  const routes: readonly Route[] = options.pages ? [...apiRoutes, ...pages] : apiRoutes
+  const mount = new Mount(
     basePath,
-    routes.map(({ path }) => path),
+    [...apiRoutes, ...pages].map(({ path }) => path),
   )
+  const app = new Hono<Env>({ getPath: (request) => mount.takeOff(getPath(request)) })
   const openPaths = routes.filter(({ isOpen }) => isOpen).map(({ path }) => path.replace(/:\w+/g, '[^/]+'))
-  const guard = createGuard(options, sessions, new RegExp(`^(${openPaths.join('|')})$`))
+  const guard = createGuard(sessions, new RegExp(`^(${openPaths.join('|')})$`))
 
   // One handler to a request and no middleware: hono then calls it without a chain of promises, which is a tenth of a small request's time.
   // Always a promise, for which @hono/node-server hears of what goes wrong while the answer is written.
   const guarded = (handler: Handler) => async (c: Context<Env>) => {
-    const refusal = guard(c.env.incoming, c.req.path)
+    const refusal = guard(c.env, c.req.path)
     if (refusal) await refusal
     return handler(c)
   }
   const serve = createServe(parts, new RequestLimits(options), new ReadLimits(responseMemory))
   for (const route of routes) app.on(route.method, route.path, guarded(serve(route)))
-  const tell = (c: Context<Env>, error: unknown) => (isPage(c.req.path) ? pageProblem(error, c) : problem(error))
+  const tell = ({ req }: Context<Env>, error: unknown) => {
+    const isForPeople = options.pages && isPage(req.path)
+    return isForPeople ? pageProblem(error, req.method, mount.takeOff(targetOf(req))) : problem(error)
+  }
   const refuse = async (c: Context<Env>, error: unknown) => {
     // The one error answer that may have more than a line.
     if (!(error instanceof InvalidInputError)) return tell(c, error)
@@ -105,5 +116,5 @@ export function createApp(options: AppOptions, feed: EventFeed): Hono<Env> {
     if (isServerError(error)) log.error({ err: error, method: c.req.method, path: c.req.path }, 'a request failed')
     return refuse(c, error)
   })
-  return app
+  return { answer: async (request, env) => mount.putUnder(await app.fetch(request, env)), routes }
 }

@@ -1,7 +1,7 @@
-import type { IncomingMessage } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import ipaddr from 'ipaddr.js'
 import type { SystemLog } from '../engine/front-door.ts'
+import type { Incoming } from './exchange.ts'
 import { HttpError } from './problem.ts'
 
 /** Where a wrong token was shown: in the login form, as a bearer token, or as the key of a cookie that somebody made. */
@@ -85,7 +85,7 @@ export class AuthFailures {
   }
 
   /** Resolves when the wrong token that `incoming` shows may be refused; rejects with a 429 where too many wait for that. */
-  async slow(incoming: IncomingMessage, kind: AuthFailureKind): Promise<void> {
+  async slow(incoming: Incoming, kind: AuthFailureKind): Promise<void> {
     const now = this.#now()
     const { remoteAddress } = incoming.socket
     const client = this.#client(networkOf(remoteAddress), now)
@@ -124,7 +124,7 @@ export class AuthFailures {
   }
 
   /** Never what was guessed: it may be the token of another server, or a password. */
-  #tell({ socket, headers }: IncomingMessage, kind: AuthFailureKind, now: number): void {
+  #tell({ socket, headers }: Incoming, kind: AuthFailureKind, now: number): void {
     this.#untold++
     if (Math.abs(now - this.#toldAt) < tellMs) return
     const forwarded = headers['x-forwarded-for']

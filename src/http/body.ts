@@ -1,7 +1,8 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders } from 'node:http'
 import { performance } from 'node:perf_hooks'
 import { setTimeout } from 'node:timers/promises'
 import { BackpressureError, InvalidInputError } from '../errors.ts'
+import type { Incoming } from './exchange.ts'
 import { exceedsValues } from './json-values.ts'
 import { HttpError } from './problem.ts'
 import { Rounds } from './rounds.ts'
@@ -62,7 +63,7 @@ export class RequestLimits {
    * Serves one write request: reads its body as JSON and does `work` with it; the bytes count as held until that is done. Throws what the
    * contract has for a bad body, and `BackpressureError`.
    */
-  withJson(incoming: IncomingMessage, work: (body: unknown) => Promise<Response>): Promise<Response> {
+  withJson(incoming: Incoming, work: (body: unknown) => Promise<Response>): Promise<Response> {
     const { maxRequestBytes, maxRequestValues } = this.#limits
     return this.#with(
       incoming,
@@ -74,7 +75,7 @@ export class RequestLimits {
   }
 
   /** The same for what a page's form sends; no body is a form without fields. */
-  withForm(incoming: IncomingMessage, work: (form: URLSearchParams) => Promise<Response>): Promise<Response> {
+  withForm(incoming: Incoming, work: (form: URLSearchParams) => Promise<Response>): Promise<Response> {
     const bytesMax = Math.min(formBytesMax, this.#limits.maxRequestBytes)
     const parse = (bytes: Buffer) => new URLSearchParams(`${bytes}`)
     return this.#with(incoming, 'application/x-www-form-urlencoded', bytesMax, parse, work)
@@ -92,7 +93,7 @@ export class RequestLimits {
 
   // One async function, not two: a small request is a handful of promises anyway.
   async #with<T>(
-    incoming: IncomingMessage,
+    incoming: Incoming,
     mediaType: string,
     bytesMax: number,
     parse: (bytes: Buffer) => T,
@@ -147,7 +148,7 @@ export class RequestLimits {
     return this.#lastTurn
   }
 
-  #read(incoming: IncomingMessage, body: Held, bytesMax: number): Promise<Buffer> {
+  #read(incoming: Incoming, body: Held, bytesMax: number): Promise<Buffer> {
     const tooLarge = () => {
       const message = `the body has more than ${bytesMax} bytes, which is all that one request may have`
       return new HttpError(413, 'payload_too_large', message)

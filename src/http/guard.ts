@@ -1,39 +1,46 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders } from 'node:http'
 import { isIP } from 'node:net'
+import type { Incoming } from './exchange.ts'
 import { HttpError } from './problem.ts'
 import type { Sessions } from './session.ts'
 
-export interface GuardOptions {
-  /** Names that the `Host` header may carry, beside loopback. */
-  readonly hosts: readonly string[]
-}
+/** The names that the `Host` header may carry: loopback, and those given. Any other may be a foreign page's (DNS rebinding). */
+export class Hosts {
+  readonly #allowed: ReadonlySet<string>
+  /** The last that was: most requests name the same, and to take one apart is most of what the guard does. */
+  #allowedLast: string | undefined
 
-/**
- * Refuses requests that no client of ours makes: for a host name that is not ours (DNS rebinding), sent by a foreign page, or without the
- * token, where `sessions` asks for one, unless the path is one of `openPaths`. Throws `HttpError`, or gives a promise that rejects with one: a wrong token may be answered late.
- */
-export function createGuard(
-  { hosts }: GuardOptions,
-  sessions: Sessions | null,
-  openPaths: RegExp,
-): (incoming: IncomingMessage, path: string) => Promise<never> | undefined {
-  const allowed = new Set(hosts.map(bareHost))
-  /** The last that was: most requests name the same, and to take one apart is most of what is done here. */
-  let allowedLast: string | undefined
+  constructor(allowed: readonly string[]) {
+    this.#allowed = new Set(allowed.map(bareHost))
+  }
 
-  return (incoming, path) => {
-    const { host } = incoming.headers
-    if (countHosts(incoming.rawHeaders) !== 1) {
-      throw new HttpError(400, 'bad_request', 'the request must have one Host header')
-    }
-    if (host !== allowedLast && !isAllowedHost(host, allowed)) {
+  /** Throws `HttpError`. */
+  assertAllowed(host: string | undefined): void {
+    if (host !== this.#allowedLast && !isAllowedHost(host, this.#allowed)) {
       throw new HttpError(
         403,
         'forbidden_host',
         `the Host header is ${told(host)}, which is neither this machine nor one of ALLOWED_HOSTS; add it there if it is a name of this server`,
       )
     }
-    allowedLast = host
+    this.#allowedLast = host
+  }
+}
+
+/**
+ * Refuses requests that no client of ours makes: for a host name that is not ours, sent by a foreign page, or without the token, where
+ * `sessions` asks for one, unless the path is one of `openPaths`. Throws `HttpError`, or gives a promise that rejects with one: a wrong token may be answered late.
+ */
+export function createGuard(
+  sessions: Sessions | null,
+  openPaths: RegExp,
+): (env: { readonly incoming: Incoming; readonly hosts: Hosts | null }, path: string) => Promise<never> | undefined {
+  return ({ incoming, hosts }, path) => {
+    const { host } = incoming.headers
+    if (countHosts(incoming.rawHeaders) !== 1) {
+      throw new HttpError(400, 'bad_request', 'the request must have one Host header')
+    }
+    hosts?.assertAllowed(host)
     if (!isTargetAt(incoming.url!, host)) {
       throw new HttpError(
         400,

@@ -1,7 +1,7 @@
-import type { IncomingMessage } from 'node:http'
 import { RequestLimits } from './body.ts'
 import { loginPage } from './dashboard/pages/login.tsx'
 import { seeOther } from './dashboard/pages/page.tsx'
+import type { Incoming } from './exchange.ts'
 import { isSecure, queryOf } from './request.ts'
 import type { Route } from './routes/route.ts'
 
@@ -59,9 +59,9 @@ export function loginRoutes(): readonly Route[] {
 /** Takes forms from anybody. Whoever begins many and ends none keeps nobody out: one that is sent at once has come before its turn to be cut. */
 class LoginForms {
   /** In the order in which they began. */
-  readonly #unfinished = new Set<IncomingMessage>()
+  readonly #unfinished = new Set<Incoming>()
 
-  async take(incoming: IncomingMessage, work: (form: URLSearchParams) => Promise<Response>): Promise<Response> {
+  async take(incoming: Incoming, work: (form: URLSearchParams) => Promise<Response>): Promise<Response> {
     for (const oldest of this.#unfinished) {
       if (this.#unfinished.size < unfinishedMax) break
       this.#unfinished.delete(oldest)

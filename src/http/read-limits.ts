@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import type { Outgoing } from './exchange.ts'
 import { ResponseMemory } from './response-memory.ts'
 import { Turns } from './turns.ts'
 
@@ -35,7 +35,7 @@ export class ReadLimits {
   /** Gives an answer; `gone` fires when the client of one that has turns leaves. Rejects with `BackpressureError` before any work is done. */
   async serve(
     limit: ReadLimit,
-    outgoing: ServerResponse,
+    outgoing: Outgoing,
     work: (gone: AbortSignal) => Response | Promise<Response>,
   ): Promise<Response> {
     if (limit === 'none') return work(neverGone)

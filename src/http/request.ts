@@ -1,11 +1,17 @@
-import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import { z } from 'zod'
 import type { ApiErrorCode } from './api-errors.ts'
+import type { Exchange } from './exchange.ts'
+import type { Hosts } from './guard.ts'
 import { HttpError } from './problem.ts'
 import { jobId } from './wire.ts'
 
-export type Env = { Bindings: HttpBindings }
+export interface Env {
+  Bindings: Exchange & {
+    /** Those that a request may name; null: somebody else has seen to that. */
+    readonly hosts: Hosts | null
+  }
+}
 
 /** The segments of a path that stand for something: what they may be, and the error of one that is nothing here. */
 export const pathParameters: Readonly<Record<string, { readonly schema: z.ZodType; readonly error: ApiErrorCode }>> = {
@@ -32,18 +38,21 @@ export function queryOf(c: Context<Env>): URLSearchParams {
 }
 
 /** What was asked for, path and query as they were sent. */
-export function targetOf(c: Context<Env>): string {
-  const { url } = c.req
+export function targetOf({ url }: Pick<Request, 'url'>): string {
   return url.slice(url.indexOf('/', url.indexOf('//') + 2))
 }
 
 /**
- * Whether the browser came by https: as the proxy nearest to it says, or as a form's request says itself. Anyone can send these headers: they may
- * only make things stricter, or show.
+ * Whether the browser came by https: to us, as the proxy nearest to it says, or as a form's request says itself. Anyone can send these headers:
+ * they may only make things stricter, or show.
  */
 export function isSecure(c: Context<Env>): boolean {
   const nearest = (c.req.header('x-forwarded-proto') ?? '').split(',')[0]!.trim().toLowerCase()
-  return nearest === 'https' || c.req.header('origin')?.startsWith('https://') === true
+  return (
+    nearest === 'https' ||
+    c.env.incoming.socket.encrypted === true ||
+    c.req.header('origin')?.startsWith('https://') === true
+  )
 }
 
 /** Where the browser reached this server, such as `http://localhost:8080`; the guard has let its host through. */

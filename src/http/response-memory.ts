@@ -1,5 +1,5 @@
-import type { ServerResponse } from 'node:http'
 import { BackpressureError } from '../errors.ts'
+import type { Outgoing } from './exchange.ts'
 import { clientGone, hasLeft } from './turns.ts'
 
 const retryAfterMs = 1_000
@@ -7,14 +7,14 @@ const retryAfterMs = 1_000
 /** Bounds what answers hold in memory: those that their clients have not taken yet. */
 export class ResponseMemory {
   readonly #heldBytesMax: number
-  readonly #answers = new Set<ServerResponse>()
+  readonly #answers = new Set<Outgoing>()
 
   constructor(heldBytesMax: number) {
     this.#heldBytesMax = heldBytesMax
   }
 
   /** Gives one answer that may be large; throws `BackpressureError` where too much waits to be taken, before any work is done. */
-  async serve(outgoing: ServerResponse, work: () => Response | Promise<Response>): Promise<Response> {
+  async serve(outgoing: Outgoing, work: () => Response | Promise<Response>): Promise<Response> {
     if (hasLeft(outgoing)) throw clientGone
     let bytes = 0
     for (const answer of this.#answers) {

@@ -1,6 +1,6 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
 import type { AuthFailures } from './auth-failures.ts'
+import type { Incoming } from './exchange.ts'
 
 /** How long the dashboard's cookie is good for: a working day, in ms. */
 const sessionMs = 43_200_000
@@ -43,7 +43,7 @@ export class Sessions {
   }
 
   /** Whether the request shows the token or a cookie that still holds; a wrong one is counted, and `false` may come late. Rejects with a 429. */
-  admits(incoming: IncomingMessage): true | Promise<false> {
+  admits(incoming: Incoming): true | Promise<false> {
     const given = incoming.headersDistinct.authorization ?? []
     // A header given twice is no proof of anything.
     const token = given.length === 1 ? /^bearer +(\S+) *$/i.exec(given[0]!)?.[1] : undefined
@@ -53,12 +53,12 @@ export class Sessions {
   }
 
   /** The same of what was typed into the login form; nothing is no guess. */
-  admitsTyped(token: string, incoming: IncomingMessage): true | Promise<false> {
+  admitsTyped(token: string, incoming: Incoming): true | Promise<false> {
     if (this.#isToken(token)) return true
     return token === '' ? Promise.resolve(false) : this.#refuse(incoming, 'form')
   }
 
-  async #refuse(incoming: IncomingMessage, kind: 'bearer' | 'cookie' | 'form'): Promise<false> {
+  async #refuse(incoming: Incoming, kind: 'bearer' | 'cookie' | 'form'): Promise<false> {
     await this.#authFailures.slow(incoming, kind)
     return false
   }
@@ -69,17 +69,17 @@ export class Sessions {
   }
 
   /** The `Set-Cookie` of a new session; `isSecure`: the browser came by https. */
-  cookie(incoming: IncomingMessage, isSecure: boolean): string {
+  cookie(incoming: Incoming, isSecure: boolean): string {
     const until = this.#now() + sessionMs
     return this.#setCookie(incoming, `${until}.${this.#seal(until)}`, sessionMs / 1_000, isSecure)
   }
 
   /** The `Set-Cookie` that ends the browser's session. */
-  endingCookie(incoming: IncomingMessage, isSecure: boolean): string {
+  endingCookie(incoming: Incoming, isSecure: boolean): string {
     return this.#setCookie(incoming, '', 0, isSecure)
   }
 
-  #setCookie(incoming: IncomingMessage, value: string, maxAgeS: number, isSecure: boolean): string {
+  #setCookie(incoming: Incoming, value: string, maxAgeS: number, isSecure: boolean): string {
     const secure = isSecure ? '; Secure' : ''
     return `${this.cookieNameFor(incoming)}=${value}; Path=/; Max-Age=${maxAgeS}; HttpOnly; SameSite=Strict${secure}`
   }
@@ -87,24 +87,24 @@ export class Sessions {
   /**
    * By the port that the browser asks for, which cookies do not tell apart, and by the path: two servers on one host do not take each other's.
    */
-  cookieNameFor({ headers }: IncomingMessage): string {
+  cookieNameFor({ headers }: Incoming): string {
     const port = /:(\d{1,5})$/.exec(headers.host ?? '')?.[1]
     return `jobmachine${port === undefined ? '' : `-${port}`}${this.#suffix}`
   }
 
   /** The session whose cookie the request shows; null where it shows none that holds. */
-  sessionOf(incoming: IncomingMessage): Session | null {
+  sessionOf(incoming: Incoming): Session | null {
     const { until, seal } = this.#shown(incoming)
     const isOurs = timingSafeEqual(digest(seal), digest(this.#seal(until)))
     return isOurs && this.#now() < until ? { endsAt: until, seal } : null
   }
 
   /** When the cookie that the request shows would end, were it one of ours; 0 where it shows none. */
-  #endOf(incoming: IncomingMessage): number {
+  #endOf(incoming: Incoming): number {
     return this.#shown(incoming).until
   }
 
-  #shown(incoming: IncomingMessage): { readonly until: number; readonly seal: string } {
+  #shown(incoming: Incoming): { readonly until: number; readonly seal: string } {
     const none = { until: 0, seal: '' }
     if (incoming.headers.cookie === undefined) return none
     const expected = this.cookieNameFor(incoming)

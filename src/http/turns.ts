@@ -1,5 +1,5 @@
-import type { ServerResponse } from 'node:http'
 import { BackpressureError } from '../errors.ts'
+import type { Outgoing } from './exchange.ts'
 import { HttpError } from './problem.ts'
 
 /** Requests that wait for their turn, some KB each; one more is refused. */
@@ -15,7 +15,7 @@ export class Turns {
    * Does `work` when it is this request's turn. `gone` fires when its client leaves. Rejects with `BackpressureError` where too many wait, and
    * with what `gone` has as its reason where the client has left before.
    */
-  async take(outgoing: ServerResponse, work: (gone: AbortSignal) => Promise<Response>): Promise<Response> {
+  async take(outgoing: Outgoing, work: (gone: AbortSignal) => Promise<Response>): Promise<Response> {
     if (this.#busy) await this.#turn(outgoing)
     this.#busy = true
     try {
@@ -28,7 +28,7 @@ export class Turns {
     }
   }
 
-  #turn({ req }: ServerResponse): Promise<void> {
+  #turn({ req }: Outgoing): Promise<void> {
     if (this.#waiting.size >= waitingMax) {
       throw new BackpressureError(`${this.#waiting.size} reads wait for their turn, as many as may`, retryAfterMs)
     }
@@ -56,7 +56,7 @@ export class Turns {
 }
 
 /** Fires when the client leaves, or has its answer. */
-function goneSignal(outgoing: ServerResponse): AbortSignal {
+function goneSignal(outgoing: Outgoing): AbortSignal {
   const gone = new AbortController()
   // Not the answer's end: one that waits behind another on its connection is not closed with it.
   if (hasLeft(outgoing)) gone.abort(clientGone)
@@ -65,7 +65,7 @@ function goneSignal(outgoing: ServerResponse): AbortSignal {
 }
 
 /** Whether nobody is there to take the answer. */
-export function hasLeft({ req }: ServerResponse): boolean {
+export function hasLeft({ req }: Outgoing): boolean {
   return req.socket.destroyed
 }
 

@@ -5,18 +5,21 @@ const silent = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, fatal
 
 /** Serves on loopback, on a free port. */
 export async function serveOver(build, system) {
-  const { serveHttp } = await import(join(build, 'http/server.js'))
+  const { assembleHttp } = await import(join(build, 'http/http.js'))
   const { readEnvironment } = await import(join(build, 'cli/environment.js'))
   const { systemClock } = await import(join(build, 'runtime/clock.js'))
   const config = readEnvironment({ PORT: '0' }, '')
-  return serveHttp({
+  const http = assembleHttp({
     ...config,
     system,
     log: silent,
     now: systemClock.now,
     random: Math.random,
-    hosts: [config.host],
+    pages: true,
+    ownsProcess: true,
     version: 'victim',
     droppedLogLines: () => 0,
   })
+  const { url } = await http.listen(config)
+  return { url, close: (graceMs) => http.close(graceMs) }
 }

@@ -571,7 +571,7 @@ describe('a server that stops', () => {
   test('ends its streams at once, in good order where they can be', async () => {
     const answers = answersBegun()
     const history = aLongHistory({ count: 100_000, message: 'x'.repeat(1_000) })
-    const { port, server } = await startOn(history)
+    const { port, http } = await startOn(history)
     const slow = await openConnection(port)
     slow.socket.pause()
     slow.write(request('GET /events', { 'last-event-id': '0' }))
@@ -579,7 +579,7 @@ describe('a server that stops', () => {
     const streams = await Promise.all([openEvents(port), openEvents(port)])
 
     // Whatever it waited for, it would for longer than this test may take.
-    await server.close(600_000)
+    await http.close(600_000)
 
     await until(() => streams.every(({ ended }) => ended))
     expect(answers.map(({ writableFinished }) => writableFinished)).toEqual([false, true, true])
@@ -590,14 +590,14 @@ describe('a server that stops', () => {
 
   test('begins none, also none that was asked for before', async () => {
     const history = aLongHistory()
-    const { port, server } = await startOn(history)
+    const { port, http } = await startOn(history)
     const answer = deferred()
     history.held = answer.promise
     const connection = await openConnection(port)
     connection.write(request('GET /events', { 'last-event-id': '0' }))
     await until(() => history.asked.length === 1)
 
-    const closed = server.close(60_000)
+    const closed = http.close(60_000)
     connection.write(request('GET /events', { 'last-event-id': '0' }))
     answer.resolve()
 

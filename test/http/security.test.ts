@@ -10,7 +10,7 @@ const job = JSON.stringify(aWaitingJob())
 let open: TestServer
 let guarded: TestServer
 beforeAll(async () => {
-  open = await startHttp({ hosts: ['Jobs.Example', 'other.example:8443', '192.0.2.7', '2001:db8::7'] })
+  open = await startHttp({ allowedHosts: ['Jobs.Example', 'other.example:8443', '192.0.2.7', '2001:db8::7'] })
   guarded = await startHttp({ apiToken })
 })
 afterAll(cleanUp)
@@ -193,7 +193,7 @@ function lcg(seed: number): () => number {
 
 test('no Host header whatever is a fault of ours', async () => {
   const hosts = [...strangeHosts(400)]
-  const server = await startHttp({ apiToken, hosts: ['xn--localhost', '_', 'jobs.example'] })
+  const server = await startHttp({ apiToken, allowedHosts: ['xn--localhost', '_', 'jobs.example'] })
   const authorization = `Bearer ${apiToken}`
   const lines = [
     'GET /',

@@ -4,7 +4,8 @@ import { z } from 'zod'
 import { optionNames } from '../../src/engine/options.ts'
 import { defineHandler } from '../../src/handlers/define.ts'
 import { sleep } from '../../src/handlers/sleep.ts'
-import { type HttpServer, type ServeOptions, serveHttp } from '../../src/http/server.ts'
+import { assembleHttp, type HttpParts, type JobsHttp } from '../../src/http/http.ts'
+import type { ListenOptions } from '../../src/http/listen.ts'
 import { createJobSystem, type JobSystem, type JobSystemOptions } from '../../src/index.ts'
 import { deferred } from './deferred.ts'
 import { aHandler, isOfMachine, until } from './system.ts'
@@ -22,7 +23,7 @@ export interface TestServer {
   readonly url: string
   readonly port: number
   readonly system: JobSystem
-  readonly server: HttpServer
+  readonly http: JobsHttp
   readonly database: string
   /** What was logged, one JSON line each. */
   readonly logLines: string[]
@@ -34,7 +35,7 @@ export interface TestServer {
   untilState(id: number, state: string): Promise<Answer['body']>
 }
 
-export type TestServerOptions = Partial<JobSystemOptions & ServeOptions> & {
+export type TestServerOptions = Partial<JobSystemOptions & HttpParts & ListenOptions> & {
   /** False: opened, and not started. */
   readonly started?: boolean
 }
@@ -73,13 +74,13 @@ export async function startHttp({ started = true, ...options }: TestServerOption
   const ofSystem = Object.fromEntries(Object.entries(options).filter(([name]) => optionNames.includes(name)))
   const system = await createJobSystem({ database, handlers: testHandlers, log, ...ofSystem })
   whenDone(() => system.stop({ graceMs: 0 }))
-  const server = await serveHttp({
+  const http = assembleHttp({
     system,
     log,
-    host: '127.0.0.1',
-    port: 0,
-    hosts: [],
+    allowedHosts: [],
     basePath: '',
+    pages: true,
+    ownsProcess: true,
     now: () => Date.now(),
     random: () => 0.5,
     apiToken: null,
@@ -89,20 +90,21 @@ export async function startHttp({ started = true, ...options }: TestServerOption
     maxInFlightRequests: 1_000,
     ...options,
   })
-  whenDone(() => server.close(0))
+  whenDone(() => http.close(0))
+  const { url } = await http.listen({ port: 0, ...options })
   if (started) await system.start()
 
   const send = async (path: string, init: RequestInit = {}): Promise<Answer> => {
-    const response = await fetch(server.url + path, init)
+    const response = await fetch(url + path, init)
     const text = await response.text()
     const isJson = /[/+]json/.test(response.headers.get('content-type') ?? '') && text !== ''
     return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
   }
   return {
-    url: server.url,
-    port: Number(new URL(server.url).port),
+    url,
+    port: Number(new URL(url).port),
     system,
-    server,
+    http,
     database,
     logLines,
     fetch: send,

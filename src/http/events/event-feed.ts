@@ -1,6 +1,6 @@
-import type { ServerResponse } from 'node:http'
 import type { JobSystem, SystemLog, Transition } from '../../engine/front-door.ts'
 import { UnavailableError } from '../../errors.ts'
+import type { Outgoing } from '../exchange.ts'
 import type { Session } from '../session.ts'
 import { type EventFilter, EventPage } from './event-page.ts'
 import { EventReader } from './event-reader.ts'
@@ -71,7 +71,7 @@ export class EventFeed {
    * Begins a stream: after the event `after` (one that is not there yet: now), or from now. `session`: the one that asks, null where it showed
    * the token or none is needed. Throws `UnavailableError` where it cannot begin; then nothing has been sent.
    */
-  async open(outgoing: ServerResponse, filter: EventFilter, session: Session | null, after?: number): Promise<void> {
+  async open(outgoing: Outgoing, filter: EventFilter, session: Session | null, after?: number): Promise<void> {
     if (this.#closed || outgoing.req.socket.destroyed) throw new UnavailableError('the server is stopping')
     if (this.#readers.size >= readersMax) this.#end(this.#oldest())
     const reader = new EventReader(outgoing, filter, session)

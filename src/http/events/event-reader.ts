@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import type { Outgoing } from '../exchange.ts'
 import { headersOf } from '../reply.ts'
 import type { Session } from '../session.ts'
 import type { EventFilter } from './event-page.ts'
@@ -10,6 +10,8 @@ const reconnectMs = 2_000
 
 export const streamHeaders: Readonly<Record<string, string>> = {
   ...headersOf('text/event-stream; charset=utf-8'),
+  // What compresses answers would hold events back.
+  'cache-control': 'no-store, no-transform',
   // nginx would hold events back to fill its buffer.
   'x-accel-buffering': 'no',
 }
@@ -22,11 +24,11 @@ export class EventReader {
   readonly session: Session | null
   /** Higher than those of all that were opened before it. */
   readonly number = opened++
-  readonly #outgoing: ServerResponse
+  readonly #outgoing: Outgoing
   #after: number | undefined
   #life: NodeJS.Timeout | undefined
 
-  constructor(outgoing: ServerResponse, filter: EventFilter, session: Session | null) {
+  constructor(outgoing: Outgoing, filter: EventFilter, session: Session | null) {
     this.#outgoing = outgoing
     this.filter = filter
     this.session = session

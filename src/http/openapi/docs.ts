@@ -1,6 +1,6 @@
-import type { IncomingMessage } from 'node:http'
 import type { JobSystem } from '../../engine/front-door.ts'
 import { docsPage, renderDocs } from '../dashboard/pages/docs.tsx'
+import type { Incoming } from '../exchange.ts'
 import { replyText, toJson } from '../reply.ts'
 import type { Sessions } from '../session.ts'
 import type { ApiDocument } from './api-document.ts'
@@ -33,12 +33,12 @@ export class Docs {
       describeApi(operations, { version, basePath, payloadSchemas: system.payloadSchemas, sessionCookie })
   }
 
-  async showDocument(incoming: IncomingMessage): Promise<Response> {
+  async showDocument(incoming: Incoming): Promise<Response> {
     return replyText(this.#make(incoming).text, 'application/json; charset=utf-8')
   }
 
   /** `host`: where the reader reached this server, such as `http://localhost:8080`, for the commands on the page. */
-  async showPage(incoming: IncomingMessage, host: string): Promise<Response> {
+  async showPage(incoming: Incoming, host: string): Promise<Response> {
     const origin = `${host}${this.#basePath}`
     if (this.#lastPage?.origin !== origin) {
       this.#lastPage = { origin, html: renderDocs(this.#operations, this.#make(incoming).document, origin) }
@@ -46,7 +46,7 @@ export class Docs {
     return docsPage(this.#lastPage.html)
   }
 
-  #make(incoming: IncomingMessage) {
+  #make(incoming: Incoming) {
     const cookie = this.#sessions?.cookieNameFor(incoming) ?? null
     if (this.#made?.cookie === cookie) return this.#made
     const document = this.#describe(cookie)

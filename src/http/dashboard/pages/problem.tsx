@@ -1,6 +1,4 @@
-import type { Context } from 'hono'
 import { type Problem, toProblem } from '../../problem.ts'
-import { type Env, targetOf } from '../../request.ts'
 import { page, seeOther } from './page.tsx'
 import { Text } from './text.tsx'
 
@@ -9,12 +7,12 @@ export function isPage(path: string): boolean {
   return /^\/($|docs$|login$|logout$|dashboard(\/|$))/.test(path)
 }
 
-/** The answer to a request for a page that failed; whoever has not logged in is asked to. */
-export function pageProblem(error: unknown, c: Context<Env>): Response {
+/** The answer to a request for a page that failed; whoever has not logged in is asked to. `target`: path and query of the page. */
+export function pageProblem(error: unknown, method: string, target: string): Response {
   const { status, headers, body } = toProblem(error)
   if (status === 401) {
-    const isVisit = c.req.method === 'GET' || c.req.method === 'HEAD'
-    return seeOther(isVisit ? `/login?next=${encodeURIComponent(targetOf(c))}` : '/login')
+    const isVisit = method === 'GET' || method === 'HEAD'
+    return seeOther(isVisit ? `/login?next=${encodeURIComponent(target)}` : '/login')
   }
   const answer = page({ title: body.title, section: '', children: <ProblemView {...body} /> }, { status })
   for (const [name, value] of Object.entries(headers)) answer.headers.set(name, value)

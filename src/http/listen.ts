@@ -3,11 +3,11 @@ import { type AddressInfo, Socket } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import type { SystemLog } from '../engine/front-door.ts'
 import type { ApiErrorCode } from './api-errors.ts'
-import { type AppOptions, createApp } from './app.ts'
+import type { Answer } from './app.ts'
 import { limitConnections } from './connections.ts'
 import { type DiscardTimeouts, endAndDiscard, isDiscarding } from './discard.ts'
-import { EventFeed, type EventFeedOptions } from './events/event-feed.ts'
-import { mount, takeOff } from './mount.ts'
+import type { Exchange } from './exchange.ts'
+import { Hosts } from './guard.ts'
 import { HttpError, problem, toProblem } from './problem.ts'
 import { headersOf, toJson } from './reply.ts'
 
@@ -36,25 +36,36 @@ const timeoutCheckMs = 1_000
 /** Open connections. */
 export const connectionsMax = 10_000
 
-export interface ServeOptions extends AppOptions, EventFeedOptions {
-  readonly host: string
-  readonly port: number
+export interface ListenOptions {
+  /** An address or a host name. 127.0.0.1 by default. */
+  readonly host?: string
+  /** 0: any free one. 8080 by default. */
+  readonly port?: number
   /** Open connections, where the process may have fewer than 10,000. */
   readonly maxConnections?: number
   /** For tests. */
   readonly timeouts?: Partial<Timeouts>
 }
 
+interface ListenParts {
+  readonly answer: Answer
+  readonly log: SystemLog
+  readonly allowedHosts: readonly string[]
+  /** Nothing else uses the global `Request` and `Response` of this process: faster ones may take their place. */
+  readonly ownsProcess: boolean
+}
+
 export interface HttpServer {
   /** Where it listens, with the port it got. */
   readonly url: string
-  /** Takes no more connections, closes idle ones and streams, and the rest when they are answered or after `graceMs`. */
+  /** Takes no more connections, closes idle ones, and the rest when they are answered or after `graceMs`. */
   close(graceMs: number): Promise<void>
 }
 
-/** Serves the API; resolves when it listens, rejects with the system's error (EADDRINUSE, …) where it cannot. */
-export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
-  const { host, port, log, maxConnections = connectionsMax } = options
+/** Serves what `answer` answers; resolves when it listens, rejects with the system's error (EADDRINUSE, …) where it cannot. */
+export async function listen(parts: ListenParts, options: ListenOptions): Promise<HttpServer> {
+  const { host = '127.0.0.1', port = 8_080, maxConnections = connectionsMax } = options
+  const { log } = parts
   const timeouts = { ...defaultTimeouts, ...options.timeouts }
   const server = createServer({
     headersTimeout: timeouts.head,
@@ -65,27 +76,56 @@ export async function serveHttp(options: ServeOptions): Promise<HttpServer> {
     requireHostHeader: false,
   })
   server.timeout = timeouts.idle
-  const feed = new EventFeed(options)
-  const answers = answerRequests(server, createApp(options, feed).fetch, options.basePath, timeouts, log)
+  const answers = answerRequests(server, parts, new Hosts([host, ...parts.allowedHosts]), timeouts)
   limitConnections(server, Math.min(maxConnections, connectionsMax), (socket) => answers.get(socket))
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, resolve)
   })
   server.on('error', (error) => log.error({ err: error }, 'a connection could not be accepted'))
-  return { url: urlOf(server.address() as AddressInfo), close: (graceMs) => close(server, feed, graceMs) }
+  return { url: urlOf(server.address() as AddressInfo), close: (graceMs) => close(server, graceMs) }
 }
 
-/** Every request is answered by `fetch`, and what is no request by a problem document too. Gives the last answer of each connection. */
+/** Every request is answered by `answer`, and what is no request by a problem document too. Gives the last answer of each connection. */
 function answerRequests(
   server: Server,
-  fetch: Parameters<typeof getRequestListener>[0],
-  basePath: string,
+  { answer, log, ownsProcess }: ListenParts,
+  hosts: Hosts,
   times: DiscardTimeouts,
-  log: SystemLog,
 ): WeakMap<Socket, ServerResponse> {
   const answers = new WeakMap<Socket, ServerResponse>()
-  const listener = getRequestListener(mount(fetch, basePath), {
+  const listener = toRequestListener(answer, log, hosts, ownsProcess)
+  const refuse = getRequestListener(
+    () => problem(new HttpError(417, 'expectation_failed', 'the Expect header must be 100-continue')),
+    { overrideGlobalObjects: ownsProcess },
+  )
+  const answerBy = (answerer: typeof listener) => (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    // Behind the last answer of its connection.
+    if (isDiscarding(incoming.socket)) return
+    answers.set(incoming.socket, outgoing)
+    void answerer(incoming, outgoing)
+  }
+  const answerIt = answerBy(listener)
+  server.on('request', answerIt)
+  server.on('checkExpectation', answerBy(refuse))
+  server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    continueWhenRead(incoming, outgoing)
+    answerIt(incoming, outgoing)
+  })
+  endInGoodOrder(server, answers, times)
+  return answers
+}
+
+/** What answers by `answer` where Node's server has a request: ours, or the one of the app that has mounted us. */
+export function toRequestListener(
+  answer: Answer,
+  log: SystemLog,
+  hosts: Hosts | null,
+  overrideGlobalObjects: boolean,
+): (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void> {
+  const fetch = (request: Request, { incoming, outgoing }: Exchange) => answer(request, { incoming, outgoing, hosts })
+  return getRequestListener(fetch as Parameters<typeof getRequestListener>[0], {
+    overrideGlobalObjects,
     errorHandler(error) {
       // A head that makes no URL, such as a Host with a space.
       if (error instanceof RequestError) return problem(notUnderstood)
@@ -94,25 +134,6 @@ function answerRequests(
       return problem(error)
     },
   })
-  const refuse = getRequestListener(() =>
-    problem(new HttpError(417, 'expectation_failed', 'the Expect header must be 100-continue')),
-  )
-  const answerBy = (answerer: typeof listener) => (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    // Behind the last answer of its connection.
-    if (isDiscarding(incoming.socket)) return
-    answers.set(incoming.socket, outgoing)
-    takeOff(basePath, incoming)
-    void answerer(incoming, outgoing)
-  }
-  const answer = answerBy(listener)
-  server.on('request', answer)
-  server.on('checkExpectation', answerBy(refuse))
-  server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    continueWhenRead(incoming, outgoing)
-    answer(incoming, outgoing)
-  })
-  endInGoodOrder(server, answers, times)
-  return answers
 }
 
 /** Lets every client read its last answer, and refuses what the parser gave up. `answers`: the last of each connection. */
@@ -182,9 +203,8 @@ function rawAnswer(status: number, code: ApiErrorCode, message: string): string 
   return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}${length}\r\n${text}`
 }
 
-async function close(server: Server, feed: EventFeed, graceMs: number): Promise<void> {
+async function close(server: Server, graceMs: number): Promise<void> {
   const closed = new Promise((resolve) => server.close(resolve))
-  feed.close()
   server.closeIdleConnections()
   const timer = setTimeout(() => server.closeAllConnections(), graceMs)
   await closed

@@ -1,0 +1,58 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type AppOptions, createApp } from './app.ts'
+import { EventFeed, type EventFeedOptions } from './events/event-feed.ts'
+import { answerRequest, withBody } from './exchange.ts'
+import { Hosts } from './guard.ts'
+import { type HttpServer, type ListenOptions, listen, toRequestListener } from './listen.ts'
+import { problem } from './problem.ts'
+
+/** How long requests under way may take when it closes, in ms. */
+const lastRequestsMs = 1_000
+
+/** The HTTP API and the dashboard of a system, for a server of its own or inside another app. */
+export interface JobsHttp {
+  /** Answers a request, for frameworks that have web requests, such as hono and Next.js. May be passed on without the object. */
+  fetch(request: Request): Promise<Response>
+  /** The same for Node's `(req, res)`, for frameworks that have those, such as Express, Fastify and Koa. It never calls `next`. */
+  requestListener(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void>
+  /** Serves it at an address of its own. Resolves when it listens, rejects with the system's error (EADDRINUSE, …) if it cannot. */
+  listen(options?: ListenOptions): Promise<{ readonly url: string }>
+  /** Ends all streams of events, and servers when their requests are answered or after `graceMs` (1,000). The system goes on. */
+  close(graceMs?: number): Promise<void>
+}
+
+export interface HttpParts extends AppOptions, EventFeedOptions {
+  readonly allowedHosts: readonly string[]
+  /** Nothing else uses the global `Request` and `Response` of this process: faster ones may take their place. */
+  readonly ownsProcess: boolean
+}
+
+/** Time, randomness and all settings come from outside. Throws `ConfigError` where `basePath` cannot be. */
+export function assembleHttp(parts: HttpParts): JobsHttp {
+  const { log, allowedHosts, ownsProcess } = parts
+  const feed = new EventFeed(parts)
+  const { answer } = createApp(parts, feed)
+  const servers: HttpServer[] = []
+  // The app that has mounted us sees to its names, unless it was said which there are.
+  const hosts = allowedHosts.length > 0 ? new Hosts(allowedHosts) : null
+  const answerNode = toRequestListener(
+    async (request, { outgoing, incoming }) => answer(request, { outgoing, incoming: withBody(incoming), hosts }),
+    log,
+    hosts,
+    false,
+  )
+  return {
+    fetch: (request) =>
+      answerRequest(request, (request, exchange) => answer(request, { ...exchange, hosts })).catch(problem),
+    requestListener: (incoming, outgoing) => answerNode(incoming, outgoing),
+    async listen(options = {}) {
+      const server = await listen({ answer, log, allowedHosts, ownsProcess }, options)
+      servers.push(server)
+      return { url: server.url }
+    },
+    async close(graceMs = lastRequestsMs) {
+      feed.close()
+      await Promise.all(servers.splice(0).map((server) => server.close(graceMs)))
+    },
+  }
+}

@@ -1,0 +1,108 @@
+import { inspect } from 'node:util'
+import {
+  basePathPattern,
+  defaults,
+  type JobSystem,
+  requestBytesDefault,
+  requestPayloadsMax,
+  requestsInFlightDefault,
+  type SystemLog,
+} from '../engine/front-door.ts'
+import { ConfigError } from '../errors.ts'
+import { didYouMean } from '../job/did-you-mean.ts'
+
+/** What `createHttp` takes besides the system. All of it may be left out. */
+export interface HttpOptions {
+  /** Where browsers see it, such as `/admin/jobs`; with the prefix of a proxy, if there is one. At the root unless given. */
+  readonly basePath?: string
+  /** Whether there is a dashboard beside the API; true unless given. */
+  readonly pages?: boolean
+  /**
+   * Names that the `Host` header may carry. `listen` allows these besides this machine's own. An app that has mounted it sees to names itself,
+   * unless some are given here.
+   */
+  readonly allowedHosts?: readonly string[]
+  /** Whoever shows it, as a bearer token or in the login form, may do all; at least 16 characters. Nobody is asked for one unless given. */
+  readonly apiToken?: string
+  /** One request's body in bytes; 8,388,608 unless given. */
+  readonly maxRequestBytes?: number
+  /** Members and elements of one request's JSON; 100,000 unless given. */
+  readonly maxRequestValues?: number
+  /** Write requests being served at once; 1,000 unless given. */
+  readonly maxInFlightRequests?: number
+  /** Told of requests that fail here, and of wrong tokens; nothing is written without it. A pino logger fits. */
+  readonly log?: SystemLog
+}
+
+/** What a value must be, if it is not that. */
+type Check = (value: unknown) => string | false
+
+const mustBe = (what: string, isThat: (value: unknown) => boolean) => (value: unknown) => !isThat(value) && what
+const isTrueOrFalse = mustBe('true or false', (value) => typeof value === 'boolean')
+const isWhole = mustBe('a whole number from 1', (value) => Number.isSafeInteger(value) && (value as number) > 0)
+const isLog = mustBe('a logger such as pino', (value) => typeof value === 'object' && value !== null)
+const isText = (pattern: RegExp) => (value: unknown) => typeof value === 'string' && pattern.test(value)
+
+const checks: Readonly<Record<keyof HttpOptions, Check>> = {
+  basePath: mustBe('a path such as /admin/jobs: letters, digits and . _ ~ - between slashes', (value) =>
+    isText(basePathPattern)(typeof value === 'string' ? withoutSlash(value) : value),
+  ),
+  pages: isTrueOrFalse,
+  allowedHosts: mustBe(
+    'an array of host names',
+    (value) => Array.isArray(value) && value.every(isText(/^[A-Za-z0-9_.:[\]-]+$/)),
+  ),
+  apiToken: mustBe('at least 16 characters, without spaces', isText(/^[\x21-\x7e]{16,}$/)),
+  maxRequestBytes: isWhole,
+  maxRequestValues: isWhole,
+  maxInFlightRequests: isWhole,
+  log: isLog,
+}
+
+/** Completes what the library's caller gave; throws `ConfigError` with a line for each option that is unknown or cannot work. */
+export function completeOptions(system: JobSystem, options: HttpOptions) {
+  const problems = [...problemsOfSystem(system), ...problemsOf(options)]
+  if (problems.length > 0) throw new ConfigError(problems)
+  return {
+    pages: options.pages ?? true,
+    allowedHosts: options.allowedHosts ?? [],
+    apiToken: options.apiToken ?? null,
+    maxRequestBytes: options.maxRequestBytes ?? requestBytesDefault,
+    maxRequestValues: options.maxRequestValues ?? requestPayloadsMax * defaults.maxPayloadValues,
+    maxInFlightRequests: options.maxInFlightRequests ?? requestsInFlightDefault,
+    log: options.log ?? silent,
+    basePath: withoutSlash(options.basePath ?? ''),
+  }
+}
+
+const silent: SystemLog = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
+
+function problemsOfSystem(system: unknown): string[] {
+  if (typeof (system as Partial<JobSystem> | null | undefined)?.find === 'function') return []
+  const hint = system instanceof Promise ? '; await it' : ''
+  return [`the first argument of createHttp is ${shown(system)}; it must be the system of createJobSystem${hint}`]
+}
+
+function problemsOf(options: unknown): string[] {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    return [`the second argument of createHttp is ${shown(options)}; it must be an object of options`]
+  }
+  const names = Object.keys(checks)
+  return Object.entries(options).flatMap(([name, value]) => {
+    if (!Object.hasOwn(checks, name)) {
+      const hint = didYouMean(name, names) || `; they are ${names.join(', ')}`
+      return [`${name} is not an option of createHttp${hint}`]
+    }
+    const mustBe = value !== undefined && checks[name as keyof HttpOptions](value)
+    const got = name === 'apiToken' ? 'one that cannot be used' : shown(value)
+    return mustBe ? [`${name} is ${got}; it must be ${mustBe}`] : []
+  })
+}
+
+function withoutSlash(path: string): string {
+  return path.replace(/\/$/, '')
+}
+
+function shown(value: unknown): string {
+  return inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 100, maxArrayLength: 3 })
+}
