@@ -254,7 +254,7 @@ const durability: readonly Mutation[] = [
   bug(
     'calls of one array and of others are not split where their commit fails',
     groupCommit('calls of a store do not fail because of one that breaks a rule of the table'),
-    { file: sqlite('thread/calls'), find: 'split: ids.length > 1 ? split : undefined', replace: 'split: undefined' },
+    { file: sqlite('thread/calls'), find: 'split: calls > 1 ? split : undefined', replace: 'split: undefined' },
   ),
   bug(
     'an outcome that meets a full disk is dropped',
@@ -826,7 +826,7 @@ const joins: readonly Mutation[] = [
   bug(
     'calls that were gathered are all answered with the first ids',
     conformance('enqueue answers each of many calls with its own jobs'),
-    { file: sqlite('client'), find: 'rows.slice(next, next + jobs.length)', replace: 'rows.slice(0, jobs.length)' },
+    { file: sqlite('client'), find: 'id: id++', replace: 'id: firstId' },
   ),
   bug(
     'calls that were gathered are all refused where there is no room for all',
@@ -834,7 +834,7 @@ const joins: readonly Mutation[] = [
     {
       file: sqlite('write/insert-jobs'),
       find: 'return this.#enqueueEach(intoCalls(batches, counts), now);',
-      replace: `return counts.map(() => ({ outcome: 'full', queue: null, depth: this.#depth() }));`,
+      replace: `return intoCalls(batches, counts).map(() => ({ outcome: 'full', queue: null, depth: this.#depth() }));`,
     },
   ),
   bug(

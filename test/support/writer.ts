@@ -51,7 +51,7 @@ export function openWriter(
 /** The jobs of each call, as `Writer.enqueue` takes them. */
 export function newCalls(...calls: readonly (readonly NewJobRow[])[]): NewCalls {
   return {
-    ids: [...calls.keys()],
+    firstCallId: 0,
     counts: calls.map(({ length }) => length),
     batches: intoBatches(calls.flat()),
   }

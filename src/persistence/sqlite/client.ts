@@ -170,7 +170,6 @@ interface Waiting {
 }
 
 interface Gathered extends Waiting {
-  readonly id: number
   readonly jobs: readonly NewJobRow[]
 }
 
@@ -274,7 +273,7 @@ class SqliteStore implements Store {
   enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult> {
     if (this.#closed) return Promise.reject(new UnavailableError('the system is stopped'))
     return new Promise((resolve, reject) => {
-      this.#gathered.push({ id: ++this.#lastCall, jobs, resolve, reject })
+      this.#gathered.push({ jobs, resolve, reject })
       this.#gatheredJobs += jobs.length
       this.#underWay++
       // The thread stores some while the loop checks the next: four callers with 1,000 jobs each get twice as far, 100 with one each 7 %.
@@ -446,16 +445,17 @@ class SqliteStore implements Store {
     if (calls.length === 0) return
     this.#gathered = []
     this.#gatheredJobs = 0
-    const callId = ++this.#lastCall
+    const firstCallId = this.#lastCall + 1
+    const callId = firstCallId + calls.length
+    this.#lastCall = callId
     const batches = intoBatches(calls.length === 1 ? calls[0]!.jobs : calls.flatMap(({ jobs }) => jobs))
-    this.#waiting.set(callId, this.#stored(calls, batches))
-    const ids = calls.map(({ id }) => id)
-    const counts = calls.map(({ jobs }) => jobs.length)
-    this.#unsent.push([callId, { op: 'enqueue', ids, counts, batches }])
+    this.#waiting.set(callId, this.#stored(calls, batches, firstCallId))
+    const counts = calls.every(({ jobs }) => jobs.length === 1) ? null : calls.map(({ jobs }) => jobs.length)
+    this.#unsent.push([callId, { op: 'enqueue', firstCallId, counts, batches }])
   }
 
   /** Hands what became of calls that were asked together to each of them. */
-  #stored(calls: readonly Gathered[], batches: readonly Batch[]): Waiting {
+  #stored(calls: readonly Gathered[], batches: readonly Batch[], firstCallId: number): Waiting {
     return {
       reject: (error) => {
         this.#underWay -= calls.length
@@ -463,7 +463,10 @@ class SqliteStore implements Store {
       },
       resolve: (answer: EnqueuedCalls) => {
         if (answer === null) {
-          for (const call of calls) this.#waiting.set(call.id, this.#stored([call], intoBatches(call.jobs)))
+          for (const [index, call] of calls.entries()) {
+            const id = firstCallId + index
+            this.#waiting.set(id, this.#stored([call], intoBatches(call.jobs), id))
+          }
           return
         }
         this.#underWay -= calls.length
@@ -580,16 +583,15 @@ function resolveStored(
   batches: readonly Batch[],
   { firstId, states }: { readonly firstId: number; readonly states: readonly JobState[] },
 ): void {
-  const rows: EnqueuedJob[] = []
-  for (const [index, { count }] of batches.entries()) {
-    const state = states[index]!
-    for (let left = count; left > 0; left--) rows.push({ id: firstId + rows.length, state, created: true })
+  let id = firstId
+  let batch = 0
+  let left = batches[0]!.count
+  const nextJob = (): EnqueuedJob => {
+    if (left-- === 0) left = batches[++batch]!.count - 1
+    return { id: id++, state: states[batch]!, created: true }
   }
-  let next = 0
-  for (const { jobs, resolve } of calls) {
-    resolve({ outcome: 'stored', jobs: rows.slice(next, next + jobs.length) } satisfies EnqueueResult as never)
-    next += jobs.length
-  }
+  for (const { jobs, resolve } of calls)
+    resolve({ outcome: 'stored', jobs: jobs.map(nextJob) } satisfies EnqueueResult as never)
 }
 
 /** Those of the events that were refused; of two alike the first was taken, if any. */

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { expect, test, vi } from 'vitest'
+import { countBatched } from '../../../src/persistence/batches.ts'
 import type { Requests } from '../../../src/persistence/sqlite/thread/protocol.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { onThreads } from '../../support/store-here.ts'
@@ -14,7 +15,9 @@ async function aStore() {
   const { store } = await openStore()
   const callCounts = () =>
     posted.mock.calls.flatMap(([ask]) =>
-      (ask as Requests).flatMap(([, request]) => (request.op === 'enqueue' ? [request.ids.length] : [])),
+      (ask as Requests).flatMap(([, request]) =>
+        request.op === 'enqueue' ? [request.counts?.length ?? countBatched(request.batches)] : [],
+      ),
     )
   /** So many callers, each with two jobs, the second when the first is stored. */
   const twice = (callers: number) =>

@@ -107,7 +107,7 @@ function aThread() {
 
 /** Calls of one job each, or of those given, gathered. */
 function calls(ids: readonly number[], ...jobs: NewJobRow[][]): Request {
-  return { op: 'enqueue', ...newCalls(...jobs), ids }
+  return { op: 'enqueue', ...newCalls(...jobs), firstCallId: ids[0]! }
 }
 const keyed = (queue: string) => aJob({ queue, idempotency: { key: queue, content: 'c' } })
 const lease = (room: number, start = false): Request => ({ op: 'lease', room, wait: true, start })

@@ -225,21 +225,21 @@ export class Calls {
   }
 
   #enqueuePart(call: Call<'enqueue'>): Part {
-    const { ids, counts, batches } = call.request
+    const { firstCallId, counts, batches } = call.request
+    const calls = counts?.length ?? countBatched(batches)
     let alone: Part[] | undefined
     const split = () => {
       this.#settle(call, null)
-      const jobsOfCalls = intoCalls(batches, counts)
-      alone = ids.map((id, index) => {
-        const jobs = jobsOfCalls[index]!
-        const request = { op: 'enqueue' as const, ids: [id], counts: [jobs.length], batches: intoBatches(jobs) }
-        return this.#enqueuePart({ id, since: call.since, request })
+      alone = intoCalls(batches, counts).map((jobs, index) => {
+        const id = firstCallId + index
+        const jobsOfOne = { firstCallId: id, counts: [jobs.length], batches: intoBatches(jobs) }
+        return this.#enqueuePart({ id, since: call.since, request: { op: 'enqueue', ...jobsOfOne } })
       })
       return alone
     }
     return {
       run: (now) => this.#writer.enqueue(call.request, now),
-      split: ids.length > 1 ? split : undefined,
+      split: calls > 1 ? split : undefined,
       done: (answer: EnqueuedCalls) => this.#settle(call, answer),
       // Once it was split nobody waits for the call itself.
       failed: (error) => {

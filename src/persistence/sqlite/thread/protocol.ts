@@ -27,10 +27,10 @@ export type Operation = Request['op']
 
 /** The jobs of calls that came together. */
 export interface NewCalls {
-  /** Of each call, in order: where they must be settled one by one. */
-  readonly ids: readonly number[]
-  /** Its jobs. */
-  readonly counts: readonly number[]
+  /** The id of the first call, for where they must be settled one by one; those of the others follow it. */
+  readonly firstCallId: number
+  /** How many jobs each call has, in order; null: one each. */
+  readonly counts: readonly number[] | null
   readonly batches: readonly Batch[]
 }
 

@@ -173,8 +173,9 @@ function stateOf(job: Pick<NewJobRow, 'runAt' | 'delayMs' | 'maxAttempts'>, now:
 }
 
 /** The jobs of each call. */
-export function intoCalls(batches: readonly Batch[], counts: readonly number[]): NewJobRow[][] {
+export function intoCalls(batches: readonly Batch[], counts: NewCalls['counts']): NewJobRow[][] {
   const jobs = fromBatches(batches)
+  if (counts === null) return jobs.map((job) => [job])
   let next = 0
   return counts.map((count) => {
     next += count
