@@ -1,6 +1,6 @@
 import type { Handler } from './define.ts'
 import { sendEmail } from './email.ts'
-import { createHttpClient } from './http-client.ts'
+import { HttpClient } from './http-client.ts'
 import { sleep } from './sleep.ts'
 import type { SmtpSettings } from './smtp.ts'
 import { callWebhook } from './webhook.ts'
@@ -21,7 +21,7 @@ interface BuiltinSettings {
 
 /** The handlers that come with jobmachine: `email`, `webhook` and `sleep`. Throws `TypeError` on a webhook secret that cannot be one. */
 export function builtinHandlers({ smtp, webhook, retryMaxMs, now }: BuiltinSettings) {
-  const client = createHttpClient(webhook.allowPrivate ? { allows: () => true } : {})
+  const client = new HttpClient(webhook.allowPrivate ? { allows: () => true } : {})
   // biome-ignore lint/suspicious/noExplicitAny: handlers of different payloads stand in one list
   const handlers: Handler<any>[] = [
     sendEmail({ smtp, retryMaxMs }),

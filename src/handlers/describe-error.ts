@@ -12,13 +12,13 @@ const errorsMax = 10
 const framesMax = 10
 const stackMax = 4_000
 
-/** What is stored of anything thrown: never throws itself, however hostile `thrown` is. */
-export function describeError(thrown: unknown): StoredError {
+/** What is stored of anything thrown, with a note behind its message: never throws itself, however hostile `thrown` is. */
+export function describeError(thrown: unknown, note?: string): StoredError {
   const causes = causesOf(thrown)
   const errors = [thrown, ...causes].flatMap((error) => errorsOf(error).slice(0, errorsMax)).slice(0, errorsMax)
   const stack = stackOf(thrown, causes)
   return {
-    ...describe(thrown, causes, messageMax),
+    ...withNote(describe(thrown, causes, messageMax), note),
     ...(causes.length > 0 ? { causes: causes.map((cause) => describe(cause, [], innerMessageMax)) } : {}),
     ...(errors.length > 0 ? { errors: errors.map((error) => describe(error, causesOf(error), innerMessageMax)) } : {}),
     ...(stack === '' ? {} : { stack }),
@@ -26,12 +26,12 @@ export function describeError(thrown: unknown): StoredError {
 }
 
 /** The same of an error of the engine's own: where in the engine it was made helps nobody. */
-export function describeOwnError(error: Error): StoredError {
-  return { name: error.name, message: cut(error.message, messageMax) }
+export function describeOwnError(error: Error, note?: string): StoredError {
+  return withNote({ name: error.name, message: cut(error.message, messageMax) }, note)
 }
 
-/** The same error with a note behind its message. */
-export function withNote(error: StoredError, note: string): StoredError {
+function withNote(error: DescribedError, note: string | undefined): DescribedError {
+  if (note === undefined) return error
   return { ...error, message: `${cut(error.message, messageMax - note.length - 3)} (${note})` }
 }
 

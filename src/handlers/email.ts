@@ -4,11 +4,10 @@ import type { NodemailerError, SendMailOptions } from 'nodemailer'
 import { z } from 'zod'
 import { PermanentError } from '../errors.ts'
 import { defineHandler, type Handler } from './define.ts'
-import { addressMax, addressProblem } from './mail-address.ts'
+import { mailAddress } from './mail-address.ts'
 import { strictPayload, takes } from './payload.ts'
-import { createRedact, redactError, type Sent } from './redact.ts'
-import { type SmtpSettings, smtpOptions } from './smtp.ts'
-import { smtpFailureOf } from './smtp-failure.ts'
+import { Redactor } from './redact.ts'
+import { type SmtpSettings, smtpFailureOf, smtpOptions } from './smtp.ts'
 
 /** What an `email` job carries. */
 interface Email {
@@ -46,22 +45,9 @@ const oneLine = z
   .string(takes('text'))
   .max(subjectMax, { ...takes(`at most ${subjectMax} characters`), abort: true })
   .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]*$/u, takes('one line of text, without line breaks and control characters'))
-const address = z
-  .string(takes('one email address, such as someone@example.com'))
-  .superRefine((text, { addIssue }) => {
-    const problem = addressProblem(text)
-    if (problem)
-      addIssue({ code: 'custom', message: `must be one email address, such as someone@example.com; ${problem}` })
-  })
-  .meta({
-    format: 'idn-email',
-    maxLength: addressMax,
-    // As near as one expression comes.
-    pattern: '^(?:"[^<>]*"|[^\\s"(),:;<>@\\[\\\\\\]]+)@[^\\s",;<>@]+$',
-  })
 
 const payload = strictPayload({
-  email: address.describe('The recipient: one address, without a name.'),
+  email: mailAddress.describe('The recipient: one address, without a name.'),
   subject: oneLine.describe('One line of text.'),
   message: z.string(takes('text')).optional().describe('Plain text.'),
   body: z.string(takes('text')).optional().describe('Another name for `message`; one of the two is required.'),
@@ -129,7 +115,7 @@ export function sendEmail({ smtp, retryMaxMs }: EmailSettings): Handler<Email> {
         signal.throwIfAborted()
         const cause = thrown as NodemailerError
         const { message, isFinal } = smtpFailureOf(cause, smtp)
-        redactError(cause, createRedact(sentWith(mail, smtp)))
+        new Redactor(sentWith(mail, smtp)).error(cause)
         throw isFinal ? new PermanentError(message, { cause }) : new Error(message, { cause })
       }
     },
@@ -144,7 +130,7 @@ function foldable(subject: string): SendMailOptions {
 }
 
 /** What goes to the server and must not come back in an error: payloads and settings are not shown where errors are. */
-function sentWith({ email, subject, message }: Email, { user = '', password = '' }: SmtpSettings): Sent[] {
+function sentWith({ email, subject, message }: Email, { user = '', password = '' }: SmtpSettings) {
   const ofMail = [
     subject,
     ...message.split(/[\r\n]+/),

@@ -1,9 +1,13 @@
+import type { LookupAddress } from 'node:dns'
+import { lookup } from 'node:dns/promises'
 import http, { type IncomingMessage } from 'node:http'
 import https from 'node:https'
-import { type NetworkRules, restrictAgent } from './webhook-network.ts'
+import { isIP, type LookupFunction, type TcpNetConnectOpts } from 'node:net'
+import ipaddr from 'ipaddr.js'
+import { PermanentError } from '../errors.ts'
 
 /** One request; `signal` is its only limit in time. */
-export interface HttpRequest {
+interface HttpRequest {
   readonly url: URL
   readonly method: string
   readonly headers: Readonly<Record<string, string>>
@@ -12,16 +16,17 @@ export interface HttpRequest {
 }
 
 /** The head of an answer; each header by its name in small letters, with every value that it came with. */
-export interface HttpAnswer {
+interface HttpAnswer {
   readonly status: number
   readonly headers: NodeJS.Dict<string[]>
 }
 
-export interface HttpClient {
-  /** Resolves once the answer's head is there and its body is out of the way; rejects where no answer came. Follows no redirect. */
-  send(request: HttpRequest): Promise<HttpAnswer>
-  /** Closes the connections that nothing uses. */
-  close(): void
+/** Who may be called. */
+interface NetworkRules {
+  /** Asked about each address at connect; `isPublicAddress` unless given. */
+  readonly allows?: (address: string) => boolean
+  /** Every address of a name; the operating system's resolver unless given. */
+  readonly resolve?: (hostname: string) => Promise<LookupAddress[]>
 }
 
 /** How long a connection that nothing uses is kept, in ms, unless its server says less. */
@@ -36,20 +41,27 @@ const drainMs = 2_000
  * Node's own client, which takes what HTTP allows a server to do: an answer of 1xx that nobody asked for is passed over. A kept connection may
  * be closed by its server just as it is used again: where no byte of an answer came, the request is sent once more on a new one.
  */
-export function createHttpClient(rules: NetworkRules = {}): HttpClient {
-  const kept = agents(rules, { keepAlive: true, timeout: idleMs, maxFreeSockets: idleMax })
-  const fresh = agents(rules, { keepAlive: false })
-  return {
-    async send(request) {
-      const first = await exchange(request, kept)
-      const answer = first === 'stale' ? await exchange(request, fresh) : first
-      // A new connection is never stale.
-      if (answer === 'stale') throw new Error('the connection was closed')
-      return answer
-    },
-    close() {
-      for (const agent of Object.values(kept)) agent.destroy()
-    },
+export class HttpClient {
+  readonly #kept: Agents
+  readonly #fresh: Agents
+
+  constructor(rules: NetworkRules = {}) {
+    this.#kept = agents(rules, { keepAlive: true, timeout: idleMs, maxFreeSockets: idleMax })
+    this.#fresh = agents(rules, { keepAlive: false })
+  }
+
+  /** Resolves once the answer's head is there and its body is out of the way; rejects where no answer came. Follows no redirect. */
+  async send(request: HttpRequest): Promise<HttpAnswer> {
+    const first = await exchange(request, this.#kept)
+    const answer = first === 'stale' ? await exchange(request, this.#fresh) : first
+    // A new connection is never stale.
+    if (answer === 'stale') throw new Error('the connection was closed')
+    return answer
+  }
+
+  /** Closes the connections that nothing uses. */
+  close(): void {
+    for (const agent of Object.values(this.#kept)) agent.destroy()
   }
 }
 
@@ -120,4 +132,59 @@ function discard(answer: IncomingMessage): Promise<void> {
         resolve()
       })
   })
+}
+
+/**
+ * Makes an agent open connections to allowed addresses alone. The check stands where the socket is opened, on the very addresses it may go to:
+ * nothing can change between check and connect, and no spelling of an address gets round it. A refusal fails the request with
+ * `PermanentError` before a packet is sent; a name is refused where any of its addresses is.
+ */
+function restrictAgent<A extends http.Agent>(
+  agent: A,
+  { allows = isPublicAddress, resolve = resolveAll }: NetworkRules,
+): A {
+  const lookup: LookupFunction = (hostname, { all }, callback) => {
+    const answer = (addresses: LookupAddress[]) => {
+      const [first] = addresses
+      if (!first || !addresses.every(({ address }) => allows(address))) callback(refusal(hostname), '')
+      else if (all) callback(null, addresses)
+      else callback(null, first.address, first.family)
+    }
+    resolve(hostname).then(answer, (error) => callback(error, ''))
+  }
+  const connect = agent.createConnection.bind(agent)
+  agent.createConnection = (options, callback) => {
+    const { host = '' } = options as TcpNetConnectOpts
+    // A literal address is never looked up, so it is checked here.
+    if (isIP(host) === 0 || allows(host)) return connect({ ...options, lookup } as typeof options, callback)
+    // @ts-expect-error: Node takes an error without a stream, and no stream as the answer.
+    callback(refusal(host))
+  }
+  return agent
+}
+
+/** Whether an address, in IPv4 or IPv6 notation, is one of the internet's: not of this machine, its networks, or reserved for a purpose. */
+export function isPublicAddress(address: string): boolean {
+  if (!ipaddr.isValid(address)) return false
+  const parsed = embeddedIPv4(ipaddr.parse(address))
+  if (parsed.range() !== 'unicast') return false
+  // Only 2000::/3 is given out; ipaddr.js calls the unassigned rest unicast too, `::127.0.0.1` among it.
+  return parsed instanceof ipaddr.IPv4 || (parsed.parts[0]! & 0xe000) === 0x2000
+}
+
+/** The IPv4 address behind an IPv4-mapped (::ffff:0:0/96) or NAT64 (64:ff9b::/96) one; any other as it is. */
+function embeddedIPv4(address: ipaddr.IPv4 | ipaddr.IPv6): ipaddr.IPv4 | ipaddr.IPv6 {
+  if (address instanceof ipaddr.IPv4) return address
+  if (address.isIPv4MappedAddress()) return address.toIPv4Address()
+  const throughNat64 = address.match(ipaddr.IPv6.parse('64:ff9b::'), 96)
+  return throughNat64 ? new ipaddr.IPv4(address.toByteArray().slice(12)) : address
+}
+
+function resolveAll(hostname: string): Promise<LookupAddress[]> {
+  return lookup(hostname, { all: true })
+}
+
+/** Names the host as it was asked for: what it resolved to is nobody's business outside. */
+function refusal(hostname: string): PermanentError {
+  return new PermanentError(`${hostname} is, or resolves to, an address that is not public; webhooks may not call it`)
 }

@@ -1,8 +1,10 @@
 import { isIP } from 'node:net'
 import { domainToASCII } from 'node:url'
+import { z } from 'zod'
+import { takes } from './payload.ts'
 
 /** RFC 5321, 4.5.3.1: a path of 256 octets, its angle brackets included, and a local part of 64. */
-export const addressMax = 254
+const addressMax = 254
 const localPartMax = 64
 const domainMax = 253
 const labelMax = 63
@@ -13,11 +15,26 @@ const dotString = new RegExp(`^${atoms}(?:\\.${atoms})*$`, 'u')
 const quotedText = /^(?:[^"\\<>]|\\[^<>])*$/u
 const label = /^[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}\p{Join_C}-]*[\p{L}\p{M}\p{N}])?$/u
 
+/** One mail address. What is wrong with another stands in the fault. */
+export const mailAddress = z
+  .string(takes('one email address, such as someone@example.com'))
+  .superRefine((text, { addIssue }) => {
+    const problem = addressProblem(text)
+    if (problem)
+      addIssue({ code: 'custom', message: `must be one email address, such as someone@example.com; ${problem}` })
+  })
+  .meta({
+    format: 'idn-email',
+    maxLength: addressMax,
+    // As near as one expression comes.
+    pattern: '^(?:"[^<>]*"|[^\\s"(),:;<>@\\[\\\\\\]]+)@[^\\s",;<>@]+$',
+  })
+
 /**
  * What is wrong with a mail address; undefined where it is one that RFC 5321 and 6531 allow: dot-strings and quoted local parts, names of one
  * label, addresses in brackets, domains and local parts in any script.
  */
-export function addressProblem(text: string): string | undefined {
+function addressProblem(text: string): string | undefined {
   // Nothing dearer is done with megabytes; what is a little too long may have a problem that says more.
   if (text.length > 4 * addressMax) return `it has more than ${addressMax} bytes`
   if (!text.isWellFormed() || /[\p{Cc}\p{Zl}\p{Zp}]/u.test(text)) return 'it has a line break or a control character'

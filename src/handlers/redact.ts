@@ -1,14 +1,5 @@
 import { domainToASCII, domainToUnicode } from 'node:url'
 
-/** A text that goes out with a job and must not come back in an error, which is stored and shown; `name` stands there instead of it. */
-export interface Sent {
-  readonly name: string
-  readonly text: string
-}
-
-/** Takes what was sent out of what came back. */
-export type Redact = (text: string) => string
-
 /** A text shorter than this is found in any other. */
 const lengthMin = 4
 /** Bytes in base64 or hex that are a piece of what was sent: a server may quote the beginning of a line. */
@@ -24,69 +15,77 @@ const keptMax = 2_000
 const errorsMax = 10
 
 /**
- * Makes `Redact` for texts: each in any case, as it is and as the protocols write it, and within anything in base64 or hex, such as the line of a
- * sign-in, which goes as a whole. Texts shorter than 4 characters are left.
+ * Takes texts that go out with a job out of what comes back in an error, which is stored and shown: each in any case, as it is and as the
+ * protocols write it, and within anything in base64 or hex, such as the line of a sign-in, which goes as a whole. Its name stands there instead.
+ * Texts shorter than 4 characters are left.
  */
-export function createRedact(sent: readonly Sent[]): Redact {
-  const known = sent.filter(({ text }) => text.length >= lengthMin)
-  const forms = known.flatMap(({ name, text }) => writtenForms(text).map((form) => ({ name, form })))
-  // A text within another would leave the rest of that.
-  forms.sort((a, b) => b.form.length - a.form.length)
-  const patterns = forms.map(({ name, form }) => ({ name, pattern: new RegExp(escaped(form), 'giu') }))
+export class Redactor {
+  readonly #patterns: readonly { readonly name: string; readonly pattern: RegExp }[]
+  readonly #forms: readonly { readonly name: string; readonly form: string }[]
+  readonly #wholes: readonly { readonly name: string; readonly text: string }[]
 
-  const lowerCased = forms.map(({ name, form }) => ({ name, form: form.toLowerCase() }))
-  const wholes = known.map(({ name, text }) => ({ name, text: text.toLowerCase() }))
-
-  /** What a text that was decoded tells of. */
-  const nameOfDecoded = (text: string, depth: number): string | undefined => {
-    const told = text.toLowerCase()
-    const found = lowerCased.find(({ form }) => told.includes(form)) ?? wholes.find(({ text }) => isPiece(told, text))
-    return found?.name ?? (depth > 0 ? nameOfEncoded(text, depth) : undefined)
+  constructor(sent: readonly { readonly name: string; readonly text: string }[]) {
+    const known = sent.filter(({ text }) => text.length >= lengthMin)
+    const forms = known.flatMap(({ name, text }) => writtenForms(text).map((form) => ({ name, form })))
+    // A text within another would leave the rest of that.
+    forms.sort((a, b) => b.form.length - a.form.length)
+    this.#patterns = forms.map(({ name, form }) => ({ name, pattern: new RegExp(escaped(form), 'giu') }))
+    this.#forms = forms.map(({ name, form }) => ({ name, form: form.toLowerCase() }))
+    this.#wholes = known.map(({ name, text }) => ({ name, text: text.toLowerCase() }))
   }
-  const nameOfEncoded = (text: string, depth: number): string | undefined => {
+
+  text(text: string): string {
+    return this.#patterns
+      .reduce(
+        (rest, { name, pattern }) => rest.replace(pattern, () => `[${name}]`),
+        text.slice(0, textMax).replace(encodedRun, (run) => this.#run(run)),
+      )
+      .slice(0, keptMax)
+  }
+
+  /** Redacts an error, its causes and its inner errors, and leaves nothing but texts and numbers on each. */
+  error(thrown: unknown): void {
+    const errors = new Set<object>()
+    const add = (value: unknown) => {
+      if (typeof value === 'object' && value !== null && errors.size < errorsMax) errors.add(value)
+    }
+    add(thrown)
+    for (const error of errors) {
+      const { message, stack = '' } = error as Error
+      for (const key of Object.getOwnPropertyNames(error)) {
+        const value: unknown = Reflect.get(error, key)
+        if (key === 'cause' || key === 'errors') for (const inner of [value].flat()) add(inner)
+        else if (typeof value === 'string') Reflect.set(error, key, this.text(value))
+        else if (typeof value === 'object') Reflect.deleteProperty(error, key)
+      }
+      if (!message || !stack.includes(message)) continue
+      // The frames behind its message are ours, and as long as they are.
+      const redacted = stack.replace(message, () => this.text(message))
+      Reflect.set(error, 'stack', redacted)
+    }
+  }
+
+  #run(run: string): string {
+    const name = this.#nameOfEncoded(run, encodingsMax)
+    return name === undefined ? run : `[${name}]`
+  }
+
+  #nameOfEncoded(text: string, depth: number): string | undefined {
     for (const run of text.match(encodedRun) ?? []) {
       for (const decoded of decodings(run)) {
-        const name = nameOfDecoded(decoded, depth - 1)
+        const name = this.#nameOfDecoded(decoded, depth - 1)
         if (name !== undefined) return name
       }
     }
     return
   }
-  const redactRun = (run: string) => {
-    const name = nameOfEncoded(run, encodingsMax)
-    return name === undefined ? run : `[${name}]`
-  }
-  return (text) =>
-    patterns
-      .reduce(
-        (rest, { name, pattern }) => rest.replace(pattern, () => `[${name}]`),
-        text.slice(0, textMax).replace(encodedRun, redactRun),
-      )
-      .slice(0, keptMax)
-}
 
-/** Redacts an error, its causes and its inner errors, and leaves nothing but texts and numbers on each. */
-export function redactError(thrown: unknown, redact: Redact): void {
-  const errors = new Set<object>()
-  const add = (value: unknown) => {
-    if (typeof value === 'object' && value !== null && errors.size < errorsMax) errors.add(value)
-  }
-  add(thrown)
-  for (const error of errors) {
-    const { message, stack = '' } = error as Error
-    for (const key of Object.getOwnPropertyNames(error)) {
-      const value: unknown = Reflect.get(error, key)
-      if (key === 'cause' || key === 'errors') for (const inner of [value].flat()) add(inner)
-      else if (typeof value === 'string') Reflect.set(error, key, redact(value))
-      else if (typeof value === 'object') Reflect.deleteProperty(error, key)
-    }
-    // The frames behind its message are ours, and as long as they are.
-    if (message && stack.includes(message))
-      Reflect.set(
-        error,
-        'stack',
-        stack.replace(message, () => redact(message)),
-      )
+  /** What a text that was decoded tells of. */
+  #nameOfDecoded(text: string, depth: number): string | undefined {
+    const told = text.toLowerCase()
+    const found =
+      this.#forms.find(({ form }) => told.includes(form)) ?? this.#wholes.find(({ text }) => isPiece(told, text))
+    return found?.name ?? (depth > 0 ? this.#nameOfEncoded(text, depth) : undefined)
   }
 }
 

@@ -7,20 +7,21 @@ import { createHmac } from 'node:crypto'
 export const secretPattern =
   /^(?!whsec_)[\x20-\x7e]+$|^whsec_(?=.)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$/
 
-/** Throws `TypeError` on a secret that cannot be one; it does not repeat it. */
-export function signingKey(secret: string): Buffer {
+/**
+ * What signs the body of a call: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md. Throws `TypeError` on
+ * a secret that cannot be one; it does not repeat it.
+ */
+export function createSigner(secret: string): (id: string, now: number, body: string) => Record<string, string> {
   if (!secretPattern.test(secret)) {
     throw new TypeError(
       `the webhook secret, of ${secret.length} characters, is neither ASCII text nor whsec_ followed by base64 with its padding`,
     )
   }
   const prefix = 'whsec_'
-  return secret.startsWith(prefix) ? Buffer.from(secret.slice(prefix.length), 'base64') : Buffer.from(secret)
-}
-
-/** https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md */
-export function sign(key: Buffer, id: string, now: number, body: string): Record<string, string> {
-  const timestamp = Math.floor(now / 1_000)
-  const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')
-  return { 'webhook-timestamp': `${timestamp}`, 'webhook-signature': `v1,${signature}` }
+  const key = secret.startsWith(prefix) ? Buffer.from(secret.slice(prefix.length), 'base64') : Buffer.from(secret)
+  return (id, now, body) => {
+    const timestamp = Math.floor(now / 1_000)
+    const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')
+    return { 'webhook-timestamp': `${timestamp}`, 'webhook-signature': `v1,${signature}` }
+  }
 }

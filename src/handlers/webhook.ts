@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { PermanentError, RetryAfterError } from '../errors.ts'
 import { defineHandler, type Handler } from './define.ts'
-import type { HttpAnswer, HttpClient } from './http-client.ts'
+import type { HttpClient } from './http-client.ts'
 import { strictPayload, takes } from './payload.ts'
-import { createRedact, type Redact, redactError, type Sent } from './redact.ts'
+import { Redactor } from './redact.ts'
 import { retryAfterMs } from './retry-after.ts'
-import { sign, signingKey } from './webhook-signature.ts'
+import { createSigner } from './webhook-signature.ts'
 
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 /** Where a redirect may take a call that is no GET or HEAD. */
@@ -27,7 +27,7 @@ interface WebhookCall {
 
 interface WebhookSettings {
   /** Makes the requests, and says which addresses they may go to. */
-  readonly client: HttpClient
+  readonly client: Pick<HttpClient, 'send'>
   /** Signs each call by Standard Webhooks: `whsec_` and base64, or any other ASCII text as it is. */
   readonly secret?: string | undefined
   /** The longest delay that a receiver's `Retry-After` can ask for. */
@@ -35,6 +35,8 @@ interface WebhookSettings {
   /** Epoch ms. */
   readonly now: () => number
 }
+
+type HttpAnswer = Awaited<ReturnType<HttpClient['send']>>
 
 /** One request of a call; a redirect makes the next. */
 interface Hop {
@@ -121,7 +123,7 @@ const payload = strictPayload({
  * that a receiver can tell a repeat. Errors name status and origin, never path, query, headers or body.
  */
 export function callWebhook({ client, secret, retryMaxMs, now }: WebhookSettings): Handler<WebhookCall> {
-  const key = secret === undefined ? undefined : signingKey(secret)
+  const sign = secret === undefined ? undefined : createSigner(secret)
 
   return defineHandler({
     type: 'webhook',
@@ -132,10 +134,10 @@ export function callWebhook({ client, secret, retryMaxMs, now }: WebhookSettings
       signal.throwIfAborted()
       let hop = firstHop(call, idempotencyToken)
       for (let followed = 0; ; followed++) {
-        const signature = key && hop.atHome ? sign(key, idempotencyToken, now(), hop.body ?? '') : {}
-        const redact = () => createRedact(sentWith(call, signature, secret))
-        const answer = await send({ ...hop, headers: { ...hop.headers, ...signature } }, client, signal, redact)
-        const next = nextHop(hop, answer, redact)
+        const signature = sign && hop.atHome ? sign(idempotencyToken, now(), hop.body ?? '') : {}
+        const redactor = () => new Redactor(sentWith(call, signature, secret))
+        const answer = await send({ ...hop, headers: { ...hop.headers, ...signature } }, client, signal, redactor)
+        const next = nextHop(hop, answer, redactor)
         if (!next || followed === redirectsMax) return judge(hop, answer, retryMaxMs, now(), next !== undefined)
         hop = next
       }
@@ -157,11 +159,7 @@ function firstHop({ url, method, headers = {}, body, redirects }: WebhookCall, i
 }
 
 /** What a call carries besides its body, each with its parts: the password of a sign-in, the value of a cookie, a code in the path. */
-function sentWith(
-  { url, headers = {} }: WebhookCall,
-  signature: Readonly<Record<string, string>>,
-  secret = '',
-): Sent[] {
+function sentWith({ url, headers = {} }: WebhookCall, signature: Readonly<Record<string, string>>, secret = '') {
   const { pathname, search, searchParams } = new URL(url)
   const texts = Object.entries({ ...headers, ...signature })
     .filter(([name]) => !harmlessHeaders.has(name.toLowerCase()))
@@ -192,13 +190,18 @@ function isLong({ length }: string): boolean {
 }
 
 /** The answer; throws, saying no more than method and origin, where none came. */
-async function send(hop: Hop, client: HttpClient, signal: AbortSignal, redact: () => Redact): Promise<HttpAnswer> {
+async function send(
+  hop: Hop,
+  client: WebhookSettings['client'],
+  signal: AbortSignal,
+  redactor: () => Redactor,
+): Promise<HttpAnswer> {
   try {
     return await client.send({ ...hop, signal })
   } catch (cause) {
     signal.throwIfAborted()
     if (cause instanceof PermanentError) throw cause
-    redactError(cause, redact())
+    redactor().error(cause)
     const { code, message } = cause as NodeJS.ErrnoException
     throw new Error(`${hop.method} ${hop.url.origin} failed: ${code ?? message}`, { cause })
   }
@@ -208,7 +211,7 @@ async function send(hop: Hop, client: HttpClient, signal: AbortSignal, redact: (
  * Where a redirect leads; undefined where the answer is none that can be followed. Throws `PermanentError` where following it would not be
  * the call that was asked for: fetch and browsers turn a POST into a GET on 301, 302 and 303, and its body would never arrive.
  */
-function nextHop(hop: Hop, { status, headers }: HttpAnswer, redact: () => Redact): Hop | undefined {
+function nextHop(hop: Hop, { status, headers }: HttpAnswer, redactor: () => Redactor): Hop | undefined {
   const [location, another] = headers.location ?? []
   if (!redirectStatuses.has(status) || location === undefined || another !== undefined) return
   const url = URL.canParse(location, hop.url.href) ? new URL(location, hop.url.href) : undefined
@@ -216,14 +219,14 @@ function nextHop(hop: Hop, { status, headers }: HttpAnswer, redact: () => Redact
 
   const { method } = hop
   if (status === 303 ? !bodiless.includes(method) : status <= 302 && method === 'POST') {
-    throw notFollowed(hop, status, redact()(url.origin), `the ${method} would become a GET without its body`)
+    throw notFollowed(hop, status, redactor().text(url.origin), `the ${method} would become a GET without its body`)
   }
   const staysHome = isSameReceiver(hop.url, url)
   if (!staysHome && !hop.mayLeave) {
     throw notFollowed(
       hop,
       status,
-      redact()(url.origin),
+      redactor().text(url.origin),
       'only "redirects": "any_origin" lets a call go to another origin',
     )
   }

@@ -9,20 +9,20 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { JobCancelledError, PayloadError, PermanentError, RetryAfterError } from '../../src/errors.ts'
 import { parsePayload } from '../../src/handlers/define.ts'
 import { describeError } from '../../src/handlers/describe-error.ts'
-import { createHttpClient, type HttpClient, type HttpRequest } from '../../src/handlers/http-client.ts'
+import { HttpClient, isPublicAddress } from '../../src/handlers/http-client.ts'
 import { callWebhook } from '../../src/handlers/webhook.ts'
-import { isPublicAddress, type NetworkRules } from '../../src/handlers/webhook-network.ts'
 import { attempt, failureOf, faultsOf } from '../support/attempt.ts'
 import { selfSigned } from '../support/smtp.ts'
 
 const noon = Date.parse('2030-01-31T12:00:00Z')
+type NetworkRules = NonNullable<ConstructorParameters<typeof HttpClient>[0]>
 type WebhookSettings = Parameters<typeof callWebhook>[0]
 
 const anywhere: NetworkRules = { allows: () => true }
 
 /** A handler that may call the servers of these tests, unless told otherwise. */
 function aWebhook({ network = anywhere, ...settings }: Partial<WebhookSettings> & { network?: NetworkRules } = {}) {
-  const client = createHttpClient(network)
+  const client = new HttpClient(network)
   onTestFinished(() => client.close())
   return callWebhook({ client, retryMaxMs: 3_600_000, now: () => noon, ...settings })
 }
@@ -201,14 +201,13 @@ describe('a webhook', () => {
 
   test('keeps to itself what an error of the connection repeats, and the signature', async () => {
     let signature = ''
-    const client: HttpClient = {
+    const client: WebhookSettings['client'] = {
       send({ url, headers }) {
         signature = headers['webhook-signature']!.slice('v1,'.length)
         const cause = new Error(`of ${url.href}: ${JSON.stringify(headers)}`)
         const error = new Error(`failed: ${JSON.stringify(headers)}`, { cause })
         return Promise.reject(Object.assign(error, { rawPacket: Buffer.from('x'), options: { headers } }))
       },
-      close() {},
     }
 
     const failure = await failureOf(aWebhook({ client, secret }), {
@@ -479,13 +478,12 @@ describe('a redirect', () => {
     ['http://hook.example/', 'https://hook.example:8443/', false],
     ['https://hook.example/', 'http://hook.example/', false],
   ])('from %s to %s stays at the receiver: %s', async (url, location, stays) => {
-    const sent: HttpRequest[] = []
-    const client: HttpClient = {
+    const sent: Parameters<HttpClient['send']>[0][] = []
+    const client: WebhookSettings['client'] = {
       async send(request) {
         sent.push(request)
         return sent.length === 1 ? { status: 308, headers: { location: [location] } } : { status: 204, headers: {} }
       },
-      close() {},
     }
     const handler = callWebhook({ client, secret: 's', retryMaxMs: 1, now: () => noon })
     const call = { url, headers: { authorization: 'Bearer a' }, body: 1 }
@@ -926,5 +924,5 @@ describe('the answer to a webhook', () => {
 
 /** For payloads alone: it makes no call. */
 function aPlainHandler() {
-  return callWebhook({ client: createHttpClient(), retryMaxMs: 1, now: () => noon })
+  return callWebhook({ client: new HttpClient(), retryMaxMs: 1, now: () => noon })
 }

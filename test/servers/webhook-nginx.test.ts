@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { PermanentError, RetryAfterError } from '../../src/errors.ts'
-import { createHttpClient } from '../../src/handlers/http-client.ts'
+import { HttpClient } from '../../src/handlers/http-client.ts'
 import { callWebhook } from '../../src/handlers/webhook.ts'
 import { attempt, failureOf } from '../support/attempt.ts'
 import { tempFolder, whenDone } from '../support/temp.ts'
@@ -74,7 +74,7 @@ async function startNginx() {
 }
 
 function aWebhook() {
-  const client = createHttpClient({ allows: () => true })
+  const client = new HttpClient({ allows: () => true })
   whenDone(() => client.close())
   return callWebhook({ client, retryMaxMs: 3_600_000, now: Date.now })
 }

@@ -12,9 +12,9 @@ import {
 import type { Backoff } from '../../handlers/backoff.ts'
 import type { AnyHandler } from '../../handlers/define.ts'
 import { type JobContext, parsePayload } from '../../handlers/define.ts'
-import { describeError, describeOwnError, withNote } from '../../handlers/describe-error.ts'
+import { describeError, describeOwnError } from '../../handlers/describe-error.ts'
 import type { Registry } from '../../handlers/registry.ts'
-import type { LeasedJob, LeaseEvent, StoredError } from '../../machines/lease.ts'
+import type { LeasedJob, LeaseEvent } from '../../machines/lease.ts'
 import type { AttemptReport, RunAttempt, RunningAttempt } from '../../machines/worker.ts'
 import { AttemptTimer } from './attempt-timer.ts'
 import { handlerBackoff, requestedDelay } from './requested-delay.ts'
@@ -162,7 +162,8 @@ class Attempt implements RunningAttempt {
   #eventOfAbort(): LeaseEvent | null {
     const reason = this.aborted?.reason
     if (!(reason instanceof AttemptTimeoutError)) return null
-    return this.#failure(this.#backoff(), describeOwnError(reason))
+    const { delayMs, fault } = this.#backoff()
+    return this.#event('fail', { delayMs, error: describeOwnError(reason, fault) })
   }
 
   #eventOf(thrown: unknown): LeaseEvent {
@@ -172,19 +173,15 @@ class Attempt implements RunningAttempt {
     if (this.#unfit || thrown instanceof PermanentError) {
       return this.#event('reject', { error: this.#unfit ? describeOwnError(this.#unfit) : describeError(thrown) })
     }
-    const delay = thrown instanceof RetryAfterError ? this.#orBackoff(thrown) : this.#backoff()
-    return this.#failure(delay, describeError(thrown))
-  }
-
-  /** What is wrong with a delay stands in the history: where there is no log, it would be seen nowhere. */
-  #failure({ delayMs, fault }: Delay, error: StoredError): LeaseEvent {
-    return this.#event('fail', { delayMs, error: fault === undefined ? error : withNote(error, fault) })
+    const { delayMs, fault } = thrown instanceof RetryAfterError ? this.#orBackoff(thrown) : this.#backoff()
+    // What is wrong with a delay stands in the history: where there is no log, it would be seen nowhere.
+    return this.#event('fail', { delayMs, error: describeError(thrown, fault) })
   }
 
   /** The token of a lease is the length of the job's history: the longer that is, the slower it grows. */
   #snooze(thrown: SnoozeError): LeaseEvent {
     const { delayMs, fault } = this.#orBackoff(thrown)
-    const error = fault === undefined ? {} : { error: withNote(describeError(thrown), fault) }
+    const error = fault === undefined ? {} : { error: describeError(thrown, fault) }
     return this.#event('snooze', { delayMs: Math.max(delayMs, snoozeMinMs, this.#job.leaseToken), ...error })
   }
 
