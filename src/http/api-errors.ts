@@ -1,13 +1,12 @@
 /** One way in which a request is refused. */
-export interface ApiError {
+interface ApiError {
   readonly status: number
   /** What it means, and what to do, as the API's description has it. */
   readonly meaning: string
   readonly headers?: readonly string[]
 }
 
-/** Every code that an error answer may have. Codes are stable, messages are not. */
-export const apiErrors = {
+const byCode = {
   bad_request: {
     status: 400,
     meaning:
@@ -97,6 +96,10 @@ export const apiErrors = {
   storage_full: { status: 507, meaning: 'The disk is full. Nothing was stored.' },
 } as const satisfies Readonly<Record<string, ApiError>>
 
-export type ApiErrorCode = keyof typeof apiErrors
+/** Codes are stable, messages are not. */
+export type ApiErrorCode = keyof typeof byCode
 
-export const apiErrorCodes = Object.keys(apiErrors) as ApiErrorCode[]
+/** Every code that an error answer may have. */
+export const apiErrors: Readonly<Record<ApiErrorCode, ApiError>> = byCode
+
+export const apiErrorCodes = Object.keys(byCode) as ApiErrorCode[]

@@ -5,7 +5,7 @@ import type { Incoming } from './exchange.ts'
 import { HttpError } from './problem.ts'
 
 /** Where a wrong token was shown: in the login form, as a bearer token, or as the key of a cookie that somebody made. */
-export type AuthFailureKind = 'form' | 'bearer' | 'cookie'
+type AuthFailureKind = 'form' | 'bearer' | 'cookie'
 
 /** Wrong tokens that are answered at once, and after how many ms one more is: of one address, and of all together. */
 const promptOfAddress = { max: 10, everyMs: 6_000 }
@@ -21,7 +21,7 @@ const tellMs = 60_000
 /** Characters of `X-Forwarded-For` that the log repeats. */
 const forwardedMax = 200
 
-export interface AuthFailuresOptions {
+interface AuthFailuresOptions {
   readonly log: SystemLog
   /** Epoch ms. */
   readonly now: () => number

@@ -62,7 +62,7 @@ export class HttpError extends JobSystemError {
 }
 
 /** An error answer: RFC 9457, with `code` and `message` for programs and people. */
-export interface Problem {
+interface Problem {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: Wire<typeof problemSchema>

@@ -3,7 +3,7 @@ import { ResponseMemory } from './response-memory.ts'
 import { Turns } from './turns.ts'
 
 /** Of a client that is not watched. */
-export const neverGone: AbortSignal = new AbortController().signal
+const neverGone: AbortSignal = new AbortController().signal
 
 /** Bytes of scrapes that wait to be read; of their own, so that monitoring goes on where other answers fill what they may. */
 const scrapesHeldMax = 8_388_608

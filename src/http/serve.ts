@@ -1,9 +1,9 @@
 import type { Context } from 'hono'
 import type { RequestLimits } from './body.ts'
 import { parseQuery } from './query.ts'
-import { neverGone, type ReadLimits } from './read-limits.ts'
+import type { ReadLimits } from './read-limits.ts'
 import { type Env, idOf, parametersOf, queryOf } from './request.ts'
-import type { Parts, ReadRoute, Route, WriteRoute } from './routes/route.ts'
+import type { Parts, Route } from './routes/route.ts'
 
 export type Handler = (c: Context<Env>) => Response | Promise<Response>
 
@@ -12,28 +12,28 @@ export function createServe(parts: Parts, limits: RequestLimits, readLimits: Rea
   return (route) => (route.method === 'GET' ? serveRead(route, parts, readLimits) : serveWrite(route, parts, limits))
 }
 
-function serveWrite(route: WriteRoute, parts: Parts, limits: RequestLimits): Handler {
+function serveWrite(route: Extract<Route, { readonly method: 'POST' }>, parts: Parts, limits: RequestLimits): Handler {
   switch (route.takes) {
     case 'json': {
       const { handle } = route
-      return (c) => limits.withJson(c.env.incoming, (body) => handle(parts, c, body, neverGone))
+      return (c) => limits.withJson(c.env.incoming, (body) => handle(parts, c, body))
     }
     case 'form': {
       const { handle } = route
-      return (c) => limits.withForm(c.env.incoming, (form) => handle(parts, c, form, neverGone))
+      return (c) => limits.withForm(c.env.incoming, (form) => handle(parts, c, form))
     }
     case 'nothing': {
       const { handle } = route
-      return (c) => limits.serve(() => handle(parts, c, undefined, neverGone))
+      return (c) => limits.serve(() => handle(parts, c, undefined))
     }
     case 'itself': {
       const { handle } = route
-      return (c) => handle(parts, c, undefined, neverGone)
+      return (c) => handle(parts, c, undefined)
     }
   }
 }
 
-function serveRead(route: ReadRoute, parts: Parts, readLimits: ReadLimits): Handler {
+function serveRead(route: Extract<Route, { readonly method: 'GET' }>, parts: Parts, readLimits: ReadLimits): Handler {
   const { path, limit, query, handle } = route
   const namesJob = query !== undefined && parametersOf(path).includes('id')
   const limitOf = typeof limit === 'string' ? () => limit : limit

@@ -12,7 +12,7 @@ export interface Session {
   readonly seal: string
 }
 
-export interface SessionsOptions {
+interface SessionsOptions {
   readonly token: string
   /** Epoch ms. */
   readonly now: () => number

@@ -1,7 +1,7 @@
 import type { SchemaObject } from './json-schema.ts'
 
 /** To a part of the same document. */
-export interface Reference {
+interface Reference {
   readonly $ref: string
 }
 
@@ -11,7 +11,7 @@ export interface ResponseObject {
   readonly content?: Readonly<Record<string, { readonly schema: SchemaObject }>>
 }
 
-export interface ParameterObject {
+interface ParameterObject {
   readonly name: string
   readonly in: 'path' | 'query'
   readonly required: boolean

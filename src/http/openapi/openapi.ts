@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { z } from 'zod'
 import type { JsonSchema } from '../../engine/front-door.ts'
-import { type ApiError, type ApiErrorCode, apiErrors } from '../api-errors.ts'
+import { type ApiErrorCode, apiErrors } from '../api-errors.ts'
 import { problemSchema } from '../problem.ts'
 import { parametersOf, pathParameters } from '../request.ts'
 import { components, newJob } from '../wire.ts'
-import type { ApiDocument, OperationObject, ParameterObject, Reference, ResponseObject } from './api-document.ts'
+import type { ApiDocument, OperationObject, ResponseObject } from './api-document.ts'
 import { embedded, type SchemaObject } from './json-schema.ts'
-import { type Answer, errorCodesOf, examplesOf, type Operation, tags, templateOf } from './operation.ts'
+import { errorCodesOf, examplesOf, type Operation, tags, templateOf } from './operation.ts'
 
 /** What the description depends on besides the API itself. */
 interface Described {
@@ -110,26 +110,24 @@ function describeOperation(operation: Operation, described: Described): Operatio
   }
 }
 
-function describeParameters({ path, query }: Operation): ParameterObject[] {
-  const inPath = parametersOf(path).map((name): ParameterObject => {
+function describeParameters({ path, query }: Operation) {
+  const inPath = parametersOf(path).map((name) => {
     const parameter = pathParameters[name]
     assert(parameter, `the path ${path} has a parameter that request.ts does not know`)
-    return { name, in: 'path', required: true, ...describeParameter(toJson(parameter.schema)) }
+    return { name, in: 'path' as const, required: true, ...describeParameter(toJson(parameter.schema)) }
   })
   if (!query) return inPath
   const { properties = {}, required = [] } = toJson(query)
-  const inQuery = Object.entries(properties).map(
-    ([name, schema]): ParameterObject => ({
-      name,
-      in: 'query',
-      required: required.includes(name),
-      ...describeParameter(schema),
-    }),
-  )
+  const inQuery = Object.entries(properties).map(([name, schema]) => ({
+    name,
+    in: 'query' as const,
+    required: required.includes(name),
+    ...describeParameter(schema),
+  }))
   return [...inPath, ...inQuery]
 }
 
-function describeParameter({ description, ...schema }: SchemaObject): Pick<ParameterObject, 'description' | 'schema'> {
+function describeParameter({ description, ...schema }: SchemaObject) {
   return { ...(description !== undefined && { description }), schema }
 }
 
@@ -143,7 +141,7 @@ function describeExamples(operation: Operation, { payloadSchemas }: Described): 
   return Object.fromEntries(all.map((example, index) => [`${index + 1}`, example]))
 }
 
-function describeAnswer({ description, body, texts = [], headers = [] }: Answer): ResponseObject {
+function describeAnswer({ description, body, texts = [], headers = [] }: Operation['answers'][number]): ResponseObject {
   const content = {
     ...(body && { 'application/json': { schema: refer(body) } }),
     ...Object.fromEntries(texts.map((mediaType) => [mediaType, { schema: { type: 'string' } }])),
@@ -152,10 +150,9 @@ function describeAnswer({ description, body, texts = [], headers = [] }: Answer)
 }
 
 function describeErrors(codes: readonly ApiErrorCode[]): ResponseObject {
-  const told: readonly ApiError[] = codes.map((code) => apiErrors[code])
   return {
     description: codes.map((code) => `\`${code}\`: ${apiErrors[code].meaning}`).join('\n\n'),
-    ...referToHeaders(told.flatMap(({ headers = [] }) => headers)),
+    ...referToHeaders(codes.flatMap((code) => apiErrors[code].headers ?? [])),
     content: {
       'application/problem+json': {
         schema: { allOf: [refer(problemSchema), { properties: { code: { enum: codes } } }] },
@@ -198,7 +195,7 @@ function toJson(schema: z.ZodType): SchemaObject {
   return json as SchemaObject
 }
 
-function refer(schema: z.ZodType): Reference {
+function refer(schema: z.ZodType): { readonly $ref: string } {
   const id = components.get(schema)?.id
   assert(id, 'a schema of an operation has no name: `named` gives it one')
   return { $ref: pointerTo(id) }

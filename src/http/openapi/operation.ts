@@ -12,7 +12,7 @@ export const tags = {
 }
 
 /** What is answered where all went well, or where an error is no problem document. */
-export interface Answer {
+interface Answer {
   readonly description: string
   /** Of JSON; one that has a name. */
   readonly body?: z.ZodType
@@ -23,7 +23,7 @@ export interface Answer {
 }
 
 /** One request that is taken, with `status`, once the requests of the operations before it were made. */
-export interface Example {
+interface Example {
   readonly summary: string
   readonly status: number
   /** Of one job, or an array of jobs. */

@@ -22,12 +22,11 @@ export interface Parts {
   readonly ownFamilies: () => readonly Family[]
 }
 
-/** `given`: what its route says that it takes. `gone`: fires when the client of a list leaves. */
-export type Handle<Given, Answer = Response | Promise<Response>> = (
+/** `given`: what its route says that it takes; of a read also the signal that fires when its client leaves. */
+type Handle<Given extends unknown[], Answer = Response | Promise<Response>> = (
   parts: Parts,
   c: Context<Env>,
-  given: Given,
-  gone: AbortSignal,
+  ...given: Given
 ) => Answer
 
 interface AnyRoute {
@@ -37,20 +36,20 @@ interface AnyRoute {
   readonly isOpen?: true
 }
 
-export interface ReadRoute extends AnyRoute {
+interface ReadRoute extends AnyRoute {
   readonly method: 'GET'
   readonly limit: ReadLimit | ((c: Context<Env>) => ReadLimit)
   /** What `given` is parsed by; without one the query is not looked at. */
   readonly query?: z.ZodObject
-  readonly handle: Handle<never>
+  readonly handle: Handle<[query: never, gone: AbortSignal]>
 }
 
 /** All but `itself` count among the requests that are served at once, and are refused where there are too many. */
-export type WriteRoute = AnyRoute & { readonly method: 'POST' } & (
-    | { readonly takes: 'json'; readonly handle: Handle<unknown, Promise<Response>> }
-    | { readonly takes: 'form'; readonly handle: Handle<URLSearchParams, Promise<Response>> }
-    | { readonly takes: 'nothing'; readonly handle: Handle<undefined, Promise<Response>> }
-    | { readonly takes: 'itself'; readonly handle: Handle<undefined> }
+type WriteRoute = AnyRoute & { readonly method: 'POST' } & (
+    | { readonly takes: 'json'; readonly handle: Handle<[body: unknown], Promise<Response>> }
+    | { readonly takes: 'form'; readonly handle: Handle<[form: URLSearchParams], Promise<Response>> }
+    | { readonly takes: 'nothing'; readonly handle: Handle<[body: undefined], Promise<Response>> }
+    | { readonly takes: 'itself'; readonly handle: Handle<[body: undefined]> }
   )
 
 /** One method of one path. A method that no route has is answered with 405. */
@@ -62,14 +61,21 @@ export type ApiRoute = Route & Operation
 type Described = Omit<Operation, 'method' | 'query' | 'body'>
 
 export function get<Query extends z.ZodObject>(
-  route: Described & Pick<ReadRoute, 'limit'> & { readonly query?: Query; readonly handle: Handle<z.output<Query>> },
+  route: Described &
+    Pick<ReadRoute, 'limit'> & {
+      readonly query?: Query
+      readonly handle: Handle<[query: z.output<Query>, gone: AbortSignal]>
+    },
 ): ApiRoute {
   return { method: 'GET', ...route }
 }
 
 /** With a `body` it takes JSON, which the handler checks; without one it takes nothing. */
 export function post(
-  route: Omit<Described, 'limit'> & { readonly body?: z.ZodType; readonly handle: Handle<unknown, Promise<Response>> },
+  route: Omit<Described, 'limit'> & {
+    readonly body?: z.ZodType
+    readonly handle: Handle<[body: unknown], Promise<Response>>
+  },
 ): ApiRoute {
   return { method: 'POST', takes: route.body ? 'json' : 'nothing', ...route }
 }

@@ -1,21 +1,17 @@
 import type { ApiDocument, OperationObject, ResponseObject } from '../../openapi/api-document.ts'
-import { curlOf } from '../../openapi/curl.ts'
 import type { SchemaObject } from '../../openapi/json-schema.ts'
 import { examplesOf, type Operation, templateOf } from '../../openapi/operation.ts'
-import { Fields, Rows, Takes } from './docs-schema.tsx'
+import { Fields, Takes } from './docs-schema.tsx'
 import { Code, FormattedText, Join, Table, withHeaders } from './docs-text.tsx'
-
-/** One operation from both sides: as the document has it, and what its examples are made from. */
-export interface Entry {
-  readonly described: OperationObject
-  readonly operation: Operation
-}
 
 export function Method({ of }: { readonly of: string }) {
   return <span class={`method ${of.toLowerCase()}`}>{of}</span>
 }
 
-interface OperationProps extends Entry {
+interface OperationProps {
+  readonly operation: Operation
+  /** The same as the document has it. */
+  readonly described: OperationObject
   readonly document: ApiDocument
   readonly origin: string
   readonly types: readonly SchemaObject[]
@@ -42,13 +38,16 @@ export function OperationView({ described, operation, document, origin, types }:
       {parameters.length > 0 && (
         <>
           <h4>Parameters</h4>
-          <Rows
+          <Fields
+            of={{
+              properties: Object.fromEntries(
+                parameters.map(({ name, description = '', schema }) => [name, { ...schema, description }]),
+              ),
+              required: parameters.filter(({ required }) => required).map(({ name }) => name),
+            }}
             label={`Parameters of ${operationId}`}
             first="Parameter"
             mark="required"
-            rows={parameters.map(({ name, required, description = '', schema }) => {
-              return { name, isRequired: required, schema: { ...schema, description } }
-            })}
           />
         </>
       )}
@@ -139,4 +138,28 @@ function ErrorList({ of, operationId }: StatusProps) {
 function codesOf({ content }: ResponseObject): readonly unknown[] {
   const { allOf = [] } = content?.['application/problem+json']?.schema ?? {}
   return allOf.flatMap(({ properties }) => properties?.code?.enum ?? [])
+}
+
+/** A request as a command for a POSIX shell. `asksToken`: it shows the token, from the variable API_TOKEN. */
+function curlOf(
+  url: string,
+  method: string,
+  { body, query, isEndless }: Partial<Operation['examples'][number]>,
+  asksToken: boolean,
+): string {
+  const target = query === undefined ? url : quoted(`${url}?${query}`)
+  const options = `${isEndless ? '-N ' : ''}${method === 'GET' ? '' : `-X ${method} `}`
+  const parts = [`curl ${options}${target}`]
+  if (asksToken) parts.push('-H "Authorization: Bearer $API_TOKEN"')
+  if (body !== undefined) parts.push(`-H 'Content-Type: application/json'`, `-d ${quoted(toLine(body))}`)
+  return parts.join(' \\\n  ')
+}
+
+/** JSON with spaces to be read by; a line end inside a text is written as `\n`, so only those between tokens go. */
+function toLine(body: unknown): string {
+  return JSON.stringify(body, null, 1).replace(/\n */g, ' ')
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`
 }

@@ -6,13 +6,6 @@ import { Code, FormattedText, Join, Table } from './docs-text.tsx'
 const depthMax = 4
 const formats: Readonly<Record<string, string>> = { 'date-time': 'instant', 'idn-email': 'mail address', uri: 'URL' }
 
-/** A field to be listed; `name` is the whole path, such as `error.message`. */
-interface Row {
-  readonly name: string
-  readonly schema: SchemaObject
-  readonly isRequired: boolean
-}
-
 /** Which fields are told from the others: of what is sent those that must be there, of what is answered those that may be missing. */
 type Mark = 'required' | 'optional'
 
@@ -20,25 +13,15 @@ interface FieldsProps {
   readonly of: SchemaObject
   readonly label: string
   readonly mark: Mark
+  /** What the first column has. */
+  readonly first?: string
 }
 
 /** The fields of an object, those of the objects in them included. */
-export function Fields({ of, label, mark }: FieldsProps) {
-  return <Rows label={label} rows={rowsOf(of)} first="Field" mark={mark} />
-}
-
-interface RowsProps {
-  readonly label: string
-  readonly rows: readonly Row[]
-  /** What the first column has. */
-  readonly first: string
-  readonly mark: Mark
-}
-
-export function Rows({ label, rows, first, mark }: RowsProps) {
+export function Fields({ of, label, mark, first = 'Field' }: FieldsProps) {
   return (
     <Table label={label} columns={[first, 'Takes', 'Meaning']}>
-      {rows.map(({ name, schema, isRequired }) => (
+      {rowsOf(of).map(({ name, schema, isRequired }) => (
         <tr>
           <th scope="row">
             <Code of={name} />
@@ -63,6 +46,13 @@ export function Rows({ label, rows, first, mark }: RowsProps) {
 
 function meaningOf({ description = '', examples = [] }: SchemaObject): string {
   return [description, ...examples.slice(0, 1).map((example) => `Such as \`${JSON.stringify(example)}\`.`)].join(' ')
+}
+
+/** A field to be listed; `name` is the whole path, such as `error.message`. */
+interface Row {
+  readonly name: string
+  readonly schema: SchemaObject
+  readonly isRequired: boolean
 }
 
 function rowsOf({ properties = {}, required = [] }: SchemaObject, parent = '', depth = 1): Row[] {

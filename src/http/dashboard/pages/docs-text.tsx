@@ -15,19 +15,6 @@ export function Code({ of }: { readonly of: string }) {
   )
 }
 
-/** The same, a paragraph for each blank line. */
-export function FormattedBlocks({ of }: { readonly of: string }) {
-  return (
-    <>
-      {of.split('\n\n').map((paragraph) => (
-        <p>
-          <FormattedText of={paragraph} />
-        </p>
-      ))}
-    </>
-  )
-}
-
 /** A table that scrolls by itself where the screen is narrow, by the keyboard too. */
 export function Table(props: {
   readonly label: string

@@ -1,11 +1,11 @@
 import { raw } from 'hono/html'
-import { type ApiError, apiErrorCodes, apiErrors } from '../../api-errors.ts'
+import { apiErrorCodes, apiErrors } from '../../api-errors.ts'
 import type { ApiDocument } from '../../openapi/api-document.ts'
 import type { SchemaObject } from '../../openapi/json-schema.ts'
 import { type Operation, templateOf } from '../../openapi/operation.ts'
-import { type Entry, Method, OperationView } from './docs-operation.tsx'
+import { Method, OperationView } from './docs-operation.tsx'
 import { Fields, Takes } from './docs-schema.tsx'
-import { Code, FormattedBlocks, FormattedText, Table, withHeaders } from './docs-text.tsx'
+import { Code, FormattedText, Table, withHeaders } from './docs-text.tsx'
 import { page } from './page.tsx'
 import { Text } from './text.tsx'
 
@@ -16,24 +16,24 @@ export function docsPage(html: string): Response {
 
 /** The API's description for people, as HTML; `origin`: where the reader reached this server. */
 export function renderDocs(operations: readonly Operation[], document: ApiDocument, origin: string): string {
-  const entries = operations.map((operation): Entry => {
-    const { path, method } = operation
-    return { operation, described: document.paths[templateOf(path)]![method.toLowerCase()]! }
-  })
   const types = document.components.schemas.NewJob?.oneOf ?? []
   return `${(
     <div class="api">
       <Introduction document={document} origin={origin} />
-      <Contents document={document} entries={entries} types={types} />
+      <Contents document={document} operations={operations} types={types} />
       <div class="api-body">
         {document.tags.map(({ name, description }) => (
           <section>
             <h2 id={`tag-${name}`}>{name}</h2>
             <p class="muted">{description}</p>
-            {entries
-              .filter(({ operation }) => operation.tag === name)
-              .map((entry) => (
-                <OperationView {...entry} document={document} origin={origin} types={types} />
+            {operations
+              .filter(({ tag }) => tag === name)
+              .map((operation) => (
+                <OperationView
+                  operation={operation}
+                  described={document.paths[templateOf(operation.path)]![operation.method.toLowerCase()]!}
+                  {...{ document, origin, types }}
+                />
               ))}
           </section>
         ))}
@@ -60,11 +60,11 @@ function Introduction({ document, origin }: { readonly document: ApiDocument; re
 
 interface ContentsProps {
   readonly document: ApiDocument
-  readonly entries: readonly Entry[]
+  readonly operations: readonly Operation[]
   readonly types: readonly SchemaObject[]
 }
 
-function Contents({ document, entries, types }: ContentsProps) {
+function Contents({ document, operations, types }: ContentsProps) {
   return (
     <nav class="card api-contents" aria-label="Contents">
       <ul>
@@ -72,9 +72,9 @@ function Contents({ document, entries, types }: ContentsProps) {
           <li>
             <a href={`#tag-${name}`}>{name}</a>
             <ul>
-              {entries
-                .filter(({ operation }) => operation.tag === name)
-                .map(({ operation: { path, method, id } }) => (
+              {operations
+                .filter(({ tag }) => tag === name)
+                .map(({ path, method, id }) => (
                   <li>
                     <a href={`#${id}`} aria-label={`${method} ${templateOf(path)}`}>
                       <Method of={method} /> <code>{templateOf(path)}</code>
@@ -182,7 +182,7 @@ function Errors() {
         </p>
         <Table label="Error codes" columns={['Code', 'Status', 'Meaning']}>
           {apiErrorCodes.map((code) => {
-            const { status, meaning, headers = [] }: ApiError = apiErrors[code]
+            const { status, meaning, headers = [] } = apiErrors[code]
             return (
               <tr id={`error-${code}`}>
                 <th scope="row">
@@ -198,6 +198,19 @@ function Errors() {
         </Table>
       </div>
     </section>
+  )
+}
+
+/** A text of the description, a paragraph for each blank line. */
+function FormattedBlocks({ of }: { readonly of: string }) {
+  return (
+    <>
+      {of.split('\n\n').map((paragraph) => (
+        <p>
+          <FormattedText of={paragraph} />
+        </p>
+      ))}
+    </>
   )
 }
 

@@ -2,8 +2,8 @@ import type { Job, JobFilter, JobSystem } from '../../../engine/front-door.ts'
 import { BulkForms } from './bulk.tsx'
 import { type FilterFields, FilterForm, fieldsOf, givenFields, toFilter } from './job-filter.tsx'
 import { page } from './page.tsx'
-import { number, StateLabel, Time, truncate } from './parts.tsx'
-import { Text } from './text.tsx'
+import { number, StateLabel, Time } from './parts.tsx'
+import { Text, visible } from './text.tsx'
 
 const rowsMax = 50
 /** Reads of the store's that one request makes before it shows what it has; the page's script goes on from there. */
@@ -110,6 +110,12 @@ function JobTable({ jobs, now }: { readonly jobs: readonly Job[]; readonly now: 
       </table>
     </div>
   )
+}
+
+/** One line of it, cut. */
+function truncate(value: unknown, charactersMax = 160): string {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
+  return visible(text.length > charactersMax ? `${text.slice(0, charactersMax)}…`.toWellFormed() : text)
 }
 
 interface LookedProps {

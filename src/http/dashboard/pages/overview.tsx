@@ -11,40 +11,12 @@ import { renderMachine } from '../charts/render.ts'
 import { ChartFrame } from './chart.tsx'
 import { renderPage } from './page.tsx'
 import { duration, number, StateLabel, Time } from './parts.tsx'
-import { SeriesChart, type SeriesOptions } from './series.tsx'
+import { SeriesCharts } from './series.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 1_000
 /** Rows of the list of workers, which may be a thousand. */
 const workersShownMax = 100
-
-const quantileLines = (name: string) => [
-  { name: `${name}_p50_ms`, label: 'Median', colour: '--held' },
-  { name: `${name}_p95_ms`, label: '95th percentile', colour: '--waiting' },
-  { name: `${name}_p99_ms`, label: '99th percentile', colour: '--bad' },
-]
-
-const seriesCharts: readonly SeriesOptions[] = [
-  {
-    title: 'Throughput',
-    unit: '/s',
-    lines: [
-      { name: 'enqueued_per_s', label: 'Enqueued', colour: '--waiting' },
-      { name: 'started_per_s', label: 'Started', colour: '--executing' },
-      { name: 'succeeded_per_s', label: 'Succeeded', colour: '--good' },
-    ],
-  },
-  {
-    title: 'Failures',
-    unit: '/s',
-    lines: [
-      { name: 'failed_per_s', label: 'Attempts failed', colour: '--bad' },
-      { name: 'retried_per_s', label: 'Of these, to be retried', colour: '--waiting' },
-    ],
-  },
-  { title: 'Time in queue', unit: 'ms', lines: quantileLines('in_queue') },
-  { title: 'Execution', unit: 'ms', lines: quantileLines('execution') },
-]
 
 /** The HTML of `GET /`: everything at one look. `isGuarded`: whoever sees it has logged in, and may want to log out. */
 export async function renderOverview(system: JobSystem, clock: () => number, isGuarded: boolean): Promise<string> {
@@ -70,11 +42,7 @@ export async function renderOverview(system: JobSystem, clock: () => number, isG
           <h2 id="jobs-now">Every job, now</h2>
           <ChartFrame svg={job} isWide />
         </section>
-        <div class="columns">
-          {seriesCharts.map((chart) => (
-            <SeriesChart {...chart} />
-          ))}
-        </div>
+        <SeriesCharts />
         <Workers activity={system.activity()} now={clock()} />
         <div class="columns">
           <section class="card" aria-labelledby="dispatcher">

@@ -7,8 +7,7 @@ import { jobPage } from './job.tsx'
 import { jobsPage } from './jobs.tsx'
 import { renderOverview } from './overview.tsx'
 import { replyPage, seeOther } from './page.tsx'
-import { showSeries } from './series-data.ts'
-import { shared } from './shared.ts'
+import { showSeries } from './series.tsx'
 
 /** However many watch, the overview is made twice a second. */
 const overviewMs = 500
@@ -56,4 +55,19 @@ export function pageRoutes(system: JobSystem, now: () => number, isGuarded: bool
     { method: 'GET', path: '/dashboard/bulk/:bulk', limit: 'read', handle: (_, c) => bulkPage(findBulk(system, c)) },
     ...bulkCommands,
   ]
+}
+
+/** Makes something for many at once: whoever asks within `ms` of when it was begun gets the same. What failed is made anew. */
+function shared<T>(ms: number, make: () => Promise<T>): () => Promise<T> {
+  let made: { readonly at: number; readonly value: Promise<T> } | undefined
+  return () => {
+    const now = performance.now()
+    if (made && now - made.at < ms) return made.value
+    const value = make()
+    made = { at: now, value }
+    value.catch(() => {
+      if (made?.value === value) made = undefined
+    })
+    return value
+  }
 }

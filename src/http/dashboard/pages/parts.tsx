@@ -75,12 +75,6 @@ export function Pre({ text }: { readonly text: string }) {
   )
 }
 
-/** One line of it, cut. */
-export function truncate(value: unknown, charactersMax = 160): string {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
-  return visible(text.length > charactersMax ? `${text.slice(0, charactersMax)}…`.toWellFormed() : text)
-}
-
 export function upperFirst(word: string): string {
   return word.charAt(0).toUpperCase() + word.slice(1)
 }

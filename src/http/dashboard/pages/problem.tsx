@@ -1,4 +1,5 @@
-import { type Problem, toProblem } from '../../problem.ts'
+import { type problemSchema, toProblem } from '../../problem.ts'
+import type { Wire } from '../../wire.ts'
 import { page, seeOther } from './page.tsx'
 import { Text } from './text.tsx'
 
@@ -19,7 +20,7 @@ export function pageProblem(error: unknown, method: string, target: string): Res
   return answer
 }
 
-function ProblemView({ title, message, errors }: Problem['body']) {
+function ProblemView({ title, message, errors }: Wire<typeof problemSchema>) {
   return (
     <section class="card">
       <h1>{title}</h1>
