@@ -17,7 +17,7 @@ const section = (title: string) => page.split(`\n## ${title}\n`)[1]!.split('\n##
 const rowsOf = (title: string) => rows.filter((cells) => section(title).includes(`| ${cells.join(' | ')} |`))
 const namesIn = (text: string) => [...text.matchAll(/`(\w+)`/g)].map(([, name]) => name!)
 
-const jsonOf = (schema: z.ZodType) => z.toJSONSchema(schema, { io: 'input' }) as SchemaObject
+const jsonOf = (schema: z.ZodType) => z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as SchemaObject
 const number = (value: number) => value.toLocaleString('en').replace('-', '−')
 /** `1 to 500`, as a schema has it of a number, or of the length of a text; undefined if it has none. */
 const boundsOf = ({ minimum, maximum, pattern = '' }: SchemaObject): string | undefined => {
