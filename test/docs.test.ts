@@ -132,6 +132,16 @@ test.each(readdirSync(join(root, 'examples')).filter((name) => name.endsWith('.j
   },
 )
 
+test('the example of the testing page runs', async () => {
+  const folder = userProject()
+  const [example] = blocks(read('docs/testing.md'), 'js')
+  writeFileSync(join(folder, 'example.test.mjs'), example!)
+
+  const { stdout } = await run(process.execPath, ['--test', '--test-reporter=tap', 'example.test.mjs'], { cwd: folder })
+
+  expect(stdout).toMatch(/^# pass 4$/m)
+}, 60_000)
+
 describe('the page of bounds', () => {
   const rows = read('docs/bounds.md')
     .split('\n')

@@ -167,6 +167,8 @@ class System extends StoreReads implements JobSystem {
     if (this.#phase === 'recovering') this.#phase = 'serving'
     if (this.#phase !== 'serving') throw new UnavailableError(`the system is ${this.#phase}`)
     this.#collector.startSampling()
+    // What the move made due is done at once; a store that is closed meanwhile has nothing to do.
+    this.#parts.clock.onMove?.(() => this.#store.sweep().catch(() => {}))
   }
 
   stop({ graceMs = this.#parts.settings.shutdownGraceMs, crashing = false }: StopOptions = {}): Promise<void> {

@@ -4,6 +4,16 @@ import { performance } from 'node:perf_hooks'
 export interface Clock {
   /** Epoch ms. */
   now(): number
+  /** What the timers of attempts run by; Node's timers unless given. */
+  readonly timers?: ClockTimers
+  /** Of a clock that is moved by hand: has `listener` called after each move, until the function that this returns is called. */
+  onMove?(listener: () => Promise<void>): () => void
+}
+
+/** As Node's: `setTimeout` calls `run` once, in `ms`. */
+export interface ClockTimers {
+  readonly setTimeout: (run: () => void, ms: number) => NodeJS.Timeout
+  readonly clearTimeout: (timer: NodeJS.Timeout) => void
 }
 
 /** The same, and beside it time that only passes: nobody sets it. */

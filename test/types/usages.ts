@@ -22,6 +22,7 @@ import {
   type StoredError,
   type Transition,
 } from 'jobmachine'
+import { createTestSystem, everyPath, runHandler, type TestSystem } from 'jobmachine/testing'
 import { pino } from 'pino'
 import { z } from 'zod'
 
@@ -89,4 +90,11 @@ export async function main(workers: { workers?: number }): Promise<void> {
   } finally {
     await system.stop({ graceMs: 1_000 })
   }
+}
+
+export async function tested(): Promise<unknown> {
+  await using system: TestSystem = await createTestSystem({ handlers: [resize], workers: 2, startAt: new Date() })
+  await system.advance('1h')
+  await everyPath(resize, ({ job, steps }) => job.state !== 'dead' || steps.length > 0, { payload: {}, runs: 5 })
+  return runHandler(resize, { image: 'cat.png', width: 1 }, { attempt: 2 })
 }

@@ -1,4 +1,4 @@
-import { timers } from '../../runtime/timers.ts'
+import type { ClockTimers } from '../../runtime/clock.ts'
 
 /** For how long, in ms and in all, it was seen that nothing turned. What is added while a timer runs is what counts. */
 interface Stalls {
@@ -16,6 +16,7 @@ const settleMs = 500
  * that time are not read yet. Time in which a handler blocked the loop counts, but what came in meanwhile is read before it fires.
  */
 export class AttemptTimer {
+  readonly #timers: ClockTimers
   readonly #stalls: Stalls
   readonly #loopMs: number
   readonly #threadMs: number
@@ -26,12 +27,13 @@ export class AttemptTimer {
   #hasSettled = false
 
   /** `fire`: called once, with for how long the loop has stood still since this was made. */
-  constructor(ms: number, stalls: Stalls, fire: (stoodStillMs: number) => void) {
+  constructor(ms: number, stalls: Stalls, timers: ClockTimers, fire: (stoodStillMs: number) => void) {
+    this.#timers = timers
     this.#stalls = stalls
     this.#loopMs = stalls.loopMs()
     this.#threadMs = stalls.threadMs()
     this.#fire = fire
-    this.#timer = timers.setTimeout(() => this.#due(), ms)
+    this.#timer = this.#timers.setTimeout(() => this.#due(), ms)
   }
 
   /** It keeps no process alive that has nothing else to wait for. */
@@ -41,7 +43,7 @@ export class AttemptTimer {
   }
 
   clear(): void {
-    timers.clearTimeout(this.#timer)
+    this.#timers.clearTimeout(this.#timer)
   }
 
   #due(): void {
@@ -64,7 +66,7 @@ export class AttemptTimer {
 
   #again(ms: number): void {
     const isHeld = this.#timer.hasRef()
-    this.#timer = timers.setTimeout(() => this.#due(), ms)
+    this.#timer = this.#timers.setTimeout(() => this.#due(), ms)
     if (!isHeld) this.#timer.unref()
   }
 }

@@ -16,6 +16,7 @@ import { describeError, describeOwnError } from '../../handlers/describe-error.t
 import type { Registry } from '../../handlers/registry.ts'
 import type { LeasedJob, LeaseEvent } from '../../machines/lease.ts'
 import type { AttemptReport, RunAttempt, RunningAttempt } from '../../machines/worker.ts'
+import type { ClockTimers } from '../../runtime/clock.ts'
 import { AttemptTimer } from './attempt-timer.ts'
 import { handlerBackoff, requestedDelay } from './requested-delay.ts'
 
@@ -38,6 +39,7 @@ interface AttemptOptions {
     ended(job: LeasedJob, tookMs: number): void
   }
   readonly stalls: ConstructorParameters<typeof AttemptTimer>[1]
+  readonly timers: ClockTimers
 }
 
 /** How long a job waits, and what was wrong with what its handler asked for. */
@@ -77,7 +79,7 @@ class Attempt implements RunningAttempt {
     this.timeoutMs = job.timeoutMs ?? this.#handler?.timeoutMs ?? options.timeoutMs
     this.startedAt = options.now()
     const timedOut = (stoodStillMs: number) => this.abort(new AttemptTimeoutError(this.timeoutMs, stoodStillMs), false)
-    this.#timer = new AttemptTimer(this.timeoutMs, options.stalls, timedOut)
+    this.#timer = new AttemptTimer(this.timeoutMs, options.stalls, options.timers, timedOut)
     options.stats.started(job, this.startedAt, this.timeoutMs)
     currentJob
       .run(job, () => this.#callHandler())
@@ -92,7 +94,8 @@ class Attempt implements RunningAttempt {
     if (this.aborted) return
     this.aborted = { at: this.#options.now(), reason }
     this.#timer.clear()
-    this.#timer = new AttemptTimer(abortGraceMs, this.#options.stalls, () => this.#giveUp()).unref()
+    const { stalls, timers } = this.#options
+    this.#timer = new AttemptTimer(abortGraceMs, stalls, timers, () => this.#giveUp()).unref()
     this.#controller?.abort(reason)
   }
 

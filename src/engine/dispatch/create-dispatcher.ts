@@ -7,6 +7,7 @@ import { dispatcherMachine } from '../../machines/dispatcher.ts'
 import type { RunStats } from '../../observe/telemetry/run-stats.ts'
 import type { Store } from '../../persistence/store.ts'
 import type { Clock } from '../../runtime/clock.ts'
+import { timers } from '../../runtime/timers.ts'
 import type { Inspector, SystemLog } from '../job-system.ts'
 import { createRunAttempt } from './attempt.ts'
 
@@ -33,7 +34,9 @@ export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatche
     backoff: exponential({ baseMs: settings.retryBaseMs, maxMs: settings.retryMaxMs }),
     random,
     now: () => clock.now(),
-    stalls: store.stalls,
+    // By a clock that is moved by hand, no time is lost while the loop stands still.
+    stalls: clock.timers ? { loopMs: () => 0, threadMs: () => 0 } : store.stalls,
+    timers: clock.timers ?? timers,
     log: ({ id, type, attempt }) => log.child({ job_id: id, type, attempt: attempt + 1 }),
     stats: {
       started(job, at, attemptMs) {

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { AttemptTimer } from '../../../src/engine/dispatch/attempt-timer.ts'
+import { timers } from '../../../src/runtime/timers.ts'
 import { useFakeTimers, useRealTimers } from '../../support/fake-timers.ts'
 
 /** What a late timer gives the loop to read what has come meanwhile. */
@@ -12,9 +13,8 @@ afterEach(() => useRealTimers())
 function aTimer() {
   const seen = { loopMs: 1_000, threadMs: 700 }
   const fired: number[] = []
-  const timer = new AttemptTimer(10_000, { loopMs: () => seen.loopMs, threadMs: () => seen.threadMs }, (stoodStillMs) =>
-    fired.push(stoodStillMs),
-  )
+  const standstill = { loopMs: () => seen.loopMs, threadMs: () => seen.threadMs }
+  const timer = new AttemptTimer(10_000, standstill, timers, (stoodStillMs) => fired.push(stoodStillMs))
   return {
     timer,
     fired,

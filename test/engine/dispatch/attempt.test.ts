@@ -20,6 +20,7 @@ import { Registry } from '../../../src/handlers/registry.ts'
 import type { LeasedJob, LeaseEvent } from '../../../src/machines/lease.ts'
 import type { RunningAttempt } from '../../../src/machines/worker.ts'
 import { RunStats } from '../../../src/observe/telemetry/run-stats.ts'
+import { timers } from '../../../src/runtime/timers.ts'
 import { useFakeTimers, useRealTimers } from '../../support/fake-timers.ts'
 import { errorsOfAnotherCopy, errorsOfAnotherRealm } from '../../support/other-copies.ts'
 
@@ -734,6 +735,7 @@ function optionsFor(
     log: () => log,
     stats,
     stalls: { loopMs: () => 0, threadMs: () => 0 },
+    timers,
   }
 }
 

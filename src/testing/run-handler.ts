@@ -1,0 +1,24 @@
+import { type Handler, type JobContext, parsePayload } from '../handlers/define.ts'
+
+/**
+ * Checks the payload by the handler's schema and calls its `run` once, without a queue or a file; resolves with what it returned. Rejects with
+ * `PayloadError`, or what the handler threw. `context`: what `run` shall be told; otherwise attempt 1 of 4 of job 1.
+ */
+export async function runHandler<Output>(
+  handler: Handler<Output>,
+  payload: unknown,
+  context: Partial<JobContext> = {},
+): Promise<unknown> {
+  const log = { info() {}, warn() {}, error() {} }
+  const { signal } = new AbortController()
+  const parsed = parsePayload(handler, JSON.parse(JSON.stringify(payload)))
+  return handler.run(parsed, {
+    jobId: 1,
+    attempt: 1,
+    maxAttempts: 4,
+    idempotencyToken: 'test.1',
+    signal,
+    log,
+    ...context,
+  })
+}
