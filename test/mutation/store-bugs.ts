@@ -868,7 +868,11 @@ const joins: readonly Mutation[] = [
       'persistence/sqlite/held-leases.test.ts',
       'a held lease counts as running, for the watchdog to name, from its start on: also where it was started with its lease',
     ],
-    { file: sqlite('thread/held-leases'), find: 'running: started.has(id)', replace: 'running: false' },
+    {
+      file: sqlite('thread/held-leases'),
+      find: 'leaseToken, running, next',
+      replace: 'leaseToken, running: false, next',
+    },
   ),
 ]
 

@@ -9,8 +9,8 @@ const leaseToken = 2
 /** Holds leases of these jobs; of `started` the handlers run. */
 function holding(ids: readonly number[], started: readonly number[] = []): HeldLeases {
   const held = new HeldLeases()
-  const facts = ids.map((id): LeasedFacts => [id, leaseToken, 'work', 0, 1, null, 0])
-  held.add(facts, new Set(started))
+  const facts = (id: number): LeasedFacts => [id, leaseToken, 'work', 0, 1, null, 0]
+  for (const id of ids) held.add([facts(id)], started.includes(id))
   return held
 }
 
@@ -42,6 +42,26 @@ describe('a held lease', () => {
 
     expect(held.all()).toEqual([{ id: 2, leaseToken }])
     expect(held.runningIds()).toEqual([2])
+  })
+
+  test('is found among as many as there may be, and taken out alone', () => {
+    const ids = Array.from({ length: 5_000 }, (_, index) => 7 * index + 1)
+    const held = holding(ids)
+
+    held.follow(setsOf('succeed', ...ids.filter((id) => id % 2 === 0)), [])
+    held.drop([{ id: 1, leaseToken }])
+
+    expect(new Set(held.all().map(({ id }) => id))).toEqual(new Set(ids.filter((id) => id % 2 === 1 && id > 1)))
+    expect(held.of(15)).toEqual({ id: 15, leaseToken })
+    expect(held.of(8)).toBeUndefined()
+  })
+
+  test('is that which was given last, where its job was leased anew', () => {
+    const held = holding([1])
+
+    held.add([[1, leaseToken + 1, 'work', 0, 1, null, 0]], true)
+
+    expect(held.all()).toEqual([{ id: 1, leaseToken: leaseToken + 1 }])
   })
 
   test('outlives the outcome of an earlier lease of its job', () => {

@@ -249,19 +249,21 @@ export class Calls {
     }
   }
 
-  #leased({ jobs, started, payloads, unhandled, more }: Claim): void {
+  #leased({ jobs, payloads, unhandled, more }: Claim): void {
     this.lookForReady = more
-    this.#held.add(jobs, started)
     if (unhandled.size > 0) {
       const count = [...unhandled.values()].reduce((sum, n) => sum + n, 0)
       this.notify({ type: 'unhandled', types: [...unhandled.keys()], count })
     }
     let next = 0
     this.#waitingLeases = this.#waitingLeases.filter((call) => {
+      const { room, wait, start } = call.request
       const from = next
-      next = Math.min(from + call.request.room, jobs.length)
-      if (next === from && call.request.wait) return true
-      this.#settle(call, { facts: JSON.stringify(jobs.slice(from, next)), payloads: payloads.slice(from, next) })
+      next = Math.min(from + room, jobs.length)
+      if (next === from && wait) return true
+      const given = jobs.slice(from, next)
+      this.#held.add(given, start)
+      this.#settle(call, { facts: JSON.stringify(given), payloads: payloads.slice(from, next) })
       return false
     })
   }

@@ -21,8 +21,6 @@ const restoredAtOnce = 100
 /** What a claim leased, and what it met: `unhandled` jobs by type, now put aside; `more`: it stopped at a bound, and there may be others. */
 export interface Claim {
   readonly jobs: readonly LeasedFacts[]
-  /** Ids of those that were started as well. */
-  readonly started: ReadonlySet<number>
   /** Of each job, JSON text. */
   readonly payloads: readonly string[]
   readonly unhandled: ReadonlyMap<string, number>
@@ -76,7 +74,6 @@ export class Claims {
     assert.equal(moved, jobs.length, 'a ready job could not be leased')
     return {
       jobs,
-      started: new Set(started.map(({ id }) => id)),
       payloads: this.#sql.payloads.all(JSON.stringify(jobs.map(([id]) => id))) as string[],
       unhandled,
       more,
