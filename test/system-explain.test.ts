@@ -45,7 +45,7 @@ describe('a job explains', () => {
     ])
     expect(places[1]).toMatchObject({
       summary:
-        'Job 3 (work) is queued: a client enqueued it 12 s ago. Blocked: 2 jobs of queue "default" go before it and 2 queues take turns; the only worker is busy. It can run as soon as its turn comes and a worker is free.',
+        'Job 3 (work) is queued: the application enqueued it 12 s ago. Blocked: 2 jobs of queue "default" go before it and 2 queues take turns; the only worker is busy. It can run as soon as its turn comes and a worker is free.',
       earliestRunAt: null,
     })
   })
@@ -121,7 +121,7 @@ describe('a job explains', () => {
       state: 'scheduled',
       meaning: 'has a run_at in the future',
       summary:
-        'Job 1 (work) is scheduled: a client enqueued it just now. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+        'Job 1 (work) is scheduled: the application enqueued it just now. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
       obstacles: [{ code: 'not_due', until: startAt + 200_000 }],
       line: null,
       earliestRunAt: startAt + 200_000,
@@ -139,7 +139,7 @@ describe('a job explains', () => {
 
     expect(seen).toMatchObject({
       summary:
-        'Job 1 (nobody) is queued: a client enqueued it just now. Blocked: this server has no handler for type "nobody". It can run when a server with a handler for its type starts on the file.',
+        'Job 1 (nobody) is queued: the application enqueued it just now. Blocked: this server has no handler for type "nobody". It can run when a server with a handler for its type starts on the file.',
       earliestRunAt: null,
     })
     expect(codesOf((await producer.explain(id)).obstacles)).toEqual(['no_handler', 'server_elsewhere'])
@@ -291,7 +291,7 @@ describe('a server explains what it does itself', () => {
     expect(codesOf(seen.obstacles)).toEqual(['attempt_running', 'server_elsewhere'])
     expect((await system.explain(job!.id)).lastFailure).toMatchObject({
       event: 'expire',
-      cause: 'store',
+      cause: 'recovery',
       attempt: 0,
       error: { name: 'ProcessEndedError' },
     })

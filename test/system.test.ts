@@ -57,10 +57,10 @@ describe('a job', () => {
     })
     const at = startAt
     expect(await system.history(1)).toEqual([
-      { seq: 1, event: 'enqueue', from: null, to: 'queued', attempt: 0, at, error: null },
-      { seq: 2, event: 'lease', from: 'queued', to: 'leased', attempt: 0, at, error: null },
-      { seq: 3, event: 'start', from: 'leased', to: 'running', attempt: 1, at, error: null },
-      { seq: 4, event: 'succeed', from: 'running', to: 'succeeded', attempt: 1, at, error: null },
+      { seq: 1, event: 'enqueue', from: null, to: 'queued', attempt: 0, at, cause: 'library', error: null },
+      { seq: 2, event: 'lease', from: 'queued', to: 'leased', attempt: 0, at, cause: 'dispatcher', error: null },
+      { seq: 3, event: 'start', from: 'leased', to: 'running', attempt: 1, at, cause: 'dispatcher', error: null },
+      { seq: 4, event: 'succeed', from: 'running', to: 'succeeded', attempt: 1, at, cause: 'handler', error: null },
     ])
   })
 

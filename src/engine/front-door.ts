@@ -14,6 +14,7 @@ export { newJobSchema, snakeCase, storedFields } from '../job/fields.ts'
 export { filterFields, fromWire } from '../job/filter.ts'
 export { issuesOf } from '../job/input-issues.ts'
 export { bulkPhases } from '../machines/bulk.ts'
+export { causes, whoOf } from '../machines/cause.ts'
 export {
   type Chart,
   type ChartEdge,
@@ -26,6 +27,6 @@ export {
 } from '../machines/chart.ts'
 export { toDot } from '../machines/dot.ts'
 export { countStates, describeState, eventsFrom, eventTypes, jobStates } from '../machines/edges.ts'
-export { type Command, commandFacts, commands } from '../machines/events.ts'
+export { type Command, causeOf, commandFacts, commands } from '../machines/events.ts'
 export { ownThread } from '../runtime/own-thread.ts'
 export type * from './job-system.ts'

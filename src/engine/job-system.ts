@@ -4,6 +4,7 @@ import type { NewJob } from '../job/fields.ts'
 import type { BulkFilter, JobFilter } from '../job/filter.ts'
 import type { EnqueuedJob, Job } from '../job/row.ts'
 import type { BulkPhase } from '../machines/bulk.ts'
+import type { EventCause } from '../machines/cause.ts'
 import type { JobState } from '../machines/job.ts'
 import type { Explanation } from '../observe/explain/explain.ts'
 import type { Activity, Phase, WorkerActivity } from '../observe/telemetry/activity.ts'
@@ -42,6 +43,7 @@ export type {
   DescribedError,
   EdgeCount,
   EnqueuedJob,
+  EventCause,
   Explanation,
   FileSizes,
   HistogramSnapshot,
@@ -111,6 +113,11 @@ export interface Bulk {
   settled(): Promise<void>
 }
 
+/** `by`: who asks, which the history keeps: actor of 1 to 255 characters, reason of 1 to 1,000; the library unless given. */
+export interface CallerOptions {
+  readonly by?: EventCause
+}
+
 export interface StopOptions {
   /** In ms; the settings' unless given. */
   readonly graceMs?: number
@@ -145,7 +152,7 @@ export interface JobSystem {
   /** For what may be either. */
   enqueue(jobs: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]>
   /** The same for front doors: an unchecked JSON value, one job or an array, with field names in snake_case; always an array. */
-  submit(body: unknown): Promise<EnqueuedJob[]>
+  submit(body: unknown, options?: CallerOptions): Promise<EnqueuedJob[]>
   find(id: number): Promise<Job | undefined>
   /**
    * Rejects with `InvalidInputError` on a bad filter, limit or cursor, and with the reason of `signal` once that fires: a search goes on for half
@@ -166,15 +173,15 @@ export interface JobSystem {
    */
   transitions(page?: { readonly after?: number; readonly limit?: number }): Promise<TransitionPage>
   /** Resolves with the job after it; rejects with `IllegalTransitionError` where the machine refuses. A running handler's signal fires. */
-  cancel(id: number): Promise<Job>
+  cancel(id: number, options?: CallerOptions): Promise<Job>
   /** Runs a `dead` or `cancelled` job again, its attempts begin anew. */
-  requeue(id: number): Promise<Job>
+  requeue(id: number, options?: CallerOptions): Promise<Job>
   /**
    * Begins to count the jobs that match and may take the command, and resolves at once; nothing moves before its `run`. Rejects with
    * `InvalidInputError` on a bad filter, or one whose state does not take the command, and with `BackpressureError` while 20 are
    * under way; of those that wait to be confirmed the oldest makes room.
    */
-  prepareBulk(command: Command, filter?: BulkFilter): Promise<Bulk>
+  prepareBulk(command: Command, filter?: BulkFilter, options?: CallerOptions): Promise<Bulk>
   findBulk(id: string): Bulk | undefined
   /** The last 20, newest first. */
   bulks(): readonly Bulk[]

@@ -10,6 +10,7 @@ import {
 } from '../errors.ts'
 import type { JsonSchema } from '../handlers/payload-schema.ts'
 import type { Registry } from '../handlers/registry.ts'
+import { causeText } from '../job/cause.ts'
 import type { Naming, NewJob } from '../job/fields.ts'
 import { toRow, toRows } from '../job/request.ts'
 import { type EnqueuedJob, type Job, toJob } from '../job/row.ts'
@@ -40,7 +41,9 @@ import type {
   Bulk,
   BulkCommand,
   BulkFilter,
+  CallerOptions,
   Census,
+  EventCause,
   Health,
   Inspector,
   JobSystem,
@@ -76,6 +79,10 @@ const abortedGraceMs = 1_000
 const lastCommitMs = 2_000
 /** What a caller that met a bound is told to wait. */
 const retryAfterMs = 1_000
+
+/** Who asks where nobody else is named. */
+const byLibrary: EventCause = { cause: 'library' }
+const byLibraryText = causeText(byLibrary)
 
 /** Opens the store and makes the system on it; nothing runs before `start`. */
 export async function createSystem(parts: SystemParts): Promise<JobSystem> {
@@ -181,12 +188,12 @@ class System extends StoreReads implements JobSystem {
   enqueue(jobs: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]>
   enqueue(input: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]> {
     return Array.isArray(input)
-      ? this.#enqueue(input, 'camelCase', (jobs) => jobs)
-      : this.#enqueue(input, 'camelCase', ([job]) => job!)
+      ? this.#enqueue(input, 'camelCase', byLibraryText, (jobs) => jobs)
+      : this.#enqueue(input, 'camelCase', byLibraryText, ([job]) => job!)
   }
 
-  submit(body: unknown): Promise<EnqueuedJob[]> {
-    return this.#enqueue(body, 'snake_case', (jobs) => jobs)
+  async submit(body: unknown, { by = byLibrary }: CallerOptions = {}): Promise<EnqueuedJob[]> {
+    return this.#enqueue(body, 'snake_case', causeText(by), (jobs) => jobs)
   }
 
   async explain(id: number): Promise<Explanation> {
@@ -195,17 +202,21 @@ class System extends StoreReads implements JobSystem {
     return explain({ jobFacts, server: this.#serverFacts(jobFacts.job), now: this.#parts.clock.now() })
   }
 
-  cancel(id: number): Promise<Job> {
-    return this.#command('cancel', id)
+  cancel(id: number, options?: CallerOptions): Promise<Job> {
+    return this.#command('cancel', id, options)
   }
 
-  requeue(id: number): Promise<Job> {
-    return this.#command('requeue', id)
+  requeue(id: number, options?: CallerOptions): Promise<Job> {
+    return this.#command('requeue', id, options)
   }
 
-  async prepareBulk(command: BulkCommand, filter: BulkFilter = {}): Promise<Bulk> {
+  async prepareBulk(
+    command: BulkCommand,
+    filter: BulkFilter = {},
+    { by = byLibrary }: CallerOptions = {},
+  ): Promise<Bulk> {
     this.#assertServer(command)
-    return this.#bulks.prepare(command, filter)
+    return this.#bulks.prepare(command, filter, by)
   }
 
   findBulk(id: string): Bulk | undefined {
@@ -389,10 +400,10 @@ class System extends StoreReads implements JobSystem {
     dispatcher.stop()
   }
 
-  async #enqueue<T>(input: unknown, naming: Naming, answer: (jobs: EnqueuedJob[]) => T): Promise<T> {
+  async #enqueue<T>(input: unknown, naming: Naming, cause: string, answer: (jobs: EnqueuedJob[]) => T): Promise<T> {
     const checked = Array.isArray(input)
-      ? inSlices(toRows(input, naming, this.#parts))
-      : [toRow(input, naming, this.#parts)]
+      ? inSlices(toRows(input, naming, cause, this.#parts))
+      : [toRow(input, naming, cause, this.#parts)]
     const rows = Array.isArray(checked) ? checked : await checked
     this.#assertWritable()
     const turn = this.#gate.enter()
@@ -412,10 +423,10 @@ class System extends StoreReads implements JobSystem {
     }
   }
 
-  async #command(event: BulkCommand, id: number): Promise<Job> {
+  async #command(event: BulkCommand, id: number, { by = byLibrary }: CallerOptions = {}): Promise<Job> {
     this.#assertServer(event)
     this.#assertWritable()
-    const result: CommandResult = await this.#store.send(event, id)
+    const result: CommandResult = await this.#store.send(event, id, causeText(by))
     switch (result.outcome) {
       case 'done':
         return toJob(result.job)

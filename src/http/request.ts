@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 import { z } from 'zod'
+import type { CallerOptions } from '../engine/front-door.ts'
 import type { ApiErrorCode } from './api-errors.ts'
 import type { Exchange } from './exchange.ts'
 import type { Hosts } from './guard.ts'
@@ -36,6 +37,10 @@ export function queryOf(c: Context<Env>): URLSearchParams {
   const at = c.req.url.indexOf('?')
   return new URLSearchParams(at < 0 ? '' : c.req.url.slice(at))
 }
+
+/** Who asks for what the API does, and for what the dashboard does: kept in the history. */
+export const byHttp: CallerOptions = { by: { cause: 'http' } }
+export const byDashboard: CallerOptions = { by: { cause: 'dashboard' } }
 
 /** What was asked for, path and query as they were sent. */
 export function targetOf({ url }: Pick<Request, 'url'>): string {

@@ -1,5 +1,12 @@
 import { z } from 'zod'
-import { eventTypes, type HistoryEvent, jobStates, newJobSchema } from '../engine/front-door.ts'
+import {
+  causes,
+  type EventCause,
+  eventTypes,
+  type HistoryEvent,
+  jobStates,
+  newJobSchema,
+} from '../engine/front-door.ts'
 
 /** What the API's description names: each schema once, the others refer to it. */
 export const components = z.registry<{ id: string }>()
@@ -49,6 +56,21 @@ export const jobError = named(
     .describe('What a handler threw, each part cut to a bound.'),
 )
 
+/** Who caused an event. */
+export const causeFields = {
+  cause: z.string().describe(`Who made it happen: one of ${Object.keys(causes).join(', ')}; more may come.`),
+  actor: z.string().optional().describe('The user, if the cause names one.'),
+  reason: z.string().optional().describe('Why, in their words.'),
+  bulk: z.string().optional().describe('The id of the bulk action that it was part of.'),
+} satisfies Record<keyof EventCause, z.ZodType>
+
+const causeKeys = Object.keys(causeFields) as (keyof EventCause)[]
+
+function causeView(event: EventCause): EventCause {
+  const known = causeKeys.filter((key) => event[key] !== undefined)
+  return Object.fromEntries(known.map((key) => [key, event[key]])) as unknown as EventCause
+}
+
 export const historyEvent = named(
   'HistoryEvent',
   z
@@ -59,11 +81,13 @@ export const historyEvent = named(
       to: state,
       attempt: count.describe('After it.'),
       at: instant,
+      ...causeFields,
       error: jobError.optional().describe('If an attempt failed.'),
     })
     .describe('One transition of a job.'),
 )
 
-export function eventView({ seq, event, from, to, attempt, at, error }: HistoryEvent): Wire<typeof historyEvent> {
-  return { seq, event, from, to, attempt, at: instantOf(at), ...(error ? { error } : {}) }
+export function eventView(given: HistoryEvent): Wire<typeof historyEvent> {
+  const { seq, event, from, to, attempt, at, error } = given
+  return { seq, event, from, to, attempt, at: instantOf(at), ...causeView(given), ...(error ? { error } : {}) }
 }

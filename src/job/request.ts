@@ -59,14 +59,15 @@ const emptyRow = {
   runAt: null,
   delayMs: null,
   idempotency: null,
+  cause: null,
 } as unknown as Mutable<NewJobRow>
 const jsonNames = storedFields.flatMap(([name, { isJson }]) => (isJson ? [name] : []))
 
-/** One job, of whatever a caller has given, as a row to store. Throws `InvalidInputError`, `UnknownTypeError` or `PayloadError` with every fault. */
-export function toRow(input: unknown, naming: Naming, rules: Rules): NewJobRow {
+/** One job, of whatever a caller has given, as a row to store; `cause` as the row has it. Throws `InvalidInputError`, `UnknownTypeError` or `PayloadError` with every fault. */
+export function toRow(input: unknown, naming: Naming, cause: string, rules: Rules): NewJobRow {
   const parsed = parse(input, naming, '', rules)
   if (Array.isArray(parsed)) throw new InvalidInputError(parsed)
-  const row = checked(parsed, '', rules)
+  const row = checked(parsed, cause, '', rules)
   if (row instanceof Refusal) throw row.toError()
   return row
 }
@@ -76,7 +77,12 @@ export function toRow(input: unknown, naming: Naming, rules: Rules): NewJobRow {
  * handler, `UnknownTypeError` or `PayloadError`) with the faults of all items. It looks at no further item once it has found as many as are told
  * of at once. In as many steps as there are items if the input is nobody else's to change meanwhile: what came by HTTP.
  */
-export function* toRows(input: readonly unknown[], naming: Naming, rules: Rules): Generator<void, NewJobRow[]> {
+export function* toRows(
+  input: readonly unknown[],
+  naming: Naming,
+  cause: string,
+  rules: Rules,
+): Generator<void, NewJobRow[]> {
   if (input.length === 0 || input.length > enqueueBatchMax) {
     throw new InvalidInputError([{ path: '', message: `must be 1 to ${enqueueBatchMax} jobs, got ${input.length}` }])
   }
@@ -94,7 +100,7 @@ export function* toRows(input: readonly unknown[], naming: Naming, rules: Rules)
   const rows: NewJobRow[] = []
   const refusals: Refusal[] = []
   for (let index = 0; index < requests.length && issues.length < InvalidInputError.issuesMax; index++) {
-    const row = checked(requests[index]!, `${index}`, rules)
+    const row = checked(requests[index]!, cause, `${index}`, rules)
     if (row instanceof Refusal) {
       refusals.push(row)
       issues.push(...row.issues)
@@ -148,7 +154,7 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
  * A request as a row to store, checked against its handler. A job's own fields win over its handler's, those over the settings; a timeout is only
  * filled in when the job runs. `at`: what the paths of its faults begin with.
  */
-function checked(request: JobRequest, at: string, { settings, registry }: Rules): NewJobRow | Refusal {
+function checked(request: JobRequest, cause: string, at: string, { settings, registry }: Rules): NewJobRow | Refusal {
   const { type, maxRetries, idempotencyKey, content, runAt, delayMs } = request
   const payload = JSON.stringify(request.payload)
   // Before a schema sees it. Most need not be counted: no UTF-16 unit takes more than three bytes.
@@ -166,6 +172,7 @@ function checked(request: JobRequest, at: string, { settings, registry }: Rules)
   row.maxAttempts = maxRetries === undefined ? (handler?.maxAttempts ?? defaultMaxRetries + 1) : maxRetries + 1
   row.runAt = runAt ?? null
   row.delayMs = delayMs ?? null
+  row.cause = cause
   if (idempotencyKey !== undefined && content !== undefined) row.idempotency = { key: idempotencyKey, content }
   return row
 }

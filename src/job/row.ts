@@ -49,6 +49,8 @@ export interface NewJobRow extends StoredFields {
   readonly delayMs: number | null
   /** `content` tells whether a second request with the key asked for the same: the SHA-256 of its canonical form, in hex. */
   readonly idempotency: { readonly key: string; readonly content: string } | null
+  /** Who enqueues it: an `EventCause` as JSON text, which the history keeps; null: nobody says. */
+  readonly cause: string | null
 }
 
 /** A job as readers see it. Instants are epoch ms; what does not apply is null. */

@@ -1,11 +1,10 @@
+import type { Cause, EventCause } from './cause.ts'
 import { eventTypes } from './edges.ts'
 import type { EventType } from './job.ts'
 
-/** Who may make an event happen; `person`: a person or a program, by a command. */
-export type Cause = 'client' | 'clock' | 'dispatcher' | 'handler' | 'store' | 'person'
-
 /** An event of the job machine, for whoever is told of it. */
 interface JobEventFacts {
+  /** Who makes it happen, as far as its type says it. One that has happened may name another. */
   readonly cause: Cause
   /** What has happened, said of the job. */
   readonly what: string
@@ -27,7 +26,7 @@ interface CommandFacts {
   readonly isDangerous: boolean
 }
 
-/** Every event of the job machine, described once: the cause that readers get, the words of charts and explanations, and its command. */
+/** Every event of the job machine, described once: its usual cause, the words of charts and explanations, and its command. */
 export const jobEvents = {
   enqueue: {
     cause: 'client',
@@ -122,9 +121,9 @@ export type Command = {
   [Event in EventType]: (typeof jobEvents)[Event] extends { command: CommandFacts } ? Event : never
 }[EventType]
 
-/** Who makes an event happen. */
-export function causeOf(event: EventType): Cause {
-  return jobEvents[event].cause
+/** Who makes an event happen, or made it happen; `kept`: what was kept with it. */
+export function causeOf(event: EventType, kept: EventCause | null = null): EventCause {
+  return kept ?? { cause: jobEvents[event].cause }
 }
 
 /** The commands, in the order in which the machine names them; `eventsFrom` tells which of them a state takes. */

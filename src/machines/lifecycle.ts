@@ -1,3 +1,4 @@
+import { causes } from './cause.ts'
 import { type Chart, charts, conditionWords, toMermaid } from './chart.ts'
 import { type Edge, edges } from './edges.ts'
 import { jobEvents } from './events.ts'
@@ -25,6 +26,13 @@ export function lifecyclePage(): string {
     'the same with its numbers: `GET /machine.svg`, and for one job `GET /jobs/:id/machine.svg`.',
     '',
     ...section(job, jobEvents),
+    '### Causes',
+    'The history keeps the cause of each event. `client` and `person` stand for events of a version that did not keep it.',
+    '',
+    ...table(
+      ['cause', 'who'],
+      Object.entries(causes).map(([cause, who]) => [`\`${cause}\``, who]),
+    ),
     '### Edges',
     '*If* is a further condition; *attempts* and *crashes* say how those counts change.',
     '',

@@ -64,5 +64,6 @@ export function fromBatches(batches: readonly Batch[]): NewJobRow[] {
 
 function areAlike(a: Common, b: Common): boolean {
   for (const name of storedNames) if (a[name] !== b[name]) return false
-  return a.maxAttempts === b.maxAttempts && a.runAt === b.runAt && a.delayMs === b.delayMs
+  const isSameTime = a.runAt === b.runAt && a.delayMs === b.delayMs
+  return a.maxAttempts === b.maxAttempts && isSameTime && a.cause === b.cause
 }

@@ -1,5 +1,6 @@
 import type { BulkFilter } from '../job/filter.ts'
 import type { EnqueuedJob, JobRow, NewJobRow } from '../job/row.ts'
+import type { EventCause } from '../machines/cause.ts'
 import type { Command } from '../machines/events.ts'
 import type { EventType, JobNode, JobState } from '../machines/job.ts'
 import type { DescribedError, Lease, LeasedJob, LeaseEvent, Recovered, StoredError } from '../machines/lease.ts'
@@ -19,7 +20,7 @@ export type EnqueueResult =
   | { readonly outcome: 'full'; readonly queue: string | null; readonly depth: number }
 
 /** One transition that a job made. `from` is null for the first. */
-export interface HistoryEvent extends ReplayEvent {
+export interface HistoryEvent extends ReplayEvent, EventCause {
   readonly error: StoredError | null
 }
 
@@ -305,10 +306,10 @@ export interface Store {
    */
   recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered>
 
-  /** What a person or a program asks of one job. */
-  send(command: Command, id: number): Promise<CommandResult>
+  /** What a person or a program asks of one job. `cause`: an `EventCause` as JSON text, which the history keeps; null: nobody says. */
+  send(command: Command, id: number, cause?: string | null): Promise<CommandResult>
   /** The same for up to 500 jobs, those that are in `state` alone, where it is given; resolves with the ids that were moved. */
-  command(command: Command, ids: readonly number[], state?: JobState): Promise<readonly number[]>
+  command(command: Command, ids: readonly number[], state?: JobState, cause?: string | null): Promise<readonly number[]>
 
   find(id: number): Promise<JobRow | undefined>
   /** Rejects with the reason of `signal` once that fires, and looks no further. */

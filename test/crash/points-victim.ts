@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { copyFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Settings } from '../../src/config.ts'
+import { migrations } from '../../src/persistence/sqlite/schema.ts'
 import { type Patch, patchedBuild } from '../support/patched-build.ts'
 
 /** Where in an edge's way to the disk a process dies: see `crash-point.mjs`. */
@@ -187,8 +188,8 @@ const patches: readonly Patch[] = [
 /** A schema of one version more, to be migrated to. */
 const newerSchema: Patch = {
   file: 'persistence/sqlite/schema.js',
-  find: 'version5];',
-  replace: 'version5, `CREATE TABLE newer (id INTEGER); CREATE TABLE newest (id INTEGER);`];',
+  find: `version${migrations.length}];`,
+  replace: `version${migrations.length}, 'CREATE TABLE newer (id INTEGER); CREATE TABLE newest (id INTEGER);'];`,
 }
 
 /** Makes a copy of dist, in `folder`, that dies where it is told to; `newer`: it has one schema version more. */

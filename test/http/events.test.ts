@@ -64,6 +64,7 @@ function aLongHistory({ count = 0, message = '' } = {}) {
     at: 0,
     type: 'echo',
     queue: 'default',
+    cause: 'http',
     error: message ? { name: 'Error', message } : null,
   })
   history.system = {
@@ -94,13 +95,14 @@ describe('a transition', () => {
     expect(events.map(({ id, event }) => [id, event])).toEqual(transitions.map(({ id }) => [id, 'transition']))
     const common = { job_id: body.id, type: 'broken', queue: 'mail', at: expect.stringMatching(/^\d{4}-.*\.\d{3}Z$/) }
     expect(events.map(({ data }) => data)).toEqual([
-      { ...common, seq: 1, event: 'enqueue', from: null, to: 'queued', attempt: 0 },
-      { ...common, seq: 2, event: 'lease', from: 'queued', to: 'leased', attempt: 0 },
-      { ...common, seq: 3, event: 'start', from: 'leased', to: 'running', attempt: 1 },
+      { ...common, seq: 1, event: 'enqueue', from: null, to: 'queued', attempt: 0, cause: 'http' },
+      { ...common, seq: 2, event: 'lease', from: 'queued', to: 'leased', attempt: 0, cause: 'dispatcher' },
+      { ...common, seq: 3, event: 'start', from: 'leased', to: 'running', attempt: 1, cause: 'dispatcher' },
       {
         ...common,
         seq: 4,
         event: 'fail',
+        cause: 'handler',
         from: 'running',
         to: 'dead',
         attempt: 1,

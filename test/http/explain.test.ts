@@ -20,17 +20,17 @@ describe('GET /jobs/:id/explain', () => {
       state: 'scheduled',
       meaning: 'has a run_at in the future',
       summary: expect.stringMatching(
-        /^Job 1 \(echo\) is scheduled: a client enqueued it .+\. It can run in .+, at .+\.$/,
+        /^Job 1 \(echo\) is scheduled: an HTTP client enqueued it .+\. It can run in .+, at .+\.$/,
       ),
       because: {
         seq: 1,
         event: 'enqueue',
-        cause: 'client',
+        cause: 'http',
         at: instant,
         attempt: 0,
         max_attempts: 4,
         error: null,
-        sentence: expect.stringMatching(/^A client enqueued it .+\.$/),
+        sentence: expect.stringMatching(/^An HTTP client enqueued it .+\.$/),
       },
       last_failure: null,
       next: [

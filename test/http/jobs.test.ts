@@ -390,14 +390,14 @@ describe('GET /jobs/:id/history', () => {
     expect(status).toBe(200)
     expect(body).toEqual({
       history: [
-        { seq: 1, event: 'enqueue', from: null, to: 'queued', attempt: 0, at: instant },
-        { seq: 2, event: 'lease', from: 'queued', to: 'leased', attempt: 0, at: instant },
-        { seq: 3, event: 'start', from: 'leased', to: 'running', attempt: 1, at: instant },
-        { seq: 4, event: 'fail', from: 'running', to: 'retrying', attempt: 1, at: instant, error },
-        { seq: 5, event: 'due', from: 'retrying', to: 'queued', attempt: 1, at: instant },
-        { seq: 6, event: 'lease', from: 'queued', to: 'leased', attempt: 1, at: instant },
-        { seq: 7, event: 'start', from: 'leased', to: 'running', attempt: 2, at: instant },
-        { seq: 8, event: 'fail', from: 'running', to: 'dead', attempt: 2, at: instant, error },
+        { seq: 1, event: 'enqueue', from: null, to: 'queued', attempt: 0, at: instant, cause: 'http' },
+        { seq: 2, event: 'lease', from: 'queued', to: 'leased', attempt: 0, at: instant, cause: 'dispatcher' },
+        { seq: 3, event: 'start', from: 'leased', to: 'running', attempt: 1, at: instant, cause: 'dispatcher' },
+        { seq: 4, event: 'fail', from: 'running', to: 'retrying', attempt: 1, at: instant, cause: 'handler', error },
+        { seq: 5, event: 'due', from: 'retrying', to: 'queued', attempt: 1, at: instant, cause: 'clock' },
+        { seq: 6, event: 'lease', from: 'queued', to: 'leased', attempt: 1, at: instant, cause: 'dispatcher' },
+        { seq: 7, event: 'start', from: 'leased', to: 'running', attempt: 2, at: instant, cause: 'dispatcher' },
+        { seq: 8, event: 'fail', from: 'running', to: 'dead', attempt: 2, at: instant, cause: 'handler', error },
       ],
     })
   })

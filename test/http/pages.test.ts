@@ -113,6 +113,43 @@ describe('without a script', () => {
   })
 })
 
+test("a job's page says who asked for what was done with it", async () => {
+  const own = await startHttp({ started: false })
+  const form = (path: string, fields = {}) =>
+    own.fetch(path, { method: 'POST', body: new URLSearchParams(fields), redirect: 'manual' })
+  await own.post('/createJob', aWaitingJob())
+  await form('/dashboard/jobs/1/cancel')
+  await own.system.requeue(1, { by: { cause: 'library', actor: '<ada>', reason: 'a & b' } })
+  const { headers } = await form('/dashboard/bulk', { command: 'cancel' })
+  const path = headers.get('location')!
+  const bulk = own.system.findBulk(path.split('/').at(-1)!)!
+  await bulk.settled()
+  await form(`${path}/run`, { matched: '1' })
+  await bulk.settled()
+  await own.post('/jobs/1/requeue')
+
+  const page = (await own.get('/dashboard/jobs/1')).body
+  const { history } = (await own.get('/jobs/1/history')).body
+
+  const told = [...page.matchAll(/<span class="cause muted">(.*?)<\/span>/g)].map(([, text]) =>
+    text!.replace(/<[^>]*>/g, ''),
+  )
+  expect(told).toEqual([
+    'by an HTTP client',
+    'by a user of the dashboard',
+    'by the application (&lt;ada&gt;): a &amp; b',
+    'by a user of the dashboard, in a bulk action',
+    'by an HTTP client',
+  ])
+  expect(history).toMatchObject([
+    { event: 'enqueue', cause: 'http' },
+    { event: 'cancel', cause: 'dashboard' },
+    { event: 'requeue', cause: 'library', actor: '<ada>', reason: 'a & b' },
+    { event: 'cancel', cause: 'dashboard', bulk: bulk.id },
+    { event: 'requeue', cause: 'http' },
+  ])
+})
+
 test('the page of a job has the stack of each error folded, as text', async () => {
   class CardDeclined extends Error {
     readonly code = '<b>E_CARD</b>'

@@ -8,7 +8,7 @@ import { toRow } from '../../src/job/request.ts'
 /** The row of a job, or what is wrong with it. */
 function parse(job: unknown, naming: 'camelCase' | 'snake_case') {
   try {
-    return { row: toRow(job, naming, { settings: defaults, registry: null }) }
+    return { row: toRow(job, naming, '{"cause":"library"}', { settings: defaults, registry: null }) }
   } catch (error) {
     if (error instanceof InvalidInputError) return { issues: error.issues }
     throw error

@@ -4,7 +4,7 @@ import { causeOf, commands } from '../../src/machines/events.ts'
 
 describe('the cause of an event', () => {
   test('is named for each of them', () => {
-    expect(eventTypes.map((event) => [event, causeOf(event)])).toEqual([
+    expect(eventTypes.map((event) => [event, causeOf(event).cause])).toEqual([
       ['enqueue', 'client'],
       ['due', 'clock'],
       ['cancel', 'person'],

@@ -210,6 +210,7 @@ export function aWalkJob(given: Partial<NewJobRow>): NewJobRow {
     runAt: null,
     delayMs: null,
     idempotency: null,
+    cause: null,
     ...given,
   }
 }

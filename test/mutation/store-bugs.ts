@@ -810,6 +810,20 @@ const joins: readonly Mutation[] = [
     { file: 'persistence/batches.js', find: 'Array.from(payloads, () => null)', replace: '[]' },
   ),
   bug(
+    'jobs of two callers are one batch, and the second has the cause of the first',
+    conformance('the cause of an event is that of each job where jobs are stored together'),
+    { file: 'persistence/batches.js', find: ' && a.cause === b.cause', replace: '' },
+  ),
+  bug(
+    'a command forgets who sent it',
+    conformance('the cause of an event is kept as it was given with a new job, a command, and one over many'),
+    {
+      file: sqlite('write/transitions'),
+      find: `leaseCheck, count, cause !== null)`,
+      replace: 'leaseCheck, count, false)',
+    },
+  ),
+  bug(
     'calls that were split are not answered where the file is lost',
     joining(
       'what comes while a transaction runs is told, each call of it, where the file is found damaged while each runs alone',

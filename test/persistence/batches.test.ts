@@ -12,6 +12,7 @@ const job = fc.record({
   timeoutMs: fc.constantFrom(null, 50),
   runAt: fc.constantFrom(null, 9),
   delayMs: fc.constantFrom(null, 9),
+  cause: fc.constantFrom(null, '{"cause":"http"}'),
   payload: fc.json(),
   idempotency: fc.option(fc.record({ key: fc.string({ unit: 'grapheme' }), content: fc.string() })),
 }) satisfies fc.Arbitrary<NewJobRow>

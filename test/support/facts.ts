@@ -1,4 +1,5 @@
 import { countAfter, findEdge } from '../../src/machines/edges.ts'
+import { causeOf } from '../../src/machines/events.ts'
 import type { EventType, JobEvent, JobNode, JobState } from '../../src/machines/job.ts'
 import type { ServerFacts, Snapshot } from '../../src/observe/explain/facts.ts'
 import type { HistoryEvent, JobFacts, Owner } from '../../src/persistence/store.ts'
@@ -127,6 +128,7 @@ function walk(
       to: edge.to,
       attempt,
       at: given.at,
+      ...causeOf(type),
       error: errorOf(type, from, edge.to),
     })
     from = edge.to

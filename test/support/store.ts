@@ -64,6 +64,7 @@ export function aJob(given: Partial<NewJobRow> = {}): NewJobRow {
     runAt: null,
     delayMs: null,
     idempotency: null,
+    cause: null,
     ...given,
   }
 }

@@ -32,6 +32,8 @@ export class PreparedBulk implements Bulk {
   readonly command: BulkCommand
   readonly filter: BulkFilter
   readonly createdAt: number
+  /** Kept with what it does, as JSON text. */
+  readonly #cause: string
   readonly #parts: BulkParts
   #snapshot = initialTransition(bulkMachine)[0]
   #ids = new BulkIds()
@@ -45,11 +47,12 @@ export class PreparedBulk implements Bulk {
   refused = 0
   error: string | null = null
 
-  constructor(id: string, command: BulkCommand, filter: BulkFilter, parts: BulkParts) {
+  constructor(id: string, command: BulkCommand, filter: BulkFilter, cause: string, parts: BulkParts) {
     this.id = id
     this.command = command
     this.filter = filter
     this.createdAt = parts.clock.now()
+    this.#cause = cause
     this.#parts = parts
     this.#work = this.#until(() => this.#count())
   }
@@ -140,7 +143,7 @@ export class PreparedBulk implements Bulk {
   async #step(): Promise<boolean> {
     const ids = this.#can('stop') ? this.#ids.take(this.#parts.throttle.jobsMax) : []
     if (ids.length === 0) return false
-    const moved = await this.#parts.store.command(this.command, ids, this.filter.state)
+    const moved = await this.#parts.store.command(this.command, ids, this.filter.state, this.#cause)
     this.moved += moved.length
     this.refused += ids.length - moved.length
     return true

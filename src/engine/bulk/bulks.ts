@@ -1,8 +1,9 @@
 import { performance } from 'node:perf_hooks'
 import { BackpressureError } from '../../errors.ts'
+import { causeText } from '../../job/cause.ts'
 import { assertTaken, parseFilter } from '../../job/filter.ts'
 import { timers } from '../../runtime/timers.ts'
-import type { Bulk, BulkCommand, BulkFilter } from '../job-system.ts'
+import type { Bulk, BulkCommand, BulkFilter, EventCause } from '../job-system.ts'
 import { type BulkParts, PreparedBulk } from './bulk.ts'
 import { BulkThrottle, type BulkThrottleOptions } from './bulk-throttle.ts'
 
@@ -27,12 +28,14 @@ export class Bulks {
     this.#newId = newId
   }
 
-  prepare(command: BulkCommand, given: BulkFilter): Bulk {
+  prepare(command: BulkCommand, given: BulkFilter, by: EventCause): Bulk {
     const filter = parseFilter(given)
     assertTaken(command, filter)
+    const id = this.#newId()
+    const cause = causeText(by, id)
     this.#parts.assertWritable()
     this.#makeRoom()
-    const bulk = new PreparedBulk(this.#newId(), command, filter, this.#parts)
+    const bulk = new PreparedBulk(id, command, filter, cause, this.#parts)
     this.#kept.set(bulk.id, bulk)
     return bulk
   }

@@ -12,7 +12,7 @@ import {
 import { InvalidInputError } from '../../errors.ts'
 import { HttpError } from '../problem.ts'
 import { reply } from '../reply.ts'
-import type { Env } from '../request.ts'
+import { byHttp, type Env } from '../request.ts'
 import { count, instant, instantOf, named, state, type Wire } from '../wire.ts'
 import { type ApiRoute, get, post } from './route.ts'
 
@@ -89,7 +89,7 @@ export const bulkRoutes: readonly ApiRoute[] = [
     examples: [{ summary: 'every dead job of a type', status: 202, body: deadOnes }],
     async handle({ system }, _, body) {
       const { command, ...filter } = parseBody(bulkRequest, body)
-      const prepared = await system.prepareBulk(command, fromWire(filter))
+      const prepared = await system.prepareBulk(command, fromWire(filter), byHttp)
       return reply(bulkView(prepared), 202, { location: `/bulk/${prepared.id}` })
     },
   }),

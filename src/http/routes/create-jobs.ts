@@ -3,6 +3,7 @@ import { type EnqueuedJob, enqueueBatchMax, type JobSystem } from '../../engine/
 import { InvalidInputError } from '../../errors.ts'
 import type { ApiErrorCode } from '../api-errors.ts'
 import { reply } from '../reply.ts'
+import { byHttp } from '../request.ts'
 import { jobId, named, newJob, state, type Wire } from '../wire.ts'
 import { type ApiRoute, post } from './route.ts'
 
@@ -79,7 +80,7 @@ export const createJobsRoute: ApiRoute = post({
 async function createOne(system: JobSystem, body: unknown): Promise<Response> {
   if (Array.isArray(body))
     throw new InvalidInputError([{ path: '', message: 'must be one job; POST /jobs accepts an array' }])
-  const [job] = (await system.submit(body)) as [EnqueuedJob]
+  const [job] = (await system.submit(body, byHttp)) as [EnqueuedJob]
   const headers: Record<string, string> = { location: `/jobs/${job.id}` }
   if (!job.created) headers['idempotent-replayed'] = 'true'
   return reply(enqueuedView(job), job.created ? 201 : 200, headers)
@@ -87,7 +88,7 @@ async function createOne(system: JobSystem, body: unknown): Promise<Response> {
 
 /** All or nothing, answered in the array's order. */
 async function createAll(system: JobSystem, body: unknown): Promise<Response> {
-  const jobs = await system.submit(body)
+  const jobs = await system.submit(body, byHttp)
   return reply(jobs.map(enqueuedView), jobs.some(({ created }) => created) ? 201 : 200)
 }
 

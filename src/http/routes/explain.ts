@@ -2,10 +2,10 @@ import { z } from 'zod'
 import { type Explanation, eventTypes } from '../../engine/front-door.ts'
 import { reply } from '../reply.ts'
 import { idOf } from '../request.ts'
-import { count, instant, instantOf, jobError, jobId, named, state, type Wire } from '../wire.ts'
+import { causeFields, count, instant, instantOf, jobError, jobId, named, state, type Wire } from '../wire.ts'
 import { type ApiRoute, get } from './route.ts'
 
-const cause = z.string().describe('Who makes it happen, such as `clock`, `handler` or `person`.')
+const cause = z.string().describe('Who makes it happen: `clock`, `dispatcher`, `handler`, `store` or `person`.')
 
 const obstacle = named(
   'Obstacle',
@@ -25,7 +25,7 @@ const happened = named(
   z.strictObject({
     seq: z.int().min(1).describe('Which transition of the history it is.'),
     event: z.enum(eventTypes),
-    cause,
+    ...causeFields,
     at: instant,
     attempt: count.describe('After it.'),
     max_attempts: z.int().min(1),

@@ -15,7 +15,7 @@ import {
 import { JobNotFoundError } from '../../errors.ts'
 import { whole } from '../query.ts'
 import { reply } from '../reply.ts'
-import { idOf } from '../request.ts'
+import { byHttp, idOf } from '../request.ts'
 import {
   count,
   eventView,
@@ -80,7 +80,7 @@ const commandRoutes = commands.map((command) => {
     answers: { 200: { description: answer, body: job } },
     errors: ['illegal_transition'],
     examples: [{ summary: 'the first', status: 200 }],
-    handle: async ({ system }, c) => reply(jobView(await system[command](idOf(c)))),
+    handle: async ({ system }, c) => reply(jobView(await system[command](idOf(c), byHttp))),
   })
 })
 

@@ -1,19 +1,18 @@
+import { type EventCause, whoOf } from '../../machines/cause.ts'
 import { hasTag } from '../../machines/edges.ts'
-import { type Cause, causeOf } from '../../machines/events.ts'
 import type { EventType } from '../../machines/job.ts'
 import { type HistoryEvent, jobFactsEventsMax, processEnded, type StoredError } from '../../persistence/store.ts'
 import type { Facts } from './facts.ts'
 import { ago, number, sentence } from './words.ts'
 
-/** Characters of an error that a sentence quotes. */
+/** Characters of an error or a reason that a sentence quotes. */
 const quotedMax = 200
 
 /** Something that happened to a job. */
-export interface Happened {
+export interface Happened extends EventCause {
   /** Which row of its history it is. */
   readonly seq: number
   readonly event: EventType
-  readonly cause: Cause
   /** Epoch ms. */
   readonly at: number
   /** After it, and of how many. */
@@ -27,15 +26,16 @@ export interface Happened {
 /** One row of a job's history as people are told of it. */
 export function tell(event: HistoryEvent, facts: Facts): Happened {
   return {
-    seq: event.seq,
-    event: event.event,
-    cause: causeOf(event.event),
-    at: event.at,
-    attempt: event.attempt,
+    ...withoutPlace(event),
     maxAttempts: facts.jobFacts.job.maxAttempts,
     error: event.error && withoutStack(event.error),
     sentence: sentence(recount(event, facts)),
   }
+}
+
+/** Where it led from and to is told otherwise. */
+function withoutPlace({ from: _, to: __, ...event }: HistoryEvent): Omit<HistoryEvent, 'from' | 'to'> {
+  return event
 }
 
 function withoutStack({ stack: _, ...error }: StoredError): StoredError {
@@ -44,11 +44,11 @@ function withoutStack({ stack: _, ...error }: StoredError): StoredError {
 
 /** What happened, as a clause: `a client enqueued it 12 s ago`. */
 export function recount(event: HistoryEvent, facts: Facts): string {
-  return clauses[event.event](event, facts, ago(event.at, facts.now))
+  return `${clauses[event.event](event, facts, ago(event.at, facts.now))}${why(event)}`
 }
 
 const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ago: string) => string>> = {
-  enqueue: (_event, _facts, ago) => `a client enqueued it ${ago}`,
+  enqueue: (event, _facts, ago) => `${whoOf(event)} enqueued it ${ago}`,
   due: (event, facts, ago) => `its time came ${ago}${hasFailed(event, facts, 1) ? afterFailure(facts) : ''}`,
   lease: (_event, _facts, ago) => `the dispatcher claimed it ${ago} for a worker`,
   start: (event, facts, ago) =>
@@ -60,18 +60,26 @@ const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ag
   snooze: (event, facts, ago) =>
     `its handler asked ${ago} to be run later${withFault(event)}, and that attempt does not count${howOften(event, facts)}`,
   release: (event, _facts, ago) =>
-    wasRunning(event)
-      ? `the server that had started it gave it back ${ago}, since it stopped or had no worker free in time, and that attempt does not count`
-      : `the server that had claimed it stopped ${ago} and gave it back`,
+    event.cause === 'recovery'
+      ? `the server that held it ended while it stopped, and it was put back in line ${ago}`
+      : wasRunning(event)
+        ? `the server that had started it gave it back ${ago}, since it stopped or had no worker free in time, and that attempt does not count`
+        : `the server that had claimed it stopped ${ago} and gave it back`,
   expire: (event, facts, ago) =>
     isLastCrash(event)
       ? `it was given up ${ago}${withReason(event)}`
       : wasRunning(event)
         ? `${attemptOf(event, facts)} broke off ${ago}${withReason(event)}${isCrash(event) ? ', and that attempt does not count' : ''}`
-        : `the process that had claimed it ended or fell silent, and it was put back in line ${ago}`,
+        : `the process that had claimed it ${event.cause === 'recovery' ? 'ended' : 'ended or fell silent'}, and it was put back in line ${ago}`,
   cancel: (event, facts, ago) =>
-    `a user cancelled it ${ago}${wasRunning(event) ? `, during ${attemptOf(event, facts)}` : ''}`,
-  requeue: (_event, facts, ago) => `a user requeued it ${ago}${afterFailure(facts)}`,
+    `${whoOf(event)} cancelled it ${ago}${wasRunning(event) ? `, during ${attemptOf(event, facts)}` : ''}`,
+  requeue: (event, facts, ago) => `${whoOf(event)} requeued it ${ago}${afterFailure(facts)}`,
+}
+
+/** What is known of it besides. */
+function why({ reason, bulk }: HistoryEvent): string {
+  const part = bulk === undefined ? '' : ', in a bulk action'
+  return reason === undefined ? part : `${part}, with the reason ${JSON.stringify(cut(reason))}`
 }
 
 function attemptOf(event: HistoryEvent, { jobFacts }: Facts): string {
@@ -94,8 +102,11 @@ function withError({ error }: HistoryEvent): string {
 /** One line of it, however it was made: control characters and line ends are spaces, what is long is cut. */
 function sayError({ name, message }: StoredError): string {
   const line = `${name}: ${message}`.replace(/[\s\p{C}]+/gu, ' ').trim()
-  const cut = line.length > quotedMax ? `${line.slice(0, quotedMax).toWellFormed()}…` : line
-  return cut.replace(/[.\s]+$/, '')
+  return cut(line).replace(/[.\s]+$/, '')
+}
+
+function cut(text: string): string {
+  return text.length > quotedMax ? `${text.slice(0, quotedMax).toWellFormed()}…` : text
 }
 
 /** What was wrong with the delay that a snooze asked for. */

@@ -1,5 +1,6 @@
+import type { Cause } from '../../machines/cause.ts'
 import { countAfter, describeState, type Edge, eventsFrom, findEdge, hasTag } from '../../machines/edges.ts'
-import { type Cause, causeOf, jobEvents } from '../../machines/events.ts'
+import { jobEvents } from '../../machines/events.ts'
 import type { EventType, JobEvent, JobState } from '../../machines/job.ts'
 import type { PlaceInLine } from '../../persistence/store.ts'
 import { type Happened, recount, tell } from './because.ts'
@@ -88,7 +89,7 @@ function toNext(event: EventType, facts: Facts): NextEvent {
   return {
     event,
     to: edge.to,
-    cause: causeOf(event),
+    cause: jobEvents[event].cause,
     possible,
     obstacles,
     sentence: `${sentence(happening)} ${verdict}${because}.`,

@@ -336,12 +336,12 @@ class SqliteStore implements Store {
     }
   }
 
-  send(command: Command, id: number): Promise<CommandResult> {
-    return this.#request({ op: 'send', command, id })
+  send(command: Command, id: number, cause: string | null = null): Promise<CommandResult> {
+    return this.#request({ op: 'send', command, id, cause })
   }
 
-  command(command: Command, ids: readonly number[], state?: JobState): Promise<number[]> {
-    return this.#request({ op: 'command', command, ids, state })
+  command(command: Command, ids: readonly number[], state?: JobState, cause: string | null = null): Promise<number[]> {
+    return this.#request({ op: 'command', command, ids, state, cause })
   }
 
   find(id: number): Promise<JobRow | undefined> {

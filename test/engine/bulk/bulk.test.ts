@@ -10,30 +10,25 @@ const silent = { debug() {}, info() {}, warn() {}, error() {}, child: () => sile
 /** A bulk command over a store that has jobs 1 to `count`, of which all match; steps need no turn. */
 function aBulk(count: number, store: Partial<BulkParts['store']> = {}, inTurn: BulkParts['inTurn'] = (step) => step()) {
   const steps: number[][] = []
-  const bulk = new PreparedBulk(
-    'id',
-    'cancel',
-    {},
-    {
-      throttle: new BulkThrottle({ look: async () => ({ ready: 0, arrived: 0 }), elapsed: () => 0 }),
-      clock: new ManualClock(1),
-      log: silent,
-      assertWritable() {},
-      inTurn,
-      store: {
-        async matching({ before = count + 1, limit }) {
-          const most = Math.min(limit, before - 1)
-          const ids = Array.from({ length: most }, (_, index) => before - 1 - index)
-          return { ids, from: before - 1, next: most < before - 1 ? ids.at(-1)! : null }
-        },
-        async command(_, ids) {
-          steps.push([...ids])
-          return ids
-        },
-        ...store,
+  const bulk = new PreparedBulk('id', 'cancel', {}, '{"cause":"library"}', {
+    throttle: new BulkThrottle({ look: async () => ({ ready: 0, arrived: 0 }), elapsed: () => 0 }),
+    clock: new ManualClock(1),
+    log: silent,
+    assertWritable() {},
+    inTurn,
+    store: {
+      async matching({ before = count + 1, limit }) {
+        const most = Math.min(limit, before - 1)
+        const ids = Array.from({ length: most }, (_, index) => before - 1 - index)
+        return { ids, from: before - 1, next: most < before - 1 ? ids.at(-1)! : null }
       },
+      async command(_, ids) {
+        steps.push([...ids])
+        return ids
+      },
+      ...store,
     },
-  )
+  })
   return { bulk, steps }
 }
 

@@ -258,6 +258,7 @@ describe('the summary of', () => {
             to: 'scheduled',
             attempt: 0,
             at: now - 12_000,
+            cause: 'handler',
             error: null,
           },
           snoozes: 250,

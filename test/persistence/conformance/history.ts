@@ -72,6 +72,49 @@ export function testHistory(open: Open): void {
     })
   })
 
+  describe('the cause of an event', () => {
+    const kept = { cause: 'http', actor: 'ada', reason: 'wrong "customer"' } as const
+    const text = JSON.stringify(kept)
+
+    test('is kept as it was given with a new job, a command, and one over many', async () => {
+      const { store } = await open()
+      const [a, b] = ids(await store.enqueue([aJob({ cause: text }), aJob()]))
+
+      await store.send('cancel', a!, text)
+      await store.command('cancel', [b!], 'queued', text)
+
+      const [ofA, ofB] = await Promise.all([a!, b!].map((id) => store.history(id, { after: 0, limit: 9 })))
+      expect(ofA).toMatchObject([kept, kept])
+      expect(ofB).toMatchObject([{ cause: 'client' }, kept])
+      expect((await store.transitions({ after: 0, limit: 9 })).transitions).toMatchObject([
+        { jobId: a, ...kept },
+        { jobId: b, cause: 'client' },
+        { jobId: a, ...kept },
+        { jobId: b, ...kept },
+      ])
+      expect((await store.jobFacts(a!))?.lastEvent).toMatchObject(kept)
+    })
+
+    test('is that of each job where jobs are stored together', async () => {
+      const { store } = await open()
+      const causes = [null, text, text, null, JSON.stringify({ cause: 'library' })]
+
+      const stored = ids(await store.enqueue(causes.map((cause) => aJob({ cause }))))
+
+      const histories = await Promise.all(stored.map((id) => store.history(id, { after: 0, limit: 9 })))
+      expect(histories.map((events) => events?.[0]?.cause)).toEqual(['client', 'http', 'http', 'client', 'library'])
+    })
+
+    test('is the recovery where that took the lease of a node that is gone', async () => {
+      const opened = await open()
+      const id = (await bringTo(opened, 'leased', 2)).id
+
+      const { store } = await opened.endNode()
+
+      expect(await store.history(id, { after: 2, limit: 9 })).toMatchObject([{ event: 'expire', cause: 'recovery' }])
+    })
+  })
+
   describe('transitions', () => {
     test('are those of all jobs, one after the other, as each history has them', async () => {
       const { store, clock } = await open()

@@ -148,7 +148,7 @@ describe('what comes while a transaction runs', () => {
   test('waits for the next one where a thousand commands are there already', () => {
     const { ask, askDuring, commits, left } = aThread()
     const cancels = (first: number): Requests =>
-      Array.from({ length: 400 }, (_, i) => [first + i, { op: 'send', command: 'cancel', id: 1 }])
+      Array.from({ length: 400 }, (_, i) => [first + i, { op: 'send', command: 'cancel', id: 1, cause: null }])
     askDuring(cancels(1_000), cancels(2_000), cancels(3_000), cancels(4_000))
 
     ask([1, calls([10], [aJob()])])

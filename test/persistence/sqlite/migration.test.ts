@@ -71,7 +71,7 @@ function contentsOf(path: string) {
   return { contents, schema }
 }
 
-describe.each([1, 2, 3, 4])('a file of version %s', (version) => {
+describe.each([1, 2, 3, 4, 5])('a file of version %s', (version) => {
   test('is brought to the newest with every job and every event, each where it belongs', async () => {
     const old = asVersion(version, newest)
 
@@ -129,6 +129,7 @@ test('a version is the text that it always was', () => {
     '878959b95b988779c6765daac6289a1d37e101a63a17a3de122bf754a23af37e',
     '9ea213daf510ca2828262f0c5f71bd371be48b1bfaf23fcaf7946b8fe0e5c4c5',
     '68657b7bd23c8a129267df160a83f783404e33ca18d6acd14969ab3cea8c1ee5',
+    '8fc6a68144e4123d165a477ba5bc034ff58297b7958be62b54500e92677cfb57',
   ])
 })
 
@@ -139,7 +140,7 @@ function fileOf(version: number): string {
   return path
 }
 
-describe.each([1, 2, 3, 4])('a file that version %s made, its process killed,', (version) => {
+describe.each([1, 2, 3, 4, 5])('a file that version %s made, its process killed,', (version) => {
   test('has jobs in every state, and all are there once it was brought to the newest', () => {
     const path = fileOf(version)
     const rowsOf = (sql: string) => {
@@ -175,7 +176,8 @@ describe.each([1, 2, 3, 4])('a file that version %s made, its process killed,', 
       await store.apply(leased.map(({ id, leaseToken }) => ({ id, leaseToken, event: 'succeed' })))
     }
 
-    expect(recovered).toEqual({ leased: 2, running: 1, suspects: 0, wasStopping: false })
+    // From version 5 on a crash costs no attempt: one job more is left.
+    expect(recovered).toEqual({ leased: version < 5 ? 2 : 3, running: 1, suspects: 0, wasStopping: false })
     expect((await store.list({ limit: 100 })).jobs.filter(({ finishedAt }) => finishedAt === null)).toEqual([])
     expect(verifyFile(path).violations).toEqual([])
   })

@@ -87,7 +87,8 @@ export const newestSchema = `
     at INTEGER NOT NULL,
     error TEXT,
     previous_id INTEGER,
-    length INTEGER NOT NULL DEFAULT 1
+    length INTEGER NOT NULL DEFAULT 1,
+    cause TEXT
   );
   CREATE INDEX job_events_marks ON event_runs (first_job_id, seq) WHERE ${isMark};
 
@@ -142,6 +143,6 @@ export const newestSchema = `
 
   CREATE VIEW job_events AS
     SELECT event_runs.id + jobs.id - first_job_id AS id, jobs.id AS job_id, event_runs.seq, event, from_state, to_state,
-      event_runs.attempt, at, event_runs.error, previous_id + jobs.id - first_job_id AS previous_id
+      event_runs.attempt, at, event_runs.error, previous_id + jobs.id - first_job_id AS previous_id, cause
     FROM event_runs CROSS JOIN jobs ON ${isOfRun('event_runs')};
 `

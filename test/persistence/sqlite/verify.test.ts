@@ -73,6 +73,21 @@ describe('verify', () => {
     })
   })
 
+  test.each([`'{"cause":"nobody"}'`, `'{}'`, `'http'`, `'{"cause":7}'`, `''`])(
+    'names an event whose cause is nothing that there is: %s',
+    async (cause) => {
+      const path = await aFile()
+
+      tamper(path, `UPDATE event_runs SET cause = ${cause} WHERE event = 'reject'`)
+
+      expect(verifyFile(path).violations).toContainEqual({
+        invariant: 'I3',
+        jobId: 3,
+        message: expect.stringMatching(/^seq 4 has the cause .*, which nothing is$/),
+      })
+    },
+  )
+
   test('runs on a live file', async () => {
     const { store, path } = await openStore()
     await store.enqueue([aJob()])

@@ -1,5 +1,6 @@
 import { type Bulk, commandFacts, commands, eventsFrom, type JobSystem, jobStates } from '../../../engine/front-door.ts'
 import { InvalidInputError } from '../../../errors.ts'
+import { byDashboard } from '../../request.ts'
 import { type FilterFields, fieldsOf, fieldsOfFilter, HiddenFields, toFilter } from './job-filter.tsx'
 import { page, seeOther } from './page.tsx'
 import { instant, number, upperFirst } from './parts.tsx'
@@ -60,7 +61,7 @@ export function BulkForms({ asked, open }: BulkFormsProps) {
 export async function beginBulk(system: JobSystem, form: URLSearchParams): Promise<Response> {
   const command = commands.find((event) => event === form.get('command'))
   if (!command) throw new InvalidInputError([{ path: 'command', message: `must be one of: ${commands.join(', ')}` }])
-  const { id } = await system.prepareBulk(command, toFilter(fieldsOf(form)))
+  const { id } = await system.prepareBulk(command, toFilter(fieldsOf(form)), byDashboard)
   return seeOther(`/dashboard/bulk/${id}`)
 }
 

@@ -1,4 +1,5 @@
 import {
+  causeOf,
   commandFacts,
   commands,
   type DescribedError,
@@ -8,6 +9,7 @@ import {
   type JobSystem,
   type StoredError,
   storedFields,
+  whoOf,
 } from '../../../engine/front-door.ts'
 import { JobNotFoundError } from '../../../errors.ts'
 import { parseQuery, pathQuery } from '../../query.ts'
@@ -158,7 +160,7 @@ interface StepProps {
 }
 
 function Step({ id, row, isShown, after }: StepProps) {
-  const { seq, event, from, to, attempt, at, error } = row
+  const { seq, event, from, to, attempt, at, error, reason, bulk } = row
   return (
     <li id={`step-${seq}`} aria-current={isShown ? 'step' : undefined}>
       <a class="number" href={`/dashboard/jobs/${id}?at=${seq}`}>
@@ -170,6 +172,17 @@ function Step({ id, row, isShown, after }: StepProps) {
         {attempt > 0 && <span class="muted"> attempt {attempt}</span>}
       </span>
       <Moment at={at} after={after} />
+      {row.cause !== causeOf(event).cause && (
+        <span class="cause muted">
+          by <Text of={whoOf(row)} />
+          {bulk !== undefined && ', in a bulk action'}
+          {reason !== undefined && (
+            <>
+              : <Text of={reason} />
+            </>
+          )}
+        </span>
+      )}
       {error && (
         <span class="failure">
           <Text of={`${error.name}: ${error.message}`} />

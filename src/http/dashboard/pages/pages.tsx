@@ -1,5 +1,5 @@
 import { commands, type JobSystem } from '../../../engine/front-door.ts'
-import { idOf, queryOf } from '../../request.ts'
+import { byDashboard, idOf, queryOf } from '../../request.ts'
 import { findBulk } from '../../routes/bulk.ts'
 import type { Route } from '../../routes/route.ts'
 import { beginBulk, bulkPage, commandBulk } from './bulk.tsx'
@@ -21,7 +21,7 @@ export function pageRoutes(system: JobSystem, now: () => number, isGuarded: bool
       path: `/dashboard/jobs/:id/${command}`,
       takes: 'form',
       async handle(_, c) {
-        const { id } = await system[command](idOf(c))
+        const { id } = await system[command](idOf(c), byDashboard)
         return seeOther(`/dashboard/jobs/${id}`)
       },
     }

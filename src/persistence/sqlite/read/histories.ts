@@ -14,7 +14,7 @@ export function chainFrom(start: string, goesOn = 'true'): string {
 /** The event with the id given, of a column of `source`: a run's events have ids in a row, in the order of its jobs. */
 function eventWith(id: string, source: string): string {
   return `SELECT ${id} AS id, ${id} - event_runs.id + first_job_id AS job_id, event_runs.seq, event_runs.event,
-      event_runs.from_state, event_runs.to_state, event_runs.attempt, event_runs.at, event_runs.error,
+      event_runs.from_state, event_runs.to_state, event_runs.attempt, event_runs.at, event_runs.error, event_runs.cause,
       ${id} - event_runs.id + event_runs.previous_id AS previous_id, event_runs.id AS run_id
     FROM ${source} CROSS JOIN event_runs
       ON event_runs.id = (SELECT max(id) FROM event_runs WHERE id <= ${id}) AND ${id} < event_runs.id + length`

@@ -1,4 +1,7 @@
 import { snakeCase, storedNames } from '../../../job/fields.ts'
+import type { EventCause } from '../../../machines/cause.ts'
+import { causeOf } from '../../../machines/events.ts'
+import type { EventType, JobState } from '../../../machines/job.ts'
 import type { HistoryEvent, JobRow, Owner, StoredError, Transition } from '../../store.ts'
 import { isOfRun } from '../schema.ts'
 
@@ -9,7 +12,7 @@ export const jobColumns = `jobs.id, ${storedNames.map((name) => `jobs.${snakeCas
   jobs.finished_at AS finishedAt, jobs.error`
 
 /** What to select of events for `toHistoryEvent`. */
-export const eventColumns = `seq, event, from_state AS "from", to_state AS "to", attempt, at, error`
+export const eventColumns = `seq, event, from_state AS "from", to_state AS "to", attempt, at, error, cause`
 
 /** Characters of errors, as JSON, after which a page of transitions ends. */
 const errorsLengthMax = 262_144
@@ -19,13 +22,13 @@ const errorsLengthMax = 262_144
  * from thread to thread, takes a fifth of the time that objects take. At least the first row, and fewer than asked where their errors are long.
  */
 export const selectTransitions = `
-  SELECT json_group_array(json_array(id, job_id, type, queue, seq, event, from_state, to_state, attempt, at, json_remove(error, '$.stack')))
+  SELECT json_group_array(json_array(id, job_id, type, queue, seq, event, from_state, to_state, attempt, at, json_remove(error, '$.stack'), json(cause)))
   FROM (
     SELECT *, coalesce(sum(length(error)) OVER (
       ORDER BY run_id, job_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS errors_before
     FROM (
       SELECT event_runs.id + jobs.id - first_job_id AS id, event_runs.id AS run_id, jobs.id AS job_id, jobs.type, jobs.queue,
-        event_runs.seq, event, from_state, to_state, event_runs.attempt, at, event_runs.error
+        event_runs.seq, event, from_state, to_state, event_runs.attempt, at, event_runs.error, cause
       FROM event_runs CROSS JOIN jobs ON ${isOfRun('event_runs')} AND jobs.id > :after - event_runs.id + first_job_id
       WHERE event_runs.id >= coalesce((SELECT max(id) FROM event_runs WHERE id <= :after + 1), 0)
       ORDER BY event_runs.id, jobs.id LIMIT :limit
@@ -36,25 +39,36 @@ export const selectTransitions = `
 /** Who serves the file, for `toOwner`. */
 export const ownerSql = `SELECT value FROM meta WHERE name = 'owner'`
 
-/** A row as SQLite gives it: the error is still JSON text. */
-export type Selected<Row extends { error: StoredError | null }> = Omit<Row, 'error'> & { readonly error: string | null }
+/** A row as SQLite gives it: the error is still JSON text, and so is who caused an event. */
+export type Selected<Row extends { error: StoredError | null }> = Omit<Row, 'error' | keyof EventCause> & {
+  readonly error: string | null
+} & (Row extends EventCause ? { readonly cause: string | null } : unknown)
 
 export function toJobRow(row: Selected<JobRow>): JobRow {
   return { ...row, error: parseError(row.error) }
 }
 
-export function toHistoryEvent(row: Selected<HistoryEvent>): HistoryEvent {
-  return { ...row, error: parseError(row.error) }
+export function toHistoryEvent({ cause, error, ...row }: Selected<HistoryEvent>): HistoryEvent {
+  const kept = cause === null ? null : JSON.parse(cause)
+  return { ...row, error: parseError(error), ...causeOf(row.event, kept) }
 }
 
 export function toOwner(text: string | undefined): Owner | null {
   return text === undefined ? null : JSON.parse(text)
 }
 
+/** A row of `selectTransitions`. */
+type TransitionRow = readonly [
+  ...[id: number, jobId: number, type: string, queue: string, seq: number, event: EventType],
+  ...[from: JobState | null, to: JobState, attempt: number, at: number],
+  ...[error: StoredError | null, cause: EventCause | null],
+]
+
 export function toTransitions(json: string): Transition[] {
-  return (JSON.parse(json) as never[][]).map(
-    ([id, jobId, type, queue, seq, event, from, to, attempt, at, error]) =>
-      ({ id, jobId, type, queue, seq, event, from, to, attempt, at, error }) as unknown as Transition,
+  return (JSON.parse(json) as TransitionRow[]).map(
+    ([id, jobId, type, queue, seq, event, from, to, attempt, at, error, cause]): Transition => {
+      return { id, jobId, type, queue, seq, event, from, to, attempt, at, error, ...causeOf(event, cause) }
+    },
   )
 }
 

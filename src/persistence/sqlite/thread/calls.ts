@@ -176,13 +176,13 @@ export class Calls {
       case 'send':
         return this.#part(
           call,
-          (now) => this.#writer.send(request.command, request.id, now),
+          (now) => this.#writer.send(request.command, request.id, now, request.cause),
           ({ outcome }: Answers['send']) => outcome === 'done' && this.#takeAway([request.id]),
         )
       case 'command':
         return this.#part(
           call,
-          (now) => this.#writer.command(request.command, request.ids, request.state, now),
+          (now) => this.#writer.command(request.command, request.ids, request.state, now, request.cause),
           (moved: Answers['command']) => this.#takeAway(moved),
         )
       case 'recover':

@@ -14,12 +14,13 @@ export type Request =
   | { readonly op: 'apply'; readonly sets: readonly EventSet[] }
   | { readonly op: 'abandon'; readonly leases: readonly Lease[] }
   | { readonly op: 'recover'; readonly after: number }
-  | { readonly op: 'send'; readonly command: Command; readonly id: number }
+  | { readonly op: 'send'; readonly command: Command; readonly id: number; readonly cause: string | null }
   | {
       readonly op: 'command'
       readonly command: Command
       readonly ids: readonly number[]
       readonly state: JobState | undefined
+      readonly cause: string | null
     }
   | { readonly op: 'sweep' | 'noteStop' | 'stopLeasing' | 'close' }
 

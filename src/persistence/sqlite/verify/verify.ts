@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
 import { DatabaseUnusableError } from '../../../errors.ts'
+import { causes } from '../../../machines/cause.ts'
 import { countStates, jobStates } from '../../../machines/edges.ts'
 import type { JobNode, JobState } from '../../../machines/job.ts'
 import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../../machines/replay.ts'
@@ -67,6 +68,8 @@ interface EventRun {
   readonly firstJobId: number
   readonly length: number
   readonly seq: number
+  readonly cause: string | null
+  readonly isCause: 0 | 1
 }
 
 /** A check reads what only the newest schema has. */
@@ -77,6 +80,10 @@ function assertNewest(db: Database.Database, path: string): void {
     `${path} has schema version ${version}; a server or producer of this version brings it to ${migrations.length} when it opens it`,
   )
 }
+
+/** True where an event names nobody as its cause, or one that there is. */
+const isCause = `(cause IS NULL OR CASE WHEN json_valid(cause)
+  THEN coalesce(cause ->> '$.cause', '') IN (${Object.keys(causes).map((cause) => `'${cause}'`)}) ELSE 0 END)`
 
 /** What a history says of its row. */
 const replayedFields = [
@@ -218,8 +225,8 @@ class Verifier {
    */
   #checkStrays(lastRunId: number, lastJobId: number): void {
     const next = this.#db.prepare(`
-      SELECT id, first_job_id AS firstJobId, length, seq FROM event_runs WHERE id > ? AND id <= ? ORDER BY id
-      LIMIT ${strayRuns}`)
+      SELECT id, first_job_id AS firstJobId, length, seq, cause, ${isCause} AS isCause
+      FROM event_runs WHERE id > ? AND id <= ? ORDER BY id LIMIT ${strayRuns}`)
     const jobsOf = this.#db
       .prepare(`SELECT jobs.id FROM event_runs LEFT JOIN jobs ON ${isOfRun('event_runs')} WHERE event_runs.id = ?`)
       .pluck()
@@ -227,6 +234,8 @@ class Verifier {
     for (let after = 0; after < lastRunId; ) {
       const runs = next.all(after, lastRunId) as EventRun[]
       for (const run of runs) {
+        if (!run.isCause)
+          this.#tell('I3', run.firstJobId, `seq ${run.seq} has the cause ${run.cause}, which nothing is`)
         const places = this.#unlinked(run, lastJobId)
         if (places.length > 0) this.#checkUnlinked(run, places, jobsOf.all(run.id) as (number | null)[], jobless)
       }

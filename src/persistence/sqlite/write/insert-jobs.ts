@@ -132,7 +132,7 @@ export class JobInserts {
   }
 
   #insertBatch(batch: Batch, now: number): number {
-    const { count, payloads, keys } = batch
+    const { count, payloads, keys, cause } = batch
     const state = stateOf(batch, now)
     const event_id = this.#transitions.takeEventIds(count)
     const insert = keys === null ? this.#sql.insert : this.#sql.insertKeyed
@@ -151,7 +151,7 @@ export class JobInserts {
     const first = Number(lastInsertRowid) - count + 1
     this.lastJobId = Number(lastInsertRowid)
     this.#sql.insertPayloads.run({ first, payloads })
-    this.#sql.insertEvents.run({ first, count, state, now, event_id })
+    this.#sql.insertEvents.run({ first, count, state, now, event_id, cause })
     this.#transitions.count('new', 'enqueue', state, count)
     return first
   }
@@ -198,7 +198,7 @@ function prepare(db: Database.Database) {
       'INSERT INTO job_payloads (job_id, payload) SELECT :first + key, value FROM json_each(:payloads)',
     ),
     insertEvents: db.prepare(`
-      INSERT INTO event_runs (id, first_job_id, length, seq, event, from_state, to_state, attempt, at)
-      VALUES (:event_id, :first, :count, 1, 'enqueue', NULL, :state, 0, :now)`),
+      INSERT INTO event_runs (id, first_job_id, length, seq, event, from_state, to_state, attempt, at, cause)
+      VALUES (:event_id, :first, :count, 1, 'enqueue', NULL, :state, 0, :now, :cause)`),
   }
 }

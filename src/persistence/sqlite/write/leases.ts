@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3'
+import type { EventCause } from '../../../machines/cause.ts'
 import { crashesMax, suspectCrashes } from '../../../machines/guards.ts'
 import { isHeld, isTimed } from '../../sql/conditions.ts'
 import { type Item, intoRanges } from '../../sql/ranges.ts'
@@ -11,6 +12,9 @@ import type { Transitions } from './transitions.ts'
 /** Leases that one step expires, and those that one statement of it does. */
 const expireMax = 1_000
 const expireAtOnce = 100
+
+/** Kept with what recovery does. */
+const recovery = JSON.stringify({ cause: 'recovery' } satisfies EventCause)
 
 /** A job whose process has ended. */
 interface Orphan {
@@ -86,7 +90,7 @@ export class Leases {
       this.#wasStopping = this.#sql.wasStopping.get() !== undefined
     }
     const orphans = this.#sql.orphans.all({ after, limit: expireMax }) as Orphan[]
-    if (this.#wasStopping) this.#transitions.apply('release', intoRanges(orphans), now, 'anyone')
+    if (this.#wasStopping) this.#transitions.apply('release', intoRanges(orphans), now, 'anyone', false, recovery)
     else this.#expireOrphans(orphans, now)
     const ran = orphans.filter(({ ran }) => ran === 1)
     const counted = this.#wasStopping ? 0 : 1
@@ -111,7 +115,7 @@ export class Leases {
   }
 
   #expire(items: readonly Item[], now: number, crashed: boolean): void {
-    this.#transitions.apply('expire', intoRanges(items), now, 'anyone', crashed)
+    this.#transitions.apply('expire', intoRanges(items), now, 'anyone', crashed, crashed ? recovery : null)
     const list = JSON.stringify(items.map(({ id }) => id))
     this.#transitions.apply('due', intoRanges(this.#sql.dueOf.all({ list, now }) as Item[]), now)
   }

@@ -103,9 +103,15 @@ export class Writer {
   }
 
   /** Applies the command to those of the jobs that are in `state`, if given, and that the machine allows it for; returns their ids. */
-  command(command: Command, ids: readonly number[], state: JobState | undefined, now: number): number[] {
+  command(
+    command: Command,
+    ids: readonly number[],
+    state: JobState | undefined,
+    now: number,
+    cause: string | null = null,
+  ): number[] {
     const named = this.#named.all({ list: JSON.stringify(ids), state: state ?? null }) as Item[]
-    this.#transitions.apply(command, intoRanges(named), now)
+    this.#transitions.apply(command, intoRanges(named), now, 'anyone', false, cause)
     return this.#transitions.lastMoved().map(([id]) => id)
   }
 
@@ -164,8 +170,8 @@ export class Writer {
   }
 
   /** What a person or a program asks of one job. */
-  send(command: Command, id: number, now: number): CommandResult {
-    const [moved] = this.command(command, [id], undefined, now)
+  send(command: Command, id: number, now: number, cause: string | null = null): CommandResult {
+    const [moved] = this.command(command, [id], undefined, now, cause)
     const job = this.#reader.find(id)
     if (!job) return { outcome: 'unknown' }
     return moved === undefined ? { outcome: 'refused', state: job.state } : { outcome: 'done', job }

@@ -1,0 +1,23 @@
+import { InvalidInputError } from '../errors.ts'
+import { causes, type EventCause } from '../machines/cause.ts'
+
+/** Characters of who asks, and of why. */
+const actorMax = 255
+const reasonMax = 1_000
+const actorPattern = new RegExp(`^\\P{C}{1,${actorMax}}$`, 'u')
+const reasonPattern = new RegExp(`^[\\s\\S]{1,${reasonMax}}$`, 'u')
+
+/** What a caller says of itself as it is stored: JSON text. Throws `InvalidInputError` on a cause that does not exist, and on texts that are too long. */
+export function causeText({ cause, actor, reason }: EventCause, bulk?: string): string {
+  if (!Object.hasOwn(causes, cause)) {
+    throw new InvalidInputError([{ path: 'by.cause', message: `must be one of: ${Object.keys(causes).join(', ')}` }])
+  }
+  assertText('by.actor', actor, actorPattern, `1 to ${actorMax} printable characters`)
+  assertText('by.reason', reason, reasonPattern, `1 to ${reasonMax} characters`)
+  return JSON.stringify({ cause, actor, reason, bulk } satisfies { [Key in keyof Required<EventCause>]: unknown })
+}
+
+function assertText(path: string, text: unknown, pattern: RegExp, takes: string): void {
+  if (text === undefined || (typeof text === 'string' && pattern.test(text))) return
+  throw new InvalidInputError([{ path, message: `must be ${takes}` }])
+}
