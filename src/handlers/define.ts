@@ -111,18 +111,11 @@ function isAsyncOrGenerator(given: (...given: never[]) => unknown): boolean {
   return isAsyncFunction(given) || isGeneratorFunction(given)
 }
 
-/** The payload as the handler takes it; throws `PayloadError` with its faults. */
-export function parsePayload<Output>(handler: Handler<Output>, payload: unknown): Output {
-  const checked = checkPayload(handler, payload, 'payload')
-  if (checked.issues) throw new PayloadError(checked.issues)
-  return checked.value
-}
-
 type Checked<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly InputIssue[] }
 
-/** The same without throwing, the paths of its faults below `at`. */
+/** The payload as the handler takes it, or what is wrong with it, the paths below `at`. */
 export function checkPayload<Output>(handler: Handler<Output>, payload: unknown, at: string): Checked<Output> {
   const result = handler.payload['~standard'].validate(payload)
   if (isPromise(result)) throw new TypeError(`the schema of ${handler.type} threw, or validates asynchronously`)

@@ -3,7 +3,7 @@ import { dispatcherMachine } from './dispatcher.ts'
 import { type Edge, edges } from './edges.ts'
 import { jobEvents } from './events.ts'
 import { jobMachine } from './job.ts'
-import { slotMachine } from './slot.ts'
+import { slotMachine } from './slots.ts'
 import {
   dispatcherEventWords,
   dispatcherGuardWords,

@@ -1,7 +1,7 @@
 import { type ActorRefFrom, emit, setup } from 'xstate'
 import { type LeasedReply, type TimersEvent, timersLogic } from './dispatcher-timers.ts'
 import type { Lease, LeasedJob, LeaseEvent, Recovered } from './lease.ts'
-import { Prefetch, type Room } from './prefetch.ts'
+import { Prefetch } from './prefetch.ts'
 import { Slots } from './slots.ts'
 import { gather, type Outcome, type RunAttempt, type WorkerEvent, workerLogic } from './worker.ts'
 
@@ -11,7 +11,7 @@ const workerActorsMax = 100
 /** What the dispatcher calls of the store; every promise that rejects ends the dispatcher. */
 interface DispatcherStore {
   recoverOrphans(onProgress: (moved: number) => void): Promise<Recovered>
-  lease(request: Room & { readonly start: true }): Promise<readonly LeasedJob[]>
+  lease(request: { readonly room: number; readonly wait: boolean; readonly start: true }): Promise<readonly LeasedJob[]>
   apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]>
   stopLeasing(): Promise<void>
 }
@@ -83,14 +83,14 @@ interface DispatcherContext extends DispatcherInput {
  */
 function proceed(context: DispatcherContext): void {
   const { prefetch, timers, workerActors } = context
-  for (let room = prefetch.ask(); room; room = prefetch.ask()) lease(context, room)
+  for (let asked = prefetch.ask(); asked; asked = prefetch.ask()) lease(context, asked.room, asked.wait)
   const events = prefetch.takeCommit()
   if (events) apply(context, events)
-  for (const assigned of prefetch.assign()) workerActors[assigned.worker]!.send({ type: 'run', assigned })
+  for (const run of prefetch.assign()) workerActors[run.assigned.worker]!.send(run)
   if (prefetch.beginMeasuring()) timers.send({ type: 'measure' })
 }
 
-function lease({ store, timers, failed }: DispatcherContext, { room, wait }: Room): void {
+function lease({ store, timers, failed }: DispatcherContext, room: number, wait: boolean): void {
   store
     .lease({ room, wait, start: true })
     .then((jobs) => timers.send({ type: 'inTurn', event: { type: 'leased', asked: room, jobs: [...jobs] } }), failed)

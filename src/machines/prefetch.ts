@@ -1,6 +1,5 @@
 import type { Lease, LeasedJob, LeaseEvent } from './lease.ts'
-import type { Slots } from './slots.ts'
-import type { Assigned } from './worker.ts'
+import type { Assigned, Slots } from './slots.ts'
 
 /** How many parts the jobs are divided into under load: while the store commits the outcomes of one, the loop runs the other. */
 const parts = 2
@@ -10,7 +9,7 @@ export const rateMs = 100
 const prefetchShare = 0.1
 
 /** How many jobs the store is asked for, and whether it waits until there is one. */
-export interface Room {
+interface Room {
   readonly room: number
   readonly wait: boolean
 }
@@ -73,9 +72,10 @@ export class Prefetch {
     if (!this.#leasing) this.#giveBack(0)
   }
 
-  /** Gives started jobs to the slots that are free, to be run now. */
-  assign(): Assigned[] {
-    return this.#next.splice(0, this.#slots.freeCount).map((job) => this.#slots.assign(job))
+  /** Gives started jobs to the slots that are free: what their workers are to be told now. */
+  assign() {
+    const jobs = this.#next.splice(0, this.#slots.freeCount)
+    return jobs.map((job) => ({ type: 'run' as const, assigned: this.#slots.assign(job), job }))
   }
 
   /** Jobs that are started on disk and wait for a slot, in the order in which they run. */

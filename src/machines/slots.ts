@@ -1,6 +1,95 @@
+import assert from 'node:assert/strict'
+import { type SnapshotFrom, setup, transition } from 'xstate'
 import type { LeasedJob } from './lease.ts'
-import { nextPhase, type SlotEventType } from './slot.ts'
-import type { Assigned } from './worker.ts'
+
+/** Everything that can happen to a worker's slot. */
+type SlotEvent =
+  /** A job was given to it, leased and started on disk. */
+  | { readonly type: 'assign' }
+  /** The handler has ended. */
+  | { readonly type: 'settle' }
+  /** The handler was aborted, goes on, and is waited for no longer. */
+  | { readonly type: 'giveUp' }
+  /** A handler that was given up has ended after all. */
+  | { readonly type: 'end' }
+
+/**
+ * The lifecycle of one slot of a worker: pure. `Slots` moves each by the table below alone.
+ */
+export const slotMachine = setup({ types: { events: {} as SlotEvent, tags: {} as SlotTag } }).createMachine({
+  id: 'worker',
+  initial: 'free',
+  states: {
+    free: {
+      description: 'has nothing to do, waits for a job',
+      tags: 'waiting',
+      on: { assign: 'running' },
+    },
+    running: {
+      description: 'the start is on disk, the handler called',
+      tags: ['held', 'executing'],
+      on: { settle: 'free', giveUp: 'stuck' },
+    },
+    stuck: {
+      description: 'the attempt is over, but its handler goes on',
+      tags: 'stuck',
+      on: { end: 'free' },
+    },
+  },
+})
+
+type SlotTag = 'waiting' | 'held' | 'executing' | 'stuck'
+type SlotPhase = SnapshotFrom<typeof slotMachine>['value']
+type SlotEventType = SlotEvent['type']
+
+const phases = Object.keys(slotMachine.states) as SlotPhase[]
+
+/** The phase of a slot that holds a job. */
+type TakenPhase = Exclude<SlotPhase, 'free'>
+export const takenPhases: readonly TakenPhase[] = Object.freeze(
+  phases.filter((phase): phase is TakenPhase => phase !== 'free'),
+)
+
+/** Where each event leads from each phase, asked of XState once, at import, as `edges.ts` does: two look-ups instead of microseconds. */
+const moves = Object.freeze(
+  Object.fromEntries(phases.map((phase) => [phase, Object.freeze(movesFrom(phase))])),
+) as Readonly<Record<SlotPhase, Readonly<Partial<Record<SlotEventType, SlotPhase>>>>>
+
+/** The phase after `event`; one that the machine does not take is a broken invariant. */
+function nextPhase(phase: SlotPhase, event: SlotEventType): SlotPhase {
+  return moves[phase][event] ?? assert.fail(`a slot that is ${phase} does not allow ${event}`)
+}
+
+function movesFrom(phase: SlotPhase): Partial<Record<SlotEventType, SlotPhase>> {
+  const before = slotMachine.resolveState({ value: phase })
+  const taken = (slotMachine.events as SlotEventType[])
+    .map((type) => [type, transition(slotMachine, before, { type })[0].value] as const)
+    .filter(([, to]) => to !== phase)
+  return Object.fromEntries(taken)
+}
+
+/** One attempt under way. */
+export interface RunningAttempt {
+  /** When its handler was called, in epoch ms. */
+  readonly startedAt: number
+  readonly timeoutMs: number
+  /** When its handler was told to stop, in epoch ms, and why; null while it was not. */
+  readonly aborted: { readonly at: number; readonly reason: Error } | null
+  /** Fires the handler's signal. `lost`: the lease is gone and there is nothing to report but the end. */
+  abort(reason: Error, lost: boolean): void
+}
+
+/** A job that was handed out, and the slot that it holds: one for each attempt, for a job may be leased anew while an earlier handler goes on. */
+export interface Assigned {
+  readonly job: Omit<LeasedJob, 'payload'>
+  readonly worker: number
+  /** Among all slots there are. */
+  readonly slot: number
+  /** The slot's, as its machine has it; `free` once it has been given back. */
+  phase: SlotPhase
+  /** Set by the worker that makes it; null until then. */
+  attempt: RunningAttempt | null
+}
 
 /** The slots of all workers, and which job holds each. A slot changes as its machine says and in no other way. */
 export class Slots {

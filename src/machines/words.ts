@@ -1,5 +1,6 @@
+import type { EventFrom } from 'xstate'
 import type { GuardName } from './job.ts'
-import type { SlotEventType } from './slot.ts'
+import type { slotMachine } from './slots.ts'
 
 /** An event as people are told of it. */
 export interface EventWords {
@@ -32,7 +33,7 @@ export const dispatcherEventWords: Readonly<Record<string, EventWords>> = {
   drain: { what: 'a stop was requested', who: '`stop()`, which SIGTERM calls' },
 }
 
-export const slotEventWords: Readonly<Record<SlotEventType, EventWords>> = {
+export const slotEventWords: Readonly<Record<EventFrom<typeof slotMachine>['type'], EventWords>> = {
   assign: { what: 'got a job whose start is on disk', who: 'the dispatcher' },
   settle: { what: 'the handler has ended', who: 'the handler' },
   giveUp: {

@@ -1,21 +1,10 @@
 import { fromCallback } from 'xstate'
 import { queueMicrotask } from '../runtime/timers.ts'
 import type { LeasedJob, LeaseEvent } from './lease.ts'
-import type { SlotPhase } from './slot.ts'
-
-/** One attempt under way. */
-export interface RunningAttempt {
-  /** When its handler was called, in epoch ms. */
-  readonly startedAt: number
-  readonly timeoutMs: number
-  /** When its handler was told to stop, in epoch ms, and why; null while it was not. */
-  readonly aborted: { readonly at: number; readonly reason: Error } | null
-  /** Fires the handler's signal. `lost`: the lease is gone and there is nothing to report but the end. */
-  abort(reason: Error, lost: boolean): void
-}
+import type { Assigned, RunningAttempt } from './slots.ts'
 
 /** What an attempt tells as it goes, never before `RunAttempt` has returned. */
-export interface AttemptReport {
+interface AttemptReport {
   /** Once. `event` null: the lease was lost, there is nothing to commit. `ended` false: aborted, but its handler goes on and keeps the slot. */
   settled(event: LeaseEvent | null, ended: boolean): void
   /** Once, later, where `ended` was false: the slot is free. */
@@ -25,21 +14,9 @@ export interface AttemptReport {
 /** Makes one attempt; never throws, whatever the handler does. */
 export type RunAttempt = (job: LeasedJob, report: AttemptReport) => RunningAttempt
 
-/** A job that was handed out, and the slot that it holds: one for each attempt, for a job may be leased anew while an earlier handler goes on. */
-export interface Assigned {
-  readonly job: LeasedJob
-  readonly worker: number
-  /** Among all slots there are. */
-  readonly slot: number
-  /** The slot's, as its machine has it; `free` once it has been given back. */
-  phase: SlotPhase
-  /** Set by the worker that makes it; null until then. */
-  attempt: RunningAttempt | null
-}
-
 /** What a worker is told. */
 type WorkerCommand =
-  | { readonly type: 'run'; readonly assigned: Assigned }
+  | { readonly type: 'run'; readonly assigned: Assigned; readonly job: LeasedJob }
   | { readonly type: 'abort'; readonly assigned: Assigned; readonly reason: Error; readonly lost: boolean }
 
 /** How an attempt went. */
@@ -88,7 +65,7 @@ export const workerLogic = fromCallback<WorkerCommand, WorkerInput>(({ input, re
       assigned.attempt?.abort(command.reason, command.lost)
       return
     }
-    assigned.attempt = runAttempt(assigned.job, {
+    assigned.attempt = runAttempt(command.job, {
       settled: (event, ended) => settled({ assigned, event, ended }),
       // After the outcome, which may be gathered still.
       ended: () => queueMicrotask(() => tell({ type: 'ended', assigned })),

@@ -1,4 +1,5 @@
-import { type Handler, type JobContext, parsePayload } from '../handlers/define.ts'
+import { PayloadError } from '../errors.ts'
+import { checkPayload, type Handler, type JobContext } from '../handlers/define.ts'
 
 /**
  * Checks the payload by the handler's schema and calls its `run` once, without a queue or a file; resolves with what it returned. Rejects with
@@ -11,8 +12,9 @@ export async function runHandler<Output>(
 ): Promise<unknown> {
   const log = { info() {}, warn() {}, error() {} }
   const { signal } = new AbortController()
-  const parsed = parsePayload(handler, JSON.parse(JSON.stringify(payload)))
-  return handler.run(parsed, {
+  const checked = checkPayload(handler, JSON.parse(JSON.stringify(payload)), 'payload')
+  if (checked.issues) throw new PayloadError(checked.issues)
+  return handler.run(checked.value, {
     jobId: 1,
     attempt: 1,
     maxAttempts: 4,

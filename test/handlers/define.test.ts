@@ -3,8 +3,9 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { PayloadError } from '../../src/errors.ts'
 import { exponential } from '../../src/handlers/backoff.ts'
-import { checkPayload, defineHandler, type Handler, parsePayload } from '../../src/handlers/define.ts'
+import { checkPayload, defineHandler, type Handler } from '../../src/handlers/define.ts'
 import { faultsOf } from '../support/attempt.ts'
+import { parsePayload } from '../support/payload.ts'
 
 const payload = z.unknown()
 const run = () => {}

@@ -2,9 +2,9 @@ import { getEventListeners } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import { JobCancelledError, PayloadError } from '../../src/errors.ts'
 import { builtinHandlers } from '../../src/handlers/builtin.ts'
-import { parsePayload } from '../../src/handlers/define.ts'
 import { sleep } from '../../src/handlers/sleep.ts'
 import { attempt, failureOf } from '../support/attempt.ts'
+import { parsePayload } from '../support/payload.ts'
 
 const day = 86_400_000
 

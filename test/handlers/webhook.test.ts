@@ -7,11 +7,11 @@ import { inspect } from 'node:util'
 import { Webhook } from 'standardwebhooks'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { JobCancelledError, PayloadError, PermanentError, RetryAfterError } from '../../src/errors.ts'
-import { parsePayload } from '../../src/handlers/define.ts'
 import { describeError } from '../../src/handlers/describe-error.ts'
 import { HttpClient, isPublicAddress } from '../../src/handlers/http-client.ts'
 import { callWebhook } from '../../src/handlers/webhook.ts'
 import { attempt, failureOf, faultsOf } from '../support/attempt.ts'
+import { parsePayload } from '../support/payload.ts'
 import { selfSigned } from '../support/smtp.ts'
 
 const noon = Date.parse('2030-01-31T12:00:00Z')

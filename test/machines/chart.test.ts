@@ -5,7 +5,7 @@ import { dispatcherMachine } from '../../src/machines/dispatcher.ts'
 import { toDot } from '../../src/machines/dot.ts'
 import { edges, eventTypes, findEdge, jobStates } from '../../src/machines/edges.ts'
 import { jobMachine } from '../../src/machines/job.ts'
-import { slotMachine } from '../../src/machines/slot.ts'
+import { slotMachine } from '../../src/machines/slots.ts'
 
 /** Each arrow as `from event to`; what is taken without an event as `from always to`. */
 const arrowsOf = ({ edges }: Chart) => edges.map(({ from, event, to }) => `${from} ${event ?? 'always'} ${to}`).sort()

@@ -2,11 +2,24 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { transition } from 'xstate'
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
-import { type Prefetch, type Room, rateMs } from '../../src/machines/prefetch.ts'
-import { type SlotEventType, type SlotPhase, slotMachine } from '../../src/machines/slot.ts'
-import type { Slots } from '../../src/machines/slots.ts'
-import type { Assigned } from '../../src/machines/worker.ts'
-import { aLeasedJob, aPrefetch, byNumber, event, ids, roomOf, roomsOf, sum, sumOf } from '../support/prefetch.ts'
+import { type Prefetch, rateMs } from '../../src/machines/prefetch.ts'
+import { type Assigned, type Slots, slotMachine } from '../../src/machines/slots.ts'
+import {
+  aLeasedJob,
+  aPrefetch,
+  assign,
+  byNumber,
+  event,
+  ids,
+  type Room,
+  roomOf,
+  roomsOf,
+  sum,
+  sumOf,
+} from '../support/prefetch.ts'
+
+type SlotPhase = Assigned['phase']
+type SlotEventType = Parameters<Slots['move']>[1]
 
 describe('whatever happens, in any order', () => {
   // Small, so that every kind of crowding comes up.
@@ -67,7 +80,7 @@ function machineMoves(): string[] {
 
 /** In which phase the slot of each job is; `free` where it holds none. */
 function phasesOf({ slots, jobs }: World): Map<LeasedJob, SlotPhase> {
-  const held = new Map(slots.assigned().map(({ job, phase }) => [job, phase]))
+  const held = new Map(slots.assigned().map(({ job, phase }): [object, SlotPhase] => [job, phase]))
   return new Map([...jobs.values()].map((job) => [job, held.get(job) ?? 'free']))
 }
 
@@ -229,7 +242,7 @@ class World {
 
   assign(): void {
     const due = this.next.splice(0, this.free)
-    const begun = this.prefetch.assign()
+    const begun = assign(this.prefetch)
     expect(begun.map(({ job }) => job.id)).toEqual(due)
     for (const assigned of begun) {
       const { job, worker } = assigned

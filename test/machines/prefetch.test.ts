@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { rateMs } from '../../src/machines/prefetch.ts'
-import type { Assigned } from '../../src/machines/worker.ts'
+import type { Assigned } from '../../src/machines/slots.ts'
 import { partOf } from '../support/dispatcher.ts'
 import {
   aLeasedJob,
   answer,
   aPrefetch,
+  assign,
   atPace,
   event,
   giveUp,
@@ -130,7 +131,7 @@ describe('jobs ahead of the slots that are free', () => {
     const [most, rest] = roomsOf(prefetch)
     prefetch.started(most!.room, jobs(1))
     prefetch.started(rest!.room, [])
-    const [next] = prefetch.assign()
+    const [next] = assign(prefetch)
 
     settle(prefetch, next!, 'succeed')
 
@@ -143,9 +144,9 @@ describe('jobs ahead of the slots that are free', () => {
 
     settle(prefetch, a!, 'succeed')
     const rooms = roomsOf(prefetch)
-    const [b] = prefetch.assign()
+    const [b] = assign(prefetch)
     settle(prefetch, b!, 'succeed')
-    const [c] = prefetch.assign()
+    const [c] = assign(prefetch)
 
     expect([a, b, c].map((each) => each!.job.id)).toEqual([1, 2, 3])
     expect(rooms).toEqual([])
@@ -157,7 +158,7 @@ describe('jobs ahead of the slots that are free', () => {
     settle(prefetch, atPace({ slots, prefetch }, 10), 'succeed')
     const [first, ahead] = roomsOf(prefetch)
     prefetch.started(first!.room, jobs(1))
-    const [a] = prefetch.assign()
+    const [a] = assign(prefetch)
 
     settle(prefetch, a!, 'succeed')
     const [another] = roomsOf(prefetch)
@@ -171,7 +172,7 @@ describe('jobs ahead of the slots that are free', () => {
     const { prefetch } = aPrefetch([1])
     const [a] = startedAhead(prefetch, 4)
     settle(prefetch, a!, 'succeed')
-    prefetch.assign()
+    assign(prefetch)
     prefetch.takeCommit()
 
     prefetch.measured(rateMs)
@@ -207,7 +208,7 @@ describe('jobs ahead of the slots that are free', () => {
     const toAbort = prefetch.lost([aLeasedJob(2)])
     settle(prefetch, a!, 'succeed')
 
-    expect([toAbort, ids(prefetch.assign())]).toEqual([[], [3]])
+    expect([toAbort, ids(assign(prefetch))]).toEqual([[], [3]])
   })
 
   test('are followed, and the pace with them, until none came free for 100 ms', () => {
@@ -286,7 +287,7 @@ describe('a commit', () => {
       settle(prefetch, each!, 'succeed')
       const { isDue } = prefetch
       prefetch.takeCommit()
-      prefetch.assign()
+      assign(prefetch)
       return isDue
     }
 
@@ -381,7 +382,7 @@ describe('a drain', () => {
 
     prefetch.started(room, jobs(2))
 
-    expect([prefetch.assign(), slots.activeCount]).toEqual([[], 0])
+    expect([assign(prefetch), slots.activeCount]).toEqual([[], 0])
     expect(prefetch.takeCommit()).toEqual([event(1, 'release'), event(2, 'release')])
   })
 

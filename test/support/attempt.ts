@@ -1,5 +1,5 @@
 import type { Handler, JobContext } from '../../src/handlers/define.ts'
-import { parsePayload } from '../../src/handlers/define.ts'
+import { parsePayload } from './payload.ts'
 
 const silent = { info() {}, warn() {}, error() {} }
 

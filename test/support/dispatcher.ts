@@ -3,13 +3,13 @@ import { type Actor, createActor, type EmittedFrom, type InputFrom, type Snapsho
 import { JobCancelledError, LeaseLostError, ShutdownError } from '../../src/errors.ts'
 import { dispatcherMachine } from '../../src/machines/dispatcher.ts'
 import type { LeasedJob, LeaseEvent, Recovered } from '../../src/machines/lease.ts'
-import type { AttemptReport } from '../../src/machines/worker.ts'
 import { type Deferred, deferred } from './deferred.ts'
-import { aPrefetch } from './prefetch.ts'
+import { aPrefetch, assign } from './prefetch.ts'
 import { whenDone } from './temp.ts'
 
 type DispatcherStore = InputFrom<typeof dispatcherMachine>['store']
 type DispatcherEmitted = EmittedFrom<typeof dispatcherMachine>
+type AttemptReport = Parameters<InputFrom<typeof dispatcherMachine>['runAttempt']>[1]
 type LeaseRequest = Parameters<DispatcherStore['lease']>[0]
 
 export const nothingFound: Recovered = { leased: 0, running: 0, suspects: 0, wasStopping: false }
@@ -175,7 +175,7 @@ export function partOf(slots: number): number {
   const settle = () => {
     const job = { id: 1, leaseToken: 1 } as LeasedJob
     prefetch.started(0, [job])
-    const [assigned] = prefetch.assign()
+    const [assigned] = assign(prefetch)
     prefetch.settled(assigned!, { ...job, event: 'succeed' }, true)
   }
   settle()

@@ -1,7 +1,9 @@
 import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
-import { Prefetch, type Room } from '../../src/machines/prefetch.ts'
-import { Slots } from '../../src/machines/slots.ts'
-import type { Assigned, RunningAttempt } from '../../src/machines/worker.ts'
+import { Prefetch } from '../../src/machines/prefetch.ts'
+import { type Assigned, type RunningAttempt, Slots } from '../../src/machines/slots.ts'
+
+/** What it asks the store for. */
+export type Room = NonNullable<ReturnType<Prefetch['ask']>>
 
 export interface Books {
   readonly slots: Slots
@@ -48,10 +50,15 @@ export function answer(prefetch: Prefetch, started: readonly LeasedJob[]): void 
   prefetch.started(sumOf(roomsOf(prefetch)), started)
 }
 
+/** Gives the free slots their jobs; which they are. */
+export function assign(prefetch: Prefetch): Assigned[] {
+  return prefetch.assign().map(({ assigned }) => assigned)
+}
+
 /** Brings these to where their handlers run. */
 export function running(prefetch: Prefetch, started: readonly LeasedJob[]): Assigned[] {
   answer(prefetch, started)
-  return prefetch.assign()
+  return assign(prefetch)
 }
 
 /** So many slots have come free lately; gives an attempt that runs, beside which every slot is taken. */
@@ -65,7 +72,7 @@ export function atPace({ slots: { count }, prefetch }: Books, freedCount: number
 /** Has the first so many jobs started on disk, more than there are slots; gives those that run. */
 export function startedAhead(prefetch: Prefetch, count: number): Assigned[] {
   prefetch.started(0, jobs(count))
-  return prefetch.assign()
+  return assign(prefetch)
 }
 
 export function sum(numbers: readonly number[]): number {

@@ -11,11 +11,12 @@ import {
 } from '../../errors.ts'
 import type { Backoff } from '../../handlers/backoff.ts'
 import type { AnyHandler } from '../../handlers/define.ts'
-import { type JobContext, parsePayload } from '../../handlers/define.ts'
+import { checkPayload, type JobContext } from '../../handlers/define.ts'
 import { describeError, describeOwnError } from '../../handlers/describe-error.ts'
 import type { Registry } from '../../handlers/registry.ts'
 import type { LeasedJob, LeaseEvent } from '../../machines/lease.ts'
-import type { AttemptReport, RunAttempt, RunningAttempt } from '../../machines/worker.ts'
+import type { RunningAttempt } from '../../machines/slots.ts'
+import type { RunAttempt } from '../../machines/worker.ts'
 import type { ClockTimers } from '../../runtime/clock.ts'
 import { AttemptTimer } from './attempt-timer.ts'
 import { handlerBackoff, requestedDelay } from './requested-delay.ts'
@@ -33,10 +34,10 @@ interface AttemptOptions {
   readonly random: () => number
   /** Epoch ms. */
   readonly now: () => number
-  readonly log: (job: LeasedJob) => JobContext['log']
+  readonly log: (job: Pick<LeasedJob, 'id' | 'type' | 'attempt'>) => JobContext['log']
   readonly stats: {
-    started(job: LeasedJob, at: number, timeoutMs: number): void
-    ended(job: LeasedJob, tookMs: number): void
+    started(job: Pick<LeasedJob, 'type' | 'runAt'>, at: number, timeoutMs: number): void
+    ended(job: Pick<LeasedJob, 'type'>, tookMs: number): void
   }
   readonly stalls: ConstructorParameters<typeof AttemptTimer>[1]
   readonly timers: ClockTimers
@@ -49,7 +50,7 @@ interface Delay {
 }
 
 /** Which job's handler the running code belongs to, also in what it left behind: for the log of a stray rejection. */
-export const currentJob = new AsyncLocalStorage<LeasedJob>()
+export const currentJob = new AsyncLocalStorage<Pick<LeasedJob, 'id' | 'type'>>()
 
 /** Makes attempts: one never throws into the dispatcher, whatever its handler throws, returns or never returns. */
 export function createRunAttempt(options: AttemptOptions): RunAttempt {
@@ -61,7 +62,7 @@ class Attempt implements RunningAttempt {
   readonly timeoutMs: number
   aborted: RunningAttempt['aborted'] = null
   readonly #job: LeasedJob
-  readonly #report: AttemptReport
+  readonly #report: Parameters<RunAttempt>[1]
   readonly #options: AttemptOptions
   readonly #handler: AnyHandler | undefined
   #timer: AttemptTimer
@@ -71,7 +72,7 @@ class Attempt implements RunningAttempt {
   /** Set where this very job cannot be given to its handler: its type or its payload is none that it takes. */
   #unfit: PayloadError | UnknownTypeError | undefined
 
-  constructor(job: LeasedJob, report: AttemptReport, options: AttemptOptions) {
+  constructor(job: LeasedJob, report: Parameters<RunAttempt>[1], options: AttemptOptions) {
     this.#job = job
     this.#report = report
     this.#options = options
@@ -103,18 +104,14 @@ class Attempt implements RunningAttempt {
     const handler = this.#handler
     // The store leases no job without a handler here.
     if (!handler) throw this.#isUnfit(new UnknownTypeError(this.#job.type, this.#options.registry.types))
-    const payload = this.#parsePayload(handler)
-    const returned = await handler.run(payload, new Context(this, this.#job, this.#options.databaseIdOf(this.#job.id)))
+    const checked = checkPayload(handler, JSON.parse(this.#job.payload), 'payload')
+    if (checked.issues) throw this.#isUnfit(new PayloadError(checked.issues))
+    const returned = await handler.run(
+      checked.value,
+      new Context(this, this.#job, this.#options.databaseIdOf(this.#job.id)),
+    )
     const unrun = unrunIn(returned)
     if (unrun) throw new TypeError(`its handler returned ${unrun}, of which nothing has run`)
-  }
-
-  #parsePayload(handler: AnyHandler): unknown {
-    try {
-      return parsePayload(handler, JSON.parse(this.#job.payload))
-    } catch (error) {
-      throw error instanceof PayloadError ? this.#isUnfit(error) : error
-    }
   }
 
   #isUnfit(error: PayloadError | UnknownTypeError): Error {
@@ -229,7 +226,11 @@ class Context implements JobContext {
   readonly idempotencyToken: string
   readonly #of: Attempt
 
-  constructor(of: Attempt, { id, attempt, maxAttempts }: LeasedJob, databaseId: string) {
+  constructor(
+    of: Attempt,
+    { id, attempt, maxAttempts }: Pick<LeasedJob, 'id' | 'attempt' | 'maxAttempts'>,
+    databaseId: string,
+  ) {
     this.#of = of
     this.jobId = id
     this.attempt = attempt + 1

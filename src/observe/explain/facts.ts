@@ -1,7 +1,6 @@
 import { hasTag } from '../../machines/edges.ts'
 import type { Prefetch } from '../../machines/prefetch.ts'
-import type { Slots } from '../../machines/slots.ts'
-import type { RunningAttempt } from '../../machines/worker.ts'
+import type { RunningAttempt, Slots } from '../../machines/slots.ts'
 import type { JobFacts } from '../../persistence/store.ts'
 
 /** For how long what is due, or has run out, may stay as it is before a reader thinks that no server lives, in ms. */

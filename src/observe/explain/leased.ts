@@ -1,7 +1,7 @@
 import { abortGraceMs } from '../../config.ts'
 import { AttemptTimeoutError, ShutdownError } from '../../errors.ts'
 import type { EventType } from '../../machines/job.ts'
-import type { RunningAttempt } from '../../machines/worker.ts'
+import type { RunningAttempt } from '../../machines/slots.ts'
 import type { Facts, ServerFacts } from './facts.ts'
 import type { Obstacle } from './obstacle.ts'
 import { ago, duration, instant, sayInstant, sayOwner } from './words.ts'

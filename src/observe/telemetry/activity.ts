@@ -1,7 +1,6 @@
-import type { TakenPhase } from '../../machines/slot.ts'
-import type { Assigned } from '../../machines/worker.ts'
+import type { Assigned, takenPhases } from '../../machines/slots.ts'
 
-export type Phase = TakenPhase
+export type Phase = (typeof takenPhases)[number]
 
 /** What runs now: one for each slot that is taken, by worker. */
 export interface Activity {

@@ -1,7 +1,6 @@
 import { countStates, edges, statesTagged } from '../../machines/edges.ts'
 import type { JobState } from '../../machines/job.ts'
-import { takenPhases } from '../../machines/slot.ts'
-import type { Slots } from '../../machines/slots.ts'
+import { type Slots, takenPhases } from '../../machines/slots.ts'
 import { type CommitStats, type EdgeCount, type FileSizes, retention, type Store } from '../../persistence/store.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { version } from '../../runtime/version.ts'

@@ -35,14 +35,14 @@ export class RunStats {
     )
   }
 
-  started(job: LeasedJob, at: number): void {
+  started(job: Pick<LeasedJob, 'type' | 'runAt'>, at: number): void {
     const inQueueMs = Math.max(at - job.runAt, 0)
     this.#started++
     this.#inQueueMs += inQueueMs
     this.#byType.get(job.type)?.timeInQueue.observe(inQueueMs)
   }
 
-  ended(job: LeasedJob, tookMs: number): void {
+  ended(job: Pick<LeasedJob, 'type'>, tookMs: number): void {
     this.#ended++
     this.#executionMs += tookMs
     this.#byType.get(job.type)?.execution.observe(tookMs)

@@ -18,7 +18,7 @@ import {
 import { defineHandler, type Handler, type JobContext } from '../../../src/handlers/define.ts'
 import { Registry } from '../../../src/handlers/registry.ts'
 import type { LeasedJob, LeaseEvent } from '../../../src/machines/lease.ts'
-import type { RunningAttempt } from '../../../src/machines/worker.ts'
+import type { RunningAttempt } from '../../../src/machines/slots.ts'
 import { RunStats } from '../../../src/observe/telemetry/run-stats.ts'
 import { timers } from '../../../src/runtime/timers.ts'
 import { useFakeTimers, useRealTimers } from '../../support/fake-timers.ts'
