@@ -16,6 +16,7 @@ import { toRow, toRows } from '../job/request.ts'
 import { type EnqueuedJob, type Job, toJob } from '../job/row.ts'
 import type { dispatcherMachine } from '../machines/dispatcher.ts'
 import { eventsFrom } from '../machines/edges.ts'
+import { commands } from '../machines/events.ts'
 import { type Explanation, explain } from '../observe/explain/explain.ts'
 import { type ServerFacts, serverFacts } from '../observe/explain/facts.ts'
 import { Collector } from '../observe/telemetry/collector.ts'
@@ -97,10 +98,18 @@ export async function createSystem(parts: SystemParts): Promise<JobSystem> {
   })
   system = new System(parts, store, stats, counts)
   for (const event of early) system.onStoreEvent(event)
-  return system
+  return withCommands(system)
 }
 
-class System extends StoreReads implements JobSystem {
+/** A method for each command of the machine. */
+function withCommands(system: System): JobSystem {
+  const methods = commands.map((command) => {
+    return [command, (id: number, options?: CallerOptions) => system.command(command, id, options)] as const
+  })
+  return Object.assign(system, Object.fromEntries(methods) as Pick<JobSystem, BulkCommand>)
+}
+
+class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   readonly #parts: SystemParts
   readonly #store: Store
   readonly #stats: RunStats
@@ -200,14 +209,6 @@ class System extends StoreReads implements JobSystem {
     const jobFacts = await this.#store.jobFacts(id)
     if (!jobFacts) throw new JobNotFoundError(id)
     return explain({ jobFacts, server: this.#serverFacts(jobFacts.job), now: this.#parts.clock.now() })
-  }
-
-  cancel(id: number, options?: CallerOptions): Promise<Job> {
-    return this.#command('cancel', id, options)
-  }
-
-  requeue(id: number, options?: CallerOptions): Promise<Job> {
-    return this.#command('requeue', id, options)
   }
 
   async prepareBulk(
@@ -423,7 +424,7 @@ class System extends StoreReads implements JobSystem {
     }
   }
 
-  async #command(event: BulkCommand, id: number, { by = byLibrary }: CallerOptions = {}): Promise<Job> {
+  async command(event: BulkCommand, id: number, { by = byLibrary }: CallerOptions = {}): Promise<Job> {
     this.#assertServer(event)
     this.#assertWritable()
     const result: CommandResult = await this.#store.send(event, id, causeText(by))

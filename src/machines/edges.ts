@@ -5,12 +5,12 @@ import { jobTable } from './job-table.ts'
 
 export type { Edge }
 
-/** The eight stored states in the order of the lifecycle. */
+/** The stored states in the order of the lifecycle. */
 export const jobStates: readonly JobState[] = Object.freeze(
   (Object.keys(jobTable.nodes) as JobNode[]).filter((node): node is JobState => node !== 'new'),
 )
 
-/** The twelve events in the order in which the machine names them. */
+/** The events in the order in which the machine names them. */
 export const eventTypes: readonly EventType[] = Object.freeze(jobTable.eventTypes)
 
 /** Every arrow of the machine. */

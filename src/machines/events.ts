@@ -18,6 +18,8 @@ interface JobEventFacts {
 
 /** What a command is to those who may give it. */
 interface CommandFacts {
+  /** What a user has done to the job by it. */
+  readonly done: string
   /** What it does to one job, as the API's description has it, and what its answer is then. */
   readonly summary: string
   readonly description: string
@@ -95,6 +97,7 @@ export const jobEvents = {
     who: 'a user',
     next: 'a user stops it',
     command: {
+      done: 'cancelled',
       summary: 'Cancel a job',
       description:
         'The signal of a running handler fires, and the handler can no longer record a result. The request has no body.',
@@ -108,6 +111,7 @@ export const jobEvents = {
     who: 'a user',
     next: 'a user runs it again',
     command: {
+      done: 'requeued',
       summary: 'Run a dead or cancelled job again',
       description: 'Its attempts start over. The request has no body.',
       answer: 'The job, to be run.',
@@ -127,9 +131,11 @@ export function causeOf(event: EventType, kept: EventCause | null = null): Event
 }
 
 /** The commands, in the order in which the machine names them; `eventsFrom` tells which of them a state takes. */
-export const commands: readonly Command[] = Object.freeze(
-  eventTypes.filter((event): event is Command => 'command' in jobEvents[event]),
-)
+export const commands: readonly Command[] = Object.freeze(eventTypes.filter(isCommand))
+
+export function isCommand(event: string): event is Command {
+  return event in jobEvents && 'command' in jobEvents[event as EventType]
+}
 
 /** What a command is to those who may give it. */
 export function commandFacts(command: Command): CommandFacts {

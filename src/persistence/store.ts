@@ -138,7 +138,21 @@ export const jobFactsEventsMax = 1_000
 
 /** All that the database tells about why a job is where it is, read in one instant. */
 export interface JobFacts {
-  readonly job: Omit<JobRow, 'payload' | 'idempotencyKey' | 'createdAt' | 'error'>
+  readonly job: Pick<
+    JobRow,
+    | 'id'
+    | 'state'
+    | 'type'
+    | 'queue'
+    | 'priority'
+    | 'attempt'
+    | 'maxAttempts'
+    | 'crashes'
+    | 'timeoutMs'
+    | 'runAt'
+    | 'startedAt'
+    | 'finishedAt'
+  >
   /** Put aside: a process that served the file had no handler for its type. */
   readonly isUnhandled: boolean
   /** It is to run alone. */

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { transition } from 'xstate'
 import { getShortestPaths } from 'xstate/graph'
 import { edges, eventTypes } from '../../src/machines/edges.ts'
+import { type Command, isCommand } from '../../src/machines/events.ts'
 import { type EventType, type JobEvent, jobMachine } from '../../src/machines/job.ts'
 import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
 import type { JobRow } from '../../src/persistence/store.ts'
@@ -73,8 +74,8 @@ const outcome =
     await store.apply([{ id, leaseToken, event, delayMs }])
   }
 
-/** How each event is brought about. */
-const drivers: Record<Exclude<EventType, 'enqueue'>, Driver> = {
+/** How each event but a command is brought about. */
+const drivers: Record<Exclude<EventType, 'enqueue' | Command>, Driver> = {
   lease: ({ store }) => store.lease({ room: 1, wait: false }),
   start: outcome('start'),
   succeed: outcome('succeed'),
@@ -82,8 +83,6 @@ const drivers: Record<Exclude<EventType, 'enqueue'>, Driver> = {
   reject: outcome('reject'),
   snooze: outcome('snooze'),
   release: outcome('release'),
-  cancel: ({ store }, { id }) => store.send('cancel', id),
-  requeue: ({ store }, { id }) => store.send('requeue', id),
   async due({ store, clock }) {
     clock.advance(delayMs)
     await store.sweep()
@@ -99,6 +98,7 @@ const drivers: Record<Exclude<EventType, 'enqueue'>, Driver> = {
 
 async function bringAbout(event: JobEvent, opened: OpenedStore, job: JobRow): Promise<void> {
   if (event.type === 'expire' && event.crashed) await opened.store.recoverOrphans()
+  else if (isCommand(event.type)) await opened.store.send(event.type, job.id)
   else if (event.type !== 'enqueue') await drivers[event.type](opened, job)
 }
 

@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+import { edgesOn, hasTag } from '../../machines/edges.ts'
 import type { Command } from '../../persistence/store.ts'
 import { timers } from '../../runtime/timers.ts'
 
@@ -68,10 +69,11 @@ export class BulkThrottle {
    * a second has passed, or `goesOn` says no.
    */
   async untilNext(command: Command, goesOn: () => boolean): Promise<void> {
+    const isQueuing = edgesOn(command).some(({ to }) => hasTag(to, 'ready'))
     const giveUpAt = this.#elapsed() + otherWorkMs
     while (goesOn()) {
       const ready = await this.#countReady()
-      if (command !== 'requeue' || !this.#isShared || ready <= readyMax || this.#elapsed() >= giveUpAt) return
+      if (!isQueuing || !this.#isShared || ready <= readyMax || this.#elapsed() >= giveUpAt) return
       await this.#wait(lookMs)
     }
   }

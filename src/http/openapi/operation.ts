@@ -1,11 +1,12 @@
 import type { Context } from 'hono'
 import type { z } from 'zod'
+import { commands } from '../../engine/front-door.ts'
 import { type ApiErrorCode, apiErrorCodes } from '../api-errors.ts'
 import type { ReadLimit } from '../read-limits.ts'
 import { type Env, parametersOf, pathParameters } from '../request.ts'
 
 export const tags = {
-  Jobs: 'Create jobs, see what they do, cancel and requeue them.',
+  Jobs: `Create jobs, see what they do, ${new Intl.ListFormat('en-GB').format(commands)} them.`,
   Machines: 'The state machines that decide all, with what is in them.',
   Server: 'How the server is doing.',
   Description: 'This, for programs.',

@@ -68,7 +68,7 @@ const jobList = named(
 
 const history = named('History', z.strictObject({ history: z.array(historyEvent).describe('Oldest first.') }))
 
-/** What is done with one job: cancel, requeue. */
+/** What is done with one job. */
 const commandRoutes = commands.map((command) => {
   const { summary, description, answer } = commandFacts(command)
   return post({

@@ -1,5 +1,6 @@
 import { type EventCause, whoOf } from '../../machines/cause.ts'
 import { hasTag } from '../../machines/edges.ts'
+import { type Command, commandFacts, isCommand } from '../../machines/events.ts'
 import type { EventType } from '../../machines/job.ts'
 import { type HistoryEvent, jobFactsEventsMax, processEnded, type StoredError } from '../../persistence/store.ts'
 import type { Facts } from './facts.ts'
@@ -44,10 +45,15 @@ function withoutStack({ stack: _, ...error }: StoredError): StoredError {
 
 /** What happened, as a clause: `a client enqueued it 12 s ago`. */
 export function recount(event: HistoryEvent, facts: Facts): string {
-  return `${clauses[event.event](event, facts, ago(event.at, facts.now))}${why(event)}`
+  const { event: type } = event
+  const when = ago(event.at, facts.now)
+  const clause = isCommand(type) ? commanded(type, event, facts, when) : clauses[type](event, facts, when)
+  return `${clause}${why(event)}`
 }
 
-const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ago: string) => string>> = {
+const clauses: Readonly<
+  Record<Exclude<EventType, Command>, (event: HistoryEvent, facts: Facts, ago: string) => string>
+> = {
   enqueue: (event, _facts, ago) => `${whoOf(event)} enqueued it ${ago}`,
   due: (event, facts, ago) => `its time came ${ago}${hasFailed(event, facts, 1) ? afterFailure(facts) : ''}`,
   lease: (_event, _facts, ago) => `the dispatcher claimed it ${ago} for a worker`,
@@ -71,9 +77,16 @@ const clauses: Readonly<Record<EventType, (event: HistoryEvent, facts: Facts, ag
       : wasRunning(event)
         ? `${attemptOf(event, facts)} broke off ${ago}${withReason(event)}${isCrash(event) ? ', and that attempt does not count' : ''}`
         : `the process that had claimed it ${event.cause === 'recovery' ? 'ended' : 'ended or fell silent'}, and it was put back in line ${ago}`,
-  cancel: (event, facts, ago) =>
-    `${whoOf(event)} cancelled it ${ago}${wasRunning(event) ? `, during ${attemptOf(event, facts)}` : ''}`,
-  requeue: (event, facts, ago) => `${whoOf(event)} requeued it ${ago}${afterFailure(facts)}`,
+}
+
+/** What a user did. */
+function commanded(command: Command, event: HistoryEvent, facts: Facts, ago: string): string {
+  const circumstance = wasRunning(event)
+    ? `, during ${attemptOf(event, facts)}`
+    : beginsAnew(event)
+      ? afterFailure(facts)
+      : ''
+  return `${whoOf(event)} ${commandFacts(command).done} it ${ago}${circumstance}`
 }
 
 /** What is known of it besides. */
@@ -93,6 +106,10 @@ function startedBy(facts: Facts): string {
 
 function wasRunning({ from }: HistoryEvent): boolean {
   return from !== null && hasTag(from, 'executing')
+}
+
+function beginsAnew({ from }: HistoryEvent): boolean {
+  return from !== null && hasTag(from, 'ended')
 }
 
 function withError({ error }: HistoryEvent): string {

@@ -4,6 +4,7 @@ import type { JobNode } from '../../machines/job.ts'
 import type { Facts } from './facts.ts'
 import { isOver } from './leased.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
+import { waysOn } from './obstacles.ts'
 import { sayInstant } from './words.ts'
 
 /** `a`, `a and b`, `a, b and c`. */
@@ -63,7 +64,9 @@ function never(state: JobNode): NextRun {
 }
 
 function waited({ jobFacts: { job }, now }: Facts, obstacles: readonly Obstacle[]): NextRun {
-  const all = obstacles.flatMap(({ code }) => conditions[code] ?? [])
+  const all = obstacles.flatMap(({ code }) =>
+    code === 'needs_event' ? { clause: waysOn(job.state), byItself: false } : (conditions[code] ?? []),
+  )
   const others = all.filter(({ byItself }) => !byItself)
   const clauses = list.format(new Set((others.length > 0 ? others : all).map(({ clause }) => clause)))
   const dueAt = hasTag(job.state, 'timed') && job.runAt > now ? job.runAt : null

@@ -33,6 +33,8 @@ export type ObstacleCode =
   | 'storage_trouble'
   /** This process is no server, and does not know what the server does. */
   | 'server_elsewhere'
+  /** Something must happen first that no instant and no server brings about. */
+  | 'needs_event'
   /** It has come to its end. */
   | 'ended'
 

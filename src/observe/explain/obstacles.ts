@@ -1,5 +1,6 @@
-import { hasTag } from '../../machines/edges.ts'
-import type { EventType } from '../../machines/job.ts'
+import { edges, hasTag } from '../../machines/edges.ts'
+import { isCommand, jobEvents } from '../../machines/events.ts'
+import type { EventType, JobState } from '../../machines/job.ts'
 import type { Counted } from '../../persistence/store.ts'
 import type { Facts, ServerFacts } from './facts.ts'
 import { obstaclesOfLease, running } from './leased.ts'
@@ -9,6 +10,7 @@ import { number, sayInstant, sayOwner } from './words.ts'
 
 /** What stands between a job and one event now; nothing: it can happen. Only of events that the machine takes in the job's state. */
 export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
+  if (isCommand(event)) return [...draining(facts), ...uncommitted(facts)]
   switch (event) {
     case 'enqueue':
       return []
@@ -25,9 +27,6 @@ export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
     case 'release':
     case 'expire':
       return [...obstaclesOfLease(event, facts), ...uncommitted(facts)]
-    case 'cancel':
-    case 'requeue':
-      return [...draining(facts), ...uncommitted(facts)]
   }
 }
 
@@ -38,7 +37,14 @@ export function obstaclesToRun(facts: Facts): Obstacle[] {
   if (hasTag(state, 'ready')) return obstaclesTo('lease', facts)
   if (hasTag(state, 'executing')) return [...running(facts), ...(facts.isOrphan ? notStarting : uncommitted)(facts)]
   if (hasTag(state, 'held')) return obstaclesTo('start', facts)
-  return [{ code: 'ended', message: 'it has ended', until: null }]
+  if (hasTag(state, 'ended')) return [{ code: 'ended', message: 'it has ended', until: null }]
+  return [{ code: 'needs_event', message: `it stays ${state} until ${waysOn(state)}`, until: null }]
+}
+
+/** What leads out of a state towards a run, as clauses: `its time comes`. */
+export function waysOn(state: JobState): string {
+  const ways = edges.filter(({ from, to }) => from === state && !hasTag(to, 'ended'))
+  return [...new Set(ways.map(({ event }) => jobEvents[event].next))].join(' or ')
 }
 
 function notDue({ jobFacts: { job }, now }: Facts): Obstacle[] {

@@ -1,4 +1,5 @@
 import { countStates, hasTag, jobStates } from '../../machines/edges.ts'
+import { isCommand } from '../../machines/events.ts'
 import type { JobState } from '../../machines/job.ts'
 import type { EdgeCount } from '../../persistence/store.ts'
 import type { RunStats } from './run-stats.ts'
@@ -39,12 +40,12 @@ export function toMetrics(counts: readonly EdgeCount[], countsAtOpen: readonly E
   }
 }
 
-/** Jobs that are ready now, and how many became so ever, other than by being requeued. */
+/** Jobs that are ready now, and how many became so ever, other than by a command. */
 export function toWaiting(counts: readonly EdgeCount[]): { readonly ready: number; readonly arrived: number } {
   const isReady = (state: JobState | null) => state !== null && hasTag(state, 'ready')
   return {
     ready: countEdges(counts, ({ to }) => isReady(to)) - countEdges(counts, ({ from }) => hasTag(from, 'ready')),
-    arrived: countEdges(counts, ({ event, to }) => isReady(to) && event !== 'requeue'),
+    arrived: countEdges(counts, ({ event, to }) => isReady(to) && !isCommand(event)),
   }
 }
 
