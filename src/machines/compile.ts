@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type AnyStateMachine, type AnyStateNode, transition } from 'xstate'
+import { type AnyStateMachine, type AnyStateNode, type AnyTransitionDefinition, transition } from 'xstate'
 import { guards } from './guards.ts'
 import {
   type EventType,
@@ -139,6 +139,7 @@ function completions(names: readonly string[], answers: Answers): Answers[] {
 function guardsOf(machine: AnyStateMachine, node: AnyStateNode, event: string, known: readonly string[]): string[] {
   const always = Object.values(machine.states as Record<string, AnyStateNode>).flatMap(({ always = [] }) => always)
   const own = [node, machine.root].flatMap(({ transitions }) => transitions.get(event) ?? [])
+  for (const transition of own) assertExpressible(node, event, transition)
   const asked = own.length === 0 ? [] : [...own, ...always]
   const names = asked.flatMap(({ guard }) => {
     if (guard === undefined) return []
@@ -150,6 +151,21 @@ function guardsOf(machine: AnyStateMachine, node: AnyStateNode, event: string, k
     return [name]
   })
   return [...new Set(names)]
+}
+
+/** Refuses what the table has no word for: it would be left out in silence. */
+function assertExpressible(
+  node: AnyStateNode,
+  event: string,
+  { source, target, guard }: AnyTransitionDefinition,
+): void {
+  const where = `${node.key} on ${event}`
+  const [to] = target ?? []
+  assert(event !== '*', `${node.key} takes any event, "*"; the table names each`)
+  assert(to !== undefined && (to !== node || source !== node), `${where} leads to no other state`)
+  assert(Object.keys(to.states).length === 0, `${where} leads to ${to.key}, which has states of its own`)
+  const hasParams = typeof guard === 'object' && 'params' in guard
+  assert(!hasParams, `${where} asks the guard "${(guard as { type?: string } | undefined)?.type}" with parameters`)
 }
 
 /** Where XState goes from a state on an event when each guard answers as told, false unless told; undefined where it stays. */
@@ -164,6 +180,9 @@ function prepareTarget(machine: AnyStateMachine, guardNames: readonly string[]) 
     if (before.status !== 'active') return
     const [after] = transition(asking, before, { type: event })
     if (after.value === from) return
+    const others = Object.keys(after.context).filter((fact) => fact !== 'attempt' && fact !== 'crashes')
+    const changed = others.find((fact) => after.context[fact] !== before.context[fact])
+    assert(changed === undefined, `${from} on ${event} changes ${changed}, for which the table has no word`)
     const attempt = effects.get(after.context.attempt)
     const crashes = effects.get(after.context.crashes)
     assert(attempt, `${from} on ${event} changes attempt in a way the table has no word for`)

@@ -185,3 +185,44 @@ test('a guard that SQL would not know is refused, and where it stands is named',
   expect(() => compileEdges(withUnnamed, ['isFirst', 'isSecond'])).toThrow(/here on choose asks the guard "isThird"/)
   expect(() => compileEdges(unnamed, ['isKnown'])).toThrow(/one on go asks the guard "\(\) => true"/)
 })
+
+test.each([
+  ['leads back to its own state', { guard: 'isKnown', target: 'one' }, 'one on go leads to no other state'],
+  ['leads nowhere', { guard: 'isKnown' }, 'one on go leads to no other state'],
+  ['leads into a state of states', { target: 'nest' }, 'one on go leads to nest, which has states of its own'],
+  [
+    'asks a guard with parameters',
+    { guard: { type: 'isKnown', params: 5 }, target: 'two' },
+    'one on go asks the guard "isKnown" with parameters',
+  ],
+])('an edge that %s is refused, and not left out', (_, edge, message) => {
+  const given = setup({ guards: { isKnown: () => true } }).createMachine({
+    initial: 'one',
+    states: {
+      one: { on: { go: [edge as never, { target: 'two' }] } },
+      two: {},
+      nest: { initial: 'a', states: { a: {} } },
+    },
+  })
+
+  expect(() => compileEdges(given, ['isKnown'])).toThrow(message)
+})
+
+test('an edge for any event is refused, and not left out', () => {
+  const given = setup({}).createMachine({ initial: 'one', states: { one: { on: { '*': 'two' } }, two: {} } })
+
+  expect(() => compileEdges(given, [])).toThrow('one takes any event, "*"; the table names each')
+})
+
+test('a change of a fact that the table does not have is refused, and not left out', () => {
+  const given = setup({
+    types: { context: {} as JobFacts },
+    actions: { extend: assign({ maxAttempts: 99 }) },
+  }).createMachine({
+    context: { attempt: 0, maxAttempts: 1, crashes: 0 },
+    initial: 'one',
+    states: { one: { on: { go: { target: 'two', actions: 'extend' } } }, two: {} },
+  })
+
+  expect(() => compileEdges(given, [])).toThrow('one on go changes maxAttempts, for which the table has no word')
+})
