@@ -142,7 +142,10 @@ function carriesPayload(checker, type, depth = 0) {
   if (type.isUnionType()) return type.getTypes().some((one) => carriesPayload(checker, one, depth + 1))
   if (type.isErrorType()) return false
   if (checker.isArrayLikeType(type)) {
-    return checker.getTypeArguments(type).some((one) => carriesPayload(checker, one, depth + 1))
+    // The arguments of a type parameter that extends an array cannot be asked for.
+    return (
+      type.isTypeReference() && checker.getTypeArguments(type).some((one) => carriesPayload(checker, one, depth + 1))
+    )
   }
   const fields = checker.getPropertiesOfType(type)
   const names = fields.map(({ name }) => name)

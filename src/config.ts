@@ -64,21 +64,16 @@ export function completeSettings(given: { readonly [Name in keyof Settings]?: Se
 
 /** Retries after the first attempt where neither job nor handler says. */
 export const defaultMaxRetries = 3
-/** Where and when a job runs that does not say. */
-export const defaultQueue = 'default'
-export const defaultPriority = 0
 /** Jobs in one `enqueue` call. */
 export const enqueueBatchMax = 1_000
-/** Jobs on one page of a list, and where nothing is said. */
-export const listLimitMax = 500
-export const listLimitDefault = 50
-/** Transitions on one page of a history. */
-export const historyLimitMax = 1_000
-/** Transitions of all jobs in one read. */
-export const transitionLimitMax = 1_000
-/** One HTTP request's body, in bytes, and write requests being served at once, where nothing is said. */
-export const requestBytesDefault = 8_388_608
-export const requestsInFlightDefault = 1_000
+/** On one page at most, and where nothing is said: jobs of a list, transitions of one job, and of all jobs. */
+export const pageSizes = {
+  list: { max: 500, byDefault: 50 },
+  history: { max: 1_000, byDefault: 1_000 },
+  transitions: { max: 1_000, byDefault: 1_000 },
+}
+/** Where nothing is said: one HTTP request's body, in bytes, and write requests being served at once. */
+export const requestDefaults = { maxRequestBytes: 8_388_608, maxInFlightRequests: 1_000 }
 /** Payloads' worth of members and elements that the JSON of one HTTP request may have. */
 export const requestPayloadsMax = 10
 /** Of where browsers see the API and the dashboard, such as `/admin/jobs`; without the slash at its end. */

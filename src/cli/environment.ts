@@ -1,15 +1,7 @@
 import { isIP } from 'node:net'
 import { parseEnv } from 'node:util'
 import { z } from 'zod'
-import {
-  basePathPattern,
-  completeSettings,
-  defaults,
-  ranges,
-  requestBytesDefault,
-  requestsInFlightDefault,
-  type Settings,
-} from '../config.ts'
+import { basePathPattern, completeSettings, defaults, ranges, requestDefaults, type Settings } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import { type SmtpSettings, tlsModes } from '../handlers/smtp.ts'
 import { secretPattern } from '../handlers/webhook-signature.ts'
@@ -86,8 +78,8 @@ const variables = {
   RETRY_BASE_MS: setting('retryBaseMs'),
   RETRY_MAX_MS: setting('retryMaxMs'),
   RETENTION_MS: setting('retentionMs'),
-  MAX_REQUEST_BYTES: whole(1_024, 1_073_741_824).default(requestBytesDefault),
-  MAX_IN_FLIGHT_REQUESTS: whole(1, 100_000).default(requestsInFlightDefault),
+  MAX_REQUEST_BYTES: whole(1_024, 1_073_741_824).default(requestDefaults.maxRequestBytes),
+  MAX_IN_FLIGHT_REQUESTS: whole(1, 100_000).default(requestDefaults.maxInFlightRequests),
   MAX_QUEUE_DEPTH: setting('maxQueueDepth'),
   MAX_DEPTH_PER_QUEUE: whole(ranges.maxDepthPerQueue.min, ranges.maxDepthPerQueue.max).optional(),
   MAX_PAYLOAD_BYTES: setting('maxPayloadBytes'),

@@ -3,12 +3,9 @@ export {
   basePathPattern,
   defaults,
   enqueueBatchMax,
-  historyLimitMax,
-  listLimitDefault,
-  listLimitMax,
-  requestBytesDefault,
+  pageSizes,
+  requestDefaults,
   requestPayloadsMax,
-  requestsInFlightDefault,
 } from '../config.ts'
 export { newJobSchema, snakeCase, storedFields } from '../job/fields.ts'
 export { filterFields, fromWire } from '../job/filter.ts'

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { historyLimitMax, listLimitDefault, listLimitMax, transitionLimitMax } from '../config.ts'
+import { pageSizes } from '../config.ts'
 import { InvalidInputError, JobNotFoundError } from '../errors.ts'
 import { parseFilter } from '../job/filter.ts'
 import { type Job, toJob } from '../job/row.ts'
@@ -30,10 +30,10 @@ export class StoreReads {
   }
 
   async list(
-    { limit = listLimitDefault, cursor, ...filter }: JobFilter = {},
+    { limit = pageSizes.list.byDefault, cursor, ...filter }: JobFilter = {},
     { signal }: Parameters<JobSystem['list']>[1] = {},
   ): Promise<JobList> {
-    assertWithin('limit', limit, 1, listLimitMax)
+    assertWithin('limit', limit, 1, pageSizes.list.max)
     const before = cursor === undefined ? undefined : Number(/^[0-9]{1,16}$/.exec(cursor)?.[0])
     if (before !== undefined && !Number.isSafeInteger(before)) {
       throw new InvalidInputError([{ path: 'cursor', message: 'must be the next_cursor of an earlier page' }])
@@ -43,17 +43,20 @@ export class StoreReads {
     return { jobs: page.jobs.map(toJob), nextCursor: page.next === null ? null : `${page.next}` }
   }
 
-  async history(id: number, { after = 0, limit = historyLimitMax } = {}): Promise<readonly HistoryEvent[]> {
+  async history(id: number, { after = 0, limit = pageSizes.history.byDefault } = {}): Promise<readonly HistoryEvent[]> {
     assertWithin('after', after, 0, Number.MAX_SAFE_INTEGER)
-    assertWithin('limit', limit, 1, historyLimitMax)
+    assertWithin('limit', limit, 1, pageSizes.history.max)
     const history = await this.#store.history(id, { after, limit })
     if (!history) throw new JobNotFoundError(id)
     return history
   }
 
-  async transitions({ after = Number.MAX_SAFE_INTEGER, limit = transitionLimitMax } = {}): Promise<TransitionPage> {
+  async transitions({
+    after = Number.MAX_SAFE_INTEGER,
+    limit = pageSizes.transitions.byDefault,
+  } = {}): Promise<TransitionPage> {
     assertWithin('after', after, 0, Number.MAX_SAFE_INTEGER)
-    assertWithin('limit', limit, 1, transitionLimitMax)
+    assertWithin('limit', limit, 1, pageSizes.transitions.max)
     return this.#store.transitions({ after, limit })
   }
 

@@ -3,20 +3,19 @@ import { getPath } from 'hono/utils/url'
 import type { JobSystem, SystemLog } from '../engine/front-door.ts'
 import { InvalidInputError } from '../errors.ts'
 import { AuthFailures } from './auth-failures.ts'
-import { type BodyLimits, bodiesHeldMax, RequestLimits } from './body.ts'
+import { type BodyLimits, RequestLimits } from './body.ts'
 import { assetRoute } from './dashboard/assets.ts'
+import { loginRoutes } from './dashboard/pages/login.tsx'
 import { pageRoutes } from './dashboard/pages/pages.tsx'
 import { isPage, pageProblem } from './dashboard/pages/problem.tsx'
 import type { EventFeed } from './events/event-feed.ts'
 import { createGuard } from './guard.ts'
-import { loginRoutes } from './login.ts'
-import { authFailureFamilies, logFamilies } from './metrics/metric-families.ts'
-import { firstSegmentOf, Mount } from './mount.ts'
+import { serverFamilies } from './metrics/prometheus.ts'
+import { Mount } from './mount.ts'
 import { Docs } from './openapi/docs.ts'
 import { HttpError, isServerError, problem } from './problem.ts'
-import { ReadLimits } from './read-limits.ts'
-import { type Env, targetOf } from './request.ts'
-import { ResponseMemory } from './response-memory.ts'
+import { ReadLimits, ResponseMemory } from './read-limits.ts'
+import type { Env } from './request.ts'
 import { apiRoutes } from './routes/api.ts'
 import { docsRoute } from './routes/docs.ts'
 import type { Parts, Route } from './routes/route.ts'
@@ -55,17 +54,15 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
   const { system, log, now, apiToken, basePath, version } = options
   const authFailures = new AuthFailures(options)
   const sessions = apiToken === null ? null : new Sessions({ token: apiToken, now, basePath, authFailures })
-  const responseMemory = new ResponseMemory(bodiesHeldMax * options.maxRequestBytes)
+  const limits = new RequestLimits(options)
+  const responseMemory = new ResponseMemory(limits.heldBytesMax)
   const parts: Parts = {
     system,
     feed,
     sessions,
     docs: new Docs({ operations: apiRoutes, system, version, basePath, sessions }),
     responseMemory,
-    ownFamilies: () => [
-      ...logFamilies(options.droppedLogLines),
-      ...(sessions ? authFailureFamilies(authFailures.counts) : []),
-    ],
+    ownFamilies: () => serverFamilies(options.droppedLogLines, sessions && authFailures.counts),
   }
   const pages = [docsRoute, ...loginRoutes(), assetRoute(), ...pageRoutes(system, now, sessions !== null)]
   const routes: readonly Route[] = options.pages ? [...apiRoutes, ...pages] : apiRoutes
@@ -84,7 +81,7 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
     if (refusal) await refusal
     return handler(c)
   }
-  const serve = createServe(parts, new RequestLimits(options), new ReadLimits(responseMemory))
+  const serve = createServe(parts, limits, new ReadLimits(responseMemory))
   for (const route of routes) app.on(route.method, route.path, guarded(serve(route)))
   const tell = ({ req }: Context<Env>, error: unknown) => {
     const isForPeople = options.pages && isPage(req.path)
@@ -97,7 +94,7 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
   }
   const isTaken = (method: string, path: string) => app.router.match(method, path)[0].length > 0
   const hintFor = (path: string) => {
-    const prefix = `/${firstSegmentOf(path)}`
+    const prefix = `/${path.split('/')[1]}`
     const rest = path.slice(prefix.length)
     const isOurs = prefix !== '/' && rest !== '' && (isTaken('GET', rest) || isTaken('POST', rest))
     return isOurs ? `; if a proxy serves this under ${prefix}, set BASE_PATH=${prefix}` : ''
@@ -117,4 +114,9 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
     return refuse(c, error)
   })
   return { answer: async (request, env) => mount.putUnder(await app.fetch(request, env)), routes }
+}
+
+/** What was asked for, path and query as they were sent. */
+function targetOf({ url }: Pick<Request, 'url'>): string {
+  return url.slice(url.indexOf('/', url.indexOf('//') + 2))
 }

@@ -5,11 +5,11 @@ import { BackpressureError, InvalidInputError } from '../errors.ts'
 import type { Incoming } from './exchange.ts'
 import { exceedsValues } from './json-values.ts'
 import { HttpError } from './problem.ts'
+import { clientGone } from './read-limits.ts'
 import { Rounds } from './rounds.ts'
-import { clientGone } from './turns.ts'
 
 /** How many bodies' worth of bytes may be held in memory at once. */
-export const bodiesHeldMax = 8
+const bodiesHeldMax = 8
 /** A larger body is parsed when the loop has come round since the one before. */
 const largeBytes = 16_384
 /** After one that was refused the next waits for so many times as long as that took, in all no longer than this, in ms: small ones pass meanwhile. */
@@ -35,6 +35,8 @@ interface Held {
 
 /** Bounds what write requests hold in memory: how many there are, and how many bytes of bodies. */
 export class RequestLimits {
+  /** Bytes of bodies that are held at once, at most. */
+  readonly heldBytesMax: number
   readonly #limits: BodyLimits
   #requests = 0
   #bytes = 0
@@ -46,6 +48,7 @@ export class RequestLimits {
   #restMs = 1
 
   constructor(limits: BodyLimits) {
+    this.heldBytesMax = bodiesHeldMax * limits.maxRequestBytes
     this.#limits = limits
   }
 
@@ -155,7 +158,6 @@ export class RequestLimits {
     }
     const length = Number(incoming.headers['content-length'] ?? 0)
     if (length > bytesMax) return Promise.reject(tooLarge())
-    const heldMax = bodiesHeldMax * this.#limits.maxRequestBytes
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = []
       // What still comes is thrown away behind the answer: see discard.ts.
@@ -181,7 +183,7 @@ export class RequestLimits {
         // every body here took a fourth of the requests a second.
         if (body.bytes !== length) this.#coming.set(body, stop)
         if (body.bytes > bytesMax) stop(tooLarge())
-        while (this.#bytes > heldMax && this.#coming.size > 0) this.#giveUpLargest()
+        while (this.#bytes > this.heldBytesMax && this.#coming.size > 0) this.#giveUpLargest()
       }
       // Not `once`, which makes an object for each.
       incoming.on('data', take)

@@ -34,7 +34,7 @@ const defaultTimeouts: Timeouts = {
 /** How often those are looked at, in ms. */
 const timeoutCheckMs = 1_000
 /** Open connections. */
-export const connectionsMax = 10_000
+const connectionsMax = 10_000
 
 export interface ListenOptions {
   /** An address or a host name. 127.0.0.1 by default. */

@@ -54,6 +54,6 @@ export class Mount {
   }
 }
 
-export function firstSegmentOf(path: string): string {
+function firstSegmentOf(path: string): string {
   return path.split('/')[1]!
 }

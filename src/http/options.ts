@@ -3,9 +3,8 @@ import {
   basePathPattern,
   defaults,
   type JobSystem,
-  requestBytesDefault,
+  requestDefaults,
   requestPayloadsMax,
-  requestsInFlightDefault,
   type SystemLog,
 } from '../engine/front-door.ts'
 import { ConfigError } from '../errors.ts'
@@ -67,9 +66,9 @@ export function completeOptions(system: JobSystem, options: HttpOptions) {
     pages: options.pages ?? true,
     allowedHosts: options.allowedHosts ?? [],
     apiToken: options.apiToken ?? null,
-    maxRequestBytes: options.maxRequestBytes ?? requestBytesDefault,
+    maxRequestBytes: options.maxRequestBytes ?? requestDefaults.maxRequestBytes,
     maxRequestValues: options.maxRequestValues ?? requestPayloadsMax * defaults.maxPayloadValues,
-    maxInFlightRequests: options.maxInFlightRequests ?? requestsInFlightDefault,
+    maxInFlightRequests: options.maxInFlightRequests ?? requestDefaults.maxInFlightRequests,
     log: options.log ?? silent,
     basePath: withoutSlash(options.basePath ?? ''),
   }

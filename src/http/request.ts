@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import type { Context } from 'hono'
 import { z } from 'zod'
 import type { CallerOptions } from '../engine/front-door.ts'
@@ -15,14 +16,18 @@ export interface Env {
 }
 
 /** The segments of a path that stand for something: what they may be, and the error of one that is nothing here. */
-export const pathParameters: Readonly<Record<string, { readonly schema: z.ZodType; readonly error: ApiErrorCode }>> = {
+const pathParameters: Readonly<Record<string, { readonly schema: z.ZodType; readonly error: ApiErrorCode }>> = {
   id: { schema: jobId.describe('The job.'), error: 'job_not_found' },
   bulk: { schema: z.string().describe('The `id` of the bulk action.'), error: 'bulk_not_found' },
 }
 
-/** The names of a path's parameters: `id` of `/jobs/:id`. */
-export function parametersOf(path: string): string[] {
-  return [...path.matchAll(/:(\w+)/g)].map(([, name]) => name!)
+/** The parameters of a path of the API: `id` of `/jobs/:id`. */
+export function parametersOf(path: string) {
+  return [...path.matchAll(/:(\w+)/g)].map(([, name = '']) => {
+    const parameter = pathParameters[name]
+    assert(parameter, `the path ${path} has a parameter that request.ts does not know`)
+    return { name, ...parameter }
+  })
 }
 
 /** A job's id from the path; what is no positive safe integer names no job. */
@@ -42,11 +47,6 @@ export function queryOf(c: Context<Env>): URLSearchParams {
 export const byHttp: CallerOptions = { by: { cause: 'http' } }
 export const byDashboard: CallerOptions = { by: { cause: 'dashboard' } }
 
-/** What was asked for, path and query as they were sent. */
-export function targetOf({ url }: Pick<Request, 'url'>): string {
-  return url.slice(url.indexOf('/', url.indexOf('//') + 2))
-}
-
 /**
  * Whether the browser came by https: to us, as the proxy nearest to it says, or as a form's request says itself. Anyone can send these headers:
  * they may only make things stricter, or show.
@@ -58,9 +58,4 @@ export function isSecure(c: Context<Env>): boolean {
     c.env.incoming.socket.encrypted === true ||
     c.req.header('origin')?.startsWith('https://') === true
   )
-}
-
-/** Where the browser reached this server, such as `http://localhost:8080`; the guard has let its host through. */
-export function originOf(c: Context<Env>): string {
-  return `${isSecure(c) ? 'https' : 'http'}://${c.req.header('host')}`
 }

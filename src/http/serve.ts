@@ -35,7 +35,7 @@ function serveWrite(route: Extract<Route, { readonly method: 'POST' }>, parts: P
 
 function serveRead(route: Extract<Route, { readonly method: 'GET' }>, parts: Parts, readLimits: ReadLimits): Handler {
   const { path, limit, query, handle } = route
-  const namesJob = query !== undefined && parametersOf(path).includes('id')
+  const namesJob = query !== undefined && parametersOf(path).some(({ name }) => name === 'id')
   const limitOf = typeof limit === 'string' ? () => limit : limit
   return (c) =>
     readLimits.serve(limitOf(c), c.env.outgoing, (gone) => {

@@ -1,7 +1,11 @@
 import { isDate } from 'node:util/types'
 import { z } from 'zod'
-import { defaultMaxRetries, defaultPriority, defaultQueue, namePattern, timeoutMaxMs } from '../config.ts'
+import { defaultMaxRetries, namePattern, timeoutMaxMs } from '../config.ts'
 import { payloadDepthMax } from './payload.ts'
+
+/** Where and when a job runs that does not say. */
+const defaultQueue = 'default'
+const defaultPriority = 0
 
 /** How a front door writes field names: the library `maxRetries`, HTTP `max_retries`. */
 export type Naming = 'camelCase' | 'snake_case'

@@ -8,12 +8,14 @@ import { apiErrorCodes } from '../../src/http/api-errors.ts'
 import { createApp } from '../../src/http/app.ts'
 import { EventFeed } from '../../src/http/events/event-feed.ts'
 import { apiRoutes } from '../../src/http/routes/api.ts'
-import { waitingMax } from '../../src/http/turns.ts'
 import type { JobSystem } from '../../src/index.ts'
 import { type Given, Judge } from '../support/api-document.ts'
 import { deferred } from '../support/deferred.ts'
 import { exchange, openConnection, request } from '../support/raw-http.ts'
 import { aWaitingJob, holdingHandlers, startHttp, type TestServer, type TestServerOptions } from '../support/server.ts'
+
+/** Reads that may wait for their turn. */
+const waitingMax = 1_000
 
 const apiToken = 'a-token-of-enough-length'
 const handlers = builtinHandlers({ smtp: {}, webhook: { allowPrivate: false }, retryMaxMs: 1, now: () => 0 })

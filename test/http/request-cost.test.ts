@@ -2,12 +2,14 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineHandler } from '../../src/handlers/define.ts'
 import { exceedsValues } from '../../src/http/json-values.ts'
-import { waitingMax } from '../../src/http/turns.ts'
 import type { JobSystem } from '../../src/index.ts'
 import { deferred } from '../support/deferred.ts'
 import { openConnection, request } from '../support/raw-http.ts'
 import { aWaitingJob, startHttp } from '../support/server.ts'
 import { until } from '../support/system.ts'
+
+/** Reads that may wait for their turn. */
+const waitingMax = 1_000
 
 /** A handler whose schema counts what it is asked to check. */
 function counting() {

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { JsonSchema } from '../../engine/front-door.ts'
 import { type ApiErrorCode, apiErrors } from '../api-errors.ts'
 import { problemSchema } from '../problem.ts'
-import { parametersOf, pathParameters } from '../request.ts'
+import { parametersOf } from '../request.ts'
 import { components, newJob } from '../wire.ts'
 import type { ApiDocument, OperationObject, ResponseObject } from './api-document.ts'
 import { embedded, type SchemaObject } from './json-schema.ts'
@@ -111,10 +111,8 @@ function describeOperation(operation: Operation, described: Described): Operatio
 }
 
 function describeParameters({ path, query }: Operation) {
-  const inPath = parametersOf(path).map((name) => {
-    const parameter = pathParameters[name]
-    assert(parameter, `the path ${path} has a parameter that request.ts does not know`)
-    return { name, in: 'path' as const, required: true, ...describeParameter(toJson(parameter.schema)) }
+  const inPath = parametersOf(path).map(({ name, schema }) => {
+    return { name, in: 'path' as const, required: true, ...describeParameter(toJson(schema)) }
   })
   if (!query) return inPath
   const { properties = {}, required = [] } = toJson(query)

@@ -3,7 +3,7 @@ import type { z } from 'zod'
 import { commands } from '../../engine/front-door.ts'
 import { type ApiErrorCode, apiErrorCodes } from '../api-errors.ts'
 import type { ReadLimit } from '../read-limits.ts'
-import { type Env, parametersOf, pathParameters } from '../request.ts'
+import { type Env, parametersOf } from '../request.ts'
 
 export const tags = {
   Jobs: `Create jobs, see what they do, ${new Intl.ListFormat('en-GB').format(commands)} them.`,
@@ -64,7 +64,7 @@ export function errorCodesOf(operation: Operation, isGuarded: boolean): ApiError
   const all = new Set<ApiErrorCode>(['bad_request', 'forbidden_host', 'foreign_origin', ...errors])
   if (isGuarded && !isOpen) for (const code of ['unauthorized', 'too_many_guesses'] as const) all.add(code)
   if (!isOpen) all.add('unavailable')
-  for (const name of parametersOf(path)) all.add(pathParameters[name]!.error)
+  for (const { error } of parametersOf(path)) all.add(error)
   if (query) all.add('invalid_input')
   if (limit !== 'none') all.add('backpressure')
   if (method === 'POST') for (const code of ['backpressure', 'storage_full', 'outcome_unknown'] as const) all.add(code)

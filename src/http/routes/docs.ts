@@ -1,5 +1,6 @@
+import type { Context } from 'hono'
 import { z } from 'zod'
-import { originOf } from '../request.ts'
+import { type Env, isSecure } from '../request.ts'
 import { named } from '../wire.ts'
 import { type ApiRoute, get, type Route } from './route.ts'
 
@@ -22,4 +23,9 @@ export const docsRoute: Route = {
   path: '/docs',
   limit: 'read',
   handle: ({ docs }, c) => docs.showPage(c.env.incoming, originOf(c)),
+}
+
+/** Where the browser reached this server, such as `http://localhost:8080`; the guard has let its host through. */
+function originOf(c: Context<Env>): string {
+  return `${isSecure(c) ? 'https' : 'http'}://${c.req.header('host')}`
 }

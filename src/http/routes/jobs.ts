@@ -4,11 +4,9 @@ import {
   commands,
   filterFields,
   fromWire,
-  historyLimitMax,
   type Job,
   type JobList,
-  listLimitDefault,
-  listLimitMax,
+  pageSizes,
   snakeCase,
   storedFields,
 } from '../../engine/front-door.ts'
@@ -98,7 +96,7 @@ export const jobRoutes: readonly ApiRoute[] = [
     limit: 'list',
     query: z.strictObject({
       ...filterFields,
-      limit: whole(1, listLimitMax, listLimitDefault).describe('Jobs on one page.'),
+      limit: whole(1, pageSizes.list.max, pageSizes.list.byDefault).describe('Jobs on one page.'),
       cursor: z.string().exactOptional().describe('`next_cursor` of the page before.'),
     }),
     async handle({ system }, _, query, gone) {
@@ -131,7 +129,7 @@ export const jobRoutes: readonly ApiRoute[] = [
     limit: 'read',
     query: z.strictObject({
       after: whole(0, Number.MAX_SAFE_INTEGER, 0).describe('Only transitions after the one with this `seq`.'),
-      limit: whole(1, historyLimitMax, historyLimitMax).describe('Transitions on one page.'),
+      limit: whole(1, pageSizes.history.max, pageSizes.history.byDefault).describe('Transitions on one page.'),
     }),
     handle: async ({ system }, c, query) => {
       const events = await system.history(idOf(c), query)

@@ -1,7 +1,92 @@
-import { page } from './page.tsx'
+import { RequestLimits } from '../../body.ts'
+import type { Incoming } from '../../exchange.ts'
+import { isSecure, queryOf } from '../../request.ts'
+import type { Route } from '../../routes/route.ts'
+import { page, seeOther } from './page.tsx'
+
+/** Bytes of one form. */
+const formBytesMax = 8_192
+/** Forms whose end has not come yet; for one more the oldest is cut off. */
+const unfinishedMax = 200
+
+/** `GET` and `POST /login`, `POST /logout`: the form that takes the token and gives a cookie for it. */
+export function loginRoutes(): readonly Route[] {
+  const forms = new LoginForms()
+  return [
+    {
+      method: 'GET',
+      path: '/login',
+      limit: 'none',
+      isOpen: true,
+      async handle({ sessions }, c) {
+        const next = localPath(queryOf(c).get('next'))
+        return !sessions || (await sessions.admits(c.env.incoming)) ? seeOther(next) : loginPage(next)
+      },
+    },
+    {
+      method: 'POST',
+      path: '/login',
+      takes: 'itself',
+      isOpen: true,
+      handle({ sessions }, c) {
+        const { incoming } = c.env
+        return forms.take(incoming, async (form) => {
+          const next = localPath(form.get('next'))
+          if (!sessions) return seeOther(next)
+          if (await sessions.admitsTyped(form.get('token') ?? '', incoming)) {
+            return seeOther(next, { 'set-cookie': sessions.cookie(incoming, isSecure(c)) })
+          }
+          return loginPage(next, 'That is not the API token of this server.')
+        })
+      },
+    },
+    {
+      method: 'POST',
+      path: '/logout',
+      takes: 'itself',
+      isOpen: true,
+      handle({ sessions, feed }, c) {
+        const { incoming } = c.env
+        const session = sessions?.sessionOf(incoming)
+        if (session) feed.endSession(session)
+        return seeOther('/login', sessions ? { 'set-cookie': sessions.endingCookie(incoming, isSecure(c)) } : {})
+      },
+    },
+  ]
+}
+
+/** Takes forms from anybody. Whoever begins many and ends none keeps nobody out: one that is sent at once has come before its turn to be cut. */
+class LoginForms {
+  /** In the order in which they began. */
+  readonly #unfinished = new Set<Incoming>()
+
+  async take(incoming: Incoming, work: (form: URLSearchParams) => Promise<Response>): Promise<Response> {
+    for (const oldest of this.#unfinished) {
+      if (this.#unfinished.size < unfinishedMax) break
+      this.#unfinished.delete(oldest)
+      oldest.socket.destroy()
+    }
+    this.#unfinished.add(incoming)
+    // Of its own each: what others hold must not count.
+    const limits = new RequestLimits({ maxRequestBytes: formBytesMax, maxRequestValues: 0, maxInFlightRequests: 1 })
+    try {
+      return await limits.withForm(incoming, (form) => {
+        this.#unfinished.delete(incoming)
+        return work(form)
+      })
+    } finally {
+      this.#unfinished.delete(incoming)
+    }
+  }
+}
+
+/** A path of ours to go on to; anything that a browser could take for another site's is `/`. */
+function localPath(path: string | null): string {
+  return path !== null && /^\/(?![/\\])[\x21-\x7e]*$/.test(path) && !path.includes('\\') ? path : '/'
+}
 
 /** The form that asks for the token; `next`: a path of ours to go on to. `error`: why it is shown again. */
-export function loginPage(next: string, error: string | null = null): Response {
+function loginPage(next: string, error: string | null = null): Response {
   const form = (
     <form class="card login" method="post" action="/login">
       <h1>Log in</h1>
