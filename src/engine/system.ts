@@ -197,12 +197,12 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   enqueue(jobs: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]>
   enqueue(input: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]> {
     return Array.isArray(input)
-      ? this.#enqueue(input, 'camelCase', byLibraryText, (jobs) => jobs)
-      : this.#enqueue(input, 'camelCase', byLibraryText, ([job]) => job!)
+      ? this.#enqueue(input, 'camelCase', byLibraryText, (jobs) => [...jobs])
+      : this.#enqueue(input, 'camelCase', byLibraryText, (jobs) => jobs[0]!)
   }
 
   async submit(body: unknown, { by = byLibrary }: CallerOptions = {}): Promise<EnqueuedJob[]> {
-    return this.#enqueue(body, 'snake_case', causeText(by), (jobs) => jobs)
+    return this.#enqueue(body, 'snake_case', causeText(by), (jobs) => [...jobs])
   }
 
   async explain(id: number): Promise<Explanation> {
@@ -401,7 +401,12 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     dispatcher.stop()
   }
 
-  async #enqueue<T>(input: unknown, naming: Naming, cause: string, answer: (jobs: EnqueuedJob[]) => T): Promise<T> {
+  async #enqueue<T>(
+    input: unknown,
+    naming: Naming,
+    cause: string,
+    answer: (jobs: readonly EnqueuedJob[]) => T,
+  ): Promise<T> {
     const checked = Array.isArray(input)
       ? inSlices(toRows(input, naming, cause, this.#parts))
       : [toRow(input, naming, cause, this.#parts)]
@@ -413,7 +418,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       const result = await this.#store.enqueue(rows)
       switch (result.outcome) {
         case 'stored':
-          return answer([...result.jobs])
+          return answer(result.jobs)
         case 'conflict':
           throw new IdempotencyConflictError(result.id, Array.isArray(input) ? result.index : null)
         case 'full':

@@ -152,7 +152,7 @@ export const fields = {
   },
 } satisfies Readonly<Record<keyof NewJob, Field>>
 
-type StoredName = {
+export type StoredName = {
   [Name in keyof NewJob]-?: (typeof fields)[Name] extends { stored: Stored } ? Name : never
 }[keyof NewJob]
 
@@ -167,15 +167,26 @@ export const storedFields: readonly (readonly [name: StoredName, stored: Stored]
 })
 export const storedNames = storedFields.map(([name]) => name)
 
-/** What a field takes, by the name that a caller gives it, in the order of the fields. */
-export const fieldsNamed: Readonly<Record<Naming, ReadonlyMap<string, { field: keyof NewJob; takes: z.ZodType }>>> = {
-  camelCase: new Map(fieldNames.map((field) => [field, { field, takes: fields[field].takes }])),
+interface NamedField {
+  readonly field: keyof NewJob
+  readonly takes: z.ZodType
+  /** As in `fields`; undefined if it is not stored as it was given. */
+  readonly stored: Stored | undefined
+}
+
+/** The fields by the names that a caller gives them, in their order. */
+export const fieldsNamed: Readonly<Record<Naming, ReadonlyMap<string, NamedField>>> = {
+  camelCase: new Map(fieldNames.map((field) => [field, named(field, fields[field])])),
   snake_case: new Map(
     fieldNames.map((field) => {
-      const { takes, inJson = takes }: Field = fields[field]
-      return [snakeCase(field), { field, takes: inJson }]
+      const { inJson, ...about }: Field = fields[field]
+      return [snakeCase(field), named(field, { ...about, takes: inJson ?? about.takes })]
     }),
   ),
+}
+
+function named(field: keyof NewJob, { takes, stored }: Field): NamedField {
+  return { field, takes, stored }
 }
 
 /** One job as HTTP takes it, to describe it. That its payload can be stored is checked besides. */

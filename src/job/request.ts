@@ -4,7 +4,15 @@ import type { z } from 'zod'
 import { defaultMaxRetries, enqueueBatchMax, type Settings } from '../config.ts'
 import { type InputIssue, InvalidInputError, PayloadError } from '../errors.ts'
 import { didYouMean } from './did-you-mean.ts'
-import { type fields, fieldsNamed, type Naming, type NewJob, snakeCase, storedFields, storedNames } from './fields.ts'
+import {
+  type fields,
+  fieldsNamed,
+  type Naming,
+  type NewJob,
+  type StoredName,
+  snakeCase,
+  storedFields,
+} from './fields.ts'
 import { toStoredPayload } from './payload.ts'
 import { Refusal } from './refusal.ts'
 import type { NewJobRow } from './row.ts'
@@ -28,11 +36,14 @@ type Converted = ReadonlyMap<string, string>
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
 
-/** A job whose fields were checked; what was left out is undefined, so that handler and settings can fill it in. */
+/**
+ * A job whose fields were checked: those that are stored as they are in its row, of the others what was left out undefined, so that handler and
+ * settings can fill it in.
+ */
 type JobRequest = Mutable<{
-  readonly [Name in keyof NewJob]?: z.output<(typeof fields)[Name]['takes']> | undefined
+  readonly [Name in Exclude<keyof NewJob, StoredName>]?: z.output<(typeof fields)[Name]['takes']> | undefined
 }> & {
-  type: string
+  row: Mutable<NewJobRow>
   /** Undefined where nothing was converted. */
   converted: Converted | undefined
   /** SHA-256 of the request's canonical form less its key, in hex; undefined without a key. */
@@ -47,9 +58,10 @@ const fieldNames = [...fieldsNamed.camelCase.keys()]
 // Each request and each row is a copy of these: an object that is made field by field takes ten times as long.
 const nothingGiven = {
   ...Object.fromEntries(fieldNames.map((name) => [name, undefined])),
+  row: undefined,
   converted: undefined,
   content: undefined,
-} as unknown as JobRequest
+} as unknown as Omit<JobRequest, 'row'>
 const emptyRow = {
   ...Object.fromEntries(
     storedFields.map(([name, { unset, isJson }]) => [name, isJson ? JSON.stringify(unset) : unset]),
@@ -61,7 +73,6 @@ const emptyRow = {
   idempotency: null,
   cause: null,
 } as unknown as Mutable<NewJobRow>
-const jsonNames = storedFields.flatMap(([name, { isJson }]) => (isJson ? [name] : []))
 
 /** One job, of whatever a caller has given, as a row to store; `cause` as the row has it. Throws `InvalidInputError`, `UnknownTypeError` or `PayloadError` with every fault. */
 export function toRow(input: unknown, naming: Naming, cause: string, rules: Rules): NewJobRow {
@@ -121,7 +132,8 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
     return [{ path: at, message: 'must be an object that describes one job' }]
   const known = fieldsNamed[naming]
   const job = input as Record<string, unknown>
-  const request = { ...nothingGiven }
+  const row = { ...emptyRow }
+  const request: JobRequest = { ...nothingGiven, row }
   const wrong: Wrong[] = []
   const unknown: string[] = []
   for (const name of Object.keys(job)) {
@@ -129,12 +141,14 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
     if (!about) unknown.push(name)
     const value = job[name]
     if (!about || about.field === 'payload' || value === undefined) continue
-    const parsed = about.takes.safeParse(value)
-    if (parsed.success) request[about.field] = parsed.data as never
+    const { field, takes, stored } = about
+    const { success, data, error } = takes.safeParse(value)
     // One for each field: a number out of its range may also be none that is safe.
-    else wrong.push({ field: about.field, name, message: parsed.error.issues[0]!.message })
+    if (!success) wrong.push({ field, name, message: error.issues[0]!.message })
+    else if (stored) row[field as StoredName] = (stored.isJson ? JSON.stringify(data) : data) as never
+    else request[field as Exclude<keyof NewJob, StoredName>] = data as never
   }
-  if (request.type === undefined && !wrong.some(({ field }) => field === 'type'))
+  if (row.type === '' && !wrong.some(({ field }) => field === 'type'))
     wrong.push({ field: 'type', name: 'type', message: 'is required' })
   const { payload } = job
   const stored = toStoredPayload(payload, settings.maxPayloadValues)
@@ -155,19 +169,13 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
  * filled in when the job runs. `at`: what the paths of its faults begin with.
  */
 function checked(request: JobRequest, cause: string, at: string, { settings, registry }: Rules): NewJobRow | Refusal {
-  const { type, maxRetries, idempotencyKey, content, runAt, delayMs } = request
+  const { row, maxRetries, idempotencyKey, content, runAt, delayMs } = request
   const payload = JSON.stringify(request.payload)
   // Before a schema sees it. Most need not be counted: no UTF-16 unit takes more than three bytes.
   const tooLarge = payload.length * 3 > settings.maxPayloadBytes && refuseSize(payload, settings.maxPayloadBytes, at)
   if (tooLarge) return tooLarge
-  const handler = registry?.check(type, request.payload, at, request.converted)
+  const handler = registry?.check(row.type, request.payload, at, request.converted)
   if (handler instanceof Refusal) return handler
-  const row = { ...emptyRow }
-  for (const name of storedNames) {
-    const value = request[name]
-    if (value !== undefined) row[name] = value as never
-  }
-  for (const name of jsonNames) if (request[name] !== undefined) row[name] = JSON.stringify(request[name]) as never
   row.payload = payload
   row.maxAttempts = maxRetries === undefined ? (handler?.maxAttempts ?? defaultMaxRetries + 1) : maxRetries + 1
   row.runAt = runAt ?? null

@@ -590,8 +590,11 @@ function resolveStored(
     if (left-- === 0) left = batches[++batch]!.count - 1
     return { id: id++, state: states[batch]!, created: true }
   }
-  for (const { jobs, resolve } of calls)
-    resolve({ outcome: 'stored', jobs: jobs.map(nextJob) } satisfies EnqueueResult as never)
+  for (const { jobs, resolve } of calls) {
+    // Made by the same expression each time: V8 gives arrays that `map` has made another shape once it has compiled it.
+    const stored = jobs.length === 1 ? [nextJob()] : jobs.map(nextJob)
+    resolve({ outcome: 'stored', jobs: stored } satisfies EnqueueResult as never)
+  }
 }
 
 /** Those of the events that were refused; of two alike the first was taken, if any. */
