@@ -23,6 +23,7 @@ export type {
   Inspector,
   Job,
   JobFilter,
+  JobFor,
   JobList,
   JobPath,
   JobState,
@@ -56,6 +57,7 @@ import { harmless } from './engine/harmless-log.ts'
 import type { JobSystem, SystemLog } from './engine/job-system.ts'
 import { checkOptions, type JobSystemOptions } from './engine/options.ts'
 import { createSystem } from './engine/system.ts'
+import type { AnyHandler } from './handlers/define.ts'
 import { Registry } from './handlers/registry.ts'
 import { openSqliteStore } from './persistence/sqlite/client.ts'
 import { unsafeFileSystem } from './persistence/sqlite/file/filesystem.ts'
@@ -71,7 +73,9 @@ import { timers } from './runtime/timers.ts'
  * `DatabaseLockedError` where another server lives, with `DatabaseUnusableError` where the file cannot be used, with `ConfigError` where
  * an option is unknown, missing or none that can work.
  */
-export async function createJobSystem(options: JobSystemOptions): Promise<JobSystem> {
+export async function createJobSystem<const Handlers extends readonly AnyHandler[] = readonly AnyHandler[]>(
+  options: JobSystemOptions<Handlers>,
+): Promise<JobSystem<Handlers>> {
   checkOptions(options)
   const {
     database,

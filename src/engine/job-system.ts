@@ -1,4 +1,5 @@
 import type { InspectionEvent } from 'xstate'
+import type { AnyHandler, Handler } from '../handlers/define.ts'
 import type { JsonSchema } from '../handlers/payload-schema.ts'
 import type { NewJob } from '../job/fields.ts'
 import type { BulkFilter, JobFilter } from '../job/filter.ts'
@@ -131,8 +132,15 @@ export interface Health {
   readonly reason: string | null
 }
 
+/** A job of one of these handlers: its type, and what the schema of its payload accepts. */
+export type JobFor<Handlers extends readonly AnyHandler[]> = Handlers[number] extends infer Each
+  ? Each extends Handler<infer _Output, infer Input, infer Type>
+    ? Omit<NewJob, 'type' | 'payload'> & { readonly type: Type; readonly payload: Input }
+    : never
+  : never
+
 /** Background jobs in one SQLite file. Made by `createJobSystem`. Rejects with the errors of `errors.ts`. */
-export interface JobSystem {
+export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly AnyHandler[]> {
   /** What an acknowledged write survives, in words. */
   readonly durability: string
   /** The types that have a handler here. */
@@ -147,10 +155,16 @@ export interface JobSystem {
    */
   stop(options?: StopOptions): Promise<void>
   /** Resolves when the job is on disk; an array is all or nothing, in the same order. */
-  enqueue(job: NewJob): Promise<EnqueuedJob>
-  enqueue(jobs: readonly NewJob[]): Promise<EnqueuedJob[]>
+  enqueue(job: JobFor<Handlers>): Promise<EnqueuedJob>
+  enqueue(jobs: readonly JobFor<Handlers>[]): Promise<EnqueuedJob[]>
   /** For what may be either. */
-  enqueue(jobs: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]>
+  enqueue(jobs: JobFor<Handlers> | readonly JobFor<Handlers>[]): Promise<EnqueuedJob | EnqueuedJob[]>
+  /** A job of the handler's type, whose payload is typed by its schema. */
+  enqueue<Input>(
+    handler: Handler<unknown, Input>,
+    payload: Input,
+    options?: Omit<NewJob, 'type' | 'payload'>,
+  ): Promise<EnqueuedJob>
   /** The same for front doors: an unchecked JSON value, one job or an array, with field names in snake_case; always an array. */
   submit(body: unknown, options?: CallerOptions): Promise<EnqueuedJob[]>
   find(id: number): Promise<Job | undefined>

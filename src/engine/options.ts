@@ -9,11 +9,12 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Inspector, SystemLog } from './job-system.ts'
 
 /** What `createJobSystem` takes: where the file is, what runs its jobs, and any of the settings. */
-export interface JobSystemOptions extends Partial<Settings> {
+export interface JobSystemOptions<Handlers extends readonly AnyHandler[] = readonly AnyHandler[]>
+  extends Partial<Settings> {
   /** The path of the SQLite file, which is made, with its folder, where it is missing. No `:memory:` and no address. */
   readonly database: string
   /** Left out: a producer, which enqueues and reads beside a running server and runs nothing. */
-  readonly handlers?: readonly AnyHandler[]
+  readonly handlers?: Handlers
   /**
    * The `acceptance` of a `LostJobsError`: goes on without the jobs that are missing, this once. It names that loss, so it may stay and
    * accepts no other.

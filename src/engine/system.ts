@@ -8,6 +8,7 @@ import {
   JobSystemError,
   UnavailableError,
 } from '../errors.ts'
+import type { AnyHandler, Handler } from '../handlers/define.ts'
 import type { JsonSchema } from '../handlers/payload-schema.ts'
 import type { Registry } from '../handlers/registry.ts'
 import { causeText } from '../job/cause.ts'
@@ -195,7 +196,17 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   enqueue(job: NewJob): Promise<EnqueuedJob>
   enqueue(jobs: readonly NewJob[]): Promise<EnqueuedJob[]>
   enqueue(jobs: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]>
-  enqueue(input: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]> {
+  enqueue<Input>(
+    handler: Handler<unknown, Input>,
+    payload: Input,
+    options?: Omit<NewJob, 'type' | 'payload'>,
+  ): Promise<EnqueuedJob>
+  enqueue(
+    given: NewJob | readonly NewJob[] | AnyHandler,
+    payload?: unknown,
+    options?: Omit<NewJob, 'type' | 'payload'>,
+  ): Promise<EnqueuedJob | EnqueuedJob[]> {
+    const input = isHandler(given) ? { ...options, type: given.type, payload } : given
     return Array.isArray(input)
       ? this.#enqueue(input, 'camelCase', byLibraryText, (jobs) => [...jobs])
       : this.#enqueue(input, 'camelCase', byLibraryText, (jobs) => jobs[0]!)
@@ -460,6 +471,11 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#collector.stopSampling()
     this.#parts.onFatal(error)
   }
+}
+
+/** A job has no member of that name. What is no object is told so later, with what it must be. */
+function isHandler(given: NewJob | readonly NewJob[] | AnyHandler): given is AnyHandler {
+  return typeof given === 'object' && given !== null && 'run' in given
 }
 
 function describeFull(

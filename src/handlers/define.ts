@@ -26,9 +26,9 @@ export interface JobContext {
 }
 
 /** What runs the jobs of one type. Made by `defineHandler`. */
-export interface Handler<Output = unknown> {
-  readonly type: string
-  readonly payload: StandardSchemaV1<unknown, Output>
+export interface Handler<Output = unknown, Input = unknown, Type extends string = string> {
+  readonly type: Type
+  readonly payload: StandardSchemaV1<Input, Output>
   /**
    * Makes one attempt. Resolving means done. Throwing means failed, to be retried while attempts remain; `PermanentError` means never
    * again, `RetryAfterError` sets the delay, `SnoozeError` means later, without counting. The returned value is not kept.
@@ -53,7 +53,9 @@ const attemptsMax = 1_001
  * Declares what runs the jobs of a type; `run`'s payload is typed by the schema, any Standard Schema (zod, valibot, arktype). Throws
  * `TypeError` at once where the declaration cannot work, a schema that validates asynchronously included: jobs are checked inside `enqueue`.
  */
-export function defineHandler<Output>(handler: Handler<Output>): Handler<Output> {
+export function defineHandler<Output, Input, const Type extends string>(
+  handler: Handler<Output, Input, Type>,
+): Handler<Output, Input, Type> {
   if (typeof handler !== 'object' || handler === null) {
     throw new TypeError(
       `a handler must be an object of type, payload and run, got ${handler === null ? 'null' : typeof handler}`,
@@ -146,4 +148,4 @@ function assertWithin(name: string, field: string, value: number | undefined, ma
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: handlers of different payloads stand in one registry; each checks its own
-export type AnyHandler = Handler<any>
+export type AnyHandler = Handler<any, any>

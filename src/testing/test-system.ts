@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { EnqueuedJob, Job, JobFilter, JobSystem, NewJob } from '../engine/job-system.ts'
+import type { Job, JobFilter, JobSystem, NewJob } from '../engine/job-system.ts'
 import type { JobSystemOptions } from '../engine/options.ts'
 import type { AnyHandler } from '../handlers/define.ts'
 import { createJobSystem } from '../index.ts'
@@ -12,8 +12,9 @@ import { timers } from '../runtime/timers.ts'
 import { Interruptions, type Step } from './interruptions.ts'
 import { durationMs, TestClock } from './test-clock.ts'
 
-export interface TestSystemOptions extends Omit<JobSystemOptions, 'database' | 'clock' | 'handlers' | 'onFatal'> {
-  readonly handlers: readonly AnyHandler[]
+export interface TestSystemOptions<Handlers extends readonly AnyHandler[] = readonly AnyHandler[]>
+  extends Omit<JobSystemOptions, 'database' | 'clock' | 'handlers' | 'onFatal'> {
+  readonly handlers: Handlers
   /** What the clock shows at first: epoch ms or a Date; 1 January 2030, 00:00 UTC unless given. */
   readonly startAt?: number | Date
 }
@@ -32,7 +33,9 @@ const movesMax = 10_000
  * Opens a started system on a temporary file, with a clock that stands still until the test moves it. Handlers are called only while the test
  * waits for them: in `drain`, `advance`, `waitFor` and `crash`. The store, its thread and its commits are those of production. Rejects as `createJobSystem` does. `stop()` removes the file; `await using` calls it.
  */
-export async function createTestSystem(options: TestSystemOptions): Promise<TestSystem> {
+export async function createTestSystem<const Handlers extends readonly AnyHandler[]>(
+  options: TestSystemOptions<Handlers>,
+): Promise<TestSystem<Handlers>> {
   const system = new TestSystem(options)
   try {
     await system.start()
@@ -44,11 +47,11 @@ export async function createTestSystem(options: TestSystemOptions): Promise<Test
 }
 
 /** Made by `createTestSystem`. */
-export class TestSystem implements AsyncDisposable {
+export class TestSystem<Handlers extends readonly AnyHandler[] = readonly AnyHandler[]> implements AsyncDisposable {
   /** Shows the time of the jobs, too. */
   readonly clock: TestClock
   readonly #folder = mkdtempSync(join(tmpdir(), 'jobmachine-test-'))
-  readonly #options: Omit<TestSystemOptions, 'startAt'>
+  readonly #options: Omit<TestSystemOptions<Handlers>, 'startAt'>
   readonly #interruptions: Interruptions
   /** What the step `enqueue again` hands in. */
   #again: NewJob | undefined
@@ -61,7 +64,7 @@ export class TestSystem implements AsyncDisposable {
   /** What made the system fail; a test that goes on would test nothing. */
   #failure: Error | undefined
 
-  constructor({ startAt = Date.UTC(2030, 0, 1), ...options }: TestSystemOptions) {
+  constructor({ startAt = Date.UTC(2030, 0, 1), ...options }: TestSystemOptions<Handlers>) {
     this.clock = new TestClock(Number(startAt))
     this.#options = options
     this.#interruptions = new Interruptions({
@@ -73,8 +76,8 @@ export class TestSystem implements AsyncDisposable {
   }
 
   /** The system itself. Another one after a crash. */
-  get system(): JobSystem {
-    return this.#system
+  get system(): JobSystem<Handlers> {
+    return this.#system as JobSystem<Handlers>
   }
 
   /** Called by `createTestSystem`. */
@@ -103,9 +106,9 @@ export class TestSystem implements AsyncDisposable {
   }
 
   /** As the system's: resolves when the job is on disk. */
-  async enqueue(job: NewJob): Promise<EnqueuedJob> {
+  readonly enqueue: JobSystem<Handlers>['enqueue'] = async (...given: unknown[]) => {
     await this.#restarting
-    return this.#system.enqueue(job)
+    return this.#system.enqueue(...(given as [NewJob])) as never
   }
 
   /** The jobs that there are, oldest first; those of one type if it is given. */
@@ -175,7 +178,7 @@ export class TestSystem implements AsyncDisposable {
   async follow(job: NewJob, steps: readonly Step[]): Promise<Job> {
     this.#again = job
     this.#interruptions.plan(steps)
-    const { id } = await this.enqueue(job)
+    const { id } = await this.#system.enqueue(job)
     return this.waitFor(id)
   }
 

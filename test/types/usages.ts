@@ -1,4 +1,5 @@
 /** What users write, checked against the built package as their compiler sees it. */
+import { type as arktype } from 'arktype'
 import {
   BackpressureError,
   type Bulk,
@@ -24,6 +25,7 @@ import {
 } from 'jobmachine'
 import { createTestSystem, everyPath, runHandler, type TestSystem } from 'jobmachine/testing'
 import { pino } from 'pino'
+import * as v from 'valibot'
 import { z } from 'zod'
 
 const resize = defineHandler({
@@ -92,9 +94,59 @@ export async function main(workers: { workers?: number }): Promise<void> {
   }
 }
 
+/** A system knows the types of its handlers, and what their schemas accept. */
+export async function typedByHandlers(dynamic: NewJob): Promise<void> {
+  const mail = defineHandler({
+    type: 'mail',
+    payload: v.object({ to: v.pipe(v.string(), v.email()), at: v.optional(v.string()) }),
+    run({ to, at }) {
+      const texts: (string | undefined)[] = [to, at]
+      return texts
+    },
+  })
+  const count = defineHandler({
+    type: 'count',
+    payload: arktype({ of: 'string', 'from?': 'number' }),
+    run: ({ of, from }) => of.repeat(from ?? 1),
+  })
+  const later = defineHandler({
+    type: 'later',
+    payload: z.object({ at: z.string().transform((text) => new Date(text)) }),
+    run: ({ at }) => at.getTime(),
+  })
+  const system = await createJobSystem({ database: 'jobs.db', handlers: [resize, mail, count, later] })
+  await system.enqueue({ type: 'mail', payload: { to: 'a@example.com' }, priority: 5 })
+  await system.enqueue([
+    { type: 'count', payload: { of: 'sheep' } },
+    { type: 'later', payload: { at: '2030-01-01' } },
+  ])
+  const { id }: EnqueuedJob = await system.enqueue(count, { of: 'sheep', from: 2 }, { delayMs: 1_000 })
+  await system.enqueue(later, { at: '2030-01-01' })
+  // @ts-expect-error: no handler has that type
+  await system.enqueue({ type: 'mial', payload: { to: 'a@example.com' } })
+  // @ts-expect-error: `to` is missing
+  await system.enqueue({ type: 'mail', payload: {} })
+  // @ts-expect-error: the payload of another handler
+  await system.enqueue({ type: 'count', payload: { to: 'a@example.com' } })
+  // @ts-expect-error: its schema makes a Date of a text
+  await system.enqueue(later, { at: new Date() })
+  // @ts-expect-error: a number
+  await system.enqueue(count, { of: 5 })
+  // @ts-expect-error: no such option
+  await system.enqueue(count, { of: 'sheep' }, { delay: 5 })
+  // @ts-expect-error: which of them it is, only running shows
+  await system.enqueue(dynamic)
+  const anySystem: JobSystem = system
+  await anySystem.enqueue(dynamic)
+  const producer = await createJobSystem({ database: 'jobs.db' })
+  await producer.enqueue(count, { of: 'sheep' })
+  await producer.enqueue({ type: 'count', payload: { id } })
+}
+
 export async function tested(): Promise<unknown> {
   await using system: TestSystem = await createTestSystem({ handlers: [resize], workers: 2, startAt: new Date() })
   await system.advance('1h')
   await everyPath(resize, ({ job, steps }) => job.state !== 'dead' || steps.length > 0, { payload: {}, runs: 5 })
+  await system.enqueue(resize, { image: 'cat.png', width: 1 })
   return runHandler(resize, { image: 'cat.png', width: 1 }, { attempt: 2 })
 }
