@@ -1,10 +1,8 @@
-import { execFile, execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync, utimesSync } from 'node:fs'
+import { execFile, execFileSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { describe, expect, test, vi } from 'vitest'
-import { builtFolder } from './support/built.ts'
+import { describe, expect, test } from 'vitest'
 import { tempFolder, whenDone } from './support/temp.ts'
 
 const root = resolve(import.meta.dirname, '..')
@@ -12,66 +10,68 @@ const run = promisify(execFile)
 /** As a shell has it that npm did not start. */
 const env = { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '' }
 
-/** A clone of this repository: what is in version control, and the packages of it that `isInstalled`. */
-function clone(isInstalled: (name: string) => boolean, folder = tempFolder()): string {
-  const copied = readdirSync(root).filter((name) => /^(package.*|tsconfig.*)\.json$|^(src|scripts|docs)$/.test(name))
-  for (const name of copied) cpSync(join(root, name), join(folder, name), { recursive: true })
-  mkdirSync(join(folder, 'node_modules'))
-  for (const name of readdirSync(join(root, 'node_modules')).filter(isInstalled)) {
-    symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name))
+/** What a build ends with. */
+const finished = 'dist/http/dashboard/browser/favicon.svg'
+/** A build in a moment, in place of the real one: `npm test` makes that before any test. */
+const build = `
+  import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
+  import { dirname } from 'node:path'
+  mkdirSync(dirname('${finished}'), { recursive: true })
+  cpSync('src/main.js', 'dist/main.js')
+  writeFileSync('${finished}', '')
+  console.log('building')`
+
+interface Clone {
+  readonly folder?: string
+  readonly hasCompiler: boolean
+  /** When its build was made; null where it has none. */
+  readonly builtAt: Date | null
+}
+
+/** A clone of this repository with its scripts, and one file that is built. */
+function clone({ folder = tempFolder(), hasCompiler, builtAt }: Clone): string {
+  const { scripts, ...rest } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const write = (name: string, text: string) => writeFileSync(join(folder, name), text)
+  for (const name of ['src', 'scripts', 'node_modules']) mkdirSync(join(folder, name))
+  write('package.json', JSON.stringify({ ...rest, scripts: { ...scripts, build: 'node build.js' } }))
+  write('build.js', build)
+  write('src/main.js', `console.log('serving')`)
+  cpSync(join(root, 'scripts/build-if-needed.js'), join(folder, 'scripts/build-if-needed.js'))
+  if (hasCompiler) mkdirSync(join(folder, 'node_modules/typescript'))
+  if (builtAt) {
+    execFileSync(process.execPath, ['build.js'], { cwd: folder })
+    for (const name of ['dist/main.js', finished]) utimesSync(join(folder, name), builtAt, builtAt)
   }
   return folder
 }
 
-/** The same with a build in it, made when `dist` says. */
-function builtClone(isInstalled: (name: string) => boolean, builtAt: Date, folder = tempFolder()): string {
-  clone(isInstalled, folder)
-  cpSync(builtFolder, join(folder, 'dist'), { recursive: true })
-  for (const name of readdirSync(join(folder, 'dist'), { recursive: true, encoding: 'utf8' })) {
-    utimesSync(join(folder, 'dist', name), builtAt, builtAt)
-  }
-  return folder
-}
-
-const all = () => true
-/** As `npm ci --omit=dev` leaves it, as far as it matters here. */
-const withoutDev = (name: string) => name !== 'typescript'
 const longAgo = new Date(2020, 0)
 const inTheFuture = new Date(2100, 0)
 
-/** `npm start`, until it listens; gives what it wrote. */
+/** `npm start`; gives what it wrote. */
 async function start(folder: string): Promise<string> {
-  const database = join(tempFolder(), 'jobs.db')
-  const child = spawn('npm', ['start'], {
-    cwd: folder,
-    env: { ...env, PORT: '0', DATABASE_PATH: database },
-    detached: true,
-  })
-  const closed = once(child, 'close')
-  let said = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk))
-  whenDone(async () => {
-    try {
-      process.kill(-child.pid!, 'SIGKILL')
-    } catch {
-      // It has ended.
-    }
-    await closed
-  })
-  await vi.waitFor(() => expect(said).toContain('"listening"'), { timeout: 90_000, interval: 20 })
-  return said
+  const { stdout, stderr } = await run('npm', ['start'], { cwd: folder, env })
+  expect(stdout).toContain('serving')
+  return stdout + stderr
 }
 
-describe('npm start', () => {
+describe.concurrent('npm start', () => {
   test('uses a build that is as new as its sources', async () => {
-    const folder = builtClone(all, inTheFuture)
+    const folder = clone({ hasCompiler: true, builtAt: inTheFuture })
 
-    expect(await start(folder)).not.toContain('tsc')
+    expect(await start(folder)).not.toContain('building')
     expect(statSync(join(folder, 'dist/main.js')).mtime).toEqual(inTheFuture)
   })
 
+  test.each([
+    ['no build', null],
+    ['one that is older', longAgo],
+  ])('builds where there is %s', async (_, builtAt) => {
+    expect(await start(clone({ hasCompiler: true, builtAt }))).toContain('building')
+  })
+
   test('uses an older build without a compiler, and says so', async () => {
-    const folder = builtClone(withoutDev, longAgo)
+    const folder = clone({ hasCompiler: false, builtAt: longAgo })
 
     expect(await start(folder)).toContain('TypeScript is not installed; the build that is there is used')
   })
@@ -85,14 +85,14 @@ describe('npm start', () => {
       return skip('no file system can be mounted here')
     }
     whenDone(() => execFileSync('umount', ['-l', folder]))
-    builtClone(all, longAgo, folder)
+    clone({ folder, hasCompiler: true, builtAt: longAgo })
     execFileSync('mount', ['-o', 'remount,ro', folder])
 
     expect(await start(folder)).toContain('this folder is read-only; the build that is there is used')
   })
 
   test('without a build and without a compiler says what to do', async () => {
-    const folder = clone(withoutDev)
+    const folder = clone({ hasCompiler: false, builtAt: null })
 
     const refused = await run('npm', ['start'], { cwd: folder, env }).catch((error) => error)
 
@@ -100,26 +100,34 @@ describe('npm start', () => {
   })
 })
 
-test('a clone is built before it is packed, and when it is older than its sources', async () => {
-  const folder = builtClone(all, longAgo)
-  rmSync(join(folder, 'dist/main.js'))
-
-  const { stdout } = await run('npm', ['pack', '--json'], { cwd: folder, env })
-
+/** The files that `npm pack` has put into the package. */
+async function pack(folder: string, ...options: string[]): Promise<string[]> {
+  const { stdout } = await run('npm', ['pack', '--json', ...options], { cwd: folder, env })
   const [{ files }] = JSON.parse(stdout.slice(stdout.indexOf('[\n'))) as [{ files: { path: string }[] }]
-  expect(files.map(({ path }) => path)).toEqual(
+  return files.map(({ path }) => path)
+}
+
+test('a clone is built before it is packed, and when it is older than its sources', async () => {
+  const folder = clone({ hasCompiler: true, builtAt: longAgo })
+
+  expect(await pack(folder)).toContain('dist/main.js')
+  expect(statSync(join(folder, 'dist/main.js')).mtimeMs).toBeGreaterThan(longAgo.getTime())
+})
+
+test('the package has what the library, the command and the pages need', async () => {
+  expect(await pack(root, '--dry-run', '--ignore-scripts')).toEqual(
     expect.arrayContaining([
       'dist/index.js',
       'dist/main.js',
       'dist/machines/job-table.js',
       'dist/http/dashboard/browser/app.js',
+      'scripts/build-if-needed.js',
     ]),
   )
-  expect(existsSync(join(folder, 'dist/main.js'))).toBe(true)
 })
 
 test('an install without a compiler leaves all as it is, and does not fail', async () => {
-  const folder = clone(withoutDev)
+  const folder = clone({ hasCompiler: false, builtAt: null })
 
   await run('npm', ['run', 'prepare'], { cwd: folder, env })
 

@@ -8,6 +8,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createJobSystem } from '../src/index.ts'
 import { openKept } from '../src/persistence/sqlite/file/kept.ts'
 import { briefly, built } from './support/built.ts'
+import { runCommand } from './support/cli.ts'
 import { deferred } from './support/deferred.ts'
 import { startSmtp } from './support/smtp.ts'
 import { tempFolder, whenDone } from './support/temp.ts'
@@ -187,7 +188,7 @@ describe('a start', () => {
   test('on a file and a port that another server has ends with 75: the file comes first', async () => {
     const { pid, url, folder } = await serve()
 
-    const { code, stderr } = await launch({ folder, env: { PORT: new URL(url).port } }).closed
+    const { code, stderr } = await runCommand([], { folder, env: { PORT: new URL(url).port } })
 
     expect(code).toBe(75)
     expect(stderr).toContain(`process ${pid} `)
@@ -197,7 +198,7 @@ describe('a start', () => {
     const folder = tempFolder()
     mkdirSync(join(folder, '.env'))
 
-    const { code, stderr } = await launch({ folder }).closed
+    const { code, stderr } = await runCommand([], { folder })
 
     expect(code).toBe(78)
     expect(stderr).toMatch(/^jobmachine: \.env cannot be read: .*\n$/)
@@ -209,9 +210,10 @@ describe('a start', () => {
     onTestFinished(() => void other.close())
     const { port } = other.address() as { port: number }
 
-    const { closed, folder } = launch({ env: { PORT: `${port}` } })
+    const folder = tempFolder()
 
-    const { code, stderr } = await closed
+    const { code, stderr } = await runCommand([], { folder, env: { PORT: `${port}` } })
+
     expect(code).toBe(1)
     expect(stderr).toBe(
       `jobmachine: cannot listen on 127.0.0.1 port ${port}: it is in use; set PORT to another, or 0 for a free one\n`,
@@ -236,7 +238,7 @@ describe('a start', () => {
     const folder = tempFolder()
     make(join(folder, 'jobs.db'))
 
-    const { code, stdout, stderr } = await launch({ folder, env: { DATABASE_PATH: 'jobs.db' } }).closed
+    const { code, stdout, stderr } = await runCommand([], { folder, env: { DATABASE_PATH: 'jobs.db', PORT: '0' } })
 
     expect([code, stdout]).toEqual([1, ''])
     expect(stderr).toMatch(/^jobmachine: .*jobs\.db.*\n$/)
@@ -247,7 +249,7 @@ describe('a start', () => {
     const folder = tempFolder()
     writeFileSync(join(folder, 'data'), '')
 
-    const { code, stderr } = await launch({ folder }).closed
+    const { code, stderr } = await runCommand([], { folder })
 
     expect(code).toBe(1)
     expect(stderr).toMatch(/^jobmachine: .*data.*\n$/)
@@ -256,7 +258,7 @@ describe('a start', () => {
   test.each([[['explode']], [['serve', 'now']], [['--port', '1']], [['']], [['constructor']]])(
     'with the arguments %j ends with 64 and the usage',
     async (args) => {
-      const { code, stdout, stderr } = await launch({ args }).closed
+      const { code, stdout, stderr } = await runCommand(args)
 
       expect([code, stdout]).toEqual([64, ''])
       expect(stderr).toMatch(/^jobmachine: no such command: .*\n\nUsage: jobmachine/)
@@ -266,7 +268,7 @@ describe('a start', () => {
   test.each([[['serve', '--accept-loss']], [['serve', '--accept-loss=']], [['serve', '--accept-loss', '']]])(
     'with the arguments %j ends with 64, and says where the code comes from',
     async (args) => {
-      const { code, stderr } = await launch({ args }).closed
+      const { code, stderr } = await runCommand(args)
 
       expect(code).toBe(64)
       expect(stderr).toBe(
@@ -276,10 +278,7 @@ describe('a start', () => {
   )
 
   test('with --version or --help says it, and ends with 0', async () => {
-    const [version, help] = await Promise.all([
-      launch({ args: ['--version'] }).closed,
-      launch({ args: ['--help'] }).closed,
-    ])
+    const [version, help] = await Promise.all([launch({ args: ['--version'] }).closed, runCommand(['--help'])])
 
     expect([version.code, version.stdout]).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)])
     expect([help.code, help.stdout]).toEqual([0, expect.stringMatching(/^Usage: jobmachine/)])

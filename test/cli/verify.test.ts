@@ -1,19 +1,14 @@
-import { execFile, execFileSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
-import { briefly, built } from '../support/built.ts'
+import { runCommand } from '../support/cli.ts'
+import { startHttp } from '../support/server.ts'
 import { startServer } from '../support/server-process.ts'
 import { tempFolder } from '../support/temp.ts'
 
-const main = built('main.js')
-const verify = (...operands: string[]) =>
-  promisify(execFile)(process.execPath, [...briefly, main, 'verify', ...operands]).then(
-    ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
-    ({ code, stdout, stderr }) => ({ code, stdout, stderr }),
-  )
+const verify = (...operands: string[]) => runCommand(['verify', ...operands])
 
 test('a live file that is whole ends with 0', async () => {
   const { url, database } = await startServer()
@@ -31,13 +26,9 @@ test('a live file that is whole ends with 0', async () => {
 })
 
 test('a file that breaks the law ends with 1, and names the job and what is wrong', async () => {
-  const { url, database } = await startServer()
-  const job = { type: 'sleep', payload: { ms: 1 }, delay_ms: 1e9 }
-  await fetch(`${url}/jobs`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify([job, job]),
-  })
+  const { system, database } = await startHttp({ started: false })
+  const job = { type: 'sleep', payload: { ms: 1 }, delayMs: 1e9 }
+  await system.enqueue([job, job])
   const db = openKept(database)
   db.exec('DROP TRIGGER event_runs_are_final; UPDATE event_runs SET length = 1')
   db.close()

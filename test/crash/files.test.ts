@@ -10,18 +10,19 @@ beforeAll(() => {
 })
 afterAll(cleanUp)
 
-/** Each harm once; `npm run test:torture` does each to every file. */
+/** `npm run test:torture` does each to every file. */
 const share: readonly Harm[] = [
   { file: '', harm: 'copied', live: true, producer: false },
   { file: '-wal', harm: 'removed', live: true, producer: true },
-  { file: '-wal', harm: 'emptied', live: true, producer: false },
-  { file: '-wal', harm: 'cut', live: false, producer: true },
-  { file: '-lock', harm: 'replaced', live: true, producer: false },
+  { file: '-wal', harm: 'cut', live: false, producer: false },
   { file: '', harm: 'linked', live: true, producer: false },
-  { file: '', harm: 'moved', live: false, producer: false },
 ]
 const whole: readonly Harm[] = [
   ...share,
+  { file: '-wal', harm: 'emptied', live: true, producer: false },
+  { file: '-wal', harm: 'cut', live: false, producer: true },
+  { file: '-lock', harm: 'replaced', live: true, producer: false },
+  { file: '', harm: 'moved', live: false, producer: false },
   { file: '', harm: 'emptied', live: true, producer: false },
   { file: '-shm', harm: 'removed', live: true, producer: true },
   { file: '-shm', harm: 'emptied', live: true, producer: false },

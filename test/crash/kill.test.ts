@@ -142,33 +142,35 @@ describe.concurrent('a process that is killed', () => {
     },
   )
 
-  test.each([
-    ['exit', { code: 0, signal: null }],
-    ['abort', { code: null, signal: 'SIGABRT' }],
-  ] as const)('by its handler with process.%s is recovered as after any crash', async (type, end) => {
-    const database = join(folder, `${type}.db`)
-    const reader = await createJobSystem({ database })
-    const [last, beside] = await reader.enqueue([
-      { type, payload: null, maxRetries: 0 },
-      { type: 'sleep', payload: { ms: 50 } },
-    ])
+  const exit = ['exit', { code: 0, signal: null }] as const
+  const abort = ['abort', { code: null, signal: 'SIGABRT' }] as const
+  test.each(shareOf({ share: [exit], whole: [exit, abort] }))(
+    'by its handler with process.%s is recovered as after any crash',
+    async (type, end) => {
+      const database = join(folder, `${type}.db`)
+      const reader = await createJobSystem({ database })
+      const [last, beside] = await reader.enqueue([
+        { type, payload: null, maxRetries: 0 },
+        { type: 'sleep', payload: { ms: 50 } },
+      ])
 
-    for (let crashes = 0; crashes < 4; crashes++) {
-      const child = await startChild({ database, quiet: true })
-      expect(await child.exited).toEqual(end)
-    }
-    const after = await startChild({ database })
-    await untilFinished(reader, 2)
+      for (let crashes = 0; crashes < 4; crashes++) {
+        const child = await startChild({ database, quiet: true })
+        expect(await child.exited).toEqual(end)
+      }
+      const after = await startChild({ database })
+      await untilFinished(reader, 2)
 
-    expect(await reader.find(last!.id)).toMatchObject({
-      state: 'dead',
-      error: { name: 'ProcessEndedError' },
-      crashes: 4,
-    })
-    expect(await reader.find(beside!.id)).toMatchObject({ state: 'succeeded' })
-    await assertWitnessed(reader, database)
-    await endWith(after, reader)
-  })
+      expect(await reader.find(last!.id)).toMatchObject({
+        state: 'dead',
+        error: { name: 'ProcessEndedError' },
+        crashes: 4,
+      })
+      expect(await reader.find(beside!.id)).toMatchObject({ state: 'succeeded' })
+      await assertWitnessed(reader, database)
+      await endWith(after, reader)
+    },
+  )
 
   test('at any instant of a burst has lost no acknowledged job', async () => {
     const database = join(folder, 'burst.db')

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { migrations } from '../../src/persistence/sqlite/schema.ts'
 import { shareOf } from '../support/share.ts'
 import { cleanUp, tempFolder } from '../support/temp.ts'
-import { allCrashes, dieMigrating, runChain, twoCrashesOfEachEvent } from './points.ts'
+import { allCrashes, dieMigrating, oneCrashOfEachEvent, runChain } from './points.ts'
 import { crashBuild, startVictim } from './points-victim.ts'
 import { schemaOf } from './points-witness.ts'
 
@@ -16,7 +16,10 @@ beforeAll(() => {
 })
 afterAll(cleanUp)
 
-const crashesByEvent = shareOf({ share: twoCrashesOfEachEvent, whole: allCrashes })()
+const crashesByEvent = shareOf({ share: oneCrashOfEachEvent, whole: allCrashes })()
+
+/** Those before its commit. */
+const pointsOfMigration = shareOf({ share: ['inside'] as const, whole: ['before', 'halfway', 'inside'] as const })
 
 /** Each the tests of one lane after the other: two cores have no more to give. */
 const lanes = Array.from({ length: 3 }, () => Promise.resolve())
@@ -41,9 +44,7 @@ describe.concurrent('a process that dies at every point of', { timeout: 600_000 
       const database = join(folder, 'made.db')
       const none = { version: 0, parts: 0 }
 
-      expect(await dieMigrating(build, database, 'before')).toEqual(none)
-      expect(await dieMigrating(build, database, 'halfway')).toEqual(none)
-      expect(await dieMigrating(build, database, 'inside')).toEqual(none)
+      for (const point of pointsOfMigration) expect(await dieMigrating(build, database, point)).toEqual(none)
       const made = await dieMigrating(build, database, 'committed')
 
       expect(made.version).toBe(migrations.length)
@@ -58,9 +59,7 @@ describe.concurrent('a process that dies at every point of', { timeout: 600_000 
       await runChain({ build, database, crashes: [{ point: 'committed', edge: 'new enqueue queued' }] })
       const old = schemaOf(database)
 
-      expect(await dieMigrating(newer, database, 'before')).toEqual(old)
-      expect(await dieMigrating(newer, database, 'halfway')).toEqual(old)
-      expect(await dieMigrating(newer, database, 'inside')).toEqual(old)
+      for (const point of pointsOfMigration) expect(await dieMigrating(newer, database, point)).toEqual(old)
       expect((await runChain({ build, database, crashes: [] })).wrong).toEqual([])
       const migrated = await dieMigrating(newer, database, 'committed')
 

@@ -31,6 +31,15 @@ const toldTooSoon: Patch = {
             })`,
 }
 
+const loads: readonly (readonly [string, readonly Patch[]])[] = [
+  ['as it ships', []],
+  ['with a checkpoint every 40 pages', [oftenCheckpointed]],
+]
+const faults: readonly (readonly [string, readonly Patch[]])[] = [
+  ['without a flush at each commit', unflushed],
+  ['where calls are answered before the commit', [toldTooSoon]],
+]
+
 const cutsPerLoad = shareOf({ share: 4, whole: 40 })
 /** As many as it may take until a loss is seen: one in four of them keeps nothing that was not flushed. */
 const cutsToLose = 100
@@ -47,31 +56,31 @@ async function* cutAgainAndAgain(patches: readonly Patch[], seed: number, folder
 describe.skipIf(!shim)(
   `a power cut at any moment under load${shim ? '' : ' (skipped: there is no C compiler)'}`,
   () => {
-    test.each([
-      ['as it ships', []],
-      ['with a checkpoint every 40 pages', [oftenCheckpointed]],
-    ])('loses nothing that was acknowledged: %s', async (_, patches) => {
-      const folder = tempFolder()
-      const cuts: Cut[] = []
-      for await (const cut of cutAgainAndAgain(patches, 1, folder)) if (cuts.push(cut) === cutsPerLoad) break
+    test.each(shareOf({ share: loads.slice(1), whole: loads }))(
+      'loses nothing that was acknowledged: %s',
+      async (_, patches) => {
+        const folder = tempFolder()
+        const cuts: Cut[] = []
+        for await (const cut of cutAgainAndAgain(patches, 1, folder)) if (cuts.push(cut) === cutsPerLoad) break
 
-      expect(cuts.flatMap(({ violations }) => violations)).toEqual([])
-      // The disk has lost something, or this proves nothing.
-      expect(cuts.filter(({ dropped }) => dropped > 0).length).toBeGreaterThan(0)
-      expect(await finish(resolve('dist'), join(folder, '0'))).toEqual([])
-    })
+        expect(cuts.flatMap(({ violations }) => violations)).toEqual([])
+        // The disk has lost something, or this proves nothing.
+        expect(cuts.filter(({ dropped }) => dropped > 0).length).toBeGreaterThan(0)
+        expect(await finish(resolve('dist'), join(folder, '0'))).toEqual([])
+      },
+    )
 
-    test.each([
-      ['without a flush at each commit', unflushed],
-      ['where calls are answered before the commit', [toldTooSoon]],
-    ])('does lose %s, so these cuts would show it', async (_, patches) => {
-      let [cuts, isLost] = [0, false]
-      for await (const { violations } of cutAgainAndAgain(patches, 2, tempFolder())) {
-        isLost = violations.some((what) => /is lost/.test(what))
-        if (isLost || ++cuts === cutsToLose) break
-      }
+    test.each(shareOf({ share: faults.slice(0, 1), whole: faults }))(
+      'does lose %s, so these cuts would show it',
+      async (_, patches) => {
+        let [cuts, isLost] = [0, false]
+        for await (const { violations } of cutAgainAndAgain(patches, 2, tempFolder())) {
+          isLost = violations.some((what) => /is lost/.test(what))
+          if (isLost || ++cuts === cutsToLose) break
+        }
 
-      expect(isLost).toBe(true)
-    })
+        expect(isLost).toBe(true)
+      },
+    )
   },
 )

@@ -7,6 +7,7 @@ import { shimDisk } from '../support/fsync-shim.ts'
 import { badOutputs } from '../support/outputs.ts'
 import { patchedBuild } from '../support/patched-build.ts'
 import { aRemote } from '../support/remote.ts'
+import { shareOf } from '../support/share.ts'
 import { eventsOf, until, untilFinished } from '../support/system.ts'
 import { cleanUp, tempFolder } from '../support/temp.ts'
 
@@ -150,7 +151,8 @@ describe.concurrent('a process that stands still', () => {
     await endWith(second, reader)
   })
 
-  test.each(Object.entries(badOutputs))(
+  const outputs = Object.entries(badOutputs)
+  test.each(shareOf({ share: outputs.slice(0, 1), whole: outputs }))(
     'for good ends as soon where its standard output is %s',
     async (kind, badOutput) => {
       const output = badOutput()

@@ -1,10 +1,9 @@
-import { spawnSync } from 'node:child_process'
 import { openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { LogOutput } from '../../src/cli/log.ts'
 import { escapeControls } from '../../src/job/escape-controls.ts'
-import { briefly, built } from '../support/built.ts'
+import { runCommand } from '../support/cli.ts'
 import { tempFolder } from '../support/temp.ts'
 
 const obeyed = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u
@@ -40,11 +39,10 @@ test.each([
   [hostile],
   ['serve', hostile],
   ['serve', '--accept-loss', hostile],
-])('what a command says has none, however it is called: %j', (...args) => {
-  const { stdout, stderr } = spawnSync(process.execPath, [...briefly, built('main.js'), ...args], {
-    cwd: tempFolder(),
-    env: { ...process.env, PORT: '0', BASE_PATH: hostile, DATABASE_PATH: `x${hostile}`, SMTP_HOST: hostile },
-    encoding: 'utf8',
+])('what a command says has none, however it is called: %j', async (...args) => {
+  const { stdout, stderr } = await runCommand(args, {
+    folder: tempFolder(),
+    env: { PORT: '0', BASE_PATH: hostile, DATABASE_PATH: `x${hostile}`, SMTP_HOST: hostile },
   })
 
   expect(`${stdout}${stderr}`.replaceAll('\n', '')).not.toMatch(obeyed)

@@ -21,6 +21,8 @@ import {
 type SlotPhase = Assigned['phase']
 type SlotEventType = Parameters<Slots['move']>[1]
 
+import { shareOf } from '../support/share.ts'
+
 describe('whatever happens, in any order', () => {
   // Small, so that every kind of crowding comes up.
   const slots = fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 3 })
@@ -42,7 +44,7 @@ describe('whatever happens, in any order', () => {
         }
         world.finish()
       }),
-      { numRuns: 500 },
+      { numRuns: shareOf({ share: 150, whole: 500 }) },
     )
   })
 

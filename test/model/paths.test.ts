@@ -8,6 +8,7 @@ import { type EventType, type JobEvent, jobMachine } from '../../src/machines/jo
 import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
 import type { JobRow } from '../../src/persistence/store.ts'
 import { allEvents } from '../support/events.ts'
+import { shareOf } from '../support/share.ts'
 import { aJob, leaseMs, type OpenedStore, openStore } from '../support/store.ts'
 import { cleanUp, memoryFolder } from '../support/temp.ts'
 
@@ -37,7 +38,7 @@ describe('a real store, driven along every shortest path of the machine', () => 
   })
   afterAll(cleanUp)
 
-  for (const maxAttempts of [1, 2, 3]) {
+  for (const maxAttempts of shareOf({ share: [2], whole: [1, 2, 3] })) {
     for (const { state, steps } of pathsFor(maxAttempts)) {
       const { attempt, crashes } = state.context
       const name = `${state.value}, attempt ${attempt} of ${maxAttempts}, ${crashes} crashes`

@@ -1,12 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import { edges } from '../../src/machines/edges.ts'
-import { isWhole } from '../support/share.ts'
+import { isWhole, shareOf } from '../support/share.ts'
 import { memoryFolder } from '../support/temp.ts'
 import { report } from '../torture/report.ts'
 import { walk } from './walk.ts'
 
-/** The walks of so many seeds; the share ends as soon as every edge was taken. */
-const seeds = 6
+/** How often each of these seeds walks; the share ends as soon as every edge was taken, which is soon from its first. */
+const { first, last, runs } = shareOf({
+  share: { first: 3, last: 14, runs: 4 },
+  whole: { first: 1, last: 6, runs: 20 },
+})
 const named = edges.map(({ from, event, to }) => `${from} ${event} ${to}`)
 
 describe('a store under random commands, restarts, torn transactions, a second owner and jumps of the clock', () => {
@@ -14,15 +17,15 @@ describe('a store under random commands, restarts, torn transactions, a second o
     const folder = memoryFolder()
     const taken = new Map<string, number>()
     const untaken = () => named.filter((edge) => !taken.has(edge))
-    let [seed, steps] = [0, 0]
-    while (seed < seeds && (isWhole || untaken().length > 0)) {
-      const walked = await walk(folder, { seed: ++seed })
+    let steps = 0
+    for (let seed = first; seed <= last && (isWhole || untaken().length > 0); seed++) {
+      const walked = await walk(folder, { seed, runs })
       steps += walked.steps
       for (const [edge, times] of walked.edges) taken.set(edge, (taken.get(edge) ?? 0) + times)
     }
 
     if (isWhole) console.log(report(named, taken))
-    expect(steps).toBeGreaterThan(500 * seed)
+    expect(steps).toBeGreaterThan(shareOf({ share: 300, whole: 3_000 }))
     expect(untaken()).toEqual([])
   })
 })

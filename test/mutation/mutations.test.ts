@@ -35,7 +35,7 @@ test('no bug is tried twice', () => {
   expect(new Set(mutations.map(({ bug }) => bug)).size).toBe(mutations.length)
 })
 
-// Where a share is tried, those tests run beside this one.
+// Where the share is tried, those tests run beside this one.
 test.runIf(isWhole)('the tests that catch them pass without them', { timeout: 300_000 }, async () => {
   const own = join(folder, 'none')
   mkdirSync(own)

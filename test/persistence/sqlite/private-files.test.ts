@@ -112,8 +112,6 @@ function needNobody(skip: (why: string) => void): void {
 describe('only their owner can open the files that a server makes, and enter the folder:', () => {
   test.for([
     ['022', 'its user'],
-    ['077', 'its user'],
-    ['022', 'nobody'],
     ['077', 'nobody'],
   ] as const)('under umask %s, as %s', async ([umask, user], { skip }) => {
     if (user === 'nobody') needNobody(skip)

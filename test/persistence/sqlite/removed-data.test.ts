@@ -1,12 +1,10 @@
-import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { compact } from '../../../src/persistence/sqlite/file/compact.ts'
 import { openForReading } from '../../../src/persistence/sqlite/file/connection.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
-import { briefly, built } from '../../support/built.ts'
+import { runCommand } from '../../support/cli.ts'
 import { startServer } from '../../support/server-process.ts'
 import { aJob, openStore, startAt } from '../../support/store.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
@@ -89,11 +87,7 @@ describe('a database that was compacted', () => {
 })
 
 describe('jobmachine compact', () => {
-  const run = (...operands: string[]) =>
-    promisify(execFile)(process.execPath, [...briefly, built('main.js'), 'compact', ...operands]).then(
-      ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
-      ({ code, stdout, stderr }) => ({ code, stdout, stderr }),
-    )
+  const run = (...operands: string[]) => runCommand(['compact', ...operands])
 
   test('tells the sizes before and after', async () => {
     const path = await fileOfRemoved()
