@@ -2,8 +2,10 @@ import { execFile, execFileSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { describe, expect, test } from 'vitest'
-import { tempFolder, whenDone } from './support/temp.ts'
+import { afterAll, describe, expect, test } from 'vitest'
+import { cleanUp, tempFolder, whenDone } from './support/temp.ts'
+
+afterAll(cleanUp)
 
 const root = resolve(import.meta.dirname, '..')
 const run = promisify(execFile)

@@ -1,19 +1,17 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { onTestFinished } from 'vitest'
+import { onTestFinished, TestRunner } from 'vitest'
 
 const leftToGroup: (() => Promise<void>)[] = []
 
-/** Runs `clean` after the running test; called from a `beforeAll`, when its group calls `cleanUp`. */
+/** Runs `clean` after the running test; called from a `beforeAll` or a concurrent test, when its group calls `cleanUp`. */
 export function whenDone(clean: () => unknown): void {
   const cleaned = async () => void (await clean())
-  try {
-    onTestFinished(cleaned)
-  } catch {
-    // It throws outside a test.
-    leftToGroup.push(cleaned)
-  }
+  const running = TestRunner.getCurrentTest()
+  // Of several that run, it is the one that began last, which need not be the caller.
+  if (!running || running.concurrent) leftToGroup.push(cleaned)
+  else onTestFinished(cleaned)
 }
 
 /** For the `afterAll` of a group whose `beforeAll` opened something: undoes it, the last first. */
