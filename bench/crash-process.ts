@@ -26,7 +26,7 @@ const store = await openSqliteStore({
 await store.recoverOrphans()
 let held = 0
 while (held < orphanCount) {
-  const jobs = await store.lease({ room: orphanCount - held, wait: true })
+  const jobs = await store.lease({ limit: orphanCount - held, wait: true })
   await store.apply(jobs.map(({ id, leaseToken }) => ({ id, leaseToken, event: 'start' })))
   held += jobs.length
 }

@@ -109,7 +109,7 @@ test('the queries of the operations page find the history of a job among others,
   const { db, commit } = openWriter()
   commit((writer) => writer.enqueue(newCalls(Array.from({ length: 45 }, () => aJob())), 0))
   for (let round = 0; round < 8; round++) {
-    const { jobs } = commit((writer) => writer.lease([{ room: 45, start: true }], 0))
+    const { jobs } = commit((writer) => writer.lease([{ limit: 45, start: true }], 0))
     commit((writer) => writer.apply(setsOf('release', leasesOf(jobs)), 0))
   }
 

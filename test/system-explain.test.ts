@@ -100,7 +100,7 @@ describe('a job explains', () => {
     const { system, path, clock } = await openSystem({ runs: { work: () => {} } })
     const { id } = await system.enqueue(aJob)
     const { store: ended } = await openStore({ path, clock })
-    await ended.lease({ room: 1, wait: false })
+    await ended.lease({ limit: 1, wait: false })
 
     const { summary, obstacles, earliest } = await system.explain(id)
     await system.start()

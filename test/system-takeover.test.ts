@@ -34,7 +34,7 @@ async function takenOver() {
   await untilCalled(system, id)
   const { store: other } = await openStore({ path, clock, leaseMs })
   await other.recoverOrphans()
-  const [lease] = await other.lease({ room: 1, wait: false })
+  const [lease] = await other.lease({ limit: 1, wait: false })
   await other.apply([{ id, leaseToken: lease!.leaseToken, event: 'start' }])
   const finish = (store: Store) => store.apply([{ id, leaseToken: lease!.leaseToken, event: 'succeed' }])
   return { ...opened, id, hold, reasons, finishThere: () => finish(other) }

@@ -1,5 +1,5 @@
 import { type InputIssue, PayloadError, UnknownTypeError } from '../errors.ts'
-import { Refusal } from '../job/refusal.ts'
+import { Rejection } from '../job/rejection.ts'
 import { type AnyHandler, checkPayload } from './define.ts'
 import { type JsonSchema, payloadSchemaOf } from './payload-schema.ts'
 
@@ -32,12 +32,12 @@ export class Registry {
    * The handler of a job about to be stored, or its refusal with `UnknownTypeError` or `PayloadError`, their paths below `at`. `converted`: by
    * its path below the payload, the class of what was turned into JSON.
    */
-  check(type: string, payload: unknown, at: string, converted?: ReadonlyMap<string, string>): AnyHandler | Refusal {
+  check(type: string, payload: unknown, at: string, converted?: ReadonlyMap<string, string>): AnyHandler | Rejection {
     const below = (field: string) => (at === '' ? field : `${at}.${field}`)
     const handler = this.#handlers.get(type)
     if (!handler) {
       const issue = UnknownTypeError.issueOf(type, this.types, below('type'))
-      return new Refusal([issue], () => new UnknownTypeError(type, this.types, issue.path))
+      return new Rejection([issue], () => new UnknownTypeError(type, this.types, issue.path))
     }
     const path = below('payload')
     try {
@@ -49,8 +49,8 @@ export class Registry {
   }
 }
 
-function refused(issues: readonly InputIssue[], options?: ErrorOptions): Refusal {
-  return new Refusal(issues, () => new PayloadError(issues, options))
+function refused(issues: readonly InputIssue[], options?: ErrorOptions): Rejection {
+  return new Rejection(issues, () => new PayloadError(issues, options))
 }
 
 /** The same, where a schema asks for a Date or the like saying why it did not get one. */

@@ -14,7 +14,7 @@ import {
   storedFields,
 } from './fields.ts'
 import { toStoredPayload } from './payload.ts'
-import { Refusal } from './refusal.ts'
+import { Rejection } from './rejection.ts'
 import type { NewJobRow } from './row.ts'
 
 /** What a job is held to besides the bounds of its fields. */
@@ -27,7 +27,7 @@ interface Rules {
       payload: unknown,
       at: string,
       converted?: Converted,
-    ): { readonly maxAttempts?: number } | Refusal
+    ): { readonly maxAttempts?: number } | Rejection
   } | null
 }
 
@@ -79,7 +79,7 @@ export function toRow(input: unknown, naming: Naming, cause: string, rules: Rule
   const parsed = parse(input, naming, '', rules)
   if (Array.isArray(parsed)) throw new InvalidInputError(parsed)
   const row = checked(parsed, cause, '', rules)
-  if (row instanceof Refusal) throw row.toError()
+  if (row instanceof Rejection) throw row.toError()
   return row
 }
 
@@ -109,17 +109,17 @@ export function* toRows(
   if (issues.length > 0) throw new InvalidInputError(issues)
 
   const rows: NewJobRow[] = []
-  const refusals: Refusal[] = []
+  const rejections: Rejection[] = []
   for (let index = 0; index < requests.length && issues.length < InvalidInputError.issuesMax; index++) {
     const row = checked(requests[index]!, cause, `${index}`, rules)
-    if (row instanceof Refusal) {
-      refusals.push(row)
+    if (row instanceof Rejection) {
+      rejections.push(row)
       issues.push(...row.issues)
     } else rows.push(row)
     if (isPaced) yield
   }
-  if (refusals.length === 1) throw refusals[0]!.toError()
-  if (refusals.length > 1) throw new InvalidInputError(issues)
+  if (rejections.length === 1) throw rejections[0]!.toError()
+  if (rejections.length > 1) throw new InvalidInputError(issues)
   return rows
 }
 
@@ -168,14 +168,14 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
  * A request as a row to store, checked against its handler. A job's own fields win over its handler's, those over the settings; a timeout is only
  * filled in when the job runs. `at`: what the paths of its faults begin with.
  */
-function checked(request: JobRequest, cause: string, at: string, { settings, registry }: Rules): NewJobRow | Refusal {
+function checked(request: JobRequest, cause: string, at: string, { settings, registry }: Rules): NewJobRow | Rejection {
   const { row, maxRetries, idempotencyKey, content, runAt, delayMs } = request
   const payload = JSON.stringify(request.payload)
   // Before a schema sees it. Most need not be counted: no UTF-16 unit takes more than three bytes.
   const tooLarge = payload.length * 3 > settings.maxPayloadBytes && refuseSize(payload, settings.maxPayloadBytes, at)
   if (tooLarge) return tooLarge
   const handler = registry?.check(row.type, request.payload, at, request.converted)
-  if (handler instanceof Refusal) return handler
+  if (handler instanceof Rejection) return handler
   row.payload = payload
   row.maxAttempts = maxRetries === undefined ? (handler?.maxAttempts ?? defaultMaxRetries + 1) : maxRetries + 1
   row.runAt = runAt ?? null
@@ -185,11 +185,11 @@ function checked(request: JobRequest, cause: string, at: string, { settings, reg
   return row
 }
 
-function refuseSize(json: string, maxBytes: number, at: string): Refusal | undefined {
+function refuseSize(json: string, maxBytes: number, at: string): Rejection | undefined {
   const bytes = Buffer.byteLength(json)
   if (bytes <= maxBytes) return
   const issues = [{ path: join(at, 'payload'), message: `has ${bytes} bytes as JSON, ${maxBytes} are allowed` }]
-  return new Refusal(issues, () => new PayloadError(issues))
+  return new Rejection(issues, () => new PayloadError(issues))
 }
 
 /**

@@ -5,13 +5,13 @@ import { jobEvents } from './events.ts'
 import { jobMachine } from './job.ts'
 import { slotMachine } from './slots.ts'
 import {
-  dispatcherEventWords,
-  dispatcherGuardWords,
-  type EventWords,
-  type GuardWords,
-  jobGuardWords,
-  slotEventWords,
-} from './words.ts'
+  dispatcherEventText,
+  dispatcherGuardText,
+  type EventText,
+  type GuardText,
+  jobGuardText,
+  slotEventText,
+} from './text.ts'
 
 export interface ChartNode {
   readonly id: string
@@ -59,7 +59,7 @@ const jobChart: Chart = {
   edges: joined(
     edges.map(({ from, event, to, conditions }) =>
       edge(from, event, to, {
-        guard: conditionWords(conditions),
+        guard: describeConditions(conditions),
         isElse: conditions.at(-1)?.holds === false,
         description: jobEvents[event].what,
       }),
@@ -73,7 +73,7 @@ const dispatcherChart: Chart = {
   title: 'The modes of the dispatcher',
   countsEdges: false,
   nodes: nodesOf(dispatcherMachine),
-  edges: edgesOf(dispatcherMachine, dispatcherEventWords, dispatcherGuardWords),
+  edges: edgesOf(dispatcherMachine, dispatcherEventText, dispatcherGuardText),
 }
 
 /** The lifecycle of one slot of a worker. */
@@ -82,7 +82,7 @@ const workerChart: Chart = {
   title: "The lifecycle of a worker's slot",
   countsEdges: false,
   nodes: nodesOf(slotMachine),
-  edges: edgesOf(slotMachine, slotEventWords, {}),
+  edges: edgesOf(slotMachine, slotEventText, {}),
 }
 
 /** Every machine's, by its id. */
@@ -90,9 +90,9 @@ export const charts = Object.freeze({ job: jobChart, dispatcher: dispatcherChart
 export type ChartName = keyof typeof charts
 
 /** What an edge waits for, in words; null: nothing. The last condition says it: it is asked where those before it have led to no other edge. */
-export function conditionWords(conditions: Edge['conditions']): string | null {
+export function describeConditions(conditions: Edge['conditions']): string | null {
   const last = conditions.at(-1)
-  return last ? jobGuardWords[last.guard][last.holds ? 'holds' : 'not'] : null
+  return last ? jobGuardText[last.guard][last.holds ? 'holds' : 'not'] : null
 }
 
 /** Edges that join the same states by the same event are one arrow. */
@@ -126,8 +126,8 @@ function nodesOf(machine: AnyStateMachine): ChartNode[] {
 
 function edgesOf(
   machine: AnyStateMachine,
-  events: Readonly<Record<string, EventWords>>,
-  guards: Readonly<Record<string, GuardWords>>,
+  events: Readonly<Record<string, EventText>>,
+  guards: Readonly<Record<string, GuardText>>,
 ): ChartEdge[] {
   return statesOf(machine).flatMap((node) =>
     transitionsOf(node).flatMap(({ eventType, guard, target }) => {

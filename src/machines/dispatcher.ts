@@ -11,7 +11,11 @@ const workerActorsMax = 100
 /** What the dispatcher calls of the store; every promise that rejects ends the dispatcher. */
 interface DispatcherStore {
   recoverOrphans(onProgress: (moved: number) => void): Promise<Recovered>
-  lease(request: { readonly room: number; readonly wait: boolean; readonly start: true }): Promise<readonly LeasedJob[]>
+  lease(request: {
+    readonly limit: number
+    readonly wait: boolean
+    readonly start: true
+  }): Promise<readonly LeasedJob[]>
   apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]>
   stopLeasing(): Promise<void>
 }
@@ -83,17 +87,17 @@ interface DispatcherContext extends DispatcherInput {
  */
 function proceed(context: DispatcherContext): void {
   const { prefetch, timers, workerActors } = context
-  for (let asked = prefetch.ask(); asked; asked = prefetch.ask()) lease(context, asked.room, asked.wait)
+  for (let asked = prefetch.ask(); asked; asked = prefetch.ask()) lease(context, asked.limit, asked.wait)
   const events = prefetch.takeCommit()
   if (events) apply(context, events)
   for (const run of prefetch.assign()) workerActors[run.assigned.worker]!.send(run)
   if (prefetch.beginMeasuring()) timers.send({ type: 'measure' })
 }
 
-function lease({ store, timers, failed }: DispatcherContext, room: number, wait: boolean): void {
+function lease({ store, timers, failed }: DispatcherContext, limit: number, wait: boolean): void {
   store
-    .lease({ room, wait, start: true })
-    .then((jobs) => timers.send({ type: 'inTurn', event: { type: 'leased', asked: room, jobs: [...jobs] } }), failed)
+    .lease({ limit, wait, start: true })
+    .then((jobs) => timers.send({ type: 'inTurn', event: { type: 'leased', asked: limit, jobs: [...jobs] } }), failed)
 }
 
 function apply({ store, listener, send, failed }: DispatcherContext, events: readonly LeaseEvent[]): void {

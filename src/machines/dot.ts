@@ -3,7 +3,7 @@ import { type Chart, type ChartEdge, type ChartNode, edgeLines } from './chart.t
 /** The dot from which an arrow leads to the initial state, where the machine has no node for it. */
 const entryId = '[*]'
 const entryShape = 'shape=circle width=0.2 height=0.2 label=""'
-/** Room for a count beside an edge. */
+/** LeaseRequest for a count beside an edge. */
 const countRoom = '000,000'
 /** A chart with no more edges has space to spare. */
 const fewEdges = 10

@@ -17,7 +17,7 @@ export const eventTypes: readonly EventType[] = Object.freeze(jobTable.eventType
 export const edges: readonly Edge[] = Object.freeze(jobTable.edges)
 
 /** The states that carry a tag, in the order of the lifecycle. */
-export function statesTagged(tag: JobTag): JobState[] {
+export function statesWithTag(tag: JobTag): JobState[] {
   return jobStates.filter((state) => hasTag(state, tag))
 }
 

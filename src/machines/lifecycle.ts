@@ -1,8 +1,8 @@
 import { causes } from './cause.ts'
-import { type Chart, charts, conditionWords, toMermaid } from './chart.ts'
+import { type Chart, charts, describeConditions, toMermaid } from './chart.ts'
 import { type Edge, edges } from './edges.ts'
 import { jobEvents } from './events.ts'
-import { dispatcherEventWords, type EventWords, slotEventWords } from './words.ts'
+import { dispatcherEventText, type EventText, slotEventText } from './text.ts'
 
 const attemptWords: Readonly<Record<Edge['attempt'], string>> = {
   keep: '',
@@ -39,15 +39,15 @@ export function lifecyclePage(): string {
     ...table(
       ['from', 'event', 'if', 'to', 'attempts', 'crashes'],
       edges.map(({ from, event, conditions, to, attempt, crashes }) => {
-        return [from, event, conditionWords(conditions) ?? '', to, attemptWords[attempt], crashWords[crashes]]
+        return [from, event, describeConditions(conditions) ?? '', to, attemptWords[attempt], crashWords[crashes]]
       }),
     ),
-    ...section(dispatcher, dispatcherEventWords),
-    ...section(worker, slotEventWords),
+    ...section(dispatcher, dispatcherEventText),
+    ...section(worker, slotEventText),
   ].join('\n')
 }
 
-function section(chart: Chart, events: Readonly<Record<string, EventWords>>): string[] {
+function section(chart: Chart, events: Readonly<Record<string, EventText>>): string[] {
   return [
     `## ${chart.title}`,
     '```mermaid',

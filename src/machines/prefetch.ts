@@ -9,8 +9,8 @@ export const rateMs = 100
 const prefetchShare = 0.1
 
 /** How many jobs the store is asked for, and whether it waits until there is one. */
-interface Room {
-  readonly room: number
+interface LeaseRequest {
+  readonly limit: number
   readonly wait: boolean
 }
 
@@ -53,15 +53,15 @@ export class Prefetch {
    * request joins. It waits only if the last answer left nothing, and then for free slots alone: a request that waits cannot be taken
    * back. Null if there is no room left to ask for.
    */
-  ask(): Room | null {
+  ask(): LeaseRequest | null {
     if (!this.#leasing) return null
     // A prefetched job serves a slot that has come free since: else two would be leased for it, one of them whenever there is one.
     const unserved = this.#slots.freeCount - this.#next.length - this.#asked
     const ahead = this.#outcomes.length > 0 ? this.#prefetchMax : 0
-    const room = Math.min(unserved + ahead, this.#part)
-    if (room <= 0) return null
-    this.#asked += room
-    return { room, wait: !this.#hasMore }
+    const limit = Math.min(unserved + ahead, this.#part)
+    if (limit <= 0) return null
+    this.#asked += limit
+    return { limit, wait: !this.#hasMore }
   }
 
   /** The store has answered a request for `asked` jobs with these, leased and started on disk. */

@@ -158,7 +158,7 @@ export interface JobFacts {
   /** It is to run alone. */
   readonly isSuspect: boolean
   /** The suspect that was started last and has not ended; null where there is none. */
-  readonly alone: Pick<JobRow, 'id' | 'crashes' | 'startedAt' | 'timeoutMs'> | null
+  readonly exclusive: Pick<JobRow, 'id' | 'crashes' | 'startedAt' | 'timeoutMs'> | null
   /** Suspects in line that are started before it. */
   readonly suspectsAhead: Counted
   /** `owner`: the node that holds it; null if it is not known. */
@@ -281,12 +281,12 @@ export interface Store {
   enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult>
 
   /**
-   * Leases up to `room` queued jobs whose type is handled here: queues take turns, within one by priority, `run_at`, id. With `wait`
+   * Leases up to `limit` queued jobs whose type is handled here: queues take turns, within one by priority, `run_at`, id. With `wait`
    * it resolves as soon as there is at least one, however long that takes; after `stopLeasing` with none. With `start` the
    * same commit starts them, for workers that are free: nothing else stands between a job and its handler.
    */
   lease(request: {
-    readonly room: number
+    readonly limit: number
     readonly wait: boolean
     readonly start?: boolean
   }): Promise<readonly LeasedJob[]>

@@ -5,7 +5,7 @@ import type { Job, JobFilter, JobSystem, NewJob } from '../engine/job-system.ts'
 import type { JobSystemOptions } from '../engine/options.ts'
 import type { AnyHandler } from '../handlers/define.ts'
 import { createJobSystem } from '../index.ts'
-import { hasTag, statesTagged } from '../machines/edges.ts'
+import { hasTag, statesWithTag } from '../machines/edges.ts'
 import type { JobTag } from '../machines/job.ts'
 import { storeThreads, type ThreadLink } from '../persistence/sqlite/client.ts'
 import { timers } from '../runtime/timers.ts'
@@ -265,7 +265,7 @@ export class TestSystem<Handlers extends readonly AnyHandler[] = readonly AnyHan
     for (const jobId of this.#hanging) if (!running.includes(jobId)) this.#hanging.delete(jobId)
     if (running.length > this.#hanging.size) return false
     const counts = await this.#counts()
-    const inStates = (tag: JobTag) => statesTagged(tag).reduce((sum, state) => sum + counts[state], 0)
+    const inStates = (tag: JobTag) => statesWithTag(tag).reduce((sum, state) => sum + counts[state], 0)
     const isDone = inStates('ready') === 0 && inStates('held') === running.length
     return isDone && !((await this.#nextDueAt()) <= this.clock.now())
   }
@@ -278,7 +278,7 @@ export class TestSystem<Handlers extends readonly AnyHandler[] = readonly AnyHan
 
   async #nextDueAt(): Promise<number> {
     const counts = await this.#counts()
-    const timed = statesTagged('timed').filter((state) => counts[state] > 0)
+    const timed = statesWithTag('timed').filter((state) => counts[state] > 0)
     const jobs = await Promise.all(timed.map((state) => this.#list({ state })))
     return Math.min(...jobs.flat().map(({ runAt }) => runAt))
   }

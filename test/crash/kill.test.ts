@@ -73,7 +73,7 @@ describe.concurrent('a process that is killed', () => {
       clock: systemClock as never,
       types: ['hold'],
     })
-    await other.lease({ room: 10, wait: false })
+    await other.lease({ limit: 10, wait: false })
     await other.close()
 
     first.kill('SIGKILL')

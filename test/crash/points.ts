@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { edges, hasTag, statesTagged } from '../../src/machines/edges.ts'
+import { edges, hasTag, statesWithTag } from '../../src/machines/edges.ts'
 import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
 import { retention } from '../../src/persistence/store.ts'
 import { type CrashAt, describeDeath, points, startVictim } from './points-victim.ts'
@@ -31,7 +31,7 @@ export function allCrashes(): Map<string, CrashAt[]> {
     const isOutcome = hasTag(from, 'executing') && event !== 'expire' && event !== 'cancel'
     add(event, `${from} ${event} ${to}`, isOutcome)
   }
-  for (const state of statesTagged('expendable')) add(retention, `${state} ${retention}`, false)
+  for (const state of statesWithTag('expendable')) add(retention, `${state} ${retention}`, false)
   return crashes
 }
 

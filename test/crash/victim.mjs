@@ -152,14 +152,14 @@ const tools = {
   /** Leases what waits, and leaves it at that. */
   async leaseWaiting() {
     await takeOtherHands()
-    heldApart = await otherHands.lease({ room: 1_000, wait: false })
+    heldApart = await otherHands.lease({ limit: 1_000, wait: false })
   },
   /** What runs is as it is after so many crashes, and runs. */
   async crashAsIf(times) {
     await takeOtherHands()
     for (let crashes = 0; crashes < times; crashes++) {
       await otherHands.recoverOrphans()
-      await otherHands.lease({ room: 1, wait: false, start: true })
+      await otherHands.lease({ limit: 1, wait: false, start: true })
     }
   },
   releaseLeased: () => otherHands.apply(heldApart.map(({ id, leaseToken }) => ({ id, leaseToken, event: 'release' }))),

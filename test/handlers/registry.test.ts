@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { PayloadError, UnknownTypeError } from '../../src/errors.ts'
 import { defineHandler } from '../../src/handlers/define.ts'
 import { Registry } from '../../src/handlers/registry.ts'
-import { Refusal } from '../../src/job/refusal.ts'
+import { Rejection } from '../../src/job/rejection.ts'
 
 const run = () => {}
 const work = defineHandler({ type: 'work', payload: z.object({ n: z.number() }), run })
@@ -38,7 +38,7 @@ describe('a registry', () => {
 describe('a job about to be stored', () => {
   const registry = new Registry([work, other])
   const errorOf = (checked: unknown) => {
-    if (checked instanceof Refusal) return checked.toError()
+    if (checked instanceof Rejection) return checked.toError()
     throw new Error('it was taken')
   }
 
@@ -60,7 +60,7 @@ describe('a job about to be stored', () => {
       [registry.check('work', {}, '3'), '3.payload.n'],
     ] as const) {
       expect(checked).toMatchObject({ issues: [{ path }] })
-      expect(errorOf(checked).issues).toEqual((checked as Refusal).issues)
+      expect(errorOf(checked).issues).toEqual((checked as Rejection).issues)
     }
   })
 

@@ -70,13 +70,13 @@ describe('a dispatcher', () => {
     await turn()
 
     expect(before).toEqual(['recovering', ['recover'], []])
-    expect([mode(), store.room, emitted]).toEqual(['dispatching', 2, [{ type: 'ready' }]])
+    expect([mode(), store.limit, emitted]).toEqual(['dispatching', 2, [{ type: 'ready' }]])
   })
 
   test('asks for jobs that are leased and started by one commit, and waits for them', async () => {
     const { store } = await startDispatching(2)
 
-    expect(store.room).toBe(2)
+    expect(store.limit).toBe(2)
     expect(store.leases.filter(({ wait, start }) => !wait || !start)).toEqual([])
   })
 
@@ -94,14 +94,14 @@ describe('a dispatcher', () => {
     const { store, attempts } = await startDispatching(4)
 
     await store.give(aLeasedJob(1))
-    const afterOne = store.room
+    const afterOne = store.limit
     await store.give(...jobs(4).slice(1))
-    const afterAll = store.room
+    const afterAll = store.limit
     attempts.get(2)!.end('succeed')
     attempts.get(3)!.end('succeed')
     await turn()
 
-    expect([afterOne, afterAll, store.room]).toEqual([3, 0, 2])
+    expect([afterOne, afterAll, store.limit]).toEqual([3, 0, 2])
   })
 
   test('says how far recovery has come, what it found, and which outcomes are on disk', async () => {
@@ -130,7 +130,7 @@ describe('a dispatcher', () => {
     const [late] = await store.commit(() => true)
 
     expect(emitted).toEqual([{ type: 'ready' }, { type: 'refused', events: [late] }])
-    expect(store.room).toBe(1)
+    expect(store.limit).toBe(1)
   })
 
   test('commits outcomes that come without a pause together', async () => {
@@ -170,13 +170,13 @@ describe('a dispatcher', () => {
 
     await succeed(attempts, range(1, part + 1), tick)
     const first = [idsOf(store.commits), store.calls.filter((call) => call === 'apply').length]
-    const room = store.room
+    const limit = store.limit
     await succeed(attempts, range(part + 2, slots), tick)
     const within = idsOf(store.commits).length
     await turn()
 
     expect(first).toEqual([[[1], range(2, part + 1)], 0])
-    expect([room, within]).toEqual([part + 1, 2])
+    expect([limit, within]).toEqual([part + 1, 2])
     expect(idsOf(store.commits)[2]).toEqual(range(part + 2, slots))
   })
 
@@ -242,7 +242,7 @@ describe('a dispatcher', () => {
     attempts.get(1)!.end('succeed')
     await turn()
 
-    expect([whileRunning, store.room]).toEqual([0, 1])
+    expect([whileRunning, store.limit]).toEqual([0, 1])
   })
 
   test('aborts a running job whose lease was taken away, with the reason', async () => {
@@ -329,9 +329,9 @@ describe('a dispatcher under a load of short jobs', () => {
   test('asks for jobs ahead beside an outcome, and does not wait for them', async () => {
     const { store } = await underLoad()
 
-    expect(store.leases.map(({ room, wait, start }) => ({ room, wait, start }))).toEqual([
-      { room: 1, wait: false, start: true },
-      { room: 1, wait: false, start: true },
+    expect(store.leases.map(({ limit, wait, start }) => ({ limit, wait, start }))).toEqual([
+      { limit: 1, wait: false, start: true },
+      { limit: 1, wait: false, start: true },
     ])
   })
 
@@ -341,7 +341,7 @@ describe('a dispatcher under a load of short jobs', () => {
     for (const { resolve } of store.leases.splice(0)) resolve([])
     await turn()
 
-    expect(store.leases.map(({ room, wait }) => ({ room, wait }))).toEqual([{ room: 1, wait: true }])
+    expect(store.leases.map(({ limit, wait }) => ({ limit, wait }))).toEqual([{ limit: 1, wait: true }])
   })
 
   test('runs what was leased ahead when a slot comes free, with the outcome that freed it on its way', async () => {

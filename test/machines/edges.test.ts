@@ -9,7 +9,7 @@ import {
   eventTypes,
   findEdge,
   jobStates,
-  statesTagged,
+  statesWithTag,
 } from '../../src/machines/edges.ts'
 import { type JobNode, jobMachine } from '../../src/machines/job.ts'
 import { jobTable } from '../../src/machines/job-table.ts'
@@ -115,9 +115,9 @@ describe('the edge table', () => {
   })
 
   test('counts as waiting what the bound on the queue counts', () => {
-    expect(statesTagged('waiting')).toEqual(['scheduled', 'queued', 'retrying'])
-    expect(statesTagged('held')).toEqual(['leased', 'running'])
-    expect(statesTagged('ended')).toEqual(['succeeded', 'dead', 'cancelled'])
-    expect(statesTagged('expendable')).toEqual(['succeeded', 'cancelled'])
+    expect(statesWithTag('waiting')).toEqual(['scheduled', 'queued', 'retrying'])
+    expect(statesWithTag('held')).toEqual(['leased', 'running'])
+    expect(statesWithTag('ended')).toEqual(['succeeded', 'dead', 'cancelled'])
+    expect(statesWithTag('expendable')).toEqual(['succeeded', 'cancelled'])
   })
 })

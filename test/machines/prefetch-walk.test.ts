@@ -11,7 +11,7 @@ import {
   byNumber,
   event,
   ids,
-  type Room,
+  type LeaseRequest,
   roomOf,
   roomsOf,
   sum,
@@ -112,7 +112,7 @@ class World {
   readonly slots: Slots
   readonly prefetch: Prefetch
   readonly workers: readonly number[]
-  readonly asked: Room[] = []
+  readonly asked: LeaseRequest[] = []
   /** Started and without a slot, in order. */
   readonly next: number[] = []
   readonly jobs = new Map<number, LeasedJob>()
@@ -172,9 +172,9 @@ class World {
         return
       }
       case 'answer': {
-        const room = this.asked.shift()
+        const limit = this.asked.shift()
         // All that was asked for more often than not.
-        if (room) this.answer(room, flag ? room.room : Math.min(many, room.room))
+        if (limit) this.answer(limit, flag ? limit.limit : Math.min(many, limit.limit))
         return
       }
       case 'assign':
@@ -230,10 +230,10 @@ class World {
     }
   }
 
-  answer({ room }: Room, many: number): void {
+  answer({ limit }: LeaseRequest, many: number): void {
     const started = Array.from({ length: many }, () => aLeasedJob(++this.#lastId))
-    this.prefetch.started(room, started)
-    this.hasMore = many === room
+    this.prefetch.started(limit, started)
+    this.hasMore = many === limit
     for (const job of started) {
       this.jobs.set(job.id, job)
       this.phases.set(job.id, 'next')
@@ -335,7 +335,7 @@ class World {
   /** Faults off: all must come to an end, with every outcome committed and every slot free. */
   finish(): void {
     for (let turns = 0; turns < 1_000; turns++) {
-      for (const room of this.asked.splice(0)) this.answer(room, 0)
+      for (const limit of this.asked.splice(0)) this.answer(limit, 0)
       for (const id of [...this.in('running'), ...this.givenUp]) this.settle(id)
       for (const id of this.in('stuck')) this.ended(id)
       this.assign()

@@ -102,7 +102,7 @@ describe('jobs ahead of the slots that are free', () => {
 
     settle(prefetch, last, 'succeed')
 
-    expect([besideNone, roomsOf(prefetch)]).toEqual([[], [{ room: 1 + 2, wait: false }]])
+    expect([besideNone, roomsOf(prefetch)]).toEqual([[], [{ limit: 1 + 2, wait: false }]])
   })
 
   test('are no more than there are slots, in parts of half of all', () => {
@@ -111,8 +111,8 @@ describe('jobs ahead of the slots that are free', () => {
     settle(prefetch, atPace({ slots, prefetch }, 400), 'succeed')
 
     expect(roomsOf(prefetch)).toEqual([
-      { room: 4, wait: false },
-      { room: 1, wait: false },
+      { limit: 4, wait: false },
+      { limit: 1, wait: false },
     ])
   })
 
@@ -129,13 +129,13 @@ describe('jobs ahead of the slots that are free', () => {
     const last = atPace({ slots, prefetch }, 400)
     settle(prefetch, last, 'succeed')
     const [most, rest] = roomsOf(prefetch)
-    prefetch.started(most!.room, jobs(1))
-    prefetch.started(rest!.room, [])
+    prefetch.started(most!.limit, jobs(1))
+    prefetch.started(rest!.limit, [])
     const [next] = assign(prefetch)
 
     settle(prefetch, next!, 'succeed')
 
-    expect(roomsOf(prefetch)).toEqual([{ room: 1, wait: true }])
+    expect(roomsOf(prefetch)).toEqual([{ limit: 1, wait: true }])
   })
 
   test('run one after the other as slots come free, for which no others are asked for', () => {
@@ -157,15 +157,15 @@ describe('jobs ahead of the slots that are free', () => {
     const { slots, prefetch } = aPrefetch([1])
     settle(prefetch, atPace({ slots, prefetch }, 10), 'succeed')
     const [first, ahead] = roomsOf(prefetch)
-    prefetch.started(first!.room, jobs(1))
+    prefetch.started(first!.limit, jobs(1))
     const [a] = assign(prefetch)
 
     settle(prefetch, a!, 'succeed')
     const [another] = roomsOf(prefetch)
-    for (const { room } of [ahead!, another!]) prefetch.started(room, [])
+    for (const { limit } of [ahead!, another!]) prefetch.started(limit, [])
 
     expect([ahead, another].map((each) => each?.wait)).toEqual([false, false])
-    expect(roomsOf(prefetch)).toEqual([{ room: 1, wait: true }])
+    expect(roomsOf(prefetch)).toEqual([{ limit: 1, wait: true }])
   })
 
   test('are given back, the last of them, where fewer slots came free in 100 ms than would be needed', () => {
@@ -346,11 +346,11 @@ describe('a lost lease', () => {
     const [a] = running(prefetch, jobs(1))
 
     const toAbort = prefetch.lost([a!.job])
-    const room = roomOf(prefetch)
+    const limit = roomOf(prefetch)
     settle(prefetch, a!, null)
 
     expect(toAbort).toEqual([a])
-    expect([room, roomOf(prefetch)]).toEqual([0, 1])
+    expect([limit, roomOf(prefetch)]).toEqual([0, 1])
   })
 
   test('of an earlier attempt leaves the job alone', () => {
@@ -377,10 +377,10 @@ describe('a lost lease', () => {
 describe('a drain', () => {
   test('gives back what the store had started and not told of, and runs none of it', () => {
     const { slots, prefetch } = aPrefetch([2])
-    const room = sumOf(roomsOf(prefetch))
+    const limit = sumOf(roomsOf(prefetch))
     prefetch.stopLeasing()
 
-    prefetch.started(room, jobs(2))
+    prefetch.started(limit, jobs(2))
 
     expect([assign(prefetch), slots.activeCount]).toEqual([[], 0])
     expect(prefetch.takeCommit()).toEqual([event(1, 'release'), event(2, 'release')])
@@ -388,11 +388,11 @@ describe('a drain', () => {
 
   test('is not over before what it gave back is on disk', () => {
     const { prefetch } = aPrefetch([2])
-    const room = sumOf(roomsOf(prefetch))
+    const limit = sumOf(roomsOf(prefetch))
     prefetch.stopLeasing()
 
     const unanswered = prefetch.idle
-    prefetch.started(room, jobs(1))
+    prefetch.started(limit, jobs(1))
     const uncommitted = prefetch.idle
     prefetch.takeCommit()
     const committing = prefetch.idle
@@ -434,11 +434,11 @@ describe('a drain', () => {
 describe('a dispatcher that drains', () => {
   test('is not idle while the store may still answer with jobs', () => {
     const { prefetch } = aPrefetch([2])
-    const room = sumOf(roomsOf(prefetch))
+    const limit = sumOf(roomsOf(prefetch))
 
     prefetch.stopLeasing()
     const unanswered = prefetch.idle
-    prefetch.started(room, [])
+    prefetch.started(limit, [])
 
     expect([unanswered, prefetch.idle]).toEqual([false, true])
   })

@@ -50,10 +50,10 @@ const enqueue = fc
     }),
   )
 
-const lease = fc.record({ owner, tear, room: fc.integer({ min: 1, max: 4 }), start: fc.boolean() }).map((given) =>
+const lease = fc.record({ owner, tear, limit: fc.integer({ min: 1, max: 4 }), start: fc.boolean() }).map((given) =>
   command('lease', given, async (model, world) => {
-    const { room, start } = given
-    const answer = await world.call(given.owner, given.tear, (store) => store.lease({ room, start, wait: false }))
+    const { limit, start } = given
+    const answer = await world.call(given.owner, given.tear, (store) => store.lease({ limit, start, wait: false }))
     const before = model.rows
     const asked = model.compare(world.clock.now())
 
@@ -81,7 +81,7 @@ const lease = fc.record({ owner, tear, room: fc.integer({ min: 1, max: 4 }), sta
     const others = ready.filter((row) => !isSuspect(row))
     // One that is ready, or runs alone, may keep others waiting.
     if (![...before.values()].some(isSuspect))
-      assert(leased.length >= Math.min(room, others.length), 'as many as there is room for')
+      assert(leased.length >= Math.min(limit, others.length), 'as many as there are jobs for')
     assertOrder(leased, others)
   }),
 )

@@ -77,7 +77,7 @@ const outcome =
 
 /** How each event but a command is brought about. */
 const drivers: Record<Exclude<EventType, 'enqueue' | Command>, Driver> = {
-  lease: ({ store }) => store.lease({ room: 1, wait: false }),
+  lease: ({ store }) => store.lease({ limit: 1, wait: false }),
   start: outcome('start'),
   succeed: outcome('succeed'),
   fail: outcome('fail'),

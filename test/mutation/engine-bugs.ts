@@ -188,7 +188,7 @@ const dispatching: readonly Mutation[] = [
   ),
   bug('a free slot is asked for twice', prefetch('room is asked for once: one free slot is one job'), {
     file: 'machines/prefetch.js',
-    find: 'this.#asked += room;',
+    find: 'this.#asked += limit;',
     replace: '',
   }),
   bug(

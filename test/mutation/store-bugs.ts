@@ -374,7 +374,7 @@ const leases: readonly Mutation[] = [
     {
       file: sqlite('write/leases'),
       find: 'WHERE ${isHeld} AND id > :after',
-      replace: `WHERE \${isHeld} AND \${stateIsTagged('executing')} AND id > :after`,
+      replace: `WHERE \${isHeld} AND \${stateHasTag('executing')} AND id > :after`,
     },
   ),
   bug(
@@ -383,7 +383,7 @@ const leases: readonly Mutation[] = [
     {
       file: sqlite('write/leases'),
       find: 'WHERE ${isHeld} AND id > :after',
-      replace: `WHERE \${isHeld} AND NOT \${stateIsTagged('executing')} AND id > :after`,
+      replace: `WHERE \${isHeld} AND NOT \${stateHasTag('executing')} AND id > :after`,
     },
   ),
   bug('recovery ends after its first thousand', conformance('recovery moves all on, however many there are'), {
@@ -408,7 +408,7 @@ const leases: readonly Mutation[] = [
   bug(
     'a suspect runs alone to its end, however long that is',
     suspects('a suspect, which ran at two crashes or more, makes room when it has run for two seconds, and no sooner'),
-    { file: sqlite('write/suspects'), find: 'now >= since + aloneMs', replace: 'false' },
+    { file: sqlite('write/suspects'), find: 'now >= since + exclusiveMs', replace: 'false' },
   ),
   bug(
     'a suspect of three crashes runs alone for two seconds',
@@ -429,7 +429,7 @@ const leases: readonly Mutation[] = [
     suspects('a suspect, which ran at two crashes or more, wakes those who wait for a job when its time is over'),
     {
       file: sqlite('thread/store-thread'),
-      find: 'if (aloneUntil !== null && aloneUntil <= now)',
+      find: 'if (exclusiveUntil !== null && exclusiveUntil <= now)',
       replace: 'if (false)',
     },
     { file: sqlite('thread/store-thread'), find: '++this.#ticks % fallbackTicks === 0', replace: 'false' },
@@ -828,7 +828,7 @@ const joins: readonly Mutation[] = [
     joining(
       'what comes while a transaction runs is told, each call of it, where the file is found damaged while each runs alone',
     ),
-    { file: sqlite('thread/calls'), find: 'if (alone)', replace: 'if (false)' },
+    { file: sqlite('thread/calls'), find: 'if (singles)', replace: 'if (false)' },
   ),
   bug(
     'calls that are split all store the jobs of the first',

@@ -57,16 +57,16 @@ export class FakeStore implements DispatcherStore {
   }
 
   /** For how many jobs it was asked and has not answered. */
-  get room(): number {
-    return this.leases.reduce((sum, { room }) => sum + room, 0)
+  get limit(): number {
+    return this.leases.reduce((sum, { limit }) => sum + limit, 0)
   }
 
   /** Answers the oldest leases: these are leased and started, on disk. */
   answer(...jobs: LeasedJob[]): void {
     for (let left = jobs; left.length > 0; ) {
-      const { room, resolve } = this.leases.shift()!
-      resolve(left.slice(0, room))
-      left = left.slice(room)
+      const { limit, resolve } = this.leases.shift()!
+      resolve(left.slice(0, limit))
+      left = left.slice(limit)
     }
   }
 

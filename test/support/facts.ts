@@ -78,7 +78,7 @@ export function someFacts(given: Given = {}): Snapshot {
       },
       isUnhandled: false,
       isSuspect: state === 'queued' && crashes >= 2,
-      alone: null,
+      exclusive: null,
       suspectsAhead: { count: 0, more: false },
       lease,
       lastEvent,

@@ -3,7 +3,7 @@ import { Prefetch } from '../../src/machines/prefetch.ts'
 import { type Assigned, type RunningAttempt, Slots } from '../../src/machines/slots.ts'
 
 /** What it asks the store for. */
-export type Room = NonNullable<ReturnType<Prefetch['ask']>>
+export type LeaseRequest = NonNullable<ReturnType<Prefetch['ask']>>
 
 export interface Books {
   readonly slots: Slots
@@ -29,16 +29,16 @@ export function jobs(count: number, first = 1): LeasedJob[] {
 }
 
 /** All the room that it asks for, request by request. */
-export function roomsOf(prefetch: Prefetch): Room[] {
-  const rooms: Room[] = []
-  for (let room = prefetch.ask(); room; room = prefetch.ask()) {
-    if (room.room < 1 || rooms.push(room) > 100) throw new Error(`it asks for ${room.room}, after ${rooms.length}`)
+export function roomsOf(prefetch: Prefetch): LeaseRequest[] {
+  const rooms: LeaseRequest[] = []
+  for (let limit = prefetch.ask(); limit; limit = prefetch.ask()) {
+    if (limit.limit < 1 || rooms.push(limit) > 100) throw new Error(`it asks for ${limit.limit}, after ${rooms.length}`)
   }
   return rooms
 }
 
-export function sumOf(rooms: readonly Room[]): number {
-  return sum(rooms.map(({ room }) => room))
+export function sumOf(rooms: readonly LeaseRequest[]): number {
+  return sum(rooms.map(({ limit }) => limit))
 }
 
 export function roomOf(prefetch: Prefetch): number {

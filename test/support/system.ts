@@ -95,7 +95,7 @@ export async function withLeasedJob() {
   const [busy, waiting] = await system.enqueue(['blocker', 'leased'].map((payload) => ({ type: 'work', payload })))
   await untilCalled(system, busy!.id)
   const { store: other } = await openStore({ path, clock })
-  await other.lease({ room: 1, wait: false })
+  await other.lease({ limit: 1, wait: false })
   return { ...opened, ran, blocker, leased: waiting!.id, other }
 }
 

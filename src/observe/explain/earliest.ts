@@ -5,7 +5,7 @@ import type { Facts } from './facts.ts'
 import { isOver } from './leased.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
 import { waysOn } from './obstacles.ts'
-import { sayInstant } from './words.ts'
+import { sayInstant } from './text.ts'
 
 /** `a`, `a and b`, `a, b and c`. */
 const list = new Intl.ListFormat('en-GB')

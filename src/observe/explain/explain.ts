@@ -3,13 +3,13 @@ import { countAfter, describeState, type Edge, eventsFrom, findEdge, hasTag } fr
 import { jobEvents } from '../../machines/events.ts'
 import type { EventType, JobEvent, JobState } from '../../machines/job.ts'
 import type { PlaceInLine } from '../../persistence/store.ts'
-import { type Happened, recount, tell } from './because.ts'
 import { nextRun } from './earliest.ts'
 import { type Facts, factsOf, type Snapshot } from './facts.ts'
+import { type Happened, recount, toHappened } from './happened.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
 import { obstaclesTo, obstaclesToRun } from './obstacles.ts'
 import { explainSuspect } from './suspicion.ts'
-import { ago, number, sayInstant, sentence } from './words.ts'
+import { ago, number, sayInstant, sentence } from './text.ts'
 
 export type { Cause, Happened, Obstacle, ObstacleCode, PlaceInLine }
 
@@ -63,8 +63,8 @@ export function explain(snapshot: Snapshot): Explanation {
     state: job.state,
     meaning: describeState(job.state),
     summary: summarize(facts, obstacles),
-    because: tell(lastEvent, facts),
-    lastFailure: lastFailure && tell(lastFailure, facts),
+    because: toHappened(lastEvent, facts),
+    lastFailure: lastFailure && toHappened(lastFailure, facts),
     next: eventsFrom(job.state).map((event) => toNext(event, facts)),
     obstacles,
     line,

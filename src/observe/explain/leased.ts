@@ -4,7 +4,7 @@ import type { EventType } from '../../machines/job.ts'
 import type { RunningAttempt } from '../../machines/slots.ts'
 import type { Facts, ServerFacts } from './facts.ts'
 import type { Obstacle } from './obstacle.ts'
-import { ago, duration, instant, sayInstant, sayOwner } from './words.ts'
+import { ago, duration, instant, sayInstant, sayOwner } from './text.ts'
 
 /** What stands between a job whose lease somebody holds, or held, and an event. */
 export function obstaclesOfLease(event: EventType, facts: Facts): Obstacle[] {

@@ -5,8 +5,8 @@ import type { Counted } from '../../persistence/store.ts'
 import type { Facts, ServerFacts } from './facts.ts'
 import { obstaclesOfLease, running } from './leased.ts'
 import type { Obstacle } from './obstacle.ts'
-import { sayAlone } from './suspicion.ts'
-import { number, sayInstant, sayOwner } from './words.ts'
+import { describeExclusive } from './suspicion.ts'
+import { number, sayInstant, sayOwner } from './text.ts'
 
 /** What stands between a job and one event now; nothing: it can happen. Only of events that the machine takes in the job's state. */
 export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
@@ -65,11 +65,11 @@ function unhandled({ jobFacts: { job, isUnhandled }, server }: Facts): Obstacle[
 }
 
 /** Jobs that run first and alone: the process has ended while they ran, more than once. */
-function suspects({ jobFacts: { job, isSuspect, alone, suspectsAhead }, now }: Facts): Obstacle[] {
+function suspects({ jobFacts: { job, isSuspect, exclusive, suspectsAhead }, now }: Facts): Obstacle[] {
   const obstacles: Obstacle[] = []
-  const said = alone && alone.id !== job.id ? sayAlone(alone, now) : null
-  if (alone && said) {
-    obstacles.push({ code: 'suspect_alone', message: `job ${alone.id} ${said.clause}`, until: said.until })
+  const said = exclusive && exclusive.id !== job.id ? describeExclusive(exclusive, now) : null
+  if (exclusive && said) {
+    obstacles.push({ code: 'suspect_alone', message: `job ${exclusive.id} ${said.clause}`, until: said.until })
   }
   if (suspectsAhead.count > 0) {
     const jobs = counted(suspectsAhead, isSuspect ? 'other job' : 'job')

@@ -1,18 +1,18 @@
 import { hasTag } from '../../machines/edges.ts'
-import { aloneMs, runsAloneToItsEnd, suspectCrashes } from '../../machines/guards.ts'
+import { exclusiveMs, isExclusiveToEnd, suspectCrashes } from '../../machines/guards.ts'
 import type { JobFacts } from '../../persistence/store.ts'
 import type { Facts } from './facts.ts'
-import { duration, instant, number } from './words.ts'
+import { duration, instant, number } from './text.ts'
 
 /** That a job runs alone now: `runs alone until …, because …`, and until when at most, in epoch ms; null where it does not, or no longer. */
-export function sayAlone(
-  alone: JobFacts['alone'],
+export function describeExclusive(
+  exclusive: JobFacts['exclusive'],
   now: number,
 ): { readonly clause: string; readonly until: number | null } | null {
-  if (!alone) return null
-  const { startedAt, timeoutMs, crashes } = alone
-  const isLast = runsAloneToItsEnd(alone)
-  const limitMs = isLast ? timeoutMs : aloneMs
+  if (!exclusive) return null
+  const { startedAt, timeoutMs, crashes } = exclusive
+  const isLast = isExclusiveToEnd(exclusive)
+  const limitMs = isLast ? timeoutMs : exclusiveMs
   const until = startedAt === null || limitMs === null ? null : startedAt + limitMs
   const isPast = until !== null && until <= now
   if (isPast && !isLast) return null
@@ -23,18 +23,18 @@ export function sayAlone(
 /** That a job is to run alone, or does, or that the process ended once too often while it ran; empty where it is nothing to wonder at. */
 export function explainSuspect(facts: Facts): string {
   const { jobFacts, now } = facts
-  const { job, isSuspect, alone } = jobFacts
+  const { job, isSuspect, exclusive } = jobFacts
   if (job.crashes < suspectCrashes) return ''
-  const isLast = runsAloneToItsEnd(job)
+  const isLast = isExclusiveToEnd(job)
   if (isSuspect) {
-    const length = isLast ? 'to its end' : `for ${duration(aloneMs)}`
+    const length = isLast ? 'to its end' : `for ${duration(exclusiveMs)}`
     const stake = isLast ? '; if it ends once more meanwhile, the job is dead' : ''
     return `It runs before others, and alone ${length}, because the process ended ${times(job.crashes)} while it ran${stake}.`
   }
   if (!hasTag(job.state, 'executing')) return ''
   if (facts.isOrphan && isLast)
     return `The process has ended ${times(job.crashes + 1)} while it ran, so the job counts as the cause and becomes dead: correct its handler, then requeue it.`
-  const said = alone?.id === job.id ? sayAlone(alone, now) : null
+  const said = exclusive?.id === job.id ? describeExclusive(exclusive, now) : null
   return said ? `It ${said.clause}.` : ''
 }
 

@@ -1,4 +1,4 @@
-import { countStates, edges, statesTagged } from '../../machines/edges.ts'
+import { countStates, edges, statesWithTag } from '../../machines/edges.ts'
 import type { JobState } from '../../machines/job.ts'
 import { type Slots, takenPhases } from '../../machines/slots.ts'
 import { type CommitStats, type EdgeCount, type FileSizes, retention, type Store } from '../../persistence/store.ts'
@@ -129,7 +129,7 @@ function countPhases(workers: Activity['workers']): Record<Phase, number> {
 function withNeverTaken(counts: readonly EdgeCount[]): EdgeCount[] {
   const known = [
     ...edges.map(({ from, event, to }) => ({ from, event, to, count: 0 })),
-    ...statesTagged('expendable').map((from) => ({ from, event: retention, to: null, count: 0 }) as const),
+    ...statesWithTag('expendable').map((from) => ({ from, event: retention, to: null, count: 0 }) as const),
   ]
   const byEdge = new Map<string, EdgeCount>()
   for (const edge of [...known, ...counts]) byEdge.set(`${edge.from} ${edge.event} ${edge.to}`, edge)

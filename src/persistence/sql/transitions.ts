@@ -1,4 +1,4 @@
-import { type Edge, edgesOn, hasTag, statesTagged } from '../../machines/edges.ts'
+import { type Edge, edgesOn, hasTag, statesWithTag } from '../../machines/edges.ts'
 import { crashesMax } from '../../machines/guards.ts'
 import type { EventType, GuardName, JobNode, JobTag } from '../../machines/job.ts'
 
@@ -53,8 +53,8 @@ function stateIsOneOf(states: readonly JobNode[], column = 'jobs.state'): string
 }
 
 /** True where the job's state carries `tag`. */
-export function stateIsTagged(tag: JobTag, column = 'jobs.state'): string {
-  return stateIsOneOf(statesTagged(tag), column)
+export function stateHasTag(tag: JobTag, column = 'jobs.state'): string {
+  return stateIsOneOf(statesWithTag(tag), column)
 }
 
 /** True where the machine takes `event` in the job's state. */

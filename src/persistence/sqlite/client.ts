@@ -282,8 +282,8 @@ class SqliteStore implements Store {
     })
   }
 
-  async lease({ room, wait, start = false }: { room: number; wait: boolean; start?: boolean }): Promise<LeasedJob[]> {
-    const { facts, payloads } = await this.#request({ op: 'lease', room, wait, start })
+  async lease({ limit, wait, start = false }: { limit: number; wait: boolean; start?: boolean }): Promise<LeasedJob[]> {
+    const { facts, payloads } = await this.#request({ op: 'lease', limit, wait, start })
     return (JSON.parse(facts) as LeasedFacts[]).map(
       ([id, leaseToken, type, attempt, maxAttempts, timeoutMs, runAt], index) => ({
         id,

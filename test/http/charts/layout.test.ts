@@ -1,6 +1,6 @@
 import type { Worker } from 'node:worker_threads'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
-import type { Layout, PlacedNode } from '../../../src/http/dashboard/charts/layout.ts'
+import type { Layout, NodeLayout } from '../../../src/http/dashboard/charts/layout.ts'
 import { charts } from '../../../src/machines/chart.ts'
 
 const threads: Worker[] = []
@@ -63,8 +63,8 @@ describe.each(Object.values(charts))('the layout of the chart $id', (chart) => {
 
   test('lays nothing over anything else, and all of it inside', async () => {
     const { nodes, width, height } = await layoutOf(chart)
-    const left = (node: PlacedNode) => node.x - node.width / 2
-    const top = (node: PlacedNode) => node.y - node.height / 2
+    const left = (node: NodeLayout) => node.x - node.width / 2
+    const top = (node: NodeLayout) => node.y - node.height / 2
 
     for (const one of nodes) {
       expect(left(one)).toBeGreaterThanOrEqual(0)

@@ -5,7 +5,7 @@ import { describeState, eventsFrom, jobStates } from '../../../src/machines/edge
 import { type EventType, type JobEvent, type JobState, jobMachine } from '../../../src/machines/job.ts'
 import { explain } from '../../../src/observe/explain/explain.ts'
 import type { ServerFacts } from '../../../src/observe/explain/facts.ts'
-import { ago, duration } from '../../../src/observe/explain/words.ts'
+import { ago, duration } from '../../../src/observe/explain/text.ts'
 import { type Given, now, owner, someFacts } from '../../support/facts.ts'
 
 const lineOf = (ahead: number, queues = 1, more = false) => ({
@@ -202,18 +202,18 @@ describe('the summary of', () => {
         state: 'running',
         events: [...crashed, 'lease', 'start'],
         job: { startedAt: now - 500 },
-        jobFacts: { alone: { id: 7, crashes: 2, startedAt: now - 500, timeoutMs: null } },
+        jobFacts: { exclusive: { id: 7, crashes: 2, startedAt: now - 500, timeoutMs: null } },
       },
       'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4, after attempt 1 had broken off, because the process ended while it ran; it ran alone. Process 4711 on db1 runs it, and tells its handler to stop in 5 min, at 2030-01-01T10:04:59.500Z, if it is not done by then: its timeout is 5 min. It runs alone until 2030-01-01T10:00:01.500Z at the latest, because the process ended twice while it ran.',
     ],
     [
       'a job that waits while another runs alone',
-      { jobFacts: { alone: { id: 3, crashes: 2, startedAt: now - 500, timeoutMs: null } } },
+      { jobFacts: { exclusive: { id: 3, crashes: 2, startedAt: now - 500, timeoutMs: null } } },
       'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: job 3 runs alone until 2030-01-01T10:00:01.500Z at the latest, because the process ended twice while it ran. It can run as soon as no other job has to run alone.',
     ],
     [
       'a job that waits while another runs alone to its end',
-      { jobFacts: { alone: { id: 3, crashes: 3, startedAt: now - 9_000, timeoutMs: 60_000 } } },
+      { jobFacts: { exclusive: { id: 3, crashes: 3, startedAt: now - 9_000, timeoutMs: 60_000 } } },
       'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: job 3 runs alone until 2030-01-01T10:00:51.000Z at the latest, because the process ended 3 times while it ran. It can run as soon as no other job has to run alone.',
     ],
     [

@@ -83,7 +83,7 @@ test('a job whose handler is about to be called runs since no instant yet', () =
     runAt: 0,
   }
 
-  prefetch.started(prefetch.ask()!.room, [job])
+  prefetch.started(prefetch.ask()!.limit, [job])
   prefetch.assign()
 
   expect(toWorkerActivity(slots.assigned())).toEqual([

@@ -84,7 +84,7 @@ export function testCommands(open: Open): void {
     test('takes the leases of all that it cancels, whose holder is told of just those, and refuses what comes late', async () => {
       const { store, notices } = await open()
       const delayed = ids(await store.enqueue([aJob(), aJob(), aJob(), aJob({ delayMs: 1_000 })]))[3]!
-      const [a, b, c] = (await store.lease({ room: 3, wait: false })) as [LeasedJob, LeasedJob, LeasedJob]
+      const [a, b, c] = (await store.lease({ limit: 3, wait: false })) as [LeasedJob, LeasedJob, LeasedJob]
       await settle(store, a, 'start')
       await settle(store, c, 'start', 'succeed')
 
@@ -102,7 +102,7 @@ export function testCommands(open: Open): void {
     test('hands what it requeues to leases that wait', async () => {
       const opened = await open()
       const { id } = await bringTo(opened, 'dead', 1)
-      const waiting = opened.store.lease({ room: 5, wait: true })
+      const waiting = opened.store.lease({ limit: 5, wait: true })
 
       await opened.store.command('requeue', [id])
 

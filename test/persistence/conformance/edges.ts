@@ -71,7 +71,7 @@ async function sendTo({ store, clock }: Node, job: LeasedJob, event: JobEvent): 
       return store.sweep()
     }
     case 'lease':
-      await store.lease({ room: 1, wait: false })
+      await store.lease({ limit: 1, wait: false })
       return
     case 'expire':
       await store.abandon([job])

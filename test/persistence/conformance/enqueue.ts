@@ -69,7 +69,7 @@ export function testEnqueue(open: Open): void {
       const opened = await open()
       const keyed = aJob({ idempotency: { key: 'k', content: 'same' } })
       const [first] = ids(await opened.store.enqueue([keyed]))
-      const [job] = await opened.store.lease({ room: 1, wait: false })
+      const [job] = await opened.store.lease({ limit: 1, wait: false })
       await settle(opened.store, job!, 'start', 'succeed')
 
       const again = await opened.store.enqueue([keyed])
@@ -174,7 +174,7 @@ export function testEnqueue(open: Open): void {
     test('counts in the bound on a queue whatever waits in it: delayed, to be retried, and with a key', async () => {
       const { store, clock } = await open({ maxQueueDepth: 10, maxDepthPerQueue: 3 })
       await store.enqueue([aJob()])
-      const [job] = await store.lease({ room: 1, wait: false, start: true })
+      const [job] = await store.lease({ limit: 1, wait: false, start: true })
       await store.apply([{ ...leaseOf(job!), event: 'fail', error: { name: 'Error', message: '' } }])
       await store.enqueue([aJob({ delayMs: 1_000 }), aJob({ idempotency: { key: 'k', content: 'c' } })])
 

@@ -51,7 +51,7 @@ export async function bringTo(opened: OpenedStore, state: JobState, maxAttempts:
     await store.send('cancel', id!)
     return unleased
   }
-  const [job] = await store.lease({ room: 1, wait: false })
+  const [job] = await store.lease({ limit: 1, wait: false })
   if (state === 'leased') return job!
   await settle(store, job!, 'start')
   if (state === 'succeeded') await settle(store, job!, 'succeed')

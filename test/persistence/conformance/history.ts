@@ -29,7 +29,7 @@ export function testHistory(open: Open): void {
       const [id] = ids(await store.enqueue([aJob({ maxAttempts: 2 })]))
       for (let attempt = 1; attempt <= 2; attempt++) {
         await store.sweep()
-        const [job] = await store.lease({ room: 1, wait: false })
+        const [job] = await store.lease({ limit: 1, wait: false })
         await settle(store, job!, 'start', 'fail')
       }
 
@@ -52,7 +52,7 @@ export function testHistory(open: Open): void {
     test('ends where it is asked to, or where the job is', async () => {
       const { store } = await open()
       const [id, other] = ids(await store.enqueue([aJob(), aJob({ delayMs: 1_000 })]))
-      const [job] = await store.lease({ room: 1, wait: false })
+      const [job] = await store.lease({ limit: 1, wait: false })
       await settle(store, job!, 'start', 'succeed')
 
       const leased = await store.pathOf(id!, 2)
@@ -119,7 +119,7 @@ export function testHistory(open: Open): void {
     test('are those of all jobs, one after the other, as each history has them', async () => {
       const { store, clock } = await open()
       const [a, b] = ids(await store.enqueue([aJob(), aJob({ type: 'other', queue: 'mail', delayMs: 60_000 })]))
-      const [job] = await store.lease({ room: 1, wait: false })
+      const [job] = await store.lease({ limit: 1, wait: false })
       clock.advance(5)
       await settle(store, job!, 'start', 'reject')
       await store.send('cancel', b!)

@@ -31,7 +31,7 @@ export function testJobFacts(open: Open): void {
         },
         isUnhandled: false,
         isSuspect: false,
-        alone: null,
+        exclusive: null,
         suspectsAhead: { count: 0, more: false },
         lease: null,
         lastEvent: {
@@ -84,7 +84,7 @@ export function testJobFacts(open: Open): void {
       const ahead = async (id: number) => (await store.jobFacts(id))?.line?.ahead.count
 
       const places = await Promise.all(line.slice(0, 5).map(ahead))
-      const leased = await store.lease({ room: 10, wait: false })
+      const leased = await store.lease({ limit: 10, wait: false })
 
       const queue = leased.map(({ id }) => id).filter((id) => line.indexOf(id) < 5)
       expect(places).toEqual(line.slice(0, 5).map((id) => queue.indexOf(id)))
@@ -93,7 +93,7 @@ export function testJobFacts(open: Open): void {
     test('counts the suspects that are started before it, and no others', async () => {
       let node: Node = await open()
       const add = async (priority: number) => ids(await node.store.enqueue([aJob({ priority })]))[0]!
-      const run = () => node.store.lease({ room: 9, wait: false, start: true })
+      const run = () => node.store.lease({ limit: 9, wait: false, start: true })
       const endNode = async () => {
         node = await node.endNode()
       }
@@ -141,7 +141,7 @@ export function testJobFacts(open: Open): void {
       const { store } = await open()
       const [aside, behind] = ids(await store.enqueue([aJob({ type: 'nobody' }), aJob(), aJob()]))
       const before = (await store.jobFacts(behind!))?.line
-      await store.lease({ room: 1, wait: true })
+      await store.lease({ limit: 1, wait: true })
 
       expect(before).toEqual(placeInLine(1, 1))
       expect(await store.jobFacts(aside!)).toMatchObject({ isUnhandled: true, line: null })
@@ -152,13 +152,13 @@ export function testJobFacts(open: Open): void {
       const { store, clock } = opened
       const [id] = ids(await store.enqueue([aJob({ maxAttempts: 3 })]))
       for (const message of ['first', 'second']) {
-        const [job] = await store.lease({ room: 1, wait: false })
+        const [job] = await store.lease({ limit: 1, wait: false })
         await settle(store, job!, 'start')
         await store.apply([{ ...leaseOf(job!), event: 'fail', delayMs: 5, error: { name: 'Error', message } }])
         clock.advance(5)
         await store.sweep()
       }
-      const [job] = await store.lease({ room: 1, wait: false })
+      const [job] = await store.lease({ limit: 1, wait: false })
       await settle(store, job!, 'start', 'succeed')
 
       const { lastEvent, lastFailure } = (await store.jobFacts(id!))!
@@ -171,7 +171,7 @@ export function testJobFacts(open: Open): void {
       let node = await open()
       const [id] = ids(await node.store.enqueue([aJob({ maxAttempts: 9 })]))
       const crash = async (...events: LeaseEvent['event'][]) => {
-        const [job] = await node.store.lease({ room: 1, wait: false })
+        const [job] = await node.store.lease({ limit: 1, wait: false })
         await settle(node.store, job!, ...events)
         node = await node.endNode()
       }
@@ -194,7 +194,7 @@ export function testJobFacts(open: Open): void {
       let node: Node = await open()
       const suspects = ids(await node.store.enqueue([aJob(), aJob()]))
       for (let crashes = 0; crashes < 2; crashes++) {
-        await node.store.lease({ room: 2, wait: false, start: true })
+        await node.store.lease({ limit: 2, wait: false, start: true })
         node = await node.endNode()
       }
       const { store } = node
@@ -202,7 +202,7 @@ export function testJobFacts(open: Open): void {
       const ahead = async (id: number) => (await store.jobFacts(id))!.suspectsAhead.count
       const before = await Promise.all([...suspects, other!].map(ahead))
 
-      await store.lease({ room: 3, wait: false, start: true })
+      await store.lease({ limit: 3, wait: false, start: true })
 
       const { startedAt, crashes } = (await store.find(suspects[0]!))!
       const alone = { id: suspects[0]!, crashes, startedAt, timeoutMs: null }

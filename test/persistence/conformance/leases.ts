@@ -8,7 +8,7 @@ export function testLeases(open: Open): void {
   describe('lease', () => {
     test('waits for a job to come', async () => {
       const { store } = await open()
-      const waiting = store.lease({ room: 5, wait: true })
+      const waiting = store.lease({ limit: 5, wait: true })
 
       const [id] = ids(await store.enqueue([aJob()]))
 
@@ -18,18 +18,18 @@ export function testLeases(open: Open): void {
     test('answers at once where it is not to wait', async () => {
       const { store } = await open()
 
-      expect(await store.lease({ room: 5, wait: false })).toEqual([])
+      expect(await store.lease({ limit: 5, wait: false })).toEqual([])
     })
 
     test('answers those who wait with nothing once leasing has stopped', async () => {
       const { store } = await open()
-      const waiting = store.lease({ room: 5, wait: true })
+      const waiting = store.lease({ limit: 5, wait: true })
 
       await store.stopLeasing()
       await store.enqueue([aJob()])
 
       expect(await waiting).toEqual([])
-      expect(await store.lease({ room: 5, wait: true })).toEqual([])
+      expect(await store.lease({ limit: 5, wait: true })).toEqual([])
     })
 
     test('takes higher priority first, then earlier run_at, then lower id', async () => {
@@ -38,7 +38,7 @@ export function testLeases(open: Open): void {
       clock.advance(20)
       await store.sweep()
 
-      const leased = await store.lease({ room: 10, wait: false })
+      const leased = await store.lease({ limit: 10, wait: false })
 
       expect(leased.map(({ id }) => id)).toEqual([high, first, second, late, low])
     })
@@ -54,10 +54,10 @@ export function testLeases(open: Open): void {
 
       const turns: string[] = []
       for (let i = 0; i < 6; i++) {
-        const [job] = await store.lease({ room: 1, wait: false })
+        const [job] = await store.lease({ limit: 1, wait: false })
         turns.push((await store.find(job!.id))!.queue)
       }
-      const together = await store.lease({ room: 4, wait: false })
+      const together = await store.lease({ limit: 4, wait: false })
 
       expect(turns).toEqual(['a', 'm', 'z', 'a', 'z', 'a'])
       expect(together).toHaveLength(4)
@@ -67,7 +67,7 @@ export function testLeases(open: Open): void {
       const { store } = await open()
       await store.enqueue([...Array.from({ length: 20 }, () => aJob({ queue: 'a' })), aJob({ queue: 'b' })])
 
-      const leased = await store.lease({ room: 10, wait: false })
+      const leased = await store.lease({ limit: 10, wait: false })
 
       const queues = await Promise.all(leased.map(async ({ id }) => (await store.find(id))!.queue))
       expect(queues.slice(0, 2).sort()).toEqual(['a', 'b'])
@@ -79,7 +79,7 @@ export function testLeases(open: Open): void {
       const unhandled = ids(await store.enqueue(Array.from({ length: 3 }, () => aJob({ type: 'nobody', priority: 9 }))))
       const [id] = ids(await store.enqueue([aJob()]))
 
-      const leased = await store.lease({ room: 1, wait: true })
+      const leased = await store.lease({ limit: 1, wait: true })
 
       expect(leased.map((job) => job.id)).toEqual([id])
       expect(notices).toEqual([{ type: 'unhandled', types: ['nobody'], count: 3 }])
@@ -92,7 +92,7 @@ export function testLeases(open: Open): void {
       const { store, clock } = await open()
       const [a, b] = ids(await store.enqueue([aJob(), aJob()]))
 
-      const leased = await store.lease({ room: 2, wait: false, start: true })
+      const leased = await store.lease({ limit: 2, wait: false, start: true })
 
       expect(leased).toMatchObject([
         { id: a, leaseToken: 2, attempt: 0 },
@@ -111,7 +111,7 @@ export function testLeases(open: Open): void {
     test('gives leases that hold, are renewed, and settle', async () => {
       const { store, clock } = await open()
       await store.enqueue([aJob()])
-      const [job] = await store.lease({ room: 1, wait: false, start: true })
+      const [job] = await store.lease({ limit: 1, wait: false, start: true })
 
       clock.advance(leaseMs * 2)
       await store.sweep()
@@ -124,9 +124,9 @@ export function testLeases(open: Open): void {
     test('starts for those alone who said so', async () => {
       const { store } = await open()
       const waiting = [
-        store.lease({ room: 1, wait: true }),
-        store.lease({ room: 1, wait: true, start: true }),
-        store.lease({ room: 1, wait: true }),
+        store.lease({ limit: 1, wait: true }),
+        store.lease({ limit: 1, wait: true, start: true }),
+        store.lease({ limit: 1, wait: true }),
       ]
 
       const stored = ids(await store.enqueue([aJob(), aJob(), aJob()]))
@@ -142,12 +142,12 @@ export function testLeases(open: Open): void {
       const opened = await open()
       const { store, clock } = opened
       await store.enqueue([aJob()])
-      const [slow] = await store.lease({ room: 1, wait: false })
+      const [slow] = await store.lease({ limit: 1, wait: false })
       await settle(store, slow!, 'start')
       await store.abandon([slow!])
       clock.advance(leaseMs)
       await store.sweep()
-      const [next] = await store.lease({ room: 1, wait: false })
+      const [next] = await store.lease({ limit: 1, wait: false })
       await settle(store, next!, 'start')
 
       const late: LeaseEvent = { id: slow!.id, leaseToken: slow!.leaseToken, event: 'succeed' }
@@ -160,7 +160,7 @@ export function testLeases(open: Open): void {
     test('holds until its last millisecond', async () => {
       const { store, clock } = await open()
       await store.enqueue([aJob()])
-      const [job] = await store.lease({ room: 1, wait: false })
+      const [job] = await store.lease({ limit: 1, wait: false })
       await store.abandon([job!])
 
       clock.advance(leaseMs - 1)
@@ -175,11 +175,11 @@ export function testLeases(open: Open): void {
     test('outlives the late outcome of an earlier attempt of its job', async () => {
       const { store, clock } = await open()
       await store.enqueue([aJob()])
-      const [slow] = await store.lease({ room: 1, wait: false })
+      const [slow] = await store.lease({ limit: 1, wait: false })
       await store.abandon([slow!])
       clock.advance(leaseMs)
       await store.sweep()
-      const [next] = await store.lease({ room: 1, wait: false })
+      const [next] = await store.lease({ limit: 1, wait: false })
       await store.apply([{ ...leaseOf(slow!), event: 'start' }])
 
       clock.advance(leaseMs)

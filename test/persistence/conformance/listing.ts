@@ -108,7 +108,7 @@ export function testListing(open: Open): void {
       const { store } = await open()
       await store.enqueue([aJob(), aJob()])
       const failing = async (message: string) => {
-        const [job] = await store.lease({ room: 1, wait: false })
+        const [job] = await store.lease({ limit: 1, wait: false })
         await settle(store, job!, 'start')
         await store.apply([{ ...leaseOf(job!), event: 'fail', error: { name: 'Error', message } }])
         await store.sweep()

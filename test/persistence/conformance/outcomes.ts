@@ -9,7 +9,7 @@ export function testOutcomes(open: Open): void {
     test('commits a mixed batch in order and refuses only what is late', async () => {
       const { store } = await open()
       await store.enqueue([aJob(), aJob(), aJob()])
-      const [a, b, c] = (await store.lease({ room: 3, wait: false })) as [LeasedJob, LeasedJob, LeasedJob]
+      const [a, b, c] = (await store.lease({ limit: 3, wait: false })) as [LeasedJob, LeasedJob, LeasedJob]
       const stale: LeaseEvent = { id: c.id, leaseToken: c.leaseToken + 1, event: 'start' }
 
       const refused = await store.apply([
@@ -29,7 +29,7 @@ export function testOutcomes(open: Open): void {
     test('takes the first of two that are equal, and refuses both where their lease is lost', async () => {
       const { store } = await open()
       await store.enqueue([aJob(), aJob()])
-      const [a, b] = (await store.lease({ room: 2, wait: false, start: true })) as [LeasedJob, LeasedJob]
+      const [a, b] = (await store.lease({ limit: 2, wait: false, start: true })) as [LeasedJob, LeasedJob]
       await store.send('cancel', b.id)
       const twice = [a, b, a, b].map((job): LeaseEvent => ({ ...leaseOf(job), event: 'succeed' }))
 
@@ -43,7 +43,7 @@ export function testOutcomes(open: Open): void {
     test('commits what happened to jobs far apart, each with its own error and delay, and refuses what is late', async () => {
       const { store, clock } = await open()
       await store.enqueue(Array.from({ length: 30 }, () => aJob()))
-      const leased = await store.lease({ room: 30, wait: false, start: true })
+      const leased = await store.lease({ limit: 30, wait: false, start: true })
       const failed = leased
         .filter(({ id }) => id % 2 === 0)
         .map(
@@ -73,7 +73,7 @@ export function testOutcomes(open: Open): void {
     test('keeps the error of the last failed attempt, in the row without its stack and in the history', async () => {
       const { store, clock } = await open()
       await store.enqueue([aJob()])
-      const [first] = await store.lease({ room: 1, wait: false })
+      const [first] = await store.lease({ limit: 1, wait: false })
       const error = { name: 'TypeError', message: 'it "broke"\n' }
       await store.apply([{ ...leaseOf(first!), event: 'start' }])
       const withStack = { ...error, stack: 'at work' }
@@ -81,7 +81,7 @@ export function testOutcomes(open: Open): void {
 
       clock.advance(1_000)
       await store.sweep()
-      const [second] = await store.lease({ room: 1, wait: false })
+      const [second] = await store.lease({ limit: 1, wait: false })
       await settle(store, second!, 'start', 'succeed')
 
       const found = await store.find(first!.id)
@@ -97,14 +97,14 @@ export function testOutcomes(open: Open): void {
     test('gives the attempt back on snooze and on release', async () => {
       const { store, clock } = await open()
       await store.enqueue([aJob()])
-      const [job] = await store.lease({ room: 1, wait: false })
+      const [job] = await store.lease({ limit: 1, wait: false })
       await store.apply([{ ...leaseOf(job!), event: 'start' }])
       await store.apply([{ ...leaseOf(job!), event: 'snooze', delayMs: 500 }])
 
       expect(await store.find(job!.id)).toMatchObject({ state: 'scheduled', attempt: 0, runAt: clock.now() + 500 })
       clock.advance(500)
       await store.sweep()
-      const [again] = await store.lease({ room: 1, wait: false })
+      const [again] = await store.lease({ limit: 1, wait: false })
       await settle(store, again!, 'start', 'release')
       expect(await store.find(job!.id)).toMatchObject({ state: 'queued', attempt: 0 })
     })
@@ -113,12 +113,12 @@ export function testOutcomes(open: Open): void {
       const { store, clock } = await open()
       const [id] = ids(await store.enqueue([aJob(), aJob()]))
       clock.advance(10)
-      const [first] = await store.lease({ room: 1, wait: false, start: true })
+      const [first] = await store.lease({ limit: 1, wait: false, start: true })
 
       await settle(store, first!, 'release')
 
       expect(await store.find(id!)).toMatchObject({ state: 'queued', runAt: clock.now() - 10 })
-      expect((await store.lease({ room: 1, wait: false })).map((job) => job.id)).toEqual([id])
+      expect((await store.lease({ limit: 1, wait: false })).map((job) => job.id)).toEqual([id])
     })
   })
 
@@ -165,7 +165,7 @@ export function testOutcomes(open: Open): void {
     test('moves all on, however many there are', async () => {
       const opened = await open()
       await opened.store.enqueue(Array.from({ length: 2_500 }, () => aJob()))
-      await opened.store.lease({ room: 2_500, wait: false })
+      await opened.store.lease({ limit: 2_500, wait: false })
 
       const { store, found } = await opened.endNode()
 
@@ -176,7 +176,7 @@ export function testOutcomes(open: Open): void {
     test('queues what was leased and what ran, and counts no attempt of it', async () => {
       const opened = await open()
       await opened.store.enqueue([aJob(), aJob(), aJob({ maxAttempts: 1 })])
-      const [a, b, c] = await opened.store.lease({ room: 3, wait: false })
+      const [a, b, c] = await opened.store.lease({ limit: 3, wait: false })
       await settle(opened.store, b!, 'start')
       await settle(opened.store, c!, 'start')
 
@@ -199,7 +199,7 @@ export function testOutcomes(open: Open): void {
     test('says that the process ended, however long ago that was', async () => {
       const { store, path, clock } = await open()
       const [id] = ids(await store.enqueue([aJob()]))
-      await store.lease({ room: 1, wait: false, start: true })
+      await store.lease({ limit: 1, wait: false, start: true })
       await store.close()
       clock.advance(10 * leaseMs)
 

@@ -5,7 +5,7 @@ import { ids, leaseOf, type Node, type Open, settle } from './helpers.ts'
 
 const start = { wait: false, start: true } as const
 /** How long a suspect runs alone. */
-const aloneMs = 2_000
+const exclusiveMs = 2_000
 
 /** Jobs that ran when the process ended. */
 export function testSuspects(open: Open): void {
@@ -42,8 +42,8 @@ export function testSuspects(open: Open): void {
       let node: Node = await open()
       const jobs = ids(await node.store.enqueue([aJob(), aJob()]))
       for (let stops = 0; stops < 5; stops++) {
-        await node.store.lease({ room: 1, ...start })
-        await node.store.lease({ room: 1, wait: false })
+        await node.store.lease({ limit: 1, ...start })
+        await node.store.lease({ limit: 1, wait: false })
         await node.store.noteStop()
         const { found, ...next } = await node.endNode()
         expect(found).toMatchObject({ leased: 1, running: 1, suspects: 0, wasStopping: true })
@@ -62,7 +62,7 @@ export function testSuspects(open: Open): void {
     test('counts its crash again after a start that came from a stop', async () => {
       const opened = await open()
       const [id] = ids(await opened.store.enqueue([aJob()]))
-      await opened.store.lease({ room: 1, ...start })
+      await opened.store.lease({ limit: 1, ...start })
       await opened.store.noteStop()
 
       const { store } = await crash(await opened.endNode())
@@ -73,20 +73,20 @@ export function testSuspects(open: Open): void {
     test('stays a suspect where the process was being stopped', async () => {
       const { first, ...before } = await suspects(open, 1)
       await before.store.enqueue([aJob({ priority: 9 })])
-      await before.store.lease({ room: 9, ...start })
+      await before.store.lease({ limit: 9, ...start })
       await before.store.noteStop()
 
       const { store, found } = await before.endNode()
 
       expect(found).toMatchObject({ running: 1, suspects: 1 })
       expect(await store.find(first)).toMatchObject({ state: 'queued', crashes: 2 })
-      expect(idsOf(await store.lease({ room: 9, ...start }))).toEqual([first])
+      expect(idsOf(await store.lease({ limit: 9, ...start }))).toEqual([first])
     })
 
     test('counts its crash where only the next start was stopped, before it had recovered', async () => {
       const { store, path, clock } = await open()
       const [id] = ids(await store.enqueue([aJob()]))
-      await store.lease({ room: 1, ...start })
+      await store.lease({ limit: 1, ...start })
       await store.close()
       const { store: next } = await open({ path, clock })
       await next.noteStop()
@@ -109,22 +109,22 @@ export function testSuspects(open: Open): void {
         /for the fourth time; it ran alone, so it counts as the cause \(correct its handler, then requeue it\)$/,
       )
       expect(requeued).toMatchObject({ job: { state: 'queued', attempt: 0, crashes: 0 } })
-      expect(await store.lease({ room: 1, ...start })).toHaveLength(1)
+      expect(await store.lease({ limit: 1, ...start })).toHaveLength(1)
     })
 
     test.each(['fail', 'snooze'] as const)('is as good as new when an attempt of it ends by %s', async (event) => {
       const opened = await open()
       await opened.store.enqueue([aJob(), aJob()])
       const { store, clock } = await crash(opened, 2)
-      const [suspect] = await store.lease({ room: 2, ...start })
+      const [suspect] = await store.lease({ limit: 2, ...start })
 
       await store.apply([{ ...leaseOf(suspect!), event, delayMs: 10 }])
 
       expect(await store.find(suspect!.id)).toMatchObject({ crashes: 0 })
       clock.advance(10)
       await store.sweep()
-      await settle(store, (await store.lease({ room: 9, ...start }))[0]!, 'succeed')
-      expect(await store.lease({ room: 9, ...start })).toHaveLength(1)
+      await settle(store, (await store.lease({ limit: 9, ...start }))[0]!, 'succeed')
+      expect(await store.lease({ limit: 9, ...start })).toHaveLength(1)
     })
   })
 
@@ -133,8 +133,8 @@ export function testSuspects(open: Open): void {
       const { store, first } = await suspects(open, 2)
       await store.enqueue([aJob({ priority: 9, queue: 'a' })])
 
-      const alone = await store.lease({ room: 9, ...start })
-      const beside = await store.lease({ room: 9, ...start })
+      const alone = await store.lease({ limit: 9, ...start })
+      const beside = await store.lease({ limit: 9, ...start })
 
       expect([idsOf(alone), idsOf(beside)]).toEqual([[first], []])
     })
@@ -144,10 +144,10 @@ export function testSuspects(open: Open): void {
       const others = ids(await store.enqueue([aJob(), aJob()]))
 
       const order: number[][] = []
-      for (let next = await store.lease({ room: 9, ...start }); next.length > 0; ) {
+      for (let next = await store.lease({ limit: 9, ...start }); next.length > 0; ) {
         order.push(idsOf(next))
         for (const job of next) await settle(store, job, 'succeed')
-        next = await store.lease({ room: 9, ...start })
+        next = await store.lease({ limit: 9, ...start })
       }
 
       expect(order).toEqual([[first], [second], others])
@@ -156,14 +156,14 @@ export function testSuspects(open: Open): void {
     test('makes room when it has run for two seconds, and no sooner', async () => {
       const { store, clock, second } = await suspects(open, 2)
       const other = ids(await store.enqueue([aJob()]))
-      await store.lease({ room: 9, ...start })
+      await store.lease({ limit: 9, ...start })
 
-      clock.advance(aloneMs - 1)
-      const before = await store.lease({ room: 9, ...start })
+      clock.advance(exclusiveMs - 1)
+      const before = await store.lease({ limit: 9, ...start })
       clock.advance(1)
-      const next = await store.lease({ room: 9, ...start })
-      clock.advance(aloneMs)
-      const last = await store.lease({ room: 9, ...start })
+      const next = await store.lease({ limit: 9, ...start })
+      clock.advance(exclusiveMs)
+      const last = await store.lease({ limit: 9, ...start })
 
       expect([before, next, last].map(idsOf)).toEqual([[], [second], other])
     })
@@ -171,12 +171,12 @@ export function testSuspects(open: Open): void {
     test('wakes those who wait for a job when its time is over', async () => {
       const { store, clock } = await suspects(open, 1)
       const other = ids(await store.enqueue([aJob()]))
-      await store.lease({ room: 1, ...start })
-      const waiting = store.lease({ room: 1, wait: true, start: true })
+      await store.lease({ limit: 1, ...start })
+      const waiting = store.lease({ limit: 1, wait: true, start: true })
       // Asked after it, and answered: so that one waits.
-      const before = await store.lease({ room: 1, ...start })
+      const before = await store.lease({ limit: 1, ...start })
 
-      clock.advance(aloneMs)
+      clock.advance(exclusiveMs)
 
       expect([before, await waiting].map(idsOf)).toEqual([[], other])
     })
@@ -184,8 +184,8 @@ export function testSuspects(open: Open): void {
     test('wakes them when it has ended', async () => {
       const { store } = await suspects(open, 1)
       const other = ids(await store.enqueue([aJob()]))
-      const [suspect] = await store.lease({ room: 1, ...start })
-      const waiting = store.lease({ room: 1, wait: true, start: true })
+      const [suspect] = await store.lease({ limit: 1, ...start })
+      const waiting = store.lease({ limit: 1, wait: true, start: true })
 
       await settle(store, suspect!, 'succeed')
 
@@ -194,18 +194,18 @@ export function testSuspects(open: Open): void {
 
     test('goes the sooner the more crashes it has, and with three of them runs alone to its end', async () => {
       const { first, second, ...before } = await suspects(open, 2)
-      await before.store.lease({ room: 1, ...start })
-      before.clock.advance(aloneMs)
-      await before.store.lease({ room: 1, ...start })
+      await before.store.lease({ limit: 1, ...start })
+      before.clock.advance(exclusiveMs)
+      await before.store.lease({ limit: 1, ...start })
       await before.store.enqueue([aJob({ priority: 9 })])
       // Both ran: three crashes each. The first fails by itself, and is no suspect any more.
       const { store, clock } = await before.endNode()
 
-      const [alone] = await store.lease({ room: 9, ...start })
+      const [alone] = await store.lease({ limit: 9, ...start })
       clock.advance(3_600_000)
-      const meanwhile = await store.lease({ room: 9, ...start })
+      const meanwhile = await store.lease({ limit: 9, ...start })
       await settle(store, alone!, 'succeed')
-      const next = await store.lease({ room: 9, ...start })
+      const next = await store.lease({ limit: 9, ...start })
 
       expect([alone!.id, idsOf(meanwhile), idsOf(next)]).toEqual([first, [], [second]])
       expect((await store.find(second))?.crashes).toBe(3)
@@ -214,36 +214,36 @@ export function testSuspects(open: Open): void {
     test('with three crashes keeps others waiting however long it runs', async () => {
       const { store, clock } = await crash(await suspects(open, 1))
       const other = ids(await store.enqueue([aJob()]))
-      const [suspect] = await store.lease({ room: 9, ...start })
+      const [suspect] = await store.lease({ limit: 9, ...start })
 
       clock.advance(3_600_000)
-      const meanwhile = await store.lease({ room: 9, ...start })
+      const meanwhile = await store.lease({ limit: 9, ...start })
       await settle(store, suspect!, 'succeed')
 
-      expect([meanwhile, await store.lease({ room: 9, ...start })].map(idsOf)).toEqual([[], other])
+      expect([meanwhile, await store.lease({ limit: 9, ...start })].map(idsOf)).toEqual([[], other])
     })
 
     test('that was given back stays one, and goes first again', async () => {
       const { store, first } = await suspects(open, 1)
       await store.enqueue([aJob({ priority: 9 })])
-      const [suspect] = await store.lease({ room: 9, ...start })
+      const [suspect] = await store.lease({ limit: 9, ...start })
 
       await settle(store, suspect!, 'release')
 
       expect(await store.find(first)).toMatchObject({ state: 'queued', attempt: 0, crashes: 2 })
-      expect(idsOf(await store.lease({ room: 9, ...start }))).toEqual([first])
+      expect(idsOf(await store.lease({ limit: 9, ...start }))).toEqual([first])
     })
 
     test('that is cancelled makes room, in line and while it runs', async () => {
       const { store, first, second, third } = await suspects(open, 3)
       const other = ids(await store.enqueue([aJob()]))
-      await store.lease({ room: 9, ...start })
+      await store.lease({ limit: 9, ...start })
 
       await store.command('cancel', [first, second])
-      const next = await store.lease({ room: 9, ...start })
+      const next = await store.lease({ limit: 9, ...start })
       await store.send('cancel', third)
 
-      expect([idsOf(next), idsOf(await store.lease({ room: 9, ...start }))]).toEqual([[third], other])
+      expect([idsOf(next), idsOf(await store.lease({ limit: 9, ...start }))]).toEqual([[third], other])
     })
 
     test('that is requeued is one no longer', async () => {
@@ -252,17 +252,17 @@ export function testSuspects(open: Open): void {
       await store.send('requeue', first)
       const other = ids(await store.enqueue([aJob()]))
 
-      expect(idsOf(await store.lease({ room: 9, ...start }))).toEqual([first, ...other])
+      expect(idsOf(await store.lease({ limit: 9, ...start }))).toEqual([first, ...other])
     })
 
     test('makes room when the clock was put back to before its start', async () => {
       const { store, clock } = await suspects(open, 1)
       const other = ids(await store.enqueue([aJob()]))
-      await store.lease({ room: 9, ...start })
+      await store.lease({ limit: 9, ...start })
 
       clock.advance(-3_600_000)
 
-      expect(idsOf(await store.lease({ room: 9, ...start }))).toEqual(other)
+      expect(idsOf(await store.lease({ limit: 9, ...start }))).toEqual(other)
     })
 
     test('whose type nobody here runs is put aside and said so, and holds nobody up', async () => {
@@ -271,14 +271,14 @@ export function testSuspects(open: Open): void {
       await store.close()
       const here = await open({ path, clock, types: ['work'] })
 
-      const leased = await here.store.lease({ room: 9, ...start })
+      const leased = await here.store.lease({ limit: 9, ...start })
 
       expect(leased.map(({ type }) => type)).toEqual(['work'])
       expect(here.notices).toContainEqual({ type: 'unhandled', types: ['other'], count: 2 })
       await here.store.close()
       const back = await open({ path, clock, types: ['work', 'other'] })
       await back.store.sweep()
-      expect(idsOf(await back.store.lease({ room: 9, ...start }))).toEqual([first])
+      expect(idsOf(await back.store.lease({ limit: 9, ...start }))).toEqual([first])
     })
 
     test('is one after a restart too', async () => {
@@ -288,7 +288,7 @@ export function testSuspects(open: Open): void {
 
       const { store: next } = await open({ path, clock })
 
-      expect(idsOf(await next.lease({ room: 9, ...start }))).toEqual([first])
+      expect(idsOf(await next.lease({ limit: 9, ...start }))).toEqual([first])
     })
   })
 }
@@ -304,7 +304,7 @@ async function suspects(open: Open, count: number, type = 'work') {
 /** What may run now runs, and its node ends, so many times. */
 async function crash(node: Node, times = 1): Promise<Node> {
   if (times === 0) return node
-  await node.store.lease({ room: 9, ...start })
+  await node.store.lease({ limit: 9, ...start })
   return crash(await node.endNode(), times - 1)
 }
 

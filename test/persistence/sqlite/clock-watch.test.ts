@@ -138,7 +138,7 @@ describe('a job that has ended', () => {
 test('a lease that was renewed while the clock was ahead is renewed in its time when it is right again', async () => {
   const { store, clock } = await openStore()
   await store.enqueue([aJob()])
-  const [job] = await store.lease({ room: 1, wait: false })
+  const [job] = await store.lease({ limit: 1, wait: false })
   clock.set(clock.now() + 30 * day)
   await store.sweep()
   clock.set(clock.now() - 30 * day)

@@ -6,7 +6,7 @@ test('the store measures each commit that wrote an event: how long it took, and 
   const { store } = await openStore()
 
   await store.enqueue([aJob(), aJob(), aJob()])
-  const [job] = await store.lease({ room: 1, wait: false })
+  const [job] = await store.lease({ limit: 1, wait: false })
   await store.apply([{ ...job!, event: 'start' }])
   await store.apply([{ ...job!, event: 'succeed' }])
 
@@ -20,10 +20,10 @@ test('the store measures each commit that wrote an event: how long it took, and 
 test('a commit that wrote no event does not count', async () => {
   const { store, clock } = await openStore()
   await store.enqueue([aJob()])
-  await store.lease({ room: 1, wait: false })
+  await store.lease({ limit: 1, wait: false })
   const before = store.commitStats()
 
-  await store.lease({ room: 1, wait: false })
+  await store.lease({ limit: 1, wait: false })
   clock.advance(leaseMs / 2)
   await store.sweep()
   await store.send('cancel', 99)

@@ -19,7 +19,7 @@ function aFile() {
     commit,
     enqueue: (count: number) =>
       commit((writer) => writer.enqueue(newCalls(Array.from({ length: count }, () => aJob())), 0)),
-    claim: (room: number): Lease[] => leasesOf(commit((writer) => writer.lease([{ room, start: true }], 0)).jobs),
+    claim: (limit: number): Lease[] => leasesOf(commit((writer) => writer.lease([{ limit, start: true }], 0)).jobs),
     apply: (event: LeaseEvent['event'], leases: readonly Lease[]) =>
       commit((writer) => writer.apply(setsOf(event, leases), 0)),
     /** First job, length and event of each row. */

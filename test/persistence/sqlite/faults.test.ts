@@ -13,7 +13,7 @@ test('a full disk refuses new jobs, keeps outcomes until there is space, and goe
   const folder = mountSmall(join(tempFolder(), 'small')) ?? skip('a small file system cannot be mounted here')
   const { store, notices } = await openStore({ path: join(folder, 'jobs.db') })
   await store.enqueue([aJob()])
-  const [job] = await store.lease({ room: 1, wait: false })
+  const [job] = await store.lease({ limit: 1, wait: false })
   // Beyond what the log has had room for before it was begun anew.
   for (let i = 0; i < 8; i++) await store.enqueue([aJob({ delayMs: 1e9 })])
   const makeRoom = fillDisk(folder)
@@ -52,7 +52,7 @@ test('a full disk is told of as full until it takes a write, though nobody asks 
   // Two tries of what is kept for later, and commits of nothing.
   const waitUntil = performance.now() + 1_200
   while (performance.now() < waitUntil) {
-    await store.lease({ room: 1, wait: false })
+    await store.lease({ limit: 1, wait: false })
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
   const before = told()

@@ -18,7 +18,7 @@ function aFile() {
   commit((writer) => writer.enqueue(newCalls([aJob(), aJob(), aJob()]), 0))
   for (let round = 1; round <= rounds; round++) {
     commit((writer) => {
-      const { jobs } = writer.lease([{ room: 3, start: true }], round)
+      const { jobs } = writer.lease([{ limit: 3, start: true }], round)
       writer.apply(setsOf('release', leasesOf(jobs)), round)
     })
   }

@@ -110,7 +110,7 @@ function calls(ids: readonly number[], ...jobs: NewJobRow[][]): Request {
   return { op: 'enqueue', ...newCalls(...jobs), firstCallId: ids[0]! }
 }
 const keyed = (queue: string) => aJob({ queue, idempotency: { key: queue, content: 'c' } })
-const lease = (room: number, start = false): Request => ({ op: 'lease', room, wait: true, start })
+const lease = (limit: number, start = false): Request => ({ op: 'lease', limit, wait: true, start })
 
 describe('what comes while a transaction runs', () => {
   test('shares its commit', () => {

@@ -5,7 +5,7 @@ import { aJob, openStore } from '../../support/store.ts'
 test('a job that dies at a crash in company, as where a file was edited, is told so', async () => {
   const { store, path } = await openStore()
   await store.enqueue([aJob(), aJob()])
-  await store.lease({ room: 2, wait: false, start: true })
+  await store.lease({ limit: 2, wait: false, start: true })
   const db = new Database(path)
   db.exec('UPDATE jobs SET crashes = 3 WHERE id = 1')
   db.close()

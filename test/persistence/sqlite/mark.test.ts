@@ -67,7 +67,7 @@ describe('a mark', () => {
   test('says how far the log has come, in words', async () => {
     const { store, path } = await openStore()
     await store.enqueue(jobs(3))
-    await store.lease({ room: 1, wait: false, start: true })
+    await store.lease({ limit: 1, wait: false, start: true })
 
     expect(readMark(path)).toEqual({ epoch: 'test-database', transitions: 5, jobs: 3 })
     expect(readFileSync(`${path}-mark`, 'utf8')).toMatch(

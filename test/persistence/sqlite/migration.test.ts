@@ -21,11 +21,11 @@ async function aFile(): Promise<string> {
   await store.sweep()
   await store.send('cancel', 4)
   for (let rounds = 0; rounds < 80; rounds++) {
-    const [job] = await store.lease({ room: 1, wait: true, start: true })
+    const [job] = await store.lease({ limit: 1, wait: true, start: true })
     await store.apply([{ id: job!.id, leaseToken: job!.leaseToken, event: 'snooze', delayMs: 0 }])
     await store.sweep()
   }
-  const leased = await store.lease({ room: 5, wait: true })
+  const leased = await store.lease({ limit: 5, wait: true })
   const ends = ['succeed', 'fail', 'reject'] as const
   const lease = (index: number) => ({ id: leased[index]!.id, leaseToken: leased[index]!.leaseToken })
   await store.apply([0, 1, 2, 3].map((index) => ({ ...lease(index), event: 'start' })))
@@ -101,7 +101,7 @@ describe.each([1, 2, 3, 4, 5])('a file of version %s', (version) => {
     await store.recoverOrphans()
 
     const stored = await store.enqueue([aJob()])
-    const leased = await store.lease({ room: 9, wait: true, start: true })
+    const leased = await store.lease({ limit: 9, wait: true, start: true })
     await store.apply(leased.map(({ id, leaseToken }) => ({ id, leaseToken, event: 'succeed' })))
 
     expect(stored).toMatchObject({ jobs: [{ id: 11 }] })
@@ -172,7 +172,7 @@ describe.each([1, 2, 3, 4, 5])('a file that version %s made, its process killed,
     for (let rounds = 0; rounds < 9; rounds++) {
       clock.advance(3_600_000)
       await store.sweep()
-      const leased = await store.lease({ room: 9, wait: false, start: true })
+      const leased = await store.lease({ limit: 9, wait: false, start: true })
       await store.apply(leased.map(({ id, leaseToken }) => ({ id, leaseToken, event: 'succeed' })))
     }
 

@@ -2,7 +2,7 @@ import { claim, type Edge, edges, edgesOn, jobStates } from '../../../src/machin
 import type { EventType, JobNode, JobState } from '../../../src/machines/job.ts'
 import { claimOrder, orderBy } from '../../../src/persistence/sql/claim-order.ts'
 import { isHeld, isParked, isReady, isTimed } from '../../../src/persistence/sql/conditions.ts'
-import { stateIsTagged } from '../../../src/persistence/sql/transitions.ts'
+import { stateHasTag } from '../../../src/persistence/sql/transitions.ts'
 import { isMark, isOfRun } from '../../../src/persistence/sqlite/schema.ts'
 
 /** A condition over `jobs` as a partial index and a CHECK want it, without the table's name. */
@@ -60,9 +60,9 @@ export const newestSchema = `
     last_event_id INTEGER,
     crashes INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),
     CHECK (seq > 1 OR ${stateIsOneOf([...new Set(edgesOn('enqueue').map(({ to }) => to))])}),
-    CHECK ((lease_token IS NOT NULL) = ${bare(stateIsTagged('held'))}),
+    CHECK ((lease_token IS NOT NULL) = ${bare(stateHasTag('held'))}),
     CHECK ((lease_token IS NULL) = (lease_expires_at IS NULL)),
-    CHECK ((finished_at IS NOT NULL) = ${bare(stateIsTagged('ended'))}),
+    CHECK ((finished_at IS NOT NULL) = ${bare(stateHasTag('ended'))}),
     CHECK ((idempotency_key IS NULL) = (content IS NULL))
   );
   CREATE INDEX jobs_ready ON jobs (queue, ${orderBy(claimOrder)}) WHERE ${bare(isReady)};
@@ -114,7 +114,7 @@ export const newestSchema = `
   END;
 
   CREATE TRIGGER jobs_stay BEFORE DELETE ON jobs
-  WHEN NOT ${stateIsTagged('expendable', 'OLD.state')}
+  WHEN NOT ${stateHasTag('expendable', 'OLD.state')}
   BEGIN
     SELECT RAISE(ABORT, 'jobmachine: only succeeded and cancelled jobs may be removed');
   END;

@@ -21,7 +21,7 @@ describe('a job that another process put into the file', () => {
     // From here on the store's timers run as this test says.
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     onTestFinished(() => void vi.useRealTimers())
-    const waiting = store.lease({ room: 1, wait: true })
+    const waiting = store.lease({ limit: 1, wait: true })
     await store.sweep()
 
     await producer.store.enqueue([aJob({ payload: '"from afar"' })])
@@ -34,7 +34,7 @@ describe('a job that another process put into the file', () => {
     const { store, path, clock } = await openStore()
     const producer = await openStore({ path, owner: null, clock })
     await producer.store.enqueue([aJob({ delayMs: 60_000 })])
-    const waiting = store.lease({ room: 1, wait: true })
+    const waiting = store.lease({ limit: 1, wait: true })
 
     clock.advance(60_000)
 
@@ -59,7 +59,7 @@ describe('while another process holds a write lock', () => {
   test('for longer than 2 s, a call is refused and not stored later, an outcome waits, and health says so', async () => {
     const { store, path, notices } = await openStore()
     await store.enqueue([aJob()])
-    const [job] = await store.lease({ room: 1, wait: false })
+    const [job] = await store.lease({ limit: 1, wait: false })
     const other = openKept(path)
     other.exec('BEGIN IMMEDIATE')
 

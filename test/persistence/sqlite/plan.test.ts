@@ -26,7 +26,7 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
   })
   writer.begin()
   writer.enqueue(newCalls([aJob(), aJob(), aJob({ delayMs: 1 })]), 0)
-  const { jobs } = writer.lease([{ room: 2, start: false }], 0)
+  const { jobs } = writer.lease([{ limit: 2, start: false }], 0)
   const leases = jobs.map(([id, leaseToken]) => ({ id, leaseToken }))
   for (const event of ['start', 'fail', 'release', 'succeed'] as const)
     writer.apply(intoSets(leases.map((lease) => ({ ...lease, event }))), 0)

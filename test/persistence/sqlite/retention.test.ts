@@ -24,7 +24,7 @@ function aFile(path?: string) {
     /** Runs all that waits to `end`. */
     finish(end: LeaseEvent['event'], now: number): void {
       for (;;) {
-        const { jobs } = commit((writer) => writer.lease([{ room: batch, start: false }], now))
+        const { jobs } = commit((writer) => writer.lease([{ limit: batch, start: false }], now))
         if (jobs.length === 0) return
         for (const event of ['start', end] as const) {
           commit((writer) => writer.apply(setsOf(event, leasesOf(jobs)), now))

@@ -8,8 +8,8 @@ import { newCalls, openWriter } from '../../support/writer.ts'
 const factor = 5
 const few = 1_000
 const many = 100_000
-const room = 20
-const asked = [{ room, start: false }]
+const limit = 20
+const asked = [{ limit, start: false }]
 const rounds = 31
 
 /** What each step of a server's life takes in a file with `count` jobs of every kind that waits. */
@@ -31,7 +31,7 @@ function timesWith(count: number) {
   store(aJob())
   store(aJob({ delayMs: 60_000 }))
   commit((writer) => writer.lease(asked, 0))
-  const some = Array.from({ length: room }, (_, index) => index + 1)
+  const some = Array.from({ length: limit }, (_, index) => index + 1)
   return {
     claim: timed((writer) => writer.lease(asked, 0)),
     enqueue: timed((writer) => writer.enqueue(newCalls([aJob({ idempotency: { key: 'k', content: 'c' } })]), 0)),

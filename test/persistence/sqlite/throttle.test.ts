@@ -72,7 +72,7 @@ describe('maintenance beside others', () => {
     const { clock, commit, count, store, maintenance, turn } = aHouse(0.025, 1)
     store()
     commit((writer) => {
-      const { jobs } = writer.lease([{ room: 3_000, start: true }], startAt)
+      const { jobs } = writer.lease([{ limit: 3_000, start: true }], startAt)
       writer.apply(setsOf('succeed', leasesOf(jobs)), startAt)
     })
     store(aJob(), 1)

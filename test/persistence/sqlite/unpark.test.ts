@@ -28,7 +28,7 @@ async function fileWithParked(count: number, ...types: string[]): Promise<string
   for (const type of types) {
     commit(() => writer.enqueue(newCalls(Array.from({ length: count }, () => aJob({ type }))), 0))
   }
-  while (commit(() => writer.lease([{ room: 1, start: false }], 0)).more);
+  while (commit(() => writer.lease([{ limit: 1, start: false }], 0)).more);
   db.close()
   return path
 }
@@ -47,14 +47,14 @@ describe('jobs that a server without their handler put aside', () => {
 
     const { store } = await openStore({ path, types: ['rare'] })
 
-    expect(await store.lease({ room: 5, wait: true })).toHaveLength(3)
+    expect(await store.lease({ limit: 5, wait: true })).toHaveLength(3)
   })
 
   test('stay aside while no process has one, and keep nobody from those that it has', async () => {
     const path = await fileWithParked(3, 'rare', 'work')
 
     const { store, notices } = await openStore({ path, types: ['work'] })
-    const leased = await store.lease({ room: 9, wait: true })
+    const leased = await store.lease({ limit: 9, wait: true })
 
     expect(leased.map(({ type }) => type)).toEqual(['work', 'work', 'work'])
     expect(parkedIn(path)()).toBe(3)
@@ -77,7 +77,7 @@ describe('jobs that a server without their handler put aside', () => {
 
     await store.send('cancel', 1)
     await store.send('requeue', 1)
-    await store.lease({ room: 1, wait: false })
+    await store.lease({ limit: 1, wait: false })
 
     expect(await store.find(1)).toMatchObject({ state: 'queued' })
     expect(parkedIn(path)()).toBe(2)
@@ -93,7 +93,7 @@ describe('jobs that a server without their handler put aside', () => {
       startHere,
     )
     await store.enqueue([aJob({ type: 'rare', priority: 9 })])
-    const [first] = await store.lease({ room: 1, wait: true })
+    const [first] = await store.lease({ limit: 1, wait: true })
     const leftThen = parked()
     await until(() => parked() === 0)
 

@@ -11,7 +11,7 @@ async function aFile(): Promise<string> {
   const { store, path } = await openStore()
   await store.enqueue(Array.from({ length: 6 }, () => aJob({ maxAttempts: 2 })))
   await store.enqueue([aJob({ delayMs: 60_000 })])
-  const leased = await store.lease({ room: 5, wait: false })
+  const leased = await store.lease({ limit: 5, wait: false })
   const at = (index: number, event: LeaseEvent['event']): LeaseEvent => ({
     id: leased[index]!.id,
     leaseToken: leased[index]!.leaseToken,
@@ -57,7 +57,7 @@ describe('verify', () => {
     const { store, path } = await openStore()
     await store.enqueue([aJob()])
     for (let crashes = 0; crashes < 3; crashes++) {
-      await store.lease({ room: 1, wait: false, start: true })
+      await store.lease({ limit: 1, wait: false, start: true })
       await store.recoverOrphans()
     }
     await store.close()

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { Graphviz } from '@hpcc-js/wasm-graphviz'
-import type { Layout, PlacedNode, RoutedEdge } from './layout.ts'
+import type { EdgeLayout, Layout, NodeLayout } from './layout.ts'
 
 /** What is used of Graphviz's `json`: points grow upwards, sizes of nodes are in inches. */
 interface Drawn {
@@ -40,12 +40,12 @@ function toLayout(drawn: Drawn): Layout {
     width: Math.ceil(width),
     height: Math.ceil(height),
     // Groups of nodes are objects too, without a place.
-    nodes: drawn.objects.flatMap(({ name, pos, width, height }): PlacedNode[] => {
+    nodes: drawn.objects.flatMap(({ name, pos, width, height }): NodeLayout[] => {
       if (pos === undefined) return []
       const [x, y] = parse(pos)
       return [{ id: name, x, y, width: round(+width * pointsPerInch), height: round(+height * pointsPerInch) }]
     }),
-    edges: drawn.edges.map(({ id, lp, _draw_, _hdraw_ }): RoutedEdge => {
+    edges: drawn.edges.map(({ id, lp, _draw_, _hdraw_ }): EdgeLayout => {
       const [first, ...curves] = pointsOf(_draw_, 'b')
       const [x, y] = lp === undefined ? [] : parse(lp)
       return {

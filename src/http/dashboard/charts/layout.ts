@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads'
 import { type Chart, charts, ownThread, toDot } from '../../../engine/front-door.ts'
 
 /** Where a node lies: its middle and its size, in the chart's units. */
-export interface PlacedNode {
+export interface NodeLayout {
   readonly id: string
   readonly x: number
   readonly y: number
@@ -11,7 +11,7 @@ export interface PlacedNode {
 }
 
 /** How an edge runs: path data of its line and of its arrowhead, and the middle of its words; null where it has none. */
-export interface RoutedEdge {
+export interface EdgeLayout {
   readonly id: string
   readonly line: string
   readonly head: string
@@ -21,8 +21,8 @@ export interface RoutedEdge {
 export interface Layout {
   readonly width: number
   readonly height: number
-  readonly nodes: readonly PlacedNode[]
-  readonly edges: readonly RoutedEdge[]
+  readonly nodes: readonly NodeLayout[]
+  readonly edges: readonly EdgeLayout[]
 }
 
 /** By the chart's id. */

@@ -1,6 +1,6 @@
 import { type Chart, type ChartEdge, type ChartNode, charts, edgeLines } from '../../../engine/front-door.ts'
 import { kindOf } from './kind.ts'
-import type { Layout, PlacedNode, RoutedEdge } from './layout.ts'
+import type { EdgeLayout, Layout, NodeLayout } from './layout.ts'
 import { chartStyle } from './style.ts'
 
 /** What to show of one state: a text below its name, and marks. */
@@ -59,7 +59,7 @@ export class ChartTemplate {
     const height = layout.height + 2 * margin + captionHeight
     const nodes = new Map(chart.nodes.map((node) => [node.id, node]))
     const edges = new Map(chart.edges.map((edge) => [edge.id, edge]))
-    const isOrigin = ({ id }: PlacedNode) => nodes.get(id)?.isOrigin ?? true
+    const isOrigin = ({ id }: NodeLayout) => nodes.get(id)?.isOrigin ?? true
     this.#size = `viewBox="${-margin} ${-margin} ${width} ${height}" width="${width}" height="${height}"`
     this.#nodes = layout.nodes
       .filter((at) => !isOrigin(at))
@@ -101,7 +101,7 @@ function widthOf(count: number): number {
 }
 
 /** Cut at its marks and at its count. */
-function nodePieces(prefix: string, node: ChartNode, { id, x, y, width, height }: PlacedNode): Pieces {
+function nodePieces(prefix: string, node: ChartNode, { id, x, y, width, height }: NodeLayout): Pieces {
   const box = `x="${round(x - width / 2)}" y="${round(y - height / 2)}" width="${width}" height="${height}" rx="${cornerRadius}"`
   return [
     `<g id="${prefix}state-${id}" class="state ${kindOf(node)}`,
@@ -112,7 +112,7 @@ function nodePieces(prefix: string, node: ChartNode, { id, x, y, width, height }
 }
 
 /** Cut at its marks, its width and its count. */
-function edgePieces(prefix: string, edge: ChartEdge, at: RoutedEdge, countsEdges: boolean): Pieces {
+function edgePieces(prefix: string, edge: ChartEdge, at: EdgeLayout, countsEdges: boolean): Pieces {
   const { event } = edge
   const words = edgeLines(edge)
   const { x, y } = at.label!
@@ -138,7 +138,7 @@ function titleOf({ event, guard, description }: ChartEdge): string {
 }
 
 /** An edge's line and arrowhead, cut at the line's width. */
-function strokes({ line, head }: RoutedEdge): [string, string] {
+function strokes({ line, head }: EdgeLayout): [string, string] {
   return [`<path class="line" d="${line}" stroke-width="`, `"/><path class="head" d="${head}"/>`]
 }
 

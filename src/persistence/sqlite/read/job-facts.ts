@@ -3,7 +3,7 @@ import { hasTag } from '../../../machines/edges.ts'
 import { suspectCrashes } from '../../../machines/guards.ts'
 import { claimOrder, conditionsBefore, suspectOrder } from '../../sql/claim-order.ts'
 import { isHeld, isReady, isSuspect, parkedAs } from '../../sql/conditions.ts'
-import { stateIsTagged } from '../../sql/transitions.ts'
+import { stateHasTag } from '../../sql/transitions.ts'
 import { type Counted, type HistoryEvent, type JobFacts, jobFactsEventsMax, type PlaceInLine } from '../../store.ts'
 import { nextQueueSql } from '../write/claims.ts'
 import { chainFrom } from './histories.ts'
@@ -47,7 +47,7 @@ export class JobFactsReader {
       job,
       isUnhandled: parked === parkedAs.unhandled,
       isSuspect: parked === parkedAs.suspect,
-      alone: (this.#sql.alone.get() as JobFacts['alone'] | undefined) ?? null,
+      exclusive: (this.#sql.exclusive.get() as JobFacts['exclusive'] | undefined) ?? null,
       suspectsAhead: counted(hasTag(job.state, 'ready') ? this.#suspectsAhead(job, parked) : 0, suspectsMax),
       // Who serves the file is alone, so every lease that is renewed is its own.
       lease:
@@ -99,7 +99,7 @@ function prepare(db: Database.Database) {
       .pluck()
   const newest = 'SELECT last_event_id FROM jobs WHERE id = :id'
   const recent = chainFrom(newest, 'chain.seq > :after + 1')
-  const endings = `FROM chain WHERE ${stateIsTagged('executing', 'from_state')}`
+  const endings = `FROM chain WHERE ${stateHasTag('executing', 'from_state')}`
   return {
     job: db.prepare(`
       SELECT id, state, type, queue, priority, attempt, max_attempts AS maxAttempts, crashes, timeout_ms AS timeoutMs,
@@ -109,9 +109,9 @@ function prepare(db: Database.Database) {
     lastEvent: db.prepare(`${chainFrom(newest, 'false')} SELECT ${eventColumns} FROM chain`),
     lastFailure: db.prepare(`${recent} SELECT ${eventColumns} ${endings} AND error IS NOT NULL LIMIT 1`),
     snoozes: db.prepare(`${recent} SELECT count(*) ${endings} AND event = 'snooze'`).pluck(),
-    alone: db.prepare(`
+    exclusive: db.prepare(`
       SELECT id, crashes, started_at AS startedAt, timeout_ms AS timeoutMs FROM jobs INDEXED BY jobs_held
-      WHERE ${isHeld} AND ${stateIsTagged('executing')} AND crashes >= ${suspectCrashes}
+      WHERE ${isHeld} AND ${stateHasTag('executing')} AND crashes >= ${suspectCrashes}
       ORDER BY last_event_id DESC LIMIT 1`),
     suspectsAhead: db
       .prepare(`

@@ -227,15 +227,15 @@ export class Calls {
   #enqueuePart(call: Call<'enqueue'>): Part {
     const { firstCallId, counts, batches } = call.request
     const calls = counts?.length ?? countBatched(batches)
-    let alone: Part[] | undefined
+    let singles: Part[] | undefined
     const split = () => {
       this.#settle(call, null)
-      alone = intoCalls(batches, counts).map((jobs, index) => {
+      singles = intoCalls(batches, counts).map((jobs, index) => {
         const id = firstCallId + index
         const jobsOfOne = { firstCallId: id, counts: [jobs.length], batches: intoBatches(jobs) }
         return this.#enqueuePart({ id, since: call.since, request: { op: 'enqueue', ...jobsOfOne } })
       })
-      return alone
+      return singles
     }
     return {
       run: (now) => this.#writer.enqueue(call.request, now),
@@ -243,7 +243,7 @@ export class Calls {
       done: (answer: EnqueuedCalls) => this.#settle(call, answer),
       // Once it was split nobody waits for the call itself.
       failed: (error) => {
-        if (alone) for (const each of alone) each.failed(error)
+        if (singles) for (const each of singles) each.failed(error)
         else this.#failed(call, error)
       },
     }
@@ -257,9 +257,9 @@ export class Calls {
     }
     let next = 0
     this.#waitingLeases = this.#waitingLeases.filter((call) => {
-      const { room, wait, start } = call.request
+      const { limit, wait, start } = call.request
       const from = next
-      next = Math.min(from + room, jobs.length)
+      next = Math.min(from + limit, jobs.length)
       if (next === from && wait) return true
       const given = jobs.slice(from, next)
       this.#held.add(given, start)

@@ -52,13 +52,13 @@ function commitEach(
   verify: () => void,
   shared: unknown,
 ): unknown[] {
-  const alone = parts.flatMap((part) => part.split?.() ?? [part])
-  if (alone.length === 1) {
-    alone[0]!.failed(shared)
+  const singles = parts.flatMap((part) => part.split?.() ?? [part])
+  if (singles.length === 1) {
+    singles[0]!.failed(shared)
     return [shared]
   }
   const errors: unknown[] = []
-  for (const part of alone) {
+  for (const part of singles) {
     let result: unknown
     try {
       ;[result] = transact(db, writer, [part], clock)

@@ -10,7 +10,7 @@ import type { CommitMemory } from './commit-meter.ts'
 /** What the loop asks of the store's thread. */
 export type Request =
   | ({ readonly op: 'enqueue' } & NewCalls)
-  | { readonly op: 'lease'; readonly room: number; readonly wait: boolean; readonly start: boolean }
+  | { readonly op: 'lease'; readonly limit: number; readonly wait: boolean; readonly start: boolean }
   | { readonly op: 'apply'; readonly sets: readonly EventSet[] }
   | { readonly op: 'abandon'; readonly leases: readonly Lease[] }
   | { readonly op: 'recover'; readonly after: number }

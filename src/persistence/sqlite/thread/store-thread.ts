@@ -183,8 +183,8 @@ export class StoreThread {
     const waitsUntil = Math.max(this.#retryAt, this.#othersTurn.until)
     if (waitsUntil > 0) return Math.max(1, Math.min(tickMs, waitsUntil - performance.now()))
     const now = this.#clock.now()
-    const { aloneUntil } = this.#writer
-    const othersIn = aloneUntil !== null && aloneUntil > now ? aloneUntil - now : Number.POSITIVE_INFINITY
+    const { exclusiveUntil } = this.#writer
+    const othersIn = exclusiveUntil !== null && exclusiveUntil > now ? exclusiveUntil - now : Number.POSITIVE_INFINITY
     return Math.max(1, Math.min(tickMs, this.#maintenance?.sleepMs(now) ?? tickMs, othersIn, this.#guard.restMs))
   }
 
@@ -204,8 +204,8 @@ export class StoreThread {
     // Within a transaction that is cheaper.
     if (!this.#calls.isPending) this.#noticeOthers()
     const now = this.#clock.now()
-    const { aloneUntil } = this.#writer
-    if (aloneUntil !== null && aloneUntil <= now) this.#calls.lookForReady = true
+    const { exclusiveUntil } = this.#writer
+    if (exclusiveUntil !== null && exclusiveUntil <= now) this.#calls.lookForReady = true
     const parts = [...this.#calls.takeParts(), ...this.#takeHousekeeping(now), ...this.#takeProbe()]
     if (parts.length === 0) parts.push(...this.#calls.takeLeaseAlone())
     if (parts.length > 0) this.#commit(parts)

@@ -29,7 +29,7 @@ export interface Claim {
 
 /** One who asks for jobs: how many, and whether they are to be started as well. */
 export interface ClaimRequest {
-  readonly room: number
+  readonly limit: number
   readonly start: boolean
 }
 
@@ -53,11 +53,11 @@ export class Claims {
   lease(requests: readonly ClaimRequest[], now: number): Claim {
     const { jobs: suspects, unhandled: aside } = this.#suspects.next(now)
     if (suspects) return this.#claim(requests, suspects, aside, aside.size > 0, now)
-    const room = requests.reduce((sum, each) => sum + each.room, 0)
-    const { jobs, blocked } = this.#choose(room)
+    const limit = requests.reduce((sum, each) => sum + each.limit, 0)
+    const { jobs, blocked } = this.#choose(limit)
     const unhandled = new Map(aside)
     for (const queue of blocked) this.#setUnhandled(queue, unhandled)
-    return this.#claim(requests, jobs, unhandled, blocked.length > 0 && jobs.length < room, now)
+    return this.#claim(requests, jobs, unhandled, blocked.length > 0 && jobs.length < limit, now)
   }
 
   #claim(
@@ -86,8 +86,8 @@ export class Claims {
   }
 
   /** When the next job may be claimed although one runs alone, in epoch ms; null where no instant is known. */
-  get aloneUntil(): number | null {
-    return this.#suspects.aloneUntil
+  get exclusiveUntil(): number | null {
+    return this.#suspects.exclusiveUntil
   }
 
   /** Lets jobs of the types handled here be leased again that an earlier process put aside, up to a bound; false when all are. */
@@ -107,16 +107,16 @@ export class Claims {
    * Queues take turns from the one after that served last, job by job while more than one has any; within one by priority, `run_at`, id.
    * It visits no more queues than there is room. `blocked`: queues with jobs at their head that nobody here runs.
    */
-  #choose(room: number): { jobs: LeasedFacts[]; blocked: string[] } {
-    const queues = this.#queuesInTurn(room)
-    const share = Math.ceil(room / queues.length)
+  #choose(limit: number): { jobs: LeasedFacts[]; blocked: string[] } {
+    const queues = this.#queuesInTurn(limit)
+    const share = Math.ceil(limit / queues.length)
     let heads = queues.map((queue) => this.#head(queue, share))
     const found = heads.reduce((n, { handled }) => n + handled.length, 0)
-    if (found < room) heads = heads.map((head) => (head.full && share < room ? this.#head(head.queue, room) : head))
+    if (found < limit) heads = heads.map((head) => (head.full && share < limit ? this.#head(head.queue, limit) : head))
     const jobs: LeasedFacts[] = []
     for (let round = 0; heads.some(({ handled }) => handled.length > round); round++) {
       for (const { queue, handled } of heads) {
-        if (jobs.length === room) break
+        if (jobs.length === limit) break
         if (handled.length <= round) continue
         jobs.push(handled[round]!)
         this.#servedLast = queue
@@ -164,10 +164,10 @@ function shareOut(
 ): { started: Item[]; leased: Item[] } {
   const shares = { started: [] as Item[], leased: [] as Item[] }
   let next = 0
-  for (const { room, start } of requests) {
+  for (const { limit, start } of requests) {
     const share = start ? shares.started : shares.leased
-    for (const [id] of jobs.slice(next, next + room)) share.push({ id })
-    next += room
+    for (const [id] of jobs.slice(next, next + limit)) share.push({ id })
+    next += limit
   }
   return shares
 }

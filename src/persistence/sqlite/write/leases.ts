@@ -3,7 +3,7 @@ import type { EventCause } from '../../../machines/cause.ts'
 import { crashesMax, suspectCrashes } from '../../../machines/guards.ts'
 import { isHeld, isTimed } from '../../sql/conditions.ts'
 import { type Item, intoRanges } from '../../sql/ranges.ts'
-import { stateIsTagged } from '../../sql/transitions.ts'
+import { stateHasTag } from '../../sql/transitions.ts'
 import { type Lease, processEnded, type StoredError } from '../../store.ts'
 import type { RecoveryStep } from '../thread/protocol.ts'
 import { type GoOn, noPause } from '../thread/throttle.ts'
@@ -154,14 +154,14 @@ function prepare(db: Database.Database) {
       .pluck(),
     // Without the hint SQLite walks up the ids of all jobs, for their order.
     orphans: db.prepare(`
-      SELECT id, crashes, ${stateIsTagged('executing')} AS ran FROM jobs INDEXED BY jobs_held
+      SELECT id, crashes, ${stateHasTag('executing')} AS ran FROM jobs INDEXED BY jobs_held
       WHERE ${isHeld} AND id > :after ORDER BY id LIMIT :limit`),
     // A row of `meta`: read once at start, written once at a stop.
     noteStop: db.prepare(`INSERT OR REPLACE INTO meta (name, value) VALUES ('stopping', 1)`),
     wasStopping: db.prepare(`SELECT 1 FROM meta WHERE name = 'stopping'`),
     forgetStop: db.prepare(`DELETE FROM meta WHERE name = 'stopping'`),
     running: db
-      .prepare(`SELECT count(*) FROM jobs INDEXED BY jobs_held WHERE ${isHeld} AND ${stateIsTagged('executing')}`)
+      .prepare(`SELECT count(*) FROM jobs INDEXED BY jobs_held WHERE ${isHeld} AND ${stateHasTag('executing')}`)
       .pluck(),
     dueOf: db.prepare(`
       SELECT jobs.id FROM json_each(:list) AS item CROSS JOIN jobs ON jobs.id = item.value

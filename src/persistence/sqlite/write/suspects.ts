@@ -1,8 +1,8 @@
 import type Database from 'better-sqlite3'
-import { aloneMs, runsAloneToItsEnd } from '../../../machines/guards.ts'
+import { exclusiveMs, isExclusiveToEnd } from '../../../machines/guards.ts'
 import { orderBy, suspectOrder } from '../../sql/claim-order.ts'
 import { isHeld, isSuspect, parkedAs } from '../../sql/conditions.ts'
-import { stateIsTagged } from '../../sql/transitions.ts'
+import { stateHasTag } from '../../sql/transitions.ts'
 import type { LeasedFacts } from '../thread/protocol.ts'
 
 /** Suspects that are looked through at once. */
@@ -30,7 +30,7 @@ export class Suspects {
   readonly #sql: ReturnType<typeof prepare>
   /** One may be in line or run alone. Not certain: a rollback leaves it as it was set. */
   #possible = true
-  #alone: {
+  #exclusive: {
     readonly id: number
     readonly leaseToken: number
     readonly since: number
@@ -49,15 +49,15 @@ export class Suspects {
   }
 
   /** When others may start beside the one that runs alone, in epoch ms; null where none does, or it does so to its end. */
-  get aloneUntil(): number | null {
-    return this.#alone && !this.#alone.toItsEnd ? this.#alone.since + aloneMs : null
+  get exclusiveUntil(): number | null {
+    return this.#exclusive && !this.#exclusive.toItsEnd ? this.#exclusive.since + exclusiveMs : null
   }
 
   next(now: number): NextSuspect {
     if (!this.#possible) return noSuspects
     const unhandled = new Map<string, number>()
     if (this.#runsAlone(now)) return { jobs: [], unhandled }
-    this.#alone = null
+    this.#exclusive = null
     const waiting = this.#sql.inLine.all() as Waiting[]
     for (const [, id, , type] of waiting) if (!this.#handled.has(type)) this.#putAside(id, type, unhandled)
     const next = waiting.find(([, , , type]) => this.#handled.has(type))
@@ -67,9 +67,9 @@ export class Suspects {
       return { jobs: this.#possible ? [] : null, unhandled }
     }
     const [crashes, ...job] = next
-    const toItsEnd = runsAloneToItsEnd({ crashes })
+    const toItsEnd = isExclusiveToEnd({ crashes })
     if (toItsEnd && this.#sql.anyRuns.get() !== undefined) return { jobs: [], unhandled }
-    this.#alone = { id: job[0], leaseToken: job[1], since: now, toItsEnd }
+    this.#exclusive = { id: job[0], leaseToken: job[1], since: now, toItsEnd }
     return { jobs: [job], unhandled }
   }
 
@@ -80,9 +80,9 @@ export class Suspects {
 
   /** Until its outcome is in the file, or its time is over; a clock that was put back ends that too. */
   #runsAlone(now: number): boolean {
-    if (!this.#alone) return false
-    const { id, leaseToken, since, toItsEnd } = this.#alone
-    const isOver = now < since || now >= since + aloneMs
+    if (!this.#exclusive) return false
+    const { id, leaseToken, since, toItsEnd } = this.#exclusive
+    const isOver = now < since || now >= since + exclusiveMs
     return !(isOver && !toItsEnd) && this.#sql.holds.get({ id, leaseToken }) !== undefined
   }
 }
@@ -97,7 +97,7 @@ function prepare(db: Database.Database) {
     putAside: db.prepare(`UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ?`),
     holds: db.prepare('SELECT 1 FROM jobs WHERE id = :id AND lease_token = :leaseToken'),
     anyRuns: db.prepare(
-      `SELECT 1 FROM jobs INDEXED BY jobs_held WHERE ${isHeld} AND ${stateIsTagged('executing')} LIMIT 1`,
+      `SELECT 1 FROM jobs INDEXED BY jobs_held WHERE ${isHeld} AND ${stateHasTag('executing')} LIMIT 1`,
     ),
   }
 }

@@ -5,7 +5,7 @@ import { suspectCrashes } from '../../../machines/guards.ts'
 import type { EventType, JobNode, JobState, JobTag } from '../../../machines/job.ts'
 import { parkedAs } from '../../sql/conditions.ts'
 import { countJobs, type JobRange } from '../../sql/ranges.ts'
-import { after, byEdge, type Columns, stateIsTagged, stored, takes } from '../../sql/transitions.ts'
+import { after, byEdge, type Columns, stateHasTag, stored, takes } from '../../sql/transitions.ts'
 import { readEpochs } from '../file/epochs.ts'
 import { markEvery } from '../schema.ts'
 
@@ -359,7 +359,7 @@ function isTagged(tag: JobTag, end: string): boolean {
 
 /** Jobs that wait, as `edge_counts` has them. */
 export function prepareDepth(db: Database.Database): Database.Statement {
-  const waits = (column: string) => stateIsTagged('waiting', column)
+  const waits = (column: string) => stateHasTag('waiting', column)
   return db
     .prepare(`SELECT coalesce(sum(n * (${waits('to_state')} - ${waits('from_state')})), 0) FROM edge_counts`)
     .pluck()

@@ -157,8 +157,8 @@ export class Writer {
   }
 
   /** See `Claims`. */
-  get aloneUntil(): number | null {
-    return this.#claims.aloneUntil
+  get exclusiveUntil(): number | null {
+    return this.#claims.exclusiveUntil
   }
 
   restoreHandled(goOn: GoOn = noPause): boolean {

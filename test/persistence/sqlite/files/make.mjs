@@ -40,8 +40,8 @@ const job = (given = {}) => ({
 })
 
 let store = await open(60_000)
-const run = async (room, ...events) => {
-  const leased = await store.lease({ room, wait: false })
+const run = async (limit, ...events) => {
+  const leased = await store.lease({ limit, wait: false })
   for (const event of ['start', ...events]) {
     const error = event === 'fail' || event === 'reject' ? { name: 'Error', message: 'it failed' } : undefined
     const delayMs = event === 'snooze' || event === 'fail' ? 5_000 : undefined
@@ -87,7 +87,7 @@ await enqueue(1, { maxAttempts: 1 })
 await enqueue(1)
 await run(2)
 await enqueue(1)
-await store.lease({ room: 1, wait: false })
+await store.lease({ limit: 1, wait: false })
 await store.close()
 store = await open()
 await store.recoverOrphans()
@@ -98,10 +98,10 @@ await run(2, 'fail')
 await enqueue(2, { delayMs: 3_600_000 })
 await enqueue(2, { queue: 'mail', priority: 5 })
 await run(1)
-await store.lease({ room: 1, wait: false })
+await store.lease({ limit: 1, wait: false })
 await enqueue(1, { type: 'unknown here', priority: 9 })
 await enqueue(3)
-await store.lease({ room: 2, wait: false })
+await store.lease({ limit: 2, wait: false })
 await store.close()
 copyFileSync(path, file)
 console.log(file)

@@ -1,7 +1,7 @@
 import type { InputIssue, InvalidInputError } from '../errors.ts'
 
 /** Why a job is not stored. An error costs more than a check, and of an array each job may have one: it is made once all are checked. */
-export class Refusal {
+export class Rejection {
   readonly issues: readonly InputIssue[]
   readonly toError: () => InvalidInputError
 

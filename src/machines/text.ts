@@ -3,37 +3,37 @@ import type { GuardName } from './job.ts'
 import type { slotMachine } from './slots.ts'
 
 /** An event as people are told of it. */
-export interface EventWords {
+export interface EventText {
   /** What has happened, said of the job, the dispatcher or the slot. */
   readonly what: string
   readonly who: string
 }
 
 /** What a guard asks, where it holds and where it does not. */
-export interface GuardWords {
+export interface GuardText {
   readonly holds: string
   readonly not: string
 }
 
-export const jobGuardWords: Readonly<Record<GuardName, GuardWords>> = {
+export const jobGuardText: Readonly<Record<GuardName, GuardText>> = {
   attemptsRemain: { holds: 'attempts remain', not: 'last attempt' },
   runAtLiesAhead: { holds: 'run_at lies ahead', not: 'may run now' },
   mayCrashAgain: { holds: 'crash', not: 'no crash' },
   crashed: { holds: 'fourth crash', not: 'no crash' },
 }
 
-export const dispatcherGuardWords: Readonly<Record<string, GuardWords>> = {
+export const dispatcherGuardText: Readonly<Record<string, GuardText>> = {
   idle: { holds: 'nothing is left', not: 'something is left' },
   allStuck: { holds: 'every slot is stuck', not: 'a slot is left' },
 }
 
 /** Those that lead to another mode. */
-export const dispatcherEventWords: Readonly<Record<string, EventWords>> = {
+export const dispatcherEventText: Readonly<Record<string, EventText>> = {
   recovered: { what: 'the jobs of a dead process were requeued', who: 'the store' },
   drain: { what: 'a stop was requested', who: '`stop()`, which SIGTERM calls' },
 }
 
-export const slotEventWords: Readonly<Record<EventFrom<typeof slotMachine>['type'], EventWords>> = {
+export const slotEventText: Readonly<Record<EventFrom<typeof slotMachine>['type'], EventText>> = {
   assign: { what: 'got a job whose start is on disk', who: 'the dispatcher' },
   settle: { what: 'the handler has ended', who: 'the handler' },
   giveUp: {

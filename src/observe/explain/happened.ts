@@ -4,7 +4,7 @@ import { type Command, commandFacts, isCommand } from '../../machines/events.ts'
 import type { EventType } from '../../machines/job.ts'
 import { type HistoryEvent, jobFactsEventsMax, processEnded, type StoredError } from '../../persistence/store.ts'
 import type { Facts } from './facts.ts'
-import { ago, number, sentence } from './words.ts'
+import { ago, number, sentence } from './text.ts'
 
 /** Characters of an error or a reason that a sentence quotes. */
 const quotedMax = 200
@@ -25,7 +25,7 @@ export interface Happened extends EventCause {
 }
 
 /** One row of a job's history as people are told of it. */
-export function tell(event: HistoryEvent, facts: Facts): Happened {
+export function toHappened(event: HistoryEvent, facts: Facts): Happened {
   return {
     ...withoutPlace(event),
     maxAttempts: facts.jobFacts.job.maxAttempts,
