@@ -1,29 +1,29 @@
-/** What a job system can be told. Durations in ms. `defaults` has what stands where nothing is said. */
+/** The settings of a job system. Durations in ms. `defaults` has the default values. */
 export interface Settings {
-  /** Jobs executing at once, 1 to 1,000. */
+  /** Jobs that run at once, 1 to 1,000. */
   readonly workers: number
-  /** Visibility timeout: how long a silent worker keeps a job. */
+  /** Visibility timeout: how long a worker that is silent keeps its job. */
   readonly leaseMs: number
-  /** Limit for one attempt where neither job nor handler has one. */
+  /** Limit for one attempt, if neither the job nor its handler sets one. */
   readonly jobTimeoutMs: number
   /** Exponential backoff with jitter: the first delay and the longest. */
   readonly retryBaseMs: number
   readonly retryMaxMs: number
-  /** How long `succeeded` and `cancelled` jobs are kept after they ended; 0: for ever. */
+  /** How long `succeeded` and `cancelled` jobs are kept after they end; 0: for ever. */
   readonly retentionMs: number
   /** Jobs in `scheduled`, `queued` and `retrying` together. */
   readonly maxQueueDepth: number
-  /** The same of one queue, so that it cannot take all the room; four fifths of `maxQueueDepth` where nothing is said. */
+  /** The same for one queue, so that one queue cannot take all of it; by default four fifths of `maxQueueDepth`. */
   readonly maxDepthPerQueue: number
   /** One payload as UTF-8 JSON. */
   readonly maxPayloadBytes: number
-  /** Members and elements of one payload, at every depth. What a schema does for each of them is done on the event loop. */
+  /** Members and elements of one payload, at every depth. Its schema checks each of them on the event loop. */
   readonly maxPayloadValues: number
   /** How long running jobs may take to finish when the system stops. */
   readonly shutdownGraceMs: number
 }
 
-/** Of the jobs that may wait, how many may do so in one queue. */
+/** The share of the waiting jobs that one queue may have. */
 const shareOfQueue = 0.8
 
 export const defaults: Settings = {
@@ -55,14 +55,14 @@ export const ranges: Readonly<Record<keyof Settings, { readonly min: number; rea
   shutdownGraceMs: { min: 0, max: 86_400_000 },
 }
 
-/** Completes what is given, all of it within its range. */
+/** Fills in the defaults. All given values must be within their ranges. */
 export function completeSettings(given: { readonly [Name in keyof Settings]?: Settings[Name] | undefined }): Settings {
   const named = Object.entries(given).filter(([name, value]) => name in ranges && value !== undefined)
   const settings: Settings = { ...defaults, ...Object.fromEntries(named) }
   return { ...settings, maxDepthPerQueue: given.maxDepthPerQueue ?? Math.ceil(settings.maxQueueDepth * shareOfQueue) }
 }
 
-/** Retries after the first attempt where neither job nor handler says. */
+/** Retries after the first attempt, if neither the job nor its handler sets them. */
 export const defaultMaxRetries = 3
 /** Jobs in one `enqueue` call. */
 export const enqueueBatchMax = 1_000
@@ -74,9 +74,9 @@ export const pageSizes = {
 }
 /** Where nothing is said: one HTTP request's body, in bytes, and write requests being served at once. */
 export const requestDefaults = { maxRequestBytes: 8_388_608, maxInFlightRequests: 1_000 }
-/** Payloads' worth of members and elements that the JSON of one HTTP request may have. */
+/** The JSON of one HTTP request may have this many times the members and elements of one payload. */
 export const requestPayloadsMax = 10
-/** Of where browsers see the API and the dashboard, such as `/admin/jobs`; without the slash at its end. */
+/** The path under which browsers see the API and the dashboard, such as `/admin/jobs`, without a slash at its end. */
 export const basePathPattern = /^(\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$/
 /** Of job types and queues. */
 export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/

@@ -1,30 +1,30 @@
 /** Every error the system raises or a handler may throw. `code` is stable; messages are for people and may change. */
 
-/** One fault of an input: `path` names the field as the caller wrote it (`payload.email`, `3.type`), `message` what it takes. */
+/** One error in an input: `path` names the field as the caller wrote it (`payload.email`, `3.type`), `message` says what it must be. */
 export interface InputIssue {
   readonly path: string
   readonly message: string
 }
 
-/** Characters of the faults that one error tells of, in all: an input of megabytes may have as many. */
+/** Total characters of the issues that one error lists: an input of megabytes could have megabytes of them. */
 const issuesLengthMax = 16_384
-/** Characters of one text of a fault, which may quote what the caller gave. */
+/** Characters of one path or message, which may quote the input. */
 const issueTextMax = 1_000
 
 /** The key under which each class below keeps its name, for all copies of this package in the process. */
 const brand = Symbol.for('jobmachine.error')
 
 /**
- * The base of all others. For it and every class of this file `instanceof` goes by a brand, not by the class alone: an error of another
- * copy of the package, of another bundle or of another realm counts too.
+ * The base of all other errors. For every class of this file, `instanceof` also accepts errors of another copy of the package, another
+ * bundle or another realm: it compares a brand.
  */
 export class JobSystemError extends Error {
   readonly code: string
 
-  /** Never throws, whatever `value` is. A class of your own that extends one of these is told as usual, by its prototype. */
+  /** Never throws, whatever `value` is. A class of your own that extends one of these is compared by prototype, as usual. */
   static override [Symbol.hasInstance](value: unknown): boolean {
     if (!isObject(value)) return false
-    // biome-ignore lint/complexity/noThisInStatic: the class that was asked for, which may be any below
+    // biome-ignore lint/complexity/noThisInStatic: the class on the right of instanceof, which may be any below
     const { prototype } = this
     const asked = ownBrand(prototype)
     try {
@@ -32,7 +32,7 @@ export class JobSystemError extends Error {
         if (at === prototype || (asked !== undefined && ownBrand(at) === asked)) return true
       }
     } catch {
-      // A Proxy that refuses to be looked at is no error of ours.
+      // A Proxy whose traps throw is not one of our errors.
     }
     return false
   }
@@ -45,11 +45,11 @@ export class JobSystemError extends Error {
 }
 
 /**
- * The call's arguments are wrong; nothing was changed. `issues` lists the faults found: all of them, or the first 100 or 16,384 characters'
- * worth, each text cut after 1,000.
+ * The call's arguments are wrong; nothing was changed. `issues` lists what is wrong: everything, or the first 100 issues or 16,384
+ * characters, each text cut after 1,000 characters.
  */
 export class InvalidInputError extends JobSystemError {
-  /** Faults that one error tells of. */
+  /** The most issues that one error lists. */
   static readonly issuesMax = 100
   readonly issues: readonly InputIssue[]
 
@@ -60,7 +60,7 @@ export class InvalidInputError extends JobSystemError {
   }
 }
 
-/** Those that an error keeps. */
+/** The issues that an error keeps. */
 function firstOf(issues: readonly InputIssue[]): InputIssue[] {
   const cut = (text: string) => (text.length > issueTextMax ? `${text.slice(0, issueTextMax)}…`.toWellFormed() : text)
   const kept: InputIssue[] = []
@@ -75,8 +75,8 @@ function firstOf(issues: readonly InputIssue[]): InputIssue[] {
 }
 
 /**
- * The payload is not what the job's handler takes: refused at enqueue; found only at run, the job goes to `dead`. One that a handler lets
- * out, of a job that it tried to enqueue, is a failure like any other.
+ * The payload does not match the schema of the job's handler. `enqueue` rejects it; if only the run finds out, the job becomes `dead`. If a
+ * handler throws one that it got from enqueuing another job, that is a failure like any other.
  */
 export class PayloadError extends InvalidInputError {
   constructor(issues: readonly InputIssue[], options?: ErrorOptions) {
@@ -106,7 +106,7 @@ export class JobNotFoundError extends JobSystemError {
   }
 }
 
-/** The machine takes no such event in the job's state; nothing was changed. `events` are those that it does take. */
+/** The machine does not allow this event in the job's state; nothing was changed. `events` lists those that it allows. */
 export class IllegalTransitionError extends JobSystemError {
   readonly jobId: number
   readonly state: string
@@ -122,8 +122,8 @@ export class IllegalTransitionError extends JobSystemError {
 }
 
 /**
- * A command over many jobs cannot run: it is not counted yet, has run or was stopped, or the count that was confirmed is not what it
- * matched. Nothing was moved.
+ * A bulk action cannot run: it has not finished counting, has already run or was stopped, or `matched` is not the number that it counted.
+ * No job was changed.
  */
 export class BulkStateError extends JobSystemError {
   readonly phase: string
@@ -137,8 +137,8 @@ export class BulkStateError extends JobSystemError {
 }
 
 /**
- * The idempotency key belongs to a job with other content: `jobId`, null where it is an earlier item of the same array. `index` is the
- * item that asked, null where there is no array.
+ * The idempotency key was already used with other content: by the job `jobId`, or, if that is null, by an earlier item of the same array.
+ * `index` is the position of the conflicting item; null if there is no array.
  */
 export class IdempotencyConflictError extends JobSystemError {
   readonly jobId: number | null
@@ -152,7 +152,7 @@ export class IdempotencyConflictError extends JobSystemError {
   }
 }
 
-/** A bound of ours is reached; nothing was stored. Try again after `retryAfterMs`. */
+/** A limit of this system is reached; nothing was stored. Try again after `retryAfterMs`. */
 export class BackpressureError extends JobSystemError {
   readonly retryAfterMs: number
 
@@ -162,7 +162,10 @@ export class BackpressureError extends JobSystemError {
   }
 }
 
-/** The system cannot commit now: it is starting, draining, stopped, locked out or its storage is broken. Nothing was stored. */
+/**
+ * The system cannot commit now: it is starting, draining or stopped, another process holds the file, or its storage is broken. Nothing was
+ * stored.
+ */
 export class UnavailableError extends JobSystemError {
   readonly retryAfterMs: number
 
@@ -173,30 +176,30 @@ export class UnavailableError extends JobSystemError {
 }
 
 /**
- * The store ended by itself before it had answered: its disk failed, or a file of it was lost. Whether the call was stored is not known, unlike
- * with every other error of this file. Once a server runs again, repeat the call with the same idempotency key; without one, look whether the
- * job is there. `cause` is what `onFatal` is told.
+ * The store failed before it answered: its disk failed, or one of its files was lost. Unlike with every other error of this file, the call
+ * may or may not have been stored. Once a server runs again, repeat the call with the same idempotency key; without a key, first check
+ * whether the job exists. `cause` is the error that `onFatal` gets.
  */
 export class OutcomeUnknownError extends JobSystemError {
   constructor(cause: Error) {
     super(
       'outcome_unknown',
-      `the store ended before it answered, so whether this call was stored is not known: ${cause.message.split('\n')[0]}. When a server runs again, repeat the call with the same idempotency key; without a key, look first whether the job is there`,
+      `the store failed before it answered, so this call may or may not have been stored: ${cause.message.split('\n')[0]}. When a server runs again, repeat the call with the same idempotency key; without a key, first check whether the job exists`,
       { cause },
     )
   }
 }
 
-/** The disk, or the size allowed to the database, is full; nothing was stored. It works again when there is space. */
+/** The disk, or the quota of the database, is full; nothing was stored. Calls work again once there is space. */
 export class StorageFullError extends JobSystemError {
   constructor(options?: ErrorOptions) {
     super('storage_full', 'the disk that holds the database is full', options)
   }
 }
 
-/** Another live server holds the database; or this process has it open through another copy of the package. */
+/** Another server that is running holds the database, or this process has it open through another copy of the package. */
 export class DatabaseLockedError extends JobSystemError {
-  /** The holder's process id; null where it is not known. */
+  /** The holder's process id; null if unknown. */
   readonly pid: number | null
 
   constructor(database: string, holder: DatabaseHolder | null) {
@@ -206,8 +209,8 @@ export class DatabaseLockedError extends JobSystemError {
 }
 
 /**
- * Who has a database open: `here`, this process itself. `file`: what is locked, by the process `pid` or, where that is null, by some other; it is
- * not the last server, which was process `endedPid`.
+ * Who has a database open. `here`: this process itself. `file`: the locked file; process `pid` (null if unknown) holds the lock, and is not
+ * the last server, which was process `endedPid`.
  */
 export type DatabaseHolder =
   | { readonly pid: number; readonly host: string; readonly startedAt: string; readonly here: boolean }
@@ -215,22 +218,22 @@ export type DatabaseHolder =
   | { readonly pid: number | null; readonly file: string; readonly endedPid: number }
 
 function describeHolder(holder: DatabaseHolder | null): string {
-  if (holder === null) return 'served by another process; one server may run on a file'
+  if (holder === null) return 'served by another process; only one server can run on a file'
   if ('byOtherCopy' in holder) {
-    return `open in this process (${holder.pid}) already, through another copy of jobmachine or another bundle of it; have one copy in the process, make the system once and share it`
+    return `already open in this process (${holder.pid}), through another copy or bundle of jobmachine; keep one copy in the process, create the system once and share it`
   }
   if ('file' in holder) return describeLocker(holder)
   const { pid, host, startedAt, here } = holder
   if (here)
-    return `served by this process (${pid}) already, since ${startedAt}; make the system once and share it: one server may run on a file`
-  return `served by process ${pid} on ${host}, since ${startedAt}; one server may run on a file`
+    return `already served by this process (${pid}), since ${startedAt}; create the system once and share it: only one server can run on a file`
+  return `served by process ${pid} on ${host}, since ${startedAt}; only one server can run on a file`
 }
 
 function describeLocker({ pid, file, endedPid }: Extract<DatabaseHolder, { file: string }>): string {
   const who = pid === null ? 'a process' : `process ${pid}`
   const find =
-    pid === null ? `fuser ${file} (as root), or the file's inode in /proc/locks, tells which` : `see ps -fp ${pid}`
-  return `not free: ${who} has a lock on ${file}, and is not the server that wrote its name into the database last (process ${endedPid}, which has ended). It is a server that is just starting, or a program that has opened that file; ${find}. chmod 600 ${file} keeps other users from locking it`
+    pid === null ? `fuser ${file} (as root), or the file's inode in /proc/locks, shows which` : `see ps -fp ${pid}`
+  return `locked: ${who} has a lock on ${file}, and it is not the last server of this database (process ${endedPid}, which has ended). It is a server that is starting, or a program that has opened that file; ${find}. chmod 600 ${file} prevents other users from locking it`
 }
 
 /** The database cannot be used as it is: newer than this program, damaged, foreign or read-only. The message says what to do. */
@@ -241,8 +244,8 @@ export class DatabaseUnusableError extends JobSystemError {
 }
 
 /**
- * While the database was open one of its files was removed, replaced or cut, or this process lost its lock on one. Nothing was acknowledged
- * after that; the calls under way are rejected with `OutcomeUnknownError`. The message names the file, what happened and what to do.
+ * One of the database files was removed, replaced or truncated while it was open, or this process lost its lock on one. Nothing was
+ * acknowledged after that; open calls are rejected with `OutcomeUnknownError`. The message says which file, what happened and what to do.
  */
 export class DatabaseLostError extends JobSystemError {
   constructor(message: string, options?: ErrorOptions) {
@@ -251,11 +254,11 @@ export class DatabaseLostError extends JobSystemError {
 }
 
 /**
- * The file has less than was acknowledged, or whether it has all cannot be told: its log, or an older copy, is in the wrong place. Nothing was
- * changed. To go on without what is missing, once, give `acceptance` as `acceptLoss`.
+ * Acknowledged jobs are missing, or may be: the log is missing, or the file is an older copy. Nothing was changed. To start without what is
+ * missing, once, pass `acceptance` as `acceptLoss`.
  */
 export class LostJobsError extends DatabaseUnusableError {
-  /** Transitions that are missing at least; null where that is not known. */
+  /** The least number of missing transitions; null if unknown. */
   readonly missing: number | null
   readonly acceptance: string
   readonly fault: string
@@ -263,7 +266,7 @@ export class LostJobsError extends DatabaseUnusableError {
   /** `fault`: what is missing of which file. */
   constructor(fault: string, missing: number | null, acceptance: string, options?: ErrorOptions) {
     super(
-      `${fault}. Put back the files that belong together, or restore a backup. If this is a restored backup, or there is none, go on without what is missing, this once, with --accept-loss ${acceptance} (acceptLoss of createJobSystem)`,
+      `${fault}. Put back the files that belong together, or restore a backup. If this is a restored backup, or there is none, start once without what is missing: --accept-loss ${acceptance} (acceptLoss of createJobSystem)`,
       options,
       'jobs_lost',
     )
@@ -273,7 +276,7 @@ export class LostJobsError extends DatabaseUnusableError {
   }
 }
 
-/** Settings that do not parse, each with its name, what it got and what it takes. */
+/** Settings that do not parse: one line for each, with its name, its value and what it must be. */
 export class ConfigError extends JobSystemError {
   readonly problems: readonly string[]
 
@@ -285,7 +288,7 @@ export class ConfigError extends JobSystemError {
 
 // Thrown by handlers.
 
-/** Thrown by a handler: no retry can mend this; the job goes to `dead` at once, whatever attempts remain. */
+/** Thrown by a handler: no retry can help; the job becomes `dead` at once, even if attempts remain. */
 export class PermanentError extends JobSystemError {
   constructor(message: string, options?: ErrorOptions) {
     super('permanent', message, options)
@@ -293,8 +296,8 @@ export class PermanentError extends JobSystemError {
 }
 
 /**
- * Thrown by a handler: the attempt failed; the next one, if any remain, starts no sooner than `delayMs` from now, or after the backoff where
- * that is no number.
+ * Thrown by a handler: the attempt failed; the next one, if any remain, starts no sooner than `delayMs` from now. If `delayMs` is not a
+ * number, the backoff is used.
  */
 export class RetryAfterError extends JobSystemError {
   readonly delayMs: number
@@ -306,9 +309,10 @@ export class RetryAfterError extends JobSystemError {
 }
 
 /**
- * Thrown by a handler: not now; the job is scheduled `delayMs` from now and this attempt does not count. It waits for 1 s at least, and for
- * 1 ms for each transition that it has made: one that is snoozed without end slows down. Below 0 counts as 0, above 100 years as that; where
- * it is no number the backoff stands in. Each of these stands in the history, as the error of that snooze.
+ * Thrown by a handler: run the job later. It is scheduled for `delayMs` from now, and this attempt does not count. The least delay is 1 s,
+ * or 1 ms for each transition of the job if that is longer, so that a job that snoozes for ever slows down. A negative delay counts as 0,
+ * one of more than 100 years as 100 years, and if it is not a number the backoff is used. Each correction is recorded in the history, as
+ * the error of that snooze.
  */
 export class SnoozeError extends JobSystemError {
   readonly delayMs: number
@@ -322,8 +326,8 @@ export class SnoozeError extends JobSystemError {
 // The reason of a running handler's AbortSignal.
 
 /**
- * The attempt took longer than its timeout. `stoodStillMs`: for how long the event loop stood still meanwhile, so that nothing that had come
- * was read; 0 where that was no longer than half a second.
+ * The attempt took longer than its timeout. `stoodStillMs`: for how long the event loop was blocked meanwhile, so that no input was read; 0
+ * if that was no longer than half a second.
  */
 export class AttemptTimeoutError extends JobSystemError {
   readonly timeoutMs: number
@@ -340,7 +344,7 @@ export class AttemptTimeoutError extends JobSystemError {
   }
 }
 
-/** The lease went to someone else; what this handler returns will be refused. */
+/** This worker has lost its lease; what the handler returns will not be recorded. */
 export class LeaseLostError extends JobSystemError {
   constructor() {
     super('lease_lost', 'the lease of this attempt was lost, so it cannot record a result')
@@ -354,14 +358,14 @@ export class JobCancelledError extends JobSystemError {
   }
 }
 
-/** The process is shutting down and its grace has ended; the job will run again. */
+/** The process is shutting down and the grace period is over; the job will run again. */
 export class ShutdownError extends JobSystemError {
   constructor() {
     super('shutdown', 'the process is shutting down; the job will run again')
   }
 }
 
-/** A table, so that the names stand however a minifier calls the classes. */
+/** Names given explicitly, since a minifier may rename the classes. */
 const branded = {
   JobSystemError,
   InvalidInputError,

@@ -70,7 +70,7 @@ import { timers } from './runtime/timers.ts'
 
 /**
  * Opens the file and makes the system on it; nothing runs before `start`. A server takes the file's lock first of all. Rejects with
- * `DatabaseLockedError` where another server lives, with `DatabaseUnusableError` where the file cannot be used, with `ConfigError` where
+ * `DatabaseLockedError` if another server lives, with `DatabaseUnusableError` if the file cannot be used, with `ConfigError` if
  * an option is unknown, missing or none that can work.
  */
 export async function createJobSystem<const Handlers extends readonly AnyHandler[] = readonly AnyHandler[]>(

@@ -40,10 +40,10 @@ const killedEarly =
 const usage = `Usage: jobmachine [command]
 
   serve          run the server (the default); environment variables or a .env file configure it, see README.md
-                   --accept-loss CODE  start without the jobs that a refused start reported as missing; the refusal names the code
+                   --accept-loss CODE  start without the jobs that the last start reported as missing; its error names the code
   verify [file]  check a database, even while a server uses it; DATABASE_PATH by default
   backup [file] TARGET
-                 copy a database as it is at one instant, even while a server uses it, to a new file; DATABASE_PATH by default
+                 copy a database, as it is at one instant, to a new file, even while a server uses it; DATABASE_PATH by default
   compact [file] rewrite a database that no server has open, without the data of removed jobs; DATABASE_PATH by default
   --help         print this
   --version      print the version
@@ -157,7 +157,7 @@ async function open(config: ServerConfig, log: ProcessLog['log'], acceptLoss: st
       log,
       ...(acceptLoss === undefined ? {} : { acceptLoss }),
       onFatal(error) {
-        log.fatal({ err: error }, 'the system cannot continue; ending the process, the next start recovers')
+        log.fatal({ err: error }, 'the system cannot continue; ending the process; the next start recovers')
         process.exit(error instanceof DatabaseLostError ? exitLost : 1)
       },
     })
@@ -175,7 +175,7 @@ function readAcceptLoss(flags: readonly string[]): string | undefined {
   if (flags.length === 0 || (code && rest.length === 0)) return code
   if (/^--accept-loss=?$/.test(flags.join(' ').trim())) {
     fail(
-      '--accept-loss needs a CODE: a start that finds jobs missing is refused, and the refusal names the code',
+      '--accept-loss needs a CODE: a start that finds jobs missing stops with an error, which names the code',
       exitUsage,
     )
   }
@@ -274,7 +274,7 @@ async function shutDown(opened: Opened, processLog: ProcessLog, reason: string):
 /** Whatever holds up the stop that has begun: the next start recovers. */
 function endAfterGrace({ graceMs }: Opened, { log, flush }: ProcessLog): void {
   const end = () => {
-    log.fatal({}, 'the stop takes too long; ending the process with SIGKILL, the next start recovers')
+    log.fatal({}, 'stopping takes too long; ending the process with SIGKILL; the next start recovers')
     flush(lastLinesMs)
     process.kill(process.pid, 'SIGKILL')
   }

@@ -272,7 +272,7 @@ describe('a start', () => {
 
       expect(code).toBe(64)
       expect(stderr).toBe(
-        'jobmachine: --accept-loss needs a CODE: a start that finds jobs missing is refused, and the refusal names the code\n',
+        'jobmachine: --accept-loss needs a CODE: a start that finds jobs missing stops with an error, which names the code\n',
       )
     },
   )

@@ -274,7 +274,7 @@ describe('a payload', () => {
     await expect(system.enqueue({ type: 'work', payload: 'éééé' })).resolves.toMatchObject({ created: true })
     await expect(system.enqueue({ type: 'work', payload: 'ééééx' })).rejects.toMatchObject({
       code: 'invalid_payload',
-      issues: [{ path: 'payload', message: 'has 11 bytes as JSON, 10 are allowed' }],
+      issues: [{ path: 'payload', message: 'has 11 bytes as JSON; the limit is 10' }],
     })
   })
 })

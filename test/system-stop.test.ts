@@ -99,7 +99,7 @@ describe('a stop', () => {
     await stopped
 
     expect(before).toBe(false)
-    expect(log.map(({ message }) => message)).toContain('the grace has ended; aborting what still runs')
+    expect(log.map(({ message }) => message)).toContain('the grace period is over; aborting the running jobs')
     expect(await look(path, id)).toEqual(['queued', 0, 'enqueue lease start release'])
     // What it does afterwards reaches nobody.
     never.resolve()
@@ -279,7 +279,7 @@ describe('where every slot is held by a handler that does not end', () => {
     await vi.advanceTimersByTimeAsync(1 + 5_000)
     await until(() => fatal.length > 0)
 
-    expect(fatal[0]?.message).toMatch(/^every worker is held by a handler that was aborted more than 5000 ms ago/)
+    expect(fatal[0]?.message).toMatch(/^every worker has a handler that was aborted more than 5000 ms ago/)
     expect(log.find(({ level }) => level === 'error')).toMatchObject({ fields: { job_ids: [id], types: ['work'] } })
     expect(system.health().ready).toBe(false)
     expect(await look(path, id)).toEqual(['retrying', 1, 'enqueue lease start fail'])

@@ -96,7 +96,7 @@ describe('a job that another owner took over', () => {
     const { system, id, hold, log, finishThere } = await takenOver()
 
     hold.resolve()
-    await until(() => log.some(({ message }) => message === 'an outcome was refused because its lease was lost'))
+    await until(() => log.some(({ message }) => message === 'a result was not recorded because its lease was lost'))
 
     expect((await system.find(id))?.state).toBe('running')
     expect(await finishThere()).toEqual([])

@@ -936,7 +936,7 @@ describe('the log', () => {
     const cancelled = await system.cancel(id).catch(() => undefined)
 
     if (cancelled)
-      await until(() => log.some(({ message }) => message === 'an outcome was refused because its lease was lost'))
+      await until(() => log.some(({ message }) => message === 'a result was not recorded because its lease was lost'))
     expect((await system.find(id))?.state).toBe(cancelled ? 'cancelled' : 'succeeded')
   })
 })

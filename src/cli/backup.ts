@@ -5,7 +5,7 @@ import type { Output } from './verify.ts'
 /** A backup that takes longer than this tells how far it is, in ms. */
 const quietMs = 2_000
 
-/** `jobmachine backup [file] TARGET`: copies a database, also a live one. Gives the exit code: 0, or 1 where no backup was made. */
+/** `jobmachine backup [file] TARGET`: copies a database, even a live one. Returns the exit code: 0, or 1 if no backup was made. */
 export async function backupCommand(path: string, target: string, out: Output, err: Output): Promise<number> {
   const startedAt = performance.now()
   let toldAt = startedAt

@@ -8,8 +8,8 @@ const usualStopMs = 10_000
 const beyondGraceMs = 2_000
 
 /**
- * Whether this process runs in a container that is probably killed before a grace of so many ms has ended. How long it is left cannot be seen
- * from inside.
+ * Whether this process runs in a container that is probably killed before a grace period of this many ms is over. The time that the
+ * container allows cannot be seen from inside.
  */
 export function isKilledEarly(graceMs: number, exists: (path: string) => boolean = existsSync): boolean {
   return graceMs + beyondGraceMs > usualStopMs && marks.some((mark) => exists(mark))

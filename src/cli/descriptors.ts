@@ -15,7 +15,7 @@ export function connectionsMax(workers: number, limits = readLimits()): number {
   return Math.max(Number(soft) - ownMax - perWorker * workers, Math.floor(Number(soft) / 4))
 }
 
-/** Empty where the system does not say. */
+/** Empty if the system does not say. */
 function readLimits(): string {
   try {
     return readFileSync('/proc/self/limits', 'utf8')

@@ -8,7 +8,7 @@ import { secretPattern } from '../handlers/webhook-signature.ts'
 import { databasePathProblem } from '../persistence/database-path.ts'
 import { tokenProblem } from './token-strength.ts'
 
-/** All that the server is told from outside. */
+/** The whole configuration of the server. */
 export interface ServerConfig {
   readonly settings: Settings
   /** Somebody has chosen the grace of a stop, or Kubernetes runs this, which leaves time for the usual one. */
@@ -126,7 +126,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
   const badNames = new Set(parsed.success ? [] : parsed.error.issues.map(({ path }) => String(path[0])))
   for (const name of badNames) {
     problems.push(describeProblem(name as keyof typeof variables, given[name] ?? ''))
-    // As if it were not set, so that what conflicts is told together with it.
+    // Treated as not set, so that conflicts are reported together with it.
     delete given[name]
   }
   const isGraceKnown = given.SHUTDOWN_GRACE_MS !== undefined || Boolean(env.KUBERNETES_SERVICE_HOST)
@@ -157,7 +157,7 @@ function conflictsIn({ host, apiToken, settings, databasePath }: ServerConfig): 
     const reached = `HOST is ${JSON.stringify(host)}, which others can reach`
     conflicts.push(
       tokenFlaw
-        ? `${reached}, and API_TOKEN ${tokenFlaw}; make one by: openssl rand -hex 32`
+        ? `${reached}, and API_TOKEN ${tokenFlaw}; create one with: openssl rand -hex 32`
         : `${reached}; that requires an API_TOKEN of at least 16 characters`,
     )
   }

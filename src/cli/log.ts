@@ -8,11 +8,11 @@ import { escapeControls } from '../job/escape-controls.ts'
 
 /** Bytes of lines that may wait to be read; a line beyond that is dropped. */
 const waitingMax = 1_048_576
-/** Between two tries to write what waits, in ms; doubled from the first to the last. */
+/** Ms between two attempts to write the waiting lines; doubled from the first to the last. */
 const retryMs = { first: 5, last: 500 }
-/** Between two tries where nothing else is left to do, in ms. */
+/** Between two tries if nothing else is left to do, in ms. */
 const flushRetryMs = 10
-/** Errors that pass: the pipe is full, or the disk is. After any other nobody can get what waits. */
+/** Errors that pass: the pipe is full, or the disk is. After any other error nobody can get the waiting lines. */
 const passing = new Set(['EAGAIN', 'ENOSPC', 'EDQUOT'])
 
 /** The process's log. No line of it blocks, throws or ends anything. */
@@ -25,7 +25,7 @@ export interface ProcessLog {
   flush(patienceMs: number): void
 }
 
-/** Structured JSON lines on standard output: written before the call returns, where its reader keeps up. */
+/** Structured JSON lines on standard output: written before the call returns, if its reader keeps up. */
 export function createLog(level: string): ProcessLog {
   const output = new LogOutput(openWithoutBlocking({ fd: 1 }), (lines) =>
     logger.warn({ lines }, 'log lines were dropped: they could not be written, or nobody read them'),
@@ -98,7 +98,7 @@ export class LogOutput {
     this.#retryInMs = Math.min(2 * this.#retryInMs, retryMs.last)
   }
 
-  /** Writes what waits; the code of the error that prevented it, or null. */
+  /** Writes the waiting lines; returns the code of the error that prevented it, or null. */
   #send(): string | null {
     let rest = Buffer.concat(this.#waiting)
     let error: string | null = null
@@ -118,7 +118,7 @@ export class LogOutput {
     return error
   }
 
-  /** Of what waits the last bytes, with their lines. */
+  /** Keeps the last bytes of what waits, with their lines. */
   #keep(rest: Buffer): void {
     let begun = this.#waitingBytes - rest.length
     while (this.#waiting.length > 0 && begun >= this.#waiting[0]!.length) begun -= this.#waiting.shift()!.length

@@ -16,7 +16,7 @@ const surprisesMin = 12
 const differentMin = 6
 
 /**
- * What makes a token easy to guess; undefined where nothing of this kind does. It finds what people type, such as words of the documentation, runs
+ * What makes a token easy to guess; undefined if nothing of this kind does. It finds what people type, such as words of the documentation, runs
  * and repetitions, and no more: a good token is made by a machine. 32 random hex digits pass always, 16 in 199 cases of 200.
  */
 export function tokenProblem(token: string): string | undefined {

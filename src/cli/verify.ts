@@ -13,7 +13,10 @@ export interface Output {
 /** Violations told one by one. */
 const toldMax = 100
 
-/** `jobmachine verify [file]`: checks a database, also a live one, and says what it found. Gives the exit code: 0, or 1 where something is wrong. */
+/**
+ * `jobmachine verify [file]`: checks a database, even a live one, and prints what it found. Returns the exit code: 0, or 1 if something is
+ * wrong.
+ */
 export function verifyCommand(path: string, out: Output, err: Output): number {
   if (!existsSync(path)) {
     err.write(

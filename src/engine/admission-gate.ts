@@ -11,14 +11,17 @@ export class AdmissionGate {
   readonly #waiting: (() => void)[] = []
   #underWay = 0
 
-  /** Resolves when the call may go on; every call that entered must leave. Rejects with `BackpressureError` where too many wait. */
+  /** Resolves when the call may go on; every call that entered must leave. Rejects with `BackpressureError` if too many wait. */
   enter(): Promise<void> | void {
     if (this.#underWay < underWayMax) {
       this.#underWay++
       return
     }
     if (this.#waiting.length >= waitingMax) {
-      throw new BackpressureError(`${underWayMax} enqueues are under way and ${waitingMax} wait`, retryAfterMs)
+      throw new BackpressureError(
+        `${underWayMax} calls of enqueue are in progress and ${waitingMax} are waiting, the most allowed`,
+        retryAfterMs,
+      )
     }
     return new Promise((resolve) => this.#waiting.push(resolve))
   }

@@ -70,8 +70,8 @@ export type {
 }
 
 /**
- * Newest first. A page may be short and still have a `nextCursor`: all jobs down to that id were looked at. One without a job that has one means
- * that ten million ids, or 100,000 where a text is searched for, had none.
+ * Newest first. A short page may still have a `nextCursor`: all jobs down to that id were examined. An empty page with a `nextCursor` means
+ * that no match was found in ten million ids, or in 100,000 jobs when searching for a text.
  */
 export interface JobList {
   readonly jobs: readonly Job[]
@@ -79,38 +79,42 @@ export interface JobList {
 }
 
 /**
- * A command over many jobs. It first notes which jobs match; the count is confirmed by `run`, and then those jobs and no others are moved,
- * each once or not at all. It lives in memory: after a crash what was moved has moved, and nothing else of it is left.
+ * A bulk action. It first notes which jobs match. After `run` confirms the count it changes those jobs and no others, each at most once. It
+ * lives in memory: after a crash the jobs that it had changed stay changed, and the action is gone.
  */
 export interface Bulk {
   readonly id: string
   readonly command: Command
   readonly filter: BulkFilter
-  /** `counting`, `ready`, `moving` and `stopping` lead to `done`, `stopped`, `failed` or, not confirmed within 15 minutes, `expired`. */
+  /**
+   * `counting`, `ready`, `moving` and `stopping` lead to `done`, `stopped`, `failed`, or `expired` if nobody confirms within 15 minutes.
+   */
   readonly phase: BulkPhase
   /** Epoch ms. */
   readonly createdAt: number
-  /** When it expires unless it is run; null where it does not wait for that. */
+  /** When it expires unless it is run; null if it is not waiting for confirmation. */
   readonly expiresAt: number | null
-  /** Jobs that match, so far while it counts; at most 1,000,000, the newest. */
+  /** Jobs that match (so far, while it counts); at most the newest 1,000,000. */
   readonly matched: number
-  /** There are more that match than it took. */
+  /** More jobs match than it includes. */
   readonly more: boolean
-  /** It counts from the job `upTo` down and has come to `lookedTo`; null before it has looked. Later jobs are not touched. */
+  /** It counts down from the job `upTo` and has reached `lookedTo`; null before it begins. Later jobs are not included. */
   readonly upTo: number | null
   readonly lookedTo: number | null
   readonly moved: number
-  /** Jobs that were no longer in the filter's state, or in none that takes the command. */
+  /** Jobs that had left the filter's state, or whose state no longer allows the command. */
   readonly refused: number
   /** Why it failed. */
   readonly error: string | null
-  /** Whether its phase takes that now. */
+  /** Whether its phase allows that now. */
   can(action: 'run' | 'stop'): boolean
-  /** Begins to move what it matched: `matched` confirms the count. Throws `BulkStateError` where it is not ready or matched another number. */
+  /**
+   * Begins to change the matched jobs; `matched` confirms the count. Throws `BulkStateError` if it is not ready or matched another number.
+   */
   run(matched: number): void
-  /** Moves no more; resolves when nothing of it is under way. */
+  /** Stops; resolves when its last step is done. */
   stop(): Promise<void>
-  /** Resolves when nothing of it is under way: it is counted, or has come to its end. */
+  /** Resolves when it is not working: it has counted, or has ended. */
   settled(): Promise<void>
 }
 
@@ -122,11 +126,11 @@ export interface CallerOptions {
 export interface StopOptions {
   /** In ms; the settings' unless given. */
   readonly graceMs?: number
-  /** A job may be why the process has to end; false unless given. */
+  /** A job may be the reason that the process must end; false unless given. */
   readonly crashing?: boolean
 }
 
-/** `ready`: its last commit went well and it is neither recovering nor draining; otherwise `reason` says what it is. */
+/** `ready`: the last commit succeeded, and the system is neither recovering nor draining; otherwise `reason` says why not. */
 export interface Health {
   readonly ready: boolean
   readonly reason: string | null
@@ -145,19 +149,20 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
   readonly durability: string
   /** The types that have a handler here. */
   readonly types: readonly string[]
-  /** What the payload of each may be when it is handed in, as JSON Schema; any JSON, `{}`, where its schema's library cannot tell. */
+  /** The schema of each type's payload at `enqueue`, as JSON Schema; `{}` (any JSON) if its schema library cannot convert it. */
   readonly payloadSchemas: Readonly<Record<string, JsonSchema>>
-  /** Recovers what a dead process left behind, then runs jobs; resolves when the first may start. A producer only opens. */
+  /** Recovers the jobs of a dead process, then runs jobs; resolves when the first may start. A producer only opens the file. */
   start(): Promise<void>
   /**
-   * Leases no more, lets running jobs finish for `graceMs` (the settings' unless given), gives the rest back, closes the file. If the process
-   * ends before that, what still ran counts no crash; with `crashing` it does: for a stop because of what went wrong in the process itself.
+   * Stops leasing, lets running jobs finish for `graceMs` (by default the setting), releases the rest and closes the file. If the process
+   * ends before that, the jobs that still ran count no crash. With `crashing` they do: use it if the process stops because something went
+   * wrong in it.
    */
   stop(options?: StopOptions): Promise<void>
   /** Resolves when the job is on disk; an array is all or nothing, in the same order. */
   enqueue(job: JobFor<Handlers>): Promise<EnqueuedJob>
   enqueue(jobs: readonly JobFor<Handlers>[]): Promise<EnqueuedJob[]>
-  /** For what may be either. */
+  /** For an argument that may be either. */
   enqueue(jobs: JobFor<Handlers> | readonly JobFor<Handlers>[]): Promise<EnqueuedJob | EnqueuedJob[]>
   /** A job of the handler's type, whose payload is typed by its schema. */
   enqueue<Input>(
@@ -165,35 +170,39 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
     payload: Input,
     options?: Omit<NewJob, 'type' | 'payload'>,
   ): Promise<EnqueuedJob>
-  /** The same for front doors: an unchecked JSON value, one job or an array, with field names in snake_case; always an array. */
+  /** The same for front doors: takes an unchecked JSON value, one job or an array, with field names in snake_case; returns an array. */
   submit(body: unknown, options?: CallerOptions): Promise<EnqueuedJob[]>
   find(id: number): Promise<Job | undefined>
   /**
-   * Rejects with `InvalidInputError` on a bad filter, limit or cursor, and with the reason of `signal` once that fires: a search goes on for half
-   * a second at most, and looks at no more jobs then.
+   * Rejects with `InvalidInputError` on a bad filter, limit or cursor, and with the reason of `signal` once that fires. A search takes half
+   * a second at most, then returns what it has.
    */
   list(filter?: JobFilter, options?: { readonly signal?: AbortSignal }): Promise<JobList>
-  /** Every transition the job made, oldest first; `after` a `seq`, `limit` 1 to 1,000. Rejects with `JobNotFoundError`. */
+  /** The transitions of the job, oldest first; `after` is a `seq`, `limit` 1 to 1,000. Rejects with `JobNotFoundError`. */
   history(id: number, page?: { readonly after?: number; readonly limit?: number }): Promise<readonly HistoryEvent[]>
   /**
-   * Why the job is where it is, what can happen next and what stands in the way: a snapshot of the file and of this process. Rejects with
-   * `JobNotFoundError`. A producer knows only the file.
+   * Why the job is in its state, what can happen next and what prevents it: a snapshot of the file and of this process. A producer knows
+   * only the file. Rejects with `JobNotFoundError`.
    */
   explain(id: number): Promise<Explanation>
 
   /**
-   * The transitions of all jobs after the id `after` that retention has not removed, those of each job in their order. Pass `last` to go on,
-   * whether there were any or not: who does so misses nothing. Without `after` none, and `last` tells where to begin from now. `limit` 1 to 1,000. A poll is cheap.
+   * The transitions of all jobs with an id above `after`, except those that retention removed; those of each job are in order. Pass the
+   * returned `last` as the next `after`, even if the page is empty, and you miss nothing. Without `after` the page is empty, and `last` is
+   * the current position. `limit` is 1 to 1,000. A poll is cheap.
    */
   transitions(page?: { readonly after?: number; readonly limit?: number }): Promise<TransitionPage>
-  /** Resolves with the job after it; rejects with `IllegalTransitionError` where the machine refuses. A running handler's signal fires. */
+  /**
+   * Resolves with the cancelled job; rejects with `IllegalTransitionError` if its state does not allow it. The signal of a running handler
+   * fires.
+   */
   cancel(id: number, options?: CallerOptions): Promise<Job>
-  /** Runs a `dead` or `cancelled` job again, its attempts begin anew. */
+  /** Runs a `dead` or `cancelled` job again; its attempts start over. */
   requeue(id: number, options?: CallerOptions): Promise<Job>
   /**
-   * Begins to count the jobs that match and may take the command, and resolves at once; nothing moves before its `run`. Rejects with
-   * `InvalidInputError` on a bad filter, or one whose state does not take the command, and with `BackpressureError` while 20 are
-   * under way; of those that wait to be confirmed the oldest makes room.
+   * Begins to count the jobs that match and whose state allows the command; resolves at once. No job changes before its `run`. Rejects with
+   * `InvalidInputError` on a bad filter, or one whose state does not allow the command, and with `BackpressureError` while 20 are working.
+   * To make room, the oldest that waits for confirmation is forgotten.
    */
   prepareBulk(command: Command, filter?: BulkFilter, options?: CallerOptions): Promise<Bulk>
   findBulk(id: string): Bulk | undefined
@@ -205,19 +214,19 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
   /** How often each edge of the job machine was taken since the file was made. */
   edgeCounts(): Promise<readonly EdgeCount[]>
   /**
-   * Which edges a job took, and how often, as it was after its transition `at`, the last unless given. Rejects with `JobNotFoundError`, and
-   * with `InvalidInputError` where it has not made so many.
+   * Which edges a job took, and how often, up to its transition `at` (by default the last). Rejects with `JobNotFoundError`, and with
+   * `InvalidInputError` if it has not made that many transitions.
    */
   path(id: number, options?: { readonly at?: number }): Promise<JobPath>
   /**
-   * Checks the whole database, on a thread of its own, while everything goes on: replays every job's history through the machine and
-   * compares it with its row, recounts what is kept counted, lets SQLite check the file. A million jobs take about ten seconds.
+   * Checks the whole database on a separate thread, while the system runs: replays each job's history through the machine and compares it
+   * with its row, recounts the kept counts, and runs SQLite's own checks. A million jobs take about ten seconds.
    */
   verify(options?: { readonly onProgress?: (id: number, lastId: number) => void }): Promise<VerifyReport>
   /**
-   * Copies the database as it is at one instant into the new file `target`, while the system works; the only safe way for the process that
-   * serves it. Whatever has that name is whole: checked, flushed, and then named. `onProgress` is told how many pages of how many are copied.
-   * Rejects with `UnavailableError` where `target` exists or cannot be made, or the system stops meanwhile.
+   * Copies the database, as it is at one instant, into the new file `target` while the system runs; the only safe way for the process that
+   * serves it. The copy gets its name only after it was checked and flushed. `onProgress` gets the number of pages copied and the total.
+   * Rejects with `UnavailableError` if `target` exists or cannot be created, or if the system stops meanwhile.
    */
   backup(
     target: string,
@@ -226,14 +235,14 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
   health(): Health
   /** What runs now, from memory. */
   activity(): Activity
-  /** Everything measured, for monitoring; the first call may take two seconds, in which jobs are counted by type and queue. */
+  /** All measurements, for monitoring; the first call may take two seconds, since jobs are counted by type and queue. */
   telemetry(): Promise<Telemetry>
   /**
-   * How many jobs there are by type, queue and state, as counted last: not less than 15 s apart, and only while somebody asks. Null where
-   * the first count takes longer than two seconds; ask again.
+   * The number of jobs by type, queue and state, from the last count. Counts are at least 15 s apart and only made on request. Null if the
+   * first count takes longer than two seconds; call again.
    */
   census(): Promise<Census | null>
-  /** The last half hour, a sample every two seconds while a server serves; `after`: only those newer than that `at`. */
+  /** The last half hour, with a sample every two seconds while a server runs. With `after`: only samples newer than that `at`. */
   series(page?: { readonly after?: number }): readonly Sample[]
 }
 
@@ -246,5 +255,5 @@ export interface SystemLog {
   child(fields: object): SystemLog
 }
 
-/** Told of what XState's actors do, in XState's own `InspectionEvent`s. */
+/** Called with XState's own `InspectionEvent` for each thing that its actors do. */
 export type Inspector = (event: InspectionEvent) => void

@@ -8,43 +8,43 @@ import { databasePathProblem } from '../persistence/database-path.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Inspector, SystemLog } from './job-system.ts'
 
-/** What `createJobSystem` takes: where the file is, what runs its jobs, and any of the settings. */
+/** The options of `createJobSystem`: the file, the handlers, and any of the settings. */
 export interface JobSystemOptions<Handlers extends readonly AnyHandler[] = readonly AnyHandler[]>
   extends Partial<Settings> {
-  /** The path of the SQLite file, which is made, with its folder, where it is missing. No `:memory:` and no address. */
+  /** The path of the SQLite file, which is created, with its folder, if it is missing. `:memory:` and URLs are not allowed. */
   readonly database: string
-  /** Left out: a producer, which enqueues and reads beside a running server and runs nothing. */
+  /** Without handlers the system is a producer: it enqueues and reads beside a running server, and runs nothing. */
   readonly handlers?: Handlers
   /**
-   * The `acceptance` of a `LostJobsError`: goes on without the jobs that are missing, this once. It names that loss, so it may stay and
+   * The `acceptance` of a `LostJobsError`: starts without the jobs that are missing. It names that one loss, so you may leave it set: it
    * accepts no other.
    */
   readonly acceptLoss?: string
   /**
-   * What retention removes is overwritten with zeros in the database, so that it cannot be read there any more; false unless given. The log
-   * may still have it until it is written over, or the last process stops in good order.
+   * Overwrites removed jobs with zeros in the database, so that they cannot be read there any more; false unless given. The log may contain
+   * them until it is overwritten, or the last process stops cleanly.
    */
   readonly secureDelete?: boolean
-  /** Structured log; nothing is written without it. A pino logger fits. What it throws, or rejects with, is dropped. */
+  /** Structured log, such as a pino logger; without it nothing is logged. Errors that it throws or rejects with are ignored. */
   readonly log?: SystemLog
   /**
-   * Called once when the system cannot go on: the disk failed, every worker is stuck, an invariant broke. End the process, non-zero; the
-   * next start recovers. Unless given, it is thrown as an uncaught exception. Calls that wait for an answer are then rejected with
+   * Called once if the system cannot continue: the disk failed, every worker is stuck, or an invariant broke. End the process with a
+   * non-zero code; the next start recovers. By default the error is thrown as an uncaught exception. Open calls are rejected with
    * `OutcomeUnknownError`, later ones with `UnavailableError`.
    */
   readonly onFatal?: (error: Error) => void
-  /** Where time comes from; the machine's clock unless given. For tests. */
+  /** The clock; the machine's unless given. For tests. */
   readonly clock?: Clock
-  /** Uniform in [0, 1), for the backoff's jitter; chance itself unless given. For tests. */
+  /** Uniform in [0, 1), for the backoff's jitter; `Math.random` unless given. For tests. */
   readonly random?: () => number
   /**
-   * Sees every event and snapshot of the dispatcher and its workers as they happen, payloads included, in XState's own form: for tools such
-   * as Stately's inspector. It is called in the middle of the engine's work, so what it costs, jobs wait for; what it throws is logged.
+   * Gets every event and snapshot of the dispatcher and its workers as they happen, payloads included, in the format of XState: for tools
+   * such as Stately's inspector. It is called synchronously by the engine, so a slow one delays jobs. Errors that it throws are logged.
    */
   readonly inspect?: Inspector
 }
 
-/** What is wrong with an option; empty where nothing is. */
+/** What is wrong with an option; empty if nothing is. */
 type Check = (value: unknown) => readonly string[]
 
 /** Those that are no settings. */

@@ -77,12 +77,12 @@ interface SystemParts {
 
 /** How long aborted handlers may take to end once a shutdown's grace is over, in ms. */
 const abortedGraceMs = 1_000
-/** How long a stop waits for its last commit, where the storage is in trouble, in ms. */
+/** How long a stop waits for its last commit, if the storage is in trouble, in ms. */
 const lastCommitMs = 2_000
-/** What a caller that met a bound is told to wait. */
+/** The `retryAfterMs` for a caller that reached a limit. */
 const retryAfterMs = 1_000
 
-/** Who asks where nobody else is named. */
+/** Who asks if nobody else is named. */
 const byLibrary: EventCause = { cause: 'library' }
 const byLibraryText = causeText(byLibrary)
 
@@ -150,7 +150,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     })
   }
 
-  /** Of the attempts that run now, in ms; 0 where none does. */
+  /** Of the attempts that run now, in ms; 0 if none does. */
   get longestTimeoutMs(): number {
     return this.#dispatcher?.getSnapshot().context.slots.longestTimeoutMs ?? 0
   }
@@ -169,7 +169,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
 
   async start(): Promise<void> {
     if (this.#phase !== 'created')
-      throw new JobSystemError('already_started', `the system is ${this.#phase}; it starts once`)
+      throw new JobSystemError('already_started', `the system is ${this.#phase}; a system can only be started once`)
     if (!this.#dispatcher) {
       this.#phase = 'serving'
       return
@@ -285,12 +285,12 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
         else log.info({}, 'commits succeed again')
         return
       case 'stalled':
-        log.warn({ blocked_ms: event.ms }, 'the event loop was blocked; leases were kept meanwhile')
+        log.warn({ blocked_ms: event.ms }, 'the event loop was blocked; its leases were renewed meanwhile')
         return
       case 'clockJumped':
         log.warn(
           { by_ms: event.ms },
-          'the clock jumped: it was set, or the machine slept; no ended job is removed before it has been steady for an hour',
+          'the clock jumped: it was set, or the machine slept; ended jobs are not removed until it has been steady for an hour',
         )
         return
       case 'file':
@@ -342,8 +342,8 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#hasRecovered = true
     if (recovered.leased + recovered.running > 0) {
       const whose = wasStopping
-        ? 'recovered jobs of a process that ended while it was stopping; no crash is counted'
-        : 'recovered jobs that a dead process had leased'
+        ? 'recovered the jobs of a process that ended while it was stopping; they count no crash'
+        : 'recovered the jobs of a dead process'
       log.warn(recovered, whose)
     }
     if (recovered.suspects > 0) {
@@ -358,7 +358,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     for (const { id, event, error } of events) {
       // Of a snooze it says what is wrong with the delay, which the handler's own log has said.
       if (!error || event === 'snooze') continue
-      // Not the message: it may quote the payload. The job's history has it.
+      // Without the message, which may quote the payload; the history of the job has it.
       this.#parts.log.warn({ job_id: id, event, error: error.name }, 'attempt failed')
     }
   }
@@ -366,14 +366,14 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   #logRefused(events: readonly LeaseEvent[]): void {
     this.#stats.refused += events.length
     for (const { id, event } of events)
-      this.#parts.log.warn({ job_id: id, event }, 'an outcome was refused because its lease was lost')
+      this.#parts.log.warn({ job_id: id, event }, 'a result was not recorded because its lease was lost')
   }
 
   /** Nothing can run any more: the next start begins afresh. */
   #endStuck(dispatcher: Actor<typeof dispatcherMachine>): void {
     const jobs = dispatcher.getSnapshot().context.slots.assigned()
     const ids = jobs.map(({ job }) => job.id)
-    const message = `every worker is held by a handler that was aborted more than ${abortGraceMs} ms ago and does not end`
+    const message = `every worker has a handler that was aborted more than ${abortGraceMs} ms ago and has not ended`
     this.#parts.log.error({ job_ids: ids, types: [...new Set(jobs.map(({ job }) => job.type))] }, message)
     this.stop({ graceMs: 0, crashing: true }).then(() => this.#parts.onFatal(new Error(message)), this.#parts.onFatal)
   }
@@ -402,12 +402,12 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     const stopped = new Promise<void>((resolve) => dispatcher.subscribe({ complete: resolve, error: () => resolve() }))
     dispatcher.send({ type: 'drain' })
     if (await within(graceMs, stopped)) return
-    this.#parts.log.warn({ running: this.#stats.active }, 'the grace has ended; aborting what still runs')
+    this.#parts.log.warn({ running: this.#stats.active }, 'the grace period is over; aborting the running jobs')
     dispatcher.send({ type: 'abort' })
     if (await within(abortedGraceMs, stopped)) return
     dispatcher.send({ type: 'giveUp' })
     if (await within(lastCommitMs, stopped)) return
-    this.#parts.log.error({}, 'the last outcomes could not be stored; the next start recovers their jobs')
+    this.#parts.log.error({}, 'the last results could not be stored; the next start recovers their jobs')
     // Its commits are refused when the store closes, which must not end this stop as a failure.
     dispatcher.stop()
   }
@@ -482,8 +482,8 @@ function describeFull(
   { queue, depth }: Extract<EnqueueResult, { outcome: 'full' }>,
   { maxQueueDepth, maxDepthPerQueue }: Settings,
 ): string {
-  if (queue === null) return `${depth} jobs wait already; ${maxQueueDepth} may (MAX_QUEUE_DEPTH)`
-  return `${depth} jobs wait in the queue ${queue} already; ${maxDepthPerQueue} may wait in one queue (MAX_DEPTH_PER_QUEUE)`
+  if (queue === null) return `${depth} jobs are waiting already; the limit is ${maxQueueDepth} (MAX_QUEUE_DEPTH)`
+  return `${depth} jobs are waiting in the queue ${queue} already; the limit for one queue is ${maxDepthPerQueue} (MAX_DEPTH_PER_QUEUE)`
 }
 
 /** The longest that `setTimeout` can wait; beyond, it fires at once. */

@@ -10,10 +10,10 @@ interface BuiltinSettings {
   readonly webhook: {
     /** Lets calls reach loopback, private and reserved addresses. */
     readonly allowPrivate: boolean
-    /** Signs calls where given. */
+    /** Signs calls if given. */
     readonly secret?: string | undefined
   }
-  /** The longest delay between two attempts, whoever asks for it. */
+  /** The longest delay between two attempts, whatever asks for it. */
   readonly retryMaxMs: number
   /** Epoch ms. */
   readonly now: () => number

@@ -5,22 +5,27 @@ import { type InputIssue, PayloadError } from '../errors.ts'
 import { didYouMean } from '../job/did-you-mean.ts'
 import type { Backoff } from './backoff.ts'
 
-/** Structured, one line each, with the job's id and type; never put a payload in it. */
+/** Structured lines, with the id and type of the job; never log a payload. */
 interface JobLog {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
 }
 
-/** What a handler knows of the attempt it makes. */
+/** What a handler knows about its attempt. */
 export interface JobContext {
   readonly jobId: number
   /** From 1. */
   readonly attempt: number
   readonly maxAttempts: number
-  /** The same for every attempt of the job and for no other job of any database: for effects that must not be repeated. */
+  /**
+   * The same for every attempt of the job, and different from that of any other job in any database: for effects that must not be repeated.
+   */
   readonly idempotencyToken: string
-  /** Fires when the attempt should end: its timeout, a cancellation, a lost lease, the end of a shutdown's grace. `reason` tells which. */
+  /**
+   * Fires when the attempt should end: on timeout, cancellation, a lost lease, or the end of the grace period at shutdown. `reason` says
+   * which.
+   */
   readonly signal: AbortSignal
   readonly log: JobLog
 }
@@ -30,19 +35,20 @@ export interface Handler<Output = unknown, Input = unknown, Type extends string 
   readonly type: Type
   readonly payload: StandardSchemaV1<Input, Output>
   /**
-   * Makes one attempt. Resolving means done. Throwing means failed, to be retried while attempts remain; `PermanentError` means never
-   * again, `RetryAfterError` sets the delay, `SnoozeError` means later, without counting. The returned value is not kept.
+   * Makes one attempt. If it resolves, the job has succeeded. If it throws, the attempt failed and is retried while attempts remain.
+   * `PermanentError` stops the retries, `RetryAfterError` sets the delay, `SnoozeError` runs the job later without counting the attempt.
+   * The returned value is ignored.
    */
   // A method, so that handlers of different payloads fit one list.
   run(payload: Output, context: JobContext): unknown
   /**
-   * Limit for one attempt in ms; the job's own wins over it, the settings' `jobTimeoutMs` stands where neither is given. Time in which the
-   * process did not run does not count.
+   * Limit for one attempt in ms. The job's own wins; if neither is given, `jobTimeoutMs` of the settings applies. Time in which the process
+   * did not run does not count.
    */
   readonly timeoutMs?: number
-  /** Attempts in all where the job does not say; 4 unless given. */
+  /** Attempts in all, unless the job sets its own; 4 unless given. */
   readonly maxAttempts?: number
-  /** The delay before the next attempt; the settings' exponential backoff unless given. */
+  /** The delay before the next attempt; by default the exponential backoff of the settings. */
   readonly backoffMs?: Backoff
 }
 
@@ -50,8 +56,9 @@ export interface Handler<Output = unknown, Input = unknown, Type extends string 
 const attemptsMax = 1_001
 
 /**
- * Declares what runs the jobs of a type; `run`'s payload is typed by the schema, any Standard Schema (zod, valibot, arktype). Throws
- * `TypeError` at once where the declaration cannot work, a schema that validates asynchronously included: jobs are checked inside `enqueue`.
+ * Declares the handler of a type; its schema, any Standard Schema (zod, valibot, arktype), types the payload of `run`. Throws `TypeError`
+ * at once if the declaration cannot work. That includes a schema that validates asynchronously, because `enqueue` checks jobs
+ * synchronously.
  */
 export function defineHandler<Output, Input, const Type extends string>(
   handler: Handler<Output, Input, Type>,
@@ -68,7 +75,7 @@ export function defineHandler<Output, Input, const Type extends string>(
   assertKnown(name, handler)
   if (typeof run !== 'function') throw new TypeError(`${name}: run must be a function`)
   if (isGeneratorFunction(run)) {
-    throw new TypeError(`${name}: run is a generator function, of which nothing would run; use an async function`)
+    throw new TypeError(`${name}: run is a generator function, whose body would not run; use an async function`)
   }
   assertSchema(name, payload)
   assertWithin(name, 'timeoutMs', timeoutMs, timeoutMaxMs)
@@ -96,7 +103,7 @@ function assertKnown(name: string, handler: object): void {
   const unknown = Object.keys(handler).find((member) => !known.includes(member))
   if (unknown === undefined) return
   throw new TypeError(
-    `${name}: ${unknown} is no member of a handler${didYouMean(unknown, known) || `; they are ${known.join(', ')}`}`,
+    `${name}: ${unknown} is not a property of a handler${didYouMean(unknown, known) || `; they are ${known.join(', ')}`}`,
   )
 }
 

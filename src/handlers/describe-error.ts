@@ -49,7 +49,7 @@ function describe(thrown: unknown, causes: readonly unknown[], messageMax: numbe
   }
 }
 
-/** Its causes in their order, as far as they are followed; an error that is its own cause is told of once. */
+/** Its causes in order, up to a limit; an error that is its own cause is listed once. */
 function causesOf(thrown: unknown): unknown[] {
   const line = [thrown]
   for (;;) {
@@ -97,18 +97,18 @@ function saying(thrown: unknown): string {
   try {
     switch (typeof thrown) {
       case 'string':
-        return thrown === '' ? 'an empty text was thrown, no error' : thrown.slice(0, messageMax + 1)
+        return thrown === '' ? 'an empty string was thrown, not an error' : thrown.slice(0, messageMax + 1)
       case 'object': {
         if (thrown === null) break
         const name = nameOf(thrown)
         if (read(thrown, 'stack') !== undefined) return `${name} without a message`
         const text = JSON.stringify(thrown)
-        return `${name} was thrown, no error${text === undefined || text === '{}' ? '' : `: ${text.slice(0, messageMax)}`}`
+        return `${name} was thrown, not an error${text === undefined || text === '{}' ? '' : `: ${text.slice(0, messageMax)}`}`
       }
       case 'function':
-        return 'a function was thrown, no error'
+        return 'a function was thrown, not an error'
     }
-    return `${String(thrown)} was thrown, no error`
+    return `${String(thrown)} was thrown, not an error`
   } catch {
     return 'no message'
   }
@@ -127,7 +127,7 @@ function nameOf(thrown: unknown): string {
   return ofClass ?? name ?? 'Object'
 }
 
-/** The frames of an error and, below `cause: …`, those of its causes; empty where there are none. */
+/** The frames of an error and, below `cause: …`, those of its causes; empty if there are none. */
 function stackOf(thrown: unknown, causes: readonly unknown[]): string {
   const parts = [thrown, ...causes].flatMap((error, index) => {
     const frames = framesOf(error)

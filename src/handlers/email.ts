@@ -72,8 +72,8 @@ const require = createRequire(import.meta.url)
 
 /**
  * Sends one plain-text mail by SMTP. Delivery is at least once: every attempt of a job has the same `Message-ID`, so that a receiver can
- * tell a repeat. What the server says for good about this mail (5xx) is final. Connection, TLS, 4xx, and what comes of the settings are
- * retried, for a day where the job does not say, as mail is.
+ * recognize a repeat. A permanent refusal of this mail (5xx) is final. Connection and TLS errors, 4xx, and errors caused by the settings
+ * are retried, by default for a day, as is usual for mail.
  */
 export function sendEmail({ smtp, retryMaxMs }: EmailSettings): Handler<Email> {
   const { host, from: sender = smtp.user } = smtp
@@ -159,6 +159,6 @@ function whatIsMissing({ host, user, from }: SmtpSettings): string {
   const missing = host === undefined ? ['SMTP_HOST is not set'] : []
   if (sender === undefined) missing.push('no sender is set (SMTP_FROM, else SMTP_USER, else GMAIL_USER)')
   else if (!domainOf(sender))
-    missing.push('the sender (SMTP_FROM, else SMTP_USER, else GMAIL_USER) is no email address')
+    missing.push('the sender (SMTP_FROM, else SMTP_USER, else GMAIL_USER) is not an email address')
   return missing.join('; ')
 }

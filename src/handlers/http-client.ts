@@ -39,7 +39,7 @@ const drainMs = 2_000
 
 /**
  * Node's own client, which takes what HTTP allows a server to do: an answer of 1xx that nobody asked for is passed over. A kept connection may
- * be closed by its server just as it is used again: where no byte of an answer came, the request is sent once more on a new one.
+ * be closed by its server just as it is used again: if no byte of an answer came, the request is sent once more on a new one.
  */
 export class HttpClient {
   readonly #kept: Agents
@@ -50,7 +50,7 @@ export class HttpClient {
     this.#fresh = agents(rules, { keepAlive: false })
   }
 
-  /** Resolves once the answer's head is there and its body is out of the way; rejects where no answer came. Follows no redirect. */
+  /** Resolves once the answer's head is there and its body is out of the way; rejects if no answer came. Follows no redirect. */
   async send(request: HttpRequest): Promise<HttpAnswer> {
     const first = await exchange(request, this.#kept)
     const answer = first === 'stale' ? await exchange(request, this.#fresh) : first
@@ -77,7 +77,7 @@ function agents(rules: NetworkRules, options: http.AgentOptions): Agents {
   }
 }
 
-/** `stale`: it went out on a connection that had been used before, which ended without a byte of an answer. */
+/** `stale`: it was sent on a connection that had been used before, and the connection ended without a byte of an answer. */
 function exchange({ url, method, headers, body, signal }: HttpRequest, agents: Agents): Promise<HttpAnswer | 'stale'> {
   const client = url.protocol === 'https:' ? https : http
   // Node joins text to the head, and would write both in one encoding. A length of its own it does not tell for DELETE.
@@ -137,7 +137,7 @@ function discard(answer: IncomingMessage): Promise<void> {
 /**
  * Makes an agent open connections to allowed addresses alone. The check stands where the socket is opened, on the very addresses it may go to:
  * nothing can change between check and connect, and no spelling of an address gets round it. A refusal fails the request with
- * `PermanentError` before a packet is sent; a name is refused where any of its addresses is.
+ * `PermanentError` before a packet is sent; a name is refused if any of its addresses is.
  */
 function restrictAgent<A extends http.Agent>(
   agent: A,

@@ -21,7 +21,7 @@ export const mailAddress = z
   .superRefine((text, { addIssue }) => {
     const problem = addressProblem(text)
     if (problem)
-      addIssue({ code: 'custom', message: `must be one email address, such as someone@example.com; ${problem}` })
+      addIssue({ code: 'custom', message: `must be one email address, such as someone@example.com, but ${problem}` })
   })
   .meta({
     format: 'idn-email',
@@ -31,7 +31,7 @@ export const mailAddress = z
   })
 
 /**
- * What is wrong with a mail address; undefined where it is one that RFC 5321 and 6531 allow: dot-strings and quoted local parts, names of one
+ * What is wrong with a mail address; undefined if it is one that RFC 5321 and 6531 allow: dot-strings and quoted local parts, names of one
  * label, addresses in brackets, domains and local parts in any script.
  */
 function addressProblem(text: string): string | undefined {
@@ -51,7 +51,7 @@ function addressProblem(text: string): string | undefined {
   return localPartFault(localPart) ?? domainFault(domain)
 }
 
-/** Where the `@` stands that ends the local part; below 0 where there is none. */
+/** Where the `@` stands that ends the local part; below 0 if there is none. */
 function endOfLocalPart(text: string): number {
   if (!text.startsWith('"')) return text.indexOf('@')
   const quoted = /^"(?:[^"\\]|\\.)*"@/u.exec(text)

@@ -6,7 +6,7 @@ export type JsonSchema = Readonly<Record<string, unknown>>
 
 /**
  * What a payload may be when it is handed in, as its schema's library tells it (zod, arktype and valibot can: Standard JSON Schema). Any
- * JSON, `{}`, where that tells nothing.
+ * JSON, `{}`, if that tells nothing.
  */
 export function payloadSchemaOf({ payload }: AnyHandler): JsonSchema {
   const { jsonSchema } = payload['~standard'] as Partial<StandardJSONSchemaV1.Props>

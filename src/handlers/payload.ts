@@ -10,7 +10,7 @@ export function strictPayload<Shape extends z.ZodRawShape>(shape: Shape) {
   })
 }
 
-/** Unknown fields told of at once, and the characters of one. */
+/** The most unknown fields that one error lists, and the characters of each. */
 const unknownMax = 20
 const nameMax = 100
 

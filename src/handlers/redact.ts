@@ -15,9 +15,9 @@ const keptMax = 2_000
 const errorsMax = 10
 
 /**
- * Takes texts that go out with a job out of what comes back in an error, which is stored and shown: each in any case, as it is and as the
- * protocols write it, and within anything in base64 or hex, such as the line of a sign-in, which goes as a whole. Its name stands there instead.
- * Texts shorter than 4 characters are left.
+ * Removes the texts that a job sends from the errors that come back, which are stored and shown. It finds each text in upper or lower case,
+ * as it is and as the protocols write it, and inside base64 or hex, such as the line of a sign-in, which is removed as a whole. The name of
+ * the text takes its place. Texts shorter than 4 characters are not removed.
  */
 export class Redactor {
   readonly #patterns: readonly { readonly name: string; readonly pattern: RegExp }[]

@@ -7,7 +7,7 @@ import { type JsonSchema, payloadSchemaOf } from './payload-schema.ts'
 export class Registry {
   readonly #handlers: ReadonlyMap<string, AnyHandler>
 
-  /** Throws `TypeError` where two handlers claim one type. */
+  /** Throws `TypeError` if two handlers claim one type. */
   constructor(handlers: readonly AnyHandler[]) {
     this.#handlers = new Map(handlers.map((handler) => [handler.type, handler]))
     if (this.#handlers.size === handlers.length) return
@@ -53,7 +53,7 @@ function refused(issues: readonly InputIssue[], options?: ErrorOptions): Rejecti
   return new Rejection(issues, () => new PayloadError(issues, options))
 }
 
-/** The same, where a schema asks for a Date or the like saying why it did not get one. */
+/** The same, if a schema asks for a Date or the like saying why it did not get one. */
 function explained(
   issues: readonly InputIssue[],
   at: string,

@@ -1,12 +1,12 @@
 /**
- * How long a receiver asks to wait, in ms from `now`; 0 where it asks for nothing that can be read. Takes all that RFC 9110 has: seconds, and a
- * date in any of three forms. Where the header came twice, as of an application and of the proxy before it, the later instant counts.
+ * How long a receiver asks to wait, in ms from `now`; 0 if it asks for nothing that can be read. Accepts everything in RFC 9110: seconds,
+ * and dates in any of three forms. If the header came twice, for example from an application and a proxy, the later instant counts.
  */
 export function retryAfterMs(headers: readonly string[], now: number): number {
   return Math.max(0, ...headers.flatMap(parts).map((value) => delayMs(value.trim(), now)))
 }
 
-/** Seconds that a proxy has joined to one header; a date has a comma of its own. */
+/** Several values in seconds that a proxy has joined into one header; a date contains a comma itself. */
 function parts(header: string): string[] {
   return /^[\d\s,]+$/.test(header) ? header.split(',') : [header]
 }

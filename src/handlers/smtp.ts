@@ -20,12 +20,12 @@ export interface SmtpSettings {
   readonly from?: string | undefined
 }
 
-/** How long one address of a server may take to answer where it has several, in ms. */
+/** How long one address of a server may take to answer if it has several, in ms. */
 const addressMs = 15_000
-/** A server that has said nothing for so long is told of in the log, in ms. */
+/** Ms of silence after which the log reports a server. */
 const silenceMs = 10_000
 
-/** What an attempt brings: `signal` ends its connection, `onSilence` is called where the server does not greet for a while. */
+/** What an attempt brings: `signal` ends its connection, `onSilence` is called if the server does not greet for a while. */
 interface SmtpAttempt {
   readonly signal: AbortSignal
   onSilence(): void
@@ -86,8 +86,9 @@ interface SmtpFailure {
 }
 
 /**
- * Whether a server refused this mail for good. Only its word on envelope and content counts (5xx), and only where it is about the mail: what
- * comes of the settings or of the server would refuse every mail, can be mended, and must not kill all that wait. Postfix defers then too.
+ * Whether a server refused this mail permanently. Only its answer to envelope and content counts (5xx), and only if it is about the mail.
+ * An error caused by the settings or by the server would refuse every mail but can be corrected, so it must not kill all waiting mail.
+ * Postfix defers then too.
  */
 export function smtpFailureOf(error: NodemailerError, settings: SmtpSettings): SmtpFailure {
   const { code, responseCode = 0 } = error
@@ -122,7 +123,7 @@ function ofSettings(
   return later(`the mail server refused a mail sent without a sign-in, and ${areMissing}`)
 }
 
-/** The sender is the same for all mails; a size is told to the server along with it. Postfix speaks of it only when it hears the recipient. */
+/** The sender is the same for all mails, and the size is announced along with it. Postfix refuses it only when it hears the recipient. */
 function isAboutSender(response: string, command: string | undefined): boolean {
   if (/\b5\.1\.[78]\b|sender address rejected|sender verif/i.test(response)) return true
   return command === 'MAIL FROM' && !/^552|\b5\.3\.4\b/.test(response)

@@ -8,7 +8,7 @@ import { retryAfterMs } from './retry-after.ts'
 import { createSigner } from './webhook-signature.ts'
 
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
-/** Where a redirect may take a call that is no GET or HEAD. */
+/** Where a redirect may take a call that is not a GET or HEAD. */
 const redirects = ['same_origin', 'any_origin'] as const
 const bodiless: readonly string[] = ['GET', 'HEAD'] satisfies (typeof methods)[number][]
 
@@ -19,7 +19,7 @@ interface WebhookCall {
   /** POST unless given. */
   readonly method: (typeof methods)[number]
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** Any JSON value, `null` too; nothing is sent where it is left out. */
+  /** Any JSON value, `null` too; nothing is sent if it is left out. */
   readonly body?: unknown
   /** `same_origin` unless given. */
   readonly redirects?: (typeof redirects)[number] | undefined
@@ -55,7 +55,7 @@ const redirectsMax = 3
 /** Those that lead elsewhere: 300 offers a choice, 304 answers what was not asked, 305 and 306 are of the past. */
 const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 const urlMax = 8_192
-/** Characters of its host and port; a host name has 253, some more where they are percent-encoded. */
+/** Characters of its host and port; a host name has 253, some more if they are percent-encoded. */
 const authorityMax = 1_024
 const headersMax = 50
 const headerBytesMax = 8_192
@@ -184,12 +184,12 @@ function partsOf(value: string): string[] {
   return [value, signIn, password, ...value.split(/[\s,;=:]+/).filter(isLong)]
 }
 
-/** Whether a part of a text may be a secret of its own. */
+/** Whether a part of a text is long enough to be a secret. */
 function isLong({ length }: string): boolean {
   return length >= 8
 }
 
-/** The answer; throws, saying no more than method and origin, where none came. */
+/** The answer; throws, saying no more than method and origin, if none came. */
 async function send(
   hop: Hop,
   client: WebhookSettings['client'],
@@ -208,7 +208,7 @@ async function send(
 }
 
 /**
- * Where a redirect leads; undefined where the answer is none that can be followed. Throws `PermanentError` where following it would not be
+ * Where a redirect leads; undefined if the answer is none that can be followed. Throws `PermanentError` if following it would not be
  * the call that was asked for: fetch and browsers turn a POST into a GET on 301, 302 and 303, and its body would never arrive.
  */
 function nextHop(hop: Hop, { status, headers }: HttpAnswer, redactor: () => Redactor): Hop | undefined {
@@ -248,7 +248,7 @@ function notFollowed({ method, url }: Hop, status: number, to: string, why: stri
   )
 }
 
-/** Returns where the call succeeded, throws what became of it where not. `led`: it is a redirect like those that were followed. */
+/** Returns if the call succeeded, throws what became of it if not. `led`: it is a redirect like those that were followed. */
 function judge(hop: Hop, answer: HttpAnswer, retryMaxMs: number, now: number, led: boolean): void {
   const { status, headers } = answer
   if (status >= 200 && status < 300) return

@@ -86,7 +86,7 @@ const byCode = {
     meaning:
       'The storage failed before it answered: whether this was stored is not known. Send the request again with the same idempotency key when the server is back.',
   },
-  internal_error: { status: 500, meaning: 'Something went wrong here; the log says what.' },
+  internal_error: { status: 500, meaning: 'An internal error occurred; see the server log.' },
   unavailable: {
     status: 503,
     meaning:

@@ -49,7 +49,7 @@ interface App {
   readonly routes: readonly Route[]
 }
 
-/** The HTTP API and the dashboard over a system. `feed` is the caller's to close. Throws `ConfigError` where `basePath` cannot be. */
+/** The HTTP API and the dashboard over a system. `feed` is the caller's to close. Throws `ConfigError` if `basePath` cannot be. */
 export function createApp(options: AppOptions, feed: EventFeed): App {
   const { system, log, now, apiToken, basePath, version } = options
   const authFailures = new AuthFailures(options)

@@ -44,7 +44,7 @@ class Allowance {
   }
 
   take(now: number): boolean {
-    // Not below 0, where the clock was set back.
+    // Not below 0, if the clock was set back.
     this.#left = Math.min(this.#max, this.#left + Math.max(now - this.#at, 0) / this.#everyMs)
     this.#at = now
     if (this.#left < 1) return false
@@ -84,7 +84,7 @@ export class AuthFailures {
     this.#prompt = new Allowance(promptOfAll, now())
   }
 
-  /** Resolves when the wrong token that `incoming` shows may be refused; rejects with a 429 where too many wait for that. */
+  /** Resolves when the wrong token that `incoming` shows may be refused; rejects with a 429 if too many wait for that. */
   async slow(incoming: Incoming, kind: AuthFailureKind): Promise<void> {
     const now = this.#now()
     const { remoteAddress } = incoming.socket

@@ -52,7 +52,7 @@ export class RequestLimits {
     this.#limits = limits
   }
 
-  /** Serves one write request without a body; throws `BackpressureError` where there are too many. */
+  /** Serves one write request without a body; throws `BackpressureError` if there are too many. */
   async serve(work: () => Promise<Response>): Promise<Response> {
     this.#enter()
     try {
@@ -91,7 +91,7 @@ export class RequestLimits {
 
   #assertRoom(): void {
     if (this.#requests < this.#limits.maxInFlightRequests) return
-    throw new BackpressureError(`${this.#requests} write requests are being served, as many as may be`, retryAfterMs)
+    throw new BackpressureError(`${this.#requests} write requests are in progress, the most allowed`, retryAfterMs)
   }
 
   // One async function, not two: a small request is a handful of promises anyway.
@@ -153,7 +153,7 @@ export class RequestLimits {
 
   #read(incoming: Incoming, body: Held, bytesMax: number): Promise<Buffer> {
     const tooLarge = () => {
-      const message = `the body has more than ${bytesMax} bytes, which is all that one request may have`
+      const message = `the body has more than ${bytesMax} bytes, the limit for one request`
       return new HttpError(413, 'payload_too_large', message)
     }
     const length = Number(incoming.headers['content-length'] ?? 0)
@@ -225,7 +225,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
 /** A byte order mark is skipped, and of members with one name the last counts, as `fetch` and `JSON.parse` have it. */
 function parseJson(bytes: Buffer, valuesMax: number): unknown {
   if (exceedsValues(bytes, valuesMax)) {
-    const message = `the body has more than ${valuesMax} members and elements, which is all that one request may have; send fewer jobs at once`
+    const message = `the body has more than ${valuesMax} members and elements, the limit for one request; send fewer jobs at once`
     throw new HttpError(413, 'payload_too_large', message)
   }
   let text: string

@@ -17,7 +17,7 @@ interface Connection {
   readonly destroyed: boolean
   /** By TLS. */
   readonly encrypted?: boolean
-  /** Undefined where it is not known. */
+  /** Undefined if it is not known. */
   readonly remoteAddress?: string | undefined
   destroy(): unknown
 }
@@ -171,7 +171,7 @@ export async function answerRequest(
 }
 
 /**
- * The request itself, or where a body parser has read its body (`req.body`), one that has those bytes. Throws `HttpError` where they are
+ * The request itself, or if a body parser has read its body (`req.body`), one that has those bytes. Throws `HttpError` if they are
  * nowhere to be found.
  */
 export function withBody(incoming: Incoming & { readonly body?: unknown }): Incoming {

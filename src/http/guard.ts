@@ -28,7 +28,7 @@ export class Hosts {
 }
 
 /**
- * Refuses requests that no client of ours makes: for a host name that is not ours, sent by a foreign page, or without the token, where
+ * Refuses requests that no client of ours makes: for a host name that is not ours, sent by a foreign page, or without the token, if
  * `sessions` asks for one, unless the path is one of `openPaths`. Throws `HttpError`, or gives a promise that rejects with one: a wrong token may be answered late.
  */
 export function createGuard(

@@ -27,7 +27,7 @@ export interface HttpParts extends AppOptions, EventFeedOptions {
   readonly ownsProcess: boolean
 }
 
-/** Time, randomness and all settings come from outside. Throws `ConfigError` where `basePath` cannot be. */
+/** Time, randomness and all settings come from outside. Throws `ConfigError` if `basePath` cannot be. */
 export function assembleHttp(parts: HttpParts): JobsHttp {
   const { log, allowedHosts, ownsProcess } = parts
   const feed = new EventFeed(parts)

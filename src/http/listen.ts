@@ -41,7 +41,7 @@ export interface ListenOptions {
   readonly host?: string
   /** 0: any free one. 8080 by default. */
   readonly port?: number
-  /** Open connections, where the process may have fewer than 10,000. */
+  /** Open connections, if the process may have fewer than 10,000. */
   readonly maxConnections?: number
   /** For tests. */
   readonly timeouts?: Partial<Timeouts>
@@ -62,7 +62,7 @@ export interface HttpServer {
   close(graceMs: number): Promise<void>
 }
 
-/** Serves what `answer` answers; resolves when it listens, rejects with the system's error (EADDRINUSE, …) where it cannot. */
+/** Serves what `answer` answers; resolves when it listens, rejects with the system's error (EADDRINUSE, …) if it cannot. */
 export async function listen(parts: ListenParts, options: ListenOptions): Promise<HttpServer> {
   const { host = '127.0.0.1', port = 8_080, maxConnections = connectionsMax } = options
   const { log } = parts
@@ -116,7 +116,7 @@ function answerRequests(
   return answers
 }
 
-/** What answers by `answer` where Node's server has a request: ours, or the one of the app that has mounted us. */
+/** Answers by `answer` when Node's server has a request: ours, or the one of the app that has mounted us. */
 export function toRequestListener(
   answer: Answer,
   log: SystemLog,
@@ -139,7 +139,7 @@ export function toRequestListener(
 /** Lets every client read its last answer, and refuses what the parser gave up. `answers`: the last of each connection. */
 function endInGoodOrder(server: Server, answers: WeakMap<Socket, ServerResponse>, times: DiscardTimeouts): void {
   server.on('connection', (socket: Socket) => {
-    // Node ends a connection by this when its last answer is sent, and so does @hono/node-server where a body goes on for half a second.
+    // Node ends a connection by this when its last answer is sent, and so does @hono/node-server if a body goes on for half a second.
     socket.destroySoon = () => {
       const incoming = answers.get(socket)?.req
       if (incoming && !incoming.complete) endAndDiscard(socket, incoming, times)

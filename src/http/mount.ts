@@ -9,7 +9,7 @@ export class Mount {
   /** `basePath`, and each end of it: proxies and frameworks before us may have taken off its beginning. */
   readonly #prefixes: readonly string[]
 
-  /** `paths`: all that are served. Throws `ConfigError` where a request without `basePath` could be taken for one that has it. */
+  /** `paths`: all that are served. Throws `ConfigError` if a request without `basePath` could be taken for one that has it. */
   constructor(basePath: string, paths: readonly string[]) {
     const own = new Set(paths.map(firstSegmentOf))
     if (basePath !== '' && own.has(firstSegmentOf(basePath))) {

@@ -77,7 +77,7 @@ export function problem(error: unknown): Response {
 export function toProblem(error: unknown): Problem {
   if (error instanceof HttpError) return describe(error.status, error.code, error.message, {}, error.headers)
   if (!(error instanceof JobSystemError && isApiErrorCode(error.code))) {
-    return describe(500, 'internal_error', 'something went wrong here; the log says what')
+    return describe(500, 'internal_error', 'an internal error occurred; see the server log')
   }
   return describe(apiErrors[error.code].status, error.code, error.message, membersOf(error), headersOf(error))
 }

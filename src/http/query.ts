@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type InputIssue, InvalidInputError } from '../errors.ts'
 
-/** A whole number, as a query writes it: in digits alone. `byDefault`: what is taken where it is left out. */
+/** A whole number, as a query writes it: in digits alone. `byDefault`: what is taken if it is left out. */
 export function whole(min: number, max: number, byDefault?: number) {
   const takes = `must be a whole number from ${min} to ${max}`
   const read = (text: unknown) => (typeof text === 'string' && /^[0-9]{1,16}$/.test(text) ? Number(text) : text)
@@ -22,7 +22,7 @@ export function parseQuery<Schema extends z.ZodObject>(schema: Schema, query: UR
   const known = Object.keys(schema.shape)
   const issues = [...new Set(query.keys())].flatMap((name): InputIssue[] => {
     if (!known.includes(name))
-      return [{ path: name, message: `is not a known parameter; there are ${known.join(', ') || 'none'}` }]
+      return [{ path: name, message: `is not a known parameter; known are ${known.join(', ') || 'none'}` }]
     return query.getAll(name).length > 1 ? [{ path: name, message: 'is given twice' }] : []
   })
   if (issues.length > 0) throw new InvalidInputError(issues)

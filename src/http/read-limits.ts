@@ -5,11 +5,11 @@ import { HttpError } from './problem.ts'
 /** Requests that wait for their turn, some KB each; one more is refused. */
 const waitingMax = 1_000
 const retryAfterMs = 1_000
-/** Bytes of scrapes that wait to be read; of their own, so that monitoring goes on where other answers fill what they may. */
+/** Bytes of scrapes that wait to be read; of their own, so that monitoring goes on if other answers fill what they may. */
 const scrapesHeldMax = 8_388_608
 
 /** What ends work for a client that has left. Nobody reads it, so it is one for all: thousands may leave at once. */
-export const clientGone = new HttpError(400, 'incomplete_body', 'the client left before it was answered')
+export const clientGone = new HttpError(400, 'incomplete_body', 'the client disconnected before it was answered')
 
 /** Of a client that is not watched. */
 const neverGone: AbortSignal = new AbortController().signal
@@ -60,7 +60,7 @@ export class ResponseMemory {
     this.#heldBytesMax = heldBytesMax
   }
 
-  /** Gives one answer that may be large; throws `BackpressureError` where too much waits to be taken, before any work is done. */
+  /** Gives one answer that may be large; throws `BackpressureError` if too much waits to be taken, before any work is done. */
   async serve(outgoing: Outgoing, work: () => Response | Promise<Response>): Promise<Response> {
     if (hasLeft(outgoing)) throw clientGone
     let bytes = 0
@@ -69,7 +69,10 @@ export class ResponseMemory {
       else bytes += answer.writableLength
     }
     if (bytes > this.#heldBytesMax) {
-      throw new BackpressureError('the answers that wait to be read fill the memory they may have', retryAfterMs)
+      throw new BackpressureError(
+        'the answers that clients have not read yet fill the memory allowed for them',
+        retryAfterMs,
+      )
     }
     this.#answers.add(outgoing)
     return work()
@@ -82,8 +85,8 @@ class Turns {
   #busy = false
 
   /**
-   * Does `work` when it is this request's turn. `gone` fires when its client leaves. Rejects with `BackpressureError` where too many wait, and
-   * with what `gone` has as its reason where the client has left before.
+   * Does `work` when it is this request's turn. `gone` fires when its client leaves. Rejects with `BackpressureError` if too many wait, and
+   * with what `gone` has as its reason if the client has left before.
    */
   async take(outgoing: Outgoing, work: (gone: AbortSignal) => Promise<Response>): Promise<Response> {
     if (this.#busy) await this.#turn(outgoing)
@@ -100,7 +103,7 @@ class Turns {
 
   #turn({ req }: Outgoing): Promise<void> {
     if (this.#waiting.size >= waitingMax) {
-      throw new BackpressureError(`${this.#waiting.size} reads wait for their turn, as many as may`, retryAfterMs)
+      throw new BackpressureError(`${this.#waiting.size} reads are waiting, the most allowed`, retryAfterMs)
     }
     return new Promise((resolve, reject) => {
       const begin = () => {

@@ -92,14 +92,14 @@ export class Sessions {
     return `jobmachine${port === undefined ? '' : `-${port}`}${this.#suffix}`
   }
 
-  /** The session whose cookie the request shows; null where it shows none that holds. */
+  /** The session whose cookie the request shows; null if it shows none that holds. */
   sessionOf(incoming: Incoming): Session | null {
     const { until, seal } = this.#shown(incoming)
     const isOurs = timingSafeEqual(digest(seal), digest(this.#seal(until)))
     return isOurs && this.#now() < until ? { endsAt: until, seal } : null
   }
 
-  /** When the cookie that the request shows would end, were it one of ours; 0 where it shows none. */
+  /** When the cookie that the request shows would end, were it one of ours; 0 if it shows none. */
   #endOf(incoming: Incoming): number {
     return this.#shown(incoming).until
   }

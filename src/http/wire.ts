@@ -25,7 +25,7 @@ export const instant = z
   .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   .meta({ format: 'date-time' })
 
-/** An instant as every answer has it; null where it does not apply. */
+/** An instant as every answer has it; null if it does not apply. */
 export function instantOf<At extends number | null>(at: At): string | Extract<At, null> {
   return (at === null ? null : new Date(at).toISOString()) as string | Extract<At, null>
 }

@@ -1,4 +1,4 @@
-/** `; did you mean NAME?` where one of the known names is near to what was written, else nothing. */
+/** `; did you mean NAME?` if one of the known names is near to what was written, else nothing. */
 export function didYouMean(written: string, known: Iterable<string>): string {
   // A name of any length may have been sent.
   if (written.length > nameMax) return ''

@@ -7,15 +7,16 @@ import { payloadDepthMax } from './payload.ts'
 const defaultQueue = 'default'
 const defaultPriority = 0
 
-/** How a front door writes field names: the library `maxRetries`, HTTP `max_retries`. */
+/** How a front door writes field names: `maxRetries` in the library, `max_retries` over HTTP. */
 export type Naming = 'camelCase' | 'snake_case'
 
-/** A job to enqueue, as the library takes it. Zero delays and instants in the past mean now. */
+/** A job to enqueue, as the library accepts it. A delay of zero, or an instant in the past, means now. */
 export interface NewJob {
   readonly type: string
   /**
-   * Any JSON value, at most 64 levels deep and of at most `maxPayloadValues` members and elements, checked against its handler's schema as it will be stored: members that are undefined are left
-   * out, −0 is 0, a Date or whatever has a `toJSON` is what that gives. A value that JSON does not have is refused, by its path.
+   * Any JSON value, at most 64 levels deep and with at most `maxPayloadValues` members and elements. The handler's schema checks it as it
+   * will be stored: undefined members are left out, −0 becomes 0, and a Date or anything else with a `toJSON` becomes its result. Values
+   * that JSON does not have are rejected, with their path.
    */
   readonly payload: unknown
   /** `default` unless given. */
@@ -24,11 +25,11 @@ export interface NewJob {
   readonly priority?: number
   /** Retries after the first attempt, 0 to 1,000; the handler's, else 3, unless given. */
   readonly maxRetries?: number
-  /** 1 to 255 printable characters; at most one job of the file has it, as long as that job is kept. */
+  /** 1 to 255 printable characters; at most one job in the file has a given key, as long as that job is kept. */
   readonly idempotencyKey?: string
-  /** When it may run first: epoch ms, a Date, or RFC 3339 with an offset. */
+  /** The earliest time to run: epoch ms, a Date, or RFC 3339 with an offset. */
   readonly runAt?: number | Date | string
-  /** The same, counted from when the job is stored, its `createdAt`, in ms: never from before the call. */
+  /** The same as a delay in ms from `createdAt`, the time at which the job is stored. */
   readonly delayMs?: number
   /** Limit for one attempt, 1 to 86,400,000 ms; the handler's, else the settings', unless given. */
   readonly timeoutMs?: number
@@ -38,11 +39,11 @@ const keyLengthMax = 255
 const priorityMax = 100
 const retriesMax = 1_000
 const delayMaxMs = 3_155_760_000_000
-/** The last instant that ISO 8601 writes with four digits for the year. */
+/** The last instant with a year of four digits in ISO 8601. */
 export const instantMax = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 
 const nameTakes = 'must be 1 to 64 letters, digits and . _ : - and begin with a letter or digit'
-/** What the name of a type or a queue may be, also where one is searched for: another finds nothing, ever. */
+/** What the name of a type or a queue must match, in filters too, since no other name can exist. */
 export const name = z.string(nameTakes).regex(namePattern, nameTakes)
 const keyTakes = `must be 1 to ${keyLengthMax} printable characters`
 const wholeNumber = (min: number, max: number) => {
@@ -62,9 +63,9 @@ const instantValue = z
   .union([date, z.number()])
   .refine((ms) => Number.isSafeInteger(ms) && Math.abs(ms) <= instantMax, valueTakes)
 
-/** A field of a job that its caller may give. */
+/** A field of a job that a caller may set. */
 interface Field {
-  /** What it takes. Its description, default and examples are what the HTTP API tells of it. */
+  /** The values that it accepts. Its description, default and examples are those of the HTTP API. */
   readonly takes: z.ZodType
   /** The same in JSON, if that differs. */
   readonly inJson?: z.ZodType
@@ -84,8 +85,8 @@ interface Stored {
 }
 
 /**
- * Every field that a caller may give, in the order in which faults are told of. Requests, rows, columns, batches, answers, pages and the API's
- * description follow from it. What each means to callers stands at `NewJob`.
+ * Every field that a caller may set, in the order in which errors list them. Requests, rows, columns, batches, answers, pages and the API
+ * description are derived from it. `NewJob` documents what each means to callers.
  */
 export const fields = {
   type: {

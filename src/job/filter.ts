@@ -12,13 +12,13 @@ export interface JobFilter {
   readonly type?: string
   readonly queue?: string
   /**
-   * 1 to 200 characters that stand in the payload's JSON or in that of the last error, as written or with JSON's escapes; ASCII letters in
-   * either case.
+   * 1 to 200 characters that occur in the JSON of the payload or of the last error, as written or with the escapes of JSON. ASCII letters
+   * match in either case.
    */
   readonly text?: string
   /** Epoch ms: created then or later. */
   readonly createdFrom?: number
-  /** Epoch ms: created before. A span of time may miss jobs stored while the clock was set back by more than ten minutes. */
+  /** Epoch ms: created before. A time range may miss jobs that were stored while the clock was set back by more than ten minutes. */
   readonly createdTo?: number
   /** 1 to 500, 50 unless given. */
   readonly limit?: number
@@ -26,10 +26,10 @@ export interface JobFilter {
   readonly cursor?: string
 }
 
-/** Which jobs a command is for. Without `state`: those in any state that takes the command. */
+/** Which jobs a bulk action is for. Without `state`: jobs in any state that allows the command. */
 export type BulkFilter = Omit<JobFilter, 'limit' | 'cursor'>
 
-/** Characters of what is searched for. */
+/** Characters of a search text. */
 const textMax = 200
 
 const takesText = `must be 1 to ${textMax} characters`

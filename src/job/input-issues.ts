@@ -1,7 +1,7 @@
 import type { z } from 'zod'
 import type { InputIssue } from '../errors.ts'
 
-/** Unknown fields told of at once. */
+/** The most unknown fields that one error lists. */
 const unknownMax = 100
 
 /** What zod found wrong with an object, one issue for each field; its messages are those that the schema gives. */

@@ -4,13 +4,13 @@ import type { InputIssue } from '../errors.ts'
 
 /** How deep arrays and objects of a payload may be nested. */
 export const payloadDepthMax = 64
-/** Faults of one payload told of at once. */
+/** The most faults of one payload that one error lists. */
 const faultsMax = 20
 
 /** A payload as it will be stored and read back, or what keeps it from that. */
 interface StoredPayload {
   readonly value: unknown
-  /** Empty where it can be stored. Paths begin with `.`, or are empty. */
+  /** Empty if it can be stored. Paths begin with `.`, or are empty. */
   readonly faults: readonly InputIssue[]
   /** By its path, the class of each value that is stored as what its `toJSON` gives. */
   readonly converted: ReadonlyMap<string, string>
@@ -31,7 +31,7 @@ function isPlainWithin(value: unknown, isLoose: boolean, valuesMax: number): boo
 
 /**
  * Runs at each enqueue: no closure, no path, and the calls that V8 answers from an object's shape. `isLoose`: members may be undefined, and
- * numbers −0, which JSON leaves out and makes 0. Gives how many of `values` are left; less than 0 where there are too many, or it is not plain.
+ * numbers −0, which JSON leaves out and makes 0. Gives how many of `values` are left; less than 0 if there are too many, or it is not plain.
  */
 function valuesLeft(value: unknown, levels: number, isLoose: boolean, values: number): number {
   if (typeof value === 'string' || typeof value === 'boolean' || value === null) return values
@@ -60,7 +60,7 @@ function valuesLeft(value: unknown, levels: number, isLoose: boolean, values: nu
 }
 
 /**
- * What is stored of a value, until `valuesMax` members and elements were met; undefined where it is stored and read back the same, as what
+ * What is stored of a value, until `valuesMax` members and elements were met; undefined if it is stored and read back the same, as what
  * `JSON.parse` gives. Members that are undefined are left out and −0 becomes 0, as in `JSON.stringify`.
  */
 export function toStoredPayload(value: unknown, valuesMax = defaults.maxPayloadValues): StoredPayload | undefined {
@@ -109,7 +109,7 @@ function* faultsAt(holder: object, key: string, at: Place): Generator<InputIssue
     if (value === undefined) {
       if (path === '') yield { path, message: 'is required' }
       else if (Array.isArray(holder))
-        yield { path, message: `${key in holder ? 'undefined' : 'a hole'} in an array; give null` }
+        yield { path, message: `${key in holder ? 'undefined' : 'a hole'} in an array; use null` }
       return
     }
     const toJson = toJsonOf(value)
@@ -129,10 +129,11 @@ function* faultsWithin(value: object, { path, within, ...same }: Place): Generat
   const isArray = Array.isArray(value)
   for (let index = 0; isArray && index < value.length; index++) yield* faultsAt(value, `${index}`, below(`${index}`))
   for (const key of Reflect.ownKeys(value)) {
-    if (typeof key === 'symbol') yield { path, message: `has a member under ${String(key)}; JSON keeps none` }
+    if (typeof key === 'symbol')
+      yield { path, message: `has a member with the symbol key ${String(key)}, which JSON does not keep` }
     else if (isArray && (key === 'length' || isIndex(key))) continue
     else if (isArray)
-      yield { path: `${path}.${key}`, message: 'is a member of an array; JSON keeps its elements alone' }
+      yield { path: `${path}.${key}`, message: 'is a property of an array; JSON keeps only its elements' }
     else if (Object.prototype.propertyIsEnumerable.call(value, key)) yield* faultsAt(value, key, below(key))
     else yield { path: `${path}.${key}`, message: 'is not enumerable; JSON does not keep it' }
   }
@@ -148,7 +149,7 @@ function toJsonOf(value: unknown): ((this: unknown, key: string) => unknown) | u
 /** What is wrong with a value as a whole. */
 function faultOf(value: unknown, { within }: Place): string | undefined {
   if (typeof value !== 'object' || value === null) return primitiveFault(value)
-  if (within.includes(value)) return 'is part of itself; JSON has no cycles'
+  if (within.includes(value)) return 'contains itself; JSON has no cycles'
   if (within.length === payloadDepthMax) return `is nested deeper than ${payloadDepthMax} levels`
   return objectFault(value)
 }
@@ -160,7 +161,7 @@ function primitiveFault(value: unknown): string | undefined {
     case 'undefined':
       return 'its toJSON gives nothing'
     case 'bigint':
-      return 'a bigint cannot be stored as JSON; give it as text'
+      return 'a bigint cannot be stored as JSON; use text'
     case 'symbol':
     case 'function':
       return `a ${typeof value} cannot be stored as JSON`
@@ -171,15 +172,15 @@ function primitiveFault(value: unknown): string | undefined {
 
 const isBytes = (value: unknown) => ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)
 
-/** What is told of by its kind, whatever realm it is of; `advice` may be empty. */
+/** Values that are described by their kind, whatever realm they come from; `advice` may be empty. */
 const kinds: readonly (readonly [is: (value: object) => boolean, what: string, advice: string])[] = [
-  [types.isMap, 'a Map', 'give an object or an array'],
-  [types.isSet, 'a Set', 'give an array'],
-  [types.isPromise, 'a Promise', 'await it before'],
-  [types.isNativeError, 'an Error', 'give its message'],
-  [isBytes, 'bytes', 'give them as text, in base64 for instance'],
-  [types.isRegExp, 'a RegExp', 'give its source'],
-  [types.isBoxedPrimitive, 'a boxed primitive', 'give the primitive'],
+  [types.isMap, 'a Map', 'use an object or an array'],
+  [types.isSet, 'a Set', 'use an array'],
+  [types.isPromise, 'a Promise', 'await it first'],
+  [types.isNativeError, 'an Error', 'use its message'],
+  [isBytes, 'bytes', 'use text, such as base64'],
+  [types.isRegExp, 'a RegExp', 'use its source'],
+  [types.isBoxedPrimitive, 'a boxed primitive', 'use the primitive'],
 ]
 
 function objectFault(value: object): string | undefined {
@@ -188,7 +189,7 @@ function objectFault(value: object): string | undefined {
   const prototype = Object.getPrototypeOf(value)
   // `Array.prototype` is an array itself, in every realm; that of a class that extends it is none.
   if (Array.isArray(value) ? Array.isArray(prototype) : prototype === null || isRootPrototype(prototype)) return
-  return `an instance of ${className(value)} cannot be stored as JSON; give a plain object, or its class a toJSON`
+  return `an instance of ${className(value)} cannot be stored as JSON; use a plain object, or add a toJSON to its class`
 }
 
 /** `Object.prototype`, of any realm. */

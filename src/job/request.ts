@@ -44,13 +44,13 @@ type JobRequest = Mutable<{
   readonly [Name in Exclude<keyof NewJob, StoredName>]?: z.output<(typeof fields)[Name]['takes']> | undefined
 }> & {
   row: Mutable<NewJobRow>
-  /** Undefined where nothing was converted. */
+  /** Undefined if nothing was converted. */
   converted: Converted | undefined
   /** SHA-256 of the request's canonical form less its key, in hex; undefined without a key. */
   content: string | undefined
 }
 
-/** Unknown fields of one job told of at once. */
+/** The most unknown fields of one job that one error lists. */
 const unknownMax = 100
 
 const fieldNames = [...fieldsNamed.camelCase.keys()]
@@ -74,7 +74,10 @@ const emptyRow = {
   cause: null,
 } as unknown as Mutable<NewJobRow>
 
-/** One job, of whatever a caller has given, as a row to store; `cause` as the row has it. Throws `InvalidInputError`, `UnknownTypeError` or `PayloadError` with every fault. */
+/**
+ * Turns the input of a caller into a row to store; `cause` as the row has it. Throws `InvalidInputError`, `UnknownTypeError` or
+ * `PayloadError` with every fault.
+ */
 export function toRow(input: unknown, naming: Naming, cause: string, rules: Rules): NewJobRow {
   const parsed = parse(input, naming, '', rules)
   if (Array.isArray(parsed)) throw new InvalidInputError(parsed)
@@ -84,9 +87,9 @@ export function toRow(input: unknown, naming: Naming, cause: string, rules: Rule
 }
 
 /**
- * The same of an array of jobs: their fields first, then each against its handler. Throws `InvalidInputError` (where one item is at fault with its
- * handler, `UnknownTypeError` or `PayloadError`) with the faults of all items. It looks at no further item once it has found as many as are told
- * of at once. In as many steps as there are items if the input is nobody else's to change meanwhile: what came by HTTP.
+ * The same for an array of jobs: first all of their fields, then each against its handler. Throws `InvalidInputError` with the faults of
+ * all items (if only one item fails its handler, `UnknownTypeError` or `PayloadError`). It stops once it has as many faults as one error
+ * lists. If nobody else can change the input meanwhile, as with HTTP, it pauses after each item.
  */
 export function* toRows(
   input: readonly unknown[],
@@ -124,8 +127,8 @@ export function* toRows(
 }
 
 /**
- * Checks the fields of one job; every fault is listed, its path in the caller's own names, below `at` where it stands in an array. It looks at
- * the fields that are there: a schema of the whole would spend most of its time on the others.
+ * Checks the fields of one job and lists every fault, with its path in the names that the caller used, below `at` if it is in an array. It
+ * only visits the fields that are present: a schema of the whole job would spend most of its time on the others.
  */
 function parse(input: unknown, naming: Naming, at: string, { settings }: Rules): JobRequest | InputIssue[] {
   if (typeof input !== 'object' || input === null || Array.isArray(input))
@@ -156,7 +159,7 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
     return describe(wrong, unknown, stored?.faults ?? [], naming, at)
   if (request.runAt !== undefined && request.delayMs !== undefined) {
     const path = join(at, naming === 'camelCase' ? 'delayMs' : 'delay_ms')
-    return [{ path, message: 'give the instant or the delay, not both' }]
+    return [{ path, message: 'set either the instant or the delay, not both' }]
   }
   request.payload = stored ? stored.value : payload
   if (stored) request.converted = stored.converted
@@ -188,7 +191,7 @@ function checked(request: JobRequest, cause: string, at: string, { settings, reg
 function refuseSize(json: string, maxBytes: number, at: string): Rejection | undefined {
   const bytes = Buffer.byteLength(json)
   if (bytes <= maxBytes) return
-  const issues = [{ path: join(at, 'payload'), message: `has ${bytes} bytes as JSON, ${maxBytes} are allowed` }]
+  const issues = [{ path: join(at, 'payload'), message: `has ${bytes} bytes as JSON; the limit is ${maxBytes}` }]
   return new Rejection(issues, () => new PayloadError(issues))
 }
 

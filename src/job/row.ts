@@ -4,7 +4,7 @@ import { type fields, type NewJob, storedFields } from './fields.ts'
 
 type StoredName = (typeof storedFields)[number][0]
 
-/** What a caller gave of a job, as readers get it. */
+/** The fields that a caller set, as readers get them. */
 type ReadFields = {
   readonly [Name in StoredName]:
     | Exclude<NewJob[Name], undefined>
@@ -25,8 +25,8 @@ export interface JobRow extends StoredFields {
   readonly attempt: number
   readonly maxAttempts: number
   /**
-   * Deaths of the process while it ran, since it was enqueued or requeued, or an attempt last came to an outcome of its own. From the second
-   * on it runs first and alone.
+   * How often the process ended while it ran, since it was enqueued or requeued or an attempt last ended by itself. From the second time on
+   * it runs first and alone.
    */
   readonly crashes: number
   readonly idempotencyKey: string | null
@@ -47,7 +47,7 @@ export interface NewJobRow extends StoredFields {
   readonly runAt: number | null
   /** Counted from when it is stored, which is after the call. */
   readonly delayMs: number | null
-  /** `content` tells whether a second request with the key asked for the same: the SHA-256 of its canonical form, in hex. */
+  /** `content`, the SHA-256 of the canonical request in hex, shows whether a second request with the key is the same. */
   readonly idempotency: { readonly key: string; readonly content: string } | null
   /** Who enqueues it: an `EventCause` as JSON text, which the history keeps; null: nobody says. */
   readonly cause: string | null
@@ -59,7 +59,7 @@ export interface Job extends Omit<JobRow, 'payload' | 'maxAttempts' | StoredName
   readonly maxRetries: number
 }
 
-/** What became of one job handed in; `created` false where an earlier job has its key and the same content. */
+/** The result for one enqueued job. `created` is false if an earlier job has its key and the same content. */
 export interface EnqueuedJob {
   readonly id: number
   readonly state: JobState

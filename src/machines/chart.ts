@@ -35,7 +35,7 @@ export interface ChartEdge {
   readonly guard: string | null
   /** Whether a guard is the other way round: this edge is for where it does not hold. */
   readonly isElse: boolean
-  /** What has happened, in words; empty where there is no event. */
+  /** What has happened, in words; empty if there is no event. */
   readonly description: string
 }
 
@@ -89,7 +89,10 @@ const workerChart: Chart = {
 export const charts = Object.freeze({ job: jobChart, dispatcher: dispatcherChart, worker: workerChart })
 export type ChartName = keyof typeof charts
 
-/** What an edge waits for, in words; null: nothing. The last condition says it: it is asked where those before it have led to no other edge. */
+/**
+ * The condition of an edge, in words; null if it has none. The last guard decides it: it is only asked if the guards before it led to no
+ * other edge.
+ */
 export function describeConditions(conditions: Edge['conditions']): string | null {
   const last = conditions.at(-1)
   return last ? jobGuardText[last.guard][last.holds ? 'holds' : 'not'] : null

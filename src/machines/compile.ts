@@ -23,7 +23,7 @@ interface Condition<Guard extends string = GuardName> {
   readonly holds: boolean
 }
 
-/** One arrow of a machine, the job's unless told otherwise: it is taken where all of its conditions are met, and of those of one state and event always one at most. */
+/** One arrow of a machine, the job's unless told otherwise: it is taken if all of its conditions are met, and of those of one state and event always one at most. */
 export interface Edge<
   Node extends string = JobNode,
   Event extends string = EventType,
@@ -74,7 +74,7 @@ export function compileJobMachine(): JobTable {
 }
 
 /**
- * The edges of a flat machine whose context is `JobFacts`, in its order. Throws where it has a guard that is none of `guardNames`: SQL would
+ * The edges of a flat machine whose context is `JobFacts`, in its order. Throws if it has a guard that is none of `guardNames`: SQL would
  * not know it.
  */
 export function compileEdges(
@@ -108,7 +108,7 @@ interface Branch {
   readonly found: Target
 }
 
-/** Asks for a guard where its answer makes a difference, and not where it makes none. */
+/** Asks for a guard if its answer makes a difference, and not if it makes none. */
 function branch(names: readonly string[], answers: Answers, ask: (answers: Answers) => Target | undefined): Branch[] {
   const [guard, ...rest] = names
   if (guard === undefined) {
@@ -135,7 +135,10 @@ function completions(names: readonly string[], answers: Answers): Answers[] {
   )
 }
 
-/** The guards that may be asked on an event in a state, in the machine's order: its own, the machine's, and those of what is taken by itself. */
+/**
+ * The guards that an event may ask in a state, in the order of the machine: those of the state, of the machine, and of its eventless
+ * transitions.
+ */
 function guardsOf(machine: AnyStateMachine, node: AnyStateNode, event: string, known: readonly string[]): string[] {
   const always = Object.values(machine.states as Record<string, AnyStateNode>).flatMap(({ always = [] }) => always)
   const own = [node, machine.root].flatMap(({ transitions }) => transitions.get(event) ?? [])
@@ -168,7 +171,7 @@ function assertExpressible(
   assert(!hasParams, `${where} asks the guard "${(guard as { type?: string } | undefined)?.type}" with parameters`)
 }
 
-/** Where XState goes from a state on an event when each guard answers as told, false unless told; undefined where it stays. */
+/** Where XState goes from a state on an event if the guards answer as given (by default false); undefined if it stays. */
 function prepareTarget(machine: AnyStateMachine, guardNames: readonly string[]) {
   let answers: Answers = {}
   const asking = machine.provide({

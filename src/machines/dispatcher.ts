@@ -22,7 +22,7 @@ interface DispatcherStore {
 
 /** Hears what the store has done, even if the dispatcher has ended meanwhile. Throws nothing. */
 interface DispatcherListener {
-  /** Recovery goes on: so many jobs have been moved. */
+  /** Recovery continues; this many jobs were requeued so far. */
   recovering(moved: number): void
   recovered(found: Recovered): void
   /** These outcomes are on disk, less what was refused. */
@@ -67,7 +67,7 @@ type DispatcherEvent =
   /** While draining: give back what still runs, and wait for its handlers no longer. */
   | { readonly type: 'giveUp' }
 
-/** What it is doing in a mode, for the pictures. */
+/** What it does in a mode, for the charts. */
 type DispatcherTag = 'waiting' | 'executing' | 'stuck' | 'ended'
 
 interface DispatcherContext extends DispatcherInput {
@@ -116,10 +116,10 @@ function takeAll<T>(items: T[]): T[] {
 }
 
 /**
- * Gives jobs to workers. Driven by events alone: what the store has leased, what it has committed, what workers report. It calls the store
- * itself and sends itself each answer. The modes are the machine's; `prefetch.ts` decides what it does under load, and `dispatcher-timers.ts`
- * says when. Nothing fallible happens in its actions: a throw would kill this actor and leave its children running, so its death must end the
- * process.
+ * Gives jobs to workers. Only events drive it: what the store has leased and committed, and what workers report. It calls the store itself
+ * and sends itself each answer. The modes are those of the machine; `prefetch.ts` decides what it does under load, and
+ * `dispatcher-timers.ts` when. Its actions must not throw: that would kill this actor and leave its children running, so its death must end
+ * the process.
  */
 export const dispatcherMachine = setup({
   types: {

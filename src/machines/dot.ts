@@ -1,6 +1,6 @@
 import { type Chart, type ChartEdge, type ChartNode, edgeLines } from './chart.ts'
 
-/** The dot from which an arrow leads to the initial state, where the machine has no node for it. */
+/** The dot from which an arrow leads to the initial state, if the machine has no node for it. */
 const entryId = '[*]'
 const entryShape = 'shape=circle width=0.2 height=0.2 label=""'
 /** LeaseRequest for a count beside an edge. */

@@ -37,7 +37,7 @@ for (const edge of edges) {
   edgesByPair.set(pair, [...(edgesByPair.get(pair) ?? []), edge])
 }
 
-/** The edge that `event` takes from `from`; undefined where the machine refuses it. */
+/** The edge that `event` takes from `from`; undefined if the machine refuses it. */
 export function findEdge(from: JobNode, event: JobEvent, facts: JobFacts): Edge | undefined {
   return edgesByPair
     .get(`${from} ${event.type}`)
@@ -59,7 +59,10 @@ export function eventsFrom(from: JobNode): EventType[] {
   return [...new Set(edges.filter((edge) => edge.from === from).map(({ event }) => event))]
 }
 
-/** How many jobs are in each state, by how often edges were taken: what went in less what went out. `to` null: the job was removed. */
+/**
+ * The number of jobs in each state, from how often each edge was taken: those that entered it minus those that left it. `to` null: the job
+ * was removed.
+ */
 export function countStates(
   taken: readonly { readonly from: JobNode; readonly to: JobState | null; readonly count: number }[],
 ): Record<JobState, number> {

@@ -2,7 +2,7 @@ import type { Cause, EventCause } from './cause.ts'
 import { eventTypes } from './edges.ts'
 import type { EventType } from './job.ts'
 
-/** An event of the job machine, for whoever is told of it. */
+/** An event of the job machine, as readers see it. */
 interface JobEventFacts {
   /** Who makes it happen, as far as its type says it. One that has happened may name another. */
   readonly cause: Cause
@@ -20,7 +20,7 @@ interface JobEventFacts {
 interface CommandFacts {
   /** What a user has done to the job by it. */
   readonly done: string
-  /** What it does to one job, as the API's description has it, and what its answer is then. */
+  /** What it does to one job, in the words of the API description, and what its answer then is. */
   readonly summary: string
   readonly description: string
   readonly answer: string

@@ -3,7 +3,7 @@ export interface JobFacts {
   /** Attempts started and not given back since the job was enqueued or last requeued. */
   readonly attempt: number
   readonly maxAttempts: number
-  /** Deaths of the process while the job ran, since it was enqueued or requeued, or an attempt last came to an outcome of its own. */
+  /** How often the process ended while the job ran, since it was enqueued or requeued or an attempt last ended by itself. */
   readonly crashes: number
 }
 

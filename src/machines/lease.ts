@@ -5,7 +5,7 @@ export interface DescribedError {
   readonly name: string
   /** With those of its causes and of the errors that it holds. */
   readonly message: string
-  /** These three as the error had them, where it did. */
+  /** These three as the error had them, if it did. */
   readonly code?: string | number
   readonly errno?: number
   readonly syscall?: string
@@ -44,7 +44,7 @@ export interface LeasedJob extends Lease {
 /** What happened to a leased job, to be committed. */
 export interface LeaseEvent extends Lease {
   readonly event: Extract<EventType, 'start' | 'succeed' | 'fail' | 'reject' | 'snooze' | 'release'>
-  /** From the commit until the job may run again, where it does; 0 unless given. */
+  /** From the commit until the job may run again, if it does; 0 unless given. */
   readonly delayMs?: number
   readonly error?: StoredError
 }

@@ -8,7 +8,7 @@ export const rateMs = 100
 /** Jobs are prefetched for a tenth of those: each finds a slot within 10 ms. */
 const prefetchShare = 0.1
 
-/** How many jobs the store is asked for, and whether it waits until there is one. */
+/** A request for jobs: how many at most, and whether it waits until there is one. */
 interface LeaseRequest {
   readonly limit: number
   readonly wait: boolean
@@ -49,9 +49,9 @@ export class Prefetch {
   }
 
   /**
-   * How many jobs to ask the store for next, at most one part; they count as asked for. It prefetches only beside outcomes, whose commit the
-   * request joins. It waits only if the last answer left nothing, and then for free slots alone: a request that waits cannot be taken
-   * back. Null if there is no room left to ask for.
+   * The next request to the store, for at most one part of the slots; its jobs count as asked for. It prefetches only beside outcomes,
+   * whose commit the request joins. It waits only if the last answer left nothing, and then only for free slots, because a waiting request
+   * cannot be taken back. Null if there is nothing to ask for.
    */
   ask(): LeaseRequest | null {
     if (!this.#leasing) return null
@@ -159,13 +159,13 @@ export class Prefetch {
     return this.#slots.freedTotal - this.#freedBefore
   }
 
-  /** Leases no more, and gives back what waits for a slot. */
+  /** Stops leasing, and gives back the jobs that wait for a slot. */
   stopLeasing(): void {
     this.#leasing = false
     this.#giveBack(0)
   }
 
-  /** All of the next jobs `but` the first so many. */
+  /** Gives back all of the next jobs except the first `but`. */
   #giveBack(but: number): void {
     this.#outcomes.push(...this.#next.splice(but).map(release))
   }

@@ -19,7 +19,7 @@ export interface ReplayState {
   readonly seq: number
   readonly attempt: number
   readonly crashes: number
-  /** The `seq` of the lease that is held; null where none is. */
+  /** The `seq` of the lease that is held; null if none is. */
   readonly leaseToken: number | null
   readonly startedAt: number | null
   readonly finishedAt: number | null

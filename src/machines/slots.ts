@@ -79,13 +79,13 @@ export interface RunningAttempt {
   abort(reason: Error, lost: boolean): void
 }
 
-/** A job that was handed out, and the slot that it holds: one for each attempt, for a job may be leased anew while an earlier handler goes on. */
+/** A job with the slot that it holds, one for each attempt: a job may be leased again while an earlier handler still runs. */
 export interface Assigned {
   readonly job: Omit<LeasedJob, 'payload'>
   readonly worker: number
   /** Among all slots there are. */
   readonly slot: number
-  /** The slot's, as its machine has it; `free` once it has been given back. */
+  /** The state of the slot in its machine; `free` once it was given back. */
   phase: SlotPhase
   /** Set by the worker that makes it; null until then. */
   attempt: RunningAttempt | null
@@ -111,7 +111,7 @@ export class Slots {
     this.#free = [...this.#workers.keys()].reverse()
   }
 
-  /** Gives a free slot to a job that is started on disk, to be run now. */
+  /** Gives a free slot to a job that is started on disk and runs now. */
   assign(job: LeasedJob): Assigned {
     const slot = this.#free.pop()!
     const assigned: Assigned = { job, worker: this.#workers[slot]!, slot, phase: 'free', attempt: null }

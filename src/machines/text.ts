@@ -2,14 +2,14 @@ import type { EventFrom } from 'xstate'
 import type { GuardName } from './job.ts'
 import type { slotMachine } from './slots.ts'
 
-/** An event as people are told of it. */
+/** The words for an event. */
 export interface EventText {
   /** What has happened, said of the job, the dispatcher or the slot. */
   readonly what: string
   readonly who: string
 }
 
-/** What a guard asks, where it holds and where it does not. */
+/** What a guard says if it holds, and if it does not. */
 export interface GuardText {
   readonly holds: string
   readonly not: string

@@ -7,14 +7,14 @@ import type { Assigned, RunningAttempt } from './slots.ts'
 interface AttemptReport {
   /** Once. `event` null: the lease was lost, there is nothing to commit. `ended` false: aborted, but its handler goes on and keeps the slot. */
   settled(event: LeaseEvent | null, ended: boolean): void
-  /** Once, later, where `ended` was false: the slot is free. */
+  /** Once, later, if `ended` was false: the slot is free. */
   ended(): void
 }
 
 /** Makes one attempt; never throws, whatever the handler does. */
 export type RunAttempt = (job: LeasedJob, report: AttemptReport) => RunningAttempt
 
-/** What a worker is told. */
+/** The events that a worker gets. */
 type WorkerCommand =
   | { readonly type: 'run'; readonly assigned: Assigned; readonly job: LeasedJob }
   | { readonly type: 'abort'; readonly assigned: Assigned; readonly reason: Error; readonly lost: boolean }

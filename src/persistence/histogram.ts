@@ -66,7 +66,7 @@ export function difference(later: HistogramSnapshot, earlier: HistogramSnapshot)
 
 /**
  * The value that a share `q` of all values does not exceed, estimated: values are taken to lie evenly in their bucket, the lowest to begin
- * at 0, and those above all bounds to be the last. Null where there is no value.
+ * at 0, and those above all bounds to be the last. Null if there is no value.
  */
 export function quantile({ bounds, counts, count }: HistogramSnapshot, q: number): number | null {
   if (count === 0) return null

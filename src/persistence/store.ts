@@ -10,9 +10,10 @@ import type { HistogramSnapshot } from './histogram.ts'
 export type { DescribedError, EnqueuedJob, JobRow, Lease, LeasedJob, LeaseEvent, NewJobRow, Recovered, StoredError }
 
 /**
- * What became of an `enqueue`. The ids of new jobs rise within one call, in the order of its jobs. They may have gaps, and jobs that another
- * node stores later may have lower ones. `conflict`: the key at `index` belongs to job `id` (null: to an earlier item) with other content. `full`:
- * the bound on waiting jobs would be passed: of all of them, or of a `queue`; `depth` is what waits now.
+ * The result of an `enqueue`. The ids of new jobs rise within one call, in the order of its jobs. They may have gaps, and jobs that another
+ * node stores later may have lower ones.
+ * `conflict`: the key at `index` belongs to job `id` (null: to an earlier item) with other content. `full`: the limit on waiting jobs would
+ * be exceeded, in all or (`queue`) in one queue; `depth` is the number that wait now.
  */
 export type EnqueueResult =
   | { readonly outcome: 'stored'; readonly jobs: readonly EnqueuedJob[] }
@@ -26,11 +27,11 @@ export interface HistoryEvent extends ReplayEvent, EventCause {
 
 /** Which edges a job took, each once. */
 export interface JobPath {
-  /** Of the last transition that is counted. */
+  /** The last transition that is included. */
   readonly seq: number
-  /** Of the first: 1, unless there are more than one request looks at. */
+  /** The first: 1, unless the job has more transitions than one request examines. */
   readonly since: number
-  /** In the order in which each was taken last. */
+  /** In the order in which they were last taken. */
   readonly steps: readonly {
     /** Null for the first transition. */
     readonly from: JobState | null
@@ -40,7 +41,7 @@ export interface JobPath {
   }[]
 }
 
-/** One transition of any job. Its `id` is never used again, and higher than those of the job's earlier transitions. */
+/** One transition of any job. Its `id` is never used again, and is higher than those of the earlier transitions of the job. */
 export interface Transition extends HistoryEvent {
   readonly id: number
   readonly jobId: number
@@ -49,10 +50,10 @@ export interface Transition extends HistoryEvent {
 }
 
 /**
- * One page, by rising `id`. To go on, pass `last` as `after`, or the id of any transition on the page to go on from there. Nothing appears
- * behind a cursor: what is committed later has a higher id than all that was on a page. So a reader that goes on misses nothing and reads
- * nothing twice. A store may keep back what is committed, for a moment, while another commit with a lower id is under way. A page may be
- * short and go on; an empty one is the end for now.
+ * One page, by rising `id`. To continue, pass `last` as `after`, or the id of any transition on the page. Nothing appears behind a cursor:
+ * what is committed later has a higher id than everything on the page. So a reader that continues misses nothing and reads nothing twice.
+ * For this a store may briefly hold back committed transitions while a commit with a lower id is open. A short page may have a successor;
+ * only an empty one is the end for now.
  */
 export interface TransitionPage {
   readonly transitions: readonly Transition[]
@@ -67,7 +68,7 @@ export interface EdgeCount {
   readonly count: number
 }
 
-/** The name under which `edge_counts` keeps what retention removed; no event of the machine, for it leaves no job to have a state. */
+/** The name under which `edge_counts` keeps what retention removed. It is not an event of the machine, since the job is gone. */
 export const retention = 'retention'
 
 /** How many jobs of a type are in a queue and a state. */
@@ -78,14 +79,14 @@ export interface CensusCount {
   readonly count: number
 }
 
-/** Pairs of type and queue that a census tells apart. */
+/** The most pairs of type and queue that are counted separately. */
 export const censusPairsMax = 200
-/** Stands for the types and queues of the rest; nothing can be named so. */
+/** The name for all other types and queues; no type or queue can have it. */
 export const censusRest = '_other'
 
 /**
- * The commits since the store was opened that wrote at least one event: how long each took from the beginning of its transaction until it
- * was on disk, with what was rolled back on the way, and how many events it wrote. What retention removed counts as one.
+ * The commits that wrote at least one event since the store was opened: how long each took, from the start of its transaction until it was
+ * on disk, rollbacks included, and how many events it wrote. What retention removed counts as one event.
  */
 export interface CommitStats {
   readonly durationMs: HistogramSnapshot
@@ -95,7 +96,7 @@ export interface CommitStats {
 /** In bytes, as they are on disk now. */
 export interface FileSizes {
   readonly database: number
-  /** The write-ahead log: what commits have written and is not yet moved into the database. It keeps its length when it is begun anew. */
+  /** The write-ahead log: what was committed and not yet moved into the database. It keeps its size when it is restarted. */
   readonly wal: number
 }
 
@@ -105,15 +106,18 @@ export interface ListFilter extends BulkFilter {
   readonly limit: number
 }
 
-/** One page, newest first. `next` is what to pass as `before` to go on, null at the end; a page may be short and go on, but has a job unless none was found for long. */
+/**
+ * One page, newest first. Pass `next` as `before` to continue; it is null at the end. A short page may have a successor; it is only empty
+ * if a long stretch has no match.
+ */
 export interface JobPage {
   readonly jobs: readonly JobRow[]
   readonly next: number | null
 }
 
 /**
- * A node: a process that serves the database and holds leases, as it wrote itself there for others to read. This only names it; it may have
- * ended since. The store decides which nodes are alive: see `recoverOrphans`.
+ * A node: a process that serves the database and holds leases, by the name that it wrote there. It may have ended since; the store decides
+ * which nodes are alive (`recoverOrphans`).
  */
 export interface Owner {
   readonly pid: number
@@ -121,22 +125,22 @@ export interface Owner {
   readonly startedAt: string
 }
 
-/** How many there are; `more`: counting stopped at a bound, and there are more. */
+/** A count; `more`: it stopped at a limit, and there are more. */
 export interface Counted {
   readonly count: number
   readonly more: boolean
 }
 
-/** Where a job that is ready stands: jobs of its queue that are leased before it, and queues, its own included, that take turns. */
+/** The place of a ready job: the jobs of its queue that are leased before it, and the queues that take turns, its own included. */
 export interface PlaceInLine {
   readonly ahead: Counted
   readonly queues: Counted
 }
 
-/** Events of a job's, the newest, that are looked through for its failures, crashes and snoozes. */
+/** How many of the newest events of a job are examined for failures, crashes and snoozes. */
 export const jobFactsEventsMax = 1_000
 
-/** All that the database tells about why a job is where it is, read in one instant. */
+/** Everything in the database that explains the state of a job, read at one instant. */
 export interface JobFacts {
   readonly job: Pick<
     JobRow,
@@ -153,70 +157,70 @@ export interface JobFacts {
     | 'startedAt'
     | 'finishedAt'
   >
-  /** Put aside: a process that served the file had no handler for its type. */
+  /** A server had no handler for its type, so it was set aside. */
   readonly isUnhandled: boolean
   /** It is to run alone. */
   readonly isSuspect: boolean
-  /** The suspect that was started last and has not ended; null where there is none. */
+  /** The suspect that was started last and has not ended; null if there is none. */
   readonly exclusive: Pick<JobRow, 'id' | 'crashes' | 'startedAt' | 'timeoutMs'> | null
-  /** Suspects in line that are started before it. */
+  /** Suspects in line that start before it. */
   readonly suspectsAhead: Counted
   /** `owner`: the node that holds it; null if it is not known. */
   readonly lease: { readonly token: number; readonly expiresAt: number; readonly owner: Owner | null } | null
   readonly lastEvent: HistoryEvent
   /** The end of the last attempt that failed, also from before a requeue. */
   readonly lastFailure: HistoryEvent | null
-  /** Attempts whose handler asked to be run later. */
+  /** Attempts that ended with a snooze. */
   readonly snoozes: number
-  /** Null where it is not ready, put aside, or a suspect. */
+  /** Null if it is not ready, was set aside, or is a suspect. */
   readonly line: PlaceInLine | null
   /** The node that began to serve the database last; null if there was none. */
   readonly newestOwner: Owner | null
 }
 
-/** The name of the error that a job has whose process ended while it ran. */
+/** The name of the error of a job whose process ended while it ran. */
 export const processEnded = 'ProcessEndedError'
 
 export type { Command }
 
-/** The ids of jobs that match and may take `command` in the state that they are in. */
+/** Selects jobs that match and whose state allows `command`. */
 export interface MatchFilter extends ListFilter {
   readonly command: Command
 }
 
-/** Newest first. `from`: the highest id looked at, null where there was none; `next` as in `JobPage`. */
+/** Newest first. `from`: the highest id examined, null if there was none; `next` as in `JobPage`. */
 export interface IdPage {
   readonly ids: readonly number[]
   readonly from: number | null
   readonly next: number | null
 }
 
-/** What a person's or program's command did: the job after it, or the state in which the machine refused it. */
+/** The result of a command: the job after it, or the state that does not allow it. */
 export type CommandResult =
   | { readonly outcome: 'done'; readonly job: JobRow }
   | { readonly outcome: 'refused'; readonly state: JobState }
   | { readonly outcome: 'unknown' }
 
-/** What the store tells without being asked. */
+/** What the store reports by itself. */
 export type StoreEvent =
-  /** Leases of this process that ended otherwise than by its own outcome: cancelled, or taken over. */
+  /** Leases of this process that ended without an outcome from it: the job was cancelled, or its lease expired. */
   | { readonly type: 'lost'; readonly leases: readonly (Lease & { readonly cancelled: boolean })[] }
-  /** Commits fail (`error`), or go well again (null). Writes are refused or wait meanwhile. */
+  /** Commits fail (`error`), or succeed again (null). Meanwhile writes are rejected or wait. */
   | { readonly type: 'health'; readonly error: string | null }
-  /** The event loop stood still for `ms`; no lease was lost by it. */
+  /** The event loop was blocked for `ms`; no lease was lost. */
   | { readonly type: 'stalled'; readonly ms: number }
-  /** The wall clock went ahead, or back, by so much more than time passed: nothing is deleted by it before it has been steady for a while. */
+  /** The wall clock jumped ahead or back by `ms`. Nothing is deleted until it has been steady for a while. */
   | { readonly type: 'clockJumped'; readonly ms: number }
-  /** Something about the database's files that whoever operates it should know. */
+  /** Something about the database files that the operator should know. */
   | { readonly type: 'file'; readonly message: string }
-  /** Queued jobs whose type has no handler here were put aside; they wait for a process that has one. */
+  /** Queued jobs without a handler here were set aside; they wait for a process that has one. */
   | { readonly type: 'unhandled'; readonly types: readonly string[]; readonly count: number }
   /** The store cannot go on and has committed nothing since: the process must end, non-zero. */
   | { readonly type: 'fatal'; readonly error: Error }
 
 /**
- * What must always hold, as far as a file can show it. What callers were told (I1), the order of starts and how soon jobs end cannot be seen
- * in one: tests with a witness outside prove those.
+ * The invariants that a file can show. It cannot show what callers were told (I1), the order of starts, or how soon jobs end: tests with an
+ * outside witness prove those.
  */
 export const invariants = {
   I1: 'every job is there and complete',
@@ -230,10 +234,10 @@ export const invariants = {
   I14: "SQLite's own checks find nothing, and the schema is the one that guards the file",
 } as const
 
-/** Something that must not be. */
+/** A broken invariant. */
 export interface Violation {
   readonly invariant: keyof typeof invariants
-  /** Null where it is about the whole file. */
+  /** Null if it is about the whole file. */
   readonly jobId: number | null
   /** What is wrong, with the rows that show it. */
   readonly message: string
@@ -258,32 +262,32 @@ export interface BackupReport {
 }
 
 /**
- * Where jobs live. Each call is atomic and is on disk when its promise resolves; calls under way together may share one commit, and none
- * fails because of another. Refusals that a caller must expect are results; what rejects is `UnavailableError`, `StorageFullError`
- * (nothing was stored) or a broken invariant.
+ * Where jobs live. Each call is atomic and is on disk when its promise resolves; concurrent calls may share one commit, and none fails
+ * because of another. Expected refusals are results. Calls reject only with `UnavailableError` or `StorageFullError` (nothing was stored),
+ * or on a broken invariant.
  *
  * One or more nodes serve a database: processes that open it with handlers. Each lease belongs to the node that took it. A store for one
- * node need not write down whose a lease is; a store for several must.
+ * node need not record the owner of a lease; a store for several must.
  *
- * The store keeps time for its jobs by itself: what is due becomes `queued`, leases of this node are renewed, leases that no node renews
- * expire, what retention allows is removed.
+ * The store keeps time by itself: due jobs become `queued`, leases of this node are renewed, leases that no node renews expire, and
+ * retention removes old jobs.
  */
 export interface Store {
   /**
-   * The id of the database in the time in which a job was enqueued; with the job's own id it names that job among all databases. A file that
-   * has lost jobs, or is a restored backup, goes on with another, so that no name is given twice.
+   * The id of the database at the time when a job was enqueued; together with the id of the job it is unique among all databases. A file
+   * that has lost jobs, or is a restored backup, gets a new id, so that no pair is used twice.
    */
   databaseIdOf(jobId: number): string
-  /** In words, for the start-up line: what an acknowledged write survives. */
+  /** What an acknowledged write survives, in words, for the first line of the log. */
   readonly durability: string
 
-  /** Stores all or none. Each job has an id of its own in the result; a caller computes none from another. */
+  /** Stores all or none. The result has the id of each job; callers must not compute one from another. */
   enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult>
 
   /**
-   * Leases up to `limit` queued jobs whose type is handled here: queues take turns, within one by priority, `run_at`, id. With `wait`
-   * it resolves as soon as there is at least one, however long that takes; after `stopLeasing` with none. With `start` the
-   * same commit starts them, for workers that are free: nothing else stands between a job and its handler.
+   * Leases up to `limit` queued jobs whose type is handled here: queues take turns; within a queue the order is priority, `run_at`, id.
+   * With `wait` it resolves as soon as there is at least one job, however long that takes, or with none after `stopLeasing`. With `start`
+   * the same commit starts them, for free workers that call the handler next.
    */
   lease(request: {
     readonly limit: number
@@ -291,77 +295,87 @@ export interface Store {
     readonly start?: boolean
   }): Promise<readonly LeasedJob[]>
 
-  /** A stop of this node begins: if it ends before it has given its jobs back, the recovery of its leases takes none of them for the cause. */
+  /** This node begins to stop. If it ends before it has released its jobs, their recovery counts no crash. */
   noteStop(): Promise<void>
 
-  /** Answers waiting leases with nothing, and every later one. */
+  /** Answers waiting and later leases with no jobs. */
   stopLeasing(): Promise<void>
 
-  /** Commits what happened to leased jobs; resolves with the events refused: their lease was no longer held, or the machine has no such edge. */
+  /**
+   * Commits what happened to leased jobs. Resolves with the events that were rejected: their lease was lost, or the machine has no such
+   * edge.
+   */
   apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]>
 
-  /** Renews these leases no longer: their workers are gone, and the jobs expire in time. */
+  /** Stops renewing these leases: their workers are gone, and the jobs expire in time. */
   abandon(leases: readonly Lease[]): Promise<void>
 
   /**
-   * An attempt begins that may take `timeoutMs`: until it has ended, as the store is told in its own time, a process whose loop stands
-   * still no longer than that is not taken for one that hangs.
+   * An attempt begins that may take `timeoutMs`. Until the store sees it end, a loop that is blocked for no longer than that does not count
+   * as hanging.
    */
   letLive(timeoutMs: number): void
 
-  /** How long the event loop and the store's thread have been seen to stand still, in ms and in all, each time for more than half a second. */
+  /** For how long the event loop and the thread of the store have stalled in all, in ms; only stalls longer than half a second count. */
   readonly stalls: { loopMs(): number; threadMs(): number }
 
   /**
-   * Takes the leases of nodes that are gone, and moves their jobs on. The store knows which nodes those are. On SQLite the lock on the file
-   * proves that this node is the only one, so every lease that it finds is an orphan. A store that several nodes share asks for the leases of
-   * nodes that have closed, or have been silent for longer than a lease lasts, and leaves those of the others alone. Call it once, before
-   * `lease`; a store that several nodes share goes on to do the same by itself.
+   * Takes the leases of nodes that are gone, and requeues their jobs. The store knows which nodes those are. On SQLite the lock on the file
+   * proves that this node is the only one, so every lease that it finds is an orphan. A store that several nodes share takes the leases of
+   * nodes that have closed, or have been silent for longer than a lease, and leaves the others alone. Call it once, before `lease`; a
+   * shared store repeats it by itself.
    */
   recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered>
 
-  /** What a person or a program asks of one job. `cause`: an `EventCause` as JSON text, which the history keeps; null: nobody says. */
+  /** Applies a command to one job. */
   send(command: Command, id: number, cause?: string | null): Promise<CommandResult>
-  /** The same for up to 500 jobs, those that are in `state` alone, where it is given; resolves with the ids that were moved. */
+  /** The same for up to 500 jobs; if `state` is given, only for those in it. Resolves with the ids of the jobs that changed. */
   command(command: Command, ids: readonly number[], state?: JobState, cause?: string | null): Promise<readonly number[]>
 
   find(id: number): Promise<JobRow | undefined>
-  /** Rejects with the reason of `signal` once that fires, and looks no further. */
+  /** Stops and rejects with the reason of `signal` once that fires. */
   list(filter: ListFilter, signal?: AbortSignal): Promise<JobPage>
-  /** The ids alone, for a command. */
+  /** Only the ids, for a bulk action. */
   matching(filter: MatchFilter): Promise<IdPage>
-  /** Oldest first, those with a higher `seq` than `after`; undefined for an unknown job. */
+  /** Oldest first, from the `seq` after `after` on; undefined for an unknown job. */
   history(
     id: number,
     page: { readonly after: number; readonly limit: number },
   ): Promise<readonly HistoryEvent[] | undefined>
-  /** The edges that a job took until its transition `upTo`; undefined for an unknown job. Of more than 20,000 the last so many count. */
+  /**
+   * The edges that a job took up to its transition `upTo`; undefined for an unknown job. Of more than 20,000 transitions only the last
+   * 20,000 count.
+   */
   pathOf(id: number, upTo: number): Promise<JobPath | undefined>
-  /** Those of all jobs after the cursor `after`, less what retention removed. `last` is no higher than the newest id, whatever `after` is. */
+  /**
+   * The transitions of all jobs after the cursor `after`, except those that retention removed. `last` is never higher than the newest id,
+   * whatever `after` is.
+   */
   transitions(page: { readonly after: number; readonly limit: number }): Promise<TransitionPage>
   counts(): Promise<readonly EdgeCount[]>
-  /** Why a job is where it is; undefined for an unknown job. */
+  /** What explains the state of a job; undefined for an unknown job. */
   jobFacts(id: number): Promise<JobFacts | undefined>
 
   /**
-   * Counts the jobs, which takes seconds for a million and holds up nobody: no single instant's numbers. The pairs of type and queue with
-   * the most jobs stand for themselves, the rest together as `censusRest`.
+   * Counts the jobs. For a million this takes seconds and blocks nobody, so the numbers are not of one instant. The pairs of type and queue
+   * with the most jobs are counted separately, the rest as `censusRest`.
    */
   census(): Promise<readonly CensusCount[]>
 
   commitStats(): CommitStats
   fileSizes(): Promise<FileSizes>
 
-  /** Checks the whole file, on a thread of its own; `onProgress` is told the id that it has come to, and the last. */
+  /** Checks the whole file on a separate thread; `onProgress` gets the id that it has reached, and the last. */
   verify(onProgress?: (id: number, lastId: number) => void): Promise<VerifyReport>
 
   /**
-   * Copies the database as it is at one instant into a new file, on a thread of its own: whatever has that name is whole, checked and
-   * flushed. `onProgress` is told how many pages of how many are copied. Rejects with `UnavailableError` where `target` exists or cannot be made.
+   * Copies the database, as it is at one instant, into a new file, on a separate thread. The copy gets its name only after it was checked
+   * and flushed. `onProgress` gets the number of pages copied and the total. Rejects with `UnavailableError` if `target` exists or cannot
+   * be created.
    */
   backup(target: string, onProgress?: (pages: number, ofPages: number) => void): Promise<BackupReport>
 
-  /** Does now what time has made due; resolves when it is done. The store does so by itself; tests that move a clock call it. */
+  /** Handles everything that is due, and resolves when that is done. The store does so by itself; tests that move a clock call it. */
   sweep(): Promise<void>
 
   /** Resolves when every call under way is settled and the file is closed. */

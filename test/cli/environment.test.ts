@@ -337,7 +337,7 @@ describe('a token that is easy to guess', () => {
 
   test.each(weak)('such as %s is refused where others can reach the server, with how to make one', (given) => {
     expect(problemsOf({ HOST: '0.0.0.0', API_TOKEN: given })).toEqual([
-      'HOST is "0.0.0.0", which others can reach, and API_TOKEN is made of words, runs or repetitions that are easy to guess; make one by: openssl rand -hex 32',
+      'HOST is "0.0.0.0", which others can reach, and API_TOKEN is made of words, runs or repetitions that are easy to guess; create one with: openssl rand -hex 32',
     ])
     expect(problemsOf({ API_TOKEN: given })).toEqual([])
   })

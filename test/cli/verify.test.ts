@@ -42,23 +42,28 @@ test('a file that breaks the law ends with 1, and names the job and what is wron
 const text = 'no database, but long enough to look like one '.repeat(50)
 
 test.each<[string, string, (path: string) => void, RegExp]>([
-  ['a folder', '', (path) => mkdirSync(path), /is a folder; give the path of a file in it, such as .*jobs\.db$/],
+  ['a folder', '', (path) => mkdirSync(path), /is a folder; use the path of a file in it, such as .*jobs\.db$/],
   ['a missing file', '', () => {}, /there is no file .*; give the path of a database/],
   ['a missing folder', '/jobs.db', () => {}, /there is no file .*; give the path of a database/],
   [
     'an empty file',
     '',
     (path) => writeFileSync(path, ''),
-    /is empty: no jobmachine has opened it yet; is it the right file\?$/,
+    /is empty: it is not yet a jobmachine database; check the path$/,
   ],
-  ['text', '', (path) => writeFileSync(path, text), /is damaged or no SQLite file \(.*\); restore it from a backup$/],
-  ['a short text', '', (path) => writeFileSync(path, 'x'), /is damaged or no SQLite file|is empty/],
-  ["another program's", '', anotherPrograms, /is an SQLite file of another program/],
+  [
+    'text',
+    '',
+    (path) => writeFileSync(path, text),
+    /is damaged or not a SQLite file \(.*\); restore it from a backup$/,
+  ],
+  ['a short text', '', (path) => writeFileSync(path, 'x'), /is damaged or not a SQLite file|is empty/],
+  ["another program's", '', anotherPrograms, /is a SQLite file of another program/],
   [
     'a pipe',
     '',
     (path) => void execFileSync('mkfifo', [path]),
-    /is a device, a pipe or a socket; give the path of a file$/,
+    /is a device, a pipe or a socket; use the path of a file$/,
   ],
 ])(
   '%s is no database that can be checked: it ends with 1, says what to do, and makes nothing',

@@ -79,7 +79,7 @@ describe.concurrent('a process', () => {
     expect(ended).toEqual({ code: 1, signal: null })
     const fatal = witnessed(database).filter(({ what }) => what === 'fatal')
     expect(fatal.map(({ message }) => message)).toEqual([
-      expect.stringMatching(/the store cannot go on: .*disk I\/O error/),
+      expect.stringMatching(/the store cannot continue: .*disk I\/O error/),
     ])
     await assertRecovered(database)
   })
@@ -93,7 +93,7 @@ describe.concurrent('a process', () => {
     expect(ended).toEqual({ code: 1, signal: null })
     const fatal = witnessed(database).filter(({ what }) => what === 'fatal')
     expect(fatal.map(({ message }) => message)).toEqual([
-      expect.stringMatching(/the store cannot go on: .*disk I\/O error/),
+      expect.stringMatching(/the store cannot continue: .*disk I\/O error/),
     ])
     await assertRecovered(database)
   })

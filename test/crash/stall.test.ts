@@ -114,7 +114,7 @@ describe.concurrent('a process that stands still', () => {
     for (let id = 1; id <= 3; id++) expect(await eventsOf(reader, id)).toBe('enqueue lease start succeed')
     // Told in the log, with how long.
     expect(witnessed(database)).toContainEqual(
-      expect.objectContaining({ message: 'the event loop was blocked; leases were kept meanwhile' }),
+      expect.objectContaining({ message: 'the event loop was blocked; its leases were renewed meanwhile' }),
     )
     await assertWitnessed(reader, database)
     await endWith(child, reader)

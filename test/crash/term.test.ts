@@ -123,7 +123,7 @@ describe.concurrent('SIGTERM', () => {
     other.close()
 
     expect(witnessed(database).map(({ message }) => message)).toContain(
-      'the last outcomes could not be stored; the next start recovers their jobs',
+      'the last results could not be stored; the next start recovers their jobs',
     )
     answerAll()
     await assertFinishes(database, reader, 8)
@@ -185,7 +185,7 @@ describe.concurrent('SIGTERM', () => {
 
     expect(await exited).toEqual({ code: null, signal: 'SIGKILL' })
     expect(performance.now() - before).toBeGreaterThan(1_000)
-    expect(said()).toContain('the stop takes too long')
+    expect(said()).toContain('stopping takes too long')
   })
 })
 

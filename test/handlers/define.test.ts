@@ -51,11 +51,11 @@ describe('a handler', () => {
   test.each<[unknown, RegExp]>([
     [
       { type: 'work', payload, handler: run },
-      /^handler "work": handler is no member of a handler; they are type, payload, run,/,
+      /^handler "work": handler is not a property of a handler; they are type, payload, run,/,
     ],
     [
       { type: 'work', payload, run, timeout: 5 },
-      /^handler "work": timeout is no member of a handler; did you mean timeoutMs\?$/,
+      /^handler "work": timeout is not a property of a handler; did you mean timeoutMs\?$/,
     ],
     [{ type: 'work', payload, run, maxAttempt: 5 }, /did you mean maxAttempts\?$/],
     [{ payload, run }, /^handler undefined: type must match/],

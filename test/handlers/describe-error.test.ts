@@ -46,7 +46,7 @@ describe('what is stored of an error', () => {
   test('tells a cause that is no error', () => {
     expect(describeError(new Error('outer', { cause: 'inner' })).message).toBe('outer (cause: inner)')
     expect(describeError(new Error('outer', { cause: { code: 7 } }))).toMatchObject({
-      message: 'outer (cause: Object was thrown, no error: {"code":7})',
+      message: 'outer (cause: Object was thrown, not an error: {"code":7})',
       causes: [{ code: 7 }],
     })
   })
@@ -63,7 +63,7 @@ describe('what is stored of an error', () => {
     ['with one', new AggregateError([new Error('a')], 'all failed'), 'all failed (1 error: a)'],
     ['that is a cause', new Error('m', { cause: new AggregateError([new Error('a')]) }), 'm (cause: 1 error: a)'],
     ['of nothing', new AggregateError([]), 'AggregateError without a message'],
-    ['of what is no error', new AggregateError(['a', undefined]), '2 errors: a; undefined was thrown, no error'],
+    ['of what is no error', new AggregateError(['a', undefined]), '2 errors: a; undefined was thrown, not an error'],
   ])('tells what an AggregateError holds: one %s', (_, error, message) => {
     expect(describeError(error).message).toBe(message)
   })
@@ -150,20 +150,20 @@ describe('what is stored of an error', () => {
 
 describe('what is stored of something else that was thrown', () => {
   test.each([
-    [undefined, 'thrown undefined', 'undefined was thrown, no error'],
-    [null, 'thrown null', 'null was thrown, no error'],
+    [undefined, 'thrown undefined', 'undefined was thrown, not an error'],
+    [null, 'thrown null', 'null was thrown, not an error'],
     ['a text', 'thrown string', 'a text'],
-    ['', 'thrown string', 'an empty text was thrown, no error'],
-    [42, 'thrown number', '42 was thrown, no error'],
-    [10n, 'thrown bigint', '10 was thrown, no error'],
-    [Symbol('s'), 'thrown symbol', 'Symbol(s) was thrown, no error'],
-    [true, 'thrown boolean', 'true was thrown, no error'],
-    [() => 1, 'thrown function', 'a function was thrown, no error'],
-    [{ reason: 1 }, 'Object', 'Object was thrown, no error: {"reason":1}'],
-    [{}, 'Object', 'Object was thrown, no error'],
+    ['', 'thrown string', 'an empty string was thrown, not an error'],
+    [42, 'thrown number', '42 was thrown, not an error'],
+    [10n, 'thrown bigint', '10 was thrown, not an error'],
+    [Symbol('s'), 'thrown symbol', 'Symbol(s) was thrown, not an error'],
+    [true, 'thrown boolean', 'true was thrown, not an error'],
+    [() => 1, 'thrown function', 'a function was thrown, not an error'],
+    [{ reason: 1 }, 'Object', 'Object was thrown, not an error: {"reason":1}'],
+    [{}, 'Object', 'Object was thrown, not an error'],
     [{ name: 'Mine', message: 'own' }, 'Mine', 'own'],
-    [['a'], 'Array', 'Array was thrown, no error: ["a"]'],
-    [new URLSearchParams('a=1'), 'URLSearchParams', 'URLSearchParams was thrown, no error'],
+    [['a'], 'Array', 'Array was thrown, not an error: ["a"]'],
+    [new URLSearchParams('a=1'), 'URLSearchParams', 'URLSearchParams was thrown, not an error'],
     [new Error(), 'Error', 'Error without a message'],
   ])('%o', (thrown, name, message) => {
     expect(described(thrown)).toEqual({ name, message })

@@ -205,7 +205,7 @@ describe('the payload of an email', () => {
     ['a label of 64 characters', `reader@${'b'.repeat(64)}.org`, 'longer than a host name may be'],
   ])('refuses an address with %s, and says so', (_what, email, why) => {
     const [fault] = faultsOf(handler, { ...mail, email })
-    expect(fault).toMatch(/^payload.email: must be one email address, such as someone@example.com; it/)
+    expect(fault).toMatch(/^payload.email: must be one email address, such as someone@example.com, but it/)
     expect(fault).toContain(why)
   })
 
@@ -376,7 +376,7 @@ describe('an attempt at an email fails and is retried', () => {
     [{ host: '127.0.0.1' }, 'no sender is set (SMTP_FROM, else SMTP_USER, else GMAIL_USER)'],
     [
       { host: '127.0.0.1', user: 'apikey' },
-      'the sender (SMTP_FROM, else SMTP_USER, else GMAIL_USER) is no email address',
+      'the sender (SMTP_FROM, else SMTP_USER, else GMAIL_USER) is not an email address',
     ],
   ])('with the names of what is missing, where the settings are %j', async (settings, missing) => {
     const failure = await failureOf(aMailer(settings), mail)

@@ -404,7 +404,7 @@ test('every fault of a query is told, with what the parameter takes', async () =
     { path: 'type', message: 'is given twice' },
     {
       path: 'sort',
-      message: 'is not a known parameter; there are state, type, queue, text, created_from, created_to, limit, cursor',
+      message: 'is not a known parameter; known are state, type, queue, text, created_from, created_to, limit, cursor',
     },
   ])
 })

@@ -114,6 +114,6 @@ describe('GET /jobs/:id/explain', () => {
     const { status, body } = await get('/jobs/1/explain?verbose=1')
 
     expect([status, body.code]).toEqual([400, 'invalid_input'])
-    expect(body.errors).toEqual([{ path: 'verbose', message: 'is not a known parameter; there are none' }])
+    expect(body.errors).toEqual([{ path: 'verbose', message: 'is not a known parameter; known are none' }])
   })
 })

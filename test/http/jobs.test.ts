@@ -279,7 +279,9 @@ test('a queue that would take more than its share is refused by name, and others
   const { status, body } = await post('/jobs', [aWaitingJob({ queue: 'other' }), aWaitingJob({ queue: 'greedy' })])
 
   expect([status, body.code]).toEqual([429, 'backpressure'])
-  expect(body.message).toMatch(/8 jobs wait in the queue greedy.*8 may wait in one queue \(MAX_DEPTH_PER_QUEUE\)/)
+  expect(body.message).toMatch(
+    /8 jobs are waiting in the queue greedy.*limit for one queue is 8 \(MAX_DEPTH_PER_QUEUE\)/,
+  )
   expect((await post('/jobs', [aWaitingJob({ queue: 'other' }), aWaitingJob({ queue: 'third' })])).status).toBe(201)
 })
 

@@ -43,7 +43,7 @@ describe('a page that cannot be shown says why', () => {
     ['/dashboard/jobs?created_from=yesterday', 400, 'must be a date and a time'],
     ['/dashboard/jobs?cursor=x', 400, 'must be the next_cursor'],
     [`/dashboard/jobs?text=${'x'.repeat(201)}`, 400, 'must be 1 to 200 characters'],
-    ['/dashboard/bulk/x', 404, 'that bulk action is no longer known'],
+    ['/dashboard/bulk/x', 404, 'there is no such bulk action'],
     ['/dashboard/nope', 404, 'there is nothing at /dashboard/nope'],
     ['/dashboard/jobs/1/cancel', 405, 'GET is not allowed here'],
   ])('%s', async (path, status, reason) => {

@@ -634,8 +634,8 @@ test('a fault of ours is told of by the log alone', async () => {
     type: 'urn:jobmachine:internal_error',
     title: 'Internal Server Error',
     status: 500,
-    detail: 'something went wrong here; the log says what',
+    detail: 'an internal error occurred; see the server log',
     code: 'internal_error',
-    message: 'something went wrong here; the log says what',
+    message: 'an internal error occurred; see the server log',
   })
 })

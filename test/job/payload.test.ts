@@ -49,32 +49,22 @@ describe('a payload', () => {
   })
 
   test.each<[string, unknown, string, string]>([
-    ['a Map', new Map([['a', 1]]), '', 'a Map cannot be stored as JSON; give an object or an array'],
+    ['a Map', new Map([['a', 1]]), '', 'a Map cannot be stored as JSON; use an object or an array'],
     [
       'a Map of another realm',
       fromAnotherRealm('new Map()'),
       '',
-      'a Map cannot be stored as JSON; give an object or an array',
+      'a Map cannot be stored as JSON; use an object or an array',
     ],
-    ['a Set', { items: [1, new Set()] }, '.items.1', 'a Set cannot be stored as JSON; give an array'],
-    ['a promise', { user: Promise.resolve(1) }, '.user', 'a Promise cannot be stored as JSON; await it before'],
-    ['an error', { error: new TypeError('x') }, '.error', 'an Error cannot be stored as JSON; give its message'],
-    ['a RegExp', /x/, '', 'a RegExp cannot be stored as JSON; give its source'],
-    ['a Buffer', Buffer.from('x'), '', 'bytes cannot be stored as JSON; give them as text, in base64 for instance'],
-    [
-      'a typed array',
-      new Float64Array(1),
-      '',
-      'bytes cannot be stored as JSON; give them as text, in base64 for instance',
-    ],
-    [
-      'an ArrayBuffer',
-      new ArrayBuffer(1),
-      '',
-      'bytes cannot be stored as JSON; give them as text, in base64 for instance',
-    ],
-    ['a boxed number', new Number(5), '', 'a boxed primitive cannot be stored as JSON; give the primitive'],
-    ['a bigint', { n: 1n }, '.n', 'a bigint cannot be stored as JSON; give it as text'],
+    ['a Set', { items: [1, new Set()] }, '.items.1', 'a Set cannot be stored as JSON; use an array'],
+    ['a promise', { user: Promise.resolve(1) }, '.user', 'a Promise cannot be stored as JSON; await it first'],
+    ['an error', { error: new TypeError('x') }, '.error', 'an Error cannot be stored as JSON; use its message'],
+    ['a RegExp', /x/, '', 'a RegExp cannot be stored as JSON; use its source'],
+    ['a Buffer', Buffer.from('x'), '', 'bytes cannot be stored as JSON; use text, such as base64'],
+    ['a typed array', new Float64Array(1), '', 'bytes cannot be stored as JSON; use text, such as base64'],
+    ['an ArrayBuffer', new ArrayBuffer(1), '', 'bytes cannot be stored as JSON; use text, such as base64'],
+    ['a boxed number', new Number(5), '', 'a boxed primitive cannot be stored as JSON; use the primitive'],
+    ['a bigint', { n: 1n }, '.n', 'a bigint cannot be stored as JSON; use text'],
     ['a function', { f: () => 1 }, '.f', 'a function cannot be stored as JSON'],
     ['a symbol', [Symbol('s')], '.0', 'a symbol cannot be stored as JSON'],
     ['NaN', [[Number.NaN]], '.0.0', 'NaN is not a JSON number'],
@@ -83,42 +73,47 @@ describe('a payload', () => {
       'an instance',
       new Money(),
       '',
-      'an instance of Money cannot be stored as JSON; give a plain object, or its class a toJSON',
+      'an instance of Money cannot be stored as JSON; use a plain object, or add a toJSON to its class',
     ],
     [
       'an instance of a class without a name',
       new (class {})(),
       '',
-      'an instance of a class cannot be stored as JSON; give a plain object, or its class a toJSON',
+      'an instance of a class cannot be stored as JSON; use a plain object, or add a toJSON to its class',
     ],
     [
       'an instance of the platform',
       { q: new URLSearchParams('a=1') },
       '.q',
-      'an instance of URLSearchParams cannot be stored as JSON; give a plain object, or its class a toJSON',
+      'an instance of URLSearchParams cannot be stored as JSON; use a plain object, or add a toJSON to its class',
     ],
     [
       'an array of a class',
       Rows.of(1),
       '',
-      'an instance of Rows cannot be stored as JSON; give a plain object, or its class a toJSON',
+      'an instance of Rows cannot be stored as JSON; use a plain object, or add a toJSON to its class',
     ],
     [
       'an object with inherited members',
       Object.create({ a: 1 }),
       '',
-      'an instance of Object cannot be stored as JSON; give a plain object, or its class a toJSON',
+      'an instance of Object cannot be stored as JSON; use a plain object, or add a toJSON to its class',
     ],
     // biome-ignore lint/suspicious/noSparseArray: what it is about
-    ['a hole', [1, , 3], '.1', 'a hole in an array; give null'],
-    ['undefined in an array', [undefined], '.0', 'undefined in an array; give null'],
+    ['a hole', [1, , 3], '.1', 'a hole in an array; use null'],
+    ['undefined in an array', [undefined], '.0', 'undefined in an array; use null'],
     [
       'an array with a member',
       Object.assign([1], { extra: 2 }),
       '.extra',
-      'is a member of an array; JSON keeps its elements alone',
+      'is a property of an array; JSON keeps only its elements',
     ],
-    ['a symbol key', { a: { [Symbol('x')]: 1 } }, '.a', 'has a member under Symbol(x); JSON keeps none'],
+    [
+      'a symbol key',
+      { a: { [Symbol('x')]: 1 } },
+      '.a',
+      'has a member with the symbol key Symbol(x), which JSON does not keep',
+    ],
     ['a hidden member', Object.defineProperty({}, 'a', { value: 1 }), '.a', 'is not enumerable; JSON does not keep it'],
     [
       'a getter that throws',
@@ -147,9 +142,9 @@ describe('a payload', () => {
       'a toJSON that gives what is none',
       { toJSON: () => ({ m: new Map() }) },
       '.m',
-      'a Map cannot be stored as JSON; give an object or an array',
+      'a Map cannot be stored as JSON; use an object or an array',
     ],
-    ['a cycle', cyclic(), '.a.self', 'is part of itself; JSON has no cycles'],
+    ['a cycle', cyclic(), '.a.self', 'contains itself; JSON has no cycles'],
     [
       'a Proxy that throws',
       new Proxy(
@@ -225,7 +220,7 @@ describe('a payload', () => {
     const { faults } = toStoredPayload({ hole: new Array(1e9) })!
 
     expect(faults).toHaveLength(20)
-    expect(faults.at(-1)).toEqual({ path: '.hole.19', message: 'a hole in an array; give null' })
+    expect(faults.at(-1)).toEqual({ path: '.hole.19', message: 'a hole in an array; use null' })
   })
 })
 

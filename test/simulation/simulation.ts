@@ -318,7 +318,11 @@ class Simulation {
   #exit(life: Life, error: Error): void {
     if (life !== this.#life || life.stopping) return
     this.#note('the process gives up', { error: error.message })
-    if (!/store cannot go on|held by a handler|cannot be opened|the system is (failed|draining)/.test(error.message)) {
+    if (
+      !/store cannot continue|has a handler that was aborted|cannot be opened|the system is (failed|draining)/.test(
+        error.message,
+      )
+    ) {
       this.#violation(`the process gave up: ${error.stack}`)
     }
     this.#time.schedule(0, 'world', () => life === this.#life && this.#crash('exit'))

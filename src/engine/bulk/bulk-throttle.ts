@@ -6,7 +6,7 @@ import { timers } from '../../runtime/timers.ts'
 /** Jobs that one step moves: at most, and where others wait. */
 const stepMax = 500
 const stepMin = 100
-/** Ready jobs beyond which one that queues more waits while other work comes, for a second a step at most. */
+/** If more jobs than this are ready and other work comes, a requeue waits before its next step, for a second at most. */
 const readyMax = 250
 
 /** What a step should take beside others, in ms, the wait for its turn in the store included: one that takes longer has met them. */
@@ -15,11 +15,14 @@ const stepMs = 10
 const otherWorkMs = 1_000
 /** Between two looks at how many there are, in ms. */
 const lookMs = 10
-/** The rest after a step, in times of what it took: beside others, and alone. Also alone, for processes that write beside this one need gaps. */
+/**
+ * The rest after a step, as a multiple of the time that the step took: beside other work, and without. It is never zero, because processes
+ * that write beside this one need gaps.
+ */
 const rests = { shared: 1, idle: 1 / 3 }
 const restMaxMs = 100
 
-/** What waits: jobs that are ready to be run, and how many ever became so otherwise than by being requeued. */
+/** The ready jobs, and how many jobs ever became ready otherwise than by a requeue. */
 interface Waiting {
   readonly ready: number
   readonly arrived: number

@@ -20,7 +20,7 @@ export interface BulkParts {
   readonly throttle: BulkThrottle
   readonly clock: Clock
   readonly log: SystemLog
-  /** Throws where nothing may be written now. */
+  /** Throws if nothing may be written now. */
   readonly assertWritable: () => void
   /** Does a step when those of all others that asked before are done, and the store has had its rest. */
   readonly inTurn: <T>(step: () => Promise<T>) => Promise<T>
@@ -82,9 +82,9 @@ export class PreparedBulk implements Bulk {
     this.#parts.assertWritable()
     const { phase } = this
     if (!this.#can('run'))
-      throw new BulkStateError(phase, this.matched, `it is ${phase}; it runs once, when it is ready`)
+      throw new BulkStateError(phase, this.matched, `it is ${phase}; it can only run once, when it is ready`)
     if (matched !== this.matched) {
-      const message = `it matched ${this.matched} jobs, and not the number confirmed`
+      const message = `it matched ${this.matched} jobs, not the number that was confirmed`
       throw new BulkStateError(phase, this.matched, message)
     }
     this.#take('run')
@@ -139,7 +139,7 @@ export class PreparedBulk implements Bulk {
     }
   }
 
-  /** Moves the next jobs; false where there are none, or it was stopped while it waited for its turn. */
+  /** Moves the next jobs; false if there are none, or it was stopped while it waited for its turn. */
   async #step(): Promise<boolean> {
     const ids = this.#can('stop') ? this.#ids.take(this.#parts.throttle.jobsMax) : []
     if (ids.length === 0) return false

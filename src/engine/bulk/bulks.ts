@@ -10,7 +10,7 @@ import { BulkThrottle, type BulkThrottleOptions } from './bulk-throttle.ts'
 /** Commands over many jobs that are kept, finished ones included. */
 const bulksMax = 20
 
-/** What a caller that finds all of them unfinished is told to wait. */
+/** The `retryAfterMs` for a caller when all of them are unfinished. */
 const retryAfterMs = 1_000
 
 /** The commands over many jobs that this process knows of. */
@@ -60,7 +60,7 @@ export class Bulks {
     // One that waits to be confirmed has moved nothing: its page may be closed long since.
     const oldest = kept.find((bulk) => !bulk.isOpen) ?? kept.find((bulk) => bulk.can('run'))
     if (!oldest) {
-      const message = `${bulksMax} commands over many jobs are under way, as many as may be; stop one, or wait`
+      const message = `${bulksMax} bulk actions are in progress, the most allowed; stop one, or wait`
       throw new BackpressureError(message, retryAfterMs)
     }
     void oldest.stop()

@@ -12,8 +12,9 @@ interface Stalls {
 const settleMs = 500
 
 /**
- * A timer of an attempt. Time in which the whole process did not run (SIGSTOP, a suspended machine, a debugger) does not count: the answers of
- * that time are not read yet. Time in which a handler blocked the loop counts, but what came in meanwhile is read before it fires.
+ * A timer of an attempt. Time in which the whole process did not run (SIGSTOP, a suspended machine, a debugger) does not count, since
+ * answers that arrived meanwhile have not been read. Time in which a handler blocked the loop counts, but input that arrived meanwhile is
+ * read before the timer fires.
  */
 export class AttemptTimer {
   readonly #timers: ClockTimers

@@ -69,7 +69,7 @@ class Attempt implements RunningAttempt {
   #controller: AbortController | undefined
   #lost = false
   #settled = false
-  /** Set where this very job cannot be given to its handler: its type or its payload is none that it takes. */
+  /** Set if this very job cannot be given to its handler: its type or its payload is none that it takes. */
   #unfit: PayloadError | UnknownTypeError | undefined
 
   constructor(job: LeasedJob, report: Parameters<RunAttempt>[1], options: AttemptOptions) {
@@ -111,7 +111,7 @@ class Attempt implements RunningAttempt {
       new Context(this, this.#job, this.#options.databaseIdOf(this.#job.id)),
     )
     const unrun = unrunIn(returned)
-    if (unrun) throw new TypeError(`its handler returned ${unrun}, of which nothing has run`)
+    if (unrun) throw new TypeError(`its handler returned ${unrun}, none of which has run`)
   }
 
   #isUnfit(error: PayloadError | UnknownTypeError): Error {
@@ -119,7 +119,7 @@ class Attempt implements RunningAttempt {
     return error
   }
 
-  /** Made when it is asked for: most handlers need none. */
+  /** Created on first use: most handlers need none. */
   get signal(): AbortSignal {
     if (!this.#controller) {
       this.#controller = new AbortController()
@@ -133,7 +133,7 @@ class Attempt implements RunningAttempt {
     return this.#options.log(this.#job)
   }
 
-  /** The handler has ended; `outcome` only counts where it was not given up before. */
+  /** The handler has ended; `outcome` only counts if it was not given up before. */
   #ended(outcome: () => LeaseEvent): void {
     this.#timer.clear()
     this.#options.stats.ended(this.#job, this.#tookMs())
@@ -153,7 +153,7 @@ class Attempt implements RunningAttempt {
     this.#report.settled(this.#lost ? null : event, false)
   }
 
-  /** Not below 0, where the clock was set back. */
+  /** Not below 0, if the clock was set back. */
   #tookMs(): number {
     return Math.max(this.#options.now() - this.startedAt, 0)
   }
@@ -174,7 +174,7 @@ class Attempt implements RunningAttempt {
       return this.#event('reject', { error: this.#unfit ? describeOwnError(this.#unfit) : describeError(thrown) })
     }
     const { delayMs, fault } = thrown instanceof RetryAfterError ? this.#orBackoff(thrown) : this.#backoff()
-    // What is wrong with a delay stands in the history: where there is no log, it would be seen nowhere.
+    // What is wrong with a delay stands in the history: if there is no log, it would be seen nowhere.
     return this.#event('fail', { delayMs, error: describeError(thrown, fault) })
   }
 
@@ -195,7 +195,7 @@ class Attempt implements RunningAttempt {
     return asked === undefined ? { delayMs } : { delayMs, fault: this.#told(asked) }
   }
 
-  /** As it was asked for; the backoff where that cannot be used. */
+  /** The requested delay, or the backoff if the delay cannot be used. */
   #orBackoff(error: RetryAfterError | SnoozeError): Delay {
     const { delayMs, fault } = requestedDelay(error)
     const delay = delayMs === undefined ? this.#backoff() : { delayMs }
@@ -247,7 +247,7 @@ class Context implements JobContext {
   }
 }
 
-/** What stands for work that was not done, in a returned value; undefined where nothing does. */
+/** What in a returned value represents work that was not done; undefined if nothing does. */
 function unrunIn(returned: unknown): string | undefined {
   if (typeof returned === 'function') return 'a function'
   const isIterator = typeof returned === 'object' && returned !== null && 'next' in returned && isIterable(returned)

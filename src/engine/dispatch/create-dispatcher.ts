@@ -24,7 +24,7 @@ interface DispatcherParts {
   readonly listener: InputFrom<typeof dispatcherMachine>['listener']
 }
 
-/** The actor that gives jobs to workers, not started; what its attempts need is made here. */
+/** Creates the actor that gives jobs to workers, with what its attempts need; does not start it. */
 export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatcherMachine> {
   const { settings, clock, random, log, inspect, registry, store, stats, listener } = parts
   const runAttempt = createRunAttempt({

@@ -20,7 +20,7 @@ export function handlerBackoff(backoffMs: () => unknown): number | string {
   return `its backoffMs gave ${named(given)}`
 }
 
-/** A delay that was asked for, in ms; undefined where none can be used. `fault`: what is wrong with it. */
+/** A delay that was asked for, in ms; undefined if none can be used. `fault`: what is wrong with it. */
 interface RequestedDelay {
   readonly delayMs?: number
   readonly fault?: string

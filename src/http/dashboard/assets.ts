@@ -58,7 +58,7 @@ export function assetRoute(): Route {
   }
 }
 
-/** Undefined where no page loads anything by that name. */
+/** Undefined if no page loads anything by that name. */
 async function load(name: string): Promise<Asset | undefined> {
   if (Object.hasOwn(texts, name)) return tagged(texts[name]!)
   return Object.hasOwn(paths, name) ? tagged(await readFile(paths[name]!, 'utf8')) : undefined

@@ -14,9 +14,9 @@ const lifeJitter = 0.2
 const pageMax = 1_000
 /** From one read to the next at least, in ms: with `pageMax` it keeps the reading below 20,000 transitions a second. */
 const paceMs = 50
-/** The same where there was nothing. */
+/** The same if there was nothing. */
 const restMs = 100
-/** The same where the database could not be read, and the longest. */
+/** The same if the database could not be read, and the longest. */
 const troubleMs = 1_000
 /** The pause after a turn, in turns: what telling costs stays a small share of the machine, however busy that is and whoever listens. */
 const pauseTurns = 19
@@ -40,7 +40,7 @@ export interface EventFeedOptions {
  * are told it, and then stand together. Those behind the foremost have every second turn, one after another. A reader that does not take
  * its bytes falls behind: what it lacks waits in the database, and the server's idle timeout ends one that takes none.
  *
- * A stream ends after some minutes, with the session that opened it, or as the oldest where there are too many: a proxy may keep one open for a
+ * A stream ends after some minutes, with the session that opened it, or as the oldest if there are too many: a proxy may keep one open for a
  * client that has long gone. Its client comes back by the id of the last event that it was told, and misses none.
  */
 export class EventFeed {
@@ -68,8 +68,8 @@ export class EventFeed {
   }
 
   /**
-   * Begins a stream: after the event `after` (one that is not there yet: now), or from now. `session`: the one that asks, null where it showed
-   * the token or none is needed. Throws `UnavailableError` where it cannot begin; then nothing has been sent.
+   * Begins a stream: after the event `after` (one that is not there yet: now), or from now. `session`: the one that asks, null if it showed
+   * the token or none is needed. Throws `UnavailableError` if it cannot begin; then nothing has been sent.
    */
   async open(outgoing: Outgoing, filter: EventFilter, session: Session | null, after?: number): Promise<void> {
     if (this.#closed || outgoing.req.socket.destroyed) throw new UnavailableError('the server is stopping')
@@ -168,7 +168,7 @@ export class EventFeed {
     }
   }
 
-  /** Where those stand whose turn it is; undefined where nobody can be told more. */
+  /** Where those stand whose turn it is; undefined if nobody can be told more. */
   #nextPosition(): number | undefined {
     const positions = [...this.#readers].flatMap((reader) => (reader.ready ? [reader.after!] : []))
     if (positions.length === 0) return

@@ -68,7 +68,7 @@ export class EventReader {
     this.#outgoing.write(`:\n${this.#position()}`)
   }
 
-  /** Ends the stream in good order; at once where the client would have to take something first. */
+  /** Ends the stream in good order; at once if the client would have to take something first. */
   end(): void {
     clearTimeout(this.#life)
     if (this.#after === undefined) return

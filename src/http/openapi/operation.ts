@@ -12,7 +12,7 @@ export const tags = {
   Description: 'This, for programs.',
 }
 
-/** What is answered where all went well, or where an error is no problem document. */
+/** What is answered if all went well, or if an error is no problem document. */
 interface Answer {
   readonly description: string
   /** Of JSON; one that has a name. */

@@ -141,7 +141,7 @@ export function findBulk(system: JobSystem, c: Context<Env>): Bulk {
   throw new HttpError(
     404,
     'bulk_not_found',
-    'that bulk action is no longer known: a restart forgets them, and new ones replace the oldest',
+    'there is no such bulk action: a restart forgets them, and new ones replace the oldest',
   )
 }
 

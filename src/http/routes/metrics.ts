@@ -78,7 +78,7 @@ function metricsView(given: Metrics): Wire<typeof metrics> {
 }
 
 /**
- * The content type to answer with: the first of those `named` that `Accept` ranks highest, by q, where it names it and ranks it above
+ * The content type to answer with: the first of those `named` that `Accept` ranks highest, by q, if it names it and ranks it above
  * `usual`, for which a range counts too; else `usual`. So a browser, curl and whoever takes anything get the usual.
  */
 function contentTypeFor(c: Context, usual: string, named: readonly string[]): string {

@@ -43,7 +43,7 @@ interface ReadRoute extends AnyRoute {
   readonly handle: Handle<[query: never, gone: AbortSignal]>
 }
 
-/** All but `itself` count among the requests that are served at once, and are refused where there are too many. */
+/** All but `itself` count among the requests that are served at once, and are refused if there are too many. */
 type WriteRoute = AnyRoute & { readonly method: 'POST' } & (
     | { readonly takes: 'json'; readonly handle: Handle<[body: unknown], Promise<Response>> }
     | { readonly takes: 'form'; readonly handle: Handle<[form: URLSearchParams], Promise<Response>> }

@@ -12,11 +12,11 @@ const list = new Intl.ListFormat('en-GB')
 
 /** When a job runs next, if nothing else comes in its way. */
 interface NextRun {
-  /** Epoch ms; null where nobody knows: someone must do something first, others go before it, no worker is free, or it never runs again. */
+  /** Epoch ms; null if nobody knows: someone must do something first, others go before it, no worker is free, or it never runs again. */
   readonly at: number | null
   /** The same as an adverb: `now`, `as soon as a worker is free`, `never, unless someone requeues it`. */
   readonly when: string
-  /** The same as a sentence; empty where it runs already. */
+  /** The same as a sentence; empty if it runs already. */
   readonly sentence: string
 }
 

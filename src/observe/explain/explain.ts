@@ -19,14 +19,14 @@ export interface NextEvent {
   /** Where it leads, as things are now. */
   readonly to: JobState
   readonly cause: Cause
-  /** Whether it can happen now; null where this process does not know. */
+  /** Whether it can happen now; null if this process does not know. */
   readonly possible: boolean | null
   /** Why not. */
   readonly obstacles: readonly Obstacle[]
   readonly sentence: string
 }
 
-/** Why a job is where it is, what can happen next, what stands in the way. A snapshot; instants are epoch ms. */
+/** Why a job is in its state, what can happen next, and what prevents it. A snapshot; instants are epoch ms. */
 export interface Explanation {
   readonly jobId: number
   readonly state: JobState
@@ -36,19 +36,19 @@ export interface Explanation {
   readonly summary: string
   /** What brought it here. */
   readonly because: Happened
-  /** The end of the last attempt that failed, also from before a requeue; null where none has. */
+  /** The end of the last attempt that failed, also from before a requeue; null if none has. */
   readonly lastFailure: Happened | null
-  /** Every event that the machine takes now, in its order. */
+  /** Every event that the machine allows now, in its order. */
   readonly next: readonly NextEvent[]
   /** What stands between the job and its next run. */
   readonly obstacles: readonly Obstacle[]
-  /** Null where it does not wait in line. */
+  /** Null if it does not wait in line. */
   readonly line: PlaceInLine | null
-  /** Null where nobody knows: someone must do something first, others go before it, no worker is free, or it never runs again. */
+  /** Null if nobody knows: someone must do something first, others go before it, no worker is free, or it never runs again. */
   readonly earliestRunAt: number | null
   /** The same in words. */
   readonly earliest: string
-  /** From when on retention removes it; null where it does not, or this process does not know. */
+  /** From when on retention removes it; null if it does not, or this process does not know. */
   readonly removedAt: number | null
 }
 
@@ -121,7 +121,7 @@ function consequence({ conditions, attempt }: Edge, { jobFacts: { job } }: Facts
 
 function summarize(facts: Facts, obstacles: readonly Obstacle[]): string {
   const { job, lastEvent } = facts.jobFacts
-  // When it is due stands in the last sentence, and that it has ended in both.
+  // The last sentence already says when it is due, and both say that it has ended.
   const told = obstacles.filter(({ code }) => code !== 'not_due' && code !== 'ended')
   const is = eventsFrom(job.state).length === 0 ? 'has' : 'is'
   return [

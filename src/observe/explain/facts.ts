@@ -12,7 +12,7 @@ interface AttemptFacts {
   readonly leaseToken: number
   /** `next`: waits for a worker to come free. `stuck`: given up, but its handler goes on. */
   readonly phase: 'next' | 'called' | 'stuck'
-  /** Null where the handler was not called yet. */
+  /** Null if the handler was not called yet. */
   readonly timeoutMs: number | null
   /** When its handler was told to stop, in epoch ms, and why; null while it was not. */
   readonly aborted: RunningAttempt['aborted']
@@ -24,7 +24,7 @@ export interface ServerFacts {
   readonly phase: 'created' | 'recovering' | 'serving' | 'draining' | 'stopped' | 'failed'
   /** What dead processes had leased has been moved on: a lease in the file is this process's. */
   readonly hasRecovered: boolean
-  /** Why commits fail; null where they go well. */
+  /** Why commits fail; null if they go well. */
   readonly trouble: string | null
   /** When a stop that has begun aborts what still runs, in epoch ms. */
   readonly abortsAt: number | null
@@ -42,7 +42,7 @@ export interface ServerFacts {
 /** All that an explanation is made from; the file was read a little before the process. */
 export interface Snapshot {
   readonly jobFacts: JobFacts
-  /** Null where this process is no server: then the file is all that is known. */
+  /** Null if this process is no server: then the file is all that is known. */
   readonly server: ServerFacts | null
   /** Epoch ms. */
   readonly now: number

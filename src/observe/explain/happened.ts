@@ -24,7 +24,7 @@ export interface Happened extends EventCause {
   readonly sentence: string
 }
 
-/** One row of a job's history as people are told of it. */
+/** One row of the history of a job, in words. */
 export function toHappened(event: HistoryEvent, facts: Facts): Happened {
   return {
     ...withoutPlace(event),

@@ -6,7 +6,7 @@ import type { Facts, ServerFacts } from './facts.ts'
 import type { Obstacle } from './obstacle.ts'
 import { ago, duration, instant, sayInstant, sayOwner } from './text.ts'
 
-/** What stands between a job whose lease somebody holds, or held, and an event. */
+/** What prevents an event of a job that is or was leased. */
 export function obstaclesOfLease(event: EventType, facts: Facts): Obstacle[] {
   switch (event) {
     case 'start':
@@ -43,7 +43,7 @@ function orphaned(facts: Facts): Obstacle[] {
   return [{ code: 'holder_gone', message: `the process that held it has ended, and ${fate}`, until: null }]
 }
 
-/** Its attempt is over here: what came of it cannot be another any more. */
+/** Its attempt is over in this process; its outcome can no longer change. */
 function settled(facts: Facts): Obstacle[] {
   const { server } = facts
   const over = sayOver(facts)
@@ -54,12 +54,12 @@ function settled(facts: Facts): Obstacle[] {
   return [{ code: 'outcome_pending', message, until: null }]
 }
 
-/** Whether its handler is known to have ended, or was given up, and only what came of it is not on disk. */
+/** Whether its handler is known to have ended or was given up, and only the outcome is not yet on disk. */
 export function isOver(facts: Facts): boolean {
   return sayOver(facts) !== null && (facts.attempt !== undefined || !facts.hasJustStarted)
 }
 
-/** How its attempt has come to its end here, as far as that is known; null where it has not. */
+/** How its attempt has come to its end here, as far as that is known; null if it has not. */
 function sayOver(facts: Facts): string | null {
   if (!facts.server || facts.isOrphan || !facts.isExecuting) return null
   const attempt = facts.attempt
@@ -67,7 +67,7 @@ function sayOver(facts: Facts): string | null {
   return facts.hasJustStarted ? 'its handler is being called, or has ended' : 'its handler has ended'
 }
 
-/** Its handler was told to stop, which leaves other ends to the attempt than this one. */
+/** Its handler was told to stop, which rules out this end of the attempt. */
 function alreadyAborted(event: EventType, facts: Facts): Obstacle[] {
   const aborted = facts.attempt?.aborted
   if (!aborted || endsAfter(aborted.reason).includes(event)) return []
@@ -124,7 +124,7 @@ export function running(facts: Facts): Obstacle[] {
   return [{ code: 'attempt_running', message, until: abort.at }]
 }
 
-/** When its handler will be told to stop, if it goes on for so long; null where that is not known here. */
+/** When its handler will be told to stop, if it goes on for so long; null if that is not known here. */
 function abortOf(facts: Facts): { readonly at: number; readonly reason: string } | null {
   const { jobFacts, server } = facts
   const timeoutMs = facts.attempt?.timeoutMs ?? jobFacts.job.timeoutMs

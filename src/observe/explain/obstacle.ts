@@ -43,6 +43,6 @@ export interface Obstacle {
   readonly code: ObstacleCode
   /** A clause: `all 10 workers are busy`. */
   readonly message: string
-  /** When it is out of the way by itself, in epoch ms; null where that is not known, or never. */
+  /** When it is out of the way by itself, in epoch ms; null if that is not known, or never. */
   readonly until: number | null
 }

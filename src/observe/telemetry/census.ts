@@ -40,7 +40,7 @@ export class TypeCounter {
     this.#elapsed = parts.elapsed ?? (() => performance.now())
   }
 
-  /** The last one; where there is none yet, the first, if it is finished soon, else null. */
+  /** The last one; if there is none yet, the first, if it is finished soon, else null. */
   async take(): Promise<Census | null> {
     if (this.#elapsed() >= this.#nextAt) this.#underWay ??= this.#count()
     if (this.#last || !this.#underWay) return this.#last

@@ -21,7 +21,7 @@ export interface Telemetry {
   readonly states: Readonly<Record<JobState, number>>
   /** How often each edge was taken since the file was made, also those that never were. `to` is null for jobs that retention removed. */
   readonly transitions: readonly EdgeCount[]
-  /** Null where the first is not finished yet. */
+  /** Null if the first is not finished yet. */
   readonly census: Census | null
   /** Of each type with a handler here. This and the next two are since this process opened the file. */
   readonly types: readonly TypeDurations[]
@@ -125,7 +125,7 @@ function countPhases(workers: Activity['workers']): Record<Phase, number> {
   return counts
 }
 
-/** An edge's first time is an increase only where it was seen at 0 before. */
+/** An edge's first time is an increase only if it was seen at 0 before. */
 function withNeverTaken(counts: readonly EdgeCount[]): EdgeCount[] {
   const known = [
     ...edges.map(({ from, event, to }) => ({ from, event, to, count: 0 })),

@@ -15,9 +15,9 @@ export interface Metrics {
   readonly successCount: number
   /** Attempts that ended in `fail`, `reject` or `expire`. */
   readonly failureCount: number
-  /** 0 where no attempt has ended. */
+  /** 0 if no attempt has ended. */
   readonly avgExecutionMs: number
-  /** From `runAt` to the handler's call; 0 where no attempt has started. */
+  /** From `runAt` to the handler's call; 0 if no attempt has started. */
   readonly avgTimeInQueueMs: number
 }
 

@@ -79,7 +79,7 @@ export class TimeSeries {
     timers.clearInterval(this.#timer)
   }
 
-  /** Takes one now; none where the file cannot be read, nor where no time has passed: the next then covers more. */
+  /** Takes one now; none if the file cannot be read, nor if no time has passed: the next then covers more. */
   async sample(): Promise<void> {
     const edges = await this.#parts.edges().catch(() => null)
     if (!edges) return
@@ -93,7 +93,7 @@ export class TimeSeries {
     this.#before = reading
   }
 
-  /** Those newer than `after`, the oldest first; all where `after` is newer than the newest, as a reader's is after the clock was set back. */
+  /** Those newer than `after`, the oldest first; all if `after` is newer than the newest, as a reader's is after the clock was set back. */
   since(after: number): Sample[] {
     const newest = this.#samples.at(-1)?.at ?? 0
     return this.#samples.filter(({ at }) => at > after || after > newest)

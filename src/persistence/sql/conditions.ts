@@ -7,7 +7,7 @@ export const parkedAs = { unhandled: 1, suspect: 2 } as const
 export const isReady = `${stateHasTag('ready')} AND jobs.parked = 0`
 /** Queued jobs that are put aside, whatever for. */
 export const isParked = `${stateHasTag('ready')} AND jobs.parked > 0`
-// Both terms, for SQLite uses the index where its own stands in the statement.
+// Both terms, for SQLite uses the index if its own stands in the statement.
 export const isUnhandled = `${isParked} AND jobs.parked = ${parkedAs.unhandled}`
 export const isSuspect = `${isParked} AND jobs.parked = ${parkedAs.suspect}`
 /** Jobs that wait for their `run_at`. */

@@ -3,7 +3,7 @@ import type { LeaseEvent } from '../store.ts'
 /** One job to move. */
 export interface Item {
   readonly id: number
-  /** The lease that must be held, where a move is fenced. */
+  /** The lease that must be held, if a move is fenced. */
   readonly leaseToken?: number
   /** Until it may run again, if it does; 0 unless given. */
   readonly delayMs?: number

@@ -37,7 +37,7 @@ export const stored: Columns = {
 }
 
 /**
- * The guards over columns; `:now` is the transaction's instant, `:crashed` 1 where leases expire because their process is dead, else 0. Tests
+ * The guards over columns; `:now` is the transaction's instant, `:crashed` 1 if leases expire because their process is dead, else 0. Tests
  * hold them against the machine's own.
  */
 const guardSql: Record<GuardName, (job: Columns) => string> = {
@@ -47,23 +47,23 @@ const guardSql: Record<GuardName, (job: Columns) => string> = {
   crashed: () => ':crashed',
 }
 
-/** True where `column` is one of `states`. */
+/** True if `column` is one of `states`. */
 function stateIsOneOf(states: readonly JobNode[], column = 'jobs.state'): string {
   return states.length === 0 ? '0' : `(${states.map((state) => `${column} = '${state}'`).join(' OR ')})`
 }
 
-/** True where the job's state carries `tag`. */
+/** True if the job's state carries `tag`. */
 export function stateHasTag(tag: JobTag, column = 'jobs.state'): string {
   return stateIsOneOf(statesWithTag(tag), column)
 }
 
-/** True where the machine takes `event` in the job's state. */
+/** True if the machine takes `event` in the job's state. */
 export function takes(event: EventType, { state } = stored): string {
   return stateIsOneOf([...new Set(edgesOn(event).map(({ from }) => from))], state)
 }
 
 /**
- * The job after `event`; only meaningful where `takes(event, job)`. `delay`: of an attempt that is to run again, until it may, in ms. An
+ * The job after `event`; only meaningful if `takes(event, job)`. `delay`: of an attempt that is to run again, until it may, in ms. An
  * expression that is that of `job` is left as it is: the column stays.
  */
 export function after(event: EventType, job: Columns, delay: string): Columns {
@@ -128,7 +128,7 @@ export function byEdge(event: EventType, job: Columns, expressionOf: (edge: Edge
   return `CASE ${cases.map(({ condition, value }) => `WHEN ${condition} THEN ${value}`).join(' ')} END`
 }
 
-/** True where the job is in the edge's state and its guards say what they must; `asked`: each in SQL. */
+/** True if the job is in the edge's state and its guards say what they must; `asked`: each in SQL. */
 export function conditionOf<Guard extends string>(
   { from, conditions }: Pick<Edge<string, string, Guard>, 'from' | 'conditions'>,
   job: Pick<Columns, 'state'>,

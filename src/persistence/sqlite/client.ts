@@ -74,7 +74,7 @@ import { beat, beatMs, createHeartbeat, raiseTimeout, stallMs, threadBlockedMs }
 /** Tries of a read that met a checkpoint or a recovery, a turn of the loop apart. */
 const busyReadTries = 100
 
-/** Jobs of calls that are gathered before they are sent, where more come in the same turn of the loop. */
+/** Jobs of calls that are gathered before they are sent, when more come in the same turn of the loop. */
 const gatherMax = 500
 /** Calls that are worth a message of their own before a turn ends. */
 const partMin = 16
@@ -91,7 +91,7 @@ export interface SqliteStoreOptions extends WriterOptions {
   readonly path: string
   /** A server, which must hold the file's lock; null for a producer. */
   readonly owner: Owner | null
-  /** The file of that lock, when it was taken; null where nobody holds one. */
+  /** The file of that lock, when it was taken; null if nobody holds one. */
   readonly lock?: FileId | null
   /** Of a file that is made now, or of an epoch that begins now. */
   readonly newDatabaseId: string
@@ -101,7 +101,7 @@ export interface SqliteStoreOptions extends WriterOptions {
   readonly secureDelete?: boolean | undefined
   readonly clock: Clock
   readonly notify: (event: StoreEvent) => void
-  /** Of the attempts that run now, in ms, 0 where none does: a loop that stands still for longer is ended with the process. */
+  /** Of the attempts that run now, in ms, 0 if none does: a loop that stands still for longer is ended with the process. */
   readonly longestTimeoutMs: () => number
 }
 
@@ -118,8 +118,8 @@ export function startThread(workerData: ThreadOptions): ThreadLink {
 export const storeThreads = { start: startThread }
 
 /**
- * Opens the store; makes the file where it is missing. Rejects with `DatabaseUnusableError` where the file cannot be used, and with
- * `UnavailableError` where another process has kept it locked for longer than opening waits. `start`: how its thread
+ * Opens the store; makes the file if it is missing. Rejects with `DatabaseUnusableError` if the file cannot be used, and with
+ * `UnavailableError` if another process has kept it locked for longer than opening waits. `start`: how its thread
  * is started, for tests that have it in this one.
  */
 export async function openSqliteStore(options: SqliteStoreOptions, start = storeThreads.start): Promise<Store> {
@@ -183,7 +183,7 @@ class SqliteStore implements Store {
   readonly #scanner: Scanner
   readonly #checks = new ReportThreads<string, VerifyReport>(
     new URL('./verify/verify-thread.js', import.meta.url),
-    'the database cannot be checked',
+    'cannot check the database',
   )
   readonly #backups = new ReportThreads<BackupData, BackupReport>(
     new URL('./file/backup-thread.js', import.meta.url),
@@ -242,7 +242,7 @@ class SqliteStore implements Store {
     this.#exited = new Promise((resolve) => {
       thread.once('exit', () => {
         this.#hearHeld()
-        if (!this.#closed) this.#end(new Error("the store's thread ended by itself"))
+        if (!this.#closed) this.#end(new Error('the thread of the store ended unexpectedly'))
         resolve()
       })
     })
@@ -489,7 +489,7 @@ class SqliteStore implements Store {
     const { fatal } = reply
     if (fatal !== undefined) {
       this.#end(
-        fatal.lost ? new DatabaseLostError(fatal.message) : new Error(`the store cannot go on: ${fatal.message}`),
+        fatal.lost ? new DatabaseLostError(fatal.message) : new Error(`the store cannot continue: ${fatal.message}`),
       )
       return
     }

@@ -12,7 +12,7 @@ export const applicationId = 0x6a6f626d
 export const markEvery = 100
 export const isMark = `seq % ${markEvery} = 0`
 
-/** Jobs that a row of `event_runs` tells of. */
+/** The most jobs in a row of `event_runs`. */
 export function isOfRun(run: string): string {
   return `jobs.id BETWEEN ${run}.first_job_id AND ${run}.first_job_id + ${run}.length - 1`
 }

@@ -350,7 +350,7 @@ describe('a handler of which nothing has run', () => {
   ])('since it returned %s failed, and says so', async (_, handler, what) => {
     expect(await outcomeOf(handler)).toMatchObject({
       event: 'fail',
-      error: { name: 'TypeError', message: `its handler returned ${what}, of which nothing has run` },
+      error: { name: 'TypeError', message: `its handler returned ${what}, none of which has run` },
     })
   })
 

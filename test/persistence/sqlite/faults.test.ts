@@ -67,8 +67,8 @@ test('a first start on a full disk leaves nothing behind, and the next one begin
   const path = join(folder, 'jobs.db')
   const makeRoom = fillDisk(folder)
 
-  expect(() => lockForServer(path)).toThrow(/jobs\.db-mark cannot be made: ENOSPC.*; make space/)
-  await expect(openStore({ path })).rejects.toThrow(/jobs\.db-mark cannot be made: ENOSPC.*; make space/)
+  expect(() => lockForServer(path)).toThrow(/jobs\.db-mark cannot be created: ENOSPC.*; free some space/)
+  await expect(openStore({ path })).rejects.toThrow(/jobs\.db-mark cannot be created: ENOSPC.*; free some space/)
   const left = readdirSync(folder)
   const open = readdirSync('/proc/self/fd').map((fd) => linkOf(`/proc/self/fd/${fd}`))
   makeRoom()
@@ -90,7 +90,7 @@ test('a start on a full disk names the file that it cannot write, and what to do
   makeRoom()
 
   expect(refusal).toBeInstanceOf(DatabaseUnusableError)
-  expect(refusal).toMatchObject({ message: expect.stringMatching(/jobs\.db-lock: .*full; make space on the disk/) })
+  expect(refusal).toMatchObject({ message: expect.stringMatching(/jobs\.db-lock: .*full; free some space on/) })
   lockForServer(path).release()
 })
 
@@ -108,7 +108,7 @@ test('a mark that cannot be made anew is told of once, and ends nothing', async 
   await until(() => existsSync(`${path}-mark`))
 
   expect(notices).toEqual([
-    { type: 'file', message: expect.stringMatching(/jobs\.db-mark cannot be made: E.*permissions.*is kept, but/) },
+    { type: 'file', message: expect.stringMatching(/jobs\.db-mark cannot be created: E.*permissions.*are safe, but/) },
   ])
   expect(stored).toMatchObject({ jobs: [{ id: 2 }] })
   expect(refusal).toBeInstanceOf(DatabaseUnusableError)

@@ -51,8 +51,8 @@ describe.each([
         ['the database', '', 'copied by this process', copy, /lost its lock on jobs\.db:/],
         ["the log's index", '-shm', 'copied by this process', copy, /lost its lock on jobs\.db-shm/],
         ["the server's lock", '-lock', 'copied by this process', copy, /lost its lock on jobs\.db-lock/],
-        ['the database', '', 'cut', cut, /jobs\.db was cut to 0 bytes/],
-        ['the log', '-wal', 'cut', cut, /jobs\.db-wal was cut to 0 bytes/],
+        ['the database', '', 'cut', cut, /jobs\.db was truncated to 0 bytes/],
+        ['the log', '-wal', 'cut', cut, /jobs\.db-wal was truncated to 0 bytes/],
       ] as const)
     : []),
 ] as const)('once %s (jobs.db%s) was %s', (_, suffix, __, harm, reason) => {
@@ -114,7 +114,7 @@ test.runIf(onlyOnLinux).each([
   harm(`${path}-wal`)
 
   await until(() => fatal().length > 0)
-  expect(fatal()[0]!.message).toMatch(/All that was acknowledged is in the database/)
+  expect(fatal()[0]!.message).toMatch(/All acknowledged jobs are in the database/)
   const alone = join(tempFolder(), 'alone.db')
   copyFileSync(path, alone)
   expect(verifyFile(alone)).toMatchObject({ jobs: 10, violations: [] })

@@ -59,12 +59,12 @@ test('a database on layered file systems, whose files have another device than t
 
 describe('a path of no file is refused, with what to give instead:', () => {
   test.each([
-    ['a folder', 'folder', /folder is a folder; give the path of a file in it, such as .*folder\/jobs\.db$/],
-    ['a link to a folder', 'link', /folder is a folder; give the path of a file in it/],
-    ['a file in a file', 'package.json/x.db', /package\.json\/x\.db is a path inside a file, not a folder/],
-    ['a file in a folder in a file', 'package.json/x/x.db', /is a path inside a file, not a folder/],
-    ['too long a name', 'x'.repeat(300), /x cannot be looked at: ENAMETOOLONG.*; check the path/],
-    ['a device', '/dev/null', /^\/dev\/null is a device, a pipe or a socket; give the path of a file$/],
+    ['a folder', 'folder', /folder is a folder; use the path of a file in it, such as .*folder\/jobs\.db$/],
+    ['a link to a folder', 'link', /folder is a folder; use the path of a file in it/],
+    ['a file in a file', 'package.json/x.db', /package\.json\/x\.db is inside a file, not a folder/],
+    ['a file in a folder in a file', 'package.json/x/x.db', /is inside a file, not a folder/],
+    ['too long a name', 'x'.repeat(300), /x cannot be accessed: ENAMETOOLONG.*; check the path/],
+    ['a device', '/dev/null', /^\/dev\/null is a device, a pipe or a socket; use the path of a file$/],
   ])('%s', (_, path, reason) => {
     const folder = aFolder()
     mkdirSync(join(folder, 'folder'))
@@ -87,14 +87,14 @@ describe('a database whose log would live elsewhere is refused, with what to do:
         renameSync(path, `${path}.moved`)
         symlinkSync(`${path}.gone`, path)
       },
-      /symbolic link that leads nowhere/,
+      /symbolic link to nothing/,
     ],
     ...['-wal', '-shm', '-lock', '-mark'].map(
       (suffix) =>
         [
           `a link in the place of jobs.db${suffix}`,
           (path: string) => symlinkSync(`${path}.elsewhere`, `${path}${suffix}`),
-          /is a symbolic link; it belongs beside the database/,
+          /is a symbolic link; it must be a plain file beside the database/,
         ] as const,
     ),
     ['a folder in the place of its log', (path: string) => mkdirSync(`${path}-wal`), /is a folder or device/],
@@ -120,7 +120,7 @@ describe('a database whose log would live elsewhere is refused, with what to do:
     }
     whenDone(() => execFileSync('umount', ['-l', join(folder, name)]))
 
-    expect(() => locateDatabase(path)).toThrow(/is mounted by itself.*mount its folder instead/)
+    expect(() => locateDatabase(path)).toThrow(/is a mount of its own.*mount its folder instead/)
   })
 })
 
@@ -133,7 +133,7 @@ describe('a second server', () => {
     const refusal = await openSystem({ database: link, runs: { work: () => {} } }).catch((error: unknown) => error)
 
     expect(refusal).toBeInstanceOf(DatabaseLockedError)
-    expect(refusal).toMatchObject({ message: expect.stringMatching(/served by this process \(\d+\) already/) })
+    expect(refusal).toMatchObject({ message: expect.stringMatching(/already served by this process \(\d+\)/) })
   })
 
   test('of another copy of the package in this process is refused, as is a producer, until the first is closed', async () => {
@@ -150,7 +150,7 @@ describe('a second server', () => {
       expect(refusal).toBeInstanceOf(DatabaseLockedError)
       expect(refusal).toMatchObject({
         pid: process.pid,
-        message: expect.stringMatching(/through another copy of jobmachine/),
+        message: expect.stringMatching(/through another copy or bundle of jobmachine/),
       })
     }
     files.set(name, own)

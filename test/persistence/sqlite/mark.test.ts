@@ -248,12 +248,12 @@ describe('a database that is not there, or empty, is no new one', () => {
   const remove = (path: string) => rmSync(path)
   const empty = (path: string) => truncateSync(path, 0)
   test.each([
-    ['removed, beside its mark', remove, ['-wal', '-lock'], /is not there, but jobs\.db-mark says that 20/],
+    ['removed, beside its mark', remove, ['-wal', '-lock'], /does not exist, but jobs\.db-mark says that 20/],
     ['emptied, beside its mark', empty, ['-wal', '-lock'], /is empty, but jobs\.db-mark says that 20/],
-    ['removed, beside its log', remove, ['-mark', '-lock'], /is not there, but jobs\.db-wal holds/],
+    ['removed, beside its log', remove, ['-mark', '-lock'], /does not exist, but jobs\.db-wal holds/],
     ['emptied, beside its log', empty, ['-mark', '-lock'], /is empty, but jobs\.db-wal holds/],
-    ['removed, beside a lock', remove, ['-mark', '-wal'], /is not there, but jobs\.db-lock is there/],
-    ['emptied, beside a lock', empty, ['-mark', '-wal'], /is empty, but jobs\.db-lock is there/],
+    ['removed, beside a lock', remove, ['-mark', '-wal'], /does not exist, but jobs\.db-lock exists/],
+    ['emptied, beside a lock', empty, ['-mark', '-wal'], /is empty, but jobs\.db-lock exists/],
   ] as const)('%s', async (_, harm, alsoRemoved, reason) => {
     const { path } = killed()
     writeFileSync(`${path}-lock`, '')
@@ -279,7 +279,7 @@ describe('a database that is not there, or empty, is no new one', () => {
     rmSync(path)
     truncateSync(`${path}-mark`, 0)
     await expect(openStore({ path })).rejects.toThrow(
-      `${path} is not there, but jobs.db-mark is there, and is damaged, so there was a database. Put it back`,
+      `${path} does not exist, but jobs.db-mark exists but is damaged, so there was a database. Put it back`,
     )
   })
 
@@ -327,7 +327,7 @@ test('a file that was stopped, with a damaged mark, goes on with higher ids, and
   await store.enqueue(jobs(1))
 
   expect(notices).toEqual([
-    { type: 'file', message: expect.stringMatching(/new epoch begins.*: jobs\.db-mark is damaged$/) },
+    { type: 'file', message: expect.stringMatching(/new epoch begins.*because jobs\.db-mark is damaged$/) },
   ])
   expect(readMark(path)).toMatchObject({ epoch: 'later' })
 })

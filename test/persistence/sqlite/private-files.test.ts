@@ -273,7 +273,7 @@ describe('a lock on jobs.db-lock', () => {
     // gVisor and systems other than Linux do not list the locks.
     const who = locksAreListed() ? `process ${locker.pid} has` : 'a process has'
     expect(refusal).toContain('ended with 75: ')
-    expect(refusal).toContain(`jobs.db is not free: ${who} a lock on ${database}-lock`)
+    expect(refusal).toContain(`jobs.db is locked: ${who} a lock on ${database}-lock`)
     expect(refusal).toContain(`(process ${before.process.pid}, which has ended)`)
     locker.kill('SIGKILL')
     await once(locker, 'exit')

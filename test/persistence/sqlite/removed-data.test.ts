@@ -94,7 +94,7 @@ describe('jobmachine compact', () => {
 
     const { code, stdout, stderr } = await run(path)
 
-    expect([code, stderr]).toEqual([0, expect.stringMatching(/^writing [\d,]+ bytes again\n$/)])
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/^rewriting [\d,]+ bytes\n$/)])
     expect(stdout).toMatch(/jobs\.db: [\d,]+ bytes before, [\d,]+ now\n$/)
   })
 

@@ -10,7 +10,7 @@ export interface NodeLayout {
   readonly height: number
 }
 
-/** How an edge runs: path data of its line and of its arrowhead, and the middle of its words; null where it has none. */
+/** How an edge runs: path data of its line and of its arrowhead, and the middle of its words; null if it has none. */
 export interface EdgeLayout {
   readonly id: string
   readonly line: string

@@ -10,7 +10,7 @@ import {
 import { layoutOf } from './layout.ts'
 import { ChartTemplate, type EdgeOverlay, type NodeOverlay, type Overlay } from './svg.ts'
 
-/** What is in each state of a machine now, and how often each edge was taken; the latter null where that is not counted. */
+/** What is in each state of a machine now, and how often each edge was taken; the latter null if that is not counted. */
 export interface Tally {
   readonly states: ReadonlyMap<string, number>
   readonly taken: ReadonlyMap<string, number> | null

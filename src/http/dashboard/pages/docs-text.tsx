@@ -15,7 +15,7 @@ export function Code({ of }: { readonly of: string }) {
   )
 }
 
-/** A table that scrolls by itself where the screen is narrow, by the keyboard too. */
+/** A table that scrolls by itself if the screen is narrow, by the keyboard too. */
 export function Table(props: {
   readonly label: string
   readonly columns: readonly string[]

@@ -2,7 +2,7 @@ import { type JobFilter, jobStates } from '../../../engine/front-door.ts'
 import { InvalidInputError } from '../../../errors.ts'
 
 const names = ['state', 'type', 'queue', 'text', 'created_from', 'created_to'] as const
-/** The filter as its form has it: text, empty where nothing is asked; instants in UTC, as the browser's field writes them. */
+/** The filter as its form has it: text, empty if nothing is asked; instants in UTC, as the browser's field writes them. */
 export type FilterFields = Readonly<Record<(typeof names)[number], string>>
 
 export function fieldsOf(form: URLSearchParams): FilterFields {
@@ -14,7 +14,7 @@ export function givenFields(fields: FilterFields): Record<string, string> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ''))
 }
 
-/** Throws `InvalidInputError` where a field is not what it takes; what the system checks itself is left to it. */
+/** Throws `InvalidInputError` if a field is not what it takes; what the system checks itself is left to it. */
 export function toFilter(fields: FilterFields): Omit<JobFilter, 'limit' | 'cursor'> {
   const { state, type, queue, text } = fields
   const known = jobStates.find((name) => name === state)

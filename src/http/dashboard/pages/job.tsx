@@ -155,7 +155,7 @@ interface StepProps {
   readonly id: number
   readonly row: HistoryEvent
   readonly isShown: boolean
-  /** When the step before it was; null where it is not shown. */
+  /** When the step before it was; null if it is not shown. */
   readonly after: number | null
 }
 

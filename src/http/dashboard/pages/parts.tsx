@@ -47,7 +47,7 @@ export function Time({ at, now }: { readonly at: number; readonly now: number })
   )
 }
 
-/** An instant of a history, in UTC: to the ms, with its day where that is another than before, and how long after the one before. */
+/** An instant of a history, in UTC: to the ms, with its day if that is another than before, and how long after the one before. */
 export function Moment({ at, after }: { readonly at: number; readonly after: number | null }) {
   const text = instant(at)
   const isNewDay = after === null || instant(after).slice(0, 10) !== text.slice(0, 10)

@@ -69,7 +69,7 @@ function SeriesChart({ title, unit, lines }: SeriesOptions) {
   )
 }
 
-/** `GET /dashboard/series`: the last half hour by columns of one length, oldest first; rates in events a second, `null` where nothing happened. */
+/** `GET /dashboard/series`: the last half hour by columns of one length, oldest first; rates in events a second, `null` if nothing happened. */
 export function showSeries(system: JobSystem): Response {
   const samples = system.series()
   const rate = (countOf: (sample: Sample) => number) =>

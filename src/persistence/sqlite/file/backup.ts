@@ -21,7 +21,7 @@ type OnCopied = (pages: number, ofPages: number) => void
 
 /**
  * Copies a database, also a live one, into a new file: one instant's, checked and flushed before it has its name, so that whatever has that
- * name is whole. Writers do not wait; the log cannot begin anew meanwhile, and grows. Throws where `target` exists, or the copy is not whole.
+ * name is whole. Writers do not wait; the log cannot begin anew meanwhile, and grows. Throws if `target` exists, or the copy is not whole.
  */
 export async function backUp(given: string, target: string, onCopied: OnCopied = () => {}): Promise<BackupReport> {
   assertFree(target)
@@ -32,7 +32,7 @@ export async function backUp(given: string, target: string, onCopied: OnCopied =
   const partial = `${target}.partial-${process.pid}-${threadId}`
   rmSync(partial, { force: true })
   // Whoever makes a file of that name in between, in a folder that others may write, would be handed the copy.
-  if (!makePrivate(partial)) throw new Error(`${partial} was made by somebody else; give another target`)
+  if (!makePrivate(partial)) throw new Error(`${partial} was created by another process; choose another target`)
   try {
     const instant = await copy(path, partial, onCopied)
     const report = finish(partial, instant)
@@ -56,12 +56,12 @@ function nameIt(partial: string, target: string): void {
   }
 }
 
-/** Throws where a file must not be made there. */
+/** Throws if a file must not be made there. */
 function assertFree(target: string): void {
-  if (existsSync(target)) throw new Error(`${target} exists; a backup does not replace a file`)
+  if (existsSync(target)) throw new Error(`${target} already exists; a backup never replaces a file`)
   const beside = fileSuffixes.map((suffix) => (target.endsWith(suffix) ? target.slice(0, -suffix.length) : null))
   const database = beside.find((file) => file !== null && existsSync(file))
-  if (database) throw new Error(`${target} is the name of a file that belongs to ${database}; give another`)
+  if (database) throw new Error(`${target} belongs to the database ${database}; choose another target`)
   if (!existsSync(dirname(resolve(target)))) throw new Error(`there is no folder ${dirname(resolve(target))}`)
 }
 
@@ -94,7 +94,7 @@ function finish(partial: string, instant: ReturnType<typeof progressOf>): Backup
       JSON.stringify({ transitions, jobs }),
     )
     const faults = faultsOf(db, instant)
-    if (faults.length > 0) throw new Error(`the copy is not whole: ${faults.join('; ')}`)
+    if (faults.length > 0) throw new Error(`the copy is incomplete: ${faults.join('; ')}`)
     return { bytes: statSync(partial).size, transitions, jobs }
   } finally {
     db.close()
@@ -116,7 +116,7 @@ function faultsOf(db: Database.Database, instant: ReturnType<typeof progressOf>)
     ...rows.filter((row) => row !== 'ok'),
     ...schemaDifferences(db, versionOf(db)),
     ...miscounted.map((state) => `${found.get(state) ?? 0} jobs are ${state}, the kept counts say ${counted[state]}`),
-    ...(progressOf(db).transitions === instant.transitions ? [] : ['its newest transition is another']),
+    ...(progressOf(db).transitions === instant.transitions ? [] : ['its newest transition is not the expected one']),
   ]
 }
 

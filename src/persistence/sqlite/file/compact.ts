@@ -15,7 +15,7 @@ interface CompactReport {
 /**
  * Writes the whole database anew, which gives back the room of what was removed and leaves none of it in the file. It goes through the log,
  * so whatever ends the process, the next start has the old file or the new one; ids, epochs and the mark stay as they are. Takes the server's
- * lock: throws `DatabaseLockedError` where a server runs, and `DatabaseUnusableError` where another process has the file open or the disk
+ * lock: throws `DatabaseLockedError` if a server runs, and `DatabaseUnusableError` if another process has the file open or the disk
  * has no room, twice the size of the file beside it at most. `onBegin` is told the size when nothing stands in the way.
  */
 export function compact(
@@ -50,11 +50,11 @@ export function compact(
   } catch (error) {
     const cause = { cause: error }
     if (isBusy(error)) {
-      const message = `another process has ${path} open, such as a producer or a shell; end it, and compact again`
+      const message = `another process has ${path} open, such as a producer or a shell; end it, then compact again`
       throw new DatabaseUnusableError(message, cause)
     }
     if (isFull(error)) {
-      const message = `the disk has no room to rewrite ${path}, which needs up to twice its size; nothing has changed`
+      const message = `the disk has too little space to rewrite ${path}, which needs up to twice its size; nothing was changed`
       throw new DatabaseUnusableError(message, cause)
     }
     throw error

@@ -35,8 +35,8 @@ interface OpenOptions {
 }
 
 /**
- * Opens the file for its one writing connection and brings it to the newest schema; makes it, with its folder, where it is missing.
- * `random` gives the id of a new file or epoch. Throws `DatabaseUnusableError` where the file is newer than this program, is not ours, has not
+ * Opens the file for its one writing connection and brings it to the newest schema; makes it, with its folder, if it is missing.
+ * `random` gives the id of a new file or epoch. Throws `DatabaseUnusableError` if the file is newer than this program, is not ours, has not
  * the schema of its version, is damaged, has less than was acknowledged or may not be written; such a file is left untouched. SQLITE_BUSY
  * passes through: try again.
  */
@@ -89,7 +89,7 @@ export function openForWriting(
   })
 }
 
-/** Makes the file where it is missing, with its folder: empty, to be opened on whichever thread. Throws as `openForWriting` does. */
+/** Makes the file if it is missing, with its folder: empty, to be opened on whichever thread. Throws as `openForWriting` does. */
 export function makeFile(path: string): void {
   explaining(path, () => prepare(path, lookAt(path)))
 }
@@ -101,7 +101,7 @@ function prepare(path: string, found: Found): void {
 
 /**
  * Moves all of the log into the database and takes the file out of WAL mode, which says in the file itself that it is whole. SQLITE_BUSY
- * where any other connection has it open.
+ * if any other connection has it open.
  */
 export function leaveLog(db: Database.Database): void {
   db.pragma('journal_mode = DELETE')
@@ -140,7 +140,7 @@ export function isStorageFailure(error: unknown): boolean {
   return isBusy(error) || isFull(error) || isDiskFailure(error) || isCorrupt(error)
 }
 
-/** By its name: where better-sqlite3 is loaded twice, as test runners do, it throws the class of the first copy. */
+/** By its name: if better-sqlite3 is loaded twice, as test runners do, it throws the class of the first copy. */
 function codeOf(error: unknown): string {
   const { name, code } = Object(error)
   return name === 'SqliteError' && typeof code === 'string' ? code : ''
@@ -148,7 +148,7 @@ function codeOf(error: unknown): string {
 
 /**
  * Looks at a file before anything is done with it: read-only, so that one that is refused keeps every byte. Throws `DatabaseUnusableError`
- * where it is another program's or newer than this one, SQLite's error where it is no database.
+ * if it is another program's or newer than this one, SQLite's error if it is no database.
  */
 function assertOurs(path: string): void {
   assertReadable(path)
@@ -162,7 +162,7 @@ function assertOurs(path: string): void {
     }
     if (version > migrations.length) {
       throw new DatabaseUnusableError(
-        `${path} has schema version ${version}, this program knows up to ${migrations.length}; run the newer version that wrote it`,
+        `${path} has schema version ${version}, but this program only knows versions up to ${migrations.length}; run the newer version that wrote it`,
       )
     }
   } finally {
@@ -170,7 +170,7 @@ function assertOurs(path: string): void {
   }
 }
 
-/** Looks at a file that is only read: as above, and throws `DatabaseUnusableError` where it is no database, or has nothing in it. */
+/** Looks at a file that is only read: as above, and throws `DatabaseUnusableError` if it is no database, or has nothing in it. */
 export function assertKept(path: string): void {
   assertFile(path)
   try {
@@ -181,7 +181,7 @@ export function assertKept(path: string): void {
   const db = openForReading(path)
   try {
     if ((db.pragma('user_version', { simple: true }) as number) > 0) return
-    throw new DatabaseUnusableError(`${path} is empty: no jobmachine has opened it yet; is it the right file?`)
+    throw new DatabaseUnusableError(`${path} is empty: it is not yet a jobmachine database; check the path`)
   } finally {
     db.close()
   }
@@ -189,7 +189,7 @@ export function assertKept(path: string): void {
 
 function describeCorruption(path: string, error: unknown): DatabaseUnusableError {
   return new DatabaseUnusableError(
-    `${path} is damaged or no SQLite file (${messageOf(error)}); restore it from a backup`,
+    `${path} is damaged or not a SQLite file (${messageOf(error)}); restore it from a backup`,
     { cause: error },
   )
 }
@@ -198,12 +198,12 @@ function describeCorruption(path: string, error: unknown): DatabaseUnusableError
 function describeForeign(db: Database.Database, path: string): string {
   const versions = migrations.map((_, index) => index + 1).reverse()
   const version = versions.find((version) => schemaDifferences(db, version).length === 0)
-  if (version === undefined) return `${path} is an SQLite file of another program; give DATABASE_PATH a file of its own`
-  return `${path} has the tables of jobmachine and not its marks, as what .dump, .clone or .recover of sqlite3 made; if it is whole, run: sqlite3 '${path}' 'PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${version}', then jobmachine verify`
+  if (version === undefined) return `${path} is a SQLite file of another program; set DATABASE_PATH to another file`
+  return `${path} has the tables of jobmachine but not its ids, as after .dump, .clone or .recover of sqlite3; if it is complete, run: sqlite3 '${path}' 'PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${version}', then jobmachine verify`
 }
 
 /**
- * Throws `DatabaseUnusableError` where a file of ours has not the CHECKs, indexes and triggers that this program's schema of its version has:
+ * Throws `DatabaseUnusableError` if a file of ours has not the CHECKs, indexes and triggers that this program's schema of its version has:
  * it was changed by hand, or by a build whose machine is another.
  */
 function assertGuarded(path: string): void {
@@ -212,7 +212,7 @@ function assertGuarded(path: string): void {
     const faults = schemaDifferences(db, db.pragma('user_version', { simple: true }) as number)
     if (faults.length === 0) return
     throw new DatabaseUnusableError(
-      `${path} is not guarded as this program needs it: ${faults.join('; ')}. Run the version that wrote it, or restore a backup; \`jobmachine verify\` checks the jobs in it`,
+      `${path} lacks parts of the schema that protect its jobs: ${faults.join('; ')}. Run the version that wrote it, or restore a backup; \`jobmachine verify\` checks its jobs`,
     )
   } finally {
     db.close()
@@ -247,7 +247,7 @@ function migrate(db: Database.Database, random: () => string, now: number): void
   }).immediate()
 }
 
-/** Throws where the file has less than was acknowledged, before anything in it is changed. */
+/** Throws if the file has less than was acknowledged, before anything in it is changed. */
 function assertWhole(path: string, found: Found, acceptLoss: string | undefined): Gap | null {
   const db = openKept(path, { readonly: true, timeout: 0 })
   try {
@@ -287,7 +287,7 @@ function explaining<T>(path: string, open: () => T): T {
     const cause = { cause: error }
     if (isCorrupt(error)) throw describeCorruption(path, error)
     if (isFull(error) || isOutOfSpace(error))
-      throw new DatabaseUnusableError(`the disk that holds ${path} is full; make space`, cause)
+      throw new DatabaseUnusableError(`the disk that holds ${path} is full; free some space`, cause)
     throw new DatabaseUnusableError(
       `${path} cannot be opened for writing: ${messageOf(error)}; check the folder's permissions`,
       cause,

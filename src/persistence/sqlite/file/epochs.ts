@@ -14,11 +14,11 @@ export interface Epoch {
 
 /** What a new epoch leaves free above the highest id that is known, at least, and what it begins at a multiple of: it shows in every id. */
 const leap = 1_000_000
-/** More than can be given out in a millisecond: where nothing says how far a lost time went. */
+/** More than can be given out in a millisecond: if nothing says how far a lost time went. */
 const idsPerMs = 1_000
 const farthestMs = 315_576_000_000
 
-/** Oldest first; the first began with the file. Empty where the file is new. */
+/** Oldest first; the first began with the file. Empty if the file is new. */
 export function readEpochs(db: Database.Database): readonly Epoch[] {
   const read = (name: string) =>
     db.prepare('SELECT value FROM meta WHERE name = ?').pluck().get(name) as string | undefined

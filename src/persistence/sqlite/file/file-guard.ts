@@ -26,7 +26,7 @@ const indexFramesAt = 16
 /** One of the files that an open database consists of. */
 interface Watched extends FileId {
   readonly path: string
-  /** Some descriptor of SQLite's, to be asked and never closed; null where /proc shows none. */
+  /** Some descriptor of SQLite's, to be asked and never closed; null if /proc shows none. */
   fd: number | null
   readonly lock: HeldLock | null
   size: number
@@ -86,7 +86,7 @@ export class FileGuard {
     if (!this.look()) assertHeld(this.#database)
   }
 
-  /** To be called when `restMs` are over: looks at the names, and at everything where that is due. Gives whether it was. */
+  /** To be called when `restMs` are over: looks at the names, and at everything if that is due. Gives whether it was. */
   look(): boolean {
     const now = performance.now()
     this.#namesAt = now
@@ -95,7 +95,7 @@ export class FileGuard {
     return isDue
   }
 
-  /** In how many ms the names are to be looked at again where no commit does it: there was one since. */
+  /** In how many ms the names are to be looked at again if no commit does it: there was one since. */
   get restMs(): number {
     return this.#checkedAt > this.#namesAt ? restMs : Number.POSITIVE_INFINITY
   }
@@ -168,7 +168,7 @@ export class FileGuard {
     return (pageSize === 1 ? 65_536 : pageSize) * header.getUint32(pageCountAt)
   }
 
-  /** It shrinks where all that is in it was moved into the database: then the index counts no frame. */
+  /** It shrinks if all that is in it was moved into the database: then the index counts no frame. */
   #framesSize(): number {
     const header = this.#index.fd === null ? null : readHeader(this.#index.fd, indexHeaderSize)
     if (header === null) return Number.POSITIVE_INFINITY
@@ -238,18 +238,18 @@ function readHeader(fd: number, length: number): DataView | null {
 function nameLost({ path }: Watched): DatabaseLostError {
   const what = statSync(path, { throwIfNoEntry: false }) ? 'was replaced' : 'is gone'
   return new DatabaseLostError(
-    `${basename(path)} ${what} while the database was open; put back what was moved, and start again`,
+    `${basename(path)} ${what} while the database was open; put the file back and start again`,
   )
 }
 
 function cut(path: string, size: number): DatabaseLostError {
   return new DatabaseLostError(
-    `${basename(path)} was cut to ${size} bytes while the database was open; find out by what (logrotate, a script), and start again`,
+    `${basename(path)} was truncated to ${size} bytes while the database was open; find out which program did it (logrotate, a script), and start again`,
   )
 }
 
 function lockLost(path: string): DatabaseLostError {
   return new DatabaseLostError(
-    `this process has lost its lock on ${basename(path)}: something in it opened and closed that file (a copy, a hash, another SQLite library); let system.backup() or another process do that, and start again`,
+    `this process has lost its lock on ${basename(path)}: code in this process opened and closed that file (to copy or hash it, or through another SQLite library); use system.backup() or another process for that, and start again`,
   )
 }

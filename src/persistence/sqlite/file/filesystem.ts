@@ -13,7 +13,7 @@ const unreliable = new Map([
   [0x65735546, 'FUSE'],
 ])
 
-/** The kind of network or foreign file system that `path` lies on, null where it is a local one. */
+/** The kind of network or foreign file system that `path` lies on, null if it is a local one. */
 export function unsafeFileSystem(path: string): string | null {
   // The numbers are unsigned 32 bits, and come signed on some systems.
   return unreliable.get(statfsSync(dirname(path)).type >>> 0) ?? null

@@ -19,7 +19,7 @@ export interface Descriptor extends FileId {
   readonly fd: number
 }
 
-/** What this process has open, on Linux; nothing where /proc does not show it. */
+/** What this process has open, on Linux; nothing if /proc does not show it. */
 export function openDescriptors(): readonly Descriptor[] {
   let names: string[]
   try {
@@ -54,7 +54,7 @@ export class HeldLock {
     this.#byte = byte
   }
 
-  /** The lock on that byte of a file, with the descriptor that shows it; null where none of those given does. */
+  /** The lock on that byte of a file, with the descriptor that shows it; null if none of those given does. */
   static find(descriptors: readonly Descriptor[], { dev, ino }: FileId, byte: number): HeldLock | null {
     for (const { fd } of descriptors.filter((each) => each.dev === dev && each.ino === ino)) {
       try {

@@ -7,7 +7,7 @@ const everyTransaction = new Set(['BEGIN IMMEDIATE', 'COMMIT'])
 
 /**
  * Opens a connection that is never collected, nor any statement of it. Since Node 24.19 the native half of such an object takes its
- * clean-up hook back when it is collected, and the process aborts where that happens in a collection that no JavaScript began;
+ * clean-up hook back when it is collected, and the process aborts if that happens in a collection that no JavaScript began;
  * better-sqlite3 mends it in 13, which needs Node 22. So statements are prepared once and kept, and `iterate`, which makes such an object
  * each time, is not used.
  */

@@ -7,8 +7,8 @@ export const fileSuffixes = ['-wal', '-shm', '-lock', '-mark'] as const
 
 /**
  * The path of a database without links, so that whoever names the file in whichever way meets the same log and the same lock. Throws
- * `DatabaseUnusableError` where they would stand elsewhere: a link that leads nowhere, a second name of the file (a hard link), a file that
- * is mounted by itself; and where the path is none of a file. Makes the folder where it is missing.
+ * `DatabaseUnusableError` if they would stand elsewhere: a link that leads nowhere, a second name of the file (a hard link), a file that
+ * is mounted by itself; and if the path is none of a file. Makes the folder if it is missing.
  */
 export function locateDatabase(path: string): string {
   const given = resolve(path)
@@ -16,7 +16,7 @@ export function locateDatabase(path: string): string {
   if (!found) return inRealFolder(given)
   if (found.isSymbolicLink() && !existsSync(given)) {
     throw new DatabaseUnusableError(
-      `${given} is a symbolic link that leads nowhere; mount or restore what it led to, or remove the link`,
+      `${given} is a symbolic link to nothing; mount or restore its target, or remove the link`,
     )
   }
   const real = realpathSync(given)
@@ -27,7 +27,7 @@ export function locateDatabase(path: string): string {
   return real
 }
 
-/** Makes a folder and those above it, for their owner alone. Level by level: Node 20's recursive mkdir spins for ever where a level cannot be made (/proc). */
+/** Makes a folder and those above it, for their owner alone. Level by level: Node 20's recursive mkdir spins for ever if a level cannot be made (/proc). */
 export function makeFolder(path: string): void {
   if (existsSync(path)) return
   makeFolder(dirname(path))
@@ -41,7 +41,7 @@ function inRealFolder(path: string): string {
     makeFolder(folder)
   } catch (error) {
     throw new DatabaseUnusableError(
-      `the folder of ${path} cannot be made: ${(error as Error).message}; check the permissions`,
+      `the folder of ${path} cannot be created: ${(error as Error).message}; check the permissions`,
       {
         cause: error,
       },
@@ -58,20 +58,20 @@ function lookFor(path: string): Stats | undefined {
   } catch (error) {
     const isUnderFile = (error as NodeJS.ErrnoException).code === 'ENOTDIR'
     const fault = isUnderFile
-      ? 'is a path inside a file, not a folder; give the path of a file in a folder'
-      : `cannot be looked at: ${(error as Error).message}; check the path and the permissions of its folders`
+      ? 'is inside a file, not a folder; use the path of a file in a folder'
+      : `cannot be accessed: ${(error as Error).message}; check the path and the permissions of its folders`
     throw new DatabaseUnusableError(`${path} ${fault}`, { cause: error })
   }
 }
 
-/** Throws `DatabaseUnusableError` where the path leads to something else than a file. */
+/** Throws `DatabaseUnusableError` if the path leads to something else than a file. */
 export function assertFile(path: string): void {
   const found = statSync(path)
   if (found.isFile()) return
   throw new DatabaseUnusableError(
     found.isDirectory()
-      ? `${path} is a folder; give the path of a file in it, such as ${join(path, 'jobs.db')}`
-      : `${path} is a device, a pipe or a socket; give the path of a file`,
+      ? `${path} is a folder; use the path of a file in it, such as ${join(path, 'jobs.db')}`
+      : `${path} is a device, a pipe or a socket; use the path of a file`,
   )
 }
 
@@ -79,7 +79,7 @@ function assertOneName(path: string): void {
   const { nlink } = statSync(path)
   if (nlink <= 1) return
   throw new DatabaseUnusableError(
-    `${path} has ${nlink} names (hard links), and each name would have a log of its own; keep one: find . -inum ${statSync(path).ino} lists them in a folder`,
+    `${path} has ${nlink} names (hard links), and each name would get its own log; keep one: find . -inum ${statSync(path).ino} lists those in a folder`,
   )
 }
 
@@ -89,7 +89,7 @@ function assertCompanions(path: string): void {
     const found = lstatSync(file, { throwIfNoEntry: false })
     if (!found || found.isFile()) continue
     throw new DatabaseUnusableError(
-      `${file} is a ${found.isSymbolicLink() ? 'symbolic link' : 'folder or device'}; it belongs beside the database, as a file: stop what uses the database, put the file itself there, start again`,
+      `${file} is a ${found.isSymbolicLink() ? 'symbolic link' : 'folder or device'}; it must be a plain file beside the database: stop the programs that use the database, put the file itself there, and start again`,
     )
   }
 }
@@ -100,7 +100,7 @@ function assertNotMounted(path: string): void {
     const isAlone = points ? points.has(file) : isOnOtherDevice(file)
     if (!isAlone) continue
     throw new DatabaseUnusableError(
-      `${file} is mounted by itself, and the files beside it would not be kept with it; mount its folder instead`,
+      `${file} is a mount of its own, so the files beside it would not be kept; mount its folder instead`,
     )
   }
 }
@@ -111,7 +111,7 @@ function isOnOtherDevice(file: string): boolean {
   return found !== undefined && found.dev !== statSync(dirname(file)).dev
 }
 
-/** Of this process, on Linux; null where none can be read. */
+/** Of this process, on Linux; null if none can be read. */
 function mountPoints(): ReadonlySet<string> | null {
   try {
     const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')

@@ -75,10 +75,8 @@ function lockFault(path: string, error: unknown): Error {
   if (error instanceof DatabaseUnusableError) return error
   const what = error instanceof Error ? error.message : String(error)
   const advice =
-    isFull(error) || isOutOfSpace(error)
-      ? 'make space on the disk that holds it'
-      : 'check the folder and its permissions'
-  return new DatabaseUnusableError(`no lock can be taken on ${path}-lock: ${what}; ${advice}`, { cause: error })
+    isFull(error) || isOutOfSpace(error) ? 'free some space on its disk' : 'check the folder and its permissions'
+  return new DatabaseUnusableError(`cannot lock ${path}-lock: ${what}; ${advice}`, { cause: error })
 }
 
 /**

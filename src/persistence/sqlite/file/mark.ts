@@ -35,7 +35,7 @@ const checkAt = jobsAt + digits + 1
 const markBytes = checkAt + 'check 01234567\n'.length
 const pattern = /^jobmachine mark 1\nepoch (.*?) *\ntransitions (\d{16})\njobs (\d{16})\ncheck ([0-9a-f]{8})\n$/
 
-/** What a mark says; `damaged` where it is not whole, as a power cut may leave it; null where there is none. */
+/** What a mark says; `damaged` if it is not whole, as a power cut may leave it; null if there is none. */
 export function readMark(path: string): Progress | 'damaged' | null {
   let text: string
   try {
@@ -49,7 +49,7 @@ export function readMark(path: string): Progress | 'damaged' | null {
   return { epoch, transitions: Number(transitions), jobs: Number(jobs) }
 }
 
-/** Throws `DatabaseUnusableError` where there is a mark that this process may not read and write. */
+/** Throws `DatabaseUnusableError` if there is a mark that this process may not read and write. */
 export function assertMarkWritable(path: string): void {
   assertWritable(markOf(path))
 }
@@ -61,15 +61,15 @@ export function isMarkCutOff(path: string): boolean {
 }
 
 /**
- * Makes a mark that says that nothing was stored yet, where there is none or `replace`, so that a database that was begun is told from one that
- * is gone. Throws `DatabaseUnusableError` where it cannot be made.
+ * Makes a mark that says that nothing was stored yet, if there is none or `replace` is set: so a database that is new can be told from one
+ * that is gone. Throws `DatabaseUnusableError` if it cannot be created.
  */
 export function markNew(path: string, { replace = false } = {}): void {
   const mark = markOf(path)
   if (!replace && existsSync(mark)) return
   // Whole before it has its name: half a mark would say that a database is gone.
   const partial = `${mark}.partial-${process.pid}-${threadId}`
-  explaining(`${mark} cannot be made`, () => {
+  explaining(`${mark} cannot be created`, () => {
     try {
       rmSync(partial, { force: true })
       writeWhole(partial, textOf({ epoch: '', transitions: 0, jobs: 0 }), path)
@@ -103,9 +103,9 @@ function giveName(path: string, name: string): void {
 }
 
 /**
- * How far the log went, known outside the log (`jobs.db-mark`): written after each commit and before anyone is told of it, without a flush of
- * its own. So it is never ahead of the log, and behind it after a power cut alone, or where two processes wrote at the same moment: a start that
- * finds less than it says has lost something.
+ * Records outside the log (`jobs.db-mark`) how far the log went: written after each commit, before any caller is answered, without a flush
+ * of its own. So it is never ahead of the log. It is behind only after a power cut, or if two processes wrote at the same moment. If a
+ * start finds less than the mark says, something was lost.
  */
 export class Mark {
   readonly #path: string
@@ -138,8 +138,8 @@ export class Mark {
   }
 
   /**
-   * Makes it anew if its name was removed. Gives why it cannot, else null: a mark that is left behind does not harm what is acknowledged, and is
-   * no reason to end a process that works.
+   * Creates it again if its name was removed. Returns why it cannot, else null: an old mark does no harm to acknowledged jobs and is not a
+   * reason to end a process that works.
    */
   keep(): string | null {
     const { ino } = fstatSync(this.#file)
@@ -192,7 +192,7 @@ function explaining<T>(what: string, write: () => T): T {
   try {
     return write()
   } catch (error) {
-    const advice = isOutOfSpace(error) ? 'make space' : 'check the folder and its permissions'
+    const advice = isOutOfSpace(error) ? 'free some space' : 'check the folder and its permissions'
     throw new DatabaseUnusableError(`${what}: ${(error as Error).message}; ${advice}`, { cause: error })
   }
 }

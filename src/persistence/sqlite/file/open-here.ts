@@ -14,9 +14,9 @@ interface OpenFile {
 const thisCopy = {}
 
 /**
- * Notes that this process has the database open, until the function that it gives is called. Throws `DatabaseLockedError` where another copy
- * of this package has it open here already: each copy's SQLite would drop the other's locks by closing a file (POSIX). Copies on other
- * threads are not seen.
+ * Notes that this process has the database open, until the returned function is called. Throws `DatabaseLockedError` if another copy of
+ * this package has it open here already: by closing a file, the SQLite of each copy would drop the locks of the other (POSIX). Copies on
+ * other threads are not seen.
  */
 export function noteOpen(path: string, ownPid: number): () => void {
   const files = openFiles()
@@ -40,7 +40,7 @@ function openFiles(): Map<string, OpenFile> {
   return shared[key]
 }
 
-/** The same by whichever mount, also where the file is not made yet. */
+/** The same by whichever mount, also if the file is not made yet. */
 function nameOf(path: string): string {
   const { dev, ino } = statSync(dirname(path), { bigint: true })
   return `${dev}:${ino}/${basename(path)}`

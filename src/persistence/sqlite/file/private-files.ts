@@ -9,7 +9,7 @@ const ownerOnly = 0o600
 const others = { read: 0o044, enter: 0o011 }
 
 /**
- * Makes an empty file that others cannot open, whatever the umask, where there is none; whether it made one. `beside`: the database that it
+ * Makes an empty file that others cannot open, whatever the umask, if there is none; whether it made one. `beside`: the database that it
  * belongs to, if that is there already. To be called on the main thread, before any other has the file: the descriptor that is closed here is
  * of a file that was not there before, so this process has no lock on it to lose (POSIX).
  */
@@ -20,7 +20,7 @@ export function makePrivate(path: string, beside?: string): boolean {
   return true
 }
 
-/** The same for one that goes on being written; null where there is one. */
+/** The same for one that goes on being written; null if there is one. */
 export function openNew(path: string, beside?: string): number | null {
   const mode = beside === undefined ? ownerOnly : fileModeFor(beside)
   let file: number
@@ -52,12 +52,12 @@ export function fileModeFor(path: string): number {
   return shared.reduce((sum, bits) => sum | bits, ownerOnly)
 }
 
-/** Throws `DatabaseUnusableError` where this process may not read a file that is there: SQLite says only that it cannot open it. */
+/** Throws `DatabaseUnusableError` if this process may not read a file that is there: SQLite says only that it cannot open it. */
 export function assertReadable(path: string): void {
   assertAllowed(path, constants.R_OK, 'read')
 }
 
-/** The same where it may not read and write it. */
+/** The same if it may not read and write it. */
 export function assertWritable(path: string): void {
   assertAllowed(path, constants.R_OK | constants.W_OK, 'read and write')
 }
@@ -70,12 +70,12 @@ function assertAllowed(path: string, wanted: number, what: string): void {
   } catch (error) {
     const cause = { cause: error }
     if ((error as NodeJS.ErrnoException).code === 'EROFS')
-      throw new DatabaseUnusableError(`${path} is on a read-only file system; mount it for writing`, cause)
+      throw new DatabaseUnusableError(`${path} is on a read-only file system; mount it writable`, cause)
     const user = process.geteuid?.()
     const advice =
       found.uid === user
         ? `chmod u+rw '${path}'`
-        : 'run this as its owner, or let both into one group, with mode 0660 for its files and 0770 for the folder'
+        : 'run this as its owner, or put both users into one group, with mode 0660 for the files and 0770 for the folder'
     throw new DatabaseUnusableError(
       `${path} belongs to user ${found.uid}, and user ${user} may not ${what} it: ${advice}`,
       cause,
@@ -88,7 +88,7 @@ export function isOutOfSpace(error: unknown): boolean {
   return ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')
 }
 
-/** Which files of a database others than its owner can read, or lock: none where one of the folders above keeps them out. */
+/** Which files of a database others than its owner can read, or lock: none if one of the folders above keeps them out. */
 export function readableByOthers(path: string): string[] {
   // Windows has no such modes, and reports 0666.
   if (!process.getuid || !canBeEntered(dirname(path))) return []

@@ -19,17 +19,17 @@ interface Cut {
   readonly frames: number
   /** Whole commits behind it. */
   readonly commitsBehind: number
-  /** Differs where the log was written in between. */
+  /** Differs if the log was written in between. */
   readonly version: string
 }
 
 /**
- * Throws `DatabaseUnusableError` where the write-ahead log of a database is damaged in the midst of commits that were acknowledged. SQLite
- * reads a log up to the first frame that does not match its checksum, and drops what stands behind it without a word: right for a
- * transaction that a power cut tore, which is the last one, since each is flushed before the next is written. Where two whole commits stand
- * behind that place, one at least was flushed before it. With one it cannot be told, and SQLite has its way.
+ * Throws `DatabaseUnusableError` if the write-ahead log of a database is damaged amid acknowledged commits. SQLite reads a log up to the
+ * first frame that does not match its checksum, and silently drops the rest. That is right for a transaction that a power cut tore: it is
+ * the last one, since each is flushed before the next is written. If two whole commits follow that place, at least one of them was flushed.
+ * With only one this cannot be decided, and SQLite drops it.
  *
- * Opens and closes the log alone: on that file SQLite has no locks to lose.
+ * Opens and closes only the log: SQLite holds no locks on that file.
  */
 export function assertWalWhole(path: string): void {
   let seen: string | undefined
@@ -45,11 +45,11 @@ export function assertWalWhole(path: string): void {
 function damaged(path: string, { frame, frames, commitsBehind }: Cut): DatabaseUnusableError {
   const place = frame === 0 ? 'its header' : `frame ${frame} of ${frames}`
   return new DatabaseUnusableError(
-    `${path}-wal is damaged at ${place}, and SQLite would drop the ${commitsBehind} commits behind that, with jobs that were acknowledged; restore both files from a backup or, to go on without those, run: sqlite3 '${path}' 'PRAGMA journal_mode = DELETE'`,
+    `${path}-wal is damaged at ${place}, and SQLite would drop the ${commitsBehind} commits after it, with acknowledged jobs; restore both files from a backup or, to continue without those commits, run: sqlite3 '${path}' 'PRAGMA journal_mode = DELETE'`,
   )
 }
 
-/** Where the log stops being whole; null where it is whole, or there is none. */
+/** Where the log stops being whole; null if it is whole, or there is none. */
 function findCut(path: string): Cut | null {
   const file = openIfThere(path)
   if (file === null) return null

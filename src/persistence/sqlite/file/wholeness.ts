@@ -10,7 +10,7 @@ import { assertReadable, makePrivate } from './private-files.ts'
 /** A log of this size holds no frame. */
 const emptyLogBytes = 32
 
-/** What stands on the disk before anything is opened, which would change it. */
+/** What is on disk before anything is opened, which would change it. */
 export interface Found {
   readonly databaseBytes: number
   readonly logBytes: number
@@ -39,8 +39,8 @@ export function lookAt(path: string): Found {
 }
 
 /**
- * For a database that is not there, or has no byte: throws `DatabaseUnusableError` where what stands beside it says that there was one; else
- * leaves a mark that one was begun, and an empty file that others cannot read.
+ * For a database that does not exist or is empty: throws `DatabaseUnusableError` if the files beside it show that there was one. Otherwise
+ * it leaves a mark that one was begun, and an empty file that others cannot read.
  */
 export function prepareIfNew(path: string, found: Found): void {
   if (found.databaseBytes > 0) return
@@ -52,24 +52,24 @@ export function prepareIfNew(path: string, found: Found): void {
 function assertNeverWas(path: string, found: Found): void {
   const evidence = evidenceOf(basename(path), found)
   if (evidence === null) return
-  const what = existsSync(path) ? 'is empty' : 'is not there'
+  const what = existsSync(path) ? 'is empty' : 'does not exist'
   throw new DatabaseUnusableError(
-    `${path} ${what}, but ${evidence}, so there was a database. Put it back, or restore a backup; to begin with nothing, remove every file whose name begins with ${basename(path)}`,
+    `${path} ${what}, but ${evidence}, so there was a database. Put it back, or restore a backup; to start with an empty one, remove every file whose name begins with ${basename(path)}`,
   )
 }
 
 /** What says that there was one, as a clause. */
 function evidenceOf(name: string, { logBytes, mark, isMarkCutOff, hasLock }: Found): string | null {
   const hasLog = logBytes > emptyLogBytes
-  if (mark === 'damaged') return isMarkCutOff && !hasLog && !hasLock ? null : `${name}-mark is there, and is damaged`
+  if (mark === 'damaged') return isMarkCutOff && !hasLog && !hasLock ? null : `${name}-mark exists but is damaged`
   if (mark && mark.transitions > 0) return `${name}-mark says that ${mark.transitions} transitions were acknowledged`
   if (hasLog) return `${name}-wal holds ${logBytes} bytes of its log`
-  return hasLock && mark === null ? `${name}-lock is there` : null
+  return hasLock && mark === null ? `${name}-lock exists` : null
 }
 
 /**
- * Whether the file, with its log, has all that was acknowledged, as far as its mark or itself can tell. Throws `LostJobsError` where it has
- * not, unless that very loss is accepted. Gives why a new epoch is to begin, null where the file just goes on.
+ * Checks whether the file, with its log, has everything that was acknowledged, as far as the mark or the file itself can show. Throws
+ * `LostJobsError` if not, unless exactly that loss is accepted. Returns why a new epoch must begin; null if none must.
  */
 export function findGap(db: Database.Database, path: string, found: Found, accepted: string | undefined): Gap | null {
   if ((db.pragma('user_version', { simple: true }) as number) === 0) return null
@@ -93,7 +93,7 @@ export function findGap(db: Database.Database, path: string, found: Found, accep
       )
     }
     if (!epochs.includes(mark.epoch))
-      return lost(null, `is not the database that ${name}-mark is of, or an older copy of it`)
+      return lost(null, `is not the database of ${name}-mark, or is an older copy of it`)
     return meta('backup') ? { ...restored, mark } : null
   }
   if (meta('backup')) return restored
@@ -105,7 +105,7 @@ export function findGap(db: Database.Database, path: string, found: Found, accep
   if (found.logBytes > emptyLogBytes) return mark === 'damaged' ? null : { why: cameAlone, mark: null }
   return lost(
     null,
-    `was in use when it was left or copied, and its log ${name}-wal is not there: whether acknowledged jobs are missing cannot be told (of a whole copy, by .backup of sqlite3, this says so: sqlite3 '${path}' 'PRAGMA journal_mode = DELETE')`,
+    `was in use when it was left or copied, and its log ${name}-wal is missing, so acknowledged jobs may be missing too (if it is a complete copy made by .backup of sqlite3, mark it as such: sqlite3 '${path}' 'PRAGMA journal_mode = DELETE')`,
   )
 }
 

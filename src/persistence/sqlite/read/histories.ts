@@ -1,8 +1,9 @@
 import { isMark } from '../schema.ts'
 
 /**
- * A job's events as `chain`, for the SELECT that follows: from the one with id `start` down, each found by its predecessor's `previous_id`,
- * as long as `goesOn` (over `chain`, the event that was found last) holds. They come newest first. `run_id`: of the row that tells of it.
+ * The events of a job as `chain`, for the SELECT that follows: from the event with id `start` backwards by `previous_id`, as long as
+ * `goesOn` (a condition on `chain`, the event found last) holds. They come newest first. `run_id` is the id of the row that contains the
+ * event.
  */
 export function chainFrom(start: string, goesOn = 'true'): string {
   return `WITH RECURSIVE chain AS (

@@ -79,7 +79,7 @@ export class Reader {
     return { seq: last, since, steps: steps.map(({ from, event, to, count }) => ({ from, event, to, count })) }
   }
 
-  /** `json` is for `toTransitions`; `newest` the id of the newest event, also where it came after that was read. */
+  /** `json` is for `toTransitions`; `newest` the id of the newest event, also if it came after that was read. */
   transitions({ after, limit }: { after: number; limit: number }): { json: string; newest: number } {
     const json = this.#transitions.get({ after, limit }) as string
     return { json, newest: (this.#newestEvent.get() as number | undefined) ?? 0 }

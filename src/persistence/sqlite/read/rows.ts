@@ -19,7 +19,7 @@ const errorsLengthMax = 262_144
 
 /**
  * Selects for `toTransitions`: all rows as one JSON text, without the stacks of errors, in their order because the subquery is limited. To read it in this form, and take it
- * from thread to thread, takes a fifth of the time that objects take. At least the first row, and fewer than asked where their errors are long.
+ * from thread to thread, takes a fifth of the time that objects take. At least the first row, and fewer than asked if their errors are long.
  */
 export const selectTransitions = `
   SELECT json_group_array(json_array(id, job_id, type, queue, seq, event, from_state, to_state, attempt, at, json_remove(error, '$.stack'), json(cause)))

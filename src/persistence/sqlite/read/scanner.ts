@@ -8,7 +8,7 @@ interface Waiting {
   reject(error: Error): void
 }
 
-/** One thread, and what it was asked and has not answered. */
+/** One thread, and the requests that it has not answered. */
 interface Running {
   readonly thread: Worker
   readonly waiting: Map<number, Waiting>
@@ -24,7 +24,7 @@ export class Scanner {
     this.#path = path
   }
 
-  /** Rejects with `UnavailableError` where the file cannot be read now, and with the reason of `signal` once that fires. */
+  /** Rejects with `UnavailableError` if the file cannot be read now, and with the reason of `signal` once that fires. */
   async scan<S extends Scan>(scan: S, given: ScanGiven<S>, signal?: AbortSignal): Promise<ScanAnswer<S>> {
     signal?.throwIfAborted()
     this.#running ??= this.#start()

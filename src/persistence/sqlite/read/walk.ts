@@ -44,9 +44,9 @@ export function stepsOf({ text }: ListFilter): number {
 }
 
 /**
- * The walk down the ids that lists, searches and counts: without an index of its own, a bounded number of ids and of bytes a stretch.
- * A span of time is gone to directly, and left for good where all of a stretch is older. What that may hide: jobs stored after the clock
- * had been set back by more than ten minutes and before it had caught up.
+ * Walks down the ids, for lists, searches and counts: without an index, in stretches of bounded numbers of ids and bytes. For a time range
+ * it seeks to the end directly, and stops once a whole stretch is older. This may miss jobs that were stored after the clock had been set
+ * back by more than ten minutes and before it had caught up.
  */
 export class Walk {
   readonly #db: Database.Database
@@ -144,8 +144,8 @@ function valuesOf({ state, type, queue, createdFrom, createdTo }: ListFilter) {
 }
 
 /**
- * What a person sees as `text` stands in JSON with escapes, but may also be JSON itself: both are looked for, in lower case as SQLite's
- * `lower` has it, which knows ASCII alone. A search for a control character may meet the letters of its escape: `\n` in `c:\\new`.
+ * In JSON, `text` may appear with escapes, or may itself be JSON: both are searched for, in lower case as the `lower` of SQLite knows it,
+ * for ASCII only. A search for a control character may match the letters of its escape: `\n` in `c:\\new`.
  */
 function spellings(text: string): { plain: string; escaped: string | null } {
   const lower = (spelling: string) => spelling.replace(/[A-Z]/g, (letter) => letter.toLowerCase())

@@ -9,9 +9,9 @@ import type { HeldLeases } from './held-leases.ts'
 import { part } from './maintenance.ts'
 import type { Answers, EnqueuedCalls, LeasedJobs, Operation, Rejection, Reply, Request, Requests } from './protocol.ts'
 
-/** Events that one commit writes, where they come from more than one call. */
+/** Events that one commit writes, if they come from more than one call. */
 const commitEventsMax = 10_000
-/** Events after which a transaction takes no more of what comes while it runs: larger ones are no cheaper, and somebody waits. */
+/** A transaction with this many events takes no more calls that arrive while it runs: larger ones are no cheaper, and callers wait. */
 const joinEventsMax = 1_000
 /** How long a call may wait for another process that holds the file before it is refused, in ms. */
 export const busyTimeoutMs = 2_000
@@ -19,7 +19,7 @@ export const busyTimeoutMs = 2_000
 /** Outcomes and maintenance are tried until they are stored; what its caller can ask again is refused in the end. */
 const mustBeStored: ReadonlySet<Operation> = new Set(['apply', 'recover', 'sweep', 'noteStop'])
 
-/** What a caller is told of where nothing can be stored any more. */
+/** Calls that are rejected once nothing can be stored any more. */
 const refusable: ReadonlySet<Operation> = new Set(['enqueue', 'send', 'command'])
 
 interface Call<Op extends Operation = Operation> {
@@ -74,7 +74,7 @@ export class Calls {
     return this.#pending.length > 0
   }
 
-  /** The call to close, if there is one; `first`: only where nothing was asked before it. */
+  /** The call to close, if there is one; `first`: only if nothing was asked before it. */
   takeClose(first: boolean): boolean {
     const close = this.#pending.find(({ request }) => request.op === 'close')
     if (!close || (first && this.#pending[0] !== close)) return false
@@ -86,7 +86,7 @@ export class Calls {
     this.#reply.events.push(event)
   }
 
-  /** What is to be told to the loop, which is told once; null where there is nothing. */
+  /** The reply to send to the loop; null if there is none. Each reply is returned once. */
   takeReply(): Reply | null {
     const reply = this.#reply
     if (reply.settled.length + reply.refused.length + reply.events.length === 0) return null
@@ -161,7 +161,7 @@ export class Calls {
     }
   }
 
-  /** What a call wants committed; nothing where it is settled without. */
+  /** What a call wants committed; nothing if it is settled without. */
   #partsOf(call: Call): Part[] {
     const { request } = call
     switch (request.op) {
@@ -295,7 +295,7 @@ export class Calls {
 
   #refuseAsBusy(call: Call): void {
     this.refusedAsBusy = true
-    this.#refuse(call, 'unavailable', 'another process has held a lock on the database for too long')
+    this.#refuse(call, 'unavailable', 'another process has locked the database for too long')
   }
 
   #refuse(call: Call, kind: Rejection['kind'], message: string): void {

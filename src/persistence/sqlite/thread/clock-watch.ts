@@ -6,9 +6,9 @@ const toleranceMs = 1_000
 const steadyMs = 3_600_000
 
 /**
- * Watches whether the wall clock goes as time passes. One that was set wrong, by a time server or a machine without a clock of its own, is set
- * right again some time later: until then nothing must be deleted by it. What it said before this process began is not known, so a start is
- * no better than a jump.
+ * Watches whether the wall clock advances as time passes. A clock that was set wrong, by a time server or on a machine without a
+ * battery-backed clock, is corrected some time later; until then nothing must be deleted by it. What the clock showed before this process
+ * started is unknown, so a start is no better than a jump.
  */
 export class ClockWatch {
   readonly #clock: MonotonicClock

@@ -5,7 +5,7 @@ import type { Writer } from '../write/writer.ts'
 
 /** A part of a transaction. It has no effect outside the database until `done`: it may run again after a rollback. */
 export interface Part {
-  /** `now`: when it runs, which is after it was asked for; never earlier than for the part before it. */
+  /** `now`: the time when it runs, which is after its request, and never earlier than that of the part before it. */
   run(now: number): unknown
   /** What this part gathers from several calls, each on its own; for when the shared transaction failed. */
   readonly split?: (() => Part[]) | undefined
@@ -16,13 +16,13 @@ export interface Part {
 }
 
 /**
- * Runs all parts in one transaction, and where that fails each in one of its own, so that none fails because of another. No savepoints:
- * they would cost the good path, and SQLITE_FULL, IOERR and NOMEM end the whole transaction anyway. `more` is asked before the commit,
- * until it has nothing: what it gives joins the parts.
+ * Runs all parts in one transaction. If that fails, it runs each in its own transaction, so that none fails because of another. There are
+ * no savepoints: they would slow down the normal path, and SQLITE_FULL, IOERR and NOMEM end the whole transaction anyway. Before the
+ * commit, `more` is called until it returns nothing; its parts join the transaction.
  *
- * `verify` is called after each commit and before anyone is told: what it throws passes through, and nobody is. So do SQLITE_BUSY (of the
- * shared transaction: nothing is stored, try again), a failure of the disk and a damaged file; no part is told of these. Gives the errors
- * that parts were told of.
+ * `verify` is called after each commit and before any caller is answered; if it throws, the error passes through and no part is answered.
+ * The same holds for SQLITE_BUSY (of the shared transaction: nothing is stored, try again), a failure of the disk and a damaged file.
+ * Returns the errors that parts were given.
  */
 export function commitTogether(
   db: Database.Database,

@@ -26,7 +26,7 @@ export class HeldLeases {
     }
   }
 
-  /** Follows what was applied; an event that was refused names a lease that is no longer ours. */
+  /** Updates the leases after an `apply`; a rejected event names a lease that is no longer ours. */
   follow(sets: readonly EventSet[], refused: readonly RefusedEvent[]): void {
     const isRefused = (id: number) => refused.some((each) => each.event === 'start' && each.id === id)
     for (const { event, ranges } of sets) {

@@ -31,7 +31,7 @@ export class Maintenance {
   /** Others use the store. */
   #contended = false
   #restoring = true
-  /** When the next job is due; null where none waits. */
+  /** When the next job is due; null if none waits. */
   nextDueAt: number | null = null
 
   constructor(
@@ -59,8 +59,8 @@ export class Maintenance {
   }
 
   /**
-   * What is to be done at `now`, a step of each; all but what is due, whether its instant has come or not, where it was `asked` for.
-   * `contended`: others use the store.
+   * The work to do at `now`, one step of each kind. If `asked`, all kinds except due jobs run even if their time has not come. `contended`:
+   * others use the store.
    */
   parts(now: number, asked: boolean, contended: boolean): Part[] {
     this.#contended = contended
@@ -91,7 +91,7 @@ export class Maintenance {
       (now) => this.#promotions.step(this.#contended, (goOn) => this.#writer.promoteDue(now, goOn)),
       (goesOn: boolean) => {
         if (goesOn) this.#promotions.rest()
-        // Also where nothing was due any more: another process had moved it.
+        // Also if nothing was due any more: another process had moved it.
         this.lookForDue()
       },
     )
@@ -137,7 +137,7 @@ export class Maintenance {
   }
 }
 
-/** A part that is taken again by itself where it could not be stored now. */
+/** A part that is taken again by itself if it could not be stored now. */
 export function part<Result>(run: (now: number) => Result, done: (result: Result) => void): Part {
   return {
     run,

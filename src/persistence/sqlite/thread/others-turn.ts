@@ -1,4 +1,7 @@
-/** While other processes write the file too: how long this one has it back to back, and how long it leaves it then, in ms. */
+/**
+ * While other processes write the file too: for how long this one may hold it without a pause, and for how long it then leaves it to them,
+ * in ms.
+ */
 const ownMs = 20
 const othersMs = 5
 /** How long after a write of another process more are expected, in ms. */
@@ -13,7 +16,7 @@ export class OthersTurn {
   /** Since when, and until when, this process has had the file back to back. */
   #beganAt = Number.NEGATIVE_INFINITY
   #endedAt = Number.NEGATIVE_INFINITY
-  /** Nothing is written here before; 0 where nothing stands in the way. */
+  /** Nothing is written here before; 0 if nothing stands in the way. */
   until = 0
 
   /** Another process was seen to have written. */

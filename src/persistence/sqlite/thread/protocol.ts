@@ -28,7 +28,7 @@ export type Operation = Request['op']
 
 /** The jobs of calls that came together. */
 export interface NewCalls {
-  /** The id of the first call, for where they must be settled one by one; those of the others follow it. */
+  /** The id of the first call, for when they must be settled one by one; the ids of the others follow it. */
   readonly firstCallId: number
   /** How many jobs each call has, in order; null: one each. */
   readonly counts: readonly number[] | null
@@ -115,7 +115,7 @@ export interface WriterOptions {
   readonly leaseMs: number
   /** Job types that may be leased here. */
   readonly types: readonly string[]
-  /** Jobs that may wait, and jobs that may wait in one queue: no bound of its own unless told. */
+  /** Limits on all waiting jobs, and on those of one queue; without the latter only the former applies. */
   readonly maxQueueDepth: number
   readonly maxDepthPerQueue?: number | undefined
   readonly retentionMs: number

@@ -8,7 +8,7 @@ export type ReportMessage<Report> =
   | { readonly report: Report }
   | { readonly error: string }
 
-/** Work on a whole file that ends in a report, such as a check or a backup: each on a thread of its own. */
+/** Work on a whole file that ends with a report, such as a check or a backup, each on a separate thread. */
 export class ReportThreads<Data, Report> {
   readonly #script: URL
   readonly #fault: string
@@ -20,7 +20,7 @@ export class ReportThreads<Data, Report> {
     this.#fault = fault
   }
 
-  /** Rejects with `UnavailableError` where it cannot be done, or is ended meanwhile. */
+  /** Rejects with `UnavailableError` if it cannot be done, or is ended meanwhile. */
   run(workerData: Data, onProgress: (done: number, of: number) => void = () => {}): Promise<Report> {
     const thread = new Worker(this.#script, { workerData, ...ownThread })
     this.#threads.add(thread)
@@ -34,12 +34,12 @@ export class ReportThreads<Data, Report> {
       thread.on('error', (error) => fail(error.message))
       thread.on('exit', () => {
         this.#threads.delete(thread)
-        fail('it was ended')
+        fail('it was stopped')
       })
     })
   }
 
-  /** Ends those that are under way; what a backup had copied stays under a name of its own. */
+  /** Ends the running ones; the partial copy of a backup keeps its temporary name. */
   async close(): Promise<void> {
     await Promise.all([...this.#threads].map((thread) => thread.terminate()))
   }

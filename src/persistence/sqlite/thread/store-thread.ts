@@ -15,9 +15,9 @@ import { OthersTurn } from './others-turn.ts'
 import type { Reply, Requests, ThreadOptions } from './protocol.ts'
 import { beatMs, type killBlockedProcess, Watchdog } from './watchdog.ts'
 
-/** How often the file is looked at for other processes' writes, and the loop for its beat; the only poll there is. */
+/** How often to check the file for writes of other processes, and the loop for its heartbeat; the only poll there is. */
 const tickMs = beatMs
-/** Ticks between looks for ready jobs that no event told of: a safety net. */
+/** Ticks between two searches for ready jobs that no event reported: a safety net. */
 const fallbackTicks = 10
 /** Between tries while another process holds the file: while calls wait for it, and when they have been refused. */
 const busyWaitMs = { soon: 2, later: 50 }
@@ -27,7 +27,7 @@ const contendedMs = 100
 const fullWaitMs = 500
 const diskFull = 'the disk that holds the database is full'
 
-/** A log that is longer is told of: eight times what it needs. */
+/** Bytes above which the log reports the size of the WAL: eight times what it needs. */
 const longLogBytes = 67_108_864
 /** How long readers may stand in the way of that, in ms. */
 const saveLogMs = 2_000
@@ -35,7 +35,7 @@ const saveLogMs = 2_000
 /** A message that says nothing. */
 export const quiet: Reply = { settled: [], refused: [], events: [] }
 
-/** The way to the event loop and back, as a `MessagePort` has it: whole messages, in their order. */
+/** The channel to the event loop, like a `MessagePort`: whole messages, in order. */
 export interface RequestPort {
   /** Has `listener` called with each message that comes while the thread sleeps. */
   onMessage(listener: (requests: Requests) => void): void
@@ -46,8 +46,8 @@ export interface RequestPort {
 }
 
 /**
- * The store's thread: owns the one connection that writes. While a commit is on its way to disk calls pile up; the next transaction takes
- * them all. It sleeps until it is asked something or its maintenance has something to do.
+ * The thread of the store, which owns the only connection that writes. While a commit is on its way to disk, calls queue up; the next
+ * transaction takes all of them. It sleeps until a request arrives or its maintenance has something to do.
  */
 export class StoreThread {
   readonly #requestPort: RequestPort
@@ -85,11 +85,11 @@ export class StoreThread {
   #trouble: string | null = null
   /** The file must not be written again. */
   #broken = false
-  /** It was told that the store cannot go on: nothing more is stored or answered, whatever still comes. */
+  /** The store cannot continue: nothing more is stored or answered, whatever arrives. */
   #ended = false
 
   /**
-   * `db`: the open file, closed when the store is. `endProcess`: what the watchdog does where the loop stands still for good. `remarks`: on the
+   * `db`: the open file, closed when the store is. `endProcess`: what the watchdog does if the loop stands still for good. `remarks`: on the
    * file, for whoever operates it.
    */
   constructor(
@@ -154,11 +154,11 @@ export class StoreThread {
     this.#tellOfLog(this.#guard.logBytes)
   }
 
-  /** What stands in the way is told once, until it is gone. */
+  /** Reports an obstacle once, until it is gone. */
   #keepMark(): void {
     const fault = this.#mark.keep()
     if (fault !== null && fault !== this.#toldMarkFault) {
-      const message = `${fault}. What is acknowledged is kept, but without a mark a start cannot tell that some of it is missing`
+      const message = `${fault}. Acknowledged jobs are safe, but without a mark the next start cannot detect missing ones`
       this.#calls.notify({ type: 'file', message })
     }
     this.#toldMarkFault = fault
@@ -169,7 +169,7 @@ export class StoreThread {
     if (bytes < longLogBytes) this.#toldLogBytes = longLogBytes
     if (bytes < this.#toldLogBytes) return
     this.#toldLogBytes = 2 * bytes
-    const message = `the log of the database has grown to ${Math.round(bytes / 1e6)} MB: something reads the file without an end, a transaction left open in a shell or a backup; the log shrinks when that ends`
+    const message = `the log of the database has grown to ${Math.round(bytes / 1e6)} MB: something keeps reading the file, such as an open transaction in a shell or a backup; the log shrinks when that ends`
     this.#calls.notify({ type: 'file', message })
   }
 
@@ -188,7 +188,7 @@ export class StoreThread {
     return Math.max(1, Math.min(tickMs, this.#maintenance?.sleepMs(now) ?? tickMs, othersIn, this.#guard.restMs))
   }
 
-  /** One transaction with all that waits; false where there is nothing to do now. */
+  /** One transaction with all that waits; false if there is nothing to do now. */
   #step(): boolean {
     this.#watch()
     this.#acceptMail()
@@ -262,7 +262,7 @@ export class StoreThread {
       this.#meter.committed(performance.now() - this.#writer.beganAt, this.#writer.eventCount)
       if (this.#writer.tookTimed) this.#maintenance?.lookForDue()
     }
-    // Until a lease has looked: where this transaction fails before it comes to one, its parts are stored alone all the same.
+    // Until a lease has looked: if this transaction fails before it comes to one, its parts are stored alone all the same.
     this.#calls.lookForReady = true
     let errors: unknown[]
     this.#guard.checkBefore()
@@ -279,7 +279,7 @@ export class StoreThread {
       }
       return
     }
-    // Also where only maintenance met it: that comes again at once.
+    // Also if only maintenance met it: that comes again at once.
     const isDiskFull = errors.some(isFull)
     this.#busySince = null
     this.#calls.refusedAsBusy = false
@@ -362,7 +362,7 @@ export class StoreThread {
     do {
       const [{ busy, log, checkpointed }] = this.#db.pragma('wal_checkpoint(PASSIVE)') as [Record<string, number>]
       if (busy === 0 && log === checkpointed) this.#mark.keep()
-      if (busy === 0 && log === checkpointed) return '. All that was acknowledged is in the database'
+      if (busy === 0 && log === checkpointed) return '. All acknowledged jobs are in the database'
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyWaitMs.soon)
     } while (performance.now() < giveUpAt)
     return ''

@@ -45,13 +45,15 @@ function requestPortOf(port: MessagePort): RequestPort {
 
 if (parentPort) runStore(parentPort, workerData as ThreadOptions)
 
-/** Opens the file and serves whoever holds the other end of the port, until that closes the store. */
+/** Opens the file and serves the other end of the port until it closes the store. */
 export function runStore(port: MessagePort, options: ThreadOptions): void {
   const requestPort = requestPortOf(port)
   const clock = options.clock ? new ManualClock(0, options.clock) : systemClock
   const remarks: string[] = []
   try {
-    const db = openPatiently(options, clock, (why) => remarks.push(`a new epoch begins, with higher ids: ${why}`))
+    const db = openPatiently(options, clock, (why) =>
+      remarks.push(`a new epoch begins, with higher ids, because ${why}`),
+    )
     new StoreThread(requestPort, db, clock, options, killBlockedProcess, remarks)
   } catch (error) {
     requestPort.reply({ ...quiet, openFailure: openFailure(error) })

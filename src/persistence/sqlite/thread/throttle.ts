@@ -9,10 +9,10 @@ interface Effort {
 
 /** While others use the store: a quarter of the thread's time at most. */
 export const sharedEffort: Effort = { stepMs: 2, rests: 3 }
-/** While nobody does: half of it, for a process that writes beside this one needs gaps. */
+/** While nobody does: half of it, since a process that writes beside this one needs gaps. */
 export const idleEffort: Effort = { stepMs: 5, rests: 1 }
 
-/** Asked between one job of a step, or a few, and the next. */
+/** Called after each job of a step, or after a few: whether to continue. */
 export type GoOn = () => boolean
 
 /** For a step that ends by its number of jobs alone. */
@@ -49,7 +49,7 @@ export class Throttle {
     this.wait(this.#restMs)
   }
 
-  /** There is nothing to do for so many ms. */
+  /** There is nothing to do for this many ms. */
   wait(ms: number): void {
     this.nextAt = this.#clock.monotonic() + ms
   }

@@ -6,11 +6,11 @@ export const beatMs = 100
 /** Beyond the longest timeout of the running jobs, for handlers that block the loop but would still end. */
 const graceMs = 10_000
 /**
- * A look that comes later than this after the one before was held up itself (SIGSTOP, a suspended machine) and proves nothing. A beat that comes
- * later than this after it was due tells of a standstill.
+ * A check that comes later than this after the previous one was held up itself (SIGSTOP, a suspended machine) and proves nothing. A
+ * heartbeat that is later than this shows a stall.
  */
 const lateMs = 5 * beatMs
-/** Of one standstill no more is counted, in ms: no attempt may take longer. */
+/** The most of one stall that is counted, in ms: no attempt may take longer. */
 const stallMax = 86_400_000
 /** For the line that tells of it, in ms. */
 const lastLineMs = 1_000
@@ -31,19 +31,19 @@ export function threadBlockedMs(heartbeat: Int32Array): number {
   return Atomics.load(heartbeat, threadStalledAt)
 }
 
-/** How much of the time between two beats, or since the last one, the loop stood still, in ms; 0 where that is no longer than usual. */
+/** For how long the loop stalled between two heartbeats, or since the last one, in ms; 0 if it was not longer than usual. */
 export function stallMs(sinceBeatMs: number): number {
   const heldUpMs = sinceBeatMs - beatMs
   return heldUpMs > lateMs ? Math.min(Math.round(heldUpMs), stallMax) : 0
 }
 
-/** Called by the loop while it turns. `longestTimeoutMs`: of the attempts that run now, 0 where none does. */
+/** Called by the loop while it turns. `longestTimeoutMs`: of the attempts that run now, 0 if none does. */
 export function beat(heartbeat: Int32Array, longestTimeoutMs: number): void {
   Atomics.store(heartbeat, longestTimeoutAt, longestTimeoutMs)
   Atomics.add(heartbeat, beatAt, 1)
 }
 
-/** Called by the loop before it runs what may take that long: the next beat comes too late to say so where that blocks the loop. */
+/** Called by the loop before it runs what may take that long: the next beat comes too late to say so if that blocks the loop. */
 export function raiseTimeout(heartbeat: Int32Array, timeoutMs: number): void {
   if (Atomics.load(heartbeat, longestTimeoutAt) < timeoutMs) Atomics.store(heartbeat, longestTimeoutAt, timeoutMs)
 }
@@ -67,7 +67,7 @@ export class Watchdog {
     return Atomics.load(this.#heartbeat, beatAt)
   }
 
-  /** For how long the loop has stood still, where that is longer than any running attempt may take; else null. */
+  /** For how long the loop has stood still, if that is longer than any running attempt may take; else null. */
   look(at: number): number | null {
     const beats = Atomics.load(this.#heartbeat, beatAt)
     const sinceLast = this.#lookedAt === null ? 0 : at - this.#lookedAt
@@ -83,12 +83,11 @@ export class Watchdog {
 }
 
 /**
- * Ends the process as a crash does, so that recovery does the rest; a line is written past the blocked loop. Whoever reads that line may be
- * gone or stalled, so a thread of its own writes it, and this one waits for it no longer than `lastLineMs`.
+ * Ends the process like a crash, so that recovery does the rest, and writes a line past the blocked loop. The reader of that line may be
+ * gone or stalled, so a separate thread writes it, and this one waits no longer than `lastLineMs`.
  */
 export function killBlockedProcess(stillMs: number, runningIds: readonly number[]): void {
-  const msg =
-    'the event loop has been blocked for longer than any running job may take; ending the process with SIGKILL'
+  const msg = 'the event loop was blocked for longer than any running job may take; ending the process with SIGKILL'
   const line = JSON.stringify({ level: 60, msg, blocked_ms: Math.round(stillMs), running_jobs: runningIds })
   try {
     const written = new Int32Array(new SharedArrayBuffer(4))

@@ -17,7 +17,7 @@ import { isOfRun, migrations } from '../schema.ts'
 const chunkJobs = 1_000
 /** Events of one job that are read at once: it may have any number of them. */
 const pageEvents = 10_000
-/** Runs that one read transaction looks at, for events that are in no job's history. */
+/** Runs that one read transaction examines, for events that are in no history. */
 const strayRuns = 10_000
 /** Violations told; more are counted. */
 const toldMax = 1_000
@@ -34,14 +34,14 @@ interface Row {
   readonly leaseExpiresAt: number | null
   readonly startedAt: number | null
   readonly finishedAt: number | null
-  /** Whether it is JSON; null where there is none. */
+  /** Whether it is JSON; null if there is none. */
   readonly payloadIsValid: number | null
 }
 
 /**
- * Checks a whole database, read-only, also while a server runs on it: replays every job's history through the machine and compares it with
- * its row, recounts what is kept counted, and lets SQLite check the file. Throws `DatabaseUnusableError` where it is no database of ours,
- * or one that an older version has written and none of this has opened since.
+ * Checks a whole database, read-only, even while a server runs on it: replays the history of every job through the machine and compares it
+ * with its row, recounts the kept counts, and runs the checks of SQLite. Throws `DatabaseUnusableError` if it is not a database of ours, or
+ * if an older version wrote it and this one has not opened it yet.
  */
 export function verifyFile(path: string, onProgress: (id: number, lastId: number) => void = () => {}): VerifyReport {
   assertFile(path)
@@ -81,7 +81,7 @@ function assertNewest(db: Database.Database, path: string): void {
   )
 }
 
-/** True where an event names nobody as its cause, or one that there is. */
+/** True if an event names nobody as its cause, or one that there is. */
 const isCause = `(cause IS NULL OR CASE WHEN json_valid(cause)
   THEN coalesce(cause ->> '$.cause', '') IN (${Object.keys(causes).map((cause) => `'${cause}'`)}) ELSE 0 END)`
 
@@ -125,7 +125,7 @@ class Verifier {
     }
   }
 
-  /** A damaged page ends one check; the others go on, for they may read other pages. */
+  /** A damaged page ends one check; the others continue, since they may read other pages. */
   #unlessDamaged(what: string, check: () => void): void {
     try {
       check()
@@ -148,7 +148,7 @@ class Verifier {
     this.#checkStrays(lastRunId, Math.max(lastId, lastGivenId))
   }
 
-  /** Checks the next jobs above an id, in one snapshot, and gives the last id it saw. */
+  /** Checks the next jobs above an id, in one snapshot, and returns the last id it saw. */
   #prepareChunk(): (after: number) => number {
     const rows = this.#db.prepare(`
       SELECT id, state, seq, last_event_id AS lastEventId, attempt, max_attempts AS maxAttempts, crashes,
@@ -258,7 +258,7 @@ class Verifier {
     return places
   }
 
-  /** `found`: the ids of the run's jobs, null alone where it has none, and nothing where retention has taken it since. */
+  /** `found`: the ids of the run's jobs, null alone if it has none, and nothing if retention has taken it since. */
   #checkUnlinked(
     { id, firstJobId, seq }: EventRun,
     places: readonly number[],
@@ -372,7 +372,7 @@ class Verifier {
   }
 }
 
-/** Whole numbers, at a bit each where they lie close together. */
+/** Whole numbers, at a bit each if they lie close together. */
 class IdSet {
   static readonly #spanBits = 65_536
   readonly #spans = new Map<number, Uint8Array>()

@@ -27,7 +27,7 @@ export interface Claim {
   readonly more: boolean
 }
 
-/** One who asks for jobs: how many, and whether they are to be started as well. */
+/** One request for jobs: how many at most, and whether to start them. */
 export interface ClaimRequest {
   readonly limit: number
   readonly start: boolean
@@ -85,7 +85,7 @@ export class Claims {
     this.#suspects.expect()
   }
 
-  /** When the next job may be claimed although one runs alone, in epoch ms; null where no instant is known. */
+  /** When the next job may be claimed although one runs alone, in epoch ms; null if no instant is known. */
   get exclusiveUntil(): number | null {
     return this.#suspects.exclusiveUntil
   }
@@ -157,7 +157,7 @@ export class Claims {
   }
 }
 
-/** Jobs go to those who ask in turn; gives those that are to be started, and those that are not. */
+/** Distributes the jobs over the requests in turn; returns those to start, and those only to lease. */
 function shareOut(
   requests: readonly ClaimRequest[],
   jobs: readonly LeasedFacts[],

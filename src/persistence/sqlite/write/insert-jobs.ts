@@ -33,8 +33,8 @@ export class JobInserts {
   }
 
   /**
-   * Stores the jobs of each call, all or none of them; what stands in a call's way is found before anything of it is written. Most calls have
-   * no keys, and there is room for all of them at once: those need not be told apart.
+   * Stores the jobs of each call, all or none of them; conflicts are found before anything of a call is written. Most calls have no keys,
+   * and all of them fit into the limits together: those need not be handled one by one.
    */
   enqueue({ counts, batches }: NewCalls, now: number): EnqueuedCalls {
     const mayBeKnown = batches.some(({ keys }) => keys !== null)
@@ -125,7 +125,7 @@ export class JobInserts {
     return this.#sql.keyed.get(key) as { id: number; state: JobState; content: string } | undefined
   }
 
-  /** Gives the first id; the others follow one another. */
+  /** Returns the first id; the others follow it. */
   #insert(batches: readonly Batch[], now: number): number {
     const firsts = batches.map((batch) => this.#insertBatch(batch, now))
     return firsts[0]!

@@ -50,7 +50,10 @@ export class Leases {
     return leases.filter(({ id }) => !held.has(id))
   }
 
-  /** Expires leases that have run out, up to a bound; whether there may be more. Only where those of dead processes were recovered: of them another thing is told. */
+  /**
+   * Expires leases that have run out, up to a limit; returns whether there may be more. Call it only after the leases of dead processes
+   * were recovered, which get another error.
+   */
   expire(now: number, goOn: GoOn = noPause): boolean {
     for (let expired = 0; expired < expireMax; expired += expireAtOnce) {
       if (expired > 0 && !goOn()) return true

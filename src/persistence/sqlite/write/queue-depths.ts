@@ -20,10 +20,10 @@ interface FullQueue {
 }
 
 /**
- * Holds each queue to its bound on waiting jobs, so that one cannot take all the room there is. While all queues together are below it nothing
- * is counted. Above it each transaction counts the queues that it stores into, as long as that takes no more than a fiftieth of the
- * time (11 ms for 400,000 jobs that are ready, 70 ms where 250,000 are delayed); else what was counted before stands, and what was stored
- * here since. So a queue may pass its bound by what other processes store meanwhile, and one that is not known yet is let in.
+ * Enforces the limit on the waiting jobs of each queue, so that one queue cannot take the whole limit. While all queues together are below
+ * it, nothing is counted. Above it, each transaction counts the queues into which it stores, as long as that takes no more than a fiftieth
+ * of the time (11 ms for 400,000 ready jobs, 70 ms if 250,000 are delayed). Otherwise it uses the last count and what was stored here
+ * since. So a queue may exceed its limit by what other processes store meanwhile, and a queue without a count is accepted.
  */
 export class QueueDepths {
   readonly #db: Database.Database
@@ -54,7 +54,7 @@ export class QueueDepths {
     return true
   }
 
-  /** Makes room for these jobs in their queues, or in none where one is full: then that one. */
+  /** Makes room for these jobs in their queues, or in none if one is full: then that one. */
   take(coming: readonly Coming[]): FullQueue | undefined {
     const counts = new Map<string, number>()
     for (const { queue, count = 1 } of coming) counts.set(queue, (counts.get(queue) ?? 0) + count)
@@ -69,7 +69,7 @@ export class QueueDepths {
     return undefined
   }
 
-  /** Counted once a transaction: what it takes after that is not in the file yet. Undefined where it is not known and may not be counted now. */
+  /** Counted once a transaction: what it takes after that is not in the file yet. Undefined if it is not known and may not be counted now. */
   #depthOf(queue: string): number | undefined {
     if (this.#creditMs <= 0 || this.#asked.has(queue)) return this.#depths.get(queue)
     this.#count ??= this.#db.prepare(countWaiting).pluck()

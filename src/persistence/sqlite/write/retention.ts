@@ -19,7 +19,7 @@ interface Seen {
   readonly lastEventId: number
 }
 
-/** Removes jobs that ended long enough ago, with their history: a walk up the ids, without an index of its own. */
+/** Removes jobs that ended long enough ago, with their history: walks up the ids, without an index. */
 export class Retention {
   readonly #transitions: Transitions
   readonly #keepMs: number
@@ -34,7 +34,7 @@ export class Retention {
   }
 
   /**
-   * Goes on with the walk, up to a bound or until `goOn` says no, past one job at least; false at its end, where no job of a whole step was
+   * Goes on with the walk, up to a bound or until `goOn` says no, past one job at least; false at its end, if no job of a whole step was
    * created early enough to have ended long enough ago. One alone proves nothing: it may have come while the clock was wrong.
    */
   walk(now: number, goOn: GoOn = noPause): boolean {

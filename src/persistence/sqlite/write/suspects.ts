@@ -5,12 +5,12 @@ import { isHeld, isSuspect, parkedAs } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
 import type { LeasedFacts } from '../thread/protocol.ts'
 
-/** Suspects that are looked through at once. */
+/** The most suspects that are examined at once. */
 const suspectsMax = 1_000
 
 /**
- * What a claim is to do. `jobs`: to be claimed now, one or none, and no others; null where no suspect stands in the way. `unhandled`: by type,
- * suspects that nobody here runs, now put aside.
+ * What a claim does. `jobs`: claim these now, one or none, and no others; null if there is no suspect. `unhandled`: by type, suspects
+ * without a handler here, now set aside.
  */
 interface NextSuspect {
   readonly jobs: readonly LeasedFacts[] | null
@@ -22,8 +22,8 @@ const noSuspects: NextSuspect = { jobs: null, unhandled: new Map() }
 type Waiting = readonly [crashes: number, ...LeasedFacts]
 
 /**
- * Jobs that ran at more than one end of the process. After a restart they go first, one at a time, those with the most crashes before the
- * others: so that the next end of the process tells which of them causes it. Nothing is read where there are none.
+ * Jobs that were running at more than one end of the process. After a restart they go first, one at a time, those with the most crashes
+ * before the others, so that the next end of the process shows which of them causes it. If there are none, nothing is read.
  */
 export class Suspects {
   readonly #handled: ReadonlySet<string>
@@ -48,7 +48,7 @@ export class Suspects {
     this.#possible = true
   }
 
-  /** When others may start beside the one that runs alone, in epoch ms; null where none does, or it does so to its end. */
+  /** When others may start beside the one that runs alone, in epoch ms; null if none does, or if it runs alone to its end. */
   get exclusiveUntil(): number | null {
     return this.#exclusive && !this.#exclusive.toItsEnd ? this.#exclusive.since + exclusiveMs : null
   }

@@ -27,9 +27,9 @@ const fewRanges = 4
 interface SubRange {
   readonly first: number
   readonly last: number
-  /** The last job that has rows of its own. */
+  /** The last job that has its own rows. */
   readonly logged_to: number
-  /** Jobs that each of these rows tells of. */
+  /** The number of jobs in each of these rows. */
   readonly length: number
 }
 
@@ -46,14 +46,14 @@ interface Write {
   readonly move: Database.Statement
 }
 
-/** `one`: bound by a range's parts, 9.4 µs a job where `many` takes 10.9 (measured in a bare drain loop, ranges of 50). `many`: as JSON. */
+/** `one`: bound by a range's parts, 9.4 µs a job; `many` takes 10.9 (measured in a bare drain loop, ranges of 50). `many`: as JSON. */
 type RangeCount = 'one' | 'many'
 
 interface Statements extends Write {
-  /** How many jobs of one range take the change, and are like its first; null where each is logged for itself anyway. */
+  /** How many jobs of one range take the change, and are like its first; null if each is logged for itself anyway. */
   readonly alike: Database.Statement | null
   readonly events: readonly EventType[]
-  /** The one edge that each event takes, null where one of them may take several. */
+  /** The one edge that each event takes, null if one of them may take several. */
   readonly edges: readonly Edge[] | null
 }
 
@@ -104,7 +104,7 @@ export class Transitions {
     this.#nextEventId = Math.max(next, this.#firstEventId)
   }
 
-  /** Ids for so many events in a row; the first. */
+  /** Reserves ids for this many consecutive events; returns the first. */
   takeEventIds(count: number): number {
     const first = this.#nextEventId
     this.#nextEventId += count
@@ -128,7 +128,7 @@ export class Transitions {
 
   /**
    * Applies `change` to those jobs of the ranges that the machine allows it for, each at most once; returns how many. `crashed`: the flag of `expire`.
-   * `cause`: kept with the events; null where their type says enough, which costs nothing.
+   * `cause`: kept with the events; null if their type says enough, which costs nothing.
    */
   apply(
     change: Change,
@@ -322,7 +322,7 @@ function prepareWrite(
   return { logs: events.map(log), move: db.prepare(`${source.before} ${move}`) }
 }
 
-/** To be asked where each event leads from one state alone: then jobs that take them are in the same. Long histories are stored singly, for their marks. */
+/** Only for events that each lead from a single state: jobs that take them are all in that state. Long histories are stored singly, for their marks. */
 function prepareAlike(db: Database.Database, events: readonly EventType[], leaseCheck: LeaseCheck): Database.Statement {
   const same = ['seq', 'attempt'].map((column) => `jobs.${column} = head.${column}`).join(' AND ')
   return db

@@ -83,13 +83,16 @@ export class Writer {
     return this.#inserts.enqueue(calls, now)
   }
 
-  /** Leases jobs for each who asks, in turn, and starts them where that is asked. */
+  /** Leases jobs for each request in turn, and starts them if requested. */
   lease(asked: readonly ClaimRequest[], now: number): Claim {
     this.#ownsLeases = true
     return this.#claims.lease(asked, now)
   }
 
-  /** Commits what happened to leased jobs, in order; gives back the events refused: their lease is not held, or there is no such edge. */
+  /**
+   * Stores what happened to leased jobs, in order; returns the events that were rejected: their lease is not held, or the machine has no
+   * such edge.
+   */
   apply(sets: readonly EventSet[], now: number): RefusedEvent[] {
     const refused: RefusedEvent[] = []
     for (const { event, ranges } of sets) {
@@ -126,7 +129,7 @@ export class Writer {
     return true
   }
 
-  /** When the next `scheduled` or `retrying` job is due; null where none waits. */
+  /** When the next `scheduled` or `retrying` job is due; null if none waits. */
   nextDueAt(): number | null {
     return (this.#nextDue.get() as number | undefined) ?? null
   }
@@ -150,7 +153,7 @@ export class Writer {
     return step
   }
 
-  /** From now on the end of the process is no crash. Before an earlier process's jobs are recovered it is not for this one to say so. */
+  /** From now on an end of the process is not a crash. It has no effect before the jobs of an earlier process were recovered. */
   noteStop(): null {
     if (this.#ownsLeases) this.#leases.noteStop()
     return null
