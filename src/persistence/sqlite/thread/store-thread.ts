@@ -76,6 +76,8 @@ export class StoreThread {
   #toldCount = 0
   readonly #believed: Int32Array
   #ticks = 0
+  /** Since the last step. */
+  #hasTicked = true
   #toldLogBytes = longLogBytes
   #toldMarkFault: string | null = null
   #timer: NodeJS.Timeout | undefined
@@ -143,6 +145,7 @@ export class StoreThread {
   }
 
   #tick(): void {
+    this.#hasTicked = true
     if (++this.#ticks % fallbackTicks === 0) this.#calls.lookForReady = true
     this.#work(() => this.#db.open && this.#lookAtFiles())
   }
@@ -201,8 +204,9 @@ export class StoreThread {
     if (cannotStore || performance.now() < this.#othersTurn.until) return false
     this.#retryAt = 0
     this.#othersTurn.until = 0
-    // Within a transaction that is cheaper.
-    if (!this.#calls.isPending) this.#noticeOthers()
+    // Within a transaction that is cheaper, and each looks.
+    if (this.#hasTicked && !this.#calls.isPending) this.#noticeOthers()
+    this.#hasTicked = false
     const now = this.#clock.now()
     const { exclusiveUntil } = this.#writer
     if (exclusiveUntil !== null && exclusiveUntil <= now) this.#calls.lookForReady = true
