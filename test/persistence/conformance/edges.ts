@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findEdge, jobStates } from '../../../src/machines/edges.ts'
+import { isCommand } from '../../../src/machines/events.ts'
 import type { JobEvent, JobState } from '../../../src/machines/job.ts'
 import type { LeasedJob, LeaseEvent } from '../../../src/persistence/store.ts'
 import { allEvents } from '../../support/events.ts'
@@ -60,11 +61,11 @@ async function send(node: Node, job: LeasedJob, event: JobEvent): Promise<Node> 
 }
 
 async function sendTo({ store, clock }: Node, job: LeasedJob, event: JobEvent): Promise<void> {
+  if (isCommand(event.type)) {
+    await store.send(event.type, job.id)
+    return
+  }
   switch (event.type) {
-    case 'cancel':
-    case 'requeue':
-      await store.send(event.type, job.id)
-      return
     case 'due': {
       const dueAt = (await store.find(job.id))!.runAt
       clock.set(Math.max(clock.now(), dueAt))

@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
-import { jobStates } from '../../../src/machines/edges.ts'
+import { edgesOn, jobStates } from '../../../src/machines/edges.ts'
+import { commands } from '../../../src/machines/events.ts'
 import type { JobState } from '../../../src/machines/job.ts'
 import type {
   EnqueueResult,
@@ -47,8 +48,9 @@ export async function bringTo(opened: OpenedStore, state: JobState, maxAttempts:
     runAt: 0,
   }
   if (delayed || state === 'queued') return unleased
-  if (state === 'cancelled') {
-    await store.send('cancel', id!)
+  const command = commands.find((event) => edgesOn(event).some(({ from, to }) => from === 'queued' && to === state))
+  if (command) {
+    await store.send(command, id!)
     return unleased
   }
   const [job] = await store.lease({ limit: 1, wait: false })

@@ -115,7 +115,7 @@ test.each([
   ['more attempts than it may have', 'UPDATE jobs SET attempt = max_attempts + 1'],
   ['an attempt below none', 'UPDATE jobs SET attempt = -1'],
   ['a key without the content that it stands for', `UPDATE jobs SET idempotency_key = 'k'`],
-  ['a state that the machine does not know', `UPDATE jobs SET seq = seq + 1, state = 'paused'`],
+  ['a state that the machine does not know', `UPDATE jobs SET seq = seq + 1, state = 'asleep'`],
 ])('a hand cannot give a job %s', async (_, sql) => {
   const path = await fileWithJobIn('queued')
 
