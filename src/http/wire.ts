@@ -57,7 +57,7 @@ export const jobError = named(
 )
 
 /** Who caused an event. */
-export const causeFields = {
+const causeFields = {
   cause: z.string().describe(`Who made it happen: one of ${Object.keys(causes).join(', ')}; more may come.`),
   actor: z.string().optional().describe('The user, if the cause names one.'),
   reason: z.string().optional().describe('Why, in their words.'),

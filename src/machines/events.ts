@@ -1,6 +1,6 @@
 import type { Cause, EventCause } from './cause.ts'
-import { eventTypes } from './edges.ts'
-import type { EventType } from './job.ts'
+import { edges, eventTypes, hasTag } from './edges.ts'
+import type { EventType, JobState } from './job.ts'
 
 /** An event of the job machine, as readers see it. */
 interface JobEventFacts {
@@ -140,4 +140,10 @@ export function isCommand(event: string): event is Command {
 /** What a command is to those who may give it. */
 export function commandFacts(command: Command): CommandFacts {
   return jobEvents[command].command
+}
+
+/** What leads out of a state towards a run, as clauses: `its time comes`. */
+export function waysOn(state: JobState): string {
+  const ways = edges.filter(({ from, to }) => from === state && !hasTag(to, 'ended'))
+  return [...new Set(ways.map(({ event }) => jobEvents[event].next))].join(' or ')
 }

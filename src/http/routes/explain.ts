@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { type Explanation, eventTypes } from '../../engine/front-door.ts'
 import { reply } from '../reply.ts'
 import { idOf } from '../request.ts'
-import { causeFields, count, instant, instantOf, jobError, jobId, named, state, type Wire } from '../wire.ts'
+import { count, historyEvent, instant, instantOf, jobError, jobId, named, state, type Wire } from '../wire.ts'
 import { type ApiRoute, get } from './route.ts'
 
 const cause = z.string().describe('Who makes it happen: `clock`, `dispatcher`, `handler`, `store` or `person`.')
@@ -20,12 +20,14 @@ function obstacleView({ code, message, until }: Explanation['obstacles'][number]
   return { code, message, until: instantOf(until) }
 }
 
+const caused = historyEvent.pick({ cause: true, actor: true, reason: true, bulk: true }).shape
+
 const happened = named(
   'Happened',
   z.strictObject({
     seq: z.int().min(1).describe('Which transition of the history it is.'),
     event: z.enum(eventTypes),
-    ...causeFields,
+    ...caused,
     at: instant,
     attempt: count.describe('After it.'),
     max_attempts: z.int().min(1),

@@ -1,10 +1,9 @@
 import { eventsFrom, findEdge, hasTag } from '../../machines/edges.ts'
-import { commands } from '../../machines/events.ts'
+import { commands, waysOn } from '../../machines/events.ts'
 import type { JobNode } from '../../machines/job.ts'
 import type { Facts } from './facts.ts'
 import { isOver } from './leased.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
-import { waysOn } from './obstacles.ts'
 import { sayInstant } from './text.ts'
 
 /** `a`, `a and b`, `a, b and c`. */

@@ -1,6 +1,6 @@
-import { edges, hasTag } from '../../machines/edges.ts'
-import { isCommand, jobEvents } from '../../machines/events.ts'
-import type { EventType, JobState } from '../../machines/job.ts'
+import { hasTag } from '../../machines/edges.ts'
+import { isCommand, waysOn } from '../../machines/events.ts'
+import type { EventType } from '../../machines/job.ts'
 import type { Counted } from '../../persistence/store.ts'
 import type { Facts, ServerFacts } from './facts.ts'
 import { obstaclesOfLease, running } from './leased.ts'
@@ -39,12 +39,6 @@ export function obstaclesToRun(facts: Facts): Obstacle[] {
   if (hasTag(state, 'held')) return obstaclesTo('start', facts)
   if (hasTag(state, 'ended')) return [{ code: 'ended', message: 'it has ended', until: null }]
   return [{ code: 'needs_event', message: `it stays ${state} until ${waysOn(state)}`, until: null }]
-}
-
-/** What leads out of a state towards a run, as clauses: `its time comes`. */
-export function waysOn(state: JobState): string {
-  const ways = edges.filter(({ from, to }) => from === state && !hasTag(to, 'ended'))
-  return [...new Set(ways.map(({ event }) => jobEvents[event].next))].join(' or ')
 }
 
 function notDue({ jobFacts: { job }, now }: Facts): Obstacle[] {
