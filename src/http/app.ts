@@ -7,7 +7,7 @@ import { type BodyLimits, RequestLimits } from './body.ts'
 import { assetRoute } from './dashboard/assets.ts'
 import { loginRoutes } from './dashboard/pages/login.tsx'
 import { pageRoutes } from './dashboard/pages/pages.tsx'
-import { isPage, pageProblem } from './dashboard/pages/problem.tsx'
+import { problemFor } from './dashboard/pages/problem.tsx'
 import type { EventFeed } from './events/event-feed.ts'
 import { createGuard } from './guard.ts'
 import { serverFamilies } from './metrics/prometheus.ts'
@@ -84,8 +84,8 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
   const serve = createServe(parts, limits, new ReadLimits(responseMemory))
   for (const route of routes) app.on(route.method, route.path, guarded(serve(route)))
   const tell = ({ req }: Context<Env>, error: unknown) => {
-    const isForPeople = options.pages && isPage(req.path)
-    return isForPeople ? pageProblem(error, req.method, mount.takeOff(targetOf(req))) : problem(error)
+    if (!options.pages) return problem(error)
+    return problemFor(error, { method: req.method, path: req.path, target: mount.takeOff(targetOf(req)) })
   }
   const refuse = async (c: Context<Env>, error: unknown) => {
     // The one error answer that may have more than a line.

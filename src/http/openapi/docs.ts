@@ -1,5 +1,6 @@
 import type { JobSystem } from '../../engine/front-door.ts'
-import { docsPage, renderDocs } from '../dashboard/pages/docs.tsx'
+import { renderDocs } from '../dashboard/pages/docs.tsx'
+import { replyPage } from '../dashboard/pages/page.tsx'
 import type { Incoming } from '../exchange.ts'
 import { replyText, toJson } from '../reply.ts'
 import type { Sessions } from '../session.ts'
@@ -43,7 +44,7 @@ export class Docs {
     if (this.#lastPage?.origin !== origin) {
       this.#lastPage = { origin, html: renderDocs(this.#operations, this.#make(incoming).document, origin) }
     }
-    return docsPage(this.#lastPage.html)
+    return replyPage(this.#lastPage.html)
   }
 
   #make(incoming: Incoming) {

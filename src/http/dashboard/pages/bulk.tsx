@@ -1,9 +1,19 @@
-import { type Bulk, commandFacts, commands, eventsFrom, type JobSystem, jobStates } from '../../../engine/front-door.ts'
+import {
+  type Bulk,
+  commandFacts,
+  commands,
+  eventsFrom,
+  type JobFilter,
+  type JobSystem,
+  jobStates,
+} from '../../../engine/front-door.ts'
 import { InvalidInputError } from '../../../errors.ts'
 import { byDashboard } from '../../request.ts'
-import { type FilterFields, fieldsOf, fieldsOfFilter, HiddenFields, toFilter } from './job-filter.tsx'
+import { findBulk } from '../../routes/bulk.ts'
+import type { Route } from '../../routes/route.ts'
+import { FilterFields, HiddenFields } from './job-filter.tsx'
 import { page, seeOther } from './page.tsx'
-import { instant, number, upperFirst } from './parts.tsx'
+import { number, upperFirst } from './parts.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 500
@@ -16,7 +26,7 @@ interface BulkFormsProps {
 
 /** Below a list: what can be done with all that it finds, and what is being done. Nothing moves before its count was shown and confirmed. */
 export function BulkForms({ asked, open }: BulkFormsProps) {
-  const state = jobStates.find((name) => name === asked.state)
+  const state = jobStates.find((name) => name === asked.all.state)
   const possible = commands.filter((command) => state === undefined || eventsFrom(state).includes(command))
   return (
     <section class="card" aria-labelledby="bulk">
@@ -57,23 +67,37 @@ export function BulkForms({ asked, open }: BulkFormsProps) {
   )
 }
 
-/** `POST /dashboard/bulk`: begins to count. */
-export async function beginBulk(system: JobSystem, form: URLSearchParams): Promise<Response> {
+/** The pages of bulk actions, and what their forms do. */
+export function bulkRoutes(system: JobSystem): readonly Route[] {
+  const commandRoutes = (['run', 'stop'] as const).map((command): Route => {
+    return {
+      method: 'POST',
+      path: `/dashboard/bulk/:bulk/${command}`,
+      takes: 'form',
+      async handle(_, c, form) {
+        const bulk = findBulk(system, c)
+        if (command === 'run') bulk.run(Number(form.get('matched')))
+        else await bulk.stop()
+        return seeOther(`/dashboard/bulk/${bulk.id}`)
+      },
+    }
+  })
+  return [
+    { method: 'POST', path: '/dashboard/bulk', takes: 'form', handle: (_, __, form) => prepare(system, form) },
+    { method: 'GET', path: '/dashboard/bulk/:bulk', limit: 'read', handle: (_, c) => bulkPage(findBulk(system, c)) },
+    ...commandRoutes,
+  ]
+}
+
+/** Begins to count. */
+async function prepare(system: JobSystem, form: URLSearchParams): Promise<Response> {
   const command = commands.find((event) => event === form.get('command'))
   if (!command) throw new InvalidInputError([{ path: 'command', message: `must be one of: ${commands.join(', ')}` }])
-  const { id } = await system.prepareBulk(command, toFilter(fieldsOf(form)), byDashboard)
+  const { id } = await system.prepareBulk(command, new FilterFields(form).toFilter(), byDashboard)
   return seeOther(`/dashboard/bulk/${id}`)
 }
 
-/** `POST /dashboard/bulk/:id/run` and `/stop` */
-export async function commandBulk(bulk: Bulk, command: 'run' | 'stop', form: URLSearchParams): Promise<Response> {
-  if (command === 'run') bulk.run(Number(form.get('matched')))
-  else await bulk.stop()
-  return seeOther(`/dashboard/bulk/${bulk.id}`)
-}
-
-/** `GET /dashboard/bulk/:id` */
-export function bulkPage(bulk: Bulk): Response {
+function bulkPage(bulk: Bulk): Response {
   return page({ title: titleOf(bulk), section: '/dashboard/jobs', refreshMs, children: <BulkView bulk={bulk} /> })
 }
 
@@ -132,8 +156,18 @@ function FilterInWords({ bulk: { filter } }: { readonly bulk: Bulk }) {
   const { createdFrom, createdTo, ...words } = filter
   const parts = [
     ...Object.entries(words).map(([name, value]) => `${name} ${value}`),
-    ...(createdFrom === undefined ? [] : [`created from ${instant(createdFrom)}`]),
-    ...(createdTo === undefined ? [] : [`created before ${instant(createdTo)}`]),
+    ...(createdFrom === undefined ? [] : [`created from ${new Date(createdFrom).toISOString()}`]),
+    ...(createdTo === undefined ? [] : [`created before ${new Date(createdTo).toISOString()}`]),
   ]
   return <Text of={parts.length === 0 ? 'All jobs that allow it.' : `Jobs with ${parts.join(', ')}.`} />
+}
+
+/** What the fields of the form are for a filter. */
+function fieldsOfFilter({ createdFrom, createdTo, ...words }: JobFilter): Record<string, string> {
+  const field = (at: number) => new Date(at).toISOString().slice(0, -1)
+  return {
+    ...(words as Record<string, string>),
+    ...(createdFrom === undefined ? {} : { created_from: field(createdFrom) }),
+    ...(createdTo === undefined ? {} : { created_to: field(createdTo) }),
+  }
 }

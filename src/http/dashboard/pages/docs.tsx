@@ -1,4 +1,3 @@
-import { raw } from 'hono/html'
 import { apiErrorCodes, apiErrors } from '../../api-errors.ts'
 import type { ApiDocument } from '../../openapi/api-document.ts'
 import type { SchemaObject } from '../../openapi/json-schema.ts'
@@ -6,43 +5,43 @@ import { type Operation, templateOf } from '../../openapi/operation.ts'
 import { Method, OperationView } from './docs-operation.tsx'
 import { Fields, Takes } from './docs-schema.tsx'
 import { Code, FormattedText, Table, withHeaders } from './docs-text.tsx'
-import { page } from './page.tsx'
+import { renderPage } from './page.tsx'
 import { Text } from './text.tsx'
 
-/** The page that shows what `renderDocs` made. */
-export function docsPage(html: string): Response {
-  return page({ title: 'API', section: '/docs', styles: ['docs.css'], children: raw(html) })
-}
-
-/** The API's description for people, as HTML; `origin`: where the reader reached this server. */
+/** The HTML of the API's description for people; `origin`: where the reader reached this server. */
 export function renderDocs(operations: readonly Operation[], document: ApiDocument, origin: string): string {
   const types = document.components.schemas.NewJob?.oneOf ?? []
-  return `${(
-    <div class="api">
-      <Introduction document={document} origin={origin} />
-      <Contents document={document} operations={operations} types={types} />
-      <div class="api-body">
-        {document.tags.map(({ name, description }) => (
-          <section>
-            <h2 id={`tag-${name}`}>{name}</h2>
-            <p class="muted">{description}</p>
-            {operations
-              .filter(({ tag }) => tag === name)
-              .map((operation) => (
-                <OperationView
-                  operation={operation}
-                  described={document.paths[templateOf(operation.path)]![operation.method.toLowerCase()]!}
-                  {...{ document, origin, types }}
-                />
-              ))}
-          </section>
-        ))}
-        <JobTypes types={types} />
-        <Schemas document={document} />
-        <Errors />
+  return renderPage({
+    title: 'API',
+    section: '/docs',
+    styles: ['docs.css'],
+    children: (
+      <div class="api">
+        <Introduction document={document} origin={origin} />
+        <Contents document={document} operations={operations} types={types} />
+        <div class="api-body">
+          {document.tags.map(({ name, description }) => (
+            <section>
+              <h2 id={`tag-${name}`}>{name}</h2>
+              <p class="muted">{description}</p>
+              {operations
+                .filter(({ tag }) => tag === name)
+                .map((operation) => (
+                  <OperationView
+                    operation={operation}
+                    described={document.paths[templateOf(operation.path)]![operation.method.toLowerCase()]!}
+                    {...{ document, origin, types }}
+                  />
+                ))}
+            </section>
+          ))}
+          <JobTypes types={types} />
+          <Schemas document={document} />
+          <Errors />
+        </div>
       </div>
-    </div>
-  )}`
+    ),
+  })
 }
 
 function Introduction({ document, origin }: { readonly document: ApiDocument; readonly origin: string }) {

@@ -2,56 +2,51 @@ import { type JobFilter, jobStates } from '../../../engine/front-door.ts'
 import { InvalidInputError } from '../../../errors.ts'
 
 const names = ['state', 'type', 'queue', 'text', 'created_from', 'created_to'] as const
+type Name = (typeof names)[number]
+
 /** The filter as its form has it: text, empty if nothing is asked; instants in UTC, as the browser's field writes them. */
-export type FilterFields = Readonly<Record<(typeof names)[number], string>>
+export class FilterFields {
+  readonly all: Readonly<Record<Name, string>>
 
-export function fieldsOf(form: URLSearchParams): FilterFields {
-  return Object.fromEntries(names.map((name) => [name, (form.get(name) ?? '').trim()])) as FilterFields
-}
-
-/** Those in which something is asked. */
-export function givenFields(fields: FilterFields): Record<string, string> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ''))
-}
-
-/** Throws `InvalidInputError` if a field is not what it takes; what the system checks itself is left to it. */
-export function toFilter(fields: FilterFields): Omit<JobFilter, 'limit' | 'cursor'> {
-  const { state, type, queue, text } = fields
-  const known = jobStates.find((name) => name === state)
-  if (state !== '' && !known) {
-    throw new InvalidInputError([{ path: 'state', message: `must be one of: ${jobStates.join(', ')}` }])
+  constructor(form: URLSearchParams) {
+    this.all = Object.fromEntries(names.map((name) => [name, (form.get(name) ?? '').trim()])) as Record<Name, string>
   }
-  const createdFrom = instantOf(fields, 'created_from')
-  const createdTo = instantOf(fields, 'created_to')
-  return {
-    ...(known ? { state: known } : {}),
-    ...(type ? { type } : {}),
-    ...(queue ? { queue } : {}),
-    ...(text ? { text } : {}),
-    ...(createdFrom === null ? {} : { createdFrom }),
-    ...(createdTo === null ? {} : { createdTo }),
-  }
-}
 
-/** The other way: what the form's fields are for a filter. */
-export function fieldsOfFilter({ createdFrom, createdTo, ...words }: JobFilter): Record<string, string> {
-  const field = (at: number) => new Date(at).toISOString().slice(0, -1)
-  return {
-    ...(words as Record<string, string>),
-    ...(createdFrom === undefined ? {} : { created_from: field(createdFrom) }),
-    ...(createdTo === undefined ? {} : { created_to: field(createdTo) }),
+  /** Those in which something is asked. */
+  get given(): Record<string, string> {
+    return Object.fromEntries(Object.entries(this.all).filter(([, value]) => value !== ''))
   }
-}
 
-function instantOf(fields: FilterFields, name: 'created_from' | 'created_to'): number | null {
-  if (fields[name] === '') return null
-  const at = Date.parse(`${fields[name]}Z`)
-  if (Number.isNaN(at)) throw new InvalidInputError([{ path: name, message: 'must be a date and a time, in UTC' }])
-  return at
+  /** Throws `InvalidInputError` if a field is not what it takes; what the system checks itself is left to it. */
+  toFilter(): Omit<JobFilter, 'limit' | 'cursor'> {
+    const { state, type, queue, text } = this.all
+    const known = jobStates.find((name) => name === state)
+    if (state !== '' && !known) {
+      throw new InvalidInputError([{ path: 'state', message: `must be one of: ${jobStates.join(', ')}` }])
+    }
+    const createdFrom = this.#instant('created_from')
+    const createdTo = this.#instant('created_to')
+    return {
+      ...(known ? { state: known } : {}),
+      ...(type ? { type } : {}),
+      ...(queue ? { queue } : {}),
+      ...(text ? { text } : {}),
+      ...(createdFrom === null ? {} : { createdFrom }),
+      ...(createdTo === null ? {} : { createdTo }),
+    }
+  }
+
+  #instant(name: 'created_from' | 'created_to'): number | null {
+    if (this.all[name] === '') return null
+    const at = Date.parse(`${this.all[name]}Z`)
+    if (Number.isNaN(at)) throw new InvalidInputError([{ path: name, message: 'must be a date and a time, in UTC' }])
+    return at
+  }
 }
 
 /** The form; it asks by GET, so that what it finds has an address. */
 export function FilterForm({ asked, types }: { readonly asked: FilterFields; readonly types: readonly string[] }) {
+  const { all } = asked
   return (
     <search>
       <form class="filter" method="get" action="/dashboard/jobs" id="filter" data-own>
@@ -60,22 +55,22 @@ export function FilterForm({ asked, types }: { readonly asked: FilterFields; rea
           <select id="state" name="state">
             <option value="">any</option>
             {jobStates.map((state) => (
-              <option value={state} selected={state === asked.state}>
+              <option value={state} selected={state === all.state}>
                 {state}
               </option>
             ))}
           </select>
         </div>
-        <Field name="type" label="Type" value={asked.type} list="types" />
+        <Field name="type" label="Type" value={all.type} list="types" />
         <datalist id="types">
           {types.map((type) => (
             <option value={type} />
           ))}
         </datalist>
-        <Field name="queue" label="Queue" value={asked.queue} />
-        <Field name="text" label="Text in payload or error" value={asked.text} type="search" />
-        <Field name="created_from" label="Created from (UTC)" value={asked.created_from} type="datetime-local" />
-        <Field name="created_to" label="Created before (UTC)" value={asked.created_to} type="datetime-local" />
+        <Field name="queue" label="Queue" value={all.queue} />
+        <Field name="text" label="Text in payload or error" value={all.text} type="search" />
+        <Field name="created_from" label="Created from (UTC)" value={all.created_from} type="datetime-local" />
+        <Field name="created_to" label="Created before (UTC)" value={all.created_to} type="datetime-local" />
         <div class="buttons">
           <button type="submit">Find</button>
           <a class="button quiet" href="/dashboard/jobs">
@@ -88,7 +83,7 @@ export function FilterForm({ asked, types }: { readonly asked: FilterFields; rea
 }
 
 interface FieldProps {
-  readonly name: keyof FilterFields
+  readonly name: Name
   readonly label: string
   readonly value: string
   readonly type?: string
@@ -109,7 +104,7 @@ function Field({ name, label, value, type = 'text', list }: FieldProps) {
 export function HiddenFields({ asked }: { readonly asked: FilterFields }) {
   return (
     <>
-      {Object.entries(givenFields(asked)).map(([name, value]) => (
+      {Object.entries(asked.given).map(([name, value]) => (
         <input type="hidden" name={name} value={value} />
       ))}
     </>

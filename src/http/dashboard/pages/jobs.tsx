@@ -1,6 +1,6 @@
 import type { Job, JobFilter, JobSystem } from '../../../engine/front-door.ts'
 import { BulkForms } from './bulk.tsx'
-import { type FilterFields, FilterForm, fieldsOf, givenFields, toFilter } from './job-filter.tsx'
+import { FilterFields, FilterForm } from './job-filter.tsx'
 import { page } from './page.tsx'
 import { number, StateLabel, Time } from './parts.tsx'
 import { Text, visible } from './text.tsx'
@@ -17,12 +17,12 @@ export async function jobsPage(
   clock: () => number,
   gone: AbortSignal,
 ): Promise<Response> {
-  const asked = fieldsOf(query)
+  const asked = new FilterFields(query)
   const cursor = query.get('cursor')
-  const { jobs, next } = await look(system, toFilter(asked), cursor, gone)
+  const { jobs, next } = await look(system, asked.toFilter(), cursor, gone)
   const now = clock()
   // One that looks on by itself owns its rows.
-  const isLive = cursor === null && asked.text === '' && (next === null || jobs.length === rowsMax)
+  const isLive = cursor === null && asked.all.text === '' && (next === null || jobs.length === rowsMax)
   return page({
     title: 'Jobs',
     section: '/dashboard/jobs',
@@ -127,7 +127,7 @@ interface LookedProps {
 
 /** How far the search has come, and the way on. */
 function Looked({ count, next, asked, isFirst }: LookedProps) {
-  const href = `/dashboard/jobs?${new URLSearchParams({ ...givenFields(asked), cursor: next ?? '' })}`
+  const href = `/dashboard/jobs?${new URLSearchParams({ ...asked.given, cursor: next ?? '' })}`
   return (
     <p id="looked" role="status">
       {next === null ? (

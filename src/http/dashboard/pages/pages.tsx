@@ -1,8 +1,7 @@
 import { commands, type JobSystem } from '../../../engine/front-door.ts'
 import { byDashboard, idOf, queryOf } from '../../request.ts'
-import { findBulk } from '../../routes/bulk.ts'
 import type { Route } from '../../routes/route.ts'
-import { beginBulk, bulkPage, commandBulk } from './bulk.tsx'
+import { bulkRoutes } from './bulk.tsx'
 import { jobPage } from './job.tsx'
 import { jobsPage } from './jobs.tsx'
 import { renderOverview } from './overview.tsx'
@@ -26,14 +25,6 @@ export function pageRoutes(system: JobSystem, now: () => number, isGuarded: bool
       },
     }
   })
-  const bulkCommands = (['run', 'stop'] as const).map((command): Route => {
-    return {
-      method: 'POST',
-      path: `/dashboard/bulk/:bulk/${command}`,
-      takes: 'form',
-      handle: (_, c, form) => commandBulk(findBulk(system, c), command, form),
-    }
-  })
   return [
     { method: 'GET', path: '/', limit: 'read', handle: async () => replyPage(await overview()) },
     { method: 'GET', path: '/dashboard', limit: 'none', handle: () => seeOther('/') },
@@ -51,9 +42,7 @@ export function pageRoutes(system: JobSystem, now: () => number, isGuarded: bool
       handle: (_, c) => jobPage(system, idOf(c), queryOf(c), now),
     },
     ...jobCommands,
-    { method: 'POST', path: '/dashboard/bulk', takes: 'form', handle: (_, __, form) => beginBulk(system, form) },
-    { method: 'GET', path: '/dashboard/bulk/:bulk', limit: 'read', handle: (_, c) => bulkPage(findBulk(system, c)) },
-    ...bulkCommands,
+    ...bulkRoutes(system),
   ]
 }
 

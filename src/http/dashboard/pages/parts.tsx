@@ -12,7 +12,7 @@ export function number(value: number): string {
   return value.toLocaleString('en')
 }
 
-export function instant(at: number): string {
+function instant(at: number): string {
   return new Date(at).toISOString()
 }
 
@@ -45,24 +45,6 @@ export function Time({ at, now }: { readonly at: number; readonly now: number })
       {words}
     </time>
   )
-}
-
-/** An instant of a history, in UTC: to the ms, with its day if that is another than before, and how long after the one before. */
-export function Moment({ at, after }: { readonly at: number; readonly after: number | null }) {
-  const text = instant(at)
-  const isNewDay = after === null || instant(after).slice(0, 10) !== text.slice(0, 10)
-  return (
-    <time class="number" datetime={text}>
-      {isNewDay && `${text.slice(0, 10)} `}
-      {text.slice(11, -1)}
-      {after !== null && <span class="muted"> +{duration(at - after)}</span>}
-    </time>
-  )
-}
-
-/** JSON of anybody's as people read it. */
-export function Json({ value }: { readonly value: unknown }) {
-  return <Pre text={JSON.stringify(value, null, 2) ?? ''} />
 }
 
 /** A text of anybody's, as it is written. */

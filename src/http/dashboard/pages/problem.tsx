@@ -1,15 +1,18 @@
-import { type problemSchema, toProblem } from '../../problem.ts'
+import { problem, type problemSchema, toProblem } from '../../problem.ts'
 import type { Wire } from '../../wire.ts'
 import { page, seeOther } from './page.tsx'
 import { Text } from './text.tsx'
 
-/** Whether people read what is at a path, and not programs. */
-export function isPage(path: string): boolean {
-  return /^\/($|docs$|login$|logout$|dashboard(\/|$))/.test(path)
+/** The request of an answer. `target`: path and query, as they stand in a link. */
+interface Failed {
+  readonly method: string
+  readonly path: string
+  readonly target: string
 }
 
-/** The answer to a request for a page that failed; whoever has not logged in is asked to. `target`: path and query of the page. */
-export function pageProblem(error: unknown, method: string, target: string): Response {
+/** The answer to a request that failed: a page for people, of whom those who have not logged in are asked to, else a problem document. */
+export function problemFor(error: unknown, { method, path, target }: Failed): Response {
+  if (!isPage(path)) return problem(error)
   const { status, headers, body } = toProblem(error)
   if (status === 401) {
     const isVisit = method === 'GET' || method === 'HEAD'
@@ -18,6 +21,11 @@ export function pageProblem(error: unknown, method: string, target: string): Res
   const answer = page({ title: body.title, section: '', children: <ProblemView {...body} /> }, { status })
   for (const [name, value] of Object.entries(headers)) answer.headers.set(name, value)
   return answer
+}
+
+/** Whether people read what is at a path, and not programs. */
+function isPage(path: string): boolean {
+  return /^\/($|docs$|login$|logout$|dashboard(\/|$))/.test(path)
 }
 
 function ProblemView({ title, message, errors }: Wire<typeof problemSchema>) {

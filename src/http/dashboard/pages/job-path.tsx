@@ -1,0 +1,130 @@
+import { causeOf, type DescribedError, type HistoryEvent, type StoredError, whoOf } from '../../../engine/front-door.ts'
+import { ChartFrame } from './chart.tsx'
+import { duration, Pre, StateLabel } from './parts.tsx'
+import { Text } from './text.tsx'
+
+interface PathProps {
+  readonly id: number
+  readonly at: number
+  readonly lastSeq: number
+  readonly history: readonly HistoryEvent[]
+  /** SVG of ours. */
+  readonly chart: string
+}
+
+/** How a job came to its state: its machine with the way that it took, and its history. */
+export function PathSection({ id, at, lastSeq, history, chart }: PathProps) {
+  return (
+    <section class="card">
+      <h2>
+        Its path{' '}
+        <span class="muted">{at === lastSeq ? 'until now' : `after step ${at} of ${lastSeq}`}; times in UTC</span>
+      </h2>
+      <ChartFrame svg={chart} isWide />
+      <form method="get" class="scrub">
+        <label for="at">Step</label>
+        <input
+          id="at"
+          name="at"
+          type="range"
+          min={1}
+          max={lastSeq}
+          value={at}
+          data-scrub
+          aria-valuetext={`step ${at} of ${lastSeq}`}
+        />
+        <noscript>
+          <button type="submit" class="quiet">
+            Show
+          </button>
+        </noscript>
+        <span>
+          <a href={`/dashboard/jobs/${id}?at=1`}>First</a> · <a href={`/dashboard/jobs/${id}`}>Now</a>
+        </span>
+      </form>
+      <ol class="timeline" start={history[0]?.seq}>
+        {history.map((row, index) => (
+          <Step id={id} row={row} isShown={row.seq === at} after={history[index - 1]?.at ?? null} />
+        ))}
+      </ol>
+    </section>
+  )
+}
+
+interface StepProps {
+  readonly id: number
+  readonly row: HistoryEvent
+  readonly isShown: boolean
+  /** When the step before it was; null if it is not shown. */
+  readonly after: number | null
+}
+
+function Step({ id, row, isShown, after }: StepProps) {
+  const { seq, event, from, to, attempt, at, error, reason, bulk } = row
+  return (
+    <li id={`step-${seq}`} aria-current={isShown ? 'step' : undefined}>
+      <a class="number" href={`/dashboard/jobs/${id}?at=${seq}`}>
+        {seq}
+      </a>
+      <strong>{event}</strong>
+      <span>
+        {from && <StateLabel state={from} />} → <StateLabel state={to} />
+        {attempt > 0 && <span class="muted"> attempt {attempt}</span>}
+      </span>
+      <Moment at={at} after={after} />
+      {row.cause !== causeOf(event).cause && (
+        <span class="cause muted">
+          by <Text of={whoOf(row)} />
+          {bulk !== undefined && ', in a bulk action'}
+          {reason !== undefined && (
+            <>
+              : <Text of={reason} />
+            </>
+          )}
+        </span>
+      )}
+      {error && (
+        <span class="failure">
+          <Text of={`${error.name}: ${error.message}`} />
+        </span>
+      )}
+      {error && <ErrorDetails error={error} />}
+    </li>
+  )
+}
+
+/** An instant of a history, in UTC: to the ms, with its day if that is another than before, and how long after the one before. */
+function Moment({ at, after }: { readonly at: number; readonly after: number | null }) {
+  const text = new Date(at).toISOString()
+  const isNewDay = after === null || new Date(after).toISOString().slice(0, 10) !== text.slice(0, 10)
+  return (
+    <time class="number" datetime={text}>
+      {isNewDay && `${text.slice(0, 10)} `}
+      {text.slice(11, -1)}
+      {after !== null && <span class="muted"> +{duration(at - after)}</span>}
+    </time>
+  )
+}
+
+/** Whoever opened it has it open still when the page is made anew: what a history says does not change. */
+function ErrorDetails({ error: { stack, ...error } }: { readonly error: StoredError }) {
+  const lines = [
+    ...codesOf(error),
+    ...(error.causes ?? []).flatMap((cause) => [`cause: ${cause.name}: ${cause.message}`, ...codesOf(cause)]),
+    ...(error.errors ?? []).flatMap((inner) => [`error: ${inner.name}: ${inner.message}`, ...codesOf(inner)]),
+    ...(stack === undefined ? [] : [stack]),
+  ]
+  if (lines.length === 0) return null
+  return (
+    <details data-own>
+      <summary>{stack === undefined ? 'Details' : 'Stack'}</summary>
+      <Pre text={lines.join('\n')} />
+    </details>
+  )
+}
+
+function codesOf({ code, errno, syscall }: DescribedError): string[] {
+  return Object.entries({ code, errno, syscall }).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}: ${value}`],
+  )
+}
