@@ -1,6 +1,6 @@
 import type { JobState, Transition } from '../../engine/front-door.ts'
+import { eventView } from '../history-event.ts'
 import { toJson } from '../reply.ts'
-import { eventView } from '../wire.ts'
 
 /** Which transitions a reader wants, all of them unless narrowed; `state` is the one that they lead to. */
 export interface EventFilter {

@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import { type Explanation, eventTypes } from '../../engine/front-door.ts'
+import { historyEvent, jobError } from '../history-event.ts'
 import { reply } from '../reply.ts'
 import { idOf } from '../request.ts'
-import { count, historyEvent, instant, instantOf, jobError, jobId, named, state, type Wire } from '../wire.ts'
+import { count, instant, instantOf, jobId, named, state, type Wire } from '../wire.ts'
 import { type ApiRoute, get } from './route.ts'
 
 const cause = z.string().describe('Who makes it happen: `clock`, `dispatcher`, `handler`, `store` or `person`.')

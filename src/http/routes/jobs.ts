@@ -11,21 +11,11 @@ import {
   storedFields,
 } from '../../engine/front-door.ts'
 import { JobNotFoundError } from '../../errors.ts'
+import { eventView, historyEvent, jobError } from '../history-event.ts'
 import { whole } from '../query.ts'
 import { reply } from '../reply.ts'
 import { byHttp, idOf } from '../request.ts'
-import {
-  count,
-  eventView,
-  historyEvent,
-  instant,
-  instantOf,
-  jobError,
-  jobId,
-  named,
-  state,
-  type Wire,
-} from '../wire.ts'
+import { count, instant, instantOf, jobId, named, state, type Wire } from '../wire.ts'
 import { createJobRoute, createJobsRoute } from './create-jobs.ts'
 import { explainRoute } from './explain.ts'
 import { drawJobRoute } from './machines.ts'

@@ -1,0 +1,58 @@
+import { z } from 'zod'
+import { causes, type EventCause, eventTypes, type HistoryEvent } from '../engine/front-door.ts'
+import { count, instant, instantOf, named, state, type Wire } from './wire.ts'
+
+const describedError = z.strictObject({
+  name: z.string(),
+  message: z.string().describe('With those of its causes and of the errors that it holds.'),
+  code: z.union([z.string(), z.number()]).optional(),
+  errno: z.number().optional(),
+  syscall: z.string().optional(),
+})
+
+export const jobError = named(
+  'JobError',
+  describedError
+    .extend({
+      causes: z.array(describedError).optional().describe('Three at most, in their order.'),
+      errors: z.array(describedError).optional().describe('What an `AggregateError` held, ten at most.'),
+      stack: z.string().optional().describe('Of the handler, in a history alone.'),
+    })
+    .describe('What a handler threw, each part cut to a bound.'),
+)
+
+/** Who caused an event. */
+const causeFields = {
+  cause: z.string().describe(`Who made it happen: one of ${Object.keys(causes).join(', ')}; more may come.`),
+  actor: z.string().optional().describe('The user, if the cause names one.'),
+  reason: z.string().optional().describe('Why, in their words.'),
+  bulk: z.string().optional().describe('The id of the bulk action that it was part of.'),
+} satisfies Record<keyof EventCause, z.ZodType>
+
+const causeKeys = Object.keys(causeFields) as (keyof EventCause)[]
+
+function causeView(event: EventCause): EventCause {
+  const known = causeKeys.filter((key) => event[key] !== undefined)
+  return Object.fromEntries(known.map((key) => [key, event[key]])) as unknown as EventCause
+}
+
+export const historyEvent = named(
+  'HistoryEvent',
+  z
+    .strictObject({
+      seq: z.int().min(1).describe('1, 2, 3 … without a gap.'),
+      event: z.enum(eventTypes),
+      from: state.nullable().describe('`null` for the first.'),
+      to: state,
+      attempt: count.describe('After it.'),
+      at: instant,
+      ...causeFields,
+      error: jobError.optional().describe('If an attempt failed.'),
+    })
+    .describe('One transition of a job.'),
+)
+
+export function eventView(given: HistoryEvent): Wire<typeof historyEvent> {
+  const { seq, event, from, to, attempt, at, error } = given
+  return { seq, event, from, to, attempt, at: instantOf(at), ...causeView(given), ...(error ? { error } : {}) }
+}
