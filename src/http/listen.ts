@@ -1,18 +1,17 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
-import { type AddressInfo, Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import type { SystemLog } from '../engine/front-door.ts'
 import type { ApiErrorCode } from './api-errors.ts'
 import type { Answer } from './app.ts'
-import { limitConnections } from './connections.ts'
-import { type DiscardTimeouts, endAndDiscard, isDiscarding } from './discard.ts'
+import { Connections } from './connections.ts'
 import type { Exchange } from './exchange.ts'
 import { Hosts } from './guard.ts'
 import { HttpError, problem, toProblem } from './problem.ts'
 import { headersOf, toJson } from './reply.ts'
 
 /** How long a client may take, in ms. */
-export interface Timeouts extends DiscardTimeouts {
+export interface Timeouts {
   /** For the head of its request, also before its first byte. */
   readonly head: number
   /** For all of its request. */
@@ -21,6 +20,10 @@ export interface Timeouts extends DiscardTimeouts {
   readonly idle: number
   /** Between two requests. Longer than proxies keep a connection for the next (60 to 120 s): they would use one that is being closed. */
   readonly keepAlive: number
+  /** For what still comes behind an answer, which is read and thrown away. */
+  readonly discard: number
+  /** The same while nothing comes. */
+  readonly discardIdle: number
 }
 
 const defaultTimeouts: Timeouts = {
@@ -76,8 +79,13 @@ export async function listen(parts: ListenParts, options: ListenOptions): Promis
     requireHostHeader: false,
   })
   server.timeout = timeouts.idle
-  const answers = answerRequests(server, parts, new Hosts([host, ...parts.allowedHosts]), timeouts)
-  limitConnections(server, Math.min(maxConnections, connectionsMax), (socket) => answers.get(socket))
+  const connections = new Connections(server, {
+    max: Math.min(maxConnections, connectionsMax),
+    discardMs: timeouts.discard,
+    discardIdleMs: timeouts.discardIdle,
+    refusal: (code) => parserRefusals.get(code ?? '') ?? badRequest,
+  })
+  answerRequests(server, parts, new Hosts([host, ...parts.allowedHosts]), connections)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, resolve)
@@ -86,24 +94,20 @@ export async function listen(parts: ListenParts, options: ListenOptions): Promis
   return { url: urlOf(server.address() as AddressInfo), close: (graceMs) => close(server, graceMs) }
 }
 
-/** Every request is answered by `answer`, and what is no request by a problem document too. Gives the last answer of each connection. */
+/** Every request is answered by `answer`, and what expects more than HTTP has by a problem document. */
 function answerRequests(
   server: Server,
   { answer, log, ownsProcess }: ListenParts,
   hosts: Hosts,
-  times: DiscardTimeouts,
-): WeakMap<Socket, ServerResponse> {
-  const answers = new WeakMap<Socket, ServerResponse>()
+  connections: Connections,
+): void {
   const listener = toRequestListener(answer, log, hosts, ownsProcess)
   const refuse = getRequestListener(
     () => problem(new HttpError(417, 'expectation_failed', 'the Expect header must be 100-continue')),
     { overrideGlobalObjects: ownsProcess },
   )
   const answerBy = (answerer: typeof listener) => (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    // Behind the last answer of its connection.
-    if (isDiscarding(incoming.socket)) return
-    answers.set(incoming.socket, outgoing)
-    void answerer(incoming, outgoing)
+    if (connections.begin(outgoing)) void answerer(incoming, outgoing)
   }
   const answerIt = answerBy(listener)
   server.on('request', answerIt)
@@ -112,8 +116,6 @@ function answerRequests(
     continueWhenRead(incoming, outgoing)
     answerIt(incoming, outgoing)
   })
-  endInGoodOrder(server, answers, times)
-  return answers
 }
 
 /** Answers by `answer` when Node's server has a request: ours, or the one of the app that has mounted us. */
@@ -136,39 +138,6 @@ export function toRequestListener(
   })
 }
 
-/** Lets every client read its last answer, and refuses what the parser gave up. `answers`: the last of each connection. */
-function endInGoodOrder(server: Server, answers: WeakMap<Socket, ServerResponse>, times: DiscardTimeouts): void {
-  server.on('connection', (socket: Socket) => {
-    // Node ends a connection by this when its last answer is sent, and so does @hono/node-server if a body goes on for half a second.
-    socket.destroySoon = () => {
-      const incoming = answers.get(socket)?.req
-      if (incoming && !incoming.complete) endAndDiscard(socket, incoming, times)
-      else if (!isDiscarding(socket)) cutWhenSent(socket)
-    }
-  })
-  // One function for all, to be listened for once: a stream does not finish, and each packet of what is bad calls for it.
-  function endConnection(this: ServerResponse): void {
-    endAndDiscard(this.req.socket, undefined, times)
-  }
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    // What is thrown away need not be a request.
-    if (isDiscarding(socket)) return
-    const answer = answers.get(socket)
-    const underWay = answer !== undefined && !answer.writableFinished
-    if (!socket.writable) socket.destroy()
-    // What followed a good request was bad: that one is answered still.
-    else if (underWay && answer.req.complete) answer.off('finish', endConnection).once('finish', endConnection)
-    // An answer that is half written must not be followed by another.
-    else if (underWay && answer.headersSent) socket.destroy()
-    // Its body must not come to its end: what is refused is not stored.
-    else {
-      socket.write(parserRefusals.get(error.code ?? '') ?? badRequest)
-      if (underWay) cutWhenSent(socket)
-      else endAndDiscard(socket, undefined, times)
-    }
-  })
-}
-
 /** Asks for the body once somebody reads it. A request that is refused by its head is never asked for one, and its connection ends with the answer. */
 function continueWhenRead(incoming: IncomingMessage, outgoing: ServerResponse): void {
   const { shouldKeepAlive } = outgoing
@@ -180,11 +149,6 @@ function continueWhenRead(incoming: IncomingMessage, outgoing: ServerResponse): 
     outgoing.shouldKeepAlive = shouldKeepAlive
     outgoing.writeContinue()
   })
-}
-
-/** Closes a connection once what was written is sent. */
-function cutWhenSent(socket: Socket): void {
-  Socket.prototype.destroySoon.call(socket)
 }
 
 /** The answers to what the parser gives up, as they are sent: thousands of connections may end at once in the middle of a request. */
