@@ -6,9 +6,6 @@ import { isOver } from './leased.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
 import { sayInstant } from './text.ts'
 
-/** `a`, `a and b`, `a, b and c`. */
-const list = new Intl.ListFormat('en-GB')
-
 /** When a job runs next, if nothing else comes in its way. */
 interface NextRun {
   /** Epoch ms; null if nobody knows: someone must do something first, others go before it, no worker is free, or it never runs again. */
@@ -41,11 +38,8 @@ export function nextRun(facts: Facts, obstacles: readonly Obstacle[]): NextRun {
   const { job } = facts.jobFacts
   if (hasTag(job.state, 'ended')) return never(job.state)
   if (isOver(facts)) {
-    return {
-      at: null,
-      when: 'only if the outcome of its last attempt requires another, once that outcome is stored',
-      sentence: '',
-    }
+    const when = 'only if the outcome of its last attempt requires another, once that outcome is stored'
+    return { at: null, when, sentence: '' }
   }
   if (facts.isExecuting && !facts.isNext) {
     if (!facts.isOrphan && !facts.isAbandoned) return { at: facts.now, when: 'now: it is running', sentence: '' }
@@ -67,7 +61,9 @@ function waited({ jobFacts: { job }, now }: Facts, obstacles: readonly Obstacle[
     code === 'needs_event' ? { clause: waysOn(job.state), byItself: false } : (conditions[code] ?? []),
   )
   const others = all.filter(({ byItself }) => !byItself)
-  const clauses = list.format(new Set((others.length > 0 ? others : all).map(({ clause }) => clause)))
+  const clauses = new Intl.ListFormat('en-GB').format(
+    new Set((others.length > 0 ? others : all).map(({ clause }) => clause)),
+  )
   const dueAt = hasTag(job.state, 'timed') && job.runAt > now ? job.runAt : null
   const instant = dueAt === null ? null : sayInstant(dueAt, now)
   const when =

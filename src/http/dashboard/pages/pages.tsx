@@ -6,7 +6,7 @@ import { jobPage } from './job.tsx'
 import { jobsPage } from './jobs.tsx'
 import { renderOverview } from './overview.tsx'
 import { replyPage, seeOther } from './page.tsx'
-import { showSeries } from './series.tsx'
+import { showSeries } from './series-data.ts'
 
 /** However many watch, the overview is made twice a second. */
 const overviewMs = 500
