@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { chromium } from 'playwright-core'
 import { z } from 'zod'
-import { createHttp } from '../dist/http.js'
+import { createHttp } from '../dist/http/index.js'
 import { createJobSystem, defineHandler } from '../dist/index.js'
 
 const target = join(import.meta.dirname, '../docs/images')

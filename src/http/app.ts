@@ -19,7 +19,7 @@ import type { Env } from './request.ts'
 import { apiRoutes } from './routes/api.ts'
 import { docsRoute } from './routes/docs.ts'
 import type { Parts, Route } from './routes/route.ts'
-import { createServe, type Handler } from './serve.ts'
+import { createServe } from './serve.ts'
 import { Sessions } from './session.ts'
 
 export interface AppOptions extends BodyLimits {
@@ -76,7 +76,7 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
 
   // One handler to a request and no middleware: hono then calls it without a chain of promises, which is a tenth of a small request's time.
   // Always a promise, for which @hono/node-server hears of what goes wrong while the answer is written.
-  const guarded = (handler: Handler) => async (c: Context<Env>) => {
+  const guarded = (handler: (c: Context<Env>) => Response | Promise<Response>) => async (c: Context<Env>) => {
     const refusal = guard(c.env, c.req.path)
     if (refusal) await refusal
     return handler(c)

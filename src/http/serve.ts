@@ -5,7 +5,7 @@ import type { ReadLimits } from './read-limits.ts'
 import { type Env, idOf, parametersOf, queryOf } from './request.ts'
 import type { Parts, Route } from './routes/route.ts'
 
-export type Handler = (c: Context<Env>) => Response | Promise<Response>
+type Handler = (c: Context<Env>) => Response | Promise<Response>
 
 /** Gives what serves a route: it takes what the route says, bounded as the route says, and has it handled. */
 export function createServe(parts: Parts, limits: RequestLimits, readLimits: ReadLimits): (route: Route) => Handler {

@@ -1,13 +1,11 @@
 /** The HTTP API and the dashboard, inside the user's own app: `jobmachine/http`. */
-export type { JobsHttp } from './http/http.ts'
-export type { ListenOptions, Timeouts } from './http/listen.ts'
-export type { HttpOptions } from './http/options.ts'
+export type { JobsHttp } from './http.ts'
+export type { ListenOptions, Timeouts } from './listen.ts'
+export type { HttpOptions } from './options.ts'
 
-import type { JobSystem } from './engine/job-system.ts'
-import { assembleHttp, type JobsHttp } from './http/http.ts'
-import { completeOptions, type HttpOptions } from './http/options.ts'
-import { systemClock } from './runtime/clock.ts'
-import { version } from './runtime/version.ts'
+import { type JobSystem, systemClock, version } from '../engine/front-door.ts'
+import { assembleHttp, type JobsHttp } from './http.ts'
+import { completeOptions, type HttpOptions } from './options.ts'
 
 /**
  * Makes the HTTP API and the dashboard of a system, to be mounted in another app or to listen by itself. Whoever can reach it may do all,
