@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import * as ast from 'typescript/unstable/ast'
-import { API, SymbolFlags } from 'typescript/unstable/sync'
+import { API, SymbolFlags, TypeFlags } from 'typescript/unstable/sync'
 import { wordsOf } from './name-words.js'
 
 const root = resolve(process.argv[2] ?? '.')
@@ -138,7 +138,8 @@ function declaredIn(checker, identifier) {
 
 /** Whether a value of the type has a payload: itself, in an array, or in what it has under `job` or `jobs`. A handler has a schema there. */
 function carriesPayload(checker, type, depth = 0) {
-  if (!type || depth > 3) return false
+  // Both pass for arrays, of no type.
+  if (!type || depth > 3 || type.flags & (TypeFlags.Any | TypeFlags.Never)) return false
   if (type.isUnionType()) return type.getTypes().some((one) => carriesPayload(checker, one, depth + 1))
   if (type.isErrorType()) return false
   if (checker.isArrayLikeType(type)) {

@@ -15,35 +15,26 @@ export interface Batch extends Common {
 
 /** Jobs that follow one another and are alike come into one batch. */
 export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
-  const batches: Batch[] = []
-  let first: NewJobRow | undefined
-  let payloads: string[] = []
-  /** From the first that has one. */
-  let keys: ([key: string, content: string] | null)[] | null = null
-  const end = () => {
-    if (!first) return
-    const { payload: _, idempotency: __, ...common } = first
-    // Spread last, as in `Transitions.apply`.
-    batches.push({
-      count: payloads.length,
-      payloads: JSON.stringify(payloads),
-      keys: keys && JSON.stringify(keys),
-      ...common,
-    })
-    payloads = []
-    keys = null
-  }
+  const batches: { first: NewJobRow; payloads: string[]; keys: ([key: string, content: string] | null)[] | null }[] = []
+  let batch: (typeof batches)[number] | undefined
   for (const job of jobs) {
-    if (!first || !areAlike(first, job)) {
-      end()
-      first = job
+    if (!batch || !areAlike(batch.first, job)) {
+      batch = { first: job, payloads: [], keys: null }
+      batches.push(batch)
     }
-    if (job.idempotency) keys ??= Array.from(payloads, () => null)
+    const { payloads } = batch
+    // From the first that has one.
+    if (job.idempotency) batch.keys ??= Array.from(payloads, () => null)
     payloads.push(job.payload)
-    keys?.push(job.idempotency && [job.idempotency.key, job.idempotency.content])
+    batch.keys?.push(job.idempotency && [job.idempotency.key, job.idempotency.content])
   }
-  end()
-  return batches
+  return batches.map(({ first: { payload: _, idempotency: __, ...common }, payloads, keys }) => ({
+    count: payloads.length,
+    payloads: JSON.stringify(payloads),
+    keys: keys && JSON.stringify(keys),
+    // Spread last, as in `Transitions.apply`.
+    ...common,
+  }))
 }
 
 /** Jobs in all of them. */
@@ -51,14 +42,20 @@ export function countBatched(batches: readonly Batch[]): number {
   return batches.reduce((sum, { count }) => sum + count, 0)
 }
 
-/** The jobs again. */
-export function fromBatches(batches: readonly Batch[]): NewJobRow[] {
-  return batches.flatMap(({ count: _, payloads, keys, ...common }) => {
+/** The jobs again, of each call; `counts`: how many each has, null: one. */
+export function fromBatches(batches: readonly Batch[], counts: readonly number[] | null): NewJobRow[][] {
+  const jobs = batches.flatMap(({ count: _, payloads, keys, ...common }) => {
     const pairs = keys === null ? null : (JSON.parse(keys) as ([string, string] | null)[])
     return (JSON.parse(payloads) as string[]).map((payload, index): NewJobRow => {
       const pair = pairs?.[index]
       return { ...common, payload, idempotency: pair ? { key: pair[0], content: pair[1] } : null }
     })
+  })
+  if (counts === null) return jobs.map((job) => [job])
+  let next = 0
+  return counts.map((count) => {
+    next += count
+    return jobs.slice(next - count, next)
   })
 }
 

@@ -24,6 +24,11 @@ export class Histogram {
     this.#cells = cells
   }
 
+  /** Memory for a histogram that two threads share. */
+  static sharedMemory(bounds: readonly number[]): Float64Array {
+    return new Float64Array(new SharedArrayBuffer(cellCount(bounds) * Float64Array.BYTES_PER_ELEMENT))
+  }
+
   /** `value`: finite, not below 0. */
   observe(value: number): void {
     const bounds = this.#bounds
@@ -43,11 +48,6 @@ export class Histogram {
     const counts = [...this.#cells.subarray(0, bounds.length + 1)]
     return { bounds, counts, count: total(counts), sum: this.#cells[bounds.length + 1]! }
   }
-}
-
-/** Memory for a histogram that two threads share. */
-export function sharedMemory(bounds: readonly number[]): Float64Array {
-  return new Float64Array(new SharedArrayBuffer(cellCount(bounds) * Float64Array.BYTES_PER_ELEMENT))
 }
 
 /** All that histograms of the same bounds have counted. */

@@ -835,7 +835,7 @@ const joins: readonly Mutation[] = [
     joining(
       'what comes while a transaction runs fails alone: all that shared its transaction are stored, those that were there first too',
     ),
-    { file: sqlite('write/insert-jobs'), find: 'jobs.slice(next - count, next)', replace: 'jobs.slice(0, count)' },
+    { file: 'persistence/batches.js', find: 'jobs.slice(next - count, next)', replace: 'jobs.slice(0, count)' },
   ),
   bug(
     'calls that were gathered are all answered with the first ids',
@@ -847,8 +847,8 @@ const joins: readonly Mutation[] = [
     conformance('enqueue refuses of calls that share a commit just those that there is no room for'),
     {
       file: sqlite('write/insert-jobs'),
-      find: 'return this.#enqueueEach(intoCalls(batches, counts), now);',
-      replace: `return intoCalls(batches, counts).map(() => ({ outcome: 'full', queue: null, depth: this.#depth() }));`,
+      find: 'return this.#enqueueEach(fromBatches(batches, counts), now);',
+      replace: `return fromBatches(batches, counts).map(() => ({ outcome: 'full', queue: null, depth: this.#transitions.countWaiting() }));`,
     },
   ),
   bug(
@@ -869,7 +869,7 @@ const joins: readonly Mutation[] = [
   bug(
     'a second event of a job in one call is taken for its first',
     conformance('apply takes the first of two that are equal, and refuses both where their lease is lost'),
-    { file: 'persistence/sql/ranges.js', find: 'if (seen.has(lease.id)) {', replace: 'if (false) {' },
+    { file: 'persistence/sql/ranges.js', find: 'if (seen.has(id)) {', replace: 'if (false) {' },
   ),
   bug(
     'jobs with gaps between their ids are one range',

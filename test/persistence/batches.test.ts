@@ -22,7 +22,8 @@ test('batches hold just the jobs that they were made of, in their order', () => 
     fc.property(fc.array(job), (jobs) => {
       const batches = intoBatches(jobs)
 
-      expect(fromBatches(batches)).toEqual(jobs)
+      expect(fromBatches(batches, null)).toEqual(jobs.map((job) => [job]))
+      expect(fromBatches(batches, [1, jobs.length - 1]).flat()).toEqual(jobs)
       expect(batches.reduce((sum, { count }) => sum + count, 0)).toBe(jobs.length)
     }),
   )

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { difference, Histogram, merge, quantile, sharedMemory } from '../../src/persistence/histogram.ts'
+import { difference, Histogram, merge, quantile } from '../../src/persistence/histogram.ts'
 
 const bounds = [1, 2, 5, 10]
 
@@ -35,7 +35,7 @@ describe('a histogram', () => {
   })
 
   test('on shared cells shows what the other one was given', () => {
-    const cells = sharedMemory(bounds)
+    const cells = Histogram.sharedMemory(bounds)
     const writing = new Histogram(bounds, cells)
     const reading = new Histogram(bounds, structuredClone(cells))
 

@@ -1,9 +1,9 @@
 import { EventEmitter } from 'node:events'
 import type Database from 'better-sqlite3'
-import { openSqliteStore, type SqliteStoreOptions, type ThreadLink } from '../../src/persistence/sqlite/client.ts'
+import { openSqliteStore, type ThreadLink } from '../../src/persistence/sqlite/client.ts'
 import { openForWriting } from '../../src/persistence/sqlite/file/connection.ts'
 import type { Reply, Requests, ThreadOptions } from '../../src/persistence/sqlite/thread/protocol.ts'
-import { quiet, type RequestPort, StoreThread } from '../../src/persistence/sqlite/thread/store-thread.ts'
+import { quiet, StoreThread } from '../../src/persistence/sqlite/thread/store-thread.ts'
 import type { Store } from '../../src/persistence/store.ts'
 import type { MonotonicClock } from '../../src/runtime/clock.ts'
 import type { Side, VirtualTime } from './virtual-time.ts'
@@ -27,7 +27,7 @@ export interface InProcessStore {
 }
 
 /** Opens the real store, client, thread and file, with only the port between them replaced. */
-export function openInProcess(options: SqliteStoreOptions, around: InProcess): InProcessStore {
+export function openInProcess(options: Parameters<typeof openSqliteStore>[0], around: InProcess): InProcessStore {
   let alive = true
   let db: Database.Database | undefined
   let opened: Store | undefined
@@ -38,7 +38,7 @@ export function openInProcess(options: SqliteStoreOptions, around: InProcess): I
   toLoop.heed((tell) => void link.emit('message', tell))
 
   const start = (data: ThreadOptions): ThreadLink => {
-    const requestPort: RequestPort = {
+    const requestPort: ConstructorParameters<typeof StoreThread>[0] = {
       onMessage: toThread.heed,
       takeNext: toThread.takeNext,
       reply: toLoop.send,

@@ -1,9 +1,11 @@
 import { EventEmitter } from 'node:events'
 import { MessageChannel } from 'node:worker_threads'
 import { afterAll, beforeAll } from 'vitest'
-import { startThread, storeThreads, type ThreadLink } from '../../src/persistence/sqlite/client.ts'
+import { storeThreads, type ThreadLink } from '../../src/persistence/sqlite/client.ts'
 import type { ThreadOptions } from '../../src/persistence/sqlite/thread/protocol.ts'
 import { runStore } from '../../src/persistence/sqlite/thread/thread.ts'
+
+const startThread = storeThreads.start
 
 /**
  * What runs on a thread of its own runs on the test's, in every test file that does not ask for `onThreads`: to start a thread and load its

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { openSqliteStore, type SqliteStoreOptions } from '../../src/persistence/sqlite/client.ts'
+import { openSqliteStore } from '../../src/persistence/sqlite/client.ts'
 import type { NewJobRow, Store, StoreEvent } from '../../src/persistence/store.ts'
 import { ManualClock } from '../../src/runtime/clock.ts'
 import { tempFolder, whenDone } from './temp.ts'
@@ -17,7 +17,7 @@ export const leaseMs = 30_000
 
 /** Opens an SQLite store that is closed when the test, or the group whose `beforeAll` opened it, ends. Handles the types `work` and `other` unless told otherwise. */
 export async function openStore(
-  options: Partial<SqliteStoreOptions> = {},
+  options: Partial<Parameters<typeof openSqliteStore>[0]> = {},
   start?: Parameters<typeof openSqliteStore>[1],
 ): Promise<OpenedStore> {
   const path = options.path ?? join(tempFolder(), 'jobs.db')

@@ -1,16 +1,5 @@
 import type { LeaseEvent } from '../store.ts'
 
-/** One job to move. */
-export interface Item {
-  readonly id: number
-  /** The lease that must be held, if a move is fenced. */
-  readonly leaseToken?: number
-  /** Until it may run again, if it does; 0 unless given. */
-  readonly delayMs?: number
-  /** JSON text. */
-  readonly error?: string
-}
-
 /**
  * Jobs with consecutive ids and all else alike. Sets of items are packed into them: what is leased together mostly has ids in a row, and
  * ends together.
@@ -29,7 +18,18 @@ export interface EventSet {
   readonly ranges: readonly JobRange[]
 }
 
-export function intoRanges(items: Iterable<Item>): JobRange[] {
+/**
+ * `leaseToken`: of the lease that must be held, where a transition is fenced. `delayMs`: until the job may run again, if it does; 0 unless given.
+ * `error`: JSON text.
+ */
+export function intoRanges(
+  items: Iterable<{
+    readonly id: number
+    readonly leaseToken?: number
+    readonly delayMs?: number
+    readonly error?: string
+  }>,
+): JobRange[] {
   const ranges: JobRange[] = []
   let range: [...JobRange] | undefined
   for (const { id, leaseToken = null, delayMs = 0, error = null } of items) {
@@ -49,16 +49,17 @@ export function countJobs(ranges: readonly JobRange[]): number {
 
 /** Sets of one event each, in order; a job that occurs again begins a new round, for it must see what its first event did. */
 export function intoSets(events: readonly LeaseEvent[]): EventSet[] {
-  const sets: { event: LeaseEvent['event']; items: Item[] }[] = []
-  const round = new Map<LeaseEvent['event'], Item[]>()
+  const sets: { event: LeaseEvent['event']; items: ReturnType<typeof itemOf>[] }[] = []
+  const round = new Map<LeaseEvent['event'], ReturnType<typeof itemOf>[]>()
   const seen = new Set<number>()
-  for (const { event, error, ...lease } of events) {
-    if (seen.has(lease.id)) {
+  for (const leaseEvent of events) {
+    const { id, event } = leaseEvent
+    if (seen.has(id)) {
       round.clear()
       seen.clear()
     }
-    seen.add(lease.id)
-    const item = error ? { ...lease, error: JSON.stringify(error) } : lease
+    seen.add(id)
+    const item = itemOf(leaseEvent)
     const items = round.get(event)
     if (items) items.push(item)
     else {
@@ -68,4 +69,8 @@ export function intoSets(events: readonly LeaseEvent[]): EventSet[] {
     }
   }
   return sets.map(({ event, items }) => ({ event, ranges: intoRanges(items) }))
+}
+
+function itemOf({ event: _, error, ...lease }: LeaseEvent) {
+  return error ? { ...lease, error: JSON.stringify(error) } : lease
 }

@@ -13,7 +13,7 @@ import type { JobState } from '../../machines/job.ts'
 import { type Clock, ManualClock } from '../../runtime/clock.ts'
 import { ownThread } from '../../runtime/own-thread.ts'
 import { timers } from '../../runtime/timers.ts'
-import { type Batch, intoBatches } from '../batches.ts'
+import { intoBatches } from '../batches.ts'
 import { intoSets } from '../sql/ranges.ts'
 import type {
   BackupReport,
@@ -50,15 +50,12 @@ import { fileSizes } from './file/filesystem.ts'
 import type { FileId } from './file/held-locks.ts'
 import type { Owner } from './file/lock.ts'
 import { Reader } from './read/reader.ts'
-import type { Scan, ScanAnswer, ScanGiven } from './read/reader-thread.ts'
 import { toTransitions } from './read/rows.ts'
 import { Scanner } from './read/scanner.ts'
-import { CommitMeter, createCommitMemory } from './thread/commit-meter.ts'
+import { CommitMeter } from './thread/commit-meter.ts'
 import type {
   Answers,
-  EnqueuedCalls,
   LeasedFacts,
-  OpenFailure,
   Operation,
   RefusedEvent,
   Rejection,
@@ -69,7 +66,7 @@ import type {
   WriterOptions,
 } from './thread/protocol.ts'
 import { ReportThreads } from './thread/report-threads.ts'
-import { beat, beatMs, createHeartbeat, raiseTimeout, stallMs, threadBlockedMs } from './thread/watchdog.ts'
+import { beatMs, Heartbeat, stallMs } from './thread/watchdog.ts'
 
 /** Tries of a read that met a checkpoint or a recovery, a turn of the loop apart. */
 const busyReadTries = 100
@@ -87,7 +84,7 @@ const stallToldMs = 1_000
 /** Looks at whether a message may be believed without a pause between them. */
 const quickLooks = 1_000
 
-export interface SqliteStoreOptions extends WriterOptions {
+interface SqliteStoreOptions extends WriterOptions {
   readonly path: string
   /** A server, which must hold the file's lock; null for a producer. */
   readonly owner: Owner | null
@@ -108,14 +105,13 @@ export interface SqliteStoreOptions extends WriterOptions {
 /** The thread as the loop sees it: what of `Worker` is used. */
 export type ThreadLink = Pick<Worker, 'on' | 'once' | 'postMessage'>
 
-/** Starts the store's half that writes on a thread of its own. */
-export function startThread(workerData: ThreadOptions): ThreadLink {
-  const resourceLimits = { maxYoungGenerationSizeMb: youngGenerationMaxMb }
-  return new Worker(new URL('./thread/thread.js', import.meta.url), { workerData, resourceLimits, ...ownThread })
+/** How the store's half that writes is started, on a thread of its own. One object, in whose place tests put what runs on the loop's. */
+export const storeThreads = {
+  start(workerData: ThreadOptions): ThreadLink {
+    const resourceLimits = { maxYoungGenerationSizeMb: youngGenerationMaxMb }
+    return new Worker(new URL('./thread/thread.js', import.meta.url), { workerData, resourceLimits, ...ownThread })
+  },
 }
-
-/** How a store's thread is started. One object, in whose place tests put what runs on the loop's own thread. */
-export const storeThreads = { start: startThread }
 
 /**
  * Opens the store; makes the file if it is missing. Rejects with `DatabaseUnusableError` if the file cannot be used, and with
@@ -124,8 +120,6 @@ export const storeThreads = { start: startThread }
  */
 export async function openSqliteStore(options: SqliteStoreOptions, start = storeThreads.start): Promise<Store> {
   const { path, owner, newDatabaseId, clock, types, leaseMs, retentionMs, maxQueueDepth, maxDepthPerQueue } = options
-  const heartbeat = owner ? createHeartbeat() : null
-  const commits = createCommitMemory()
   const believed = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
   const workerData: ThreadOptions = {
     path,
@@ -135,8 +129,8 @@ export async function openSqliteStore(options: SqliteStoreOptions, start = store
     acceptLoss: options.acceptLoss,
     secureDelete: options.secureDelete,
     clock: clock instanceof ManualClock ? clock.cell : null,
-    heartbeat,
-    commits,
+    heartbeat: owner && new Heartbeat().memory,
+    commits: new CommitMeter().memory,
     believed,
   }
   makeFile(path)
@@ -146,7 +140,7 @@ export async function openSqliteStore(options: SqliteStoreOptions, start = store
   return new SqliteStore(thread, opened.epochs, options, workerData)
 }
 
-function toOpenError(openFailure: OpenFailure | undefined): Error {
+function toOpenError(openFailure: Reply['openFailure']): Error {
   switch (openFailure?.kind) {
     case 'jobs lost':
       return new LostJobsError(openFailure.fault, openFailure.missing, openFailure.acceptance)
@@ -169,8 +163,9 @@ interface Waiting {
   reject(error: Error): void
 }
 
+/** A call that stores so many jobs. */
 interface Gathered extends Waiting {
-  readonly jobs: readonly NewJobRow[]
+  readonly count: number
 }
 
 /** The store as the loop sees it: writes go to the thread, reads by key are made here on a read-only connection. */
@@ -200,16 +195,16 @@ class SqliteStore implements Store {
   readonly #notify: SqliteStoreOptions['notify']
   readonly #waiting = new Map<number, Waiting>()
   readonly #exited: Promise<void>
-  readonly #heartbeat: Int32Array | null
+  readonly #heartbeat: Heartbeat | null
   readonly #beating: NodeJS.Timeout | undefined
   /** Monotonic ms. */
   #beatAt = performance.now()
   /** In all, as the beats have told. */
   #stalledMs = 0
   #unsent: [number, Request][] = []
-  /** Calls that store jobs, to be asked together. */
+  /** Calls that store jobs, to be asked together, and their jobs. */
   #gathered: Gathered[] = []
-  #gatheredJobs = 0
+  #newJobs: NewJobRow[] = []
   /** Those that are gathered, or asked and not answered. */
   #underWay = 0
   /** Whenever so many calls are gathered they are sent: half of those under way when the thread last answered. */
@@ -229,7 +224,7 @@ class SqliteStore implements Store {
     this.#thread = thread
     this.#epochs = epochs
     this.#notify = options.notify
-    this.#heartbeat = heartbeat
+    this.#heartbeat = heartbeat && new Heartbeat(heartbeat)
     this.#commits = new CommitMeter(commits)
     this.#believed = believed
     this.#path = options.path
@@ -246,12 +241,12 @@ class SqliteStore implements Store {
         resolve()
       })
     })
-    if (!heartbeat) return
+    if (!this.#heartbeat) return
     this.#beating = timers.setInterval(() => {
       const stalledMs = stallMs(performance.now() - this.#beatAt)
       this.#beatAt = performance.now()
       this.#stalledMs += stalledMs
-      beat(heartbeat, options.longestTimeoutMs())
+      this.#heartbeat?.beat(options.longestTimeoutMs())
       if (stalledMs > stallToldMs) this.#notify({ type: 'stalled', ms: stalledMs })
     }, beatMs)
     this.#beating.unref()
@@ -262,7 +257,7 @@ class SqliteStore implements Store {
     const heartbeat = this.#heartbeat
     return {
       loopMs: () => (heartbeat ? this.#stalledMs + stallMs(performance.now() - this.#beatAt) : 0),
-      threadMs: () => (heartbeat ? threadBlockedMs(heartbeat) : 0),
+      threadMs: () => heartbeat?.threadStalledMs ?? 0,
     }
   }
 
@@ -273,11 +268,11 @@ class SqliteStore implements Store {
   enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult> {
     if (this.#closed) return Promise.reject(new UnavailableError('the system is stopped'))
     return new Promise((resolve, reject) => {
-      this.#gathered.push({ jobs, resolve, reject })
-      this.#gatheredJobs += jobs.length
+      this.#gathered.push({ count: jobs.length, resolve, reject })
+      for (const job of jobs) this.#newJobs.push(job)
       this.#underWay++
       // The thread stores some while the loop checks the next: four callers with 1,000 jobs each get twice as far, 100 with one each 7 %.
-      if (this.#gatheredJobs >= gatherMax || this.#gathered.length >= this.#part) this.#flush()
+      if (this.#newJobs.length >= gatherMax || this.#gathered.length >= this.#part) this.#flush()
       else this.#flushSoon()
     })
   }
@@ -318,7 +313,7 @@ class SqliteStore implements Store {
   }
 
   letLive(timeoutMs: number): void {
-    if (this.#heartbeat) raiseTimeout(this.#heartbeat, timeoutMs)
+    this.#heartbeat?.raiseTimeout(timeoutMs)
   }
 
   async recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered> {
@@ -349,15 +344,15 @@ class SqliteStore implements Store {
   }
 
   list(filter: ListFilter, signal?: AbortSignal): Promise<JobPage> {
-    return this.#scan('list', filter, signal)
+    return this.#scanner.scan('list', filter, signal)
   }
 
   matching(filter: MatchFilter): Promise<IdPage> {
-    return this.#scan('matching', filter)
+    return this.#scanner.scan('matching', filter)
   }
 
   async transitions(page: { after: number; limit: number }): Promise<TransitionPage> {
-    const { json, newest } = await this.#scan('transitions', page)
+    const { json, newest } = await this.#scanner.scan('transitions', page)
     const transitions = toTransitions(json)
     return { transitions, last: transitions.at(-1)?.id ?? Math.min(page.after, newest) }
   }
@@ -367,7 +362,7 @@ class SqliteStore implements Store {
   }
 
   pathOf(id: number, upTo: number): Promise<JobPath | undefined> {
-    return this.#scan('pathOf', { id, upTo })
+    return this.#scanner.scan('pathOf', { id, upTo })
   }
 
   counts(): Promise<EdgeCount[]> {
@@ -375,11 +370,11 @@ class SqliteStore implements Store {
   }
 
   jobFacts(id: number): Promise<JobFacts | undefined> {
-    return this.#scan('jobFacts', id)
+    return this.#scanner.scan('jobFacts', id)
   }
 
   census(): Promise<readonly CensusCount[]> {
-    return this.#scan('census', undefined)
+    return this.#scanner.scan('census', undefined)
   }
 
   commitStats(): CommitStats {
@@ -443,34 +438,33 @@ class SqliteStore implements Store {
   #askGathered(): void {
     const calls = this.#gathered
     if (calls.length === 0) return
-    this.#gathered = []
-    this.#gatheredJobs = 0
     const firstCallId = this.#lastCall + 1
     const callId = firstCallId + calls.length
     this.#lastCall = callId
-    const batches = intoBatches(calls.length === 1 ? calls[0]!.jobs : calls.flatMap(({ jobs }) => jobs))
-    this.#waiting.set(callId, this.#stored(calls, batches, firstCallId))
-    const counts = calls.every(({ jobs }) => jobs.length === 1) ? null : calls.map(({ jobs }) => jobs.length)
-    this.#unsent.push([callId, { op: 'enqueue', firstCallId, counts, batches }])
+    this.#waiting.set(callId, this.#stored(calls, firstCallId))
+    const counts = calls.every(({ count }) => count === 1) ? null : calls.map(({ count }) => count)
+    this.#unsent.push([callId, { op: 'enqueue', firstCallId, counts, batches: intoBatches(this.#newJobs) }])
+    this.#gathered = []
+    this.#newJobs = []
   }
 
   /** Hands what became of calls that were asked together to each of them. */
-  #stored(calls: readonly Gathered[], batches: readonly Batch[], firstCallId: number): Waiting {
+  #stored(calls: readonly Gathered[], firstCallId: number): Waiting {
     return {
       reject: (error) => {
         this.#underWay -= calls.length
         for (const call of calls) call.reject(error)
       },
-      resolve: (answer: EnqueuedCalls) => {
+      resolve: (answer: Answers['enqueue']) => {
         if (answer === null) {
           for (const [index, call] of calls.entries()) {
             const id = firstCallId + index
-            this.#waiting.set(id, this.#stored([call], intoBatches(call.jobs), id))
+            this.#waiting.set(id, this.#stored([call], id))
           }
           return
         }
         this.#underWay -= calls.length
-        if ('firstId' in answer) resolveStored(calls, batches, answer)
+        if ('firstId' in answer) resolveStored(calls, answer)
         else for (const [index, call] of calls.entries()) call.resolve(answer[index] as never)
       },
     }
@@ -538,7 +532,7 @@ class SqliteStore implements Store {
     this.#held = []
     timers.clearInterval(this.#beating)
     // The thread waits for a sign that this was heard.
-    if (this.#heartbeat) beat(this.#heartbeat, 0)
+    this.#heartbeat?.beat(0)
     // First, so that who hears of a call knows that the system has failed.
     this.#notify({ type: 'fatal', error })
     this.#rejectUnsent(new UnavailableError(`the system has failed: ${error.message.split('\n')[0]}`))
@@ -555,11 +549,6 @@ class SqliteStore implements Store {
 
   #rejectAll(error: Error): void {
     for (const [callId] of [...this.#waiting]) this.#settled(callId)?.reject(error)
-  }
-
-  #scan<S extends Scan>(scan: S, given: ScanGiven<S>, signal?: AbortSignal): Promise<ScanAnswer<S>> {
-    if (this.#closing) return Promise.reject(new UnavailableError('the system is stopped'))
-    return this.#scanner.scan(scan, given, signal)
   }
 
   async #read<T>(read: (reader: Reader) => T): Promise<T> {
@@ -580,20 +569,19 @@ class SqliteStore implements Store {
 /** Tells each call which of the stored jobs are its own. */
 function resolveStored(
   calls: readonly Gathered[],
-  batches: readonly Batch[],
-  { firstId, states }: { readonly firstId: number; readonly states: readonly JobState[] },
+  { firstId, states, counts }: Extract<Answers['enqueue'], { firstId: number }>,
 ): void {
   let id = firstId
   let batch = 0
-  let left = batches[0]!.count
+  let left = counts[0]!
   const nextJob = (): EnqueuedJob => {
-    if (left-- === 0) left = batches[++batch]!.count - 1
+    if (left-- === 0) left = counts[++batch]! - 1
     return { id: id++, state: states[batch]!, created: true }
   }
-  for (const { jobs, resolve } of calls) {
+  for (const { count, resolve } of calls) {
     // Made by the same expression each time: V8 gives arrays that `map` has made another shape once it has compiled it.
-    const stored = jobs.length === 1 ? [nextJob()] : jobs.map(nextJob)
-    resolve({ outcome: 'stored', jobs: stored } satisfies EnqueueResult as never)
+    const jobs = count === 1 ? [nextJob()] : Array.from({ length: count }, nextJob)
+    resolve({ outcome: 'stored', jobs } satisfies EnqueueResult as never)
   }
 }
 

@@ -1,14 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import {
-  countJobs,
-  type EventSet,
-  type Item,
-  intoRanges,
-  intoSets,
-  type JobRange,
-} from '../../../src/persistence/sql/ranges.ts'
+import { countJobs, type EventSet, intoRanges, intoSets, type JobRange } from '../../../src/persistence/sql/ranges.ts'
 import type { LeaseEvent } from '../../../src/persistence/store.ts'
+
+type ItemOf<Items> = Items extends Iterable<infer Item> ? Item : never
 
 /** The items that ranges stand for, with what they were packed with where none was given. */
 function itemsOf(ranges: readonly JobRange[]) {
@@ -25,7 +20,7 @@ const item = fc.record(
     error: fc.constantFrom('"a"', '"b"'),
   },
   { requiredKeys: ['id'] },
-) satisfies fc.Arbitrary<Item>
+) satisfies fc.Arbitrary<ItemOf<Parameters<typeof intoRanges>[0]>>
 
 describe('ranges', () => {
   test('stand for just the items that they were made of, in their order', () => {

@@ -51,7 +51,8 @@ async function aCall() {
   const callId = asked[0]![0]![0]
   return {
     store,
-    tell: () => link.emit('message', { ...quiet, settled: [[callId, { firstId: 7, states: ['queued'] }]] } as Reply),
+    tell: () =>
+      link.emit('message', { ...quiet, settled: [[callId, { firstId: 7, states: ['queued'], counts: [1] }]] } as Reply),
     believe: () => Atomics.store(believed, 0, 1),
     lose: () => link.emit('message', { ...quiet, fatal: { message: 'it is gone', lost: true } } satisfies Reply),
     answer: () => answer,

@@ -4,14 +4,8 @@ import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import { intoSets } from '../../../src/persistence/sql/ranges.ts'
 import { openForReading, openForWriting } from '../../../src/persistence/sqlite/file/connection.ts'
-import { createCommitMemory } from '../../../src/persistence/sqlite/thread/commit-meter.ts'
-import type {
-  LeasedFacts,
-  LeasedJobs,
-  Reply,
-  Request,
-  Requests,
-} from '../../../src/persistence/sqlite/thread/protocol.ts'
+import { CommitMeter } from '../../../src/persistence/sqlite/thread/commit-meter.ts'
+import type { Answers, LeasedFacts, Reply, Request, Requests } from '../../../src/persistence/sqlite/thread/protocol.ts'
 import { StoreThread } from '../../../src/persistence/sqlite/thread/store-thread.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import type { NewJobRow } from '../../../src/persistence/store.ts'
@@ -74,7 +68,7 @@ function aThread() {
     acceptLoss: undefined,
     clock: cell,
     heartbeat: null,
-    commits: createCommitMemory(),
+    commits: new CommitMeter().memory,
     believed,
   }
   new StoreThread(requestPort, db, clock, options, () => {})
@@ -95,7 +89,7 @@ function aThread() {
     answers,
     refused: () => replies.flatMap(({ refused }) => refused.map(([id, { kind }]) => [id, kind])),
     /** The jobs that a lease was answered with. */
-    leased: (callId: number) => JSON.parse((answers().get(callId) as LeasedJobs).facts) as LeasedFacts[],
+    leased: (callId: number) => JSON.parse((answers().get(callId) as Answers['lease']).facts) as LeasedFacts[],
     queues: () => db.prepare('SELECT queue FROM jobs ORDER BY id').pluck().all(),
     ask: (...calls: Requests) => heed(calls),
     /** Asked while a transaction runs: the first when the parts that it began with have run, each other when those before it have. */

@@ -1,9 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { HeldLeases } from '../../../src/persistence/sqlite/thread/held-leases.ts'
 import { Maintenance } from '../../../src/persistence/sqlite/thread/maintenance.ts'
-import { idleEffort, sharedEffort, Throttle } from '../../../src/persistence/sqlite/thread/throttle.ts'
+import { Throttle } from '../../../src/persistence/sqlite/thread/throttle.ts'
 import { aJob, startAt } from '../../support/store.ts'
 import { leasesOf, newCalls, openWriter, setsOf } from '../../support/writer.ts'
+
+/** How long a step takes in ms, and for how many times as long it rests then: while nobody else uses the store, and while others do. */
+const idleEffort = { stepMs: 5, rests: 1 }
+const sharedEffort = { stepMs: 2, rests: 3 }
 
 /** A clock on which so much time passes with each look: what each job of a step costs. */
 function aClock(costMs = 0) {

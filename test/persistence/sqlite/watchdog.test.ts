@@ -1,13 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import {
-  beat,
-  beatMs,
-  createHeartbeat,
-  raiseTimeout,
-  stallMs,
-  threadBlockedMs,
-  Watchdog,
-} from '../../../src/persistence/sqlite/thread/watchdog.ts'
+import { beatMs, Heartbeat, stallMs, Watchdog } from '../../../src/persistence/sqlite/thread/watchdog.ts'
 
 /** See `graceMs` in src/persistence/sqlite/thread/watchdog.ts. */
 const graceMs = 10_000
@@ -16,10 +8,10 @@ const startAt = 1_000_000
 
 /** A watchdog that has looked once, at `startAt`, right after a beat of a loop that runs attempts of up to `longestTimeoutMs`. */
 function watched(longestTimeoutMs: number) {
-  const heartbeat = createHeartbeat()
+  const heartbeat = new Heartbeat()
   const watchdog = new Watchdog(heartbeat)
   let at = startAt
-  beat(heartbeat, longestTimeoutMs)
+  heartbeat.beat(longestTimeoutMs)
   watchdog.look(at)
   return {
     heartbeat,
@@ -64,7 +56,7 @@ describe('a loop that stands still', () => {
 
   test('is given a timeout that was raised after its last beat', () => {
     const { heartbeat, watch } = watched(0)
-    raiseTimeout(heartbeat, 60_000)
+    heartbeat.raiseTimeout(60_000)
 
     expect(watch(60_000 + graceMs)).toEqual([])
     expect(watch(beatMs)).toHaveLength(1)
@@ -72,7 +64,7 @@ describe('a loop that stands still', () => {
 
   test('keeps a longer timeout than the one it is raised to', () => {
     const { heartbeat, watch } = watched(60_000)
-    raiseTimeout(heartbeat, 1_000)
+    heartbeat.raiseTimeout(1_000)
 
     expect(watch(60_000 + graceMs)).toEqual([])
   })
@@ -80,7 +72,7 @@ describe('a loop that stands still', () => {
   test('begins anew with a beat', () => {
     const { heartbeat, watch } = watched(0)
     watch(graceMs)
-    beat(heartbeat, 0)
+    heartbeat.beat(0)
 
     expect(watch(beatMs + graceMs)).toEqual([])
     expect(watch(beatMs)).toHaveLength(1)
@@ -88,7 +80,7 @@ describe('a loop that stands still', () => {
 
   test('is given the shorter timeout that a later beat says', () => {
     const { heartbeat, watch } = watched(60_000)
-    beat(heartbeat, 0)
+    heartbeat.beat(0)
 
     expect(watch(2 * beatMs + graceMs)).toHaveLength(1)
   })
@@ -119,7 +111,7 @@ describe('a watchdog that was held up itself', () => {
   })
 
   test('is not fooled by the first look of all, which nothing went before', () => {
-    const watchdog = new Watchdog(createHeartbeat())
+    const watchdog = new Watchdog(new Heartbeat())
 
     expect(watchdog.look(startAt)).toBeNull()
   })
@@ -130,16 +122,16 @@ test('a loop that beats is never taken for one that hangs, however long it lives
 
   for (let beats = 0; beats < 1_000; beats++) {
     expect(watch(beatMs)).toEqual([])
-    beat(heartbeat, 0)
+    heartbeat.beat(0)
   }
 })
 
 test('the count of beats may run over', () => {
   const { heartbeat, watch } = watched(0)
-  heartbeat[0] = 2 ** 31 - 2
+  heartbeat.memory[0] = 2 ** 31 - 2
 
   for (let beats = 0; beats < 4; beats++) {
-    beat(heartbeat, 0)
+    heartbeat.beat(0)
     expect(watch(graceMs)).toEqual([])
   }
 })
@@ -150,11 +142,11 @@ describe('a standstill', () => {
 
     watch(5_000)
     lookAfter(500)
-    const usual = threadBlockedMs(heartbeat)
+    const usual = heartbeat.threadStalledMs
     lookAfter(501)
     lookAfter(30_000)
 
-    expect([usual, threadBlockedMs(heartbeat)]).toEqual([0, 30_501])
+    expect([usual, heartbeat.threadStalledMs]).toEqual([0, 30_501])
   })
 
   test('of the loop is what a beat is late by, where that is longer than usual', () => {
@@ -166,6 +158,6 @@ describe('a standstill', () => {
 
     lookAfter(2 ** 33)
 
-    expect([threadBlockedMs(heartbeat), stallMs(2 ** 33)]).toEqual([86_400_000, 86_400_000])
+    expect([heartbeat.threadStalledMs, stallMs(2 ** 33)]).toEqual([86_400_000, 86_400_000])
   })
 })

@@ -9,23 +9,29 @@ const stepMax = 20_000
 /** Pairs of type and queue kept while it walks; with more, those that seem rare are counted with the rest from then on. */
 const pairsHeldMax = 10_000
 
-/** For `takeCensus`. It has no index, and is to have none: each would slow down every transition. */
-export const censusSql = `
-  SELECT type, queue, state, count(*) AS count, max(id) AS last
-  FROM (SELECT id, type, queue, state FROM jobs WHERE id > ? ORDER BY id LIMIT ?)
-  GROUP BY type, queue, state`
+/** Counts the jobs of a file. It has no index for that, and is to have none: each would slow down every transition. */
+export class CensusTaker {
+  readonly #step: Database.Statement
 
-/** Walks up the ids in steps, and rests after each for as long as it took, so that those who wait for other reads get their turn. */
-export async function takeCensus(step: Database.Statement): Promise<CensusCount[]> {
-  const census = new Census()
-  for (let after = 0; ; ) {
-    const begunAt = performance.now()
-    const found = step.all(after, stepMax) as (CensusCount & { last: number })[]
-    census.add(found)
-    const seen = found.reduce((sum, { count }) => sum + count, 0)
-    if (seen < stepMax) return census.counts()
-    after = found.reduce((last, group) => Math.max(last, group.last), after)
-    await new Promise((resolve) => timers.setTimeout(resolve, performance.now() - begunAt))
+  constructor(db: Database.Database) {
+    this.#step = db.prepare(`
+      SELECT type, queue, state, count(*) AS count, max(id) AS last
+      FROM (SELECT id, type, queue, state FROM jobs WHERE id > ? ORDER BY id LIMIT ?)
+      GROUP BY type, queue, state`)
+  }
+
+  /** Walks up the ids in steps, and rests after each for as long as it took, so that those who wait for other reads get their turn. */
+  async take(): Promise<CensusCount[]> {
+    const census = new Census()
+    for (let after = 0; ; ) {
+      const begunAt = performance.now()
+      const found = this.#step.all(after, stepMax) as (CensusCount & { last: number })[]
+      census.add(found)
+      const seen = found.reduce((sum, { count }) => sum + count, 0)
+      if (seen < stepMax) return census.counts()
+      after = found.reduce((last, group) => Math.max(last, group.last), after)
+      await new Promise((resolve) => timers.setTimeout(resolve, performance.now() - begunAt))
+    }
   }
 }
 

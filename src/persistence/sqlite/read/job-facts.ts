@@ -14,12 +14,6 @@ const aheadMax = 10_000
 const queuesMax = 1_000
 const suspectsMax = 1_000
 
-type Row = JobFacts['job'] & {
-  readonly parked: number
-  readonly leaseToken: number | null
-  readonly leaseExpiresAt: number | null
-}
-
 /** What the file tells about one job. Every count is bounded and made in an index. */
 export class JobFactsReader {
   readonly #db: Database.Database
@@ -35,7 +29,13 @@ export class JobFactsReader {
   }
 
   #find(id: number): JobFacts | undefined {
-    const row = this.#sql.job.get(id) as Row | undefined
+    const row = this.#sql.job.get(id) as
+      | (JobFacts['job'] & {
+          readonly parked: number
+          readonly leaseToken: number | null
+          readonly leaseExpiresAt: number | null
+        })
+      | undefined
     if (!row) return
     const { parked, leaseToken, leaseExpiresAt, ...job } = row
     const lastEvent = this.#sql.lastEvent.get({ id }) as Selected<HistoryEvent>

@@ -4,19 +4,17 @@ import { Reader } from './reader.ts'
 
 /** The reads that may scan. */
 export type Scan = 'list' | 'matching' | 'census' | 'pathOf' | 'jobFacts' | 'transitions'
-export type ScanGiven<S extends Scan> = Parameters<Reader[S]>[0]
-export type ScanAnswer<S extends Scan> = Awaited<ReturnType<Reader[S]>>
 
 /**
  * The thread for reads that scan: they hold up neither the loop nor a commit. Started with the file's path; answers each in turn, but for a
  * census and a list, which let others pass.
  */
 export type ReadRequest =
-  | readonly [callId: number, scan: Scan, given: ScanGiven<Scan>]
+  | readonly [callId: number, scan: Scan, given: Parameters<Reader[Scan]>[0]]
   /** Nobody waits for that call any more. */
   | readonly [callId: number, stop: 'stop', given: undefined]
 export type ReadReply =
-  | readonly [callId: number, answer: ScanAnswer<Scan>]
+  | readonly [callId: number, answer: Awaited<ReturnType<Reader[Scan]>>]
   | readonly [callId: number, answer: null, error: string]
 
 if (parentPort) {

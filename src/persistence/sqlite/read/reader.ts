@@ -13,11 +13,11 @@ import type {
   ListFilter,
   MatchFilter,
 } from '../../store.ts'
-import { censusSql, takeCensus } from './census.ts'
+import { CensusTaker } from './census.ts'
 import { chainFrom, eventAtOrAbove } from './histories.ts'
 import { JobFactsReader } from './job-facts.ts'
 import { eventColumns, jobColumns, type Selected, selectTransitions, toHistoryEvent, toJobRow } from './rows.ts'
-import { stepsOf, Walk } from './walk.ts'
+import { Walk } from './walk.ts'
 
 /** Characters of payloads after which a page ends short: some milliseconds to parse and to send. */
 const listLengthMax = 4_194_304
@@ -37,7 +37,7 @@ export class Reader {
   readonly #counts: Database.Statement
   /** Made with the first question: most readers are never asked. */
   #jobFacts: JobFactsReader | undefined
-  #census: Database.Statement | undefined
+  #census: CensusTaker | undefined
   readonly #walk: Walk
 
   constructor(db: Database.Database) {
@@ -96,8 +96,8 @@ export class Reader {
 
   /** Lets other reads in between its steps. */
   census(_: undefined): Promise<CensusCount[]> {
-    this.#census ??= this.#db.prepare(censusSql)
-    return takeCensus(this.#census)
+    this.#census ??= new CensusTaker(this.#db)
+    return this.#census.take()
   }
 
   /**
@@ -110,7 +110,7 @@ export class Reader {
     // How many there are is known: a page of dead jobs is asked for every other second, and mostly there are none.
     if (state !== undefined && countStates(this.counts())[state] === 0) return { jobs: [], next: null }
     let page = this.#stretch({ ...filter, ...(before === undefined ? {} : { before }) })
-    for (let left = stepsOf(filter); page.jobs.length === 0 && page.next !== null && left > 1; left--) {
+    for (let left = this.#walk.stretchesMax(filter); page.jobs.length === 0 && page.next !== null && left > 1; left--) {
       await setImmediate()
       stop?.throwIfAborted()
       page = this.#stretch({ ...filter, before: page.next })

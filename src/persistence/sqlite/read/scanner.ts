@@ -1,7 +1,8 @@
 import { Worker } from 'node:worker_threads'
 import { UnavailableError } from '../../../errors.ts'
 import { ownThread } from '../../../runtime/own-thread.ts'
-import type { ReadReply, ReadRequest, Scan, ScanAnswer, ScanGiven } from './reader-thread.ts'
+import type { Reader } from './reader.ts'
+import type { ReadReply, ReadRequest, Scan } from './reader-thread.ts'
 
 interface Waiting {
   resolve(answer: never): void
@@ -19,13 +20,19 @@ export class Scanner {
   readonly #path: string
   #running: Running | undefined
   #lastCall = 0
+  #closed = false
 
   constructor(path: string) {
     this.#path = path
   }
 
   /** Rejects with `UnavailableError` if the file cannot be read now, and with the reason of `signal` once that fires. */
-  async scan<S extends Scan>(scan: S, given: ScanGiven<S>, signal?: AbortSignal): Promise<ScanAnswer<S>> {
+  async scan<S extends Scan>(
+    scan: S,
+    given: Parameters<Reader[S]>[0],
+    signal?: AbortSignal,
+  ): Promise<Awaited<ReturnType<Reader[S]>>> {
+    if (this.#closed) throw new UnavailableError('the system is stopped')
     signal?.throwIfAborted()
     this.#running ??= this.#start()
     const { thread, waiting } = this.#running
@@ -37,7 +44,7 @@ export class Scanner {
     }
     signal?.addEventListener('abort', stop)
     try {
-      return await new Promise((resolve, reject) => waiting.set(callId, { resolve, reject }))
+      return await new Promise<never>((resolve, reject) => waiting.set(callId, { resolve, reject }))
     } finally {
       waiting.delete(callId)
       signal?.removeEventListener('abort', stop)
@@ -45,6 +52,7 @@ export class Scanner {
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     await this.#running?.thread.terminate()
   }
 

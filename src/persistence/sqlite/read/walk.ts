@@ -38,11 +38,6 @@ interface Step {
   readonly bytes: number
 }
 
-/** How many stretches one request may go on for. */
-export function stepsOf({ text }: ListFilter): number {
-  return text === undefined ? stretchesMax : searchStretchesMax
-}
-
 /**
  * Walks down the ids, for lists, searches and counts: without an index, in stretches of bounded numbers of ids and bytes. For a time range
  * it seeks to the end directly, and stops once a whole stretch is older. This may miss jobs that were stored after the clock had been set
@@ -62,6 +57,11 @@ export class Walk {
       .prepare('SELECT min(created_at) FROM (SELECT created_at FROM jobs WHERE id <= ? ORDER BY id DESC LIMIT ?)')
       .pluck()
     this.#youngest = db.prepare('SELECT max(created_at) FROM jobs WHERE id >= :lowest AND id < :before').pluck()
+  }
+
+  /** How many stretches one request may go on for. */
+  stretchesMax({ text }: ListFilter): number {
+    return text === undefined ? stretchesMax : searchStretchesMax
   }
 
   /** One stretch. To be called in a read transaction. */

@@ -1,13 +1,12 @@
-import { countBatched, intoBatches } from '../../batches.ts'
+import { countBatched, fromBatches, intoBatches } from '../../batches.ts'
 import { countJobs } from '../../sql/ranges.ts'
 import { isBusy, isCorrupt, isFull } from '../file/connection.ts'
 import type { Claim } from '../write/claims.ts'
-import { intoCalls } from '../write/insert-jobs.ts'
 import type { Writer } from '../write/writer.ts'
 import type { Part } from './group-commit.ts'
 import type { HeldLeases } from './held-leases.ts'
 import { part } from './maintenance.ts'
-import type { Answers, EnqueuedCalls, LeasedJobs, Operation, Rejection, Reply, Request, Requests } from './protocol.ts'
+import type { Answers, Operation, Rejection, Reply, Request, Requests } from './protocol.ts'
 
 /** Events that one commit writes, if they come from more than one call. */
 const commitEventsMax = 10_000
@@ -29,7 +28,7 @@ interface Call<Op extends Operation = Operation> {
   readonly request: Request & { readonly op: Op }
 }
 
-const noJobs: LeasedJobs = { facts: '[]', payloads: [] }
+const noJobs: Answers['lease'] = { facts: '[]', payloads: [] }
 
 /** What the loop has asked of the thread and not been answered: turned into parts of transactions, settled when those are on disk. */
 export class Calls {
@@ -215,8 +214,8 @@ export class Calls {
     return [
       {
         run,
-        done: (answer: Answers[Operation]) => {
-          then?.(answer as never)
+        done: (answer: never) => {
+          then?.(answer)
           this.#settle(call, answer)
         },
         failed: (error) => this.#failed(call, error),
@@ -230,7 +229,7 @@ export class Calls {
     let singles: Part[] | undefined
     const split = () => {
       this.#settle(call, null)
-      singles = intoCalls(batches, counts).map((jobs, index) => {
+      singles = fromBatches(batches, counts).map((jobs, index) => {
         const id = firstCallId + index
         const jobsOfOne = { firstCallId: id, counts: [jobs.length], batches: intoBatches(jobs) }
         return this.#enqueuePart({ id, since: call.since, request: { op: 'enqueue', ...jobsOfOne } })
@@ -240,7 +239,7 @@ export class Calls {
     return {
       run: (now) => this.#writer.enqueue(call.request, now),
       split: calls > 1 ? split : undefined,
-      done: (answer: EnqueuedCalls) => this.#settle(call, answer),
+      done: (answer: Answers['enqueue']) => this.#settle(call, answer),
       // Once it was split nobody waits for the call itself.
       failed: (error) => {
         if (singles) for (const each of singles) each.failed(error)

@@ -1,29 +1,21 @@
-import { Histogram, sharedMemory } from '../../histogram.ts'
+import { Histogram } from '../../histogram.ts'
 import type { CommitStats } from '../../store.ts'
 
 /** Upper ends of the buckets: how long a commit took, in ms, and how many events it wrote. */
 const boundsMs = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000]
 const boundsEvents = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000]
 
-/** Memory that a meter on the store's thread writes, and one on the loop reads. */
-export interface CommitMemory {
-  readonly duration: Float64Array
-  readonly events: Float64Array
-}
-
-/** Empty ones, shared between threads. */
-export function createCommitMemory(): CommitMemory {
-  return { duration: sharedMemory(boundsMs), events: sharedMemory(boundsEvents) }
-}
-
-/** Measures commits. */
+/** Measures commits: on the store's thread, for the loop that reads the same memory. */
 export class CommitMeter {
+  readonly memory: { readonly duration: Float64Array; readonly events: Float64Array }
   readonly #duration: Histogram
   readonly #events: Histogram
 
-  constructor(cells: CommitMemory) {
-    this.#duration = new Histogram(boundsMs, cells.duration)
-    this.#events = new Histogram(boundsEvents, cells.events)
+  /** `memory`: of the meter on the other thread; empty unless given. */
+  constructor(memory = { duration: Histogram.sharedMemory(boundsMs), events: Histogram.sharedMemory(boundsEvents) }) {
+    this.memory = memory
+    this.#duration = new Histogram(boundsMs, memory.duration)
+    this.#events = new Histogram(boundsEvents, memory.events)
   }
 
   /** One that wrote no event does not count: it renewed leases, or found nothing to do and touched no disk. */

@@ -1,11 +1,11 @@
 import type { JobState } from '../../../machines/job.ts'
 import type { Batch } from '../../batches.ts'
 import type { EventSet } from '../../sql/ranges.ts'
-import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, StoreEvent } from '../../store.ts'
+import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, Recovered, StoreEvent } from '../../store.ts'
 import type { Epoch } from '../file/epochs.ts'
 import type { FileId } from '../file/held-locks.ts'
 import type { Owner } from '../file/lock.ts'
-import type { CommitMemory } from './commit-meter.ts'
+import type { CommitMeter } from './commit-meter.ts'
 
 /** What the loop asks of the store's thread. */
 export type Request =
@@ -35,44 +35,28 @@ export interface NewCalls {
   readonly batches: readonly Batch[]
 }
 
-/**
- * What became of them: all stored, with consecutive ids and a state for each batch; or a result for each call; null: each call is answered
- * by itself, by its own id.
- */
-export type EnqueuedCalls =
-  | { readonly firstId: number; readonly states: readonly JobState[] }
-  | readonly EnqueueResult[]
-  | null
-
 /** What the thread answers to each. */
 export interface Answers {
-  enqueue: EnqueuedCalls
-  lease: LeasedJobs
+  /**
+   * All stored, with consecutive ids and, for each batch, its state and how many jobs it has; or a result for each call; null: each call is
+   * answered by itself, by its own id.
+   */
+  enqueue:
+    | { readonly firstId: number; readonly states: readonly JobState[]; readonly counts: readonly number[] }
+    | readonly EnqueueResult[]
+    | null
+  /** The facts of leased jobs as JSON text, a third of the cost of objects, and their payloads. */
+  lease: { readonly facts: string; readonly payloads: readonly string[] }
   apply: RefusedEvent[]
   abandon: null
-  recover: RecoveryStep
+  /** One bounded step: where to go on (`last` null: done), what it moved, and `wasStopping` as in `Recovered`. */
+  recover: Recovered & { readonly last: number | null }
   send: CommandResult
   command: number[]
   sweep: null
   noteStop: null
   stopLeasing: null
   close: null
-}
-
-/** One bounded step of recovery: where to go on (`last` null: done) and what it moved. */
-export interface RecoveryStep {
-  readonly last: number | null
-  readonly leased: number
-  readonly running: number
-  readonly suspects: number
-  /** See `Recovered`. */
-  readonly wasStopping: boolean
-}
-
-/** Leased jobs on their way to the loop: their facts as JSON text, a third of the cost of objects, and their payloads. */
-export interface LeasedJobs {
-  readonly facts: string
-  readonly payloads: readonly string[]
 }
 
 /** All of a `LeasedJob` but its payload. */
@@ -98,18 +82,21 @@ export type Requests = readonly (readonly [callId: number, request: Request])[]
 /** Thread to loop: all that one commit settled. It is to be believed once `ThreadOptions.believed` counts it. */
 export interface Reply {
   readonly opened?: { readonly epochs: readonly Epoch[] }
-  readonly openFailure?: OpenFailure
+  /** Why the file was not opened. */
+  readonly openFailure?:
+    | { readonly kind: 'unusable' | 'unavailable'; readonly message: string }
+    | {
+        readonly kind: 'jobs lost'
+        readonly fault: string
+        readonly missing: number | null
+        readonly acceptance: string
+      }
   readonly settled: readonly (readonly [callId: number, answer: Answers[Operation]])[]
   readonly refused: readonly (readonly [callId: number, refusal: Rejection])[]
   readonly events: readonly Exclude<StoreEvent, { type: 'fatal' }>[]
   /** `lost`: a `DatabaseLostError`. */
   readonly fatal?: { readonly message: string; readonly lost: boolean }
 }
-
-/** Why the file was not opened. */
-export type OpenFailure =
-  | { readonly kind: 'unusable' | 'unavailable'; readonly message: string }
-  | { readonly kind: 'jobs lost'; readonly fault: string; readonly missing: number | null; readonly acceptance: string }
 
 export interface WriterOptions {
   readonly leaseMs: number
@@ -136,7 +123,7 @@ export interface ThreadOptions {
   /** See `watchdog.ts`. */
   readonly heartbeat: Int32Array | null
   /** Where it measures its commits. */
-  readonly commits: CommitMemory
+  readonly commits: CommitMeter['memory']
   /** One cell: how many of the messages that tell of commits may be believed, modulo 2^32. See `FileGuard`. */
   readonly believed: Int32Array
 }

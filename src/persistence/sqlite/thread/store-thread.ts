@@ -13,7 +13,7 @@ import { HeldLeases } from './held-leases.ts'
 import { Maintenance, part } from './maintenance.ts'
 import { OthersTurn } from './others-turn.ts'
 import type { Reply, Requests, ThreadOptions } from './protocol.ts'
-import { beatMs, type killBlockedProcess, Watchdog } from './watchdog.ts'
+import { beatMs, Heartbeat, type killBlockedProcess, Watchdog } from './watchdog.ts'
 
 /** How often to check the file for writes of other processes, and the loop for its heartbeat; the only poll there is. */
 const tickMs = beatMs
@@ -35,8 +35,8 @@ const saveLogMs = 2_000
 /** A message that says nothing. */
 export const quiet: Reply = { settled: [], refused: [], events: [] }
 
-/** The channel to the event loop, like a `MessagePort`: whole messages, in order. */
-export interface RequestPort {
+/** The way to the event loop and back, as a `MessagePort` has it: whole messages, in their order. */
+interface RequestPort {
   /** Has `listener` called with each message that comes while the thread sleeps. */
   onMessage(listener: (requests: Requests) => void): void
   /** What has come since and was not taken. */
@@ -116,7 +116,7 @@ export class StoreThread {
     this.#maintenance = options.server
       ? new Maintenance(this.#writer, this.#held, options.writer, clock, (event) => this.#calls.notify(event))
       : null
-    this.#watchdog = options.heartbeat && new Watchdog(options.heartbeat)
+    this.#watchdog = options.heartbeat && new Watchdog(new Heartbeat(options.heartbeat))
     this.#guard = new FileGuard(options.path, options.server?.lock ?? null)
     this.#mark = new Mark(options.path, progressOf(this.#db))
     for (const message of remarks) this.#calls.notify({ type: 'file', message })

@@ -3,8 +3,8 @@ import type Database from 'better-sqlite3'
 import { DatabaseUnusableError, LostJobsError } from '../../../errors.ts'
 import { ManualClock, type MonotonicClock, systemClock } from '../../../runtime/clock.ts'
 import { isBusy, openForWriting } from '../file/connection.ts'
-import type { OpenFailure, ThreadOptions } from './protocol.ts'
-import { quiet, type RequestPort, StoreThread } from './store-thread.ts'
+import type { Reply, ThreadOptions } from './protocol.ts'
+import { quiet, StoreThread } from './store-thread.ts'
 import { killBlockedProcess } from './watchdog.ts'
 
 /** How long opening may wait for a process that has the file locked. */
@@ -34,7 +34,7 @@ function openPatiently(
   }
 }
 
-function requestPortOf(port: MessagePort): RequestPort {
+function requestPortOf(port: MessagePort): ConstructorParameters<typeof StoreThread>[0] {
   return {
     onMessage: (listener) => port.on('message', listener),
     takeNext: () => receiveMessageOnPort(port)?.message,
@@ -61,7 +61,7 @@ export function runStore(port: MessagePort, options: ThreadOptions): void {
   }
 }
 
-function openFailure(error: unknown): OpenFailure {
+function openFailure(error: unknown): NonNullable<Reply['openFailure']> {
   if (error instanceof LostJobsError) {
     const { fault, missing, acceptance } = error
     return { kind: 'jobs lost', fault, missing, acceptance }

@@ -8,15 +8,9 @@ interface Effort {
 }
 
 /** While others use the store: a quarter of the thread's time at most. */
-export const sharedEffort: Effort = { stepMs: 2, rests: 3 }
-/** While nobody does: half of it, since a process that writes beside this one needs gaps. */
-export const idleEffort: Effort = { stepMs: 5, rests: 1 }
-
-/** Called after each job of a step, or after a few: whether to continue. */
-export type GoOn = () => boolean
-
-/** For a step that ends by its number of jobs alone. */
-export const noPause: GoOn = () => true
+const sharedEffort: Effort = { stepMs: 2, rests: 3 }
+/** While nobody does: half of it, for a process that writes beside this one needs gaps. */
+const idleEffort: Effort = { stepMs: 5, rests: 1 }
 
 /** Bounds the share of the thread's time that one kind of maintenance takes: by steps, and rests in proportion to what they took. */
 export class Throttle {
@@ -35,8 +29,8 @@ export class Throttle {
     return this.#clock.monotonic() >= this.nextAt
   }
 
-  /** Does a step, which asks before it does more than the least; `contended`: others use the store. */
-  step<Result>(contended: boolean, run: (goOn: GoOn) => Result): Result {
+  /** Does a step, which asks `goOn` before it does more than the least, a job or a few; `contended`: others use the store. */
+  step<Result>(contended: boolean, run: (goOn: () => boolean) => Result): Result {
     const { stepMs, rests } = this.#effort(contended)
     const beganAt = this.#clock.monotonic()
     const result = run(() => this.#clock.monotonic() - beganAt < stepMs)

@@ -22,13 +22,41 @@ const threadStalledAt = 2
  * Shared between loop and thread: how often the loop has beaten, the longest timeout of what it runs, and how long the thread itself has stood
  * still in all, both in ms.
  */
-export function createHeartbeat(): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(12))
-}
+export class Heartbeat {
+  readonly memory: Int32Array
 
-/** How long the thread has been held up itself, in ms and in all. */
-export function threadBlockedMs(heartbeat: Int32Array): number {
-  return Atomics.load(heartbeat, threadStalledAt)
+  /** `memory`: of the one on the other thread. */
+  constructor(memory: Int32Array = new Int32Array(new SharedArrayBuffer(12))) {
+    this.memory = memory
+  }
+
+  /** Called by the loop while it turns. `longestTimeoutMs`: of the attempts that run now, 0 where none does. */
+  beat(longestTimeoutMs: number): void {
+    Atomics.store(this.memory, longestTimeoutAt, longestTimeoutMs)
+    Atomics.add(this.memory, beatAt, 1)
+  }
+
+  /** Called by the loop before it runs what may take that long: the next beat comes too late to say so where that blocks the loop. */
+  raiseTimeout(timeoutMs: number): void {
+    if (this.longestTimeoutMs < timeoutMs) Atomics.store(this.memory, longestTimeoutAt, timeoutMs)
+  }
+
+  get longestTimeoutMs(): number {
+    return Atomics.load(this.memory, longestTimeoutAt)
+  }
+
+  get beats(): number {
+    return Atomics.load(this.memory, beatAt)
+  }
+
+  /** Called by the thread that was held up itself for so long. */
+  addThreadStall(ms: number): void {
+    Atomics.add(this.memory, threadStalledAt, Math.min(Math.round(ms), stallMax))
+  }
+
+  get threadStalledMs(): number {
+    return Atomics.load(this.memory, threadStalledAt)
+  }
 }
 
 /** For how long the loop stalled between two heartbeats, or since the last one, in ms; 0 if it was not longer than usual. */
@@ -37,47 +65,33 @@ export function stallMs(sinceBeatMs: number): number {
   return heldUpMs > lateMs ? Math.min(Math.round(heldUpMs), stallMax) : 0
 }
 
-/** Called by the loop while it turns. `longestTimeoutMs`: of the attempts that run now, 0 if none does. */
-export function beat(heartbeat: Int32Array, longestTimeoutMs: number): void {
-  Atomics.store(heartbeat, longestTimeoutAt, longestTimeoutMs)
-  Atomics.add(heartbeat, beatAt, 1)
-}
-
-/** Called by the loop before it runs what may take that long: the next beat comes too late to say so if that blocks the loop. */
-export function raiseTimeout(heartbeat: Int32Array, timeoutMs: number): void {
-  if (Atomics.load(heartbeat, longestTimeoutAt) < timeoutMs) Atomics.store(heartbeat, longestTimeoutAt, timeoutMs)
-}
-
 /**
  * Watches from the store's thread for a loop that a handler has blocked for good: nothing else could end it, since timeouts and signals
  * wait for that loop. `look` is called about every `beatMs` with a monotonic instant.
  */
 export class Watchdog {
-  readonly #heartbeat: Int32Array
+  readonly #heartbeat: Heartbeat
   #beats = -1
   #stillMs = 0
   #lookedAt: number | null = null
 
-  constructor(heartbeat: Int32Array) {
+  constructor(heartbeat: Heartbeat) {
     this.#heartbeat = heartbeat
   }
 
   /** How often the loop has beaten. */
   get beats(): number {
-    return Atomics.load(this.#heartbeat, beatAt)
+    return this.#heartbeat.beats
   }
 
   /** For how long the loop has stood still, if that is longer than any running attempt may take; else null. */
   look(at: number): number | null {
-    const beats = Atomics.load(this.#heartbeat, beatAt)
+    const { beats, longestTimeoutMs } = this.#heartbeat
     const sinceLast = this.#lookedAt === null ? 0 : at - this.#lookedAt
-    if (sinceLast > lateMs) {
-      Atomics.add(this.#heartbeat, threadStalledAt, Math.min(Math.round(sinceLast), stallMax))
-    }
+    if (sinceLast > lateMs) this.#heartbeat.addThreadStall(sinceLast)
     this.#stillMs = beats === this.#beats ? this.#stillMs + (sinceLast > lateMs ? 0 : sinceLast) : 0
     this.#beats = beats
     this.#lookedAt = at
-    const longestTimeoutMs = Atomics.load(this.#heartbeat, longestTimeoutAt)
     return this.#stillMs > longestTimeoutMs + graceMs ? this.#stillMs : null
   }
 }

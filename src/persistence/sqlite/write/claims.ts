@@ -3,9 +3,8 @@ import type Database from 'better-sqlite3'
 import { suspectCrashes } from '../../../machines/guards.ts'
 import { claimOrder, orderBy } from '../../sql/claim-order.ts'
 import { isReady, isUnhandled, parkedAs } from '../../sql/conditions.ts'
-import { type Item, intoRanges } from '../../sql/ranges.ts'
+import { intoRanges } from '../../sql/ranges.ts'
 import type { LeasedFacts } from '../thread/protocol.ts'
-import { type GoOn, noPause } from '../thread/throttle.ts'
 import { Suspects } from './suspects.ts'
 import type { Transitions } from './transitions.ts'
 
@@ -27,8 +26,8 @@ export interface Claim {
   readonly more: boolean
 }
 
-/** One request for jobs: how many at most, and whether to start them. */
-export interface ClaimRequest {
+/** One who asks for jobs: how many, and whether they are to be started as well. */
+interface ClaimRequest {
   readonly limit: number
   readonly start: boolean
 }
@@ -91,7 +90,7 @@ export class Claims {
   }
 
   /** Lets jobs of the types handled here be leased again that an earlier process put aside, up to a bound; false when all are. */
-  restoreHandled(goOn: GoOn = noPause): boolean {
+  restoreHandled(goOn = () => true): boolean {
     let moved = 0
     for (const type of this.#handled) {
       for (let changes = restoredAtOnce; changes === restoredAtOnce; moved += changes) {
@@ -157,12 +156,9 @@ export class Claims {
   }
 }
 
-/** Distributes the jobs over the requests in turn; returns those to start, and those only to lease. */
-function shareOut(
-  requests: readonly ClaimRequest[],
-  jobs: readonly LeasedFacts[],
-): { started: Item[]; leased: Item[] } {
-  const shares = { started: [] as Item[], leased: [] as Item[] }
+/** Jobs go to those who ask in turn; gives those that are to be started, and those that are not. */
+function shareOut(requests: readonly ClaimRequest[], jobs: readonly LeasedFacts[]) {
+  const shares = { started: [] as { id: number }[], leased: [] as { id: number }[] }
   let next = 0
   for (const { limit, start } of requests) {
     const share = start ? shares.started : shares.leased

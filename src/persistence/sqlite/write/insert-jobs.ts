@@ -5,9 +5,9 @@ import { findEdge } from '../../../machines/edges.ts'
 import type { JobState } from '../../../machines/job.ts'
 import { type Batch, countBatched, fromBatches, intoBatches } from '../../batches.ts'
 import type { EnqueuedJob, EnqueueResult, NewJobRow } from '../../store.ts'
-import type { EnqueuedCalls, NewCalls, WriterOptions } from '../thread/protocol.ts'
+import type { Answers, NewCalls, WriterOptions } from '../thread/protocol.ts'
 import { QueueDepths } from './queue-depths.ts'
-import { prepareDepth, type Transitions } from './transitions.ts'
+import type { Transitions } from './transitions.ts'
 
 /** A new job of some call, not inserted yet, and the answers that wait for its id. */
 interface Gathered {
@@ -36,15 +36,15 @@ export class JobInserts {
    * Stores the jobs of each call, all or none of them; conflicts are found before anything of a call is written. Most calls have no keys,
    * and all of them fit into the limits together: those need not be handled one by one.
    */
-  enqueue({ counts, batches }: NewCalls, now: number): EnqueuedCalls {
+  enqueue({ counts, batches }: NewCalls, now: number): Answers['enqueue'] {
     const mayBeKnown = batches.some(({ keys }) => keys !== null)
-    if (mayBeKnown || !this.#hasRoom(batches, now)) return this.#enqueueEach(intoCalls(batches, counts), now)
+    if (mayBeKnown || !this.#hasRoom(batches, now)) return this.#enqueueEach(fromBatches(batches, counts), now)
     const firstId = this.#insert(batches, now)
-    return { firstId, states: batches.map((batch) => stateOf(batch, now)) }
+    return { firstId, states: batches.map((batch) => stateOf(batch, now)), counts: batches.map(({ count }) => count) }
   }
 
   #hasRoom(batches: readonly Batch[], now: number): boolean {
-    const depth = this.#depth() + countBatched(batches)
+    const depth = this.#transitions.countWaiting() + countBatched(batches)
     return depth <= this.#depthMax && !(this.#queues.begin(depth, now) && this.#queues.take(batches))
   }
 
@@ -52,16 +52,30 @@ export class JobInserts {
   #enqueueEach(calls: readonly (readonly NewJobRow[])[], now: number): EnqueueResult[] {
     const gathered: Gathered[] = []
     const byKey = new Map<string, Gathered>()
-    let depth = this.#depth()
+    let depth = this.#transitions.countWaiting()
     const isTight = this.#queues.begin(depth + calls.reduce((sum, { length }) => sum + length, 0), now)
     const results = calls.map((jobs): EnqueueResult => {
-      const { conflict, fresh } = this.#foresee(jobs, byKey)
+      const { conflict, fresh } = this.#foresee(
+        jobs.map(({ idempotency }) => idempotency),
+        byKey,
+      )
       if (conflict) return conflict
       if (fresh.length > 0 && depth + fresh.length > this.#depthMax) return { outcome: 'full', queue: null, depth }
-      const full = isTight ? this.#queues.take(fresh) : undefined
+      const full = isTight ? this.#queues.take(fresh.map((index) => jobs[index]!)) : undefined
       if (full) return { outcome: 'full', ...full }
       depth += fresh.length
-      return { outcome: 'stored', jobs: jobs.map((job) => this.#gather(job, gathered, byKey, now)) }
+      const rows = jobs.map((job): EnqueuedJob => {
+        const key = job.idempotency?.key
+        const known = key === undefined ? undefined : this.#known(key, byKey)
+        if (known) return known
+        // Its id is filled in when the gathered jobs are inserted.
+        const row = { id: 0, state: stateOf(job, now), created: true }
+        const entry = { job, state: row.state, idHolders: [row] }
+        gathered.push(entry)
+        if (key !== undefined) byKey.set(key, entry)
+        return row
+      })
+      return { outcome: 'stored', jobs: rows }
     })
     if (gathered.length > 0) {
       const firstId = this.#insert(intoBatches(gathered.map(({ job }) => job)), now)
@@ -71,19 +85,13 @@ export class JobInserts {
     return results
   }
 
-  /** Jobs that wait, with what this transaction has changed. */
-  #depth(): number {
-    return (this.#sql.depth.get() as number) + this.#transitions.waitingChange()
-  }
-
-  /** Which of the jobs are new, or which of them has a key that belongs to other content. */
-  #foresee(jobs: readonly NewJobRow[], byKey: ReadonlyMap<string, Gathered>) {
+  /** Which of the jobs with these keys are new, or which of them has a key that belongs to other content. */
+  #foresee(keys: readonly NewJobRow['idempotency'][], byKey: ReadonlyMap<string, Gathered>) {
     const own = new Map<string, string>()
-    const fresh: NewJobRow[] = []
-    for (const [index, job] of jobs.entries()) {
-      const { idempotency } = job
+    const fresh: number[] = []
+    for (const [index, idempotency] of keys.entries()) {
       if (!idempotency) {
-        fresh.push(job)
+        fresh.push(index)
         continue
       }
       const { key, content } = idempotency
@@ -91,7 +99,7 @@ export class JobInserts {
       const stored = gathered ? undefined : this.#keyed(key)
       const first = own.get(key) ?? gathered?.job.idempotency?.content ?? stored?.content
       if (first === undefined) {
-        fresh.push(job)
+        fresh.push(index)
         own.set(key, content)
       } else if (first !== content) {
         const conflict = { outcome: 'conflict' as const, index, id: stored?.id ?? null }
@@ -102,23 +110,16 @@ export class JobInserts {
     return { conflict: null, fresh }
   }
 
-  /** What the caller gets for one job; its id is filled in when the gathered jobs are inserted. */
-  #gather(job: NewJobRow, gathered: Gathered[], byKey: Map<string, Gathered>, now: number): EnqueuedJob {
-    const key = job.idempotency?.key
-    const sibling = key === undefined ? undefined : byKey.get(key)
-    const stored = key === undefined || sibling ? undefined : this.#keyed(key)
-    if (stored) return { id: stored.id, state: stored.state, created: false }
+  /** What the caller gets for a job whose key was used before, in the file or by an earlier job of this commit. */
+  #known(key: string, byKey: ReadonlyMap<string, Gathered>): EnqueuedJob | undefined {
+    const sibling = byKey.get(key)
     if (sibling) {
       const row = { id: 0, state: sibling.state, created: false }
       sibling.idHolders.push(row)
       return row
     }
-    const state = stateOf(job, now)
-    const row = { id: 0, state, created: true }
-    const entry = { job, state, idHolders: [row] }
-    gathered.push(entry)
-    if (key !== undefined) byKey.set(key, entry)
-    return row
+    const stored = this.#keyed(key)
+    return stored && { id: stored.id, state: stored.state, created: false }
   }
 
   #keyed(key: string) {
@@ -172,17 +173,6 @@ function stateOf(job: Pick<NewJobRow, 'runAt' | 'delayMs' | 'maxAttempts'>, now:
   return findEdge('new', { type: 'enqueue', delayed: runAtOf(job, now) > now }, facts)!.to
 }
 
-/** The jobs of each call. */
-export function intoCalls(batches: readonly Batch[], counts: NewCalls['counts']): NewJobRow[][] {
-  const jobs = fromBatches(batches)
-  if (counts === null) return jobs.map((job) => [job])
-  let next = 0
-  return counts.map((count) => {
-    next += count
-    return jobs.slice(next - count, next)
-  })
-}
-
 function prepare(db: Database.Database) {
   const insert = (columns: string, values: string) =>
     db.prepare(`
@@ -190,7 +180,6 @@ function prepare(db: Database.Database) {
       SELECT ${storedNames.map((name) => `:${name}`)}, :state, 1, 0, :maxAttempts, :runAt, :now, :event_id + key${values}
       FROM json_each(:list)`)
   return {
-    depth: prepareDepth(db),
     keyed: db.prepare('SELECT id, state, content FROM jobs WHERE idempotency_key = ?'),
     insert: insert('', ''),
     insertKeyed: insert(', idempotency_key, content', ', value ->> 0, value ->> 1'),

@@ -2,11 +2,10 @@ import type Database from 'better-sqlite3'
 import type { EventCause } from '../../../machines/cause.ts'
 import { crashesMax, suspectCrashes } from '../../../machines/guards.ts'
 import { isHeld, isTimed } from '../../sql/conditions.ts'
-import { type Item, intoRanges } from '../../sql/ranges.ts'
+import { intoRanges } from '../../sql/ranges.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
 import { type Lease, processEnded, type StoredError } from '../../store.ts'
-import type { RecoveryStep } from '../thread/protocol.ts'
-import { type GoOn, noPause } from '../thread/throttle.ts'
+import type { Answers } from '../thread/protocol.ts'
 import type { Transitions } from './transitions.ts'
 
 /** Leases that one step expires, and those that one statement of it does. */
@@ -50,11 +49,8 @@ export class Leases {
     return leases.filter(({ id }) => !held.has(id))
   }
 
-  /**
-   * Expires leases that have run out, up to a limit; returns whether there may be more. Call it only after the leases of dead processes
-   * were recovered, which get another error.
-   */
-  expire(now: number, goOn: GoOn = noPause): boolean {
+  /** Expires leases that have run out, up to a bound; whether there may be more. Only if those of dead processes were recovered: of them another thing is told. */
+  expire(now: number, goOn = () => true): boolean {
     for (let expired = 0; expired < expireMax; expired += expireAtOnce) {
       if (expired > 0 && !goOn()) return true
       if (this.#expireLapsed(now) < expireAtOnce) return false
@@ -87,7 +83,7 @@ export class Leases {
    * Recovers jobs with higher ids than `after` that a dead process held, up to a bound, whichever process it was. What ran is due again
    * at once, in this transaction, or dead if that was its last crash. If the process was stopping they are given back, and no crash counts.
    */
-  recover(after: number, now: number): RecoveryStep {
+  recover(after: number, now: number): Answers['recover'] {
     if (after === 0) {
       this.#ranTogether = this.#sql.running.get() as number
       this.#wasStopping = this.#sql.wasStopping.get() !== undefined
@@ -117,10 +113,10 @@ export class Leases {
     return `the process ended while it ran${times}; ${sayCompany(beside)}${sayVerdict(crashes + 1, beside)}`
   }
 
-  #expire(items: readonly Item[], now: number, crashed: boolean): void {
+  #expire(items: readonly { readonly id: number; readonly error: string }[], now: number, crashed: boolean): void {
     this.#transitions.apply('expire', intoRanges(items), now, 'anyone', crashed, crashed ? recovery : null)
     const list = JSON.stringify(items.map(({ id }) => id))
-    this.#transitions.apply('due', intoRanges(this.#sql.dueOf.all({ list, now }) as Item[]), now)
+    this.#transitions.apply('due', intoRanges(this.#sql.dueOf.all({ list, now }) as { id: number }[]), now)
   }
 }
 

@@ -4,22 +4,13 @@ import type { JobState } from '../../../machines/job.ts'
 import { retention } from '../../store.ts'
 import { chainFrom } from '../read/histories.ts'
 import { isOfRun } from '../schema.ts'
-import { type GoOn, noPause } from '../thread/throttle.ts'
 import type { Transitions } from './transitions.ts'
 
 /** Jobs that one step looks at, and that it reads at once. */
 const walkMax = 1_000
 const readAtOnce = 100
 
-interface Seen {
-  readonly id: number
-  readonly state: JobState
-  readonly createdAt: number
-  readonly finishedAt: number | null
-  readonly lastEventId: number
-}
-
-/** Removes jobs that ended long enough ago, with their history: walks up the ids, without an index. */
+/** Removes jobs that ended long enough ago, with their history: a walk up the ids, without an index of its own. */
 export class Retention {
   readonly #transitions: Transitions
   readonly #keepMs: number
@@ -37,13 +28,19 @@ export class Retention {
    * Goes on with the walk, up to a bound or until `goOn` says no, past one job at least; false at its end, if no job of a whole step was
    * created early enough to have ended long enough ago. One alone proves nothing: it may have come while the clock was wrong.
    */
-  walk(now: number, goOn: GoOn = noPause): boolean {
+  walk(now: number, goOn = () => true): boolean {
     if (this.#keepMs === 0) return false
     const endedBy = now - this.#keepMs
     let looked = 0
     let old = 0
     for (let isEnd = false; looked < walkMax && !isEnd; ) {
-      const seen = this.#sql.next.all({ after: this.#walkedTo, limit: readAtOnce }) as Seen[]
+      const seen = this.#sql.next.all({ after: this.#walkedTo, limit: readAtOnce }) as {
+        readonly id: number
+        readonly state: JobState
+        readonly createdAt: number
+        readonly finishedAt: number | null
+        readonly lastEventId: number
+      }[]
       for (const job of seen) {
         if (looked > 0 && !goOn()) return true
         looked++
@@ -51,7 +48,7 @@ export class Retention {
         if (job.createdAt > endedBy) continue
         old++
         const isOver = hasTag(job.state, 'expendable') && job.finishedAt! <= endedBy
-        if (isOver && !this.#sql.isNewestEvent.get(job.lastEventId)) this.#remove(job)
+        if (isOver && !this.#sql.isNewestEvent.get(job.lastEventId)) this.#remove(job.id, job.state, job.lastEventId)
       }
       isEnd = seen.length < readAtOnce
     }
@@ -60,7 +57,7 @@ export class Retention {
     return goesOn
   }
 
-  #remove({ id, state, lastEventId }: Seen): void {
+  #remove(id: number, state: JobState, lastEventId: number): void {
     this.#sql.removeJob.run(id)
     this.#sql.removePayload.run(id)
     this.#sql.removeEvents.run(lastEventId)

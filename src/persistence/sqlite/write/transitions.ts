@@ -69,6 +69,7 @@ export class Transitions {
   readonly #nextEvent: Database.Statement
   readonly #loggedFrom: Database.Statement
   readonly #addCount: Database.Statement
+  readonly #waiting: Database.Statement
   #nextEventId = 0
   /** More were taken in this transaction than events were logged. */
   #hasSpareIds = false
@@ -94,6 +95,10 @@ export class Transitions {
     this.#addCount = db.prepare(`
       INSERT INTO edge_counts (from_state, event, to_state, n) VALUES (:from, :event, :to, :n)
       ON CONFLICT (from_state, event, to_state) DO UPDATE SET n = n + excluded.n`)
+    const waits = (column: string) => stateHasTag('waiting', column)
+    this.#waiting = db
+      .prepare(`SELECT coalesce(sum(n * (${waits('to_state')} - ${waits('from_state')})), 0) FROM edge_counts`)
+      .pluck()
   }
 
   /** Call it first in a transaction: forgets what one that was rolled back had counted, and sees what other processes have logged. */
@@ -213,10 +218,11 @@ export class Transitions {
     else this.#taken.set(key, { from, event, to, n })
   }
 
-  /** By how many this transaction has changed the number of jobs that wait. */
-  waitingChange(): number {
+  /** Jobs that wait, with what this transaction has changed. */
+  countWaiting(): number {
     const waits = (state: string) => Number(isTagged('waiting', state))
-    return [...this.#taken.values()].reduce((sum, { from, to, n }) => sum + n * (waits(to) - waits(from)), 0)
+    const changed = [...this.#taken.values()].reduce((sum, { from, to, n }) => sum + n * (waits(to) - waits(from)), 0)
+    return (this.#waiting.get() as number) + changed
   }
 
   #statements(change: Change, leaseCheck: LeaseCheck, count: RangeCount, hasCause: boolean): Statements {
@@ -355,12 +361,4 @@ function nextParked(edges: readonly Edge[], jobs: readonly Columns[]): string {
 /** Of an end of a counted edge; what retention removed is nowhere. */
 function isTagged(tag: JobTag, end: string): boolean {
   return end !== '' && hasTag(end as JobNode, tag)
-}
-
-/** Jobs that wait, as `edge_counts` has them. */
-export function prepareDepth(db: Database.Database): Database.Statement {
-  const waits = (column: string) => stateHasTag('waiting', column)
-  return db
-    .prepare(`SELECT coalesce(sum(n * (${waits('to_state')} - ${waits('from_state')})), 0) FROM edge_counts`)
-    .pluck()
 }

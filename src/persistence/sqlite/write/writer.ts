@@ -1,12 +1,11 @@
 import type Database from 'better-sqlite3'
 import type { JobState } from '../../../machines/job.ts'
 import { isTimed } from '../../sql/conditions.ts'
-import { countJobs, type EventSet, type Item, intoRanges } from '../../sql/ranges.ts'
+import { countJobs, type EventSet, intoRanges } from '../../sql/ranges.ts'
 import type { Command, CommandResult, Lease } from '../../store.ts'
 import { Reader } from '../read/reader.ts'
-import type { EnqueuedCalls, NewCalls, RecoveryStep, RefusedEvent, WriterOptions } from '../thread/protocol.ts'
-import { type GoOn, noPause } from '../thread/throttle.ts'
-import { type Claim, type ClaimRequest, Claims } from './claims.ts'
+import type { Answers, NewCalls, RefusedEvent, WriterOptions } from '../thread/protocol.ts'
+import { type Claim, Claims } from './claims.ts'
 import { JobInserts } from './insert-jobs.ts'
 import { Leases } from './leases.ts'
 import { Retention } from './retention.ts'
@@ -79,12 +78,12 @@ export class Writer {
     return this.#transitions.tookTimed
   }
 
-  enqueue(calls: NewCalls, now: number): EnqueuedCalls {
+  enqueue(calls: NewCalls, now: number): Answers['enqueue'] {
     return this.#inserts.enqueue(calls, now)
   }
 
-  /** Leases jobs for each request in turn, and starts them if requested. */
-  lease(asked: readonly ClaimRequest[], now: number): Claim {
+  /** Leases jobs for each who asks, in turn, and starts them if that is asked. */
+  lease(asked: Parameters<Claims['lease']>[0], now: number): Claim {
     this.#ownsLeases = true
     return this.#claims.lease(asked, now)
   }
@@ -113,16 +112,16 @@ export class Writer {
     now: number,
     cause: string | null = null,
   ): number[] {
-    const named = this.#named.all({ list: JSON.stringify(ids), state: state ?? null }) as Item[]
+    const named = this.#named.all({ list: JSON.stringify(ids), state: state ?? null }) as { id: number }[]
     this.#transitions.apply(command, intoRanges(named), now, 'anyone', false, cause)
     return this.#transitions.lastMoved().map(([id]) => id)
   }
 
   /** Queues jobs whose `run_at` has come, up to a bound or until `goOn` says no; whether there may be more. */
-  promoteDue(now: number, goOn: GoOn = noPause): boolean {
+  promoteDue(now: number, goOn = () => true): boolean {
     for (let promoted = 0; promoted < promoteMax; promoted += promoteAtOnce) {
       if (promoted > 0 && !goOn()) return true
-      const due = this.#due.all({ now, limit: promoteAtOnce }) as Item[]
+      const due = this.#due.all({ now, limit: promoteAtOnce }) as { id: number }[]
       this.#transitions.apply('due', intoRanges(due), now)
       if (due.length < promoteAtOnce) return false
     }
@@ -139,11 +138,11 @@ export class Writer {
   }
 
   /** Those that have run out, up to a bound; whether there may be more. Nothing before dead processes' are recovered, whose leases did not end by time. */
-  expireLeases(now: number, goOn: GoOn = noPause): boolean {
+  expireLeases(now: number, goOn = () => true): boolean {
     return this.#ownsLeases && this.#leases.expire(now, goOn)
   }
 
-  recoverOrphans(after: number, now: number): RecoveryStep {
+  recoverOrphans(after: number, now: number): Answers['recover'] {
     const step = this.#leases.recover(after, now)
     if (step.last === null) {
       this.#leases.forgetStop()
@@ -164,11 +163,11 @@ export class Writer {
     return this.#claims.exclusiveUntil
   }
 
-  restoreHandled(goOn: GoOn = noPause): boolean {
+  restoreHandled(goOn = () => true): boolean {
     return this.#claims.restoreHandled(goOn)
   }
 
-  retain(now: number, goOn: GoOn = noPause): boolean {
+  retain(now: number, goOn = () => true): boolean {
     return this.#retention.walk(now, goOn)
   }
 
