@@ -14,6 +14,9 @@ const paths = readdirSync(source, { recursive: true, encoding: 'utf8' })
   .filter((path) => /(?<!\.d)\.tsx?$/.test(path))
   .sort()
 
+/** A field that a job has once it is stored and read back: such a job is on its way to a reader, not to the handler. */
+const readersField = 'createdAt'
+
 const typescript = new API({ cwd: root })
 const configs = ['tsconfig.json', 'tsconfig.browser.json'].map((name) => join(root, name)).filter(existsSync)
 const projects = configs.map((config) => {
@@ -106,6 +109,7 @@ function hopsOfThePayload() {
   const hops = functions.filter(
     ({ path, names, parameters, checker }) =>
       isOnTheWay(path) &&
+      !parameters.some((node) => isReadBack(checker, checker.getTypeAtLocation(node))) &&
       (names.has('payload') || parameters.some((node) => carriesPayload(checker, checker.getTypeAtLocation(node)))),
   )
   const entries = new Map()
@@ -123,7 +127,7 @@ function hopsOfThePayload() {
     ...twice.map(([room, from]) => `${room}/ from ${[...from].sort().join(', ')}`),
   ])
   print('hops of payload', hops.length, 'at most 16', [
-    `functions on the way from the socket to the handler that name payload or have a parameter that carries it, in ${places.size} files`,
+    `functions on the way from the socket to the handler that name payload or have a parameter that carries it, in ${places.size} files; a schema of one, and a job that is read back, do not count`,
     ...[...places].map(([path, inFile]) => `${path}: ${inFile.map(({ name }) => name).join(', ')}`),
   ])
 }
@@ -136,7 +140,7 @@ function declaredIn(checker, identifier) {
   return declaration ? relative(source, declaration.path) : ''
 }
 
-/** Whether a value of the type has a payload: itself, in an array, or in what it has under `job` or `jobs`. A handler has a schema there. */
+/** Whether a value of the type has a payload: itself, in an array, or in what it has under `job` or `jobs`. A handler has a schema there. See `readersField`. */
 function carriesPayload(checker, type, depth = 0) {
   // Both pass for arrays, of no type.
   if (!type || depth > 3 || type.flags & (TypeFlags.Any | TypeFlags.Never)) return false
@@ -150,7 +154,7 @@ function carriesPayload(checker, type, depth = 0) {
   }
   const fields = checker.getPropertiesOfType(type)
   const names = fields.map(({ name }) => name)
-  if (names.includes('payload')) return !names.includes('run')
+  if (names.includes('payload')) return !names.includes('run') && !names.includes(readersField)
   return fields
     .filter(({ name }) => name === 'job' || name === 'jobs')
     .some((field) => carriesPayload(checker, checker.getTypeOfSymbol(field), depth + 1))
@@ -228,9 +232,9 @@ function houseWords() {
   ])
 }
 
-/** What a job passes between the socket and its handler: not what looks on, shows or checks, and not the handlers themselves. */
+/** What a job passes between the socket and its handler: not what looks on, shows, checks or tests, and not the handlers themselves. */
 function isOnTheWay(path) {
-  return !/^(observe|cli|explain|telemetry)\/|dashboard|openapi|verify|migrations|handlers\/(email|webhook|sleep)/.test(
+  return !/^(observe|cli|testing|explain|telemetry)\/|dashboard|openapi|verify|migrations|handlers\/(email|webhook|sleep)/.test(
     path,
   )
 }
@@ -266,12 +270,29 @@ function callersIn({ path, tree, text, checker }) {
       found.push(within)
     }
     if (ast.isTypeNode(node)) return
-    if (ast.isIdentifier(node)) within.names.add(node.text)
+    if (ast.isIdentifier(node) && !(node.text === 'payload' && isAnotherPayload(node, checker)))
+      within.names.add(node.text)
     if (ast.isCallExpression(node)) within.calls.add(node.expression.name ?? node.expression)
     node.forEachChild((child) => visit(child, within))
   }
   visit(tree, outside)
   return found
+}
+
+/** Whether an identifier `payload` is none on the way to the handler: a handler has the schema of one there, and a job that is read back has one. */
+function isAnotherPayload(node, checker) {
+  const holder = ast.isPropertyAccessExpression(node.parent) ? node.parent.expression : undefined
+  const has = (at, name) => {
+    const type = checker.getTypeAtLocation(at)
+    return type !== undefined && checker.getPropertiesOfType(type).some((field) => field.name === name)
+  }
+  return has(node, '~standard') || (holder !== undefined && has(holder, readersField))
+}
+
+/** Whether a value of the type is a job that was stored and is read back for whoever asks. */
+function isReadBack(checker, type) {
+  const names = type ? checker.getPropertiesOfType(type).map(({ name }) => name) : []
+  return names.includes('payload') && names.includes(readersField)
 }
 
 function nameOfFunction(node) {

@@ -155,10 +155,10 @@ test('what runs in a user’s event loop uses no timer and no measure of time th
   const using = inLoop.flatMap((path) => {
     const code = readFileSync(join(source, path.replace(/\.js$/, '.ts')), 'utf8').replace(/\/\*.*?\*\/|\/\/.*?$/gms, '')
     const imported = importsIn(code).includes('node:perf_hooks') ? ['performance'] : []
-    for (const [, name] of code.matchAll(
-      /^import \{ (\w+) \} from '(?:node:timers\/promises|[./]+(?:runtime\/)?timers.ts)'/gm,
+    for (const [, names] of code.matchAll(
+      /^import \{ ([\w, ]+) \} from '(?:node:timers\/promises|[./]+(?:runtime\/)?timers.ts)'/gm,
     ))
-      imported.push(name!)
+      imported.push(...names!.split(', '))
     return [...code.matchAll(globals)].flatMap(([name]) => (imported.includes(name) ? [] : [`${path}: ${name}`]))
   })
   expect(using).toEqual([])

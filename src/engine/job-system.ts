@@ -1,6 +1,6 @@
 import type { InspectionEvent } from 'xstate'
 import type { AnyHandler, Handler } from '../handlers/define.ts'
-import type { JsonSchema } from '../handlers/payload-schema.ts'
+import type { JsonSchema } from '../handlers/registry.ts'
 import type { NewJob } from '../job/fields.ts'
 import type { BulkFilter, JobFilter } from '../job/filter.ts'
 import type { EnqueuedJob, Job } from '../job/row.ts'

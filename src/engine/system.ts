@@ -9,8 +9,7 @@ import {
   UnavailableError,
 } from '../errors.ts'
 import type { AnyHandler, Handler } from '../handlers/define.ts'
-import type { JsonSchema } from '../handlers/payload-schema.ts'
-import type { Registry } from '../handlers/registry.ts'
+import type { JsonSchema, Registry } from '../handlers/registry.ts'
 import { causeText } from '../job/cause.ts'
 import type { Naming, NewJob } from '../job/fields.ts'
 import { toRow, toRows } from '../job/request.ts'

@@ -1,7 +1,10 @@
+import type { StandardJSONSchemaV1 } from '@standard-schema/spec'
 import { type InputIssue, PayloadError, UnknownTypeError } from '../errors.ts'
 import { Rejection } from '../job/rejection.ts'
 import { type AnyHandler, checkPayload } from './define.ts'
-import { type JsonSchema, payloadSchemaOf } from './payload-schema.ts'
+
+/** A JSON Schema of draft 2020-12. */
+export type JsonSchema = Readonly<Record<string, unknown>>
 
 /** The handlers of one system, by job type. */
 export class Registry {
@@ -68,4 +71,17 @@ function explained(
       message: `${message}; the schema is given what the toJSON of ${name} gives, as it is stored${advice}`,
     }
   })
+}
+
+/**
+ * What a payload may be when it is handed in, as its schema's library tells it (zod, arktype and valibot can: Standard JSON Schema). Any
+ * JSON, `{}`, if that tells nothing.
+ */
+function payloadSchemaOf({ payload }: AnyHandler): JsonSchema {
+  const { jsonSchema } = payload['~standard'] as Partial<StandardJSONSchemaV1.Props>
+  try {
+    return jsonSchema?.input({ target: 'draft-2020-12', libraryOptions: { unrepresentable: 'any' } }) ?? {}
+  } catch {
+    return {}
+  }
 }

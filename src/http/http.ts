@@ -21,7 +21,7 @@ export interface JobsHttp {
   close(graceMs?: number): Promise<void>
 }
 
-export interface HttpParts extends AppOptions, EventFeedOptions {
+interface HttpParts extends AppOptions, EventFeedOptions {
   readonly allowedHosts: readonly string[]
   /** Nothing else uses the global `Request` and `Response` of this process: faster ones may take their place. */
   readonly ownsProcess: boolean

@@ -1,7 +1,7 @@
 import { type SnapshotFrom, setup } from 'xstate'
 
 /** What can happen to a command over many jobs. */
-export type BulkEvent =
+type BulkEvent =
   /** A user confirms the count. */
   | { readonly type: 'run' }
   /** Move no more. */

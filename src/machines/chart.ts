@@ -1,17 +1,9 @@
-import type { AnyStateMachine, AnyStateNode } from 'xstate'
+import type { AnyStateMachine, AnyStateNode, EventFrom } from 'xstate'
 import { dispatcherMachine } from './dispatcher.ts'
 import { type Edge, edges } from './edges.ts'
 import { jobEvents } from './events.ts'
-import { jobMachine } from './job.ts'
+import { type GuardName, jobMachine } from './job.ts'
 import { slotMachine } from './slots.ts'
-import {
-  dispatcherEventText,
-  dispatcherGuardText,
-  type EventText,
-  type GuardText,
-  jobGuardText,
-  slotEventText,
-} from './text.ts'
 
 export interface ChartNode {
   readonly id: string
@@ -50,6 +42,48 @@ export interface Chart {
   readonly edges: readonly ChartEdge[]
 }
 
+/** The words for an event. */
+interface EventText {
+  /** What has happened, said of the job, the dispatcher or the slot. */
+  readonly what: string
+  readonly who: string
+}
+
+/** What a guard says if it holds, and if it does not. */
+interface GuardText {
+  readonly holds: string
+  readonly not: string
+}
+
+const jobGuardText: Readonly<Record<GuardName, GuardText>> = {
+  attemptsRemain: { holds: 'attempts remain', not: 'last attempt' },
+  runAtLiesAhead: { holds: 'run_at lies ahead', not: 'may run now' },
+  mayCrashAgain: { holds: 'crash', not: 'no crash' },
+  crashed: { holds: 'fourth crash', not: 'no crash' },
+}
+
+const dispatcherGuardText: Readonly<Record<string, GuardText>> = {
+  idle: { holds: 'nothing is left', not: 'something is left' },
+  allStuck: { holds: 'every slot is stuck', not: 'a slot is left' },
+}
+
+/** The events of the machines that are not the job's; of the dispatcher those that lead to another mode. */
+export const eventText = {
+  dispatcher: {
+    recovered: { what: 'the jobs of a dead process were requeued', who: 'the store' },
+    drain: { what: 'a stop was requested', who: '`stop()`, which SIGTERM calls' },
+  } as Readonly<Record<string, EventText>>,
+  worker: {
+    assign: { what: 'got a job whose start is on disk', who: 'the dispatcher' },
+    settle: { what: 'the handler has ended', who: 'the handler' },
+    giveUp: {
+      what: 'the handler was aborted and did not end; nobody waits for it',
+      who: 'the attempt, when its grace has passed, or a drain that ran out of time',
+    },
+    end: { what: 'a handler that was aborted has ended after all', who: 'the handler' },
+  } satisfies Readonly<Record<EventFrom<typeof slotMachine>['type'], EventText>>,
+}
+
 /** The lifecycle of a job, of its edge table. */
 const jobChart: Chart = {
   id: jobMachine.id,
@@ -73,7 +107,7 @@ const dispatcherChart: Chart = {
   title: 'The modes of the dispatcher',
   countsEdges: false,
   nodes: nodesOf(dispatcherMachine),
-  edges: edgesOf(dispatcherMachine, dispatcherEventText, dispatcherGuardText),
+  edges: edgesOf(dispatcherMachine, eventText.dispatcher, dispatcherGuardText),
 }
 
 /** The lifecycle of one slot of a worker. */
@@ -82,7 +116,7 @@ const workerChart: Chart = {
   title: "The lifecycle of a worker's slot",
   countsEdges: false,
   nodes: nodesOf(slotMachine),
-  edges: edgesOf(slotMachine, slotEventText, {}),
+  edges: edgesOf(slotMachine, eventText.worker, {}),
 }
 
 /** Every machine's, by its id. */

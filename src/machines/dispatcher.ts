@@ -1,9 +1,8 @@
-import { type ActorRefFrom, emit, setup } from 'xstate'
-import { type LeasedReply, type TimersEvent, timersLogic } from './dispatcher-timers.ts'
+import { type ActorRefFrom, emit, type InputFrom, setup } from 'xstate'
+import { type ActorEvent, gather, type RunAttempt, timersLogic, workerLogic } from './dispatcher-actors.ts'
 import type { Lease, LeasedJob, LeaseEvent, Recovered } from './lease.ts'
 import { Prefetch } from './prefetch.ts'
 import { Slots } from './slots.ts'
-import { gather, type Outcome, type RunAttempt, type WorkerEvent, workerLogic } from './worker.ts'
 
 /** Beyond this many, workers make several attempts at once: stopping their parent is quadratic in XState (226 ms at 1,000). */
 const workerActorsMax = 100
@@ -56,8 +55,9 @@ type StoreEvent =
 
 type DispatcherEvent =
   | StoreEvent
-  | TimersEvent
-  | WorkerEvent
+  | ActorEvent
+  /** The store has answered a request for `asked` jobs. */
+  | { readonly type: 'leased'; readonly asked: number; readonly jobs: LeasedJob[] }
   /** Leases of ours that ended otherwise than by our outcome. */
   | { readonly type: 'lost'; readonly leases: readonly (Lease & { readonly cancelled: boolean })[] }
   /** Lease no more, and finish what runs. */
@@ -76,7 +76,7 @@ interface DispatcherContext extends DispatcherInput {
   readonly timers: ActorRefFrom<typeof timersLogic>
   readonly workerActors: readonly ActorRefFrom<typeof workerLogic>[]
   /** Sends an event to the dispatcher itself, unless it has ended. */
-  readonly send: (event: DispatcherEvent) => void
+  readonly send: (event: StoreEvent | ActorEvent) => void
   /** The same for a call of the store that rejected. */
   readonly failed: (error: unknown) => void
 }
@@ -118,7 +118,7 @@ function takeAll<T>(items: T[]): T[] {
 /**
  * Gives jobs to workers. Only events drive it: what the store has leased and committed, and what workers report. It calls the store itself
  * and sends itself each answer. The modes are those of the machine; `prefetch.ts` decides what it does under load, and
- * `dispatcher-timers.ts` when. Its actions must not throw: that would kill this actor and leave its children running, so its death must end
+ * `dispatcher-actors.ts` when. Its actions must not throw: that would kill this actor and leave its children running, so its death must end
  * the process.
  */
 export const dispatcherMachine = setup({
@@ -155,7 +155,7 @@ export const dispatcherMachine = setup({
       }
     },
     giveUpRunning: ({ context }) => context.prefetch.giveUpRunning(),
-    takeLeased: ({ context }, { asked, jobs }: LeasedReply) => {
+    takeLeased: ({ context }, { asked, jobs }: Extract<DispatcherEvent, { type: 'leased' }>) => {
       context.prefetch.started(asked, takeAll(jobs))
       proceed(context)
     },
@@ -164,15 +164,15 @@ export const dispatcherMachine = setup({
      * The first outcome goes to the store at once, if it has nothing else to commit: what follows joins that transaction. Others that come
      * in the same turn of the loop go together; many of them in parts, so that the store need not wait for all.
      */
-    takeSettled: ({ context }, { outcomes }: Extract<WorkerEvent, { type: 'settled' }>) => {
+    takeSettled: ({ context }, { outcomes }: Extract<ActorEvent, { type: 'settled' }>) => {
       const { prefetch, timers } = context
       for (const { assigned, event, ended } of takeAll(outcomes)) prefetch.settled(assigned, event, ended)
       if (prefetch.isDue) proceed(context)
       else if (prefetch.beginGathering()) timers.send({ type: 'gather' })
     },
-    takeMeasured: ({ context }, { tookMs }: Extract<TimersEvent, { type: 'measured' }>) =>
+    takeMeasured: ({ context }, { tookMs }: Extract<ActorEvent, { type: 'measured' }>) =>
       context.prefetch.measured(tookMs),
-    takeEnded: ({ context }, { assigned }: Extract<WorkerEvent, { type: 'ended' }>) =>
+    takeEnded: ({ context }, { assigned }: Extract<ActorEvent, { type: 'ended' }>) =>
       context.slots.move(assigned, 'end'),
     takeLost: ({ context }, { leases }: Extract<DispatcherEvent, { type: 'lost' }>) => {
       const cancelled = new Map(leases.map((lease) => [lease.id, lease.cancelled]))
@@ -193,10 +193,12 @@ export const dispatcherMachine = setup({
 }).createMachine({
   id: 'dispatcher',
   context: ({ input, spawn, self }) => {
-    const send = (event: DispatcherEvent) => {
+    const send = (event: StoreEvent | ActorEvent) => {
       if (self.getSnapshot().status === 'active') self.send(event)
     }
-    const settled = gather<Outcome>((outcomes) => send({ type: 'settled', outcomes }))
+    const settled = gather<Parameters<InputFrom<typeof workerLogic>['settled']>[0]>((outcomes) =>
+      send({ type: 'settled', outcomes }),
+    )
     const actors = Math.min(input.workers, workerActorsMax)
     const share = Array.from({ length: actors }, (_, worker) => Math.ceil((input.workers - worker) / actors))
     const slots = new Slots(share)

@@ -1,8 +1,7 @@
 import { causes } from './cause.ts'
-import { type Chart, charts, describeConditions, toMermaid } from './chart.ts'
+import { type Chart, charts, describeConditions, eventText, toMermaid } from './chart.ts'
 import { type Edge, edges } from './edges.ts'
 import { jobEvents } from './events.ts'
-import { dispatcherEventText, type EventText, slotEventText } from './text.ts'
 
 const attemptWords: Readonly<Record<Edge['attempt'], string>> = {
   keep: '',
@@ -42,12 +41,12 @@ export function lifecyclePage(): string {
         return [from, event, describeConditions(conditions) ?? '', to, attemptWords[attempt], crashWords[crashes]]
       }),
     ),
-    ...section(dispatcher, dispatcherEventText),
-    ...section(worker, slotEventText),
+    ...section(dispatcher, eventText.dispatcher),
+    ...section(worker, eventText.worker),
   ].join('\n')
 }
 
-function section(chart: Chart, events: Readonly<Record<string, EventText>>): string[] {
+function section(chart: Chart, events: (typeof eventText)['dispatcher']): string[] {
   return [
     `## ${chart.title}`,
     '```mermaid',

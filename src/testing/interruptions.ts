@@ -12,7 +12,7 @@ export type Step =
   | 'enqueue again'
 
 /** What a step does that a handler cannot do by itself. */
-export interface Outside {
+interface Outside {
   /** The process ends while the attempt runs. */
   crash(): void
   cancel(jobId: number): Promise<unknown>

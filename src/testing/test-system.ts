@@ -7,7 +7,7 @@ import type { AnyHandler } from '../handlers/define.ts'
 import { createJobSystem } from '../index.ts'
 import { hasTag, statesWithTag } from '../machines/edges.ts'
 import type { JobTag } from '../machines/job.ts'
-import { storeThreads, type ThreadLink } from '../persistence/sqlite/client.ts'
+import { storeThreads } from '../persistence/sqlite/client.ts'
 import { timers } from '../runtime/timers.ts'
 import { Interruptions, type Step } from './interruptions.ts'
 import { durationMs, TestClock } from './test-clock.ts'
@@ -56,7 +56,7 @@ export class TestSystem<Handlers extends readonly AnyHandler[] = readonly AnyHan
   /** What the step `enqueue again` hands in. */
   #again: NewJob | undefined
   #system!: JobSystem
-  #thread!: ThreadLink & { terminate?(): Promise<unknown> }
+  #thread!: ReturnType<typeof storeThreads.start> & { terminate?(): Promise<unknown> }
   /** Jobs whose attempts wait for the clock, as far as is known. */
   readonly #hanging = new Set<number>()
   /** While the process is being ended and started again. */

@@ -1,11 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { transition } from 'xstate'
-import { type BulkEvent, type BulkPhase, bulkMachine } from '../../src/machines/bulk.ts'
+import { type EventFrom, transition } from 'xstate'
+import { type BulkPhase, bulkMachine } from '../../src/machines/bulk.ts'
 
-const events: BulkEvent['type'][] = ['run', 'stop', 'expire', 'end', 'fail']
+type EventType = EventFrom<typeof bulkMachine>['type']
+
+const events: EventType[] = ['run', 'stop', 'expire', 'end', 'fail']
 
 /** Every phase, and where each event leads from it; what is not here is refused. */
-const lifecycle: Record<BulkPhase, Partial<Record<BulkEvent['type'], BulkPhase>>> = {
+const lifecycle: Record<BulkPhase, Partial<Record<EventType, BulkPhase>>> = {
   counting: { end: 'ready', stop: 'stopped', fail: 'failed' },
   ready: { run: 'moving', stop: 'stopped', expire: 'expired' },
   moving: { end: 'done', stop: 'stopping', fail: 'failed' },

@@ -236,7 +236,7 @@ const dispatching: readonly Mutation[] = [
     dispatcher(
       'a dispatcher calls the handlers of several parts in turns of their own: what the first have done is on its way before',
     ),
-    { file: 'machines/dispatcher-timers.js', find: 'if (turnTaken)', replace: 'if (false)' },
+    { file: 'machines/dispatcher-actors.js', find: 'if (turnTaken)', replace: 'if (false)' },
   ),
   bug(
     'of the outcomes of a commit all but the first are forgotten',

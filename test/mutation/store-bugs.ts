@@ -197,7 +197,7 @@ const durability: readonly Mutation[] = [
     replace: ', 1)',
   }),
   bug('after a loss jobs are named as before', less('its log was cut', accepted), {
-    file: sqlite('file/epochs'),
+    file: sqlite('client'),
     find: 'epochs.findLast(',
     replace: 'epochs.find(',
   }),
@@ -266,8 +266,8 @@ const durability: readonly Mutation[] = [
     faults('a full disk refuses new jobs, keeps outcomes until there is space, and goes on by itself'),
     {
       file: sqlite('thread/store-thread'),
-      find: 'const isDiskFull = errors.some(isFull);',
-      replace: 'const isDiskFull = errors.some(isFull) || this.#trouble === diskFull;',
+      find: `const isDiskFull = errors.some((error) => storageFailure(error) === 'full');`,
+      replace: `const isDiskFull = errors.some((error) => storageFailure(error) === 'full') || this.#trouble === diskFull;`,
     },
   ),
   bug(
@@ -869,7 +869,7 @@ const joins: readonly Mutation[] = [
   bug(
     'a second event of a job in one call is taken for its first',
     conformance('apply takes the first of two that are equal, and refuses both where their lease is lost'),
-    { file: 'persistence/sql/ranges.js', find: 'if (seen.has(id)) {', replace: 'if (false) {' },
+    { file: 'persistence/sql/ranges.js', find: 'if (seen.has(lease.id)) {', replace: 'if (false) {' },
   ),
   bug(
     'jobs with gaps between their ids are one range',

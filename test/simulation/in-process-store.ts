@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type Database from 'better-sqlite3'
-import { openSqliteStore, type ThreadLink } from '../../src/persistence/sqlite/client.ts'
+import { openSqliteStore, type storeThreads } from '../../src/persistence/sqlite/client.ts'
 import { openForWriting } from '../../src/persistence/sqlite/file/connection.ts'
 import type { Reply, Requests, ThreadOptions } from '../../src/persistence/sqlite/thread/protocol.ts'
 import { quiet, StoreThread } from '../../src/persistence/sqlite/thread/store-thread.ts'
@@ -37,7 +37,7 @@ export function openInProcess(options: Parameters<typeof openSqliteStore>[0], ar
   const toLoop = pipe<Reply>(around, 'loop', isAlive)
   toLoop.heed((tell) => void link.emit('message', tell))
 
-  const start = (data: ThreadOptions): ThreadLink => {
+  const start = (data: ThreadOptions): ReturnType<typeof storeThreads.start> => {
     const requestPort: ConstructorParameters<typeof StoreThread>[0] = {
       onMessage: toThread.heed,
       takeNext: toThread.takeNext,

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { optionNames } from '../../src/engine/options.ts'
 import { defineHandler } from '../../src/handlers/define.ts'
 import { sleep } from '../../src/handlers/sleep.ts'
-import { assembleHttp, type HttpParts, type JobsHttp } from '../../src/http/http.ts'
+import { assembleHttp, type JobsHttp } from '../../src/http/http.ts'
 import type { ListenOptions } from '../../src/http/listen.ts'
 import { createJobSystem, type JobSystem, type JobSystemOptions } from '../../src/index.ts'
 import { deferred } from './deferred.ts'
@@ -35,7 +35,7 @@ export interface TestServer {
   untilState(id: number, state: string): Promise<Answer['body']>
 }
 
-export type TestServerOptions = Partial<JobSystemOptions & HttpParts & ListenOptions> & {
+export type TestServerOptions = Partial<JobSystemOptions & Parameters<typeof assembleHttp>[0] & ListenOptions> & {
   /** False: opened, and not started. */
   readonly started?: boolean
 }

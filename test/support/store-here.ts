@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { MessageChannel } from 'node:worker_threads'
 import { afterAll, beforeAll } from 'vitest'
-import { storeThreads, type ThreadLink } from '../../src/persistence/sqlite/client.ts'
+import { storeThreads } from '../../src/persistence/sqlite/client.ts'
 import type { ThreadOptions } from '../../src/persistence/sqlite/thread/protocol.ts'
 import { runStore } from '../../src/persistence/sqlite/thread/thread.ts'
 
@@ -25,7 +25,7 @@ export function onThreads(): void {
 }
 
 /** Starts a store's thread on the caller's own. */
-export function startHere(options: ThreadOptions): ThreadLink {
+export function startHere(options: ThreadOptions): ReturnType<typeof storeThreads.start> {
   const { port1: here, port2: there } = new MessageChannel()
   const link = new EventEmitter()
   here.on('message', (message) => link.emit('message', message))

@@ -1,6 +1,6 @@
-import { initialTransition, transition } from 'xstate'
+import { type EventFrom, initialTransition, transition } from 'xstate'
 import { BulkStateError } from '../../errors.ts'
-import { type BulkEvent, bulkMachine } from '../../machines/bulk.ts'
+import { bulkMachine } from '../../machines/bulk.ts'
 import type { Store } from '../../persistence/store.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Bulk, BulkCommand, BulkFilter, BulkPhase, SystemLog } from '../job-system.ts'
@@ -154,11 +154,11 @@ export class PreparedBulk implements Bulk {
     if (this.#can('expire') && this.#parts.clock.now() >= this.#readyAt + expiryMs) this.#take('expire')
   }
 
-  #can(type: BulkEvent['type']): boolean {
+  #can(type: EventFrom<typeof bulkMachine>['type']): boolean {
     return this.#snapshot.can({ type })
   }
 
-  #take(type: BulkEvent['type']): void {
+  #take(type: EventFrom<typeof bulkMachine>['type']): void {
     ;[this.#snapshot] = transition(bulkMachine, this.#snapshot, { type })
     if (this.#snapshot.hasTag('open')) return
     this.#ids = new BulkIds()

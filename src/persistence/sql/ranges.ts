@@ -49,17 +49,16 @@ export function countJobs(ranges: readonly JobRange[]): number {
 
 /** Sets of one event each, in order; a job that occurs again begins a new round, for it must see what its first event did. */
 export function intoSets(events: readonly LeaseEvent[]): EventSet[] {
-  const sets: { event: LeaseEvent['event']; items: ReturnType<typeof itemOf>[] }[] = []
-  const round = new Map<LeaseEvent['event'], ReturnType<typeof itemOf>[]>()
+  const sets: { event: LeaseEvent['event']; items: (Omit<LeaseEvent, 'event' | 'error'> & { error?: string })[] }[] = []
+  const round = new Map<LeaseEvent['event'], (typeof sets)[number]['items']>()
   const seen = new Set<number>()
-  for (const leaseEvent of events) {
-    const { id, event } = leaseEvent
-    if (seen.has(id)) {
+  for (const { event, error, ...lease } of events) {
+    if (seen.has(lease.id)) {
       round.clear()
       seen.clear()
     }
-    seen.add(id)
-    const item = itemOf(leaseEvent)
+    seen.add(lease.id)
+    const item = error ? { ...lease, error: JSON.stringify(error) } : lease
     const items = round.get(event)
     if (items) items.push(item)
     else {
@@ -69,8 +68,4 @@ export function intoSets(events: readonly LeaseEvent[]): EventSet[] {
     }
   }
   return sets.map(({ event, items }) => ({ event, ranges: intoRanges(items) }))
-}
-
-function itemOf({ event: _, error, ...lease }: LeaseEvent) {
-  return error ? { ...lease, error: JSON.stringify(error) } : lease
 }

@@ -44,8 +44,8 @@ import type {
   VerifyReport,
 } from '../store.ts'
 import type { BackupData } from './file/backup-thread.ts'
-import { durability, isBusy, isStorageFailure, makeFile, openForReading } from './file/connection.ts'
-import { type Epoch, epochOf } from './file/epochs.ts'
+import { durability, makeFile, openForReading, storageFailure } from './file/connection.ts'
+import type { Epoch } from './file/epochs.ts'
 import { fileSizes } from './file/filesystem.ts'
 import type { FileId } from './file/held-locks.ts'
 import type { Owner } from './file/lock.ts'
@@ -103,7 +103,7 @@ interface SqliteStoreOptions extends WriterOptions {
 }
 
 /** The thread as the loop sees it: what of `Worker` is used. */
-export type ThreadLink = Pick<Worker, 'on' | 'once' | 'postMessage'>
+type ThreadLink = Pick<Worker, 'on' | 'once' | 'postMessage'>
 
 /** How the store's half that writes is started, on a thread of its own. One object, in whose place tests put what runs on the loop's. */
 export const storeThreads = {
@@ -262,7 +262,7 @@ class SqliteStore implements Store {
   }
 
   databaseIdOf(jobId: number): string {
-    return epochOf(this.#epochs, jobId)
+    return this.#epochs.findLast(({ firstJob }) => firstJob <= jobId)!.id
   }
 
   enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult> {
@@ -557,8 +557,8 @@ class SqliteStore implements Store {
       try {
         return read(this.#reader)
       } catch (error) {
-        if (!isStorageFailure(error)) throw error
-        if (!isBusy(error) || tries === busyReadTries)
+        if (storageFailure(error) === null) throw error
+        if (storageFailure(error) !== 'busy' || tries === busyReadTries)
           throw new UnavailableError('the database cannot be read', { cause: error })
         await new Promise((resolve) => timers.setTimeout(resolve, 1))
       }

@@ -2,8 +2,7 @@ import { EventEmitter } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { DatabaseLostError, OutcomeUnknownError } from '../../../src/errors.ts'
-import type { ThreadLink } from '../../../src/persistence/sqlite/client.ts'
-import { openSqliteStore } from '../../../src/persistence/sqlite/client.ts'
+import { openSqliteStore, type storeThreads } from '../../../src/persistence/sqlite/client.ts'
 import type { Reply, Requests, ThreadOptions } from '../../../src/persistence/sqlite/thread/protocol.ts'
 import { quiet } from '../../../src/persistence/sqlite/thread/store-thread.ts'
 import type { StoreEvent } from '../../../src/persistence/store.ts'
@@ -18,7 +17,7 @@ async function aCall() {
   const asked: Requests[] = []
   let believed!: Int32Array
   const notices: StoreEvent[] = []
-  const start = (options: ThreadOptions): ThreadLink => {
+  const start = (options: ThreadOptions): ReturnType<typeof storeThreads.start> => {
     believed = options.believed
     queueMicrotask(() => link.emit('message', { ...quiet, opened: { epochs: [] } } satisfies Reply))
     return Object.assign(link, { postMessage: (ask: Requests) => asked.push(ask) }) as never

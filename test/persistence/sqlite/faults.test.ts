@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
 import { DatabaseUnusableError, StorageFullError } from '../../../src/errors.ts'
 import { lockForServer } from '../../../src/persistence/sqlite/file/lock.ts'
-import { Mark, readMark } from '../../../src/persistence/sqlite/file/mark.ts'
+import { lookAtMark, Mark } from '../../../src/persistence/sqlite/file/mark.ts'
 import { fillDisk, makeReadOnly, mountSmall } from '../../support/small-disk.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { until } from '../../support/system.ts'
@@ -112,7 +112,7 @@ test('a mark that cannot be made anew is told of once, and ends nothing', async 
   ])
   expect(stored).toMatchObject({ jobs: [{ id: 2 }] })
   expect(refusal).toBeInstanceOf(DatabaseUnusableError)
-  await until(() => JSON.stringify(readMark(path)).includes('"transitions":2'))
+  await until(() => JSON.stringify(lookAtMark(path).mark).includes('"transitions":2'))
 })
 
 function smtpFailureOf(act: () => unknown): unknown {
@@ -142,11 +142,11 @@ test.runIf(existsSync('/dev/full'))(
     mark.advance(7, 3)
     unlinkSync(`${path}-mark`)
     mark.keep()
-    const whenThereIsSpace = readMark(path)
+    const whenThereIsSpace = lookAtMark(path).mark
     mark.advance(8, 4)
 
     expect(whenThereIsSpace).toEqual({ epoch: 'one', transitions: 7, jobs: 3 })
-    expect(readMark(path)).toEqual({ epoch: 'one', transitions: 8, jobs: 4 })
+    expect(lookAtMark(path).mark).toEqual({ epoch: 'one', transitions: 8, jobs: 4 })
     mark.close()
   },
 )

@@ -15,7 +15,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DatabaseUnusableError, LostJobsError } from '../../../src/errors.ts'
 import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
 import { lockForServer } from '../../../src/persistence/sqlite/file/lock.ts'
-import { readMark } from '../../../src/persistence/sqlite/file/mark.ts'
+import { lookAtMark } from '../../../src/persistence/sqlite/file/mark.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { until } from '../../support/system.ts'
@@ -69,7 +69,7 @@ describe('a mark', () => {
     await store.enqueue(jobs(3))
     await store.lease({ limit: 1, wait: false, start: true })
 
-    expect(readMark(path)).toEqual({ epoch: 'test-database', transitions: 5, jobs: 3 })
+    expect(lookAtMark(path).mark).toEqual({ epoch: 'test-database', transitions: 5, jobs: 3 })
     expect(readFileSync(`${path}-mark`, 'utf8')).toMatch(
       /^jobmachine mark 1\nepoch test-database *\ntransitions 0+5\njobs 0+3\n/,
     )
@@ -81,7 +81,7 @@ describe('a mark', () => {
     await producer.store.enqueue(jobs(5))
     await store.send('cancel', 1)
 
-    expect(readMark(path)).toMatchObject({ transitions: 6, jobs: 5 })
+    expect(lookAtMark(path).mark).toMatchObject({ transitions: 6, jobs: 5 })
   })
 
   test('is made anew where it was removed', async () => {
@@ -90,7 +90,7 @@ describe('a mark', () => {
     rmSync(`${path}-mark`)
 
     await until(() => {
-      const mark = readMark(path)
+      const mark = lookAtMark(path).mark
       return mark !== null && mark !== 'damaged' && mark.transitions === 3
     })
   })
@@ -272,7 +272,7 @@ describe('a database that is not there, or empty, is no new one', () => {
       lockForServer(path).release()
       return path
     })
-    for (const path of paths) expect(readMark(path)).toEqual({ epoch: '', transitions: 0, jobs: 0 })
+    for (const path of paths) expect(lookAtMark(path).mark).toEqual({ epoch: '', transitions: 0, jobs: 0 })
 
     const path = paths[0]!
     // Beside a lock it is what a power cut left of a mark.
@@ -329,7 +329,7 @@ test('a file that was stopped, with a damaged mark, goes on with higher ids, and
   expect(notices).toEqual([
     { type: 'file', message: expect.stringMatching(/new epoch begins.*because jobs\.db-mark is damaged$/) },
   ])
-  expect(readMark(path)).toMatchObject({ epoch: 'later' })
+  expect(lookAtMark(path).mark).toMatchObject({ epoch: 'later' })
 })
 
 function inSqlite(path: string, sql: string): void {

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
 import { lockForServer } from '../../../src/persistence/sqlite/file/lock.ts'
-import { fileModeFor, readableByOthers } from '../../../src/persistence/sqlite/file/private-files.ts'
+import { makePrivate, readableByOthers } from '../../../src/persistence/sqlite/file/private-files.ts'
 import { briefly, built } from '../../support/built.ts'
 import { openStore } from '../../support/store.ts'
 import { openSystem } from '../../support/system.ts'
@@ -190,7 +190,8 @@ describe('files that were there', () => {
     await store.close()
     chmodSync(path, mode)
 
-    expect(fileModeFor(path).toString(8)).toBe(expected)
+    makePrivate(`${path}-new`, path)
+    expect(modeOf(`${path}-new`)).toBe(expected)
     execFileSync('rm', [`${path}-mark`])
     lockForServer(path).release()
     await (await openStore({ path })).store.close()

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { DatabaseUnusableError } from '../../../errors.ts'
-import { isBusy, isFull, leaveLog, openForWriting } from './connection.ts'
+import { leaveLog, openForWriting, storageFailure } from './connection.ts'
 import { progressOf } from './epochs.ts'
 import { locateDatabase } from './locate.ts'
 import { lockForServer } from './lock.ts'
@@ -49,11 +49,11 @@ export function compact(
     }
   } catch (error) {
     const cause = { cause: error }
-    if (isBusy(error)) {
+    if (storageFailure(error) === 'busy') {
       const message = `another process has ${path} open, such as a producer or a shell; end it, then compact again`
       throw new DatabaseUnusableError(message, cause)
     }
-    if (isFull(error)) {
+    if (storageFailure(error) === 'full') {
       const message = `the disk has too little space to rewrite ${path}, which needs up to twice its size; nothing was changed`
       throw new DatabaseUnusableError(message, cause)
     }

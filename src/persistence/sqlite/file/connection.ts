@@ -9,7 +9,7 @@ import { assertFile, makeFolder } from './locate.ts'
 import { assertReadable, isOutOfSpace } from './private-files.ts'
 import { schemaDifferences } from './schema-differences.ts'
 import { assertWalWhole } from './wal.ts'
-import { type Found, findGap, type Gap, lookAt, prepareIfNew } from './wholeness.ts'
+import { findGap, lookAt, prepareIfNew } from './wholeness.ts'
 
 /** Pages of WAL after which a commit moves them into the database: 8 MiB, so that few commits pay for it; more took longer to flush. */
 const checkpointPages = 2_000
@@ -48,7 +48,7 @@ export function openForWriting(
 ): Database.Database {
   return explaining(path, () => {
     const found = lookAt(path)
-    let gap: Gap | null = null
+    let gap: ReturnType<typeof findGap> = null
     if (found.databaseBytes > 0) {
       assertWalWhole(path)
       assertOurs(path)
@@ -94,7 +94,7 @@ export function makeFile(path: string): void {
   explaining(path, () => prepare(path, lookAt(path)))
 }
 
-function prepare(path: string, found: Found): void {
+function prepare(path: string, found: ReturnType<typeof lookAt>): void {
   makeFolder(dirname(path))
   prepareIfNew(path, found)
 }
@@ -115,29 +115,17 @@ export function openForReading(path: string): Database.Database {
   return db
 }
 
-/** Whether an error says that another connection stands in the way for now. */
-export function isBusy(error: unknown): boolean {
-  return codeOf(error).startsWith('SQLITE_BUSY') || codeOf(error).startsWith('SQLITE_LOCKED')
-}
-
-/** Whether an error says that the disk, or the size allowed to the file, is full. */
-export function isFull(error: unknown): boolean {
-  return codeOf(error) === 'SQLITE_FULL'
-}
-
-/** Whether an error says that this handle must not be written through again: a failed fsync may have dropped what it should have kept. */
-export function isDiskFailure(error: unknown): boolean {
-  return codeOf(error).startsWith('SQLITE_IOERR')
-}
-
-/** Whether an error says that the file is damaged, or is no database. */
-export function isCorrupt(error: unknown): boolean {
-  return codeOf(error).startsWith('SQLITE_CORRUPT') || codeOf(error) === 'SQLITE_NOTADB'
-}
-
-/** Whether an error is the file's, the disk's or another process's, and not a bug of ours. */
-export function isStorageFailure(error: unknown): boolean {
-  return isBusy(error) || isFull(error) || isDiskFailure(error) || isCorrupt(error)
+/**
+ * What an error says of the file: another connection stands in the way for now (`busy`); the disk, or the size allowed to the file, is full; the
+ * disk has failed, and this handle must not be written through again, for a failed fsync may have dropped what it should have kept; the file is
+ * corrupt, or no database. Null: it is none of these, but a bug of ours.
+ */
+export function storageFailure(error: unknown): 'busy' | 'full' | 'disk' | 'corrupt' | null {
+  const code = codeOf(error)
+  if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) return 'busy'
+  if (code === 'SQLITE_FULL') return 'full'
+  if (code.startsWith('SQLITE_IOERR')) return 'disk'
+  return code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB' ? 'corrupt' : null
 }
 
 /** By its name: if better-sqlite3 is loaded twice, as test runners do, it throws the class of the first copy. */
@@ -176,7 +164,7 @@ export function assertKept(path: string): void {
   try {
     assertOurs(path)
   } catch (error) {
-    throw isCorrupt(error) ? describeCorruption(path, error) : error
+    throw storageFailure(error) === 'corrupt' ? describeCorruption(path, error) : error
   }
   const db = openForReading(path)
   try {
@@ -248,7 +236,11 @@ function migrate(db: Database.Database, random: () => string, now: number): void
 }
 
 /** Throws if the file has less than was acknowledged, before anything in it is changed. */
-function assertWhole(path: string, found: Found, acceptLoss: string | undefined): Gap | null {
+function assertWhole(
+  path: string,
+  found: ReturnType<typeof lookAt>,
+  acceptLoss: string | undefined,
+): ReturnType<typeof findGap> {
   const db = openKept(path, { readonly: true, timeout: 0 })
   try {
     return findGap(db, path, found, acceptLoss)
@@ -283,10 +275,10 @@ function explaining<T>(path: string, open: () => T): T {
   try {
     return open()
   } catch (error) {
-    if (error instanceof DatabaseUnusableError || isBusy(error)) throw error
+    if (error instanceof DatabaseUnusableError || storageFailure(error) === 'busy') throw error
     const cause = { cause: error }
-    if (isCorrupt(error)) throw describeCorruption(path, error)
-    if (isFull(error) || isOutOfSpace(error))
+    if (storageFailure(error) === 'corrupt') throw describeCorruption(path, error)
+    if (storageFailure(error) === 'full' || isOutOfSpace(error))
       throw new DatabaseUnusableError(`the disk that holds ${path} is full; free some space`, cause)
     throw new DatabaseUnusableError(
       `${path} cannot be opened for writing: ${messageOf(error)}; check the folder's permissions`,

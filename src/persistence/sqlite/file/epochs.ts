@@ -27,11 +27,6 @@ export function readEpochs(db: Database.Database): readonly Epoch[] {
   return [{ id, firstJob: 0, firstTransition: 0 }, ...(JSON.parse(read('epochs') ?? '[]') as Epoch[])]
 }
 
-/** The id of the epoch in which a job was enqueued; with the job's own id it names that job among all databases, whatever was restored. */
-export function epochOf(epochs: readonly Epoch[], jobId: number): string {
-  return epochs.findLast(({ firstJob }) => firstJob <= jobId)!.id
-}
-
 /** The schema version that has `event_runs`; before it each event had a row. */
 const countedFrom = 4
 

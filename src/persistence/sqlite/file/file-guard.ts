@@ -1,7 +1,9 @@
 import { fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { DatabaseLostError } from '../../../errors.ts'
-import { type Descriptor, type FileId, HeldLock, openByte, openDescriptors, sharedByte } from './held-locks.ts'
+import { type FileId, HeldLock, openDescriptors } from './held-locks.ts'
+
+type Descriptors = ReturnType<typeof openDescriptors>
 
 /** For how long a folder's time must have stood still before it proves that no entry changed: the clock behind it ticks every 10 ms at most. */
 const settledMs = 50
@@ -60,11 +62,11 @@ export class FileGuard {
   constructor(path: string, lock: FileId | null) {
     this.#folder = openFolder(dirname(path))
     const descriptors = openDescriptors()
-    this.#database = watch(path, descriptors, sharedByte)
+    this.#database = watch(path, descriptors, HeldLock.onDatabase)
     this.#log = watch(`${path}-wal`, descriptors, null)
-    this.#index = watch(`${path}-shm`, descriptors, openByte)
+    this.#index = watch(`${path}-shm`, descriptors, HeldLock.onIndex)
     this.#watched = [this.#database, this.#log, this.#index]
-    if (lock) this.#watched = [...this.#watched, watch(`${path}-lock`, descriptors, sharedByte, lock)]
+    if (lock) this.#watched = [...this.#watched, watch(`${path}-lock`, descriptors, HeldLock.onDatabase, lock)]
   }
 
   /** Whether a lock that this process loses would be seen. */
@@ -181,14 +183,19 @@ export class FileGuard {
 /** The index is written as the machine has it. */
 const littleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
 
-function watch(path: string, descriptors: readonly Descriptor[], byte: number | null, expected?: FileId): Watched {
+function watch(
+  path: string,
+  descriptors: Descriptors,
+  lockOn: ((descriptors: Descriptors, file: FileId) => HeldLock | null) | null,
+  expected?: FileId,
+): Watched {
   const found = expected ?? statSync(path, { bigint: true })
   const { dev, ino } = found
-  const lock = byte === null ? null : HeldLock.find(descriptors, found, byte)
+  const lock = lockOn === null ? null : lockOn(descriptors, found)
   return { path, dev, ino, size: 0, fd: descriptorOf(found, descriptors), lock }
 }
 
-function descriptorOf({ dev, ino }: FileId, descriptors: readonly Descriptor[]): number | null {
+function descriptorOf({ dev, ino }: FileId, descriptors: Descriptors): number | null {
   return descriptors.find((each) => each.dev === dev && each.ino === ino)?.fd ?? null
 }
 

@@ -2,9 +2,9 @@ import { fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:f
 
 // https://sqlite.org/src/file/src/os_unix.c and wal.c: the bytes of each file that SQLite locks.
 /** Of the database: what every connection shares for as long as it is open. */
-export const sharedByte = 0x40000002
+const sharedByte = 0x40000002
 /** Of `-shm`: held by each process that has it open. */
-export const openByte = 128
+const openByte = 128
 
 const textMax = 8_192
 
@@ -15,7 +15,7 @@ export interface FileId {
 }
 
 /** A descriptor of this process, opened by whomever: SQLite's are not to be closed, but may be asked. */
-export interface Descriptor extends FileId {
+interface Descriptor extends FileId {
   readonly fd: number
 }
 
@@ -54,8 +54,18 @@ export class HeldLock {
     this.#byte = byte
   }
 
+  /** What every connection shares of a database for as long as it is open; as `find`. */
+  static onDatabase(descriptors: readonly Descriptor[], file: FileId): HeldLock | null {
+    return HeldLock.#find(descriptors, file, sharedByte)
+  }
+
+  /** What each process that has a `-shm` open holds of it; as `find`. */
+  static onIndex(descriptors: readonly Descriptor[], file: FileId): HeldLock | null {
+    return HeldLock.#find(descriptors, file, openByte)
+  }
+
   /** The lock on that byte of a file, with the descriptor that shows it; null if none of those given does. */
-  static find(descriptors: readonly Descriptor[], { dev, ino }: FileId, byte: number): HeldLock | null {
+  static #find(descriptors: readonly Descriptor[], { dev, ino }: FileId, byte: number): HeldLock | null {
     for (const { fd } of descriptors.filter((each) => each.dev === dev && each.ino === ino)) {
       try {
         const lock = new HeldLock(fdinfoOf(fd), byte)

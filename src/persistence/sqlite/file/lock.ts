@@ -5,7 +5,7 @@ import type Database from 'better-sqlite3'
 import { type DatabaseHolder, DatabaseLockedError, DatabaseUnusableError } from '../../../errors.ts'
 import type { Owner } from '../../store.ts'
 import { ownerSql, toOwner } from '../read/rows.ts'
-import { isBusy, isFull, openForReading } from './connection.ts'
+import { openForReading, storageFailure } from './connection.ts'
 import { type FileId, lockHoldersOf } from './held-locks.ts'
 import { openKept } from './kept.ts'
 import { makeFolder } from './locate.ts'
@@ -38,7 +38,7 @@ export function lockForServer(path: string): ServerLock {
     db.exec('BEGIN EXCLUSIVE')
   } catch (error) {
     db.close()
-    if (isBusy(error)) throw new DatabaseLockedError(path, readHolder(path))
+    if (storageFailure(error) === 'busy') throw new DatabaseLockedError(path, readHolder(path))
     throw lockFault(path, error)
   }
   held.add(db)
@@ -75,7 +75,9 @@ function lockFault(path: string, error: unknown): Error {
   if (error instanceof DatabaseUnusableError) return error
   const what = error instanceof Error ? error.message : String(error)
   const advice =
-    isFull(error) || isOutOfSpace(error) ? 'free some space on its disk' : 'check the folder and its permissions'
+    storageFailure(error) === 'full' || isOutOfSpace(error)
+      ? 'free some space on its disk'
+      : 'check the folder and its permissions'
   return new DatabaseUnusableError(`cannot lock ${path}-lock: ${what}; ${advice}`, { cause: error })
 }
 

@@ -35,11 +35,24 @@ const checkAt = jobsAt + digits + 1
 const markBytes = checkAt + 'check 01234567\n'.length
 const pattern = /^jobmachine mark 1\nepoch (.*?) *\ntransitions (\d{16})\njobs (\d{16})\ncheck ([0-9a-f]{8})\n$/
 
-/** What a mark says; `damaged` if it is not whole, as a power cut may leave it; null if there is none. */
-export function readMark(path: string): Progress | 'damaged' | null {
+/** What a mark says; `damaged` where it is not whole, as a power cut may leave it. */
+type MarkState = Progress | 'damaged' | null
+
+/**
+ * Looks at the mark of a database; `mark` null: there is none. `isCutOff`: it is shorter than any, of a first start that an earlier version could
+ * not finish on a full disk. Throws `DatabaseUnusableError` where this process may not read and write it.
+ */
+export function lookAtMark(path: string): { readonly mark: MarkState; readonly isCutOff: boolean } {
+  const file = markOf(path)
+  assertWritable(file)
+  const found = statSync(file, { throwIfNoEntry: false })
+  return { mark: readMark(file), isCutOff: found !== undefined && found.size < markBytes }
+}
+
+function readMark(file: string): MarkState {
   let text: string
   try {
-    text = readFileSync(markOf(path), 'latin1')
+    text = readFileSync(file, 'latin1')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error
@@ -47,17 +60,6 @@ export function readMark(path: string): Progress | 'damaged' | null {
   const [, epoch, transitions, jobs, check] = pattern.exec(text) ?? []
   if (epoch === undefined || check !== checksum(text.slice(0, text.indexOf('check')))) return 'damaged'
   return { epoch, transitions: Number(transitions), jobs: Number(jobs) }
-}
-
-/** Throws `DatabaseUnusableError` if there is a mark that this process may not read and write. */
-export function assertMarkWritable(path: string): void {
-  assertWritable(markOf(path))
-}
-
-/** Whether there is a mark that is shorter than any: of a first start that an earlier version could not finish on a full disk. */
-export function isMarkCutOff(path: string): boolean {
-  const found = statSync(markOf(path), { throwIfNoEntry: false })
-  return found !== undefined && found.size < markBytes
 }
 
 /**

@@ -46,7 +46,7 @@ function giveToOwnerOf(path: string, file: number): void {
 }
 
 /** The mode of a file that is made beside a database: for those who may write the database, and nobody else. */
-export function fileModeFor(path: string): number {
+function fileModeFor(path: string): number {
   const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0
   const shared = [0o060, 0o006].filter((bits) => (mode & bits) === bits)
   return shared.reduce((sum, bits) => sum | bits, ownerOnly)

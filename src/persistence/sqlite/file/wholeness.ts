@@ -4,14 +4,14 @@ import { basename } from 'node:path'
 import type Database from 'better-sqlite3'
 import { DatabaseUnusableError, LostJobsError } from '../../../errors.ts'
 import { progressOf, readEpochs } from './epochs.ts'
-import { assertMarkWritable, isMarkCutOff, markNew, type Progress, readMark } from './mark.ts'
+import { lookAtMark, markNew, type Progress } from './mark.ts'
 import { assertReadable, makePrivate } from './private-files.ts'
 
 /** A log of this size holds no frame. */
 const emptyLogBytes = 32
 
 /** What is on disk before anything is opened, which would change it. */
-export interface Found {
+interface Found {
   readonly databaseBytes: number
   readonly logBytes: number
   readonly mark: Progress | 'damaged' | null
@@ -20,20 +20,20 @@ export interface Found {
 }
 
 /** Why a new epoch begins, in words for the log; and how far the lost time went, if that is known. */
-export interface Gap {
+interface Gap {
   readonly why: string
   readonly mark: Progress | null
 }
 
 export function lookAt(path: string): Found {
   assertReadable(path)
-  assertMarkWritable(path)
+  const { mark, isCutOff } = lookAtMark(path)
   const sizeOf = (file: string) => statSync(file, { throwIfNoEntry: false })?.size ?? 0
   return {
     databaseBytes: sizeOf(path),
     logBytes: sizeOf(`${path}-wal`),
-    mark: readMark(path),
-    isMarkCutOff: isMarkCutOff(path),
+    mark,
+    isMarkCutOff: isCutOff,
     hasLock: existsSync(`${path}-lock`),
   }
 }

@@ -1,7 +1,6 @@
 import { countBatched, fromBatches, intoBatches } from '../../batches.ts'
 import { countJobs } from '../../sql/ranges.ts'
-import { isBusy, isCorrupt, isFull } from '../file/connection.ts'
-import type { Claim } from '../write/claims.ts'
+import { storageFailure } from '../file/connection.ts'
 import type { Writer } from '../write/writer.ts'
 import type { Part } from './group-commit.ts'
 import type { HeldLeases } from './held-leases.ts'
@@ -248,7 +247,7 @@ export class Calls {
     }
   }
 
-  #leased({ jobs, payloads, unhandled, more }: Claim): void {
+  #leased({ jobs, payloads, unhandled, more }: ReturnType<Writer['lease']>): void {
     this.lookForReady = more
     if (unhandled.size > 0) {
       const count = [...unhandled.values()].reduce((sum, n) => sum + n, 0)
@@ -277,11 +276,11 @@ export class Calls {
   #failed(call: Call, error: unknown): void {
     const isPatient = mustBeStored.has(call.request.op)
     // The file cannot be written any more: `refuseAll` follows.
-    if (isCorrupt(error)) this.#pending.push(call)
-    else if (isBusy(error)) {
+    if (storageFailure(error) === 'corrupt') this.#pending.push(call)
+    else if (storageFailure(error) === 'busy') {
       if (isPatient || performance.now() - call.since < busyTimeoutMs) this.#pending.push(call)
       else this.#refuseAsBusy(call)
-    } else if (isFull(error)) {
+    } else if (storageFailure(error) === 'full') {
       if (isPatient) this.#pending.push(call)
       else this.#refuse(call, 'full', 'the disk that holds the database is full')
     } else

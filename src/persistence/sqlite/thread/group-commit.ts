@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3'
 import type { Clock } from '../../../runtime/clock.ts'
-import { isBusy, isCorrupt, isDiskFailure } from '../file/connection.ts'
+import { storageFailure } from '../file/connection.ts'
 import type { Writer } from '../write/writer.ts'
 
 /** A part of a transaction. It has no effect outside the database until `done`: it may run again after a rollback. */
@@ -36,7 +36,8 @@ export function commitTogether(
   try {
     results = transact(db, writer, parts, clock, more)
   } catch (error) {
-    if (isBusy(error) || isDiskFailure(error) || isCorrupt(error)) throw error
+    if (storageFailure(error) === 'busy' || storageFailure(error) === 'disk' || storageFailure(error) === 'corrupt')
+      throw error
     return commitEach(db, writer, parts, clock, verify, error)
   }
   verify()
@@ -63,7 +64,7 @@ function commitEach(
     try {
       ;[result] = transact(db, writer, [part], clock)
     } catch (error) {
-      if (isDiskFailure(error) || isCorrupt(error)) throw error
+      if (storageFailure(error) === 'disk' || storageFailure(error) === 'corrupt') throw error
       part.failed(error)
       errors.push(error)
       continue

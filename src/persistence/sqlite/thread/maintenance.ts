@@ -1,6 +1,6 @@
 import type { MonotonicClock } from '../../../runtime/clock.ts'
 import type { Lease, StoreEvent } from '../../store.ts'
-import { isStorageFailure } from '../file/connection.ts'
+import { storageFailure } from '../file/connection.ts'
 import type { Writer } from '../write/writer.ts'
 import { ClockWatch } from './clock-watch.ts'
 import type { Part } from './group-commit.ts'
@@ -143,7 +143,7 @@ export function part<Result>(run: (now: number) => Result, done: (result: Result
     run,
     done,
     failed(error) {
-      if (!isStorageFailure(error)) throw error
+      if (storageFailure(error) === null) throw error
     },
   }
 }

@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import { DatabaseLostError } from '../../../errors.ts'
 import type { MonotonicClock } from '../../../runtime/clock.ts'
-import { isBusy, isCorrupt, isFull, isStorageFailure, leaveLog } from '../file/connection.ts'
+import { leaveLog, storageFailure } from '../file/connection.ts'
 import { progressOf, readEpochs } from '../file/epochs.ts'
 import { FileGuard } from '../file/file-guard.ts'
 import { Mark } from '../file/mark.ts'
@@ -224,7 +224,7 @@ export class StoreThread {
         leaveLog(this.#db)
       } catch (error) {
         // Another process has it open, or the disk has no room: the log stays.
-        if (!isStorageFailure(error)) throw error
+        if (storageFailure(error) === null) throw error
       }
     }
     this.#db.close()
@@ -274,9 +274,9 @@ export class StoreThread {
     try {
       errors = commitTogether(this.#db, this.#writer, parts, this.#clock, committed, more)
     } catch (error) {
-      if (!isBusy(error) && !isCorrupt(error)) throw error
+      if (storageFailure(error) !== 'busy' && storageFailure(error) !== 'corrupt') throw error
       for (const each of parts) each.failed(error)
-      if (isBusy(error)) this.#waitForOthers()
+      if (storageFailure(error) === 'busy') this.#waitForOthers()
       else {
         this.#broken = true
         this.#setTrouble(messageOf(error))
@@ -284,7 +284,7 @@ export class StoreThread {
       return
     }
     // Also if only maintenance met it: that comes again at once.
-    const isDiskFull = errors.some(isFull)
+    const isDiskFull = errors.some((error) => storageFailure(error) === 'full')
     this.#busySince = null
     this.#calls.refusedAsBusy = false
     this.#retryAt = isDiskFull ? performance.now() + fullWaitMs : 0

@@ -2,7 +2,7 @@ import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from '
 import type Database from 'better-sqlite3'
 import { DatabaseUnusableError, LostJobsError } from '../../../errors.ts'
 import { ManualClock, type MonotonicClock, systemClock } from '../../../runtime/clock.ts'
-import { isBusy, openForWriting } from '../file/connection.ts'
+import { openForWriting, storageFailure } from '../file/connection.ts'
 import type { Reply, ThreadOptions } from './protocol.ts'
 import { quiet, StoreThread } from './store-thread.ts'
 import { killBlockedProcess } from './watchdog.ts'
@@ -28,7 +28,7 @@ function openPatiently(
         onEpoch,
       })
     } catch (error) {
-      if (!isBusy(error) || performance.now() > giveUpAt) throw error
+      if (storageFailure(error) !== 'busy' || performance.now() > giveUpAt) throw error
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, openWaitMs)
     }
   }

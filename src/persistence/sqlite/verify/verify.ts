@@ -5,7 +5,7 @@ import { countStates, jobStates } from '../../../machines/edges.ts'
 import type { JobNode, JobState } from '../../../machines/job.ts'
 import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../../machines/replay.ts'
 import { type EdgeCount, retention, type VerifyReport, type Violation } from '../../store.ts'
-import { assertKept, isCorrupt, openForReading } from '../file/connection.ts'
+import { assertKept, openForReading, storageFailure } from '../file/connection.ts'
 import { assertFile } from '../file/locate.ts'
 import { schemaDifferences } from '../file/schema-differences.ts'
 import { assertWalWhole } from '../file/wal.ts'
@@ -130,7 +130,7 @@ class Verifier {
     try {
       check()
     } catch (error) {
-      if (!isCorrupt(error)) throw error
+      if (storageFailure(error) !== 'corrupt') throw error
       this.#tell('I14', null, `${what} cannot be read to the end: ${(error as Error).message}`)
     }
   }

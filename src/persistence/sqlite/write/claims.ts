@@ -18,7 +18,7 @@ const restoredMax = 1_000
 const restoredAtOnce = 100
 
 /** What a claim leased, and what it met: `unhandled` jobs by type, now put aside; `more`: it stopped at a bound, and there may be others. */
-export interface Claim {
+interface Claim {
   readonly jobs: readonly LeasedFacts[]
   /** Of each job, JSON text. */
   readonly payloads: readonly string[]

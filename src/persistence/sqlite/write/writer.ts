@@ -5,7 +5,7 @@ import { countJobs, type EventSet, intoRanges } from '../../sql/ranges.ts'
 import type { Command, CommandResult, Lease } from '../../store.ts'
 import { Reader } from '../read/reader.ts'
 import type { Answers, NewCalls, RefusedEvent, WriterOptions } from '../thread/protocol.ts'
-import { type Claim, Claims } from './claims.ts'
+import { Claims } from './claims.ts'
 import { JobInserts } from './insert-jobs.ts'
 import { Leases } from './leases.ts'
 import { Retention } from './retention.ts'
@@ -83,7 +83,7 @@ export class Writer {
   }
 
   /** Leases jobs for each who asks, in turn, and starts them if that is asked. */
-  lease(asked: Parameters<Claims['lease']>[0], now: number): Claim {
+  lease(asked: Parameters<Claims['lease']>[0], now: number): ReturnType<Claims['lease']> {
     this.#ownsLeases = true
     return this.#claims.lease(asked, now)
   }

@@ -1,6 +1,8 @@
-import { fromCallback } from 'xstate'
-import { queueMicrotask } from '../runtime/timers.ts'
+import { performance } from 'node:perf_hooks'
+import { type AnyEventObject, fromCallback } from 'xstate'
+import { queueMicrotask, timers } from '../runtime/timers.ts'
 import type { LeasedJob, LeaseEvent } from './lease.ts'
+import { rateMs } from './prefetch.ts'
 import type { Assigned, RunningAttempt } from './slots.ts'
 
 /** What an attempt tells as it goes, never before `RunAttempt` has returned. */
@@ -19,20 +21,20 @@ type WorkerCommand =
   | { readonly type: 'run'; readonly assigned: Assigned; readonly job: LeasedJob }
   | { readonly type: 'abort'; readonly assigned: Assigned; readonly reason: Error; readonly lost: boolean }
 
-/** How an attempt went. */
-export interface Outcome {
+/** How an attempt went; `event` and `ended` as in its report. */
+type Outcome = {
   readonly assigned: Assigned
-  /** Null: the lease was lost, there is nothing to commit. */
   readonly event: LeaseEvent | null
-  /** False: its handler goes on and keeps the slot. */
   readonly ended: boolean
 }
 
 /**
- * What workers tell the dispatcher. `settled` has all that came without a pause, from whichever workers: an event for each outcome would cost
- * as much as the rest of the loop's work.
+ * What these actors tell the dispatcher. `settled` has all outcomes that came without a pause, from whichever workers: an event for each would
+ * cost as much as the rest of the loop's work.
  */
-export type WorkerEvent =
+export type ActorEvent =
+  | { readonly type: 'gathered' }
+  | { readonly type: 'measured'; readonly tookMs: number }
   | { readonly type: 'settled'; readonly outcomes: Outcome[] }
   | { readonly type: 'ended'; readonly assigned: Assigned }
 
@@ -57,7 +59,7 @@ export function gather<T>(send: (all: T[]) => void): (each: T) => void {
  */
 export const workerLogic = fromCallback<WorkerCommand, WorkerInput>(({ input, receive, sendBack }) => {
   const { runAttempt, settled } = input
-  const tell = (event: WorkerEvent) => sendBack(event)
+  const tell = (event: ActorEvent) => sendBack(event)
 
   receive((command) => {
     const { assigned } = command
@@ -71,4 +73,50 @@ export const workerLogic = fromCallback<WorkerCommand, WorkerInput>(({ input, re
       ended: () => queueMicrotask(() => tell({ type: 'ended', assigned })),
     })
   })
+})
+
+type TimersCommand =
+  /** `gathered` comes at the end of this turn of the loop. */
+  | { readonly type: 'gather' }
+  /** `measured` comes in `rateMs`. */
+  | { readonly type: 'measure' }
+  /** `event` comes at once if it is the first of this turn, others each in a turn of their own. */
+  | { readonly type: 'inTurn'; readonly event: AnyEventObject }
+  /** Nothing comes any more. */
+  | { readonly type: 'stop' }
+
+/** Tells the dispatcher when the time has come. */
+export const timersLogic = fromCallback<TimersCommand>(({ receive, sendBack }) => {
+  const send = (event: ActorEvent) => sendBack(event)
+  let measuring: NodeJS.Timeout | undefined
+  let turnTaken = false
+  const stop = () => timers.clearTimeout(measuring)
+
+  receive((command) => {
+    switch (command.type) {
+      case 'gather':
+        timers.setImmediate(() => send({ type: 'gathered' }))
+        return
+      case 'measure': {
+        const begun = performance.now()
+        measuring = timers.setTimeout(() => send({ type: 'measured', tookMs: performance.now() - begun }), rateMs)
+        measuring.unref()
+        return
+      }
+      case 'inTurn': {
+        const { event } = command
+        // What one part's handlers have done is on its way before the next part's are called.
+        if (turnTaken) return void timers.setImmediate(() => sendBack(event))
+        turnTaken = true
+        timers.setImmediate(() => {
+          turnTaken = false
+        })
+        sendBack(event)
+        return
+      }
+      case 'stop':
+        stop()
+    }
+  })
+  return stop
 })
