@@ -277,7 +277,7 @@ describeInBrowser('in a browser', () => {
       const server = await startDashboard({ started: false })
       await server.post('/jobs', { type: 'echo', payload: 1, queue: 'needle' })
       const hay = Array.from({ length: 1_000 }, (_, n) => ({ type: 'echo', payload: n }))
-      for (let n = 0; n < 120; n++) await server.system.enqueue(hay)
+      for (let n = 0; n < 45; n++) await server.system.enqueue(hay)
       const page = await openPage(`${server.url}/dashboard/jobs?queue=needle`)
 
       expect(await textOf(page, '#looked')).toMatch(/Searched back to job|End of list/)
