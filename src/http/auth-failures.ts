@@ -25,7 +25,7 @@ interface AuthFailuresOptions {
   readonly log: SystemLog
   /** Epoch ms. */
   readonly now: () => number
-  /** Resolves after so many ms; for tests. */
+  /** Resolves after this many ms; for tests. */
   readonly pause?: (ms: number) => Promise<unknown>
 }
 
@@ -60,9 +60,8 @@ interface Client {
 }
 
 /**
- * Slows whoever shows wrong tokens, counts them, and tells of them in the log. Only what was found wrong comes here: a right token is never
- * kept waiting, whatever its address does besides. So this bounds the answers and not the authFailures: what protects a token is that nobody can
- * guess it.
+ * Slows clients that send wrong tokens, counts those tokens, and reports them in the log. Only wrong tokens come here: a right token never
+ * waits, whatever else its address does. So this limits the answers, not the attempts: a token is protected by being impossible to guess.
  */
 export class AuthFailures {
   /** Wrong tokens since the process started. */

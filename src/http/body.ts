@@ -12,7 +12,10 @@ import { Rounds } from './rounds.ts'
 const bodiesHeldMax = 8
 /** A larger body is parsed when the loop has come round since the one before. */
 const largeBytes = 16_384
-/** After one that was refused the next waits for so many times as long as that took, in all no longer than this, in ms: small ones pass meanwhile. */
+/**
+ * After a rejected body the next one waits for this many times as long as the rejection took, but no longer than this, in ms; small bodies
+ * pass meanwhile.
+ */
 const restsPerRefusal = 4
 const restMaxMs = 500
 /** Bytes of a page's form: a filter has a dozen short fields. */
@@ -40,7 +43,7 @@ export class RequestLimits {
   readonly #limits: BodyLimits
   #requests = 0
   #bytes = 0
-  /** Bodies of which more is to come than their first piece, each with what gives it up and lets go of it. */
+  /** Bodies that are still arriving after their first chunk, each with the function that gives it up and frees it. */
   readonly #coming = new Map<Held, (error: Error) => void>()
   readonly #rounds = new Rounds()
   #lastTurn: Promise<void> = Promise.resolve()
@@ -141,7 +144,10 @@ export class RequestLimits {
     )
   }
 
-  /** Megabytes of JSON take a second: what came at once must not be parsed at once, or the loop stands still for all of it. */
+  /**
+   * Parsing megabytes of JSON takes a second: bodies that arrive together must not be parsed together, or the loop is blocked for all of
+   * that time.
+   */
   #ownTurn(): Promise<void> {
     this.#lastTurn = this.#lastTurn.then(() => {
       const restMs = this.#restMs

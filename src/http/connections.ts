@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 
-/** Of the connections that may be open, one in so many is kept free for those who come. */
+/** One in this many of the allowed connections is kept free for new clients. */
 const sparePart = 16
 /** Bytes that are read and thrown away behind an answer before the connection is cut, and how often they are counted, in ms. */
 const discardedBytesMax = 67_108_864

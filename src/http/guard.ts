@@ -28,8 +28,9 @@ export class Hosts {
 }
 
 /**
- * Refuses requests that no client of ours makes: for a host name that is not ours, sent by a foreign page, or without the token, if
- * `sessions` asks for one, unless the path is one of `openPaths`. Throws `HttpError`, or gives a promise that rejects with one: a wrong token may be answered late.
+ * Refuses requests that no legitimate client makes: for a foreign host name, sent by a foreign page, or without the token if `sessions`
+ * requires one and the path is not one of `openPaths`. Throws `HttpError`, or returns a promise that rejects with one, since a wrong token
+ * may be answered late.
  */
 export function createGuard(
   sessions: Sessions | null,

@@ -9,7 +9,7 @@ import { problem } from './problem.ts'
 /** How long requests under way may take when it closes, in ms. */
 const lastRequestsMs = 1_000
 
-/** The HTTP API and the dashboard of a system, for a server of its own or inside another app. */
+/** The HTTP API and the dashboard of a system, as a server or inside another app. */
 export interface JobsHttp {
   /** Answers a request, for frameworks that have web requests, such as hono and Next.js. May be passed on without the object. */
   fetch(request: Request): Promise<Response>

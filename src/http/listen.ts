@@ -61,7 +61,7 @@ interface ListenParts {
 export interface HttpServer {
   /** Where it listens, with the port it got. */
   readonly url: string
-  /** Takes no more connections, closes idle ones, and the rest when they are answered or after `graceMs`. */
+  /** Accepts no more connections, closes idle ones at once, and the others when they are answered or after `graceMs`. */
   close(graceMs: number): Promise<void>
 }
 
@@ -94,7 +94,7 @@ export async function listen(parts: ListenParts, options: ListenOptions): Promis
   return { url: urlOf(server.address() as AddressInfo), close: (graceMs) => close(server, graceMs) }
 }
 
-/** Every request is answered by `answer`, and what expects more than HTTP has by a problem document. */
+/** `answer` answers every request; input that is not a request gets a problem document too. Returns the last answer of each connection. */
 function answerRequests(
   server: Server,
   { answer, log, ownsProcess }: ListenParts,
@@ -151,7 +151,7 @@ function continueWhenRead(incoming: IncomingMessage, outgoing: ServerResponse): 
   })
 }
 
-/** The answers to what the parser gives up, as they are sent: thousands of connections may end at once in the middle of a request. */
+/** The prepared answers to input that the parser rejects: thousands of connections may end at once in the middle of a request. */
 const parserRefusals = new Map([
   ['HPE_HEADER_OVERFLOW', rawAnswer(431, 'headers_too_large', 'the head of the request is too long')],
   ['ERR_HTTP_REQUEST_TIMEOUT', rawAnswer(408, 'timeout', 'the request took too long to arrive')],

@@ -1,8 +1,8 @@
 import { ConfigError } from '../errors.ts'
 
 /**
- * Everything behind this module speaks as if it were at the root. `basePath`, such as `/admin/jobs`, is where browsers see it: it is taken off
- * what comes in, and put before every path that goes out: links, forms, assets, redirects and cookies.
+ * All code behind this module works as if it were at the root. `basePath`, such as `/admin/jobs`, is the path that browsers see. It is
+ * removed from incoming paths, and put before every outgoing one: links, forms, assets, redirects and cookies.
  */
 export class Mount {
   readonly basePath: string

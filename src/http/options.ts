@@ -21,7 +21,10 @@ export interface HttpOptions {
    * unless some are given here.
    */
   readonly allowedHosts?: readonly string[]
-  /** Whoever shows it, as a bearer token or in the login form, may do all; at least 16 characters. Nobody is asked for one unless given. */
+  /**
+   * The API token, at least 16 characters. A client that sends it, as a bearer token or in the login form, may do everything. By default
+   * none is required.
+   */
   readonly apiToken?: string
   /** One request's body in bytes; 8,388,608 unless given. */
   readonly maxRequestBytes?: number

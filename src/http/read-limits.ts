@@ -60,7 +60,9 @@ export class ResponseMemory {
     this.#heldBytesMax = heldBytesMax
   }
 
-  /** Gives one answer that may be large; throws `BackpressureError` if too much waits to be taken, before any work is done. */
+  /**
+   * Serves one answer that may be large. Throws `BackpressureError` before any work is done, if too much is waiting for clients to read it.
+   */
   async serve(outgoing: Outgoing, work: () => Response | Promise<Response>): Promise<Response> {
     if (hasLeft(outgoing)) throw clientGone
     let bytes = 0

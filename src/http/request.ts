@@ -30,7 +30,7 @@ export function parametersOf(path: string) {
   })
 }
 
-/** A job's id from the path; what is no positive safe integer names no job. */
+/** The job id from the path; anything but a positive safe integer matches no job. */
 export function idOf(c: Context<Env>): number {
   const text = c.req.param('id') ?? ''
   const id = /^[1-9][0-9]{0,15}$/.test(text) ? Number(text) : Number.NaN

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks'
 
 /** What is parsed and checked in two rounds of the loop, in ms: beyond it the rest waits for the next two. A write takes some four rounds. */
 const roundMs = 3
-/** Bodies of so many bytes take microseconds: they wait for no other, until this many ms are spent. */
+/** Bodies up to this many bytes take microseconds: they wait for no other, until this many ms are spent. */
 const tinyBytes = 1_024
 const tinyRoundMs = 10
 
@@ -25,7 +25,7 @@ export class Rounds {
     this.#now = now
   }
 
-  /** Whether a body of so many bytes has to wait, for others or for time: `turn` is to be awaited before `spend`. */
+  /** Whether a body of this size must wait, for others or for time: then await `turn` before `spend`. */
   isFull(size: number): boolean {
     if (size <= tinyBytes) return this.#spentMs >= tinyRoundMs
     return this.#spentMs >= roundMs || this.#waiting.length > 0
@@ -36,7 +36,7 @@ export class Rounds {
     return new Promise((go) => this.#waiting.push({ size, go }))
   }
 
-  /** Does `work`, of which what it does before it waits for anything counts. */
+  /** Runs `work`; the time until it first waits counts. */
   spend<T>(work: () => T): T {
     const from = this.#now()
     try {

@@ -7,7 +7,7 @@ import type { Parts, Route } from './routes/route.ts'
 
 type Handler = (c: Context<Env>) => Response | Promise<Response>
 
-/** Gives what serves a route: it takes what the route says, bounded as the route says, and has it handled. */
+/** Returns the handler of a route, which reads the input and applies the limits that the route declares. */
 export function createServe(parts: Parts, limits: RequestLimits, readLimits: ReadLimits): (route: Route) => Handler {
   return (route) => (route.method === 'GET' ? serveRead(route, parts, readLimits) : serveWrite(route, parts, limits))
 }

@@ -23,9 +23,9 @@ interface SessionsOptions {
 }
 
 /**
- * Who may come in where a token is set: whoever shows it, or the cookie that the login form gave for it. The cookie holds when it ends and
- * a seal made with the token: nothing is kept here, it outlives a restart, and a new token ends every session. Whoever has not shown the token
- * is given nothing that was made with it.
+ * Access when a token is set: a client must send the token, or the cookie that the login form set for it. The cookie contains its expiry
+ * and a seal made with the token. So nothing is stored here, it survives a restart, and a new token ends every session. A client that has
+ * not sent the token gets nothing that was made with it.
  */
 export class Sessions {
   readonly #token: string
@@ -52,7 +52,7 @@ export class Sessions {
     return this.#endOf(incoming) > this.#now() ? this.#refuse(incoming, 'cookie') : Promise.resolve(false)
   }
 
-  /** The same of what was typed into the login form; nothing is no guess. */
+  /** The same for the input of the login form; an empty input is not an attempt. */
   admitsTyped(token: string, incoming: Incoming): true | Promise<false> {
     if (this.#isToken(token)) return true
     return token === '' ? Promise.resolve(false) : this.#refuse(incoming, 'form')

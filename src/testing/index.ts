@@ -1,4 +1,4 @@
-/** `jobmachine/testing`: for the tests of whoever uses the library. */
+/** `jobmachine/testing`: for the tests of users of the library. */
 export { everyPath, type Path, type PathsOptions } from './every-path.ts'
 export type { Step } from './interruptions.ts'
 export { runHandler } from './run-handler.ts'

@@ -11,7 +11,7 @@ import { chartStyle } from './charts/style.ts'
 const require = createRequire(import.meta.url)
 const ours = (name: string) => fileURLToPath(new URL(`./browser/${name}`, import.meta.url))
 
-/** Every file that a page may load, by the name under which it asks; nothing else is read. */
+/** Every file that a page may load, by its name in the URL; nothing else is read. */
 const paths: Readonly<Record<string, string>> = {
   'style.css': ours('style.css'),
   'docs.css': ours('docs.css'),

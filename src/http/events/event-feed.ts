@@ -18,7 +18,10 @@ const paceMs = 50
 const restMs = 100
 /** The same if the database could not be read, and the longest. */
 const troubleMs = 1_000
-/** The pause after a turn, in turns: what telling costs stays a small share of the machine, however busy that is and whoever listens. */
+/**
+ * The pause after a turn, as a multiple of the turn: sending events stays a small share of the load, however busy the machine is and
+ * however many listen.
+ */
 const pauseTurns = 19
 const heartbeatMsDefault = 15_000
 
@@ -36,12 +39,13 @@ export interface EventFeedOptions {
 }
 
 /**
- * Tells transitions to all readers of `/events`. One read at a time, at a bounded rate, whoever listens: all who stand where a page is read
- * are told it, and then stand together. Those behind the foremost have every second turn, one after another. A reader that does not take
- * its bytes falls behind: what it lacks waits in the database, and the server's idle timeout ends one that takes none.
+ * Sends transitions to all readers of `/events`, with one read at a time and at a bounded rate, however many listen. All readers at the
+ * position of a page get it together and then are at the same position. Readers behind the foremost get every second turn, one after
+ * another. A reader that does not take its bytes falls behind: what it lacks stays in the database, and the idle timeout of the server ends
+ * it if it takes none.
  *
- * A stream ends after some minutes, with the session that opened it, or as the oldest if there are too many: a proxy may keep one open for a
- * client that has long gone. Its client comes back by the id of the last event that it was told, and misses none.
+ * A stream ends after some minutes, with the session that opened it, or as the oldest if there are too many: a proxy may keep one open for
+ * a client that has long gone. Its client reconnects with the id of the last event it got, and misses none.
  */
 export class EventFeed {
   readonly #system: JobSystem
@@ -97,7 +101,7 @@ export class EventFeed {
     this.#rest()
   }
 
-  /** Ends the streams that a session has opened: whoever had it has logged out. */
+  /** Ends the streams of a session whose user has logged out. */
   endSession({ seal }: Session): void {
     for (const reader of this.#readers) if (reader.session?.seal === seal) this.#end(reader)
   }

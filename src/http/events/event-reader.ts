@@ -81,7 +81,10 @@ export class EventReader {
     this.#outgoing.destroy()
   }
 
-  /** An id without data is no event to its client, but what it resumes by: one that nothing was told yet, or whose events are rare. */
+  /**
+   * An id without data is not an event for the client, but a position to resume from: for a client that has had no event yet, or whose
+   * events are rare.
+   */
   #position(): string {
     return `id: ${this.#after}\n\n`
   }

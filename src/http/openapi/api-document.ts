@@ -36,7 +36,7 @@ export interface OperationObject {
   readonly security?: readonly object[]
 }
 
-/** An OpenAPI document, as far as it is looked at. */
+/** The parts of an OpenAPI document that we use. */
 export interface ApiDocument {
   readonly openapi: string
   readonly info: { readonly title: string; readonly version: string; readonly description: string }

@@ -25,7 +25,7 @@ export interface SchemaObject {
   readonly allOf?: readonly SchemaObject[]
 }
 
-/** Keywords whose value is no schema, whatever it looks like. */
+/** Keywords whose value is not a schema, even if it looks like one. */
 const literals = new Set(['const', 'enum', 'default', 'examples'])
 /** Keywords whose value has schemas by names of the author's. */
 const maps = new Set(['$defs', 'definitions', 'properties', 'patternProperties', 'dependentSchemas'])

@@ -12,7 +12,7 @@ export const tags = {
   Description: 'This, for programs.',
 }
 
-/** What is answered if all went well, or if an error is no problem document. */
+/** The answers if all went well, and error answers that are not problem documents. */
 interface Answer {
   readonly description: string
   /** Of JSON; one that has a name. */
@@ -34,7 +34,7 @@ interface Example {
   readonly isEndless?: true
 }
 
-/** One method of one path, as it is told to people and programs. */
+/** The description of one method of one path, for people and programs. */
 export interface Operation {
   readonly method: 'GET' | 'POST'
   /** As the routes have it: `/jobs/:id`. */

@@ -54,7 +54,7 @@ type WriteRoute = AnyRoute & { readonly method: 'POST' } & (
 /** One method of one path. A method that no route has is answered with 405. */
 export type Route = ReadRoute | WriteRoute
 
-/** One that programs use, with all that they are told of it. */
+/** A route for programs, with its whole description. */
 export type ApiRoute = Route & Operation
 
 type Described = Omit<Operation, 'method' | 'query' | 'body'>
@@ -69,7 +69,7 @@ export function get<Query extends z.ZodObject>(
   return { method: 'GET', ...route }
 }
 
-/** With a `body` it takes JSON, which the handler checks; without one it takes nothing. */
+/** With a `body` it accepts JSON, which the handler checks; without one it accepts no body. */
 export function post(
   route: Omit<Described, 'limit'> & {
     readonly body?: z.ZodType

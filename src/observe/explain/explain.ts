@@ -40,7 +40,7 @@ export interface Explanation {
   readonly lastFailure: Happened | null
   /** Every event that the machine allows now, in its order. */
   readonly next: readonly NextEvent[]
-  /** What stands between the job and its next run. */
+  /** What prevents the next run of the job. */
   readonly obstacles: readonly Obstacle[]
   /** Null if it does not wait in line. */
   readonly line: PlaceInLine | null

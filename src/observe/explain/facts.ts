@@ -42,7 +42,7 @@ export interface ServerFacts {
 /** All that an explanation is made from; the file was read a little before the process. */
 export interface Snapshot {
   readonly jobFacts: JobFacts
-  /** Null if this process is no server: then the file is all that is known. */
+  /** Null if this process is not a server: then it knows only the file. */
   readonly server: ServerFacts | null
   /** Epoch ms. */
   readonly now: number
@@ -53,7 +53,7 @@ export interface Facts extends Snapshot {
   readonly isExecuting: boolean
   /** Something has not happened that a live server would have made happen. */
   readonly isLate: boolean
-  /** For a process that is no server: the job is held, and its lease ran out so long ago that its holder must have ended. */
+  /** For a process that is not a server: the job is held, but its lease ran out so long ago that its holder must have ended. */
   readonly isAbandoned: boolean
   /** The job is held by a process that has ended: what is leased when a server comes is, until it has recovered. */
   readonly isOrphan: boolean
@@ -86,7 +86,7 @@ export function factsOf(snapshot: Snapshot): Facts {
 /** What is known without looking at the slots. */
 type Known = Omit<ServerFacts, 'slots' | 'busy' | 'stuck' | 'attempts'>
 
-/** The dispatcher, as far as it is looked at. */
+/** The part of the dispatcher that is observed. */
 interface Dispatching {
   readonly slots: Slots
   readonly prefetch: Prefetch

@@ -18,9 +18,9 @@ export type ObstacleCode =
   /** The process that held its lease is dead. */
   | 'holder_gone'
   | 'attempt_running'
-  /** Its handler was told to stop, which leaves other ends to the attempt. */
+  /** Its handler was told to stop, which rules out other ends of the attempt. */
   | 'attempt_aborted'
-  /** Its handler has ended, and what came of it is not on disk yet. */
+  /** Its handler has ended, and the outcome is not yet on disk. */
   | 'outcome_pending'
   /** Happens only when a server stops. */
   | 'not_stopping'
@@ -31,14 +31,14 @@ export type ObstacleCode =
   | 'draining'
   /** Commits fail: the disk is full, another process holds the file, the file is broken. */
   | 'storage_trouble'
-  /** This process is no server, and does not know what the server does. */
+  /** This process is not a server, and does not know what the server does. */
   | 'server_elsewhere'
   /** Something must happen first that no instant and no server brings about. */
   | 'needs_event'
   /** It has come to its end. */
   | 'ended'
 
-/** What stands between a job and an event. */
+/** What prevents an event of a job. */
 export interface Obstacle {
   readonly code: ObstacleCode
   /** A clause: `all 10 workers are busy`. */

@@ -8,7 +8,7 @@ import type { Obstacle } from './obstacle.ts'
 import { describeExclusive } from './suspicion.ts'
 import { number, sayInstant, sayOwner } from './text.ts'
 
-/** What stands between a job and one event now; nothing: it can happen. Only of events that the machine takes in the job's state. */
+/** What prevents an event of a job now; nothing: it can happen. Only for events that the machine allows in the state of the job. */
 export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
   if (isCommand(event)) return [...draining(facts), ...uncommitted(facts)]
   switch (event) {
@@ -30,7 +30,7 @@ export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
   }
 }
 
-/** What stands between a job and its next run. */
+/** What prevents the next run of a job. */
 export function obstaclesToRun(facts: Facts): Obstacle[] {
   const { state } = facts.jobFacts.job
   if (hasTag(state, 'timed')) return [...notDue(facts), ...unhandled(facts), ...notStarting(facts)]

@@ -3,7 +3,7 @@ import type { CensusCount } from '../../persistence/store.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { timers } from '../../runtime/timers.ts'
 
-/** A count of all jobs that was finished at `at`, in epoch ms. It took a while, so it is no single instant's. */
+/** A count of all jobs that was finished at `at`, in epoch ms. It took a while, so it is not of a single instant. */
 export interface Census {
   readonly at: number
   readonly tookMs: number
@@ -17,7 +17,7 @@ export interface Census {
 /** Between the end of one and the beginning of the next, in ms and as a multiple of what it took: one part in twenty of a thread at most. */
 const restMs = 15_000
 const restShare = 20
-/** How long those who ask before there is any may have to wait, in ms. */
+/** How long a caller waits for the first count, in ms. */
 const firstWaitMs = 2_000
 
 interface CensusParts {
@@ -27,7 +27,7 @@ interface CensusParts {
   readonly elapsed?: () => number
 }
 
-/** Counts the jobs only while somebody asks, and not often: whoever asks gets what was counted last. */
+/** Counts the jobs only on request and not often: callers get the last count. */
 export class TypeCounter {
   readonly #parts: CensusParts
   readonly #elapsed: () => number

@@ -35,7 +35,7 @@ export interface Telemetry {
   readonly files: FileSizes
 }
 
-/** The dispatcher, as far as it is looked at. */
+/** The part of the dispatcher that is observed. */
 interface Dispatching {
   getSnapshot(): { readonly value: string; readonly context: { readonly slots: Slots } }
 }

@@ -17,7 +17,7 @@ export interface Quantiles {
   readonly p99: number
 }
 
-/** What was true at `at`, and what came since the sample before; what nothing came of is null. */
+/** What was true at `at`, and what happened since the previous sample; null if nothing did. */
 export interface Sample {
   /** Epoch ms. */
   readonly at: number

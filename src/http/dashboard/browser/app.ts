@@ -4,8 +4,8 @@ import { Idiomorph } from './idiomorph.js'
 const retryMs = 2_000
 
 /**
- * What makes a page live. There is one way to make a page, and it works without this: the script fetches the page anew and changes in place
- * what differs, so focus, scroll and open details stay. A page that nobody sees is not fetched.
+ * Makes a page live. Pages are rendered in one way, which works without this script too: the script fetches the page again and changes in
+ * place what differs, so that focus, scroll position and open details stay. A hidden page is not fetched.
  */
 document.addEventListener('input', scrub)
 void keepFresh()

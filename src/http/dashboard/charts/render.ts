@@ -22,7 +22,7 @@ const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumSignif
 const besideMax = 999_999
 const insideMax = 99_999_999
 
-/** What can be told of each machine. */
+/** What can be shown of each machine. */
 const views: Readonly<
   Record<
     ChartName,

@@ -142,7 +142,7 @@ function strokes({ line, head }: EdgeLayout): [string, string] {
   return [`<path class="line" d="${line}" stroke-width="`, `"/><path class="head" d="${head}"/>`]
 }
 
-/** A text as it stands in XML. */
+/** Escapes a text for XML. */
 function xmlText(text: string): string {
   return text.replace(/[<>&"]/g, (character) => `&#${character.charCodeAt(0)};`)
 }

@@ -2,7 +2,7 @@ import type { Explanation } from '../../../engine/front-door.ts'
 import { StateLabel, Time } from './parts.tsx'
 import { Text } from './text.tsx'
 
-/** Why a job is where it is, what stands in its way and what can happen next. */
+/** Why a job is in its state, what prevents its next run, and what can happen next. */
 export function ExplanationSection({ explanation, now }: { readonly explanation: Explanation; readonly now: number }) {
   const { summary, lastFailure, because, earliest, earliestRunAt, next } = explanation
   // That it has ended is all that its summary says.

@@ -17,7 +17,7 @@ export class FilterFields {
     return Object.fromEntries(Object.entries(this.all).filter(([, value]) => value !== ''))
   }
 
-  /** Throws `InvalidInputError` if a field is not what it takes; what the system checks itself is left to it. */
+  /** Throws `InvalidInputError` if a field is invalid; the system checks the rest. */
   toFilter(): Omit<JobFilter, 'limit' | 'cursor'> {
     const { state, type, queue, text } = this.all
     const known = jobStates.find((name) => name === state)
@@ -44,7 +44,7 @@ export class FilterFields {
   }
 }
 
-/** The form; it asks by GET, so that what it finds has an address. */
+/** The form; it uses GET, so that its results have a URL. */
 export function FilterForm({ asked, types }: { readonly asked: FilterFields; readonly types: readonly string[] }) {
   const { all } = asked
   return (

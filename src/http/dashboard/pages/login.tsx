@@ -9,7 +9,7 @@ const formBytesMax = 8_192
 /** Forms whose end has not come yet; for one more the oldest is cut off. */
 const unfinishedMax = 200
 
-/** `GET` and `POST /login`, `POST /logout`: the form that takes the token and gives a cookie for it. */
+/** `GET` and `POST /login`, `POST /logout`: the form that accepts the token and sets a cookie for it. */
 export function loginRoutes(): readonly Route[] {
   const forms = new LoginForms()
   return [
@@ -55,7 +55,10 @@ export function loginRoutes(): readonly Route[] {
   ]
 }
 
-/** Takes forms from anybody. Whoever begins many and ends none keeps nobody out: one that is sent at once has come before its turn to be cut. */
+/**
+ * Accepts forms from anybody. A client that begins many and finishes none locks nobody out: a form that is sent at once arrives before its
+ * turn to be cut off.
+ */
 class LoginForms {
   /** In the order in which they began. */
   readonly #unfinished = new Set<Incoming>()

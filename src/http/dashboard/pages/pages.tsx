@@ -46,7 +46,7 @@ export function pageRoutes(system: JobSystem, now: () => number, isGuarded: bool
   ]
 }
 
-/** Makes something for many at once: whoever asks within `ms` of when it was begun gets the same. What failed is made anew. */
+/** Makes something once for many callers: all that ask within `ms` of its start get the same result. A failure is not kept. */
 function shared<T>(ms: number, make: () => Promise<T>): () => Promise<T> {
   let made: { readonly at: number; readonly value: Promise<T> } | undefined
   return () => {

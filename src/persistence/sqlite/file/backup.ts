@@ -20,8 +20,8 @@ const stepPages = 1_000
 type OnCopied = (pages: number, ofPages: number) => void
 
 /**
- * Copies a database, also a live one, into a new file: one instant's, checked and flushed before it has its name, so that whatever has that
- * name is whole. Writers do not wait; the log cannot begin anew meanwhile, and grows. Throws if `target` exists, or the copy is not whole.
+ * Copies a database, even a live one, as it is at one instant, into a new file. The copy gets its name only after it was checked and
+ * flushed. Writers do not wait, but the log cannot restart meanwhile, and grows. Throws if `target` exists, or if the copy is incomplete.
  */
 export async function backUp(given: string, target: string, onCopied: OnCopied = () => {}): Promise<BackupReport> {
   assertFree(target)
@@ -65,7 +65,7 @@ function assertFree(target: string): void {
   if (!existsSync(dirname(resolve(target)))) throw new Error(`there is no folder ${dirname(resolve(target))}`)
 }
 
-/** In one read transaction: no write in between has it begin again. Gives how far the database was at that instant. */
+/** In one read transaction, so that no write makes it start over. Returns how far the database was at that instant. */
 async function copy(path: string, partial: string, onCopied: OnCopied): Promise<ReturnType<typeof progressOf>> {
   const db = openForReading(path)
   try {

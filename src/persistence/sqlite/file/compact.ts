@@ -13,10 +13,10 @@ interface CompactReport {
 }
 
 /**
- * Writes the whole database anew, which gives back the room of what was removed and leaves none of it in the file. It goes through the log,
- * so whatever ends the process, the next start has the old file or the new one; ids, epochs and the mark stay as they are. Takes the server's
- * lock: throws `DatabaseLockedError` if a server runs, and `DatabaseUnusableError` if another process has the file open or the disk
- * has no room, twice the size of the file beside it at most. `onBegin` is told the size when nothing stands in the way.
+ * Rewrites the whole database, which frees the space of removed data and leaves none of it in the file. It goes through the log: if the
+ * process ends at any moment, the next start finds the old file or the new one. Ids, epochs and the mark stay. It takes the lock of the
+ * server: throws `DatabaseLockedError` if a server runs, and `DatabaseUnusableError` if another process has the file open or the disk has
+ * too little space (up to twice the size of the file). `onBegin` gets the size before it starts.
  */
 export function compact(
   database: string,

@@ -35,8 +35,8 @@ interface OpenOptions {
 }
 
 /**
- * Opens the file for its one writing connection and brings it to the newest schema; makes it, with its folder, if it is missing.
- * `random` gives the id of a new file or epoch. Throws `DatabaseUnusableError` if the file is newer than this program, is not ours, has not
+ * Opens the file for the only connection that writes, and migrates it to the newest schema; creates it, with its folder, if it is missing.
+ * `random` gives the id of a new file or epoch. Throws `DatabaseUnusableError` if the file is newer than this program, is not ours, lacks
  * the schema of its version, is damaged, has less than was acknowledged or may not be written; such a file is left untouched. SQLITE_BUSY
  * passes through: try again.
  */
@@ -135,8 +135,8 @@ function codeOf(error: unknown): string {
 }
 
 /**
- * Looks at a file before anything is done with it: read-only, so that one that is refused keeps every byte. Throws `DatabaseUnusableError`
- * if it is another program's or newer than this one, SQLite's error if it is no database.
+ * Checks a file before it is opened for writing: read-only, so that a refused file keeps every byte. Throws `DatabaseUnusableError` if the
+ * file belongs to another program or is newer than this one, and the error of SQLite if it is not a database.
  */
 function assertOurs(path: string): void {
   assertReadable(path)
@@ -158,7 +158,7 @@ function assertOurs(path: string): void {
   }
 }
 
-/** Looks at a file that is only read: as above, and throws `DatabaseUnusableError` if it is no database, or has nothing in it. */
+/** Checks a file that is only read, as above; also throws `DatabaseUnusableError` if it is not a database, or is empty. */
 export function assertKept(path: string): void {
   assertFile(path)
   try {

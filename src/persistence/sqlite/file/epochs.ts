@@ -2,8 +2,8 @@ import type Database from 'better-sqlite3'
 import type { Progress } from './mark.ts'
 
 /**
- * A time of a database between two losses. When a file is found to have gone back, by a restored backup or by a loss that was accepted, what
- * it had given out since is in callers' hands: a new epoch has an id of its own, and gives out higher ids.
+ * The time of a database between two losses. If a file has gone back, by a restored backup or an accepted loss, callers still have the ids
+ * that it gave out later. So a new epoch has its own id, and gives out higher ids.
  */
 export interface Epoch {
   readonly id: string

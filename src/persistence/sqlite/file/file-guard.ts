@@ -75,8 +75,8 @@ export class FileGuard {
   }
 
   /**
-   * To be called after each commit, before anyone is told of it: that the lock is held which keeps others from removing the log, and, unless they
-   * were looked at within `restMs`, that no name in the folder came or went. Throws `DatabaseLostError`.
+   * Call it after each commit, before any caller is answered. Checks that the lock which keeps others from removing the log is still held
+   * and, unless checked within `restMs`, that no name in the folder came or went. Throws `DatabaseLostError`.
    */
   checkCommit(): void {
     const now = performance.now()
@@ -88,7 +88,7 @@ export class FileGuard {
     if (!this.look()) assertHeld(this.#database)
   }
 
-  /** To be called when `restMs` are over: looks at the names, and at everything if that is due. Gives whether it was. */
+  /** Call it when `restMs` are over: checks the names, and everything if that is due. Returns whether it was. */
   look(): boolean {
     const now = performance.now()
     this.#namesAt = now

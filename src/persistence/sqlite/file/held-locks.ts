@@ -39,8 +39,8 @@ export function openDescriptors(): readonly Descriptor[] {
 }
 
 /**
- * A POSIX lock of this process, watched. The kernel drops all locks that a process has on a file when the process closes any descriptor of
- * that file, whoever opened it, and tells nobody. It shows them in /proc/self/fdinfo, beside the descriptor through which they were taken.
+ * Watches a POSIX lock of this process. When the process closes any descriptor of a file, whichever code opened it, the kernel silently
+ * drops all locks of the process on that file. /proc/self/fdinfo shows a lock beside the descriptor through which it was taken.
  */
 export class HeldLock {
   readonly #fdinfo: number

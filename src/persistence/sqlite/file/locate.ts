@@ -2,13 +2,13 @@ import { existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, type Stat
 import { basename, dirname, join, resolve } from 'node:path'
 import { DatabaseUnusableError } from '../../../errors.ts'
 
-/** What stands beside the database and belongs to it: log, index of the log, the server's lock, the mark of how far the log went. */
+/** The files beside the database that belong to it: the log, the index of the log, the lock of the server, and the mark. */
 export const fileSuffixes = ['-wal', '-shm', '-lock', '-mark'] as const
 
 /**
- * The path of a database without links, so that whoever names the file in whichever way meets the same log and the same lock. Throws
- * `DatabaseUnusableError` if they would stand elsewhere: a link that leads nowhere, a second name of the file (a hard link), a file that
- * is mounted by itself; and if the path is none of a file. Makes the folder if it is missing.
+ * The path of a database without links, so that every way to name the file leads to the same log and the same lock. Throws
+ * `DatabaseUnusableError` if they would be elsewhere: for a link to nothing, a second name of the file (a hard link) or a file that is its
+ * own mount, and if the path is not that of a file. Creates the folder if it is missing.
  */
 export function locateDatabase(path: string): string {
   const given = resolve(path)
