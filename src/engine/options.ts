@@ -35,7 +35,7 @@ export interface JobSystemOptions<Handlers extends readonly AnyHandler[] = reado
   readonly onFatal?: (error: Error) => void
   /** The clock; the machine's unless given. For tests. */
   readonly clock?: Clock
-  /** Uniform in [0, 1), for the backoff's jitter; `Math.random` unless given. For tests. */
+  /** Uniform in [0, 1), for the backoff's jitter; the usual random source unless given. For tests. */
   readonly random?: () => number
   /**
    * Gets every event and snapshot of the dispatcher and its workers as they happen, payloads included, in the format of XState: for tools
