@@ -83,7 +83,6 @@ const retryAfterMs = 1_000
 
 /** Who asks if nobody else is named. */
 const byLibrary: EventCause = { cause: 'library' }
-const byLibraryText = causeText(byLibrary)
 
 /** Opens the store and makes the system on it; nothing runs before `start`. */
 export async function createSystem(parts: SystemParts): Promise<JobSystem> {
@@ -207,12 +206,12 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   ): Promise<EnqueuedJob | EnqueuedJob[]> {
     const input = isHandler(given) ? { ...options, type: given.type, payload } : given
     return Array.isArray(input)
-      ? this.#enqueue(input, 'camelCase', byLibraryText, (jobs) => [...jobs])
-      : this.#enqueue(input, 'camelCase', byLibraryText, (jobs) => jobs[0]!)
+      ? this.#enqueue(input, 'camelCase', byLibrary, (jobs) => [...jobs])
+      : this.#enqueue(input, 'camelCase', byLibrary, (jobs) => jobs[0]!)
   }
 
-  async submit(body: unknown, { by = byLibrary }: CallerOptions = {}): Promise<EnqueuedJob[]> {
-    return this.#enqueue(body, 'snake_case', causeText(by), (jobs) => [...jobs])
+  submit(body: unknown, { by = byLibrary }: CallerOptions = {}): Promise<EnqueuedJob[]> {
+    return this.#enqueue(body, 'snake_case', by, (jobs) => [...jobs])
   }
 
   async explain(id: number): Promise<Explanation> {
@@ -414,9 +413,10 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   async #enqueue<T>(
     input: unknown,
     naming: Naming,
-    cause: string,
+    by: EventCause,
     answer: (jobs: readonly EnqueuedJob[]) => T,
   ): Promise<T> {
+    const cause = causeText(by)
     const checked = Array.isArray(input)
       ? inSlices(toRows(input, naming, cause, this.#parts))
       : [toRow(input, naming, cause, this.#parts)]
