@@ -6,7 +6,9 @@ import { compactCommand } from './cli/compact.ts'
 import { isKilledEarly } from './cli/container.ts'
 import { connectionsMax } from './cli/descriptors.ts'
 import { readEnvironment, type ServerConfig } from './cli/environment.ts'
+import { loadHandlers } from './cli/load-handlers.ts'
 import { createLog, type ProcessLog } from './cli/log.ts'
+import { readServeFlags } from './cli/serve-flags.ts'
 import { verifyCommand } from './cli/verify.ts'
 import { requestPayloadsMax } from './config.ts'
 import { currentJob } from './engine/dispatch/attempt.ts'
@@ -40,6 +42,7 @@ const killedEarly =
 const usage = `Usage: jobmachine [command]
 
   serve          run the server (the default); environment variables or a .env file configure it, see README.md
+                   --handlers FILE     run jobs by the handlers that a module exports; may be given several times
                    --accept-loss CODE  start without the jobs that the last start reported as missing; its error names the code
   verify [file]  check a database, even while a server uses it; DATABASE_PATH by default
   backup [file] TARGET
@@ -53,7 +56,7 @@ const usage = `Usage: jobmachine [command]
 const commands: Readonly<
   Record<string, { readonly operands: number; run(...operands: string[]): void | Promise<void> }>
 > = {
-  serve: { operands: 2, run: serve },
+  serve: { operands: Number.POSITIVE_INFINITY, run: serve },
   verify: { operands: 1, run: verify },
   backup: { operands: 2, run: backup },
   compact: { operands: 1, run: compact },
@@ -79,8 +82,10 @@ interface Opened {
   http?: JobsHttp
 }
 
-async function serve(...flags: string[]): Promise<void> {
-  const acceptLoss = readAcceptLoss(flags)
+async function serve(...args: string[]): Promise<void> {
+  const flags = readServeFlags(args)
+  if (flags === null) return refuseCommand(['serve', ...args])
+  if (typeof flags === 'string') fail(flags, exitUsage)
   const config = configure()
   const processLog = createLog(config.logLevel)
   const { log } = processLog
@@ -88,7 +93,7 @@ async function serve(...flags: string[]): Promise<void> {
   const opened: Opened = { graceMs: config.settings.shutdownGraceMs }
   // First of all: whoever reads `listening` may send a signal before the next statement here, and that would end the process there.
   handleSignals(opened, processLog)
-  const system = await open(config, log, acceptLoss)
+  const system = await open(config, log, flags.acceptLoss, await handlersOf(config, flags.handlers))
   opened.system = system
   handleStrays(opened, processLog)
   const http = serverOf(config, system, processLog)
@@ -146,14 +151,32 @@ function dotEnv(): string {
   }
 }
 
-async function open(config: ServerConfig, log: ProcessLog['log'], acceptLoss: string | undefined): Promise<JobSystem> {
-  const { settings, smtp, webhook, databasePath, secureDelete } = config
+/** Those that come with the server, but for types that have one of the user's. */
+async function handlersOf({ settings, smtp, webhook }: ServerConfig, files: readonly string[]) {
+  try {
+    const own = await loadHandlers(files)
+    const types = new Set(own.map(({ type }) => type))
+    const builtin = builtinHandlers({ smtp, webhook, retryMaxMs: settings.retryMaxMs, now: systemClock.now })
+    return [...builtin.filter(({ type }) => !types.has(type)), ...own]
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    fail(error.problems.join('\n'), exitConfig)
+  }
+}
+
+async function open(
+  config: ServerConfig,
+  log: ProcessLog['log'],
+  acceptLoss: string | undefined,
+  handlers: Awaited<ReturnType<typeof handlersOf>>,
+): Promise<JobSystem> {
+  const { settings, databasePath, secureDelete } = config
   try {
     return await createJobSystem({
       ...settings,
       database: databasePath,
       secureDelete,
-      handlers: builtinHandlers({ smtp, webhook, retryMaxMs: settings.retryMaxMs, now: systemClock.now }),
+      handlers,
       log,
       ...(acceptLoss === undefined ? {} : { acceptLoss }),
       onFatal(error) {
@@ -164,23 +187,6 @@ async function open(config: ServerConfig, log: ProcessLog['log'], acceptLoss: st
   } catch (error) {
     fail(error instanceof Error ? error.message : String(error), exitOf(error))
   }
-}
-
-/** `--accept-loss CODE` or `--accept-loss=CODE`. */
-function readAcceptLoss(flags: readonly string[]): string | undefined {
-  const [code, ...rest] = flags
-    .join('=')
-    .split(/^--accept-loss=/)
-    .slice(1)
-  if (flags.length === 0 || (code && rest.length === 0)) return code
-  if (/^--accept-loss=?$/.test(flags.join(' ').trim())) {
-    fail(
-      '--accept-loss needs a CODE: a start that finds jobs missing stops with an error, which names the code',
-      exitUsage,
-    )
-  }
-  refuseCommand(['serve', ...flags])
-  process.exit()
 }
 
 function refuseCommand(words: readonly string[]): void {

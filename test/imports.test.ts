@@ -39,7 +39,7 @@ const rooms: Readonly<Record<string, RegExp>> = {
   engine:
     /^(machines\/|job\/|handlers\/|observe\/|persistence\/(store|histogram|database-path)\.|runtime\/|errors|config)/,
   http: /^(engine\/front-door|job\/|errors)/,
-  cli: /^(engine\/job-system|job\/|errors|config)/,
+  cli: /^(engine\/job-system|handlers\/define|job\/|errors|config)/,
   testing: /^(index|errors|engine\/(job-system|options)|handlers\/define|machines\/|runtime\/)/,
 }
 

@@ -1,4 +1,4 @@
-import { constants, fstatSync, openSync, writeSync } from 'node:fs'
+import { constants, fstatSync, openSync, statSync, writeSync } from 'node:fs'
 import { setTimeout } from 'node:timers'
 import { isatty } from 'node:tty'
 import { pino } from 'pino'
@@ -141,8 +141,11 @@ export class LogOutput {
 
 /** Standard output as a descriptor that refuses, with EAGAIN, what it would have to wait for. */
 function openWithoutBlocking({ fd }: { readonly fd: 1 }): number {
+  const isFile = fstatSync(fd).isFile()
+  // Node's resolver gives up at symlinks while the last that it looked at was a pipe: imports would get a second copy of a linked package.
+  statSync('/')
   // A file takes what it is given at once, or has an error.
-  if (fstatSync(fd).isFile()) return fd
+  if (isFile) return fd
   if (!isatty(fd)) {
     // libuv has made pipes and sockets non-blocking, as for every program that prints with `console.log`.
     void process.stdout

@@ -1,0 +1,31 @@
+import { parseArgs } from 'node:util'
+
+interface ServeFlags {
+  /** Which loss of jobs a start accepts. */
+  readonly acceptLoss: string | undefined
+  /** Files that export handlers, in the order in which they were named. */
+  readonly handlers: readonly string[]
+}
+
+const needs: Readonly<Record<string, string>> = {
+  'accept-loss': 'a CODE: a start that finds jobs missing stops with an error, which names the code',
+  handlers: 'a FILE that exports handlers, such as ./handlers.js',
+}
+
+/** Reads the arguments of `serve`. A text says what is wrong with them; null: they are not of `serve`. */
+export function readServeFlags(args: readonly string[]): ServeFlags | string | null {
+  const options = { 'accept-loss': { type: 'string' }, handlers: { type: 'string', multiple: true } } as const
+  const { values, tokens, positionals } = parseArgs({
+    args: [...args],
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  })
+  const names = tokens.flatMap((token) => (token.kind === 'option' ? [token.name] : []))
+  const isUnknown = names.some((name) => !Object.hasOwn(options, name)) || positionals.length > 0
+  if (isUnknown || names.filter((name) => name === 'accept-loss').length > 1) return null
+  const missing = tokens.find((token) => token.kind === 'option' && !token.value)
+  if (missing?.kind === 'option') return `--${missing.name} needs ${needs[missing.name]}`
+  return { acceptLoss: values['accept-loss'] as string | undefined, handlers: (values.handlers ?? []) as string[] }
+}
