@@ -15,6 +15,7 @@ export async function serveSystem(system: JobSystem) {
     allowedHosts: [],
     basePath: '',
     pages: true,
+    readOnly: false,
     apiToken: null,
     maxRequestBytes: 8_388_608,
     maxRequestValues: 100_000,

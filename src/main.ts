@@ -211,6 +211,7 @@ function serverOf(config: ServerConfig, system: JobSystem, { log, dropped }: Pro
       allowedHosts,
       basePath,
       pages: true,
+      readOnly: false,
       apiToken,
       version: version(),
       droppedLogLines: dropped,

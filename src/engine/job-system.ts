@@ -147,6 +147,8 @@ export type JobFor<Handlers extends readonly AnyHandler[]> = Handlers[number] ex
 export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly AnyHandler[]> {
   /** What an acknowledged write survives, in words. */
   readonly durability: string
+  /** Whether it runs jobs, and cancels and requeues them; false of a producer, which only enqueues and reads. */
+  readonly runsJobs: boolean
   /** The types that have a handler here. */
   readonly types: readonly string[]
   /** The schema of each type's payload at `enqueue`, as JSON Schema; `{}` (any JSON) if its schema library cannot convert it. */

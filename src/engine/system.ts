@@ -157,6 +157,10 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     return this.#store.durability
   }
 
+  get runsJobs(): boolean {
+    return this.#dispatcher !== null
+  }
+
   get types(): readonly string[] {
     return this.#parts.registry?.types ?? []
   }

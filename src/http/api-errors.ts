@@ -34,6 +34,10 @@ const byCode = {
     meaning:
       'A page of another origin may link to this server, but not load or change anything here; `message` says what a proxy must pass on.',
   },
+  forbidden: {
+    status: 403,
+    meaning: 'Whoever sent it may not do that: their role allows less, or everything is read-only here.',
+  },
   not_found: { status: 404, meaning: 'There is nothing at that path.' },
   job_not_found: { status: 404, meaning: 'No job has that id: it never existed, or retention removed it.' },
   bulk_not_found: {
@@ -87,6 +91,10 @@ const byCode = {
       'The storage failed before it answered: whether this was stored is not known. Send the request again with the same idempotency key when the server is back.',
   },
   internal_error: { status: 500, meaning: 'An internal error occurred; see the server log.' },
+  not_a_server: {
+    status: 501,
+    meaning: 'This process only enqueues and reads; the server of this file can do it.',
+  },
   unavailable: {
     status: 503,
     meaning:

@@ -1,7 +1,8 @@
 import { type Context, Hono } from 'hono'
 import { getPath } from 'hono/utils/url'
-import type { JobSystem, SystemLog } from '../engine/front-door.ts'
+import type { Job, JobSystem, SystemLog } from '../engine/front-door.ts'
 import { InvalidInputError } from '../errors.ts'
+import { type Access, type AccessOptions, assertMay, createAccess, type Role, redacted } from './access.ts'
 import { AuthFailures } from './auth-failures.ts'
 import { type BodyLimits, RequestLimits } from './body.ts'
 import { assetRoute } from './dashboard/assets.ts'
@@ -15,14 +16,14 @@ import { Mount } from './mount.ts'
 import { Docs } from './openapi/docs.ts'
 import { HttpError, isServerError, problem } from './problem.ts'
 import { ReadLimits, ResponseMemory } from './read-limits.ts'
-import type { Env } from './request.ts'
+import type { Arrival, Env } from './request.ts'
 import { apiRoutes } from './routes/api.ts'
 import { docsRoute } from './routes/docs.ts'
 import type { Parts, Route } from './routes/route.ts'
 import { createServe } from './serve.ts'
 import { Sessions } from './session.ts'
 
-export interface AppOptions extends BodyLimits {
+export interface AppOptions extends BodyLimits, AccessOptions {
   readonly system: JobSystem
   readonly log: SystemLog
   /** Epoch ms. */
@@ -33,6 +34,8 @@ export interface AppOptions extends BodyLimits {
   readonly basePath: string
   /** Whether there is a dashboard, and the API's description as a page. */
   readonly pages: boolean
+  /** What is shown of a job's payload; all of it unless given. */
+  readonly redact?: ((job: Job) => unknown) | undefined
   /** Of this program, as the API's description tells it. */
   readonly version: string
   /** Lines of the log that could not be written so far; left out: nobody counts them. */
@@ -41,8 +44,8 @@ export interface AppOptions extends BodyLimits {
   readonly pause?: (ms: number) => Promise<unknown>
 }
 
-/** Answers a request: the API and the pages over a system. `env` has what it is read from. */
-export type Answer = (request: Request, env: Env['Bindings']) => Promise<Response>
+/** Answers a request: the API and the pages over a system. `arrival` has what it is read from. */
+export type Answer = (request: Request, arrival: Arrival) => Promise<Response>
 
 interface App {
   readonly answer: Answer
@@ -51,7 +54,8 @@ interface App {
 
 /** The HTTP API and the dashboard over a system. `feed` is the caller's to close. Throws `ConfigError` if `basePath` cannot be. */
 export function createApp(options: AppOptions, feed: EventFeed): App {
-  const { system, log, now, apiToken, basePath, version } = options
+  const { log, now, apiToken, basePath, version } = options
+  const system = options.redact ? redacted(options.system, options.redact) : options.system
   const authFailures = new AuthFailures(options)
   const sessions = apiToken === null ? null : new Sessions({ token: apiToken, now, basePath, authFailures })
   const limits = new RequestLimits(options)
@@ -60,6 +64,7 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
     system,
     feed,
     sessions,
+    isGuarded: sessions !== null || options.authorize !== undefined,
     docs: new Docs({ operations: apiRoutes, system, version, basePath, sessions }),
     responseMemory,
     ownFamilies: () => serverFamilies(options.droppedLogLines, sessions && authFailures.counts),
@@ -76,13 +81,20 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
 
   // One handler to a request and no middleware: hono then calls it without a chain of promises, which is a tenth of a small request's time.
   // Always a promise, for which @hono/node-server hears of what goes wrong while the answer is written.
-  const guarded = (handler: (c: Context<Env>) => Response | Promise<Response>) => async (c: Context<Env>) => {
+  const accessOf = createAccess(options)
+  type Handler = (c: Context<Env>) => Response | Promise<Response>
+  const guarded = (handler: Handler, needed: Role | null) => async (c: Context<Env>) => {
     const refusal = guard(c.env, c.req.path)
     if (refusal) await refusal
+    if (needed !== null) {
+      const access = accessOf(c.req.raw, c.env.node)
+      c.env.access = access instanceof Promise ? await access : access
+      assertMay(c.env.access, needed)
+    }
     return handler(c)
   }
   const serve = createServe(parts, limits, new ReadLimits(responseMemory))
-  for (const route of routes) app.on(route.method, route.path, guarded(serve(route)))
+  for (const route of routes) app.on(route.method, route.path, guarded(serve(route), roleFor(route)))
   const tell = ({ req }: Context<Env>, error: unknown) => {
     if (!options.pages) return problem(error)
     return problemFor(error, { method: req.method, path: req.path, target: mount.takeOff(targetOf(req)) })
@@ -107,13 +119,25 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
       )
       if (!allow) throw new HttpError(404, 'not_found', `there is nothing at ${path}${hintFor(path)}`)
       throw new HttpError(405, 'method_not_allowed', `${c.req.method} is not allowed here; use ${allow}`, { allow })
-    }),
+    }, 'read'),
   )
   app.onError((error, c) => {
     if (isServerError(error)) log.error({ err: error, method: c.req.method, path: c.req.path }, 'a request failed')
     return refuse(c, error)
   })
-  return { answer: async (request, env) => mount.putUnder(await app.fetch(request, env)), routes }
+  return {
+    answer: async (request, arrival) => mount.putUnder(await app.fetch(request, { ...arrival, access: nobody })),
+    routes,
+  }
+}
+
+/** Until it is known who sent a request. */
+const nobody: Access = { role: 'read' }
+
+/** What whoever asks must be allowed; null: nobody is asked. */
+function roleFor(route: Route): Role | null {
+  if (route.isOpen) return null
+  return 'role' in route ? route.role : 'read'
 }
 
 /** What was asked for, path and query as they were sent. */

@@ -36,7 +36,7 @@ export function assembleHttp(parts: HttpParts): JobsHttp {
   // The app that has mounted us sees to its names, unless it was said which there are.
   const hosts = allowedHosts.length > 0 ? new Hosts(allowedHosts) : null
   const answerNode = toRequestListener(
-    async (request, { outgoing, incoming }) => answer(request, { outgoing, incoming: withBody(incoming), hosts }),
+    async (request, arrival) => answer(request, { ...arrival, incoming: withBody(arrival.incoming) }),
     log,
     hosts,
     false,

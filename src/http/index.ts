@@ -1,4 +1,5 @@
 /** The HTTP API and the dashboard, inside the user's own app: `jobmachine/http`. */
+export type { Access, Authorize, Role } from './access.ts'
 export type { JobsHttp } from './http.ts'
 export type { ListenOptions, Timeouts } from './listen.ts'
 export type { HttpOptions } from './options.ts'

@@ -1,11 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { getRequestListener, RequestError } from '@hono/node-server'
+import { getRequestListener, type HttpBindings, RequestError } from '@hono/node-server'
 import type { SystemLog } from '../engine/front-door.ts'
 import type { ApiErrorCode } from './api-errors.ts'
 import type { Answer } from './app.ts'
 import { Connections } from './connections.ts'
-import type { Exchange } from './exchange.ts'
 import { Hosts } from './guard.ts'
 import { HttpError, problem, toProblem } from './problem.ts'
 import { headersOf, toJson } from './reply.ts'
@@ -125,7 +124,8 @@ export function toRequestListener(
   hosts: Hosts | null,
   overrideGlobalObjects: boolean,
 ): (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void> {
-  const fetch = (request: Request, { incoming, outgoing }: Exchange) => answer(request, { incoming, outgoing, hosts })
+  const fetch = (request: Request, { incoming, outgoing }: HttpBindings) =>
+    answer(request, { incoming, outgoing, hosts, node: incoming })
   return getRequestListener(fetch as Parameters<typeof getRequestListener>[0], {
     overrideGlobalObjects,
     errorHandler(error) {

@@ -2,6 +2,7 @@ import { inspect } from 'node:util'
 import {
   basePathPattern,
   defaults,
+  type Job,
   type JobSystem,
   requestDefaults,
   requestPayloadsMax,
@@ -9,6 +10,7 @@ import {
 } from '../engine/front-door.ts'
 import { ConfigError } from '../errors.ts'
 import { didYouMean } from '../job/did-you-mean.ts'
+import type { Authorize } from './access.ts'
 
 /** What `createHttp` takes besides the system. All of it may be left out. */
 export interface HttpOptions {
@@ -16,6 +18,15 @@ export interface HttpOptions {
   readonly basePath?: string
   /** Whether there is a dashboard beside the API; true unless given. */
   readonly pages?: boolean
+  /** True: shows everything and changes nothing, whoever asks. */
+  readonly readOnly?: boolean
+  /**
+   * Says who sent a request and what they may do, or null if they may see nothing. Unless given, whoever gets here may do all. What they do keeps
+   * their name.
+   */
+  readonly authorize?: Authorize
+  /** What is shown of a job's payload instead of all of it. Texts cannot be searched for then. */
+  readonly redact?: (job: Job) => unknown
   /**
    * Names that the `Host` header may carry. `listen` allows these besides this machine's own. An app that has mounted it sees to names itself,
    * unless some are given here.
@@ -41,6 +52,7 @@ type Check = (value: unknown) => string | false
 
 const mustBe = (what: string, isThat: (value: unknown) => boolean) => (value: unknown) => !isThat(value) && what
 const isTrueOrFalse = mustBe('true or false', (value) => typeof value === 'boolean')
+const isFunction = mustBe('a function', (value) => typeof value === 'function')
 const isWhole = mustBe('a whole number from 1', (value) => Number.isSafeInteger(value) && (value as number) > 0)
 const isLog = mustBe('a logger such as pino', (value) => typeof value === 'object' && value !== null)
 const isText = (pattern: RegExp) => (value: unknown) => typeof value === 'string' && pattern.test(value)
@@ -50,6 +62,9 @@ const checks: Readonly<Record<keyof HttpOptions, Check>> = {
     isText(basePathPattern)(typeof value === 'string' ? withoutSlash(value) : value),
   ),
   pages: isTrueOrFalse,
+  readOnly: isTrueOrFalse,
+  authorize: isFunction,
+  redact: isFunction,
   allowedHosts: mustBe(
     'an array of host names',
     (value) => Array.isArray(value) && value.every(isText(/^[A-Za-z0-9_.:[\]-]+$/)),
@@ -67,6 +82,9 @@ export function completeOptions(system: JobSystem, options: HttpOptions) {
   if (problems.length > 0) throw new ConfigError(problems)
   return {
     pages: options.pages ?? true,
+    readOnly: options.readOnly ?? false,
+    authorize: options.authorize,
+    redact: options.redact,
     allowedHosts: options.allowedHosts ?? [],
     apiToken: options.apiToken ?? null,
     maxRequestBytes: options.maxRequestBytes ?? requestDefaults.maxRequestBytes,

@@ -1,17 +1,27 @@
 import assert from 'node:assert/strict'
+import type { IncomingMessage } from 'node:http'
 import type { Context } from 'hono'
 import { z } from 'zod'
-import type { CallerOptions } from '../engine/front-door.ts'
+import type { CallerOptions, EventCause } from '../engine/front-door.ts'
+import type { Access } from './access.ts'
 import type { ApiErrorCode } from './api-errors.ts'
 import type { Exchange } from './exchange.ts'
 import type { Hosts } from './guard.ts'
 import { HttpError } from './problem.ts'
 import { jobId } from './wire.ts'
 
+/** What a request comes with. */
+export interface Arrival extends Exchange {
+  /** Those that a request may name; null: somebody else has seen to that. */
+  readonly hosts: Hosts | null
+  /** Node's own request, if there is one. */
+  readonly node?: IncomingMessage
+}
+
 export interface Env {
-  Bindings: Exchange & {
-    /** Those that a request may name; null: somebody else has seen to that. */
-    readonly hosts: Hosts | null
+  Bindings: Arrival & {
+    /** Of whoever sent it. */
+    access: Access
   }
 }
 
@@ -43,9 +53,11 @@ export function queryOf(c: Context<Env>): URLSearchParams {
   return new URLSearchParams(at < 0 ? '' : c.req.url.slice(at))
 }
 
-/** Who asks for what the API does, and for what the dashboard does: kept in the history. */
-export const byHttp: CallerOptions = { by: { cause: 'http' } }
-export const byDashboard: CallerOptions = { by: { cause: 'dashboard' } }
+/** Who asks, for the history of what they do. `reason`: why, in their words; empty if they gave none. */
+export function callerOf({ env }: Context<Env>, cause: EventCause['cause'], reason = ''): CallerOptions {
+  const { actor } = env.access
+  return { by: { cause, ...(actor === undefined ? {} : { actor }), ...(reason === '' ? {} : { reason }) } }
+}
 
 /**
  * Whether the browser came by https: to us, as the proxy nearest to it says, or as a form's request says itself. Anyone can send these headers:

@@ -67,6 +67,7 @@ describe('the document', () => {
         apiToken: null,
         version: '',
         pages: true,
+        readOnly: false,
         basePath: '',
         maxRequestBytes: 1,
         maxRequestValues: 1,
@@ -328,6 +329,19 @@ describe('a tour through the API', () => {
     const { get, post } = touring(server, await judgeOf(server))
     for (const path of ['/jobs', '/createJob', '/jobs/1/cancel', '/jobs/1/requeue']) await post(path, {}, 507)
     await get('/jobs/1', 500)
+  })
+
+  test('of one that changes nothing, or only enqueues', async () => {
+    const readOnly = await startHttp({ readOnly: true, started: false })
+    const producer = await startHttp({ handlers: undefined as never, started: false })
+    for (const [server, status] of [
+      [readOnly, 403],
+      [producer, 501],
+    ] as const) {
+      const { post } = touring(server, await judgeOf(server))
+      await post('/jobs/1/cancel', undefined, status)
+      await post('/bulk', { command: 'cancel' }, status)
+    }
   })
 
   test('of a server whose storage fails meanwhile', async () => {

@@ -80,6 +80,7 @@ export async function startHttp({ started = true, ...options }: TestServerOption
     allowedHosts: [],
     basePath: '',
     pages: true,
+    readOnly: false,
     ownsProcess: true,
     now: () => Date.now(),
     random: () => 0.5,

@@ -63,7 +63,7 @@ export function errorCodesOf(operation: Operation, isGuarded: boolean): ApiError
   const { method, path, query, body, limit = 'none', errors = [], isOpen = false } = operation
   const all = new Set<ApiErrorCode>(['bad_request', 'forbidden_host', 'foreign_origin', ...errors])
   if (isGuarded && !isOpen) for (const code of ['unauthorized', 'too_many_guesses'] as const) all.add(code)
-  if (!isOpen) all.add('unavailable')
+  if (!isOpen) for (const code of ['forbidden', 'unavailable'] as const) all.add(code)
   for (const { error } of parametersOf(path)) all.add(error)
   if (query) all.add('invalid_input')
   if (limit !== 'none') all.add('backpressure')

@@ -12,7 +12,7 @@ import {
 import { InvalidInputError } from '../../errors.ts'
 import { HttpError } from '../problem.ts'
 import { reply } from '../reply.ts'
-import { byHttp, type Env } from '../request.ts'
+import { callerOf, type Env } from '../request.ts'
 import { count, instant, instantOf, named, state, type Wire } from '../wire.ts'
 import { type ApiRoute, get, post } from './route.ts'
 
@@ -85,11 +85,13 @@ export const bulkRoutes: readonly ApiRoute[] = [
     description:
       'No job moves until its count is confirmed; without that it expires after 15 minutes. It lives in memory: after a crash, jobs that were moved stay moved, and nothing else of it is left.',
     body: bulkRequest,
+    role: 'admin',
     answers: { 202: { description: 'It is being counted.', body: bulk, headers: ['Location'] } },
+    errors: ['not_a_server'],
     examples: [{ summary: 'every dead job of a type', status: 202, body: deadOnes }],
-    async handle({ system }, _, body) {
+    async handle({ system }, c, body) {
       const { command, ...filter } = parseBody(bulkRequest, body)
-      const prepared = await system.prepareBulk(command, fromWire(filter), byHttp)
+      const prepared = await system.prepareBulk(command, fromWire(filter), callerOf(c, 'http'))
       return reply(bulkView(prepared), 202, { location: `/bulk/${prepared.id}` })
     },
   }),
@@ -109,6 +111,7 @@ export const bulkRoutes: readonly ApiRoute[] = [
     tag: 'Jobs',
     summary: 'Confirm the count of a bulk action, which starts moving the jobs',
     body: bulkRunRequest,
+    role: 'admin',
     answers: { 202: { description: 'It moves them.', body: bulk } },
     errors: ['bulk_state'],
     examples: [{ summary: 'one that a restart forgot', status: 404, body: { matched: 12 } }],
@@ -124,6 +127,7 @@ export const bulkRoutes: readonly ApiRoute[] = [
     tag: 'Jobs',
     summary: 'Stop a bulk action',
     description: 'Jobs that were moved stay moved. The request has no body.',
+    role: 'admin',
     answers: { 200: { description: 'It has stopped.', body: bulk } },
     examples: [{ summary: 'one that a restart forgot', status: 404 }],
     async handle({ system }, c) {

@@ -1,9 +1,10 @@
+import type { Context } from 'hono'
 import { z } from 'zod'
 import { type EnqueuedJob, enqueueBatchMax, type JobSystem } from '../../engine/front-door.ts'
 import { InvalidInputError } from '../../errors.ts'
 import type { ApiErrorCode } from '../api-errors.ts'
 import { reply } from '../reply.ts'
-import { byHttp } from '../request.ts'
+import { callerOf, type Env } from '../request.ts'
 import { jobId, named, newJob, state, type Wire } from '../wire.ts'
 import { type ApiRoute, post } from './route.ts'
 
@@ -41,12 +42,13 @@ export const createJobRoute: ApiRoute = post({
     201: { description: created, body: enqueuedJob, headers: ['Location'] },
     200: { description: replayed, body: enqueuedJob, headers: ['Location', 'Idempotent-Replayed'] },
   },
+  role: 'operate',
   errors: takesJobs,
   examples: [
     { summary: 'a job that runs in a minute', status: 201, body: later },
     { summary: 'a job with a key', status: 201, body: { ...later, idempotency_key: 'order-4711', max_retries: 5 } },
   ],
-  handle: ({ system }, _, body) => createOne(system, body),
+  handle: ({ system }, c, body) => createOne(system, c, body),
 })
 
 export const createJobsRoute: ApiRoute = post({
@@ -68,27 +70,28 @@ export const createJobsRoute: ApiRoute = post({
       headers: ['Location', 'Idempotent-Replayed'],
     },
   },
+  role: 'operate',
   errors: takesJobs,
   examples: [{ summary: 'two jobs', status: 201, body: [later, { ...later, delay_ms: 120_000, priority: 10 }] }],
-  handle({ system, responseMemory }, { env }, body) {
+  handle({ system, responseMemory }, c, body) {
     // Of an array the answer may be large.
-    if (Array.isArray(body)) return responseMemory.serve(env.outgoing, () => createAll(system, body))
-    return createOne(system, body)
+    if (Array.isArray(body)) return responseMemory.serve(c.env.outgoing, () => createAll(system, c, body))
+    return createOne(system, c, body)
   },
 })
 
-async function createOne(system: JobSystem, body: unknown): Promise<Response> {
+async function createOne(system: JobSystem, c: Context<Env>, body: unknown): Promise<Response> {
   if (Array.isArray(body))
     throw new InvalidInputError([{ path: '', message: 'must be one job; POST /jobs accepts an array' }])
-  const [job] = (await system.submit(body, byHttp)) as [EnqueuedJob]
+  const [job] = (await system.submit(body, callerOf(c, 'http'))) as [EnqueuedJob]
   const headers: Record<string, string> = { location: `/jobs/${job.id}` }
   if (!job.created) headers['idempotent-replayed'] = 'true'
   return reply(enqueuedView(job), job.created ? 201 : 200, headers)
 }
 
 /** All or nothing, answered in the array's order. */
-async function createAll(system: JobSystem, body: unknown): Promise<Response> {
-  const jobs = await system.submit(body, byHttp)
+async function createAll(system: JobSystem, c: Context<Env>, body: unknown): Promise<Response> {
+  const jobs = await system.submit(body, callerOf(c, 'http'))
   return reply(jobs.map(enqueuedView), jobs.some(({ created }) => created) ? 201 : 200)
 }
 

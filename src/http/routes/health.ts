@@ -39,8 +39,8 @@ export const healthRoutes: readonly ApiRoute[] = [
     examples: [{ summary: 'now', status: 200 }],
     isOpen: true,
     limit: 'none',
-    async handle({ system, sessions }, { env }) {
-      const mayKnowWhy = sessions === null || (await sessions.admits(env.incoming))
+    async handle({ system, sessions, isGuarded }, { env }) {
+      const mayKnowWhy = !isGuarded || (sessions !== null && (await sessions.admits(env.incoming)))
       const health = system.health()
       if (health.ready) return reply({ status: 'ready' } satisfies Wire<typeof ready>)
       return reply(notReadyView(health, mayKnowWhy), 503, { 'retry-after': '1' })

@@ -14,7 +14,7 @@ import { JobNotFoundError } from '../../errors.ts'
 import { eventView, historyEvent, jobError } from '../history-event.ts'
 import { whole } from '../query.ts'
 import { reply } from '../reply.ts'
-import { byHttp, idOf } from '../request.ts'
+import { callerOf, idOf } from '../request.ts'
 import { count, instant, instantOf, jobId, named, state, type Wire } from '../wire.ts'
 import { createJobRoute, createJobsRoute } from './create-jobs.ts'
 import { explainRoute } from './explain.ts'
@@ -66,9 +66,10 @@ const commandRoutes = commands.map((command) => {
     summary,
     description,
     answers: { 200: { description: answer, body: job } },
-    errors: ['illegal_transition'],
+    role: 'operate',
+    errors: ['illegal_transition', 'not_a_server'],
     examples: [{ summary: 'the first', status: 200 }],
-    handle: async ({ system }, c) => reply(jobView(await system[command](idOf(c), byHttp))),
+    handle: async ({ system }, c) => reply(jobView(await system[command](idOf(c), callerOf(c, 'http')))),
   })
 })
 

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import type { z } from 'zod'
 import type { JobSystem } from '../../engine/front-door.ts'
+import type { Role } from '../access.ts'
 import type { EventFeed } from '../events/event-feed.ts'
 import type { Family } from '../metrics/prometheus.ts'
 import type { Docs } from '../openapi/docs.ts'
@@ -15,6 +16,8 @@ export interface Parts {
   readonly feed: EventFeed
   /** Null: no token is asked for. */
   readonly sessions: Sessions | null
+  /** Somebody decides who gets in: by a token, or an app by its own rules. */
+  readonly isGuarded: boolean
   readonly docs: Docs
   readonly responseMemory: ResponseMemory
   /** What is counted outside the system. */
@@ -31,7 +34,7 @@ type Handle<Given extends unknown[], Answer = Response | Promise<Response>> = (
 interface AnyRoute {
   /** In hono's form: `/jobs/:id`. */
   readonly path: string
-  /** It answers without the token. */
+  /** It answers anybody, without the token. */
   readonly isOpen?: true
 }
 
@@ -43,16 +46,23 @@ interface ReadRoute extends AnyRoute {
   readonly handle: Handle<[query: never, gone: AbortSignal]>
 }
 
-/** All but `itself` count among the requests that are served at once, and are refused if there are too many. */
-type WriteRoute = AnyRoute & { readonly method: 'POST' } & (
+/** What changes anything: `role` is who may. All count among the requests that are served at once, and are refused if there are too many. */
+type WriteRoute = AnyRoute & { readonly method: 'POST'; readonly role: Exclude<Role, 'read'> } & (
     | { readonly takes: 'json'; readonly handle: Handle<[body: unknown], Promise<Response>> }
     | { readonly takes: 'form'; readonly handle: Handle<[form: URLSearchParams], Promise<Response>> }
     | { readonly takes: 'nothing'; readonly handle: Handle<[body: undefined], Promise<Response>> }
-    | { readonly takes: 'itself'; readonly handle: Handle<[body: undefined]> }
   )
 
+/** The log-in: it changes nothing but who asks, and bounds its requests itself. */
+interface LoginRoute extends AnyRoute {
+  readonly method: 'POST'
+  readonly takes: 'itself'
+  readonly isOpen: true
+  readonly handle: Handle<[body: undefined]>
+}
+
 /** One method of one path. A method that no route has is answered with 405. */
-export type Route = ReadRoute | WriteRoute
+export type Route = ReadRoute | WriteRoute | LoginRoute
 
 /** A route for programs, with its whole description. */
 export type ApiRoute = Route & Operation
@@ -71,7 +81,8 @@ export function get<Query extends z.ZodObject>(
 
 /** With a `body` it accepts JSON, which the handler checks; without one it accepts no body. */
 export function post(
-  route: Omit<Described, 'limit'> & {
+  route: Omit<Described, 'limit' | 'isOpen'> & {
+    readonly role: Exclude<Role, 'read'>
     readonly body?: z.ZodType
     readonly handle: Handle<[body: unknown], Promise<Response>>
   },

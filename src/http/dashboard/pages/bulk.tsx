@@ -1,5 +1,6 @@
 import {
   type Bulk,
+  type CallerOptions,
   commandFacts,
   commands,
   eventsFrom,
@@ -8,12 +9,13 @@ import {
   jobStates,
 } from '../../../engine/front-door.ts'
 import { InvalidInputError } from '../../../errors.ts'
-import { byDashboard } from '../../request.ts'
+import { callerOf } from '../../request.ts'
 import { findBulk } from '../../routes/bulk.ts'
 import type { Route } from '../../routes/route.ts'
+import { type Allowed, allowedTo } from './allowed.ts'
 import { FilterFields, HiddenFields } from './job-filter.tsx'
 import { page, seeOther } from './page.tsx'
-import { number, upperFirst } from './parts.tsx'
+import { number, ProducerNote, upperFirst } from './parts.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 500
@@ -22,17 +24,19 @@ interface BulkFormsProps {
   readonly asked: FilterFields
   /** Those that are not at their end. */
   readonly open: readonly Bulk[]
+  readonly allowed: Allowed
 }
 
 /** Below a list: what can be done with all that it finds, and what is being done. Nothing moves before its count was shown and confirmed. */
-export function BulkForms({ asked, open }: BulkFormsProps) {
+export function BulkForms({ asked, open, allowed }: BulkFormsProps) {
+  if (!allowed.bulk && open.length === 0) return allowed.isProducer ? <ProducerNote /> : null
   const state = jobStates.find((name) => name === asked.all.state)
   const possible = commands.filter((command) => state === undefined || eventsFrom(state).includes(command))
   return (
     <section class="card" aria-labelledby="bulk">
       <h2 id="bulk">All matching jobs</h2>
       <div class="head">
-        {possible.map((command) => (
+        {(allowed.bulk ? possible : []).map((command) => (
           <form method="post" action="/dashboard/bulk">
             <input type="hidden" name="command" value={command} />
             <HiddenFields asked={asked} />
@@ -41,7 +45,7 @@ export function BulkForms({ asked, open }: BulkFormsProps) {
             </button>
           </form>
         ))}
-        <span class="muted">
+        <span class="muted" hidden={!allowed.bulk}>
           {possible.length === 0
             ? `A ${state} job allows no command.`
             : 'They are counted first; nothing changes until you confirm the count.'}
@@ -73,6 +77,7 @@ export function bulkRoutes(system: JobSystem): readonly Route[] {
     return {
       method: 'POST',
       path: `/dashboard/bulk/:bulk/${command}`,
+      role: 'admin',
       takes: 'form',
       async handle(_, c, form) {
         const bulk = findBulk(system, c)
@@ -83,29 +88,45 @@ export function bulkRoutes(system: JobSystem): readonly Route[] {
     }
   })
   return [
-    { method: 'POST', path: '/dashboard/bulk', takes: 'form', handle: (_, __, form) => prepare(system, form) },
-    { method: 'GET', path: '/dashboard/bulk/:bulk', limit: 'read', handle: (_, c) => bulkPage(findBulk(system, c)) },
+    {
+      method: 'POST',
+      path: '/dashboard/bulk',
+      role: 'admin',
+      takes: 'form',
+      handle: (_, c, form) => prepare(system, form, callerOf(c, 'dashboard', form.get('reason') ?? '')),
+    },
+    {
+      method: 'GET',
+      path: '/dashboard/bulk/:bulk',
+      limit: 'read',
+      handle: (_, c) => bulkPage(findBulk(system, c), allowedTo(system, c)),
+    },
     ...commandRoutes,
   ]
 }
 
 /** Begins to count. */
-async function prepare(system: JobSystem, form: URLSearchParams): Promise<Response> {
+async function prepare(system: JobSystem, form: URLSearchParams, caller: CallerOptions): Promise<Response> {
   const command = commands.find((event) => event === form.get('command'))
   if (!command) throw new InvalidInputError([{ path: 'command', message: `must be one of: ${commands.join(', ')}` }])
-  const { id } = await system.prepareBulk(command, new FilterFields(form).toFilter(), byDashboard)
+  const { id } = await system.prepareBulk(command, new FilterFields(form).toFilter(), caller)
   return seeOther(`/dashboard/bulk/${id}`)
 }
 
-function bulkPage(bulk: Bulk): Response {
-  return page({ title: titleOf(bulk), section: '/dashboard/jobs', refreshMs, children: <BulkView bulk={bulk} /> })
+function bulkPage(bulk: Bulk, allowed: Allowed): Response {
+  return page({
+    title: titleOf(bulk),
+    section: '/dashboard/jobs',
+    refreshMs,
+    children: <BulkView bulk={bulk} allowed={allowed} />,
+  })
 }
 
 function titleOf({ command }: Bulk): string {
   return `${upperFirst(command)} many jobs`
 }
 
-function BulkView({ bulk }: { readonly bulk: Bulk }) {
+function BulkView({ bulk, allowed }: { readonly bulk: Bulk; readonly allowed: Allowed }) {
   const { id, phase, matched, more, moved, refused, error, upTo, lookedTo } = bulk
   const isOver = moved + refused > 0 || error !== null
   return (
@@ -130,7 +151,7 @@ function BulkView({ bulk }: { readonly bulk: Bulk }) {
       </p>
       {isOver && <progress max={matched} value={moved + refused} aria-label="Progress" />}
       <div class="head">
-        {bulk.can('run') && matched > 0 && (
+        {allowed.bulk && bulk.can('run') && matched > 0 && (
           <form method="post" action={`/dashboard/bulk/${id}/run`}>
             <input type="hidden" name="matched" value={`${matched}`} />
             <button type="submit">
@@ -138,7 +159,7 @@ function BulkView({ bulk }: { readonly bulk: Bulk }) {
             </button>
           </form>
         )}
-        {bulk.can('stop') && (
+        {allowed.bulk && bulk.can('stop') && (
           <form method="post" action={`/dashboard/bulk/${id}/stop`}>
             <button type="submit" class="quiet">
               {bulk.can('run') ? 'Discard' : 'Stop'}

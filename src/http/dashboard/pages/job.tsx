@@ -9,10 +9,11 @@ import {
 import { JobNotFoundError } from '../../../errors.ts'
 import { parseQuery, pathQuery } from '../../query.ts'
 import { renderJob } from '../charts/render.ts'
+import type { Allowed } from './allowed.ts'
 import { ExplanationSection } from './explanation.tsx'
 import { PathSection } from './job-path.tsx'
 import { page } from './page.tsx'
-import { duration, number, Pre, StateLabel, Time, upperFirst } from './parts.tsx'
+import { duration, number, Pre, ProducerNote, ReasonField, StateLabel, Time, upperFirst } from './parts.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 1_000
@@ -26,6 +27,7 @@ export async function jobPage(
   system: JobSystem,
   id: number,
   query: URLSearchParams,
+  allowed: Allowed,
   clock: () => number,
 ): Promise<Response> {
   const { at: asked } = parseQuery(pathQuery, query)
@@ -46,7 +48,7 @@ export async function jobPage(
     styles: ['chart.css'],
     children: (
       <>
-        <Head job={job} next={explanation.next} />
+        <Head job={job} next={explanation.next} allowed={allowed} />
         <ExplanationSection explanation={explanation} now={now} />
         <PathSection id={id} at={at} lastSeq={lastSeq} history={history} chart={chart} />
         <div class="columns">
@@ -61,10 +63,11 @@ export async function jobPage(
 interface HeadProps {
   readonly job: Job
   readonly next: Explanation['next']
+  readonly allowed: Allowed
 }
 
 /** With a button for exactly what the machine lets a person do; what cannot be done now says why. */
-function Head({ job: { id, state, type, queue }, next }: HeadProps) {
+function Head({ job: { id, state, type, queue }, next, allowed }: HeadProps) {
   return (
     <section class="card head">
       <h1>Job {id}</h1>
@@ -73,11 +76,13 @@ function Head({ job: { id, state, type, queue }, next }: HeadProps) {
         <Text of={type} /> <span class="muted">in queue</span> <Text of={queue} />
       </span>
       <div class="actions">
+        {allowed.isProducer && <ProducerNote />}
         {commands.flatMap((event) => {
           const found = next.find((step) => step.event === event)
-          if (!found) return []
+          if (!found || !allowed.command) return []
           return [
             <form method="post" action={`/dashboard/jobs/${id}/${event}`}>
+              {found.possible !== false && <ReasonField command={event} />}
               <button
                 type="submit"
                 class={commandFacts(event).isDangerous ? 'danger' : undefined}

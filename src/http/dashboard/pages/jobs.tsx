@@ -1,4 +1,5 @@
 import type { Job, JobFilter, JobSystem } from '../../../engine/front-door.ts'
+import type { Allowed } from './allowed.ts'
 import { BulkForms } from './bulk.tsx'
 import { FilterFields, FilterForm } from './job-filter.tsx'
 import { page } from './page.tsx'
@@ -14,6 +15,7 @@ const refreshMs = 2_000
 export async function jobsPage(
   system: JobSystem,
   query: URLSearchParams,
+  allowed: Allowed,
   clock: () => number,
   gone: AbortSignal,
 ): Promise<Response> {
@@ -37,7 +39,11 @@ export async function jobsPage(
           <JobTable jobs={jobs} now={now} />
           <Looked count={jobs.length} next={next} asked={asked} isFirst={cursor === null} />
         </section>
-        <BulkForms asked={asked} open={system.bulks().filter((bulk) => bulk.can('run') || bulk.can('stop'))} />
+        <BulkForms
+          asked={asked}
+          open={system.bulks().filter((bulk) => bulk.can('run') || bulk.can('stop'))}
+          allowed={allowed}
+        />
       </>
     ),
   })

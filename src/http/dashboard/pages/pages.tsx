@@ -1,6 +1,7 @@
 import { commands, type JobSystem } from '../../../engine/front-door.ts'
-import { byDashboard, idOf, queryOf } from '../../request.ts'
+import { callerOf, idOf, queryOf } from '../../request.ts'
 import type { Route } from '../../routes/route.ts'
+import { allowedTo } from './allowed.ts'
 import { bulkRoutes } from './bulk.tsx'
 import { jobPage } from './job.tsx'
 import { jobsPage } from './jobs.tsx'
@@ -18,9 +19,10 @@ export function pageRoutes(system: JobSystem, now: () => number, isGuarded: bool
     return {
       method: 'POST',
       path: `/dashboard/jobs/:id/${command}`,
+      role: 'operate',
       takes: 'form',
-      async handle(_, c) {
-        const { id } = await system[command](idOf(c), byDashboard)
+      async handle(_, c, form) {
+        const { id } = await system[command](idOf(c), callerOf(c, 'dashboard', form.get('reason') ?? ''))
         return seeOther(`/dashboard/jobs/${id}`)
       },
     }
@@ -33,13 +35,13 @@ export function pageRoutes(system: JobSystem, now: () => number, isGuarded: bool
       method: 'GET',
       path: '/dashboard/jobs',
       limit: 'list',
-      handle: (_, c, __, gone) => jobsPage(system, queryOf(c), now, gone),
+      handle: (_, c, __, gone) => jobsPage(system, queryOf(c), allowedTo(system, c), now, gone),
     },
     {
       method: 'GET',
       path: '/dashboard/jobs/:id',
       limit: 'read',
-      handle: (_, c) => jobPage(system, idOf(c), queryOf(c), now),
+      handle: (_, c) => jobPage(system, idOf(c), queryOf(c), allowedTo(system, c), now),
     },
     ...jobCommands,
     ...bulkRoutes(system),

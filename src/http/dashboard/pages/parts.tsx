@@ -60,3 +60,17 @@ export function Pre({ text }: { readonly text: string }) {
 export function upperFirst(word: string): string {
   return word.charAt(0).toUpperCase() + word.slice(1)
 }
+
+export function ProducerNote() {
+  return (
+    <p class="muted">
+      This process only enqueues and reads jobs. To cancel or requeue them, use the dashboard of the server of this
+      file.
+    </p>
+  )
+}
+
+/** Why a button is pressed: kept in the history. */
+export function ReasonField({ command }: { readonly command: string }) {
+  return <input name="reason" maxlength={1_000} placeholder="Why (optional)" aria-label={`Why ${command}`} data-own />
+}
