@@ -1,11 +1,13 @@
 #!/usr/bin/env node
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import { backupCommand } from './cli/backup.ts'
 import { compactCommand } from './cli/compact.ts'
 import { isKilledEarly } from './cli/container.ts'
 import { connectionsMax } from './cli/descriptors.ts'
 import { readEnvironment, type ServerConfig } from './cli/environment.ts'
+import { initFiles } from './cli/init.ts'
 import { loadHandlers } from './cli/load-handlers.ts'
 import { createLog, type ProcessLog } from './cli/log.ts'
 import { readServeFlags } from './cli/serve-flags.ts'
@@ -44,6 +46,7 @@ const usage = `Usage: jobmachine [command]
   serve          run the server (the default); environment variables or a .env file configure it, see README.md
                    --handlers FILE     run jobs by the handlers that a module exports; may be given several times
                    --accept-loss CODE  start without the jobs that the last start reported as missing; its error names the code
+  init [folder]  write a first handler, .env, a systemd unit and a Dockerfile, unless one of them is there
   verify [file]  check a database, even while a server uses it; DATABASE_PATH by default
   backup [file] TARGET
                  copy a database, as it is at one instant, to a new file, even while a server uses it; DATABASE_PATH by default
@@ -57,6 +60,7 @@ const commands: Readonly<
   Record<string, { readonly operands: number; run(...operands: string[]): void | Promise<void> }>
 > = {
   serve: { operands: Number.POSITIVE_INFINITY, run: serve },
+  init: { operands: 1, run: init },
   verify: { operands: 1, run: verify },
   backup: { operands: 2, run: backup },
   compact: { operands: 1, run: compact },
@@ -103,6 +107,17 @@ async function serve(...args: string[]): Promise<void> {
     log.warn({ shutdown_grace_ms: opened.graceMs }, killedEarly)
   log.info({ url, durability: system.durability, database: config.databasePath }, 'listening')
   await system.start().catch((error: Error) => log.info({ reason: error.message }, 'not started'))
+}
+
+function init(folder = '.'): void {
+  const parts = { token: randomBytes(32).toString('hex'), node: process.execPath, user: userInfo().username }
+  try {
+    const { there, text } = initFiles(folder, parts)
+    if (there.length > 0) fail(`nothing is written, since there is already: ${there.join(', ')}`, exitConfig)
+    process.stdout.write(text)
+  } catch (error) {
+    fail(`the files could not be written: ${(error as Error).message}`, 1)
+  }
 }
 
 function verify(path = configure().databasePath): void {
