@@ -36,7 +36,7 @@ test('docs/embedding.md shows what the examples do', () => {
   const blocks = [...page.matchAll(/^```js\n\/\/ (examples\S+)\n(.*?)^```$/gms)]
 
   for (const [, path, code] of blocks) expect(readFileSync(join(root, path!), 'utf8')).toContain(code)
-  expect(blocks.length).toBeGreaterThanOrEqual(4)
+  expect(blocks.length).toBeGreaterThanOrEqual(7)
 })
 
 describe.each(['hono', 'express', 'fastify', 'koa'])('mounted in a %s app', (name) => {

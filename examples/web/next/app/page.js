@@ -1,0 +1,1 @@
+export default () => <p>the app itself</p>

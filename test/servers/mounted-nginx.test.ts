@@ -1,0 +1,137 @@
+import { once } from 'node:events'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join, resolve } from 'node:path'
+import type { Page } from 'playwright-core'
+import { expect, test } from 'vitest'
+import { createHttp } from '../../src/http.ts'
+import { describeInBrowser, openPage } from '../support/browser.ts'
+import { testHandlers } from '../support/server.ts'
+import { startSystem, untilState } from '../support/system.ts'
+import { tempFolder, whenDone } from '../support/temp.ts'
+import { describeWith, freePort, program, runServer } from './servers.ts'
+
+const apiToken = 'a-token-of-enough-length'
+const at = '/tools/admin/jobs'
+const [certificate, key] = ['cert', 'key'].map((what) => resolve(`test/support/self-signed-${what}.pem`))
+
+/** An app that has mounted the jobs at /admin/jobs, behind nginx, which has it at https://…/tools/. */
+async function startBehindNginx() {
+  const { system } = await startSystem({ handlers: testHandlers, retryBaseMs: 1, retryMaxMs: 1 })
+  const http = createHttp(system, { basePath: at, apiToken })
+  const app = createServer((incoming, outgoing) => {
+    if (/^\/admin\/jobs([/?]|$)/.test(incoming.url!)) void http.requestListener(incoming, outgoing)
+    else outgoing.end('the app itself')
+  }).listen(0, '127.0.0.1')
+  await once(app, 'listening')
+  whenDone(async () => {
+    await http.close()
+    app.closeAllConnections()
+    app.close()
+  })
+  const folder = tempFolder()
+  mkdirSync(join(folder, 'logs'))
+  const temps = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `${name}_temp_path ${folder}/${name};`,
+  )
+  const port = await freePort()
+  writeFileSync(
+    join(folder, 'nginx.conf'),
+    `daemon off; master_process off; pid ${folder}/pid; error_log stderr;
+    events {}
+    http {
+      access_log off; ${temps.join(' ')}
+      server {
+        listen 127.0.0.1:${port} ssl; ssl_certificate ${certificate}; ssl_certificate_key ${key};
+        location /tools/ {
+          proxy_pass http://127.0.0.1:${(app.address() as AddressInfo).port}/;
+          proxy_http_version 1.1; proxy_set_header Connection "";
+          proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;
+        }
+      }
+    }`,
+  )
+  await runServer(program('nginx'), ['-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf')], port)
+  return { system, url: `https://127.0.0.1:${port}` }
+}
+
+const linksOf = (page: Page) =>
+  page.evaluate<string[]>(`[...document.querySelectorAll('a[href]')].map(({ href }) => href.replace(/#.*/, ''))`)
+
+describeWith(['nginx'], 'mounted in an app behind nginx with TLS and a path of its own', () => {
+  describeInBrowser('in a browser', () => {
+    test('the log-in, every link, form and chart, and live numbers work', async () => {
+      const { system, url } = await startBehindNginx()
+      const { id: dead } = await system.enqueue({ type: 'broken', payload: { order: 1 }, maxRetries: 0 })
+      await untilState(system, dead, 'dead')
+      const { id: waiting } = await system.enqueue({ type: 'echo', payload: null, delayMs: 3_600_000 })
+
+      const page = await openPage(`${url}${at}`, { ignoreHTTPSErrors: true })
+      expect(page.url()).toBe(`${url}${at}/login?next=%2F`)
+      await page.fill('input[name=token]', apiToken)
+      await page.click('button[type=submit]')
+      await page.waitForSelector('#tile-dead')
+      expect(page.url()).toBe(`${url}${at}/`)
+      const [cookie] = await page.context().cookies()
+      expect(cookie).toMatchObject({ path: at, secure: true, httpOnly: true, sameSite: 'Strict' })
+
+      // Charts: the machine, drawn by the server, and the series, drawn by the script.
+      await page.waitForSelector('#jobs-now ~ * svg.chart, section svg.chart')
+      await page.waitForSelector('.series canvas')
+
+      // A number moves without a reload.
+      await page.evaluate('globalThis.isSamePage = true')
+      const { id: later } = await system.enqueue({ type: 'echo', payload: null, delayMs: 3_600_000 })
+      await expect.poll(() => page.textContent('#tile-scheduled')).toBe('2')
+      expect(await page.evaluate('isSamePage')).toBe(true)
+
+      // Every link of every page, from one to the next.
+      const seen = new Set<string>()
+      const open = [`${url}${at}/`, `${url}${at}/dashboard/jobs/${dead}`, `${url}${at}/dashboard/jobs?state=dead`]
+      while (open.length > 0 && seen.size < 40) {
+        const link = open.shift()!
+        if (seen.has(link)) continue
+        seen.add(link)
+        expect(link.startsWith(`${url}${at}`)).toBe(true)
+        const answer = await page.request.get(link)
+        expect([link, answer.status()]).toEqual([link, 200])
+        if (!(answer.headers()['content-type'] ?? '').startsWith('text/html')) continue
+        await page.goto(link)
+        open.push(...(await linksOf(page)))
+      }
+      expect(seen.size).toBeGreaterThan(15)
+
+      // Forms: a filter, a command with a reason, a bulk action with its confirmation.
+      await page.goto(`${url}${at}/dashboard/jobs`)
+      await page.selectOption('select[name=state]', 'dead')
+      await page.click('form[method=get] button[type=submit], form:not([method=post]) button[type=submit]')
+      await page.waitForSelector(`#job-${dead}`)
+      expect(page.url()).toContain('state=dead')
+      await page.goto(`${url}${at}/dashboard/jobs/${waiting}`)
+      await page.fill('input[name=reason]', 'not needed')
+      await page.click(`form[action="${at}/dashboard/jobs/${waiting}/cancel"] button`)
+      await expect.poll(() => page.textContent('body')).toContain('not needed')
+      expect((await system.find(waiting))!.state).toBe('cancelled')
+      await page.goto(`${url}${at}/dashboard/jobs?state=cancelled`)
+      await page.click(`form[action="${at}/dashboard/bulk"] button`)
+      await page.click('form[action$="/run"] button')
+      await expect.poll(() => page.textContent('#phase')).toContain('done')
+      await untilState(system, waiting, 'succeeded')
+
+      // Transitions, as they happen.
+      const streamed = page.evaluate<string>(`new Promise((resolve) => {
+        const events = new EventSource('${at}/events')
+        events.addEventListener('transition', ({ data }) => resolve(data))
+        events.addEventListener('open', () => fetch('${at}/jobs/${later}/cancel', { method: 'POST' }))
+      })`)
+      expect(JSON.parse(await streamed)).toMatchObject({ job_id: later, event: 'cancel' })
+
+      await page.goto(`${url}${at}/`)
+      await page.click(`form[action="${at}/logout"] button`)
+      await page.waitForSelector('input[name=token]')
+      expect(page.url()).toBe(`${url}${at}/login`)
+      expect((await page.request.get(`${url}${at}/jobs`)).status()).toBe(401)
+    })
+  })
+})
