@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { performance } from 'node:perf_hooks'
-import { setTimeout } from 'node:timers/promises'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import { BackpressureError, InvalidInputError } from '../errors.ts'
 import type { Incoming } from './exchange.ts'
 import { exceedsValues } from './json-values.ts'
@@ -13,11 +13,15 @@ const bodiesHeldMax = 8
 /** A larger body is parsed when the loop has come round since the one before. */
 const largeBytes = 16_384
 /**
- * After a rejected body the next one waits for this many times as long as the rejection took, but no longer than this, in ms; small bodies
- * pass meanwhile.
+ * After a body that took longer than this, in ms, to reject, the others wait for this many times as long as it took, at most `restMaxMs`: a
+ * client that is rejected may come again at once. Tiny bodies pass meanwhile.
  */
+const costlyMs = 1
 const restsPerRefusal = 4
 const restMaxMs = 500
+const tinyBytes = 1_024
+/** What reading a body and collecting its garbage takes of the loop. */
+const readBytesPerMs = 500_000
 /** Bytes of a page's form: a filter has a dozen short fields. */
 const formBytesMax = 65_536
 const retryAfterMs = 1_000
@@ -47,8 +51,10 @@ export class RequestLimits {
   readonly #coming = new Map<Held, (error: Error) => void>()
   readonly #rounds = new Rounds()
   #lastTurn: Promise<void> = Promise.resolve()
-  /** Before the next large body is parsed. */
-  #restMs = 1
+  /** By `performance.now()`: from then on bodies are parsed again after one that was refused. */
+  #restUntil = 0
+  /** Bodies that wait for that. */
+  #resting = 0
 
   constructor(limits: BodyLimits) {
     this.heldBytesMax = bodiesHeldMax * limits.maxRequestBytes
@@ -110,9 +116,10 @@ export class RequestLimits {
     const body: Held = { bytes: 0 }
     try {
       const bytes = await this.#read(incoming, body, bytesMax)
+      const isTiny = bytes.length <= tinyBytes
       const isLarge = bytes.length > largeBytes
-      if (isLarge) {
-        await this.#ownTurn()
+      if (isLarge || (!isTiny && this.#isResting())) {
+        await this.#ownTurn(isLarge)
         if (incoming.socket.destroyed) throw clientGone
       }
       // Only now: a body may come as slowly as its client likes.
@@ -123,7 +130,9 @@ export class RequestLimits {
         from = performance.now()
         return await this.#rounds.spend(() => work(parse(bytes)))
       } catch (error) {
-        if (isLarge) this.#restMs = Math.min(1 + restsPerRefusal * (performance.now() - from), restMaxMs)
+        // A conflict has waited for a commit, which takes nobody's time.
+        if (!isTiny && (error instanceof InvalidInputError || error instanceof HttpError))
+          this.#restAfter(performance.now() - from + bytes.length / readBytesPerMs)
         throw error
       } finally {
         this.#requests--
@@ -145,16 +154,32 @@ export class RequestLimits {
   }
 
   /**
-   * Parsing megabytes of JSON takes a second: bodies that arrive together must not be parsed together, or the loop is blocked for all of
-   * that time.
+   * Parsing megabytes of JSON takes a second, and thousands of faults take milliseconds: bodies that arrive together must not be parsed
+   * together, or the loop is blocked for all of that time.
    */
-  #ownTurn(): Promise<void> {
-    this.#lastTurn = this.#lastTurn.then(() => {
-      const restMs = this.#restMs
-      this.#restMs = 1
-      return setTimeout(restMs)
+  #ownTurn(isLarge: boolean): Promise<void> {
+    const rests = this.#isResting()
+    if (rests) this.#resting++
+    this.#lastTurn = this.#lastTurn.then(async () => {
+      // So that the one before is refused, if it is to be.
+      await (isLarge ? setTimeout(1) : setImmediate())
+      for (let restMs = this.#restMs(); restMs > 0; restMs = this.#restMs()) await setTimeout(restMs)
+      if (rests) this.#resting--
     })
     return this.#lastTurn
+  }
+
+  #restAfter(tookMs: number): void {
+    if (tookMs > costlyMs) this.#restUntil = performance.now() + Math.min(restsPerRefusal * tookMs, restMaxMs)
+  }
+
+  #restMs(): number {
+    return this.#restUntil - performance.now()
+  }
+
+  /** Also while some still wait: one that came later would be parsed before them. */
+  #isResting(): boolean {
+    return this.#resting > 0 || this.#restMs() > 0
   }
 
   #read(incoming: Incoming, body: Held, bytesMax: number): Promise<Buffer> {

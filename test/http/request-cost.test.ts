@@ -133,6 +133,31 @@ test('while the jobs of a large array are checked others are served', async () =
   expect((await stored).status).toBe(201)
 })
 
+test('a body that took milliseconds to refuse makes the next of more than 1 KB wait for four times as long', async () => {
+  const took: number[] = []
+  const slow = defineHandler({
+    type: 'slow',
+    payload: z.array(z.string()).refine(() => {
+      const from = performance.now()
+      while (performance.now() < from + 20);
+      took.push(performance.now() - from)
+      return false
+    }),
+    run: () => undefined,
+  })
+  const { post } = await startHttp({ handlers: [slow] })
+  const from = performance.now()
+
+  const answers = await Promise.all(
+    Array.from({ length: 8 }, () => post('/jobs', { type: 'slow', payload: ['x'.repeat(2_000)] })),
+  )
+
+  expect(answers.map(({ status }) => status)).toEqual(Array(8).fill(400))
+  // The second may have begun to wait before the first was refused, and nobody waits for the last.
+  const rests = took.slice(0, -2).map((ms) => Math.min(4 * ms, 500))
+  expect(performance.now() - from).toBeGreaterThan(rests.reduce((sum, ms) => sum + ms, 0))
+})
+
 test('refusals that nobody reads fill what answers may hold, and from then on are a line', async () => {
   const { port, post } = await startHttp({ maxRequestBytes: 125_000 })
   // An answer has three bytes for each of its request's.
