@@ -1,6 +1,6 @@
 /**
  * Builds where there is no build, or one that is older than its sources. With `--if-possible`, for `npm ci` and `npm install`: does nothing where
- * the compiler is not installed, as with `--omit=dev`.
+ * the compiler is not installed, as with `--omit=dev`. With `--install`, for `npm pack` of a clean clone: installs it first.
  */
 import { execSync } from 'node:child_process'
 import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs'
@@ -12,6 +12,8 @@ const built = join(root, 'dist', 'main.js')
 const finished = join(root, 'dist', 'http', 'dashboard', 'browser', 'favicon.svg')
 const sources = ['src', 'scripts', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'tsconfig.browser.json']
 
+if (process.argv.includes('--install') && !isCompilerHere())
+  execSync('npm ci --ignore-scripts', { cwd: root, stdio: ['ignore', process.stderr, 'inherit'] })
 if (existsSync(finished) && newest(sources) <= statSync(finished).mtimeMs) process.exit(0)
 const why = reasonNotTo()
 if (why === null) execSync('npm run build', { cwd: root, stdio: 'inherit' })
@@ -25,13 +27,17 @@ else {
 
 /** Why it cannot be built here; null where it can. */
 function reasonNotTo() {
-  if (!existsSync(join(root, 'node_modules', 'typescript'))) return 'TypeScript is not installed'
+  if (!isCompilerHere()) return 'TypeScript is not installed'
   try {
     accessSync(existsSync(join(root, 'dist')) ? join(root, 'dist') : root, constants.W_OK)
     return null
   } catch {
     return 'this folder is read-only'
   }
+}
+
+function isCompilerHere() {
+  return existsSync(join(root, 'node_modules', 'typescript'))
 }
 
 function newest(paths) {

@@ -527,7 +527,7 @@ describe('an email', () => {
     idempotency_key: 'welcome-New-user-123',
   }
 
-  test('goes out as the README has it, signed in over TLS', async () => {
+  test('goes out signed in over TLS', async () => {
     const { port, mails } = await startSmtp()
     const { post, get, untilState, folder, said } = await serve({
       env: {

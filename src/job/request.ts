@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import canonicalize from 'canonicalize'
 import type { z } from 'zod'
 import { defaultMaxRetries, enqueueBatchMax, type Settings } from '../config.ts'
 import { type InputIssue, InvalidInputError, PayloadError } from '../errors.ts'
+import { canonicalJson } from './canonical-json.ts'
 import { didYouMean } from './did-you-mean.ts'
 import {
   type fields,
@@ -207,7 +207,7 @@ function contentOf(input: Record<string, unknown>, naming: Naming): string {
     return [[wireName, instant ? new Date(value as number | Date).toISOString() : value]]
   })
   return createHash('sha256')
-    .update(canonicalize(Object.fromEntries(sent)) ?? '')
+    .update(canonicalJson(Object.fromEntries(sent)))
     .digest('hex')
 }
 
