@@ -123,7 +123,7 @@ describe.concurrent('a start refuses with one plain line, ends with 1 and change
     chmodSync(folder, 0o755)
 
     expect([code, stdout]).toEqual([1, ''])
-    expect(stderr).toMatch(/^jobmachine: .*jobs\.db.*(permissions|mode 0660 for its files and 0770 for the folder)\n$/)
+    expect(stderr).toMatch(/^jobmachine: .*jobs\.db.*(permissions|mode 0660 for the files and 0770 for the folder)\n$/)
     expect(existsSync(join(folder, 'data'))).toBe(false)
     expect(contents(folder)).toEqual(before)
   })

@@ -197,10 +197,10 @@ describe('a stream', () => {
   })
 
   test('beats while there is nothing to tell, so that it is not idle', async () => {
-    const { port } = await startHttp({ heartbeatMs: 100, timeouts: { idle: 1_000 } })
+    const { port } = await startHttp({ heartbeatMs: 100, timeouts: { idle: 4_000 } })
     const stream = await openEvents(port)
 
-    await until(() => stream.comments.length >= 25)
+    await until(() => stream.comments.length >= 45)
 
     expect([stream.ended, stream.events]).toEqual([false, []])
   })

@@ -15,7 +15,7 @@ beforeAll(() => {
 })
 afterAll(cleanUp)
 
-describe('a seeded bug is caught', { concurrent: isWhole, timeout: 120_000 }, () => {
+describe('a seeded bug is caught', { concurrent: isWhole, timeout: 600_000 }, () => {
   for (const [index, mutation] of tried.entries()) {
     const { file, test: name } = mutation.caughtBy
     test(`${mutation.bug} — by ${file} > ${name}`, async ({ skip }) => {

@@ -205,10 +205,14 @@ export function testJobFacts(open: Open): void {
       await store.lease({ limit: 3, wait: false, start: true })
 
       const { startedAt, crashes } = (await store.find(suspects[0]!))!
-      const alone = { id: suspects[0]!, crashes, startedAt, timeoutMs: null }
+      const exclusive = { id: suspects[0]!, crashes, startedAt, timeoutMs: null }
       expect(before).toEqual([0, 1, 2])
-      expect(await store.jobFacts(suspects[1]!)).toMatchObject({ isSuspect: true, suspectsAhead: { count: 0 }, alone })
-      expect(await store.jobFacts(other!)).toMatchObject({ isSuspect: false, suspectsAhead: { count: 1 }, alone })
+      expect(await store.jobFacts(suspects[1]!)).toMatchObject({
+        isSuspect: true,
+        suspectsAhead: { count: 0 },
+        exclusive,
+      })
+      expect(await store.jobFacts(other!)).toMatchObject({ isSuspect: false, suspectsAhead: { count: 1 }, exclusive })
     })
   })
 }

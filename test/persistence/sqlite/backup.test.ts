@@ -151,7 +151,7 @@ describe('a backup', () => {
     db.close()
     const folder = tempFolder()
 
-    await expect(backUp(path, join(folder, 'b.db'))).rejects.toThrow(/not whole: 10 jobs are queued/)
+    await expect(backUp(path, join(folder, 'b.db'))).rejects.toThrow(/incomplete: 10 jobs are queued/)
     expect(readdirSync(folder)).toEqual([])
   })
 

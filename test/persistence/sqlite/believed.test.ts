@@ -113,7 +113,7 @@ test('when the store ends by itself, what it was asked has an unknown outcome, a
 
   expect(answer()).toMatchObject({
     code: 'outcome_unknown',
-    message: expect.stringMatching(/not known: it is gone\. .*the same idempotency key/),
+    message: expect.stringMatching(/may not have been stored: it is gone\. .*the same idempotency key/),
     cause: expect.any(DatabaseLostError),
   })
   expect(told).toEqual(told.map(() => expect.objectContaining({ code: 'unavailable' })))

@@ -93,7 +93,7 @@ describe('a file that cannot be used is refused with words, and left as it is:',
     [
       'a text file',
       (path: string) => writeFileSync(path, 'this is no database, but long enough to be one '.repeat(40)),
-      /no SQLite file/,
+      /not a SQLite file/,
     ],
     ['a folder', (path: string) => mkdirSync(path), /cannot be opened/],
   ])('%s', async (_, prepare, message) => {
