@@ -140,7 +140,7 @@ test('the example of the testing page runs', async () => {
   const { stdout } = await run(process.execPath, ['--test', '--test-reporter=tap', 'example.test.mjs'], { cwd: folder })
 
   expect(stdout).toMatch(/^# pass 4$/m)
-}, 60_000)
+}, 180_000)
 
 describe('the page of bounds', () => {
   const rows = read('docs/bounds.md')

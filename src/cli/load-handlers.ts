@@ -33,7 +33,9 @@ export async function loadHandlers(paths: readonly string[]): Promise<AnyHandler
 
 function handlersIn(value: unknown, name: string): [AnyHandler, string][] {
   if (Array.isArray(value)) return value.flatMap((each, index) => handlersIn(each, `${name}[${index}]`))
+  // Other things have a `run`, too: an AsyncLocalStorage, a statement of better-sqlite3.
   if (typeof value !== 'object' || value === null || !('run' in value)) return []
+  if (!('type' in value) && !('payload' in value)) return []
   try {
     return [[defineHandler(value as AnyHandler), name]]
   } catch (error) {

@@ -109,9 +109,10 @@ export interface Bulk {
   /** Whether its phase allows that now. */
   can(action: 'run' | 'stop'): boolean
   /**
-   * Begins to change the matched jobs; `matched` confirms the count. Throws `BulkStateError` if it is not ready or matched another number.
+   * Begins to change the matched jobs; `matched` confirms the count, and `by` says who does it: who prepared it unless given. Throws
+   * `BulkStateError` if it is not ready or matched another number.
    */
-  run(matched: number): void
+  run(matched: number, options?: CallerOptions): void
   /** Stops; resolves when its last step is done. */
   stop(): Promise<void>
   /** Resolves when it is not working: it has counted, or has ended. */

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Job, JobSystem } from '../engine/front-door.ts'
 import { InvalidInputError } from '../errors.ts'
+import { actorPattern } from '../job/cause.ts'
 import { HttpError } from './problem.ts'
 
 /** What somebody may do, each more than the one before: see jobs; create, cancel and requeue them; act on many at once. */
@@ -52,7 +53,9 @@ export function createAccess({
 function isAccess(value: unknown): value is Access {
   if (typeof value !== 'object' || value === null) return false
   const { actor, role } = value as Partial<Access>
-  return roles.includes(role as Role) && (actor === undefined || (typeof actor === 'string' && actor !== ''))
+  return (
+    roles.includes(role as Role) && (actor === undefined || (typeof actor === 'string' && actorPattern.test(actor)))
+  )
 }
 
 export function may({ role }: Access, needed: Role): boolean {
@@ -66,7 +69,11 @@ export function assertMay(access: Access, needed: Role): void {
 
 /** The same system, with what `redact` makes of each payload in its place. Texts cannot be searched for: that would tell what is hidden. */
 export function redacted(system: JobSystem, redact: (job: Job) => unknown): JobSystem {
-  const shown = (job: Job): Job => ({ ...job, payload: redact(job) as Job['payload'] })
+  const shown = (job: Job): Job => {
+    const payload: unknown = redact(job) ?? null
+    if (payload instanceof Promise) throw new TypeError('redact must return what to show, and returned a promise')
+    return { ...job, payload }
+  }
   const assertNoText = (filter: { readonly text?: string } = {}) => {
     if (filter.text === undefined) return
     throw new InvalidInputError([

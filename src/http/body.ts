@@ -189,9 +189,11 @@ export class RequestLimits {
     }
     const length = Number(incoming.headers['content-length'] ?? 0)
     if (length > bytesMax) return Promise.reject(tooLarge())
+    // While `authorize` was asked: no event comes any more.
+    if (incoming.destroyed && !incoming.readableEnded) return Promise.reject(clientGone)
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = []
-      // What still comes is thrown away behind the answer: see discard.ts.
+      // What still comes is thrown away behind the answer: see connections.ts.
       const stop = (error: Error) => {
         incoming.off('data', take)
         incoming.pause()

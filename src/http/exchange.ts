@@ -180,7 +180,8 @@ export function withBody(incoming: Incoming & { readonly body?: unknown }): Inco
   const isEmpty = headers['content-length'] === '0'
   const bytes = isEmpty ? Buffer.alloc(0) : bytesOf(incoming.body, headers['content-type'] ?? '')
   if (!bytes) throw bodyWasRead()
-  const replayed = new DetachedRequest(
+  // It holds all its bytes: that `incoming` closes, as it does when it was read, is no reason to end it.
+  return new DetachedRequest(
     {
       method: incoming.method,
       url: incoming.url,
@@ -191,8 +192,6 @@ export function withBody(incoming: Incoming & { readonly body?: unknown }): Inco
     },
     Readable.from([bytes]),
   )
-  incoming.once('close', () => replayed.destroy())
-  return replayed
 }
 
 /** What a parser has made of a body, as it was sent, or so that the same comes of it. */

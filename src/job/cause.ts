@@ -4,7 +4,7 @@ import { causes, type EventCause } from '../machines/cause.ts'
 /** Characters of who asks, and of why. */
 const actorMax = 255
 const reasonMax = 1_000
-const actorPattern = new RegExp(`^\\P{C}{1,${actorMax}}$`, 'u')
+export const actorPattern = new RegExp(`^\\P{C}{1,${actorMax}}$`, 'u')
 const reasonPattern = new RegExp(`^[\\s\\S]{1,${reasonMax}}$`, 'u')
 
 /** By the cause, for callers that say no more of themselves: most do, at each enqueue. */

@@ -12,7 +12,7 @@ export async function runHandler<Output>(
 ): Promise<unknown> {
   const log = { info() {}, warn() {}, error() {} }
   const { signal } = new AbortController()
-  const checked = checkPayload(handler, JSON.parse(JSON.stringify(payload)), 'payload')
+  const checked = checkPayload(handler, JSON.parse(JSON.stringify(payload) ?? 'null'), 'payload')
   if (checked.issues) throw new PayloadError(checked.issues)
   return handler.run(checked.value, {
     jobId: 1,

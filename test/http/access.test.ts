@@ -166,6 +166,8 @@ describe('authorize', () => {
       () => ({ actor: 'ada', role: 'root' }),
       () => true,
       async () => ({ actor: '', role: 'read' }),
+      () => ({ actor: 'x'.repeat(256), role: 'read' }),
+      () => ({ actor: 'a\nb', role: 'read' }),
     ]
 
     for (const authorize of wrong) {
@@ -174,7 +176,7 @@ describe('authorize', () => {
       expect((await fetch(`/jobs/${waiting}/cancel`, { method: 'POST' })).status).toBe(500)
     }
 
-    expect(lines).toHaveLength(8)
+    expect(lines).toHaveLength(2 * wrong.length)
     expect((await system.find(waiting))!.state).toBe('scheduled')
   })
 
@@ -220,6 +222,21 @@ describe('authorize', () => {
     const page = await (await fetch(`/dashboard/jobs/${id}`, { headers: as('ada') })).text()
     for (const text of ['bob', 'ada@example.com', 'wrong &lt;customer&gt;', 'carl']) expect(page).toContain(text)
   })
+
+  test('the history names who confirmed a bulk action, not who counted its jobs', async () => {
+    const fetch = anHttp(byHeader)
+    const as = (actor: string) => ({ ...json, 'x-role': 'admin', 'x-actor': actor })
+    const { id } = await system.enqueue({ type: 'echo', payload: 1, queue: 'confirmed', delayMs: 3_600_000 })
+    const body = JSON.stringify({ command: 'cancel', queue: 'confirmed' })
+
+    const prepared = await fetch('/bulk', { method: 'POST', headers: as('ada'), body })
+    const bulk = system.findBulk(((await prepared.json()) as { id: string }).id)!
+    await bulk.settled()
+    await fetch(`/bulk/${bulk.id}/run`, { method: 'POST', headers: as('bob'), body: '{"matched":1}' })
+    await bulk.settled()
+
+    expect((await system.history(id)).at(-1)).toMatchObject({ event: 'cancel', actor: 'bob' })
+  })
 })
 
 describe('redact', () => {
@@ -245,6 +262,19 @@ describe('redact', () => {
     expect((await fetch('/jobs?text=x1')).status).toBe(400)
     expect((await fetch('/dashboard/jobs?text=x1')).status).toBe(400)
     expect((await fetch('/bulk', bulk)).status).toBe(400)
+  })
+
+  test('one that shows nothing of a payload leaves null', async () => {
+    const fetch = anHttp({ redact: () => undefined })
+
+    expect(await (await fetch(`/jobs/${waiting}`)).json()).toMatchObject({ payload: null })
+    expect((await fetch(`/dashboard/jobs/${waiting}`)).status).toBe(200)
+  })
+
+  test('one that returns a promise shows nothing', async () => {
+    const fetch = anHttp({ redact: async () => 'x1' })
+
+    expect((await fetch(`/jobs/${waiting}`)).status).toBe(500)
   })
 
   test('one that throws shows nothing', async () => {

@@ -1,9 +1,10 @@
 import { type EventFrom, initialTransition, transition } from 'xstate'
 import { BulkStateError } from '../../errors.ts'
+import { causeText } from '../../job/cause.ts'
 import { bulkMachine } from '../../machines/bulk.ts'
 import type { Store } from '../../persistence/store.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import type { Bulk, BulkCommand, BulkFilter, BulkPhase, SystemLog } from '../job-system.ts'
+import type { Bulk, BulkCommand, BulkFilter, BulkPhase, CallerOptions, SystemLog } from '../job-system.ts'
 import type { BulkThrottle } from './bulk-throttle.ts'
 import { BulkIds } from './falling-ids.ts'
 
@@ -33,7 +34,7 @@ export class PreparedBulk implements Bulk {
   readonly filter: BulkFilter
   readonly createdAt: number
   /** Kept with what it does, as JSON text. */
-  readonly #cause: string
+  #cause: string
   readonly #parts: BulkParts
   #snapshot = initialTransition(bulkMachine)[0]
   #ids = new BulkIds()
@@ -78,7 +79,7 @@ export class PreparedBulk implements Bulk {
     return this.#can(action)
   }
 
-  run(matched: number): void {
+  run(matched: number, { by }: CallerOptions = {}): void {
     this.#parts.assertWritable()
     const { phase } = this
     if (!this.#can('run'))
@@ -87,6 +88,8 @@ export class PreparedBulk implements Bulk {
       const message = `it matched ${this.matched} jobs, not the number that was confirmed`
       throw new BulkStateError(phase, this.matched, message)
     }
+    // Who confirms it moves the jobs, not who counted them.
+    if (by) this.#cause = causeText(by, this.id)
     this.#take('run')
     this.#parts.log.info({ bulk: this.id, command: this.command, matched }, 'a bulk action begins')
     this.#work = this.#until(() => this.#move())

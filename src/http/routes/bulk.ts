@@ -117,7 +117,7 @@ export const bulkRoutes: readonly ApiRoute[] = [
     examples: [{ summary: 'one that a restart forgot', status: 404, body: { matched: 12 } }],
     async handle({ system }, c, body) {
       const confirmed = findBulk(system, c)
-      confirmed.run(parseBody(bulkRunRequest, body).matched)
+      confirmed.run(parseBody(bulkRunRequest, body).matched, callerOf(c, 'http'))
       return reply(bulkView(confirmed), 202)
     },
   }),

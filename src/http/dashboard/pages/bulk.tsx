@@ -81,7 +81,7 @@ export function bulkRoutes(system: JobSystem): readonly Route[] {
       takes: 'form',
       async handle(_, c, form) {
         const bulk = findBulk(system, c)
-        if (command === 'run') bulk.run(Number(form.get('matched')))
+        if (command === 'run') bulk.run(Number(form.get('matched')), callerOf(c, 'dashboard'))
         else await bulk.stop()
         return seeOther(`/dashboard/bulk/${bulk.id}`)
       },
@@ -93,7 +93,7 @@ export function bulkRoutes(system: JobSystem): readonly Route[] {
       path: '/dashboard/bulk',
       role: 'admin',
       takes: 'form',
-      handle: (_, c, form) => prepare(system, form, callerOf(c, 'dashboard', form.get('reason') ?? '')),
+      handle: (_, c, form) => prepare(system, form, callerOf(c, 'dashboard')),
     },
     {
       method: 'GET',
