@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { beatMs, Heartbeat, stallMs, Watchdog } from '../../../src/persistence/sqlite/thread/watchdog.ts'
 
 /** See `graceMs` in src/persistence/sqlite/thread/watchdog.ts. */
@@ -52,6 +52,45 @@ describe('a loop that stands still', () => {
 
     expect(watch(graceMs)).toEqual([])
     expect(watch(beatMs)).toHaveLength(1)
+  })
+
+  test('is not taken for one that hangs while it beats again at last, by a look between any two writes of that beat', () => {
+    const { heartbeat, watch, lookAfter } = watched(60_000)
+    const before = watch(20_000)
+    const between: (number | null)[] = []
+    for (const name of ['store', 'add'] as const) {
+      const real = Atomics[name].bind(Atomics) as (...given: unknown[]) => number
+      vi.spyOn(Atomics as Record<typeof name, (...given: unknown[]) => number>, name).mockImplementation((...given) => {
+        between.push(lookAfter(1))
+        const result = real(...given)
+        between.push(lookAfter(1))
+        return result
+      })
+    }
+
+    heartbeat.beat(0)
+    vi.restoreAllMocks()
+
+    expect([before, between]).toEqual([[], [null, null, null, null]])
+  })
+
+  test('is not taken for one that hangs where it beats again in the middle of a look', () => {
+    let beatsInLook = false
+    class Racing extends Heartbeat {
+      override get beats(): number {
+        const beats = super.beats
+        if (beatsInLook) this.beat(0)
+        return beats
+      }
+    }
+    const heartbeat = new Racing()
+    const watchdog = new Watchdog(heartbeat)
+    heartbeat.beat(60_000)
+    for (let at = startAt; at < startAt + 20_000; at += beatMs) watchdog.look(at)
+
+    beatsInLook = true
+
+    expect(watchdog.look(startAt + 20_000)).toBeNull()
   })
 
   test('is given a timeout that was raised after its last beat', () => {

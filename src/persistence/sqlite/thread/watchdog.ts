@@ -32,8 +32,9 @@ export class Heartbeat {
 
   /** Called by the loop while it turns. `longestTimeoutMs`: of the attempts that run now, 0 where none does. */
   beat(longestTimeoutMs: number): void {
-    Atomics.store(this.memory, longestTimeoutAt, longestTimeoutMs)
+    // In this order, and read in the other one: a look between the two must not see a loop that stands still while nothing may run.
     Atomics.add(this.memory, beatAt, 1)
+    Atomics.store(this.memory, longestTimeoutAt, longestTimeoutMs)
   }
 
   /** Called by the loop before it runs what may take that long: the next beat comes too late to say so where that blocks the loop. */
@@ -86,7 +87,8 @@ export class Watchdog {
 
   /** For how long the loop has stood still, if that is longer than any running attempt may take; else null. */
   look(at: number): number | null {
-    const { beats, longestTimeoutMs } = this.#heartbeat
+    const { longestTimeoutMs } = this.#heartbeat
+    const { beats } = this.#heartbeat
     const sinceLast = this.#lookedAt === null ? 0 : at - this.#lookedAt
     if (sinceLast > lateMs) this.#heartbeat.addThreadStall(sinceLast)
     this.#stillMs = beats === this.#beats ? this.#stillMs + (sinceLast > lateMs ? 0 : sinceLast) : 0
