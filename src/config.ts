@@ -1,3 +1,5 @@
+import { inspect } from 'node:util'
+
 /** The settings of a job system. Durations in ms. `defaults` has the default values. */
 export interface Settings {
   /** Jobs that run at once, 1 to 1,000. */
@@ -84,3 +86,8 @@ export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/
 export const timeoutMaxMs = 86_400_000
 /** How long an aborted handler may take to end before its attempt is given up. */
 export const abortGraceMs = 5_000
+
+/** A value that cannot be used, as an error names it: in one line. */
+export function shown(value: unknown): string {
+  return inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 100, maxArrayLength: 3 })
+}

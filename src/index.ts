@@ -53,8 +53,8 @@ export type { Cause, Happened, NextEvent, Obstacle, ObstacleCode, PlaceInLine } 
 
 import { randomUUID } from 'node:crypto'
 import { completeSettings } from './config.ts'
-import { harmless } from './engine/harmless-log.ts'
-import type { JobSystem, SystemLog } from './engine/job-system.ts'
+import { harmless, silentLog } from './engine/harmless-log.ts'
+import type { JobSystem } from './engine/job-system.ts'
 import { checkOptions, type JobSystemOptions } from './engine/options.ts'
 import { createSystem } from './engine/system.ts'
 import type { AnyHandler } from './handlers/define.ts'
@@ -80,7 +80,7 @@ export async function createJobSystem<const Handlers extends readonly AnyHandler
   const {
     database,
     handlers,
-    log: givenLog = silent,
+    log: givenLog = silentLog,
     clock = systemClock,
     random = Math.random,
     onFatal = throwUncaught,
@@ -146,8 +146,6 @@ export async function createJobSystem<const Handlers extends readonly AnyHandler
     throw error
   }
 }
-
-const silent: SystemLog = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 
 function throwUncaught(error: Error): void {
   timers.setImmediate(() => {

@@ -6,6 +6,7 @@ export {
   pageSizes,
   requestDefaults,
   requestPayloadsMax,
+  shown,
 } from '../config.ts'
 export { newJobSchema, snakeCase, storedFields } from '../job/fields.ts'
 export { filterFields, fromWire } from '../job/filter.ts'
@@ -28,4 +29,5 @@ export { type Command, causeOf, commandFacts, commands } from '../machines/event
 export { systemClock } from '../runtime/clock.ts'
 export { ownThread } from '../runtime/own-thread.ts'
 export { version } from '../runtime/version.ts'
+export { silentLog } from './harmless-log.ts'
 export type * from './job-system.ts'

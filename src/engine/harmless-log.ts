@@ -1,5 +1,8 @@
 import type { SystemLog } from './job-system.ts'
 
+/** Of whoever gives none. */
+export const silentLog: SystemLog = { debug() {}, info() {}, warn() {}, error() {}, child: () => silentLog }
+
 /** The same log, with what it throws or rejects with dropped: nothing that a log does may change what becomes of a job. */
 export function harmless(log: SystemLog): SystemLog {
   return {

@@ -1,5 +1,4 @@
-import { inspect } from 'node:util'
-import { ranges, type Settings } from '../config.ts'
+import { ranges, type Settings, shown } from '../config.ts'
 import { ConfigError } from '../errors.ts'
 import type { AnyHandler } from '../handlers/define.ts'
 import { defineHandler } from '../handlers/define.ts'
@@ -98,9 +97,7 @@ function problemsOfSettings(given: Readonly<Record<string, unknown>>): string[] 
     const value = given[name]
     if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max))
       return []
-    return [
-      `${name} is ${inspect(value, { depth: 0, maxStringLength: 100 })}; it must be a whole number from ${min} to ${max}`,
-    ]
+    return [`${name} is ${shown(value)}; it must be a whole number from ${min} to ${max}`]
   })
 }
 
@@ -128,9 +125,4 @@ function problemsOfHandlers(handlers: unknown): string[] {
 
 function problemsOfFunction(name: string, value: unknown): string[] {
   return typeof value === 'function' ? [] : [`${name} is ${shown(value)}; it must be a function`]
-}
-
-/** One line of it. */
-function shown(value: unknown): string {
-  return inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 100, maxArrayLength: 3 })
 }

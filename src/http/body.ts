@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { performance } from 'node:perf_hooks'
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { BackpressureError, InvalidInputError } from '../errors.ts'
-import type { Incoming } from './exchange.ts'
+import { bodyWasRead, type Incoming } from './exchange.ts'
 import { exceedsValues } from './json-values.ts'
 import { HttpError } from './problem.ts'
 import { clientGone } from './read-limits.ts'
@@ -189,8 +189,8 @@ export class RequestLimits {
     }
     const length = Number(incoming.headers['content-length'] ?? 0)
     if (length > bytesMax) return Promise.reject(tooLarge())
-    // While `authorize` was asked: no event comes any more.
-    if (incoming.destroyed && !incoming.readableEnded) return Promise.reject(clientGone)
+    // By `authorize`: no event comes any more.
+    if (incoming.readableEnded) return Promise.reject(bodyWasRead())
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = []
       // What still comes is thrown away behind the answer: see connections.ts.

@@ -203,7 +203,7 @@ function bytesOf(body: unknown, contentType: string): Buffer | undefined {
   return Buffer.from(isForm ? `${new URLSearchParams(body as Record<string, string>)}` : JSON.stringify(body))
 }
 
-function bodyWasRead(): HttpError {
+export function bodyWasRead(): HttpError {
   return new HttpError(
     500,
     'internal_error',

@@ -1,4 +1,3 @@
-import { inspect } from 'node:util'
 import {
   basePathPattern,
   defaults,
@@ -7,6 +6,8 @@ import {
   requestDefaults,
   requestPayloadsMax,
   type SystemLog,
+  shown,
+  silentLog,
 } from '../engine/front-door.ts'
 import { ConfigError } from '../errors.ts'
 import { didYouMean } from '../job/did-you-mean.ts'
@@ -90,12 +91,10 @@ export function completeOptions(system: JobSystem, options: HttpOptions) {
     maxRequestBytes: options.maxRequestBytes ?? requestDefaults.maxRequestBytes,
     maxRequestValues: options.maxRequestValues ?? requestPayloadsMax * defaults.maxPayloadValues,
     maxInFlightRequests: options.maxInFlightRequests ?? requestDefaults.maxInFlightRequests,
-    log: options.log ?? silent,
+    log: options.log ?? silentLog,
     basePath: withoutSlash(options.basePath ?? ''),
   }
 }
-
-const silent: SystemLog = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 
 function problemsOfSystem(system: unknown): string[] {
   if (typeof (system as Partial<JobSystem> | null | undefined)?.find === 'function') return []
@@ -121,8 +120,4 @@ function problemsOf(options: unknown): string[] {
 
 function withoutSlash(path: string): string {
   return path.replace(/\/$/, '')
-}
-
-function shown(value: unknown): string {
-  return inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 100, maxArrayLength: 3 })
 }

@@ -16,7 +16,7 @@ const neverGone: AbortSignal = new AbortController().signal
 
 /**
  * What bounds the answers to a read. `read`: all that are not read yet may hold only so many bytes. `list`, `chart` and `scrape` take long
- * or give much: one after the other besides. `free`: nothing here.
+ * or give much: one after the other besides. `none`: nothing here.
  */
 export type ReadLimit = 'none' | 'read' | 'list' | 'chart' | 'scrape'
 

@@ -69,12 +69,12 @@ export function describeApi(operations: readonly Operation[], described: Describ
   }
 }
 
-function introduction(isGuarded: boolean): string {
+function introduction(needsToken: boolean): string {
   return [
     'Background jobs in one SQLite file. What is answered with 201 is on disk, and runs at least once.',
     'JSON in UTF-8; names in `snake_case`, instants in ISO 8601 UTC with milliseconds, durations in `_ms`. `HEAD` is allowed wherever `GET` is.',
     'Errors are problem documents (RFC 9457); programs should use `code`. An unknown path gives 404, a known path with another method gives 405.',
-    isGuarded
+    needsToken
       ? 'This server requires its token (`API_TOKEN`): send it as `Authorization: Bearer …`, or the cookie of the login form. The health probes need neither.'
       : 'This server requires no token. If `API_TOKEN` is set, every request except for the health probes needs it as `Authorization: Bearer …`.',
   ].join('\n\n')
@@ -82,9 +82,9 @@ function introduction(isGuarded: boolean): string {
 
 function describeOperation(operation: Operation, described: Described): OperationObject {
   const { id, tag, summary, description, body, answers, isOpen } = operation
-  const isGuarded = described.sessionCookie !== null
+  const needsToken = described.sessionCookie !== null
   const parameters = describeParameters(operation)
-  const codes = errorCodesOf(operation, isGuarded)
+  const codes = errorCodesOf(operation, needsToken)
   const refused = [...new Set(codes.map((code) => apiErrors[code].status))].map((status) => [
     status,
     describeErrors(codes.filter((code) => apiErrors[code].status === status)),
@@ -106,7 +106,7 @@ function describeOperation(operation: Operation, described: Described): Operatio
       ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, describeAnswer(answer)])),
       default: { $ref: '#/components/responses/AnyOther' },
     },
-    ...(isGuarded && isOpen && { security: [] }),
+    ...(needsToken && isOpen && { security: [] }),
   }
 }
 

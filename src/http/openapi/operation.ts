@@ -58,11 +58,11 @@ export interface Operation {
   readonly isOpen?: true
 }
 
-/** Every error that an operation may be answered with, by rising status. `isGuarded`: the server asks for a token. */
-export function errorCodesOf(operation: Operation, isGuarded: boolean): ApiErrorCode[] {
+/** Every error that an operation may be answered with, by rising status. `needsToken`: the server asks for a token. */
+export function errorCodesOf(operation: Operation, needsToken: boolean): ApiErrorCode[] {
   const { method, path, query, body, limit = 'none', errors = [], isOpen = false } = operation
   const all = new Set<ApiErrorCode>(['bad_request', 'forbidden_host', 'foreign_origin', ...errors])
-  if (isGuarded && !isOpen) for (const code of ['unauthorized', 'too_many_guesses'] as const) all.add(code)
+  if (needsToken && !isOpen) for (const code of ['unauthorized', 'too_many_guesses'] as const) all.add(code)
   if (!isOpen) for (const code of ['forbidden', 'unavailable'] as const) all.add(code)
   for (const { error } of parametersOf(path)) all.add(error)
   if (query) all.add('invalid_input')

@@ -19,7 +19,7 @@ export interface EventSet {
 }
 
 /**
- * `leaseToken`: of the lease that must be held, where a transition is fenced. `delayMs`: until the job may run again, if it does; 0 unless given.
+ * `leaseToken`: of the lease that must be held for the transition, if it needs one. `delayMs`: until the job may run again, if it does; 0 unless given.
  * `error`: JSON text.
  */
 export function intoRanges(

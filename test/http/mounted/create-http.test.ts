@@ -205,6 +205,20 @@ describe('a body that a parser of the app has read', () => {
     expect((await system.find(id))!.state).toBe('scheduled')
   })
 
+  test('is asked for where authorize has read it', async () => {
+    const { requestListener } = anHttp({
+      async authorize(request) {
+        await request.text()
+        return { role: 'admin' }
+      },
+    })
+    const url = await serveApp(requestListener)
+
+    const answer = await fetch(`${url}/jobs`, { method: 'POST', headers: json, body: aJob })
+
+    expect([answer.status, await answer.text()]).toEqual([500, expect.stringContaining('was read before')])
+  })
+
   test('is asked for where the app has kept nothing of it', async () => {
     const answer = await parsed(undefined)
 

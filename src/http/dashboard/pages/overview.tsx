@@ -18,8 +18,8 @@ const refreshMs = 1_000
 /** Rows of the list of workers, which may be a thousand. */
 const workersShownMax = 100
 
-/** The HTML of `GET /`: everything at one look. `isGuarded`: whoever sees it has logged in, and may want to log out. */
-export async function renderOverview(system: JobSystem, clock: () => number, isGuarded: boolean): Promise<string> {
+/** The HTML of `GET /`: everything at one look. `needsToken`: whoever sees it has logged in, and may want to log out. */
+export async function renderOverview(system: JobSystem, clock: () => number, needsToken: boolean): Promise<string> {
   const draw = (name: ChartName) => renderMachine(system, name, { inline: true })
   const [counts, metrics, job, dispatcher, worker] = await Promise.all([
     system.counts(),
@@ -36,7 +36,7 @@ export async function renderOverview(system: JobSystem, clock: () => number, isG
     styles: ['chart.css', 'uplot.css'],
     children: (
       <>
-        <Head system={system} metrics={metrics} isGuarded={isGuarded} />
+        <Head system={system} metrics={metrics} needsToken={needsToken} />
         <Tiles counts={counts} />
         <section class="card" aria-labelledby="jobs-now">
           <h2 id="jobs-now">Every job, now</h2>
@@ -62,10 +62,10 @@ export async function renderOverview(system: JobSystem, clock: () => number, isG
 interface HeadProps {
   readonly system: JobSystem
   readonly metrics: Metrics
-  readonly isGuarded: boolean
+  readonly needsToken: boolean
 }
 
-function Head({ system, metrics, isGuarded }: HeadProps) {
+function Head({ system, metrics, needsToken }: HeadProps) {
   const { ready, reason } = system.health()
   return (
     <section class="card head">
@@ -77,7 +77,7 @@ function Head({ system, metrics, isGuarded }: HeadProps) {
         On average {duration(metrics.avgTimeInQueueMs)} in queue, {duration(metrics.avgExecutionMs)} executing;{' '}
         {number(metrics.successCount)} succeeded and {number(metrics.failureCount)} attempts failed since the start
       </span>
-      {isGuarded && (
+      {needsToken && (
         <form class="actions" method="post" action="/logout">
           <button type="submit" class="quiet">
             Log out

@@ -12,9 +12,9 @@ import { showSeries } from './series-data.ts'
 /** However many watch, the overview is made twice a second. */
 const overviewMs = 500
 
-/** The dashboard. Every page works without a script; one keeps it moving. `now`: epoch ms. `isGuarded`: a token is asked for. */
-export function pageRoutes(system: JobSystem, now: () => number, isGuarded: boolean): readonly Route[] {
-  const overview = shared(overviewMs, () => renderOverview(system, now, isGuarded))
+/** The dashboard. Every page works without a script; one keeps it moving. `now`: epoch ms. `needsToken`: a token is asked for. */
+export function pageRoutes(system: JobSystem, now: () => number, needsToken: boolean): readonly Route[] {
+  const overview = shared(overviewMs, () => renderOverview(system, now, needsToken))
   const jobCommands = commands.map((command): Route => {
     return {
       method: 'POST',
