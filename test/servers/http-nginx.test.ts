@@ -1,10 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { tempFolder } from '../support/temp.ts'
+import { runNginx } from './nginx.ts'
 import { testThrough } from './proxied.ts'
-import { describeWith, program, runServer } from './servers.ts'
+import { describeWith } from './servers.ts'
 
-const certificate = ['cert', 'key'].map((what) => resolve(`test/support/self-signed-${what}.pem`))
 const documented = `
   client_max_body_size 8m;
   proxy_http_version 1.1;
@@ -13,25 +10,8 @@ const documented = `
   proxy_set_header X-Forwarded-Proto $scheme;`
 
 /** nginx with one server; `locations` of the port behind it. */
-function nginx(locations: (upstream: number) => string, { isTls = false } = {}) {
-  return async (port: number, upstream: number) => {
-    const folder = tempFolder()
-    mkdirSync(join(folder, 'logs'))
-    const temps = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-      (name) => `${name}_temp_path ${folder}/${name};`,
-    )
-    const tls = `ssl_certificate ${certificate[0]}; ssl_certificate_key ${certificate[1]};`
-    writeFileSync(
-      join(folder, 'nginx.conf'),
-      `daemon off; master_process off; pid ${folder}/pid; error_log stderr;
-      events {}
-      http {
-        access_log off; ${temps.join(' ')}
-        server { listen 127.0.0.1:${port}${isTls ? ' ssl' : ''}; ${isTls ? tls : ''} ${locations(upstream)} }
-      }`,
-    )
-    await runServer(program('nginx'), ['-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf')], port)
-  }
+function nginx(locations: (upstream: number) => string, options: { isTls?: boolean } = {}) {
+  return (port: number, upstream: number) => runNginx(port, locations(upstream), options)
 }
 
 describeWith(['nginx'], 'nginx', () => {

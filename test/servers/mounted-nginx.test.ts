@@ -1,20 +1,18 @@
 import { once } from 'node:events'
-import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join, resolve } from 'node:path'
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
 import { createHttp } from '../../src/http/index.ts'
 import { describeInBrowser, openPage } from '../support/browser.ts'
 import { testHandlers } from '../support/server.ts'
 import { startSystem, untilState } from '../support/system.ts'
-import { tempFolder, whenDone } from '../support/temp.ts'
-import { describeWith, freePort, program, runServer } from './servers.ts'
+import { whenDone } from '../support/temp.ts'
+import { runNginx } from './nginx.ts'
+import { describeWith, freePort } from './servers.ts'
 
 const apiToken = 'a-token-of-enough-length'
 const at = '/tools/admin/jobs'
-const [certificate, key] = ['cert', 'key'].map((what) => resolve(`test/support/self-signed-${what}.pem`))
 
 /** An app that has mounted the jobs at /admin/jobs, behind nginx, which has it at https://…/tools/. */
 async function startBehindNginx() {
@@ -30,29 +28,14 @@ async function startBehindNginx() {
     app.closeAllConnections()
     app.close()
   })
-  const folder = tempFolder()
-  mkdirSync(join(folder, 'logs'))
-  const temps = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-    (name) => `${name}_temp_path ${folder}/${name};`,
-  )
   const port = await freePort()
-  writeFileSync(
-    join(folder, 'nginx.conf'),
-    `daemon off; master_process off; pid ${folder}/pid; error_log stderr;
-    events {}
-    http {
-      access_log off; ${temps.join(' ')}
-      server {
-        listen 127.0.0.1:${port} ssl; ssl_certificate ${certificate}; ssl_certificate_key ${key};
-        location /tools/ {
-          proxy_pass http://127.0.0.1:${(app.address() as AddressInfo).port}/;
-          proxy_http_version 1.1; proxy_set_header Connection "";
-          proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;
-        }
-      }
-    }`,
-  )
-  await runServer(program('nginx'), ['-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf')], port)
+  const upstream = (app.address() as AddressInfo).port
+  const locations = `location /tools/ {
+      proxy_pass http://127.0.0.1:${upstream}/;
+      proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;
+    }`
+  await runNginx(port, locations, { isTls: true })
   return { system, url: `https://127.0.0.1:${port}` }
 }
 
