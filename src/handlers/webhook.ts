@@ -5,6 +5,7 @@ import type { HttpClient } from './http-client.ts'
 import { strictPayload, takes } from './payload.ts'
 import { Redactor } from './redact.ts'
 import { retryAfterMs } from './retry-after.ts'
+import { headers } from './webhook-headers.ts'
 import { createSigner } from './webhook-signature.ts'
 
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
@@ -57,14 +58,6 @@ const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 const urlMax = 8_192
 /** Characters of its host and port; a host name has 253, some more if they are percent-encoded. */
 const authorityMax = 1_024
-const headersMax = 50
-const headerBytesMax = 8_192
-
-/** Belong to the connection, to HTTP itself, or to the signature. */
-const ownHeaders = new Set(
-  `connection content-length expect host keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding
-  upgrade webhook-id webhook-signature webhook-timestamp`.split(/\s+/),
-)
 /** Any other header may be a credential, so it does not follow a redirect to another origin. */
 const harmlessHeaders = new Set(['accept', 'accept-language', 'content-type', 'user-agent', 'webhook-id'])
 
@@ -73,19 +66,6 @@ const url = z
   .max(urlMax, { ...takes(`at most ${urlMax} characters`), abort: true })
   .refine(isWebUrl, 'must be an http or https URL without user, password, spaces and control characters')
   .meta({ description: 'http or https, without user and password.', format: 'uri', pattern: '^https?://\\S+$' })
-
-// Not a record, which would check and refuse each of thousands before they are counted.
-const headers = z
-  .custom<Readonly<Record<string, string>>>()
-  .superRefine((given, { addIssue }) => {
-    for (const [path, message] of headerFaults(given)) addIssue({ code: 'custom', path, message })
-  })
-  .meta({
-    type: 'object',
-    additionalProperties: { type: 'string' },
-    description: `At most ${headerBytesMax} bytes in all. Those of the connection and of the signature are set by the call itself.`,
-    maxProperties: headersMax,
-  })
 
 const payload = strictPayload({
   url,
@@ -284,35 +264,4 @@ function isWebUrl(text: string): boolean {
   if (authority === undefined || authority.length > authorityMax || !URL.canParse(text)) return false
   const { protocol, username, password } = new URL(text)
   return (protocol === 'http:' || protocol === 'https:') && username === '' && password === ''
-}
-
-function* headerFaults(headers: unknown): Generator<[path: string[], message: string]> {
-  if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) {
-    yield [[], 'must be an object of names and texts']
-    return
-  }
-  if (Object.keys(headers).length > headersMax) {
-    yield [[], `must have at most ${headersMax} headers`]
-    return
-  }
-  const entries = Object.entries(headers as Readonly<Record<string, unknown>>)
-  const bytes = entries.reduce(
-    (sum, [name, value]) => sum + name.length + (typeof value === 'string' ? value.length : 0),
-    0,
-  )
-  if (bytes > headerBytesMax) {
-    yield [[], `must have at most ${headerBytesMax} bytes of headers`]
-    return
-  }
-  const seen = new Set<string>()
-  for (const [name, value] of entries) {
-    const lowerCased = name.toLowerCase()
-    if (typeof value !== 'string') yield [[name.slice(0, 100)], 'must be text']
-    else if (!/^[!#$%&'*+\-.^_`|~\w]+$/.test(name)) yield [[name.slice(0, 100)], 'is not the name of a header']
-    else if (ownHeaders.has(lowerCased)) yield [[name], 'is set by the call itself']
-    else if (seen.has(lowerCased)) yield [[name], 'is given twice']
-    // Latin-1 without control characters, as HTTP/1.1 carries it.
-    else if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) yield [[name], 'must be one line of Latin-1 text']
-    seen.add(lowerCased)
-  }
 }

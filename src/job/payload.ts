@@ -1,6 +1,7 @@
 import { types } from 'node:util'
 import { defaults } from '../config.ts'
 import type { InputIssue } from '../errors.ts'
+import { className, isBytes, jsonProblem } from './payload-value.ts'
 
 /** How deep arrays and objects of a payload may be nested. */
 export const payloadDepthMax = 64
@@ -146,64 +147,12 @@ function toJsonOf(value: unknown): ((this: unknown, key: string) => unknown) | u
   return typeof toJSON === 'function' ? (toJSON as (key: string) => unknown) : undefined
 }
 
-/** What is wrong with a value as a whole. */
+/** What is wrong with a value as a whole, where it stands. */
 function faultOf(value: unknown, { within }: Place): string | undefined {
-  if (typeof value !== 'object' || value === null) return primitiveFault(value)
+  if (typeof value !== 'object' || value === null) return jsonProblem(value)
   if (within.includes(value)) return 'contains itself; JSON has no cycles'
   if (within.length === payloadDepthMax) return `is nested deeper than ${payloadDepthMax} levels`
-  return objectFault(value)
-}
-
-function primitiveFault(value: unknown): string | undefined {
-  switch (typeof value) {
-    case 'number':
-      return Number.isFinite(value) ? undefined : `${value} is not a JSON number`
-    case 'undefined':
-      return 'its toJSON gives nothing'
-    case 'bigint':
-      return 'a bigint cannot be stored as JSON; use text'
-    case 'symbol':
-    case 'function':
-      return `a ${typeof value} cannot be stored as JSON`
-    default:
-      return
-  }
-}
-
-const isBytes = (value: unknown) => ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)
-
-/** Values that are described by their kind, whatever realm they come from; `advice` may be empty. */
-const kinds: readonly (readonly [is: (value: object) => boolean, what: string, advice: string])[] = [
-  [types.isMap, 'a Map', 'use an object or an array'],
-  [types.isSet, 'a Set', 'use an array'],
-  [types.isPromise, 'a Promise', 'await it first'],
-  [types.isNativeError, 'an Error', 'use its message'],
-  [isBytes, 'bytes', 'use text, such as base64'],
-  [types.isRegExp, 'a RegExp', 'use its source'],
-  [types.isBoxedPrimitive, 'a boxed primitive', 'use the primitive'],
-]
-
-function objectFault(value: object): string | undefined {
-  const kind = kinds.find(([is]) => is(value))
-  if (kind) return `${kind[1]} cannot be stored as JSON; ${kind[2]}`
-  const prototype = Object.getPrototypeOf(value)
-  // `Array.prototype` is an array itself, in every realm; that of a class that extends it is none.
-  if (Array.isArray(value) ? Array.isArray(prototype) : prototype === null || isRootPrototype(prototype)) return
-  return `an instance of ${className(value)} cannot be stored as JSON; use a plain object, or add a toJSON to its class`
-}
-
-/** `Object.prototype`, of any realm. */
-function isRootPrototype(prototype: object): boolean {
-  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf')
-}
-
-function className(value: unknown): string {
-  try {
-    const name: unknown = Object(value).constructor.name
-    return typeof name === 'string' && name !== '' ? name.slice(0, 100) : 'a class'
-  } catch {
-    return 'a class'
-  }
+  return jsonProblem(value)
 }
 
 function messageOf(error: unknown): string {

@@ -1,8 +1,9 @@
-import type { AnyStateMachine, AnyStateNode, EventFrom } from 'xstate'
+import type { AnyStateMachine, AnyStateNode } from 'xstate'
+import { eventText, guardText } from './chart-text.ts'
 import { dispatcherMachine } from './dispatcher.ts'
 import { type Edge, edges } from './edges.ts'
 import { jobEvents } from './events.ts'
-import { type GuardName, jobMachine } from './job.ts'
+import { jobMachine } from './job.ts'
 import { slotMachine } from './slots.ts'
 
 export interface ChartNode {
@@ -42,48 +43,6 @@ export interface Chart {
   readonly edges: readonly ChartEdge[]
 }
 
-/** The words for an event. */
-interface EventText {
-  /** What has happened, said of the job, the dispatcher or the slot. */
-  readonly what: string
-  readonly who: string
-}
-
-/** What a guard says if it holds, and if it does not. */
-interface GuardText {
-  readonly holds: string
-  readonly not: string
-}
-
-const jobGuardText: Readonly<Record<GuardName, GuardText>> = {
-  attemptsRemain: { holds: 'attempts remain', not: 'last attempt' },
-  runAtLiesAhead: { holds: 'run_at lies ahead', not: 'may run now' },
-  mayCrashAgain: { holds: 'crash', not: 'no crash' },
-  crashed: { holds: 'fourth crash', not: 'no crash' },
-}
-
-const dispatcherGuardText: Readonly<Record<string, GuardText>> = {
-  idle: { holds: 'nothing is left', not: 'something is left' },
-  allStuck: { holds: 'every slot is stuck', not: 'a slot is left' },
-}
-
-/** The events of the machines that are not the job's; of the dispatcher those that lead to another mode. */
-export const eventText = {
-  dispatcher: {
-    recovered: { what: 'the jobs of a dead process were requeued', who: 'the store' },
-    drain: { what: 'a stop was requested', who: '`stop()`, which SIGTERM calls' },
-  } as Readonly<Record<string, EventText>>,
-  worker: {
-    assign: { what: 'got a job whose start is on disk', who: 'the dispatcher' },
-    settle: { what: 'the handler has ended', who: 'the handler' },
-    giveUp: {
-      what: 'the handler was aborted and did not end; nobody waits for it',
-      who: 'the attempt, when its grace has passed, or a drain that ran out of time',
-    },
-    end: { what: 'a handler that was aborted has ended after all', who: 'the handler' },
-  } satisfies Readonly<Record<EventFrom<typeof slotMachine>['type'], EventText>>,
-}
-
 /** The lifecycle of a job, of its edge table. */
 const jobChart: Chart = {
   id: jobMachine.id,
@@ -107,7 +66,7 @@ const dispatcherChart: Chart = {
   title: 'The modes of the dispatcher',
   countsEdges: false,
   nodes: nodesOf(dispatcherMachine),
-  edges: edgesOf(dispatcherMachine, eventText.dispatcher, dispatcherGuardText),
+  edges: edgesOf(dispatcherMachine, eventText.dispatcher, guardText.dispatcher),
 }
 
 /** The lifecycle of one slot of a worker. */
@@ -129,7 +88,7 @@ export type ChartName = keyof typeof charts
  */
 export function describeConditions(conditions: Edge['conditions']): string | null {
   const last = conditions.at(-1)
-  return last ? jobGuardText[last.guard][last.holds ? 'holds' : 'not'] : null
+  return last ? guardText.job[last.guard][last.holds ? 'holds' : 'not'] : null
 }
 
 /** Edges that join the same states by the same event are one arrow. */
@@ -163,8 +122,8 @@ function nodesOf(machine: AnyStateMachine): ChartNode[] {
 
 function edgesOf(
   machine: AnyStateMachine,
-  events: Readonly<Record<string, EventText>>,
-  guards: Readonly<Record<string, GuardText>>,
+  events: typeof eventText.dispatcher,
+  guards: typeof guardText.dispatcher,
 ): ChartEdge[] {
   return statesOf(machine).flatMap((node) =>
     transitionsOf(node).flatMap(({ eventType, guard, target }) => {

@@ -1,5 +1,6 @@
 import { causes } from './cause.ts'
-import { type Chart, charts, describeConditions, eventText, toMermaid } from './chart.ts'
+import { type Chart, charts, describeConditions, toMermaid } from './chart.ts'
+import { eventText } from './chart-text.ts'
 import { type Edge, edges } from './edges.ts'
 import { jobEvents } from './events.ts'
 

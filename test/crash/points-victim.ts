@@ -123,7 +123,11 @@ const patches: readonly Patch[] = [
     find: '// The rows are as they were when they were logged, so all',
     replace: `crash.reach('halfway');\n//`,
   },
-  imported('persistence/sqlite/thread/group-commit.js', `} from '../file/connection.js';`, '../../../crash-point.js'),
+  imported(
+    'persistence/sqlite/thread/group-commit.js',
+    `} from '../file/storage-failure.js';`,
+    '../../../crash-point.js',
+  ),
   {
     file: 'persistence/sqlite/thread/group-commit.js',
     find: 'writer.begin();',

@@ -221,7 +221,11 @@ const durability: readonly Mutation[] = [
     groupCommit(
       'nobody is told where the storage fails (SQLITE_IOERR_FSYNC): nothing is tried again on that connection',
     ),
-    { file: sqlite('file/connection'), find: `startsWith('SQLITE_IOERR')`, replace: `startsWith('SQLITE_IOERR_READ')` },
+    {
+      file: sqlite('file/storage-failure'),
+      find: `startsWith('SQLITE_IOERR')`,
+      replace: `startsWith('SQLITE_IOERR_READ')`,
+    },
   ),
   bug(
     'one bad call fails all that share its commit',
@@ -944,7 +948,7 @@ const histories: readonly Mutation[] = [
       'persistence/sqlite/open.test.ts',
       'a file that cannot be used is refused with words, and left as it is: one whose trigger was dropped',
     ],
-    { file: sqlite('file/connection'), find: 'if (faults.length === 0)', replace: 'if (true)' },
+    { file: sqlite('file/accept'), find: 'if (faults.length === 0)', replace: 'if (true)' },
   ),
   bug(
     'the text of an earlier version is changed',

@@ -44,11 +44,12 @@ import type {
   VerifyReport,
 } from '../store.ts'
 import type { BackupData } from './file/backup-thread.ts'
-import { durability, makeFile, openForReading, storageFailure } from './file/connection.ts'
+import { durability, makeFile, openForReading } from './file/connection.ts'
 import type { Epoch } from './file/epochs.ts'
 import { fileSizes } from './file/filesystem.ts'
 import type { FileId } from './file/held-locks.ts'
 import type { Owner } from './file/lock.ts'
+import { storageFailure } from './file/storage-failure.ts'
 import { Reader } from './read/reader.ts'
 import { toTransitions } from './read/rows.ts'
 import { Scanner } from './read/scanner.ts'

@@ -2,7 +2,8 @@ import { apiErrorCodes, apiErrors } from '../../api-errors.ts'
 import type { ApiDocument } from '../../openapi/api-document.ts'
 import type { SchemaObject } from '../../openapi/json-schema.ts'
 import { type Operation, templateOf } from '../../openapi/operation.ts'
-import { Method, OperationView } from './docs-operation.tsx'
+import { Contents, typeId } from './docs-contents.tsx'
+import { OperationView } from './docs-operation.tsx'
 import { Fields, Takes } from './docs-schema.tsx'
 import { Code, FormattedText, Table, withHeaders } from './docs-text.tsx'
 import { renderPage } from './page.tsx'
@@ -57,55 +58,6 @@ function Introduction({ document, origin }: { readonly document: ApiDocument; re
   )
 }
 
-interface ContentsProps {
-  readonly document: ApiDocument
-  readonly operations: readonly Operation[]
-  readonly types: readonly SchemaObject[]
-}
-
-function Contents({ document, operations, types }: ContentsProps) {
-  return (
-    <nav class="card api-contents" aria-label="Contents">
-      <ul>
-        {document.tags.map(({ name }) => (
-          <li>
-            <a href={`#tag-${name}`}>{name}</a>
-            <ul>
-              {operations
-                .filter(({ tag }) => tag === name)
-                .map(({ path, method, id }) => (
-                  <li>
-                    <a href={`#${id}`} aria-label={`${method} ${templateOf(path)}`}>
-                      <Method of={method} /> <code>{templateOf(path)}</code>
-                    </a>
-                  </li>
-                ))}
-            </ul>
-          </li>
-        ))}
-        <li>
-          <a href="#types">Job types</a>
-          <ul>
-            {types.map(({ title = '' }) => (
-              <li>
-                <a href={`#${anchorOf(title)}`}>
-                  <Code of={title} />
-                </a>
-              </li>
-            ))}
-          </ul>
-        </li>
-        <li>
-          <a href="#schemas">Schemas</a>
-        </li>
-        <li>
-          <a href="#errors">Errors</a>
-        </li>
-      </ul>
-    </nav>
-  )
-}
-
 /** What the payload of each type may be. */
 function JobTypes({ types }: { readonly types: readonly SchemaObject[] }) {
   return (
@@ -123,7 +75,7 @@ function JobType({ type, payload }: { readonly type: string; readonly payload: S
   const { description, examples = [] } = payload
   return (
     <section class="card">
-      <h3 id={anchorOf(type)}>
+      <h3 id={typeId(type)}>
         <Code of={type} />
       </h3>
       {description !== undefined && <FormattedBlocks of={description} />}
@@ -211,8 +163,4 @@ function FormattedBlocks({ of }: { readonly of: string }) {
       ))}
     </>
   )
-}
-
-function anchorOf(type: string): string {
-  return `type-${type}`
 }

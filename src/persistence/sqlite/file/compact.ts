@@ -1,10 +1,11 @@
 import { statSync } from 'node:fs'
 import { DatabaseUnusableError } from '../../../errors.ts'
-import { leaveLog, openForWriting, storageFailure } from './connection.ts'
+import { leaveLog, openForWriting } from './connection.ts'
 import { progressOf } from './epochs.ts'
 import { locateDatabase } from './locate.ts'
 import { lockForServer } from './lock.ts'
 import { Mark } from './mark.ts'
+import { storageFailure } from './storage-failure.ts'
 
 /** Sizes of the database in bytes, before and after. */
 interface CompactReport {

@@ -3,11 +3,12 @@ import type Database from 'better-sqlite3'
 import { DatabaseUnusableError } from '../../../errors.ts'
 import type { Owner } from '../../store.ts'
 import { applicationId, migrations } from '../schema.ts'
+import { assertOurs, assertSchema } from './accept.ts'
 import { beginEpoch } from './epochs.ts'
 import { openKept } from './kept.ts'
-import { assertFile, makeFolder } from './locate.ts'
-import { assertReadable, isOutOfSpace } from './private-files.ts'
-import { schemaDifferences } from './schema-differences.ts'
+import { makeFolder } from './locate.ts'
+import { isOutOfSpace } from './private-files.ts'
+import { corruptFileError, storageFailure } from './storage-failure.ts'
 import { assertWalWhole } from './wal.ts'
 import { findGap, lookAt, prepareIfNew } from './wholeness.ts'
 
@@ -52,7 +53,7 @@ export function openForWriting(
     if (found.databaseBytes > 0) {
       assertWalWhole(path)
       assertOurs(path)
-      assertGuarded(path)
+      assertSchema(path)
       gap = assertWhole(path, found, acceptLoss)
     } else prepare(path, found)
     let db = openKept(path, { timeout: 0 })
@@ -113,98 +114,6 @@ export function openForReading(path: string): Database.Database {
   db.pragma('temp_store = MEMORY')
   db.pragma('trusted_schema = OFF')
   return db
-}
-
-/**
- * What an error says of the file: another connection stands in the way for now (`busy`); the disk, or the size allowed to the file, is full; the
- * disk has failed, and this handle must not be written through again, for a failed fsync may have dropped what it should have kept; the file is
- * corrupt, or no database. Null: it is none of these, but a bug of ours.
- */
-export function storageFailure(error: unknown): 'busy' | 'full' | 'disk' | 'corrupt' | null {
-  const code = codeOf(error)
-  if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) return 'busy'
-  if (code === 'SQLITE_FULL') return 'full'
-  if (code.startsWith('SQLITE_IOERR')) return 'disk'
-  return code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB' ? 'corrupt' : null
-}
-
-/** By its name: if better-sqlite3 is loaded twice, as test runners do, it throws the class of the first copy. */
-function codeOf(error: unknown): string {
-  const { name, code } = Object(error)
-  return name === 'SqliteError' && typeof code === 'string' ? code : ''
-}
-
-/**
- * Checks a file before it is opened for writing: read-only, so that a refused file keeps every byte. Throws `DatabaseUnusableError` if the
- * file belongs to another program or is newer than this one, and the error of SQLite if it is not a database.
- */
-function assertOurs(path: string): void {
-  assertReadable(path)
-  const db = openKept(path, { readonly: true, timeout: 0 })
-  try {
-    const version = db.pragma('user_version', { simple: true }) as number
-    const application = db.pragma('application_id', { simple: true }) as number
-    const tables = db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() as number
-    if (application !== applicationId && (application !== 0 || tables > 0)) {
-      throw new DatabaseUnusableError(describeForeign(db, path))
-    }
-    if (version > migrations.length) {
-      throw new DatabaseUnusableError(
-        `${path} has schema version ${version}, but this program only knows versions up to ${migrations.length}; run the newer version that wrote it`,
-      )
-    }
-  } finally {
-    db.close()
-  }
-}
-
-/** Checks a file that is only read, as above; also throws `DatabaseUnusableError` if it is not a database, or is empty. */
-export function assertKept(path: string): void {
-  assertFile(path)
-  try {
-    assertOurs(path)
-  } catch (error) {
-    throw storageFailure(error) === 'corrupt' ? describeCorruption(path, error) : error
-  }
-  const db = openForReading(path)
-  try {
-    if ((db.pragma('user_version', { simple: true }) as number) > 0) return
-    throw new DatabaseUnusableError(`${path} is empty: it is not yet a jobmachine database; check the path`)
-  } finally {
-    db.close()
-  }
-}
-
-function describeCorruption(path: string, error: unknown): DatabaseUnusableError {
-  return new DatabaseUnusableError(
-    `${path} is damaged or not a SQLite file (${messageOf(error)}); restore it from a backup`,
-    { cause: error },
-  )
-}
-
-/** `.dump`, `.clone` and `.recover` of the sqlite3 shell lose what marks a file as ours. */
-function describeForeign(db: Database.Database, path: string): string {
-  const versions = migrations.map((_, index) => index + 1).reverse()
-  const version = versions.find((version) => schemaDifferences(db, version).length === 0)
-  if (version === undefined) return `${path} is a SQLite file of another program; set DATABASE_PATH to another file`
-  return `${path} has the tables of jobmachine but not its ids, as after .dump, .clone or .recover of sqlite3; if it is complete, run: sqlite3 '${path}' 'PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${version}', then jobmachine verify`
-}
-
-/**
- * Throws `DatabaseUnusableError` if a file of ours has not the CHECKs, indexes and triggers that this program's schema of its version has:
- * it was changed by hand, or by a build whose machine is another.
- */
-function assertGuarded(path: string): void {
-  const db = openKept(path, { readonly: true, timeout: 0 })
-  try {
-    const faults = schemaDifferences(db, db.pragma('user_version', { simple: true }) as number)
-    if (faults.length === 0) return
-    throw new DatabaseUnusableError(
-      `${path} lacks parts of the schema that protect its jobs: ${faults.join('; ')}. Run the version that wrote it, or restore a backup; \`jobmachine verify\` checks its jobs`,
-    )
-  } finally {
-    db.close()
-  }
 }
 
 /**
@@ -277,7 +186,7 @@ function explaining<T>(path: string, open: () => T): T {
   } catch (error) {
     if (error instanceof DatabaseUnusableError || storageFailure(error) === 'busy') throw error
     const cause = { cause: error }
-    if (storageFailure(error) === 'corrupt') throw describeCorruption(path, error)
+    if (storageFailure(error) === 'corrupt') throw corruptFileError(path, error)
     if (storageFailure(error) === 'full' || isOutOfSpace(error))
       throw new DatabaseUnusableError(`the disk that holds ${path} is full; free some space`, cause)
     throw new DatabaseUnusableError(

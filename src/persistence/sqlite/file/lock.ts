@@ -5,11 +5,12 @@ import type Database from 'better-sqlite3'
 import { type DatabaseHolder, DatabaseLockedError, DatabaseUnusableError } from '../../../errors.ts'
 import type { Owner } from '../../store.ts'
 import { ownerSql, toOwner } from '../read/rows.ts'
-import { openForReading, storageFailure } from './connection.ts'
+import { openForReading } from './connection.ts'
 import { type FileId, lockHoldersOf } from './held-locks.ts'
 import { openKept } from './kept.ts'
 import { makeFolder } from './locate.ts'
 import { assertWritable, isOutOfSpace, makePrivate } from './private-files.ts'
+import { storageFailure } from './storage-failure.ts'
 import { lookAt, prepareIfNew } from './wholeness.ts'
 
 export type { Owner }

@@ -1,6 +1,6 @@
 import { countBatched, fromBatches, intoBatches } from '../../batches.ts'
 import { countJobs } from '../../sql/ranges.ts'
-import { storageFailure } from '../file/connection.ts'
+import { storageFailure } from '../file/storage-failure.ts'
 import type { Writer } from '../write/writer.ts'
 import type { Part } from './group-commit.ts'
 import type { HeldLeases } from './held-leases.ts'

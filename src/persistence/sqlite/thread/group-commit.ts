@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3'
 import type { Clock } from '../../../runtime/clock.ts'
-import { storageFailure } from '../file/connection.ts'
+import { storageFailure } from '../file/storage-failure.ts'
 import type { Writer } from '../write/writer.ts'
 
 /** A part of a transaction. It has no effect outside the database until `done`: it may run again after a rollback. */

@@ -1,6 +1,6 @@
 import type { MonotonicClock } from '../../../runtime/clock.ts'
 import type { Lease, StoreEvent } from '../../store.ts'
-import { storageFailure } from '../file/connection.ts'
+import { storageFailure } from '../file/storage-failure.ts'
 import type { Writer } from '../write/writer.ts'
 import { ClockWatch } from './clock-watch.ts'
 import type { Part } from './group-commit.ts'

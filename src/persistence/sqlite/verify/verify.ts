@@ -5,13 +5,16 @@ import { countStates, jobStates } from '../../../machines/edges.ts'
 import type { JobNode, JobState } from '../../../machines/job.ts'
 import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../../machines/replay.ts'
 import { type EdgeCount, retention, type VerifyReport, type Violation } from '../../store.ts'
-import { assertKept, openForReading, storageFailure } from '../file/connection.ts'
+import { assertKept } from '../file/accept.ts'
+import { openForReading } from '../file/connection.ts'
 import { assertFile } from '../file/locate.ts'
 import { schemaDifferences } from '../file/schema-differences.ts'
+import { storageFailure } from '../file/storage-failure.ts'
 import { assertWalWhole } from '../file/wal.ts'
 import { chainFrom } from '../read/histories.ts'
 import { Reader } from '../read/reader.ts'
 import { isOfRun, migrations } from '../schema.ts'
+import { IdSet } from './id-set.ts'
 
 /** Jobs that one read transaction looks at: some milliseconds, so that a live server can reset its WAL in between. */
 const chunkJobs = 1_000
@@ -369,28 +372,5 @@ class Verifier {
   #tell(invariant: Violation['invariant'], jobId: number | null, message: string): void {
     this.#violationCount++
     if (this.#violations.length < toldMax) this.#violations.push({ invariant, jobId, message })
-  }
-}
-
-/** Whole numbers, at a bit each if they lie close together. */
-class IdSet {
-  static readonly #spanBits = 65_536
-  readonly #spans = new Map<number, Uint8Array>()
-
-  add(id: number): void {
-    const key = Math.floor(id / IdSet.#spanBits)
-    let span = this.#spans.get(key)
-    if (!span) {
-      span = new Uint8Array(IdSet.#spanBits / 8)
-      this.#spans.set(key, span)
-    }
-    const bit = id - key * IdSet.#spanBits
-    span[bit >> 3]! |= 1 << (bit & 7)
-  }
-
-  has(id: number): boolean {
-    const key = Math.floor(id / IdSet.#spanBits)
-    const bit = id - key * IdSet.#spanBits
-    return ((this.#spans.get(key)?.[bit >> 3] ?? 0) & (1 << (bit & 7))) !== 0
   }
 }
