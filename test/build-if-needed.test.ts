@@ -68,7 +68,7 @@ describe.concurrent('npm start', () => {
   test.each([
     ['no build', null],
     ['one that is older', longAgo],
-  ])('builds where there is %s', async (_, builtAt) => {
+  ])('builds if there is %s', async (_, builtAt) => {
     expect(await start(clone({ hasCompiler: true, builtAt }))).toContain('building')
   })
 
@@ -93,7 +93,7 @@ describe.concurrent('npm start', () => {
     expect(await start(folder)).toContain('this folder is read-only; the build that is there is used')
   })
 
-  test('without a build and without a compiler says what to do', async () => {
+  test('says what to do without a build and without a compiler', async () => {
     const folder = clone({ hasCompiler: false, builtAt: null })
 
     const refused = await run('npm', ['start'], { cwd: folder, env }).catch((error) => error)
@@ -109,7 +109,7 @@ async function pack(folder: string, ...options: string[]): Promise<string[]> {
   return files.map(({ path }) => path)
 }
 
-test('a clone is built before it is packed, and when it is older than its sources', async () => {
+test('a clone is built before it is packed, and rebuilt if it is older than its sources', async () => {
   const folder = clone({ hasCompiler: true, builtAt: longAgo })
 
   expect(await pack(folder)).toContain('dist/main.js')
@@ -128,7 +128,7 @@ test('the package has what the library, the command and the pages need', async (
   )
 })
 
-test('an install without a compiler leaves all as it is, and does not fail', async () => {
+test('an install without a compiler changes nothing, and does not fail', async () => {
   const folder = clone({ hasCompiler: false, builtAt: null })
 
   await run('npm', ['run', 'prepare'], { cwd: folder, env })

@@ -32,7 +32,7 @@ const named = [...page.matchAll(/`(GET|POST) (\/[^`?\s]*)(?:\?([^`]*))?`/g)].map
 })
 
 describe('the page of HTTP', () => {
-  test('names every route of the API, and no other but the pages', () => {
+  test('names every route of the API, and no others except the pages', () => {
     const pages = ['GET /', 'GET /docs']
     const routes = apiRoutes.map(({ method, path }) => `${method} ${path}`)
 
@@ -62,20 +62,20 @@ describe('the page of HTTP', () => {
           : []
       })
     }),
-  )('says of %s what its %s may be: %s', (_route, name, bounds, schema, row) => {
+  )('says that the %s field %s may be: %s', (_route, name, bounds, schema, row) => {
     const byDefault = schema.default === undefined ? '' : ` (${number(schema.default as number)})`
     const said = row.at(-1)!.split(`\`${name}\``)[1]!
 
     expect(said.slice(0, 40)).toContain(`${bounds}${byDefault}`)
   })
 
-  test('has the fields of a job to create, and no other', () => {
+  test('has the fields of a job to create, and no others', () => {
     const fields = rowsOf('A job to create').flatMap(([first]) => namesIn(first!))
 
     expect(fields.sort()).toEqual(Object.keys(jsonOf(newJob).properties!).sort())
   })
 
-  test.each(Object.entries(jsonOf(newJob).properties!))('says of the field %s what it may be', (name, schema) => {
+  test.each(Object.entries(jsonOf(newJob).properties!))('says what the field %s may be', (name, schema) => {
     const [, takes, byDefault] = rowsOf('A job to create').find(([first]) => first === `\`${name}\``)!
 
     const bounds = boundsOf(schema)
@@ -92,7 +92,7 @@ describe('the page of HTTP', () => {
       const { body } = answers[200] ?? {}
       return row?.at(-1)?.includes('{') && body ? [[`${method} ${path}`, jsonOf(body), row.at(-1)!] as const] : []
     }),
-  )('names every member of the answer to %s, and no other', (_route, { properties = {} }, row) => {
+  )('names every member of the answer to %s, and no others', (_route, { properties = {} }, row) => {
     const inBraces = [...row.matchAll(/\{[^`]*\}/g)].map(([text]) => text)
     const words = inBraces.flatMap((text) => text.match(/\w+/g) ?? [])
     const known = new Set<string>(['SEQ'])
@@ -110,7 +110,7 @@ describe('the page of HTTP', () => {
     expect(words.filter((word) => !known.has(word))).toEqual([])
   })
 
-  test('names every metric, and every phase of many jobs at once', () => {
+  test('names every metric, and every status of bulk actions', () => {
     const { body } = apiRoutes.find(({ path }) => path === '/metrics')!.answers[200]!
     const bulk = apiRoutes.find(({ path }) => path === '/bulk/:bulk')!.answers[200]!.body!
 
@@ -122,7 +122,7 @@ describe('the page of HTTP', () => {
     expect(namesIn(row.at(-1)!.split('`phase`')[1]!)).toEqual(phases)
   })
 
-  test('has every code of an error once, beside its status', () => {
+  test('has every error code once, beside its status', () => {
     const told = rowsOf('Errors').flatMap(([statuses = '', codes = '']) =>
       namesIn(codes).map((code) => [code, statuses.split(', ').map(Number)] as const),
     )
@@ -137,7 +137,7 @@ describe('the page of HTTP', () => {
     expect(idle).toEqual([])
   })
 
-  test('has every handler that comes with the server, with the members of its payload', () => {
+  test('has every built-in handler, with the members of its payload', () => {
     const handlers = builtinHandlers({ smtp: {}, webhook: { allowPrivate: false }, retryMaxMs: 1, now: () => 0 })
     const told = rowsOf('Built-in handlers')
 

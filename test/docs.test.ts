@@ -32,7 +32,7 @@ function userProject(): string {
 describe('the README', () => {
   const readme = read('README.md')
 
-  test('shows the lifecycle as the machine has it', () => {
+  test('shows the machine’s lifecycle', () => {
     expect(blocks(readme, 'mermaid')).toEqual([`${toMermaid()}\n`])
   })
 
@@ -48,7 +48,7 @@ describe('the README', () => {
     expect(stdout).toBe('resizing cat.png to 300, attempt 1\n')
   })
 
-  test('stays the front door: no more than 160 lines', () => {
+  test('stays short: at most 160 lines', () => {
     expect(readme.trimEnd().split('\n').length).toBeLessThanOrEqual(160)
   })
 })
@@ -59,18 +59,18 @@ const pages = ['README.md', 'CHANGELOG.md', 'bench/README.md', 'test/servers/REA
     .map((path) => `docs/${path}`),
 )
 
-test.each(pages)('%s has lines of at most 120 characters, tables and code apart', (path) => {
+test.each(pages)('%s has lines of at most 120 characters, except for tables and code', (path) => {
   const prose = read(path).replace(/^```.*?^```$/gms, '')
   const long = prose.split('\n').filter((line) => line.length > 120 && !line.startsWith('|'))
 
   expect(long).toEqual([])
 })
 
-test('the lifecycle page is what the machines give: npm run docs:lifecycle writes it', () => {
+test('the lifecycle page is what the machines produce: npm run docs:lifecycle writes it', () => {
   expect(read('docs/lifecycle.md')).toBe(lifecyclePage())
 })
 
-test('every curl of the docs is taken by the server', async () => {
+test('the server accepts every curl of the docs', async () => {
   const server = await startServer()
   const commands = ['README.md', 'docs/http.md']
     .flatMap((path) => blocks(read(path), 'sh'))
@@ -86,7 +86,7 @@ test('every curl of the docs is taken by the server', async () => {
   expect(commands.length).toBeGreaterThanOrEqual(4)
 })
 
-test('the backup of the operations page has what was acknowledged', async () => {
+test('the backup of the operations page has everything that was acknowledged', async () => {
   const server = await startServer()
   await fetch(`${server.url}/createJob`, {
     method: 'POST',
@@ -104,7 +104,7 @@ test('the backup of the operations page has what was acknowledged', async () => 
   db.close()
 })
 
-test('the queries of the operations page find the history of a job among others, whole and its end', () => {
+test('the queries of the operations page find all of a job’s history and its end, among other jobs', () => {
   const [whole, newest] = blocks(read('docs/operations.md'), 'sql')
   const { db, commit } = openWriter()
   commit((writer) => writer.enqueue(newCalls(Array.from({ length: 45 }, () => aJob())), 0))
@@ -151,7 +151,7 @@ describe('the page of bounds', () => {
     expect(rows.length).toBeGreaterThan(40)
   })
 
-  test.each(rows)('has the number that the code has, and a test that there is: %.60s', (row) => {
+  test.each(rows)('has the number that the code has, and an existing test: %.60s', (row) => {
     const [, number = '', setIn = '', , tested = ''] = row.split(' | ')
     const [, file = '', name = ''] = /^`(src\/[^`]+)`: `(\w+)`$/.exec(setIn) ?? []
     const [, testFile = '', title = ''] = /`(test\/[^`]+)`: "([^"]+)"/.exec(tested) ?? []
@@ -168,12 +168,12 @@ describe('the page of bounds', () => {
 describe.each(['guarantees', 'security'])('the page of %s', (page) => {
   const named = [...read(`docs/${page}.md`).matchAll(/`(test\/[^`]+)`: "([^"]*)"/g)]
 
-  test.each(named.map(([, file, title]) => [title!, file!]))('names a test that there is: %s', (title, file) => {
+  test.each(named.map(([, file, title]) => [title!, file!]))('names an existing test: %s', (title, file) => {
     expect(title).not.toBe('')
     expect(readFileSync(join(root, file), 'utf8')).toContain(title)
   })
 
-  test('names one for each promise', () => {
+  test('names a test for each promise', () => {
     const promises = read(`docs/${page}.md`)
       .split('\n\n')
       .flatMap((part) => (/^(## .*\n)?\| promise/.test(part) ? part.split('\n') : []))

@@ -12,7 +12,7 @@ describe.each<[string, () => Errors | Promise<Errors>]>([
   ['another copy of the package', errorsOfAnotherCopy],
   ['another realm', errorsOfAnotherRealm],
 ])('an error of %s', (_, load) => {
-  test('is an instance of its own class here, of those above it and of no other', async () => {
+  test('is an instance of its own class here, of the classes above it and of no others', async () => {
     const other: Record<string, unknown> = { ...(await load()) }
 
     for (const [name, kind] of classes) {
@@ -23,7 +23,7 @@ describe.each<[string, () => Errors | Promise<Errors>]>([
     }
   })
 
-  test('of a user’s class that extends one of them is told by the one that it extends', async () => {
+  test('of a user’s class that extends one of them is recognised by the class that it extends', async () => {
     const { PermanentError } = await load()
     class CardDeclined extends PermanentError {
       override readonly code = 'E_CARD'
@@ -51,7 +51,7 @@ test.each<[string, unknown]>([
   ['a function', () => 0],
   ['a Proxy that throws at everything', new Proxy({}, { get: throws, getPrototypeOf: throws })],
   ['a Proxy of nothing any more', revoked()],
-])('%s is no error of ours', (_, value) => {
+])('%s is not one of our errors', (_, value) => {
   expect(value instanceof errors.JobSystemError).toBe(false)
   expect(value instanceof errors.PermanentError).toBe(false)
 })

@@ -18,7 +18,7 @@ async function exposed() {
   return [...parseMetrics(body).values()].flatMap(({ samples }) => samples)
 }
 
-test('every panel of the dashboard asks for metrics that there are', async () => {
+test('every panel of the dashboard uses metrics that exist', async () => {
   const names = new Set((await exposed()).map(({ name }) => name))
 
   for (const { title, targets } of panels) {
@@ -30,7 +30,7 @@ test('every panel of the dashboard asks for metrics that there are', async () =>
   }
 })
 
-test('every label that the dashboard picks by has the values that it names', async () => {
+test('every label that the dashboard selects by has the values it names', async () => {
   const samples = await exposed()
   const picks = [...text.matchAll(/([a-z_]+)(=~?|!~)\\"([a-z|_]+)\\"/g)]
 
@@ -42,7 +42,7 @@ test('every label that the dashboard picks by has the values that it names', asy
   expect(picks.length).toBeGreaterThan(10)
 })
 
-test("the dashboard's variables ask for metrics that there are", async () => {
+test("the dashboard's variables use metrics that exist", async () => {
   const samples = await exposed()
   const queries: string[] = dashboard.templating.list.flatMap(({ query }: { query: string | { query: string } }) =>
     typeof query === 'string' ? [] : [query.query],

@@ -70,7 +70,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
 const roomOf = (file: string) => (file.includes('/') ? file.slice(0, file.indexOf('/')) : null)
 
 describe('imports point inward', () => {
-  test('every file stands in a room, but for the ways in and what all rooms share', () => {
+  test('every file is in a room, except the entry points and what all rooms share', () => {
     const loose = files.filter((file) => !rooms[roomOf(file) ?? ''])
 
     expect(loose.sort()).toEqual(['config.ts', 'errors.ts', 'index.ts', 'main.ts'])
@@ -98,7 +98,7 @@ describe('imports point inward', () => {
     expect(importsOf(file).filter((path) => !known.includes(path) && !path.startsWith('./'))).toEqual([])
   })
 
-  test.each(files.filter((file) => file.startsWith('persistence/sql/')))('%s knows no one database', (file) => {
+  test.each(files.filter((file) => file.startsWith('persistence/sql/')))('%s knows no particular database', (file) => {
     const outside = local(file).filter((path) => !/^(persistence\/sql|machines)\//.test(path))
 
     expect(outside.filter((path) => path !== 'persistence/store.ts')).toEqual([])
@@ -142,14 +142,14 @@ describe('imports point inward', () => {
   })
 })
 
-test('only front doors read the clock, chance or the environment', () => {
+test('only entry points read the clock, randomness or the environment', () => {
   const readers = files.filter((file) =>
     /Date\.now\(|new Date\(\)|Math\.random|randomUUID|process\.env/.test(readFileSync(join(source, file), 'utf8')),
   )
   expect(readers.sort()).toEqual(['http/index.ts', 'index.ts', 'main.ts', 'runtime/clock.ts'])
 })
 
-test('what runs in a user’s event loop uses no timer and no measure of time that fake timers may replace', () => {
+test('code in a user’s event loop uses no timer or clock that fake timers may replace', () => {
   const inLoop = loadedBy('index.js').filter((path) => existsSync(join(source, path.replace(/\.js$/, '.ts'))))
   const globals = /(?<![.\w])(?:(?:set|clear)(?:Timeout|Interval|Immediate)|queueMicrotask|performance)\b(?=[.(])/g
   const using = inLoop.flatMap((path) => {

@@ -135,7 +135,7 @@ async function aHeldJob() {
 }
 
 describe('a start', () => {
-  test('says where it listens and what an acknowledged job survives, and makes the data folder', async () => {
+  test('says where it listens and what an acknowledged job survives, and creates the data folder', async () => {
     const { url, folder, log, get } = await serve()
 
     const listening = entryOf(log(), 'listening')
@@ -145,7 +145,7 @@ describe('a start', () => {
     expect(await get('/livez')).toEqual({ status: 'live' })
   })
 
-  test('reads .env in its working directory, and the environment before it', async () => {
+  test('reads .env in its working directory, which the environment overrides', async () => {
     const folder = tempFolder()
     writeFileSync(
       join(folder, '.env'),
@@ -159,7 +159,7 @@ describe('a start', () => {
     expect((await fetch(`${url}/jobs`, { headers: { authorization: 'Bearer sixteen-letters!' } })).status).toBe(200)
   })
 
-  test('with a bad configuration ends with 78 and a line for each bad value, and touches nothing', async () => {
+  test('with a bad configuration ends with 78 and a line for each bad value, and changes nothing', async () => {
     const { closed, folder } = launch({ env: { PORT: 'x', WORKER_COUNT: '0', API_TOKEN: 'short', HOST: '0.0.0.0' } })
 
     const { code, stdout, stderr } = await closed
@@ -185,7 +185,7 @@ describe('a start', () => {
     expect(await get('/readyz')).toEqual({ status: 'ready' })
   })
 
-  test('on a file and a port that another server has ends with 75: the file comes first', async () => {
+  test('on a file and a port that another server uses ends with 75: the file is checked first', async () => {
     const { pid, url, folder } = await serve()
 
     const { code, stderr } = await runCommand([], { folder, env: { PORT: new URL(url).port } })
@@ -204,7 +204,7 @@ describe('a start', () => {
     expect(stderr).toMatch(/^jobmachine: \.env cannot be read: .*\n$/)
   })
 
-  test('on a port that is taken ends with 1 and one line, and lets go of the file', async () => {
+  test('on a port in use ends with 1 and one line, and releases the file', async () => {
     const other = createServer().listen(0, '127.0.0.1')
     await once(other, 'listening')
     onTestFinished(() => void other.close())
@@ -277,7 +277,7 @@ describe('a start', () => {
     },
   )
 
-  test('with --version or --help says it, and ends with 0', async () => {
+  test('with --version or --help prints it, and ends with 0', async () => {
     const [version, help] = await Promise.all([launch({ args: ['--version'] }).closed, runCommand(['--help'])])
 
     expect([version.code, version.stdout]).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)])
@@ -302,7 +302,7 @@ describe('a signal', () => {
     expect(read(folder, 'SELECT state FROM jobs')).toEqual([{ state: 'succeeded' }])
   })
 
-  test('while it starts, from when it has touched the database, ends with 0', async () => {
+  test('during the start, once it has touched the database, ends with 0', async () => {
     const { child, closed, folder } = launch()
     const lock = join(folder, 'data/jobs.db-lock')
     await vi.waitFor(() => expect(existsSync(lock)).toBe(true), { timeout: patienceMs, interval: 1 })
@@ -341,7 +341,7 @@ describe('a signal', () => {
     expect(read(folder, 'SELECT state FROM jobs')).toEqual([{ state: 'succeeded' }])
   })
 
-  test('a second time later ends with 1 at once', async () => {
+  test('a second time after that ends with 1 at once', async () => {
     const { child, closed, post, untilState, logged } = await serve({ env: { SHUTDOWN_GRACE_MS: noEnd } })
     await post('/jobs', aDay)
     await untilState(1, 'running')
@@ -370,7 +370,7 @@ describe('a signal', () => {
     ])
   })
 
-  test('while it stops lets reads through and refuses writes', async () => {
+  test('allows reads and refuses writes during the stop', async () => {
     const { job, env, end } = await aHeldJob()
     const { child, closed, post, get, untilState, logged } = await serve({ env })
     await post('/jobs', job)
@@ -428,7 +428,7 @@ describe('a signal', () => {
   })
 })
 
-test('what a handler left behind and nobody waits for ends the process in good order, with 1', async () => {
+test('an unhandled rejection that a handler left behind ends the process cleanly, with 1', async () => {
   // Nothing that ships leaves anything behind, so a signal makes it.
   const stray = `process.on('SIGUSR2', () => Promise.reject(new Error('left behind')))`
   const { job, env, end } = await aHeldJob()
@@ -448,7 +448,7 @@ test('what a handler left behind and nobody waits for ends the process in good o
   expect(read(folder, 'SELECT state FROM jobs')).toEqual([{ state: 'succeeded' }])
 })
 
-test('after kill -9 the next server starts at once, and runs again what ran', async () => {
+test('after kill -9 the next server starts at once, and runs the interrupted jobs again', async () => {
   // No lease ends by itself before the test does.
   const env = { LEASE_MS: noEnd }
   const first = await serve({ env })
@@ -499,7 +499,7 @@ test('the log has no payload, no key and no secret, whatever its level', async (
   expect(told.filter((text) => (said.stdout + said.stderr).includes(text))).toEqual([])
 })
 
-test('a server whose log nobody reads any more goes on', async () => {
+test('a server whose log is no longer read continues', async () => {
   const { child, url, post, untilState } = await serve()
 
   child.stdout.destroy()
@@ -527,7 +527,7 @@ describe('an email', () => {
     idempotency_key: 'welcome-New-user-123',
   }
 
-  test('goes out signed in over TLS', async () => {
+  test('is sent signed in over TLS', async () => {
     const { port, mails } = await startSmtp()
     const { post, get, untilState, folder, said } = await serve({
       env: {

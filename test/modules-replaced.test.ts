@@ -16,7 +16,7 @@ async function startReceiver(): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-test('an update that takes the files of the package away for a while stops no mail or webhook, and the rest comes back', async () => {
+test('an update that temporarily removes the package’s files stops no mail or webhook, and the rest recovers', async () => {
   const { port, mails } = await startSmtp()
   // Not below /tmp, where someone may have a node_modules of their own, which Node would look into next.
   const package_ = memoryFolder()

@@ -59,7 +59,7 @@ function contents(folder: string) {
     .map(([file, bytes]) => [file, createHash('sha256').update(bytes).digest('hex')])
 }
 
-describe.concurrent('a start refuses with one plain line, ends with 1 and changes nothing, where what may not be written is', () => {
+describe.concurrent('a start fails with one plain line, ends with 1 and changes nothing, if it may not write', () => {
   test.for<[string, (name: string) => { folder: string; database: string }]>([
     [
       'the folder',

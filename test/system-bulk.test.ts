@@ -43,7 +43,7 @@ async function listAll(system: JobSystem, filter: JobFilter = {}): Promise<Job[]
 }
 
 describe('a bulk action', () => {
-  test('shows its count before anything moves, and then moves all of them once', async () => {
+  test('shows its count before anything changes, and then changes all of them once', async () => {
     const { system, clock } = await openSystem({ runs: idle })
     const ids = await enqueueMany(system, 3_000)
 
@@ -91,7 +91,7 @@ describe('a bulk action', () => {
     await until(async () => (await system.counts()).succeeded === 700)
   })
 
-  test('takes those alone that matched when it was counted: not later jobs, nor older ones that match by now', async () => {
+  test('changes only the jobs that matched when it was counted: no later jobs, and no older ones that match by then', async () => {
     const gate = deferred()
     const { system } = await startSystem({
       runs: {
@@ -118,7 +118,7 @@ describe('a bulk action', () => {
     expect(await eventsOf(system, later!.id)).not.toContain('requeue')
   })
 
-  test('leaves alone what has left its state since: a job that runs by now is not cancelled with those that wait', async () => {
+  test('leaves jobs that have left its state since: a job that has started is not cancelled with those that wait', async () => {
     const gate = deferred()
     const { system, clock } = await startSystem({ runs: { work: () => gate.promise } })
     const [soon, late] = await system.enqueue([{ ...waiting, delayMs: 10 }, waiting])
@@ -134,7 +134,7 @@ describe('a bulk action', () => {
     gate.resolve()
   })
 
-  test('without a state is for every state that takes it, and for no other', async () => {
+  test('without a state covers every state that allows it, and no other', async () => {
     const gate = deferred()
     const { system } = await startSystem({ workers: 1, runs: { work: () => gate.promise, other: () => {} } })
     const [other] = await system.enqueue([{ type: 'other', payload: null }])
@@ -178,7 +178,7 @@ describe('a bulk action', () => {
     for (const id of ids) expect(await eventsOf(system, id)).toBe('enqueue lease start cancel')
   })
 
-  test('stops midway: what was moved has moved, the rest stays where it is', async () => {
+  test('can be stopped midway: jobs changed so far stay changed, the rest stay as they are', async () => {
     const { system } = await openSystem({ runs: idle })
     const ids = await enqueueMany(system, 3_000)
     const bulk = await counted(system, 'cancel')
@@ -196,7 +196,7 @@ describe('a bulk action', () => {
     expect((await system.find(ids[0]!))?.state).toBe('scheduled')
   })
 
-  test('tells how far it is, and lets others in between', async () => {
+  test('reports its progress, and lets others run in between', async () => {
     const { system } = await openSystem({ runs: idle })
     await enqueueMany(system, 3_000)
     const bulk = await counted(system, 'cancel')
@@ -217,7 +217,7 @@ describe('a bulk action', () => {
     expect(bulk).toMatchObject({ phase: 'done', moved: 3_000 })
   })
 
-  test('shares its time with the others that run', async () => {
+  test('shares its time with the other running ones', async () => {
     const { system } = await openSystem({ runs: idle })
     await enqueueMany(system, 2_000, { ...waiting, queue: 'a' })
     await enqueueMany(system, 2_000, { ...waiting, queue: 'b' })
@@ -286,7 +286,7 @@ describe('a count is confirmed', () => {
     expect(kept).toMatchObject({ phase: 'done', moved: 3 })
   })
 
-  test('not after it was stopped, which is for good', async () => {
+  test('not after the action was stopped, which is final', async () => {
     const { system } = await openSystem({ runs: idle })
     await enqueueMany(system, 3)
     const [counting, ready] = [await system.prepareBulk('cancel'), await counted(system, 'cancel')]
@@ -351,7 +351,7 @@ describe('a bad filter is refused by its fields', () => {
   })
 })
 
-test('what a list narrowed by text and time shows is what a command over it would move', async () => {
+test('a list filtered by text and time shows what a command over it would change', async () => {
   const { system, clock } = await openSystem({ runs: idle })
   for (let i = 0; i < 40; i++) {
     await system.enqueue({ ...waiting, payload: i % 4 ? 'needle' : 'hay' })
@@ -368,8 +368,8 @@ test('what a list narrowed by text and time shows is what a command over it woul
   expect(moved.map(({ id }) => id)).toEqual(listed.map(({ id }) => id))
 })
 
-describe('of commands over many jobs', () => {
-  test('twenty are kept, newest first, and the oldest that is finished is forgotten', async () => {
+describe('of bulk actions', () => {
+  test('twenty are kept, newest first, and the oldest finished one is forgotten', async () => {
     const { system } = await openSystem({ runs: idle })
     const first = await counted(system, 'cancel')
     const second = await counted(system, 'cancel')
@@ -386,7 +386,7 @@ describe('of commands over many jobs', () => {
     expect(system.findBulk(second.id)).toBeUndefined()
   })
 
-  test('twenty are kept; of those that wait to be confirmed the oldest makes room', async () => {
+  test('twenty are kept; of those waiting for confirmation the oldest is dropped', async () => {
     const { system } = await openSystem({ runs: idle })
     const first = await counted(system, 'cancel')
     for (let i = 1; i < 20; i++) await counted(system, 'cancel')
@@ -398,7 +398,7 @@ describe('of commands over many jobs', () => {
     expect([system.bulks().length, system.bulks()[0]]).toEqual([20, last])
   })
 
-  test('none may begin while twenty are under way', async () => {
+  test('none may begin while twenty are in progress', async () => {
     const { system } = await openSystem({ runs: idle })
     const counting = await Promise.all(Array.from({ length: 20 }, () => system.prepareBulk('cancel')))
 
@@ -407,7 +407,7 @@ describe('of commands over many jobs', () => {
     await Promise.all(counting.map((bulk) => bulk.settled()))
   })
 
-  test('none outlives its system: a stop lets the step under way end, and refuses the rest', async () => {
+  test('none outlives its system: a stop lets the current step end, and refuses the rest', async () => {
     const { system, path, clock } = await openSystem({ runs: idle })
     await enqueueMany(system, 3_000)
     const [moving, ready] = [await counted(system, 'cancel'), await counted(system, 'cancel')]
@@ -432,7 +432,7 @@ describe('of commands over many jobs', () => {
     expect(system.bulks()).toEqual([])
   })
 
-  test('the log tells who moved how many, and nothing of what was searched for', async () => {
+  test('the log says who changed how many, and nothing of the search text', async () => {
     const { system, log } = await openSystem({ runs: idle })
     await system.enqueue({ ...waiting, payload: 'a secret' })
 

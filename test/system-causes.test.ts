@@ -13,7 +13,7 @@ async function causesOf(system: JobSystem, id: number) {
 }
 
 describe('the history keeps who caused an event', () => {
-  test('the application, where nobody else is named', async () => {
+  test('the application, if no other cause is given', async () => {
     const { system } = await openSystem({ runs: { work() {} } })
     const [one, two] = await system.enqueue([waiting, waiting])
     await system.cancel(one!.id)
@@ -27,7 +27,7 @@ describe('the history keeps who caused an event', () => {
     expect(await causesOf(system, two!.id)).toEqual([['enqueue', { cause: 'library' }]])
   })
 
-  test('whoever is named, with actor and reason, in every way to read it', async () => {
+  test('the given cause, with actor and reason, wherever it is read', async () => {
     const { system } = await openSystem({ runs: { work() {} } })
     const [job] = await system.submit(wire, { by: ada })
 
@@ -49,7 +49,7 @@ describe('the history keeps who caused an event', () => {
     expect((await system.verify()).violations).toEqual([])
   })
 
-  test('of each of the jobs that are enqueued together', async () => {
+  test('for each of the jobs that are enqueued together', async () => {
     const { system } = await openSystem({ runs: { work() {} } })
 
     const jobs = await Promise.all([
@@ -86,7 +86,7 @@ describe('the history keeps who caused an event', () => {
     )
   })
 
-  test('the usual one of its type, where none is kept', async () => {
+  test('the usual one of its type, if none is stored', async () => {
     const { system } = await startSystem({ runs: { work() {} } })
     const { id } = await system.enqueue({ type: 'work', payload: null })
     await untilState(system, id, 'succeeded')
@@ -107,7 +107,7 @@ test.each([
   [{ cause: 'http', actor: 'a\nb' }, 'by.actor: '],
   [{ cause: 'http', actor: 7 }, 'by.actor: '],
   [{ cause: 'http', reason: 'x'.repeat(1_001) }, 'by.reason: must be 1 to 1000 characters'],
-])('who asks must be somebody: %j is refused, and changes nothing', async (by, message) => {
+])('the cause must be a valid one: %j is refused, and changes nothing', async (by, message) => {
   const { system } = await openSystem({ runs: { work() {} } })
   const { id } = await system.enqueue(waiting)
   const options = { by: by as EventCause }
@@ -126,7 +126,7 @@ test.each([
   expect(system.bulks()).toEqual([])
 })
 
-test('what `map` passes besides an id says nothing of who asks', async () => {
+test('arguments that `map` passes besides an id do not set the cause', async () => {
   const { system } = await openSystem({ runs: { work() {} } })
   const ids = (await system.enqueue([waiting, waiting])).map(({ id }) => id)
 

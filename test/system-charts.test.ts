@@ -3,7 +3,7 @@ import { InvalidInputError, JobNotFoundError } from '../src/errors.ts'
 import { openSystem, startSystem, until, untilState } from './support/system.ts'
 
 describe('the path of a job', () => {
-  test('is what its history adds up to, now and as it was', async () => {
+  test('is the sum of its history, now and at an earlier moment', async () => {
     const { system } = await startSystem({ runs: { work: () => undefined } })
     const { id } = await system.enqueue({ type: 'work', payload: 1 })
     await untilState(system, id, 'succeeded')
@@ -21,7 +21,7 @@ describe('the path of a job', () => {
     expect([before.seq, before.steps.at(-1)?.to]).toEqual([2, 'leased'])
   })
 
-  test('is none before its first transition nor after its last', async () => {
+  test('is empty before its first transition and after its last', async () => {
     const { system } = await openSystem({ runs: { work: () => undefined } })
     const { id } = await system.enqueue({ type: 'work', payload: 1 })
 
@@ -34,7 +34,7 @@ describe('the path of a job', () => {
   })
 })
 
-test('the counts of edges are those of the file, other processes’ among them', async () => {
+test('the counts of edges are those of the file, including those of other processes', async () => {
   const { system, path } = await startSystem({ runs: { work: () => undefined } })
   const producer = await openSystem({ runs: null, database: path })
   await producer.system.enqueue([1, 2, 3].map((payload) => ({ type: 'work', payload })))

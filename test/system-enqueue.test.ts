@@ -18,7 +18,7 @@ test('a handler and a payload make a job of its type, with the options of a job'
   })
 })
 
-test('a handler with a payload that its schema refuses, with none, or with an option that a job does not have makes no job', async () => {
+test('a handler with a payload that its schema refuses, with none, or with an unknown option makes no job', async () => {
   const { system } = await startSystem({ handlers: [resize] })
   const enqueue = system.enqueue.bind(system) as (...given: unknown[]) => Promise<unknown>
 

@@ -50,7 +50,7 @@ describe('a job explains', () => {
     })
   })
 
-  test('what runs it and when that is told to stop', async () => {
+  test('what runs it and when it is told to stop', async () => {
     const hold = deferred()
     const { system, clock } = await startSystem({
       handlers: [aHandler('work', () => hold.promise, { timeoutMs: 60_000 })],
@@ -96,7 +96,7 @@ describe('a job explains', () => {
     await untilState(system, id, 'succeeded')
   })
 
-  test('that a process which has ended had leased it, before this server has moved it on', async () => {
+  test('that a dead process had leased it, before this server has recovered it', async () => {
     const { system, path, clock } = await openSystem({ runs: { work: () => {} } })
     const { id } = await system.enqueue(aJob)
     const { store: ended } = await openStore({ path, clock })
@@ -128,7 +128,7 @@ describe('a job explains', () => {
     })
   })
 
-  test('that nobody here runs its type', async () => {
+  test('that its type has no handler here', async () => {
     const { system, path, clock } = await startSystem({ runs: { work: () => {} } })
     const { system: producer } = await openSystem({ database: path, clock, runs: null })
     const { id } = await producer.enqueue({ type: 'nobody', payload: null })
@@ -168,7 +168,7 @@ describe('a job explains', () => {
     expect(earliestRunAt).toBeNull()
   })
 
-  test('when it is removed, once it has succeeded', async () => {
+  test('when it will be removed, once it has succeeded', async () => {
     const { system } = await startSystem({ retentionMs: 86_400_000, runs: { work: () => {} } })
     const { id } = await system.enqueue(aJob)
     await untilState(system, id, 'succeeded')
@@ -190,7 +190,7 @@ describe('a job explains', () => {
     expect((await system.explain(id)).because).toMatchObject({ event: 'snooze', attempt: 0, error: null })
   })
 
-  test('that its handler goes on though it was cancelled', async () => {
+  test('that its handler is still running although it was cancelled', async () => {
     const never = deferred()
     const { system } = await startSystem({ workers: 1, runs: { work: () => never.promise } })
     const { id } = await system.enqueue(aJob)
@@ -208,7 +208,7 @@ describe('a job explains', () => {
     await until(async () => !/has not ended/.test((await system.explain(id)).summary))
   })
 
-  test('that its handler was told to stop and does not', async () => {
+  test('that its handler was told to stop but has not stopped', async () => {
     const never = deferred()
     const { system } = await startSystem({ workers: 2, runs: { work: () => never.promise } })
     const { id } = await system.enqueue({ ...aJob, timeoutMs: 5 })
@@ -256,7 +256,7 @@ describe('a server explains what it does itself', () => {
     await expect(system.explain(later.id)).rejects.toBeInstanceOf(UnavailableError)
   })
 
-  test('for ever, where a stop has no end to its grace', async () => {
+  test('until its attempts time out, if the stop’s grace is infinite', async () => {
     const hold = deferred()
     const { system } = await startSystem({ runs: { work: () => hold.promise } })
     const { id } = await system.enqueue(aJob)
@@ -270,7 +270,7 @@ describe('a server explains what it does itself', () => {
     expect(obstacles[0]?.until).toBe(startAt + 300_000)
   })
 
-  test('after a crash, before it has moved on what the dead process ran', async () => {
+  test('after a crash, before it has recovered what the dead process ran', async () => {
     // The child has the machine's clock.
     const clock = new ManualClock(Date.now())
     const { system: reader, path } = await openSystem({ clock, runs: null })
@@ -298,7 +298,7 @@ describe('a server explains what it does itself', () => {
   })
 })
 
-describe('a producer explains what the file tells', () => {
+describe('a producer explains what is in the file', () => {
   test('and says who serves it, and that it does not know more', async () => {
     const hold = deferred()
     const { system, path, clock } = await startSystem({ workers: 1, runs: { work: () => hold.promise } })
@@ -323,7 +323,7 @@ describe('a producer explains what the file tells', () => {
   })
 })
 
-test('a job that there is not cannot be explained', async () => {
+test('an unknown job cannot be explained', async () => {
   const { system } = await openSystem({ runs: { work: () => {} } })
 
   for (const id of [1, 0, -1, 1.5, Number.NaN])

@@ -30,7 +30,7 @@ async function aWorkingSystem(database: string) {
   return { system, fatal, ended }
 }
 
-test('a system of an application that goes on when the store ends answers every call, can be stopped, and the same keys store each job once', async () => {
+test('an application that continues after the store ends gets an answer to every call, can stop the system, and stores each job once with the same keys', async () => {
   const database = join(tempFolder(), 'jobs.db')
   const { system, fatal, ended } = await aWorkingSystem(database)
   const jobs = Array.from({ length: 20 }, (_, n) => ({ type: 'work', payload: n, idempotencyKey: `key ${n}` }))
@@ -59,7 +59,7 @@ test('a system of an application that goes on when the store ends answers every 
   )
 })
 
-test('a system that failed lets go of its file when it is stopped: the same process can serve it again', async () => {
+test('a failed system releases its file when it is stopped: the same process can serve it again', async () => {
   const database = join(tempFolder(), 'jobs.db')
   const { system, fatal } = await aWorkingSystem(database)
   passLook()

@@ -149,14 +149,14 @@ describe('a bad job is refused, every fault by its path, and nothing is stored',
     ['an instance', new URLSearchParams('a=1'), 'payload'],
     ['65 levels', nested(65), `payload${'.0'.repeat(64)}`],
     ['100,000 levels', JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`), `payload${'.0'.repeat(64)}`],
-  ])('a payload that JSON has no word for: %s', async (_, payload, path) => {
+  ])('a payload that JSON cannot represent: %s', async (_, payload, path) => {
     expect(await faults(() => system.enqueue({ type: 'work', payload }))).toMatchObject([{ path }])
     expect(await faults(() => system.enqueue([{ type: 'work', payload }]))).toMatchObject([{ path: `0.${path}` }])
     const keyed = { type: 'work', payload, idempotencyKey: 'k' }
     expect(await faults(() => system.enqueue(keyed))).toMatchObject([{ path }])
   })
 
-  test('what a field takes is said, and that one is missing only where it is', async () => {
+  test('a wrong value is answered with what is allowed, and "required" only if it is missing', async () => {
     const [type] = await faults(() => system.enqueue({ type: 5, payload: 1 } as never))
     const [missing] = await faults(() => system.enqueue({ payload: 1 } as never))
     const [runAt] = await faults(() => system.enqueue({ type: 'work', payload: 1, runAt: 'soon' }))
@@ -168,7 +168,7 @@ describe('a bad job is refused, every fault by its path, and nothing is stored',
     expect(priority?.message).toBe('must be a whole number from -100 to 100')
   })
 
-  test('the error is of the class and has the code that say what is wrong', async () => {
+  test('the error has the class and the code that say what is wrong', async () => {
     const refusal = (input: object) => system.enqueue(input as NewJob).catch((error: unknown) => error)
 
     expect(await refusal({ type: '', payload: 1 })).toMatchObject({ name: 'InvalidInputError', code: 'invalid_input' })
@@ -188,7 +188,7 @@ describe('a bad job is refused, every fault by its path, and nothing is stored',
     expect(mixed).toMatchObject({ code: 'invalid_input' })
   })
 
-  test('nine jobs of which one is bad are nine jobs refused', async () => {
+  test('nine jobs with one bad one are all refused', async () => {
     const jobs = nine.map((n) => ({ type: 'work', payload: n === 7 ? Number.NaN : n }))
 
     await expect(system.enqueue(jobs)).rejects.toMatchObject({ issues: [{ path: '7.payload' }] })
@@ -196,7 +196,7 @@ describe('a bad job is refused, every fault by its path, and nothing is stored',
 })
 
 describe('a payload', () => {
-  test('of any JSON value is stored and given back the same', async () => {
+  test('of any JSON value is stored and returned unchanged', async () => {
     const { system } = await openSystem({ handlers: [work] })
     const payloads = [
       null,
@@ -220,7 +220,7 @@ describe('a payload', () => {
     expect(found).toEqual(payloads)
   })
 
-  test('has its −0 stored as 0 and what is undefined left out, as JSON does', async () => {
+  test('has its −0 stored as 0 and undefined values left out, as in JSON', async () => {
     const { system } = await openSystem({ handlers: [work] })
 
     const { id } = await system.enqueue({ type: 'work', payload: { zero: -0, none: undefined } })
@@ -228,7 +228,7 @@ describe('a payload', () => {
     expect((await system.find(id))?.payload).toEqual({ zero: 0 })
   })
 
-  test('is checked as it will be stored: a Date by its text', async () => {
+  test('is checked as it will be stored: a Date as its text', async () => {
     const { system } = await startSystem({ handlers: [mail] })
 
     const { id } = await system.enqueue({ type: 'mail', payload: { to: 'a@example.com', at: new Date(startAt) } })
@@ -236,7 +236,7 @@ describe('a payload', () => {
     expect(await untilState(system, id, 'succeeded')).toMatchObject({ payload: { at: '2030-01-01T10:00:00.000Z' } })
   })
 
-  test('that its handler could never take is not accepted, and told why', async () => {
+  test('that its handler could never accept is refused, with the reason', async () => {
     const dates = defineHandler({ type: 'dates', payload: z.object({ at: z.date() }), run() {} })
     const { system } = await openSystem({ handlers: [dates] })
 
@@ -268,7 +268,7 @@ describe('a payload', () => {
     await expect(system.enqueue(job)).resolves.toMatchObject({ created: true })
   })
 
-  test('may have as many bytes as are allowed, as UTF-8', async () => {
+  test('may have as many bytes as allowed, as UTF-8', async () => {
     const { system } = await openSystem({ handlers: [work], maxPayloadBytes: 10 })
 
     await expect(system.enqueue({ type: 'work', payload: 'éééé' })).resolves.toMatchObject({ created: true })
@@ -291,7 +291,7 @@ test('a Date of another realm is an instant like any other', async () => {
 describe('an idempotency key', () => {
   const keyed = { type: 'work', payload: { a: 1, b: 2 }, idempotencyKey: 'k' }
 
-  test('used again gives the first job, whatever became of it', async () => {
+  test('used again returns the first job, whatever became of it', async () => {
     const { system } = await startSystem({ handlers: [work] })
     const first = await system.enqueue(keyed)
     await untilState(system, first.id, 'succeeded')
@@ -313,7 +313,7 @@ describe('an idempotency key', () => {
     }
   })
 
-  test('in an array names the item, and the earlier one where that is what it meets', async () => {
+  test('in an array names the item, and the earlier item if it conflicts with that', async () => {
     const { system } = await openSystem({ handlers: [work] })
     const job = { type: 'work', payload: 1 }
 
@@ -345,7 +345,7 @@ describe('an idempotency key', () => {
     ])
   })
 
-  test('used by a hundred calls at once makes one job', async () => {
+  test('used by a hundred simultaneous calls makes one job', async () => {
     const { system } = await openSystem({ handlers: [work] })
 
     const all = await Promise.all(Array.from({ length: 100 }, () => system.enqueue(keyed)))

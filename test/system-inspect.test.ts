@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { InspectionEvent } from 'xstate'
 import { eventsOf, startSystem, untilFinished } from './support/system.ts'
 
-test('an inspector sees what the dispatcher and its workers are told', async () => {
+test('an inspector sees the events of the dispatcher and its workers', async () => {
   const seen: InspectionEvent[] = []
   const { system } = await startSystem({
     workers: 2,
@@ -21,7 +21,7 @@ test('an inspector sees what the dispatcher and its workers are told', async () 
   expect(seen.some((event) => event.type === '@xstate.event' && event.event.assigned?.job.id === id)).toBe(true)
 })
 
-test('an inspector that throws is logged and disturbs no job', async () => {
+test('an inspector that throws is logged and affects no job', async () => {
   const { system, log } = await startSystem({
     runs: { work: () => undefined },
     inspect() {

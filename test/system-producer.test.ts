@@ -8,7 +8,7 @@ import { eventsOf, openSystem, startSystem, until, untilState } from './support/
 afterAll(killChildren)
 
 describe('a producer', () => {
-  test('beside a server in the same process enqueues what that one runs, and reads', async () => {
+  test('beside a server in the same process enqueues what the server runs, and reads', async () => {
     const { system: server, path, clock } = await startSystem({ runs: { work: () => {} } })
     const { system: producer } = await openSystem({ database: path, clock, runs: null })
     await producer.start()
@@ -23,7 +23,7 @@ describe('a producer', () => {
     expect(producer.types).toEqual([])
   })
 
-  test('does not cancel or requeue: that is the server’s', async () => {
+  test('does not cancel or requeue: only the server does', async () => {
     const { system } = await openSystem({ runs: null })
     const { id } = await system.enqueue({ type: 'work', payload: null })
 
@@ -32,14 +32,14 @@ describe('a producer', () => {
     expect((await system.find(id))?.state).toBe('queued')
   })
 
-  test('stores jobs of any type and payload: it has no handlers to ask', async () => {
+  test('stores jobs of any type and payload, because it has no handlers to ask', async () => {
     const { system } = await openSystem({ runs: null })
 
     await expect(system.enqueue({ type: 'whatever', payload: [1] })).resolves.toMatchObject({ state: 'queued' })
     await expect(system.enqueue({ type: 'bad name', payload: [1] })).rejects.toMatchObject({ code: 'invalid_input' })
   })
 
-  test('may be closed, started or not, and the server goes on', async () => {
+  test('may be closed, started or not, and the server continues', async () => {
     const { system: server, path, clock } = await startSystem({ runs: { work: () => {} } })
     for (const started of [true, false]) {
       const { system: producer } = await openSystem({ database: path, clock, runs: null })
@@ -73,7 +73,7 @@ describe('a producer', () => {
     expect(await producer.exited).toEqual({ code: 0, signal: null })
   })
 
-  test('in another process is refused nothing while the server stores, runs, removes and requeues as much as it can', async () => {
+  test('in another process is never refused while the server stores, runs, removes and requeues as much as it can', async () => {
     let isBroken = true
     const { system, path } = await startSystem({
       clock: systemClock,
@@ -109,7 +109,7 @@ describe('a producer', () => {
     expect(bulk).toMatchObject({ phase: 'done', moved: 1_000 })
   })
 
-  test('shares its keys and its bound on what waits with the server', async () => {
+  test('shares its keys and its limit on waiting jobs with the server', async () => {
     const { system: server, path, clock } = await openSystem({ maxQueueDepth: 2, runs: { work: () => {} } })
     const { system: producer } = await openSystem({ database: path, clock, maxQueueDepth: 2, runs: null })
     const keyed = { type: 'work', payload: 1, idempotencyKey: 'k' }
@@ -122,7 +122,7 @@ describe('a producer', () => {
 })
 
 describe('a second server', () => {
-  test('on the same file is refused and told who has it, in this process and in another', async () => {
+  test('on the same file is refused and learns who has it, in this process and in another', async () => {
     const { path } = await startSystem({ runs: { work: () => {} } })
 
     const refusal = await openSystem({ database: path, runs: { work: () => {} } }).catch((error: unknown) => error)
@@ -132,7 +132,7 @@ describe('a second server', () => {
     await expect(startChild({ database: path })).rejects.toMatchObject({ code: 'database_locked', pid: process.pid })
   })
 
-  test('does not get the file because a producer of the same process was closed', async () => {
+  test('does not get the file because a producer in the same process was closed', async () => {
     const { path, clock } = await startSystem({ runs: { work: () => {} } })
     const { system: producer } = await openSystem({ database: path, clock, runs: null })
     await producer.stop()
@@ -142,7 +142,7 @@ describe('a second server', () => {
 })
 
 describe('a job whose type has no handler here', () => {
-  test('waits in queued, is told of, and costs no other job its turn', async () => {
+  test('stays queued, is reported, and delays no other job', async () => {
     const { system, path, clock, log } = await startSystem({ workers: 1, runs: { work: () => {} } })
     const { system: producer } = await openSystem({ database: path, clock, runs: null })
     const [first] = await producer.enqueue(
@@ -159,7 +159,7 @@ describe('a job whose type has no handler here', () => {
     await system.stop()
   })
 
-  test('runs when a server comes that has one', async () => {
+  test('runs when a server with a handler starts', async () => {
     const { system, path, clock } = await startSystem({ runs: { work: () => {} } })
     const { system: producer } = await openSystem({ database: path, clock, runs: null })
     const { id } = await producer.enqueue({ type: 'late', payload: null })

@@ -5,7 +5,7 @@ import { useFakeTimers, useRealTimers } from './support/fake-timers.ts'
 import { eventsOf, openSystem, startSystem, until, untilCalled, untilState } from './support/system.ts'
 
 describe('a stop', () => {
-  test('waits for what runs, and stores its outcome', async () => {
+  test('waits for running jobs, and stores their outcomes', async () => {
     const hold = deferred()
     const { system, path } = await startSystem({ runs: { work: () => hold.promise } })
     const { id } = await system.enqueue({ type: 'work', payload: null })
@@ -21,7 +21,7 @@ describe('a stop', () => {
     expect(await look(path, id)).toEqual(['succeeded', 1, 'enqueue lease start succeed'])
   })
 
-  test('may wait for ever', async () => {
+  test('may wait forever', async () => {
     const hold = deferred()
     const reasons: unknown[] = []
     const { system } = await startSystem({
@@ -43,7 +43,7 @@ describe('a stop', () => {
     expect(reasons).toEqual([])
   })
 
-  test('whose grace ends aborts what runs and gives it back, the attempt not counted', async () => {
+  test('whose grace ends aborts running jobs and gives them back, without counting the attempt', async () => {
     const reasons: unknown[] = []
     const { system, path, fatal } = await startSystem({
       runs: {
@@ -66,7 +66,7 @@ describe('a stop', () => {
     expect(await look(path, id)).toEqual(['queued', 0, 'enqueue lease start release'])
   })
 
-  test('keeps the success of a handler that gets done when it is aborted', async () => {
+  test('keeps the success of a handler that finishes when it is aborted', async () => {
     const { system, path } = await startSystem({
       runs: {
         work: (_, { signal }) => new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve())),
@@ -108,7 +108,7 @@ describe('a stop', () => {
   })
 
   // The acknowledgement comes in one message with the job, leased and started, and the drain before the job's handler is called.
-  test('gives back a job that is started on disk and whose handler was not called yet', async () => {
+  test('gives back a job that is started on disk but whose handler was not called yet', async () => {
     const ran: number[] = []
     const { system, path } = await startSystem({ runs: { work: (_, { jobId }) => void ran.push(jobId) } })
     const { id } = await system.enqueue({ type: 'work', payload: null, maxRetries: 0 })
@@ -154,7 +154,7 @@ describe('a stop', () => {
     await system.stop()
   })
 
-  test('before the start closes the file, and there is no start any more', async () => {
+  test('before the start closes the file, and the system can no longer be started', async () => {
     const { system, path } = await openSystem({ runs: { work: () => {} } })
     await system.enqueue({ type: 'work', payload: null })
 
@@ -185,7 +185,7 @@ describe('a stop', () => {
 })
 
 describe('after a stop', () => {
-  test('every call is refused by an error that says so', async () => {
+  test('every call is refused with an error that says so', async () => {
     const { system } = await startSystem({ runs: { work: () => {} } })
     const { id } = await system.enqueue({ type: 'work', payload: null })
     await system.stop()
@@ -210,7 +210,7 @@ describe('after a stop', () => {
     }
   })
 
-  test('bad input is told before that', async () => {
+  test('a bad input is reported first', async () => {
     const { system } = await startSystem({ runs: { work: () => {} } })
     await system.stop()
 
@@ -254,7 +254,7 @@ describe('a start', () => {
     expect([first!.status, second!.status]).toEqual(['fulfilled', 'rejected'])
   })
 
-  test('is what runs jobs: before it they only wait', async () => {
+  test('is needed to run jobs: before it they only wait', async () => {
     const ran: number[] = []
     const { system } = await openSystem({ runs: { work: (_, { jobId }) => void ran.push(jobId) } })
     expect(system.health()).toEqual({ ready: false, reason: 'not started' })
@@ -268,8 +268,8 @@ describe('a start', () => {
   })
 })
 
-describe('where every slot is held by a handler that does not end', () => {
-  test('the system says which, gives up and asks to be restarted', async () => {
+describe('if every slot is held by a handler that does not end', () => {
+  test('the system says which jobs, gives up and asks for a restart', async () => {
     const never = deferred()
     const { system, path, log, fatal } = await startSystem({ workers: 1, runs: { work: () => never.promise } })
     timersByHand()

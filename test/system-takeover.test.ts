@@ -41,7 +41,7 @@ async function takenOver() {
 }
 
 describe('a job that another owner took over', () => {
-  test('has its signal fired here when its lease is to be renewed, and what it comes to here is nothing', async () => {
+  test('has its signal fired here when its lease is to be renewed, and its result here is ignored', async () => {
     const { system, clock, id, hold, reasons, finishThere } = await takenOver()
 
     clock.advance(leaseMs / 3)
@@ -55,7 +55,7 @@ describe('a job that another owner took over', () => {
     expect(await eventsOf(system, id)).toBe('enqueue lease start expire due lease start succeed')
   })
 
-  test('between its start and the call of its handler has its signal fired, not passed over', async () => {
+  test('between its start and the call of its handler has its signal fired', async () => {
     const hold = deferred()
     const reasons: unknown[] = []
     const { system, clock, path } = await startSystem({

@@ -3,7 +3,7 @@ import { UnavailableError } from '../src/errors.ts'
 import { openKept } from '../src/persistence/sqlite/file/kept.ts'
 import { openSystem, startSystem, untilState } from './support/system.ts'
 
-test('a system checks its file while it runs, and the loop turns meanwhile', async () => {
+test('a system checks its file while it runs, without blocking the loop', async () => {
   const { system } = await startSystem({ runs: { work: () => {} } })
   await system.enqueue(Array.from({ length: 1_000 }, () => ({ type: 'work', payload: null, delayMs: 60_000 })))
   const { id } = await system.enqueue({ type: 'work', payload: null })
@@ -23,7 +23,7 @@ test('a system checks its file while it runs, and the loop turns meanwhile', asy
   expect(turns).toBeGreaterThan(3)
 })
 
-test('a producer checks too, and names what is wrong', async () => {
+test('a producer checks too, and reports violations', async () => {
   const { system, path } = await openSystem({ runs: null })
   const { id } = await system.enqueue({ type: 'work', payload: null })
   const db = openKept(path)
@@ -38,7 +38,7 @@ test('a producer checks too, and names what is wrong', async () => {
   ])
 })
 
-test('a stopped system checks nothing, and a stop ends a check that is under way', async () => {
+test('a stopped system refuses to check, and a stop ends a check in progress', async () => {
   const { system } = await startSystem()
   const underWay = system.verify()
   const ended = expect(underWay).rejects.toThrow(UnavailableError)

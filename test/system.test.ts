@@ -28,7 +28,7 @@ const minute = 60_000
 const day = 86_400_000
 
 describe('a job', () => {
-  test('that is enqueued runs and succeeds, and each step stands in its history', async () => {
+  test('that is enqueued runs and succeeds, and each step is in its history', async () => {
     const ran: unknown[] = []
     const { system } = await startSystem({ runs: { work: (payload, { jobId }) => void ran.push([jobId, payload]) } })
 
@@ -64,7 +64,7 @@ describe('a job', () => {
     ])
   })
 
-  test('keeps the payload that it was given, whatever its handler does to its own', async () => {
+  test('keeps its payload, whatever its handler does to its own copy', async () => {
     const { system } = await startSystem({
       runs: {
         work: (payload: { list: number[] }) => {
@@ -161,7 +161,7 @@ describe('a job', () => {
     expect(runs).toBe(attempts)
   })
 
-  test('is dead at once where no retry can mend it', async () => {
+  test('is dead at once if no retry can help', async () => {
     const { system } = await startSystem({
       runs: {
         work: () => {
@@ -216,7 +216,7 @@ describe('a job', () => {
     [-5, 'snoozed for -5 ms', 'is -5, so it counts as 0'],
     [Number.POSITIVE_INFINITY, 'snoozed for Infinity ms', 'is Infinity, so it counts as 100 years'],
     ['soon', 'snoozed for soon ms', 'is a string'],
-  ])('that is snoozed for %s says in its history what was wrong with that', async (delayMs, text, fault) => {
+  ])('that is snoozed for %s says in its history what was wrong with the delay', async (delayMs, text, fault) => {
     const { system } = await startSystem({
       runs: {
         work: () => {
@@ -249,7 +249,7 @@ describe('a job', () => {
     expect(reasons).toEqual([new AttemptTimeoutError(5)])
   })
 
-  test('goes by its own fields before its handler’s, and by those before the settings', async () => {
+  test('uses its own fields before its handler’s, and those before the settings', async () => {
     const contexts: number[] = []
     const { system } = await startSystem({
       handlers: [
@@ -287,7 +287,7 @@ describe('a delayed job', () => {
     expect((await system.find(later.id))?.startedAt).toBe(startAt + days * day)
   })
 
-  test('takes an instant as epoch ms, a Date or a text, and none of them in the past', async () => {
+  test('accepts an instant as epoch ms, a Date or a text, and none in the past', async () => {
     const { system } = await openSystem({ runs: { work: () => {} } })
     const at = startAt + minute
 
@@ -303,8 +303,8 @@ describe('a delayed job', () => {
   })
 })
 
-describe('which job is next', () => {
-  test('goes by priority, then by age, within a queue', async () => {
+describe('the next job', () => {
+  test('is chosen by priority, then by age, within a queue', async () => {
     const ran: unknown[] = []
     const { system } = await openSystem({ workers: 1, runs: { work: (payload) => void ran.push(payload) } })
     await system.enqueue([
@@ -320,7 +320,7 @@ describe('which job is next', () => {
     expect(ran).toEqual(['high', 'first', 'second', 'low'])
   })
 
-  test('goes round the queues, whatever their names, lengths and priorities', async () => {
+  test('is taken from the queues in turn, whatever their names, lengths and priorities', async () => {
     const ran: unknown[] = []
     const { system } = await openSystem({ workers: 1, runs: { work: (payload) => void ran.push(payload) } })
     const job = (queue: string, payload: string, priority = 0) => ({ type: 'work', queue, payload, priority })
@@ -381,7 +381,7 @@ describe('cancelling', () => {
   })
 
   // The acknowledgement comes in one message with the job, leased and started.
-  test('a job that has started fires its signal, though its handler was not called when it was asked for', async () => {
+  test('a started job fires its signal, even if its handler was not yet called', async () => {
     const reasons: unknown[] = []
     const { system } = await startSystem({
       runs: { work: (_, { signal }) => aborted(signal).catch((reason) => void reasons.push(reason)) },
@@ -429,7 +429,7 @@ describe('cancelling', () => {
     ['succeeded', () => {}, []],
     ['dead', throws, ['requeue']],
     ['cancelled', () => {}, ['requeue']],
-  ] as const)('a %s job is refused, with what it would take', async (state, run, events) => {
+  ] as const)('a %s job is refused, with what it allows', async (state, run, events) => {
     const { system } = await openSystem({ runs: { work: run } })
     const { id } = await system.enqueue({ type: 'work', payload: null, maxRetries: 0 })
     if (state === 'cancelled') await system.cancel(id)
@@ -443,7 +443,7 @@ describe('cancelling', () => {
     expect((await system.find(id))?.state).toBe(state)
   })
 
-  test('a job that there is not is told so', async () => {
+  test('an unknown job says so', async () => {
     const { system } = await openSystem()
 
     for (const id of [1, 0, -1, 1.5, Number.NaN, 2 ** 53]) {
@@ -454,7 +454,7 @@ describe('cancelling', () => {
 })
 
 describe('requeueing', () => {
-  test('right after a cancel calls the handler again only once the signal of the call before has fired', async () => {
+  test('right after a cancel calls the handler again only once the signal of the previous call has fired', async () => {
     const signals: AbortSignal[] = []
     const before: boolean[] = []
     const { system } = await startSystem({
@@ -476,7 +476,7 @@ describe('requeueing', () => {
     expect(before).toEqual([true, true])
   })
 
-  test('a dead job runs it again, its attempts anew', async () => {
+  test('a dead job runs it again, with new attempts', async () => {
     let broken = true
     const { system, clock } = await startSystem({
       runs: {
@@ -542,7 +542,7 @@ describe('requeueing', () => {
   })
 
   // Slots are kept by attempt, not by job: see `a job that is leased again` in machines/prefetch.test.ts.
-  test('a job whose cancelled handler still runs runs it anew beside that one', async () => {
+  test('a job whose cancelled handler is still running runs it again beside that one', async () => {
     const old = deferred()
     const again = deferred()
     const contexts: JobContext[] = []
@@ -572,7 +572,7 @@ describe('requeueing', () => {
 })
 
 describe('metrics', () => {
-  test('count what happened exactly, and average over what ran', async () => {
+  test('count exactly what happened, and average over what ran', async () => {
     const hold = deferred()
     const { system, clock } = await openSystem({
       workers: 1,
@@ -645,7 +645,7 @@ describe('metrics', () => {
     })
   })
 
-  test('begin anew with the process, but for what is true now', async () => {
+  test('start again with the process, except for current values', async () => {
     const { system, path, clock } = await startSystem({ runs: { work: throws } })
     const { id } = await system.enqueue({ type: 'work', payload: null, maxRetries: 0 })
     await untilState(system, id, 'dead')
@@ -713,7 +713,7 @@ describe('the counts', () => {
 })
 
 describe('listing', () => {
-  test('gives pages, newest first, to the end', async () => {
+  test('returns pages, newest first, to the end', async () => {
     const { system } = await openSystem({ runs: { work: () => {} } })
     await system.enqueue(Array.from({ length: 7 }, (_, n) => ({ type: 'work', payload: n })))
 
@@ -728,7 +728,7 @@ describe('listing', () => {
     expect(pages).toEqual([[7, 6, 5], [4, 3, 2], [1]])
   })
 
-  test('is narrowed by state, type and queue, all together', async () => {
+  test('is filtered by state, type and queue, all together', async () => {
     const { system } = await openSystem({ runs: { work: () => {}, other: () => {} } })
     await system.enqueue([
       { type: 'work', payload: null, queue: 'a' },
@@ -746,7 +746,7 @@ describe('listing', () => {
     expect(await ids({ text: `' OR 1=1 --` })).toEqual([])
   })
 
-  test('gives 50 where nothing is said, and 500 at most', async () => {
+  test('returns 50 by default, and 500 at most', async () => {
     const { system } = await openSystem({ runs: { work: () => {} } })
     await system.enqueue(Array.from({ length: 60 }, () => ({ type: 'work', payload: null })))
 
@@ -754,7 +754,7 @@ describe('listing', () => {
     expect((await system.list({ limit: 500 })).jobs).toHaveLength(60)
   })
 
-  test('refuses a limit or a cursor that is none', async () => {
+  test('refuses an invalid limit or cursor', async () => {
     const { system } = await openSystem()
     const refused = (path: string) => ({ code: 'invalid_input', issues: [{ path }] })
 
@@ -780,7 +780,7 @@ describe('the history', () => {
     expect(await seqs({ after: 4 })).toEqual([])
   })
 
-  test('of a job that there is not is an error, and bad pages are', async () => {
+  test('of an unknown job is an error, and so are bad pages', async () => {
     const { system } = await openSystem({ runs: { work: () => {} } })
     await system.enqueue({ type: 'work', payload: null })
 
@@ -791,7 +791,7 @@ describe('the history', () => {
     }
   })
 
-  test('tells the error of each attempt', async () => {
+  test('has the error of each attempt', async () => {
     let n = 0
     const { system, clock } = await startSystem({
       runs: {
@@ -811,7 +811,7 @@ describe('the history', () => {
 })
 
 describe('the transitions of all jobs', () => {
-  test('are read from an id on, and from now where none is given', async () => {
+  test('are read from an id on, or from now if none is given', async () => {
     const { system } = await startSystem({ runs: { work: () => {} } })
     const { id } = await system.enqueue({ type: 'work', payload: null, queue: 'mail' })
     await untilState(system, id, 'succeeded')
@@ -833,7 +833,7 @@ describe('the transitions of all jobs', () => {
     expect(await system.transitions()).toEqual({ transitions: [], last: 4 })
   })
 
-  test('come in short pages where their errors are long, and none is left out', async () => {
+  test('come in short pages if their errors are long, and none is left out', async () => {
     const { system } = await startSystem({
       runs: {
         work: () => {
@@ -858,7 +858,7 @@ describe('the transitions of all jobs', () => {
     expect(Math.max(...lengths)).toBeLessThan(500_000)
   })
 
-  test('are refused where the page is bad', async () => {
+  test('are refused if the page is bad', async () => {
     const { system } = await openSystem({ runs: { work: () => {} } })
 
     for (const page of [{ after: -1 }, { after: 0.5 }, { after: Number.NaN }, { limit: 0 }, { limit: 1_001 }]) {
@@ -867,8 +867,8 @@ describe('the transitions of all jobs', () => {
   })
 })
 
-describe('a bound on what waits', () => {
-  test('refuses a call that would pass it, whole, and says when to come again', async () => {
+describe('a limit on waiting jobs', () => {
+  test('refuses a whole call that would exceed it, and says when to try again', async () => {
     const { system } = await openSystem({ maxQueueDepth: 3, runs: { work: () => {} } })
     const job = { type: 'work', payload: null }
     await system.enqueue([job, { ...job, delayMs: day }])
@@ -881,7 +881,7 @@ describe('a bound on what waits', () => {
     await expect(system.enqueue(job)).resolves.toMatchObject({ created: true })
   })
 
-  test('leaves room for other queues where a handler enqueues itself without end', async () => {
+  test('leaves room for other queues if a handler enqueues itself without end', async () => {
     const refused: unknown[] = []
     const { system } = await startSystem({
       maxQueueDepth: 50,
@@ -904,7 +904,7 @@ describe('a bound on what waits', () => {
 })
 
 describe('the log', () => {
-  test('tells of a failed attempt by name, not by message, which may quote the payload', async () => {
+  test('names a failed attempt, but not its message, which may quote the payload', async () => {
     const { system, log } = await startSystem({
       runs: {
         work: (payload: { secret: string }) => {
@@ -925,7 +925,7 @@ describe('the log', () => {
     expect(JSON.stringify(log)).not.toMatch(/hunter2/)
   })
 
-  test('tells of an outcome that came too late', async () => {
+  test('reports an outcome that came too late', async () => {
     const late = deferred()
     const { system, log } = await startSystem({ leaseMs: 100, runs: { work: () => late.promise } })
     const { id } = await system.enqueue({ type: 'work', payload: null })

@@ -38,7 +38,7 @@ async function storingMs(system: JobSystem): Promise<number> {
   return quickest(times)
 }
 
-test('a job that is enqueued on an idle system is started within milliseconds: nothing waits for a poll', async () => {
+test('a job that is enqueued on an idle system starts within milliseconds: nothing waits for a poll', async () => {
   let tell = (_: number) => {}
   const system = await startWithoutTicks(() => tell(performance.now()))
   const allowedMs = 8 + 2 * (await storingMs(system))
@@ -57,7 +57,7 @@ test('a job that is enqueued on an idle system is started within milliseconds: n
   expect(quickest(times)).toBeLessThan(allowedMs)
 })
 
-test('a delayed job is started within milliseconds of its instant', async () => {
+test('a delayed job starts within milliseconds of its instant', async () => {
   let tell = (_: number) => {}
   const system = await startWithoutTicks(() => tell(systemClock.now()))
   const allowedMs = 15 + 5 * (await storingMs(system))

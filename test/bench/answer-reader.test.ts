@@ -4,7 +4,7 @@ import { AnswerReader } from '../../bench/answer-reader.ts'
 const answer = (body: string, status = '201 Created') =>
   Buffer.from(`HTTP/1.1 ${status}\r\nDate: today\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
 
-test('two answers are counted in whatever two pieces they come', () => {
+test('two answers are counted wherever they are split into two pieces', () => {
   const bytes = Buffer.concat([answer('{"id":1}'), answer('{"message":"\r\n\r\n"}')])
 
   for (let cut = 1; cut < bytes.length; cut++) {
@@ -13,7 +13,7 @@ test('two answers are counted in whatever two pieces they come', () => {
   }
 })
 
-test('an answer that comes byte by byte is counted with its last', () => {
+test('an answer that arrives byte by byte is counted with its last byte', () => {
   const reader = new AnswerReader(201)
 
   const counts = [...answer('{"id":1}')].map((byte) => reader.take(Buffer.from([byte])))
@@ -25,6 +25,6 @@ test('an answer that comes byte by byte is counted with its last', () => {
 test.each([
   ['another status', answer('{}', '429 Too Many Requests')],
   ['no length', Buffer.from('HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n\r\n')],
-])('an answer with %s is no answer', (_, bytes) => {
+])('an answer with %s does not count as an answer', (_, bytes) => {
   expect(() => new AnswerReader(201).take(bytes)).toThrow('no 201')
 })

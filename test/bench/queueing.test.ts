@@ -22,11 +22,11 @@ describe('the least average time in queue', () => {
     [20, 75_000],
     [50, 0],
     [100, 0],
-  ])('with %i workers is %i ms for 50,000 jobs of 100 ms that come 500 a second', (workers, ms) => {
+  ])('with %i workers is %i ms for 50,000 jobs of 100 ms that arrive at 500 a second', (workers, ms) => {
     expect(leastTimeInQueueMs({ ...workload, workers })).toBeCloseTo(ms)
   })
 
-  test.each([10, 20, 50, 500])('with %i workers is what a queue without any cost takes', (workers) => {
+  test.each([10, 20, 50, 500])('with %i workers is what a queue without overhead takes', (workers) => {
     const least = leastTimeInQueueMs({ ...workload, workers })
 
     expect(Math.abs(simulated({ ...workload, workers }) - least)).toBeLessThan(workload.attemptMs)

@@ -67,7 +67,7 @@ const classOf = (page: Page, selector: string) => page.locator(selector).getAttr
 
 describeInBrowser('in a browser', () => {
   describe('the overview', () => {
-    test('moves the counts on its charts while jobs run, and draws them over time', async () => {
+    test('updates the counts on its charts while jobs run, and plots them over time', async () => {
       const { url, post, letGo } = await startDashboard()
       const page = await openPage(url)
       await untilText(page, '#count-running', '0')
@@ -88,7 +88,7 @@ describeInBrowser('in a browser', () => {
       expect(await page.locator('.series canvas').count()).toBe(4)
     })
 
-    test('lists what each worker does, with a way to the job', async () => {
+    test('lists what each worker does, with a link to the job', async () => {
       const { url, post, letGo } = await startDashboard()
       await post('/jobs', { type: 'waiting', payload: null })
       const page = await openPage(url)
@@ -100,7 +100,7 @@ describeInBrowser('in a browser', () => {
       await untilText(page, 'h1 + .state', 'succeeded')
     })
 
-    test('says when the server does not answer, and goes on when it does', async () => {
+    test('says when the server does not answer, and continues when it does', async () => {
       const { url } = await startDashboard()
       const page = await openPage(url, { complaintsOk: /Failed to load resource/ })
       const banner = page.locator('#connection')
@@ -114,7 +114,7 @@ describeInBrowser('in a browser', () => {
   })
 
   describe("a job's page", () => {
-    test('lights up the path of a job that fails, while it does', async () => {
+    test('highlights the path of a job while it fails', async () => {
       const server = await startDashboard()
       const { body } = await server.post('/jobs', { type: 'waiting', payload: 'out of luck', max_retries: 1 })
       await server.untilState(body.id, 'running')
@@ -144,7 +144,7 @@ describeInBrowser('in a browser', () => {
       )
     })
 
-    test('has a button for just what the machine lets a person do, and requeue brings the job back', async () => {
+    test('has a button for exactly what the machine allows a person to do, and requeue brings the job back', async () => {
       const server = await startDashboard()
       const id = await deadJob(server)
       server.mend()
@@ -158,7 +158,7 @@ describeInBrowser('in a browser', () => {
       expect(await classOf(page, '#edge-dead-requeue-queued')).toContain('taken')
     })
 
-    test('cancel stops a job that runs', async () => {
+    test('cancel stops a running job', async () => {
       const server = await startDashboard()
       const { body } = await server.post('/jobs', { type: 'waiting', payload: null })
       await server.untilState(body.id, 'running')
@@ -170,7 +170,7 @@ describeInBrowser('in a browser', () => {
       server.letGo()
     })
 
-    test('shows the past while its slider is moved, and now when it is moved to the end', async () => {
+    test('shows the past while its slider is moved, and the present when it is at the end', async () => {
       const server = await startDashboard()
       const id = await deadJob(server)
       const page = await openPage(`${server.url}/dashboard/jobs/${id}`)
@@ -191,7 +191,7 @@ describeInBrowser('in a browser', () => {
     })
   })
 
-  test('an opened stack stays open while the page is made anew', async () => {
+  test('keeps an opened stack open while the page is updated', async () => {
     const server = await startDashboard()
     const id = await deadJob(server)
     const page = await openPage(`${server.url}/dashboard/jobs/${id}`)
@@ -231,7 +231,7 @@ describeInBrowser('in a browser', () => {
       expect([withPanda, deadWithPanda, inWater]).toEqual([[`${id}`, '1'], [`${id}`], ['2']])
     })
 
-    test('takes in new jobs by itself, leaves alone what is being typed, and leads to older ones', async () => {
+    test('adds new jobs, leaves a filter alone while it is typed, and links to older jobs', async () => {
       const server = await startDashboard()
       await server.post(
         '/jobs',
@@ -255,7 +255,7 @@ describeInBrowser('in a browser', () => {
       expect(await page.locator('tbody tr').count()).toBe(11)
     })
 
-    test('requeues all that it finds, once their count was shown and confirmed', async () => {
+    test('requeues all the jobs it finds, once their count was shown and confirmed', async () => {
       const server = await startDashboard()
       for (let n = 0; n < 3; n++) await deadJob(server, `fault ${n}`)
       await deadJob(server, 'other')
@@ -273,7 +273,7 @@ describeInBrowser('in a browser', () => {
       expect((await server.system.counts()).dead).toBe(1)
     })
 
-    test('a search that must look far goes on by itself, and says how far it is', async () => {
+    test('continues a long search on its own, and says how far it is', async () => {
       const server = await startDashboard({ started: false })
       await server.post('/jobs', { type: 'echo', payload: 1, queue: 'needle' })
       const hay = Array.from({ length: 1_000 }, (_, n) => ({ type: 'echo', payload: n }))
@@ -287,7 +287,7 @@ describeInBrowser('in a browser', () => {
     })
   })
 
-  test('texts of anybody appear as text everywhere', async () => {
+  test('text from anybody appears as text everywhere', async () => {
     const server = await startDashboard()
     const id = await deadJob(server, hostile, { idempotency_key: '<img src=x onerror=alert(5)>' })
 
@@ -314,8 +314,8 @@ describeInBrowser('in a browser', () => {
     expect(await page.locator('img[src=x], svg[onload], script:not([src])').count()).toBe(0)
   })
 
-  describe('where a token is set', () => {
-    test('a form asks for it, goes on to what was asked for, and its cookie cannot be read by a script', async () => {
+  describe('if a token is set', () => {
+    test('a form asks for it and returns to the requested page, and no script can read its cookie', async () => {
       const server = await startDashboard({ apiToken })
       const page = await openPage(`${server.url}/dashboard/jobs?state=dead`, { complaintsOk: /401/ })
 
@@ -332,7 +332,7 @@ describeInBrowser('in a browser', () => {
       await page.waitForURL('**/login')
     })
 
-    test('all of it works under a path', async () => {
+    test('the whole dashboard works under a path', async () => {
       const server = await startDashboard({ apiToken, basePath: '/jobs-admin', started: false })
       const { id } = (await server.system.enqueue({ type: 'echo', payload: 1 })) as { id: number }
       const page = await openPage(`${server.url}/jobs-admin`)
@@ -350,7 +350,7 @@ describeInBrowser('in a browser', () => {
       await expect.poll(async () => (await server.system.find(id))?.state).toBe('cancelled')
     })
 
-    test("a foreign site's form changes nothing, with the cookie in the browser", async () => {
+    test('a foreign site’s form changes nothing, even with the cookie in the browser', async () => {
       const server = await startDashboard({ apiToken })
       const { body } = await server.fetch('/jobs', {
         method: 'POST',
@@ -380,7 +380,7 @@ describeInBrowser('in a browser', () => {
     })
   })
 
-  test('every page is fit for people who do not see or point, by day and by night, and on a phone', async () => {
+  test('every page is accessible without sight or a mouse, in light and dark mode, and on a phone', async () => {
     const server = await startDashboard()
     const id = await deadJob(server, hostile)
     await server.post('/jobs', { type: 'waiting', payload: null })

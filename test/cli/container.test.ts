@@ -16,7 +16,7 @@ describe('a grace of 25 s', () => {
   })
 })
 
-test('a grace that ends in time is no reason to warn', () => {
+test('a grace that ends in time causes no warning', () => {
   expect(isKilledEarly(8_000, () => true)).toBe(false)
 })
 

@@ -12,10 +12,10 @@ test.each([
   ['256', 1_000, 64],
   ['64', 10, 16],
   ['unlimited', 10, Number.POSITIVE_INFINITY],
-])('of %s descriptors and %d workers connections get %d', (descriptors, workers, connections) => {
+])('with %s descriptors and %d workers there may be %d connections', (descriptors, workers, connections) => {
   expect(connectionsMax(workers, limitsOf(descriptors))).toBe(connections)
 })
 
-test('connections have no bound where the system tells no limits', () => {
+test('connections are not limited if the system reports no limit', () => {
   expect(connectionsMax(10, '')).toBe(Number.POSITIVE_INFINITY)
 })

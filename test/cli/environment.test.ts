@@ -19,7 +19,7 @@ function problemsOf(env: Env, dotEnv = ''): readonly string[] {
 
 const token = 'sixteen-letters!'
 
-test('nothing said gives the defaults', () => {
+test('without any settings the defaults apply', () => {
   expect(read({})).toEqual({
     settings: {
       workers: 10,
@@ -50,7 +50,7 @@ test('nothing said gives the defaults', () => {
   })
 })
 
-test('one queue may have four fifths of what may wait unless told otherwise', () => {
+test('one queue may have four fifths of the waiting jobs unless set otherwise', () => {
   expect(read({ MAX_QUEUE_DEPTH: '1001' }).settings.maxDepthPerQueue).toBe(801)
   expect(read({ MAX_QUEUE_DEPTH: '1' }).settings.maxDepthPerQueue).toBe(1)
   expect(read({ MAX_QUEUE_DEPTH: '10', MAX_DEPTH_PER_QUEUE: '10' }).settings.maxDepthPerQueue).toBe(10)
@@ -61,7 +61,7 @@ test.each([
   ['/jobs-admin', '/jobs-admin'],
   ['/jobs-admin/', '/jobs-admin'],
   ['/ops/v1.2/jobs_~', '/ops/v1.2/jobs_~'],
-])('a path, %s, is put before all others as %j', (given, basePath) => {
+])('the path %s is put before all others as %j', (given, basePath) => {
   expect(read({ BASE_PATH: given }).basePath).toBe(basePath)
 })
 
@@ -87,11 +87,11 @@ describe('a number', () => {
   const beside = (name: string): Env =>
     name === 'RETRY_BASE_MS' ? { RETRY_MAX_MS: '31536000000' } : name === 'RETRY_MAX_MS' ? { RETRY_BASE_MS: '1' } : {}
 
-  test.each(numbers)('%s is taken from %d to %d', (name, min, max, of) => {
+  test.each(numbers)('%s is accepted from %d to %d', (name, min, max, of) => {
     for (const value of [min, max]) expect(of(read({ ...beside(name), [name]: `${value}` }))).toBe(value)
   })
 
-  test.each(numbers)('%s beyond its bounds, or none at all, is refused in one line', (name, min, max) => {
+  test.each(numbers)('%s outside its range, or without a number, is refused in one line', (name, min, max) => {
     const values = [
       `${min - 1}`,
       `${max + 1}`,
@@ -142,7 +142,7 @@ describe('any other variable', () => {
     ['WEBHOOK_ALLOW_PRIVATE', '1', 'true or false'],
     ['WEBHOOK_ALLOW_PRIVATE', 'TRUE', 'true or false'],
     ['SECURE_DELETE', 'on', 'true or false'],
-  ])('%s=%s is refused in one line that says what it takes', (name, value, takes) => {
+  ])('%s=%s is refused in one line that says what it must be', (name, value, takes) => {
     expect(problemsOf({ [name]: value })).toEqual([`${name} is ${JSON.stringify(value)}; it must be ${takes}`])
   })
 
@@ -164,7 +164,7 @@ describe('any other variable', () => {
     ])
   })
 
-  test('that is good is taken as it is', () => {
+  test('with a valid value is accepted unchanged', () => {
     const config = read({
       HOST: '::1',
       ALLOWED_HOSTS: 'jobs.example, [2001:db8::7]:80 ,, other.example',
@@ -193,7 +193,7 @@ describe('any other variable', () => {
     })
   })
 
-  test('GMAIL_USER and GMAIL_APP_PASSWORD sign in, SMTP_USER and SMTP_PASSWORD before them', () => {
+  test('GMAIL_USER and GMAIL_APP_PASSWORD are used to sign in, but SMTP_USER and SMTP_PASSWORD take precedence', () => {
     const gmail = { GMAIL_USER: 'me@gmail.com', GMAIL_APP_PASSWORD: 'abcd efgh' }
 
     expect(read(gmail).smtp).toMatchObject({ user: 'me@gmail.com', password: 'abcd efgh' })
@@ -203,7 +203,7 @@ describe('any other variable', () => {
     })
   })
 
-  test('HOST in brackets is the address inside', () => {
+  test('HOST in brackets is the address inside them', () => {
     expect(read({ HOST: '[::1]' }).host).toBe('::1')
   })
 })
@@ -227,7 +227,7 @@ describe('an empty value', () => {
     expect(read(Object.fromEntries(names.map((name) => [name, ''])))).toEqual(read({}))
   })
 
-  test('of the environment leaves the one of .env', () => {
+  test('in the environment does not override the one in .env', () => {
     expect(read({ PORT: '' }, 'PORT=1234').port).toBe(1234)
   })
 
@@ -257,11 +257,11 @@ describe('.env', () => {
     expect(read({}, '\uFEFFPORT=1234').port).toBe(1234)
   })
 
-  test('gives way to the environment', () => {
+  test('is overridden by the environment', () => {
     expect(read({ PORT: '1' }, 'PORT=2\nWORKER_COUNT=3')).toMatchObject({ port: 1, settings: { workers: 3 } })
   })
 
-  test('is checked as the environment is', () => {
+  test('is checked like the environment', () => {
     expect(problemsOf({}, 'PORT=x')).toEqual(['PORT is "x"; it must be a whole number from 0 to 65535'])
   })
 })
@@ -277,32 +277,32 @@ describe('a HOST that others can reach', () => {
     '127.evil.example',
     '128.0.0.1',
     '::ffff:127.0.0.1',
-  ])('%s is refused without a token, and taken with one', (host) => {
+  ])('%s is refused without a token, and accepted with one', (host) => {
     expect(problemsOf({ HOST: host })).toEqual([
       `HOST is ${JSON.stringify(host.replace(/[[\]]/g, ''))}, which others can reach; that requires an API_TOKEN of at least 16 characters`,
     ])
     expect(problemsOf({ HOST: host, API_TOKEN: token })).toEqual([])
   })
 
-  test.each(['127.0.0.1', '127.9.9.9', '::1', '[::1]', 'localhost', 'LOCALHOST'])('is none of %s', (host) => {
+  test.each(['127.0.0.1', '127.9.9.9', '::1', '[::1]', 'localhost', 'LOCALHOST'])('does not include %s', (host) => {
     expect(problemsOf({ HOST: host })).toEqual([])
   })
 })
 
-test('a longest delay below the first is refused', () => {
+test('a longest delay below the first delay is refused', () => {
   expect(problemsOf({ RETRY_BASE_MS: '5000', RETRY_MAX_MS: '4999' })).toEqual([
     'RETRY_MAX_MS is 4999; it must be at least RETRY_BASE_MS, 5000',
   ])
 })
 
-test('all that is wrong is told at once, in the order of the variables', () => {
+test('all faults are reported at once, in the order of the variables', () => {
   expect(
     problemsOf({ PORT: 'x', LOG_LEVEL: 'loud', WORKER_COUNT: '0', API_TOKEN: '' }).map((line) => line.split(' ')[0]),
   ).toEqual(['API_TOKEN', 'PORT', 'WORKER_COUNT', 'LOG_LEVEL'])
   expect(problemsOf({ HOST: '0.0.0.0', RETRY_BASE_MS: '9', RETRY_MAX_MS: '8' })).toHaveLength(2)
 })
 
-test('a bad value and a HOST that others can reach are told together', () => {
+test('a bad value and a HOST that others can reach are reported together', () => {
   expect(problemsOf({ HOST: '0.0.0.0', PORT: 'x' }).map((line) => line.split(' ')[0])).toEqual(['PORT', 'HOST'])
 })
 
@@ -311,7 +311,7 @@ test.each<[Record<string, string>, string, boolean]>([
   [{}, 'SHUTDOWN_GRACE_MS=25000', true],
   [{ KUBERNETES_SERVICE_HOST: '10.96.0.1' }, '', true],
   [{ SHUTDOWN_GRACE_MS: '' }, '', false],
-])('the time for a stop is known to whoever set %j and .env %j: %s', (env, dotEnv, isKnown) => {
+])('with the environment %j and .env %j the grace counts as chosen: %s', (env, dotEnv, isKnown) => {
   expect(readEnvironment(env, dotEnv).isGraceKnown).toBe(isKnown)
 })
 
@@ -335,14 +335,17 @@ describe('a token that is easy to guess', () => {
     ],
   ]
 
-  test.each(weak)('such as %s is refused where others can reach the server, with how to make one', (given) => {
-    expect(problemsOf({ HOST: '0.0.0.0', API_TOKEN: given })).toEqual([
-      'HOST is "0.0.0.0", which others can reach, and API_TOKEN is made of words, runs or repetitions that are easy to guess; create one with: openssl rand -hex 32',
-    ])
-    expect(problemsOf({ API_TOKEN: given })).toEqual([])
-  })
+  test.each(weak)(
+    'such as %s is refused if others can reach the server, and the message says how to make one',
+    (given) => {
+      expect(problemsOf({ HOST: '0.0.0.0', API_TOKEN: given })).toEqual([
+        'HOST is "0.0.0.0", which others can reach, and API_TOKEN is made of words, runs or repetitions that are easy to guess; create one with: openssl rand -hex 32',
+      ])
+      expect(problemsOf({ API_TOKEN: given })).toEqual([])
+    },
+  )
 
-  test('is none that a machine has made', () => {
+  test('does not include one that a machine generated', () => {
     for (let made = 0; made < 2_000; made++) {
       for (const encoding of ['hex', 'base64', 'base64url'] as const) {
         const given = randomBytes(32).toString(encoding)

@@ -28,7 +28,7 @@ function initialised(name = 'project'): string {
   return folder
 }
 
-test('jobmachine init writes a handler, settings, a unit and a Dockerfile, and says what is next', async () => {
+test('jobmachine init writes a handler, settings, a unit and a Dockerfile, and says what to do next', async () => {
   const folder = tempFolder()
 
   const { code, stdout } = await main(folder, 'init')
@@ -39,7 +39,7 @@ test('jobmachine init writes a handler, settings, a unit and a Dockerfile, and s
   expect(stdout).toContain('npx jobmachine serve --handlers ./handlers.mjs')
 })
 
-test('it overwrites nothing: where one of them is there, it writes none', async () => {
+test('it overwrites nothing: if one of the files exists, it writes none', async () => {
   const folder = tempFolder()
   writeFileSync(join(folder, 'Dockerfile'), 'FROM scratch')
 
@@ -49,14 +49,14 @@ test('it overwrites nothing: where one of them is there, it writes none', async 
   expect(readdirSync(folder)).toEqual(['Dockerfile'])
 })
 
-test('in a folder that is not there it ends with a plain line', async () => {
+test('in a missing folder it ends with a plain line', async () => {
   const { code, stderr } = await main(tempFolder(), 'init', 'nowhere')
 
   expect(code).toBe(1)
   expect(stderr).toMatch(/^jobmachine: the files could not be written: .*nowhere.*\n$/)
 })
 
-test('the handler runs, and the settings are those that the server has by itself, with a token to be asked for', async () => {
+test('the handler runs, and the settings are the server’s defaults, with a token to be filled in', async () => {
   const folder = initialised()
 
   const program = `import('./handlers.mjs').then(({ welcome }) => welcome.run({ name: 'Ada' }, { attempt: 1 }))`
@@ -70,7 +70,7 @@ test('the handler runs, and the settings are those that the server has by itself
 })
 
 test.runIf(await run('systemd-analyze', ['--version']).catch(() => null))(
-  'systemd finds nothing wrong with the unit, also where the folder has a strange name',
+  'systemd finds no fault in the unit, even if the folder has a strange name',
   async () => {
     for (const name of ['project', 'a %n folder with "quotes" and $HOME']) {
       const folder = initialised(name)
@@ -81,7 +81,7 @@ test.runIf(await run('systemd-analyze', ['--version']).catch(() => null))(
   },
 )
 
-test('the Dockerfile copies what is there, and starts the server with the handlers', () => {
+test('the Dockerfile copies the existing files, and starts the server with the handlers', () => {
   const folder = initialised()
   const lines = readFileSync(join(folder, 'Dockerfile'), 'utf8').split('\n')
   const copied = lines.filter((line) => line.startsWith('COPY ')).flatMap((line) => line.split(' ').slice(1, -1))

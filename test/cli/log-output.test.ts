@@ -57,7 +57,7 @@ async function serveTo({ descriptor }: Output, grace = '25000') {
 }
 
 describe.each(Object.entries(badOutputs))('a server whose standard output is %s', (_, badOutput) => {
-  test('answers, runs jobs, and ends with 0 when it is told to', async ({ skip }) => {
+  test('answers, runs jobs, and ends with 0 when told to stop', async ({ skip }) => {
     const output = badOutput()
     if (!output) return skip('a small file system cannot be mounted here')
     const { child, exited, url, untilAnswered } = await serveTo(output)
@@ -74,7 +74,7 @@ describe.each(Object.entries(badOutputs))('a server whose standard output is %s'
     expect(await exited).toEqual({ code: 0, signal: null })
   })
 
-  test('ends with 1 after an error that nobody caught', async ({ skip }) => {
+  test('ends with 1 after an uncaught error', async ({ skip }) => {
     const output = badOutput()
     if (!output) return skip('a small file system cannot be mounted here')
     const { child, exited } = await serveTo(output)
@@ -86,7 +86,7 @@ describe.each(Object.entries(badOutputs))('a server whose standard output is %s'
 })
 
 test.each(['a pipe that is full and that nobody reads', 'a file on a full disk'] as const)(
-  'what a server had to say to %s comes when it can be written again, and nothing of it twice',
+  'log lines for %s are written once when it can be written again',
   async (kind) => {
     const output = badOutputs[kind]()
     if (!output) return
@@ -106,7 +106,7 @@ test.each(['a pipe that is full and that nobody reads', 'a file on a full disk']
   },
 )
 
-test('lines beyond those that may wait are dropped, and their number is told once when there is a reader again', async () => {
+test('excess log lines are dropped, and their number is reported once when there is a reader again', async () => {
   const { descriptor, recover } = stalledReader()
   const told: number[] = []
   const notBlocking = openSync(`/dev/fd/${descriptor}`, constants.O_WRONLY | constants.O_NONBLOCK)

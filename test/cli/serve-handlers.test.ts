@@ -65,7 +65,7 @@ const post = async (url: string, job: object) => {
 }
 
 describe('jobmachine serve --handlers', () => {
-  test('runs jobs by what files export, beside the handlers that come with it or instead of them', async () => {
+  test('runs jobs with the handlers that files export, in addition to the built-in ones or instead of them', async () => {
     const folder = aProject({
       'a.js': `${aHandlerFile('resize', 'resize', `console.error('resized')`)}export default resize\nexport const limit = 3\n`,
       'b.mjs': `${imports}export default [
@@ -104,7 +104,7 @@ describe('jobmachine serve --handlers', () => {
       { 'a.js': 'export const resize = { type: "resize", run() {} }' },
       './a.js: resize: handler "resize": payload must be a Standard Schema',
     ],
-  ])('refuses to start on %s, and says where it is', async (_, files, message) => {
+  ])('refuses to start on %s, and says where the fault is', async (_, files, message) => {
     const [code, stderr] = await refused(aProject(files), './a.js')
 
     expect(code).toBe(78)
@@ -123,7 +123,7 @@ describe('jobmachine serve --handlers', () => {
     ])
   })
 
-  test('runs TypeScript where Node does, and else says what to do', async () => {
+  test('runs TypeScript if Node can, and otherwise says what to do', async () => {
     const folder = aProject({ 'a.ts': aHandlerFile('resize').replace('run()', 'run(): Promise<void>') })
 
     if ((process.features as { typescript?: unknown }).typescript)
@@ -140,6 +140,6 @@ test.each([
   [['--accept-loss', 'a', '--accept-loss', 'b'], null],
   [['--handler', 'a.js'], null],
   [['a.js'], null],
-])('the arguments %j of serve are read as %j', (args, expected) => {
+])('the arguments %j of serve mean %j', (args, expected) => {
   expect(readServeFlags(args)).toEqual(expected)
 })

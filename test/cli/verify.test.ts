@@ -10,7 +10,7 @@ import { tempFolder } from '../support/temp.ts'
 
 const verify = (...operands: string[]) => runCommand(['verify', ...operands])
 
-test('a live file that is whole ends with 0', async () => {
+test('it ends with 0 for a valid live file', async () => {
   const { url, database } = await startServer()
   await fetch(`${url}/createJob`, {
     method: 'POST',
@@ -25,7 +25,7 @@ test('a live file that is whole ends with 0', async () => {
   })
 })
 
-test('a file that breaks the law ends with 1, and names the job and what is wrong', async () => {
+test('it ends with 1 for a file with a violation, and names the job and the fault', async () => {
   const { system, database } = await startHttp({ started: false })
   const job = { type: 'sleep', payload: { ms: 1 }, delayMs: 1e9 }
   await system.enqueue([job, job])
@@ -65,21 +65,18 @@ test.each<[string, string, (path: string) => void, RegExp]>([
     (path) => void execFileSync('mkfifo', [path]),
     /is a device, a pipe or a socket; use the path of a file$/,
   ],
-])(
-  '%s is no database that can be checked: it ends with 1, says what to do, and makes nothing',
-  async (_, below, make, word) => {
-    const folder = tempFolder()
-    const path = join(folder, 'given')
-    make(path)
-    const before = readdirSync(folder, { recursive: true })
+])('%s cannot be checked: it ends with 1, says what to do, and creates nothing', async (_, below, make, word) => {
+  const folder = tempFolder()
+  const path = join(folder, 'given')
+  make(path)
+  const before = readdirSync(folder, { recursive: true })
 
-    const { code, stdout, stderr } = await verify(`${path}${below}`)
+  const { code, stdout, stderr } = await verify(`${path}${below}`)
 
-    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
-    expect(stderr.trim()).toMatch(word)
-    expect(readdirSync(folder, { recursive: true })).toEqual(before)
-  },
-)
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+  expect(stderr.trim()).toMatch(word)
+  expect(readdirSync(folder, { recursive: true })).toEqual(before)
+})
 
 function anotherPrograms(path: string): void {
   const db = openKept(path)

@@ -64,7 +64,7 @@ async function assertRecovered(database: string) {
 }
 
 describe.concurrent('a process', () => {
-  test('whose disk fails a flush acknowledges nothing more and ends with 1, and the next one recovers', async ({
+  test('whose disk fails a flush acknowledges nothing more and ends with 1, and the next process recovers', async ({
     skip,
   }) => {
     const disk = shimDisk(join(folder, 'fsync'))
@@ -84,7 +84,7 @@ describe.concurrent('a process', () => {
     await assertRecovered(database)
   })
 
-  test('whose disk takes no more writes acknowledges nothing more and ends with 1, and the next one recovers', async () => {
+  test('whose disk accepts no more writes acknowledges nothing more and ends with 1, and the next process recovers', async () => {
     const database = join(folder, 'ulimit.db')
     const child = await startChild({ database, after: 'ulimit -f 2000' })
 
@@ -98,7 +98,7 @@ describe.concurrent('a process', () => {
     await assertRecovered(database)
   })
 
-  test('whose disk is slow loses no lease and runs nothing twice, and its commits grow', async ({ skip }) => {
+  test('with a slow disk loses no lease and runs nothing twice, and its commits grow', async ({ skip }) => {
     const disk = shimDisk(join(folder, 'slow'))
     if (!disk) return skip(noCompiler)
     const database = join(folder, 'slow.db')

@@ -30,7 +30,7 @@ const whole: readonly Harm[] = [
 
 describe.concurrent('a database, its file', () => {
   test.each(shareOf({ share, whole }).map((harm, index) => [describeHarm(harm), harm, index] as const))(
-    '%s: keeps every acknowledged job, or a start says that it does not',
+    '%s: keeps every acknowledged job, or a start reports the loss',
     async (_, harm, index) => {
       expect(await harmFile(harm, join(folder, `${index}`))).toEqual([])
     },

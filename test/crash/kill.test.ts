@@ -19,7 +19,7 @@ afterAll(async () => {
 })
 
 describe('a running job', () => {
-  test('whose process is killed runs again at once, with the same token', async () => {
+  test('runs again at once, with the same token, if its process is killed', async () => {
     const database = join(folder, 'effect.db')
     // In this copy of the built code nothing polls, and no lease of these ends by itself: whatever waits for either waits for ever.
     const env = { JOBMACHINE_BUILD: patchedBuild(join(folder, 'build'), neverTicks) }
@@ -110,7 +110,7 @@ describe.concurrent('a process that is killed', () => {
   const one = { poison: 1, innocents: 9, ms: 500, crashes: 4 }
   const two = { poison: 2, innocents: 40, ms: 50, crashes: 8 }
   test.each(shareOf({ share: [one], whole: [one, two] }))(
-    'again and again by $poison of its jobs takes none with it that ran beside them',
+    'again and again by $poison of its jobs harms no job that ran beside them',
     async ({ poison, innocents, ms, crashes: crashesMax }) => {
       const database = join(folder, `poison-${poison}.db`)
       const reader = await createJobSystem({ database })
@@ -145,7 +145,7 @@ describe.concurrent('a process that is killed', () => {
   const exit = ['exit', { code: 0, signal: null }] as const
   const abort = ['abort', { code: null, signal: 'SIGABRT' }] as const
   test.each(shareOf({ share: [exit], whole: [exit, abort] }))(
-    'by its handler with process.%s is recovered as after any crash',
+    'by its handler with process.%s is recovered like any other crash',
     async (type, end) => {
       const database = join(folder, `${type}.db`)
       const reader = await createJobSystem({ database })
@@ -172,7 +172,7 @@ describe.concurrent('a process that is killed', () => {
     },
   )
 
-  test('at any instant of a burst has lost no acknowledged job', async () => {
+  test('at any instant of a burst loses no acknowledged job', async () => {
     const database = join(folder, 'burst.db')
     const settings = { workers: 20 }
     for (let round = 0; round < 4; round++) {
@@ -202,7 +202,7 @@ describe.concurrent('a process that is killed', () => {
 })
 
 describe.concurrent('a process told to end', () => {
-  test('lets what runs finish and exits 0', async () => {
+  test('lets running jobs finish and exits 0', async () => {
     const database = join(folder, 'finishing.db')
     const child = await startChild({ database })
     await child.enqueue([{ type: 'sleep', payload: { ms: 300 } }])

@@ -9,7 +9,7 @@ afterAll(cleanUp)
 /** `npm run test:torture` goes on as long as it is told to. */
 const killsMin = shareOf({ share: 4, whole: 40 })
 
-test('a server killed again and again under load has lost nothing that it acknowledged', {
+test('a server that is repeatedly killed under load loses nothing it acknowledged', {
   timeout: 600_000,
 }, async () => {
   const tally = emptyTally()

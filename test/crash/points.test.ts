@@ -30,7 +30,7 @@ function inLane(run: () => Promise<void>): Promise<void> {
 }
 
 describe.concurrent('a process that dies at every point of', { timeout: 600_000 }, () => {
-  test.each([...crashesByEvent])('%s has done it wholly or not at all, and all is finished', (event, crashes) =>
+  test.each([...crashesByEvent])('%s has done it completely or not at all, and all jobs finish', (event, crashes) =>
     inLane(async () => {
       const { kills, wrong } = await runChain({ build, database: join(folder, `${event}.db`), crashes })
 
@@ -39,7 +39,7 @@ describe.concurrent('a process that dies at every point of', { timeout: 600_000 
     }),
   )
 
-  test('making the file leaves none or all of it, and the next makes it', () =>
+  test('creating the file leaves none or all of it, and the next process creates it', () =>
     inLane(async () => {
       const database = join(folder, 'made.db')
       const none = { version: 0, parts: 0 }
@@ -52,7 +52,7 @@ describe.concurrent('a process that dies at every point of', { timeout: 600_000 
       expect(schemaOf(database)).toEqual(made)
     }))
 
-  test('a migration leaves the old version or the new, with all its jobs', () =>
+  test('a migration leaves the old version or the new one, with all its jobs', () =>
     inLane(async () => {
       const database = join(folder, 'migrated.db')
       const newer = crashBuild(join(folder, 'newer'), { newer: true })
@@ -69,7 +69,7 @@ describe.concurrent('a process that dies at every point of', { timeout: 600_000 
     }))
 })
 
-test('what ships has no crash points', () => {
+test('the shipped code has no crash points', () => {
   const dist = resolve('dist')
   const files = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.js'))
   const armed = files.filter((file) => /JOBMACHINE_CRASH|crash-point/.test(readFileSync(join(dist, file), 'utf8')))

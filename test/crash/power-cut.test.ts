@@ -71,7 +71,7 @@ describe.skipIf(!shim)(
     )
 
     test.each(shareOf({ share: faults.slice(0, 1), whole: faults }))(
-      'does lose %s, so these cuts would show it',
+      'does lose %s, which proves that these cuts would reveal a loss',
       async (_, patches) => {
         let [cuts, isLost] = [0, false]
         for await (const { violations } of cutAgainAndAgain(patches, 2, tempFolder())) {

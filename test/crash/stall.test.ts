@@ -35,8 +35,8 @@ afterAll(async () => {
 })
 
 // Each on a file of its own, all at once: what they wait for is time.
-describe.concurrent('a process that stands still', () => {
-  test('for three leases, stopped from outside, loses none of them and runs nothing twice', async () => {
+describe.concurrent('a process that is stopped or blocked', () => {
+  test('for three leases from outside loses none of them and runs nothing twice', async () => {
     const database = join(folder, 'stopped.db')
     const child = await startChild({ database, env, settings: { leaseMs: 300 } })
     const reader = await createJobSystem({ database })
@@ -54,7 +54,7 @@ describe.concurrent('a process that stands still', () => {
     await endWith(child, reader)
   })
 
-  test('for longer than its attempts may take hears the answers that came meanwhile, and counts that time against none', async () => {
+  test('for longer than its attempts may take reads the answers that came meanwhile, and counts that time against no attempt', async () => {
     const database = join(folder, 'asking.db')
     const child = await startChild({ database, env, settings: { retryBaseMs: 1 } })
     const reader = await createJobSystem({ database })
@@ -77,7 +77,7 @@ describe.concurrent('a process that stands still', () => {
     await endWith(child, reader)
   })
 
-  test('blocked by a handler, for longer than another’s attempt may take: an answer that came is heard, and where none came the error names the standstill', async () => {
+  test('by a handler for longer than another attempt may take reads an answer that has arrived, and otherwise fails with an error that names the blocked time', async () => {
     const database = join(folder, 'late.db')
     const child = await startChild({ database, env })
     const reader = await createJobSystem({ database })
@@ -99,7 +99,7 @@ describe.concurrent('a process that stands still', () => {
     await endWith(child, reader)
   })
 
-  test('for five leases, its loop blocked by a handler, loses none of them and runs nothing twice', async () => {
+  test('for five leases by a handler that blocks its loop loses none of them and runs nothing twice', async () => {
     const database = join(folder, 'blocked.db')
     const child = await startChild({ database, env, settings: { leaseMs: 300 } })
     const reader = await createJobSystem({ database })
@@ -120,7 +120,7 @@ describe.concurrent('a process that stands still', () => {
     await endWith(child, reader)
   })
 
-  test('for good ends after its timeout and a grace, names the jobs, and they are recovered', async () => {
+  test('forever ends after its timeout and a grace, names the jobs, and they are recovered', async () => {
     const database = join(folder, 'endless.db')
     const timeoutMs = 500
     const child = await startChild({ database, env: patientEnv, holdMs: 600_000 })
@@ -153,7 +153,7 @@ describe.concurrent('a process that stands still', () => {
 
   const outputs = Object.entries(badOutputs)
   test.each(shareOf({ share: outputs.slice(0, 1), whole: outputs }))(
-    'for good ends as soon where its standard output is %s',
+    'forever ends as soon if its standard output is %s',
     async (kind, badOutput) => {
       const output = badOutput()
       if (!output) return
@@ -167,7 +167,7 @@ describe.concurrent('a process that stands still', () => {
     },
   )
 
-  test('for good ends though its store fails meanwhile, which the blocked loop does not hear', async ({ skip }) => {
+  test('forever ends even if its store fails meanwhile, which the blocked loop does not notice', async ({ skip }) => {
     const disk = shimDisk(join(folder, 'shim'))
     if (!disk) return skip('there is no C compiler')
     const database = join(folder, 'failed.db')
@@ -180,7 +180,7 @@ describe.concurrent('a process that stands still', () => {
     expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' })
   })
 
-  test('for longer than that grace, as its timeout allows, lives, though nothing ran before it', async () => {
+  test('for longer than that grace, but within its timeout, survives even if nothing ran before it', async () => {
     const database = join(folder, 'patient.db')
     const child = await startChild({ database, env })
     const reader = await createJobSystem({ database })

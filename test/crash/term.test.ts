@@ -61,7 +61,7 @@ function leaseAll(database: string): void {
 }
 
 describe.concurrent('SIGTERM', () => {
-  test('with jobs in every state ends in time, holds nothing any more and counts no attempt that it gave back', async () => {
+  test('with jobs in every state ends in time, holds nothing any more and does not count the attempts it gave back', async () => {
     const database = join(folder, 'every.db')
     const child = await startChild({ database, graceMs: 50, holdMs: 600_000, settings: { retryBaseMs: 60_000 } })
     const reader = await createJobSystem({ database })
@@ -89,7 +89,7 @@ describe.concurrent('SIGTERM', () => {
     await reader.stop()
   })
 
-  test('while it recovers ends in time, and the next server recovers the rest', async () => {
+  test('during recovery ends in time, and the next server recovers the rest', async () => {
     const database = join(folder, 'recovering.db')
     const reader = await createJobSystem({ database })
     for (let batch = 0; batch < 10; batch++) await reader.enqueue(many(1_000, { type: 'nobody' }))
@@ -106,7 +106,7 @@ describe.concurrent('SIGTERM', () => {
     await endWith(next, reader)
   })
 
-  test('while another process holds the file locked ends in time, and what ran is recovered', async () => {
+  test('while another process holds the file locked ends in time, and running jobs are recovered', async () => {
     const database = join(folder, 'locked.db')
     const child = await startChild({ database, graceMs: 50 })
     const reader = await createJobSystem({ database })
@@ -129,7 +129,7 @@ describe.concurrent('SIGTERM', () => {
     await assertFinishes(database, reader, 8)
   })
 
-  test('followed by SIGKILL, as a container does it, takes no job for the cause, however often', async () => {
+  test('followed by SIGKILL, as in a container, blames no job for a crash, however often', async () => {
     const database = join(folder, 'impatient.db')
     const reader = await createJobSystem({ database })
     const [job] = await reader.enqueue([{ type: 'hold', payload: null }])
@@ -153,7 +153,7 @@ describe.concurrent('SIGTERM', () => {
     await after.stop()
   })
 
-  test('while the disk is full ends in time, and what ran is recovered when there is space', async ({ skip }) => {
+  test('while the disk is full ends in time, and running jobs are recovered when there is space', async ({ skip }) => {
     if (!small) return skip('a small file system cannot be mounted here')
     const database = join(small, 'jobs.db')
     // The witness has space.
@@ -173,7 +173,7 @@ describe.concurrent('SIGTERM', () => {
     await assertFinishes(database, reader, 5)
   })
 
-  test('whose stop never ends, since the disk does not answer, ends it all the same', async () => {
+  test('ends the process even if the stop never finishes because the disk does not answer', async () => {
     const build = patchedBuild(join(folder, 'build'), [
       { file: 'persistence/sqlite/thread/store-thread.js', find: 'this.#db.close();', replace: forever },
       { file: 'main.js', find: 'const beyondGraceMs = 10_000', replace: 'const beyondGraceMs = 2_000' },

@@ -22,7 +22,7 @@ function gateWith(calls: number) {
 const settled = () => new Promise((resolve) => setImmediate(resolve))
 
 describe('the gate', () => {
-  test('lets ten thousand calls in, and the next waits for one to leave', async () => {
+  test('lets ten thousand calls in, and the next one waits for one to leave', async () => {
     const { gate, entered } = gateWith(underWayMax + 2)
     const atOnce = entered.count
 
@@ -32,7 +32,7 @@ describe('the gate', () => {
     expect([atOnce, entered.count]).toEqual([underWayMax, underWayMax + 1])
   })
 
-  test('refuses a call where a hundred thousand wait, and says when to come again', () => {
+  test('refuses a call if a hundred thousand wait, and says when to try again', () => {
     const { enter } = gateWith(underWayMax + waitingMax)
 
     expect(enter).toThrow(BackpressureError)

@@ -30,7 +30,7 @@ const logs: Record<string, SystemLog> = {
   'has no method': {} as SystemLog,
 }
 
-test.each(Object.entries(logs))('a log that %s changes nothing of what becomes of the jobs', async (_, log) => {
+test.each(Object.entries(logs))('a log that %s does not affect any job', async (_, log) => {
   const strays: unknown[] = []
   const note = (error: unknown) => void strays.push(error)
   process.on('unhandledRejection', note)

@@ -79,7 +79,7 @@ test.each<[string, unknown, string[]]>([
   await expect(refused).rejects.toMatchObject({ problems })
 })
 
-test('all that is wrong is said at once', async () => {
+test('all faults are reported at once', async () => {
   const wrong = { worker: 1, workers: 0, handlers: [null], random: 0.5 }
 
   await expect(createJobSystem(wrong as never)).rejects.toMatchObject({

@@ -11,7 +11,7 @@ const payload = z.unknown()
 const run = () => {}
 
 describe('a handler', () => {
-  test('is given back as it was declared', () => {
+  test('is returned as it was declared', () => {
     const handler: Handler = { type: 'work', payload, run, timeoutMs: 5, maxAttempts: 1, backoffMs: () => 1 }
 
     expect(defineHandler(handler)).toBe(handler)
@@ -61,11 +61,11 @@ describe('a handler', () => {
     [{ payload, run }, /^handler undefined: type must match/],
     [run, /^a handler must be an object of type, payload and run, got function$/],
     [null, /^a handler must be an object of type, payload and run, got null$/],
-  ])('that is none is refused with what to do: %o', (given, sentence) => {
+  ])('that is not valid is refused with what to do: %o', (given, sentence) => {
     expect(() => defineHandler(given as never)).toThrow(sentence)
   })
 
-  test('of a class may have what else it needs', () => {
+  test('of a class may have additional members', () => {
     class Mailer {
       readonly type = 'mail'
       readonly payload = payload
@@ -76,7 +76,7 @@ describe('a handler', () => {
     expect(() => defineHandler(new Mailer())).not.toThrow()
   })
 
-  test('takes a timeout of a day and 1,001 attempts', () => {
+  test('accepts a timeout of a day and 1,001 attempts', () => {
     expect(() => defineHandler({ type: 'work', payload, run, timeoutMs: 86_400_000, maxAttempts: 1_001 })).not.toThrow()
   })
 
@@ -86,7 +86,7 @@ describe('a handler', () => {
     expect(() => defineHandler({ type: 'work', payload: asynchronous, run })).toThrow(/asynchronously/)
   })
 
-  test('with a schema that throws is refused and leaves no rejection behind', async () => {
+  test('with a schema that throws is refused and leaves no unhandled rejection', async () => {
     const { stray, stop } = straying()
 
     expect(() => defineHandler({ type: 'work', payload: z.unknown().transform(throws), run })).toThrow(/throws/)
@@ -105,11 +105,11 @@ describe('a payload', () => {
     run,
   })
 
-  test('comes as its schema makes it', () => {
+  test('arrives as its schema returns it', () => {
     expect(parsePayload(handler, { to: [] })).toEqual({ to: [], n: 1 })
   })
 
-  test('has every fault told, with the path to it', () => {
+  test('has every fault reported, with its path', () => {
     expect(faultsOf(handler, { to: [{ email: 'x' }, {}], n: 'y', z: 1 }).map((fault) => fault.split(': ')[0])).toEqual([
       'payload.to.0.email',
       'payload.to.1.email',
@@ -118,7 +118,7 @@ describe('a payload', () => {
     ])
   })
 
-  test('of which a schema of any library finds a million faults has a hundred told, and kilobytes of them', () => {
+  test('with a million faults in a schema of any library has a hundred reported, in kilobytes', () => {
     const issues = Array.from({ length: 1_000_000 }, () => ({ message: 'is wrong', path: ['a'] }))
     const long = Array.from({ length: 1_000 }, () => ({ message: 'x'.repeat(10_000), path: ['y'.repeat(10_000)] }))
     const told = (found: typeof issues) => {
@@ -138,16 +138,16 @@ describe('a payload', () => {
     expect(told(long).message.length).toBeLessThan(20_000)
   })
 
-  test('is named as its caller names it', () => {
+  test('has the name that its caller gives it', () => {
     expect(checkPayload(handler, { to: 1 }, '3.payload').issues).toMatchObject([{ path: '3.payload.to' }])
   })
 
-  test('that is not what the handler takes is a PayloadError with its code', () => {
+  test('that its handler does not accept causes a PayloadError with its code', () => {
     expect(() => parsePayload(handler, null)).toThrow(PayloadError)
     expect(() => parsePayload(handler, null)).toThrow(expect.objectContaining({ code: 'invalid_payload' }))
   })
 
-  test('whose check throws leaves no rejection behind, which would end the process', async () => {
+  test('whose check throws leaves no unhandled rejection, which would end the process', async () => {
     const { stray, stop } = straying()
     const fragile = defineHandler({
       type: 'work',
@@ -163,7 +163,7 @@ describe('a payload', () => {
     stop()
   })
 
-  test('may be checked by any Standard Schema, and paths of objects are told too', () => {
+  test('may be checked by any Standard Schema, including one whose paths are objects', () => {
     const validate = () => ({ issues: [{ message: 'no', path: [{ key: 'a' }, 0, Symbol('s')] }] })
     const own: Handler = { type: 'own', payload: { '~standard': { version: 1, vendor: 'own', validate } }, run }
 
@@ -177,20 +177,20 @@ describe('exponential backoff', () => {
     { baseMs: '1', maxMs: 2 },
     { baseMs: 1, maxMs: -1 },
     { baseMs: Number.NaN, maxMs: 1 },
-  ])('is refused where it could give no delay: %j', (given) => {
+  ])('is refused if it could give no delay: %j', (given) => {
     expect(() => exponential(given as never)).toThrow(/^exponential needs a (baseMs|maxMs) of 0 or more ms, got /)
   })
 
   const backoff = exponential({ baseMs: 1_000, maxMs: 60_000 })
   const delays = (random: number) => [1, 2, 3, 6, 7, 1_000].map((attempt) => backoff(attempt, () => random))
 
-  test('doubles from its base to its limit, then takes a point in the upper half', () => {
+  test('doubles from its base to its limit, and then uses a point in the upper half', () => {
     expect(delays(0)).toEqual([500, 1_000, 2_000, 16_000, 30_000, 30_000])
     expect(delays(0.5)).toEqual([750, 1_500, 3_000, 24_000, 45_000, 45_000])
     expect(delays(1 - Number.EPSILON)).toEqual([1_000, 2_000, 4_000, 32_000, 60_000, 60_000])
   })
 
-  test('is a finite number whatever the attempt', () => {
+  test('is a finite number for any attempt', () => {
     expect(backoff(1e9, () => 0.3)).toBe(39_000)
   })
 })

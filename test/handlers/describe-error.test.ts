@@ -20,13 +20,13 @@ describe('what is stored of an error', () => {
     expect(described(new DOMException('cloned wrongly', 'DataCloneError'))).toMatchObject({ name: 'DataCloneError' })
   })
 
-  test('is the name of its class where that sets none', () => {
+  test('is the name of its class if the error sets none', () => {
     expect(described(new CardDeclined('no'))).toEqual({ name: 'CardDeclined', message: 'no', code: 'E_CARD' })
     expect(described(Object.assign(new CardDeclined('no'), { name: 'Mine' })).name).toBe('Mine')
     expect(described(runInNewContext('new RangeError("far")'))).toEqual({ name: 'RangeError', message: 'far' })
   })
 
-  test('is its code and what the system called it', async () => {
+  test('is its code and the system call’s name', async () => {
     const missing: unknown = await readFile('/nowhere/at/all').catch((error: unknown) => error)
 
     expect(described(missing)).toMatchObject({ code: 'ENOENT', errno: -2, syscall: 'open' })
@@ -34,7 +34,7 @@ describe('what is stored of an error', () => {
     expect(described(Object.assign(new Error('m'), { code: {}, errno: 'x', syscall: 1 }))).toEqual(plain('m'))
   })
 
-  test('tells its causes, three at most', () => {
+  test('includes at most three of its causes', () => {
     const chain = [5, 4, 3, 2, 1].reduce<Error | undefined>((cause, n) => new Error(`e${n}`, { cause }), undefined)
 
     expect(described(chain)).toEqual({
@@ -43,7 +43,7 @@ describe('what is stored of an error', () => {
     })
   })
 
-  test('tells a cause that is no error', () => {
+  test('includes a cause that is not an error', () => {
     expect(describeError(new Error('outer', { cause: 'inner' })).message).toBe('outer (cause: inner)')
     expect(describeError(new Error('outer', { cause: { code: 7 } }))).toMatchObject({
       message: 'outer (cause: Object was thrown, not an error: {"code":7})',
@@ -51,7 +51,7 @@ describe('what is stored of an error', () => {
     })
   })
 
-  test('ends where an error is its own cause', () => {
+  test('ends if an error is its own cause', () => {
     const error = new Error('round')
     error.cause = new Error('and round', { cause: error })
 
@@ -64,11 +64,11 @@ describe('what is stored of an error', () => {
     ['that is a cause', new Error('m', { cause: new AggregateError([new Error('a')]) }), 'm (cause: 1 error: a)'],
     ['of nothing', new AggregateError([]), 'AggregateError without a message'],
     ['of what is no error', new AggregateError(['a', undefined]), '2 errors: a; undefined was thrown, not an error'],
-  ])('tells what an AggregateError holds: one %s', (_, error, message) => {
+  ])('describes the errors of an AggregateError: one %s', (_, error, message) => {
     expect(describeError(error).message).toBe(message)
   })
 
-  test('keeps the errors of an AggregateError, ten at most, and says how many there are', () => {
+  test('includes at most ten errors of an AggregateError, and says how many there are', () => {
     const refused = (n: number) => Object.assign(new Error(`refused ${n}`), { code: 'ECONNREFUSED' })
     const error = new AggregateError(Array.from({ length: 12 }, (_, n) => refused(n)))
 
@@ -79,7 +79,7 @@ describe('what is stored of an error', () => {
     expect(errors?.[9]).toEqual({ name: 'Error', message: 'refused 9', code: 'ECONNREFUSED' })
   })
 
-  test('keeps both errors of a SuppressedError', () => {
+  test('includes both errors of a SuppressedError', () => {
     const parts = { name: 'SuppressedError', error: new Error('inner'), suppressed: new Error('the real one') }
 
     expect(described(Object.assign(new Error('disposal failed'), parts))).toEqual({
@@ -89,14 +89,14 @@ describe('what is stored of an error', () => {
     })
   })
 
-  test('has nothing of its other properties', () => {
+  test('includes none of its other properties', () => {
     const error = Object.assign(new Error('m'), { password: 'secret' })
 
     expect(described(error)).toEqual({ name: 'Error', message: 'm' })
     expect(JSON.stringify(describeError(Object.assign(new Error(), { password: 'secret' })))).not.toContain('secret')
   })
 
-  test('has its frames and those of its causes, without the message before them', () => {
+  test('includes its frames and those of its causes, without the message before them', () => {
     function inner() {
       return new Error('line 1\nline 2')
     }
@@ -112,7 +112,7 @@ describe('what is stored of an error', () => {
     expect(lines.slice(cause + 1).find((line) => line.startsWith('at '))).toMatch(/^at inner .*describe-error\.test/)
   })
 
-  test('has as much of a stack as is bounded, however deep it is', () => {
+  test('includes a bounded part of the stack, however deep it is', () => {
     const limit = Error.stackTraceLimit
     Error.stackTraceLimit = Number.POSITIVE_INFINITY
     const deep = (n: number): Error => (n === 0 ? new Error('deep') : deep(n - 1))
@@ -124,7 +124,7 @@ describe('what is stored of an error', () => {
     expect(describeError(long).stack!.length).toBeLessThanOrEqual(4_000)
   })
 
-  test('is cut to a bound, name and message, however long they are', () => {
+  test('cuts name and message to a limit, however long they are', () => {
     const error = new Error('m'.repeat(50_000_000), { cause: new Error('c'.repeat(50_000_000)) })
     error.name = 'N'.repeat(1_000)
 
@@ -134,13 +134,13 @@ describe('what is stored of an error', () => {
     expect([name.at(-1), message.at(-1)]).toEqual(['…', '…'])
   })
 
-  test('fits its bound to the last character', () => {
+  test('fits its limit to the last character', () => {
     const exact = 'm'.repeat(2_000)
 
     expect(describeError(new Error(exact)).message).toBe(exact)
   })
 
-  test('is cut between characters, not within one, and is well-formed Unicode', () => {
+  test('is cut between characters, not inside one, and is well-formed Unicode', () => {
     const smiles = describeError(new Error('🙂'.repeat(2_000))).message
 
     expect(smiles.isWellFormed()).toBe(true)
@@ -170,7 +170,7 @@ describe('what is stored of something else that was thrown', () => {
   })
 })
 
-describe('nothing thrown can break it', () => {
+describe('nothing that is thrown can break it', () => {
   const throws = () => {
     throw new Error('from within')
   }

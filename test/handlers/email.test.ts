@@ -65,7 +65,7 @@ async function startAgreeable() {
 }
 
 describe('an email', () => {
-  test('arrives with its subject and text, signed in, over TLS', async () => {
+  test('arrives signed in over TLS with its subject and text', async () => {
     const { handler, mails } = await emailWhere({})
 
     await attempt(handler, mail)
@@ -78,7 +78,7 @@ describe('an email', () => {
     expect(mails[0]!.body.trim()).toBe(mail.message)
   })
 
-  test('has one Message-ID for all attempts of its job: the idempotency token at the domain of the sender', async () => {
+  test('has one Message-ID for all attempts of its job: the idempotency token at the sender’s domain', async () => {
     const { handler, mails } = await emailWhere({}, { from: 'Reports <reports@mail.example.net>' })
 
     await attempt(handler, mail, { idempotencyToken: 'd5.42', attempt: 1 })
@@ -90,7 +90,7 @@ describe('an email', () => {
     expect(mails[0]!.headers).toMatch(/^From: Reports <reports@mail.example.net>\r$/m)
   })
 
-  test('is sent without signing in where no password is set', async () => {
+  test('is sent without signing in if no password is set', async () => {
     const { handler, mails } = await emailWhere({ authOptional: true }, { password: undefined })
 
     await attempt(handler, mail)
@@ -121,12 +121,12 @@ describe('an email', () => {
 describe('the payload of an email', () => {
   const handler = aMailer({})
 
-  test('may call its message body', () => {
+  test('may name its message body', () => {
     const { message, ...rest } = mail
     expect(parsePayload(handler, { ...rest, body: message })).toEqual(mail)
   })
 
-  test('takes one of message and body, not both and not none', () => {
+  test('accepts one of message and body, not both and not none', () => {
     const { message, ...rest } = mail
     expect(faultsOf(handler, { ...mail, body: message })).toEqual([
       'payload.body: is another name for message; give one of the two',
@@ -134,7 +134,7 @@ describe('the payload of an email', () => {
     expect(faultsOf(handler, rest)).toEqual(['payload.message: is required'])
   })
 
-  test('lists every field that is missing or wrong', () => {
+  test('lists every missing or wrong field', () => {
     expect(faultsOf(handler, { subject: 5, message: null })).toEqual([
       'payload.email: is required',
       'payload.subject: must be text',
@@ -225,7 +225,7 @@ describe('the payload of an email', () => {
     ['user@1und1.example'],
     ['user@bücher.example', 'user@xn--bcher-kva.example'],
     ['用户@例子.example', '用户@例子.example'],
-  ])('takes the address %s, and the server gets it', async (email, sent = email) => {
+  ])('accepts the address %s, and the server gets it', async (email, sent = email) => {
     const { port, commands } = await startAgreeable()
 
     await attempt(emailTo(port), { ...mail, email })
@@ -252,7 +252,7 @@ describe('the payload of an email', () => {
     ['many words', 'word '.repeat(199)],
     ['a long word, then one of another script', `${'s'.repeat(980)} Grüße`],
     ['emojis', '🎉'.repeat(499)],
-  ])('sends a long subject of %s on lines that every server takes', async (_what, subject) => {
+  ])('sends a long subject of %s on lines that every server accepts', async (_what, subject) => {
     const { handler, mails } = await emailWhere({})
 
     await attempt(handler, { ...mail, subject })
@@ -263,7 +263,7 @@ describe('the payload of an email', () => {
     expect(decoded(value)).toBe(subject.trimEnd())
   })
 
-  test('sends long lines of text so that every server takes them', async () => {
+  test('sends long lines of text so that every server accepts them', async () => {
     const { handler, mails } = await emailWhere({})
 
     await attempt(handler, { ...mail, message: 'x'.repeat(5_000) })
@@ -271,7 +271,7 @@ describe('the payload of an email', () => {
     for (const line of mails[0]!.body.split('\r\n')) expect(line.length).toBeLessThan(998)
   })
 
-  test('carries any script in subject and text', async () => {
+  test('supports any script in subject and text', async () => {
     const { handler, mails } = await emailWhere({})
 
     await attempt(handler, { ...mail, subject: 'Grüße', message: 'Übermorgen 🎉' })
@@ -286,7 +286,7 @@ describe('an attempt at an email fails for good', () => {
   test.each<[string, SMTPServerOptions]>([
     ['recipient', { onRcptTo: (_address, _session, done) => done(refused) }],
     ['content', { onData: (stream, _session, done) => void stream.resume().on('end', () => done(refused)) }],
-  ])('where the server refuses the %s with a 5xx', async (_what, options) => {
+  ])('if the server refuses the %s with a 5xx', async (_what, options) => {
     const { handler } = await emailWhere(options)
 
     const failure = await failureOf(handler, mail)
@@ -330,7 +330,7 @@ describe('an attempt at an email fails and is retried', () => {
     expect(failure.cause).toMatchObject({ code: expect.stringMatching(/^E/) })
   })
 
-  test('on a wrong password, without showing it: the settings may be mended', async () => {
+  test('on a wrong password, without showing it: the settings may be corrected', async () => {
     const { handler, mails } = await emailWhere({}, { password: 'correct horse' })
 
     const failure = await failureOf(handler, mail)
@@ -378,7 +378,7 @@ describe('an attempt at an email fails and is retried', () => {
       { host: '127.0.0.1', user: 'apikey' },
       'the sender (SMTP_FROM, else SMTP_USER, else GMAIL_USER) is not an email address',
     ],
-  ])('with the names of what is missing, where the settings are %j', async (settings, missing) => {
+  ])('with the names of missing settings, if the settings are %j', async (settings, missing) => {
     const failure = await failureOf(aMailer(settings), mail)
 
     expect(failure).not.toBeInstanceOf(PermanentError)
@@ -386,7 +386,7 @@ describe('an attempt at an email fails and is retried', () => {
   })
 })
 
-describe('a refusal that comes of the settings', () => {
+describe('a refusal caused by the settings', () => {
   const relaying = [
     [554, '5.7.1 <reader@example.org>: Relay access denied'],
     [550, 'relay not permitted'],
@@ -414,7 +414,7 @@ describe('a refusal that comes of the settings', () => {
     expect(describeError(failure).message).toContain(`${code} ${text.replace('reader@example.org', '[recipient]')}`)
   })
 
-  test('names what is missing of a sign-in that is half configured', async () => {
+  test('says what is missing if the sign-in is half configured', async () => {
     const { handler } = await emailWhere(
       { authOptional: true, onRcptTo: (_address, _session, done) => done(refusal(550, 'relay not permitted')) },
       { password: undefined },
@@ -423,7 +423,7 @@ describe('a refusal that comes of the settings', () => {
     expect((await failureOf(handler, mail)).message).toContain('and SMTP_PASSWORD is not set')
   })
 
-  test('is told from the mail also after a sign-in', async () => {
+  test('is distinguished from a refusal of the mail after a sign-in too', async () => {
     const { handler } = await emailWhere({
       onRcptTo: (_address, _session, done) => done(refusal(554, '5.7.1 <reader@example.org>: Relay access denied')),
     })
@@ -438,7 +438,7 @@ describe('a refusal that comes of the settings', () => {
     [553, '5.7.1 <someone@example.com>: Sender address rejected: not owned by user'],
     [550, '5.1.8 <someone@example.com>: Sender address rejected: Domain not found'],
     [550, 'Sender verify failed'],
-  ])('may be about the sender, told with the recipient: %i %s', async (code, text) => {
+  ])('may be about the sender, although it answers the recipient: %i %s', async (code, text) => {
     const { handler } = await emailWhere({ onRcptTo: (_address, _session, done) => done(refusal(code, text)) })
 
     const failure = await failureOf(handler, mail)
@@ -454,7 +454,7 @@ describe('a refusal that comes of the settings', () => {
     [552, '5.2.2 mailbox full'],
     [501, '5.1.3 bad address syntax'],
     [554, '5.4.6 too many hops'],
-  ])('is told from one that is about this mail: %i %s', async (code, text) => {
+  ])('is distinguished from a refusal of this mail: %i %s', async (code, text) => {
     const { handler } = await emailWhere(
       { authOptional: true, onRcptTo: (_address, _session, done) => done(refusal(code, text)) },
       { user: undefined, password: undefined, from: 'someone@example.com' },
@@ -463,7 +463,7 @@ describe('a refusal that comes of the settings', () => {
     expect(await failureOf(handler, mail)).toBeInstanceOf(PermanentError)
   })
 
-  test('is told from one of the content, such as spam, and from a mail that is too large', async () => {
+  test('is distinguished from a refusal of the content, such as spam, and of a mail that is too large', async () => {
     const spam = refusal(554, '5.7.1 message content rejected')
     const size = refusal(552, '5.3.4 message size exceeds the limit')
     const { handler } = await emailWhere({
@@ -480,7 +480,7 @@ describe('TLS', () => {
   // 0.0.0.0 reaches this machine and is none of its loopback addresses: to the handler it is any other host.
   const elsewhere = { host: '0.0.0.0' }
 
-  test('is refused with a certificate that nobody vouches for, and nothing is sent', async () => {
+  test('is refused with an untrusted certificate, and nothing is sent', async () => {
     const { handler, mails } = await emailWhere({}, elsewhere)
 
     const failure = await failureOf(handler, mail)
@@ -504,7 +504,7 @@ describe('TLS', () => {
     expect(mails).toEqual([])
   })
 
-  test('is not required on this machine, where the server does not offer it', async () => {
+  test('is not required on this machine if the server does not offer it', async () => {
     const { handler, mails } = await emailWhere({ disabledCommands: ['STARTTLS'], allowInsecureAuth: true })
 
     await attempt(handler, mail)
@@ -512,7 +512,7 @@ describe('TLS', () => {
     expect(mails[0]).toMatchObject({ user: account.user, overTls: false })
   })
 
-  test('is spoken from the start on port 465', async () => {
+  test('is used from the start on port 465', async () => {
     const { port, mails } = await startSmtp({ secure: true })
     const options = smtpOptions('127.0.0.1', { port: 465, ...account })
 
@@ -521,7 +521,7 @@ describe('TLS', () => {
     expect(mails[0]).toMatchObject({ user: account.user, overTls: true })
   })
 
-  test('is spoken from the start on any port where the settings say so', async () => {
+  test('is used from the start on any port if the settings say so', async () => {
     const { handler, mails } = await emailWhere({ secure: true }, { tls: 'implicit' })
 
     await attempt(handler, mail)
@@ -529,7 +529,7 @@ describe('TLS', () => {
     expect(mails[0]).toMatchObject({ user: account.user, overTls: true })
   })
 
-  test('is required on this machine too where the settings say STARTTLS', async () => {
+  test('is required on this machine too if the settings say STARTTLS', async () => {
     const { handler, mails } = await emailWhere(
       { disabledCommands: ['STARTTLS'], allowInsecureAuth: true },
       { tls: 'starttls' },
@@ -541,7 +541,7 @@ describe('TLS', () => {
     expect(mails).toEqual([])
   })
 
-  test('from the start towards a server that has STARTTLS is retried, and the error names the setting', async () => {
+  test('from the start towards a server that expects STARTTLS is retried, and the error names the setting', async () => {
     const { handler } = await emailWhere({}, { tls: 'implicit' })
 
     const failure = await failureOf(handler, mail)
@@ -550,7 +550,7 @@ describe('TLS', () => {
     expect(failure.message).toBe('the mail server does not speak TLS from the first byte: check SMTP_PORT and SMTP_TLS')
   })
 
-  test('that a silent server may wait for is told in the log, while the attempt goes on', async () => {
+  test('with a silent server, which may be waiting for it, is reported in the log while the attempt goes on', async () => {
     const timers = vi.spyOn(globalThis, 'setTimeout')
     onTestFinished(() => timers.mockRestore())
     const { port } = await startTcp((socket) => socket.resume())
@@ -568,7 +568,7 @@ describe('TLS', () => {
     expect(await failing).toBeInstanceOf(JobCancelledError)
   })
 
-  test('begins by STARTTLS on port 465 where the settings say so', () => {
+  test('starts with STARTTLS on port 465 if the settings say so', () => {
     expect(smtpOptions('mail.example.com', { port: 465, tls: 'starttls' })).toMatchObject({
       secure: false,
       requireTLS: true,
@@ -600,7 +600,7 @@ test('no mail can make the server read a file or a URL', () => {
   expect(smtpOptions('mail.example.com', {})).toMatchObject({ disableFileAccess: true, disableUrlAccess: true })
 })
 
-test('a mail that greylisting puts off five times arrives with all defaults but the pauses', async () => {
+test('a mail that greylisting delays five times arrives with all the defaults except the pauses', async () => {
   let refusals = 0
   const { port, mails } = await startSmtp({
     onRcptTo: (_address, _session, done) => done(refusals++ < 5 ? refusal(451, '4.7.1 come back later') : null),
@@ -624,14 +624,14 @@ test('a mail that greylisting puts off five times arrives with all defaults but 
 })
 
 describe('the time an email takes', () => {
-  test('has one limit, that of the attempt: ten minutes, as a server may take after the text, or what the job says', () => {
+  test('has one limit, that of the attempt: the ten minutes that a server may take after the text, or what the job says', () => {
     const { connectionTimeout, greetingTimeout, socketTimeout } = smtpOptions('mail.example.com', {})
 
     expect(aMailer({}).timeoutMs).toBe(600_000)
     for (const limit of [connectionTimeout, greetingTimeout, socketTimeout]) expect(limit).toBe(timeoutMaxMs)
   })
 
-  test('may have a day of attempts, the first of them soon, unless the job says otherwise', () => {
+  test('may include a day of attempts, the first of them soon, unless the job says otherwise', () => {
     const { maxAttempts, backoffMs } = aMailer({})
     const delays = (random: number) =>
       Array.from({ length: maxAttempts! - 1 }, (_, index) => backoffMs!(index + 1, () => random))
@@ -663,7 +663,7 @@ describe('the time an email takes', () => {
     await closed
   })
 
-  test('does not begin where the attempt was aborted before', async () => {
+  test('does not begin if the attempt was already aborted', async () => {
     let connections = 0
     const { port } = await startTcp(() => connections++)
 
@@ -688,7 +688,7 @@ function decoded(value: string): string {
   )
 }
 
-describe('what a server says of what it was sent', () => {
+describe('a server’s answer about what it was sent', () => {
   const signIn = { user: 'reports+billing@example.com', password: 'kX9#mQ2$vL5!nR8z' }
   const sent = {
     email: 'Jane.O=Neill@B\u00fccher.Example',
@@ -787,7 +787,7 @@ describe('what a server says of what it was sent', () => {
     expect(describeError(failure).message).toContain('535 unknown command [SMTP_PASSWORD]')
   })
 
-  test('is kept where it says nothing of that, and names which it was', async () => {
+  test('keeps everything else, and names what it hides', async () => {
     const text =
       '5.1.1 <Jane.O=Neill@xn--bcher-kva.example>: user "Jane.O=Neill" of xn--bcher-kva.example is unknown; see https://example.net/help'
     const { handler } = await emailWhere({

@@ -6,7 +6,7 @@ import { Registry } from '../../src/handlers/registry.ts'
 const schemaOf = (payload: Handler['payload']) =>
   new Registry([{ type: 'work', payload, run() {} }]).payloadSchemas.work
 
-test('a payload is described as it is handed in, not as its handler gets it', () => {
+test('a payload is described as the caller passes it, not as its handler gets it', () => {
   const payload = z.strictObject({ at: z.string().transform(Number), n: z.int().min(1).default(2) })
 
   expect(schemaOf(payload)).toMatchObject({
@@ -16,7 +16,7 @@ test('a payload is described as it is handed in, not as its handler gets it', ()
   })
 })
 
-test('the part of a payload that JSON Schema has no word for may be anything', () => {
+test('a part of a payload that JSON Schema cannot describe may be anything', () => {
   expect(schemaOf(z.strictObject({ n: z.bigint() }))).toMatchObject({ properties: { n: {} }, required: ['n'] })
 })
 
@@ -33,7 +33,7 @@ test.each([
       },
     },
   ],
-])('a payload may be any JSON where its library %s', (_, more) => {
+])('a payload may be any JSON if its library %s', (_, more) => {
   const validate = (value: unknown) => ({ value })
 
   expect(schemaOf({ '~standard': { version: 1, vendor: 'own', validate, ...more } })).toEqual({})

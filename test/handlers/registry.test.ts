@@ -25,7 +25,7 @@ describe('a registry', () => {
     for (const type of ['__proto__', 'constructor', 'toString']) expect(registry.find(type)).toBeUndefined()
   })
 
-  test('takes no two handlers of one type', () => {
+  test('accepts no two handlers of one type', () => {
     expect(() => new Registry([work, other, { ...work }])).toThrow(/two handlers are defined for type "work"/)
     expect(() => new Registry([work, work])).toThrow(/two handlers are defined for type "work"/)
   })
@@ -42,11 +42,11 @@ describe('a job about to be stored', () => {
     throw new Error('it was taken')
   }
 
-  test('is given its handler', () => {
+  test('gets its handler', () => {
     expect(registry.check('work', { n: 1 }, '')).toBe(work)
   })
 
-  test('of an unknown type is refused with the types that are known', () => {
+  test('of an unknown type is refused with the known types', () => {
     const error = errorOf(registry.check('nobody', {}, ''))
 
     expect(error).toBeInstanceOf(UnknownTypeError)
@@ -54,7 +54,7 @@ describe('a job about to be stored', () => {
     expect(errorOf(new Registry([]).check('x', {}, '')).message).toMatch(/no types are known here/)
   })
 
-  test('is refused under the path at which it stands in an array', () => {
+  test('is refused with its path in an array', () => {
     for (const [checked, path] of [
       [registry.check('nobody', {}, '3'), '3.type'],
       [registry.check('work', {}, '3'), '3.payload.n'],
@@ -64,7 +64,7 @@ describe('a job about to be stored', () => {
     }
   })
 
-  test('is refused where its schema throws, and what it threw is kept as the cause', () => {
+  test('is refused if its schema throws, and the thrown error is kept as the cause', () => {
     const throwing = {
       ...other,
       payload: {

@@ -9,7 +9,7 @@ import { parsePayload } from '../support/payload.ts'
 const day = 86_400_000
 
 describe('a sleep', () => {
-  test('lasts as long as it is told', async () => {
+  test('lasts as long as requested', async () => {
     const before = performance.now()
 
     await attempt(sleep(), { ms: 5 })
@@ -18,7 +18,7 @@ describe('a sleep', () => {
     expect(performance.now() - before).toBeGreaterThan(3.9)
   })
 
-  test('of nothing ends', async () => {
+  test('of zero ends', async () => {
     await expect(attempt(sleep(), { ms: 0 })).resolves.toBeUndefined()
   })
 
@@ -32,13 +32,13 @@ describe('a sleep', () => {
     expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
-  test('does not begin where the attempt was aborted before', async () => {
+  test('does not begin if the attempt was already aborted', async () => {
     const failure = await failureOf(sleep(), { ms: day }, { signal: AbortSignal.abort(new JobCancelledError()) })
 
     expect(failure).toBeInstanceOf(JobCancelledError)
   })
 
-  test('may last a day: no timeout of the settings cuts it short', () => {
+  test('may last a day: no timeout in the settings cuts it short', () => {
     expect(parsePayload(sleep(), { ms: day })).toEqual({ ms: day })
     expect(sleep().timeoutMs).toBe(day)
   })
@@ -60,7 +60,7 @@ describe('a sleep', () => {
   })
 })
 
-test('the handlers that come with jobmachine are email, webhook and sleep', () => {
+test('the built-in handlers are email, webhook and sleep', () => {
   const handlers = builtinHandlers({ smtp: {}, webhook: { allowPrivate: false }, retryMaxMs: 1_000, now: () => 0 })
 
   expect(handlers.map(({ type }) => type)).toEqual(['email', 'webhook', 'sleep'])

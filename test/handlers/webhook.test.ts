@@ -69,7 +69,7 @@ const answering =
   }
 
 describe('a webhook', () => {
-  test('posts its body as JSON, with the id that all attempts of its job share', async () => {
+  test('posts its body as JSON, with an id that all attempts of its job share', async () => {
     const { url, calls } = await startReceiver()
 
     await attempt(
@@ -84,7 +84,7 @@ describe('a webhook', () => {
     expect(calls[0]!.headers).not.toHaveProperty('webhook-signature')
   })
 
-  test('uses the method and the headers it is given', async () => {
+  test('uses the given method and headers', async () => {
     const { url, calls } = await startReceiver()
     const headers = { 'X-Api-Key': 'k', 'Content-Type': 'application/cloudevents+json', 'User-Agent': 'mine' }
 
@@ -98,7 +98,7 @@ describe('a webhook', () => {
     })
   })
 
-  test('sends null as null, and nothing where no body is given', async () => {
+  test('sends null as null, and nothing if no body is given', async () => {
     const { url, calls } = await startReceiver()
 
     await attempt(aWebhook(), { url, body: null })
@@ -115,7 +115,7 @@ describe('a webhook', () => {
     await expect(attempt(aWebhook(), { url })).resolves.toBeUndefined()
   })
 
-  test.each([400, 401, 403, 404, 405, 409, 410, 422, 451, 499])('fails for good on %i', async (status) => {
+  test.each([400, 401, 403, 404, 405, 409, 410, 422, 451, 499])('fails permanently on %i', async (status) => {
     const { url } = await startReceiver(answering(status, { 'retry-after': '5' }))
 
     const failure = await failureOf(aWebhook(), { url })
@@ -134,7 +134,7 @@ describe('a webhook', () => {
     expect(failure.message).toBe(`POST ${url} answered ${status}`)
   })
 
-  test('is retried where nothing listens', async () => {
+  test('is retried if nothing listens', async () => {
     const { url, port } = await startReceiver((response) => response.destroy())
 
     const cutOff = await failureOf(aWebhook(), { url })
@@ -147,7 +147,7 @@ describe('a webhook', () => {
     for (const failure of [cutOff, unknown]) expect(failure).not.toBeInstanceOf(PermanentError)
   })
 
-  test('is retried where nobody vouches for the certificate', async () => {
+  test('is retried if the certificate is not trusted', async () => {
     const url = `https://127.0.0.1:${await listen(createHttpsServer(selfSigned, (_request, response) => response.end()))}`
 
     const failure = await failureOf(aWebhook(), { url })
@@ -156,7 +156,7 @@ describe('a webhook', () => {
     expect(failure.message).toBe(`POST ${url} failed: DEPTH_ZERO_SELF_SIGNED_CERT`)
   })
 
-  test('says nothing of path, query, headers or body when it fails', async () => {
+  test('reveals nothing of path, query, headers or body when it fails', async () => {
     const { url } = await startReceiver(answering(500))
     const { url: refusing } = await startReceiver(answering(404))
     const secrets = { headers: { authorization: 'Bearer hidden' }, body: { token: 'hidden' } }
@@ -185,7 +185,7 @@ describe('a webhook', () => {
     ...[carried.headers.Authorization.slice('Basic '.length), secret.slice('whsec_'.length)],
   ]
 
-  test.each(parts)('keeps to itself what the receiver learned and leads on to: %s', async (part) => {
+  test.each(parts)('hides what the receiver learned, even in a redirect: %s', async (part) => {
     const hosts = [`${part}.example`, `x-${part}`, `${Buffer.from(part).toString('hex')}.example`]
     for (const host of hosts.map((name) => name.replace(/[^\w.-]/g, ''))) {
       const { url } = await startReceiver(answering(307, { location: `https://${host}/` }))
@@ -199,7 +199,7 @@ describe('a webhook', () => {
     }
   })
 
-  test('keeps to itself what an error of the connection repeats, and the signature', async () => {
+  test('hides what an error of the connection repeats, and the signature', async () => {
     let signature = ''
     const client: WebhookSettings['client'] = {
       send({ url, headers }) {
@@ -252,7 +252,7 @@ describe('a receiver', () => {
     ['100 twice', 'HTTP/1.1 100 Continue\r\n\r\n'.repeat(2)],
     ['102', 'HTTP/1.1 102 Processing\r\n\r\n'],
     ['103', 'HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n'],
-  ])('may say %s, unasked, before its answer', async (_what, before) => {
+  ])('may send %s, unasked, before its answer', async (_what, before) => {
     const { url, requests } = await startRaw(() => before + noContent)
 
     await attempt(aWebhook(), { url, body: 1 })
@@ -270,7 +270,7 @@ describe('a receiver', () => {
     expect(failure.message).toBe(`POST ${url} failed: the connection ended without an answer`)
   })
 
-  test('may close a connection as it is used again: the call goes out once more, on a new one', async () => {
+  test('may close a connection as it is reused: the call is sent again on a new one', async () => {
     const { url, requests } = await startRaw((request) => (request === 1 ? noContent : null))
     const handler = aWebhook()
 
@@ -290,7 +290,7 @@ describe('a receiver', () => {
     expect(requests).toHaveLength(1)
   })
 
-  test('that breaks off in the midst of its answer fails the attempt, without a repeat', async () => {
+  test('that breaks off in the middle of its answer fails the attempt, without a repeat', async () => {
     const { url, requests } = await startRaw((request) => (request === 1 ? noContent : 'HTTP/1.1 2'))
     const handler = aWebhook()
     await attempt(handler, { url, body: 1 })
@@ -316,7 +316,7 @@ describe('Retry-After', () => {
   })
 
   test.each([['Thu, 31 Jan 2030 12:00:30 GMT'], ['Thursday, 31-Jan-30 12:00:30 GMT'], ['Thu Jan 31 12:00:30 2030']])(
-    'is honoured as a date in each form that HTTP has: %s',
+    'is honoured as a date in each form of HTTP: %s',
     async (date) => {
       expect(await delayAsked(date)).toBe(30_000)
       expect(await delayAsked(['10', date])).toBe(30_000)
@@ -333,11 +333,11 @@ describe('Retry-After', () => {
     [['120', 'soon']],
     [['5, 120']],
     [['Thu, 31 Jan 2030 12:02:00 GMT', '5']],
-  ])('that comes as %j counts by the later instant', async (headers) => {
+  ])('given as %j counts by the later instant', async (headers) => {
     expect(await delayAsked(headers)).toBe(120_000)
   })
 
-  test('is cut at the longest delay allowed', async () => {
+  test('is limited to the longest delay allowed', async () => {
     expect(await delayAsked('3601')).toBe(3_600_000)
     expect(await delayAsked('9'.repeat(400))).toBe(3_600_000)
     expect(await delayAsked('Fri, 31 Jan 2031 12:00:00 GMT', { retryMaxMs: 5_000 })).toBe(5_000)
@@ -362,7 +362,7 @@ describe('a redirect', () => {
     [302, 'DELETE'],
     [307, 'POST'],
     [308, 'PATCH'],
-  ])('of %i is followed by a %s with its body, signed', async (status, method) => {
+  ])('of %i is followed by a signed %s with its body', async (status, method) => {
     const { url, calls } = await redirecting(status)
 
     await attempt(aWebhook({ secret: 's' }), { url, method, body: 1 })
@@ -374,7 +374,7 @@ describe('a redirect', () => {
   })
 
   test.each([301, 302, 303, 307, 308].flatMap((status) => [[status, 'GET'] as const, [status, 'HEAD'] as const]))(
-    'of %i is followed by a %s, whose method stays, to any origin',
+    'of %i is followed by a %s, with the same method, to any origin',
     async (status, method) => {
       const away = await startReceiver()
       const { url } = await startReceiver(answering(status, { location: `${away.url}/moved` }))
@@ -394,7 +394,7 @@ describe('a redirect', () => {
     [303, 'DELETE', undefined],
     [302, 'POST', undefined],
   ])(
-    'of %i that would turn a %s into a GET is final, and the new address gets nothing',
+    'of %i that would turn a %s into a GET fails permanently, and the new address gets nothing',
     async (status, method, body) => {
       const { url, calls } = await redirecting(status)
 
@@ -409,7 +409,7 @@ describe('a redirect', () => {
     },
   )
 
-  test('that would lose the body names the new origin, and neither path nor query', async () => {
+  test('that would lose the body names the new origin, but neither path nor query', async () => {
     const { url } = await redirecting(301, 'https://www.example.com/hidden?key=hidden')
 
     const failure = await failureOf(aWebhook(), { url, body: 1 })
@@ -419,7 +419,7 @@ describe('a redirect', () => {
   })
 
   test.each(['POST', 'PUT', 'PATCH', 'DELETE'])(
-    'takes no %s to another origin unless its job says so',
+    'sends no %s to another origin unless its job says so',
     async (method) => {
       const away = await startReceiver()
       const { url } = await startReceiver(answering(307, { location: `${away.url}/moved` }))
@@ -446,7 +446,7 @@ describe('a redirect', () => {
     expect(calls[1]!.headers).toMatchObject({ authorization: 'Bearer a', 'x-api-key': 'k' })
   })
 
-  test('to another origin leaves credentials and signature behind, also on the way back', async () => {
+  test('to another origin drops credentials and signature, even on the way back', async () => {
     const home = await startReceiver((response, path) =>
       answering(path === '/' ? 307 : 204, { location: away.url })(response),
     )
@@ -498,7 +498,7 @@ describe('a redirect', () => {
     }
   })
 
-  test('is followed three times and no more', async () => {
+  test('is followed at most three times', async () => {
     const { url, calls } = await startReceiver((response, path) => answering(307, { location: `${path}x` })(response))
     const three = await startReceiver((response, path) =>
       answering(path === '/xxx' ? 204 : 307, { location: `${path}x` })(response),
@@ -531,7 +531,7 @@ describe('a redirect', () => {
     expect(calls).toHaveLength(1)
   })
 
-  test.each([300, 304, 305])('is no answer of %i, also where it has a Location', async (status) => {
+  test.each([300, 304, 305])('does not include an answer of %i, even with a Location', async (status) => {
     const { url, calls } = await startReceiver(answering(status, { location: '/moved' }))
 
     const failure = await failureOf(aWebhook(), { url })
@@ -541,7 +541,7 @@ describe('a redirect', () => {
   })
 
   test.each(['http://169.254.169.254/latest/meta-data/', 'http://[::1]/', 'http://0/', 'http://inside.test/'])(
-    'to %s, a private address, fails for good',
+    'to %s, a private address, fails permanently',
     async (location) => {
       const { url, calls } = await startReceiver(answering(307, { location }))
       const network = {
@@ -610,7 +610,7 @@ describe('an address that is not public', () => {
     'LOCALHOST',
   ]
 
-  test.each(hosts)('is not called, for good: %s', async (host) => {
+  test.each(hosts)('is not called, and the job fails permanently: %s', async (host) => {
     const { port, calls } = await startReceiver()
 
     const failure = await failureOf(aWebhook({ network: {} }), { url: `http://${host}:${port}/`, body: 1 })
@@ -652,7 +652,7 @@ describe('an address that is not public', () => {
     expect(calls).toEqual([])
   })
 
-  test('cannot slip in between check and connect: the addresses that were checked are those connected to', async () => {
+  test('cannot slip in between check and connect: the connection uses the addresses that were checked', async () => {
     const { port, calls } = await startReceiver((response) => answering(204, { connection: 'close' })(response))
     const answers = ['127.0.0.1', '127.0.0.2']
     const network = {
@@ -671,14 +671,14 @@ describe('an address that is not public', () => {
   })
 
   test.each(['1.1.1.1', '8.8.8.8', '172.32.0.1', '2606:4700::1111', '::ffff:8.8.8.8', '64:ff9b::8.8.8.8'])(
-    'is not %s',
+    'does not include %s',
     (address) => {
       expect(isPublicAddress(address)).toBe(true)
     },
   )
 
   test.each(['', 'localhost', 'fe80::1%eth0', '300.1.1.1'])(
-    'is whatever cannot be read as an address: %j',
+    'includes whatever cannot be read as an address: %j',
     (address) => {
       expect(isPublicAddress(address)).toBe(false)
     },
@@ -691,7 +691,7 @@ describe('a signed webhook', () => {
   test.each([
     [`whsec_${secret}`, secret],
     ['a plain text of my own', btoa('a plain text of my own')],
-  ])('is what an independent verifier accepts, with the secret %s', async (configured, key) => {
+  ])('is accepted by an independent verifier, with the secret %s', async (configured, key) => {
     const { url, calls } = await startReceiver()
     const handler = aWebhook({ secret: configured, now: Date.now })
 
@@ -744,7 +744,7 @@ const noSuchName = async () => {
 describe('the payload of a webhook', () => {
   const handler = aPlainHandler()
 
-  test('defaults to POST and takes any JSON value as its body', () => {
+  test('defaults to POST and accepts any JSON value as its body', () => {
     for (const body of [null, 0, false, 'text', [], { a: { b: 1 } }]) {
       expect(parsePayload(handler, { url: 'https://example.com', body })).toEqual({
         url: 'https://example.com',
@@ -824,7 +824,7 @@ describe('the payload of a webhook', () => {
     expect(canParse).not.toHaveBeenCalled()
   })
 
-  test('bounds the headers in number and size', () => {
+  test('limits the headers in number and size', () => {
     const many = Object.fromEntries(Array.from({ length: 51 }, (_, index) => [`x-${index}`, 5]))
     expect(faultsOf(handler, { url: 'http://a.test', headers: many })).toEqual([
       'payload.headers: must have at most 50 headers',
@@ -834,7 +834,7 @@ describe('the payload of a webhook', () => {
     ])
   })
 
-  test.each(['GET', 'HEAD'])('takes no body with %s', (method) => {
+  test.each(['GET', 'HEAD'])('accepts no body with %s', (method) => {
     expect(faultsOf(handler, { url: 'http://a.test', method, body: null })).toEqual([
       'payload.body: is not for GET and HEAD',
     ])
@@ -842,7 +842,7 @@ describe('the payload of a webhook', () => {
 })
 
 describe('the answer to a webhook', () => {
-  test('may have a body without an end: a bounded part of it is read, then the connection closes', async () => {
+  test('may have an endless body: a bounded part is read, then the connection closes', async () => {
     let written = 0
     let closed: Promise<unknown> | undefined
     const { url } = await startReceiver((response) => {
@@ -863,7 +863,7 @@ describe('the answer to a webhook', () => {
     expect(written).toBeLessThan(32 * 1_048_576)
   })
 
-  test('may have a body that comes too slowly: after two seconds the connection closes', async () => {
+  test('may have a slow body: after two seconds the connection closes', async () => {
     const time = new AbortController()
     const timeout = vi.spyOn(AbortSignal, 'timeout').mockReturnValue(time.signal)
     onTestFinished(() => timeout.mockRestore())
@@ -881,7 +881,7 @@ describe('the answer to a webhook', () => {
     await closed
   })
 
-  test('counts by its status where its body breaks off', async () => {
+  test('counts by its status if its body breaks off', async () => {
     const { url } = await startReceiver((response) => {
       response.writeHead(200, { 'content-length': '100' }).flushHeaders()
       response.write('half', () => response.destroy())
@@ -890,7 +890,7 @@ describe('the answer to a webhook', () => {
     await expect(attempt(aWebhook(), { url })).resolves.toBeUndefined()
   })
 
-  test('is not unpacked, so a bomb stays small', async () => {
+  test('is not decompressed, so a bomb stays small', async () => {
     const { url } = await startReceiver((response) =>
       response.writeHead(200, { 'content-encoding': 'gzip' }).end('no gzip at all'),
     )
@@ -898,7 +898,7 @@ describe('the answer to a webhook', () => {
     await expect(attempt(aWebhook(), { url })).resolves.toBeUndefined()
   })
 
-  test('is not waited for when the attempt is aborted; the connection closes', async () => {
+  test('is not awaited when the attempt is aborted; the connection closes', async () => {
     const abort = new AbortController()
     let closed: Promise<unknown> | undefined
     const { url } = await startReceiver((response) => {
@@ -912,7 +912,7 @@ describe('the answer to a webhook', () => {
     await closed
   })
 
-  test('is not asked for where the attempt was aborted before', async () => {
+  test('is not requested if the attempt was already aborted', async () => {
     const { url, calls } = await startReceiver()
 
     const failure = await failureOf(aWebhook(), { url }, { signal: AbortSignal.abort(new JobCancelledError()) })

@@ -55,7 +55,7 @@ describe('GET /metrics answers', () => {
     expect(await answerTo('/metrics', accept)).toBe(contentType)
   })
 
-  test('JSON where nobody says', async () => {
+  test('JSON if the client does not say', async () => {
     const { headers } = await server.get('/metrics')
 
     expect(headers.get('content-type')).toBe(json)

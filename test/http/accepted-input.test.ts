@@ -21,7 +21,7 @@ test.each([
   'application/json; charset=utf-8',
   'application/json;charset="UTF-8"',
   'application/json ; charset=utf8; x=y',
-])('the content type %s is taken', async (type) => {
+])('the content type %s is accepted', async (type) => {
   await stored(job('"priority":1'), type)
 })
 
@@ -29,7 +29,7 @@ test('a byte order mark is skipped', async () => {
   await stored(`\uFEFF${job('"priority":1')}`)
 })
 
-test('of members with one name the last counts', async () => {
+test('the last of several members with one name counts', async () => {
   expect(await stored(job('"priority":1,"priority":2'))).toMatchObject({ priority: 2 })
 })
 
@@ -48,7 +48,7 @@ test.each([
   ['"queue":"A0._:-"', { queue: 'A0._:-' }],
   [`"queue":"${'q'.repeat(64)}"`, { queue: 'q'.repeat(64) }],
   ['"idempotency_key":" "', { idempotency_key: ' ' }],
-])('%s is taken', async (fields, expected) => {
+])('%s is accepted', async (fields, expected) => {
   expect(await stored(job(fields))).toMatchObject(expected)
 })
 
@@ -64,11 +64,11 @@ test.each([
   ['"\\u0000\\u001b[31m<script>"', '\0\u001b[31m<script>'],
   ['{"":{"toJSON":1,"constructor":2}}', { '': { toJSON: 1, constructor: 2 } }],
   [`"${'a'.repeat(1_998)}"`, 'a'.repeat(1_998)],
-])('the payload %s comes back the same', async (payload, expected) => {
+])('the payload %s comes back unchanged', async (payload, expected) => {
   expect((await stored(`{"type":"echo","payload":${payload}}`)).payload).toEqual(expected)
 })
 
-test('a payload nested 64 deep is taken, its members called __proto__ kept', async () => {
+test('a payload nested 64 levels deep is accepted, and its members named __proto__ are kept', async () => {
   const payload = `${'{"__proto__":'.repeat(64)}1${'}'.repeat(64)}`
 
   const job = await server.fetch('/jobs', {

@@ -63,7 +63,7 @@ const send = (fetch: ReturnType<typeof anHttp>, route: Route, headers: Record<st
   return fetch(aPath(route), { method: route.method, headers: { ...type, ...headers }, ...body })
 }
 
-test('every route that changes anything says who may, and there is no other', () => {
+test('every route that changes something says which role may use it, and no other does', () => {
   const posts = routes.filter(({ method, isOpen }) => method === 'POST' && !isOpen)
 
   expect(changing).toEqual(posts)
@@ -79,7 +79,7 @@ test('every route that changes anything says who may, and there is no other', ()
 })
 
 describe('read-only', () => {
-  test('every changing route is refused, whoever asks, and nothing changes', async () => {
+  test('every changing route is refused for everyone, and nothing changes', async () => {
     const fetch = anHttp({ readOnly: true, authorize: () => ({ actor: 'ada', role: 'admin' }) })
     const before = await system.edgeCounts()
 
@@ -115,7 +115,7 @@ describe('authorize', () => {
     ['read', [] as string[]],
     ['operate', ['operate']],
     ['admin', ['operate', 'admin']],
-  ])('the role %s may read, and change what needs one of %j', async (role, allowed) => {
+  ])('lets the role %s read, and change what needs one of %j', async (role, allowed) => {
     const fetch = anHttp(byHeader)
 
     for (const route of changing) {
@@ -128,7 +128,7 @@ describe('authorize', () => {
     }
   })
 
-  test('pages have the buttons that the role may press', async () => {
+  test('shows a role only the buttons that it may use', async () => {
     const fetch = anHttp(byHeader)
     const formsOf = async (path: string, role: string) => {
       const html = await (await fetch(path, { headers: { 'x-role': role } })).text()
@@ -145,7 +145,7 @@ describe('authorize', () => {
     ['null', null],
     ['undefined', undefined],
     ['false', false],
-  ])('whoever gets %s sees nothing but the probes', async (_, access) => {
+  ])('shows nothing but the probes if it returns %s', async (_, access) => {
     const fetch = anHttp({ authorize: () => access as null })
 
     for (const route of [...reading, ...changing, { method: 'GET', path: '/nope' } as Route]) {
@@ -156,7 +156,7 @@ describe('authorize', () => {
     expect((await fetch('/livez')).status).toBe(200)
   })
 
-  test('one that throws or returns something else lets nobody in, and is told of in the log', async () => {
+  test('lets nobody in if it throws or returns something else, and the log says so', async () => {
     const lines: string[] = []
     const log = { ...silent, error: (_: object, message: string) => void lines.push(message) }
     const wrong = [
@@ -180,7 +180,7 @@ describe('authorize', () => {
     expect((await system.find(waiting))!.state).toBe('scheduled')
   })
 
-  test('is given what middleware of the app has put on the request', async () => {
+  test('gets what the app’s middleware has put on the request', async () => {
     const http = createHttp(system, {
       async authorize(_, incoming) {
         const { user } = incoming as unknown as { user?: string }
@@ -199,7 +199,7 @@ describe('authorize', () => {
     expect((await fetch(url, { headers: { cookie: 'session=1', connection: 'close' } })).status).toBe(200)
   })
 
-  test('the history keeps who did what and why, and the page of the job shows it', async () => {
+  test('the history keeps who did what and why, and the job’s page shows it', async () => {
     const fetch = anHttp(byHeader)
     const as = (actor: string) => ({ 'x-role': 'admin', 'x-actor': actor })
     const body = JSON.stringify({ type: 'echo', payload: 1, delay_ms: 3_600_000 })
@@ -243,7 +243,7 @@ describe('redact', () => {
   const hidden: HttpOptions = { redact: ({ payload }) => (isObject(payload) ? { ...payload, password: '…' } : payload) }
   const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
 
-  test('what it hides is in no answer and on no page, and commands answer without it', async () => {
+  test('hides a payload from every answer and page, and commands answer without it', async () => {
     const fetch = anHttp(hidden)
     const { id } = await system.enqueue({ type: 'echo', payload: { password: 'x1' }, delayMs: 3_600_000 })
     const seen = [`/jobs/${id}`, '/jobs', `/dashboard/jobs/${id}`, '/dashboard/jobs', `/jobs/${id}/history`]
@@ -255,7 +255,7 @@ describe('redact', () => {
     expect((await system.find(id))!.payload).toEqual({ password: 'x1' })
   })
 
-  test('a search for text, which would tell it, is refused', async () => {
+  test('refuses a search for text, which would reveal it', async () => {
     const fetch = anHttp(hidden)
     const bulk = { method: 'POST', headers: json, body: '{"command":"cancel","text":"x1"}' }
 
@@ -264,20 +264,20 @@ describe('redact', () => {
     expect((await fetch('/bulk', bulk)).status).toBe(400)
   })
 
-  test('one that shows nothing of a payload leaves null', async () => {
+  test('shows null if it returns nothing', async () => {
     const fetch = anHttp({ redact: () => undefined })
 
     expect(await (await fetch(`/jobs/${waiting}`)).json()).toMatchObject({ payload: null })
     expect((await fetch(`/dashboard/jobs/${waiting}`)).status).toBe(200)
   })
 
-  test('one that returns a promise shows nothing', async () => {
+  test('shows nothing if it returns a promise', async () => {
     const fetch = anHttp({ redact: async () => 'x1' })
 
     expect((await fetch(`/jobs/${waiting}`)).status).toBe(500)
   })
 
-  test('one that throws shows nothing', async () => {
+  test('shows nothing if it throws', async () => {
     const fetch = anHttp({
       redact() {
         throw new Error('not an object')

@@ -48,7 +48,7 @@ async function times<T>(count: number, work: () => Promise<T>): Promise<T[]> {
 }
 
 describe.each(Object.entries(wrongBy))('wrong tokens by %s', (kind, show) => {
-  test('are refused at once ten times, then late, and at last with 429; the right one is taken at once all the while', async () => {
+  test('are refused at once ten times, then late, and finally with 429; the right one is always accepted at once', async () => {
     const { server, waiting, release } = await startGuarded()
 
     const prompt = await times(10, () => show(server))
@@ -81,7 +81,7 @@ describe.each(Object.entries(wrongBy))('wrong tokens by %s', (kind, show) => {
     expect([again.status, (await next).status]).toEqual([401, 401])
   })
 
-  test('are counted, and told of once a minute with the address and never with what was guessed', async () => {
+  test('are counted, and reported once a minute with the address and never with the guess', async () => {
     const { server, pass } = await startGuarded()
 
     await times(3, () => show(server))
@@ -101,7 +101,7 @@ describe.each(Object.entries(wrongBy))('wrong tokens by %s', (kind, show) => {
   })
 })
 
-test('what a proxy or anybody says of the address is told as a claim, and slows nobody else', async () => {
+test('an address that a proxy or a client claims is logged as a claim, and slows nobody else', async () => {
   const { server, waiting } = await startGuarded()
   const headers = { authorization: 'Bearer wrong', 'x-forwarded-for': `203.0.113.9, ${'9'.repeat(500)}` }
 
@@ -119,7 +119,7 @@ test.each<[string, Record<string, string>]>([
   ['the password of a proxy before it', { authorization: 'Basic dXNlcjpwYXNzd29yZA==' }],
   ['a cookie that has ended', { cookie: `jobmachine=${startAt - 1}.guess` }],
   ['the cookie of another server', { cookie: `jobmachine-9090=${startAt + 86_400_000}.guess` }],
-])('%s is no guess', async (_, headers) => {
+])('%s does not count as a guess', async (_, headers) => {
   const { server } = await startGuarded()
 
   const answers = await times(30, () => ask(server, 'GET /jobs', headers))
@@ -129,7 +129,7 @@ test.each<[string, Record<string, string>]>([
 })
 
 test.each(['GET /readyz', 'GET /login', 'HEAD /login'])(
-  'a wrong token at %s, which needs none, is a guess too',
+  'a wrong token at %s, which needs no token, counts as a guess too',
   async (line) => {
     const { server, waiting } = await startGuarded()
     const headers = { authorization: 'Bearer wrong' }
@@ -161,7 +161,7 @@ describe('of guesses from many addresses', () => {
     return { failures, clock, isPrompt }
   }
 
-  test('a hundred are refused at once, whoever they come from', async () => {
+  test('a hundred are refused at once, whatever their addresses', async () => {
     const { isPrompt } = someFailures()
     let prompt = 0
     for (let host = 0; host < 200; host++) if (await isPrompt(`192.0.2.${host}`)) prompt++
@@ -169,7 +169,7 @@ describe('of guesses from many addresses', () => {
     expect(prompt).toBe(100)
   })
 
-  test('those of one IPv6 network are one, however written, and an IPv4 address is one in either notation', async () => {
+  test('those from one IPv6 network count as one, in any notation, and an IPv4 address counts as one in both', async () => {
     const { isPrompt } = someFailures()
     for (let host = 1; host <= 10; host++) await isPrompt(`2001:db8:0:1::${host}`)
     for (let shown = 0; shown < 10; shown++) await isPrompt('::ffff:192.0.2.1')
@@ -186,7 +186,7 @@ describe('of guesses from many addresses', () => {
     expect(failures.known).toBe(10_000)
   })
 
-  test('none is held up for ever by a clock that was set back', async () => {
+  test('none waits forever if the clock is set back', async () => {
     const { clock, isPrompt } = someFailures()
     for (let shown = 0; shown < 10; shown++) await isPrompt('192.0.2.1')
 
@@ -197,7 +197,7 @@ describe('of guesses from many addresses', () => {
     expect([before, await isPrompt('192.0.2.1')]).toEqual([false, true])
   })
 
-  test('a hundred wait, and no more than ten of one address', async () => {
+  test('a hundred wait, and at most ten from one address', async () => {
     const failures = new AuthFailures({ log, now: () => startAt, pause: () => new Promise(() => undefined) })
     const late = (address: string) => failures.slow(from(address), 'form')
     for (let host = 0; host < 10; host++) for (let shown = 0; shown < 20; shown++) void late(`192.0.2.${host}`)

@@ -69,7 +69,7 @@ describe('a body that is not JSON is refused with invalid_json', () => {
   })
 })
 
-describe('JSON that is no job is refused with invalid_input', () => {
+describe('JSON that is not a job is refused with invalid_input', () => {
   test.each([
     ['null', 'null', ['']],
     ['a number', '7', ['']],
@@ -105,7 +105,7 @@ describe('JSON that is no job is refused with invalid_input', () => {
   })
 })
 
-describe('a field that is not what it takes is refused by its path', () => {
+describe('a field with a wrong value is refused by its path', () => {
   const names = [
     '7',
     'null',
@@ -227,7 +227,7 @@ describe('a field that is not what it takes is refused by its path', () => {
     expect(await smtpFailureOf(body)).toEqual({ status: 400, code: 'invalid_input', paths: ['delay_ms'] })
   })
 
-  test('says of a wrong type what it takes, not that it is required', async () => {
+  test('a wrong type is answered with what is allowed, not with "required"', async () => {
     const { body } = await server.post('/jobs', {
       type: 7,
       payload: {},
@@ -242,7 +242,7 @@ describe('a field that is not what it takes is refused by its path', () => {
     )
   })
 
-  test('says of a missing field that it is required', async () => {
+  test('a missing field is reported as required', async () => {
     const { body } = await server.post('/jobs', {})
 
     expect(body.errors).toEqual([
@@ -277,7 +277,7 @@ describe('a payload', () => {
     ['{"ms":1,"seconds":2}', ['payload']],
     ['7', ['payload']],
     ['null', ['payload']],
-  ])('%s that its handler does not take is refused', async (payload, paths) => {
+  ])('%s that its handler does not accept is refused', async (payload, paths) => {
     expect(await smtpFailureOf(`{"type":"sleep","payload":${payload}}`)).toEqual({
       status: 400,
       code: 'invalid_payload',
@@ -285,7 +285,7 @@ describe('a payload', () => {
     })
   })
 
-  test('of a type that no handler has is refused with the known types', async () => {
+  test('of a type without a handler is refused with the known types', async () => {
     const { status, body } = await server.post('/jobs', { type: 'emial', payload: {} })
 
     expect([status, body.code]).toEqual([400, 'unknown_type'])
@@ -324,7 +324,7 @@ describe('a content type', () => {
   })
 })
 
-describe('a query parameter that is not what it takes is refused by its name', () => {
+describe('a query parameter with a wrong value is refused by its name', () => {
   test.each([
     ['/jobs?limit=0', ['limit']],
     ['/jobs?limit=501', ['limit']],
@@ -376,7 +376,7 @@ describe('a query parameter that is not what it takes is refused by its name', (
   })
 })
 
-test('a name that no job can have is refused with the same words, stored or searched for', async () => {
+test('a name that no job can have is refused with the same words when stored and when searched for', async () => {
   const wordsOf = async (answer: Promise<{ body: { errors: { path: string; message: string }[] } }>) =>
     (await answer).body.errors.map(({ path, message }) => `${path.replace('0.', '')}: ${message}`).sort()
   const names = { queue: 'Später', type: 'a b' }
@@ -390,7 +390,7 @@ test('a name that no job can have is refused with the same words, stored or sear
   expect(await wordsOf(server.post('/bulk', { command: 'cancel', ...names }))).toEqual(stored)
 })
 
-test('every fault of a query is told, with what the parameter takes', async () => {
+test('every fault of a query is reported, with what the parameter may be', async () => {
   const faultsOf = async (path: string) => (await server.get(path)).body.errors
 
   expect(await faultsOf('/jobs?limit=x&state=failed')).toEqual([
@@ -409,7 +409,7 @@ test('every fault of a query is told, with what the parameter takes', async () =
   ])
 })
 
-test('of megabytes of faults it tells a thousand, in an answer of kilobytes', async () => {
+test('of a query with megabytes of faults a thousand are reported, in an answer of kilobytes', async () => {
   const unknown = Array.from({ length: 90_000 }, (_, index) => `"x${index}":1`).join()
   const longNames = Array.from({ length: 100 }, (_, index) => `"${'x'.repeat(10_000)}${index}":1`).join()
 

@@ -30,7 +30,7 @@ describe('under a path', () => {
   test.each([
     ['that the proxy leaves on', basePath],
     ['that the proxy takes off', ''],
-  ])('%s, every link, form and asset of every page is under it, and there', async (_, prefix) => {
+  ])('%s, every link, form and asset of every page is under it, and exists', async (_, prefix) => {
     const seen = new Set<string>()
     const waiting = [
       '/',
@@ -57,14 +57,14 @@ describe('under a path', () => {
     }
   })
 
-  test('no link is made of what a job has in its payload', async () => {
+  test('no link is made from a job’s payload', async () => {
     const { body } = await send(`GET ${basePath}/dashboard/jobs/2`, { cookie })
 
     expect(body).toContain('&lt;a href=')
     expect(body).not.toContain(`${basePath}/x`)
   })
 
-  test('the login leads back under it, and its cookie is for it alone', async () => {
+  test('the login leads back under it, and its cookie is limited to it', async () => {
     const asked = await send(`GET ${basePath}/dashboard/jobs/1?at=1`)
     const loggedIn = await send(`POST ${basePath}/login`, form, `token=${apiToken}&next=/dashboard/jobs/1?at=1`)
     const loggedOut = await send(`POST ${basePath}/logout`, { cookie })
@@ -107,7 +107,7 @@ describe('under a path', () => {
     }
   })
 
-  test('what only begins like it is not under it', async () => {
+  test('a path that merely begins like it is not under it', async () => {
     expect((await send(`GET ${basePath}x/jobs`, { cookie })).status).toBe(404)
     expect((await send(`GET /ops/jobs`, { cookie })).status).toBe(404)
   })
@@ -120,13 +120,13 @@ describe('under a path', () => {
 })
 
 test.each(['/jobs', '/dashboard/x', '/login', '/assets', '/metrics'])(
-  '%s cannot be such a path: requests without it could be taken for ones that have it',
+  '%s cannot be such a path: requests without it could be mistaken for requests with it',
   async (basePath) => {
     await expect(startHttp({ basePath })).rejects.toThrow(ConfigError)
   },
 )
 
-test('where a proxy leaves a path on that the server was not told of, the answer says what to set', async () => {
+test('the answer says what to set if a proxy passes on a path that the server does not know', async () => {
   const { get } = await startHttp()
 
   for (const path of ['/jobs-admin/', '/jobs-admin/dashboard/jobs', '/jobs-admin/login', '/jobs-admin/jobs/1/cancel']) {

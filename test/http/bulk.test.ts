@@ -22,7 +22,7 @@ async function withJobs(count: number): Promise<TestServer> {
 }
 
 describe('a bulk action', () => {
-  test('is counted, shown, confirmed by its count, and moves just those', async () => {
+  test('is counted, shown, confirmed by its count, and changes only those jobs', async () => {
     const server = await withJobs(6)
     const { post, get } = server
 
@@ -56,7 +56,7 @@ describe('a bulk action', () => {
     expect(jobs.map(({ queue }: { queue: string }) => queue)).toEqual(['odd', 'odd', 'odd'])
   })
 
-  test('takes every filter, and shows it as it was given', async () => {
+  test('accepts every filter, and shows it as given', async () => {
     const server = await withJobs(6)
     const filter = {
       state: 'scheduled',
@@ -86,7 +86,7 @@ describe('a bulk action', () => {
     expect((await settled(server, prepared)).moved).toBe(1)
   })
 
-  test('is stopped, and that answered when it stands still; to stop it again changes nothing', async () => {
+  test('is stopped, and answers when it has stopped; stopping it again changes nothing', async () => {
     const server = await withJobs(3)
     const prepared = await server.post('/bulk', { command: 'cancel' })
     await settled(server, prepared)
@@ -113,7 +113,7 @@ describe('a bulk action', () => {
 })
 
 describe('409', () => {
-  test('answers a count that is not the one shown, and nothing moves', async () => {
+  test('answers a count other than the one shown, and nothing changes', async () => {
     const server = await withJobs(3)
     const prepared = await server.post('/bulk', { command: 'cancel' })
     await settled(server, prepared)
@@ -126,7 +126,7 @@ describe('409', () => {
     expect((await server.get('/jobs?state=cancelled')).body.jobs).toEqual([])
   })
 
-  test('answers a run of what has run, or was stopped', async () => {
+  test('answers a run of an action that has run or was stopped', async () => {
     const server = await withJobs(3)
     const [ran, stopped] = [
       await server.post('/bulk', { command: 'cancel' }),
@@ -211,7 +211,7 @@ describe('400', () => {
 })
 
 test.each(['GET /bulk/:id', 'POST /bulk/:id/run', 'POST /bulk/:id/stop'])(
-  '%s answers 404 to an id that is unknown',
+  '%s answers 404 for an unknown id',
   async (route) => {
     const { fetch } = await startHttp()
     const [method = '', path = ''] = route.split(' ')
@@ -224,7 +224,7 @@ test.each(['GET /bulk/:id', 'POST /bulk/:id/run', 'POST /bulk/:id/stop'])(
   },
 )
 
-test('429 answers a twenty-first that is unfinished, with when to come again', async () => {
+test('429 answers a twenty-first unfinished action, with when to try again', async () => {
   const { post, get, system, database } = await startHttp()
   await post('/jobs', aWaitingJob())
   const bulks = Array.from({ length: 20 }, () => system.prepareBulk('cancel'))
@@ -241,7 +241,7 @@ test('429 answers a twenty-first that is unfinished, with when to come again', a
   expect((await get('/bulk')).body.bulk).toHaveLength(20)
 })
 
-test('503 answers a new one and a run while the server drains, and what there is may be looked at', async () => {
+test('503 answers a new action and a run while the server drains, and existing ones can be read', async () => {
   const { handlers, letGo } = holdingHandlers()
   const server = await startHttp({ handlers })
   const { post, get, system, untilState } = server

@@ -19,7 +19,7 @@ async function hold(port: number, count: number): Promise<RawConnection[]> {
   return (await Promise.all(opened)).filter((connection) => connection !== null)
 }
 
-test('ten times as many connections as there may be, all of them idle, keep nobody out', async () => {
+test('ten times as many idle connections as allowed keep nobody out', async () => {
   const { port } = await startHttp({ maxConnections: 40 })
 
   for (let round = 0; round < 10; round++) {
@@ -28,7 +28,7 @@ test('ten times as many connections as there may be, all of them idle, keep nobo
   }
 })
 
-test('connections between two requests make room when there are no others, and what is being answered stays', async () => {
+test('connections between two requests are closed if there are no others, and requests in progress are kept', async () => {
   const { port } = await startHttp({ maxConnections: 16 })
   const events = await openEvents(port)
   const idle = await Promise.all(Array.from({ length: 13 }, () => openConnection(port)))

@@ -29,7 +29,7 @@ describe('the page', () => {
   })
   afterAll(cleanUp)
 
-  test('has every operation, type, schema and error, each under an address of its own', async () => {
+  test('has every operation, type, schema and error, each with its own address', async () => {
     const ids = all(html, / id="([^"]+)"/g)
     const { body: document } = await server.get('/openapi.json')
 
@@ -44,7 +44,7 @@ describe('the page', () => {
     )
   })
 
-  test('leads nowhere that is not there', () => {
+  test('has no broken links', () => {
     const targets = all(html, / href="#([^"]*)"/g).map(decodeURIComponent)
     const ids = new Set(all(html, / id="([^"]+)"/g))
 
@@ -62,7 +62,7 @@ describe('the page', () => {
     expect(all(html, /<tr[^>]*><td/g)).toEqual([])
   })
 
-  test('tells of fields what they take, their defaults and whether they must be there', () => {
+  test('says what fields accept, their defaults and whether they are required', () => {
     const rows = all(html, /<tr[^>]*>(.*?)<\/tr>/gs).map(textOf)
 
     expect(rows).toContainEqual(
@@ -78,7 +78,7 @@ describe('the page', () => {
     expect(rows).toContainEqual(expect.stringMatching(/^error *optional *JobError/))
   })
 
-  test('loads nothing but ours, and has no style or script in it', async () => {
+  test('loads only our files, and has no inline style or script', async () => {
     expect(html).not.toMatch(/<script(?![^>]*src="\/assets\/)|<style|style="|(src|href)="(?!\/|#)/)
     for (const path of all(html, /(?:src|href)="(\/assets\/[^"]+)"/g)) {
       expect([path, (await server.get(path)).status]).toEqual([path, 200])
@@ -86,7 +86,7 @@ describe('the page', () => {
   })
 })
 
-test.each([{}, { API_TOKEN: apiToken }])('every command on the page is taken by a server with %j', async (env) => {
+test.each([{}, { API_TOKEN: apiToken }])('a server with %j accepts every command on the page', async (env) => {
   const { url } = await startServer(env)
   const page = await fetch(`${url}/docs`, { headers: { authorization: `Bearer ${apiToken}` } })
   const commands = commandsOf(await page.text())
@@ -110,7 +110,7 @@ async function statusOf(command: string, env: Record<string, string>): Promise<s
   return line.split(' ')[1]!
 }
 
-test('its commands go where the reader came from', async () => {
+test('its commands use the address that the reader used', async () => {
   const server = await startHttp({ started: false })
   const first = await server.get('/docs')
 
@@ -120,7 +120,7 @@ test('its commands go where the reader came from', async () => {
   expect(commandsOf(second.body)[0]).toContain(`https://127.0.0.1:${server.port}/createJob`)
 })
 
-test("a user's field and description are shown as they are, and are nothing else", async () => {
+test('a user’s field and description are shown as text, and nothing else', async () => {
   const type = 'a.b:c-d_1'
   const payload = z.strictObject({
     '<script>alert(1)</script><b>bold</b>': z

@@ -62,22 +62,25 @@ const refused: [number, string, () => TestServer, string, Record<string, string>
 describe.each(['close', 'keep-alive'])(
   'a request that is refused before its body is read (Connection: %s)',
   (connection) => {
-    test.each(refused)('sees the %d although it sends all first: %s', async (status, _, server, line, headers) => {
-      const bytes = 8 * megabyte
+    test.each(refused)(
+      'gets the %d although it sends everything first: %s',
+      async (status, _, server, line, headers) => {
+        const bytes = 8 * megabyte
 
-      const answer = await sendFirst(
-        server().port,
-        request(line, { 'content-length': `${bytes}`, connection, ...headers }),
-        bytes,
-      )
+        const answer = await sendFirst(
+          server().port,
+          request(line, { 'content-length': `${bytes}`, connection, ...headers }),
+          bytes,
+        )
 
-      expect([answer.status, answer.headers['x-content-type-options']]).toEqual([status, 'nosniff'])
-    })
+        expect([answer.status, answer.headers['x-content-type-options']]).toEqual([status, 'nosniff'])
+      },
+    )
   },
 )
 
 test.each(['close', 'keep-alive'])(
-  'a body in chunks whose end nobody knows is refused so that its client sees it (%s)',
+  'a chunked body of unknown length is refused so that its client sees it (%s)',
   async (connection) => {
     const bytes = 8 * megabyte
     const head = request('POST /jobs', { ...json, connection, 'transfer-encoding': 'chunked' })
@@ -115,7 +118,7 @@ for url, megabytes, type in [line.split() for line in sys.argv[1:]]:
   expect(stdout.trim().split('\n').map(Number)).toEqual([413, 404, 415, 401, 413, 404, 415, 401])
 })
 
-test('a client that asks before it sends is refused without being asked for its body', async () => {
+test('a client that expects 100-continue is refused without being asked for its body', async () => {
   const connection = await openConnection(open.port)
 
   connection.write(request('POST /jobs', { ...json, 'content-length': '20000000', expect: '100-continue' }))
@@ -124,7 +127,7 @@ test('a client that asks before it sends is refused without being asked for its 
   expect(await connection.end()).toBe('')
 })
 
-test('a client that asks before it sends is asked for a body that is read, and keeps its connection', async () => {
+test('a client that expects 100-continue is asked for a body that is read, and keeps its connection', async () => {
   const connection = await openConnection(open.port)
   const body = '{"type":"echo","payload":1,"delay_ms":3600000}'
   const head = request('POST /jobs', { ...json, 'content-length': `${body.length}`, expect: '100-continue' })
@@ -137,7 +140,7 @@ test('a client that asks before it sends is asked for a body that is read, and k
   }
 })
 
-test('a refused request whose body comes whole leaves its connection open', async () => {
+test('a refused request whose body arrives completely leaves its connection open', async () => {
   const connection = await openConnection(guarded.port)
 
   for (let again = 0; again < 3; again++) {
@@ -146,7 +149,7 @@ test('a refused request whose body comes whole leaves its connection open', asyn
   }
 })
 
-test('what follows a refused body on its connection is not done', async () => {
+test('a request behind a refused body on its connection is not served', async () => {
   const connection = await openConnection(open.port)
   const job = '{"type":"echo","payload":"after","delay_ms":3600000}'
 
@@ -161,7 +164,7 @@ test('what follows a refused body on its connection is not done', async () => {
   expect(JSON.stringify((await open.get('/jobs')).body)).not.toContain('after')
 })
 
-describe('a client that leaves its end open after it was refused', () => {
+describe('a client that keeps its end open after it was refused', () => {
   /** Asks a server that refuses what is too large; resolves with the socket that the server has of it. */
   async function refusedClient(times: Partial<Timeouts>): Promise<{ client: Socket; socket: Socket }> {
     const accepted: Socket[] = []
@@ -177,13 +180,13 @@ describe('a client that leaves its end open after it was refused', () => {
     return { client, socket: accepted[0]! }
   }
 
-  test('is cut when it says nothing for a while', async () => {
+  test('is disconnected when it sends nothing for a while', async () => {
     const { socket } = await refusedClient({ discardIdle: 100 })
 
     if (!socket.destroyed) await once(socket, 'close')
   })
 
-  test('is cut after a time when it goes on for ever', async () => {
+  test('is disconnected after a time if it never ends', async () => {
     const { client, socket } = await refusedClient({ discard: 500, discardIdle: 100 })
     const timer = setInterval(() => client.write(' '), 10)
     onTestFinished(() => clearInterval(timer))
@@ -191,7 +194,7 @@ describe('a client that leaves its end open after it was refused', () => {
     if (!socket.destroyed) await once(socket, 'close')
   })
 
-  test('is cut after so many bytes', async () => {
+  test('is disconnected after too many bytes', async () => {
     const { client, socket } = await refusedClient({})
     const send = () => {
       while (client.writable && client.write(Buffer.alloc(megabyte)));
@@ -204,7 +207,7 @@ describe('a client that leaves its end open after it was refused', () => {
   })
 })
 
-test('no more memory is taken by bodies that are thrown away', async () => {
+test('discarded bodies take no additional memory', async () => {
   const { url, pid } = await startServer({ MAX_REQUEST_BYTES: '65536', API_TOKEN: apiToken })
   const residentKb = () => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
   const port = Number(new URL(url).port)

@@ -84,7 +84,7 @@ const startOn = (history: { system: JobSystem }, options = {}) =>
   startHttp({ system: history.system, started: false, ...options })
 
 describe('a transition', () => {
-  test('is told as an event with all that a history has, and what its job is', async () => {
+  test('is sent as an event with everything that a history has, and its job’s type and queue', async () => {
     const { port, system, post } = await startHttp()
     const stream = await openEvents(port)
 
@@ -112,7 +112,7 @@ describe('a transition', () => {
     expect(events.map(({ data }) => data.at)).toEqual(transitions.map(({ at }) => new Date(at).toISOString()))
   })
 
-  test('with an error that looks like frames stays one event', async () => {
+  test('stays one event if its error looks like frames', async () => {
     const message = 'a\n\nid: 9\ndata: {}\r\n\r\n\u2028: b\0'
     const hostile = aHandler('hostile', () => {
       throw new Error(message)
@@ -129,7 +129,7 @@ describe('a transition', () => {
 })
 
 describe('a stream', () => {
-  test('begins at once, with what keeps caches, proxies and pages from it', async () => {
+  test('begins at once, with headers that keep caches, proxies and pages from holding it back', async () => {
     const { port } = await startHttp()
 
     const { status, headers, comments, lastId } = await openEvents(port)
@@ -147,7 +147,7 @@ describe('a stream', () => {
     expect(lastId).toBe('0')
   })
 
-  test('tells from now where it is not told where to begin', async () => {
+  test('starts from now if the client does not say where to start', async () => {
     const server = await startHttp()
     await work(server, 1)
     await until(async () => (await server.system.counts()).succeeded === 1)
@@ -159,7 +159,7 @@ describe('a stream', () => {
     expect(idsOf(stream)).toEqual([5, 6, 7, 8])
   })
 
-  test('tells thousands of transitions that are made meanwhile, in order, each once', async () => {
+  test('has thousands of transitions made meanwhile, in order, each once', async () => {
     const server = await startHttp({ workers: 100 })
     const stream = await openEvents(server.port)
 
@@ -179,7 +179,7 @@ describe('a stream', () => {
     ['?job_id=2', ({ jobId }) => jobId === 2],
     ['?job_id=2&state=dead&type=broken&queue=mail', ({ jobId, to }) => jobId === 2 && to === 'dead'],
     ['?job_id=2&type=echo', () => false],
-  ])('of %s tells those alone', async (query, isWanted) => {
+  ])('of %s has only those', async (query, isWanted) => {
     const { port, system } = await startHttp()
     const [all, some] = await Promise.all([openEvents(port), openEvents(port, query)])
 
@@ -196,7 +196,7 @@ describe('a stream', () => {
     expect(idsOf(some)).toEqual(wanted.map(({ id }) => id))
   })
 
-  test('beats while there is nothing to tell, so that it is not idle', async () => {
+  test('sends a heartbeat while there is nothing to send, so that it is not idle', async () => {
     const { port } = await startHttp({ heartbeatMs: 100, timeouts: { idle: 4_000 } })
     const stream = await openEvents(port)
 
@@ -205,7 +205,7 @@ describe('a stream', () => {
     expect([stream.ended, stream.events]).toEqual([false, []])
   })
 
-  test('is told where it stands with each beat, also where none of what came was for it', async () => {
+  test('gets its position with each heartbeat, even if no transition matched', async () => {
     const server = await startHttp({ heartbeatMs: 50 })
     const stream = await openEvents(server.port, '?state=dead')
 
@@ -215,7 +215,7 @@ describe('a stream', () => {
     expect(stream.events).toEqual([])
   })
 
-  test('that HEAD asks for has its headers, and takes no place', async () => {
+  test('requested by HEAD has its headers, and takes no place', async () => {
     const { port } = await startHttp()
     const connection = await openConnection(port)
 
@@ -230,7 +230,7 @@ describe('a stream', () => {
     expect((await openEvents(port)).status).toBe(200)
   })
 
-  test('needs the token where one is set', async () => {
+  test('needs the token if one is set', async () => {
     const apiToken = 'a-token-of-enough-length'
     const { port } = await startHttp({ apiToken })
 
@@ -240,7 +240,7 @@ describe('a stream', () => {
 })
 
 describe('a reader that comes back', () => {
-  test('goes on after the last event it has, again and again, while new ones are made', async () => {
+  test('continues after its last event, again and again, while new ones are made', async () => {
     const server = await startHttp({ workers: 50 })
     const seen: number[] = []
     let lastId = '0'
@@ -258,7 +258,7 @@ describe('a reader that comes back', () => {
     expect(seen).toEqual((await allTransitions(server.system)).map(({ id }) => id))
   })
 
-  test('from anywhere meets those who listen, without a gap and without anything twice', async () => {
+  test('from any position catches up with the others, without a gap or a duplicate', async () => {
     const server = await startHttp({ workers: 50 })
     await work(server, 600)
     await until(async () => (await server.system.counts()).succeeded === 600)
@@ -273,7 +273,7 @@ describe('a reader that comes back', () => {
     for (const [index, stream] of streams.entries()) expect(idsOf(stream)).toEqual(all.slice(from[index]))
   })
 
-  test('before anything was told goes on where it began', async () => {
+  test('before it got any event continues where it began', async () => {
     const server = await startHttp()
     await server.system.enqueue({ type: 'echo', payload: 1, delayMs: 1e9 })
     const before = await openEvents(server.port)
@@ -286,7 +286,7 @@ describe('a reader that comes back', () => {
     expect(idsOf(after)).toEqual([2])
   })
 
-  test('with an id that is not there yet, as of another file, is told from now', async () => {
+  test('with an id that does not exist yet, as of another file, starts from now', async () => {
     const server = await startHttp()
     await server.system.enqueue({ type: 'echo', payload: 1, delayMs: 1e9 })
     const stream = await openEvents(server.port, '', { 'last-event-id': '999999' })
@@ -372,7 +372,7 @@ describe('a stream ends', () => {
     expect([before, outgoing.destroyed]).toEqual([false, true])
   })
 
-  test('again and again under a load, and a client that comes back each time misses nothing', async () => {
+  test('repeatedly under load, and a client that reconnects each time misses nothing', async () => {
     const server = await startHttp({ streamLifeMs: 500 })
     let stream = await openEvents(server.port)
     const ids: number[] = []
@@ -392,7 +392,7 @@ describe('a stream ends', () => {
     expect(ids).toEqual(all)
   })
 
-  test('when its session logs out, and those of others stay', async () => {
+  test('when its session logs out, and those of other sessions stay open', async () => {
     let now = Date.UTC(2030, 0, 1)
     const server = await startHttp({ apiToken, now: () => now++ })
     const cookies = [await logIn(server), await logIn(server)]
@@ -411,7 +411,7 @@ describe('a stream ends', () => {
 })
 
 describe('a hundred readers', () => {
-  test('are as many as may be: for one more the oldest ends, and comes back without missing anything', async () => {
+  test('are the most allowed: for one more the oldest ends, and reconnects without missing anything', async () => {
     const { port, post } = await startHttp()
     const streams: EventStream[] = []
     while (streams.length < readersMax) streams.push(await openEvents(port))
@@ -429,7 +429,7 @@ describe('a hundred readers', () => {
     await until(() => streams[1]!.ended)
   })
 
-  test('on one connection, where all but the first can never be served, leave when it is closed', async () => {
+  test('on one connection, where only the first can be served, leave when it is closed', async () => {
     const answers = answersBegun()
     const history = aLongHistory()
     const { port } = await startOn(history)
@@ -466,7 +466,7 @@ describe('a hundred readers', () => {
 })
 
 describe('a reader that is far behind', () => {
-  test('does not keep the others waiting, and is told everything', async () => {
+  test('does not make the others wait, and gets everything', async () => {
     const history = aLongHistory({ count: 7_000 })
     const { port } = await startOn(history)
     const behind = await openEvents(port, '', { 'last-event-id': '0' })
@@ -482,7 +482,7 @@ describe('a reader that is far behind', () => {
     expect(idsOf(foremost)).toEqual([7_001])
   })
 
-  test('since it takes nothing costs bounded memory, is dropped, and the others are told everything', async () => {
+  test('because it reads nothing costs bounded memory and is dropped, and the others get everything', async () => {
     const answers = answersBegun()
     const history = aLongHistory({ count: 100_000, message: 'x'.repeat(1_000) })
     const { port } = await startOn(history, { heartbeatMs: 100, timeouts: { idle: 1_000 } })
@@ -506,7 +506,7 @@ describe('a reader that is far behind', () => {
     expect(idsOf(quick)).toEqual(quick.events.map((_, index) => index + 1))
   })
 
-  test('takes up where it stood when it reads again', async () => {
+  test('continues from its position when it reads again', async () => {
     const answers = answersBegun()
     const history = aLongHistory({ count: 5_000, message: 'x'.repeat(1_000) })
     const { port } = await startOn(history)
@@ -525,8 +525,8 @@ describe('a reader that is far behind', () => {
   })
 })
 
-describe('where the database cannot be read', () => {
-  test('a stream goes on when it can again', async () => {
+describe('if the database cannot be read', () => {
+  test('a stream continues when it can be read again', async () => {
     const history = aLongHistory()
     const { port, logLines } = await startOn(history)
     const stream = await openEvents(port)
@@ -542,7 +542,7 @@ describe('where the database cannot be read', () => {
     expect(logLines).toEqual([])
   })
 
-  test('none begins, and no place is lost', async () => {
+  test('no stream begins, and no place is lost', async () => {
     const history = aLongHistory()
     const { port } = await startOn(history)
     history.error = new UnavailableError('the file is locked')
@@ -557,7 +557,7 @@ describe('where the database cannot be read', () => {
     expect((await openEvents(port)).status).toBe(200)
   })
 
-  test('for a reason that is a fault of ours, streams end and the log has it once', async () => {
+  test('because of a bug, streams end and the log reports it once', async () => {
     const history = aLongHistory()
     const { port, logLines } = await startOn(history)
     const streams = await Promise.all([openEvents(port), openEvents(port)])
@@ -570,7 +570,7 @@ describe('where the database cannot be read', () => {
 })
 
 describe('a server that stops', () => {
-  test('ends its streams at once, in good order where they can be', async () => {
+  test('ends its streams at once, cleanly if possible', async () => {
     const answers = answersBegun()
     const history = aLongHistory({ count: 100_000, message: 'x'.repeat(1_000) })
     const { port, http } = await startOn(history)
@@ -590,7 +590,7 @@ describe('a server that stops', () => {
     expect(history.asked).toHaveLength(length)
   })
 
-  test('begins none, also none that was asked for before', async () => {
+  test('begins no stream, not even one that was requested before', async () => {
     const history = aLongHistory()
     const { port, http } = await startOn(history)
     const answer = deferred()
@@ -610,7 +610,7 @@ describe('a server that stops', () => {
   })
 })
 
-test('bytes that are no request, sent behind the one for a stream, do not end it and do not add up', async () => {
+test('invalid bytes sent behind a request for a stream neither end it nor pile up', async () => {
   const answers = answersBegun()
   const { port, post } = await startHttp({ heartbeatMs: 20 })
   const connection = await openConnection(port)

@@ -6,7 +6,7 @@ import { aWaitingJob, startHttp } from '../support/server.ts'
 const instant = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
 
 describe('GET /jobs/:id/explain', () => {
-  test('tells in snake_case and ISO instants why a job is where it is and what comes next', async () => {
+  test('explains in snake_case and ISO instants why a job is in its state and what comes next', async () => {
     const { post, get } = await startHttp()
     const runAt = new Date(Date.now() + 3_600_000).toISOString()
     await post('/createJob', { type: 'echo', payload: { secret: 'hunter2' }, run_at: runAt })
@@ -62,7 +62,7 @@ describe('GET /jobs/:id/explain', () => {
     expect(JSON.stringify(body)).not.toContain('hunter2')
   })
 
-  test('tells a place in line', async () => {
+  test('gives a place in line', async () => {
     const { post, get, untilState } = await startHttp({ workers: 1 })
     await post('/createJob', { type: 'sleep', payload: { ms: 60_000 } })
     await untilState(1, 'running')
@@ -77,7 +77,7 @@ describe('GET /jobs/:id/explain', () => {
     expect(body.obstacles.map(({ code }: { code: string }) => code)).toEqual(['behind_others', 'no_free_worker'])
   })
 
-  test('passes an error on as text, whatever its handler put into it', async () => {
+  test('returns an error as text, whatever its handler put into it', async () => {
     const hostile = `"}],"x":{"\\u0000\n\u202e<script>alert(1)</script>\ud800 ' OR 1=1 --`
     const failing = defineHandler({
       type: 'failing',
@@ -99,7 +99,7 @@ describe('GET /jobs/:id/explain', () => {
     expect(body.summary).not.toMatch(/\p{C}/u)
   })
 
-  test('answers 404 where there is no such job', async () => {
+  test('answers 404 if there is no such job', async () => {
     const { get } = await startHttp()
 
     const { status, body } = await get('/jobs/1/explain')
@@ -107,7 +107,7 @@ describe('GET /jobs/:id/explain', () => {
     expect([status, body.code, body.message]).toEqual([404, 'job_not_found', 'no job has the id 1'])
   })
 
-  test('refuses a parameter, for it takes none', async () => {
+  test('refuses parameters, because it has none', async () => {
     const { post, get } = await startHttp()
     await post('/createJob', aWaitingJob())
 

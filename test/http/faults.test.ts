@@ -46,7 +46,7 @@ test.each([
   ['an error of the system that is no answer to a request', Object.assign(new StorageFullError(), { code: 'nobody' })],
   ['a text, which is no error,', 'SELECT payload FROM jobs'],
   ['nothing at all', undefined],
-])('%s that nobody expected is answered with a plain 500, and the log has it once', async (_what, thrown) => {
+])('an unexpected %s is answered with a plain 500, and logged once', async (_what, thrown) => {
   const { get, post, fetch, logLines } = await failingWith(thrown)
 
   const answers = [

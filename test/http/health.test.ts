@@ -9,7 +9,7 @@ const unavailable = {
   title: 'Service Unavailable',
 }
 
-test('a server that runs is live and ready', async () => {
+test('a running server is live and ready', async () => {
   const { get } = await startHttp()
 
   const [live, ready] = [await get('/livez'), await get('/readyz')]
@@ -18,7 +18,7 @@ test('a server that runs is live and ready', async () => {
   expect([ready.status, ready.body]).toEqual([200, { status: 'ready' }])
 })
 
-test('a server that has not started is live and not ready, and stores what it is given', async () => {
+test('a server that has not started is live but not ready, and stores jobs', async () => {
   const { get, post, system, untilState } = await startHttp({ started: false })
 
   const [live, ready] = [await get('/livez'), await get('/readyz')]
@@ -32,7 +32,7 @@ test('a server that has not started is live and not ready, and stores what it is
   expect((await get('/readyz')).status).toBe(200)
 })
 
-test('a server that drains is live and not ready, answers reads, and refuses writes with 503', async () => {
+test('a draining server is live but not ready, answers reads, and refuses writes with 503', async () => {
   const { handlers, letGo } = holdingHandlers()
   const { get, post, system, untilState } = await startHttp({ handlers })
   await post('/jobs', { type: 'held', payload: null })
@@ -59,7 +59,7 @@ test('a server that drains is live and not ready, answers reads, and refuses wri
 })
 
 describe('while another process keeps the file locked', () => {
-  test('writes are refused with 503 and are never made, and the server is ready again when it is free', async () => {
+  test('writes are refused with 503 and never stored, and the server is ready again when the lock is gone', async () => {
     const { get, post, database } = await startHttp()
     const other = openKept(database)
     other.exec('BEGIN IMMEDIATE')

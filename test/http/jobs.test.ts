@@ -14,7 +14,7 @@ const problemOf = (status: number, code: string, message: string, more: object =
 })
 
 describe.each(['/createJob', '/jobs'])('POST %s of one job', (path) => {
-  test('answers 201 with the job and where it is', async () => {
+  test('answers 201 with the job and its address', async () => {
     const { post, get } = await startHttp()
 
     const { status, headers, body } = await post(path, aWaitingJob())
@@ -27,7 +27,7 @@ describe.each(['/createJob', '/jobs'])('POST %s of one job', (path) => {
     expect((await get('/jobs/1')).status).toBe(200)
   })
 
-  test('answers 200 with the first job where its key was used with the same content', async () => {
+  test('answers 200 with the first job if its key was used with the same content', async () => {
     const { post, get } = await startHttp()
     await post(path, aWaitingJob({ idempotency_key: 'k' }))
 
@@ -45,7 +45,7 @@ describe.each(['/createJob', '/jobs'])('POST %s of one job', (path) => {
     expect((await get('/jobs')).body.jobs).toHaveLength(1)
   })
 
-  test('answers 409 with the first job where its key was used with other content', async () => {
+  test('answers 409 with the first job if its key was used with other content', async () => {
     const { post, get } = await startHttp()
     await post(path, aWaitingJob({ idempotency_key: 'k' }))
 
@@ -61,7 +61,7 @@ describe.each(['/createJob', '/jobs'])('POST %s of one job', (path) => {
 })
 
 describe('an idempotency key', () => {
-  test('makes one job of 100 requests at once', async () => {
+  test('makes one job of 100 simultaneous requests', async () => {
     const { post, get } = await startHttp()
 
     const answers = await Promise.all(
@@ -89,7 +89,7 @@ describe('an idempotency key', () => {
     expect([status, body.id, body.state, body.created]).toEqual([200, 1, state, false])
   })
 
-  test('takes members in another order, and other spellings of a number, for the same content', async () => {
+  test('accepts members in another order, and numbers in another notation, as the same content', async () => {
     const { fetch } = await startHttp()
     const send = (body: string) =>
       fetch('/createJob', { method: 'POST', headers: { 'content-type': 'application/json' }, body })
@@ -106,7 +106,7 @@ describe('an idempotency key', () => {
     ['a default written out', { priority: 0 }],
     ['another delay', { delay_ms: 3_600_001 }],
     ['the order of an array', { payload: { n: [2, 1] } }],
-  ])('takes %s for other content', async (_, change) => {
+  ])('treats %s as other content', async (_, change) => {
     const { post } = await startHttp()
     await post('/createJob', aWaitingJob({ payload: { n: [1, 2] }, idempotency_key: 'k' }))
 
@@ -118,7 +118,7 @@ describe('an idempotency key', () => {
     expect(status).toBe(409)
   })
 
-  test('may have 255 characters, also such as take four bytes', async () => {
+  test('may have 255 characters, even if they take four bytes each', async () => {
     const { post, get } = await startHttp()
     const key = '🔑'.repeat(255)
 
@@ -129,7 +129,7 @@ describe('an idempotency key', () => {
   })
 })
 
-test('POST /createJob takes no array', async () => {
+test('POST /createJob accepts no array', async () => {
   const { post } = await startHttp()
 
   const { status, body } = await post('/createJob', [aWaitingJob()])
@@ -139,7 +139,7 @@ test('POST /createJob takes no array', async () => {
 })
 
 describe('POST /jobs of an array', () => {
-  test('stores all, and answers in its order', async () => {
+  test('stores all, and answers in the same order', async () => {
     const { post, get } = await startHttp()
 
     const { status, headers, body } = await post('/jobs', [
@@ -156,7 +156,7 @@ describe('POST /jobs of an array', () => {
     expect((await get('/jobs')).body.jobs.map(({ payload }: { payload: unknown }) => payload)).toEqual([2, { n: 1 }])
   })
 
-  test('takes 1,000', async () => {
+  test('accepts 1,000', async () => {
     const { post } = await startHttp()
 
     const { status, body } = await post(
@@ -168,7 +168,7 @@ describe('POST /jobs of an array', () => {
     expect(body.map(({ id }: { id: number }) => id)).toEqual(Array.from({ length: 1_000 }, (_, index) => index + 1))
   })
 
-  test('tells which of its jobs are new, a key used by an earlier item included', async () => {
+  test('says which of its jobs are new, including a key that an earlier item used', async () => {
     const { post } = await startHttp()
     await post('/jobs', aWaitingJob({ idempotency_key: 'old' }))
 
@@ -186,7 +186,7 @@ describe('POST /jobs of an array', () => {
     ])
   })
 
-  test('answers 200 where nothing in it is new', async () => {
+  test('answers 200 if nothing in it is new', async () => {
     const { post } = await startHttp()
     await post('/jobs', aWaitingJob({ idempotency_key: 'old' }))
 
@@ -196,7 +196,7 @@ describe('POST /jobs of an array', () => {
     expect(headers.has('idempotent-replayed')).toBe(false)
   })
 
-  test('stores none where one is bad, and begins every path with its index', async () => {
+  test('stores none if one is bad, and begins every path with its index', async () => {
     const { post, get } = await startHttp()
 
     const { status, body } = await post('/jobs', [
@@ -217,7 +217,7 @@ describe('POST /jobs of an array', () => {
     expect((await get('/jobs')).body.jobs).toEqual([])
   })
 
-  test('stores none where payloads are bad, and names each', async () => {
+  test('stores none if payloads are bad, and names each', async () => {
     const { post, get } = await startHttp()
 
     const { status, body } = await post('/jobs', [
@@ -231,7 +231,7 @@ describe('POST /jobs of an array', () => {
     expect((await get('/jobs')).body.jobs).toEqual([])
   })
 
-  test('stores none where one has a key with other content, and names that one', async () => {
+  test('stores none if a key was used with other content, and names the job', async () => {
     const { post, get } = await startHttp()
     await post('/jobs', aWaitingJob({ idempotency_key: 'old' }))
 
@@ -245,7 +245,7 @@ describe('POST /jobs of an array', () => {
     expect((await get('/jobs')).body.jobs).toHaveLength(1)
   })
 
-  test('stores none where two of its items have one key and different content', async () => {
+  test('stores none if two of its items have the same key and different content', async () => {
     const { post, get } = await startHttp()
 
     const { status, body } = await post('/jobs', [
@@ -259,7 +259,7 @@ describe('POST /jobs of an array', () => {
   })
 })
 
-test('more jobs than may wait are refused whole, with 429 and when to come again', async () => {
+test('more jobs than may wait are refused together, with 429 and when to try again', async () => {
   const { post, get } = await startHttp({ maxQueueDepth: 3 })
   await post('/jobs', [aWaitingJob(), aWaitingJob()])
 
@@ -271,7 +271,7 @@ test('more jobs than may wait are refused whole, with 429 and when to come again
   expect((await post('/jobs', [aWaitingJob()])).status).toBe(201)
 })
 
-test('a queue that would take more than its share is refused by name, and others are not', async () => {
+test('a queue that would exceed its share is refused by name, and others are not', async () => {
   const { post } = await startHttp({ maxQueueDepth: 10 })
   const eight = Array.from({ length: 8 }, () => aWaitingJob({ queue: 'greedy' }))
   await post('/jobs', eight)
@@ -286,7 +286,7 @@ test('a queue that would take more than its share is refused by name, and others
 })
 
 describe('GET /jobs/:id', () => {
-  test('answers with all of a job that waits', async () => {
+  test('answers with all members of a waiting job', async () => {
     const { post, get } = await startHttp()
     const job = {
       type: 'echo',
@@ -344,7 +344,7 @@ describe('GET /jobs/:id', () => {
     })
   })
 
-  test('tells the name and message of the last failure, and nothing else of it', async () => {
+  test('has the name and message of the last error, and nothing else of it', async () => {
     const { post, untilState } = await startHttp()
     await post('/createJob', { type: 'broken', payload: 1, max_retries: 0 })
 
@@ -353,7 +353,7 @@ describe('GET /jobs/:id', () => {
     expect(error).toEqual({ name: 'Error', message: 'out of luck' })
   })
 
-  test('gives a huge delay back to the millisecond', async () => {
+  test('returns a very long delay to the millisecond', async () => {
     const { post, get } = await startHttp()
 
     await post('/createJob', { type: 'echo', payload: 1, delay_ms: 3_155_760_000_000 })
@@ -363,7 +363,7 @@ describe('GET /jobs/:id', () => {
   })
 
   test.each([{ delay_ms: 0 }, { run_at: '1999-01-01T00:00:00Z' }, { run_at: '0000-01-01T00:00:00+23:59' }])(
-    'takes %j for now',
+    'treats %j as now',
     async (when) => {
       const { post, untilState } = await startHttp()
 
@@ -377,7 +377,7 @@ describe('GET /jobs/:id', () => {
 })
 
 describe('GET /jobs/:id/history', () => {
-  test('tells every transition, oldest first, without a gap', async () => {
+  test('has every transition, oldest first, without a gap', async () => {
     const { post, get, untilState } = await startHttp({ retryBaseMs: 1, retryMaxMs: 1 })
     await post('/createJob', { type: 'broken', payload: 1, max_retries: 1 })
     await untilState(1, 'dead')
@@ -404,7 +404,7 @@ describe('GET /jobs/:id/history', () => {
     })
   })
 
-  test('alone has the stack: no job, list, event, explanation or log has', async () => {
+  test('is the only place with the stack: no job, list, event, explanation or log has it', async () => {
     const { post, get, untilState, system, logLines } = await startHttp()
     await post('/createJob', { type: 'broken', payload: 1, max_retries: 0 })
     await untilState(1, 'dead')
@@ -419,7 +419,7 @@ describe('GET /jobs/:id/history', () => {
     expect(logLines.join()).toContain('attempt failed')
   })
 
-  test('goes on after a seq, as many as asked for', async () => {
+  test('continues after a seq, with as many as requested', async () => {
     const { post, get, untilState } = await startHttp()
     await post('/createJob', { type: 'echo', payload: 1 })
     await untilState(1, 'succeeded')
@@ -436,7 +436,7 @@ describe('GET /jobs/:id/history', () => {
 })
 
 describe('GET /jobs', () => {
-  test('lists nothing where there is nothing', async () => {
+  test('lists nothing if there are no jobs', async () => {
     const { get } = await startHttp()
 
     const { status, body } = await get('/jobs')
@@ -445,7 +445,7 @@ describe('GET /jobs', () => {
     expect(body).toEqual({ jobs: [], next_cursor: null })
   })
 
-  test('lists the newest first, 50 unless told, and pages to the end', async () => {
+  test('lists the newest first, 50 by default, and pages to the end', async () => {
     const { post, get } = await startHttp()
     await post(
       '/jobs',
@@ -466,7 +466,7 @@ describe('GET /jobs', () => {
     expect(sizes.slice(0, 3)).toEqual([50, 50, 20])
   })
 
-  test('does not repeat or skip jobs where new ones come between two pages', async () => {
+  test('does not repeat or skip jobs if new ones arrive between two pages', async () => {
     const { post, get } = await startHttp()
     await post(
       '/jobs',
@@ -493,7 +493,7 @@ describe('GET /jobs', () => {
     expect(body.next_cursor).not.toBeNull()
   })
 
-  test('narrows by state, type and queue, alone and together', async () => {
+  test('filters by state, type and queue, alone and together', async () => {
     const { post, get, untilState } = await startHttp()
     await post('/jobs', [
       aWaitingJob({ queue: 'a' }),
@@ -542,7 +542,7 @@ describe('GET /jobs narrowed by text and time', () => {
     expect((await get('/jobs?text=SAY+%22HI%22&state=dead')).body.jobs).toEqual([])
   })
 
-  test('takes instants with any offset, the first in and the last not', async () => {
+  test('accepts instants with any offset, the first inclusive and the last exclusive', async () => {
     const { post, get } = await startHttp()
     await post('/createJob', aWaitingJob())
     const at = Date.parse((await get('/jobs/1')).body.created_at)
@@ -577,7 +577,7 @@ describe('GET /jobs narrowed by text and time', () => {
 })
 
 describe('POST /jobs/:id/cancel and /requeue', () => {
-  test('cancel a job that waits, with no body and no content type', async () => {
+  test('cancel a waiting job, without a body and a content type', async () => {
     const { post, fetch } = await startHttp()
     await post('/createJob', aWaitingJob())
 
@@ -600,7 +600,7 @@ describe('POST /jobs/:id/cancel and /requeue', () => {
     expect((await untilState(1, 'cancelled')).attempt).toBe(1)
   })
 
-  test('requeue a dead letter, whose attempts begin anew', async () => {
+  test('requeue a dead letter, whose attempts start again', async () => {
     const { post, get, untilState } = await startHttp()
     await post('/createJob', { type: 'broken', payload: 1, max_retries: 0 })
     await untilState(1, 'dead')
@@ -622,7 +622,7 @@ describe('POST /jobs/:id/cancel and /requeue', () => {
     ['requeue', 'scheduled', ['due', 'cancel']],
     ['cancel', 'cancelled', ['requeue']],
     ['cancel', 'dead', ['requeue']],
-  ])('answer 409 to %s of a job that is %s, with its state and what it takes', async (command, state, events) => {
+  ])('answer 409 to %s of a job that is %s, with its state and what it allows', async (command, state, events) => {
     const { post, get, untilState } = await startHttp()
     const waits = state === 'scheduled' || state === 'cancelled'
     await post('/createJob', {
@@ -649,7 +649,7 @@ describe('POST /jobs/:id/cancel and /requeue', () => {
     expect((await get('/jobs/1')).body).toEqual(before)
   })
 
-  test('let one of ten requests at once through', async () => {
+  test('let one of ten simultaneous requests through', async () => {
     const { post, get } = await startHttp()
     await post('/createJob', aWaitingJob())
 

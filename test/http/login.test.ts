@@ -34,9 +34,9 @@ async function cookieOf(log: LogIn = {}): Promise<string> {
   return headers['set-cookie']!.split(';')[0]!
 }
 
-describe('where a token is set', () => {
+describe('if a token is set', () => {
   test.each(['/', '/docs', '/dashboard/jobs', '/dashboard/jobs/1?at=3'])(
-    '%s asks for it, and goes on there',
+    '%s asks for it, and then continues there',
     async (path) => {
       const { status, headers } = await exchange(guarded.port, request(`GET ${path}`))
 
@@ -48,13 +48,13 @@ describe('where a token is set', () => {
     },
   )
 
-  test('the form and what it loads need none', async () => {
+  test('the form and its files need none', async () => {
     for (const path of ['/login', '/assets/style.css', '/assets/app.js', '/assets/favicon.svg']) {
       expect([path, (await exchange(guarded.port, request(`GET ${path}`))).status]).toEqual([path, 200])
     }
   })
 
-  test('the right one gives a cookie that no script and no other site can use, and goes on', async () => {
+  test('the right one sets a cookie that no script and no other site can use, and continues to the page', async () => {
     const { status, headers } = await logIn({ next: '/dashboard/jobs?limit=5' })
 
     expect([status, headers.location]).toEqual([303, '/dashboard/jobs?limit=5'])
@@ -70,7 +70,7 @@ describe('where a token is set', () => {
     { 'x-forwarded-proto': ' https , http' },
     { 'x-forwarded-proto': 'https,https' },
     { origin: 'https://jobs.lan', 'sec-fetch-site': 'same-origin' },
-  ])('the cookie is for https alone where the browser came by it: %j', async (headers) => {
+  ])('the cookie is for https only if the browser used https: %j', async (headers) => {
     expect((await logIn({ headers })).headers['set-cookie']).toMatch(/; Secure$/)
   })
 
@@ -80,11 +80,11 @@ describe('where a token is set', () => {
     { 'x-forwarded-proto': 'http, https' },
     { 'x-forwarded-proto': 'httpsx' },
     { origin: 'http://localhost', 'sec-fetch-site': 'same-origin' },
-  ])('the cookie is for both where it came by http: %j', async (headers) => {
+  ])('the cookie is for both if the browser used http: %j', async (headers) => {
     expect((await logIn({ headers })).headers['set-cookie']).toMatch(/; SameSite=Strict$/)
   })
 
-  test('the cookie opens the API and the pages', async () => {
+  test('the cookie gives access to the API and the pages', async () => {
     const cookie = await cookieOf()
 
     for (const path of ['/jobs', '/metrics', '/login']) {
@@ -97,7 +97,7 @@ describe('where a token is set', () => {
   })
 
   test.each([apiToken.slice(0, -1), `${apiToken}x`, apiToken.toUpperCase(), '', ' '])(
-    'the wrong one, %j, gives the form again',
+    'the wrong one, %j, shows the form again',
     async (token) => {
       const { status, headers, body } = await logIn({ token, next: '/dashboard/jobs' })
 
@@ -121,7 +121,7 @@ describe('where a token is set', () => {
     expect([before, after]).toEqual([200, 401])
   })
 
-  test('a cookie that was changed, made up, doubled or given for another token opens nothing', async () => {
+  test('a cookie that was changed, made up, doubled or issued for another token gives no access', async () => {
     const cookie = await cookieOf()
     const other = await startHttp({ apiToken: 'another-token-of-enough-length', now: () => now })
     const [name, value] = cookie.split('=') as [string, string]
@@ -143,7 +143,7 @@ describe('where a token is set', () => {
     }
   })
 
-  test('logging out takes the cookie away', async () => {
+  test('logging out removes the cookie', async () => {
     const { status, headers } = await exchange(guarded.port, request('POST /logout', { cookie: await cookieOf() }))
 
     expect([status, headers.location]).toEqual([303, '/login'])
@@ -171,11 +171,11 @@ test.each([
   'javascript:alert(1)',
   '/a\r\nx: y',
   '',
-])('after the login nobody is sent to %j', async (next) => {
+])('the login redirects nobody to %j', async (next) => {
   expect((await logIn({ next })).headers.location).toBe('/')
 })
 
-describe('log-ins that somebody begins and does not end', () => {
+describe('unfinished log-ins', () => {
   const form = { 'content-type': 'application/x-www-form-urlencoded', 'content-length': '8192' }
   const begin = async (server: TestServer) => {
     const connection = await openConnection(server.port)
@@ -199,7 +199,7 @@ describe('log-ins that somebody begins and does not end', () => {
     expect(answer.status).toBe(201)
   })
 
-  test('are cut off one by one, the oldest first', async () => {
+  test('are closed one by one, the oldest first', async () => {
     const server = await startHttp({ apiToken, now: () => now })
     const oldest = await begin(server)
     const others = []
@@ -220,7 +220,7 @@ test.each([
   ['[::1]:8080', '', 'jobmachine-8080'],
   ['localhost:8080', '/ops/jobs-admin', 'jobmachine-8080_ops_jobs-admin'],
 ])(
-  'the cookie at %s%s is called %s, so that two servers on one host do not take each other’s',
+  'the cookie at %s%s is called %s, so that two servers on one host do not overwrite each other’s',
   async (host, basePath, name) => {
     const server = await startHttp({ apiToken, basePath })
 
@@ -232,7 +232,7 @@ test.each([
   },
 )
 
-test('nothing that a stranger is answered depends on the token', async () => {
+test('no answer to a stranger depends on the token', async () => {
   const servers = [
     await startHttp({ apiToken, now: () => now }),
     await startHttp({ apiToken: 'another-token-of-enough-length', now: () => now }),
@@ -268,13 +268,13 @@ test('nothing that a stranger is answered depends on the token', async () => {
   }
 })
 
-test('where none is set the form leads to the overview', async () => {
+test('without a token the form leads to the overview', async () => {
   expect((await exchange(open.port, request('GET /login'))).headers.location).toBe('/')
   expect((await logIn({ at: open })).headers).toMatchObject({ location: '/' })
 })
 
 describe('a page', () => {
-  test('loads and sends nothing but ours, cannot be framed, and tells its origin to us alone', async () => {
+  test('loads and sends only what is ours, cannot be framed, and reveals its origin only to us', async () => {
     const { headers, body } = await exchange(guarded.port, request('GET /login'))
 
     expect(headers['content-type']).toBe('text/html; charset=utf-8')
@@ -285,7 +285,7 @@ describe('a page', () => {
     expect(body).not.toMatch(/<script(?![^>]*src="\/assets\/)|<style|style="|https?:/)
   })
 
-  test('that there is not is a page that says so', async () => {
+  test('that does not exist is a page that says so', async () => {
     const { status, headers, body } = await exchange(open.port, request('GET /dashboard/%3Cscript%3Ealert(1)'))
 
     expect([status, headers['content-type']]).toEqual([404, 'text/html; charset=utf-8'])
@@ -295,7 +295,7 @@ describe('a page', () => {
 })
 
 describe('an asset', () => {
-  test('is kept by the browser, which asks whether it is still the same', async () => {
+  test('is cached by the browser, which checks whether it has changed', async () => {
     const first = await exchange(open.port, request('GET /assets/app.js'))
     const again = await exchange(open.port, request('GET /assets/app.js', { 'if-none-match': first.headers.etag! }))
 
@@ -304,7 +304,7 @@ describe('an asset', () => {
   })
 
   test.each(['nope.js', '..%2fapp.js', '%2e%2e%2f%2e%2e%2fpackage.json', 'constructor', '__proto__', 'app.js%00'])(
-    'called %s is not there',
+    'called %s does not exist',
     async (name) => {
       expect((await exchange(open.port, request(`GET /assets/${name}`))).status).toBe(404)
     },

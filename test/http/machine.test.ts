@@ -37,7 +37,7 @@ describe.each([
   '/jobs/1/machine.svg',
   '/jobs/1/machine.svg?at=3',
 ])('GET %s', (path) => {
-  test('is a picture that a browser takes, with its style and nothing else', async () => {
+  test('is a picture that a browser accepts, with its style and nothing else', async () => {
     const { status, headers, body } = await server.get(path)
     const style = elementsOf(parseXml(body)).find(({ name }) => name === 'style')!.text
     const hash = createHash('sha256').update(style).digest('base64')
@@ -50,7 +50,7 @@ describe.each([
     expect(body).not.toMatch(/<script|style="/)
   })
 
-  test('says what it shows to those who do not see it', async () => {
+  test('describes what it shows for screen readers', async () => {
     const { attributes } = await pictureOf(path)
 
     expect(attributes.role).toBe('img')
@@ -59,7 +59,7 @@ describe.each([
 })
 
 describe('GET /machine.svg', () => {
-  test('counts the jobs in each state and how often each edge was taken, as the file does', async () => {
+  test('counts the jobs in each state and how often each edge was taken, like the file', async () => {
     const svg = await pictureOf('/machine.svg')
     const counts = await server.system.counts()
 
@@ -74,7 +74,7 @@ describe('GET /machine.svg', () => {
     expect(svg.attributes['aria-label']).toContain('fail from running to dead 1')
   })
 
-  test('draws what is taken more often wider', async () => {
+  test('draws edges that were taken more often wider', async () => {
     const svg = await pictureOf('/machine.svg')
     const widthOf = (edge: string) =>
       Number(
@@ -87,7 +87,7 @@ describe('GET /machine.svg', () => {
     expect(widthOf('leased-start-running')).toBeGreaterThan(widthOf('running-fail-dead'))
   })
 
-  test('?of=dispatcher marks the mode in which it is', async () => {
+  test('?of=dispatcher marks its current mode', async () => {
     const svg = await pictureOf('/machine.svg?of=dispatcher')
 
     expect(marked(svg, 'current')).toEqual(['dispatcher-state-dispatching'])
@@ -101,7 +101,7 @@ describe('GET /machine.svg', () => {
     expect(['free', 'running', 'stuck'].map((phase) => textOf(svg, `worker-count-${phase}`))).toEqual(['1', '1', '0'])
   })
 
-  test('of a producer shows that nothing runs there', async () => {
+  test('of a producer shows that it runs nothing', async () => {
     const producer = await startHttp({ handlers: undefined } as never)
 
     const dispatcher = parseXml((await producer.get('/machine.svg?of=dispatcher')).body)
@@ -114,7 +114,7 @@ describe('GET /machine.svg', () => {
 })
 
 describe('GET /jobs/:id/machine.svg', () => {
-  test('lights up the edges that the job took, the last one and where it is', async () => {
+  test('highlights the edges that the job took, its last edge and its state', async () => {
     const svg = await pictureOf('/jobs/1/machine.svg')
 
     expect(marked(svg, 'taken').sort()).toEqual(
@@ -136,7 +136,7 @@ describe('GET /jobs/:id/machine.svg', () => {
     expect(svg.attributes['aria-label']).toMatch(/^Job 1 is dead after 8 transitions\. /)
   })
 
-  test('fades all that it did not take', async () => {
+  test('fades everything that it did not take', async () => {
     const svg = await pictureOf('/jobs/2/machine.svg')
 
     const shown = [
@@ -152,7 +152,7 @@ describe('GET /jobs/:id/machine.svg', () => {
     expect(textOf(svg, 'taken-running-fail-dead')).toBe('')
   })
 
-  test('?at= shows it as it was', async () => {
+  test('?at= shows an earlier moment', async () => {
     const svg = await pictureOf('/jobs/1/machine.svg?at=4')
 
     expect(marked(svg, 'last')).toEqual(['edge-running-fail-retrying'])
@@ -168,13 +168,13 @@ describe('GET /jobs/:id/machine.svg', () => {
     expect([status, body.code, body.errors[0].path]).toEqual([400, 'invalid_input', 'at'])
   })
 
-  test('says how far a job’s history goes to who asks for more', async () => {
+  test('says how long a job’s history is if the request asks for more', async () => {
     const { body } = await server.get('/jobs/1/machine.svg?at=9')
 
     expect(body.errors).toEqual([{ path: 'at', message: 'must be a whole number from 1 to 8' }])
   })
 
-  test('has nothing of the job but numbers and names of the machine', async () => {
+  test('has nothing of the job except numbers and names of the machine', async () => {
     await server.post('/createJob', { type: 'broken', payload: 1, max_retries: 1 })
     await server.untilState(5, 'dead')
 
@@ -186,7 +186,7 @@ describe('GET /jobs/:id/machine.svg', () => {
 })
 
 describe('GET /machine', () => {
-  test('is the machine as it is defined', async () => {
+  test('is the machine as defined', async () => {
     const { body } = await server.get('/machine')
 
     expect(body.id).toBe('job')
@@ -199,7 +199,7 @@ describe('GET /machine', () => {
     expect(body.mermaid).toMatch(/^stateDiagram-v2\n/)
   })
 
-  test('counts as the picture does', async () => {
+  test('has the same counts as the picture', async () => {
     const { body } = await server.get('/machine')
     const svg = await pictureOf('/machine.svg')
 
@@ -241,7 +241,7 @@ test.each([
   expect([status, body.code]).toEqual([400, 'invalid_input'])
 })
 
-test('a chart of a system that is stopped is refused as every other read is', async () => {
+test('a chart of a stopped system is refused like every other read', async () => {
   const stopped = await startHttp()
   await stopped.post('/createJob', { type: 'echo', payload: 1 })
   await stopped.system.stop({ graceMs: 0 })

@@ -82,7 +82,7 @@ const values: unknown[] = [
 ]
 const fields = ['type', 'queue', 'priority', 'max_retries', 'idempotency_key', 'run_at', 'delay_ms', 'timeout_ms', 'x']
 
-describe('the document takes what the server takes', () => {
+describe('the document accepts what the server accepts', () => {
   test.each(fields)('as the %s of a job', async (field) => {
     for (const value of values) {
       const body = { type: 'sleep', payload: { ms: 5 }, [field]: value }
@@ -219,13 +219,13 @@ test.each<[string, object]>([
     'how many bytes a payload has',
     { type: 'email', payload: { email: 'a@b.de', subject: '', message: 'x'.repeat(262_144) } },
   ],
-])('only the server can tell %s', async (_, fields) => {
+])('only the server can detect %s', async (_, fields) => {
   const body = { type: 'sleep', payload: { ms: 5 }, ...fields }
 
   expect([described('/createJob', body), await taken('/createJob', body)]).toEqual([true, false])
 })
 
-test('small letters of a method are taken, and not advertised', async () => {
+test('a method in lower case is accepted, but not documented', async () => {
   const body = { type: 'webhook', payload: { url: 'https://example.com', method: 'put' } }
 
   expect([described('/createJob', body), await taken('/createJob', body)]).toEqual([false, true])

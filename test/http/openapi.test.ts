@@ -57,7 +57,7 @@ describe('the document', () => {
     expect(document.info.version).toBe('1.2.3')
   })
 
-  test('has every route that programs use, and no other', async () => {
+  test('has every route that programs use, and no others', async () => {
     const { document } = await judgeOf(await startHttp({ started: false }))
     const { routes } = createApp(
       {
@@ -87,7 +87,7 @@ describe('the document', () => {
     expect(described.sort()).toEqual(served.sort())
   })
 
-  test('asks for the token or the cookie of the login form where a token is set, and not for the probes', async () => {
+  test('requires the token or the login form’s cookie if a token is set, but not for the probes', async () => {
     const server = await startHttp({ started: false, apiToken })
 
     const { document } = await judgeOf(server, { authorization: `Bearer ${apiToken}` })
@@ -114,7 +114,7 @@ describe('the document', () => {
     expect(document.info.description).toContain('If `API_TOKEN` is set')
   })
 
-  test('takes any JSON for a payload whose schema cannot be told, and follows one that refers to itself', async () => {
+  test('accepts any JSON for a payload whose schema cannot be described, and follows one that refers to itself', async () => {
     const comment = z.strictObject({
       text: z.string(),
       get answers() {
@@ -140,7 +140,7 @@ describe('the document', () => {
 })
 
 describe('every example', () => {
-  test('is taken, with the status that it names, once those before it were', async () => {
+  test('is accepted, with the status that it names, after the ones before it', async () => {
     const server = await startHttp({ handlers })
     const judge = await judgeOf(server)
 
@@ -155,7 +155,7 @@ describe('every example', () => {
     }
   })
 
-  test('of a body is what its schema takes and what the server stores', async () => {
+  test('of a body is what its schema accepts and what the server stores', async () => {
     const server = await startHttp({ handlers, started: false })
     const judge = await judgeOf(server)
     const bodies = ['/createJob', '/jobs'].flatMap((path) => {
@@ -201,7 +201,7 @@ describe('a tour through the API', () => {
     },
   })
 
-  test('meets nothing that the document does not describe where all goes well', async () => {
+  test('gets only documented answers if all goes well', async () => {
     const server = await startHttp({ retryBaseMs: 1, retryMaxMs: 1 })
     const judge = await judgeOf(server)
     const { get, post } = touring(server, judge)
@@ -239,7 +239,7 @@ describe('a tour through the API', () => {
     for (const path of ['/metrics', '/metrics/prometheus', '/livez', '/readyz', '/openapi.json']) await get(path, 200)
   })
 
-  test('meets nothing else where the request is at fault', async () => {
+  test('gets only documented answers if the request is wrong', async () => {
     const server = await startHttp({ maxRequestBytes: 2_000, maxQueueDepth: 3 })
     const { get, post, send, raw } = touring(server, await judgeOf(server))
     const json = { 'content-type': 'application/json' }
@@ -293,7 +293,7 @@ describe('a tour through the API', () => {
     await touring(impatient, await judgeOf(server)).raw('GET', '/jobs', 'GET /jobs HTTP/1.1\r\nHost: loc', 408)
   })
 
-  test('meets nothing else where the token is missing', async () => {
+  test('gets only documented answers if the token is missing', async () => {
     const server = await startHttp({ apiToken, started: false, pause: () => new Promise(() => {}) })
     const judge = await judgeOf(server, { authorization: `Bearer ${apiToken}` })
     const { send } = touring(server, judge)
@@ -307,7 +307,7 @@ describe('a tour through the API', () => {
     await vi.waitFor(() => send('GET', '/jobs', { headers }, 429), 90_000)
   })
 
-  test('meets nothing else where the server is in trouble', async () => {
+  test('gets only documented answers if the server is in trouble', async () => {
     const { handlers, letGo } = holdingHandlers()
     const draining = await startHttp({ handlers })
     const ofDraining = touring(draining, await judgeOf(draining))
@@ -331,7 +331,7 @@ describe('a tour through the API', () => {
     await get('/jobs/1', 500)
   })
 
-  test('of one that changes nothing, or only enqueues', async () => {
+  test('of a system that changes nothing, or only enqueues, gets only documented answers', async () => {
     const readOnly = await startHttp({ readOnly: true, started: false })
     const producer = await startHttp({ handlers: undefined as never, started: false })
     for (const [server, status] of [
@@ -344,14 +344,14 @@ describe('a tour through the API', () => {
     }
   })
 
-  test('of a server whose storage fails meanwhile', async () => {
+  test('of a server whose storage fails meanwhile gets only documented answers', async () => {
     const submit = () => Promise.reject(new OutcomeUnknownError(new Error('disk I/O error')))
     const server = await systemWith({ submit })
     const { post } = touring(server, await judgeOf(server))
     await post('/jobs', {}, 500)
   })
 
-  test('of a server on which so many scrapes wait as may', async () => {
+  test('of a server with too many waiting scrapes gets only documented answers', async () => {
     const gate = deferred()
     const telemetry = () => gate.promise.then(() => Promise.reject(new UnavailableError('it stops')))
     const server = await systemWith({ telemetry })
@@ -371,7 +371,7 @@ describe('a tour through the API', () => {
     gate.resolve()
   })
 
-  test('has met every answer that is described, and every code', async () => {
+  test('has received every documented answer and every code', async () => {
     const described = apiRoutes.flatMap(({ id, answers }) => Object.keys(answers).map((status) => `${id} ${status}`))
     // Nobody is left to read the answer to a body whose connection ended.
     const unseen = ['incomplete_body']

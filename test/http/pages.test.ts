@@ -18,7 +18,7 @@ function submit(path: string, fields: Record<string, string> = {}, headers: Reco
 }
 
 test.each(['/', '/dashboard/jobs', '/dashboard/jobs/1', '/dashboard/jobs/2?at=1', '/docs'])(
-  '%s is a page, whose script is only for what moves',
+  '%s is a page, and needs its script only for what changes',
   async (path) => {
     const { status, headers, body } = await server.get(path)
 
@@ -55,21 +55,21 @@ describe('a page that cannot be shown says why', () => {
 })
 
 describe('without a script', () => {
-  test('a form moves a job, and leads back to its page', async () => {
+  test('a form changes a job, and redirects back to its page', async () => {
     const { status, headers } = await submit('/dashboard/jobs/1/cancel')
 
     expect([status, headers.get('location')]).toEqual([303, '/dashboard/jobs/1'])
     expect((await server.get('/jobs/1')).body.state).toBe('cancelled')
   })
 
-  test('one that the machine refuses is told so', async () => {
+  test('a form that the machine refuses gets an answer that says so', async () => {
     const { status, body } = await submit('/dashboard/jobs/2/cancel')
 
     expect(status).toBe(409)
     expect(body).toContain('job 2 is dead, which does not allow cancel; it allows requeue')
   })
 
-  test('a list leads to the older jobs by a link, with what was asked for', async () => {
+  test('a list links to the older jobs, with the same filter', async () => {
     const more = await startHttp({ started: false })
     await more.post(
       '/jobs',
@@ -83,7 +83,7 @@ describe('without a script', () => {
     expect([...next.body.matchAll(/<tr id="job-(\d+)"/g)].map(([, id]) => id)).toEqual(['1'])
   })
 
-  test('a bulk action shows its count before anything moves', async () => {
+  test('a bulk action shows its count before anything changes', async () => {
     const begun = await submit('/dashboard/bulk', { command: 'requeue', state: 'dead' })
     const path = begun.headers.get('location')!
     const bulk = server.system.findBulk(path.split('/').at(-1)!)!
@@ -113,7 +113,7 @@ describe('without a script', () => {
   })
 })
 
-test("a job's page says who asked for what was done with it", async () => {
+test('a job’s page says who asked for each change', async () => {
   const own = await startHttp({ started: false })
   const form = (path: string, fields = {}) =>
     own.fetch(path, { method: 'POST', body: new URLSearchParams(fields), redirect: 'manual' })
@@ -150,7 +150,7 @@ test("a job's page says who asked for what was done with it", async () => {
   ])
 })
 
-test('the page of a job has the stack of each error folded, as text', async () => {
+test('a job’s page has the stack of each error folded, as text', async () => {
   class CardDeclined extends Error {
     readonly code = '<b>E_CARD</b>'
   }
@@ -177,7 +177,7 @@ test('the page of a job has the stack of each error folded, as text', async () =
   expect(details).toMatch(/\nat Object\.run .*pages\.test/)
 })
 
-test('of a long payload a page shows the beginning, and the way to all of it', async () => {
+test('a page shows the beginning of a long payload, and a link to all of it', async () => {
   let nested: unknown = Array(1_000).fill(0)
   for (let depth = 0; depth < 60; depth++) nested = [nested]
   const { body } = await server.post('/jobs', aWaitingJob({ payload: [nested, nested, nested] }))
@@ -188,7 +188,7 @@ test('of a long payload a page shows the beginning, and the way to all of it', a
   expect(page).toContain(`<a href="/jobs/${body.id}">all of it</a>`)
 })
 
-test('the series come by columns of one length', async () => {
+test('the series arrive in columns of the same length', async () => {
   const { status, body } = await server.get('/dashboard/series')
 
   expect(status).toBe(200)
@@ -196,7 +196,7 @@ test('the series come by columns of one length', async () => {
   expect(Object.keys(body)).toEqual(expect.arrayContaining(['at', 'enqueued_per_s', 'in_queue_p99_ms']))
 })
 
-test('a server that drains shows its pages, and that it is not ready', async () => {
+test('a draining server shows its pages, and that it is not ready', async () => {
   const { handlers, letGo } = holdingHandlers()
   const draining = await startHttp({ handlers })
   await draining.post('/jobs', { type: 'held', payload: null })
@@ -211,7 +211,7 @@ test('a server that drains shows its pages, and that it is not ready', async () 
   expect(body).toContain('not ready: draining')
 })
 
-test('a producer shows the file, and that nothing runs there', async () => {
+test('a producer shows the file, and that it runs nothing', async () => {
   const producer = await startHttp({ handlers: undefined } as never)
   await producer.post('/jobs', { type: 'anything', payload: 1 })
 
@@ -222,7 +222,7 @@ test('a producer shows the file, and that nothing runs there', async () => {
   expect(overview.body).toContain('0 of 0 busy')
 })
 
-test('however many look at the overview, it is made for all at once', async () => {
+test('the overview is rendered once for all viewers', async () => {
   const own = await startHttp()
   let made = 0
   const { metrics } = own.system

@@ -44,7 +44,7 @@ function bucketsOf(name: string, { samples }: Family): Map<string, [le: number, 
 }
 
 describe('GET /metrics/prometheus', () => {
-  test('tells what jobs there are, what became of them and how long it took', async () => {
+  test('says which jobs there are, what became of them and how long it took', async () => {
     const families = await scrape(await withFinishedJobs())
 
     const value = (name: string, labels?: Record<string, string>) => sampleOf(families, name, labels)
@@ -96,7 +96,7 @@ describe('GET /metrics/prometheus', () => {
     expect(ours.filter(([, { samples }]) => samples.length === 0)).toEqual([])
   })
 
-  test('has counters that never fall', async () => {
+  test('has counters that never decrease', async () => {
     const server = await withFinishedJobs()
     const earlier = await scrape(server)
     await server.post(
@@ -129,7 +129,7 @@ describe('GET /metrics/prometheus', () => {
     await expect.poll(runningNow).toBe(1)
   })
 
-  test('bounds its labels, however many queues there are', async () => {
+  test('has bounded labels, however many queues there are', async () => {
     const server = await startHttp()
     for (const state of [0, 1]) {
       const jobs = Array.from({ length: 500 }, (_, n) => ({ type: 'echo', payload: 1, queue: `q${state}-${n}` }))
@@ -150,7 +150,7 @@ describe('GET /metrics/prometheus', () => {
     expect([...families.values()].flatMap((family) => family.samples).length).toBeLessThan(800)
   })
 
-  test('shows nothing of payloads, keys or errors, and no type that was refused', async () => {
+  test('shows nothing of payloads, keys or errors, and no refused type', async () => {
     const server = await startHttp()
     const hostile = 'evil"} 1\njobmachine_ready 0'
     await server.post('/createJob', { type: hostile, payload: 1 })
@@ -180,13 +180,13 @@ describe('GET /metrics/prometheus', () => {
     expect([status, body.code]).toEqual([503, 'unavailable'])
   })
 
-  test('asks for the token as everything does', async () => {
+  test('requires the token like everything else', async () => {
     const server = await startHttp({ apiToken: 'a-token-of-sixteen' })
 
     expect((await server.get('/metrics/prometheus')).status).toBe(401)
   })
 
-  test('is told by each of several servers in one process', async () => {
+  test('is separate for each of several servers in one process', async () => {
     const [first, second] = await Promise.all([startHttp(), startHttp()])
     await first.post('/createJob', aWaitingJob())
 
@@ -212,7 +212,7 @@ describe('GET /metrics/prometheus', () => {
 })
 
 describe('as OpenMetrics', () => {
-  test('the same is told, to its end', async () => {
+  test('has the same metrics, up to the final line', async () => {
     const server = await withFinishedJobs()
 
     const { headers, body } = await server.fetch('/metrics/prometheus', {
@@ -227,7 +227,7 @@ describe('as OpenMetrics', () => {
     expect(body).toMatch(/^# TYPE process_cpu_seconds counter$/m)
   })
 
-  test('leaves the plain text as it was', async () => {
+  test('does not change the plain text', async () => {
     const server = await startHttp()
     const before = await scrape(server)
 

@@ -23,7 +23,7 @@ function counting() {
   return { handler, checked: () => checked }
 }
 
-test('the members and elements of a text of JSON are counted as a parser would find them', () => {
+test('the members and elements of JSON text are counted as a parser would find them', () => {
   const exceeds = (text: string, max: number) => exceedsValues(Buffer.from(text.padEnd(100)), max)
 
   expect(exceeds('[1,2,3]', 3)).toBe(false)
@@ -67,7 +67,7 @@ test('once a hundred faults are found no further item of an array is checked', a
   expect(checked()).toBe(9_000)
 })
 
-test('a payload with more members than it may have is never shown to its schema', async () => {
+test('a payload with too many members is never shown to its schema', async () => {
   const { handler, checked } = counting()
   const { post, system } = await startHttp({ handlers: [handler], maxPayloadValues: 5 })
   const faults = [{ path: 'payload', message: 'has more than 5 members and elements' }]
@@ -92,7 +92,7 @@ test('a payload of too many bytes is never shown to its schema', async () => {
   expect(checked()).toBe(0)
 })
 
-test('a form of more bytes than the fields of a page have is refused', async () => {
+test('a form with more bytes than a page’s fields have is refused', async () => {
   const { fetch } = await startHttp()
   const post = (body: string) =>
     fetch('/dashboard/bulk', {
@@ -133,7 +133,7 @@ test('while the jobs of a large array are checked others are served', async () =
   expect((await stored).status).toBe(201)
 })
 
-test('a body that took milliseconds to refuse makes the next of more than 1 KB wait for four times as long', async () => {
+test('a body that took milliseconds to refuse makes the next one of more than 1 KB wait for four times as long', async () => {
   const took: number[] = []
   const slow = defineHandler({
     type: 'slow',
@@ -158,7 +158,7 @@ test('a body that took milliseconds to refuse makes the next of more than 1 KB w
   expect(performance.now() - from).toBeGreaterThan(rests.reduce((sum, ms) => sum + ms, 0))
 })
 
-test('refusals that nobody reads fill what answers may hold, and from then on are a line', async () => {
+test('unread refusals fill the memory for answers, and from then on are one line', async () => {
   const { port, post } = await startHttp({ maxRequestBytes: 125_000 })
   // An answer has three bytes for each of its request's.
   const fields = Array.from({ length: 60 }, (_, index) => `"${'\u0080'.repeat(990)}${index}":1`)
@@ -177,7 +177,7 @@ test('refusals that nobody reads fill what answers may hold, and from then on ar
   await until(async () => (await post('/jobs', { type: 'echo' })).status === 400)
 })
 
-test('a search whose client has left stops, and those behind it are not begun', async () => {
+test('a search whose client has left stops, and the searches behind it do not start', async () => {
   const begun: AbortSignal[] = []
   const first = deferred()
   const list = async (_: unknown, { signal }: { signal: AbortSignal }) => {
@@ -203,7 +203,7 @@ test('a search whose client has left stops, and those behind it are not begun', 
   expect(logLines.filter((line) => JSON.parse(line).level >= 40)).toEqual([])
 })
 
-test('so many reads wait for their turn, and one more is refused with 429', async () => {
+test('a limited number of reads wait for their turn, and one more is refused with 429', async () => {
   const gate = deferred()
   const list = () => gate.promise.then(() => ({ jobs: [], nextCursor: null }))
   const { port, get } = await startHttp({ system: { list } as unknown as JobSystem })

@@ -24,7 +24,7 @@ function someWork() {
   return { rounds, done, run }
 }
 
-describe('work for requests that come at once', () => {
+describe('work for simultaneous requests', () => {
   test('takes some 3 ms of two rounds, and the rest waits for the next two', async () => {
     const { done, run } = someWork()
 
@@ -35,7 +35,7 @@ describe('work for requests that come at once', () => {
     expect(Math.max(...done.map(([, round]) => inRound(round)))).toBe(3)
   })
 
-  test('lets the one pass that waited for longest, and then the smallest', async () => {
+  test('starts with the request that waited for longest, and then the smallest', async () => {
     const { done, run } = someWork()
 
     await Promise.all([
@@ -47,7 +47,7 @@ describe('work for requests that come at once', () => {
     expect(done.map(([name]) => name)).toEqual(['a', 'b', 'c', 'large 1', 'small', 'large 2', 'large 3', 'large 4'])
   })
 
-  test('goes on where some of it fails', async () => {
+  test('continues if some of it fails', async () => {
     const { done, rounds, run } = someWork()
     const failing = async () => {
       if (rounds.isFull(9_000)) await rounds.turn(9_000)
@@ -63,7 +63,7 @@ describe('work for requests that come at once', () => {
     expect(done.at(-1)?.[0]).toBe('last')
   })
 
-  test('does not keep a tiny body waiting, until tiny ones have taken 10 ms themselves', async () => {
+  test('does not make a tiny body wait until tiny ones have taken 10 ms themselves', async () => {
     const { done, run } = someWork()
 
     await Promise.all([

@@ -63,7 +63,7 @@ describe('a request whose Host header', () => {
     }
   })
 
-  test('is foreign is told its value, and the setting', async () => {
+  test('is foreign is answered with its value, and the setting', async () => {
     const { body } = await exchange(open.port, request('GET /jobs', { host: 'jobs.lan:8081' }))
 
     expect(JSON.parse(body).message).toMatch(/"jobs\.lan:8081".*ALLOWED_HOSTS/)
@@ -191,7 +191,7 @@ function lcg(seed: number): () => number {
   }
 }
 
-test('no Host header whatever is a fault of ours', async () => {
+test('an invalid Host header never causes a 500', async () => {
   const hosts = [...strangeHosts(400)]
   const server = await startHttp({ apiToken, allowedHosts: ['xn--localhost', '_', 'jobs.example'] })
   const authorization = `Bearer ${apiToken}`
@@ -221,7 +221,7 @@ test('no Host header whatever is a fault of ours', async () => {
 })
 
 test.each(['GET /', 'GET /jobs', 'GET /docs'])(
-  'a Host that is no name, xn--localhost, is refused: %s',
+  'a Host that is not a valid name, xn--localhost, is refused: %s',
   async (line) => {
     expect((await exchange(open.port, request(line, { host: 'xn--localhost' }))).status).toBe(403)
   },
@@ -240,7 +240,7 @@ describe('a request that changes something', () => {
       { origin: 'https://jobs.example', 'sec-fetch-site': 'same-origin' },
     ],
     ['its own site, which hides its Origin', { origin: 'null', 'sec-fetch-site': 'same-origin' }],
-  ])('from %s is taken', async (_, headers) => {
+  ])('from %s is accepted', async (_, headers) => {
     expect((await exchange(open.port, request('POST /jobs', { host, ...headers }, job))).status).toBe(201)
   })
 
@@ -274,7 +274,7 @@ describe('a request that changes something', () => {
     ['jobs.example', 'https://jobs.example:443'],
     ['JOBS.example:80', 'http://jobs.example'],
     ['[::1]:443', 'https://[::1]'],
-  ])('to %s from %s is taken: a default port may be named or not', async (host, origin) => {
+  ])('to %s from %s is accepted, with or without a default port', async (host, origin) => {
     expect((await exchange(open.port, request('POST /jobs', { host, origin }, job))).status).toBe(201)
   })
 
@@ -286,7 +286,7 @@ describe('a request that changes something', () => {
     expect((await exchange(open.port, request('POST /jobs', { host, origin }, job))).status).toBe(403)
   })
 
-  test('from a foreign page is told both names, and what a proxy must pass on', async () => {
+  test('from a foreign page gets an answer with both names, and what a proxy must pass on', async () => {
     const headers = { host: '127.0.0.1:8080', origin: 'http://jobs.lan:8081' }
 
     const { body } = await exchange(open.port, request('POST /jobs', headers, job))
@@ -327,7 +327,7 @@ describe('what a page of another origin loads', () => {
     ['by fetch without CORS', { [of]: 'cross-site', [mode]: 'no-cors', [dest]: 'empty' }],
     ['by fetch in an older browser', { origin: 'http://evil.example' }],
     ['ahead', { [of]: 'cross-site', [mode]: 'no-cors', [dest]: 'empty', 'sec-purpose': 'prefetch' }],
-  ])('as %s is refused, and does not tell what there is', async (_, headers) => {
+  ])('as %s is refused, and does not reveal what exists', async (_, headers) => {
     await open.post('/jobs', aWaitingJob())
     for (const line of [
       'GET /jobs/1/machine.svg',
@@ -343,7 +343,7 @@ describe('what a page of another origin loads', () => {
   })
 
   test.each(['/', '/docs', '/dashboard/jobs', '/jobs', '/jobs/1/machine.svg', '/livez'])(
-    'as a link to %s that somebody follows is shown',
+    'as a followed link to %s is shown',
     async (path) => {
       await open.post('/jobs', aWaitingJob())
       const visit = { [of]: 'cross-site', [mode]: 'navigate', [dest]: 'document', 'sec-fetch-user': '?1' }
@@ -355,7 +355,7 @@ describe('what a page of another origin loads', () => {
     },
   )
 
-  test('is no picture to it where the browser tells nothing: each answer says that it is for its own origin', async () => {
+  test('is no picture to it if the browser sends no headers: each answer says that it is for its own origin', async () => {
     for (const path of [
       '/jobs/1/machine.svg',
       '/jobs/999999/machine.svg',
@@ -404,7 +404,7 @@ describe('a request target that is a whole URL', () => {
   )
 })
 
-describe('text that would be obeyed by a terminal or read the wrong way round', () => {
+describe('text that would control a terminal or reverse the reading order', () => {
   const controls = [
     '\x00',
     '\x07',
@@ -422,7 +422,7 @@ describe('text that would be obeyed by a terminal or read the wrong way round', 
   const marks = ['\u2029', '\u202a', '\u202d', '\u202e', '\u2066', '\u2069']
   const hostile = `a${[...controls, ...marks].join('b')}c`
 
-  test('comes back in JSON escaped, and means the same', async () => {
+  test('comes back in JSON escaped, with the same meaning', async () => {
     const { body } = await open.post('/jobs', aWaitingJob({ payload: { [hostile]: hostile } }))
     const events = await exchange(open.port, request(`GET /jobs?text=${encodeURIComponent(hostile)}`))
     for (const line of [`GET /jobs/${body.id}`, 'GET /jobs', `GET /nope/${encodeURIComponent(hostile)}`]) {
@@ -438,7 +438,7 @@ describe('text that would be obeyed by a terminal or read the wrong way round', 
   })
 })
 
-describe('where a token is set', () => {
+describe('if a token is set', () => {
   const everything = [
     'GET /jobs',
     'GET /jobs/1',
@@ -460,7 +460,7 @@ describe('where a token is set', () => {
     'GET /jobs%2f..%2flivez',
   ]
 
-  test.each(everything)('%s takes it', async (line) => {
+  test.each(everything)('%s requires it', async (line) => {
     const refused = await exchange(guarded.port, request(line))
 
     expect(refused.status).toBe(401)
@@ -477,7 +477,7 @@ describe('where a token is set', () => {
   )
 
   test.each([`Bearer ${apiToken}`, `bearer ${apiToken}`, `BEARER   ${apiToken}`])(
-    '%s is taken',
+    '%s is accepted',
     async (authorization) => {
       expect((await exchange(guarded.port, request('GET /jobs', { authorization }))).status).toBe(200)
     },
@@ -509,7 +509,7 @@ describe('where a token is set', () => {
     expect((await exchange(guarded.port, request('GET /jobs', { authorization }))).status).toBe(401)
   })
 
-  test('it is refused where it is given twice, right or wrong', async () => {
+  test('it is refused if it is given twice, right or wrong', async () => {
     for (const other of [apiToken, 'another-token-of-enough-length']) {
       const lines = `Authorization: Bearer ${apiToken}\r\nAuthorization: Bearer ${other}\r\n`
       expect((await exchange(guarded.port, `GET /jobs HTTP/1.1\r\nHost: localhost\r\n${lines}\r\n`)).status).toBe(401)
@@ -530,7 +530,7 @@ describe('where a token is set', () => {
     },
   )
 
-  test('a foreign host and a foreign page are refused with it too', async () => {
+  test('a foreign host and a foreign page are refused even with it', async () => {
     const authorization = `Bearer ${apiToken}`
 
     expect((await exchange(guarded.port, request('GET /jobs', { authorization, host: 'evil.example' }))).status).toBe(
@@ -542,7 +542,7 @@ describe('where a token is set', () => {
     ).toBe(403)
   })
 
-  test('nothing was stored by anybody without it, and neither token nor payload is in the log', async () => {
+  test('nobody without it stored anything, and neither token nor payload is in the log', async () => {
     const secret = 'correct-horse-battery-staple'
     const body = JSON.stringify({ type: 'broken', payload: { password: secret }, max_retries: 0 })
     await exchange(guarded.port, request('POST /jobs', {}, body))
@@ -559,7 +559,7 @@ describe('where a token is set', () => {
   })
 })
 
-test('why it is not ready is told to those with the token, and to others only that it is not', async () => {
+test('only those with the token learn why the server is not ready', async () => {
   const server = await startHttp({ apiToken, started: false })
   const reasonFor = async (headers: Record<string, string>) => {
     const { status, headers: got, body } = await exchange(server.port, request('GET /readyz', headers))
@@ -604,7 +604,7 @@ test.each([
   ['415', request('POST /jobs', { 'content-type': 'text/plain' }, job)],
   ['417', request('POST /jobs', { expect: 'a-miracle' }, job)],
   ['431', request('GET /jobs', { 'x-large': 'x'.repeat(20_000) })],
-])('an answer of %s to %j has the standing headers, and nothing that tells of the software', async (status, bytes) => {
+])('an answer of %s to %j has the standing headers, and nothing that names the software', async (status, bytes) => {
   const answer = await exchange(open.port, bytes)
 
   expect(`${answer.status}`).toBe(status)
@@ -619,7 +619,7 @@ test.each([
   expect(Object.keys(answer.headers)).not.toEqual(expect.arrayContaining(['x-powered-by']))
 })
 
-test('a fault of ours is told of by the log alone', async () => {
+test('only the log describes a bug of the server', async () => {
   const server = await startHttp()
   const broken = Object.assign(Object.create(server.system), {
     list: () => Promise.reject(new Error('SELECT secret FROM jobs failed in /home/someone/jobs.db')),

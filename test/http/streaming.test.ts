@@ -41,7 +41,7 @@ function processorTime(): number {
   return user + system
 }
 
-describe('a body larger than it may be', () => {
+describe('a body that is too large', () => {
   test.each([
     ['with a length', (body: string) => [head({ 'content-length': `${body.length}` }), body]],
     ['in one chunk', (body: string) => [head({ 'transfer-encoding': 'chunked' }), chunk(body), '0\r\n\r\n']],
@@ -49,7 +49,7 @@ describe('a body larger than it may be', () => {
       'in chunks',
       (body: string) => [head({ 'transfer-encoding': 'chunked' }), ...body.split('').map(chunk), '0\r\n\r\n'],
     ],
-  ])('is refused by its last byte, %s', async (_, send) => {
+  ])('is refused when it exceeds the limit, %s', async (_, send) => {
     const { port, get } = await startHttp({ maxRequestBytes: 1_024 })
     const connection = await openConnection(port)
 
@@ -66,7 +66,7 @@ describe('a body larger than it may be', () => {
     expect((await get('/jobs')).body.jobs).toHaveLength(1)
   })
 
-  test('is refused before it is sent where its length says so, and the connection is closed', async () => {
+  test('is refused before it is sent if its length says so, and the connection is closed', async () => {
     const { port } = await startHttp({ maxRequestBytes: 1_024 })
     const connection = await openConnection(port)
 
@@ -85,7 +85,7 @@ describe('a body larger than it may be', () => {
     expect((await connection.answer()).status).toBe(413)
   })
 
-  test('is cut off where it has no end, and takes no memory', async () => {
+  test('is cut off if it never ends, and uses no memory', async () => {
     const { url, pid } = await startServer({ MAX_REQUEST_BYTES: '65536' })
     const residentKb = () => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
     const megabyte = chunk(Buffer.alloc(1_000_000, ' '))
@@ -116,8 +116,8 @@ describe('a body larger than it may be', () => {
   })
 })
 
-describe('a length that is not true', () => {
-  test('and too small gives a request, which is answered, and something that is none', async () => {
+describe('a wrong content length', () => {
+  test('that is too small gives a request, which is answered, and an invalid one', async () => {
     const { port, get } = await startHttp()
     const connection = await openConnection(port)
 
@@ -128,7 +128,7 @@ describe('a length that is not true', () => {
     expect((await get('/jobs')).body.jobs).toHaveLength(1)
   })
 
-  test('and too large is answered with 400 where the client then ends', async () => {
+  test('that is too large is answered with 400 if the client then ends', async () => {
     const { port, get } = await startHttp()
     const connection = await openConnection(port)
 
@@ -139,7 +139,7 @@ describe('a length that is not true', () => {
     expect((await get('/jobs')).body.jobs).toEqual([])
   })
 
-  test('and too large is answered with 408 where the client waits', async () => {
+  test('that is too large is answered with 408 if the client waits', async () => {
     const { port, system } = await startHttp({ timeouts: { head: 200, request: 200 } })
     const connection = await openConnection(port)
 
@@ -153,7 +153,7 @@ describe('a length that is not true', () => {
   })
 })
 
-test('what was refused with 408 is not stored, also where the rest of it still comes', async () => {
+test('a request that was refused with 408 is not stored, even if the rest of it still arrives', async () => {
   const { port, system } = await startHttp({ timeouts: { head: 200, request: 200 } })
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
   onTestFinished(() => void socket.destroy())
@@ -206,7 +206,7 @@ describe('a slow client', () => {
   test.each([
     ['says nothing', ''],
     ['does not end its head', 'POST /jobs HTTP/1.1\r\nHost: localhost\r\nX-Slow:'],
-  ])('that %s is cut off', async (_, bytes) => {
+  ])('that %s is disconnected', async (_, bytes) => {
     const { port } = await startHttp({ timeouts: { head: 200, request: 200 } })
     const connection = await openConnection(port)
 
@@ -216,7 +216,7 @@ describe('a slow client', () => {
     expect(await connection.end()).toBe('')
   })
 
-  test('that does not read its answer is cut off', async () => {
+  test('that does not read its answer is disconnected', async () => {
     const accepted = socketsAccepted()
     const { port, system } = await startHttp({ timeouts: { idle: 200 } })
     await system.submit(Array.from({ length: 60 }, () => aWaitingJob({ payload: 'x'.repeat(17_000) })))
@@ -250,7 +250,7 @@ describe('a connection that is kept for the next request', () => {
     expect(headers['keep-alive']).toBe('timeout=125')
   })
 
-  test('may rest longer than the head of a request may take', async () => {
+  test('may be idle for longer than the head of a request may take', async () => {
     const { port } = await startHttp({ timeouts: { head: 1_000 } })
     const connection = await openConnection(port)
     connection.write(request('GET /livez'))
@@ -264,7 +264,7 @@ describe('a connection that is kept for the next request', () => {
 })
 
 describe('write requests', () => {
-  test('are refused with 429 where as many are served as may be, and taken again when one has ended', async () => {
+  test('are refused with 429 if too many are in progress, and accepted again when one has ended', async () => {
     const gate = deferred()
     const submit = () => gate.promise.then(() => [{ id: 1, state: 'queued', created: true }])
     const cancel = (id: number) => Promise.reject(new JobNotFoundError(id))
@@ -282,7 +282,7 @@ describe('write requests', () => {
     expect((await post('/jobs', aWaitingJob())).status).toBe(201)
   })
 
-  test('whose bodies come slowly keep nobody else from writing, however many they are', async () => {
+  test('with slow bodies keep nobody else from writing, however many there are', async () => {
     const { port, post } = await startHttp({ maxInFlightRequests: 2 })
     const held = await Promise.all(Array.from({ length: 20 }, () => openConnection(port)))
     for (const connection of held) connection.write(head({ 'content-length': `${job.length}` }), job.slice(0, 5))
@@ -293,7 +293,7 @@ describe('write requests', () => {
     expect((await held[0]!.answer()).status).toBe(201)
   })
 
-  test('whose bodies fill the memory they may have give up the largest that still comes, and take smaller ones', async () => {
+  test('whose bodies fill the memory drop the largest that is still arriving, and small ones are accepted', async () => {
     const { port, post } = await startHttp({ maxRequestBytes: 10_000 })
     const held = await Promise.all(Array.from({ length: 80 }, () => openConnection(port)))
     for (const connection of held) {
@@ -311,7 +311,7 @@ describe('write requests', () => {
     expect(JSON.parse(refused[0]!.body).code).toBe('backpressure')
   })
 
-  test('free what they held where the client goes in the middle of the body, which is no fault of ours', async () => {
+  test('free their memory if the client leaves in the middle of the body, which is not an error', async () => {
     const { port, post, logLines } = await startHttp({ maxRequestBytes: 1_024 })
     for (let round = 0; round < 12; round++) {
       const gone = await openConnection(port)
@@ -325,7 +325,7 @@ describe('write requests', () => {
   })
 })
 
-test('large bodies that come at once are not parsed at once, so that others are served between them', async () => {
+test('with large bodies are not all parsed at once, so that others are served between them', async () => {
   const { port } = await startHttp({ maxRequestValues: 1_000_000 })
   const body = `{"type":"echo","payload":${'['.repeat(400_000)}${']'.repeat(400_000)}}`
   const connections = await Promise.all(Array.from({ length: 8 }, () => openConnection(port)))
@@ -352,7 +352,7 @@ test('large bodies that come at once are not parsed at once, so that others are 
 })
 
 describe('a list of jobs with large payloads', () => {
-  test('ends short, and goes on', async () => {
+  test('ends early, and continues on the next page', async () => {
     const { post, get } = await startHttp({ maxRequestBytes: 30_000_000 })
     await post(
       '/jobs',
@@ -369,7 +369,7 @@ describe('a list of jobs with large payloads', () => {
     expect(third.body.next_cursor).toBeNull()
   })
 
-  test('is refused with 429 where such answers are not taken, and given when their clients are gone', async () => {
+  test('is refused with 429 if such answers are not read, and served when their clients are gone', async () => {
     const { port, post, get } = await startHttp({ maxRequestBytes: 1_048_576 })
     for (let batch = 0; batch < 5; batch++) {
       await post(
@@ -393,7 +393,7 @@ describe('a list of jobs with large payloads', () => {
     await untilStatus(200, () => get('/jobs?limit=1'))
   })
 
-  test('counts as taken when its client is gone, also where it waited behind others on its connection', async () => {
+  test('counts as read when its client is gone, even if it waited behind others on its connection', async () => {
     const { port, post, get } = await startHttp({ maxRequestBytes: 1_048_576 })
     for (let batch = 0; batch < 5; batch++) {
       await post(

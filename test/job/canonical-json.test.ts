@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { canonicalJson } from '../../src/job/canonical-json.ts'
 
-test('the examples of RFC 8785 come out as it has them', () => {
+test('the examples of RFC 8785 give its results', () => {
   const values = {
     numbers: [333333333.3333333, 1e30, 4.5, 2e-3, 0.000000000000000000000000001],
     string: '\u20ac$\u000f\nA\'\u0042\u0022\u005c\\"/',
@@ -15,7 +15,7 @@ test('the examples of RFC 8785 come out as it has them', () => {
   expect(canonicalJson(names)).toBe('{"\\r":2,"1":4,"\u0080":6,"ö":7,"€":1,"😀":5,"\ufb33":3}')
 })
 
-test('the order in which members were written makes no difference', () => {
+test('the order of an object’s members makes no difference', () => {
   expect(canonicalJson({ b: { d: 1, c: [{ f: 1, e: 2 }] }, a: 2 })).toBe(
     canonicalJson({ a: 2, b: { c: [{ e: 2, f: 1 }], d: 1 } }),
   )

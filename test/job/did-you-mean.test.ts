@@ -17,7 +17,7 @@ test.each([
 })
 
 test.each(['data', 'concurrency', 'l', '', 'x'.repeat(1_000_000), '__proto__'])(
-  'nothing is near to %.20s',
+  'nothing is similar to %.20s',
   (written) => {
     expect(didYouMean(written, known)).toBe('')
   },

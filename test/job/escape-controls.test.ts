@@ -10,7 +10,7 @@ const obeyed = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u
 /** A title for the terminal, a colour by one byte, a text that runs from right to left. */
 const hostile = 'a\x1b]0;owned\x07b\x9b31mc\x7f\u202ed\u2066e\u2028f'
 
-test('JSON with controls and marks of direction escaped means the same', () => {
+test('JSON with escaped controls and direction marks means the same', () => {
   const all = Array.from({ length: 0x3000 }, (_, code) => String.fromCharCode(code))
   const value = { [hostile]: [hostile, all.join(''), all.map((character) => `\\${character}"`)] }
 
@@ -21,7 +21,7 @@ test('JSON with controls and marks of direction escaped means the same', () => {
   expect(escapeControls('{"plain":"ä€😀"}')).toBe('{"plain":"ä€😀"}')
 })
 
-test('a line of the log has none', () => {
+test('a log line has none', () => {
   const path = join(tempFolder(), 'log')
   const output = new LogOutput(openSync(path, 'w'), () => undefined)
 
@@ -39,7 +39,7 @@ test.each([
   [hostile],
   ['serve', hostile],
   ['serve', '--accept-loss', hostile],
-])('what a command says has none, however it is called: %j', async (...args) => {
+])('a command’s output has none, whatever its name: %j', async (...args) => {
   const { stdout, stderr } = await runCommand(args, {
     folder: tempFolder(),
     env: { PORT: '0', BASE_PATH: hostile, DATABASE_PATH: `x${hostile}`, SMTP_HOST: hostile },

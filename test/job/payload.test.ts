@@ -30,7 +30,7 @@ const anything = fc.anything({
 })
 
 describe('a payload', () => {
-  test('that is taken comes back equal, or as its toJSON says', () => {
+  test('that is accepted comes back equal, or as its toJSON says', () => {
     fc.assert(
       fc.property(anything, (value) => {
         const stored = toStoredPayload(value) ?? { value, faults: [], converted: new Map() }
@@ -44,7 +44,7 @@ describe('a payload', () => {
     )
   })
 
-  test('of any JSON is taken as it is', () => {
+  test('of any JSON is accepted unchanged', () => {
     fc.assert(fc.property(fc.json(), (text) => toStoredPayload(JSON.parse(text)) === undefined))
   })
 
@@ -169,11 +169,11 @@ describe('a payload', () => {
     ['a URL', { url: new URL('http://a/') }, { url: 'http://a/' }],
     ['an instance that has one', [new Decimal()], ['1.50']],
     ['a Map that was given one', Object.assign(new Map([['a', 1]]), { toJSON: () => [['a', 1]] }), [['a', 1]]],
-  ])('with %s is what its toJSON says', (_, value, stored) => {
+  ])('with %s is what its toJSON returns', (_, value, stored) => {
     expect(toStoredPayload(value)).toMatchObject({ value: stored, faults: [] })
   })
 
-  test('is asked for its toJSON once, as JSON.stringify does it', () => {
+  test('has its toJSON called once, as by JSON.stringify', () => {
     const at = { toJSON: () => new Date(0) }
 
     expect(toStoredPayload({ at })?.faults).toEqual([
@@ -188,7 +188,7 @@ describe('a payload', () => {
     ['objects and arrays of another realm', fromAnotherRealm('({ a: [{ b: 1 }] })'), { a: [{ b: 1 }] }],
     ['one value at two places', twice(), { a: { x: 1 }, b: { x: 1 } }],
     ['a Proxy of a plain object', new Proxy({ a: 1 }, {}), { a: 1 }],
-  ])('with %s is taken as JSON has it', (_, value, stored) => {
+  ])('with %s is accepted as JSON writes it', (_, value, stored) => {
     const converted = toStoredPayload(value)
     const taken = converted ? converted.value : value
 
@@ -202,21 +202,21 @@ describe('a payload', () => {
     ['members of members', (count) => ({ a: { b: Array(count - 2).fill('text') } })],
     ['zeros that are negative', (count) => Array(count).fill(-0)],
     ['Dates', (count) => Array.from({ length: count }, () => new Date(0))],
-  ])('has so many %s and no more', (_, make) => {
+  ])('has a limited number of %s', (_, make) => {
     const faultsOf = (value: unknown) => toStoredPayload(value, 100)?.faults ?? []
 
     expect(faultsOf(make(100))).toEqual([])
     expect(faultsOf(make(101))).toEqual([{ path: '', message: 'has more than 100 members and elements' }])
   })
 
-  test('that holds one value at very many places is refused before they are all looked at', () => {
+  test('with one value in very many places is refused before all are visited', () => {
     let value: object = {}
     for (let level = 0; level < 50; level++) value = { a: value, b: value }
 
     expect(toStoredPayload(value)?.faults).toEqual([{ path: '', message: 'has more than 10000 members and elements' }])
   })
 
-  test('has its first 20 faults told, and no more of a billion', () => {
+  test('has its first 20 faults reported, and no more of a billion', () => {
     const { faults } = toStoredPayload({ hole: new Array(1e9) })!
 
     expect(faults).toHaveLength(20)

@@ -51,7 +51,7 @@ test('HTTP accepts exactly the jobs that its description allows', () => {
   )
 })
 
-test('both front doors understand a job alike, and find the same faults', () => {
+test('both front doors treat a job alike, and find the same faults', () => {
   const withoutDates = anyJob.filter(({ runAt }) => runAt === undefined || typeof runAt === 'string')
   fc.assert(
     fc.property(withoutDates, (job) => {

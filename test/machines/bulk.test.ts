@@ -18,21 +18,21 @@ const lifecycle: Record<BulkPhase, Partial<Record<EventType, BulkPhase>>> = {
   expired: {},
 }
 
-test('there are no other phases', () => {
+test('there are no other statuses', () => {
   expect(Object.keys(bulkMachine.states)).toEqual(Object.keys(lifecycle))
 })
 
 describe.each(Object.entries(lifecycle))('what is %s', (phase, edges) => {
   const snapshot = bulkMachine.resolveState({ value: phase as BulkPhase })
 
-  test.each(events)(`takes %s or refuses it, as its lifecycle has it`, (type) => {
+  test.each(events)(`allows %s or refuses it, as its lifecycle says`, (type) => {
     const expected = edges[type]
 
     expect(snapshot.can({ type })).toBe(expected !== undefined)
     if (expected) expect(transition(bulkMachine, snapshot, { type })[0].value).toBe(expected)
   })
 
-  test('is open until nothing leaves it', () => {
+  test('is open until nothing leads out of it', () => {
     expect(snapshot.hasTag('open')).toBe(Object.keys(edges).length > 0)
   })
 })

@@ -33,7 +33,7 @@ describe('the chart of the job machine', () => {
     expect(arrowsOf(charts.job)).toEqual(unique(taken))
   })
 
-  test('says of each arrow which guard it waits for', () => {
+  test('says for each arrow which guard it needs', () => {
     const guarded = charts.job.edges.filter(({ guard }) => guard).map(({ id, guard }) => `${id}: ${guard}`)
 
     expect(guarded).toEqual([
@@ -56,7 +56,7 @@ describe('the chart of the job machine', () => {
     expect(boxes.filter(({ final }) => final).map(({ id }) => id)).toEqual(['succeeded'])
   })
 
-  test('has the edges of the table, in its order, those that join the same states by one event as one', () => {
+  test('has the table’s edges in its order, with edges between the same states on one event as one', () => {
     const ids = edges.map(({ from, event, to }) => `${from}-${event}-${to}`)
 
     expect(charts.job.edges.map(({ id }) => id)).toEqual([...new Set(ids)])
@@ -88,7 +88,7 @@ describe('the chart of the dispatcher', () => {
     expect(arrowsOf(charts.dispatcher)).toHaveLength(6)
   })
 
-  test('says when it moves of itself', () => {
+  test('says when it moves by itself', () => {
     const ofItself = charts.dispatcher.edges.filter(({ event }) => event === null)
 
     expect(ofItself.map(({ id, guard }) => [id, guard])).toEqual([
@@ -111,7 +111,7 @@ test('the chart of a slot has an arrow for each transition of its machine, and n
 })
 
 describe.each(Object.values(charts))('the chart $id', (chart) => {
-  test('stands under its own id', () => {
+  test('has its own id', () => {
     expect(charts[chart.id as keyof typeof charts]).toBe(chart)
   })
 
@@ -122,7 +122,7 @@ describe.each(Object.values(charts))('the chart $id', (chart) => {
     expect(ids).toEqual(chart.edges.map(({ from, event, to }) => `${from}-${event ?? 'always'}-${to}`))
   })
 
-  test('has words for each node and each edge, and names that need no escaping anywhere', () => {
+  test('describes each node and each edge, and has names that need no escaping anywhere', () => {
     const words = [
       ...chart.nodes.map(({ description }) => description),
       ...chart.edges.map((edge) => edge.guard ?? edge.description),
@@ -133,11 +133,11 @@ describe.each(Object.values(charts))('the chart $id', (chart) => {
     for (const { guard } of chart.edges) expect(guard ?? '').toMatch(/^[a-z_ ]*$/)
   })
 
-  test('has one node where it begins', () => {
+  test('has one initial node', () => {
     expect(chart.nodes.filter(({ initial }) => initial)).toHaveLength(1)
   })
 
-  test('is told to Mermaid arrow by arrow', () => {
+  test('is written as Mermaid arrow by arrow', () => {
     const lines = toMermaid(chart).split('\n')
     const labels = lines.slice(1).flatMap((line) => line.split(': ')[1]?.split(' / ') ?? [])
 
@@ -146,7 +146,7 @@ describe.each(Object.values(charts))('the chart $id', (chart) => {
     expect(lines.filter((line) => line.startsWith('  [*] --> '))).not.toEqual([])
   })
 
-  test('is told to Graphviz node by node and edge by edge', () => {
+  test('is written as Graphviz node by node and edge by edge', () => {
     const dot = toDot(chart)
 
     for (const { id } of chart.nodes) expect(dot).toContain(`\n  "${id}" [`)

@@ -75,7 +75,7 @@ function follow(state: (typeof states)[number], type: (typeof events)[number], t
 }
 
 describe('a machine with three guards on one event', () => {
-  test('has an edge for each of them and one for where none holds, in its order', () => {
+  test('has an edge for each of them and one for when none holds, in order', () => {
     const chosen = edges.filter(({ from, event }) => from === 'here' && event === 'choose')
 
     const choice = { from: 'here', event: 'choose', crashes: 'keep' }
@@ -162,7 +162,7 @@ describe('a machine with three guards on one event', () => {
   })
 })
 
-test('a guard that SQL would not know is refused, and where it stands is named', () => {
+test('a guard that SQL does not know is refused, with its place', () => {
   const withUnnamed = machine.provide({})
   const unnamed = setup({
     types: { events: {} as { type: 'go' } },
@@ -195,7 +195,7 @@ test.each([
     { guard: { type: 'isKnown', params: 5 }, target: 'two' },
     'one on go asks the guard "isKnown" with parameters',
   ],
-])('an edge that %s is refused, and not left out', (_, edge, message) => {
+])('an edge that %s is refused, and not ignored', (_, edge, message) => {
   const given = setup({ guards: { isKnown: () => true } }).createMachine({
     initial: 'one',
     states: {
@@ -208,13 +208,13 @@ test.each([
   expect(() => compileEdges(given, ['isKnown'])).toThrow(message)
 })
 
-test('an edge for any event is refused, and not left out', () => {
+test('an edge for any event is refused, and not ignored', () => {
   const given = setup({}).createMachine({ initial: 'one', states: { one: { on: { '*': 'two' } }, two: {} } })
 
   expect(() => compileEdges(given, [])).toThrow('one takes any event, "*"; the table names each')
 })
 
-test('a change of a fact that the table does not have is refused, and not left out', () => {
+test('a change of a fact that the table does not have is refused, and not ignored', () => {
   const given = setup({
     types: { context: {} as JobFacts },
     actions: { extend: assign({ maxAttempts: 99 }) },

@@ -37,7 +37,7 @@ describe('the machine', () => {
     expect(dispatcherMachine.config.initial).toBe('recovering')
   })
 
-  test('takes these events', () => {
+  test('accepts these events', () => {
     expect([...dispatcherMachine.events].sort()).toEqual([...events].sort())
   })
 
@@ -48,7 +48,7 @@ describe('the machine', () => {
     expect(events.filter((event) => !(event in taken))).toEqual([])
   })
 
-  test('names only actions, guards and actors that there are', () => {
+  test('names only existing actions, guards and actors', () => {
     const named = { actions: new Set<string>(), guards: new Set<string>() }
     collect(dispatcherMachine.config, named)
     const { actions, guards, actors } = dispatcherMachine.implementations
@@ -61,7 +61,7 @@ describe('the machine', () => {
 })
 
 describe('a dispatcher', () => {
-  test('leases nothing before the jobs of a dead process have been moved on', async () => {
+  test('leases nothing before a dead process’s jobs have been recovered', async () => {
     const { store, mode, emitted } = startDispatcher(2)
     await turn()
     const before = [mode(), [...store.calls], [...emitted]]
@@ -73,7 +73,7 @@ describe('a dispatcher', () => {
     expect([mode(), store.limit, emitted]).toEqual(['dispatching', 2, [{ type: 'ready' }]])
   })
 
-  test('asks for jobs that are leased and started by one commit, and waits for them', async () => {
+  test('requests jobs that one commit leases and starts, and waits for them', async () => {
     const { store } = await startDispatching(2)
 
     expect(store.limit).toBe(2)
@@ -90,7 +90,7 @@ describe('a dispatcher', () => {
     expect(store.calls.filter((call) => call.startsWith('apply'))).toEqual([])
   })
 
-  test('asks for a job for each free slot once, and for none ahead of them where few come free', async () => {
+  test('requests a job for each free slot once, and none ahead of them if slots rarely become free', async () => {
     const { store, attempts } = await startDispatching(4)
 
     await store.give(aLeasedJob(1))
@@ -104,7 +104,7 @@ describe('a dispatcher', () => {
     expect([afterOne, afterAll, store.limit]).toEqual([3, 0, 2])
   })
 
-  test('says how far recovery has come, what it found, and which outcomes are on disk', async () => {
+  test('reports how far recovery has come, what it found, and which outcomes are on disk', async () => {
     const { store, attempts, heard } = startDispatcher(2)
 
     store.recovering(2)
@@ -121,7 +121,7 @@ describe('a dispatcher', () => {
     expect(heard.slice(2)).toEqual(['committed 1, 2'])
   })
 
-  test('tells of outcomes that were refused', async () => {
+  test('reports refused outcomes', async () => {
     const { store, attempts, emitted } = await startDispatching(1)
     await store.give(aLeasedJob(1))
     attempts.get(1)!.end('succeed')
@@ -133,7 +133,7 @@ describe('a dispatcher', () => {
     expect(store.limit).toBe(1)
   })
 
-  test('commits outcomes that come without a pause together', async () => {
+  test('commits outcomes that arrive without a pause together', async () => {
     const { store, attempts } = await startDispatching(16)
     await store.give(...jobs(16))
 
@@ -151,7 +151,7 @@ describe('a dispatcher', () => {
     ])
   })
 
-  test('commits the first outcome at once, and what follows in the same turn together at its end', async () => {
+  test('commits the first outcome at once, and those that follow in the same turn together at its end', async () => {
     const { store, attempts } = await startDispatching(16)
     await store.give(...jobs(16))
     await succeed(attempts, [1, 2, 3], tick)
@@ -162,7 +162,7 @@ describe('a dispatcher', () => {
     expect([within, idsOf(store.commits)]).toEqual([[[1]], [[1], [2, 3]]])
   })
 
-  test('commits the outcomes of many in parts, within the turn, and asks for the room that each made', async () => {
+  test('commits many outcomes in parts, within the turn, and requests jobs for the slots that each freed', async () => {
     const slots = 12
     const part = partOf(slots)
     const { store, attempts } = await startDispatching(slots)
@@ -180,7 +180,7 @@ describe('a dispatcher', () => {
     expect(idsOf(store.commits)[2]).toEqual(range(part + 2, slots))
   })
 
-  test('commits what comes in later turns beside what is under way', async () => {
+  test('commits outcomes of later turns beside the commits in progress', async () => {
     const { store, attempts } = await startDispatching(12)
     await store.give(...jobs(12))
 
@@ -189,7 +189,7 @@ describe('a dispatcher', () => {
     expect(idsOf(store.commits)).toEqual([[1], [2], [3]])
   })
 
-  test('has the outcomes at hand on their way before it calls the handlers of the next jobs', async () => {
+  test('sends the outcomes at hand before it calls the handlers of the next jobs', async () => {
     const { store, attempts } = await startDispatching(12)
     await store.give(aLeasedJob(1), aLeasedJob(2))
     await succeed(attempts, [1, 2], tick)
@@ -206,7 +206,7 @@ describe('a dispatcher', () => {
     ])
   })
 
-  test('calls the handlers of several parts in turns of their own: what the first have done is on its way before', async () => {
+  test('calls the handlers of several parts in separate turns: the outcomes of the first are sent before', async () => {
     const { store, attempts } = await startDispatching(4)
     store.answer(...jobs(4))
     await tick()
@@ -234,7 +234,7 @@ describe('a dispatcher', () => {
     expect(Object.keys(actor.getSnapshot().children)).toHaveLength(1 + Math.min(workers, 100))
   })
 
-  test('leases for a slot as soon as it comes free', async () => {
+  test('leases for a slot as soon as it is free', async () => {
     const { store, attempts } = await startDispatching(1)
     await store.give(aLeasedJob(1))
     const whileRunning = store.leases.length
@@ -269,7 +269,7 @@ describe('a dispatcher', () => {
     expect([before, store.leases.length, store.commits.length]).toEqual([0, 1, 0])
   })
 
-  test('aborts a job that is lost right after its start, once it is told of both', async () => {
+  test('aborts a job that is lost right after its start, once it hears of both', async () => {
     const { actor, store, attempts } = await startDispatching(1)
 
     store.answer(aLeasedJob(1))
@@ -282,7 +282,7 @@ describe('a dispatcher', () => {
     expect(attempts.get(1)!.aborts).toEqual([{ reason: expect.any(JobCancelledError), lost: true }])
   })
 
-  test('says once that every slot is held by a handler that does not end', async () => {
+  test('reports once that every slot is held by a handler that does not end', async () => {
     const { store, attempts, emitted, mode } = await startDispatching(2)
     await store.give(aLeasedJob(1), aLeasedJob(2))
 
@@ -297,7 +297,7 @@ describe('a dispatcher', () => {
     expect(emitted.filter(({ type }) => type === 'allStuck')).toHaveLength(1)
   })
 
-  test('goes on with the other slots while one is stuck', async () => {
+  test('continues with the other slots while one is stuck', async () => {
     const { store, attempts, mode } = await startDispatching(2)
     await store.give(aLeasedJob(1))
 
@@ -308,7 +308,7 @@ describe('a dispatcher', () => {
     expect([mode(), attempts.has(2)]).toEqual(['dispatching', true])
   })
 
-  test('uses a stuck slot again once its handler ends after all', async () => {
+  test('uses a stuck slot again once its handler finally ends', async () => {
     const { store, attempts } = await startDispatching(1)
     await store.give(aLeasedJob(1))
     attempts.get(1)!.stick()
@@ -326,7 +326,7 @@ describe('a dispatcher', () => {
 describe('a dispatcher under a load of short jobs', () => {
   afterEach(() => useRealTimers())
 
-  test('asks for jobs ahead beside an outcome, and does not wait for them', async () => {
+  test('requests jobs ahead together with an outcome, and does not wait for them', async () => {
     const { store } = await underLoad()
 
     expect(store.leases.map(({ limit, wait, start }) => ({ limit, wait, start }))).toEqual([
@@ -335,7 +335,7 @@ describe('a dispatcher under a load of short jobs', () => {
     ])
   })
 
-  test('waits for one for each free slot where there are no more', async () => {
+  test('waits for a job for each free slot if there are no more', async () => {
     const { store } = await underLoad()
 
     for (const { resolve } of store.leases.splice(0)) resolve([])
@@ -344,7 +344,7 @@ describe('a dispatcher under a load of short jobs', () => {
     expect(store.leases.map(({ limit, wait }) => ({ limit, wait }))).toEqual([{ limit: 1, wait: true }])
   })
 
-  test('runs what was leased ahead when a slot comes free, with the outcome that freed it on its way', async () => {
+  test('runs a prefetched job when a slot becomes free, with the outcome that freed it being committed', async () => {
     const { store, attempts } = await underLoad()
     await store.give(aLeasedJob(1_001), aLeasedJob(1_002))
     const before = attempts.has(1_002)
@@ -364,7 +364,7 @@ describe('a dispatcher under a load of short jobs', () => {
     ])
   })
 
-  test('gives it back where none comes free for a tenth of a second', async () => {
+  test('gives it back if no slot becomes free for a tenth of a second', async () => {
     useFakeTimers(['setTimeout', 'clearTimeout'])
     const { store, attempts } = await underLoad()
     await store.give(aLeasedJob(1_001), aLeasedJob(1_002))
@@ -378,7 +378,7 @@ describe('a dispatcher under a load of short jobs', () => {
     expect([early, store.calls, attempts.has(1_002)]).toEqual([[], ['apply release 1002'], false])
   })
 
-  test('forgets it where it is cancelled', async () => {
+  test('forgets it if it is cancelled', async () => {
     const { actor, store, attempts } = await underLoad()
     await store.give(aLeasedJob(1_001), aLeasedJob(1_002))
     actor.send({ type: 'lost', leases: [{ ...aLeasedJob(1_002), cancelled: true }] })
@@ -389,7 +389,7 @@ describe('a dispatcher under a load of short jobs', () => {
     expect(attempts.has(1_002)).toBe(false)
   })
 
-  test('gives it back when it is told to drain, and waits for that', async () => {
+  test('gives it back when told to drain, and waits for that', async () => {
     const { actor, store, attempts, mode } = await underLoad()
     await store.give(aLeasedJob(1_001), aLeasedJob(1_002))
     attempts.get(1_001)!.end('succeed')
@@ -417,7 +417,7 @@ describe('a dispatcher under a load of short jobs', () => {
 })
 
 describe('a dispatcher told to drain', () => {
-  test('stops at once where nothing runs', async () => {
+  test('stops at once if nothing runs', async () => {
     const { actor, store, mode } = await startDispatching(2)
 
     actor.send({ type: 'drain' })
@@ -427,7 +427,7 @@ describe('a dispatcher told to drain', () => {
     expect(store.calls).toContain('stopLeasing')
   })
 
-  test('while it recovers leases nothing any more', async () => {
+  test('during recovery leases nothing any more', async () => {
     const { actor, store, mode, emitted, heard } = startDispatcher(2)
 
     actor.send({ type: 'drain' })
@@ -440,7 +440,7 @@ describe('a dispatcher told to drain', () => {
     expect(heard).toEqual(['recovered 0'])
   })
 
-  test('waits for what runs and commits its outcome', async () => {
+  test('waits for running jobs and commits their outcomes', async () => {
     const { actor, store, attempts, mode } = await startDispatching(2)
     await store.give(aLeasedJob(1))
 
@@ -456,7 +456,7 @@ describe('a dispatcher told to drain', () => {
     expect(store.calls.at(-1)).toBe('apply succeed 1')
   })
 
-  test('takes the order twice', async () => {
+  test('may be told twice', async () => {
     const { actor, store, attempts } = await startDispatching(1)
     await store.give(aLeasedJob(1))
 
@@ -470,7 +470,7 @@ describe('a dispatcher told to drain', () => {
     expect(actor.getSnapshot().status).toBe('done')
   })
 
-  test('from stuck stops without waiting for the handlers that hold it', async () => {
+  test('while all slots are stuck stops without waiting for the handlers', async () => {
     const { actor, store, attempts, mode } = await startDispatching(1)
     await store.give(aLeasedJob(1))
     attempts.get(1)!.stick()
@@ -501,7 +501,7 @@ describe('a dispatcher told to drain', () => {
 })
 
 describe('a dispatcher told to abort', () => {
-  test('while it dispatches does nothing', async () => {
+  test('ignores it unless it drains', async () => {
     const { actor, store, attempts, mode } = await startDispatching(1)
     await store.give(aLeasedJob(1))
 
@@ -511,7 +511,7 @@ describe('a dispatcher told to abort', () => {
     expect([mode(), attempts.get(1)!.aborts]).toEqual(['dispatching', []])
   })
 
-  test('aborts what runs, and keeps its lease until it has ended', async () => {
+  test('aborts running jobs, and keeps their leases until they have ended', async () => {
     const { actor, store, attempts, mode } = await startDispatching(2)
     await store.give(aLeasedJob(1))
     actor.send({ type: 'drain' })
@@ -542,7 +542,7 @@ describe('a dispatcher told to abort', () => {
 })
 
 describe('a dispatcher told to give up', () => {
-  test('gives back what runs and stops when that is on disk', async () => {
+  test('gives back running jobs and stops when that is on disk', async () => {
     const { actor, store, mode } = await startDispatching(2)
     await store.give(aLeasedJob(1))
     actor.send({ type: 'drain' })

@@ -25,7 +25,7 @@ const facts = [
 ].flatMap((attempts) => [0, 1, 2, 3, 4].map((crashes) => ({ ...attempts, crashes })))
 
 describe('the edge table', () => {
-  test('is what the machine compiles to, where the build has put it', () => {
+  test('is what the machine compiles to, and the build has stored it', () => {
     expect(jobTable).toEqual(compileJobMachine())
   })
 
@@ -70,7 +70,7 @@ describe('the edge table', () => {
     })
   })
 
-  test('is walked whole by paths of the machine', () => {
+  test('is covered completely by paths of the machine', () => {
     const reached = getShortestPaths(jobMachine, {
       input: { attempt: 0, maxAttempts: 2, crashes: 0 },
       events,
@@ -88,7 +88,7 @@ describe('the edge table', () => {
     expect([...taken].sort()).toEqual([...new Set(edges.map(({ from, event, to }) => `${from} ${event} ${to}`))].sort())
   })
 
-  test('lets a crash cost no attempt, and the fourth be the last, whatever the attempts', () => {
+  test('lets a crash cost no attempt, and makes the fourth the last, whatever the attempts', () => {
     const crash = (crashes: number, attempt: number) =>
       findEdge('running', { type: 'expire', crashed: true }, { attempt, maxAttempts: 3, crashes })
 
@@ -108,13 +108,13 @@ describe('the edge table', () => {
       expect(findEdge('running', { type }, { attempt, maxAttempts: 3, crashes: 3 })?.crashes).toBe('forget')
   })
 
-  test('lets nothing leave succeeded, and only requeue leave dead and cancelled', () => {
+  test('has no way out of succeeded, and only requeue out of dead and cancelled', () => {
     expect(eventsFrom('succeeded')).toEqual([])
     expect(eventsFrom('dead')).toEqual(['requeue'])
     expect(eventsFrom('cancelled')).toEqual(['requeue'])
   })
 
-  test('counts as waiting what the bound on the queue counts', () => {
+  test('tags as waiting the states that the limit on waiting jobs counts', () => {
     expect(statesWithTag('waiting')).toEqual(['scheduled', 'queued', 'retrying'])
     expect(statesWithTag('held')).toEqual(['leased', 'running'])
     expect(statesWithTag('ended')).toEqual(['succeeded', 'dead', 'cancelled'])

@@ -20,11 +20,11 @@ describe('the cause of an event', () => {
     ])
   })
 
-  test('is a person where there is a command for it', () => {
+  test('is a person if there is a command for it', () => {
     expect(commands).toEqual(['cancel', 'requeue'])
   })
 
-  test('leaves a person one command at most in each state', () => {
+  test('allows a person at most one command in each state', () => {
     const buttons = jobStates.map((state) => [
       state,
       commands.filter((event) => eventsFrom(state).includes(event)).join(),

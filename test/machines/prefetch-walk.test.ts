@@ -34,7 +34,7 @@ describe('whatever happens, in any order', () => {
   })
 
   // `size`: else scripts have ten steps at most.
-  test('no slot is given or asked for twice, nothing runs that was not started, no outcome is forgotten or told twice', () => {
+  test('no slot is given or requested twice, nothing runs without a start, no outcome is lost or reported twice', () => {
     fc.assert(
       fc.property(slots, fc.array(step, { maxLength: 120, size: 'max' }), (workers, script) => {
         const world = new World(workers)
@@ -48,7 +48,7 @@ describe('whatever happens, in any order', () => {
     )
   })
 
-  test('slots make no move that their machine does not have, and each that it has', () => {
+  test('slots take only transitions of their machine, and each of them', () => {
     const made = new Set<string>()
 
     fc.assert(

@@ -20,14 +20,14 @@ import {
   sumOf,
 } from '../support/prefetch.ts'
 
-describe('room', () => {
-  test('is asked for once: one free slot is one job', () => {
+describe('a request for jobs', () => {
+  test('is made once: one free slot is one job', () => {
     const { prefetch } = aPrefetch([1, 1, 1])
 
     expect([roomOf(prefetch), roomOf(prefetch)]).toEqual([3, 0])
   })
 
-  test('that was answered with nothing is asked for again', () => {
+  test('that got nothing is made again', () => {
     const { prefetch } = aPrefetch([1, 1, 1])
 
     answer(prefetch, [])
@@ -35,7 +35,7 @@ describe('room', () => {
     expect(roomOf(prefetch)).toBe(3)
   })
 
-  test('that was answered in part is asked for again, less what was given', () => {
+  test('that was answered in part is made again for the rest', () => {
     const { prefetch } = aPrefetch([4])
 
     running(prefetch, jobs(1))
@@ -43,14 +43,14 @@ describe('room', () => {
     expect([roomOf(prefetch), roomOf(prefetch)]).toEqual([3, 0])
   })
 
-  test('is not asked for where every slot has a job', () => {
+  test('is not made if every slot has a job', () => {
     const { prefetch } = aPrefetch([2])
     running(prefetch, jobs(2))
 
     expect(roomOf(prefetch)).toBe(0)
   })
 
-  test('comes back with each slot that comes free, beside what is asked for already', () => {
+  test('is made again for each slot that becomes free, in addition to earlier requests', () => {
     const { prefetch } = aPrefetch([3])
     const [first, second] = running(prefetch, jobs(3))
 
@@ -61,7 +61,7 @@ describe('room', () => {
     expect([one, roomOf(prefetch), roomOf(prefetch)]).toEqual([1, 1, 0])
   })
 
-  test('is none after leasing has stopped', () => {
+  test('is not made after leasing has stopped', () => {
     const { prefetch } = aPrefetch([4])
 
     prefetch.stopLeasing()
@@ -85,7 +85,7 @@ describe('jobs that the store has leased and started', () => {
     expect(slots.running()).toEqual(begun)
   })
 
-  test('need no commit more', () => {
+  test('need no further commit', () => {
     const { prefetch } = aPrefetch([1])
 
     running(prefetch, jobs(1))
@@ -94,8 +94,8 @@ describe('jobs that the store has leased and started', () => {
   })
 })
 
-describe('jobs ahead of the slots that are free', () => {
-  test('are asked for beside outcomes, a tenth of the slots that come free in 100 ms', () => {
+describe('prefetched jobs', () => {
+  test('are requested with outcomes, a tenth of the slots that become free in 100 ms', () => {
     const { slots, prefetch } = aPrefetch([4])
     const last = atPace({ slots, prefetch }, 20)
     const besideNone = roomsOf(prefetch)
@@ -105,7 +105,7 @@ describe('jobs ahead of the slots that are free', () => {
     expect([besideNone, roomsOf(prefetch)]).toEqual([[], [{ limit: 1 + 2, wait: false }]])
   })
 
-  test('are no more than there are slots, in parts of half of all', () => {
+  test('are at most as many as there are slots, in parts of half of them', () => {
     const { slots, prefetch } = aPrefetch([4])
 
     settle(prefetch, atPace({ slots, prefetch }, 400), 'succeed')
@@ -116,7 +116,7 @@ describe('jobs ahead of the slots that are free', () => {
     ])
   })
 
-  test('are none where slots come free seldom', () => {
+  test('are not requested if slots rarely become free', () => {
     const { slots, prefetch } = aPrefetch([4])
 
     settle(prefetch, atPace({ slots, prefetch }, 8), 'succeed')
@@ -124,7 +124,7 @@ describe('jobs ahead of the slots that are free', () => {
     expect(roomOf(prefetch)).toBe(1)
   })
 
-  test('are none where the store had less than it was asked for, and it waits for others', () => {
+  test('are not requested if the store had fewer jobs than requested, and the request waits', () => {
     const { slots, prefetch } = aPrefetch([4])
     const last = atPace({ slots, prefetch }, 400)
     settle(prefetch, last, 'succeed')
@@ -138,7 +138,7 @@ describe('jobs ahead of the slots that are free', () => {
     expect(roomsOf(prefetch)).toEqual([{ limit: 1, wait: true }])
   })
 
-  test('run one after the other as slots come free, for which no others are asked for', () => {
+  test('run one after another as slots become free, and no others are requested for these slots', () => {
     const { prefetch } = aPrefetch([1])
     const [a] = startedAhead(prefetch, 3)
 
@@ -153,7 +153,7 @@ describe('jobs ahead of the slots that are free', () => {
   })
 
   // Else that request would wait on, and start a job behind a long one whenever there is one.
-  test('serve a slot that comes free while they are asked for: none is asked for it besides', () => {
+  test('serve a slot that becomes free while they are requested: no other job is requested for it', () => {
     const { slots, prefetch } = aPrefetch([1])
     settle(prefetch, atPace({ slots, prefetch }, 10), 'succeed')
     const [first, ahead] = roomsOf(prefetch)
@@ -168,7 +168,7 @@ describe('jobs ahead of the slots that are free', () => {
     expect(roomsOf(prefetch)).toEqual([{ limit: 1, wait: true }])
   })
 
-  test('are given back, the last of them, where fewer slots came free in 100 ms than would be needed', () => {
+  test('are given back, the newest first, if fewer slots became free in 100 ms than they need', () => {
     const { prefetch } = aPrefetch([1])
     const [a] = startedAhead(prefetch, 4)
     settle(prefetch, a!, 'succeed')
@@ -182,7 +182,7 @@ describe('jobs ahead of the slots that are free', () => {
     expect([onTime, prefetch.takeCommit()]).toEqual([[event(4, 'release')], [event(3, 'release')]])
   })
 
-  test('are as few as slots come free in that time, where the loop was late to look', () => {
+  test('are as few as slots become free in that time, even if the loop measured late', () => {
     const { slots, prefetch } = aPrefetch([4])
     const last = atPace({ slots, prefetch }, 40)
     prefetch.measured(10 * rateMs)
@@ -211,7 +211,7 @@ describe('jobs ahead of the slots that are free', () => {
     expect([toAbort, ids(assign(prefetch))]).toEqual([[], [3]])
   })
 
-  test('are followed, and the pace with them, until none came free for 100 ms', () => {
+  test('are measured, with the pace, until no slot became free for 100 ms', () => {
     const { prefetch } = aPrefetch([1])
     const atFirst = prefetch.beginMeasuring()
     settle(prefetch, running(prefetch, jobs(1))[0]!, 'succeed')
@@ -225,11 +225,11 @@ describe('jobs ahead of the slots that are free', () => {
 })
 
 describe('a commit', () => {
-  test('of nothing is none', () => {
+  test('is empty if there is nothing to commit', () => {
     expect(aPrefetch([4]).prefetch.takeCommit()).toBeNull()
   })
 
-  test('takes the outcomes at hand, in the order in which they came, each once', () => {
+  test('takes the outcomes at hand, in the order of their arrival, each once', () => {
     const { prefetch } = aPrefetch([2])
     const [a, b] = running(prefetch, jobs(2))
     settle(prefetch, b!, 'fail')
@@ -253,7 +253,7 @@ describe('a commit', () => {
     expect(prefetch.takeCommit()).toEqual([{ id: 4, leaseToken: 17, event: 'succeed' }])
   })
 
-  test('is due at once where none is under way, and from a part of the slots on where one is', () => {
+  test('is due at once if none is in progress, or from a part of the slots on if one is', () => {
     const part = partOf(12)
     const { prefetch } = aPrefetch([12])
     const begun = running(prefetch, jobs(12))
@@ -280,7 +280,7 @@ describe('a commit', () => {
     ])
   })
 
-  test('is due at once where a handler is to be called next', () => {
+  test('is due at once if a handler is to be called next', () => {
     const { prefetch } = aPrefetch([12])
     const [a, b, c] = startedAhead(prefetch, 14)
     const dueAfter = (each: Assigned | undefined) => {
@@ -294,7 +294,7 @@ describe('a commit', () => {
     expect([dueAfter(a), dueAfter(b), dueAfter(c)]).toEqual([true, true, false])
   })
 
-  test('takes what there is at the end of a turn, also while others are under way', () => {
+  test('takes what there is at the end of a turn, even while others are in progress', () => {
     const { slots, prefetch } = aPrefetch([12])
     const take = () => {
       settle(prefetch, slots.running()[0]!, 'succeed')
@@ -305,7 +305,7 @@ describe('a commit', () => {
     expect([take(), take(), take()]).toEqual([1, 1, 1])
   })
 
-  test('is not due at once where outcomes gather already', () => {
+  test('is not due at once if outcomes are already being gathered', () => {
     const { prefetch } = aPrefetch([12])
     const [a] = running(prefetch, jobs(12))
     prefetch.beginGathering()
@@ -315,13 +315,13 @@ describe('a commit', () => {
     expect(prefetch.isDue).toBe(false)
   })
 
-  test('is worth it from half of the slots on, rounded up', () => {
+  test('is worthwhile from half of the slots on, rounded up', () => {
     expect([1, 4, 5, 8, 9, 100].map(partOf)).toEqual([1, 2, 3, 4, 5, 50])
   })
 })
 
 describe('outcomes', () => {
-  test('begin to gather once a turn', () => {
+  test('start to be gathered once a turn', () => {
     const { prefetch } = aPrefetch([2])
 
     expect([prefetch.beginGathering(), prefetch.beginGathering()]).toEqual([true, false])
@@ -330,7 +330,7 @@ describe('outcomes', () => {
     expect(prefetch.beginGathering()).toBe(true)
   })
 
-  test('of a lost lease are none, but the slot is free', () => {
+  test('of a lost lease do not count, but the slot is free', () => {
     const { slots, prefetch } = aPrefetch([1])
     const [a] = running(prefetch, jobs(1))
 
@@ -341,7 +341,7 @@ describe('outcomes', () => {
 })
 
 describe('a lost lease', () => {
-  test('is to be aborted and holds its slot until it ends', () => {
+  test('is aborted and holds its slot until it ends', () => {
     const { prefetch } = aPrefetch([1])
     const [a] = running(prefetch, jobs(1))
 
@@ -353,7 +353,7 @@ describe('a lost lease', () => {
     expect([limit, roomOf(prefetch)]).toEqual([0, 1])
   })
 
-  test('of an earlier attempt leaves the job alone', () => {
+  test('of an earlier attempt does not affect the job', () => {
     const { slots, prefetch } = aPrefetch([2])
     const [a] = running(prefetch, [aLeasedJob(1, 9)])
 
@@ -366,7 +366,7 @@ describe('a lost lease', () => {
     expect(slots.running()).toEqual([a])
   })
 
-  test('is aborted beside others, and nothing else is', () => {
+  test('is aborted together with others, and nothing else is', () => {
     const { prefetch } = aPrefetch([3])
     const begun = running(prefetch, jobs(3))
 
@@ -375,7 +375,7 @@ describe('a lost lease', () => {
 })
 
 describe('a drain', () => {
-  test('gives back what the store had started and not told of, and runs none of it', () => {
+  test('gives back what the store had started but not reported, and runs none of it', () => {
     const { slots, prefetch } = aPrefetch([2])
     const limit = sumOf(roomsOf(prefetch))
     prefetch.stopLeasing()
@@ -386,7 +386,7 @@ describe('a drain', () => {
     expect(prefetch.takeCommit()).toEqual([event(1, 'release'), event(2, 'release')])
   })
 
-  test('is not over before what it gave back is on disk', () => {
+  test('does not end before everything it gave back is on disk', () => {
     const { prefetch } = aPrefetch([2])
     const limit = sumOf(roomsOf(prefetch))
     prefetch.stopLeasing()
@@ -401,7 +401,7 @@ describe('a drain', () => {
     expect([unanswered, uncommitted, committing, prefetch.idle]).toEqual([false, false, false, true])
   })
 
-  test('that ran out of time gives back what runs, and waits for it no longer', () => {
+  test('that ran out of time gives back running jobs, and no longer waits for them', () => {
     const { prefetch } = aPrefetch([2])
     const begun = running(prefetch, jobs(2))
     prefetch.stopLeasing()
@@ -415,7 +415,7 @@ describe('a drain', () => {
     expect([beforeCommit, prefetch.idle]).toEqual([false, true])
   })
 
-  test('is over only when the last commit is on disk', () => {
+  test('ends only when the last commit is on disk', () => {
     const { prefetch } = aPrefetch([2])
     const [a] = running(prefetch, jobs(1))
     prefetch.stopLeasing()
@@ -444,7 +444,7 @@ describe('a dispatcher that drains', () => {
   })
 
   // It timed out just before the shutdown's patience ended: its own grace passes while the release is being committed.
-  test('lives on where a handler that it gave back is given up by its attempt as well', () => {
+  test('survives if an attempt gives up a handler that was already given back', () => {
     const { slots, prefetch } = aPrefetch([2])
     const [a] = running(prefetch, jobs(1))
     prefetch.stopLeasing()

@@ -24,7 +24,7 @@ describe('the machine of a slot', () => {
   })
 
   describe.each(phases)('in %s', (phase) => {
-    test.each(events)('does by the table what it does by XState on %s', (type) => {
+    test.each(events)('does by the table what it does in XState on %s', (type) => {
       const [after] = transition(slotMachine, slotMachine.resolveState({ value: phase }), { type })
 
       if (after.value === phase) expect(() => phaseAfter(phase, type)).toThrow(`${phase} does not allow ${type}`)
@@ -32,7 +32,7 @@ describe('the machine of a slot', () => {
     })
   })
 
-  test('lets a slot come free from wherever it is', () => {
+  test('lets a slot become free from any phase', () => {
     expect([phaseAfter('running', 'settle'), phaseAfter('stuck', 'end')]).toEqual(['free', 'free'])
   })
 })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { aLeasedJob, anAttempt, aPrefetch, giveUp, jobs, roomOf, running, settle } from '../support/prefetch.ts'
 
-describe('a handler that goes on after it was given up', () => {
+describe('a handler that continues after its attempt was given up', () => {
   test('keeps its slot until it ends', () => {
     const { slots, prefetch } = aPrefetch([1])
     const [a] = running(prefetch, jobs(1))
@@ -16,7 +16,7 @@ describe('a handler that goes on after it was given up', () => {
     expect([roomOf(prefetch), slots.stuck().length, slots.activeCount]).toEqual([1, 0, 0])
   })
 
-  test('stands in nobody’s way when the rest is done', () => {
+  test('delays nobody once everything else is done', () => {
     const { prefetch } = aPrefetch([2])
     const [a] = running(prefetch, jobs(1))
     giveUp(prefetch, a!)
@@ -28,7 +28,7 @@ describe('a handler that goes on after it was given up', () => {
     expect([beforeCommit, prefetch.idle]).toEqual([false, true])
   })
 
-  test('is all there is when every slot is held so', () => {
+  test('is all that is left if every slot is held like that', () => {
     const { slots, prefetch } = aPrefetch([1, 1])
     const [a, b] = running(prefetch, jobs(2))
 
@@ -43,7 +43,7 @@ describe('a handler that goes on after it was given up', () => {
 })
 
 describe('the longest timeout', () => {
-  test('is that of the attempts that hold a slot, given up or not; 0 where none was begun', () => {
+  test('is that of the attempts that hold a slot, given up or not, or 0 if none has started', () => {
     const { slots, prefetch } = aPrefetch([3])
     const [a, b] = running(prefetch, jobs(3))
     const before = slots.longestTimeoutMs
@@ -61,7 +61,7 @@ describe('the longest timeout', () => {
 
 describe('a job that is leased again', () => {
   // Its attempt was given up and failed, so the store hands it out anew while the old handler still holds its slot.
-  test('beside a stuck attempt of its own has a slot of its own', () => {
+  test('beside a stuck attempt of the same job gets another slot', () => {
     const { slots, prefetch } = aPrefetch([3])
     const [old] = running(prefetch, [aLeasedJob(1, 2)])
     giveUp(prefetch, old!)
@@ -80,7 +80,7 @@ describe('a job that is leased again', () => {
   })
 
   // Cancelled and requeued while its first handler goes on.
-  test('loses the one lease and keeps the other', () => {
+  test('loses one lease and keeps the other', () => {
     const { prefetch } = aPrefetch([2])
     const [old] = running(prefetch, [aLeasedJob(1, 2)])
     const [again] = running(prefetch, [aLeasedJob(1, 5)])
@@ -90,15 +90,15 @@ describe('a job that is leased again', () => {
   })
 })
 
-describe('a slot that is told what cannot be', () => {
-  test('says which move a slot does not have', () => {
+describe('a slot that gets an impossible event', () => {
+  test('says which transition a slot does not have', () => {
     const { slots, prefetch } = aPrefetch([1])
     const [a] = running(prefetch, jobs(1))
 
     expect(() => slots.move(a!, 'end')).toThrow('a slot that is running does not allow end')
   })
 
-  test('says so of a slot that was given back', () => {
+  test('says the same for a slot that was given back', () => {
     const { prefetch } = aPrefetch([1])
     const [a] = running(prefetch, jobs(1))
     settle(prefetch, a!, 'succeed')

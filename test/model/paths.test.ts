@@ -42,7 +42,7 @@ describe('a real store, driven along every shortest path of the machine', () => 
     for (const { state, steps } of pathsFor(maxAttempts)) {
       const { attempt, crashes } = state.context
       const name = `${state.value}, attempt ${attempt} of ${maxAttempts}, ${crashes} crashes`
-      test(`does with each event what the machine does: ${name}`, async () => {
+      test(`does the same as the machine for each event: ${name}`, async () => {
         const path = steps.map(({ event }) => event as JobEvent).filter(({ type }) => eventTypes.includes(type))
         for (const event of events.filter(({ type }) => type !== 'enqueue')) {
           const job = await along(opened, path, maxAttempts)
@@ -57,7 +57,7 @@ describe('a real store, driven along every shortest path of the machine', () => 
     }
   }
 
-  test('has taken every edge, and verify finds nothing wrong', async () => {
+  test('has taken every edge, and verify finds no fault', async () => {
     const taken = new Set<string>()
     for (const { from, event, to } of await opened.store.counts()) taken.add(`${from} ${event} ${to}`)
     expect(edges.map(({ from, event, to }) => `${from} ${event} ${to}`).filter((edge) => !taken.has(edge))).toEqual([])

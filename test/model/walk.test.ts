@@ -13,7 +13,9 @@ const { first, last, runs } = shareOf({
 const named = edges.map(({ from, event, to }) => `${from} ${event} ${to}`)
 
 describe('a store under random commands, restarts, torn transactions, a second owner and jumps of the clock', () => {
-  test('is where the machine is after each of them, and takes every edge there is', { timeout: 600_000 }, async () => {
+  test('is in the machine’s state after each of them, and takes every possible edge', {
+    timeout: 600_000,
+  }, async () => {
     const folder = memoryFolder()
     const taken = new Map<string, number>()
     const untaken = () => named.filter((edge) => !taken.has(edge))

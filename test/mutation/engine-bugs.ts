@@ -40,7 +40,7 @@ const machine: readonly Mutation[] = [
     'SQL allows an attempt more than the machine',
     [
       'persistence/sql/transitions.test.ts',
-      'fail in SQL goes where the machine goes, whatever the attempts, the crashes and the instant',
+      'fail in SQL leads where the machine leads, whatever the attempts, the crashes and the instant',
     ],
     {
       file: 'persistence/sql/transitions.js',
@@ -70,7 +70,7 @@ const machine: readonly Mutation[] = [
     'a start does not count',
     [
       'persistence/sqlite-store.test.ts',
-      'SQLite store apply keeps the error of the last failed attempt, in the row without its stack and in the history',
+      'SQLite store apply keeps the error of the last failed attempt, without its stack in the row and whole in the history',
     ],
     {
       file: 'machines/job.js',
@@ -82,7 +82,7 @@ const machine: readonly Mutation[] = [
     'a crash costs an attempt',
     [
       'persistence/sqlite-store.test.ts',
-      'SQLite store a job that runs when the process ends comes back at once, with its attempts as they were, and the crash counted',
+      'SQLite store a job that runs when the process ends comes back at once, with its attempts unchanged, and the crash counted',
     ],
     {
       file: 'machines/job.js',
@@ -94,7 +94,7 @@ const machine: readonly Mutation[] = [
     'a crash is not counted',
     [
       'persistence/sqlite-store.test.ts',
-      'SQLite store a job that runs when the process ends comes back at once, with its attempts as they were, and the crash counted',
+      'SQLite store a job that runs when the process ends comes back at once, with its attempts unchanged, and the crash counted',
     ],
     {
       file: 'machines/job.js',
@@ -106,7 +106,7 @@ const machine: readonly Mutation[] = [
     'a job may crash as often as it likes, in the machine and in SQL',
     [
       'persistence/sqlite-store.test.ts',
-      'SQLite store a job that runs when the process ends is dead by its fourth crash, whatever its attempts, and begins anew when it is requeued',
+      'SQLite store a job that runs when the process ends is dead after its fourth crash, whatever its attempts, and starts a new life when it is requeued',
     ],
     { file: 'machines/guards.js', find: 'export const crashesMax = 4;', replace: 'export const crashesMax = 40;' },
   ),
@@ -114,7 +114,7 @@ const machine: readonly Mutation[] = [
     'SQL lets a job crash once more than the machine',
     [
       'persistence/sql/transitions.test.ts',
-      'expire in SQL goes where the machine goes, whatever the attempts, the crashes and the instant',
+      'expire in SQL leads where the machine leads, whatever the attempts, the crashes and the instant',
     ],
     { file: 'persistence/sql/transitions.js', find: '} + 1 < ${crashesMax}', replace: '} < ${crashesMax}' },
   ),
@@ -122,7 +122,7 @@ const machine: readonly Mutation[] = [
     'crashes are not forgotten when an attempt fails by itself',
     [
       'persistence/sqlite-store.test.ts',
-      'SQLite store a job that runs when the process ends is as good as new when an attempt of it ends by fail',
+      'SQLite store a job that runs when the process ends has no crashes any more when an attempt of it ends by fail',
     ],
     {
       file: 'machines/job.js',
@@ -134,7 +134,7 @@ const machine: readonly Mutation[] = [
     'replay takes no notice of crashes',
     [
       'persistence/sqlite/verify.test.ts',
-      'verify finds nothing wrong with a job that crashed, and names a count of crashes that its history does not lead to',
+      'verify finds no fault in a job that crashed, and reports a crash count that its history does not explain',
     ],
     { file: 'machines/replay.js', find: 'edge ? countAfter(edge.crashes, job.crashes) : job.crashes', replace: '0' },
   ),
@@ -142,7 +142,7 @@ const machine: readonly Mutation[] = [
     'the third guard of an event is dropped',
     [
       'machines/compile.test.ts',
-      'a machine with three guards on one event has an edge for each of them and one for where none holds, in its order',
+      'a machine with three guards on one event has an edge for each of them and one for when none holds, in order',
     ],
     {
       file: 'machines/compile.js',
@@ -163,7 +163,7 @@ const machine: readonly Mutation[] = [
     'a succeeded job can be run again',
     [
       'machines/edges.test.ts',
-      'the edge table lets nothing leave succeeded, and only requeue leave dead and cancelled',
+      'the edge table has no way out of succeeded, and only requeue out of dead and cancelled',
     ],
     {
       file: 'machines/job.js',
@@ -178,22 +178,22 @@ const machine: readonly Mutation[] = [
 const dispatching: readonly Mutation[] = [
   bug(
     'handlers are called before their start is on disk',
-    dispatcher('a dispatcher asks for jobs that are leased and started by one commit, and waits for them'),
+    dispatcher('a dispatcher requests jobs that one commit leases and starts, and waits for them'),
     { file: 'machines/dispatcher.js', find: 'wait, start: true', replace: 'wait, start: false' },
   ),
   bug(
     'jobs are leased before those of a dead process are moved on',
-    dispatcher('a dispatcher leases nothing before the jobs of a dead process have been moved on'),
+    dispatcher('a dispatcher leases nothing before a dead process’s jobs have been recovered'),
     { file: 'machines/dispatcher.js', find: `entry: 'recover',`, replace: `entry: ['recover', 'proceed'],` },
   ),
-  bug('a free slot is asked for twice', prefetch('room is asked for once: one free slot is one job'), {
+  bug('a free slot is asked for twice', prefetch('a request for jobs is made once: one free slot is one job'), {
     file: 'machines/prefetch.js',
     find: 'this.#asked += limit;',
     replace: '',
   }),
   bug(
     'handlers are called before the outcomes at hand are on their way',
-    dispatcher('a dispatcher has the outcomes at hand on their way before it calls the handlers of the next jobs'),
+    dispatcher('a dispatcher sends the outcomes at hand before it calls the handlers of the next jobs'),
     {
       file: 'machines/dispatcher.js',
       find: `        apply(context, events);
@@ -205,7 +205,7 @@ const dispatching: readonly Mutation[] = [
   bug(
     'the outcomes of a turn wait for all of them',
     dispatcher(
-      'a dispatcher commits the outcomes of many in parts, within the turn, and asks for the room that each made',
+      'a dispatcher commits many outcomes in parts, within the turn, and requests jobs for the slots that each freed',
     ),
     {
       file: 'machines/prefetch.js',
@@ -215,7 +215,9 @@ const dispatching: readonly Mutation[] = [
   ),
   bug(
     'the first outcome waits for the end of its turn',
-    dispatcher('a dispatcher commits the first outcome at once, and what follows in the same turn together at its end'),
+    dispatcher(
+      'a dispatcher commits the first outcome at once, and those that follow in the same turn together at its end',
+    ),
     {
       file: 'machines/prefetch.js',
       find: 'const isFirst = this.#committing === 0 && !this.#gathering;',
@@ -224,7 +226,9 @@ const dispatching: readonly Mutation[] = [
   ),
   bug(
     'while a commit is under way each outcome goes out by itself',
-    dispatcher('a dispatcher commits the first outcome at once, and what follows in the same turn together at its end'),
+    dispatcher(
+      'a dispatcher commits the first outcome at once, and those that follow in the same turn together at its end',
+    ),
     {
       file: 'machines/prefetch.js',
       find: 'const isFirst = this.#committing === 0 && !this.#gathering;',
@@ -234,7 +238,7 @@ const dispatching: readonly Mutation[] = [
   bug(
     'all parts that were leased are run in one turn',
     dispatcher(
-      'a dispatcher calls the handlers of several parts in turns of their own: what the first have done is on its way before',
+      'a dispatcher calls the handlers of several parts in separate turns: the outcomes of the first are sent before',
     ),
     { file: 'machines/dispatcher-actors.js', find: 'if (turnTaken)', replace: 'if (false)' },
   ),
@@ -242,7 +246,7 @@ const dispatching: readonly Mutation[] = [
     'of the outcomes of a commit all but the first are forgotten',
     [
       'machines/prefetch-walk.test.ts',
-      'whatever happens, in any order no slot is given or asked for twice, nothing runs that was not started, no outcome is forgotten or told twice',
+      'whatever happens, in any order no slot is given or requested twice, nothing runs without a start, no outcome is lost or reported twice',
     ],
     {
       file: 'machines/prefetch.js',
@@ -252,7 +256,7 @@ const dispatching: readonly Mutation[] = [
   ),
   bug(
     'a drain forgets what was started and not told of when it began',
-    prefetch('a drain gives back what the store had started and not told of, and runs none of it'),
+    prefetch('a drain gives back what the store had started but not reported, and runs none of it'),
     {
       file: 'machines/prefetch.js',
       find: `        if (!this.#leasing)
@@ -263,7 +267,7 @@ const dispatching: readonly Mutation[] = [
   ),
   bug(
     'a drain runs what was started and not told of when it began',
-    stop('a stop gives back a job that is started on disk and whose handler was not called yet'),
+    stop('a stop gives back a job that is started on disk but whose handler was not called yet'),
     {
       file: 'machines/prefetch.js',
       find: `        if (!this.#leasing)
@@ -278,7 +282,7 @@ const dispatching: readonly Mutation[] = [
   ),
   bug(
     'jobs are leased ahead of slots that do not come free',
-    prefetch('jobs ahead of the slots that are free are none where slots come free seldom'),
+    prefetch('prefetched jobs are not requested if slots rarely become free'),
     {
       file: 'machines/prefetch.js',
       find: 'Math.floor(Math.max(this.#rate, this.#freed) * prefetchShare)',
@@ -287,9 +291,7 @@ const dispatching: readonly Mutation[] = [
   ),
   bug(
     'jobs are leased ahead on end, and the store asked on end where it has none',
-    prefetch(
-      'jobs ahead of the slots that are free are none where the store had less than it was asked for, and it waits for others',
-    ),
+    prefetch('prefetched jobs are not requested if the store had fewer jobs than requested, and the request waits'),
     {
       file: 'machines/prefetch.js',
       find: `        if (!this.#hasMore)
@@ -300,7 +302,7 @@ const dispatching: readonly Mutation[] = [
   bug(
     'a slot that comes free while jobs are asked for ahead is asked for besides',
     prefetch(
-      'jobs ahead of the slots that are free serve a slot that comes free while they are asked for: none is asked for it besides',
+      'prefetched jobs serve a slot that becomes free while they are requested: no other job is requested for it',
     ),
     {
       file: 'machines/prefetch.js',
@@ -311,15 +313,13 @@ const dispatching: readonly Mutation[] = [
   bug(
     'requests for jobs ahead wait until there are some',
     dispatcher(
-      'a dispatcher under a load of short jobs asks for jobs ahead beside an outcome, and does not wait for them',
+      'a dispatcher under a load of short jobs requests jobs ahead together with an outcome, and does not wait for them',
     ),
     { file: 'machines/prefetch.js', find: 'wait: !this.#hasMore', replace: 'wait: true' },
   ),
   bug(
     'a loop that is late takes many slots for a fast pace',
-    prefetch(
-      'jobs ahead of the slots that are free are as few as slots come free in that time, where the loop was late to look',
-    ),
+    prefetch('prefetched jobs are as few as slots become free in that time, even if the loop measured late'),
     { file: 'machines/prefetch.js', find: '(this.#freed * rateMs) / Math.max(tookMs, rateMs)', replace: 'this.#freed' },
   ),
   bug(
@@ -329,12 +329,12 @@ const dispatching: readonly Mutation[] = [
   ),
   bug(
     'a job that was leased ahead waits behind long attempts',
-    dispatcher('a dispatcher under a load of short jobs gives it back where none comes free for a tenth of a second'),
+    dispatcher('a dispatcher under a load of short jobs gives it back if no slot becomes free for a tenth of a second'),
     { file: 'machines/prefetch.js', find: 'this.#giveBack(this.#rate);', replace: '' },
   ),
   bug(
     'a job that was leased ahead runs though it is cancelled',
-    dispatcher('a dispatcher under a load of short jobs forgets it where it is cancelled'),
+    dispatcher('a dispatcher under a load of short jobs forgets it if it is cancelled'),
     {
       file: 'machines/prefetch.js',
       find: '!gone.has(nameOf(job))',
@@ -343,7 +343,7 @@ const dispatching: readonly Mutation[] = [
   ),
   bug(
     'a drain forgets what was leased ahead',
-    dispatcher('a dispatcher under a load of short jobs gives it back when it is told to drain, and waits for that'),
+    dispatcher('a dispatcher under a load of short jobs gives it back when told to drain, and waits for that'),
     {
       file: 'machines/prefetch.js',
       find: `        this.#leasing = false;
@@ -354,32 +354,26 @@ const dispatching: readonly Mutation[] = [
   ),
   bug(
     'the handlers of jobs that were leased ahead are called before the outcome that freed their slot is on its way',
-    prefetch('a commit is due at once where a handler is to be called next'),
+    prefetch('a commit is due at once if a handler is to be called next'),
     { file: 'machines/prefetch.js', find: '(isFirst || runsNext ? 1', replace: '(isFirst ? 1' },
   ),
   bug(
     'the pace of a load is remembered when it has passed',
-    prefetch(
-      'jobs ahead of the slots that are free are followed, and the pace with them, until none came free for 100 ms',
-    ),
+    prefetch('prefetched jobs are measured, with the pace, until no slot became free for 100 ms'),
     {
       file: 'machines/prefetch.js',
       find: 'this.#rate + this.#freed + this.#next',
       replace: 'this.#freed + this.#next',
     },
   ),
-  bug(
-    'a drain ends before its last commit is on disk',
-    prefetch('a drain is over only when the last commit is on disk'),
-    {
-      file: 'machines/prefetch.js',
-      find: 'this.#committing === 0 && this.#outcomes.length === 0',
-      replace: 'this.#outcomes.length === 0',
-    },
-  ),
+  bug('a drain ends before its last commit is on disk', prefetch('a drain ends only when the last commit is on disk'), {
+    file: 'machines/prefetch.js',
+    find: 'this.#committing === 0 && this.#outcomes.length === 0',
+    replace: 'this.#outcomes.length === 0',
+  }),
   bug(
     'the slot of a handler that goes on is given away',
-    slots('a handler that goes on after it was given up keeps its slot until it ends'),
+    slots('a handler that continues after its attempt was given up keeps its slot until it ends'),
     {
       file: 'machines/slots.js',
       find: `        if (to === 'stuck')
@@ -392,7 +386,7 @@ const dispatching: readonly Mutation[] = [
   ),
   bug(
     'slots that are all stuck are not noticed',
-    dispatcher('a dispatcher says once that every slot is held by a handler that does not end'),
+    dispatcher('a dispatcher reports once that every slot is held by a handler that does not end'),
     {
       file: 'machines/slots.js',
       find: 'return this.#stuckCount === this.count;',
@@ -413,7 +407,9 @@ const dispatching: readonly Mutation[] = [
   ),
   bug(
     'a job that was cancelled and requeued runs before its call of before has heard of it',
-    system('requeueing right after a cancel calls the handler again only once the signal of the call before has fired'),
+    system(
+      'requeueing right after a cancel calls the handler again only once the signal of the previous call has fired',
+    ),
     {
       file: 'engine/system.js',
       find: `this.#dispatcher?.send(event);
@@ -425,7 +421,7 @@ const dispatching: readonly Mutation[] = [
     'that a lease is lost comes ahead of the job that it was for',
     [
       'system-takeover.test.ts',
-      'a job that another owner took over between its start and the call of its handler has its signal fired, not passed over',
+      'a job that another owner took over between its start and the call of its handler has its signal fired',
     ],
     {
       file: 'engine/system.js',
@@ -440,18 +436,18 @@ const attempts: readonly Mutation[] = [
     'time in which the process did not run counts against an attempt',
     [
       'engine/dispatch/attempt-timer.test.ts',
-      'the timer of an attempt fires later by what the process did not run, however often',
+      'the timer of an attempt fires later by the time in which the process did not run, however often it stopped',
     ],
     { file: 'engine/dispatch/attempt-timer.js', find: 'if (stoppedMs > this.#addedMs)', replace: 'if (false)' },
   ),
   bug(
     'a handler that succeeds after its timeout has succeeded',
-    attempt('an attempt that takes too long failed though it then resolves within its grace'),
+    attempt('an attempt that takes too long fails even if it then resolves within its grace'),
     { file: 'engine/dispatch/attempt.js', find: '(this.#eventOfAbort() ?? outcome())', replace: 'outcome()' },
   ),
   bug(
     'a handler that was given up has a second outcome when it ends',
-    attempt('an attempt that takes too long and ends after all frees its slot once, with no second outcome'),
+    attempt('an attempt that takes too long but finally ends frees its slot once, without a second outcome'),
     {
       file: 'engine/dispatch/attempt.js',
       find: `        if (this.#settled) {
@@ -472,24 +468,24 @@ const attempts: readonly Mutation[] = [
   ),
   bug(
     'an error of another copy of the package is none of ours',
-    attempt('an error that says what to do says so too where it is of another copy of the package'),
+    attempt('an error that says what to do says so even if it is of another copy of the package'),
     { file: 'errors.js', find: 'ownBrand(at) === asked', replace: 'false' },
   ),
   bug(
     'a Map and an instance are stored as objects',
-    ['job/payload.test.ts', 'a payload that is taken comes back equal, or as its toJSON says'],
+    ['job/payload.test.ts', 'a payload that is accepted comes back equal, or as its toJSON says'],
     { file: 'job/payload.js', find: 'if (prototype !== objects)', replace: 'if (prototype === null)' },
   ),
   bug(
     'a snooze of nothing runs at once',
     attempt(
-      'an error that says what to do SnoozeError of 0 ms after 4 transitions waits 1000: a history grows ever slower',
+      'an error that says what to do SnoozeError of 0 ms after 4 transitions waits 1000: a history grows ever more slowly',
     ),
     { file: 'engine/dispatch/attempt.js', find: 'snoozeMinMs, this.#job.leaseToken', replace: '0' },
   ),
   bug(
     'each attempt has a token of its own',
-    attempt('an attempt is told which one it is, and by a token that all attempts of the job share'),
+    attempt('an attempt gets its number, and a token that all attempts of the job share'),
     {
       file: 'engine/dispatch/attempt.js',
       find: 'this.idempotencyToken = `${databaseId}.${id}`',
@@ -498,7 +494,7 @@ const attempts: readonly Mutation[] = [
   ),
   bug(
     'the handler gets the payload of the attempt before',
-    attempt('an attempt gets a payload of its own: what an earlier one did to its payload is gone'),
+    attempt('an attempt gets a separate copy of the payload: changes by an earlier attempt are gone'),
     {
       file: 'engine/dispatch/attempt.js',
       find: 'JSON.parse(this.#job.payload)',
@@ -507,9 +503,7 @@ const attempts: readonly Mutation[] = [
   ),
   bug(
     'a shutdown fails the attempt that it aborts',
-    attempt(
-      'an attempt that is aborted by a shutdown gives the job back where it throws, and succeeds where it gets done',
-    ),
+    attempt('an attempt that is aborted by a shutdown gives the job back if it throws, and succeeds if it finishes'),
     {
       file: 'engine/dispatch/attempt.js',
       find: `        if (this.aborted?.reason instanceof ShutdownError)
@@ -530,14 +524,14 @@ const attempts: readonly Mutation[] = [
 ]
 
 const around: readonly Mutation[] = [
-  bug('a grace longer than a timer can wait ends at once', stop('a stop may wait for ever'), {
+  bug('a grace longer than a timer can wait ends at once', stop('a stop may wait forever'), {
     file: 'engine/system.js',
     find: 'Math.min(ms, timerMaxMs)',
     replace: 'ms',
   }),
   bug(
     'the bound on calls under way is off by one',
-    ['engine/admission-gate.test.ts', 'the gate lets ten thousand calls in, and the next waits for one to leave'],
+    ['engine/admission-gate.test.ts', 'the gate lets ten thousand calls in, and the next one waits for one to leave'],
     {
       file: 'engine/admission-gate.js',
       find: 'this.#underWay < underWayMax',
@@ -546,10 +540,7 @@ const around: readonly Mutation[] = [
   ),
   bug(
     'the bound on waiting calls is off by one',
-    [
-      'engine/admission-gate.test.ts',
-      'the gate refuses a call where a hundred thousand wait, and says when to come again',
-    ],
+    ['engine/admission-gate.test.ts', 'the gate refuses a call if a hundred thousand wait, and says when to try again'],
     {
       file: 'engine/admission-gate.js',
       find: 'this.#waiting.length >= waitingMax',
@@ -573,7 +564,7 @@ const around: readonly Mutation[] = [
     'a server whose commits fail says that it is ready',
     [
       'http/health.test.ts',
-      'while another process keeps the file locked writes are refused with 503 and are never made, and the server is ready again when it is free',
+      'while another process keeps the file locked writes are refused with 503 and never stored, and the server is ready again when the lock is gone',
     ],
     {
       file: 'engine/system.js',

@@ -27,7 +27,7 @@ describe('a seeded bug is caught', { concurrent: isWhole, timeout: 600_000 }, ()
   }
 })
 
-test.each(mutations)('what it changes stands in the code: $bug', ({ patches }) => {
+test.each(mutations)('what it changes is in the code: $bug', ({ patches }) => {
   expect(() => patchedFiles(patches)).not.toThrow()
 })
 

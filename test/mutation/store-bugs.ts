@@ -6,15 +6,15 @@ const suspects = conformance
 const groupCommit = (test: string) => ['persistence/sqlite/group-commit.test.ts', test] as const
 const faults = (test: string) => ['persistence/sqlite/faults.test.ts', test] as const
 const acknowledged = 'nothing is acknowledged any more, and the store ends with the reason'
-const idle = 'a store that has nothing to do ends all the same'
+const idle = 'an idle store ends too'
 const guard = (harm: string, test: string) =>
   [
     'persistence/sqlite/file-guard.test.ts',
     `once ${harm.replace(/copied$/, 'copied by this process')} ${test}`,
   ] as const
 const mark = (test: string) => ['persistence/sqlite/mark.test.ts', test] as const
-const refused = 'is refused, says how much, and is left as it is'
-const accepted = 'goes on once its loss is accepted, and gives no id and no name twice'
+const refused = 'is refused, says how much, and is not changed'
+const accepted = 'continues once its loss is accepted, and gives no id and no token twice'
 const less = (harm: string, test: string) => mark(`a file that has less than was acknowledged , since ${harm}, ${test}`)
 const watchdog = (test: string) => ['persistence/sqlite/watchdog.test.ts', test] as const
 const eventRuns = (test: string) => ['persistence/sqlite/event-runs.test.ts', test] as const
@@ -52,7 +52,7 @@ const durability: readonly Mutation[] = [
   ),
   bug(
     'callers are told before the file is known to be the same',
-    groupCommit('nobody is told where the file is found to be another one after the commit'),
+    groupCommit('nobody gets an answer if the file turns out to be another one after the commit'),
     {
       file: sqlite('thread/group-commit'),
       find: `    verify();
@@ -65,14 +65,14 @@ const durability: readonly Mutation[] = [
   ),
   bug(
     'answers are believed before the files were looked at',
-    ['persistence/sqlite/believed.test.ts', 'an answer is held back until the files were looked at after its commit'],
+    ['persistence/sqlite/believed.test.ts', 'an answer is held back until the files were checked after its commit'],
     { file: sqlite('client'), find: 'Math.max(waiting, 0)', replace: '0' },
   ),
   bug(
     'answers may be believed before the files were looked at',
     [
       'persistence/sqlite/joining.test.ts',
-      'what a commit settled may be believed once the files were looked at after it, and else never',
+      'an answer may be passed on once the files were checked after its commit, and otherwise never',
     ],
     {
       file: sqlite('thread/store-thread'),
@@ -84,7 +84,7 @@ const durability: readonly Mutation[] = [
     'calls under way when the store ends are told that nothing was stored',
     [
       'persistence/sqlite/believed.test.ts',
-      'when the store ends by itself, what it was asked has an unknown outcome, and what it was not asked is not stored',
+      'when the store ends by itself, requests under way have an unknown outcome, and later ones are not stored',
     ],
     {
       file: sqlite('client'),
@@ -145,14 +145,14 @@ const durability: readonly Mutation[] = [
   ),
   bug(
     'a log that another has taken the place of is moved into the database',
-    ['persistence/sqlite/file-guard.test.ts', 'a log that another has taken the place of is left alone'],
+    ['persistence/sqlite/file-guard.test.ts', 'a log that was replaced by another is left alone'],
     {
       file: sqlite('file/file-guard'),
       find: '(statSync(this.#log.path, { throwIfNoEntry: false })?.size ?? 0) === 0 &&',
       replace: 'true &&',
     },
   ),
-  bug('the mark is not written', mark('a mark says how far the log has come, in words'), {
+  bug('the mark is not written', mark('a mark says how far the log has come, as readable text'), {
     file: sqlite('thread/store-thread'),
     find: 'this.#mark.advance(this.#writer.lastEventId, this.#writer.lastJobId)',
     replace: '{}',
@@ -161,7 +161,7 @@ const durability: readonly Mutation[] = [
     'the mark is written before the commit',
     [
       'simulation/simulation.test.ts',
-      'the whole engine under a seed breaks no invariant while things go wrong, and finishes everything when they go well',
+      'the whole engine under a seed breaks no invariant while things fail, and finishes everything when they recover',
     ],
     {
       file: sqlite('thread/store-thread'),
@@ -182,7 +182,7 @@ const durability: readonly Mutation[] = [
   bug(
     'an acceptance accepts every loss',
     mark(
-      'a file that has less than was acknowledged is refused again when it loses more: an acceptance that was left in place accepts no other loss',
+      'a file that has less than was acknowledged is refused again when it loses more: a leftover acceptance accepts no other loss',
     ),
     { file: sqlite('file/wholeness'), find: 'accepted !== acceptance', replace: 'accepted === undefined' },
   ),
@@ -203,7 +203,7 @@ const durability: readonly Mutation[] = [
   }),
   bug(
     'an empty file beside a mark is a new database',
-    mark('a database that is not there, or empty, is no new one emptied, beside its mark'),
+    mark('a missing or empty database does not count as new emptied, beside its mark'),
     { file: sqlite('file/wholeness'), find: 'assertNeverWas(path, found);', replace: '' },
   ),
   bug(
@@ -213,13 +213,13 @@ const durability: readonly Mutation[] = [
   ),
   bug(
     'a backup is not checked',
-    ['persistence/sqlite/backup.test.ts', 'a backup of a file whose copy is not whole is not made'],
+    ['persistence/sqlite/backup.test.ts', 'a backup of a file whose copy is not complete is refused'],
     { file: sqlite('file/backup'), find: 'if (faults.length > 0)', replace: 'if (false)' },
   ),
   bug(
     'writing goes on after a failed fsync',
     groupCommit(
-      'nobody is told where the storage fails (SQLITE_IOERR_FSYNC): nothing is tried again on that connection',
+      'nobody gets an answer if the storage fails (SQLITE_IOERR_FSYNC): nothing is tried again on that connection',
     ),
     {
       file: sqlite('file/storage-failure'),
@@ -257,17 +257,17 @@ const durability: readonly Mutation[] = [
   ),
   bug(
     'calls of one array and of others are not split where their commit fails',
-    groupCommit('calls of a store do not fail because of one that breaks a rule of the table'),
+    groupCommit('calls of a store do not fail because of one that violates a rule of the table'),
     { file: sqlite('thread/calls'), find: 'split: calls > 1 ? split : undefined', replace: 'split: undefined' },
   ),
   bug(
     'an outcome that meets a full disk is dropped',
-    faults('a full disk refuses new jobs, keeps outcomes until there is space, and goes on by itself'),
+    faults('a full disk refuses new jobs, keeps outcomes until there is space, and then continues by itself'),
     { file: sqlite('thread/calls'), find: `new Set(['apply', `, replace: 'new Set([' },
   ),
   bug(
     'a full disk stays full for ever',
-    faults('a full disk refuses new jobs, keeps outcomes until there is space, and goes on by itself'),
+    faults('a full disk refuses new jobs, keeps outcomes until there is space, and then continues by itself'),
     {
       file: sqlite('thread/store-thread'),
       find: `const isDiskFull = errors.some((error) => storageFailure(error) === 'full');`,
@@ -278,7 +278,7 @@ const durability: readonly Mutation[] = [
     'a call that meets a lock is refused at once',
     [
       'persistence/sqlite/other-processes.test.ts',
-      'while another process holds a write lock a call waits, and is stored when the lock goes',
+      'while another process holds a write lock a call waits, and is stored when the lock is released',
     ],
     { file: sqlite('thread/calls'), find: 'performance.now() - call.since < busyTimeoutMs', replace: 'false' },
   ),
@@ -286,7 +286,7 @@ const durability: readonly Mutation[] = [
     'a call that was refused because of a lock is stored later all the same',
     [
       'persistence/sqlite/other-processes.test.ts',
-      'while another process holds a write lock for longer than 2 s, a call is refused and not stored later, an outcome waits, and health says so',
+      'while another process holds a write lock for longer than 2 s, a call is refused and not stored later, an outcome waits, and health reports it',
     ],
     {
       file: sqlite('thread/calls'),
@@ -302,7 +302,7 @@ const durability: readonly Mutation[] = [
     "the server's lock is not taken",
     [
       'persistence/sqlite/other-processes.test.ts',
-      'the lock of a server is refused to a second server, which is told who holds it',
+      'the lock of a server is refused to a second server, which learns who holds it',
     ],
     { file: sqlite('file/lock'), find: `db.exec('BEGIN EXCLUSIVE')`, replace: `db.exec('BEGIN')` },
   ),
@@ -311,7 +311,7 @@ const durability: readonly Mutation[] = [
 const leases: readonly Mutation[] = [
   bug(
     'an outcome is applied whatever lease it names',
-    conformance('a lease is lost by a worker that was silent too long, and its late outcome is refused'),
+    conformance('a lease is lost by a worker that was silent for too long, and its late outcome is refused'),
     {
       file: sqlite('write/transitions'),
       find: `leaseCheck === 'holder' ?`,
@@ -320,7 +320,7 @@ const leases: readonly Mutation[] = [
   ),
   bug(
     'a job that is given back goes to the end of the line',
-    conformance('apply gives a job that is released its place in line back'),
+    conformance('apply gives a released job its place in line back'),
     {
       file: 'persistence/sql/transitions.js',
       find: `hasTag(from, 'executing') && hasTag(to, 'timed')`,
@@ -339,7 +339,7 @@ const leases: readonly Mutation[] = [
   }),
   bug(
     'leases expire before the live ones are renewed',
-    conformance('a lease of a live worker outlives any jump of the clock'),
+    conformance('a lease of a live worker survives any jump of the clock'),
     {
       file: sqlite('thread/maintenance'),
       find: 'const lost = this.#writer.renew(this.#held.all(), now);',
@@ -359,7 +359,7 @@ const leases: readonly Mutation[] = [
     'a lease is renewed for whoever holds the job now',
     [
       'system-takeover.test.ts',
-      'a job that another owner took over has its signal fired here when its lease is to be renewed, and what it comes to here is nothing',
+      'a job that another owner took over has its signal fired here when its lease is to be renewed, and its result here is ignored',
     ],
     {
       file: sqlite('write/leases'),
@@ -369,35 +369,31 @@ const leases: readonly Mutation[] = [
   ),
   bug(
     'the holder is not told that a cancellation took its lease',
-    conformance('a lease is taken away by a cancellation, which the holder is told of'),
+    conformance('a lease is taken away by a cancellation, and its holder is told'),
     { file: sqlite('thread/calls'), find: "outcome === 'done' && this.#takeAway([request.id])", replace: 'outcome' },
   ),
   bug(
     'recovery forgets jobs that were leased and not started',
-    conformance('recovery queues what was leased and what ran, and counts no attempt of it'),
+    conformance('recovery queues leased and running jobs, and counts no attempt'),
     {
       file: sqlite('write/leases'),
       find: 'WHERE ${isHeld} AND id > :after',
       replace: `WHERE \${isHeld} AND \${stateHasTag('executing')} AND id > :after`,
     },
   ),
-  bug(
-    'recovery forgets jobs that ran',
-    conformance('recovery queues what was leased and what ran, and counts no attempt of it'),
-    {
-      file: sqlite('write/leases'),
-      find: 'WHERE ${isHeld} AND id > :after',
-      replace: `WHERE \${isHeld} AND NOT \${stateHasTag('executing')} AND id > :after`,
-    },
-  ),
-  bug('recovery ends after its first thousand', conformance('recovery moves all on, however many there are'), {
+  bug('recovery forgets jobs that ran', conformance('recovery queues leased and running jobs, and counts no attempt'), {
+    file: sqlite('write/leases'),
+    find: 'WHERE ${isHeld} AND id > :after',
+    replace: `WHERE \${isHeld} AND NOT \${stateHasTag('executing')} AND id > :after`,
+  }),
+  bug('recovery ends after its first thousand', conformance('recovery recovers all jobs, however many there are'), {
     file: sqlite('client'),
     find: 'if (step.last === null)',
     replace: 'if (true)',
   }),
   bug(
     'a suspect is claimed with others',
-    suspects('a suspect, which ran at two crashes or more, goes before all other jobs, and alone'),
+    suspects('a suspect, which was running at two crashes or more, runs before all other jobs, and alone'),
     {
       file: sqlite('write/suspects'),
       find: 'return { jobs: [job], unhandled };',
@@ -406,31 +402,33 @@ const leases: readonly Mutation[] = [
   ),
   bug(
     'others start while a suspect runs alone',
-    suspects('a suspect, which ran at two crashes or more, goes before all other jobs, and alone'),
+    suspects('a suspect, which was running at two crashes or more, runs before all other jobs, and alone'),
     { file: sqlite('write/suspects'), find: 'if (this.#runsAlone(now))', replace: 'if (false)' },
   ),
   bug(
     'a suspect runs alone to its end, however long that is',
-    suspects('a suspect, which ran at two crashes or more, makes room when it has run for two seconds, and no sooner'),
+    suspects(
+      'a suspect, which was running at two crashes or more, makes way when it has run for two seconds, and no sooner',
+    ),
     { file: sqlite('write/suspects'), find: 'now >= since + exclusiveMs', replace: 'false' },
   ),
   bug(
     'a suspect of three crashes runs alone for two seconds',
     suspects(
-      'a suspect, which ran at two crashes or more, with three crashes keeps others waiting however long it runs',
+      'a suspect, which was running at two crashes or more, with three crashes makes others wait however long it runs',
     ),
     { file: sqlite('write/suspects'), find: 'isOver && !toItsEnd', replace: 'isOver' },
   ),
   bug(
     'the suspect with the fewest crashes goes first',
     suspects(
-      'a suspect, which ran at two crashes or more, goes the sooner the more crashes it has, and with three of them runs alone to its end',
+      'a suspect, which was running at two crashes or more, runs sooner the more crashes it has, and with three of them runs alone to its end',
     ),
     { file: sqlite('write/suspects'), find: 'orderBy(suspectOrder)', replace: `'crashes, id DESC'` },
   ),
   bug(
     'nobody is woken when the time of a suspect is over',
-    suspects('a suspect, which ran at two crashes or more, wakes those who wait for a job when its time is over'),
+    suspects('a suspect, which was running at two crashes or more, wakes waiting leases when its time is over'),
     {
       file: sqlite('thread/store-thread'),
       find: 'if (exclusiveUntil !== null && exclusiveUntil <= now)',
@@ -440,7 +438,9 @@ const leases: readonly Mutation[] = [
   ),
   bug(
     'a suspect that was given back is an ordinary job',
-    suspects('a suspect, which ran at two crashes or more, that was given back stays one, and goes first again'),
+    suspects(
+      'a suspect, which was running at two crashes or more, that was given back stays one, and runs first again',
+    ),
     { file: sqlite('write/writer'), find: `if (event === 'release')`, replace: 'if (false)' },
     {
       file: sqlite('write/suspects'),
@@ -450,13 +450,13 @@ const leases: readonly Mutation[] = [
   ),
   bug(
     'a suspect is not one for the next process',
-    suspects('a suspect, which ran at two crashes or more, is one after a restart too'),
+    suspects('a suspect, which was running at two crashes or more, is still one after a restart'),
     { file: sqlite('write/suspects'), find: '    #possible = true;', replace: '    #possible = false;' },
   ),
   bug(
     'suspects that nobody here runs hold up the others',
     suspects(
-      'a suspect, which ran at two crashes or more, whose type nobody here runs is put aside and said so, and holds nobody up',
+      'a suspect, which was running at two crashes or more, whose type has no handler here is set aside, which is reported, and delays nobody',
     ),
     {
       file: sqlite('write/suspects'),
@@ -467,7 +467,7 @@ const leases: readonly Mutation[] = [
   bug(
     'what was put aside comes back as an ordinary job',
     suspects(
-      'a suspect, which ran at two crashes or more, whose type nobody here runs is put aside and said so, and holds nobody up',
+      'a suspect, which was running at two crashes or more, whose type has no handler here is set aside, which is reported, and delays nobody',
     ),
     {
       file: sqlite('write/claims'),
@@ -477,7 +477,7 @@ const leases: readonly Mutation[] = [
   ),
   bug(
     'suspects are not put aside',
-    suspects('a suspect, which ran at two crashes or more, goes before all other jobs, and alone'),
+    suspects('a suspect, which was running at two crashes or more, runs before all other jobs, and alone'),
     {
       file: sqlite('write/transitions'),
       find: `return byEdge(edges.at(-1).event, before,`,
@@ -486,13 +486,13 @@ const leases: readonly Mutation[] = [
   ),
   bug(
     'an orphan is told that its lease ran out',
-    conformance('recovery says that the process ended, however long ago that was'),
+    conformance('recovery says that the process ended, however long ago'),
     { file: sqlite('write/writer'), find: 'return this.#ownsLeases && this.#leases', replace: 'return this.#leases' },
   ),
   bug(
     'a crash does not say what ran beside it',
     suspects(
-      'a job that runs when the process ends says in its history which crash it was, and how many ran beside it',
+      'a job that runs when the process ends says in its history which crash it was, and how many jobs ran beside it',
     ),
     { file: sqlite('write/leases'), find: 'this.#ranTogether = this.#sql.running.get();', replace: ';' },
   ),
@@ -500,18 +500,18 @@ const leases: readonly Mutation[] = [
     'retention trusts a clock that has just jumped',
     [
       'persistence/sqlite/clock-watch.test.ts',
-      'a job that has ended is kept while the clock is ahead for less than an hour, and told why',
+      'an ended job is kept while the clock is ahead for less than an hour, and the log says why',
     ],
     { file: sqlite('thread/maintenance'), find: 'mayDelete && (asked', replace: '(asked' },
   ),
-  bug('the watchdog sleeps', watchdog('a loop that stands still is given the grace alone where nothing runs'), {
+  bug('the watchdog sleeps', watchdog('a loop that stands still gets only the grace if nothing runs'), {
     file: sqlite('thread/watchdog'),
     find: 'return this.#stillMs > longestTimeoutMs + graceMs ? this.#stillMs : null;',
     replace: 'return null;',
   }),
   bug(
     'the watchdog kills a process that was suspended',
-    watchdog('a watchdog that was held up itself proves nothing by one late look, however late'),
+    watchdog('a watchdog that was delayed itself concludes nothing from one late check, however late'),
     { file: sqlite('thread/watchdog'), find: '(sinceLast > lateMs ? 0 : sinceLast)', replace: 'sinceLast' },
   ),
 ]
@@ -519,27 +519,27 @@ const leases: readonly Mutation[] = [
 const jobs: readonly Mutation[] = [
   bug(
     'the thread does not look when what is scheduled now is due',
-    conformance('what is due is queued at its very instant'),
+    conformance('a due job is queued at its very instant'),
     {
       file: sqlite('write/transitions'),
       find: `isTagged('timed', taken.from) || isTagged('timed', taken.to)`,
       replace: 'false',
     },
   ),
-  bug('a job is due a millisecond late', conformance('what is due is queued at its very instant'), {
+  bug('a job is due a millisecond late', conformance('a due job is queued at its very instant'), {
     file: sqlite('write/writer'),
     find: 'run_at <= :now ORDER BY run_at, id',
     replace: 'run_at < :now ORDER BY run_at, id',
   }),
   bug(
     'a job is due a millisecond early',
-    conformance('what is due is queued at its instant and not before, keeping that instant'),
+    conformance('a due job is queued at its instant and not before, keeping that instant'),
     { file: sqlite('write/writer'), find: 'run_at <= :now ORDER BY', replace: 'run_at <= :now + 1 ORDER BY' },
     { file: sqlite('thread/maintenance'), find: 'this.nextDueAt <= now', replace: 'this.nextDueAt <= now + 1' },
   ),
   bug(
     'only the first thousand jobs that are due are queued',
-    conformance('what is due is all queued, however much there is'),
+    conformance('a due job is queued, however many there are'),
     {
       file: sqlite('write/writer'),
       find: ':now ORDER BY run_at, id LIMIT :limit`',
@@ -548,12 +548,12 @@ const jobs: readonly Mutation[] = [
   ),
   bug(
     'a run_at in the past is scheduled',
-    conformance('enqueue schedules what has a run_at or a delay ahead, and queues what has them behind'),
+    conformance('enqueue schedules jobs whose run_at or delay is ahead, and queues those whose is not'),
     { file: sqlite('write/insert-jobs'), find: 'runAtOf(job, now) > now', replace: 'runAtOf(job, now) >= now' },
   ),
   bug(
     'the good items of a refused array are stored',
-    conformance('enqueue refuses all of an array where one key belongs to other content, and names its job'),
+    conformance('enqueue refuses a whole array if a key belongs to other content, and names its job'),
     {
       file: sqlite('write/insert-jobs'),
       find: `            if (conflict)
@@ -566,26 +566,30 @@ const jobs: readonly Mutation[] = [
   ),
   bug(
     'an idempotency key stands for any content',
-    conformance('enqueue refuses all of an array where one key belongs to other content, and names its job'),
+    conformance('enqueue refuses a whole array if a key belongs to other content, and names its job'),
     { file: sqlite('write/insert-jobs'), find: 'else if (first !== content)', replace: 'else if (false)' },
   ),
   bug(
     'one job more may wait than may',
-    conformance('enqueue refuses a call that would pass the bound on waiting jobs, whole'),
+    conformance('enqueue refuses a whole call that would exceed the limit on waiting jobs'),
     {
       file: sqlite('write/insert-jobs'),
       find: 'depth + fresh.length > this.#depthMax',
       replace: 'depth + fresh.length > this.#depthMax + 1',
     },
   ),
-  bug('one job less may wait than may', conformance('enqueue holds calls that share a commit to the bound together'), {
-    file: sqlite('write/insert-jobs'),
-    find: 'depth + fresh.length > this.#depthMax',
-    replace: 'depth + fresh.length >= this.#depthMax',
-  }),
+  bug(
+    'one job less may wait than may',
+    conformance('enqueue applies the limit to calls that share a commit together'),
+    {
+      file: sqlite('write/insert-jobs'),
+      find: 'depth + fresh.length > this.#depthMax',
+      replace: 'depth + fresh.length >= this.#depthMax',
+    },
+  ),
   bug(
     'calls of one commit pass the bound together',
-    conformance('enqueue holds calls that share a commit to the bound together'),
+    conformance('enqueue applies the limit to calls that share a commit together'),
     { file: sqlite('write/insert-jobs'), find: 'depth += fresh.length;', replace: ';' },
   ),
   bug('the event row of a lease is not written', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
@@ -603,7 +607,7 @@ const jobs: readonly Mutation[] = [
     },
     { file: sqlite('migrations/0003'), find: '(NEW.seq = OLD.seq + 1', replace: '(NEW.seq >= OLD.seq' },
   ),
-  bug('taken edges are not counted', conformance('counts are what the jobs add up to'), {
+  bug('taken edges are not counted', conformance('counts equal the sums over the jobs'), {
     file: sqlite('write/transitions'),
     find: 'this.count(from, event, to, moved);',
     replace: ';',
@@ -619,7 +623,7 @@ const jobs: readonly Mutation[] = [
   ),
   bug(
     'an explanation counts jobs that are claimed later',
-    conformance('what the store says about a job counts those that a lease takes before it, and no others'),
+    conformance('what the store says about a job counts the jobs that a lease takes before it, and no others'),
     {
       file: sqlite('read/job-facts'),
       find: 'conditionsBefore(claimOrder).map(countAtMost)',
@@ -628,7 +632,7 @@ const jobs: readonly Mutation[] = [
   ),
   bug(
     'an explanation counts suspects in the order of other jobs',
-    conformance('what the store says about a job counts the suspects that are started before it, and no others'),
+    conformance('what the store says about a job counts the suspects that start before it, and no others'),
     {
       file: sqlite('read/job-facts'),
       find: 'conditionsBefore(suspectOrder)',
@@ -654,7 +658,7 @@ const jobs: readonly Mutation[] = [
   ),
   bug(
     'jobs without a handler keep those behind them waiting',
-    conformance('lease puts jobs without a handler here aside, says so, and reaches those behind them'),
+    conformance('lease sets jobs without a handler here aside, says so, and reaches those behind them'),
     { file: sqlite('write/claims'), find: 'this.#sql.setUnhandled.run(id);', replace: ';' },
   ),
   bug(
@@ -669,7 +673,7 @@ const jobs: readonly Mutation[] = [
   ),
   bug(
     'retention removes the newest event, whose id is then used again',
-    retention('never lets an id of a job or of an event be used again, though the newest are the ones removed'),
+    retention('never allows a job id or event id to be reused, even if the newest were removed'),
     { file: sqlite('write/retention'), find: ' && !this.#sql.isNewestEvent.get(job.lastEventId)', replace: '' },
   ),
   bug(
@@ -684,7 +688,7 @@ const jobs: readonly Mutation[] = [
   ),
   bug(
     'retention removes jobs a millisecond early',
-    conformance('retention keeps them until they have been ended for long enough'),
+    conformance('retention keeps jobs until they ended long enough ago'),
     {
       file: sqlite('write/retention'),
       find: 'const endedBy = now - this.#keepMs;',
@@ -695,7 +699,7 @@ const jobs: readonly Mutation[] = [
     'the table takes a state that is no edge',
     [
       'persistence/sqlite/law.test.ts',
-      'a hand that moves a dead job is let through exactly where the machine has an edge',
+      'a manual UPDATE that moves a dead job is accepted exactly if the machine has the edge',
     ],
     {
       file: sqlite('migrations/0003'),
@@ -707,7 +711,7 @@ const jobs: readonly Mutation[] = [
     'the table takes any two edges in one write',
     [
       'persistence/sqlite/law.test.ts',
-      'a hand that takes a dead job by two edges in one write is let through exactly where they are those of a claim',
+      'a manual UPDATE that takes a dead job along two edges in one write is accepted exactly if they are those of a claim',
     ],
     {
       file: sqlite('migrations/0003'),
@@ -715,26 +719,26 @@ const jobs: readonly Mutation[] = [
       replace: '(NEW.seq = OLD.seq + 2)',
     },
   ),
-  bug('verify does not compare a history with its row', verify('names a state that its history does not lead to'), {
+  bug('verify does not compare a history with its row', verify('reports a state that its history does not lead to'), {
     file: sqlite('verify/verify'),
     find: 'if (row[field] === end[field])',
     replace: 'if (true)',
   }),
-  bug('verify does not look for events that no history leads to', verify('names an event beside a history'), {
+  bug('verify does not look for events that no history leads to', verify('reports an event beside a history'), {
     file: sqlite('verify/verify'),
     find: 'this.#checkStrays(lastRunId, Math.max(lastId, lastGivenId));',
     replace: '',
   }),
   bug(
     'verify takes a link to nowhere for the beginning of a history',
-    verify('names a long history in which an event is missing, and where'),
+    verify('reports a long history in which an event is missing, and where'),
     {
       file: sqlite('verify/verify'),
       find: 'if (earlier.length === 0) {',
       replace: 'if (earlier.length === 0) break; if (false) {',
     },
   ),
-  bug('verify does not recount', verify('names counts that do not add up'), {
+  bug('verify does not recount', verify('reports counts that do not add up'), {
     file: sqlite('verify/verify'),
     find: '() => this.#db.transaction(() => this.#checkCounts())()',
     replace: '() => {}',
@@ -745,7 +749,7 @@ const joins: readonly Mutation[] = [
   bug(
     'what joined a transaction that fails is not run again',
     joining(
-      'what comes while a transaction runs fails alone: all that shared its transaction are stored, those that were there first too',
+      'a call that arrives while a transaction runs fails alone: everything that shared its transaction is stored, including earlier calls',
     ),
     {
       file: sqlite('thread/group-commit'),
@@ -755,7 +759,7 @@ const joins: readonly Mutation[] = [
   ),
   bug(
     'what was there before others joined is not run again where they fail',
-    groupCommit('parts that join do not fail those that were there first: each is stored that is good alone'),
+    groupCommit('parts that join do not fail the earlier ones: each valid one is stored'),
     {
       file: sqlite('thread/group-commit'),
       find: 'return commitEach(db, writer, parts, clock, verify, error);',
@@ -764,7 +768,7 @@ const joins: readonly Mutation[] = [
   ),
   bug(
     'jobs are leased before those that join are stored',
-    joining('a lease is taken last, so that it has what joined'),
+    joining('a lease is taken last, so that it includes jobs that joined'),
     {
       file: sqlite('thread/calls'),
       find: `        if (parts.length > 0)
@@ -777,7 +781,7 @@ const joins: readonly Mutation[] = [
   ),
   bug(
     'nobody looks for jobs for a lease that joined',
-    joining('a lease that comes while a transaction runs has what that stored'),
+    joining('a lease that arrives while a transaction runs gets the jobs that it stored'),
     {
       file: sqlite('thread/calls'),
       find: `        this.#leaseTaken = true;
@@ -789,7 +793,7 @@ const joins: readonly Mutation[] = [
   ),
   bug(
     'nobody looks for jobs where the transaction that would have done so failed',
-    joining('a lease is taken without a tick where the transaction that it would have ended fails'),
+    joining('a lease is taken without a tick if the transaction that it would have ended fails'),
     {
       file: sqlite('thread/store-thread'),
       find: 'this.#calls.lookForReady = true;\n        let errors',
@@ -798,29 +802,31 @@ const joins: readonly Mutation[] = [
   ),
   bug(
     'a transaction goes on for as long as anything comes',
-    joining('what comes while a transaction runs waits for the next one where a thousand events are there already'),
+    joining(
+      'a call that arrives while a transaction runs waits for the next transaction if there are already a thousand events',
+    ),
     { file: sqlite('thread/calls'), find: 'this.#eventsTaken < joinEventsMax', replace: 'true' },
   ),
   bug(
     'a sweep is answered that was not done',
     joining(
-      'what comes while a transaction runs cannot ask for maintenance that was chosen before: a sweep is answered when it is done',
+      'a call that arrives while a transaction runs cannot request maintenance that was already chosen: a sweep is answered when it is done',
     ),
     { file: sqlite('thread/calls'), find: `joining && call.request.op === 'sweep'`, replace: 'false' },
   ),
   bug(
     'a key goes to the first job of its batch that has none',
-    ['persistence/batches.test.ts', 'jobs that differ only in their payloads and keys are one batch'],
+    ['persistence/batches.test.ts', 'jobs that differ only in their payloads and keys share one batch'],
     { file: 'persistence/batches.js', find: 'Array.from(payloads, () => null)', replace: '[]' },
   ),
   bug(
     'jobs of two callers are one batch, and the second has the cause of the first',
-    conformance('the cause of an event is that of each job where jobs are stored together'),
+    conformance('the cause of an event is stored per job if jobs are stored together'),
     { file: 'persistence/batches.js', find: ' && a.cause === b.cause', replace: '' },
   ),
   bug(
     'a command forgets who sent it',
-    conformance('the cause of an event is kept as it was given with a new job, a command, and one over many'),
+    conformance('the cause of an event is stored as given for a new job, a command, and a bulk action'),
     {
       file: sqlite('write/transitions'),
       find: `leaseCheck, count, cause !== null)`,
@@ -830,14 +836,14 @@ const joins: readonly Mutation[] = [
   bug(
     'calls that were split are not answered where the file is lost',
     joining(
-      'what comes while a transaction runs is told, each call of it, where the file is found damaged while each runs alone',
+      'a call that arrives while a transaction runs is answered, like each other call, if the file is found damaged while each runs alone',
     ),
     { file: sqlite('thread/calls'), find: 'if (singles)', replace: 'if (false)' },
   ),
   bug(
     'calls that are split all store the jobs of the first',
     joining(
-      'what comes while a transaction runs fails alone: all that shared its transaction are stored, those that were there first too',
+      'a call that arrives while a transaction runs fails alone: everything that shared its transaction is stored, including earlier calls',
     ),
     { file: 'persistence/batches.js', find: 'jobs.slice(next - count, next)', replace: 'jobs.slice(0, count)' },
   ),
@@ -848,7 +854,7 @@ const joins: readonly Mutation[] = [
   ),
   bug(
     'calls that were gathered are all refused where there is no room for all',
-    conformance('enqueue refuses of calls that share a commit just those that there is no room for'),
+    conformance('enqueue refuses, of the calls that share a commit, exactly those that do not fit'),
     {
       file: sqlite('write/insert-jobs'),
       find: 'return this.#enqueueEach(fromBatches(batches, counts), now);',
@@ -857,34 +863,34 @@ const joins: readonly Mutation[] = [
   ),
   bug(
     'calls that were gathered pass the bound on waiting jobs',
-    conformance('enqueue refuses of calls that share a commit just those that there is no room for'),
+    conformance('enqueue refuses, of the calls that share a commit, exactly those that do not fit'),
     { file: sqlite('write/insert-jobs'), find: 'depth <= this.#depthMax && ', replace: '' },
   ),
   bug(
     'one queue may have one job more than it may',
-    conformance('enqueue refuses a call that would pass the bound on one queue, whole, and takes others'),
+    conformance('enqueue refuses a whole call that would exceed the limit on one queue, and accepts others'),
     { file: sqlite('write/queue-depths'), find: 'depth + count > this.#max', replace: 'depth + count > this.#max + 1' },
   ),
   bug(
     'calls of one commit pass the bound on a queue together',
-    conformance('enqueue holds calls that share a commit to the bound on a queue together'),
+    conformance('enqueue applies the limit on a queue to calls that share a commit together'),
     { file: sqlite('write/queue-depths'), find: 'this.#depths.set(queue, depth + count)', replace: '' },
   ),
   bug(
     'a second event of a job in one call is taken for its first',
-    conformance('apply takes the first of two that are equal, and refuses both where their lease is lost'),
+    conformance('apply accepts the first of two equal outcomes, and refuses both if their lease is lost'),
     { file: 'persistence/sql/ranges.js', find: 'if (seen.has(lease.id)) {', replace: 'if (false) {' },
   ),
   bug(
     'jobs with gaps between their ids are one range',
-    ['persistence/sql/ranges.test.ts', 'ranges stand for just the items that they were made of, in their order'],
+    ['persistence/sql/ranges.test.ts', 'ranges stand for exactly the items that they were made from, in order'],
     { file: 'persistence/sql/ranges.js', find: 'range[1] + 1 === id', replace: 'range[1] < id' },
   ),
   bug(
     'jobs that were leased and started at once do not count as running',
     [
       'persistence/sqlite/held-leases.test.ts',
-      'a held lease counts as running, for the watchdog to name, from its start on: also where it was started with its lease',
+      'a held lease counts as running, for the watchdog’s report, from its start on, even if it was started with its lease',
     ],
     {
       file: sqlite('thread/held-leases'),
@@ -911,10 +917,7 @@ const histories: readonly Mutation[] = [
   ),
   bug(
     "a claim's start does not point to its lease",
-    [
-      'persistence/sqlite/migration.test.ts',
-      'a file of version 2 goes on where it was: histories grow, and no id is used again',
-    ],
+    ['persistence/sqlite/migration.test.ts', 'a file of version 2 continues: histories grow, and no id is reused'],
     { file: sqlite('write/transitions'), find: 'eventId(index - 1)', replace: `'NULL'` },
   ),
   bug('a new job does not point to its event', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
@@ -926,7 +929,7 @@ const histories: readonly Mutation[] = [
     'ids of events are given that another process has used',
     [
       'persistence/sqlite/other-processes.test.ts',
-      'a job that another process put into the file reaches a lease that waits within 200 ms',
+      'a job that another process put into the file reaches a waiting lease within 200 ms',
     ],
     {
       file: sqlite('write/transitions'),
@@ -938,7 +941,7 @@ const histories: readonly Mutation[] = [
     'a page of a long history begins where it should end',
     [
       'persistence/sqlite/histories.test.ts',
-      'a long history is paged without a gap or a double, whatever the length of a page',
+      'a long history is paged without a gap or a duplicate, whatever the size of a page',
     ],
     { file: sqlite('read/reader'), find: `eventAtOrAbove(':after + :limit')`, replace: `eventAtOrAbove(':after + 1')` },
   ),
@@ -946,18 +949,18 @@ const histories: readonly Mutation[] = [
     'a file without its triggers is opened',
     [
       'persistence/sqlite/open.test.ts',
-      'a file that cannot be used is refused with words, and left as it is: one whose trigger was dropped',
+      'a file that cannot be used is refused with a message, and not changed: one whose trigger was dropped',
     ],
     { file: sqlite('file/accept'), find: 'if (faults.length === 0)', replace: 'if (true)' },
   ),
   bug(
     'the text of an earlier version is changed',
-    ['persistence/sqlite/migration.test.ts', 'a version is the text that it always was'],
+    ['persistence/sqlite/migration.test.ts', 'the text of a version never changes'],
     { file: sqlite('migrations/0001'), find: 'attempt <= max_attempts', replace: 'attempt < max_attempts + 1' },
   ),
   bug(
     'the machine gets an edge that files do not know',
-    ['persistence/sqlite/newest-schema.test.ts', 'the newest version is what the machine asks for'],
+    ['persistence/sqlite/newest-schema.test.ts', 'the newest version is what the machine generates'],
     {
       file: 'machines/job.js',
       find: `lease: 'leased', cancel: 'cancelled'`,
@@ -968,21 +971,21 @@ const histories: readonly Mutation[] = [
     'the migration ties each event to itself',
     [
       'persistence/sqlite/migration.test.ts',
-      'a file of version 1 is brought to the newest with every job and every event, each where it belongs',
+      'a file of version 1 is migrated to the newest with every job and every event, each in its place',
     ],
     { file: sqlite('migrations/0002'), find: 'earlier.seq < job_events.seq', replace: 'earlier.seq <= job_events.seq' },
   ),
 ]
 
 const runs: readonly Mutation[] = [
-  bug('jobs of different pasts share a row', eventRuns('a run is split where the past of its jobs differs'), {
+  bug('jobs of different pasts share a row', eventRuns('a run is split if the pasts of its jobs differ'), {
     file: sqlite('write/transitions'),
     find: 'const count = alike.get({ first: next, last, ...values });',
     replace: 'const count = last - next + 1;',
   }),
   bug(
     'a run that not all of its jobs take is logged whole',
-    eventRuns('of a run that not all of its jobs take, only those that do are logged'),
+    eventRuns('only those jobs of a run that take an event have it in their history'),
     {
       file: sqlite('write/transitions'),
       find: 'alike.get({ first: next, last: end, ...values }) !== count',
@@ -991,31 +994,31 @@ const runs: readonly Mutation[] = [
   ),
   bug(
     'a long history shares its marks with others',
-    eventRuns('long histories are stored singly, so that each has its marks'),
+    eventRuns('long histories are stored separately, so that each has its marks'),
     { file: sqlite('write/transitions'), find: ` AND head.seq + \${events.length} < \${markEvery}`, replace: '' },
   ),
   bug(
     'ids of events within a run are given again',
-    eventRuns('each of them has its own history and its own ids of events'),
+    eventRuns('each of them has its own history and its own event ids'),
     {
       file: sqlite('write/transitions'),
       find: 'SELECT id + length FROM event_runs',
       replace: 'SELECT id + 1 FROM event_runs',
     },
   ),
-  bug('a history goes on behind the end of a run', verify('names a history without its beginning'), {
+  bug('a history goes on behind the end of a run', verify('reports a history without its beginning'), {
     file: sqlite('read/histories'),
     find: ` AND \${id} < event_runs.id + length`,
     replace: '',
   }),
   bug(
     'a reader that comes to the midst of a run is told its beginning again',
-    eventRuns('transitions are told one by one in the order of their ids, from wherever a reader has come to'),
+    eventRuns('transitions are read one by one in the order of their ids, from any position'),
     { file: sqlite('read/rows'), find: ' AND jobs.id > :after - event_runs.id + first_job_id', replace: '' },
   ),
   bug(
     'a reader that comes to the midst of a run is not told its end',
-    eventRuns('transitions are told one by one in the order of their ids, from wherever a reader has come to'),
+    eventRuns('transitions are read one by one in the order of their ids, from any position'),
     {
       file: sqlite('read/rows'),
       find: 'event_runs.id >= coalesce((SELECT max(id) FROM event_runs WHERE id <= :after + 1), 0)',
@@ -1024,7 +1027,7 @@ const runs: readonly Mutation[] = [
   ),
   bug(
     'retention wants to remove what tells of other jobs',
-    eventRuns('retention leaves what tells of other jobs, and takes it with the last of them'),
+    eventRuns('retention keeps rows that belong to other jobs, and removes them with the last of these'),
     {
       file: sqlite('write/retention'),
       find: `AND NOT EXISTS (SELECT 1 FROM jobs WHERE \${isOfRun('event_runs')})`,

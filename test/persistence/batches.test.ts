@@ -17,7 +17,7 @@ const job = fc.record({
   idempotency: fc.option(fc.record({ key: fc.string({ unit: 'grapheme' }), content: fc.string() })),
 }) satisfies fc.Arbitrary<NewJobRow>
 
-test('batches hold just the jobs that they were made of, in their order', () => {
+test('batches hold exactly the jobs that they were made from, in order', () => {
   fc.assert(
     fc.property(fc.array(job), (jobs) => {
       const batches = intoBatches(jobs)
@@ -29,7 +29,7 @@ test('batches hold just the jobs that they were made of, in their order', () => 
   )
 })
 
-test('jobs that differ only in their payloads and keys are one batch', () => {
+test('jobs that differ only in their payloads and keys share one batch', () => {
   const keyed = (key: string) => aJob({ idempotency: { key, content: `of ${key}` } })
 
   expect(intoBatches([])).toEqual([])
@@ -46,6 +46,6 @@ test.each<Partial<NewJobRow>>([
   { timeoutMs: 1 },
   { runAt: 1 },
   { delayMs: 1 },
-])('jobs of which one has %j are two', (difference) => {
+])('jobs of which one has %j make two batches', (difference) => {
   expect(intoBatches([aJob(), aJob(difference), aJob()]).map(({ count }) => count)).toEqual([1, 1, 1])
 })

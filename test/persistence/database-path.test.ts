@@ -28,7 +28,7 @@ const bad: [path: string, fault: string][] = [
 ]
 
 describe.each(bad)('a database path %j', (path, fault) => {
-  test('is refused by the library before anything is made', async () => {
+  test('is refused by the library before anything is created', async () => {
     const before = readdirSync('.')
 
     const refused = await createJobSystem({ database: path }).catch((error) => error)
@@ -50,7 +50,7 @@ describe.each(bad)('a database path %j', (path, fault) => {
 })
 
 test.each([undefined, null, 7, '', 'a\0b', pathToFileURL('/tmp/jobs.db')])(
-  '%s is no path of a database',
+  '%s is not a valid database path',
   async (path) => {
     const refused = await createJobSystem({ database: path as never }).catch((error) => error)
 
@@ -60,13 +60,13 @@ test.each([undefined, null, 7, '', 'a\0b', pathToFileURL('/tmp/jobs.db')])(
 )
 
 test.each(['jobs.db', './a:b.db', 'C:\\data\\jobs.db', 'a b?.db', '/var/lib/jobs://x.db'])(
-  '%j is the path of a file',
+  '%j is a valid file path',
   (path) => {
     expect(readEnvironment({ DATABASE_PATH: path }, '').databasePath).toBe(path)
   },
 )
 
-test('verify refuses what is no path of a file', async () => {
+test('verify refuses what is not a valid file path', async () => {
   const verifying = promisify(execFile)(process.execPath, [...briefly, built('main.js'), 'verify', ':memory:'], {
     cwd: tempFolder(),
   })

@@ -17,7 +17,7 @@ describe('a histogram', () => {
     expect(counts).toEqual([2, 2, 1, 2, 2])
   })
 
-  test('knows how many values there were, and their sum', () => {
+  test('has the number of values and their sum', () => {
     expect(holding(1, 3, 100).snapshot()).toEqual({ bounds, counts: [1, 0, 1, 0, 1], count: 3, sum: 104 })
   })
 
@@ -34,7 +34,7 @@ describe('a histogram', () => {
     expect([before.count, histogram.snapshot().count]).toEqual([1, 2])
   })
 
-  test('on shared cells shows what the other one was given', () => {
+  test('on shared cells shows what the other one recorded', () => {
     const cells = Histogram.sharedMemory(bounds)
     const writing = new Histogram(bounds, cells)
     const reading = new Histogram(bounds, structuredClone(cells))
@@ -61,22 +61,22 @@ describe('a histogram', () => {
 })
 
 describe('a quantile', () => {
-  test('lies between the bounds of its bucket, as far in as its rank is', () => {
+  test('lies between the bounds of its bucket, as far in as its rank', () => {
     // Ten values from 2 to 5.
     const snapshot = holding(...Array(10).fill(3)).snapshot()
 
     expect([0.5, 0.9, 1].map((q) => quantile(snapshot, q))).toEqual([3.5, 4.7, 5])
   })
 
-  test('of the lowest bucket begins at 0', () => {
+  test('in the lowest bucket starts at 0', () => {
     expect(quantile(holding(1, 1).snapshot(), 0.5)).toBe(0.5)
   })
 
-  test('above all bounds is the last of them', () => {
+  test('above all bounds is the last bound', () => {
     expect(quantile(holding(11, 1e9).snapshot(), 0.99)).toBe(10)
   })
 
-  test('is null where there is no value', () => {
+  test('is null if there is no value', () => {
     expect(quantile(holding().snapshot(), 0.5)).toBeNull()
   })
 
@@ -100,7 +100,7 @@ describe('a quantile', () => {
     )
   })
 
-  test('of a difference is that of what came between', () => {
+  test('of a difference is that of the values in between', () => {
     const histogram = holding(1, 1, 1, 1)
     const before = histogram.snapshot()
     for (const value of [7, 7]) histogram.observe(value)
@@ -113,7 +113,7 @@ describe('a quantile', () => {
   })
 })
 
-test('histograms of the same bounds add up', () => {
+test('histograms with the same bounds add up', () => {
   const snapshots = [holding(1, 3), holding(3, 11)].map((histogram) => histogram.snapshot())
 
   expect(merge(bounds, snapshots)).toEqual(holding(1, 3, 3, 11).snapshot())

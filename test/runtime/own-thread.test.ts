@@ -28,7 +28,7 @@ const program = (folder: string) => `
   await system.stop()`
 
 test.each(['--require', 'NODE_OPTIONS'] as const)(
-  'no thread runs what the process was told to run first by %s, nor takes its text for a file',
+  'no thread runs what the process was told to run first by %s, or takes its text for a file',
   async (way) => {
     const folder = tempFolder()
     const preload = join(folder, 'preload.cjs')

@@ -48,7 +48,7 @@ describeWith(
       expect(failure.message).toContain('check SMTP_USER and SMTP_PASSWORD')
     })
 
-    test('with a subject of one word of 998 letters arrives, which a line of its own does not', async () => {
+    test('with a subject of one word of 998 letters arrives, although a single line does not', async () => {
       const { port, queue } = await startExim()
       const subject = 's'.repeat(998)
 

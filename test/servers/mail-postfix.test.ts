@@ -100,7 +100,7 @@ describeWith(
       expect(postfix.log()).toContain('to=<reader@example.test>')
     })
 
-    test('is sent once where the content is checked for half a minute', async () => {
+    test('is sent once if the content is checked for half a minute', async () => {
       const filter = await startFilter(30_000)
       const run = await startOurs(await startPostfix({ smtpd_proxy_filter: `127.0.0.1:${filter.port}` }))
 
@@ -130,7 +130,7 @@ describeWith(
       expect(events.find(({ event }) => event === 'fail')!.error!.message).toContain('check SMTP_FROM')
     })
 
-    test('to a recipient that it does not know is final', async () => {
+    test('to an unknown recipient fails permanently', async () => {
       const run = await startOurs(await startPostfix({ local_recipient_maps: 'inline:{known=yes}' }))
 
       const events = await run(mail, hasEnded)

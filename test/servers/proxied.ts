@@ -52,7 +52,7 @@ export function testThrough(name: string, proxy: Proxy): void {
   }
 
   describe(name, () => {
-    test('a person logs in, sees a page and uses a button', async () => {
+    test('a person can log in, see a page and use a button', async () => {
       const { send, submit, enqueue } = await start()
       const { id } = JSON.parse((await enqueue({ type: 'sleep', payload: { ms: 1 }, delay_ms: 3_600_000 })).body)
 
@@ -73,7 +73,7 @@ export function testThrough(name: string, proxy: Proxy): void {
       expect(JSON.parse((await send('GET', `/jobs/${id}`, { cookie })).body).state).toBe('cancelled')
     })
 
-    test('an event comes as it happens', async () => {
+    test('an event arrives as it happens', async () => {
       const { port, enqueue, withToken } = await start()
       const chunks: string[] = []
       const headers = { host: `${publicName}:${port}`, ...withToken }
@@ -105,7 +105,7 @@ export function testThrough(name: string, proxy: Proxy): void {
       expect(status).toBe(201)
     })
 
-    test('the refusal of a body of 20 MB is seen, and that of one without the token', async () => {
+    test('the refusal of a body of 20 MB is visible, and so is that of one without the token', async () => {
       const { send, withToken } = await start()
       const { authorization: _, ...withoutToken } = withToken
 

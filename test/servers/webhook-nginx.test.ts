@@ -80,7 +80,7 @@ function aWebhook() {
 }
 
 describeWith(['nginx'], 'a webhook to nginx', () => {
-  test('that redirects a POST by 301, 302 or 303 is final, and nothing is lost in silence', async () => {
+  test('that redirects a POST by 301, 302 or 303 fails permanently, and the error says so', async () => {
     const { url, away, calls } = await startNginx()
 
     for (const [path, origin] of [
@@ -97,7 +97,7 @@ describeWith(['nginx'], 'a webhook to nginx', () => {
     expect(calls).toEqual([])
   })
 
-  test('that redirects by 307 or 308 arrives whole, at another origin only with leave', async () => {
+  test('that redirects by 307 or 308 arrives complete, at another origin only if allowed', async () => {
     const { url, away, calls } = await startNginx()
     const arrived = { method: 'POST', path: '/new', body: '{"order":4711}' }
 
@@ -114,7 +114,7 @@ describeWith(['nginx'], 'a webhook to nginx', () => {
     }
   })
 
-  test('waits as long as Retry-After says, the longer where nginx and its application say it', async () => {
+  test('waits as long as Retry-After says, and the longer time if nginx and its application both say one', async () => {
     const { url } = await startNginx()
 
     const later = await failureOf(aWebhook(), { url: `${url}/later`, body: 1 })
@@ -125,7 +125,7 @@ describeWith(['nginx'], 'a webhook to nginx', () => {
     expect(busy).toMatchObject({ delayMs: 90_000 })
   })
 
-  test('with a body that it refuses unread is final, and the error has its status', async () => {
+  test('with a body that it refuses unread fails permanently, and the error has its status', async () => {
     const { url } = await startNginx()
 
     for (let time = 0; time < 20; time++) {

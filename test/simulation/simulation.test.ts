@@ -8,7 +8,7 @@ import { simulate } from './simulation.ts'
 const seeds = shareOf({ share: 6, whole: 60 })
 
 describe('the whole engine under a seed', () => {
-  test('breaks no invariant while things go wrong, and finishes everything when they go well', {
+  test('breaks no invariant while things fail, and finishes everything when they recover', {
     timeout: 600_000,
   }, async () => {
     const own = memoryFolder()
@@ -35,7 +35,7 @@ describe('the whole engine under a seed', () => {
     expect(untaken).toEqual(leftLeased)
   })
 
-  test('does the same again under the same seed, event by event', async () => {
+  test('repeats event by event under the same seed', async () => {
     const own = memoryFolder()
     const [first, again, other] = [await simulate(7, own), await simulate(7, own), await simulate(8, own)]
 

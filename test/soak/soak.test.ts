@@ -8,7 +8,7 @@ import { soak } from './soak.ts'
 // A small share of `npm run soak`, and of `npm run test:proof`, where nothing else takes the machine: what it does in its seconds depends on
 // that. What is flat cannot be told of so few.
 test.runIf(isWhole)(
-  'a server under a load of every kind, ended and killed in turn, loses nothing and drains',
+  'a server under loads of every kind, stopped and killed in turn, loses nothing and drains',
   {
     timeout: 120_000,
   },
@@ -41,7 +41,7 @@ describe('a figure that is sampled', () => {
     return samples.trend(name)
   }
 
-  test('is flat where it goes up and down, and stood elsewhere in the first half', () => {
+  test('is flat if it goes up and down, even at another level in the first half', () => {
     expect(sampled('rss', (minutes) => (minutes < 20 ? 20 * minutes : 200))).toMatchObject({ isFlat: true })
   })
 
@@ -50,14 +50,14 @@ describe('a figure that is sampled', () => {
     ['heap', 1],
     ['descriptors', 0.5],
     ['startWorst', 10],
-  ] as const)('is not where it grows: %s, by %d a minute', (name, slope) => {
+  ] as const)('is not flat if it grows: %s, by %d a minute', (name, slope) => {
     const { growth, isFlat } = sampled(name, (minutes) => 50 + slope * minutes)
 
     expect(isFlat).toBe(false)
     expect(growth).toBeCloseTo(20 * slope, 0)
   })
 
-  test('is not flat where there was nothing to sample', () => {
+  test('is not flat if there was nothing to sample', () => {
     expect(new Samples(lengthMs).trend('rss')).toMatchObject({ isFlat: false })
   })
 })

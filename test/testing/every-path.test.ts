@@ -23,7 +23,7 @@ function aBank({ looksAtTokens }: { looksAtTokens: boolean }) {
   return { charge, charged, reset }
 }
 
-test('finds nothing in a handler whose effect is idempotent', async () => {
+test('finds no fault in a handler whose effect is idempotent', async () => {
   const { charge, charged, reset } = aBank({ looksAtTokens: true })
   const paths: Path[] = []
 

@@ -18,7 +18,7 @@ async function aTestSystem(options: TestSystemOptions): Promise<TestSystem> {
 }
 
 describe('a test system', () => {
-  test('drains what may run now and what that enqueues, and leaves what waits for the time', async () => {
+  test('drains what may run now and what that enqueues, and leaves what waits for a later time', async () => {
     const ran: string[] = []
     const t: TestSystem = await aTestSystem({
       handlers: [
@@ -70,7 +70,7 @@ describe('a test system', () => {
     expect((await t.system.explain(1)).summary).toContain('13:00')
   })
 
-  test('lets retries come in their time, and waits for the end of a job', async () => {
+  test('runs retries at their time, and waits for the end of a job', async () => {
     let calls = 0
     const t = await aTestSystem({
       handlers: [
@@ -89,7 +89,7 @@ describe('a test system', () => {
     expect(t.clock.now()).toBeGreaterThan(Date.UTC(2030, 0, 1))
   })
 
-  test('times an attempt out by its clock', async () => {
+  test('times out an attempt by its clock', async () => {
     const t = await aTestSystem({
       handlers: [
         aHandler('hangs', (_, { signal }) => new Promise((resolve) => signal.addEventListener('abort', resolve))),
@@ -125,7 +125,7 @@ describe('a test system', () => {
     expect(await t.system.verify()).toMatchObject({ violations: [] })
   })
 
-  test('says which crash point it has, and when there is nothing to crash', async () => {
+  test('lists its crash points, and says when there is nothing to crash', async () => {
     const t = await aTestSystem({ handlers: [aHandler('work', () => {})] })
 
     await expect(t.crash('in between' as never)).rejects.toThrow(/must be one of before effect; after effect, before/)
@@ -149,7 +149,7 @@ describe('a test system', () => {
     expect(readdirSync(place)).toEqual([])
   })
 
-  test('refuses what it cannot work with, and leaves no file', async () => {
+  test('refuses bad arguments, and leaves no file', async () => {
     await expect(createTestSystem({ handlers: {} as never })).rejects.toThrow(/handlers is \{\}; it must be an array/)
     const t = await aTestSystem({ handlers: [aHandler('work', () => {})] })
     await expect(t.advance('two hours')).rejects.toThrow(/a duration must be a number of ms, or text such as/)
@@ -163,7 +163,7 @@ describe('a handler alone', () => {
     run: ({ width }, { attempt, idempotencyToken }) => `${width} ${attempt} ${idempotencyToken}`,
   })
 
-  test('runs once with the payload that its schema makes', async () => {
+  test('runs once with the payload that its schema returns', async () => {
     expect(await runHandler(resize, { width: 3 })).toBe('3 1 test.1')
     expect(await runHandler(resize, { width: 3 }, { attempt: 2 })).toBe('3 2 test.1')
   })

@@ -29,8 +29,8 @@ const busy = (ready: number) => (n: number) => ({ ready, arrived: n })
 /** All that is ready was requeued, or has been so for long. */
 const quiet = (ready: number) => () => ({ ready, arrived: 7 })
 
-describe('a step of a bulk action, while other work comes,', () => {
-  test('grows while steps are quick, to 500 jobs, and shrinks where they meet others, to 100', async () => {
+describe('a step of a bulk action, while other work arrives,', () => {
+  test('grows to 500 jobs while steps are quick, and shrinks to 100 when others have to wait', async () => {
     const { throttle, step, next } = aThrottle(busy(0))
     const sizes = [throttle.jobsMax]
 
@@ -43,7 +43,7 @@ describe('a step of a bulk action, while other work comes,', () => {
     expect(sizes).toEqual([100, 200, 400, 500, 500, 500, 250, 125, 100, 200])
   })
 
-  test('that queues jobs waits until few are ready', async () => {
+  test('waits until few jobs are ready if it queues jobs', async () => {
     const { time, next } = aThrottle((n) => ({ ready: [9_000, 900, 250][n - 1]!, arrived: n }))
 
     await next()
@@ -51,7 +51,7 @@ describe('a step of a bulk action, while other work comes,', () => {
     expect(time.waited).toBe(20)
   })
 
-  test('waits for a second at most, where nobody runs what is ready', async () => {
+  test('waits for a second at most if nobody runs the ready jobs', async () => {
     const { time, next } = aThrottle(busy(9_000))
 
     await next()
@@ -59,7 +59,7 @@ describe('a step of a bulk action, while other work comes,', () => {
     expect(time.waited).toBe(otherWorkMs)
   })
 
-  test('waits no longer once it is stopped', async () => {
+  test('stops waiting once the action is stopped', async () => {
     const { time, next } = aThrottle(busy(9_000))
 
     await next(() => time.at < 50)
@@ -67,7 +67,7 @@ describe('a step of a bulk action, while other work comes,', () => {
     expect(time.waited).toBe(50)
   })
 
-  test('that queues none does not wait for what is ready', async () => {
+  test('does not wait for ready jobs if it queues none', async () => {
     const { time, throttle } = aThrottle(busy(9_000))
 
     await throttle.untilNext('cancel', () => true)
@@ -84,8 +84,8 @@ describe('a step of a bulk action, while other work comes,', () => {
   })
 })
 
-describe('while no other work comes a bulk action', () => {
-  test('waits for nothing, though nobody runs what it queued: a second in all, to see that nothing comes', async () => {
+describe('while no other work arrives a bulk action', () => {
+  test('does not wait, even if nobody runs what it queued', async () => {
     const { throttle, step, time, next } = aThrottle(quiet(9_000))
     let moved = 0
 
@@ -109,7 +109,7 @@ describe('while no other work comes a bulk action', () => {
     expect(throttle.restMs(30)).toBe(10)
   })
 
-  test('goes at the pace of two again from the first job that comes, for a second', async () => {
+  test('slows down for a second after a job arrives', async () => {
     let arrived = 7
     const { throttle, time, next } = aThrottle(() => ({ ready: 9_000, arrived }))
     await next()

@@ -32,8 +32,8 @@ function aBulk(count: number, store: Partial<BulkParts['store']> = {}, inTurn: B
   return { bulk, steps }
 }
 
-describe('a bulk command', () => {
-  test('moves at most 500 jobs at a time, each of those that it counted, newest first', async () => {
+describe('a bulk action', () => {
+  test('changes at most 500 jobs at a time, each of those it counted, newest first', async () => {
     const { bulk, steps } = aBulk(50_321)
     await bulk.settled()
 
@@ -45,7 +45,7 @@ describe('a bulk command', () => {
     expect(bulk).toMatchObject({ phase: 'done', more: false, upTo: 50_321, lookedTo: 1, moved: 50_321 })
   })
 
-  test('takes the newest million of what matches, and says that there is more', async () => {
+  test('changes the newest million of what matches, and says that there are more', async () => {
     const { bulk, steps } = aBulk(1_000_001)
     await bulk.settled()
 
@@ -56,7 +56,7 @@ describe('a bulk command', () => {
     expect(steps.flat().at(-1)).toBe(2)
   })
 
-  test('takes a million that is all there is without saying so', async () => {
+  test('changes a million if there are no more, without saying that there are', async () => {
     const { bulk } = aBulk(1_000_000)
 
     await bulk.settled()
@@ -64,7 +64,7 @@ describe('a bulk command', () => {
     expect(bulk).toMatchObject({ phase: 'ready', matched: 1_000_000, more: false })
   })
 
-  test('fails where the jobs cannot be read, and has moved nothing', async () => {
+  test('fails if the jobs cannot be read, and has changed nothing', async () => {
     const { bulk, steps } = aBulk(3, { matching: async () => Promise.reject(new UnavailableError('no disk')) })
 
     await bulk.settled()
@@ -73,7 +73,7 @@ describe('a bulk command', () => {
     expect(steps).toEqual([])
   })
 
-  test('fails where a step cannot be stored, and says what was moved before', async () => {
+  test('fails if a step cannot be stored, and says what was changed before', async () => {
     let calls = 0
     const { bulk } = aBulk(2_000, {
       async command(_, ids) {
@@ -90,7 +90,7 @@ describe('a bulk command', () => {
     expect(calls).toBe(3)
   })
 
-  test('that is stopped while it counts looks no further, and forgets what it is told then', async () => {
+  test('that is stopped while it counts reads no further, and ignores what it is told then', async () => {
     const page = deferred<{ ids: number[]; from: number; next: number }>()
     const { bulk } = aBulk(3, { matching: () => page.promise })
 
@@ -101,7 +101,7 @@ describe('a bulk command', () => {
     expect(bulk).toMatchObject({ phase: 'stopped', matched: 0, error: null })
   })
 
-  test('that is stopped while it waits for its turn moves nothing more', async () => {
+  test('that is stopped while it waits for its turn changes nothing more', async () => {
     const turn = deferred()
     let isHeld = false
     const { bulk, steps } = aBulk(3, {}, (step) => (isHeld ? turn.promise.then(step) : step()))

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { BulkIds } from '../../../src/engine/bulk/falling-ids.ts'
 
-test('ids come out as they went in, whatever lies between them and however they are taken', () => {
+test('ids come out as they went in, whatever the gaps between them and however they are read', () => {
   const anId = fc.oneof(fc.integer({ min: 1, max: 2_000 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }))
   const falling = fc.uniqueArray(anId, { maxLength: 300 }).map((ids) => ids.sort((a, b) => b - a))
   fc.assert(

@@ -31,7 +31,7 @@ function aTimer() {
 }
 
 describe('the timer of an attempt', () => {
-  test('fires once when its time is over, whatever stood still before it began', () => {
+  test('fires once when its time is over, whatever stopped the process before it began', () => {
     const { fired, pass } = aTimer()
 
     pass(9_999)
@@ -43,7 +43,7 @@ describe('the timer of an attempt', () => {
     expect(fired).toEqual([0])
   })
 
-  test('fires later by what the process did not run, however often', () => {
+  test('fires later by the time in which the process did not run, however often it stopped', () => {
     const { fired, pass, stop } = aTimer()
     pass(2_000)
     stop(3_000)
@@ -59,7 +59,7 @@ describe('the timer of an attempt', () => {
     expect(fired).toEqual([63_000])
   })
 
-  test('begins again with a stop that comes while it makes good an earlier one', () => {
+  test('extends again for a stop that comes while it makes up for an earlier one', () => {
     const { fired, pass, stop } = aTimer()
     stop(5_000)
     pass(10_000 + settleMs)
@@ -73,7 +73,7 @@ describe('the timer of an attempt', () => {
     expect(fired).toEqual([7_000])
   })
 
-  test('lets a loop that was blocked read what has come before it fires, and tells of it', () => {
+  test('lets a blocked loop read what has arrived before it fires, and reports the blocked time', () => {
     const { fired, pass, block } = aTimer()
     block(12_000)
 
@@ -85,7 +85,7 @@ describe('the timer of an attempt', () => {
     expect(fired).toEqual([12_000])
   })
 
-  test('fires though a handler blocks the loop again and again, and yields in between', () => {
+  test('fires even if a handler blocks the loop again and again, and yields in between', () => {
     const { fired, pass, block } = aTimer()
     for (let second = 0; second < 20 && fired.length === 0; second++) {
       block(900)
@@ -95,7 +95,7 @@ describe('the timer of an attempt', () => {
     expect(fired).toHaveLength(1)
   })
 
-  test('never fires once it is cleared, also while it waits a second time', () => {
+  test('never fires once it is cleared, even while it waits a second time', () => {
     const { timer, fired, pass, stop } = aTimer()
     stop(1_000)
     pass(10_000 + 1)

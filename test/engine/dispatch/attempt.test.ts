@@ -41,13 +41,13 @@ interface Told {
 }
 
 describe('an attempt', () => {
-  test('whose handler resolves succeeded, whatever it returns', async () => {
+  test('whose handler resolves succeeds, whatever it returns', async () => {
     for (const returned of [undefined, null, 0, 'x', new Error('a value, not thrown'), new PermanentError('neither')]) {
       expect(await outcomeOf(() => Promise.resolve(returned))).toEqual({ id: 7, leaseToken: 70, event: 'succeed' })
     }
   })
 
-  test('whose handler is synchronous counts like any other', async () => {
+  test('with a synchronous handler counts like any other', async () => {
     expect(await outcomeOf(() => 5)).toMatchObject({ event: 'succeed' })
     expect(
       await outcomeOf(() => {
@@ -99,7 +99,7 @@ describe('an attempt', () => {
     ['an error whose getters throw', Object.defineProperty(new Error(), 'message', { get: throws })],
     ['a Proxy that throws at everything', new Proxy(new Error(), { get: throws, has: throws, getPrototypeOf: throws })],
     ['a revoked Proxy', revokedProxy()],
-  ])('that throws %s failed, and its slot is free', async (_, thrown) => {
+  ])('that throws %s fails, and its slot is free', async (_, thrown) => {
     const { settled } = await run(() => Promise.reject(thrown))
 
     expect(settled).toEqual([
@@ -117,7 +117,7 @@ describe('an attempt', () => {
     expect(settled[0]!.event!.error!.message.length).toBeLessThanOrEqual(2_000)
   })
 
-  test('that throws tells where, down to its handler and not the engine', async () => {
+  test('that throws reports where, down to its handler but not the engine', async () => {
     function charge() {
       throw new TypeError('no card')
     }
@@ -134,7 +134,7 @@ describe('an attempt', () => {
     expect(await stackOf(late)).toEqual([expect.stringMatching(/^at charge /), expect.stringMatching(/^at .*late /)])
   })
 
-  test('is told which one it is, and by a token that all attempts of the job share', async () => {
+  test('gets its number, and a token that all attempts of the job share', async () => {
     const seen: JobContext[] = []
     const handler = aHandler((_, context) => void seen.push(context))
     await run(handler, { attempt: 0 })
@@ -147,7 +147,7 @@ describe('an attempt', () => {
     expect(new Set(seen.map(({ idempotencyToken }) => idempotencyToken))).toEqual(new Set(['f00d.7']))
   })
 
-  test('gets a payload of its own: what an earlier one did to its payload is gone', async () => {
+  test('gets a separate copy of the payload: changes by an earlier attempt are gone', async () => {
     const seen: unknown[] = []
     const handler = aHandler((payload: { list: number[] }) => {
       seen.push(structuredClone(payload))
@@ -161,7 +161,7 @@ describe('an attempt', () => {
     expect(seen).toEqual([{ list: [] }, { list: [] }])
   })
 
-  test('gives its handler the payload as the schema makes it', async () => {
+  test('gives its handler the payload as the schema returns it', async () => {
     const seen: unknown[] = []
     const payload = z.object({ at: z.iso.datetime().transform((text) => new Date(text)), n: z.int().default(3) })
     const handler = defineHandler({ type: 'work', payload, run: (given) => void seen.push(given) })
@@ -171,7 +171,7 @@ describe('an attempt', () => {
     expect(seen).toEqual([{ at: new Date('2030-01-01T00:00:00Z'), n: 3 }])
   })
 
-  test('names the job to whatever its handler left behind', async () => {
+  test('makes the job known to everything its handler left behind', async () => {
     const left: unknown[] = []
     await run(() => void setImmediate().then(() => left.push(currentJob.getStore()?.id)))
     await setImmediate()
@@ -197,7 +197,7 @@ describe('an error that says what to do', () => {
     })
   })
 
-  test('a class of one’s own that extends PermanentError does so too', async () => {
+  test('a user’s class that extends PermanentError does too', async () => {
     class Gone extends PermanentError {}
 
     expect(await outcomeOf(() => Promise.reject(new Gone('g')))).toMatchObject({
@@ -206,7 +206,7 @@ describe('an error that says what to do', () => {
     })
   })
 
-  test('a payload that the handler no longer takes rejects the job, and does not run it', async () => {
+  test('a payload that the handler no longer accepts rejects the job, and does not run it', async () => {
     let ran = false
     const handler = defineHandler({
       type: 'work',
@@ -226,7 +226,7 @@ describe('an error that says what to do', () => {
   test.each<[string, () => Errors | Promise<Errors>]>([
     ['another copy of the package', errorsOfAnotherCopy],
     ['another realm', errorsOfAnotherRealm],
-  ])('says so too where it is of %s', async (_, load) => {
+  ])('says so even if it is of %s', async (_, load) => {
     const { PermanentError, RetryAfterError, SnoozeError } = await load()
     const outcome = (thrown: unknown) => outcomeOf(() => Promise.reject(thrown))
 
@@ -239,11 +239,11 @@ describe('an error that says what to do', () => {
     new PayloadError([{ path: 'payload.x', message: 'is wrong' }]),
     new UnknownTypeError('nobody', []),
     new InvalidInputError([{ path: 'queue', message: 'is wrong' }]),
-  ])('is none that tells of another job, which the handler tried to enqueue: %s', async (error) => {
+  ])('does not count if it is about another job, which the handler tried to enqueue: %s', async (error) => {
     expect(await outcomeOf(() => Promise.reject(error))).toMatchObject({ event: 'fail', error: { name: error.name } })
   })
 
-  test('a schema that throws fails the attempt: it may be mended', async () => {
+  test('a schema that throws fails the attempt: it may be corrected', async () => {
     const payload = z.unknown().transform(throws)
     const handler = { ...aHandler(() => 1), payload }
 
@@ -292,7 +292,7 @@ describe('an error that says what to do', () => {
     expect(snooze).toEqual({ id: 7, leaseToken: 70, event: 'snooze', delayMs: Math.max(delayMs, 1_000), ...told })
   })
 
-  test('one whose delay cannot be read waits as long as any failure', async () => {
+  test('an error whose delay cannot be read waits as long as any failure', async () => {
     const error = Object.defineProperty(new SnoozeError(5), 'delayMs', { get: throws })
 
     expect(await outcomeOf(() => Promise.reject(error))).toMatchObject({ event: 'snooze', delayMs: 1_000 })
@@ -305,7 +305,7 @@ describe('an error that says what to do', () => {
     [60_000, 59_999, 60_000],
     [60_000, 70_000, 70_000],
   ])(
-    'SnoozeError of %d ms after %d transitions waits %d: a history grows ever slower',
+    'SnoozeError of %d ms after %d transitions waits %d: a history grows ever more slowly',
     async (asked, leaseToken, delayMs) => {
       const { settled } = await run(() => Promise.reject(new SnoozeError(asked)), { leaseToken })
 
@@ -347,7 +347,7 @@ describe('a handler of which nothing has run', () => {
       }),
       'an iterator',
     ],
-  ])('since it returned %s failed, and says so', async (_, handler, what) => {
+  ])('fails if it returned %s, and says so', async (_, handler, what) => {
     expect(await outcomeOf(handler)).toMatchObject({
       event: 'fail',
       error: { name: 'TypeError', message: `its handler returned ${what}, none of which has run` },
@@ -360,13 +360,13 @@ describe('a handler of which nothing has run', () => {
     ['a stream', () => Readable.from([1])],
     ['an object with a next', () => ({ next: 5 })],
     ['a class instance', () => new (class Result {})()],
-  ])('is none that returned %s', async (_, handler) => {
+  ])('does not include one that returned %s', async (_, handler) => {
     expect(await outcomeOf(handler)).toMatchObject({ event: 'succeed' })
   })
 })
 
 describe('the delay after a failure', () => {
-  test('is the handler’s, told which attempt failed and given the system’s randomness', async () => {
+  test('is the handler’s, which gets the failed attempt and the system’s randomness', async () => {
     const backoffMs = vi.fn((attempt: number, random: () => number) => attempt * 1_000 + random() * 100)
 
     const { settled } = await run({ ...failing(), backoffMs }, { attempt: 1 })
@@ -375,7 +375,7 @@ describe('the delay after a failure', () => {
     expect(backoffMs).toHaveBeenCalledTimes(1)
   })
 
-  test('is the settings’ where the handler has none', async () => {
+  test('is the settings’ if the handler has none', async () => {
     expect((await run(failing())).settled[0]!.event).toMatchObject({ delayMs: settingsBackoffMs })
   })
 
@@ -390,7 +390,7 @@ describe('the delay after a failure', () => {
     ['gives Infinity', () => Number.POSITIVE_INFINITY, 'gave Infinity'],
     ['gives less than nothing', () => -1, 'gave -1'],
     ['gives what cannot be looked at', () => revokedProxy(), 'gave an object'],
-  ])('is the settings’ where the handler’s backoff %s, and its error and the log say so', async (_, backoff, fault) => {
+  ])('is the settings’ if the handler’s backoff %s, and its error and the log say so', async (_, backoff, fault) => {
     const { settled, log } = await run({ ...failing(), backoffMs: backoff as () => number })
 
     expect(settled[0]!.event).toMatchObject({
@@ -401,7 +401,7 @@ describe('the delay after a failure', () => {
     expect(log).toEqual([{ fault: `its backoffMs ${fault}` }])
   })
 
-  test('is the settings’ after a timeout too where the handler’s backoff is broken', async () => {
+  test('is the settings’ after a timeout too if the handler’s backoff is broken', async () => {
     useFakeTimers()
     const handler = {
       ...aHandler((_, { signal }) => new Promise((_, reject) => signal.addEventListener('abort', reject))),
@@ -421,11 +421,11 @@ describe('the delay after a failure', () => {
     ['gives a thousand years', () => century * 10, century],
     ['gives a fraction', () => 1.4, 1],
     ['gives none', () => 0, 0],
-  ])('is one where the handler’s backoff %s', async (_, backoffMs, delayMs) => {
+  ])('is valid if the handler’s backoff %s', async (_, backoffMs, delayMs) => {
     expect((await run({ ...failing(), backoffMs })).settled[0]!.event).toMatchObject({ event: 'fail', delayMs })
   })
 
-  test('is asked of the handler as its method', async () => {
+  test('is requested from the handler as a method call', async () => {
     const handler = {
       ...failing(),
       baseMs: 40,
@@ -439,7 +439,7 @@ describe('the delay after a failure', () => {
 })
 
 describe('the signal', () => {
-  test('is made when it is asked for, and once', async () => {
+  test('is created when it is first read, and only once', async () => {
     const made = vi.spyOn(globalThis, 'AbortController')
     let same = false
 
@@ -454,7 +454,7 @@ describe('the signal', () => {
     made.mockRestore()
   })
 
-  test('has fired already where it is asked for after the abort', async () => {
+  test('has already fired if it is first read after the abort', async () => {
     let late: AbortSignal | undefined
     const { attempt } = await run(async (_, context) => {
       await setImmediate()
@@ -484,7 +484,7 @@ describe('the signal', () => {
 })
 
 describe('an attempt that is aborted', () => {
-  test('because its lease is lost has nothing to report but its end', async () => {
+  test('because its lease is lost reports only that it has ended', async () => {
     for (const end of [() => 1, () => Promise.reject(new Error('e')), () => Promise.reject(new PermanentError('p'))]) {
       const { attempt, settled } = await run(() => setImmediate().then(end))
       attempt.abort(new JobCancelledError(), true)
@@ -495,7 +495,7 @@ describe('an attempt that is aborted', () => {
     }
   })
 
-  test('by a shutdown gives the job back where it throws, and succeeds where it gets done', async () => {
+  test('by a shutdown gives the job back if it throws, and succeeds if it finishes', async () => {
     const abortedThen = async (end: (signal: AbortSignal) => unknown) => {
       const { attempt, settled } = await run((_, { signal }) => setImmediate().then(() => end(signal)))
       attempt.abort(new ShutdownError(), false)
@@ -515,7 +515,7 @@ describe('an attempt that takes too long', () => {
   beforeEach(() => useFakeTimers())
   afterEach(() => useRealTimers())
 
-  test('has its signal fired at its timeout, and failed when it ends then', async () => {
+  test('has its signal fired at its timeout, and fails when it ends after that', async () => {
     let reason: unknown
     const told = start((_, { signal }) => {
       return new Promise((_, reject) => {
@@ -561,7 +561,7 @@ describe('an attempt that takes too long', () => {
     expect([told.settled.length, told.ended.length]).toEqual([1, 0])
   })
 
-  test('tells since when it runs, how long it may, and since when and why it was told to stop', async () => {
+  test('reports since when it runs, how long it may, and when and why it was told to stop', async () => {
     const from = Date.now()
     const { attempt } = start(() => new Promise(() => {}))
     const before = [attempt.startedAt - from, attempt.timeoutMs, attempt.aborted]
@@ -573,7 +573,7 @@ describe('an attempt that takes too long', () => {
     expect(attempt.aborted).toEqual({ at: from + 1_000, reason: expect.any(AttemptTimeoutError) })
   })
 
-  test('and ends after all frees its slot once, with no second outcome', async () => {
+  test('but finally ends frees its slot once, without a second outcome', async () => {
     for (const end of [() => 'done', throws]) {
       let finish = () => {}
       const told = start(() => new Promise<void>((resolve) => (finish = resolve)).then(end))
@@ -590,7 +590,7 @@ describe('an attempt that takes too long', () => {
     ['resolves', () => 'done'],
     ['throws PermanentError', () => Promise.reject(new PermanentError('p'))],
     ['throws SnoozeError', () => Promise.reject(new SnoozeError(0))],
-  ])('failed though it then %s within its grace', async (_, end) => {
+  ])('fails even if it then %s within its grace', async (_, end) => {
     const told = start(() => new Promise((resolve) => setTimeout(resolve, 1_500)).then(end))
 
     await vi.advanceTimersByTimeAsync(1_500)
@@ -600,7 +600,7 @@ describe('an attempt that takes too long', () => {
     ])
   })
 
-  test('is limited by the job’s own timeout, else its handler’s, else the settings’', async () => {
+  test('is limited by the job’s own timeout, otherwise its handler’s, otherwise the settings’', async () => {
     const timeoutOf = async (job: Partial<LeasedJob>, handler: Partial<Handler>) => {
       let abortedAt: number | undefined
       const from = Date.now()
@@ -625,7 +625,7 @@ describe('an attempt that takes too long', () => {
     expect(await timeoutOf({}, {})).toBe(1_000)
   })
 
-  test('and is given back by a shutdown before its timeout is released, not failed', async () => {
+  test('but is given back by a shutdown before its timeout is released, not failed', async () => {
     const told = start(() => new Promise(() => {}))
     told.attempt.abort(new ShutdownError(), false)
 
@@ -634,7 +634,7 @@ describe('an attempt that takes too long', () => {
     expect(told.settled).toMatchObject([{ event: { event: 'release' }, ended: false }])
   })
 
-  test('after it was cancelled keeps its slot beyond its grace, with nothing to report', async () => {
+  test('after it was cancelled keeps its slot beyond its grace, and reports nothing', async () => {
     const told = start(() => new Promise(() => {}))
     told.attempt.abort(new JobCancelledError(), true)
 
@@ -643,7 +643,7 @@ describe('an attempt that takes too long', () => {
     expect(told.settled).toMatchObject([{ event: null, ended: false }])
   })
 
-  test('leaves no timer behind when it ends in time', async () => {
+  test('leaves no timer behind if it ends in time', async () => {
     start(() => 1)
     await vi.advanceTimersByTimeAsync(0)
 
@@ -652,7 +652,7 @@ describe('an attempt that takes too long', () => {
 })
 
 describe('the metrics', () => {
-  test('count a given-up attempt and the next one of the same job apart', () => {
+  test('count an abandoned attempt and the next one of the same job separately', () => {
     const stats = new RunStats()
     const [old, next] = [aLeasedJob({ leaseToken: 1 }), aLeasedJob({ leaseToken: 2 })]
 
@@ -666,7 +666,7 @@ describe('the metrics', () => {
     expect([both, one, stats.active, stats.avgExecutionMs]).toEqual([2, 1, 0, 20])
   })
 
-  test('have the durations of each type with a handler here, and of no other', () => {
+  test('have the durations of each type with a handler here, and of no others', () => {
     const stats = new RunStats(['work', 'idle'])
     for (const [type, runAt, tookMs] of [
       ['work', 60, 7],
@@ -688,7 +688,7 @@ describe('the metrics', () => {
     expect([timeInQueue.count, timeInQueue.sum, execution.count, execution.sum]).toEqual([2, 41, 2, 10])
   })
 
-  test('are nought before anything ran', () => {
+  test('are zero before anything has run', () => {
     const { active, avgExecutionMs, avgTimeInQueueMs } = new RunStats()
 
     expect([active, avgExecutionMs, avgTimeInQueueMs]).toEqual([0, 0, 0])

@@ -30,17 +30,17 @@ beforeAll(async () => {
 })
 
 describe('laying out', () => {
-  test('takes one thread for all charts, which ends by itself', async () => {
+  test('uses one thread for all charts, which then ends', async () => {
     expect(threads).toHaveLength(1)
     expect(await Promise.all(exits)).toEqual([0])
   })
 
-  test('lets the loop go on meanwhile', () => {
+  test('does not block the loop', () => {
     // It takes hundreds of milliseconds; were it done here, the loop would turn once or twice for each chart.
     expect(turns).toBeGreaterThan(100)
   })
 
-  test('is done once: what was laid out stays', async () => {
+  test('is done once: a finished layout is kept', async () => {
     expect(all[0]).toBe(all.at(-1))
     expect(await layoutOf(charts.job)).toBe(all[0])
     expect(threads).toHaveLength(1)
@@ -48,7 +48,7 @@ describe('laying out', () => {
 })
 
 describe.each(Object.values(charts))('the layout of the chart $id', (chart) => {
-  test('has a place for every node and a way for every edge', async () => {
+  test('has a place for every node and a path for every edge', async () => {
     const { nodes, edges } = await layoutOf(chart)
 
     expect(nodes.map(({ id }) => id)).toEqual(expect.arrayContaining(chart.nodes.map(({ id }) => id)))
@@ -61,7 +61,7 @@ describe.each(Object.values(charts))('the layout of the chart $id', (chart) => {
     }
   })
 
-  test('lays nothing over anything else, and all of it inside', async () => {
+  test('has no overlaps, and everything inside its frame', async () => {
     const { nodes, width, height } = await layoutOf(chart)
     const left = (node: NodeLayout) => node.x - node.width / 2
     const top = (node: NodeLayout) => node.y - node.height / 2
@@ -88,7 +88,7 @@ describe.each(Object.values(charts))('the layout of the chart $id', (chart) => {
   })
 })
 
-test('the way that a job should go is one straight line from left to right', async () => {
+test('shows a job’s usual way as one straight line from left to right', async () => {
   const { nodes } = await layoutOf(charts.job)
   const way = ['new', 'queued', 'leased', 'running', 'succeeded'].map((id) => nodes.find((node) => node.id === id)!)
 

@@ -45,7 +45,7 @@ describe.each(Object.values(charts))('the picture of the chart $id', (chart) => 
     }
   })
 
-  test('has no style but the one that its policy permits', async () => {
+  test('has only the style that its policy permits', async () => {
     const svg = (await templateOfChart(chart)).render(empty)
     const [style, ...more] = elementsOf(parseXml(svg)).filter(({ name }) => name === 'style')
 
@@ -56,7 +56,7 @@ describe.each(Object.values(charts))('the picture of the chart $id', (chart) => 
     expect(svg).not.toMatch(/ style=| on\w+=|<script|href/)
   })
 
-  test('leaves its style out where a page has it', async () => {
+  test('omits its style if the page has it', async () => {
     const svg = (await templateOfChart(chart)).render(empty, { inline: true })
 
     expect(svg).not.toContain('<style')
@@ -64,7 +64,7 @@ describe.each(Object.values(charts))('the picture of the chart $id', (chart) => 
   })
 })
 
-test('a picture shows what it is told of states and edges, and only there', async () => {
+test('a picture shows the given states and edges, and only there', async () => {
   const svg = parseXml(
     (await templateOfChart(charts.job)).render({
       label: 'in words',
@@ -87,7 +87,7 @@ test('a picture shows what it is told of states and edges, and only there', asyn
   expect(svg.children.at(-1)!.text).toBe('below')
 })
 
-test('no word that is put into a picture can become markup', () => {
+test('no text in a picture can become markup', () => {
   const hostile = `</title><script>"'&amp;`
   const node = { tags: [], initial: true, final: false, isOrigin: false }
   const chart: Chart = {
@@ -132,7 +132,7 @@ test('a line grows with the logarithm of how often it was taken, and stays a lin
   expect(widths.at(-1)).toBeLessThan(9)
 })
 
-test('a count that has no room is shortened, and told whole to those who do not see it', async () => {
+test('a count that does not fit is shortened, but announced in full to screen readers', async () => {
   const counts = [
     { from: 'running', event: 'succeed', to: 'succeeded', count: 1_234_567_890 },
     { from: 'running', event: 'fail', to: 'dead', count: 1_234_567 },

@@ -40,7 +40,7 @@ async function serveApp(listener: RequestListener): Promise<string> {
 }
 
 describe('fetch', () => {
-  test('creates jobs and shows them, whatever name the app has', async () => {
+  test('creates jobs and shows them, whatever the app’s host name is', async () => {
     const { fetch } = anHttp()
 
     const created = await fetch(aRequest('/jobs', { method: 'POST', headers: json, body: aJob }))
@@ -50,7 +50,7 @@ describe('fetch', () => {
     expect(await shown.json()).toMatchObject({ type: 'echo', state: 'scheduled' })
   })
 
-  test('allows the names that it is given, and no others', async () => {
+  test('allows the host names in its list, and no others', async () => {
     const { fetch } = anHttp({ allowedHosts: ['app.example'] })
 
     expect((await fetch(aRequest('/livez'))).status).toBe(200)
@@ -58,7 +58,7 @@ describe('fetch', () => {
     expect([other.status, ((await other.json()) as { code: string }).code]).toEqual([403, 'forbidden_host'])
   })
 
-  test('says how to mount it where the body was read before', async () => {
+  test('says how to mount it if the body was already read', async () => {
     const request = aRequest('/jobs', { method: 'POST', headers: json, body: aJob })
     await request.text()
 
@@ -70,7 +70,7 @@ describe('fetch', () => {
     )
   })
 
-  test('streams events until its request is aborted, or its answer given up', async () => {
+  test('streams events until its request is aborted or its answer is cancelled', async () => {
     const { fetch } = anHttp()
     const read = async (stop: AbortController, cancel: boolean) => {
       const answer = await fetch(aRequest('/events', { signal: stop.signal }))
@@ -92,7 +92,7 @@ describe('fetch', () => {
     expect(headers.get('connection')).toBeNull()
   })
 
-  test('ends its streams when it is closed, and begins none after', async () => {
+  test('ends its streams when it is closed, and starts none after that', async () => {
     const http = createHttp(system)
     const answer = await http.fetch(aRequest('/events'))
     const text = answer.text()
@@ -114,7 +114,7 @@ describe('fetch', () => {
     expect((await answer).status).toBe(400)
   })
 
-  test('has the API alone where pages are not wanted', async () => {
+  test('has only the API if pages are turned off', async () => {
     const { fetch } = anHttp({ pages: false })
 
     for (const path of ['/', '/docs', '/dashboard/jobs', '/login', '/assets/app.js']) {
@@ -129,7 +129,7 @@ describe('a log-in in an app', () => {
   const apiToken = 'a-token-of-enough-length'
   const form = { 'content-type': 'application/x-www-form-urlencoded' }
 
-  test('gives a cookie for the path it is mounted at, by https a secure one, and it leads back there', async () => {
+  test('sets a cookie for its mount path, a secure one with https, and redirects back there', async () => {
     const { fetch } = anHttp({ apiToken, basePath: '/admin/jobs' })
     const asked = await fetch(aRequest('/admin/jobs/dashboard/jobs'))
     const body = `token=${apiToken}&next=/dashboard/jobs`
@@ -149,7 +149,7 @@ describe('behind a proxy that adds a path', () => {
     ['all of it', '/tools/admin/jobs'],
     ['what the app is mounted at', '/admin/jobs'],
     ['nothing', ''],
-  ])('every link has the whole path, whether there comes in %s', async (_, prefix) => {
+  ])('every link has the whole path, even if the request has %s', async (_, prefix) => {
     const { fetch } = anHttp({ basePath: '/tools/admin/jobs/' })
 
     const page = await fetch(aRequest(`${prefix}/dashboard/jobs?state=dead`))
@@ -160,7 +160,7 @@ describe('behind a proxy that adds a path', () => {
     expect(links.length).toBeGreaterThan(5)
   })
 
-  test('the last part of such a path may be the name of one of its own', async () => {
+  test('the last part of such a path may be the name of one of its own paths', async () => {
     const { fetch } = anHttp({ basePath: '/tools/jobs' })
 
     expect((await fetch(aRequest('/tools/jobs/jobs/1'))).status).toBe(200)
@@ -189,7 +189,7 @@ describe('a body that a parser of the app has read', () => {
     expect([answer.status, await answer.json()]).toEqual([201, expect.objectContaining({ state: 'scheduled' })])
   })
 
-  test('is taken from the request where a form was sent', async () => {
+  test('is taken from the request if a form was sent', async () => {
     const { requestListener } = anHttp()
     const { id } = await system.enqueue({ type: 'echo', payload: 1, delayMs: 3_600_000 })
     const url = await serveApp(async (incoming, outgoing) => {
@@ -205,7 +205,7 @@ describe('a body that a parser of the app has read', () => {
     expect((await system.find(id))!.state).toBe('scheduled')
   })
 
-  test('is asked for where authorize has read it', async () => {
+  test('causes a 500 if authorize has read it', async () => {
     const { requestListener } = anHttp({
       async authorize(request) {
         await request.text()
@@ -219,14 +219,14 @@ describe('a body that a parser of the app has read', () => {
     expect([answer.status, await answer.text()]).toEqual([500, expect.stringContaining('was read before')])
   })
 
-  test('is asked for where the app has kept nothing of it', async () => {
+  test('causes a 500 that asks for req.body if the app kept nothing of it', async () => {
     const answer = await parsed(undefined)
 
     expect(answer.status).toBe(500)
     expect(((await answer.json()) as { message: string }).message).toContain('req.body')
   })
 
-  test('leaves a parser that was not asked out of it', async () => {
+  test('is read as usual if there was no parser', async () => {
     const { requestListener } = anHttp()
     const url = await serveApp(requestListener)
 
@@ -247,7 +247,7 @@ test('the app that mounts it keeps its own Request and Response', async () => {
   expect([globalThis.Request, globalThis.Response]).toEqual([request, response])
 })
 
-test('one that listens serves at an address of its own, checks the names, and closes with it', async () => {
+test('a separate listener serves at its own address, checks host names, and closes with it', async () => {
   const http = createHttp(system, { allowedHosts: ['jobs.example'] })
   const { url } = await http.listen({ port: 0 })
 
@@ -275,7 +275,7 @@ test.each([
   expect(() => createHttp(system, options as HttpOptions)).toThrow(message)
 })
 
-test('a system that is not awaited yet is refused, and how to mend it said', () => {
+test('a system that is not awaited yet is refused, with how to correct that', () => {
   expect(() => createHttp(Promise.resolve(system) as unknown as JobSystem)).toThrow('await it')
   expect(() => createHttp(undefined as unknown as JobSystem)).toThrow('the first argument of createHttp is undefined')
 })

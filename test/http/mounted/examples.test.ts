@@ -31,7 +31,7 @@ async function startExample(name: string): Promise<string> {
   throw new Error(`${name} ended with ${child.exitCode} before it listened`)
 }
 
-test('docs/embedding.md shows what the examples do', () => {
+test('docs/embedding.md shows the code of the examples', () => {
   const page = readFileSync(join(root, 'docs/embedding.md'), 'utf8')
   const blocks = [...page.matchAll(/^```js\n\/\/ (examples\S+)\n(.*?)^```$/gms)]
 
@@ -77,7 +77,7 @@ describe.each(['hono', 'express', 'fastify', 'koa'])('mounted in a %s app', (nam
     }
   })
 
-  test('a refused body is refused as by a server of its own', async () => {
+  test('a refused body is refused as by a separate server', async () => {
     const broken = await post('/jobs', '{', { 'content-type': 'application/json' })
     const wrong = await create({ type: 'welcome', payload: { name: 1 } })
     const large = await post('/jobs', JSON.stringify('x'.repeat(9_000_000)), { 'content-type': 'application/json' })
@@ -87,7 +87,7 @@ describe.each(['hono', 'express', 'fastify', 'koa'])('mounted in a %s app', (nam
     expect(large.status).toBe(413)
   })
 
-  test('its buttons work and lead back under it, and a page of another site has none', async () => {
+  test('its buttons work and redirect under it, and a page of another site cannot use them', async () => {
     const foreign = await post(`/dashboard/jobs/${id}/cancel`, '', { ...form, origin: 'http://elsewhere.example' })
     const ours = await post(`/dashboard/jobs/${id}/cancel`, '', { ...form, origin: url })
 
@@ -113,7 +113,7 @@ describe.each(['hono', 'express', 'fastify', 'koa'])('mounted in a %s app', (nam
     expect((await fetch(`${url}${at}/livez`)).status).toBe(200)
   })
 
-  test('HEAD has no body, and what it has not is a problem document', async () => {
+  test('HEAD has no body, and an unknown path is answered with a problem document', async () => {
     const head = await fetch(`${url}${at}/jobs/${id}`, { method: 'HEAD' })
     const wrongMethod = await fetch(`${url}${at}/jobs`, { method: 'DELETE' })
 

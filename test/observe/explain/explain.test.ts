@@ -38,7 +38,7 @@ const servers: [string, Given][] = [
 const everything = jobStates.flatMap((state) => servers.map(([who, given]) => [state, who, given] as const))
 
 describe.each(everything)('a job that is %s, to %s', (state, _, given) => {
-  test('has every event that the machine takes, each to where the machine goes', () => {
+  test('has every event that the machine allows, each leading where the machine goes', () => {
     for (const maxAttempts of [1, 4]) {
       const facts = someFacts({ ...given, state, job: { maxAttempts: state === 'retrying' ? 4 : maxAttempts } })
 
@@ -55,7 +55,7 @@ describe.each(everything)('a job that is %s, to %s', (state, _, given) => {
     }
   })
 
-  test('can go nowhere that something stands in the way of, and is told what does', () => {
+  test('has no way forward that is blocked, and names what blocks it', () => {
     const { next, obstacles, summary, because, meaning } = explain(someFacts({ ...given, state }))
 
     for (const { possible, obstacles, sentence } of next) {
@@ -70,7 +70,7 @@ describe.each(everything)('a job that is %s, to %s', (state, _, given) => {
     expect(meaning).toBe(describeState(state))
   })
 
-  test('is promised an instant only where the clock alone stands in the way, or it is running', () => {
+  test('gets an instant only if nothing but the clock blocks it, or it is running', () => {
     const { earliestRunAt, earliest, obstacles } = explain(someFacts({ ...given, state }))
 
     const codes = obstacles.map(({ code }) => code)
@@ -349,7 +349,7 @@ describe('the summary of', () => {
     expect(summaryOf(given)).toBe(summary)
   })
 
-  test('a job whose error is long and of many lines quotes one line of it', () => {
+  test('a job with a long error of many lines quotes one line of it', () => {
     const error = { name: 'Error', message: `line one\r\n\u0000line\ttwo \u202e${'x'.repeat(1_000)}.` }
     const { lastEvent } = someFacts({ state: 'retrying' }).jobFacts
 
@@ -408,7 +408,7 @@ describe('what comes next', () => {
       { server: null },
       'A user stops it (cancel): the job becomes cancelled. This process does not know whether it can happen now: this process is not a server, and process 4711 on db1, which began to serve the file at 2030-01-01T08:00:00.000Z, may still live.',
     ],
-  ])('by %s is told in a sentence', (event, given, sentence) => {
+  ])('by %s is described in a sentence', (event, given, sentence) => {
     expect(nextOf(event, given).sentence).toBe(sentence)
   })
 
@@ -576,7 +576,7 @@ describe('what comes next', () => {
     expect([next.possible, next.obstacles.map(({ code }) => code)]).toEqual([possible, codes])
   })
 
-  test('says until when what ends by itself stands in the way', () => {
+  test('says until when a blocker that ends by itself remains', () => {
     const untilOf = (event: EventType, given: Given) => nextOf(event, given).obstacles.map(({ until }) => until)
 
     expect(untilOf('due', { state: 'scheduled' })).toEqual([now + 200_000])
@@ -585,7 +585,7 @@ describe('what comes next', () => {
   })
 })
 
-describe('what stands in the way of the next run', () => {
+describe('what blocks the next run', () => {
   test.each<[Given, string[]]>([
     [{ state: 'scheduled' }, ['not_due']],
     [{ state: 'scheduled', server: { hasHandler: false } }, ['not_due', 'no_handler']],
@@ -602,7 +602,7 @@ describe('what stands in the way of the next run', () => {
     expect(codesOf(given)).toEqual(codes)
   })
 
-  test('is when its attempt is told to stop, where it runs', () => {
+  test('is when its attempt is told to stop, if it runs', () => {
     const untilOf = (given: Given) => explain(someFacts({ state: 'running', ...given })).obstacles[0]!.until
 
     expect(untilOf({})).toBe(now - 12_000 + 300_000)
@@ -626,7 +626,7 @@ describe('what stands in the way of the next run', () => {
     })
   })
 
-  test('is what holds the workers', () => {
+  test('is what occupies the workers', () => {
     const messageOf = (server: Partial<ServerFacts>) => explain(someFacts({ server })).obstacles[0]?.message
 
     expect(messageOf({ busy: 9 })).toBeUndefined()
@@ -657,18 +657,18 @@ describe('when it runs next', () => {
       { state: 'running', attempt: null },
       'only if the outcome of its last attempt requires another, once that outcome is stored',
     ],
-  ])('nobody knows %s, and says so', (_, given, when) => {
+  ])('is unknown %s, and the explanation says so', (_, given, when) => {
     expect(nextRunOf(given)).toEqual([null, when])
   })
 
-  test('is an instant where the clock alone decides, or the server takes the rest in its stride', () => {
+  test('is an instant if only the clock decides, or the server does the rest at once', () => {
     expect(nextRunOf({})).toEqual([now, 'now'])
     expect(nextRunOf({ state: 'running' })).toEqual([now, 'now: it is running'])
     expect(nextRunOf({ state: 'retrying', server: { busy: 10 } })[0]).toBe(now + 200_000)
   })
 })
 
-test('a lease that could not be renewed on disk is still held, and told so', () => {
+test('a lease that could not be renewed on disk is still held, and the explanation says so', () => {
   const lease = { token: 2, expiresAt: now - 30_000, owner }
 
   const expire = nextOf('expire', { state: 'running', jobFacts: { lease }, attempt: { leaseToken: 2 } })
@@ -680,13 +680,13 @@ test('a lease that could not be renewed on disk is still held, and told so', () 
 })
 
 describe('an explanation', () => {
-  test('is made of the facts alone, whatever is added to them later', () => {
+  test('depends only on its facts, whatever is added to them later', () => {
     const facts = someFacts({ state: 'running' })
 
     expect(explain(facts)).toEqual(explain(structuredClone(facts)))
   })
 
-  test('tells what brought the job here, and the last failure before it', () => {
+  test('says what brought the job here, and the last failure before that', () => {
     const { because, lastFailure } = explain(someFacts({ events: ['enqueue', 'lease', 'start', 'fail', 'due'] }))
 
     expect(because).toEqual({
@@ -711,7 +711,7 @@ describe('an explanation', () => {
     })
   })
 
-  test('does not take the failure of an earlier life for one of this', () => {
+  test('does not take the failure of an earlier life for one of this life', () => {
     const events: EventType[] = ['enqueue', 'lease', 'start', 'reject', 'requeue', 'lease', 'start']
 
     expect(explain(someFacts({ state: 'running', events })).because.sentence).toBe(
@@ -719,7 +719,7 @@ describe('an explanation', () => {
     )
   })
 
-  test('does not take an attempt that began after the file was read for one that is over', () => {
+  test('does not treat an attempt that began after the file was read as finished', () => {
     const later = { leaseToken: 2, phase: 'called', timeoutMs: 1, aborted: null } as const
 
     expect(summaryOf({ server: { attempts: [later] } })).toBe(summaryOf({}))
@@ -730,7 +730,7 @@ describe('an explanation', () => {
     ['cancelled', now - 12_000 + 7 * day],
     ['dead', null],
     ['queued', null],
-  ])('of a job that is %s says when it is removed: %o', (state, removedAt) => {
+  ])('of a job that is %s says when it will be removed: %o', (state, removedAt) => {
     expect(explain(someFacts({ state })).removedAt).toBe(removedAt)
     expect(explain(someFacts({ state, server: null })).removedAt).toBeNull()
   })
@@ -755,11 +755,11 @@ describe('in words', () => {
     expect(duration(ms)).toBe(words)
   })
 
-  test('an instant that lies ahead is as good as now', () => {
+  test('an instant in the future counts as now', () => {
     expect([ago(5, 5), ago(9, 5), ago(4, 5)]).toEqual(['just now', 'just now', '1 ms ago'])
   })
 
-  test('there is one of a thing, or there are many', () => {
+  test('a noun is singular for one and plural for many', () => {
     const messageOf = (queues: number) =>
       nextOf('lease', { jobFacts: { line: lineOf(1, queues) } }).obstacles[0]?.message
 
@@ -767,7 +767,7 @@ describe('in words', () => {
     expect(messageOf(2)).toBe('1 job of queue "default" goes before it and 2 queues take turns')
   })
 
-  test('clauses are joined as people do', () => {
+  test('clauses are joined as in English', () => {
     const whenOf = (ahead: number, suspects: number, busy: number) =>
       explain(
         someFacts({
@@ -784,7 +784,7 @@ describe('in words', () => {
     ])
   })
 
-  test('an error that ends in a full stop has one', () => {
+  test('an error that ends in a full stop has only one', () => {
     const { lastEvent } = someFacts({ state: 'retrying' }).jobFacts
     const error = { name: 'Error', message: 'it broke. ' }
 

@@ -10,7 +10,7 @@ import { openSystem, startAt, startSystem, until } from '../../support/system.ts
 const untilCalled = (system: JobSystem, count: number) =>
   until(() => system.activity().workers.filter(({ since }) => since !== null).length === count)
 
-test('a system tells what each worker runs, and since when', async () => {
+test('a system reports what each worker runs, and since when', async () => {
   const blocker = deferred()
   const { system, clock } = await startSystem({ workers: 3, runs: { work: () => blocker.promise } })
   await system.enqueue({ type: 'work', payload: 'a secret' })
@@ -33,7 +33,7 @@ test('a system tells what each worker runs, and since when', async () => {
   await until(() => system.activity().workers.length === 0)
 })
 
-test('a system that has stopped runs nothing, and says so', async () => {
+test('a stopped system runs nothing, and says so', async () => {
   const { system } = await startSystem({ runs: { work: () => undefined } })
 
   await system.stop()
@@ -41,7 +41,7 @@ test('a system that has stopped runs nothing, and says so', async () => {
   expect(system.activity()).toEqual({ mode: 'stopped', slots: 10, workers: [] })
 })
 
-test('a system that was not started yet runs nothing', async () => {
+test('a system that was not started runs nothing', async () => {
   const { system } = await openSystem({ runs: { work: () => undefined } })
 
   expect(system.activity().workers).toEqual([])
@@ -53,7 +53,7 @@ test('a producer has no mode and no slots', async () => {
   expect(system.activity()).toEqual({ mode: null, slots: 0, workers: [] })
 })
 
-test('a handler that goes on after it was given up is told as stuck, since it was called', async () => {
+test('a handler that continues after its attempt was given up is shown as stuck, since its call', async () => {
   const blocker = deferred()
   const { system, clock } = await startSystem({ workers: 2, runs: { work: () => blocker.promise } })
   await system.enqueue({ type: 'work', payload: 1, timeoutMs: 1 })
@@ -69,7 +69,7 @@ test('a handler that goes on after it was given up is told as stuck, since it wa
   await until(() => system.activity().workers.length === 0)
 })
 
-test('a job whose handler is about to be called runs since no instant yet', () => {
+test('a job whose handler is about to be called has no start yet', () => {
   const slots = new Slots([1])
   const prefetch = new Prefetch(slots)
   const job = {

@@ -31,8 +31,8 @@ function aTaker() {
   return { clock, counts, taker, takeFirst }
 }
 
-describe('a census', () => {
-  test('is what the first who ask wait for, together', async () => {
+describe('a count by type', () => {
+  test('is taken once for all who ask for it first', async () => {
     const { counts, taker, takeFirst } = aTaker()
     const before = taker.take()
 
@@ -59,7 +59,7 @@ describe('a census', () => {
     expect([early, counts.length]).toEqual([1, 2])
   })
 
-  test('is the last one while the next is taken', async () => {
+  test('is the last one while the next is being taken', async () => {
     const { clock, taker, takeFirst } = aTaker()
     const first = await takeFirst(100)
     clock.advance(60_000)
@@ -67,7 +67,7 @@ describe('a census', () => {
     expect(await taker.take()).toBe(first)
   })
 
-  test('is not waited for longer than two seconds, and there when it is finished', async () => {
+  test('is awaited for at most two seconds, and used when it is finished', async () => {
     const { counts, taker } = aTaker()
 
     const late = await taker.take()
@@ -77,7 +77,7 @@ describe('a census', () => {
     await expect.poll(() => taker.take()).toMatchObject({ jobs: counted })
   })
 
-  test('is tried again by the next who asks where the file could not be read', async () => {
+  test('is tried again for the next request if the file could not be read', async () => {
     const { counts, taker, takeFirst } = aTaker()
     const failed = taker.take()
     counts[0]!.reject(new Error('no'))
@@ -86,7 +86,7 @@ describe('a census', () => {
     expect(await takeFirst(1)).toMatchObject({ jobs: counted })
   })
 
-  test('is only taken where somebody asks', async () => {
+  test('is taken only if someone asks', async () => {
     const { counts } = aTaker()
 
     expect(counts).toEqual([])
@@ -116,7 +116,7 @@ describe('the store counts', () => {
     expect(await store.census()).toEqual([])
   })
 
-  test('every job once, also where there are more than one step looks at', async () => {
+  test('every job once, even if there are more than one step reads', async () => {
     const { store } = await openStore()
     for (let i = 0; i < 41; i++) {
       await store.enqueue(Array.from({ length: 1_000 }, (_, n) => aJob({ queue: n % 2 ? 'odd' : 'even' })))
@@ -128,7 +128,7 @@ describe('the store counts', () => {
     expect(page.jobs.length).toBe(1)
   })
 
-  test('the two hundred largest pairs for themselves, and the rest together', async () => {
+  test('the two hundred largest pairs separately, and the rest together', async () => {
     const { store } = await openStore()
     const rare = Array.from({ length: 400 }, (_, n) => aJob({ queue: `rare-${n}` }))
     // A type may be called so: it is not what the rest goes by.
@@ -145,7 +145,7 @@ describe('the store counts', () => {
     })
   })
 
-  test('a large queue that comes after ten thousand others', async () => {
+  test('a large queue behind ten thousand others', async () => {
     const { store } = await openStore()
     for (let i = 0; i < 25; i++) {
       await store.enqueue(Array.from({ length: 1_000 }, (_, n) => aJob({ queue: `once-${i}-${n}` })))
@@ -159,7 +159,7 @@ describe('the store counts', () => {
   })
 })
 
-test('a system tells its census, and when it was taken', async () => {
+test('a system reports its counts by type, and when they were taken', async () => {
   const { system, clock } = await startSystem({ runs: { work: () => undefined } })
   await system.enqueue({ type: 'work', payload: 1, delayMs: 1_000 })
 

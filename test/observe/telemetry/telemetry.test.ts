@@ -7,7 +7,7 @@ const broken = () => {
   throw new Error('no')
 }
 
-test('a system tells all that it has measured', async () => {
+test('a system reports all its measurements', async () => {
   const { system, clock } = await startSystem({ workers: 4, runs: { work: () => undefined, broken } })
   await system.enqueue([
     { type: 'work', payload: 1 },
@@ -42,7 +42,7 @@ test('a system tells all that it has measured', async () => {
   expect(transitions.find(({ from, event }) => from === 'running' && event === 'succeed')?.count).toBe(1)
 })
 
-test('every edge of the machine is told, also where none was taken yet, and those of retention', async () => {
+test('every edge of the machine is reported, even if it was never taken, and those of retention', async () => {
   const { system } = await startSystem()
 
   const { transitions } = await system.telemetry()
@@ -54,7 +54,7 @@ test('every edge of the machine is told, also where none was taken yet, and thos
   expect(transitions.every(({ count }) => count === 0)).toBe(true)
 })
 
-test('a producer tells what the file has', async () => {
+test('a producer reports what is in the file', async () => {
   const { system } = await startSystem({ runs: null })
   await system.enqueue({ type: 'work', payload: 1 })
 
@@ -64,7 +64,7 @@ test('a producer tells what the file has', async () => {
   expect(telemetry.commits.events.sum).toBe(1)
 })
 
-test('a system that has stopped has nothing to tell', async () => {
+test('a stopped system reports nothing', async () => {
   const { system } = await startSystem()
   await system.stop()
 

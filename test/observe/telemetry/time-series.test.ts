@@ -46,7 +46,7 @@ function aSeries() {
   return { clock, stats, state, series, sampleAfter }
 }
 
-test('a sample has what is true now and what came since the one before', async () => {
+test('a sample has the current values and the changes since the one before', async () => {
   const { stats, state, series, sampleAfter } = aSeries()
   state.edges = [
     { from: 'new', event: 'enqueue', to: 'queued', count: 10 },
@@ -88,7 +88,7 @@ test('a sample has what is true now and what came since the one before', async (
   })
 })
 
-test('a read that fails leaves a gap, which the next sample covers', async () => {
+test('a failed read leaves a gap, which the next sample covers', async () => {
   const { state, series, sampleAfter } = aSeries()
   await sampleAfter(2_000)
   state.edges = new Error('busy')
@@ -113,7 +113,7 @@ test('half an hour of samples is kept', async () => {
   expect([samples[0]!.at, samples.at(-1)!.at]).toEqual([clock.now() - 899 * 2_000, clock.now()])
 })
 
-test('a reader gets what came after the newest that it has', async () => {
+test('a reader gets the samples after its newest one', async () => {
   const { series, sampleAfter } = aSeries()
   for (let i = 0; i < 3; i++) await sampleAfter(2_000)
 
@@ -122,7 +122,7 @@ test('a reader gets what came after the newest that it has', async () => {
   expect([after(0), after(2_000), after(6_000)]).toEqual([[2_000, 4_000, 6_000], [4_000, 6_000], []])
 })
 
-test('where the clock is set back the series begins anew, and a reader gets all of it', async () => {
+test('if the clock is set back the series starts again, and a reader gets all of it', async () => {
   const { clock, series, sampleAfter } = aSeries()
   await sampleAfter(60_000)
   const after = series.since(0)[0]!.at
@@ -134,7 +134,7 @@ test('where the clock is set back the series begins anew, and a reader gets all 
   expect(samples.map(({ at, spanMs }) => [at - startAt, spanMs])).toEqual([[2_000, 0]])
 })
 
-test('no two samples are of one instant', async () => {
+test('no two samples have the same instant', async () => {
   const { series, sampleAfter } = aSeries()
   await sampleAfter(2_000)
 
@@ -143,7 +143,7 @@ test('no two samples are of one instant', async () => {
   expect(series.since(0).length).toBe(1)
 })
 
-test('a server that serves takes samples by itself', async () => {
+test('a serving server takes samples without being asked', async () => {
   const blocker = deferred()
   const { system, clock } = await startSystem({ workers: 2, runs: { work: (payload) => payload && blocker.promise } })
   const jobs = await system.enqueue([false, true].map((payload) => ({ type: 'work', payload })))

@@ -16,7 +16,7 @@ export function testCommands(open: Open): void {
       expect(await opened.store.send('cancel', 999)).toEqual({ outcome: 'unknown' })
     })
 
-    test('requeue begins anew', async () => {
+    test('requeue starts a new life', async () => {
       const opened = await open()
       const job = await bringTo(opened, 'dead', 1)
       opened.clock.advance(5)
@@ -35,7 +35,7 @@ export function testCommands(open: Open): void {
   })
 
   describe('a command for many jobs', () => {
-    test('moves those that the machine lets take it, and tells which', async () => {
+    test('changes those that the machine allows, and returns which', async () => {
       const opened = await open()
       const jobs = new Map<JobState, number>()
       for (const state of queuedLast) jobs.set(state, (await bringTo(opened, state, 2)).id)
@@ -55,7 +55,7 @@ export function testCommands(open: Open): void {
       }
     })
 
-    test('leaves those that are no longer in the state it is for', async () => {
+    test('leaves those that are no longer in its state', async () => {
       const opened = await open()
       const { id: running } = await bringTo(opened, 'running', 2)
       const { id: scheduled } = await bringTo(opened, 'scheduled', 2)
@@ -66,7 +66,7 @@ export function testCommands(open: Open): void {
       expect((await opened.store.find(running))?.state).toBe('running')
     })
 
-    test('moves a job that it names twice once', async () => {
+    test('changes a job that it names twice once', async () => {
       const opened = await open()
       const { id } = await bringTo(opened, 'dead', 1)
 
@@ -74,14 +74,14 @@ export function testCommands(open: Open): void {
       expect((await opened.store.history(id, { after: 0, limit: 100 }))?.at(-1)).toMatchObject({ seq: 5 })
     })
 
-    test('moves nothing where none is named or known', async () => {
+    test('changes nothing if it names no job or no known one', async () => {
       const { store } = await open()
 
       expect(await store.command('cancel', [])).toEqual([])
       expect(await store.command('requeue', [1, 2, 3])).toEqual([])
     })
 
-    test('takes the leases of all that it cancels, whose holder is told of just those, and refuses what comes late', async () => {
+    test('takes the leases of all that it cancels, tells their holder exactly those, and refuses late outcomes', async () => {
       const { store, notices } = await open()
       const delayed = ids(await store.enqueue([aJob(), aJob(), aJob(), aJob({ delayMs: 1_000 })]))[3]!
       const [a, b, c] = (await store.lease({ limit: 3, wait: false })) as [LeasedJob, LeasedJob, LeasedJob]
@@ -99,7 +99,7 @@ export function testCommands(open: Open): void {
       expect(await store.apply(late)).toEqual(late)
     })
 
-    test('hands what it requeues to leases that wait', async () => {
+    test('hands requeued jobs to waiting leases', async () => {
       const opened = await open()
       const { id } = await bringTo(opened, 'dead', 1)
       const waiting = opened.store.lease({ limit: 5, wait: true })
@@ -111,7 +111,7 @@ export function testCommands(open: Open): void {
   })
 
   describe('what a command would move', () => {
-    test('is what matches and is in a state that takes it, newest first, page by page', async () => {
+    test('is what matches and is in a state that allows it, newest first, page by page', async () => {
       const opened = await open()
       const { store } = opened
       const jobs = new Map<JobState, number>()

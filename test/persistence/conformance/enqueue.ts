@@ -48,7 +48,7 @@ export function testEnqueue(open: Open): void {
       expect((await store.find(first[1]!))?.payload).toBe('1')
     })
 
-    test('schedules what has a run_at or a delay ahead, and queues what has them behind', async () => {
+    test('schedules jobs whose run_at or delay is ahead, and queues those whose is not', async () => {
       const { store, clock } = await open()
       const now = clock.now()
 
@@ -77,7 +77,7 @@ export function testEnqueue(open: Open): void {
       expect(rows(again)).toEqual([{ id: first, state: 'succeeded', created: false }])
     })
 
-    test('makes one job of a hundred calls at once with one key', async () => {
+    test('makes one job of a hundred simultaneous calls with one key', async () => {
       const { store } = await open()
       const keyed = aJob({ idempotency: { key: 'k', content: 'same' } })
 
@@ -97,7 +97,7 @@ export function testEnqueue(open: Open): void {
       expect(stored[2]!.id).toBe(stored[1]!.id)
     })
 
-    test('refuses all of an array where one key belongs to other content, and names its job', async () => {
+    test('refuses a whole array if a key belongs to other content, and names its job', async () => {
       const { store } = await open()
       const [first] = ids(await store.enqueue([aJob({ idempotency: { key: 'k', content: 'one' } })]))
 
@@ -107,7 +107,7 @@ export function testEnqueue(open: Open): void {
       expect((await store.list({ limit: 10 })).jobs).toHaveLength(1)
     })
 
-    test('refuses a key used with other content by a call that shares its commit', async () => {
+    test('refuses a key that a call in the same commit used with other content', async () => {
       const { store } = await open()
 
       const [one, two] = await Promise.all([
@@ -118,7 +118,7 @@ export function testEnqueue(open: Open): void {
       expect(two).toEqual({ outcome: 'conflict', index: 0, id: ids(one)[0] })
     })
 
-    test('refuses a call that would pass the bound on waiting jobs, whole', async () => {
+    test('refuses a whole call that would exceed the limit on waiting jobs', async () => {
       const { store } = await open({ maxQueueDepth: 3 })
       await store.enqueue([aJob(), aJob({ delayMs: 1_000 })])
 
@@ -129,7 +129,7 @@ export function testEnqueue(open: Open): void {
       expect(accepted.outcome).toBe('stored')
     })
 
-    test('holds calls that share a commit to the bound together', async () => {
+    test('applies the limit to calls that share a commit together', async () => {
       const { store } = await open({ maxQueueDepth: 3 })
 
       const all = await Promise.all(Array.from({ length: 5 }, () => store.enqueue([aJob()])))
@@ -137,7 +137,7 @@ export function testEnqueue(open: Open): void {
       expect(all.map(({ outcome }) => outcome)).toEqual(['stored', 'stored', 'stored', 'full', 'full'])
     })
 
-    test('refuses of calls that share a commit just those that there is no room for', async () => {
+    test('refuses, of the calls that share a commit, exactly those that do not fit', async () => {
       const { store } = await open({ maxQueueDepth: 3 })
       const call = (count: number) => store.enqueue(Array.from({ length: count }, () => aJob()))
 
@@ -157,7 +157,7 @@ export function testEnqueue(open: Open): void {
       expect((await store.list({ limit: 9 })).jobs.map(({ id }) => id)).toEqual(stored.flat().reverse())
     })
 
-    test('refuses a call that would pass the bound on one queue, whole, and takes others', async () => {
+    test('refuses a whole call that would exceed the limit on one queue, and accepts others', async () => {
       const { store } = await open({ maxQueueDepth: 10, maxDepthPerQueue: 4 })
       const call = (queue: string, count: number) => store.enqueue(Array.from({ length: count }, () => aJob({ queue })))
       await call('greedy', 4)
@@ -171,7 +171,7 @@ export function testEnqueue(open: Open): void {
       expect(await call('fourth', 1)).toEqual({ outcome: 'full', queue: null, depth: 10 })
     })
 
-    test('counts in the bound on a queue whatever waits in it: delayed, to be retried, and with a key', async () => {
+    test('counts everything that waits in a queue in its limit: delayed, to be retried, and with a key', async () => {
       const { store, clock } = await open({ maxQueueDepth: 10, maxDepthPerQueue: 3 })
       await store.enqueue([aJob()])
       const [job] = await store.lease({ limit: 1, wait: false, start: true })
@@ -185,7 +185,7 @@ export function testEnqueue(open: Open): void {
       })
     })
 
-    test('holds calls that share a commit to the bound on a queue together', async () => {
+    test('applies the limit on a queue to calls that share a commit together', async () => {
       const { store } = await open({ maxQueueDepth: 10, maxDepthPerQueue: 3 })
 
       const all = await Promise.all(Array.from({ length: 5 }, () => store.enqueue([aJob()])))
@@ -193,7 +193,7 @@ export function testEnqueue(open: Open): void {
       expect(all.map(({ outcome }) => outcome)).toEqual(['stored', 'stored', 'stored', 'full', 'full'])
     })
 
-    test('takes jobs of a queue again when some of it have gone', async () => {
+    test('accepts jobs of a queue again when some of its jobs are gone', async () => {
       const { store } = await open({ maxQueueDepth: 10, maxDepthPerQueue: 3 })
       const [first] = ids(await store.enqueue([aJob(), aJob(), aJob()]))
       await store.enqueue([aJob({ queue: 'other' })])
@@ -205,7 +205,7 @@ export function testEnqueue(open: Open): void {
       expect((await store.enqueue([aJob()])).outcome).toBe('full')
     })
 
-    test('gives rising ids in the order of the calls, whether they have keys or not', async () => {
+    test('gives rising ids in the order of the calls, whether or not they have keys', async () => {
       const { store } = await open()
       const keyed = (key: string) => aJob({ idempotency: { key, content: key } })
 

@@ -8,7 +8,7 @@ import { bringTo, countIn, ids, type Open, queuedLast, rising, settle } from './
 /** What has happened. */
 export function testHistory(open: Open): void {
   describe('counts', () => {
-    test('are what the jobs add up to', async () => {
+    test('equal the sums over the jobs', async () => {
       const opened = await open()
       for (const state of queuedLast) await bringTo(opened, state, 2)
 
@@ -24,7 +24,7 @@ export function testHistory(open: Open): void {
   })
 
   describe('the path of a job', () => {
-    test('is every edge that it took, how often, the last one last', async () => {
+    test('is every edge that it took, how often, with the last one last', async () => {
       const { store } = await open()
       const [id] = ids(await store.enqueue([aJob({ maxAttempts: 2 })]))
       for (let attempt = 1; attempt <= 2; attempt++) {
@@ -49,7 +49,7 @@ export function testHistory(open: Open): void {
       })
     })
 
-    test('ends where it is asked to, or where the job is', async () => {
+    test('ends where requested, or at the job’s state', async () => {
       const { store } = await open()
       const [id, other] = ids(await store.enqueue([aJob(), aJob({ delayMs: 1_000 })]))
       const [job] = await store.lease({ limit: 1, wait: false })
@@ -65,7 +65,7 @@ export function testHistory(open: Open): void {
       expect([beyond?.seq, beyond?.steps.length]).toEqual([1, 1])
     })
 
-    test('is none of an unknown job', async () => {
+    test('is empty for an unknown job', async () => {
       const { store } = await open()
 
       expect(await store.pathOf(1, 1)).toBeUndefined()
@@ -76,7 +76,7 @@ export function testHistory(open: Open): void {
     const kept = { cause: 'http', actor: 'ada', reason: 'wrong "customer"' } as const
     const text = JSON.stringify(kept)
 
-    test('is kept as it was given with a new job, a command, and one over many', async () => {
+    test('is stored as given for a new job, a command, and a bulk action', async () => {
       const { store } = await open()
       const [a, b] = ids(await store.enqueue([aJob({ cause: text }), aJob()]))
 
@@ -95,7 +95,7 @@ export function testHistory(open: Open): void {
       expect((await store.jobFacts(a!))?.lastEvent).toMatchObject(kept)
     })
 
-    test('is that of each job where jobs are stored together', async () => {
+    test('is stored per job if jobs are stored together', async () => {
       const { store } = await open()
       const causes = [null, text, text, null, JSON.stringify({ cause: 'library' })]
 
@@ -105,7 +105,7 @@ export function testHistory(open: Open): void {
       expect(histories.map((events) => events?.[0]?.cause)).toEqual(['client', 'http', 'http', 'client', 'library'])
     })
 
-    test('is the recovery where that took the lease of a node that is gone', async () => {
+    test('is the recovery if it took the lease of a node that is gone', async () => {
       const opened = await open()
       const id = (await bringTo(opened, 'leased', 2)).id
 
@@ -116,7 +116,7 @@ export function testHistory(open: Open): void {
   })
 
   describe('transitions', () => {
-    test('are those of all jobs, one after the other, as each history has them', async () => {
+    test('are those of all jobs, one after another, as in each history', async () => {
       const { store, clock } = await open()
       const [a, b] = ids(await store.enqueue([aJob(), aJob({ type: 'other', queue: 'mail', delayMs: 60_000 })]))
       const [job] = await store.lease({ limit: 1, wait: false })
@@ -145,7 +145,7 @@ export function testHistory(open: Open): void {
       }
     })
 
-    test('are paged, and go on with those that come', async () => {
+    test('are paged, and continue with new ones', async () => {
       const { store } = await open()
       const [a, b, c] = ids(await store.enqueue([aJob(), aJob(), aJob()]))
 
@@ -159,7 +159,7 @@ export function testHistory(open: Open): void {
       expect(pages).toEqual([[a, b], [c], [], [d]])
     })
 
-    test('end with the newest, whatever was asked for', async () => {
+    test('end with the newest, whatever was requested', async () => {
       const { store } = await open()
       const after = Number.MAX_SAFE_INTEGER
 
@@ -174,7 +174,7 @@ export function testHistory(open: Open): void {
       expect(transitions.map(({ jobId }) => jobId)).toEqual(stored)
     })
 
-    test('are missed by no reader that goes on from where it was, whatever is committed meanwhile', async () => {
+    test('all reach a reader that continues from its position, whatever is committed meanwhile', async () => {
       const { store } = await open()
       let isWritten = false
       const write = async () => {

@@ -51,7 +51,7 @@ export function testJobFacts(open: Open): void {
       } satisfies JobFacts)
     })
 
-    test.each(jobStates)('has a lease, and whose it is, exactly where it is held: %s', async (state) => {
+    test.each(jobStates)('has a lease with its owner exactly while it is held: %s', async (state) => {
       const opened = await open()
       const job = await bringTo(opened, state, 2)
 
@@ -64,13 +64,13 @@ export function testJobFacts(open: Open): void {
       expect(jobFacts?.line).toEqual(state === 'queued' ? placeInLine(0, 1) : null)
     })
 
-    test('is unknown where there is no such job', async () => {
+    test('is null if there is no such job', async () => {
       const { store } = await open()
 
       expect(await store.jobFacts(1)).toBeUndefined()
     })
 
-    test('counts those that a lease takes before it, and no others', async () => {
+    test('counts the jobs that a lease takes before it, and no others', async () => {
       const { store, clock } = await open()
       const line = ids(
         await store.enqueue([
@@ -90,7 +90,7 @@ export function testJobFacts(open: Open): void {
       expect(places).toEqual(line.slice(0, 5).map((id) => queue.indexOf(id)))
     })
 
-    test('counts the suspects that are started before it, and no others', async () => {
+    test('counts the suspects that start before it, and no others', async () => {
       let node: Node = await open()
       const add = async (priority: number) => ids(await node.store.enqueue([aJob({ priority })]))[0]!
       const run = () => node.store.lease({ limit: 9, wait: false, start: true })
@@ -128,7 +128,7 @@ export function testJobFacts(open: Open): void {
       expect((await store.jobFacts(id!))?.line).toEqual(placeInLine(0, 3))
     })
 
-    test('counts to a bound, and says that there are more', async () => {
+    test('counts to a limit, and says that there are more', async () => {
       const { store } = await open({ maxQueueDepth: 20_000 })
       for (let i = 0; i < 10; i++) await store.enqueue(Array.from({ length: 1_000 }, () => aJob({ priority: i % 2 })))
       const [last, afterLast] = ids(await store.enqueue([aJob(), aJob()]))
@@ -137,7 +137,7 @@ export function testJobFacts(open: Open): void {
       expect((await store.jobFacts(afterLast!))?.line?.ahead).toEqual({ count: 10_000, more: true })
     })
 
-    test('says where it was put aside, out of line', async () => {
+    test('says where it was set aside, out of the queue', async () => {
       const { store } = await open()
       const [aside, behind] = ids(await store.enqueue([aJob({ type: 'nobody' }), aJob(), aJob()]))
       const before = (await store.jobFacts(behind!))?.line
@@ -147,7 +147,7 @@ export function testJobFacts(open: Open): void {
       expect(await store.jobFacts(aside!)).toMatchObject({ isUnhandled: true, line: null })
     })
 
-    test('tells the last failed attempt, also after what came since', async () => {
+    test('gives the last failed attempt, even after later events', async () => {
       const opened = await open()
       const { store, clock } = opened
       const [id] = ids(await store.enqueue([aJob({ maxAttempts: 3 })]))
@@ -167,7 +167,7 @@ export function testJobFacts(open: Open): void {
       expect(lastFailure).toMatchObject({ event: 'fail', attempt: 2, error: { name: 'Error', message: 'second' } })
     })
 
-    test('counts crashes, and not leases that ran out before the handler was called', async () => {
+    test('counts crashes, but not leases that expired before the handler was called', async () => {
       let node = await open()
       const [id] = ids(await node.store.enqueue([aJob({ maxAttempts: 9 })]))
       const crash = async (...events: LeaseEvent['event'][]) => {
@@ -190,7 +190,7 @@ export function testJobFacts(open: Open): void {
       })
     })
 
-    test('says which suspects go before it, and which of them runs alone', async () => {
+    test('says which suspects come before it, and which of them runs alone', async () => {
       let node: Node = await open()
       const suspects = ids(await node.store.enqueue([aJob(), aJob()]))
       for (let crashes = 0; crashes < 2; crashes++) {

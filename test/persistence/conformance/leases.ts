@@ -6,7 +6,7 @@ import { bringTo, ids, inAnotherOrder, leaseOf, type Open, settle } from './help
 /** Who gets which jobs, and how long they are theirs. */
 export function testLeases(open: Open): void {
   describe('lease', () => {
-    test('waits for a job to come', async () => {
+    test('waits for a job', async () => {
       const { store } = await open()
       const waiting = store.lease({ limit: 5, wait: true })
 
@@ -15,13 +15,13 @@ export function testLeases(open: Open): void {
       expect((await waiting).map((job) => job.id)).toEqual([id])
     })
 
-    test('answers at once where it is not to wait', async () => {
+    test('answers at once if it may not wait', async () => {
       const { store } = await open()
 
       expect(await store.lease({ limit: 5, wait: false })).toEqual([])
     })
 
-    test('answers those who wait with nothing once leasing has stopped', async () => {
+    test('answers waiting calls with nothing once leasing has stopped', async () => {
       const { store } = await open()
       const waiting = store.lease({ limit: 5, wait: true })
 
@@ -63,7 +63,7 @@ export function testLeases(open: Open): void {
       expect(together).toHaveLength(4)
     })
 
-    test('shares room among queues and gives what one leaves to the others', async () => {
+    test('shares slots among queues and gives what one leaves to the others', async () => {
       const { store } = await open()
       await store.enqueue([...Array.from({ length: 20 }, () => aJob({ queue: 'a' })), aJob({ queue: 'b' })])
 
@@ -74,7 +74,7 @@ export function testLeases(open: Open): void {
       expect(queues.filter((queue) => queue === 'a')).toHaveLength(9)
     })
 
-    test('puts jobs without a handler here aside, says so, and reaches those behind them', async () => {
+    test('sets jobs without a handler here aside, says so, and reaches those behind them', async () => {
       const { store, notices } = await open()
       const unhandled = ids(await store.enqueue(Array.from({ length: 3 }, () => aJob({ type: 'nobody', priority: 9 }))))
       const [id] = ids(await store.enqueue([aJob()]))
@@ -108,7 +108,7 @@ export function testLeases(open: Open): void {
       }
     })
 
-    test('gives leases that hold, are renewed, and settle', async () => {
+    test('gives leases that are valid, renewed, and settled', async () => {
       const { store, clock } = await open()
       await store.enqueue([aJob()])
       const [job] = await store.lease({ limit: 1, wait: false, start: true })
@@ -121,7 +121,7 @@ export function testLeases(open: Open): void {
       expect(await store.find(job!.id)).toMatchObject({ state: 'succeeded', attempt: 1 })
     })
 
-    test('starts for those alone who said so', async () => {
+    test('starts only for the calls that asked for it', async () => {
       const { store } = await open()
       const waiting = [
         store.lease({ limit: 1, wait: true }),
@@ -138,7 +138,7 @@ export function testLeases(open: Open): void {
   })
 
   describe('a lease', () => {
-    test('is lost by a worker that was silent too long, and its late outcome is refused', async () => {
+    test('is lost by a worker that was silent for too long, and its late outcome is refused', async () => {
       const opened = await open()
       const { store, clock } = opened
       await store.enqueue([aJob()])
@@ -188,7 +188,7 @@ export function testLeases(open: Open): void {
       expect(await store.apply([{ ...leaseOf(next!), event: 'start' }])).toEqual([])
     })
 
-    test('of a live worker outlives any jump of the clock', async () => {
+    test('of a live worker survives any jump of the clock', async () => {
       const opened = await open()
       const { store, clock } = opened
       const job = await bringTo(opened, 'running', 2)
@@ -199,7 +199,7 @@ export function testLeases(open: Open): void {
       expect(await store.apply([{ ...leaseOf(job), event: 'succeed' }])).toEqual([])
     })
 
-    test('is taken away by a cancellation, which the holder is told of', async () => {
+    test('is taken away by a cancellation, and its holder is told', async () => {
       const opened = await open()
       const { store, notices } = opened
       const job = await bringTo(opened, 'running', 2)

@@ -27,7 +27,7 @@ export function testListing(open: Open): void {
       expect((await opened.store.verify()).violations).toEqual([])
     })
 
-    test('keeps them until they have been ended for long enough', async () => {
+    test('keeps jobs until they ended long enough ago', async () => {
       const opened = await open({ retentionMs: 1_000 })
       // Nothing is removed by a clock that was not steady for as long.
       opened.clock.advance(1_000)
@@ -46,7 +46,7 @@ export function testListing(open: Open): void {
   })
 
   describe('list', () => {
-    test('pages down the ids, newest first, and ends', async () => {
+    test('pages down the ids, newest first, to the end', async () => {
       const { store } = await open()
       const all = ids(await store.enqueue(Array.from({ length: 5 }, () => aJob())))
 
@@ -73,7 +73,7 @@ export function testListing(open: Open): void {
       expect(jobs.map(({ id }) => id)).toEqual([wanted])
     })
 
-    test('filters by when a job was created: the first instant is in, the last is not', async () => {
+    test('filters by when a job was created: the first instant inclusive, the last exclusive', async () => {
       const { store, clock } = await open()
       const at = clock.now()
       const all: number[] = []
@@ -90,7 +90,7 @@ export function testListing(open: Open): void {
       expect(await created({ createdFrom: at + 4 })).toEqual([])
     })
 
-    test('finds what a person sees in a payload, and what stands in its JSON, literally', async () => {
+    test('finds what a person sees in a payload, and what is in its JSON, literally', async () => {
       const { store } = await open()
       const all = ids(await store.enqueue(texts.map(([payload]) => aJob({ payload: JSON.stringify(payload) }))))
 
@@ -104,7 +104,7 @@ export function testListing(open: Open): void {
       expect(found).toEqual(texts)
     })
 
-    test('finds a job by its last error, and no longer by one before', async () => {
+    test('finds a job by its last error, but not by an earlier one', async () => {
       const { store } = await open()
       await store.enqueue([aJob(), aJob()])
       const failing = async (message: string) => {
@@ -123,7 +123,7 @@ export function testListing(open: Open): void {
       expect(await found("550 'no")).toEqual([])
     })
 
-    test('filters by text and all else together, page by page, none twice and none missed', async () => {
+    test('filters by text and everything else together, page by page, without duplicates or gaps', async () => {
       const { store } = await open()
       const all = ids(
         await store.enqueue(

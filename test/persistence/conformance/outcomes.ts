@@ -6,7 +6,7 @@ import { countIn, ids, leaseOf, type Open, settle } from './helpers.ts'
 /** What becomes of jobs that were leased, and of those that wait. */
 export function testOutcomes(open: Open): void {
   describe('apply', () => {
-    test('commits a mixed batch in order and refuses only what is late', async () => {
+    test('commits a mixed batch in order and refuses only late outcomes', async () => {
       const { store } = await open()
       await store.enqueue([aJob(), aJob(), aJob()])
       const [a, b, c] = (await store.lease({ limit: 3, wait: false })) as [LeasedJob, LeasedJob, LeasedJob]
@@ -26,7 +26,7 @@ export function testOutcomes(open: Open): void {
       expect(states).toEqual(['succeeded', 'retrying', 'leased'])
     })
 
-    test('takes the first of two that are equal, and refuses both where their lease is lost', async () => {
+    test('accepts the first of two equal outcomes, and refuses both if their lease is lost', async () => {
       const { store } = await open()
       await store.enqueue([aJob(), aJob()])
       const [a, b] = (await store.lease({ limit: 2, wait: false, start: true })) as [LeasedJob, LeasedJob]
@@ -40,7 +40,7 @@ export function testOutcomes(open: Open): void {
       expect((await store.find(a.id))?.state).toBe('succeeded')
     })
 
-    test('commits what happened to jobs far apart, each with its own error and delay, and refuses what is late', async () => {
+    test('commits outcomes of jobs far apart, each with its own error and delay, and refuses late ones', async () => {
       const { store, clock } = await open()
       await store.enqueue(Array.from({ length: 30 }, () => aJob()))
       const leased = await store.lease({ limit: 30, wait: false, start: true })
@@ -70,7 +70,7 @@ export function testOutcomes(open: Open): void {
       }
     })
 
-    test('keeps the error of the last failed attempt, in the row without its stack and in the history', async () => {
+    test('keeps the error of the last failed attempt, without its stack in the row and whole in the history', async () => {
       const { store, clock } = await open()
       await store.enqueue([aJob()])
       const [first] = await store.lease({ limit: 1, wait: false })
@@ -109,7 +109,7 @@ export function testOutcomes(open: Open): void {
       expect(await store.find(job!.id)).toMatchObject({ state: 'queued', attempt: 0 })
     })
 
-    test('gives a job that is released its place in line back', async () => {
+    test('gives a released job its place in line back', async () => {
       const { store, clock } = await open()
       const [id] = ids(await store.enqueue([aJob(), aJob()]))
       clock.advance(10)
@@ -122,7 +122,7 @@ export function testOutcomes(open: Open): void {
     })
   })
 
-  describe('what is due', () => {
+  describe('a due job', () => {
     test('is queued at its instant and not before, keeping that instant', async () => {
       const { store, clock } = await open()
       const due = clock.now() + 10_000
@@ -150,7 +150,7 @@ export function testOutcomes(open: Open): void {
       expect((await store.find(id!))?.state).toBe('queued')
     })
 
-    test('is all queued, however much there is', async () => {
+    test('is queued, however many there are', async () => {
       const { store, clock } = await open()
       for (let i = 0; i < 3; i++) await store.enqueue(Array.from({ length: 1_000 }, () => aJob({ delayMs: 60_000 })))
 
@@ -162,7 +162,7 @@ export function testOutcomes(open: Open): void {
   })
 
   describe('recovery', () => {
-    test('moves all on, however many there are', async () => {
+    test('recovers all jobs, however many there are', async () => {
       const opened = await open()
       await opened.store.enqueue(Array.from({ length: 2_500 }, () => aJob()))
       await opened.store.lease({ limit: 2_500, wait: false })
@@ -173,7 +173,7 @@ export function testOutcomes(open: Open): void {
       expect(await countIn(store, 'queued')).toBe(2_500)
     })
 
-    test('queues what was leased and what ran, and counts no attempt of it', async () => {
+    test('queues leased and running jobs, and counts no attempt', async () => {
       const opened = await open()
       await opened.store.enqueue([aJob(), aJob(), aJob({ maxAttempts: 1 })])
       const [a, b, c] = await opened.store.lease({ limit: 3, wait: false })
@@ -196,7 +196,7 @@ export function testOutcomes(open: Open): void {
       ])
     })
 
-    test('says that the process ended, however long ago that was', async () => {
+    test('says that the process ended, however long ago', async () => {
       const { store, path, clock } = await open()
       const [id] = ids(await store.enqueue([aJob()]))
       await store.lease({ limit: 1, wait: false, start: true })

@@ -10,7 +10,7 @@ const exclusiveMs = 2_000
 /** Jobs that ran when the process ended. */
 export function testSuspects(open: Open): void {
   describe('a job that runs when the process ends', () => {
-    test('comes back at once, with its attempts as they were, and the crash counted', async () => {
+    test('comes back at once, with its attempts unchanged, and the crash counted', async () => {
       const opened = await open()
       const [id] = ids(await opened.store.enqueue([aJob({ maxAttempts: 1 })]))
 
@@ -19,7 +19,7 @@ export function testSuspects(open: Open): void {
       expect(await store.find(id!)).toMatchObject({ state: 'queued', attempt: 0, crashes: 1 })
     })
 
-    test('says in its history which crash it was, and how many ran beside it', async () => {
+    test('says in its history which crash it was, and how many jobs ran beside it', async () => {
       const opened = await open()
       const [id] = ids(await opened.store.enqueue([aJob(), aJob(), aJob()]))
 
@@ -38,7 +38,7 @@ export function testSuspects(open: Open): void {
       ])
     })
 
-    test('is given back and counts no crash where the process was being stopped, however often', async () => {
+    test('is given back and counts no crash if the process was being stopped, however often', async () => {
       let node: Node = await open()
       const jobs = ids(await node.store.enqueue([aJob(), aJob()]))
       for (let stops = 0; stops < 5; stops++) {
@@ -59,7 +59,7 @@ export function testSuspects(open: Open): void {
       expect(history?.map(({ event }) => event)).toEqual(['enqueue', 'lease', 'start', 'release'])
     })
 
-    test('counts its crash again after a start that came from a stop', async () => {
+    test('counts its crash again after a start that followed a stop', async () => {
       const opened = await open()
       const [id] = ids(await opened.store.enqueue([aJob()]))
       await opened.store.lease({ limit: 1, ...start })
@@ -70,7 +70,7 @@ export function testSuspects(open: Open): void {
       expect(await store.find(id!)).toMatchObject({ state: 'queued', attempt: 0, crashes: 1 })
     })
 
-    test('stays a suspect where the process was being stopped', async () => {
+    test('stays a suspect if the process was being stopped', async () => {
       const { first, ...before } = await suspects(open, 1)
       await before.store.enqueue([aJob({ priority: 9 })])
       await before.store.lease({ limit: 9, ...start })
@@ -83,7 +83,7 @@ export function testSuspects(open: Open): void {
       expect(idsOf(await store.lease({ limit: 9, ...start }))).toEqual([first])
     })
 
-    test('counts its crash where only the next start was stopped, before it had recovered', async () => {
+    test('counts its crash if only the next start was stopped, before it had recovered', async () => {
       const { store, path, clock } = await open()
       const [id] = ids(await store.enqueue([aJob()]))
       await store.lease({ limit: 1, ...start })
@@ -96,7 +96,7 @@ export function testSuspects(open: Open): void {
       expect(await next.find(id!)).toMatchObject({ state: 'queued', crashes: 1 })
     })
 
-    test('is dead by its fourth crash, whatever its attempts, and begins anew when it is requeued', async () => {
+    test('is dead after its fourth crash, whatever its attempts, and starts a new life when it is requeued', async () => {
       const opened = await open()
       const [id] = ids(await opened.store.enqueue([aJob({ maxAttempts: 100 })]))
       const { store } = await crash(opened, 4)
@@ -112,24 +112,27 @@ export function testSuspects(open: Open): void {
       expect(await store.lease({ limit: 1, ...start })).toHaveLength(1)
     })
 
-    test.each(['fail', 'snooze'] as const)('is as good as new when an attempt of it ends by %s', async (event) => {
-      const opened = await open()
-      await opened.store.enqueue([aJob(), aJob()])
-      const { store, clock } = await crash(opened, 2)
-      const [suspect] = await store.lease({ limit: 2, ...start })
+    test.each(['fail', 'snooze'] as const)(
+      'has no crashes any more when an attempt of it ends by %s',
+      async (event) => {
+        const opened = await open()
+        await opened.store.enqueue([aJob(), aJob()])
+        const { store, clock } = await crash(opened, 2)
+        const [suspect] = await store.lease({ limit: 2, ...start })
 
-      await store.apply([{ ...leaseOf(suspect!), event, delayMs: 10 }])
+        await store.apply([{ ...leaseOf(suspect!), event, delayMs: 10 }])
 
-      expect(await store.find(suspect!.id)).toMatchObject({ crashes: 0 })
-      clock.advance(10)
-      await store.sweep()
-      await settle(store, (await store.lease({ limit: 9, ...start }))[0]!, 'succeed')
-      expect(await store.lease({ limit: 9, ...start })).toHaveLength(1)
-    })
+        expect(await store.find(suspect!.id)).toMatchObject({ crashes: 0 })
+        clock.advance(10)
+        await store.sweep()
+        await settle(store, (await store.lease({ limit: 9, ...start }))[0]!, 'succeed')
+        expect(await store.lease({ limit: 9, ...start })).toHaveLength(1)
+      },
+    )
   })
 
-  describe('a suspect, which ran at two crashes or more,', () => {
-    test('goes before all other jobs, and alone', async () => {
+  describe('a suspect, which was running at two crashes or more,', () => {
+    test('runs before all other jobs, and alone', async () => {
       const { store, first } = await suspects(open, 2)
       await store.enqueue([aJob({ priority: 9, queue: 'a' })])
 
@@ -139,7 +142,7 @@ export function testSuspects(open: Open): void {
       expect([idsOf(alone), idsOf(beside)]).toEqual([[first], []])
     })
 
-    test('makes room for the next when it has ended, and the last one for all others', async () => {
+    test('makes way for the next when it has ended, and the last one for all others', async () => {
       const { store, first, second } = await suspects(open, 2)
       const others = ids(await store.enqueue([aJob(), aJob()]))
 
@@ -153,7 +156,7 @@ export function testSuspects(open: Open): void {
       expect(order).toEqual([[first], [second], others])
     })
 
-    test('makes room when it has run for two seconds, and no sooner', async () => {
+    test('makes way when it has run for two seconds, and no sooner', async () => {
       const { store, clock, second } = await suspects(open, 2)
       const other = ids(await store.enqueue([aJob()]))
       await store.lease({ limit: 9, ...start })
@@ -168,7 +171,7 @@ export function testSuspects(open: Open): void {
       expect([before, next, last].map(idsOf)).toEqual([[], [second], other])
     })
 
-    test('wakes those who wait for a job when its time is over', async () => {
+    test('wakes waiting leases when its time is over', async () => {
       const { store, clock } = await suspects(open, 1)
       const other = ids(await store.enqueue([aJob()]))
       await store.lease({ limit: 1, ...start })
@@ -181,7 +184,7 @@ export function testSuspects(open: Open): void {
       expect([before, await waiting].map(idsOf)).toEqual([[], other])
     })
 
-    test('wakes them when it has ended', async () => {
+    test('wakes waiting leases when it has ended', async () => {
       const { store } = await suspects(open, 1)
       const other = ids(await store.enqueue([aJob()]))
       const [suspect] = await store.lease({ limit: 1, ...start })
@@ -192,7 +195,7 @@ export function testSuspects(open: Open): void {
       expect(idsOf(await waiting)).toEqual(other)
     })
 
-    test('goes the sooner the more crashes it has, and with three of them runs alone to its end', async () => {
+    test('runs sooner the more crashes it has, and with three of them runs alone to its end', async () => {
       const { first, second, ...before } = await suspects(open, 2)
       await before.store.lease({ limit: 1, ...start })
       before.clock.advance(exclusiveMs)
@@ -211,7 +214,7 @@ export function testSuspects(open: Open): void {
       expect((await store.find(second))?.crashes).toBe(3)
     })
 
-    test('with three crashes keeps others waiting however long it runs', async () => {
+    test('with three crashes makes others wait however long it runs', async () => {
       const { store, clock } = await crash(await suspects(open, 1))
       const other = ids(await store.enqueue([aJob()]))
       const [suspect] = await store.lease({ limit: 9, ...start })
@@ -223,7 +226,7 @@ export function testSuspects(open: Open): void {
       expect([meanwhile, await store.lease({ limit: 9, ...start })].map(idsOf)).toEqual([[], other])
     })
 
-    test('that was given back stays one, and goes first again', async () => {
+    test('that was given back stays one, and runs first again', async () => {
       const { store, first } = await suspects(open, 1)
       await store.enqueue([aJob({ priority: 9 })])
       const [suspect] = await store.lease({ limit: 9, ...start })
@@ -234,7 +237,7 @@ export function testSuspects(open: Open): void {
       expect(idsOf(await store.lease({ limit: 9, ...start }))).toEqual([first])
     })
 
-    test('that is cancelled makes room, in line and while it runs', async () => {
+    test('that is cancelled makes way, whether queued or running', async () => {
       const { store, first, second, third } = await suspects(open, 3)
       const other = ids(await store.enqueue([aJob()]))
       await store.lease({ limit: 9, ...start })
@@ -246,7 +249,7 @@ export function testSuspects(open: Open): void {
       expect([idsOf(next), idsOf(await store.lease({ limit: 9, ...start }))]).toEqual([[third], other])
     })
 
-    test('that is requeued is one no longer', async () => {
+    test('that is requeued no longer is one', async () => {
       const { store, first } = await suspects(open, 1)
       await store.send('cancel', first)
       await store.send('requeue', first)
@@ -255,7 +258,7 @@ export function testSuspects(open: Open): void {
       expect(idsOf(await store.lease({ limit: 9, ...start }))).toEqual([first, ...other])
     })
 
-    test('makes room when the clock was put back to before its start', async () => {
+    test('makes way if the clock was set back to before its start', async () => {
       const { store, clock } = await suspects(open, 1)
       const other = ids(await store.enqueue([aJob()]))
       await store.lease({ limit: 9, ...start })
@@ -265,7 +268,7 @@ export function testSuspects(open: Open): void {
       expect(idsOf(await store.lease({ limit: 9, ...start }))).toEqual(other)
     })
 
-    test('whose type nobody here runs is put aside and said so, and holds nobody up', async () => {
+    test('whose type has no handler here is set aside, which is reported, and delays nobody', async () => {
       const { store, path, clock, first } = await suspects(open, 2, 'other')
       await store.enqueue([aJob()])
       await store.close()
@@ -281,7 +284,7 @@ export function testSuspects(open: Open): void {
       expect(idsOf(await back.store.lease({ limit: 9, ...start }))).toEqual([first])
     })
 
-    test('is one after a restart too', async () => {
+    test('is still one after a restart', async () => {
       const { store, path, clock, first } = await suspects(open, 1)
       await store.enqueue([aJob({ priority: 9 })])
       await store.close()

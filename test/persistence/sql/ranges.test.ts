@@ -23,7 +23,7 @@ const item = fc.record(
 ) satisfies fc.Arbitrary<ItemOf<Parameters<typeof intoRanges>[0]>>
 
 describe('ranges', () => {
-  test('stand for just the items that they were made of, in their order', () => {
+  test('stand for exactly the items that they were made from, in order', () => {
     fc.assert(
       fc.property(fc.array(item), (items) => {
         const ranges = intoRanges(items)
@@ -36,7 +36,7 @@ describe('ranges', () => {
     )
   })
 
-  test('are as few as there are gaps and differences', () => {
+  test('are as few as the gaps and differences allow', () => {
     const alike = [1, 2, 3].map((id) => ({ id, leaseToken: 2 }))
 
     expect(intoRanges([])).toEqual([])
@@ -65,7 +65,7 @@ function taken(sets: readonly EventSet[]) {
 }
 
 describe('sets of events', () => {
-  test('lose none and double none, and take those of one job in their order', () => {
+  test('lose and duplicate none, and apply those of one job in order', () => {
     const event = fc.record({
       id: fc.integer({ min: 1, max: 5 }),
       leaseToken: fc.constantFrom(2, 5),
@@ -80,7 +80,7 @@ describe('sets of events', () => {
     )
   })
 
-  test('name a job once at most', () => {
+  test('name a job at most once', () => {
     const twice = { id: 1, leaseToken: 2, event: 'succeed' } as const
 
     const sets = intoSets([twice, { ...twice, id: 2 }, twice])
@@ -88,7 +88,7 @@ describe('sets of events', () => {
     expect(sets.map(({ ranges }) => ranges)).toEqual([[[1, 2, 2, 0, null]], [[1, 1, 2, 0, null]]])
   })
 
-  test('gather what is alike, whatever comes between', () => {
+  test('combine similar events, whatever comes between', () => {
     const of = (event: LeaseEvent['event'], id: number): LeaseEvent => ({ id, leaseToken: 2, event })
 
     const sets = intoSets([of('start', 1), of('succeed', 7), of('start', 2), of('succeed', 8), of('start', 3)])
@@ -99,7 +99,7 @@ describe('sets of events', () => {
     ])
   })
 
-  test('keep what failed apart by its error and its delay', () => {
+  test('separate failures by error and delay', () => {
     const failed = (id: number, message: string, delayMs: number): LeaseEvent => ({
       id,
       leaseToken: 3,

@@ -40,7 +40,7 @@ function ask(columns: readonly string[], crashed = false): unknown[][] {
 }
 
 test.each(eventTypes)(
-  '%s in SQL goes where the machine goes, whatever the attempts, the crashes and the instant',
+  '%s in SQL leads where the machine leads, whatever the attempts, the crashes and the instant',
   (type) => {
     for (const crashed of [false, true]) {
       const { state, attempt, crashes } = after(type, stored, '0')
@@ -57,7 +57,7 @@ test.each(eventTypes)(
   },
 )
 
-test("a claim in SQL is the machine's lease and start, one after the other", () => {
+test('a claim in SQL is the machine’s lease and start, one after the other', () => {
   const leased = after('lease', stored, '0')
   const { state, seq, attempt, lease_token } = after('start', leased, '0')
 

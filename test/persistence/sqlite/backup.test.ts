@@ -17,7 +17,7 @@ import { ids } from '../conformance/helpers.ts'
 const jobs = (count: number, payload = '{}') => Array.from({ length: count }, () => aJob({ payload }))
 
 describe('a backup', () => {
-  test('of a system at work is one instant of it, whole by itself, and drops no lock', async () => {
+  test('of a working system is one instant of it, complete in one file, and drops no lock', async () => {
     const { store, path, notices } = await openStore()
     await store.enqueue(jobs(100, JSON.stringify('x'.repeat(50_000))))
     const target = join(tempFolder(), 'backup.db')
@@ -42,7 +42,7 @@ describe('a backup', () => {
     expect(verifyFile(path)).toMatchObject({ jobs: stored, violations: [] })
   })
 
-  test('gives no id and no name a second time when it is restored', async () => {
+  test('gives no id and no token a second time when it is restored', async () => {
     const { store } = await openStore()
     await store.enqueue(jobs(10))
     const target = join(tempFolder(), 'jobs.db')
@@ -61,7 +61,7 @@ describe('a backup', () => {
     expect(again.notices).toEqual([])
   })
 
-  test('that is put back beside the mark of what came after it is refused until the loss is accepted', async () => {
+  test('that is restored beside the mark of later changes is refused until the loss is accepted', async () => {
     const { store, path } = await openStore()
     await store.enqueue(jobs(10))
     const target = join(tempFolder(), 'jobs.db')
@@ -123,7 +123,7 @@ describe('a backup', () => {
     },
   )
 
-  test('of an empty file is not made, and says that it is empty', async () => {
+  test('of an empty file is refused with that reason', async () => {
     const folder = tempFolder()
     writeFileSync(join(folder, 'jobs.db'), '')
 
@@ -131,7 +131,7 @@ describe('a backup', () => {
     expect(readdirSync(folder)).not.toContain('b.db')
   })
 
-  test('is not made where there is no folder, no file, or another name of the file', async () => {
+  test('is refused without a folder, without a file, or to another name of the file', async () => {
     const { path } = await openStore()
     const folder = tempFolder()
 
@@ -142,7 +142,7 @@ describe('a backup', () => {
     expect(readdirSync(folder)).toEqual(['link.db'])
   })
 
-  test('of a file whose copy is not whole is not made', async () => {
+  test('of a file whose copy is not complete is refused', async () => {
     const { store, path } = await openStore()
     await store.enqueue(jobs(10))
     await store.close()
@@ -180,7 +180,7 @@ describe('a backup', () => {
   })
 })
 
-test('a system is backed up by its own means, and a stop ends a backup', async () => {
+test('a system can back itself up, and a stop ends a backup', async () => {
   const { system, path } = await openSystem({ runs: { work: () => {} } })
   await system.enqueue(
     Array.from({ length: 200 }, () => ({ type: 'work', payload: 'x'.repeat(100_000), delayMs: 1e9 })),

@@ -65,7 +65,7 @@ async function turns(): Promise<void> {
   for (let turn = 0; turn < 10; turn++) await setImmediate()
 }
 
-test('an answer is held back until the files were looked at after its commit', async () => {
+test('an answer is held back until the files were checked after its commit', async () => {
   const { tell, believe, answer } = await aCall()
 
   tell()
@@ -77,7 +77,7 @@ test('an answer is held back until the files were looked at after its commit', a
   expect(answer()).toMatchObject({ outcome: 'stored' })
 })
 
-test('an answer that comes after the look is passed on at once', async () => {
+test('an answer that arrives after the check is passed on at once', async () => {
   const { tell, believe, answer } = await aCall()
 
   believe()
@@ -99,7 +99,7 @@ test('an answer whose commit may be lost is never passed on', async () => {
   expect(notices).toEqual([expect.objectContaining({ type: 'fatal' })])
 })
 
-test('when the store ends by itself, what it was asked has an unknown outcome, and what it was not asked is not stored', async () => {
+test('when the store ends by itself, requests under way have an unknown outcome, and later ones are not stored', async () => {
   const { store, lose, answer, asked } = await aCall()
   const unsent = [
     store.enqueue([aJob()]),

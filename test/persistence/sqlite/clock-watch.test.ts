@@ -43,7 +43,7 @@ describe('a clock', () => {
     expect(jumps).toEqual([ms])
   })
 
-  test('that is set right bit by bit stays steady', () => {
+  test('that is corrected gradually stays steady', () => {
     const { clock, watch, jumps } = aWatch()
     clock.advance(hour)
 
@@ -64,7 +64,7 @@ describe('a clock', () => {
   })
 })
 
-describe('a job that has ended', () => {
+describe('an ended job', () => {
   /** A store that has been open for an hour, with a job that ended then. */
   async function withEnded() {
     const opened = await openStore({ retentionMs: keepMs })
@@ -81,7 +81,7 @@ describe('a job that has ended', () => {
     return { ...opened, isKept }
   }
 
-  test('is kept while the clock is ahead for less than an hour, and told why', async () => {
+  test('is kept while the clock is ahead for less than an hour, and the log says why', async () => {
     const { clock, isKept, notices } = await withEnded()
     await isKept()
 
@@ -101,7 +101,7 @@ describe('a job that has ended', () => {
     ])
   })
 
-  test('is removed in its time where the clock stays where it jumped to', async () => {
+  test('is removed at the usual time if the clock stays where it jumped to', async () => {
     const { clock, isKept } = await withEnded()
     await isKept()
 
@@ -112,7 +112,7 @@ describe('a job that has ended', () => {
     expect(await isKept()).toBe(false)
   })
 
-  test('is kept by a process that starts while the clock is ahead, and is right again within the hour', async () => {
+  test('is kept by a process that starts while the clock is ahead and is correct again within the hour', async () => {
     const first = await withEnded()
     await first.store.close()
     const clock = new ManualClock(first.clock.now() + 30 * day)
@@ -135,7 +135,7 @@ describe('a job that has ended', () => {
   })
 })
 
-test('a lease that was renewed while the clock was ahead is renewed in its time when it is right again', async () => {
+test('a lease that was renewed while the clock was ahead is renewed in time when it is correct again', async () => {
   const { store, clock } = await openStore()
   await store.enqueue([aJob()])
   const [job] = await store.lease({ limit: 1, wait: false })

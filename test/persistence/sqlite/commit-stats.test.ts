@@ -2,7 +2,7 @@ import { statSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { aJob, leaseMs, openStore } from '../../support/store.ts'
 
-test('the store measures each commit that wrote an event: how long it took, and how many it wrote', async () => {
+test('the store measures each commit that wrote an event: how long it took, and how many events it wrote', async () => {
   const { store } = await openStore()
 
   await store.enqueue([aJob(), aJob(), aJob()])
@@ -39,7 +39,7 @@ test('a producer measures its commits too', async () => {
   expect(store.commitStats().events).toMatchObject({ count: 1, sum: 1 })
 })
 
-test('the store tells how long its files are', async () => {
+test('the store reports the size of its files', async () => {
   const { store, path } = await openStore()
   await store.enqueue([aJob()])
 

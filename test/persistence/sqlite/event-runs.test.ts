@@ -47,7 +47,7 @@ test('jobs that are enqueued, claimed and ended together have one row for each e
   expect(verifyFile(file.path)).toEqual({ jobs: 100, events: 400, violations: [], violationCount: 0 })
 })
 
-test('each of them has its own history and its own ids of events', () => {
+test('each of them has its own history and its own event ids', () => {
   const file = aFile()
   file.enqueue(3)
   file.apply('succeed', file.claim(3))
@@ -70,7 +70,7 @@ test('each of them has its own history and its own ids of events', () => {
   expect(file.db.prepare('SELECT last_event_id FROM jobs').pluck().all()).toEqual([10, 11, 12])
 })
 
-test('transitions are told one by one in the order of their ids, from wherever a reader has come to', () => {
+test('transitions are read one by one in the order of their ids, from any position', () => {
   const file = aFile()
   file.enqueue(4)
   const [first, ...others] = file.claim(4)
@@ -95,7 +95,7 @@ test('transitions are told one by one in the order of their ids, from wherever a
   }
 })
 
-test('a run is split where the past of its jobs differs', () => {
+test('a run is split if the pasts of its jobs differ', () => {
   const file = aFile()
   file.enqueue(4)
   file.apply('release', file.claim(2))
@@ -114,7 +114,7 @@ test('a run is split where the past of its jobs differs', () => {
   expect(verifyFile(file.path).violations).toEqual([])
 })
 
-test('jobs of many pasts have rows of their own', () => {
+test('jobs with different pasts have separate rows', () => {
   const file = aFile()
   for (let job = 0; job < 12; job++) {
     file.enqueue(1)
@@ -130,7 +130,7 @@ test('jobs of many pasts have rows of their own', () => {
   expect(verifyFile(file.path).violations).toEqual([])
 })
 
-test('of a run that not all of its jobs take, only those that do are logged', () => {
+test('only those jobs of a run that take an event have it in their history', () => {
   const file = aFile()
   file.enqueue(9)
   const leases = file.claim(9)
@@ -146,7 +146,7 @@ test('of a run that not all of its jobs take, only those that do are logged', ()
   expect(verifyFile(file.path).violations).toEqual([])
 })
 
-test('a run whose jobs go different ways on one event has a row for each', () => {
+test('a run whose jobs take different edges on one event has a row for each', () => {
   const file = aFile()
   file.commit((writer) => writer.enqueue(newCalls([aJob({ maxAttempts: 1 }), aJob({ maxAttempts: 2 })]), 0))
   const leases = file.claim(2)
@@ -158,7 +158,7 @@ test('a run whose jobs go different ways on one event has a row for each', () =>
   expect(verifyFile(file.path).violations).toEqual([])
 })
 
-test('what a commit moved is told job by job', () => {
+test('the changes of a commit are reported job by job', () => {
   const file = aFile()
   file.enqueue(4)
 
@@ -167,7 +167,7 @@ test('what a commit moved is told job by job', () => {
   expect(cancelled).toEqual([1, 2, 3, 4])
 })
 
-test('long histories are stored singly, so that each has its marks', () => {
+test('long histories are stored separately, so that each has its marks', () => {
   const file = aFile()
   file.enqueue(2)
   for (let seq = 1; seq < 2 * markEvery; seq += 3) file.apply('release', file.claim(2))
@@ -185,7 +185,7 @@ test('long histories are stored singly, so that each has its marks', () => {
   expect(verifyFile(file.path).violations).toEqual([])
 })
 
-test('retention leaves what tells of other jobs, and takes it with the last of them', () => {
+test('retention keeps rows that belong to other jobs, and removes them with the last of these', () => {
   const file = aFile()
   file.enqueue(5)
   const leases = file.claim(5)
@@ -215,7 +215,7 @@ test('retention leaves what tells of other jobs, and takes it with the last of t
   expect(verifyFile(file.path)).toMatchObject({ jobs: 2, events: 2, violations: [] })
 })
 
-test('the ids of a run are not used again, also where only its last job is left', () => {
+test('the ids of a run are not reused, even if only its last job is left', () => {
   const file = aFile()
   file.enqueue(3)
   file.apply('succeed', file.claim(3))
@@ -227,7 +227,7 @@ test('the ids of a run are not used again, also where only its last job is left'
   expect(file.db.prepare('SELECT last_event_id FROM jobs').pluck().all()).toEqual([12, 13])
 })
 
-test('nobody writes a history but by the rows that tell of it', () => {
+test('a history can be written only through the rows of its runs', () => {
   const file = aFile()
   file.enqueue(2)
 

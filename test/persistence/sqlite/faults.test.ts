@@ -9,7 +9,9 @@ import { aJob, openStore } from '../../support/store.ts'
 import { until } from '../../support/system.ts'
 import { tempFolder } from '../../support/temp.ts'
 
-test('a full disk refuses new jobs, keeps outcomes until there is space, and goes on by itself', async ({ skip }) => {
+test('a full disk refuses new jobs, keeps outcomes until there is space, and then continues by itself', async ({
+  skip,
+}) => {
   const folder = mountSmall(join(tempFolder(), 'small')) ?? skip('a small file system cannot be mounted here')
   const { store, notices } = await openStore({ path: join(folder, 'jobs.db') })
   await store.enqueue([aJob()])
@@ -41,7 +43,7 @@ test('a full disk refuses new jobs, keeps outcomes until there is space, and goe
   ])
 })
 
-test('a full disk is told of as full until it takes a write, though nobody asks for one', async ({ skip }) => {
+test('a full disk is reported as full until a write succeeds, even if nobody asks for one', async ({ skip }) => {
   const folder = mountSmall(join(tempFolder(), 'small')) ?? skip('a small file system cannot be mounted here')
   const { store, notices } = await openStore({ path: join(folder, 'jobs.db') })
   for (let i = 0; i < 8; i++) await store.enqueue([aJob({ delayMs: 1e9 })])
@@ -94,7 +96,7 @@ test('a start on a full disk names the file that it cannot write, and what to do
   lockForServer(path).release()
 })
 
-test('a mark that cannot be made anew is told of once, and ends nothing', async ({ skip }) => {
+test('a mark that cannot be created again is reported once, and ends nothing', async ({ skip }) => {
   const folder = tempFolder()
   const { store, notices, path } = await openStore({ path: join(folder, 'jobs.db') })
   await store.enqueue([aJob()])
@@ -132,21 +134,18 @@ function linkOf(path: string): string {
   }
 }
 
-test.runIf(existsSync('/dev/full'))(
-  'a full disk leaves the mark behind, and it is made anew when there is space',
-  () => {
-    const path = join(tempFolder(), 'jobs.db')
-    symlinkSync('/dev/full', `${path}-mark`)
-    const mark = new Mark(path, { epoch: 'one', transitions: 1, jobs: 1 })
+test.runIf(existsSync('/dev/full'))('a full disk delays the mark, and it is written when there is space', () => {
+  const path = join(tempFolder(), 'jobs.db')
+  symlinkSync('/dev/full', `${path}-mark`)
+  const mark = new Mark(path, { epoch: 'one', transitions: 1, jobs: 1 })
 
-    mark.advance(7, 3)
-    unlinkSync(`${path}-mark`)
-    mark.keep()
-    const whenThereIsSpace = lookAtMark(path).mark
-    mark.advance(8, 4)
+  mark.advance(7, 3)
+  unlinkSync(`${path}-mark`)
+  mark.keep()
+  const whenThereIsSpace = lookAtMark(path).mark
+  mark.advance(8, 4)
 
-    expect(whenThereIsSpace).toEqual({ epoch: 'one', transitions: 7, jobs: 3 })
-    expect(lookAtMark(path).mark).toEqual({ epoch: 'one', transitions: 8, jobs: 4 })
-    mark.close()
-  },
-)
+  expect(whenThereIsSpace).toEqual({ epoch: 'one', transitions: 7, jobs: 3 })
+  expect(lookAtMark(path).mark).toEqual({ epoch: 'one', transitions: 8, jobs: 4 })
+  mark.close()
+})

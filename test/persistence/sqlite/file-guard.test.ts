@@ -71,7 +71,7 @@ describe.each([
     expect(acknowledged).toBe(0)
   })
 
-  test('a store that has nothing to do ends all the same', async () => {
+  test('an idle store ends too', async () => {
     const { path, fatal } = await aServer()
 
     harm(`${path}${suffix}`)
@@ -120,7 +120,7 @@ test.runIf(onlyOnLinux).each([
   expect(verifyFile(alone)).toMatchObject({ jobs: 10, violations: [] })
 })
 
-test.runIf(onlyOnLinux)('a log that another has taken the place of is left alone', async () => {
+test.runIf(onlyOnLinux)('a log that was replaced by another is left alone', async () => {
   const { path, fatal } = await aServer()
   const before = readElsewhere(path)
 

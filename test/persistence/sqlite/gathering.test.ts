@@ -30,7 +30,7 @@ async function aStore() {
   return { store, callCounts, twice }
 }
 
-test('what is asked in one turn goes to the thread in one message', async () => {
+test('requests of one turn go to the thread in one message', async () => {
   const { callCounts, twice } = await aStore()
 
   await twice(20)
@@ -38,7 +38,7 @@ test('what is asked in one turn goes to the thread in one message', async () => 
   expect(callCounts()).toEqual([20, 20])
 })
 
-test('where many callers ask anew when they are answered, half of them goes before the others have asked', async () => {
+test('if many callers ask again when they are answered, the first half is sent before the others have asked', async () => {
   const { callCounts, twice } = await aStore()
 
   await twice(100)
@@ -46,7 +46,7 @@ test('where many callers ask anew when they are answered, half of them goes befo
   expect(callCounts()).toEqual([100, 50, 50])
 })
 
-test('five hundred jobs go at once', async () => {
+test('five hundred jobs are sent at once', async () => {
   const { store, callCounts } = await aStore()
 
   await Promise.all([300, 200, 1].map((length) => store.enqueue(Array.from({ length }, () => aJob()))))

@@ -79,7 +79,7 @@ describe('parts of one transaction', () => {
     expect(counted()).toBe(2)
   })
 
-  test('do not fail because of one that throws in their company and not alone', () => {
+  test('do not fail because of one that throws together with them but not alone', () => {
     const { commit, part, told, stored, counted } = aFile()
     let runs = 0
 
@@ -122,7 +122,7 @@ describe('parts of one transaction', () => {
     expect(db.inTransaction).toBe(false)
   })
 
-  test('are split where one of them gathers several calls: only the bad call fails', () => {
+  test('are split if one of them combines several calls: only the bad call fails', () => {
     const { commit, part, told, stored } = aFile()
     const calls = [part('one'), part('two', throwing(new Error('no'))), part('three')]
     const gathered: Part = {
@@ -138,7 +138,7 @@ describe('parts of one transaction', () => {
     expect(stored()).toEqual(['one', 'three'])
   })
 
-  test('are not run again where there is but one: it has failed alone already', () => {
+  test('are not run again if there is only one: it has already failed alone', () => {
     const { commit, part, told } = aFile()
     let runs = 0
 
@@ -154,7 +154,7 @@ describe('parts of one transaction', () => {
 })
 
 describe('parts that join', () => {
-  test('are committed by the same commit, as long as more come', () => {
+  test('are in the same commit, for as long as more arrive', () => {
     const { commit, part, told, stored, path } = aFile()
     const other = openForReading(path)
     whenDone(() => other.close())
@@ -168,7 +168,7 @@ describe('parts that join', () => {
     expect(stored()).toEqual(['first', 'second', 'third', 'last'])
   })
 
-  test('do not fail those that were there first: each is stored that is good alone', () => {
+  test('do not fail the earlier ones: each valid one is stored', () => {
     const { commit, part, told, stored, counted } = aFile()
 
     commit([part('first')], () => {}, [part('second')], [part('bad', throwing(new Error('no')))], [part('late')])
@@ -178,7 +178,7 @@ describe('parts that join', () => {
     expect(counted()).toBe(2)
   })
 
-  test('leave no id of an event used twice where they are rolled back and run again', () => {
+  test('use no event id twice if they are rolled back and run again', () => {
     const { commit, part, db, path } = aFile()
     commit([part('before')])
 
@@ -189,7 +189,7 @@ describe('parts that join', () => {
     expect(verifyFile(path).violations).toEqual([])
   })
 
-  test('are not asked for by those that run alone', () => {
+  test('are not requested by parts that run alone', () => {
     const { commit, part, told } = aFile()
     const late = [part('late')]
 
@@ -199,8 +199,8 @@ describe('parts that join', () => {
   })
 })
 
-describe('nobody is told', () => {
-  test('where another process holds the file: nothing is stored, and all can be tried again', () => {
+describe('nobody gets an answer', () => {
+  test('if another process holds the file: nothing is stored, and all can be tried again', () => {
     const { commit, part, told, stored, path } = aFile()
     const other = openKept(path, { timeout: 0 })
     whenDone(() => other.close())
@@ -216,7 +216,7 @@ describe('nobody is told', () => {
     expect(stored()).toEqual(['first', 'second'])
   })
 
-  test('where the file is found to be another one after the commit', () => {
+  test('if the file turns out to be another one after the commit', () => {
     const { commit, part, told } = aFile()
 
     expect(() => commit([part('first'), part('second')], throwing(new Error('gone')))).toThrow('gone')
@@ -224,7 +224,7 @@ describe('nobody is told', () => {
   })
 
   test.each(['SQLITE_IOERR_FSYNC', 'SQLITE_IOERR_WRITE', 'SQLITE_CORRUPT', 'SQLITE_NOTADB'])(
-    'where the storage fails (%s): nothing is tried again on that connection',
+    'if the storage fails (%s): nothing is tried again on that connection',
     (code) => {
       const { commit, part, told, stored, db } = aFile()
       let runs = 0
@@ -240,7 +240,7 @@ describe('nobody is told', () => {
     },
   )
 
-  test('of the rest where the storage fails while each runs alone', () => {
+  test('for the rest if the storage fails while each runs alone', () => {
     const { commit, part, told, stored } = aFile()
     let runs = 0
     const failing = part('second', () => {
@@ -255,7 +255,7 @@ describe('nobody is told', () => {
   })
 })
 
-test('a part that runs alone and finds another process in its way is told so; those behind it are not held up', () => {
+test('a part that runs alone and is blocked by another process gets that error; those behind it are not delayed', () => {
   const { commit, part, told, stored, path } = aFile()
   const other = openKept(path, { timeout: 0 })
   whenDone(() => other.close())
@@ -295,7 +295,7 @@ describe('calls of a store', () => {
     expect(other.prepare('SELECT count(*) FROM jobs').pluck().get()).toBe(1)
   })
 
-  test('that are made together share a commit', async () => {
+  test('made together share a commit', async () => {
     const { store, path } = await openStore()
     const other = openForReading(path)
     whenDone(() => other.close())
@@ -310,7 +310,7 @@ describe('calls of a store', () => {
     expect(versions.size).toBeLessThan(20)
   })
 
-  test('do not fail because of one that breaks a rule of the table', async () => {
+  test('do not fail because of one that violates a rule of the table', async () => {
     const { store } = await openStore()
 
     const all = await Promise.allSettled([

@@ -19,7 +19,7 @@ function setsOf(event: LeaseEvent['event'], ...ids: number[]) {
 }
 
 describe('a held lease', () => {
-  test('counts as running, for the watchdog to name, from its start on: also where it was started with its lease', () => {
+  test('counts as running, for the watchdog’s report, from its start on, even if it was started with its lease', () => {
     const held = holding([1, 2, 3], [2])
 
     held.follow(setsOf('start', 3), [])
@@ -35,7 +35,7 @@ describe('a held lease', () => {
     expect(held.all().map(({ id }) => id)).toEqual([2, 4])
   })
 
-  test('is no longer ours where its start was refused', () => {
+  test('is no longer held if its start was refused', () => {
     const held = holding([1, 2])
 
     held.follow(setsOf('start', 1, 2), [{ event: 'start', id: 1, leaseToken }])
@@ -44,7 +44,7 @@ describe('a held lease', () => {
     expect(held.runningIds()).toEqual([2])
   })
 
-  test('is found among as many as there may be, and taken out alone', () => {
+  test('is found among as many as possible, and removed alone', () => {
     const ids = Array.from({ length: 5_000 }, (_, index) => 7 * index + 1)
     const held = holding(ids)
 
@@ -56,7 +56,7 @@ describe('a held lease', () => {
     expect(held.of(8)).toBeUndefined()
   })
 
-  test('is that which was given last, where its job was leased anew', () => {
+  test('is the latest one, if its job was leased again', () => {
     const held = holding([1])
 
     held.add([[1, leaseToken + 1, 'work', 0, 1, null, 0]], true)
@@ -64,7 +64,7 @@ describe('a held lease', () => {
     expect(held.all()).toEqual([{ id: 1, leaseToken: leaseToken + 1 }])
   })
 
-  test('outlives the outcome of an earlier lease of its job', () => {
+  test('survives the outcome of an earlier lease of its job', () => {
     const held = holding([1], [1])
 
     held.follow([{ event: 'succeed', ranges: [[1, 1, leaseToken - 1, 0, null]] }], [])

@@ -31,7 +31,7 @@ function countSteps(db: Database.Database, after: number, limit: number): number
   return db.prepare(walk).pluck().get({ id: 2, after, limit }) as number
 }
 
-test('a long history is paged without a gap or a double, whatever the length of a page', () => {
+test('a long history is paged without a gap or a duplicate, whatever the size of a page', () => {
   const { reader } = aFile()
 
   for (const limit of [1, 7, markEvery - 1, markEvery, markEvery + 1, 1_000, 5_000]) {
@@ -46,7 +46,7 @@ test('a long history is paged without a gap or a double, whatever the length of 
   }
 })
 
-test('a page is what the job did, and nobody else', () => {
+test('a page is what this job did, and no other', () => {
   const { reader, path } = aFile()
 
   const page = reader.history(2, { after: 498, limit: 4 })!
@@ -60,7 +60,7 @@ test('a page is what the job did, and nobody else', () => {
   expect(verifyFile(path).violations).toEqual([])
 })
 
-test('a page looks at no more events than it has and lie between two marks, wherever it begins', () => {
+test('a page reads only its own events and those between two marks, wherever it begins', () => {
   const { db } = aFile()
 
   for (const limit of [1, 50, 250]) {
@@ -70,7 +70,7 @@ test('a page looks at no more events than it has and lie between two marks, wher
   }
 })
 
-test('a page beyond the end is empty, and there is none of an unknown job', () => {
+test('a page beyond the end is empty, and so is that of an unknown job', () => {
   const { reader } = aFile()
 
   expect(reader.history(2, { after: length, limit: 10 })).toEqual([])

@@ -106,7 +106,7 @@ function calls(ids: readonly number[], ...jobs: NewJobRow[][]): Request {
 const keyed = (queue: string) => aJob({ queue, idempotency: { key: queue, content: 'c' } })
 const lease = (limit: number, start = false): Request => ({ op: 'lease', limit, wait: true, start })
 
-describe('what comes while a transaction runs', () => {
+describe('a call that arrives while a transaction runs', () => {
   test('shares its commit', () => {
     const { ask, askDuring, commits, answers } = aThread()
     askDuring([[2, calls([20], [aJob()])]], [[3, calls([30], [keyed('k')])]])
@@ -128,7 +128,7 @@ describe('what comes while a transaction runs', () => {
     expect(seen).toEqual([1])
   })
 
-  test('waits for the next one where a thousand events are there already', () => {
+  test('waits for the next transaction if there are already a thousand events', () => {
     const { ask, askDuring, commits, answers } = aThread()
     const many = Array.from({ length: 400 }, () => aJob())
     askDuring([[2, calls([20], many)]], [[3, calls([30], many)]], [[4, calls([40], many)]])
@@ -139,7 +139,7 @@ describe('what comes while a transaction runs', () => {
     expect([...answers().keys()]).toEqual([1, 2, 3, 4])
   })
 
-  test('waits for the next one where a thousand commands are there already', () => {
+  test('waits for the next transaction if there are already a thousand commands', () => {
     const { ask, askDuring, commits, left } = aThread()
     const cancels = (first: number): Requests =>
       Array.from({ length: 400 }, (_, i) => [first + i, { op: 'send', command: 'cancel', id: 1, cause: null }])
@@ -151,7 +151,7 @@ describe('what comes while a transaction runs', () => {
     expect(left()).toBe(0)
   })
 
-  test('fails alone: all that shared its transaction are stored, those that were there first too', () => {
+  test('fails alone: everything that shared its transaction is stored, including earlier calls', () => {
     const { ask, askDuring, refused, queues, path } = aThread()
     const bad = aJob({ queue: 'bad', maxAttempts: 0 })
     askDuring(
@@ -166,7 +166,7 @@ describe('what comes while a transaction runs', () => {
     expect(verifyFile(path).violations).toEqual([])
   })
 
-  test('is told one by one where it failed together: nobody twice, nobody never', () => {
+  test('is answered exactly once if its transaction fails', () => {
     const { ask, replies } = aThread()
 
     ask([1, calls([10, 11, 12], [aJob()], [aJob({ maxAttempts: 0 })], [aJob()])])
@@ -179,7 +179,7 @@ describe('what comes while a transaction runs', () => {
     expect(replies.flatMap(({ refused }) => refused.map(([id]) => id))).toEqual([11])
   })
 
-  test('is told, each call of it, where the file is found damaged while each runs alone', () => {
+  test('is answered, like each other call, if the file is found damaged while each runs alone', () => {
     const { ask, db, watched, refused } = aThread()
     watched.onRollback = () => {
       db.exec = () => {
@@ -196,7 +196,7 @@ describe('what comes while a transaction runs', () => {
     ])
   })
 
-  test('cannot ask for maintenance that was chosen before: a sweep is answered when it is done', () => {
+  test('cannot request maintenance that was already chosen: a sweep is answered when it is done', () => {
     const { ask, askDuring, clock, db, watched } = aThread()
     ask([1, calls([10], [aJob({ delayMs: 1_000 })])])
     const states: unknown[] = []
@@ -213,7 +213,7 @@ describe('what comes while a transaction runs', () => {
     expect(states).toEqual(['queued'])
   })
 
-  test('is closed after: what was asked before is stored', () => {
+  test('is followed by the close: earlier calls are stored', () => {
     const { ask, askDuring, answers, commits, db } = aThread()
     askDuring([
       [2, calls([20], [aJob()])],
@@ -228,13 +228,13 @@ describe('what comes while a transaction runs', () => {
   })
 })
 
-describe('what comes while time passes in a transaction', () => {
+describe('a call that arrives while time passes in a transaction', () => {
   const instants = (db: Database.Database) =>
     db.prepare('SELECT created_at - ?, run_at - ? FROM jobs ORDER BY id').raw().all(startAt, startAt)
   const eventsAt = (db: Database.Database) =>
     db.prepare('SELECT event, at - ? FROM job_events ORDER BY id').raw().all(startAt)
 
-  test('is stored with the instant at which it ran, and its delay counts from there', () => {
+  test('is stored with the instant at which it ran, from which its delay counts', () => {
     const { ask, askDuring, clock, db, commits } = aThread()
     const later = (ms: number, ...asked: Requests) => {
       return () => {
@@ -258,7 +258,7 @@ describe('what comes while time passes in a transaction', () => {
     ])
   })
 
-  test('delays an outcome’s next attempt from then on', () => {
+  test('delays an outcome’s next attempt from that instant', () => {
     const { ask, askDuring, leased, clock, db } = aThread()
     ask([1, calls([10], [aJob()])], [2, lease(1, true)])
     const [[id, leaseToken]] = leased(2) as [LeasedFacts]
@@ -272,7 +272,7 @@ describe('what comes while time passes in a transaction', () => {
     expect(instants(db)[0]).toEqual([0, 1_150])
   })
 
-  test('has a history in order, also where the clock is set back meanwhile', () => {
+  test('has a history in order, even if the clock is set back meanwhile', () => {
     const { ask, askDuring, clock, db, path } = aThread()
     ask([1, lease(9, true)])
     askDuring(
@@ -300,7 +300,7 @@ describe('what comes while time passes in a transaction', () => {
 })
 
 describe('a lease', () => {
-  test('is taken last, so that it has what joined', () => {
+  test('is taken last, so that it includes jobs that joined', () => {
     const { ask, askDuring, leased, commits } = aThread()
     ask([1, lease(9)])
     commits.length = 0
@@ -312,7 +312,7 @@ describe('a lease', () => {
     expect(commits).toEqual([3])
   })
 
-  test('that comes while a transaction runs has what that stored', () => {
+  test('that arrives while a transaction runs gets the jobs that it stored', () => {
     const { ask, askDuring, leased, commits } = aThread()
     askDuring([[2, lease(9)]])
 
@@ -322,7 +322,7 @@ describe('a lease', () => {
     expect(commits).toEqual([2])
   })
 
-  test('is taken once in a transaction; what comes after it is leased by the next, without a tick', () => {
+  test('is taken once in a transaction; later jobs are leased by the next one, without a tick', () => {
     const { ask, askDuring, leased, commits } = aThread()
     ask([1, lease(1)], [2, lease(9)])
     commits.length = 0
@@ -335,7 +335,7 @@ describe('a lease', () => {
     expect([leased(1), leased(2)].map((jobs) => jobs.map(([id]) => id))).toEqual([[1], [2, 3]])
   })
 
-  test('is taken without a tick where the transaction that it would have ended fails', () => {
+  test('is taken without a tick if the transaction that it would have ended fails', () => {
     const { ask, leased } = aThread()
     ask([1, lease(9)])
 
@@ -344,7 +344,7 @@ describe('a lease', () => {
     expect(leased(1).map(([id]) => id)).toEqual([1])
   })
 
-  test('is taken without a tick where what failed in company is stored alone', () => {
+  test('is taken without a tick if jobs whose transaction failed are stored alone', () => {
     const { ask, askDuring, leased } = aThread()
     ask([1, lease(9)])
     askDuring(() => {
@@ -356,7 +356,7 @@ describe('a lease', () => {
     expect(leased(1).map(([id]) => id)).toEqual([1, 2])
   })
 
-  test('of several who wait gives each its own, in the order in which they asked, and starts for those who said so', () => {
+  test('of several waiting calls gives each its own jobs, in the order of the calls, and starts them if requested', () => {
     const { ask, leased, db } = aThread()
     ask([1, lease(2)], [2, lease(1, true)], [3, lease(5)])
 
@@ -371,7 +371,7 @@ describe('a lease', () => {
     ])
   })
 
-  test('is given what a joined outcome made ready', () => {
+  test('gets a job that a joined outcome made ready', () => {
     const { ask, askDuring, leased } = aThread()
     ask([1, calls([10], [aJob()])], [2, lease(1, true)])
     const [[id, leaseToken]] = leased(2) as [LeasedFacts]
@@ -384,7 +384,7 @@ describe('a lease', () => {
   })
 })
 
-test('ids follow the order of the calls, also where some have keys and some have none', () => {
+test('ids follow the order of the calls, whether or not they have keys', () => {
   const { ask, queues } = aThread()
 
   ask(
@@ -398,7 +398,7 @@ test('ids follow the order of the calls, also where some have keys and some have
   expect(queues()).toEqual(['a', 'b', 'c', 'd', 'e', 'f', 'g'])
 })
 
-test('once the thread has told that it cannot go on it stores nothing more, whatever still comes', () => {
+test('once the thread has reported that it cannot continue it stores nothing more, whatever arrives', () => {
   const { path, commits, replies, ask } = aThread()
   const enqueue = calls([10], [aJob()])
   passLook()
@@ -415,7 +415,7 @@ test('once the thread has told that it cannot go on it stores nothing more, what
   expect(commits).toHaveLength(stored)
 })
 
-test('what a commit settled may be believed once the files were looked at after it, and else never', () => {
+test('an answer may be passed on once the files were checked after its commit, and otherwise never', () => {
   const { path, replies, believed, ask, askDuring } = aThread()
   const enqueue = calls([10], [aJob()])
   ask([1, enqueue])

@@ -45,8 +45,8 @@ function refusal(path: string, sql: string): string | null {
   }
 }
 
-describe.each(jobStates)('a hand that moves a %s job', (from) => {
-  test('is let through exactly where the machine has an edge', async () => {
+describe.each(jobStates)('a manual UPDATE that moves a %s job', (from) => {
+  test('is accepted exactly if the machine has the edge', async () => {
     const path = await fileWithJobIn(from)
     for (const to of jobStates) {
       const refused = refusal(path, `BEGIN; UPDATE jobs SET seq = seq + 1, ${columnsOf(to)}; ROLLBACK`)
@@ -56,8 +56,8 @@ describe.each(jobStates)('a hand that moves a %s job', (from) => {
   })
 })
 
-describe.each(jobStates)('a hand that takes a %s job by two edges in one write', (from) => {
-  test('is let through exactly where they are those of a claim', async () => {
+describe.each(jobStates)('a manual UPDATE that takes a %s job along two edges in one write', (from) => {
+  test('is accepted exactly if they are those of a claim', async () => {
     const path = await fileWithJobIn(from)
     const allowed = jobStates.filter(
       (to) => refusal(path, `BEGIN; UPDATE jobs SET seq = seq + 2, ${columnsOf(to)}; ROLLBACK`) === null,
@@ -83,14 +83,14 @@ test.each([
   ['a payload, to nowhere', 'DELETE FROM job_payloads'],
   ['a step of a history', `UPDATE event_runs SET event = 'lease'`],
   ['a step of a history, to nowhere', 'DELETE FROM event_runs'],
-])('a hand cannot change %s', async (_, sql) => {
+])('no manual statement can change %s', async (_, sql) => {
   const path = await fileWithJobIn('queued')
 
   expect(refusal(path, sql)).toBe('SQLITE_CONSTRAINT_TRIGGER')
 })
 
 test.each(jobStates)(
-  'a hand that deletes a %s job is let through exactly where it ended and is no dead letter',
+  'a manual DELETE of a %s job is accepted exactly if it ended and is not a dead letter',
   async (state) => {
     const path = await fileWithJobIn(state)
 
@@ -100,7 +100,7 @@ test.each(jobStates)(
   },
 )
 
-test('the history and the payload of a job that is gone may go', async () => {
+test('the history and the payload of a removed job may be deleted', async () => {
   const path = await fileWithJobIn('succeeded')
 
   const refused = refusal(path, 'DELETE FROM jobs; DELETE FROM event_runs; DELETE FROM job_payloads')
@@ -116,13 +116,13 @@ test.each([
   ['an attempt below none', 'UPDATE jobs SET attempt = -1'],
   ['a key without the content that it stands for', `UPDATE jobs SET idempotency_key = 'k'`],
   ['a state that the machine does not know', `UPDATE jobs SET seq = seq + 1, state = 'asleep'`],
-])('a hand cannot give a job %s', async (_, sql) => {
+])('no manual statement can give a job %s', async (_, sql) => {
   const path = await fileWithJobIn('queued')
 
   expect(refusal(path, sql)).toMatch(/^SQLITE_CONSTRAINT_(CHECK|TRIGGER)$/)
 })
 
-test('a job cannot be born in a state that enqueue does not lead to', async () => {
+test('a manual INSERT cannot create a job in a state that enqueue does not lead to', async () => {
   const path = await fileWithJobIn('queued')
   const insert = (state: JobState) => `
     INSERT INTO jobs (type, queue, state, seq, priority, attempt, max_attempts, run_at, created_at, finished_at, lease_token, lease_expires_at)
@@ -134,7 +134,7 @@ test('a job cannot be born in a state that enqueue does not lead to', async () =
   expect(born).toEqual(['scheduled', 'queued'])
 })
 
-test('the sqlite3 shell is told in words that a transition is no edge', async ({ skip }) => {
+test('the sqlite3 shell gets a message that says that a transition is not an edge', async ({ skip }) => {
   if (!(await run('sqlite3', ['--version']).catch(() => null))) skip('there is no sqlite3 shell on this machine')
   const path = await fileWithJobIn('queued')
 

@@ -2,7 +2,7 @@ import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
 import { aJob, openStore } from '../../support/store.ts'
 
-test('a job that dies at a crash in company, as where a file was edited, is told so', async () => {
+test('a job that dies of a crash together with others, as in an edited file, gets an error that says so', async () => {
   const { store, path } = await openStore()
   await store.enqueue([aJob(), aJob()])
   await store.lease({ limit: 2, wait: false, start: true })

@@ -35,14 +35,14 @@ test('links to the file, its folder or both lead to one path', () => {
   expect(locateDatabase(join(folder, 'folder', 'new.db'))).toBe(join(folder, 'real', 'new.db'))
 })
 
-test('a folder that is missing is made', () => {
+test('a missing folder is created', () => {
   const folder = aFolder()
 
   expect(locateDatabase(join(folder, 'a', 'b', 'jobs.db'))).toBe(join(folder, 'a', 'b', 'jobs.db'))
   expect(existsSync(join(folder, 'a', 'b'))).toBe(true)
 })
 
-test('a database on layered file systems, whose files have another device than their folder, starts again', async ({
+test('a database on an overlay file system, whose files have another device than their folder, starts again', async ({
   skip,
 }) => {
   const folder = mountOverlay(join(aFolder(), 'layers')) ?? skip('no file systems can be layered here')
@@ -57,7 +57,7 @@ test('a database on layered file systems, whose files have another device than t
   expect(await again.system.list()).toMatchObject({ jobs: [] })
 })
 
-describe('a path of no file is refused, with what to give instead:', () => {
+describe('a path that is not a file is refused, with what to use instead:', () => {
   test.each([
     ['a folder', 'folder', /folder is a folder; use the path of a file in it, such as .*folder\/jobs\.db$/],
     ['a link to a folder', 'link', /folder is a folder; use the path of a file in it/],
@@ -78,7 +78,7 @@ describe('a path of no file is refused, with what to give instead:', () => {
   })
 })
 
-describe('a database whose log would live elsewhere is refused, with what to do:', () => {
+describe('a database whose log would be elsewhere is refused, with what to do:', () => {
   test.each([
     ['a hard link', (path: string) => linkSync(path, `${path}.link`), /2 names \(hard links\).*keep one/],
     [
@@ -125,7 +125,7 @@ describe('a database whose log would live elsewhere is refused, with what to do:
 })
 
 describe('a second server', () => {
-  test('by a link to the file is refused as by its name', async () => {
+  test('is refused through a link to the file as by its name', async () => {
     const { path } = await openSystem({ runs: { work: () => {} } })
     const link = join(aFolder(), 'link.db')
     symlinkSync(path, link)
@@ -136,7 +136,7 @@ describe('a second server', () => {
     expect(refusal).toMatchObject({ message: expect.stringMatching(/already served by this process \(\d+\)/) })
   })
 
-  test('of another copy of the package in this process is refused, as is a producer, until the first is closed', async () => {
+  test('with another copy of the package in this process is refused, like a producer, until the first is closed', async () => {
     const { system, path } = await openSystem({ runs: { work: () => {} } })
     // As another copy would see it: what the copies share is on `process`.
     const files = (process as never)[Symbol.for('jobmachine.open')] as Map<string, { copy: object; count: number }>

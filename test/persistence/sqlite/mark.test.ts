@@ -64,7 +64,7 @@ const contents = (path: string) =>
     .map((name) => [name, readFileSync(join(dirname(path), name)).toString('base64')])
 
 describe('a mark', () => {
-  test('says how far the log has come, in words', async () => {
+  test('says how far the log has come, as readable text', async () => {
     const { store, path } = await openStore()
     await store.enqueue(jobs(3))
     await store.lease({ limit: 1, wait: false, start: true })
@@ -75,7 +75,7 @@ describe('a mark', () => {
     )
   })
 
-  test('knows of jobs that another process stored', async () => {
+  test('includes jobs that another process stored', async () => {
     const { store, path, clock } = await openStore()
     const producer = await openStore({ path, owner: null, clock })
     await producer.store.enqueue(jobs(5))
@@ -84,7 +84,7 @@ describe('a mark', () => {
     expect(lookAtMark(path).mark).toMatchObject({ transitions: 6, jobs: 5 })
   })
 
-  test('is made anew where it was removed', async () => {
+  test('is created again if it was removed', async () => {
     const { store, path } = await openStore()
     await store.enqueue(jobs(3))
     rmSync(`${path}-mark`)
@@ -96,7 +96,7 @@ describe('a mark', () => {
   })
 })
 
-describe('a file that goes on as if nothing had happened:', () => {
+describe('a file that continues as if nothing had happened:', () => {
   test.each([
     ['one that was killed', killed, () => {}],
     ['one that was stopped', stopped, () => {}],
@@ -185,7 +185,7 @@ describe('a file that has less than was acknowledged', () => {
       null,
     ],
   ] as const)(', since %s,', (_, make, harm, missing) => {
-    test('is refused, says how much, and is left as it is', async () => {
+    test('is refused, says how much, and is not changed', async () => {
       const { path, older } = make()
       harm(path, older)
       const before = contents(path)
@@ -202,7 +202,7 @@ describe('a file that has less than was acknowledged', () => {
       expect(await smtpFailureOf(path, '00000000')).toBeInstanceOf(LostJobsError)
     })
 
-    test('goes on once its loss is accepted, and gives no id and no name twice', async () => {
+    test('continues once its loss is accepted, and gives no id and no token twice', async () => {
       const { path, older } = make()
       harm(path, older)
       const { acceptance } = (await smtpFailureOf(path))!
@@ -227,7 +227,7 @@ describe('a file that has less than was acknowledged', () => {
     })
   })
 
-  test('is refused again when it loses more: an acceptance that was left in place accepts no other loss', async () => {
+  test('is refused again when it loses more: a leftover acceptance accepts no other loss', async () => {
     const { path, older } = killed()
     rmSync(`${path}-wal`)
     const acceptLoss = (await smtpFailureOf(path))!.acceptance
@@ -244,7 +244,7 @@ describe('a file that has less than was acknowledged', () => {
   })
 })
 
-describe('a database that is not there, or empty, is no new one', () => {
+describe('a missing or empty database does not count as new', () => {
   const remove = (path: string) => rmSync(path)
   const empty = (path: string) => truncateSync(path, 0)
   test.each([
@@ -265,7 +265,7 @@ describe('a database that is not there, or empty, is no new one', () => {
     expect(() => lockForServer(path)).toThrow(reason)
   })
 
-  test('though half a mark without log and lock is what a full disk left of a first start', async () => {
+  test('unless there is only a partial mark, which a full disk leaves after a first start', async () => {
     const paths = ['', 'jobmachine mark 1\nepoch '].map((left) => {
       const path = join(tempFolder(), 'jobs.db')
       writeFileSync(`${path}-mark`, left)
@@ -283,7 +283,7 @@ describe('a database that is not there, or empty, is no new one', () => {
     )
   })
 
-  test('but one where all is gone, or nothing was ever stored', async () => {
+  test('unless everything is gone, or nothing was ever stored', async () => {
     const path = join(tempFolder(), 'jobs.db')
     // As a server that was killed while it made the file.
     lockForServer(path).release()
@@ -294,7 +294,7 @@ describe('a database that is not there, or empty, is no new one', () => {
   })
 })
 
-describe('a copy that came alone', () => {
+describe('a copy without its mark', () => {
   test.each([
     ['after a stop', (path: string) => path],
     [
@@ -304,7 +304,7 @@ describe('a copy that came alone', () => {
         return `${path}.backup`
       },
     ],
-  ])('%s goes on with higher ids and another name', async (_, copy) => {
+  ])('%s continues with higher ids and another token', async (_, copy) => {
     const { path } = _ === 'after a stop' ? stopped() : killed()
     const alone = join(tempFolder(), 'jobs.db')
     renameSync(copy(path), alone)
@@ -319,7 +319,7 @@ describe('a copy that came alone', () => {
   })
 })
 
-test('a file that was stopped, with a damaged mark, goes on with higher ids, and the log says why', async () => {
+test('a stopped file with a damaged mark continues with higher ids, and the log says why', async () => {
   const { path } = stopped()
   truncateSync(`${path}-mark`, 100)
 

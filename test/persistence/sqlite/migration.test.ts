@@ -72,7 +72,7 @@ function contentsOf(path: string) {
 }
 
 describe.each([1, 2, 3, 4, 5])('a file of version %s', (version) => {
-  test('is brought to the newest with every job and every event, each where it belongs', async () => {
+  test('is migrated to the newest with every job and every event, each in its place', async () => {
     const old = asVersion(version, newest)
 
     openForWriting(old, () => 'unused', 0).close()
@@ -83,7 +83,7 @@ describe.each([1, 2, 3, 4, 5])('a file of version %s', (version) => {
     expect(verifyFile(old)).toEqual({ ...verifyFile(newest), violations: [], violationCount: 0 })
   })
 
-  test('is as it was where the process ends before its new version is committed', async () => {
+  test('is unchanged if the process ends before the new version is committed', async () => {
     const old = asVersion(version, newest)
     const before = contentsOf(old)
     const db = openKept(old)
@@ -95,7 +95,7 @@ describe.each([1, 2, 3, 4, 5])('a file of version %s', (version) => {
     expect(contentsOf(old)).toEqual(before)
   })
 
-  test('goes on where it was: histories grow, and no id is used again', async () => {
+  test('continues: histories grow, and no id is reused', async () => {
     const old = asVersion(version, newest)
     const { store, path } = await openStore({ path: old })
     await store.recoverOrphans()
@@ -109,7 +109,7 @@ describe.each([1, 2, 3, 4, 5])('a file of version %s', (version) => {
     expect(verifyFile(path).violations).toEqual([])
   })
 
-  test('keeps what guards it', async () => {
+  test('keeps its CHECKs and triggers', async () => {
     const old = asVersion(version, newest)
     const db = openForWriting(old, () => 'unused', 0)
     whenDone(() => db.close())
@@ -120,7 +120,7 @@ describe.each([1, 2, 3, 4, 5])('a file of version %s', (version) => {
 })
 
 // Files out there were made by these texts. A new version is appended, with its hash and with a file of the version before.
-test('a version is the text that it always was', () => {
+test('the text of a version never changes', () => {
   const hashes = migrations.map((sql) => createHash('sha256').update(sql).digest('hex'))
 
   expect(hashes).toEqual([
@@ -140,8 +140,8 @@ function fileOf(version: number): string {
   return path
 }
 
-describe.each([1, 2, 3, 4, 5])('a file that version %s made, its process killed,', (version) => {
-  test('has jobs in every state, and all are there once it was brought to the newest', () => {
+describe.each([1, 2, 3, 4, 5])('a file of version %s whose process was killed', (version) => {
+  test('has jobs in every state, and all of them after the migration to the newest', () => {
     const path = fileOf(version)
     const rowsOf = (sql: string) => {
       const db = openForReading(path)
@@ -162,7 +162,7 @@ describe.each([1, 2, 3, 4, 5])('a file that version %s made, its process killed,
     expect(verifyFile(path)).toMatchObject({ jobs: before[0]!.length, events: before[1]!.length, violations: [] })
   })
 
-  test('is recovered and worked off', async () => {
+  test('is recovered and its jobs run', async () => {
     const { store, clock, path } = await openStore({
       path: fileOf(version),
       types: ['work', 'unknown here'],

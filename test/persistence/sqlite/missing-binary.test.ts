@@ -28,7 +28,7 @@ async function startWith(leave: (driver: string) => void): Promise<string> {
   return stderr
 }
 
-test('an install without the binary of better-sqlite3 is refused with the commands that bring it', async () => {
+test('an install without the binary of better-sqlite3 is refused with the commands that install it', async () => {
   const said = await startWith((driver) => {
     for (const name of ['build', 'prebuilds']) rmSync(join(driver, name), { recursive: true, force: true })
   })
@@ -39,7 +39,7 @@ test('an install without the binary of better-sqlite3 is refused with the comman
 })
 
 test.runIf(Number.parseInt(process.versions.node, 10) < 22)(
-  'a better-sqlite3 that would crash this Node is refused',
+  'a better-sqlite3 that would crash this Node.js is refused',
   async () => {
     const said = await startWith((driver) => {
       const file = join(driver, 'package.json')

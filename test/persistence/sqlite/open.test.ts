@@ -11,7 +11,7 @@ import { tempFolder } from '../../support/temp.ts'
 
 const fingerprint = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex')
 
-test('a missing folder and file are made', async () => {
+test('a missing folder and file are created', async () => {
   const path = join(tempFolder(), 'a', 'b', 'jobs.db')
 
   const { store } = await openStore({ path })
@@ -38,7 +38,7 @@ test('a commit is flushed to the disk: WAL with synchronous FULL', () => {
   db.close()
 })
 
-describe('a file that cannot be used is refused with words, and left as it is:', () => {
+describe('a file that cannot be used is refused with a message, and not changed:', () => {
   test.each([
     [
       'one that a newer version wrote',
@@ -108,7 +108,7 @@ describe('a file that cannot be used is refused with words, and left as it is:',
   })
 })
 
-test('a file whose migration was cut short is at the old version, and opens', () => {
+test('a file whose migration was interrupted has the old version, and opens', () => {
   const path = join(tempFolder(), 'jobs.db')
   const db = openKept(path)
   db.pragma('journal_mode = WAL')
@@ -126,7 +126,7 @@ test('a file whose migration was cut short is at the old version, and opens', ()
   opened.close()
 })
 
-test('a file to which somebody added an index, a table and a view is opened', () => {
+test('a file to which somebody added an index, a table and a view opens', () => {
   const path = join(tempFolder(), 'jobs.db')
 
   edit(path, 'CREATE INDEX mine ON jobs (created_at); CREATE TABLE notes (x); CREATE VIEW late AS SELECT id FROM jobs')

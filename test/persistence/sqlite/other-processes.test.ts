@@ -15,7 +15,7 @@ import { tempFolder, whenDone } from '../../support/temp.ts'
 onThreads()
 
 describe('a job that another process put into the file', () => {
-  test('reaches a lease that waits within 200 ms', async () => {
+  test('reaches a waiting lease within 200 ms', async () => {
     const { store, path, clock } = await openStore({}, startHere)
     const producer = await openStore({ path, owner: null, clock })
     // From here on the store's timers run as this test says.
@@ -43,7 +43,7 @@ describe('a job that another process put into the file', () => {
 })
 
 describe('while another process holds a write lock', () => {
-  test('a call waits, and is stored when the lock goes', async () => {
+  test('a call waits, and is stored when the lock is released', async () => {
     const { store, path } = await openStore()
     const other = openKept(path)
     other.exec('BEGIN IMMEDIATE')
@@ -56,7 +56,7 @@ describe('while another process holds a write lock', () => {
     expect(await waiting).toMatchObject({ outcome: 'stored' })
   })
 
-  test('for longer than 2 s, a call is refused and not stored later, an outcome waits, and health says so', async () => {
+  test('for longer than 2 s, a call is refused and not stored later, an outcome waits, and health reports it', async () => {
     const { store, path, notices } = await openStore()
     await store.enqueue([aJob()])
     const [job] = await store.lease({ limit: 1, wait: false })
@@ -78,7 +78,7 @@ describe('while another process holds a write lock', () => {
     ])
   })
 
-  test('health says so wherever a call was refused, and no longer when the lock is gone, also if nobody calls again', async () => {
+  test('health reports it after any refused call, and stops when the lock is gone, even without another call', async () => {
     const { store, path, notices } = await openStore({ owner: null }, startHere)
     const other = openKept(path)
     other.exec('BEGIN IMMEDIATE')
@@ -146,7 +146,7 @@ describe('the lock of a server', () => {
     return child
   }
 
-  test('is refused to a second server, which is told who holds it', async () => {
+  test('is refused to a second server, which learns who holds it', async () => {
     const path = join(tempFolder(), 'jobs.db')
     const { pid } = await holder(path)
 
@@ -154,7 +154,7 @@ describe('the lock of a server', () => {
     expect(() => lockForServer(path)).toThrow(`process ${pid} `)
   })
 
-  test('holds while its process is stopped, and falls with SIGKILL', async () => {
+  test('holds while its process is stopped, and ends with SIGKILL', async () => {
     const path = join(tempFolder(), 'jobs.db')
     const child = await holder(path)
     child.kill('SIGSTOP')
@@ -167,7 +167,7 @@ describe('the lock of a server', () => {
     lockForServer(path).release()
   })
 
-  test('can be taken again once it is released', () => {
+  test('can be taken again after its release', () => {
     const path = join(tempFolder(), 'jobs.db')
     lockForServer(path).release()
 

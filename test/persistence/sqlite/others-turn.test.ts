@@ -13,7 +13,7 @@ function leaves(turn: OthersTurn, untilMs: number, restMs = 0): [number, number]
   return left
 }
 
-describe('a process that writes back to back', () => {
+describe('a process that writes without a pause', () => {
   test('leaves the file to others for 5 ms of 25 while they write it too', () => {
     const turn = new OthersTurn()
 
@@ -26,7 +26,7 @@ describe('a process that writes back to back', () => {
     ])
   })
 
-  test('keeps it while nobody else writes, also when they have ended', () => {
+  test('keeps it while nobody else writes, even after others did', () => {
     const turn = new OthersTurn()
 
     const before = leaves(turn, 10_000)
@@ -35,7 +35,7 @@ describe('a process that writes back to back', () => {
     expect([before, leaves(turn, 10_000)]).toEqual([[], []])
   })
 
-  test('owes nothing where it has left the file for as long by itself', () => {
+  test('need not pause if it has already left the file for as long', () => {
     const turn = new OthersTurn()
 
     turn.noteOthers(0)

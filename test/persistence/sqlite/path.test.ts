@@ -4,7 +4,7 @@ import { openForWriting } from '../../../src/persistence/sqlite/file/connection.
 import { Reader } from '../../../src/persistence/sqlite/read/reader.ts'
 import { tempFolder } from '../../support/temp.ts'
 
-test('of a job that goes round and round, the last twenty thousand transitions make its path', () => {
+test('only the last twenty thousand transitions of a job that goes round and round make up its path', () => {
   const db = openForWriting(join(tempFolder(), 'jobs.db'), () => 'id', 0)
   const round = ['queued', 'leased', 'running', 'scheduled']
   const log = db.prepare(`

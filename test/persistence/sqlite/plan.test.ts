@@ -65,7 +65,7 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
   })
 }
 
-test('no statement of the store reads its way through all jobs or all events', () => {
+test('no statement of the store scans all jobs or all events', () => {
   const wholeTables = plans().filter(({ sql }) => !/ORDER BY id DESC LIMIT 1\b/.test(sql))
   const scans = wholeTables.filter(({ steps }) =>
     steps.some((step) => /^SCAN (jobs|event_runs|job_payloads)\b(?! USING (COVERING )?INDEX)/.test(step)),
@@ -74,7 +74,7 @@ test('no statement of the store reads its way through all jobs or all events', (
   expect(scans).toEqual([])
 })
 
-test('nothing that waits is sorted: only suspects, what is leased, a page of a history and the steps of a path', () => {
+test('no waiting job is sorted: only suspects, leased jobs, a page of a history and the steps of a path are', () => {
   const sorting = plans().filter(({ steps }) => steps.some((step) => step.includes('TEMP B-TREE')))
 
   expect(sorting.map(({ sql }) => sql)).toEqual([
@@ -87,7 +87,7 @@ test('nothing that waits is sorted: only suspects, what is leased, a page of a h
   ])
 })
 
-test('a walk down the ids reads jobs and payloads by their id, and sorts nothing', () => {
+test('a walk down the ids reads jobs and payloads by id, and sorts nothing', () => {
   const walks = plans().filter(({ sql }) => sql.includes('id < :before'))
 
   expect(walks).toHaveLength(7)
@@ -101,7 +101,7 @@ test('a walk down the ids reads jobs and payloads by their id, and sorts nothing
   }
 })
 
-test('a claim finds its queue and its jobs in the index of what is ready', () => {
+test('a claim finds its queue and its jobs in the index of ready jobs', () => {
   const claims = plans().filter(({ sql }) => /parked = 0 AND queue (> \?|= :queue ORDER BY)/.test(sql))
 
   expect(claims).toHaveLength(3)
@@ -123,13 +123,13 @@ test('a walk through a history goes from event to event by their ids, from the n
   }
 })
 
-test('events are found by nothing but their ids and the marks', () => {
+test('events are found only by their ids and the marks', () => {
   const steps = plans().flatMap(({ steps }) => steps.filter((step) => /\bevent_runs\b/.test(step)))
 
   expect(steps.filter((step) => !/PRIMARY KEY|job_events_marks|^SCAN event_runs$/.test(step))).toEqual([])
 })
 
-test('a place in line is counted in the index of what is ready, and nowhere else', () => {
+test('a place in line is counted in the index of ready jobs, and nowhere else', () => {
   const counts = plans().filter(({ sql }) => /count.*parked = 0.*priority [>=] :priority/s.test(sql))
 
   expect(counts.map(({ steps }) => steps.find((step) => step.includes('jobs')))).toEqual([
@@ -139,7 +139,7 @@ test('a place in line is counted in the index of what is ready, and nowhere else
   ])
 })
 
-test('what an ANALYZE found in a young file does not make anyone scan it when it is large', () => {
+test('what ANALYZE finds in a young file causes no scan when it is large', () => {
   const path = join(tempFolder(), 'jobs.db')
   const before = plans(path)
   const shell = openKept(path)
@@ -149,7 +149,7 @@ test('what an ANALYZE found in a young file does not make anyone scan it when it
   expect(plans(path)).toEqual(before)
 })
 
-test('whoever asks for events by what they are has them gone through once, not once for each job', () => {
+test('a query for events by their contents scans them once, not once for each job', () => {
   const db = openForWriting(join(tempFolder(), 'jobs.db'), () => 'id', 0)
   const planOf = (sql: string) => db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all() as { detail: string }[]
 

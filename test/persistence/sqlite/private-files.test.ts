@@ -142,7 +142,7 @@ describe('only their owner can open the files that a server makes, and enter the
   })
 })
 
-test('a producer makes them so, too, and a mark that was removed', async () => {
+test('a producer creates them like that too, and a removed mark', async () => {
   const umask = process.umask(0o000)
   whenDone(() => process.umask(umask))
   const { store, path } = await openStore({ owner: null })
@@ -151,8 +151,8 @@ test('a producer makes them so, too, and a mark that was removed', async () => {
   expect(new Set(Object.values(modes(dirname(path))))).toEqual(new Set(['600']))
 })
 
-describe('files that were there', () => {
-  test('keep their mode, and one line of the log names those that others can read', async () => {
+describe('existing files', () => {
+  test('keep their mode, and one log line names those that others can read', async () => {
     const { path, system } = await openSystem()
     await system.stop()
     chmodSync(dirname(path), 0o755)
@@ -167,7 +167,7 @@ describe('files that were there', () => {
     ])
   })
 
-  test('are not told of where a folder above keeps everybody else out', async () => {
+  test('are not reported if a folder above keeps everybody else out', async () => {
     const path = join(tempFolder(), 'jobs.db')
     writeFileSync(path, '')
     chmodSync(path, 0o644)
@@ -185,7 +185,7 @@ describe('files that were there', () => {
     [0o660, '660'],
     [0o664, '660'],
     [0o666, '666'],
-  ])('of mode %o: what is made beside them is for those who may write them (%s)', async (mode, expected) => {
+  ])('of mode %o: new files beside them are for those who may write them (%s)', async (mode, expected) => {
     const { store, path } = await openStore()
     await store.close()
     chmodSync(path, mode)
@@ -216,7 +216,9 @@ test('a command of another user says whose they are', async ({ skip }) => {
     )
 })
 
-test('what root makes beside the database of another user is that user’s, as its log is', async ({ skip }) => {
+test('a file that root creates beside another user’s database belongs to that user, as does the log', async ({
+  skip,
+}) => {
   if (process.getuid?.() !== 0) skip('only root can give files away')
   const { store, path } = await openStore()
   await store.close()
@@ -231,7 +233,7 @@ test('what root makes beside the database of another user is that user’s, as i
 })
 
 test.for(['jobs.db-mark', 'jobs.db-lock'])(
-  'a server that may not write %s says whose it is',
+  'a server that may not write %s says who owns it',
   async (name, { skip }) => {
     needNobody(skip)
     const { store, path } = await openStore()
@@ -260,7 +262,7 @@ describe('a lock on jobs.db-lock', () => {
     await expect(readLock(`${path}-lock`, asNobody)).rejects.toThrow(/unable to open/)
   })
 
-  test('that a process took which is no server is told of as what it is', async () => {
+  test('of a process that is not a server is reported as such', async () => {
     const folder = join(tempFolder(), 'data')
     const database = join(folder, 'jobs.db')
     const before = await serve(database, [])

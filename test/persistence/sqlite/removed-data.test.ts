@@ -37,12 +37,12 @@ async function fileOfRemoved(secureDelete?: boolean): Promise<string> {
   return path
 }
 
-describe('what retention removed', () => {
+describe('removed data', () => {
   test('can still be read in the file, unless it is overwritten', async () => {
     expect(foundIn(await fileOfRemoved())).toBeGreaterThan(0)
   })
 
-  test('is in none of the files once they are closed, where deleting is secure', async () => {
+  test('is in none of the files once they are closed, if deleting is secure', async () => {
     expect(foundIn(await fileOfRemoved(true))).toBe(0)
   })
 
@@ -57,7 +57,7 @@ describe('what retention removed', () => {
 })
 
 describe('a database that was compacted', () => {
-  test('is the same to whoever opens it: whole, with its ids and its epoch', async () => {
+  test('is the same for every reader: complete, with its ids and its epoch', async () => {
     const path = await fileOfRemoved()
     const files = () => readdirSync(dirname(path)).sort()
     const before = files()
@@ -74,7 +74,7 @@ describe('a database that was compacted', () => {
     expect((await store.list({ limit: 9 })).jobs.map(({ id }) => id)).toEqual([103, 102, 101])
   })
 
-  test('was open to no other: while somebody reads it nothing is done, and it says so', async () => {
+  test('was open to nobody else: while somebody reads it nothing is done, which is reported', async () => {
     const path = await fileOfRemoved()
     const { store } = await openStore({ path, owner: null })
     const reader = openForReading(path)
@@ -89,7 +89,7 @@ describe('a database that was compacted', () => {
 describe('jobmachine compact', () => {
   const run = (...operands: string[]) => runCommand(['compact', ...operands])
 
-  test('tells the sizes before and after', async () => {
+  test('prints the sizes before and after', async () => {
     const path = await fileOfRemoved()
 
     const { code, stdout, stderr } = await run(path)
@@ -98,13 +98,13 @@ describe('jobmachine compact', () => {
     expect(stdout).toMatch(/jobs\.db: [\d,]+ bytes before, [\d,]+ now\n$/)
   })
 
-  test('is refused while a server runs, which is named', async () => {
+  test('is refused while a server runs, which it names', async () => {
     const { database } = await startServer()
 
     expect(await run(database)).toMatchObject({ code: 75, stderr: expect.stringContaining('is served by process') })
   })
 
-  test('makes no database where there is none', async () => {
+  test('creates no database if there is none', async () => {
     const folder = tempFolder()
 
     expect(await run(join(folder, 'none.db'))).toMatchObject({

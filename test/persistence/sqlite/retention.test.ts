@@ -65,7 +65,7 @@ describe('retention', () => {
     expect(verifyFile(file.path).violations).toEqual([])
   })
 
-  test('walks past any number of jobs that stay', () => {
+  test('walks past any number of jobs that are kept', () => {
     const file = aFile()
     file.store(1_500, 0)
     file.finish('reject', 0)
@@ -94,7 +94,7 @@ describe('retention', () => {
     expect(file.ids()).toHaveLength(1 + 1_200 + 1)
   })
 
-  test('ends its walk where jobs are too young, whatever number of them there is', () => {
+  test('ends its walk where jobs are too young, however many there are', () => {
     const file = aFile()
     file.store(10, 0)
     file.finish('succeed', 0)
@@ -105,7 +105,7 @@ describe('retention', () => {
     expect(steps.length).toBeLessThanOrEqual(2)
   })
 
-  test('begins again at the lowest id, where jobs have come of age since', () => {
+  test('starts again at the lowest id, if jobs have become old enough since', () => {
     const file = aFile()
     file.store(1, 0)
     file.finish('succeed', 500)
@@ -117,7 +117,7 @@ describe('retention', () => {
     expect([early, late]).toEqual([[0], [1]])
   })
 
-  test('forgets nothing where its transaction was rolled back', () => {
+  test('forgets nothing if its transaction was rolled back', () => {
     const file = aFile()
     file.store(1_500, 0)
     file.finish('succeed', 0)
@@ -144,7 +144,7 @@ describe('retention', () => {
     expect(verifyFile(file.path).violations).toEqual([])
   })
 
-  test('never lets an id of a job or of an event be used again, though the newest are the ones removed', () => {
+  test('never allows a job id or event id to be reused, even if the newest were removed', () => {
     const path = join(tempFolder(), 'jobs.db')
     const first = aFile(path)
     first.store(5, 0)
@@ -160,7 +160,7 @@ describe('retention', () => {
     expect(second.db.prepare('SELECT id FROM job_events WHERE job_id = 6').pluck().get()).toBe(21)
   })
 
-  test('goes on by itself, batch by batch, as time passes', async () => {
+  test('continues by itself, batch by batch, as time passes', async () => {
     const { path, store: prepare, finish, db } = aFile()
     prepare(2_500, 0)
     finish('succeed', 0)

@@ -5,7 +5,7 @@ import { openForWriting } from '../../../src/persistence/sqlite/file/connection.
 import { Scanner } from '../../../src/persistence/sqlite/read/scanner.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
 
-test('a read that nobody waits for any more stops', async () => {
+test('an abandoned read stops', async () => {
   const path = join(tempFolder(), 'jobs.db')
   openForWriting(path, () => 'id', 0).close()
   const scanner = new Scanner(path)
@@ -21,7 +21,7 @@ test('a read that nobody waits for any more stops', async () => {
   expect(await scanner.scan('list', { limit: 1 })).toEqual({ jobs: [], next: null })
 })
 
-test('a read that fails says why, and the next one is made where the file is there again', async () => {
+test('a failed read says why, and the next one succeeds if the file is back', async () => {
   const path = join(tempFolder(), 'jobs.db')
   openForWriting(path, () => 'id', 0).close()
   const scanner = new Scanner(path)

@@ -19,7 +19,7 @@ describe.each([
   ['alone', false, idleEffort],
   ['beside others', true, sharedEffort],
 ])('a step of maintenance %s', (_, contended, { stepMs, rests }) => {
-  test('ends when its time is over, and rests in proportion to what it took', () => {
+  test('ends when its time is over, and rests in proportion to it', () => {
     const clock = aClock()
     const pace = new Throttle(clock)
     let jobs = 0
@@ -37,7 +37,7 @@ describe.each([
     expect([isDueAt(rests * stepMs - 0.1), isDueAt(rests * stepMs)]).toEqual([false, true])
   })
 
-  test('that was held up by one job rests for the longer', () => {
+  test('that was delayed by one job rests for longer', () => {
     const clock = aClock()
     const pace = new Throttle(clock)
 
@@ -72,7 +72,7 @@ function aHouse(costMs: number, retentionMs: number) {
 }
 
 describe('maintenance beside others', () => {
-  test('removes what has ended in short steps, a quarter of the time at most, and all of it in the end', () => {
+  test('removes ended jobs in short steps, at most a quarter of the time, and all of them in the end', () => {
     const { clock, commit, count, store, maintenance, turn } = aHouse(0.025, 1)
     store()
     commit((writer) => {
@@ -104,7 +104,7 @@ describe('maintenance beside others', () => {
     expect(full.reduce((sum, { removed }) => sum + removed, 0) / full.reduce(perMs, 0)).toBeGreaterThan(9)
   })
 
-  test('queues what is due at once in short steps, with gaps between them', () => {
+  test('queues due jobs in short steps, with gaps between them', () => {
     // It looks at the time once in a hundred jobs.
     const { clock, count, store, maintenance, turn } = aHouse(1, 0)
     store(aJob({ delayMs: 1_000 }))

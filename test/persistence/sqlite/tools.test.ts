@@ -8,8 +8,8 @@ import { aJob, openStore } from '../../support/store.ts'
 import { until } from '../../support/system.ts'
 import { tempFolder } from '../../support/temp.ts'
 
-describe('a log that a long reader has kept from being begun anew', () => {
-  test('is told of once, and is cut when the reader has ended', async () => {
+describe('a log that a long reader has kept from starting over', () => {
+  test('is reported once, and is cut when the reader has ended', async () => {
     const { store, path, notices } = await openStore()
     await store.enqueue([aJob()])
     const reader = openForReading(path)
@@ -31,7 +31,7 @@ describe('a log that a long reader has kept from being begun anew', () => {
   })
 })
 
-test('what .dump of the sqlite3 shell gave is refused with what to set, and is whole then', async ({ skip }) => {
+test('output of the sqlite3 shell’s .dump is refused with what to set, and complete after that', async ({ skip }) => {
   const { store, path } = await openStore()
   await store.enqueue([aJob(), aJob()])
   const restored = join(tempFolder(), 'jobs.db')

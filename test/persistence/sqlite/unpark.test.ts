@@ -41,8 +41,8 @@ function parkedIn(path: string): () => number {
   return () => count.get() as number
 }
 
-describe('jobs that a server without their handler put aside', () => {
-  test('run when a process opens the file that has one', async () => {
+describe('jobs that a server without their handler set aside', () => {
+  test('run when a process with a handler opens the file', async () => {
     const path = await fileWithParked(3, 'rare')
 
     const { store } = await openStore({ path, types: ['rare'] })
@@ -50,7 +50,7 @@ describe('jobs that a server without their handler put aside', () => {
     expect(await store.lease({ limit: 5, wait: true })).toHaveLength(3)
   })
 
-  test('stay aside while no process has one, and keep nobody from those that it has', async () => {
+  test('stay aside while no process has one, and do not delay other jobs', async () => {
     const path = await fileWithParked(3, 'rare', 'work')
 
     const { store, notices } = await openStore({ path, types: ['work'] })
@@ -71,7 +71,7 @@ describe('jobs that a server without their handler put aside', () => {
     expect(parkedIn(path)()).toBe(3)
   })
 
-  test('can be cancelled, and requeued into a place where they are looked at again', async () => {
+  test('can be cancelled, and requeued to a place where they are checked again', async () => {
     const path = await fileWithParked(2, 'rare')
     const { store } = await openStore({ path, types: ['work'] })
 

@@ -47,13 +47,13 @@ function goingRound(length: number): string {
 }
 
 describe('verify', () => {
-  test('finds nothing wrong with what the store wrote', async () => {
+  test('finds no fault in what the store wrote', async () => {
     const report = verifyFile(await aFile())
 
     expect(report).toEqual({ jobs: 7, events: 19, violations: [], violationCount: 0 })
   })
 
-  test('finds nothing wrong with a job that crashed, and names a count of crashes that its history does not lead to', async () => {
+  test('finds no fault in a job that crashed, and reports a crash count that its history does not explain', async () => {
     const { store, path } = await openStore()
     await store.enqueue([aJob()])
     for (let crashes = 0; crashes < 3; crashes++) {
@@ -74,7 +74,7 @@ describe('verify', () => {
   })
 
   test.each([`'{"cause":"nobody"}'`, `'{}'`, `'http'`, `'{"cause":7}'`, `''`])(
-    'names an event whose cause is nothing that there is: %s',
+    'reports an event whose cause does not exist: %s',
     async (cause) => {
       const path = await aFile()
 
@@ -185,7 +185,7 @@ describe('verify', () => {
     ['a trigger that is missing', 'SELECT 1', 'I14', null],
     ['an index that is another', 'DROP INDEX jobs_held; CREATE INDEX jobs_held ON jobs (id)', 'I14', null],
     ['counts that do not add up', `UPDATE edge_counts SET n = n + 1 WHERE event = 'succeed'`, 'I8', null],
-  ])('names %s', async (_, sql, invariant, jobId) => {
+  ])('reports %s', async (_, sql, invariant, jobId) => {
     const path = await aFile()
     tamper(path, sql)
 
@@ -194,7 +194,7 @@ describe('verify', () => {
     expect(violations).toContainEqual({ invariant, jobId, message: expect.any(String) })
   })
 
-  test('names what a damaged page hides, and checks the rest', async () => {
+  test('reports what a damaged page hides, and checks the rest', async () => {
     const path = await aFile()
     const db = openKept(path)
     const page = db.prepare(`SELECT rootpage FROM sqlite_schema WHERE name = 'job_payloads'`).pluck().get() as number
@@ -234,7 +234,7 @@ describe('verify', () => {
     ['an event', 'DELETE FROM event_runs WHERE first_job_id = 6 AND seq = 20002', 20_003],
     ['a page', 'DELETE FROM event_runs WHERE first_job_id = 6 AND seq BETWEEN 10002 AND 20001', 20_002],
     ['its beginning', 'UPDATE event_runs SET length = 5 WHERE id = 1', 2],
-  ])('names a long history in which %s is missing, and where', async (_, sql, seq) => {
+  ])('reports a long history in which %s is missing, and where', async (_, sql, seq) => {
     const path = await aFile()
     tamper(path, `${goingRound(30_001)}; ${sql}`)
 
@@ -262,7 +262,7 @@ describe('verify', () => {
     ])
   })
 
-  test('says what is to be done with a file of an earlier version', async () => {
+  test('says what to do with a file of an earlier version', async () => {
     const path = await aFile()
     const db = openKept(path)
     db.pragma('user_version = 1')
@@ -273,7 +273,7 @@ describe('verify', () => {
     )
   })
 
-  test('tells how far it is', async () => {
+  test('reports its progress', async () => {
     const path = await aFile()
     const told: [number, number][] = []
 
@@ -283,7 +283,7 @@ describe('verify', () => {
   })
 })
 
-test('a file that was closed in good order is whole by itself, without a WAL', async () => {
+test('a file that was closed cleanly is complete by itself, without a WAL', async () => {
   const path = await aFile()
 
   expect(existsSync(`${path}-wal`)).toBe(false)

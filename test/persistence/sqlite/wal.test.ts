@@ -61,7 +61,7 @@ function jobsFound(path: string): unknown {
 }
 
 describe('a log', () => {
-  test('that is whole is read to its end', () => {
+  test('that is complete is read to its end', () => {
     const path = filesWith(() => {})
 
     expect(() => assertWalWhole(path)).not.toThrow()
@@ -76,7 +76,7 @@ describe('a log', () => {
     ['the checksum of a frame', () => framesAfter[2]! * frameSize + 32 + 20],
     ['the data of a page', () => framesAfter[2]! * frameSize + 32 + 2_000],
     ['the data of the last page of a commit', () => framesAfter[3]! * frameSize + 32 - 7],
-  ])('with a flipped bit in %s, and commits behind it, is refused and left as it is', (what, at) => {
+  ])('with a flipped bit in %s, and commits behind it, is refused and not changed', (what, at) => {
     const path = filesWith(flip(at()))
     const harmed = readFileSync(`${path}-wal`)
 
@@ -85,14 +85,14 @@ describe('a log', () => {
     expect([readFileSync(`${path}-wal`).equals(harmed), readFileSync(path).equals(database)]).toEqual([true, true])
   })
 
-  test('that was lost from the midst of it on is refused where more of it stands behind', () => {
+  test('that lacks a part in its middle is refused if more of it follows', () => {
     const from = framesAfter[2]! * frameSize + 32
     const path = filesWith((bytes) => void bytes.fill(0, from, from + frameSize))
 
     expect(() => openForWriting(path, () => 'id', 0)).toThrow(/-wal is damaged at frame \d+.* journal_mode = DELETE/)
   })
 
-  test('that is damaged is given up as the refusal says, by who can do without what stands behind', () => {
+  test('that is damaged can be given up as the refusal says, by a user who can do without the rest', () => {
     const path = filesWith(flip(framesAfter[2]! * frameSize + 32 + 2_000))
     const shell = openKept(path)
     shell.pragma('journal_mode = DELETE')
@@ -101,7 +101,7 @@ describe('a log', () => {
     expect(jobsFound(path)).toBe(3)
   })
 
-  test('that a power cut tore is read to its last whole commit', () => {
+  test('torn by a power cut is read to its last complete commit', () => {
     // The last transaction reached the disk in part: its first page did not.
     const path = filesWith((bytes) => void bytes.fill(0, framesAfter.at(-2)! * frameSize + 32 + 24, undefined))
 
@@ -109,27 +109,27 @@ describe('a log', () => {
     expect(verifyFile(path).violations).toEqual([])
   })
 
-  test('that a power cut tore is read to its last whole commit, though its last frames reached the disk', () => {
+  test('torn by a power cut is read to its last complete commit, even if its last frames reached the disk', () => {
     const from = framesAfter.at(-2)! * frameSize + 32
     const path = filesWith((bytes) => void bytes.fill(0, from, from + frameSize))
 
     expect(jobsFound(path)).toBe(commits - 1)
   })
 
-  test('that ends within a frame is read to its last whole commit', () => {
+  test('that ends inside a frame is read to its last complete commit', () => {
     const path = filesWith((bytes) => bytes.subarray(0, bytes.length - 1))
 
     expect(jobsFound(path)).toBe(commits - 1)
   })
 
   // What cannot be told from a torn transaction is not promised.
-  test('whose last commit but one is damaged at its end looks like one that a power cut tore', () => {
+  test('whose last commit but one is damaged at its end looks like one torn by a power cut', () => {
     const path = filesWith(flip(framesAfter.at(-2)! * frameSize + 32 - 7))
 
     expect(jobsFound(path)).toBe(commits - 2)
   })
 
-  test('that was begun anew is not judged by what it held before', () => {
+  test('that started over is not judged by its earlier content', () => {
     const path = filesWith(() => {})
     const db = openForWriting(path, () => 'id', 0)
     db.pragma('wal_checkpoint(RESTART)')

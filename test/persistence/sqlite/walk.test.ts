@@ -104,7 +104,7 @@ describe('one job behind many others', () => {
     expect(await reader.list({ type: 'nobody', limit: 50 })).toEqual({ jobs: [], next: null })
   })
 
-  test('is not looked for in a state that no job is in', async () => {
+  test('is not searched for in a state that no job is in', async () => {
     const { db, reader, store, fill } = aFile()
     store([aJob()])
     fill(many)
@@ -122,7 +122,7 @@ describe('one job behind many others', () => {
     expect(statements).toEqual([])
   })
 
-  test('is found behind ids that retention removed, without looking at each of them', async () => {
+  test('is found behind ids that retention removed, without reading each of them', async () => {
     const { db, reader, store } = aFile()
     store([aJob({ type: 'rare' })])
     db.exec('UPDATE sqlite_sequence SET seq = 1e15')
@@ -131,7 +131,7 @@ describe('one job behind many others', () => {
     expect(await reader.list({ type: 'rare', limit: 50 })).toMatchObject({ jobs: [{ id: 1 }] })
   })
 
-  test('lets other reads in between', async () => {
+  test('lets other reads run in between', async () => {
     const { reader, store, fill } = aFile()
     store([aJob({ type: 'rare' })])
     fill(many)
@@ -145,7 +145,7 @@ describe('one job behind many others', () => {
     expect(answered).toEqual(['work', 'rare'])
   })
 
-  test('is not looked for without a bound: a search that has found nothing says how far it has come', async () => {
+  test('is not searched for without a limit: a search that found nothing says how far it has come', async () => {
     const { reader, store, fill } = aFile()
     store([aJob({ payload: '"needle"' })])
     fill(5 * rowsMax)
@@ -158,7 +158,7 @@ describe('one job behind many others', () => {
 })
 
 describe('a search', () => {
-  test('looks at no more than 20,000 jobs a stretch, and misses or repeats none on its way to the end', async () => {
+  test('reads at most 20,000 jobs per step, and misses or repeats none on its way to the end', async () => {
     const { store, pages, stretches } = aFile()
     const count = 2 * rowsMax + 5_000
     store(Array.from({ length: count }, (_, index) => aJob({ payload: index % 999 === 0 ? '"a needle"' : `${index}` })))
@@ -173,7 +173,7 @@ describe('a search', () => {
     expect(stretches({ text: 'nowhere' })).toEqual([[], [], []])
   })
 
-  test('looks at no further stretch once it is told to stop', async () => {
+  test('reads no further step once it is told to stop', async () => {
     const { fill, reader } = aFile()
     fill(3 * rowsMax)
 
@@ -182,7 +182,7 @@ describe('a search', () => {
     await expect(search).rejects.toThrow('gone')
   })
 
-  test('reads no more than some tens of megabytes of payloads a stretch', async () => {
+  test('reads at most some tens of megabytes of payloads per step', async () => {
     const { store, stretches } = aFile()
     const count = 300
     for (let i = 0; i < count; i += 50) store(jobsOf(50, JSON.stringify('x'.repeat(largestPayload - 2))))
@@ -195,7 +195,7 @@ describe('a search', () => {
     expect(requests.flat()).toEqual([])
   })
 
-  test('reads no payload of a job that the other filters leave out', async () => {
+  test('reads no payload of a job that the other filters exclude', async () => {
     const { store, pages } = aFile()
     store([aJob({ type: 'other', payload: '"a needle"' })])
     for (let i = 0; i < 4; i++) store(jobsOf(50, JSON.stringify(`needle${'x'.repeat(largestPayload - 8)}`)))
@@ -207,7 +207,7 @@ describe('a search', () => {
 describe('a span of time', () => {
   const minute = 60_000
 
-  test('is gone to directly, however deep it lies, and left for good', async () => {
+  test('is reached directly, however deep it is, and left for good', async () => {
     const { store, stretches, idsCreated } = aFile()
     for (let i = 0; i < 100; i++) store(jobsOf(1_000), i * minute)
 
@@ -219,14 +219,14 @@ describe('a span of time', () => {
     expect(stretches({ createdFrom: 99 * minute }).slice(2)).toEqual([[], []])
   })
 
-  test('ends where it begins: older jobs are not walked through', async () => {
+  test('ends where it begins: older jobs are not read', async () => {
     const { store, stretches } = aFile()
     for (let i = 0; i < 6; i++) store(jobsOf(rowsMax / 2), i * 60 * minute)
 
     expect(stretches({ createdFrom: 6 * 60 * minute })).toEqual([[]])
   })
 
-  test('has its first instant in it and its last not', async () => {
+  test('includes its first instant and excludes its last', async () => {
     const { store, pages } = aFile()
     for (const at of [10, 11, 12, 13]) store([aJob()], at)
 
@@ -236,7 +236,7 @@ describe('a span of time', () => {
     expect(await pages({ createdFrom: 12, createdTo: 11 })).toEqual([[]])
   })
 
-  test('hides nothing where the clock was set back by ten minutes', async () => {
+  test('hides nothing if the clock was set back by ten minutes', async () => {
     const { store, pages, idsCreated } = aFile()
     const setBackTo = 100 * minute
     for (let i = 0; i < 30; i++) store(jobsOf(1_000), i * 3 * minute)
@@ -253,7 +253,7 @@ describe('a span of time', () => {
   test.each([
     ['in 1970', 0],
     ['in 2100', Date.UTC(2100, 0, 1)],
-  ])('hides nothing where every third job was stored by a clock that stood %s', async (_, wrong) => {
+  ])('hides nothing if every third job was stored by a clock that was %s', async (_, wrong) => {
     const { store, pages, idsCreated } = aFile()
     const start = Date.UTC(2030, 0, 1)
     const pace = 5 * minute

@@ -34,27 +34,27 @@ function watched(longestTimeoutMs: number) {
 }
 
 describe('a loop that stands still', () => {
-  test('is not taken for one that hangs until the longest timeout and a grace have passed', () => {
+  test('is not considered hung until the longest timeout and a grace have passed', () => {
     const { watch } = watched(5_000)
 
     expect(watch(5_000 + graceMs)).toEqual([])
   })
 
-  test('is taken for one that hangs with the first look after that, which tells for how long it has stood', () => {
+  test('is considered hung at the first check after that, which reports how long it stood still', () => {
     const { watch } = watched(5_000)
     watch(5_000 + graceMs)
 
     expect(watch(beatMs)).toEqual([5_000 + graceMs + beatMs])
   })
 
-  test('is given the grace alone where nothing runs', () => {
+  test('gets only the grace if nothing runs', () => {
     const { watch } = watched(0)
 
     expect(watch(graceMs)).toEqual([])
     expect(watch(beatMs)).toHaveLength(1)
   })
 
-  test('is not taken for one that hangs while it beats again at last, by a look between any two writes of that beat', () => {
+  test('is not considered hung while it finally beats again, by a check between any two writes of that beat', () => {
     const { heartbeat, watch, lookAfter } = watched(60_000)
     const before = watch(20_000)
     const between: (number | null)[] = []
@@ -74,7 +74,7 @@ describe('a loop that stands still', () => {
     expect([before, between]).toEqual([[], [null, null, null, null]])
   })
 
-  test('is not taken for one that hangs where it beats again in the middle of a look', () => {
+  test('is not considered hung if it beats again during a check', () => {
     let beatsInLook = false
     class Racing extends Heartbeat {
       override get beats(): number {
@@ -93,7 +93,7 @@ describe('a loop that stands still', () => {
     expect(watchdog.look(startAt + 20_000)).toBeNull()
   })
 
-  test('is given a timeout that was raised after its last beat', () => {
+  test('gets a timeout that was raised after its last beat', () => {
     const { heartbeat, watch } = watched(0)
     heartbeat.raiseTimeout(60_000)
 
@@ -108,7 +108,7 @@ describe('a loop that stands still', () => {
     expect(watch(60_000 + graceMs)).toEqual([])
   })
 
-  test('begins anew with a beat', () => {
+  test('starts a new count with a beat', () => {
     const { heartbeat, watch } = watched(0)
     watch(graceMs)
     heartbeat.beat(0)
@@ -117,7 +117,7 @@ describe('a loop that stands still', () => {
     expect(watch(beatMs)).toHaveLength(1)
   })
 
-  test('is given the shorter timeout that a later beat says', () => {
+  test('gets the shorter timeout of a later beat', () => {
     const { heartbeat, watch } = watched(60_000)
     heartbeat.beat(0)
 
@@ -125,14 +125,14 @@ describe('a loop that stands still', () => {
   })
 })
 
-describe('a watchdog that was held up itself', () => {
-  test('proves nothing by one late look, however late', () => {
+describe('a watchdog that was delayed itself', () => {
+  test('concludes nothing from one late check, however late', () => {
     const { lookAfter } = watched(0)
 
     expect(lookAfter(86_400_000)).toBeNull()
   })
 
-  test('proves nothing by being stopped again and again', () => {
+  test('concludes nothing from being stopped again and again', () => {
     const { lookAfter } = watched(0)
 
     const told = Array.from({ length: 100 }, () => lookAfter(60_000))
@@ -140,7 +140,7 @@ describe('a watchdog that was held up itself', () => {
     expect(told.filter((stillMs) => stillMs !== null)).toEqual([])
   })
 
-  test('counts what it saw before and after, without the time between', () => {
+  test('counts the time before and after, without the time between', () => {
     const { watch, lookAfter } = watched(0)
     watch(graceMs / 2)
     lookAfter(3_600_000)
@@ -149,14 +149,14 @@ describe('a watchdog that was held up itself', () => {
     expect(watch(beatMs)).toEqual([graceMs + beatMs])
   })
 
-  test('is not fooled by the first look of all, which nothing went before', () => {
+  test('is not misled by the very first check', () => {
     const watchdog = new Watchdog(new Heartbeat())
 
     expect(watchdog.look(startAt)).toBeNull()
   })
 })
 
-test('a loop that beats is never taken for one that hangs, however long it lives', () => {
+test('a loop that beats is never considered hung, however long it lives', () => {
   const { heartbeat, watch } = watched(0)
 
   for (let beats = 0; beats < 1_000; beats++) {
@@ -165,7 +165,7 @@ test('a loop that beats is never taken for one that hangs, however long it lives
   }
 })
 
-test('the count of beats may run over', () => {
+test('the count of beats may overflow', () => {
   const { heartbeat, watch } = watched(0)
   heartbeat.memory[0] = 2 ** 31 - 2
 
@@ -176,7 +176,7 @@ test('the count of beats may run over', () => {
 })
 
 describe('a standstill', () => {
-  test('of the thread is what lies between two looks that are late, and no pause of a usual length', () => {
+  test('of the thread is the time between two late checks, but not a pause of a usual length', () => {
     const { heartbeat, watch, lookAfter } = watched(0)
 
     watch(5_000)
@@ -188,11 +188,11 @@ describe('a standstill', () => {
     expect([usual, heartbeat.threadStalledMs]).toEqual([0, 30_501])
   })
 
-  test('of the loop is what a beat is late by, where that is longer than usual', () => {
+  test('of the loop is how late a beat is, if that is longer than usual', () => {
     expect([beatMs, 600, 601, 30_000].map(stallMs)).toEqual([0, 0, 501, 29_900])
   })
 
-  test('counts for no more than a day, so that the count cannot run over', () => {
+  test('counts for at most a day, so that the count cannot overflow', () => {
     const { heartbeat, lookAfter } = watched(0)
 
     lookAfter(2 ** 33)
