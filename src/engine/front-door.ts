@@ -8,6 +8,7 @@ export {
   requestPayloadsMax,
   shown,
 } from '../config.ts'
+export { actorPattern, callerFields, reasonMax } from '../job/cause.ts'
 export { newJobSchema, snakeCase, storedFields } from '../job/fields.ts'
 export { filterFields, fromWire } from '../job/filter.ts'
 export { issuesOf } from '../job/input-issues.ts'

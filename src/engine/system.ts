@@ -485,8 +485,9 @@ function describeFull(
   { queue, depth }: Extract<EnqueueResult, { outcome: 'full' }>,
   { maxQueueDepth, maxDepthPerQueue }: Settings,
 ): string {
-  if (queue === null) return `${depth} jobs are waiting already; the limit is ${maxQueueDepth} (MAX_QUEUE_DEPTH)`
-  return `${depth} jobs are waiting in the queue ${queue} already; the limit for one queue is ${maxDepthPerQueue} (MAX_DEPTH_PER_QUEUE)`
+  if (queue === null)
+    return `${depth} jobs are waiting already; the limit is ${maxQueueDepth} (maxQueueDepth, MAX_QUEUE_DEPTH)`
+  return `${depth} jobs are waiting in the queue ${queue} already; the limit for one queue is ${maxDepthPerQueue} (maxDepthPerQueue, MAX_DEPTH_PER_QUEUE)`
 }
 
 /** The longest that `setTimeout` can wait; beyond, it fires at once. */

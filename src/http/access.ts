@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http'
-import type { Job, JobSystem } from '../engine/front-door.ts'
+import { actorPattern, type Job, type JobSystem, shown } from '../engine/front-door.ts'
 import { InvalidInputError } from '../errors.ts'
-import { actorPattern } from '../job/cause.ts'
 import { HttpError } from './problem.ts'
 
 /** What somebody may do, each more than the one before: see jobs; create, cancel and requeue them; act on many at once. */
@@ -16,7 +15,7 @@ export interface Access {
 }
 
 /**
- * Says who sent a request, or null if they may see nothing. `incoming` is Node's own request if there is one, with what earlier middleware has put
+ * Says who sent a request, or null if they may see nothing. The request's method and the end of its path say what it is about. `incoming` is Node's own request if there is one, with what earlier middleware has put
  * on it, such as `user`.
  */
 export type Authorize = (
@@ -39,7 +38,7 @@ export function createAccess({
   const all: Access = { role: readOnly ? 'read' : 'admin' }
   if (!authorize) return () => all
   return async (request, node) => {
-    const access: unknown = await authorize(request, node)
+    const access: unknown = await ask(authorize, request, node)
     if (access === null || access === undefined || access === false) {
       throw new HttpError(403, 'forbidden', 'you may not see the jobs of this app')
     }
@@ -47,6 +46,17 @@ export function createAccess({
       throw new TypeError(`authorize must return { actor, role }, with one of the roles ${roles.join(', ')}, or null`)
     }
     return readOnly ? { ...access, role: 'read' } : access
+  }
+}
+
+/** What is thrown and is no `Error`, such as a `Response`, is a mistake too: it lets nobody in. */
+async function ask(authorize: Authorize, ...asked: Parameters<Authorize>): Promise<unknown> {
+  try {
+    return await authorize(...asked)
+  } catch (error) {
+    if (error instanceof Error) throw error
+    const what = error instanceof Response ? `a Response with the status ${error.status}` : shown(error)
+    throw new TypeError(`authorize threw ${what}; to let nobody in, return null`)
   }
 }
 
@@ -69,7 +79,7 @@ export function assertMay(access: Access, needed: Role): void {
 
 /** The same system, with what `redact` makes of each payload in its place. Texts cannot be searched for: that would tell what is hidden. */
 export function redacted(system: JobSystem, redact: (job: Job) => unknown): JobSystem {
-  const shown = (job: Job): Job => {
+  const withLess = (job: Job): Job => {
     const payload: unknown = redact(job) ?? null
     if (payload instanceof Promise) throw new TypeError('redact must return what to show, and returned a promise')
     return { ...job, payload }
@@ -83,15 +93,15 @@ export function redacted(system: JobSystem, redact: (job: Job) => unknown): JobS
   const changed: Partial<JobSystem> = {
     async find(id) {
       const job = await system.find(id)
-      return job && shown(job)
+      return job && withLess(job)
     },
     async list(filter, options) {
       assertNoText(filter)
       const { jobs, nextCursor } = await system.list(filter, options)
-      return { jobs: jobs.map(shown), nextCursor }
+      return { jobs: jobs.map(withLess), nextCursor }
     },
-    cancel: async (id, options) => shown(await system.cancel(id, options)),
-    requeue: async (id, options) => shown(await system.requeue(id, options)),
+    cancel: async (id, options) => withLess(await system.cancel(id, options)),
+    requeue: async (id, options) => withLess(await system.requeue(id, options)),
     async prepareBulk(command, filter, options) {
       assertNoText(filter)
       return system.prepareBulk(command, filter, options)

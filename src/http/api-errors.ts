@@ -27,7 +27,7 @@ const byCode = {
   },
   forbidden_host: {
     status: 403,
-    meaning: 'The `Host` header names neither this machine nor one of `ALLOWED_HOSTS`.',
+    meaning: 'The `Host` header names neither this machine nor one of the hosts that are allowed besides.',
   },
   foreign_origin: {
     status: 403,
@@ -66,7 +66,7 @@ const byCode = {
   payload_too_large: {
     status: 413,
     meaning:
-      'The body has more bytes than `MAX_REQUEST_BYTES`, or more members and elements than ten payloads may have.',
+      'The body has more bytes, or more members and elements, than one request may have; `message` says how many.',
   },
   unsupported_media_type: {
     status: 415,

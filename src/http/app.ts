@@ -1,5 +1,4 @@
 import { type Context, Hono } from 'hono'
-import { getPath } from 'hono/utils/url'
 import type { Job, JobSystem, SystemLog } from '../engine/front-door.ts'
 import { InvalidInputError } from '../errors.ts'
 import { type Access, type AccessOptions, assertMay, createAccess, type Role, redacted } from './access.ts'
@@ -14,8 +13,9 @@ import { createGuard } from './guard.ts'
 import { serverFamilies } from './metrics/prometheus.ts'
 import { Mount } from './mount.ts'
 import { Docs } from './openapi/docs.ts'
+import { settingName } from './options.ts'
 import { HttpError, isServerError, problem } from './problem.ts'
-import { ReadLimits, ResponseMemory } from './read-limits.ts'
+import { clientGone, ReadLimits, ResponseMemory } from './read-limits.ts'
 import type { Arrival, Env } from './request.ts'
 import { apiRoutes } from './routes/api.ts'
 import { docsRoute } from './routes/docs.ts'
@@ -30,6 +30,8 @@ export interface AppOptions extends BodyLimits, AccessOptions {
   readonly now: () => number
   /** Null: nobody has to show one. */
   readonly apiToken: string | null
+  /** It is `jobmachine serve`: nothing else uses the global `Request` and `Response`, and settings are variables. */
+  readonly ownsProcess: boolean
   /** Where browsers see this, such as `/admin/jobs`; empty: at the root. */
   readonly basePath: string
   /** Whether there is a dashboard, and the API's description as a page. */
@@ -54,7 +56,7 @@ interface App {
 
 /** The HTTP API and the dashboard over a system. `feed` is the caller's to close. Throws `ConfigError` if `basePath` cannot be. */
 export function createApp(options: AppOptions, feed: EventFeed): App {
-  const { log, now, apiToken, basePath, version } = options
+  const { log, now, apiToken, basePath, version, ownsProcess } = options
   const system = options.redact ? redacted(options.system, options.redact) : options.system
   const authFailures = new AuthFailures(options)
   const sessions = apiToken === null ? null : new Sessions({ token: apiToken, now, basePath, authFailures })
@@ -65,19 +67,36 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
     feed,
     sessions,
     isGuarded: sessions !== null || options.authorize !== undefined,
-    docs: new Docs({ operations: apiRoutes, system, version, basePath, sessions }),
+    docs: new Docs({
+      operations: apiRoutes,
+      system,
+      version,
+      basePath,
+      sessions,
+      tokenSetting: settingName('apiToken', ownsProcess),
+      isAuthorized: options.authorize !== undefined,
+    }),
     responseMemory,
     ownFamilies: () => serverFamilies(options.droppedLogLines, sessions && authFailures.counts),
   }
-  const pages = [docsRoute, ...loginRoutes(), assetRoute(), ...pageRoutes(system, now, sessions !== null)]
+  const pages = [
+    docsRoute,
+    ...loginRoutes(settingName('apiToken', ownsProcess)),
+    assetRoute(),
+    ...pageRoutes(system, now, sessions !== null),
+  ]
   const routes: readonly Route[] = options.pages ? [...apiRoutes, ...pages] : apiRoutes
   const mount = new Mount(
     basePath,
     [...apiRoutes, ...pages].map(({ path }) => path),
   )
-  const app = new Hono<Env>({ getPath: (request) => mount.takeOff(getPath(request)) })
+  const app = new Hono<Env>({ getPath: (request) => mount.takeOff(pathOf(request)) })
   const openPaths = routes.filter(({ isOpen }) => isOpen).map(({ path }) => path.replace(/:\w+/g, '[^/]+'))
-  const guard = createGuard(sessions, new RegExp(`^(${openPaths.join('|')})$`))
+  const guard = createGuard(
+    sessions,
+    new RegExp(`^(${openPaths.join('|')})$`),
+    settingName('allowedHosts', ownsProcess),
+  )
 
   // One handler to a request and no middleware: hono then calls it without a chain of promises, which is a tenth of a small request's time.
   // Always a promise, for which @hono/node-server hears of what goes wrong while the answer is written.
@@ -88,7 +107,11 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
     if (refusal) await refusal
     if (needed !== null) {
       const access = accessOf(c.req.raw, c.env.node)
-      c.env.access = access instanceof Promise ? await access : access
+      if (access instanceof Promise) {
+        c.env.access = await access
+        // Nobody waits for an answer any more, and what they sent of a body may never come.
+        if (c.env.incoming.socket.destroyed) throw clientGone
+      } else c.env.access = access
       assertMay(c.env.access, needed)
     }
     return handler(c)
@@ -109,7 +132,9 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
     const prefix = `/${path.split('/')[1]}`
     const rest = path.slice(prefix.length)
     const isOurs = prefix !== '/' && rest !== '' && (isTaken('GET', rest) || isTaken('POST', rest))
-    return isOurs ? `; if a proxy serves this under ${prefix}, set BASE_PATH=${prefix}` : ''
+    return isOurs
+      ? `; if a proxy serves this under ${prefix}, set ${settingName('basePath', ownsProcess)} to ${prefix}`
+      : ''
   }
   app.notFound(
     guarded((c) => {
@@ -138,6 +163,13 @@ const nobody: Access = { role: 'read' }
 function roleFor(route: Route): Role | null {
   if (route.isOpen) return null
   return 'role' in route ? route.role : 'read'
+}
+
+/** As it was sent: none of ours has an escape, and what `authorize` reads in a path must be what it leads to. */
+function pathOf(request: Pick<Request, 'url'>): string {
+  const target = targetOf(request)
+  const end = target.search(/[?#]/)
+  return end < 0 ? target : target.slice(0, end)
 }
 
 /** What was asked for, path and query as they were sent. */

@@ -191,6 +191,7 @@ export class RequestLimits {
     if (length > bytesMax) return Promise.reject(tooLarge())
     // By `authorize`: no event comes any more.
     if (incoming.readableEnded) return Promise.reject(bodyWasRead())
+    if (incoming.destroyed) return Promise.reject(clientGone)
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = []
       // What still comes is thrown away behind the answer: see connections.ts.

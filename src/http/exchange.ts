@@ -141,6 +141,8 @@ export async function answerRequest(
 ): Promise<Response> {
   const { protocol, host, pathname, search } = new URL(request.url)
   const headers: Record<string, string> = { host, ...Object.fromEntries(request.headers) }
+  // As a connection would say it: programs that make a `Request` give no length.
+  if (request.body && headers['content-length'] === undefined) headers['transfer-encoding'] = 'chunked'
   const socket = {
     destroyed: request.signal.aborted,
     encrypted: protocol === 'https:',
@@ -176,9 +178,8 @@ export async function answerRequest(
  */
 export function withBody(incoming: Incoming & { readonly body?: unknown }): Incoming {
   if (!incoming.readableEnded && !incoming.readableDidRead) return incoming
-  const { 'content-encoding': _, ...headers } = incoming.headers
-  const isEmpty = headers['content-length'] === '0'
-  const bytes = isEmpty ? Buffer.alloc(0) : bytesOf(incoming.body, headers['content-type'] ?? '')
+  const { 'content-encoding': _, 'transfer-encoding': __, ...headers } = incoming.headers
+  const bytes = !hasBody(incoming) ? Buffer.alloc(0) : bytesOf(incoming.body, headers['content-type'] ?? '')
   if (!bytes) throw bodyWasRead()
   // It holds all its bytes: that `incoming` closes, as it does when it was read, is no reason to end it.
   return new DetachedRequest(
@@ -192,6 +193,11 @@ export function withBody(incoming: Incoming & { readonly body?: unknown }): Inco
     },
     Readable.from([bytes]),
   )
+}
+
+/** Whether one comes behind the head, as the head says. */
+export function hasBody({ headers }: Pick<Incoming, 'headers'>): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
 }
 
 /** What a parser has made of a body, as it was sent, or so that the same comes of it. */

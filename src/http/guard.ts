@@ -7,11 +7,14 @@ import type { Sessions } from './session.ts'
 /** The names that the `Host` header may carry: loopback, and those given. Any other may be a foreign page's (DNS rebinding). */
 export class Hosts {
   readonly #allowed: ReadonlySet<string>
+  readonly #setting: string
   /** The last that was: most requests name the same, and to take one apart is most of what the guard does. */
   #allowedLast: string | undefined
 
-  constructor(allowed: readonly string[]) {
+  /** `setting`: where more of them can be given. */
+  constructor(allowed: readonly string[], setting: string) {
     this.#allowed = new Set(allowed.map(bareHost))
+    this.#setting = setting
   }
 
   /** Throws `HttpError`. */
@@ -20,7 +23,7 @@ export class Hosts {
       throw new HttpError(
         403,
         'forbidden_host',
-        `the Host header is ${told(host)}, which is neither this machine nor one of ALLOWED_HOSTS; add it there if it is a name of this server`,
+        `the Host header is ${told(host)}, which is neither this machine nor one of ${this.#setting}; add it there if it is a name of this server`,
       )
     }
     this.#allowedLast = host
@@ -30,11 +33,12 @@ export class Hosts {
 /**
  * Refuses requests that no legitimate client makes: for a foreign host name, sent by a foreign page, or without the token if `sessions`
  * requires one and the path is not one of `openPaths`. Throws `HttpError`, or returns a promise that rejects with one, since a wrong token
- * may be answered late.
+ * may be answered late. `setting`: where the names of hosts can be given.
  */
 export function createGuard(
   sessions: Sessions | null,
   openPaths: RegExp,
+  setting: string,
 ): (env: { readonly incoming: Incoming; readonly hosts: Hosts | null }, path: string) => Promise<never> | undefined {
   return ({ incoming, hosts }, path) => {
     const { host } = incoming.headers
@@ -51,7 +55,7 @@ export function createGuard(
     }
     const isRead = incoming.method === 'GET' || incoming.method === 'HEAD'
     if (isForeign(incoming.headers) && !(isRead && isVisit(incoming.headers))) {
-      throw new HttpError(403, 'foreign_origin', describeForeign(incoming.headers, isRead))
+      throw new HttpError(403, 'foreign_origin', describeForeign(incoming.headers, isRead, hosts && setting))
     }
     if (!sessions || openPaths.test(path)) return
     const admitted = sessions.admits(incoming)
@@ -119,9 +123,14 @@ function isOriginOf(origin: string, host: string): boolean {
   return expected !== '' && URL.canParse(url) && new URL(url).host === expected
 }
 
-function describeForeign({ origin, host, 'sec-fetch-site': site }: IncomingHttpHeaders, isRead: boolean): string {
+/** `setting`: where the name of the host must be, besides; null: nowhere. */
+function describeForeign(
+  { origin, host, 'sec-fetch-site': site }: IncomingHttpHeaders,
+  isRead: boolean,
+  setting: string | null,
+): string {
   const names = `Origin is ${told(origin)} and Host is ${told(host)}${site === undefined ? '' : `, Sec-Fetch-Site ${told(site)}`}`
-  return `a page of another origin may not ${isRead ? 'load' : 'change'} anything here: ${names}. If it is the dashboard behind a proxy, let the proxy pass the Host that the browser sent (nginx: proxy_set_header Host $http_host) and add it to ALLOWED_HOSTS`
+  return `a page of another origin may not ${isRead ? 'load' : 'change'} anything here: ${names}. If it is the dashboard behind a proxy, let the proxy pass the Host that the browser sent (nginx: proxy_set_header Host $http_host)${setting === null ? '' : ` and add it to ${setting}`}`
 }
 
 function told(header: string | string[] | undefined): string {

@@ -3,8 +3,8 @@ import { type AppOptions, createApp } from './app.ts'
 import { EventFeed, type EventFeedOptions } from './events/event-feed.ts'
 import { answerRequest, withBody } from './exchange.ts'
 import { Hosts } from './guard.ts'
-import { type HttpServer, type ListenOptions, listen, toRequestListener } from './listen.ts'
-import { problem } from './problem.ts'
+import { answerFailure, type HttpServer, type ListenOptions, listen, toRequestListener } from './listen.ts'
+import { settingName } from './options.ts'
 
 /** How long requests under way may take when it closes, in ms. */
 const lastRequestsMs = 1_000
@@ -23,8 +23,6 @@ export interface JobsHttp {
 
 interface HttpParts extends AppOptions, EventFeedOptions {
   readonly allowedHosts: readonly string[]
-  /** Nothing else uses the global `Request` and `Response` of this process: faster ones may take their place. */
-  readonly ownsProcess: boolean
 }
 
 /** Time, randomness and all settings come from outside. Throws `ConfigError` if `basePath` cannot be. */
@@ -34,7 +32,7 @@ export function assembleHttp(parts: HttpParts): JobsHttp {
   const { answer } = createApp(parts, feed)
   const servers: HttpServer[] = []
   // The app that has mounted us sees to its names, unless it was said which there are.
-  const hosts = allowedHosts.length > 0 ? new Hosts(allowedHosts) : null
+  const hosts = allowedHosts.length > 0 ? new Hosts(allowedHosts, settingName('allowedHosts', ownsProcess)) : null
   const answerNode = toRequestListener(
     async (request, arrival) => answer(request, { ...arrival, incoming: withBody(arrival.incoming) }),
     log,
@@ -43,7 +41,9 @@ export function assembleHttp(parts: HttpParts): JobsHttp {
   )
   return {
     fetch: (request) =>
-      answerRequest(request, (request, exchange) => answer(request, { ...exchange, hosts })).catch(problem),
+      answerRequest(request, (request, exchange) => answer(request, { ...exchange, hosts })).catch((error) =>
+        answerFailure(error, log),
+      ),
     requestListener: (incoming, outgoing) => answerNode(incoming, outgoing),
     async listen(options = {}) {
       const server = await listen({ answer, log, allowedHosts, ownsProcess }, options)

@@ -6,6 +6,7 @@ import type { ApiErrorCode } from './api-errors.ts'
 import type { Answer } from './app.ts'
 import { Connections } from './connections.ts'
 import { Hosts } from './guard.ts'
+import { settingName } from './options.ts'
 import { HttpError, problem, toProblem } from './problem.ts'
 import { headersOf, toJson } from './reply.ts'
 
@@ -84,7 +85,8 @@ export async function listen(parts: ListenParts, options: ListenOptions): Promis
     discardIdleMs: timeouts.discardIdle,
     refusal: (code) => parserRefusals.get(code ?? '') ?? badRequest,
   })
-  answerRequests(server, parts, new Hosts([host, ...parts.allowedHosts]), connections)
+  const hosts = new Hosts([host, ...parts.allowedHosts], settingName('allowedHosts', parts.ownsProcess))
+  answerRequests(server, parts, hosts, connections)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, resolve)
@@ -128,14 +130,17 @@ export function toRequestListener(
     answer(request, { incoming, outgoing, hosts, node: incoming })
   return getRequestListener(fetch as Parameters<typeof getRequestListener>[0], {
     overrideGlobalObjects,
-    errorHandler(error) {
-      // A head that makes no URL, such as a Host with a space.
-      if (error instanceof RequestError) return problem(notUnderstood)
-      // hono hands on what is thrown and is no Error: code that it called may throw anything.
-      log.error({ err: error }, 'a request failed')
-      return problem(error)
-    },
+    errorHandler: (error) => answerFailure(error, log),
   })
+}
+
+/** The answer if answering itself failed. */
+export function answerFailure(error: unknown, log: SystemLog): Response {
+  // A head that makes no URL, such as a Host with a space.
+  if (error instanceof RequestError) return problem(notUnderstood)
+  // hono hands on what is thrown and is no Error: code that it called may throw anything.
+  log.error({ err: error }, 'a request failed')
+  return problem(error)
 }
 
 /** Asks for the body once somebody reads it. A request that is refused by its head is never asked for one, and its connection ends with the answer. */

@@ -8,6 +8,7 @@ import {
   type SystemLog,
   shown,
   silentLog,
+  snakeCase,
 } from '../engine/front-door.ts'
 import { ConfigError } from '../errors.ts'
 import { didYouMean } from '../job/did-you-mean.ts'
@@ -46,6 +47,11 @@ export interface HttpOptions {
   readonly maxInFlightRequests?: number
   /** Told of requests that fail here, and of wrong tokens; nothing is written without it. A pino logger fits. */
   readonly log?: SystemLog
+}
+
+/** An option as whoever can set it knows it: in `jobmachine serve`, which owns its process, by its variable. */
+export function settingName(option: 'allowedHosts' | 'basePath' | 'apiToken', ownsProcess: boolean): string {
+  return ownsProcess ? snakeCase(option).toUpperCase() : `${option} of createHttp`
 }
 
 /** What a value must be, if it is not that. */

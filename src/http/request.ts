@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import type { IncomingMessage } from 'node:http'
 import type { Context } from 'hono'
 import { z } from 'zod'
-import type { CallerOptions, EventCause } from '../engine/front-door.ts'
+import { type CallerOptions, type EventCause, issuesOf } from '../engine/front-door.ts'
+import { InvalidInputError } from '../errors.ts'
 import type { Access } from './access.ts'
 import type { ApiErrorCode } from './api-errors.ts'
 import type { Exchange } from './exchange.ts'
@@ -42,7 +43,8 @@ export function parametersOf(path: string) {
 
 /** The job id from the path; anything but a positive safe integer matches no job. */
 export function idOf(c: Context<Env>): number {
-  const text = c.req.param('id') ?? ''
+  // Not as hono has it, without escapes: see `pathOf` of app.ts.
+  const text = c.req.path.includes('%') ? c.req.path : (c.req.param('id') ?? '')
   const id = /^[1-9][0-9]{0,15}$/.test(text) ? Number(text) : Number.NaN
   if (!Number.isSafeInteger(id)) throw new HttpError(404, 'job_not_found', `no job has the id ${JSON.stringify(text)}`)
   return id
@@ -53,10 +55,27 @@ export function queryOf(c: Context<Env>): URLSearchParams {
   return new URLSearchParams(at < 0 ? '' : c.req.url.slice(at))
 }
 
-/** Who asks, for the history of what they do. `reason`: why, in their words; empty if they gave none. */
-export function callerOf({ env }: Context<Env>, cause: EventCause['cause'], reason = ''): CallerOptions {
-  const { actor } = env.access
-  return { by: { cause, ...(actor === undefined ? {} : { actor }), ...(reason === '' ? {} : { reason }) } }
+/**
+ * Who asks, for the history of what they do. `said`: what they say of themselves, empty if nothing. Throws `InvalidInputError` if that is another name than the one by
+ * which the app knows them.
+ */
+export function callerOf(
+  { env: { access } }: Context<Env>,
+  cause: EventCause['cause'],
+  said: { readonly actor?: string; readonly reason?: string | null } = {},
+): CallerOptions {
+  if (said.actor !== undefined && access.actor !== undefined && said.actor !== access.actor) {
+    throw new InvalidInputError([{ path: 'actor', message: `must be left out: you are ${access.actor} here` }])
+  }
+  const { actor = access.actor, reason } = said
+  return { by: { cause, ...(actor === undefined ? {} : { actor }), ...(reason ? { reason } : {}) } }
+}
+
+/** A body of an object; throws `InvalidInputError` with every fault. */
+export function parseBody<Schema extends z.ZodObject>(schema: Schema, body: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(body)
+  if (parsed.success) return parsed.data
+  throw new InvalidInputError(issuesOf(parsed.error))
 }
 
 /**

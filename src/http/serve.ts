@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 import type { RequestLimits } from './body.ts'
+import { hasBody } from './exchange.ts'
 import { parseQuery } from './query.ts'
 import type { ReadLimits } from './read-limits.ts'
 import { type Env, idOf, parametersOf, queryOf } from './request.ts'
@@ -15,8 +16,10 @@ export function createServe(parts: Parts, limits: RequestLimits, readLimits: Rea
 function serveWrite(route: Extract<Route, { readonly method: 'POST' }>, parts: Parts, limits: RequestLimits): Handler {
   switch (route.takes) {
     case 'json': {
-      const { handle } = route
-      return (c) => limits.withJson(c.env.incoming, (body) => handle(parts, c, body))
+      const { handle, isBodyOptional = false } = route
+      const withJson: Handler = (c) => limits.withJson(c.env.incoming, (body) => handle(parts, c, body))
+      if (!isBodyOptional) return withJson
+      return (c) => (hasBody(c.env.incoming) ? withJson(c) : limits.serve(() => handle(parts, c, undefined)))
     }
     case 'form': {
       const { handle } = route

@@ -1,11 +1,24 @@
+import { z } from 'zod'
 import { InvalidInputError } from '../errors.ts'
 import { causes, type EventCause } from '../machines/cause.ts'
 
 /** Characters of who asks, and of why. */
 const actorMax = 255
-const reasonMax = 1_000
+export const reasonMax = 1_000
 export const actorPattern = new RegExp(`^\\P{C}{1,${actorMax}}$`, 'u')
 const reasonPattern = new RegExp(`^[\\s\\S]{1,${reasonMax}}$`, 'u')
+const actorTakes = `must be 1 to ${actorMax} printable characters`
+const reasonTakes = `must be 1 to ${reasonMax} characters`
+
+/** What a request may say of its sender. */
+export const callerFields = {
+  actor: z
+    .string(actorTakes)
+    .regex(actorPattern, actorTakes)
+    .exactOptional()
+    .describe('Who asks, for the history. Not if the app that serves this knows it by itself.'),
+  reason: z.string(reasonTakes).regex(reasonPattern, reasonTakes).exactOptional().describe('Why, for the history.'),
+}
 
 /** By the cause, for callers that say no more of themselves: most do, at each enqueue. */
 const plainTexts: ReadonlyMap<string, string> = new Map(
@@ -18,12 +31,12 @@ export function causeText({ cause, actor, reason }: EventCause, bulk?: string): 
     throw new InvalidInputError([{ path: 'by.cause', message: `must be one of: ${Object.keys(causes).join(', ')}` }])
   }
   if (actor === undefined && reason === undefined && bulk === undefined) return plainTexts.get(cause)!
-  assertText('by.actor', actor, actorPattern, `1 to ${actorMax} printable characters`)
-  assertText('by.reason', reason, reasonPattern, `1 to ${reasonMax} characters`)
+  assertText('by.actor', actor, actorPattern, actorTakes)
+  assertText('by.reason', reason, reasonPattern, reasonTakes)
   return JSON.stringify({ cause, actor, reason, bulk } satisfies { [Key in keyof Required<EventCause>]: unknown })
 }
 
 function assertText(path: string, text: unknown, pattern: RegExp, takes: string): void {
   if (text === undefined || (typeof text === 'string' && pattern.test(text))) return
-  throw new InvalidInputError([{ path, message: `must be ${takes}` }])
+  throw new InvalidInputError([{ path, message: takes }])
 }

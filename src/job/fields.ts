@@ -1,6 +1,6 @@
 import { isDate } from 'node:util/types'
 import { z } from 'zod'
-import { defaultMaxRetries, namePattern, timeoutMaxMs } from '../config.ts'
+import { defaultMaxRetries, defaults, namePattern, timeoutMaxMs } from '../config.ts'
 import { payloadDepthMax } from './payload.ts'
 
 /** Where and when a job runs that does not say. */
@@ -95,7 +95,7 @@ export const fields = {
   },
   payload: {
     takes: z.unknown().meta({
-      description: `Any JSON value, at most ${payloadDepthMax} levels deep and with at most \`MAX_PAYLOAD_VALUES\` members and elements in all, checked by the type's handler before it is stored. Numbers are doubles.`,
+      description: `Any JSON value, at most ${payloadDepthMax} levels deep and with at most ${defaults.maxPayloadValues} members and elements in all unless the server sets another limit, checked by the type's handler before it is stored. Numbers are doubles.`,
     }),
   },
   queue: {
@@ -138,7 +138,7 @@ export const fields = {
     takes: wholeNumber(1, timeoutMaxMs)
       .optional()
       .meta({
-        description: "Limit for one attempt, in ms; the handler's, else `JOB_TIMEOUT_MS`, if it is left out.",
+        description: "Limit for one attempt, in ms; the handler's, else the server's, if it is left out.",
         examples: [30_000],
       }),
     stored: { unset: null, read: z.int().min(1).nullable() },

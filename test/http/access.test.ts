@@ -44,6 +44,7 @@ const routes: readonly Route[] = createApp(
     basePath: '',
     pages: true,
     readOnly: false,
+    ownsProcess: true,
     maxRequestBytes: 1,
     maxRequestValues: 1,
     maxInFlightRequests: 1,

@@ -131,7 +131,7 @@ test('the answer says what to set if a proxy passes on a path that the server do
 
   for (const path of ['/jobs-admin/', '/jobs-admin/dashboard/jobs', '/jobs-admin/login', '/jobs-admin/jobs/1/cancel']) {
     const { status, body } = await get(path)
-    expect([status, body.message]).toEqual([404, expect.stringContaining('set BASE_PATH=/jobs-admin')])
+    expect([status, body.message]).toEqual([404, expect.stringContaining('set BASE_PATH to /jobs-admin')])
   }
   expect((await get('/nope')).body.message).toBe('there is nothing at /nope')
   expect((await get('/nope/nope')).body.message).toBe('there is nothing at /nope/nope')

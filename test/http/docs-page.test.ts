@@ -102,7 +102,7 @@ test.each([{}, { API_TOKEN: apiToken }])('a server with %j accepts every command
 async function statusOf(command: string, env: Record<string, string>): Promise<string> {
   const asked = command.replace(/^curl/, 'exec curl -s -N -i')
   const curl = spawn('sh', ['-c', asked], {
-    env: { PATH: process.env.PATH, ...env },
+    env: { PATH: process.env.PATH, TOKEN: env.API_TOKEN },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const [line] = (await once(createInterface({ input: curl.stdout }), 'line')) as [string]

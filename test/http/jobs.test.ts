@@ -280,7 +280,7 @@ test('a queue that would exceed its share is refused by name, and others are not
 
   expect([status, body.code]).toEqual([429, 'backpressure'])
   expect(body.message).toMatch(
-    /8 jobs are waiting in the queue greedy.*limit for one queue is 8 \(MAX_DEPTH_PER_QUEUE\)/,
+    /8 jobs are waiting in the queue greedy.*limit for one queue is 8 \(maxDepthPerQueue, MAX_DEPTH_PER_QUEUE\)/,
   )
   expect((await post('/jobs', [aWaitingJob({ queue: 'other' }), aWaitingJob({ queue: 'third' })])).status).toBe(201)
 })
@@ -659,16 +659,16 @@ describe('POST /jobs/:id/cancel and /requeue', () => {
     expect((await get('/jobs/1/history')).body.history).toHaveLength(2)
   })
 
-  test('read no body, and answer the next request of the connection', async () => {
+  test('refuse a body that is not JSON, and answer the next request of the connection', async () => {
     const { port, post } = await startHttp()
     await post('/createJob', aWaitingJob())
     const connection = await openConnection(port)
 
     connection.write(request('POST /jobs/1/cancel', { 'content-type': 'text/plain' }, 'not JSON'))
-    const cancelled = await connection.answer()
+    const refused = await connection.answer()
     connection.write(request('GET /jobs/1'))
 
-    expect(cancelled.status).toBe(200)
-    expect(JSON.parse((await connection.answer()).body).state).toBe('cancelled')
+    expect(refused.status).toBe(415)
+    expect(JSON.parse((await connection.answer()).body).state).toBe('scheduled')
   })
 })

@@ -68,6 +68,7 @@ describe('the document', () => {
         version: '',
         pages: true,
         readOnly: false,
+        ownsProcess: true,
         basePath: '',
         maxRequestBytes: 1,
         maxRequestValues: 1,

@@ -458,6 +458,7 @@ describe('if a token is set', () => {
     'GET /LIVEZ',
     'GET /jobs?/livez',
     'GET /jobs%2f..%2flivez',
+    'GET /%6civez',
   ]
 
   test.each(everything)('%s requires it', async (line) => {
@@ -469,12 +470,9 @@ describe('if a token is set', () => {
     expect((await exchange(guarded.port, request(line, { authorization: `Bearer ${apiToken}` }))).status).not.toBe(401)
   })
 
-  test.each(['GET /livez', 'GET /readyz', 'HEAD /livez', 'GET /livez?x=1', 'GET /%6civez'])(
-    '%s needs none',
-    async (line) => {
-      expect((await exchange(guarded.port, request(line))).status).toBe(200)
-    },
-  )
+  test.each(['GET /livez', 'GET /readyz', 'HEAD /livez', 'GET /livez?x=1'])('%s needs none', async (line) => {
+    expect((await exchange(guarded.port, request(line))).status).toBe(200)
+  })
 
   test.each([`Bearer ${apiToken}`, `bearer ${apiToken}`, `BEARER   ${apiToken}`])(
     '%s is accepted',

@@ -26,7 +26,7 @@ export interface OperationObject {
   readonly description?: string
   readonly parameters?: readonly ParameterObject[]
   readonly requestBody?: {
-    readonly required: true
+    readonly required: boolean
     readonly content: Readonly<
       Record<string, { readonly schema: SchemaObject; readonly examples: Readonly<Record<string, object>> }>
     >

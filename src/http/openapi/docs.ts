@@ -8,11 +8,9 @@ import type { ApiDocument } from './api-document.ts'
 import { describeApi } from './openapi.ts'
 import type { Operation } from './operation.ts'
 
-interface DocsOptions {
+interface DocsOptions extends Omit<Parameters<typeof describeApi>[1], 'payloadSchemas' | 'sessionCookie'> {
   readonly operations: readonly Operation[]
   readonly system: JobSystem
-  readonly version: string
-  readonly basePath: string
   readonly sessions: Sessions | null
 }
 
@@ -26,12 +24,12 @@ export class Docs {
   /** It takes 8 ms to make, and nearly all readers come by one name. */
   #lastPage: { readonly origin: string; readonly html: string } | undefined
 
-  constructor({ operations, system, version, basePath, sessions }: DocsOptions) {
+  constructor({ operations, system, sessions, ...rest }: DocsOptions) {
     this.#operations = operations
-    this.#basePath = basePath
+    this.#basePath = rest.basePath
     this.#sessions = sessions
     this.#describe = (sessionCookie) =>
-      describeApi(operations, { version, basePath, payloadSchemas: system.payloadSchemas, sessionCookie })
+      describeApi(operations, { ...rest, payloadSchemas: system.payloadSchemas, sessionCookie })
   }
 
   async showDocument(incoming: Incoming): Promise<Response> {

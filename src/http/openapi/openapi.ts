@@ -18,6 +18,10 @@ interface Described {
   readonly payloadSchemas: Readonly<Record<string, JsonSchema>>
   /** The name of the cookie that stands for the token; null: the server asks for none. */
   readonly sessionCookie: string | null
+  /** Where the token is set. */
+  readonly tokenSetting: string
+  /** An app decides about each request. */
+  readonly isAuthorized: boolean
 }
 
 const headers: ApiDocument['components']['headers'] = {
@@ -32,7 +36,7 @@ const headers: ApiDocument['components']['headers'] = {
 
 /** Describes the API as OpenAPI 3.1, from the schemas that its handlers parse by. */
 export function describeApi(operations: readonly Operation[], described: Described): ApiDocument {
-  const { version, basePath, payloadSchemas, sessionCookie } = described
+  const { version, basePath, sessionCookie } = described
   const paths: Record<string, ApiDocument['paths'][string]> = {}
   for (const operation of operations) {
     const template = templateOf(operation.path)
@@ -41,12 +45,12 @@ export function describeApi(operations: readonly Operation[], described: Describ
   }
   return {
     openapi: '3.1.1',
-    info: { title: 'jobmachine', version, description: introduction(sessionCookie !== null) },
+    info: { title: 'jobmachine', version, description: introduction(described) },
     servers: [{ url: basePath || '/' }],
     tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
     paths,
     components: {
-      schemas: describeComponents(payloadSchemas),
+      schemas: describeComponents(described.payloadSchemas),
       responses: {
         NotFound: describeErrors(['not_found']),
         MethodNotAllowed: describeErrors(['method_not_allowed']),
@@ -55,7 +59,7 @@ export function describeApi(operations: readonly Operation[], described: Describ
       headers,
       ...(sessionCookie !== null && {
         securitySchemes: {
-          token: { type: 'http', scheme: 'bearer', description: 'The value of `API_TOKEN`.' },
+          token: { type: 'http', scheme: 'bearer', description: `The value of \`${described.tokenSetting}\`.` },
           session: {
             type: 'apiKey',
             in: 'cookie',
@@ -69,19 +73,30 @@ export function describeApi(operations: readonly Operation[], described: Describ
   }
 }
 
-function introduction(needsToken: boolean): string {
+function introduction(described: Described): string {
   return [
     'Background jobs in one SQLite file. What is answered with 201 is on disk, and runs at least once.',
     'JSON in UTF-8; names in `snake_case`, instants in ISO 8601 UTC with milliseconds, durations in `_ms`. `HEAD` is allowed wherever `GET` is.',
     'Errors are problem documents (RFC 9457); programs should use `code`. An unknown path gives 404, a known path with another method gives 405.',
-    needsToken
-      ? 'This server requires its token (`API_TOKEN`): send it as `Authorization: Bearer …`, or the cookie of the login form. The health probes need neither.'
-      : 'This server requires no token. If `API_TOKEN` is set, every request except for the health probes needs it as `Authorization: Bearer …`.',
+    ...admission(described),
   ].join('\n\n')
 }
 
+/** Who is let in. */
+function admission({ sessionCookie, tokenSetting, isAuthorized }: Described): string[] {
+  const byApp = isAuthorized
+    ? ['The app that serves this decides who may do what, by its own log-in; 403 says no. The health probes are open.']
+    : []
+  const byToken = `This server requires its token (\`${tokenSetting}\`): send it as \`Authorization: Bearer …\`, or the cookie of the login form. The health probes need neither.`
+  if (sessionCookie !== null) return [byToken, ...byApp]
+  if (isAuthorized) return byApp
+  return [
+    `This server requires no token. If \`${tokenSetting}\` is set, every request except for the health probes needs it as \`Authorization: Bearer …\`.`,
+  ]
+}
+
 function describeOperation(operation: Operation, described: Described): OperationObject {
-  const { id, tag, summary, description, body, answers, isOpen } = operation
+  const { id, tag, summary, description, body, isBodyOptional = false, answers, isOpen } = operation
   const needsToken = described.sessionCookie !== null
   const parameters = describeParameters(operation)
   const codes = errorCodesOf(operation, needsToken)
@@ -97,7 +112,7 @@ function describeOperation(operation: Operation, described: Described): Operatio
     ...(parameters.length > 0 && { parameters }),
     ...(body && {
       requestBody: {
-        required: true,
+        required: !isBodyOptional,
         content: { 'application/json': { schema: refer(body), examples: describeExamples(operation, described) } },
       },
     }),

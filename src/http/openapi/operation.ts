@@ -47,6 +47,8 @@ export interface Operation {
   readonly query?: z.ZodObject
   /** One that has a name. */
   readonly body?: z.ZodType
+  /** It may be left out: `undefined` for the handler. */
+  readonly isBodyOptional?: true
   readonly answers: Readonly<Record<number, Answer>>
   /** Besides those that follow from what stands here: see `errorCodesOf`. */
   readonly errors?: readonly ApiErrorCode[]

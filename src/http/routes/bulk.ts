@@ -3,16 +3,15 @@ import { z } from 'zod'
 import {
   type Bulk,
   bulkPhases,
+  callerFields,
   commands,
   filterFields,
   fromWire,
-  issuesOf,
   type JobSystem,
 } from '../../engine/front-door.ts'
-import { InvalidInputError } from '../../errors.ts'
 import { HttpError } from '../problem.ts'
 import { reply } from '../reply.ts'
-import { callerOf, type Env } from '../request.ts'
+import { callerOf, type Env, parseBody } from '../request.ts'
 import { count, instant, instantOf, named, state, type Wire } from '../wire.ts'
 import { type ApiRoute, get, post } from './route.ts'
 
@@ -31,7 +30,7 @@ const matchedTakes = 'must be the count that was shown'
 const bulkRunRequest = named(
   'BulkConfirmation',
   z.strictObject(
-    { matched: z.int(matchedTakes).min(0, matchedTakes).describe('The count that was shown.') },
+    { matched: z.int(matchedTakes).min(0, matchedTakes).describe('The count that was shown.'), ...callerFields },
     'must be an object with the count that was shown',
   ),
 )
@@ -117,7 +116,8 @@ export const bulkRoutes: readonly ApiRoute[] = [
     examples: [{ summary: 'one that a restart forgot', status: 404, body: { matched: 12 } }],
     async handle({ system }, c, body) {
       const confirmed = findBulk(system, c)
-      confirmed.run(parseBody(bulkRunRequest, body).matched, callerOf(c, 'http'))
+      const { matched, ...said } = parseBody(bulkRunRequest, body)
+      confirmed.run(matched, callerOf(c, 'http', said))
       return reply(bulkView(confirmed), 202)
     },
   }),
@@ -170,11 +170,4 @@ function bulkView(given: Bulk): Wire<typeof bulk> {
     refused: given.refused,
     error: given.error,
   }
-}
-
-/** A body of an object; throws `InvalidInputError` with every fault. */
-function parseBody<Schema extends z.ZodObject>(schema: Schema, body: unknown): z.output<Schema> {
-  const parsed = schema.safeParse(body)
-  if (parsed.success) return parsed.data
-  throw new InvalidInputError(issuesOf(parsed.error))
 }

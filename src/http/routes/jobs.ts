@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import {
+  callerFields,
   commandFacts,
   commands,
   filterFields,
@@ -14,7 +15,7 @@ import { JobNotFoundError } from '../../errors.ts'
 import { eventView, historyEvent, jobError } from '../history-event.ts'
 import { whole } from '../query.ts'
 import { reply } from '../reply.ts'
-import { callerOf, idOf } from '../request.ts'
+import { callerOf, idOf, parseBody } from '../request.ts'
 import { count, instant, instantOf, jobId, named, state, type Wire } from '../wire.ts'
 import { createJobRoute, createJobsRoute } from './create-jobs.ts'
 import { explainRoute } from './explain.ts'
@@ -56,6 +57,11 @@ const jobList = named(
 
 const history = named('History', z.strictObject({ history: z.array(historyEvent).describe('Oldest first.') }))
 
+const commandRequest = named(
+  'CommandRequest',
+  z.strictObject(callerFields, 'must be an object with a reason').describe('Who asks, and why.'),
+)
+
 /** What is done with one job. */
 const commandRoutes = commands.map((command) => {
   const { summary, description, answer } = commandFacts(command)
@@ -68,8 +74,13 @@ const commandRoutes = commands.map((command) => {
     answers: { 200: { description: answer, body: job } },
     role: 'operate',
     errors: ['illegal_transition', 'not_a_server'],
-    examples: [{ summary: 'the first', status: 200 }],
-    handle: async ({ system }, c) => reply(jobView(await system[command](idOf(c), callerOf(c, 'http')))),
+    body: commandRequest,
+    isBodyOptional: true,
+    examples: [{ summary: 'the first', status: 200, body: { reason: 'the customer asked for it' } }],
+    async handle({ system }, c, body = {}) {
+      const id = idOf(c)
+      return reply(jobView(await system[command](id, callerOf(c, 'http', parseBody(commandRequest, body)))))
+    },
   })
 })
 

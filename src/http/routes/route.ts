@@ -48,7 +48,11 @@ interface ReadRoute extends AnyRoute {
 
 /** What changes anything: `role` is who may. All count among the requests that are served at once, and are refused if there are too many. */
 type WriteRoute = AnyRoute & { readonly method: 'POST'; readonly role: Exclude<Role, 'read'> } & (
-    | { readonly takes: 'json'; readonly handle: Handle<[body: unknown], Promise<Response>> }
+    | {
+        readonly takes: 'json'
+        readonly isBodyOptional?: true
+        readonly handle: Handle<[body: unknown], Promise<Response>>
+      }
     | { readonly takes: 'form'; readonly handle: Handle<[form: URLSearchParams], Promise<Response>> }
     | { readonly takes: 'nothing'; readonly handle: Handle<[body: undefined], Promise<Response>> }
   )
@@ -79,7 +83,7 @@ export function get<Query extends z.ZodObject>(
   return { method: 'GET', ...route }
 }
 
-/** With a `body` it accepts JSON, which the handler checks; without one it accepts no body. */
+/** With a `body` it accepts JSON, which the handler checks; without one it looks at no body. */
 export function post(
   route: Omit<Described, 'limit' | 'isOpen'> & {
     readonly role: Exclude<Role, 'read'>

@@ -125,6 +125,36 @@ describe('fetch', () => {
   })
 })
 
+test('nothing that an app shows names a variable of the server', async () => {
+  const apiToken = 'a-token-of-enough-length'
+  const named = anHttp({ allowedHosts: ['app.example'], apiToken, basePath: '/admin/jobs' })
+  const ask = async (path: string, headers: Record<string, string> = {}, of = named) =>
+    (await of.fetch(aRequest(path, { headers: { authorization: `Bearer ${apiToken}`, ...headers } }))).text()
+  const open = anHttp()
+
+  const texts = await Promise.all([
+    named.fetch(new Request('https://evil.example/jobs')).then((answer) => answer.text()),
+    ask('/jobs', { origin: 'https://evil.example' }),
+    ask('/other/jobs'),
+    ask('/login', { authorization: '' }),
+    ask('/docs'),
+    ask('/openapi.json'),
+    ask('/jobs', { origin: 'https://evil.example' }, open),
+    ask('/openapi.json', {}, open),
+    ask('/openapi.json', {}, anHttp({ authorize: () => ({ role: 'admin' }) })),
+  ])
+
+  for (const text of texts) expect(text).not.toMatch(/\b[A-Z]{3,}_[A-Z_]+\b/)
+  expect(texts[0]).toContain('one of allowedHosts of createHttp')
+  expect(texts[1]).toContain('add it to allowedHosts of createHttp')
+  expect(texts[2]).toContain('set basePath of createHttp to /other')
+  expect(texts[3]).toContain('apiToken of createHttp')
+  expect(texts[6]).not.toContain('allowedHosts')
+  expect(texts[7]).toContain('requires no token')
+  expect(texts[8]).toContain('The app that serves this decides who may do what')
+  expect(texts[8]).not.toContain('requires no token')
+})
+
 describe('a log-in in an app', () => {
   const apiToken = 'a-token-of-enough-length'
   const form = { 'content-type': 'application/x-www-form-urlencoded' }

@@ -15,7 +15,7 @@ import type { Route } from '../../routes/route.ts'
 import { type Allowed, allowedTo } from './allowed.ts'
 import { FilterFields, HiddenFields } from './job-filter.tsx'
 import { page, seeOther } from './page.tsx'
-import { number, ProducerNote, upperFirst } from './parts.tsx'
+import { number, ProducerNote, ReasonField, upperFirst } from './parts.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 500
@@ -81,7 +81,8 @@ export function bulkRoutes(system: JobSystem): readonly Route[] {
       takes: 'form',
       async handle(_, c, form) {
         const bulk = findBulk(system, c)
-        if (command === 'run') bulk.run(Number(form.get('matched')), callerOf(c, 'dashboard'))
+        if (command === 'run')
+          bulk.run(Number(form.get('matched')), callerOf(c, 'dashboard', { reason: form.get('reason') }))
         else await bulk.stop()
         return seeOther(`/dashboard/bulk/${bulk.id}`)
       },
@@ -154,6 +155,7 @@ function BulkView({ bulk, allowed }: { readonly bulk: Bulk; readonly allowed: Al
         {allowed.bulk && bulk.can('run') && matched > 0 && (
           <form method="post" action={`/dashboard/bulk/${id}/run`}>
             <input type="hidden" name="matched" value={`${matched}`} />
+            <ReasonField command={bulk.command} />
             <button type="submit">
               {upperFirst(bulk.command)} {number(matched)} {matched === 1 ? 'job' : 'jobs'}
             </button>

@@ -140,7 +140,7 @@ function codesOf({ content }: ResponseObject): readonly unknown[] {
   return allOf.flatMap(({ properties }) => properties?.code?.enum ?? [])
 }
 
-/** A request as a command for a POSIX shell. `asksToken`: it shows the token, from the variable API_TOKEN. */
+/** A request as a command for a POSIX shell. `asksToken`: it shows the token, from the variable TOKEN. */
 function curlOf(
   url: string,
   method: string,
@@ -150,7 +150,7 @@ function curlOf(
   const target = query === undefined ? url : quoted(`${url}?${query}`)
   const options = `${isEndless ? '-N ' : ''}${method === 'GET' ? '' : `-X ${method} `}`
   const parts = [`curl ${options}${target}`]
-  if (asksToken) parts.push('-H "Authorization: Bearer $API_TOKEN"')
+  if (asksToken) parts.push('-H "Authorization: Bearer $TOKEN"')
   if (body !== undefined) parts.push(`-H 'Content-Type: application/json'`, `-d ${quoted(toLine(body))}`)
   return parts.join(' \\\n  ')
 }

@@ -9,8 +9,8 @@ const formBytesMax = 8_192
 /** Forms whose end has not come yet; for one more the oldest is cut off. */
 const unfinishedMax = 200
 
-/** `GET` and `POST /login`, `POST /logout`: the form that accepts the token and sets a cookie for it. */
-export function loginRoutes(): readonly Route[] {
+/** `GET` and `POST /login`, `POST /logout`: the form that accepts the token and sets a cookie for it. `setting`: where the token is set. */
+export function loginRoutes(setting: string): readonly Route[] {
   const forms = new LoginForms()
   return [
     {
@@ -20,7 +20,7 @@ export function loginRoutes(): readonly Route[] {
       isOpen: true,
       async handle({ sessions }, c) {
         const next = localPath(queryOf(c).get('next'))
-        return !sessions || (await sessions.admits(c.env.incoming)) ? seeOther(next) : loginPage(next)
+        return !sessions || (await sessions.admits(c.env.incoming)) ? seeOther(next) : loginPage(next, setting)
       },
     },
     {
@@ -36,7 +36,7 @@ export function loginRoutes(): readonly Route[] {
           if (await sessions.admitsTyped(form.get('token') ?? '', incoming)) {
             return seeOther(next, { 'set-cookie': sessions.cookie(incoming, isSecure(c)) })
           }
-          return loginPage(next, 'That is not the API token of this server.')
+          return loginPage(next, setting, 'That is not the API token of this server.')
         })
       },
     },
@@ -89,11 +89,11 @@ function localPath(path: string | null): string {
 }
 
 /** The form that asks for the token; `next`: a path of ours to go on to. `error`: why it is shown again. */
-function loginPage(next: string, error: string | null = null): Response {
+function loginPage(next: string, setting: string, error: string | null = null): Response {
   const form = (
     <form class="card login" method="post" action="/login">
       <h1>Log in</h1>
-      <p>This server requires its API token, the value of API_TOKEN with which it was started.</p>
+      <p>This server requires its API token, the value of {setting} with which it was started.</p>
       {error !== null && (
         <p class="error" role="alert" id="error">
           {error}

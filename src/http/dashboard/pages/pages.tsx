@@ -22,7 +22,7 @@ export function pageRoutes(system: JobSystem, now: () => number, needsToken: boo
       role: 'operate',
       takes: 'form',
       async handle(_, c, form) {
-        const { id } = await system[command](idOf(c), callerOf(c, 'dashboard', form.get('reason') ?? ''))
+        const { id } = await system[command](idOf(c), callerOf(c, 'dashboard', { reason: form.get('reason') }))
         return seeOther(`/dashboard/jobs/${id}`)
       },
     }

@@ -1,4 +1,4 @@
-import { charts, type JobState } from '../../../engine/front-door.ts'
+import { charts, type JobState, reasonMax } from '../../../engine/front-door.ts'
 import { kindOf } from '../charts/kind.ts'
 import { visible } from './text.tsx'
 
@@ -72,5 +72,7 @@ export function ProducerNote() {
 
 /** Why a button is pressed: kept in the history. */
 export function ReasonField({ command }: { readonly command: string }) {
-  return <input name="reason" maxlength={1_000} placeholder="Why (optional)" aria-label={`Why ${command}`} data-own />
+  return (
+    <input name="reason" maxlength={reasonMax} placeholder="Why (optional)" aria-label={`Why ${command}`} data-own />
+  )
 }

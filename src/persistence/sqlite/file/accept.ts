@@ -52,7 +52,7 @@ export function assertKept(path: string): void {
 function describeForeign(db: Database.Database, path: string): string {
   const versions = migrations.map((_, index) => index + 1).reverse()
   const version = versions.find((version) => schemaDifferences(db, version).length === 0)
-  if (version === undefined) return `${path} is a SQLite file of another program; set DATABASE_PATH to another file`
+  if (version === undefined) return `${path} is a SQLite file of another program; choose another file`
   return `${path} has the tables of jobmachine but not its ids, as after .dump, .clone or .recover of sqlite3; if it is complete, run: sqlite3 '${path}' 'PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${version}', then jobmachine verify`
 }
 
