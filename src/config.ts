@@ -4,22 +4,22 @@ import { inspect } from 'node:util'
 export interface Settings {
   /** Jobs that run at once, 1 to 1,000. */
   readonly workers: number
-  /** Visibility timeout: how long a worker that is silent keeps its job. */
+  /** Visibility timeout: how long a silent worker keeps its job. */
   readonly leaseMs: number
   /** Limit for one attempt, if neither the job nor its handler sets one. */
   readonly jobTimeoutMs: number
   /** Exponential backoff with jitter: the first delay and the longest. */
   readonly retryBaseMs: number
   readonly retryMaxMs: number
-  /** How long `succeeded` and `cancelled` jobs are kept after they end; 0: for ever. */
+  /** How long `succeeded` and `cancelled` jobs are kept after they end; 0 means forever. */
   readonly retentionMs: number
   /** Jobs in `scheduled`, `queued` and `retrying` together. */
   readonly maxQueueDepth: number
-  /** The same for one queue, so that one queue cannot take all of it; by default four fifths of `maxQueueDepth`. */
+  /** The same limit for one queue, so that one queue cannot use all of it; four fifths of `maxQueueDepth` by default. */
   readonly maxDepthPerQueue: number
   /** One payload as UTF-8 JSON. */
   readonly maxPayloadBytes: number
-  /** Members and elements of one payload, at every depth. Its schema checks each of them on the event loop. */
+  /** Members and elements of one payload, at every depth. Its schema checks each one on the event loop. */
   readonly maxPayloadValues: number
   /** How long running jobs may take to finish when the system stops. */
   readonly shutdownGraceMs: number
@@ -68,13 +68,13 @@ export function completeSettings(given: { readonly [Name in keyof Settings]?: Se
 export const defaultMaxRetries = 3
 /** Jobs in one `enqueue` call. */
 export const enqueueBatchMax = 1_000
-/** On one page at most, and where nothing is said: jobs of a list, transitions of one job, and of all jobs. */
+/** The most items on a page, and the default: jobs of a list, transitions of one job, and of all jobs. */
 export const pageSizes = {
   list: { max: 500, byDefault: 50 },
   history: { max: 1_000, byDefault: 1_000 },
   transitions: { max: 1_000, byDefault: 1_000 },
 }
-/** Where nothing is said: one HTTP request's body, in bytes, and write requests being served at once. */
+/** Defaults: the bytes of one HTTP request's body, and write requests that are served at the same time. */
 export const requestDefaults = { maxRequestBytes: 8_388_608, maxInFlightRequests: 1_000 }
 /** The JSON of one HTTP request may have this many times the members and elements of one payload. */
 export const requestPayloadsMax = 10
@@ -87,7 +87,7 @@ export const timeoutMaxMs = 86_400_000
 /** How long an aborted handler may take to end before its attempt is given up. */
 export const abortGraceMs = 5_000
 
-/** A value that cannot be used, as an error names it: in one line. */
+/** An invalid value as an error names it, on one line. */
 export function shown(value: unknown): string {
   return inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 100, maxArrayLength: 3 })
 }

@@ -69,9 +69,9 @@ import { systemClock } from './runtime/clock.ts'
 import { timers } from './runtime/timers.ts'
 
 /**
- * Opens the file and makes the system on it; nothing runs before `start`. A server takes the file's lock first of all. Rejects with
- * `DatabaseLockedError` if another server lives, with `DatabaseUnusableError` if the file cannot be used, with `ConfigError` if
- * an option is unknown, missing or none that can work.
+ * Opens the file and creates the system on it; nothing runs before `start`. A server first takes the file's lock. Rejects with
+ * `DatabaseLockedError` if another server is running, with `DatabaseUnusableError` if the file cannot be used, and with `ConfigError` if an
+ * option is unknown, missing or invalid.
  */
 export async function createJobSystem<const Handlers extends readonly AnyHandler[] = readonly AnyHandler[]>(
   options: JobSystemOptions<Handlers>,

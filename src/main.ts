@@ -23,19 +23,19 @@ import { databasePathProblem } from './persistence/database-path.ts'
 import { systemClock } from './runtime/clock.ts'
 import { version } from './runtime/version.ts'
 
-/** As sysexits.h has them: bad configuration, try again later, bad usage. */
+/** As in sysexits.h: bad configuration, try again later, bad usage. */
 const exitConfig = 78
 const exitLocked = 75
 const exitUsage = 64
-/** Its EX_IOERR: the files were touched while they were open, and a new start tells what they have. */
+/** Its EX_IOERR: the files were changed while they were open, and a new start shows what they have. */
 const exitLost = 74
-/** Its EX_DATAERR: the file has less than was acknowledged, and a person must say what to do. */
+/** Its EX_DATAERR: the file has less than was acknowledged, and a person must decide what to do. */
 const exitMissing = 65
-/** Ctrl-C under npm arrives twice: from the terminal, and forwarded. */
+/** Ctrl-C under npm arrives twice: once from the terminal and once forwarded. */
 const sameSignalMs = 250
-/** How long the last lines of the log may take. */
+/** How long writing the last lines of the log may take. */
 const lastLinesMs = 1_000
-/** How much longer than its grace a stop may take. Only a disk that no longer answers holds it up for so long. */
+/** How much longer than its grace a stop may take. Only a disk that no longer answers delays it for that long. */
 const beyondGraceMs = 10_000
 
 const killedEarly =
@@ -55,7 +55,7 @@ const usage = `Usage: jobmachine [command]
   --version      print the version
 `
 
-/** What each takes besides its name, at most, and what it does. */
+/** How many arguments each command takes at most, and what it does. */
 const commands: Readonly<
   Record<string, { readonly operands: number; run(...operands: string[]): void | Promise<void> }>
 > = {
@@ -69,7 +69,7 @@ const commands: Readonly<
   '--version': { operands: 0, run: () => void process.stdout.write(`${version()}\n`) },
 }
 
-// Whoever reads what this process writes may go, and the disk that takes it may be full: that never ends anything.
+// A reader of this process's output may disappear, and its disk may be full: neither ends the process.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 
 const [name = 'serve', ...operands] = process.argv.slice(2)
@@ -79,7 +79,7 @@ else {
   refuseCommand([name, ...operands])
 }
 
-/** What has been opened so far, and is closed in good order when a signal comes. */
+/** What has been opened so far, to be closed cleanly when a signal comes. */
 interface Opened {
   readonly graceMs: number
   system?: JobSystem
@@ -95,7 +95,7 @@ async function serve(...args: string[]): Promise<void> {
   const { log } = processLog
   process.on('exit', () => processLog.flush(lastLinesMs))
   const opened: Opened = { graceMs: config.settings.shutdownGraceMs }
-  // First of all: whoever reads `listening` may send a signal before the next statement here, and that would end the process there.
+  // First, because whoever reads `listening` may send a signal before the next statement, which would end the process.
   handleSignals(opened, processLog)
   const system = await open(config, log, flags.acceptLoss, await handlersOf(config, flags.handlers))
   opened.system = system
@@ -166,7 +166,7 @@ function dotEnv(): string {
   }
 }
 
-/** Those that come with the server, but for types that have one of the user's. */
+/** The built-in handlers, except for types that one of the user's handlers has. */
 async function handlersOf({ settings, smtp, webhook }: ServerConfig, files: readonly string[]) {
   try {
     const own = await loadHandlers(files)
@@ -214,7 +214,7 @@ function exitOf(error: unknown): number {
   return error instanceof LostJobsError ? exitMissing : 1
 }
 
-/** As the library's `createHttp` makes it, in a process of its own. */
+/** The server that the library's `createHttp` makes, in its own process. */
 function serverOf(config: ServerConfig, system: JobSystem, { log, dropped }: ProcessLog): JobsHttp {
   const { apiToken, allowedHosts, basePath, maxRequestBytes, maxInFlightRequests } = config
   try {
@@ -252,7 +252,7 @@ async function listen({ host, port, settings }: ServerConfig, system: JobSystem,
   }
 }
 
-/** The first signal stops in good order, a second ends it at once. */
+/** The first signal stops cleanly; a second ends the process at once. */
 function handleSignals(opened: Opened, processLog: ProcessLog): void {
   let firstAt: number | undefined
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -269,7 +269,7 @@ function handleSignals(opened: Opened, processLog: ProcessLog): void {
   }
 }
 
-/** What a handler left behind and nobody waits for: this process is in a state that nobody planned, so it ends in good order. */
+/** An error that nobody handles leaves the process in an unknown state, so it stops cleanly. */
 function handleStrays(opened: Opened, processLog: ProcessLog): void {
   const { log } = processLog
   const end = (error: unknown, message: string) => {
@@ -293,7 +293,7 @@ async function shutDown(opened: Opened, processLog: ProcessLog, reason: string):
   process.exit(0)
 }
 
-/** Whatever holds up the stop that has begun: the next start recovers. */
+/** Ends the process if anything delays the stop for too long; the next start recovers. */
 function endAfterGrace({ graceMs }: Opened, { log, flush }: ProcessLog): void {
   const end = () => {
     log.fatal({}, 'stopping takes too long; ending the process with SIGKILL; the next start recovers')
@@ -312,6 +312,6 @@ function complain(message: string): void {
   try {
     process.stderr.write(`jobmachine: ${escapeLines(message)}\n`)
   } catch {
-    // It cannot be told; the exit code says what it was.
+    // The log fails too; the exit code still says what it was.
   }
 }

@@ -2,7 +2,7 @@ import { escapeLine } from '../job/escape-controls.ts'
 import { backUp } from '../persistence/sqlite/file/backup.ts'
 import type { Output } from './verify.ts'
 
-/** A backup that takes longer than this tells how far it is, in ms. */
+/** A backup that takes longer than this, in ms, reports its progress. */
 const quietMs = 2_000
 
 /** `jobmachine backup [file] TARGET`: copies a database, even a live one. Returns the exit code: 0, or 1 if no backup was made. */

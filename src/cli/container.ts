@@ -1,15 +1,15 @@
 import { existsSync } from 'node:fs'
 
-/** What Docker and Podman put into their containers. */
+/** Files that Docker and Podman create in their containers. */
 const marks = ['/.dockerenv', '/run/.containerenv']
-/** What both leave a container between SIGTERM and SIGKILL unless told otherwise, in ms. */
+/** How long both leave a container between SIGTERM and SIGKILL by default, in ms. */
 const usualStopMs = 10_000
-/** What a stop may take beyond its grace, in ms. */
+/** How long a stop may take beyond its grace, in ms. */
 const beyondGraceMs = 2_000
 
 /**
- * Whether this process runs in a container that is probably killed before a grace period of this many ms is over. The time that the
- * container allows cannot be seen from inside.
+ * Whether this process runs in a container that is probably killed before a grace of this many ms is over. The time that the container
+ * allows is not visible from inside.
  */
 export function isKilledEarly(graceMs: number, exists: (path: string) => boolean = existsSync): boolean {
   return graceMs + beyondGraceMs > usualStopMs && marks.some((mark) => exists(mark))

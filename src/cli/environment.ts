@@ -11,29 +11,29 @@ import { tokenProblem } from './token-strength.ts'
 /** The whole configuration of the server. */
 export interface ServerConfig {
   readonly settings: Settings
-  /** Somebody has chosen the grace of a stop, or Kubernetes runs this, which leaves time for the usual one. */
+  /** Whether someone has chosen the grace of a stop, or Kubernetes runs this, whose own grace is longer than the default. */
   readonly isGraceKnown: boolean
   readonly host: string
-  /** 0: any free one. */
+  /** 0 means any free port. */
   readonly port: number
   /** Further names that the `Host` header may carry. */
   readonly allowedHosts: readonly string[]
-  /** Where a proxy serves it, such as `/jobs-admin`; empty: at the root. */
+  /** The path at which a proxy serves the pages, such as `/jobs-admin`; empty for the root. */
   readonly basePath: string
   readonly databasePath: string
-  /** What is removed is overwritten with zeros. */
+  /** Overwrites removed data with zeros. */
   readonly secureDelete: boolean
   readonly apiToken: string | null
   /** One request's body. */
   readonly maxRequestBytes: number
-  /** Write requests being served at once. */
+  /** Write requests that are served at the same time. */
   readonly maxInFlightRequests: number
   readonly logLevel: string
   readonly smtp: SmtpSettings
   readonly webhook: { readonly allowPrivate: boolean; readonly secret: string | undefined }
 }
 
-/** Where a value that is wrong must not be repeated. */
+/** Variables whose invalid values must not be repeated in an error. */
 const secrets = new Set(['API_TOKEN', 'SMTP_PASSWORD', 'GMAIL_APP_PASSWORD', 'WEBHOOK_SECRET'])
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
@@ -53,7 +53,7 @@ const trueOrFalse = z
   .default(false)
 const hostName = /^[A-Za-z0-9_.:[\]-]+$/
 
-/** One entry a variable; its description is what the error says it takes. */
+/** One entry per variable; its description is what the error says it must be. */
 const variables = {
   HOST: text('an address or a host name', hostName).default('127.0.0.1'),
   PORT: whole(0, 65_535).default(8_080),
@@ -106,8 +106,8 @@ const variables = {
 const schema = z.object(variables)
 
 /**
- * Reads the configuration; what `env` has wins over `dotEnv`, the text of a `.env` file, and an empty value counts as not set. Throws
- * `ConfigError` with a line for each bad value: the variable, what it got, what it takes.
+ * Reads the configuration. `env` overrides `dotEnv`, the text of a `.env` file, and an empty value counts as not set. Throws `ConfigError`
+ * with a line for each bad value: the variable, its value, what it must be.
  */
 export function readEnvironment(env: Readonly<Record<string, string | undefined>>, dotEnv: string): ServerConfig {
   const given: Record<string, string> = {}
@@ -141,7 +141,7 @@ function describeProblem(name: keyof typeof variables, value: string): string {
   return `${name} is ${got}; it must be ${takes(variables[name])}`
 }
 
-/** The description stands on the schema itself or on the one inside its default. */
+/** The description is on the schema itself or on the one inside its default. */
 function takes(schema: z.ZodType): string {
   if (schema.description) return schema.description
   const inner = (schema as { def?: { innerType?: z.ZodType } }).def?.innerType

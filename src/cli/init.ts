@@ -2,20 +2,20 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
 interface InitParts {
-  /** For `.env`; nobody can guess it. */
+  /** A random token for `.env`. */
   readonly token: string
-  /** Where Node.js is. */
+  /** The path of Node.js. */
   readonly node: string
-  /** Whose process the unit runs. */
+  /** The user who runs the unit. */
   readonly user: string
 }
 
-/** Bytes of `.env` are its owner's alone: it may have passwords. */
+/** Only the owner may read `.env`, because it may have passwords. */
 const modes: Readonly<Record<string, number>> = { '.env': 0o600 }
 
 /**
- * `jobmachine init [folder]`: writes what a first server needs. If one of the files is there, it writes none. Returns what to print, or the
- * names of those that are there.
+ * `jobmachine init [folder]`: writes what a first server needs. If any of the files exists, it writes none. Returns what to print, or the
+ * names of the existing files.
  */
 export function initFiles(
   folder: string,
@@ -31,7 +31,7 @@ export function initFiles(
   const there = names.filter((name) => existsSync(join(folder, name)))
   if (there.length > 0) return { there, text: '' }
   for (const name of names) {
-    // One that has come meanwhile stays as it is.
+    // A file that appeared meanwhile is not overwritten.
     writeFileSync(join(folder, name), files[name]!, { flag: 'wx', mode: modes[name] ?? 0o644 })
   }
   return { there, text: `${names.join(', ')} are written. Next:\n\n${next}` }
@@ -96,7 +96,7 @@ WantedBy=multi-user.target
 `
 }
 
-/** As systemd reads a word of a command: specifiers and variables are not meant. */
+/** Quotes a word of a systemd command line, so that it is not read as a specifier or a variable. */
 function quoted(word: string): string {
   return `"${escapePercent(word).replace(/["\\]/g, '\\$&').replaceAll('$', '$$$$')}"`
 }

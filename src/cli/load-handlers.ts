@@ -9,8 +9,8 @@ import { type AnyHandler, defineHandler } from '../handlers/define.ts'
 const syntaxCheckMs = 10_000
 
 /**
- * The handlers that the modules at `paths` export, by any name, by themselves or in an array. Other exports are the module's own business.
- * Throws `ConfigError` if a file is missing, throws, has a handler that cannot work, or has none; and if two are for one type.
+ * The handlers that the modules at `paths` export, under any name, directly or in an array. Other exports are ignored. Throws `ConfigError`
+ * if a file is missing, throws, has an invalid handler, or has none, and if two handlers are for the same type.
  */
 export async function loadHandlers(paths: readonly string[]): Promise<AnyHandler[]> {
   const found = new Map<AnyHandler, string>()
@@ -19,7 +19,7 @@ export async function loadHandlers(paths: readonly string[]): Promise<AnyHandler
     if (handlers.length === 0) {
       throw new ConfigError([`${path} exports no handler; write export const NAME = defineHandler({ … })`])
     }
-    // One may have two names, such as its own and `default`.
+    // One handler may have two names, such as its own and `default`.
     for (const [handler, name] of handlers) found.set(handler, found.get(handler) ?? name)
   }
   const handlers = [...found]
@@ -33,7 +33,7 @@ export async function loadHandlers(paths: readonly string[]): Promise<AnyHandler
 
 function handlersIn(value: unknown, name: string): [AnyHandler, string][] {
   if (Array.isArray(value)) return value.flatMap((each, index) => handlersIn(each, `${name}[${index}]`))
-  // Other things have a `run`, too: an AsyncLocalStorage, a statement of better-sqlite3.
+  // Other objects have a `run` too: an AsyncLocalStorage, a statement of better-sqlite3.
   if (typeof value !== 'object' || value === null || !('run' in value)) return []
   if (!('type' in value) && !('payload' in value)) return []
   try {
@@ -63,13 +63,15 @@ function describe(error: unknown, href: string): string {
   return `${error.name}: ${error.message}${at === undefined ? '' : ` (${at})`}`
 }
 
-/** The first place in a file of the user's that a stack names. */
+/** The first position in one of the user's files that a stack names. */
 function placeIn(stack = ''): string | undefined {
   const [, url, position] = /(file:\/\/[^\s)]+?):(\d+(?::\d+)?)/.exec(stack) ?? []
   return url && `${relative('', fileURLToPath(url))}:${position}`
 }
 
-/** What Node prints of it, which has the line, as its stack does not. Nothing runs: modules are all parsed before one does. */
+/**
+ * Node's message about a syntax error, which unlike the stack has the line. Nothing runs: all modules are parsed before one is evaluated.
+ */
 function syntaxErrorOf(href: string): string {
   const importing = ['--input-type=module', '--eval', `import ${JSON.stringify(href)}`]
   return spawnSync(process.execPath, importing, { encoding: 'utf8', timeout: syntaxCheckMs }).stderr

@@ -6,20 +6,20 @@ import { harmless } from '../engine/harmless-log.ts'
 import type { SystemLog } from '../engine/job-system.ts'
 import { escapeControls } from '../job/escape-controls.ts'
 
-/** Bytes of lines that may wait to be read; a line beyond that is dropped. */
+/** Bytes of log lines that may wait to be written; further lines are dropped. */
 const waitingMax = 1_048_576
 /** Ms between two attempts to write the waiting lines; doubled from the first to the last. */
 const retryMs = { first: 5, last: 500 }
-/** Between two tries if nothing else is left to do, in ms. */
+/** Ms between two attempts when the process ends and has nothing else to do. */
 const flushRetryMs = 10
-/** Errors that pass: the pipe is full, or the disk is. After any other error nobody can get the waiting lines. */
+/** Temporary errors: the pipe or the disk is full. After any other error the waiting lines are lost. */
 const passing = new Set(['EAGAIN', 'ENOSPC', 'EDQUOT'])
 
-/** The process's log. No line of it blocks, throws or ends anything. */
+/** The process's log. Writing a line never blocks, throws or ends the process. */
 export interface ProcessLog {
-  /** It can also tell why the process ends. */
+  /** Has `fatal` too, which says why the process ends. */
   readonly log: SystemLog & { fatal(fields: object, message: string): void }
-  /** Lines that nobody could be given so far. */
+  /** The number of lines dropped so far. */
   dropped(): number
   /** For the end of the process: waits up to `patienceMs` until every line is out. */
   flush(patienceMs: number): void
@@ -36,7 +36,7 @@ export function createLog(level: string): ProcessLog {
       try {
         logger.fatal(fields, message)
       } catch {
-        // Something in the fields that cannot be read; why the process ends must be told all the same.
+        // A field could not be read, but the log must still say why the process ends.
         logger.fatal(message)
       }
     },
@@ -45,8 +45,8 @@ export function createLog(level: string): ProcessLog {
 }
 
 /**
- * Where log lines go. A write never blocks and never throws: what cannot be written now waits, up to a bound, and what is beyond it or can
- * be read by nobody is dropped and counted.
+ * Where log lines go. A write never blocks and never throws: lines that cannot be written now wait, up to a limit. Further lines, and lines
+ * that nobody can read, are dropped and counted.
  */
 export class LogOutput {
   readonly #descriptor: number
@@ -60,8 +60,8 @@ export class LogOutput {
   dropped = 0
 
   /**
-   * `descriptor`: one that does not block, see `openWithoutBlocking`. `onRecovered`: called when lines can be written again, with how many
-   * were dropped meanwhile.
+   * `descriptor`: a non-blocking one, see `openWithoutBlocking`. `onRecovered` is called with the number of dropped lines when lines can be
+   * written again.
    */
   constructor(descriptor: number, onRecovered: (dropped: number) => void) {
     this.#descriptor = descriptor
@@ -76,11 +76,11 @@ export class LogOutput {
     }
     this.#waiting.push(bytes)
     this.#waitingBytes += bytes.length
-    // Otherwise a try is due already.
+    // If a timer runs, it tries soon enough.
     if (this.#timer === undefined) this.#try()
   }
 
-  /** For the end of the process: waits up to `patienceMs` until all is written, blocking whatever else there is to do. */
+  /** For the end of the process: waits up to `patienceMs` until all lines are written, and blocks the event loop meanwhile. */
   flush(patienceMs: number): void {
     const giveUpAt = performance.now() + patienceMs
     while (this.#send() === 'EAGAIN' && performance.now() < giveUpAt) {
@@ -118,7 +118,7 @@ export class LogOutput {
     return error
   }
 
-  /** Keeps the last bytes of what waits, with their lines. */
+  /** Keeps the unwritten rest of the waiting lines. */
   #keep(rest: Buffer): void {
     let begun = this.#waitingBytes - rest.length
     while (this.#waiting.length > 0 && begun >= this.#waiting[0]!.length) begun -= this.#waiting.shift()!.length
@@ -139,20 +139,21 @@ export class LogOutput {
   }
 }
 
-/** Standard output as a descriptor that refuses, with EAGAIN, what it would have to wait for. */
+/** Standard output as a descriptor on which a write fails with EAGAIN instead of blocking. */
 function openWithoutBlocking({ fd }: { readonly fd: 1 }): number {
   const isFile = fstatSync(fd).isFile()
-  // Node's resolver gives up at symlinks while the last that it looked at was a pipe: imports would get a second copy of a linked package.
+  // Node's resolver fails on symlinks if the last path that it looked at was a pipe; imports would then get a second copy of a linked
+  // package.
   statSync('/')
-  // A file takes what it is given at once, or has an error.
+  // A write to a file never waits for a reader; it succeeds or fails.
   if (isFile) return fd
   if (!isatty(fd)) {
-    // libuv has made pipes and sockets non-blocking, as for every program that prints with `console.log`.
+    // libuv has already made pipes and sockets non-blocking, as for every program that prints with `console.log`.
     void process.stdout
     return fd
   }
   try {
-    // A description of its own: that of the shell which started this process stays as it is.
+    // A separate file description, so that the shell which started this process keeps its own unchanged.
     return openSync(`/dev/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
   } catch {
     return fd

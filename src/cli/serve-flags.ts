@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util'
 
 interface ServeFlags {
-  /** Which loss of jobs a start accepts. */
+  /** The code of the loss of jobs that a start accepts. */
   readonly acceptLoss: string | undefined
-  /** Files that export handlers, in the order in which they were named. */
+  /** Files that export handlers, in the given order. */
   readonly handlers: readonly string[]
 }
 
@@ -12,7 +12,7 @@ const needs: Readonly<Record<string, string>> = {
   handlers: 'a FILE that exports handlers, such as ./handlers.js',
 }
 
-/** Reads the arguments of `serve`. A text says what is wrong with them; null: they are not of `serve`. */
+/** Reads the arguments of `serve`. Returns a text if they are invalid, and null if the command is not `serve`. */
 export function readServeFlags(args: readonly string[]): ServeFlags | string | null {
   const options = { 'accept-loss': { type: 'string' }, handlers: { type: 'string', multiple: true } } as const
   const { values, tokens, positionals } = parseArgs({

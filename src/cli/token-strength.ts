@@ -1,4 +1,4 @@
-/** Words that stand in documentation, in examples and at the top of every list of passwords, the longer before those that they begin with. */
+/** Words from documentation, examples and the top of every list of passwords. A longer word comes before the words that it begins with. */
 const words =
   `abcdefghijklmnopqrstuvwxyz administrator authorization characters changethis development qwertyuiop production
   placeholder jobmachine bearertoken correcthorsebatterystaple asdfghjkl authorize changeme children password passphrase dashboard
@@ -11,17 +11,17 @@ const words =
     .sort((a, b) => b.length - a.length)
 const word = new RegExp(words.join('|'), 'g')
 
-/** What is left of a token that nobody can guess, at least: characters that follow from none before, and different ones among them. */
+/** The fewest characters of a token that follow from no earlier one, and the fewest different ones among them. */
 const surprisesMin = 12
 const differentMin = 6
 
 /**
- * What makes a token easy to guess; undefined if nothing of this kind does. It finds what people type, such as words of the documentation, runs
- * and repetitions, and no more: a good token is made by a machine. 32 random hex digits pass always, 16 in 199 cases of 200.
+ * Says why a token is easy to guess; undefined if it is not. It detects what people type, such as words of the documentation, runs and
+ * repetitions, and nothing more: a good token is generated. 32 random hex digits always pass, 16 pass in 199 of 200 cases.
  */
 export function tokenProblem(token: string): string | undefined {
   const surprises = withoutRuns(token.toLowerCase())
-    // A word is one choice among few, so it counts as one character; the same word again is none.
+    // A word is one choice among few, so it counts as one character, and the same word again counts as none.
     .replace(word, (found) => String.fromCharCode(0xe000 + words.indexOf(found)))
     .replace(/[-_. ]+/g, '')
     .replace(/(.+?)\1+/g, '$1')
@@ -29,7 +29,7 @@ export function tokenProblem(token: string): string | undefined {
   return 'is made of words, runs or repetitions that are easy to guess'
 }
 
-/** Of `aaaa`, `4567`, `1357` and `dcba` only the beginning. */
+/** Keeps only the beginning of runs such as `aaaa`, `4567`, `1357` and `dcba`. */
 function withoutRuns(text: string): string {
   let kept = ''
   let lastStep = Number.NaN

@@ -10,12 +10,12 @@ export interface Output {
   readonly isTTY?: boolean
 }
 
-/** Violations told one by one. */
+/** Violations that are printed one by one. */
 const toldMax = 100
 
 /**
- * `jobmachine verify [file]`: checks a database, even a live one, and prints what it found. Returns the exit code: 0, or 1 if something is
- * wrong.
+ * `jobmachine verify [file]`: checks a database, even a live one, and prints the result. Returns the exit code: 0, or 1 if it found a
+ * violation.
  */
 export function verifyCommand(path: string, out: Output, err: Output): number {
   if (!existsSync(path)) {

@@ -13,16 +13,16 @@ interface BuiltinSettings {
     /** Signs calls if given. */
     readonly secret?: string | undefined
   }
-  /** The longest delay between two attempts, whatever asks for it. */
+  /** The longest delay between two attempts, whatever requests it. */
   readonly retryMaxMs: number
   /** Epoch ms. */
   readonly now: () => number
 }
 
-/** The handlers that come with jobmachine: `email`, `webhook` and `sleep`. Throws `TypeError` on a webhook secret that cannot be one. */
+/** The built-in handlers: `email`, `webhook` and `sleep`. Throws `TypeError` on an invalid webhook secret. */
 export function builtinHandlers({ smtp, webhook, retryMaxMs, now }: BuiltinSettings) {
   const client = new HttpClient(webhook.allowPrivate ? { allows: () => true } : {})
-  // biome-ignore lint/suspicious/noExplicitAny: handlers of different payloads stand in one list
+  // biome-ignore lint/suspicious/noExplicitAny: handlers of different payloads are in one list
   const handlers: Handler<any>[] = [
     sendEmail({ smtp, retryMaxMs }),
     callWebhook({ client, secret: webhook.secret, retryMaxMs, now }),

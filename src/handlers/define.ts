@@ -30,7 +30,7 @@ export interface JobContext {
   readonly log: JobLog
 }
 
-/** What runs the jobs of one type. Made by `defineHandler`. */
+/** Runs the jobs of one type. Made by `defineHandler`. */
 export interface Handler<Output = unknown, Input = unknown, Type extends string = string> {
   readonly type: Type
   readonly payload: StandardSchemaV1<Input, Output>
@@ -39,11 +39,11 @@ export interface Handler<Output = unknown, Input = unknown, Type extends string 
    * `PermanentError` stops the retries, `RetryAfterError` sets the delay, `SnoozeError` runs the job later without counting the attempt.
    * The returned value is ignored.
    */
-  // A method, so that handlers of different payloads fit one list.
+  // A method, not a property, so that handlers of different payloads fit into one list.
   run(payload: Output, context: JobContext): unknown
   /**
-   * Limit for one attempt in ms. The job's own wins; if neither is given, `jobTimeoutMs` of the settings applies. Time in which the process
-   * did not run does not count.
+   * Limit for one attempt in ms. The job's own limit overrides it; if neither is given, `jobTimeoutMs` of the settings applies. Time in
+   * which the process did not run does not count.
    */
   readonly timeoutMs?: number
   /** Attempts in all, unless the job sets its own; 4 unless given. */
@@ -52,7 +52,7 @@ export interface Handler<Output = unknown, Input = unknown, Type extends string 
   readonly backoffMs?: Backoff
 }
 
-/** One more than the retries that a job may have. */
+/** One more than the most retries of a job. */
 const attemptsMax = 1_001
 
 /**
@@ -95,7 +95,7 @@ const members: Readonly<Record<keyof Handler, true>> = {
   backoffMs: true,
 }
 
-/** An instance of a class of the user's may have more: what it needs to run. */
+/** An instance of a user's class may have more members, which its `run` needs. */
 function assertKnown(name: string, handler: object): void {
   const prototype = Object.getPrototypeOf(handler)
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) return
@@ -124,19 +124,19 @@ type Checked<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly InputIssue[] }
 
-/** The payload as the handler takes it, or what is wrong with it, the paths below `at`. */
+/** The payload as the handler accepts it, or its faults, with paths below `at`. */
 export function checkPayload<Output>(handler: Handler<Output>, payload: unknown, at: string): Checked<Output> {
   const result = handler.payload['~standard'].validate(payload)
   if (isPromise(result)) throw new TypeError(`the schema of ${handler.type} threw, or validates asynchronously`)
   if (!result.issues) return result
-  // A library may have found one for each member.
+  // A library may report one fault for each member.
   const issues = result.issues.slice(0, PayloadError.issuesMax)
   return { issues: issues.map((issue) => ({ path: pathOf(at, issue), message: issue.message })) }
 }
 
-/** Zod answers a check that throws with a promise that rejects: left alone, that rejection would end the process. */
+/** If a check throws, zod answers with a promise that rejects; unhandled, that rejection would end the process. */
 function isPromise<T>(result: T | Promise<T>): result is Promise<T> {
-  // Of any library or realm, so not by its class.
+  // The promise may be from any library or realm, so its class says nothing.
   if (typeof (result as Partial<Promise<T>> | null)?.then !== 'function') return false
   Promise.resolve(result).catch(() => {})
   return true

@@ -1,18 +1,18 @@
 import type { DescribedError, StoredError } from '../machines/lease.ts'
 
-/** Characters kept of an error's name, of a code of its, and of its message with its causes. */
+/** Characters kept of an error's name, of its code, and of its message with its causes. */
 const nameMax = 100
 const messageMax = 2_000
 /** Characters kept of the message of a cause or of an inner error. */
 const innerMessageMax = 500
-/** Causes followed, and errors kept of those that an `AggregateError` holds. */
+/** Causes that are followed, and errors that are kept of an `AggregateError`. */
 const causesMax = 3
 const errorsMax = 10
-/** Frames kept of one error, and characters of all that is kept as its stack. */
+/** Frames kept of one error, and characters of the whole stored stack. */
 const framesMax = 10
 const stackMax = 4_000
 
-/** What is stored of anything thrown, with a note behind its message: never throws itself, however hostile `thrown` is. */
+/** The stored form of anything thrown, with a note after its message. Never throws, however hostile `thrown` is. */
 export function describeError(thrown: unknown, note?: string): StoredError {
   const causes = causesOf(thrown)
   const errors = [thrown, ...causes].flatMap((error) => errorsOf(error).slice(0, errorsMax)).slice(0, errorsMax)
@@ -25,7 +25,7 @@ export function describeError(thrown: unknown, note?: string): StoredError {
   }
 }
 
-/** The same of an error of the engine's own: where in the engine it was made helps nobody. */
+/** The same for an error of the engine, without a stack: its place in the engine helps no user. */
 export function describeOwnError(error: Error, note?: string): StoredError {
   return withNote({ name: error.name, message: cut(error.message, messageMax) }, note)
 }
@@ -59,13 +59,13 @@ function causesOf(thrown: unknown): unknown[] {
   }
 }
 
-/** What an `AggregateError` holds, or a `SuppressedError`; of others too that keep errors in the same way. */
+/** The errors inside an `AggregateError`, a `SuppressedError` or an error with the same members. */
 function errorsOf(thrown: unknown): readonly unknown[] {
   const errors = read(thrown, 'errors')
   try {
     if (Array.isArray(errors)) return errors
   } catch {
-    // A Proxy that was revoked.
+    // A revoked Proxy.
   }
   const suppressed = read(thrown, 'suppressed')
   return suppressed === undefined ? [] : [read(thrown, 'error'), suppressed]
@@ -92,7 +92,7 @@ function ownMessageOf(thrown: unknown): string | undefined {
   return readText(thrown, 'message')?.slice(0, messageMax + 1)
 }
 
-/** What there is to say of something without a message. */
+/** A description of something without a message. */
 function saying(thrown: unknown): string {
   try {
     switch (typeof thrown) {
@@ -118,7 +118,7 @@ const builtIn = new Set(
   'Error TypeError RangeError SyntaxError ReferenceError EvalError URIError AggregateError'.split(' '),
 )
 
-/** A class that sets no name has that of the built-in one which it extends: then its own says more. */
+/** A class that sets no name inherits that of the built-in class it extends; then its own name says more. */
 function nameOf(thrown: unknown): string {
   if (typeof thrown !== 'object' || thrown === null) return `thrown ${thrown === null ? 'null' : typeof thrown}`
   const name = readText(thrown, 'name')
@@ -137,12 +137,12 @@ function stackOf(thrown: unknown, causes: readonly unknown[]): string {
   return cut(parts.join('\n'), stackMax)
 }
 
-/** From here on the frames are of what called the handler: see `attempt.ts`. */
+/** The frames below this one called the handler: see `attempt.ts`. */
 const engine = '#callHandler'
 
 function framesOf(thrown: unknown): string[] {
   const stack = readText(thrown, 'stack') ?? ''
-  // The message stands before them, of any length.
+  // The message comes before the frames and may have any length.
   const at = stack.indexOf('\n    at ')
   if (at === -1) return []
   const lines = stack.slice(at + 1, at + stackMax).split('\n')
@@ -164,7 +164,7 @@ function read(thrown: unknown, key: string): unknown {
   }
 }
 
-/** Cut by code points, so that no half of a surrogate pair is stored. */
+/** Cuts between code points, so that no half of a surrogate pair is stored. */
 function cut(text: string, max: number): string {
   const head = text.slice(0, max + 1)
   return head.length <= max ? head.toWellFormed() : `${head.slice(0, max - 1).toWellFormed()}…`

@@ -11,7 +11,7 @@ import { type SmtpSettings, smtpFailureOf, smtpOptions } from './smtp.ts'
 
 /** What an `email` job carries. */
 interface Email {
-  /** One address, without a name. */
+  /** One address, without a display name. */
   readonly email: string
   readonly subject: string
   /** Plain text. */
@@ -24,19 +24,21 @@ interface EmailSettings {
   readonly retryMaxMs: number
 }
 
-/** One attempt. A server may take 5 min to greet and 10 to check the text (RFC 5321, 4.5.3.2); most take a second. */
+/** The limit of one attempt. A server may take 5 min to greet and 10 min to check the text (RFC 5321, 4.5.3.2); most take a second. */
 const attemptMs = 600_000
-/** After each attempt, the last of them over and over: past greylisting within minutes, past a server that is down within a day. */
+/** The delay after each attempt; the last one repeats. This outlasts greylisting within minutes, and a server that is down within a day. */
 const delaysMs = [60_000, 300_000, 900_000, 1_800_000, 3_600_000]
-/** As many as there are in a day. */
+/** The attempts that fit into a day. */
 const maxAttempts = 28
 
 const subjectMax = 998
-/** RFC 5322 has lines of 998 octets at most, and some servers refuse longer ones. A word cannot be folded, but encoded and then cut. */
+/**
+ * RFC 5322 limits lines to 998 octets, and some servers refuse longer ones. A word cannot be folded, but it can be encoded and then cut.
+ */
 const wordMax = 900
 const encodedWordMax = 52
 
-/** Lines of a mail, and words that may be a link or a code, are taken out of errors: from so many characters on, and so many of them. */
+/** Lines of a mail, and words that may be a link or a code, are removed from errors: from this length on, and at most this many. */
 const quotedMin = 8
 const longWord = 16
 const quotedMax = 50
@@ -62,7 +64,7 @@ const payload = strictPayload({
   })
   .meta({
     description: 'Sends one plain-text mail by SMTP.',
-    // What both refinements refuse.
+    // What both refinements reject.
     oneOf: [{ required: ['message'] }, { required: ['body'] }],
     examples: [{ email: 'someone@example.com', subject: 'Hello', message: 'A mail from jobmachine.' }],
   })
@@ -78,8 +80,8 @@ const require = createRequire(import.meta.url)
 export function sendEmail({ smtp, retryMaxMs }: EmailSettings): Handler<Email> {
   const { host, from: sender = smtp.user } = smtp
   const domain = sender && domainOf(sender)
-  // It takes 50 ms and 15 MB to load, which a server without mail need not pay. It is loaded here and not with the first mail: by then an
-  // update may have taken `node_modules` away.
+  // nodemailer takes 50 ms and 15 MB to load, which a server without mail need not spend. It is loaded now and not with the first mail,
+  // because an update may have removed `node_modules` by then.
   const nodemailer: typeof import('nodemailer') | undefined = host === undefined ? undefined : require('nodemailer')
 
   return defineHandler({
@@ -98,11 +100,11 @@ export function sendEmail({ smtp, retryMaxMs }: EmailSettings): Handler<Email> {
       if (!nodemailer || host === undefined || !sender || !domain) {
         throw new Error(`cannot send mail: ${whatIsMissing(smtp)}`)
       }
-      // The attempt goes on: a server may take minutes to greet. One that waits for TLS to begin never does.
+      // The attempt goes on, because a server may take minutes to greet. A server that waits for TLS to begin never greets.
       const onSilence = () =>
         log.warn({}, 'the mail server is silent: it is slow, or it speaks TLS from the first byte (SMTP_TLS=implicit)')
       try {
-        // Not pooled: an abort closes its own connection and no other, and none is left open when the process ends.
+        // Without a pool, an abort closes only its own connection, and none is left open when the process ends.
         await nodemailer.createTransport(smtpOptions(host, smtp, { signal, onSilence })).sendMail({
           from: sender,
           to: { name: '', address: email },
@@ -122,14 +124,14 @@ export function sendEmail({ smtp, retryMaxMs }: EmailSettings): Handler<Email> {
   })
 }
 
-/** A subject with a word that no line can hold is sent as encoded words (RFC 2047), which can stand on lines of their own. */
+/** A subject with a word that is longer than a line is sent as encoded words (RFC 2047), each of which can be on its own line. */
 function foldable(subject: string): SendMailOptions {
   if (!subject.split(' ').some(({ length }) => length > wordMax)) return { subject }
   const { encodeWord }: typeof import('nodemailer/lib/mime-funcs') = require('nodemailer/lib/mime-funcs')
   return { headers: { subject: { prepared: true, foldLines: true, value: encodeWord(subject, 'Q', encodedWordMax) } } }
 }
 
-/** What goes to the server and must not come back in an error: payloads and settings are not shown where errors are. */
+/** What is sent to the server and must not come back in an error, because users who see errors may not see payloads and settings. */
 function sentWith({ email, subject, message }: Email, { user = '', password = '' }: SmtpSettings) {
   const ofMail = [
     subject,
@@ -139,7 +141,7 @@ function sentWith({ email, subject, message }: Email, { user = '', password = ''
   return [
     { name: 'recipient', text: email },
     { name: 'SMTP_PASSWORD', text: password },
-    // As AUTH PLAIN joins them.
+    // The form in which AUTH PLAIN joins them.
     { name: 'SMTP_PASSWORD', text: `\0${user}\0${password}` },
     { name: 'SMTP_USER', text: user },
     ...ofMail

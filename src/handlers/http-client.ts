@@ -6,7 +6,7 @@ import { isIP, type LookupFunction, type TcpNetConnectOpts } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import { PermanentError } from '../errors.ts'
 
-/** One request; `signal` is its only limit in time. */
+/** One request; only `signal` limits its time. */
 interface HttpRequest {
   readonly url: URL
   readonly method: string
@@ -15,31 +15,31 @@ interface HttpRequest {
   readonly signal: AbortSignal
 }
 
-/** The head of an answer; each header by its name in small letters, with every value that it came with. */
+/** The head of an answer: each header by its name in lower case, with all of its values. */
 interface HttpAnswer {
   readonly status: number
   readonly headers: NodeJS.Dict<string[]>
 }
 
-/** Who may be called. */
+/** Which addresses may be called. */
 interface NetworkRules {
-  /** Asked about each address at connect; `isPublicAddress` unless given. */
+  /** Called with each address on connect; `isPublicAddress` by default. */
   readonly allows?: (address: string) => boolean
-  /** Every address of a name; the operating system's resolver unless given. */
+  /** Returns every address of a name; the operating system's resolver by default. */
   readonly resolve?: (hostname: string) => Promise<LookupAddress[]>
 }
 
-/** How long a connection that nothing uses is kept, in ms, unless its server says less. */
+/** How long an idle connection is kept, in ms, unless its server says less. */
 const idleMs = 4_000
 /** Connections kept for one origin. */
 const idleMax = 100
-/** Of an answer's body, which nobody reads: so much, and for so long, is taken in to keep the connection usable. */
+/** How much of an answer's body, which nobody uses, is read, and for how long, to keep the connection usable. */
 const drainBytesMax = 65_536
 const drainMs = 2_000
 
 /**
- * Node's own client, which takes what HTTP allows a server to do: an answer of 1xx that nobody asked for is passed over. A kept connection may
- * be closed by its server just as it is used again: if no byte of an answer came, the request is sent once more on a new one.
+ * Node's HTTP client, adapted to what servers may do. It skips an unrequested 1xx answer. A server may close a kept connection just as it
+ * is reused: if no byte of an answer came, the request is sent once more on a new connection.
  */
 export class HttpClient {
   readonly #kept: Agents
@@ -50,7 +50,7 @@ export class HttpClient {
     this.#fresh = agents(rules, { keepAlive: false })
   }
 
-  /** Resolves once the answer's head is there and its body is out of the way; rejects if no answer came. Follows no redirect. */
+  /** Resolves once the answer's head has arrived and its body has been discarded; rejects if no answer came. Follows no redirect. */
   async send(request: HttpRequest): Promise<HttpAnswer> {
     const first = await exchange(request, this.#kept)
     const answer = first === 'stale' ? await exchange(request, this.#fresh) : first
@@ -59,7 +59,7 @@ export class HttpClient {
     return answer
   }
 
-  /** Closes the connections that nothing uses. */
+  /** Closes the idle connections. */
   close(): void {
     for (const agent of Object.values(this.#kept)) agent.destroy()
   }
@@ -77,10 +77,10 @@ function agents(rules: NetworkRules, options: http.AgentOptions): Agents {
   }
 }
 
-/** `stale`: it was sent on a connection that had been used before, and the connection ended without a byte of an answer. */
+/** Returns `stale` if the request was sent on a connection that had been used before and that ended without a byte of an answer. */
 function exchange({ url, method, headers, body, signal }: HttpRequest, agents: Agents): Promise<HttpAnswer | 'stale'> {
   const client = url.protocol === 'https:' ? https : http
-  // Node joins text to the head, and would write both in one encoding. A length of its own it does not tell for DELETE.
+  // Node joins text to the head and would write both in one encoding. For DELETE it sends no length of its own.
   const bytes = body === undefined ? undefined : Buffer.from(body)
   const length = bytes && { 'content-length': bytes.length }
   const agent = agents[url.protocol as keyof Agents]
@@ -97,7 +97,7 @@ function exchange({ url, method, headers, body, signal }: HttpRequest, agents: A
     request.on('response', (answer) => {
       const { statusCode: status = 0, headersDistinct: headers } = answer
       void discard(answer).then(() => resolve({ status, headers }))
-      // The status has decided, whatever becomes of the rest of the request.
+      // The status has decided, even if the rest of the request fails.
       request.off('error', failed)
       request.off('close', closed)
       request.on('error', () => undefined)
@@ -107,14 +107,14 @@ function exchange({ url, method, headers, body, signal }: HttpRequest, agents: A
       if (wasClosed && request.reusedSocket && !heard && !signal.aborted) resolve('stale')
       else reject(error)
     }
-    // As after a 101 that nobody asked for, of which Node tells nothing else.
+    // For example after an unrequested 101, for which Node emits no other event.
     const closed = () => reject(new Error('the connection ended without an answer'))
     request.on('error', failed).on('close', closed)
     request.end(bytes)
   })
 }
 
-/** Resolves when the body has ended, broken off or been given up: the status has decided, and how the body ends changes nothing. */
+/** Resolves when the body has ended, broken off or been given up. The status has already decided, so it does not matter which. */
 function discard(answer: IncomingMessage): Promise<void> {
   const giveUp = () => void answer.destroy()
   const tooSlow = AbortSignal.timeout(drainMs)
@@ -135,9 +135,9 @@ function discard(answer: IncomingMessage): Promise<void> {
 }
 
 /**
- * Makes an agent open connections to allowed addresses alone. The check stands where the socket is opened, on the very addresses it may go to:
- * nothing can change between check and connect, and no spelling of an address gets round it. A refusal fails the request with
- * `PermanentError` before a packet is sent; a name is refused if any of its addresses is.
+ * Makes an agent connect to allowed addresses only. It checks the addresses where the socket is opened: nothing can change between check
+ * and connect, and no spelling of an address avoids it. A refusal fails the request with `PermanentError` before a packet is sent. A name
+ * is refused if any of its addresses is.
  */
 function restrictAgent<A extends http.Agent>(
   agent: A,
@@ -163,16 +163,16 @@ function restrictAgent<A extends http.Agent>(
   return agent
 }
 
-/** Whether an address, in IPv4 or IPv6 notation, is one of the internet's: not of this machine, its networks, or reserved for a purpose. */
+/** Whether an address, in IPv4 or IPv6 notation, is public: not of this machine or a private network, and not reserved. */
 export function isPublicAddress(address: string): boolean {
   if (!ipaddr.isValid(address)) return false
   const parsed = embeddedIPv4(ipaddr.parse(address))
   if (parsed.range() !== 'unicast') return false
-  // Only 2000::/3 is given out; ipaddr.js calls the unassigned rest unicast too, `::127.0.0.1` among it.
+  // Only 2000::/3 is assigned, but ipaddr.js also calls the unassigned rest unicast, including `::127.0.0.1`.
   return parsed instanceof ipaddr.IPv4 || (parsed.parts[0]! & 0xe000) === 0x2000
 }
 
-/** The IPv4 address behind an IPv4-mapped (::ffff:0:0/96) or NAT64 (64:ff9b::/96) one; any other as it is. */
+/** The IPv4 address inside an IPv4-mapped (::ffff:0:0/96) or NAT64 (64:ff9b::/96) one; any other address unchanged. */
 function embeddedIPv4(address: ipaddr.IPv4 | ipaddr.IPv6): ipaddr.IPv4 | ipaddr.IPv6 {
   if (address instanceof ipaddr.IPv4) return address
   if (address.isIPv4MappedAddress()) return address.toIPv4Address()
@@ -184,7 +184,7 @@ function resolveAll(hostname: string): Promise<LookupAddress[]> {
   return lookup(hostname, { all: true })
 }
 
-/** Names the host as it was asked for: what it resolved to is nobody's business outside. */
+/** Names the host as requested, because the addresses that it resolved to must not be revealed. */
 function refusal(hostname: string): PermanentError {
   return new PermanentError(`${hostname} is, or resolves to, an address that is not public; webhooks may not call it`)
 }

@@ -3,7 +3,7 @@ import { domainToASCII } from 'node:url'
 import { z } from 'zod'
 import { takes } from './payload.ts'
 
-/** RFC 5321, 4.5.3.1: a path of 256 octets, its angle brackets included, and a local part of 64. */
+/** RFC 5321, 4.5.3.1: 256 octets for a path with its angle brackets, and 64 for a local part. */
 const addressMax = 254
 const localPartMax = 64
 const domainMax = 253
@@ -11,11 +11,11 @@ const labelMax = 63
 
 const atoms = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\\u0080-\\u{10ffff}-]+"
 const dotString = new RegExp(`^${atoms}(?:\\.${atoms})*$`, 'u')
-/** Between its quotes; `<` and `>` are valid there, but mail software, nodemailer included, takes them for the end of the address. */
+/** The text between quotes. `<` and `>` are valid there, but mail software, including nodemailer, takes them for the end of the address. */
 const quotedText = /^(?:[^"\\<>]|\\[^<>])*$/u
 const label = /^[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}\p{Join_C}-]*[\p{L}\p{M}\p{N}])?$/u
 
-/** One mail address. What is wrong with another stands in the fault. */
+/** One mail address. The fault says what is wrong with it. */
 export const mailAddress = z
   .string(takes('one email address, such as someone@example.com'))
   .superRefine((text, { addIssue }) => {
@@ -26,16 +26,16 @@ export const mailAddress = z
   .meta({
     format: 'idn-email',
     maxLength: addressMax,
-    // As near as one expression comes.
+    // As close as one expression comes.
     pattern: '^(?:"[^<>]*"|[^\\s"(),:;<>@\\[\\\\\\]]+)@[^\\s",;<>@]+$',
   })
 
 /**
- * What is wrong with a mail address; undefined if it is one that RFC 5321 and 6531 allow: dot-strings and quoted local parts, names of one
- * label, addresses in brackets, domains and local parts in any script.
+ * What is wrong with a mail address; undefined if RFC 5321 and 6531 allow it: dot-strings and quoted local parts, names of one label,
+ * addresses in brackets, domains and local parts in any script.
  */
 function addressProblem(text: string): string | undefined {
-  // Nothing dearer is done with megabytes; what is a little too long may have a problem that says more.
+  // A text of megabytes gets no expensive check; one that is slightly too long may have a more useful fault.
   if (text.length > 4 * addressMax) return `it has more than ${addressMax} bytes`
   if (!text.isWellFormed() || /[\p{Cc}\p{Zl}\p{Zp}]/u.test(text)) return 'it has a line break or a control character'
   const at = endOfLocalPart(text)
@@ -43,7 +43,7 @@ function addressProblem(text: string): string | undefined {
   const domain = text.slice(at + 1)
   if (at < 0) return text.includes('@') ? 'its quoted part does not end right before an @' : 'it has no @'
   const isQuoted = localPart.startsWith('"')
-  // Of two addresses the first ends at a comma or semicolon after its @.
+  // If there are two addresses, the first ends at a comma or semicolon after its @.
   if (/[,;]/.test(domain) || (!isQuoted && /[,;]/.test(localPart))) return 'it is more than one address'
   if (!isQuoted && /[<>]/.test(text)) return 'it has more than the address: leave out the name and the <>'
   if (domain.includes('@')) return 'it has more than one @ outside quotes'
@@ -51,7 +51,7 @@ function addressProblem(text: string): string | undefined {
   return localPartFault(localPart) ?? domainFault(domain)
 }
 
-/** Where the `@` stands that ends the local part; below 0 if there is none. */
+/** The position of the `@` that ends the local part; negative if there is none. */
 function endOfLocalPart(text: string): number {
   if (!text.startsWith('"')) return text.indexOf('@')
   const quoted = /^"(?:[^"\\]|\\.)*"@/u.exec(text)
@@ -81,7 +81,7 @@ function domainFault(domain: string): string | undefined {
   }
   const labels = domain.split('.')
   if (!labels.every((part) => label.test(part))) return 'its domain is not a host name'
-  // What is read as an IPv4 address would be changed into another: 1.2.3 into 1.2.0.3.
+  // An IPv4 address in another notation would be changed into a different one: 1.2.3 into 1.2.0.3.
   if (/^(?:\p{N}+|0x[\da-f]*)$/iu.test(labels.at(-1)!))
     return 'its domain is a number: an IP address must be in brackets'
   const ascii = domainToASCII(domain)

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** An object of these fields and no others; an unknown one is refused by name. */
+/** An object of exactly these fields; an unknown one is rejected by name. */
 export function strictPayload<Shape extends z.ZodRawShape>(shape: Shape) {
   return z.strictObject(shape, {
     error: (issue) =>
@@ -19,7 +19,7 @@ function namesOf(keys: readonly string[]): string {
   return names.join(', ') + (keys.length > unknownMax ? ` and ${keys.length - unknownMax} others` : '')
 }
 
-/** What a field says of a value that it does not take; the value itself, which may be a secret, is not in it. */
+/** What a field's error says the value must be. It never includes the value, which may be a secret. */
 export function takes(what: string) {
   return {
     error: ({ input }: { readonly input?: unknown }) => (input === undefined ? 'is required' : `must be ${what}`),

@@ -1,23 +1,26 @@
 import { domainToASCII, domainToUnicode } from 'node:url'
 
-/** A text shorter than this is found in any other. */
+/** A shorter text occurs inside any other. */
 const lengthMin = 4
-/** Bytes in base64 or hex that are a piece of what was sent: a server may quote the beginning of a line. */
+/** Bytes in base64 or hex that count as a piece of what was sent: a server may quote the beginning of a line. */
 const pieceMin = 6
-/** How often something is encoded, as base64 in hex. */
+/** How many encodings are undone, such as base64 inside hex. */
 const encodingsMax = 2
 const encodedRun = /[A-Za-z0-9+/_-]{8,}={0,2}/g
-/** Characters of base64 that are no word. */
+/** Fewer base64 characters may be an ordinary word. */
 const base64Min = 8
-/** Characters of one text that are looked at, those of it that are kept, so that no cut leaves a part of what was sent, and errors looked at. */
+/**
+ * Characters of one text that are searched; characters that are kept of it, so that no cut leaves a part of what was sent; and errors that
+ * are searched.
+ */
 const textMax = 4_000
 const keptMax = 2_000
 const errorsMax = 10
 
 /**
- * Removes the texts that a job sends from the errors that come back, which are stored and shown. It finds each text in upper or lower case,
- * as it is and as the protocols write it, and inside base64 or hex, such as the line of a sign-in, which is removed as a whole. The name of
- * the text takes its place. Texts shorter than 4 characters are not removed.
+ * Removes the texts that a job sends from the errors that come back, because those are stored and shown. It finds each text in upper or
+ * lower case, in the forms that the protocols use, and inside base64 or hex, such as the line of a sign-in, which is removed as a whole.
+ * The name of the text replaces it. Texts shorter than 4 characters are not removed.
  */
 export class Redactor {
   readonly #patterns: readonly { readonly name: string; readonly pattern: RegExp }[]
@@ -27,7 +30,7 @@ export class Redactor {
   constructor(sent: readonly { readonly name: string; readonly text: string }[]) {
     const known = sent.filter(({ text }) => text.length >= lengthMin)
     const forms = known.flatMap(({ name, text }) => writtenForms(text).map((form) => ({ name, form })))
-    // A text within another would leave the rest of that.
+    // A text inside another one would leave the rest of the longer one.
     forms.sort((a, b) => b.form.length - a.form.length)
     this.#patterns = forms.map(({ name, form }) => ({ name, pattern: new RegExp(escaped(form), 'giu') }))
     this.#forms = forms.map(({ name, form }) => ({ name, form: form.toLowerCase() }))
@@ -43,7 +46,7 @@ export class Redactor {
       .slice(0, keptMax)
   }
 
-  /** Redacts an error, its causes and its inner errors, and leaves nothing but texts and numbers on each. */
+  /** Redacts an error, its causes and its inner errors, and keeps only texts and numbers on each. */
   error(thrown: unknown): void {
     const errors = new Set<object>()
     const add = (value: unknown) => {
@@ -59,7 +62,7 @@ export class Redactor {
         else if (typeof value === 'object') Reflect.deleteProperty(error, key)
       }
       if (!message || !stack.includes(message)) continue
-      // The frames behind its message are ours, and as long as they are.
+      // The frames after the message are ours, and their length does not matter.
       const redacted = stack.replace(message, () => this.text(message))
       Reflect.set(error, 'stack', redacted)
     }
@@ -80,7 +83,7 @@ export class Redactor {
     return
   }
 
-  /** What a text that was decoded tells of. */
+  /** The name of the sent text that a decoded text reveals. */
   #nameOfDecoded(text: string, depth: number): string | undefined {
     const told = text.toLowerCase()
     const found =
@@ -89,11 +92,14 @@ export class Redactor {
   }
 }
 
-/** As it is, in base64 (which nobody decodes once its case is lost), in a URL, in JSON, in HTML and in the parameters of SMTP (RFC 3461); of an address also its domain in the other script. */
+/**
+ * The text itself, in base64 (which cannot be decoded once its case is lost), in a URL, in JSON, in HTML and in the parameters of SMTP (RFC
+ * 3461); for an address also with its domain in the other script.
+ */
 function writtenForms(text: string): string[] {
   const all = [text, ...addressForms(text)].flatMap((form) => [
     form,
-    // Base64 has lost its padding as often as not.
+    // Base64 often loses its padding.
     form.replace(/=+$/, ''),
     ...base64Of(form),
     encodeURIComponent(form.toWellFormed()),
@@ -111,7 +117,7 @@ function base64Of(text: string): string[] {
   return [all, all.slice(0, 4 * Math.floor(Buffer.byteLength(text) / 3))].filter(({ length }) => length >= base64Min)
 }
 
-/** Servers call a mailbox by its local part too; that alone, such as `info`, is a word like any other. */
+/** Servers also name a mailbox by its local part. Alone, such as `info`, that is an ordinary word. */
 function addressForms(text: string): string[] {
   const at = text.lastIndexOf('@')
   if (at < 1) return []
@@ -120,7 +126,7 @@ function addressForms(text: string): string[] {
   return [...[domainToASCII(domain), domainToUnicode(domain)].map((other) => `${local}@${other || domain}`), ...quoted]
 }
 
-/** What a run may mean: base64 that begins with any of its first four characters, or the hex in it. */
+/** The possible meanings of a run: base64 that begins at any of its first four characters, or hex. */
 function decodings(run: string): string[] {
   const hex = (run.match(/[0-9a-f]{8,}/gi) ?? []).flatMap((digits) => [digits, digits.slice(1)])
   return [
@@ -129,7 +135,7 @@ function decodings(run: string): string[] {
   ]
 }
 
-/** Whether `text` is the beginning or another part of what was sent; a sign-in begins with a NUL. */
+/** Whether `text` is the beginning or another part of what was sent. A sign-in begins with a NUL. */
 function isPiece(text: string, whole: string): boolean {
   const piece = text.replace(/^\0+/, '')
   return piece.length >= pieceMin && whole.includes(piece)

@@ -32,8 +32,8 @@ export class Registry {
   }
 
   /**
-   * The handler of a job about to be stored, or its refusal with `UnknownTypeError` or `PayloadError`, their paths below `at`. `converted`: by
-   * its path below the payload, the class of what was turned into JSON.
+   * The handler of a job about to be stored, or an `UnknownTypeError` or `PayloadError` with paths below `at`. `converted` maps paths below
+   * the payload to the class of the value that was converted to JSON there.
    */
   check(type: string, payload: unknown, at: string, converted?: ReadonlyMap<string, string>): AnyHandler | Rejection {
     const below = (field: string) => (at === '' ? field : `${at}.${field}`)
@@ -56,7 +56,7 @@ function refused(issues: readonly InputIssue[], options?: ErrorOptions): Rejecti
   return new Rejection(issues, () => new PayloadError(issues, options))
 }
 
-/** The same, if a schema asks for a Date or the like saying why it did not get one. */
+/** Adds to a fault why a schema that expects a Date or the like did not get one. */
 function explained(
   issues: readonly InputIssue[],
   at: string,
@@ -74,8 +74,8 @@ function explained(
 }
 
 /**
- * What a payload may be when it is handed in, as its schema's library tells it (zod, arktype and valibot can: Standard JSON Schema). Any
- * JSON, `{}`, if that tells nothing.
+ * What the caller may pass as a payload, as the schema's library describes it (zod, arktype and valibot can: Standard JSON Schema). `{}`,
+ * any JSON, if it describes nothing.
  */
 function payloadSchemaOf({ payload }: AnyHandler): JsonSchema {
   const { jsonSchema } = payload['~standard'] as Partial<StandardJSONSchemaV1.Props>

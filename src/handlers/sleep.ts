@@ -10,7 +10,7 @@ const duration = takes('a whole number of milliseconds from 0 to 86400000')
 export function sleep(): Handler<{ ms: number }> {
   return defineHandler({
     type: 'sleep',
-    // As long as the longest sleep: what a job asks for is never cut short by the settings.
+    // The longest sleep, so that no timeout in the settings cuts a job short.
     timeoutMs: timeoutMaxMs,
     payload: strictPayload({
       ms: z.int(duration).min(0, duration).max(timeoutMaxMs, duration).describe('How long, in ms.'),

@@ -13,7 +13,7 @@ export interface SmtpSettings {
   readonly port?: number | undefined
   /** `implicit` on port 465 and `starttls` on any other unless given. */
   readonly tls?: (typeof tlsModes)[number] | undefined
-  /** Signs in where both are given. */
+  /** Signs in if both are given. */
   readonly user?: string | undefined
   readonly password?: string | undefined
   /** The sender, with or without a name; `user` unless given. */
@@ -22,18 +22,18 @@ export interface SmtpSettings {
 
 /** How long one address of a server may take to answer if it has several, in ms. */
 const addressMs = 15_000
-/** Ms of silence after which the log reports a server. */
+/** Ms of silence after which the log reports the server. */
 const silenceMs = 10_000
 
-/** What an attempt brings: `signal` ends its connection, `onSilence` is called if the server does not greet for a while. */
+/** What an attempt passes: `signal` ends its connection, `onSilence` is called if the server does not greet for a while. */
 interface SmtpAttempt {
   readonly signal: AbortSignal
   onSilence(): void
 }
 
 /**
- * TLS is required and the certificate checked, whatever the environment says, except towards this machine, where TLS is used if the server
- * offers it, or `tls` says so, and a self-signed certificate will do. The attempt's signal is the only limit in time: servers may take minutes.
+ * TLS is required and the certificate is checked, whatever the environment says. Only for this machine TLS is used if the server offers it
+ * or `tls` says so, and a self-signed certificate is accepted. Only the attempt's signal limits the time: servers may take minutes.
  */
 export function smtpOptions(
   host: string,
@@ -49,7 +49,8 @@ export function smtpOptions(
     requireTLS: !secure && (!local || tls !== undefined),
     tls: { rejectUnauthorized: !local, minVersion: 'TLSv1.2' },
     ...(user !== undefined && password !== undefined && { auth: { user, pass: password } }),
-    // By the operating system's resolver: what is trusted without a certificate must not come from a name server, which nodemailer asks first.
+    // Uses the operating system's resolver: a host that is trusted without a certificate must not come from a name server, which nodemailer
+    // asks first.
     getSocket({ host, port }, callback) {
       const socket = connect({
         host: host ?? 'localhost',
@@ -79,7 +80,7 @@ function isLoopback(host: string): boolean {
   return ipaddr.isValid(host) && ipaddr.process(host).range() === 'loopback'
 }
 
-/** What an attempt that failed says, and whether another could help. */
+/** The message of a failed attempt, and whether another attempt could succeed. */
 interface SmtpFailure {
   readonly message: string
   readonly isFinal: boolean
@@ -88,22 +89,25 @@ interface SmtpFailure {
 /**
  * Whether a server refused this mail permanently. Only its answer to envelope and content counts (5xx), and only if it is about the mail.
  * An error caused by the settings or by the server would refuse every mail but can be corrected, so it must not kill all waiting mail.
- * Postfix defers then too.
+ * Postfix defers mail in that case too.
  */
 export function smtpFailureOf(error: NodemailerError, settings: SmtpSettings): SmtpFailure {
   const { code, responseCode = 0 } = error
   if (code === 'EAUTH') return later('the mail server refused the sign-in: check SMTP_USER and SMTP_PASSWORD')
-  // What OpenSSL makes of a greeting in plain text.
+  // OpenSSL's error for a greeting in plain text.
   if (/wrong version number|packet length too long/.test(error.message)) {
     return later('the mail server does not speak TLS from the first byte: check SMTP_PORT and SMTP_TLS')
   }
   const aboutMail = code === 'EENVELOPE' || code === 'EMESSAGE'
-  // 503 is about the order of commands, so about the session.
+  // 503 is about the order of commands, so it concerns the session.
   if (!aboutMail || responseCode < 500 || responseCode === 503) return later('the mail server did not accept the mail')
   return ofSettings(error, settings) ?? { message: 'the mail server refused the mail', isFinal: true }
 }
 
-/** The RFCs leave it to each server how to say so: codes first, then the words of Postfix, Exim, Sendmail, qmail, Exchange and OpenSMTPD. */
+/**
+ * The RFCs let each server choose its words: check the codes first, then the words of Postfix, Exim, Sendmail, qmail, Exchange and
+ * OpenSMTPD.
+ */
 function ofSettings(
   { responseCode = 0, response = '', command }: NodemailerError,
   { user, password }: SmtpSettings,
@@ -111,7 +115,7 @@ function ofSettings(
   if (isAboutSender(response, command)) return later('the mail server refused the sender: check SMTP_FROM')
   const signsIn = user !== undefined && password !== undefined
   const asksForSignIn = responseCode >= 530 && responseCode <= 538
-  // A bad or unknown address, a full mailbox, a mail that is too large: so a relay speaks of its own recipients.
+  // A bad or unknown address, a full mailbox, or a mail that is too large: this is how a relay refuses its own recipients.
   const isAboutRecipient = /\b5\.[1-6]\.\d/.test(response)
   const isAboutClient = /\brelay|rcpthosts|client host rejected|helo command rejected|blocked using/i.test(response)
   const maybeForeign =
@@ -123,7 +127,7 @@ function ofSettings(
   return later(`the mail server refused a mail sent without a sign-in, and ${areMissing}`)
 }
 
-/** The sender is the same for all mails, and the size is announced along with it. Postfix refuses it only when it hears the recipient. */
+/** All mails have the same sender, but the size is announced along with it. Postfix refuses a sender only when it gets the recipient. */
 function isAboutSender(response: string, command: string | undefined): boolean {
   if (/\b5\.1\.[78]\b|sender address rejected|sender verif/i.test(response)) return true
   return command === 'MAIL FROM' && !/^552|\b5\.3\.4\b/.test(response)

@@ -3,13 +3,16 @@ import { z } from 'zod'
 const headersMax = 50
 const headerBytesMax = 8_192
 
-/** Belong to the connection, to HTTP itself, or to the signature. */
+/** Headers that belong to the connection, to HTTP itself, or to the signature. */
 const ownHeaders = new Set(
   `connection content-length expect host keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding
   upgrade webhook-id webhook-signature webhook-timestamp`.split(/\s+/),
 )
 
-/** The headers of a call, as its payload gives them. Not a record, which would check and refuse each of thousands before they are counted. */
+/**
+ * The headers of a call, as its payload gives them. Not a record schema, which would check and reject each of thousands of headers before
+ * they are counted.
+ */
 export const headers = z
   .custom<Readonly<Record<string, string>>>()
   .superRefine((given, { addIssue }) => {

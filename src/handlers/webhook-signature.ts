@@ -1,15 +1,15 @@
 import { createHmac } from 'node:crypto'
 
 /**
- * What a signing secret may be: ASCII text, taken as it is, or `whsec_` and base64 with its padding. Anything else is read differently by the
- * libraries that verify, or by none.
+ * What a signing secret may be: ASCII text, used unchanged, or `whsec_` and base64 with its padding. Verifying libraries read anything else
+ * in different ways, or not at all.
  */
 export const secretPattern =
   /^(?!whsec_)[\x20-\x7e]+$|^whsec_(?=.)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$/
 
 /**
- * What signs the body of a call: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md. Throws `TypeError` on
- * a secret that cannot be one; it does not repeat it.
+ * Signs the body of a call: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md. Throws `TypeError`
+ * on an invalid secret, without repeating it.
  */
 export function createSigner(secret: string): (id: string, now: number, body: string) => Record<string, string> {
   if (!secretPattern.test(secret)) {

@@ -9,7 +9,7 @@ import { headers } from './webhook-headers.ts'
 import { createSigner } from './webhook-signature.ts'
 
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
-/** Where a redirect may take a call that is not a GET or HEAD. */
+/** Where a redirect may take a call other than GET or HEAD. */
 const redirects = ['same_origin', 'any_origin'] as const
 const bodiless: readonly string[] = ['GET', 'HEAD'] satisfies (typeof methods)[number][]
 
@@ -20,7 +20,7 @@ interface WebhookCall {
   /** POST unless given. */
   readonly method: (typeof methods)[number]
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** Any JSON value, `null` too; nothing is sent if it is left out. */
+  /** Any JSON value, including `null`; nothing is sent if it is left out. */
   readonly body?: unknown
   /** `same_origin` unless given. */
   readonly redirects?: (typeof redirects)[number] | undefined
@@ -45,7 +45,7 @@ interface Hop {
   readonly method: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | undefined
-  /** False from the first redirect to another origin on: what is secret stays behind. */
+  /** False after the first redirect to another origin: secrets are not sent there. */
   readonly atHome: boolean
   /** Whether method and body may go to another origin. */
   readonly mayLeave: boolean
@@ -53,10 +53,10 @@ interface Hop {
 
 const attemptMs = 30_000
 const redirectsMax = 3
-/** Those that lead elsewhere: 300 offers a choice, 304 answers what was not asked, 305 and 306 are of the past. */
+/** The statuses that redirect: 300 offers a choice, 304 answers a conditional request, 305 and 306 are obsolete. */
 const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 const urlMax = 8_192
-/** Characters of its host and port; a host name has 253, some more if they are percent-encoded. */
+/** Characters of host and port; a host name has at most 253, or more if it is percent-encoded. */
 const authorityMax = 1_024
 /** Any other header may be a credential, so it does not follow a redirect to another origin. */
 const harmlessHeaders = new Set(['accept', 'accept-language', 'content-type', 'user-agent', 'webhook-id'])
@@ -91,16 +91,16 @@ const payload = strictPayload({
   })
   .meta({
     description: 'Makes one HTTP call.',
-    // What the refinement refuses.
+    // What the refinement rejects.
     not: { properties: { method: { enum: bodiless } }, required: ['method', 'body'] },
     examples: [{ url: 'https://example.com/hook', body: { order: 4711 } }],
   })
 
 /**
- * Makes one HTTP call, following at most 3 redirects. 2xx succeeds; 4xx except 408, 425 and 429 is final, as is an address that may not be
- * called; anything else is retried, no sooner than a `Retry-After` says. A redirect that would change the method, and so lose the body, is
- * final, as is one that would take method and body to another origin without leave. `webhook-id` is the same for every attempt of a job, so
- * that a receiver can tell a repeat. Errors name status and origin, never path, query, headers or body.
+ * Makes one HTTP call, following at most 3 redirects. 2xx succeeds. 4xx except 408, 425 and 429 is final, and so is an address that may not
+ * be called. Anything else is retried, no sooner than a `Retry-After` says. A redirect is final if it would change the method, and so lose
+ * the body, or if it would take method and body to another origin without permission. `webhook-id` is the same for every attempt of a job,
+ * so that a receiver can recognise a repeat. Errors name status and origin, never path, query, headers or body.
  */
 export function callWebhook({ client, secret, retryMaxMs, now }: WebhookSettings): Handler<WebhookCall> {
   const sign = secret === undefined ? undefined : createSigner(secret)
@@ -138,7 +138,7 @@ function firstHop({ url, method, headers = {}, body, redirects }: WebhookCall, i
   }
 }
 
-/** What a call carries besides its body, each with its parts: the password of a sign-in, the value of a cookie, a code in the path. */
+/** Everything that a call sends besides its body, in parts: the password of a sign-in, the value of a cookie, a code in the path. */
 function sentWith({ url, headers = {} }: WebhookCall, signature: Readonly<Record<string, string>>, secret = '') {
   const { pathname, search, searchParams } = new URL(url)
   const texts = Object.entries({ ...headers, ...signature })
@@ -169,7 +169,7 @@ function isLong({ length }: string): boolean {
   return length >= 8
 }
 
-/** The answer; throws, saying no more than method and origin, if none came. */
+/** Returns the answer. If none came, throws an error that names only method and origin. */
 async function send(
   hop: Hop,
   client: WebhookSettings['client'],
@@ -188,8 +188,8 @@ async function send(
 }
 
 /**
- * Where a redirect leads; undefined if the answer is none that can be followed. Throws `PermanentError` if following it would not be
- * the call that was asked for: fetch and browsers turn a POST into a GET on 301, 302 and 303, and its body would never arrive.
+ * Where a redirect leads; undefined if the answer cannot be followed. Throws `PermanentError` if following it would change the requested
+ * call: fetch and browsers turn a POST into a GET on 301, 302 and 303, and its body would never arrive.
  */
 function nextHop(hop: Hop, { status, headers }: HttpAnswer, redactor: () => Redactor): Hop | undefined {
   const [location, another] = headers.location ?? []
@@ -215,7 +215,7 @@ function nextHop(hop: Hop, { status, headers }: HttpAnswer, redactor: () => Reda
   return { ...hop, url, headers: Object.fromEntries(kept), atHome }
 }
 
-/** The same origin, or the same host by https instead of http, each on its usual port. */
+/** Whether both have the same origin, or the same host with https instead of http, each on its default port. */
 function isSameReceiver(from: URL, to: URL): boolean {
   const isUpgrade = from.protocol === 'http:' && to.protocol === 'https:' && from.port === '' && to.port === ''
   return from.origin === to.origin || (isUpgrade && from.hostname === to.hostname)
@@ -228,7 +228,9 @@ function notFollowed({ method, url }: Hop, status: number, to: string, why: stri
   )
 }
 
-/** Returns if the call succeeded, throws what became of it if not. `led`: it is a redirect like those that were followed. */
+/**
+ * Returns if the call succeeded, and otherwise throws the outcome. `led`: this answer is one more redirect after those that were followed.
+ */
 function judge(hop: Hop, answer: HttpAnswer, retryMaxMs: number, now: number, led: boolean): void {
   const { status, headers } = answer
   if (status >= 200 && status < 300) return
@@ -243,7 +245,7 @@ function judge(hop: Hop, answer: HttpAnswer, retryMaxMs: number, now: number, le
 
 const tooManyRedirects = `a redirect not followed: it came after ${redirectsMax} others, which may be a loop`
 
-/** What is wrong with an answer of 3xx that leads nowhere. Its `Location` may be secret, and is not quoted. */
+/** What is wrong with a 3xx answer that cannot be followed. Its `Location` may be secret, and is not quoted. */
 function sayUnfollowed(hop: Hop, { status, headers }: HttpAnswer): string {
   if (!redirectStatuses.has(status)) return 'which is neither a success nor a redirect'
   const [location, another] = headers.location ?? []
@@ -256,10 +258,10 @@ function sayUnfollowed(hop: Hop, { status, headers }: HttpAnswer): string {
   return 'a redirect not followed: its Location is not an http or https URL'
 }
 
-/** The parser would drop line breaks and tabs inside a URL without a word, so what it is given must have none. */
+/** The parser would silently drop line breaks and tabs inside a URL, so reject them first. */
 function isWebUrl(text: string): boolean {
   if (/[\s\p{Cc}]/u.test(text)) return false
-  // Of another script each character of a host costs hundreds of times that of a path.
+  // In another script, each character of a host costs hundreds of times as much as one of a path.
   const authority = /^https?:[\\/]*([^\\/?#]*)/i.exec(text)?.[1]
   if (authority === undefined || authority.length > authorityMax || !URL.canParse(text)) return false
   const { protocol, username, password } = new URL(text)

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { InvalidInputError } from '../errors.ts'
 import { causes, type EventCause } from '../machines/cause.ts'
 
-/** Characters of who asks, and of why. */
+/** Characters of the actor and of the reason. */
 const actorMax = 255
 export const reasonMax = 1_000
 export const actorPattern = new RegExp(`^\\P{C}{1,${actorMax}}$`, 'u')
@@ -20,12 +20,14 @@ export const callerFields = {
   reason: z.string(reasonTakes).regex(reasonPattern, reasonTakes).exactOptional().describe('Why, for the history.'),
 }
 
-/** By the cause, for callers that say no more of themselves: most do, at each enqueue. */
+/** The text of each cause alone: most callers pass nothing else, at each enqueue. */
 const plainTexts: ReadonlyMap<string, string> = new Map(
   Object.keys(causes).map((cause) => [cause, JSON.stringify({ cause })]),
 )
 
-/** What a caller says of itself as it is stored: JSON text. Throws `InvalidInputError` on a cause that does not exist, and on texts that are too long. */
+/**
+ * The caller's cause as it is stored: JSON text. Throws `InvalidInputError` on a cause that does not exist, and on texts that are too long.
+ */
 export function causeText({ cause, actor, reason }: EventCause, bulk?: string): string {
   if (!Object.hasOwn(causes, cause)) {
     throw new InvalidInputError([{ path: 'by.cause', message: `must be one of: ${Object.keys(causes).join(', ')}` }])

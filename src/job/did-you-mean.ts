@@ -1,6 +1,6 @@
-/** `; did you mean NAME?` if one of the known names is near to what was written, else nothing. */
+/** `; did you mean NAME?` if one of the known names is similar to the written one, otherwise empty. */
 export function didYouMean(written: string, known: Iterable<string>): string {
-  // A name of any length may have been sent.
+  // The name may have any length.
   if (written.length > nameMax) return ''
   const asked = plain(written)
   let nearest: string | undefined
@@ -14,14 +14,14 @@ export function didYouMean(written: string, known: Iterable<string>): string {
 
 const nameMax = 40
 
-/** `max_retries` and `maxRetries` are the same name. */
+/** Treats `max_retries` and `maxRetries` as the same name. */
 function plain(name: string): string {
   return name.replace(/[_-]/g, '').toLowerCase()
 }
 
 /**
- * How many letters are changed, added or left out; one that only goes on, as `timeout` to `timeoutMs`, is near. Infinity from `tooFar` on, if
- * that is seen at once.
+ * How many letters are changed, added or left out. A name that only continues, as `timeout` and `timeoutMs`, is near. Infinity at `tooFar`
+ * or more, if that is clear at once.
  */
 function distanceOf(a: string, b: string, tooFar: number): number {
   if (a.length >= 4 && b.startsWith(a)) return Math.min(b.length - a.length, 2)
@@ -34,6 +34,6 @@ function distanceOf(a: string, b: string, tooFar: number): number {
     }
     row = next
   }
-  // Of short names everything is near.
+  // Every short name is near to others.
   return row[b.length]! * 2 > Math.min(a.length, b.length) ? Number.POSITIVE_INFINITY : row[b.length]!
 }

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { defaultMaxRetries, defaults, namePattern, timeoutMaxMs } from '../config.ts'
 import { payloadDepthMax } from './payload.ts'
 
-/** Where and when a job runs that does not say. */
+/** The defaults of a job that does not set its queue or its priority. */
 const defaultQueue = 'default'
 const defaultPriority = 0
 
@@ -16,7 +16,7 @@ export interface NewJob {
   /**
    * Any JSON value, at most 64 levels deep and with at most `maxPayloadValues` members and elements. The handler's schema checks it as it
    * will be stored: undefined members are left out, −0 becomes 0, and a Date or anything else with a `toJSON` becomes its result. Values
-   * that JSON does not have are rejected, with their path.
+   * that JSON cannot represent are rejected, with their path.
    */
   readonly payload: unknown
   /** `default` unless given. */
@@ -25,7 +25,7 @@ export interface NewJob {
   readonly priority?: number
   /** Retries after the first attempt, 0 to 1,000; the handler's, else 3, unless given. */
   readonly maxRetries?: number
-  /** 1 to 255 printable characters; at most one job in the file has a given key, as long as that job is kept. */
+  /** 1 to 255 printable characters. Only one job in the file has a given key, for as long as that job is kept. */
   readonly idempotencyKey?: string
   /** The earliest time to run: epoch ms, a Date, or RFC 3339 with an offset. */
   readonly runAt?: number | Date | string
@@ -57,7 +57,7 @@ export const instantText = z.iso
   .transform((text) => Date.parse(text))
   .refine((ms) => ms <= instantMax, instantTakes)
 const valueTakes = 'must be epoch ms, a Date or RFC 3339 text with an offset, to the year 9999'
-/** Of any realm. */
+/** A Date of any realm. */
 const date = z.custom<Date>(isDate).transform((given) => given.getTime())
 const instantValue = z
   .union([date, z.number()])
@@ -69,18 +69,18 @@ interface Field {
   readonly takes: z.ZodType
   /** The same in JSON, if that differs. */
   readonly inJson?: z.ZodType
-  /** If it is stored as it was given, in a column of its name. */
+  /** Set if it is stored as given, in a column of its name. */
   readonly stored?: Stored
 }
 
 interface Stored {
-  /** What is stored if it is left out. */
+  /** The stored default. */
   readonly unset: unknown
-  /** Stored as JSON text. */
+  /** Whether it is stored as JSON text. */
   readonly isJson?: true
-  /** What readers get. */
+  /** The type that readers get. */
   readonly read: z.ZodType
-  /** What the job's page calls it; a page that has its own words for it does without. */
+  /** Its label on the job's page; left out if the page describes it in its own words. */
   readonly title?: string
 }
 
@@ -171,11 +171,11 @@ export const storedNames = storedFields.map(([name]) => name)
 interface NamedField {
   readonly field: keyof NewJob
   readonly takes: z.ZodType
-  /** As in `fields`; undefined if it is not stored as it was given. */
+  /** As in `fields`; undefined if it is not stored as given. */
   readonly stored: Stored | undefined
 }
 
-/** The fields by the names that a caller gives them, in their order. */
+/** The fields by the names that callers use, in their order. */
 export const fieldsNamed: Readonly<Record<Naming, ReadonlyMap<string, NamedField>>> = {
   camelCase: new Map(fieldNames.map((field) => [field, named(field, fields[field])])),
   snake_case: new Map(
@@ -190,7 +190,7 @@ function named(field: keyof NewJob, { takes, stored }: Field): NamedField {
   return { field, takes, stored }
 }
 
-/** One job as HTTP takes it, to describe it. That its payload can be stored is checked besides. */
+/** Describes one job as HTTP accepts it. Whether its payload can be stored is checked separately. */
 export const newJobSchema: z.ZodType = z
   .strictObject(Object.fromEntries([...fieldsNamed.snake_case].map(([name, { takes }]) => [name, takes])))
   .meta({ not: { required: ['run_at', 'delay_ms'] } })

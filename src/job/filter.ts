@@ -6,7 +6,7 @@ import type { JobState } from '../machines/job.ts'
 import { instantMax, instantText, name } from './fields.ts'
 import { issuesOf } from './input-issues.ts'
 
-/** Which jobs to list; all of them unless narrowed. */
+/** Which jobs to list; without filters, all jobs. */
 export interface JobFilter {
   readonly state?: JobState
   readonly type?: string
@@ -22,7 +22,7 @@ export interface JobFilter {
   readonly createdTo?: number
   /** 1 to 500, 50 unless given. */
   readonly limit?: number
-  /** `nextCursor` of the page before. */
+  /** `nextCursor` of the previous page. */
   readonly cursor?: string
 }
 
@@ -54,14 +54,14 @@ const librarySchema = z.strictObject(
   'must be a filter',
 )
 
-/** What narrows a list, as HTTP writes it, in a query or in JSON. */
+/** The filters of a list, as HTTP writes them in a query or in JSON. */
 export const filterFields = {
   ...fields,
   created_from: instantText.exactOptional().describe('Created then or later.'),
   created_to: instantText.exactOptional().describe('Created before.'),
 }
 
-/** The same as the library takes it. */
+/** The same filters as the library accepts them. */
 export function fromWire<Given extends { readonly created_from?: number; readonly created_to?: number }>({
   created_from,
   created_to,
@@ -74,14 +74,14 @@ export function fromWire<Given extends { readonly created_from?: number; readonl
   }
 }
 
-/** Checks a filter as the library takes it; what is undefined narrows nothing. Throws `InvalidInputError`. */
+/** Checks a filter as the library accepts it; undefined members filter nothing. Throws `InvalidInputError`. */
 export function parseFilter(input: BulkFilter): BulkFilter {
   const parsed = librarySchema.safeParse(isObject(input) ? withoutUndefined(input) : input)
   if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error))
   return parsed.data
 }
 
-/** Checks that it is a command, and that the machine takes it where the filter looks; throws `InvalidInputError`. */
+/** Checks that it is a command, and that the machine allows it in the filter's state. Throws `InvalidInputError`. */
 export function assertTaken(command: Command, { state }: BulkFilter): void {
   if (!commands.includes(command)) {
     throw new InvalidInputError([{ path: 'command', message: `must be one of: ${commands.join(', ')}` }])

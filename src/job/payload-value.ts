@@ -1,6 +1,6 @@
 import { types } from 'node:util'
 
-/** What keeps a value of a payload, apart from its members, from being stored as JSON; undefined: nothing. */
+/** Why a value of a payload, apart from its members, cannot be stored as JSON; undefined if it can. */
 export function jsonProblem(value: unknown): string | undefined {
   return typeof value === 'object' && value !== null ? objectFault(value) : primitiveFault(value)
 }
@@ -23,7 +23,7 @@ function primitiveFault(value: unknown): string | undefined {
 
 export const isBytes = (value: unknown) => ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)
 
-/** Values that are described by their kind, whatever realm they come from; `advice` may be empty. */
+/** Values that are described by their kind, whatever their realm; `advice` may be empty. */
 const kinds: readonly (readonly [is: (value: object) => boolean, what: string, advice: string])[] = [
   [types.isMap, 'a Map', 'use an object or an array'],
   [types.isSet, 'a Set', 'use an array'],
@@ -38,7 +38,7 @@ function objectFault(value: object): string | undefined {
   const kind = kinds.find(([is]) => is(value))
   if (kind) return `${kind[1]} cannot be stored as JSON; ${kind[2]}`
   const prototype = Object.getPrototypeOf(value)
-  // `Array.prototype` is an array itself, in every realm; that of a class that extends it is none.
+  // `Array.prototype` is itself an array, in every realm; the prototype of a class that extends it is not.
   if (Array.isArray(value) ? Array.isArray(prototype) : prototype === null || isRootPrototype(prototype)) return
   return `an instance of ${className(value)} cannot be stored as JSON; use a plain object, or add a toJSON to its class`
 }

@@ -3,36 +3,37 @@ import { defaults } from '../config.ts'
 import type { InputIssue } from '../errors.ts'
 import { className, isBytes, jsonProblem } from './payload-value.ts'
 
-/** How deep arrays and objects of a payload may be nested. */
+/** How many levels of arrays and objects a payload may have. */
 export const payloadDepthMax = 64
 /** The most faults of one payload that one error lists. */
 const faultsMax = 20
 
-/** A payload as it will be stored and read back, or what keeps it from that. */
+/** A payload as it will be stored and read back, or why it cannot be. */
 interface StoredPayload {
   readonly value: unknown
   /** Empty if it can be stored. Paths begin with `.`, or are empty. */
   readonly faults: readonly InputIssue[]
-  /** By its path, the class of each value that is stored as what its `toJSON` gives. */
+  /** By path, the class of each value whose `toJSON` result is stored. */
   readonly converted: ReadonlyMap<string, string>
 }
 
 const { getOwnPropertyNames, getOwnPropertySymbols, getPrototypeOf, is, keys: keysOf, prototype: objects } = Object
 const { prototype: arrays } = Array
 
-/** Whether a value is JSON with `valuesMax` members and elements at most. False is not yet a fault. */
+/** Whether a value is JSON with at most `valuesMax` members and elements. False is not yet a fault. */
 function isPlainWithin(value: unknown, isLoose: boolean, valuesMax: number): boolean {
   try {
     return !('toJSON' in objects || 'toJSON' in arrays) && valuesLeft(value, payloadDepthMax, isLoose, valuesMax) >= 0
   } catch {
-    // A getter or a Proxy: `toStoredPayload` tells which.
+    // A getter or a Proxy: `toStoredPayload` says which.
     return false
   }
 }
 
 /**
- * Runs at each enqueue: no closure, no path, and the calls that V8 answers from an object's shape. `isLoose`: members may be undefined, and
- * numbers −0, which JSON leaves out and makes 0. Gives how many of `values` are left; less than 0 if there are too many, or it is not plain.
+ * Runs at each enqueue, so it uses no closure, no path, and only calls that V8 answers from an object's shape. `isLoose` allows undefined
+ * members and −0, which JSON leaves out and turns into 0. Returns how many of `values` are left; negative if there are too many or the
+ * value is not plain.
  */
 function valuesLeft(value: unknown, levels: number, isLoose: boolean, values: number): number {
   if (typeof value === 'string' || typeof value === 'boolean' || value === null) return values
@@ -41,7 +42,7 @@ function valuesLeft(value: unknown, levels: number, isLoose: boolean, values: nu
   const prototype = getPrototypeOf(value)
   let left = values
   if (prototype === arrays && Array.isArray(value)) {
-    // By index: a hole is seen as undefined.
+    // By index, because a hole reads as undefined.
     for (let index = 0; index < value.length; index++) {
       left = valuesLeft(value[index], levels - 1, isLoose, left - 1)
       if (left < 0) return -1
@@ -61,16 +62,16 @@ function valuesLeft(value: unknown, levels: number, isLoose: boolean, values: nu
 }
 
 /**
- * What is stored of a value, until `valuesMax` members and elements were met; undefined if it is stored and read back the same, as what
- * `JSON.parse` gives. Members that are undefined are left out and −0 becomes 0, as in `JSON.stringify`.
+ * What is stored of a value, until `valuesMax` members and elements were visited; undefined if it is stored and read back unchanged, like a
+ * result of `JSON.parse`. Undefined members are left out and −0 becomes 0, as in `JSON.stringify`.
  */
 export function toStoredPayload(value: unknown, valuesMax = defaults.maxPayloadValues): StoredPayload | undefined {
   if (isPlainWithin(value, false, valuesMax)) return
   const converted = new Map<string, string>()
   const faults: InputIssue[] = []
-  // By far the most of them, and a third of the time.
+  // This handles by far the most payloads, in a third of the time.
   if (isPlainWithin(value, true, valuesMax)) return { value: JSON.parse(JSON.stringify(value)), faults, converted }
-  // The payload itself is none of its members.
+  // The payload itself is not one of its members.
   const met = { values: -1 }
   for (const fault of faultsAt({ '': value }, '', { path: '', within: [], converted, met, valuesMax })) {
     if (faults.push(fault) === faultsMax || met.values > valuesMax) break
@@ -87,18 +88,18 @@ export function toStoredPayload(value: unknown, valuesMax = defaults.maxPayloadV
   }
 }
 
-/** Where in a payload a value stands. */
+/** The position of a value in a payload. */
 interface Place {
   readonly path: string
   /** The arrays and objects around it. */
   readonly within: readonly object[]
   readonly converted: Map<string, string>
-  /** Members and elements so far, and how many there may be. */
+  /** The number of members and elements so far, and their limit. */
   readonly met: { values: number }
   readonly valuesMax: number
 }
 
-/** As `JSON.stringify` does, reads the member of a holder and asks its `toJSON`, once: what that gives is not asked again. */
+/** Like `JSON.stringify`, reads the member of a holder and calls its `toJSON` once; the result's `toJSON` is not called. */
 function* faultsAt(holder: object, key: string, at: Place): Generator<InputIssue> {
   const { path } = at
   if (++at.met.values > at.valuesMax) {
@@ -140,14 +141,14 @@ function* faultsWithin(value: object, { path, within, ...same }: Place): Generat
   }
 }
 
-/** `JSON.stringify` asks objects and bigints alone. Bytes do have one, in a Buffer, but what it gives is no bytes any more. */
+/** `JSON.stringify` calls the `toJSON` only of objects and bigints. Bytes in a Buffer have one, but its result is no longer bytes. */
 function toJsonOf(value: unknown): ((this: unknown, key: string) => unknown) | undefined {
   if ((typeof value !== 'object' || value === null || isBytes(value)) && typeof value !== 'bigint') return
   const { toJSON } = value as { toJSON?: unknown }
   return typeof toJSON === 'function' ? (toJSON as (key: string) => unknown) : undefined
 }
 
-/** What is wrong with a value as a whole, where it stands. */
+/** What is wrong with a value as a whole, at its position. */
 function faultOf(value: unknown, { within }: Place): string | undefined {
   if (typeof value !== 'object' || value === null) return jsonProblem(value)
   if (within.includes(value)) return 'contains itself; JSON has no cycles'

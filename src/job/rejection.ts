@@ -1,6 +1,9 @@
 import type { InputIssue, InvalidInputError } from '../errors.ts'
 
-/** Why a job is not stored. An error costs more than a check, and of an array each job may have one: it is made once all are checked. */
+/**
+ * Why a job is not stored. An error costs more than a check, and each job of an array may have one, so the error is made once all are
+ * checked.
+ */
 export class Rejection {
   readonly issues: readonly InputIssue[]
   readonly toError: () => InvalidInputError

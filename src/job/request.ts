@@ -17,10 +17,10 @@ import { toStoredPayload } from './payload.ts'
 import { Rejection } from './rejection.ts'
 import type { NewJobRow } from './row.ts'
 
-/** What a job is held to besides the bounds of its fields. */
+/** What a job must satisfy besides the limits of its fields. */
 interface Rules {
   readonly settings: Pick<Settings, 'maxPayloadBytes' | 'maxPayloadValues'>
-  /** Its handlers; null: a producer, which cannot check payloads and stores any type. */
+  /** The system's handlers; null for a producer, which cannot check payloads and stores any type. */
   readonly registry: {
     check(
       type: string,
@@ -31,14 +31,14 @@ interface Rules {
   } | null
 }
 
-/** By its path below `payload`, the class of what was turned into JSON by its `toJSON`. */
+/** By path below `payload`, the class of the value that its `toJSON` converted to JSON. */
 type Converted = ReadonlyMap<string, string>
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
 
 /**
- * A job whose fields were checked: those that are stored as they are in its row, of the others what was left out undefined, so that handler and
- * settings can fill it in.
+ * A job whose fields were checked. Fields that are stored as given are as in its row; other fields that were left out are undefined, so
+ * that handler and settings can fill them in.
  */
 type JobRequest = Mutable<{
   readonly [Name in Exclude<keyof NewJob, StoredName>]?: z.output<(typeof fields)[Name]['takes']> | undefined
@@ -55,7 +55,7 @@ const unknownMax = 100
 
 const fieldNames = [...fieldsNamed.camelCase.keys()]
 
-// Each request and each row is a copy of these: an object that is made field by field takes ten times as long.
+// Each request and each row is a copy of these: building an object field by field takes ten times as long.
 const nothingGiven = {
   ...Object.fromEntries(fieldNames.map((name) => [name, undefined])),
   row: undefined,
@@ -75,7 +75,7 @@ const emptyRow = {
 } as unknown as Mutable<NewJobRow>
 
 /**
- * Turns the input of a caller into a row to store; `cause` as the row has it. Throws `InvalidInputError`, `UnknownTypeError` or
+ * Converts a caller's input into a row to store; `cause` is stored in the row. Throws `InvalidInputError`, `UnknownTypeError` or
  * `PayloadError` with every fault.
  */
 export function toRow(input: unknown, naming: Naming, cause: string, rules: Rules): NewJobRow {
@@ -87,9 +87,9 @@ export function toRow(input: unknown, naming: Naming, cause: string, rules: Rule
 }
 
 /**
- * The same for an array of jobs: first all of their fields, then each against its handler. Throws `InvalidInputError` with the faults of
- * all items (if only one item fails its handler, `UnknownTypeError` or `PayloadError`). It stops once it has as many faults as one error
- * lists. If nobody else can change the input meanwhile, as with HTTP, it pauses after each item.
+ * The same for an array of jobs: checks all of their fields first, then each job against its handler. Throws `InvalidInputError` with the
+ * faults of all items (if only one item fails its handler, `UnknownTypeError` or `PayloadError`). It stops once it has as many faults as
+ * one error lists. If nobody else can change the input meanwhile, as with HTTP, it pauses after each item.
  */
 export function* toRows(
   input: readonly unknown[],
@@ -127,8 +127,8 @@ export function* toRows(
 }
 
 /**
- * Checks the fields of one job and lists every fault, with its path in the names that the caller used, below `at` if it is in an array. It
- * only visits the fields that are present: a schema of the whole job would spend most of its time on the others.
+ * Checks the fields of one job and lists every fault, with its path in the caller's names, below `at` if it is in an array. It visits only
+ * the fields that are present, because a schema of the whole job would spend most of its time on the others.
  */
 function parse(input: unknown, naming: Naming, at: string, { settings }: Rules): JobRequest | InputIssue[] {
   if (typeof input !== 'object' || input === null || Array.isArray(input))
@@ -146,7 +146,7 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
     if (!about || about.field === 'payload' || value === undefined) continue
     const { field, takes, stored } = about
     const { success, data, error } = takes.safeParse(value)
-    // One for each field: a number out of its range may also be none that is safe.
+    // One fault for each field, although a number out of range may also be unsafe.
     if (!success) wrong.push({ field, name, message: error.issues[0]!.message })
     else if (stored) row[field as StoredName] = (stored.isJson ? JSON.stringify(data) : data) as never
     else request[field as Exclude<keyof NewJob, StoredName>] = data as never
@@ -168,13 +168,13 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
 }
 
 /**
- * A request as a row to store, checked against its handler. A job's own fields win over its handler's, those over the settings; a timeout is only
- * filled in when the job runs. `at`: what the paths of its faults begin with.
+ * Converts a request into a row to store, checked against its handler. A job's own fields override its handler's, and those override the
+ * settings; a timeout is filled in only when the job runs. `at` is the prefix of the faults' paths.
  */
 function checked(request: JobRequest, cause: string, at: string, { settings, registry }: Rules): NewJobRow | Rejection {
   const { row, maxRetries, idempotencyKey, content, runAt, delayMs } = request
   const payload = JSON.stringify(request.payload)
-  // Before a schema sees it. Most need not be counted: no UTF-16 unit takes more than three bytes.
+  // Checked before a schema sees it. Most payloads need not be counted, because no UTF-16 unit takes more than three bytes.
   const tooLarge = payload.length * 3 > settings.maxPayloadBytes && refuseSize(payload, settings.maxPayloadBytes, at)
   if (tooLarge) return tooLarge
   const handler = registry?.check(row.type, request.payload, at, request.converted)
@@ -196,8 +196,8 @@ function refuseSize(json: string, maxBytes: number, at: string): Rejection | und
 }
 
 /**
- * What two requests with one key must share: the request as sent, less the key, in the canonical form of RFC 8785, by its SHA-256. Both
- * front doors give the same for the same request.
+ * What two requests with one key must have in common: the SHA-256 of the request as sent, without the key, in the canonical form of RFC
+ * 8785. Both front doors give the same result for the same request.
  */
 function contentOf(input: Record<string, unknown>, naming: Naming): string {
   const sent = Object.entries(input).flatMap(([field, value]) => {
@@ -211,14 +211,14 @@ function contentOf(input: Record<string, unknown>, naming: Naming): string {
     .digest('hex')
 }
 
-/** A field whose value is wrong, by its own name and by the one that the caller gave it. */
+/** A field with a wrong value, by its own name and by the caller's. */
 interface Wrong {
   readonly field: keyof NewJob
   readonly name: string
   readonly message: string
 }
 
-/** In the order of the fields, whatever order the caller has them in. */
+/** In the order of the fields, whatever the caller's order. */
 function describe(
   wrong: readonly Wrong[],
   unknown: readonly string[],
@@ -226,7 +226,7 @@ function describe(
   naming: Naming,
   at: string,
 ): InputIssue[] {
-  // There are no such jobs.
+  // No valid job has that many fields.
   if (unknown.length > unknownMax) return unknownFields(unknown, naming, at)
   return [
     ...wrong

@@ -11,22 +11,22 @@ type ReadFields = {
     | Extract<(typeof fields)[Name]['stored']['unset'], null>
 }
 
-/** The same as it is stored. */
+/** The same fields as stored. */
 type StoredFields = {
   readonly [Name in StoredName]: (typeof fields)[Name]['stored'] extends { isJson: true } ? string : ReadFields[Name]
 }
 
-/** One job as it is stored. Instants are epoch ms; what does not apply is null. */
+/** One stored job. Instants are epoch ms; values that do not apply are null. */
 export interface JobRow extends StoredFields {
   readonly id: number
   readonly state: JobState
-  /** JSON text, as it was accepted. */
+  /** JSON text, as accepted. */
   readonly payload: string
   readonly attempt: number
   readonly maxAttempts: number
   /**
-   * How often the process ended while it ran, since it was enqueued or requeued or an attempt last ended by itself. From the second time on
-   * it runs first and alone.
+   * How often the process ended while the job ran, since it was enqueued or requeued or an attempt last ended by itself. From the second
+   * time on the job runs first and alone.
    */
   readonly crashes: number
   readonly idempotencyKey: string | null
@@ -39,21 +39,21 @@ export interface JobRow extends StoredFields {
   readonly error: StoredError | null
 }
 
-/** A job to be stored, already checked. Without `runAt` and `delayMs` it may run at once. */
+/** A job to store, already checked. Without `runAt` and `delayMs` it may run at once. */
 export interface NewJobRow extends StoredFields {
   /** JSON text. */
   readonly payload: string
   readonly maxAttempts: number
   readonly runAt: number | null
-  /** Counted from when it is stored, which is after the call. */
+  /** Counted from when the job is stored, which is after the call. */
   readonly delayMs: number | null
   /** `content`, the SHA-256 of the canonical request in hex, shows whether a second request with the key is the same. */
   readonly idempotency: { readonly key: string; readonly content: string } | null
-  /** Who enqueues it: an `EventCause` as JSON text, which the history keeps; null: nobody says. */
+  /** Who enqueues it: an `EventCause` as JSON text, which the history keeps; null if nobody says. */
   readonly cause: string | null
 }
 
-/** A job as readers see it. Instants are epoch ms; what does not apply is null. */
+/** A job as readers see it. Instants are epoch ms; values that do not apply are null. */
 export interface Job extends Omit<JobRow, 'payload' | 'maxAttempts' | StoredName>, ReadFields {
   readonly payload: unknown
   readonly maxRetries: number

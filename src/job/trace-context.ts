@@ -1,22 +1,22 @@
-/** Which span of a trace something belongs to, as the headers of W3C Trace Context say it. */
+/** A span of a trace, as the headers of W3C Trace Context name it. */
 export interface TraceContext {
-  /** By version 00: `00-<trace id>-<span id>-<flags>`, 55 characters. */
+  /** In version 00: `00-<trace id>-<span id>-<flags>`, 55 characters. */
   readonly traceparent: string
-  /** What tracing systems add to it, 512 bytes at most. */
+  /** What tracing systems add to it, at most 512 bytes. */
   readonly tracestate: string | null
 }
 
 const tracestateBytesMax = 512
 const membersMax = 32
 
-/** A version after 00 may have more behind its flags; ff is none. Ids that are all zeros are invalid. */
+/** A version after 00 may have more after its flags; ff is not a version. Ids of only zeros are invalid. */
 const parentPattern = /^(?!ff)([\da-f]{2})-(?!0{32})([\da-f]{32})-(?!0{16})([\da-f]{16})-([\da-f]{2})(?:-.*)?$/
 const keyPattern = /^(?:[a-z][_\da-z\-*/]{0,255}|[a-z\d][_\da-z\-*/]{0,240}@[a-z][_\da-z\-*/]{0,13})$/
 const valuePattern = /^[ -+\--<>-~]{0,255}[!-+\--<>-~]$/
 
 /**
- * Reads the two headers, by the rules of W3C Trace Context. A `traceparent` that is not valid counts as none: null. So does a `tracestate`,
- * or one that is too long, but the `traceparent` is kept.
+ * Reads the two headers by the rules of W3C Trace Context. An invalid `traceparent` counts as none, so the result is null. An invalid or
+ * overlong `tracestate` counts as none too, but the `traceparent` is kept.
  */
 export function parseTraceContext(traceparent: unknown, tracestate?: unknown): TraceContext | null {
   if (typeof traceparent !== 'string') return null

@@ -1,22 +1,19 @@
 import { type SnapshotFrom, setup } from 'xstate'
 
-/** What can happen to a command over many jobs. */
+/** What can happen to a bulk action. */
 type BulkEvent =
   /** A user confirms the count. */
   | { readonly type: 'run' }
-  /** Move no more. */
+  /** Change no more jobs. */
   | { readonly type: 'stop' }
   /** Nobody has confirmed it for too long. */
   | { readonly type: 'expire' }
-  /** What was under way has come to its end. */
+  /** The count or the run has ended. */
   | { readonly type: 'end' }
-  /** The store has refused to go on. */
+  /** The store has refused to continue. */
   | { readonly type: 'fail' }
 
-/**
- * A command over many jobs: first counted, then shown, then confirmed. Pure, as the job's machine is. Tagged `open` while it may still move
- * something.
- */
+/** A bulk action: it is counted, then shown, then confirmed. Pure, like the job's machine. Tagged `open` while it may still change jobs. */
 export const bulkMachine = setup({
   types: { events: {} as BulkEvent, tags: {} as 'open' },
 }).createMachine({
@@ -52,5 +49,5 @@ export const bulkMachine = setup({
 
 export type BulkPhase = SnapshotFrom<typeof bulkMachine>['value']
 
-/** In the order in which it may come through them. */
+/** In the order in which an action may go through them. */
 export const bulkPhases: readonly BulkPhase[] = Object.freeze(Object.keys(bulkMachine.states) as BulkPhase[])

@@ -4,18 +4,18 @@ import type { slotMachine } from './slots.ts'
 
 /** The words for an event. */
 interface EventText {
-  /** What has happened, said of the job, the dispatcher or the slot. */
+  /** What has happened to the job, the dispatcher or the slot. */
   readonly what: string
   readonly who: string
 }
 
-/** What a guard says if it holds, and if it does not. */
+/** The words for a guard that holds, and for one that does not. */
 interface GuardText {
   readonly holds: string
   readonly not: string
 }
 
-/** The guards of the machines that have some. */
+/** The guards of all machines. */
 export const guardText = {
   job: {
     attemptsRemain: { holds: 'attempts remain', not: 'last attempt' },
@@ -29,7 +29,7 @@ export const guardText = {
   } as Readonly<Record<string, GuardText>>,
 }
 
-/** The events of the machines that are not the job's; of the dispatcher those that lead to another mode. */
+/** The events of the other machines; for the dispatcher only those that lead to another mode. */
 export const eventText = {
   dispatcher: {
     recovered: { what: 'the jobs of a dead process were requeued', who: 'the store' },

@@ -8,42 +8,42 @@ import { slotMachine } from './slots.ts'
 
 export interface ChartNode {
   readonly id: string
-  /** What it means, in one line. */
+  /** Its meaning, in one line. */
   readonly description: string
   readonly tags: readonly string[]
   readonly initial: boolean
   readonly final: boolean
-  /** Nothing is ever in it, and nothing counted: drawn as a dot. */
+  /** Nothing is ever in this node and nothing is counted: it is drawn as a dot. */
   readonly isOrigin: boolean
 }
 
 export interface ChartEdge {
-  /** Such as `running-fail-retrying`; stable as long as those names are. */
+  /** Such as `running-fail-retrying`; stable for as long as those names are. */
   readonly id: string
   readonly from: string
-  /** Null: taken by itself, as soon as the guard holds. */
+  /** Null if it is taken by itself, as soon as the guard holds. */
   readonly event: string | null
   readonly to: string
-  /** In words; null: it is taken whatever the facts. */
+  /** In words; null if it is always taken. */
   readonly guard: string | null
-  /** Whether a guard is the other way round: this edge is for where it does not hold. */
+  /** Whether the guard is inverted: this edge is taken when it does not hold. */
   readonly isElse: boolean
   /** What has happened, in words; empty if there is no event. */
   readonly description: string
 }
 
-/** A machine as a picture needs it. */
+/** A machine, with what a picture needs. */
 export interface Chart {
   readonly id: string
-  /** What it is a picture of. */
+  /** The subject of the picture. */
   readonly title: string
-  /** Whether it is counted how often each edge was taken. */
+  /** Whether there is a count of how often each edge was taken. */
   readonly countsEdges: boolean
   readonly nodes: readonly ChartNode[]
   readonly edges: readonly ChartEdge[]
 }
 
-/** The lifecycle of a job, of its edge table. */
+/** The lifecycle of a job, from its edge table. */
 const jobChart: Chart = {
   id: jobMachine.id,
   title: 'The lifecycle of a job',
@@ -78,20 +78,20 @@ const workerChart: Chart = {
   edges: edgesOf(slotMachine, eventText.worker, {}),
 }
 
-/** Every machine's, by its id. */
+/** The charts of all machines, by id. */
 export const charts = Object.freeze({ job: jobChart, dispatcher: dispatcherChart, worker: workerChart })
 export type ChartName = keyof typeof charts
 
 /**
- * The condition of an edge, in words; null if it has none. The last guard decides it: it is only asked if the guards before it led to no
- * other edge.
+ * The condition of an edge, in words; null if it has none. The last guard decides it, because it is asked only if the guards before it led
+ * to no other edge.
  */
 export function describeConditions(conditions: Edge['conditions']): string | null {
   const last = conditions.at(-1)
   return last ? guardText.job[last.guard][last.holds ? 'holds' : 'not'] : null
 }
 
-/** Edges that join the same states by the same event are one arrow. */
+/** Edges between the same states on the same event are one arrow. */
 function joined(edges: readonly ChartEdge[]): ChartEdge[] {
   const byId = new Map<string, ChartEdge>()
   for (const edge of edges) {
@@ -104,7 +104,7 @@ function joined(edges: readonly ChartEdge[]): ChartEdge[] {
   return [...byId.values()]
 }
 
-/** What names an edge of a chart, from the names of its parts; `event` null: it has none. */
+/** The id of an edge of a chart, from the names of its parts; `event` is null if it has none. */
 export function edgeId(from: string, event: string | null, to: string): string {
   return `${from}-${event ?? 'always'}-${to}`
 }
@@ -135,7 +135,7 @@ function edgesOf(
   )
 }
 
-/** All that can lead out of a state: its own transitions, and of the machine's those that it does not take itself. A final state ends both. */
+/** All transitions out of a state: its own, and those of the machine that it does not override. A final state has none. */
 function transitionsOf(node: AnyStateNode) {
   if (node.type === 'final') return []
   const takesItself = (event: string) => node.transitions.get(event)?.some(({ guard }) => !guard) ?? false
@@ -156,13 +156,13 @@ function edge(
   return { id: edgeId(from, event, to), from, event, to, ...words }
 }
 
-/** What is written beside an edge, line by line. */
+/** The text beside an edge, line by line. */
 export function edgeLines({ event, guard }: Pick<ChartEdge, 'event' | 'guard'>): string[] {
   const lines = guard?.split(/ (?=or )/) ?? []
   return event === null ? lines : [event, ...lines]
 }
 
-/** A Mermaid state diagram, the job machine's unless told otherwise: for docs, which a test holds against it. */
+/** A Mermaid state diagram, of the job machine by default, for the docs; a test compares them with it. */
 export function toMermaid(chart: Chart = jobChart): string {
   const origins = new Set(chart.nodes.filter(({ isOrigin }) => isOrigin).map(({ id }) => id))
   const arrows = new Map<string, string[]>()

@@ -11,19 +11,22 @@ import {
   jobMachine,
 } from './job.ts'
 
-/** What a transition does to `attempt`: nothing, one more, one given back, or back to none. */
+/** What a transition does to `attempt`: leave it, add one, give one back, or reset it. */
 type AttemptEffect = 'keep' | 'count' | 'giveBack' | 'forget'
 
-/** The same of `crashes`. */
+/** The same for `crashes`. */
 type CrashEffect = Exclude<AttemptEffect, 'giveBack'>
 
-/** What a guard must say. */
+/** The answer that a guard must give. */
 interface Condition<Guard extends string = GuardName> {
   readonly guard: Guard
   readonly holds: boolean
 }
 
-/** One arrow of a machine, the job's unless told otherwise: it is taken if all of its conditions are met, and of those of one state and event always one at most. */
+/**
+ * One arrow of a machine, the job's by default. It is taken if all of its conditions are met; exactly one arrow of a state and an event can
+ * be.
+ */
 export interface Edge<
   Node extends string = JobNode,
   Event extends string = EventType,
@@ -32,7 +35,7 @@ export interface Edge<
 > {
   readonly from: Node
   readonly event: Event
-  /** In the order in which the machine asks; the last of them is what tells this arrow from those that come after it. */
+  /** In the order in which the machine asks them; the last one distinguishes this arrow from later ones. */
   readonly conditions: readonly Condition<Guard>[]
   readonly to: To
   readonly attempt: AttemptEffect
@@ -43,12 +46,12 @@ export interface Edge<
 interface JobTable {
   /** Each node, in the order of the lifecycle. */
   readonly nodes: Readonly<Record<JobNode, { readonly tags: readonly JobTag[]; readonly description: string }>>
-  /** In the order in which the machine names them. */
+  /** In the machine's order. */
   readonly eventTypes: readonly EventType[]
   readonly edges: readonly Edge[]
 }
 
-/** Far from 0 and from the limit, so that each effect on it can be told from the others. */
+/** Far from 0 and from the limit, so that each effect on it is different. */
 const probe = 5
 const probeFacts: JobFacts = { attempt: probe, maxAttempts: 9, crashes: probe }
 const effects = new Map<number, AttemptEffect>([
@@ -59,8 +62,8 @@ const effects = new Map<number, AttemptEffect>([
 ])
 
 /**
- * Asks XState for all that the job machine does: every node × event under every answer of its guards. A thousand times faster to look
- * up than `transition()` per row, and the only form in which SQL can move a batch.
+ * Asks XState for everything that the job machine does: every node × event with every answer of its guards. A look-up is a thousand times
+ * faster than `transition()` per row, and SQL can move a batch only by a table.
  */
 export function compileJobMachine(): JobTable {
   const nodes = Object.entries(jobMachine.states) as [JobNode, (typeof jobMachine.states)[JobNode]][]
@@ -74,7 +77,7 @@ export function compileJobMachine(): JobTable {
 }
 
 /**
- * The edges of a flat machine whose context is `JobFacts`, in its order. Throws if it has a guard that is none of `guardNames`: SQL would
+ * The edges of a flat machine whose context is `JobFacts`, in its order. Throws if a guard is not one of `guardNames`, because SQL would
  * not know it.
  */
 export function compileEdges(
@@ -108,7 +111,7 @@ interface Branch {
   readonly found: Target
 }
 
-/** Asks for a guard if its answer makes a difference, and not if it makes none. */
+/** Branches on a guard only if its answer makes a difference. */
 function branch(names: readonly string[], answers: Answers, ask: (answers: Answers) => Target | undefined): Branch[] {
   const [guard, ...rest] = names
   if (guard === undefined) {
@@ -136,7 +139,7 @@ function completions(names: readonly string[], answers: Answers): Answers[] {
 }
 
 /**
- * The guards that an event may ask in a state, in the order of the machine: those of the state, of the machine, and of its eventless
+ * The guards that an event may ask in a state, in the machine's order: those of the state, of the machine, and of its eventless
  * transitions.
  */
 function guardsOf(machine: AnyStateMachine, node: AnyStateNode, event: string, known: readonly string[]): string[] {
@@ -156,7 +159,7 @@ function guardsOf(machine: AnyStateMachine, node: AnyStateNode, event: string, k
   return [...new Set(names)]
 }
 
-/** Refuses what the table has no word for: it would be left out in silence. */
+/** Refuses what the table cannot express; otherwise it would be silently left out. */
 function assertExpressible(
   node: AnyStateNode,
   event: string,
@@ -171,7 +174,7 @@ function assertExpressible(
   assert(!hasParams, `${where} asks the guard "${(guard as { type?: string } | undefined)?.type}" with parameters`)
 }
 
-/** Where XState goes from a state on an event if the guards answer as given (by default false); undefined if it stays. */
+/** Where XState goes from a state on an event if the guards answer as given (false by default); undefined if it stays. */
 function prepareTarget(machine: AnyStateMachine, guardNames: readonly string[]) {
   let answers: Answers = {}
   const asking = machine.provide({

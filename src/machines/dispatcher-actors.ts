@@ -5,18 +5,21 @@ import type { LeasedJob, LeaseEvent } from './lease.ts'
 import { rateMs } from './prefetch.ts'
 import type { Assigned, RunningAttempt } from './slots.ts'
 
-/** What an attempt tells as it goes, never before `RunAttempt` has returned. */
+/** What an attempt reports while it runs, never before `RunAttempt` has returned. */
 interface AttemptReport {
-  /** Once. `event` null: the lease was lost, there is nothing to commit. `ended` false: aborted, but its handler goes on and keeps the slot. */
+  /**
+   * Called once. `event` is null if the lease was lost and there is nothing to commit. `ended` is false if the attempt was aborted but its
+   * handler is still running and keeps the slot.
+   */
   settled(event: LeaseEvent | null, ended: boolean): void
-  /** Once, later, if `ended` was false: the slot is free. */
+  /** Called once, later, if `ended` was false: the slot is free. */
   ended(): void
 }
 
-/** Makes one attempt; never throws, whatever the handler does. */
+/** Makes one attempt. Never throws, whatever the handler does. */
 export type RunAttempt = (job: LeasedJob, report: AttemptReport) => RunningAttempt
 
-/** The events that a worker gets. */
+/** The events sent to a worker. */
 type WorkerCommand =
   | { readonly type: 'run'; readonly assigned: Assigned; readonly job: LeasedJob }
   | { readonly type: 'abort'; readonly assigned: Assigned; readonly reason: Error; readonly lost: boolean }
@@ -29,8 +32,8 @@ type Outcome = {
 }
 
 /**
- * What these actors tell the dispatcher. `settled` has all outcomes that came without a pause, from whichever workers: an event for each would
- * cost as much as the rest of the loop's work.
+ * What these actors send to the dispatcher. `settled` has all outcomes that arrived without a pause, from any worker: an event for each
+ * would cost as much as the rest of the loop's work.
  */
 export type ActorEvent =
   | { readonly type: 'gathered' }
@@ -40,7 +43,7 @@ export type ActorEvent =
 
 type WorkerInput = { readonly runAttempt: RunAttempt; readonly settled: (outcome: Outcome) => void }
 
-/** Calls `send` with all that was given without a pause. */
+/** Calls `send` with everything that arrived without a pause. */
 export function gather<T>(send: (all: T[]) => void): (each: T) => void {
   let gathered: T[] = []
   return (each) => {
@@ -54,8 +57,8 @@ export function gather<T>(send: (all: T[]) => void): (each: T) => void {
 }
 
 /**
- * A long-lived worker: gets a job, makes one attempt, answers with an outcome. It never touches the store. Made once and fed by events:
- * a child spawned per job costs ten times as much, and XState keeps finished ones.
+ * A long-lived worker: it gets a job, makes one attempt and answers with an outcome. It never touches the store. It is created once and
+ * gets events: spawning a child per job costs ten times as much, and XState keeps finished children.
  */
 export const workerLogic = fromCallback<WorkerCommand, WorkerInput>(({ input, receive, sendBack }) => {
   const { runAttempt, settled } = input
@@ -69,23 +72,23 @@ export const workerLogic = fromCallback<WorkerCommand, WorkerInput>(({ input, re
     }
     assigned.attempt = runAttempt(command.job, {
       settled: (event, ended) => settled({ assigned, event, ended }),
-      // After the outcome, which may be gathered still.
+      // Sent after the outcome, which may still be gathered.
       ended: () => queueMicrotask(() => tell({ type: 'ended', assigned })),
     })
   })
 })
 
 type TimersCommand =
-  /** `gathered` comes at the end of this turn of the loop. */
+  /** `gathered` follows at the end of this turn of the loop. */
   | { readonly type: 'gather' }
-  /** `measured` comes in `rateMs`. */
+  /** `measured` follows after `rateMs`. */
   | { readonly type: 'measure' }
-  /** `event` comes at once if it is the first of this turn, others each in a turn of their own. */
+  /** `event` follows at once if it is the first of this turn; each further one gets a turn of its own. */
   | { readonly type: 'inTurn'; readonly event: AnyEventObject }
-  /** Nothing comes any more. */
+  /** Nothing follows any more. */
   | { readonly type: 'stop' }
 
-/** Tells the dispatcher when the time has come. */
+/** Sends the dispatcher its timed events. */
 export const timersLogic = fromCallback<TimersCommand>(({ receive, sendBack }) => {
   const send = (event: ActorEvent) => sendBack(event)
   let measuring: NodeJS.Timeout | undefined
@@ -105,7 +108,7 @@ export const timersLogic = fromCallback<TimersCommand>(({ receive, sendBack }) =
       }
       case 'inTurn': {
         const { event } = command
-        // What one part's handlers have done is on its way before the next part's are called.
+        // The outcomes of one part's handlers are sent before the next part's handlers are called.
         if (turnTaken) return void timers.setImmediate(() => sendBack(event))
         turnTaken = true
         timers.setImmediate(() => {

@@ -4,10 +4,10 @@ import type { Lease, LeasedJob, LeaseEvent, Recovered } from './lease.ts'
 import { Prefetch } from './prefetch.ts'
 import { Slots } from './slots.ts'
 
-/** Beyond this many, workers make several attempts at once: stopping their parent is quadratic in XState (226 ms at 1,000). */
+/** With more workers than this, each makes several attempts at once: stopping their parent is quadratic in XState (226 ms at 1,000). */
 const workerActorsMax = 100
 
-/** What the dispatcher calls of the store; every promise that rejects ends the dispatcher. */
+/** What the dispatcher needs of the store. Any promise that rejects ends the dispatcher. */
 interface DispatcherStore {
   recoverOrphans(onProgress: (moved: number) => void): Promise<Recovered>
   lease(request: {
@@ -19,12 +19,12 @@ interface DispatcherStore {
   stopLeasing(): Promise<void>
 }
 
-/** Hears what the store has done, even if the dispatcher has ended meanwhile. Throws nothing. */
+/** Learns what the store has done, even if the dispatcher has ended meanwhile. Never throws. */
 interface DispatcherListener {
   /** Recovery continues; this many jobs were requeued so far. */
   recovering(moved: number): void
   recovered(found: Recovered): void
-  /** These outcomes are on disk, less what was refused. */
+  /** These outcomes are on disk, except for those that were refused. */
   committed(events: readonly LeaseEvent[]): void
 }
 
@@ -32,22 +32,22 @@ interface DispatcherInput {
   readonly store: DispatcherStore
   readonly listener: DispatcherListener
   readonly runAttempt: RunAttempt
-  /** Attempts made at once. */
+  /** Simultaneous attempts. */
   readonly workers: number
-  /** The abort reasons, made where errors are. */
+  /** The abort reasons; the errors are created outside the machine. */
   readonly reasons: { readonly shutdown: () => Error; readonly lost: (cancelled: boolean) => Error }
 }
 
-/** What the dispatcher lets others know. */
+/** The events that the dispatcher emits to others. */
 type DispatcherEmitted =
   /** The first job may start. */
   | { readonly type: 'ready' }
   /** Events that came too late: their leases were no longer held. */
   | { readonly type: 'refused'; readonly events: readonly LeaseEvent[] }
-  /** Every slot is held by a handler that was given up and does not end: nothing can run any more. */
+  /** Every slot is held by an abandoned handler that does not end: nothing can run any more. */
   | { readonly type: 'allStuck' }
 
-/** How the store answers. */
+/** The store's answers. */
 type StoreEvent =
   | { readonly type: 'recovered' }
   | { readonly type: 'applied'; readonly refused: readonly LeaseEvent[] }
@@ -56,18 +56,18 @@ type StoreEvent =
 type DispatcherEvent =
   | StoreEvent
   | ActorEvent
-  /** The store has answered a request for `asked` jobs. */
+  /** The answer to a request for `asked` jobs. */
   | { readonly type: 'leased'; readonly asked: number; readonly jobs: LeasedJob[] }
-  /** Leases of ours that ended otherwise than by our outcome. */
+  /** Leases of ours that ended, but not by our outcome. */
   | { readonly type: 'lost'; readonly leases: readonly (Lease & { readonly cancelled: boolean })[] }
-  /** Lease no more, and finish what runs. */
+  /** Lease no more jobs, and finish the running ones. */
   | { readonly type: 'drain' }
-  /** While draining: abort what runs. */
+  /** While draining: abort running jobs. */
   | { readonly type: 'abort' }
-  /** While draining: give back what still runs, and wait for its handlers no longer. */
+  /** While draining: give back what still runs, and do not wait for its handlers. */
   | { readonly type: 'giveUp' }
 
-/** What it does in a mode, for the charts. */
+/** What the dispatcher does in a mode, for the charts. */
 type DispatcherTag = 'waiting' | 'executing' | 'stuck' | 'ended'
 
 interface DispatcherContext extends DispatcherInput {
@@ -75,15 +75,15 @@ interface DispatcherContext extends DispatcherInput {
   readonly prefetch: Prefetch
   readonly timers: ActorRefFrom<typeof timersLogic>
   readonly workerActors: readonly ActorRefFrom<typeof workerLogic>[]
-  /** Sends an event to the dispatcher itself, unless it has ended. */
+  /** Sends the dispatcher an event, unless it has ended. */
   readonly send: (event: StoreEvent | ActorEvent) => void
-  /** The same for a call of the store that rejected. */
+  /** Reports a call of the store that rejected. */
   readonly failed: (error: unknown) => void
 }
 
 /**
- * Asks for jobs, commits outcomes, and calls the handlers of jobs that have a slot, in this order: what was done is on its way before anything
- * that may take long. One commit takes the outcomes, and leases and starts the jobs.
+ * Requests jobs, commits outcomes, and calls the handlers of jobs that have a slot. In this order, outcomes are sent before anything that
+ * may take long. One commit takes the outcomes, and leases and starts the jobs.
  */
 function proceed(context: DispatcherContext): void {
   const { prefetch, timers, workerActors } = context
@@ -108,8 +108,8 @@ function apply({ store, listener, send, failed }: DispatcherContext, events: rea
 }
 
 /**
- * Leaves nothing in an event that was heard. V8 puts XState's arrays of actions among the old objects, and what the events of dead ones hold
- * outlives collections of the young generation: 0.6 kB a job, 0.07 with this.
+ * Empties an event that was handled. V8 moves XState's arrays of actions to its old space, and what the events of dead ones hold survives
+ * collections of the young generation: 0.6 kB a job, 0.07 with this.
  */
 function takeAll<T>(items: T[]): T[] {
   return items.splice(0)
@@ -117,9 +117,9 @@ function takeAll<T>(items: T[]): T[] {
 
 /**
  * Gives jobs to workers. Only events drive it: what the store has leased and committed, and what workers report. It calls the store itself
- * and sends itself each answer. The modes are those of the machine; `prefetch.ts` decides what it does under load, and
- * `dispatcher-actors.ts` when. Its actions must not throw: that would kill this actor and leave its children running, so its death must end
- * the process.
+ * and sends itself each answer. Its modes are those of the machine; `prefetch.ts` decides what it does under load, and
+ * `dispatcher-actors.ts` when. Its actions must not throw: that would end this actor but leave its children running, so the process must
+ * end with it.
  */
 export const dispatcherMachine = setup({
   types: {
@@ -161,8 +161,8 @@ export const dispatcherMachine = setup({
     },
     takeApplied: ({ context }) => context.prefetch.committed(),
     /**
-     * The first outcome goes to the store at once, if it has nothing else to commit: what follows joins that transaction. Others that come
-     * in the same turn of the loop go together; many of them in parts, so that the store need not wait for all.
+     * The first outcome goes to the store at once if nothing else is being committed: what follows joins that transaction. Further outcomes
+     * of the same turn of the loop go together, or in parts if there are many, so that the store need not wait for all.
      */
     takeSettled: ({ context }, { outcomes }: Extract<ActorEvent, { type: 'settled' }>) => {
       const { prefetch, timers } = context
@@ -185,7 +185,7 @@ export const dispatcherMachine = setup({
       (_, { refused }: Extract<StoreEvent, { type: 'applied' }>) => ({ type: 'refused', events: refused }) as const,
     ),
     die: ({ context }, { error }: Extract<StoreEvent, { type: 'storeFailed' }>) => {
-      // The dispatcher dies of it, and its children live on.
+      // The error ends the dispatcher, but its children live on.
       context.timers.send({ type: 'stop' })
       throw error
     },
@@ -215,7 +215,7 @@ export const dispatcherMachine = setup({
     }
   },
   initial: 'recovering',
-  // What can come in any mode; a mode adds only what it does besides.
+  // Events that every mode handles; a mode adds only its own.
   on: {
     leased: { actions: { type: 'takeLeased', params: ({ event }) => event } },
     applied: [

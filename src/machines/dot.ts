@@ -1,18 +1,18 @@
 import { type Chart, type ChartEdge, type ChartNode, edgeLines } from './chart.ts'
 
-/** The dot from which an arrow leads to the initial state, if the machine has no node for it. */
+/** The dot whose arrow leads to the initial state, if the machine has no node for it. */
 const entryId = '[*]'
 const entryShape = 'shape=circle width=0.2 height=0.2 label=""'
-/** LeaseRequest for a count beside an edge. */
+/** Space for a count beside an edge. */
 const countRoom = '000,000'
-/** A chart with no more edges has space to spare. */
+/** A chart with at most this many edges has space to spare. */
 const fewEdges = 10
-/** States with one of these lie beside the way that things should go. */
+/** States with one of these tags are beside the usual path. */
 const asideTags = ['timed', 'stuck']
 
 /**
- * A chart as Graphviz takes it, each edge under its id and with room for its words and its count. From left to right, the states of the
- * way that things should go in one line, all ends below each other. The last edges come first: so fewer lines bend.
+ * A chart in Graphviz's language, each edge with its id and with space for its text and its count. From left to right, with the states of
+ * the usual path in one line and all ends below each other. The last edges come first, because then fewer lines bend.
  */
 export function toDot(chart: Chart): string {
   const way = chart.nodes.filter(isOnTheWay).map(({ id }) => id)

@@ -10,7 +10,7 @@ export const jobStates: readonly JobState[] = Object.freeze(
   (Object.keys(jobTable.nodes) as JobNode[]).filter((node): node is JobState => node !== 'new'),
 )
 
-/** The events in the order in which the machine names them. */
+/** The events in the machine's order. */
 export const eventTypes: readonly EventType[] = Object.freeze(jobTable.eventTypes)
 
 /** Every arrow of the machine. */
@@ -26,7 +26,7 @@ export function hasTag(node: JobNode, tag: JobTag): boolean {
   return jobTable.nodes[node].tags.includes(tag)
 }
 
-/** What a state means, in one line, as the machine describes it. */
+/** The machine's one-line description of a state. */
 export function describeState(state: JobState): string {
   return jobTable.nodes[state].description
 }
@@ -51,10 +51,10 @@ export function edgesOn(event: EventType): Edge[] {
   return edges.filter((edge) => edge.event === event)
 }
 
-/** What happens to a job that a free worker takes, in order: the one pair of events that a write of its row may take together. */
+/** The events of a claim, in order: the only pair of events that one write of a job's row may take together. */
 export const claim: readonly EventType[] = Object.freeze(['lease', 'start'])
 
-/** The events that the machine takes in a state. */
+/** The events that the machine allows in a state. */
 export function eventsFrom(from: JobNode): EventType[] {
   return [...new Set(edges.filter((edge) => edge.from === from).map(({ event }) => event))]
 }

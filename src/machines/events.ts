@@ -4,27 +4,27 @@ import type { EventType, JobState } from './job.ts'
 
 /** An event of the job machine, as readers see it. */
 interface JobEventFacts {
-  /** Who makes it happen, as far as its type says it. One that has happened may name another. */
+  /** Who usually causes it, as far as its type says. One that has happened may name another cause. */
   readonly cause: Cause
-  /** What has happened, said of the job. */
+  /** What has happened to the job. */
   readonly what: string
-  /** Who made it happen, in more words than `cause`. */
+  /** Who caused it, in more words than `cause`. */
   readonly who: string
-  /** The same as a clause about what has not happened yet. */
+  /** The same as a clause about the future. */
   readonly next: string
-  /** If a person or a program may send it. */
+  /** Set if a user or a client may send it. */
   readonly command?: CommandFacts
 }
 
-/** What a command is to those who may give it. */
+/** How a command is shown to those who may send it. */
 interface CommandFacts {
-  /** What a user has done to the job by it. */
+  /** What a user has done to the job with it. */
   readonly done: string
-  /** What it does to one job, in the words of the API description, and what its answer then is. */
+  /** What it does to one job, in the words of the API description, and the description of its answer. */
   readonly summary: string
   readonly description: string
   readonly answer: string
-  /** It throws work away: its button warns. */
+  /** It throws work away, so its button warns. */
   readonly isDangerous: boolean
 }
 
@@ -85,7 +85,7 @@ export const jobEvents = {
     next: 'a server that stops, or has no worker free for it, gives it back',
   },
   expire: {
-    // If the lease ran out, and if recovery finds its owner dead.
+    // If the lease expired, or if recovery finds its owner dead.
     cause: 'store',
     what: 'the process that held its lease has ended, or the lease ran out',
     who: 'the store, at the start after a crash, or after `LEASE_MS` of silence',
@@ -120,29 +120,29 @@ export const jobEvents = {
   },
 } as const satisfies Readonly<Record<EventType, JobEventFacts>>
 
-/** An event that a person or a program may send: a command. */
+/** An event that a user or a client may send: a command. */
 export type Command = {
   [Event in EventType]: (typeof jobEvents)[Event] extends { command: CommandFacts } ? Event : never
 }[EventType]
 
-/** Who makes an event happen, or made it happen; `kept`: what was kept with it. */
+/** Who causes an event, or caused it; `kept` is what the history has about it. */
 export function causeOf(event: EventType, kept: EventCause | null = null): EventCause {
   return kept ?? { cause: jobEvents[event].cause }
 }
 
-/** The commands, in the order in which the machine names them; `eventsFrom` tells which of them a state takes. */
+/** The commands in the machine's order; `eventsFrom` says which of them a state allows. */
 export const commands: readonly Command[] = Object.freeze(eventTypes.filter(isCommand))
 
 export function isCommand(event: string): event is Command {
   return event in jobEvents && 'command' in jobEvents[event as EventType]
 }
 
-/** What a command is to those who may give it. */
+/** How a command is shown to those who may send it. */
 export function commandFacts(command: Command): CommandFacts {
   return jobEvents[command].command
 }
 
-/** What leads out of a state towards a run, as clauses: `its time comes`. */
+/** The ways from a state to a run, as clauses: `its time comes`. */
 export function waysOn(state: JobState): string {
   const ways = edges.filter(({ from, to }) => from === state && !hasTag(to, 'ended'))
   return [...new Set(ways.map(({ event }) => jobEvents[event].next))].join(' or ')

@@ -1,10 +1,10 @@
 import type { JobEvent, JobFacts } from './job-event.ts'
 
-/** Crashes from which on a job is a suspect: the process may have died of it, so it runs first and alone. */
+/** From this many crashes on a job is a suspect: it may have killed the process, so it runs first and alone. */
 export const suspectCrashes = 2
-/** How long that is, in ms: then others may start beside it, unless its next crash is its last. */
+/** How long a suspect runs alone, in ms. Then others may start beside it, unless its next crash is its last. */
 export const exclusiveMs = 2_000
-/** The crash that is a job's last. After the one before it runs alone to its end, so that nothing else can have caused this one. */
+/** A job's last crash. After the one before it the job runs alone to its end, so that nothing else can have caused this one. */
 export const crashesMax = 4
 
 /** Whether a suspect runs alone to its end. */

@@ -1,4 +1,4 @@
-/** What the guards look at; each is a column of the job's row. */
+/** The facts that the guards use; each is a column of the job's row. */
 export interface JobFacts {
   /** Attempts started and not given back since the job was enqueued or last requeued. */
   readonly attempt: number
@@ -7,28 +7,28 @@ export interface JobFacts {
   readonly crashes: number
 }
 
-/** Everything that can happen to a job. */
+/** All events of a job. */
 export type JobEvent =
-  /** Accepted and durable. `delayed`: its `run_at` lies ahead. */
+  /** Accepted and durable. `delayed` if its `run_at` is in the future. */
   | { readonly type: 'enqueue'; readonly delayed: boolean }
   /** Its `run_at` has come. */
   | { readonly type: 'due' }
   /** Claimed by a dispatcher. */
   | { readonly type: 'lease' }
-  /** The handler is to be called next. */
+  /** The handler will be called next. */
   | { readonly type: 'start' }
   | { readonly type: 'succeed' }
-  /** The handler threw, or took too long. */
+  /** The handler threw or timed out. */
   | { readonly type: 'fail' }
-  /** The handler threw what no retry can mend. */
+  /** The handler threw an error that no retry can help. */
   | { readonly type: 'reject' }
   /** The handler asked to be run later; this attempt does not count. */
   | { readonly type: 'snooze' }
-  /** An orderly shutdown gave the job back, or no worker came free for it in time; this attempt does not count. */
+  /** A clean shutdown gave the job back, or no worker became free for it in time; this attempt does not count. */
   | { readonly type: 'release' }
-  /** The lease ran out, or its owner is known to be dead. `crashed`: the latter. That costs no attempt, but is counted by itself. */
+  /** The lease expired, or, with `crashed`, its owner is known to be dead. A crash costs no attempt, but has its own count. */
   | { readonly type: 'expire'; readonly crashed: boolean }
   /** A user stopped it. */
   | { readonly type: 'cancel' }
-  /** A user runs it again from the beginning. */
+  /** A user runs it again, with new attempts. */
   | { readonly type: 'requeue' }

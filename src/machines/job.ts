@@ -9,19 +9,18 @@ const failed = [
   { target: 'dead', actions: 'forgetCrashes' },
 ] as const
 const fellSilent = [{ guard: 'attemptsRemain', target: 'retrying' }, { target: 'dead' }] as const
-/** Whatever the attempts: those are for what the handler reports. */
+/** A crash does not depend on the attempts, which limit what the handler reports. */
 const crashed = [
   { guard: 'mayCrashAgain', target: 'retrying', actions: ['giveAttemptBack', 'countCrash'] },
   { guard: 'crashed', target: 'dead', actions: ['giveAttemptBack', 'countCrash'] },
 ] as const
 
 /**
- * The lifecycle of one job: pure, without timers or I/O. Every state and event name in the system comes from here; `compile.ts` makes
- * of it the table that the store's SQL, the schema's checks and the pictures are made from.
+ * The lifecycle of one job: pure, without timers or I/O. Every state and event name in the system comes from here. `compile.ts` compiles it
+ * into the table from which the store's SQL, the schema's checks and the pictures are generated.
  *
- * Tags group states for those who ask about many: `waiting` counts against the queue's depth, `ready` may be leased, `timed` waits for
- * its `run_at`, `held` has a lease, `executing` has a handler called or about to be, `ended` has a `finished_at`, `expendable` may be removed
- * by retention.
+ * Tags group states: `waiting` counts against the queue's limit, `ready` may be leased, `timed` waits for its `run_at`, `held` has a
+ * lease, `executing` has a handler called or about to be, `ended` has a `finished_at`, `expendable` may be removed by retention.
  */
 export const jobMachine = setup({
   types: { context: {} as JobFacts, events: {} as JobEvent, input: {} as JobFacts, tags: {} as JobTag },

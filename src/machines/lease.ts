@@ -1,11 +1,11 @@
 import type { EventType } from './job.ts'
 
-/** An error as it is stored, each part cut to a bound. */
+/** An error as it is stored, with each part cut to a limit. */
 export interface DescribedError {
   readonly name: string
-  /** With those of its causes and of the errors that it holds. */
+  /** Includes the messages of its causes and of its inner errors. */
   readonly message: string
-  /** These three as the error had them, if it did. */
+  /** These three are as on the error, if it had them. */
   readonly code?: string | number
   readonly errno?: number
   readonly syscall?: string
@@ -13,22 +13,22 @@ export interface DescribedError {
 
 /** An attempt's error as it is stored. */
 export interface StoredError extends DescribedError {
-  /** Its causes, three at most, in their order. */
+  /** Its first three causes, in order. */
   readonly causes?: readonly DescribedError[]
-  /** What an `AggregateError` among them holds, ten at most. */
+  /** The first ten errors of an `AggregateError` among them. */
   readonly errors?: readonly DescribedError[]
-  /** Frames, also those of its causes, 4,000 characters at most. The history has it; a job's last error has not. */
+  /** Frames, including those of its causes, at most 4,000 characters. The history has it; a job's last error does not. */
   readonly stack?: string
 }
 
 /** Who holds which job. */
 export interface Lease {
   readonly id: number
-  /** The `seq` of the lease's event: unique, rising. Every outcome names it. */
+  /** The `seq` of the lease's event: unique and rising. Every outcome names it. */
   readonly leaseToken: number
 }
 
-/** A job handed out to be run: all that an attempt needs. */
+/** A job leased to be run, with all that an attempt needs. */
 export interface LeasedJob extends Lease {
   readonly type: string
   /** JSON text. */
@@ -37,24 +37,24 @@ export interface LeasedJob extends Lease {
   readonly attempt: number
   readonly maxAttempts: number
   readonly timeoutMs: number | null
-  /** Epoch ms: when it could run. */
+  /** Epoch ms of the time from which it could run. */
   readonly runAt: number
 }
 
-/** What happened to a leased job, to be committed. */
+/** The outcome of a leased job, to be committed. */
 export interface LeaseEvent extends Lease {
   readonly event: Extract<EventType, 'start' | 'succeed' | 'fail' | 'reject' | 'snooze' | 'release'>
-  /** From the commit until the job may run again, if it does; 0 unless given. */
+  /** The time from the commit until the job may run again, if it does; 0 by default. */
   readonly delayMs?: number
   readonly error?: StoredError
 }
 
-/** What recovery found and moved: jobs whose leases belonged to nodes that are gone. */
+/** What recovery requeued: jobs whose leases belonged to nodes that are gone. */
 export interface Recovered {
   readonly leased: number
   readonly running: number
-  /** Of those that ran: the process has ended while they ran before. */
+  /** How many of the running ones are suspects: the process had also ended during an earlier run. */
   readonly suspects: number
-  /** Every such node was being stopped when it ended: its jobs were given back, and none was taken for the cause. */
+  /** Every such node was being stopped when it ended: its jobs were given back, and none is blamed for it. */
   readonly wasStopping: boolean
 }

@@ -1,14 +1,14 @@
 import type { Lease, LeasedJob, LeaseEvent } from './lease.ts'
 import type { Assigned, Slots } from './slots.ts'
 
-/** How many parts the jobs are divided into under load: while the store commits the outcomes of one, the loop runs the other. */
+/** How many parts the jobs are divided into under load: while the store commits the outcomes of one part, the loop runs the other. */
 const parts = 2
-/** How often the dispatcher looks at how many slots came free, in ms. */
+/** How often the dispatcher measures how many slots became free, in ms. */
 export const rateMs = 100
-/** Jobs are prefetched for a tenth of those: each finds a slot within 10 ms. */
+/** Jobs are prefetched for a tenth of these slots: each finds a slot within 10 ms. */
 const prefetchShare = 0.1
 
-/** A request for jobs: how many at most, and whether it waits until there is one. */
+/** A request for jobs: the most to return, and whether to wait until there is one. */
 interface LeaseRequest {
   readonly limit: number
   readonly wait: boolean
@@ -17,29 +17,29 @@ interface LeaseRequest {
 /**
  * What the dispatcher does under load, without actors, timers or I/O:
  * - it **asks** the store for a job for each free slot (`ask`, `started`, `assign`);
- * - it **prefetches**: if slots come free fast, it asks for the jobs of those that come free next (`next`);
+ * - it **prefetches**: if slots become free quickly, it also asks for jobs for those that become free next (`next`);
  * - it **gathers** outcomes, so that one commit takes many (`settled`, `isDue`, `beginGathering`, `takeCommit`, `committed`);
- * - it **measures**: it counts how many slots come free in `rateMs` (`beginMeasuring`, `measured`);
+ * - it **measures** how many slots become free in `rateMs` (`beginMeasuring`, `measured`);
  * - it **gives back** prefetched jobs that find no slot in time, and all of them when it drains (`measured`, `stopLeasing`).
  *
  * Nothing runs before its `start` is committed; nothing is forgotten before its outcome is.
  */
 export class Prefetch {
   readonly #slots: Slots
-  /** Started on disk and not called, in the order in which they will be: longer than a moment only if no slot is free. */
+  /** Jobs that are started on disk but not yet called, in order. They stay longer than a moment only if no slot is free. */
   #next: LeasedJob[] = []
-  /** How many jobs the store was asked for in requests that it has not answered. */
+  /** How many jobs the store was asked for in unanswered requests. */
   #asked = 0
-  /** The store's last answer was all that was asked for, so there may be more. */
+  /** Whether the store's last answer had as many jobs as requested, so that there may be more. */
   #hasMore = false
   #leasing = true
 
   #outcomes: LeaseEvent[] = []
-  /** Commits under way. */
+  /** Commits in progress. */
   #committing = 0
   #gathering = false
 
-  /** How many slots came free in the last `rateMs`; and how many ever had by then. */
+  /** How many slots became free in the last `rateMs`, and how many ever had by then. */
   #rate = 0
   #freedBefore = 0
   #measuring = false
@@ -49,13 +49,13 @@ export class Prefetch {
   }
 
   /**
-   * The next request to the store, for at most one part of the slots; its jobs count as asked for. It prefetches only beside outcomes,
-   * whose commit the request joins. It waits only if the last answer left nothing, and then only for free slots, because a waiting request
-   * cannot be taken back. Null if there is nothing to ask for.
+   * The next request to the store, for at most one part of the slots; its jobs count as asked for. It prefetches only together with
+   * outcomes, whose commit the request joins. It waits only if the last answer left nothing, and then only for free slots, because a
+   * waiting request cannot be taken back. Null if there is nothing to ask for.
    */
   ask(): LeaseRequest | null {
     if (!this.#leasing) return null
-    // A prefetched job serves a slot that has come free since: else two would be leased for it, one of them whenever there is one.
+    // A prefetched job serves a slot that has become free since then; otherwise two jobs would be leased for it.
     const unserved = this.#slots.freeCount - this.#next.length - this.#asked
     const ahead = this.#outcomes.length > 0 ? this.#prefetchMax : 0
     const limit = Math.min(unserved + ahead, this.#part)
@@ -64,7 +64,7 @@ export class Prefetch {
     return { limit, wait: !this.#hasMore }
   }
 
-  /** The store has answered a request for `asked` jobs with these, leased and started on disk. */
+  /** The answer to a request for `asked` jobs: these are leased and started on disk. */
   started(asked: number, jobs: readonly LeasedJob[]): void {
     this.#asked -= asked
     this.#hasMore = jobs.length === asked
@@ -72,7 +72,7 @@ export class Prefetch {
     if (!this.#leasing) this.#giveBack(0)
   }
 
-  /** Gives started jobs to the slots that are free: what their workers are to be told now. */
+  /** Assigns started jobs to free slots; returns what to send to their workers. */
   assign() {
     const jobs = this.#next.splice(0, this.#slots.freeCount)
     return jobs.map((job) => ({ type: 'run' as const, assigned: this.#slots.assign(job), job }))
@@ -83,30 +83,30 @@ export class Prefetch {
     return this.#next
   }
 
-  /** How many jobs to have beyond the free slots: for those that come free in about 10 ms, by what was seen. */
+  /** How many jobs to request beyond the free slots: enough for the slots that become free in about 10 ms, at the measured rate. */
   get #prefetchMax(): number {
     if (!this.#hasMore) return 0
     return Math.min(Math.floor(Math.max(this.#rate, this.#freed) * prefetchShare), this.#slots.count)
   }
 
-  /** Outcomes that are worth a commit of their own before a turn ends, and jobs that one request asks for. */
+  /** How many outcomes are worth a separate commit before a turn ends, and how many jobs one request asks for. */
   get #part(): number {
     return Math.ceil((this.#slots.count + this.#prefetchMax) / parts)
   }
 
-  /** A worker has an outcome (null: none, the lease was lost); `ended` false: the slot stays taken. */
+  /** A worker has an outcome (null: none, because the lease was lost). If `ended` is false, the slot stays taken. */
   settled(assigned: Assigned, event: LeaseEvent | null, ended: boolean): void {
     const isStuck = assigned.phase === 'stuck'
-    // One that was given back has no outcome any more.
+    // A job that was given back has no outcome any more.
     if (event && !isStuck) this.#outcomes.push(event)
     if (ended) this.#slots.move(assigned, isStuck ? 'end' : 'settle')
-    // Its attempt may give up what a drain has given back.
+    // An attempt may give up a job that a drain has already given back.
     else if (!isStuck) this.#slots.move(assigned, 'giveUp')
   }
 
   /**
-   * Whether the outcomes at hand are committed before all of this turn's are there: no commit is under way, they are a part, or handlers are
-   * to be called next, which may take long.
+   * Whether to commit the outcomes at hand before this turn has ended: if no commit is in progress, if they make a part, or if handlers,
+   * which may take long, are called next.
    */
   get isDue(): boolean {
     const isFirst = this.#committing === 0 && !this.#gathering
@@ -114,7 +114,7 @@ export class Prefetch {
     return this.#outcomes.length >= (isFirst || runsNext ? 1 : this.#part)
   }
 
-  /** Whether outcomes begin to gather now, to be committed at the end of this turn; false if they do already. */
+  /** Whether to start gathering outcomes, to be committed at the end of this turn; false if gathering has started. */
   beginGathering(): boolean {
     if (this.#gathering) return false
     this.#gathering = true
@@ -136,7 +136,7 @@ export class Prefetch {
     this.#committing--
   }
 
-  /** Whether `measured` is to be called `rateMs` from now; false if it will be already, or there is nothing to measure. */
+  /** Whether to call `measured` in `rateMs`; false if a call is already planned, or there is nothing to measure. */
   beginMeasuring(): boolean {
     if (this.#measuring || this.#rate + this.#freed + this.#next.length === 0) return false
     this.#measuring = true
@@ -144,8 +144,8 @@ export class Prefetch {
   }
 
   /**
-   * `rateMs` are over, or `tookMs` if the loop was late: gives back more of the next jobs than slots come free in `rateMs`, so that none waits
-   * long behind long attempts.
+   * `rateMs` have passed, or `tookMs` if the loop was late. Gives back the next jobs beyond the number of slots that become free in
+   * `rateMs`, so that none waits long behind long attempts.
    */
   measured(tookMs: number): void {
     this.#measuring = false
@@ -154,7 +154,7 @@ export class Prefetch {
     this.#giveBack(this.#rate)
   }
 
-  /** How many slots came free since the last measurement. */
+  /** How many slots became free since the last measurement. */
   get #freed(): number {
     return this.#slots.freedTotal - this.#freedBefore
   }
@@ -170,7 +170,7 @@ export class Prefetch {
     this.#outcomes.push(...this.#next.splice(but).map(release))
   }
 
-  /** Gives back what still runs; its handlers are not waited for any more. */
+  /** Gives back what still runs, and no longer waits for its handlers. */
   giveUpRunning(): void {
     for (const assigned of this.#slots.running()) {
       this.#outcomes.push(release(assigned.job))
@@ -178,7 +178,7 @@ export class Prefetch {
     }
   }
 
-  /** Of leases that are gone those whose jobs hold a slot here, to be aborted; those of prefetched jobs are forgotten. */
+  /** Returns the jobs that hold a slot here, for leases that are gone, to be aborted. Forgets the prefetched ones. */
   lost(leases: readonly Lease[]): Assigned[] {
     const nameOf = ({ id, leaseToken }: Lease) => `${id} ${leaseToken}`
     const gone = new Set(leases.map(nameOf))
@@ -186,7 +186,7 @@ export class Prefetch {
     return this.#slots.assigned().filter(({ job }) => gone.has(nameOf(job)))
   }
 
-  /** Nothing leased, about to be leased, running or to be committed is left; stuck handlers do not count. */
+  /** Whether no job is leased, about to be leased, running or to be committed; stuck handlers do not count. */
   get idle(): boolean {
     const committed = this.#committing === 0 && this.#outcomes.length === 0
     const leased = this.#next.length + this.#asked

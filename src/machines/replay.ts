@@ -1,7 +1,7 @@
 import { countAfter, type Edge, findEdge, hasTag, jobStates } from './edges.ts'
 import type { EventType, JobEvent, JobNode, JobState } from './job.ts'
 
-/** One row of a job's history, as far as the machine can tell whether it is right. */
+/** One row of a job's history, with what the machine can check. */
 export interface ReplayEvent {
   readonly seq: number
   readonly event: EventType
@@ -13,13 +13,13 @@ export interface ReplayEvent {
   readonly at: number
 }
 
-/** Where a history leads: what the job's row must be. */
+/** The state to which a history leads: what the job's row must be. */
 export interface ReplayState {
   readonly state: JobNode
   readonly seq: number
   readonly attempt: number
   readonly crashes: number
-  /** The `seq` of the lease that is held; null if none is. */
+  /** The `seq` of the current lease; null if there is none. */
   readonly leaseToken: number | null
   readonly startedAt: number | null
   readonly finishedAt: number | null
@@ -37,8 +37,8 @@ export const initialJob: ReplayState = {
 }
 
 /**
- * Takes one row of a history through the machine, from where those before it led; calls `tell` with each fault that makes it one which the
- * machine could not have written, and goes on from what it says.
+ * Applies one row of a history to the machine, after those before it. Calls `tell` with each fault that the machine could not have written,
+ * and continues from what the row says.
  */
 export function replay(
   job: ReplayState,
@@ -64,7 +64,7 @@ export function replay(
   return after(job, row, { attempt, crashes: edge ? countAfter(edge.crashes, job.crashes) : job.crashes })
 }
 
-/** A history does not say what its events came with, but where they led, and to which attempt: no two edges have both alike. */
+/** A history does not store the facts of its events, but where they led and to which attempt. No two edges have both in common. */
 function edgeOf(job: ReplayState, row: ReplayEvent, maxAttempts: number): Edge | undefined {
   const found = [false, true]
     .map((is) => ({ type: row.event, delayed: is, crashed: is }) as JobEvent)

@@ -2,20 +2,18 @@ import assert from 'node:assert/strict'
 import { type SnapshotFrom, setup, transition } from 'xstate'
 import type { LeasedJob } from './lease.ts'
 
-/** Everything that can happen to a worker's slot. */
+/** All events of a worker's slot. */
 type SlotEvent =
-  /** A job was given to it, leased and started on disk. */
+  /** It got a job that is leased and started on disk. */
   | { readonly type: 'assign' }
   /** The handler has ended. */
   | { readonly type: 'settle' }
-  /** The handler was aborted, goes on, and is waited for no longer. */
+  /** The handler was aborted, is still running, and is no longer waited for. */
   | { readonly type: 'giveUp' }
-  /** A handler that was given up has ended after all. */
+  /** An abandoned handler has finally ended. */
   | { readonly type: 'end' }
 
-/**
- * The lifecycle of one slot of a worker: pure. `Slots` moves each by the table below alone.
- */
+/** The lifecycle of one slot of a worker: pure. `Slots` moves each slot by the table below only. */
 export const slotMachine = setup({ types: { events: {} as SlotEvent, tags: {} as SlotTag } }).createMachine({
   id: 'worker',
   initial: 'free',
@@ -50,12 +48,12 @@ export const takenPhases: readonly TakenPhase[] = Object.freeze(
   phases.filter((phase): phase is TakenPhase => phase !== 'free'),
 )
 
-/** Where each event leads from each phase, asked of XState once, at import, as `edges.ts` does: two look-ups instead of microseconds. */
+/** Where each event leads from each phase. XState is asked once, at import, as in `edges.ts`: two look-ups instead of microseconds. */
 const moves = Object.freeze(
   Object.fromEntries(phases.map((phase) => [phase, Object.freeze(movesFrom(phase))])),
 ) as Readonly<Record<SlotPhase, Readonly<Partial<Record<SlotEventType, SlotPhase>>>>>
 
-/** The phase after `event`; one that the machine does not take is a broken invariant. */
+/** The phase after `event`. An event that the machine does not allow is a broken invariant. */
 function nextPhase(phase: SlotPhase, event: SlotEventType): SlotPhase {
   return moves[phase][event] ?? assert.fail(`a slot that is ${phase} does not allow ${event}`)
 }
@@ -68,50 +66,50 @@ function movesFrom(phase: SlotPhase): Partial<Record<SlotEventType, SlotPhase>> 
   return Object.fromEntries(taken)
 }
 
-/** One attempt under way. */
+/** One running attempt. */
 export interface RunningAttempt {
   /** When its handler was called, in epoch ms. */
   readonly startedAt: number
   readonly timeoutMs: number
-  /** When its handler was told to stop, in epoch ms, and why; null while it was not. */
+  /** When its handler was told to stop, in epoch ms, and why; null before that. */
   readonly aborted: { readonly at: number; readonly reason: Error } | null
-  /** Fires the handler's signal. `lost`: the lease is gone and there is nothing to report but the end. */
+  /** Fires the handler's signal. `lost`: the lease is gone, and only the end is to be reported. */
   abort(reason: Error, lost: boolean): void
 }
 
-/** A job with the slot that it holds, one for each attempt: a job may be leased again while an earlier handler still runs. */
+/** A job with its slot, one for each attempt: a job may be leased again while an earlier handler is still running. */
 export interface Assigned {
   readonly job: Omit<LeasedJob, 'payload'>
   readonly worker: number
-  /** Among all slots there are. */
+  /** Its index among all slots. */
   readonly slot: number
-  /** The state of the slot in its machine; `free` once it was given back. */
+  /** The slot's state in its machine; `free` once it was given back. */
   phase: SlotPhase
-  /** Set by the worker that makes it; null until then. */
+  /** Set by the worker that makes the attempt; null before that. */
   attempt: RunningAttempt | null
 }
 
-/** The slots of all workers, and which job holds each. A slot changes as its machine says and in no other way. */
+/** The slots of all workers, and which job holds each. A slot changes only as its machine says. */
 export class Slots {
   /** The worker of each slot. */
   readonly #workers: readonly number[]
   /**
-   * What holds each slot; null if it is free. Not a Map by job: V8's leaves its old tables behind, and what they held outlives collections of
-   * the young generation with them.
+   * What holds each slot; null if it is free. Not a Map by job: V8's Map leaves its old tables behind, and with them what they held
+   * survives collections of the young generation.
    */
   readonly #assigned: (Assigned | null)[]
   readonly #free: number[]
   #stuckCount = 0
   #freedTotal = 0
 
-  /** `slots`: how many attempts each worker makes at once. */
+  /** `slots`: how many simultaneous attempts each worker makes. */
   constructor(slots: readonly number[]) {
     this.#workers = slots.flatMap((n, worker) => new Array<number>(n).fill(worker))
     this.#assigned = this.#workers.map(() => null)
     this.#free = [...this.#workers.keys()].reverse()
   }
 
-  /** Gives a free slot to a job that is started on disk and runs now. */
+  /** Gives a free slot to a job that is started on disk and now runs. */
   assign(job: LeasedJob): Assigned {
     const slot = this.#free.pop()!
     const assigned: Assigned = { job, worker: this.#workers[slot]!, slot, phase: 'free', attempt: null }
@@ -119,7 +117,7 @@ export class Slots {
     return assigned
   }
 
-  /** The one way in which a slot changes: a transition of its machine, the counts with it. */
+  /** The only way in which a slot changes: a transition of its machine, together with the counts. */
   move(assigned: Assigned, event: SlotEventType): void {
     const from = assigned.phase
     const to = nextPhase(from, event)
@@ -143,12 +141,12 @@ export class Slots {
     return this.assigned().filter(({ phase }) => phase === 'running')
   }
 
-  /** Jobs whose handlers continue after they were given up. */
+  /** Jobs whose abandoned handlers are still running. */
   stuck(): Assigned[] {
     return this.assigned().filter(({ phase }) => phase === 'stuck')
   }
 
-  /** Attempts that can be made at once. */
+  /** The most simultaneous attempts. */
   get count(): number {
     return this.#workers.length
   }
@@ -157,7 +155,7 @@ export class Slots {
     return this.#free.length
   }
 
-  /** How many times a slot came free, since the start. */
+  /** How many times a slot has become free since the start. */
   get freedTotal(): number {
     return this.#freedTotal
   }
@@ -167,17 +165,17 @@ export class Slots {
     return this.count - this.#free.length
   }
 
-  /** No slot is left that could ever run a job. */
+  /** Whether no slot is left that could ever run a job. */
   get allStuck(): boolean {
     return this.#stuckCount === this.count
   }
 
-  /** No attempt runs; stuck ones do not count. */
+  /** Whether no attempt runs; stuck ones do not count. */
   get noneRuns(): boolean {
     return this.#stuckCount === this.activeCount
   }
 
-  /** Of the attempts that hold a slot, in ms; 0 if none does. */
+  /** The longest timeout of the attempts that hold a slot, in ms; 0 if there is none. */
   get longestTimeoutMs(): number {
     return this.assigned().reduce((longest, { attempt }) => Math.max(longest, attempt?.timeoutMs ?? 0), 0)
   }

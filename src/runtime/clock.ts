@@ -1,22 +1,22 @@
 import { performance } from 'node:perf_hooks'
 
-/** Where time comes from. Everything below `main.ts` and `index.ts` is given one. */
+/** The source of time. Everything below `main.ts` and `index.ts` gets one as an argument. */
 export interface Clock {
   /** Epoch ms. */
   now(): number
-  /** What the timers of attempts run by; Node's timers unless given. */
+  /** The timers of attempts; Node's timers by default. */
   readonly timers?: ClockTimers
-  /** Of a clock that is moved by hand: has `listener` called after each move, until the function that this returns is called. */
+  /** Only on a clock that is moved manually: calls `listener` after each move, until the returned function is called. */
   onMove?(listener: () => Promise<void>): () => void
 }
 
-/** As Node's: `setTimeout` calls `run` once, in `ms`. */
+/** Like Node's: `setTimeout` calls `run` once, after `ms`. */
 export interface ClockTimers {
   readonly setTimeout: (run: () => void, ms: number) => NodeJS.Timeout
   readonly clearTimeout: (timer: NodeJS.Timeout) => void
 }
 
-/** The same, and beside it time that only passes: nobody sets it. */
+/** A clock with a second time that only moves forward, because nobody can set it. */
 export interface MonotonicClock extends Clock {
   /** Ms since some instant. */
   monotonic(): number
@@ -25,14 +25,12 @@ export interface MonotonicClock extends Clock {
 /** The machine's wall clock, and its monotonic one. */
 export const systemClock: MonotonicClock = { now: () => Date.now(), monotonic: () => performance.now() }
 
-/**
- * A clock in shared memory that stands still until it is moved: the loop and the store's thread read the same cells. For tests.
- */
+/** A clock in shared memory that stands still until it is moved; the main thread and the store's thread read the same cells. For tests. */
 export class ManualClock implements MonotonicClock {
-  /** What it shows, and how much of that it was set by. */
+  /** Its time, and how much of that was set rather than passed. */
   readonly cell: BigInt64Array
 
-  /** `cell`: of another `ManualClock`, to read the time that one tells. */
+  /** `cell`: that of another `ManualClock`, to read its time. */
   constructor(startAt = 0, cell: BigInt64Array = new BigInt64Array(new SharedArrayBuffer(16))) {
     this.cell = cell
     if (startAt) this.set(startAt)
@@ -46,13 +44,13 @@ export class ManualClock implements MonotonicClock {
     return Number(Atomics.load(this.cell, 0) - Atomics.load(this.cell, 1))
   }
 
-  /** It jumps: no time passes. */
+  /** Jumps, without time passing. */
   set(at: number): void {
     const before = Atomics.exchange(this.cell, 0, BigInt(at))
     Atomics.add(this.cell, 1, BigInt(at) - before)
   }
 
-  /** Time passes. */
+  /** Lets time pass. */
   advance(ms: number): void {
     Atomics.add(this.cell, 0, BigInt(ms))
   }

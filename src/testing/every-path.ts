@@ -4,13 +4,13 @@ import type { Step } from './interruptions.ts'
 import { createTestSystem } from './test-system.ts'
 
 export interface PathsOptions {
-  /** The job's, as it is handed in. */
+  /** The job's payload, as passed to `enqueue`. */
   readonly payload: unknown
-  /** Called before each path: the world outside as no job has touched it. */
+  /** Called before each path, to reset the outside world to its state before any job. */
   readonly reset?: () => unknown
-  /** How many paths are tried; 50 unless given. */
+  /** How many paths to try; 50 by default. */
   readonly runs?: number
-  /** To try the same paths again, as a failure prints it. */
+  /** Repeats the paths of a failure, which prints its seed. */
   readonly seed?: number
 }
 
@@ -31,13 +31,13 @@ const steps: readonly Step[] = [
   'cancel after effect',
   'enqueue again',
 ]
-/** Of one path: more end a job before they are taken. */
+/** Steps on one path; more of them end every job. */
 const stepsMax = 6
 
 /**
- * Runs one job of the handler on many paths, chosen by fast-check: attempts that fail, time out, are cancelled or end with their process, before
- * and after the effect, and the same request twice. `invariant` is called when the job has ended, and throws if what it sees must not be; then
- * this rejects with the shortest path on which it does. Needs fast-check, 3.15 or later, installed beside jobmachine.
+ * Runs one job of the handler on many paths, chosen by fast-check: attempts that fail, time out, are cancelled or end with their process,
+ * before and after the effect, and the same request twice. `invariant` is called when the job has ended, and throws if it sees a violation;
+ * then this rejects with the shortest path that leads to it. Needs fast-check 3.15 or later, installed beside jobmachine.
  */
 export async function everyPath<Output>(
   handler: Handler<Output>,

@@ -1,4 +1,4 @@
-/** `jobmachine/testing`: for the tests of users of the library. */
+/** `jobmachine/testing`: for the tests of the library's users. */
 export { everyPath, type Path, type PathsOptions } from './every-path.ts'
 export type { Step } from './interruptions.ts'
 export { runHandler } from './run-handler.ts'

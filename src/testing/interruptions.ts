@@ -1,6 +1,6 @@
 import type { AnyHandler, JobContext } from '../handlers/define.ts'
 
-/** How an attempt goes. The effect is what its handler does. */
+/** What happens to an attempt. The effect is what its handler does. */
 export type Step =
   | 'succeed'
   | 'fail before effect'
@@ -11,19 +11,20 @@ export type Step =
   | 'cancel after effect'
   | 'enqueue again'
 
-/** What a step does that a handler cannot do by itself. */
+/** The parts of a step that a handler cannot do itself. */
 interface Outside {
   /** The process ends while the attempt runs. */
   crash(): void
   cancel(jobId: number): Promise<unknown>
-  /** Hands the same job in once more, with its idempotency key. */
+  /** Enqueues the same job once more, with its idempotency key. */
   enqueueAgain(): Promise<unknown>
   /** The attempt waits for its timeout. */
   hangs(jobId: number): void
 }
 
 /**
- * Holds attempts back until the test waits for them, and interrupts them: each takes the next step, and goes undisturbed when there is none.
+ * Holds attempts back until the test waits for them, and interrupts them: each attempt takes the next step, and runs undisturbed if there
+ * is none.
  */
 export class Interruptions {
   readonly #outside: Outside
@@ -37,7 +38,7 @@ export class Interruptions {
     this.#outside = outside
   }
 
-  /** From now on. */
+  /** Applies to attempts from now on. */
   plan(steps: readonly Step[], onTaken?: (step: Step) => void): void {
     this.#steps = [...steps]
     this.#onTaken = onTaken
@@ -58,7 +59,7 @@ export class Interruptions {
     this.#heldBack = []
   }
 
-  /** The same handler, whose attempts take the steps. */
+  /** The same handler, with attempts that take the steps. */
   around(handler: AnyHandler): AnyHandler {
     const { type, payload, timeoutMs, maxAttempts } = handler
     return {

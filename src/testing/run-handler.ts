@@ -2,8 +2,8 @@ import { PayloadError } from '../errors.ts'
 import { checkPayload, type Handler, type JobContext } from '../handlers/define.ts'
 
 /**
- * Checks the payload by the handler's schema and calls its `run` once, without a queue or a file; resolves with what it returned. Rejects with
- * `PayloadError`, or what the handler threw. `context`: what `run` shall be told; otherwise attempt 1 of 4 of job 1.
+ * Checks the payload against the handler's schema and calls its `run` once, without a queue or a file; resolves with what it returned.
+ * Rejects with `PayloadError`, or with what the handler threw. `context` is passed to `run`; by default it is attempt 1 of 4 of job 1.
  */
 export async function runHandler<Output>(
   handler: Handler<Output>,

@@ -7,7 +7,7 @@ interface Timer {
 
 const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 
-/** A clock that stands still until it is moved. The store reads the same one, and timeouts of attempts run by it. */
+/** A clock that stands still until it is moved. The store and the timeouts of attempts use it. */
 export class TestClock extends ManualClock {
   readonly #timers = new Map<object, Timer>()
   readonly #listeners = new Set<() => Promise<void>>()
@@ -26,12 +26,12 @@ export class TestClock extends ManualClock {
     return () => void this.#listeners.delete(listener)
   }
 
-  /** Epoch ms of the timer that is due first; null if there is none. */
+  /** Epoch ms of the next timer; null if there is none. */
   get nextTimerAt(): number | null {
     return this.#timers.size === 0 ? null : Math.min(...[...this.#timers.values()].map(({ at }) => at))
   }
 
-  /** Time passes until then; resolves when what was due is under way. */
+  /** Lets time pass until then; resolves when everything due has begun. */
   async moveTo(at: number): Promise<void> {
     this.advance(Math.max(at - this.now(), 0))
     for (const [handle, timer] of [...this.#timers]) {
@@ -41,14 +41,14 @@ export class TestClock extends ManualClock {
     await Promise.all([...this.#listeners].map((listener) => listener()))
   }
 
-  /** What waited for the time in a process that has ended does not wait any more. */
+  /** Drops the timers of a process that has ended. */
   forget(): void {
     this.#timers.clear()
     this.#listeners.clear()
   }
 }
 
-/** In ms: a number of them, or text such as `90s`, `2h` and `1d12h`. Throws `TypeError` if it is neither. */
+/** A duration in ms: a number of them, or text such as `90s`, `2h` and `1d12h`. Throws `TypeError` on anything else. */
 export function durationMs(given: number | string): number {
   const parts = typeof given === 'string' ? [...given.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)] : []
   const isText = parts.length > 0 && parts.map(([whole]) => whole).join('') === String(given).replaceAll(' ', '')

@@ -15,23 +15,26 @@ import { durationMs, TestClock } from './test-clock.ts'
 export interface TestSystemOptions<Handlers extends readonly AnyHandler[] = readonly AnyHandler[]>
   extends Omit<JobSystemOptions, 'database' | 'clock' | 'handlers' | 'onFatal'> {
   readonly handlers: Handlers
-  /** What the clock shows at first: epoch ms or a Date; 1 January 2030, 00:00 UTC unless given. */
+  /** The clock's first time: epoch ms or a Date; 1 January 2030, 00:00 UTC by default. */
   readonly startAt?: number | Date
 }
 
-/** Where a process ends: before the handler of the next attempt is called; when it is done and nothing is stored; when that is stored. */
+/**
+ * Where a process ends: before the handler of the next attempt is called, when it has ended but nothing is stored, or when that is stored.
+ */
 export type CrashPoint = 'before effect' | 'after effect, before commit' | 'after commit'
 
 /** How long handlers may run in real time while a test waits for them, in ms. */
 const patienceMs = 10_000
-/** A handler that runs for longer in real time, in ms, waits for the clock, so the clock moves on. */
+/** A handler that runs for longer than this in real time, in ms, is waiting for the clock, so the clock moves on. */
 const hangsMs = 500
 /** How often the clock may be moved to the next instant while a test waits for a job. */
 const movesMax = 10_000
 
 /**
- * Opens a started system on a temporary file, with a clock that stands still until the test moves it. Handlers are called only while the test
- * waits for them: in `drain`, `advance`, `waitFor` and `crash`. The store, its thread and its commits are those of production. Rejects as `createJobSystem` does. `stop()` removes the file; `await using` calls it.
+ * Opens a started system on a temporary file, with a clock that stands still until the test moves it. Handlers are called only while the
+ * test waits in `drain`, `advance`, `waitFor` or `crash`. The store, its thread and its commits are those of production. Rejects as
+ * `createJobSystem` does. `stop()` removes the file; `await using` calls it.
  */
 export async function createTestSystem<const Handlers extends readonly AnyHandler[]>(
   options: TestSystemOptions<Handlers>,
@@ -48,20 +51,20 @@ export async function createTestSystem<const Handlers extends readonly AnyHandle
 
 /** Made by `createTestSystem`. */
 export class TestSystem<Handlers extends readonly AnyHandler[] = readonly AnyHandler[]> implements AsyncDisposable {
-  /** Shows the time of the jobs, too. */
+  /** Its time is also that of the jobs. */
   readonly clock: TestClock
   readonly #folder = mkdtempSync(join(tmpdir(), 'jobmachine-test-'))
   readonly #options: Omit<TestSystemOptions<Handlers>, 'startAt'>
   readonly #interruptions: Interruptions
-  /** What the step `enqueue again` hands in. */
+  /** The job that the step `enqueue again` enqueues. */
   #again: NewJob | undefined
   #system!: JobSystem
   #thread!: ReturnType<typeof storeThreads.start> & { terminate?(): Promise<unknown> }
-  /** Jobs whose attempts wait for the clock, as far as is known. */
+  /** Jobs whose attempts are known to wait for the clock. */
   readonly #hanging = new Set<number>()
-  /** While the process is being ended and started again. */
+  /** Set while the process is ended and started again. */
   #restarting: Promise<void> | undefined
-  /** What made the system fail; a test that goes on would test nothing. */
+  /** The error that made the system fail; a test that continued would test nothing. */
   #failure: Error | undefined
 
   constructor({ startAt = Date.UTC(2030, 0, 1), ...options }: TestSystemOptions<Handlers>) {
@@ -75,7 +78,7 @@ export class TestSystem<Handlers extends readonly AnyHandler[] = readonly AnyHan
     })
   }
 
-  /** The system itself. Another one after a crash. */
+  /** The system itself; a new one after each crash. */
   get system(): JobSystem<Handlers> {
     return this.#system as JobSystem<Handlers>
   }
@@ -92,7 +95,7 @@ export class TestSystem<Handlers extends readonly AnyHandler[] = readonly AnyHan
     const opening = createJobSystem({
       random: () => 0.5,
       ...this.#options,
-      // Faults of the list are the caller's to read, as `createJobSystem` words them.
+      // `createJobSystem` reports an invalid list in its own words.
       handlers: Array.isArray(handlers) ? handlers.map((each) => this.#interruptions.around(each)) : handlers,
       database: join(this.#folder, 'jobs.db'),
       clock: this.clock,
@@ -105,20 +108,20 @@ export class TestSystem<Handlers extends readonly AnyHandler[] = readonly AnyHan
     await this.#system.start()
   }
 
-  /** As the system's: resolves when the job is on disk. */
+  /** Like the system's `enqueue`: resolves when the job is on disk. */
   readonly enqueue: JobSystem<Handlers>['enqueue'] = async (...given: unknown[]) => {
     await this.#restarting
     return this.#system.enqueue(...(given as [NewJob])) as never
   }
 
-  /** The jobs that there are, oldest first; those of one type if it is given. */
+  /** All jobs, oldest first, or those of one type. */
   async enqueued(type?: string): Promise<readonly Job[]> {
     return (await this.#list(type === undefined ? {} : { type })).reverse()
   }
 
   /**
-   * Runs what may run now, with what that enqueues, until nothing is left; the clock stands still, so retries and delayed jobs stay. Throws if
-   * handlers still run after 10 s of real time.
+   * Runs the jobs that may run now, and those that they enqueue, until none is left. The clock stands still, so retries and delayed jobs
+   * wait. Throws if handlers are still running after 10 s of real time.
    */
   async drain(): Promise<void> {
     this.#hanging.clear()
@@ -128,8 +131,8 @@ export class TestSystem<Handlers extends readonly AnyHandler[] = readonly AnyHan
   }
 
   /**
-   * Time passes: a number of ms, or text such as `2h`. The clock stops at each instant at which a job or a timeout is due, and what is due runs
-   * before it goes on. A handler that runs for more than 0.5 s of real time counts as waiting for the clock.
+   * Lets time pass: a number of ms, or text such as `2h`. The clock stops at each instant at which a job or a timeout is due, and runs that
+   * before it continues. A handler that runs for more than 0.5 s of real time is treated as waiting for the clock.
    */
   async advance(duration: number | string): Promise<void> {
     const end = this.clock.now() + durationMs(duration)
@@ -154,9 +157,9 @@ export class TestSystem<Handlers extends readonly AnyHandler[] = readonly AnyHan
   }
 
   /**
-   * Ends the process without a warning, as SIGKILL would, and starts it again on the same file; resolves when it has recovered. With a point,
-   * the next attempt gets that far first: time passes until there is one. Handlers of the ended process that were called are not stopped, since
-   * they run in the test's own.
+   * Ends the process without warning, as SIGKILL would, and starts it again on the same file; resolves when it has recovered. With a point,
+   * the next attempt first gets that far: time passes until there is one. Handlers of the ended process that were already called are not
+   * stopped, because they run in the test's process.
    */
   async crash(point?: CrashPoint): Promise<void> {
     if (point === undefined) return this.#restart()
@@ -182,7 +185,7 @@ export class TestSystem<Handlers extends readonly AnyHandler[] = readonly AnyHan
     return this.waitFor(id)
   }
 
-  /** Aborts what runs, closes the file and removes it. */
+  /** Aborts running jobs, closes the file and removes it. */
   async stop(): Promise<void> {
     await this.#restarting
     await this.#system.stop({ graceMs: 0 })
@@ -199,7 +202,7 @@ export class TestSystem<Handlers extends readonly AnyHandler[] = readonly AnyHan
     await this.stop()
   }
 
-  /** Whether an attempt took the step, which waits for the first. */
+  /** Whether an attempt took the step; waits for the first attempt. */
   async #untilTaken(step: Step): Promise<boolean> {
     let isTaken = false
     this.#interruptions.plan([step], () => {
@@ -234,15 +237,15 @@ export class TestSystem<Handlers extends readonly AnyHandler[] = readonly AnyHan
     await this.start()
   }
 
-  /** The time, and what it makes due; resolves when that is done, or hangs. */
+  /** Moves the clock, and resolves when everything that became due is done, or hangs. */
   async #moveTo(at: number): Promise<void> {
     await this.clock.moveTo(at)
     await this.#settle(hangsMs)
   }
 
   /**
-   * Lets attempts begin, and waits until nothing is ready or runs; false if that takes longer than `ms` of real time. It counts waits, not time,
-   * which a test may have faked.
+   * Lets attempts begin, and waits until no job is ready or running; false if that takes longer than `ms` of real time. It counts waits and
+   * not time, because the test may have faked that.
    */
   async #settle(ms: number): Promise<boolean> {
     this.#interruptions.open()
