@@ -4,6 +4,8 @@ export const causes = {
   client: 'a client',
   http: 'an HTTP client',
   library: 'the application',
+  /** An INSERT into the view `new_jobs`. */
+  sql: 'an SQL client',
   /** The same for a command. */
   person: 'a user',
   dashboard: 'a user of the dashboard',

@@ -5,6 +5,7 @@ import { edges, hasTag, jobStates } from '../../../src/machines/edges.ts'
 import type { JobState } from '../../../src/machines/job.ts'
 import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
 import { aJob, openStore } from '../../support/store.ts'
+import { whenDone } from '../../support/temp.ts'
 
 const run = promisify(execFile)
 
@@ -125,13 +126,52 @@ test.each([
 test('a manual INSERT cannot create a job in a state that enqueue does not lead to', async () => {
   const path = await fileWithJobIn('queued')
   const insert = (state: JobState) => `
-    INSERT INTO jobs (type, queue, state, seq, priority, attempt, max_attempts, run_at, created_at, finished_at, lease_token, lease_expires_at)
+    INSERT INTO event_runs (first_job_id, seq, event, to_state, attempt, at) VALUES (2, 1, 'enqueue', '${state}', 0, 0);
+    INSERT INTO jobs (type, queue, state, seq, priority, attempt, max_attempts, run_at, created_at, finished_at, lease_token, lease_expires_at, last_event_id)
     SELECT type, queue, '${state}', 1, 0, 0, 1, 0, 0, ${hasTag(state, 'ended') ? 1 : 'NULL'},
-      ${hasTag(state, 'held') ? '1, 1' : 'NULL, NULL'} FROM jobs`
+      ${hasTag(state, 'held') ? '1, 1' : 'NULL, NULL'}, (SELECT max(id) FROM event_runs) FROM jobs`
 
   const born = jobStates.filter((state) => refusal(path, `BEGIN; ${insert(state)}; ROLLBACK`) === null)
 
   expect(born).toEqual(['scheduled', 'queued'])
+})
+
+const columns = `type, queue, state, seq, priority, attempt, max_attempts, run_at, timeout_ms, parked, lease_token,
+  lease_expires_at, created_at, started_at, finished_at, idempotency_key, content, error, crashes`
+
+test.each([
+  [
+    'that is made up',
+    `INSERT INTO jobs (type, queue, state, seq, priority, attempt, max_attempts, run_at, created_at)
+      VALUES ('work', 'default', 'queued', 1, 0, 0, 4, 0, 0)`,
+  ],
+  [
+    'that is a copy',
+    `INSERT INTO jobs (${columns}, last_event_id) SELECT ${columns}, last_event_id FROM jobs WHERE id = 1`,
+  ],
+  [
+    'that is a copy of the newest',
+    `INSERT INTO jobs (${columns}, last_event_id) SELECT ${columns}, last_event_id FROM jobs WHERE id = 3`,
+  ],
+  ['that is an older copy in its own place', 'INSERT OR REPLACE INTO jobs SELECT * FROM jobs WHERE id = 1'],
+  ['that was removed', 'DELETE FROM jobs WHERE id = 2; INSERT INTO jobs SELECT * FROM before WHERE id = 2'],
+  [
+    'without one, ignoring conflicts',
+    `INSERT OR IGNORE INTO jobs (${columns}) SELECT ${columns} FROM jobs WHERE id = 1`,
+  ],
+])('a manual INSERT cannot create a job %s, and the message says how to enqueue one', async (_, sql) => {
+  const { store, path } = await openStore()
+  await store.enqueue([aJob()])
+  await store.enqueue([aJob()])
+  await store.send('cancel', 2)
+  await store.enqueue([aJob()])
+  await store.close()
+  const db = openKept(path)
+  whenDone(() => db.close())
+  db.exec('CREATE TEMP TABLE before AS SELECT * FROM jobs')
+
+  expect(() => db.exec(sql)).toThrow(/stored with its history; use INSERT INTO new_jobs \(type, payload\)/)
+  expect(db.prepare('SELECT max(id) FROM jobs').pluck().get()).toBe(3)
 })
 
 test('the sqlite3 shell gets a message that says that a transition is not an edge', async ({ skip }) => {

@@ -71,7 +71,7 @@ function contentsOf(path: string) {
   return { contents, schema }
 }
 
-describe.each([1, 2, 3, 4, 5])('a file of version %s', (version) => {
+describe.each([1, 2, 3, 4, 5, 6])('a file of version %s', (version) => {
   test('is migrated to the newest with every job and every event, each in its place', async () => {
     const old = asVersion(version, newest)
 
@@ -130,6 +130,7 @@ test('the text of a version never changes', () => {
     '9ea213daf510ca2828262f0c5f71bd371be48b1bfaf23fcaf7946b8fe0e5c4c5',
     '68657b7bd23c8a129267df160a83f783404e33ca18d6acd14969ab3cea8c1ee5',
     '8fc6a68144e4123d165a477ba5bc034ff58297b7958be62b54500e92677cfb57',
+    'f98b57863c95b1714fb2079b3fe095f36c2c7c70bf52b34b3ca3608865668b8e',
   ])
 })
 
@@ -140,7 +141,7 @@ function fileOf(version: number): string {
   return path
 }
 
-describe.each([1, 2, 3, 4, 5])('a file of version %s whose process was killed', (version) => {
+describe.each([1, 2, 3, 4, 5, 6])('a file of version %s whose process was killed', (version) => {
   test('has jobs in every state, and all of them after the migration to the newest', () => {
     const path = fileOf(version)
     const rowsOf = (sql: string) => {

@@ -4,6 +4,7 @@ import { claimOrder, orderBy } from '../../../src/persistence/sql/claim-order.ts
 import { isHeld, isParked, isReady, isTimed } from '../../../src/persistence/sql/conditions.ts'
 import { stateHasTag } from '../../../src/persistence/sql/transitions.ts'
 import { isMark, isOfRun } from '../../../src/persistence/sqlite/schema.ts'
+import { newJobsView } from './new-jobs-view.ts'
 
 /** A condition over `jobs` as a partial index and a CHECK want it, without the table's name. */
 const bare = (condition: string) => condition.replaceAll('jobs.', '')
@@ -113,6 +114,14 @@ export const newestSchema = `
     SELECT RAISE(ABORT, 'jobmachine: no edge of the job machine; a state changes by one edge, or by those of a claim, and raises seq by one for each');
   END;
 
+  -- A row that was made up names no event, and a copied one an older event or that of another job.
+  CREATE TRIGGER jobs_have_events AFTER INSERT ON jobs
+  WHEN (SELECT NEW.id >= first_job_id AND NEW.id < first_job_id + length AND NEW.last_event_id - NEW.id = id - first_job_id
+    FROM event_runs ORDER BY id DESC LIMIT 1) IS NOT TRUE
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: a job is stored with its history; use INSERT INTO new_jobs (type, payload), which writes both');
+  END;
+
   CREATE TRIGGER jobs_stay BEFORE DELETE ON jobs
   WHEN NOT ${stateHasTag('expendable', 'OLD.state')}
   BEGIN
@@ -145,4 +154,4 @@ export const newestSchema = `
     SELECT event_runs.id + jobs.id - first_job_id AS id, jobs.id AS job_id, event_runs.seq, event, from_state, to_state,
       event_runs.attempt, at, event_runs.error, previous_id + jobs.id - first_job_id AS previous_id, cause
     FROM event_runs CROSS JOIN jobs ON ${isOfRun('event_runs')};
-`
+${newJobsView}`

@@ -11,14 +11,14 @@ test('only the last twenty thousand transitions of a job that goes round and rou
     INSERT INTO event_runs (id, first_job_id, seq, event, from_state, to_state, attempt, at, previous_id)
     VALUES (:seq, 1, :seq, :event, :from, :to, 0, 0, nullif(:seq - 1, 0))`)
   db.transaction(() => {
-    db.exec(`
-      INSERT INTO jobs (type, queue, state, seq, priority, attempt, max_attempts, run_at, created_at, last_event_id)
-      VALUES ('work', 'default', 'queued', 50001, 0, 0, 1, 0, 0, 50001)`)
     log.run({ seq: 1, event: 'enqueue', from: null, to: 'queued' })
     for (let seq = 2; seq <= 50_001; seq++) {
       const turn = (seq - 2) % 4
       log.run({ seq, event: ['lease', 'start', 'snooze', 'due'][turn], from: round[turn], to: round[(turn + 1) % 4] })
     }
+    db.exec(`
+      INSERT INTO jobs (type, queue, state, seq, priority, attempt, max_attempts, run_at, created_at, last_event_id)
+      VALUES ('work', 'default', 'queued', 50001, 0, 0, 1, 0, 0, 50001)`)
   })()
 
   const whole = new Reader(db).pathOf({ id: 1, upTo: Number.MAX_SAFE_INTEGER })!

@@ -43,6 +43,7 @@ function aFile() {
     },
     /** Jobs of the type `filler`, without a history or a payload: many at once. */
     fill(count: number): void {
+      db.exec('DROP TRIGGER IF EXISTS jobs_have_events')
       db.prepare(`
         WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
         INSERT INTO jobs (type, queue, state, seq, priority, attempt, max_attempts, run_at, created_at)

@@ -138,6 +138,8 @@ export class JobInserts {
     const event_id = this.#transitions.takeEventIds(count)
     const insert = keys === null ? this.#sql.insert : this.#sql.insertKeyed
     const list = keys ?? listOf(count)
+    // First: the database refuses a job whose event is not there.
+    this.#sql.insertEvents.run({ count, state, now, event_id, cause })
     const { changes, lastInsertRowid } = insert.run({
       state,
       now,
@@ -152,7 +154,6 @@ export class JobInserts {
     const first = Number(lastInsertRowid) - count + 1
     this.lastJobId = Number(lastInsertRowid)
     this.#sql.insertPayloads.run({ first, payloads })
-    this.#sql.insertEvents.run({ first, count, state, now, event_id, cause })
     this.#transitions.count('new', 'enqueue', state, count)
     return first
   }
@@ -188,6 +189,6 @@ function prepare(db: Database.Database) {
     ),
     insertEvents: db.prepare(`
       INSERT INTO event_runs (id, first_job_id, length, seq, event, from_state, to_state, attempt, at, cause)
-      VALUES (:event_id, :first, :count, 1, 'enqueue', NULL, :state, 0, :now, :cause)`),
+      VALUES (:event_id, coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'jobs'), 0) + 1, :count, 1, 'enqueue', NULL, :state, 0, :now, :cause)`),
   }
 }
