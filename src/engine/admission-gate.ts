@@ -1,17 +1,17 @@
 import { BackpressureError } from '../errors.ts'
 
-/** Calls under way at once; more wait their turn. */
+/** Calls in progress at once; more wait their turn. */
 const underWayMax = 10_000
 /** Calls that wait; one more is refused. */
 const waitingMax = 100_000
 const retryAfterMs = 1_000
 
-/** Bounds what `enqueue` holds in memory, however fast it is called. */
+/** Limits what `enqueue` holds in memory, however fast it is called. */
 export class AdmissionGate {
   readonly #waiting: (() => void)[] = []
   #underWay = 0
 
-  /** Resolves when the call may go on; every call that entered must leave. Rejects with `BackpressureError` if too many wait. */
+  /** Resolves when the call may continue; every call that entered must leave. Rejects with `BackpressureError` if too many wait. */
   enter(): Promise<void> | void {
     if (this.#underWay < underWayMax) {
       this.#underWay++

@@ -1,4 +1,4 @@
-/** All that front doors, HTTP first, may know of the inside: the system as they see it, and the words and bounds that it has. */
+/** Everything that front doors, HTTP above all, may import from the engine: the system's interface, and its words and limits. */
 export {
   basePathPattern,
   defaults,

@@ -1,9 +1,9 @@
 import type { SystemLog } from './job-system.ts'
 
-/** Of whoever gives none. */
+/** The log of a system that was given none. */
 export const silentLog: SystemLog = { debug() {}, info() {}, warn() {}, error() {}, child: () => silentLog }
 
-/** The same log, with what it throws or rejects with dropped: nothing that a log does may change what becomes of a job. */
+/** The same log, but what it throws or rejects with is dropped: a log must not affect a job. */
 export function harmless(log: SystemLog): SystemLog {
   return {
     debug: (fields, message) => quietly(() => log.debug(fields, message)),
@@ -25,7 +25,7 @@ function quietly(tell: () => unknown): void {
     const told = tell()
     if (isThenable(told)) told.then(undefined, () => {})
   } catch {
-    // A log that cannot even be called is of no use to tell of it.
+    // A log that cannot be called cannot report that either.
   }
 }
 

@@ -162,7 +162,7 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
    * wrong in it.
    */
   stop(options?: StopOptions): Promise<void>
-  /** Resolves when the job is on disk; an array is all or nothing, in the same order. */
+  /** Resolves when the job is on disk. An array is stored completely or not at all, in the same order. */
   enqueue(job: JobFor<Handlers>): Promise<EnqueuedJob>
   enqueue(jobs: readonly JobFor<Handlers>[]): Promise<EnqueuedJob[]>
   /** For an argument that may be either. */

@@ -46,7 +46,7 @@ export interface JobSystemOptions<Handlers extends readonly AnyHandler[] = reado
 /** What is wrong with an option; empty if nothing is. */
 type Check = (value: unknown) => readonly string[]
 
-/** Those that are no settings. */
+/** The options that are not settings. */
 const checks: Readonly<Record<Exclude<keyof JobSystemOptions, keyof Settings>, Check>> = {
   database: (path) => {
     const problem = databasePathProblem(path)
@@ -57,7 +57,7 @@ const checks: Readonly<Record<Exclude<keyof JobSystemOptions, keyof Settings>, C
     typeof given === 'string' ? [] : [`acceptLoss is ${shown(given)}; it must be the acceptance of a LostJobsError`],
   secureDelete: (given) =>
     typeof given === 'boolean' ? [] : [`secureDelete is ${shown(given)}; it must be true or false`],
-  // What a method that is missing would say is dropped, as what one throws.
+  // Messages for a missing method are dropped, as is what a method throws.
   log: (log) =>
     typeof log === 'object' && log !== null ? [] : [`log is ${shown(log)}; it must be a logger such as pino`],
   clock: (clock) =>
@@ -69,7 +69,7 @@ const checks: Readonly<Record<Exclude<keyof JobSystemOptions, keyof Settings>, C
 
 export const optionNames: readonly string[] = [...Object.keys(checks), ...Object.keys(ranges)]
 
-/** Throws `ConfigError` with a line for each option that is unknown or cannot work: a caller in JavaScript has no types that tell. */
+/** Throws `ConfigError` with a line for each option that is unknown or invalid, because callers in JavaScript have no type check. */
 export function checkOptions(options: unknown): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new ConfigError([

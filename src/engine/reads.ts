@@ -16,7 +16,7 @@ import type {
 } from '../persistence/store.ts'
 import type { JobFilter, JobList, JobSystem } from './job-system.ts'
 
-/** What a system answers from its store alone; `JobSystem` says what each is. */
+/** What a system answers from its store alone; `JobSystem` documents each method. */
 export class StoreReads {
   readonly #store: Store
 

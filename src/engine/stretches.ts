@@ -1,10 +1,13 @@
 import { performance } from 'node:perf_hooks'
 import { timers } from '../runtime/timers.ts'
 
-/** How long steps are done back to back before the event loop turns, in ms. */
+/** How long steps run back to back before the event loop turns, in ms. */
 const stretchMs = 10
 
-/** Takes the steps of `work` so that others get their turn: the loop is held for 10 ms and a step at most. Work without a pause is done at once. */
+/**
+ * Runs the steps of `work` so that others get their turn: it blocks the loop for at most 10 ms and a step. Work without a pause is done at
+ * once.
+ */
 export function inSlices<T>(work: Generator<void, T>): T | Promise<T> {
   const first = work.next()
   return first.done ? first.value : inTurns(work)

@@ -57,15 +57,15 @@ import type {
 import { StoreReads } from './reads.ts'
 import { inSlices } from './stretches.ts'
 
-/** What a system is made of. Time, randomness and the store come from outside. */
+/** The parts of a system. Time, randomness and the store come from outside. */
 interface SystemParts {
   readonly settings: Settings
-  /** Null: a producer. */
+  /** Null for a producer. */
   readonly registry: Registry | null
   readonly openStore: (notify: (event: StoreEvent) => void, longestTimeoutMs: () => number) => Promise<Store>
   readonly clock: Clock
   readonly random: () => number
-  /** Of a command over many jobs; never the same again. */
+  /** Returns a new id for a bulk action, never the same twice. */
   readonly newId: () => string
   readonly log: SystemLog
   readonly onFatal: (error: Error) => void
@@ -81,10 +81,10 @@ const lastCommitMs = 2_000
 /** The `retryAfterMs` for a caller that reached a limit. */
 const retryAfterMs = 1_000
 
-/** Who asks if nobody else is named. */
+/** The cause if no other is given. */
 const byLibrary: EventCause = { cause: 'library' }
 
-/** Opens the store and makes the system on it; nothing runs before `start`. */
+/** Opens the store and creates the system on it; nothing runs before `start`. */
 export async function createSystem(parts: SystemParts): Promise<JobSystem> {
   let system: System | undefined
   const early: StoreEvent[] = []
@@ -113,7 +113,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   readonly #store: Store
   readonly #stats: RunStats
   readonly #gate = new AdmissionGate()
-  /** As the store counted when it was opened: what has come since is this process's. */
+  /** The store's counts when it was opened; later changes happened during this process. */
   readonly #countsAtOpen: readonly EdgeCount[]
   readonly #dispatcher: Actor<typeof dispatcherMachine> | null
   readonly #collector: Collector
@@ -123,7 +123,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   /** Epoch ms, once a stop has begun. */
   #abortsAt: number | null = null
   #trouble: string | null = null
-  /** Why it failed. */
+  /** Why it failed; empty if it did not. */
   #failure = ''
   #stopped: Promise<void> | undefined
 
@@ -148,7 +148,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     })
   }
 
-  /** Of the attempts that run now, in ms; 0 if none does. */
+  /** The longest timeout of the running attempts, in ms; 0 if there is none. */
   get longestTimeoutMs(): number {
     return this.#dispatcher?.getSnapshot().context.slots.longestTimeoutMs ?? 0
   }
@@ -186,7 +186,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     if (this.#phase === 'recovering') this.#phase = 'serving'
     if (this.#phase !== 'serving') throw new UnavailableError(`the system is ${this.#phase}`)
     this.#collector.startSampling()
-    // What the move made due is done at once; a store that is closed meanwhile has nothing to do.
+    // Does at once what the move made due. A store that is closed meanwhile has nothing to do.
     this.#parts.clock.onMove?.(() => this.#store.sweep().catch(() => {}))
   }
 
@@ -271,13 +271,13 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     return this.#collector.series(after)
   }
 
-  /** What the store tells without being asked. */
+  /** Handles what the store reports by itself. */
   onStoreEvent(event: StoreEvent): void {
     const { log } = this.#parts
     switch (event.type) {
       case 'lost':
-        // At once: a job that was cancelled and requeued may be leased again by the same message. And in a turn of its own, for jobs that were
-        // leased before and are still on their way to a slot: there it must not come ahead of them.
+        // Send it at once, because a job that was cancelled and requeued may be leased again by the same message. Send it again in a
+        // separate turn, for jobs that were leased before and have not reached a slot yet: there it must not come ahead of them.
         this.#dispatcher?.send(event)
         timers.setImmediate(() => this.#dispatcher?.send(event))
         return
@@ -324,7 +324,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     return dispatcher
   }
 
-  /** What is known here besides the file; null of a producer. */
+  /** What this process knows besides the file; null for a producer. */
   #serverFacts({ id, type }: JobFacts['job']): ServerFacts | null {
     const { registry, settings } = this.#parts
     if (!registry || !this.#dispatcher) return null
@@ -358,9 +358,9 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
 
   #logFailed(events: readonly LeaseEvent[]): void {
     for (const { id, event, error } of events) {
-      // Of a snooze it says what is wrong with the delay, which the handler's own log has said.
+      // The error of a snooze says what is wrong with the delay, which the handler's log has already said.
       if (!error || event === 'snooze') continue
-      // Without the message, which may quote the payload; the history of the job has it.
+      // Without the message, which may quote the payload; the job's history has it.
       this.#parts.log.warn({ job_id: id, event, error: error.name }, 'attempt failed')
     }
   }
@@ -371,7 +371,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       this.#parts.log.warn({ job_id: id, event }, 'a result was not recorded because its lease was lost')
   }
 
-  /** Nothing can run any more: the next start begins afresh. */
+  /** Nothing can run any more: only a restart helps. */
   #endStuck(dispatcher: Actor<typeof dispatcherMachine>): void {
     const jobs = dispatcher.getSnapshot().context.slots.assigned()
     const ids = jobs.map(({ job }) => job.id)
@@ -390,7 +390,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#phase = 'draining'
     this.#abortsAt = this.#parts.clock.now() + Math.min(graceMs, timerMaxMs)
     const stopped = this.#bulks.stop()
-    // Refused only by a store that is broken or closed, which says so itself.
+    // Only a broken or closed store refuses it, and it reports that itself.
     if (this.#dispatcher && started && !crashing) this.#store.noteStop().catch(() => {})
     if (this.#dispatcher && started) await this.#drain(this.#dispatcher, graceMs)
     this.#collector.stopSampling()
@@ -410,7 +410,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     dispatcher.send({ type: 'giveUp' })
     if (await within(lastCommitMs, stopped)) return
     this.#parts.log.error({}, 'the last results could not be stored; the next start recovers their jobs')
-    // Its commits are refused when the store closes, which must not end this stop as a failure.
+    // Its commits are refused when the store closes, which must not make this stop fail.
     dispatcher.stop()
   }
 
@@ -476,7 +476,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   }
 }
 
-/** A job has no member of that name. What is no object is told so later, with what it must be. */
+/** A job has no member of that name. Anything that is not an object is refused later, with what it must be. */
 function isHandler(given: NewJob | readonly NewJob[] | AnyHandler): given is AnyHandler {
   return typeof given === 'object' && given !== null && 'run' in given
 }
@@ -490,7 +490,7 @@ function describeFull(
   return `${depth} jobs are waiting in the queue ${queue} already; the limit for one queue is ${maxDepthPerQueue} (maxDepthPerQueue, MAX_DEPTH_PER_QUEUE)`
 }
 
-/** The longest that `setTimeout` can wait; beyond, it fires at once. */
+/** The longest delay of `setTimeout`; with a longer one it fires at once. */
 const timerMaxMs = 2 ** 31 - 1
 
 /** Whether `done` came within `ms`. */

@@ -4,16 +4,16 @@ import type { NewJobRow } from './store.ts'
 /** What jobs of one batch have in common. */
 type Common = Omit<NewJobRow, 'payload' | 'idempotency'>
 
-/** New jobs in a row that differ in no more than their payloads and keys: what many are packed into, to be sent and stored as one. */
+/** Consecutive new jobs that differ only in their payloads and keys, packed so that they can be sent and stored as one. */
 export interface Batch extends Common {
   readonly count: number
   /** Their payloads' JSON texts, as a JSON array. */
   readonly payloads: string
-  /** For each its key and content, as a JSON array of pairs, null for one without; null if none has a key. */
+  /** The key and content of each job, as a JSON array of pairs, with null for a job without a key; null if none has a key. */
   readonly keys: string | null
 }
 
-/** Jobs that follow one another and are alike come into one batch. */
+/** Combines consecutive similar jobs into one batch. */
 export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
   const batches: { first: NewJobRow; payloads: string[]; keys: ([key: string, content: string] | null)[] | null }[] = []
   let batch: (typeof batches)[number] | undefined
@@ -23,7 +23,7 @@ export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
       batches.push(batch)
     }
     const { payloads } = batch
-    // From the first that has one.
+    // Starts with the first job that has a key.
     if (job.idempotency) batch.keys ??= Array.from(payloads, () => null)
     payloads.push(job.payload)
     batch.keys?.push(job.idempotency && [job.idempotency.key, job.idempotency.content])
@@ -37,12 +37,12 @@ export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
   }))
 }
 
-/** Jobs in all of them. */
+/** The number of jobs in all batches. */
 export function countBatched(batches: readonly Batch[]): number {
   return batches.reduce((sum, { count }) => sum + count, 0)
 }
 
-/** The jobs again, of each call; `counts`: how many each has, null: one. */
+/** The jobs of each call again. `counts` has the number of jobs of each call; null means one each. */
 export function fromBatches(batches: readonly Batch[], counts: readonly number[] | null): NewJobRow[][] {
   const jobs = batches.flatMap(({ count: _, payloads, keys, ...common }) => {
     const pairs = keys === null ? null : (JSON.parse(keys) as ([string, string] | null)[])

@@ -1,10 +1,10 @@
-/** An address as other databases take it, or SQLite's own for what is no plain file. A single letter is a drive of Windows. */
+/** An address as other databases accept it, or SQLite's own for something other than a plain file. A single letter is a Windows drive. */
 const address = /^([a-z][a-z0-9+.-]+:\/\/|(?:file|sqlite3?|jdbc|libsql|[a-z]+sql):|:)/i
 const uriQuery = /\?(?:mode|cache|vfs|immutable|nolock|psow)=/i
 
 /**
- * What is wrong with a path that is to name the database: SQLite would make a file of that very name for `:memory:` or `file:jobs.db`. Null if
- * it can name a file. An address is not repeated: it may have a password in it.
+ * What is wrong with a path for the database: SQLite would create a file with the very name `:memory:` or `file:jobs.db`. Null if the path
+ * is valid. The message does not repeat an address, which may contain a password.
  */
 export function databasePathProblem(path: unknown): string | null {
   const problem = describeProblem(path)

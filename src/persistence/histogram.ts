@@ -1,6 +1,6 @@
 /**
- * What a histogram held at an instant. `counts` has one more than `bounds`: `counts[i]` are the values up to `bounds[i]` and above the bound
- * before it, the last those above all bounds.
+ * The values of a histogram at one instant. `counts` has one entry more than `bounds`: `counts[i]` are the values up to `bounds[i]` and
+ * above the previous bound, the last entry those above all bounds.
  */
 export interface HistogramSnapshot {
   readonly bounds: readonly number[]
@@ -10,15 +10,15 @@ export interface HistogramSnapshot {
 }
 
 /**
- * Counts values in fixed buckets; `observe` takes some ten nanoseconds and allocates nothing. Laid over `sharedMemory` one thread may write
- * and another read: what it reads may lack the newest values, and never goes back.
+ * Counts values in fixed buckets; `observe` takes some ten nanoseconds and allocates nothing. Over `sharedMemory` one thread may write and
+ * another read: what it reads may lack the newest values, and never decreases.
  */
 export class Histogram {
   readonly #bounds: Float64Array
-  /** The buckets, then the sum. No count of its own: it could not be read together with the buckets. */
+  /** The buckets, then the sum. There is no separate count, because it could not be read together with the buckets. */
   readonly #cells: Float64Array
 
-  /** `bounds`: rising; each belongs to the bucket below it. */
+  /** `bounds` rise; each belongs to the bucket below it. */
   constructor(bounds: readonly number[], cells: Float64Array = new Float64Array(cellCount(bounds))) {
     this.#bounds = Float64Array.from(bounds)
     this.#cells = cells
@@ -29,7 +29,7 @@ export class Histogram {
     return new Float64Array(new SharedArrayBuffer(cellCount(bounds) * Float64Array.BYTES_PER_ELEMENT))
   }
 
-  /** `value`: finite, not below 0. */
+  /** `value` must be finite and not negative. */
   observe(value: number): void {
     const bounds = this.#bounds
     let low = 0
@@ -50,7 +50,7 @@ export class Histogram {
   }
 }
 
-/** All that histograms of the same bounds have counted. */
+/** The sum of histograms with the same bounds. */
 export function merge(bounds: readonly number[], snapshots: readonly HistogramSnapshot[]): HistogramSnapshot {
   const counts = Array.from({ length: bounds.length + 1 }, (_, index) =>
     total(snapshots.map((snapshot) => snapshot.counts[index]!)),
@@ -58,15 +58,15 @@ export function merge(bounds: readonly number[], snapshots: readonly HistogramSn
   return { bounds, counts, count: total(counts), sum: total(snapshots.map(({ sum }) => sum)) }
 }
 
-/** What came between two snapshots of one histogram. */
+/** The values between two snapshots of one histogram. */
 export function difference(later: HistogramSnapshot, earlier: HistogramSnapshot): HistogramSnapshot {
   const counts = later.counts.map((count, index) => count - earlier.counts[index]!)
   return { bounds: later.bounds, counts, count: later.count - earlier.count, sum: later.sum - earlier.sum }
 }
 
 /**
- * The value that a share `q` of all values does not exceed, estimated: values are taken to lie evenly in their bucket, the lowest to begin
- * at 0, and those above all bounds to be the last. Null if there is no value.
+ * The value that a share `q` of all values does not exceed. An estimate: values are assumed to be spread evenly in their bucket, the lowest
+ * bucket to start at 0, and values above all bounds to equal the last one. Null if there is no value.
  */
 export function quantile({ bounds, counts, count }: HistogramSnapshot, q: number): number | null {
   if (count === 0) return null

@@ -215,7 +215,7 @@ export type StoreEvent =
   | { readonly type: 'file'; readonly message: string }
   /** Queued jobs without a handler here were set aside; they wait for a process that has one. */
   | { readonly type: 'unhandled'; readonly types: readonly string[]; readonly count: number }
-  /** The store cannot go on and has committed nothing since: the process must end, non-zero. */
+  /** The store cannot continue and has committed nothing since: the process must exit with a non-zero code. */
   | { readonly type: 'fatal'; readonly error: Error }
 
 /**
@@ -311,8 +311,8 @@ export interface Store {
   abandon(leases: readonly Lease[]): Promise<void>
 
   /**
-   * An attempt begins that may take `timeoutMs`. Until the store sees it end, a loop that is blocked for no longer than that does not count
-   * as hanging.
+   * An attempt with this timeout begins. Until the store sees it end, a loop that is blocked for no longer than that does not count as
+   * hung.
    */
   letLive(timeoutMs: number): void
 

@@ -3,26 +3,31 @@ import { edgesOn, hasTag } from '../../machines/edges.ts'
 import type { Command } from '../../persistence/store.ts'
 import { timers } from '../../runtime/timers.ts'
 
-/** Jobs that one step moves: at most, and where others wait. */
+/** Jobs that one step changes: at most, and while others wait. */
 const stepMax = 500
 const stepMin = 100
 /** If more jobs than this are ready and other work comes, a requeue waits before its next step, for a second at most. */
 const readyMax = 250
 
-/** What a step should take beside others, in ms, the wait for its turn in the store included: one that takes longer has met them. */
+/**
+ * How long a step should take beside others, in ms, including the wait for its turn in the store. A step that takes longer had to wait for
+ * others.
+ */
 const stepMs = 10
-/** How long after other work came it is taken to come still, in ms; so also how long a step waits at most while many jobs are ready. */
+/**
+ * For this long after other work arrived, in ms, more of it is expected. This is also the longest wait of a step while many jobs are ready.
+ */
 const otherWorkMs = 1_000
-/** Between two looks at how many there are, in ms. */
+/** Ms between two checks of how many jobs are ready. */
 const lookMs = 10
 /**
- * The rest after a step, as a multiple of the time that the step took: beside other work, and without. It is never zero, because processes
- * that write beside this one need gaps.
+ * The rest after a step, as a multiple of its duration, with and without other work. It is never zero, because other processes that write
+ * need gaps.
  */
 const rests = { shared: 1, idle: 1 / 3 }
 const restMaxMs = 100
 
-/** The ready jobs, and how many jobs ever became ready otherwise than by a requeue. */
+/** The ready jobs, and how many jobs have ever become ready other than by a requeue. */
 interface Waiting {
   readonly ready: number
   readonly arrived: number
@@ -30,20 +35,20 @@ interface Waiting {
 
 export interface BulkThrottleOptions {
   readonly look: () => Promise<Waiting>
-  /** Monotonic ms, and a wait for so many of them; for tests. */
+  /** Monotonic ms, and a wait of so many ms; for tests. */
   readonly elapsed?: () => number
   readonly wait?: (ms: number) => Promise<void>
 }
 
-/** Paces the commands over many jobs by what else there is to do: at the store's speed while nothing is. */
+/** Paces bulk actions by the other work: at the store's full speed if there is none. */
 export class BulkThrottle {
   readonly #look: BulkThrottleOptions['look']
   readonly #elapsed: () => number
   readonly #wait: (ms: number) => Promise<void>
   #arrived: number | null = null
-  /** By `elapsed`. */
+  /** In ms of `elapsed`. */
   #arrivedAt = Number.NEGATIVE_INFINITY
-  /** Jobs of the next step. */
+  /** The number of jobs in the next step. */
   jobsMax = stepMin
 
   constructor({ look, elapsed, wait }: BulkThrottleOptions) {
@@ -52,7 +57,7 @@ export class BulkThrottle {
     this.#wait = wait ?? ((ms) => new Promise((resolve) => void timers.setTimeout(resolve, ms)))
   }
 
-  /** Does a step, and makes the next one larger or smaller by what it took. */
+  /** Does a step, and makes the next one larger or smaller depending on how long it took. */
   async step<T>(run: () => Promise<T>): Promise<T> {
     const beganAt = this.#elapsed()
     const result = await run()
@@ -62,14 +67,14 @@ export class BulkThrottle {
     return result
   }
 
-  /** The rest after what took so long, in ms: this share of the store's time is left to others. */
+  /** The rest after a step of this many ms, which leaves a share of the store's time to others. */
   restMs(tookMs: number): number {
     return Math.min(tookMs * (this.#isShared ? rests.shared : rests.idle), restMaxMs)
   }
 
   /**
-   * Before each step. Where other work comes, jobs that are queued now would be run before it: one that queues more waits until few are ready,
-   * a second has passed, or `goesOn` says no.
+   * Call before each step. While other work arrives, jobs that are queued now would run before it, so a step that queues more waits until
+   * few are ready, a second has passed, or `goesOn` returns false.
    */
   async untilNext(command: Command, goesOn: () => boolean): Promise<void> {
     const isQueuing = edgesOn(command).some(({ to }) => hasTag(to, 'ready'))
@@ -83,7 +88,7 @@ export class BulkThrottle {
 
   async #countReady(): Promise<number> {
     const { ready, arrived } = await this.#look()
-    // The first look cannot tell when they came.
+    // The first check cannot tell when they arrived.
     if (arrived !== this.#arrived) this.#arrivedAt = this.#elapsed()
     this.#arrived = arrived
     return ready

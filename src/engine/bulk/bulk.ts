@@ -8,14 +8,14 @@ import type { Bulk, BulkCommand, BulkFilter, BulkPhase, CallerOptions, SystemLog
 import type { BulkThrottle } from './bulk-throttle.ts'
 import { BulkIds } from './falling-ids.ts'
 
-/** Jobs that one command over many notes. */
+/** Jobs that one bulk action includes. */
 const matchedMax = 1_000_000
-/** Ids that one step of counting asks for. */
+/** Ids that one step of counting reads. */
 const pageMax = 20_000
-/** How long one that is counted waits for someone to confirm it. */
+/** How long a counted action waits for confirmation. */
 const expiryMs = 900_000
 
-/** What a command over many jobs is given to do its work with. */
+/** What a bulk action needs for its work. */
 export interface BulkParts {
   readonly store: Pick<Store, 'matching' | 'command'>
   readonly throttle: BulkThrottle
@@ -23,17 +23,17 @@ export interface BulkParts {
   readonly log: SystemLog
   /** Throws if nothing may be written now. */
   readonly assertWritable: () => void
-  /** Does a step when those of all others that asked before are done, and the store has had its rest. */
+  /** Runs a step when the earlier steps of all actions are done and the store has rested. */
   readonly inTurn: <T>(step: () => Promise<T>) => Promise<T>
 }
 
-/** See `Bulk`. Its phases are the machine's; here is what is done in them. */
+/** See `Bulk`. Its phases are the machine's; this is what it does in each of them. */
 export class PreparedBulk implements Bulk {
   readonly id: string
   readonly command: BulkCommand
   readonly filter: BulkFilter
   readonly createdAt: number
-  /** Kept with what it does, as JSON text. */
+  /** Stored with each change, as JSON text. */
   #cause: string
   readonly #parts: BulkParts
   #snapshot = initialTransition(bulkMachine)[0]
@@ -68,7 +68,7 @@ export class PreparedBulk implements Bulk {
     return this.#can('expire') ? this.#readyAt + expiryMs : null
   }
 
-  /** It may still move something, or begin to. */
+  /** Whether it may still change jobs, or begin to. */
   get isOpen(): boolean {
     this.#expire()
     return this.#snapshot.hasTag('open')
@@ -88,7 +88,7 @@ export class PreparedBulk implements Bulk {
       const message = `it matched ${this.matched} jobs, not the number that was confirmed`
       throw new BulkStateError(phase, this.matched, message)
     }
-    // Who confirms it moves the jobs, not who counted them.
+    // The user who confirms it causes the changes, not the one who counted.
     if (by) this.#cause = causeText(by, this.id)
     this.#take('run')
     this.#parts.log.info({ bulk: this.id, command: this.command, matched }, 'a bulk action begins')
@@ -104,7 +104,7 @@ export class PreparedBulk implements Bulk {
     return this.#work
   }
 
-  /** Does the work of a phase, to its end. */
+  /** Does the work of a phase to its end. */
   async #until(work: () => Promise<void>): Promise<void> {
     try {
       await work()
@@ -142,7 +142,7 @@ export class PreparedBulk implements Bulk {
     }
   }
 
-  /** Moves the next jobs; false if there are none, or it was stopped while it waited for its turn. */
+  /** Changes the next jobs; false if there are none, or if it was stopped while it waited for its turn. */
   async #step(): Promise<boolean> {
     const ids = this.#can('stop') ? this.#ids.take(this.#parts.throttle.jobsMax) : []
     if (ids.length === 0) return false
@@ -152,7 +152,7 @@ export class PreparedBulk implements Bulk {
     return true
   }
 
-  /** No timer: it has expired when someone looks. */
+  /** Needs no timer: expiry is checked when someone reads the action. */
   #expire(): void {
     if (this.#can('expire') && this.#parts.clock.now() >= this.#readyAt + expiryMs) this.#take('expire')
   }

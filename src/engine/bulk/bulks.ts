@@ -7,18 +7,18 @@ import type { Bulk, BulkCommand, BulkFilter, EventCause } from '../job-system.ts
 import { type BulkParts, PreparedBulk } from './bulk.ts'
 import { BulkThrottle, type BulkThrottleOptions } from './bulk-throttle.ts'
 
-/** Commands over many jobs that are kept, finished ones included. */
+/** Bulk actions that are kept, including finished ones. */
 const bulksMax = 20
 
 /** The `retryAfterMs` for a caller when all of them are unfinished. */
 const retryAfterMs = 1_000
 
-/** The commands over many jobs that this process knows of. */
+/** The bulk actions that this process knows. */
 export class Bulks {
   readonly #parts: BulkParts
   readonly #throttle: BulkThrottle
   readonly #newId: () => string
-  /** By age. */
+  /** Oldest first. */
   readonly #kept = new Map<string, PreparedBulk>()
   #lastTurn: Promise<void> = Promise.resolve()
 
@@ -49,7 +49,7 @@ export class Bulks {
     return [...this.#kept.values()].reverse()
   }
 
-  /** Resolves when none has anything under way. */
+  /** Resolves when none is working any more. */
   async stop(): Promise<void> {
     await Promise.all([...this.#kept.values()].map((bulk) => bulk.stop()))
   }
@@ -57,7 +57,7 @@ export class Bulks {
   #makeRoom(): void {
     if (this.#kept.size < bulksMax) return
     const kept = [...this.#kept.values()]
-    // One that waits to be confirmed has moved nothing: its page may be closed long since.
+    // An action that waits for confirmation has changed nothing, and its page may be closed already.
     const oldest = kept.find((bulk) => !bulk.isOpen) ?? kept.find((bulk) => bulk.can('run'))
     if (!oldest) {
       const message = `${bulksMax} bulk actions are in progress, the most allowed; stop one, or wait`
@@ -67,7 +67,7 @@ export class Bulks {
     this.#kept.delete(oldest.id)
   }
 
-  /** One step after another, with a rest between them. */
+  /** Runs one step after another, with a rest between them. */
   async #inTurn<T>(step: () => Promise<T>): Promise<T> {
     const before = this.#lastTurn
     let end!: () => void

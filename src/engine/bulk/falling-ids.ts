@@ -1,6 +1,9 @@
 const firstBytes = 1_024
 
-/** Ids that fall, kept as the gaps between them: a byte or two each, where a number takes eight. Taken out in the order in which they went in. */
+/**
+ * Falling ids, stored as the gaps between them: a byte or two each, where a number takes eight. They come out in the order in which they
+ * went in.
+ */
 export class BulkIds {
   #bytes = new Uint8Array(firstBytes)
   #written = 0
@@ -11,7 +14,7 @@ export class BulkIds {
   /** Each must be lower than the one before. */
   add(ids: readonly number[]): void {
     for (const id of ids) {
-      // Seven bits a byte, the lowest first; the eighth says that more follow. The first gap is from zero, upwards.
+      // Seven bits a byte, the lowest first; the eighth bit says that more follow. The first gap counts up from zero.
       let gap = this.#lastIn === undefined ? id : this.#lastIn - id
       for (; gap > 127; gap = Math.floor(gap / 128)) this.#write((gap % 128) + 128)
       this.#write(gap)
@@ -19,7 +22,7 @@ export class BulkIds {
     }
   }
 
-  /** The next ones, at most `count`; none when all were taken. */
+  /** The next ids, at most `count`; none when all were taken. */
   take(count: number): number[] {
     const ids: number[] = []
     while (ids.length < count && this.#read < this.#written) {

@@ -1,18 +1,18 @@
 import type { ClockTimers } from '../../runtime/clock.ts'
 
-/** For how long, in ms and in all, it was seen that nothing turned. What is added while a timer runs is what counts. */
+/** How long nothing ran, in ms, in total. Only what is added while a timer runs matters to it. */
 interface Stalls {
-  /** The event loop: a handler blocked it, or the process stood still. */
+  /** The event loop: a handler blocked it, or the process was stopped. */
   loopMs(): number
-  /** Another thread of the process, which no handler blocks; told up to `settleMs` after it went on. */
+  /** Another thread of the process, which no handler blocks. Reported up to `settleMs` after it continues. */
   threadMs(): number
 }
 
-/** What a timer that comes late waits for the loop to read what has arrived meanwhile, in ms. */
+/** How long a late timer lets the loop read what has arrived meanwhile, in ms. */
 const settleMs = 500
 
 /**
- * A timer of an attempt. Time in which the whole process did not run (SIGSTOP, a suspended machine, a debugger) does not count, since
+ * A timer of an attempt. Time in which the whole process did not run (SIGSTOP, a suspended machine, a debugger) does not count, because
  * answers that arrived meanwhile have not been read. Time in which a handler blocked the loop counts, but input that arrived meanwhile is
  * read before the timer fires.
  */
@@ -23,11 +23,11 @@ export class AttemptTimer {
   readonly #threadMs: number
   readonly #fire: (stoodStillMs: number) => void
   #timer: NodeJS.Timeout
-  /** How much of the standstill has been made good. */
+  /** How much time was already added for stalls. */
   #addedMs = 0
   #hasSettled = false
 
-  /** `fire`: called once, with for how long the loop has stood still since this was made. */
+  /** `fire` is called once, with how long the loop has been blocked since the timer was created. */
   constructor(ms: number, stalls: Stalls, timers: ClockTimers, fire: (stoodStillMs: number) => void) {
     this.#timers = timers
     this.#stalls = stalls
@@ -37,7 +37,7 @@ export class AttemptTimer {
     this.#timer = this.#timers.setTimeout(() => this.#due(), ms)
   }
 
-  /** It keeps no process alive that has nothing else to wait for. */
+  /** The timer alone does not keep the process alive. */
   unref(): this {
     this.#timer.unref()
     return this

@@ -21,14 +21,14 @@ import type { ClockTimers } from '../../runtime/clock.ts'
 import { AttemptTimer } from './attempt-timer.ts'
 import { handlerBackoff, requestedDelay } from './requested-delay.ts'
 
-/** The shortest snooze, in ms: one that asked for none ran 600 times a second. */
+/** The shortest snooze, in ms: a job without a minimum ran 600 times a second. */
 const snoozeMinMs = 1_000
 
 interface AttemptOptions {
   readonly registry: Registry
-  /** Of the database in the time in which the job was enqueued. */
+  /** The database's id at the time when the job was enqueued. */
   readonly databaseIdOf: (jobId: number) => string
-  /** Where neither job nor handler has one, in ms. */
+  /** The default in ms, if neither job nor handler sets one. */
   readonly timeoutMs: number
   readonly backoff: Backoff
   readonly random: () => number
@@ -43,16 +43,16 @@ interface AttemptOptions {
   readonly timers: ClockTimers
 }
 
-/** How long a job waits, and what was wrong with what its handler asked for. */
+/** How long a job waits, and what was wrong with the delay that its handler requested. */
 interface Delay {
   readonly delayMs: number
   readonly fault?: string
 }
 
-/** Which job's handler the running code belongs to, also in what it left behind: for the log of a stray rejection. */
+/** The job whose handler the running code belongs to, even in work that a handler left behind: for the log of an unhandled rejection. */
 export const currentJob = new AsyncLocalStorage<Pick<LeasedJob, 'id' | 'type'>>()
 
-/** Makes attempts: one never throws into the dispatcher, whatever its handler throws, returns or never returns. */
+/** Creates the function that makes attempts. It never throws into the dispatcher, whatever a handler throws, returns or never returns. */
 export function createRunAttempt(options: AttemptOptions): RunAttempt {
   return (job, report) => new Attempt(job, report, options)
 }
@@ -69,7 +69,7 @@ class Attempt implements RunningAttempt {
   #controller: AbortController | undefined
   #lost = false
   #settled = false
-  /** Set if this very job cannot be given to its handler: its type or its payload is none that it takes. */
+  /** Set if this job cannot be given to its handler, because of its type or its payload. */
   #unfit: PayloadError | UnknownTypeError | undefined
 
   constructor(job: LeasedJob, report: Parameters<RunAttempt>[1], options: AttemptOptions) {
@@ -128,12 +128,12 @@ class Attempt implements RunningAttempt {
     return this.#controller.signal
   }
 
-  /** As `signal`. */
+  /** Created on first use, like `signal`. */
   get log(): JobContext['log'] {
     return this.#options.log(this.#job)
   }
 
-  /** The handler has ended; `outcome` only counts if it was not given up before. */
+  /** The handler has ended; `outcome` counts only if the attempt was not given up before. */
   #ended(outcome: () => LeaseEvent): void {
     this.#timer.clear()
     this.#options.stats.ended(this.#job, this.#tookMs())
@@ -145,7 +145,7 @@ class Attempt implements RunningAttempt {
     this.#report.settled(this.#lost ? null : (this.#eventOfAbort() ?? outcome()), true)
   }
 
-  /** Its grace has passed and the handler goes on: the attempt is over all the same, and its slot stays taken. */
+  /** Its grace has passed and the handler is still running: the attempt is over, but its slot stays taken. */
   #giveUp(): void {
     if (this.#settled) return
     this.#settled = true
@@ -153,12 +153,12 @@ class Attempt implements RunningAttempt {
     this.#report.settled(this.#lost ? null : event, false)
   }
 
-  /** Not below 0, if the clock was set back. */
+  /** Not negative if the clock was set back. */
   #tookMs(): number {
     return Math.max(this.#options.now() - this.startedAt, 0)
   }
 
-  /** A timeout fails the attempt, whatever the handler made of it afterwards. */
+  /** A timeout fails the attempt, whatever the handler does afterwards. */
   #eventOfAbort(): LeaseEvent | null {
     const reason = this.aborted?.reason
     if (!(reason instanceof AttemptTimeoutError)) return null
@@ -169,16 +169,16 @@ class Attempt implements RunningAttempt {
   #eventOf(thrown: unknown): LeaseEvent {
     if (this.aborted?.reason instanceof ShutdownError) return this.#event('release')
     if (thrown instanceof SnoozeError) return this.#snooze(thrown)
-    // A PayloadError of another job, one that the handler tried to enqueue, is a failure like any other.
+    // A PayloadError about another job, which the handler tried to enqueue, is a failure like any other.
     if (this.#unfit || thrown instanceof PermanentError) {
       return this.#event('reject', { error: this.#unfit ? describeOwnError(this.#unfit) : describeError(thrown) })
     }
     const { delayMs, fault } = thrown instanceof RetryAfterError ? this.#orBackoff(thrown) : this.#backoff()
-    // What is wrong with a delay stands in the history: if there is no log, it would be seen nowhere.
+    // The fault of a delay is stored in the history, because without a log nobody would see it.
     return this.#event('fail', { delayMs, error: describeError(thrown, fault) })
   }
 
-  /** The token of a lease is the length of the job's history: the longer that is, the slower it grows. */
+  /** A lease's token is the length of the job's history: the longer it is, the more slowly it grows. */
   #snooze(thrown: SnoozeError): LeaseEvent {
     const { delayMs, fault } = this.#orBackoff(thrown)
     const error = fault === undefined ? {} : { error: describeError(thrown, fault) }
@@ -216,8 +216,8 @@ class Attempt implements RunningAttempt {
 }
 
 /**
- * What a handler is given. A class, not a literal with getters: V8 gives each of those a shape of its own, which costs 1 µs a job and keeps
- * all that the attempt held alive through collections of the young generation.
+ * What a handler gets. A class, not a literal with getters: V8 gives each of those its own shape, which costs 1 µs a job and keeps
+ * everything that the attempt held alive through collections of the young generation.
  */
 class Context implements JobContext {
   readonly jobId: number
@@ -247,14 +247,14 @@ class Context implements JobContext {
   }
 }
 
-/** What in a returned value represents work that was not done; undefined if nothing does. */
+/** Names the part of a returned value that represents work that was never run; undefined if there is none. */
 function unrunIn(returned: unknown): string | undefined {
   if (typeof returned === 'function') return 'a function'
   const isIterator = typeof returned === 'object' && returned !== null && 'next' in returned && isIterable(returned)
   return isIterator ? 'an iterator' : undefined
 }
 
-/** Of a lazy kind: arrays and the like have no `next`, and streams none either. */
+/** A lazy iterable: arrays and the like have no `next`, nor do streams. */
 function isIterable(value: object): boolean {
   return Symbol.iterator in value || Symbol.asyncIterator in value
 }

@@ -24,7 +24,7 @@ interface DispatcherParts {
   readonly listener: InputFrom<typeof dispatcherMachine>['listener']
 }
 
-/** Creates the actor that gives jobs to workers, with what its attempts need; does not start it. */
+/** Creates the actor that gives jobs to workers, with what its attempts need, but does not start it. */
 export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatcherMachine> {
   const { settings, clock, random, log, inspect, registry, store, stats, listener } = parts
   const runAttempt = createRunAttempt({
@@ -34,7 +34,7 @@ export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatche
     backoff: exponential({ baseMs: settings.retryBaseMs, maxMs: settings.retryMaxMs }),
     random,
     now: () => clock.now(),
-    // By a clock that is moved by hand, no time is lost while the loop stands still.
+    // With a manual clock, no time is lost while the loop is blocked.
     stalls: clock.timers ? { loopMs: () => 0, threadMs: () => 0 } : store.stalls,
     timers: clock.timers ?? timers,
     log: ({ id, type, attempt }) => log.child({ job_id: id, type, attempt: attempt + 1 }),
@@ -61,7 +61,7 @@ export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatche
   })
 }
 
-/** A throw in the midst of an actor's work would be the end of that actor. */
+/** A throw inside an actor's work would end that actor. */
 function harmless(inspect: Inspector, log: SystemLog): Inspector {
   return (event) => {
     try {

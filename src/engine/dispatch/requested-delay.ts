@@ -1,12 +1,12 @@
-/** Longest delay that a handler may ask for: 100 years, as for `delay_ms`. */
+/** The longest delay that a handler may request: 100 years, as for `delay_ms`. */
 const delayMaxMs = 3_155_760_000_000
 
-/** A delay that SQLite and `setTimeout` can live with, whatever a handler says. */
+/** A delay that SQLite and `setTimeout` support, whatever a handler requests. */
 function boundedDelay(delayMs: number): number {
   return Math.round(Math.min(Math.max(delayMs, 0), delayMaxMs))
 }
 
-/** What a handler's `backoffMs` gives, in ms; text: what is wrong with it. */
+/** The result of a handler's `backoffMs`, in ms, or a text that says what is wrong with it. */
 export function handlerBackoff(backoffMs: () => unknown): number | string {
   let given: unknown
   try {
@@ -15,18 +15,18 @@ export function handlerBackoff(backoffMs: () => unknown): number | string {
     return `its backoffMs threw${messageOf(error)}`
   }
   if (Number.isFinite(given) && (given as number) >= 0) return boundedDelay(given as number)
-  // One that rejects and that nobody waits for would end the process.
+  // A rejection that nobody handles would end the process.
   if (isThenable(given)) Promise.resolve(given).then(undefined, () => {})
   return `its backoffMs gave ${named(given)}`
 }
 
-/** A delay that was asked for, in ms; undefined if none can be used. `fault`: what is wrong with it. */
+/** A requested delay, in ms; undefined if it cannot be used. `fault` says what is wrong with it. */
 interface RequestedDelay {
   readonly delayMs?: number
   readonly fault?: string
 }
 
-/** What an error that a handler threw asks for: what is out of range counts as the end of the range that is nearer. */
+/** The delay that a handler's error requests. A value out of range counts as the nearer end of the range. */
 export function requestedDelay(error: { readonly name: string; readonly delayMs: unknown }): RequestedDelay {
   try {
     const { delayMs } = error

@@ -1,8 +1,8 @@
 import type { LeaseEvent } from '../store.ts'
 
 /**
- * Jobs with consecutive ids and all else alike. Sets of items are packed into them: what is leased together mostly has ids in a row, and
- * ends together.
+ * Jobs with consecutive ids that are otherwise the same. Sets of items are packed into them, because jobs that are leased together mostly
+ * have consecutive ids, and end together.
  */
 export type JobRange = readonly [
   first: number,
@@ -19,8 +19,8 @@ export interface EventSet {
 }
 
 /**
- * `leaseToken`: of the lease that must be held for the transition, if it needs one. `delayMs`: until the job may run again, if it does; 0 unless given.
- * `error`: JSON text.
+ * `leaseToken`: of the lease that must be held for the transition, if it needs one. `delayMs`: the time until the job may run again, if it
+ * does; 0 by default. `error`: JSON text.
  */
 export function intoRanges(
   items: Iterable<{
@@ -47,7 +47,9 @@ export function countJobs(ranges: readonly JobRange[]): number {
   return ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0)
 }
 
-/** Sets of one event each, in order; a job that occurs again begins a new round, for it must see what its first event did. */
+/**
+ * Sets of one event each, in order. A job that occurs again begins a new round, because its second event must see the effect of the first.
+ */
 export function intoSets(events: readonly LeaseEvent[]): EventSet[] {
   const sets: { event: LeaseEvent['event']; items: (Omit<LeaseEvent, 'event' | 'error'> & { error?: string })[] }[] = []
   const round = new Map<LeaseEvent['event'], (typeof sets)[number]['items']>()

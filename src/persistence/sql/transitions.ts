@@ -3,12 +3,12 @@ import { crashesMax } from '../../machines/guards.ts'
 import type { EventType, GuardName, JobNode, JobTag } from '../../machines/job.ts'
 
 /**
- * The job machine as SQL: fragments over the columns of a table `jobs`, made from the edge table, for any store. `OR` and `CASE` instead
- * of `IN`: SQLite builds a temporary b-tree for each list of three or more constants (measured: a CHECK and a trigger add 0.4 µs to an
- * UPDATE as `OR`, 2.5 µs as `IN`).
+ * The job machine as SQL: fragments over the columns of a table `jobs`, generated from the edge table, for any store. `OR` and `CASE`
+ * instead of `IN`, because SQLite builds a temporary b-tree for each list of three or more constants (measured: a CHECK and a trigger add
+ * 0.4 µs to an UPDATE with `OR`, 2.5 µs with `IN`).
  */
 
-/** What the machine reads and writes of a job, each an SQL expression. */
+/** The facts of a job that the machine reads and writes, each as an SQL expression. */
 export interface Columns {
   readonly state: string
   readonly seq: string
@@ -22,7 +22,7 @@ export interface Columns {
   readonly finished_at: string
 }
 
-/** Of the job as it is stored. */
+/** The columns of a stored job. */
 export const stored: Columns = {
   state: 'jobs.state',
   seq: 'jobs.seq',
@@ -37,8 +37,8 @@ export const stored: Columns = {
 }
 
 /**
- * The guards over columns; `:now` is the transaction's instant, `:crashed` 1 if leases expire because their process is dead, else 0. Tests
- * hold them against the machine's own.
+ * The guards over columns. `:now` is the transaction's instant; `:crashed` is 1 if leases expire because their process is dead, else 0.
+ * Tests compare them with the machine's guards.
  */
 const guardSql: Record<GuardName, (job: Columns) => string> = {
   attemptsRemain: ({ attempt, max_attempts }) => `${attempt} < ${max_attempts}`,
@@ -57,14 +57,14 @@ export function stateHasTag(tag: JobTag, column = 'jobs.state'): string {
   return stateIsOneOf(statesWithTag(tag), column)
 }
 
-/** True if the machine takes `event` in the job's state. */
+/** True if the machine allows `event` in the job's state. */
 export function takes(event: EventType, { state } = stored): string {
   return stateIsOneOf([...new Set(edgesOn(event).map(({ from }) => from))], state)
 }
 
 /**
- * The job after `event`; only meaningful if `takes(event, job)`. `delay`: of an attempt that is to run again, until it may, in ms. An
- * expression that is that of `job` is left as it is: the column stays.
+ * The job after `event`; only meaningful if `takes(event, job)`. `delay`: the ms until an attempt that is to run again may do so. If an
+ * expression is the same as in `job`, the column keeps its value.
  */
 export function after(event: EventType, job: Columns, delay: string): Columns {
   const next = (expressionOf: (edge: Edge) => string) => byEdge(event, job, expressionOf)
@@ -76,10 +76,10 @@ export function after(event: EventType, job: Columns, delay: string): Columns {
     attempt: next(({ attempt }) => nextCount(attempt, job.attempt)),
     crashes: next(({ crashes }) => nextCount(crashes, job.crashes)),
     run_at: next((edge) => nextRunAt(edge, job, delay)),
-    // The token is the `seq` of the lease; given with it, kept while the job is held, null after.
+    // The token is the `seq` of the lease: set by it, kept while the job is held, null afterwards.
     lease_token: next((edge) => nextOfLease(edge, job.lease_token, seq)),
     lease_expires_at: next((edge) => nextOfLease(edge, job.lease_expires_at, ':now + :lease_ms')),
-    // When the last attempt started.
+    // The start of the last attempt.
     started_at: next(({ from, to, attempt }) => {
       if (hasTag(to, 'executing')) return ':now'
       return hasTag(from, 'ended') && attempt === 'forget' ? 'NULL' : job.started_at
@@ -105,8 +105,8 @@ function nextCount(effect: Edge['attempt' | 'crashes'], count: string): string {
 }
 
 /**
- * An attempt that is to run again waits `delay` from now, a requeued job may run now, and one that was given back keeps its instant, and so
- * its place in line.
+ * An attempt that is to run again waits `delay` from now, a requeued job may run now, and a job that was given back keeps its instant, and
+ * so its place in line.
  */
 function nextRunAt({ from, to }: Edge, { run_at }: Columns, delay: string): string {
   if (!hasTag(to, 'waiting') || hasTag(from, 'timed')) return run_at
@@ -119,7 +119,7 @@ function nextOfLease({ from, to }: Edge, kept: string, given: string): string {
   return hasTag(to, 'held') ? given : 'NULL'
 }
 
-/** What `expressionOf` gives for the edge that the job is about to take on `event`. */
+/** The value of `expressionOf` for the edge that the job is about to take on `event`. */
 export function byEdge(event: EventType, job: Columns, expressionOf: (edge: Edge) => string): string {
   const asked = (guard: GuardName) => guardSql[guard](job)
   const cases = edgesOn(event).map((edge) => ({ condition: conditionOf(edge, job, asked), value: expressionOf(edge) }))
@@ -128,7 +128,7 @@ export function byEdge(event: EventType, job: Columns, expressionOf: (edge: Edge
   return `CASE ${cases.map(({ condition, value }) => `WHEN ${condition} THEN ${value}`).join(' ')} END`
 }
 
-/** True if the job is in the edge's state and its guards say what they must; `asked`: each in SQL. */
+/** True if the job is in the edge's state and its guards give the required answers; `asked`: each guard in SQL. */
 export function conditionOf<Guard extends string>(
   { from, conditions }: Pick<Edge<string, string, Guard>, 'from' | 'conditions'>,
   job: Pick<Columns, 'state'>,

@@ -69,44 +69,44 @@ import type {
 import { ReportThreads } from './thread/report-threads.ts'
 import { beatMs, Heartbeat, stallMs } from './thread/watchdog.ts'
 
-/** Tries of a read that met a checkpoint or a recovery, a turn of the loop apart. */
+/** Attempts of a read that met a checkpoint or a recovery, one per turn of the loop. */
 const busyReadTries = 100
 
-/** Jobs of calls that are gathered before they are sent, when more come in the same turn of the loop. */
+/** Jobs of calls that are gathered before they are sent, if more arrive in the same turn of the loop. */
 const gatherMax = 500
-/** Calls that are worth a message of their own before a turn ends. */
+/** Calls that are worth a separate message before a turn ends. */
 const partMin = 16
 
-/** For what dies young on the thread: without it V8 takes 9 MB more after a million jobs, and is no faster. */
+/** For the thread's short-lived objects: without it V8 uses 9 MB more after a million jobs, and is no faster. */
 const youngGenerationMaxMb = 12
 
-/** An event loop that stood still for longer than this is told of, in ms. */
+/** An event loop that was blocked for longer than this, in ms, is reported. */
 const stallToldMs = 1_000
-/** Looks at whether a message may be believed without a pause between them. */
+/** Checks of whether a message is confirmed that are made without a pause. */
 const quickLooks = 1_000
 
 interface SqliteStoreOptions extends WriterOptions {
   readonly path: string
-  /** A server, which must hold the file's lock; null for a producer. */
+  /** The server, which must hold the file's lock; null for a producer. */
   readonly owner: Owner | null
-  /** The file of that lock, when it was taken; null if nobody holds one. */
+  /** The lock's file, as it was when the lock was taken; null if nobody holds one. */
   readonly lock?: FileId | null
-  /** Of a file that is made now, or of an epoch that begins now. */
+  /** The id of a new file, or of a new epoch. */
   readonly newDatabaseId: string
   /** See `LostJobsError`. */
   readonly acceptLoss?: string | undefined
-  /** What is removed is overwritten with zeros; false unless given. */
+  /** Overwrites removed data with zeros; false by default. */
   readonly secureDelete?: boolean | undefined
   readonly clock: Clock
   readonly notify: (event: StoreEvent) => void
-  /** Of the attempts that run now, in ms, 0 if none does: a loop that stands still for longer is ended with the process. */
+  /** The longest timeout of the running attempts, in ms, or 0: a loop that is blocked for longer is ended with the process. */
   readonly longestTimeoutMs: () => number
 }
 
-/** The thread as the loop sees it: what of `Worker` is used. */
+/** The parts of `Worker` that the loop uses. */
 type ThreadLink = Pick<Worker, 'on' | 'once' | 'postMessage'>
 
-/** How the store's half that writes is started, on a thread of its own. One object, in whose place tests put what runs on the loop's. */
+/** Starts the writing half of the store on a separate thread. One object, which tests replace to run it on the loop's thread. */
 export const storeThreads = {
   start(workerData: ThreadOptions): ThreadLink {
     const resourceLimits = { maxYoungGenerationSizeMb: youngGenerationMaxMb }
@@ -115,9 +115,8 @@ export const storeThreads = {
 }
 
 /**
- * Opens the store; makes the file if it is missing. Rejects with `DatabaseUnusableError` if the file cannot be used, and with
- * `UnavailableError` if another process has kept it locked for longer than opening waits. `start`: how its thread
- * is started, for tests that have it in this one.
+ * Opens the store; creates the file if it is missing. Rejects with `DatabaseUnusableError` if the file cannot be used, and with
+ * `UnavailableError` if another process has kept it locked for too long. `start` starts the thread; tests run it on this one.
  */
 export async function openSqliteStore(options: SqliteStoreOptions, start = storeThreads.start): Promise<Store> {
   const { path, owner, newDatabaseId, clock, types, leaseMs, retentionMs, maxQueueDepth, maxDepthPerQueue } = options
@@ -164,12 +163,12 @@ interface Waiting {
   reject(error: Error): void
 }
 
-/** A call that stores so many jobs. */
+/** A call that stores this many jobs. */
 interface Gathered extends Waiting {
   readonly count: number
 }
 
-/** The store as the loop sees it: writes go to the thread, reads by key are made here on a read-only connection. */
+/** The loop's half of the store: writes go to the thread, reads by key use a read-only connection here. */
 class SqliteStore implements Store {
   readonly durability = durability
   readonly #epochs: readonly Epoch[]
@@ -187,7 +186,9 @@ class SqliteStore implements Store {
   )
   readonly #commits: CommitMeter
   readonly #believed: Int32Array
-  /** Messages that have come, modulo 2^32; the last of them, which are not believed yet; and how often they were looked at since. */
+  /**
+   * The number of received messages, modulo 2^32; the latest of them, which are not confirmed yet; and how often they were checked since.
+   */
   #heardCount = 0
   #held: Reply[] = []
   #looks = 0
@@ -200,15 +201,15 @@ class SqliteStore implements Store {
   readonly #beating: NodeJS.Timeout | undefined
   /** Monotonic ms. */
   #beatAt = performance.now()
-  /** In all, as the beats have told. */
+  /** In total, as the heartbeats have shown. */
   #stalledMs = 0
   #unsent: [number, Request][] = []
-  /** Calls that store jobs, to be asked together, and their jobs. */
+  /** Calls that store jobs, to be sent together, and their jobs. */
   #gathered: Gathered[] = []
   #newJobs: NewJobRow[] = []
-  /** Those that are gathered, or asked and not answered. */
+  /** Calls that are gathered, or sent and not answered. */
   #underWay = 0
-  /** Whenever so many calls are gathered they are sent: half of those under way when the thread last answered. */
+  /** When this many calls are gathered they are sent: half of those that were in progress when the thread last answered. */
   #part = Number.POSITIVE_INFINITY
   #flushing: NodeJS.Immediate | undefined
   #lastCall = 0
@@ -234,7 +235,7 @@ class SqliteStore implements Store {
     this.#scanner = new Scanner(options.path)
     thread.on('message', (reply: Reply) => this.#onReply(reply))
     thread.on('error', (error) => this.#end(error))
-    // Listened for from the start: it comes in the same turn as the last message.
+    // Registered from the start, because the event comes in the same turn as the last message.
     this.#exited = new Promise((resolve) => {
       thread.once('exit', () => {
         this.#hearHeld()
@@ -253,7 +254,7 @@ class SqliteStore implements Store {
     this.#beating.unref()
   }
 
-  /** Also what no beat has told of yet: other timers may come before it. */
+  /** Includes time that no heartbeat has shown yet, because other timers may fire before it. */
   get stalls(): Store['stalls'] {
     const heartbeat = this.#heartbeat
     return {
@@ -272,7 +273,8 @@ class SqliteStore implements Store {
       this.#gathered.push({ count: jobs.length, resolve, reject })
       for (const job of jobs) this.#newJobs.push(job)
       this.#underWay++
-      // The thread stores some while the loop checks the next: four callers with 1,000 jobs each get twice as far, 100 with one each 7 %.
+      // The thread stores some while the loop checks the next: four callers with 1,000 jobs each are twice as fast, 100 callers with one
+      // each 7 % faster.
       if (this.#newJobs.length >= gatherMax || this.#gathered.length >= this.#part) this.#flush()
       else this.#flushSoon()
     })
@@ -304,7 +306,7 @@ class SqliteStore implements Store {
 
   async apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]> {
     const asked = this.#request({ op: 'apply', sets: intoSets(events) })
-    // At once, not at the end of this turn: the thread commits while the loop runs the handlers that are ready.
+    // Sent at once, not at the end of this turn: the thread commits while the loop runs the handlers that are ready.
     this.#flush()
     return eventsOf(await asked, events)
   }
@@ -403,7 +405,7 @@ class SqliteStore implements Store {
   async close(): Promise<void> {
     if (this.#closing) return
     this.#closing = true
-    // The writer closes last: then SQLite moves the WAL into the file, which is whole by itself.
+    // The writer closes last: then SQLite moves the WAL into the file, which is complete by itself.
     this.#readConnection.close()
     await this.#scanner.close()
     await this.#checks.close()
@@ -411,7 +413,7 @@ class SqliteStore implements Store {
     if (!this.#closed) {
       const closed = this.#request({ op: 'close' })
       this.#closed = true
-      // The thread refuses it if it finds now that the file is lost.
+      // The thread rejects it if it finds now that the file is lost.
       await closed.catch(() => {})
     }
     timers.clearInterval(this.#beating)
@@ -430,12 +432,12 @@ class SqliteStore implements Store {
     })
   }
 
-  /** All that one turn of the loop asks goes in one message, and so into one commit. */
+  /** All requests of one turn of the loop go into one message, and so into one commit. */
   #flushSoon(): void {
     this.#flushing ??= timers.setImmediate(() => this.#flush())
   }
 
-  /** The calls gathered so far become one. */
+  /** Combines the gathered calls into one request. */
   #askGathered(): void {
     const calls = this.#gathered
     if (calls.length === 0) return
@@ -449,7 +451,7 @@ class SqliteStore implements Store {
     this.#newJobs = []
   }
 
-  /** Hands what became of calls that were asked together to each of them. */
+  /** Gives each of the calls that were sent together its own result. */
   #stored(calls: readonly Gathered[], firstCallId: number): Waiting {
     return {
       reject: (error) => {
@@ -493,7 +495,7 @@ class SqliteStore implements Store {
     this.#hearHeld()
   }
 
-  /** Mostly there is one message, and it may be believed by the time that it is here. */
+  /** Usually there is one message, which is confirmed by the time it arrives. */
   #hearHeld(): void {
     const waiting = (this.#heardCount - Atomics.load(this.#believed, 0)) | 0
     for (const reply of this.#held.splice(0, this.#held.length - Math.max(waiting, 0))) this.#settle(reply)
@@ -525,22 +527,22 @@ class SqliteStore implements Store {
     return waiting
   }
 
-  /** The thread has ended by itself, or is about to. What it was asked and has not answered may be stored or not. */
+  /** The thread has ended by itself, or is about to. Its unanswered requests may or may not be stored. */
   #end(error: Error): void {
     if (this.#closed && !this.#closing) return
     this.#closed = true
-    // They are of commits that no look at the files has followed.
+    // Their commits were not followed by a check of the files.
     this.#held = []
     timers.clearInterval(this.#beating)
-    // The thread waits for a sign that this was heard.
+    // The thread waits for a sign that this was received.
     this.#heartbeat?.beat(0)
-    // First, so that who hears of a call knows that the system has failed.
+    // First, so that whoever gets the result of a call knows that the system has failed.
     this.#notify({ type: 'fatal', error })
     this.#rejectUnsent(new UnavailableError(`the system has failed: ${error.message.split('\n')[0]}`))
     this.#rejectAll(new OutcomeUnknownError(error))
   }
 
-  /** What the thread was not asked yet is not stored, and will not be. */
+  /** Requests that were not sent to the thread are not stored, and will not be. */
   #rejectUnsent(error: Error): void {
     timers.clearImmediate(this.#flushing)
     this.#flushing = undefined
@@ -580,13 +582,13 @@ function resolveStored(
     return { id: id++, state: states[batch]!, created: true }
   }
   for (const { count, resolve } of calls) {
-    // Made by the same expression each time: V8 gives arrays that `map` has made another shape once it has compiled it.
+    // Built by the same expression each time: V8 gives arrays made by `map` another shape once it has compiled it.
     const jobs = count === 1 ? [nextJob()] : Array.from({ length: count }, nextJob)
     resolve({ outcome: 'stored', jobs } satisfies EnqueueResult as never)
   }
 }
 
-/** Those of the events that were refused; of two alike the first was taken, if any. */
+/** The events that were refused. Of two equal ones the first was accepted, if any. */
 function eventsOf(refused: readonly RefusedEvent[], events: readonly LeaseEvent[]): LeaseEvent[] {
   if (refused.length === 0) return []
   const nameOf = ({ event, id, leaseToken }: RefusedEvent) => `${event} ${id} ${leaseToken}`

@@ -9,7 +9,7 @@ import { sql as version7 } from './migrations/0007.ts'
 /** Marks the file as ours (`PRAGMA application_id`): "jobm". */
 export const applicationId = 0x6a6f626d
 
-/** Events of one job from one that is marked to the next. */
+/** Events of one job between two marks. */
 export const markEvery = 100
 export const isMark = `seq % ${markEvery} = 0`
 
@@ -19,13 +19,12 @@ export function isOfRun(run: string): string {
 }
 
 /**
- * The schema, version by version; `PRAGMA user_version` counts those applied. Each is the text that files out there were made by, and never
- * changes again: tests hold its hash. What the machine and the conditions above decide of the newest schema is held against it by a test,
- * which asks for the next version when they differ.
+ * The schema, version by version; `PRAGMA user_version` counts those applied. Each is the text that made existing files, and never changes
+ * again: tests check its hash. A test compares the newest schema with what the machine and the conditions above require, and asks for the
+ * next version when they differ.
  *
- * Nothing newer than SQLite 3.40 (Debian 12's shell must open the file), and RAISE takes literals only. A trigger on `id` does not see an
- * UPDATE that calls the column `rowid`, so each of its names stands there. Payloads stand in a table of
- * their own: a transition rewrites the job's row, and should not rewrite two kilobytes of payload with it (measured: drain 2.5 times as
- * fast at 2 kB, the same at 20 bytes).
+ * Nothing newer than SQLite 3.40 (Debian 12's shell must open the file), and RAISE accepts literals only. A trigger on `id` does not see an
+ * UPDATE that calls the column `rowid`, so it lists each of its names. Payloads have their own table: a transition rewrites the job's row,
+ * and should not rewrite two kilobytes of payload with it (measured: drain 2.5 times as fast at 2 kB, the same at 20 bytes).
  */
 export const migrations: readonly string[] = [version1, version2, version3, version4, version5, version6, version7]

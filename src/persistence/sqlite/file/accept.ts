@@ -48,7 +48,7 @@ export function assertKept(path: string): void {
   }
 }
 
-/** `.dump`, `.clone` and `.recover` of the sqlite3 shell lose what marks a file as ours. */
+/** `.dump`, `.clone` and `.recover` of the sqlite3 shell lose the marks of our files. */
 function describeForeign(db: Database.Database, path: string): string {
   const versions = migrations.map((_, index) => index + 1).reverse()
   const version = versions.find((version) => schemaDifferences(db, version).length === 0)
@@ -57,8 +57,8 @@ function describeForeign(db: Database.Database, path: string): string {
 }
 
 /**
- * Throws `DatabaseUnusableError` if a file of ours has not the CHECKs, indexes and triggers that this program's schema of its version has:
- * it was changed by hand, or by a build whose machine is another.
+ * Throws `DatabaseUnusableError` if a file lacks the CHECKs, indexes and triggers of its schema version in this program: it was changed
+ * manually, or by a build with a different machine.
  */
 export function assertSchema(path: string): void {
   const db = openKept(path, { readonly: true, timeout: 0 })

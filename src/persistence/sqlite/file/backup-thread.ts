@@ -8,7 +8,7 @@ export interface BackupData {
   readonly target: string
 }
 
-/** Between two words about how far it is, in ms. */
+/** Ms between two progress reports. */
 const progressMs = 100
 
 if (parentPort) {

@@ -15,7 +15,7 @@ import { makePrivate } from './private-files.ts'
 import { schemaDifferences } from './schema-differences.ts'
 import { assertWalWhole } from './wal.ts'
 
-/** Copied at once, between two looks at whether to go on: 4 MiB. */
+/** Pages that are copied between two checks of whether to continue: 4 MiB. */
 const stepPages = 1_000
 
 type OnCopied = (pages: number, ofPages: number) => void
@@ -32,7 +32,7 @@ export async function backUp(given: string, target: string, onCopied: OnCopied =
   assertKept(path)
   const partial = `${target}.partial-${process.pid}-${threadId}`
   rmSync(partial, { force: true })
-  // Whoever makes a file of that name in between, in a folder that others may write, would be handed the copy.
+  // In a folder where others may write, somebody could create a file of that name in between, and would get the copy.
   if (!makePrivate(partial)) throw new Error(`${partial} was created by another process; choose another target`)
   try {
     const instant = await copy(path, partial, onCopied)
@@ -46,7 +46,7 @@ export async function backUp(given: string, target: string, onCopied: OnCopied =
   }
 }
 
-/** A link fails where a rename would take the place of what has come meanwhile; some file systems have no links. */
+/** A link fails if the name exists, while a rename would replace the file; some file systems have no links. */
 function nameIt(partial: string, target: string): void {
   try {
     linkSync(partial, target)
@@ -57,7 +57,7 @@ function nameIt(partial: string, target: string): void {
   }
 }
 
-/** Throws if a file must not be made there. */
+/** Throws if the file must not be created. */
 function assertFree(target: string): void {
   if (existsSync(target)) throw new Error(`${target} already exists; a backup never replaces a file`)
   const beside = fileSuffixes.map((suffix) => (target.endsWith(suffix) ? target.slice(0, -suffix.length) : null))
@@ -66,7 +66,7 @@ function assertFree(target: string): void {
   if (!existsSync(dirname(resolve(target)))) throw new Error(`there is no folder ${dirname(resolve(target))}`)
 }
 
-/** In one read transaction, so that no write makes it start over. Returns how far the database was at that instant. */
+/** Copies in one read transaction, so that no write makes it start over. Returns how far the database was at that instant. */
 async function copy(path: string, partial: string, onCopied: OnCopied): Promise<ReturnType<typeof progressOf>> {
   const db = openForReading(path)
   try {
@@ -85,7 +85,7 @@ async function copy(path: string, partial: string, onCopied: OnCopied): Promise<
   }
 }
 
-/** Marks the copy as one, so that a start on it gives out no id again, and checks it. */
+/** Marks the file as a copy, so that a start on it gives out no id again, and checks it. */
 function finish(partial: string, instant: ReturnType<typeof progressOf>): BackupReport {
   const db = openKept(partial)
   try {

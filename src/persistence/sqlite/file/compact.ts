@@ -15,9 +15,9 @@ interface CompactReport {
 
 /**
  * Rewrites the whole database, which frees the space of removed data and leaves none of it in the file. It goes through the log: if the
- * process ends at any moment, the next start finds the old file or the new one. Ids, epochs and the mark stay. It takes the lock of the
- * server: throws `DatabaseLockedError` if a server runs, and `DatabaseUnusableError` if another process has the file open or the disk has
- * too little space (up to twice the size of the file). `onBegin` gets the size before it starts.
+ * process ends at any moment, the next start finds the old file or the new one. Ids, epochs and the mark do not change. It takes the
+ * server's lock: throws `DatabaseLockedError` if a server runs, and `DatabaseUnusableError` if another process has the file open or the
+ * disk has too little space (up to twice the size of the file). `onBegin` gets the size before it starts.
  */
 export function compact(
   database: string,
@@ -37,7 +37,7 @@ export function compact(
         const bytesBefore = statSync(path).size
         onBegin(bytesBefore)
         db.pragma('journal_mode = WAL')
-        // The copy on its way there is as large as the file: not in memory.
+        // The temporary copy is as large as the file, so it must not be in memory.
         db.pragma('temp_store = FILE')
         db.exec('VACUUM')
         leaveLog(db)

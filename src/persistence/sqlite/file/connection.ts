@@ -14,22 +14,22 @@ import { findGap, lookAt, prepareIfNew } from './wholeness.ts'
 
 /** Pages of WAL after which a commit moves them into the database: 8 MiB, so that few commits pay for it; more took longer to flush. */
 const checkpointPages = 2_000
-/** What the log keeps of its length when it is begun anew: twice what it needs, unless a long reader keeps it from that. */
+/** How much of its length the log keeps when it starts over: twice what it needs, unless a long reader delays that. */
 const logKeptBytes = 16_777_216
 const pageCacheKib = 16_000
 /** `PRAGMA synchronous`: a commit is flushed to the disk before it returns. */
 const synchronousFull = 2
 
-/** In words, what an acknowledged write survives under the settings of `openForWriting`. */
+/** What an acknowledged write survives under the settings of `openForWriting`, in words. */
 export const durability = 'an acknowledged job survives a power cut (WAL, synchronous=FULL)'
 
-/** What an opening is told besides. */
+/** Options of an opening. */
 interface OpenOptions {
   /** See `LostJobsError`. */
   readonly acceptLoss?: string | undefined
-  /** What is removed is overwritten with zeros. */
+  /** Overwrites removed data with zeros. */
   readonly secureDelete?: boolean | undefined
-  /** The server that opens it, which its `meta` shall name; none for a producer. */
+  /** The server that opens the file, to be named in its `meta`; undefined for a producer. */
   readonly owner?: Owner | undefined
   /** Why a new epoch has begun, in words for the log. */
   readonly onEpoch?: (why: string) => void
@@ -38,7 +38,7 @@ interface OpenOptions {
 /**
  * Opens the file for the only connection that writes, and migrates it to the newest schema; creates it, with its folder, if it is missing.
  * `random` gives the id of a new file or epoch. Throws `DatabaseUnusableError` if the file is newer than this program, is not ours, lacks
- * the schema of its version, is damaged, has less than was acknowledged or may not be written; such a file is left untouched. SQLITE_BUSY
+ * the schema of its version, is damaged, has less than was acknowledged or may not be written; such a file is not changed. SQLITE_BUSY
  * passes through: try again.
  */
 export function openForWriting(
@@ -63,16 +63,16 @@ export function openForWriting(
         db = openKept(path, { timeout: 0 })
       }
       if (gap) {
-        // What another process has open cannot have gone back: it is busy then, and looked at again.
+        // A file that another process has open cannot have gone back. It is busy then, and is checked again.
         leaveLog(db)
         beginEpoch(db, random(), gap.mark, now)
       }
       db.pragma('journal_mode = WAL')
-      // Set, not assumed: better-sqlite3 falls to NORMAL in WAL, and NORMAL loses acknowledged jobs in a power cut.
+      // Set explicitly: better-sqlite3 uses NORMAL in WAL mode, and NORMAL loses acknowledged jobs in a power cut.
       db.pragma('synchronous = FULL')
       db.pragma('temp_store = MEMORY')
       db.pragma('trusted_schema = OFF')
-      // Set, not assumed: some builds of SQLite have another default.
+      // Set explicitly: some builds of SQLite have another default.
       db.pragma(`secure_delete = ${secureDelete ? 'ON' : 'OFF'}`)
       db.pragma(`cache_size = -${pageCacheKib}`)
       db.pragma(`wal_autocheckpoint = ${checkpointPages}`)
@@ -90,7 +90,7 @@ export function openForWriting(
   })
 }
 
-/** Makes the file if it is missing, with its folder: empty, to be opened on whichever thread. Throws as `openForWriting` does. */
+/** Creates the file if it is missing, with its folder: empty, to be opened on any thread. Throws as `openForWriting` does. */
 export function makeFile(path: string): void {
   explaining(path, () => prepare(path, lookAt(path)))
 }
@@ -101,8 +101,8 @@ function prepare(path: string, found: ReturnType<typeof lookAt>): void {
 }
 
 /**
- * Moves all of the log into the database and takes the file out of WAL mode, which says in the file itself that it is whole. SQLITE_BUSY
- * if any other connection has it open.
+ * Moves the whole log into the database and takes the file out of WAL mode, which marks the file as complete. SQLITE_BUSY if any other
+ * connection has it open.
  */
 export function leaveLog(db: Database.Database): void {
   db.pragma('journal_mode = DELETE')
@@ -117,9 +117,9 @@ export function openForReading(path: string): Database.Database {
 }
 
 /**
- * Removes what an ANALYZE from a `sqlite3` prompt left, and tells whether there was any: a connection keeps what it has read of it. Without
- * statistics SQLite plans for large tables; with those of a quiet moment it scans all jobs in each claim (measured: 0.5 ms became 18 ms at
- * 200,000 jobs).
+ * Removes what an ANALYZE from a `sqlite3` prompt left, and returns whether there was any: a connection keeps the statistics that it has
+ * read. Without statistics SQLite plans for large tables; with those of a quiet moment it scans all jobs in each claim (measured: 0.5 ms
+ * became 18 ms at 200,000 jobs).
  */
 function forgetStatistics(db: Database.Database): boolean {
   const find = db.prepare(`SELECT name FROM sqlite_schema WHERE name = 'sqlite_stat1' OR name = 'sqlite_stat4'`).pluck()
@@ -128,12 +128,12 @@ function forgetStatistics(db: Database.Database): boolean {
   return tables.length > 0
 }
 
-/** One transaction for all that is missing: after a crash the file is at the old version or the new one. */
+/** One transaction for all missing versions: after a crash the file has the old version or the new one. */
 function migrate(db: Database.Database, random: () => string, now: number): void {
   const version = () => db.pragma('user_version', { simple: true }) as number
   if (version() === migrations.length) return
   db.transaction(() => {
-    // Asked again under the lock: another process may have been faster.
+    // Read again under the lock, because another process may have been faster.
     for (const sql of migrations.slice(version())) db.exec(sql)
     db.pragma(`application_id = ${applicationId}`)
     db.pragma(`user_version = ${migrations.length}`)
@@ -158,7 +158,10 @@ function assertWhole(
   }
 }
 
-/** Tells the file from those of earlier versions, which have no mark: in the file itself, wherever it is copied without its log. */
+/**
+ * Distinguishes the file from those of earlier versions, which have no mark. This is in the file itself, so it is there wherever the file
+ * is copied without its log.
+ */
 function noteMarked(db: Database.Database): void {
   const { changes } = db.prepare(`INSERT OR IGNORE INTO meta (name, value) VALUES ('marked', 1)`).run()
   if (changes > 0) db.pragma('wal_checkpoint(PASSIVE)')
@@ -169,7 +172,7 @@ function noteOwner(db: Database.Database, owner: Owner): void {
   db.prepare(sql).run(JSON.stringify(owner))
 }
 
-/** Reads back after a write what better-sqlite3 and SQLite made of the settings. */
+/** Reads the settings back after a write, to see what better-sqlite3 and SQLite made of them. */
 function assertDurable(db: Database.Database): void {
   db.prepare(`INSERT INTO meta (name, value) VALUES ('opened', 1) ON CONFLICT DO UPDATE SET value = value + 1`).run()
   const mode = db.pragma('journal_mode', { simple: true })

@@ -2,19 +2,19 @@ import type Database from 'better-sqlite3'
 import type { Progress } from './mark.ts'
 
 /**
- * The time of a database between two losses. If a file has gone back, by a restored backup or an accepted loss, callers still have the ids
- * that it gave out later. So a new epoch has its own id, and gives out higher ids.
+ * A period in the life of a database between two losses. If a file has gone back, through a restored backup or an accepted loss, callers
+ * still have the ids that it gave out later. So a new epoch has its own id, and gives out higher ids.
  */
 export interface Epoch {
   readonly id: string
-  /** Jobs and transitions from these ids on are its own. */
+  /** Jobs and transitions with these ids or higher belong to it. */
   readonly firstJob: number
   readonly firstTransition: number
 }
 
-/** What a new epoch leaves free above the highest id that is known, at least, and what it begins at a multiple of: it shows in every id. */
+/** How far above the highest known id a new epoch begins, at least, and the multiple at which it begins, so that every id shows it. */
 const leap = 1_000_000
-/** More than can be given out in a millisecond: if nothing says how far a lost time went. */
+/** More than a database can give out in a millisecond, for when nothing says how far the lost period went. */
 const idsPerMs = 1_000
 const farthestMs = 315_576_000_000
 
@@ -27,10 +27,10 @@ export function readEpochs(db: Database.Database): readonly Epoch[] {
   return [{ id, firstJob: 0, firstTransition: 0 }, ...(JSON.parse(read('epochs') ?? '[]') as Epoch[])]
 }
 
-/** The schema version that has `event_runs`; before it each event had a row. */
+/** The first schema version with `event_runs`; before it each event had a row. */
 const countedFrom = 4
 
-/** How far the database, of any schema version, has come by its own rows, and when it came there. */
+/** How far the database, of any schema version, has come according to its own rows, and when. */
 export function progressOf(db: Database.Database): Progress & { readonly at: number } {
   const isCounted = (db.pragma('user_version', { simple: true }) as number) >= countedFrom
   const newest = isCounted ? 'id + length - 1 AS id, at FROM event_runs' : 'id, at FROM job_events'
@@ -49,8 +49,8 @@ export function progressOf(db: Database.Database): Progress & { readonly at: num
 }
 
 /**
- * Begins an epoch, in one transaction. `mark`: how far the lost time went, if that is known; else it is taken to have gone on from the
- * newest transition until `now`, faster than any database can.
+ * Begins an epoch, in one transaction. `mark`: how far the lost period went, if that is known; otherwise it is assumed to have continued
+ * from the newest transition until `now`, faster than any database can.
  */
 export function beginEpoch(db: Database.Database, id: string, mark: Progress | null, now: number): void {
   db.transaction(() => {

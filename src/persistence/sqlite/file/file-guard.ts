@@ -5,14 +5,20 @@ import { type FileId, HeldLock, openDescriptors } from './held-locks.ts'
 
 type Descriptors = ReturnType<typeof openDescriptors>
 
-/** For how long a folder's time must have stood still before it proves that no entry changed: the clock behind it ticks every 10 ms at most. */
+/**
+ * How long a folder's modification time must not have changed before it proves that no entry changed: the clock behind it ticks at least
+ * every 10 ms.
+ */
 const settledMs = 50
 /**
- * At most so long between looks at the names while commits follow one another, in ms. Beyond it there is a look before a commit too, which
- * may hide that a file was cut.
+ * The longest time between checks of the names while commits follow one another, in ms. After a longer pause there is also a check before a
+ * commit, because the commit may hide that a file was cut.
  */
 const restMs = 1
-/** At most so long between looks at everything, each file by its name, its size, the server's lock, and the next tick of whoever looks. */
+/**
+ * The longest time between checks of everything: each file by name and size, and the lock of the server. The check happens at the next
+ * tick.
+ */
 const thoroughMs = 50
 // https://sqlite.org/fileformat2.html
 const databaseHeaderSize = 32
@@ -20,29 +26,30 @@ const pageSizeAt = 16
 const pageCountAt = 28
 const logHeaderSize = 32
 const frameHeaderSize = 24
-/** Of the log's index, in `-shm`: the size of a page, and the frames of the log that count. */
+/** The `-shm` index: its header, the size of a page, and the number of valid frames of the log. */
 const indexHeaderSize = 48
 const indexPageSizeAt = 14
 const indexFramesAt = 16
 
-/** One of the files that an open database consists of. */
+/** One of the files of an open database. */
 interface Watched extends FileId {
   readonly path: string
-  /** Some descriptor of SQLite's, to be asked and never closed; null if /proc shows none. */
+  /** One of SQLite's descriptors, to be read from and never closed; null if /proc shows none. */
   fd: number | null
   readonly lock: HeldLock | null
   size: number
 }
 
 /**
- * Watches the files of an open database: database, log (`-wal`), the log's index (`-shm`) and, for a server, `-lock`. SQLite itself goes on
- * writing into a file that was removed, replaced or cut, and calls it a success; and it does not know that this process has lost its locks.
+ * Watches the files of an open database: database, log (`-wal`), the log's index (`-shm`) and, for a server, `-lock`. SQLite itself
+ * continues to write into a file that was removed, replaced or cut, and reports success; and it does not notice that this process has lost
+ * its locks.
  *
- * Why a check after a commit suffices: another program removes the log only under SQLite's exclusive lock, which it cannot have had while
- * this process held its shared one, and a lock that is held after the commit was held all the time. People remove files without a lock, at any
- * moment: that is seen within `restMs`, and what the log holds can still be moved into the database then.
+ * Why a check after a commit is enough: another program removes the log only under SQLite's exclusive lock, which it cannot have had while
+ * this process held its shared one, and a lock that is held after the commit was held all the time. People may remove files without a lock,
+ * at any moment: that is noticed within `restMs`, and the contents of the log can still be moved into the database then.
  *
- * Only `stat`, and reads through descriptors that are SQLite's: to open and close one of the files would drop the locks on it (POSIX).
+ * Uses only `stat`, and reads through SQLite's own descriptors: opening and closing one of the files would drop the locks on it (POSIX).
  */
 export class FileGuard {
   /** An open descriptor. */
@@ -53,12 +60,12 @@ export class FileGuard {
   readonly #watched: readonly Watched[]
   #folderMs = -1
   #folderSince = 0
-  /** When a commit was checked last, the names were looked at, and everything was. */
+  /** When a commit was last checked, when the names were, and when everything was. */
   #checkedAt = 0
   #namesAt = 0
   #thoroughAt = 0
 
-  /** To be made when the database is open and its log is there. `lock`: a server's, as it was when it was taken. */
+  /** Create it when the database is open and its log exists. `lock`: that of a server, as it was when it was taken. */
   constructor(path: string, lock: FileId | null) {
     this.#folder = openFolder(dirname(path))
     const descriptors = openDescriptors()
@@ -69,14 +76,14 @@ export class FileGuard {
     if (lock) this.#watched = [...this.#watched, watch(`${path}-lock`, descriptors, HeldLock.onDatabase, lock)]
   }
 
-  /** Whether a lock that this process loses would be seen. */
+  /** Whether the loss of a lock would be noticed. */
   get seesLocks(): boolean {
     return this.#watched.some(({ lock }) => lock !== null)
   }
 
   /**
    * Call it after each commit, before any caller is answered. Checks that the lock which keeps others from removing the log is still held
-   * and, unless checked within `restMs`, that no name in the folder came or went. Throws `DatabaseLostError`.
+   * and, unless checked within `restMs`, that no name in the folder appeared or disappeared. Throws `DatabaseLostError`.
    */
   checkCommit(): void {
     const now = performance.now()
@@ -88,7 +95,7 @@ export class FileGuard {
     if (!this.look()) assertHeld(this.#database)
   }
 
-  /** Call it when `restMs` are over: checks the names, and everything if that is due. Returns whether it was. */
+  /** Call it when `restMs` have passed: checks the names, and everything if that is due. Returns whether it was. */
   look(): boolean {
     const now = performance.now()
     this.#namesAt = now
@@ -97,17 +104,17 @@ export class FileGuard {
     return isDue
   }
 
-  /** In how many ms the names are to be looked at again if no commit does it: there was one since. */
+  /** In how many ms the names must be checked again if no commit does it, because there was one since. */
   get restMs(): number {
     return this.#checkedAt > this.#namesAt ? restMs : Number.POSITIVE_INFINITY
   }
 
-  /** To be called before a commit: a log that was cut is as long as before once it was written again. */
+  /** Call it before a commit: a log that was cut is as long as before once it was written again. */
   checkBefore(): void {
     if (performance.now() - this.#checkedAt > restMs) this.check()
   }
 
-  /** Looks at everything; to be called now and then. Throws `DatabaseLostError`. */
+  /** Checks everything; call it regularly. Throws `DatabaseLostError`. */
   check(): void {
     this.#thoroughAt = performance.now()
     this.#namesAt = this.#thoroughAt
@@ -118,13 +125,13 @@ export class FileGuard {
     for (const file of this.#watched) assertHeld(file)
   }
 
-  /** The length of the log, when it was looked at last. */
+  /** The length of the log at the last check. */
   get logBytes(): number {
     return this.#log.size
   }
 
   /**
-   * Whether all that was committed can be moved from a log whose name is gone into the database: that one is in its place, and nobody else
+   * Whether everything committed can be moved from a log without a name into the database: the database is in its place, and nobody else
    * can have opened it since.
    */
   get canSaveLog(): boolean {
@@ -132,14 +139,17 @@ export class FileGuard {
       (this.#database.lock?.isHeld() ?? false) &&
       (this.#index.lock?.isHeld() ?? false) &&
       isSame(this.#database) &&
-      // Another that is empty was made by a look at the file.
+      // Somebody who only read the file created another, empty log.
       !isSame(this.#log) &&
       (statSync(this.#log.path, { throwIfNoEntry: false })?.size ?? 0) === 0 &&
       (isSame(this.#index) || !statSync(this.#index.path, { throwIfNoEntry: false }))
     )
   }
 
-  /** Its time tells whether a name in it came or went, once it has stood still for longer than the clock behind it takes to tick. */
+  /**
+   * The folder's time shows whether a name in it appeared or disappeared, once it has not changed for longer than the clock behind it takes
+   * to tick.
+   */
   #isFolderSettled(now: number): boolean {
     const { ctimeMs } = fstatSync(this.#folder)
     if (ctimeMs === this.#folderMs) return now - this.#folderSince > settledMs
@@ -154,7 +164,7 @@ export class FileGuard {
     this.#checkSize(this.#index, () => Number.POSITIVE_INFINITY)
   }
 
-  /** A file that is shorter than it was must have at least the size that its own header asks for. */
+  /** A file that became shorter must have at least the size in its own header. */
   #checkSize(file: Watched, wanted: () => number): void {
     const size = sizeOf(file)
     if (size === null) return
@@ -162,7 +172,7 @@ export class FileGuard {
     file.size = size
   }
 
-  /** It shrinks when someone has run VACUUM. */
+  /** The database shrinks when someone runs VACUUM. */
   #pagesSize(): number {
     const header = readHeader(this.#database.fd!, databaseHeaderSize)
     if (header === null) return Number.POSITIVE_INFINITY
@@ -170,7 +180,7 @@ export class FileGuard {
     return (pageSize === 1 ? 65_536 : pageSize) * header.getUint32(pageCountAt)
   }
 
-  /** It shrinks if all that is in it was moved into the database: then the index counts no frame. */
+  /** The log shrinks if everything in it was moved into the database: then the index counts no frame. */
   #framesSize(): number {
     const header = this.#index.fd === null ? null : readHeader(this.#index.fd, indexHeaderSize)
     if (header === null) return Number.POSITIVE_INFINITY
@@ -180,7 +190,7 @@ export class FileGuard {
   }
 }
 
-/** The index is written as the machine has it. */
+/** The index uses the machine's byte order. */
 const littleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
 
 function watch(
@@ -199,21 +209,21 @@ function descriptorOf({ dev, ino }: FileId, descriptors: Descriptors): number | 
   return descriptors.find((each) => each.dev === dev && each.ino === ino)?.fd ?? null
 }
 
-/** The descriptor may be another connection's of this process, and closed since: then another is looked for. */
+/** The descriptor may belong to another connection of this process, and be closed since: then another one is found. */
 function sizeOf(file: Watched): number | null {
   for (let tries = 0; file.fd !== null && tries < 2; tries++) {
     try {
       const { dev, ino, size } = fstatSync(file.fd)
       if (ino === Number(file.ino) && dev === Number(file.dev)) return size
     } catch {
-      // It is closed.
+      // The descriptor is closed.
     }
     file.fd = descriptorOf(file, openDescriptors())
   }
   return null
 }
 
-/** Kept open, one for each folder: it is closed with the thread. */
+/** One per folder, kept open until the thread ends. */
 const folders = new Map<string, number>()
 
 function openFolder(path: string): number {

@@ -13,13 +13,16 @@ const unreliable = new Map([
   [0x65735546, 'FUSE'],
 ])
 
-/** The kind of network or foreign file system that `path` lies on, null if it is a local one. */
+/** The kind of network or foreign file system of `path`; null if it is a local one. */
 export function unsafeFileSystem(path: string): string | null {
-  // The numbers are unsigned 32 bits, and come signed on some systems.
+  // The numbers are unsigned with 32 bits, and signed on some systems.
   return unreliable.get(statfsSync(dirname(path)).type >>> 0) ?? null
 }
 
-/** Only by `stat`: to open and close the file would drop SQLite's locks on it (POSIX). What is not there has no bytes, what cannot be looked at NaN. */
+/**
+ * Uses only `stat`: opening and closing the file would drop SQLite's locks on it (POSIX). A missing file has 0 bytes, one that cannot be
+ * read NaN.
+ */
 export async function fileSizes(path: string): Promise<FileSizes> {
   const sizeOf = (file: string) =>
     stat(file).then(

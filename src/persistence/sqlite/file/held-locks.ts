@@ -1,25 +1,25 @@
 import { fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
 
 // https://sqlite.org/src/file/src/os_unix.c and wal.c: the bytes of each file that SQLite locks.
-/** Of the database: what every connection shares for as long as it is open. */
+/** In the database: the byte that every connection locks (shared) for as long as it is open. */
 const sharedByte = 0x40000002
-/** Of `-shm`: held by each process that has it open. */
+/** In `-shm`: the byte that each process locks that has it open. */
 const openByte = 128
 
 const textMax = 8_192
 
-/** A file as the kernel numbers it. */
+/** A file's numbers in the kernel. */
 export interface FileId {
   readonly dev: bigint
   readonly ino: bigint
 }
 
-/** A descriptor of this process, opened by whomever: SQLite's are not to be closed, but may be asked. */
+/** A descriptor of this process, whoever opened it. SQLite's must not be closed, but may be read. */
 interface Descriptor extends FileId {
   readonly fd: number
 }
 
-/** What this process has open, on Linux; nothing if /proc does not show it. */
+/** The open descriptors of this process, on Linux; none if /proc does not show them. */
 export function openDescriptors(): readonly Descriptor[] {
   let names: string[]
   try {
@@ -40,13 +40,13 @@ export function openDescriptors(): readonly Descriptor[] {
 
 /**
  * Watches a POSIX lock of this process. When the process closes any descriptor of a file, whichever code opened it, the kernel silently
- * drops all locks of the process on that file. /proc/self/fdinfo shows a lock beside the descriptor through which it was taken.
+ * drops all locks of the process on that file. /proc/self/fdinfo shows a lock with the descriptor through which it was taken.
  */
 export class HeldLock {
   readonly #fdinfo: number
   readonly #byte: number
   readonly #text = Buffer.alloc(textMax)
-  /** What showed the lock last: mostly it reads the same again. */
+  /** The last text that showed the lock: usually it is the same again. */
   #seen = Buffer.alloc(0)
 
   private constructor(fdinfo: number, byte: number) {
@@ -54,30 +54,30 @@ export class HeldLock {
     this.#byte = byte
   }
 
-  /** What every connection shares of a database for as long as it is open; as `find`. */
+  /** The lock that every connection holds on a database for as long as it is open; as `find`. */
   static onDatabase(descriptors: readonly Descriptor[], file: FileId): HeldLock | null {
     return HeldLock.#find(descriptors, file, sharedByte)
   }
 
-  /** What each process that has a `-shm` open holds of it; as `find`. */
+  /** The lock that each process holds that has a `-shm` open; as `find`. */
   static onIndex(descriptors: readonly Descriptor[], file: FileId): HeldLock | null {
     return HeldLock.#find(descriptors, file, openByte)
   }
 
-  /** The lock on that byte of a file, with the descriptor that shows it; null if none of those given does. */
+  /** The lock on that byte of a file, with the descriptor that shows it; null if none of the given ones does. */
   static #find(descriptors: readonly Descriptor[], { dev, ino }: FileId, byte: number): HeldLock | null {
     for (const { fd } of descriptors.filter((each) => each.dev === dev && each.ino === ino)) {
       try {
         const lock = new HeldLock(fdinfoOf(fd), byte)
         if (lock.isHeld()) return lock
       } catch {
-        // No such file on this kernel.
+        // This kernel has no such file.
       }
     }
     return null
   }
 
-  /** Whether it has been held all the time: SQLite takes it once, so a lock that was dropped does not come back. */
+  /** Whether the lock has been held all the time: SQLite takes it once, so a dropped lock does not come back. */
   isHeld(): boolean {
     const length = this.#read()
     if (length > 0 && this.#text.compare(this.#seen, 0, this.#seen.length, 0, length) === 0) return true
@@ -97,12 +97,12 @@ export class HeldLock {
 }
 
 /**
- * The processes that have a POSIX lock on a file, as far as /proc/locks tells: none outside Linux, none of another container, and none on a
- * file system whose device it numbers otherwise than `stat` does.
+ * The processes that have a POSIX lock on a file, as far as /proc/locks shows: none outside Linux, none in another container, and none on a
+ * file system whose device number there differs from that of `stat`.
  */
 export function lockHoldersOf({ dev, ino }: FileId): number[] {
   const hex = (number: bigint) => number.toString(16).padStart(2, '0')
-  // As makedev(3) puts them together.
+  // As makedev(3) combines them.
   const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn)
   const minor = (dev & 0xffn) | ((dev >> 12n) & ~0xffn)
   const lock = new RegExp(`^\\d+: POSIX +\\S+ +\\S+ +(\\d+) +${hex(major)}:${hex(minor)}:${ino} `, 'gm')
@@ -117,7 +117,7 @@ function locksOfAll(): string {
   }
 }
 
-/** Kept open, for a read of it costs a third of an open; what it says is of whatever has that number by then. */
+/** Kept open, because reading costs a third of opening. What it says is about whatever has that number by then. */
 const fdinfos = new Map<number, number>()
 
 function fdinfoOf(fd: number): number {
@@ -126,7 +126,7 @@ function fdinfoOf(fd: number): number {
   return open
 }
 
-/** Locks of neighbouring bytes are shown as one. */
+/** Locks on neighbouring bytes are shown as one. */
 function covers(fdinfo: string, byte: number): boolean {
   for (const [, first, last] of fdinfo.matchAll(/^lock:.* POSIX .* (\d+) (\d+|EOF)$/gm))
     if (Number(first) <= byte && (last === 'EOF' || byte <= Number(last))) return true

@@ -2,16 +2,16 @@ import { createRequire } from 'node:module'
 import Database from 'better-sqlite3'
 import { DatabaseUnusableError } from '../../../errors.ts'
 
-/** Everything of better-sqlite3's that has a native half, for as long as the thread lives. */
+/** Every better-sqlite3 object with a native half, for as long as the thread lives. */
 const kept: object[] = []
 
 const everyTransaction = new Set(['BEGIN IMMEDIATE', 'COMMIT'])
 
 /**
- * Opens a connection that is never collected, nor any statement of it. Since Node 24.19 the native half of such an object takes its
- * clean-up hook back when it is collected, and the process aborts if that happens in a collection that no JavaScript began;
- * better-sqlite3 mends it in 13, which needs Node 22. So statements are prepared once and kept, and `iterate`, which makes such an object
- * each time, is not used. Throws `DatabaseUnusableError` with what to do where better-sqlite3 has no binary for this Node.
+ * Opens a connection that is never collected, nor is any statement of it. Since Node 24.19 the native half of such an object removes its
+ * clean-up hook when it is collected, and the process aborts if that happens in a collection that no JavaScript started; better-sqlite3
+ * corrects this in 13, which needs Node 22. So statements are prepared once and kept, and `iterate`, which creates such an object each
+ * time, is not used. Throws `DatabaseUnusableError` with what to do if better-sqlite3 has no binary for this Node.
  */
 export function openKept(path: string, options: Database.Options = {}): Database.Database {
   const db = open(path, options)
@@ -21,13 +21,13 @@ export function openKept(path: string, options: Database.Options = {}): Database
     kept.push(statement)
     return statement
   }) as typeof db.prepare
-  // As better-sqlite3's own, which makes a statement each time and forgets it.
+  // Like better-sqlite3's own, which creates a statement each time and forgets it.
   db.pragma = (source, { simple = false } = {}) => {
     const statement = db.prepare(`PRAGMA ${source}`)
     const rows = statement.reader ? statement.pluck(simple).all() : [statement.run()]
     return simple ? rows[0] : rows
   }
-  // The same for what comes with each transaction, which its own would compile each time.
+  // The same for the statements of each transaction, which its own would compile each time.
   const exec = db.exec.bind(db)
   const compiled = new Map<string, Database.Statement>()
   db.exec = (source: string) => {
@@ -41,7 +41,7 @@ export function openKept(path: string, options: Database.Options = {}): Database
   return db
 }
 
-/** better-sqlite3 13 brings its binaries along, and crashes the process in a Node older than this. */
+/** better-sqlite3 13 includes its binaries, and crashes the process in a Node older than this. */
 const nodeOfBinaries = 22
 
 function open(path: string, options: Database.Options): Database.Database {
@@ -67,7 +67,7 @@ function unfit(why: string, cause?: unknown): DatabaseUnusableError {
   return new DatabaseUnusableError(`better-sqlite3 ${driverVersion()} under ${here} ${why}`, { cause })
 }
 
-/** As `require` and the package `bindings` say it. */
+/** The messages of `require` and of the package `bindings`. */
 function isMissing(error: unknown): boolean {
   const { code, message } = error as NodeJS.ErrnoException
   return (

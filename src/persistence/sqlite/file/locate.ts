@@ -27,14 +27,17 @@ export function locateDatabase(path: string): string {
   return real
 }
 
-/** Makes a folder and those above it, for their owner alone. Level by level: Node 20's recursive mkdir spins for ever if a level cannot be made (/proc). */
+/**
+ * Creates a folder and those above it, for their owner alone. Level by level, because Node 20's recursive mkdir loops forever if a level
+ * cannot be created (/proc).
+ */
 export function makeFolder(path: string): void {
   if (existsSync(path)) return
   makeFolder(dirname(path))
   mkdirSync(path, { mode: 0o700 })
 }
 
-/** A file that is to be made. */
+/** The real path of a file that is to be created. */
 function inRealFolder(path: string): string {
   const folder = dirname(path)
   try {
@@ -64,7 +67,7 @@ function lookFor(path: string): Stats | undefined {
   }
 }
 
-/** Throws `DatabaseUnusableError` if the path leads to something else than a file. */
+/** Throws `DatabaseUnusableError` if the path leads to something other than a file. */
 export function assertFile(path: string): void {
   const found = statSync(path)
   if (found.isFile()) return
@@ -105,13 +108,13 @@ function assertNotMounted(path: string): void {
   }
 }
 
-/** A guess, for where no mounts are listed: on overlayfs a file may have another device than its folder. */
+/** A guess, for systems that list no mounts: on overlayfs a file may have another device than its folder. */
 function isOnOtherDevice(file: string): boolean {
   const found = statSync(file, { throwIfNoEntry: false })
   return found !== undefined && found.dev !== statSync(dirname(file)).dev
 }
 
-/** Of this process, on Linux; null if none can be read. */
+/** The mount points of this process, on Linux; null if they cannot be read. */
 function mountPoints(): ReadonlySet<string> | null {
   try {
     const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
@@ -121,7 +124,7 @@ function mountPoints(): ReadonlySet<string> | null {
   }
 }
 
-/** Spaces and the like stand there as `\040`. */
+/** Spaces and the like are written as `\040` there. */
 function unescaped(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
 }

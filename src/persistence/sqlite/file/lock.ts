@@ -17,20 +17,20 @@ export type { Owner }
 
 /** Held until it is released or the process ends, however it ends. */
 export interface ServerLock {
-  /** Of the file that is locked. */
+  /** The locked file. */
   readonly fileId: FileId
   release(): void
 }
 
-/** An unreachable `Database` is closed by the garbage collector, and its lock goes without a word. */
+/** An unreachable `Database` is closed by the garbage collector, and its lock silently ends. */
 const held = new Set<Database.Database>()
 
 /**
- * Proves that no other live server runs on the file: an exclusive SQLite transaction on a small file beside it, which the operating
- * system drops with the process. Throws `DatabaseLockedError` naming the holder.
+ * Proves that no other live server runs on the file: an exclusive SQLite transaction on a small file beside it, which the operating system
+ * drops with the process. Throws `DatabaseLockedError` naming the holder.
  *
- * To be called on the main thread, before anything else: the lock falls with the thread that took it, and with any other open and close
- * of the lock's file by this process (POSIX), so nothing may read it.
+ * Call it on the main thread, before anything else: the lock ends with the thread that took it, and when this process opens and closes the
+ * lock's file in any other way (POSIX), so nothing may read it.
  */
 export function lockForServer(path: string): ServerLock {
   const db = openLockFile(path)
@@ -53,7 +53,7 @@ export function lockForServer(path: string): ServerLock {
   }
 }
 
-/** This process, as `meta` shall name it. */
+/** This process, as `meta` names it. */
 export function thisProcess(startedAt: number): Owner {
   return { pid: process.pid, host: hostname(), startedAt: new Date(startedAt).toISOString() }
 }
@@ -61,10 +61,10 @@ export function thisProcess(startedAt: number): Owner {
 function openLockFile(path: string): Database.Database {
   try {
     makeFolder(dirname(path))
-    // Before the lock's file, which alone stands for a database that is gone.
+    // Before creating the lock's file, which alone would suggest that a database existed.
     prepareIfNew(path, lookAt(path))
     const file = `${path}-lock`
-    // SQLite would open it for reading, and make of BEGIN EXCLUSIVE a lock that others share.
+    // SQLite would open a read-only file for reading, and turn BEGIN EXCLUSIVE into a shared lock.
     if (!makePrivate(file, path)) assertWritable(file)
     return openKept(file, { timeout: 0 })
   } catch (error) {
@@ -83,8 +83,8 @@ function lockFault(path: string, error: unknown): Error {
 }
 
 /**
- * Who has the lock: the server whose name the database has, unless that has ended. Then it is a program that has `-lock` open, which may be
- * another user's, or a server that has not written its name yet.
+ * Who has the lock: the server named in the database, unless it has ended. Otherwise it is a program that has `-lock` open, maybe of
+ * another user, or a server that has not written its name yet.
  */
 function readHolder(path: string): DatabaseHolder | null {
   const owner = readOwner(path)

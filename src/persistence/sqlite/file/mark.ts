@@ -17,16 +17,16 @@ import { crc32 } from 'node:zlib'
 import { DatabaseUnusableError } from '../../../errors.ts'
 import { assertWritable, isOutOfSpace, openNew } from './private-files.ts'
 
-/** How far a database had come. */
+/** How far a database has come. */
 export interface Progress {
   /** The id of its newest epoch: see `epochs.ts`. */
   readonly epoch: string
-  /** The highest ids given out; 0: none. */
+  /** The highest ids given out; 0 if none were. */
   readonly transitions: number
   readonly jobs: number
 }
 
-/** Digits of a number, which are as many as a safe integer can have. */
+/** Digits of a number: as many as a safe integer can have. */
 const digits = 16
 const idMax = 64
 const transitionsAt = 'jobmachine mark 1\nepoch '.length + idMax + '\ntransitions '.length
@@ -35,12 +35,12 @@ const checkAt = jobsAt + digits + 1
 const markBytes = checkAt + 'check 01234567\n'.length
 const pattern = /^jobmachine mark 1\nepoch (.*?) *\ntransitions (\d{16})\njobs (\d{16})\ncheck ([0-9a-f]{8})\n$/
 
-/** What a mark says; `damaged` where it is not whole, as a power cut may leave it. */
+/** The content of a mark; `damaged` if it is incomplete, as after a power cut. */
 type MarkState = Progress | 'damaged' | null
 
 /**
- * Looks at the mark of a database; `mark` null: there is none. `isCutOff`: it is shorter than any, of a first start that an earlier version could
- * not finish on a full disk. Throws `DatabaseUnusableError` where this process may not read and write it.
+ * Reads the mark of a database; `mark` is null if there is none. `isCutOff`: it is shorter than any valid mark, because the first start of
+ * an earlier version failed on a full disk. Throws `DatabaseUnusableError` if this process may not read and write it.
  */
 export function lookAtMark(path: string): { readonly mark: MarkState; readonly isCutOff: boolean } {
   const file = markOf(path)
@@ -63,13 +63,13 @@ function readMark(file: string): MarkState {
 }
 
 /**
- * Makes a mark that says that nothing was stored yet, if there is none or `replace` is set: so a database that is new can be told from one
- * that is gone. Throws `DatabaseUnusableError` if it cannot be created.
+ * Creates a mark that says that nothing was stored yet, if there is none or `replace` is set. It distinguishes a new database from one that
+ * is missing. Throws `DatabaseUnusableError` if it cannot be created.
  */
 export function markNew(path: string, { replace = false } = {}): void {
   const mark = markOf(path)
   if (!replace && existsSync(mark)) return
-  // Whole before it has its name: half a mark would say that a database is gone.
+  // Complete before it gets its name: a partial mark would suggest that a database is missing.
   const partial = `${mark}.partial-${process.pid}-${threadId}`
   explaining(`${mark} cannot be created`, () => {
     try {
@@ -94,24 +94,24 @@ function writeWhole(path: string, text: string, database: string): void {
   }
 }
 
-/** Unless another process was first: its mark may say more already. */
+/** Keeps the mark of another process that was faster, because it may say more already. */
 function giveName(path: string, name: string): void {
   try {
     linkSync(path, name)
   } catch {
-    // Not every file system has links.
+    // Some file systems have no links.
     if (!existsSync(name)) renameSync(path, name)
   }
 }
 
 /**
- * Records outside the log (`jobs.db-mark`) how far the log went: written after each commit, before any caller is answered, without a flush
- * of its own. So it is never ahead of the log. It is behind only after a power cut, or if two processes wrote at the same moment. If a
- * start finds less than the mark says, something was lost.
+ * Records outside the log (`jobs.db-mark`) how far the log went: written after each commit, before any caller is answered, without its own
+ * flush. So it is never ahead of the log. It is behind only after a power cut, or if two processes wrote at the same moment. If a start
+ * finds less than the mark says, something was lost.
  */
 export class Mark {
   readonly #path: string
-  /** As it is written, with numbers and checksum filled in each time; and what of it the checksum is of. */
+  /** The text as written, with numbers and checksum filled in each time, and its part under the checksum. */
   readonly #text: Buffer
   readonly #checked: Buffer
   #file: number
@@ -134,14 +134,14 @@ export class Mark {
     this.#write()
   }
 
-  /** For the next time that it is written. */
+  /** Takes effect when the mark is next written. */
   noteJobs(jobs: number): void {
     this.#jobs = Math.max(this.#jobs, jobs)
   }
 
   /**
-   * Creates it again if its name was removed. Returns why it cannot, else null: an old mark does no harm to acknowledged jobs and is not a
-   * reason to end a process that works.
+   * Creates it again if its name was removed. Returns why it cannot, else null: an old mark does not harm acknowledged jobs, and must not
+   * end a working process.
    */
   keep(): string | null {
     const { ino } = fstatSync(this.#file)
@@ -171,7 +171,7 @@ export class Mark {
   }
 }
 
-/** A full disk leaves the mark behind, which is harmless, until it is written again: it is no reason to end a process that works. */
+/** On a full disk the mark lags until it is written again. That is harmless and must not end a working process. */
 function ifThereIsRoom(write: () => void): void {
   try {
     write()
@@ -184,7 +184,7 @@ function markOf(path: string): string {
   return `${path}-mark`
 }
 
-/** It keeps what it says until it is written. Throws `DatabaseUnusableError`. */
+/** The file keeps its content until it is written. Throws `DatabaseUnusableError`. */
 function openMark(path: string): number {
   markNew(path)
   return explaining(`${markOf(path)} cannot be opened`, () => openSync(markOf(path), 'r+'))
@@ -230,7 +230,7 @@ export function syncFolder(path: string): void {
   try {
     fsyncSync(folder)
   } catch {
-    // Not every system can.
+    // Some systems do not support this.
   } finally {
     closeSync(folder)
   }

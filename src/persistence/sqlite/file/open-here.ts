@@ -2,11 +2,11 @@ import { statSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { DatabaseLockedError } from '../../../errors.ts'
 
-/** Where all copies of this package that one thread has loaded find each other. */
+/** The key under which all copies of this package on one thread find each other. */
 const key = Symbol.for('jobmachine.open')
 
 interface OpenFile {
-  /** Of the package: each brings an SQLite of its own. */
+  /** The copy of the package; each has its own SQLite. */
   readonly copy: object
   count: number
 }
@@ -14,9 +14,9 @@ interface OpenFile {
 const thisCopy = {}
 
 /**
- * Notes that this process has the database open, until the returned function is called. Throws `DatabaseLockedError` if another copy of
+ * Records that this process has the database open, until the returned function is called. Throws `DatabaseLockedError` if another copy of
  * this package has it open here already: by closing a file, the SQLite of each copy would drop the locks of the other (POSIX). Copies on
- * other threads are not seen.
+ * other threads are not noticed.
  */
 export function noteOpen(path: string, ownPid: number): () => void {
   const files = openFiles()
@@ -40,7 +40,7 @@ function openFiles(): Map<string, OpenFile> {
   return shared[key]
 }
 
-/** The same by whichever mount, also if the file is not made yet. */
+/** The same name through any mount, even if the file does not exist yet. */
 function nameOf(path: string): string {
   const { dev, ino } = statSync(dirname(path), { bigint: true })
   return `${dev}:${ino}/${basename(path)}`

@@ -3,15 +3,15 @@ import { dirname } from 'node:path'
 import { DatabaseUnusableError } from '../../../errors.ts'
 import { fileSuffixes } from './locate.ts'
 
-/** Read and write for the owner alone. */
+/** Read and write for the owner only. */
 const ownerOnly = 0o600
-/** Bits of the group and of all others, and what they mean for a file and for a folder. */
+/** Mode bits of the group and of all others, for a file and for a folder. */
 const others = { read: 0o044, enter: 0o011 }
 
 /**
- * Makes an empty file that others cannot open, whatever the umask, if there is none; whether it made one. `beside`: the database that it
- * belongs to, if that is there already. To be called on the main thread, before any other has the file: the descriptor that is closed here is
- * of a file that was not there before, so this process has no lock on it to lose (POSIX).
+ * Creates an empty file that others cannot open, whatever the umask, if there is none; returns whether it did. `beside`: the database that
+ * it belongs to, if that exists. Call it on the main thread, before any other has the file: the descriptor that is closed here is that of a
+ * new file, so this process has no lock on it to lose (POSIX).
  */
 export function makePrivate(path: string, beside?: string): boolean {
   const file = openNew(path, beside)
@@ -20,7 +20,7 @@ export function makePrivate(path: string, beside?: string): boolean {
   return true
 }
 
-/** The same for one that goes on being written; null if there is one. */
+/** The same for a file that stays open for writing; null if it exists. */
 export function openNew(path: string, beside?: string): number | null {
   const mode = beside === undefined ? ownerOnly : fileModeFor(beside)
   let file: number
@@ -34,25 +34,25 @@ export function openNew(path: string, beside?: string): number | null {
     fchmodSync(file, mode)
     if (beside !== undefined) giveToOwnerOf(beside, file)
   } catch {
-    // A file system without modes or owners, or a root that may not change them.
+    // The file system has no modes or owners, or root may not change them.
   }
   return file
 }
 
-/** As SQLite does with `-wal` and `-shm`: what root makes would keep the database's owner out. */
+/** As SQLite does with `-wal` and `-shm`: otherwise a file that root creates would be inaccessible to the database's owner. */
 function giveToOwnerOf(path: string, file: number): void {
   const owner = statSync(path, { throwIfNoEntry: false })
   if (owner && process.geteuid?.() === 0) fchownSync(file, owner.uid, owner.gid)
 }
 
-/** The mode of a file that is made beside a database: for those who may write the database, and nobody else. */
+/** The mode of a new file beside a database: for those who may write the database, and nobody else. */
 function fileModeFor(path: string): number {
   const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0
   const shared = [0o060, 0o006].filter((bits) => (mode & bits) === bits)
   return shared.reduce((sum, bits) => sum | bits, ownerOnly)
 }
 
-/** Throws `DatabaseUnusableError` if this process may not read a file that is there: SQLite says only that it cannot open it. */
+/** Throws `DatabaseUnusableError` if this process may not read an existing file: SQLite says only that it cannot open it. */
 export function assertReadable(path: string): void {
   assertAllowed(path, constants.R_OK, 'read')
 }
@@ -83,12 +83,12 @@ function assertAllowed(path: string, wanted: number, what: string): void {
   }
 }
 
-/** Whether a file could not be written since the disk is full, or what its user may have of it. */
+/** Whether a write failed because the disk or the user's quota is full. */
 export function isOutOfSpace(error: unknown): boolean {
   return ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')
 }
 
-/** Which files of a database others than its owner can read, or lock: none if one of the folders above keeps them out. */
+/** The files of a database that others than its owner can read, or lock: none if one of the folders above keeps them out. */
 export function readableByOthers(path: string): string[] {
   // Windows has no such modes, and reports 0666.
   if (!process.getuid || !canBeEntered(dirname(path))) return []
@@ -96,7 +96,7 @@ export function readableByOthers(path: string): string[] {
   return files.filter((file) => ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & others.read) !== 0)
 }
 
-/** By somebody else: from the root on each folder lets a group or all others in. */
+/** Whether others can enter it: from the root on, each folder admits a group or all others. */
 function canBeEntered(folder: string): boolean {
   const above = dirname(folder)
   return (statSync(folder).mode & others.enter) !== 0 && (above === folder || canBeEntered(above))

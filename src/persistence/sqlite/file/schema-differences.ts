@@ -3,8 +3,8 @@ import { migrations } from '../schema.ts'
 import { openKept } from './kept.ts'
 
 /**
- * What a file of schema `version` lacks, or has otherwise, of the tables, indexes, triggers and views that its migrations make; those that
- * somebody added are no fault.
+ * What a file of schema `version` lacks, or has in another form, of the tables, indexes, triggers and views that its migrations create;
+ * additional ones are allowed.
  */
 export function schemaDifferences(db: Database.Database, version: number): string[] {
   const model = openKept(':memory:')
@@ -18,7 +18,7 @@ export function schemaDifferences(db: Database.Database, version: number): strin
   })
 }
 
-/** The text of each by its kind and name, less blanks and quotes: ALTER TABLE writes them as it likes. */
+/** The text of each object by its kind and name, without blanks and quotes, which ALTER TABLE changes. */
 export function objectsOf(db: Database.Database): Map<string, string> {
   const rows = db
     .prepare(

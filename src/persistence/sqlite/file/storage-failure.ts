@@ -1,9 +1,9 @@
 import { DatabaseUnusableError } from '../../../errors.ts'
 
 /**
- * What an error says of the file: another connection stands in the way for now (`busy`); the disk, or the size allowed to the file, is full; the
- * disk has failed, and this handle must not be written through again, for a failed fsync may have dropped what it should have kept; the file is
- * corrupt, or no database. Null: it is none of these, but a bug of ours.
+ * What an error says about the file. `busy`: another connection blocks it for now. `full`: the disk, or the size allowed to the file, is
+ * full. `disk`: the disk has failed, and this handle must not be used for writing again, because a failed fsync may have dropped data.
+ * `corrupt`: the file is damaged, or not a database. Null: none of these, but a bug of ours.
  */
 export function storageFailure(error: unknown): 'busy' | 'full' | 'disk' | 'corrupt' | null {
   const code = codeOf(error)
@@ -13,13 +13,13 @@ export function storageFailure(error: unknown): 'busy' | 'full' | 'disk' | 'corr
   return code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB' ? 'corrupt' : null
 }
 
-/** By its name: if better-sqlite3 is loaded twice, as test runners do, it throws the class of the first copy. */
+/** Recognised by name: if better-sqlite3 is loaded twice, as in test runners, it throws the class of the first copy. */
 function codeOf(error: unknown): string {
   const { name, code } = Object(error)
   return name === 'SqliteError' && typeof code === 'string' ? code : ''
 }
 
-/** What to say of a file that SQLite calls corrupt, or no database. */
+/** The error for a file that SQLite calls corrupt, or not a database. */
 export function corruptFileError(path: string, error: unknown): DatabaseUnusableError {
   return new DatabaseUnusableError(
     `${path} is damaged or not a SQLite file (${error instanceof Error ? error.message : String(error)}); restore it from a backup`,

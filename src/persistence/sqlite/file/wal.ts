@@ -4,30 +4,30 @@ import { DatabaseUnusableError } from '../../../errors.ts'
 // https://sqlite.org/fileformat2.html#walformat
 const headerSize = 32
 const frameHeaderSize = 24
-/** All but the lowest bit, which says in which order the bytes of each word are summed. */
+/** All bits except the lowest, which gives the byte order of the words for the checksum. */
 const magic = 0x377f0682
-/** Of the files that this program makes; for where the log does not say. */
+/** The page size of files that this program creates; used if the log does not say. */
 const usualPageSize = 4_096
-/** Between two looks at a log that seems damaged, in ms, and how many there are: another process may be writing it. */
+/** Ms between two checks of a log that seems damaged, and how many there are: another process may be writing it. */
 const lookAgainMs = 20
 const looksMax = 5
 
-/** A log that is whole to some frame and goes on behind it. */
+/** A log that is valid up to some frame and continues after it. */
 interface Cut {
-  /** The first that does not match its checksum, from 1; 0: the header. */
+  /** The first frame that does not match its checksum, from 1; 0 for the header. */
   readonly frame: number
   readonly frames: number
-  /** Whole commits behind it. */
+  /** Complete commits after it. */
   readonly commitsBehind: number
   /** Differs if the log was written in between. */
   readonly version: string
 }
 
 /**
- * Throws `DatabaseUnusableError` if the write-ahead log of a database is damaged amid acknowledged commits. SQLite reads a log up to the
+ * Throws `DatabaseUnusableError` if the write-ahead log of a database is damaged between acknowledged commits. SQLite reads a log up to the
  * first frame that does not match its checksum, and silently drops the rest. That is right for a transaction that a power cut tore: it is
- * the last one, since each is flushed before the next is written. If two whole commits follow that place, at least one of them was flushed.
- * With only one this cannot be decided, and SQLite drops it.
+ * the last one, because each is flushed before the next is written. If two complete commits follow that place, at least one of them was
+ * flushed. With only one this cannot be decided, and SQLite drops it.
  *
  * Opens and closes only the log: SQLite holds no locks on that file.
  */
@@ -49,7 +49,7 @@ function damaged(path: string, { frame, frames, commitsBehind }: Cut): DatabaseU
   )
 }
 
-/** Where the log stops being whole; null if it is whole, or there is none. */
+/** Where the log stops being valid; null if it is valid, or missing. */
 function findCut(path: string): Cut | null {
   const file = openIfThere(path)
   if (file === null) return null
@@ -87,7 +87,7 @@ function openIfThere(path: string): number | null {
   try {
     return openSync(path, 'r')
   } catch (error) {
-    // One that may not be read is SQLite's to tell of.
+    // SQLite reports a log that may not be read.
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'EACCES') return null
     throw error
@@ -108,7 +108,7 @@ function frameSum(frame: DataView, pageSize: number, before: bigint, littleEndia
   return sum(frame, frameHeaderSize, frameHeaderSize + pageSize, sum(frame, 0, 8, before, littleEndian), littleEndian)
 }
 
-/** SQLite's checksum over the words from `start` to `end`, going on from another: two words of 32 bits. */
+/** SQLite's checksum over the words from `start` to `end`, continued from another: two words of 32 bits. */
 function sum(view: DataView, start: number, end: number, before: bigint, littleEndian: boolean): bigint {
   let high = Number(before >> 32n)
   let low = Number(before & 0xffff_ffffn)

@@ -7,7 +7,7 @@ import { progressOf, readEpochs } from './epochs.ts'
 import { lookAtMark, markNew, type Progress } from './mark.ts'
 import { assertReadable, makePrivate } from './private-files.ts'
 
-/** A log of this size holds no frame. */
+/** A log of at most this size has no frame. */
 const emptyLogBytes = 32
 
 /** What is on disk before anything is opened, which would change it. */
@@ -19,7 +19,7 @@ interface Found {
   readonly hasLock: boolean
 }
 
-/** Why a new epoch begins, in words for the log; and how far the lost time went, if that is known. */
+/** Why a new epoch begins, in words for the log, and how far the lost period went, if that is known. */
 interface Gap {
   readonly why: string
   readonly mark: Progress | null
@@ -58,7 +58,7 @@ function assertNeverWas(path: string, found: Found): void {
   )
 }
 
-/** What says that there was one, as a clause. */
+/** The evidence that there was one, as a clause. */
 function evidenceOf(name: string, { logBytes, mark, isMarkCutOff, hasLock }: Found): string | null {
   const hasLog = logBytes > emptyLogBytes
   if (mark === 'damaged') return isMarkCutOff && !hasLog && !hasLock ? null : `${name}-mark exists but is damaged`
@@ -99,7 +99,7 @@ export function findGap(db: Database.Database, path: string, found: Found, accep
   if (meta('backup')) return restored
   if (!meta('marked')) return null
   const cameAlone = `it came without ${name}-mark, as a copy does`
-  // SQLite takes it out of WAL mode for the last process that closes it in good order, when all is in the one file.
+  // The last process that closes the file cleanly takes it out of WAL mode, when everything is in the one file.
   if (db.pragma('journal_mode', { simple: true }) !== 'wal')
     return { why: mark === 'damaged' ? `${name}-mark is damaged` : cameAlone, mark: null }
   if (found.logBytes > emptyLogBytes) return mark === 'damaged' ? null : { why: cameAlone, mark: null }
@@ -111,7 +111,7 @@ export function findGap(db: Database.Database, path: string, found: Found, accep
 
 const restored: Gap = { why: 'it is a restored backup', mark: null }
 
-/** Names this loss and no other, so that an acceptance that was left in a unit file does not accept the next. */
+/** Names this loss and no other, so that an acceptance that was left in a unit file does not accept the next one. */
 function codeOf(known: Progress, mark: Found['mark']): string {
   return createHash('sha256')
     .update(JSON.stringify([known, mark]))

@@ -1,5 +1,5 @@
 /**
- * Each event points to the job's one before it, and the job to its newest. An index over (job_id, seq) was written in three places by each
+ * Each event points to the job's previous one, and the job to its newest. An index over (job_id, seq) was written in three places by each
  * commit, and took a sixth of the store's time.
  */
 export const sql = `

@@ -1,4 +1,4 @@
-/** A claim's two events in one write of the row. AFTER, for SQLite seeks the row again and reads all of it anew once a BEFORE trigger ran. */
+/** A claim's two events in one write of the row. AFTER, because SQLite seeks and reads the whole row again once a BEFORE trigger ran. */
 export const sql = `
   DROP TRIGGER jobs_take_edges;
   CREATE TRIGGER jobs_take_edges AFTER UPDATE OF id, rowid, oid, _rowid_, state, seq ON jobs

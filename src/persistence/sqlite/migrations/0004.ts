@@ -1,4 +1,7 @@
-/** One row for an event of jobs with consecutive ids and the same past: what is enqueued together is mostly claimed together, and ends so. */
+/**
+ * One row for an event of jobs with consecutive ids and the same past: jobs that are enqueued together are mostly claimed together, and end
+ * together.
+ */
 export const sql = `
   DROP TRIGGER job_events_are_final;
   DROP TRIGGER job_events_stay;

@@ -1,6 +1,6 @@
 /**
- * How often the process died while the job ran. What a claim must not meet stands in one index, whatever the reason: with one more, each
- * change of a state would be held against it.
+ * How often the process died while the job ran. Whatever a claim must skip is in one index, for any reason: with a second index, each
+ * change of a state would be checked against it.
  */
 export const sql = `
   ALTER TABLE jobs ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0);

@@ -1,4 +1,4 @@
-/** Who caused an event, where its type does not say it: JSON, null in all that were stored before. */
+/** Who caused an event, if its type does not say it: JSON, null in all earlier rows. */
 export const sql = `
   ALTER TABLE event_runs ADD COLUMN cause TEXT;
 

@@ -4,12 +4,14 @@ import type { JobState } from '../../../machines/job.ts'
 import { timers } from '../../../runtime/timers.ts'
 import { type CensusCount, censusPairsMax, censusRest } from '../../store.ts'
 
-/** Rows that one step looks at, as for a list. */
+/** Rows that one step reads, as for a list. */
 const stepMax = 20_000
-/** Pairs of type and queue kept while it walks; with more, those that seem rare are counted with the rest from then on. */
+/**
+ * Pairs of type and queue that are kept during the walk. If there are more, those that seem rare are counted with the rest from then on.
+ */
 const pairsHeldMax = 10_000
 
-/** Counts the jobs of a file. It has no index for that, and is to have none: each would slow down every transition. */
+/** Counts the jobs of a file. It deliberately has no index for that, because an index would slow down every transition. */
 export class CensusTaker {
   readonly #step: Database.Statement
 
@@ -20,7 +22,7 @@ export class CensusTaker {
       GROUP BY type, queue, state`)
   }
 
-  /** Walks up the ids in steps, and rests after each for as long as it took, so that those who wait for other reads get their turn. */
+  /** Walks up the ids in steps, and rests after each for as long as it took, so that other waiting reads get their turn. */
   async take(): Promise<CensusCount[]> {
     const census = new Census()
     for (let after = 0; ; ) {
@@ -42,7 +44,7 @@ interface Pair {
   jobs: number
 }
 
-/** What was counted so far; bounded, however many queues there are. */
+/** The counts so far; bounded, however many queues there are. */
 class Census {
   #pairs = new Map<string, Pair>()
   readonly #rest: Pair = { type: censusRest, queue: censusRest, states: new Map(), jobs: 0 }

@@ -1,9 +1,8 @@
 import { isMark } from '../schema.ts'
 
 /**
- * The events of a job as `chain`, for the SELECT that follows: from the event with id `start` backwards by `previous_id`, as long as
- * `goesOn` (a condition on `chain`, the event found last) holds. They come newest first. `run_id` is the id of the row that contains the
- * event.
+ * The events of a job as `chain`, for the SELECT that follows: from the event with id `start` backwards by `previous_id`, while `goesOn` (a
+ * condition on `chain`, the event found last) is true. They come newest first. `run_id` is the id of the row that contains the event.
  */
 export function chainFrom(start: string, goesOn = 'true'): string {
   return `WITH RECURSIVE chain AS (
@@ -12,7 +11,7 @@ export function chainFrom(start: string, goesOn = 'true'): string {
     ${eventWith('chain.previous_id', 'chain')} WHERE ${goesOn})`
 }
 
-/** The event with the id given, of a column of `source`: a run's events have ids in a row, in the order of its jobs. */
+/** The event with the given id, from a column of `source`: the events of a run have consecutive ids, in the order of its jobs. */
 function eventWith(id: string, source: string): string {
   return `SELECT ${id} AS id, ${id} - event_runs.id + first_job_id AS job_id, event_runs.seq, event_runs.event,
       event_runs.from_state, event_runs.to_state, event_runs.attempt, event_runs.at, event_runs.error, event_runs.cause,
@@ -21,7 +20,7 @@ function eventWith(id: string, source: string): string {
       ON event_runs.id = (SELECT max(id) FROM event_runs WHERE id <= ${id}) AND ${id} < event_runs.id + length`
 }
 
-/** The id of job `:id`'s event with the seq given, or of one not far above it: where a chain may begin that is to reach down from there. */
+/** The id of job `:id`'s event with the given seq, or of one not far above it, where a chain down to it may begin. */
 export function eventAtOrAbove(seq: string): string {
   return `SELECT coalesce(
     (SELECT id FROM event_runs WHERE first_job_id = :id AND ${isMark} AND seq >= ${seq} ORDER BY seq LIMIT 1),

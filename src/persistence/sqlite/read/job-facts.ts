@@ -9,12 +9,12 @@ import { nextQueueSql } from '../write/claims.ts'
 import { chainFrom } from './histories.ts'
 import { eventColumns, ownerSql, type Selected, toHistoryEvent, toOwner } from './rows.ts'
 
-/** Jobs ahead of one that are counted, and queues that take turns with its own: a millisecond of work or two. */
+/** The most jobs ahead that are counted, and the most queues that take turns: a millisecond or two of work. */
 const aheadMax = 10_000
 const queuesMax = 1_000
 const suspectsMax = 1_000
 
-/** What the file tells about one job. Every count is bounded and made in an index. */
+/** What the file says about one job. Every count is bounded and uses an index. */
 export class JobFactsReader {
   readonly #db: Database.Database
   readonly #sql: ReturnType<typeof prepare>
@@ -40,7 +40,7 @@ export class JobFactsReader {
     const { parked, leaseToken, leaseExpiresAt, ...job } = row
     const lastEvent = this.#sql.lastEvent.get({ id }) as Selected<HistoryEvent>
     const owner = toOwner(this.#sql.owner.get() as string | undefined)
-    // Newest first, and not all of them: a job may have been snoozed a million times.
+    // Newest first, and not all: a job may have been snoozed a million times.
     const recent = { id, after: lastEvent.seq - jobFactsEventsMax }
     const lastFailure = this.#sql.lastFailure.get(recent) as Selected<HistoryEvent> | undefined
     return {
@@ -49,7 +49,7 @@ export class JobFactsReader {
       isSuspect: parked === parkedAs.suspect,
       exclusive: (this.#sql.exclusive.get() as JobFacts['exclusive'] | undefined) ?? null,
       suspectsAhead: counted(hasTag(job.state, 'ready') ? this.#suspectsAhead(job, parked) : 0, suspectsMax),
-      // Who serves the file is alone, so every lease that is renewed is its own.
+      // Only one server serves the file, so every renewed lease belongs to it.
       lease:
         leaseToken === null || leaseExpiresAt === null ? null : { token: leaseToken, expiresAt: leaseExpiresAt, owner },
       lastEvent: toHistoryEvent(lastEvent),
@@ -60,7 +60,10 @@ export class JobFactsReader {
     }
   }
 
-  /** Of those that are started one at a time: before other jobs all of them, before one of their own those that come first. */
+  /**
+   * The suspects that start before a job, one at a time: all of them before an ordinary job, and before a suspect those that come first in
+   * the order.
+   */
   #suspectsAhead({ id, crashes, priority, runAt }: JobFacts['job'], parked: number): number {
     const isSuspect = parked === parkedAs.suspect
     const own = isSuspect ? { crashes, priority, run_at: runAt, id } : { crashes: 0, priority: 0, run_at: 0, id: 0 }

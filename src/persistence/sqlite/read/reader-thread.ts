@@ -6,12 +6,12 @@ import { Reader } from './reader.ts'
 export type Scan = 'list' | 'matching' | 'census' | 'pathOf' | 'jobFacts' | 'transitions'
 
 /**
- * The thread for reads that scan: they hold up neither the loop nor a commit. Started with the file's path; answers each in turn, but for a
- * census and a list, which let others pass.
+ * The thread for reads that scan, so that they block neither the loop nor a commit. It is started with the file's path. It answers each
+ * request in turn, except that a count by type and a list let others pass.
  */
 export type ReadRequest =
   | readonly [callId: number, scan: Scan, given: Parameters<Reader[Scan]>[0]]
-  /** Nobody waits for that call any more. */
+  /** The caller no longer waits for that call. */
   | readonly [callId: number, stop: 'stop', given: undefined]
 export type ReadReply =
   | readonly [callId: number, answer: Awaited<ReturnType<Reader[Scan]>>]
@@ -20,7 +20,7 @@ export type ReadReply =
 if (parentPort) {
   const port = parentPort
   let reader: Reader | undefined
-  /** Of the calls that are under way. */
+  /** One for each call in progress. */
   const stops = new Map<number, AbortController>()
   port.on('message', async ([callId, scan, given]: ReadRequest) => {
     if (scan === 'stop') {
@@ -31,7 +31,7 @@ if (parentPort) {
     stops.set(callId, stop)
     let answer: ReadReply
     try {
-      // Here, where it may fail: the next read tries again.
+      // Opened here, where it may fail: the next read tries again.
       reader ??= new Reader(openForReading(workerData as string))
       answer = [callId, await reader[scan](given as never, stop.signal)]
     } catch (error) {

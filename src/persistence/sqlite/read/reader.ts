@@ -19,13 +19,13 @@ import { JobFactsReader } from './job-facts.ts'
 import { eventColumns, jobColumns, type Selected, selectTransitions, toHistoryEvent, toJobRow } from './rows.ts'
 import { Walk } from './walk.ts'
 
-/** Characters of payloads after which a page ends short: some milliseconds to parse and to send. */
+/** Characters of payloads after which a page ends early: they take some milliseconds to parse and to send. */
 const listLengthMax = 4_194_304
 
-/** Transitions of one job that a request for its path looks at: some tens of milliseconds. */
+/** Transitions of one job that a request for its path reads: some tens of milliseconds. */
 const pathScanMax = 20_000
 
-/** The reads, over any connection. None leaves a read transaction open, or the WAL could not be reset. */
+/** The reads, over any connection. None leaves a read transaction open, because the WAL could not be reset then. */
 export class Reader {
   readonly #db: Database.Database
   readonly #find: Database.Statement
@@ -35,7 +35,7 @@ export class Reader {
   readonly #transitions: Database.Statement
   readonly #newestEvent: Database.Statement
   readonly #counts: Database.Statement
-  /** Made with the first question: most readers are never asked. */
+  /** Created on first use: most readers never need it. */
   #jobFacts: JobFactsReader | undefined
   #census: CensusTaker | undefined
   readonly #walk: Walk
@@ -79,7 +79,7 @@ export class Reader {
     return { seq: last, since, steps: steps.map(({ from, event, to, count }) => ({ from, event, to, count })) }
   }
 
-  /** `json` is for `toTransitions`; `newest` the id of the newest event, also if it came after that was read. */
+  /** `json` is for `toTransitions`; `newest` is the id of the newest event, even if it was added after that was read. */
   transitions({ after, limit }: { after: number; limit: number }): { json: string; newest: number } {
     const json = this.#transitions.get({ after, limit }) as string
     return { json, newest: (this.#newestEvent.get() as number | undefined) ?? 0 }
@@ -94,20 +94,20 @@ export class Reader {
     return this.#jobFacts.find(id)
   }
 
-  /** Lets other reads in between its steps. */
+  /** Lets other reads run between its steps. */
   census(_: undefined): Promise<CensusCount[]> {
     this.#census ??= new CensusTaker(this.#db)
     return this.#census.take()
   }
 
   /**
-   * Walks down the ids until it has found a job, has come to the end or has gone on for long enough, and lets other reads in between its
-   * stretches: each looks at a bounded number of jobs and reads a bounded length, whatever the filter and the payloads. Throws between two of
-   * them once `stop` has fired.
+   * Walks down the ids until it has found a job, has reached the end or has run for long enough, and lets other reads run between its
+   * steps: each reads a bounded number of jobs and a bounded length, whatever the filter and the payloads. Throws between two steps once
+   * `stop` has fired.
    */
   async list({ before, ...filter }: ListFilter, stop?: AbortSignal): Promise<JobPage> {
     const { state } = filter
-    // How many there are is known: a page of dead jobs is asked for every other second, and mostly there are none.
+    // The number of jobs is known: the dashboard asks for a page of dead jobs every two seconds, and usually there are none.
     if (state !== undefined && countStates(this.counts())[state] === 0) return { jobs: [], next: null }
     let page = this.#stretch({ ...filter, ...(before === undefined ? {} : { before }) })
     for (let left = this.#walk.stretchesMax(filter); page.jobs.length === 0 && page.next !== null && left > 1; left--) {
@@ -133,7 +133,7 @@ export class Reader {
     })()
   }
 
-  /** One stretch of the same walk, of the ids of jobs that may take a command. */
+  /** One step of the same walk, over the ids of jobs that allow a command. */
   matching(filter: MatchFilter): IdPage {
     return this.#db.transaction(() => this.#walk.down(filter))()
   }

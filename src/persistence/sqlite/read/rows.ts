@@ -5,21 +5,22 @@ import type { EventType, JobState } from '../../../machines/job.ts'
 import type { HistoryEvent, JobRow, Owner, StoredError, Transition } from '../../store.ts'
 import { isOfRun } from '../schema.ts'
 
-/** What to select from `jobs` for `toJobRow`. */
+/** The columns to select from `jobs` for `toJobRow`. */
 export const jobColumns = `jobs.id, ${storedNames.map((name) => `jobs.${snakeCase(name)} AS ${name}`)}, jobs.state, jobs.attempt,
   jobs.max_attempts AS maxAttempts, jobs.crashes,
   (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, jobs.idempotency_key AS idempotencyKey, jobs.run_at AS runAt, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
   jobs.finished_at AS finishedAt, jobs.error`
 
-/** What to select of events for `toHistoryEvent`. */
+/** The columns to select from events for `toHistoryEvent`. */
 export const eventColumns = `seq, event, from_state AS "from", to_state AS "to", attempt, at, error, cause`
 
 /** Characters of errors, as JSON, after which a page of transitions ends. */
 const errorsLengthMax = 262_144
 
 /**
- * Selects for `toTransitions`: all rows as one JSON text, without the stacks of errors, in their order because the subquery is limited. To read it in this form, and take it
- * from thread to thread, takes a fifth of the time that objects take. At least the first row, and fewer than asked if their errors are long.
+ * The SELECT for `toTransitions`: all rows as one JSON text, without the stacks of errors, in order because the subquery is limited.
+ * Reading this form, and sending it from thread to thread, takes a fifth of the time of objects. It returns at least the first row, and
+ * fewer than requested if their errors are long.
  */
 export const selectTransitions = `
   SELECT json_group_array(json_array(id, job_id, type, queue, seq, event, from_state, to_state, attempt, at, json_remove(error, '$.stack'), json(cause)))
@@ -36,10 +37,10 @@ export const selectTransitions = `
   )
   WHERE errors_before <= ${errorsLengthMax}`
 
-/** Who serves the file, for `toOwner`. */
+/** The server of the file, for `toOwner`. */
 export const ownerSql = `SELECT value FROM meta WHERE name = 'owner'`
 
-/** A row as SQLite gives it: the error is still JSON text, and so is who caused an event. */
+/** A row as SQLite returns it: the error and the cause of an event are still JSON text. */
 export type Selected<Row extends { error: StoredError | null }> = Omit<Row, 'error' | keyof EventCause> & {
   readonly error: string | null
 } & (Row extends EventCause ? { readonly cause: string | null } : unknown)

@@ -9,13 +9,13 @@ interface Waiting {
   reject(error: Error): void
 }
 
-/** One thread, and the requests that it has not answered. */
+/** One thread, and its unanswered requests. */
 interface Running {
   readonly thread: Worker
   readonly waiting: Map<number, Waiting>
 }
 
-/** Reads that scan, on a thread of their own, which starts with the first of them. */
+/** Reads that scan, on a separate thread, which starts with the first of them. */
 export class Scanner {
   readonly #path: string
   #running: Running | undefined
@@ -69,7 +69,7 @@ export class Scanner {
     return running
   }
 
-  /** What that thread was asked fails; the next read starts another, and may have done so already. */
+  /** The thread's requests fail. The next read starts another thread, or may have done so already. */
   #end(ended: Running, cause: Error): void {
     if (this.#running === ended) this.#running = undefined
     for (const { reject } of ended.waiting.values()) {

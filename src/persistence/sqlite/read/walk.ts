@@ -2,36 +2,39 @@ import type Database from 'better-sqlite3'
 import { takes } from '../../sql/transitions.ts'
 import type { Command, IdPage, ListFilter, MatchFilter } from '../../store.ts'
 
-/** Ids that one stretch of the walk goes down: some milliseconds of work. */
+/** Ids that one step of the walk covers: some milliseconds of work. */
 const rowsMax = 20_000
-/** Bytes of payloads and errors that one stretch of a search reads: a tenth of a second or so. It ends with the step that passes them. */
+/** Bytes of payloads and errors that one step of a search reads: a tenth of a second or so. It ends after the rows that exceed them. */
 const searchedBytesMax = 16_777_216
-/** Rows of one step of a search, after which its bytes are summed. */
+/** Rows that a search reads before it sums their bytes. */
 const searchStepRows = 64
-/** Stretches that one request goes on for while it has found nothing, ten million ids and a second or so; and of a search, half a second. */
+/** Steps that one request makes while it has found nothing: ten million ids and a second or so, or half a second for a search. */
 const stretchesMax = 500
 const searchStretchesMax = 5
 /**
- * How far the clock may have been set back, in ms, without hiding anything: ids rise with `created_at`, save for what was stored before a
- * clock that was set back had caught up.
+ * How far the clock may have been set back, in ms, without hiding anything. Ids rise with `created_at`, except for jobs stored before a
+ * clock that was set back has caught up.
  */
 const setBackMaxMs = 600_000
-/** Neighbours that must agree on a time before anything is left out for it: one may have come while the clock was wrong. */
+/**
+ * Neighbours that must agree on a time before anything is left out because of it: a single one may have been stored while the clock was
+ * wrong.
+ */
 const witnesses = 100
 
-/** What was looked at in one stretch, without the jobs above and below it. */
+/** What one step examined, without the jobs above and below it. */
 interface Stretch {
   readonly ids: readonly number[]
-  /** All from here on were looked at; null: there are none below. */
+  /** All ids from here on were examined; null if there are none below. */
   readonly next: number | null
-  /** The latest `created_at` of those. */
+  /** The latest `created_at` among them. */
   readonly youngest: number
 }
 
-/** What one step of a search found; `ids` is JSON. */
+/** What a search found in some rows; `ids` is JSON. */
 interface Step {
   readonly ids: string
-  /** Of the jobs looked at: the lowest id, how many, the latest `created_at`. */
+  /** Of the examined jobs: the lowest id, the number, the latest `created_at`. */
   readonly lowest: number
   readonly rows: number
   readonly youngest: number
@@ -39,8 +42,8 @@ interface Step {
 }
 
 /**
- * Walks down the ids, for lists, searches and counts: without an index, in stretches of bounded numbers of ids and bytes. For a time range
- * it seeks to the end directly, and stops once a whole stretch is older. This may miss jobs that were stored after the clock had been set
+ * Walks down the ids, for lists, searches and counts: without an index, in steps of bounded numbers of ids and bytes. For a time range it
+ * seeks directly to the range's end, and stops once a whole step is older. This may miss jobs that were stored after the clock had been set
  * back by more than ten minutes and before it had caught up.
  */
 export class Walk {
@@ -59,12 +62,12 @@ export class Walk {
     this.#youngest = db.prepare('SELECT max(created_at) FROM jobs WHERE id >= :lowest AND id < :before').pluck()
   }
 
-  /** How many stretches one request may go on for. */
+  /** How many steps one request may make. */
   stretchesMax({ text }: ListFilter): number {
     return text === undefined ? stretchesMax : searchStretchesMax
   }
 
-  /** One stretch. To be called in a read transaction. */
+  /** One step. Call it in a read transaction. */
   down(filter: ListFilter & Partial<MatchFilter>): IdPage {
     const { text, createdFrom, createdTo, limit } = filter
     const from = this.#start(filter.before ?? Number.MAX_SAFE_INTEGER, createdTo)
@@ -76,7 +79,7 @@ export class Walk {
     return { ids, from, next: isPast ? null : next }
   }
 
-  /** The highest id below `before`, less those that are known to be created at `createdTo` or later. */
+  /** The highest id below `before`, without those that were certainly created at `createdTo` or later. */
   #start(before: number, createdTo: number | undefined): number | null {
     let high = this.#highest.get(before) as number | null
     if (high === null || createdTo === undefined) return high
@@ -144,8 +147,8 @@ function valuesOf({ state, type, queue, createdFrom, createdTo }: ListFilter) {
 }
 
 /**
- * In JSON, `text` may appear with escapes, or may itself be JSON: both are searched for, in lower case as the `lower` of SQLite knows it,
- * for ASCII only. A search for a control character may match the letters of its escape: `\n` in `c:\\new`.
+ * In JSON, `text` may appear with escapes, or may itself be JSON: both are searched for, in lower case as SQLite's `lower` converts it, for
+ * ASCII only. A search for a control character may match the letters of its escape: `\n` in `c:\\new`.
  */
 function spellings(text: string): { plain: string; escaped: string | null } {
   const lower = (spelling: string) => spelling.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
@@ -166,7 +169,7 @@ const has = (column: string) =>
 const sources = {
   page: (may: string) =>
     `SELECT id FROM jobs WHERE id >= :lowest AND id < :before AND ${may} AND ${matches} ORDER BY id DESC LIMIT :limit`,
-  // Only the payloads of jobs that match otherwise are read.
+  // Only the payloads of jobs that match the other filters are read.
   search: (may: string) => `
     SELECT min(id) AS lowest, count(*) AS rows, max(created_at) AS youngest, coalesce(sum(bytes), 0) AS bytes,
       json_group_array(id) FILTER (WHERE found) AS ids

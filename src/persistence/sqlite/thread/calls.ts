@@ -7,14 +7,14 @@ import type { HeldLeases } from './held-leases.ts'
 import { part } from './maintenance.ts'
 import type { Answers, Operation, Rejection, Reply, Request, Requests } from './protocol.ts'
 
-/** Events that one commit writes, if they come from more than one call. */
+/** The most events of one commit, if they come from more than one call. */
 const commitEventsMax = 10_000
-/** A transaction with this many events takes no more calls that arrive while it runs: larger ones are no cheaper, and callers wait. */
+/** A transaction with this many events accepts no more calls that arrive while it runs: larger ones are no cheaper, and callers wait. */
 const joinEventsMax = 1_000
 /** How long a call may wait for another process that holds the file before it is refused, in ms. */
 export const busyTimeoutMs = 2_000
 
-/** Outcomes and maintenance are tried until they are stored; what its caller can ask again is refused in the end. */
+/** Outcomes and maintenance are tried until they are stored. Calls that their callers can repeat are refused in the end. */
 const mustBeStored: ReadonlySet<Operation> = new Set(['apply', 'recover', 'sweep', 'noteStop'])
 
 /** Calls that are rejected once nothing can be stored any more. */
@@ -29,14 +29,14 @@ interface Call<Op extends Operation = Operation> {
 
 const noJobs: Answers['lease'] = { facts: '[]', payloads: [] }
 
-/** What the loop has asked of the thread and not been answered: turned into parts of transactions, settled when those are on disk. */
+/** The loop's unanswered requests: turned into parts of transactions, and settled when those are on disk. */
 export class Calls {
   readonly #writer: Writer
   readonly #held: HeldLeases
   #pending: Call[] = []
   #waitingLeases: Call<'lease'>[] = []
   #leasing = true
-  /** By the transaction under way. */
+  /** Events of the current transaction. */
   #eventsTaken = 0
   #leaseTaken = false
   #reply: {
@@ -48,13 +48,13 @@ export class Calls {
     refused: [],
     events: [],
   }
-  /** There may be jobs for the leases that wait. */
+  /** There may be jobs for the waiting leases. */
   lookForReady = false
   /** When the last call came, in monotonic ms. */
   lastCameAt = Number.NEGATIVE_INFINITY
   /** A call was refused because another process holds the file; until the next commit. */
   refusedAsBusy = false
-  /** A caller wants the maintenance done now. */
+  /** A caller wants maintenance to be done now. */
   sweepAsked = false
 
   constructor(writer: Writer, held: HeldLeases) {
@@ -72,7 +72,7 @@ export class Calls {
     return this.#pending.length > 0
   }
 
-  /** The call to close, if there is one; `first`: only if nothing was asked before it. */
+  /** Takes the call to close, if there is one; `first`: only if no earlier call is left. */
   takeClose(first: boolean): boolean {
     const close = this.#pending.find(({ request }) => request.op === 'close')
     if (!close || (first && this.#pending[0] !== close)) return false
@@ -100,8 +100,8 @@ export class Calls {
   }
 
   /**
-   * What has come since, to join the transaction under way: one flush of the disk more is dearer than the wait for it. Last of all one lease
-   * for all who wait, so that it sees what the same transaction has stored.
+   * Calls that arrived meanwhile, to join the current transaction: another flush of the disk costs more than the wait for this one. Last
+   * comes one lease for all waiting callers, so that it sees what the same transaction has stored.
    */
   takeMore(): Part[] {
     if (this.#leaseTaken) return []
@@ -111,7 +111,7 @@ export class Calls {
     return this.#takeLease()
   }
 
-  /** Nothing else is to be done, but there may be jobs for those who wait for some. */
+  /** There is nothing else to do, but there may be jobs for waiting leases. */
   takeLeaseAlone(): Part[] {
     this.#leaseTaken = true
     return this.lookForReady ? this.#takeLease() : []
@@ -124,7 +124,7 @@ export class Calls {
     for (const call of calls) {
       const size = sizeOf(call.request)
       const isTooMuch = this.#eventsTaken > 0 && this.#eventsTaken + size > commitEventsMax
-      // The maintenance of this transaction was chosen without a sweep that comes now.
+      // This transaction's maintenance was chosen before this sweep arrived.
       const isTooLate = joining && call.request.op === 'sweep'
       if (call.request.op === 'close' || this.#pending.length > 0 || isTooMuch || isTooLate) {
         this.#pending.push(call)
@@ -147,7 +147,7 @@ export class Calls {
     ]
   }
 
-  /** Nothing can be stored any more: callers are told; outcomes wait for the restart, which recovers their jobs. */
+  /** Nothing can be stored any more: callers get an error; outcomes wait for the restart, which recovers their jobs. */
   refuseAll(message: string): void {
     const calls = this.#pending
     this.#pending = []
@@ -159,7 +159,7 @@ export class Calls {
     }
   }
 
-  /** What a call wants committed; nothing if it is settled without. */
+  /** What a call wants to commit; empty if it is settled without a commit. */
   #partsOf(call: Call): Part[] {
     const { request } = call
     switch (request.op) {
@@ -239,7 +239,7 @@ export class Calls {
       run: (now) => this.#writer.enqueue(call.request, now),
       split: calls > 1 ? split : undefined,
       done: (answer: Answers['enqueue']) => this.#settle(call, answer),
-      // Once it was split nobody waits for the call itself.
+      // After a split nobody waits for the call itself.
       failed: (error) => {
         if (singles) for (const each of singles) each.failed(error)
         else this.#failed(call, error)

@@ -1,8 +1,8 @@
 import type { MonotonicClock } from '../../../runtime/clock.ts'
 
-/** The wall clock may gain or lose so much between two looks, in ms; what corrects it slowly stays far below. */
+/** How much the wall clock may gain or lose between two checks, in ms; slow corrections stay far below this. */
 const toleranceMs = 1_000
-/** How long it must have been steady before anything is deleted by it, in ms: time for a wrong one to be noticed and set right. */
+/** How long the clock must have been steady before anything is deleted by it, in ms: time to notice and correct a wrong one. */
 const steadyMs = 3_600_000
 
 /**
@@ -14,20 +14,23 @@ export class ClockWatch {
   readonly #clock: MonotonicClock
   readonly #neededMs: number
   readonly #onJump: (ms: number) => void
-  /** Of the wall clock from the steady one. */
+  /** The difference between the wall clock and the steady one. */
   #offset: number | null = null
   #steadySince = 0
-  /** What the last look has found. */
+  /** The result of the last check. */
   isSteady = false
 
-  /** `keepMs`: how long things are kept that are deleted then; none has to wait longer. `onJump`: told by how much the clock jumped, ahead or back. */
+  /**
+   * `keepMs`: how long the things are kept that are deleted by it; none has to wait longer. `onJump` gets by how much the clock jumped,
+   * ahead or back.
+   */
   constructor(clock: MonotonicClock, keepMs: number, onJump: (ms: number) => void) {
     this.#clock = clock
     this.#neededMs = Math.min(steadyMs, keepMs)
     this.#onJump = onJump
   }
 
-  /** To be called all the time: whether the wall clock has been steady for long enough. */
+  /** Call it regularly: returns whether the wall clock has been steady for long enough. */
   look(): boolean {
     const { wall, steady } = this.#read()
     const offset = wall - steady
@@ -41,7 +44,7 @@ export class ClockWatch {
     return this.isSteady
   }
 
-  /** Both at one instant: between two readings the process may be held up. */
+  /** Both at one instant, because the process may be held up between two readings. */
   #read(): { wall: number; steady: number } {
     for (;;) {
       const wall = this.#clock.now()

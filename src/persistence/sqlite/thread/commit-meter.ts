@@ -1,24 +1,24 @@
 import { Histogram } from '../../histogram.ts'
 import type { CommitStats } from '../../store.ts'
 
-/** Upper ends of the buckets: how long a commit took, in ms, and how many events it wrote. */
+/** Upper bounds of the buckets: the duration of a commit, in ms, and the number of its events. */
 const boundsMs = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000]
 const boundsEvents = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000]
 
-/** Measures commits: on the store's thread, for the loop that reads the same memory. */
+/** Measures commits on the store's thread; the loop reads the same memory. */
 export class CommitMeter {
   readonly memory: { readonly duration: Float64Array; readonly events: Float64Array }
   readonly #duration: Histogram
   readonly #events: Histogram
 
-  /** `memory`: of the meter on the other thread; empty unless given. */
+  /** `memory`: that of the meter on the other thread; new and empty by default. */
   constructor(memory = { duration: Histogram.sharedMemory(boundsMs), events: Histogram.sharedMemory(boundsEvents) }) {
     this.memory = memory
     this.#duration = new Histogram(boundsMs, memory.duration)
     this.#events = new Histogram(boundsEvents, memory.events)
   }
 
-  /** One that wrote no event does not count: it renewed leases, or found nothing to do and touched no disk. */
+  /** A commit without an event does not count: it renewed leases, or found nothing to do and touched no disk. */
   committed(tookMs: number, events: number): void {
     if (events === 0) return
     this.#duration.observe(tookMs)

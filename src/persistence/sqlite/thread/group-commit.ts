@@ -3,13 +3,13 @@ import type { Clock } from '../../../runtime/clock.ts'
 import { storageFailure } from '../file/storage-failure.ts'
 import type { Writer } from '../write/writer.ts'
 
-/** A part of a transaction. It has no effect outside the database until `done`: it may run again after a rollback. */
+/** A part of a transaction. It has no effect outside the database until `done`, because it may run again after a rollback. */
 export interface Part {
   /** `now`: the time when it runs, which is after its request, and never earlier than that of the part before it. */
   run(now: number): unknown
-  /** What this part gathers from several calls, each on its own; for when the shared transaction failed. */
+  /** The calls that this part combines, as separate parts, for when the shared transaction failed. */
   readonly split?: (() => Part[]) | undefined
-  /** After the commit that made `result` durable. */
+  /** Called after the commit that made `result` durable. */
   done(result: never): void
   /** It failed alone; nothing of it is stored. */
   failed(error: unknown): void
@@ -20,9 +20,9 @@ export interface Part {
  * no savepoints: they would slow down the normal path, and SQLITE_FULL, IOERR and NOMEM end the whole transaction anyway. Before the
  * commit, `more` is called until it returns nothing; its parts join the transaction.
  *
- * `verify` is called after each commit and before any caller is answered; if it throws, the error passes through and no part is answered.
- * The same holds for SQLITE_BUSY (of the shared transaction: nothing is stored, try again), a failure of the disk and a damaged file.
- * Returns the errors that parts were given.
+ * `verify` is called after each commit and before any caller is answered. If it throws, the error passes through and no part is answered.
+ * The same applies to SQLITE_BUSY (of the shared transaction: nothing is stored, try again), a failure of the disk and a damaged file.
+ * Returns the errors that parts got.
  */
 export function commitTogether(
   db: Database.Database,
@@ -88,7 +88,7 @@ function transact(
     const results: unknown[] = []
     let now = Number.NEGATIVE_INFINITY
     while (results.length < parts.length) {
-      // The clock may be set back meanwhile: within a transaction no job may end before it began.
+      // The clock may be set back meanwhile, but within a transaction no job may end before it began.
       now = Math.max(now, clock.now())
       results.push(parts[results.length]!.run(now))
       if (results.length === parts.length) parts.push(...more())

@@ -7,14 +7,14 @@ interface HeldLease extends Lease {
   next: HeldLease | null
 }
 
-/** Lists among which the leases are divided by their jobs' ids: mostly no two are in the same. */
+/** The number of lists over which the leases are spread by their jobs' ids: usually no two share one. */
 const listCount = 1_024
 
-/** The leases that this process holds: handed to its dispatcher, without an outcome yet. What is not here is not renewed. */
+/** The leases that this process holds: handed to its dispatcher, without an outcome yet. Other leases are not renewed. */
 export class HeldLeases {
   /**
-   * Not a Map by job: V8's leaves its old tables behind, and what they held outlives collections of the young generation with them (110 bytes
-   * a job).
+   * Not a Map by job: V8's Map leaves its old tables behind, and with them what they held survives collections of the young generation (110
+   * bytes a job).
    */
   readonly #lists: (HeldLease | null)[] = new Array(listCount).fill(null)
 
@@ -26,7 +26,7 @@ export class HeldLeases {
     }
   }
 
-  /** Updates the leases after an `apply`; a rejected event names a lease that is no longer ours. */
+  /** Updates the leases after an `apply`; a rejected event names a lease that this process no longer holds. */
   follow(sets: readonly EventSet[], refused: readonly RefusedEvent[]): void {
     const isRefused = (id: number) => refused.some((each) => each.event === 'start' && each.id === id)
     for (const { event, ranges } of sets) {

@@ -7,16 +7,19 @@ import type { Part } from './group-commit.ts'
 import type { HeldLeases } from './held-leases.ts'
 import { Throttle } from './throttle.ts'
 
-/** Between two walks of retention, in ms. */
+/** Ms between two walks of retention. */
 const retainRestMs = 60_000
-/** What is due is work to be done, and rests only so that others that write the file have their gaps: three quarters of the time at most. */
+/**
+ * Queuing due jobs is waiting work, so it rests only to give other processes that write the file their gaps: at most three quarters of the
+ * time.
+ */
 const promotionEffort = { stepMs: 5, rests: 1 / 3 }
 /** Renewals within one lease, so that one may fail. */
 const renewalsPerLease = 3
 
 type MaintenanceEvent = Extract<StoreEvent, { type: 'lost' | 'clockJumped' }>
 
-/** What a server's store does by itself as time passes: each a bounded part of a transaction, taken when its instant has come. */
+/** What a server's store does by itself as time passes: each kind is a bounded part of a transaction, taken when its time has come. */
 export class Maintenance {
   readonly #writer: Writer
   readonly #held: HeldLeases
@@ -28,7 +31,7 @@ export class Maintenance {
   readonly #renewals: Throttle
   readonly #retentions: Throttle
   readonly #restores: Throttle
-  /** Others use the store. */
+  /** Whether others are using the store. */
   #contended = false
   #restoring = true
   /** When the next job is due; null if none waits. */
@@ -53,14 +56,14 @@ export class Maintenance {
     this.#clockWatch = new ClockWatch(clock, retentionMs, (ms) => notify({ type: 'clockJumped', ms }))
   }
 
-  /** To be called after commits that may have changed it, also those of other processes. */
+  /** Call it after commits that may have changed it, including those of other processes. */
   lookForDue(): void {
     this.nextDueAt = this.#writer.nextDueAt()
   }
 
   /**
    * The work to do at `now`, one step of each kind. If `asked`, all kinds except due jobs run even if their time has not come. `contended`:
-   * others use the store.
+   * others are using the store.
    */
   parts(now: number, asked: boolean, contended: boolean): Part[] {
     this.#contended = contended
@@ -74,7 +77,7 @@ export class Maintenance {
     ]
   }
 
-  /** Ms from `now` until it has something to do that it knows of. */
+  /** Ms from `now` until the next work that it knows of. */
   sleepMs(now: number): number {
     const monotonicNow = this.#clock.monotonic()
     const dueIn = this.nextDueAt === null ? Number.POSITIVE_INFINITY : this.nextDueAt - now
@@ -91,13 +94,13 @@ export class Maintenance {
       (now) => this.#promotions.step(this.#contended, (goOn) => this.#writer.promoteDue(now, goOn)),
       (goesOn: boolean) => {
         if (goesOn) this.#promotions.rest()
-        // Also if nothing was due any more: another process had moved it.
+        // Even if nothing was due any more, because another process had moved it.
         this.lookForDue()
       },
     )
   }
 
-  /** Live leases move on and the rest expires, in this order and in one transaction: no jump of the clock expires a live one. */
+  /** Renews live leases and expires the rest, in this order and in one transaction, so that no jump of the clock expires a live one. */
   #renewal(): Part {
     return part(
       (now) => {
@@ -125,7 +128,7 @@ export class Maintenance {
     )
   }
 
-  /** Once, after opening: what an earlier process had no handler for may have one now. */
+  /** Once, after opening: jobs that an earlier process had no handler for may have one now. */
   #restored(): Part {
     return part(
       () => this.#restores.step(this.#contended, (goOn) => this.#writer.restoreHandled(goOn)),
@@ -137,7 +140,7 @@ export class Maintenance {
   }
 }
 
-/** A part that is taken again by itself if it could not be stored now. */
+/** A part that is repeated by itself if it could not be stored. */
 export function part<Result>(run: (now: number) => Result, done: (result: Result) => void): Part {
   return {
     run,

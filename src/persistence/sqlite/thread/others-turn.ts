@@ -1,30 +1,29 @@
 /**
- * While other processes write the file too: for how long this one may hold it without a pause, and for how long it then leaves it to them,
- * in ms.
+ * While other processes write the file too: how long this one may use it without a pause, and how long it then leaves it to them, in ms.
  */
 const ownMs = 20
 const othersMs = 5
-/** How long after a write of another process more are expected, in ms. */
+/** For this long after a write by another process, in ms, more are expected. */
 const sharedMs = 10_000
 
 /**
- * When the file is left to other processes. SQLite has no queue of writers: one that tries now and then can miss the gaps between another's
- * transactions for seconds. Instants are monotonic ms.
+ * When to leave the file to other processes. SQLite has no queue of writers: one that tries now and then can miss the gaps between
+ * another's transactions for seconds. Instants are monotonic ms.
  */
 export class OthersTurn {
   #othersWroteAt = Number.NEGATIVE_INFINITY
-  /** Since when, and until when, this process has had the file back to back. */
+  /** The period in which this process has used the file without a pause. */
   #beganAt = Number.NEGATIVE_INFINITY
   #endedAt = Number.NEGATIVE_INFINITY
-  /** Nothing is written here before; 0 if nothing stands in the way. */
+  /** No write here before this instant; 0 if there is no limit. */
   until = 0
 
-  /** Another process was seen to have written. */
+  /** Another process has written. */
   noteOthers(now: number): void {
     this.#othersWroteAt = now
   }
 
-  /** A transaction of this process was tried, from one instant to the other. */
+  /** This process tried a transaction from one instant to the other. */
   noteOwn(begunAt: number, endedAt: number): void {
     if (begunAt - this.#endedAt >= othersMs) this.#beganAt = begunAt
     this.#endedAt = endedAt

@@ -7,7 +7,7 @@ import type { FileId } from '../file/held-locks.ts'
 import type { Owner } from '../file/lock.ts'
 import type { CommitMeter } from './commit-meter.ts'
 
-/** What the loop asks of the store's thread. */
+/** The loop's requests to the store's thread. */
 export type Request =
   | ({ readonly op: 'enqueue' } & NewCalls)
   | { readonly op: 'lease'; readonly limit: number; readonly wait: boolean; readonly start: boolean }
@@ -26,7 +26,7 @@ export type Request =
 
 export type Operation = Request['op']
 
-/** The jobs of calls that came together. */
+/** The jobs of calls that arrived together. */
 export interface NewCalls {
   /** The id of the first call, for when they must be settled one by one; the ids of the others follow it. */
   readonly firstCallId: number
@@ -35,21 +35,21 @@ export interface NewCalls {
   readonly batches: readonly Batch[]
 }
 
-/** What the thread answers to each. */
+/** The thread's answer to each request. */
 export interface Answers {
   /**
-   * All stored, with consecutive ids and, for each batch, its state and how many jobs it has; or a result for each call; null: each call is
-   * answered by itself, by its own id.
+   * All stored, with consecutive ids and, for each batch, its state and its number of jobs; or a result for each call; null if each call is
+   * answered separately, by its own id.
    */
   enqueue:
     | { readonly firstId: number; readonly states: readonly JobState[]; readonly counts: readonly number[] }
     | readonly EnqueueResult[]
     | null
-  /** The facts of leased jobs as JSON text, a third of the cost of objects, and their payloads. */
+  /** The facts of leased jobs as JSON text, which costs a third of objects, and their payloads. */
   lease: { readonly facts: string; readonly payloads: readonly string[] }
   apply: RefusedEvent[]
   abandon: null
-  /** One bounded step: where to go on (`last` null: done), what it moved, and `wasStopping` as in `Recovered`. */
+  /** One bounded step: where to continue (`last`; null when done), what it recovered, and `wasStopping` as in `Recovered`. */
   recover: Recovered & { readonly last: number | null }
   send: CommandResult
   command: number[]
@@ -59,7 +59,7 @@ export interface Answers {
   close: null
 }
 
-/** All of a `LeasedJob` but its payload. */
+/** A `LeasedJob` without its payload. */
 export type LeasedFacts = readonly [
   id: number,
   leaseToken: number,
@@ -76,10 +76,10 @@ export type RefusedEvent = Pick<LeaseEvent, 'event' | keyof Lease>
 /** Why a call was refused; nothing of it is stored. */
 export type Rejection = { readonly kind: 'unavailable' | 'full' | 'broken invariant'; readonly message: string }
 
-/** Loop to thread: all that was asked in one turn of the loop. */
+/** Loop to thread: all requests of one turn of the loop. */
 export type Requests = readonly (readonly [callId: number, request: Request])[]
 
-/** Thread to loop: all that one commit settled. It is to be believed once `ThreadOptions.believed` counts it. */
+/** Thread to loop: everything that one commit settled. It is confirmed once `ThreadOptions.believed` counts it. */
 export interface Reply {
   readonly opened?: { readonly epochs: readonly Epoch[] }
   /** Why the file was not opened. */
@@ -108,22 +108,22 @@ export interface WriterOptions {
   readonly retentionMs: number
 }
 
-/** What the thread is started with. */
+/** The options of the thread. */
 export interface ThreadOptions {
   readonly path: string
-  /** Null for a producer: it enqueues, and leaves leases, sweeps and commands to the server. */
+  /** Null for a producer, which enqueues, and leaves leases, sweeps and commands to the server. */
   readonly server: { readonly owner: Owner; readonly lock: FileId | null } | null
   readonly writer: WriterOptions
   /** The id of a new file, or of a new epoch. */
   readonly newDatabaseId: string
   readonly acceptLoss: string | undefined
   readonly secureDelete?: boolean | undefined
-  /** The cell of a manual clock; null for the system's. */
+  /** The cell of a manual clock; null for the system clock. */
   readonly clock: BigInt64Array | null
   /** See `watchdog.ts`. */
   readonly heartbeat: Int32Array | null
-  /** Where it measures its commits. */
+  /** The memory for its measurements of commits. */
   readonly commits: CommitMeter['memory']
-  /** One cell: how many of the messages that tell of commits may be believed, modulo 2^32. See `FileGuard`. */
+  /** One cell: how many of the messages about commits are confirmed, modulo 2^32. See `FileGuard`. */
   readonly believed: Int32Array
 }

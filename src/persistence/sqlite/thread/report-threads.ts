@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads'
 import { UnavailableError } from '../../../errors.ts'
 import { ownThread } from '../../../runtime/own-thread.ts'
 
-/** What such a thread tells: how far it is, then what it found or made, or why it could not. */
+/** The messages of such a thread: its progress, then its result, or why there is none. */
 export type ReportMessage<Report> =
   | { readonly done: number; readonly of: number }
   | { readonly report: Report }
@@ -14,13 +14,13 @@ export class ReportThreads<Data, Report> {
   readonly #fault: string
   readonly #threads = new Set<Worker>()
 
-  /** `fault`: what an error begins with. */
+  /** `fault`: the beginning of an error. */
   constructor(script: URL, fault: string) {
     this.#script = script
     this.#fault = fault
   }
 
-  /** Rejects with `UnavailableError` if it cannot be done, or is ended meanwhile. */
+  /** Rejects with `UnavailableError` if the work cannot be done, or is ended meanwhile. */
   run(workerData: Data, onProgress: (done: number, of: number) => void = () => {}): Promise<Report> {
     const thread = new Worker(this.#script, { workerData, ...ownThread })
     this.#threads.add(thread)

@@ -16,31 +16,31 @@ import { OthersTurn } from './others-turn.ts'
 import type { Reply, Requests, ThreadOptions } from './protocol.ts'
 import { beatMs, Heartbeat, type killBlockedProcess, Watchdog } from './watchdog.ts'
 
-/** How often to check the file for writes of other processes, and the loop for its heartbeat; the only poll there is. */
+/** How often to check the file for writes of other processes, and the loop for its heartbeat. There is no other poll. */
 const tickMs = beatMs
 /** Ticks between two searches for ready jobs that no event reported: a safety net. */
 const fallbackTicks = 10
-/** Between tries while another process holds the file: while calls wait for it, and when they have been refused. */
+/** Ms between attempts while another process holds the file: while calls wait for it, and after they were refused. */
 const busyWaitMs = { soon: 2, later: 50 }
-/** How long after a call the store counts as used by others than its maintenance, in ms. */
+/** For this long after a call, in ms, the store counts as used by others than its maintenance. */
 const contendedMs = 100
-/** Between tries of outcomes that found the disk full. */
+/** Ms between attempts to store outcomes on a full disk. */
 const fullWaitMs = 500
 const diskFull = 'the disk that holds the database is full'
 
 /** Bytes above which the log reports the size of the WAL: eight times what it needs. */
 const longLogBytes = 67_108_864
-/** How long readers may stand in the way of that, in ms. */
+/** How long to wait for readers when a log is saved, in ms. */
 const saveLogMs = 2_000
 
-/** A message that says nothing. */
+/** An empty message. */
 export const quiet: Reply = { settled: [], refused: [], events: [] }
 
-/** The way to the event loop and back, as a `MessagePort` has it: whole messages, in their order. */
+/** The connection to the event loop, like a `MessagePort`: whole messages, in order. */
 interface RequestPort {
-  /** Has `listener` called with each message that comes while the thread sleeps. */
+  /** Calls `listener` with each message that arrives while the thread sleeps. */
   onMessage(listener: (requests: Requests) => void): void
-  /** What has come since and was not taken. */
+  /** The next message that has arrived and was not taken. */
   takeNext(): Requests | undefined
   reply(reply: Reply): void
   close(): void
@@ -69,15 +69,15 @@ export class StoreThread {
   readonly #watchdog: Watchdog | null
   readonly #endProcess: typeof killBlockedProcess
   #dataVersion = -1
-  /** Since the mark was written last: whether another process wrote, and whether this one did. */
+  /** Whether another process wrote since the mark was last written, and whether this one did. */
   #othersWrote = false
   #isMarkBehind = false
-  /** The files were not looked at since the last commit. */
+  /** The files were not checked since the last commit. */
   #isUnchecked = false
   #toldCount = 0
   readonly #believed: Int32Array
   #ticks = 0
-  /** Since the last step. */
+  /** A tick has passed since the last step. */
   #hasTicked = true
   #toldLogBytes = longLogBytes
   #toldMarkFault: string | null = null
@@ -92,8 +92,8 @@ export class StoreThread {
   #ended = false
 
   /**
-   * `db`: the open file, closed when the store is. `endProcess`: what the watchdog does if the loop stands still for good. `remarks`: on the
-   * file, for whoever operates it.
+   * `db`: the open file, which is closed with the store. `endProcess`: called by the watchdog if the loop is blocked for good. `remarks`:
+   * about the file, for its operator.
    */
   constructor(
     requestPort: RequestPort,
@@ -158,7 +158,7 @@ export class StoreThread {
     this.#tellOfLog(this.#guard.logBytes)
   }
 
-  /** Reports an obstacle once, until it is gone. */
+  /** Reports a problem once, until it is gone. */
   #keepMark(): void {
     const fault = this.#mark.keep()
     if (fault !== null && fault !== this.#toldMarkFault) {
@@ -168,7 +168,7 @@ export class StoreThread {
     this.#toldMarkFault = fault
   }
 
-  /** Once for each doubling, until it is short again. */
+  /** Reports each doubling once, until the log is short again. */
   #tellOfLog(bytes: number): void {
     if (bytes < longLogBytes) this.#toldLogBytes = longLogBytes
     if (bytes < this.#toldLogBytes) return
@@ -177,7 +177,7 @@ export class StoreThread {
     this.#calls.notify({ type: 'file', message })
   }
 
-  /** Before each transaction, however many there are without a pause: what lies between two looks it has slept, or was held up. */
+  /** Called before each transaction, however many there are without a pause: between two checks the thread slept or was held up. */
   #watch(): void {
     const stillMs = this.#watchdog?.look(performance.now()) ?? null
     if (stillMs !== null) this.#endProcess(stillMs, this.#held.runningIds())
@@ -192,7 +192,7 @@ export class StoreThread {
     return Math.max(1, Math.min(tickMs, this.#maintenance?.sleepMs(now) ?? tickMs, othersIn, this.#guard.restMs))
   }
 
-  /** One transaction with all that waits; false if there is nothing to do now. */
+  /** One transaction with everything that waits; false if there is nothing to do now. */
   #step(): boolean {
     this.#watch()
     this.#acceptMail()
@@ -205,7 +205,7 @@ export class StoreThread {
     if (cannotStore || performance.now() < this.#othersTurn.until) return false
     this.#retryAt = 0
     this.#othersTurn.until = 0
-    // Within a transaction that is cheaper, and each looks.
+    // Inside a transaction the check is cheaper, and each transaction does it.
     if (this.#hasTicked && !this.#calls.isPending) this.#noticeOthers()
     this.#hasTicked = false
     const now = this.#clock.now()
@@ -217,14 +217,14 @@ export class StoreThread {
     return parts.length > 0 || this.#calls.isPending
   }
 
-  /** The last process that closes the file leaves all in it. */
+  /** The last process that closes the file leaves everything in it. */
   #close(): void {
     if (!this.#broken) {
       this.#guard.check()
       try {
         leaveLog(this.#db)
       } catch (error) {
-        // Another process has it open, or the disk has no room: the log stays.
+        // Another process has the file open, or the disk is full: the log stays.
         if (storageFailure(error) === null) throw error
       }
     }
@@ -232,7 +232,7 @@ export class StoreThread {
     this.#mark.close()
   }
 
-  /** What has come in and was not taken: while a transaction runs, or is on its way to disk. */
+  /** Reads the messages that arrived while a transaction runs or is being flushed. */
   #acceptMail(): void {
     for (let more = this.#requestPort.takeNext(); more; more = this.#requestPort.takeNext()) this.#calls.accept(more)
   }
@@ -244,7 +244,7 @@ export class StoreThread {
     return this.#maintenance?.parts(now, asked, contended) ?? []
   }
 
-  /** What stood in the way is gone when something was written: on a full disk a commit of nothing goes well, too. */
+  /** Only a real write shows that the disk works again: on a full disk an empty commit succeeds too. */
   #takeProbe(): Part[] {
     if (this.#trouble === null) return []
     const write = () => this.#noteWritten.run(performance.now())
@@ -267,7 +267,7 @@ export class StoreThread {
       this.#meter.committed(performance.now() - this.#writer.beganAt, this.#writer.eventCount)
       if (this.#writer.tookTimed) this.#maintenance?.lookForDue()
     }
-    // Until a lease has looked: if this transaction fails before it comes to one, its parts are stored alone all the same.
+    // True until a lease has searched: if this transaction fails before it reaches one, its parts are still stored alone.
     this.#calls.lookForReady = true
     let errors: unknown[]
     this.#guard.checkBefore()
@@ -284,7 +284,7 @@ export class StoreThread {
       }
       return
     }
-    // Also if only maintenance met it: that comes again at once.
+    // Even if only maintenance met it, because that is repeated at once.
     const isDiskFull = errors.some((error) => storageFailure(error) === 'full')
     this.#busySince = null
     this.#calls.refusedAsBusy = false
@@ -320,8 +320,8 @@ export class StoreThread {
   }
 
   /**
-   * Tells the loop what the last commit settled. While the message is on its way, which takes longer, the files are looked at and the mark is
-   * written: the loop believes the message when that is done.
+   * Sends the loop what the last commit settled. While the message travels, which takes longer, the thread checks the files and writes the
+   * mark. The loop treats the message as confirmed when that is done.
    */
   #flush(): void {
     const reply = this.#calls.takeReply()
@@ -336,16 +336,16 @@ export class StoreThread {
     if (reply) Atomics.store(this.#believed, 0, this.#toldCount)
   }
 
-  /** Nothing more is answered: whether the last commit reached the disk is not known, and a restart will tell. */
+  /** Nothing more is answered: it is unknown whether the last commit reached the disk, and a restart will show it. */
   #stop(error: unknown): void {
     this.#ended = true
-    // Counted before it is told: the loop may hear of it, and beat for the last time, before the next statement here.
+    // Counted before sending: the loop may receive it, and beat for the last time, before the next statement here.
     const beats = this.#watchdog?.beats
     this.#requestPort.reply({ ...quiet, fatal: this.#describe(error) } satisfies Reply)
     this.#closeWhenHeard(beats)
   }
 
-  /** A loop that a handler blocks does not hear of it, and must be ended all the same. */
+  /** A loop that a handler blocks does not receive it, and must still be ended. */
   #closeWhenHeard(beats: number | undefined): void {
     if (!this.#watchdog || this.#watchdog.beats !== beats) {
       this.#requestPort.close()
@@ -360,7 +360,7 @@ export class StoreThread {
     return { message: error instanceof Error ? (error.stack ?? error.message) : String(error), lost: false }
   }
 
-  /** A log whose name is gone is gone with this process: what it holds is moved into the database, if that is sure to be right. */
+  /** A log without a name is lost with this process, so its content is moved into the database, if that is certain to be right. */
   #saveLog(): string {
     if (!this.#guard.canSaveLog) return ''
     const giveUpAt = performance.now() + saveLogMs

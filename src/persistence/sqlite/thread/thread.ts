@@ -8,9 +8,9 @@ import type { Reply, ThreadOptions } from './protocol.ts'
 import { quiet, StoreThread } from './store-thread.ts'
 import { killBlockedProcess } from './watchdog.ts'
 
-/** How long opening may wait for a process that has the file locked. */
+/** How long opening may wait for a process that has the file locked, in ms. */
 const openPatienceMs = 5_000
-/** Between its tries. */
+/** Ms between its attempts. */
 const openWaitMs = 10
 
 /** Opening may meet a process that migrates, recovers or checkpoints. This thread has nothing else to do meanwhile. */
@@ -46,7 +46,7 @@ function requestPortOf(port: MessagePort): ConstructorParameters<typeof StoreThr
 
 if (parentPort) runStore(parentPort, workerData as ThreadOptions)
 
-/** Opens the file and serves the other end of the port until it closes the store. */
+/** Opens the file and serves the other end of the port until the store is closed. */
 export function runStore(port: MessagePort, options: ThreadOptions): void {
   const requestPort = requestPortOf(port)
   const clock = options.clock ? new ManualClock(0, options.clock) : systemClock

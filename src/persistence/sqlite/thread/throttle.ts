@@ -1,18 +1,18 @@
 import type { MonotonicClock } from '../../../runtime/clock.ts'
 
-/** How long a step of maintenance takes, and for how many times as long it rests then. */
+/** How long a step of maintenance takes, and how many times as long it then rests. */
 interface Effort {
-  /** In ms. What it is about when they are over is finished: some jobs at most. */
+  /** In ms. A job or a few that are in progress when it ends are finished. */
   readonly stepMs: number
   readonly rests: number
 }
 
-/** While others use the store: a quarter of the thread's time at most. */
+/** While others are using the store: at most a quarter of the thread's time. */
 const sharedEffort: Effort = { stepMs: 2, rests: 3 }
-/** While nobody does: half of it, for a process that writes beside this one needs gaps. */
+/** While nobody else is: half of it, because other processes that write need gaps. */
 const idleEffort: Effort = { stepMs: 5, rests: 1 }
 
-/** Bounds the share of the thread's time that one kind of maintenance takes: by steps, and rests in proportion to what they took. */
+/** Limits the share of the thread's time that one kind of maintenance takes: by steps, and by rests in proportion to them. */
 export class Throttle {
   readonly #clock: MonotonicClock
   readonly #effort: (contended: boolean) => Effort
@@ -29,7 +29,7 @@ export class Throttle {
     return this.#clock.monotonic() >= this.nextAt
   }
 
-  /** Does a step, which asks `goOn` before it does more than the least, a job or a few; `contended`: others use the store. */
+  /** Does a step, which calls `goOn` before it does more than the minimum, a job or a few; `contended`: others are using the store. */
   step<Result>(contended: boolean, run: (goOn: () => boolean) => Result): Result {
     const { stepMs, rests } = this.#effort(contended)
     const beganAt = this.#clock.monotonic()

@@ -1,9 +1,9 @@
 import { Worker } from 'node:worker_threads'
 import { ownThread } from '../../../runtime/own-thread.ts'
 
-/** How often the loop beats, and the thread looks, in ms. */
+/** How often the loop beats, and how often the thread checks, in ms. */
 export const beatMs = 100
-/** Beyond the longest timeout of the running jobs, for handlers that block the loop but would still end. */
+/** Time beyond the longest timeout of the running jobs, for handlers that block the loop but would still end, in ms. */
 const graceMs = 10_000
 /**
  * A check that comes later than this after the previous one was held up itself (SIGSTOP, a suspended machine) and proves nothing. A
@@ -12,32 +12,35 @@ const graceMs = 10_000
 const lateMs = 5 * beatMs
 /** The most of one stall that is counted, in ms: no attempt may take longer. */
 const stallMax = 86_400_000
-/** For the line that tells of it, in ms. */
+/** How long the log line about it may take, in ms. */
 const lastLineMs = 1_000
 const beatAt = 0
 const longestTimeoutAt = 1
 const threadStalledAt = 2
 
 /**
- * Shared between loop and thread: how often the loop has beaten, the longest timeout of what it runs, and how long the thread itself has stood
- * still in all, both in ms.
+ * Shared between loop and thread: how often the loop has beaten, the longest timeout of its running attempts, and how long the thread
+ * itself has been stopped in total, both in ms.
  */
 export class Heartbeat {
   readonly memory: Int32Array
 
-  /** `memory`: of the one on the other thread. */
+  /** `memory`: that of the heartbeat on the other thread. */
   constructor(memory: Int32Array = new Int32Array(new SharedArrayBuffer(12))) {
     this.memory = memory
   }
 
-  /** Called by the loop while it turns. `longestTimeoutMs`: of the attempts that run now, 0 where none does. */
+  /** Called by the loop while it turns. `longestTimeoutMs`: of the running attempts, 0 if there are none. */
   beat(longestTimeoutMs: number): void {
-    // In this order, and read in the other one: a look between the two must not see a loop that stands still while nothing may run.
+    // In this order, and read in the reverse order: a check between the two must not see a blocked loop while nothing may run.
     Atomics.add(this.memory, beatAt, 1)
     Atomics.store(this.memory, longestTimeoutAt, longestTimeoutMs)
   }
 
-  /** Called by the loop before it runs what may take that long: the next beat comes too late to say so where that blocks the loop. */
+  /**
+   * Called by the loop before it runs an attempt with this timeout: if the attempt blocks the loop, the next heartbeat is too late to
+   * report it.
+   */
   raiseTimeout(timeoutMs: number): void {
     if (this.longestTimeoutMs < timeoutMs) Atomics.store(this.memory, longestTimeoutAt, timeoutMs)
   }
@@ -50,7 +53,7 @@ export class Heartbeat {
     return Atomics.load(this.memory, beatAt)
   }
 
-  /** Called by the thread that was held up itself for so long. */
+  /** Called by the thread when it was stopped itself for this long. */
   addThreadStall(ms: number): void {
     Atomics.add(this.memory, threadStalledAt, Math.min(Math.round(ms), stallMax))
   }
@@ -67,7 +70,7 @@ export function stallMs(sinceBeatMs: number): number {
 }
 
 /**
- * Watches from the store's thread for a loop that a handler has blocked for good: nothing else could end it, since timeouts and signals
+ * Watches from the store's thread for a loop that a handler has blocked for good: nothing else could end it, because timeouts and signals
  * wait for that loop. `look` is called about every `beatMs` with a monotonic instant.
  */
 export class Watchdog {
@@ -80,12 +83,12 @@ export class Watchdog {
     this.#heartbeat = heartbeat
   }
 
-  /** How often the loop has beaten. */
+  /** The number of heartbeats so far. */
   get beats(): number {
     return this.#heartbeat.beats
   }
 
-  /** For how long the loop has stood still, if that is longer than any running attempt may take; else null. */
+  /** How long the loop has been blocked, if that is longer than any running attempt may take; else null. */
   look(at: number): number | null {
     const { longestTimeoutMs } = this.#heartbeat
     const { beats } = this.#heartbeat
@@ -99,7 +102,7 @@ export class Watchdog {
 }
 
 /**
- * Ends the process like a crash, so that recovery does the rest, and writes a line past the blocked loop. The reader of that line may be
+ * Ends the process like a crash, so that recovery does the rest, and writes a line without the blocked loop. The reader of that line may be
  * gone or stalled, so a separate thread writes it, and this one waits no longer than `lastLineMs`.
  */
 export function killBlockedProcess(stillMs: number, runningIds: readonly number[]): void {
@@ -114,7 +117,7 @@ export function killBlockedProcess(stillMs: number, runningIds: readonly number[
   }
 }
 
-/** Not a file: the one that this program was loaded from may be gone by now. A pipe that is full and does not block is tried again. */
+/** Not a file, because the one that this program was loaded from may be gone by now. A full pipe that does not block is tried again. */
 const writeLine = `
   const { workerData: { line, written } } = require('node:worker_threads')
   const { writeSync } = require('node:fs')

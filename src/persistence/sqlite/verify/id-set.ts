@@ -1,4 +1,4 @@
-/** Whole numbers, at a bit each if they lie close together. */
+/** A set of integers that uses a bit for each if they are close together. */
 export class IdSet {
   static readonly #spanBits = 65_536
   readonly #spans = new Map<number, Uint8Array>()

@@ -3,7 +3,7 @@ import type { VerifyReport } from '../../store.ts'
 import type { ReportMessage } from '../thread/report-threads.ts'
 import { verifyFile } from './verify.ts'
 
-/** Between two words about how far it is, in ms. */
+/** Ms between two progress reports. */
 const progressMs = 100
 
 if (parentPort) {

@@ -16,13 +16,13 @@ import { Reader } from '../read/reader.ts'
 import { isOfRun, migrations } from '../schema.ts'
 import { IdSet } from './id-set.ts'
 
-/** Jobs that one read transaction looks at: some milliseconds, so that a live server can reset its WAL in between. */
+/** Jobs that one read transaction checks: some milliseconds, so that a live server can reset its WAL in between. */
 const chunkJobs = 1_000
-/** Events of one job that are read at once: it may have any number of them. */
+/** Events of one job that are read at once, because it may have any number of them. */
 const pageEvents = 10_000
-/** Runs that one read transaction examines, for events that are in no history. */
+/** Runs that one read transaction examines, to find events that are in no history. */
 const strayRuns = 10_000
-/** Violations told; more are counted. */
+/** Violations that are reported; further ones are only counted. */
 const toldMax = 1_000
 
 interface Row {
@@ -37,7 +37,7 @@ interface Row {
   readonly leaseExpiresAt: number | null
   readonly startedAt: number | null
   readonly finishedAt: number | null
-  /** Whether it is JSON; null if there is none. */
+  /** 1 if it is valid JSON; null if there is no payload. */
   readonly payloadIsValid: number | null
 }
 
@@ -61,7 +61,7 @@ export function verifyFile(path: string, onProgress: (id: number, lastId: number
 
 interface LinkedEvent extends ReplayEvent {
   readonly id: number
-  /** The job's event before it; null for its first. */
+  /** The job's previous event; null for its first. */
   readonly previousId: number | null
 }
 
@@ -75,7 +75,7 @@ interface EventRun {
   readonly isCause: 0 | 1
 }
 
-/** A check reads what only the newest schema has. */
+/** The check reads tables and columns that only the newest schema has. */
 function assertNewest(db: Database.Database, path: string): void {
   const version = db.pragma('user_version', { simple: true }) as number
   if (version === migrations.length) return
@@ -84,11 +84,11 @@ function assertNewest(db: Database.Database, path: string): void {
   )
 }
 
-/** True if an event names nobody as its cause, or one that there is. */
+/** True if an event has no cause, or one that exists. */
 const isCause = `(cause IS NULL OR CASE WHEN json_valid(cause)
   THEN coalesce(cause ->> '$.cause', '') IN (${Object.keys(causes).map((cause) => `'${cause}'`)}) ELSE 0 END)`
 
-/** What a history says of its row. */
+/** The fields of a row that its history determines. */
 const replayedFields = [
   'state',
   'seq',
@@ -105,7 +105,7 @@ class Verifier {
   #violationCount = 0
   #jobs = 0
   #events = 0
-  /** Events that stand in their jobs' histories. */
+  /** Events that are in their jobs' histories. */
   readonly #linked = new IdSet()
 
   constructor(db: Database.Database) {
@@ -116,7 +116,7 @@ class Verifier {
     this.#unlessDamaged('the jobs and their histories', () => this.#checkJobs(onProgress))
     this.#unlessDamaged('what no job owns', () => this.#checkLeftovers())
     this.#unlessDamaged('ids and keys', () => this.#checkIdentity())
-    // In one snapshot: the counts move while a server runs.
+    // In one snapshot, because the counts change while a server runs.
     this.#unlessDamaged('the kept counts', () => this.#db.transaction(() => this.#checkCounts())())
     this.#unlessDamaged('the schema', () => this.#checkSchema())
     this.#unlessDamaged('the file', () => this.#checkFile())
@@ -128,7 +128,7 @@ class Verifier {
     }
   }
 
-  /** A damaged page ends one check; the others continue, since they may read other pages. */
+  /** A damaged page ends one check; the others continue, because they may read other pages. */
   #unlessDamaged(what: string, check: () => void): void {
     try {
       check()
@@ -139,7 +139,7 @@ class Verifier {
   }
 
   #checkJobs(onProgress: (id: number, lastId: number) => void): void {
-    // In one snapshot, so that every event up to the last is one of a job up to the last.
+    // In one snapshot, so that every event up to the last belongs to a job up to the last.
     const [lastId, lastRunId, lastGivenId] = this.#db
       .prepare(`
         SELECT (SELECT coalesce(max(id), 0) FROM jobs), (SELECT coalesce(max(id), 0) FROM event_runs),
@@ -158,7 +158,7 @@ class Verifier {
         lease_token AS leaseToken, lease_expires_at AS leaseExpiresAt, started_at AS startedAt, finished_at AS finishedAt,
         (SELECT json_valid(payload) FROM job_payloads WHERE job_id = jobs.id) AS payloadIsValid
       FROM jobs WHERE id > ? ORDER BY id LIMIT ${chunkJobs}`)
-    // Only ever to older events: there is no circle to be caught in.
+    // Links lead only to older events, so there can be no circle.
     const newestFirst = this.#db.prepare(`
       ${chainFrom('iif(:from < :below, :from, NULL)', 'chain.job_id = :id AND chain.previous_id < chain.id')}
       SELECT id, previous_id AS previousId, seq, event, from_state AS "from", to_state AS "to", attempt, at
@@ -173,8 +173,8 @@ class Verifier {
   }
 
   /**
-   * Replays what a job's newest event leads back to. Read newest first, replayed oldest first: of a history of several pages it keeps where
-   * each begins, and reads all but the oldest again.
+   * Replays the events that a job's newest event leads back to. They are read newest first and replayed oldest first: for a history of
+   * several pages it keeps the start of each, and reads all but the oldest page again.
    */
   #replayHistory(
     { id, lastEventId, maxAttempts }: Row,
@@ -223,8 +223,8 @@ class Verifier {
   }
 
   /**
-   * Events of the runs up to the one given that no history leads to, now that all have been followed: of a job or of none. `lastJobId`: the
-   * highest that was given when that run was the last, whatever a run claims of others.
+   * The events of the runs up to the given one that no history leads to, after all histories have been followed: of a job or of none.
+   * `lastJobId`: the highest id given out when that run was the last, whatever a run claims about others.
    */
   #checkStrays(lastRunId: number, lastJobId: number): void {
     const next = this.#db.prepare(`
@@ -247,7 +247,7 @@ class Verifier {
     for (const jobId of jobless) this.#tell('I2', jobId, 'there is a history of this job, but no job')
   }
 
-  /** Those of a run's jobs up to the last there was, by their place in it, whose event was not met in their history. */
+  /** Those jobs of a run, up to the last one, whose event was not found in their history, by their position in it. */
   #unlinked({ id, firstJobId, length }: EventRun, lastJobId: number): number[] {
     const most = Math.max(lastJobId - firstJobId + 1, 1)
     if (length < 1 || length > most)
@@ -261,7 +261,7 @@ class Verifier {
     return places
   }
 
-  /** `found`: the ids of the run's jobs, null alone if it has none, and nothing if retention has taken it since. */
+  /** `found`: the ids of the run's jobs; only null if it has none; empty if retention has removed it since. */
   #checkUnlinked(
     { id, firstJobId, seq }: EventRun,
     places: readonly number[],
@@ -275,7 +275,7 @@ class Verifier {
       else if (jobIds.has(null)) {
         this.#tell('I3', jobId, `seq ${seq} is the history of no job`)
         if (jobless.size < toldMax) jobless.add(jobId)
-        // Retention leaves what tells of other jobs as well.
+        // Retention keeps rows that belong to other jobs too.
       } else continue
       this.#events++
     }
@@ -298,7 +298,7 @@ class Verifier {
     if (row.payloadIsValid === 0) this.#tell('I1', row.id, 'its payload is not JSON')
   }
 
-  /** What retention should have taken along. */
+  /** Rows that retention should have removed. */
   #checkLeftovers(): void {
     const jobIds = this.#db
       .prepare(`
@@ -308,7 +308,7 @@ class Verifier {
     for (const jobId of jobIds) this.#tell('I2', jobId, 'there is a payload of this job, but no job')
   }
 
-  /** The unique index and AUTOINCREMENT see to both, while they are there. */
+  /** The unique index and AUTOINCREMENT guarantee both, while they exist. */
   #checkIdentity(): void {
     const twice = this.#db
       .prepare(`
@@ -324,12 +324,15 @@ class Verifier {
       this.#tell('I2', lastId, `ids are given from ${(given ?? 0) + 1} on, and would be used again`)
   }
 
-  /** Tables, indexes and triggers are those that the migrations make: what guards the file is there. */
+  /** The tables, indexes and triggers are those of the migrations, so the rules that protect the file are in place. */
   #checkSchema(): void {
     for (const fault of schemaDifferences(this.#db, migrations.length)) this.#tell('I14', null, fault)
   }
 
-  /** I8, conservation: what went into a state less what went out of it is what is there; each edge was taken as often as is kept. */
+  /**
+   * I8, conservation: the jobs that entered a state minus those that left it are the jobs in it, and each edge was taken as often as its
+   * kept count says.
+   */
   #checkCounts(): void {
     const kept = new Reader(this.#db).counts()
     const found = new Map(

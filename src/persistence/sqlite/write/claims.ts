@@ -8,40 +8,42 @@ import type { LeasedFacts } from '../thread/protocol.ts'
 import { Suspects } from './suspects.ts'
 import type { Transitions } from './transitions.ts'
 
-/** The next queue that has jobs ready, after the one given: one seek. */
+/** The next queue with ready jobs, after the given one: one seek. */
 export const nextQueueSql = `SELECT queue FROM jobs WHERE ${isReady} AND queue > ? ORDER BY queue LIMIT 1`
 
-/** Jobs without a handler here that are put aside by one claim. */
+/** Jobs without a handler here that one claim sets aside. */
 const parkMax = 200
-/** Those that one step takes back, and one statement of it. */
+/** Jobs that one step restores, and that one statement of it does. */
 const restoredMax = 1_000
 const restoredAtOnce = 100
 
-/** What a claim leased, and what it met: `unhandled` jobs by type, now put aside; `more`: it stopped at a bound, and there may be others. */
+/**
+ * What a claim leased, and what it found: `unhandled` jobs by type, now set aside; `more`: it stopped at a limit, and there may be others.
+ */
 interface Claim {
   readonly jobs: readonly LeasedFacts[]
-  /** Of each job, JSON text. */
+  /** JSON text of each job's payload. */
   readonly payloads: readonly string[]
   readonly unhandled: ReadonlyMap<string, number>
   readonly more: boolean
 }
 
-/** One who asks for jobs: how many, and whether they are to be started as well. */
+/** One request for jobs: how many, and whether to start them too. */
 interface ClaimRequest {
   readonly limit: number
   readonly start: boolean
 }
 
-/** Leases jobs that are ready, the queues in turn. A claim costs the same with ten jobs waiting and with ten million. */
+/** Leases ready jobs, from the queues in turn. A claim costs the same with ten jobs waiting and with ten million. */
 export class Claims {
   readonly #transitions: Transitions
   readonly #handled: ReadonlySet<string>
   readonly #suspects: Suspects
   readonly #sql: ReturnType<typeof prepare>
-  /** Only a hint: a rollback leaves it harmless. */
+  /** Only a hint, so a rollback does no harm. */
   #servedLast = ''
 
-  /** `types`: those that have a handler here. */
+  /** `types`: those with a handler here. */
   constructor(db: Database.Database, transitions: Transitions, types: readonly string[]) {
     this.#transitions = transitions
     this.#handled = new Set(types)
@@ -79,17 +81,17 @@ export class Claims {
     }
   }
 
-  /** A job may have come into line that runs alone. */
+  /** A job that must run alone may be queued. */
   expectSuspects(): void {
     this.#suspects.expect()
   }
 
-  /** When the next job may be claimed although one runs alone, in epoch ms; null if no instant is known. */
+  /** When the next job may be claimed beside the one that runs alone, in epoch ms; null if no instant is known. */
   get exclusiveUntil(): number | null {
     return this.#suspects.exclusiveUntil
   }
 
-  /** Lets jobs of the types handled here be leased again that an earlier process put aside, up to a bound; false when all are. */
+  /** Makes jobs available again that an earlier process set aside and that have a handler here, up to a limit; false when all are. */
   restoreHandled(goOn = () => true): boolean {
     let moved = 0
     for (const type of this.#handled) {
@@ -103,8 +105,8 @@ export class Claims {
   }
 
   /**
-   * Queues take turns from the one after that served last, job by job while more than one has any; within one by priority, `run_at`, id.
-   * It visits no more queues than there is room. `blocked`: queues with jobs at their head that nobody here runs.
+   * Queues take turns from the one after the last served, job by job while more than one has any; within one by priority, `run_at`, id. It
+   * visits at most as many queues as jobs are wanted. `blocked`: queues with jobs at their head that have no handler here.
    */
   #choose(limit: number): { jobs: LeasedFacts[]; blocked: string[] } {
     const queues = this.#queuesInTurn(limit)
@@ -130,7 +132,7 @@ export class Claims {
     return { queue, handled, blocked: handled.length < ready.length, full: ready.length === limit }
   }
 
-  /** Queues that have jobs ready, from the one after that served last, round to itself. */
+  /** Queues with ready jobs, from the one after the last served, around to that one. */
   #queuesInTurn(most: number): string[] {
     const queues: string[] = []
     const visit = (after: string, until: string | null) => {
@@ -146,7 +148,7 @@ export class Claims {
     return queues
   }
 
-  /** Puts aside jobs at the head of a queue that nobody here runs, so that no claim meets them again. */
+  /** Sets aside jobs at the head of a queue that have no handler here, so that claims skip them from now on. */
   #setUnhandled(queue: string, unhandled: Map<string, number>): void {
     for (const { id, type } of this.#sql.typesAtHead.all({ queue, limit: parkMax }) as { id: number; type: string }[]) {
       if (this.#handled.has(type)) continue
@@ -156,7 +158,7 @@ export class Claims {
   }
 }
 
-/** Jobs go to those who ask in turn; gives those that are to be started, and those that are not. */
+/** Gives jobs to the requests in turn; returns those to be started, and those not. */
 function shareOut(requests: readonly ClaimRequest[], jobs: readonly LeasedFacts[]) {
   const shares = { started: [] as { id: number }[], leased: [] as { id: number }[] }
   let next = 0
@@ -169,11 +171,11 @@ function shareOut(requests: readonly ClaimRequest[], jobs: readonly LeasedFacts[
 }
 
 function prepare(db: Database.Database) {
-  // A sum, for SQLite plans a statement again with each other value of a limit that is a parameter alone.
+  // A sum, because SQLite plans a statement again for each new value of a limit that is only a parameter.
   const atHead = `FROM jobs WHERE ${isReady} AND queue = :queue ORDER BY ${orderBy(claimOrder)} LIMIT 0 + :limit`
   return {
     nextQueue: db.prepare(nextQueueSql).pluck(),
-    // `LeasedFacts` as one JSON text: to read it takes half of the time that rows take.
+    // `LeasedFacts` as one JSON text: reading it takes half the time of rows.
     head: db
       .prepare(`
         SELECT json_group_array(json_array(id, seq + 1, type, attempt, max_attempts, timeout_ms, run_at))

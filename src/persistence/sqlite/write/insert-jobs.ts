@@ -16,13 +16,13 @@ interface Gathered {
   readonly idHolders: { id: number | null }[]
 }
 
-/** Stores new jobs: all calls of a commit by one set of statements. */
+/** Stores new jobs: all calls of a commit with one set of statements. */
 export class JobInserts {
   readonly #transitions: Transitions
   readonly #depthMax: number
   readonly #queues: QueueDepths
   readonly #sql: ReturnType<typeof prepare>
-  /** The highest that it has given; one that was rolled back is given again. */
+  /** The highest id given out; a rolled-back one is given out again. */
   lastJobId = 0
 
   constructor(db: Database.Database, transitions: Transitions, options: WriterOptions) {
@@ -34,7 +34,7 @@ export class JobInserts {
 
   /**
    * Stores the jobs of each call, all or none of them; conflicts are found before anything of a call is written. Most calls have no keys,
-   * and all of them fit into the limits together: those need not be handled one by one.
+   * and all of them together stay within the limits, so that they need not be handled one by one.
    */
   enqueue({ counts, batches }: NewCalls, now: number): Answers['enqueue'] {
     const mayBeKnown = batches.some(({ keys }) => keys !== null)
@@ -159,12 +159,12 @@ export class JobInserts {
   }
 }
 
-/** A JSON array of that length, which is read faster than the payloads. */
+/** A JSON array of that length, which SQLite reads faster than the payloads. */
 function listOf(length: number): string {
   return `[0${',0'.repeat(length - 1)}]`
 }
 
-/** When a job could run, stored at `now`. */
+/** The time from which a job that is stored at `now` may run. */
 function runAtOf({ runAt, delayMs }: Pick<NewJobRow, 'runAt' | 'delayMs'>, now: number): number {
   return Math.max(runAt ?? now + (delayMs ?? 0), now)
 }

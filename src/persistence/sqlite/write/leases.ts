@@ -8,19 +8,19 @@ import { type Lease, processEnded, type StoredError } from '../../store.ts'
 import type { Answers } from '../thread/protocol.ts'
 import type { Transitions } from './transitions.ts'
 
-/** Leases that one step expires, and those that one statement of it does. */
+/** Leases that one step expires, and that one statement of it does. */
 const expireMax = 1_000
 const expireAtOnce = 100
 
-/** Kept with what recovery does. */
+/** The cause that is stored with what recovery does. */
 const recovery = JSON.stringify({ cause: 'recovery' } satisfies EventCause)
 
 /** A job whose process has ended. */
 interface Orphan {
   readonly id: number
-  /** 1: its start was on disk. */
+  /** 1 if its start was on disk. */
   readonly ran: 0 | 1
-  /** Before this one. */
+  /** Its crashes before this one. */
   readonly crashes: number
 }
 
@@ -29,9 +29,9 @@ export class Leases {
   readonly #transitions: Transitions
   readonly #leaseMs: number
   readonly #sql: ReturnType<typeof prepare>
-  /** Jobs that ran when the process ended that is being recovered from. */
+  /** The number of jobs that were running when the process ended that is being recovered. */
   #ranTogether = 0
-  /** It was stopping when it ended. */
+  /** Whether it was stopping when it ended. */
   #wasStopping = false
 
   constructor(db: Database.Database, transitions: Transitions, leaseMs: number) {
@@ -49,7 +49,10 @@ export class Leases {
     return leases.filter(({ id }) => !held.has(id))
   }
 
-  /** Expires leases that have run out, up to a bound; whether there may be more. Only if those of dead processes were recovered: of them another thing is told. */
+  /**
+   * Expires leases that have run out, up to a limit; returns whether there may be more. Only after those of dead processes were recovered,
+   * because their jobs get another error.
+   */
   expire(now: number, goOn = () => true): boolean {
     for (let expired = 0; expired < expireMax; expired += expireAtOnce) {
       if (expired > 0 && !goOn()) return true
@@ -70,7 +73,7 @@ export class Leases {
     return ids.length
   }
 
-  /** Until `forgetStop`, the process that holds the leases is being stopped: if it ends before it has given them back, no job is the cause. */
+  /** Until `forgetStop`, the process that holds the leases is being stopped: if it ends before it has given them back, no job is blamed. */
   noteStop(): void {
     this.#sql.noteStop.run()
   }
@@ -80,8 +83,9 @@ export class Leases {
   }
 
   /**
-   * Recovers jobs with higher ids than `after` that a dead process held, up to a bound, whichever process it was. What ran is due again
-   * at once, in this transaction, or dead if that was its last crash. If the process was stopping they are given back, and no crash counts.
+   * Recovers jobs with higher ids than `after` that a dead process held, up to a limit, whichever process it was. Running jobs are due
+   * again at once, in this transaction, or dead if that was their last crash. If the process was stopping they are given back, and no crash
+   * counts.
    */
   recover(after: number, now: number): Answers['recover'] {
     if (after === 0) {
@@ -124,13 +128,13 @@ function stored(name: string, message: string): string {
   return JSON.stringify({ name, message } satisfies StoredError)
 }
 
-/** Of that moment: a job that was started alone has others beside it when it has run for some seconds. */
+/** At that moment: a job that was started alone has others beside it once it has run for some seconds. */
 function sayCompany(beside: number): string {
   if (beside === 0) return 'it ran alone'
   return `${beside === 1 ? '1 other' : `${beside} others`} ran beside it at that moment`
 }
 
-/** What a job's last crash means. */
+/** The meaning of a job's last crash. */
 function sayVerdict(crashes: number, beside: number): string {
   if (crashes < crashesMax) return ''
   const evidence = beside === 0 ? 'so it counts' : `but it ran at all ${crashes} such ends, so it counts`
@@ -151,7 +155,7 @@ function prepare(db: Database.Database) {
         `SELECT id FROM jobs WHERE ${isHeld} AND lease_expires_at <= :now ORDER BY lease_expires_at LIMIT :limit`,
       )
       .pluck(),
-    // Without the hint SQLite walks up the ids of all jobs, for their order.
+    // Without the hint SQLite walks up the ids of all jobs, because of their order.
     orphans: db.prepare(`
       SELECT id, crashes, ${stateHasTag('executing')} AS ran FROM jobs INDEXED BY jobs_held
       WHERE ${isHeld} AND id > :after ORDER BY id LIMIT :limit`),

@@ -1,35 +1,35 @@
 import type Database from 'better-sqlite3'
 import { isParked, isReady, isTimed } from '../../sql/conditions.ts'
 
-/** What counting may take of the store's time, one part in so many, and in ms what it may take at once after a pause. */
+/** The share of the store's time that counting may take, one part in so many, and how many ms it may take at once after a pause. */
 const countingShare = 50
 const countingMaxMs = 10
-/** Queues whose depth is kept at once. */
+/** Queues whose depth is kept at the same time. */
 const queuesMax = 1_000
 
-/** A job to be stored, or a batch of them. */
+/** A job to store, or a batch of them. */
 interface Coming {
   readonly queue: string
   readonly count?: number
 }
 
-/** A queue in which too many jobs would wait, and how many do. */
+/** A queue with too many waiting jobs, and how many there are. */
 interface FullQueue {
   readonly queue: string
   readonly depth: number
 }
 
 /**
- * Enforces the limit on the waiting jobs of each queue, so that one queue cannot take the whole limit. While all queues together are below
+ * Enforces the limit on the waiting jobs of each queue, so that one queue cannot use the whole limit. While all queues together are below
  * it, nothing is counted. Above it, each transaction counts the queues into which it stores, as long as that takes no more than a fiftieth
  * of the time (11 ms for 400,000 ready jobs, 70 ms if 250,000 are delayed). Otherwise it uses the last count and what was stored here
- * since. So a queue may exceed its limit by what other processes store meanwhile, and a queue without a count is accepted.
+ * since. So other processes may make a queue exceed its limit meanwhile, and a queue without a count is accepted.
  */
 export class QueueDepths {
   readonly #db: Database.Database
   readonly #max: number
   readonly #depths = new Map<string, number>()
-  /** Since the transaction began. */
+  /** Queues that this transaction has counted. */
   readonly #asked = new Set<string>()
   #count: Database.Statement | undefined
   #creditMs = countingMaxMs
@@ -40,21 +40,24 @@ export class QueueDepths {
     this.#max = max
   }
 
-  /** To be called before jobs are taken in a transaction; `total`: what would wait then in all queues. False: no queue can be full. */
+  /**
+   * Call it before jobs are stored in a transaction; `total`: how many would then wait in all queues. Returns false if no queue can be
+   * full.
+   */
   begin(total: number, now: number): boolean {
     this.#asked.clear()
     if (total <= this.#max) {
       this.#depths.clear()
       return false
     }
-    // A clock that was set back gives no credit, and takes none.
+    // A clock that was set back neither adds nor removes time for counting.
     const elapsedMs = Math.max(now - this.#creditAt, 0)
     this.#creditMs = Math.min(this.#creditMs + elapsedMs / countingShare, countingMaxMs)
     this.#creditAt = now
     return true
   }
 
-  /** Makes room for these jobs in their queues, or in none if one is full: then that one. */
+  /** Reserves room for these jobs in their queues; if one is full, in none, and returns that one. */
   take(coming: readonly Coming[]): FullQueue | undefined {
     const counts = new Map<string, number>()
     for (const { queue, count = 1 } of coming) counts.set(queue, (counts.get(queue) ?? 0) + count)
@@ -69,7 +72,10 @@ export class QueueDepths {
     return undefined
   }
 
-  /** Counted once a transaction: what it takes after that is not in the file yet. Undefined if it is not known and may not be counted now. */
+  /**
+   * Counted once per transaction; what the transaction stores after that is not in the file yet. Undefined if it is not known and may not
+   * be counted now.
+   */
   #depthOf(queue: string): number | undefined {
     if (this.#creditMs <= 0 || this.#asked.has(queue)) return this.#depths.get(queue)
     this.#count ??= this.#db.prepare(countWaiting).pluck()

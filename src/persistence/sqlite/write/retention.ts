@@ -6,18 +6,18 @@ import { chainFrom } from '../read/histories.ts'
 import { isOfRun } from '../schema.ts'
 import type { Transitions } from './transitions.ts'
 
-/** Jobs that one step looks at, and that it reads at once. */
+/** Jobs that one step examines, and that it reads at once. */
 const walkMax = 1_000
 const readAtOnce = 100
 
-/** Removes jobs that ended long enough ago, with their history: a walk up the ids, without an index of its own. */
+/** Removes jobs that ended long enough ago, with their history: a walk up the ids, without its own index. */
 export class Retention {
   readonly #transitions: Transitions
   readonly #keepMs: number
   readonly #sql: ReturnType<typeof prepare>
   #walkedTo = 0
 
-  /** `keepMs`: how long they are kept after they ended; 0: for ever. */
+  /** `keepMs`: how long they are kept after they ended; 0 means forever. */
   constructor(db: Database.Database, transitions: Transitions, keepMs: number) {
     this.#transitions = transitions
     this.#keepMs = keepMs
@@ -25,8 +25,9 @@ export class Retention {
   }
 
   /**
-   * Goes on with the walk, up to a bound or until `goOn` says no, past one job at least; false at its end, if no job of a whole step was
-   * created early enough to have ended long enough ago. One alone proves nothing: it may have come while the clock was wrong.
+   * Continues the walk, up to a limit or until `goOn` returns false, past one job at least. Returns false at its end, when no job of a
+   * whole step was created early enough to have ended long enough ago. A single job proves nothing: it may have been stored while the clock
+   * was wrong.
    */
   walk(now: number, goOn = () => true): boolean {
     if (this.#keepMs === 0) return false
@@ -70,13 +71,13 @@ function prepare(db: Database.Database) {
     next: db.prepare(`
       SELECT id, state, created_at AS createdAt, finished_at AS finishedAt, last_event_id AS lastEventId
       FROM jobs WHERE id > :after ORDER BY id LIMIT :limit`),
-    // It stays, so that no event's id is used again: readers resume by them.
+    // The newest event stays, so that no event id is reused: readers continue from them.
     isNewestEvent: db
       .prepare('SELECT 1 WHERE ? = (SELECT id + length - 1 FROM event_runs ORDER BY id DESC LIMIT 1)')
       .pluck(),
     removeJob: db.prepare('DELETE FROM jobs WHERE id = ?'),
     removePayload: db.prepare('DELETE FROM job_payloads WHERE job_id = ?'),
-    // What tells of other jobs as well stays until the last of them goes.
+    // Rows that belong to other jobs too stay until the last of those is removed.
     removeEvents: db.prepare(`
       DELETE FROM event_runs WHERE id IN (${chainFrom('?')} SELECT run_id FROM chain) 
         AND NOT EXISTS (SELECT 1 FROM jobs WHERE ${isOfRun('event_runs')})`),

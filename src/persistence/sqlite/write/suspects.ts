@@ -9,8 +9,8 @@ import type { LeasedFacts } from '../thread/protocol.ts'
 const suspectsMax = 1_000
 
 /**
- * What a claim does. `jobs`: claim these now, one or none, and no others; null if there is no suspect. `unhandled`: by type, suspects
- * without a handler here, now set aside.
+ * What a claim does. `jobs`: claim only these now, one or none; null if there is no suspect. `unhandled`: by type, suspects without a
+ * handler here, now set aside.
  */
 interface NextSuspect {
   readonly jobs: readonly LeasedFacts[] | null
@@ -22,13 +22,13 @@ const noSuspects: NextSuspect = { jobs: null, unhandled: new Map() }
 type Waiting = readonly [crashes: number, ...LeasedFacts]
 
 /**
- * Jobs that were running at more than one end of the process. After a restart they go first, one at a time, those with the most crashes
+ * Jobs that were running at more than one end of the process. After a restart they run first, one at a time, those with the most crashes
  * before the others, so that the next end of the process shows which of them causes it. If there are none, nothing is read.
  */
 export class Suspects {
   readonly #handled: ReadonlySet<string>
   readonly #sql: ReturnType<typeof prepare>
-  /** One may be in line or run alone. Not certain: a rollback leaves it as it was set. */
+  /** A suspect may be queued or run alone. Uncertain, because a rollback does not reset it. */
   #possible = true
   #exclusive: {
     readonly id: number
@@ -37,13 +37,13 @@ export class Suspects {
     readonly toItsEnd: boolean
   } | null = null
 
-  /** `handled`: types that have a handler here. */
+  /** `handled`: the types with a handler here. */
   constructor(db: Database.Database, handled: ReadonlySet<string>) {
     this.#handled = handled
     this.#sql = prepare(db)
   }
 
-  /** One may have come into line. */
+  /** A suspect may have been queued. */
   expect(): void {
     this.#possible = true
   }
@@ -62,7 +62,7 @@ export class Suspects {
     for (const [, id, , type] of waiting) if (!this.#handled.has(type)) this.#putAside(id, type, unhandled)
     const next = waiting.find(([, , , type]) => this.#handled.has(type))
     if (!next) {
-      // More than were looked at wait behind them.
+      // More than the examined ones wait behind them.
       this.#possible = waiting.length === suspectsMax
       return { jobs: this.#possible ? [] : null, unhandled }
     }
@@ -78,7 +78,7 @@ export class Suspects {
     unhandled.set(type, (unhandled.get(type) ?? 0) + 1)
   }
 
-  /** Until its outcome is in the file, or its time is over; a clock that was put back ends that too. */
+  /** Until its outcome is in the file, or its time is over; a clock that was set back ends that too. */
   #runsAlone(now: number): boolean {
     if (!this.#exclusive) return false
     const { id, leaseToken, since, toItsEnd } = this.#exclusive

@@ -17,23 +17,23 @@ type Logged = readonly [first: number, length: number, from: JobNode, to: JobSta
 /** One event, or those of a claim, in order. */
 type Change = EventType | 'claim'
 
-/** `holder`: only jobs whose lease is the one named. */
+/** `holder`: only jobs whose lease is the given one. */
 type LeaseCheck = 'holder' | 'anyone'
 
-/** Runs that are moved one by one; more go through JSON, all at once. */
+/** Ranges that are moved one by one; more of them are passed as JSON, all at once. */
 const fewRanges = 4
 
-/** Jobs of a run that are moved together. */
+/** Jobs of a range that are moved together. */
 interface SubRange {
   readonly first: number
   readonly last: number
-  /** The last job that has its own rows. */
+  /** The last job that has its own row. */
   readonly logged_to: number
   /** The number of jobs in each of these rows. */
   readonly length: number
 }
 
-/** What the statements are bound to. */
+/** The values bound to the statements. */
 interface Values {
   readonly event_id?: number
   readonly length?: number
@@ -46,21 +46,23 @@ interface Write {
   readonly move: Database.Statement
 }
 
-/** `one`: bound by a range's parts, 9.4 µs a job; `many` takes 10.9 (measured in a bare drain loop, ranges of 50). `many`: as JSON. */
+/**
+ * `one`: the parts of a range are bound, 9.4 µs a job; `many` takes 10.9 (measured in a bare drain loop, ranges of 50). `many`: as JSON.
+ */
 type RangeCount = 'one' | 'many'
 
 interface Statements extends Write {
-  /** How many jobs of one range take the change, and are like its first; null if each is logged for itself anyway. */
+  /** How many jobs of one range take the change and have the same past as its first; null if each gets its own row anyway. */
   readonly alike: Database.Statement | null
   readonly events: readonly EventType[]
-  /** The one edge that each event takes, null if one of them may take several. */
+  /** The single edge that each event takes; null if one of them may take several. */
   readonly edges: readonly Edge[] | null
 }
 
 /**
- * The one way in which a stored job changes its state: a set of jobs takes an event, or the events of a claim, in order. Each event of each
- * job is logged in `event_runs` and the job moved in `jobs`, by statements made from the edge table, and what edges were taken is counted
- * for `edge_counts`.
+ * The only way in which a stored job changes its state: a set of jobs takes an event, or the events of a claim, in order. Statements
+ * generated from the edge table log each event of each job in `event_runs` and move the job in `jobs`. The edges that were taken are
+ * counted for `edge_counts`.
  */
 export class Transitions {
   readonly #db: Database.Database
@@ -71,17 +73,17 @@ export class Transitions {
   readonly #addCount: Database.Statement
   readonly #waiting: Database.Statement
   #nextEventId = 0
-  /** More were taken in this transaction than events were logged. */
+  /** More ids were reserved in this transaction than events were logged. */
   #hasSpareIds = false
-  /** Below it the ids are of an earlier epoch. */
+  /** Lower ids belong to an earlier epoch. */
   readonly #firstEventId: number
-  /** Where the events of the last `apply` begin. */
+  /** The index of the first event of the last `apply`. */
   #lastMoved = 0
   readonly #taken = new Map<string, { from: string; event: string; to: string; n: number }>()
   /** Edges that the last finished transaction took, and whether one of them began or ended a wait for an instant. */
   takenCount = 0
   tookTimed = false
-  /** The highest id of an event when it was finished. */
+  /** The highest event id at its end. */
   lastEventId = 0
 
   constructor(db: Database.Database, leaseMs: number) {
@@ -101,7 +103,7 @@ export class Transitions {
       .pluck()
   }
 
-  /** Call it first in a transaction: forgets what one that was rolled back had counted, and sees what other processes have logged. */
+  /** Call it first in a transaction: forgets what a rolled-back one had counted, and reads what other processes have logged. */
   begin(): void {
     this.#taken.clear()
     const next = (this.#nextEvent.get() as number | undefined) ?? 1
@@ -126,14 +128,14 @@ export class Transitions {
       if (isTagged('timed', taken.from) || isTagged('timed', taken.to)) this.tookTimed = true
     }
     this.#taken.clear()
-    // Ids that were taken for jobs that did not move may stand in no row.
+    // Ids that were reserved for jobs that did not move may be in no row.
     const next = this.#hasSpareIds ? ((this.#nextEvent.get() as number | undefined) ?? 1) : this.#nextEventId
     this.lastEventId = next - 1
   }
 
   /**
-   * Applies `change` to those jobs of the ranges that the machine allows it for, each at most once; returns how many. `crashed`: the flag of `expire`.
-   * `cause`: kept with the events; null if their type says enough, which costs nothing.
+   * Applies `change` to those jobs of the ranges for which the machine allows it, each at most once; returns how many. `crashed`: the flag
+   * of `expire`. `cause`: stored with the events; null if their type says enough, which costs nothing.
    */
   apply(
     change: Change,
@@ -148,7 +150,7 @@ export class Transitions {
     const count = ranges.length > fewRanges ? 'many' : 'one'
     const statements = this.#statements(change, leaseCheck, count, cause !== null)
     const { events } = statements
-    // Spread last wherever it is hot: V8 (Node 20) takes 0.6 µs for each property that comes after a spread.
+    // Spread last in hot code: V8 (Node 20) takes 0.6 µs for each property that comes after a spread.
     const always = { now, lease_ms: this.#leaseMs, crashed: Number(crashed), cause }
     const takeIds = (first: number, last: number) => this.takeEventIds((last - first + 1) * events.length)
     if (count === 'many') {
@@ -170,8 +172,8 @@ export class Transitions {
   }
 
   /**
-   * Splits a range where the past of its jobs differs: if all jobs of a part have the same past, each event is logged as one row, otherwise one for each
-   * job.
+   * Splits a range where the past of its jobs differs: if all jobs of a part have the same past, each event is logged as one row, otherwise
+   * as one for each job.
    */
   #split({ alike }: Statements, values: Values, first: number, last: number): SubRange[] {
     const subRanges: SubRange[] = []
@@ -187,7 +189,7 @@ export class Transitions {
     return subRanges
   }
 
-  /** Which jobs the last `apply` moved, and how: a job once for each event. */
+  /** The jobs that the last `apply` moved, and how: a job once for each event. */
   lastMoved(): readonly Moved[] {
     const logged = this.#loggedFrom.all(this.#lastMoved) as Logged[]
     return logged.flatMap(([first, length, ...edge]) =>
@@ -204,13 +206,13 @@ export class Transitions {
       const logged = this.#loggedFrom.all(values.event_id ?? this.#lastMoved) as Logged[]
       for (const [, length, from, to, event] of logged) this.count(from, event, to, length)
     }
-    // The rows are as they were when they were logged, so all statements match the same.
+    // The rows are unchanged since they were logged, so all statements match the same ones.
     others.push(move.run(values).changes)
     for (const count of others) assert.equal(count, moved, 'other jobs were moved than were logged')
     return moved!
   }
 
-  /** Counts an edge that was taken otherwise than by `apply`. */
+  /** Counts an edge that was taken other than by `apply`. */
   count(from: JobNode, event: string, to: JobState | '', n: number): void {
     const key = `${from} ${event} ${to}`
     const taken = this.#taken.get(key)
@@ -218,7 +220,7 @@ export class Transitions {
     else this.#taken.set(key, { from, event, to, n })
   }
 
-  /** Jobs that wait, with what this transaction has changed. */
+  /** The number of waiting jobs, including the changes of this transaction. */
   countWaiting(): number {
     const waits = (state: string) => Number(isTagged('waiting', state))
     const changed = [...this.#taken.values()].reduce((sum, { from, to, n }) => sum + n * (waits(to) - waits(from)), 0)
@@ -235,12 +237,12 @@ export class Transitions {
   }
 }
 
-/** Where a statement has its ranges from. */
+/** Where a statement gets its ranges from. */
 interface Source {
   readonly before: string
   readonly from: string
   readonly with: string
-  /** `logged_to`: the last job that is logged for itself; the `length` of what each row stands for. */
+  /** `logged_to`: the last job with its own row; the `length` of what each row stands for. */
   part(name: 'first' | 'last' | 'lease_token' | 'delay_ms' | 'error' | 'event_id' | 'logged_to' | 'length'): string
 }
 
@@ -256,7 +258,7 @@ const sources: Record<RangeCount, Source> = {
   },
 }
 
-/** The job as it is stored, before each event, and after the last. */
+/** The job as stored, before each event, and after the last. */
 function follow(events: readonly EventType[], { part }: Source): Columns[] {
   const jobs = [stored]
   for (const event of events) jobs.push(after(event, jobs.at(-1)!, part('delay_ms')))
@@ -305,7 +307,7 @@ function prepareWrite(
 ): Write {
   const { part } = source
   const jobs = follow(events, source)
-  // A range's jobs have their first events in a row, then their second ones.
+  // The jobs of a range have consecutive ids for their first events, then for their second ones.
   const eventId = (index: number) => {
     const before = index === 0 ? '' : ` + ${index} * (${part('last')} - ${part('first')} + 1)`
     return `${part('event_id')}${before} + jobs.id - ${part('first')}`
@@ -322,13 +324,16 @@ function prepareWrite(
     ...jobs.at(-1)!,
     ...notOfTheMachine(events, jobs, part),
     last_event_id: eventId(events.length - 1),
-    // A column that stays is not named: SQLite would write the indexes that it stands in again.
+    // An unchanged column is not named, because SQLite would rewrite the indexes that contain it.
   }).flatMap(([column, value]) => (value === `jobs.${column}` ? [] : [`${column} = ${value}`]))
   const move = `UPDATE jobs SET ${changes.join(', ')} ${source.with} ${matches(events, leaseCheck, source, 'last')}`
   return { logs: events.map(log), move: db.prepare(`${source.before} ${move}`) }
 }
 
-/** Only for events that each lead from a single state: jobs that take them are all in that state. Long histories are stored singly, for their marks. */
+/**
+ * Only for events that each lead from a single state: then all jobs that take them are in that state. Long histories are stored separately,
+ * for their marks.
+ */
 function prepareAlike(db: Database.Database, events: readonly EventType[], leaseCheck: LeaseCheck): Database.Statement {
   const same = ['seq', 'attempt'].map((column) => `jobs.${column} = head.${column}`).join(' AND ')
   return db
@@ -339,18 +344,18 @@ function prepareAlike(db: Database.Database, events: readonly EventType[], lease
     .pluck()
 }
 
-/** What events change besides what the machine knows of. */
+/** What events change besides what the machine knows. */
 function notOfTheMachine(events: readonly EventType[], jobs: readonly Columns[], part: Source['part']) {
   const edges = events.flatMap(edgesOn)
   const failing = edges.some(({ from, to }) => hasTag(from, 'executing') && !hasTag(to, 'expendable'))
   return {
     parked: nextParked(edges, jobs),
-    // The history has the stack: here it would be written again with every later transition.
+    // The history has the stack; here it would be rewritten with every later transition.
     error: failing ? `coalesce(json_remove(${part('error')}, '$.stack'), jobs.error)` : 'jobs.error',
   }
 }
 
-/** Only a job that is ready can be put aside, and a suspect is from the first. */
+/** Only a ready job can be set aside, and a suspect is set aside from the start. */
 function nextParked(edges: readonly Edge[], jobs: readonly Columns[]): string {
   if (!edges.some(({ from, to }) => hasTag(from, 'ready') || hasTag(to, 'ready'))) return 'jobs.parked'
   const [before, { crashes }] = jobs.slice(-2) as [Columns, Columns]
@@ -358,7 +363,7 @@ function nextParked(edges: readonly Edge[], jobs: readonly Columns[]): string {
   return byEdge(edges.at(-1)!.event, before, ({ to }) => (hasTag(to, 'ready') ? suspect : '0'))
 }
 
-/** Of an end of a counted edge; what retention removed is nowhere. */
+/** For an end of a counted edge; a job that retention removed has none. */
 function isTagged(tag: JobTag, end: string): boolean {
   return end !== '' && hasTag(end as JobNode, tag)
 }

@@ -11,15 +11,15 @@ import { Leases } from './leases.ts'
 import { Retention } from './retention.ts'
 import { Transitions } from './transitions.ts'
 
-/** Jobs that one step finds due, and those that one statement of it moves. */
+/** Jobs that one step finds due, and that one statement of it moves. */
 const promoteMax = 1_000
 const promoteAtOnce = 100
 
-/** Every write there is, as parts of a transaction that its caller begins and commits. */
+/** All writes, as parts of a transaction that the caller begins and commits. */
 export class Writer {
   readonly #transitions: Transitions
   #beganAt = 0
-  /** Every lease in the file was given here: those of dead processes were recovered. */
+  /** Whether every lease in the file was given here, because those of dead processes were recovered. */
   #ownsLeases = false
   readonly #inserts: JobInserts
   readonly #claims: Claims
@@ -64,7 +64,7 @@ export class Writer {
     return this.#transitions.takenCount
   }
 
-  /** The highest ids that were given to events, and here to jobs. */
+  /** The highest ids given to events, and here to jobs. */
   get lastEventId(): number {
     return this.#transitions.lastEventId
   }
@@ -82,7 +82,7 @@ export class Writer {
     return this.#inserts.enqueue(calls, now)
   }
 
-  /** Leases jobs for each who asks, in turn, and starts them if that is asked. */
+  /** Leases jobs for each request, in turn, and starts them if requested. */
   lease(asked: Parameters<Claims['lease']>[0], now: number): ReturnType<Claims['lease']> {
     this.#ownsLeases = true
     return this.#claims.lease(asked, now)
@@ -117,7 +117,7 @@ export class Writer {
     return this.#transitions.lastMoved().map(([id]) => id)
   }
 
-  /** Queues jobs whose `run_at` has come, up to a bound or until `goOn` says no; whether there may be more. */
+  /** Queues jobs whose `run_at` has come, up to a limit or until `goOn` returns false; returns whether there may be more. */
   promoteDue(now: number, goOn = () => true): boolean {
     for (let promoted = 0; promoted < promoteMax; promoted += promoteAtOnce) {
       if (promoted > 0 && !goOn()) return true
@@ -137,7 +137,10 @@ export class Writer {
     return this.#leases.renew(leases, now)
   }
 
-  /** Those that have run out, up to a bound; whether there may be more. Nothing before dead processes' are recovered, whose leases did not end by time. */
+  /**
+   * Expires leases that have run out, up to a limit; returns whether there may be more. Does nothing before those of dead processes are
+   * recovered, because they did not end by time.
+   */
   expireLeases(now: number, goOn = () => true): boolean {
     return this.#ownsLeases && this.#leases.expire(now, goOn)
   }
@@ -171,7 +174,7 @@ export class Writer {
     return this.#retention.walk(now, goOn)
   }
 
-  /** What a person or a program asks of one job. */
+  /** A user's or client's command for one job. */
   send(command: Command, id: number, now: number, cause: string | null = null): CommandResult {
     const [moved] = this.command(command, [id], undefined, now, cause)
     const job = this.#reader.find(id)
