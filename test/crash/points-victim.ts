@@ -120,8 +120,8 @@ const patches: readonly Patch[] = [
   },
   {
     file: 'persistence/sqlite/write/transitions.js',
-    find: '// The rows are as they were when they were logged, so all',
-    replace: `crash.reach('halfway');\n//`,
+    find: 'others.push(move.run(values).changes);',
+    replace: `crash.reach('halfway'); others.push(move.run(values).changes);`,
   },
   imported(
     'persistence/sqlite/thread/group-commit.js',
