@@ -312,14 +312,17 @@ export class RetryAfterError extends JobSystemError {
  * Thrown by a handler: run the job later. It is scheduled for `delayMs` from now, and this attempt does not count. The least delay is 1 s,
  * or 1 ms for each transition of the job if that is longer, so that a job that snoozes forever slows down. A negative delay counts as 0,
  * one of more than 100 years as 100 years, and if it is not a number the backoff is used. Each correction is recorded in the history, as
- * the error of that snooze.
+ * the error of that snooze. `reason` is kept with it.
  */
 export class SnoozeError extends JobSystemError {
   readonly delayMs: number
+  /** Why, in the handler's words; at most 1,000 characters of it are kept. */
+  readonly reason: string | undefined
 
-  constructor(delayMs: number) {
-    super('snooze', `snoozed for ${delayMs} ms`)
+  constructor(delayMs: number, reason?: string, options?: ErrorOptions) {
+    super('snooze', reason ?? `snoozed for ${delayMs} ms`, options)
     this.delayMs = delayMs
+    this.reason = reason
   }
 }
 

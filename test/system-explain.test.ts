@@ -45,7 +45,7 @@ describe('a job explains', () => {
     ])
     expect(places[1]).toMatchObject({
       summary:
-        'Job 3 (work) is queued: the application enqueued it 12 s ago. Blocked: 2 jobs of queue "default" go before it and 2 queues take turns; the only worker is busy. It can run as soon as its turn comes and a worker is free.',
+        'Job 3 (work) is queued: 2 jobs of queue "default" go before it, 1 of them by higher priority (later ones of higher priority overtake it too), and 2 queues take turns; the only worker is busy (job 1 of type work, for 12 s; it is told to stop in 4 min 48 s, at 2030-01-01T10:05:00.000Z, at the latest). The application enqueued it 12 s ago. It can run as soon as its turn comes and a worker is free.',
       earliestRunAt: null,
     })
   })
@@ -106,7 +106,7 @@ describe('a job explains', () => {
     await system.start()
     await untilState(system, id, 'succeeded')
 
-    expect(summary).toContain('Job 1 (work) is leased: the dispatcher claimed it just now for a worker.')
+    expect(summary).toContain('The dispatcher claimed it just now for a worker.')
     expect(codesOf(obstacles)).toEqual(['holder_gone', 'not_started'])
     expect(earliest).toBe('when this server starts')
     expect(await eventsOf(system, id)).toBe('enqueue lease expire lease start succeed')
@@ -121,7 +121,7 @@ describe('a job explains', () => {
       state: 'scheduled',
       meaning: 'has a run_at in the future',
       summary:
-        'Job 1 (work) is scheduled: the application enqueued it just now. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+        'Job 1 (work) is scheduled: the application enqueued it just now, with a delay of 3 min 20 s. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
       obstacles: [{ code: 'not_due', until: startAt + 200_000 }],
       line: null,
       earliestRunAt: startAt + 200_000,
@@ -139,7 +139,7 @@ describe('a job explains', () => {
 
     expect(seen).toMatchObject({
       summary:
-        'Job 1 (nobody) is queued: the application enqueued it just now. Blocked: this server has no handler for type "nobody". It can run when a server with a handler for its type starts on the file.',
+        'Job 1 (nobody) is queued: this server has no handler for type "nobody", only for work. The application enqueued it just now. It can run when a server with a handler for its type starts on the file.',
       earliestRunAt: null,
     })
     expect(codesOf((await producer.explain(id)).obstacles)).toEqual(['no_handler', 'server_elsewhere'])

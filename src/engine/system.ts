@@ -334,6 +334,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       trouble: this.#trouble,
       abortsAt: this.#abortsAt,
       hasHandler: registry.find(type) !== undefined,
+      types: registry.types,
       retentionMs: settings.retentionMs,
     }
     return serverFacts(id, known, this.#dispatcher.getSnapshot().context)

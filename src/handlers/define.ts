@@ -28,6 +28,11 @@ export interface JobContext {
    */
   readonly signal: AbortSignal
   readonly log: JobLog
+  /**
+   * Keeps a line with the end of this attempt in the history: what a receiver answered, what was found. The job's page and `explain` show it.
+   * At most 1,000 characters; the last one counts. Never note a payload or a secret.
+   */
+  readonly note: (text: string) => void
 }
 
 /** Runs the jobs of one type. Made by `defineHandler`. */

@@ -94,7 +94,7 @@ export function sendEmail({ smtp, retryMaxMs }: EmailSettings): Handler<Email> {
     },
     payload,
 
-    async run(mail, { idempotencyToken, signal, log }) {
+    async run(mail, { idempotencyToken, signal, log, note }) {
       const { email, subject, message } = mail
       signal.throwIfAborted()
       if (!nodemailer || host === undefined || !sender || !domain) {
@@ -105,7 +105,8 @@ export function sendEmail({ smtp, retryMaxMs }: EmailSettings): Handler<Email> {
         log.warn({}, 'the mail server is silent: it is slow, or it speaks TLS from the first byte (SMTP_TLS=implicit)')
       try {
         // Without a pool, an abort closes only its own connection, and none is left open when the process ends.
-        await nodemailer.createTransport(smtpOptions(host, smtp, { signal, onSilence })).sendMail({
+        const transport = nodemailer.createTransport(smtpOptions(host, smtp, { signal, onSilence }))
+        const { response } = await transport.sendMail({
           from: sender,
           to: { name: '', address: email },
           ...foldable(subject),
@@ -113,6 +114,7 @@ export function sendEmail({ smtp, retryMaxMs }: EmailSettings): Handler<Email> {
           messageId: `<${idempotencyToken}@${domain}>`,
           signal,
         })
+        note(`${host} accepted it for delivery: ${new Redactor(sentWith(mail, smtp)).text(response)}`)
       } catch (thrown) {
         signal.throwIfAborted()
         const cause = thrown as NodemailerError

@@ -110,7 +110,7 @@ export function callWebhook({ client, secret, retryMaxMs, now }: WebhookSettings
     timeoutMs: attemptMs,
     payload,
 
-    async run(call, { idempotencyToken, signal }) {
+    async run(call, { idempotencyToken, signal, note }) {
       signal.throwIfAborted()
       let hop = firstHop(call, idempotencyToken)
       for (let followed = 0; ; followed++) {
@@ -118,7 +118,11 @@ export function callWebhook({ client, secret, retryMaxMs, now }: WebhookSettings
         const redactor = () => new Redactor(sentWith(call, signature, secret))
         const answer = await send({ ...hop, headers: { ...hop.headers, ...signature } }, client, signal, redactor)
         const next = nextHop(hop, answer, redactor)
-        if (!next || followed === redirectsMax) return judge(hop, answer, retryMaxMs, now(), next !== undefined)
+        if (!next || followed === redirectsMax) {
+          // An error says so itself, but not where the call began.
+          if (followed > 0 || answer.status < 300) note(sayAnswer(hop, answer, followed, call.url, redactor))
+          return judge(hop, answer, retryMaxMs, now(), next !== undefined)
+        }
         hop = next
       }
     },
@@ -226,6 +230,22 @@ function notFollowed({ method, url }: Hop, status: number, to: string, why: stri
   return new PermanentError(
     `${method} ${url.origin} answered ${status}, a redirect to ${where}, which was not followed: ${why}. Call the new address instead.`,
   )
+}
+
+/** Who answered what, as far as errors tell it; of a call that was redirected also where it began. */
+function sayAnswer(
+  hop: Hop,
+  { status }: HttpAnswer,
+  followed: number,
+  asked: string,
+  redactor: () => Redactor,
+): string {
+  const { origin } = new URL(asked)
+  const of = hop.url.origin === origin ? origin : redactor().text(hop.url.origin)
+  const said = `${of} answered ${status} to ${hop.method}`
+  if (followed === 0) return said
+  const where = hop.url.origin === origin ? ' to another path' : ` from ${origin}`
+  return `${said}, after ${followed === 1 ? 'a redirect' : `${followed} redirects`}${where}`
 }
 
 /**

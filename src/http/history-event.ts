@@ -48,11 +48,16 @@ export const historyEvent = named(
       at: instant,
       ...causeFields,
       error: jobError.optional().describe('If an attempt failed.'),
+      note: z
+        .string()
+        .optional()
+        .describe('What the handler noted about the attempt that ended: what a receiver answered.'),
     })
     .describe('One transition of a job.'),
 )
 
 export function eventView(given: HistoryEvent): Wire<typeof historyEvent> {
-  const { seq, event, from, to, attempt, at, error } = given
-  return { seq, event, from, to, attempt, at: instantOf(at), ...causeView(given), ...(error ? { error } : {}) }
+  const { seq, event, from, to, attempt, at, error, note } = given
+  const known = { ...causeView(given), ...(error && { error }), ...(note !== undefined && { note }) }
+  return { seq, event, from, to, attempt, at: instantOf(at), ...known }
 }

@@ -47,6 +47,8 @@ export interface LeaseEvent extends Lease {
   /** The time from the commit until the job may run again, if it does; 0 by default. */
   readonly delayMs?: number
   readonly error?: StoredError
+  /** What the handler noted about the attempt, at most 1,000 characters. */
+  readonly note?: string
 }
 
 /** What recovery requeued: jobs whose leases belonged to nodes that are gone. */

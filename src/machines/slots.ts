@@ -66,6 +66,12 @@ function movesFrom(phase: SlotPhase): Partial<Record<SlotEventType, SlotPhase>> 
   return Object.fromEntries(taken)
 }
 
+/** For how long an attempt could not go on, in ms: the whole process did not run, or its event loop alone was blocked. */
+export interface Standstill {
+  readonly stoppedMs: number
+  readonly blockedMs: number
+}
+
 /** One running attempt. */
 export interface RunningAttempt {
   /** When its handler was called, in epoch ms. */
@@ -73,6 +79,7 @@ export interface RunningAttempt {
   readonly timeoutMs: number
   /** When its handler was told to stop, in epoch ms, and why; null before that. */
   readonly aborted: { readonly at: number; readonly reason: Error } | null
+  readonly standstill: Standstill
   /** Fires the handler's signal. `lost`: the lease is gone, and only the end is to be reported. */
   abort(reason: Error, lost: boolean): void
 }

@@ -23,6 +23,8 @@ export type EnqueueResult =
 /** One transition that a job made. `from` is null for the first. */
 export interface HistoryEvent extends ReplayEvent, EventCause {
   readonly error: StoredError | null
+  /** What the handler noted about the attempt that ended with it: what a receiver answered, why it asked to be run later. */
+  readonly note?: string
 }
 
 /** Which edges a job took, each once. */
@@ -131,9 +133,10 @@ export interface Counted {
   readonly more: boolean
 }
 
-/** The place of a ready job: the jobs of its queue that are leased before it, and the queues that take turns, its own included. */
+/** The place of a ready job: the jobs of its queue that are leased before it, those of them with a higher priority, and the queues that take turns, its own included. */
 export interface PlaceInLine {
   readonly ahead: Counted
+  readonly higher: Counted
   readonly queues: Counted
 }
 
@@ -154,6 +157,7 @@ export interface JobFacts {
     | 'crashes'
     | 'timeoutMs'
     | 'runAt'
+    | 'createdAt'
     | 'startedAt'
     | 'finishedAt'
   >
@@ -170,8 +174,10 @@ export interface JobFacts {
   readonly lastEvent: HistoryEvent
   /** The end of the last attempt that failed, also from before a requeue. */
   readonly lastFailure: HistoryEvent | null
-  /** Attempts that ended with a snooze. */
-  readonly snoozes: number
+  /** The end of the last attempt, however it ended. */
+  readonly lastEnd: HistoryEvent | null
+  /** Attempts that ended with a snooze, and when the first of them did. */
+  readonly snoozes: { readonly count: number; readonly since: number | null }
   /** Null if it is not ready, was set aside, or is a suspect. */
   readonly line: PlaceInLine | null
   /** The node that began to serve the database last; null if there was none. */

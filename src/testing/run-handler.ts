@@ -11,6 +11,7 @@ export async function runHandler<Output>(
   context: Partial<JobContext> = {},
 ): Promise<unknown> {
   const log = { info() {}, warn() {}, error() {} }
+  const note = () => {}
   const { signal } = new AbortController()
   const checked = checkPayload(handler, JSON.parse(JSON.stringify(payload) ?? 'null'), 'payload')
   if (checked.issues) throw new PayloadError(checked.issues)
@@ -21,6 +22,7 @@ export async function runHandler<Output>(
     idempotencyToken: 'test.1',
     signal,
     log,
+    note,
     ...context,
   })
 }

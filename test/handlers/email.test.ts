@@ -78,6 +78,21 @@ describe('an email', () => {
     expect(mails[0]!.body.trim()).toBe(mail.message)
   })
 
+  test('notes what the server answered, without the mail and the sign-in', async () => {
+    const notes: string[] = []
+    const reply = (text: string): SMTPServerOptions => ({
+      onData: (stream, _session, done) =>
+        void stream.resume().on('end', () => (done as (e: null, t: string) => void)(null, text)),
+    })
+    const { handler } = await emailWhere(reply(`queued as 4711 for ${mail.email} ${account.password}`))
+
+    await attempt(handler, mail, { note: (text) => void notes.push(text) })
+
+    expect(notes).toEqual([
+      expect.stringMatching(/accepted it for delivery: 250 .*queued as 4711 for \[recipient\] \[SMTP_PASSWORD\]$/),
+    ])
+  })
+
   test('has one Message-ID for all attempts of its job: the idempotency token at the sender’s domain', async () => {
     const { handler, mails } = await emailWhere({}, { from: 'Reports <reports@mail.example.net>' })
 

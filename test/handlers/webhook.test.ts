@@ -446,6 +446,25 @@ describe('a redirect', () => {
     expect(calls[1]!.headers).toMatchObject({ authorization: 'Bearer a', 'x-api-key': 'k' })
   })
 
+  test('is noted with who answered in the end, and without its path', async () => {
+    const away = await startReceiver(answering(200))
+    const home = await startReceiver((response, path) =>
+      answering(path === '/ok' ? 204 : 307, { location: path === '/far' ? `${away.url}/hidden?a=hidden` : '/ok' })(
+        response,
+      ),
+    )
+    const noted = async (path: string) => {
+      const notes: string[] = []
+      const call = { url: `${home.url}${path}`, body: 1, redirects: 'any_origin' }
+      await attempt(aWebhook({ secret: 's' }), call, { note: (text) => void notes.push(text) })
+      return notes
+    }
+
+    expect(await noted('/ok')).toEqual([`${home.url} answered 204 to POST`])
+    expect(await noted('/near')).toEqual([`${home.url} answered 204 to POST, after a redirect to another path`])
+    expect(await noted('/far')).toEqual([`${away.url} answered 200 to POST, after a redirect from ${home.url}`])
+  })
+
   test('to another origin drops credentials and signature, even on the way back', async () => {
     const home = await startReceiver((response, path) =>
       answering(path === '/' ? 307 : 204, { location: away.url })(response),

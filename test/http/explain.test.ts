@@ -20,8 +20,9 @@ describe('GET /jobs/:id/explain', () => {
       state: 'scheduled',
       meaning: 'has a run_at in the future',
       summary: expect.stringMatching(
-        /^Job 1 \(echo\) is scheduled: an HTTP client enqueued it .+\. It can run in .+, at .+\.$/,
+        /^Job 1 \(echo\) is scheduled: an HTTP client enqueued it .+, with a delay of 1 h\. It can run in .+, at .+\.$/,
       ),
+      advice: 'Nothing: it runs by itself then; to run it now, cancel and then requeue it.',
       because: {
         seq: 1,
         event: 'enqueue',
@@ -54,6 +55,7 @@ describe('GET /jobs/:id/explain', () => {
         },
       ],
       obstacles: [{ code: 'not_due', message: expect.stringContaining(runAt), until: runAt }],
+      workers: [],
       line: null,
       earliest_run_at: runAt,
       earliest: expect.stringContaining(runAt),
@@ -73,7 +75,12 @@ describe('GET /jobs/:id/explain', () => {
 
     const { body } = await get('/jobs/3/explain')
 
-    expect(body.line).toEqual({ ahead: { count: 1, more: false }, queues: { count: 1, more: false } })
+    const [one, none] = [
+      { count: 1, more: false },
+      { count: 0, more: false },
+    ]
+    expect(body.line).toEqual({ ahead: one, higher: none, queues: one })
+    expect(body.workers).toEqual([{ job_id: 1, type: 'sleep', since: instant, until: instant, aborted_at: null }])
     expect(body.obstacles.map(({ code }: { code: string }) => code)).toEqual(['behind_others', 'no_free_worker'])
   })
 

@@ -77,7 +77,7 @@ test('a state with two commands that is described once is stored, sent, shown, e
 
   expect(sent).toEqual([200, 303, 409])
   expect(summary).toMatch(
-    /^Job 2 \(sleep\) is paused: an HTTP client paused it .*\. Blocked: it stays paused until a user resumes it\. It can run when a user resumes it\.$/,
+    /^Job 2 \(sleep\) is paused: it stays paused until a user resumes it\. An HTTP client paused it .*\. It can run when a user resumes it\.$/,
   )
   expect([earliest, earliest_run_at]).toEqual(['when a user resumes it', null])
   expect(next.map((to: { event: string; possible: boolean }) => [to.event, to.possible])).toEqual([

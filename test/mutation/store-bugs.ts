@@ -825,12 +825,19 @@ const joins: readonly Mutation[] = [
     { file: 'persistence/batches.js', find: ' && a.cause === b.cause', replace: '' },
   ),
   bug(
+    'a note of one job is kept with those stored beside it',
+    conformance(
+      'the cause of an event comes with what the handler noted, of each job where outcomes are stored together',
+    ),
+    { file: 'persistence/sql/ranges.js', find: ' && range[5] === cause', replace: '' },
+  ),
+  bug(
     'a command forgets who sent it',
     conformance('the cause of an event is stored as given for a new job, a command, and a bulk action'),
     {
       file: sqlite('write/transitions'),
-      find: `leaseCheck, count, cause !== null)`,
-      replace: 'leaseCheck, count, false)',
+      find: 'const hasCause = ranges.some((range) => range[5] !== null)',
+      replace: 'const hasCause = false',
     },
   ),
   bug(

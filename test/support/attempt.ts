@@ -6,7 +6,8 @@ const silent = { info() {}, warn() {}, error() {} }
 /** What a handler knows of its attempt; the first of four unless told. */
 export function aContext(given: Partial<JobContext> = {}): JobContext {
   const { signal } = new AbortController()
-  return { jobId: 7, attempt: 1, maxAttempts: 4, idempotencyToken: 'f00d.7', signal, log: silent, ...given }
+  const note = () => {}
+  return { jobId: 7, attempt: 1, maxAttempts: 4, idempotencyToken: 'f00d.7', signal, log: silent, note, ...given }
 }
 
 /** Makes one attempt as the system does: the payload checked first, as it was sent. */

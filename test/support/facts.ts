@@ -22,6 +22,8 @@ const ways: Readonly<Record<JobState, readonly EventType[]>> = {
   cancelled: ['enqueue', 'cancel'],
 }
 
+const none = { count: 0, more: false }
+
 type AttemptFacts = ServerFacts['attempts'][number]
 
 export interface Given {
@@ -44,7 +46,8 @@ export function someFacts(given: Given = {}): Snapshot {
   const state = given.state ?? 'queued'
   const at = now - 12_000
   const maxAttempts = given.job?.maxAttempts ?? 4
-  const { history, crashes } = walk(given.events ?? ways[state], { maxAttempts, delayed: state === 'scheduled', at })
+  const events = given.events ?? ways[state]
+  const { history, crashes } = walk(events, { maxAttempts, delayed: events[1] === 'due' || state === 'scheduled', at })
   const lastEvent = given.jobFacts?.lastEvent ?? history.at(-1)!
   const isHeld = state === 'leased' || state === 'running'
   const lease = isHeld
@@ -56,6 +59,7 @@ export function someFacts(given: Given = {}): Snapshot {
     phase: 'called',
     timeoutMs: 300_000,
     aborted: null,
+    standstill: { stoppedMs: 0, blockedMs: 0 },
     ...given.attempt,
   }
   return {
@@ -72,6 +76,7 @@ export function someFacts(given: Given = {}): Snapshot {
         crashes,
         timeoutMs: null,
         runAt: state === 'scheduled' || state === 'retrying' ? now + 200_000 : at,
+        createdAt: at,
         startedAt: history.some(({ event }) => event === 'start') ? at : null,
         finishedAt: isOver ? at : null,
         ...given.job,
@@ -83,8 +88,12 @@ export function someFacts(given: Given = {}): Snapshot {
       lease,
       lastEvent,
       lastFailure: history.findLast(({ error }) => error) ?? null,
-      snoozes: history.filter(({ event }) => event === 'snooze').length,
-      line: state === 'queued' ? { ahead: { count: 0, more: false }, queues: { count: 1, more: false } } : null,
+      lastEnd: history.findLast(({ from }) => from === 'running') ?? null,
+      snoozes: {
+        count: history.filter(({ event }) => event === 'snooze').length,
+        since: history.find(({ event }) => event === 'snooze')?.at ?? null,
+      },
+      line: state === 'queued' ? { ahead: none, higher: none, queues: { count: 1, more: false } } : null,
       newestOwner: owner,
       ...given.jobFacts,
     },
@@ -97,10 +106,11 @@ export function someFacts(given: Given = {}): Snapshot {
             trouble: null,
             abortsAt: null,
             hasHandler: true,
+            types: ['mail', 'report'],
             retentionMs: 604_800_000,
             slots: 10,
             busy: 0,
-            stuck: 0,
+            holders: [],
             attempts: state === 'running' && given.attempt !== null ? [attempt] : [],
             ...given.server,
           },

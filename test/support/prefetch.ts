@@ -21,7 +21,7 @@ export function aLeasedJob(id: number, leaseToken = 100 + id): LeasedJob {
 }
 
 export function anAttempt(timeoutMs: number): RunningAttempt {
-  return { startedAt: 0, timeoutMs, aborted: null, abort() {} }
+  return { startedAt: 0, timeoutMs, aborted: null, standstill: { stoppedMs: 0, blockedMs: 0 }, abort() {} }
 }
 
 export function jobs(count: number, first = 1): LeasedJob[] {

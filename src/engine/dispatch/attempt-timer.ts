@@ -1,3 +1,4 @@
+import type { Standstill } from '../../machines/slots.ts'
 import type { ClockTimers } from '../../runtime/clock.ts'
 
 /** How long nothing ran, in ms, in total. Only what is added while a timer runs matters to it. */
@@ -47,14 +48,21 @@ export class AttemptTimer {
     this.#timers.clearTimeout(this.#timer)
   }
 
-  #due(): void {
+  /** Since this was made. */
+  get standstill(): Standstill {
     const loopMs = this.#stalls.loopMs() - this.#loopMs
+    const stoppedMs = Math.min(loopMs, this.#stalls.threadMs() - this.#threadMs)
+    return { stoppedMs, blockedMs: loopMs - stoppedMs }
+  }
+
+  #due(): void {
+    const { stoppedMs, blockedMs } = this.standstill
+    const loopMs = stoppedMs + blockedMs
     if (loopMs > 0 && !this.#hasSettled) {
       this.#hasSettled = true
       this.#again(settleMs)
       return
     }
-    const stoppedMs = Math.min(loopMs, this.#stalls.threadMs() - this.#threadMs)
     if (stoppedMs > this.#addedMs) {
       const missingMs = stoppedMs - this.#addedMs
       this.#addedMs = stoppedMs

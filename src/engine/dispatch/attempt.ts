@@ -16,13 +16,17 @@ import { describeError, describeOwnError } from '../../handlers/describe-error.t
 import type { Registry } from '../../handlers/registry.ts'
 import type { RunAttempt } from '../../machines/dispatcher-actors.ts'
 import type { LeasedJob, LeaseEvent } from '../../machines/lease.ts'
-import type { RunningAttempt } from '../../machines/slots.ts'
+import type { RunningAttempt, Standstill } from '../../machines/slots.ts'
 import type { ClockTimers } from '../../runtime/clock.ts'
 import { AttemptTimer } from './attempt-timer.ts'
 import { handlerBackoff, requestedDelay } from './requested-delay.ts'
 
 /** The shortest snooze, in ms: a job without a minimum ran 600 times a second. */
 const snoozeMinMs = 1_000
+/** Characters kept of what a handler notes. */
+const noteMax = 1_000
+/** A standstill shorter than this is not noted, in ms. */
+const standstillMin = 2_000
 
 interface AttemptOptions {
   readonly registry: Registry
@@ -69,6 +73,9 @@ class Attempt implements RunningAttempt {
   #controller: AbortController | undefined
   #lost = false
   #settled = false
+  #note: string | undefined
+  /** As it was when the handler was told to stop. */
+  #standstill: Standstill | undefined
   /** Set if this job cannot be given to its handler, because of its type or its payload. */
   #unfit: PayloadError | UnknownTypeError | undefined
 
@@ -90,11 +97,16 @@ class Attempt implements RunningAttempt {
       )
   }
 
+  get standstill(): Standstill {
+    return this.#standstill ?? this.#timer.standstill
+  }
+
   abort(reason: Error, lost: boolean): void {
     this.#lost ||= lost
     if (this.aborted) return
     this.aborted = { at: this.#options.now(), reason }
     this.#timer.clear()
+    this.#standstill = this.#timer.standstill
     const { stalls, timers } = this.#options
     this.#timer = new AttemptTimer(abortGraceMs, stalls, timers, () => this.#giveUp()).unref()
     this.#controller?.abort(reason)
@@ -131,6 +143,10 @@ class Attempt implements RunningAttempt {
   /** Created on first use, like `signal`. */
   get log(): JobContext['log'] {
     return this.#options.log(this.#job)
+  }
+
+  note(text: unknown): void {
+    this.#note = typeof text === 'string' && text !== '' ? text.slice(0, noteMax).toWellFormed() : undefined
   }
 
   /** The handler has ended; `outcome` counts only if the attempt was not given up before. */
@@ -181,6 +197,7 @@ class Attempt implements RunningAttempt {
   /** A lease's token is the length of the job's history: the longer it is, the more slowly it grows. */
   #snooze(thrown: SnoozeError): LeaseEvent {
     const { delayMs, fault } = this.#orBackoff(thrown)
+    if (thrown.reason !== undefined) this.note(thrown.reason)
     const error = fault === undefined ? {} : { error: describeError(thrown, fault) }
     return this.#event('snooze', { delayMs: Math.max(delayMs, snoozeMinMs, this.#job.leaseToken), ...error })
   }
@@ -211,7 +228,11 @@ class Attempt implements RunningAttempt {
   }
 
   #event(event: LeaseEvent['event'], more: Partial<LeaseEvent> = {}): LeaseEvent {
-    return { id: this.#job.id, leaseToken: this.#job.leaseToken, event, ...more }
+    const ended = { id: this.#job.id, leaseToken: this.#job.leaseToken, event, ...more }
+    if (event === 'release') return ended
+    const stood = sayStandstill(this.standstill, this.aborted?.reason instanceof AttemptTimeoutError)
+    if (stood === undefined && this.#note === undefined) return ended
+    return { ...ended, note: [this.#note, stood].filter(Boolean).join('; ') }
   }
 }
 
@@ -245,6 +266,21 @@ class Context implements JobContext {
   get log(): JobContext['log'] {
     return this.#of.log
   }
+
+  /** Handlers take it out of the context, as they do with the rest. */
+  get note(): JobContext['note'] {
+    return (text) => this.#of.note(text)
+  }
+}
+
+/** What made an attempt long that its handler does not account for. `timedOut`: its error says for how long the loop was blocked. */
+function sayStandstill({ stoppedMs, blockedMs }: Standstill, timedOut: boolean): string | undefined {
+  if (stoppedMs < standstillMin && blockedMs < standstillMin) return
+  const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`
+  const stopped = `the process did not run for ${seconds(stoppedMs)} meanwhile, which does not count against its timeout`
+  const blocked = `the event loop was blocked for ${seconds(blockedMs)} meanwhile, by this or another handler`
+  const said = [stoppedMs >= standstillMin && stopped, blockedMs >= standstillMin && !timedOut && blocked]
+  return said.filter(Boolean).join('; ') || undefined
 }
 
 /** Names the part of a returned value that represents work that was never run; undefined if there is none. */

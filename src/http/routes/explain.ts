@@ -33,6 +33,7 @@ const happened = named(
     attempt: count.describe('After it.'),
     max_attempts: z.int().min(1),
     error: jobError.nullable(),
+    note: z.string().optional().describe('What the handler noted about the attempt that ended.'),
     sentence: z.string(),
   }),
 )
@@ -46,13 +47,29 @@ const counted = named(
   z.strictObject({ count, more: z.boolean().describe('Whether there are more than that.') }),
 )
 
+const worker = named(
+  'WorkerHolder',
+  z.strictObject({
+    job_id: jobId,
+    type: z.string(),
+    since: instant.describe('When its handler was called.'),
+    until: instant.nullable().describe('When it is told to stop, at the latest; `null` if it was told.'),
+    aborted_at: instant.nullable().describe('When it was told to stop and did not; `null` if it was not told.'),
+  }),
+)
+
+function workerView({ jobId, type, since, until, abortedAt }: Explanation['workers'][number]): Wire<typeof worker> {
+  return { job_id: jobId, type, since: instantOf(since), until: instantOf(until), aborted_at: instantOf(abortedAt) }
+}
+
 const explanation = named(
   'Explanation',
   z.strictObject({
     job_id: jobId,
     state,
     meaning: z.string().describe('Of the state.'),
-    summary: z.string().describe('The whole explanation in a few sentences.'),
+    summary: z.string().describe('The whole explanation in a few sentences, the cause first.'),
+    advice: z.string().describe('What to do about it, in a line or two.'),
     because: happened.describe('The transition that brought it here.'),
     last_failure: happened.nullable().describe('The end of the last attempt that failed, also from before a requeue.'),
     next: z
@@ -68,9 +85,11 @@ const explanation = named(
       )
       .describe('Every event that the machine allows in this state.'),
     obstacles: z.array(obstacle).describe('What prevents its next run.'),
+    workers: z.array(worker).describe('Who holds the workers, if none is free for it: ten at most.'),
     line: z
       .strictObject({
         ahead: counted.describe('Jobs of its queue that run before it.'),
+        higher: counted.describe('Those of them with a higher priority.'),
         queues: counted.describe('Queues that take turns, its own included.'),
       })
       .nullable()
@@ -104,12 +123,14 @@ function explanationView(given: Explanation): Wire<typeof explanation> {
     state: given.state,
     meaning: given.meaning,
     summary: given.summary,
+    advice: given.advice,
     because: happenedView(given.because),
     last_failure: given.lastFailure && happenedView(given.lastFailure),
     next: given.next.map(({ event, to, cause, possible, obstacles, sentence }) => {
       return { event, to, cause, possible, obstacles: obstacles.map(obstacleView), sentence }
     }),
     obstacles: given.obstacles.map(obstacleView),
+    workers: given.workers.map(workerView),
     line: given.line,
     earliest_run_at: instantOf(given.earliestRunAt),
     earliest: given.earliest,

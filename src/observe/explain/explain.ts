@@ -3,13 +3,16 @@ import { countAfter, describeState, type Edge, eventsFrom, findEdge, hasTag } fr
 import { jobEvents } from '../../machines/events.ts'
 import type { EventType, JobEvent, JobState } from '../../machines/job.ts'
 import type { PlaceInLine } from '../../persistence/store.ts'
+import { advise } from './advice.ts'
 import { nextRun } from './earliest.ts'
-import { type Facts, factsOf, type Snapshot } from './facts.ts'
+import { type Facts, factsOf, type Snapshot, type WorkerHolder } from './facts.ts'
 import { type Happened, recount, toHappened } from './happened.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
 import { obstaclesTo, obstaclesToRun } from './obstacles.ts'
+import { explainSnoozes } from './snoozing.ts'
 import { explainSuspect } from './suspicion.ts'
 import { ago, number, sayInstant, sentence } from './text.ts'
+import { listHolders } from './workers.ts'
 
 export type { Cause, Happened, Obstacle, ObstacleCode, PlaceInLine }
 
@@ -32,8 +35,10 @@ export interface Explanation {
   readonly state: JobState
   /** What the state means. */
   readonly meaning: string
-  /** All of it in a few sentences. */
+  /** All of it in a few sentences, the cause first. */
   readonly summary: string
+  /** What to do about it. */
+  readonly advice: string
   /** What brought it here. */
   readonly because: Happened
   /** The end of the last attempt that failed, also from before a requeue; null if none has. */
@@ -42,6 +47,8 @@ export interface Explanation {
   readonly next: readonly NextEvent[]
   /** What prevents the next run of the job. */
   readonly obstacles: readonly Obstacle[]
+  /** Who holds the workers, if none is free for it: ten at most, those first that ignore their signal, then the longest. */
+  readonly workers: readonly WorkerHolder[]
   /** Null if it does not wait in line. */
   readonly line: PlaceInLine | null
   /** Null if nobody knows: someone must do something first, others go before it, no worker is free, or it never runs again. */
@@ -63,10 +70,12 @@ export function explain(snapshot: Snapshot): Explanation {
     state: job.state,
     meaning: describeState(job.state),
     summary: summarize(facts, obstacles),
+    advice: advise(facts, obstacles),
     because: toHappened(lastEvent, facts),
     lastFailure: lastFailure && toHappened(lastFailure, facts),
     next: eventsFrom(job.state).map((event) => toNext(event, facts)),
     obstacles,
+    workers: facts.server && obstacles.some(({ code }) => code === 'no_free_worker') ? listHolders(facts.server) : [],
     line,
     earliestRunAt: at,
     earliest: when,
@@ -124,9 +133,13 @@ function summarize(facts: Facts, obstacles: readonly Obstacle[]): string {
   // The last sentence already says when it is due, and both say that it has ended.
   const told = obstacles.filter(({ code }) => code !== 'not_due' && code !== 'ended')
   const is = eventsFrom(job.state).length === 0 ? 'has' : 'is'
+  const happened = recount(lastEvent, facts)
+  // What holds it up comes first.
+  const [first, second] = told.length > 0 && !facts.isExecuting ? [sayAll(told), happened] : [happened, sayAll(told)]
   return [
-    `Job ${job.id} (${job.type}) ${is} ${job.state}: ${recount(lastEvent, facts)}.`,
-    told.length > 0 && (facts.isExecuting ? sentence(sayAll(told)) : `Blocked: ${sayAll(told)}.`),
+    `Job ${job.id} (${job.type}) ${is} ${job.state}: ${first}.`,
+    second && sentence(second),
+    explainSnoozes(facts),
     leftBehind(facts),
     explainSuspect(facts),
     nextRun(facts, obstacles).sentence,

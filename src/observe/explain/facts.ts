@@ -1,6 +1,6 @@
 import { hasTag } from '../../machines/edges.ts'
 import type { Prefetch } from '../../machines/prefetch.ts'
-import type { RunningAttempt, Slots } from '../../machines/slots.ts'
+import type { Assigned, RunningAttempt, Slots, Standstill } from '../../machines/slots.ts'
 import type { JobFacts } from '../../persistence/store.ts'
 
 /** For how long what is due, or has run out, may stay as it is before a reader thinks that no server lives, in ms. */
@@ -16,6 +16,19 @@ interface AttemptFacts {
   readonly timeoutMs: number | null
   /** When its handler was told to stop, in epoch ms, and why; null while it was not. */
   readonly aborted: RunningAttempt['aborted']
+  readonly standstill: Standstill
+}
+
+/** An attempt that holds a worker. */
+export interface WorkerHolder {
+  readonly jobId: number
+  readonly type: string
+  /** When its handler was called, in epoch ms. */
+  readonly since: number
+  /** When it is told to stop, if it goes on for so long; null if it was told. */
+  readonly until: number | null
+  /** When it was told to stop; null if it was not. */
+  readonly abortedAt: number | null
 }
 
 /** What the file's server knows of itself and of one job, and the file does not. */
@@ -30,12 +43,14 @@ export interface ServerFacts {
   readonly abortsAt: number | null
   /** Whether the job's type is run here. */
   readonly hasHandler: boolean
+  /** Those that are. */
+  readonly types: readonly string[]
   /** How long what has ended is kept; 0: for ever. */
   readonly retentionMs: number
-  /** Attempts that can be made at once, those that hold a slot now, and those of them that were given up and do not end. */
+  /** Attempts that can be made at once, those that hold a slot now, and what is known of them. */
   readonly slots: number
   readonly busy: number
-  readonly stuck: number
+  readonly holders: readonly WorkerHolder[]
   readonly attempts: readonly AttemptFacts[]
 }
 
@@ -84,7 +99,7 @@ export function factsOf(snapshot: Snapshot): Facts {
 }
 
 /** What is known without looking at the slots. */
-type Known = Omit<ServerFacts, 'slots' | 'busy' | 'stuck' | 'attempts'>
+type Known = Omit<ServerFacts, 'slots' | 'busy' | 'holders' | 'attempts'>
 
 /** The part of the dispatcher that is observed. */
 interface Dispatching {
@@ -92,22 +107,33 @@ interface Dispatching {
   readonly prefetch: Prefetch
 }
 
+function holderOf({ id, type }: Assigned['job'], { startedAt, timeoutMs, aborted }: RunningAttempt): WorkerHolder {
+  const until = aborted ? null : startedAt + timeoutMs
+  return { jobId: id, type, since: startedAt, until, abortedAt: aborted?.at ?? null }
+}
+
+const noStandstill: Standstill = { stoppedMs: 0, blockedMs: 0 }
+
 /** What a server's dispatcher knows of one job, and of the workers that it may need. */
 export function serverFacts(jobId: number, known: Known, { slots, prefetch }: Dispatching): ServerFacts {
-  const assigned = slots.assigned().filter(({ job }) => job.id === jobId)
+  const all = slots.assigned()
+  const assigned = all.filter(({ job }) => job.id === jobId)
   const next = prefetch.next.filter(({ id }) => id === jobId)
   return {
     ...known,
     slots: slots.count,
     busy: slots.activeCount,
-    stuck: slots.stuck().length,
+    holders: all.flatMap(({ job, attempt }) => (attempt ? [holderOf(job, attempt)] : [])),
     attempts: [
-      ...next.map(({ leaseToken }) => ({ leaseToken, phase: 'next', timeoutMs: null, aborted: null }) as const),
+      ...next.map(({ leaseToken }) => {
+        return { leaseToken, phase: 'next', timeoutMs: null, aborted: null, standstill: noStandstill } as const
+      }),
       ...assigned.map(({ job, phase, attempt }) => ({
         leaseToken: job.leaseToken,
         phase: phase === 'stuck' ? phase : ('called' as const),
         timeoutMs: attempt?.timeoutMs ?? null,
         aborted: attempt?.aborted ?? null,
+        standstill: attempt?.standstill ?? noStandstill,
       })),
     ],
   }

@@ -2,12 +2,9 @@ import { type EventCause, whoOf } from '../../machines/cause.ts'
 import { hasTag } from '../../machines/edges.ts'
 import { type Command, commandFacts, isCommand } from '../../machines/events.ts'
 import type { EventType } from '../../machines/job.ts'
-import { type HistoryEvent, jobFactsEventsMax, processEnded, type StoredError } from '../../persistence/store.ts'
+import { type HistoryEvent, processEnded, type StoredError } from '../../persistence/store.ts'
 import type { Facts } from './facts.ts'
-import { ago, number, sentence } from './text.ts'
-
-/** Characters of an error or a reason that a sentence quotes. */
-const quotedMax = 200
+import { ago, cut, duration, number, oneLine, sentence } from './text.ts'
 
 /** Something that happened to a job. */
 export interface Happened extends EventCause {
@@ -54,17 +51,18 @@ export function recount(event: HistoryEvent, facts: Facts): string {
 const clauses: Readonly<
   Record<Exclude<EventType, Command>, (event: HistoryEvent, facts: Facts, ago: string) => string>
 > = {
-  enqueue: (event, _facts, ago) => `${whoOf(event)} enqueued it ${ago}`,
-  due: (event, facts, ago) => `its time came ${ago}${hasFailed(event, facts, 1) ? afterFailure(facts) : ''}`,
+  enqueue: (event, facts, ago) => `${whoOf(event)} enqueued it ${ago}${withDelay(event, facts)}`,
+  due: (event, facts, ago) =>
+    `its time came ${ago}${withDelay(event, facts)}${hasFailed(event, facts, 1) ? afterFailure(facts) : ''}`,
   lease: (_event, _facts, ago) => `the dispatcher claimed it ${ago} for a worker`,
   start: (event, facts, ago) =>
     `${startedBy(facts)} ${ago}, for ${attemptOf(event, facts)}${hasFailed(event, facts, 2) ? afterFailure(facts) : ''}`,
-  succeed: (event, facts, ago) => `its handler finished ${ago}, in ${attemptOf(event, facts)}`,
-  fail: (event, facts, ago) => `${attemptOf(event, facts)} failed ${ago}${withError(event)}`,
+  succeed: (event, facts, ago) => `its handler finished ${ago}, in ${attemptOf(event, facts)}${withNote(event)}`,
+  fail: (event, facts, ago) => `${attemptOf(event, facts)} failed ${ago}${withError(event)}${withNote(event)}`,
   reject: (event, facts, ago) =>
-    `${attemptOf(event, facts)} failed ${ago}${withError(event)}, which no further attempt can correct`,
-  snooze: (event, facts, ago) =>
-    `its handler asked ${ago} to be run later${withFault(event)}, and that attempt does not count${howOften(event, facts)}`,
+    `${attemptOf(event, facts)} failed ${ago}${withError(event)}, which no further attempt can correct${withNote(event)}`,
+  snooze: (event, _facts, ago) =>
+    `its handler asked ${ago} to be run later${withNote(event)}${withFault(event)}, and that attempt does not count`,
   release: (event, _facts, ago) =>
     event.cause === 'recovery'
       ? `the server that held it ended while it stopped, and it was put back in line ${ago}`
@@ -116,14 +114,22 @@ function withError({ error }: HistoryEvent): string {
   return error ? ` with ${sayError(error)}` : ''
 }
 
-/** One line of it, however it was made: control characters and line ends are spaces, what is long is cut. */
 function sayError({ name, message }: StoredError): string {
-  const line = `${name}: ${message}`.replace(/[\s\p{C}]+/gu, ' ').trim()
-  return cut(line).replace(/[.\s]+$/, '')
+  return oneLine(`${name}: ${message}`)
 }
 
-function cut(text: string): string {
-  return text.length > quotedMax ? `${text.slice(0, quotedMax).toWellFormed()}…` : text
+/** How long it was to wait when it was enqueued; empty if it was not to, or its `run_at` is another by now. */
+function withDelay({ seq, event }: HistoryEvent, { jobFacts: { job, lastEvent } }: Facts): string {
+  const delayMs = job.runAt - job.createdAt
+  // Any later attempt, and a requeue, sets it anew.
+  if (delayMs <= 0 || seq !== lastEvent.seq || seq !== { enqueue: 1, due: 2 }[event as string]) return ''
+  const delay = `a delay of ${duration(delayMs)}`
+  return event === 'enqueue' ? `, with ${delay}` : `, as asked with ${delay}`
+}
+
+/** What the handler noted about the attempt. */
+function withNote({ note }: HistoryEvent): string {
+  return note === undefined ? '' : ` (${oneLine(note)})`
 }
 
 /** What was wrong with the delay that a snooze asked for. */
@@ -142,12 +148,6 @@ function afterFailure({ jobFacts: { lastFailure } }: Facts): string {
   if (isLastCrash(lastFailure)) return `, after it had been given up${withReason(lastFailure)}`
   const how = isCrash(lastFailure) ? `broken off${withReason(lastFailure)}` : `failed${withError(lastFailure)}`
   return `, after attempt ${number(attemptNumber(lastFailure))} had ${how}`
-}
-
-/** A job that is snoozed without end is seen by that. */
-function howOften(event: HistoryEvent, { jobFacts: { lastEvent, snoozes } }: Facts): string {
-  if (event.seq !== lastEvent.seq || snoozes < 2) return ''
-  return `; it has been snoozed ${event.seq > jobFactsEventsMax ? 'at least ' : ''}${number(snoozes)} times`
 }
 
 /** Whether an attempt had failed, or broken off, when this was the `first` that follows one, or a later one. */

@@ -115,7 +115,7 @@ export function running(facts: Facts): Obstacle[] {
     const message = `${sayAborted(attempt.aborted, now)}${end}`
     return [{ code: 'attempt_running', message, until: isGivenUp ? at + abortGraceMs : null }]
   }
-  const runs = `${facts.server ? '' : 'as the file has it, '}${sayOwner(jobFacts.lease?.owner ?? null)} runs it`
+  const runs = `${facts.server ? '' : 'as the file has it, '}${sayOwner(jobFacts.lease?.owner ?? null)} runs it${sayStandstill(facts)}`
   const abort = abortOf(facts)
   if (!abort) return [{ code: 'attempt_running', message: runs, until: null }]
   // The clock may have jumped, or the process may stand still.
@@ -129,13 +129,22 @@ function abortOf(facts: Facts): { readonly at: number; readonly reason: string }
   const { jobFacts, server } = facts
   const timeoutMs = facts.attempt?.timeoutMs ?? jobFacts.job.timeoutMs
   const { startedAt } = jobFacts.job
+  const stoppedMs = facts.attempt?.standstill.stoppedMs ?? 0
   const timeout =
     timeoutMs === null || startedAt === null
       ? null
-      : { at: startedAt + timeoutMs, reason: `its timeout is ${duration(timeoutMs)}` }
+      : { at: startedAt + timeoutMs + stoppedMs, reason: `its timeout is ${duration(timeoutMs)}` }
   const stopsAt = server?.abortsAt ?? null
   if (stopsAt === null || (timeout && timeout.at <= stopsAt)) return timeout
   return { at: stopsAt, reason: 'the server is stopping' }
+}
+
+/** That the attempt could not go on for a while. */
+function sayStandstill({ attempt }: Facts): string {
+  const { stoppedMs = 0, blockedMs = 0 } = attempt?.standstill ?? {}
+  const stopped =
+    stoppedMs > 0 ? ` (the process did not run for ${duration(stoppedMs)} of it, which does not count)` : ''
+  return `${stopped}${blockedMs > 0 ? ` (the event loop was blocked for ${duration(blockedMs)} of it, by this or another handler)` : ''}`
 }
 
 function sayAborted({ at, reason }: NonNullable<RunningAttempt['aborted']>, now: number): string {

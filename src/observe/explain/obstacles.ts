@@ -1,12 +1,17 @@
+import { didYouMean } from '../../job/did-you-mean.ts'
 import { hasTag } from '../../machines/edges.ts'
 import { isCommand, waysOn } from '../../machines/events.ts'
 import type { EventType } from '../../machines/job.ts'
-import type { Counted } from '../../persistence/store.ts'
-import type { Facts, ServerFacts } from './facts.ts'
+import type { Counted, PlaceInLine } from '../../persistence/store.ts'
+import type { Facts } from './facts.ts'
 import { obstaclesOfLease, running } from './leased.ts'
 import type { Obstacle } from './obstacle.ts'
 import { describeExclusive } from './suspicion.ts'
-import { number, sayInstant, sayOwner } from './text.ts'
+import { counted, number, sayInstant, sayOwner, sayTurns } from './text.ts'
+import { busyWorkers, ignoring } from './workers.ts'
+
+/** Types with a handler that a sentence names. */
+const typesMax = 10
 
 /** What prevents an event of a job now; nothing: it can happen. Only for events that the machine allows in the state of the job. */
 export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
@@ -17,7 +22,7 @@ export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
     case 'due':
       return [...notDue(facts), ...uncommitted(facts)]
     case 'lease':
-      return [...unhandled(facts), ...suspects(facts), ...inLine(facts), ...busyWorkers(facts), ...notStarting(facts)]
+      return [...unhandled(facts), ...suspects(facts), ...waiting(facts), ...notStarting(facts)]
     case 'start':
       return [...obstaclesOfLease(event, facts), ...notStarting(facts)]
     case 'succeed':
@@ -49,13 +54,21 @@ function notDue({ jobFacts: { job }, now }: Facts): Obstacle[] {
 function unhandled({ jobFacts: { job, isUnhandled }, server }: Facts): Obstacle[] {
   const type = JSON.stringify(job.type)
   if (server && !server.hasHandler) {
-    return [{ code: 'no_handler', message: `this server has no handler for type ${type}`, until: null }]
+    const { types } = server
+    const known = didYouMean(job.type, types) || sayTypes(types)
+    return [{ code: 'no_handler', message: `this server has no handler for type ${type}${known}`, until: null }]
   }
   if (!isUnhandled) return []
   const since = `it was set aside when no server had a handler for type ${type}`
   return server
     ? [{ code: 'put_aside', message: `${since}, and is being put back in line`, until: null }]
     : [{ code: 'no_handler', message: since, until: null }]
+}
+
+function sayTypes(types: readonly string[]): string {
+  const named = types.slice(0, typesMax)
+  if (types.length > typesMax) named.push(`${number(types.length - typesMax)} more`)
+  return named.length > 0 ? `, only for ${named.join(', ')}` : ''
 }
 
 /** Jobs that run first and alone: the process has ended while they ran, more than once. */
@@ -73,35 +86,38 @@ function suspects({ jobFacts: { job, isSuspect, exclusive, suspectsAhead }, now 
   return obstacles
 }
 
+/** For its turn and for a worker: what holds it up is named first. */
+function waiting(facts: Facts): Obstacle[] {
+  const [line, workers] = [inLine(facts), busyWorkers(facts)]
+  return ignoring(facts.server).length > 0 ? [...workers, ...line] : [...line, ...workers]
+}
+
 function inLine({ jobFacts: { job, line } }: Facts): Obstacle[] {
   if (!line || line.ahead.count === 0) return []
   const ahead = `${counted(line.ahead, 'job')} of queue ${JSON.stringify(job.queue)} ${goes(line.ahead)} before it`
-  return [{ code: 'behind_others', message: `${ahead}${turns(line.queues)}`, until: null }]
+  return [
+    {
+      code: 'behind_others',
+      message: `${ahead}${overtaken(line)}${line.higher.count > 0 && line.queues.count > 1 ? ',' : ''}${sayTurns(line.queues)}`,
+      until: null,
+    },
+  ]
 }
 
-/** `3 jobs`, `more than 10,000 jobs`. */
-function counted({ count, more }: Counted, one: string, many = `${one}s`): string {
-  return `${more ? 'more than ' : ''}${number(count)} ${count === 1 && !more ? one : many}`
+/** How many of those before it have a higher priority: then its turn is no matter of waiting alone. */
+function overtaken({ ahead, higher }: PlaceInLine): string {
+  if (higher.count === 0) return ''
+  const all = ahead.count === 1 && !ahead.more
+  const which = all
+    ? ''
+    : higher.count === ahead.count
+      ? 'all of them '
+      : `${higher.more ? 'more than ' : ''}${number(higher.count)} of them `
+  return `, ${which}by higher priority (later ones of higher priority overtake it too)`
 }
 
 function goes({ count, more }: Counted): string {
   return count === 1 && !more ? 'goes' : 'go'
-}
-
-function turns(queues: Counted): string {
-  return queues.count > 1 ? ` and ${counted(queues, 'queue')} take turns` : ''
-}
-
-function busyWorkers({ jobFacts: { line }, server }: Facts): Obstacle[] {
-  if (!server || server.busy < server.slots) return []
-  const place = line && line.ahead.count === 0 ? `, and it is first in line${turns(line.queues)}` : ''
-  return [{ code: 'no_free_worker', message: `${sayBusy(server)}${place}`, until: null }]
-}
-
-function sayBusy({ slots, stuck }: ServerFacts): string {
-  const busy = slots === 1 ? 'the only worker is busy' : `all ${number(slots)} workers are busy`
-  const held = stuck > 0 ? ` (${number(stuck)} with a handler that was told to stop and does not end)` : ''
-  return `${busy}${held}`
 }
 
 /** Why no job is leased or started. */

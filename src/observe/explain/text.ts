@@ -1,26 +1,31 @@
-import type { Owner } from '../../persistence/store.ts'
+import type { Counted, Owner } from '../../persistence/store.ts'
+
+/** Characters of an error, a reason or a note that a sentence quotes. */
+const quotedMax = 200
 
 const second = 1_000
 const minute = 60 * second
 const hour = 60 * minute
 const day = 24 * hour
+const year = 365 * day
 /** From each length on, the unit that is named, and the smaller one beside it. */
 const units = [
-  { from: day, name: 'd', rest: { unit: hour, name: 'h' } },
-  { from: hour, name: 'h', rest: { unit: minute, name: 'min' } },
-  { from: minute, name: 'min', rest: { unit: second, name: 's' } },
+  { from: 2 * year, per: year, name: 'years', rest: null },
+  { from: day, per: day, name: 'd', rest: { unit: hour, name: 'h' } },
+  { from: hour, per: hour, name: 'h', rest: { unit: minute, name: 'min' } },
+  { from: minute, per: minute, name: 'min', rest: { unit: second, name: 's' } },
 ]
 
-/** A length of time as people say it: `250 ms`, `1.5 s`, `3 min 20 s`, `2 d 4 h`. */
+/** A length of time as people say it: `250 ms`, `1.5 s`, `3 min 20 s`, `2 d 4 h`, `57 years`. */
 export function duration(ms: number): string {
   if (ms < second) return `${Math.round(ms)} ms`
   // Rounded before the unit is chosen, so that a minute less a little is not called 60 s.
   if (Math.round(ms / 100) < 100) return `${Math.round(ms / 100) / 10} s`
   const whole = Math.round(ms / second) * second
-  for (const { from, name, rest } of units) {
+  for (const { from, per, name, rest } of units) {
     if (whole < from) continue
-    const smaller = Math.floor((whole % from) / rest.unit)
-    return `${Math.floor(whole / from)} ${name}${smaller > 0 ? ` ${smaller} ${rest.name}` : ''}`
+    const smaller = rest ? Math.floor((whole % per) / rest.unit) : 0
+    return `${number(Math.floor(whole / per))} ${name}${rest && smaller > 0 ? ` ${smaller} ${rest.name}` : ''}`
   }
   return `${whole / second} s`
 }
@@ -39,8 +44,27 @@ export function sayInstant(at: number, now: number): string {
   return `${at > now ? `in ${duration(at - now)}` : ago(at, now)}, at ${instant(at)}`
 }
 
+export function cut(text: string): string {
+  return text.length > quotedMax ? `${text.slice(0, quotedMax).toWellFormed()}…` : text
+}
+
+/** One line of it, however it was made: control characters and line ends are spaces, what is long is cut. */
+export function oneLine(text: string): string {
+  return cut(text.replace(/[\s\p{C}]+/gu, ' ').trim()).replace(/[.\s]+$/, '')
+}
+
 export function number(n: number): string {
   return n.toLocaleString('en-US')
+}
+
+/** `3 jobs`, `more than 10,000 jobs`. */
+export function counted({ count, more }: Counted, one: string, many = `${one}s`): string {
+  return `${more ? 'more than ' : ''}${number(count)} ${count === 1 && !more ? one : many}`
+}
+
+/** That queues take turns, if more than one has jobs. */
+export function sayTurns(queues: Counted): string {
+  return queues.count > 1 ? ` and ${counted(queues, 'queue')} take turns` : ''
 }
 
 export function sayOwner(owner: Owner | null): string {

@@ -1,4 +1,5 @@
-import type { LeaseEvent } from '../store.ts'
+import { causeOf } from '../../machines/events.ts'
+import type { Lease, LeaseEvent } from '../store.ts'
 
 /**
  * Jobs with consecutive ids that are otherwise the same. Sets of items are packed into them, because jobs that are leased together mostly
@@ -10,6 +11,7 @@ export type JobRange = readonly [
   leaseToken: number | null,
   delayMs: number,
   error: string | null,
+  cause: string | null,
 ]
 
 /** Jobs that take one event. */
@@ -20,7 +22,7 @@ export interface EventSet {
 
 /**
  * `leaseToken`: of the lease that must be held for the transition, if it needs one. `delayMs`: the time until the job may run again, if it
- * does; 0 by default. `error`: JSON text.
+ * does; 0 by default. `error`, `cause`: JSON text. `everyCause`: of each item that has none of its own.
  */
 export function intoRanges(
   items: Iterable<{
@@ -28,15 +30,17 @@ export function intoRanges(
     readonly leaseToken?: number
     readonly delayMs?: number
     readonly error?: string
+    readonly cause?: string
   }>,
+  everyCause: string | null = null,
 ): JobRange[] {
   const ranges: JobRange[] = []
   let range: [...JobRange] | undefined
-  for (const { id, leaseToken = null, delayMs = 0, error = null } of items) {
-    if (range && range[1] + 1 === id && range[2] === leaseToken && range[3] === delayMs && range[4] === error)
-      range[1] = id
+  for (const { id, leaseToken = null, delayMs = 0, error = null, cause = everyCause } of items) {
+    const isAlike = range && range[2] === leaseToken && range[3] === delayMs && range[4] === error && range[5] === cause
+    if (range && isAlike && range[1] + 1 === id) range[1] = id
     else {
-      range = [id, id, leaseToken, delayMs, error]
+      range = [id, id, leaseToken, delayMs, error, cause]
       ranges.push(range)
     }
   }
@@ -51,16 +55,18 @@ export function countJobs(ranges: readonly JobRange[]): number {
  * Sets of one event each, in order. A job that occurs again begins a new round, because its second event must see the effect of the first.
  */
 export function intoSets(events: readonly LeaseEvent[]): EventSet[] {
-  const sets: { event: LeaseEvent['event']; items: (Omit<LeaseEvent, 'event' | 'error'> & { error?: string })[] }[] = []
+  type Item = Lease & { delayMs?: number; error?: string; cause?: string }
+  const sets: { event: LeaseEvent['event']; items: Item[] }[] = []
   const round = new Map<LeaseEvent['event'], (typeof sets)[number]['items']>()
   const seen = new Set<number>()
-  for (const { event, error, ...lease } of events) {
+  for (const { event, error, note, ...lease } of events) {
     if (seen.has(lease.id)) {
       round.clear()
       seen.clear()
     }
     seen.add(lease.id)
-    const item = error ? { ...lease, error: JSON.stringify(error) } : lease
+    const item: Item = error ? { ...lease, error: JSON.stringify(error) } : lease
+    if (note !== undefined) item.cause = JSON.stringify({ ...causeOf(event), note })
     const items = round.get(event)
     if (items) items.push(item)
     else {

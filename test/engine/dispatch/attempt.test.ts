@@ -147,6 +147,60 @@ describe('an attempt', () => {
     expect(new Set(seen.map(({ idempotencyToken }) => idempotencyToken))).toEqual(new Set(['f00d.7']))
   })
 
+  test('keeps the last note of its handler with its end, whichever that is, cut to 1,000 characters', async () => {
+    const noteOf = async (end: () => unknown, notes: unknown[]) => {
+      const event = await outcomeOf((_, { note }) => {
+        for (const text of notes) note(text as string)
+        return end()
+      })
+      return [event?.event, event?.note]
+    }
+    const done = () => undefined
+
+    expect(await noteOf(done, ['first', 'last'])).toEqual(['succeed', 'last'])
+    expect(await noteOf(throws, ['seen'])).toEqual(['fail', 'seen'])
+    expect(await noteOf(() => Promise.reject(new PermanentError('no')), ['seen'])).toEqual(['reject', 'seen'])
+    expect(await noteOf(done, ['x'.repeat(2_000)])).toEqual(['succeed', 'x'.repeat(1_000)])
+    expect(await noteOf(done, [`${'x'.repeat(999)}\u{1f600}`])).toEqual(['succeed', `${'x'.repeat(999)}\ufffd`])
+    for (const none of [[], [''], ['first', ''], [7], [null], [{}]])
+      expect((await noteOf(done, none))[1]).toBeUndefined()
+  })
+
+  test('keeps the reason that a snooze gives, instead of a note', async () => {
+    const snoozing = (reason?: string) =>
+      outcomeOf((_, { note }) => {
+        note('seen')
+        throw new SnoozeError(5, reason)
+      })
+
+    expect(await snoozing('the quota is used up')).toMatchObject({ event: 'snooze', note: 'the quota is used up' })
+    expect(await snoozing()).toMatchObject({ event: 'snooze', note: 'seen' })
+    expect(new SnoozeError(5, 'later').message).toBe('later')
+    expect(new SnoozeError(5).message).toBe('snoozed for 5 ms')
+  })
+
+  test.each([
+    [
+      { loopMs: 12_500, threadMs: 12_500 },
+      'the process did not run for 12.5 s meanwhile, which does not count against its timeout',
+    ],
+    [{ loopMs: 3_000, threadMs: 0 }, 'the event loop was blocked for 3.0 s meanwhile, by this or another handler'],
+    [{ loopMs: 1_999, threadMs: 0 }, undefined],
+  ])('notes a standstill of %o', async (stood, note) => {
+    const stalls = { loopMs: 0, threadMs: 0 }
+    const events: (LeaseEvent | null)[] = []
+    const options = optionsFor(aHandler(() => void Object.assign(stalls, stood)))
+    const runAttempt = createRunAttempt({
+      ...options,
+      stalls: { loopMs: () => stalls.loopMs, threadMs: () => stalls.threadMs },
+    })
+
+    runAttempt(aLeasedJob(), { settled: (event) => events.push(event), ended: () => undefined })
+    for (let i = 0; i < 20; i++) await null
+
+    expect(events.map((event) => event?.note)).toEqual([note])
+  })
+
   test('gets a separate copy of the payload: changes by an earlier attempt are gone', async () => {
     const seen: unknown[] = []
     const handler = aHandler((payload: { list: number[] }) => {

@@ -4,19 +4,38 @@ import { AttemptTimeoutError, JobCancelledError, ShutdownError } from '../../../
 import { describeState, eventsFrom, jobStates } from '../../../src/machines/edges.ts'
 import { type EventType, type JobEvent, type JobState, jobMachine } from '../../../src/machines/job.ts'
 import { explain } from '../../../src/observe/explain/explain.ts'
-import type { ServerFacts } from '../../../src/observe/explain/facts.ts'
+import type { ServerFacts, WorkerHolder } from '../../../src/observe/explain/facts.ts'
 import { ago, duration } from '../../../src/observe/explain/text.ts'
+import type { HistoryEvent } from '../../../src/persistence/store.ts'
 import { type Given, now, owner, someFacts } from '../../support/facts.ts'
 
 const lineOf = (ahead: number, queues = 1, more = false) => ({
   ahead: { count: ahead, more },
+  higher: { count: 0, more: false },
   queues: { count: queues, more: false },
 })
 const day = 86_400_000
+/** A running attempt of another job, for a minute unless told. */
+const holder = (jobId: number, forMs = 60_000): WorkerHolder => {
+  return { jobId, type: 'report', since: now - forMs, until: now - forMs + 300_000, abortedAt: null }
+}
+/** One that was told to stop. */
+const ignores = (jobId: number): WorkerHolder => ({ ...holder(jobId), until: null, abortedAt: now - 9_000 })
 const dead: Partial<ServerFacts> = { hasRecovered: false, attempts: [] }
 const snoozed: readonly EventType[] = ['due', 'lease', 'start', 'snooze']
 const crash: readonly EventType[] = ['lease', 'start', 'expire', 'due']
 const crashed: readonly EventType[] = ['enqueue', ...crash, ...crash]
+/** One after the first 1,000 events. */
+const snooze: HistoryEvent = {
+  seq: 1_001,
+  event: 'snooze',
+  from: 'running',
+  to: 'scheduled',
+  attempt: 0,
+  at: now - 12_000,
+  cause: 'handler',
+  error: null,
+}
 const summaryOf = (given: Given) => explain(someFacts(given)).summary
 const codesOf = (given: Given) => explain(someFacts(given)).obstacles.map(({ code }) => code)
 const nextOf = (event: EventType, given: Given) => explain(someFacts(given)).next.find((next) => next.event === event)!
@@ -89,28 +108,28 @@ describe('the summary of', () => {
     [
       'a scheduled job',
       { state: 'scheduled' },
-      'Job 7 (mail) is scheduled: a client enqueued it 12 s ago. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+      'Job 7 (mail) is scheduled: a client enqueued it 12 s ago, with a delay of 3 min 32 s. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
     ],
     ['a job that may run', {}, 'Job 7 (mail) is queued: a client enqueued it 12 s ago. It can run now.'],
     [
       'a job in line',
       { jobFacts: { line: lineOf(3, 2) }, server: { busy: 10 } },
-      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: 3 jobs of queue "default" go before it and 2 queues take turns; all 10 workers are busy. It can run as soon as its turn comes and a worker is free.',
+      'Job 7 (mail) is queued: 3 jobs of queue "default" go before it and 2 queues take turns; all 10 workers are busy. A client enqueued it 12 s ago. It can run as soon as its turn comes and a worker is free.',
     ],
     [
       'the first in line',
       { server: { slots: 1, busy: 1 } },
-      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: the only worker is busy, and it is first in line. It can run as soon as a worker is free.',
+      'Job 7 (mail) is queued: the only worker is busy, and it is first in line. A client enqueued it 12 s ago. It can run as soon as a worker is free.',
     ],
     [
       'a job of a type that nobody runs',
-      { jobFacts: { isUnhandled: true, line: null }, server: { hasHandler: false } },
-      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: this server has no handler for type "mail". It can run when a server with a handler for its type starts on the file.',
+      { jobFacts: { isUnhandled: true, line: null }, server: { hasHandler: false, types: [] } },
+      'Job 7 (mail) is queued: this server has no handler for type "mail". A client enqueued it 12 s ago. It can run when a server with a handler for its type starts on the file.',
     ],
     [
       'a job that is put back in line',
       { jobFacts: { isUnhandled: true, line: null } },
-      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: it was set aside when no server had a handler for type "mail", and is being put back in line. It can run as soon as it is back in line.',
+      'Job 7 (mail) is queued: it was set aside when no server had a handler for type "mail", and is being put back in line. A client enqueued it 12 s ago. It can run as soon as it is back in line.',
     ],
     [
       'a job that is leased',
@@ -194,7 +213,7 @@ describe('the summary of', () => {
     [
       'such a job that waits for others of its kind',
       { events: crashed, jobFacts: { suspectsAhead: { count: 2, more: false }, line: null } },
-      'Job 7 (mail) is queued: its time came 12 s ago, after attempt 1 had broken off, because the process ended while it ran; it ran alone. Blocked: 2 other jobs go before it, one at a time, because the process ended more than once while they ran. It runs before others, and alone for 2 s, because the process ended twice while it ran. It can run as soon as no other job has to run alone.',
+      'Job 7 (mail) is queued: 2 other jobs go before it, one at a time, because the process ended more than once while they ran. Its time came 12 s ago, after attempt 1 had broken off, because the process ended while it ran; it ran alone. It runs before others, and alone for 2 s, because the process ended twice while it ran. It can run as soon as no other job has to run alone.',
     ],
     [
       'such a job that runs alone',
@@ -209,17 +228,17 @@ describe('the summary of', () => {
     [
       'a job that waits while another runs alone',
       { jobFacts: { exclusive: { id: 3, crashes: 2, startedAt: now - 500, timeoutMs: null } } },
-      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: job 3 runs alone until 2030-01-01T10:00:01.500Z at the latest, because the process ended twice while it ran. It can run as soon as no other job has to run alone.',
+      'Job 7 (mail) is queued: job 3 runs alone until 2030-01-01T10:00:01.500Z at the latest, because the process ended twice while it ran. A client enqueued it 12 s ago. It can run as soon as no other job has to run alone.',
     ],
     [
       'a job that waits while another runs alone to its end',
       { jobFacts: { exclusive: { id: 3, crashes: 3, startedAt: now - 9_000, timeoutMs: 60_000 } } },
-      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: job 3 runs alone until 2030-01-01T10:00:51.000Z at the latest, because the process ended 3 times while it ran. It can run as soon as no other job has to run alone.',
+      'Job 7 (mail) is queued: job 3 runs alone until 2030-01-01T10:00:51.000Z at the latest, because the process ended 3 times while it ran. A client enqueued it 12 s ago. It can run as soon as no other job has to run alone.',
     ],
     [
       'a job that waits for one that runs alone next',
       { jobFacts: { suspectsAhead: { count: 1, more: false } } },
-      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: 1 job goes before it, one at a time, because the process ended more than once while it ran. It can run as soon as no other job has to run alone.',
+      'Job 7 (mail) is queued: 1 job goes before it, one at a time, because the process ended more than once while it ran. A client enqueued it 12 s ago. It can run as soon as no other job has to run alone.',
     ],
     [
       'a job whose process ended a fourth time while it ran',
@@ -244,27 +263,42 @@ describe('the summary of', () => {
     [
       'a job that was snoozed twice',
       { state: 'scheduled', events: ['enqueue', ...snoozed, ...snoozed] },
-      'Job 7 (mail) is scheduled: its handler asked 12 s ago to be run later, and that attempt does not count; it has been snoozed 2 times. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+      'Job 7 (mail) is scheduled: its handler asked 12 s ago to be run later, and that attempt does not count. Its handler has snoozed it 2 times, for the first time 12 s ago. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+    ],
+    [
+      'a job that was snoozed, with the reason that its handler gave',
+      {
+        state: 'scheduled',
+        jobFacts: { lastEvent: { ...snooze, seq: 5, note: 'the quota is\nused up. ' } },
+      },
+      'Job 7 (mail) is scheduled: its handler asked 12 s ago to be run later (the quota is used up), and that attempt does not count. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+    ],
+    [
+      'a job that runs again after snoozes',
+      {
+        state: 'running',
+        events: ['enqueue', ...snoozed, ...snoozed, 'due', 'lease', 'start'],
+        jobFacts: { lastEnd: { ...snooze, seq: 9, note: 'the quota is used up' } },
+        attempt: { standstill: { stoppedMs: 30_000, blockedMs: 2_500 } },
+      },
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Process 4711 on db1 runs it (the process did not run for 30 s of it, which does not count) (the event loop was blocked for 2.5 s of it, by this or another handler), and tells its handler to stop in 5 min 18 s, at 2030-01-01T10:05:18.000Z, if it is not done by then: its timeout is 5 min. Its handler has snoozed it 2 times, for the first time 12 s ago and for the last time 12 s ago (the quota is used up).',
+    ],
+    [
+      'a job whose time has come as it was asked for',
+      { events: ['enqueue', 'due'], job: { createdAt: now - 7_212_000 } },
+      'Job 7 (mail) is queued: its time came 12 s ago, as asked with a delay of 2 h. It can run now.',
     ],
     [
       'a job that has been snoozed for longer than its history is looked through',
       {
         state: 'scheduled',
         jobFacts: {
-          lastEvent: {
-            seq: 1_001,
-            event: 'snooze',
-            from: 'running',
-            to: 'scheduled',
-            attempt: 0,
-            at: now - 12_000,
-            cause: 'handler',
-            error: null,
-          },
-          snoozes: 250,
+          lastEvent: snooze,
+          lastEnd: snooze,
+          snoozes: { count: 250, since: now - day },
         },
       },
-      'Job 7 (mail) is scheduled: its handler asked 12 s ago to be run later, and that attempt does not count; it has been snoozed at least 250 times. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+      'Job 7 (mail) is scheduled: its handler asked 12 s ago to be run later, and that attempt does not count. Its handler has snoozed it at least 250 times, for the first time 1 d ago. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
     ],
     [
       'a job that a stop gave back while it ran',
@@ -285,6 +319,24 @@ describe('the summary of', () => {
       'a succeeded job',
       { state: 'succeeded' },
       'Job 7 (mail) has succeeded: its handler finished 12 s ago, in attempt 1 of 4. It never runs again. It is removed, with its history, in 6 d 23 h, at 2030-01-08T09:59:48.000Z, or soon after.',
+    ],
+    [
+      'a succeeded job, with what its handler noted',
+      {
+        state: 'succeeded',
+        server: { retentionMs: 0 },
+        jobFacts: {
+          lastEvent: {
+            ...snooze,
+            seq: 4,
+            attempt: 1,
+            event: 'succeed',
+            to: 'succeeded',
+            note: 'https://b.example answered 200 to POST',
+          },
+        },
+      },
+      'Job 7 (mail) has succeeded: its handler finished 12 s ago, in attempt 1 of 4 (https://b.example answered 200 to POST). It never runs again.',
     ],
     [
       'a succeeded job that is kept for ever',
@@ -314,6 +366,7 @@ describe('the summary of', () => {
               phase: 'stuck',
               timeoutMs: 1,
               aborted: { at: now - 12_000, reason: new JobCancelledError() },
+              standstill: { stoppedMs: 0, blockedMs: 0 },
             },
           ],
         },
@@ -328,17 +381,17 @@ describe('the summary of', () => {
     [
       'a queued job, to a producer',
       { server: null },
-      "Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: this process is not a server, and process 4711 on db1, which began to serve the file at 2030-01-01T08:00:00.000Z, may still live. It can run as soon as the file's server reaches it.",
+      "Job 7 (mail) is queued: this process is not a server, and process 4711 on db1, which began to serve the file at 2030-01-01T08:00:00.000Z, may still live. A client enqueued it 12 s ago. It can run as soon as the file's server reaches it.",
     ],
     [
       'a queued job, to a producer of a file that nobody has served',
       { server: null, jobFacts: { newestOwner: null } },
-      "Job 7 (mail) is queued: a client enqueued it 12 s ago. Blocked: this process is not a server, and no server has served the file yet. It can run as soon as the file's server reaches it.",
+      "Job 7 (mail) is queued: this process is not a server, and no server has served the file yet. A client enqueued it 12 s ago. It can run as soon as the file's server reaches it.",
     ],
     [
       'an overdue job, to a producer',
       { state: 'scheduled', server: null, job: { runAt: now - 60_000 } },
-      "Job 7 (mail) is scheduled: a client enqueued it 12 s ago. Blocked: this process is not a server, and process 4711 on db1, which began to serve the file at 2030-01-01T08:00:00.000Z, has probably ended. It can run as soon as the file's server reaches it.",
+      "Job 7 (mail) is scheduled: this process is not a server, and process 4711 on db1, which began to serve the file at 2030-01-01T08:00:00.000Z, has probably ended. A client enqueued it 12 s ago. It can run as soon as the file's server reaches it.",
     ],
     [
       'a running job whose lease has run out, to a producer',
@@ -630,9 +683,64 @@ describe('what blocks the next run', () => {
     const messageOf = (server: Partial<ServerFacts>) => explain(someFacts({ server })).obstacles[0]?.message
 
     expect(messageOf({ busy: 9 })).toBeUndefined()
-    expect(messageOf({ busy: 10, stuck: 2 })).toBe(
-      'all 10 workers are busy (2 with a handler that was told to stop and does not end), and it is first in line',
+    expect(messageOf({ busy: 10 })).toBe('all 10 workers are busy, and it is first in line')
+    expect(messageOf({ busy: 3, slots: 3, holders: [holder(3), ignores(4), holder(5, 200_000)] })).toBe(
+      'all 3 workers are busy (1 held by handlers that ignore their signal: job 4 of type report, told to stop 9 s ago; the longest of the others is job 5 of type report, for 3 min 20 s; it is told to stop in 1 min 40 s, at 2030-01-01T10:01:40.000Z, at the latest), and it is first in line',
     )
+    expect(messageOf({ busy: 2, slots: 2, holders: [ignores(3), ignores(4)] })).toBe(
+      'all 2 workers are busy (all held by handlers that ignore their signal: job 3 of type report, told to stop 9 s ago, job 4 of type report, told to stop 9 s ago), and it is first in line',
+    )
+    expect(messageOf({ busy: 1, slots: 1, holders: [holder(3)] })).toBe(
+      'the only worker is busy (job 3 of type report, for 1 min; it is told to stop in 4 min, at 2030-01-01T10:04:00.000Z, at the latest), and it is first in line',
+    )
+    expect(messageOf({ busy: 1, slots: 1, holders: [ignores(3)] })).toBe(
+      'the only worker is busy (its handler ignores its signal: job 3 of type report, told to stop 9 s ago), and it is first in line',
+    )
+    const many = [3, 4, 5, 6, 7].map((id) => ignores(id))
+    expect(messageOf({ busy: 5, slots: 5, holders: many })).toContain(
+      'job 5 of type report, told to stop 9 s ago, 2 more)',
+    )
+  })
+
+  test('is what holds the workers first, if their handlers ignore their signal', () => {
+    const given = { jobFacts: { line: lineOf(1) }, server: { busy: 1, slots: 1, holders: [ignores(3)] } }
+
+    expect(codesOf(given)).toEqual(['no_free_worker', 'behind_others'])
+    expect(explain(someFacts(given)).workers).toEqual([ignores(3)])
+    expect(explain(someFacts()).workers).toEqual([])
+  })
+
+  test('lists ten that hold the workers: those that ignore their signal, then the longest', () => {
+    const holders = [...Array.from({ length: 12 }, (_, id) => holder(id, id * 1_000)), ignores(50)]
+
+    const { workers } = explain(someFacts({ server: { busy: 13, slots: 13, holders } }))
+
+    expect(workers.map(({ jobId }) => jobId)).toEqual([50, 11, 10, 9, 8, 7, 6, 5, 4, 3])
+  })
+
+  test('says how many go before it by priority, and that others may', () => {
+    const messageOf = (ahead: number, higher: number) =>
+      explain(someFacts({ jobFacts: { line: { ...lineOf(ahead), higher: { count: higher, more: false } } } }))
+        .obstacles[0]?.message
+
+    const overtake = '(later ones of higher priority overtake it too)'
+    expect(messageOf(1, 1)).toBe(`1 job of queue "default" goes before it, by higher priority ${overtake}`)
+    expect(messageOf(5, 5)).toBe(`5 jobs of queue "default" go before it, all of them by higher priority ${overtake}`)
+    expect(messageOf(5, 2)).toBe(`5 jobs of queue "default" go before it, 2 of them by higher priority ${overtake}`)
+  })
+
+  test('names the type that was meant, or those that there are', () => {
+    const messageOf = (type: string, types: readonly string[]) =>
+      explain(someFacts({ job: { type }, server: { hasHandler: false, types } })).obstacles[0]?.message
+
+    expect(messageOf('emial', ['email', 'sleep'])).toBe(
+      'this server has no handler for type "emial"; did you mean email?',
+    )
+    expect(messageOf('resize', ['email', 'sleep'])).toBe(
+      'this server has no handler for type "resize", only for email, sleep',
+    )
+    const many = Array.from({ length: 12 }, (_, index) => `kind-number-${index}`)
+    expect(messageOf('resize', many)).toMatch(/kind-number-9, 2 more$/)
   })
 })
 
@@ -644,7 +752,11 @@ describe('when it runs next', () => {
 
   test.each<[string, Given, string]>([
     ['while all workers are busy', { server: { busy: 10 } }, 'as soon as a worker is free'],
-    ['while no worker will ever be free', { server: { busy: 10, stuck: 10 } }, 'as soon as a worker is free'],
+    [
+      'while no worker will ever be free',
+      { server: { busy: 10, holders: [ignores(3)] } },
+      'as soon as a worker is free',
+    ],
     ['while others go before it', { jobFacts: { line: lineOf(10_000, 1, true) } }, 'as soon as its turn comes'],
     ['in a file that another process serves', { server: null }, "as soon as the file's server reaches it"],
     [
@@ -720,7 +832,13 @@ describe('an explanation', () => {
   })
 
   test('does not treat an attempt that began after the file was read as finished', () => {
-    const later = { leaseToken: 2, phase: 'called', timeoutMs: 1, aborted: null } as const
+    const later = {
+      leaseToken: 2,
+      phase: 'called',
+      timeoutMs: 1,
+      aborted: null,
+      standstill: { stoppedMs: 0, blockedMs: 0 },
+    } as const
 
     expect(summaryOf({ server: { attempts: [later] } })).toBe(summaryOf({}))
   })
@@ -751,6 +869,7 @@ describe('in words', () => {
     [3_600_000 + 300_000, '1 h 5 min'],
     [2 * day + 4 * 3_600_000, '2 d 4 h'],
     [400 * day, '400 d'],
+    [57 * 365 * day, '57 years'],
   ])('%i ms are %s', (ms, words) => {
     expect(duration(ms)).toBe(words)
   })

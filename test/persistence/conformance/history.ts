@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { jobStates } from '../../../src/machines/edges.ts'
-import type { Transition } from '../../../src/persistence/store.ts'
+import type { LeaseEvent, Transition } from '../../../src/persistence/store.ts'
 import { aJob } from '../../support/store.ts'
 import { bringTo, countIn, ids, type Open, queuedLast, rising, settle } from './helpers.ts'
 
@@ -103,6 +103,26 @@ export function testHistory(open: Open): void {
 
       const histories = await Promise.all(stored.map((id) => store.history(id, { after: 0, limit: 9 })))
       expect(histories.map((events) => events?.[0]?.cause)).toEqual(['client', 'http', 'http', 'client', 'library'])
+    })
+
+    test('comes with what the handler noted, of each job where outcomes are stored together', async () => {
+      const { store } = await open()
+      const stored = ids(await store.enqueue(Array.from({ length: 7 }, () => aJob())))
+      const jobs = await store.lease({ limit: 7, wait: false, start: true })
+
+      const notes = ['a', 'a', undefined, 'b "c"', undefined, undefined, 'd']
+      const outcomes = jobs.map(({ id, leaseToken }, index): LeaseEvent => {
+        const note = notes[index]
+        return { id, leaseToken, event: 'succeed', ...(note !== undefined && { note }) }
+      })
+      const refused = [...(await store.apply(outcomes.slice(0, 2)))]
+      refused.push(...(await store.apply(outcomes.slice(2))))
+
+      const ends = await Promise.all(stored.map(async (id) => (await store.jobFacts(id))!.lastEvent))
+      expect(refused).toEqual([])
+      expect(ends.map(({ note, cause }) => [note, cause])).toEqual(notes.map((note) => [note, 'handler']))
+      const { transitions } = await store.transitions({ after: 0, limit: 100 })
+      expect(transitions.filter(({ event }) => event === 'succeed').map(({ note }) => note)).toEqual(notes)
     })
 
     test('is the recovery if it took the lease of a node that is gone', async () => {

@@ -26,6 +26,7 @@ export function testJobFacts(open: Open): void {
           crashes: 0,
           timeoutMs: 50,
           runAt: clock.now(),
+          createdAt: clock.now(),
           startedAt: null,
           finishedAt: null,
         },
@@ -45,7 +46,8 @@ export function testJobFacts(open: Open): void {
           error: null,
         },
         lastFailure: null,
-        snoozes: 0,
+        lastEnd: null,
+        snoozes: { count: 0, since: null },
         line: placeInLine(0, 1),
         newestOwner: owner,
       } satisfies JobFacts)
@@ -218,5 +220,9 @@ export function testJobFacts(open: Open): void {
 }
 
 function placeInLine(ahead: number, queues: number): JobFacts['line'] {
-  return { ahead: { count: ahead, more: false }, queues: { count: queues, more: false } }
+  return {
+    ahead: { count: ahead, more: false },
+    higher: { count: 0, more: false },
+    queues: { count: queues, more: false },
+  }
 }

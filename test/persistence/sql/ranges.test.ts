@@ -40,14 +40,14 @@ describe('ranges', () => {
     const alike = [1, 2, 3].map((id) => ({ id, leaseToken: 2 }))
 
     expect(intoRanges([])).toEqual([])
-    expect(intoRanges(alike)).toEqual([[1, 3, 2, 0, null]])
+    expect(intoRanges(alike)).toEqual([[1, 3, 2, 0, null, null]])
     expect(
       intoRanges([...alike, { id: 4, leaseToken: 9 }, { id: 6, leaseToken: 9 }, { id: 5, leaseToken: 9 }]),
     ).toEqual([
-      [1, 3, 2, 0, null],
-      [4, 4, 9, 0, null],
-      [6, 6, 9, 0, null],
-      [5, 5, 9, 0, null],
+      [1, 3, 2, 0, null, null],
+      [4, 4, 9, 0, null, null],
+      [6, 6, 9, 0, null, null],
+      [5, 5, 9, 0, null, null],
     ])
   })
 })
@@ -85,7 +85,7 @@ describe('sets of events', () => {
 
     const sets = intoSets([twice, { ...twice, id: 2 }, twice])
 
-    expect(sets.map(({ ranges }) => ranges)).toEqual([[[1, 2, 2, 0, null]], [[1, 1, 2, 0, null]]])
+    expect(sets.map(({ ranges }) => ranges)).toEqual([[[1, 2, 2, 0, null, null]], [[1, 1, 2, 0, null, null]]])
   })
 
   test('combine similar events, whatever comes between', () => {
@@ -94,8 +94,8 @@ describe('sets of events', () => {
     const sets = intoSets([of('start', 1), of('succeed', 7), of('start', 2), of('succeed', 8), of('start', 3)])
 
     expect(sets).toEqual([
-      { event: 'start', ranges: [[1, 3, 2, 0, null]] },
-      { event: 'succeed', ranges: [[7, 8, 2, 0, null]] },
+      { event: 'start', ranges: [[1, 3, 2, 0, null, null]] },
+      { event: 'succeed', ranges: [[7, 8, 2, 0, null, null]] },
     ])
   })
 
@@ -111,9 +111,9 @@ describe('sets of events', () => {
     const [set] = intoSets([failed(1, 'a', 5), failed(2, 'a', 5), failed(3, 'b', 5), failed(4, 'b', 6)])
 
     expect(set?.ranges).toEqual([
-      [1, 2, 3, 5, '{"name":"Error","message":"a"}'],
-      [3, 3, 3, 5, '{"name":"Error","message":"b"}'],
-      [4, 4, 3, 6, '{"name":"Error","message":"b"}'],
+      [1, 2, 3, 5, '{"name":"Error","message":"a"}', null],
+      [3, 3, 3, 5, '{"name":"Error","message":"b"}', null],
+      [4, 4, 3, 6, '{"name":"Error","message":"b"}', null],
     ])
   })
 })

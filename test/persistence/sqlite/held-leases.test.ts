@@ -67,7 +67,7 @@ describe('a held lease', () => {
   test('survives the outcome of an earlier lease of its job', () => {
     const held = holding([1], [1])
 
-    held.follow([{ event: 'succeed', ranges: [[1, 1, leaseToken - 1, 0, null]] }], [])
+    held.follow([{ event: 'succeed', ranges: [[1, 1, leaseToken - 1, 0, null, null]] }], [])
 
     expect(held.all()).toEqual([{ id: 1, leaseToken }])
   })

@@ -114,8 +114,8 @@ test('a claim finds its queue and its jobs in the index of ready jobs', () => {
 test('a walk through a history goes from event to event by their ids, from the newest or from a mark', () => {
   const walks = plans().filter(({ sql }) => sql.includes('WITH RECURSIVE chain'))
 
-  // A page of a history, a path, the newest event, a failure, snoozes, and what retention removes.
-  expect(walks).toHaveLength(6)
+  // A page of a history, a path, the newest event, a failure, the last end, snoozes, and what retention removes.
+  expect(walks).toHaveLength(7)
   for (const { steps } of walks) {
     expect(steps).toContain('SEARCH event_runs USING INTEGER PRIMARY KEY (rowid=?)')
     const others = steps.filter((step) => /\bevent_runs\b/.test(step) && !/PRIMARY KEY \(rowid[=<]\?\)/.test(step))

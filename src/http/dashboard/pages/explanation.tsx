@@ -4,24 +4,16 @@ import { Text } from './text.tsx'
 
 /** Why a job is in its state, what prevents its next run, and what can happen next. */
 export function ExplanationSection({ explanation, now }: { readonly explanation: Explanation; readonly now: number }) {
-  const { summary, lastFailure, because, earliest, earliestRunAt, next } = explanation
-  // That it has ended is all that its summary says.
-  const obstacles = explanation.obstacles.filter(({ code }) => code !== 'ended')
+  const { summary, advice, lastFailure, because, earliest, earliestRunAt, next, workers } = explanation
   return (
     <section class="card explanation" aria-labelledby="why">
       <h2 id="why">Why it is here</h2>
       <p class="summary" id="summary">
         <Text of={summary} />
       </p>
-      {obstacles.length > 0 && (
-        <ul class="obstacles" aria-label="What prevents it">
-          {obstacles.map(({ message }) => (
-            <li>
-              <Text of={message} />
-            </li>
-          ))}
-        </ul>
-      )}
+      <p class="advice" id="advice">
+        <strong>What to do:</strong> <Text of={advice} />
+      </p>
       {lastFailure && lastFailure.seq !== because.seq && (
         <p class="failure">
           <Text of={lastFailure.sentence} />
@@ -36,6 +28,7 @@ export function ExplanationSection({ explanation, now }: { readonly explanation:
           </span>
         )}
       </p>
+      {workers.length > 0 && <Workers workers={workers} now={now} />}
       {next.length > 0 && (
         <details>
           <summary>
@@ -70,5 +63,52 @@ export function ExplanationSection({ explanation, now }: { readonly explanation:
         </details>
       )}
     </section>
+  )
+}
+
+/** Who holds the workers that it waits for. */
+function Workers({ workers, now }: { readonly workers: Explanation['workers']; readonly now: number }) {
+  return (
+    <div class="scroll">
+      <table>
+        <caption>Who holds the workers</caption>
+        <thead>
+          <tr>
+            <th scope="col">Job</th>
+            <th scope="col">Type</th>
+            <th scope="col">Since</th>
+            <th scope="col">Until</th>
+          </tr>
+        </thead>
+        <tbody>
+          {workers.map(({ jobId, type, since, until, abortedAt }) => (
+            <tr>
+              <td>
+                <a href={`/dashboard/jobs/${jobId}`}>{jobId}</a>
+              </td>
+              <td>
+                <Text of={type} />
+              </td>
+              <td>
+                <Time at={since} now={now} />
+              </td>
+              <td>
+                {abortedAt === null ? (
+                  until !== null && (
+                    <>
+                      <Time at={until} now={now} />, at the latest
+                    </>
+                  )
+                ) : (
+                  <>
+                    ignores its signal: told to stop <Time at={abortedAt} now={now} />
+                  </>
+                )}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   )
 }

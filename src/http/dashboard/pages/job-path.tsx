@@ -60,7 +60,7 @@ interface StepProps {
 }
 
 function Step({ id, row, isShown, after }: StepProps) {
-  const { seq, event, from, to, attempt, at, error, reason, bulk } = row
+  const { seq, event, from, to, attempt, at, error, note, reason, bulk } = row
   return (
     <li id={`step-${seq}`} aria-current={isShown ? 'step' : undefined}>
       <a class="number" href={`/dashboard/jobs/${id}?at=${seq}`}>
@@ -86,6 +86,11 @@ function Step({ id, row, isShown, after }: StepProps) {
       {error && (
         <span class="failure">
           <Text of={`${error.name}: ${error.message}`} />
+        </span>
+      )}
+      {note !== undefined && (
+        <span class="cause muted">
+          <Text of={note} />
         </span>
       )}
       {error && <ErrorDetails error={error} />}

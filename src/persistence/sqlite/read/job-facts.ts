@@ -43,6 +43,7 @@ export class JobFactsReader {
     // Newest first, and not all: a job may have been snoozed a million times.
     const recent = { id, after: lastEvent.seq - jobFactsEventsMax }
     const lastFailure = this.#sql.lastFailure.get(recent) as Selected<HistoryEvent> | undefined
+    const lastEnd = this.#sql.lastEnd.get(recent) as Selected<HistoryEvent> | undefined
     return {
       job,
       isUnhandled: parked === parkedAs.unhandled,
@@ -54,7 +55,8 @@ export class JobFactsReader {
         leaseToken === null || leaseExpiresAt === null ? null : { token: leaseToken, expiresAt: leaseExpiresAt, owner },
       lastEvent: toHistoryEvent(lastEvent),
       lastFailure: lastFailure ? toHistoryEvent(lastFailure) : null,
-      snoozes: this.#sql.snoozes.get(recent) as number,
+      lastEnd: lastEnd ? toHistoryEvent(lastEnd) : null,
+      snoozes: this.#sql.snoozes.get(recent) as JobFacts['snoozes'],
       line: hasTag(job.state, 'ready') && parked === 0 ? this.#placeOf(job) : null,
       newestOwner: owner,
     }
@@ -72,10 +74,17 @@ export class JobFactsReader {
 
   #placeOf({ id, queue, priority, runAt }: JobFacts['job']): PlaceInLine {
     let ahead = 0
-    for (const count of this.#sql.ahead) {
-      ahead += count.get({ queue, priority, run_at: runAt, id, most: aheadMax + 1 - ahead }) as number
+    // By the priority first: see `claimOrder`.
+    const counts = this.#sql.ahead.map((count) => {
+      const found = count.get({ queue, priority, run_at: runAt, id, most: aheadMax + 1 - ahead }) as number
+      ahead += found
+      return found
+    })
+    return {
+      ahead: counted(ahead, aheadMax),
+      higher: counted(counts[0]!, aheadMax),
+      queues: counted(this.#countQueues(), queuesMax),
     }
-    return { ahead: counted(ahead, aheadMax), queues: counted(this.#countQueues(), queuesMax) }
   }
 
   #countQueues(): number {
@@ -106,12 +115,13 @@ function prepare(db: Database.Database) {
   return {
     job: db.prepare(`
       SELECT id, state, type, queue, priority, attempt, max_attempts AS maxAttempts, crashes, timeout_ms AS timeoutMs,
-        run_at AS runAt, started_at AS startedAt, finished_at AS finishedAt, parked, lease_token AS leaseToken,
+        run_at AS runAt, created_at AS createdAt, started_at AS startedAt, finished_at AS finishedAt, parked, lease_token AS leaseToken,
         lease_expires_at AS leaseExpiresAt
       FROM jobs WHERE id = ?`),
     lastEvent: db.prepare(`${chainFrom(newest, 'false')} SELECT ${eventColumns} FROM chain`),
     lastFailure: db.prepare(`${recent} SELECT ${eventColumns} ${endings} AND error IS NOT NULL LIMIT 1`),
-    snoozes: db.prepare(`${recent} SELECT count(*) ${endings} AND event = 'snooze'`).pluck(),
+    lastEnd: db.prepare(`${recent} SELECT ${eventColumns} ${endings} LIMIT 1`),
+    snoozes: db.prepare(`${recent} SELECT count(*) AS count, min(at) AS since ${endings} AND event = 'snooze'`),
     exclusive: db.prepare(`
       SELECT id, crashes, started_at AS startedAt, timeout_ms AS timeoutMs FROM jobs INDEXED BY jobs_held
       WHERE ${isHeld} AND ${stateHasTag('executing')} AND crashes >= ${suspectCrashes}

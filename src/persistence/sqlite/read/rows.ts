@@ -11,6 +11,9 @@ export const jobColumns = `jobs.id, ${storedNames.map((name) => `jobs.${snakeCas
   (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, jobs.idempotency_key AS idempotencyKey, jobs.run_at AS runAt, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
   jobs.finished_at AS finishedAt, jobs.error`
 
+/** What is kept with an event besides its error, as JSON. */
+type KeptCause = EventCause & Pick<HistoryEvent, 'note'>
+
 /** The columns to select from events for `toHistoryEvent`. */
 export const eventColumns = `seq, event, from_state AS "from", to_state AS "to", attempt, at, error, cause`
 
@@ -50,7 +53,7 @@ export function toJobRow(row: Selected<JobRow>): JobRow {
 }
 
 export function toHistoryEvent({ cause, error, ...row }: Selected<HistoryEvent>): HistoryEvent {
-  const kept = cause === null ? null : JSON.parse(cause)
+  const kept: KeptCause | null = cause === null ? null : JSON.parse(cause)
   return { ...row, error: parseError(error), ...causeOf(row.event, kept) }
 }
 
@@ -62,7 +65,7 @@ export function toOwner(text: string | undefined): Owner | null {
 type TransitionRow = readonly [
   ...[id: number, jobId: number, type: string, queue: string, seq: number, event: EventType],
   ...[from: JobState | null, to: JobState, attempt: number, at: number],
-  ...[error: StoredError | null, cause: EventCause | null],
+  ...[error: StoredError | null, cause: KeptCause | null],
 ]
 
 export function toTransitions(json: string): Transition[] {

@@ -93,7 +93,7 @@ export class Leases {
       this.#wasStopping = this.#sql.wasStopping.get() !== undefined
     }
     const orphans = this.#sql.orphans.all({ after, limit: expireMax }) as Orphan[]
-    if (this.#wasStopping) this.#transitions.apply('release', intoRanges(orphans), now, 'anyone', false, recovery)
+    if (this.#wasStopping) this.#transitions.apply('release', intoRanges(orphans, recovery), now)
     else this.#expireOrphans(orphans, now)
     const ran = orphans.filter(({ ran }) => ran === 1)
     const counted = this.#wasStopping ? 0 : 1
@@ -118,7 +118,7 @@ export class Leases {
   }
 
   #expire(items: readonly { readonly id: number; readonly error: string }[], now: number, crashed: boolean): void {
-    this.#transitions.apply('expire', intoRanges(items), now, 'anyone', crashed, crashed ? recovery : null)
+    this.#transitions.apply('expire', intoRanges(items, crashed ? recovery : null), now, 'anyone', crashed)
     const list = JSON.stringify(items.map(({ id }) => id))
     this.#transitions.apply('due', intoRanges(this.#sql.dueOf.all({ list, now }) as { id: number }[]), now)
   }

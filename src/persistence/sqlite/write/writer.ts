@@ -113,7 +113,7 @@ export class Writer {
     cause: string | null = null,
   ): number[] {
     const named = this.#named.all({ list: JSON.stringify(ids), state: state ?? null }) as { id: number }[]
-    this.#transitions.apply(command, intoRanges(named), now, 'anyone', false, cause)
+    this.#transitions.apply(command, intoRanges(named, cause), now)
     return this.#transitions.lastMoved().map(([id]) => id)
   }
 

@@ -1,0 +1,162 @@
+import { didYouMean } from '../../job/did-you-mean.ts'
+import { eventsFrom, hasTag } from '../../machines/edges.ts'
+import { isCommand } from '../../machines/events.ts'
+import type { Facts } from './facts.ts'
+import { isOver } from './leased.ts'
+import { mend } from './mend.ts'
+import type { Obstacle, ObstacleCode } from './obstacle.ts'
+import { isSnoozing } from './snoozing.ts'
+import { duration, sayInstant } from './text.ts'
+import { ignoring } from './workers.ts'
+
+/** A delay longer than this is taken for a mistake of units, in ms. */
+const farMs = 366 * 86_400_000
+
+/** What to do about a job: one line, and right for its case. */
+export function advise(facts: Facts, obstacles: readonly Obstacle[]): string {
+  const { state } = facts.jobFacts.job
+  if (hasTag(state, 'ended')) return ended(facts)
+  const codes = new Set(obstacles.map(({ code }) => code))
+  // In this order: nothing later helps while an earlier one stands.
+  for (const code of adviceOrder) if (codes.has(code)) return advices[code]!(facts)
+  return 'Nothing: it runs as soon as it is claimed, which takes milliseconds.'
+}
+
+const advices: Readonly<Partial<Record<ObstacleCode, (facts: Facts) => string>>> = {
+  storage_trouble: mendStorage,
+  not_serving: () =>
+    'Start a server on the file again; if it failed, its log says why. The job is on disk and is not lost.',
+  not_started: () => 'Start this server (`start()`): until then nothing runs.',
+  recovering: () => 'Wait: the recovery ends by itself, and the job goes on.',
+  draining: () => 'Start a server again when this one has stopped: the job is on disk and waits for it.',
+  holder_gone: () => 'Start a server on the file: its recovery puts the job back in line at once.',
+  not_due: waitForTime,
+  no_handler: findHandler,
+  put_aside: () => 'Wait: it is back in line in a moment.',
+  suspect_alone: waitForSuspects,
+  behind_suspects: waitForSuspects,
+  attempt_running: whileRunning,
+  outcome_pending: () => 'Wait: its outcome is stored in a moment.',
+  no_free_worker: freeWorkers,
+  behind_others: waitInLine,
+  server_elsewhere: askServer,
+  needs_event: ({ jobFacts: { job } }) =>
+    `Send what it waits for: ${eventsFrom(job.state)
+      .filter((event) => isCommand(event))
+      .join(' or ')}.`,
+}
+
+const adviceOrder: readonly ObstacleCode[] = [
+  'storage_trouble',
+  'not_serving',
+  'holder_gone',
+  'not_started',
+  'recovering',
+  'no_handler',
+  'draining',
+  'not_due',
+  'put_aside',
+  'suspect_alone',
+  'behind_suspects',
+  'attempt_running',
+  'outcome_pending',
+  'no_free_worker',
+  'behind_others',
+  'server_elsewhere',
+  'needs_event',
+]
+
+function ended(facts: Facts): string {
+  const { job, lastEvent } = facts.jobFacts
+  if (!hasTag(job.state, 'expendable')) return mend(facts)
+  if (eventsFrom(job.state).length > 0) {
+    const many =
+      lastEvent.bulk === undefined ? '' : ' The same action cancelled others: a bulk requeue brings all of them back.'
+    return `Requeue it if it is still wanted: it then starts over.${many}`
+  }
+  const outside =
+    lastEvent.note === undefined
+      ? 'its handler returned without an error, so look into what that does and logs'
+      : 'check that what answered is what you meant to reach, and look for it there'
+  return `Nothing, if its effect is there. If not, ${outside}; a requeue is not possible, so enqueue a new job, with another idempotency key.`
+}
+
+function mendStorage(facts: Facts): string {
+  const trouble = facts.server?.trouble ?? ''
+  const what = /full/.test(trouble)
+    ? 'Free space on the disk that holds the database'
+    : /lock/.test(trouble)
+      ? 'End the other program that holds a lock on the database (a SQLite shell, a backup, a script; `fuser` on the file names it)'
+      : 'Mend the storage as the message says'
+  const stay = isOver(facts)
+    ? 'Do not restart the server before: the outcome of its attempt is kept in memory alone'
+    : 'Nothing is lost, and everything goes on by itself'
+  return `${what}. ${stay}; requeuing or cancelling does not help.`
+}
+
+function findHandler({ jobFacts: { job }, server }: Facts): string {
+  const meant = server ? /did you mean (\S+)\?/.exec(didYouMean(job.type, server.types))?.[1] : undefined
+  const type = JSON.stringify(job.type)
+  if (meant !== undefined) {
+    return `If ${JSON.stringify(meant)} was meant, cancel it and enqueue it anew with that type: the type of a job cannot be changed. Otherwise start a server with a handler for ${type}.`
+  }
+  return `Start a server with a handler for ${type}: it is then run by itself. If no such handler is to come, cancel it.`
+}
+
+function waitForTime(facts: Facts): string {
+  const { job, lastEvent, snoozes } = facts.jobFacts
+  const waitMs = job.runAt - facts.now
+  const sooner = 'to run it now, cancel and then requeue it'
+  if (lastEvent.event === 'snooze') {
+    const since =
+      snoozes.count > 2 && snoozes.since !== null ? `: so it has been for ${duration(facts.now - snoozes.since)}` : ''
+    return `Bring about what its handler waits for, or wait: it looks again ${sayInstant(job.runAt, facts.now)}. Snoozes count no attempt, so it goes on for ever if that never comes${since}; cancel it then.`
+  }
+  if (job.attempt > 0 || job.crashes > 0) {
+    return `Wait if what it failed with passes by itself: it is tried again ${sayInstant(job.runAt, facts.now)}. If not, mend that first; ${sooner}, with all its attempts.`
+  }
+  if (waitMs > farMs) {
+    return `Cancel it and enqueue it anew if ${duration(waitMs)} is not what was meant: a delay is in ms, and an instant is not a delay. A job's time cannot be changed; ${sooner}.`
+  }
+  return `Nothing: it runs by itself then; ${sooner}.`
+}
+
+function waitForSuspects({ jobFacts: { exclusive, isSuspect } }: Facts): string {
+  const whose = exclusive ? `that of job ${exclusive.id}` : 'that of the job which ran'
+  const wait = isSuspect ? 'its turn comes by itself' : 'it goes on by itself when those have ended'
+  return `Wait: ${wait}. Look into why the process ended (its log and exit code) and correct the handler that ends it: ${whose}, most likely.`
+}
+
+function whileRunning(facts: Facts): string {
+  if (facts.attempt?.aborted) {
+    return 'Correct its handler so that it ends when its signal fires (pass `signal` on to what it waits for). Restart the server if it never ends: until then it occupies a worker.'
+  }
+  if (!facts.server)
+    return facts.isAbandoned ? 'Start its server again: the process that ran it has probably ended.' : askServer(facts)
+  if (facts.server.phase === 'draining') return 'Wait: if it is not done in time, the next server runs it again.'
+  const snoozing = isSnoozing(facts) ? ' It may be snoozed again.' : ''
+  return `Wait until it is done; to stop it, cancel it, which fires its handler's signal.${snoozing}`
+}
+
+function freeWorkers(facts: Facts): string {
+  const held = ignoring(facts.server)
+  if (held.length > 0) {
+    const types = [...new Set(held.map(({ type }) => type))].join(', ')
+    const ids = held.length === 1 ? 'that job' : 'those jobs'
+    return `Restart the server to free the workers, and correct the handler of ${types}: it must end when its signal fires. Cancelling ${ids} frees no worker, and requeuing this one does not help.`
+  }
+  return 'Wait: it is next when a worker comes free. If all are often busy, raise WORKER_COUNT (`workers` in the library) or make the handlers quicker.'
+}
+
+function waitInLine({ jobFacts: { line, job } }: Facts): string {
+  if (line && line.higher.count > 0) {
+    return `If it must not wait that long, cancel it and enqueue it anew with a priority above ${job.priority}, or in a queue of its own (queues take turns); the priority of a job cannot be changed. If all workers are busy all the time, raise WORKER_COUNT (\`workers\`).`
+  }
+  return 'Wait: its turn comes. If the line does not get shorter, raise WORKER_COUNT (`workers` in the library) or make the handlers quicker.'
+}
+
+function askServer(facts: Facts): string {
+  return facts.isLate
+    ? 'Start its server again: nothing moves until one serves the file.'
+    : 'Ask the process that serves the file (its dashboard, or its `explain`): it knows what its workers do. If there is none, start it.'
+}
