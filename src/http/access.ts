@@ -3,20 +3,20 @@ import { actorPattern, type Job, type JobSystem, shown } from '../engine/front-d
 import { InvalidInputError } from '../errors.ts'
 import { HttpError } from './problem.ts'
 
-/** What somebody may do, each more than the one before: see jobs; create, cancel and requeue them; act on many at once. */
+/** What a user may do, each role more than the one before: see jobs; create, cancel and requeue them; act on many at once. */
 const roles = ['read', 'operate', 'admin'] as const
 export type Role = (typeof roles)[number]
 
-/** Who asks, and what they may do. */
+/** Who sent a request, and what they may do. */
 export interface Access {
-  /** Kept in the history of what they do: 1 to 255 printable characters. */
+  /** Stored in the history of what they do: 1 to 255 printable characters. */
   readonly actor?: string
   readonly role: Role
 }
 
 /**
- * Says who sent a request, or null if they may see nothing. The request's method and the end of its path say what it is about. `incoming` is Node's own request if there is one, with what earlier middleware has put
- * on it, such as `user`.
+ * Says who sent a request, or null if they may see nothing. The request's method and the end of its path show what it is for. `incoming` is
+ * Node's own request if there is one, with what earlier middleware has put on it, such as `user`.
  */
 export type Authorize = (
   request: Request,
@@ -24,13 +24,13 @@ export type Authorize = (
 ) => Access | null | Promise<Access | null>
 
 export interface AccessOptions {
-  /** Left out: whoever gets here may do all. */
+  /** If left out, everyone may do everything. */
   readonly authorize?: Authorize | undefined
-  /** Nothing changes anything. */
+  /** Refuses every change. */
   readonly readOnly: boolean
 }
 
-/** Gives what finds out what the sender of a request may do. It throws `HttpError` if that is nothing. */
+/** Returns a function that finds out what the sender of a request may do. It throws `HttpError` if that is nothing. */
 export function createAccess({
   authorize,
   readOnly,
@@ -49,7 +49,7 @@ export function createAccess({
   }
 }
 
-/** What is thrown and is no `Error`, such as a `Response`, is a mistake too: it lets nobody in. */
+/** A thrown value that is not an `Error`, such as a `Response`, is a mistake too: it lets nobody in. */
 async function ask(authorize: Authorize, ...asked: Parameters<Authorize>): Promise<unknown> {
   try {
     return await authorize(...asked)
@@ -77,7 +77,9 @@ export function assertMay(access: Access, needed: Role): void {
   throw new HttpError(403, 'forbidden', `this needs the role ${needed}, and yours is ${access.role}`)
 }
 
-/** The same system, with what `redact` makes of each payload in its place. Texts cannot be searched for: that would tell what is hidden. */
+/**
+ * The same system, with the result of `redact` in place of each payload. It refuses searches for text, which would reveal what is hidden.
+ */
 export function redacted(system: JobSystem, redact: (job: Job) => unknown): JobSystem {
   const withLess = (job: Job): Job => {
     const payload: unknown = redact(job) ?? null

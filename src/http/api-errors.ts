@@ -1,7 +1,7 @@
-/** One way in which a request is refused. */
+/** One reason for which a request is refused. */
 interface ApiError {
   readonly status: number
-  /** What it means, and what to do, as the API's description has it. */
+  /** What it means and what to do, for the API's description. */
   readonly meaning: string
   readonly headers?: readonly string[]
 }

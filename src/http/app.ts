@@ -28,25 +28,25 @@ export interface AppOptions extends BodyLimits, AccessOptions {
   readonly log: SystemLog
   /** Epoch ms. */
   readonly now: () => number
-  /** Null: nobody has to show one. */
+  /** Null if no token is required. */
   readonly apiToken: string | null
-  /** It is `jobmachine serve`: nothing else uses the global `Request` and `Response`, and settings are variables. */
+  /** True for `jobmachine serve`: nothing else uses the global `Request` and `Response`, and settings are environment variables. */
   readonly ownsProcess: boolean
-  /** Where browsers see this, such as `/admin/jobs`; empty: at the root. */
+  /** The path that browsers see, such as `/admin/jobs`; empty for the root. */
   readonly basePath: string
-  /** Whether there is a dashboard, and the API's description as a page. */
+  /** Whether to serve the dashboard, and the API's description as a page. */
   readonly pages: boolean
-  /** What is shown of a job's payload; all of it unless given. */
+  /** What is shown of a job's payload; all of it by default. */
   readonly redact?: ((job: Job) => unknown) | undefined
-  /** Of this program, as the API's description tells it. */
+  /** This program's version, for the API's description. */
   readonly version: string
-  /** Lines of the log that could not be written so far; left out: nobody counts them. */
+  /** Log lines that could not be written so far; left out if nobody counts them. */
   readonly droppedLogLines?: () => number
-  /** How the answer to a wrong token waits for so many ms; for tests. */
+  /** How the answer to a wrong token waits for this many ms; for tests. */
   readonly pause?: (ms: number) => Promise<unknown>
 }
 
-/** Answers a request: the API and the pages over a system. `arrival` has what it is read from. */
+/** Answers a request: the API and the pages over a system. `arrival` is what it is read from. */
 export type Answer = (request: Request, arrival: Arrival) => Promise<Response>
 
 interface App {
@@ -54,7 +54,7 @@ interface App {
   readonly routes: readonly Route[]
 }
 
-/** The HTTP API and the dashboard over a system. `feed` is the caller's to close. Throws `ConfigError` if `basePath` cannot be. */
+/** The HTTP API and the dashboard over a system. The caller closes `feed`. Throws `ConfigError` on an invalid `basePath`. */
 export function createApp(options: AppOptions, feed: EventFeed): App {
   const { log, now, apiToken, basePath, version, ownsProcess } = options
   const system = options.redact ? redacted(options.system, options.redact) : options.system
@@ -98,8 +98,8 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
     settingName('allowedHosts', ownsProcess),
   )
 
-  // One handler to a request and no middleware: hono then calls it without a chain of promises, which is a tenth of a small request's time.
-  // Always a promise, for which @hono/node-server hears of what goes wrong while the answer is written.
+  // One handler for a request and no middleware: hono then calls it without a chain of promises, which would take a tenth of a small
+  // request's time. It always returns a promise, so that @hono/node-server reports errors while the answer is written.
   const accessOf = createAccess(options)
   type Handler = (c: Context<Env>) => Response | Promise<Response>
   const guarded = (handler: Handler, needed: Role | null) => async (c: Context<Env>) => {
@@ -109,7 +109,7 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
       const access = accessOf(c.req.raw, c.env.node)
       if (access instanceof Promise) {
         c.env.access = await access
-        // Nobody waits for an answer any more, and what they sent of a body may never come.
+        // Nobody waits for an answer any more, and the rest of the body may never arrive.
         if (c.env.incoming.socket.destroyed) throw clientGone
       } else c.env.access = access
       assertMay(c.env.access, needed)
@@ -123,7 +123,7 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
     return problemFor(error, { method: req.method, path: req.path, target: mount.takeOff(targetOf(req)) })
   }
   const refuse = async (c: Context<Env>, error: unknown) => {
-    // The one error answer that may have more than a line.
+    // The only error answer that may be longer than a line.
     if (!(error instanceof InvalidInputError)) return tell(c, error)
     return responseMemory.serve(c.env.outgoing, () => tell(c, error)).catch((full) => tell(c, full))
   }
@@ -156,23 +156,23 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
   }
 }
 
-/** Until it is known who sent a request. */
+/** The access of a request whose sender is not known yet. */
 const nobody: Access = { role: 'read' }
 
-/** What whoever asks must be allowed; null: nobody is asked. */
+/** The role that a request needs; null if nobody is asked. */
 function roleFor(route: Route): Role | null {
   if (route.isOpen) return null
   return 'role' in route ? route.role : 'read'
 }
 
-/** As it was sent: none of ours has an escape, and what `authorize` reads in a path must be what it leads to. */
+/** The path as sent: our paths have no escapes, and `authorize` must see the same path as the router. */
 function pathOf(request: Pick<Request, 'url'>): string {
   const target = targetOf(request)
   const end = target.search(/[?#]/)
   return end < 0 ? target : target.slice(0, end)
 }
 
-/** What was asked for, path and query as they were sent. */
+/** The requested path and query, as sent. */
 function targetOf({ url }: Pick<Request, 'url'>): string {
   return url.slice(url.indexOf('/', url.indexOf('//') + 2))
 }

@@ -4,19 +4,19 @@ import type { SystemLog } from '../engine/front-door.ts'
 import type { Incoming } from './exchange.ts'
 import { HttpError } from './problem.ts'
 
-/** Where a wrong token was shown: in the login form, as a bearer token, or as the key of a cookie that somebody made. */
+/** Where a wrong token was sent: in the login form, as a bearer token, or as the seal of a forged cookie. */
 type AuthFailureKind = 'form' | 'bearer' | 'cookie'
 
-/** Wrong tokens that are answered at once, and after how many ms one more is: of one address, and of all together. */
+/** Wrong tokens that are answered at once, and the ms after which one more is: from one address, and from all together. */
 const promptOfAddress = { max: 10, everyMs: 6_000 }
 const promptOfAll = { max: 100, everyMs: 600 }
-/** How long the answer to any other waits, in ms, and how many may wait: of one address, and of all together. */
+/** How long the answer to any other waits, in ms, and how many may wait: from one address, and from all together. */
 const delayMs = 2_000
 const heldOfAddressMax = 10
 const heldMax = 100
 /** Addresses that are remembered; for one more the one that was silent for longest is forgotten. */
 const addressesMax = 10_000
-/** From one line of the log to the next at least, in ms. */
+/** The least time between two log lines, in ms. */
 const tellMs = 60_000
 /** Characters of `X-Forwarded-For` that the log repeats. */
 const forwardedMax = 200
@@ -29,7 +29,7 @@ interface AuthFailuresOptions {
   readonly pause?: (ms: number) => Promise<unknown>
 }
 
-/** Answers that may be prompt: one more every so often, up to a number. */
+/** Answers that may be prompt: one more every so often, up to a maximum. */
 class Allowance {
   readonly #max: number
   readonly #everyMs: number
@@ -44,7 +44,7 @@ class Allowance {
   }
 
   take(now: number): boolean {
-    // Not below 0, if the clock was set back.
+    // Not negative if the clock was set back.
     this.#left = Math.min(this.#max, this.#left + Math.max(now - this.#at, 0) / this.#everyMs)
     this.#at = now
     if (this.#left < 1) return false
@@ -55,13 +55,13 @@ class Allowance {
 
 interface Client {
   readonly prompt: Allowance
-  /** Answers that wait. */
+  /** The number of waiting answers. */
   held: number
 }
 
 /**
- * Slows clients that send wrong tokens, counts those tokens, and reports them in the log. Only wrong tokens come here: a right token never
- * waits, whatever else its address does. So this limits the answers, not the attempts: a token is protected by being impossible to guess.
+ * Slows clients that send wrong tokens, counts those tokens, and reports them in the log. Only wrong tokens get here: a right token never
+ * waits, whatever else its address does. So this limits the answers, not the guesses: only a token that is hard to guess prevents these.
  */
 export class AuthFailures {
   /** Wrong tokens since the process started. */
@@ -70,7 +70,7 @@ export class AuthFailures {
   readonly #now: () => number
   readonly #pause: (ms: number) => Promise<unknown>
   readonly #prompt: Allowance
-  /** By network, in the order in which they were heard of last. */
+  /** By network; the one heard from last comes last. */
   readonly #clients = new Map<string, Client>()
   #held = 0
   #untold = 0
@@ -83,7 +83,7 @@ export class AuthFailures {
     this.#prompt = new Allowance(promptOfAll, now())
   }
 
-  /** Resolves when the wrong token that `incoming` shows may be refused; rejects with a 429 if too many wait for that. */
+  /** Resolves when the wrong token of `incoming` may be refused; rejects with a 429 if too many wait for that. */
   async slow(incoming: Incoming, kind: AuthFailureKind): Promise<void> {
     const now = this.#now()
     const { remoteAddress } = incoming.socket
@@ -108,7 +108,7 @@ export class AuthFailures {
     client.held--
   }
 
-  /** Addresses that are remembered now. */
+  /** The number of remembered addresses. */
   get known(): number {
     return this.#clients.size
   }
@@ -122,7 +122,7 @@ export class AuthFailures {
     return client
   }
 
-  /** Never what was guessed: it may be the token of another server, or a password. */
+  /** Never logs the guess: it may be the token of another server, or a password. */
   #tell({ socket, headers }: Incoming, kind: AuthFailureKind, now: number): void {
     this.#untold++
     if (Math.abs(now - this.#toldAt) < tellMs) return
@@ -135,7 +135,7 @@ export class AuthFailures {
   }
 }
 
-/** What one client can change at will counts as one address: of IPv6, where each has a network of 64 bits, the upper half. */
+/** Addresses that one client can change at will count as one: for IPv6, where each client has a network of 64 bits, the upper half. */
 function networkOf(address: string | undefined): string {
   if (address === undefined || !ipaddr.isValid(address)) return ''
   const parsed = ipaddr.process(address)

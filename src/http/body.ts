@@ -10,17 +10,17 @@ import { Rounds } from './rounds.ts'
 
 /** How many bodies' worth of bytes may be held in memory at once. */
 const bodiesHeldMax = 8
-/** A larger body is parsed when the loop has come round since the one before. */
+/** A larger body is parsed only after the loop has turned since the previous one. */
 const largeBytes = 16_384
 /**
- * After a body that took longer than this, in ms, to reject, the others wait for this many times as long as it took, at most `restMaxMs`: a
- * client that is rejected may come again at once. Tiny bodies pass meanwhile.
+ * If rejecting a body took longer than this, in ms, other bodies wait for this many times as long, at most `restMaxMs`: a client that is
+ * rejected may try again at once. Tiny bodies pass meanwhile.
  */
 const costlyMs = 1
 const restsPerRefusal = 4
 const restMaxMs = 500
 const tinyBytes = 1_024
-/** What reading a body and collecting its garbage takes of the loop. */
+/** How many bytes the loop reads per ms, including the collection of their garbage. */
 const readBytesPerMs = 500_000
 /** Bytes of a page's form: a filter has a dozen short fields. */
 const formBytesMax = 65_536
@@ -31,18 +31,18 @@ export interface BodyLimits {
   readonly maxRequestBytes: number
   /** Members and elements of one request's JSON. */
   readonly maxRequestValues: number
-  /** Write requests being served at once; one whose body still comes is not served yet. */
+  /** Write requests that are served at the same time; one whose body is still arriving does not count yet. */
   readonly maxInFlightRequests: number
 }
 
-/** What is held of a body. */
+/** The part of a body that is held in memory. */
 interface Held {
   bytes: number
 }
 
-/** Bounds what write requests hold in memory: how many there are, and how many bytes of bodies. */
+/** Limits what write requests hold in memory: their number, and the bytes of their bodies. */
 export class RequestLimits {
-  /** Bytes of bodies that are held at once, at most. */
+  /** The most bytes of bodies that are held at once. */
   readonly heldBytesMax: number
   readonly #limits: BodyLimits
   #requests = 0
@@ -51,9 +51,9 @@ export class RequestLimits {
   readonly #coming = new Map<Held, (error: Error) => void>()
   readonly #rounds = new Rounds()
   #lastTurn: Promise<void> = Promise.resolve()
-  /** By `performance.now()`: from then on bodies are parsed again after one that was refused. */
+  /** In ms of `performance.now()`: when bodies may be parsed again after a rejected one. */
   #restUntil = 0
-  /** Bodies that wait for that. */
+  /** The number of bodies that wait for that. */
   #resting = 0
 
   constructor(limits: BodyLimits) {
@@ -72,8 +72,8 @@ export class RequestLimits {
   }
 
   /**
-   * Serves one write request: reads its body as JSON and does `work` with it; the bytes count as held until that is done. Throws what the
-   * contract has for a bad body, and `BackpressureError`.
+   * Serves one write request: reads its body as JSON and calls `work` with it; the bytes count as held until that is done. Throws the
+   * documented error for a bad body, and `BackpressureError`.
    */
   withJson(incoming: Incoming, work: (body: unknown) => Promise<Response>): Promise<Response> {
     const { maxRequestBytes, maxRequestValues } = this.#limits
@@ -86,7 +86,7 @@ export class RequestLimits {
     )
   }
 
-  /** The same for what a page's form sends; no body is a form without fields. */
+  /** The same for a page's form; no body is a form without fields. */
   withForm(incoming: Incoming, work: (form: URLSearchParams) => Promise<Response>): Promise<Response> {
     const bytesMax = Math.min(formBytesMax, this.#limits.maxRequestBytes)
     const parse = (bytes: Buffer) => new URLSearchParams(`${bytes}`)
@@ -103,7 +103,7 @@ export class RequestLimits {
     throw new BackpressureError(`${this.#requests} write requests are in progress, the most allowed`, retryAfterMs)
   }
 
-  // One async function, not two: a small request is a handful of promises anyway.
+  // One async function instead of two, because a small request costs only a handful of promises in all.
   async #with<T>(
     incoming: Incoming,
     mediaType: string,
@@ -122,7 +122,7 @@ export class RequestLimits {
         await this.#ownTurn(isLarge)
         if (incoming.socket.destroyed) throw clientGone
       }
-      // Only now: a body may come as slowly as its client likes.
+      // Only now, because a body may arrive as slowly as its client likes.
       this.#enter()
       let from = 0
       try {
@@ -130,7 +130,7 @@ export class RequestLimits {
         from = performance.now()
         return await this.#rounds.spend(() => work(parse(bytes)))
       } catch (error) {
-        // A conflict has waited for a commit, which takes nobody's time.
+        // A conflict has waited for a commit, which does not occupy the loop.
         if (!isTiny && (error instanceof InvalidInputError || error instanceof HttpError))
           this.#restAfter(performance.now() - from + bytes.length / readBytesPerMs)
         throw error
@@ -142,7 +142,7 @@ export class RequestLimits {
     }
   }
 
-  /** So that a few that are large and come slowly do not keep all others from writing. */
+  /** Keeps a few large and slow bodies from blocking all others. */
   #giveUpLargest(): void {
     const [, stop] = [...this.#coming].reduce((largest, each) => (each[0].bytes > largest[0].bytes ? each : largest))
     stop(
@@ -154,14 +154,14 @@ export class RequestLimits {
   }
 
   /**
-   * Parsing megabytes of JSON takes a second, and thousands of faults take milliseconds: bodies that arrive together must not be parsed
+   * Parsing megabytes of JSON takes a second, and thousands of faults take milliseconds. So bodies that arrive together must not be parsed
    * together, or the loop is blocked for all of that time.
    */
   #ownTurn(isLarge: boolean): Promise<void> {
     const rests = this.#isResting()
     if (rests) this.#resting++
     this.#lastTurn = this.#lastTurn.then(async () => {
-      // So that the one before is refused, if it is to be.
+      // Gives the previous body time to be rejected.
       await (isLarge ? setTimeout(1) : setImmediate())
       for (let restMs = this.#restMs(); restMs > 0; restMs = this.#restMs()) await setTimeout(restMs)
       if (rests) this.#resting--
@@ -177,7 +177,7 @@ export class RequestLimits {
     return this.#restUntil - performance.now()
   }
 
-  /** Also while some still wait: one that came later would be parsed before them. */
+  /** True also while some still wait: otherwise a later body would be parsed before them. */
   #isResting(): boolean {
     return this.#resting > 0 || this.#restMs() > 0
   }
@@ -189,12 +189,12 @@ export class RequestLimits {
     }
     const length = Number(incoming.headers['content-length'] ?? 0)
     if (length > bytesMax) return Promise.reject(tooLarge())
-    // By `authorize`: no event comes any more.
+    // `authorize` has read the body, so no event follows.
     if (incoming.readableEnded) return Promise.reject(bodyWasRead())
     if (incoming.destroyed) return Promise.reject(clientGone)
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = []
-      // What still comes is thrown away behind the answer: see connections.ts.
+      // The rest is discarded after the answer: see connections.ts.
       const stop = (error: Error) => {
         incoming.off('data', take)
         incoming.pause()
@@ -213,13 +213,13 @@ export class RequestLimits {
         body.bytes += chunk.length
         this.#bytes += chunk.length
         chunks.push(chunk)
-        // Most come in one piece. What is kept for each and let go of again outlives the young generation, with all that it refers to: noting
-        // every body here took a fourth of the requests a second.
+        // Most bodies arrive in one piece. Whatever is kept for each and released again survives the young generation, with everything that
+        // it refers to: registering every body here cost a quarter of the requests per second.
         if (body.bytes !== length) this.#coming.set(body, stop)
         if (body.bytes > bytesMax) stop(tooLarge())
         while (this.#bytes > this.heldBytesMax && this.#coming.size > 0) this.#giveUpLargest()
       }
-      // Not `once`, which makes an object for each.
+      // Not `once`, which creates an object each time.
       incoming.on('data', take)
       incoming.on('end', () => {
         isWhole = true
@@ -234,7 +234,7 @@ export class RequestLimits {
 
 function assertMediaType(headers: IncomingHttpHeaders, expected: string): void {
   const { 'content-type': contentType, 'content-encoding': encoding } = headers
-  // As most clients send it: there is nothing to take apart.
+  // The usual form, which needs no parsing.
   if (contentType === expected && encoding === undefined) return
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     throw new HttpError(415, 'unsupported_media_type', 'the body is encoded; only identity is allowed', {
@@ -256,7 +256,7 @@ function assertMediaType(headers: IncomingHttpHeaders, expected: string): void {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-/** A byte order mark is skipped, and of members with one name the last counts, as `fetch` and `JSON.parse` have it. */
+/** A byte order mark is skipped, and the last of several members with one name counts, as with `fetch` and `JSON.parse`. */
 function parseJson(bytes: Buffer, valuesMax: number): unknown {
   if (exceedsValues(bytes, valuesMax)) {
     const message = `the body has more than ${valuesMax} members and elements, the limit for one request; send fewer jobs at once`
@@ -272,7 +272,7 @@ function parseJson(bytes: Buffer, valuesMax: number): unknown {
   try {
     return JSON.parse(text)
   } catch (error) {
-    // V8 quotes the text around the fault, which may be long and is the caller's own.
+    // V8 quotes the text around the fault, which may be long and is the caller's.
     const at = /at position \d+( \(line \d+ column \d+\))?/.exec(error instanceof Error ? error.message : '')
     throw invalid(`the body is not JSON${at ? `: it breaks off ${at[0]}` : ''}`)
   }

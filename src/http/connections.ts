@@ -1,35 +1,35 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 
-/** One in this many of the allowed connections is kept free for new clients. */
+/** One in this many of the allowed connections is reserved for new clients. */
 const sparePart = 16
-/** Bytes that are read and thrown away behind an answer before the connection is cut, and how often they are counted, in ms. */
+/** Bytes that are read and discarded after an answer before the connection is closed, and how often they are counted, in ms. */
 const discardedBytesMax = 67_108_864
 const checkMs = 200
 
 interface ConnectionsParts {
-  /** Open at once, at most. */
+  /** The most open connections. */
   readonly max: number
-  /** How long what still comes behind an answer is read, in ms. */
+  /** How long data after an answer is read, in ms. */
   readonly discardMs: number
-  /** The same while nothing comes, in ms. */
+  /** The same while no data arrives, in ms. */
   readonly discardIdleMs: number
-  /** The whole answer to what the parser gave up, for an error's code. */
+  /** The whole answer to input that the parser rejected, by the error's code. */
   readonly refusal: (code: string | undefined) => string
 }
 
 /**
- * The connections of a server. There are so many at most that whoever comes is let in: when nearly all are taken, the oldest one that has not sent
- * a whole request is cut off, else the oldest one that asks for nothing. Every client can read its last answer, also to what is no request.
+ * The connections of a server. It keeps some free for new clients: when nearly all are in use, it closes the oldest one that has not sent a
+ * whole request, or else the oldest idle one. Every client can read its last answer, even one to an invalid request.
  */
 export class Connections {
   readonly #parts: ConnectionsParts
-  /** In the order in which they came. */
+  /** In the order of their arrival. */
   readonly #open = new Set<Socket>()
   readonly #lastAnswers = new WeakMap<Socket, ServerResponse>()
-  /** Those that have had their last answer: what still comes from them is thrown away. */
+  /** Connections that have had their last answer: what still arrives from them is discarded. */
   readonly #discarding = new WeakSet<Socket>()
-  /** One function for all, to be listened for once: a stream does not finish, and each packet of what is bad calls for it. */
+  /** One function for all, registered once per answer: a stream does not finish, and each packet of bad input calls it. */
   readonly #endConnection: (this: ServerResponse) => void
 
   constructor(server: Server, parts: ConnectionsParts) {
@@ -43,7 +43,7 @@ export class Connections {
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => this.#refuse(error, socket))
   }
 
-  /** Notes that an answer is begun; false: its connection has had its last one. */
+  /** Registers that an answer begins; false if its connection has had its last one. */
   begin(outgoing: ServerResponse): boolean {
     const { socket } = outgoing.req
     if (this.#discarding.has(socket)) return false
@@ -52,7 +52,7 @@ export class Connections {
   }
 
   #take(socket: Socket): void {
-    // Node ends a connection by this when its last answer is sent, and so does @hono/node-server if a body goes on for half a second.
+    // Node calls this to end a connection when its last answer is sent, and so does @hono/node-server if a body lasts half a second longer.
     socket.destroySoon = () => {
       const incoming = this.#lastAnswers.get(socket)?.req
       if (incoming && !incoming.complete) this.#endAndDiscard(socket, incoming)
@@ -75,17 +75,17 @@ export class Connections {
   }
 
   #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
-    // What is thrown away need not be a request.
+    // Discarded data need not be a valid request.
     if (this.#discarding.has(socket)) return
     const answer = this.#lastAnswers.get(socket)
     const underWay = answer !== undefined && !answer.writableFinished
     if (!socket.writable) socket.destroy()
-    // What followed a good request was bad: that one is answered still.
+    // The input after a valid request was invalid; that request still gets its answer.
     else if (underWay && answer.req.complete)
       answer.off('finish', this.#endConnection).once('finish', this.#endConnection)
-    // An answer that is half written must not be followed by another.
+    // A partly written answer must not be followed by another.
     else if (underWay && answer.headersSent) socket.destroy()
-    // Its body must not come to its end: what is refused is not stored.
+    // Its body must not reach its end, because a refused job must not be stored.
     else {
       socket.write(this.#parts.refusal(error.code))
       if (underWay) cutWhenSent(socket)
@@ -94,8 +94,9 @@ export class Connections {
   }
 
   /**
-   * Ends `socket` once what was written is sent, and throws away what still comes, until its client ends it too, or a bound is reached. Closing a
-   * socket that has unread bytes resets the connection, and a client that sends all of its request before it reads then never sees the answer.
+   * Ends `socket` once everything written is sent, and discards what still arrives, until its client ends it too, or a limit is reached.
+   * Closing a socket that has unread bytes resets the connection, and a client that sends all of its request before it reads then never
+   * sees the answer.
    */
   #endAndDiscard(socket: Socket, incoming?: IncomingMessage): void {
     if (this.#discarding.has(socket) || socket.destroyed) return
@@ -116,12 +117,12 @@ export class Connections {
     const timer = setInterval(check, Math.min(checkMs, discardIdleMs))
     socket.once('close', () => clearInterval(timer))
     socket.end()
-    // Whoever was reading the body has stopped, and paused it.
+    // The reader of the body has stopped, and paused it.
     incoming?.resume()
   }
 }
 
-/** Closes a connection once what was written is sent. */
+/** Closes a connection once everything written is sent. */
 function cutWhenSent(socket: Socket): void {
   Socket.prototype.destroySoon.call(socket)
 }

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
 import { HttpError } from './problem.ts'
 
-/** A request, as much of Node's `IncomingMessage` as is used here. */
+/** A request: the parts of Node's `IncomingMessage` that are used here. */
 export interface Incoming extends Readable {
   readonly method?: string | undefined
   /** The target: path and query. */
@@ -15,14 +15,14 @@ export interface Incoming extends Readable {
 
 interface Connection {
   readonly destroyed: boolean
-  /** By TLS. */
+  /** Whether it uses TLS. */
   readonly encrypted?: boolean
-  /** Undefined if it is not known. */
+  /** Undefined if unknown. */
   readonly remoteAddress?: string | undefined
   destroy(): unknown
 }
 
-/** Its answer, as much of Node's `ServerResponse`: what a stream is written to, and what tells how much of an answer is not taken yet. */
+/** Its answer: the parts of Node's `ServerResponse` to which a stream is written and which show how much of an answer is unread. */
 export interface Outgoing {
   readonly req: Incoming
   readonly writableLength: number
@@ -41,7 +41,7 @@ export interface Exchange {
 
 type Head = Pick<Incoming, 'method' | 'url' | 'headers' | 'headersDistinct' | 'rawHeaders' | 'socket'>
 
-/** A request whose body comes from elsewhere than a connection. */
+/** A request whose body does not come from a connection. */
 class DetachedRequest extends Readable implements Incoming {
   readonly method: string | undefined
   readonly url: string | undefined
@@ -75,17 +75,17 @@ class DetachedRequest extends Readable implements Incoming {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    // It may be locked, or fail for the same reason.
+    // The body may be locked, or fail for the same reason.
     this.#body?.return?.().catch(() => {})
     done(error)
   }
 }
 
-/** A stream that is written as Node's are and read as the body of a `Response`. */
+/** A stream that is written like Node's and read as the body of a `Response`. */
 class StreamedAnswer implements Outgoing {
   readonly req: Incoming
   writableFinished = false
-  /** Undefined until its head is written. */
+  /** Undefined until the head is written. */
   response: Response | undefined
   #stream: ReadableStreamDefaultController<Uint8Array> | undefined
 
@@ -127,21 +127,21 @@ class StreamedAnswer implements Outgoing {
     this.finish()
   }
 
-  /** Nothing more is written. */
+  /** Nothing more will be written. */
   finish(): void {
     this.writableFinished = true
     this.req.destroy()
   }
 }
 
-/** Answers a `Request` by what works with an exchange. The client counts as gone when the request's signal fires. */
+/** Answers a `Request` with a function that needs an exchange. The client counts as gone when the request's signal fires. */
 export async function answerRequest(
   request: Request,
   answer: (request: Request, exchange: Exchange) => Response | Promise<Response>,
 ): Promise<Response> {
   const { protocol, host, pathname, search } = new URL(request.url)
   const headers: Record<string, string> = { host, ...Object.fromEntries(request.headers) }
-  // As a connection would say it: programs that make a `Request` give no length.
+  // As on a connection: programs that create a `Request` give no length.
   if (request.body && headers['content-length'] === undefined) headers['transfer-encoding'] = 'chunked'
   const socket = {
     destroyed: request.signal.aborted,
@@ -161,7 +161,7 @@ export async function answerRequest(
     socket,
   }
   const incoming = new DetachedRequest(head, request.body)
-  // What is not read any more has no use for its error.
+  // Nobody needs the error of a body that is no longer read.
   incoming.on('error', () => {})
   const outgoing = new StreamedAnswer(incoming)
   request.signal.addEventListener('abort', socket.destroy, { once: true })
@@ -173,15 +173,15 @@ export async function answerRequest(
 }
 
 /**
- * The request itself, or if a body parser has read its body (`req.body`), one that has those bytes. Throws `HttpError` if they are
- * nowhere to be found.
+ * The request itself, or, if a body parser has read its body (`req.body`), one with those bytes. Throws `HttpError` if they cannot be
+ * found.
  */
 export function withBody(incoming: Incoming & { readonly body?: unknown }): Incoming {
   if (!incoming.readableEnded && !incoming.readableDidRead) return incoming
   const { 'content-encoding': _, 'transfer-encoding': __, ...headers } = incoming.headers
   const bytes = !hasBody(incoming) ? Buffer.alloc(0) : bytesOf(incoming.body, headers['content-type'] ?? '')
   if (!bytes) throw bodyWasRead()
-  // It holds all its bytes: that `incoming` closes, as it does when it was read, is no reason to end it.
+  // It has all its bytes, so it does not end when `incoming` closes, as that does once it was read.
   return new DetachedRequest(
     {
       method: incoming.method,
@@ -195,12 +195,12 @@ export function withBody(incoming: Incoming & { readonly body?: unknown }): Inco
   )
 }
 
-/** Whether one comes behind the head, as the head says. */
+/** Whether the head announces a body. */
 export function hasBody({ headers }: Pick<Incoming, 'headers'>): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
 }
 
-/** What a parser has made of a body, as it was sent, or so that the same comes of it. */
+/** The bytes of a parsed body, as sent or with the same meaning. */
 function bytesOf(body: unknown, contentType: string): Buffer | undefined {
   if (Buffer.isBuffer(body)) return body
   if (typeof body === 'string') return Buffer.from(body)

@@ -4,14 +4,14 @@ import type { Incoming } from './exchange.ts'
 import { HttpError } from './problem.ts'
 import type { Sessions } from './session.ts'
 
-/** The names that the `Host` header may carry: loopback, and those given. Any other may be a foreign page's (DNS rebinding). */
+/** The names that the `Host` header may have: loopback, and the given ones. Any other may come from a foreign page (DNS rebinding). */
 export class Hosts {
   readonly #allowed: ReadonlySet<string>
   readonly #setting: string
-  /** The last that was: most requests name the same, and to take one apart is most of what the guard does. */
+  /** The last allowed header: most requests have the same, and parsing it is most of the guard's work. */
   #allowedLast: string | undefined
 
-  /** `setting`: where more of them can be given. */
+  /** `setting`: the setting that allows more of them. */
   constructor(allowed: readonly string[], setting: string) {
     this.#allowed = new Set(allowed.map(bareHost))
     this.#setting = setting
@@ -68,7 +68,10 @@ function refuseStranger(): never {
   throw new HttpError(401, 'unauthorized', 'a valid token is needed: Authorization: Bearer …', challenge)
 }
 
-/** `rawHeaders`: name, value, name, value, as they came. Node keeps the first of several; its `headersDistinct` makes an object of all headers. */
+/**
+ * `rawHeaders`: name, value, name, value, as received. Node keeps only the first of several, and its `headersDistinct` builds an object of
+ * all headers.
+ */
 function countHosts(rawHeaders: readonly string[]): number {
   let count = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
@@ -91,7 +94,10 @@ function isAllowedHost(host: string | undefined, allowed: ReadonlySet<string>): 
   return bare === 'localhost' || bare === '::1' || (isIP(bare) === 4 && bare.startsWith('127.')) || allowed.has(bare)
 }
 
-/** A target is a path, but for clients that take this for a proxy: a whole URL counts before the Host header, so both must name one host. */
+/**
+ * A target is a path, except from clients that treat this server as a proxy: a whole URL overrides the Host header, so both must name one
+ * host.
+ */
 function isTargetAt(target: string, host: string | undefined): boolean {
   if (target.startsWith('/') || !/^[a-z][a-z\d+.-]*:/i.test(target)) return true
   if (!URL.canParse(target)) return false
@@ -99,23 +105,24 @@ function isTargetAt(target: string, host: string | undefined): boolean {
   return username === '' && password === '' && isOriginOf(origin, host ?? '')
 }
 
-/** Whether a page that is not ours sent it; programs send neither header. */
+/** Whether a foreign page sent it; programs send neither header. */
 function isForeign({ origin, host, 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {
-  // Browsers set it, no page can forge it, and it is right whatever a proxy makes of Host. They send it by https, or to localhost, alone.
+  // Browsers set this header, pages cannot forge it, and it is right whatever a proxy does to Host. Browsers send it only over https or to
+  // localhost.
   if (site === 'same-origin') return false
   if (site !== undefined && site !== 'none') return true
   return origin !== undefined && !isOriginOf(origin, host ?? '')
 }
 
 /**
- * Whether a person follows a link here. Anything else that a foreign page loads (a picture, a frame, a script) is not for it to see, but whether it
- * loads it does see: that would tell which jobs there are.
+ * Whether a person follows a link here. A foreign page cannot read anything else that it loads (a picture, a frame, a script), but it
+ * notices whether it loads, which would reveal which jobs exist.
  */
 function isVisit({ 'sec-fetch-mode': mode, 'sec-fetch-dest': destination }: IncomingHttpHeaders): boolean {
   return mode === 'navigate' && (destination === undefined || destination === 'document')
 }
 
-/** A port that the origin's scheme implies may be named or not. */
+/** A port that the origin's scheme implies is optional. */
 function isOriginOf(origin: string, host: string): boolean {
   if (!URL.canParse(origin)) return false
   const { protocol, host: expected } = new URL(origin)
@@ -123,7 +130,7 @@ function isOriginOf(origin: string, host: string): boolean {
   return expected !== '' && URL.canParse(url) && new URL(url).host === expected
 }
 
-/** `setting`: where the name of the host must be, besides; null: nowhere. */
+/** `setting`: the setting that must also list the host's name; null if there is none. */
 function describeForeign(
   { origin, host, 'sec-fetch-site': site }: IncomingHttpHeaders,
   isRead: boolean,

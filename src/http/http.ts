@@ -6,18 +6,18 @@ import { Hosts } from './guard.ts'
 import { answerFailure, type HttpServer, type ListenOptions, listen, toRequestListener } from './listen.ts'
 import { settingName } from './options.ts'
 
-/** How long requests under way may take when it closes, in ms. */
+/** How long requests in progress may take when it closes, in ms. */
 const lastRequestsMs = 1_000
 
 /** The HTTP API and the dashboard of a system, as a server or inside another app. */
 export interface JobsHttp {
-  /** Answers a request, for frameworks that have web requests, such as hono and Next.js. May be passed on without the object. */
+  /** Answers a request, for frameworks with web requests, such as hono and Next.js. It may be passed on without the object. */
   fetch(request: Request): Promise<Response>
-  /** The same for Node's `(req, res)`, for frameworks that have those, such as Express, Fastify and Koa. It never calls `next`. */
+  /** The same for Node's `(req, res)`, for frameworks such as Express, Fastify and Koa. It never calls `next`. */
   requestListener(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void>
-  /** Serves it at an address of its own. Resolves when it listens, rejects with the system's error (EADDRINUSE, …) if it cannot. */
+  /** Serves at a separate address. Resolves when it listens; rejects with the system's error (EADDRINUSE, …) if it cannot. */
   listen(options?: ListenOptions): Promise<{ readonly url: string }>
-  /** Ends all streams of events, and servers when their requests are answered or after `graceMs` (1,000). The system goes on. */
+  /** Ends all streams of events, and servers when their requests are answered or after `graceMs` (1,000). The system continues. */
   close(graceMs?: number): Promise<void>
 }
 
@@ -25,13 +25,13 @@ interface HttpParts extends AppOptions, EventFeedOptions {
   readonly allowedHosts: readonly string[]
 }
 
-/** Time, randomness and all settings come from outside. Throws `ConfigError` if `basePath` cannot be. */
+/** Time, randomness and all settings come from outside. Throws `ConfigError` on an invalid `basePath`. */
 export function assembleHttp(parts: HttpParts): JobsHttp {
   const { log, allowedHosts, ownsProcess } = parts
   const feed = new EventFeed(parts)
   const { answer } = createApp(parts, feed)
   const servers: HttpServer[] = []
-  // The app that has mounted us sees to its names, unless it was said which there are.
+  // An app that mounts it checks its own host names, unless names are given.
   const hosts = allowedHosts.length > 0 ? new Hosts(allowedHosts, settingName('allowedHosts', ownsProcess)) : null
   const answerNode = toRequestListener(
     async (request, arrival) => answer(request, { ...arrival, incoming: withBody(arrival.incoming) }),

@@ -9,8 +9,9 @@ import { assembleHttp, type JobsHttp } from './http.ts'
 import { completeOptions, type HttpOptions } from './options.ts'
 
 /**
- * Makes the HTTP API and the dashboard of a system, to be mounted in another app or to listen by itself. Whoever can reach it may do all,
- * unless `apiToken` is given or the app that mounts it lets only some through. Throws `ConfigError` if an option is unknown or cannot work.
+ * Creates the HTTP API and the dashboard of a system, to be mounted in another app or to listen on its own. Everyone who can reach it may
+ * do everything, unless `apiToken` is given or the app lets only some requests through. Throws `ConfigError` on an unknown or invalid
+ * option.
  */
 export function createHttp(system: JobSystem, options: HttpOptions = {}): JobsHttp {
   return assembleHttp({

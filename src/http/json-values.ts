@@ -5,11 +5,11 @@ const openingBracket = 0x5b
 const openingBrace = 0x7b
 
 /**
- * Whether a text of JSON has more than `max` members and elements, an empty object or array counting as one more: known before it is parsed,
- * at some ns a byte. What a parser and a schema do for each costs hundreds of times that of its bytes.
+ * Whether a JSON text has more than `max` members and elements, where an empty object or array counts as one more. It is known before the
+ * text is parsed, at some ns a byte, while a parser and a schema spend hundreds of times as much on each.
  */
 export function exceedsValues(json: Uint8Array, max: number): boolean {
-  // Each takes a byte that is none of its own.
+  // Each needs at least one byte of its own.
   if (json.length <= max) return false
   let values = 0
   let isText = false

@@ -12,17 +12,20 @@ import { headersOf, toJson } from './reply.ts'
 
 /** How long a client may take, in ms. */
 export interface Timeouts {
-  /** For the head of its request, also before its first byte. */
+  /** For the head of its request, including the wait for the first byte. */
   readonly head: number
-  /** For all of its request. */
+  /** For its whole request. */
   readonly request: number
-  /** For reading an answer, without taking a byte of it. */
+  /** For reading an answer, since it last read a byte. */
   readonly idle: number
-  /** Between two requests. Longer than proxies keep a connection for the next (60 to 120 s): they would use one that is being closed. */
+  /**
+   * Between two requests. Longer than proxies keep a connection for the next one (60 to 120 s), because they would use one that is being
+   * closed.
+   */
   readonly keepAlive: number
-  /** For what still comes behind an answer, which is read and thrown away. */
+  /** For data after an answer, which is read and discarded. */
   readonly discard: number
-  /** The same while nothing comes. */
+  /** The same while no data arrives. */
   readonly discardIdle: number
 }
 
@@ -34,7 +37,7 @@ const defaultTimeouts: Timeouts = {
   discard: 30_000,
   discardIdle: 5_000,
 }
-/** How often those are looked at, in ms. */
+/** How often those are checked, in ms. */
 const timeoutCheckMs = 1_000
 /** Open connections. */
 const connectionsMax = 10_000
@@ -42,7 +45,7 @@ const connectionsMax = 10_000
 export interface ListenOptions {
   /** An address or a host name. 127.0.0.1 by default. */
   readonly host?: string
-  /** 0: any free one. 8080 by default. */
+  /** 0 means any free port. 8080 by default. */
   readonly port?: number
   /** Open connections, if the process may have fewer than 10,000. */
   readonly maxConnections?: number
@@ -54,18 +57,18 @@ interface ListenParts {
   readonly answer: Answer
   readonly log: SystemLog
   readonly allowedHosts: readonly string[]
-  /** Nothing else uses the global `Request` and `Response` of this process: faster ones may take their place. */
+  /** Nothing else uses the global `Request` and `Response` of this process, so faster ones may replace them. */
   readonly ownsProcess: boolean
 }
 
 export interface HttpServer {
-  /** Where it listens, with the port it got. */
+  /** The address, with the actual port. */
   readonly url: string
   /** Accepts no more connections, closes idle ones at once, and the others when they are answered or after `graceMs`. */
   close(graceMs: number): Promise<void>
 }
 
-/** Serves what `answer` answers; resolves when it listens, rejects with the system's error (EADDRINUSE, …) if it cannot. */
+/** Serves the answers of `answer`; resolves when it listens, rejects with the system's error (EADDRINUSE, …) if it cannot. */
 export async function listen(parts: ListenParts, options: ListenOptions): Promise<HttpServer> {
   const { host = '127.0.0.1', port = 8_080, maxConnections = connectionsMax } = options
   const { log } = parts
@@ -75,7 +78,7 @@ export async function listen(parts: ListenParts, options: ListenOptions): Promis
     requestTimeout: timeouts.request,
     keepAliveTimeout: timeouts.keepAlive,
     connectionsCheckingInterval: Math.min(timeoutCheckMs, timeouts.head),
-    // Refused by us, with an answer like every other.
+    // We refuse it ourselves, with an answer like all others.
     requireHostHeader: false,
   })
   server.timeout = timeouts.idle
@@ -95,7 +98,9 @@ export async function listen(parts: ListenParts, options: ListenOptions): Promis
   return { url: urlOf(server.address() as AddressInfo), close: (graceMs) => close(server, graceMs) }
 }
 
-/** `answer` answers every request; input that is not a request gets a problem document too. Returns the last answer of each connection. */
+/**
+ * Answers every request with `answer`; input that is not a request gets a problem document too. Returns the last answer of each connection.
+ */
 function answerRequests(
   server: Server,
   { answer, log, ownsProcess }: ListenParts,
@@ -119,7 +124,7 @@ function answerRequests(
   })
 }
 
-/** Answers by `answer` when Node's server has a request: ours, or the one of the app that has mounted us. */
+/** Calls `answer` for requests of Node's server: ours, or that of the app that has mounted us. */
 export function toRequestListener(
   answer: Answer,
   log: SystemLog,
@@ -136,14 +141,17 @@ export function toRequestListener(
 
 /** The answer if answering itself failed. */
 export function answerFailure(error: unknown, log: SystemLog): Response {
-  // A head that makes no URL, such as a Host with a space.
+  // The head does not make a URL, such as a Host with a space.
   if (error instanceof RequestError) return problem(notUnderstood)
-  // hono hands on what is thrown and is no Error: code that it called may throw anything.
+  // hono passes on thrown values that are not Errors: code that it called may throw anything.
   log.error({ err: error }, 'a request failed')
   return problem(error)
 }
 
-/** Asks for the body once somebody reads it. A request that is refused by its head is never asked for one, and its connection ends with the answer. */
+/**
+ * Asks for the body once somebody reads it. A request that is refused by its head is never asked for one, and its connection ends with the
+ * answer.
+ */
 function continueWhenRead(incoming: IncomingMessage, outgoing: ServerResponse): void {
   const { shouldKeepAlive } = outgoing
   let asked = false

@@ -6,7 +6,7 @@ import { ConfigError } from '../errors.ts'
  */
 export class Mount {
   readonly basePath: string
-  /** `basePath`, and each end of it: proxies and frameworks before us may have taken off its beginning. */
+  /** `basePath`, and each trailing part of it: proxies and frameworks before us may have removed its beginning. */
   readonly #prefixes: readonly string[]
 
   /** `paths`: all that are served. Throws `ConfigError` if a request without `basePath` could be taken for one that has it. */
@@ -23,7 +23,7 @@ export class Mount {
     this.#prefixes = ends.filter((end) => !own.has(firstSegmentOf(end)))
   }
 
-  /** What is left of a path, with or without its query. */
+  /** A path without the prefix, with or without its query. */
   takeOff(path: string): string {
     for (const prefix of this.#prefixes) {
       if (!path.startsWith(prefix)) continue
@@ -34,14 +34,14 @@ export class Mount {
     return path
   }
 
-  /** The same answer with what leads somewhere put under it. */
+  /** The same answer with the prefix before its links, redirects and cookies. */
   async putUnder(answer: Response): Promise<Response> {
     const { basePath } = this
     if (basePath === '') return answer
     const { location, 'set-cookie': cookie, ...headers } = Object.fromEntries(answer.headers)
     const isHtml = headers['content-type']?.startsWith('text/html') === true && answer.body !== null
     if (location === undefined && cookie === undefined && !isHtml) return answer
-    // Whatever is not an attribute of ours has its quotes escaped.
+    // Only attributes of ours match, because all other text has its quotes escaped.
     const body = isHtml ? (await answer.text()).replace(/ (href|src|action)="\//g, ` $1="${basePath}/`) : answer.body
     return new Response(body, {
       status: answer.status,

@@ -14,24 +14,24 @@ import { ConfigError } from '../errors.ts'
 import { didYouMean } from '../job/did-you-mean.ts'
 import type { Authorize } from './access.ts'
 
-/** What `createHttp` takes besides the system. All of it may be left out. */
+/** The options of `createHttp`. All are optional. */
 export interface HttpOptions {
-  /** Where browsers see it, such as `/admin/jobs`; with the prefix of a proxy, if there is one. At the root unless given. */
+  /** The path that browsers see, such as `/admin/jobs`, with the prefix of a proxy, if there is one. The root by default. */
   readonly basePath?: string
-  /** Whether there is a dashboard beside the API; true unless given. */
+  /** Whether to serve a dashboard beside the API; true by default. */
   readonly pages?: boolean
-  /** True: shows everything and changes nothing, whoever asks. */
+  /** If true, everything is shown and nothing can be changed, by anyone. */
   readonly readOnly?: boolean
   /**
-   * Says who sent a request and what they may do, or null if they may see nothing. Unless given, whoever gets here may do all. What they do keeps
+   * Says who sent a request and what they may do, or null if they may see nothing. By default everyone may do everything. The history keeps
    * their name.
    */
   readonly authorize?: Authorize
-  /** What is shown of a job's payload instead of all of it. Texts cannot be searched for then. */
+  /** What is shown instead of a job's payload. It also turns off searches for text. */
   readonly redact?: (job: Job) => unknown
   /**
-   * Names that the `Host` header may carry. `listen` allows these besides this machine's own. An app that has mounted it sees to names itself,
-   * unless some are given here.
+   * Names that the `Host` header may have. `listen` allows these in addition to this machine's own. An app that mounts it checks its own
+   * host names, unless names are given here.
    */
   readonly allowedHosts?: readonly string[]
   /**
@@ -39,22 +39,22 @@ export interface HttpOptions {
    * none is required.
    */
   readonly apiToken?: string
-  /** One request's body in bytes; 8,388,608 unless given. */
+  /** One request's body in bytes; 8,388,608 by default. */
   readonly maxRequestBytes?: number
-  /** Members and elements of one request's JSON; 100,000 unless given. */
+  /** Members and elements of one request's JSON; 100,000 by default. */
   readonly maxRequestValues?: number
-  /** Write requests being served at once; 1,000 unless given. */
+  /** Write requests that are served at the same time; 1,000 by default. */
   readonly maxInFlightRequests?: number
-  /** Told of requests that fail here, and of wrong tokens; nothing is written without it. A pino logger fits. */
+  /** Logs requests that fail here, and wrong tokens; without it nothing is logged. A pino logger fits. */
   readonly log?: SystemLog
 }
 
-/** An option as whoever can set it knows it: in `jobmachine serve`, which owns its process, by its variable. */
+/** The name of an option for the user: in `jobmachine serve`, which owns its process, its variable. */
 export function settingName(option: 'allowedHosts' | 'basePath' | 'apiToken', ownsProcess: boolean): string {
   return ownsProcess ? snakeCase(option).toUpperCase() : `${option} of createHttp`
 }
 
-/** What a value must be, if it is not that. */
+/** What a value must be, or false if it is that. */
 type Check = (value: unknown) => string | false
 
 const mustBe = (what: string, isThat: (value: unknown) => boolean) => (value: unknown) => !isThat(value) && what
@@ -83,7 +83,7 @@ const checks: Readonly<Record<keyof HttpOptions, Check>> = {
   log: isLog,
 }
 
-/** Completes what the library's caller gave; throws `ConfigError` with a line for each option that is unknown or cannot work. */
+/** Fills in the defaults; throws `ConfigError` with a line for each unknown or invalid option. */
 export function completeOptions(system: JobSystem, options: HttpOptions) {
   const problems = [...problemsOfSystem(system), ...problemsOf(options)]
   if (problems.length > 0) throw new ConfigError(problems)

@@ -45,7 +45,7 @@ export const problemSchema = named(
     .describe('An error, as RFC 9457 defines it.'),
 )
 
-/** Characters of one text in an answer, which may quote what the caller sent: megabytes come back as a line. */
+/** Characters of one text in an answer, which may quote what the caller sent, so that megabytes come back as a line. */
 const textMax = 1_000
 
 /** A request that is refused before it reaches the system. */
@@ -82,7 +82,7 @@ export function toProblem(error: unknown): Problem {
   return describe(apiErrors[error.code].status, error.code, error.message, membersOf(error), headersOf(error))
 }
 
-/** Whether an error is a fault of ours, which the log must tell. */
+/** Whether an error is a bug of the server, which must be logged. */
 export function isServerError(error: unknown): boolean {
   return !(error instanceof HttpError) && !(error instanceof JobSystemError && isApiErrorCode(error.code))
 }

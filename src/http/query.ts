@@ -1,23 +1,23 @@
 import { z } from 'zod'
 import { type InputIssue, InvalidInputError } from '../errors.ts'
 
-/** A whole number, as a query writes it: in digits alone. `byDefault`: what is taken if it is left out. */
+/** An integer as a query writes it: only digits. `byDefault`: the value if it is left out. */
 export function whole(min: number, max: number, byDefault?: number) {
   const takes = `must be a whole number from ${min} to ${max}`
   const read = (text: unknown) => (typeof text === 'string' && /^[0-9]{1,16}$/.test(text) ? Number(text) : text)
-  // On the number, not on what reads it: zod drops the default of a schema that transforms from its JSON Schema.
+  // On the number, not on the schema that reads it, because zod drops the default of a transforming schema from its JSON Schema.
   const number = z.int(takes).min(min, takes).max(max, takes)
   return z.preprocess(read, byDefault === undefined ? number : number.meta({ default: byDefault })).exactOptional()
 }
 
-/** Of a picture of a job's path. */
+/** The query of a picture of a job's path. */
 export const pathQuery = z.strictObject({
   at: whole(1, Number.MAX_SAFE_INTEGER).describe(
     'As it was after the transition with this `seq`; if it is left out, as it is now.',
   ),
 })
 
-/** The parameters of a request, each known to the schema and given once; throws `InvalidInputError` with every fault. */
+/** The parameters of a request, each known to the schema and given once. Throws `InvalidInputError` with every fault. */
 export function parseQuery<Schema extends z.ZodObject>(schema: Schema, query: URLSearchParams): z.output<Schema> {
   const known = Object.keys(schema.shape)
   const issues = [...new Set(query.keys())].flatMap((name): InputIssue[] => {
@@ -28,7 +28,7 @@ export function parseQuery<Schema extends z.ZodObject>(schema: Schema, query: UR
   if (issues.length > 0) throw new InvalidInputError(issues)
   const parsed = schema.safeParse(Object.fromEntries(query))
   if (parsed.success) return parsed.data
-  // One for each: a number out of its range may also be none that is safe.
+  // One fault for each parameter, although a number out of range may also be unsafe.
   const faults = new Map(parsed.error.issues.map(({ path, message }) => [path.join('.'), message]))
   throw new InvalidInputError([...faults].map(([path, message]) => ({ path, message })))
 }

@@ -5,18 +5,18 @@ import { HttpError } from './problem.ts'
 /** Requests that wait for their turn, some KB each; one more is refused. */
 const waitingMax = 1_000
 const retryAfterMs = 1_000
-/** Bytes of scrapes that wait to be read; of their own, so that monitoring goes on if other answers fill what they may. */
+/** Bytes of scrapes that wait to be read; counted separately, so that monitoring continues if other answers fill their memory. */
 const scrapesHeldMax = 8_388_608
 
-/** What ends work for a client that has left. Nobody reads it, so it is one for all: thousands may leave at once. */
+/** Ends work for a client that has left. Nobody reads it, so there is one for all: thousands may leave at once. */
 export const clientGone = new HttpError(400, 'incomplete_body', 'the client disconnected before it was answered')
 
-/** Of a client that is not watched. */
+/** The signal for a client that is not watched. */
 const neverGone: AbortSignal = new AbortController().signal
 
 /**
- * What bounds the answers to a read. `read`: all that are not read yet may hold only so many bytes. `list`, `chart` and `scrape` take long
- * or give much: one after the other besides. `none`: nothing here.
+ * What limits the answers to a read. `read`: all unread answers together may hold only a certain number of bytes. `list`, `chart` and
+ * `scrape` take long or return much, so they also run one after another. `none`: nothing here.
  */
 export type ReadLimit = 'none' | 'read' | 'list' | 'chart' | 'scrape'
 
@@ -25,7 +25,7 @@ interface Bounds {
   readonly turns?: Turns
 }
 
-/** Has each read wait for what its limit asks for. */
+/** Makes each read wait for what its limit requires. */
 export class ReadLimits {
   readonly #bounds: Readonly<Record<Exclude<ReadLimit, 'none'>, Bounds>>
 
@@ -38,7 +38,9 @@ export class ReadLimits {
     }
   }
 
-  /** Gives an answer; `gone` fires when the client of one that has turns leaves. Rejects with `BackpressureError` before any work is done. */
+  /**
+   * Returns an answer; `gone` fires when the client of a read with turns leaves. Rejects with `BackpressureError` before any work is done.
+   */
   async serve(
     limit: ReadLimit,
     outgoing: Outgoing,
@@ -51,7 +53,7 @@ export class ReadLimits {
   }
 }
 
-/** Bounds what answers hold in memory: those that their clients have not taken yet. */
+/** Limits what unread answers hold in memory. */
 export class ResponseMemory {
   readonly #heldBytesMax: number
   readonly #answers = new Set<Outgoing>()
@@ -60,9 +62,7 @@ export class ResponseMemory {
     this.#heldBytesMax = heldBytesMax
   }
 
-  /**
-   * Serves one answer that may be large. Throws `BackpressureError` before any work is done, if too much is waiting for clients to read it.
-   */
+  /** Serves one answer that may be large. Throws `BackpressureError` before any work is done, if clients have left too much unread. */
   async serve(outgoing: Outgoing, work: () => Response | Promise<Response>): Promise<Response> {
     if (hasLeft(outgoing)) throw clientGone
     let bytes = 0
@@ -81,14 +81,14 @@ export class ResponseMemory {
   }
 }
 
-/** Reads, which have no body, that take long or give much: one after the other, and none for a client that has left. */
+/** Reads without a body that take long or return much: one after another, and none for a client that has left. */
 class Turns {
   readonly #waiting = new Set<() => void>()
   #busy = false
 
   /**
    * Does `work` when it is this request's turn. `gone` fires when its client leaves. Rejects with `BackpressureError` if too many wait, and
-   * with what `gone` has as its reason if the client has left before.
+   * with the reason of `gone` if the client has left before.
    */
   async take(outgoing: Outgoing, work: (gone: AbortSignal) => Promise<Response>): Promise<Response> {
     if (this.#busy) await this.#turn(outgoing)
@@ -98,7 +98,7 @@ class Turns {
       gone.throwIfAborted()
       return await work(gone)
     } finally {
-      // When this answer is written: the next must see what it holds.
+      // After this answer is written, because the next must see what it holds.
       setImmediate(() => this.#next())
     }
   }
@@ -133,13 +133,13 @@ class Turns {
 /** Fires when the client leaves, or has its answer. */
 function goneSignal(outgoing: Outgoing): AbortSignal {
   const gone = new AbortController()
-  // Not the answer's end: one that waits behind another on its connection is not closed with it.
+  // Not the end of the answer: an answer that waits behind another on its connection is not closed with it.
   if (hasLeft(outgoing)) gone.abort(clientGone)
   else outgoing.req.once('close', () => gone.abort(clientGone))
   return gone.signal
 }
 
-/** Whether nobody is there to take the answer. */
+/** Whether nobody is left to read the answer. */
 function hasLeft({ req }: Outgoing): boolean {
   return req.socket.destroyed
 }

@@ -1,31 +1,31 @@
 import { escapeControls } from '../job/escape-controls.ts'
 
-/** Nothing of an answer may run, be framed or load anything; pages and pictures name what they need besides. */
+/** An answer may not run, frame or load anything; pages and pictures add what they need. */
 const strictest = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
 
-/** On every answer: nothing of it may be guessed at or be kept. */
+/** On every answer: browsers must not guess its type or cache it. */
 const standing = {
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
-  // A page of another origin would see whether it loads, and so which jobs there are; not every browser tells the guard who asks.
+  // Otherwise a page of another origin could notice whether it loads, and so which jobs exist; not every browser tells the guard who asks.
   'cross-origin-resource-policy': 'same-origin',
 }
 
 const json = headersOf('application/json; charset=utf-8')
 
-/** JSON for somebody's terminal or editor: nothing in it moves a cursor or turns the direction of the text. */
+/** JSON for a terminal or an editor: nothing in it moves a cursor or changes the direction of the text. */
 export function toJson(body: unknown): string {
   return escapeControls(JSON.stringify(body))
 }
 
-/** A JSON answer. Headers are given whole when it is made: @hono/node-server writes such an answer without building a `Response`. */
+/** A JSON answer. All headers are passed when it is created: @hono/node-server writes such an answer without building a `Response`. */
 export function reply(body: unknown, status = 200, headers: Readonly<Record<string, string>> = {}): Response {
-  // V8 (Node 20) takes 0.7 µs for one spread after another.
+  // V8 (Node 20) takes 0.7 µs for each further spread.
   return new Response(toJson(body), { status, headers: Object.assign({}, json, headers) })
 }
 
-/** Any other text, such as a picture or a page; `allowed`: what its content security policy permits beyond nothing, such as `img-src 'self'`. */
+/** Any other text, such as a picture or a page; `allowed`: what its content security policy allows, such as `img-src 'self'`. */
 export function replyText(
   text: string,
   contentType: string,
@@ -42,7 +42,7 @@ export function replyText(
   return new Response(text, { status, headers: { ...headersOf(contentType, allowed), ...headers } })
 }
 
-/** What every answer carries, for one that is written otherwise, such as a stream. */
+/** The headers of every answer, for one that is written in another way, such as a stream. */
 export function headersOf(contentType: string, allowed: readonly string[] = []): Record<string, string> {
   const policy = [strictest, ...allowed].join('; ')
   return { ...standing, 'content-security-policy': policy, 'content-type': contentType }

@@ -11,9 +11,9 @@ import type { Hosts } from './guard.ts'
 import { HttpError } from './problem.ts'
 import { jobId } from './wire.ts'
 
-/** What a request comes with. */
+/** A request with what belongs to it. */
 export interface Arrival extends Exchange {
-  /** Those that a request may name; null: somebody else has seen to that. */
+  /** The host names that a request may have; null if somebody else has checked them. */
   readonly hosts: Hosts | null
   /** Node's own request, if there is one. */
   readonly node?: IncomingMessage
@@ -21,12 +21,12 @@ export interface Arrival extends Exchange {
 
 export interface Env {
   Bindings: Arrival & {
-    /** Of whoever sent it. */
+    /** The access of the sender. */
     access: Access
   }
 }
 
-/** The segments of a path that stand for something: what they may be, and the error of one that is nothing here. */
+/** The parameters in a path: their schemas, and the error for one that does not exist. */
 const pathParameters: Readonly<Record<string, { readonly schema: z.ZodType; readonly error: ApiErrorCode }>> = {
   id: { schema: jobId.describe('The job.'), error: 'job_not_found' },
   bulk: { schema: z.string().describe('The `id` of the bulk action.'), error: 'bulk_not_found' },
@@ -43,7 +43,7 @@ export function parametersOf(path: string) {
 
 /** The job id from the path; anything but a positive safe integer matches no job. */
 export function idOf(c: Context<Env>): number {
-  // Not as hono has it, without escapes: see `pathOf` of app.ts.
+  // Not hono's value without escapes: see `pathOf` in app.ts.
   const text = c.req.path.includes('%') ? c.req.path : (c.req.param('id') ?? '')
   const id = /^[1-9][0-9]{0,15}$/.test(text) ? Number(text) : Number.NaN
   if (!Number.isSafeInteger(id)) throw new HttpError(404, 'job_not_found', `no job has the id ${JSON.stringify(text)}`)
@@ -56,8 +56,8 @@ export function queryOf(c: Context<Env>): URLSearchParams {
 }
 
 /**
- * Who asks, for the history of what they do. `said`: what they say of themselves, empty if nothing. Throws `InvalidInputError` if that is another name than the one by
- * which the app knows them.
+ * The user to record in the history. `said`: what they say about themselves, empty if nothing. Throws `InvalidInputError` if that is a
+ * different name from the one that the app knows.
  */
 export function callerOf(
   { env: { access } }: Context<Env>,
@@ -71,7 +71,7 @@ export function callerOf(
   return { by: { cause, ...(actor === undefined ? {} : { actor }), ...(reason ? { reason } : {}) } }
 }
 
-/** A body of an object; throws `InvalidInputError` with every fault. */
+/** An object body; throws `InvalidInputError` with every fault. */
 export function parseBody<Schema extends z.ZodObject>(schema: Schema, body: unknown): z.output<Schema> {
   const parsed = schema.safeParse(body)
   if (parsed.success) return parsed.data
@@ -79,8 +79,8 @@ export function parseBody<Schema extends z.ZodObject>(schema: Schema, body: unkn
 }
 
 /**
- * Whether the browser came by https: to us, as the proxy nearest to it says, or as a form's request says itself. Anyone can send these headers:
- * they may only make things stricter, or show.
+ * Whether the browser used https: to us, or according to the nearest proxy or the form's own request. Anyone can send these headers, so
+ * they may only make things stricter, or be shown.
  */
 export function isSecure(c: Context<Env>): boolean {
   const nearest = (c.req.header('x-forwarded-proto') ?? '').split(',')[0]!.trim().toLowerCase()

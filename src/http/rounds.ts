@@ -1,8 +1,8 @@
 import { performance } from 'node:perf_hooks'
 
-/** What is parsed and checked in two rounds of the loop, in ms: beyond it the rest waits for the next two. A write takes some four rounds. */
+/** Ms of parsing and checking in two rounds of the loop; the rest waits for the next two. A write takes some four rounds. */
 const roundMs = 3
-/** Bodies up to this many bytes take microseconds: they wait for no other, until this many ms are spent. */
+/** Bodies of up to this many bytes take microseconds: they do not wait for others, until this many ms are used. */
 const tinyBytes = 1_024
 const tinyRoundMs = 10
 
@@ -12,8 +12,8 @@ interface Waiting {
 }
 
 /**
- * Bounds the work that the loop does for requests at once: a hundred that come at once and take some ms each would keep it from everybody
- * for all of their time. Each time the one that has waited for longest comes first, then the smallest.
+ * Limits the work that the loop does for requests at once: a hundred that arrive together and take some ms each would block it for all of
+ * that time. Each time it starts with the one that has waited for longest, and then takes the smallest.
  */
 export class Rounds {
   readonly #now: () => number
@@ -31,7 +31,7 @@ export class Rounds {
     return this.#spentMs >= roundMs || this.#waiting.length > 0
   }
 
-  /** Resolves when it may be done; `spend` must follow at once, for it lets the next one go. */
+  /** Resolves when it may run; `spend` must follow at once, because it lets the next one start. */
   turn(size: number): Promise<void> {
     return new Promise((go) => this.#waiting.push({ size, go }))
   }
@@ -43,7 +43,7 @@ export class Rounds {
       return work()
     } finally {
       this.#spentMs += this.#now() - from
-      // One round passes without: what is under way gets on meanwhile.
+      // One round passes without new work, so that requests in progress continue.
       this.#next ??= setImmediate(() => {
         this.#next = setImmediate(() => this.#begin())
       })

@@ -8,7 +8,7 @@ import type { Parts, Route } from './routes/route.ts'
 
 type Handler = (c: Context<Env>) => Response | Promise<Response>
 
-/** Returns the handler of a route, which reads the input and applies the limits that the route declares. */
+/** Returns the handler of a route, which reads the input and applies the route's limits. */
 export function createServe(parts: Parts, limits: RequestLimits, readLimits: ReadLimits): (route: Route) => Handler {
   return (route) => (route.method === 'GET' ? serveRead(route, parts, readLimits) : serveWrite(route, parts, limits))
 }
@@ -42,7 +42,7 @@ function serveRead(route: Extract<Route, { readonly method: 'GET' }>, parts: Par
   const limitOf = typeof limit === 'string' ? () => limit : limit
   return (c) =>
     readLimits.serve(limitOf(c), c.env.outgoing, (gone) => {
-      // What names no job is not found, whatever its query.
+      // An id that no job can have is not found, whatever the query.
       if (namesJob) idOf(c)
       return handle(parts, c, (query && parseQuery(query, queryOf(c))) as never, gone)
     })

@@ -2,10 +2,10 @@ import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import type { AuthFailures } from './auth-failures.ts'
 import type { Incoming } from './exchange.ts'
 
-/** How long the dashboard's cookie is good for: a working day, in ms. */
+/** How long the dashboard's cookie is valid: a working day, in ms. */
 const sessionMs = 43_200_000
 
-/** What a cookie holds. */
+/** The content of a cookie. */
 export interface Session {
   /** Epoch ms. */
   readonly endsAt: number
@@ -16,16 +16,16 @@ interface SessionsOptions {
   readonly token: string
   /** Epoch ms. */
   readonly now: () => number
-  /** Where the pages are, such as `/jobs-admin`; empty: at the root. */
+  /** The path of the pages, such as `/jobs-admin`; empty for the root. */
   readonly basePath: string
-  /** Told of each wrong token, and of when to answer it. */
+  /** Counts wrong tokens, and delays their answers. */
   readonly authFailures: AuthFailures
 }
 
 /**
- * Access when a token is set: a client must send the token, or the cookie that the login form set for it. The cookie contains its expiry
- * and a seal made with the token. So nothing is stored here, it survives a restart, and a new token ends every session. A client that has
- * not sent the token gets nothing that was made with it.
+ * Access if a token is set: a client must send the token, or the cookie that the login form set for it. The cookie contains its expiry and
+ * a seal made with the token. So nothing is stored here, it survives a restart, and a new token ends every session. A client that has not
+ * sent the token gets nothing that was made with it.
  */
 export class Sessions {
   readonly #token: string
@@ -42,10 +42,10 @@ export class Sessions {
     this.#suffix = basePath.replaceAll('/', '_')
   }
 
-  /** Whether the request shows the token or a cookie that still holds; a wrong one is counted, and `false` may come late. Rejects with a 429. */
+  /** Whether the request has the token or a valid cookie. A wrong one is counted, and `false` may come late. Rejects with a 429. */
   admits(incoming: Incoming): true | Promise<false> {
     const given = incoming.headersDistinct.authorization ?? []
-    // A header given twice is no proof of anything.
+    // A header that is given twice proves nothing.
     const token = given.length === 1 ? /^bearer +(\S+) *$/i.exec(given[0]!)?.[1] : undefined
     if ((this.#isToken(token ?? '') && token !== undefined) || this.sessionOf(incoming) !== null) return true
     if (token !== undefined) return this.#refuse(incoming, 'bearer')
@@ -63,12 +63,12 @@ export class Sessions {
     return false
   }
 
-  /** In constant time: both are hashed, so that not even the length shows. */
+  /** In constant time: both are hashed, so that not even the length is revealed. */
   #isToken(given: string): boolean {
     return timingSafeEqual(digest(given), this.#expected)
   }
 
-  /** The `Set-Cookie` of a new session; `isSecure`: the browser came by https. */
+  /** The `Set-Cookie` of a new session; `isSecure`: the browser used https. */
   cookie(incoming: Incoming, isSecure: boolean): string {
     const until = this.#now() + sessionMs
     return this.#setCookie(incoming, `${until}.${this.#seal(until)}`, sessionMs / 1_000, isSecure)
@@ -85,21 +85,22 @@ export class Sessions {
   }
 
   /**
-   * By the port that the browser asks for, which cookies do not tell apart, and by the path: two servers on one host do not take each other's.
+   * By the port that the browser uses, which cookies do not distinguish, and by the path, so that two servers on one host do not overwrite
+   * each other's cookie.
    */
   cookieNameFor({ headers }: Incoming): string {
     const port = /:(\d{1,5})$/.exec(headers.host ?? '')?.[1]
     return `jobmachine${port === undefined ? '' : `-${port}`}${this.#suffix}`
   }
 
-  /** The session whose cookie the request shows; null if it shows none that holds. */
+  /** The session of the request's cookie; null if it has no valid one. */
   sessionOf(incoming: Incoming): Session | null {
     const { until, seal } = this.#shown(incoming)
     const isOurs = timingSafeEqual(digest(seal), digest(this.#seal(until)))
     return isOurs && this.#now() < until ? { endsAt: until, seal } : null
   }
 
-  /** When the cookie that the request shows would end, were it one of ours; 0 if it shows none. */
+  /** When the request's cookie would end, if it were one of ours; 0 if it has none. */
   #endOf(incoming: Incoming): number {
     return this.#shown(incoming).until
   }

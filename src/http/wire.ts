@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { jobStates, newJobSchema } from '../engine/front-door.ts'
 
-/** What the API's description names: each schema once, the others refer to it. */
+/** The named parts of the API's description: each schema once, referenced by the others. */
 export const components = z.registry<{ id: string }>()
 
 export function named<Schema extends z.ZodType>(id: string, schema: Schema): Schema {
@@ -9,7 +9,7 @@ export function named<Schema extends z.ZodType>(id: string, schema: Schema): Sch
   return schema
 }
 
-/** A value of a schema: what the function beside the schema makes. */
+/** A value of a schema, as the function beside the schema builds it. */
 export type Wire<Schema extends z.ZodType> = Immutable<z.output<Schema>>
 type Immutable<T> = T extends object ? { readonly [Key in keyof T]: Immutable<T[Key]> } : T
 

@@ -11,7 +11,7 @@ import { chartStyle } from './charts/style.ts'
 const require = createRequire(import.meta.url)
 const ours = (name: string) => fileURLToPath(new URL(`./browser/${name}`, import.meta.url))
 
-/** Every file that a page may load, by its name in the URL; nothing else is read. */
+/** Every file that a page may load, by its name in the URL; no other file is read. */
 const paths: Readonly<Record<string, string>> = {
   'style.css': ours('style.css'),
   'docs.css': ours('docs.css'),
@@ -29,7 +29,7 @@ const contentTypes: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 }
 
-/** Those that are no file of their own. */
+/** Assets that are not files. */
 const texts: Readonly<Record<string, string>> = { 'chart.css': chartStyle }
 
 interface Asset {
@@ -37,7 +37,7 @@ interface Asset {
   readonly tag: string
 }
 
-/** `GET /assets/:name`: what the pages are made of; a browser keeps it and asks whether it is still the same. */
+/** `GET /assets/:name`: the files of the pages. Browsers cache them and check whether they have changed. */
 export function assetRoute(): Route {
   const assets = new Map<string, Asset>()
   return {
@@ -58,7 +58,7 @@ export function assetRoute(): Route {
   }
 }
 
-/** Undefined if no page loads anything by that name. */
+/** Undefined if no asset has that name. */
 async function load(name: string): Promise<Asset | undefined> {
   if (Object.hasOwn(texts, name)) return tagged(texts[name]!)
   return Object.hasOwn(paths, name) ? tagged(await readFile(paths[name]!, 'utf8')) : undefined

@@ -7,20 +7,20 @@ import { EventReader } from './event-reader.ts'
 
 /** Open streams; for one more the oldest ends. */
 const readersMax = 100
-/** How long a stream lives, in ms, and the share by which that is more or less, so that clients that came together do not come back together. */
+/** How long a stream lives, in ms, and the share by which that varies, so that clients that came together do not come back together. */
 const lifeMsDefault = 600_000
 const lifeJitter = 0.2
 /** Transitions in one read. */
 const pageMax = 1_000
-/** From one read to the next at least, in ms: with `pageMax` it keeps the reading below 20,000 transitions a second. */
+/** The least time between two reads, in ms: with `pageMax` it keeps the rate below 20,000 transitions a second. */
 const paceMs = 50
-/** The same if there was nothing. */
+/** The same if the last read found nothing. */
 const restMs = 100
-/** The same if the database could not be read, and the longest. */
+/** The same if the database could not be read, and the longest pause. */
 const troubleMs = 1_000
 /**
  * The pause after a turn, as a multiple of the turn: sending events stays a small share of the load, however busy the machine is and
- * however many listen.
+ * however many clients listen.
  */
 const pauseTurns = 19
 const heartbeatMsDefault = 15_000
@@ -32,7 +32,7 @@ export interface EventFeedOptions {
   readonly now: () => number
   /** Uniform in [0, 1), for the jitter. */
   readonly random: () => number
-  /** Between two comments on each stream, in ms. */
+  /** Ms between two comments on each stream. */
   readonly heartbeatMs?: number
   /** How long a stream lives, in ms, give or take a fifth. */
   readonly streamLifeMs?: number
@@ -41,8 +41,8 @@ export interface EventFeedOptions {
 /**
  * Sends transitions to all readers of `/events`, with one read at a time and at a bounded rate, however many listen. All readers at the
  * position of a page get it together and then are at the same position. Readers behind the foremost get every second turn, one after
- * another. A reader that does not take its bytes falls behind: what it lacks stays in the database, and the idle timeout of the server ends
- * it if it takes none.
+ * another. A reader that does not read its bytes falls behind: what it lacks stays in the database, and the server's idle timeout ends it
+ * if it reads none.
  *
  * A stream ends after some minutes, with the session that opened it, or as the oldest if there are too many: a proxy may keep one open for
  * a client that has long gone. Its client reconnects with the id of the last event it got, and misses none.
@@ -72,15 +72,15 @@ export class EventFeed {
   }
 
   /**
-   * Begins a stream: after the event `after` (one that is not there yet: now), or from now. `session`: the one that asks, null if it showed
-   * the token or none is needed. Throws `UnavailableError` if it cannot begin; then nothing has been sent.
+   * Begins a stream: after the event `after`, or from now if that does not exist yet or is not given. `session`: that of the client, null
+   * if it sent the token or none is needed. Throws `UnavailableError` if the stream cannot begin; then nothing has been sent.
    */
   async open(outgoing: Outgoing, filter: EventFilter, session: Session | null, after?: number): Promise<void> {
     if (this.#closed || outgoing.req.socket.destroyed) throw new UnavailableError('the server is stopping')
     if (this.#readers.size >= readersMax) this.#end(this.#oldest())
     const reader = new EventReader(outgoing, filter, session)
     this.#readers.add(reader)
-    // Not the answer's: one that waits behind another on its connection is not closed with it.
+    // Not the answer's `close`: an answer that waits behind another on its connection is not closed with it.
     outgoing.req.once('close', () => this.#drop(reader))
     const { transitions, last } = await this.#system.transitions({
       ...(after === undefined ? {} : { after }),
@@ -93,7 +93,7 @@ export class EventFeed {
     this.#schedule(paceMs)
   }
 
-  /** Ends all streams and takes no more. */
+  /** Ends all streams and accepts no more. */
   close(): void {
     this.#closed = true
     for (const reader of this.#readers) reader.end()
@@ -156,7 +156,7 @@ export class EventFeed {
     this.#schedule(Math.max(pauseMs, Math.min(tookMs * pauseTurns, troubleMs)))
   }
 
-  /** One read for those whose turn it is; how long to wait before the next. */
+  /** Reads once for the readers whose turn it is; returns how long to wait before the next read. */
   async #serve(): Promise<number> {
     const after = this.#nextPosition()
     if (after === undefined) return restMs
@@ -172,7 +172,7 @@ export class EventFeed {
     }
   }
 
-  /** Where those stand whose turn it is; undefined if nobody can be told more. */
+  /** The position of the readers whose turn it is; undefined if nobody can accept more. */
   #nextPosition(): number | undefined {
     const positions = [...this.#readers].flatMap((reader) => (reader.ready ? [reader.after!] : []))
     if (positions.length === 0) return
@@ -181,7 +181,7 @@ export class EventFeed {
     return isTurnOfForemost ? foremost : (positions.find((position) => position < foremost) ?? foremost)
   }
 
-  /** Tells one page, which follows the event `after`, to all who stand somewhere in it. */
+  /** Gives one page, which follows the event `after`, to all readers whose position is in it. */
   #hand(after: number, transitions: readonly Transition[]): void {
     const last = transitions.at(-1)?.id ?? after
     const page = new EventPage(transitions)

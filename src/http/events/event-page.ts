@@ -2,7 +2,7 @@ import type { JobState, Transition } from '../../engine/front-door.ts'
 import { eventView } from '../history-event.ts'
 import { toJson } from '../reply.ts'
 
-/** Which transitions a reader wants, all of them unless narrowed; `state` is the one that they lead to. */
+/** The transitions that a reader wants; all by default. `state` is the state that they lead to. */
 export interface EventFilter {
   readonly state?: JobState
   readonly type?: string
@@ -10,18 +10,18 @@ export interface EventFilter {
   readonly jobId?: number
 }
 
-/** Transitions to be told, each written out once for all readers. */
+/** Transitions to be sent, each serialised once for all readers. */
 export class EventPage {
   readonly #transitions: readonly Transition[]
   readonly #frames: string[] = []
-  /** Readers that stand together and want the same share one. */
+  /** Readers at the same position with the same filter share one. */
   readonly #buffers = new Map<string, Buffer>()
 
   constructor(transitions: readonly Transition[]) {
     this.#transitions = transitions
   }
 
-  /** Those after the event `after` that pass the filter. */
+  /** The frames after the event `after` that pass the filter. */
   framesFor(filter: EventFilter, after: number): Buffer {
     const key = JSON.stringify([after, filter])
     const buffer = this.#buffers.get(key) ?? Buffer.from(this.#textFor(filter, after))

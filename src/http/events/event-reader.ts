@@ -3,14 +3,14 @@ import { headersOf } from '../reply.ts'
 import type { Session } from '../session.ts'
 import type { EventFilter } from './event-page.ts'
 
-/** Bytes that a reader has not taken yet, above which it gets no more until it has: what it lacks waits in the database. */
+/** Unread bytes above which a reader gets no more until it has read them: what it lacks waits in the database. */
 const unsentMax = 1_048_576
-/** How long a browser waits before it connects again, in ms. */
+/** How long a browser waits before it reconnects, in ms. */
 const reconnectMs = 2_000
 
 export const streamHeaders: Readonly<Record<string, string>> = {
   ...headersOf('text/event-stream; charset=utf-8'),
-  // What compresses answers would hold events back.
+  // Compressing proxies would hold events back.
   'cache-control': 'no-store, no-transform',
   // nginx would hold events back to fill its buffer.
   'x-accel-buffering': 'no',
@@ -22,7 +22,7 @@ let opened = 0
 export class EventReader {
   readonly filter: EventFilter
   readonly session: Session | null
-  /** Higher than those of all that were opened before it. */
+  /** Higher than the numbers of all streams opened before it. */
   readonly number = opened++
   readonly #outgoing: Outgoing
   #after: number | undefined
@@ -34,17 +34,17 @@ export class EventReader {
     this.session = session
   }
 
-  /** Calls `onEnd` after so many ms, unless it has ended by then. */
+  /** Calls `onEnd` after this many ms, unless the stream has ended by then. */
   endAfter(ms: number, onEnd: () => void): void {
     this.#life = setTimeout(onEnd, ms)
   }
 
-  /** The id of the event up to which it has been told all that it wants; undefined before it has begun. */
+  /** The id up to which it has been sent everything it wants; undefined before it has begun. */
   get after(): number | undefined {
     return this.#after
   }
 
-  /** Whether it may be told more now. */
+  /** Whether it accepts more now. */
   get ready(): boolean {
     return this.#after !== undefined && this.#outgoing.writableLength <= unsentMax
   }
@@ -56,19 +56,19 @@ export class EventReader {
     this.#outgoing.write(`: transitions of jobs\nretry: ${reconnectMs}\n${this.#position()}`)
   }
 
-  /** Sends what it wants of the events up to the id `after`. */
+  /** Sends the events it wants up to the id `after`. */
   tell(frames: Buffer, after: number): void {
     this.#after = after
     if (frames.length > 0) this.#outgoing.write(frames)
   }
 
-  /** Sends a comment, unless there is something on its way already. */
+  /** Sends a comment, unless something is already being sent. */
   beat(): void {
     if (this.#after === undefined || this.#outgoing.writableLength > 0) return
     this.#outgoing.write(`:\n${this.#position()}`)
   }
 
-  /** Ends the stream in good order; at once if the client would have to take something first. */
+  /** Ends the stream cleanly, or at once if the client would have to read something first. */
   end(): void {
     clearTimeout(this.#life)
     if (this.#after === undefined) return
@@ -82,7 +82,7 @@ export class EventReader {
   }
 
   /**
-   * An id without data is not an event for the client, but a position to resume from: for a client that has had no event yet, or whose
+   * An id without data is not an event for the client, but a position to resume from, for a client that has had no event yet, or whose
    * events are rare.
    */
   #position(): string {

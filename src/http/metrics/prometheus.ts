@@ -13,20 +13,20 @@ export interface Family {
   readonly values: readonly { readonly metricName?: string; readonly labels: Labels; readonly value: number }[]
 }
 
-/** What perf_hooks has as the least of no delays at all, in seconds. */
+/** The minimum that perf_hooks reports if there were no delays, in seconds. */
 const leastOfNone = 2 ** 63 / 1e9
 
 const require = createRequire(import.meta.url)
 
 /**
- * Loaded with the first scrape: every start would pay for it, and many are never scraped. Not by `import()`: Node remembers for ever that one
- * failed, as while an update replaces `node_modules`.
+ * Loaded with the first scrape, because every start would pay for it and many servers are never scraped. Not with `import()`: Node
+ * remembers forever that one failed, as while an update replaces `node_modules`.
  */
 const loadClient = (): typeof import('prom-client') => require('prom-client')
 
 let processRegistry: Registry | undefined
 
-/** `GET /metrics/prometheus`; `isOpen`: as OpenMetrics. `ofServer`: what is counted outside the system. */
+/** `GET /metrics/prometheus`; `isOpen`: in the OpenMetrics format. `ofServer`: what is counted outside the system. */
 export async function showPrometheus(
   system: JobSystem,
   { isOpen = false } = {},
@@ -42,7 +42,8 @@ export async function showPrometheus(
 }
 
 /**
- * The process has one event loop and one heap, however many servers: what watches them is made once, at the first scrape, and never stopped.
+ * The process has one event loop and one heap, however many servers: what watches them is created once, at the first scrape, and never
+ * stopped.
  */
 async function processFamilies(): Promise<Family[]> {
   const { Registry, collectDefaultMetrics } = loadClient()
@@ -51,18 +52,21 @@ async function processFamilies(): Promise<Family[]> {
     collectDefaultMetrics({ register: processRegistry })
   }
   const families = (await processRegistry.getMetricsAsJSON()) as unknown as Family[]
-  // Where nothing was measured since the last scrape there is nothing to tell.
+  // If nothing was measured since the last scrape, there is nothing to report.
   const wasMeasured = ({ value }: { value: number }) => !Number.isNaN(value) && value !== leastOfNone
   return families.map((family) => ({ ...family, values: family.values.filter(wasMeasured) }))
 }
 
-/** prom-client asks a metric for its samples and, for OpenMetrics, takes `_total` from its name first. */
+/** prom-client asks a metric for its samples and, for OpenMetrics, first removes `_total` from its name. */
 function toMetric(family: Family): Metric {
   const metric = { ...family, get: async () => metric }
   return metric as unknown as Metric
 }
 
-/** A system's own metrics, in the order in which they are told. Labels take names from the machine, of handlers, and from the bounded census. */
+/**
+ * A system's own metrics, in the order of the output. Labels have names from the machine, from handlers, and from the bounded count by
+ * type.
+ */
 function familiesOf(telemetry: Telemetry): Family[] {
   return [
     ...systemFamilies(telemetry),
@@ -143,7 +147,7 @@ function storeFamilies({ commits, files }: Telemetry): Family[] {
   ]
 }
 
-/** What is counted outside the system: `droppedLines` of a log that counts them, `wrongTokens` of a server that asks for one. */
+/** What is counted outside the system: `droppedLines` of a log that counts them, `wrongTokens` of a server that requires one. */
 export function serverFamilies(
   droppedLines: (() => number) | undefined,
   wrongTokens: Readonly<Record<string, number>> | null,

@@ -1,6 +1,6 @@
 import type { SchemaObject } from './json-schema.ts'
 
-/** To a part of the same document. */
+/** A reference to a part of the same document. */
 interface Reference {
   readonly $ref: string
 }
@@ -31,12 +31,12 @@ export interface OperationObject {
       Record<string, { readonly schema: SchemaObject; readonly examples: Readonly<Record<string, object>> }>
     >
   }
-  /** By status; `default` is what may come of any request. */
+  /** By status; `default` applies to any request. */
   readonly responses: Readonly<Record<string, ResponseObject | Reference>>
   readonly security?: readonly object[]
 }
 
-/** The parts of an OpenAPI document that we use. */
+/** The used parts of an OpenAPI document. */
 export interface ApiDocument {
   readonly openapi: string
   readonly info: { readonly title: string; readonly version: string; readonly description: string }

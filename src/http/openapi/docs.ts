@@ -14,14 +14,14 @@ interface DocsOptions extends Omit<Parameters<typeof describeApi>[1], 'payloadSc
   readonly sessions: Sessions | null
 }
 
-/** `GET /openapi.json` and `GET /docs`: the API described, made when somebody first asks. */
+/** `GET /openapi.json` and `GET /docs`: the description of the API, generated at the first request. */
 export class Docs {
   readonly #operations: readonly Operation[]
   readonly #basePath: string
   readonly #describe: (sessionCookie: string | null) => ApiDocument
   readonly #sessions: Sessions | null
   #made: { readonly cookie: string | null; readonly document: ApiDocument; readonly text: string } | undefined
-  /** It takes 8 ms to make, and nearly all readers come by one name. */
+  /** It takes 8 ms to render, and nearly all readers use one host name. */
   #lastPage: { readonly origin: string; readonly html: string } | undefined
 
   constructor({ operations, system, sessions, ...rest }: DocsOptions) {
@@ -36,7 +36,7 @@ export class Docs {
     return replyText(this.#make(incoming).text, 'application/json; charset=utf-8')
   }
 
-  /** `host`: where the reader reached this server, such as `http://localhost:8080`, for the commands on the page. */
+  /** `host`: the address at which the reader reached this server, such as `http://localhost:8080`, for the commands on the page. */
   async showPage(incoming: Incoming, host: string): Promise<Response> {
     const origin = `${host}${this.#basePath}`
     if (this.#lastPage?.origin !== origin) {

@@ -1,4 +1,4 @@
-/** What the API's description and its page look at of a JSON Schema of draft 2020-12. */
+/** The parts of a JSON Schema of draft 2020-12 that the description and its page use. */
 export interface SchemaObject {
   readonly $ref?: string
   readonly type?: string | readonly string[]
@@ -27,10 +27,10 @@ export interface SchemaObject {
 
 /** Keywords whose value is not a schema, even if it looks like one. */
 const literals = new Set(['const', 'enum', 'default', 'examples'])
-/** Keywords whose value has schemas by names of the author's. */
+/** Keywords whose value contains schemas under names of the author's choice. */
 const maps = new Set(['$defs', 'definitions', 'properties', 'patternProperties', 'dependentSchemas'])
 
-/** A schema of its own as a part of a document, `at` a JSON pointer in it: what refers to the schema's root refers to that place. */
+/** A separate schema as part of a document, with `at` as its JSON pointer: references to the schema's root are changed to that place. */
 export function embedded(schema: SchemaObject, at: string): SchemaObject {
   return Object.fromEntries(
     Object.entries(schema).flatMap(([keyword, value]) => {

@@ -12,15 +12,15 @@ import { errorCodesOf, examplesOf, type Operation, tags, templateOf } from './op
 /** What the description depends on besides the API itself. */
 interface Described {
   readonly version: string
-  /** Where all paths begin; empty: at the root. */
+  /** The prefix of all paths; empty for the root. */
   readonly basePath: string
-  /** What each type's payload may be. */
+  /** The payload schema of each type. */
   readonly payloadSchemas: Readonly<Record<string, JsonSchema>>
-  /** The name of the cookie that stands for the token; null: the server asks for none. */
+  /** The name of the cookie that replaces the token; null if no token is required. */
   readonly sessionCookie: string | null
-  /** Where the token is set. */
+  /** The name of the setting for the token. */
   readonly tokenSetting: string
-  /** An app decides about each request. */
+  /** Whether an app decides about each request. */
   readonly isAuthorized: boolean
 }
 
@@ -82,7 +82,7 @@ function introduction(described: Described): string {
   ].join('\n\n')
 }
 
-/** Who is let in. */
+/** The security schemes. */
 function admission({ sessionCookie, tokenSetting, isAuthorized }: Described): string[] {
   const byApp = isAuthorized
     ? ['The app that serves this decides who may do what, by its own log-in; 403 says no. The health probes are open.']
@@ -144,7 +144,7 @@ function describeParameter({ description, ...schema }: SchemaObject) {
   return { ...(description !== undefined && { description }), schema }
 }
 
-/** Those of the operation, and for a single job one of each type whose payload has an example. */
+/** Those of the operation and, for a single job, one for each type whose payload has an example. */
 function describeExamples(operation: Operation, { payloadSchemas }: Described): Record<string, object> {
   const own = examplesOf(operation, Object.keys(payloadSchemas)).map(({ summary, body }) => ({ summary, value: body }))
   const ofTypes = Object.entries(payloadSchemas).flatMap(([type, { examples = [] }]) =>
@@ -186,10 +186,10 @@ function referToHeaders(names: readonly string[]): Pick<ResponseObject, 'headers
   }
 }
 
-/** Every named schema; a job to create has, for each type, what its payload may be. */
+/** Every named schema; a job to create has the payload of each type. */
 function describeComponents(payloadSchemas: Described['payloadSchemas']): Record<string, SchemaObject> {
   const { schemas } = z.toJSONSchema(components, { uri: pointerTo, io: 'input' })
-  // By name: the order in which they were registered is that in which modules were loaded.
+  // Sorted by name, because they are registered in the order in which modules are loaded.
   const described = Object.fromEntries(
     Object.entries(schemas)
       .sort(([a], [b]) => (a < b ? -1 : 1))

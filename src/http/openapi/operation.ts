@@ -12,55 +12,55 @@ export const tags = {
   Description: 'This, for programs.',
 }
 
-/** The answers if all went well, and error answers that are not problem documents. */
+/** The successful answers, and error answers that are not problem documents. */
 interface Answer {
   readonly description: string
-  /** Of JSON; one that has a name. */
+  /** A named schema of JSON. */
   readonly body?: z.ZodType
-  /** The media types of what is no JSON. */
+  /** The media types of answers other than JSON. */
   readonly texts?: readonly string[]
-  /** Those that it has besides every answer's; openapi.ts describes them. */
+  /** The headers besides those of every answer; openapi.ts describes them. */
   readonly headers?: readonly string[]
 }
 
-/** One request that is taken, with `status`, once the requests of the operations before it were made. */
+/** One valid request, answered with `status` after the requests of the operations before it. */
 interface Example {
   readonly summary: string
   readonly status: number
-  /** Of one job, or an array of jobs. */
+  /** One job, or an array of jobs. */
   readonly body?: unknown
   readonly query?: string
-  /** Its answer never ends by itself. */
+  /** Whether the answer never ends by itself. */
   readonly isEndless?: true
 }
 
 /** The description of one method of one path, for people and programs. */
 export interface Operation {
   readonly method: 'GET' | 'POST'
-  /** As the routes have it: `/jobs/:id`. */
+  /** As in the routes: `/jobs/:id`. */
   readonly path: string
   readonly id: string
   readonly tag: keyof typeof tags
   readonly summary: string
   readonly description?: string
-  /** The schema that the handler parses its query by; without one the query is not looked at. */
+  /** The schema with which the handler parses its query; without one the query is ignored. */
   readonly query?: z.ZodObject
-  /** One that has a name. */
+  /** A named schema. */
   readonly body?: z.ZodType
-  /** It may be left out: `undefined` for the handler. */
+  /** Whether it may be left out, which is `undefined` for the handler. */
   readonly isBodyOptional?: true
   readonly answers: Readonly<Record<number, Answer>>
-  /** Besides those that follow from what stands here: see `errorCodesOf`. */
+  /** In addition to those that follow from the other members: see `errorCodesOf`. */
   readonly errors?: readonly ApiErrorCode[]
-  /** The first is the one shown as a command. */
+  /** The first is shown as a command. */
   readonly examples: readonly [Example, ...Example[]]
-  /** Of a read: what bounds its answers. */
+  /** For a read: what limits its answers. */
   readonly limit?: ReadLimit | ((c: Context<Env>) => ReadLimit)
-  /** It answers without the token, and whatever the system does. */
+  /** Whether it answers without the token, and whatever the system does. */
   readonly isOpen?: true
 }
 
-/** Every error that an operation may be answered with, by rising status. `needsToken`: the server asks for a token. */
+/** Every error code of an operation, by rising status. `needsToken`: a token is required. */
 export function errorCodesOf(operation: Operation, needsToken: boolean): ApiErrorCode[] {
   const { method, path, query, body, limit = 'none', errors = [], isOpen = false } = operation
   const all = new Set<ApiErrorCode>(['bad_request', 'forbidden_host', 'foreign_origin', ...errors])
@@ -82,13 +82,13 @@ const ofBodies = [
   'unsupported_media_type',
 ] as const
 
-/** The examples but for those with a job of a type that has no handler here. */
+/** The examples, except those with a job of a type without a handler here. */
 export function examplesOf({ examples }: Operation, types: readonly string[]): Example[] {
   const isKnown = ({ type }: { readonly type?: string }) => type === undefined || types.includes(type)
   return examples.filter(({ body = [] }) => [body].flat().every((part) => isKnown(part as object)))
 }
 
-/** A path of the route table as OpenAPI writes it: `/jobs/{id}`. */
+/** A route's path as OpenAPI writes it: `/jobs/{id}`. */
 export function templateOf(path: string): string {
   return path.replace(/:(\w+)/g, '{$1}')
 }

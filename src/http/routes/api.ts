@@ -7,7 +7,7 @@ import { machineRoutes } from './machines.ts'
 import { metricsRoutes } from './metrics.ts'
 import type { ApiRoute } from './route.ts'
 
-/** The API: every route that programs use, in the order in which its description tells of them. */
+/** The API: every route for programs, in the order of its description. */
 export const apiRoutes: readonly ApiRoute[] = [
   ...jobRoutes,
   ...bulkRoutes,

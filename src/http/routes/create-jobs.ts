@@ -74,7 +74,7 @@ export const createJobsRoute: ApiRoute = post({
   errors: takesJobs,
   examples: [{ summary: 'two jobs', status: 201, body: [later, { ...later, delay_ms: 120_000, priority: 10 }] }],
   handle({ system, responseMemory }, c, body) {
-    // Of an array the answer may be large.
+    // The answer to an array may be large.
     if (Array.isArray(body)) return responseMemory.serve(c.env.outgoing, () => createAll(system, c, body))
     return createOne(system, c, body)
   },
@@ -89,7 +89,7 @@ async function createOne(system: JobSystem, c: Context<Env>, body: unknown): Pro
   return reply(enqueuedView(job), job.created ? 201 : 200, headers)
 }
 
-/** All or nothing, answered in the array's order. */
+/** Stores all or none, and answers in the array's order. */
 async function createAll(system: JobSystem, c: Context<Env>, body: unknown): Promise<Response> {
   const jobs = await system.submit(body, callerOf(c, 'http'))
   return reply(jobs.map(enqueuedView), jobs.some(({ created }) => created) ? 201 : 200)

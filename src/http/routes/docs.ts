@@ -25,7 +25,7 @@ export const docsRoute: Route = {
   handle: ({ docs }, c) => docs.showPage(c.env.incoming, originOf(c)),
 }
 
-/** Where the browser reached this server, such as `http://localhost:8080`; the guard has let its host through. */
+/** The address at which the browser reached this server, such as `http://localhost:8080`; the guard has allowed its host. */
 function originOf(c: Context<Env>): string {
   return `${isSecure(c) ? 'https' : 'http'}://${c.req.header('host')}`
 }

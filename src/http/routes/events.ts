@@ -34,7 +34,7 @@ export const eventRoutes: readonly ApiRoute[] = [
   }),
 ]
 
-/** Given twice it comes as a list, which is no number. */
+/** If given twice it arrives as a list, which is not a number. */
 function lastEventIdOf(header: string | string[] | undefined): number | undefined {
   if (header === undefined) return
   if (/^[0-9]{1,15}$/.test(`${header}`)) return Number(header)

@@ -48,7 +48,7 @@ export const healthRoutes: readonly ApiRoute[] = [
   }),
 ]
 
-/** `mayKnowWhy`: the client has shown the token, or none is needed. */
+/** `mayKnowWhy`: the client has sent the token, or none is needed. */
 function notReadyView({ reason }: Health, mayKnowWhy: boolean): Wire<typeof notReady> {
   return { status: 'not ready', ...(mayKnowWhy && reason !== null && { reason }) }
 }

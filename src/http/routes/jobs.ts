@@ -62,7 +62,7 @@ const commandRequest = named(
   z.strictObject(callerFields, 'must be an object with a reason').describe('Who asks, and why.'),
 )
 
-/** What is done with one job. */
+/** The routes of the commands for one job. */
 const commandRoutes = commands.map((command) => {
   const { summary, description, answer } = commandFacts(command)
   return post({

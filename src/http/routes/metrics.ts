@@ -78,8 +78,8 @@ function metricsView(given: Metrics): Wire<typeof metrics> {
 }
 
 /**
- * The content type to answer with: the first of those `named` that `Accept` ranks highest, by q, if it names it and ranks it above
- * `usual`, for which a range counts too; else `usual`. So a browser, curl and whoever takes anything get the usual.
+ * The content type of the answer: the first of those `named` that `Accept` ranks highest, by q, if it names it and ranks it above `usual`,
+ * for which a range counts too; otherwise `usual`. So a browser, curl and clients that accept anything get the usual one.
  */
 function contentTypeFor(c: Context, usual: string, named: readonly string[]): string {
   return accepts(c, {
@@ -96,7 +96,7 @@ function contentTypeFor(c: Context, usual: string, named: readonly string[]): st
   })
 }
 
-/** Of a range that stands there several times, with different parameters, the highest. */
+/** The highest rank of a range that is listed several times, with different parameters. */
 function rankOf(ranked: readonly { readonly type: string; readonly q: number }[], range: string): number | undefined {
   const found = ranked.filter(({ type }) => type.toLowerCase() === range)
   return found.length === 0 ? undefined : Math.max(...found.map(({ q }) => q))

@@ -10,13 +10,13 @@ import type { ReadLimit, ResponseMemory } from '../read-limits.ts'
 import type { Env } from '../request.ts'
 import type { Sessions } from '../session.ts'
 
-/** What handlers work with. */
+/** The services of a handler. */
 export interface Parts {
   readonly system: JobSystem
   readonly feed: EventFeed
-  /** Null: no token is asked for. */
+  /** Null if no token is required. */
   readonly sessions: Sessions | null
-  /** Somebody decides who gets in: by a token, or an app by its own rules. */
+  /** Whether someone decides who gets in: a token, or an app with its own rules. */
   readonly isGuarded: boolean
   readonly docs: Docs
   readonly responseMemory: ResponseMemory
@@ -24,7 +24,7 @@ export interface Parts {
   readonly ownFamilies: () => readonly Family[]
 }
 
-/** `given`: what its route says that it takes; of a read also the signal that fires when its client leaves. */
+/** `given`: the input that its route declares; for a read also the signal that fires when its client leaves. */
 type Handle<Given extends unknown[], Answer = Response | Promise<Response>> = (
   parts: Parts,
   c: Context<Env>,
@@ -34,19 +34,22 @@ type Handle<Given extends unknown[], Answer = Response | Promise<Response>> = (
 interface AnyRoute {
   /** In hono's form: `/jobs/:id`. */
   readonly path: string
-  /** It answers anybody, without the token. */
+  /** Whether it answers everyone, without the token. */
   readonly isOpen?: true
 }
 
 interface ReadRoute extends AnyRoute {
   readonly method: 'GET'
   readonly limit: ReadLimit | ((c: Context<Env>) => ReadLimit)
-  /** What `given` is parsed by; without one the query is not looked at. */
+  /** The schema that parses `given`; without one the query is ignored. */
   readonly query?: z.ZodObject
   readonly handle: Handle<[query: never, gone: AbortSignal]>
 }
 
-/** What changes anything: `role` is who may. All count among the requests that are served at once, and are refused if there are too many. */
+/**
+ * A route that changes something: `role` is the role that it needs. All such requests count towards the limit of simultaneous ones, and are
+ * refused above it.
+ */
 type WriteRoute = AnyRoute & { readonly method: 'POST'; readonly role: Exclude<Role, 'read'> } & (
     | {
         readonly takes: 'json'
@@ -57,7 +60,7 @@ type WriteRoute = AnyRoute & { readonly method: 'POST'; readonly role: Exclude<R
     | { readonly takes: 'nothing'; readonly handle: Handle<[body: undefined], Promise<Response>> }
   )
 
-/** The log-in: it changes nothing but who asks, and bounds its requests itself. */
+/** The login: it changes nothing but who is logged in, and limits its requests itself. */
 interface LoginRoute extends AnyRoute {
   readonly method: 'POST'
   readonly takes: 'itself'
@@ -83,7 +86,7 @@ export function get<Query extends z.ZodObject>(
   return { method: 'GET', ...route }
 }
 
-/** With a `body` it accepts JSON, which the handler checks; without one it looks at no body. */
+/** With a `body` it accepts JSON, which the handler checks; without one it ignores the body. */
 export function post(
   route: Omit<Described, 'limit' | 'isOpen'> & {
     readonly role: Exclude<Role, 'read'>

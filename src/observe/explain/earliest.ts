@@ -6,17 +6,19 @@ import { isOver } from './leased.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
 import { sayInstant } from './text.ts'
 
-/** When a job runs next, if nothing else comes in its way. */
+/** When a job runs next, if nothing else intervenes. */
 interface NextRun {
-  /** Epoch ms; null if nobody knows: someone must do something first, others go before it, no worker is free, or it never runs again. */
+  /**
+   * Epoch ms; null if nobody knows: someone must do something first, other jobs run before it, no worker is free, or it never runs again.
+   */
   readonly at: number | null
   /** The same as an adverb: `now`, `as soon as a worker is free`, `never, unless someone requeues it`. */
   readonly when: string
-  /** The same as a sentence; empty if it runs already. */
+  /** The same as a sentence; empty if it is already running. */
   readonly sentence: string
 }
 
-/** What must come about before a job runs; `byItself`: it does so without anyone's help, and soon. */
+/** What must happen before a job runs; `byItself`: without anyone's help, and soon. */
 const conditions: Readonly<Partial<Record<ObstacleCode, { readonly clause: string; readonly byItself: boolean }>>> = {
   no_handler: { clause: 'a server with a handler for its type starts on the file', byItself: false },
   not_started: { clause: 'this server starts', byItself: false },
@@ -33,7 +35,7 @@ const conditions: Readonly<Partial<Record<ObstacleCode, { readonly clause: strin
   no_free_worker: { clause: 'a worker is free', byItself: true },
 }
 
-/** `obstacles`: those between the job and its next run. */
+/** `obstacles`: those before its next run. */
 export function nextRun(facts: Facts, obstacles: readonly Obstacle[]): NextRun {
   const { job } = facts.jobFacts
   if (hasTag(job.state, 'ended')) return never(job.state)

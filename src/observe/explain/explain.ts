@@ -16,10 +16,10 @@ import { listHolders } from './workers.ts'
 
 export type { Cause, Happened, Obstacle, ObstacleCode, PlaceInLine }
 
-/** An event that the machine takes in a job's state. */
+/** An event that the machine allows in a job's state. */
 export interface NextEvent {
   readonly event: EventType
-  /** Where it leads, as things are now. */
+  /** The state that it leads to, as things are now. */
   readonly to: JobState
   readonly cause: Cause
   /** Whether it can happen now; null if this process does not know. */
@@ -39,7 +39,7 @@ export interface Explanation {
   readonly summary: string
   /** What to do about it. */
   readonly advice: string
-  /** What brought it here. */
+  /** What brought it there. */
   readonly because: Happened
   /** The end of the last attempt that failed, also from before a requeue; null if none has. */
   readonly lastFailure: Happened | null
@@ -51,11 +51,11 @@ export interface Explanation {
   readonly workers: readonly WorkerHolder[]
   /** Null if it does not wait in line. */
   readonly line: PlaceInLine | null
-  /** Null if nobody knows: someone must do something first, others go before it, no worker is free, or it never runs again. */
+  /** Null if nobody knows: someone must do something first, other jobs run before it, no worker is free, or it never runs again. */
   readonly earliestRunAt: number | null
   /** The same in words. */
   readonly earliest: string
-  /** From when on retention removes it; null if it does not, or this process does not know. */
+  /** The time from which retention removes it; null if it does not, or this process does not know. */
   readonly removedAt: number | null
 }
 
@@ -110,7 +110,7 @@ function isPossible(obstacles: readonly Obstacle[]): boolean | null {
   return obstacles.every(({ code }) => code === 'server_elsewhere') ? null : false
 }
 
-/** What an edge does to the attempts, and what they have to do with it. */
+/** What an edge does to the attempts, and how it depends on them. */
 function consequence({ conditions, attempt }: Edge, { jobFacts: { job } }: Facts): string {
   const of = (n: number) => `attempt ${number(n)} of ${number(job.maxAttempts)}`
   const last = conditions.at(-1)
@@ -153,13 +153,13 @@ function sayAll(obstacles: readonly Obstacle[]): string {
   return obstacles.map(({ message }) => message).join('; ')
 }
 
-/** The handler of an attempt that is over and that goes on all the same. */
+/** The handler of a finished attempt that is still running. */
 function leftBehind({ jobFacts: { lease, lastEvent }, server, now }: Facts): string {
   const left = server?.attempts.find(
     ({ leaseToken, phase }) =>
       (phase === 'called' || phase === 'stuck') &&
       leaseToken !== lease?.token &&
-      // A later one was leased after the file was read.
+      // A later attempt was leased after the file was read.
       leaseToken <= lastEvent.seq,
   )
   if (!left) return ''

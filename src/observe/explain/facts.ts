@@ -3,18 +3,18 @@ import type { Prefetch } from '../../machines/prefetch.ts'
 import type { Assigned, RunningAttempt, Slots, Standstill } from '../../machines/slots.ts'
 import type { JobFacts } from '../../persistence/store.ts'
 
-/** For how long what is due, or has run out, may stay as it is before a reader thinks that no server lives, in ms. */
+/** How long a due job or an expired lease may stay unchanged before a reader concludes that no server is running, in ms. */
 const lateMs = 1_000
 
-/** One attempt of a job that this process knows of. */
+/** One attempt of a job that this process knows. */
 interface AttemptFacts {
-  /** Of the lease that it was made under. */
+  /** The token of its lease. */
   readonly leaseToken: number
-  /** `next`: waits for a worker to come free. `stuck`: given up, but its handler goes on. */
+  /** `next`: waits for a free worker. `stuck`: given up, but its handler is still running. */
   readonly phase: 'next' | 'called' | 'stuck'
   /** Null if the handler was not called yet. */
   readonly timeoutMs: number | null
-  /** When its handler was told to stop, in epoch ms, and why; null while it was not. */
+  /** When its handler was told to stop, in epoch ms, and why; null before that. */
   readonly aborted: RunningAttempt['aborted']
   readonly standstill: Standstill
 }
@@ -31,21 +31,21 @@ export interface WorkerHolder {
   readonly abortedAt: number | null
 }
 
-/** What the file's server knows of itself and of one job, and the file does not. */
+/** What the file's server knows about itself and one job beyond what is in the file. */
 export interface ServerFacts {
   /** What the system is doing; a producer is never `recovering`. */
   readonly phase: 'created' | 'recovering' | 'serving' | 'draining' | 'stopped' | 'failed'
-  /** What dead processes had leased has been moved on: a lease in the file is this process's. */
+  /** Whether the jobs of dead processes have been recovered, so that every lease in the file is this process's. */
   readonly hasRecovered: boolean
-  /** Why commits fail; null if they go well. */
+  /** Why commits fail; null if they succeed. */
   readonly trouble: string | null
-  /** When a stop that has begun aborts what still runs, in epoch ms. */
+  /** When the current stop aborts running jobs, in epoch ms. */
   readonly abortsAt: number | null
-  /** Whether the job's type is run here. */
+  /** Whether the job's type has a handler here. */
   readonly hasHandler: boolean
   /** Those that are. */
   readonly types: readonly string[]
-  /** How long what has ended is kept; 0: for ever. */
+  /** How long ended jobs are kept; 0 means forever. */
   readonly retentionMs: number
   /** Attempts that can be made at once, those that hold a slot now, and what is known of them. */
   readonly slots: number
@@ -54,7 +54,7 @@ export interface ServerFacts {
   readonly attempts: readonly AttemptFacts[]
 }
 
-/** All that an explanation is made from; the file was read a little before the process. */
+/** All facts of an explanation; the file was read a little before the process. */
 export interface Snapshot {
   readonly jobFacts: JobFacts
   /** Null if this process is not a server: then it knows only the file. */
@@ -63,20 +63,20 @@ export interface Snapshot {
   readonly now: number
 }
 
-/** A snapshot, and what follows from it of the job's lease and of the attempt that is made under it. */
+/** A snapshot, with what follows from it about the job's lease and its attempt. */
 export interface Facts extends Snapshot {
   readonly isExecuting: boolean
-  /** Something has not happened that a live server would have made happen. */
+  /** Whether something has not happened that a running server would have done. */
   readonly isLate: boolean
-  /** For a process that is not a server: the job is held, but its lease ran out so long ago that its holder must have ended. */
+  /** For a process that is not a server: the job is held, but its lease expired so long ago that its holder must have ended. */
   readonly isAbandoned: boolean
-  /** The job is held by a process that has ended: what is leased when a server comes is, until it has recovered. */
+  /** The job is held by a process that has ended: all jobs that are leased when a server starts are, until it has recovered them. */
   readonly isOrphan: boolean
-  /** The attempt that the job's lease was given for, as this process has it. */
+  /** The attempt of the job's lease, if this process has it. */
   readonly attempt: AttemptFacts | undefined
-  /** Its start is on disk and its handler was not called: the next worker that comes free does, or it is given back. */
+  /** Its start is on disk but its handler was not called: the next free worker calls it, or it is given back. */
   readonly isNext: boolean
-  /** Its start is on disk; whether this process has heard of it already is not known. */
+  /** Its start is on disk, but it is unknown whether this process has heard of it. */
   readonly hasJustStarted: boolean
 }
 
@@ -98,10 +98,10 @@ export function factsOf(snapshot: Snapshot): Facts {
   }
 }
 
-/** What is known without looking at the slots. */
+/** What is known without the slots. */
 type Known = Omit<ServerFacts, 'slots' | 'busy' | 'holders' | 'attempts'>
 
-/** The part of the dispatcher that is observed. */
+/** The observed part of the dispatcher. */
 interface Dispatching {
   readonly slots: Slots
   readonly prefetch: Prefetch
@@ -114,7 +114,7 @@ function holderOf({ id, type }: Assigned['job'], { startedAt, timeoutMs, aborted
 
 const noStandstill: Standstill = { stoppedMs: 0, blockedMs: 0 }
 
-/** What a server's dispatcher knows of one job, and of the workers that it may need. */
+/** What a server's dispatcher knows about one job, and about the workers that it may need. */
 export function serverFacts(jobId: number, known: Known, { slots, prefetch }: Dispatching): ServerFacts {
   const all = slots.assigned()
   const assigned = all.filter(({ job }) => job.id === jobId)

@@ -8,7 +8,7 @@ import { ago, cut, duration, number, oneLine, sentence } from './text.ts'
 
 /** Something that happened to a job. */
 export interface Happened extends EventCause {
-  /** Which row of its history it is. */
+  /** The number of its row in the history. */
   readonly seq: number
   readonly event: EventType
   /** Epoch ms. */
@@ -21,7 +21,7 @@ export interface Happened extends EventCause {
   readonly sentence: string
 }
 
-/** One row of the history of a job, in words. */
+/** One row of a job's history, in words. */
 export function toHappened(event: HistoryEvent, facts: Facts): Happened {
   return {
     ...withoutPlace(event),
@@ -31,7 +31,7 @@ export function toHappened(event: HistoryEvent, facts: Facts): Happened {
   }
 }
 
-/** Where it led from and to is told otherwise. */
+/** Other members say where it led from and to. */
 function withoutPlace({ from: _, to: __, ...event }: HistoryEvent): Omit<HistoryEvent, 'from' | 'to'> {
   return event
 }
@@ -87,7 +87,7 @@ function commanded(command: Command, event: HistoryEvent, facts: Facts, ago: str
   return `${whoOf(event)} ${commandFacts(command).done} it ${ago}${circumstance}`
 }
 
-/** What is known of it besides. */
+/** What else is known about it. */
 function why({ reason, bulk }: HistoryEvent): string {
   const part = bulk === undefined ? '' : ', in a bulk action'
   return reason === undefined ? part : `${part}, with the reason ${JSON.stringify(cut(reason))}`
@@ -132,7 +132,7 @@ function withNote({ note }: HistoryEvent): string {
   return note === undefined ? '' : ` (${oneLine(note)})`
 }
 
-/** What was wrong with the delay that a snooze asked for. */
+/** What was wrong with the delay that a snooze requested. */
 function withFault(event: HistoryEvent): string {
   return event.error ? `, wrongly${withError(event)}` : ''
 }
@@ -150,7 +150,7 @@ function afterFailure({ jobFacts: { lastFailure } }: Facts): string {
   return `, after attempt ${number(attemptNumber(lastFailure))} had ${how}`
 }
 
-/** Whether an attempt had failed, or broken off, when this was the `first` that follows one, or a later one. */
+/** Whether an attempt had failed or broken off when this was the `first` one after it, or a later one. */
 function hasFailed({ attempt }: HistoryEvent, { jobFacts: { job } }: Facts, first: number): boolean {
   return attempt >= first || job.crashes > 0
 }
@@ -159,12 +159,12 @@ function isCrash({ error }: HistoryEvent): boolean {
   return error?.name === processEnded
 }
 
-/** It was its last, whatever its attempts. */
+/** Whether it was the job's last crash, whatever its attempts. */
 function isLastCrash(event: HistoryEvent): boolean {
   return isCrash(event) && hasTag(event.to, 'ended')
 }
 
-/** Of the attempt that an event is about: one that a crash broke off was given back. */
+/** The number of the event's attempt: one that a crash broke off was given back. */
 function attemptNumber(event: HistoryEvent): number {
   return event.attempt + Number(isCrash(event) && wasRunning(event))
 }

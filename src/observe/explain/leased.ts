@@ -30,7 +30,7 @@ function notCalled(facts: Facts): Obstacle[] {
   return facts.isNext ? [{ code: 'no_free_worker', message: 'no worker is free for it yet', until: null }] : []
 }
 
-/** What becomes of it, by what the server that found it is doing. */
+/** What happens to it, by what the server that found it is doing. */
 const fates: Readonly<Partial<Record<ServerFacts['phase'], string>>> = {
   created: 'this server requeues it when it starts',
   recovering: 'this server is requeuing it',
@@ -43,7 +43,7 @@ function orphaned(facts: Facts): Obstacle[] {
   return [{ code: 'holder_gone', message: `the process that held it has ended, and ${fate}`, until: null }]
 }
 
-/** Its attempt is over in this process; its outcome can no longer change. */
+/** Its attempt has ended in this process; its outcome can no longer change. */
 function settled(facts: Facts): Obstacle[] {
   const { server } = facts
   const over = sayOver(facts)
@@ -54,12 +54,12 @@ function settled(facts: Facts): Obstacle[] {
   return [{ code: 'outcome_pending', message, until: null }]
 }
 
-/** Whether its handler is known to have ended or was given up, and only the outcome is not yet on disk. */
+/** Whether its handler is known to have ended or was given up, so that only the outcome is not yet on disk. */
 export function isOver(facts: Facts): boolean {
   return sayOver(facts) !== null && (facts.attempt !== undefined || !facts.hasJustStarted)
 }
 
-/** How its attempt has come to its end here, as far as that is known; null if it has not. */
+/** How its attempt has ended here, as far as that is known; null if it has not. */
 function sayOver(facts: Facts): string | null {
   if (!facts.server || facts.isOrphan || !facts.isExecuting) return null
   const attempt = facts.attempt
@@ -74,7 +74,7 @@ function alreadyAborted(event: EventType, facts: Facts): Obstacle[] {
   return [{ code: 'attempt_aborted', message: sayAborted(aborted, facts.now), until: null }]
 }
 
-/** Once its handler was called it is given back only by a server that stops, when the grace of that stop has ended. */
+/** Once its handler was called, only a stopping server gives it back, when its grace has ended. */
 function notStopping(facts: Facts): Obstacle[] {
   const { server } = facts
   if (!server || facts.isOrphan || facts.isNext) return []
@@ -85,13 +85,13 @@ function notStopping(facts: Facts): Obstacle[] {
   return facts.attempt?.aborted ? alreadyAborted('release', facts) : running(facts)
 }
 
-/** Its lease has not run out. */
+/** Its lease has not expired. */
 function leaseHeld(facts: Facts): Obstacle[] {
   const { jobFacts, server, now } = facts
   const { lease } = jobFacts
   if (!lease || server?.phase === 'recovering') return []
   const isRenewed = server !== null && !facts.isOrphan
-  // One that is renewed has not run out, however late the renewal is.
+  // A renewed lease has not expired, however late the renewal is.
   if (lease.expiresAt <= now && !isRenewed) return []
   const message = facts.isOrphan
     ? `the lease of a process that has ended runs out ${sayInstant(lease.expiresAt, now)}`
@@ -101,7 +101,7 @@ function leaseHeld(facts: Facts): Obstacle[] {
   return [{ code: 'lease_held', message, until: lease.expiresAt }]
 }
 
-/** What is known of the attempt that the file says is under way. */
+/** What is known about the attempt that is running according to the file. */
 export function running(facts: Facts): Obstacle[] {
   if (facts.isOrphan) return orphaned(facts)
   const over = [...notCalled(facts), ...settled(facts)]
@@ -118,13 +118,13 @@ export function running(facts: Facts): Obstacle[] {
   const runs = `${facts.server ? '' : 'as the file has it, '}${sayOwner(jobFacts.lease?.owner ?? null)} runs it${sayStandstill(facts)}`
   const abort = abortOf(facts)
   if (!abort) return [{ code: 'attempt_running', message: runs, until: null }]
-  // The clock may have jumped, or the process may stand still.
+  // The clock may have jumped, or the process may be stopped.
   const tells = abort.at > now ? 'tells its handler to stop' : 'was to tell its handler to stop'
   const message = `${runs}, and ${tells} ${sayInstant(abort.at, now)}, if it is not done by then: ${abort.reason}`
   return [{ code: 'attempt_running', message, until: abort.at }]
 }
 
-/** When its handler will be told to stop, if it goes on for so long; null if that is not known here. */
+/** When its handler will be told to stop, if it runs for that long; null if that is not known here. */
 function abortOf(facts: Facts): { readonly at: number; readonly reason: string } | null {
   const { jobFacts, server } = facts
   const timeoutMs = facts.attempt?.timeoutMs ?? jobFacts.job.timeoutMs
@@ -151,7 +151,7 @@ function sayAborted({ at, reason }: NonNullable<RunningAttempt['aborted']>, now:
   return `its handler was told to stop ${ago(at, now)}, and has not ended: ${reason.message}`
 }
 
-/** How an attempt can end whose handler was told to stop, whatever that makes of it. */
+/** How an attempt can end whose handler was told to stop, whatever the handler does. */
 function endsAfter(reason: Error): readonly EventType[] {
   if (reason instanceof AttemptTimeoutError) return ['fail']
   return reason instanceof ShutdownError ? ['succeed', 'release'] : []

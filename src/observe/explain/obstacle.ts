@@ -1,26 +1,26 @@
-/** What can stand in the way, in words that stay. */
+/** What can block an event, as stable codes. */
 export type ObstacleCode =
-  /** Its `run_at` lies ahead. */
+  /** Its `run_at` is in the future. */
   | 'not_due'
   /** Other jobs of its queue are leased first. */
   | 'behind_others'
   | 'no_free_worker'
   /** A job that ran at more than one end of the process runs alone. */
   | 'suspect_alone'
-  /** Such jobs go before it, one at a time. */
+  /** Such jobs run before it, one at a time. */
   | 'behind_suspects'
-  /** Nobody here runs its type. */
+  /** Its type has no handler here. */
   | 'no_handler'
-  /** It was put aside when nobody ran its type; now somebody does. */
+  /** It was set aside when its type had no handler; now there is one. */
   | 'put_aside'
-  /** Someone holds its lease, and lives. */
+  /** A running process holds its lease. */
   | 'lease_held'
   /** The process that held its lease is dead. */
   | 'holder_gone'
   | 'attempt_running'
   /** Its handler was told to stop, which rules out other ends of the attempt. */
   | 'attempt_aborted'
-  /** Its handler has ended, and the outcome is not yet on disk. */
+  /** Its handler has ended, but the outcome is not yet on disk. */
   | 'outcome_pending'
   /** Happens only when a server stops. */
   | 'not_stopping'
@@ -33,9 +33,9 @@ export type ObstacleCode =
   | 'storage_trouble'
   /** This process is not a server, and does not know what the server does. */
   | 'server_elsewhere'
-  /** Something must happen first that no instant and no server brings about. */
+  /** Something must happen first that neither time nor a server brings about. */
   | 'needs_event'
-  /** It has come to its end. */
+  /** It has ended. */
   | 'ended'
 
 /** What prevents an event of a job. */
@@ -43,6 +43,6 @@ export interface Obstacle {
   readonly code: ObstacleCode
   /** A clause: `all 10 workers are busy`. */
   readonly message: string
-  /** When it is out of the way by itself, in epoch ms; null if that is not known, or never. */
+  /** When it ends by itself, in epoch ms; null if that is unknown, or never. */
   readonly until: number | null
 }

@@ -13,7 +13,7 @@ import { busyWorkers, ignoring } from './workers.ts'
 /** Types with a handler that a sentence names. */
 const typesMax = 10
 
-/** What prevents an event of a job now; nothing: it can happen. Only for events that the machine allows in the state of the job. */
+/** What prevents an event of a job now; empty if it can happen. Only for events that the machine allows in the state of the job. */
 export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
   if (isCommand(event)) return [...draining(facts), ...uncommitted(facts)]
   switch (event) {
@@ -71,7 +71,7 @@ function sayTypes(types: readonly string[]): string {
   return named.length > 0 ? `, only for ${named.join(', ')}` : ''
 }
 
-/** Jobs that run first and alone: the process has ended while they ran, more than once. */
+/** Jobs that run first and alone, because the process ended while they ran, more than once. */
 function suspects({ jobFacts: { job, isSuspect, exclusive, suspectsAhead }, now }: Facts): Obstacle[] {
   const obstacles: Obstacle[] = []
   const said = exclusive && exclusive.id !== job.id ? describeExclusive(exclusive, now) : null
@@ -143,7 +143,7 @@ function draining({ server }: Facts): Obstacle[] {
   return [{ code: 'draining', message: 'this server is stopping', until: null }]
 }
 
-/** Why nothing can be written to the file by this process. */
+/** Why this process cannot write to the file. */
 function uncommitted(facts: Facts): Obstacle[] {
   const { server } = facts
   if (!server) return [elsewhere(facts)]

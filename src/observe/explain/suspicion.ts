@@ -4,7 +4,9 @@ import type { JobFacts } from '../../persistence/store.ts'
 import type { Facts } from './facts.ts'
 import { duration, instant, number } from './text.ts'
 
-/** That a job runs alone now: `runs alone until …, because …`, and until when at most, in epoch ms; null if it does not, or no longer. */
+/**
+ * Says that a job runs alone now: `runs alone until …, because …`, and until when at most, in epoch ms; null if it does not, or no longer.
+ */
 export function describeExclusive(
   exclusive: JobFacts['exclusive'],
   now: number,
@@ -20,7 +22,7 @@ export function describeExclusive(
   return { clause: `runs alone ${end}, because the process ended ${times(crashes)} while it ran`, until }
 }
 
-/** That a job is to run alone, or does, or that the process ended once too often while it ran; empty if it is nothing to wonder at. */
+/** Says that a job runs or will run alone, or that the process ended once too often while it ran; otherwise empty. */
 export function explainSuspect(facts: Facts): string {
   const { jobFacts, now } = facts
   const { job, isSuspect, exclusive } = jobFacts

@@ -8,7 +8,7 @@ const minute = 60 * second
 const hour = 60 * minute
 const day = 24 * hour
 const year = 365 * day
-/** From each length on, the unit that is named, and the smaller one beside it. */
+/** The units of a duration, from each length on, and the smaller unit beside each. */
 const units = [
   { from: 2 * year, per: year, name: 'years', rest: null },
   { from: day, per: day, name: 'd', rest: { unit: hour, name: 'h' } },
@@ -19,7 +19,7 @@ const units = [
 /** A length of time as people say it: `250 ms`, `1.5 s`, `3 min 20 s`, `2 d 4 h`, `57 years`. */
 export function duration(ms: number): string {
   if (ms < second) return `${Math.round(ms)} ms`
-  // Rounded before the unit is chosen, so that a minute less a little is not called 60 s.
+  // Rounded before the unit is chosen, so that slightly less than a minute is not called 60 s.
   if (Math.round(ms / 100) < 100) return `${Math.round(ms / 100) / 10} s`
   const whole = Math.round(ms / second) * second
   for (const { from, per, name, rest } of units) {
@@ -30,7 +30,7 @@ export function duration(ms: number): string {
   return `${whole / second} s`
 }
 
-/** `12 s ago`; an instant that lies ahead, as after a jump of the clock, is as good as now. */
+/** `12 s ago`; an instant in the future, as after a jump of the clock, counts as now. */
 export function ago(at: number, now: number): string {
   return at >= now ? 'just now' : `${duration(now - at)} ago`
 }

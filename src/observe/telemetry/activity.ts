@@ -2,11 +2,11 @@ import type { Assigned, takenPhases } from '../../machines/slots.ts'
 
 export type Phase = (typeof takenPhases)[number]
 
-/** What runs now: one for each slot that is taken, by worker. */
+/** What runs now: one entry for each used slot, by worker. */
 export interface Activity {
   /** The dispatcher's state, such as `dispatching` or `draining`; null for a producer, which runs nothing. */
   readonly mode: string | null
-  /** How many jobs may run at once. */
+  /** The most jobs that run at once. */
   readonly slots: number
   readonly workers: readonly WorkerActivity[]
 }
@@ -18,7 +18,7 @@ export interface WorkerActivity {
   readonly type: string
   /** From 1. */
   readonly attempt: number
-  /** `stuck`: the attempt was given up, and its handler goes on. */
+  /** `stuck`: the attempt was given up, but its handler is still running. */
   readonly phase: Phase
   /** When the handler was called, in epoch ms; null before. */
   readonly since: number | null
@@ -31,7 +31,7 @@ export function toWorkerActivity(assigned: readonly Assigned[]): WorkerActivity[
     jobId: job.id,
     type: job.type,
     attempt: job.attempt + 1,
-    // What is assigned holds a slot.
+    // An assigned job always holds a slot.
     phase: phase as Phase,
     since: attempt?.startedAt ?? null,
   }))

@@ -8,13 +8,16 @@ export interface Census {
   readonly at: number
   readonly tookMs: number
   /**
-   * What there is none of is left out. The 200 pairs of type and queue with the most jobs stand for themselves, the rest together under
-   * `_other` for both, which nothing can be named.
+   * Combinations without jobs are left out. The 200 pairs of type and queue with the most jobs are separate, the rest are together under
+   * `_other` for both, a name that no type or queue can have.
    */
   readonly jobs: readonly CensusCount[]
 }
 
-/** Between the end of one and the beginning of the next, in ms and as a multiple of what it took: one part in twenty of a thread at most. */
+/**
+ * Between the end of one count and the start of the next, in ms and as a multiple of its duration: at most one part in twenty of a thread's
+ * time.
+ */
 const restMs = 15_000
 const restShare = 20
 /** How long a caller waits for the first count, in ms. */
@@ -40,7 +43,7 @@ export class TypeCounter {
     this.#elapsed = parts.elapsed ?? (() => performance.now())
   }
 
-  /** The last one; if there is none yet, the first, if it is finished soon, else null. */
+  /** The last count; if there is none yet, the first one if it is finished soon, else null. */
   async take(): Promise<Census | null> {
     if (this.#elapsed() >= this.#nextAt) this.#underWay ??= this.#count()
     if (this.#last || !this.#underWay) return this.#last
@@ -55,7 +58,7 @@ export class TypeCounter {
       this.#nextAt = this.#elapsed() + Math.max(restMs, restShare * tookMs)
       this.#last = { at: this.#parts.clock.now(), tookMs, jobs }
     } catch {
-      // The file cannot be read now. Whoever asks next tries again.
+      // The file cannot be read now. The next request tries again.
     } finally {
       this.#underWay = null
     }

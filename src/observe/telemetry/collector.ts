@@ -13,29 +13,32 @@ import { type Sample, TimeSeries } from './time-series.ts'
 export interface Telemetry {
   /** Epoch ms. */
   readonly at: number
-  /** This program's. */
+  /** This program's version. */
   readonly version: string
-  /** As `health` has it. */
+  /** As in `health`. */
   readonly ready: boolean
   /** Jobs in each state. */
   readonly states: Readonly<Record<JobState, number>>
-  /** How often each edge was taken since the file was made, also those that never were. `to` is null for jobs that retention removed. */
+  /**
+   * How often each edge was taken since the file was created, including those that never were. `to` is null for jobs that retention
+   * removed.
+   */
   readonly transitions: readonly EdgeCount[]
   /** Null if the first is not finished yet. */
   readonly census: Census | null
-  /** Of each type with a handler here. This and the next two are since this process opened the file. */
+  /** For each type with a handler here. This and the next two are since this process opened the file. */
   readonly types: readonly TypeDurations[]
   readonly commits: CommitStats
-  /** Outcomes that came when their lease was no longer held. */
+  /** Outcomes that arrived when their lease was no longer held. */
   readonly refusals: number
-  /** How many jobs may run at once; 0 for a producer. */
+  /** The most jobs that run at once; 0 for a producer. */
   readonly slots: number
-  /** How many slots are taken, by what. */
+  /** How many slots are in use, by phase. */
   readonly phases: Readonly<Record<Phase, number>>
   readonly files: FileSizes
 }
 
-/** The part of the dispatcher that is observed. */
+/** The observed part of the dispatcher. */
 interface Dispatching {
   getSnapshot(): { readonly value: string; readonly context: { readonly slots: Slots } }
 }
@@ -51,7 +54,7 @@ interface CollectorParts {
   readonly dispatcher: Dispatching | null
 }
 
-/** Looks at a system from the side; nothing of the system waits for it. */
+/** Observes a system; the system never waits for it. */
 export class Collector {
   readonly #parts: CollectorParts
   readonly #census: TypeCounter
@@ -98,7 +101,7 @@ export class Collector {
   async telemetry(): Promise<Telemetry> {
     const { store, stats, clock, isReady } = this.#parts
     const [census, files] = await Promise.all([this.census(), store.fileSizes()])
-    // Last, so that nothing is older than the census was waited for.
+    // Last, so that no value is older than the wait for the count by type.
     const counts = await store.counts()
     const { slots, workers } = this.activity()
     return {
@@ -118,14 +121,14 @@ export class Collector {
   }
 }
 
-/** How many slots are taken by what. */
+/** How many slots are in use, by phase. */
 function countPhases(workers: Activity['workers']): Record<Phase, number> {
   const counts = Object.fromEntries(takenPhases.map((phase) => [phase, 0])) as Record<Phase, number>
   for (const { phase } of workers) counts[phase]++
   return counts
 }
 
-/** An edge's first time is an increase only if it was seen at 0 before. */
+/** The first time of an edge is an increase only if a count of 0 was reported before. */
 function withNeverTaken(counts: readonly EdgeCount[]): EdgeCount[] {
   const known = [
     ...edges.map(({ from, event, to }) => ({ from, event, to, count: 0 })),

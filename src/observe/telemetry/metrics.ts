@@ -4,13 +4,13 @@ import type { JobState } from '../../machines/job.ts'
 import type { EdgeCount } from '../../persistence/store.ts'
 import type { RunStats } from './run-stats.ts'
 
-/** The first three are true now, from the store; the rest count since this process opened the file. */
+/** The first three are current values from the store; the rest are since this process opened the file. */
 export interface Metrics {
   readonly activeWorkers: number
   /** Jobs in `queued`. */
   readonly queueDepth: number
   readonly deadLetterCount: number
-  /** Attempts that failed, or whose lease ran out, and that run again. */
+  /** Attempts that failed or whose lease expired, and that run again. */
   readonly retryCount: number
   readonly successCount: number
   /** Attempts that ended in `fail`, `reject` or `expire`. */
@@ -21,7 +21,7 @@ export interface Metrics {
   readonly avgTimeInQueueMs: number
 }
 
-/** Today's counts less those of when the file was opened: what has come since is this process's. */
+/** The current counts minus those when the file was opened: later changes happened during this process. */
 export function toMetrics(counts: readonly EdgeCount[], countsAtOpen: readonly EdgeCount[], stats: RunStats): Metrics {
   const states = countStates(counts)
   const total = (which: (state: JobState) => boolean) =>
@@ -40,7 +40,7 @@ export function toMetrics(counts: readonly EdgeCount[], countsAtOpen: readonly E
   }
 }
 
-/** Jobs that are ready now, and how many became so ever, other than by a command. */
+/** Jobs that are ready now, and how many ever became ready other than by a command. */
 export function toWaiting(counts: readonly EdgeCount[]): { readonly ready: number; readonly arrived: number } {
   const isReady = (state: JobState | null) => state !== null && hasTag(state, 'ready')
   return {
@@ -49,7 +49,7 @@ export function toWaiting(counts: readonly EdgeCount[]): { readonly ready: numbe
   }
 }
 
-/** How often jobs made each step, in all that was counted. */
+/** How often jobs took each step, in these counts. */
 export function stepsIn(counts: readonly EdgeCount[]) {
   return {
     enqueued: countEdges(counts, ({ event }) => event === 'enqueue'),
@@ -65,7 +65,7 @@ function countEdges(counts: readonly EdgeCount[], which: (edge: EdgeCount) => bo
   return counts.reduce((sum, edge) => (which(edge) ? sum + edge.count : sum), 0)
 }
 
-/** An attempt that ended badly; a lease that ran out before its start was none. */
+/** An attempt that ended badly. A lease that expired before its start was not an attempt. */
 function hasFailed({ event, from }: EdgeCount): boolean {
   return (event === 'fail' || event === 'reject' || event === 'expire') && hasTag(from, 'executing')
 }

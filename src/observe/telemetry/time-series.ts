@@ -6,7 +6,7 @@ import { timers } from '../../runtime/timers.ts'
 import { stepsIn } from './metrics.ts'
 import type { Durations } from './run-stats.ts'
 
-/** Between two samples, in ms, and how many are kept: half an hour. */
+/** Ms between two samples, and how many are kept: half an hour. */
 const sampleEveryMs = 2_000
 const samplesMax = 900
 
@@ -17,11 +17,11 @@ export interface Quantiles {
   readonly p99: number
 }
 
-/** What was true at `at`, and what happened since the previous sample; null if nothing did. */
+/** The values at `at`, and what happened since the previous sample; null if nothing did. */
 export interface Sample {
   /** Epoch ms. */
   readonly at: number
-  /** Since the sample before; the first, since the file was opened. */
+  /** Since the previous sample; for the first, since the file was opened. */
   readonly spanMs: number
   /** Jobs in each state, now. */
   readonly states: Readonly<Record<JobState, number>>
@@ -32,7 +32,7 @@ export interface Sample {
   readonly failed: number
   /** Those of them that run again. */
   readonly retried: number
-  /** From the instant a job could run to its handler's call. */
+  /** From the time when a job could run to its handler's call. */
   readonly timeInQueueMs: Quantiles | null
   readonly executionMs: Quantiles | null
   /** Commits that wrote an event. */
@@ -40,7 +40,7 @@ export interface Sample {
   readonly meanCommitMs: number | null
 }
 
-/** What a sample is the difference of two of. */
+/** A sample is the difference of two of these. */
 interface Reading {
   readonly at: number
   readonly edges: readonly EdgeCount[]
@@ -56,20 +56,20 @@ interface TimeSeriesParts {
   readonly now: () => number
 }
 
-/** The last half hour in samples, in memory. */
+/** Samples of the last half hour, in memory. */
 export class TimeSeries {
   readonly #parts: TimeSeriesParts
   readonly #samples: Sample[] = []
   #before: Reading
   #timer: NodeJS.Timeout | undefined
 
-  /** `edgesAtOpen`: what the first sample counts from. */
+  /** `edgesAtOpen`: the base of the first sample. */
   constructor(parts: TimeSeriesParts, edgesAtOpen: readonly EdgeCount[]) {
     this.#parts = parts
     this.#before = this.#read(edgesAtOpen)
   }
 
-  /** Takes samples from now on; keeps no process alive. */
+  /** Takes samples from now on, without keeping the process alive. */
   start(): void {
     this.#timer = timers.setInterval(() => void this.sample(), sampleEveryMs)
     this.#timer.unref()
@@ -79,21 +79,21 @@ export class TimeSeries {
     timers.clearInterval(this.#timer)
   }
 
-  /** Takes one now; none if the file cannot be read, nor if no time has passed: the next then covers more. */
+  /** Takes one now; none if the file cannot be read, or if no time has passed: then the next one covers more. */
   async sample(): Promise<void> {
     const edges = await this.#parts.edges().catch(() => null)
     if (!edges) return
     const reading = this.#read(edges)
     const last = this.#samples.at(-1)
     if (reading.at === last?.at) return
-    // The clock was set back: the series begins anew, or its instants would not rise.
+    // The clock was set back: the series starts again, because its instants must rise.
     if (last && reading.at < last.at) this.#samples.length = 0
     this.#samples.push(toSample(this.#before, reading))
     if (this.#samples.length > samplesMax) this.#samples.shift()
     this.#before = reading
   }
 
-  /** Those newer than `after`, the oldest first; all if `after` is newer than the newest, as a reader's is after the clock was set back. */
+  /** Samples newer than `after`, oldest first; all if `after` is newer than the newest, as for a reader after the clock was set back. */
   since(after: number): Sample[] {
     const newest = this.#samples.at(-1)?.at ?? 0
     return this.#samples.filter(({ at }) => at > after || after > newest)

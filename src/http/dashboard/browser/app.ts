@@ -1,11 +1,11 @@
 import { Idiomorph } from './idiomorph.js'
 
-/** Between two tries while the server does not answer, in ms. */
+/** Ms between two attempts while the server does not answer. */
 const retryMs = 2_000
 
 /**
- * Makes a page live. Pages are rendered in one way, which works without this script too: the script fetches the page again and changes in
- * place what differs, so that focus, scroll position and open details stay. A hidden page is not fetched.
+ * Makes a page live. There is one way to render a page, which works without this script too: the script fetches the page again and changes
+ * only what differs, so that focus, scroll position and open details stay. A hidden page is not fetched.
  */
 document.addEventListener('input', scrub)
 void keepFresh()
@@ -16,26 +16,26 @@ async function keepFresh(): Promise<void> {
   while (refreshMs > 0) {
     const answer = document.hidden ? 'shown' : await refresh().catch((): Answer => 'none')
     document.getElementById('connection')!.hidden = answer !== 'none'
-    // What is gone stays gone: the page says so now.
+    // The job is gone for good, and the page says so now.
     if (answer === 'gone') return
     await new Promise((resolve) => setTimeout(resolve, answer === 'none' ? retryMs : refreshMs))
   }
 }
 
-/** `gone`: there is no such page any more. `none`: the server does not answer, or not with a page. */
+/** `gone`: the page no longer exists. `none`: the server does not answer, or not with a page. */
 type Answer = 'shown' | 'gone' | 'none'
 
 async function refresh(): Promise<Answer> {
   const { href } = location
   const { answer, page } = await fetchPage(href)
-  // Another moment may have been asked for meanwhile.
+  // Another moment may have been requested meanwhile.
   if (page && href === location.href) await show(page)
   return answer
 }
 
 async function fetchPage(href: string): Promise<{ answer: Answer; page: Document | null }> {
   const response = await fetch(href)
-  // The session has ended: the login form is where that is said.
+  // The session has ended; the login form says so.
   if (response.redirected) location.reload()
   const isGone = response.status === 404
   if (!response.ok && !isGone) return { answer: 'none', page: null }
@@ -47,7 +47,7 @@ async function show(page: Document): Promise<void> {
   await Idiomorph.morph(document.getElementById('main')!, page.getElementById('main')!.innerHTML, {
     morphStyle: 'innerHTML',
     ignoreActiveValue: true,
-    // What a script draws is its own.
+    // Leave what a script draws to that script.
     callbacks: { beforeNodeMorphed: (node) => !(node instanceof HTMLElement && node.dataset.own !== undefined) },
   })
 }
@@ -55,7 +55,10 @@ async function show(page: Document): Promise<void> {
 let asked: string | null = null
 let isScrubbing = false
 
-/** The slider through a job's history: the page of that moment. One fetch at a time, and then one for where the slider is by then. */
+/**
+ * The slider through a job's history shows the page of that moment. One fetch at a time, then one for the position that the slider has by
+ * then.
+ */
 async function scrub({ target }: Event): Promise<void> {
   if (!(target instanceof HTMLInputElement) || target.dataset.scrub === undefined) return
   asked = target.value === target.max ? '' : target.value
@@ -66,7 +69,7 @@ async function scrub({ target }: Event): Promise<void> {
     if (asked === '') href.searchParams.delete('at')
     else href.searchParams.set('at', asked)
     asked = null
-    // No entry of its own in the browser's history for each step.
+    // Steps of the slider add no entries to the browser's history.
     history.replaceState(null, '', href)
     await refresh().catch(() => undefined)
   }
@@ -74,7 +77,7 @@ async function scrub({ target }: Event): Promise<void> {
   document.querySelector('[aria-current="step"]')?.scrollIntoView({ block: 'nearest' })
 }
 
-/** A search that has looked at a part of the jobs goes on by itself, until its page is full or all are looked at. */
+/** A search that has covered a part of the jobs continues by itself, until its page is full or all are searched. */
 async function lookOn(): Promise<void> {
   for (;;) {
     const more = document.querySelector<HTMLAnchorElement>('a[data-more]')

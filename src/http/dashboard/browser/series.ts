@@ -1,22 +1,22 @@
 import uPlot from './uplot.js'
 
-/** Between two looks for new samples, in ms: as often as the server takes one. */
+/** Ms between two requests for new samples: the server takes one as often. */
 const pollMs = 2_000
 const heightPx = 190
 
-/** One line of a chart, as the page names it. */
+/** One line of a chart, as the page describes it. */
 interface Line {
-  /** Of the column in `Series`. */
+  /** The name of the column in `Series`. */
   readonly name: string
   readonly label: string
-  /** The custom property that holds its colour. */
+  /** The custom property with its colour. */
   readonly colour: string
 }
 
-/** `GET /dashboard/series`: columns of one length, oldest first; `at` in epoch ms. */
+/** `GET /dashboard/series`: columns of the same length, oldest first; `at` in epoch ms. */
 type Series = { readonly at: number[] } & Readonly<Record<string, (number | null)[]>>
 
-/** Draws each `.series` of the page, which says by `data-lines` what, and keeps them moving. */
+/** Draws each `.series` of the page, as its `data-lines` says, and updates it. */
 const figures = [...document.querySelectorAll<HTMLElement>('.series')]
 let series: Series = { at: [] }
 let charts: uPlot[] = []
@@ -40,13 +40,13 @@ async function load(): Promise<void> {
     if (!answer.ok || answer.redirected) return
     series = await answer.json()
   } catch {
-    // The page's own refresh says that the server does not answer.
+    // The page's own refresh reports that the server does not answer.
     return
   }
   for (const [index, chart] of charts.entries()) fill(chart, figures[index]!)
 }
 
-/** Where nobody points at a moment, the legend tells the last. */
+/** While nobody points at a moment, the legend shows the last one. */
 function fill(chart: uPlot, figure: HTMLElement): void {
   chart.setData(dataOf(linesOf(figure)))
   if (chart.cursor.idx === null || chart.cursor.idx === undefined) chart.setLegend({ idx: series.at.length - 1 })
@@ -104,7 +104,7 @@ function short(value: number): string {
   return value >= 10_000 ? `${Math.round(value / 1_000)}k` : `${Math.round(value * 100) / 100}`
 }
 
-/** The time of day where the reader is; `at` in epoch seconds. */
+/** The reader's local time of day; `at` in epoch seconds. */
 function clock(at: number): string {
   return new Date(at * 1_000).toTimeString().slice(0, 8)
 }

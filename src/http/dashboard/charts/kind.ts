@@ -1,6 +1,6 @@
 import type { ChartNode } from '../../../engine/front-door.ts'
 
-/** What colour a state has, by its tags: a class in the style sheets of charts and pages. */
+/** The colour of a state, by its tags: a class in the style sheets of charts and pages. */
 export function kindOf({ tags, final }: Pick<ChartNode, 'tags' | 'final'>): string {
   if (tags.includes('stuck')) return 'badly'
   if (tags.includes('ended')) return final ? 'well' : tags.includes('expendable') ? 'aside' : 'badly'

@@ -2,7 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { Graphviz } from '@hpcc-js/wasm-graphviz'
 import type { EdgeLayout, Layout, NodeLayout } from './layout.ts'
 
-/** What is used of Graphviz's `json`: points grow upwards, sizes of nodes are in inches. */
+/** The used parts of Graphviz's `json`: the y axis points up, node sizes are in inches. */
 interface Drawn {
   readonly bb: string
   readonly objects: readonly {
@@ -20,7 +20,7 @@ interface Drawn {
 }
 
 interface Stroke {
-  /** `b`: a spline, its first point and then three a curve. `P`: a filled polygon. */
+  /** `b`: a spline, its first point and then three per curve. `P`: a filled polygon. */
   readonly op: string
   readonly points?: readonly Point[]
 }
@@ -29,7 +29,7 @@ type Point = readonly [x: number, y: number]
 
 const pointsPerInch = 72
 
-/** Graphviz's drawing as a chart needs it. */
+/** Converts Graphviz's drawing into a chart's layout. */
 function toLayout(drawn: Drawn): Layout {
   const [, , width = 0, height = 0] = drawn.bb.split(',').map(Number)
   const place = ([x, y]: Point): Point => [round(x), round(height - y)]
@@ -39,7 +39,7 @@ function toLayout(drawn: Drawn): Layout {
   return {
     width: Math.ceil(width),
     height: Math.ceil(height),
-    // Groups of nodes are objects too, without a place.
+    // Groups of nodes are objects too, but have no position.
     nodes: drawn.objects.flatMap(({ name, pos, width, height }): NodeLayout[] => {
       if (pos === undefined) return []
       const [x, y] = parse(pos)
@@ -63,7 +63,7 @@ function round(length: number): number {
 }
 
 const graphviz = await Graphviz.load()
-/** What each chart is in Graphviz's language, by its id. */
+/** Each chart in Graphviz's language, by id. */
 const dots = workerData as Readonly<Record<string, string>>
 const layouts: Readonly<Record<string, Layout>> = Object.fromEntries(
   Object.entries(dots).map(([id, dot]) => [id, toLayout(JSON.parse(graphviz.dot(dot, 'json')))]),

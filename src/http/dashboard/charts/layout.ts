@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { type Chart, charts, ownThread, toDot } from '../../../engine/front-door.ts'
 
-/** Where a node lies: its middle and its size, in the chart's units. */
+/** The centre and the size of a node, in the chart's units. */
 export interface NodeLayout {
   readonly id: string
   readonly x: number
@@ -10,7 +10,7 @@ export interface NodeLayout {
   readonly height: number
 }
 
-/** How an edge runs: path data of its line and of its arrowhead, and the middle of its words; null if it has none. */
+/** The path data of an edge's line and of its arrowhead, and the centre of its text; null if it has none. */
 export interface EdgeLayout {
   readonly id: string
   readonly line: string
@@ -31,8 +31,8 @@ type Layouts = Readonly<Record<string, Layout>>
 let laidOut: Promise<Layouts> | undefined
 
 /**
- * Where everything in a chart lies. The first call lays out all charts, on a thread that ends when it is done: Graphviz takes 200 ms to
- * load, and megabytes, and nothing that it says changes while the process lives.
+ * The positions of everything in a chart. The first call lays out all charts, on a thread that then ends: Graphviz takes 200 ms and
+ * megabytes to load, and its result never changes while the process lives.
  */
 export async function layoutOf(chart: Chart): Promise<Layout> {
   laidOut ??= layOutAll().catch((error) => {
@@ -46,7 +46,7 @@ function layOutAll(): Promise<Layouts> {
   const workerData = Object.fromEntries(Object.values(charts).map((chart) => [chart.id, toDot(chart)]))
   return new Promise((resolve, reject) => {
     const thread = new Worker(new URL('./layout-thread.js', import.meta.url), { workerData, ...ownThread })
-    // A process that has nothing else to do waits for no picture.
+    // A process with nothing else to do does not wait for a picture.
     thread.unref()
     thread.on('message', resolve)
     thread.on('error', reject)

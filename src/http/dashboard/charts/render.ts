@@ -10,7 +10,9 @@ import {
 import { layoutOf } from './layout.ts'
 import { ChartTemplate, type EdgeOverlay, type NodeOverlay, type Overlay } from './svg.ts'
 
-/** What is in each state of a machine now, and how often each edge was taken; the latter null if that is not counted. */
+/**
+ * How many jobs or slots are in each state of a machine now, and how often each edge was taken; the latter is null if it is not counted.
+ */
 export interface Tally {
   readonly states: ReadonlyMap<string, number>
   readonly taken: ReadonlyMap<string, number> | null
@@ -18,11 +20,11 @@ export interface Tally {
 
 const grouped = new Intl.NumberFormat('en')
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 4 })
-/** What has room whole, beside an arrow and in a box. */
+/** The largest counts that fit beside an arrow and in a box. */
 const besideMax = 999_999
 const insideMax = 99_999_999
 
-/** What can be shown of each machine. */
+/** The views of each machine. */
 const views: Readonly<
   Record<
     ChartName,
@@ -39,13 +41,13 @@ export function tallyOf(system: JobSystem, name: ChartName): Promise<Tally> {
   return views[name].tally(system)
 }
 
-/** The picture of a machine; `inline`: as part of a page, which has `chartStyle` in a style sheet of its own. */
+/** The picture of a machine; `inline` for a page that loads `chartStyle` as a style sheet. */
 export async function renderMachine(system: JobSystem, name: ChartName, { inline = false } = {}): Promise<string> {
   const [template, tally] = await Promise.all([templateOf(name), views[name].tally(system)])
   return template.render(views[name].overlay(charts[name], tally), { inline })
 }
 
-/** The same of one job's path; `at`: as it was after that transition. */
+/** The same for one job's path; `at`: as it was after that transition. */
 export async function renderJob(
   system: JobSystem,
   id: number,
@@ -57,7 +59,7 @@ export async function renderJob(
 
 const templates = new Map<ChartName, ChartTemplate>()
 
-/** Made once, at the first request. */
+/** Created once, at the first request. */
 async function templateOf(name: ChartName): Promise<ChartTemplate> {
   const template = templates.get(name) ?? new ChartTemplate(charts[name], await layoutOf(charts[name]))
   templates.set(name, template)
@@ -111,7 +113,7 @@ function slotsOverlay(chart: Chart, { states }: Tally): Overlay {
   }
 }
 
-/** The dispatcher, of which there is one at most. */
+/** The dispatcher: at most one. */
 function dispatcherOverlay(chart: Chart, { states }: Tally): Overlay {
   const [mode] = states.keys()
   const told = mode === undefined ? 'This process has none, because a producer runs no jobs.' : `Its mode now: ${mode}.`
@@ -123,7 +125,7 @@ function dispatcherOverlay(chart: Chart, { states }: Tally): Overlay {
   }
 }
 
-/** One job: the edges that it took, the last of them, and where that led; `at`: the transition after which it was so, null for now. */
+/** One job: the edges that it took, the last of them, and where that led; `at`: the transition to show, null for now. */
 function jobOverlay(chart: Chart, jobId: number, { seq, since, steps }: JobPath, at: number | null): Overlay {
   const origin = chart.nodes.find(({ isOrigin }) => isOrigin)!.id
   const taken = steps.map((step) => ({ ...step, id: edgeId(step.from ?? origin, step.event, step.to) }))

@@ -3,13 +3,13 @@ import { kindOf } from './kind.ts'
 import type { EdgeLayout, Layout, NodeLayout } from './layout.ts'
 import { chartStyle } from './style.ts'
 
-/** What to show of one state: a text below its name, and marks. */
+/** What to show about one state: a text below its name, and marks. */
 export interface NodeOverlay {
   readonly text: string
   readonly mark?: 'current' | 'visited' | 'faded'
 }
 
-/** What to show of one edge: a text below its words, how often it was taken, which makes its line wider, and marks. */
+/** What to show about one edge: a text below its words, how often it was taken, which makes its line wider, and marks. */
 export interface EdgeOverlay {
   readonly text: string
   readonly taken: number
@@ -18,7 +18,7 @@ export interface EdgeOverlay {
 
 /** What to show on a chart at one moment. */
 export interface Overlay {
-  /** All of it in words, for those who do not see it. */
+  /** A description of all of it for screen readers. */
   readonly label: string
   /** One line below the chart. */
   readonly caption: string
@@ -26,30 +26,30 @@ export interface Overlay {
   readonly edges: ReadonlyMap<string, EdgeOverlay>
 }
 
-/** Texts of a picture, between which a request's numbers come. */
+/** The fixed parts of a picture, between which a request's numbers go. */
 type Pieces = readonly string[]
 
-/** Around all that Graphviz has drawn, in the chart's units. */
+/** The margin around everything that Graphviz has drawn, in the chart's units. */
 const margin = 12
 const captionHeight = 26
 const lineHeight = 13
-/** From the top of a line to where its letters stand. */
+/** The distance from the top of a line to its baseline. */
 const baseline = 10
 const cornerRadius = 9
-/** The width of a line that nobody took. */
+/** The width of a line that was never taken. */
 const widthMin = 1
 
 const unmarked: NodeOverlay & EdgeOverlay = { text: '', taken: 0 }
 
 /**
- * A chart made ready to be rendered any number of times. Ids: `state-running`, `count-running`, `edge-running-fail-dead`,
- * `taken-running-fail-dead`; in charts but the job's after its name, `worker-state-running`, so that a page may hold several.
+ * A chart that can be rendered any number of times. Ids: `state-running`, `count-running`, `edge-running-fail-dead`,
+ * `taken-running-fail-dead`; other charts than the job's put their name first, `worker-state-running`, so that a page may contain several.
  */
 export class ChartTemplate {
   readonly #size: string
   readonly #nodes: readonly { readonly id: string; readonly pieces: Pieces }[]
   readonly #edges: readonly { readonly id: string; readonly pieces: Pieces }[]
-  /** What nothing is said of: where it all begins. */
+  /** The node that has no count: the origin. */
   readonly #origin: string
   readonly #captionAt: string
 
@@ -77,7 +77,7 @@ export class ChartTemplate {
     this.#captionAt = `x="0" y="${layout.height + margin + lineHeight}"`
   }
 
-  /** The picture as it stands in a file; `inline`: as part of a page, which has `chartStyle` in a style sheet of its own. */
+  /** The picture as a file; `inline` for a page that loads `chartStyle` as a style sheet. */
   render(overlay: Overlay, { inline = false } = {}): string {
     const label = xmlText(overlay.label)
     let svg = `<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" aria-label="${label}" ${this.#size}>`
@@ -95,12 +95,12 @@ export class ChartTemplate {
   }
 }
 
-/** The width of a line that was taken so often: it grows with the logarithm. */
+/** The width of a line that was taken this often: it grows with the logarithm. */
 function widthOf(count: number): number {
   return count === 0 ? widthMin : Math.round((1.5 + 0.4 * Math.log10(count)) * 100) / 100
 }
 
-/** Cut at its marks and at its count. */
+/** Split at its marks and at its count. */
 function nodePieces(prefix: string, node: ChartNode, { id, x, y, width, height }: NodeLayout): Pieces {
   const box = `x="${round(x - width / 2)}" y="${round(y - height / 2)}" width="${width}" height="${height}" rx="${cornerRadius}"`
   return [
@@ -111,7 +111,7 @@ function nodePieces(prefix: string, node: ChartNode, { id, x, y, width, height }
   ]
 }
 
-/** Cut at its marks, its width and its count. */
+/** Split at its marks, its width and its count. */
 function edgePieces(prefix: string, edge: ChartEdge, at: EdgeLayout, countsEdges: boolean): Pieces {
   const { event } = edge
   const words = edgeLines(edge)
@@ -137,7 +137,7 @@ function titleOf({ event, guard, description }: ChartEdge): string {
   return description ? `${words}: ${description}` : words
 }
 
-/** An edge's line and arrowhead, cut at the line's width. */
+/** An edge's line and arrowhead, split at the line's width. */
 function strokes({ line, head }: EdgeLayout): [string, string] {
   return [`<path class="line" d="${line}" stroke-width="`, `"/><path class="head" d="${head}"/>`]
 }

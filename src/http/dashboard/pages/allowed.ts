@@ -3,13 +3,13 @@ import type { JobSystem } from '../../../engine/front-door.ts'
 import { may } from '../../access.ts'
 import type { Env } from '../../request.ts'
 
-/** What whoever looks at a page may do there. */
+/** What the user of a page may do there. */
 export interface Allowed {
-  /** Only the server of the file can do it, which this process is not. */
+  /** Only the server of the file can do it, and this process is not the server. */
   readonly isProducer: boolean
   /** Cancel or requeue a job. */
   readonly command: boolean
-  /** The same of many at once. */
+  /** The same for many jobs at once. */
   readonly bulk: boolean
 }
 

@@ -22,12 +22,15 @@ const refreshMs = 500
 
 interface BulkFormsProps {
   readonly asked: FilterFields
-  /** Those that are not at their end. */
+  /** The actions that have not ended. */
   readonly open: readonly Bulk[]
   readonly allowed: Allowed
 }
 
-/** Below a list: what can be done with all that it finds, and what is being done. Nothing moves before its count was shown and confirmed. */
+/**
+ * Below a list: what the user can do with all the jobs it finds, and the actions in progress. No job changes before the count was shown and
+ * confirmed.
+ */
 export function BulkForms({ asked, open, allowed }: BulkFormsProps) {
   if (!allowed.bulk && open.length === 0) return allowed.isProducer ? <ProducerNote /> : null
   const state = jobStates.find((name) => name === asked.all.state)
@@ -71,7 +74,7 @@ export function BulkForms({ asked, open, allowed }: BulkFormsProps) {
   )
 }
 
-/** The pages of bulk actions, and what their forms do. */
+/** The pages of bulk actions, and the actions of their forms. */
 export function bulkRoutes(system: JobSystem): readonly Route[] {
   const commandRoutes = (['run', 'stop'] as const).map((command): Route => {
     return {
@@ -106,7 +109,7 @@ export function bulkRoutes(system: JobSystem): readonly Route[] {
   ]
 }
 
-/** Begins to count. */
+/** Starts to count. */
 async function prepare(system: JobSystem, form: URLSearchParams, caller: CallerOptions): Promise<Response> {
   const command = commands.find((event) => event === form.get('command'))
   if (!command) throw new InvalidInputError([{ path: 'command', message: `must be one of: ${commands.join(', ')}` }])
@@ -185,7 +188,7 @@ function FilterInWords({ bulk: { filter } }: { readonly bulk: Bulk }) {
   return <Text of={parts.length === 0 ? 'All jobs that allow it.' : `Jobs with ${parts.join(', ')}.`} />
 }
 
-/** What the fields of the form are for a filter. */
+/** Converts a filter into the fields of its form. */
 function fieldsOfFilter({ createdFrom, createdTo, ...words }: JobFilter): Record<string, string> {
   const field = (at: number) => new Date(at).toISOString().slice(0, -1)
   return {

@@ -10,14 +10,14 @@ export function Method({ of }: { readonly of: string }) {
 
 interface OperationProps {
   readonly operation: Operation
-  /** The same as the document has it. */
+  /** The same operation in the document. */
   readonly described: OperationObject
   readonly document: ApiDocument
   readonly origin: string
   readonly types: readonly SchemaObject[]
 }
 
-/** What one operation takes and answers, with a command that makes a request of it. */
+/** What one operation accepts and answers, with a command that makes a request to it. */
 export function OperationView({ described, operation, document, origin, types }: OperationProps) {
   const { path, method } = operation
   const { operationId, summary, description, parameters = [], requestBody, responses } = described
@@ -113,7 +113,7 @@ function Answers({ of, operationId }: StatusProps) {
   )
 }
 
-/** The codes that it may be refused with; what they mean stands once, at the end of the page. */
+/** The possible error codes; their meanings are listed once, at the end of the page. */
 function ErrorList({ of, operationId }: StatusProps) {
   return (
     <ul class="errors" aria-label={`Errors of ${operationId}`}>
@@ -134,13 +134,13 @@ function ErrorList({ of, operationId }: StatusProps) {
   )
 }
 
-/** Of a problem: the codes that openapi.ts narrows it to; of any other answer none. */
+/** For a problem: the codes to which openapi.ts narrows it; none for any other answer. */
 function codesOf({ content }: ResponseObject): readonly unknown[] {
   const { allOf = [] } = content?.['application/problem+json']?.schema ?? {}
   return allOf.flatMap(({ properties }) => properties?.code?.enum ?? [])
 }
 
-/** A request as a command for a POSIX shell. `asksToken`: it shows the token, from the variable TOKEN. */
+/** A request as a command for a POSIX shell. `asksToken`: it sends the token, from the variable TOKEN. */
 function curlOf(
   url: string,
   method: string,
@@ -155,7 +155,9 @@ function curlOf(
   return parts.join(' \\\n  ')
 }
 
-/** JSON with spaces to be read by; a line end inside a text is written as `\n`, so only those between tokens go. */
+/**
+ * JSON on one line, with spaces for readability. A line end inside a string is written as `\n`, so only those between tokens are removed.
+ */
 function toLine(body: unknown): string {
   return JSON.stringify(body, null, 1).replace(/\n */g, ' ')
 }

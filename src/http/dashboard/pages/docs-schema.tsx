@@ -2,22 +2,22 @@ import type { Child } from 'hono/jsx'
 import type { SchemaObject } from '../../openapi/json-schema.ts'
 import { Code, FormattedText, Join, Table } from './docs-text.tsx'
 
-/** Fields inside fields are listed so deep. */
+/** How deep nested fields are listed. */
 const depthMax = 4
 const formats: Readonly<Record<string, string>> = { 'date-time': 'instant', 'idn-email': 'mail address', uri: 'URL' }
 
-/** Which fields are told from the others: of what is sent those that must be there, of what is answered those that may be missing. */
+/** Which fields are marked: the required ones of a request, and the optional ones of an answer. */
 type Mark = 'required' | 'optional'
 
 interface FieldsProps {
   readonly of: SchemaObject
   readonly label: string
   readonly mark: Mark
-  /** What the first column has. */
+  /** The heading of the first column. */
   readonly first?: string
 }
 
-/** The fields of an object, those of the objects in them included. */
+/** The fields of an object, including those of nested objects. */
 export function Fields({ of, label, mark, first = 'Field' }: FieldsProps) {
   return (
     <Table label={label} columns={[first, 'Takes', 'Meaning']}>
@@ -48,7 +48,7 @@ function meaningOf({ description = '', examples = [] }: SchemaObject): string {
   return [description, ...examples.slice(0, 1).map((example) => `Such as \`${JSON.stringify(example)}\`.`)].join(' ')
 }
 
-/** A field to be listed; `name` is the whole path, such as `error.message`. */
+/** A listed field; `name` is the whole path, such as `error.message`. */
 interface Row {
   readonly name: string
   readonly schema: SchemaObject
@@ -67,7 +67,7 @@ function rowsOf({ properties = {}, required = [] }: SchemaObject, parent = '', d
   })
 }
 
-/** What values a schema takes, in a few words. */
+/** The values that a schema accepts, in a few words. */
 export function Takes({ schema }: { readonly schema: SchemaObject }) {
   const { $ref, anyOf, oneOf, type } = schema
   if ($ref !== undefined) return <Reference to={$ref} />
@@ -126,7 +126,7 @@ function TakesString({ schema }: { readonly schema: SchemaObject }) {
   )
 }
 
-/** A named schema, by where it stands in the document; one inside another is not on the page by itself. */
+/** A link to a named schema of the document; a nested one has no place of its own on the page. */
 function Reference({ to }: { readonly to: string }) {
   const name = /^#\/components\/schemas\/([\w.-]+)$/.exec(to)?.[1]
   if (name === undefined) return <>the same again</>

@@ -1,7 +1,7 @@
 import type { Child } from 'hono/jsx'
 import { Text } from './text.tsx'
 
-/** A text of the description, of which what stands between backticks is code. */
+/** A text of the description, with the parts between backticks as code. */
 export function FormattedText({ of }: { readonly of: string }) {
   const parts = of.split(/`([^`]+)`/)
   return <>{parts.map((part, index) => (index % 2 === 1 ? <Code of={part} /> : part && <Text of={part} />))}</>
@@ -15,7 +15,7 @@ export function Code({ of }: { readonly of: string }) {
   )
 }
 
-/** A table that scrolls by itself if the screen is narrow, by the keyboard too. */
+/** A table that scrolls on a narrow screen, with the keyboard too. */
 export function Table(props: {
   readonly label: string
   readonly columns: readonly string[]
@@ -23,7 +23,7 @@ export function Table(props: {
 }) {
   const { label, columns, children } = props
   return (
-    // biome-ignore lint/a11y: what scrolls must be reached by the keyboard and have a name, and it is no set of fields
+    // biome-ignore lint/a11y: a scrolling element must be reachable by keyboard and have a name, and it is not a set of fields
     <div class="scroll" role="group" tabindex={0} aria-label={label}>
       <table>
         <thead>
@@ -39,7 +39,7 @@ export function Table(props: {
   )
 }
 
-/** What runs in `parts` side by side, with `between` in the gaps. */
+/** The items of `parts`, with `between` in the gaps. */
 export function Join({ parts, between }: { readonly parts: readonly Child[]; readonly between: string }) {
   return (
     <>
@@ -53,7 +53,7 @@ export function Join({ parts, between }: { readonly parts: readonly Child[]; rea
   )
 }
 
-/** What an answer means, and which headers it may have besides every answer's. */
+/** The meaning of an answer, and its headers besides those of every answer. */
 export function withHeaders(meaning: string, names: readonly string[]): string {
   return names.length === 0 ? meaning : `${meaning} With ${names.map((name) => `\`${name}\``).join(' and ')}.`
 }

@@ -9,7 +9,7 @@ import { Code, FormattedText, Table, withHeaders } from './docs-text.tsx'
 import { renderPage } from './page.tsx'
 import { Text } from './text.tsx'
 
-/** The HTML of the API's description for people; `origin`: where the reader reached this server. */
+/** The API's description as HTML, for people; `origin`: the address at which the reader reached this server. */
 export function renderDocs(operations: readonly Operation[], document: ApiDocument, origin: string): string {
   const types = document.components.schemas.NewJob?.oneOf ?? []
   return renderPage({
@@ -58,7 +58,7 @@ function Introduction({ document, origin }: { readonly document: ApiDocument; re
   )
 }
 
-/** What the payload of each type may be. */
+/** The payload of each type. */
 function JobTypes({ types }: { readonly types: readonly SchemaObject[] }) {
   return (
     <section>
@@ -113,7 +113,7 @@ interface SchemaViewProps {
   readonly mark: 'required' | 'optional'
 }
 
-/** The fields of an object, else what is taken. */
+/** The fields of an object, or the values that the schema accepts. */
 function SchemaView({ schema, label, mark }: SchemaViewProps) {
   if (schema.properties) return <Fields of={schema} label={label} mark={mark} />
   return (
@@ -152,7 +152,7 @@ function Errors() {
   )
 }
 
-/** A text of the description, a paragraph for each blank line. */
+/** A text of the description, with a paragraph for each blank line. */
 function FormattedBlocks({ of }: { readonly of: string }) {
   return (
     <>

@@ -4,7 +4,7 @@ import { InvalidInputError } from '../../../errors.ts'
 const names = ['state', 'type', 'queue', 'text', 'created_from', 'created_to'] as const
 type Name = (typeof names)[number]
 
-/** The filter as its form has it: text, empty if nothing is asked; instants in UTC, as the browser's field writes them. */
+/** The filter as its form has it: text, empty if unset; instants in UTC, in the format of the browser's field. */
 export class FilterFields {
   readonly all: Readonly<Record<Name, string>>
 
@@ -12,7 +12,7 @@ export class FilterFields {
     this.all = Object.fromEntries(names.map((name) => [name, (form.get(name) ?? '').trim()])) as Record<Name, string>
   }
 
-  /** Those in which something is asked. */
+  /** The fields that are set. */
   get given(): Record<string, string> {
     return Object.fromEntries(Object.entries(this.all).filter(([, value]) => value !== ''))
   }
@@ -100,7 +100,7 @@ function Field({ name, label, value, type = 'text', list }: FieldProps) {
   )
 }
 
-/** What is asked, for a form that does something with it. */
+/** The filter, for a form that acts on it. */
 export function HiddenFields({ asked }: { readonly asked: FilterFields }) {
   return (
     <>

@@ -8,11 +8,11 @@ interface PathProps {
   readonly at: number
   readonly lastSeq: number
   readonly history: readonly HistoryEvent[]
-  /** SVG of ours. */
+  /** SVG made by us. */
   readonly chart: string
 }
 
-/** How a job came to its state: its machine with the way that it took, and its history. */
+/** How a job came to its state: its machine with the path that it took, and its history. */
 export function PathSection({ id, at, lastSeq, history, chart }: PathProps) {
   return (
     <section class="card">
@@ -55,7 +55,7 @@ interface StepProps {
   readonly id: number
   readonly row: HistoryEvent
   readonly isShown: boolean
-  /** When the step before it was; null if it is not shown. */
+  /** The instant of the previous step; null if it is not shown. */
   readonly after: number | null
 }
 
@@ -98,7 +98,7 @@ function Step({ id, row, isShown, after }: StepProps) {
   )
 }
 
-/** An instant of a history, in UTC: to the ms, with its day if that is another than before, and how long after the one before. */
+/** An instant of a history, in UTC: to the ms, with the day if it differs from the previous one, and the time since that one. */
 function Moment({ at, after }: { readonly at: number; readonly after: number | null }) {
   const text = new Date(at).toISOString()
   const isNewDay = after === null || new Date(after).toISOString().slice(0, 10) !== text.slice(0, 10)
@@ -111,7 +111,7 @@ function Moment({ at, after }: { readonly at: number; readonly after: number | n
   )
 }
 
-/** Whoever opened it has it open still when the page is made anew: what a history says does not change. */
+/** Stays open for a user who opened it while the page is updated, because a history never changes. */
 function ErrorDetails({ error: { stack, ...error } }: { readonly error: StoredError }) {
   const lines = [
     ...codesOf(error),

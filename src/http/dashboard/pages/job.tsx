@@ -17,12 +17,12 @@ import { duration, number, Pre, ProducerNote, ReasonField, StateLabel, Time, upp
 import { Text } from './text.tsx'
 
 const refreshMs = 1_000
-/** Transitions on one page, around the one that is looked at. */
+/** Transitions on one page, around the selected one. */
 const timelineMax = 100
 /** Characters of a payload that are shown. */
 const payloadShownMax = 4_000
 
-/** `GET /dashboard/jobs/:id?at=SEQ`: the job, as it is and as it was after that transition. */
+/** `GET /dashboard/jobs/:id?at=SEQ`: the job as it is now, and as it was after that transition. */
 export async function jobPage(
   system: JobSystem,
   id: number,
@@ -66,7 +66,7 @@ interface HeadProps {
   readonly allowed: Allowed
 }
 
-/** With a button for exactly what the machine lets a person do; what cannot be done now says why. */
+/** Has a button for exactly what the machine allows a person to do, and says why something cannot be done now. */
 function Head({ job: { id, state, type, queue }, next, allowed }: HeadProps) {
   return (
     <section class="card head">
@@ -134,7 +134,7 @@ function Facts({ job, now }: { readonly job: Job; readonly now: number }) {
   )
 }
 
-/** A long one is cut: indented, nested arrays take sixty times the room, and this page is made anew every second. */
+/** A long payload is cut: indented, nested arrays take sixty times the space, and this page is rendered again every second. */
 function Payload({ job: { id, payload } }: { readonly job: Job }) {
   const text = JSON.stringify(payload)
   return (

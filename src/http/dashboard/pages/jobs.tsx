@@ -7,11 +7,11 @@ import { number, StateLabel, Time } from './parts.tsx'
 import { Text, visible } from './text.tsx'
 
 const rowsMax = 50
-/** Reads of the store's that one request makes before it shows what it has; the page's script goes on from there. */
+/** Reads of the store that one request makes before it shows its results; the page's script continues from there. */
 const readsMax = 5
 const refreshMs = 2_000
 
-/** `GET /dashboard/jobs`: what the form asks for, newest first. */
+/** `GET /dashboard/jobs`: the jobs that match the form, newest first. */
 export async function jobsPage(
   system: JobSystem,
   query: URLSearchParams,
@@ -23,7 +23,7 @@ export async function jobsPage(
   const cursor = query.get('cursor')
   const { jobs, next } = await look(system, asked.toFilter(), cursor, gone)
   const now = clock()
-  // One that looks on by itself owns its rows.
+  // A page whose search continues by itself owns its rows.
   const isLive = cursor === null && asked.all.text === '' && (next === null || jobs.length === rowsMax)
   return page({
     title: 'Jobs',
@@ -49,7 +49,7 @@ export async function jobsPage(
   })
 }
 
-/** A page of rows, or as many as a few reads have found. */
+/** A page of rows, or as many as a few reads found. */
 async function look(system: JobSystem, filter: JobFilter, cursor: string | null, gone: AbortSignal) {
   const jobs: Job[] = []
   let next = cursor
@@ -118,7 +118,7 @@ function JobTable({ jobs, now }: { readonly jobs: readonly Job[]; readonly now: 
   )
 }
 
-/** One line of it, cut. */
+/** The value on one line, truncated. */
 function truncate(value: unknown, charactersMax = 160): string {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
   return visible(text.length > charactersMax ? `${text.slice(0, charactersMax)}…`.toWellFormed() : text)
@@ -131,7 +131,7 @@ interface LookedProps {
   readonly isFirst: boolean
 }
 
-/** How far the search has come, and the way on. */
+/** How far the search has come, and the link to continue. */
 function Looked({ count, next, asked, isFirst }: LookedProps) {
   const href = `/dashboard/jobs?${new URLSearchParams({ ...asked.given, cursor: next ?? '' })}`
   return (

@@ -6,7 +6,7 @@ import { page, seeOther } from './page.tsx'
 
 /** Bytes of one form. */
 const formBytesMax = 8_192
-/** Forms whose end has not come yet; for one more the oldest is cut off. */
+/** Unfinished forms that are kept; for one more the oldest is closed. */
 const unfinishedMax = 200
 
 /** `GET` and `POST /login`, `POST /logout`: the form that accepts the token and sets a cookie for it. `setting`: where the token is set. */
@@ -56,11 +56,11 @@ export function loginRoutes(setting: string): readonly Route[] {
 }
 
 /**
- * Accepts forms from anybody. A client that begins many and finishes none locks nobody out: a form that is sent at once arrives before its
- * turn to be cut off.
+ * Accepts forms from anybody. A client that starts many and finishes none locks nobody out: a form that is sent at once arrives before it
+ * could be closed.
  */
 class LoginForms {
-  /** In the order in which they began. */
+  /** In the order in which they started. */
   readonly #unfinished = new Set<Incoming>()
 
   async take(incoming: Incoming, work: (form: URLSearchParams) => Promise<Response>): Promise<Response> {
@@ -70,7 +70,7 @@ class LoginForms {
       oldest.socket.destroy()
     }
     this.#unfinished.add(incoming)
-    // Of its own each: what others hold must not count.
+    // Separate limits for each form, so that others do not count.
     const limits = new RequestLimits({ maxRequestBytes: formBytesMax, maxRequestValues: 0, maxInFlightRequests: 1 })
     try {
       return await limits.withForm(incoming, (form) => {
@@ -83,12 +83,12 @@ class LoginForms {
   }
 }
 
-/** A path of ours to go on to; anything that a browser could take for another site's is `/`. */
+/** One of our paths to continue to; anything that a browser could take for another site's becomes `/`. */
 function localPath(path: string | null): string {
   return path !== null && /^\/(?![/\\])[\x21-\x7e]*$/.test(path) && !path.includes('\\') ? path : '/'
 }
 
-/** The form that asks for the token; `next`: a path of ours to go on to. `error`: why it is shown again. */
+/** The form that asks for the token; `next`: one of our paths to continue to. `error`: why it is shown again. */
 function loginPage(next: string, setting: string, error: string | null = null): Response {
   const form = (
     <form class="card login" method="post" action="/login">

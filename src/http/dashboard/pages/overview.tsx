@@ -15,10 +15,10 @@ import { SeriesCharts } from './series.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 1_000
-/** Rows of the list of workers, which may be a thousand. */
+/** Rows in the list of workers, of which there may be a thousand. */
 const workersShownMax = 100
 
-/** The HTML of `GET /`: everything at one look. `needsToken`: whoever sees it has logged in, and may want to log out. */
+/** The HTML of `GET /`: everything at a glance. `needsToken`: whoever sees it has logged in, and may want to log out. */
 export async function renderOverview(system: JobSystem, clock: () => number, needsToken: boolean): Promise<string> {
   const draw = (name: ChartName) => renderMachine(system, name, { inline: true })
   const [counts, metrics, job, dispatcher, worker] = await Promise.all([

@@ -1,7 +1,7 @@
 import type { Child } from 'hono/jsx'
 import { replyText } from '../../reply.ts'
 
-/** What pages load, all of it ours; forms go nowhere else. */
+/** Pages load only our files, and forms go nowhere else. */
 const allowed = ["script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self'", "form-action 'self'"]
 
 const sections = [
@@ -12,9 +12,9 @@ const sections = [
 
 interface PageProps {
   readonly title: string
-  /** The path of the section that this page belongs to; null: of none, and no way to any is shown. */
+  /** The path of the page's section; null if it has none, and then no links to sections are shown. */
   readonly section: string | null
-  /** Whether its numbers move: how often the script fetches it anew, in ms. */
+  /** Set if its numbers change: how often the script fetches it again, in ms. */
   readonly refreshMs?: number
   /** Assets besides those of every page. */
   readonly scripts?: readonly string[]
@@ -22,23 +22,23 @@ interface PageProps {
   readonly children?: Child
 }
 
-/** A whole page as an answer. */
+/** An answer with a whole page. */
 export function page(props: PageProps, { status = 200 } = {}): Response {
   return replyPage(renderPage(props), { status })
 }
 
-/** The HTML of a whole page, for one that is answered more than once. */
+/** The HTML of a whole page that is sent more than once. */
 export function renderPage(props: PageProps): string {
   return `<!DOCTYPE html>${<Page {...props} />}`
 }
 
 export function replyPage(html: string, { status = 200 } = {}): Response {
-  // From its own origin alone: a form's request must tell where it comes from, and no address of ours goes anywhere else.
+  // Sent to our own origin only: a form's request must show its origin, and no other site sees our addresses.
   const headers = { 'referrer-policy': 'same-origin' }
   return replyText(html, 'text/html; charset=utf-8', { status, allowed, headers })
 }
 
-/** To another page, by GET. */
+/** Redirects to another page, with GET. */
 export function seeOther(path: string, headers: Readonly<Record<string, string>> = {}): Response {
   return replyText('', 'text/plain; charset=utf-8', { status: 303, headers: { location: path, ...headers } })
 }

@@ -9,10 +9,10 @@ import { renderOverview } from './overview.tsx'
 import { replyPage, seeOther } from './page.tsx'
 import { showSeries } from './series-data.ts'
 
-/** However many watch, the overview is made twice a second. */
+/** The overview is rendered at most twice a second, however many people watch. */
 const overviewMs = 500
 
-/** The dashboard. Every page works without a script; one keeps it moving. `now`: epoch ms. `needsToken`: a token is asked for. */
+/** The dashboard. Every page works without a script; the script updates it. `now`: epoch ms. `needsToken`: a token is required. */
 export function pageRoutes(system: JobSystem, now: () => number, needsToken: boolean): readonly Route[] {
   const overview = shared(overviewMs, () => renderOverview(system, now, needsToken))
   const jobCommands = commands.map((command): Route => {
@@ -48,7 +48,7 @@ export function pageRoutes(system: JobSystem, now: () => number, needsToken: boo
   ]
 }
 
-/** Makes something once for many callers: all that ask within `ms` of its start get the same result. A failure is not kept. */
+/** Shares one result among many callers: all that ask within `ms` of its start get the same. A failure is not kept. */
 function shared<T>(ms: number, make: () => Promise<T>): () => Promise<T> {
   let made: { readonly at: number; readonly value: Promise<T> } | undefined
   return () => {

@@ -23,7 +23,7 @@ const units: readonly (readonly [ms: number, name: string])[] = [
   [1_000, 's'],
 ]
 
-/** In its two largest units: `2 h 5 min`, `3.4 s`, `12 ms`. */
+/** A duration in its two largest units: `2 h 5 min`, `3.4 s`, `12 ms`. */
 export function duration(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`
   if (ms < 10_000) return `${(ms / 1_000).toFixed(1)} s`
@@ -37,7 +37,7 @@ export function duration(ms: number): string {
   return parts.filter(Boolean).join(' ')
 }
 
-/** An instant as people say it, with the instant itself for programs and for whoever points at it. */
+/** An instant in words, with the exact instant for programs and as a tooltip. */
 export function Time({ at, now }: { readonly at: number; readonly now: number }) {
   const words = at > now ? `in ${duration(at - now)}` : `${duration(now - at)} ago`
   return (
@@ -47,10 +47,10 @@ export function Time({ at, now }: { readonly at: number; readonly now: number })
   )
 }
 
-/** A text of anybody's, as it is written. */
+/** A text of a user, unchanged. */
 export function Pre({ text }: { readonly text: string }) {
   return (
-    // Whoever moves by keyboard must be able to scroll it.
+    // Keyboard users must be able to scroll it.
     <pre dir="ltr" tabindex={0}>
       {visible(text)}
     </pre>
@@ -70,7 +70,7 @@ export function ProducerNote() {
   )
 }
 
-/** Why a button is pressed: kept in the history. */
+/** The reason for pressing a button, which the history keeps. */
 export function ReasonField({ command }: { readonly command: string }) {
   return (
     <input name="reason" maxlength={reasonMax} placeholder="Why (optional)" aria-label={`Why ${command}`} data-own />

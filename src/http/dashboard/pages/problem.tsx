@@ -3,14 +3,14 @@ import type { Wire } from '../../wire.ts'
 import { page, seeOther } from './page.tsx'
 import { Text } from './text.tsx'
 
-/** The request of an answer. `target`: path and query, as they stand in a link. */
+/** The request of a failed answer. `target`: path and query, as in a link. */
 interface Failed {
   readonly method: string
   readonly path: string
   readonly target: string
 }
 
-/** The answer to a request that failed: a page for people, of whom those who have not logged in are asked to, else a problem document. */
+/** The answer to a failed request: a page for people, who are asked to log in if they have not, otherwise a problem document. */
 export function problemFor(error: unknown, { method, path, target }: Failed): Response {
   if (!isPage(path)) return problem(error)
   const { status, headers, body } = toProblem(error)
@@ -23,7 +23,7 @@ export function problemFor(error: unknown, { method, path, target }: Failed): Re
   return answer
 }
 
-/** Whether people read what is at a path, and not programs. */
+/** Whether a path is for people and not for programs. */
 function isPage(path: string): boolean {
   return /^\/($|docs$|login$|logout$|dashboard(\/|$))/.test(path)
 }

@@ -1,7 +1,10 @@
 import type { JobSystem, Quantiles, Sample } from '../../../engine/front-door.ts'
 import { reply } from '../../reply.ts'
 
-/** `GET /dashboard/series`: the last half hour by columns of one length, oldest first; rates in events a second, `null` if nothing happened. */
+/**
+ * `GET /dashboard/series`: the last half hour in columns of the same length, oldest first; rates in events per second, `null` if nothing
+ * happened.
+ */
 export function showSeries(system: JobSystem): Response {
   const samples = system.series()
   const rate = (countOf: (sample: Sample) => number) =>

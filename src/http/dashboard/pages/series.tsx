@@ -1,4 +1,4 @@
-/** One chart over time: what is drawn by which column of `GET /dashboard/series`. */
+/** One chart over time: what is drawn from which column of `GET /dashboard/series`. */
 interface SeriesOptions {
   readonly title: string
   readonly unit: string
@@ -33,7 +33,7 @@ const seriesCharts: readonly SeriesOptions[] = [
   { title: 'Execution', unit: 'ms', lines: quantileLines('execution') },
 ]
 
-/** Empty frames; the page's script draws into them and owns what is there. */
+/** Empty frames; the page's script draws into them and owns their content. */
 export function SeriesCharts() {
   return (
     <div class="columns">

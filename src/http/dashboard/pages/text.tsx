@@ -1,10 +1,10 @@
-/** What moves a terminal's cursor, turns the direction of what follows or is not seen at all. Tabs and line ends stay. */
+/** Characters that move a terminal's cursor, change the direction of what follows or are invisible. Tabs and line ends stay. */
 const unseen = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029]/gu
 const isKept = (character: string) => character === '\n' || character === '\t'
 const pictureOfNul = 0x2400
 const pictureOfDelete = '␡'
 
-/** A text that anybody may have written, with what cannot be seen made visible: ESC as ␛, a right-to-left mark as ⟨U+200F⟩. */
+/** A text that anybody may have written, with invisible characters made visible: ESC as ␛, a right-to-left mark as ⟨U+200F⟩. */
 export function visible(text: string): string {
   return text.replace(unseen, (character) => {
     const code = character.codePointAt(0)!
@@ -14,7 +14,7 @@ export function visible(text: string): string {
   })
 }
 
-/** Such a text on a page: it is escaped, seen whole, and its direction stays its own. */
+/** Such a text on a page: escaped, with nothing invisible, and with its direction confined to itself. */
 export function Text({ of }: { readonly of: string }) {
   return <bdi>{visible(of)}</bdi>
 }
