@@ -1,13 +1,14 @@
 import { execFile } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { builtinHandlers } from '../src/handlers/builtin.ts'
 import { toMermaid } from '../src/machines/chart.ts'
 import { lifecyclePage } from '../src/machines/lifecycle.ts'
 import { openKept } from '../src/persistence/sqlite/file/kept.ts'
-import { built } from './support/built.ts'
-import { startServer } from './support/server-process.ts'
+import { briefly, built } from './support/built.ts'
+import { startHttp } from './support/server.ts'
 import { aJob } from './support/store.ts'
 import { tempFolder } from './support/temp.ts'
 import { leasesOf, newCalls, openWriter, setsOf } from './support/writer.ts'
@@ -43,7 +44,7 @@ describe('the README', () => {
       await system.stop()`
     writeFileSync(join(folder, 'example.mjs'), `${example}\n${end}\n`)
 
-    const { stdout } = await run(process.execPath, ['example.mjs'], { cwd: folder })
+    const { stdout } = await run(process.execPath, [...briefly, 'example.mjs'], { cwd: folder })
 
     expect(stdout).toBe('resizing cat.png to 300, attempt 1\n')
   })
@@ -70,8 +71,14 @@ test('the lifecycle page is what the machines produce: npm run docs:lifecycle wr
   expect(read('docs/lifecycle.md')).toBe(lifecyclePage())
 })
 
+/** With the handlers that a server comes with. */
+const startBuiltin = () => {
+  const handlers = builtinHandlers({ smtp: {}, webhook: { allowPrivate: false }, retryMaxMs: 1, now: () => 0 })
+  return startHttp({ handlers })
+}
+
 test('the server accepts every curl of the docs', async () => {
-  const server = await startServer()
+  const server = await startBuiltin()
   const commands = ['README.md', 'docs/http.md']
     .flatMap((path) => blocks(read(path), 'sh'))
     .flatMap((block) => block.replaceAll('\\\n', ' ').split(/\n(?=curl)/))
@@ -87,19 +94,16 @@ test('the server accepts every curl of the docs', async () => {
 })
 
 test('the backup of the operations page has everything that was acknowledged', async () => {
-  const server = await startServer()
-  await fetch(`${server.url}/createJob`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ type: 'sleep', payload: { ms: 1 }, delay_ms: 1e9 }),
-  })
+  const server = await startBuiltin()
+  const folder = dirname(server.database)
+  await server.post('/createJob', { type: 'sleep', payload: { ms: 1 }, delay_ms: 1e9 })
   const [backup] = blocks(read('docs/operations.md'), 'sh').filter((block) => block.includes('backup'))
   const command = backup!.replaceAll('data/jobs.db', server.database).replace('dist/main.js', built('main.js'))
 
-  const { stdout } = await run('sh', ['-c', command], { cwd: server.folder })
+  const { stdout } = await run('sh', ['-c', command], { cwd: folder })
 
   expect(stdout).toMatch(/^backup\.db: [\d,]+ bytes, up to transition 1 and job 1, checked and flushed\n$/)
-  const db = openKept(join(server.folder, 'backup.db'), { readonly: true })
+  const db = openKept(join(folder, 'backup.db'), { readonly: true })
   expect(db.prepare('SELECT state FROM jobs').pluck().all()).toEqual(['scheduled'])
   db.close()
 })
@@ -126,7 +130,7 @@ test.each(readdirSync(join(root, 'examples')).filter((name) => name.endsWith('.j
     cpSync(join(root, 'examples', name), join(folder, name))
     writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
 
-    const { stdout } = await run(process.execPath, [name, join(folder, 'example.db')], { cwd: folder })
+    const { stdout } = await run(process.execPath, [...briefly, name, join(folder, 'example.db')], { cwd: folder })
 
     expect(stdout).toMatch(/succeed → succeeded/)
   },
@@ -137,7 +141,9 @@ test('the example of the testing page runs', async () => {
   const [example] = blocks(read('docs/testing.md'), 'js')
   writeFileSync(join(folder, 'example.test.mjs'), example!)
 
-  const { stdout } = await run(process.execPath, ['--test', '--test-reporter=tap', 'example.test.mjs'], { cwd: folder })
+  // Not with --test, which starts a process more for each file.
+  const args = [...briefly, '--test-reporter=tap', 'example.test.mjs']
+  const { stdout } = await run(process.execPath, args, { cwd: folder })
 
   expect(stdout).toMatch(/^# pass 4$/m)
 }, 180_000)

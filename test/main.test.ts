@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createJobSystem } from '../src/index.ts'
 import { openKept } from '../src/persistence/sqlite/file/kept.ts'
+import { lockForServer } from '../src/persistence/sqlite/file/lock.ts'
 import { briefly, built } from './support/built.ts'
 import { runCommand } from './support/cli.ts'
 import { deferred } from './support/deferred.ts'
@@ -160,9 +161,10 @@ describe('a start', () => {
   })
 
   test('with a bad configuration ends with 78 and a line for each bad value, and changes nothing', async () => {
-    const { closed, folder } = launch({ env: { PORT: 'x', WORKER_COUNT: '0', API_TOKEN: 'short', HOST: '0.0.0.0' } })
+    const folder = tempFolder()
+    const env = { PORT: 'x', WORKER_COUNT: '0', API_TOKEN: 'short', HOST: '0.0.0.0' }
 
-    const { code, stdout, stderr } = await closed
+    const { code, stdout, stderr } = await runCommand([], { folder, env })
 
     expect([code, stdout]).toEqual([78, ''])
     expect(stderr.split('\n')).toEqual([
@@ -175,23 +177,17 @@ describe('a start', () => {
     expect(readdirSync(folder)).toEqual([])
   })
 
-  test('on a file that another server serves ends with 75 and names its pid', async () => {
-    const { pid, folder, get } = await serve()
+  test('on a file that another server serves ends with 75 and names its pid, also on its port: the file is checked first', async () => {
+    const { pid, url, folder, get } = await serve()
 
-    const { code, stderr } = await launch({ folder }).closed
+    const onFreePort = await launch({ folder }).closed
+    const onItsPort = await runCommand([], { folder, env: { PORT: new URL(url).port } })
 
-    expect(code).toBe(75)
-    expect(stderr).toMatch(new RegExp(`^jobmachine: .*jobs\\.db is served by process ${pid} on .*\n$`))
+    for (const { code, stderr } of [onFreePort, onItsPort]) {
+      expect(code).toBe(75)
+      expect(stderr).toMatch(new RegExp(`^jobmachine: .*jobs\\.db is served by process ${pid} on .*\n$`))
+    }
     expect(await get('/readyz')).toEqual({ status: 'ready' })
-  })
-
-  test('on a file and a port that another server uses ends with 75: the file is checked first', async () => {
-    const { pid, url, folder } = await serve()
-
-    const { code, stderr } = await runCommand([], { folder, env: { PORT: new URL(url).port } })
-
-    expect(code).toBe(75)
-    expect(stderr).toContain(`process ${pid} `)
   })
 
   test('with a .env that cannot be read ends with 78', async () => {
@@ -218,7 +214,7 @@ describe('a start', () => {
     expect(stderr).toBe(
       `jobmachine: cannot listen on 127.0.0.1 port ${port}: it is in use; set PORT to another, or 0 for a free one\n`,
     )
-    await serve({ folder })
+    lockForServer(join(folder, 'data/jobs.db')).release()
   })
 
   test.each([
@@ -286,21 +282,27 @@ describe('a start', () => {
 })
 
 describe('a signal', () => {
-  test.each(['SIGTERM', 'SIGINT'] as const)('%s lets running jobs finish, and ends with 0', async (signal) => {
-    const { job, env, end } = await aHeldJob()
-    const { child, closed, post, untilState, logged, folder } = await serve({ env })
-    await post('/jobs', job)
-    await untilState(1, 'running')
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    '%s lets running jobs finish, allows reads, refuses writes, and ends with 0',
+    async (signal) => {
+      const { job, env, end } = await aHeldJob()
+      const { child, closed, get, post, untilState, logged, folder } = await serve({ env })
+      await post('/jobs', job)
+      await untilState(1, 'running')
 
-    child.kill(signal)
-    await logged('stopping')
-    end()
+      child.kill(signal)
+      await logged('stopping')
+      expect(await get('/readyz')).toEqual({ status: 'not ready', reason: 'draining' })
+      expect((await post('/jobs', aDay)).status).toBe(503)
+      expect((await get('/jobs/1')).state).toBe('running')
+      end()
 
-    const { code, stdout, stderr } = await closed
-    expect([code, stderr]).toEqual([0, ''])
-    expect(stdout).toMatch(/"msg":"stopped"/)
-    expect(read(folder, 'SELECT state FROM jobs')).toEqual([{ state: 'succeeded' }])
-  })
+      const { code, stdout, stderr } = await closed
+      expect([code, stderr]).toEqual([0, ''])
+      expect(stdout).toMatch(/"msg":"stopped"/)
+      expect(read(folder, 'SELECT state FROM jobs')).toEqual([{ state: 'succeeded' }])
+    },
+  )
 
   test('during the start, once it has touched the database, ends with 0', async () => {
     const { child, closed, folder } = launch()
@@ -370,35 +372,11 @@ describe('a signal', () => {
     ])
   })
 
-  test('allows reads and refuses writes during the stop', async () => {
-    const { job, env, end } = await aHeldJob()
-    const { child, closed, post, get, untilState, logged } = await serve({ env })
-    await post('/jobs', job)
-    await untilState(1, 'running')
-
-    child.kill('SIGTERM')
-    await logged('stopping')
-
-    expect(await get('/readyz')).toEqual({ status: 'not ready', reason: 'draining' })
-    expect((await post('/jobs', aDay)).status).toBe(503)
-    expect((await get('/jobs/1')).state).toBe('running')
-    end()
-    expect((await closed).code).toBe(0)
-  })
-
-  test('does not wait for idle connections', async () => {
+  test('waits neither for idle connections nor for a client in the middle of a request', async () => {
     const { child, closed, url } = await serve({ env: { SHUTDOWN_GRACE_MS: noEnd } })
     const { headers } = await fetch(`${url}/livez`)
-
-    child.kill('SIGTERM')
-
-    // Before the connection's time is up: that is longer than a test may take.
+    // Longer than a test may take.
     expect(headers.get('keep-alive')).toBe('timeout=125')
-    expect((await closed).code).toBe(0)
-  })
-
-  test('does not wait for a client in the middle of a request', async () => {
-    const { child, closed, url } = await serve()
     const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => undefined)
     onTestFinished(() => void socket.destroy())
     await once(socket, 'connect')
@@ -499,18 +477,14 @@ test('the log has no payload, no key and no secret, whatever its level', async (
   expect(told.filter((text) => (said.stdout + said.stderr).includes(text))).toEqual([])
 })
 
-test('a server whose log is no longer read continues', async () => {
-  const { child, url, post, untilState } = await serve()
+test('a server whose log is no longer read continues, and starts a job that a producer adds to its file', async () => {
+  const { child, url, folder, post, untilState } = await serve()
 
   child.stdout.destroy()
   await post('/jobs', { type: 'webhook', payload: { url: 'http://127.0.0.1:1/' } })
   await untilState(1, 'dead')
 
   expect((await fetch(`${url}/readyz`)).status).toBe(200)
-})
-
-test('a job that a producer puts into the file starts', async () => {
-  const { folder, untilState } = await serve()
   const producer = await createJobSystem({ database: join(folder, 'data/jobs.db') })
   whenDone(() => producer.stop())
 

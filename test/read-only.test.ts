@@ -16,7 +16,7 @@ let canRun: boolean
 beforeAll(() => {
   root = tempFolder()
   chmodSync(root, 0o755)
-  canRun = spawnSync(process.execPath, [main, '--version'], identity).status === 0
+  canRun = spawnSync(process.execPath, ['--eval', `fs.readFileSync(${JSON.stringify(main)})`], identity).status === 0
 })
 afterAll(cleanUp)
 

@@ -7,16 +7,13 @@ import { expect, test } from 'vitest'
 import { readEnvironment } from '../../src/cli/environment.ts'
 import { initFiles } from '../../src/cli/init.ts'
 import { briefly, built } from '../support/built.ts'
+import { runCommand } from '../support/cli.ts'
 import { tempFolder } from '../support/temp.ts'
 
 const run = promisify(execFile)
 const root = resolve(import.meta.dirname, '../..')
 const parts = { token: randomBytes(32).toString('hex'), node: process.execPath, user: 'root' }
-const main = (folder: string, ...args: string[]) =>
-  run(process.execPath, [...briefly, built('main.js'), ...args], { cwd: folder }).then(
-    ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
-    (error) => error as { code: number; stdout: string; stderr: string },
-  )
+const main = (folder: string, ...args: string[]) => runCommand(args, { folder })
 
 /** A folder in which those files are, and the packages that they use. */
 function initialised(name = 'project'): string {
@@ -43,7 +40,8 @@ test('it overwrites nothing: if one of the files exists, it writes none', async 
   const folder = tempFolder()
   writeFileSync(join(folder, 'Dockerfile'), 'FROM scratch')
 
-  const { code, stderr } = await main(folder, 'init')
+  const args = [...briefly, built('main.js'), 'init']
+  const { code, stderr } = await run(process.execPath, args, { cwd: folder }).catch((error) => error)
 
   expect([code, stderr]).toEqual([78, 'jobmachine: nothing is written, since there is already: Dockerfile\n'])
   expect(readdirSync(folder)).toEqual(['Dockerfile'])

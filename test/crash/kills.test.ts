@@ -7,7 +7,7 @@ import { kills } from './kills.ts'
 afterAll(cleanUp)
 
 /** `npm run test:torture` goes on as long as it is told to. */
-const killsMin = shareOf({ share: 4, whole: 40 })
+const killsMin = shareOf({ share: 2, whole: 40 })
 
 test('a server that is repeatedly killed under load loses nothing it acknowledged', {
   timeout: 600_000,

@@ -35,13 +35,10 @@ export function allCrashes(): Map<string, CrashAt[]> {
   return crashes
 }
 
-/** One point of each event, the next at the next, on two files: as many processes as can run side by side. */
-export function oneCrashOfEachEvent(): Map<string, CrashAt[]> {
-  const chosen = [...allCrashes().values()].map((crashes, turn) => crashes[turn % crashes.length]!)
-  return new Map([
-    ['every other event', chosen.filter((_, turn) => turn % 2 === 0)],
-    ['the events between them', chosen.filter((_, turn) => turn % 2 === 1)],
-  ])
+/** One point of every other event, the next at the next. */
+export function someCrashes(): Map<string, CrashAt[]> {
+  const chosen = [...allCrashes().values()].filter((_, turn) => turn % 2 === 0)
+  return new Map([['every other event', chosen.map((crashes, turn) => crashes[turn % crashes.length]!)]])
 }
 
 /**

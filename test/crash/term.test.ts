@@ -28,7 +28,7 @@ afterAll(async () => {
 })
 
 /** Stops that a SIGKILL cuts short, one after the other. */
-const stopsMax = shareOf({ share: 2, whole: 5 })
+const stopsMax = shareOf({ share: 1, whole: 5 })
 
 const many = (count: number, job: object) => Array.from({ length: count }, () => ({ payload: null, ...job })) as never
 

@@ -6,10 +6,10 @@ import { z } from 'zod'
 import { builtinHandlers } from '../../src/handlers/builtin.ts'
 import { apiRoutes } from '../../src/http/routes/api.ts'
 import { startHttp, type TestServer } from '../support/server.ts'
-import { startServer } from '../support/server-process.ts'
 import { cleanUp } from '../support/temp.ts'
 
 const apiToken = 'a-token-of-enough-length'
+const builtin = builtinHandlers({ smtp: {}, webhook: { allowPrivate: false }, retryMaxMs: 1, now: () => 0 })
 const all = (html: string, pattern: RegExp) => [...html.matchAll(pattern)].map((match) => match[1]!)
 const entities: Readonly<Record<string, string>> = { lt: '<', gt: '>', quot: '"', '#39': "'", amp: '&' }
 const textOf = (html: string) =>
@@ -23,8 +23,7 @@ describe('the page', () => {
   let html: string
   let server: TestServer
   beforeAll(async () => {
-    const handlers = builtinHandlers({ smtp: {}, webhook: { allowPrivate: false }, retryMaxMs: 1, now: () => 0 })
-    server = await startHttp({ handlers, started: false })
+    server = await startHttp({ handlers: builtin, started: false })
     html = (await server.get('/docs')).body
   })
   afterAll(cleanUp)
@@ -87,7 +86,8 @@ describe('the page', () => {
 })
 
 test.each([{}, { API_TOKEN: apiToken }])('a server with %j accepts every command on the page', async (env) => {
-  const { url } = await startServer(env)
+  const token = 'API_TOKEN' in env ? { apiToken } : {}
+  const { url } = await startHttp({ handlers: builtin, ...token })
   const page = await fetch(`${url}/docs`, { headers: { authorization: `Bearer ${apiToken}` } })
   const commands = commandsOf(await page.text())
 

@@ -373,7 +373,7 @@ describe('a stream ends', () => {
   })
 
   test('repeatedly under load, and a client that reconnects each time misses nothing', async () => {
-    const server = await startHttp({ streamLifeMs: 500 })
+    const server = await startHttp({ streamLifeMs: 150 })
     let stream = await openEvents(server.port)
     const ids: number[] = []
     for (let ends = 0; ends < 3; ends++) {

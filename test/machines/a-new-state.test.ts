@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { briefly } from '../support/built.ts'
 import { patchedBuild } from '../support/patched-build.ts'
 import { startServer } from '../support/server-process.ts'
 import { tempFolder } from '../support/temp.ts'
@@ -96,6 +97,11 @@ test('a state with two commands that is described once is stored, sent, shown, e
     2,
     ['enqueue', 'pause', 'resume'],
   ])
-  const verified = execFileSync(process.execPath, [join(build, 'main.js'), 'verify', join(folder, 'jobs.db')])
+  const verified = execFileSync(process.execPath, [
+    ...briefly,
+    join(build, 'main.js'),
+    'verify',
+    join(folder, 'jobs.db'),
+  ])
   expect(`${verified}`).toMatch(/: 3 jobs, 9 events, 0 violations\n$/)
 })

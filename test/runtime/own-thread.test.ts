@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { built } from '../support/built.ts'
+import { briefly, built } from '../support/built.ts'
 import { onThreads } from '../support/store-here.ts'
 import { tempFolder } from '../support/temp.ts'
 
@@ -27,23 +27,20 @@ const program = (folder: string) => `
   console.log(jobs.length, violationCount, width > 0)
   await system.stop()`
 
-test.each(['--require', 'NODE_OPTIONS'] as const)(
-  'no thread runs what the process was told to run first by %s, or takes its text for a file',
-  async (way) => {
-    const folder = tempFolder()
-    const preload = join(folder, 'preload.cjs')
-    const ran = join(folder, 'ran')
-    writeFileSync(
-      preload,
-      `require('node:fs').appendFileSync(${JSON.stringify(ran)}, require('node:worker_threads').threadId + '\\n')`,
-    )
-    const required = way === '--require' ? ['--require', preload] : []
-    const env = { ...process.env, ...(way === 'NODE_OPTIONS' ? { NODE_OPTIONS: `--require ${preload}` } : {}) }
+test('no thread runs what the process was told to run first by --require or NODE_OPTIONS, or takes its text for a file', async () => {
+  const folder = tempFolder()
+  const ran = (way: string) => join(folder, `${way}.ran`)
+  const preload = (way: string) => {
+    const script = join(folder, `${way}.cjs`)
+    const note = `require('node:worker_threads').threadId + '\\n'`
+    writeFileSync(script, `require('node:fs').appendFileSync(${JSON.stringify(ran(way))}, ${note})`)
+    return script
+  }
+  const env = { ...process.env, NODE_OPTIONS: `--require ${preload('environment')}` }
 
-    const args = [...required, '--input-type=module', '--eval', program(folder)]
-    const { stdout } = await run(process.execPath, args, { cwd: folder, env })
+  const args = [...briefly, '--require', preload('argument'), '--input-type=module', '--eval', program(folder)]
+  const { stdout } = await run(process.execPath, args, { cwd: folder, env })
 
-    expect(stdout).toBe('1 0 true\n')
-    expect(readFileSync(ran, 'utf8')).toBe('0\n')
-  },
-)
+  expect(stdout).toBe('1 0 true\n')
+  expect([readFileSync(ran('environment'), 'utf8'), readFileSync(ran('argument'), 'utf8')]).toEqual(['0\n', '0\n'])
+})

@@ -3,7 +3,9 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { briefly } from '../../support/built.ts'
 import { until } from '../../support/system.ts'
 import { cleanUp, tempFolder, whenDone } from '../../support/temp.ts'
 
@@ -11,9 +13,22 @@ const root = resolve(import.meta.dirname, '../../..')
 const at = '/admin/jobs'
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 
-/** Starts one of examples/web/ on a free port, on a file of its own. */
-async function startExample(name: string): Promise<string> {
-  const child: ChildProcess = spawn(process.execPath, [`examples/web/${name}.js`, join(tempFolder(), 'jobs.db')], {
+const frameworks = ['hono', 'express', 'fastify', 'koa'] as const
+let urls: ReadonlyMap<string, string>
+
+/** Starts these of examples/web/, each on a free port and a file of its own, in one process: to start one takes longer than its tests. */
+async function startExamples(folder: string): Promise<Map<string, string>> {
+  const script = `
+    const { log } = console
+    for (const name of ${JSON.stringify(frameworks)}) {
+      const listens = new Promise((done) => {
+        console.log = (line) => done(log(name, line))
+      })
+      process.argv[2] = ${JSON.stringify(folder)} + '/' + name + '.db'
+      await import(${JSON.stringify(`${pathToFileURL(root)}/examples/web/`)} + name + '.js')
+      await listens
+    }`
+  const child: ChildProcess = spawn(process.execPath, [...briefly, '--input-type=module', '--eval', script, '--', ''], {
     cwd: root,
     env: { PATH: process.env.PATH ?? '', PORT: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -22,14 +37,21 @@ async function startExample(name: string): Promise<string> {
     child.kill('SIGKILL')
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
   })
+  const listening = new Map<string, string>()
   for await (const line of createInterface({ input: child.stdout! })) {
-    const port = /^listening on (\d+)$/.exec(line)?.[1]
-    if (port === undefined) continue
+    const [, name, port] = /^(\w+) listening on (\d+)$/.exec(line) ?? []
+    if (name) listening.set(name, `http://127.0.0.1:${port}`)
+    if (listening.size < frameworks.length) continue
     child.stdout!.resume()
-    return `http://127.0.0.1:${port}`
+    return listening
   }
-  throw new Error(`${name} ended with ${child.exitCode} before it listened`)
+  throw new Error(`it ended with ${child.exitCode} when ${[...listening.keys()]} listened`)
 }
+
+beforeAll(async () => {
+  urls = await startExamples(tempFolder())
+})
+afterAll(cleanUp)
 
 test('docs/embedding.md shows the code of the examples', () => {
   const page = readFileSync(join(root, 'docs/embedding.md'), 'utf8')
@@ -39,7 +61,7 @@ test('docs/embedding.md shows the code of the examples', () => {
   expect(blocks.length).toBeGreaterThanOrEqual(7)
 })
 
-describe.each(['hono', 'express', 'fastify', 'koa'])('mounted in a %s app', (name) => {
+describe.each(frameworks)('mounted in a %s app', (name) => {
   let url: string
   let id: number
   const post = (path: string, body: string, headers: Record<string, string>) =>
@@ -47,12 +69,11 @@ describe.each(['hono', 'express', 'fastify', 'koa'])('mounted in a %s app', (nam
   const create = (job: object) => post('/jobs', JSON.stringify(job), { 'content-type': 'application/json' })
 
   beforeAll(async () => {
-    url = await startExample(name)
+    url = urls.get(name)!
     const created = await create({ type: 'welcome', payload: { name: 'Ada' }, delay_ms: 3_600_000 })
     expect([created.status, created.headers.get('location')]).toEqual([201, `${at}/jobs/1`])
     id = ((await created.json()) as { id: number }).id
   })
-  afterAll(cleanUp)
 
   test('the app keeps its own paths', async () => {
     expect(await (await fetch(url)).text()).toBe('the app itself')

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { built } from '../../support/built.ts'
+import { briefly, built } from '../../support/built.ts'
 import { tempFolder } from '../../support/temp.ts'
 
 const run = promisify(execFile)
@@ -41,7 +41,7 @@ test.each([
     })`,
   )
 
-  const { stdout } = await run(process.execPath, [script])
+  const { stdout } = await run(process.execPath, [...briefly, script])
 
   expect(stdout).toBe('201\n')
 })

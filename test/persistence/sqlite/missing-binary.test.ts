@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, unli
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
+import { briefly } from '../../support/built.ts'
 import { patchedBuild } from '../../support/patched-build.ts'
 import { memoryFolder } from '../../support/temp.ts'
 
@@ -24,7 +25,7 @@ async function startWith(leave: (driver: string) => void): Promise<string> {
   cpSync(join(ours, 'better-sqlite3'), driver, { recursive: true, filter: (path) => !/\/(deps|src)$/.test(path) })
   leave(driver)
   const env = { PATH: process.env.PATH, PORT: '0', DATABASE_PATH: join(folder, 'jobs.db') }
-  const { stderr } = await run(process.execPath, [main], { cwd: folder, env }).catch((error) => error)
+  const { stderr } = await run(process.execPath, [...briefly, main], { cwd: folder, env }).catch((error) => error)
   return stderr
 }
 

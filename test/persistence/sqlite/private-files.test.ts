@@ -83,21 +83,22 @@ async function readLock(path: string, before: readonly string[] = []): Promise<C
   return child
 }
 
-/** The code alone of what another user meets on opening a file. */
-function openAsNobody(path: string): string {
-  const script = `try { fs.openSync(process.argv[1], 'r'); console.log('opened') } catch (error) { console.log(error.code) }`
-  return execFileSync(asNobody[0]!, [...asNobody.slice(1), process.execPath, '-e', script, path], {
+/** The codes alone of what another user meets on opening files. */
+function openAsNobody(paths: readonly string[]): string[] {
+  const script = `for (const path of process.argv.slice(1))
+    try { fs.openSync(path, 'r'); console.log('opened') } catch (error) { console.log(error.code) }`
+  const said = execFileSync(asNobody[0]!, [...asNobody.slice(1), process.execPath, '-e', script, ...paths], {
     encoding: 'utf8',
-  }).trim()
+  })
+  return said.trim().split('\n')
 }
 
 /** Why nothing can be run here as that user; null where it can. */
 const whyNotAsNobody = (() => {
   if (process.getuid?.() !== 0) return 'only root can be another user'
   try {
-    execFileSync(asNobody[0]!, [...asNobody.slice(1), process.execPath, ...briefly, main, '--version'], {
-      stdio: 'ignore',
-    })
+    const reading = ['--eval', `fs.readFileSync(${JSON.stringify(main)})`]
+    execFileSync(asNobody[0]!, [...asNobody.slice(1), process.execPath, ...reading], { stdio: 'ignore' })
     return null
   } catch {
     return 'another user cannot run this build'
@@ -205,7 +206,7 @@ test('a command of another user says whose they are', async ({ skip }) => {
   const { path } = await openSystem()
   chmodSync(dirname(path), 0o755)
   const run = (...args: string[]) => {
-    const [name, ...more] = [...asNobody, process.execPath, main, ...args]
+    const [name, ...more] = [...asNobody, process.execPath, ...briefly, main, ...args]
     const { status, stderr } = spawnSync(name!, more, { env: { DATABASE_PATH: path }, encoding: 'utf8', cwd: tmpdir() })
     return `${status}: ${stderr}`
   }
@@ -258,7 +259,7 @@ describe('a lock on jobs.db-lock', () => {
     const folder = dirname(path)
     chmodSync(folder, 0o755)
 
-    expect(files.map((name) => openAsNobody(join(folder, name)))).toEqual(files.map(() => 'EACCES'))
+    expect(openAsNobody(files.map((name) => join(folder, name)))).toEqual(files.map(() => 'EACCES'))
     await expect(readLock(`${path}-lock`, asNobody)).rejects.toThrow(/unable to open/)
   })
 

@@ -7,15 +7,25 @@ import { openKept } from './kept.ts'
  * additional ones are allowed.
  */
 export function schemaDifferences(db: Database.Database, version: number): string[] {
-  const model = openKept(':memory:')
-  for (const migration of migrations.slice(0, version)) model.exec(migration)
-  const wanted = objectsOf(model)
-  model.close()
   const found = objectsOf(db)
-  return [...wanted].flatMap(([name, sql]) => {
+  return [...objectsMadeFor(version)].flatMap(([name, sql]) => {
     if (!found.has(name)) return [`the ${name} is missing`]
     return found.get(name) === sql ? [] : [`the ${name} is not as schema version ${version} has it`]
   })
+}
+
+const madeFor = new Map<number, ReadonlyMap<string, string>>()
+
+/** The objects that the migrations up to a version create; computed once for each version. */
+function objectsMadeFor(version: number): ReadonlyMap<string, string> {
+  const known = madeFor.get(version)
+  if (known) return known
+  const model = openKept(':memory:')
+  for (const migration of migrations.slice(0, version)) model.exec(migration)
+  const made = objectsOf(model)
+  model.close()
+  madeFor.set(version, made)
+  return made
 }
 
 /** The text of each object by its kind and name, without blanks and quotes, which ALTER TABLE changes. */
