@@ -45,7 +45,7 @@ function handlersIn(value: unknown, name: string): [AnyHandler, string][] {
 
 async function load(path: string): Promise<object> {
   const file = resolve(path)
-  if (!existsSync(file)) throw new ConfigError([`there is no file of handlers at ${path}`])
+  if (!existsSync(file)) throw new ConfigError([`there is no handler file at ${path}`])
   const { href } = pathToFileURL(file)
   try {
     return await import(href)

@@ -83,7 +83,7 @@ const payload = strictPayload({
   redirects: z
     .enum(redirects, takes(`one of: ${redirects.join(', ')}`))
     .optional()
-    .describe('Whether a 307 or 308 may take method and body to another origin; same_origin unless given.'),
+    .describe('Whether a 307 or 308 may send method and body to another origin; `same_origin` by default.'),
 })
   .refine(({ method, body }) => body === undefined || !bodiless.includes(method), {
     path: ['body'],

@@ -27,7 +27,7 @@ const byCode = {
   },
   forbidden_host: {
     status: 403,
-    meaning: 'The `Host` header names neither this machine nor one of the hosts that are allowed besides.',
+    meaning: 'The `Host` header names neither this machine nor one of the other allowed hosts.',
   },
   foreign_origin: {
     status: 403,

@@ -16,7 +16,7 @@ export const callerFields = {
     .string(actorTakes)
     .regex(actorPattern, actorTakes)
     .exactOptional()
-    .describe('Who asks, for the history. Not if the app that serves this knows it by itself.'),
+    .describe('The name of the user, for the history. It must not differ from the name that the app knows, if it knows one.'),
   reason: z.string(reasonTakes).regex(reasonPattern, reasonTakes).exactOptional().describe('Why, for the history.'),
 }
 

@@ -116,7 +116,7 @@ export const fields = {
     takes: wholeNumber(0, retriesMax)
       .optional()
       .meta({
-        description: `Retries after the first attempt; unless given the handler's own number, as 27 of email, else ${defaultMaxRetries}.`,
+        description: `Retries after the first attempt. By default the handler's own number (27 for email), otherwise ${defaultMaxRetries}.`,
       }),
   },
   idempotencyKey: {
@@ -125,7 +125,7 @@ export const fields = {
       .regex(new RegExp(`^\\P{C}{1,${keyLengthMax}}$`, 'u'), keyTakes)
       .optional()
       .meta({
-        description: `1 to ${keyLengthMax} printable characters. At most one job of the file has a key, as long as that job is kept: the same request again is answered with it, another one with 409.`,
+        description: `1 to ${keyLengthMax} printable characters. Only one job in the file has a given key, for as long as that job is kept: the same request again is answered with that job, a different one with 409.`,
         examples: ['order-4711-receipt'],
       }),
   },

@@ -31,7 +31,7 @@ export const bulkMachine = setup({
       on: { run: 'moving', stop: 'stopped', expire: 'expired' },
     },
     moving: {
-      description: 'moves the jobs it has noted, a step at a time',
+      description: 'changes the counted jobs, step by step',
       tags: 'open',
       on: { end: 'done', stop: 'stopping', fail: 'failed' },
     },
@@ -40,10 +40,10 @@ export const bulkMachine = setup({
       tags: 'open',
       on: { end: 'stopped', fail: 'failed' },
     },
-    done: { description: 'each job it noted was moved, or refused', type: 'final' },
-    stopped: { description: 'stopped before its end; what was moved has moved', type: 'final' },
-    failed: { description: 'the store failed; what was moved has moved', type: 'final' },
-    expired: { description: 'nobody confirmed it in time; nothing was moved', type: 'final' },
+    done: { description: 'each counted job was changed or refused', type: 'final' },
+    stopped: { description: 'stopped before its end; jobs changed so far stay changed', type: 'final' },
+    failed: { description: 'the store failed; jobs changed so far stay changed', type: 'final' },
+    expired: { description: 'nobody confirmed it in time; no job was changed', type: 'final' },
   },
 })
 

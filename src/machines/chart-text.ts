@@ -39,7 +39,7 @@ export const eventText = {
     assign: { what: 'got a job whose start is on disk', who: 'the dispatcher' },
     settle: { what: 'the handler has ended', who: 'the handler' },
     giveUp: {
-      what: 'the handler was aborted and did not end; nobody waits for it',
+      what: 'the handler was aborted and did not end; it is no longer waited for',
       who: 'the attempt, when its grace has passed, or a drain that ran out of time',
     },
     end: { what: 'a handler that was aborted has ended after all', who: 'the handler' },

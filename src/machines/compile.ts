@@ -167,7 +167,7 @@ function assertExpressible(
 ): void {
   const where = `${node.key} on ${event}`
   const [to] = target ?? []
-  assert(event !== '*', `${node.key} takes any event, "*"; the table names each`)
+  assert(event !== '*', `${node.key} accepts any event, "*", but the table must name each`)
   assert(to !== undefined && (to !== node || source !== node), `${where} leads to no other state`)
   assert(Object.keys(to.states).length === 0, `${where} leads to ${to.key}, which has states of its own`)
   const hasParams = typeof guard === 'object' && 'params' in guard

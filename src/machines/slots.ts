@@ -29,7 +29,7 @@ export const slotMachine = setup({ types: { events: {} as SlotEvent, tags: {} as
       on: { settle: 'free', giveUp: 'stuck' },
     },
     stuck: {
-      description: 'the attempt is over, but its handler goes on',
+      description: 'the attempt is over, but its handler is still running',
       tags: 'stuck',
       on: { end: 'free' },
     },

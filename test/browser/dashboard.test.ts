@@ -267,7 +267,7 @@ describeInBrowser('in a browser', () => {
       const before = await server.system.counts()
       await page.getByRole('button', { name: 'Requeue 3 jobs' }).click()
 
-      await untilText(page, '#phase', /^done: 3 jobs match.*3 moved/)
+      await untilText(page, '#phase', /^done: 3 jobs match.*3 changed/)
       expect(before.dead).toBe(4)
       await expect.poll(async () => (await server.system.counts()).succeeded).toBe(3)
       expect((await server.system.counts()).dead).toBe(1)

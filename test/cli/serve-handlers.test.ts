@@ -106,7 +106,7 @@ describe('jobmachine serve --handlers', () => {
   })
 
   const unfit: readonly [string, Readonly<Record<string, string>>, string][] = [
-    ['a file that is not there', {}, 'there is no file of handlers at ./a.js'],
+    ['a file that is not there', {}, 'there is no handler file at ./a.js'],
     ['a file that throws', { 'a.js': '\n\nthrow new Error("no database")\n' }, 'Error: no database (a.js:3:7)'],
     ['a file whose import throws', { 'a.js': 'import "./b.js"', 'b.js': '\nnull.x' }, '(b.js:2:6)'],
     ['a file with a syntax error', { 'a.js': 'const a = 1\n\nlet b = = 2\n' }, "Unexpected token '=' (a.js:3)"],

@@ -211,7 +211,7 @@ test.each([
 test('an edge for any event is refused, and not ignored', () => {
   const given = setup({}).createMachine({ initial: 'one', states: { one: { on: { '*': 'two' } }, two: {} } })
 
-  expect(() => compileEdges(given, [])).toThrow('one takes any event, "*"; the table names each')
+  expect(() => compileEdges(given, [])).toThrow('one accepts any event, "*", but the table must name each')
 })
 
 test('a change of a fact that the table does not have is refused, and not ignored', () => {

@@ -13,7 +13,7 @@ const obstacle = named(
   z.strictObject({
     code: z.string().describe('For programs: it is stable.'),
     message: z.string().describe('For people.'),
-    until: instant.nullable().describe('When it passes by itself; `null` if that is not known, or never.'),
+    until: instant.nullable().describe('When it ends by itself; `null` if that is not known, or never.'),
   }),
 )
 

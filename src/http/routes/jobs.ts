@@ -35,7 +35,7 @@ const job = named(
       ),
       max_retries: count,
       crashes: count.describe(
-        'Ends of the process while it ran, since it was created or requeued, or an attempt last came to an outcome of its own. From two on it runs first and alone; the fourth is its last.',
+        'How often the process ended while it ran, since it was created or requeued or an attempt last ended by itself. From the second time on it runs first and alone; the fourth is its last.',
       ),
       idempotency_key: z.string().nullable(),
       run_at: instant.describe('When it could or can run.'),

@@ -26,9 +26,9 @@ const machine = named(
       z.strictObject({
         id: z.string(),
         from: z.string().nullable().describe('`null`: the edge creates the job.'),
-        event: z.string().nullable().describe('`null`: taken by itself, as soon as the guard holds.'),
+        event: z.string().nullable().describe('`null` if it is taken by itself, as soon as the guard holds.'),
         to: z.string(),
-        guard: z.string().nullable().describe('In words; `null`: it is taken whatever the facts.'),
+        guard: z.string().nullable().describe('In words; `null` if it is always taken.'),
         taken: count.nullable().describe('How often, since the file was made; `null` if that is not counted.'),
       }),
     ),

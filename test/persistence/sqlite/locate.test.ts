@@ -120,7 +120,7 @@ describe('a database whose log would be elsewhere is refused, with what to do:',
     }
     whenDone(() => execFileSync('umount', ['-l', join(folder, name)]))
 
-    expect(() => locateDatabase(path)).toThrow(/is a mount of its own.*mount its folder instead/)
+    expect(() => locateDatabase(path)).toThrow(/is a separate mount.*mount its folder instead/)
   })
 })
 

@@ -50,6 +50,6 @@ function layOutAll(): Promise<Layouts> {
     thread.unref()
     thread.on('message', resolve)
     thread.on('error', reject)
-    thread.on('exit', () => reject(new Error('the thread that lays out the charts ended by itself')))
+    thread.on('exit', () => reject(new Error('the thread that lays out the charts ended unexpectedly')))
   })
 }

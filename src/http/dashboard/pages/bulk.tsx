@@ -64,7 +64,7 @@ export function BulkForms({ asked, open, allowed }: BulkFormsProps) {
                   {upperFirst(command)} {number(matched)} jobs
                 </a>
                 : {phase}
-                {moved > 0 && `, ${number(moved)} moved`}
+                {moved > 0 && `, ${number(moved)} changed`}
               </li>
             ))}
           </ul>
@@ -145,7 +145,7 @@ function BulkView({ bulk, allowed }: { readonly bulk: Bulk; readonly allowed: Al
         {lookedTo !== null &&
           lookedTo > 1 &&
           `; looked back from job ${number(upTo ?? lookedTo)} to ${number(lookedTo)}`}
-        {isOver && `; ${number(moved)} moved`}
+        {isOver && `; ${number(moved)} changed`}
         {refused > 0 && `, ${number(refused)} were no longer in that state and left alone`}
         {error !== null && (
           <>

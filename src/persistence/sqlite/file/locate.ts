@@ -103,7 +103,7 @@ function assertNotMounted(path: string): void {
     const isAlone = points ? points.has(file) : isOnOtherDevice(file)
     if (!isAlone) continue
     throw new DatabaseUnusableError(
-      `${file} is a mount of its own, so the files beside it would not be kept; mount its folder instead`,
+      `${file} is a separate mount, so the files beside it would not be kept; mount its folder instead`,
     )
   }
 }
