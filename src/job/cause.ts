@@ -16,7 +16,9 @@ export const callerFields = {
     .string(actorTakes)
     .regex(actorPattern, actorTakes)
     .exactOptional()
-    .describe('The name of the user, for the history. It must not differ from the name that the app knows, if it knows one.'),
+    .describe(
+      'The name of the user, for the history. It must not differ from the name that the app knows, if it knows one.',
+    ),
   reason: z.string(reasonTakes).regex(reasonPattern, reasonTakes).exactOptional().describe('Why, for the history.'),
 }
 

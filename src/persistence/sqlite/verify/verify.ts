@@ -361,7 +361,11 @@ class Verifier {
     for (const edge of new Set([...taken.keys(), ...counts.keys()])) {
       const [times, should] = [taken.get(edge) ?? 0, counts.get(edge) ?? 0]
       if (times !== should)
-        this.#tell('I8', null, `the edge "${edge}" occurs ${times} times in the history, but ${should} in the kept counts`)
+        this.#tell(
+          'I8',
+          null,
+          `the edge "${edge}" occurs ${times} times in the history, but ${should} in the kept counts`,
+        )
     }
   }
 
