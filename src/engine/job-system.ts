@@ -135,6 +135,8 @@ export interface StopOptions {
 export interface Health {
   readonly ready: boolean
   readonly reason: string | null
+  /** Jobs that this process met and did not run, since they cannot be read; left out if there were none. The others run. */
+  readonly unreadableJobs?: number
 }
 
 /** A job of one of these handlers: its type, and what the schema of its payload accepts. */

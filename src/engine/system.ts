@@ -13,7 +13,7 @@ import type { JsonSchema, Registry } from '../handlers/registry.ts'
 import { causeText } from '../job/cause.ts'
 import type { Naming, NewJob } from '../job/fields.ts'
 import { toRow, toRows } from '../job/request.ts'
-import { type EnqueuedJob, type Job, toJob } from '../job/row.ts'
+import { type EnqueuedJob, isUnreadable, type Job, toJob } from '../job/row.ts'
 import type { dispatcherMachine } from '../machines/dispatcher.ts'
 import { eventsFrom } from '../machines/edges.ts'
 import { commands } from '../machines/events.ts'
@@ -125,6 +125,8 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   #trouble: string | null = null
   /** Why it failed; empty if it did not. */
   #failure = ''
+  /** Jobs that were met and could not be read. */
+  #unreadable = 0
   #stopped: Promise<void> | undefined
 
   constructor(parts: SystemParts, store: Store, stats: RunStats, counts: readonly EdgeCount[]) {
@@ -252,7 +254,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       failed: `failed: ${this.#failure}`,
     }
     const reason = this.#phase in reasons ? reasons[this.#phase]! : this.#phase
-    return { ready: reason === null, reason }
+    return { ready: reason === null, reason, ...(this.#unreadable > 0 && { unreadableJobs: this.#unreadable }) }
   }
 
   activity(): Activity {
@@ -300,6 +302,13 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
         return
       case 'unhandled':
         log.warn({ types: event.types, count: event.count }, 'jobs without a handler here were set aside')
+        return
+      case 'unreadable':
+        this.#unreadable += event.ids.length
+        log.error(
+          { job_ids: event.ids },
+          'jobs that cannot be read were set aside; `jobmachine verify` says what is wrong',
+        )
         return
       case 'fatal':
         this.#fail(event.error)
@@ -363,6 +372,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       if (!error || event === 'snooze') continue
       // Without the message, which may quote the payload; the job's history has it.
       this.#parts.log.warn({ job_id: id, event, error: error.name }, 'attempt failed')
+      if (isUnreadable(error)) this.#unreadable++
     }
   }
 

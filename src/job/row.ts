@@ -68,8 +68,28 @@ export interface EnqueuedJob {
 
 const jsonNames = storedFields.flatMap(([name, { isJson }]) => (isJson ? [name] : []))
 
-/** A stored job as readers see it. */
+/** A stored job as readers see it. One whose payload cannot be read has null, and an error that says so. */
 export function toJob({ payload, maxAttempts, ...row }: JobRow): Job {
   const parsed = jsonNames.map((name) => [name, JSON.parse(row[name] as string)])
-  return { ...row, ...Object.fromEntries(parsed), payload: JSON.parse(payload), maxRetries: maxAttempts - 1 }
+  const job = { ...row, ...Object.fromEntries(parsed), maxRetries: maxAttempts - 1 }
+  try {
+    return { ...job, payload: JSON.parse(payload) }
+  } catch {
+    return {
+      ...job,
+      payload: null,
+      error: isUnreadable(row.error) ? row.error : unreadable('its payload cannot be read'),
+    }
+  }
+}
+
+const unreadableName = 'UnreadableJobError'
+
+export function isUnreadable(error: StoredError | null): boolean {
+  return error?.name === unreadableName
+}
+
+/** The error that readers get in the place of a job's own, or of an event's. */
+export function unreadable(fault: string): StoredError {
+  return { name: unreadableName, message: `${fault}; jobmachine verify lists what is wrong with the file` }
 }

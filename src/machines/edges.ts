@@ -21,9 +21,9 @@ export function statesWithTag(tag: JobTag): JobState[] {
   return jobStates.filter((state) => hasTag(state, tag))
 }
 
-/** Whether a state carries a tag; the node `new`, which is never stored, has none. */
+/** Whether a state carries a tag. The node `new`, which is never stored, has none, and neither has what a damaged file calls a state. */
 export function hasTag(node: JobNode, tag: JobTag): boolean {
-  return jobTable.nodes[node].tags.includes(tag)
+  return jobTable.nodes[node]?.tags.includes(tag) ?? false
 }
 
 /** The machine's one-line description of a state. */

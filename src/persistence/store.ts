@@ -161,6 +161,8 @@ export interface JobFacts {
     | 'startedAt'
     | 'finishedAt'
   >
+  /** What of it cannot be read, as a clause; null if all can. It is not run then. */
+  readonly fault: string | null
   /** A server had no handler for its type, so it was set aside. */
   readonly isUnhandled: boolean
   /** It is to run alone. */
@@ -221,6 +223,8 @@ export type StoreEvent =
   | { readonly type: 'file'; readonly message: string }
   /** Queued jobs without a handler here were set aside; they wait for a process that has one. */
   | { readonly type: 'unhandled'; readonly types: readonly string[]; readonly count: number }
+  /** Queued jobs whose rows cannot be read were set aside; they wait until somebody has repaired them. */
+  | { readonly type: 'unreadable'; readonly ids: readonly number[] }
   /** The store cannot continue and has committed nothing since: the process must exit with a non-zero code. */
   | { readonly type: 'fatal'; readonly error: Error }
 

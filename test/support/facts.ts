@@ -81,6 +81,7 @@ export function someFacts(given: Given = {}): Snapshot {
         finishedAt: isOver ? at : null,
         ...given.job,
       },
+      fault: null,
       isUnhandled: false,
       isSuspect: state === 'queued' && crashes >= 2,
       exclusive: null,

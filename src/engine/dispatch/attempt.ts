@@ -14,6 +14,7 @@ import type { AnyHandler } from '../../handlers/define.ts'
 import { checkPayload, type JobContext } from '../../handlers/define.ts'
 import { describeError, describeOwnError } from '../../handlers/describe-error.ts'
 import type { Registry } from '../../handlers/registry.ts'
+import { unreadable } from '../../job/row.ts'
 import type { RunAttempt } from '../../machines/dispatcher-actors.ts'
 import type { LeasedJob, LeaseEvent } from '../../machines/lease.ts'
 import type { RunningAttempt, Standstill } from '../../machines/slots.ts'
@@ -77,7 +78,7 @@ class Attempt implements RunningAttempt {
   /** As it was when the handler was told to stop. */
   #standstill: Standstill | undefined
   /** Set if this job cannot be given to its handler, because of its type or its payload. */
-  #unfit: PayloadError | UnknownTypeError | undefined
+  #unfit: Error | undefined
 
   constructor(job: LeasedJob, report: Parameters<RunAttempt>[1], options: AttemptOptions) {
     this.#job = job
@@ -116,7 +117,14 @@ class Attempt implements RunningAttempt {
     const handler = this.#handler
     // The store leases no job without a handler here.
     if (!handler) throw this.#isUnfit(new UnknownTypeError(this.#job.type, this.#options.registry.types))
-    const checked = checkPayload(handler, JSON.parse(this.#job.payload), 'payload')
+    let given: unknown
+    try {
+      given = JSON.parse(this.#job.payload)
+    } catch {
+      const { name, message } = unreadable('its payload cannot be read, so its handler was not called')
+      throw this.#isUnfit(Object.assign(new Error(message), { name }))
+    }
+    const checked = checkPayload(handler, given, 'payload')
     if (checked.issues) throw this.#isUnfit(new PayloadError(checked.issues))
     const returned = await handler.run(
       checked.value,
@@ -126,7 +134,7 @@ class Attempt implements RunningAttempt {
     if (unrun) throw new TypeError(`its handler returned ${unrun}, none of which has run`)
   }
 
-  #isUnfit(error: PayloadError | UnknownTypeError): Error {
+  #isUnfit(error: Error): Error {
     this.#unfit = error
     return error
   }

@@ -5,7 +5,16 @@ import { named, type Wire } from '../wire.ts'
 import { type ApiRoute, get } from './route.ts'
 
 const live = named('Live', z.strictObject({ status: z.literal('live') }))
-const ready = named('Ready', z.strictObject({ status: z.literal('ready') }))
+const ready = named(
+  'Ready',
+  z.strictObject({
+    status: z.literal('ready'),
+    unreadable_jobs: z
+      .int()
+      .optional()
+      .describe('Jobs that were met and not run, since they cannot be read; left out if there were none.'),
+  }),
+)
 const notReady = named(
   'NotReady',
   z.strictObject({
@@ -42,11 +51,15 @@ export const healthRoutes: readonly ApiRoute[] = [
     async handle({ system, sessions, isGuarded }, { env }) {
       const mayKnowWhy = !isGuarded || (sessions !== null && (await sessions.admits(env.incoming)))
       const health = system.health()
-      if (health.ready) return reply({ status: 'ready' } satisfies Wire<typeof ready>)
+      if (health.ready) return reply(readyView(health))
       return reply(notReadyView(health, mayKnowWhy), 503, { 'retry-after': '1' })
     },
   }),
 ]
+
+function readyView({ unreadableJobs }: Health): Wire<typeof ready> {
+  return { status: 'ready', ...(unreadableJobs !== undefined && { unreadable_jobs: unreadableJobs }) }
+}
 
 /** `mayKnowWhy`: the client has sent the token, or none is needed. */
 function notReadyView({ reason }: Health, mayKnowWhy: boolean): Wire<typeof notReady> {

@@ -14,13 +14,18 @@ const farMs = 366 * 86_400_000
 
 /** What to do about a job: one line, and right for its case. */
 export function advise(facts: Facts, obstacles: readonly Obstacle[]): string {
-  const { state } = facts.jobFacts.job
+  const { fault, job } = facts.jobFacts
+  const { state } = job
+  if (fault !== null) return mendFile
   if (hasTag(state, 'ended')) return ended(facts)
   const codes = new Set(obstacles.map(({ code }) => code))
   // In this order: nothing later helps while an earlier one stands.
   for (const code of adviceOrder) if (codes.has(code)) return advices[code]!(facts)
   return 'Nothing: it runs as soon as it is claimed, which takes milliseconds.'
 }
+
+const mendFile =
+  'Run `jobmachine verify`, then repair the row or restore a backup. If only the payload is lost, enqueue the job anew.'
 
 const advices: Readonly<Partial<Record<ObstacleCode, (facts: Facts) => string>>> = {
   storage_trouble: mendStorage,

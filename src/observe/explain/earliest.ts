@@ -20,6 +20,7 @@ interface NextRun {
 
 /** What must happen before a job runs; `byItself`: without anyone's help, and soon. */
 const conditions: Readonly<Partial<Record<ObstacleCode, { readonly clause: string; readonly byItself: boolean }>>> = {
+  unreadable: { clause: 'somebody has repaired its row', byItself: false },
   no_handler: { clause: 'a server with a handler for its type starts on the file', byItself: false },
   not_started: { clause: 'this server starts', byItself: false },
   not_serving: { clause: 'a server starts on the file again', byItself: false },

@@ -1,5 +1,7 @@
 /** What can block an event, as stable codes. */
 export type ObstacleCode =
+  /** Its row, its payload or its history cannot be read. */
+  | 'unreadable'
   /** Its `run_at` is in the future. */
   | 'not_due'
   /** Other jobs of its queue are leased first. */

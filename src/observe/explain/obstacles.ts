@@ -22,7 +22,7 @@ export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
     case 'due':
       return [...notDue(facts), ...uncommitted(facts)]
     case 'lease':
-      return [...unhandled(facts), ...suspects(facts), ...waiting(facts), ...notStarting(facts)]
+      return [...unreadable(facts), ...unhandled(facts), ...suspects(facts), ...waiting(facts), ...notStarting(facts)]
     case 'start':
       return [...obstaclesOfLease(event, facts), ...notStarting(facts)]
     case 'succeed':
@@ -38,12 +38,19 @@ export function obstaclesTo(event: EventType, facts: Facts): Obstacle[] {
 /** What prevents the next run of a job. */
 export function obstaclesToRun(facts: Facts): Obstacle[] {
   const { state } = facts.jobFacts.job
-  if (hasTag(state, 'timed')) return [...notDue(facts), ...unhandled(facts), ...notStarting(facts)]
+  if (hasTag(state, 'timed'))
+    return [...unreadable(facts), ...notDue(facts), ...unhandled(facts), ...notStarting(facts)]
   if (hasTag(state, 'ready')) return obstaclesTo('lease', facts)
   if (hasTag(state, 'executing')) return [...running(facts), ...(facts.isOrphan ? notStarting : uncommitted)(facts)]
   if (hasTag(state, 'held')) return obstaclesTo('start', facts)
-  if (hasTag(state, 'ended')) return [{ code: 'ended', message: 'it has ended', until: null }]
+  if (hasTag(state, 'ended')) return [...unreadable(facts), { code: 'ended', message: 'it has ended', until: null }]
   return [{ code: 'needs_event', message: `it stays ${state} until ${waysOn(state)}`, until: null }]
+}
+
+/** A damaged file, or a hand that wrote into it. */
+function unreadable({ jobFacts: { fault } }: Facts): Obstacle[] {
+  if (fault === null) return []
+  return [{ code: 'unreadable', message: `${fault}, so it is not run; jobmachine verify says more`, until: null }]
 }
 
 function notDue({ jobFacts: { job }, now }: Facts): Obstacle[] {
@@ -51,14 +58,14 @@ function notDue({ jobFacts: { job }, now }: Facts): Obstacle[] {
   return [{ code: 'not_due', message: `it is due ${sayInstant(job.runAt, now)}`, until: job.runAt }]
 }
 
-function unhandled({ jobFacts: { job, isUnhandled }, server }: Facts): Obstacle[] {
+function unhandled({ jobFacts: { job, fault, isUnhandled }, server }: Facts): Obstacle[] {
   const type = JSON.stringify(job.type)
   if (server && !server.hasHandler) {
     const { types } = server
     const known = didYouMean(job.type, types) || sayTypes(types)
     return [{ code: 'no_handler', message: `this server has no handler for type ${type}${known}`, until: null }]
   }
-  if (!isUnhandled) return []
+  if (!isUnhandled || fault !== null) return []
   const since = `it was set aside when no server had a handler for type ${type}`
   return server
     ? [{ code: 'put_aside', message: `${since}, and is being put back in line`, until: null }]

@@ -13,3 +13,10 @@ export const isSuspect = `${isParked} AND jobs.parked = ${parkedAs.suspect}`
 /** Jobs that wait for their `run_at`. */
 export const isTimed = stateHasTag('timed')
 export const isHeld = 'jobs.lease_token IS NOT NULL'
+/**
+ * The row of a job that has not ended has what transitions compute with and CHECKs ask for. On a row that a hand has damaged a statement fails,
+ * and so it would for all jobs that take the event with it: such a row stays as it is.
+ */
+export const isValidRow = `jobs.finished_at IS NULL AND typeof(jobs.seq) = 'integer' AND jobs.seq > 0
+  AND typeof(jobs.attempt) = 'integer' AND typeof(jobs.max_attempts) = 'integer' AND typeof(jobs.crashes) = 'integer'
+  AND jobs.attempt BETWEEN 0 AND jobs.max_attempts AND typeof(jobs.run_at) = 'integer'`

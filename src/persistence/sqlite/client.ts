@@ -287,7 +287,8 @@ class SqliteStore implements Store {
         id,
         leaseToken,
         type,
-        payload: payloads[index]!,
+        // The empty text is not JSON: the attempt finds out.
+        payload: payloads[index] ?? '',
         attempt,
         maxAttempts,
         timeoutMs,
@@ -356,8 +357,10 @@ class SqliteStore implements Store {
 
   async transitions(page: { after: number; limit: number }): Promise<TransitionPage> {
     const { json, newest } = await this.#scanner.scan('transitions', page)
-    const transitions = toTransitions(json)
-    return { transitions, last: transitions.at(-1)?.id ?? Math.min(page.after, newest) }
+    const { transitions, last } = toTransitions(json)
+    if (last === undefined) return { transitions, last: Math.min(page.after, newest) }
+    // An empty page is the end. Here there are events, and none of them can be read.
+    return transitions.length > 0 ? { transitions, last } : this.transitions({ ...page, after: last })
   }
 
   history(id: number, page: { after: number; limit: number }): Promise<HistoryEvent[] | undefined> {

@@ -30,6 +30,7 @@ export function testJobFacts(open: Open): void {
           startedAt: null,
           finishedAt: null,
         },
+        fault: null,
         isUnhandled: false,
         isSuspect: false,
         exclusive: null,

@@ -77,7 +77,7 @@ test('transitions are read one by one in the order of their ids, from any positi
   file.apply('succeed', others)
   file.apply('fail', [first!])
   file.enqueue(2)
-  const all = toTransitions(file.reader.transitions({ after: 0, limit: 99 }).json)
+  const all = toTransitions(file.reader.transitions({ after: 0, limit: 99 }).json).transitions
 
   expect(all.map(({ id }) => id)).toEqual(Array.from({ length: 18 }, (_, index) => index + 1))
   expect(all.slice(12, 16).map(({ jobId, seq, event }) => [jobId, seq, event])).toEqual([
@@ -89,7 +89,7 @@ test('transitions are read one by one in the order of their ids, from any positi
   for (let after = 0; after <= all.length; after++) {
     for (const limit of [1, 2, 5]) {
       const page = file.reader.transitions({ after, limit })
-      expect(toTransitions(page.json)).toEqual(all.slice(after, after + limit))
+      expect(toTransitions(page.json).transitions).toEqual(all.slice(after, after + limit))
       expect(page.newest).toBe(18)
     }
   }

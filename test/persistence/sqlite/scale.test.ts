@@ -27,7 +27,7 @@ function timesWith(count: number) {
     return times.sort((a, b) => a - b)[Math.floor(rounds / 2)]!
   }
   store(aJob({ type: 'nobody' }))
-  while (commit((writer) => writer.lease(asked, 0)).unhandled.size > 0);
+  while (commit((writer) => writer.lease(asked, 0)).aside.unhandled.size > 0);
   store(aJob())
   store(aJob({ delayMs: 60_000 }))
   commit((writer) => writer.lease(asked, 0))

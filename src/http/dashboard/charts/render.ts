@@ -129,7 +129,11 @@ function dispatcherOverlay(chart: Chart, { states }: Tally): Overlay {
 function jobOverlay(chart: Chart, jobId: number, { seq, since, steps }: JobPath, at: number | null): Overlay {
   const origin = chart.nodes.find(({ isOrigin }) => isOrigin)!.id
   const taken = steps.map((step) => ({ ...step, id: edgeId(step.from ?? origin, step.event, step.to) }))
-  const last = taken.at(-1)!
+  const last = taken.at(-1)
+  if (!last) {
+    const fault = `The history of job ${jobId} cannot be read.`
+    return { label: fault, caption: fault, nodes: countedNodes(chart, new Map()), edges: new Map() }
+  }
   const times = new Map<string, number>()
   for (const { to, count } of steps) times.set(to, (times.get(to) ?? 0) + count)
   const where = `Job ${jobId} ${at === null ? 'is' : 'was'} ${last.to} after ${grouped.format(seq)} transition${seq === 1 ? '' : 's'}`

@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3'
 import { hasTag } from '../../../machines/edges.ts'
+import { causeOf } from '../../../machines/events.ts'
 import { suspectCrashes } from '../../../machines/guards.ts'
 import { claimOrder, conditionsBefore, suspectOrder } from '../../sql/claim-order.ts'
 import { isHeld, isReady, isSuspect, parkedAs } from '../../sql/conditions.ts'
@@ -8,6 +9,7 @@ import { type Counted, type HistoryEvent, type JobFacts, jobFactsEventsMax, type
 import { nextQueueSql } from '../write/claims.ts'
 import { chainFrom } from './histories.ts'
 import { eventColumns, ownerSql, type Selected, toHistoryEvent, toOwner } from './rows.ts'
+import { unreadableColumns, validJob } from './valid-rows.ts'
 
 /** The most jobs ahead that are counted, and the most queues that take turns: a millisecond or two of work. */
 const aheadMax = 10_000
@@ -29,16 +31,11 @@ export class JobFactsReader {
   }
 
   #find(id: number): JobFacts | undefined {
-    const row = this.#sql.job.get(id) as
-      | (JobFacts['job'] & {
-          readonly parked: number
-          readonly leaseToken: number | null
-          readonly leaseExpiresAt: number | null
-        })
-      | undefined
+    const row = this.#sql.job.get(id) as StoredFacts | undefined
     if (!row) return
-    const { parked, leaseToken, leaseExpiresAt, ...job } = row
-    const lastEvent = this.#sql.lastEvent.get({ id }) as Selected<HistoryEvent>
+    const { parked, leaseToken, leaseExpiresAt, hasContent, error: _, ...job } = validJob(row)
+    const newest = this.#sql.lastEvent.get({ id }) as Selected<HistoryEvent> | undefined
+    const lastEvent = (newest && toHistoryEvent(newest)) ?? enqueued(job)
     const owner = toOwner(this.#sql.owner.get() as string | undefined)
     // Newest first, and not all: a job may have been snoozed a million times.
     const recent = { id, after: lastEvent.seq - jobFactsEventsMax }
@@ -46,6 +43,7 @@ export class JobFactsReader {
     const lastEnd = this.#sql.lastEnd.get(recent) as Selected<HistoryEvent> | undefined
     return {
       job,
+      fault: describeFault(row, newest !== undefined),
       isUnhandled: parked === parkedAs.unhandled,
       isSuspect: parked === parkedAs.suspect,
       exclusive: (this.#sql.exclusive.get() as JobFacts['exclusive'] | undefined) ?? null,
@@ -53,9 +51,9 @@ export class JobFactsReader {
       // Only one server serves the file, so every renewed lease belongs to it.
       lease:
         leaseToken === null || leaseExpiresAt === null ? null : { token: leaseToken, expiresAt: leaseExpiresAt, owner },
-      lastEvent: toHistoryEvent(lastEvent),
-      lastFailure: lastFailure ? toHistoryEvent(lastFailure) : null,
-      lastEnd: lastEnd ? toHistoryEvent(lastEnd) : null,
+      lastEvent,
+      lastFailure: (lastFailure && toHistoryEvent(lastFailure)) ?? null,
+      lastEnd: (lastEnd && toHistoryEvent(lastEnd)) ?? null,
       snoozes: this.#sql.snoozes.get(recent) as JobFacts['snoozes'],
       line: hasTag(job.state, 'ready') && parked === 0 ? this.#placeOf(job) : null,
       newestOwner: owner,
@@ -98,6 +96,25 @@ export class JobFactsReader {
   }
 }
 
+/** As the store selects them. `hasContent`: 1 if there is a payload that is JSON. */
+type StoredFacts = JobFacts['job'] & {
+  readonly parked: number
+  readonly leaseToken: number | null
+  readonly leaseExpiresAt: number | null
+  readonly hasContent: 0 | 1
+  readonly error: string | null
+}
+
+function describeFault(row: StoredFacts, hasHistory: boolean): string | null {
+  if (!row.hasContent) return 'its payload cannot be read'
+  return unreadableColumns(row) ?? (hasHistory ? null : 'its history cannot be read')
+}
+
+/** What is true of each job, if its newest event cannot be read. */
+function enqueued({ state, attempt, createdAt: at }: JobFacts['job']): HistoryEvent {
+  return { seq: 1, event: 'enqueue', from: null, to: state, attempt, at, error: null, ...causeOf('enqueue') }
+}
+
 function counted(count: number, most: number): Counted {
   return { count: Math.min(count, most), more: count > most }
 }
@@ -116,7 +133,8 @@ function prepare(db: Database.Database) {
     job: db.prepare(`
       SELECT id, state, type, queue, priority, attempt, max_attempts AS maxAttempts, crashes, timeout_ms AS timeoutMs,
         run_at AS runAt, created_at AS createdAt, started_at AS startedAt, finished_at AS finishedAt, parked, lease_token AS leaseToken,
-        lease_expires_at AS leaseExpiresAt
+        lease_expires_at AS leaseExpiresAt, error,
+        coalesce((SELECT json_valid(payload) FROM job_payloads WHERE job_id = jobs.id), 0) AS hasContent
       FROM jobs WHERE id = ?`),
     lastEvent: db.prepare(`${chainFrom(newest, 'false')} SELECT ${eventColumns} FROM chain`),
     lastFailure: db.prepare(`${recent} SELECT ${eventColumns} ${endings} AND error IS NOT NULL LIMIT 1`),

@@ -66,13 +66,15 @@ export class Reader {
 
   history(id: number, { after, limit }: { after: number; limit: number }): HistoryEvent[] | undefined {
     const rows = this.#history.all({ id, after, limit }) as Selected<HistoryEvent>[]
-    return rows.length > 0 || this.#seq.get(id) !== undefined ? rows.map(toHistoryEvent) : undefined
+    return rows.length > 0 || this.#seq.get(id) !== undefined
+      ? rows.flatMap((row) => toHistoryEvent(row) ?? [])
+      : undefined
   }
 
   pathOf({ id, upTo }: { id: number; upTo: number }): JobPath | undefined {
     const seq = this.#seq.get(id) as number | undefined
     if (seq === undefined) return
-    const last = Math.min(upTo, seq)
+    const last = Math.min(upTo, Number.isSafeInteger(seq) ? seq : pathScanMax)
     const since = Math.max(last - pathScanMax, 0) + 1
     const rows = this.#path.all({ id, upTo: last, since }) as (JobPath['steps'][number] & { last: number })[]
     const steps = rows.sort((a, b) => a.last - b.last)

@@ -4,6 +4,7 @@ import { causeOf } from '../../../machines/events.ts'
 import type { EventType, JobState } from '../../../machines/job.ts'
 import type { HistoryEvent, JobRow, Owner, StoredError, Transition } from '../../store.ts'
 import { isOfRun } from '../schema.ts'
+import { isEvent, validEvent, validJob } from './valid-rows.ts'
 
 /** The columns to select from `jobs` for `toJobRow`. */
 export const jobColumns = `jobs.id, ${storedNames.map((name) => `jobs.${snakeCase(name)} AS ${name}`)}, jobs.state, jobs.attempt,
@@ -20,13 +21,17 @@ export const eventColumns = `seq, event, from_state AS "from", to_state AS "to",
 /** Characters of errors, as JSON, after which a page of transitions ends. */
 const errorsLengthMax = 262_144
 
+/** JSON cannot hold a BLOB, which only a damaged row has. */
+const inJson = (column: string) => `iif(typeof(${column}) = 'blob', '', ${column})`
+
 /**
  * The SELECT for `toTransitions`: all rows as one JSON text, without the stacks of errors, in order because the subquery is limited.
  * Reading this form, and sending it from thread to thread, takes a fifth of the time of objects. It returns at least the first row, and
  * fewer than requested if their errors are long.
  */
 export const selectTransitions = `
-  SELECT json_group_array(json_array(id, job_id, type, queue, seq, event, from_state, to_state, attempt, at, json_remove(error, '$.stack'), json(cause)))
+  SELECT json_group_array(json_array(id, job_id, CAST(type AS TEXT), CAST(queue AS TEXT), ${['seq', 'event', 'from_state', 'to_state', 'attempt', 'at'].map(inJson)},
+    iif(json_valid(error), json_remove(error, '$.stack'), NULL), iif(json_valid(cause), json(cause), NULL)))
   FROM (
     SELECT *, coalesce(sum(length(error)) OVER (
       ORDER BY run_id, job_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS errors_before
@@ -49,16 +54,34 @@ export type Selected<Row extends { error: StoredError | null }> = Omit<Row, 'err
 } & (Row extends EventCause ? { readonly cause: string | null } : unknown)
 
 export function toJobRow(row: Selected<JobRow>): JobRow {
-  return { ...row, error: parseError(row.error) }
+  return validJob(row)
 }
 
-export function toHistoryEvent({ cause, error, ...row }: Selected<HistoryEvent>): HistoryEvent {
-  const kept: KeptCause | null = cause === null ? null : JSON.parse(cause)
-  return { ...row, error: parseError(error), ...causeOf(row.event, kept) }
+/** Undefined if it is not an event of the machine. */
+export function toHistoryEvent({ cause, ...row }: Selected<HistoryEvent>): HistoryEvent | undefined {
+  const event = validEvent(row)
+  return event && { ...event, ...causeOf(event.event, parseCause(cause)) }
+}
+
+function parseCause(text: string | null): KeptCause | null {
+  try {
+    return text === null ? null : validCause(JSON.parse(text))
+  } catch {
+    return null
+  }
+}
+
+/** Null, as if none were kept, unless it names one. */
+function validCause(given: KeptCause | null): KeptCause | null {
+  return typeof given?.cause === 'string' ? given : null
 }
 
 export function toOwner(text: string | undefined): Owner | null {
-  return text === undefined ? null : JSON.parse(text)
+  try {
+    return text === undefined ? null : JSON.parse(text)
+  } catch {
+    return null
+  }
 }
 
 /** A row of `selectTransitions`. */
@@ -68,14 +91,16 @@ type TransitionRow = readonly [
   ...[error: StoredError | null, cause: KeptCause | null],
 ]
 
-export function toTransitions(json: string): Transition[] {
-  return (JSON.parse(json) as TransitionRow[]).map(
-    ([id, jobId, type, queue, seq, event, from, to, attempt, at, error, cause]): Transition => {
-      return { id, jobId, type, queue, seq, event, from, to, attempt, at, error, ...causeOf(event, cause) }
+/** Those that can be read; `last`: the id of the last row, also if it cannot be. */
+export function toTransitions(json: string): { transitions: Transition[]; last: number | undefined } {
+  const rows = JSON.parse(json) as TransitionRow[]
+  const transitions = rows.flatMap(
+    ([id, jobId, type, queue, seq, event, from, to, attempt, at, error, cause]): Transition[] => {
+      if (!isEvent({ event, seq, from, to, attempt, at })) return []
+      return [
+        { id, jobId, type, queue, seq, event, from, to, attempt, at, error, ...causeOf(event, validCause(cause)) },
+      ]
     },
   )
-}
-
-function parseError(text: string | null): StoredError | null {
-  return text === null ? null : JSON.parse(text)
+  return { transitions, last: rows.at(-1)?.[0] }
 }

@@ -247,8 +247,9 @@ export class Calls {
     }
   }
 
-  #leased({ jobs, payloads, unhandled, more }: ReturnType<Writer['lease']>): void {
+  #leased({ jobs, payloads, aside: { unhandled, unreadable }, more }: ReturnType<Writer['lease']>): void {
     this.lookForReady = more
+    if (unreadable.length > 0) this.notify({ type: 'unreadable', ids: unreadable })
     if (unhandled.size > 0) {
       const count = [...unhandled.values()].reduce((sum, n) => sum + n, 0)
       this.notify({ type: 'unhandled', types: [...unhandled.keys()], count })

@@ -13,6 +13,7 @@ import { storageFailure } from '../file/storage-failure.ts'
 import { assertWalWhole } from '../file/wal.ts'
 import { chainFrom } from '../read/histories.ts'
 import { Reader } from '../read/reader.ts'
+import { unreadableColumns } from '../read/valid-rows.ts'
 import { isOfRun, migrations } from '../schema.ts'
 import { IdSet } from './id-set.ts'
 
@@ -156,7 +157,8 @@ class Verifier {
     const rows = this.#db.prepare(`
       SELECT id, state, seq, last_event_id AS lastEventId, attempt, max_attempts AS maxAttempts, crashes,
         lease_token AS leaseToken, lease_expires_at AS leaseExpiresAt, started_at AS startedAt, finished_at AS finishedAt,
-        (SELECT json_valid(payload) FROM job_payloads WHERE job_id = jobs.id) AS payloadIsValid
+        (SELECT json_valid(payload) FROM job_payloads WHERE job_id = jobs.id) AS payloadIsValid,
+        type, queue, priority, timeout_ms AS timeoutMs, run_at AS runAt, created_at AS createdAt, idempotency_key AS idempotencyKey, error
       FROM jobs WHERE id > ? ORDER BY id LIMIT ${chunkJobs}`)
     // Links lead only to older events, so there can be no circle.
     const newestFirst = this.#db.prepare(`
@@ -283,6 +285,8 @@ class Verifier {
 
   #checkJob(row: Row, end: ReplayState): void {
     this.#jobs++
+    const fault = unreadableColumns(row)
+    if (fault) this.#tell('I1', row.id, fault)
     for (const field of replayedFields) {
       if (row[field] === end[field]) continue
       this.#tell(

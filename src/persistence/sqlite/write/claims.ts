@@ -5,11 +5,12 @@ import { claimOrder, orderBy } from '../../sql/claim-order.ts'
 import { isReady, isUnhandled, parkedAs } from '../../sql/conditions.ts'
 import { intoRanges } from '../../sql/ranges.ts'
 import type { LeasedFacts } from '../thread/protocol.ts'
+import { isReadable, nextToken, type SkippedJobs } from './skipped-jobs.ts'
 import { Suspects } from './suspects.ts'
 import type { Transitions } from './transitions.ts'
 
 /** The next queue with ready jobs, after the given one: one seek. */
-export const nextQueueSql = `SELECT queue FROM jobs WHERE ${isReady} AND queue > ? ORDER BY queue LIMIT 1`
+export const nextQueueSql = `SELECT queue FROM jobs WHERE ${isReady} AND queue > ? AND queue < x'' ORDER BY queue LIMIT 1`
 
 /** Jobs without a handler here that one claim sets aside. */
 const parkMax = 200
@@ -18,13 +19,13 @@ const restoredMax = 1_000
 const restoredAtOnce = 100
 
 /**
- * What a claim leased, and what it found: `unhandled` jobs by type, now set aside; `more`: it stopped at a limit, and there may be others.
+ * What a claim leased, and what it set `aside`; `more`: it stopped at a limit, and there may be others.
  */
 interface Claim {
   readonly jobs: readonly LeasedFacts[]
   /** JSON text of each job's payload. */
   readonly payloads: readonly string[]
-  readonly unhandled: ReadonlyMap<string, number>
+  readonly aside: SkippedJobs
   readonly more: boolean
 }
 
@@ -52,19 +53,18 @@ export class Claims {
   }
 
   lease(requests: readonly ClaimRequest[], now: number): Claim {
-    const { jobs: suspects, unhandled: aside } = this.#suspects.next(now)
-    if (suspects) return this.#claim(requests, suspects, aside, aside.size > 0, now)
+    const { jobs: suspects, aside } = this.#suspects.next(now)
+    if (suspects) return this.#claim(requests, suspects, aside, !aside.isEmpty, now)
     const limit = requests.reduce((sum, each) => sum + each.limit, 0)
     const { jobs, blocked } = this.#choose(limit)
-    const unhandled = new Map(aside)
-    for (const queue of blocked) this.#setUnhandled(queue, unhandled)
-    return this.#claim(requests, jobs, unhandled, blocked.length > 0 && jobs.length < limit, now)
+    for (const queue of blocked) this.#setAside(queue, aside)
+    return this.#claim(requests, jobs, aside, blocked.length > 0 && jobs.length < limit, now)
   }
 
   #claim(
     requests: readonly ClaimRequest[],
     jobs: readonly LeasedFacts[],
-    unhandled: ReadonlyMap<string, number>,
+    aside: SkippedJobs,
     more: boolean,
     now: number,
   ): Claim {
@@ -76,7 +76,7 @@ export class Claims {
     return {
       jobs,
       payloads: this.#sql.payloads.all(JSON.stringify(jobs.map(([id]) => id))) as string[],
-      unhandled,
+      aside,
       more,
     }
   }
@@ -127,9 +127,23 @@ export class Claims {
   }
 
   #head(queue: string, limit: number) {
-    const ready = JSON.parse(this.#sql.head.get({ queue, limit }) as string) as LeasedFacts[]
-    const handled = ready.filter(([, , type]) => this.#handled.has(type))
+    const ready = this.#readHead(queue, limit)
+    const handled = ready.filter((job) => this.#canRun(job))
     return { queue, handled, blocked: handled.length < ready.length, full: ready.length === limit }
+  }
+
+  #readHead(queue: string, limit: number): readonly LeasedFacts[] {
+    try {
+      return JSON.parse(this.#sql.head.get({ queue, limit }) as string)
+    } catch (error) {
+      // One of them has a BLOB in the place of a number or a text, and JSON cannot hold that.
+      if (!(error instanceof Error && error.message.includes('BLOB'))) throw error
+      return this.#sql.headRows.all({ queue, limit }) as LeasedFacts[]
+    }
+  }
+
+  #canRun(job: LeasedFacts): boolean {
+    return this.#handled.has(job[2]) && isReadable(job)
   }
 
   /** Queues with ready jobs, from the one after the last served, around to that one. */
@@ -149,11 +163,11 @@ export class Claims {
   }
 
   /** Sets aside jobs at the head of a queue that have no handler here, so that claims skip them from now on. */
-  #setUnhandled(queue: string, unhandled: Map<string, number>): void {
-    for (const { id, type } of this.#sql.typesAtHead.all({ queue, limit: parkMax }) as { id: number; type: string }[]) {
-      if (this.#handled.has(type)) continue
-      this.#sql.setUnhandled.run(id)
-      unhandled.set(type, (unhandled.get(type) ?? 0) + 1)
+  #setAside(queue: string, aside: SkippedJobs): void {
+    for (const job of this.#sql.headRows.all({ queue, limit: parkMax }) as LeasedFacts[]) {
+      if (this.#canRun(job)) continue
+      this.#sql.setAside.run(job[0])
+      aside.add(job)
     }
   }
 }
@@ -178,14 +192,14 @@ function prepare(db: Database.Database) {
     // `LeasedFacts` as one JSON text: reading it takes half the time of rows.
     head: db
       .prepare(`
-        SELECT json_group_array(json_array(id, seq + 1, type, attempt, max_attempts, timeout_ms, run_at))
-        FROM (SELECT id, seq, type, attempt, max_attempts, timeout_ms, run_at ${atHead})`)
+        SELECT json_group_array(json_array(id, token, type, attempt, max_attempts, timeout_ms, run_at))
+        FROM (SELECT id, ${nextToken} AS token, type, attempt, max_attempts, timeout_ms, run_at ${atHead})`)
       .pluck(),
     payloads: db
       .prepare('SELECT payload FROM json_each(?) AS item LEFT JOIN job_payloads ON job_id = item.value')
       .pluck(),
-    typesAtHead: db.prepare(`SELECT id, type ${atHead}`),
-    setUnhandled: db.prepare(`UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ?`),
+    headRows: db.prepare(`SELECT id, ${nextToken}, type, attempt, max_attempts, timeout_ms, run_at ${atHead}`).raw(),
+    setAside: db.prepare(`UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ?`),
     restoreHandled: db.prepare(`
       UPDATE jobs SET parked = iif(crashes >= ${suspectCrashes}, ${parkedAs.suspect}, 0)
       WHERE id IN (SELECT id FROM jobs WHERE ${isUnhandled} AND type = :type LIMIT :limit)`),

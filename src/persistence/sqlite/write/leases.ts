@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3'
 import type { EventCause } from '../../../machines/cause.ts'
 import { crashesMax, suspectCrashes } from '../../../machines/guards.ts'
-import { isHeld, isTimed } from '../../sql/conditions.ts'
+import { isHeld, isTimed, isValidRow } from '../../sql/conditions.ts'
 import { intoRanges } from '../../sql/ranges.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
 import { type Lease, processEnded, type StoredError } from '../../store.ts'
@@ -152,13 +152,13 @@ function prepare(db: Database.Database) {
     heldOf: db.prepare(`SELECT jobs.id FROM json_each(:list) AS item CROSS JOIN jobs ON ${named}`).pluck(),
     lapsed: db
       .prepare(
-        `SELECT id FROM jobs WHERE ${isHeld} AND lease_expires_at <= :now ORDER BY lease_expires_at LIMIT :limit`,
+        `SELECT id FROM jobs WHERE ${isHeld} AND lease_expires_at <= :now AND ${isValidRow} ORDER BY lease_expires_at LIMIT :limit`,
       )
       .pluck(),
     // Without the hint SQLite walks up the ids of all jobs, because of their order.
     orphans: db.prepare(`
       SELECT id, crashes, ${stateHasTag('executing')} AS ran FROM jobs INDEXED BY jobs_held
-      WHERE ${isHeld} AND id > :after ORDER BY id LIMIT :limit`),
+      WHERE ${isHeld} AND ${isValidRow} AND id > :after ORDER BY id LIMIT :limit`),
     // A row of `meta`: read once at start, written once at a stop.
     noteStop: db.prepare(`INSERT OR REPLACE INTO meta (name, value) VALUES ('stopping', 1)`),
     wasStopping: db.prepare(`SELECT 1 FROM meta WHERE name = 'stopping'`),
@@ -168,6 +168,6 @@ function prepare(db: Database.Database) {
       .pluck(),
     dueOf: db.prepare(`
       SELECT jobs.id FROM json_each(:list) AS item CROSS JOIN jobs ON jobs.id = item.value
-      WHERE ${isTimed} AND run_at <= :now`),
+      WHERE ${isTimed} AND run_at <= :now AND ${isValidRow}`),
   }
 }

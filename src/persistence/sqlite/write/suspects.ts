@@ -4,6 +4,7 @@ import { orderBy, suspectOrder } from '../../sql/claim-order.ts'
 import { isHeld, isSuspect, parkedAs } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
 import type { LeasedFacts } from '../thread/protocol.ts'
+import { isReadable, nextToken, SkippedJobs } from './skipped-jobs.ts'
 
 /** The most suspects that are examined at once. */
 const suspectsMax = 1_000
@@ -14,10 +15,8 @@ const suspectsMax = 1_000
  */
 interface NextSuspect {
   readonly jobs: readonly LeasedFacts[] | null
-  readonly unhandled: ReadonlyMap<string, number>
+  readonly aside: SkippedJobs
 }
-
-const noSuspects: NextSuspect = { jobs: null, unhandled: new Map() }
 
 type Waiting = readonly [crashes: number, ...LeasedFacts]
 
@@ -54,28 +53,29 @@ export class Suspects {
   }
 
   next(now: number): NextSuspect {
-    if (!this.#possible) return noSuspects
-    const unhandled = new Map<string, number>()
-    if (this.#runsAlone(now)) return { jobs: [], unhandled }
+    const aside = new SkippedJobs()
+    if (!this.#possible) return { jobs: null, aside }
+    if (this.#runsAlone(now)) return { jobs: [], aside }
     this.#exclusive = null
     const waiting = this.#sql.inLine.all() as Waiting[]
-    for (const [, id, , type] of waiting) if (!this.#handled.has(type)) this.#putAside(id, type, unhandled)
-    const next = waiting.find(([, , , type]) => this.#handled.has(type))
+    const canRun = ([, ...job]: Waiting) => this.#handled.has(job[2]) && isReadable(job)
+    for (const each of waiting) if (!canRun(each)) this.#putAside(each, aside)
+    const next = waiting.find(canRun)
     if (!next) {
       // More than the examined ones wait behind them.
       this.#possible = waiting.length === suspectsMax
-      return { jobs: this.#possible ? [] : null, unhandled }
+      return { jobs: this.#possible ? [] : null, aside }
     }
     const [crashes, ...job] = next
     const toItsEnd = isExclusiveToEnd({ crashes })
-    if (toItsEnd && this.#sql.anyRuns.get() !== undefined) return { jobs: [], unhandled }
+    if (toItsEnd && this.#sql.anyRuns.get() !== undefined) return { jobs: [], aside }
     this.#exclusive = { id: job[0], leaseToken: job[1], since: now, toItsEnd }
-    return { jobs: [job], unhandled }
+    return { jobs: [job], aside }
   }
 
-  #putAside(id: number, type: string, unhandled: Map<string, number>): void {
-    this.#sql.putAside.run(id)
-    unhandled.set(type, (unhandled.get(type) ?? 0) + 1)
+  #putAside([, ...job]: Waiting, aside: SkippedJobs): void {
+    this.#sql.putAside.run(job[0])
+    aside.add(job)
   }
 
   /** Until its outcome is in the file, or its time is over; a clock that was set back ends that too. */
@@ -91,7 +91,7 @@ function prepare(db: Database.Database) {
   return {
     inLine: db
       .prepare(`
-        SELECT crashes, id, seq + 1, type, attempt, max_attempts, timeout_ms, run_at FROM jobs
+        SELECT crashes, id, ${nextToken}, type, attempt, max_attempts, timeout_ms, run_at FROM jobs
         WHERE ${isSuspect} ORDER BY ${orderBy(suspectOrder)} LIMIT ${suspectsMax}`)
       .raw(),
     putAside: db.prepare(`UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ?`),

@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3'
 import type { JobState } from '../../../machines/job.ts'
-import { isTimed } from '../../sql/conditions.ts'
+import { isTimed, isValidRow } from '../../sql/conditions.ts'
 import { countJobs, type EventSet, intoRanges } from '../../sql/ranges.ts'
 import type { Command, CommandResult, Lease } from '../../store.ts'
 import { Reader } from '../read/reader.ts'
@@ -37,8 +37,12 @@ export class Writer {
     this.#leases = new Leases(db, this.#transitions, options.leaseMs)
     this.#retention = new Retention(db, this.#transitions, options.retentionMs)
     this.#reader = new Reader(db)
-    this.#due = db.prepare(`SELECT id FROM jobs WHERE ${isTimed} AND run_at <= :now ORDER BY run_at, id LIMIT :limit`)
-    this.#nextDue = db.prepare(`SELECT run_at FROM jobs WHERE ${isTimed} ORDER BY run_at LIMIT 1`).pluck()
+    this.#due = db.prepare(
+      `SELECT id FROM jobs WHERE ${isTimed} AND run_at <= :now AND ${isValidRow} ORDER BY run_at, id LIMIT :limit`,
+    )
+    this.#nextDue = db
+      .prepare(`SELECT run_at FROM jobs WHERE ${isTimed} AND ${isValidRow} ORDER BY run_at LIMIT 1`)
+      .pluck()
     this.#named = db.prepare(`
       SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(:list)) AND (:state IS NULL OR state = :state)`)
   }

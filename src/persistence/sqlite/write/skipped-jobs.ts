@@ -1,0 +1,38 @@
+import type { LeasedFacts } from '../thread/protocol.ts'
+
+/** Of a lease that is given now; null if the row cannot be leased, because a hand has damaged it. */
+export const nextToken = 'iif(finished_at IS NULL AND lease_token IS NULL AND lease_expires_at IS NULL, seq + 1, NULL)'
+
+/**
+ * Whether a row has what a claim computes with. A hand may have written anything into it, and the machine's statements would fail on it, for
+ * every job of the claim.
+ */
+export function isReadable([, leaseToken, type, attempt, maxAttempts, timeoutMs, runAt]: LeasedFacts): boolean {
+  return (
+    typeof type === 'string' &&
+    Number.isSafeInteger(leaseToken) &&
+    leaseToken > 1 &&
+    Number.isSafeInteger(attempt) &&
+    Number.isSafeInteger(maxAttempts) &&
+    attempt < maxAttempts &&
+    Number.isSafeInteger(runAt) &&
+    (timeoutMs === null || (Number.isSafeInteger(timeoutMs) && timeoutMs > 0))
+  )
+}
+
+/** The jobs that a claim set aside, so that no other claim meets them. */
+export class SkippedJobs {
+  /** By type. */
+  readonly unhandled = new Map<string, number>()
+  readonly unreadable: number[] = []
+
+  get isEmpty(): boolean {
+    return this.unhandled.size === 0 && this.unreadable.length === 0
+  }
+
+  add(job: LeasedFacts): void {
+    const [id, , type] = job
+    if (isReadable(job)) this.unhandled.set(type, (this.unhandled.get(type) ?? 0) + 1)
+    else this.unreadable.push(id)
+  }
+}
