@@ -27,7 +27,7 @@ const [ada, nobody] = await system.enqueue([
   { type: 'welcome', payload: { name: 'nobody' } },
 ])
 
-// Both are on disk: a power cut from here on loses neither.
+// Both are on disk: a power cut from now on loses neither.
 for (const { id } of [ada, nobody]) {
   while (!(await system.find(id)).finishedAt) await new Promise((resolve) => setTimeout(resolve, 10))
   const history = await system.history(id)

@@ -1,6 +1,6 @@
 /**
- * Builds where there is no build, or one that is older than its sources. With `--if-possible`, for `npm ci` and `npm install`: does nothing where
- * the compiler is not installed, as with `--omit=dev`. With `--install`, for `npm pack` of a clean clone: installs it first.
+ * Builds if there is no build, or if it is older than its sources. With `--if-possible`, for `npm ci` and `npm install`, it does nothing if
+ * the compiler is not installed, as with `--omit=dev`. With `--install`, for `npm pack` of a clean clone, it installs the compiler first.
  */
 import { execSync } from 'node:child_process'
 import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 
 const root = dirname(import.meta.dirname)
 const built = join(root, 'dist', 'main.js')
-/** What a build writes last. */
+/** The file that a build writes last. */
 const finished = join(root, 'dist', 'http', 'dashboard', 'browser', 'favicon.svg')
 const sources = ['src', 'scripts', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'tsconfig.browser.json']
 
@@ -25,7 +25,7 @@ else {
   if (!process.argv.includes('--if-possible')) process.exit(1)
 }
 
-/** Why it cannot be built here; null where it can. */
+/** Why it cannot be built here; null if it can. */
 function reasonNotTo() {
   if (!isCompilerHere()) return 'TypeScript is not installed'
   try {

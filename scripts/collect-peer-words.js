@@ -41,7 +41,7 @@ const header = ['Words in the identifiers of these packages, written by scripts/
 const lines = [...header.map((line) => `# ${line}`), ...[...words].sort()]
 writeFileSync(new URL('./peer-words.txt', import.meta.url), `${lines.join('\n')}\n`)
 
-/** Names alone: no comments, and no text but what templates insert. */
+/** Only names: no comments, and no text except what templates insert. */
 function identifiersIn(code) {
   const names = code.replace(/\/\*.*?\*\/|^\s*\/\/.*?$|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"/gms, ' ')
   return names.match(/[A-Za-z_$][\w$]*/g) ?? []

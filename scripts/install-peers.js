@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 
 const folder = fileURLToPath(new URL('../bench/peers/', import.meta.url))
 const wanted = `${folder}package-lock.json`
-/** What `node_modules` was last made of. */
+/** The lock file from which `node_modules` was last made. */
 const installed = `${folder}node_modules/.installed-lock.json`
 
 if (!existsSync(installed) || readFileSync(installed, 'utf8') !== readFileSync(wanted, 'utf8')) {

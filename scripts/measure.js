@@ -1,6 +1,6 @@
 /**
- * Measures the shape of src/: `npm run measure`, or `npm run measure -- FOLDER` for another checkout. It prints each figure beside its target,
- * with what it counts and what is behind the figure. It fails for nothing: the tests hold what must hold.
+ * Measures the shape of src/: `npm run measure`, or `npm run measure -- FOLDER` for another checkout. It prints each figure with its
+ * target, what it counts and the details. It never fails: the tests check what must be true.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
@@ -14,7 +14,7 @@ const paths = readdirSync(source, { recursive: true, encoding: 'utf8' })
   .filter((path) => /(?<!\.d)\.tsx?$/.test(path))
   .sort()
 
-/** A field that a job has once it is stored and read back: such a job is on its way to a reader, not to the handler. */
+/** A field that a job has once it is stored and read back: such a job goes to a reader, not to the handler. */
 const readersField = 'createdAt'
 
 const typescript = new API({ cwd: root })
@@ -101,9 +101,9 @@ function declarationsIn(node) {
 }
 
 /**
- * A hop is a function on the way that names `payload`, functions inside it aside, or has a parameter that carries one: a job, several, or an
- * object that has them. A room is entered twice if code on the way
- * in two other rooms calls hops of it; that a message or a promise brings a job back is not seen.
+ * A hop is a function on the way that names `payload`, not counting functions inside it, or has a parameter that carries one: a job,
+ * several, or an object that has them. A room is entered twice if code on the way in two other rooms calls hops of it; it does not see that
+ * a message or a promise brings a job back.
  */
 function hopsOfThePayload() {
   const hops = functions.filter(
@@ -132,7 +132,7 @@ function hopsOfThePayload() {
   ])
 }
 
-/** The file of src/ that declares what an identifier means; of a method called through an interface, that of the interface. */
+/** The file of src/ that declares what an identifier means; for a method called through an interface, the file of the interface. */
 function declaredIn(checker, identifier) {
   const symbol = checker.getSymbolAtLocation(identifier)
   const isImported = symbol && symbol.flags & SymbolFlags.Alias
@@ -140,14 +140,17 @@ function declaredIn(checker, identifier) {
   return declaration ? relative(source, declaration.path) : ''
 }
 
-/** Whether a value of the type has a payload: itself, in an array, or in what it has under `job` or `jobs`. A handler has a schema there. See `readersField`. */
+/**
+ * Whether a value of the type has a payload: itself, in an array, or in its `job` or `jobs`. A handler has a schema there. See
+ * `readersField`.
+ */
 function carriesPayload(checker, type, depth = 0) {
-  // Both pass for arrays, of no type.
+  // Both count as arrays without a type.
   if (!type || depth > 3 || type.flags & (TypeFlags.Any | TypeFlags.Never)) return false
   if (type.isUnionType()) return type.getTypes().some((one) => carriesPayload(checker, one, depth + 1))
   if (type.isErrorType()) return false
   if (checker.isArrayLikeType(type)) {
-    // The arguments of a type parameter that extends an array cannot be asked for.
+    // The arguments of a type parameter that extends an array are not available.
     return (
       type.isTypeReference() && checker.getTypeArguments(type).some((one) => carriesPayload(checker, one, depth + 1))
     )
@@ -232,7 +235,9 @@ function houseWords() {
   ])
 }
 
-/** What a job passes between the socket and its handler: not what looks on, shows, checks or tests, and not the handlers themselves. */
+/**
+ * What a job passes between the socket and its handler: not code that observes, shows, checks or tests it, and not the handlers themselves.
+ */
 function isOnTheWay(path) {
   return !/^(observe|cli|testing|explain|telemetry)\/|dashboard|openapi|verify|migrations|handlers\/(email|webhook|sleep)/.test(
     path,
@@ -254,8 +259,8 @@ function exportedNames({ tree }) {
 }
 
 /**
- * The named functions and methods of a file, and the code outside them, with what the code of each names and calls, named functions inside it
- * aside.
+ * The named functions and methods of a file, and the code outside them, with the names and calls in each, not counting named functions
+ * inside it.
  */
 function callersIn({ path, tree, text, checker }) {
   const outside = { path, checker, parameters: [], names: new Set(), calls: new Set() }
@@ -279,7 +284,10 @@ function callersIn({ path, tree, text, checker }) {
   return found
 }
 
-/** Whether an identifier `payload` is none on the way to the handler: a handler has the schema of one there, and a job that is read back has one. */
+/**
+ * Whether an identifier `payload` does not belong to the way to the handler: in a handler it is a schema, and a job that is read back has
+ * one too.
+ */
 function isAnotherPayload(node, checker) {
   const holder = ast.isPropertyAccessExpression(node.parent) ? node.parent.expression : undefined
   const has = (at, name) => {
@@ -289,7 +297,7 @@ function isAnotherPayload(node, checker) {
   return has(node, '~standard') || (holder !== undefined && has(holder, readersField))
 }
 
-/** Whether a value of the type is a job that was stored and is read back for whoever asks. */
+/** Whether a value of the type is a stored job that is read back. */
 function isReadBack(checker, type) {
   const names = type ? checker.getPropertiesOfType(type).map(({ name }) => name) : []
   return names.includes('payload') && names.includes(readersField)

@@ -1,8 +1,8 @@
 import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 
-// XState's own types do not compile under exactOptionalPropertyTypes where skipLibCheck is off (5.33.3, any TypeScript). Ours need hardly
-// anything of them: in a build they refer to a file beside them instead.
+// XState's own types do not compile under exactOptionalPropertyTypes if skipLibCheck is off (5.33.3, any TypeScript). Ours need very little
+// of them, so in a build they refer to a file beside them instead.
 const build = resolve(process.argv[2] ?? 'dist')
 const stub = 'xstate-types'
 copyFileSync(join(import.meta.dirname, `${stub}.d.ts`), join(build, `${stub}.d.ts`))

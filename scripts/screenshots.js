@@ -1,6 +1,6 @@
 /**
- * Makes the pictures of the README, docs/images/*.png: the overview of a busy server, and a dead job's page. Needs the build and a Chromium
- * (CHROMIUM names it, /usr/bin/chromium unless given).
+ * Makes the pictures of the README, docs/images/*.png: the overview of a busy server, and the page of a dead job. Needs the build and a
+ * Chromium (set CHROMIUM; /usr/bin/chromium by default).
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
-// npm run test:frameworks: builds and starts examples/web/next in an empty project that has the packed package; takes some minutes.
+// npm run test:frameworks: builds and starts examples/web/next in an empty project with the packed package. Takes some minutes.
 const root = resolve(import.meta.dirname, '..')
 const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const folder = mkdtempSync(join(tmpdir(), 'jobmachine-next-'))

@@ -4,8 +4,9 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
-// Installs the packed package in an empty project, with install scripts off, and runs a job there: with each of these runtimes, package managers
-// and loaders. Writes the table of docs/runtimes.md; takes some minutes and downloads each of them. Arguments: words of the names to try.
+// Installs the packed package in an empty project, with install scripts off, and runs a job there, with each of these runtimes, package
+// managers and loaders. Writes the table of docs/runtimes.md. Takes some minutes and downloads each of them. Arguments: words of the names
+// to try.
 
 const root = resolve(import.meta.dirname, '..')
 const page = join(root, 'docs/runtimes.md')
@@ -35,7 +36,7 @@ const programs = {
 }
 
 const withoutScripts = 'npm install --ignore-scripts'
-/** `node`: what all of it runs under; `tools`: what else is there. */
+/** `node`: the Node.js that runs all of it; `tools`: other tools. */
 const cases = [
   ...['20.19', '22', '24', '26'].flatMap((node) => [
     { name: `Node.js ${node}, import`, node, run: 'node program.mjs' },
@@ -55,7 +56,7 @@ const cases = [
   { name: 'Bun', node: '24', tools: ['bun'], run: 'bun program.mjs' },
 ]
 
-/** What is known to be missing somewhere, and what to do. */
+/** Known problems, and what to do. */
 const cures = [
   [/has no binary for this system/, 'the error names the command that brings the binary; or use Node.js 22'],
 ]
@@ -73,7 +74,7 @@ function tryOne(each, tarball) {
   const packages = [tarball, `zod@${zod}`, ...(each.also ?? [])].map((name) => `'${name}'`)
   try {
     sh(`${each.install ?? withoutScripts} ${packages.join(' ')}`, each, folder)
-    // pnpm puts it where the package alone finds it.
+    // pnpm puts it where only the package finds it.
     const own = createRequire(realpathSync(join(folder, 'node_modules/jobmachine/package.json')))
     const driver = own('better-sqlite3/package.json').version
     const ranOn = sh(each.run, each, folder).trim().split('\n').at(-1)

@@ -3,7 +3,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
-// Compiles test/types/usages.ts in an empty project that has the packed package, with each of these compilers; takes a minute or two.
+// Compiles test/types/usages.ts in an empty project with the packed package, with each of these compilers. Takes a minute or two.
 const compilers =
   process.argv.length > 2 ? process.argv.slice(2) : ['5.4', '5.5', '5.6', '5.7', '5.8', '5.9', '6.0', '7.0']
 

@@ -1,4 +1,4 @@
-// Stands for xstate in the package's own types: see plain-types.js. Only what they say of it.
+// Replaces xstate in the package's own types: see plain-types.js. Only the parts that they use.
 
 // biome-ignore-all lint/suspicious/noExplicitAny: what is any here is XState's, for those who have its types
 // biome-ignore-all lint/correctness/noUnusedVariables: in the places that XState has them in
@@ -16,5 +16,5 @@ export type NonReducibleUnknown = unknown
 export type Actor<Logic> = any
 export type ActorRefFrom<Logic> = any
 export type ActorRefFromLogic<Logic> = any
-/** XState's type of the same name; annotate with that to have its members. */
+/** XState's type of the same name; use that as an annotation to get its members. */
 export type InspectionEvent = any

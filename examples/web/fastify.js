@@ -9,7 +9,7 @@ const app = Fastify()
 app.get('/', () => 'the app itself')
 for (const url of ['/admin/jobs', '/admin/jobs/*']) {
   app.all(url, {
-    // Before Fastify parses a body, which it does for JSON alone.
+    // Runs before Fastify parses a body, which it does only for JSON.
     onRequest(request, reply) {
       reply.hijack()
       return jobs.requestListener(request.raw, reply.raw)

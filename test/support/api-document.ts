@@ -2,14 +2,14 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'vitest'
 import type { ApiDocument, OperationObject, ResponseObject } from '../../src/http/openapi/api-document.ts'
 
-/** What was answered to one request. */
+/** The answer to one request. */
 export interface Given {
   readonly status: number
   readonly headers: { get(name: string): string | null }
   readonly body: unknown
 }
 
-/** The document that a server gives of itself, to judge by. */
+/** A server's own description, used to check its answers. */
 export class Judge {
   readonly document: ApiDocument
   readonly #ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true })
@@ -19,7 +19,7 @@ export class Judge {
     this.#ajv.addSchema({ $id: 'api:document', ...document })
   }
 
-  /** Whether a value is what a schema of the document, by its JSON pointer, takes; else why not. */
+  /** Why a value does not match a schema of the document, given by JSON pointer; empty if it does. */
   faultsOf(pointer: string, value: unknown): string[] {
     const validate = this.#ajv.getSchema(`api:document#${pointer}`)
     if (!validate) throw new Error(`there is no schema at ${pointer}`)
@@ -29,7 +29,7 @@ export class Judge {
     )
   }
 
-  /** The operation that a request is of; undefined where the document has none. */
+  /** The operation of a request; undefined if the document has none. */
   operationOf(method: string, path: string): { pointer: string; operation: OperationObject } | undefined {
     const given = path.replace(/\?.*/, '')
     for (const [template, methods] of Object.entries(this.document.paths)) {
@@ -40,7 +40,7 @@ export class Judge {
     return undefined
   }
 
-  /** Fails where an answer is not described for its request: its status, media type, body and special headers. */
+  /** Fails if an answer is not described for its request: its status, media type, body and special headers. */
   expectDescribed(method: string, path: string, { status, headers, body }: Given): void {
     const { pointer, response } = this.#responseOf(method, path, status)
     const request = `${method} ${path} → ${status}`

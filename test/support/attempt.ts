@@ -3,14 +3,14 @@ import { parsePayload } from './payload.ts'
 
 const silent = { info() {}, warn() {}, error() {} }
 
-/** What a handler knows of its attempt; the first of four unless told. */
+/** The context of a handler; the first of four attempts by default. */
 export function aContext(given: Partial<JobContext> = {}): JobContext {
   const { signal } = new AbortController()
   const note = () => {}
   return { jobId: 7, attempt: 1, maxAttempts: 4, idempotencyToken: 'f00d.7', signal, log: silent, note, ...given }
 }
 
-/** Makes one attempt as the system does: the payload checked first, as it was sent. */
+/** Makes one attempt as the system does: checks the payload first, as it was sent. */
 export async function attempt<Output>(
   handler: Handler<Output>,
   payload: unknown,
@@ -19,7 +19,7 @@ export async function attempt<Output>(
   await handler.run(parsePayload(handler, payload), aContext(context))
 }
 
-/** What the attempt threw; fails where it succeeded. */
+/** What the attempt threw; fails if it succeeded. */
 export async function failureOf<Output>(
   handler: Handler<Output>,
   payload: unknown,
@@ -33,7 +33,7 @@ export async function failureOf<Output>(
   return thrown
 }
 
-/** What is said against the payload, one `path: message` for each fault. */
+/** The faults of the payload, as `path: message`. */
 export function faultsOf<Output>(handler: Handler<Output>, payload: unknown): string[] {
   try {
     parsePayload(handler, payload)

@@ -8,14 +8,14 @@ const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 let browser: Browser
 
-/** A group of tests in one real Chromium; skipped, with a word, where there is none. */
+/** A group of tests in one real Chromium; skipped, with a message, if there is none. */
 export function describeInBrowser(name: string, tests: () => void): void {
   if (!executablePath) console.warn(`skipped, for want of a Chromium (apt-get install chromium): ${name}`)
   describe.skipIf(!executablePath)(name, () => {
     beforeAll(async () => {
       browser = await chromium.launch({
         executablePath: executablePath!,
-        // It may be root's, in a container, without a network.
+        // It may run as root, in a container, without a network.
         args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-sync'],
       })
     })
@@ -24,7 +24,7 @@ export function describeInBrowser(name: string, tests: () => void): void {
   })
 }
 
-/** A page of its own browser profile. Whatever its console complains of is a fault, but for what is `complaintsOk`. */
+/** A page in its own browser profile. Every complaint in its console is a fault, except those in `complaintsOk`. */
 export async function openPage(
   url: string,
   { complaintsOk, ...options }: BrowserContextOptions & { readonly complaintsOk?: RegExp } = {},
@@ -49,9 +49,9 @@ export async function openPage(
   return page
 }
 
-/** What axe-core finds wrong for people who cannot see, or use a mouse. */
+/** The accessibility faults that axe-core finds. */
 export async function accessibilityFaults(page: Page): Promise<string[]> {
-  // Not `addScriptTag`: the page's policy lets no script in but its own.
+  // Not `addScriptTag`, because the page's policy allows only its own scripts.
   const results = (await page.evaluate(`${axe}; axe.run({ resultTypes: ['violations'] })`)) as {
     violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[]
   }

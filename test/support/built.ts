@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
 
-/** The built code that tests run: `dist`, or the copy with a seeded bug that stands for it (see `test/mutation`). */
+/** The built code that tests run: `dist`, or a copy with a seeded bug (see `test/mutation`). */
 export const builtFolder: string = process.env.JOBMACHINE_BUILD ?? resolve(import.meta.dirname, '../../dist')
 
 /** A file of it. */
@@ -8,8 +8,5 @@ export function built(path: string): string {
   return join(builtFolder, path)
 }
 
-/**
- * For Node.js, where it runs something that lives briefly or waits: it does without optimised code, and a start of the server costs a
- * quarter less processor time.
- */
+/** For Node.js processes that live briefly or wait: without optimised code a start of the server costs a quarter less processor time. */
 export const briefly: readonly string[] = ['--no-opt']

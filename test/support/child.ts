@@ -7,7 +7,7 @@ import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
 import { briefly } from './built.ts'
 import { assertWhole, isOfMachine } from './system.ts'
 
-/** What a child process wrote down, as it happened: its own word, not the queue's. */
+/** What a child process recorded as it happened: its own account, not the queue's. */
 export interface Witnessed {
   readonly what: 'starting' | 'start' | 'effect' | 'acknowledged' | 'log' | 'fatal'
   readonly at: number
@@ -25,28 +25,28 @@ export interface ChildOptions {
   readonly producer?: boolean
   /** How long a `hold` job lasts. */
   readonly holdMs?: number
-  /** Of the stop that SIGTERM begins. */
+  /** The grace of the stop that SIGTERM begins. */
   readonly graceMs?: number
   readonly settings?: Partial<Settings>
-  /** Is told to end, by SIGTERM, in the moment in which it starts. */
+  /** Whether it gets SIGTERM at the moment at which it starts. */
   readonly endsAtStart?: boolean
-  /** How far its clock is ahead. */
+  /** How far its clock is ahead, in ms. */
   readonly aheadMs?: number
-  /** Keeps what it writes to standard error, such as the stack of an abort, out of the test's output. */
+  /** Keeps its standard error, such as the stack of an abort, out of the test's output. */
   readonly quiet?: boolean
   readonly env?: Record<string, string>
-  /** A descriptor for its standard output, in place of a pipe that is read here. */
+  /** A descriptor for its standard output, instead of a pipe that is read here. */
   readonly stdout?: number
-  /** A line of shell before it begins, such as `ulimit -f 1000`. */
+  /** A line of shell that runs before it, such as `ulimit -f 1000`. */
   readonly after?: string
 }
 
-/** A job system in a process of its own: `test/crash/server.mjs`. */
+/** A job system in a separate process: `test/crash/server.mjs`. */
 export interface Child {
   readonly process: ChildProcess
   /** Resolves with how it ended. */
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
-  /** All that it wrote to its standard output. */
+  /** Everything that it wrote to its standard output. */
   output(): string
   enqueue(jobs: readonly NewJob[]): Promise<EnqueuedJob[]>
   call(name: string, ...args: unknown[]): Promise<unknown>
@@ -61,7 +61,7 @@ export function killChildren(): void {
   for (const child of children) child.kill('SIGKILL')
 }
 
-/** Resolves when it serves; rejects with what it said where it could not open the file. */
+/** Resolves when it serves; rejects with its message if it could not open the file. */
 export async function startChild({ env, after, stdout, ...options }: ChildOptions): Promise<Child> {
   const arg = JSON.stringify({ ...options, witness: witnessOf(options.database) })
   const child = fork(script, [arg], {
@@ -95,7 +95,7 @@ export async function startChild({ env, after, stdout, ...options }: ChildOption
         else waiting.get(message.answer)?.resolve(message.result)
       },
     )
-    // A poison job may end it before it says so.
+    // A poison job may end it before it reports that.
     child.once('exit', () => resolve())
   })
   const call = (name: string, ...args: unknown[]) =>
@@ -113,22 +113,22 @@ export async function startChild({ env, after, stdout, ...options }: ChildOption
   }
 }
 
-/** All that the children on a file have witnessed so far. */
+/** Everything that the children on a file have recorded so far. */
 export function witnessed(database: string): Witnessed[] {
   const text = readFileSync(witnessOf(database), 'utf8')
-  // The last line may be on its way.
+  // The last line may be incomplete.
   const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n')
   return lines.flatMap((line) => (line ? [JSON.parse(line) as Witnessed] : []))
 }
 
-/** The warnings and errors that they logged, but for that the machine was busy. */
+/** The warnings and errors in their logs, except that the machine was busy. */
 export function complaints(database: string): Witnessed[] {
   return witnessed(database).filter(
     ({ level, message }) => (level === 'warn' || level === 'error') && !isOfMachine(message),
   )
 }
 
-/** The attempts that handlers were called for, by their own word: the ids of the jobs, one for each call. */
+/** The attempts for which handlers were called, by their own account: the ids of the jobs, one for each call. */
 export function started(database: string): number[] {
   return witnessed(database).flatMap(({ what, id }) => (what === 'start' ? [id] : []))
 }
@@ -137,7 +137,7 @@ function witnessOf(database: string): string {
   return `${database}.witness`
 }
 
-/** Ends the server in good order. */
+/** Ends the server cleanly. */
 export async function endWith(child: Child, reader: JobSystem): Promise<void> {
   await reader.stop()
   child.kill('SIGTERM')
@@ -145,8 +145,8 @@ export async function endWith(child: Child, reader: JobSystem): Promise<void> {
 }
 
 /**
- * `verify` finds nothing, every history is whole, no handler was called more often than its history has starts, and what succeeded had its effect: by the word of
- * the handlers, not of the queue.
+ * Checks that `verify` finds nothing, every history is complete, no handler was called more often than its history has starts, and every
+ * succeeded job had its effect: by the handlers' account, not the queue's.
  */
 export async function assertWitnessed(reader: JobSystem, database: string): Promise<void> {
   expect(verifyFile(database).violations).toEqual([])

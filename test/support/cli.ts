@@ -13,8 +13,8 @@ class Exit extends Error {}
 let commands = 0
 
 /**
- * Runs `jobmachine` with these arguments in the test's own process: its modules are loaded already, and to load them in
- * another takes 0.4 s of processor time. For what a command says and how it ends; where the process itself is the subject, start one. One at a time.
+ * Runs `jobmachine` with these arguments in the test's process: its modules are loaded already, and loading them in another takes 0.4 s of
+ * processor time. For tests of what a command prints and how it ends; if the process itself is the subject, start one. Run one at a time.
  */
 export async function runCommand(
   args: readonly string[],
@@ -49,7 +49,7 @@ export async function runCommand(
 
 async function runMain(): Promise<void> {
   try {
-    // Under a name of its own it runs anew each time, and what it imports is there.
+    // Under a new name it runs again each time, while its imports are already loaded.
     await import(/* @vite-ignore */ `${built('main.js')}?command=${++commands}`)
   } catch (error) {
     if (!(error instanceof Exit)) throw error
@@ -66,7 +66,7 @@ function replace<T extends object>(target: T, name: keyof T, value: unknown): ()
   }
 }
 
-/** Takes away again the listeners that come meanwhile. */
+/** Removes the listeners that are added meanwhile. */
 function keepListeners(emitter: NodeJS.EventEmitter): () => void {
   const before = new Map(emitter.eventNames().map((name) => [name, emitter.rawListeners(name)]))
   return () => {

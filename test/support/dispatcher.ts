@@ -14,12 +14,12 @@ type LeaseRequest = Parameters<DispatcherStore['lease']>[0]
 
 export const nothingFound: Recovered = { leased: 0, running: 0, suspects: 0, wasStopping: false }
 
-/** A store that answers when the test says so. */
+/** A store that answers when the test tells it to. */
 export class FakeStore implements DispatcherStore {
   readonly recovery = deferred<Recovered>()
   readonly leases: (Deferred<readonly LeasedJob[]> & LeaseRequest)[] = []
   readonly commits: (Deferred<readonly LeaseEvent[]> & { events: readonly LeaseEvent[] })[] = []
-  /** Each call that came, and each job whose handler was called, in order. */
+  /** Each call, and each job whose handler was called, in order. */
   readonly calls: string[] = []
   stopping = deferred()
 
@@ -27,7 +27,7 @@ export class FakeStore implements DispatcherStore {
     this.stopping.resolve()
   }
 
-  /** Call it to say how many jobs recovery has moved so far. */
+  /** Call it to report how many jobs recovery has moved so far. */
   recovering: (moved: number) => void = () => {}
 
   recoverOrphans(onProgress: (moved: number) => void): Promise<Recovered> {
@@ -56,12 +56,12 @@ export class FakeStore implements DispatcherStore {
     return this.stopping.promise
   }
 
-  /** For how many jobs it was asked and has not answered. */
+  /** The number of jobs that it was asked for and has not answered. */
   get limit(): number {
     return this.leases.reduce((sum, { limit }) => sum + limit, 0)
   }
 
-  /** Answers the oldest leases: these are leased and started, on disk. */
+  /** Answers the oldest leases: these jobs are leased and started, on disk. */
   answer(...jobs: LeasedJob[]): void {
     for (let left = jobs; left.length > 0; ) {
       const { limit, resolve } = this.leases.shift()!
@@ -70,13 +70,13 @@ export class FakeStore implements DispatcherStore {
     }
   }
 
-  /** The same, and lets the dispatcher hear it. */
+  /** The same, and lets the dispatcher handle it. */
   async give(...jobs: LeasedJob[]): Promise<void> {
     this.answer(...jobs)
     await turn()
   }
 
-  /** Puts the oldest commit on disk, less what is refused. */
+  /** Puts the oldest commit on disk, except for what is refused. */
   async commit(refused: (event: LeaseEvent) => boolean = () => false): Promise<readonly LeaseEvent[]> {
     const { events, resolve } = this.commits.shift()!
     resolve(events.filter(refused))
@@ -85,7 +85,7 @@ export class FakeStore implements DispatcherStore {
   }
 }
 
-/** One attempt that the dispatcher began; the test says how it ends. */
+/** One attempt that the dispatcher began; the test decides how it ends. */
 export class FakeAttempt {
   readonly aborts: { readonly reason: Error; readonly lost: boolean }[] = []
   readonly job: LeasedJob
@@ -102,7 +102,7 @@ export class FakeAttempt {
     this.#report.settled(event && { id, leaseToken, event }, true)
   }
 
-  /** Its grace has passed and its handler goes on. */
+  /** Its grace has passed and its handler is still running. */
   stick(): void {
     const { id, leaseToken } = this.job
     this.#report.settled({ id, leaseToken, event: 'fail' }, false)
@@ -116,7 +116,7 @@ export class FakeAttempt {
 export interface StartedDispatcher {
   readonly actor: Actor<typeof dispatcherMachine>
   readonly store: FakeStore
-  /** By job id, the newest attempt of each. */
+  /** The newest attempt of each job, by job id. */
   readonly attempts: Map<number, FakeAttempt>
   readonly emitted: DispatcherEmitted[]
   /** What its listener was told, in order. */
@@ -161,7 +161,7 @@ export function startDispatcher(workers: number): StartedDispatcher {
   return { actor, store, attempts, emitted, heard, errors, mode: () => actor.getSnapshot().value }
 }
 
-/** The same, recovered: it dispatches. */
+/** The same after recovery, in `dispatching`. */
 export async function startDispatching(workers: number): Promise<StartedDispatcher> {
   const started = startDispatcher(workers)
   started.store.recovery.resolve(nothingFound)
@@ -169,7 +169,7 @@ export async function startDispatching(workers: number): Promise<StartedDispatch
   return started
 }
 
-/** How many outcomes of so many slots are worth a message of their own while a commit is under way. */
+/** How many outcomes of this many slots are worth a separate message while a commit is in progress. */
 export function partOf(slots: number): number {
   const { prefetch } = aPrefetch([slots])
   const settle = () => {
@@ -185,12 +185,12 @@ export function partOf(slots: number): number {
   return settled
 }
 
-/** Lets promises settle, and nothing else happen. */
+/** Lets promises settle, and nothing else. */
 export async function tick(): Promise<void> {
   for (let i = 0; i < 10; i++) await Promise.resolve()
 }
 
-/** Lets everything that is ready happen: promises, and what gathers until the end of a turn of the loop. */
+/** Lets everything that is ready happen: promises, and what is gathered until the end of a turn of the loop. */
 export async function turn(): Promise<void> {
   for (let i = 0; i < 3; i++) await setImmediate()
 }

@@ -2,7 +2,7 @@ import { get, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import { until } from './system.ts'
 import { whenDone } from './temp.ts'
 
-/** One server-sent event as it came, its data parsed. */
+/** One server-sent event as received, with its data parsed. */
 export interface StreamedEvent {
   readonly id: number
   readonly event: string
@@ -10,23 +10,23 @@ export interface StreamedEvent {
   readonly data: any
 }
 
-/** A stream that is read as it comes. */
+/** A stream that is read as it arrives. */
 export interface EventStream {
   readonly status: number
   readonly headers: IncomingHttpHeaders
   readonly events: readonly StreamedEvent[]
   readonly comments: readonly string[]
-  /** What its client would resume by. */
+  /** The id from which its client would resume. */
   readonly lastId: string
-  /** Whether the server has ended it; in good order, or by cutting the connection. */
+  /** Whether the server has ended it, cleanly or by closing the connection. */
   readonly ended: boolean
-  /** Resolves when there are so many events. */
+  /** Resolves when it has this many events. */
   untilEvents(count: number): Promise<readonly StreamedEvent[]>
-  /** Ends it, as a client that goes away. */
+  /** Ends it, like a client that leaves. */
   leave(): void
 }
 
-/** Opens `/events` on a connection of its own, ended when the test is done; resolves when the server has answered and said where it begins. */
+/** Opens `/events` on a separate connection, which ends with the test; resolves when the server has answered with the starting position. */
 export async function openEvents(port: number, query = '', headers: Record<string, string> = {}): Promise<EventStream> {
   const stream = new Stream(await answerTo(port, `/events${query}`, headers))
   whenDone(() => stream.leave())
@@ -40,7 +40,7 @@ function answerTo(port: number, path: string, headers: Record<string, string>): 
   })
 }
 
-/** Reads as the standard has it: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation */
+/** Reads according to the standard: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation */
 class Stream implements EventStream {
   readonly events: StreamedEvent[] = []
   readonly comments: string[] = []

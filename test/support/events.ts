@@ -1,10 +1,10 @@
 import { eventTypes } from '../../src/machines/edges.ts'
 import type { JobEvent } from '../../src/machines/job.ts'
 
-/** What some events come with. */
+/** The facts that some events carry. */
 const told: Readonly<Record<string, string>> = { enqueue: 'delayed', expire: 'crashed' }
 
-/** Every event, with everything that it may come with. */
+/** Every event, with all the facts that it may carry. */
 export const allEvents: readonly JobEvent[] = eventTypes.flatMap((type) => {
   const name = told[type]
   return (

@@ -4,13 +4,13 @@ import type { EventType, JobEvent, JobNode, JobState } from '../../src/machines/
 import type { ServerFacts, Snapshot } from '../../src/observe/explain/facts.ts'
 import type { HistoryEvent, JobFacts, Owner } from '../../src/persistence/store.ts'
 
-/** Ten in the morning of some Tuesday. */
+/** Ten in the morning of some day. */
 export const now = Date.UTC(2030, 0, 1, 10)
 
-/** The node that serves. */
+/** The serving node. */
 export const owner: Owner = { pid: 4711, host: 'db1', startedAt: '2030-01-01T08:00:00.000Z' }
 
-/** The event that leads to each state on the plainest way, and those before it. */
+/** The usual path of events to each state. */
 const ways: Readonly<Record<JobState, readonly EventType[]>> = {
   scheduled: ['enqueue'],
   queued: ['enqueue'],
@@ -28,19 +28,19 @@ type AttemptFacts = ServerFacts['attempts'][number]
 
 export interface Given {
   readonly state?: JobState
-  /** Those that led to `state`, where they are not the plainest. */
+  /** The events that led to `state`, if not the usual ones. */
   readonly events?: readonly EventType[]
   readonly job?: Partial<JobFacts['job']>
   readonly jobFacts?: Partial<Omit<JobFacts, 'job'>>
-  /** Null: a producer's view. */
+  /** Null for a producer's view. */
   readonly server?: Partial<ServerFacts> | null
-  /** What is done with the job's own lease; `called` where it runs, unless told. */
+  /** The attempt of the job's own lease; by default `called` if the job runs. */
   readonly attempt?: Partial<AttemptFacts> | null
 }
 
 /**
- * Facts of job 7 of type `mail`, of 4 attempts, in `state` (queued unless told) for 12 s, seen by a serving server with ten free workers. Its
- * history is walked through the machine.
+ * Facts of job 7 of type `mail`, with 4 attempts, in `state` (queued by default) for 12 s, seen by a serving server with ten free workers.
+ * Its history is walked through the machine.
  */
 export function someFacts(given: Given = {}): Snapshot {
   const state = given.state ?? 'queued'

@@ -5,7 +5,7 @@ const names = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'se
 
 let restore = () => {}
 
-/** Those of vitest, for the engine as well: all, and the date, or those that are named; `withClock`: and `performance.now`. */
+/** The fake timers of vitest, for the engine as well: all and the date, or the named ones; `withClock` also fakes `performance.now`. */
 export function useFakeTimers(toFake?: (typeof names)[number][], { withClock = false } = {}): void {
   vi.useFakeTimers(toFake ? { toFake: withClock ? [...toFake, 'performance'] : toFake } : undefined)
   restore = replaceTimers(Object.fromEntries((toFake ?? names).map((name) => [name, globalThis[name]])))

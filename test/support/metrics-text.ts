@@ -16,8 +16,8 @@ const suffixes: Record<string, readonly string[]> = {
 }
 
 /**
- * Reads the Prometheus text format, strictly: throws where a line is none, a sample does not belong to the family declared before it, or
- * something stands there twice.
+ * Reads the Prometheus text format strictly: throws if a line is invalid, if a sample does not belong to the family declared before it, or
+ * if something occurs twice.
  */
 export function parseMetrics(text: string): Map<string, Family> {
   const families = new Map<string, Family>()
@@ -63,7 +63,7 @@ function parseSample(line: string): Sample {
   return { name, labels, value }
 }
 
-/** A sample's value by its name and labels, in any order; undefined where there is none. */
+/** A sample's value by its name and labels, in any order; undefined if there is none. */
 export function sampleOf(families: Map<string, Family>, name: string, labels: Record<string, string> = {}) {
   const wanted = JSON.stringify(Object.entries(labels).sort())
   return [...families.values()]

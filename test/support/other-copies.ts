@@ -8,14 +8,14 @@ import { tempFolder } from './temp.ts'
 
 type Errors = typeof errors
 
-/** The error classes of a second copy of the package, as a monorepo or a bundle has it. */
+/** The error classes of a second copy of the package, as in a monorepo or a bundle. */
 export async function errorsOfAnotherCopy(): Promise<Errors> {
   const copy = join(tempFolder(), 'errors.mjs')
   writeFileSync(copy, source())
   return await import(/* @vite-ignore */ pathToFileURL(copy).href)
 }
 
-/** Those of a copy that was loaded in another realm, as test runners do. */
+/** The error classes of a copy that was loaded in another realm, as in test runners. */
 export function errorsOfAnotherRealm(): Errors {
   return runInNewContext(`${source().replace(/^export /gm, '')}; branded`)
 }
@@ -24,7 +24,7 @@ function source(): string {
   return readFileSync(built('errors.js'), 'utf8').replace(/^\/\/# sourceMappingURL.*/m, '')
 }
 
-/** What a script in another realm evaluates to. */
+/** The value of a script in another realm. */
 export function fromAnotherRealm(script: string): unknown {
   return runInNewContext(script)
 }

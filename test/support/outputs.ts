@@ -4,22 +4,22 @@ import { join } from 'node:path'
 import { fillDisk, mountSmall } from './small-disk.ts'
 import { tempFolder, whenDone } from './temp.ts'
 
-/** What a process is given as its standard output. */
+/** A standard output for a process. */
 export interface Output {
-  /** To be inherited by the process. */
+  /** The descriptor that the process inherits. */
   readonly descriptor: number
-  /** Whoever did not read, or the disk, goes on: gives what has come by now. */
+  /** Lets the reader or the disk work again; returns what has arrived by now. */
   recover(): string
 }
 
-/** A pipe with nobody at the other end. */
+/** A pipe with no reader. */
 function goneReader(): Output {
   const { reading, writing } = fifo()
   closeSync(reading)
   return { descriptor: writing, recover: () => '' }
 }
 
-/** A pipe that was full before its process began, at whose other end nobody reads. */
+/** A pipe that was full before its process began, with a reader that does not read. */
 export function stalledReader(): Output {
   const { path, reading, writing } = fifo()
   const filling = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
@@ -38,7 +38,7 @@ export function stalledReader(): Output {
   }
 }
 
-/** A file on a full disk; null where none can be made. */
+/** A file on a full disk; null if none can be created. */
 function fileOnFullDisk(): Output | null {
   const folder = mountSmall(join(tempFolder(), 'small'))
   if (!folder) return null
@@ -56,7 +56,7 @@ function fileOnFullDisk(): Output | null {
   }
 }
 
-/** All that can be wrong with an output. */
+/** Everything that can be wrong with an output. */
 export const badOutputs = {
   'a pipe whose reader is gone': goneReader,
   'a pipe that is full and that nobody reads': stalledReader,
@@ -73,7 +73,7 @@ function fifo() {
   return { path, reading, writing }
 }
 
-/** Does something again and again, until it throws the error with that code. */
+/** Repeats something until it throws the error with that code. */
 function until(code: string, again: () => void): void {
   for (;;) {
     try {

@@ -6,12 +6,12 @@ import { join, resolve } from 'node:path'
 export interface Patch {
   /** Below `dist`, such as `persistence/sqlite/thread.js`. */
   readonly file: string
-  /** Text that stands in it exactly once. */
+  /** Text that occurs in it exactly once. */
   readonly find: string
   readonly replace: string
 }
 
-/** The store's thread never looks at the file by itself: whatever is found by a poll alone is found never. */
+/** The store's thread never checks the file by itself, so whatever only a poll finds is never found. */
 export const neverTicks: readonly Patch[] = [
   {
     file: 'persistence/sqlite/thread/store-thread.js',
@@ -26,8 +26,8 @@ export const neverTicks: readonly Patch[] = [
 ]
 
 /**
- * What the patched files of `dist` hold, by name. Throws where a text is not found exactly once, so that a patch cannot outlive the code that
- * it was written for.
+ * The patched contents of the files of `dist`, by name. Throws if a text is not found exactly once, so that a patch cannot outlive the code
+ * that it was written for.
  */
 export function patchedFiles(patches: readonly Patch[]): Map<string, string> {
   const files = new Map<string, string>()
@@ -40,8 +40,8 @@ export function patchedFiles(patches: readonly Patch[]): Map<string, string> {
 }
 
 /**
- * Copies the built code into a folder, changes it, and gives the path of the copy of `dist`. What ships holds nothing that tests could
- * switch on: crash points and seeded bugs exist in such copies alone. Throws as `patchedFiles` does.
+ * Copies the built code into a folder, changes it, and returns the path of the copy of `dist`. Shipped code has nothing that tests could
+ * switch on: crash points and seeded bugs exist only in such copies. Throws as `patchedFiles` does.
  */
 export function patchedBuild(folder: string, patches: readonly Patch[]): string {
   const copy = join(folder, 'dist')
@@ -50,7 +50,7 @@ export function patchedBuild(folder: string, patches: readonly Patch[]): string 
   cpSync(resolve('dist'), copy, { recursive: true })
   cpSync(resolve('package.json'), join(folder, 'package.json'))
   symlinkSync(resolve('node_modules'), join(folder, 'node_modules'))
-  // What the source maps of the copy lead to.
+  // For the source maps of the copy.
   symlinkSync(resolve('src'), join(folder, 'src'))
   for (const [file, text] of files) writeFileSync(join(copy, file), text)
   if (files.has('machines/job.js')) execFileSync(process.execPath, [resolve('scripts/compile-machine.js'), copy])

@@ -2,7 +2,7 @@ import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
 import { Prefetch } from '../../src/machines/prefetch.ts'
 import { type Assigned, type RunningAttempt, Slots } from '../../src/machines/slots.ts'
 
-/** What it asks the store for. */
+/** A request to the store. */
 export type LeaseRequest = NonNullable<ReturnType<Prefetch['ask']>>
 
 export interface Books {
@@ -10,7 +10,7 @@ export interface Books {
   readonly prefetch: Prefetch
 }
 
-/** `each`: how many attempts each worker makes at once. */
+/** `each`: how many simultaneous attempts each worker makes. */
 export function aPrefetch(each: readonly number[]): Books {
   const slots = new Slots(each)
   return { slots, prefetch: new Prefetch(slots) }
@@ -28,7 +28,7 @@ export function jobs(count: number, first = 1): LeasedJob[] {
   return Array.from({ length: count }, (_, index) => aLeasedJob(first + index))
 }
 
-/** All the room that it asks for, request by request. */
+/** All its requests, one after another. */
 export function roomsOf(prefetch: Prefetch): LeaseRequest[] {
   const rooms: LeaseRequest[] = []
   for (let limit = prefetch.ask(); limit; limit = prefetch.ask()) {
@@ -45,23 +45,23 @@ export function roomOf(prefetch: Prefetch): number {
   return sumOf(roomsOf(prefetch))
 }
 
-/** Answers all that it asks for with these. */
+/** Answers all its requests with these jobs. */
 export function answer(prefetch: Prefetch, started: readonly LeasedJob[]): void {
   prefetch.started(sumOf(roomsOf(prefetch)), started)
 }
 
-/** Gives the free slots their jobs; which they are. */
+/** Gives the free slots their jobs; returns these. */
 export function assign(prefetch: Prefetch): Assigned[] {
   return prefetch.assign().map(({ assigned }) => assigned)
 }
 
-/** Brings these to where their handlers run. */
+/** Brings these jobs to where their handlers run. */
 export function running(prefetch: Prefetch, started: readonly LeasedJob[]): Assigned[] {
   answer(prefetch, started)
   return assign(prefetch)
 }
 
-/** So many slots have come free lately; gives an attempt that runs, beside which every slot is taken. */
+/** This many slots became free recently; returns a running attempt while every other slot is taken. */
 export function atPace({ slots: { count }, prefetch }: Books, freedCount: number): Assigned {
   for (let freed = 0; freed < freedCount; freed += count)
     for (const each of running(prefetch, jobs(count))) settle(prefetch, each, 'succeed')
@@ -69,7 +69,7 @@ export function atPace({ slots: { count }, prefetch }: Books, freedCount: number
   return running(prefetch, jobs(count))[0]!
 }
 
-/** Has the first so many jobs started on disk, more than there are slots; gives those that run. */
+/** Has the first jobs started on disk, more than there are slots; returns those that run. */
 export function startedAhead(prefetch: Prefetch, count: number): Assigned[] {
   prefetch.started(0, jobs(count))
   return assign(prefetch)
@@ -84,7 +84,7 @@ export function settle(prefetch: Prefetch, assigned: Assigned, outcome: LeaseEve
   prefetch.settled(assigned, outcome && { id: job.id, leaseToken: job.leaseToken, event: outcome }, true)
 }
 
-/** Its grace has passed: the attempt failed, and its handler goes on. */
+/** Its grace has passed: the attempt failed, but its handler is still running. */
 export function giveUp(prefetch: Prefetch, assigned: Assigned): void {
   const { job } = assigned
   prefetch.settled(assigned, { id: job.id, leaseToken: job.leaseToken, event: 'fail' }, false)

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { whenDone } from './temp.ts'
 
-/** One answer as it came over the wire; the names of its headers in lower case. */
+/** One answer as received, with the names of its headers in lower case. */
 export interface RawAnswer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
@@ -40,7 +40,7 @@ export class RawConnection {
     for (const part of parts) this.socket.write(part)
   }
 
-  /** The next answer; to a HEAD request one without a body. Rejects where the connection ends before it. */
+  /** The next answer; for a HEAD request one without a body. Rejects if the connection ends before it. */
   async answer({ head = false } = {}): Promise<RawAnswer> {
     for (;;) {
       const answer = this.#take(head)
@@ -50,7 +50,7 @@ export class RawConnection {
     }
   }
 
-  /** Resolves with what came after the last answer when the server ends the connection. */
+  /** Resolves with what arrived after the last answer when the server ends the connection. */
   async end(): Promise<string> {
     while (!this.#ended) await this.#more()
     return this.#received.toString()
@@ -86,7 +86,7 @@ export async function openConnection(port: number): Promise<RawConnection> {
   return new RawConnection(socket)
 }
 
-/** The text of a request; `Host` and, with a body, its length and JSON as its type stand unless told otherwise. */
+/** The text of a request. `Host` and, with a body, its length and JSON as its type are set by default. */
 export function request(line: string, headers: Record<string, string | undefined> = {}, body = ''): string {
   const length =
     body === '' ? {} : { 'content-length': `${Buffer.byteLength(body)}`, 'content-type': 'application/json' }
@@ -96,7 +96,7 @@ export function request(line: string, headers: Record<string, string | undefined
   return `${line} HTTP/1.1\r\n${lines.join('')}\r\n${body}`
 }
 
-/** Sends one request on a connection of its own and resolves with its answer. */
+/** Sends one request on a separate connection and resolves with its answer. */
 export async function exchange(port: number, ...parts: (string | Buffer)[]): Promise<RawAnswer> {
   const connection = await openConnection(port)
   connection.write(...parts)

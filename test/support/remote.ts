@@ -1,14 +1,14 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { whenDone } from './temp.ts'
 
-/** What handlers of the type `ask` ask over a connection each: so a test holds them for as long as it needs. */
+/** A server to which handlers of the type `ask` connect, so that a test can hold them for as long as it needs. */
 export interface Remote {
   readonly port: number
-  /** How many have asked. */
+  /** How many have connected. */
   asked(): number
-  /** Answers the first `count` of those that still wait. */
+  /** Answers the first `count` of those that are still waiting. */
   answer(count: number): void
-  /** Answers all that wait, and whoever asks from now on. */
+  /** Answers all that are waiting, and all later ones. */
   answerAll(): void
 }
 

@@ -13,7 +13,7 @@ export interface ServerProcess {
 }
 
 /**
- * A real server in a process of its own, on a free port, killed when the test ends. `descriptors`: how many it may open. Resolves when it
+ * A real server in a separate process, on a free port, killed when the test ends. `descriptors`: how many it may open. Resolves when it
  * listens.
  */
 export async function startServer(

@@ -11,7 +11,7 @@ import { deferred } from './deferred.ts'
 import { aHandler, isOfMachine, until } from './system.ts'
 import { tempFolder, whenDone } from './temp.ts'
 
-/** An answer with its body read; JSON is parsed. */
+/** An answer with its body read, and parsed if it is JSON. */
 export interface Answer {
   readonly status: number
   readonly headers: Headers
@@ -25,7 +25,7 @@ export interface TestServer {
   readonly system: JobSystem
   readonly http: JobsHttp
   readonly database: string
-  /** What was logged, one JSON line each. */
+  /** The log, one JSON line each. */
   readonly logLines: string[]
   fetch(path: string, init?: RequestInit): Promise<Answer>
   get(path: string): Promise<Answer>
@@ -36,7 +36,7 @@ export interface TestServer {
 }
 
 export type TestServerOptions = Partial<JobSystemOptions & Parameters<typeof assembleHttp>[0] & ListenOptions> & {
-  /** False: opened, and not started. */
+  /** If false, the system is opened but not started. */
   readonly started?: boolean
 }
 
@@ -126,7 +126,7 @@ export async function startHttp({ started = true, ...options }: TestServerOption
   }
 }
 
-/** A job that waits long before it is due, so that it stays where it is. */
+/** A job that is due only much later, so that it does not change. */
 export function aWaitingJob(given: Record<string, unknown> = {}): Record<string, unknown> {
   return { type: 'echo', payload: { n: 1 }, delay_ms: 3_600_000, ...given }
 }

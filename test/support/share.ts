@@ -1,6 +1,6 @@
 /**
- * Whether the long proofs run whole, as `npm run test:proof` has them, or the share of each that `npm test` runs: fewer seeds, points, kills
- * or bugs, chosen in advance, so that a share is the same each time. Read here alone.
+ * Whether the long proofs run whole, as in `npm run test:proof`, or only the share of each that `npm test` runs: fewer seeds, points, kills
+ * or bugs, chosen in advance, so that a share is always the same. Read only here.
  */
 export const isWhole = process.env.PROOFS === 'whole'
 

@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { whenDone } from './temp.ts'
 
-/** Mounts a file system of one MiB at a folder that it makes, until the test or its group is done; null where none can be mounted. */
+/** Mounts a file system of one MiB at a new folder, until the test or its group is done; null if none can be mounted. */
 export function mountSmall(path: string): string | null {
   mkdirSync(path)
   try {
@@ -15,7 +15,7 @@ export function mountSmall(path: string): string | null {
   return path
 }
 
-/** Lays one file system over another in a folder that it makes, as containers have it; null where that cannot be done. */
+/** Lays one file system over another in a new folder, as in containers; null if that is not possible. */
 export function mountOverlay(path: string): string | null {
   const upper = mountSmall(`${path}.upper`)
   if (upper === null) return null
@@ -31,13 +31,13 @@ export function mountOverlay(path: string): string | null {
   return path
 }
 
-/** Makes a folder one in which no file can be made; gives what undoes it; null where root cannot be held to that. */
+/** Makes a folder one in which no file can be created; returns the function that undoes it; null if root cannot be prevented from that. */
 export function makeReadOnly(folder: string): (() => void) | null {
   if (process.getuid?.() !== 0) {
     chmodSync(folder, 0o555)
     return () => chmodSync(folder, 0o755)
   }
-  // What is open goes on being written: it was opened before the folder was mounted over itself.
+  // Open files can still be written, because they were opened before the folder was mounted over itself.
   try {
     execFileSync('mount', ['--bind', folder, folder], { stdio: 'ignore' })
   } catch {
@@ -58,13 +58,13 @@ export function makeReadOnly(folder: string): (() => void) | null {
   return undo
 }
 
-/** Takes all the space that is left; gives what makes room again. */
+/** Uses all the remaining space; returns the function that frees it again. */
 export function fillDisk(folder: string): () => void {
   const ballast = join(folder, 'ballast')
   try {
     writeFileSync(ballast, Buffer.alloc(2 * 1024 * 1024))
   } catch {
-    // It is full.
+    // The disk is full.
   }
   return () => unlinkSync(ballast)
 }

@@ -6,12 +6,14 @@ import { onTestFinished } from 'vitest'
 
 const read = (name: string) => readFileSync(join(import.meta.dirname, name))
 
-/** For `localhost`, signed by nobody, valid for a hundred years. Made with openssl, since Node.js issues no certificates; secures nothing. */
+/**
+ * For `localhost`, self-signed, valid for a hundred years. Made with openssl, because Node.js issues no certificates; it secures nothing.
+ */
 export const selfSigned = { key: read('self-signed-key.pem'), cert: read('self-signed-cert.pem') }
 
-/** One mail as the server took it. */
+/** One mail as the server received it. */
 export interface ReceivedMail {
-  /** Who signed in; undefined where nobody did. */
+  /** The user who signed in; undefined if nobody did. */
   readonly user: string | undefined
   readonly overTls: boolean
   readonly from: string
@@ -52,7 +54,7 @@ export async function startSmtp(options: SMTPServerOptions = {}): Promise<{ port
     },
     ...options,
   })
-  // A client that refuses the certificate is an error of that connection.
+  // A client that rejects the certificate causes an error of that connection.
   server.on('error', () => undefined)
   const listening = server.listen(0, '127.0.0.1')
   await new Promise((resolve) => listening.once('listening', resolve))

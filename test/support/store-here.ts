@@ -8,15 +8,15 @@ import { runStore } from '../../src/persistence/sqlite/thread/thread.ts'
 const startThread = storeThreads.start
 
 /**
- * What runs on a thread of its own runs on the test's, in every test file that does not ask for `onThreads`: to start a thread and load its
- * modules takes longer than most tests of what a system does. What runs in processes of its own, as crashes, stalls and commands do, has
- * its threads in any case.
+ * Runs the store's thread on the test's thread, in every test file that does not call `onThreads`: starting a thread and loading its
+ * modules takes longer than most tests of a system. Separate processes, as for crashes, stalls and commands, have their threads in any
+ * case.
  */
 export function runStoresHere(): void {
   storeThreads.start = startHere
 }
 
-/** For files whose subject is the thread, or what waits while another process or the loop stands still: the test would stand still, too. */
+/** For files about the thread, or about waiting while another process or the loop is blocked: otherwise the test would be blocked too. */
 export function onThreads(): void {
   beforeAll(() => {
     storeThreads.start = startThread
@@ -24,7 +24,7 @@ export function onThreads(): void {
   afterAll(runStoresHere)
 }
 
-/** Starts a store's thread on the caller's own. */
+/** Starts a store's thread on the caller's own thread. */
 export function startHere(options: ThreadOptions): ReturnType<typeof storeThreads.start> {
   const { port1: here, port2: there } = new MessageChannel()
   const link = new EventEmitter()

@@ -4,7 +4,7 @@ import type { NewJobRow, Store, StoreEvent } from '../../src/persistence/store.t
 import { ManualClock } from '../../src/runtime/clock.ts'
 import { tempFolder, whenDone } from './temp.ts'
 
-/** An opened store with the clock that it reads and all that it has told of itself: not that the loop stood still, which is the machine's. */
+/** An opened store with its clock and all its events, except that the loop was blocked, which depends on the machine. */
 export interface OpenedStore {
   readonly store: Store
   readonly clock: ManualClock
@@ -15,7 +15,10 @@ export interface OpenedStore {
 export const startAt = Date.UTC(2030, 0, 1)
 export const leaseMs = 30_000
 
-/** Opens an SQLite store that is closed when the test, or the group whose `beforeAll` opened it, ends. Handles the types `work` and `other` unless told otherwise. */
+/**
+ * Opens an SQLite store that is closed when the test ends, or the group whose `beforeAll` opened it. Handles the types `work` and `other`
+ * by default.
+ */
 export async function openStore(
   options: Partial<Parameters<typeof openSqliteStore>[0]> = {},
   start?: Parameters<typeof openSqliteStore>[1],
@@ -43,16 +46,13 @@ export async function openStore(
   return { store, clock, notices, path }
 }
 
-/**
- * Lets the moment pass after a look at the files in which there is no other, between two commits that follow one another. Where the store
- * runs on this thread it cannot look meanwhile.
- */
+/** Waits until a check of the files is due again, so that the next commit makes one. If the store runs on this thread it cannot check meanwhile. */
 export function passLook(): void {
   const until = performance.now() + 5
   while (performance.now() < until);
 }
 
-/** A job to store; runs at once, may be tried twice. */
+/** A job to store, which may run at once and has two attempts. */
 export function aJob(given: Partial<NewJobRow> = {}): NewJobRow {
   return {
     type: 'work',

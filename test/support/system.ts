@@ -24,7 +24,7 @@ export interface LogLine {
   readonly message: string
 }
 
-/** A system with the clock that it reads, what it logged, and what it said when it could not go on. */
+/** A system with its clock, its log, and its error when it could not continue. */
 export interface OpenedSystem {
   readonly system: JobSystem
   readonly clock: ManualClock
@@ -34,23 +34,23 @@ export interface OpenedSystem {
 }
 
 export interface OpenOptions extends Partial<JobSystemOptions> {
-  /** What to run by type; `null`: a producer. */
+  /** The handlers by type; `null` for a producer. */
   readonly runs?: Readonly<Record<string, Run>> | null
 }
 
 export type Run = (payload: never, context: JobContext) => unknown
 
-/** Ten in the morning of some Tuesday. */
+/** Ten in the morning of some day. */
 export const startAt = Date.UTC(2030, 0, 1, 10)
 
-/** A handler that takes any payload and does `run`. */
+/** A handler that accepts any payload and calls `run`. */
 export function aHandler(type: string, run: Run, more: Partial<Handler> = {}): Handler {
   return defineHandler({ type, payload: z.unknown(), run: run as Handler['run'], ...more })
 }
 
 /**
- * Opens a system on a file of its own, with a manual clock and jitter that takes the middle unless told otherwise; stopped without grace when
- * its test ends. It runs nothing before its `start`.
+ * Opens a system on its own file, with a manual clock and jitter that uses the middle by default; stopped without grace when its test ends.
+ * It runs nothing before its `start`.
  */
 export async function openSystem({ runs = {}, ...options }: OpenOptions = {}): Promise<OpenedSystem> {
   const path = options.database ?? join(tempFolder(), 'jobs.db')
@@ -78,7 +78,7 @@ export async function startSystem(options: OpenOptions = {}): Promise<OpenedSyst
   return opened
 }
 
-/** One worker, busy until `blocker` is resolved, and a job that another owner of the file has leased and not started. */
+/** One worker, busy until `blocker` is resolved, and a job that another owner of the file has leased but not started. */
 export async function withLeasedJob() {
   const blocker = deferred()
   const ran: unknown[] = []
@@ -106,12 +106,14 @@ function logInto(lines: LogLine[]): SystemLog {
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error'), child: () => logInto(lines) }
 }
 
-/** Whether a line of the log tells that the machine was busy, which may come at any moment of any test. */
+/** Whether a log line says that the machine was busy, which may happen at any moment of any test. */
 export function isOfMachine(line: string): boolean {
   return line.includes('the event loop was blocked')
 }
 
-/** Waits until `what` holds, looking every few ms of real time, and the more rarely the longer it takes: for what the system tells nobody. */
+/**
+ * Waits until `what` is true, checking every few ms of real time, and less often the longer it takes: for what the system does not report.
+ */
 export async function until(what: () => unknown, patienceMs = 90_000): Promise<void> {
   const since = performance.now()
   while (!(await what())) {
@@ -135,12 +137,12 @@ export async function untilState(system: JobSystem, id: number, state: JobState)
   return job!
 }
 
-/** Waits until this server has called the job's handler: the start of a job is on disk, and seen by readers, before that. */
+/** Waits until this server has called the job's handler; before that the start of the job is already on disk and visible to readers. */
 export function untilCalled(system: JobSystem, id: number): Promise<void> {
   return until(() => system.activity().workers.some(({ jobId, since }) => jobId === id && since !== null))
 }
 
-/** Resolves when that many jobs have come to their end. */
+/** Resolves when that many jobs have ended. */
 export async function untilFinished(system: JobSystem, count: number): Promise<void> {
   await until(async () => {
     const { succeeded, dead, cancelled } = await system.counts()
@@ -155,7 +157,7 @@ export async function eventsOf(system: JobSystem, id: number): Promise<string> {
   return history.map(({ event }) => event).join(' ')
 }
 
-/** No gap in `seq`, and each transition begins where the one before ended. */
+/** `seq` has no gap, and each transition begins where the previous one ended. */
 export function assertWhole(history: readonly HistoryEvent[]): void {
   expect(history.map(({ seq }) => seq)).toEqual(history.map((_, index) => index + 1))
   expect(history.map(({ from }) => from)).toEqual([null, ...history.slice(0, -1).map(({ to }) => to)])

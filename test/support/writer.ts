@@ -12,13 +12,13 @@ import { tempFolder, whenDone } from './temp.ts'
 export interface OpenedWriter {
   readonly path: string
   readonly db: Database.Database
-  /** One transaction; gives what `write` gave. */
+  /** One transaction; returns the result of `write`. */
   commit<T>(write: (writer: Writer) => T): T
-  /** The same, and nothing of it is stored. */
+  /** The same, but nothing of it is stored. */
   rehearse<T>(write: (writer: Writer) => T): T
 }
 
-/** Opens a writer that handles the type `work` unless told otherwise. */
+/** Opens a writer that handles the type `work` by default. */
 export function openWriter(
   options: Partial<WriterOptions> = {},
   path: string = join(tempFolder(), 'jobs.db'),
@@ -48,7 +48,7 @@ export function openWriter(
   }
 }
 
-/** The jobs of each call, as `Writer.enqueue` takes them. */
+/** The jobs of each call, as `Writer.enqueue` accepts them. */
 export function newCalls(...calls: readonly (readonly NewJobRow[])[]): NewCalls {
   return {
     firstCallId: 0,
@@ -57,12 +57,12 @@ export function newCalls(...calls: readonly (readonly NewJobRow[])[]): NewCalls 
   }
 }
 
-/** The leases of what a claim gave. */
+/** The leases of a claim's result. */
 export function leasesOf(jobs: readonly LeasedFacts[]): Lease[] {
   return jobs.map(([id, leaseToken]) => ({ id, leaseToken }))
 }
 
-/** One event for each of the leases, as `Writer.apply` takes them. */
+/** One event for each of the leases, as `Writer.apply` accepts them. */
 export function setsOf(event: LeaseEvent['event'], leases: readonly Lease[]) {
   return intoSets(leases.map(({ id, leaseToken }) => ({ id, leaseToken, event })))
 }

@@ -1,4 +1,4 @@
-/** One element of an XML text; `text` is all that stands in it, markup left out. */
+/** One element of an XML text; `text` is all of its text, without markup. */
 export interface XmlElement {
   readonly name: string
   readonly attributes: Readonly<Record<string, string>>
@@ -9,7 +9,10 @@ export interface XmlElement {
 const token = /<(\/?)([A-Za-z][\w:-]*)((?:\s+[A-Za-z][\w:-]*="[^"<]*")*)\s*(\/?)>|([^<]+)/y
 const reference = /&(?:#(\d+)|amp|lt|gt|quot|apos);/g
 
-/** Parses XML, as strictly as a browser parses a picture and with less of it: no doctype, comments, CDATA or instructions. Throws where it is not well-formed. */
+/**
+ * Parses XML as strictly as a browser parses a picture, but less of it: no doctype, comments, CDATA or instructions. Throws if it is not
+ * well-formed.
+ */
 export function parseXml(xml: string): XmlElement {
   const root: Mutable = { name: '', attributes: {}, children: [], text: '' }
   const open = [root]
@@ -35,7 +38,7 @@ export function parseXml(xml: string): XmlElement {
   return root.children[0]!
 }
 
-/** The element and all below it. */
+/** The element and all elements below it. */
 export function elementsOf(element: XmlElement): XmlElement[] {
   return [element, ...element.children.flatMap(elementsOf)]
 }

@@ -1,4 +1,4 @@
-// One system for the process, whoever imports this: Next.js may load a module more than once.
+// One system for the process, however often this is imported: Next.js may load a module more than once.
 import { createJobSystem, defineHandler } from 'jobmachine'
 import { createHttp } from 'jobmachine/http'
 import { z } from 'zod'
@@ -17,7 +17,7 @@ async function start() {
   return createHttp(system, { basePath: '/admin/jobs' })
 }
 
-// Not as it is imported: next build imports it too.
+// Opens on first use and not at import, because next build imports this too.
 export function jobs() {
   globalThis.jobs ??= start()
   return globalThis.jobs
