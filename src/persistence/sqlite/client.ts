@@ -82,8 +82,6 @@ const youngGenerationMaxMb = 12
 
 /** An event loop that was blocked for longer than this, in ms, is reported. */
 const stallToldMs = 1_000
-/** Checks of whether a message is confirmed that are made without a pause. */
-const quickLooks = 1_000
 
 interface SqliteStoreOptions extends WriterOptions {
   readonly path: string
@@ -120,7 +118,7 @@ export const storeThreads = {
  */
 export async function openSqliteStore(options: SqliteStoreOptions, start = storeThreads.start): Promise<Store> {
   const { path, owner, newDatabaseId, clock, types, leaseMs, retentionMs, maxQueueDepth, maxDepthPerQueue } = options
-  const believed = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+  const believed = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT))
   const workerData: ThreadOptions = {
     path,
     server: owner && { owner, lock: options.lock ?? null },
@@ -186,13 +184,9 @@ class SqliteStore implements Store {
   )
   readonly #commits: CommitMeter
   readonly #believed: Int32Array
-  /**
-   * The number of received messages, modulo 2^32; the latest of them, which are not confirmed yet; and how often they were checked since.
-   */
+  /** The number of received messages, modulo 2^32; and the latest of them, which are not confirmed yet. */
   #heardCount = 0
   #held: Reply[] = []
-  #looks = 0
-  #isLooking = false
   readonly #path: string
   readonly #notify: SqliteStoreOptions['notify']
   readonly #waiting = new Map<number, Waiting>()
@@ -233,7 +227,7 @@ class SqliteStore implements Store {
     this.#readConnection = openForReading(options.path)
     this.#reader = new Reader(this.#readConnection)
     this.#scanner = new Scanner(options.path)
-    thread.on('message', (reply: Reply) => this.#onReply(reply))
+    thread.on('message', (reply: Reply | null) => (reply ? this.#onReply(reply) : this.#hearHeld()))
     thread.on('error', (error) => this.#end(error))
     // Registered from the start, because the event comes in the same turn as the last message.
     this.#exited = new Promise((resolve) => {
@@ -498,22 +492,18 @@ class SqliteStore implements Store {
     this.#hearHeld()
   }
 
-  /** Usually there is one message, which is confirmed by the time it arrives. */
+  /** Usually there is one message, which is confirmed by the time it arrives; if not, the thread is asked to tell. */
   #hearHeld(): void {
+    this.#settleBelieved()
+    if (this.#held.length === 0) return
+    Atomics.store(this.#believed, 1, 1)
+    // The thread may have confirmed them before it could see that.
+    this.#settleBelieved()
+  }
+
+  #settleBelieved(): void {
     const waiting = (this.#heardCount - Atomics.load(this.#believed, 0)) | 0
     for (const reply of this.#held.splice(0, this.#held.length - Math.max(waiting, 0))) this.#settle(reply)
-    if (this.#held.length === 0) {
-      this.#looks = 0
-      return
-    }
-    if (this.#isLooking) return
-    this.#isLooking = true
-    const lookAgain = () => {
-      this.#isLooking = false
-      this.#hearHeld()
-    }
-    if (this.#looks++ < quickLooks) timers.setImmediate(lookAgain)
-    else timers.setTimeout(lookAgain, 1)
   }
 
   #settle({ settled, refused, events }: Reply): void {

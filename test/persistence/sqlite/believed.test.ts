@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { DatabaseLostError, OutcomeUnknownError } from '../../../src/errors.ts'
 import { openSqliteStore, type storeThreads } from '../../../src/persistence/sqlite/client.ts'
 import type { Reply, Requests, ThreadOptions } from '../../../src/persistence/sqlite/thread/protocol.ts'
@@ -52,7 +52,11 @@ async function aCall() {
     store,
     tell: () =>
       link.emit('message', { ...quiet, settled: [[callId, { firstId: 7, states: ['queued'], counts: [1] }]] } as Reply),
-    believe: () => Atomics.store(believed, 0, 1),
+    /** As the thread does it. */
+    believe: () => {
+      Atomics.store(believed, 0, 1)
+      if (Atomics.exchange(believed, 1, 0) === 1) link.emit('message', null)
+    },
     lose: () => link.emit('message', { ...quiet, fatal: { message: 'it is gone', lost: true } } satisfies Reply),
     answer: () => answer,
     notices,
@@ -73,6 +77,21 @@ test('an answer is held back until the files were checked after its commit', asy
   expect(answer()).toBe(undefined)
   believe()
   await turns()
+
+  expect(answer()).toMatchObject({ outcome: 'stored' })
+})
+
+test('an answer that is confirmed while the loop asks to be told is passed on at once', async () => {
+  const { tell, believe, answer } = await aCall()
+  const { store } = Atomics
+  const believeFirst = (cells: Int32Array, index: number, value: number) => {
+    believe()
+    return store(cells, index, value)
+  }
+  vi.spyOn(Atomics, 'store').mockImplementationOnce(believeFirst as never)
+
+  tell()
+  await Promise.resolve().then(() => {})
 
   expect(answer()).toMatchObject({ outcome: 'stored' })
 })

@@ -28,6 +28,7 @@ function aThread() {
   const commits: number[] = []
   const during: (() => Requests | undefined)[] = []
   const replies: Reply[] = []
+  let wakes = 0
   const watched = { onRollback: () => {}, onReply: (_: Reply) => {} }
   const countJobs = other.prepare('SELECT count(*) FROM jobs').pluck()
   const exec = db.exec.bind(db)
@@ -49,7 +50,11 @@ function aThread() {
       isEmpty = !isEmpty
       return isEmpty ? during.shift()!() : undefined
     },
-    reply(reply: Reply) {
+    reply(reply: Reply | null) {
+      if (!reply) {
+        wakes++
+        return
+      }
       replies.push(reply)
       watched.onReply(reply)
     },
@@ -59,7 +64,7 @@ function aThread() {
   const server = { owner: { pid: 1, host: 'test', startedAt: '' }, lock: null }
   const writer = { types: ['work'], ...limits }
   const cell = clock.cell
-  const believed = new Int32Array(1)
+  const believed = new Int32Array(2)
   const options = {
     path,
     server,
@@ -85,6 +90,10 @@ function aThread() {
     replies,
     /** How many of the messages that settle something may be believed. */
     believed: () => Atomics.load(believed, 0),
+    /** As the loop does that holds one back. */
+    waitForBelief: () => void Atomics.store(believed, 1, 1),
+    /** How often it was told. */
+    wakes: () => wakes,
     watched,
     answers,
     refused: () => replies.flatMap(({ refused }) => refused.map(([id, { kind }]) => [id, kind])),
@@ -413,6 +422,22 @@ test('once the thread has reported that it cannot continue it stores nothing mor
     expect.objectContaining({ settled: [], fatal: { message: expect.any(String), lost: true } }),
   ])
   expect(commits).toHaveLength(stored)
+})
+
+test('a loop that holds back a message is told once, when the files were checked', () => {
+  const { believed, ask, askDuring, waitForBelief, wakes } = aThread()
+  ask([1, calls([10], [aJob()])])
+  expect(wakes()).toBe(0)
+  askDuring(() => {
+    waitForBelief()
+    return []
+  })
+
+  ask([2, calls([11], [aJob()])])
+  expect([wakes(), believed()]).toEqual([1, 2])
+  ask([3, calls([12], [aJob()])])
+
+  expect(wakes()).toBe(1)
 })
 
 test('an answer may be passed on once the files were checked after its commit, and otherwise never', () => {

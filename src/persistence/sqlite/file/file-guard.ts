@@ -11,10 +11,12 @@ type Descriptors = ReturnType<typeof openDescriptors>
  */
 const settledMs = 50
 /**
- * The longest time between checks of the names while commits follow one another, in ms. After a longer pause there is also a check before a
- * commit, because the commit may hide that a file was cut.
+ * The longest time between checks of the names while commits follow one another, in ms. After a longer pause the sizes are also checked
+ * before a commit, because the commit may hide that a file was cut.
  */
 const restMs = 1
+/** After a longer pause than this, in ms, a commit does not follow another: everything is checked before it. */
+const pauseMs = 3
 /**
  * The longest time between checks of everything: each file by name and size, and the lock of the server. The check happens at the next
  * tick.
@@ -111,7 +113,9 @@ export class FileGuard {
 
   /** Call it before a commit: a log that was cut is as long as before once it was written again. */
   checkBefore(): void {
-    if (performance.now() - this.#checkedAt > restMs) this.check()
+    const pausedMs = performance.now() - this.#checkedAt
+    if (pausedMs > pauseMs) this.check()
+    else if (pausedMs > restMs) this.#checkSizes()
   }
 
   /** Checks everything; call it regularly. Throws `DatabaseLostError`. */

@@ -124,6 +124,9 @@ export interface ThreadOptions {
   readonly heartbeat: Int32Array | null
   /** The memory for its measurements of commits. */
   readonly commits: CommitMeter['memory']
-  /** One cell: how many of the messages about commits are confirmed, modulo 2^32. See `FileGuard`. */
+  /**
+   * Two cells: how many of the messages about commits are confirmed, modulo 2^32; and 1 if the loop holds back a message and wants to be
+   * told, by the message null, when more are confirmed. See `FileGuard`.
+   */
   readonly believed: Int32Array
 }

@@ -42,7 +42,8 @@ interface RequestPort {
   onMessage(listener: (requests: Requests) => void): void
   /** The next message that has arrived and was not taken. */
   takeNext(): Requests | undefined
-  reply(reply: Reply): void
+  /** Null: the messages before it are confirmed. */
+  reply(reply: Reply | null): void
   close(): void
 }
 
@@ -333,7 +334,9 @@ export class StoreThread {
     this.#isUnchecked = false
     if (this.#isMarkBehind) this.#mark.advance(this.#writer.lastEventId, this.#writer.lastJobId)
     this.#isMarkBehind = false
-    if (reply) Atomics.store(this.#believed, 0, this.#toldCount)
+    if (!reply) return
+    Atomics.store(this.#believed, 0, this.#toldCount)
+    if (Atomics.exchange(this.#believed, 1, 0) === 1) this.#requestPort.reply(null)
   }
 
   /** Nothing more is answered: it is unknown whether the last commit reached the disk, and a restart will show it. */
