@@ -30,15 +30,21 @@ export interface AccessOptions {
   readonly readOnly: boolean
 }
 
+/** The access of a request whose sender is not known yet. */
+export const defaultAccess: Access = { role: 'read' }
+
+/** A request as its routes get it. hono makes `req` when it is first read. */
+interface Asked {
+  readonly req: { readonly raw: Request }
+  readonly env: { readonly node?: IncomingMessage }
+}
+
 /** Returns a function that finds out what the sender of a request may do. It throws `HttpError` if that is nothing. */
-export function createAccess({
-  authorize,
-  readOnly,
-}: AccessOptions): (request: Request, node: IncomingMessage | undefined) => Access | Promise<Access> {
+export function createAccess({ authorize, readOnly }: AccessOptions): (asked: Asked) => Access | Promise<Access> {
   const all: Access = { role: readOnly ? 'read' : 'admin' }
   if (!authorize) return () => all
-  return async (request, node) => {
-    const access: unknown = await ask(authorize, request, node)
+  return async ({ req, env }) => {
+    const access: unknown = await ask(authorize, req.raw, env.node)
     if (access === null || access === undefined || access === false) {
       throw new HttpError(403, 'forbidden', 'you may not see the jobs of this app')
     }

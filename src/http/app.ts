@@ -1,7 +1,7 @@
 import { type Context, Hono } from 'hono'
 import type { Job, JobSystem, SystemLog } from '../engine/front-door.ts'
 import { InvalidInputError } from '../errors.ts'
-import { type Access, type AccessOptions, assertMay, createAccess, type Role, redacted } from './access.ts'
+import { type AccessOptions, assertMay, createAccess, type Role, redacted } from './access.ts'
 import { AuthFailures } from './auth-failures.ts'
 import { type BodyLimits, RequestLimits } from './body.ts'
 import { assetRoute } from './dashboard/assets.ts'
@@ -47,7 +47,7 @@ export interface AppOptions extends BodyLimits, AccessOptions {
 }
 
 /** Answers a request: the API and the pages over a system. `arrival` is what it is read from. */
-export type Answer = (request: Request, arrival: Arrival) => Promise<Response>
+export type Answer = (request: Request, arrival: Arrival) => Response | Promise<Response>
 
 interface App {
   readonly answer: Answer
@@ -103,10 +103,10 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
   const accessOf = createAccess(options)
   type Handler = (c: Context<Env>) => Response | Promise<Response>
   const guarded = (handler: Handler, needed: Role | null) => async (c: Context<Env>) => {
-    const refusal = guard(c.env, c.req.path)
+    const refusal = guard(c)
     if (refusal) await refusal
     if (needed !== null) {
-      const access = accessOf(c.req.raw, c.env.node)
+      const access = accessOf(c)
       if (access instanceof Promise) {
         c.env.access = await access
         // Nobody waits for an answer any more, and the rest of the body may never arrive.
@@ -150,14 +150,10 @@ export function createApp(options: AppOptions, feed: EventFeed): App {
     if (isServerError(error)) log.error({ err: error, method: c.req.method, path: c.req.path }, 'a request failed')
     return refuse(c, error)
   })
-  return {
-    answer: async (request, arrival) => mount.putUnder(await app.fetch(request, { ...arrival, access: nobody })),
-    routes,
-  }
+  const answer: Answer = (request, arrival) => app.fetch(request, arrival)
+  if (basePath === '') return { answer, routes }
+  return { answer: async (request, arrival) => mount.putUnder(await answer(request, arrival)), routes }
 }
-
-/** The access of a request whose sender is not known yet. */
-const nobody: Access = { role: 'read' }
 
 /** The role that a request needs; null if nobody is asked. */
 function roleFor(route: Route): Role | null {

@@ -127,7 +127,7 @@ export class RequestLimits {
       let from = 0
       try {
         if (this.#rounds.isFull(bytes.length)) await this.#rounds.turn(bytes.length)
-        from = performance.now()
+        if (!isTiny) from = performance.now()
         return await this.#rounds.spend(() => work(parse(bytes)))
       } catch (error) {
         // A conflict has waited for a commit, which does not occupy the loop.

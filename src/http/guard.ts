@@ -30,6 +30,12 @@ export class Hosts {
   }
 }
 
+/** A request as its routes get it. hono makes `req` when it is first read. */
+interface Asked {
+  readonly env: { readonly incoming: Incoming; readonly hosts: Hosts | null }
+  readonly req: { readonly path: string }
+}
+
 /**
  * Refuses requests that no legitimate client makes: for a foreign host name, sent by a foreign page, or without the token if `sessions`
  * requires one and the path is not one of `openPaths`. Throws `HttpError`, or returns a promise that rejects with one, since a wrong token
@@ -39,8 +45,8 @@ export function createGuard(
   sessions: Sessions | null,
   openPaths: RegExp,
   setting: string,
-): (env: { readonly incoming: Incoming; readonly hosts: Hosts | null }, path: string) => Promise<never> | undefined {
-  return ({ incoming, hosts }, path) => {
+): (asked: Asked) => Promise<never> | undefined {
+  return ({ env: { incoming, hosts }, req }) => {
     const { host } = incoming.headers
     if (countHosts(incoming.rawHeaders) !== 1) {
       throw new HttpError(400, 'bad_request', 'the request must have one Host header')
@@ -57,7 +63,7 @@ export function createGuard(
     if (isForeign(incoming.headers) && !(isRead && isVisit(incoming.headers))) {
       throw new HttpError(403, 'foreign_origin', describeForeign(incoming.headers, isRead, hosts && setting))
     }
-    if (!sessions || openPaths.test(path)) return
+    if (!sessions || openPaths.test(req.path)) return
     const admitted = sessions.admits(incoming)
     return admitted === true ? undefined : admitted.then(refuseStranger)
   }

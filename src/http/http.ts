@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { defaultAccess } from './access.ts'
 import { type AppOptions, createApp } from './app.ts'
 import { EventFeed, type EventFeedOptions } from './events/event-feed.ts'
 import { answerRequest, withBody } from './exchange.ts'
@@ -41,9 +42,9 @@ export function assembleHttp(parts: HttpParts): JobsHttp {
   )
   return {
     fetch: (request) =>
-      answerRequest(request, (request, exchange) => answer(request, { ...exchange, hosts })).catch((error) =>
-        answerFailure(error, log),
-      ),
+      answerRequest(request, (request, exchange) =>
+        answer(request, { ...exchange, hosts, access: defaultAccess }),
+      ).catch((error) => answerFailure(error, log)),
     requestListener: (incoming, outgoing) => answerNode(incoming, outgoing),
     async listen(options = {}) {
       const server = await listen({ answer, log, allowedHosts, ownsProcess }, options)

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 import type { AddressInfo } from 'node:net'
 import { getRequestListener, type HttpBindings, RequestError } from '@hono/node-server'
 import type { SystemLog } from '../engine/front-door.ts'
+import { defaultAccess } from './access.ts'
 import type { ApiErrorCode } from './api-errors.ts'
 import type { Answer } from './app.ts'
 import { Connections } from './connections.ts'
@@ -132,7 +133,7 @@ export function toRequestListener(
   overrideGlobalObjects: boolean,
 ): (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void> {
   const fetch = (request: Request, { incoming, outgoing }: HttpBindings) =>
-    answer(request, { incoming, outgoing, hosts, node: incoming })
+    answer(request, { incoming, outgoing, hosts, node: incoming, access: defaultAccess })
   return getRequestListener(fetch as Parameters<typeof getRequestListener>[0], {
     overrideGlobalObjects,
     errorHandler: (error) => answerFailure(error, log),

@@ -17,13 +17,12 @@ export interface Arrival extends Exchange {
   readonly hosts: Hosts | null
   /** Node's own request, if there is one. */
   readonly node?: IncomingMessage
+  /** The access of the sender; `defaultAccess` until that is known. */
+  access: Access
 }
 
 export interface Env {
-  Bindings: Arrival & {
-    /** The access of the sender. */
-    access: Access
-  }
+  Bindings: Arrival
 }
 
 /** The parameters in a path: their schemas, and the error for one that does not exist. */
