@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { DatabaseLostError } from '../../../src/errors.ts'
+import { FileGuard } from '../../../src/persistence/sqlite/file/file-guard.ts'
 import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
 import { lockForServer } from '../../../src/persistence/sqlite/file/lock.ts'
 import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
@@ -103,6 +104,30 @@ describe('what others may do to an open database:', () => {
     expect(verifyFile(path)).toMatchObject({ jobs: 16, violations: [] })
   })
 })
+
+test.runIf(onlyOnLinux).each([
+  ['the log', '-wal', /jobs\.db-wal was truncated/],
+  ['the database', '', /jobs\.db was truncated/],
+])(
+  '%s (jobs.db%s) that is cut between two commits that follow one another is noticed before the second',
+  (_, suffix, reason) => {
+    const path = join(tempFolder(), 'jobs.db')
+    const db = openKept(path)
+    whenDone(() => db.close())
+    db.exec('PRAGMA journal_mode = WAL; CREATE TABLE jobs (id); PRAGMA wal_checkpoint; INSERT INTO jobs VALUES (1)')
+    const guard = new FileGuard(path, null)
+    guard.check()
+    let now = performance.now()
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now)
+    whenDone(() => clock.mockRestore())
+    guard.checkCommit()
+
+    cut(`${path}${suffix}`)
+    now += 2
+
+    expect(() => guard.checkBefore()).toThrow(reason)
+  },
+)
 
 const saved = 'a log whose name is removed is moved into the database first: nothing is lost'
 test.runIf(onlyOnLinux).each([
