@@ -1,6 +1,6 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, describe, expect, test } from 'vitest'
 import { cleanUp, tempFolder, whenDone } from './support/temp.ts'
@@ -130,6 +130,25 @@ test('the package has what the library, the command and the pages need', async (
       'scripts/build-if-needed.js',
     ]),
   )
+})
+
+test('every source map of the package, and every link of its README, leads to a file that it has', async () => {
+  const files = await pack(root, '--dry-run', '--ignore-scripts')
+  const sources = files
+    .filter((path) => path.endsWith('.map'))
+    .flatMap((path) =>
+      (JSON.parse(readFileSync(join(root, path), 'utf8')) as { sources: string[] }).sources.map((source) =>
+        join(dirname(path), source),
+      ),
+    )
+  const links = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)/g)].map(
+    ([, link]) => link!,
+  )
+
+  expect(sources.length).toBeGreaterThan(200)
+  expect(links.length).toBeGreaterThan(15)
+  const isThere = (path: string) => files.some((file) => file === path || file.startsWith(path))
+  expect([...sources, ...links].filter((path) => !isThere(path))).toEqual([])
 })
 
 test('an install without a compiler changes nothing, and does not fail', async () => {
