@@ -22,7 +22,7 @@ describe('GET /jobs/:id/explain', () => {
       summary: expect.stringMatching(
         /^Job 1 \(echo\) is scheduled: an HTTP client enqueued it .+, with a delay of 1 h\. It can run in .+, at .+\.$/,
       ),
-      advice: 'Nothing: it runs by itself then; to run it now, cancel and then requeue it.',
+      advice: 'Nothing: it runs by itself at that time; to run it now, cancel and then requeue it.',
       because: {
         seq: 1,
         event: 'enqueue',

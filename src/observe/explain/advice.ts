@@ -25,14 +25,14 @@ export function advise(facts: Facts, obstacles: readonly Obstacle[]): string {
 }
 
 const mendFile =
-  'Run `jobmachine verify`, then repair the row or restore a backup. If only the payload is lost, enqueue the job anew.'
+  'Run `jobmachine verify`, then repair the row or restore a backup. If only the payload is lost, enqueue the job again.'
 
 const advices: Readonly<Partial<Record<ObstacleCode, (facts: Facts) => string>>> = {
   storage_trouble: mendStorage,
   not_serving: () =>
     'Start a server on the file again; if it failed, its log says why. The job is on disk and is not lost.',
   not_started: () => 'Start this server (`start()`): until then nothing runs.',
-  recovering: () => 'Wait: the recovery ends by itself, and the job goes on.',
+  recovering: () => 'Wait until the recovery has finished; the job then continues.',
   draining: () => 'Start a server again when this one has stopped: the job is on disk and waits for it.',
   holder_gone: () => 'Start a server on the file: its recovery puts the job back in line at once.',
   not_due: waitForTime,
@@ -81,9 +81,9 @@ function ended(facts: Facts): string {
   }
   const outside =
     lastEvent.note === undefined
-      ? 'its handler returned without an error, so look into what that does and logs'
-      : 'check that what answered is what you meant to reach, and look for it there'
-  return `Nothing, if its effect is there. If not, ${outside}; a requeue is not possible, so enqueue a new job, with another idempotency key.`
+      ? 'its handler returned without an error, so check what the handler does and logs'
+      : 'check that the right receiver answered, and look for the effect there'
+  return `Nothing, if its effect is there. If it is not, ${outside}; a requeue is not possible, so enqueue a new job, with another idempotency key.`
 }
 
 function mendStorage(facts: Facts): string {
@@ -92,10 +92,10 @@ function mendStorage(facts: Facts): string {
     ? 'Free space on the disk that holds the database'
     : /lock/.test(trouble)
       ? 'End the other program that holds a lock on the database (a SQLite shell, a backup, a script; `fuser` on the file names it)'
-      : 'Mend the storage as the message says'
+      : 'Repair the storage as the message says'
   const stay = isOver(facts)
-    ? 'Do not restart the server before: the outcome of its attempt is kept in memory alone'
-    : 'Nothing is lost, and everything goes on by itself'
+    ? 'Do not restart the server before that, because the outcome of the attempt is only in memory'
+    : 'Nothing is lost, and everything then continues by itself'
   return `${what}. ${stay}; requeuing or cancelling does not help.`
 }
 
@@ -103,9 +103,9 @@ function findHandler({ jobFacts: { job }, server }: Facts): string {
   const meant = server ? /did you mean (\S+)\?/.exec(didYouMean(job.type, server.types))?.[1] : undefined
   const type = JSON.stringify(job.type)
   if (meant !== undefined) {
-    return `If ${JSON.stringify(meant)} was meant, cancel it and enqueue it anew with that type: the type of a job cannot be changed. Otherwise start a server with a handler for ${type}.`
+    return `If ${JSON.stringify(meant)} was meant, cancel it and enqueue it again with that type: the type of a job cannot be changed. Otherwise start a server with a handler for ${type}.`
   }
-  return `Start a server with a handler for ${type}: it is then run by itself. If no such handler is to come, cancel it.`
+  return `Start a server with a handler for ${type}; the job then runs by itself. If there will be no such handler, cancel it.`
 }
 
 function waitForTime(facts: Facts): string {
@@ -114,27 +114,27 @@ function waitForTime(facts: Facts): string {
   const sooner = 'to run it now, cancel and then requeue it'
   if (lastEvent.event === 'snooze') {
     const since =
-      snoozes.count > 2 && snoozes.since !== null ? `: so it has been for ${duration(facts.now - snoozes.since)}` : ''
-    return `Bring about what its handler waits for, or wait: it looks again ${sayInstant(job.runAt, facts.now)}. Snoozes count no attempt, so it goes on for ever if that never comes${since}; cancel it then.`
+      snoozes.count > 2 && snoozes.since !== null ? ` (so far for ${duration(facts.now - snoozes.since)})` : ''
+    return `Provide what its handler is waiting for, or wait: it checks again ${sayInstant(job.runAt, facts.now)}. Snoozes do not count as attempts, so it continues forever if that never comes${since}; in that case cancel it.`
   }
   if (job.attempt > 0 || job.crashes > 0) {
-    return `Wait if what it failed with passes by itself: it is tried again ${sayInstant(job.runAt, facts.now)}. If not, mend that first; ${sooner}, with all its attempts.`
+    return `Wait if the cause of the failure is temporary: it is tried again ${sayInstant(job.runAt, facts.now)}. Otherwise correct the cause first; ${sooner}, with all its attempts.`
   }
   if (waitMs > farMs) {
-    return `Cancel it and enqueue it anew if ${duration(waitMs)} is not what was meant: a delay is in ms, and an instant is not a delay. A job's time cannot be changed; ${sooner}.`
+    return `If ${duration(waitMs)} is not what you meant, cancel it and enqueue it again: a delay is in ms, and an instant is not a delay. A job's time cannot be changed; ${sooner}.`
   }
-  return `Nothing: it runs by itself then; ${sooner}.`
+  return `Nothing: it runs by itself at that time; ${sooner}.`
 }
 
 function waitForSuspects({ jobFacts: { exclusive, isSuspect } }: Facts): string {
   const whose = exclusive ? `that of job ${exclusive.id}` : 'that of the job which ran'
-  const wait = isSuspect ? 'its turn comes by itself' : 'it goes on by itself when those have ended'
+  const wait = isSuspect ? 'its turn will come' : 'it continues by itself when they have ended'
   return `Wait: ${wait}. Look into why the process ended (its log and exit code) and correct the handler that ends it: ${whose}, most likely.`
 }
 
 function whileRunning(facts: Facts): string {
   if (facts.attempt?.aborted) {
-    return 'Correct its handler so that it ends when its signal fires (pass `signal` on to what it waits for). Restart the server if it never ends: until then it occupies a worker.'
+    return 'Correct its handler so that it ends when its signal fires (pass `signal` on to the calls that it awaits). Restart the server if it never ends: until then it occupies a worker.'
   }
   if (!facts.server)
     return facts.isAbandoned ? 'Start its server again: the process that ran it has probably ended.' : askServer(facts)
@@ -150,18 +150,18 @@ function freeWorkers(facts: Facts): string {
     const ids = held.length === 1 ? 'that job' : 'those jobs'
     return `Restart the server to free the workers, and correct the handler of ${types}: it must end when its signal fires. Cancelling ${ids} frees no worker, and requeuing this one does not help.`
   }
-  return 'Wait: it is next when a worker comes free. If all are often busy, raise WORKER_COUNT (`workers` in the library) or make the handlers quicker.'
+  return 'Wait: it runs next when a worker is free. If all are often busy, raise WORKER_COUNT (`workers` in the library) or make the handlers faster.'
 }
 
 function waitInLine({ jobFacts: { line, job } }: Facts): string {
   if (line && line.higher.count > 0) {
-    return `If it must not wait that long, cancel it and enqueue it anew with a priority above ${job.priority}, or in a queue of its own (queues take turns); the priority of a job cannot be changed. If all workers are busy all the time, raise WORKER_COUNT (\`workers\`).`
+    return `If it must not wait that long, cancel it and enqueue it again with a priority above ${job.priority}, or in a separate queue (queues take turns); the priority of a job cannot be changed. If all workers are busy all the time, raise WORKER_COUNT (\`workers\`).`
   }
-  return 'Wait: its turn comes. If the line does not get shorter, raise WORKER_COUNT (`workers` in the library) or make the handlers quicker.'
+  return 'Wait: its turn will come. If the queue does not get shorter, raise WORKER_COUNT (`workers` in the library) or make the handlers faster.'
 }
 
 function askServer(facts: Facts): string {
   return facts.isLate
-    ? 'Start its server again: nothing moves until one serves the file.'
+    ? 'Start its server again: nothing runs until one serves the file.'
     : 'Ask the process that serves the file (its dashboard, or its `explain`): it knows what its workers do. If there is none, start it.'
 }

@@ -111,7 +111,7 @@ export function running(facts: Facts): Obstacle[] {
   if (attempt?.aborted) {
     const { at, reason } = attempt.aborted
     const isGivenUp = reason instanceof AttemptTimeoutError
-    const end = isGivenUp ? `; ${duration(abortGraceMs)} after that the attempt fails even if it goes on` : ''
+    const end = isGivenUp ? `; ${duration(abortGraceMs)} after that the attempt fails even if it is still running` : ''
     const message = `${sayAborted(attempt.aborted, now)}${end}`
     return [{ code: 'attempt_running', message, until: isGivenUp ? at + abortGraceMs : null }]
   }

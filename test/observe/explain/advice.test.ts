@@ -22,34 +22,34 @@ describe('what to do about', () => {
     [
       'a job that is delayed',
       { state: 'scheduled' },
-      /^Nothing: it runs by itself then; .*cancel and then requeue it\.$/,
+      /^Nothing: it runs by itself at that time; .*cancel and then requeue it\.$/,
     ],
     [
       'a job whose delay is an instant',
       { state: 'scheduled', job: { runAt: now + now } },
-      /^Cancel it and enqueue it anew if 60 years is not what was meant: a delay is in ms/,
+      /^If 60 years is not what you meant, cancel it and enqueue it again: a delay is in ms/,
     ],
     [
       'a job that is tried again',
       { state: 'retrying' },
-      /^Wait if what it failed with passes by itself: .*If not, mend that first/,
+      /^Wait if the cause of the failure is temporary: .*Otherwise correct the cause first/,
     ],
     [
       'a job that is snoozed',
       { state: 'scheduled', events: ['enqueue', 'due', 'lease', 'start', 'snooze'] },
-      /^Bring about what its handler waits for, or wait: .* it goes on for ever if that never comes; cancel it then\.$/,
+      /^Provide what its handler is waiting for, or wait: .* it continues forever if that never comes; in that case cancel it\.$/,
     ],
     [
       'a job that others go before',
       { jobFacts: { line: { ahead: { count: 3, more: false }, higher: none, queues: none } } },
-      /^Wait: its turn comes/,
+      /^Wait: its turn will come/,
     ],
     [
       'a job that others go before by priority',
       { jobFacts: { line: { ahead: { count: 3, more: false }, higher: { count: 2, more: false }, queues: none } } },
-      /enqueue it anew with a priority above 0/,
+      /enqueue it again with a priority above 0/,
     ],
-    ['a job that waits for a worker', { server: { busy: 10 } }, /^Wait: it is next .* raise WORKER_COUNT/],
+    ['a job that waits for a worker', { server: { busy: 10 } }, /^Wait: it runs next .* raise WORKER_COUNT/],
     [
       'a job that waits for workers which never come free',
       { server: { busy: 1, slots: 1, holders: [ignores] } },
@@ -58,7 +58,7 @@ describe('what to do about', () => {
     [
       'a job of a type that is misspelt',
       { job: { type: 'mial' }, server: { hasHandler: false } },
-      /^If "mail" was meant, cancel it and enqueue it anew with that type/,
+      /^If "mail" was meant, cancel it and enqueue it again with that type/,
     ],
     [
       'a job of a type that nobody runs',
@@ -74,7 +74,7 @@ describe('what to do about', () => {
     [
       'a job that waits for suspects',
       { jobFacts: { suspectsAhead: { count: 1, more: false } } },
-      /^Wait: it goes on by itself/,
+      /^Wait: it continues by itself/,
     ],
     ['a running job', { state: 'running' }, /^Wait until it is done; to stop it, cancel it/],
     [
@@ -98,7 +98,7 @@ describe('what to do about', () => {
       { server: { trouble: 'another process holds a lock on the database' } },
       /^End the other program that holds a lock .*Nothing is lost/,
     ],
-    ['a job of a broken file', { server: { trouble: 'disk I/O error' } }, /^Mend the storage as the message says/],
+    ['a job of a broken file', { server: { trouble: 'disk I/O error' } }, /^Repair the storage as the message says/],
     [
       'a job of a server that has not started',
       { server: { phase: 'created', hasRecovered: false } },
@@ -107,7 +107,7 @@ describe('what to do about', () => {
     [
       'a job of a server that recovers',
       { server: { phase: 'recovering', hasRecovered: false } },
-      /^Wait: the recovery/,
+      /^Wait until the recovery/,
     ],
     ['a job of a server that stops', { server: { phase: 'draining' } }, /^Start a server again/],
     [
@@ -128,11 +128,15 @@ describe('what to do about', () => {
     ],
     ['a job that has succeeded', { state: 'succeeded' }, /^Nothing, if its effect is there\. .*enqueue a new job/],
     ['a job that was cancelled', { state: 'cancelled' }, /^Requeue it if it is still wanted/],
-    ['a job that was rejected', { state: 'dead' }, /^Do not requeue it as it is: its handler says that no retry helps/],
+    [
+      'a job that was rejected',
+      { state: 'dead' },
+      /^Do not requeue it unchanged: its handler says that no retry helps/,
+    ],
     [
       'a job whose payload was refused',
       dead('PayloadError'),
-      /^Do not requeue it as it is: its handler refuses the payload/,
+      /^Do not requeue it unchanged: its handler refuses the payload/,
     ],
     [
       'a job of a type that was unknown',
@@ -142,7 +146,7 @@ describe('what to do about', () => {
     [
       'a job that failed too often',
       dead('TypeError'),
-      /^Mend what it failed with first, then requeue it: it starts over with 4 attempts/,
+      /^Correct the cause of the failure first, then requeue it: it starts over with 4 attempts/,
     ],
     ['a job that took too long', dead('AttemptTimeoutError'), /^Find out what its handler waited for/],
     [

@@ -144,7 +144,7 @@ describe('the summary of', () => {
     [
       'a running job that did not heed its timeout',
       { state: 'running', attempt: { aborted: { at: now - 2_000, reason: new AttemptTimeoutError(10_000) } } },
-      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Its handler was told to stop 2 s ago, and has not ended: the attempt took longer than its timeout of 10000 ms; 5 s after that the attempt fails even if it goes on.',
+      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Its handler was told to stop 2 s ago, and has not ended: the attempt took longer than its timeout of 10000 ms; 5 s after that the attempt fails even if it is still running.',
     ],
     [
       'a running job of a server that stops',
