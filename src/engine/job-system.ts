@@ -109,7 +109,7 @@ export interface Bulk {
   /** Whether its phase allows that now. */
   can(action: 'run' | 'stop'): boolean
   /**
-   * Begins to change the matched jobs; `matched` confirms the count, and `by` says who does it: who prepared it unless given. Throws
+   * Begins to change the matched jobs; `matched` confirms the count, and `by` says who does it: by default the one who prepared it. Throws
    * `BulkStateError` if it is not ready or matched another number.
    */
   run(matched: number, options?: CallerOptions): void
@@ -119,15 +119,15 @@ export interface Bulk {
   settled(): Promise<void>
 }
 
-/** `by`: who asks, which the history keeps: actor of 1 to 255 characters, reason of 1 to 1,000; the library unless given. */
+/** `by`: who asks, which the history keeps: actor of 1 to 255 characters, reason of 1 to 1,000; the library by default. */
 export interface CallerOptions {
   readonly by?: EventCause
 }
 
 export interface StopOptions {
-  /** In ms; the settings' unless given. */
+  /** In ms; the settings' by default. */
   readonly graceMs?: number
-  /** A job may be the reason that the process must end; false unless given. */
+  /** A job may be the reason that the process must end; false by default. */
   readonly crashing?: boolean
 }
 

@@ -20,7 +20,7 @@ export interface JobSystemOptions<Handlers extends readonly AnyHandler[] = reado
    */
   readonly acceptLoss?: string
   /**
-   * Overwrites removed jobs with zeros in the database, so that they cannot be read there any more; false unless given. The log may contain
+   * Overwrites removed jobs with zeros in the database, so that they cannot be read there any more; false by default. The log may contain
    * them until it is overwritten, or the last process stops cleanly.
    */
   readonly secureDelete?: boolean
@@ -32,9 +32,9 @@ export interface JobSystemOptions<Handlers extends readonly AnyHandler[] = reado
    * `OutcomeUnknownError`, later ones with `UnavailableError`.
    */
   readonly onFatal?: (error: Error) => void
-  /** The clock; the machine's unless given. For tests. */
+  /** The clock; the machine's by default. For tests. */
   readonly clock?: Clock
-  /** Uniform in [0, 1), for the backoff's jitter; the usual random source unless given. For tests. */
+  /** Uniform in [0, 1), for the backoff's jitter; the usual random source by default. For tests. */
   readonly random?: () => number
   /**
    * Gets every event and snapshot of the dispatcher and its workers as they happen, payloads included, in the format of XState: for tools

@@ -29,8 +29,8 @@ export interface JobContext {
   readonly signal: AbortSignal
   readonly log: JobLog
   /**
-   * Keeps a line with the end of this attempt in the history: what a receiver answered, what was found. The job's page and `explain` show it.
-   * At most 1,000 characters; the last one counts. Never note a payload or a secret.
+   * Stores a line with the end of this attempt in the history, such as a receiver's answer or a result. The job's page and `explain` show
+   * it. At most 1,000 characters; the last note counts. Never note a payload or a secret.
    */
   readonly note: (text: string) => void
 }
@@ -51,7 +51,7 @@ export interface Handler<Output = unknown, Input = unknown, Type extends string 
    * which the process did not run does not count.
    */
   readonly timeoutMs?: number
-  /** Attempts in all, unless the job sets its own; 4 unless given. */
+  /** Attempts in all, unless the job sets its own; 4 by default. */
   readonly maxAttempts?: number
   /** The delay before the next attempt; by default the exponential backoff of the settings. */
   readonly backoffMs?: Backoff

@@ -9,14 +9,14 @@ export const tlsModes = ['implicit', 'starttls'] as const
 /** The mail server and the sender. An attempt needs `host` and a sender; without them it fails and is retried. */
 export interface SmtpSettings {
   readonly host?: string | undefined
-  /** 587 unless given. */
+  /** 587 by default. */
   readonly port?: number | undefined
-  /** `implicit` on port 465 and `starttls` on any other unless given. */
+  /** `implicit` on port 465 and `starttls` on any other by default. */
   readonly tls?: (typeof tlsModes)[number] | undefined
   /** Signs in if both are given. */
   readonly user?: string | undefined
   readonly password?: string | undefined
-  /** The sender, with or without a name; `user` unless given. */
+  /** The sender, with or without a name; `user` by default. */
   readonly from?: string | undefined
 }
 

@@ -17,12 +17,12 @@ const bodiless: readonly string[] = ['GET', 'HEAD'] satisfies (typeof methods)[n
 interface WebhookCall {
   /** `http` or `https`, without user and password. */
   readonly url: string
-  /** POST unless given. */
+  /** POST by default. */
   readonly method: (typeof methods)[number]
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** Any JSON value, including `null`; nothing is sent if it is left out. */
   readonly body?: unknown
-  /** `same_origin` unless given. */
+  /** `same_origin` by default. */
   readonly redirects?: (typeof redirects)[number] | undefined
 }
 
@@ -119,7 +119,7 @@ export function callWebhook({ client, secret, retryMaxMs, now }: WebhookSettings
         const answer = await send({ ...hop, headers: { ...hop.headers, ...signature } }, client, signal, redactor)
         const next = nextHop(hop, answer, redactor)
         if (!next || followed === redirectsMax) {
-          // An error says so itself, but not where the call began.
+          // An error says this itself, except where the call began.
           if (followed > 0 || answer.status < 300) note(sayAnswer(hop, answer, followed, call.url, redactor))
           return judge(hop, answer, retryMaxMs, now(), next !== undefined)
         }
@@ -232,7 +232,7 @@ function notFollowed({ method, url }: Hop, status: number, to: string, why: stri
   )
 }
 
-/** Who answered what, as far as errors tell it; of a call that was redirected also where it began. */
+/** Who answered what, as far as errors may reveal it; for a redirected call also where it began. */
 function sayAnswer(
   hop: Hop,
   { status }: HttpAnswer,

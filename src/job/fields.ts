@@ -19,11 +19,11 @@ export interface NewJob {
    * that JSON cannot represent are rejected, with their path.
    */
   readonly payload: unknown
-  /** `default` unless given. */
+  /** `default` by default. */
   readonly queue?: string
-  /** −100 to 100, higher first within its queue; 0 unless given. */
+  /** −100 to 100, higher first within its queue; 0 by default. */
   readonly priority?: number
-  /** Retries after the first attempt, 0 to 1,000; the handler's, else 3, unless given. */
+  /** Retries after the first attempt, 0 to 1,000; the handler's, else 3, by default. */
   readonly maxRetries?: number
   /** 1 to 255 printable characters. Only one job in the file has a given key, for as long as that job is kept. */
   readonly idempotencyKey?: string
@@ -31,7 +31,7 @@ export interface NewJob {
   readonly runAt?: number | Date | string
   /** The same as a delay in ms from `createdAt`, the time at which the job is stored. */
   readonly delayMs?: number
-  /** Limit for one attempt, 1 to 86,400,000 ms; the handler's, else the settings', unless given. */
+  /** Limit for one attempt, 1 to 86,400,000 ms; the handler's, else the settings', by default. */
   readonly timeoutMs?: number
 }
 

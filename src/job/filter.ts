@@ -20,7 +20,7 @@ export interface JobFilter {
   readonly createdFrom?: number
   /** Epoch ms: created before. A time range may miss jobs that were stored while the clock was set back by more than ten minutes. */
   readonly createdTo?: number
-  /** 1 to 500, 50 unless given. */
+  /** 1 to 500, 50 by default. */
   readonly limit?: number
   /** `nextCursor` of the previous page. */
   readonly cursor?: string

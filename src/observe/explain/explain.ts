@@ -39,7 +39,7 @@ export interface Explanation {
   readonly summary: string
   /** What to do about it. */
   readonly advice: string
-  /** What brought it there. */
+  /** What brought the job to its state. */
   readonly because: Happened
   /** The end of the last attempt that failed, also from before a requeue; null if none has. */
   readonly lastFailure: Happened | null
@@ -47,7 +47,9 @@ export interface Explanation {
   readonly next: readonly NextEvent[]
   /** What prevents the next run of the job. */
   readonly obstacles: readonly Obstacle[]
-  /** Who holds the workers, if none is free for it: ten at most, those first that ignore their signal, then the longest. */
+  /**
+   * Who occupies the workers, if none is free for it: at most ten, first those that ignore their signal, then those that have run longest.
+   */
   readonly workers: readonly WorkerHolder[]
   /** Null if it does not wait in line. */
   readonly line: PlaceInLine | null
@@ -134,7 +136,7 @@ function summarize(facts: Facts, obstacles: readonly Obstacle[]): string {
   const told = obstacles.filter(({ code }) => code !== 'not_due' && code !== 'ended')
   const is = eventsFrom(job.state).length === 0 ? 'has' : 'is'
   const happened = recount(lastEvent, facts)
-  // What holds it up comes first.
+  // The blocker comes first.
   const [first, second] = told.length > 0 && !facts.isExecuting ? [sayAll(told), happened] : [happened, sayAll(told)]
   return [
     `Job ${job.id} (${job.type}) ${is} ${job.state}: ${first}.`,

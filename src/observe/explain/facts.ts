@@ -25,9 +25,9 @@ export interface WorkerHolder {
   readonly type: string
   /** When its handler was called, in epoch ms. */
   readonly since: number
-  /** When it is told to stop, if it goes on for so long; null if it was told. */
+  /** When it will be told to stop, if it runs for that long; null if it already was. */
   readonly until: number | null
-  /** When it was told to stop; null if it was not. */
+  /** When it was told to stop; null before that. */
   readonly abortedAt: number | null
 }
 
@@ -43,11 +43,11 @@ export interface ServerFacts {
   readonly abortsAt: number | null
   /** Whether the job's type has a handler here. */
   readonly hasHandler: boolean
-  /** Those that are. */
+  /** The types with a handler here. */
   readonly types: readonly string[]
   /** How long ended jobs are kept; 0 means forever. */
   readonly retentionMs: number
-  /** Attempts that can be made at once, those that hold a slot now, and what is known of them. */
+  /** The most simultaneous attempts, those that hold a slot now, and what is known about them. */
   readonly slots: number
   readonly busy: number
   readonly holders: readonly WorkerHolder[]

@@ -118,10 +118,10 @@ function sayError({ name, message }: StoredError): string {
   return oneLine(`${name}: ${message}`)
 }
 
-/** How long it was to wait when it was enqueued; empty if it was not to, or its `run_at` is another by now. */
+/** How long it had to wait when it was enqueued; empty if it had not, or if its `run_at` has changed since. */
 function withDelay({ seq, event }: HistoryEvent, { jobFacts: { job, lastEvent } }: Facts): string {
   const delayMs = job.runAt - job.createdAt
-  // Any later attempt, and a requeue, sets it anew.
+  // Any later attempt, and a requeue, changes it.
   if (delayMs <= 0 || seq !== lastEvent.seq || seq !== { enqueue: 1, due: 2 }[event as string]) return ''
   const delay = `a delay of ${duration(delayMs)}`
   return event === 'enqueue' ? `, with ${delay}` : `, as asked with ${delay}`

@@ -139,7 +139,7 @@ function abortOf(facts: Facts): { readonly at: number; readonly reason: string }
   return { at: stopsAt, reason: 'the server is stopping' }
 }
 
-/** That the attempt could not go on for a while. */
+/** Says that the attempt could not continue for a while. */
 function sayStandstill({ attempt }: Facts): string {
   const { stoppedMs = 0, blockedMs = 0 } = attempt?.standstill ?? {}
   const stopped =

@@ -3,7 +3,7 @@ import { processEnded } from '../../persistence/store.ts'
 import type { Facts } from './facts.ts'
 import { number } from './text.ts'
 
-/** What to do about a job that is given up: whether a requeue helps, and what must be mended first. */
+/** What to do about a job that was given up: whether a requeue helps, and what must be corrected first. */
 export function mend({ jobFacts: { job, lastEvent, lastFailure } }: Facts): string {
   const failure = lastEvent.error ? lastEvent : lastFailure
   const advice = failure?.error && byError[failure.error.name]
@@ -14,7 +14,7 @@ export function mend({ jobFacts: { job, lastEvent, lastFailure } }: Facts): stri
   return `Correct the cause of the failure first, then requeue it: it starts over with ${number(job.maxAttempts)} ${job.maxAttempts === 1 ? 'attempt' : 'attempts'}. Otherwise it fails in the same way.`
 }
 
-/** By the name of the error, those of the engine. */
+/** By the error's name, for the engine's errors. */
 const byError: Readonly<Record<string, (failure: HistoryEvent) => string>> = {
   [processEnded]: () =>
     'Find out first why the process ended (its log, its exit code, memory) and correct the handler; only then requeue it, or it ends the process again.',

@@ -47,7 +47,7 @@ export function obstaclesToRun(facts: Facts): Obstacle[] {
   return [{ code: 'needs_event', message: `it stays ${state} until ${waysOn(state)}`, until: null }]
 }
 
-/** A damaged file, or a hand that wrote into it. */
+/** The file is damaged, or somebody has written into it. */
 function unreadable({ jobFacts: { fault } }: Facts): Obstacle[] {
   if (fault === null) return []
   return [{ code: 'unreadable', message: `${fault}, so it is not run; jobmachine verify says more`, until: null }]
@@ -93,7 +93,7 @@ function suspects({ jobFacts: { job, isSuspect, exclusive, suspectsAhead }, now 
   return obstacles
 }
 
-/** For its turn and for a worker: what holds it up is named first. */
+/** For its turn and for a worker: the blocker is named first. */
 function waiting(facts: Facts): Obstacle[] {
   const [line, workers] = [inLine(facts), busyWorkers(facts)]
   return ignoring(facts.server).length > 0 ? [...workers, ...line] : [...line, ...workers]
@@ -111,7 +111,7 @@ function inLine({ jobFacts: { job, line } }: Facts): Obstacle[] {
   ]
 }
 
-/** How many of those before it have a higher priority: then its turn is no matter of waiting alone. */
+/** How many of those before it have a higher priority: then waiting alone may not be enough. */
 function overtaken({ ahead, higher }: PlaceInLine): string {
   if (higher.count === 0) return ''
   const all = ahead.count === 1 && !ahead.more

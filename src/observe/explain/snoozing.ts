@@ -2,7 +2,7 @@ import { jobFactsEventsMax } from '../../persistence/store.ts'
 import type { Facts } from './facts.ts'
 import { ago, number, oneLine } from './text.ts'
 
-/** Its last attempt ended with a snooze. */
+/** Whether its last attempt ended with a snooze. */
 export function isSnoozing({ jobFacts: { lastEnd } }: Facts): boolean {
   return lastEnd?.event === 'snooze'
 }

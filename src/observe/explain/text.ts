@@ -16,7 +16,7 @@ const units = [
   { from: minute, per: minute, name: 'min', rest: { unit: second, name: 's' } },
 ]
 
-/** A length of time as people say it: `250 ms`, `1.5 s`, `3 min 20 s`, `2 d 4 h`, `57 years`. */
+/** A duration in words: `250 ms`, `1.5 s`, `3 min 20 s`, `2 d 4 h`, `57 years`. */
 export function duration(ms: number): string {
   if (ms < second) return `${Math.round(ms)} ms`
   // Rounded before the unit is chosen, so that slightly less than a minute is not called 60 s.
@@ -48,7 +48,7 @@ export function cut(text: string): string {
   return text.length > quotedMax ? `${text.slice(0, quotedMax).toWellFormed()}…` : text
 }
 
-/** One line of it, however it was made: control characters and line ends are spaces, what is long is cut. */
+/** One line, however the text was made: control characters and line ends become spaces, and long text is cut. */
 export function oneLine(text: string): string {
   return cut(text.replace(/[\s\p{C}]+/gu, ' ').trim()).replace(/[.\s]+$/, '')
 }
@@ -62,7 +62,7 @@ export function counted({ count, more }: Counted, one: string, many = `${one}s`)
   return `${more ? 'more than ' : ''}${number(count)} ${count === 1 && !more ? one : many}`
 }
 
-/** That queues take turns, if more than one has jobs. */
+/** Says that queues take turns, if more than one has jobs. */
 export function sayTurns(queues: Counted): string {
   return queues.count > 1 ? ` and ${counted(queues, 'queue')} take turns` : ''
 }

@@ -7,19 +7,19 @@ const namedMax = 3
 /** Holders that an explanation lists. */
 const listedMax = 10
 
-/** Handlers that were told to stop, and go on. */
+/** Handlers that were told to stop, but are still running. */
 export function ignoring(server: ServerFacts | null): readonly WorkerHolder[] {
   return server?.holders.filter(({ abortedAt }) => abortedAt !== null) ?? []
 }
 
-/** That no worker is free, and who holds them. */
+/** Says that no worker is free, and who occupies them. */
 export function busyWorkers({ jobFacts: { line }, server, now }: Facts): Obstacle[] {
   if (!server || server.busy < server.slots) return []
   const place = line && line.ahead.count === 0 ? `, and it is first in line${sayTurns(line.queues)}` : ''
   return [{ code: 'no_free_worker', message: `${sayBusy(server, now)}${place}`, until: null }]
 }
 
-/** The holders, those who ignore their signal first, then the longest. */
+/** The holders: first those that ignore their signal, then those that have run longest. */
 export function listHolders({ holders }: ServerFacts): readonly WorkerHolder[] {
   const rank = ({ abortedAt, since }: WorkerHolder) => (abortedAt === null ? since : Number.NEGATIVE_INFINITY)
   return [...holders].sort((a, b) => rank(a) - rank(b)).slice(0, listedMax)

@@ -22,7 +22,7 @@ export interface EventSet {
 
 /**
  * `leaseToken`: of the lease that must be held for the transition, if it needs one. `delayMs`: the time until the job may run again, if it
- * does; 0 by default. `error`, `cause`: JSON text. `everyCause`: of each item that has none of its own.
+ * does; 0 by default. `error`, `cause`: JSON text. `everyCause`: for each item without its own cause.
  */
 export function intoRanges(
   items: Iterable<{

@@ -12,7 +12,7 @@ export const jobColumns = `jobs.id, ${storedNames.map((name) => `jobs.${snakeCas
   (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, jobs.idempotency_key AS idempotencyKey, jobs.run_at AS runAt, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
   jobs.finished_at AS finishedAt, jobs.error`
 
-/** What is kept with an event besides its error, as JSON. */
+/** What is stored with an event besides its error, as JSON. */
 type KeptCause = EventCause & Pick<HistoryEvent, 'note'>
 
 /** The columns to select from events for `toHistoryEvent`. */
@@ -91,7 +91,7 @@ type TransitionRow = readonly [
   ...[error: StoredError | null, cause: KeptCause | null],
 ]
 
-/** Those that can be read; `last`: the id of the last row, also if it cannot be. */
+/** The readable ones; `last` is the id of the last row, even if that is not readable. */
 export function toTransitions(json: string): { transitions: Transition[]; last: number | undefined } {
   const rows = JSON.parse(json) as TransitionRow[]
   const transitions = rows.flatMap(

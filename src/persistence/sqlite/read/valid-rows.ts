@@ -29,7 +29,7 @@ const jobMembers: Members<JobRow> = {
     ]),
   ),
   state: [isState, otherState],
-  // It stays empty: whoever parses it finds out, as of a payload that is no JSON.
+  // It stays empty: whoever parses it notices, as with an invalid payload.
   payload: [isText, ''],
   attempt: [isCount, 0],
   maxAttempts: [isCount, 1],
@@ -49,7 +49,9 @@ const eventMembers: Members<HistoryEvent> = {
   at: [isInstant, 0],
 }
 
-/** A row with what cannot be read replaced, and why in its `error`. Nothing that is done with it fails, and each reader sees what is wrong. */
+/**
+ * A row whose unreadable values are replaced, with the reason in its `error`. No later use of it fails, and each reader sees what is wrong.
+ */
 export function validJob<Row extends object>(row: Row & { readonly error: string | null }) {
   return validRow(row, jobMembers)
 }

@@ -4,8 +4,8 @@ import type { LeasedFacts } from '../thread/protocol.ts'
 export const nextToken = 'iif(finished_at IS NULL AND lease_token IS NULL AND lease_expires_at IS NULL, seq + 1, NULL)'
 
 /**
- * Whether a row has what a claim computes with. A hand may have written anything into it, and the machine's statements would fail on it, for
- * every job of the claim.
+ * Whether a row has the values that a claim computes with. Somebody may have written anything into it, and the machine's statements would
+ * then fail for every job of the claim.
  */
 export function isReadable([, leaseToken, type, attempt, maxAttempts, timeoutMs, runAt]: LeasedFacts): boolean {
   return (
