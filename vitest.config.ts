@@ -7,6 +7,9 @@ const source = resolve(import.meta.dirname, 'src')
 /** Another folder stands for it where a seeded bug is to be caught: see test/mutation. */
 const built = process.env.JOBMACHINE_BUILD ?? resolve(import.meta.dirname, 'dist')
 
+/** As `npm run test:proof` runs them: see test/support/share.ts. */
+const isWhole = process.env.PROOFS === 'whole'
+
 /** In bytes: Docker gives a container 64 MiB, which is too little. */
 const memoryMin = 2 ** 30
 /**
@@ -15,7 +18,7 @@ const memoryMin = 2 ** 30
  */
 function temporaryFolder(): string {
   const memory = '/dev/shm'
-  if (process.env.PROOFS === 'whole' || process.env.TMPDIR || !existsSync(memory)) return tmpdir()
+  if (isWhole || process.env.TMPDIR || !existsSync(memory)) return tmpdir()
   const { bavail, bsize } = statfsSync(memory)
   return bavail * bsize < memoryMin ? tmpdir() : memory
 }
@@ -40,8 +43,8 @@ export default defineConfig({
     env: { TMPDIR: temporaryFolder() },
     setupFiles: ['test/support/threads-here.ts'],
     // Far beyond what any takes on a busy machine: they end those that hang.
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: isWhole ? 3_600_000 : 120_000,
+    hookTimeout: isWhole ? 3_600_000 : 120_000,
     expect: { poll: { timeout: 90_000 } },
     // One more than the cores of the smallest machine that runs them: many wait for a process, a clock or a browser.
     maxWorkers: 3,

@@ -10,7 +10,7 @@ afterAll(cleanUp)
 const killsMin = shareOf({ share: 2, whole: 40 })
 
 test('a server that is repeatedly killed under load loses nothing it acknowledged', {
-  timeout: 600_000,
+  timeout: 3_600_000,
 }, async () => {
   const tally = emptyTally()
 

@@ -97,20 +97,17 @@ export function crashNoteOf(database: string): string {
   return `${database}.crash`
 }
 
-const imported = (file: string, line: string, module: string): Patch => ({
+const imported = (file: string, module: string): Patch => ({
   file,
-  find: line,
-  replace: `${line}\nimport * as crash from '${module}';`,
+  // The end of each file: where an import is does not matter.
+  text: '//# sourceMappingURL=',
+  replace: `import * as crash from '${module}';\n//# sourceMappingURL=`,
 })
 
 const patches: readonly Patch[] = [
   // The store's thread, too, must know where it is to die.
   { file: 'runtime/own-thread.js', find: 'execArgv: [], env: {}', replace: 'execArgv: []' },
-  imported(
-    'persistence/sqlite/write/transitions.js',
-    `import assert from 'node:assert/strict';`,
-    '../../../crash-point.js',
-  ),
+  imported('persistence/sqlite/write/transitions.js', '../../../crash-point.js'),
   {
     file: 'persistence/sqlite/write/transitions.js',
     find: 'const { events } = statements;',
@@ -123,11 +120,7 @@ const patches: readonly Patch[] = [
     find: 'others.push(move.run(values).changes);',
     replace: `crash.reach('halfway'); others.push(move.run(values).changes);`,
   },
-  imported(
-    'persistence/sqlite/thread/group-commit.js',
-    `} from '../file/storage-failure.js';`,
-    '../../../crash-point.js',
-  ),
+  imported('persistence/sqlite/thread/group-commit.js', '../../../crash-point.js'),
   {
     file: 'persistence/sqlite/thread/group-commit.js',
     find: 'writer.begin();',
@@ -138,32 +131,24 @@ const patches: readonly Patch[] = [
     find: `db.exec('COMMIT');`,
     replace: `crash.reach('inside'); db.exec('COMMIT'); crash.reach('committed');`,
   },
-  imported(
-    'persistence/sqlite/write/insert-jobs.js',
-    `import assert from 'node:assert/strict';`,
-    '../../../crash-point.js',
-  ),
+  imported('persistence/sqlite/write/insert-jobs.js', '../../../crash-point.js'),
   {
     file: 'persistence/sqlite/write/insert-jobs.js',
-    find: 'const firstId = this.#insert(intoBatches(gathered.map(',
+    text: 'const firstId = this.#insert(intoBatches(gathered.map(',
     replace: `crash.foreseeIntake(gathered); crash.reach('before'); const firstId = this.#insert(intoBatches(gathered.map(`,
   },
   {
     file: 'persistence/sqlite/write/insert-jobs.js',
-    find: 'this.#sql.insertPayloads.run(',
+    text: 'this.#sql.insertPayloads.run(',
     replace: `crash.reach('halfway'); this.#sql.insertPayloads.run(`,
   },
-  imported(
-    'persistence/sqlite/write/retention.js',
-    `import { retention } from '../../store.js';`,
-    '../../../crash-point.js',
-  ),
+  imported('persistence/sqlite/write/retention.js', '../../../crash-point.js'),
   {
     file: 'persistence/sqlite/write/retention.js',
     find: 'this.#sql.removeJob.run(id);',
     replace: `crash.foreseeRemoval(id, state); crash.reach('before'); this.#sql.removeJob.run(id); crash.reach('halfway');`,
   },
-  imported('persistence/sqlite/file/connection.js', `import { openKept } from './kept.js';`, '../../../crash-point.js'),
+  imported('persistence/sqlite/file/connection.js', '../../../crash-point.js'),
   {
     file: 'persistence/sqlite/file/connection.js',
     find: 'db.exec(sql);',
@@ -171,15 +156,15 @@ const patches: readonly Patch[] = [
   },
   {
     file: 'persistence/sqlite/file/connection.js',
-    find: `.run(random(), \`\${now}\`);`,
+    text: `.run(random(), \`\${now}\`);`,
     replace: `.run(random(), \`\${now}\`); crash.reach('inside');`,
   },
   {
     file: 'persistence/sqlite/file/connection.js',
-    find: '}).immediate();',
+    text: '}).immediate();',
     replace: `}).immediate(); crash.reach('committed');`,
   },
-  imported('engine/dispatch/attempt.js', `from '../../handlers/describe-error.js';`, '../../crash-point.js'),
+  imported('engine/dispatch/attempt.js', '../../crash-point.js'),
   {
     file: 'engine/dispatch/attempt.js',
     find: 'this.#report.settled(this.#lost ? null : (this.#eventOfAbort() ?? outcome()), true);',
@@ -192,7 +177,7 @@ const patches: readonly Patch[] = [
 /** A schema of one version more, to be migrated to. */
 const newerSchema: Patch = {
   file: 'persistence/sqlite/schema.js',
-  find: `version${migrations.length}];`,
+  text: `version${migrations.length}];`,
   replace: `version${migrations.length}, 'CREATE TABLE newer (id INTEGER); CREATE TABLE newest (id INTEGER);'];`,
 }
 

@@ -29,7 +29,7 @@ function inLane(run: () => Promise<void>): Promise<void> {
   return done
 }
 
-describe.concurrent('a process that dies at every point of', { timeout: 600_000 }, () => {
+describe.concurrent('a process that dies at every point of', { timeout: 3_600_000 }, () => {
   test.each([...crashesByEvent])('%s has done it completely or not at all, and all jobs finish', (event, crashes) =>
     inLane(async () => {
       const { kills, wrong } = await runChain({ build, database: join(folder, `${event}.db`), crashes })

@@ -12,7 +12,7 @@ const connection = 'persistence/sqlite/file/connection.js'
 /** What SQLite does unless told otherwise: no flush at a commit. */
 const unflushed: Patch[] = [
   { file: connection, find: "db.pragma('synchronous = FULL')", replace: "db.pragma('synchronous = NORMAL')" },
-  { file: connection, find: 'synchronousFull = 2', replace: 'synchronousFull = 1' },
+  { file: connection, find: 'const synchronousFull = 2;', replace: 'const synchronousFull = 1;' },
 ]
 /** Everyone is told before the transaction is committed. */
 const toldTooSoon: Patch = {

@@ -19,7 +19,7 @@ const sectorBytes = 512
 /** For a build in which a short load meets many checkpoints, where the log's pages go into the database. */
 export const oftenCheckpointed: Patch = {
   file: 'persistence/sqlite/file/connection.js',
-  find: 'wal_autocheckpoint = ',
+  text: 'wal_autocheckpoint = ',
   replace: 'wal_autocheckpoint = 40 -- ',
 }
 const headerBytes = 24

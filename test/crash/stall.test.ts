@@ -22,10 +22,10 @@ beforeAll(() => {
   folder = tempFolder()
   const grace = {
     file: 'persistence/sqlite/thread/watchdog.js',
-    find: 'graceMs = 10_000',
-    replace: `graceMs = ${watchdogGraceMs}`,
+    find: 'const graceMs = 10_000;',
+    replace: `const graceMs = ${watchdogGraceMs};`,
   }
-  const patience = { file: grace.file, find: 'lastLineMs = 1_000', replace: 'lastLineMs = 60_000' }
+  const patience = { file: grace.file, find: 'const lastLineMs = 1_000;', replace: 'const lastLineMs = 60_000;' }
   env = { JOBMACHINE_BUILD: patchedBuild(join(folder, 'build'), [grace]) }
   patientEnv = { JOBMACHINE_BUILD: patchedBuild(join(folder, 'patient'), [grace, patience]) }
 })

@@ -17,8 +17,8 @@ const column = `ALTER TABLE jobs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
 
 test('a field that is described once is checked, stored, kept apart in one call, read, shown and documented', async () => {
   const build = patchedBuild(tempFolder(), [
-    { file: 'job/fields.js', find: '    runAt: {', replace: tags },
-    { file: 'persistence/sqlite/migrations/0005.js', find: 'DROP INDEX jobs_parked;', replace: column },
+    { file: 'job/fields.js', text: '    runAt: {', replace: tags },
+    { file: 'persistence/sqlite/migrations/0005.js', text: 'DROP INDEX jobs_parked;', replace: column },
   ])
   const { url } = await startServer({}, tempFolder(), join(build, 'main.js'))
   const post = async (body: unknown) => {

@@ -27,21 +27,21 @@ const command = (event: string, done: string) => `
  * `JobSystem`), and the migration that makes its checks.
  */
 const paused = [
-  { file: 'machines/job.js', find: '\n        leased: {', replace: state },
-  { file: 'machines/job.js', find: "lease: 'leased', ", replace: "lease: 'leased', pause: 'paused', " },
+  { file: 'machines/job.js', text: '\n        leased: {', replace: state },
+  { file: 'machines/job.js', text: "lease: 'leased', ", replace: "lease: 'leased', pause: 'paused', " },
   {
     file: 'machines/events.js',
-    find: '\n    requeue: {',
+    text: '\n    requeue: {',
     replace: `${command('pause', 'paused')}${command('resume', 'resumed')}\n    requeue: {`,
   },
   {
     file: 'persistence/sqlite/migrations/0001.js',
-    find: "state TEXT NOT NULL CHECK ((state = 'scheduled' OR ",
+    text: "state TEXT NOT NULL CHECK ((state = 'scheduled' OR ",
     replace: "state TEXT NOT NULL CHECK ((state = 'paused' OR state = 'scheduled' OR ",
   },
   {
     file: 'persistence/sqlite/migrations/0003.js',
-    find: "((OLD.state = 'scheduled' AND",
+    text: "((OLD.state = 'scheduled' AND",
     replace: `((OLD.state = 'queued' AND NEW.state = 'paused') OR
       (OLD.state = 'paused' AND (NEW.state = 'queued' OR NEW.state = 'cancelled')) OR (OLD.state = 'scheduled' AND`,
   },

@@ -14,7 +14,7 @@ const named = edges.map(({ from, event, to }) => `${from} ${event} ${to}`)
 
 describe('a store under random commands, restarts, torn transactions, a second owner and jumps of the clock', () => {
   test('is in the machine’s state after each of them, and takes every possible edge', {
-    timeout: 600_000,
+    timeout: 3_600_000,
   }, async () => {
     const folder = memoryFolder()
     const taken = new Map<string, number>()

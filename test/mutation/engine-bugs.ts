@@ -18,7 +18,7 @@ const machine: readonly Mutation[] = [
     },
     {
       file: 'persistence/sql/transitions.js',
-      find: `\${attempt} < \${max_attempts}`,
+      text: `\${attempt} < \${max_attempts}`,
       replace: `\${attempt} <= \${max_attempts}`,
     },
   ),
@@ -32,7 +32,7 @@ const machine: readonly Mutation[] = [
     },
     {
       file: 'persistence/sql/transitions.js',
-      find: `\${attempt} < \${max_attempts}`,
+      text: `\${attempt} < \${max_attempts}`,
       replace: `\${attempt} + 1 < \${max_attempts}`,
     },
   ),
@@ -44,7 +44,7 @@ const machine: readonly Mutation[] = [
     ],
     {
       file: 'persistence/sql/transitions.js',
-      find: `\${attempt} < \${max_attempts}`,
+      text: `\${attempt} < \${max_attempts}`,
       replace: `\${attempt} <= \${max_attempts}`,
     },
   ),
@@ -116,7 +116,7 @@ const machine: readonly Mutation[] = [
       'persistence/sql/transitions.test.ts',
       'expire in SQL leads where the machine leads, whatever the attempts, the crashes and the instant',
     ],
-    { file: 'persistence/sql/transitions.js', find: '} + 1 < ${crashesMax}', replace: '} < ${crashesMax}' },
+    { file: 'persistence/sql/transitions.js', text: '} + 1 < ${crashesMax}', replace: '} < ${crashesMax}' },
   ),
   bug(
     'crashes are not forgotten when an attempt fails by itself',
@@ -155,8 +155,8 @@ const machine: readonly Mutation[] = [
     ['machines/compile.test.ts', 'a machine with three guards on one event goes there in SQL too: choose'],
     {
       file: 'persistence/sql/transitions.js',
-      find: 'const guarded = conditions.map(',
-      replace: 'const guarded = conditions.slice(-1).map(',
+      find: 'conditions.map',
+      replace: 'conditions.slice(-1).map',
     },
   ),
   bug(
@@ -167,10 +167,8 @@ const machine: readonly Mutation[] = [
     ],
     {
       file: 'machines/job.js',
-      find: `tags: ['ended', 'expendable'],
-            type: 'final',`,
-      replace: `tags: ['ended', 'expendable'],
-            on: { requeue: { target: 'queued', actions: 'forgetAttempts' } },`,
+      find: `tags: ['ended', 'expendable'], type: 'final'`,
+      replace: `tags: ['ended', 'expendable'], on: { requeue: { target: 'queued', actions: 'forgetAttempts' } }`,
     },
   ),
 ]
@@ -184,7 +182,7 @@ const dispatching: readonly Mutation[] = [
   bug(
     'jobs are leased before those of a dead process are moved on',
     dispatcher('a dispatcher leases nothing before a dead process’s jobs have been recovered'),
-    { file: 'machines/dispatcher.js', find: `entry: 'recover',`, replace: `entry: ['recover', 'proceed'],` },
+    { file: 'machines/dispatcher.js', find: `entry: 'recover'`, replace: `entry: ['recover', 'proceed']` },
   ),
   bug('a free slot is asked for twice', prefetch('a request for jobs is made once: one free slot is one job'), {
     file: 'machines/prefetch.js',
@@ -196,10 +194,9 @@ const dispatching: readonly Mutation[] = [
     dispatcher('a dispatcher sends the outcomes at hand before it calls the handlers of the next jobs'),
     {
       file: 'machines/dispatcher.js',
-      find: `        apply(context, events);
-    for`,
-      replace: `        queueMicrotask(() => apply(context, events));
-    for`,
+      find: 'if (events) apply(context, events); for (const run of prefetch.assign()) workerActors[run.assigned.worker].send(run);',
+      replace:
+        'if (events) queueMicrotask(() => apply(context, events)); for (const run of prefetch.assign()) workerActors[run.assigned.worker].send(run);',
     },
   ),
   bug(
@@ -278,7 +275,7 @@ const dispatching: readonly Mutation[] = [
   bug(
     'a drain does not wait for the answer to a lease',
     dispatcher('a dispatcher told to drain gives back the jobs of a lease that was being answered, and waits for that'),
-    { file: 'machines/prefetch.js', find: 'committed && leased === 0 && ', replace: 'committed && ' },
+    { file: 'machines/prefetch.js', find: 'leased === 0', replace: 'true' },
   ),
   bug(
     'jobs are leased ahead of slots that do not come free',
@@ -306,8 +303,8 @@ const dispatching: readonly Mutation[] = [
     ),
     {
       file: 'machines/prefetch.js',
-      find: 'this.#slots.freeCount - this.#next.length - this.#asked;',
-      replace: 'this.#slots.freeCount - this.#next.length;',
+      find: 'this.#slots.freeCount - this.#next.length - this.#asked',
+      replace: 'this.#slots.freeCount - this.#next.length',
     },
   ),
   bug(
@@ -325,7 +322,7 @@ const dispatching: readonly Mutation[] = [
   bug(
     'a job that was leased ahead is said to have been called',
     ['observe/explain/explain.test.ts', 'the summary of a job that is next'],
-    { file: 'observe/explain/facts.js', find: `=== 'next'`, replace: '=== null' },
+    { file: 'observe/explain/facts.js', find: `attempt?.phase === 'next'`, replace: 'attempt?.phase === null' },
   ),
   bug(
     'a job that was leased ahead waits behind long attempts',
@@ -355,15 +352,15 @@ const dispatching: readonly Mutation[] = [
   bug(
     'the handlers of jobs that were leased ahead are called before the outcome that freed their slot is on its way',
     prefetch('a commit is due at once if a handler is to be called next'),
-    { file: 'machines/prefetch.js', find: '(isFirst || runsNext ? 1', replace: '(isFirst ? 1' },
+    { file: 'machines/prefetch.js', find: 'isFirst || runsNext', replace: 'isFirst' },
   ),
   bug(
     'the pace of a load is remembered when it has passed',
     prefetch('prefetched jobs are measured, with the pace, until no slot became free for 100 ms'),
     {
       file: 'machines/prefetch.js',
-      find: 'this.#rate + this.#freed + this.#next',
-      replace: 'this.#freed + this.#next',
+      find: 'this.#rate + this.#freed + this.#next.length',
+      replace: 'this.#freed + this.#next.length',
     },
   ),
   bug('a drain ends before its last commit is on disk', prefetch('a drain ends only when the last commit is on disk'), {
@@ -400,8 +397,7 @@ const dispatching: readonly Mutation[] = [
     ),
     {
       file: 'engine/system.js',
-      find: `this.#dispatcher?.send(event);
-                timers.setImmediate(() => this.#dispatcher?.send(event));`,
+      find: 'this.#dispatcher?.send(event); timers.setImmediate(() => this.#dispatcher?.send(event));',
       replace: '',
     },
   ),
@@ -412,9 +408,8 @@ const dispatching: readonly Mutation[] = [
     ),
     {
       file: 'engine/system.js',
-      find: `this.#dispatcher?.send(event);
-                timers.`,
-      replace: 'timers.',
+      find: 'this.#dispatcher?.send(event); timers.setImmediate(() => this.#dispatcher?.send(event));',
+      replace: 'timers.setImmediate(() => this.#dispatcher?.send(event));',
     },
   ),
   bug(
@@ -481,7 +476,11 @@ const attempts: readonly Mutation[] = [
     attempt(
       'an error that says what to do SnoozeError of 0 ms after 4 transitions waits 1000: a history grows ever more slowly',
     ),
-    { file: 'engine/dispatch/attempt.js', find: 'snoozeMinMs, this.#job.leaseToken', replace: '0' },
+    {
+      file: 'engine/dispatch/attempt.js',
+      find: 'Math.max(delayMs, snoozeMinMs, this.#job.leaseToken)',
+      replace: 'Math.max(delayMs, 0)',
+    },
   ),
   bug(
     'each attempt has a token of its own',
@@ -506,10 +505,8 @@ const attempts: readonly Mutation[] = [
     attempt('an attempt that is aborted by a shutdown gives the job back if it throws, and succeeds if it finishes'),
     {
       file: 'engine/dispatch/attempt.js',
-      find: `        if (this.aborted?.reason instanceof ShutdownError)
-            return this.#event('release');
-        if`,
-      replace: '        if',
+      find: `if (this.aborted?.reason instanceof ShutdownError) return this.#event('release');`,
+      replace: '',
     },
   ),
   bug(
@@ -552,12 +549,8 @@ const around: readonly Mutation[] = [
     ['engine/admission-gate.test.ts', 'the gate is empty again when all have left'],
     {
       file: 'engine/admission-gate.js',
-      find: `        if (next)
-            next();`,
-      replace: `        if (next) {
-            next();
-            this.#underWay++;
-        }`,
+      find: 'next();',
+      replace: '{ next(); this.#underWay++; }',
     },
   ),
   bug(
@@ -568,8 +561,8 @@ const around: readonly Mutation[] = [
     ],
     {
       file: 'engine/system.js',
-      find: 'serving: this.#trouble,',
-      replace: 'serving: null,',
+      find: 'serving: this.#trouble',
+      replace: 'serving: null',
     },
   ),
   bug('while it drains it takes new jobs', stop('while it drains a system answers reads and refuses writes'), {

@@ -7,6 +7,9 @@ import { cleanUp, tempFolder } from '../support/temp.ts'
 import { mutations, share } from './mutations.ts'
 import { findFailing, tryMutation } from './try-mutation.ts'
 
+/** Far beyond what any takes on a busy machine. */
+const hourMs = 3_600_000
+
 const tried = shareOf({ share, whole: mutations })
 
 let folder: string
@@ -15,7 +18,7 @@ beforeAll(() => {
 })
 afterAll(cleanUp)
 
-describe('a seeded bug is caught', { concurrent: isWhole, timeout: 600_000 }, () => {
+describe('a seeded bug is caught', { concurrent: isWhole, timeout: hourMs }, () => {
   for (const [index, mutation] of tried.entries()) {
     const { file, test: name } = mutation.caughtBy
     test(`${mutation.bug} — by ${file} > ${name}`, async ({ skip }) => {
@@ -36,7 +39,7 @@ test('no bug is tried twice', () => {
 })
 
 // Where the share is tried, those tests run beside this one.
-test.runIf(isWhole)('the tests that catch them pass without them', { timeout: 300_000 }, async () => {
+test.runIf(isWhole)('the tests that catch them pass without them', { timeout: hourMs }, async () => {
   const own = join(folder, 'none')
   mkdirSync(own)
 

@@ -114,8 +114,8 @@ const durability: readonly Mutation[] = [
   }),
   bug("the server's lock is not watched", guard("the server's lock (jobs.db-lock) was copied", idle), {
     file: sqlite('file/file-guard'),
-    find: 'if (lock)\n            this.#watched',
-    replace: 'if (false)\n            this.#watched',
+    find: 'if (lock)',
+    replace: 'if (false)',
   }),
   bug('an idle store does not look at its files', guard("the log's index (jobs.db-shm) was removed", idle), {
     file: sqlite('thread/store-thread'),
@@ -139,8 +139,8 @@ const durability: readonly Mutation[] = [
     ],
     {
       file: sqlite('file/file-guard'),
-      find: 'return ((this.#database.lock?.isHeld() ?? false) &&',
-      replace: 'return (false &&',
+      find: 'this.#database.lock?.isHeld() ?? false',
+      replace: 'false',
     },
   ),
   bug(
@@ -148,8 +148,8 @@ const durability: readonly Mutation[] = [
     ['persistence/sqlite/file-guard.test.ts', 'a log that was replaced by another is left alone'],
     {
       file: sqlite('file/file-guard'),
-      find: '(statSync(this.#log.path, { throwIfNoEntry: false })?.size ?? 0) === 0 &&',
-      replace: 'true &&',
+      find: '(statSync(this.#log.path, { throwIfNoEntry: false })?.size ?? 0) === 0',
+      replace: 'true',
     },
   ),
   bug('the mark is not written', mark('a mark says how far the log has come, as readable text'), {
@@ -193,13 +193,13 @@ const durability: readonly Mutation[] = [
   }),
   bug('after a loss the ids of transitions are given again', less('its log was cut', accepted), {
     file: sqlite('write/transitions'),
-    find: ', this.#firstEventId)',
-    replace: ', 1)',
+    find: 'Math.max(next, this.#firstEventId)',
+    replace: 'Math.max(next, 1)',
   }),
   bug('after a loss jobs are named as before', less('its log was cut', accepted), {
     file: sqlite('client'),
-    find: 'epochs.findLast(',
-    replace: 'epochs.find(',
+    find: 'this.#epochs.findLast',
+    replace: 'this.#epochs.find',
   }),
   bug(
     'an empty file beside a mark is a new database',
@@ -223,8 +223,8 @@ const durability: readonly Mutation[] = [
     ),
     {
       file: sqlite('file/storage-failure'),
-      find: `startsWith('SQLITE_IOERR')`,
-      replace: `startsWith('SQLITE_IOERR_READ')`,
+      find: `code.startsWith('SQLITE_IOERR')`,
+      replace: `code.startsWith('SQLITE_IOERR_READ')`,
     },
   ),
   bug(
@@ -250,9 +250,8 @@ const durability: readonly Mutation[] = [
     groupCommit('parts of one transaction do not fail because of one that throws: the others are stored'),
     {
       file: sqlite('write/transitions'),
-      find: `    begin() {
-        this.#taken.clear();`,
-      replace: '    begin() {',
+      find: 'this.#taken.clear(); const next = this.#nextEvent.get() ?? 1;',
+      replace: 'const next = this.#nextEvent.get() ?? 1;',
     },
   ),
   bug(
@@ -263,7 +262,11 @@ const durability: readonly Mutation[] = [
   bug(
     'an outcome that meets a full disk is dropped',
     faults('a full disk refuses new jobs, keeps outcomes until there is space, and then continues by itself'),
-    { file: sqlite('thread/calls'), find: `new Set(['apply', `, replace: 'new Set([' },
+    {
+      file: sqlite('thread/calls'),
+      find: `new Set(['apply', 'recover', 'sweep', 'noteStop'])`,
+      replace: `new Set(['recover', 'sweep', 'noteStop'])`,
+    },
   ),
   bug(
     'a full disk stays full for ever',
@@ -290,12 +293,8 @@ const durability: readonly Mutation[] = [
     ],
     {
       file: sqlite('thread/calls'),
-      find: `            else
-                this.#refuseAsBusy(call);`,
-      replace: `            else {
-                this.#refuseAsBusy(call);
-                this.#pending.push(call);
-            }`,
+      find: 'this.#refuseAsBusy(call);',
+      replace: '{ this.#refuseAsBusy(call); this.#pending.push(call); }',
     },
   ),
   bug(
@@ -314,8 +313,8 @@ const leases: readonly Mutation[] = [
     conformance('a lease is lost by a worker that was silent for too long, and its late outcome is refused'),
     {
       file: sqlite('write/transitions'),
-      find: `leaseCheck === 'holder' ?`,
-      replace: 'false ?',
+      find: `leaseCheck === 'holder' ? [\`jobs.lease_token = \${part('lease_token')}\`] : []`,
+      replace: '[]',
     },
   ),
   bug(
@@ -329,12 +328,12 @@ const leases: readonly Mutation[] = [
   ),
   bug('a lease ends a millisecond late', conformance('a lease holds until its last millisecond'), {
     file: sqlite('write/leases'),
-    find: 'lease_expires_at <= :now',
+    text: 'lease_expires_at <= :now',
     replace: 'lease_expires_at < :now',
   }),
   bug('a lease ends a millisecond early', conformance('a lease holds until its last millisecond'), {
     file: sqlite('write/leases'),
-    find: 'lease_expires_at <= :now',
+    text: 'lease_expires_at <= :now',
     replace: 'lease_expires_at <= :now + 1',
   }),
   bug(
@@ -377,14 +376,14 @@ const leases: readonly Mutation[] = [
     conformance('recovery queues leased and running jobs, and counts no attempt'),
     {
       file: sqlite('write/leases'),
-      find: 'WHERE ${isHeld} AND id > :after',
-      replace: `WHERE \${isHeld} AND \${stateHasTag('executing')} AND id > :after`,
+      text: 'WHERE ${isHeld} AND ${isValidRow} AND id > :after',
+      replace: `WHERE \${isHeld} AND \${isValidRow} AND \${stateHasTag('executing')} AND id > :after`,
     },
   ),
   bug('recovery forgets jobs that ran', conformance('recovery queues leased and running jobs, and counts no attempt'), {
     file: sqlite('write/leases'),
-    find: 'WHERE ${isHeld} AND id > :after',
-    replace: `WHERE \${isHeld} AND NOT \${stateHasTag('executing')} AND id > :after`,
+    text: 'WHERE ${isHeld} AND ${isValidRow} AND id > :after',
+    replace: `WHERE \${isHeld} AND \${isValidRow} AND NOT \${stateHasTag('executing')} AND id > :after`,
   }),
   bug('recovery ends after its first thousand', conformance('recovery recovers all jobs, however many there are'), {
     file: sqlite('client'),
@@ -396,8 +395,8 @@ const leases: readonly Mutation[] = [
     suspects('a suspect, which was running at two crashes or more, runs before all other jobs, and alone'),
     {
       file: sqlite('write/suspects'),
-      find: 'return { jobs: [job], unhandled };',
-      replace: 'return { jobs: null, unhandled };',
+      find: 'return { jobs: [job], aside };',
+      replace: 'return { jobs: null, aside };',
     },
   ),
   bug(
@@ -444,8 +443,8 @@ const leases: readonly Mutation[] = [
     { file: sqlite('write/writer'), find: `if (event === 'release')`, replace: 'if (false)' },
     {
       file: sqlite('write/suspects'),
-      find: 'return { jobs: [job], unhandled };',
-      replace: 'this.#possible = false; return { jobs: [job], unhandled };',
+      find: 'return { jobs: [job], aside };',
+      replace: 'this.#possible = false; return { jobs: [job], aside };',
     },
   ),
   bug(
@@ -460,8 +459,8 @@ const leases: readonly Mutation[] = [
     ),
     {
       file: sqlite('write/suspects'),
-      find: 'return { jobs: this.#possible ? [] : null, unhandled };',
-      replace: 'return { jobs: [], unhandled };',
+      find: 'return { jobs: this.#possible ? [] : null, aside };',
+      replace: 'return { jobs: [], aside };',
     },
   ),
   bug(
@@ -471,7 +470,7 @@ const leases: readonly Mutation[] = [
     ),
     {
       file: sqlite('write/claims'),
-      find: 'parked = iif(crashes >= ${suspectCrashes}, ${parkedAs.suspect}, 0)',
+      text: 'parked = iif(crashes >= ${suspectCrashes}, ${parkedAs.suspect}, 0)',
       replace: 'parked = 0',
     },
   ),
@@ -480,14 +479,18 @@ const leases: readonly Mutation[] = [
     suspects('a suspect, which was running at two crashes or more, runs before all other jobs, and alone'),
     {
       file: sqlite('write/transitions'),
-      find: `return byEdge(edges.at(-1).event, before,`,
-      replace: `return '0'; return byEdge(edges.at(-1).event, before,`,
+      find: `return byEdge(edges.at(-1).event, before, ({ to }) => hasTag(to, 'ready') ? suspect : '0');`,
+      replace: `return '0';`,
     },
   ),
   bug(
     'an orphan is told that its lease ran out',
     conformance('recovery says that the process ended, however long ago'),
-    { file: sqlite('write/writer'), find: 'return this.#ownsLeases && this.#leases', replace: 'return this.#leases' },
+    {
+      file: sqlite('write/writer'),
+      find: 'this.#ownsLeases && this.#leases.expire(now, goOn)',
+      replace: 'this.#leases.expire(now, goOn)',
+    },
   ),
   bug(
     'a crash does not say what ran beside it',
@@ -502,7 +505,11 @@ const leases: readonly Mutation[] = [
       'persistence/sqlite/clock-watch.test.ts',
       'an ended job is kept while the clock is ahead for less than an hour, and the log says why',
     ],
-    { file: sqlite('thread/maintenance'), find: 'mayDelete && (asked', replace: '(asked' },
+    {
+      file: sqlite('thread/maintenance'),
+      find: 'mayDelete && (asked || this.#retentions.isDue)',
+      replace: 'asked || this.#retentions.isDue',
+    },
   ),
   bug('the watchdog sleeps', watchdog('a loop that stands still gets only the grace if nothing runs'), {
     file: sqlite('thread/watchdog'),
@@ -528,13 +535,13 @@ const jobs: readonly Mutation[] = [
   ),
   bug('a job is due a millisecond late', conformance('a due job is queued at its very instant'), {
     file: sqlite('write/writer'),
-    find: 'run_at <= :now ORDER BY run_at, id',
-    replace: 'run_at < :now ORDER BY run_at, id',
+    text: 'run_at <= :now AND ${isValidRow} ORDER BY run_at, id',
+    replace: 'run_at < :now AND ${isValidRow} ORDER BY run_at, id',
   }),
   bug(
     'a job is due a millisecond early',
     conformance('a due job is queued at its instant and not before, keeping that instant'),
-    { file: sqlite('write/writer'), find: 'run_at <= :now ORDER BY', replace: 'run_at <= :now + 1 ORDER BY' },
+    { file: sqlite('write/writer'), text: 'run_at <= :now AND', replace: 'run_at <= :now + 1 AND' },
     { file: sqlite('thread/maintenance'), find: 'this.nextDueAt <= now', replace: 'this.nextDueAt <= now + 1' },
   ),
   bug(
@@ -542,8 +549,8 @@ const jobs: readonly Mutation[] = [
     conformance('a due job is queued, however many there are'),
     {
       file: sqlite('write/writer'),
-      find: ':now ORDER BY run_at, id LIMIT :limit`',
-      replace: ':now AND id <= :limit ORDER BY run_at, id`',
+      text: 'ORDER BY run_at, id LIMIT :limit`',
+      replace: 'AND id <= :limit ORDER BY run_at, id`',
     },
   ),
   bug(
@@ -567,7 +574,7 @@ const jobs: readonly Mutation[] = [
   bug(
     'an idempotency key stands for any content',
     conformance('enqueue refuses a whole array if a key belongs to other content, and names its job'),
-    { file: sqlite('write/insert-jobs'), find: 'else if (first !== content)', replace: 'else if (false)' },
+    { file: sqlite('write/insert-jobs'), find: 'if (first !== content)', replace: 'if (false)' },
   ),
   bug(
     'one job more may wait than may',
@@ -605,7 +612,7 @@ const jobs: readonly Mutation[] = [
       find: `const seq = \`\${job.seq} + 1\`;`,
       replace: 'const seq = job.seq;',
     },
-    { file: sqlite('migrations/0003'), find: '(NEW.seq = OLD.seq + 1', replace: '(NEW.seq >= OLD.seq' },
+    { file: sqlite('migrations/0003'), text: '(NEW.seq = OLD.seq + 1', replace: '(NEW.seq >= OLD.seq' },
   ),
   bug('taken edges are not counted', conformance('counts equal the sums over the jobs'), {
     file: sqlite('write/transitions'),
@@ -617,7 +624,7 @@ const jobs: readonly Mutation[] = [
     conformance('lease takes higher priority first, then earlier run_at, then lower id'),
     {
       file: sqlite('write/claims'),
-      find: 'ORDER BY ${orderBy(claimOrder)} LIMIT',
+      text: 'ORDER BY ${orderBy(claimOrder)} LIMIT',
       replace: 'ORDER BY priority, run_at, id LIMIT',
     },
   ),
@@ -647,8 +654,8 @@ const jobs: readonly Mutation[] = [
     ],
     {
       file: 'persistence/sql/claim-order.js',
-      find: 'order.slice(0, at).map(',
-      replace: 'order.slice(0, 0).map(',
+      find: 'order.slice(0, at)',
+      replace: 'order.slice(0, 0)',
     },
   ),
   bug(
@@ -659,7 +666,7 @@ const jobs: readonly Mutation[] = [
   bug(
     'jobs without a handler keep those behind them waiting',
     conformance('lease sets jobs without a handler here aside, says so, and reaches those behind them'),
-    { file: sqlite('write/claims'), find: 'this.#sql.setUnhandled.run(id);', replace: ';' },
+    { file: sqlite('write/claims'), find: 'this.#sql.setAside.run(job[0]);', replace: ';' },
   ),
   bug(
     'retention removes dead letters',
@@ -667,14 +674,18 @@ const jobs: readonly Mutation[] = [
     { file: sqlite('write/retention'), find: `hasTag(job.state, 'expendable')`, replace: `hasTag(job.state, 'ended')` },
     {
       file: sqlite('migrations/0001'),
-      find: `WHEN NOT (OLD.state = 'succeeded' OR OLD.state = 'cancelled')`,
+      text: `WHEN NOT (OLD.state = 'succeeded' OR OLD.state = 'cancelled')`,
       replace: `WHEN NOT (OLD.state = 'succeeded' OR OLD.state = 'cancelled' OR OLD.state = 'dead')`,
     },
   ),
   bug(
     'retention removes the newest event, whose id is then used again',
     retention('never allows a job id or event id to be reused, even if the newest were removed'),
-    { file: sqlite('write/retention'), find: ' && !this.#sql.isNewestEvent.get(job.lastEventId)', replace: '' },
+    {
+      file: sqlite('write/retention'),
+      find: 'if (isOver && !this.#sql.isNewestEvent.get(job.lastEventId))',
+      replace: 'if (isOver)',
+    },
   ),
   bug(
     'retention leaves the history behind',
@@ -703,7 +714,7 @@ const jobs: readonly Mutation[] = [
     ],
     {
       file: sqlite('migrations/0003'),
-      find: '(NEW.seq = OLD.seq + 1 AND (',
+      text: '(NEW.seq = OLD.seq + 1 AND (',
       replace: '(NEW.seq = OLD.seq + 1 OR (',
     },
   ),
@@ -715,7 +726,7 @@ const jobs: readonly Mutation[] = [
     ],
     {
       file: sqlite('migrations/0003'),
-      find: `(NEW.seq = OLD.seq + 2 AND ((OLD.state = 'queued' AND (NEW.state = 'running'))))`,
+      text: `(NEW.seq = OLD.seq + 2 AND ((OLD.state = 'queued' AND (NEW.state = 'running'))))`,
       replace: '(NEW.seq = OLD.seq + 2)',
     },
   ),
@@ -734,8 +745,9 @@ const jobs: readonly Mutation[] = [
     verify('reports a long history in which an event is missing, and where'),
     {
       file: sqlite('verify/verify'),
-      find: 'if (earlier.length === 0) {',
-      replace: 'if (earlier.length === 0) break; if (false) {',
+      find: 'const earlier = page.length < pageEvents ? [] : pageOf(id, oldest.previousId, oldest.id);',
+      replace:
+        'const earlier = page.length < pageEvents ? [] : pageOf(id, oldest.previousId, oldest.id); if (earlier.length === 0) break;',
     },
   ),
   bug('verify does not recount', verify('reports counts that do not add up'), {
@@ -822,14 +834,18 @@ const joins: readonly Mutation[] = [
   bug(
     'jobs of two callers are one batch, and the second has the cause of the first',
     conformance('the cause of an event is stored per job if jobs are stored together'),
-    { file: 'persistence/batches.js', find: ' && a.cause === b.cause', replace: '' },
+    {
+      file: 'persistence/batches.js',
+      find: 'a.maxAttempts === b.maxAttempts && isSameTime && a.cause === b.cause',
+      replace: 'a.maxAttempts === b.maxAttempts && isSameTime',
+    },
   ),
   bug(
     'a note of one job is kept with those stored beside it',
     conformance(
       'the cause of an event comes with what the handler noted, of each job where outcomes are stored together',
     ),
-    { file: 'persistence/sql/ranges.js', find: ' && range[5] === cause', replace: '' },
+    { file: 'persistence/sql/ranges.js', find: 'range[5] === cause', replace: 'true' },
   ),
   bug(
     'a command forgets who sent it',
@@ -871,7 +887,7 @@ const joins: readonly Mutation[] = [
   bug(
     'calls that were gathered pass the bound on waiting jobs',
     conformance('enqueue refuses, of the calls that share a commit, exactly those that do not fit'),
-    { file: sqlite('write/insert-jobs'), find: 'depth <= this.#depthMax && ', replace: '' },
+    { file: sqlite('write/insert-jobs'), find: 'depth <= this.#depthMax', replace: 'true' },
   ),
   bug(
     'one queue may have one job more than it may',
@@ -886,7 +902,7 @@ const joins: readonly Mutation[] = [
   bug(
     'a second event of a job in one call is taken for its first',
     conformance('apply accepts the first of two equal outcomes, and refuses both if their lease is lost'),
-    { file: 'persistence/sql/ranges.js', find: 'if (seen.has(lease.id)) {', replace: 'if (false) {' },
+    { file: 'persistence/sql/ranges.js', find: 'if (seen.has(lease.id))', replace: 'if (false)' },
   ),
   bug(
     'jobs with gaps between their ids are one range',
@@ -901,8 +917,8 @@ const joins: readonly Mutation[] = [
     ],
     {
       file: sqlite('thread/held-leases'),
-      find: 'leaseToken, running, next',
-      replace: 'leaseToken, running: false, next',
+      find: '{ id, leaseToken, running, next: this.#lists[at] }',
+      replace: '{ id, leaseToken, running: false, next: this.#lists[at] }',
     },
   ),
 ]
@@ -918,7 +934,7 @@ const histories: readonly Mutation[] = [
     conformance('a queued job becomes leased on lease, attempt 0 of 1'),
     {
       file: sqlite('write/transitions'),
-      find: `index === 0 ? 'jobs.last_event_id'`,
+      text: `index === 0 ? 'jobs.last_event_id'`,
       replace: `index === 0 ? 'NULL'`,
     },
   ),
@@ -929,7 +945,7 @@ const histories: readonly Mutation[] = [
   ),
   bug('a new job does not point to its event', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
     file: sqlite('write/insert-jobs'),
-    find: ':event_id + key',
+    text: ':event_id + key',
     replace: ':event_id - 1 + key',
   }),
   bug(
@@ -940,8 +956,8 @@ const histories: readonly Mutation[] = [
     ],
     {
       file: sqlite('write/transitions'),
-      find: 'this.#nextEventId = Math.max(',
-      replace: 'this.#nextEventId ||= Math.max(',
+      find: 'this.#nextEventId = Math.max(next, this.#firstEventId)',
+      replace: 'this.#nextEventId ||= Math.max(next, this.#firstEventId)',
     },
   ),
   bug(
@@ -963,7 +979,7 @@ const histories: readonly Mutation[] = [
   bug(
     'the text of an earlier version is changed',
     ['persistence/sqlite/migration.test.ts', 'the text of a version never changes'],
-    { file: sqlite('migrations/0001'), find: 'attempt <= max_attempts', replace: 'attempt < max_attempts + 1' },
+    { file: sqlite('migrations/0001'), text: 'attempt <= max_attempts', replace: 'attempt < max_attempts + 1' },
   ),
   bug(
     'the machine gets an edge that files do not know',
@@ -980,7 +996,7 @@ const histories: readonly Mutation[] = [
       'persistence/sqlite/migration.test.ts',
       'a file of version 1 is migrated to the newest with every job and every event, each in its place',
     ],
-    { file: sqlite('migrations/0002'), find: 'earlier.seq < job_events.seq', replace: 'earlier.seq <= job_events.seq' },
+    { file: sqlite('migrations/0002'), text: 'earlier.seq < job_events.seq', replace: 'earlier.seq <= job_events.seq' },
   ),
 ]
 
@@ -1002,33 +1018,33 @@ const runs: readonly Mutation[] = [
   bug(
     'a long history shares its marks with others',
     eventRuns('long histories are stored separately, so that each has its marks'),
-    { file: sqlite('write/transitions'), find: ` AND head.seq + \${events.length} < \${markEvery}`, replace: '' },
+    { file: sqlite('write/transitions'), text: ` AND head.seq + \${events.length} < \${markEvery}`, replace: '' },
   ),
   bug(
     'ids of events within a run are given again',
     eventRuns('each of them has its own history and its own event ids'),
     {
       file: sqlite('write/transitions'),
-      find: 'SELECT id + length FROM event_runs',
+      text: 'SELECT id + length FROM event_runs',
       replace: 'SELECT id + 1 FROM event_runs',
     },
   ),
   bug('a history goes on behind the end of a run', verify('reports a history without its beginning'), {
     file: sqlite('read/histories'),
-    find: ` AND \${id} < event_runs.id + length`,
+    text: ` AND \${id} < event_runs.id + length`,
     replace: '',
   }),
   bug(
     'a reader that comes to the midst of a run is told its beginning again',
     eventRuns('transitions are read one by one in the order of their ids, from any position'),
-    { file: sqlite('read/rows'), find: ' AND jobs.id > :after - event_runs.id + first_job_id', replace: '' },
+    { file: sqlite('read/rows'), text: ' AND jobs.id > :after - event_runs.id + first_job_id', replace: '' },
   ),
   bug(
     'a reader that comes to the midst of a run is not told its end',
     eventRuns('transitions are read one by one in the order of their ids, from any position'),
     {
       file: sqlite('read/rows'),
-      find: 'event_runs.id >= coalesce((SELECT max(id) FROM event_runs WHERE id <= :after + 1), 0)',
+      text: 'event_runs.id >= coalesce((SELECT max(id) FROM event_runs WHERE id <= :after + 1), 0)',
       replace: 'event_runs.id > :after',
     },
   ),
@@ -1037,7 +1053,7 @@ const runs: readonly Mutation[] = [
     eventRuns('retention keeps rows that belong to other jobs, and removes them with the last of these'),
     {
       file: sqlite('write/retention'),
-      find: `AND NOT EXISTS (SELECT 1 FROM jobs WHERE \${isOfRun('event_runs')})`,
+      text: `AND NOT EXISTS (SELECT 1 FROM jobs WHERE \${isOfRun('event_runs')})`,
       replace: '',
     },
   ),

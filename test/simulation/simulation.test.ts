@@ -9,7 +9,7 @@ const seeds = shareOf({ share: 6, whole: 60 })
 
 describe('the whole engine under a seed', () => {
   test('breaks no invariant while things fail, and finishes everything when they recover', {
-    timeout: 600_000,
+    timeout: 3_600_000,
   }, async () => {
     const own = memoryFolder()
     const taken = new Set<string>()

@@ -1,15 +1,14 @@
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { replaceCode } from './replace-code.ts'
 
-/** One change to a built file. */
-export interface Patch {
+/** One change to a built file: to a piece of its code, found as `replaceCode` does, or, in SQL, to a text that is there exactly once. */
+export type Patch = {
   /** Below `dist`, such as `persistence/sqlite/thread.js`. */
   readonly file: string
-  /** Text that occurs in it exactly once. */
-  readonly find: string
   readonly replace: string
-}
+} & ({ readonly find: string; readonly text?: never } | { readonly text: string; readonly find?: never })
 
 /** The store's thread never checks the file by itself, so whatever only a poll finds is never found. */
 export const neverTicks: readonly Patch[] = [
@@ -25,18 +24,28 @@ export const neverTicks: readonly Patch[] = [
   },
 ]
 
-/**
- * The patched contents of the files of `dist`, by name. Throws if a text is not found exactly once, so that a patch cannot outlive the code
- * that it was written for.
- */
+/** The contents of the patched files of `dist`, by name. Throws if something is not found exactly once: a patch cannot outlive its code. */
 export function patchedFiles(patches: readonly Patch[]): Map<string, string> {
   const files = new Map<string, string>()
-  for (const { file, find, replace } of patches) {
-    const parts = (files.get(file) ?? readFileSync(resolve('dist', file), 'utf8')).split(find)
-    if (parts.length !== 2) throw new Error(`"${find}" stands ${parts.length - 1} times in dist/${file}, not once`)
-    files.set(file, parts.join(replace))
+  for (const patch of patches) {
+    const before = files.get(patch.file) ?? readFileSync(resolve('dist', patch.file), 'utf8')
+    files.set(patch.file, applied(patch, before))
   }
   return files
+}
+
+function applied({ file, find, text, replace }: Patch, before: string): string {
+  try {
+    return text === undefined ? replaceCode(before, find, replace) : replaceText(before, text, replace)
+  } catch (error) {
+    throw new Error(`dist/${file}: ${(error as Error).message}`)
+  }
+}
+
+function replaceText(before: string, text: string, replace: string): string {
+  const parts = before.split(text)
+  if (parts.length !== 2) throw new Error(`this text is there ${parts.length - 1} times, not once: ${text}`)
+  return parts.join(replace)
 }
 
 /**
