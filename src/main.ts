@@ -113,7 +113,7 @@ function init(folder = '.'): void {
   const parts = { token: randomBytes(32).toString('hex'), node: process.execPath, user: userInfo().username }
   try {
     const { there, text } = initFiles(folder, parts)
-    if (there.length > 0) fail(`nothing is written, since there is already: ${there.join(', ')}`, exitConfig)
+    if (there.length > 0) fail(`nothing was written, because these exist already: ${there.join(', ')}`, exitConfig)
     process.stdout.write(text)
   } catch (error) {
     fail(`the files could not be written: ${(error as Error).message}`, 1)

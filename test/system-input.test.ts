@@ -244,7 +244,7 @@ describe('a payload', () => {
 
     await expect(refused).rejects.toBeInstanceOf(PayloadError)
     await expect(refused).rejects.toThrow(
-      /^payload\.at: .*the schema is given what the toJSON of Date gives, .* \(z\.coerce\.date\(\)\)$/,
+      /^payload\.at: .*the schema gets the result of the toJSON of Date, .* \(z\.coerce\.date\(\)\)$/,
     )
   })
 

@@ -64,7 +64,7 @@ PORT=8080
 DATABASE_PATH=./data/jobs.db
 WORKER_COUNT=10
 
-# Needed if HOST is an address that others can reach, and asked for by the dashboard then.
+# Required if others can reach HOST; the dashboard then asks for it.
 # API_TOKEN=${token}
 `
 }

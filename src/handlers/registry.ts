@@ -68,7 +68,7 @@ function explained(
     const advice = name === 'Date' ? ': accept text, or coerce it (z.coerce.date())' : ''
     return {
       path,
-      message: `${message}; the schema is given what the toJSON of ${name} gives, as it is stored${advice}`,
+      message: `${message}; the schema gets the result of the toJSON of ${name}, as it is stored${advice}`,
     }
   })
 }

@@ -21,7 +21,7 @@ export const headers = z
   .meta({
     type: 'object',
     additionalProperties: { type: 'string' },
-    description: `At most ${headerBytesMax} bytes in all. Those of the connection and of the signature are set by the call itself.`,
+    description: `At most ${headerBytesMax} bytes in total. The headers of the connection and of the signature are set automatically.`,
     maxProperties: headersMax,
   })
 
@@ -48,7 +48,7 @@ function* headerFaults(headers: unknown): Generator<[path: string[], message: st
     const lowerCased = name.toLowerCase()
     if (typeof value !== 'string') yield [[name.slice(0, 100)], 'must be text']
     else if (!/^[!#$%&'*+\-.^_`|~\w]+$/.test(name)) yield [[name.slice(0, 100)], 'is not the name of a header']
-    else if (ownHeaders.has(lowerCased)) yield [[name], 'is set by the call itself']
+    else if (ownHeaders.has(lowerCased)) yield [[name], 'is set automatically']
     else if (seen.has(lowerCased)) yield [[name], 'is given twice']
     // Latin-1 without control characters, as HTTP/1.1 carries it.
     else if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) yield [[name], 'must be one line of Latin-1 text']

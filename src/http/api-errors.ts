@@ -19,7 +19,7 @@ const byCode = {
     status: 400,
     meaning: 'The payload does not match the schema of its type; `errors` names each fault.',
   },
-  unknown_type: { status: 400, meaning: 'No handler runs jobs of that type; `errors` lists those that are known.' },
+  unknown_type: { status: 400, meaning: 'No handler runs jobs of that type; `errors` lists the known types.' },
   unauthorized: {
     status: 401,
     meaning: 'The API token is missing or wrong.',
@@ -36,7 +36,7 @@ const byCode = {
   },
   forbidden: {
     status: 403,
-    meaning: 'Whoever sent it may not do that: their role allows less, or everything is read-only here.',
+    meaning: 'The sender may not do that: their role does not allow it, or everything is read-only here.',
   },
   not_found: { status: 404, meaning: 'There is nothing at that path.' },
   job_not_found: { status: 404, meaning: 'No job has that id: it never existed, or retention removed it.' },
@@ -76,12 +76,13 @@ const byCode = {
   expectation_failed: { status: 417, meaning: 'The `Expect` header must be `100-continue`.' },
   backpressure: {
     status: 429,
-    meaning: 'A bound is reached: jobs that wait, requests under way, or bytes held for them. Nothing was stored.',
+    meaning: 'A limit is reached: waiting jobs, requests in progress, or bytes held for them. Nothing was stored.',
     headers: ['Retry-After'],
   },
   too_many_guesses: {
     status: 429,
-    meaning: 'Too many wrong tokens were sent, from this address or in all. A right one is accepted at any time.',
+    meaning:
+      'Too many wrong tokens were sent, from this address or from all together. A right one is accepted at any time.',
     headers: ['Retry-After'],
   },
   headers_too_large: { status: 431, meaning: 'The head of the request is too long.' },
@@ -98,7 +99,7 @@ const byCode = {
   unavailable: {
     status: 503,
     meaning:
-      'The server cannot commit now: it drains, or its storage has trouble. This request has not been stored and will not be.',
+      'The server cannot commit now: it is draining, or its storage has a problem. This request has not been stored and will not be.',
     headers: ['Retry-After'],
   },
   storage_full: { status: 507, meaning: 'The disk is full. Nothing was stored.' },

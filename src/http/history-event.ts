@@ -4,7 +4,7 @@ import { count, instant, instantOf, named, state, type Wire } from './wire.ts'
 
 const describedError = z.strictObject({
   name: z.string(),
-  message: z.string().describe('With those of its causes and of the errors that it holds.'),
+  message: z.string().describe('Includes the messages of its causes and inner errors.'),
   code: z.union([z.string(), z.number()]).optional(),
   errno: z.number().optional(),
   syscall: z.string().optional(),
@@ -14,18 +14,18 @@ export const jobError = named(
   'JobError',
   describedError
     .extend({
-      causes: z.array(describedError).optional().describe('Three at most, in their order.'),
-      errors: z.array(describedError).optional().describe('What an `AggregateError` held, ten at most.'),
-      stack: z.string().optional().describe('Of the handler, in a history alone.'),
+      causes: z.array(describedError).optional().describe('At most three, in order.'),
+      errors: z.array(describedError).optional().describe('The errors of an `AggregateError`, at most ten.'),
+      stack: z.string().optional().describe('The stack of the handler, only in a history.'),
     })
-    .describe('What a handler threw, each part cut to a bound.'),
+    .describe('An error that a handler threw, each part cut to a limit.'),
 )
 
 /** Who caused an event. */
 const causeFields = {
-  cause: z.string().describe(`Who made it happen: one of ${Object.keys(causes).join(', ')}; more may come.`),
+  cause: z.string().describe(`Who caused it: one of ${Object.keys(causes).join(', ')}; later versions may add more.`),
   actor: z.string().optional().describe('The user, if the cause names one.'),
-  reason: z.string().optional().describe('Why, in their words.'),
+  reason: z.string().optional().describe('Their reason, in their words.'),
   bulk: z.string().optional().describe('The id of the bulk action that it was part of.'),
 } satisfies Record<keyof EventCause, z.ZodType>
 
@@ -47,11 +47,11 @@ export const historyEvent = named(
       attempt: count.describe('After it.'),
       at: instant,
       ...causeFields,
-      error: jobError.optional().describe('If an attempt failed.'),
+      error: jobError.optional().describe('Set if an attempt failed.'),
       note: z
         .string()
         .optional()
-        .describe('What the handler noted about the attempt that ended: what a receiver answered.'),
+        .describe('What the handler noted about the attempt that ended, such as the answer of a receiver.'),
     })
     .describe('One transition of a job.'),
 )

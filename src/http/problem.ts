@@ -32,15 +32,15 @@ export const problemSchema = named(
       detail: z.string().describe('The same as `message`.'),
       code: z.enum(apiErrorCodes).describe('For programs: it is stable.'),
       message: z.string().describe('For people: it may change.'),
-      errors: z.array(fault).optional().describe('Of wrong input: one for each fault, to 100.'),
-      id: jobId.nullable().optional().describe('Of a conflict: the job.'),
+      errors: z.array(fault).optional().describe('For wrong input: one for each fault, at most 100.'),
+      id: jobId.nullable().optional().describe('For a conflict: the job.'),
       phase: z.enum(bulkPhases).optional().describe('The phase of the bulk action.'),
       matched: count.optional().describe('The count of the bulk action.'),
-      state: state.optional().describe('Of an illegal transition: the state that the job is in.'),
+      state: state.optional().describe('For an illegal transition: the state of the job.'),
       events: z
         .array(z.enum(eventTypes))
         .optional()
-        .describe('Of an illegal transition: what the machine allows in that state.'),
+        .describe('For an illegal transition: the events that the machine allows in that state.'),
     })
     .describe('An error, as RFC 9457 defines it.'),
 )

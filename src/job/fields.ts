@@ -109,7 +109,7 @@ export const fields = {
   priority: {
     takes: wholeNumber(-priorityMax, priorityMax)
       .optional()
-      .meta({ description: 'Higher goes first within its queue.', default: defaultPriority }),
+      .meta({ description: 'Higher runs first within its queue.', default: defaultPriority }),
     stored: { unset: defaultPriority, read: z.int(), title: 'Priority' },
   },
   maxRetries: {
@@ -132,13 +132,13 @@ export const fields = {
   delayMs: {
     takes: wholeNumber(0, delayMaxMs)
       .optional()
-      .meta({ description: 'When it may run first, in ms from its commit.', default: 0, examples: [60_000] }),
+      .meta({ description: 'The delay before it may run, in ms from its commit.', default: 0, examples: [60_000] }),
   },
   timeoutMs: {
     takes: wholeNumber(1, timeoutMaxMs)
       .optional()
       .meta({
-        description: "Limit for one attempt, in ms; the handler's, else the server's, if it is left out.",
+        description: "Limit for one attempt, in ms. By default the handler's, otherwise the server's.",
         examples: [30_000],
       }),
     stored: { unset: null, read: z.int().min(1).nullable() },
@@ -148,7 +148,7 @@ export const fields = {
     inJson: instantText
       .optional()
       .describe(
-        'When it may run first: RFC 3339 with an offset, to the year 9999; the past means now. Not together with `delay_ms`.',
+        'The earliest time to run: RFC 3339 with an offset, to the year 9999; the past means now. Not together with `delay_ms`.',
       ),
   },
 } satisfies Readonly<Record<keyof NewJob, Field>>

@@ -39,14 +39,14 @@ const fields = {
   state: z
     .enum(jobStates, `must be one of: ${jobStates.join(', ')}`)
     .exactOptional()
-    .describe('Only jobs in it.'),
-  type: name.exactOptional().describe('Only jobs of it.'),
-  queue: name.exactOptional().describe('Only jobs in it.'),
+    .describe('Only jobs in this state.'),
+  type: name.exactOptional().describe('Only jobs of this type.'),
+  queue: name.exactOptional().describe('Only jobs in this queue.'),
   text: z
     .string(takesText)
     .regex(new RegExp(`^[\\s\\S]{1,${textMax}}$`, 'u'), takesText)
     .exactOptional()
-    .describe("Stands in the payload's JSON or in that of the last error, as it is; ASCII letters in either case."),
+    .describe('Text that occurs in the JSON of the payload or of the last error; ASCII letters match in either case.'),
 }
 const instant = z.int(takesInstant).min(-instantMax, takesInstant).max(instantMax, takesInstant)
 const librarySchema = z.strictObject(

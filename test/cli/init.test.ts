@@ -43,7 +43,7 @@ test('it overwrites nothing: if one of the files exists, it writes none', async 
   const args = [...briefly, built('main.js'), 'init']
   const { code, stderr } = await run(process.execPath, args, { cwd: folder }).catch((error) => error)
 
-  expect([code, stderr]).toEqual([78, 'jobmachine: nothing is written, since there is already: Dockerfile\n'])
+  expect([code, stderr]).toEqual([78, 'jobmachine: nothing was written, because these exist already: Dockerfile\n'])
   expect(readdirSync(folder)).toEqual(['Dockerfile'])
 })
 

@@ -800,7 +800,7 @@ describe('the payload of a webhook', () => {
     expect(faultsOf(handler, { method: 'TRACE', headers, retries: 3 })).toEqual([
       'payload.url: is required',
       'payload.method: must be one of: GET, HEAD, POST, PUT, PATCH, DELETE',
-      'payload.headers.Host: is set by the call itself',
+      'payload.headers.Host: is set automatically',
       'payload.headers.x y: is not the name of a header',
       'payload.headers.X-A: is given twice',
       'payload.headers.x-b: must be one line of Latin-1 text',
@@ -827,7 +827,7 @@ describe('the payload of a webhook', () => {
     'Webhook-Signature',
   ])('refuses the header %s', (name) => {
     expect(faultsOf(handler, { url: 'http://a.test', headers: { [name]: 'x' } })).toEqual([
-      `payload.headers.${name}: is set by the call itself`,
+      `payload.headers.${name}: is set automatically`,
     ])
   })
 

@@ -65,7 +65,7 @@ describe('the page', () => {
     const rows = all(html, /<tr[^>]*>(.*?)<\/tr>/gs).map(textOf)
 
     expect(rows).toContainEqual(
-      expect.stringMatching(/^priority *whole number, −100 to 100 *default 0 *Higher goes first/),
+      expect.stringMatching(/^priority *whole number, −100 to 100 *default 0 *Higher runs first/),
     )
     expect(rows).toContainEqual(
       expect.stringMatching(/^max_retries *whole number, 0 to 1,000 *Retries after the first attempt/),

@@ -29,8 +29,11 @@ const headers: ApiDocument['components']['headers'] = {
   'Idempotent-Replayed': { description: 'Not for an array.', schema: { const: 'true' } },
   'Retry-After': { description: 'Seconds after which to try again.', schema: { type: 'integer', minimum: 0 } },
   Allow: { description: 'The methods that the path allows.', schema: { type: 'string' } },
-  'WWW-Authenticate': { description: 'Where a token is to be shown: `Bearer`.', schema: { type: 'string' } },
-  'Accept-Encoding': { description: 'Where the body was compressed: `identity`.', schema: { const: 'identity' } },
+  'WWW-Authenticate': { description: 'How to send a token: `Bearer`.', schema: { type: 'string' } },
+  'Accept-Encoding': {
+    description: 'The allowed encoding, if the body was compressed: `identity`.',
+    schema: { const: 'identity' },
+  },
   Vary: { description: 'The request headers that the answer depends on.', schema: { type: 'string' } },
 }
 
@@ -75,7 +78,7 @@ export function describeApi(operations: readonly Operation[], described: Describ
 
 function introduction(described: Described): string {
   return [
-    'Background jobs in one SQLite file. What is answered with 201 is on disk, and runs at least once.',
+    'Background jobs in one SQLite file. A job that is answered with 201 is on disk and runs at least once.',
     'JSON in UTF-8; names in `snake_case`, instants in ISO 8601 UTC with milliseconds, durations in `_ms`. `HEAD` is allowed wherever `GET` is.',
     'Errors are problem documents (RFC 9457); programs should use `code`. An unknown path gives 404, a known path with another method gives 405.',
     ...admission(described),
@@ -85,7 +88,9 @@ function introduction(described: Described): string {
 /** The security schemes. */
 function admission({ sessionCookie, tokenSetting, isAuthorized }: Described): string[] {
   const byApp = isAuthorized
-    ? ['The app that serves this decides who may do what, by its own log-in; 403 says no. The health probes are open.']
+    ? [
+        'The app that serves this decides who may do what, with its own login; 403 means that something is not allowed. The health probes are open.',
+      ]
     : []
   const byToken = `This server requires its token (\`${tokenSetting}\`): send it as \`Authorization: Bearer …\`, or the cookie of the login form. The health probes need neither.`
   if (sessionCookie !== null) return [byToken, ...byApp]

@@ -108,7 +108,7 @@ export const bulkRoutes: readonly ApiRoute[] = [
     path: '/bulk/:bulk/run',
     id: 'runBulk',
     tag: 'Jobs',
-    summary: 'Confirm the count of a bulk action, which starts moving the jobs',
+    summary: 'Confirm the count of a bulk action, which starts changing the jobs',
     body: bulkRunRequest,
     role: 'admin',
     answers: { 202: { description: 'It has begun to change them.', body: bulk } },

@@ -24,7 +24,9 @@ const enqueuedJob = named(
 
 const enqueuedJobOrJobs = named(
   'EnqueuedJobOrJobs',
-  z.union([enqueuedJob, z.array(enqueuedJob)]).describe('One for one job, an array in its order for an array.'),
+  z
+    .union([enqueuedJob, z.array(enqueuedJob)])
+    .describe('An object for one job, or an array in the same order for an array.'),
 )
 
 const later = { type: 'sleep', payload: { ms: 5 }, delay_ms: 60_000 }
@@ -56,7 +58,7 @@ export const createJobsRoute: ApiRoute = post({
   id: 'createJobs',
   tag: 'Jobs',
   summary: 'Create one job or many',
-  description: 'An array is one transaction: all of its jobs are stored or none, and it is answered in its order.',
+  description: 'An array is one transaction: all of its jobs are stored or none, and the answer has the same order.',
   body: newJobOrJobs,
   answers: {
     201: {

@@ -13,14 +13,14 @@ export const eventRoutes: readonly ApiRoute[] = [
     tag: 'Jobs',
     summary: 'Stream every transition as it happens, as server-sent events',
     description:
-      'Each has its `id`, `event: transition` and, as `data`, JSON with `job_id`, `seq`, `event`, `from`, `to`, `attempt`, `at`, `cause`, `type`, `queue` and, if they apply, `actor`, `reason`, `bulk` and `error`. It begins now, or after the `Last-Event-ID` header, which browsers send by themselves. A comment is sent every 15 s. Under a load it falls behind, loses nothing and catches up. A stream ends after some ten minutes, and at once when it is the oldest of more than 100: its client comes back by `Last-Event-ID` and misses nothing.',
+      'Each has its `id`, `event: transition` and, as `data`, JSON with `job_id`, `seq`, `event`, `from`, `to`, `attempt`, `at`, `cause`, `type`, `queue` and, if they apply, `actor`, `reason`, `bulk` and `error`. It begins now, or after the `Last-Event-ID` header, which browsers send automatically. A comment is sent every 15 s. Under a load it falls behind, loses nothing and catches up. A stream ends after some ten minutes, and at once when it is the oldest of more than 100: its client comes back by `Last-Event-ID` and misses nothing.',
     answers: { 200: { description: 'A stream of some minutes.', texts: ['text/event-stream'] } },
     examples: [{ summary: 'of dead letters', status: 200, query: 'state=dead', isEndless: true }],
     limit: 'none',
     query: z.strictObject({
-      state: filterFields.state.describe('Only transitions that lead to it.'),
-      type: filterFields.type.describe('Only of jobs of it.'),
-      queue: filterFields.queue.describe('Only of jobs in it.'),
+      state: filterFields.state.describe('Only transitions to this state.'),
+      type: filterFields.type.describe('Only of jobs of this type.'),
+      queue: filterFields.queue.describe('Only of jobs in this queue.'),
       job_id: whole(1, Number.MAX_SAFE_INTEGER).describe('Only of this job.'),
     }),
     async handle({ feed, sessions }, { env: { incoming, outgoing } }, { job_id: jobId, ...rest }) {

@@ -6,7 +6,7 @@ import { idOf } from '../request.ts'
 import { count, instant, instantOf, jobId, named, state, type Wire } from '../wire.ts'
 import { type ApiRoute, get } from './route.ts'
 
-const cause = z.string().describe('Who makes it happen: `clock`, `dispatcher`, `handler`, `store` or `person`.')
+const cause = z.string().describe('Who causes it: `clock`, `dispatcher`, `handler`, `store` or `person`.')
 
 const obstacle = named(
   'Obstacle',
@@ -26,7 +26,7 @@ const caused = historyEvent.pick({ cause: true, actor: true, reason: true, bulk:
 const happened = named(
   'Happened',
   z.strictObject({
-    seq: z.int().min(1).describe('Which transition of the history it is.'),
+    seq: z.int().min(1).describe('The number of its transition in the history.'),
     event: z.enum(eventTypes),
     ...caused,
     at: instant,
@@ -53,8 +53,8 @@ const worker = named(
     job_id: jobId,
     type: z.string(),
     since: instant.describe('When its handler was called.'),
-    until: instant.nullable().describe('When it is told to stop, at the latest; `null` if it was told.'),
-    aborted_at: instant.nullable().describe('When it was told to stop and did not; `null` if it was not told.'),
+    until: instant.nullable().describe('When it will be told to stop, at the latest; `null` if it already was.'),
+    aborted_at: instant.nullable().describe('When it was told to stop but did not; `null` before that.'),
   }),
 )
 
@@ -85,7 +85,7 @@ const explanation = named(
       )
       .describe('Every event that the machine allows in this state.'),
     obstacles: z.array(obstacle).describe('What prevents its next run.'),
-    workers: z.array(worker).describe('Who holds the workers, if none is free for it: ten at most.'),
+    workers: z.array(worker).describe('Who occupies the workers, if none is free for it: at most ten.'),
     line: z
       .strictObject({
         ahead: counted.describe('Jobs of its queue that run before it.'),
@@ -100,7 +100,7 @@ const explanation = named(
         '`null` if that is not known: someone must act first, others run before it, no worker is free, or it never runs again.',
       ),
     earliest: z.string().describe('The same in words.'),
-    removed_at: instant.nullable().describe('From when on retention removes it.'),
+    removed_at: instant.nullable().describe('The time from which retention removes it.'),
   }),
 )
 

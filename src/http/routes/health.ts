@@ -12,7 +12,7 @@ const ready = named(
     unreadable_jobs: z
       .int()
       .optional()
-      .describe('Jobs that were met and not run, since they cannot be read; left out if there were none.'),
+      .describe('Jobs that were not run because they cannot be read; left out if there were none.'),
   }),
 )
 const notReady = named(
@@ -28,7 +28,7 @@ export const healthRoutes: readonly ApiRoute[] = [
     path: '/livez',
     id: 'showLive',
     tag: 'Server',
-    summary: 'Whether the process lives',
+    summary: 'Whether the process is alive',
     answers: { 200: { description: 'It does.', body: live } },
     examples: [{ summary: 'now', status: 200 }],
     isOpen: true,

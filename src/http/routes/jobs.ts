@@ -38,19 +38,19 @@ const job = named(
         'How often the process ended while it ran, since it was created or requeued or an attempt last ended by itself. From the second time on it runs first and alone; the fourth is its last.',
       ),
       idempotency_key: z.string().nullable(),
-      run_at: instant.describe('When it could or can run.'),
+      run_at: instant.describe('The time from which it can run.'),
       created_at: instant,
       started_at: instant.nullable().describe('When its last attempt started.'),
       finished_at: instant.nullable(),
-      error: jobError.nullable().describe('Of the last attempt that failed.'),
+      error: jobError.nullable().describe('The error of the last failed attempt.'),
     })
-    .describe('What does not apply is `null`.'),
+    .describe('Values that do not apply are `null`.'),
 )
 
 const jobList = named(
   'JobList',
   z.strictObject({
-    jobs: z.array(job).describe('Newest first. A page may be short and go on.'),
+    jobs: z.array(job).describe('Newest first. A short page need not be the last.'),
     next_cursor: z.string().nullable().describe('`cursor` of the next page; `null` is the end.'),
   }),
 )
@@ -59,7 +59,7 @@ const history = named('History', z.strictObject({ history: z.array(historyEvent)
 
 const commandRequest = named(
   'CommandRequest',
-  z.strictObject(callerFields, 'must be an object with a reason').describe('Who asks, and why.'),
+  z.strictObject(callerFields, 'must be an object with a reason').describe('The user and the reason, for the history.'),
 )
 
 /** The routes of the commands for one job. */

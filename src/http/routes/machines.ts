@@ -19,7 +19,7 @@ const machine = named(
         tags: z.array(z.string()),
         initial: z.boolean(),
         final: z.boolean(),
-        count: count.describe('What is in it now.'),
+        count: count.describe('How many are in it now.'),
       }),
     ),
     edges: z.array(
@@ -29,7 +29,9 @@ const machine = named(
         event: z.string().nullable().describe('`null` if it is taken by itself, as soon as the guard holds.'),
         to: z.string(),
         guard: z.string().nullable().describe('In words; `null` if it is always taken.'),
-        taken: count.nullable().describe('How often, since the file was made; `null` if that is not counted.'),
+        taken: count
+          .nullable()
+          .describe('How often it was taken since the file was made; `null` if that is not counted.'),
       }),
     ),
     mermaid: z.string().describe('The same as a Mermaid state diagram.'),
