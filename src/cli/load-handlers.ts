@@ -60,13 +60,30 @@ function describe(error: unknown, href: string): string {
     return `Node ${process.versions.node} does not run TypeScript; use Node 22.18 or later, compile it, or set NODE_OPTIONS="--import tsx"`
   }
   const at = placeIn(error.stack) ?? (error instanceof SyntaxError ? placeIn(syntaxErrorOf(href)) : undefined)
-  return `${error.name}: ${error.message}${at === undefined ? '' : ` (${at})`}`
+  // The others say by which modules it was required.
+  const [firstLine] = error.message.split('\n')
+  return `${error.name}: ${firstLine}${at === undefined ? '' : ` (${at})`}${adviceFor(error, href)}`
 }
 
-/** The first position in one of the user's files that a stack names. */
+function adviceFor(error: Error, href: string): string {
+  if (!/^Cannot use import statement outside a module|^Unexpected token 'export'/.test(error.message)) return ''
+  const name = href.slice(href.lastIndexOf('/') + 1).replace(/\.[cm]?([jt]s)x?$/, '.m$1')
+  return `; Node takes it for CommonJS: rename it to ${decodeURI(name)}, or set "type": "module" in package.json`
+}
+
+/** Where one of the user's files is named in a line of a stack: as a URL if it is an ES module, else as a path. */
+const placePattern = /^(?:\s+at (?:.* \()?)?((?:file:\/\/)?(?:\/|[A-Za-z]:\\).+?):(\d+(?::\d+)?)\)?$/
+const ownFolder = resolve(import.meta.dirname, '..')
+
+/** The first position in one of the user's own files that a stack names; if it names none, the first in a package of theirs. */
 function placeIn(stack = ''): string | undefined {
-  const [, url, position] = /(file:\/\/[^\s)]+?):(\d+(?::\d+)?)/.exec(stack) ?? []
-  return url && `${relative('', fileURLToPath(url))}:${position}`
+  const places = stack.split('\n').flatMap((line) => {
+    const [, name, position] = placePattern.exec(line) ?? []
+    if (name === undefined) return []
+    const path = name.startsWith('file:') ? fileURLToPath(name) : name
+    return path.startsWith(ownFolder) ? [] : [`${relative('', path)}:${position}`]
+  })
+  return places.find((place) => !place.includes('node_modules')) ?? places[0]
 }
 
 /**

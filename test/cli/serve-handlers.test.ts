@@ -59,14 +59,14 @@ async function refused(folder: string, ...args: string[]): Promise<[number, stri
   return [code, stderr]
 }
 
-/** What is said against `./a.js` in each of these folders, by one process: it is loaded by Node.js itself, not by the loader of the tests. */
-async function problemsOf(folders: readonly string[]): Promise<string[][]> {
+/** What is said against a file in each of these folders, by one process: it is loaded by Node.js itself, not by the loader of the tests. */
+async function problemsOf(files: readonly { readonly folder: string; readonly name: string }[]): Promise<string[][]> {
   const script = `
     const { loadHandlers } = await import(${JSON.stringify(pathToFileURL(built('cli/load-handlers.js')))})
     const problems = []
-    for (const folder of ${JSON.stringify(folders)}) {
+    for (const { folder, name } of ${JSON.stringify(files)}) {
       process.chdir(folder)
-      problems.push(await loadHandlers(['./a.js']).then(() => [], (error) => error.problems))
+      problems.push(await loadHandlers(['./' + name]).then(() => [], (error) => error.problems))
     }
     console.log(JSON.stringify(problems))`
   const { stdout } = await run(process.execPath, [...briefly, '--input-type=module', '--eval', script])
@@ -111,6 +111,19 @@ describe('jobmachine serve --handlers', () => {
     ['a file whose import throws', { 'a.js': 'import "./b.js"', 'b.js': '\nnull.x' }, '(b.js:2:6)'],
     ['a file with a syntax error', { 'a.js': 'const a = 1\n\nlet b = = 2\n' }, "Unexpected token '=' (a.js:3)"],
     ['the same in what it imports', { 'a.js': 'import "./b.js"', 'b.js': '\nlet b = = 2' }, '(b.js:2)'],
+    ['CommonJS that throws', { 'a.cjs': '\n\nthrow new Error("no database")\n' }, 'Error: no database (a.cjs:3:7)'],
+    ['CommonJS with a syntax error', { 'a.cjs': '\nlet b = = 2' }, "Unexpected token '=' (a.cjs:2)"],
+    ['CommonJS that requires what is not there', { 'a.cjs': '\nrequire("nothing")' }, "'nothing' (a.cjs:2:1)"],
+    [
+      'a package that throws, by the line that imports it',
+      { 'a.cjs': '\n\nrequire("./node_modules/b.cjs")', 'node_modules/b.cjs': 'null.x' },
+      '(a.cjs:3:1)',
+    ],
+    [
+      'an ES module in a package of CommonJS, and says how to name it',
+      { 'a.js': aHandlerFile('resize'), 'package.json': '{ "type": "commonjs" }' },
+      'rename it to a.mjs, or set "type": "module" in package.json',
+    ],
     ['a file that imports what is not there', { 'a.js': 'import "./b.js"' }, 'imported from'],
     ['a file that throws no error', { 'a.js': 'throw "nothing"' }, 'it threw nothing'],
     ['a file without a handler', { 'a.js': 'export const limit = 3' }, './a.js exports no handler; write export const'],
@@ -124,7 +137,9 @@ describe('jobmachine serve --handlers', () => {
   describe('refuses', () => {
     let problems: readonly (readonly string[])[]
     beforeAll(async () => {
-      problems = await problemsOf(unfit.map(([, files]) => aProject(files)))
+      problems = await problemsOf(
+        unfit.map(([, files]) => ({ folder: aProject(files), name: Object.keys(files)[0] ?? 'a.js' })),
+      )
     })
     afterAll(cleanUp)
 

@@ -2,11 +2,10 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createApp } from '../../src/http/app.ts'
-import { EventFeed } from '../../src/http/events/event-feed.ts'
 import { createHttp, type HttpOptions, type Role } from '../../src/http/index.ts'
 import type { Route } from '../../src/http/routes/route.ts'
 import type { JobSystem } from '../../src/index.ts'
+import { routes } from '../support/routes.ts'
 import { testHandlers } from '../support/server.ts'
 import { openSystem, startSystem, untilState } from '../support/system.ts'
 import { cleanUp, whenDone } from '../support/temp.ts'
@@ -32,25 +31,6 @@ function anHttp(options: HttpOptions = {}, of = system) {
   whenDone(() => http.close())
   return (path: string, init: RequestInit = {}) => http.fetch(new Request(`https://app.example${path}`, init))
 }
-
-/** Every route there is, as the app has them. */
-const routes: readonly Route[] = createApp(
-  {
-    system: { payloadSchemas: {} } as JobSystem,
-    log: silent,
-    now: () => 0,
-    apiToken: null,
-    version: '',
-    basePath: '',
-    pages: true,
-    readOnly: false,
-    ownsProcess: true,
-    maxRequestBytes: 1,
-    maxRequestValues: 1,
-    maxInFlightRequests: 1,
-  },
-  new EventFeed({ system: {} as JobSystem, log: silent, now: () => 0, random: () => 0 }),
-).routes
 
 const isRead = (route: Route) => route.method === 'GET' && !route.isOpen
 const changing = routes.flatMap((route) => ('role' in route ? [route] : []))

@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineHandler } from '../../src/handlers/define.ts'
-import { aWaitingJob, startHttp } from '../support/server.ts'
+import { createHttp } from '../../src/http/index.ts'
+import { createTestSystem } from '../../src/testing/index.ts'
+import { aWaitingJob, startHttp, testHandlers } from '../support/server.ts'
+import { whenDone } from '../support/temp.ts'
+
+const entities: Readonly<Record<string, string>> = { lt: '<', gt: '>', quot: '"', '#39': "'", amp: '&' }
 
 const instant = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
 
@@ -123,4 +128,46 @@ describe('GET /jobs/:id/explain', () => {
     expect([status, body.code]).toEqual([400, 'invalid_input'])
     expect(body.errors).toEqual([{ path: 'verbose', message: 'is not a known parameter; known are none' }])
   })
+})
+
+test('says the same in the library, over HTTP and on the page', async () => {
+  const jobs = await createTestSystem({ handlers: testHandlers })
+  whenDone(() => jobs.stop())
+  const http = createHttp(jobs.system)
+  whenDone(() => http.close())
+  const textOf = async (path: string) => (await http.fetch(new Request(`https://app.example${path}`))).text()
+  await jobs.enqueue({ type: 'echo', payload: 1, delayMs: 3_600_000 })
+  await jobs.enqueue({ type: 'broken', payload: 2, maxRetries: 0 })
+  await jobs.enqueue({ type: 'broken', payload: 3, maxRetries: 3 })
+  await jobs.enqueue({ type: 'echo', payload: 4 })
+  const { id: cancelled } = await jobs.enqueue({ type: 'echo', payload: 5, delayMs: 3_600_000 })
+  await jobs.drain()
+  await jobs.system.cancel(cancelled, { by: { cause: 'library', actor: 'ada', reason: 'a <b>bold</b> one' } })
+  const states: string[] = []
+
+  for (const { id, state } of await jobs.enqueued()) {
+    states.push(state)
+    const explanation = await jobs.system.explain(id)
+    const page = await textOf(`/dashboard/jobs/${id}`)
+    const [, section = ''] = /<section class="card explanation"([\s\S]*?)<\/section>/.exec(page) ?? []
+    const shown = section
+      .replace(/<[^>]*>/g, '')
+      .replace(/&(lt|gt|quot|#39|amp);/g, (_, name: string) => entities[name]!)
+    const { summary, earliest, because, next, obstacles } = explanation
+
+    expect(JSON.parse(await textOf(`/jobs/${id}/explain`))).toMatchObject({
+      state,
+      summary,
+      earliest,
+      because: { sentence: because.sentence },
+      next: next.map(({ event, possible, sentence }) => ({ event, possible, sentence })),
+      obstacles: obstacles.map(({ code, message }) => ({ code, message })),
+    })
+    const reasons = obstacles.filter(({ code }) => code !== 'ended').map(({ message }) => message)
+    for (const text of [summary, earliest, ...next.map(({ sentence }) => sentence), ...reasons]) {
+      expect(shown).toContain(text)
+    }
+  }
+
+  expect(states).toEqual(['scheduled', 'dead', 'retrying', 'succeeded', 'cancelled'])
 })

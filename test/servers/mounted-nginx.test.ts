@@ -3,8 +3,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
-import { createHttp } from '../../src/http/index.ts'
+import { createHttp, type HttpOptions } from '../../src/http/index.ts'
 import { describeInBrowser, openPage } from '../support/browser.ts'
+import { routes } from '../support/routes.ts'
 import { testHandlers } from '../support/server.ts'
 import { startSystem, untilState } from '../support/system.ts'
 import { whenDone } from '../support/temp.ts'
@@ -15,9 +16,9 @@ const apiToken = 'a-token-of-enough-length'
 const at = '/tools/admin/jobs'
 
 /** An app that has mounted the jobs at /admin/jobs, behind nginx, which has it at https://…/tools/. */
-async function startBehindNginx() {
+async function startBehindNginx(options: HttpOptions) {
   const { system } = await startSystem({ handlers: testHandlers, retryBaseMs: 1, retryMaxMs: 1 })
-  const http = createHttp(system, { basePath: at, apiToken })
+  const http = createHttp(system, { basePath: at, ...options })
   const app = createServer((incoming, outgoing) => {
     if (/^\/admin\/jobs([/?]|$)/.test(incoming.url!)) void http.requestListener(incoming, outgoing)
     else outgoing.end('the app itself')
@@ -45,7 +46,7 @@ const linksOf = (page: Page) =>
 describeWith(['nginx'], 'mounted in an app behind nginx with TLS and a path of its own', () => {
   describeInBrowser('in a browser', () => {
     test('the log-in, every link, form and chart, and live numbers work', async () => {
-      const { system, url } = await startBehindNginx()
+      const { system, url } = await startBehindNginx({ apiToken })
       const { id: dead } = await system.enqueue({ type: 'broken', payload: { order: 1 }, maxRetries: 0 })
       await untilState(system, dead, 'dead')
       const { id: waiting } = await system.enqueue({ type: 'echo', payload: null, delayMs: 3_600_000 })
@@ -98,8 +99,10 @@ describeWith(['nginx'], 'mounted in an app behind nginx with TLS and a path of i
       expect((await system.find(waiting))!.state).toBe('cancelled')
       await page.goto(`${url}${at}/dashboard/jobs?state=cancelled`)
       await page.click(`form[action="${at}/dashboard/bulk"] button`)
+      await page.fill('form[action$="/run"] input[name=reason]', 'it was needed after all')
       await page.click('form[action$="/run"] button')
       await expect.poll(() => page.textContent('#phase')).toContain('done')
+      expect((await system.history(waiting)).map(({ reason }) => reason)).toContain('it was needed after all')
       await untilState(system, waiting, 'succeeded')
 
       // Transitions, as they happen.
@@ -115,6 +118,36 @@ describeWith(['nginx'], 'mounted in an app behind nginx with TLS and a path of i
       await page.waitForSelector('input[name=token]')
       expect(page.url()).toBe(`${url}${at}/login`)
       expect((await page.request.get(`${url}${at}/jobs`)).status()).toBe(401)
+    })
+
+    test('read-only shows everything without a button, and every changing route is refused', async () => {
+      const { system, url } = await startBehindNginx({ readOnly: true })
+      const { id: dead } = await system.enqueue({ type: 'broken', payload: { order: 1 }, maxRetries: 0 })
+      await untilState(system, dead, 'dead')
+      const before = await system.edgeCounts()
+
+      const page = await openPage(`${url}${at}`, { ignoreHTTPSErrors: true })
+      await page.waitForSelector('.series canvas')
+      const pages = ['', '/dashboard/jobs', '/dashboard/jobs?state=dead', `/dashboard/jobs/${dead}`, '/docs']
+      for (const path of pages) {
+        await page.goto(`${url}${at}${path}`)
+        const buttons = await page.evaluate<string[]>(
+          `[...document.querySelectorAll('form[method=post], button')].map((found) => found.outerHTML)`,
+        )
+        // The one that searches changes nothing.
+        expect([path, buttons.filter((html) => !html.includes('>Find<'))]).toEqual([path, []])
+      }
+      expect(await page.textContent('body')).not.toContain('Log out')
+
+      const changing = routes.flatMap((route) => ('role' in route ? [route] : []))
+      for (const { path, takes } of changing) {
+        const asked = `${url}${at}${path.replace(':id', `${dead}`).replace(':bulk', 'none')}`
+        const type = takes === 'json' ? 'application/json' : 'application/x-www-form-urlencoded'
+        const answer = await page.request.post(asked, { headers: { 'content-type': type }, data: '' })
+        expect([path, answer.status()]).toEqual([path, 403])
+      }
+      expect(changing.length).toBeGreaterThanOrEqual(10)
+      expect(await system.edgeCounts()).toEqual(before)
     })
   })
 })
