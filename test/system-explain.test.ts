@@ -45,7 +45,7 @@ describe('a job explains', () => {
     ])
     expect(places[1]).toMatchObject({
       summary:
-        'Job 3 (work) is queued: 2 jobs of queue "default" go before it, 1 of them by higher priority (later ones of higher priority overtake it too), and 2 queues take turns; the only worker is busy (job 1 of type work, for 12 s; it is told to stop in 4 min 48 s, at 2030-01-01T10:05:00.000Z, at the latest). The application enqueued it 12 s ago. It can run as soon as its turn comes and a worker is free.',
+        'Job 3 (work) is queued: 2 jobs of queue "default" go before it, 1 of them by higher priority (later ones of higher priority overtake it too), and 2 queues take turns; the only worker is busy (job 1 of type work, for 12 s; it is told to stop in 4 min 48 s at the latest). The application enqueued it 12 s ago. It can run as soon as its turn comes and a worker is free.',
       earliestRunAt: null,
     })
   })
@@ -90,9 +90,9 @@ describe('a job explains', () => {
     other.exec('ROLLBACK')
 
     expect(summary).toContain(
-      'Its handler has ended, and its outcome waits in this process until it can be stored; do not restart the process',
+      'its handler has ended, and its outcome waits in this process until it can be stored; do not restart the process',
     )
-    expect([earliestRunAt, codesOf(obstacles)]).toEqual([null, ['outcome_pending', 'storage_trouble']])
+    expect([earliestRunAt, codesOf(obstacles)]).toEqual([null, ['storage_trouble', 'outcome_pending']])
     await untilState(system, id, 'succeeded')
   })
 

@@ -67,7 +67,7 @@ function movesFrom(phase: SlotPhase): Partial<Record<SlotEventType, SlotPhase>> 
 }
 
 /** For how long an attempt could not go on, in ms: the whole process did not run, or its event loop alone was blocked. */
-export interface Standstill {
+export interface Stall {
   readonly stoppedMs: number
   readonly blockedMs: number
 }
@@ -79,7 +79,7 @@ export interface RunningAttempt {
   readonly timeoutMs: number
   /** When its handler was told to stop, in epoch ms, and why; null before that. */
   readonly aborted: { readonly at: number; readonly reason: Error } | null
-  readonly standstill: Standstill
+  readonly stall: Stall
   /** Fires the handler's signal. `lost`: the lease is gone, and only the end is to be reported. */
   abort(reason: Error, lost: boolean): void
 }
@@ -146,11 +146,6 @@ export class Slots {
   /** Every attempt that runs, in the order of the slots. */
   running(): Assigned[] {
     return this.assigned().filter(({ phase }) => phase === 'running')
-  }
-
-  /** Jobs whose abandoned handlers are still running. */
-  stuck(): Assigned[] {
-    return this.assigned().filter(({ phase }) => phase === 'stuck')
   }
 
   /** The most simultaneous attempts. */

@@ -61,6 +61,7 @@ describe('GET /jobs/:id/explain', () => {
       ],
       obstacles: [{ code: 'not_due', message: expect.stringContaining(runAt), until: runAt }],
       workers: [],
+      replays: null,
       line: null,
       earliest_run_at: runAt,
       earliest: expect.stringContaining(runAt),

@@ -14,6 +14,7 @@ import {
   type LeaseRequest,
   roomOf,
   roomsOf,
+  stuckIn,
   sum,
   sumOf,
 } from '../support/prefetch.ts'
@@ -321,7 +322,7 @@ class World {
     expect(ids(this.slots.assigned())).toEqual(holding.sort(byNumber))
     expect(this.slots.activeCount).toBe(holding.length)
     expect(ids(this.slots.running())).toEqual(this.in('running').sort(byNumber))
-    expect(ids(this.slots.stuck())).toEqual(this.in('stuck').sort(byNumber))
+    expect(ids(stuckIn(this.slots))).toEqual(this.in('stuck').sort(byNumber))
     expect(this.slots.allStuck).toBe(this.in('stuck').length === this.total)
     const underWay = this.in('next', 'running').length + this.asked.length + this.owed.length + this.commits.length
     expect(this.prefetch.idle).toBe(underWay === 0)

@@ -17,6 +17,7 @@ import {
   running,
   settle,
   startedAhead,
+  stuckIn,
   sumOf,
 } from '../support/prefetch.ts'
 
@@ -451,6 +452,6 @@ describe('a dispatcher that drains', () => {
     prefetch.giveUpRunning()
 
     expect(() => giveUp(prefetch, a!)).not.toThrow()
-    expect(slots.stuck()).toHaveLength(1)
+    expect(stuckIn(slots)).toHaveLength(1)
   })
 })

@@ -1,5 +1,15 @@
 import { describe, expect, test } from 'vitest'
-import { aLeasedJob, anAttempt, aPrefetch, giveUp, jobs, roomOf, running, settle } from '../support/prefetch.ts'
+import {
+  aLeasedJob,
+  anAttempt,
+  aPrefetch,
+  giveUp,
+  jobs,
+  roomOf,
+  running,
+  settle,
+  stuckIn,
+} from '../support/prefetch.ts'
 
 describe('a handler that continues after its attempt was given up', () => {
   test('keeps its slot until it ends', () => {
@@ -9,11 +19,11 @@ describe('a handler that continues after its attempt was given up', () => {
     prefetch.takeCommit()
     prefetch.committed()
 
-    const whileStuck = [roomOf(prefetch), slots.stuck().length, slots.activeCount]
+    const whileStuck = [roomOf(prefetch), stuckIn(slots).length, slots.activeCount]
     slots.move(a!, 'end')
 
     expect(whileStuck).toEqual([0, 1, 1])
-    expect([roomOf(prefetch), slots.stuck().length, slots.activeCount]).toEqual([1, 0, 0])
+    expect([roomOf(prefetch), stuckIn(slots).length, slots.activeCount]).toEqual([1, 0, 0])
   })
 
   test('delays nobody once everything else is done', () => {
@@ -69,7 +79,7 @@ describe('a job that is leased again', () => {
     prefetch.committed()
 
     const [again] = running(prefetch, [aLeasedJob(1, 5)])
-    const both = [slots.activeCount, slots.running().length, slots.stuck().length]
+    const both = [slots.activeCount, slots.running().length, stuckIn(slots).length]
     slots.move(old!, 'end')
     const afterOld = slots.running()
     settle(prefetch, again!, 'succeed')

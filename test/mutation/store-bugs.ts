@@ -841,6 +841,11 @@ const joins: readonly Mutation[] = [
     },
   ),
   bug(
+    'a key that is used again is not counted',
+    conformance('what the store says about a job counts how often its key was used again, and says when last'),
+    { file: sqlite('write/insert-jobs'), find: 'this.#countReplays(results, now);', replace: '' },
+  ),
+  bug(
     'a note of one job is kept with those stored beside it',
     conformance(
       'the cause of an event comes with what the handler noted, of each job where outcomes are stored together',

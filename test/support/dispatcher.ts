@@ -146,7 +146,7 @@ export function startDispatcher(workers: number): StartedDispatcher {
         store.calls.push(`run ${job.id}`)
         attempts.set(job.id, attempt)
         const abort = (reason: Error, lost: boolean) => void attempt.aborts.push({ reason, lost })
-        return { startedAt: 0, timeoutMs: 0, aborted: null, standstill: { stoppedMs: 0, blockedMs: 0 }, abort }
+        return { startedAt: 0, timeoutMs: 0, aborted: null, stall: { stoppedMs: 0, blockedMs: 0 }, abort }
       },
       reasons: {
         shutdown: () => new ShutdownError(),

@@ -59,7 +59,7 @@ export function someFacts(given: Given = {}): Snapshot {
     phase: 'called',
     timeoutMs: 300_000,
     aborted: null,
-    standstill: { stoppedMs: 0, blockedMs: 0 },
+    stall: { stoppedMs: 0, blockedMs: 0 },
     ...given.attempt,
   }
   return {
@@ -94,6 +94,7 @@ export function someFacts(given: Given = {}): Snapshot {
         count: history.filter(({ event }) => event === 'snooze').length,
         since: history.find(({ event }) => event === 'snooze')?.at ?? null,
       },
+      replays: null,
       line: state === 'queued' ? { ahead: none, higher: none, queues: { count: 1, more: false } } : null,
       newestOwner: owner,
       ...given.jobFacts,

@@ -21,7 +21,7 @@ export function aLeasedJob(id: number, leaseToken = 100 + id): LeasedJob {
 }
 
 export function anAttempt(timeoutMs: number): RunningAttempt {
-  return { startedAt: 0, timeoutMs, aborted: null, standstill: { stoppedMs: 0, blockedMs: 0 }, abort() {} }
+  return { startedAt: 0, timeoutMs, aborted: null, stall: { stoppedMs: 0, blockedMs: 0 }, abort() {} }
 }
 
 export function jobs(count: number, first = 1): LeasedJob[] {
@@ -100,4 +100,9 @@ export function ids(assigned: readonly Assigned[]): number[] {
 
 export function byNumber(a: number, b: number): number {
   return a - b
+}
+
+/** Jobs whose handlers continue after they were given up. */
+export function stuckIn(slots: Slots): Assigned[] {
+  return slots.assigned().filter(({ phase }) => phase === 'stuck')
 }

@@ -1,4 +1,4 @@
-import type { Standstill } from '../../machines/slots.ts'
+import type { Stall } from '../../machines/slots.ts'
 import type { ClockTimers } from '../../runtime/clock.ts'
 
 /** How long nothing ran, in ms, in total. Only what is added while a timer runs matters to it. */
@@ -49,14 +49,14 @@ export class AttemptTimer {
   }
 
   /** Since this was made. */
-  get standstill(): Standstill {
+  get stall(): Stall {
     const loopMs = this.#stalls.loopMs() - this.#loopMs
     const stoppedMs = Math.min(loopMs, this.#stalls.threadMs() - this.#threadMs)
     return { stoppedMs, blockedMs: loopMs - stoppedMs }
   }
 
   #due(): void {
-    const { stoppedMs, blockedMs } = this.standstill
+    const { stoppedMs, blockedMs } = this.stall
     const loopMs = stoppedMs + blockedMs
     if (loopMs > 0 && !this.#hasSettled) {
       this.#hasSettled = true

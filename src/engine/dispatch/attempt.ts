@@ -17,7 +17,7 @@ import type { Registry } from '../../handlers/registry.ts'
 import { unreadable } from '../../job/row.ts'
 import type { RunAttempt } from '../../machines/dispatcher-actors.ts'
 import type { LeasedJob, LeaseEvent } from '../../machines/lease.ts'
-import type { RunningAttempt, Standstill } from '../../machines/slots.ts'
+import type { RunningAttempt, Stall } from '../../machines/slots.ts'
 import type { ClockTimers } from '../../runtime/clock.ts'
 import { AttemptTimer } from './attempt-timer.ts'
 import { handlerBackoff, requestedDelay } from './requested-delay.ts'
@@ -26,8 +26,8 @@ import { handlerBackoff, requestedDelay } from './requested-delay.ts'
 const snoozeMinMs = 1_000
 /** Characters kept of what a handler notes. */
 const noteMax = 1_000
-/** A standstill shorter than this is not noted, in ms. */
-const standstillMin = 2_000
+/** A stall shorter than this is not noted, in ms. */
+const stallMin = 2_000
 
 interface AttemptOptions {
   readonly registry: Registry
@@ -76,7 +76,7 @@ class Attempt implements RunningAttempt {
   #settled = false
   #note: string | undefined
   /** As it was when the handler was told to stop. */
-  #standstill: Standstill | undefined
+  #stall: Stall | undefined
   /** Set if this job cannot be given to its handler, because of its type or its payload. */
   #unfit: Error | undefined
 
@@ -98,8 +98,8 @@ class Attempt implements RunningAttempt {
       )
   }
 
-  get standstill(): Standstill {
-    return this.#standstill ?? this.#timer.standstill
+  get stall(): Stall {
+    return this.#stall ?? this.#timer.stall
   }
 
   abort(reason: Error, lost: boolean): void {
@@ -107,7 +107,7 @@ class Attempt implements RunningAttempt {
     if (this.aborted) return
     this.aborted = { at: this.#options.now(), reason }
     this.#timer.clear()
-    this.#standstill = this.#timer.standstill
+    this.#stall = this.#timer.stall
     const { stalls, timers } = this.#options
     this.#timer = new AttemptTimer(abortGraceMs, stalls, timers, () => this.#giveUp()).unref()
     this.#controller?.abort(reason)
@@ -238,7 +238,7 @@ class Attempt implements RunningAttempt {
   #event(event: LeaseEvent['event'], more: Partial<LeaseEvent> = {}): LeaseEvent {
     const ended = { id: this.#job.id, leaseToken: this.#job.leaseToken, event, ...more }
     if (event === 'release') return ended
-    const stood = sayStandstill(this.standstill, this.aborted?.reason instanceof AttemptTimeoutError)
+    const stood = sayStall(this.stall, this.aborted?.reason instanceof AttemptTimeoutError)
     if (stood === undefined && this.#note === undefined) return ended
     return { ...ended, note: [this.#note, stood].filter(Boolean).join('; ') }
   }
@@ -282,12 +282,13 @@ class Context implements JobContext {
 }
 
 /** What made an attempt long that its handler does not account for. `timedOut`: its error says for how long the loop was blocked. */
-function sayStandstill({ stoppedMs, blockedMs }: Standstill, timedOut: boolean): string | undefined {
-  if (stoppedMs < standstillMin && blockedMs < standstillMin) return
+function sayStall({ stoppedMs, blockedMs }: Stall, timedOut: boolean): string | undefined {
+  if (stoppedMs < stallMin && blockedMs < stallMin) return
   const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`
   const stopped = `the process did not run for ${seconds(stoppedMs)} meanwhile, which does not count against its timeout`
-  const blocked = `the event loop was blocked for ${seconds(blockedMs)} meanwhile, by this or another handler`
-  const said = [stoppedMs >= standstillMin && stopped, blockedMs >= standstillMin && !timedOut && blocked]
+  // Whether the whole process stood still is known up to half a second later.
+  const blocked = `the event loop stood still for ${seconds(blockedMs)} meanwhile: this or another handler blocked it, or the process did not run`
+  const said = [stoppedMs >= stallMin && stopped, blockedMs >= stallMin && !timedOut && blocked]
   return said.filter(Boolean).join('; ') || undefined
 }
 

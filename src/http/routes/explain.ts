@@ -86,6 +86,10 @@ const explanation = named(
       .describe('Every event that the machine allows in this state.'),
     obstacles: z.array(obstacle).describe('What prevents its next run.'),
     workers: z.array(worker).describe('Who occupies the workers, if none is free for it: at most ten.'),
+    replays: z
+      .strictObject({ count, last_at: instant })
+      .nullable()
+      .describe('How often its idempotency key was used again, so that the answer was this job, and when last.'),
     line: z
       .strictObject({
         ahead: counted.describe('Jobs of its queue that run before it.'),
@@ -131,6 +135,7 @@ function explanationView(given: Explanation): Wire<typeof explanation> {
     }),
     obstacles: given.obstacles.map(obstacleView),
     workers: given.workers.map(workerView),
+    replays: given.replays && { count: given.replays.count, last_at: instantOf(given.replays.lastAt) },
     line: given.line,
     earliest_run_at: instantOf(given.earliestRunAt),
     earliest: given.earliest,

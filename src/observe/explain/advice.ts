@@ -1,11 +1,10 @@
-import { didYouMean } from '../../job/did-you-mean.ts'
 import { eventsFrom, hasTag } from '../../machines/edges.ts'
 import { isCommand } from '../../machines/events.ts'
-import type { Facts } from './facts.ts'
+import { adviceAfterEnd } from './ended-advice.ts'
+import { type Facts, nearestType } from './facts.ts'
 import { isOver } from './leased.ts'
-import { mend } from './mend.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
-import { isSnoozing } from './snoozing.ts'
+import { endedWithSnooze } from './snoozing.ts'
 import { duration, sayInstant } from './text.ts'
 import { ignoring } from './workers.ts'
 
@@ -13,11 +12,11 @@ import { ignoring } from './workers.ts'
 const farMs = 366 * 86_400_000
 
 /** What to do about a job: one line, and right for its case. */
-export function advise(facts: Facts, obstacles: readonly Obstacle[]): string {
+export function adviceFor(facts: Facts, obstacles: readonly Obstacle[]): string {
   const { fault, job } = facts.jobFacts
   const { state } = job
   if (fault !== null) return mendFile
-  if (hasTag(state, 'ended')) return ended(facts)
+  if (hasTag(state, 'ended')) return adviceAfterEnd(facts)
   const codes = new Set(obstacles.map(({ code }) => code))
   // In this order: nothing later helps while an earlier one stands.
   for (const code of adviceOrder) if (codes.has(code)) return advices[code]!(facts)
@@ -71,21 +70,6 @@ const adviceOrder: readonly ObstacleCode[] = [
   'needs_event',
 ]
 
-function ended(facts: Facts): string {
-  const { job, lastEvent } = facts.jobFacts
-  if (!hasTag(job.state, 'expendable')) return mend(facts)
-  if (eventsFrom(job.state).length > 0) {
-    const many =
-      lastEvent.bulk === undefined ? '' : ' The same action cancelled others: a bulk requeue brings all of them back.'
-    return `Requeue it if it is still wanted: it then starts over.${many}`
-  }
-  const outside =
-    lastEvent.note === undefined
-      ? 'its handler returned without an error, so check what the handler does and logs'
-      : 'check that the right receiver answered, and look for the effect there'
-  return `Nothing, if its effect is there. If it is not, ${outside}; a requeue is not possible, so enqueue a new job, with another idempotency key.`
-}
-
 function mendStorage(facts: Facts): string {
   const trouble = facts.server?.trouble ?? ''
   const what = /full/.test(trouble)
@@ -99,10 +83,11 @@ function mendStorage(facts: Facts): string {
   return `${what}. ${stay}; requeuing or cancelling does not help.`
 }
 
-function findHandler({ jobFacts: { job }, server }: Facts): string {
-  const meant = server ? /did you mean (\S+)\?/.exec(didYouMean(job.type, server.types))?.[1] : undefined
+function findHandler(facts: Facts): string {
+  const { job } = facts.jobFacts
+  const meant = nearestType(facts)
   const type = JSON.stringify(job.type)
-  if (meant !== undefined) {
+  if (meant !== null) {
     return `If ${JSON.stringify(meant)} was meant, cancel it and enqueue it again with that type: the type of a job cannot be changed. Otherwise start a server with a handler for ${type}.`
   }
   return `Start a server with a handler for ${type}; the job then runs by itself. If there will be no such handler, cancel it.`
@@ -139,7 +124,7 @@ function whileRunning(facts: Facts): string {
   if (!facts.server)
     return facts.isAbandoned ? 'Start its server again: the process that ran it has probably ended.' : askServer(facts)
   if (facts.server.phase === 'draining') return 'Wait: if it is not done in time, the next server runs it again.'
-  const snoozing = isSnoozing(facts) ? ' It may be snoozed again.' : ''
+  const snoozing = endedWithSnooze(facts) ? ' It may be snoozed again.' : ''
   return `Wait until it is done; to stop it, cancel it, which fires its handler's signal.${snoozing}`
 }
 
@@ -150,6 +135,7 @@ function freeWorkers(facts: Facts): string {
     const ids = held.length === 1 ? 'that job' : 'those jobs'
     return `Restart the server to free the workers, and correct the handler of ${types}: it must end when its signal fires. Cancelling ${ids} frees no worker, and requeuing this one does not help.`
   }
+  if (facts.jobFacts.line && facts.jobFacts.line.ahead.count > 0) return waitInLine(facts)
   return 'Wait: it runs next when a worker is free. If all are often busy, raise WORKER_COUNT (`workers` in the library) or make the handlers faster.'
 }
 

@@ -3,7 +3,7 @@ import { countAfter, describeState, type Edge, eventsFrom, findEdge, hasTag } fr
 import { jobEvents } from '../../machines/events.ts'
 import type { EventType, JobEvent, JobState } from '../../machines/job.ts'
 import type { PlaceInLine } from '../../persistence/store.ts'
-import { advise } from './advice.ts'
+import { adviceFor } from './advice.ts'
 import { nextRun } from './earliest.ts'
 import { type Facts, factsOf, type Snapshot, type WorkerHolder } from './facts.ts'
 import { type Happened, recount, toHappened } from './happened.ts'
@@ -51,6 +51,8 @@ export interface Explanation {
    * Who occupies the workers, if none is free for it: at most ten, first those that ignore their signal, then those that have run longest.
    */
   readonly workers: readonly WorkerHolder[]
+  /** How often its idempotency key was used again, so that the answer was this job, and when last; null if it was not. */
+  readonly replays: { readonly count: number; readonly lastAt: number } | null
   /** Null if it does not wait in line. */
   readonly line: PlaceInLine | null
   /** Null if nobody knows: someone must do something first, other jobs run before it, no worker is free, or it never runs again. */
@@ -64,7 +66,7 @@ export interface Explanation {
 /** Pure: the same snapshot gives the same explanation. */
 export function explain(snapshot: Snapshot): Explanation {
   const facts = factsOf(snapshot)
-  const { job, lastEvent, lastFailure, line } = facts.jobFacts
+  const { job, lastEvent, lastFailure, line, replays } = facts.jobFacts
   const obstacles = obstaclesToRun(facts)
   const { at, when } = nextRun(facts, obstacles)
   return {
@@ -72,12 +74,13 @@ export function explain(snapshot: Snapshot): Explanation {
     state: job.state,
     meaning: describeState(job.state),
     summary: summarize(facts, obstacles),
-    advice: advise(facts, obstacles),
+    advice: adviceFor(facts, obstacles),
     because: toHappened(lastEvent, facts),
     lastFailure: lastFailure && toHappened(lastFailure, facts),
     next: eventsFrom(job.state).map((event) => toNext(event, facts)),
     obstacles,
     workers: facts.server && obstacles.some(({ code }) => code === 'no_free_worker') ? listHolders(facts.server) : [],
+    replays,
     line,
     earliestRunAt: at,
     earliest: when,
@@ -137,11 +140,13 @@ function summarize(facts: Facts, obstacles: readonly Obstacle[]): string {
   const is = eventsFrom(job.state).length === 0 ? 'has' : 'is'
   const happened = recount(lastEvent, facts)
   // The blocker comes first.
-  const [first, second] = told.length > 0 && !facts.isExecuting ? [sayAll(told), happened] : [happened, sayAll(told)]
+  const leads = told.length > 0 && (!facts.isExecuting || told[0]?.code === 'storage_trouble')
+  const [first, second] = leads ? [sayAll(told), happened] : [happened, sayAll(told)]
   return [
     `Job ${job.id} (${job.type}) ${is} ${job.state}: ${first}.`,
     second && sentence(second),
     explainSnoozes(facts),
+    explainReplays(facts),
     leftBehind(facts),
     explainSuspect(facts),
     nextRun(facts, obstacles).sentence,
@@ -167,6 +172,13 @@ function leftBehind({ jobFacts: { lease, lastEvent }, server, now }: Facts): str
   if (!left) return ''
   const told = left.aborted ? `, told to stop ${ago(left.aborted.at, now)},` : ''
   return `The handler of an attempt that is over${told} has not ended: it occupies a worker until it does, and can no longer record a result.`
+}
+
+/** That a caller who used its key again made no new job, and may think that it did. */
+function explainReplays({ jobFacts: { replays }, now }: Facts): string {
+  if (!replays) return ''
+  const times = replays.count === 1 ? 'once' : `${number(replays.count)} times`
+  return `Its idempotency key was used again ${times}, ${replays.count === 1 ? '' : 'the last time '}${ago(replays.lastAt, now)}: the answer was this job, and no new one was made.`
 }
 
 function removedAt({ jobFacts: { job }, server }: Facts): number | null {

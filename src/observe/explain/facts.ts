@@ -1,6 +1,7 @@
+import { didYouMean } from '../../job/did-you-mean.ts'
 import { hasTag } from '../../machines/edges.ts'
 import type { Prefetch } from '../../machines/prefetch.ts'
-import type { Assigned, RunningAttempt, Slots, Standstill } from '../../machines/slots.ts'
+import type { Assigned, RunningAttempt, Slots, Stall } from '../../machines/slots.ts'
 import type { JobFacts } from '../../persistence/store.ts'
 
 /** How long a due job or an expired lease may stay unchanged before a reader concludes that no server is running, in ms. */
@@ -16,7 +17,7 @@ interface AttemptFacts {
   readonly timeoutMs: number | null
   /** When its handler was told to stop, in epoch ms, and why; null before that. */
   readonly aborted: RunningAttempt['aborted']
-  readonly standstill: Standstill
+  readonly stall: Stall
 }
 
 /** An attempt that holds a worker. */
@@ -98,6 +99,11 @@ export function factsOf(snapshot: Snapshot): Facts {
   }
 }
 
+/** The type with a handler here that a job's type is misspelt from, if one is near. */
+export function nearestType({ jobFacts: { job }, server }: Facts): string | null {
+  return /did you mean (\S+)\?/.exec(didYouMean(job.type, server?.types ?? []))?.[1] ?? null
+}
+
 /** What is known without the slots. */
 type Known = Omit<ServerFacts, 'slots' | 'busy' | 'holders' | 'attempts'>
 
@@ -112,7 +118,7 @@ function holderOf({ id, type }: Assigned['job'], { startedAt, timeoutMs, aborted
   return { jobId: id, type, since: startedAt, until, abortedAt: aborted?.at ?? null }
 }
 
-const noStandstill: Standstill = { stoppedMs: 0, blockedMs: 0 }
+const noStall: Stall = { stoppedMs: 0, blockedMs: 0 }
 
 /** What a server's dispatcher knows about one job, and about the workers that it may need. */
 export function serverFacts(jobId: number, known: Known, { slots, prefetch }: Dispatching): ServerFacts {
@@ -126,14 +132,14 @@ export function serverFacts(jobId: number, known: Known, { slots, prefetch }: Di
     holders: all.flatMap(({ job, attempt }) => (attempt ? [holderOf(job, attempt)] : [])),
     attempts: [
       ...next.map(({ leaseToken }) => {
-        return { leaseToken, phase: 'next', timeoutMs: null, aborted: null, standstill: noStandstill } as const
+        return { leaseToken, phase: 'next', timeoutMs: null, aborted: null, stall: noStall } as const
       }),
       ...assigned.map(({ job, phase, attempt }) => ({
         leaseToken: job.leaseToken,
         phase: phase === 'stuck' ? phase : ('called' as const),
         timeoutMs: attempt?.timeoutMs ?? null,
         aborted: attempt?.aborted ?? null,
-        standstill: attempt?.standstill ?? noStandstill,
+        stall: attempt?.stall ?? noStall,
       })),
     ],
   }

@@ -115,7 +115,7 @@ export function running(facts: Facts): Obstacle[] {
     const message = `${sayAborted(attempt.aborted, now)}${end}`
     return [{ code: 'attempt_running', message, until: isGivenUp ? at + abortGraceMs : null }]
   }
-  const runs = `${facts.server ? '' : 'as the file has it, '}${sayOwner(jobFacts.lease?.owner ?? null)} runs it${sayStandstill(facts)}`
+  const runs = `${facts.server ? '' : 'as the file has it, '}${sayOwner(jobFacts.lease?.owner ?? null)} runs it${sayStall(facts)}`
   const abort = abortOf(facts)
   if (!abort) return [{ code: 'attempt_running', message: runs, until: null }]
   // The clock may have jumped, or the process may be stopped.
@@ -129,7 +129,7 @@ function abortOf(facts: Facts): { readonly at: number; readonly reason: string }
   const { jobFacts, server } = facts
   const timeoutMs = facts.attempt?.timeoutMs ?? jobFacts.job.timeoutMs
   const { startedAt } = jobFacts.job
-  const stoppedMs = facts.attempt?.standstill.stoppedMs ?? 0
+  const stoppedMs = facts.attempt?.stall.stoppedMs ?? 0
   const timeout =
     timeoutMs === null || startedAt === null
       ? null
@@ -140,8 +140,8 @@ function abortOf(facts: Facts): { readonly at: number; readonly reason: string }
 }
 
 /** Says that the attempt could not continue for a while. */
-function sayStandstill({ attempt }: Facts): string {
-  const { stoppedMs = 0, blockedMs = 0 } = attempt?.standstill ?? {}
+function sayStall({ attempt }: Facts): string {
+  const { stoppedMs = 0, blockedMs = 0 } = attempt?.stall ?? {}
   const stopped =
     stoppedMs > 0 ? ` (the process did not run for ${duration(stoppedMs)} of it, which does not count)` : ''
   return `${stopped}${blockedMs > 0 ? ` (the event loop was blocked for ${duration(blockedMs)} of it, by this or another handler)` : ''}`

@@ -1,9 +1,8 @@
-import { didYouMean } from '../../job/did-you-mean.ts'
 import { hasTag } from '../../machines/edges.ts'
 import { isCommand, waysOn } from '../../machines/events.ts'
 import type { EventType } from '../../machines/job.ts'
 import type { Counted, PlaceInLine } from '../../persistence/store.ts'
-import type { Facts } from './facts.ts'
+import { type Facts, nearestType } from './facts.ts'
 import { obstaclesOfLease, running } from './leased.ts'
 import type { Obstacle } from './obstacle.ts'
 import { describeExclusive } from './suspicion.ts'
@@ -41,7 +40,7 @@ export function obstaclesToRun(facts: Facts): Obstacle[] {
   if (hasTag(state, 'timed'))
     return [...unreadable(facts), ...notDue(facts), ...unhandled(facts), ...notStarting(facts)]
   if (hasTag(state, 'ready')) return obstaclesTo('lease', facts)
-  if (hasTag(state, 'executing')) return [...running(facts), ...(facts.isOrphan ? notStarting : uncommitted)(facts)]
+  if (hasTag(state, 'executing')) return executing(facts)
   if (hasTag(state, 'held')) return obstaclesTo('start', facts)
   if (hasTag(state, 'ended')) return [...unreadable(facts), { code: 'ended', message: 'it has ended', until: null }]
   return [{ code: 'needs_event', message: `it stays ${state} until ${waysOn(state)}`, until: null }]
@@ -53,16 +52,24 @@ function unreadable({ jobFacts: { fault } }: Facts): Obstacle[] {
   return [{ code: 'unreadable', message: `${fault}, so it is not run; jobmachine verify says more`, until: null }]
 }
 
+function executing(facts: Facts): Obstacle[] {
+  const others = (facts.isOrphan ? notStarting : uncommitted)(facts)
+  // What is wrong with the storage is the cause of all else.
+  return facts.server?.trouble ? [...others, ...running(facts)] : [...running(facts), ...others]
+}
+
 function notDue({ jobFacts: { job }, now }: Facts): Obstacle[] {
   if (job.runAt <= now) return []
   return [{ code: 'not_due', message: `it is due ${sayInstant(job.runAt, now)}`, until: job.runAt }]
 }
 
-function unhandled({ jobFacts: { job, fault, isUnhandled }, server }: Facts): Obstacle[] {
+function unhandled(facts: Facts): Obstacle[] {
+  const { server } = facts
+  const { job, fault, isUnhandled } = facts.jobFacts
   const type = JSON.stringify(job.type)
   if (server && !server.hasHandler) {
-    const { types } = server
-    const known = didYouMean(job.type, types) || sayTypes(types)
+    const meant = nearestType(facts)
+    const known = meant === null ? sayTypes(server.types) : `, but it has one for ${JSON.stringify(meant)}`
     return [{ code: 'no_handler', message: `this server has no handler for type ${type}${known}`, until: null }]
   }
   if (!isUnhandled || fault !== null) return []

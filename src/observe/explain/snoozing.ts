@@ -3,7 +3,7 @@ import type { Facts } from './facts.ts'
 import { ago, number, oneLine } from './text.ts'
 
 /** Whether its last attempt ended with a snooze. */
-export function isSnoozing({ jobFacts: { lastEnd } }: Facts): boolean {
+export function endedWithSnooze({ jobFacts: { lastEnd } }: Facts): boolean {
   return lastEnd?.event === 'snooze'
 }
 
@@ -11,7 +11,7 @@ export function isSnoozing({ jobFacts: { lastEnd } }: Facts): boolean {
 export function explainSnoozes(facts: Facts): string {
   const { jobFacts, now } = facts
   const { snoozes, lastEvent, lastEnd } = jobFacts
-  if (!isSnoozing(facts) || !lastEnd || snoozes.since === null) return ''
+  if (!endedWithSnooze(facts) || !lastEnd || snoozes.since === null) return ''
   const isToldAlready = lastEvent.seq === lastEnd.seq
   if (isToldAlready && snoozes.count < 2) return ''
   const times = snoozes.count === 1 ? 'once' : `${number(snoozes.count)} times`

@@ -1,6 +1,6 @@
 import type { Facts, ServerFacts, WorkerHolder } from './facts.ts'
 import type { Obstacle } from './obstacle.ts'
-import { ago, duration, number, sayInstant, sayTurns } from './text.ts'
+import { ago, duration, number, sayTurns } from './text.ts'
 
 /** Jobs that a sentence names. */
 const namedMax = 3
@@ -61,7 +61,8 @@ function sayRunning(running: readonly WorkerHolder[], areOthers: boolean, now: n
   if (!next) return [told]
   const who = next === longest ? 'it' : sayJob(next)
   const stops = next.until! > now ? 'is told to stop' : 'was to be told to stop'
-  return [`${told}`, `${who} ${stops} ${sayInstant(next.until!, now)}, at the latest`]
+  const when = next.until! > now ? `in ${duration(next.until! - now)} at the latest` : ago(next.until!, now)
+  return [told, `${who} ${stops} ${when}`]
 }
 
 function sayJob({ jobId, type }: WorkerHolder): string {

@@ -5,6 +5,7 @@ import { sql as version4 } from './migrations/0004.ts'
 import { sql as version5 } from './migrations/0005.ts'
 import { sql as version6 } from './migrations/0006.ts'
 import { sql as version7 } from './migrations/0007.ts'
+import { sql as version8 } from './migrations/0008.ts'
 
 /** Marks the file as ours (`PRAGMA application_id`): "jobm". */
 export const applicationId = 0x6a6f626d
@@ -27,4 +28,13 @@ export function isOfRun(run: string): string {
  * UPDATE that calls the column `rowid`, so it lists each of its names. Payloads have their own table: a transition rewrites the job's row,
  * and should not rewrite two kilobytes of payload with it (measured: drain 2.5 times as fast at 2 kB, the same at 20 bytes).
  */
-export const migrations: readonly string[] = [version1, version2, version3, version4, version5, version6, version7]
+export const migrations: readonly string[] = [
+  version1,
+  version2,
+  version3,
+  version4,
+  version5,
+  version6,
+  version7,
+  version8,
+]

@@ -184,7 +184,10 @@ describe('an attempt', () => {
       { loopMs: 12_500, threadMs: 12_500 },
       'the process did not run for 12.5 s meanwhile, which does not count against its timeout',
     ],
-    [{ loopMs: 3_000, threadMs: 0 }, 'the event loop was blocked for 3.0 s meanwhile, by this or another handler'],
+    [
+      { loopMs: 3_000, threadMs: 0 },
+      'the event loop stood still for 3.0 s meanwhile: this or another handler blocked it, or the process did not run',
+    ],
     [{ loopMs: 1_999, threadMs: 0 }, undefined],
   ])('notes a standstill of %o', async (stood, note) => {
     const stalls = { loopMs: 0, threadMs: 0 }

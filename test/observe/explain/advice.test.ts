@@ -126,7 +126,11 @@ describe('what to do about', () => {
       { state: 'scheduled', server: null, job: { runAt: now - 60_000 } },
       /^Start its server again/,
     ],
-    ['a job that has succeeded', { state: 'succeeded' }, /^Nothing, if its effect is there\. .*enqueue a new job/],
+    [
+      'a job that has succeeded',
+      { state: 'succeeded' },
+      /^Nothing, if its effect is there\. If its effect is missing, check what its handler does.*enqueue a new job/,
+    ],
     ['a job that was cancelled', { state: 'cancelled' }, /^Requeue it if it is still wanted/],
     [
       'a job that was rejected',
@@ -164,11 +168,26 @@ describe('what to do about', () => {
     expect(adviceOf(given)).toMatch(/^[A-Z].*\.$/)
   })
 
-  test('a cancelled job of a bulk action names the way back for all', () => {
+  test('a cancelled job names who knows why, and the way back for all of a bulk action', () => {
     const { lastEvent } = someFacts({ state: 'cancelled' }).jobFacts
+    const byAda = { ...lastEvent, bulk: 'b1', actor: 'ada' }
 
-    expect(adviceOf({ state: 'cancelled', jobFacts: { lastEvent: { ...lastEvent, bulk: 'b1' } } })).toContain(
-      'a bulk requeue brings all of them back',
+    expect(adviceOf({ state: 'cancelled', jobFacts: { lastEvent: byAda } })).toBe(
+      'Requeue it if it is still wanted (ask ada, who stopped it): it then runs at once, with all its attempts. The same action stopped others; a bulk requeue brings all of them back.',
     )
+  })
+
+  test.each([
+    ['a.example answered 200 to POST', undefined, /look for it where the answer came from/],
+    ['b answered 200 to POST, after a redirect from a', undefined, /so that no redirect leads to another host/],
+    ['the process did not run for 9.0 s meanwhile', undefined, /find what stopped the whole process/],
+    ['the event loop stood still for 9.0 s meanwhile', undefined, /find the handler that blocks the event loop/],
+    ['', { count: 2, lastAt: now }, /used its key again made no new job: use another key/],
+  ])('a job that has succeeded and noted %o', (note, replays, advice) => {
+    const { lastEvent } = someFacts({ state: 'succeeded' }).jobFacts
+
+    expect(
+      adviceOf({ state: 'succeeded', jobFacts: { lastEvent: { ...lastEvent, note }, ...(replays && { replays }) } }),
+    ).toMatch(advice)
   })
 })

@@ -154,7 +154,7 @@ describe('the summary of', () => {
     [
       'a running job whose outcome cannot be stored',
       { state: 'running', attempt: null, server: { trouble: 'the disk that holds the database is full' } },
-      'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Its handler has ended, and its outcome waits in this process until it can be stored; do not restart the process: the outcome would be lost, and the attempt would count as interrupted; the disk that holds the database is full.',
+      'Job 7 (mail) is running: the disk that holds the database is full; its handler has ended, and its outcome waits in this process until it can be stored; do not restart the process: the outcome would be lost, and the attempt would count as interrupted. A worker called its handler 12 s ago, for attempt 1 of 4.',
     ],
     [
       'a running job of which the server may not have heard yet',
@@ -279,7 +279,7 @@ describe('the summary of', () => {
         state: 'running',
         events: ['enqueue', ...snoozed, ...snoozed, 'due', 'lease', 'start'],
         jobFacts: { lastEnd: { ...snooze, seq: 9, note: 'the quota is used up' } },
-        attempt: { standstill: { stoppedMs: 30_000, blockedMs: 2_500 } },
+        attempt: { stall: { stoppedMs: 30_000, blockedMs: 2_500 } },
       },
       'Job 7 (mail) is running: a worker called its handler 12 s ago, for attempt 1 of 4. Process 4711 on db1 runs it (the process did not run for 30 s of it, which does not count) (the event loop was blocked for 2.5 s of it, by this or another handler), and tells its handler to stop in 5 min 18 s, at 2030-01-01T10:05:18.000Z, if it is not done by then: its timeout is 5 min. Its handler has snoozed it 2 times, for the first time 12 s ago and for the last time 12 s ago (the quota is used up).',
     ],
@@ -339,6 +339,16 @@ describe('the summary of', () => {
       'Job 7 (mail) has succeeded: its handler finished 12 s ago, in attempt 1 of 4 (https://b.example answered 200 to POST). It never runs again.',
     ],
     [
+      'a job whose key was used again',
+      { jobFacts: { replays: { count: 1, lastAt: now - 5_000 } } },
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Its idempotency key was used again once, 5 s ago: the answer was this job, and no new one was made. It can run now.',
+    ],
+    [
+      'a job whose key was used again and again',
+      { jobFacts: { replays: { count: 1_200, lastAt: now - 5_000 } } },
+      'Job 7 (mail) is queued: a client enqueued it 12 s ago. Its idempotency key was used again 1,200 times, the last time 5 s ago: the answer was this job, and no new one was made. It can run now.',
+    ],
+    [
       'a succeeded job that is kept for ever',
       { state: 'succeeded', server: { retentionMs: 0 } },
       'Job 7 (mail) has succeeded: its handler finished 12 s ago, in attempt 1 of 4. It never runs again.',
@@ -366,7 +376,7 @@ describe('the summary of', () => {
               phase: 'stuck',
               timeoutMs: 1,
               aborted: { at: now - 12_000, reason: new JobCancelledError() },
-              standstill: { stoppedMs: 0, blockedMs: 0 },
+              stall: { stoppedMs: 0, blockedMs: 0 },
             },
           ],
         },
@@ -685,13 +695,13 @@ describe('what blocks the next run', () => {
     expect(messageOf({ busy: 9 })).toBeUndefined()
     expect(messageOf({ busy: 10 })).toBe('all 10 workers are busy, and it is first in line')
     expect(messageOf({ busy: 3, slots: 3, holders: [holder(3), ignores(4), holder(5, 200_000)] })).toBe(
-      'all 3 workers are busy (1 held by handlers that ignore their signal: job 4 of type report, told to stop 9 s ago; the longest of the others is job 5 of type report, for 3 min 20 s; it is told to stop in 1 min 40 s, at 2030-01-01T10:01:40.000Z, at the latest), and it is first in line',
+      'all 3 workers are busy (1 held by handlers that ignore their signal: job 4 of type report, told to stop 9 s ago; the longest of the others is job 5 of type report, for 3 min 20 s; it is told to stop in 1 min 40 s at the latest), and it is first in line',
     )
     expect(messageOf({ busy: 2, slots: 2, holders: [ignores(3), ignores(4)] })).toBe(
       'all 2 workers are busy (all held by handlers that ignore their signal: job 3 of type report, told to stop 9 s ago, job 4 of type report, told to stop 9 s ago), and it is first in line',
     )
     expect(messageOf({ busy: 1, slots: 1, holders: [holder(3)] })).toBe(
-      'the only worker is busy (job 3 of type report, for 1 min; it is told to stop in 4 min, at 2030-01-01T10:04:00.000Z, at the latest), and it is first in line',
+      'the only worker is busy (job 3 of type report, for 1 min; it is told to stop in 4 min at the latest), and it is first in line',
     )
     expect(messageOf({ busy: 1, slots: 1, holders: [ignores(3)] })).toBe(
       'the only worker is busy (its handler ignores its signal: job 3 of type report, told to stop 9 s ago), and it is first in line',
@@ -734,7 +744,7 @@ describe('what blocks the next run', () => {
       explain(someFacts({ job: { type }, server: { hasHandler: false, types } })).obstacles[0]?.message
 
     expect(messageOf('emial', ['email', 'sleep'])).toBe(
-      'this server has no handler for type "emial"; did you mean email?',
+      'this server has no handler for type "emial", but it has one for "email"',
     )
     expect(messageOf('resize', ['email', 'sleep'])).toBe(
       'this server has no handler for type "resize", only for email, sleep',
@@ -837,7 +847,7 @@ describe('an explanation', () => {
       phase: 'called',
       timeoutMs: 1,
       aborted: null,
-      standstill: { stoppedMs: 0, blockedMs: 0 },
+      stall: { stoppedMs: 0, blockedMs: 0 },
     } as const
 
     expect(summaryOf({ server: { attempts: [later] } })).toBe(summaryOf({}))

@@ -49,6 +49,7 @@ export function testJobFacts(open: Open): void {
         lastFailure: null,
         lastEnd: null,
         snoozes: { count: 0, since: null },
+        replays: null,
         line: placeInLine(0, 1),
         newestOwner: owner,
       } satisfies JobFacts)
@@ -91,6 +92,28 @@ export function testJobFacts(open: Open): void {
 
       const queue = leased.map(({ id }) => id).filter((id) => line.indexOf(id) < 5)
       expect(places).toEqual(line.slice(0, 5).map((id) => queue.indexOf(id)))
+    })
+
+    test('counts how often its key was used again, and says when last', async () => {
+      const { store, clock } = await open()
+      const keyed = (key: string) => aJob({ idempotency: { key, content: 'c' } })
+      const [id] = ids(await store.enqueue([keyed('a'), aJob()]))
+      const before = (await store.jobFacts(id!))?.replays
+      const [, b] = ids(await store.enqueue([keyed('a'), keyed('b')]))
+      clock.advance(5)
+      const [, calls] = await Promise.all([
+        store.enqueue([keyed('a')]),
+        store.enqueue([keyed('a'), keyed('b'), keyed('c'), keyed('c')]),
+      ])
+      await store.enqueue([aJob({ idempotency: { key: 'a', content: 'other' } })])
+
+      const replaysOf = async (job: number) => (await store.jobFacts(job))?.replays
+      const lastAt = clock.now()
+      expect(before).toBeNull()
+      expect(await replaysOf(id!)).toEqual({ count: 3, lastAt })
+      expect(await replaysOf(id! + 1)).toBeNull()
+      expect(await replaysOf(b!)).toEqual({ count: 1, lastAt })
+      expect(await replaysOf(ids(calls).at(-1)!)).toEqual({ count: 1, lastAt })
     })
 
     test('counts the suspects that start before it, and no others', async () => {

@@ -93,6 +93,12 @@ export const newestSchema = `
   );
   CREATE INDEX job_events_marks ON event_runs (first_job_id, seq) WHERE ${isMark};
 
+  CREATE TABLE key_replays (
+    job_id INTEGER PRIMARY KEY,
+    n INTEGER NOT NULL,
+    last_at INTEGER NOT NULL
+  );
+
   CREATE TABLE edge_counts (
     from_state TEXT NOT NULL,
     event TEXT NOT NULL,

@@ -55,6 +55,7 @@ export class JobFactsReader {
       lastFailure: (lastFailure && toHistoryEvent(lastFailure)) ?? null,
       lastEnd: (lastEnd && toHistoryEvent(lastEnd)) ?? null,
       snoozes: this.#sql.snoozes.get(recent) as JobFacts['snoozes'],
+      replays: (this.#sql.replays.get(id) as JobFacts['replays'] | undefined) ?? null,
       line: hasTag(job.state, 'ready') && parked === 0 ? this.#placeOf(job) : null,
       newestOwner: owner,
     }
@@ -140,6 +141,7 @@ function prepare(db: Database.Database) {
     lastFailure: db.prepare(`${recent} SELECT ${eventColumns} ${endings} AND error IS NOT NULL LIMIT 1`),
     lastEnd: db.prepare(`${recent} SELECT ${eventColumns} ${endings} LIMIT 1`),
     snoozes: db.prepare(`${recent} SELECT count(*) AS count, min(at) AS since ${endings} AND event = 'snooze'`),
+    replays: db.prepare('SELECT n AS count, last_at AS lastAt FROM key_replays WHERE job_id = ?'),
     exclusive: db.prepare(`
       SELECT id, crashes, started_at AS startedAt, timeout_ms AS timeoutMs FROM jobs INDEXED BY jobs_held
       WHERE ${isHeld} AND ${stateHasTag('executing')} AND crashes >= ${suspectCrashes}

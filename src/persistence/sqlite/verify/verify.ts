@@ -304,12 +304,13 @@ class Verifier {
 
   /** Rows that retention should have removed. */
   #checkLeftovers(): void {
-    const jobIds = this.#db
-      .prepare(`
-        SELECT job_id FROM job_payloads WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`)
-      .pluck()
-      .all() as number[]
-    for (const jobId of jobIds) this.#tell('I2', jobId, 'there is a payload of this job, but no job')
+    const ofNoJob = (table: string) =>
+      this.#db
+        .prepare(`SELECT job_id FROM ${table} WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`)
+        .pluck()
+        .all() as number[]
+    for (const jobId of ofNoJob('job_payloads')) this.#tell('I2', jobId, 'there is a payload of this job, but no job')
+    for (const jobId of ofNoJob('key_replays')) this.#tell('I9', jobId, 'its key was used again, but there is no job')
   }
 
   /** The unique index and AUTOINCREMENT guarantee both, while they exist. */

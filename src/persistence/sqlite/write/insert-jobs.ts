@@ -82,7 +82,18 @@ export class JobInserts {
       for (const [index, { idHolders }] of gathered.entries())
         for (const holder of idHolders) holder.id = firstId + index
     }
+    this.#countReplays(results, now)
     return results
+  }
+
+  /** Its job's page says so: the callers that used a key twice by mistake think that they have made new jobs. */
+  #countReplays(results: readonly EnqueueResult[], now: number): void {
+    const counts = new Map<number, number>()
+    for (const result of results) {
+      if (result.outcome !== 'stored') continue
+      for (const { id, created } of result.jobs) if (!created) counts.set(id, (counts.get(id) ?? 0) + 1)
+    }
+    for (const [id, n] of counts) this.#sql.countReplays.run({ id, n, now })
   }
 
   /** Which of the jobs with these keys are new, or which of them has a key that belongs to other content. */
@@ -184,6 +195,9 @@ function prepare(db: Database.Database) {
     keyed: db.prepare('SELECT id, state, content FROM jobs WHERE idempotency_key = ?'),
     insert: insert('', ''),
     insertKeyed: insert(', idempotency_key, content', ', value ->> 0, value ->> 1'),
+    countReplays: db.prepare(`
+      INSERT INTO key_replays (job_id, n, last_at) VALUES (:id, :n, :now)
+      ON CONFLICT (job_id) DO UPDATE SET n = n + excluded.n, last_at = excluded.last_at`),
     insertPayloads: db.prepare(
       'INSERT INTO job_payloads (job_id, payload) SELECT :first + key, value FROM json_each(:payloads)',
     ),

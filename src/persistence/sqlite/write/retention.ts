@@ -61,6 +61,7 @@ export class Retention {
   #remove(id: number, state: JobState, lastEventId: number): void {
     this.#sql.removeJob.run(id)
     this.#sql.removePayload.run(id)
+    this.#sql.removeReplays.run(id)
     this.#sql.removeEvents.run(lastEventId)
     this.#transitions.count(state, retention, '', 1)
   }
@@ -77,6 +78,7 @@ function prepare(db: Database.Database) {
       .pluck(),
     removeJob: db.prepare('DELETE FROM jobs WHERE id = ?'),
     removePayload: db.prepare('DELETE FROM job_payloads WHERE job_id = ?'),
+    removeReplays: db.prepare('DELETE FROM key_replays WHERE job_id = ?'),
     // Rows that belong to other jobs too stay until the last of those is removed.
     removeEvents: db.prepare(`
       DELETE FROM event_runs WHERE id IN (${chainFrom('?')} SELECT run_id FROM chain) 

@@ -1,0 +1,13 @@
+import type { Seen } from './seen.ts'
+
+/** A job that somebody wonders at, built with the real system. */
+export interface Situation {
+  readonly name: string
+  /** What is the matter, and what is right to do: for those who read what others made of it. */
+  readonly cause: string
+  readonly action: string
+  /** What the first sentences, and the advice, must say of that. */
+  readonly says: RegExp
+  readonly advises: RegExp
+  readonly build: () => Promise<Seen>
+}
