@@ -197,7 +197,7 @@ export class StorageFullError extends JobSystemError {
   }
 }
 
-/** Another server that is running holds the database, or this process has it open through another copy of the package. */
+/** Another server that is running holds the database, or this process has it open already: the message says where, and how to share it. */
 export class DatabaseLockedError extends JobSystemError {
   /** The holder's process id; null if unknown. */
   readonly pid: number | null
@@ -209,24 +209,47 @@ export class DatabaseLockedError extends JobSystemError {
 }
 
 /**
- * Who has a database open. `here`: this process itself. `file`: the locked file; process `pid` (null if unknown) holds the lock, and is not
- * the last server, which was process `endedPid`.
+ * Who has a database open. `how`: a system of this process, of this copy of the package, of another copy or bundle, or in another thread; `where` it
+ * was created, as a place in the code, and when; null if it is not known. `file`: the locked file; process `pid` (null if unknown) holds the lock, and is not the last server, which was
+ * process `endedPid`.
  */
 export type DatabaseHolder =
-  | { readonly pid: number; readonly host: string; readonly startedAt: string; readonly here: boolean }
-  | { readonly pid: number; readonly byOtherCopy: true }
+  | { readonly pid: number; readonly host: string; readonly startedAt: string }
+  | {
+      readonly pid: number
+      readonly startedAt: string | null
+      readonly where: string | null
+      readonly how: 'system' | 'copy' | 'thread'
+    }
   | { readonly pid: number | null; readonly file: string; readonly endedPid: number }
 
 function describeHolder(holder: DatabaseHolder | null): string {
   if (holder === null) return 'served by another process; only one server can run on a file'
-  if ('byOtherCopy' in holder) {
-    return `already open in this process (${holder.pid}), through another copy or bundle of jobmachine; keep one copy in the process, create the system once and share it`
-  }
+  if ('how' in holder) return describeOwn(holder)
   if ('file' in holder) return describeLocker(holder)
-  const { pid, host, startedAt, here } = holder
-  if (here)
-    return `already served by this process (${pid}), since ${startedAt}; create the system once and share it: only one server can run on a file`
+  const { pid, host, startedAt } = holder
   return `served by process ${pid} on ${host}, since ${startedAt}; only one server can run on a file`
+}
+
+type OpenedHere = Extract<DatabaseHolder, { how: unknown }>
+
+const waysToShare: Readonly<Record<OpenedHere['how'], string>> = {
+  system:
+    'Create the system once and share it: export it from one module, or, where modules are loaded more than once (hot reload, Next.js), keep it with the process: globalThis.jobs ??= createJobSystem({ … })',
+  copy: 'Two copies would drop the locks of each other. Keep one copy (npm ls jobmachine better-sqlite3; do not bundle them, as with serverExternalPackages in Next.js), and share one system: globalThis.jobs ??= createJobSystem({ … })',
+  thread:
+    'Create the system in one thread, and send the others what they need by messages; a producer may be in any thread',
+}
+
+function describeOwn({ pid, startedAt, where, how }: OpenedHere): string {
+  const by = {
+    system: '',
+    copy: ', by another copy or bundle of jobmachine or better-sqlite3',
+    thread: ', by another thread',
+  }
+  const since = startedAt === null ? '' : `, since ${startedAt}`
+  const place = where === null ? '' : `, created at ${where}`
+  return `already open in this process (${pid})${by[how]}${since}${place}. ${waysToShare[how]}`
 }
 
 function describeLocker({ pid, file, endedPid }: Extract<DatabaseHolder, { file: string }>): string {

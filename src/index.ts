@@ -53,6 +53,7 @@ export type { Cause, Happened, NextEvent, Obstacle, ObstacleCode, PlaceInLine } 
 
 import { randomUUID } from 'node:crypto'
 import { completeSettings } from './config.ts'
+import { callerOf, toBeAwaited } from './engine/first-steps.ts'
 import { harmless, silentLog } from './engine/harmless-log.ts'
 import type { JobSystem } from './engine/job-system.ts'
 import { checkOptions, type JobSystemOptions } from './engine/options.ts'
@@ -73,9 +74,14 @@ import { timers } from './runtime/timers.ts'
  * `DatabaseLockedError` if another server is running, with `DatabaseUnusableError` if the file cannot be used, and with `ConfigError` if an
  * option is unknown, missing or invalid.
  */
-export async function createJobSystem<const Handlers extends readonly AnyHandler[] = readonly AnyHandler[]>(
+export function createJobSystem<const Handlers extends readonly AnyHandler[] = readonly AnyHandler[]>(
   options: JobSystemOptions<Handlers>,
 ): Promise<JobSystem<Handlers>> {
+  return toBeAwaited(openSystem(options, callerOf(createJobSystem)))
+}
+
+/** `where` the caller stands. */
+async function openSystem(options: JobSystemOptions, where: string | null): Promise<JobSystem> {
   checkOptions(options)
   const {
     database,
@@ -93,7 +99,8 @@ export async function createJobSystem<const Handlers extends readonly AnyHandler
   const log = harmless(givenLog)
   const registry = handlers ? new Registry(handlers) : null
   const path = locateDatabase(database)
-  const forget = noteOpen(path, process.pid)
+  const { pid, startedAt } = thisProcess(clock.now())
+  const forget = noteOpen(path, { pid, startedAt, where, isServer: registry !== null })
   let lock: ServerLock | null = null
   const release = () => {
     lock?.release()

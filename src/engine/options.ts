@@ -104,7 +104,7 @@ function problemsOfSettings(given: Readonly<Record<string, unknown>>): string[] 
 function problemsOfHandlers(handlers: unknown): string[] {
   if (!Array.isArray(handlers)) {
     return [
-      `handlers is ${shown(handlers)}; it must be an array of handlers from defineHandler; a producer leaves it out`,
+      `handlers is ${shown(handlers)}; it must be an array of handlers from defineHandler${waysToArray(handlers)}; a producer leaves it out`,
     ]
   }
   const problems = Array.from(handlers, (handler: unknown, index) => {
@@ -121,6 +121,13 @@ function problemsOfHandlers(handlers: unknown): string[] {
   const types = handlers.map(({ type }) => type as string)
   const twice = new Set(types.filter((type, index) => types.indexOf(type) !== index))
   return [...twice].map((type) => `handlers has more than one for type ${JSON.stringify(type)}`)
+}
+
+function waysToArray(given: unknown): string {
+  if (given instanceof Promise) return ': await it first'
+  if (given instanceof Map) return ': [...handlers.values()]'
+  if (typeof given !== 'object' || given === null) return ''
+  return 'run' in given ? ': [handler]' : ': Object.values(handlers)'
 }
 
 function problemsOfFunction(name: string, value: unknown): string[] {

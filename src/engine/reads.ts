@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { pageSizes } from '../config.ts'
+import { pageSizes, shown } from '../config.ts'
 import { InvalidInputError, JobNotFoundError } from '../errors.ts'
 import { parseFilter } from '../job/filter.ts'
 import { type Job, toJob } from '../job/row.ts'
@@ -25,14 +25,13 @@ export class StoreReads {
   }
 
   async find(id: number): Promise<Job | undefined> {
+    assertId(id)
     const row = await this.#store.find(id)
     return row && toJob(row)
   }
 
-  async list(
-    { limit = pageSizes.list.byDefault, cursor, ...filter }: JobFilter = {},
-    { signal }: Parameters<JobSystem['list']>[1] = {},
-  ): Promise<JobList> {
+  async list(given: JobFilter = {}, { signal }: Parameters<JobSystem['list']>[1] = {}): Promise<JobList> {
+    const { limit = pageSizes.list.byDefault, cursor, ...filter } = parsed(given)
     assertWithin('limit', limit, 1, pageSizes.list.max)
     const before = cursor === undefined ? undefined : Number(/^[0-9]{1,16}$/.exec(cursor)?.[0])
     if (before !== undefined && !Number.isSafeInteger(before)) {
@@ -46,6 +45,7 @@ export class StoreReads {
   async history(id: number, { after = 0, limit = pageSizes.history.byDefault } = {}): Promise<readonly HistoryEvent[]> {
     assertWithin('after', after, 0, Number.MAX_SAFE_INTEGER)
     assertWithin('limit', limit, 1, pageSizes.history.max)
+    assertId(id)
     const history = await this.#store.history(id, { after, limit })
     if (!history) throw new JobNotFoundError(id)
     return history
@@ -70,6 +70,7 @@ export class StoreReads {
 
   async path(id: number, { at }: { readonly at?: number } = {}): Promise<JobPath> {
     if (at !== undefined) assertWithin('at', at, 1, Number.MAX_SAFE_INTEGER)
+    assertId(id)
     const path = await this.#store.pathOf(id, at ?? Number.MAX_SAFE_INTEGER)
     if (!path) throw new JobNotFoundError(id)
     if (at !== undefined) assertWithin('at', at, 1, path.seq)
@@ -83,6 +84,19 @@ export class StoreReads {
   verify({ onProgress }: Parameters<JobSystem['verify']>[0] = {}): Promise<VerifyReport> {
     return this.#store.verify(onProgress)
   }
+}
+
+function parsed(filter: JobFilter): JobFilter {
+  if (typeof filter === 'object' && filter !== null && !Array.isArray(filter)) return filter
+  throw new InvalidInputError([
+    { path: '', message: `must be a filter, such as { type: 'mail' }; got ${shown(filter)}` },
+  ])
+}
+
+/** Throws `InvalidInputError` if it cannot be the id of a job, such as the text of one. */
+export function assertId(id: unknown): void {
+  if (typeof id === 'number') return
+  throw new InvalidInputError([{ path: 'id', message: `must be the id of a job, a number; got ${shown(id)}` }])
 }
 
 function assertWithin(path: string, value: number, min: number, max: number): void {

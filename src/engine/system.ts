@@ -1,9 +1,10 @@
 import type { Actor } from 'xstate'
-import { abortGraceMs, type Settings } from '../config.ts'
+import { abortGraceMs, type Settings, shown } from '../config.ts'
 import {
   BackpressureError,
   IdempotencyConflictError,
   IllegalTransitionError,
+  InvalidInputError,
   JobNotFoundError,
   JobSystemError,
   UnavailableError,
@@ -37,6 +38,7 @@ import { timers } from '../runtime/timers.ts'
 import { AdmissionGate } from './admission-gate.ts'
 import { Bulks } from './bulk/bulks.ts'
 import { createDispatcher } from './dispatch/create-dispatcher.ts'
+import { checkCall } from './first-steps.ts'
 import type {
   Activity,
   Bulk,
@@ -54,7 +56,7 @@ import type {
   SystemLog,
   Telemetry,
 } from './job-system.ts'
-import { StoreReads } from './reads.ts'
+import { assertId, StoreReads } from './reads.ts'
 import { inSlices } from './stretches.ts'
 
 /** The parts of a system. Time, randomness and the store come from outside. */
@@ -100,8 +102,10 @@ export async function createSystem(parts: SystemParts): Promise<JobSystem> {
   return withCommands(system)
 }
 
-/** A method for each command of the machine. */
+/** A method for each command of the machine; and all methods can be taken from the system: `const { enqueue } = system`. */
 function withCommands(system: System): JobSystem {
+  for (const method of ['enqueue', 'submit', 'start', 'stop', 'find', 'list', 'explain', 'health'] as const)
+    Object.defineProperty(system, method, { value: system[method].bind(system), writable: true, configurable: true })
   const methods = commands.map((command) => {
     return [command, (id: number, options?: CallerOptions) => system.command(command, id, options)] as const
   })
@@ -175,6 +179,10 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     if (this.#phase !== 'created')
       throw new JobSystemError('already_started', `the system is ${this.#phase}; a system can only be started once`)
     if (!this.#dispatcher) {
+      this.#parts.log.info(
+        {},
+        'no handlers were given, so this process only enqueues; the server of the file runs the jobs',
+      )
       this.#phase = 'serving'
       return
     }
@@ -192,7 +200,12 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#parts.clock.onMove?.(() => this.#store.sweep().catch(() => {}))
   }
 
-  stop({ graceMs = this.#parts.settings.shutdownGraceMs, crashing = false }: StopOptions = {}): Promise<void> {
+  stop(options: StopOptions = {}): Promise<void> {
+    const { graceMs = this.#parts.settings.shutdownGraceMs, crashing = false } = options
+    if (typeof options !== 'object' || !(graceMs >= 0)) {
+      const message = `must be { graceMs }, with 0 or more milliseconds; got ${shown(options)}`
+      return Promise.reject(new InvalidInputError([{ path: '', message }]))
+    }
     this.#stopped ??= this.#stop(graceMs, crashing)
     return this.#stopped
   }
@@ -210,6 +223,8 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     payload?: unknown,
     options?: Omit<NewJob, 'type' | 'payload'>,
   ): Promise<EnqueuedJob | EnqueuedJob[]> {
+    const fault = checkCall(given, isHandler(given), payload, options)
+    if (fault !== null) return Promise.reject(new InvalidInputError([{ path: '', message: fault }]))
     const input = isHandler(given) ? { ...options, type: given.type, payload } : given
     return Array.isArray(input)
       ? this.#enqueue(input, 'camelCase', byLibrary, (jobs) => [...jobs])
@@ -221,6 +236,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   }
 
   async explain(id: number): Promise<Explanation> {
+    assertId(id)
     const jobFacts = await this.#store.jobFacts(id)
     if (!jobFacts) throw new JobNotFoundError(id)
     return explain({ jobFacts, server: this.#serverFacts(jobFacts.job), now: this.#parts.clock.now() })
@@ -455,6 +471,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   }
 
   async command(event: BulkCommand, id: number, { by = byLibrary }: CallerOptions = {}): Promise<Job> {
+    assertId(id)
     this.#assertServer(event)
     this.#assertWritable()
     const result: CommandResult = await this.#store.send(event, id, causeText(by))

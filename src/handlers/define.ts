@@ -1,6 +1,6 @@
 import { isAsyncFunction, isGeneratorFunction } from 'node:util/types'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { namePattern, timeoutMaxMs } from '../config.ts'
+import { namePattern, shown, timeoutMaxMs } from '../config.ts'
 import { type InputIssue, PayloadError } from '../errors.ts'
 import { didYouMean } from '../job/did-you-mean.ts'
 import type { Backoff } from './backoff.ts'
@@ -68,17 +68,20 @@ const attemptsMax = 1_001
 export function defineHandler<Output, Input, const Type extends string>(
   handler: Handler<Output, Input, Type>,
 ): Handler<Output, Input, Type> {
-  if (typeof handler !== 'object' || handler === null) {
+  const wrongKind = kindOf(handler)
+  if (wrongKind) throw new TypeError(`a handler must be an object of type, payload and run, got ${wrongKind}`)
+  const { type, payload, run, timeoutMs, maxAttempts, backoffMs } = handler
+  const name = type === undefined ? 'handler without a type' : `handler ${JSON.stringify(type)}`
+  assertKnown(name, handler)
+  if (typeof type !== 'string' || !namePattern.test(type)) {
     throw new TypeError(
-      `a handler must be an object of type, payload and run, got ${handler === null ? 'null' : typeof handler}`,
+      `${name}: type must be 1 to 64 letters, digits and . _ : - that begin with a letter or digit, got ${shown(type)}`,
     )
   }
-  const { type, payload, run, timeoutMs, maxAttempts, backoffMs } = handler
-  const name = `handler ${JSON.stringify(type)}`
-  if (typeof type !== 'string' || !namePattern.test(type))
-    throw new TypeError(`${name}: type must match ${namePattern}`)
-  assertKnown(name, handler)
-  if (typeof run !== 'function') throw new TypeError(`${name}: run must be a function`)
+  if (typeof run !== 'function' || isClass(run)) {
+    const called = run instanceof Promise ? ': write the function itself, without calling it' : ''
+    throw new TypeError(`${name}: run must be a function, got ${isClass(run) ? 'a class' : shown(run)}${called}`)
+  }
   if (isGeneratorFunction(run)) {
     throw new TypeError(`${name}: run is a generator function, whose body would not run; use an async function`)
   }
@@ -89,6 +92,25 @@ export function defineHandler<Output, Input, const Type extends string>(
     throw new TypeError(`${name}: backoffMs must be a function that returns a number of milliseconds`)
   }
   return handler
+}
+
+/** What is given in the place of a handler, and what to do; undefined for an object. */
+function kindOf(given: unknown): string | undefined {
+  if (isClass(given)) return `the class ${given.name}; pass an instance of it: new ${given.name}()`
+  if (typeof given === 'function') {
+    const { name } = given
+    return name
+      ? `the function ${name}; wrap it: defineHandler({ type, payload, run: ${name} })`
+      : 'a function; wrap it: defineHandler({ type, payload, run })'
+  }
+  if (given instanceof Promise) return 'a promise; await it first'
+  if (Array.isArray(given)) return 'an array; list its handlers themselves: [...handlers]'
+  if (typeof given !== 'object' || given === null) return shown(given)
+  return 'default' in given && !('run' in given) ? 'a module; use its default export' : undefined
+}
+
+function isClass(given: unknown): given is { readonly name: string } {
+  return typeof given === 'function' && /^class\b/.test(Function.prototype.toString.call(given))
 }
 
 const members: Readonly<Record<keyof Handler, true>> = {
@@ -113,12 +135,22 @@ function assertKnown(name: string, handler: object): void {
 }
 
 function assertSchema(name: string, schema: StandardSchemaV1 | undefined): void {
-  if (typeof schema?.['~standard']?.validate !== 'function') {
-    throw new TypeError(`${name}: payload must be a Standard Schema (zod, valibot, arktype, …)`)
+  if (!isSchema(schema)) {
+    throw new TypeError(`${name}: payload must be a Standard Schema (zod, valibot, arktype, …), ${adviceOn(schema)}`)
   }
-  if (isPromise(schema['~standard'].validate(undefined))) {
+  if (isPromise(schema!['~standard'].validate(undefined))) {
     throw new TypeError(`${name}: payload's schema validates asynchronously, or throws; jobs are checked synchronously`)
   }
+}
+
+function adviceOn(schema: unknown): string {
+  if (schema === undefined) return 'but there is none; with zod, z.unknown() accepts any payload'
+  const isShape = typeof schema === 'object' && schema !== null && Object.values(schema).some(isSchema)
+  return isShape ? 'got an object of schemas; wrap it: z.strictObject({ … })' : `got ${shown(schema)}`
+}
+
+function isSchema(value: unknown): boolean {
+  return typeof Object(value)['~standard']?.validate === 'function'
 }
 
 function isAsyncOrGenerator(given: (...given: never[]) => unknown): boolean {

@@ -3,14 +3,36 @@ export function didYouMean(written: string, known: Iterable<string>): string {
   // The name may have any length.
   if (written.length > nameMax) return ''
   const asked = plain(written)
+  const names = [...known]
+  const usual = names.find((name) => otherNames.get(name)?.includes(asked))
   let nearest: string | undefined
   let least = 3
-  for (const name of known) {
+  for (const name of names) {
     const distance = distanceOf(asked, plain(name), least)
     if (distance < least) [nearest, least] = [name, distance]
   }
-  return nearest === undefined ? '' : `; did you mean ${nearest}?`
+  const meant = nearest ?? usual
+  return meant === undefined ? '' : `; did you mean ${meant}?`
 }
+
+/** What other libraries call it. */
+const otherNames: ReadonlyMap<string, readonly string[]> = new Map(
+  Object.entries({
+    database: ['path', 'db', 'file', 'filename', 'dbpath', 'url', 'storage'],
+    workers: ['concurrency', 'parallelism', 'threads'],
+    log: ['logger', 'logging'],
+    type: ['name', 'kind', 'job', 'task', 'jobname'],
+    payload: ['data', 'args', 'input', 'schema', 'params', 'body'],
+    run: ['handler', 'process', 'perform', 'handle', 'execute', 'fn', 'work'],
+    state: ['status'],
+    maxAttempts: ['retries', 'maxretries', 'attempts'],
+    maxRetries: ['attempts', 'maxattempts', 'retry'],
+    idempotencyKey: ['jobid', 'key', 'uniquekey', 'dedupekey'],
+    idempotency_key: ['jobid', 'key', 'uniquekey', 'dedupekey'],
+    runAt: ['scheduledat', 'at', 'when', 'runafter', 'startat'],
+    run_at: ['scheduledat', 'at', 'when', 'runafter', 'startat'],
+  }),
+)
 
 const nameMax = 40
 

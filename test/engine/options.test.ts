@@ -20,7 +20,12 @@ test.each<[string, unknown, string[]]>([
   [
     'a setting of another library',
     { database, concurrency: 3 },
-    [expect.stringMatching(/^concurrency is not an option .*; they are database, handlers, .*workers/)],
+    ['concurrency is not an option of createJobSystem; did you mean workers?'],
+  ],
+  [
+    'what no library has',
+    { database, zzz: 3 },
+    [expect.stringMatching(/^zzz is not an option .*; they are database, handlers, .*workers/)],
   ],
   ['nothing', undefined, ['createJobSystem needs an object of options with at least database, but got undefined']],
   [
@@ -37,7 +42,9 @@ test.each<[string, unknown, string[]]>([
   [
     'a map of handlers',
     { database, handlers: { work } },
-    ['handlers is { work: [Object] }; it must be an array of handlers from defineHandler; a producer leaves it out'],
+    [
+      'handlers is { work: [Object] }; it must be an array of handlers from defineHandler: Object.values(handlers); a producer leaves it out',
+    ],
   ],
   ['one handler', { database, handlers: work }, [expect.stringMatching(/^handlers is \{ type: 'work'/)]],
   [
@@ -59,7 +66,11 @@ test.each<[string, unknown, string[]]>([
   [
     'a function for a handler',
     { database, handlers: [() => {}] },
-    ['handlers[0]: a handler must be an object of type, payload and run, got function'],
+    [
+      expect.stringMatching(
+        /^handlers\[0\]: a handler must be an object of type, payload and run, got a function; wrap it/,
+      ),
+    ],
   ],
   [
     'a handler that was not declared',

@@ -51,15 +51,15 @@ describe('a handler', () => {
   test.each<[unknown, RegExp]>([
     [
       { type: 'work', payload, handler: run },
-      /^handler "work": handler is not a property of a handler; they are type, payload, run,/,
+      /^handler "work": handler is not a property of a handler; did you mean run\?$/,
     ],
     [
       { type: 'work', payload, run, timeout: 5 },
       /^handler "work": timeout is not a property of a handler; did you mean timeoutMs\?$/,
     ],
     [{ type: 'work', payload, run, maxAttempt: 5 }, /did you mean maxAttempts\?$/],
-    [{ payload, run }, /^handler undefined: type must match/],
-    [run, /^a handler must be an object of type, payload and run, got function$/],
+    [{ payload, run }, /^handler without a type: type must be 1 to 64 letters/],
+    [run, /^a handler must be an object of type, payload and run, got the function run; wrap it: /],
     [null, /^a handler must be an object of type, payload and run, got null$/],
   ])('that is not valid is refused with what to do: %o', (given, sentence) => {
     expect(() => defineHandler(given as never)).toThrow(sentence)

@@ -16,9 +16,17 @@ test.each([
   expect(didYouMean(written, known)).toBe(`; did you mean ${meant}?`)
 })
 
-test.each(['data', 'concurrency', 'l', '', 'x'.repeat(1_000_000), '__proto__'])(
-  'nothing is similar to %.20s',
-  (written) => {
-    expect(didYouMean(written, known)).toBe('')
-  },
-)
+test.each([
+  ['data', 'payload'],
+  ['concurrency', 'workers'],
+])('%s, as other libraries call it, is taken for %s', (written, meant) => {
+  expect(didYouMean(written, known)).toBe(`; did you mean ${meant}?`)
+})
+
+test('a known name may be one that every object has', () => {
+  expect(didYouMean('data', ['constructor', '__proto__'])).toBe('')
+})
+
+test.each(['l', '', 'x'.repeat(1_000_000), '__proto__'])('nothing is similar to %.20s', (written) => {
+  expect(didYouMean(written, known)).toBe('')
+})

@@ -133,15 +133,17 @@ describe('a second server', () => {
     const refusal = await openSystem({ database: link, runs: { work: () => {} } }).catch((error: unknown) => error)
 
     expect(refusal).toBeInstanceOf(DatabaseLockedError)
-    expect(refusal).toMatchObject({ message: expect.stringMatching(/already served by this process \(\d+\)/) })
+    expect(refusal).toMatchObject({
+      message: expect.stringMatching(/already open in this process \(\d+\), since .*, created at .*globalThis\.jobs/),
+    })
   })
 
   test('with another copy of the package in this process is refused, like a producer, until the first is closed', async () => {
     const { system, path } = await openSystem({ runs: { work: () => {} } })
     // As another copy would see it: what the copies share is on `process`.
-    const files = (process as never)[Symbol.for('jobmachine.open')] as Map<string, { copy: object; count: number }>
-    const [[name, own]] = [...files].slice(-1) as [[string, { copy: object; count: number }]]
-    files.set(name, { copy: {}, count: 1 })
+    const files = (process as never)[Symbol.for('jobmachine.open@1')] as Map<string, readonly object[]>
+    const [[name, own]] = [...files].slice(-1) as [[string, readonly object[]]]
+    files.set(name, [{ ...own[0], copy: {} }])
 
     const refused = [{ work: () => {} }, null].map((runs) =>
       openSystem({ database: path, runs }).catch((error: unknown) => error),
@@ -150,13 +152,13 @@ describe('a second server', () => {
       expect(refusal).toBeInstanceOf(DatabaseLockedError)
       expect(refusal).toMatchObject({
         pid: process.pid,
-        message: expect.stringMatching(/through another copy or bundle of jobmachine/),
+        message: expect.stringMatching(/by another copy or bundle of jobmachine/),
       })
     }
     files.set(name, own)
     await system.stop()
 
     expect(files.has(name)).toBe(false)
-    noteOpen(path, process.pid)()
+    noteOpen(path, { pid: process.pid, startedAt: null, where: null, isServer: true })()
   })
 })

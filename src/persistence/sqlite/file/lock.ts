@@ -6,7 +6,7 @@ import { type DatabaseHolder, DatabaseLockedError, DatabaseUnusableError } from 
 import type { Owner } from '../../store.ts'
 import { ownerSql, toOwner } from '../read/rows.ts'
 import { openForReading } from './connection.ts'
-import { type FileId, lockHoldersOf } from './held-locks.ts'
+import { type FileId, lockHoldersOf, openDescriptors } from './held-locks.ts'
 import { openKept } from './kept.ts'
 import { makeFolder } from './locate.ts'
 import { assertWritable, isOutOfSpace, makePrivate } from './private-files.ts'
@@ -89,11 +89,19 @@ function lockFault(path: string, error: unknown): Error {
 function readHolder(path: string): DatabaseHolder | null {
   const owner = readOwner(path)
   if (owner === null) return null
-  const here = owner.pid === process.pid
-  if (owner.host !== hostname()) return { ...owner, here: false }
-  const lockers = lockHoldersOf(statSync(`${path}-lock`, { bigint: true }))
+  if (owner.host !== hostname()) return owner
+  const file = statSync(`${path}-lock`, { bigint: true })
+  const lockers = lockHoldersOf(file)
   const isOwners = lockers.length > 0 ? lockers.includes(owner.pid) : isAlive(owner.pid)
-  return isOwners ? { ...owner, here } : { pid: lockers[0] ?? null, file: `${path}-lock`, endedPid: owner.pid }
+  if (isOwners && isOwn(owner, file)) return { pid: owner.pid, startedAt: owner.startedAt, where: null, how: 'thread' }
+  return isOwners ? owner : { pid: lockers[0] ?? null, file: `${path}-lock`, endedPid: owner.pid }
+}
+
+/** Another container may call its process by the same number, and itself by the same name: Linux shows what this one has open. */
+function isOwn({ pid }: Owner, { dev, ino }: FileId): boolean {
+  const descriptors = openDescriptors()
+  const isOpen = descriptors.length === 0 || descriptors.some((each) => each.dev === dev && each.ino === ino)
+  return pid === process.pid && isOpen
 }
 
 function isAlive(pid: number): boolean {

@@ -1,0 +1,35 @@
+import { shown } from '../config.ts'
+
+/** Methods of a system that are called on the promise of one, if its `await` was forgotten. */
+const firstCalls = ['start', 'enqueue', 'submit', 'list', 'stop']
+
+/** The same promise, whose answer to such a call is a sentence. */
+export function toBeAwaited<T>(promise: Promise<T>): Promise<T> {
+  for (const name of firstCalls) {
+    const value = () => {
+      throw new TypeError(`createJobSystem returns a promise: await it before you call ${name}`)
+    }
+    void Object.defineProperty(promise, name, { value })
+  }
+  return promise
+}
+
+/** Where `called` was called, as `/app/jobs.js:12:3`; null if the stack does not say. To be called before anything is awaited. */
+export function callerOf(called: (...given: never[]) => unknown): string | null {
+  const holder: { stack?: string } = {}
+  Error.captureStackTrace(holder, called)
+  const frame = /^ +at .*$/m.exec(holder.stack ?? '')?.[0]
+  return frame ? (/\(?((?:file:\/\/)?[^\s(]*:\d+:\d+)\)?$/.exec(frame)?.[1]?.replace('file://', '') ?? null) : null
+}
+
+/** What is wrong with the arguments of `enqueue` themselves; null if nothing is. What is wrong with a job is found later. */
+export function checkCall(given: unknown, isHandler: boolean, second: unknown, options: unknown): string | null {
+  if (typeof given !== 'object' || given === null)
+    return `must be a job { type, payload }, an array of jobs, or a handler and its payload; got ${shown(given)}`
+  if (isHandler) {
+    const isObject = typeof options === 'object' && options !== null && !Array.isArray(options)
+    return options === undefined || isObject ? null : `options must be an object; got ${shown(options)}`
+  }
+  if (second === undefined) return null
+  return 'a second argument is only for a handler and its payload; write options into the job: { type, payload, delayMs }'
+}
