@@ -14,6 +14,7 @@ export type {
   DescribedError,
   EdgeCount,
   EnqueuedJob,
+  EnqueueOptions,
   EventCause,
   Explanation,
   FileSizes,

@@ -54,6 +54,25 @@ describe('the README', () => {
   })
 })
 
+test('the example of docs/tracing.md makes its spans', async () => {
+  const folder = userProject()
+  const [example] = blocks(read('docs/tracing.md'), 'js')
+  const end = `while ((await system.counts()).succeeded === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    await system.stop()
+    console.log(exporter.getFinishedSpans().map(({ name }) => name).join())`
+  writeFileSync(join(folder, 'example.mjs'), `${example}\n${end}\n`)
+
+  const { stdout } = await run(process.execPath, ['example.mjs'], { cwd: folder })
+
+  expect(stdout.split('\n')[0]).toBe('true')
+  expect(stdout.trim().split('\n')[1]?.split(',').sort()).toEqual([
+    'POST /images',
+    'enqueue default',
+    'process default',
+    'resize cat.png',
+  ])
+})
+
 const pages = ['README.md', 'CHANGELOG.md', 'bench/README.md', 'test/servers/README.md'].concat(
   readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.md'))

@@ -65,6 +65,8 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['http'],
   nodemailer: ['handlers'],
   pino: ['cli'],
+  // Types alone: it is loaded by `require` when a tracer is registered.
+  '@opentelemetry/api': ['observe'],
 }
 
 const roomOf = (file: string) => (file.includes('/') ? file.slice(0, file.indexOf('/')) : null)

@@ -8,9 +8,11 @@ const columns = {
   jobs: `type queue state seq priority attempt max_attempts run_at timeout_ms parked lease_token lease_expires_at created_at
     started_at finished_at idempotency_key content error last_event_id crashes`.split(/\s+/),
   job_payloads: ['payload'],
+  job_traces: ['traceparent', 'tracestate', 'last_attempt'],
   event_runs: 'seq event from_state to_state attempt at error previous_id length cause'.split(' '),
 }
-const idOf = { jobs: 'id', job_payloads: 'job_id', event_runs: 'first_job_id' }
+const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+const idOf = { jobs: 'id', job_payloads: 'job_id', job_traces: 'job_id', event_runs: 'first_job_id' }
 const rubbish = ['NULL', "'rubbish'", "'{'", "x'ff00'", '-1', '1.5', '1e300', "''"]
 
 interface Harm {
@@ -55,7 +57,7 @@ async function harmedFile() {
       maxAttempts: 4,
       timeoutMs: null,
     },
-    ...{ runAt: null, delayMs, idempotency: null, cause: null },
+    ...{ runAt: null, delayMs, idempotency: null, cause: null, trace: { traceparent, tracestate: null } },
   })
   // Singly, or their events would share rows.
   for (const { what } of harms) await store.enqueue([job(what, null)])

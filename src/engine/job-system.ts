@@ -124,6 +124,12 @@ export interface CallerOptions {
   readonly by?: EventCause
 }
 
+/** `traceparent`, `tracestate`: headers of the request that asks, by W3C Trace Context; what is not valid is ignored. */
+export interface EnqueueOptions extends CallerOptions {
+  readonly traceparent?: string | undefined
+  readonly tracestate?: string | undefined
+}
+
 export interface StopOptions {
   /** In ms; the settings' by default. */
   readonly graceMs?: number
@@ -176,7 +182,7 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
     options?: Omit<NewJob, 'type' | 'payload'>,
   ): Promise<EnqueuedJob>
   /** The same for front doors: takes an unchecked JSON value, one job or an array, with field names in snake_case; returns an array. */
-  submit(body: unknown, options?: CallerOptions): Promise<EnqueuedJob[]>
+  submit(body: unknown, options?: EnqueueOptions): Promise<EnqueuedJob[]>
   find(id: number): Promise<Job | undefined>
   /**
    * Rejects with `InvalidInputError` on a bad filter, limit or cursor, and with the reason of `signal` once that fires. A search takes half

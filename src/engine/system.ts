@@ -15,6 +15,7 @@ import { causeText } from '../job/cause.ts'
 import type { Naming, NewJob } from '../job/fields.ts'
 import { toRow, toRows } from '../job/request.ts'
 import { type EnqueuedJob, isUnreadable, type Job, toJob } from '../job/row.ts'
+import { parseTraceContext, type TraceContext, traceIdOf } from '../job/trace-context.ts'
 import type { dispatcherMachine } from '../machines/dispatcher.ts'
 import { eventsFrom } from '../machines/edges.ts'
 import { commands } from '../machines/events.ts'
@@ -23,6 +24,7 @@ import { type ServerFacts, serverFacts } from '../observe/explain/facts.ts'
 import { Collector } from '../observe/telemetry/collector.ts'
 import { toMetrics, toWaiting } from '../observe/telemetry/metrics.ts'
 import { RunStats } from '../observe/telemetry/run-stats.ts'
+import { Tracing } from '../observe/tracing/tracing.ts'
 import type {
   CommandResult,
   EdgeCount,
@@ -46,6 +48,7 @@ import type {
   BulkFilter,
   CallerOptions,
   Census,
+  EnqueueOptions,
   EventCause,
   Health,
   Inspector,
@@ -117,6 +120,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   readonly #store: Store
   readonly #stats: RunStats
   readonly #gate = new AdmissionGate()
+  readonly #tracing: Tracing
   /** The store's counts when it was opened; later changes happened during this process. */
   readonly #countsAtOpen: readonly EdgeCount[]
   readonly #dispatcher: Actor<typeof dispatcherMachine> | null
@@ -139,6 +143,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#store = store
     this.#stats = stats
     this.#countsAtOpen = counts
+    this.#tracing = new Tracing((fields, message) => parts.log.warn(fields, message))
     this.#dispatcher = parts.registry && this.#createDispatcher(parts.registry)
     const { clock, log } = parts
     const look = async () => toWaiting(await store.counts())
@@ -227,12 +232,13 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     if (fault !== null) return Promise.reject(new InvalidInputError([{ path: '', message: fault }]))
     const input = isHandler(given) ? { ...options, type: given.type, payload } : given
     return Array.isArray(input)
-      ? this.#enqueue(input, 'camelCase', byLibrary, (jobs) => [...jobs])
-      : this.#enqueue(input, 'camelCase', byLibrary, (jobs) => jobs[0]!)
+      ? this.#enqueue(input, 'camelCase', byLibrary, null, (jobs) => [...jobs])
+      : this.#enqueue(input, 'camelCase', byLibrary, null, (jobs) => jobs[0]!)
   }
 
-  submit(body: unknown, { by = byLibrary }: CallerOptions = {}): Promise<EnqueuedJob[]> {
-    return this.#enqueue(body, 'snake_case', by, (jobs) => [...jobs])
+  submit(body: unknown, { by = byLibrary, traceparent, tracestate }: EnqueueOptions = {}): Promise<EnqueuedJob[]> {
+    const trace = traceparent === undefined ? null : parseTraceContext(traceparent, tracestate)
+    return this.#enqueue(body, 'snake_case', by, trace, (jobs) => [...jobs])
   }
 
   async explain(id: number): Promise<Explanation> {
@@ -337,6 +343,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       registry,
       store: this.#store,
       stats: this.#stats,
+      tracing: this.#tracing,
       listener: {
         recovering: (moved) => this.#parts.log.info({ moved }, 'recovering'),
         recovered: (found) => this.#recovered(found),
@@ -383,11 +390,12 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   }
 
   #logFailed(events: readonly LeaseEvent[]): void {
-    for (const { id, event, error } of events) {
+    for (const { id, event, error, traceparent } of events) {
       // The error of a snooze says what is wrong with the delay, which the handler's log has already said.
       if (!error || event === 'snooze') continue
+      const trace = traceparent === undefined ? {} : { trace_id: traceIdOf({ traceparent }) }
       // Without the message, which may quote the payload; the job's history has it.
-      this.#parts.log.warn({ job_id: id, event, error: error.name }, 'attempt failed')
+      this.#parts.log.warn({ job_id: id, event, error: error.name, ...trace }, 'attempt failed')
       if (isUnreadable(error)) this.#unreadable++
     }
   }
@@ -445,6 +453,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     input: unknown,
     naming: Naming,
     by: EventCause,
+    caller: TraceContext | null,
     answer: (jobs: readonly EnqueuedJob[]) => T,
   ): Promise<T> {
     const cause = causeText(by)
@@ -453,18 +462,24 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       : [toRow(input, naming, cause, this.#parts)]
     const rows = Array.isArray(checked) ? checked : await checked
     this.#assertWritable()
+    const span = this.#tracing.enqueue(rows, Array.isArray(input), caller)
+    const trace = span ? span.context : caller
     const turn = this.#gate.enter()
     if (turn) await turn
     try {
-      const result = await this.#store.enqueue(rows)
+      const result = await this.#store.enqueue(trace ? rows.map((row) => ({ ...row, trace })) : rows)
       switch (result.outcome) {
         case 'stored':
+          span?.stored(result.jobs)
           return answer(result.jobs)
         case 'conflict':
           throw new IdempotencyConflictError(result.id, Array.isArray(input) ? result.index : null)
         case 'full':
           throw new BackpressureError(describeFull(result, this.#parts.settings), retryAfterMs)
       }
+    } catch (error) {
+      span?.failed(error)
+      throw error
     } finally {
       this.#gate.leave()
     }

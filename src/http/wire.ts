@@ -28,4 +28,9 @@ export const count = z.int().min(0)
 
 export const jobId = z.int().min(1).describe('Rising, and never used again.')
 
+export const traceId = z
+  .string()
+  .nullable()
+  .describe('The trace in which it was enqueued, to find it in a tracing tool; `null` if there was none.')
+
 export const newJob = named('NewJob', newJobSchema)

@@ -72,6 +72,7 @@ const emptyRow = {
   delayMs: null,
   idempotency: null,
   cause: null,
+  trace: null,
 } as unknown as Mutable<NewJobRow>
 
 /**

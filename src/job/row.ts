@@ -1,6 +1,7 @@
 import type { JobState } from '../machines/job.ts'
 import type { StoredError } from '../machines/lease.ts'
 import { type fields, type NewJob, storedFields } from './fields.ts'
+import type { TraceContext } from './trace-context.ts'
 
 type StoredName = (typeof storedFields)[number][0]
 
@@ -37,6 +38,8 @@ export interface JobRow extends StoredFields {
   readonly startedAt: number | null
   readonly finishedAt: number | null
   readonly error: StoredError | null
+  /** Of the trace in which it was enqueued, 32 hexadecimal digits; null if there was none. */
+  readonly traceId: string | null
 }
 
 /** A job to store, already checked. Without `runAt` and `delayMs` it may run at once. */
@@ -51,6 +54,8 @@ export interface NewJobRow extends StoredFields {
   readonly idempotency: { readonly key: string; readonly content: string } | null
   /** Who enqueues it: an `EventCause` as JSON text, which the history keeps; null if nobody says. */
   readonly cause: string | null
+  /** The span that enqueues it; null: none. */
+  readonly trace: TraceContext | null
 }
 
 /** A job as readers see it. Instants are epoch ms; values that do not apply are null. */

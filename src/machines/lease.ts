@@ -31,6 +31,7 @@ export interface Lease {
 /** A job leased to be run, with all that an attempt needs. */
 export interface LeasedJob extends Lease {
   readonly type: string
+  readonly queue: string
   /** JSON text. */
   readonly payload: string
   /** Attempts counted before this one. */
@@ -39,6 +40,12 @@ export interface LeasedJob extends Lease {
   readonly timeoutMs: number | null
   /** Epoch ms of the time from which it could run. */
   readonly runAt: number
+  /** Null if it belongs to no trace. `traceparent`, `tracestate`: of what enqueued it; `lastAttempt`: the `traceparent` of its last attempt, unless that succeeded. */
+  readonly trace: {
+    readonly traceparent: string | null
+    readonly tracestate: string | null
+    readonly lastAttempt: string | null
+  } | null
 }
 
 /** The outcome of a leased job, to be committed. */
@@ -49,6 +56,8 @@ export interface LeaseEvent extends Lease {
   readonly error?: StoredError
   /** What the handler noted about the attempt, at most 1,000 characters. */
   readonly note?: string
+  /** The `traceparent` of the attempt, for the next one to refer to. */
+  readonly traceparent?: string
 }
 
 /** What recovery requeued: jobs whose leases belonged to nodes that are gone. */

@@ -2,36 +2,44 @@ import { storedNames } from '../job/fields.ts'
 import type { NewJobRow } from './store.ts'
 
 /** What jobs of one batch have in common. */
-type Common = Omit<NewJobRow, 'payload' | 'idempotency'>
+type Common = Omit<NewJobRow, 'payload' | 'idempotency' | 'trace'>
 
-/** Consecutive new jobs that differ only in their payloads and keys, packed so that they can be sent and stored as one. */
+/** Consecutive new jobs that differ only in their payloads, keys and traces, packed so that they can be sent and stored as one. */
 export interface Batch extends Common {
   readonly count: number
   /** Their payloads' JSON texts, as a JSON array. */
   readonly payloads: string
   /** The key and content of each job, as a JSON array of pairs, with null for a job without a key; null if none has a key. */
   readonly keys: string | null
+  /** For each its trace's `traceparent` and `tracestate`, as a JSON array of pairs, null for one without; null if none has a trace. */
+  readonly traces: string | null
 }
+
+type KeyPair = readonly [key: string, content: string] | null
+type TracePair = readonly [traceparent: string, tracestate: string | null] | null
 
 /** Combines consecutive similar jobs into one batch. */
 export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
-  const batches: { first: NewJobRow; payloads: string[]; keys: ([key: string, content: string] | null)[] | null }[] = []
+  const batches: { first: NewJobRow; payloads: string[]; keys: KeyPair[] | null; traces: TracePair[] | null }[] = []
   let batch: (typeof batches)[number] | undefined
   for (const job of jobs) {
     if (!batch || !areAlike(batch.first, job)) {
-      batch = { first: job, payloads: [], keys: null }
+      batch = { first: job, payloads: [], keys: null, traces: null }
       batches.push(batch)
     }
     const { payloads } = batch
     // Starts with the first job that has a key.
     if (job.idempotency) batch.keys ??= Array.from(payloads, () => null)
+    if (job.trace) batch.traces ??= Array.from(payloads, () => null)
     payloads.push(job.payload)
     batch.keys?.push(job.idempotency && [job.idempotency.key, job.idempotency.content])
+    batch.traces?.push(job.trace && [job.trace.traceparent, job.trace.tracestate])
   }
-  return batches.map(({ first: { payload: _, idempotency: __, ...common }, payloads, keys }) => ({
+  return batches.map(({ first: { payload: _, idempotency: __, trace: ___, ...common }, payloads, keys, traces }) => ({
     count: payloads.length,
     payloads: JSON.stringify(payloads),
     keys: keys && JSON.stringify(keys),
+    traces: traces && JSON.stringify(traces),
     // Spread last, as in `Transitions.apply`.
     ...common,
   }))
@@ -44,11 +52,18 @@ export function countBatched(batches: readonly Batch[]): number {
 
 /** The jobs of each call again. `counts` has the number of jobs of each call; null means one each. */
 export function fromBatches(batches: readonly Batch[], counts: readonly number[] | null): NewJobRow[][] {
-  const jobs = batches.flatMap(({ count: _, payloads, keys, ...common }) => {
-    const pairs = keys === null ? null : (JSON.parse(keys) as ([string, string] | null)[])
+  const jobs = batches.flatMap(({ count: _, payloads, keys, traces, ...common }) => {
+    const pairs = keys === null ? null : (JSON.parse(keys) as KeyPair[])
+    const contexts = traces === null ? null : (JSON.parse(traces) as TracePair[])
     return (JSON.parse(payloads) as string[]).map((payload, index): NewJobRow => {
       const pair = pairs?.[index]
-      return { ...common, payload, idempotency: pair ? { key: pair[0], content: pair[1] } : null }
+      const context = contexts?.[index]
+      return {
+        ...common,
+        payload,
+        idempotency: pair ? { key: pair[0], content: pair[1] } : null,
+        trace: context ? { traceparent: context[0], tracestate: context[1] } : null,
+      }
     })
   })
   if (counts === null) return jobs.map((job) => [job])

@@ -160,6 +160,7 @@ export interface JobFacts {
     | 'createdAt'
     | 'startedAt'
     | 'finishedAt'
+    | 'traceId'
   >
   /** What of it cannot be read, as a clause; null if all can. It is not run then. */
   readonly fault: string | null

@@ -167,10 +167,10 @@ const patches: readonly Patch[] = [
   imported('engine/dispatch/attempt.js', '../../crash-point.js'),
   {
     file: 'engine/dispatch/attempt.js',
-    find: 'this.#report.settled(this.#lost ? null : (this.#eventOfAbort() ?? outcome()), true);',
+    find: 'this.#settle(this.#lost ? null : (this.#eventOfAbort() ?? outcome()), true);',
     replace: `const event = this.#lost ? null : (this.#eventOfAbort() ?? outcome());
       crash.ended(this.#job, event);
-      this.#report.settled(event, true);`,
+      this.#settle(event, true);`,
   },
 ]
 

@@ -62,6 +62,7 @@ describe('GET /jobs/:id/explain', () => {
       obstacles: [{ code: 'not_due', message: expect.stringContaining(runAt), until: runAt }],
       workers: [],
       replays: null,
+      trace_id: null,
       line: null,
       earliest_run_at: runAt,
       earliest: expect.stringContaining(runAt),

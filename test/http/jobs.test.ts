@@ -314,6 +314,7 @@ describe('GET /jobs/:id', () => {
       started_at: null,
       finished_at: null,
       error: null,
+      trace_id: null,
     })
   })
 
@@ -341,6 +342,7 @@ describe('GET /jobs/:id', () => {
       started_at: instant,
       finished_at: instant,
       error: null,
+      trace_id: null,
     })
   })
 

@@ -1,8 +1,8 @@
 import { propagation, ROOT_CONTEXT, trace } from '@opentelemetry/api'
-import { NodeTracerProvider } from '@opentelemetry/sdk-trace-node'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseTraceContext, traceIdOf } from '../../src/job/trace-context.ts'
+import { collectSpans } from '../support/spans.ts'
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 const spanId = '00f067aa0ba902b7'
@@ -36,7 +36,7 @@ describe('a traceparent', () => {
   })
 
   test('is valid exactly if OpenTelemetry reads it', () => {
-    new NodeTracerProvider().register()
+    collectSpans()
     const digits = (length: number, of: string) =>
       fc.string({ unit: fc.constantFrom(...of), minLength: length, maxLength: length })
     const header = fc

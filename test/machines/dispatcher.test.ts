@@ -643,7 +643,18 @@ function idsOf(commits: readonly { readonly events: readonly LeaseEvent[] }[]): 
 
 function aLeasedJob(id: number): LeasedJob {
   const leaseToken = 100 + id
-  return { id, leaseToken, type: 'work', payload: '{}', attempt: 0, maxAttempts: 3, timeoutMs: null, runAt: 0 }
+  return {
+    id,
+    leaseToken,
+    type: 'work',
+    queue: 'default',
+    payload: '{}',
+    attempt: 0,
+    maxAttempts: 3,
+    timeoutMs: null,
+    runAt: 0,
+    trace: null,
+  }
 }
 
 function jobs(count: number): LeasedJob[] {

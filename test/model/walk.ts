@@ -211,6 +211,7 @@ export function aWalkJob(given: Partial<NewJobRow>): NewJobRow {
     delayMs: null,
     idempotency: null,
     cause: null,
+    trace: null,
     ...given,
   }
 }

@@ -5,6 +5,7 @@ const prefetch = (test: string) => ['machines/prefetch.test.ts', test] as const
 const slots = (test: string) => ['machines/slots.test.ts', test] as const
 const attempt = (test: string) => ['engine/dispatch/attempt.test.ts', test] as const
 const system = (test: string) => ['system.test.ts', test] as const
+const tracing = (test: string) => ['observe/tracing/tracing.test.ts', test] as const
 const stop = (test: string) => ['system-stop.test.ts', test] as const
 
 const machine: readonly Mutation[] = [
@@ -434,6 +435,20 @@ const attempts: readonly Mutation[] = [
       'the timer of an attempt fires later by the time in which the process did not run, however often it stopped',
     ],
     { file: 'engine/dispatch/attempt-timer.js', find: 'if (stoppedMs > this.#addedMs)', replace: 'if (false)' },
+  ),
+  bug(
+    'an attempt belongs to the trace in which the system was started',
+    tracing('an attempt is active while its handler runs, whatever was active when the system started'),
+    {
+      file: 'observe/tracing/tracing.js',
+      find: 'api.ROOT_CONTEXT',
+      replace: 'api.context.active()',
+    },
+  ),
+  bug(
+    'a job that failed keeps no trace of its attempt',
+    tracing('an attempt that fails has the error, and each retry a link to the attempt before, also after a restart'),
+    { file: 'observe/tracing/spans.js', find: `event.event !== 'succeed'`, replace: `event.event === 'succeed'` },
   ),
   bug(
     'a handler that succeeds after its timeout has succeeded',

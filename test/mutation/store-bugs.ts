@@ -828,8 +828,35 @@ const joins: readonly Mutation[] = [
   ),
   bug(
     'a key goes to the first job of its batch that has none',
-    ['persistence/batches.test.ts', 'jobs that differ only in their payloads and keys share one batch'],
-    { file: 'persistence/batches.js', find: 'Array.from(payloads, () => null)', replace: '[]' },
+    ['persistence/batches.test.ts', 'jobs that differ only in their payloads, keys and traces share one batch'],
+    {
+      file: 'persistence/batches.js',
+      find: 'batch.keys ??= Array.from(payloads, () => null)',
+      replace: 'batch.keys ??= []',
+    },
+  ),
+  bug(
+    'a trace goes to the first job of its batch that has none',
+    ['persistence/batches.test.ts', 'jobs that differ only in their payloads, keys and traces share one batch'],
+    {
+      file: 'persistence/batches.js',
+      find: 'batch.traces ??= Array.from(payloads, () => null)',
+      replace: 'batch.traces ??= []',
+    },
+  ),
+  bug(
+    'an outcome that is refused notes its attempt',
+    conformance('a trace is not changed by an attempt whose lease was lost'),
+    { file: sqlite('write/writer'), find: 'attempts.filter(([id]) => !refusedIds.has(id))', replace: 'attempts' },
+  ),
+  bug(
+    'retention leaves the trace of a job',
+    retention('removes a bounded number in a transaction, and all in the end'),
+    {
+      file: sqlite('write/retention'),
+      find: 'this.#traces.remove(id);',
+      replace: '',
+    },
   ),
   bug(
     'jobs of two callers are one batch, and the second has the cause of the first',

@@ -15,6 +15,7 @@ const job = fc.record({
   cause: fc.constantFrom(null, '{"cause":"http"}'),
   payload: fc.json(),
   idempotency: fc.option(fc.record({ key: fc.string({ unit: 'grapheme' }), content: fc.string() })),
+  trace: fc.option(fc.record({ traceparent: fc.string(), tracestate: fc.option(fc.string()) })),
 }) satisfies fc.Arbitrary<NewJobRow>
 
 test('batches hold exactly the jobs that they were made from, in order', () => {
@@ -29,13 +30,15 @@ test('batches hold exactly the jobs that they were made from, in order', () => {
   )
 })
 
-test('jobs that differ only in their payloads and keys share one batch', () => {
+test('jobs that differ only in their payloads, keys and traces share one batch', () => {
   const keyed = (key: string) => aJob({ idempotency: { key, content: `of ${key}` } })
 
   expect(intoBatches([])).toEqual([])
   expect(intoBatches([aJob({ payload: '1' }), aJob({ payload: '2' })])).toMatchObject([{ count: 2, keys: null }])
   expect(intoBatches([keyed('a'), keyed('b')])).toMatchObject([{ count: 2, keys: '[["a","of a"],["b","of b"]]' }])
-  expect(intoBatches([aJob(), keyed('b')])).toMatchObject([{ count: 2, keys: '[null,["b","of b"]]' }])
+  expect(intoBatches([aJob(), keyed('b')])).toMatchObject([{ count: 2, keys: '[null,["b","of b"]]', traces: null }])
+  const traced = aJob({ trace: { traceparent: 'a', tracestate: null } })
+  expect(intoBatches([aJob(), traced])).toMatchObject([{ count: 2, keys: null, traces: '[null,["a",null]]' }])
 })
 
 test.each<Partial<NewJobRow>>([

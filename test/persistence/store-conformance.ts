@@ -9,6 +9,7 @@ import { testLeases } from './conformance/leases.ts'
 import { testListing } from './conformance/listing.ts'
 import { testOutcomes } from './conformance/outcomes.ts'
 import { testSuspects } from './conformance/suspects.ts'
+import { testTraces } from './conformance/traces.ts'
 
 /** The contract of Store. An implementation that passes is a store; one that does not is not. Each test opens a store of its own. */
 export function testStore(name: string, open: Open): void {
@@ -22,5 +23,6 @@ export function testStore(name: string, open: Open): void {
     testSuspects(open)
     testHistory(open)
     testListing(open)
+    testTraces(open)
   })
 }

@@ -79,6 +79,7 @@ export function someFacts(given: Given = {}): Snapshot {
         createdAt: at,
         startedAt: history.some(({ event }) => event === 'start') ? at : null,
         finishedAt: isOver ? at : null,
+        traceId: null,
         ...given.job,
       },
       fault: null,

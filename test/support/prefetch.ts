@@ -17,7 +17,18 @@ export function aPrefetch(each: readonly number[]): Books {
 }
 
 export function aLeasedJob(id: number, leaseToken = 100 + id): LeasedJob {
-  return { id, leaseToken, type: 'work', payload: '{}', attempt: 0, maxAttempts: 3, timeoutMs: null, runAt: 0 }
+  return {
+    id,
+    leaseToken,
+    type: 'work',
+    queue: 'default',
+    payload: '{}',
+    attempt: 0,
+    maxAttempts: 3,
+    timeoutMs: null,
+    runAt: 0,
+    trace: null,
+  }
 }
 
 export function anAttempt(timeoutMs: number): RunningAttempt {

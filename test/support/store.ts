@@ -65,6 +65,7 @@ export function aJob(given: Partial<NewJobRow> = {}): NewJobRow {
     delayMs: null,
     idempotency: null,
     cause: null,
+    trace: null,
     ...given,
   }
 }

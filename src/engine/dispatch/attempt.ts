@@ -15,9 +15,11 @@ import { checkPayload, type JobContext } from '../../handlers/define.ts'
 import { describeError, describeOwnError } from '../../handlers/describe-error.ts'
 import type { Registry } from '../../handlers/registry.ts'
 import { unreadable } from '../../job/row.ts'
+import { traceIdOf } from '../../job/trace-context.ts'
 import type { RunAttempt } from '../../machines/dispatcher-actors.ts'
 import type { LeasedJob, LeaseEvent } from '../../machines/lease.ts'
 import type { RunningAttempt, Stall } from '../../machines/slots.ts'
+import type { Tracing } from '../../observe/tracing/tracing.ts'
 import type { ClockTimers } from '../../runtime/clock.ts'
 import { AttemptTimer } from './attempt-timer.ts'
 import { handlerBackoff, requestedDelay } from './requested-delay.ts'
@@ -39,7 +41,9 @@ interface AttemptOptions {
   readonly random: () => number
   /** Epoch ms. */
   readonly now: () => number
-  readonly log: (job: Pick<LeasedJob, 'id' | 'type' | 'attempt'>) => JobContext['log']
+  readonly tracing: Pick<Tracing, 'attempt'>
+  /** `trace`: what each line has of its trace. */
+  readonly log: (job: Pick<LeasedJob, 'id' | 'type' | 'attempt'>, trace: object) => JobContext['log']
   readonly stats: {
     started(job: Pick<LeasedJob, 'type' | 'runAt'>, at: number, timeoutMs: number): void
     ended(job: Pick<LeasedJob, 'type'>, tookMs: number): void
@@ -70,6 +74,7 @@ class Attempt implements RunningAttempt {
   readonly #report: Parameters<RunAttempt>[1]
   readonly #options: AttemptOptions
   readonly #handler: AnyHandler | undefined
+  readonly #span: ReturnType<Tracing['attempt']>
   #timer: AttemptTimer
   #controller: AbortController | undefined
   #lost = false
@@ -90,12 +95,13 @@ class Attempt implements RunningAttempt {
     const timedOut = (stoodStillMs: number) => this.abort(new AttemptTimeoutError(this.timeoutMs, stoodStillMs), false)
     this.#timer = new AttemptTimer(this.timeoutMs, options.stalls, options.timers, timedOut)
     options.stats.started(job, this.startedAt, this.timeoutMs)
-    currentJob
-      .run(job, () => this.#callHandler())
-      .then(
-        () => this.#ended(() => this.#event('succeed')),
-        (thrown) => this.#ended(() => this.#eventOf(thrown)),
-      )
+    this.#span = options.tracing.attempt(job)
+    const run = () => currentJob.run(job, () => this.#callHandler())
+    const running = this.#span ? this.#span.run(run) : run()
+    running.then(
+      () => this.#ended(() => this.#event('succeed')),
+      (thrown) => this.#ended(() => this.#eventOf(thrown)),
+    )
   }
 
   get stall(): Stall {
@@ -150,7 +156,9 @@ class Attempt implements RunningAttempt {
 
   /** Created on first use, like `signal`. */
   get log(): JobContext['log'] {
-    return this.#options.log(this.#job)
+    const { trace } = this.#job
+    const comesFrom = trace?.traceparent ? { trace_id: traceIdOf({ traceparent: trace.traceparent }) } : {}
+    return this.#options.log(this.#job, this.#span?.logFields ?? comesFrom)
   }
 
   note(text: unknown): void {
@@ -165,16 +173,19 @@ class Attempt implements RunningAttempt {
       this.#report.ended()
       return
     }
-    this.#settled = true
-    this.#report.settled(this.#lost ? null : (this.#eventOfAbort() ?? outcome()), true)
+    this.#settle(this.#lost ? null : (this.#eventOfAbort() ?? outcome()), true)
   }
 
   /** Its grace has passed and the handler is still running: the attempt is over, but its slot stays taken. */
   #giveUp(): void {
     if (this.#settled) return
-    this.#settled = true
     const event = this.aborted?.reason instanceof ShutdownError ? this.#event('release') : this.#eventOfAbort()
-    this.#report.settled(this.#lost ? null : event, false)
+    this.#settle(this.#lost ? null : event, false)
+  }
+
+  #settle(event: LeaseEvent | null, ended: boolean): void {
+    this.#settled = true
+    this.#report.settled(this.#span ? this.#span.end(event, this.aborted?.reason) : event, ended)
   }
 
   /** Not negative if the clock was set back. */

@@ -5,6 +5,7 @@ import { exponential } from '../../handlers/backoff.ts'
 import type { Registry } from '../../handlers/registry.ts'
 import { dispatcherMachine } from '../../machines/dispatcher.ts'
 import type { RunStats } from '../../observe/telemetry/run-stats.ts'
+import type { Tracing } from '../../observe/tracing/tracing.ts'
 import type { Store } from '../../persistence/store.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { timers } from '../../runtime/timers.ts'
@@ -21,12 +22,13 @@ interface DispatcherParts {
   readonly registry: Registry
   readonly store: Store
   readonly stats: RunStats
+  readonly tracing: Tracing
   readonly listener: InputFrom<typeof dispatcherMachine>['listener']
 }
 
 /** Creates the actor that gives jobs to workers, with what its attempts need, but does not start it. */
 export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatcherMachine> {
-  const { settings, clock, random, log, inspect, registry, store, stats, listener } = parts
+  const { settings, clock, random, log, inspect, registry, store, stats, tracing, listener } = parts
   const runAttempt = createRunAttempt({
     registry,
     databaseIdOf: (jobId) => store.databaseIdOf(jobId),
@@ -37,7 +39,8 @@ export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatche
     // With a manual clock, no time is lost while the loop is blocked.
     stalls: clock.timers ? { loopMs: () => 0, threadMs: () => 0 } : store.stalls,
     timers: clock.timers ?? timers,
-    log: ({ id, type, attempt }) => log.child({ job_id: id, type, attempt: attempt + 1 }),
+    tracing,
+    log: ({ id, type, attempt }, trace) => log.child({ job_id: id, type, attempt: attempt + 1, ...trace }),
     stats: {
       started(job, at, attemptMs) {
         store.letLive(attemptMs)

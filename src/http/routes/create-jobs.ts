@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import { z } from 'zod'
-import { type EnqueuedJob, enqueueBatchMax, type JobSystem } from '../../engine/front-door.ts'
+import { type EnqueuedJob, type EnqueueOptions, enqueueBatchMax, type JobSystem } from '../../engine/front-door.ts'
 import { InvalidInputError } from '../../errors.ts'
 import type { ApiErrorCode } from '../api-errors.ts'
 import { reply } from '../reply.ts'
@@ -85,7 +85,7 @@ export const createJobsRoute: ApiRoute = post({
 async function createOne(system: JobSystem, c: Context<Env>, body: unknown): Promise<Response> {
   if (Array.isArray(body))
     throw new InvalidInputError([{ path: '', message: 'must be one job; POST /jobs accepts an array' }])
-  const [job] = (await system.submit(body, callerOf(c, 'http'))) as [EnqueuedJob]
+  const [job] = (await system.submit(body, clientOf(c))) as [EnqueuedJob]
   const headers: Record<string, string> = { location: `/jobs/${job.id}` }
   if (!job.created) headers['idempotent-replayed'] = 'true'
   return reply(enqueuedView(job), job.created ? 201 : 200, headers)
@@ -93,8 +93,15 @@ async function createOne(system: JobSystem, c: Context<Env>, body: unknown): Pro
 
 /** Stores all or none, and answers in the array's order. */
 async function createAll(system: JobSystem, c: Context<Env>, body: unknown): Promise<Response> {
-  const jobs = await system.submit(body, callerOf(c, 'http'))
+  const jobs = await system.submit(body, clientOf(c))
   return reply(jobs.map(enqueuedView), jobs.some(({ created }) => created) ? 201 : 200)
+}
+
+/** Who asks, and in which trace. */
+function clientOf(c: Context<Env>): EnqueueOptions {
+  const { traceparent, tracestate } = c.env.incoming.headers
+  if (traceparent === undefined) return callerOf(c, 'http')
+  return { ...callerOf(c, 'http'), traceparent: `${traceparent}`, tracestate: tracestate && `${tracestate}` }
 }
 
 function enqueuedView({ id, state, created }: EnqueuedJob): Wire<typeof enqueuedJob> {

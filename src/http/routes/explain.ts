@@ -3,7 +3,7 @@ import { type Explanation, eventTypes } from '../../engine/front-door.ts'
 import { historyEvent, jobError } from '../history-event.ts'
 import { reply } from '../reply.ts'
 import { idOf } from '../request.ts'
-import { count, instant, instantOf, jobId, named, state, type Wire } from '../wire.ts'
+import { count, instant, instantOf, jobId, named, state, traceId, type Wire } from '../wire.ts'
 import { type ApiRoute, get } from './route.ts'
 
 const cause = z.string().describe('Who causes it: `clock`, `dispatcher`, `handler`, `store` or `person`.')
@@ -105,6 +105,7 @@ const explanation = named(
       ),
     earliest: z.string().describe('The same in words.'),
     removed_at: instant.nullable().describe('The time from which retention removes it.'),
+    trace_id: traceId,
   }),
 )
 
@@ -140,5 +141,6 @@ function explanationView(given: Explanation): Wire<typeof explanation> {
     earliest_run_at: instantOf(given.earliestRunAt),
     earliest: given.earliest,
     removed_at: instantOf(given.removedAt),
+    trace_id: given.traceId,
   }
 }

@@ -16,7 +16,7 @@ import { eventView, historyEvent, jobError } from '../history-event.ts'
 import { whole } from '../query.ts'
 import { reply } from '../reply.ts'
 import { callerOf, idOf, parseBody } from '../request.ts'
-import { count, instant, instantOf, jobId, named, state, type Wire } from '../wire.ts'
+import { count, instant, instantOf, jobId, named, state, traceId, type Wire } from '../wire.ts'
 import { createJobRoute, createJobsRoute } from './create-jobs.ts'
 import { explainRoute } from './explain.ts'
 import { drawJobRoute } from './machines.ts'
@@ -43,6 +43,7 @@ const job = named(
       started_at: instant.nullable().describe('When its last attempt started.'),
       finished_at: instant.nullable(),
       error: jobError.nullable().describe('The error of the last failed attempt.'),
+      trace_id: traceId,
     })
     .describe('Values that do not apply are `null`.'),
 )
@@ -158,6 +159,7 @@ function jobView(given: Job): Wire<typeof job> {
     started_at: instantOf(given.startedAt),
     finished_at: instantOf(given.finishedAt),
     error: given.error,
+    trace_id: given.traceId,
   }
 }
 

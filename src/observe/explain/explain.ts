@@ -61,6 +61,8 @@ export interface Explanation {
   readonly earliest: string
   /** The time from which retention removes it; null if it does not, or this process does not know. */
   readonly removedAt: number | null
+  /** Of the trace in which it was enqueued, to find it in a tracing tool; null if there was none. */
+  readonly traceId: string | null
 }
 
 /** Pure: the same snapshot gives the same explanation. */
@@ -85,6 +87,7 @@ export function explain(snapshot: Snapshot): Explanation {
     earliestRunAt: at,
     earliest: when,
     removedAt: removedAt(facts),
+    traceId: job.traceId,
   }
 }
 

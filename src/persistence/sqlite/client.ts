@@ -275,18 +275,21 @@ class SqliteStore implements Store {
   }
 
   async lease({ limit, wait, start = false }: { limit: number; wait: boolean; start?: boolean }): Promise<LeasedJob[]> {
-    const { facts, payloads } = await this.#request({ op: 'lease', limit, wait, start })
+    const { facts, payloads, traces } = await this.#request({ op: 'lease', limit, wait, start })
+    const contexts = traces === null ? null : (JSON.parse(traces) as LeasedJob['trace'][])
     return (JSON.parse(facts) as LeasedFacts[]).map(
-      ([id, leaseToken, type, attempt, maxAttempts, timeoutMs, runAt], index) => ({
+      ([id, leaseToken, type, queue, attempt, maxAttempts, timeoutMs, runAt], index) => ({
         id,
         leaseToken,
         type,
+        queue,
         // The empty text is not JSON: the attempt finds out.
         payload: payloads[index] ?? '',
         attempt,
         maxAttempts,
         timeoutMs,
         runAt,
+        trace: contexts?.[index] ?? null,
       }),
     )
   }
@@ -300,7 +303,7 @@ class SqliteStore implements Store {
   }
 
   async apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]> {
-    const asked = this.#request({ op: 'apply', sets: intoSets(events) })
+    const asked = this.#request({ op: 'apply', sets: intoSets(events), attempts: attemptsOf(events) })
     // Sent at once, not at the end of this turn: the thread commits while the loop runs the handlers that are ready.
     this.#flush()
     return eventsOf(await asked, events)
@@ -579,6 +582,12 @@ function resolveStored(
     const jobs = count === 1 ? [nextJob()] : Array.from({ length: count }, nextJob)
     resolve({ outcome: 'stored', jobs } satisfies EnqueueResult as never)
   }
+}
+
+/** Null if none is traced, as mostly. */
+function attemptsOf(events: readonly LeaseEvent[]): [jobId: number, traceparent: string][] | null {
+  if (!events.some(({ traceparent }) => traceparent !== undefined)) return null
+  return events.flatMap(({ id, traceparent }) => (traceparent === undefined ? [] : [[id, traceparent]]))
 }
 
 /** The events that were refused. Of two equal ones the first was accepted, if any. */

@@ -767,11 +767,13 @@ function aLeasedJob(given: Partial<LeasedJob> = {}): LeasedJob {
     id: 7,
     leaseToken: 70,
     type: 'work',
+    queue: 'default',
     payload: 'null',
     attempt: 0,
     maxAttempts: 3,
     timeoutMs: null,
     runAt: 0,
+    trace: null,
     ...given,
   }
 }
@@ -791,6 +793,7 @@ function optionsFor(
     now: vi.isFakeTimers() ? Date.now : () => 0,
     log: () => log,
     stats,
+    tracing: { attempt: () => null },
     stalls: { loopMs: () => 0, threadMs: () => 0 },
     timers,
   }

@@ -76,11 +76,13 @@ test('a job whose handler is about to be called has no start yet', () => {
     id: 7,
     leaseToken: 3,
     type: 'work',
+    queue: 'default',
     payload: '1',
     attempt: 2,
     maxAttempts: 4,
     timeoutMs: null,
     runAt: 0,
+    trace: null,
   }
 
   prefetch.started(prefetch.ask()!.limit, [job])

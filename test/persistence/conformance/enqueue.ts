@@ -35,6 +35,7 @@ export function testEnqueue(open: Open): void {
         startedAt: null,
         finishedAt: null,
         error: null,
+        traceId: null,
       } satisfies Record<keyof JobRow, unknown>)
     })
 

@@ -41,11 +41,13 @@ export async function bringTo(opened: OpenedStore, state: JobState, maxAttempts:
     id: id!,
     leaseToken: 0,
     type: 'work',
+    queue: 'default',
     payload: '{}',
     attempt: 0,
     maxAttempts,
     timeoutMs: null,
     runAt: 0,
+    trace: null,
   }
   if (delayed || state === 'queued') return unleased
   const command = commands.find((event) => edgesOn(event).some(({ from, to }) => from === 'queued' && to === state))

@@ -29,6 +29,7 @@ export function testJobFacts(open: Open): void {
           createdAt: clock.now(),
           startedAt: null,
           finishedAt: null,
+          traceId: null,
         },
         fault: null,
         isUnhandled: false,

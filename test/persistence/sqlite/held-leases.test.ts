@@ -9,7 +9,7 @@ const leaseToken = 2
 /** Holds leases of these jobs; of `started` the handlers run. */
 function holding(ids: readonly number[], started: readonly number[] = []): HeldLeases {
   const held = new HeldLeases()
-  const facts = (id: number): LeasedFacts => [id, leaseToken, 'work', 0, 1, null, 0]
+  const facts = (id: number): LeasedFacts => [id, leaseToken, 'work', 'default', 0, 1, null, 0]
   for (const id of ids) held.add([facts(id)], started.includes(id))
   return held
 }
@@ -59,7 +59,7 @@ describe('a held lease', () => {
   test('is the latest one, if its job was leased again', () => {
     const held = holding([1])
 
-    held.add([[1, leaseToken + 1, 'work', 0, 1, null, 0]], true)
+    held.add([[1, leaseToken + 1, 'work', 'default', 0, 1, null, 0]], true)
 
     expect(held.all()).toEqual([{ id: 1, leaseToken: leaseToken + 1 }])
   })

@@ -12,7 +12,8 @@ const run = promisify(execFile)
 /** A file with one job in `state`, put there by a hand with the triggers out of its way and back. */
 async function fileWithJobIn(state: JobState): Promise<string> {
   const { store, path } = await openStore()
-  await store.enqueue([aJob()])
+  const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+  await store.enqueue([aJob({ trace: { traceparent, tracestate: null } })])
   await store.close()
   const db = openKept(path)
   const triggers = db.prepare(`SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'`).all() as {
@@ -82,6 +83,9 @@ test.each([
   ['another id with a legal step', `UPDATE jobs SET id = 77, seq = seq + 1, ${columnsOf('cancelled')}`],
   ['a payload', `UPDATE job_payloads SET payload = '2'`],
   ['a payload, to nowhere', 'DELETE FROM job_payloads'],
+  ['the trace of a job', `UPDATE job_traces SET traceparent = NULL`],
+  ['the trace of a job, to nowhere', 'DELETE FROM job_traces'],
+  ['the job of a trace, called rowid', 'UPDATE job_traces SET rowid = 77'],
   ['a step of a history', `UPDATE event_runs SET event = 'lease'`],
   ['a step of a history, to nowhere', 'DELETE FROM event_runs'],
 ])('no manual statement can change %s', async (_, sql) => {
@@ -101,10 +105,13 @@ test.each(jobStates)(
   },
 )
 
-test('the history and the payload of a removed job may be deleted', async () => {
+test('the history, the payload and the trace of a removed job may be deleted', async () => {
   const path = await fileWithJobIn('succeeded')
 
-  const refused = refusal(path, 'DELETE FROM jobs; DELETE FROM event_runs; DELETE FROM job_payloads')
+  const refused = refusal(
+    path,
+    'DELETE FROM jobs; DELETE FROM event_runs; DELETE FROM job_payloads; DELETE FROM job_traces',
+  )
 
   expect(refused).toBeNull()
 })

@@ -75,7 +75,7 @@ function contentsOf(path: string) {
   return { contents, schema }
 }
 
-describe.each([1, 2, 3, 4, 5, 6, 7])('a file of version %s', (version) => {
+describe.each([1, 2, 3, 4, 5, 6, 7, 8])('a file of version %s', (version) => {
   test('is migrated to the newest with every job and every event, each in its place', async () => {
     const old = asVersion(version, newest)
 
@@ -136,6 +136,7 @@ test('the text of a version never changes', () => {
     '8fc6a68144e4123d165a477ba5bc034ff58297b7958be62b54500e92677cfb57',
     'f98b57863c95b1714fb2079b3fe095f36c2c7c70bf52b34b3ca3608865668b8e',
     '37c22ff33839ce9849bc582c09a5fff090f0df9f16601f146b4d253502ca4bf8',
+    'c019e0c0eb54017d47ca69664b4b087da9f71fcb4bbe34e679a128f430645c5e',
   ])
 })
 
@@ -146,7 +147,7 @@ function fileOf(version: number): string {
   return path
 }
 
-describe.each([1, 2, 3, 4, 5, 6, 7])('a file of version %s whose process was killed', (version) => {
+describe.each([1, 2, 3, 4, 5, 6, 7, 8])('a file of version %s whose process was killed', (version) => {
   test('has jobs in every state, and all of them after the migration to the newest', () => {
     const path = fileOf(version)
     const rowsOf = (sql: string) => {

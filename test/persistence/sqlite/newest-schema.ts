@@ -77,6 +77,13 @@ export const newestSchema = `
     payload TEXT NOT NULL
   );
 
+  CREATE TABLE job_traces (
+    job_id INTEGER PRIMARY KEY,
+    traceparent TEXT CHECK (length(traceparent) = 55),
+    tracestate TEXT CHECK (length(tracestate) <= 512),
+    last_attempt TEXT CHECK (length(last_attempt) = 55)
+  );
+
   CREATE TABLE event_runs (
     id INTEGER PRIMARY KEY,
     first_job_id INTEGER NOT NULL,
@@ -143,6 +150,17 @@ export const newestSchema = `
   WHEN EXISTS (SELECT 1 FROM jobs WHERE ${isOfRun('OLD')})
   BEGIN
     SELECT RAISE(ABORT, 'jobmachine: the history of a job goes only after its job');
+  END;
+
+  CREATE TRIGGER job_traces_are_final BEFORE UPDATE OF job_id, rowid, oid, _rowid_, traceparent, tracestate ON job_traces
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: where a job came from is not rewritten');
+  END;
+
+  CREATE TRIGGER job_traces_stay BEFORE DELETE ON job_traces
+  WHEN EXISTS (SELECT 1 FROM jobs WHERE jobs.id = OLD.job_id)
+  BEGIN
+    SELECT RAISE(ABORT, 'jobmachine: the trace of a job goes only after its job');
   END;
 
   CREATE TRIGGER job_payloads_are_final BEFORE UPDATE ON job_payloads

@@ -68,7 +68,7 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
 test('no statement of the store scans all jobs or all events', () => {
   const wholeTables = plans().filter(({ sql }) => !/ORDER BY id DESC LIMIT 1\b/.test(sql))
   const scans = wholeTables.filter(({ steps }) =>
-    steps.some((step) => /^SCAN (jobs|event_runs|job_payloads)\b(?! USING (COVERING )?INDEX)/.test(step)),
+    steps.some((step) => /^SCAN (jobs|event_runs|job_payloads|job_traces)\b(?! USING (COVERING )?INDEX)/.test(step)),
   )
 
   expect(scans).toEqual([])

@@ -54,7 +54,8 @@ function walkThrough({ walk }: ReturnType<typeof aFile>, now: number): number[] 
 describe('retention', () => {
   test('removes a bounded number in a transaction, and all in the end', () => {
     const file = aFile()
-    file.store(2_500, 0)
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+    file.store(2_500, 0, aJob({ trace: { traceparent, tracestate: null } }))
     file.finish('succeed', 0)
     file.store(1, 0)
 

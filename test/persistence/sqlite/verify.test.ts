@@ -167,6 +167,7 @@ describe('verify', () => {
     ['a payload that is missing', 'DELETE FROM job_payloads WHERE job_id = 2', 'I1', 2],
     ['a payload without a job', `INSERT INTO job_payloads VALUES (99, '{}')`, 'I2', 99],
     ['a key that was used again of no job', 'INSERT INTO key_replays VALUES (99, 1, 1)', 'I9', 99],
+    ['a trace without a job', 'INSERT INTO job_traces (job_id) VALUES (99)', 'I2', 99],
     ['a payload that is no JSON', `UPDATE job_payloads SET payload = '{' WHERE job_id = 2`, 'I1', 2],
     ['ids that would be used again', `UPDATE sqlite_sequence SET seq = 3 WHERE name = 'jobs'`, 'I2', 7],
     [

@@ -8,7 +8,7 @@ import { stateHasTag } from '../../sql/transitions.ts'
 import { type Counted, type HistoryEvent, type JobFacts, jobFactsEventsMax, type PlaceInLine } from '../../store.ts'
 import { nextQueueSql } from '../write/claims.ts'
 import { chainFrom } from './histories.ts'
-import { eventColumns, ownerSql, type Selected, toHistoryEvent, toOwner } from './rows.ts'
+import { eventColumns, ownerSql, type Selected, toHistoryEvent, toOwner, traceIdSql } from './rows.ts'
 import { unreadableColumns, validJob } from './valid-rows.ts'
 
 /** The most jobs ahead that are counted, and the most queues that take turns: a millisecond or two of work. */
@@ -133,7 +133,7 @@ function prepare(db: Database.Database) {
   return {
     job: db.prepare(`
       SELECT id, state, type, queue, priority, attempt, max_attempts AS maxAttempts, crashes, timeout_ms AS timeoutMs,
-        run_at AS runAt, created_at AS createdAt, started_at AS startedAt, finished_at AS finishedAt, parked, lease_token AS leaseToken,
+        run_at AS runAt, created_at AS createdAt, started_at AS startedAt, finished_at AS finishedAt, ${traceIdSql} AS traceId, parked, lease_token AS leaseToken,
         lease_expires_at AS leaseExpiresAt, error,
         coalesce((SELECT json_valid(payload) FROM job_payloads WHERE job_id = jobs.id), 0) AS hasContent
       FROM jobs WHERE id = ?`),

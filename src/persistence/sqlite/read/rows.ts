@@ -6,11 +6,14 @@ import type { HistoryEvent, JobRow, Owner, StoredError, Transition } from '../..
 import { isOfRun } from '../schema.ts'
 import { isEvent, validEvent, validJob } from './valid-rows.ts'
 
+/** The trace that a job of `jobs` comes from. */
+export const traceIdSql = '(SELECT CAST(substr(traceparent, 4, 32) AS TEXT) FROM job_traces WHERE job_id = jobs.id)'
+
 /** The columns to select from `jobs` for `toJobRow`. */
 export const jobColumns = `jobs.id, ${storedNames.map((name) => `jobs.${snakeCase(name)} AS ${name}`)}, jobs.state, jobs.attempt,
   jobs.max_attempts AS maxAttempts, jobs.crashes,
   (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, jobs.idempotency_key AS idempotencyKey, jobs.run_at AS runAt, jobs.created_at AS createdAt, jobs.started_at AS startedAt,
-  jobs.finished_at AS finishedAt, jobs.error`
+  jobs.finished_at AS finishedAt, jobs.error, ${traceIdSql} AS traceId`
 
 /** What is stored with an event besides its error, as JSON. */
 type KeptCause = EventCause & Pick<HistoryEvent, 'note'>

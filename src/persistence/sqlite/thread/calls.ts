@@ -27,7 +27,7 @@ interface Call<Op extends Operation = Operation> {
   readonly request: Request & { readonly op: Op }
 }
 
-const noJobs: Answers['lease'] = { facts: '[]', payloads: [] }
+const noJobs: Answers['lease'] = { facts: '[]', payloads: [], traces: null }
 
 /** The loop's unanswered requests: turned into parts of transactions, and settled when those are on disk. */
 export class Calls {
@@ -168,7 +168,7 @@ export class Calls {
       case 'apply':
         return this.#part(
           call,
-          (now) => this.#writer.apply(request.sets, now),
+          (now) => this.#writer.apply(request.sets, now, request.attempts),
           (refused: Answers['apply']) => this.#held.follow(request.sets, refused),
         )
       case 'send':
@@ -247,7 +247,7 @@ export class Calls {
     }
   }
 
-  #leased({ jobs, payloads, aside: { unhandled, unreadable }, more }: ReturnType<Writer['lease']>): void {
+  #leased({ jobs, payloads, traces, aside: { unhandled, unreadable }, more }: ReturnType<Writer['lease']>): void {
     this.lookForReady = more
     if (unreadable.length > 0) this.notify({ type: 'unreadable', ids: unreadable })
     if (unhandled.size > 0) {
@@ -262,7 +262,8 @@ export class Calls {
       if (next === from && wait) return true
       const given = jobs.slice(from, next)
       this.#held.add(given, start)
-      this.#settle(call, { facts: JSON.stringify(given), payloads: payloads.slice(from, next) })
+      const own = traces.size === 0 ? null : JSON.stringify(given.map(([id]) => traces.get(id) ?? null))
+      this.#settle(call, { facts: JSON.stringify(given), payloads: payloads.slice(from, next), traces: own })
       return false
     })
   }

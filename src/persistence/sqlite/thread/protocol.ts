@@ -11,7 +11,7 @@ import type { CommitMeter } from './commit-meter.ts'
 export type Request =
   | ({ readonly op: 'enqueue' } & NewCalls)
   | { readonly op: 'lease'; readonly limit: number; readonly wait: boolean; readonly start: boolean }
-  | { readonly op: 'apply'; readonly sets: readonly EventSet[] }
+  | { readonly op: 'apply'; readonly sets: readonly EventSet[]; readonly attempts?: AttemptTraces | null }
   | { readonly op: 'abandon'; readonly leases: readonly Lease[] }
   | { readonly op: 'recover'; readonly after: number }
   | { readonly op: 'send'; readonly command: Command; readonly id: number; readonly cause: string | null }
@@ -23,6 +23,9 @@ export type Request =
       readonly cause: string | null
     }
   | { readonly op: 'sweep' | 'noteStop' | 'stopLeasing' | 'close' }
+
+/** The `traceparent`s of attempts, for those of their jobs that may be tried again. */
+export type AttemptTraces = readonly (readonly [jobId: number, traceparent: string])[]
 
 export type Operation = Request['op']
 
@@ -45,8 +48,8 @@ export interface Answers {
     | { readonly firstId: number; readonly states: readonly JobState[]; readonly counts: readonly number[] }
     | readonly EnqueueResult[]
     | null
-  /** The facts of leased jobs as JSON text, which costs a third of objects, and their payloads. */
-  lease: { readonly facts: string; readonly payloads: readonly string[] }
+  /** The facts of leased jobs as JSON text, which costs a third of objects, their payloads, and their traces as JSON text; null if none has one. */
+  lease: { readonly facts: string; readonly payloads: readonly string[]; readonly traces: string | null }
   apply: RefusedEvent[]
   abandon: null
   /** One bounded step: where to continue (`last`; null when done), what it recovered, and `wasStopping` as in `Recovered`. */
@@ -59,11 +62,12 @@ export interface Answers {
   close: null
 }
 
-/** A `LeasedJob` without its payload. */
+/** A `LeasedJob` without its payload and its trace. */
 export type LeasedFacts = readonly [
   id: number,
   leaseToken: number,
   type: string,
+  queue: string,
   attempt: number,
   maxAttempts: number,
   timeoutMs: number | null,

@@ -311,6 +311,7 @@ class Verifier {
         .all() as number[]
     for (const jobId of ofNoJob('job_payloads')) this.#tell('I2', jobId, 'there is a payload of this job, but no job')
     for (const jobId of ofNoJob('key_replays')) this.#tell('I9', jobId, 'its key was used again, but there is no job')
+    for (const jobId of ofNoJob('job_traces')) this.#tell('I2', jobId, 'there is a trace of this job, but no job')
   }
 
   /** The unique index and AUTOINCREMENT guarantee both, while they exist. */

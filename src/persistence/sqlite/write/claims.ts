@@ -5,6 +5,7 @@ import { claimOrder, orderBy } from '../../sql/claim-order.ts'
 import { isReady, isUnhandled, parkedAs } from '../../sql/conditions.ts'
 import { intoRanges } from '../../sql/ranges.ts'
 import type { LeasedFacts } from '../thread/protocol.ts'
+import type { JobTraces } from './job-traces.ts'
 import { isReadable, nextToken, type SkippedJobs } from './skipped-jobs.ts'
 import { Suspects } from './suspects.ts'
 import type { Transitions } from './transitions.ts'
@@ -26,6 +27,8 @@ interface Claim {
   /** JSON text of each job's payload. */
   readonly payloads: readonly string[]
   readonly aside: SkippedJobs
+  /** Of those that belong to one, by id. */
+  readonly traces: ReturnType<JobTraces['of']>
   readonly more: boolean
 }
 
@@ -39,14 +42,16 @@ interface ClaimRequest {
 export class Claims {
   readonly #transitions: Transitions
   readonly #handled: ReadonlySet<string>
+  readonly #traces: JobTraces
   readonly #suspects: Suspects
   readonly #sql: ReturnType<typeof prepare>
   /** Only a hint, so a rollback does no harm. */
   #servedLast = ''
 
   /** `types`: those with a handler here. */
-  constructor(db: Database.Database, transitions: Transitions, types: readonly string[]) {
+  constructor(db: Database.Database, transitions: Transitions, traces: JobTraces, types: readonly string[]) {
     this.#transitions = transitions
+    this.#traces = traces
     this.#handled = new Set(types)
     this.#suspects = new Suspects(db, this.#handled)
     this.#sql = prepare(db)
@@ -73,10 +78,12 @@ export class Claims {
       this.#transitions.apply('claim', intoRanges(started), now) +
       this.#transitions.apply('lease', intoRanges(leased), now)
     assert.equal(moved, jobs.length, 'a ready job could not be leased')
+    const ids = jobs.map(([id]) => id)
     return {
       jobs,
-      payloads: this.#sql.payloads.all(JSON.stringify(jobs.map(([id]) => id))) as string[],
+      payloads: this.#sql.payloads.all(JSON.stringify(ids)) as string[],
       aside,
+      traces: this.#traces.of(ids),
       more,
     }
   }
@@ -192,13 +199,17 @@ function prepare(db: Database.Database) {
     // `LeasedFacts` as one JSON text: reading it takes half the time of rows.
     head: db
       .prepare(`
-        SELECT json_group_array(json_array(id, token, type, attempt, max_attempts, timeout_ms, run_at))
-        FROM (SELECT id, ${nextToken} AS token, type, attempt, max_attempts, timeout_ms, run_at ${atHead})`)
+        SELECT json_group_array(json_array(id, token, type, CAST(queue AS TEXT), attempt, max_attempts, timeout_ms, run_at))
+        FROM (SELECT id, ${nextToken} AS token, type, queue, attempt, max_attempts, timeout_ms, run_at ${atHead})`)
       .pluck(),
     payloads: db
       .prepare('SELECT payload FROM json_each(?) AS item LEFT JOIN job_payloads ON job_id = item.value')
       .pluck(),
-    headRows: db.prepare(`SELECT id, ${nextToken}, type, attempt, max_attempts, timeout_ms, run_at ${atHead}`).raw(),
+    headRows: db
+      .prepare(
+        `SELECT id, ${nextToken}, type, CAST(queue AS TEXT), attempt, max_attempts, timeout_ms, run_at ${atHead}`,
+      )
+      .raw(),
     setAside: db.prepare(`UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ?`),
     restoreHandled: db.prepare(`
       UPDATE jobs SET parked = iif(crashes >= ${suspectCrashes}, ${parkedAs.suspect}, 0)

@@ -6,6 +6,7 @@ import type { JobState } from '../../../machines/job.ts'
 import { type Batch, countBatched, fromBatches, intoBatches } from '../../batches.ts'
 import type { EnqueuedJob, EnqueueResult, NewJobRow } from '../../store.ts'
 import type { Answers, NewCalls, WriterOptions } from '../thread/protocol.ts'
+import type { JobTraces } from './job-traces.ts'
 import { QueueDepths } from './queue-depths.ts'
 import type { Transitions } from './transitions.ts'
 
@@ -19,14 +20,16 @@ interface Gathered {
 /** Stores new jobs: all calls of a commit with one set of statements. */
 export class JobInserts {
   readonly #transitions: Transitions
+  readonly #traces: JobTraces
   readonly #depthMax: number
   readonly #queues: QueueDepths
   readonly #sql: ReturnType<typeof prepare>
   /** The highest id given out; a rolled-back one is given out again. */
   lastJobId = 0
 
-  constructor(db: Database.Database, transitions: Transitions, options: WriterOptions) {
+  constructor(db: Database.Database, transitions: Transitions, traces: JobTraces, options: WriterOptions) {
     this.#transitions = transitions
+    this.#traces = traces
     this.#depthMax = options.maxQueueDepth
     this.#queues = new QueueDepths(db, options.maxDepthPerQueue ?? Number.POSITIVE_INFINITY)
     this.#sql = prepare(db)
@@ -144,7 +147,7 @@ export class JobInserts {
   }
 
   #insertBatch(batch: Batch, now: number): number {
-    const { count, payloads, keys, cause } = batch
+    const { count, payloads, keys, cause, traces } = batch
     const state = stateOf(batch, now)
     const event_id = this.#transitions.takeEventIds(count)
     const insert = keys === null ? this.#sql.insert : this.#sql.insertKeyed
@@ -165,6 +168,7 @@ export class JobInserts {
     const first = Number(lastInsertRowid) - count + 1
     this.lastJobId = Number(lastInsertRowid)
     this.#sql.insertPayloads.run({ first, payloads })
+    if (traces !== null) this.#traces.insert(first, traces)
     this.#transitions.count('new', 'enqueue', state, count)
     return first
   }

@@ -4,6 +4,7 @@ import type { JobState } from '../../../machines/job.ts'
 import { retention } from '../../store.ts'
 import { chainFrom } from '../read/histories.ts'
 import { isOfRun } from '../schema.ts'
+import type { JobTraces } from './job-traces.ts'
 import type { Transitions } from './transitions.ts'
 
 /** Jobs that one step examines, and that it reads at once. */
@@ -13,13 +14,15 @@ const readAtOnce = 100
 /** Removes jobs that ended long enough ago, with their history: a walk up the ids, without its own index. */
 export class Retention {
   readonly #transitions: Transitions
+  readonly #traces: JobTraces
   readonly #keepMs: number
   readonly #sql: ReturnType<typeof prepare>
   #walkedTo = 0
 
   /** `keepMs`: how long they are kept after they ended; 0 means forever. */
-  constructor(db: Database.Database, transitions: Transitions, keepMs: number) {
+  constructor(db: Database.Database, transitions: Transitions, traces: JobTraces, keepMs: number) {
     this.#transitions = transitions
+    this.#traces = traces
     this.#keepMs = keepMs
     this.#sql = prepare(db)
   }
@@ -62,6 +65,7 @@ export class Retention {
     this.#sql.removeJob.run(id)
     this.#sql.removePayload.run(id)
     this.#sql.removeReplays.run(id)
+    this.#traces.remove(id)
     this.#sql.removeEvents.run(lastEventId)
     this.#transitions.count(state, retention, '', 1)
   }

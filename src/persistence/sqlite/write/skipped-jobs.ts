@@ -7,7 +7,7 @@ export const nextToken = 'iif(finished_at IS NULL AND lease_token IS NULL AND le
  * Whether a row has the values that a claim computes with. Somebody may have written anything into it, and the machine's statements would
  * then fail for every job of the claim.
  */
-export function isReadable([, leaseToken, type, attempt, maxAttempts, timeoutMs, runAt]: LeasedFacts): boolean {
+export function isReadable([, leaseToken, type, , attempt, maxAttempts, timeoutMs, runAt]: LeasedFacts): boolean {
   return (
     typeof type === 'string' &&
     Number.isSafeInteger(leaseToken) &&

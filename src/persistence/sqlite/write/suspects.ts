@@ -91,7 +91,7 @@ function prepare(db: Database.Database) {
   return {
     inLine: db
       .prepare(`
-        SELECT crashes, id, ${nextToken}, type, attempt, max_attempts, timeout_ms, run_at FROM jobs
+        SELECT crashes, id, ${nextToken}, type, CAST(queue AS TEXT), attempt, max_attempts, timeout_ms, run_at FROM jobs
         WHERE ${isSuspect} ORDER BY ${orderBy(suspectOrder)} LIMIT ${suspectsMax}`)
       .raw(),
     putAside: db.prepare(`UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ?`),

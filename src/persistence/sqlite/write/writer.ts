@@ -4,9 +4,10 @@ import { isTimed, isValidRow } from '../../sql/conditions.ts'
 import { countJobs, type EventSet, intoRanges } from '../../sql/ranges.ts'
 import type { Command, CommandResult, Lease } from '../../store.ts'
 import { Reader } from '../read/reader.ts'
-import type { Answers, NewCalls, RefusedEvent, WriterOptions } from '../thread/protocol.ts'
+import type { Answers, AttemptTraces, NewCalls, RefusedEvent, WriterOptions } from '../thread/protocol.ts'
 import { Claims } from './claims.ts'
 import { JobInserts } from './insert-jobs.ts'
+import { JobTraces } from './job-traces.ts'
 import { Leases } from './leases.ts'
 import { Retention } from './retention.ts'
 import { Transitions } from './transitions.ts'
@@ -18,6 +19,7 @@ const promoteAtOnce = 100
 /** All writes, as parts of a transaction that the caller begins and commits. */
 export class Writer {
   readonly #transitions: Transitions
+  readonly #traces: JobTraces
   #beganAt = 0
   /** Whether every lease in the file was given here, because those of dead processes were recovered. */
   #ownsLeases = false
@@ -32,10 +34,11 @@ export class Writer {
 
   constructor(db: Database.Database, options: WriterOptions) {
     this.#transitions = new Transitions(db, options.leaseMs)
-    this.#inserts = new JobInserts(db, this.#transitions, options)
-    this.#claims = new Claims(db, this.#transitions, options.types)
+    this.#traces = new JobTraces(db)
+    this.#inserts = new JobInserts(db, this.#transitions, this.#traces, options)
+    this.#claims = new Claims(db, this.#transitions, this.#traces, options.types)
     this.#leases = new Leases(db, this.#transitions, options.leaseMs)
-    this.#retention = new Retention(db, this.#transitions, options.retentionMs)
+    this.#retention = new Retention(db, this.#transitions, this.#traces, options.retentionMs)
     this.#reader = new Reader(db)
     this.#due = db.prepare(
       `SELECT id FROM jobs WHERE ${isTimed} AND run_at <= :now AND ${isValidRow} ORDER BY run_at, id LIMIT :limit`,
@@ -94,9 +97,9 @@ export class Writer {
 
   /**
    * Stores what happened to leased jobs, in order; returns the events that were rejected: their lease is not held, or the machine has no
-   * such edge.
+   * such edge. `attempts`: of those that were not.
    */
-  apply(sets: readonly EventSet[], now: number): RefusedEvent[] {
+  apply(sets: readonly EventSet[], now: number, attempts: AttemptTraces | null = null): RefusedEvent[] {
     const refused: RefusedEvent[] = []
     for (const { event, ranges } of sets) {
       if (event === 'release') this.#claims.expectSuspects()
@@ -104,6 +107,10 @@ export class Writer {
       const moved = new Set(this.#transitions.lastMoved().map(([id]) => id))
       for (const [first, last, leaseToken] of ranges)
         for (let id = first; id <= last; id++) if (!moved.has(id)) refused.push({ event, id, leaseToken: leaseToken! })
+    }
+    if (attempts) {
+      const refusedIds = new Set(refused.map(({ id }) => id))
+      this.#traces.noteAttempts(attempts.filter(([id]) => !refusedIds.has(id)))
     }
     return refused
   }

@@ -36,6 +36,8 @@ const job = (given = {}) => ({
   runAt: null,
   delayMs: null,
   idempotency: null,
+  cause: null,
+  trace: null,
   ...given,
 })
 
