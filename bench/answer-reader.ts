@@ -1,19 +1,19 @@
 const headEnd = '\r\n\r\n'
 
-/** Counts the answers in what one connection sends, by status and Content-Length alone: a client that does more would be measured too. */
+/** Counts the answers on one connection, only by status and Content-Length: the cost of a client that does more would be measured too. */
 export class AnswerReader {
   readonly #status: number
-  /** The beginning of a head that has not come whole. */
+  /** The beginning of an incomplete head. */
   #head: Buffer | null = null
-  /** What of a body has not come yet. */
+  /** The bytes of the body that have not arrived. */
   #bodyLeft = 0
 
-  /** `status`: that every answer must have. */
+  /** `status`: the required status of every answer. */
   constructor(status: number) {
     this.#status = status
   }
 
-  /** Takes what came, in whatever pieces; gives how many answers are whole by it. Throws where one is not as it must be. */
+  /** Processes data as it arrived, in any pieces; returns how many answers it completes. Throws if one is not as expected. */
   take(chunk: Buffer): number {
     let whole = 0
     let at = 0

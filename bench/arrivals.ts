@@ -2,28 +2,28 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Engine } from './engine.ts'
 import { measureMs, noop } from './load.ts'
 
-/** Jobs that come one by one, whether those before them have run or not. */
+/** Jobs that arrive one by one, whether or not earlier ones have run. */
 export interface Arrivals {
   readonly jobs: number
-  /** Run to their end before the first of `jobs` comes. */
+  /** Jobs run to their end before the first of `jobs` arrives. */
   readonly warmUp: number
   readonly jobsASecond: number
   readonly workers: number
-  /** How long each runs, by a timer; not at all unless given. */
+  /** How long each runs, by a timer; not at all by default. */
   readonly attemptMs?: number
-  /** For the last to have run after it has come; 15 s unless given. */
+  /** How long the last may take to run after its arrival; 15 s by default. */
   readonly forMs?: number
 }
 
-/** What came of them, in ms. */
+/** The results, in ms. */
 export interface Waited {
   /** From the call of `enqueue` to the first line of the handler, in the order in which they ran. */
   readonly waits: readonly number[]
-  /** From the instant at which each was to come to the call: timers are coarse, and the loop is the engine's too. */
+  /** From the instant at which each was to arrive to the call: timers are coarse, and the engine shares the loop. */
   readonly late: readonly number[]
 }
 
-/** Lets jobs arrive evenly at an engine in `folder` and takes how long each waits; rejects where not all have run in time. */
+/** Lets jobs arrive evenly at an engine in `folder` and measures how long each waits; rejects if not all have run in time. */
 export async function waitsOf(
   folder: string,
   { jobs, warmUp, jobsASecond, workers, attemptMs = 0, forMs = measureMs }: Arrivals,
@@ -54,7 +54,7 @@ export async function waitsOf(
   return { waits: waits.slice(warmUp), late }
 }
 
-/** Calls `call` so often, each at its own instant, however late the one before was; gives by how much each was late, in ms. */
+/** Calls `call` this often, each time at its own instant, however late the previous call was; returns how late each was, in ms. */
 export async function evenly(count: number, aSecond: number, call: (index: number) => void): Promise<number[]> {
   const begun = performance.now()
   const late: number[] = []

@@ -2,9 +2,9 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { on, once } from 'node:events'
 import { join } from 'node:path'
 
-/** A process of its own, which tells what it has found by `process.send`. */
+/** A separate process, which reports its findings with `process.send`. */
 export class Child {
-  /** Resolves when it is gone. */
+  /** Resolves when it has ended. */
   readonly ended: Promise<unknown>
   readonly #script: string
   readonly #process: ChildProcess
@@ -19,7 +19,7 @@ export class Child {
     this.#messages = on(this.#process, 'message', { close: ['disconnect'] })
   }
 
-  /** Its next message; rejects where it ends without one. */
+  /** Its next message; rejects if it ends without one. */
   async next<Message>(): Promise<Message> {
     const { value, done } = await this.#messages.next()
     if (done) throw new Error(`${this.#script} ended before it told what it was to tell`)
@@ -30,7 +30,7 @@ export class Child {
     return this.#process.exitCode === null && this.#process.signalCode === null
   }
 
-  /** Every message that was not taken yet, until it ends. */
+  /** Every message that was not read yet, until it ends. */
   async *messages<Message>(): AsyncGenerator<Message> {
     for (;;) {
       const { value, done } = await this.#messages.next()
@@ -39,14 +39,14 @@ export class Child {
     }
   }
 
-  /** Ends it by SIGKILL; resolves when it is gone. */
+  /** Ends it with SIGKILL; resolves when it has ended. */
   async kill(): Promise<void> {
     this.#process.kill('SIGKILL')
     await this.ended
   }
 }
 
-/** Epoch ms with a fraction, the same in every process: for spans that begin in one and end in another. */
+/** Epoch ms with a fraction, the same in every process: for spans that begin in one process and end in another. */
 export function sharedNow(): number {
   return performance.timeOrigin + performance.now()
 }

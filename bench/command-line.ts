@@ -1,4 +1,4 @@
-/** Thrown where the command line makes no sense; its message is for whoever wrote that. */
+/** Thrown if the command line is invalid; its message is for the user. */
 export class UsageError extends Error {}
 
 /** How often each figure is measured. */
@@ -7,7 +7,7 @@ export function runsOf(text: string, usage: string): number {
   return Number(text)
 }
 
-/** The names that were given, separated by commas; null where the option was not. */
+/** The given names, separated by commas; null if the option was not given. */
 export function namesOf(
   given: readonly string[] | undefined,
   known: readonly string[],
@@ -21,7 +21,7 @@ export function namesOf(
   return new Set(names)
 }
 
-/** Says what went wrong and sets the exit code: 2 where the command line was at fault, else 1. */
+/** Reports an error and sets the exit code: 2 for an invalid command line, else 1. */
 export function fail(error: unknown): void {
   const misused = error instanceof UsageError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS')
   console.error(misused ? (error as Error).message : error)

@@ -1,37 +1,37 @@
 import type { Bench, Figure, Question, Unit } from './question.ts'
 import { median, rounded } from './statistics.ts'
 
-/** One run: a value for each figure, and what else is worth knowing. */
+/** One run: a value for each figure, with notes. */
 export interface Reading<Name extends string> {
   readonly values: Readonly<Record<Name, number>>
-  /** By name, their medians go into the figures' detail. */
+  /** By name; their medians go into the figures' detail. */
   readonly notes?: Readonly<Record<string, number>>
-  /** Goes into the detail as it is, of the last run. */
+  /** Goes into the detail unchanged, from the last run. */
   readonly detail?: Readonly<Record<string, unknown>>
 }
 
-/** Makes one run in a folder that is its own. */
+/** Makes one run in its own folder. */
 export type Measure<Name extends string> = (folder: string, bench: Bench) => Reading<Name> | Promise<Reading<Name>>
 
 export interface Comparison<Name extends string> {
   readonly about: string
   readonly units: Readonly<Record<Name, Unit>>
   readonly engine: Measure<Name>
-  /** The same work in the bare; left out where there is nothing to stand beside. */
+  /** The same work without the engine; left out if there is nothing to compare with. */
   readonly limit?: Measure<Name>
-  /** One run, whatever `--runs` says, where one takes minutes. */
+  /** One run, whatever `--runs` says, because one takes minutes. */
   readonly once?: boolean
   /** What the figures are about: jobs, workers, batch. */
   readonly detail: Readonly<Record<string, unknown>>
 }
 
-/** Stands in every figure's detail. */
+/** Part of every figure's detail. */
 export const everywhere = {
   durability: 'WAL, synchronous=FULL: an acknowledged job survives a power cut',
   payloadBytes: 30,
 }
 
-/** A question whose runs take turns between engine and limit, so that a busy moment of the machine hits both. */
+/** A question whose runs alternate between engine and limit, so that a busy moment of the machine affects both. */
 export function comparing<Name extends string>(comparison: Comparison<Name>): Question {
   const { about, units, engine, limit, once = false, detail } = comparison
   const names = Object.keys(units) as Name[]
@@ -77,7 +77,7 @@ export function comparing<Name extends string>(comparison: Comparison<Name>): Qu
   }
 }
 
-/** No share of a limit of 0, which is reached by nothing. */
+/** A limit of 0 has no share, because nothing reaches it. */
 function besideLimit(value: number, limit: number, unit: Unit): Pick<Figure, 'limit' | 'share'> {
   if (limit === 0) return { limit }
   return { limit: rounded(limit), share: rounded(lessIsBetter(unit) ? limit / value : value / limit) }

@@ -8,7 +8,7 @@ import { orphanCount } from './crashed.ts'
 import { noop } from './load.ts'
 
 /**
- * Holds jobs as a server would that runs so many at once, which is more than the settings let a system have: leases and starts them through
+ * Holds jobs like a server that runs this many at once, which is more than the settings of a system allow: leases and starts them through
  * the store, and waits to be killed.
  */
 const path = join(process.argv[2]!, 'jobs.db')

@@ -8,7 +8,7 @@ import type { Bench } from './question.ts'
 /** Jobs that the process held when it was killed. */
 export const orphanCount = 10_000
 
-/** A folder with the file that such a process left behind, with a million jobs queued besides; to be copied, not to be opened. */
+/** A folder with the file that such a process left, with a million more jobs queued; to be copied, not opened. */
 export const openCrashed = prepared(async (bench: Bench): Promise<string> => {
   const { engine: million } = await openMillion.queued(bench)
   bench.progress.say(`killing a process that holds ${orphanCount} jobs`)

@@ -14,7 +14,7 @@ const payload = z.strictObject({ message: z.string() })
 
 /** More than any figure queues. */
 const maxQueueDepth = 2_000_000
-/** Between two looks at the counts, once the last handler was called. */
+/** Ms between two checks of the counts, once the last handler was called. */
 const lookMs = 1
 
 /** A job system as a program would run it, on a file in `folder`, with one handler that does nothing. */
@@ -29,7 +29,7 @@ export class Engine {
     this.#succeededBefore = succeededBefore
   }
 
-  /** Opens it on the file in `folder`, made where it is missing; nothing runs before `system.start`. */
+  /** Opens it on the file in `folder`, which is created if it is missing; nothing runs before `system.start`. */
   static async open(folder: string, { workers, onRun }: EngineOptions): Promise<Engine> {
     const attempts = new Attempts()
     const handler = defineHandler({
@@ -49,7 +49,7 @@ export class Engine {
     return new Engine(system, attempts, (await system.counts()).succeeded)
   }
 
-  /** Enqueues one job; gives their number, as the next does. */
+  /** Enqueues one job; returns their number, like the next method. */
   async enqueueOne(): Promise<number> {
     await this.system.enqueue(noop)
     return 1
@@ -61,7 +61,7 @@ export class Engine {
     return bulkBatch
   }
 
-  /** Enqueues so many jobs, in thousands, by calls of 1,000, one after another. */
+  /** Enqueues this many jobs, in thousands, by calls of 1,000, one after another. */
   async fill(count: number, job: NewJob = noop): Promise<void> {
     for (let left = count; left > 0; left -= bulkBatch) await this.enqueueBatch(job)
   }
@@ -71,14 +71,14 @@ export class Engine {
     return this.#attempts.count
   }
 
-  /** Resolves when the attempt of this number begins, at once where it has. */
+  /** Resolves when the attempt of this number begins, at once if it has. */
   begun(attempt: number): Promise<void> {
     return this.#attempts.reached(attempt)
   }
 
   /**
-   * Resolves when so many jobs have succeeded, on disk, since it was opened, or `forMs` are over, 15 s unless given; gives their number and the
-   * time since `from`.
+   * Resolves when this many jobs have succeeded, on disk, since it was opened, or after `forMs`, 15 s by default; returns their number and
+   * the time since `from`.
    */
   async succeeded(count: number, from: number, forMs = measureMs): Promise<Work> {
     const timeUp = new AbortController()
@@ -102,7 +102,7 @@ export class Engine {
   }
 }
 
-/** Counts attempts, and tells those who wait for one. */
+/** Counts attempts, and resolves waits for one. */
 class Attempts {
   /** Begun so far. */
   count = 0

@@ -5,15 +5,15 @@ import { Engine } from './engine.ts'
 import { workers } from './load.ts'
 import type { ResidentSample } from './questions/memory-growth.ts'
 
-/** Enqueued and not begun, so that the backlog does not grow. */
+/** Enqueued jobs that have not begun, at most, so that the backlog does not grow. */
 const backlogMax = 10_000
 const sampleMs = 500
-/** V8 empties pages in one collection, gives them back in the next, and some of that on another thread. */
+/** V8 empties pages in one collection, gives them back in the next, and partly on another thread. */
 const collections = { count: 3, apartMs: 200 }
 
 /**
- * Enqueues and runs so many jobs, or as many as there is time for, steadily, and tells again and again what the process takes; after the
- * first `warmJobs` and at the end also what it takes when the loop's garbage has been collected.
+ * Enqueues and runs this many jobs, or as many as there is time for, steadily, and repeatedly reports the memory of the process; after the
+ * first `warmJobs` and at the end also after the loop's garbage has been collected.
  */
 const [folder, jobs, warmJobs, forMs] = process.argv.slice(2) as [string, string, string, string]
 setFlagsFromString('--expose-gc')

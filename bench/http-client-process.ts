@@ -18,7 +18,7 @@ function requestOf({ host }: URL, path: string, jobs: number): Buffer {
   return Buffer.from(`${head.join('\r\n')}\r\n\r\n${body}`)
 }
 
-/** Asks again whenever an answer is whole; what goes wrong ends the process. */
+/** Asks again whenever an answer is complete; any error ends the process. */
 function ask({ hostname, port }: URL, request: Buffer, answered: () => void): Socket {
   const reader = new AnswerReader(created)
   const socket = connect({ host: hostname, port: Number(port), noDelay: true }, () => socket.write(request))

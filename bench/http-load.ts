@@ -2,28 +2,28 @@ import { Child } from './child.ts'
 import { comparing, type Reading } from './compare.ts'
 import type { Question } from './question.ts'
 
-/** Open at once, each with one request under way. */
+/** Open connections, each with one request in progress. */
 export const connections = 50
-/** Asked for before the clock starts, and while it runs. */
+/** Requests made before the clock starts, and while it runs. */
 export const warmUpMs = 500
 export const askingMs = 2_000
 
-/** What `http-server-process.ts` can be: the engine's server, or a route that answers alike and stores nothing. */
+/** The modes of `http-server-process.ts`: the engine's server, or a route that gives the same answer and stores nothing. */
 export type ServerKind = 'engine' | 'bare'
 
-/** What `http-client-process.ts` tells when it is done. */
+/** The report of `http-client-process.ts` at its end. */
 export interface Asked {
   /** Answered with 201; another answer ends the client. */
   readonly requests: number
   readonly ms: number
-  /** Of one core, that the client took: what is left to the servers depends on it. */
+  /** The share of one core that the client used, which the servers could not use. */
   readonly clientCpu: number
 }
 
 export interface HttpRequests {
   readonly name: string
   readonly path: string
-  /** In one request. */
+  /** Jobs in one request. */
   readonly jobs: number
   readonly about: string
 }

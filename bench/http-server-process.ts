@@ -5,7 +5,7 @@ import type { ServerKind } from './http-load.ts'
 import { serveSystem } from './http-server.ts'
 import { workers } from './load.ts'
 
-/** Each gives the URL of what it serves until the process ends. */
+/** Each returns the URL of what it serves until the process ends. */
 const servers: Record<ServerKind, (folder: string) => Promise<string>> = {
   async engine(folder) {
     const { system } = await Engine.open(folder, { workers })

@@ -1,10 +1,10 @@
 import { assembleHttp } from '../src/http/http.ts'
 import type { JobSystem, SystemLog } from '../src/index.ts'
 
-/** Quiet, but for errors. */
+/** Silent, except for errors. */
 const log: SystemLog = { debug() {}, info() {}, warn() {}, error: console.error, child: () => log }
 
-/** Serves the API and the dashboard as `jobmachine serve` does, on a free port of 127.0.0.1, with its default bounds and no token. */
+/** Serves the API and the dashboard as `jobmachine serve` does, on a free port of 127.0.0.1, with its default limits and no token. */
 export async function serveSystem(system: JobSystem) {
   const http = assembleHttp({
     system,

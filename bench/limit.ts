@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { noop } from './load.ts'
 
-/** What the engine keeps of a job and no more: no CHECK, no trigger, and the one index without which nothing can be claimed. */
+/** What the engine stores of a job and no more: no CHECK, no trigger, and only the index that a claim needs. */
 const schema = `
   CREATE TABLE IF NOT EXISTS jobs (
     id INTEGER PRIMARY KEY,
@@ -39,10 +39,10 @@ const schema = `
 const leaseMs = 30_000
 
 /**
- * The limit that every figure stands beside: the same rows in the same file format with the same durability as the engine (WAL,
- * `synchronous=FULL`, one row, one payload and an event row for each transition), written by hand in one thread, with no loop, no handlers,
- * no fencing and nobody to answer. The fastest of the simple ways that were tried: `json_each` where rows come from outside, ranges of
- * ids where they do not, which only a database without other jobs can use.
+ * The limit beside every figure: the same rows in the same file format with the same durability as the engine (WAL, `synchronous=FULL`, one
+ * row, one payload and an event row for each transition), written by hand in one thread, without loop, handlers, lease tokens or callers.
+ * It is the fastest of the simple ways that were tried: `json_each` if rows come from outside, and otherwise ranges of ids, which only a
+ * database without other jobs can use.
  */
 export class BareSqlite {
   readonly #db: Database.Database
@@ -52,10 +52,10 @@ export class BareSqlite {
   readonly #schedule: (payloads: readonly string[], runAt: number) => void
   readonly #startOne: (payload: string) => void
 
-  /** Opens its file in `folder`, made where it is missing. */
+  /** Opens its file in `folder`, which is created if it is missing. */
   constructor(folder: string) {
     const db = new Database(join(folder, 'bare.db'))
-    // As the engine sets them, but for a log of twice its length: 3 % faster here, where nobody waits for a checkpoint.
+    // As in the engine, except for a log of twice its length: 3 % faster here, where nobody waits for a checkpoint.
     db.pragma('journal_mode = WAL')
     db.pragma('synchronous = FULL')
     db.pragma('temp_store = MEMORY')
@@ -76,18 +76,18 @@ export class BareSqlite {
     }).immediate
   }
 
-  /** Enqueues jobs in one transaction; gives their number. */
+  /** Enqueues jobs in one transaction; returns their number. */
   enqueue(payloads: readonly string[]): number {
     this.#insertAll(payloads)
     return payloads.length
   }
 
-  /** The same for jobs that wait until `runAt`, epoch ms; nothing here ever makes them queued. */
+  /** The same for jobs that wait until `runAt`, epoch ms; nothing here ever queues them. */
   schedule(payloads: readonly string[], runAt: number): void {
     this.#schedule(payloads, runAt)
   }
 
-  /** Leases, starts and succeeds up to `count` queued jobs in one transaction; gives their number. */
+  /** Leases, starts and succeeds up to `count` queued jobs in one transaction; returns their number. */
   drain(count: number): number {
     return this.#drain(count)
   }

@@ -1,13 +1,13 @@
-/** The job of every figure: it does nothing, so that the rest is what costs. */
+/** The job of every figure: it does nothing, so that everything else is measured. */
 export const noop = { type: 'noop', payload: { message: 'sixteen letters.' } } as const
-/** As both the engine and the bare limit store it: 30 bytes. */
+/** As the engine and the bare limit both store it: 30 bytes. */
 export const payloadText = JSON.stringify(noop.payload)
 
 /** In figures that count jobs. */
 export const jobsPerRun = 50_000
 /** Run before the clock starts, so that neither side is measured while its code is still cold. */
 export const warmUpJobs = 5_000
-/** No measurement of a rate goes on for longer; a slow machine gets through fewer jobs. */
+/** The longest measurement of a rate; a slow machine completes fewer jobs. */
 export const measureMs = 15_000
 export const lanes = 100
 export const workers = 100
@@ -26,7 +26,7 @@ export function perSecond({ count, ms }: Work): number {
   return (count / ms) * 1_000
 }
 
-/** Calls `step` until it has done `count` in all, or time is up; `step` tells how much it did. */
+/** Calls `step` until it has done `count` in total, or time is up; `step` returns how much it did. */
 export function repeat(count: number, step: () => number, forMs = measureMs): Work {
   const begun = performance.now()
   let done = 0
@@ -34,7 +34,7 @@ export function repeat(count: number, step: () => number, forMs = measureMs): Wo
   return { count: done, ms: performance.now() - begun }
 }
 
-/** The same in so many lanes, each of which begins a step when its last has ended. */
+/** The same in this many lanes, each of which begins a step when its previous one has ended. */
 export async function repeatInLanes(
   width: number,
   count: number,
@@ -47,7 +47,7 @@ export async function repeatInLanes(
   const lane = async () => {
     while (begunSteps < count && performance.now() - begun < forMs) {
       begunSteps++
-      // Not `done += await …`: that would add to what `done` was before the wait.
+      // Not `done += await …`, which would add to the value of `done` before the wait.
       const more = await step()
       done += more
     }

@@ -9,7 +9,7 @@ export interface Machine {
   readonly cores: number
   readonly memoryGb: number
   readonly system: string
-  /** Of the folder in which the databases stand. */
+  /** The file system of the folder with the databases. */
   readonly filesystem: string
 }
 
@@ -54,7 +54,7 @@ export function describeVersions(): Record<string, string> {
   }
 }
 
-/** Of the SQLite that better-sqlite3 brings. */
+/** The SQLite version of better-sqlite3. */
 export function sqliteVersion(): string {
   const db = new Database(':memory:')
   try {

@@ -5,11 +5,11 @@ import { BareSqlite } from './limit.ts'
 import { bulkBatch, limitBatch, noop, payloadText, workers } from './load.ts'
 import { type MemoryTask, million, type Waiting } from './million.ts'
 
-/** Until allocations have calmed down. */
+/** Wait until allocations have calmed down. */
 const settleMs = 1_000
 const inAYear = Date.now() + 31_536_000_000
 
-/** Each leaves its file with a million jobs that wait, and looks at the process just before it closes that. */
+/** Each leaves its file with a million waiting jobs, and measures the process just before it closes the file. */
 const tasks: Record<MemoryTask, (folder: string, waiting: Waiting) => Promise<number>> = {
   async fill(folder, waiting) {
     const engine = await Engine.open(folder, { workers })
@@ -39,7 +39,7 @@ const tasks: Record<MemoryTask, (folder: string, waiting: Waiting) => Promise<nu
   },
 }
 
-/** Keeps its worker busy and gives the job back when the system stops. */
+/** Occupies its worker and gives the job back when the system stops. */
 async function untilAborted(_message: string, { signal }: JobContext): Promise<void> {
   await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
   throw signal.reason

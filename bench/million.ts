@@ -7,17 +7,17 @@ export const million = 1_000_000
 /** Whether jobs could run now, or in a year. */
 export type Waiting = 'queued' | 'scheduled'
 
-/** Files with 10^6 jobs each that wait, for the questions that need them. */
+/** Files with 10^6 waiting jobs each, for the questions that need them. */
 export interface Million {
-  /** The folder of the engine's. */
+  /** The folder of the engine's file. */
   readonly engine: string
-  /** The folder of the bare limit's. */
+  /** The folder of the bare limit's file. */
   readonly bare: string
-  /** Of the process that filled the engine's by calls of 1,000, in MB, when it had done so. */
+  /** The memory of the process that filled the engine's file by calls of 1,000, in MB, when it had done so. */
   readonly filledMb: number
 }
 
-/** Made once for all; whoever takes jobs away puts as many in. */
+/** Created once for all; a question that removes jobs adds as many. */
 export const openMillion: Readonly<Record<Waiting, (bench: Bench) => Promise<Million>>> = {
   queued: prepared((bench) => makeMillion(bench, 'queued')),
   scheduled: prepared((bench) => makeMillion(bench, 'scheduled')),
@@ -31,10 +31,10 @@ async function makeMillion({ scratch, progress }: Bench, waiting: Waiting): Prom
   return { engine, bare, filledMb: filled[0] }
 }
 
-/** What `memory-process.ts` can do. */
+/** The tasks of `memory-process.ts`. */
 export type MemoryTask = 'fill' | 'serve' | 'bare-fill' | 'bare-serve'
 
-/** What a process of its own takes, in MB, when it has done `task` on the file in `folder`. */
+/** The memory of a separate process, in MB, when it has done `task` on the file in `folder`. */
 export async function memoryOf(task: MemoryTask, folder: string, waiting: Waiting = 'queued'): Promise<number> {
   const child = new Child('memory-process.js', task, folder, waiting)
   const mb = await child.next<number>()

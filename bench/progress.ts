@@ -1,7 +1,7 @@
-/** Nothing goes on for longer without a word; and where nobody watches a terminal, lines come no closer than this. */
+/** The longest time without output, and, if the output is not a terminal, the shortest between two lines. */
 const quietMs = 2_000
 
-/** Says on stderr what is being measured, and how long it has been: on a terminal at once, elsewhere every two seconds. */
+/** Reports on stderr what is being measured, and for how long: on a terminal at once, elsewhere every two seconds. */
 export class Progress {
   readonly #terminal = process.stderr.isTTY === true
   readonly #timer = setInterval(() => this.#write(), quietMs).unref()
@@ -10,7 +10,7 @@ export class Progress {
   #since = 0
   #writtenAt = performance.now()
 
-  /** Stands before all that is said from now on, such as `3/20`. */
+  /** The prefix of all output from now on, such as `3/20`. */
   moveTo(place: string): void {
     this.#place = place
   }

@@ -1,7 +1,7 @@
 import type { Progress } from './progress.ts'
 import type { Scratch } from './scratch.ts'
 
-/** Of rates and ratios more is better, of times and memory less. */
+/** For rates and ratios more is better, for times and memory less. */
 export type Unit = 'jobs/s' | 'requests/s' | 'ratio' | 'ms' | 'MB'
 
 /** One answer, as `--json` prints it. */
@@ -10,28 +10,28 @@ export interface Figure {
   /** The median of the runs, as is `limit`. */
   readonly value: number
   readonly unit: Unit
-  /** What cannot be beaten by much: the same work in the bare, measured between the engine's runs, or what arithmetic gives. */
+  /** A value that cannot be exceeded by much: the same work without the engine, measured between the engine's runs, or a calculated one. */
   readonly limit?: number
-  /** How much of the limit is reached: 1 is all of it, also for units of which less is better. */
+  /** How much of the limit is reached: 1 is all of it, also for units where less is better. */
   readonly share?: number
   readonly detail: Readonly<Record<string, unknown>>
 }
 
-/** What a question measures with. */
+/** The environment of a question. */
 export interface Bench {
   /** How often each figure is measured. */
   readonly runs: number
-  /** As many jobs as the workload in the brief has, where that takes minutes. */
+  /** Whether to use as many jobs as the brief's workload, if that takes minutes. */
   readonly full: boolean
   readonly scratch: Scratch
   readonly progress: Progress
 }
 
-/** One thing to find out, in a file of its own. */
+/** One thing to find out, in its own file. */
 export interface Question {
   /** The figures it answers with, in order. */
   readonly names: readonly string[]
-  /** What is measured, in one sentence; stands in every figure's detail. */
+  /** What is measured, in one sentence; part of every figure's detail. */
   readonly about: string
   measure(bench: Bench): Promise<readonly Figure[]>
 }

@@ -9,7 +9,7 @@ export interface Report {
   readonly figures: readonly Figure[]
 }
 
-/** The report for people, in Markdown, so that it can be pasted into the README. */
+/** The report for people, in Markdown, to be pasted into the README. */
 export function toTable({ machine, versions, figures }: Report): string {
   const { cpu, cores, memoryGb, system, filesystem } = machine
   const heading = ['figure', 'value', 'min … max', 'limit', 'share', 'runs', 'jobs', 'workers']
@@ -38,14 +38,14 @@ export function listed(versions: Report['versions']): string {
     .join(', ')
 }
 
-/** With the digits that its unit deserves; a dash where there is no number. */
+/** With as many digits as its unit needs; a dash if there is no number. */
 export function written(value: unknown, unit: Unit): string {
   if (typeof value !== 'number') return '—'
   const digits = unit === 'jobs/s' || unit === 'requests/s' ? 0 : 2
   return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
 }
 
-/** A Markdown table; the first columns are text, so many, the others are numbers. */
+/** A Markdown table; the given number of first columns are text, the others numbers. */
 export function aligned(rows: readonly (readonly string[])[], texts = 1): string[] {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
   const line = (cells: readonly string[]) =>

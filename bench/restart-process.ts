@@ -3,7 +3,7 @@ import { Engine } from './engine.ts'
 import { workers } from './load.ts'
 import type { Restarted } from './questions/restart.ts'
 
-/** Starts a system on the file in a folder, as a program would, and tells when it was how far. */
+/** Starts a system on the file in a folder, as a program would, and reports when it reached each stage. */
 const [folder] = process.argv.slice(2) as [string]
 let ranAt: number | undefined
 const onRun = () => {

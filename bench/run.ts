@@ -8,7 +8,7 @@ import { type Report, toTable } from './report.ts'
 import { Scratch } from './scratch.ts'
 
 const defaultRuns = '5'
-/** What all of it takes with so many runs, on the machine of README.md. */
+/** How long all of it takes with the default runs, on the machine of README.md. */
 const minutes = 12
 
 const usage = `npm run bench -- [--only NAME,…] [--runs N] [--full] [--json]

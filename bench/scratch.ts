@@ -1,7 +1,7 @@
 import { closeSync, cpSync, fsyncSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Folders for the databases that are measured: on the disk of the build, since /tmp may be memory, and removed when they are done with. */
+/** Folders for the measured databases: on the disk of the build, because /tmp may be memory, and removed when they are no longer needed. */
 export class Scratch {
   readonly root: string
 
@@ -18,7 +18,7 @@ export class Scratch {
     return mkdtempSync(join(this.root, 'run-'))
   }
 
-  /** Gives `use` a new folder, removed afterwards. */
+  /** Gives `use` a new folder, which is removed afterwards. */
   async during<T>(use: (folder: string) => T | Promise<T>): Promise<T> {
     const folder = this.folder()
     try {
@@ -29,12 +29,12 @@ export class Scratch {
   }
 
   #remove(folder: string): void {
-    // Again where a process that is just being ended still wrote into it.
+    // Repeated if a process that is just being ended still wrote into it.
     rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
   }
 }
 
-/** Copies the files of a folder, and flushes them: else the disk would still be busy with them when a measurement begins. */
+/** Copies the files of a folder and flushes them; otherwise the disk would still be busy with them when a measurement begins. */
 export function copyToDisk(from: string, to: string): void {
   cpSync(from, to, { recursive: true })
   for (const name of readdirSync(to)) {

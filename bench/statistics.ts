@@ -10,7 +10,7 @@ export function percentile(values: readonly number[], share: number): number {
   return values.toSorted((a, b) => a - b)[Math.max(0, Math.ceil(values.length * share) - 1)]!
 }
 
-/** To four digits: more would be noise. */
+/** Rounded to four digits, because more would be noise. */
 export function rounded(value: number): number {
   return Number(value.toPrecision(4))
 }

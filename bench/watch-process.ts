@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** What an open dashboard asks for, and how often, as its scripts do. */
+/** What an open dashboard requests, and how often, like its scripts. */
 const asked = [
   { path: '/', everyMs: 1_000 },
   { path: '/dashboard/series', everyMs: 2_000 },
 ]
 
-/** Asks again and again, as a browser that shows the overview does; each dashboard begins at a moment of its own. */
+/** Repeats the requests, like a browser that shows the overview; each dashboard begins at a different moment. */
 async function watch(url: string, share: number): Promise<never> {
   const asking = asked.map(async ({ path, everyMs }): Promise<never> => {
     await sleep(everyMs * share)

@@ -3,7 +3,7 @@ import type { Peer, PeerOptions, Place } from './peer.ts'
 
 const name = 'noop'
 
-/** One queue and one worker, each with connections of its own, as its documentation has it. */
+/** One queue and one worker, each with its own connections, as in its documentation. */
 export async function open({ port }: Place, { workers, onRun }: PeerOptions): Promise<Peer> {
   const connection = { host: '127.0.0.1', port: port! }
   const queue = new Queue<{ message: string }>(name, { connection })

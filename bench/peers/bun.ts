@@ -4,7 +4,7 @@ import { peersFolder } from './folders.ts'
 import { findExecutable } from './processes.ts'
 import type { Runtime } from './service.ts'
 
-/** The one that BUN names, else the one that `npm ci` brought for this platform. */
+/** The one that BUN names, else the one that `npm ci` installed for this platform. */
 export function findBun(): Runtime {
   const ovens = join(peersFolder, 'node_modules', '@oven')
   const folders = existsSync(ovens) ? readdirSync(ovens).map((name) => join(ovens, name, 'bin')) : []

@@ -6,8 +6,8 @@ import type { Peer, PeerOptions, Place } from './peer.ts'
 const name = 'noop'
 
 /**
- * Runs in Bun alone, embedded; its SQLite is at `synchronous=NORMAL`, which no option changes. It answers without a wait for anything
- * outside; callers in a loop would keep timers, and with them the worker, from their turn.
+ * Runs only in Bun, embedded; its SQLite uses `synchronous=NORMAL`, which no option changes. It answers without waiting for anything
+ * outside, so callers in a loop would keep timers, and with them the worker, from running.
  */
 export async function open({ folder, variant }: Place, { workers, onRun }: PeerOptions): Promise<Peer> {
   const embedded = { embedded: true, dataPath: join(folder, 'jobs.db') }

@@ -5,22 +5,22 @@ import type { Runtime, Service } from './service.ts'
 
 /** One row of the table. */
 export interface Entry {
-  /** As `--only` takes it: the peer's, and the variant's where it has more than one. */
+  /** As `--only` accepts it: the peer's name, with the variant's if it has more than one. */
   readonly name: string
   /** The file that drives it. */
   readonly peer: 'jobmachine' | 'plainjob' | 'liteque' | 'bullmq' | 'pg-boss' | 'graphile-worker' | 'bunqueue'
   readonly variant: string
   /** What an acknowledgement survives. */
   readonly survives: string
-  /** In what it differs from the peer's defaults, besides the number of workers. */
+  /** How it differs from the peer's defaults, besides the number of workers. */
   readonly settings: string
-  /** Started anew for each of its measurements. */
+  /** Started again for each of its measurements. */
   readonly service?: Service
-  /** What runs its process; Node.js unless given. */
+  /** Runs its process; Node.js by default. */
   readonly runtime?: Runtime
 }
 
-/** What keeps a peer from being measured, and how to get it; null where nothing does. */
+/** Why a peer cannot be measured, and how to get what is missing; null if it can. */
 export function missingFor({ service, runtime }: Entry): string | null {
   if (service && 'missing' in service) return service.missing
   if (runtime && 'missing' in runtime) return runtime.missing

@@ -4,10 +4,10 @@ import type { Peer, PeerOptions, Place } from './peer.ts'
 import { urlOf } from './postgres.ts'
 
 const task = 'noop'
-/** As its documentation measures itself: worker.graphile.org/docs/performance. */
+/** As its documentation measures it: worker.graphile.org/docs/performance. */
 const batched = { localQueue: { size: 500 }, completeJobBatchDelay: 0, failJobBatchDelay: 0 }
 
-/** Enqueues by its own functions, each an SQL statement of its own; a finished job is deleted. */
+/** Enqueues by its own functions, each a separate SQL statement; a finished job is deleted. */
 export async function open({ port, variant }: Place, { workers, onRun }: PeerOptions): Promise<Peer> {
   const connectionString = urlOf(port)
   const logger = new Logger(() => () => {})

@@ -4,12 +4,12 @@ import { sql } from 'drizzle-orm'
 import { buildDBClient, Runner, SqliteQueue } from 'liteque'
 import type { Peer, PeerOptions, Place } from './peer.ts'
 
-/** Variant `full` sets `synchronous=FULL`, which liteque has no option for. It has no call for many jobs either. */
+/** Variant `full` sets `synchronous=FULL`, for which liteque has no option. It also has no call for many jobs. */
 export async function open({ folder, variant }: Place, { workers, onRun }: PeerOptions): Promise<Peer> {
   const db = buildDBClient(join(folder, 'jobs.db'), { runMigrations: true })
   if (variant === 'full') db.run(sql`PRAGMA synchronous = FULL`)
-  // Its runner's transactions return a promise, which better-sqlite3 refuses since 11.10. Before, it committed them empty, and their
-  // statements ran after them, one by one, as they do here.
+  // Its runner's transactions return a promise, which better-sqlite3 refuses since 11.10. Earlier versions committed them empty, and their
+  // statements ran afterwards, one by one, as they do here.
   db.transaction = (work) => work(db as never)
   const queue = new SqliteQueue<{ message: string }>('noop', db, {
     defaultJobArgs: { numRetries: 3 },
@@ -20,7 +20,7 @@ export async function open({ folder, variant }: Place, { workers, onRun }: PeerO
   return {
     async enqueue(message) {
       await queue.enqueue({ message })
-      // It waits for nothing outside; callers in a loop would keep timers, and with them the runner, from their turn.
+      // It waits for nothing outside, so callers in a loop would keep timers, and with them the runner, from running.
       await turn()
     },
     async start() {

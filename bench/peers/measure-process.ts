@@ -3,7 +3,7 @@ import type { Entry } from './catalogue.ts'
 import { measurements } from './measurements.ts'
 import type { OpenPeer, Place } from './peer.ts'
 
-/** What one process is to measure. */
+/** The task of one process. */
 export interface Task {
   readonly peer: Entry['peer']
   readonly place: Place
@@ -11,7 +11,7 @@ export interface Task {
   readonly figure: string
 }
 
-/** Each is loaded alone: bunqueue's runs in Bun, the others' in Node.js. */
+/** Each is loaded separately: bunqueue's runs in Bun, the others in Node.js. */
 const peers: Record<Entry['peer'], () => Promise<{ readonly open: OpenPeer }>> = {
   jobmachine: () => import('./jobmachine.ts'),
   plainjob: () => import('./plainjob.ts'),
@@ -26,7 +26,7 @@ const { peer, place, figure } = JSON.parse(process.argv[2]!) as Task
 const { open } = await peers[peer]()
 const measurement = measurements.find(({ names }) => names[0] === figure)!
 const reading = await measurement.measure((options) => open(place, options))
-// Neither of the standard streams: some peers print there.
+// Not one of the standard streams, because some peers print there.
 writeSync(3, JSON.stringify(reading))
-// Some peers wait long before they close; what they hold is thrown away.
+// Some peers wait long before they close; what they hold is discarded.
 process.exit()

@@ -9,7 +9,7 @@ import type { Task } from './measure-process.ts'
 import type { Measurement, Reading } from './measurements.ts'
 import { answerOf } from './processes.ts'
 
-/** A measurement that has not ended then will not. */
+/** A measurement that has not ended by then never will. */
 const processMs = 45_000
 const script = join(import.meta.dirname, 'measure-process.js')
 
@@ -19,13 +19,16 @@ export interface Gap {
   readonly reason: string
 }
 
-/** All peers by one kind of work. */
+/** All peers with one kind of work. */
 export interface Comparison {
   readonly figures: readonly Figure[]
   readonly gaps: readonly Gap[]
 }
 
-/** Measures all peers by one kind of work. They take turns, so that a busy moment of the machine hits all; one that failed is left out from then on. */
+/**
+ * Measures all peers with one kind of work. They take turns, so that a busy moment of the machine affects all; one that failed is left out
+ * from then on.
+ */
 export async function compare(bench: Bench, measurement: Measurement, entries: readonly Entry[]): Promise<Comparison> {
   const readings = new Map<Entry, Reading[]>(entries.map((entry) => [entry, []]))
   const gaps: Gap[] = []
@@ -43,13 +46,13 @@ export async function compare(bench: Bench, measurement: Measurement, entries: r
   return { figures: [...readings].flatMap(([entry, taken]) => figuresOf(entry, measurement, taken)), gaps }
 }
 
-/** One run: a new folder, a new server where the peer needs one, a new process. Nothing of them is left when it resolves. */
+/** One run: a new folder, a new server if the peer needs one, a new process. Nothing of them is left when it resolves. */
 function measureOnce(scratch: Scratch, entry: Entry, { names }: Measurement): Promise<Reading> {
   const { peer, variant, service, runtime } = entry
   return scratch.during(async (folder) => {
     const server = service && 'start' in service ? await service.start(folder) : undefined
     try {
-      // What was written before is not to be flushed while this is measured.
+      // Earlier writes must not be flushed during the measurement.
       execFileSync('sync')
       const task: Task = { peer, place: { folder, variant, ...(server && { port: server.port }) }, figure: names[0]! }
       const path = runtime && 'path' in runtime ? runtime.path : process.execPath

@@ -5,15 +5,15 @@ import { percentile } from '../statistics.ts'
 import type { Peer, PeerOptions } from './peer.ts'
 import { WorkLoad } from './work-load.ts'
 
-/** A rate is measured for so long at most, that a slow peer does not hold up all: it is what was done over the time it took. */
+/** The longest measurement of a rate, so that a slow peer does not delay all: work done over the time it took. */
 const forMs = 1_500
-/** Of callers that wait for one acknowledgement after another: nobody reaches 50,000. */
+/** For callers that wait for one acknowledgement after another: nobody reaches 50,000. */
 const singleForMs = 700
 /** For the jobs that are to be drained. */
 const fillForMs = 800
 const warmUpJobs = 5_000
 const warmUpForMs = 300
-/** A round of a burst that took longer says enough. */
+/** A round of a burst that took longer is enough. */
 const roundMs = 600
 /** A round of a burst is cut off after this: twice the two seconds after which pg-boss looks for jobs. */
 const burstForMs = 4_200
@@ -22,7 +22,7 @@ const latencyWorkers = 10
 const latencyJobs = 300
 const latencyWarmUpJobs = 50
 const jobsASecond = 200
-/** For those that have not begun when the last is enqueued. */
+/** For jobs that have not begun when the last is enqueued. */
 const graceMs = 1_000
 
 export type FigureName =
@@ -37,10 +37,10 @@ export type FigureName =
 
 type Open = (options: PeerOptions) => Promise<Peer>
 
-/** What one run gives; nothing where the peer cannot do that. */
+/** The result of one run; empty if the peer cannot do that. */
 export type Reading = Partial<Record<FigureName, number>>
 
-/** One kind of work, done in a process of its own with a peer that holds nothing yet. */
+/** One kind of work, done in a separate process with an empty peer. */
 export interface Measurement {
   readonly names: readonly FigureName[]
   readonly unit: Unit
@@ -149,9 +149,9 @@ export const measurements: readonly Measurement[] = [
 ]
 
 /**
- * Enqueues and runs at once, jobs/s until the last is finished: a round of 1,000 jobs to warm up, then one of three times as many, and so
- * on to 50,000 or until a round takes its time, which is the one that counts. Cut off amid 50,000, a slow peer would have spent its time on
- * what is enqueued.
+ * Enqueues and runs at the same time, jobs/s until the last is finished: a round of 1,000 jobs to warm up, then one of three times as many,
+ * and so on to 50,000 or until a round takes long enough, which is the one that counts. If it were cut off during 50,000, a slow peer would
+ * have spent its time on enqueuing.
  */
 async function burst(load: WorkLoad, enqueue: (count: number, forMs: number) => Promise<Work>): Promise<number> {
   const round = async (count: number): Promise<Work> => {

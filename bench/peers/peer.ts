@@ -1,14 +1,14 @@
-/** What a peer works with. */
+/** The environment of a peer. */
 export interface Place {
-  /** Its own, empty, on the disk that is measured. */
+  /** Its own empty folder, on the measured disk. */
   readonly folder: string
-  /** Of the server started for this one measurement, on 127.0.0.1, where the peer needs one. */
+  /** The port of the server that was started for this one measurement, on 127.0.0.1, if the peer needs one. */
   readonly port?: number
-  /** Which of its variants, as the catalogue names it. */
+  /** Its variant, as the catalogue names it. */
   readonly variant: string
 }
 
-/** How a peer is to work. */
+/** The settings of a peer. */
 export interface PeerOptions {
   /** Jobs that may run at once. */
   readonly workers: number
@@ -20,13 +20,13 @@ export interface PeerOptions {
 export interface Peer {
   /** Resolves when the job is acknowledged. */
   enqueue(message: string): Promise<void>
-  /** The same for many in one call; left out where the peer has no such call. */
+  /** The same for many in one call; left out if the peer has no such call. */
   enqueueMany?(messages: readonly string[]): Promise<void>
-  /** Nothing runs before. */
+  /** Nothing runs before this. */
   start(): Promise<void>
-  /** How many jobs are not finished in the peer's own books. */
+  /** How many jobs the peer itself counts as unfinished. */
   left(): Promise<number>
 }
 
-/** What a peer's file exports. Nothing is in `place` before. */
+/** The export of a peer's file. `place` is empty at first. */
 export type OpenPeer = (place: Place, options: PeerOptions) => Promise<Peer>

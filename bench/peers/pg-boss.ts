@@ -5,7 +5,10 @@ import { urlOf } from './postgres.ts'
 
 const queue = 'noop'
 
-/** Variant `tuned` takes as many jobs at once in one batch, and the next at once after a full one: the fastest of the ways that were tried. */
+/**
+ * Variant `tuned` takes as many jobs at once in one batch, and the next batch at once after a full one: the fastest of the ways that were
+ * tried.
+ */
 export async function open({ port, variant }: Place, { workers, onRun }: PeerOptions): Promise<Peer> {
   const isTuned = variant === 'tuned'
   const connectionString = urlOf(port)

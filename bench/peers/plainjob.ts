@@ -7,7 +7,7 @@ import type { Peer, PeerOptions, Place } from './peer.ts'
 const type = 'noop'
 const logger = { error: console.error, warn() {}, info() {}, debug() {} }
 
-/** Variant `full` sets `synchronous=FULL`, which plainjob has no option for. */
+/** Variant `full` sets `synchronous=FULL`, for which plainjob has no option. */
 export async function open({ folder, variant }: Place, { workers, onRun }: PeerOptions): Promise<Peer> {
   const connection = better(new Database(join(folder, 'jobs.db')))
   const queue = defineQueue({ connection, logger })
@@ -16,7 +16,7 @@ export async function open({ folder, variant }: Place, { workers, onRun }: PeerO
   return {
     async enqueue(message) {
       queue.add(type, { message })
-      // It answers at once; callers in a loop would keep timers, and with them the workers, from their turn.
+      // It answers at once, so callers in a loop would keep timers, and with them the workers, from running.
       await turn()
     },
     async enqueueMany(messages) {

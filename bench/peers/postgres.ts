@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { findExecutable, freePort, startServer, versionOf } from './processes.ts'
 import type { Service } from './service.ts'
 
-/** Where Debian keeps one folder for each version, none of them on PATH. */
+/** Where Debian puts one folder for each version, none of them on PATH. */
 const debianFolder = '/usr/lib/postgresql'
 const superuser = 'postgres'
 
@@ -27,13 +27,13 @@ export function findPostgres(): Service {
       execFileSync('cp', ['-a', template, data])
       const port = await freePort()
       const options = ['-D', data, '-p', `${port}`, '-h', '127.0.0.1', '-k', '']
-      // Its immediate shutdown; killed, it would leave its processes and its shared memory.
+      // Its immediate shutdown; if killed, it would leave its processes and its shared memory.
       return { port, stop: await startServer(postgres, options, { ...identity, endBy: 'SIGQUIT' }) }
     },
   }
 }
 
-/** Where to reach it. */
+/** Its address. */
 export function urlOf(port: number | undefined): string {
   return `postgres://${superuser}@127.0.0.1:${port}/postgres`
 }
@@ -44,7 +44,7 @@ interface Identity {
   readonly cwd: string
 }
 
-/** Who runs it: PostgreSQL refuses root, for whom another user then has to reach `folder`. */
+/** The user who runs it: PostgreSQL refuses root, so another user must have access to `folder`. */
 function identityFor(folder: string): Identity {
   if (process.getuid?.() !== 0) return { cwd: folder }
   for (const path of [folder, dirname(folder)]) chmodSync(path, 0o711)
@@ -65,7 +65,7 @@ function id(flag: string, user: string): string {
   return execFileSync('id', [flag, user], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
 }
 
-/** Made once and copied, which is faster. */
+/** Created once and copied, which is faster. */
 function initialise(initdb: string, template: string, identity: Identity): void {
   mkdirSync(template)
   if (identity.uid !== undefined) chownSync(template, identity.uid, identity.gid!)

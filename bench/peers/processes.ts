@@ -6,17 +6,19 @@ import { delimiter, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** What of a process's last words goes into a message. */
+/** Characters of a process's last output that go into a message. */
 const lastWordsMax = 300
 const serverStartMs = 20_000
 
-/** Those that live, each with the signal that ends it at once. Whatever ends this process ends them; on SIGINT and SIGTERM, Scratch exits. */
+/**
+ * The running ones, each with the signal that ends it at once. Whatever ends this process ends them; on SIGINT and SIGTERM, Scratch exits.
+ */
 const living = new Map<ChildProcess, NodeJS.Signals>()
 process.once('exit', () => {
   for (const [child, endBy] of living) child.kill(endBy)
 })
 
-/** The path of an executable: `given`, else where one of `folders` or PATH has it; null where none does. */
+/** The path of an executable: `given`, else the one in `folders` or PATH; null if there is none. */
 export function findExecutable(name: string, given?: string, folders: readonly string[] = []): string | null {
   if (given) return given
   const inPath = (process.env.PATH ?? '').split(delimiter).filter(Boolean)
@@ -32,13 +34,13 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** What an executable answers to `--version`; null where it does not. */
+/** The answer of an executable to `--version`; null if there is none. */
 export function versionOf(path: string): string | null {
   const { stdout } = spawnSync(path, ['--version'], { encoding: 'utf8' })
   return stdout?.match(/\d+(\.\d+)+/)?.[0] ?? null
 }
 
-/** A TCP port of 127.0.0.1 on which nobody listens. */
+/** A free TCP port of 127.0.0.1. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -54,7 +56,7 @@ export interface ServerOptions extends SpawnOptions {
   readonly endBy: NodeJS.Signals
 }
 
-/** Starts a server; resolves when it says that it accepts connections, with how to end it. */
+/** Starts a server; resolves when it says that it accepts connections, with a function that ends it. */
 export async function startServer(
   path: string,
   args: readonly string[],
@@ -85,7 +87,7 @@ export async function startServer(
   throw new Error(`${path} does not accept connections: ${said.trim()}`)
 }
 
-/** Runs a process to its end; gives what it wrote to its file descriptor 3. Rejects where it fails, or goes on for longer than `forMs`. */
+/** Runs a process to its end; returns what it wrote to its file descriptor 3. Rejects if it fails, or runs for longer than `forMs`. */
 export async function answerOf(
   path: string,
   args: readonly string[],
@@ -108,7 +110,7 @@ export async function answerOf(
   }
 }
 
-/** Its message, where the last words are an uncaught error's. */
+/** Its message, if the last output is an uncaught error. */
 function errorIn(lastWords: string): string {
   return lastWords.match(/^\w*Error\b.*$/m)?.[0] ?? lastWords.trim().slice(-lastWordsMax)
 }

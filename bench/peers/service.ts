@@ -1,4 +1,4 @@
-/** A server as the runner holds it. */
+/** A server that the runner has started. */
 export interface Server {
   /** On 127.0.0.1. */
   readonly port: number
@@ -6,12 +6,12 @@ export interface Server {
   stop(): Promise<void>
 }
 
-/** Told instead of a figure: what is missing, and how to get it. */
+/** Reported instead of a figure: what is missing, and how to get it. */
 export interface Missing {
   readonly missing: string
 }
 
-/** A server that the runner starts for itself, so that its settings are known and nobody's data is near. */
+/** A server that the runner starts itself, so that its settings are known and nobody's data is at risk. */
 export interface Installed {
   /** Name and version, for the report. */
   readonly version: readonly [name: string, version: string]

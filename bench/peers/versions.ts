@@ -4,7 +4,7 @@ import { sqliteVersion } from '../machine.ts'
 import type { Entry } from './catalogue.ts'
 import { peersFolder, rootFolder } from './folders.ts'
 
-/** Of jobmachine, of the peers' package, and of the servers that `entries` start. */
+/** The versions of jobmachine, of the peers' package, and of the servers that `entries` start. */
 export function describePeerVersions(entries: readonly Entry[]): Record<string, string> {
   const { dependencies } = read<{ dependencies: Record<string, string> }>(peersFolder, 'package.json')
   const services = entries.flatMap(({ service }) => (service && 'version' in service ? [service.version] : []))

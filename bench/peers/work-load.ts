@@ -2,20 +2,20 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { bulkBatch, lanes, noop, repeatInLanes, type Work, workers } from '../load.ts'
 import type { Peer, PeerOptions } from './peer.ts'
 
-/** Between two looks at a peer's books, once its last handler was called. */
+/** Ms between two checks of a peer's counts, once its last handler was called. */
 const lookMs = 2
 /** For a peer that looks for jobs every two seconds. */
 const patienceMs = 2_500
 
 const batch: readonly string[] = Array.from({ length: bulkBatch }, () => noop.payload.message)
 
-/** An instant, and how many jobs had begun then. */
+/** An instant, and how many jobs had begun by then. */
 export interface Mark {
   readonly at: number
   readonly begun: number
 }
 
-/** A peer at work: what it was given, what of that has begun, what it has finished. */
+/** A peer at work: what it was given, what has begun, what it has finished. */
 export class WorkLoad {
   readonly #peer: Peer
   readonly #attempts: Attempts
@@ -26,7 +26,7 @@ export class WorkLoad {
     this.#attempts = attempts
   }
 
-  /** `onRun` is called besides, as the first line of every handler. */
+  /** `onRun` is called too, as the first line of every handler. */
   static async open(
     open: (options: PeerOptions) => Promise<Peer>,
     workers: number,
@@ -51,14 +51,14 @@ export class WorkLoad {
     return this.#peer.start()
   }
 
-  /** Gives the number of jobs that were acknowledged, as the next does. */
+  /** Returns the number of acknowledged jobs, like the next method. */
   async enqueueOne(message: string = noop.payload.message): Promise<number> {
     await this.#peer.enqueue(message)
     this.#given++
     return 1
   }
 
-  /** 1,000 jobs, by one call where the peer has one for many. */
+  /** 1,000 jobs, in one call if the peer has one for many. */
   async enqueueBatch(): Promise<number> {
     if (this.#peer.enqueueMany) {
       await this.#peer.enqueueMany(batch)
@@ -69,12 +69,12 @@ export class WorkLoad {
     return bulkBatch
   }
 
-  /** Enqueues so many, in thousands, or fewer when time is up. */
+  /** Enqueues this many, in thousands, or fewer when time is up. */
   fill(count: number, forMs: number): Promise<Work> {
     return repeatInLanes(1, count / bulkBatch, () => this.enqueueBatch(), forMs)
   }
 
-  /** The same one by one, by so many callers each of whom awaits its own. */
+  /** The same one by one, from this many callers, each of which awaits its own. */
   enqueueInLanes(count: number, forMs: number, width = lanes): Promise<Work> {
     return repeatInLanes(width, count, () => this.enqueueOne(), forMs)
   }
@@ -83,12 +83,15 @@ export class WorkLoad {
     return { at: performance.now(), begun: this.#attempts.count }
   }
 
-  /** Resolves when so many have begun in all, or time is up. */
+  /** Resolves when this many have begun in total, or time is up. */
   begun(count: number, forMs: number): Promise<void> {
     return this.#attempts.reach(count, performance.now() + forMs)
   }
 
-  /** Resolves when all that was given is finished, or at `forMs` after the mark, later where that was too short for one job a worker; with what was finished since. */
+  /**
+   * Resolves when everything given is finished, or at `forMs` after the mark, later if that was too short for one job per worker; returns
+   * what was finished since.
+   */
   async finished({ at, begun }: Mark, forMs: number): Promise<Work> {
     const deadline = at + forMs
     await this.#attempts.reach(this.#given, deadline)
@@ -111,7 +114,7 @@ class Attempts {
 
   add(): void {
     this.count++
-    // The time too: a peer that waits for nothing outside while it has jobs never lets a timer have its turn.
+    // Checks the time too: a peer that waits for nothing outside while it has jobs never lets a timer run.
     if (this.count >= this.#wanted || performance.now() > this.#deadline) this.#wake()
   }
 

@@ -1,4 +1,4 @@
 import { besideMillion } from './backlog.ts'
 
-/** What of its speed is left when a million jobs are scheduled in a year? */
+/** How much of its speed is left when a million jobs are scheduled in a year? */
 export const backlogScheduled = besideMillion('backlog_scheduled', 'scheduled')

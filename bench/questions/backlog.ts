@@ -4,7 +4,7 @@ import { million, openMillion, type Waiting } from '../million.ts'
 import type { Bench, Question } from '../question.ts'
 import { drainBare, drainEngine } from './drain.ts'
 
-/** What of its speed is left when a million jobs wait behind? */
+/** How much of its speed is left when a million jobs wait behind? */
 export const backlog = besideMillion('backlog', 'queued')
 
 /** `name`: the figure's. */

@@ -9,10 +9,10 @@ const jobsASecond = 500
 const jobs = 5_000
 const fullJobs = 50_000
 const warmUp = 200
-/** What the engine may need beyond arithmetic before it is given up. */
+/** How long the engine may take beyond the calculated time before it is given up. */
 const patienceMs = 30_000
 
-/** How long do jobs of 100 ms wait on average, where 500 come a second and so many workers run them? */
+/** How long do jobs of 100 ms wait on average, if 500 arrive per second and this many workers run them? */
 export const brief: readonly Question[] = [10, 20, 50, 100, 200, 500].map((workers) => {
   const name = `brief_${workers}`
   return comparing({

@@ -4,7 +4,7 @@ import { Engine } from '../engine.ts'
 import { BareSqlite } from '../limit.ts'
 import { bulkBatch, jobsPerRun, limitBatch, payloadText, perSecond, repeat, warmUpJobs, workers } from '../load.ts'
 
-/** How fast do 100 workers run what is queued? */
+/** How fast do 100 workers run queued jobs? */
 export const drain = comparing({
   about: 'all jobs are queued, then run: lease, start and success of each on disk; the limit commits batches of 100',
   units: { drain: 'jobs/s' },
@@ -13,10 +13,10 @@ export const drain = comparing({
   limit: (folder) => ({ values: { drain: drainBare(folder) } }),
 })
 
-/** What goes on besides, from before the first job runs; it gives how to end it. */
+/** What else runs, from before the first job; returns a function that ends it. */
 type Meanwhile = (system: JobSystem) => Promise<() => Promise<void>>
 
-/** Adds the jobs to what is queued in `folder` already, and runs as many; jobs/s. */
+/** Adds the jobs to those already queued in `folder`, and runs as many; jobs/s. */
 export async function drainEngine(folder: string, meanwhile?: Meanwhile): Promise<number> {
   const engine = await Engine.open(folder, { workers })
   await engine.fill(warmUpJobs + jobsPerRun)

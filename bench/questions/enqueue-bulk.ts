@@ -4,7 +4,7 @@ import { BareSqlite } from '../limit.ts'
 import { bulkBatch, payloadText, perSecond, repeat, repeatInLanes, warmUpJobs, workers } from '../load.ts'
 
 const callers = 4
-/** More than in other figures: 50,000 jobs are there in a sixth of a second. */
+/** More than in other figures, because 50,000 jobs are stored in a sixth of a second. */
 const calls = 200
 
 /** How fast can callers enqueue by calls of 1,000? */

@@ -5,7 +5,7 @@ import { payloadText, perSecond, repeat, repeatInLanes, workers } from '../load.
 
 const jobs = 20_000
 const warmUp = 5_000
-/** One commit each: time is up before the jobs are on most disks. */
+/** One commit each: on most disks time is up before all jobs are stored. */
 const forMs = 2_500
 
 /** How fast can one caller enqueue that waits for each acknowledgement? */

@@ -1,6 +1,6 @@
 import { askingHttp } from '../http-load.ts'
 
-/** How many jobs a second can be created by a request each? */
+/** How many jobs per second can be created by one request each? */
 export const httpCreate = askingHttp({
   name: 'http_create',
   path: '/createJob',

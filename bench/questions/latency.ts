@@ -10,7 +10,7 @@ const jobs = 2_000
 const limitJobs = 500
 const warmUp = 100
 
-/** How long does a job wait where nothing stands in its way? */
+/** How long does a job wait if nothing delays it? */
 export const latency = comparing({
   about:
     'from the call of enqueue to the first line of the handler, at 200 jobs a second, evenly spaced; the limit is one transaction that enqueues, leases and starts the job',

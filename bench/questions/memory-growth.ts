@@ -4,26 +4,26 @@ import { workers } from '../load.ts'
 import { rounded } from '../statistics.ts'
 
 const jobs = 2_000_000
-/** By then everything has been loaded, compiled and grown once. */
+/** By then everything has been loaded, compiled and allocated once. */
 const warmJobs = 200_000
 const forMs = 150_000
-/** Of the curve in the detail. */
+/** Points of the curve in the detail. */
 const curvePoints = 20
 
-/** What `growth-process.ts` tells, again and again. */
+/** The repeated report of `growth-process.ts`. */
 export interface ResidentSample {
   /** Begun so far. */
   readonly jobs: number
   /** Since the first was enqueued. */
   readonly ms: number
   readonly mb: number
-  /** Of the loop's heap: what is in use, and garbage that no collection has met yet. */
+  /** The loop's heap: what is in use, and garbage that no collection has found yet. */
   readonly heapMb: number
-  /** All garbage of the loop was collected before. */
+  /** Whether all garbage of the loop was collected before. */
   readonly collected: boolean
 }
 
-/** Does a process that runs for long take more and more? */
+/** Does a process that runs for a long time use more and more memory? */
 export const memoryGrowth = comparing({
   about:
     "resident memory of a process of its own when it has enqueued and run 2,000,000 jobs, less what it took after the first 200,000, both after full collections of the loop's garbage, of which V8 keeps more or less as it likes; residentMb: on the way; peakMb: the most of that; heapFromMb, heapToMb: what lives in the loop's heap",

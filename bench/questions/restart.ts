@@ -6,7 +6,7 @@ import { workers } from '../load.ts'
 import { million } from '../million.ts'
 import { copyToDisk } from '../scratch.ts'
 
-/** What `restart-process.ts` tells. Instants as `sharedNow` gives them. */
+/** The report of `restart-process.ts`. Instants are from `sharedNow`. */
 export interface Restarted {
   readonly openedAt: number
   readonly recoveredAt: number
@@ -15,7 +15,7 @@ export interface Restarted {
   readonly recovered: number
 }
 
-/** How soon does work go on after a crash? */
+/** How soon does work continue after a crash? */
 export const restart = comparing({
   about:
     'a process was killed while it ran 10,000 jobs, and a million more are queued; from the spawn of the next process to the first line of its first handler (goal: 1 s), and until every job of the dead one is recovered (goal: 3 s); openedMs: until createJobSystem has opened the file. The file is in the memory of the system, the copy that each run gets is on disk',

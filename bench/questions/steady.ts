@@ -3,7 +3,7 @@ import { Engine } from '../engine.ts'
 import { jobsPerRun, lanes, limitBatch, perSecond, repeatInLanes, warmUpJobs, workers } from '../load.ts'
 import { endToEndBare } from './end-to-end.ts'
 
-/** How many jobs a second can come and go at once? */
+/** How many jobs per second can come and go at the same time? */
 export const steady = comparing({
   about:
     '100 callers, each awaits its enqueue before its next, while 100 workers run, until the last success is on disk; the limit is that of `end_to_end`',
@@ -15,7 +15,7 @@ export const steady = comparing({
   limit: (folder) => ({ values: { steady: endToEndBare(folder) } }),
 })
 
-/** Lets so many jobs come and go in a file in `folder`; jobs/s. */
+/** Lets this many jobs come and go in a file in `folder`; jobs/s. */
 export async function steadyEngine(folder: string, jobs: number): Promise<number> {
   const engine = await Engine.open(folder, { workers })
   const enqueue = () => engine.enqueueOne()

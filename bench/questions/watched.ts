@@ -8,7 +8,7 @@ import { drainEngine } from './drain.ts'
 
 const dashboards = 10
 
-/** What of its speed is left while it is watched? */
+/** How much of its speed is left while it is watched? */
 export const watched = comparing({
   about: `drain/s with ${dashboards} open dashboards, asked for by a process of their own as often as their scripts do, over drain/s with none`,
   units: { watched: 'ratio' },
@@ -27,7 +27,7 @@ export const watched = comparing({
   },
 })
 
-/** Opens the dashboards; resolves when one has been answered. `stop` gives how many pages were. */
+/** Opens the dashboards; resolves when one has been answered. `stop` returns how many pages were. */
 async function watch(system: JobSystem): Promise<{ stop(): Promise<number> }> {
   const server = await serveSystem(system)
   const watcher = new Child('watch-process.js', server.url, `${dashboards}`)
