@@ -12,7 +12,7 @@ import { findEdge } from './machines/edges.js'
 
 const [point, ...words] = (process.env.JOBMACHINE_CRASH_AT ?? '').split(' ')
 const armed = words.join(' ')
-/** Jobs that take the armed edge in the transaction under way. */
+/** Jobs that take the armed edge in the current transaction. */
 let doomed = []
 let factsOf
 
@@ -21,12 +21,12 @@ export function begin() {
   doomed = []
 }
 
-/** Dies here, where this point is armed and the transaction takes the armed edge. */
+/** Dies here, if this point is armed and the transaction takes the armed edge. */
 export function reach(here) {
   if (here === point && doomed.length > 0) die()
 }
 
-/** Stored jobs are about to take `events`, one after another, as far as the machine lets them. */
+/** Stored jobs are about to take `events`, one after another, as far as the machine allows. */
 export function foreseeMove(db, events, runs, leaseCheck, crashed) {
   if (armed === '') return
   factsOf ??= db.prepare(
@@ -60,12 +60,12 @@ export function foreseeRemoval(id, state) {
   if (armed === `${state} retention`) doomed.push({ id })
 }
 
-/** The schema is about to be brought to its newest version. */
+/** The schema is about to be migrated to its newest version. */
 export function foreseeMigration() {
   if (armed === 'migration') doomed.push({})
 }
 
-/** One step of the schema; `halfway` in it some of its tables are there. */
+/** One step of the schema; at `halfway` some of its tables exist. */
 export function migrate(db, sql) {
   const middle = sql.indexOf('CREATE', sql.length / 2)
   db.exec(sql.slice(0, middle))

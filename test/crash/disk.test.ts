@@ -28,11 +28,11 @@ const noCompiler = 'the disk cannot be shimmed: there is no C compiler (cc)'
 const jobs = (count: number, payload: unknown = null) =>
   Array.from({ length: count }, () => ({ type: 'quick', payload }))
 
-/** Enqueues without end until the process does, and gives how it ended. */
+/** Enqueues until the process ends, and returns how it ended. */
 async function enqueueUntilItEnds(child: Child, payload: unknown) {
   for (;;) {
     const call = child.enqueue(jobs(10, payload))
-    // Where it cannot be told any more, or refuses, it is about to end.
+    // If it no longer answers, or refuses, it is about to end.
     const ended = await Promise.race([
       child.exited,
       call.then(
@@ -44,7 +44,10 @@ async function enqueueUntilItEnds(child: Child, payload: unknown) {
   }
 }
 
-/** Starts again and demands that all that was acknowledged is done, and that nothing was acknowledged after the process had said that it cannot go on. */
+/**
+ * Starts again and checks that everything acknowledged is done, and that nothing was acknowledged after the process had said that it cannot
+ * continue.
+ */
 async function assertRecovered(database: string) {
   const lines = witnessed(database)
   const acknowledged = lines.flatMap(({ what, ids }) => (what === 'acknowledged' ? ids : []))
@@ -108,7 +111,7 @@ describe.concurrent('a process', () => {
     disk.setSlow(true)
     await child.enqueue(Array.from({ length: 5 }, () => ({ type: 'sleep', payload: { ms: 1_500 } })))
     const later = { type: 'quick', payload: null, delayMs: 600_000 }
-    // One after another they would take 250 s, far more than this test may.
+    // One after another they would take 250 s, far longer than this test may take.
     await Promise.all(Array.from({ length: 500 }, () => child.enqueue([later])))
     await untilFinished(reader, 5)
     disk.setSlow(false)

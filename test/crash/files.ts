@@ -11,13 +11,13 @@ import { Random } from '../torture/random.ts'
 export const files = ['', '-wal', '-shm', '-lock', '-mark'] as const
 export const harms = ['removed', 'replaced', 'emptied', 'cut', 'copied', 'linked', 'moved'] as const
 
-/** What happens to one of a database's files. `copied`: by the process that serves. `moved`: a symbolic link leads to where it is now. */
+/** What happens to one of a database's files. `copied`: by the serving process. `moved`: a symbolic link leads to its new place. */
 export interface Harm {
   readonly file: (typeof files)[number]
   readonly harm: (typeof harms)[number]
-  /** Whether the server lives when it happens, or was killed before. */
+  /** Whether the server is running when it happens, or was killed before. */
   readonly live: boolean
-  /** Whether a producer stores jobs beside it. */
+  /** Whether a producer stores jobs at the same time. */
   readonly producer: boolean
 }
 
@@ -25,14 +25,14 @@ export function describeHarm({ file, harm, live, producer }: Harm): string {
   return `jobs.db${file} ${harm}, ${live ? 'live' : 'dead'}${producer ? ', with a producer beside' : ''}`
 }
 
-/** Calls that are answered before the harm, by each process; and for how long they go on after it, in ms. */
+/** Calls that each process completes before the harm, and how long it continues afterwards, in ms. */
 const callsBefore = 8
 const goOnMs = 250
 const patienceMs = 90_000
 
 /**
- * Does it to a file while jobs are stored, kills whoever still lives, and starts again. Gives what is wrong: a start that does not refuse must have
- * every job that was acknowledged, before the harm and after it.
+ * Harms a file while jobs are stored, kills all running processes, and starts again. Returns what is wrong: a start that does not refuse
+ * must have every job that was acknowledged, before and after the harm.
  */
 export async function harmFile(harm: Harm, folder: string): Promise<string[]> {
   mkdirSync(folder, { recursive: true })
@@ -69,9 +69,9 @@ async function inflict({ file, harm }: Harm, path: string, server: Client): Prom
       return truncateSync(target, Math.floor(statSync(target).size / 2))
     case 'copied':
       await server.copyHere(target)
-      // As who copies the folder: a newer SQLite takes nothing away while the lock on the index is held.
+      // As somebody who copies the folder: a newer SQLite removes nothing while the lock on the index is held.
       if (file === '') await server.copyHere(`${path}-shm`)
-      // SQLite's close believes that it is the last, when nobody holds a lock, and takes the log away.
+      // If nobody holds a lock, SQLite's close believes that it is the last, and removes the log.
       return lookFromOutside(path)
     case 'linked':
       return linkSync(target, `${target}.link`)
@@ -82,13 +82,13 @@ async function inflict({ file, harm }: Harm, path: string, server: Client): Prom
   }
 }
 
-/** As an operator does, by another process. */
+/** As an operator does, from another process. */
 function lookFromOutside(path: string): void {
   const code = `const db = new (require('better-sqlite3'))(process.argv[1]); db.prepare('SELECT count(*) FROM jobs').get(); db.close()`
   execFileSync(process.execPath, ['-e', code, path], { stdio: 'ignore' })
 }
 
-/** A refusal says so; a start must have it all. A second name is taken away, as its refusal says. */
+/** A refusal says so; otherwise a start must have everything. A second name is removed, as its refusal says. */
 async function judge(path: string, acknowledged: readonly number[]): Promise<string[]> {
   let again = new Client(path, false)
   let refusal = await again.ready
@@ -109,7 +109,7 @@ async function judge(path: string, acknowledged: readonly number[]): Promise<str
   ]
 }
 
-/** A server or a producer in a process of its own, that stores jobs until it ends. */
+/** A server or a producer in a separate process that stores jobs until it ends. */
 class Client {
   readonly acknowledged: number[] = []
   /** Null when it serves, else why it does not. */
@@ -147,12 +147,12 @@ class Client {
     })
   }
 
-  /** Calls without end, each when the one before was answered. */
+  /** Calls without end, each after the previous one was answered. */
   async store(): Promise<void> {
     while (!this.hasEnded) {
       const jobs = Array.from({ length: 1 + (this.calls % 3) }, () => ({ type: 'quick', payload: null, delayMs: 1e9 }))
       const stored = (await this.#call('enqueue', jobs)) as { id: number }[] | undefined
-      // Refused, or it has ended; what it was told to store it may have stored all the same.
+      // Refused, or it has ended; what it was asked to store may still be stored.
       if (!stored) return
       this.acknowledged.push(...stored.map(({ id }) => id))
       this.calls++
@@ -182,7 +182,7 @@ async function until(what: () => boolean): Promise<void> {
     if (performance.now() > giveUpAt) throw new Error('the server stores nothing')
 }
 
-/** Each of a database's files harmed in each way, as the seed has it, again and again. */
+/** Harms each of a database's files in each way, in the order of the seed, again and again. */
 export const harmed: Ordeal = async ({ seed, folder, isOver, tally }) => {
   for (let next = seed; !isOver(); next++) {
     const random = new Random(next)

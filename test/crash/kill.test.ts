@@ -24,7 +24,7 @@ afterAll(async () => {
 describe('a running job', () => {
   test('runs again at once, with the same token, if its process is killed', async () => {
     const database = join(folder, 'effect.db')
-    // In this copy of the built code nothing polls, and no lease of these ends by itself: whatever waits for either waits for ever.
+    // In this copy of the built code nothing polls, and none of these leases ends by itself: whatever waits for either waits forever.
     const env = { JOBMACHINE_BUILD: patchedBuild(join(folder, 'build'), neverTicks) }
     const settings = { leaseMs: 86_400_000 }
     const reader = await createJobSystem({ database })
@@ -45,9 +45,9 @@ describe('a running job', () => {
   })
 })
 
-// Each on a file of its own, all at once: what they wait for is other processes.
+// Each with its own file, all at once, because they wait for other processes.
 describe.concurrent('a process that is killed', () => {
-  // What waits does so for long, and the second process is ahead by more: whatever comes due comes due there.
+  // Waiting jobs wait for long, and the clock of the second process is further ahead, so everything comes due there.
   test('with a thousand jobs in every state loses none: all finish, and none has lost an attempt', async () => {
     const database = join(folder, 'thousand.db')
     const settings = { workers: 10, retryBaseMs: 600_000, retryMaxMs: 600_000 }
@@ -69,7 +69,7 @@ describe.concurrent('a process that is killed', () => {
       const called = started(database).length === 500 + 20 + 10 + 10 + 10
       return called && running === 10 && retrying === 20 && dead === 10
     })
-    // The dispatcher leaves none leased and not started.
+    // The dispatcher leaves none that is leased but not started.
     const { store: other } = await openStore({
       path: database,
       owner: null,
@@ -92,11 +92,11 @@ describe.concurrent('a process that is killed', () => {
     expect(Object.entries(before).filter(([, count]) => count === 0)).toEqual([])
     expect(witnessed(database).filter(({ what }) => what === 'acknowledged')[0]?.ids).toEqual(jobs.map(({ id }) => id))
     expect(await reader.counts()).toMatchObject({ succeeded: 970, dead: 10, cancelled: 20 })
-    // What was running had been called before the crash, and nothing that was only leased.
+    // Exactly the running jobs had been called before the crash, and none that was only leased.
     expect(orphans.running.every((id) => startedBefore.has(id))).toBe(true)
     expect(orphans.leased.some((id) => startedBefore.has(id))).toBe(false)
     for (const id of orphans.leased) {
-      // Some were started for slots that came free fast while the quick ones ran, and given back when none did.
+      // Some were started for slots that became free quickly while the short jobs ran, and given back when none did.
       expect(await eventsOf(reader, id)).toMatch(/^enqueue (lease start release )?lease expire lease start succeed$/)
       expect((await reader.find(id))?.attempt).toBe(1)
     }

@@ -6,7 +6,7 @@ import { kills } from './kills.ts'
 
 afterAll(cleanUp)
 
-/** `npm run test:torture` goes on as long as it is told to. */
+/** `npm run test:torture` continues as long as requested. */
 const killsMin = shareOf({ share: 2, whole: 40 })
 
 test('a server that is repeatedly killed under load loses nothing it acknowledged', {

@@ -8,22 +8,22 @@ import { allCrashes, violationsOf } from './points.ts'
 import { type CrashAt, crashBuild, describeDeath, startVictim } from './points-victim.ts'
 import { checkInterrupted, checkWitness, crashNote, edgeCounts } from './points-witness.ts'
 
-/** Kills that one file survives, then everything on it must finish. */
+/** How many kills one file survives; then everything on it must finish. */
 const killsOfFile = { least: 5, most: 25 }
 /** When one comes, in ms after the process serves. */
 const killMs = { least: 50, most: 500 }
 const verifiedEvery = 3
 
-/** Violations told of one file: what is wrong once is wrong for many jobs. */
+/** Violations reported for one file: a single fault affects many jobs. */
 const toldMax = 20
 
-/** One process in four dies at a random crash point, if it meets it; one in six is told to stop before it is killed. */
+/** One process in four dies at a random crash point, if it reaches it; one in six is told to stop before it is killed. */
 const crashShare = 1 / 4
 const stopShare = 1 / 6
 
 /**
- * Servers under load, killed by SIGKILL at a random moment and restarted, again and again on one file; a new file now and then. The seed
- * makes the choices, not the timing of the machine: the same seed finds the same bug soon, not at once.
+ * Servers under load, killed with SIGKILL at a random moment and restarted, again and again on one file; a new file now and then. The seed
+ * makes the choices, but not the timing of the machine: the same seed finds the same bug soon, not at once.
  */
 export const kills: Ordeal = async ({ seed, folder, isOver, tally }) => {
   const random = new Random(seed).next
@@ -42,7 +42,7 @@ interface Given {
   readonly tally: Tally
 }
 
-/** All that happens to one file, from its making to the end of its last job. */
+/** The life of one file, from its creation to the end of its last job. */
 class FileLife {
   readonly #given: Given
   readonly #database: string
@@ -53,7 +53,7 @@ class FileLife {
   constructor(given: Given) {
     this.#given = given
     this.#database = join(given.folder, 'jobs.db')
-    // Some files forget what has ended, after times in which it still meets a kill.
+    // Some files forget ended jobs, after times within which a kill still comes.
     const retentionMs = this.#chance(1 / 3) ? this.#between(1, 1_000) : 0
     this.#settings = { workers: this.#between(1, 20), retryBaseMs: 10, retryMaxMs: 100, retentionMs }
   }
@@ -88,13 +88,13 @@ class FileLife {
     victim.process.kill('SIGKILL')
     const death = await victim.died
     if (death.signal === 'SIGKILL') this.#given.tally.kills++
-    // One that was told to stop may have come to its end.
+    // A process that was told to stop may have ended.
     else if (death.code !== 0) this.#found.push(`run ${this.#run} ${describeDeath(death)}`)
     const note = crashNote(this.#database, victim.process.pid)
     if (note) this.#found.push(...checkInterrupted(this.#database, note))
   }
 
-  /** By a process that runs what ships. */
+  /** By a process that runs the shipped code. */
   async #finish(): Promise<void> {
     const victim = startVictim({
       build: this.#given.builds.shipped,
@@ -108,7 +108,7 @@ class FileLife {
     this.#found.push(...violationsOf(this.#database), ...checkWitness(this.#database))
   }
 
-  /** A file without a violation is removed; another is left to be looked at. */
+  /** A file without a violation is removed; another is kept for inspection. */
   #report(): void {
     const { seed, folder, tally } = this.#given
     for (const [edge, times] of edgeCounts(this.#database)) tally.edges.set(edge, (tally.edges.get(edge) ?? 0) + times)

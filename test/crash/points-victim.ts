@@ -5,11 +5,11 @@ import type { Settings } from '../../src/config.ts'
 import { migrations } from '../../src/persistence/sqlite/schema.ts'
 import { type Patch, patchedBuild } from '../support/patched-build.ts'
 
-/** Where in an edge's way to the disk a process dies: see `crash-point.mjs`. */
+/** Where on an edge's way to the disk a process dies: see `crash-point.mjs`. */
 export const points = ['before', 'halfway', 'inside', 'committed', 'effect'] as const
 export type Point = (typeof points)[number]
 
-/** Something to die of: a point in the way of `from event to`, or of a `migration`. */
+/** A place to die: a point on the way of `from event to`, or of a `migration`. */
 export interface CrashAt {
   readonly point: Point
   readonly edge: string
@@ -24,8 +24,8 @@ export interface VictimOptions {
   readonly settings?: Partial<Settings>
   readonly crashAt?: CrashAt | undefined
   /**
-   * What it does: `take` an edge, work under a `load` from a seed, `serve` over HTTP, `produce` jobs without running any, one each so
-   * many ms, or `finish` what there is and end.
+   * Its work: `take` an edge, a `load` from a seed, `serve` over HTTP, `produce` jobs at intervals without running any, or `finish`
+   * everything and end.
    */
   readonly work:
     | { readonly take: string }
@@ -33,7 +33,7 @@ export interface VictimOptions {
     | { readonly serve: true }
     | { readonly produce: number }
     | { readonly finish: true }
-  /** How long it may live, in ms: a wide bound. */
+  /** How long it may live, in ms: a generous limit. */
   readonly lifeMs?: number
 }
 
@@ -46,12 +46,12 @@ export interface Death {
 
 export interface Victim {
   readonly process: ChildProcess
-  /** Resolves when it serves, with its address where it has one, or has died. */
+  /** Resolves when it serves, with its address if it has one, or when it has died. */
   readonly serves: Promise<unknown>
   readonly died: Promise<Death>
 }
 
-/** How long one may live that is not told otherwise, in ms. */
+/** The default limit of a life, in ms. */
 const lifeMaxMs = 120_000
 
 /** A server process: `victim.mjs`. */
@@ -83,13 +83,13 @@ export function startVictim(options: VictimOptions): Victim {
   return { process: child, serves: Promise.race([serving, died]), died }
 }
 
-/** In words, how a process ended that should have ended otherwise. */
+/** Describes how a process ended that should have ended in another way. */
 export function describeDeath({ code, signal, stderr }: Death): string {
   const end = signal === 'SIGABRT' ? 'was ended since it lived for too long' : `ended with ${signal ?? code}`
   return stderr ? `${end}: ${stderr.trim()}` : end
 }
 
-/** What the processes on a file have written down: of all they saw, and before they killed themselves. */
+/** What the processes on a file recorded: everything they saw, and what they did before they killed themselves. */
 export function witnessOf(database: string): string {
   return `${database}.witness`
 }
@@ -105,7 +105,7 @@ const imported = (file: string, module: string): Patch => ({
 })
 
 const patches: readonly Patch[] = [
-  // The store's thread, too, must know where it is to die.
+  // The store's thread must know too where to die.
   { file: 'runtime/own-thread.js', find: 'execArgv: [], env: {}', replace: 'execArgv: []' },
   imported('persistence/sqlite/write/transitions.js', '../../../crash-point.js'),
   {
@@ -174,14 +174,14 @@ const patches: readonly Patch[] = [
   },
 ]
 
-/** A schema of one version more, to be migrated to. */
+/** A schema with one more version, to migrate to. */
 const newerSchema: Patch = {
   file: 'persistence/sqlite/schema.js',
   text: `version${migrations.length}];`,
   replace: `version${migrations.length}, 'CREATE TABLE newer (id INTEGER); CREATE TABLE newest (id INTEGER);'];`,
 }
 
-/** Makes a copy of dist, in `folder`, that dies where it is told to; `newer`: it has one schema version more. */
+/** Makes a copy of dist, in `folder`, that dies where it is told to; `newer`: with one more schema version. */
 export function crashBuild(folder: string, { newer = false } = {}): string {
   const build = patchedBuild(folder, newer ? [...patches, newerSchema] : patches)
   copyFileSync(resolve('test/crash/crash-point.mjs'), join(build, 'crash-point.js'))

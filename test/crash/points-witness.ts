@@ -6,7 +6,7 @@ import { openForReading } from '../../src/persistence/sqlite/file/connection.ts'
 import { retention } from '../../src/persistence/store.ts'
 import { type CrashAt, crashNoteOf, witnessOf } from './points-victim.ts'
 
-/** What a victim wrote down as it happened: its own word, not the queue's. */
+/** What a victim recorded as it happened: its own account, not the queue's. */
 export type Line = { readonly run: number } & (
   | { readonly what: 'asked'; readonly jobs: readonly { readonly idempotencyKey: string }[] }
   | { readonly what: 'acknowledged'; readonly jobs: readonly (readonly [id: number, key: string])[] }
@@ -26,10 +26,10 @@ export type Line = { readonly run: number } & (
   | { readonly what: 'orphaned' }
 )
 
-/** What a process wrote down before it killed itself. */
+/** What a process recorded before it killed itself. */
 export interface CrashNote extends CrashAt {
   readonly pid: number
-  /** Those that took the edge: stored ones with the `seq` that it gives them, new ones by their key, executing ones with their attempt. */
+  /** The jobs that took the edge: stored ones with the `seq` that it gives them, new ones by key, executing ones with their attempt. */
   readonly jobs: readonly {
     readonly id?: number
     readonly seq?: number
@@ -44,17 +44,17 @@ interface Row {
   readonly state: JobState
 }
 
-/** The lines of all victims on a file. A line that a death cut short is none. */
+/** The lines of all victims on a file. A line that a death cut short does not count. */
 export function witnessed(database: string): Line[] {
   return linesOf<Line>(witnessOf(database))
 }
 
-/** What the process with that pid wrote before it killed itself; undefined where it did not. */
+/** What the process with that pid recorded before it killed itself; undefined if it recorded nothing. */
 export function crashNote(database: string, pid: number | undefined): CrashNote | undefined {
   return linesOf<CrashNote>(crashNoteOf(database)).findLast((note) => note.pid === pid)
 }
 
-/** Whether the interrupted edge happened wholly, where its commit had returned, or else not at all. To be asked before a restart. */
+/** Whether the interrupted edge happened completely, if its commit had returned, or else not at all. Check before a restart. */
 export function checkInterrupted(database: string, note: CrashNote): string[] {
   return reading(database, (db) => {
     const step = db
@@ -86,12 +86,12 @@ export function checkInterrupted(database: string, note: CrashNote): string[] {
   })
 }
 
-/** Whether the file, on which everything has been finished, agrees with what its victims saw. */
+/** Whether the file, on which everything has finished, agrees with what its victims saw. */
 export function checkWitness(database: string): string[] {
   return reading(database, (db) => new WitnessCheck(db, witnessed(database)).run())
 }
 
-/** Whether a job whose effect was done and not reported ran again in a later run, under the same token: a crash costs no attempt. */
+/** Whether a job whose effect was done but not reported ran again in a later run, with the same token: a crash costs no attempt. */
 export function checkRunAgain(database: string, note: CrashNote, run: number): string[] {
   const starts = witnessed(database).flatMap((line) => (line.what === 'start' ? [line] : []))
   return note.jobs.flatMap(({ id, attempt }) => {
@@ -118,7 +118,7 @@ export function schemaOf(database: string): Schema {
   }))
 }
 
-/** How often each edge was taken on a file, by its own account: `from event to`. */
+/** How often each edge was taken on a file, according to the file: `from event to`. */
 export function edgeCounts(database: string): [edge: string, times: number][] {
   return reading(database, (db) => {
     const counts = db.prepare(`SELECT trim(from_state || ' ' || event || ' ' || to_state), n FROM edge_counts`).raw()
@@ -175,7 +175,7 @@ class WitnessCheck {
     ]
   }
 
-  /** I2: there is no job that nobody asked for; each asked for is there, for who got no answer asked again. */
+  /** I2: every job was requested by somebody, and every requested job exists, because callers without an answer asked again. */
   #checkAsked(): string[] {
     const asked = new Set(this.#of('asked').flatMap(({ jobs }) => jobs.map(({ idempotencyKey }) => idempotencyKey)))
     const keys = new Set([...this.#rows.values()].map(({ key }) => key))
@@ -188,7 +188,7 @@ class WitnessCheck {
     ]
   }
 
-  /** Handlers were called no more often than there are starts; commands that were answered are in the history. */
+  /** Handlers were called at most as often as there are starts; answered commands are in the history. */
   #checkCalls(): string[] {
     const seen = new Map<string, number>()
     const tokens = new Map<number, string>()
@@ -212,7 +212,7 @@ class WitnessCheck {
     return wrong
   }
 
-  /** I13: everything has ended; what succeeded had its effect, and what is cancelled was told to be. */
+  /** I13: everything has ended; succeeded jobs had their effect, and cancelled jobs were cancelled by somebody. */
   #checkEnds(): string[] {
     const effects = new Set(this.#of('effect').flatMap(({ id, outcome }) => (outcome === 'ended' ? [id] : [])))
     const told = new Set(this.#of('commanding').flatMap(({ id, event }) => (event === 'cancel' ? [id] : [])))
@@ -233,7 +233,7 @@ function reading<T>(database: string, read: (db: Database.Database) => T): T {
   }
 }
 
-/** None where no process has come far enough to write one. */
+/** Empty if no process has come far enough to write one. */
 function linesOf<Kind>(path: string): Kind[] {
   if (!existsSync(path)) return []
   return readFileSync(path, 'utf8')

@@ -21,7 +21,7 @@ const crashesByEvent = shareOf({ share: someCrashes, whole: allCrashes })()
 /** Those before its commit. A share makes the file alone, which is a migration, too. */
 const pointsOfMigration = shareOf({ share: ['inside'] as const, whole: ['before', 'halfway', 'inside'] as const })
 
-/** Each the tests of one lane after the other: two cores have no more to give. */
+/** Each lane runs its tests one after another: two cores have no more capacity. */
 const lanes = Array.from({ length: 3 }, () => Promise.resolve())
 function inLane(run: () => Promise<void>): Promise<void> {
   const done = lanes.shift()!.then(run)

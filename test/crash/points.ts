@@ -14,12 +14,12 @@ import {
   witnessed,
 } from './points-witness.ts'
 
-/** Of a file on which victims live and die: small delays, and one worker, so that what waits can be told from what runs. */
+/** For a file on which victims live and die: short delays, and one worker, so that waiting and running jobs are distinct. */
 const settings = { workers: 1, retryBaseMs: 10, retryMaxMs: 50 }
-/** Keeps ended jobs as briefly as can be. */
+/** Keeps ended jobs as briefly as possible. */
 const forgetful = { ...settings, retentionMs: 1 }
 
-/** Everything to die of, by event: each point in the way of each edge of the machine, and of each way out by retention. */
+/** All places to die, by event: each point on the way of each edge of the machine, and of each removal by retention. */
 export function allCrashes(): Map<string, CrashAt[]> {
   const crashes = new Map<string, CrashAt[]>()
   const add = (event: string, edge: string, effect: boolean) => {
@@ -42,8 +42,8 @@ export function someCrashes(): Map<string, CrashAt[]> {
 }
 
 /**
- * Kills one process after the other on one file, each at the next of the crash points; the one that comes after a death recovers from it.
- * The last runs what ships and finishes all there is. Gives what is wrong, in words, and how many died.
+ * Kills one process after another on one file, each at the next crash point; the process after each death recovers from it. The last one
+ * runs the shipped code and finishes everything. Returns the violations and how many processes died.
  */
 export async function runChain(given: {
   /** Made by `crashBuild`. */
@@ -93,7 +93,7 @@ class Chain {
     for (const { note, run } of this.#effects) this.wrong.push(...checkRunAgain(this.#database, note, run))
   }
 
-  /** Where an edge is taken at the start, by what a process left behind, one comes first that dies of itself. */
+  /** If an edge is taken at the start, because of what a process left behind, a process that dies by itself comes first. */
   async #dieAt(crashAt: CrashAt, tell: (what: string) => void): Promise<CrashNote | undefined> {
     for (let mayPrepare = true; ; mayPrepare = false) {
       const victim = startVictim({
@@ -116,7 +116,7 @@ class Chain {
   }
 }
 
-/** Kills a process while it brings the file to its newest schema; gives what the file then is, by its own word. */
+/** Kills a process while it migrates the file to its newest schema; returns the file's schema after that. */
 export async function dieMigrating(build: string, database: string, point: CrashAt['point']): Promise<Schema> {
   const crashAt = { point, edge: 'migration' }
   const { died } = startVictim({ build, database, run: 0, settings, crashAt, work: { finish: true } })
@@ -125,7 +125,7 @@ export async function dieMigrating(build: string, database: string, point: Crash
   return schemaOf(database)
 }
 
-/** What `verify` says of a file, in words. */
+/** The violations that `verify` reports for a file. */
 export function violationsOf(database: string): string[] {
   const { violations } = verifyFile(database)
   return violations.map(({ invariant, jobId, message }) => `${invariant}, job ${jobId}: ${message}`)

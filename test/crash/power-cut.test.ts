@@ -9,12 +9,12 @@ import { Random } from '../torture/random.ts'
 import { type Cut, compileShim, cutPower, finish, oftenCheckpointed, recordLoad, someMoment } from './power-cut.ts'
 
 const connection = 'persistence/sqlite/file/connection.js'
-/** What SQLite does unless told otherwise: no flush at a commit. */
+/** SQLite's default: no flush at a commit. */
 const unflushed: Patch[] = [
   { file: connection, find: "db.pragma('synchronous = FULL')", replace: "db.pragma('synchronous = NORMAL')" },
   { file: connection, find: 'const synchronousFull = 2;', replace: 'const synchronousFull = 1;' },
 ]
-/** Everyone is told before the transaction is committed. */
+/** Callers are answered before the transaction is committed. */
 const toldTooSoon: Patch = {
   file: 'persistence/sqlite/thread/store-thread.js',
   find: 'errors = commitTogether(this.#db, this.#writer, parts, this.#clock, committed, more)',
@@ -41,11 +41,11 @@ const faults: readonly (readonly [string, readonly Patch[]])[] = [
 ]
 
 const cutsPerLoad = shareOf({ share: 4, whole: 40 })
-/** As many as it may take until a loss is seen: one in four of them keeps nothing that was not flushed. */
+/** How many cuts it may take until a loss shows: one in four keeps nothing that was not flushed. */
 const cutsToLose = 100
 const shim = compileShim(mkdtempSync(join(tmpdir(), 'jobmachine-')))
 
-/** The same load on a build, cut again and again, in folders 0, 1, 2, …, as often as they are asked for. */
+/** The same load on a build, cut again and again, in folders 0, 1, 2, …, as often as requested. */
 async function* cutAgainAndAgain(patches: readonly Patch[], seed: number, folder: string): AsyncGenerator<Cut> {
   const build = patches.length > 0 ? patchedBuild(join(folder, 'build'), patches) : resolve('dist')
   const random = new Random(seed)
@@ -64,7 +64,7 @@ describe.skipIf(!shim)(
         for await (const cut of cutAgainAndAgain(patches, 1, folder)) if (cuts.push(cut) === cutsPerLoad) break
 
         expect(cuts.flatMap(({ violations }) => violations)).toEqual([])
-        // The disk has lost something, or this proves nothing.
+        // If the disk has lost nothing, this proves nothing.
         expect(cuts.filter(({ dropped }) => dropped > 0).length).toBeGreaterThan(0)
         expect(await finish(resolve('dist'), join(folder, '0'))).toEqual([])
       },

@@ -11,12 +11,12 @@ import { Random } from '../torture/random.ts'
 
 /** How long a server runs before its power is cut, in ms after its first acknowledgement. */
 const loadMs = { least: 150, most: 600 }
-/** How many lines of its witness it has written then at least, on a machine that is slow, too. */
+/** The least number of lines that its witness has by then, even on a slow machine. */
 const witnessedMin = 40
 /** How long everything may take to finish after a cut, in ms. */
 const finishMs = 100_000
 const sectorBytes = 512
-/** For a build in which a short load meets many checkpoints, where the log's pages go into the database. */
+/** For a build in which a short load reaches many checkpoints, which move the log's pages into the database. */
 export const oftenCheckpointed: Patch = {
   file: 'persistence/sqlite/file/connection.js',
   text: 'wal_autocheckpoint = ',
@@ -24,24 +24,24 @@ export const oftenCheckpointed: Patch = {
 }
 const headerBytes = 24
 
-/** One record of the journal that `record-writes.c` keeps. */
+/** One record of the journal written by `record-writes.c`. */
 export interface DiskRecord {
   readonly kind: 'write' | 'truncate' | 'sync'
   /** The file's name, without its folder. */
   readonly file: string
-  /** -1: at the end. */
+  /** -1 means at the end. */
   readonly offset: number
   readonly data: Buffer
 }
 
-/** What was lost or broken by one cut. */
+/** What one cut lost or broke. */
 export interface Cut {
-  /** Writes that had not been flushed and did not survive whole. */
+  /** Unflushed writes that did not survive completely. */
   readonly dropped: number
   readonly violations: readonly string[]
 }
 
-/** Compiles the shim into a folder; null where there is no C compiler. */
+/** Compiles the shim into a folder; null if there is no C compiler. */
 export function compileShim(folder: string): string | null {
   const library = join(folder, 'record-writes.so')
   try {
@@ -54,7 +54,7 @@ export function compileShim(folder: string): string | null {
   }
 }
 
-/** Runs a server under load in a folder of its own until it is ended by force, and gives all that it did to the disk, in order. */
+/** Runs a server under load in its own folder until it is killed, and returns everything that it did to the disk, in order. */
 export async function recordLoad(shim: string, build: string, folder: string, random: Random): Promise<DiskRecord[]> {
   mkdirSync(folder, { recursive: true })
   const journal = `${folder}.journal`
@@ -90,7 +90,7 @@ function parseJournal(bytes: Buffer): DiskRecord[] {
     const pathBytes = bytes.readUInt32LE(at + 4)
     const dataAt = at + headerBytes + pathBytes
     const end = dataAt + Number(bytes.readBigUInt64LE(at + 8))
-    // The last one may be half written.
+    // The last record may be incomplete.
     if (end > bytes.length) break
     const file = basename(bytes.toString('utf8', at + headerBytes, dataAt))
     records.push({ kind, file, offset: Number(bytes.readBigInt64LE(at + 16)), data: bytes.subarray(dataAt, end) })
@@ -99,7 +99,7 @@ function parseJournal(bytes: Buffer): DiskRecord[] {
   return records
 }
 
-/** A moment to cut the power: any; right after something was acknowledged, where a lie would show; or in the midst of a transaction. */
+/** A moment to cut the power: any moment; right after an acknowledgement, where a lie would show; or inside a transaction. */
 export function someMoment(records: readonly DiskRecord[], random: Random): number {
   const after = (holds: (record: DiskRecord) => boolean) =>
     records.flatMap((record, index) => (holds(record) ? [index + 1] : []))
@@ -118,9 +118,9 @@ export function someMoment(records: readonly DiskRecord[], random: Random): numb
 }
 
 /**
- * Cuts the power after so many records, and looks at what the disk has. What was flushed is there. Of each file's later writes any may have
- * survived, wholly or up to a sector; names and lengths of files are taken as durable with their first flush, `-shm` never is. SQLite
- * counts on no more than that.
+ * Cuts the power after this many records, and returns what the disk has. Flushed data is there. Of each file's later writes any may have
+ * survived, completely or up to a sector; names and lengths of files count as durable after their first flush, those of `-shm` never do.
+ * SQLite relies on no more than that.
  */
 export function cutPower(records: readonly DiskRecord[], moment: number, folder: string, random: Random): Cut {
   mkdirSync(folder, { recursive: true })
@@ -139,7 +139,7 @@ export function cutPower(records: readonly DiskRecord[], moment: number, folder:
 }
 
 function survivors(records: readonly DiskRecord[], file: string, random: Random) {
-  // A mark is flushed under another name before it has its own, so that it is there whatever becomes of its later writes.
+  // A mark is flushed under another name before it has its own, so it exists whatever happens to its later writes.
   const own = records.filter((record) => record.file === file || record.file.startsWith(`${file}.partial-`))
   const flushed = own.findLastIndex(({ kind }) => kind === 'sync') + 1
   const mood = random.pick(['none', 'all', 'some', 'some'] as const)
@@ -175,7 +175,7 @@ interface Witnessed {
   readonly ids: readonly number[]
 }
 
-/** Opens what is left as a server would, and compares it with what was told and done before the cut. */
+/** Opens what is left as a server would, and compares it with what was reported and done before the cut. */
 function violationsOf(path: string, witnessed: readonly Witnessed[]): string[] {
   try {
     openForWriting(path, () => 'made anew', 0).close()
@@ -204,7 +204,7 @@ function violationsOf(path: string, witnessed: readonly Witnessed[]): string[] {
   return violations
 }
 
-/** Starts a server on what a cut has left, and waits until everything on it is at its end; what is wrong then. */
+/** Starts a server on what a cut has left, and waits until everything on it has ended; returns what is wrong then. */
 export async function finish(build: string, folder: string): Promise<string[]> {
   const path = join(folder, 'jobs.db')
   const child = spawn(process.execPath, [resolve('test/crash/powered.mjs'), build, path, 'finish'], {

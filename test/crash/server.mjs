@@ -29,11 +29,11 @@ const spin = (ms) => {
   for (const until = performance.now() + ms; performance.now() < until; );
 }
 
-/** What each type does, between the two lines that witness it. */
+/** The handlers, between the two lines that witness each call. */
 const runs = {
   quick() {},
   sleep: ({ ms }) => setTimeout(ms),
-  // Lasts until the process is killed, in the first; no time in those that come after it.
+  // In the first process it lasts until the kill; in later ones it takes no time.
   hold: () => setTimeout(holdMs),
   stuck: () => new Promise(() => {}),
   polite: (_, { signal }) => setTimeout(600_000, undefined, { signal }),
@@ -44,9 +44,9 @@ const runs = {
     throw new Error('hopeless')
   },
   block: ({ ms }) => spin(ms),
-  // As one that waits for a file or another process does: the loop is as blocked, and a processor is left to others.
+  // Like waiting for a file or another process: the loop is blocked too, but the processor is free for others.
   wait: ({ ms = holdMs }) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
-  // Is done when whoever listens there has answered.
+  // Ends when the server there has answered.
   ask: ({ port }, { signal }) =>
     new Promise((resolve, reject) => {
       const socket = connect(port, '127.0.0.1').once('data', resolve).once('error', reject)
@@ -72,7 +72,7 @@ const handlers = Object.entries(runs).map(([type, run]) =>
 const lines = (level) => (fields, message) => note('log', { level, message, fields })
 const log = { debug() {}, info: lines('info'), warn: lines('warn'), error: lines('error'), child: () => log }
 
-/** The machine's, and so far ahead of it. */
+/** The machine's clock, ahead by this much. */
 function clockAhead() {
   const clock = new ManualClock(Date.now() + aheadMs)
   setInterval(() => clock.set(Date.now() + aheadMs), 5).unref()
@@ -101,7 +101,7 @@ process.on('SIGTERM', async () => {
 
 process.on('message', async ({ call, args, answer }) => {
   try {
-    // As an application does that makes its own backup.
+    // As an application that makes its own backup.
     if (call === 'copyHere') copyFileSync(args[0], `${args[0]}.copy`)
     if (call === 'copyHere') return process.send({ answer, result: null })
     const result = await system[call](...args)
@@ -115,7 +115,7 @@ process.on('message', async ({ call, args, answer }) => {
 note('starting')
 const start = system.start()
 if (endsAtStart) process.kill(process.pid, 'SIGTERM')
-// Refused where it was told to stop meanwhile.
+// Refused if it was told to stop meanwhile.
 await start.then(
   () => process.send({ ready: true }),
   () => {},

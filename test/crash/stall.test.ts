@@ -11,11 +11,14 @@ import { shareOf } from '../support/share.ts'
 import { eventsOf, until, untilFinished } from '../support/system.ts'
 import { cleanUp, tempFolder } from '../support/temp.ts'
 
-/** How much longer than its timeout a handler may block the loop, in the copy of the built code that runs here: what ships waits for longer. */
+/**
+ * How much longer than its timeout a handler may block the loop in the copy of the built code that runs here; the shipped code waits
+ * longer.
+ */
 const watchdogGraceMs = 3_000
 
 let folder: string
-/** What each process has in its environment, and one that may take its time over its last line: a busy machine writes it late. */
+/** The environment of each process, and one with more patience for the last log line, which a busy machine writes late. */
 let env: { readonly JOBMACHINE_BUILD: string }
 let patientEnv: typeof env
 beforeAll(() => {
@@ -34,7 +37,7 @@ afterAll(async () => {
   await cleanUp()
 })
 
-// Each on a file of its own, all at once: what they wait for is time.
+// Each with its own file, all at once, because they wait for time to pass.
 describe.concurrent('a process that is stopped or blocked', () => {
   test('for three leases from outside loses none of them and runs nothing twice', async () => {
     const database = join(folder, 'stopped.db')
@@ -59,7 +62,7 @@ describe.concurrent('a process that is stopped or blocked', () => {
     const child = await startChild({ database, env, settings: { retryBaseMs: 1 } })
     const reader = await createJobSystem({ database })
     const { port, asked, answer } = await aRemote()
-    // Half of them are answered only after it goes on, well within what is left of their time.
+    // Half of them are answered only after the process continues, well within their remaining time.
     await child.enqueue(many(10, { type: 'ask', payload: { port }, timeoutMs: 2_000, maxRetries: 0 }))
     await until(() => asked() === 10)
 
@@ -67,7 +70,7 @@ describe.concurrent('a process that is stopped or blocked', () => {
     answer(5)
     await setTimeout(3_000)
     child.kill('SIGCONT')
-    // Its loop has turned, and met whatever had come due meanwhile.
+    // Its loop has turned, and handled everything that came due meanwhile.
     await child.call('find', 1)
     answer(5)
     await untilFinished(reader, 10)
@@ -112,7 +115,7 @@ describe.concurrent('a process that is stopped or blocked', () => {
 
     expect(started(database)).toHaveLength(3)
     for (let id = 1; id <= 3; id++) expect(await eventsOf(reader, id)).toBe('enqueue lease start succeed')
-    // Told in the log, with how long.
+    // Reported in the log, with the duration.
     expect(witnessed(database)).toContainEqual(
       expect.objectContaining({ message: 'the event loop was blocked; its leases were renewed meanwhile' }),
     )

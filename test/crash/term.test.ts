@@ -16,7 +16,7 @@ import { eventsOf, until, untilFinished } from '../support/system.ts'
 import { cleanUp, tempFolder } from '../support/temp.ts'
 
 let folder: string
-/** A file system of one MiB; null where none can be mounted. */
+/** A file system of one MiB; null if none can be mounted. */
 let small: string | null
 beforeAll(() => {
   folder = tempFolder()
@@ -27,18 +27,18 @@ afterAll(async () => {
   await cleanUp()
 })
 
-/** Stops that a SIGKILL cuts short, one after the other. */
+/** Stops that a SIGKILL cuts short, one after another. */
 const stopsMax = shareOf({ share: 1, whole: 5 })
 
 const many = (count: number, job: object) => Array.from({ length: count }, () => ({ payload: null, ...job })) as never
 
-/** Demands that it ends in good order, and while what would hold it up for longer still does. */
+/** Checks that it ends cleanly, even while something that would delay it for longer continues. */
 async function assertEnds(child: Child): Promise<void> {
   child.kill('SIGTERM')
   expect(await child.exited).toEqual({ code: 0, signal: null })
 }
 
-/** Runs all that is left, in a second process, and demands that nothing was lost on the way. */
+/** Runs everything that is left in a second process, and checks that nothing was lost. */
 async function assertFinishes(database: string, reader: JobSystem, count: number): Promise<void> {
   const child = await startChild({ database, settings: { retryBaseMs: 1 } })
   await untilFinished(reader, count)
@@ -47,7 +47,7 @@ async function assertFinishes(database: string, reader: JobSystem, count: number
   await endWith(child, reader)
 }
 
-/** Leaves every queued job of a file as a process that died with all of them leased would have left it. */
+/** Leaves every queued job of a file as a process would have left it that died with all of them leased. */
 function leaseAll(database: string): void {
   const db = openKept(database)
   db.exec(`BEGIN IMMEDIATE;
@@ -189,10 +189,10 @@ describe.concurrent('SIGTERM', () => {
   })
 })
 
-/** Holds a thread for good, as a call of the operating system does that does not return. */
+/** Blocks a thread for good, like a system call that does not return. */
 const forever = 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);'
 
-/** The server of a build, when it listens. */
+/** The server of a build, once it listens. */
 async function startMain(main: string) {
   const env = { PATH: process.env.PATH ?? '', PORT: '0', SHUTDOWN_GRACE_MS: '0' }
   const child = spawn(process.execPath, [...briefly, main], { cwd: folder, env, stdio: ['ignore', 'pipe', 'inherit'] })

@@ -1,9 +1,9 @@
-// A load for `victim.mjs`: calls without end, of every kind, from a seed. Which of them overlap is up to the machine that it runs on.
+// A load for `victim.mjs`: calls of every kind without end, from a seed. Which of them overlap depends on the machine.
 import { setTimeout } from 'node:timers/promises'
 
-/** Jobs that one run stores at most: they must all finish in the end. */
+/** The most jobs that one run stores: they must all finish in the end. */
 const jobsMax = 250
-/** Of the ids that commands are sent to: jobs stored this recently may be in any state. */
+/** The ids that commands are sent to: jobs stored this recently may be in any state. */
 const recentMax = 30
 /** Between one call and the next, in ms. */
 const pauseMaxMs = 12
@@ -55,7 +55,7 @@ export async function makeLoad(tools, seed) {
   await Promise.all([calls(), calls(), calls(), calls()])
 }
 
-/** What the machine does not let it do, or what comes while it stops. */
+/** A refusal by the machine, or because the process is stopping. */
 export function refused(error) {
   if (!['illegal_transition', 'job_not_found', 'unavailable'].includes(error.code)) throw error
 }

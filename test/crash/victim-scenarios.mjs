@@ -1,5 +1,5 @@
-// For each edge of the machine, and each way out by retention, what makes a job take it: done by `victim.mjs`, in a process that dies when
-// the job does. Other jobs of the file may take the edge earlier, which is as good.
+// For each edge of the machine, and each removal by retention, what makes a job take it: done by `victim.mjs`, in a process that dies when
+// the job takes it. Other jobs of the file may take the edge earlier, which is just as good.
 
 const quick = { type: 'quick' }
 const hold = { type: 'hold' }
@@ -12,7 +12,10 @@ async function hung({ enqueue, untilCalled }, more = {}) {
   return id
 }
 
-/** A job that is leased and not started, beside the only worker, which hangs. The dispatcher leaves none so: it is leased by other hands. */
+/**
+ * A job that is leased but not started, beside the only worker, which hangs. The dispatcher never leaves one like that, so it is leased
+ * directly.
+ */
 async function leased(tools) {
   await hung(tools)
   const [id] = await tools.enqueue(quick)
@@ -20,7 +23,7 @@ async function leased(tools) {
   return id
 }
 
-/** Ended jobs to be removed by the next process, and one more, for the newest event of the file stays. */
+/** Ended jobs to be removed by the next process, and one more, because the newest event of the file stays. */
 async function ended({ enqueue, until, command, far, leaveOrphans }) {
   const [done, cancelled] = await enqueue(quick, { ...quick, delayMs: far })
   await command('cancel', cancelled)

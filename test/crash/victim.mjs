@@ -26,12 +26,12 @@ const note = (what, more) => writeSync(file, `\n${JSON.stringify({ what, run, ..
 /** Longer than any run lasts. */
 const far = 3_600_000
 const snoozed = new Set()
-/** Jobs that are dead by this run. */
+/** Jobs that this run has made dead. */
 const dead = new Set()
-/** Jobs whose handler was called by this run. */
+/** Jobs whose handler this run has called. */
 const called = new Set()
 
-/** What each type does. A job whose `run` is another than this one has had its moment and succeeds. */
+/** The handlers. A job whose `run` is not this one has had its moment and succeeds. */
 const runs = {
   quick() {},
   long: ({ ms }) => setTimeout(ms),
@@ -82,7 +82,7 @@ const handlers = Object.entries(runs).map(([type, act]) =>
   }),
 )
 
-/** How far the clock of a run that finishes is ahead of the machine's. */
+/** How far the clock of a finishing run is ahead of the machine's. */
 let aheadMs = 0
 function movableClock() {
   const clock = new ManualClock(Date.now())
@@ -123,10 +123,10 @@ async function takeOtherHands() {
     longestTimeoutMs: () => 0,
   })
 }
-/** What a scenario or a load may do. */
+/** The tools of a scenario or a load. */
 const tools = {
   far,
-  /** Stores jobs, of which each gets a key, and gives their ids. */
+  /** Stores jobs, each with a key, and returns their ids. */
   enqueue(...given) {
     const jobs = given.map(({ payload = {}, ...job }) => {
       const key = `${run}.${asked++}`
@@ -149,12 +149,12 @@ const tools = {
   async untilCalled(id) {
     while (!called.has(id)) await setTimeout(1)
   },
-  /** Leases what waits, and leaves it at that. */
+  /** Leases waiting jobs, and does nothing more. */
   async leaseWaiting() {
     await takeOtherHands()
     heldApart = await otherHands.lease({ limit: 1_000, wait: false })
   },
-  /** What runs is as it is after so many crashes, and runs. */
+  /** Makes running jobs look as after this many crashes, while they run. */
   async crashAsIf(times) {
     await takeOtherHands()
     for (let crashes = 0; crashes < times; crashes++) {
@@ -171,7 +171,7 @@ const tools = {
   },
 }
 
-/** Each call without an acknowledgement is made again as it was: whichever of them were stored are not stored twice. */
+/** Repeats each unacknowledged call unchanged: calls that were stored are not stored twice. */
 async function askAgain() {
   const lines = readFileSync(witness, 'utf8').split('\n').flatMap(parsed)
   const known = new Set(lines.flatMap(({ what, jobs }) => (what === 'acknowledged' ? jobs.map(([, key]) => key) : [])))
@@ -196,7 +196,7 @@ async function untilAllEnded() {
   }
 }
 
-/** One each so many ms; what is refused was not stored, or is asked again in the end. */
+/** Stores one job each at this interval in ms; what is refused was not stored, or is repeated in the end. */
 async function produceEach(ms) {
   for (let n = 0; ; n++) {
     const job = { type: n % 10 === 0 ? 'flaky' : 'quick', queue: 'produced', delayMs: n % 5 === 0 ? 500 : 0 }
@@ -230,7 +230,7 @@ if (take) {
   await produceEach(produce)
 } else if (finish) {
   await askAgain()
-  // What waits for a far instant runs too.
+  // Jobs that wait for a far instant run too.
   aheadMs = 2 * far
   await untilAllEnded()
   await system.stop()

@@ -7,13 +7,13 @@ import { aWalkJob, type OwnerName, type Tear, type World } from './walk.ts'
 type Command = fc.AsyncCommand<Model, World>
 type Run = (model: Model, world: World) => Promise<void>
 
-/** A command that prints as what it does. */
+/** A command whose name says what it does. */
 function command(name: string, given: object, run: Run): Command {
   return { check: () => true, run, toString: () => `${name}(${JSON.stringify(given)})` }
 }
 
 const owner = fc.constantFrom<OwnerName>('a', 'b')
-/** Mostly none: a walk of nothing but crashes goes nowhere. */
+/** Mostly none, because a walk of only crashes leads nowhere. */
 const tear = fc.option(
   fc.record<Tear>({
     step: fc.constantFrom('begin', 'statement', 'commit', 'committed'),
@@ -42,7 +42,7 @@ const enqueue = fc
       const asked = model.compare(world.clock.now())
 
       const stored = model.rows.size - before
-      // All or none, and all where it was acknowledged.
+      // All or none, and all if it was acknowledged.
       assert(stored === given.count || (stored === 0 && !answer), `${stored} of ${given.count} are stored`)
       assert(asked.length === stored, 'nothing else happened')
       const state = given.job.delayMs ? 'scheduled' : 'queued'
@@ -60,14 +60,14 @@ const lease = fc.record({ owner, tear, limit: fc.integer({ min: 1, max: 4 }), st
     const leased = asked.filter(({ event }) => event === 'lease')
     const started = asked.filter(({ event }) => event === 'start')
     assert(leased.length + started.length === asked.length, 'only leases and starts')
-    // In one commit, or neither: also where its process died over it.
+    // In one commit, or neither, even if its process died over it.
     const toStart = start ? leased.map(({ jobId, seq }) => ({ id: jobId, leaseToken: seq + 1 })) : []
     assert(sameJobs(started, toStart), 'what was to start has started')
     if (!answer) return
     world.letExpire(given.owner)
     assert(sameJobs(leased, answer), 'what is leased is what was answered')
     const isSuspect = ({ crashes }: Row) => crashes >= 2
-    // Jobs that became due meanwhile may be among them.
+    // They may include jobs that became due meanwhile.
     const ready = [...before.values()].filter(({ state }) => state === 'queued')
     const suspect = leased.map(({ jobId }) => before.get(jobId)!).find(isSuspect)
     if (suspect) {
@@ -79,14 +79,14 @@ const lease = fc.record({ owner, tear, limit: fc.integer({ min: 1, max: 4 }), st
       return
     }
     const others = ready.filter((row) => !isSuspect(row))
-    // One that is ready, or runs alone, may keep others waiting.
+    // A ready suspect, or one that runs alone, may make others wait.
     if (![...before.values()].some(isSuspect))
       assert(leased.length >= Math.min(limit, others.length), 'as many as there are jobs for')
     assertOrder(leased, others)
   }),
 )
 
-/** Within a queue no job is passed over that comes before one that was taken. */
+/** Within a queue no job that comes earlier is skipped. */
 function assertOrder(taken: readonly Transition[], ready: readonly Row[]): void {
   const ids = new Set(taken.map(({ jobId }) => jobId))
   const comesBefore = (one: Row, other: Row) =>
@@ -103,7 +103,7 @@ const apply = fc
     tear,
     pick: fc.nat(),
     event: fc.constantFrom<LeaseEvent['event']>('start', 'succeed', 'fail', 'reject', 'snooze', 'release'),
-    /** Rather `start` where it is what comes next. */
+    /** Prefers `start` if that comes next. */
     starts: fc.boolean(),
     stale: fc.constantFrom(0, 0, 0, 0, -1, 1),
     delayMs: fc.constantFrom(0, 300, 3_000),
@@ -126,7 +126,7 @@ const apply = fc
 
       const done = asked.length === 1 && asked[0]!.jobId === job.id && asked[0]!.event === type
       assert(asked.length === 0 || done, 'nothing else happened')
-      // Time may have taken the lease first.
+      // The lease may have expired first.
       if (done) assert(takes, 'an outcome was taken that its lease or the machine refuses')
       if (refused) assert(refused.length === (done ? 0 : 1), 'its answer')
       if (takes && refused && !done)
@@ -202,7 +202,7 @@ const reopen = fc
     }),
   )
 
-/** Each as often as it stands here. */
+/** Each as often as it is listed. */
 export const commands: fc.Arbitrary<Command>[] = [
   ...[enqueue, enqueue],
   ...[lease, lease],

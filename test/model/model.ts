@@ -3,7 +3,7 @@ import { type SnapshotFrom, transition } from 'xstate'
 import { type EventType, type JobEvent, type JobState, jobMachine } from '../../src/machines/job.ts'
 import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
 
-/** One row of `jobs`, as far as the machine and time decide it. */
+/** One row of `jobs`, as far as the machine and time determine it. */
 export interface Row {
   readonly id: number
   readonly state: JobState
@@ -28,7 +28,7 @@ export interface Transition {
   readonly to: JobState
   readonly attempt: number
   readonly at: number
-  /** 1: by its error, its process had ended. */
+  /** 1 if its error says that its process had ended. */
   readonly crashed: 0 | 1
 }
 
@@ -39,8 +39,8 @@ interface ModelJob {
 }
 
 /**
- * What the jobs must be, by XState itself and nothing that was compiled from it. It reads the file after each command: every transition
- * found there is taken through the machine, every row must be where that leads.
+ * What the jobs must be, according to XState itself and nothing compiled from it. It reads the file after each command: every transition
+ * found there is applied to the machine, and every row must be where that leads.
  */
 export class Model {
   readonly #path: string
@@ -49,9 +49,9 @@ export class Model {
   #newEvents!: Database.Statement
   #allRows!: Database.Statement
   #lastRowId = 0
-  /** As they were after the last command. */
+  /** The rows after the last command. */
   rows = new Map<number, Row>()
-  /** The edges that were taken, in order: `from event to`. */
+  /** The taken edges, in order: `from event to`. */
   readonly taken: string[] = []
   steps = 0
 
@@ -79,15 +79,15 @@ export class Model {
     return [...this.rows.values()].filter(({ state }) => states.includes(state))
   }
 
-  /** Whether the machine takes an event of a job now. */
+  /** Whether the machine allows an event of a job now. */
   takes(id: number, type: EventType): boolean {
     const { snapshot } = this.#jobs.get(id)!
     return snapshot.can({ type, delayed: false } as JobEvent)
   }
 
   /**
-   * Reads what has come, and compares it with the machine. Gives the transitions that somebody asked for; those that time brings are checked
-   * here: nothing is due before its time, and no lease expires before it has run out, unless `recovering`.
+   * Reads what has changed, and compares it with the machine. Returns the transitions that somebody requested. It checks those that time
+   * causes: nothing is due before its time, and no lease expires before it has run out, unless `recovering`.
    */
   compare(now: number, recovering = false): Transition[] {
     this.steps++

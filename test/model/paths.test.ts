@@ -12,12 +12,12 @@ import { shareOf } from '../support/share.ts'
 import { aJob, leaseMs, type OpenedStore, openStore } from '../support/store.ts'
 import { cleanUp, memoryFolder } from '../support/temp.ts'
 
-/** Retries wait for this long: longer than leases, so that each can pass without the other. */
+/** How long retries wait: longer than leases, so that each can pass without the other. */
 const delayMs = 3_600_000
-/** `expire` last: a job whose lease is gone is due again at once, so no path should go by it where another event leads there too. */
+/** `expire` last: a job whose lease is gone is due again at once, so no path should use it if another event leads there too. */
 const events = [...allEvents].sort((one, other) => Number(one.type === 'expire') - Number(other.type === 'expire'))
 
-/** The machine's own ways to every state it can be in with so many attempts and crashes, the shortest to each. */
+/** The machine's shortest paths to every state that it can be in with this many attempts and crashes. */
 function pathsFor(maxAttempts: number) {
   const paths = getShortestPaths(jobMachine, {
     input: { attempt: 0, maxAttempts, crashes: 0 },
@@ -25,7 +25,7 @@ function pathsFor(maxAttempts: number) {
     serializeState: ({ value, context }) => `${value} ${JSON.stringify(context)}`,
     limit: 10_000,
   })
-  // What a crash makes wait is due in the same transaction.
+  // A job that a crash makes wait is due in the same transaction.
   const isPassing = ({ state }: (typeof paths)[number]) => state.value === 'retrying' && state.context.crashes > 0
   return paths.filter((path) => path.state.value !== 'new' && !isPassing(path))
 }
@@ -33,7 +33,7 @@ function pathsFor(maxAttempts: number) {
 describe('a real store, driven along every shortest path of the machine', () => {
   let opened: OpenedStore
   beforeAll(async () => {
-    // In memory: what is proved here needs no flush, and there are thousands.
+    // In memory, because this proof needs no flush, and there are thousands.
     opened = await openStore({ path: join(memoryFolder(), 'jobs.db') })
   })
   afterAll(cleanUp)
@@ -75,7 +75,7 @@ const outcome =
     await store.apply([{ id, leaseToken, event, delayMs }])
   }
 
-/** How each event but a command is brought about. */
+/** How to cause each event that is not a command. */
 const drivers: Record<Exclude<EventType, 'enqueue' | Command>, Driver> = {
   lease: ({ store }) => store.lease({ limit: 1, wait: false }),
   start: outcome('start'),
@@ -103,7 +103,7 @@ async function bringAbout(event: JobEvent, opened: OpenedStore, job: JobRow): Pr
   else if (event.type !== 'enqueue') await drivers[event.type](opened, job)
 }
 
-/** A new job, taken along a path; it is the only one that is not at an end. */
+/** A new job, taken along a path; it is the only one that has not ended. */
 async function along(opened: OpenedStore, path: readonly JobEvent[], maxAttempts: number): Promise<JobRow> {
   const { store } = opened
   const [birth, ...rest] = path
@@ -115,13 +115,13 @@ async function along(opened: OpenedStore, path: readonly JobEvent[], maxAttempts
   return (await store.find(id))!
 }
 
-/** The job is where XState goes from where it was; where it stays, nothing of it has changed. */
+/** The job is where XState goes from its earlier state; if XState stays, nothing about the job has changed. */
 async function expectMachine({ store }: OpenedStore, before: JobRow, event: JobEvent): Promise<void> {
   const { state: value, attempt, maxAttempts, crashes } = before
   const from = jobMachine.resolveState({ value, context: { attempt, maxAttempts, crashes } })
   const [to] = from.status === 'active' ? transition(jobMachine, from, event) : [from]
   const after = (await store.find(before.id))!
-  // What a crash makes wait is due again in the same transaction.
+  // A job that a crash makes wait is due again in the same transaction.
   const promoted = event.type === 'expire' && value !== to.value && to.value === 'retrying'
   expect([after.state, after.attempt, after.crashes]).toEqual([
     promoted ? 'queued' : to.value,

@@ -18,7 +18,7 @@ const callMs = 10_000
 
 export type OwnerName = 'a' | 'b'
 
-/** A crash that waits for the next transaction of an owner: at which step, after how many of them. */
+/** A crash that waits for an owner's next transaction: at which step, after how many steps. */
 export interface Tear {
   readonly step: WriteStep
   readonly after: number
@@ -29,11 +29,11 @@ interface Owner {
   store: Store
   tear: { readonly step: WriteStep; after: number } | null
   torn: boolean
-  /** It has recovered, or leased: from then on it expires what has run out. */
+  /** It has recovered or leased, so from now on it expires leases that have run out. */
   expires: boolean
 }
 
-/** Two stores on one file, as if both held its lock; each may be ended and opened anew, or die within a transaction. */
+/** Two stores on one file, as if both held its lock; each may be ended and opened again, or die within a transaction. */
 export class World {
   readonly path: string
   readonly #time: VirtualTime
@@ -88,7 +88,7 @@ export class World {
     owner.store = (await this.settled(owner.process.store))!
   }
 
-  /** Lets time pass until a promise has settled; undefined where its process died over it. */
+  /** Lets time pass until a promise has settled; undefined if its process died over it. */
   async settled<T>(promise: Promise<T>, name?: OwnerName): Promise<T | undefined> {
     let result: { value: T } | { error: unknown } | undefined
     promise.then(
@@ -107,7 +107,7 @@ export class World {
     return result.value
   }
 
-  /** Makes a call on an owner, which may die over it; it is then opened anew. */
+  /** Makes a call on an owner, which may die over it; it is then opened again. */
   async call<T>(name: OwnerName, tear: Tear | null, ask: (store: Store) => Promise<T>): Promise<T | undefined> {
     const owner = this.#owners.get(name)!
     owner.tear = tear && { ...tear }
@@ -127,13 +127,13 @@ export class World {
     return this.#owners.get(name)!.expires
   }
 
-  /** Ends an owner by force and opens it anew. */
+  /** Ends an owner abruptly and opens it again. */
   async kill(name: OwnerName): Promise<void> {
     this.#owners.get(name)!.process.kill()
     await this.open(name)
   }
 
-  /** Closes an owner in good order and opens it anew. */
+  /** Closes an owner cleanly and opens it again. */
   async restart(name: OwnerName): Promise<void> {
     await this.settled(this.#owners.get(name)!.store.close())
     await this.open(name)
@@ -155,7 +155,7 @@ export interface WalkOptions {
 }
 
 /**
- * Random walks, shrunk where one fails: commands to two stores on one real file, compared with the machine itself after each. Gives how many
+ * Random walks, shrunk if one fails: commands to two stores on one real file, compared with the machine itself after each. Returns how many
  * commands were compared and how often each edge was taken; throws with the shortest failing walk.
  */
 export async function walk(folder: string, { seed, runs = 20, maxCommands = 120 }: WalkOptions) {

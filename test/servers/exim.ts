@@ -5,18 +5,18 @@ import { folderOf, freePort, program, runServer } from './servers.ts'
 
 export interface Exim {
   readonly port: number
-  /** Speaks TLS from the first byte. */
+  /** Uses TLS from the first byte. */
   readonly tlsPort: number
-  /** The mails that it has taken, as its queue has them: envelope and headers. */
+  /** The mails that it has received, as in its queue: envelope and headers. */
   queue(): string[]
 }
 
-/** The user `mail` of every Debian, in place of `Debian-exim`, which only an installation makes. */
+/** The user `mail` of every Debian, instead of `Debian-exim`, which only an installation creates. */
 const mail = 8
 
 /**
- * Exim as Debian has it, a mail server for example.test that relays only for `someone@example.com` with `secret`, until the test is done. It keeps
- * what it takes in its queue.
+ * Exim as in Debian, a mail server for example.test that relays only for `someone@example.com` with `secret`, until the test is done. It
+ * keeps received mails in its queue.
  */
 export async function startExim(): Promise<Exim> {
   const [folder, port, tlsPort] = [tempFolder('/tmp'), await freePort(), await freePort()]
@@ -32,7 +32,7 @@ export async function startExim(): Promise<Exim> {
   const group = file('group', `${readFileSync('/etc/group', 'utf8')}\nDebian-exim:x:${mail}:\n`)
   const config = file('exim.conf', configuration(folder, port, tlsPort))
   await runServer(program('exim'), ['-C', config, '-bdf'], port, {
-    // Where Exim looks for the user that it was built for.
+    // Where Exim looks up the user that it was built for.
     LD_PRELOAD: 'libnss_wrapper.so',
     NSS_WRAPPER_PASSWD: passwd,
     NSS_WRAPPER_GROUP: group,

@@ -9,13 +9,13 @@ const documented = `
   proxy_set_header Host $http_host;
   proxy_set_header X-Forwarded-Proto $scheme;`
 
-/** nginx with one server; `locations` of the port behind it. */
+/** nginx with one server; `locations` gets the port behind it. */
 function nginx(locations: (upstream: number) => string, options: { isTls?: boolean } = {}) {
   return (port: number, upstream: number) => runNginx(port, locations(upstream), options)
 }
 
 describeWith(['nginx'], 'nginx', () => {
-  // More than 1 MB is refused by it unless it is told otherwise.
+  // By default it refuses more than 1 MB.
   const anySize = 'client_max_body_size 0;'
 
   testThrough('with nothing but proxy_pass, which sends the address behind it as Host', {

@@ -76,7 +76,7 @@ describeWith(
       await attempt(mailer({ port }), { ...mail, email })
 
       expect(queue()).toHaveLength(1)
-      // The envelope's recipient, on a line of its own.
+      // The envelope's recipient, on its own line.
       expect(queue()[0]!.split('\n')).toContain(email)
     })
   },

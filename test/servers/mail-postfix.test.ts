@@ -20,7 +20,7 @@ interface HistoryEvent {
   readonly error?: { readonly message: string }
 }
 
-/** Our server, with its defaults but for the pauses, which are cut; gives a job's events once `until` holds of them. */
+/** Our server with its defaults, except for shorter pauses; returns a job's events once `until` is true for them. */
 async function startOurs({ port }: Postfix, env: Record<string, string> = {}) {
   const { url } = await startServer({
     SMTP_HOST: '127.0.0.1',
@@ -47,7 +47,7 @@ async function startOurs({ port }: Postfix, env: Record<string, string> = {}) {
 
 const hasEnded = (events: HistoryEvent[]) => ['succeed', 'reject'].includes(events.at(-1)!.event)
 
-/** A policy service (Postfix's own protocol, as Postgrey speaks it) that puts everybody off for so long. */
+/** A policy service (Postfix's own protocol, as Postgrey uses it) that rejects everybody temporarily for this long. */
 async function startGreylist(ms: number): Promise<number> {
   const from = Date.now()
   const server = createServer((socket) => {
@@ -63,7 +63,7 @@ async function startGreylist(ms: number): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-/** What Postfix hands a mail to after the final dot, before it answers; it takes so long. */
+/** Postfix hands a mail to this filter after the final dot, before it answers; it takes this long. */
 async function startFilter(ms: number): Promise<{ port: number; mails(): number }> {
   let mails = 0
   const server = new SMTPServer({

@@ -15,7 +15,7 @@ import { describeWith, freePort } from './servers.ts'
 const apiToken = 'a-token-of-enough-length'
 const at = '/tools/admin/jobs'
 
-/** An app that has mounted the jobs at /admin/jobs, behind nginx, which has it at https://…/tools/. */
+/** An app that has mounted the jobs at /admin/jobs, behind nginx, which serves it at https://…/tools/. */
 async function startBehindNginx(options: HttpOptions) {
   const { system } = await startSystem({ handlers: testHandlers, retryBaseMs: 1, retryMaxMs: 1 })
   const http = createHttp(system, { basePath: at, ...options })
@@ -64,13 +64,13 @@ describeWith(['nginx'], 'mounted in an app behind nginx with TLS and a path of i
       await page.waitForSelector('#jobs-now ~ * svg.chart, section svg.chart')
       await page.waitForSelector('.series canvas')
 
-      // A number moves without a reload.
+      // A number changes without a reload.
       await page.evaluate('globalThis.isSamePage = true')
       const { id: later } = await system.enqueue({ type: 'echo', payload: null, delayMs: 3_600_000 })
       await expect.poll(() => page.textContent('#tile-scheduled')).toBe('2')
       expect(await page.evaluate('isSamePage')).toBe(true)
 
-      // Every link of every page, from one to the next.
+      // Every link of every page, one after another.
       const seen = new Set<string>()
       const open = [`${url}${at}/`, `${url}${at}/dashboard/jobs/${dead}`, `${url}${at}/dashboard/jobs?state=dead`]
       while (open.length > 0 && seen.size < 40) {

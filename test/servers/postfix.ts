@@ -5,19 +5,19 @@ import { folderOf, freePort, program, runServer } from './servers.ts'
 
 export interface Postfix {
   readonly port: number
-  /** Speaks TLS from the first byte. */
+  /** Uses TLS from the first byte. */
   readonly tlsPort: number
-  /** What it has logged so far. */
+  /** Its log so far. */
   log(): string
 }
 
-/** Users and groups that every Debian has, in place of `postfix` and `postdrop`, which only an installation makes. */
+/** Users and groups that every Debian has, instead of `postfix` and `postdrop`, which only an installation creates. */
 const mail = 8
 const uucp = 10
 
 /**
- * Postfix as Debian has it, a mail server for example.test that relays for nobody and throws away what it takes, until the test is done; `more` goes
- * into main.cf.
+ * Postfix as in Debian, a mail server for example.test that relays for nobody and discards what it receives, until the test is done; `more`
+ * is added to main.cf.
  */
 export async function startPostfix(more: Readonly<Record<string, string>> = {}): Promise<Postfix> {
   const [folder, port, tlsPort] = [tempFolder('/tmp'), await freePort(), await freePort()]
@@ -85,7 +85,7 @@ postlog unix-dgram n - n - 1 postlogd
 `
 }
 
-/** As Postfix's own installation makes them. */
+/** As Postfix's own installation creates them. */
 function makeFolders(folder: string): void {
   chmodSync(folder, 0o755)
   const owned = [

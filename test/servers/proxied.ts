@@ -5,16 +5,16 @@ import { startServer } from '../support/server-process.ts'
 import { freePort } from './servers.ts'
 
 export const apiToken = 'a-token-of-enough-length'
-/** How people call the server; ALLOWED_HOSTS has it. */
+/** The name that users use for the server; it is in ALLOWED_HOSTS. */
 const publicName = 'jobs.lan'
 const megabyte = 1_000_000
 
 export interface Proxy {
   readonly isTls?: boolean
   readonly basePath?: string
-  /** Who refuses a body of 20 MB: the proxy, as its configuration says, or ours behind it. */
+  /** Which one refuses a body of 20 MB: the proxy, because of its configuration, or our server behind it. */
   readonly refusedBy: 'proxy' | 'ours'
-  /** What it makes of a cookie over https. */
+  /** The cookie's `Secure` over https. */
   readonly cookieIsSecure?: boolean
   /** Starts it on `port` in front of `upstream`, a port too. */
   start(port: number, upstream: number): Promise<unknown>
@@ -26,7 +26,7 @@ interface Answer {
   readonly body: string
 }
 
-/** What a browser and a program do, through that proxy. */
+/** What a browser and a program do through that proxy. */
 export function testThrough(name: string, proxy: Proxy): void {
   const { isTls = false, basePath = '', refusedBy, cookieIsSecure = isTls } = proxy
 
@@ -38,7 +38,7 @@ export function testThrough(name: string, proxy: Proxy): void {
     const origin = `${isTls ? 'https' : 'http'}://${publicName}:${port}`
     const send = (method: string, path: string, headers: Record<string, string> = {}, body: string | Buffer = '') =>
       exchange(port, isTls, method, `${basePath}${path}`, { host: `${publicName}:${port}`, ...headers }, body)
-    // As a browser's form does by https; by http it says where it comes from alone.
+    // Like a browser's form over https; over http it sends only its origin.
     const submit = (path: string, headers: Record<string, string> = {}, form: Record<string, string> = {}) =>
       send(
         'POST',
@@ -121,13 +121,13 @@ export function testThrough(name: string, proxy: Proxy): void {
   })
 }
 
-/** A proxy may make a whole address of it. */
+/** A proxy may turn it into a complete URL. */
 function pathOf(location: string | string[] | undefined): string {
   const { pathname, search } = new URL(`${location}`, 'http://localhost')
   return pathname + search
 }
 
-/** One request on a connection of its own; a body is sent whole, as many clients do, before an answer is looked at. */
+/** One request on a separate connection; a body is sent completely before the answer is read, as by many clients. */
 function exchange(
   port: number,
   isTls: boolean,

@@ -23,7 +23,7 @@ const programs = {
 
 export type ServerName = keyof typeof programs
 
-/** A file of a server's package, unpacked or installed; undefined where there is none. */
+/** A file of a server's package, unpacked or installed; undefined if there is none. */
 export function fileOf(path: string): string | undefined {
   return [join(unpacked, path), join('/', path)].find(existsSync)
 }
@@ -33,14 +33,14 @@ export function folderOf(path: string): string {
   return fileOf(path) ?? join('/', path)
 }
 
-/** The server's program; throws where there is none, which `describeWith` rules out. */
+/** The server's program; throws if there is none, which `describeWith` rules out. */
 export function program(name: ServerName): string {
   const path = fileOf(programs[name])
   if (!path) throw new Error(`there is no ${name}`)
   return path
 }
 
-/** A group of tests with these servers; skipped, with a line, where one is missing, or where they need root and the user is another. */
+/** A group of tests with these servers; skipped, with a message, if one is missing, or if they need root and the user is another. */
 export function describeWith(
   names: readonly ServerName[],
   title: string,
@@ -58,7 +58,7 @@ export function describeWith(
   describe.skipIf(why !== null)(title, tests)
 }
 
-/** What programs that were unpacked need to find their libraries. */
+/** What unpacked programs need to find their libraries. */
 export const serverEnv = {
   PATH: process.env.PATH ?? '',
   LD_LIBRARY_PATH: ['usr/lib/x86_64-linux-gnu', 'usr/lib/aarch64-linux-gnu', 'usr/lib/postfix']
@@ -66,7 +66,7 @@ export const serverEnv = {
     .join(':'),
 }
 
-/** A port of 127.0.0.1 that was free just now. */
+/** A free port of 127.0.0.1. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -77,8 +77,8 @@ export async function freePort(): Promise<number> {
 }
 
 /**
- * Runs a server in the foreground until the test or group is done, when it and what it started are ended. Resolves when `port` takes connections;
- * rejects with what it wrote where it ended before.
+ * Runs a server in the foreground until the test or group is done; then it and its children are ended. Resolves when `port` accepts
+ * connections; rejects with its output if it ended before.
  */
 export async function runServer(
   command: string,
@@ -86,7 +86,7 @@ export async function runServer(
   port: number,
   env: Readonly<Record<string, string>> = {},
 ): Promise<ChildProcess> {
-  // A process group of its own, so that its workers end with it.
+  // A separate process group, so that its workers end with it.
   const child = spawn(command, args, {
     env: { ...serverEnv, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -103,7 +103,7 @@ export async function runServer(
     try {
       process.kill(-child.pid!, 'SIGKILL')
     } catch {
-      // It has ended by itself.
+      // It has already ended.
     }
     await exited
   })

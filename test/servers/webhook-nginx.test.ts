@@ -18,7 +18,7 @@ interface Received {
   readonly body: string
 }
 
-/** An application of the receiver's, behind nginx; it keeps what arrives. */
+/** The receiver's application, behind nginx; it keeps what arrives. */
 async function startApplication() {
   const calls: Received[] = []
   const server = createServer(async (request, response) => {
@@ -36,7 +36,7 @@ async function startApplication() {
   return { port: (server.address() as AddressInfo).port, calls }
 }
 
-/** nginx as a receiver's front: it redirects, adds headers, and closes what is idle for a second. */
+/** nginx in front of a receiver: it redirects, adds headers, and closes connections that are idle for a second. */
 async function startNginx() {
   const [port, elsewhere, folder, application] = [
     await freePort(),
@@ -139,7 +139,7 @@ describeWith(['nginx'], 'a webhook to nginx', () => {
     const { url, calls } = await startNginx()
     const perClient = 12
 
-    // Each goes on just as its connection is being closed: some before, some after.
+    // Each is sent just as its connection is being closed: some before, some after.
     await Promise.all(
       Array.from({ length: 20 }, async (_, index) => {
         const handler = aWebhook()

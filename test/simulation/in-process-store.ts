@@ -11,18 +11,21 @@ import type { Side, VirtualTime } from './virtual-time.ts'
 export interface InProcess {
   readonly time: VirtualTime
   readonly clock: MonotonicClock
-  /** How long a message is on its way, in ms; asked for each. */
+  /** How long a message travels, in ms; called for each. */
   readonly delayMs: () => number
   /** Called with the connection before the store uses it. */
   readonly prepareFile: (db: Database.Database) => void
-  /** The watchdog would end the process. */
+  /** Called when the watchdog would end the process. */
   readonly endProcess: () => void
 }
 
-/** A store whose thread is no thread: both halves run in this one, a message between them takes the time that the simulation gives it. */
+/**
+ * A store whose thread is not a thread: both halves run in this one, and a message between them takes the time that the simulation gives
+ * it.
+ */
 export interface InProcessStore {
   readonly store: Promise<Store>
-  /** Ends both halves at once, as SIGKILL does: nothing more is written, nothing more is told. */
+  /** Ends both halves at once, as SIGKILL does: nothing more is written or answered. */
   kill(): void
 }
 
@@ -68,13 +71,13 @@ export function openInProcess(options: Parameters<typeof openSqliteStore>[0], ar
     kill() {
       alive = false
       db?.close()
-      // Its connection for reading; the rest of it waits for a thread that is gone.
+      // Its connection for reading; the rest of it waits for a thread that has ended.
       opened?.close().catch(() => {})
     },
   }
 }
 
-/** Messages in one direction: copied, whole, in their order, each on its way for a while. */
+/** Messages in one direction: copied, whole, in order, each with a delay. */
 function pipe<Message>({ time, delayMs }: InProcess, to: Side, isAlive: () => boolean) {
   const sent: Message[] = []
   let heed: (message: Message) => void = () => {}

@@ -4,7 +4,7 @@ import { isWhole, shareOf } from '../support/share.ts'
 import { memoryFolder } from '../support/temp.ts'
 import { simulate } from './simulation.ts'
 
-/** `npm run test:torture` runs as many as it is told to. */
+/** `npm run test:torture` runs as many as requested. */
 const seeds = shareOf({ share: 6, whole: 60 })
 
 describe('the whole engine under a seed', () => {
@@ -23,13 +23,13 @@ describe('the whole engine under a seed', () => {
       for (const edge of outcome.edges.keys()) taken.add(edge)
     }
 
-    // It has been somewhere.
+    // The simulation has really crashed.
     expect(crashes).toBeGreaterThan(3 * seeds)
     expect(acknowledged).toBeGreaterThan(30 * seeds)
     expect(calls).toBeGreaterThan(30 * seeds)
     // A few seeds do not take every edge; the walks of the model do.
     if (!isWhole) return
-    // Everywhere but where the dispatcher leaves no job: leased and not started. Those ways are walked by the model.
+    // All edges except those from a job that is leased but not started, which the dispatcher never leaves. The model walks those.
     const untaken = edges.filter(({ from, event, to }) => !taken.has(`${from} ${event} ${to}`))
     const leftLeased = edges.filter(({ from, event }) => from === 'leased' && event !== 'start')
     expect(untaken).toEqual(leftLeased)

@@ -23,13 +23,13 @@ import { createHandlers, someJob } from './workload.ts'
 
 const startAt = Date.UTC(2030, 0, 1)
 const dayMs = 86_400_000
-/** How long things go wrong, and how long everything may take to finish afterwards, in ms of the simulation. */
+/** How long things fail, and how long everything may take to finish afterwards, in ms of the simulation. */
 const chaosMs = 12_000
 const calmMs = 120_000
-/** What a stop may take beyond its grace: aborted handlers, the last commit, closing. */
+/** How much longer than its grace a stop may take: aborted handlers, the last commit, closing. */
 const stopSlackMs = 5_000
 
-/** What goes wrong, or simply happens, and how often. */
+/** What fails, or simply happens, and how often. */
 const chaosWeights = {
   enqueue: 50,
   command: 14,
@@ -44,7 +44,7 @@ const chaosWeights = {
   sleep: 1,
 }
 
-/** What one seed gave. */
+/** The result of one seed. */
 export interface Outcome {
   readonly seed: number
   readonly violations: readonly string[]
@@ -55,14 +55,14 @@ export interface Outcome {
   readonly acknowledged: number
   /** How often each edge was taken: `from event to`. */
   readonly edges: ReadonlyMap<string, number>
-  /** What happened, a line each. */
+  /** What happened, one line each. */
   readonly trace: readonly string[]
 }
 
 /**
  * The whole engine in one process, under a seed: system, dispatcher, workers, handlers, store and file are the real ones; the clock, the
- * order of events, the handlers' doings, the disk's faults and the crashes are the seed's. First things go wrong and nothing may break;
- * then nothing goes wrong any more and everything must finish.
+ * order of events, what handlers do, the disk's faults and the crashes come from the seed. First things fail and nothing may break; then
+ * nothing fails any more and everything must finish.
  */
 export async function simulate(seed: number, parentFolder: string): Promise<Outcome> {
   const folder = mkdtempSync(join(parentFolder, `seed-${seed}-`))
@@ -94,7 +94,7 @@ interface Life {
   system: JobSystem | undefined
   serving: boolean
   stopping: boolean
-  /** Its disk failed: it commits nothing more. */
+  /** Its disk has failed: it commits nothing more. */
   failed: boolean
 }
 
@@ -140,7 +140,7 @@ class Simulation {
       const finished = await this.#time.runUntil(() => this.#isFinished(), calmMs)
       if (!finished) this.#violation(`after ${calmMs} ms without faults there are still ${this.#unfinished()}`)
       this.#kill('the end')
-      // What it still begins belongs to this time, not to that of the next simulation.
+      // Whatever it still begins belongs to this simulation, not to the next one.
       await this.#time.settle()
       this.#witness.check()
       return this.#outcome()
@@ -314,7 +314,7 @@ class Simulation {
       .catch((error) => this.#exit(life, error))
   }
 
-  /** The process says that it cannot go on, and ends. */
+  /** The process says that it cannot continue, and ends. */
   #exit(life: Life, error: Error): void {
     if (life !== this.#life || life.stopping) return
     this.#note('the process gives up', { error: error.message })
@@ -368,7 +368,7 @@ class Simulation {
     const isUndisturbed = () => this.#time.now - began < graceMs + stopSlackMs + 20
     this.#time.schedule(graceMs + stopSlackMs, 'world', () => {
       if (life !== this.#life || stopped) return
-      // A machine that slept or a loop that was blocked meanwhile has the same time again.
+      // If the machine slept or the loop was blocked meanwhile, it gets the same time again.
       if (isUndisturbed()) this.#time.schedule(45_000, 'world', () => this.#assertStopped(life, () => stopped))
     })
   }
@@ -392,14 +392,14 @@ class Simulation {
     system.enqueue(jobs).then(
       (enqueued) => {
         for (const [index, { id, created }] of enqueued.entries()) {
-          // The content of a second request with a key is never the same here: its mark differs.
+          // A second request with a key never has the same content here, because its mark differs.
           if (!created) this.#violation(`mark ${marks[index]} was answered with an earlier job`)
           this.#acknowledged++
           this.#witness.acknowledged(marks[index]!, id)
         }
       },
       (error) => {
-        // The disk failed: its caller is told no more than by a crash.
+        // The disk failed: its caller learns no more than after a crash.
         if (error instanceof OutcomeUnknownError) return
         if (!isExpected(error)) this.#violation(`enqueue rejects: ${error.stack}`)
         for (const mark of marks) this.#witness.refused(mark)
@@ -408,7 +408,7 @@ class Simulation {
   }
 
   #command(system: JobSystem): void {
-    // Mostly one of the newest, which something is being done with.
+    // Usually one of the newest, which is likely to be in use.
     const newest = Math.max(1, this.#acknowledged)
     const id = this.#random.chance(0.8) ? Math.max(1, newest - this.#random.int(0, 15)) : this.#random.int(1, newest)
     const name = this.#random.pick(['cancel', 'requeue'] as const)
@@ -426,7 +426,7 @@ class Simulation {
     )
   }
 
-  /** A handler whose job was cancelled is told so, as soon as its loop turns. */
+  /** A handler whose job was cancelled is told so as soon as its loop turns. */
   #expectAborted(id: number): void {
     const life = this.#life
     const calls = this.#witness.callsOf(id)
@@ -440,7 +440,7 @@ class Simulation {
     )
   }
 
-  /** From now on nothing goes wrong. */
+  /** From now on nothing fails. */
   #calmDown(): void {
     this.#note('calm', {})
     this.#calm = true
@@ -455,7 +455,7 @@ class Simulation {
     return this.#life?.serving === true && !this.#life.stopping && this.#unfinished() === ''
   }
 
-  /** Jobs that have not come to their end, by state; asked of the file now and then. */
+  /** Jobs that have not ended, by state; read from the file now and then. */
   #unfinished(): string {
     if (this.#time.now < this.#lookAt) return this.#lastSeen
     if (!existsSync(this.#path)) return 'no file'

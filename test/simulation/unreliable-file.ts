@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3'
 
-/** Ends the simulated process where it stands: the code that gets it may try what it likes, no more of it reaches the file. */
+/** Ends the simulated process at this point: the code that gets it may try anything, but nothing more reaches the file. */
 export class Crash extends Error {
   override readonly name = 'Crash'
 }
@@ -8,11 +8,11 @@ export class Crash extends Error {
 /** Where a write can go wrong. */
 export type WriteStep = 'begin' | 'statement' | 'commit' | 'committed'
 
-/** What happens at a step: nothing, an error of SQLite's, or the end of the process. */
+/** What happens at a step: nothing, an SQLite error, or the end of the process. */
 export type Fault = null | 'SQLITE_BUSY' | 'SQLITE_FULL' | 'SQLITE_IOERR_FSYNC' | 'crash'
 
 /**
- * Lets `decide` say at each step of each transaction what the disk does to it. A connection whose process has crashed takes nothing more;
+ * Lets `decide` say at each step of each transaction what the disk does to it. A connection whose process has crashed accepts nothing more;
  * close it, and what it had not committed is gone.
  */
 export function makeUnreliable(db: Database.Database, decide: (step: WriteStep) => Fault): void {
@@ -28,7 +28,7 @@ export function makeUnreliable(db: Database.Database, decide: (step: WriteStep) 
       crashed = true
       throw new Crash()
     }
-    // As SQLite does on most of these: the transaction is over before anyone is told.
+    // As SQLite does for most of these: the transaction is over before anyone is told.
     if (fault !== 'SQLITE_BUSY' && db.inTransaction) exec('ROLLBACK')
     throw new Database.SqliteError(`simulated ${fault}`, fault)
   }

@@ -1,7 +1,7 @@
 import { replaceTimers } from '../support/engine-timers.ts'
 import type { Random } from '../torture/random.ts'
 
-/** Who runs: the event loop of the simulated process, its store's thread, or the world around it, which outlives them. */
+/** Who runs: the event loop of the simulated process, its store's thread, or the world around it, which survives them. */
 export type Side = 'loop' | 'thread' | 'world'
 
 interface Scheduled {
@@ -13,14 +13,14 @@ interface Scheduled {
 }
 
 const real = { setTimeout, clearTimeout, setImmediate, clearImmediate, setInterval, clearInterval }
-/** Events at one instant: more of them, and something goes in circles. */
+/** Events at one instant; if there are more, something loops. */
 const eventsAtOnceMax = 20_000
-/** Longest lateness of a timer, in ms: a legal one, but not one that anybody may count on. */
+/** The longest delay of a timer, in ms: a legal one, but nothing may rely on it. */
 const latenessMs = 3
 
 /**
- * Time that passes when nothing is left to do before: one event at a time, in an order that the seed decides as far as a real machine
- * leaves it open. While it is installed the global timers, the engine's and `performance.now` are its own.
+ * Time that passes when nothing is left to do: one event at a time, in an order that the seed chooses as far as a real machine leaves it
+ * open. While it is installed it replaces the global timers, the engine's and `performance.now`.
  */
 export class VirtualTime {
   readonly #random: Random
@@ -38,7 +38,7 @@ export class VirtualTime {
     this.#random = random
   }
 
-  /** Puts its timers in the place of the global ones, until the function that it gives is called. */
+  /** Replaces the global timers with its own, until the returned function is called. */
   install(): () => void {
     const late = (ms: number) => Math.max(ms, 1) + this.#random.int(0, latenessMs)
     const timer = (run: (...given: never[]) => void, ms: number, everyMs: number | null, given: unknown[]) =>
@@ -61,7 +61,7 @@ export class VirtualTime {
     }
   }
 
-  /** Runs something `ms` from now, on a side, and again every `everyMs`; gives its id. */
+  /** Runs something `ms` from now, on a side, and again every `everyMs`; returns its id. */
   schedule(ms: number, side: Side, run: () => void, everyMs: number | null = null): number {
     const id = ++this.#lastId
     this.#scheduled.set(id, { id, side, run, everyMs, at: this.now + ms })
@@ -72,7 +72,7 @@ export class VirtualTime {
     if (id !== undefined) this.#scheduled.delete(id)
   }
 
-  /** The process is gone, and with it all that it meant to do. */
+  /** The process has ended, and with it everything that it had planned. */
   dropProcess(): void {
     for (const { id, side } of this.#scheduled.values()) if (side !== 'world') this.#scheduled.delete(id)
     this.#heldUntil.loop = 0
@@ -84,7 +84,7 @@ export class VirtualTime {
     for (const side of sides) this.#heldUntil[side] = Math.max(this.#heldUntil[side], this.now + ms)
   }
 
-  /** Lets events happen until something holds, or the time has come; tells which. */
+  /** Lets events happen until `holds` is true, or the time has come; returns which. */
   async runUntil(holds: () => boolean, horizonMs: number): Promise<boolean> {
     const end = this.now + horizonMs
     while (!holds()) {
@@ -101,7 +101,7 @@ export class VirtualTime {
     return true
   }
 
-  /** Every promise that is settled by now has been heard. */
+  /** Every promise that is settled by now has been handled. */
   async settle(): Promise<void> {
     await new Promise((resolve) => real.setImmediate(resolve))
   }
@@ -115,7 +115,7 @@ export class VirtualTime {
 
   #next(): Scheduled | undefined {
     let first: Scheduled | undefined
-    // In the order of their scheduling, which decides between equals.
+    // In the order of scheduling, which decides between equals.
     for (const each of this.#scheduled.values()) if (!first || this.#dueAt(each) < this.#dueAt(first)) first = each
     return first
   }

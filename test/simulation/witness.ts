@@ -3,7 +3,7 @@ import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
 import { chainFrom } from '../../src/persistence/sqlite/read/histories.ts'
 import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
 
-/** What its caller was told of an enqueue. */
+/** What the caller of an enqueue was told. */
 export type Told = 'asked' | 'acknowledged' | 'refused'
 
 /** One call of a handler. */
@@ -13,8 +13,8 @@ export interface Call {
 }
 
 /**
- * Stands outside the engine: writes down what callers were told and which handlers were called, and compares it with the file, which it
- * reads by itself. Every job carries a number of its own in its payload, its mark.
+ * Observes the engine from outside: records what callers were told and which handlers were called, and compares it with the file, which it
+ * reads itself. Every job has a unique number in its payload, its mark.
  */
 export class Witness {
   readonly violations: string[] = []
@@ -47,7 +47,7 @@ export class Witness {
     this.#told.set(mark, 'refused')
   }
 
-  /** A handler is called; `workers` may be at once. */
+  /** A handler is called; at most `workers` may run at once. */
   started(call: Call, workers: number): void {
     const { jobId } = call
     const times = (this.#starts.get(jobId) ?? 0) + 1
@@ -86,7 +86,7 @@ export class Witness {
     this.#lastEventBefore = this.#ask('SELECT coalesce(max(id), 0) FROM job_events')[0] as number
   }
 
-  /** The process is gone, and its handlers with it. Its own leases never ran out: it renews them while it lives. */
+  /** The process has ended, and its handlers with it. Its own leases never expired, because it renews them while it lives. */
   processEnded(): void {
     this.#running.clear()
     this.close()
@@ -106,7 +106,7 @@ export class Witness {
     return found
   }
 
-  /** Compares the file with all that was told. */
+  /** Compares the file with everything that was told. */
   check(): void {
     for (const { invariant, jobId, message } of verifyFile(this.#path).violations) {
       this.#tell(`${invariant}, job ${jobId}: ${message}`)

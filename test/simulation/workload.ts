@@ -31,7 +31,7 @@ export interface Around {
   readonly isCalm: () => boolean
 }
 
-/** What the simulated process runs: handlers that do all that handlers can, as chance has it. */
+/** The handlers of the simulated process: they do everything that handlers can, at random. */
 export function createHandlers(around: Around): Handler[] {
   return types.map((type) =>
     defineHandler({
@@ -50,7 +50,7 @@ export function createHandlers(around: Around): Handler[] {
   )
 }
 
-/** A job as some program might ask for it; now and then with a key that another has used. */
+/** A job as some program might request it; now and then with a key that another has used. */
 export function someJob({ random, witness }: Around): NewJob & { payload: { mark: number } } {
   const may = <Fields extends object>(share: number, fields: Fields) => (random.chance(share) ? fields : {})
   return {
@@ -87,7 +87,7 @@ async function behave(type: Type, { signal }: JobContext, { random, time }: Arou
     case 'stuck':
       return new Promise(() => {})
     case 'blocker':
-      // The code after this stands for what a blocked loop would do next: it runs when the loop does.
+      // The code after this represents what a blocked loop would do next: it runs when the loop does.
       time.hold(['loop'], random.int(100, 4_000))
       return wait(0)
   }

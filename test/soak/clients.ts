@@ -6,23 +6,23 @@ import type { Witness } from './witness.ts'
 const pauseMs = { small: 100, mixed: 120, reader: 150, search: 2_000, page: 1_000, bulk: 15_000, cancel: 1_500 }
 const mixedClients = 2
 const eventReaders = 3
-/** How long a reader of events stays, in ms: some leave, some are left. */
+/** How long a reader of events stays, in ms: some leave, some are disconnected. */
 const eventsMs = { least: 5_000, most: 60_000 }
-/** Before a request that was not answered is made again, in ms. */
+/** Ms before an unanswered request is repeated. */
 const againMs = 200
 const requestMs = 30_000
 const recentMax = 200
 
 const html = { accept: 'text/html' }
-/** Answers that are none of a fault: done, moved on, removed meanwhile, told to come again. */
+/** Statuses that are not faults: done, redirected, removed meanwhile, told to try again. */
 const expected = new Set([200, 201, 202, 303, 404, 409, 429, 503])
 
 export interface ClientOptions {
-  /** Where the server is now. */
+  /** The server's current address. */
   readonly url: () => string
   readonly random: Random
   readonly witness: Witness
-  /** How long a small `POST` took that was answered at once. */
+  /** Called with how long a small `POST` took that was answered at once. */
   readonly onSmallPost: (ms: number) => void
 }
 
@@ -34,7 +34,7 @@ interface Asked {
   readonly delay_ms?: number
 }
 
-/** Everyone who talks to the server, until they are stopped. They outlive it: what was not answered is asked again, under its key. */
+/** All clients of the server, until they are stopped. They survive it: an unanswered request is repeated, with its key. */
 export class Clients {
   readonly #options: ClientOptions
   readonly #leaving = new AbortController()
@@ -62,7 +62,7 @@ export class Clients {
     ]
   }
 
-  /** Resolves when every job that was asked for is acknowledged. */
+  /** Resolves when every requested job is acknowledged. */
   async stop(): Promise<void> {
     this.#leaving.abort()
     await Promise.all(this.#running)
@@ -103,7 +103,7 @@ export class Clients {
     return kinds[random.weighted(weights)]!()
   }
 
-  /** Asks until it is acknowledged; gives how many times. */
+  /** Repeats a request until it is acknowledged; returns how many times. */
   async #enqueue(jobs: readonly Asked[], isTimed = false): Promise<number> {
     const { witness } = this.#options
     const keys = jobs.map(() => `client.${this.#asked++}`)
@@ -148,7 +148,7 @@ export class Clients {
     await this.#get(random.pick(['/', '/jobs', '/jobs?state=succeeded', `/jobs/${id}`, '/bulk', '/docs']), html)
   }
 
-  /** Stays for a while, reads what comes, and leaves. */
+  /** Stays for a while, reads events, and leaves. */
   async #readEvents(): Promise<void> {
     const { url, random } = this.#options
     const patience = AbortSignal.timeout(random.int(eventsMs.least, eventsMs.most))
@@ -158,7 +158,7 @@ export class Clients {
       this.#count(status, 'GET /events')
       for await (const _ of body ?? []);
     } catch {
-      // It has left, or the server has.
+      // The client has left, or the server has.
     }
     await setTimeout(againMs)
   }
@@ -172,7 +172,7 @@ export class Clients {
     if (answer?.status === 200) witness.commanded('cancel', id)
   }
 
-  /** As a person does who has mended what they died of: counted, confirmed, moved. */
+  /** As a person who has corrected the cause: counted, confirmed, changed. */
   async #requeueDead(): Promise<void> {
     const prepared = await this.#request('POST', '/bulk', JSON.stringify({ command: 'requeue', state: 'dead' }))
     const path = `/bulk/${prepared?.body?.id}`
@@ -191,7 +191,7 @@ export class Clients {
     return this.#request('GET', path, undefined, headers)
   }
 
-  /** Null where there was no answer. */
+  /** Null if there was no answer. */
   async #request(method: string, path: string, body?: string, headers: Record<string, string> = {}) {
     try {
       const response = await fetch(`${this.#options.url()}${path}`, {

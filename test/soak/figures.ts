@@ -5,11 +5,11 @@ export interface Figure {
   readonly name: string
   readonly unit: string
   readonly of: Reduction
-  /** What it may grow by over the second half and still be called flat: a share of its level, or so much where that is more. */
+  /** How much it may grow over the second half and still count as flat: a share of its level, or this much if that is more. */
   readonly mayGrow: { readonly share: number; readonly least: number }
 }
 
-/** All that is watched, and the bounds of what is flat. */
+/** Everything that is watched, and the limits of what counts as flat. */
 export const figures = {
   rss: { name: 'RSS', unit: 'MB', of: 'median', mayGrow: { share: 0.1, least: 10 } },
   heap: { name: 'heap', unit: 'MB', of: 'least', mayGrow: { share: 0.15, least: 5 } },
@@ -25,22 +25,24 @@ export const figures = {
 export type FigureName = keyof typeof figures
 export const figureNames = Object.keys(figures) as FigureName[]
 
-/** What the p99 from enqueue to start may be, against the same server before anything was old enough to be removed; or so many ms. */
+/**
+ * The limit of the p99 from enqueue to start, relative to the same server before anything was old enough to be removed; or this many ms.
+ */
 export const retentionCosts = { times: 1.5, leastMs: 10 }
 
-/** Windows that a whole run is cut into. */
+/** The number of windows of a whole run. */
 const windows = 40
 
 export interface Trend {
   readonly figure: Figure
   /** The median of its windows. */
   readonly level: number
-  /** Over the second half, by the median of the slopes between all pairs of windows. */
+  /** Over the second half, as the median of the slopes between all pairs of windows. */
   readonly growth: number
   readonly isFlat: boolean
 }
 
-/** Samples of every figure, by when they were taken: in ms since the run began. */
+/** Samples of every figure with their times, in ms since the run began. */
 export class Samples {
   readonly #lengthMs: number
   readonly #samples = new Map<FigureName, [atMs: number, value: number][]>(figureNames.map((name) => [name, []]))
@@ -53,13 +55,13 @@ export class Samples {
     this.#samples.get(name)!.push([atMs, value])
   }
 
-  /** What a figure was from one instant to another; NaN where there is no sample. */
+  /** A figure's value from one instant to another; NaN if there is no sample. */
   between(name: FigureName, fromMs: number, toMs: number): number {
     const values = this.#samples.get(name)!.flatMap(([at, value]) => (at >= fromMs && at < toMs ? [value] : []))
     return reduce(values, figures[name].of)
   }
 
-  /** Of the second half. */
+  /** For the second half. */
   trend(name: FigureName): Trend {
     const figure: Figure = figures[name]
     const step = this.#lengthMs / windows

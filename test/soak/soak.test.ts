@@ -5,8 +5,8 @@ import { tempFolder } from '../support/temp.ts'
 import { Samples } from './figures.ts'
 import { soak } from './soak.ts'
 
-// A small share of `npm run soak`, and of `npm run test:proof`, where nothing else takes the machine: what it does in its seconds depends on
-// that. What is flat cannot be told of so few.
+// A small part of `npm run soak`, in `npm run test:proof`, where nothing else uses the machine, because its result depends on that. So few
+// samples cannot show what is flat.
 test.runIf(isWhole)(
   'a server under loads of every kind, stopped and killed in turn, loses nothing and drains',
   {
@@ -34,7 +34,7 @@ test.runIf(isWhole)(
 
 describe('a figure that is sampled', () => {
   const lengthMs = 2_400_000
-  /** Each second of forty minutes, with the sawtooth of a collector. */
+  /** Each second of forty minutes, with the sawtooth of collections. */
   const sampled = (name: 'rss' | 'heap' | 'descriptors' | 'startWorst', value: (minutes: number) => number) => {
     const samples = new Samples(lengthMs)
     for (let at = 0; at < lengthMs; at += 1_000) samples.add(name, at, value(at / 60_000) + ((at / 1_000) % 17))

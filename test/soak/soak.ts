@@ -9,13 +9,13 @@ import { Clients } from './clients.ts'
 import { figureNames, figures, inTable, inUnit, retentionCosts, Samples, type Trend } from './figures.ts'
 import { Witness } from './witness.ts'
 
-/** For how long jobs are kept that have ended, in ms; in a short run less. */
+/** How long ended jobs are kept, in ms; less in a short run. */
 const retentionMs = 120_000
-/** The server is ended again and again in the first part of a run, so that what is measured in the second half is one process. */
+/** The server is ended again and again in the first part of a run, so that the second half measures one process. */
 const endingShare = 0.3
-/** Between two ends, in ms; in a short run less. */
+/** Ms between two ends; less in a short run. */
 const endEachMs = 45_000
-/** What a new server needs for the jobs that have come while there was none, in ms. */
+/** How long a new server may need for the jobs that arrived while there was none, in ms. */
 const settleMs = 10_000
 const sampleEachMs = 1_000
 const producedEachMs = 100
@@ -28,7 +28,7 @@ export interface SoakOptions {
   readonly say: (line: string) => void
 }
 
-/** The p99 from enqueue to start, in ms: before anything was old enough to be removed, and while jobs are. */
+/** The p99 from enqueue to start, in ms: before anything was old enough to be removed, and while jobs are being removed. */
 export interface RetentionCost {
   readonly without: number
   readonly beside: number
@@ -44,7 +44,7 @@ export interface Soaked {
   readonly starts: number
 }
 
-/** A server under a load of every kind, ended and started again, then watched; in the end all that was seen is compared. */
+/** A server under a load of every kind, ended and started again, then watched; in the end everything that was seen is compared. */
 export async function soak(options: SoakOptions): Promise<Soaked> {
   mkdirSync(options.folder, { recursive: true })
   return new Soak(options).run()
@@ -87,7 +87,7 @@ class Soak {
     })
     await Promise.all([this.#endAgainAndAgain(), this.#watch()])
 
-    // All is acknowledged that will be; then one more end in the midst of work, and another process that finishes it.
+    // Everything is acknowledged that will be; then one more end during work, and another process that finishes it.
     await clients.stop()
     producer.process.kill('SIGTERM')
     this.#mustEndWell('the producer', await producer.died)
@@ -165,14 +165,14 @@ class Soak {
     if (death.code !== 0) this.#violations.push(`${who} ${describeDeath(death)}`)
   }
 
-  /** Forgets nothing, so that there is more to compare. */
+  /** Removes nothing, so that there is more to compare. */
   async #finish(): Promise<void> {
     this.#mustEndWell('the process that was to finish', await this.#spawn({ finish: true }, 0).died)
     this.#witness.readOn()
     this.#violations.push(...violationsOf(this.#database), ...checkWitness(this.#database))
   }
 
-  /** Takes samples, and tells each minute what they are. */
+  /** Takes samples, and reports them each minute. */
   async #watch(): Promise<void> {
     const { lengthMs, say } = this.#options
     const tellEachMs = Math.min(60_000, lengthMs / 5)

@@ -2,13 +2,13 @@ import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs'
 import { witnessOf } from '../crash/points-victim.ts'
 import type { Line } from '../crash/points-witness.ts'
 
-/** What clients saw is written into the same file as what handlers saw, as it happens: `points-witness.ts` compares all of it in the end. */
+/** Writes what clients saw into the same file as what handlers saw, as it happens: `points-witness.ts` compares everything in the end. */
 export class Witness {
   readonly #file: number
   #readTo = 0
-  /** What of a line has been read. */
+  /** The incomplete part of the last line. */
   #rest = ''
-  /** When each job was asked for that is timed and has not started, by its key. */
+  /** When each timed job that has not started was requested, by key. */
   readonly #askedAt = new Map<string, number>()
   acknowledgedCount = 0
   startCount = 0
@@ -18,7 +18,7 @@ export class Witness {
     this.#file = openSync(witnessOf(database), 'a+')
   }
 
-  /** `isTimed`: how long they wait for their start is of interest. */
+  /** `isTimed`: whether the time until their start is measured. */
   asked(keys: readonly string[], isTimed: boolean): void {
     const now = Date.now()
     if (isTimed) for (const key of keys) this.#askedAt.set(key, now)
@@ -37,7 +37,7 @@ export class Witness {
     this.#note({ what: 'commanded', event, id, run: 0 })
   }
 
-  /** Reads what was written since; gives how long each timed job waited that has started, from the moment before it was asked for, in ms. */
+  /** Reads new lines; returns how long each timed job that has started waited, from the moment before its request, in ms. */
   readOn(): number[] {
     const length = fstatSync(this.#file).size - this.#readTo
     const bytes = Buffer.alloc(length)
@@ -62,7 +62,7 @@ export class Witness {
     return askedAt === undefined ? [] : [line.at - askedAt]
   }
 
-  /** Each line begins with its end, so that one which a death cut short spoils no other. */
+  /** Each line begins with a line end, so that one which a death cut short does not spoil another. */
   #note(line: Line): void {
     writeSync(this.#file, `\n${JSON.stringify(line)}`)
   }

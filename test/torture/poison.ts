@@ -31,7 +31,7 @@ interface Result extends Cell {
   readonly violations: number
 }
 
-/** Fewer of long ones, which take two seconds alone each. */
+/** Fewer long ones, each of which takes two seconds alone. */
 const innocentsOf = (ms: number) => (ms < 1_000 ? 200 : 20)
 const restartsMax = 200
 const victim = resolve('test/torture/poison-victim.mjs')
@@ -57,7 +57,7 @@ async function runCell(cell: Cell, folder: string): Promise<Result> {
   }
 }
 
-/** Poison spread evenly among the others, ended by SIGKILL and by an abort in turn. */
+/** Poison spread evenly among the others, which kills by SIGKILL and by an abort in turn. */
 function mix({ poison, afterMs, innocentMs }: Cell, innocents: number) {
   const every = Math.floor((innocents + poison) / poison)
   return Array.from({ length: innocents + poison }, (_, n) =>

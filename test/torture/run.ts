@@ -18,9 +18,9 @@ npm run test:torture -- --walk SEED     the walks of one seed, the failing one s
 LENGTH: such as 30s, 10m (the default is 1m) or 8h.`
 
 const ordeals: Readonly<Record<string, Ordeal>> = { simulations, walks, kills, cuts, files: harmed }
-/** One process of an ordeal lasts so long, so that none grows without bound; in s. */
+/** How long one process of an ordeal lasts, so that none grows without bound; in s. */
 const shiftS = 20
-/** What a process may take beyond its shift, to come to the end of what it does, in s. */
+/** How much longer than its shift a process may take to finish, in s. */
 const overtimeS = 120
 const unitS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600 }
 
@@ -30,7 +30,7 @@ interface Shift {
   readonly seconds: number
 }
 
-/** In memory where there is such a folder: most of what is tortured is not the disk. */
+/** In memory if possible, because most of the tortures are not about the disk. */
 function makeFolder(): string {
   return mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'jobmachine-torture-'))
 }
@@ -74,7 +74,7 @@ async function torture(names: readonly string[], seconds: number, from: number):
   }
   await Promise.all(names.map(run))
   const edgeNames = [...new Set([...(await edgesOfMachine()), ...total.edges.keys()])]
-  // Kills and cuts alone are not there to take every edge.
+  // Kills and cuts alone are not meant to take every edge.
   const untaken = total.steps > 0 ? edgeNames.filter((edge) => !total.edges.has(edge)) : []
   say(report(edgeNames, total.edges))
   for (const violation of total.violations) say(violation)
@@ -87,7 +87,7 @@ async function edgesOfMachine(): Promise<string[]> {
   return edges.map(({ from, event, to }) => `${from} ${event} ${to}`)
 }
 
-/** Works one shift in a process of its own; one that neither ends nor answers is a violation by itself. */
+/** Works one shift in a separate process; a process that neither ends nor answers is itself a violation. */
 function inProcess(shift: Shift): Promise<Tally> {
   return new Promise((resolve) => {
     const child = fork(import.meta.filename, ['--shift', JSON.stringify(shift)], { serialization: 'advanced' })

@@ -9,9 +9,9 @@ import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 
-/** What a small `POST` may take beside each of these, by the 99th percentile: so many times as long as of an idle server. */
+/** How much longer a small `POST` may take during each of these, by the 99th percentile: so many times as long as on an idle server. */
 const slowerMax = 5
-/** Small writes for one figure, one after the other. */
+/** Small writes for one figure, one after another. */
 const samples = 400
 
 interface Server {
@@ -19,13 +19,13 @@ interface Server {
   readonly port: number
 }
 
-/** Which ordeal a thread of this program is to be. */
+/** Which ordeal a thread of this program runs. */
 interface Stranger {
   readonly port: number
   readonly name: string
 }
 
-/** Does to a server what strangers may do, until it has its figures; `during` resolves when it is being done. */
+/** Attacks a server as strangers may, until it has its figures; `during` resolves when the attack is running. */
 interface Ordeal {
   readonly name: string
   begin(server: { readonly port: number }): Promise<() => void>
@@ -59,7 +59,7 @@ function send(port: number, method: string, path: string, body = ''): Promise<{ 
   })
 }
 
-/** One after another, all over again, until told to stop. */
+/** Repeats the work, one call after another, until told to stop. */
 function overAndOver(work: () => Promise<unknown>): () => void {
   let goesOn = true
   const go = async () => {
@@ -174,7 +174,7 @@ async function run(): Promise<void> {
       )
     row('nobody else', idle, `${peakMb(server).toFixed(0)} MB`)
     for (const { name } of ordeals) {
-      // On a thread of its own: what the stranger takes of this one would count as waits for the server.
+      // On a separate thread, because the time that the stranger uses on this one would count as waiting for the server.
       const stranger = new Worker(import.meta.filename, { workerData: { port: server.port, name } satisfies Stranger })
       await once(stranger, 'message')
       const during = await timeWrites(server.port)
