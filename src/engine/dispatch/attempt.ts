@@ -246,8 +246,9 @@ class Attempt implements RunningAttempt {
     return fault
   }
 
-  #event(event: LeaseEvent['event'], more: Partial<LeaseEvent> = {}): LeaseEvent {
-    const ended = { id: this.#job.id, leaseToken: this.#job.leaseToken, event, ...more }
+  #event(event: LeaseEvent['event'], more?: Partial<LeaseEvent>): LeaseEvent {
+    const { id, leaseToken } = this.#job
+    const ended = more ? { id, leaseToken, event, ...more } : { id, leaseToken, event }
     if (event === 'release') return ended
     const stood = sayStall(this.stall, this.aborted?.reason instanceof AttemptTimeoutError)
     if (stood === undefined && this.#note === undefined) return ended
