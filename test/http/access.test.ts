@@ -271,9 +271,18 @@ describe('redact', () => {
 })
 
 describe('in a producer', () => {
-  test('the pages show what is in the file, and say why they have no buttons', async () => {
-    const { system: producer } = await openSystem({ database: path, runs: null })
+  let producer: JobSystem
+  beforeAll(async () => {
+    ;({ system: producer } = await openSystem({ database: path, runs: null }))
     await producer.start()
+  })
+  /** What the buttons of a page that are disabled say. */
+  const disabledOn = (html: string) =>
+    [...html.matchAll(/<button type="button" disabled=?"?"? aria-describedby="only-the-server">([^<]*)/g)].map(
+      ([, label]) => label,
+    )
+
+  test('the pages show what is in the file, and say beside each button why it cannot be pressed', async () => {
     const fetch = anHttp({}, producer)
 
     const body = JSON.stringify({ type: 'echo', payload: 'from a producer', delay_ms: 3_600_000 })
@@ -284,11 +293,34 @@ describe('in a producer', () => {
       const html = await page.text()
       expect([path, page.status]).toEqual([path, 200])
       expect(html).not.toContain('<form method="post"')
-      if (path !== '/') expect(html).toContain('use the dashboard of the server')
+      if (path === '/') continue
+      expect(html).toContain('use the dashboard of the server')
+      expect(disabledOn(html)).toEqual(path === '/dashboard/jobs' ? ['Cancel', 'Requeue'] : ['Cancel'])
     }
-    for (const path of [`/jobs/${waiting}/cancel`, `/jobs/${dead}/requeue`]) {
-      const answer = await fetch(path, { method: 'POST' })
-      expect([answer.status, ((await answer.json()) as { code: string }).code]).toEqual([501, 'not_a_server'])
+    expect(disabledOn(await (await fetch(`/dashboard/jobs/${dead}`)).text())).toEqual(['Requeue'])
+  })
+
+  test('whoever may only read sees no button, disabled or not', async () => {
+    const fetch = anHttp({ readOnly: true }, producer)
+
+    for (const path of ['/dashboard/jobs', `/dashboard/jobs/${dead}`]) {
+      expect(await (await fetch(path)).text()).not.toMatch(/disabled|<form method="post"/)
     }
+  })
+
+  test('every command is refused and says whose it is, and nothing changes', async () => {
+    const fetch = anHttp({}, producer)
+    const commands = changing.filter(({ path }) => path.includes(':id'))
+
+    for (const route of commands) {
+      const answer = await send(fetch, route)
+      expect([route.path, answer.status]).toEqual([route.path, 501])
+      expect(await answer.text()).toContain('server')
+    }
+    const bulk = await fetch('/bulk', { method: 'POST', headers: json, body: '{"command":"cancel"}' })
+
+    expect([bulk.status, ((await bulk.json()) as { code: string }).code]).toEqual([501, 'not_a_server'])
+    expect(commands).toHaveLength(4)
+    expect([(await system.find(waiting))!.state, (await system.find(dead))!.state]).toEqual(['scheduled', 'dead'])
   })
 })

@@ -5,7 +5,7 @@ import type { Env } from '../../request.ts'
 
 /** What the user of a page may do there. */
 export interface Allowed {
-  /** Only the server of the file can do it, and this process is not the server. */
+  /** They may do it, but only the server of the file can, and this process is not the server. */
   readonly isProducer: boolean
   /** Cancel or requeue a job. */
   readonly command: boolean
@@ -15,7 +15,7 @@ export interface Allowed {
 
 export function allowedTo({ runsJobs }: JobSystem, { env: { access } }: Context<Env>): Allowed {
   return {
-    isProducer: !runsJobs,
+    isProducer: !runsJobs && may(access, 'operate'),
     command: runsJobs && may(access, 'operate'),
     bulk: runsJobs && may(access, 'admin'),
   }

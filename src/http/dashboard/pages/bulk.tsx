@@ -32,9 +32,16 @@ interface BulkFormsProps {
  * confirmed.
  */
 export function BulkForms({ asked, open, allowed }: BulkFormsProps) {
-  if (!allowed.bulk && open.length === 0) return allowed.isProducer ? <ProducerNote /> : null
   const state = jobStates.find((name) => name === asked.all.state)
   const possible = commands.filter((command) => state === undefined || eventsFrom(state).includes(command))
+  if (!allowed.bulk && open.length === 0) {
+    if (!allowed.isProducer) return null
+    return (
+      <section class="card head">
+        <ProducerNote commands={possible} />
+      </section>
+    )
+  }
   return (
     <section class="card" aria-labelledby="bulk">
       <h2 id="bulk">All matching jobs</h2>

@@ -76,7 +76,9 @@ function Head({ job: { id, state, type, queue }, next, allowed }: HeadProps) {
         <Text of={type} /> <span class="muted">in queue</span> <Text of={queue} />
       </span>
       <div class="actions">
-        {allowed.isProducer && <ProducerNote />}
+        {allowed.isProducer && (
+          <ProducerNote commands={commands.filter((event) => next.some((step) => step.event === event))} />
+        )}
         {commands.flatMap((event) => {
           const found = next.find((step) => step.event === event)
           if (!found || !allowed.command) return []

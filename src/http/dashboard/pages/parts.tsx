@@ -61,12 +61,20 @@ export function upperFirst(word: string): string {
   return word.charAt(0).toUpperCase() + word.slice(1)
 }
 
-export function ProducerNote() {
+/** The buttons of a page for what only the server of the file can do, and why they cannot be pressed here. */
+export function ProducerNote({ commands }: { readonly commands: readonly string[] }) {
   return (
-    <p class="muted">
-      This process only enqueues and reads jobs. To cancel or requeue them, use the dashboard of the server of this
-      file.
-    </p>
+    <>
+      <p class="muted" id="only-the-server">
+        This process only enqueues and reads jobs. To cancel or requeue them, use the dashboard of the server of this
+        file.
+      </p>
+      {commands.map((command) => (
+        <button type="button" disabled aria-describedby="only-the-server">
+          {upperFirst(command)}
+        </button>
+      ))}
+    </>
   )
 }
 
