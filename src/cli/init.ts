@@ -107,6 +107,7 @@ function escapePercent(text: string): string {
 
 const dockerfile = `# docker build -t jobs . && docker run --stop-timeout 30 -p 127.0.0.1:8080:8080 -v jobs:/data -e API_TOKEN=… jobs
 # The folder needs package.json and package-lock.json with jobmachine and zod: npm install jobmachine zod
+# by Node.js 22 or later: the lock names better-sqlite3 12 under 20, which this image would have to compile
 FROM node:24-slim
 WORKDIR /app
 COPY package.json package-lock.json ./
