@@ -197,7 +197,7 @@ export class StorageFullError extends JobSystemError {
   }
 }
 
-/** Another server that is running holds the database, or this process has it open already: the message says where, and how to share it. */
+/** Another running server holds the database, or this process already has it open: the message says where, and how to share it. */
 export class DatabaseLockedError extends JobSystemError {
   /** The holder's process id; null if unknown. */
   readonly pid: number | null
@@ -209,9 +209,9 @@ export class DatabaseLockedError extends JobSystemError {
 }
 
 /**
- * Who has a database open. `how`: a system of this process, of this copy of the package, of another copy or bundle, or in another thread; `where` it
- * was created, as a place in the code, and when; null if it is not known. `file`: the locked file; process `pid` (null if unknown) holds the lock, and is not the last server, which was
- * process `endedPid`.
+ * Who has a database open. `how`: a system of this process, of this copy of the package, of another copy or bundle, or in another thread;
+ * `where` in the code and when it was created; null if unknown. `file`: the locked file; process `pid` (null if unknown) holds the lock,
+ * and is not the last server, which was process `endedPid`.
  */
 export type DatabaseHolder =
   | { readonly pid: number; readonly host: string; readonly startedAt: string }

@@ -81,7 +81,7 @@ export function createJobSystem<const Handlers extends readonly AnyHandler[] = r
   return toBeAwaited(openSystem(options, callerOf(createJobSystem)))
 }
 
-/** `where` the caller stands. */
+/** `where`: the position of the caller. */
 async function openSystem(options: JobSystemOptions, where: string | null): Promise<JobSystem> {
   checkOptions(options)
   const {

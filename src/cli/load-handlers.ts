@@ -60,7 +60,7 @@ function describe(error: unknown, href: string): string {
     return `Node ${process.versions.node} does not run TypeScript; use Node 22.18 or later, compile it, or set NODE_OPTIONS="--import tsx"`
   }
   const at = placeIn(error.stack) ?? (error instanceof SyntaxError ? placeIn(syntaxErrorOf(href)) : undefined)
-  // The others say by which modules it was required.
+  // The other lines list the modules that required it.
   const [firstLine] = error.message.split('\n')
   return `${error.name}: ${firstLine}${at === undefined ? '' : ` (${at})`}${adviceFor(error, href)}`
 }
@@ -71,11 +71,11 @@ function adviceFor(error: Error, href: string): string {
   return `; Node takes it for CommonJS: rename it to ${decodeURI(name)}, or set "type": "module" in package.json`
 }
 
-/** Where one of the user's files is named in a line of a stack: as a URL if it is an ES module, else as a path. */
+/** One of the user's files in a line of a stack: as a URL if it is an ES module, else as a path. */
 const placePattern = /^(?:\s+at (?:.* \()?)?((?:file:\/\/)?(?:\/|[A-Za-z]:\\).+?):(\d+(?::\d+)?)\)?$/
 const ownFolder = resolve(import.meta.dirname, '..')
 
-/** The first position in one of the user's own files that a stack names; if it names none, the first in a package of theirs. */
+/** The first position in one of the user's own files in a stack; if there is none, the first in one of their packages. */
 function placeIn(stack = ''): string | undefined {
   const places = stack.split('\n').flatMap((line) => {
     const [, name, position] = placePattern.exec(line) ?? []

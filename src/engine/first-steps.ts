@@ -1,9 +1,9 @@
 import { shown } from '../config.ts'
 
-/** Methods of a system that are called on the promise of one, if its `await` was forgotten. */
+/** Methods of a system that are called on its promise if the `await` was forgotten. */
 const firstCalls = ['start', 'enqueue', 'submit', 'list', 'stop']
 
-/** The same promise, whose answer to such a call is a sentence. */
+/** The same promise, which answers such a call with an explanation. */
 export function toBeAwaited<T>(promise: Promise<T>): Promise<T> {
   for (const name of firstCalls) {
     const value = () => {
@@ -14,7 +14,10 @@ export function toBeAwaited<T>(promise: Promise<T>): Promise<T> {
   return promise
 }
 
-/** Where `called` was called, as `/app/jobs.js:12:3`; null if the stack does not say. To be called before anything is awaited. */
+/**
+ * The position from which `called` was called, as `/app/jobs.js:12:3`; null if the stack does not show it. Call it before anything is
+ * awaited.
+ */
 export function callerOf(called: (...given: never[]) => unknown): string | null {
   const holder: { stack?: string } = {}
   Error.captureStackTrace(holder, called)
@@ -22,7 +25,7 @@ export function callerOf(called: (...given: never[]) => unknown): string | null 
   return frame ? (/\(?((?:file:\/\/)?[^\s(]*:\d+:\d+)\)?$/.exec(frame)?.[1]?.replace('file://', '') ?? null) : null
 }
 
-/** What is wrong with the arguments of `enqueue` themselves; null if nothing is. What is wrong with a job is found later. */
+/** What is wrong with the arguments of `enqueue`; null if nothing is. Faults of a job itself are found later. */
 export function checkCall(given: unknown, isHandler: boolean, second: unknown, options: unknown): string | null {
   if (typeof given !== 'object' || given === null)
     return `must be a job { type, payload }, an array of jobs, or a handler and its payload; got ${shown(given)}`

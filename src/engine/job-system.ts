@@ -124,7 +124,7 @@ export interface CallerOptions {
   readonly by?: EventCause
 }
 
-/** `traceparent`, `tracestate`: headers of the request that asks, by W3C Trace Context; what is not valid is ignored. */
+/** `traceparent`, `tracestate`: the headers of the caller's request, as in W3C Trace Context; invalid ones are ignored. */
 export interface EnqueueOptions extends CallerOptions {
   readonly traceparent?: string | undefined
   readonly tracestate?: string | undefined

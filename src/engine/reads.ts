@@ -93,7 +93,7 @@ function parsed(filter: JobFilter): JobFilter {
   ])
 }
 
-/** Throws `InvalidInputError` if it cannot be the id of a job, such as the text of one. */
+/** Throws `InvalidInputError` if it cannot be the id of a job, such as an id as text. */
 export function assertId(id: unknown): void {
   if (typeof id === 'number') return
   throw new InvalidInputError([{ path: 'id', message: `must be the id of a job, a number; got ${shown(id)}` }])

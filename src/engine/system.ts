@@ -105,7 +105,7 @@ export async function createSystem(parts: SystemParts): Promise<JobSystem> {
   return withCommands(system)
 }
 
-/** A method for each command of the machine; and all methods can be taken from the system: `const { enqueue } = system`. */
+/** A method for each command of the machine. All methods can be detached from the system: `const { enqueue } = system`. */
 function withCommands(system: System): JobSystem {
   for (const method of ['enqueue', 'submit', 'start', 'stop', 'find', 'list', 'explain', 'health'] as const)
     Object.defineProperty(system, method, { value: system[method].bind(system), writable: true, configurable: true })

@@ -94,7 +94,7 @@ export function defineHandler<Output, Input, const Type extends string>(
   return handler
 }
 
-/** What is given in the place of a handler, and what to do; undefined for an object. */
+/** What was passed instead of a handler, and what to do; undefined for an object. */
 function kindOf(given: unknown): string | undefined {
   if (isClass(given)) return `the class ${given.name}; pass an instance of it: new ${given.name}()`
   if (typeof given === 'function') {

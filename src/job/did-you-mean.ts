@@ -15,7 +15,7 @@ export function didYouMean(written: string, known: Iterable<string>): string {
   return meant === undefined ? '' : `; did you mean ${meant}?`
 }
 
-/** What other libraries call it. */
+/** What other libraries call these options. */
 const otherNames: ReadonlyMap<string, readonly string[]> = new Map(
   Object.entries({
     database: ['path', 'db', 'file', 'filename', 'dbpath', 'url', 'storage'],

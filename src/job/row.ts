@@ -38,7 +38,7 @@ export interface JobRow extends StoredFields {
   readonly startedAt: number | null
   readonly finishedAt: number | null
   readonly error: StoredError | null
-  /** Of the trace in which it was enqueued, 32 hexadecimal digits; null if there was none. */
+  /** The trace in which it was enqueued, 32 hexadecimal digits; null if there was none. */
   readonly traceId: string | null
 }
 
@@ -54,7 +54,7 @@ export interface NewJobRow extends StoredFields {
   readonly idempotency: { readonly key: string; readonly content: string } | null
   /** Who enqueues it: an `EventCause` as JSON text, which the history keeps; null if nobody says. */
   readonly cause: string | null
-  /** The span that enqueues it; null: none. */
+  /** The span that enqueues it; null if there is none. */
   readonly trace: TraceContext | null
 }
 

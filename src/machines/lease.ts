@@ -40,7 +40,10 @@ export interface LeasedJob extends Lease {
   readonly timeoutMs: number | null
   /** Epoch ms of the time from which it could run. */
   readonly runAt: number
-  /** Null if it belongs to no trace. `traceparent`, `tracestate`: of what enqueued it; `lastAttempt`: the `traceparent` of its last attempt, unless that succeeded. */
+  /**
+   * Null if it belongs to no trace. `traceparent`, `tracestate`: of the span that enqueued it; `lastAttempt`: the `traceparent` of its last
+   * attempt, unless that succeeded.
+   */
   readonly trace: {
     readonly traceparent: string | null
     readonly tracestate: string | null
@@ -56,7 +59,7 @@ export interface LeaseEvent extends Lease {
   readonly error?: StoredError
   /** What the handler noted about the attempt, at most 1,000 characters. */
   readonly note?: string
-  /** The `traceparent` of the attempt, for the next one to refer to. */
+  /** The `traceparent` of the attempt, to which the next one refers. */
   readonly traceparent?: string
 }
 

@@ -11,7 +11,9 @@ export interface Batch extends Common {
   readonly payloads: string
   /** The key and content of each job, as a JSON array of pairs, with null for a job without a key; null if none has a key. */
   readonly keys: string | null
-  /** For each its trace's `traceparent` and `tracestate`, as a JSON array of pairs, null for one without; null if none has a trace. */
+  /**
+   * The `traceparent` and `tracestate` of each job, as a JSON array of pairs, with null for a job without a trace; null if none has one.
+   */
   readonly traces: string | null
 }
 

@@ -181,7 +181,7 @@ export interface JobFacts {
   readonly lastEnd: HistoryEvent | null
   /** Attempts that ended with a snooze, and when the first of them did. */
   readonly snoozes: { readonly count: number; readonly since: number | null }
-  /** How often its idempotency key was used again, so that the answer was this job, and when last; null if it was not. */
+  /** How often its idempotency key was used again, so that this job was the answer, and when last; null if it was not. */
   readonly replays: { readonly count: number; readonly lastAt: number } | null
   /** Null if it is not ready, was set aside, or is a suspect. */
   readonly line: PlaceInLine | null

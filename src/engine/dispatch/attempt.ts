@@ -28,7 +28,7 @@ import { handlerBackoff, requestedDelay } from './requested-delay.ts'
 const snoozeMinMs = 1_000
 /** Characters kept of what a handler notes. */
 const noteMax = 1_000
-/** A stall shorter than this is not noted, in ms. */
+/** A stall shorter than this, in ms, is not mentioned. */
 const stallMin = 2_000
 
 interface AttemptOptions {
@@ -42,7 +42,7 @@ interface AttemptOptions {
   /** Epoch ms. */
   readonly now: () => number
   readonly tracing: Pick<Tracing, 'attempt'>
-  /** `trace`: what each line has of its trace. */
+  /** `trace`: the trace fields of each line. */
   readonly log: (job: Pick<LeasedJob, 'id' | 'type' | 'attempt'>, trace: object) => JobContext['log']
   readonly stats: {
     started(job: Pick<LeasedJob, 'type' | 'runAt'>, at: number, timeoutMs: number): void
@@ -298,7 +298,7 @@ function sayStall({ stoppedMs, blockedMs }: Stall, timedOut: boolean): string | 
   if (stoppedMs < stallMin && blockedMs < stallMin) return
   const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`
   const stopped = `the process did not run for ${seconds(stoppedMs)} meanwhile, which does not count against its timeout`
-  // Whether the whole process stood still is known up to half a second later.
+  // It is known only half a second later whether the whole process was stopped.
   const blocked = `the event loop stood still for ${seconds(blockedMs)} meanwhile: this or another handler blocked it, or the process did not run`
   const said = [stoppedMs >= stallMin && stopped, blockedMs >= stallMin && !timedOut && blocked]
   return said.filter(Boolean).join('; ') || undefined

@@ -97,7 +97,7 @@ async function createAll(system: JobSystem, c: Context<Env>, body: unknown): Pro
   return reply(jobs.map(enqueuedView), jobs.some(({ created }) => created) ? 201 : 200)
 }
 
-/** Who asks, and in which trace. */
+/** The user, and the trace. */
 function clientOf(c: Context<Env>): EnqueueOptions {
   const { traceparent, tracestate } = c.env.incoming.headers
   if (traceparent === undefined) return callerOf(c, 'http')

@@ -12,7 +12,7 @@ export function adviceAfterEnd({ jobFacts }: Facts): string {
 
 type JobFacts = Facts['jobFacts']
 
-/** By a user. */
+/** Cancelled by a user. */
 function stopped({ lastEvent: { actor, bulk } }: JobFacts): string {
   const ask = actor === undefined ? '' : ` (ask ${actor}, who stopped it)`
   const many = bulk === undefined ? '' : ' The same action stopped others; a bulk requeue brings all of them back.'

@@ -51,7 +51,7 @@ export interface Explanation {
    * Who occupies the workers, if none is free for it: at most ten, first those that ignore their signal, then those that have run longest.
    */
   readonly workers: readonly WorkerHolder[]
-  /** How often its idempotency key was used again, so that the answer was this job, and when last; null if it was not. */
+  /** How often its idempotency key was used again, so that this job was the answer, and when last; null if it was not. */
   readonly replays: { readonly count: number; readonly lastAt: number } | null
   /** Null if it does not wait in line. */
   readonly line: PlaceInLine | null
@@ -61,7 +61,7 @@ export interface Explanation {
   readonly earliest: string
   /** The time from which retention removes it; null if it does not, or this process does not know. */
   readonly removedAt: number | null
-  /** Of the trace in which it was enqueued, to find it in a tracing tool; null if there was none. */
+  /** The trace in which it was enqueued, for a tracing tool; null if there was none. */
   readonly traceId: string | null
 }
 
@@ -177,7 +177,7 @@ function leftBehind({ jobFacts: { lease, lastEvent }, server, now }: Facts): str
   return `The handler of an attempt that is over${told} has not ended: it occupies a worker until it does, and can no longer record a result.`
 }
 
-/** That a caller who used its key again made no new job, and may think that it did. */
+/** Says that a caller who used its key again created no new job, and may believe that it did. */
 function explainReplays({ jobFacts: { replays }, now }: Facts): string {
   if (!replays) return ''
   const times = replays.count === 1 ? 'once' : `${number(replays.count)} times`

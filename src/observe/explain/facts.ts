@@ -99,7 +99,7 @@ export function factsOf(snapshot: Snapshot): Facts {
   }
 }
 
-/** The type with a handler here that a job's type is misspelt from, if one is near. */
+/** The type with a handler here that is most similar to a job's type, if one is similar. */
 export function nearestType({ jobFacts: { job }, server }: Facts): string | null {
   return /did you mean (\S+)\?/.exec(didYouMean(job.type, server?.types ?? []))?.[1] ?? null
 }

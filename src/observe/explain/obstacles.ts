@@ -54,7 +54,7 @@ function unreadable({ jobFacts: { fault } }: Facts): Obstacle[] {
 
 function executing(facts: Facts): Obstacle[] {
   const others = (facts.isOrphan ? notStarting : uncommitted)(facts)
-  // What is wrong with the storage is the cause of all else.
+  // What is wrong with the storage causes everything else.
   return facts.server?.trouble ? [...others, ...running(facts)] : [...running(facts), ...others]
 }
 

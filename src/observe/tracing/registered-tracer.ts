@@ -4,7 +4,7 @@ import { version } from '../../runtime/version.ts'
 
 type Warn = (fields: object, message: string) => void
 
-/** What spans are made with. */
+/** What is needed to create spans. */
 interface Tracer {
   readonly api: typeof OpenTelemetry
   readonly tracer: OpenTelemetry.Tracer
@@ -16,10 +16,10 @@ const global = globalThis as { readonly [registered]?: { readonly version?: stri
 
 const untraced = 'OpenTelemetry is registered, but jobs are not traced'
 
-/** The tracer of the provider that the process has registered. To look costs nothing: the API is loaded when there is one. */
+/** The tracer of the provider that the process has registered. Checking costs nothing: the API is loaded only if there is one. */
 export class RegisteredTracer {
   readonly #warn: Warn
-  /** The provider that was seen last, and what was made of it; null if that is nothing. */
+  /** The last provider, and the tracer made from it; null if that failed. */
   #provider: object | undefined
   #found: Tracer | null = null
 
@@ -27,7 +27,7 @@ export class RegisteredTracer {
     this.#warn = warn
   }
 
-  /** Null if nobody traces now: a provider may come and go. */
+  /** Null if nobody traces now: a provider may be registered and removed at any time. */
   get current(): Tracer | null {
     const provider = global[registered]?.trace
     if (provider === undefined) return null
@@ -38,7 +38,7 @@ export class RegisteredTracer {
     return this.#found
   }
 
-  /** By `require`: the package is there if the application has it, and need not be. */
+  /** With `require`: the package is there only if the application has it. */
   #load(provider: object): Tracer | null {
     const fields = { registered_by: global[registered]?.version }
     let api: typeof OpenTelemetry

@@ -1,7 +1,7 @@
 import type * as OpenTelemetry from '@opentelemetry/api'
 import { parseTraceContext, type TraceContext, traceIdOf } from '../../job/trace-context.ts'
 
-/** What is kept with a job, as OpenTelemetry has it. */
+/** The stored trace context as an OpenTelemetry span context. */
 export function toSpanContext(
   api: typeof OpenTelemetry,
   { traceparent, tracestate }: TraceContext,
@@ -15,7 +15,7 @@ export function toSpanContext(
   }
 }
 
-/** The reverse; null if there is none that is valid. */
+/** The reverse; null if it is not valid. */
 export function fromSpanContext(context: OpenTelemetry.SpanContext | undefined): TraceContext | null {
   if (!context) return null
   const flags = context.traceFlags.toString(16).padStart(2, '0')

@@ -6,7 +6,7 @@ import { fromSpanContext } from './span-context.ts'
 
 type Api = typeof OpenTelemetry
 
-/** Runs what may throw: then it gives null. */
+/** Runs a step that may throw; returns null if it does. */
 type Try = <T>(step: () => T) => T | null
 
 /** The span of one call that enqueues. */
@@ -15,7 +15,7 @@ export class EnqueueSpan {
   readonly #span: OpenTelemetry.Span
   readonly #isBatch: boolean
   readonly #try: Try
-  /** For the jobs to keep; null if they keep none. */
+  /** The context that the jobs keep; null if they keep none. */
   readonly context: TraceContext | null
 
   constructor(api: Api, span: OpenTelemetry.Span, context: TraceContext | null, isBatch: boolean, quietly: Try) {
@@ -56,7 +56,7 @@ export class AttemptSpan {
     this.#try = quietly
   }
 
-  /** Calls `run` once, with the span active: what it does is a part of it. */
+  /** Calls `run` once with the span active, so that its spans are children of this one. */
   run<T>(run: () => T): T {
     const { context, ROOT_CONTEXT, trace } = this.#api
     let result: { readonly value: T } | undefined
@@ -68,15 +68,13 @@ export class AttemptSpan {
     return result ? result.value : run()
   }
 
-  /** For the log, by the names that OpenTelemetry has for them there. */
+  /** For the log, under the names that OpenTelemetry uses there. */
   get logFields(): object {
     const context = this.#try(() => this.#span.spanContext())
     return context ? { trace_id: context.traceId, span_id: context.spanId } : {}
   }
 
-  /**
-   * Ends it. `event`: what is committed of the attempt, null if its lease was lost for `reason`. Returns the event as it is to be committed.
-   */
+  /** Ends it. `event`: the committed outcome of the attempt, null if its lease was lost for `reason`. Returns the event to commit. */
   end<Event extends LeaseEvent | null>(event: Event, reason: Error | undefined): Event {
     const context = this.#try(() => {
       const lost = reason?.name === 'JobCancelledError' ? 'cancel' : 'expire'
@@ -86,7 +84,7 @@ export class AttemptSpan {
       this.#span.end()
       return fromSpanContext(this.#span.spanContext())
     })
-    // A job that has succeeded makes no other attempt.
+    // A succeeded job has no other attempt.
     return event && context && event.event !== 'succeed' ? { ...event, traceparent: context.traceparent } : event
   }
 }

@@ -7,8 +7,8 @@ import { fromSpanContext, toSpanContext } from './span-context.ts'
 import { AttemptSpan, EnqueueSpan } from './spans.ts'
 
 /**
- * Makes OpenTelemetry's spans, if the process has registered a tracer provider, also if it does so later. Nothing that a tracer, a sampler
- * or an exporter throws gets out of here: it is told to the log once.
+ * Creates OpenTelemetry's spans, if the process has registered a tracer provider, even if it does so later. Errors of a tracer, a sampler
+ * or an exporter do not leave this class: the log reports them once.
  */
 export class Tracing {
   readonly #warn: (fields: object, message: string) => void
@@ -64,7 +64,7 @@ export class Tracing {
       }
       link('enqueue', parseTraceContext(trace?.traceparent, trace?.tracestate))
       link('previous attempt', parseTraceContext(trace?.lastAttempt))
-      // A trace of its own: an attempt may come a month after the request that enqueued it, which links both.
+      // A separate trace: an attempt may come a month after the request that enqueued it. Links connect both.
       const options = { kind: api.SpanKind.CONSUMER, attributes, links }
       const span = tracer.startSpan(`process ${queue}`, options, api.ROOT_CONTEXT)
       return new AttemptSpan(api, span, this.#try)
@@ -82,7 +82,10 @@ export class Tracing {
   }
 }
 
-/** `messaging.system` until 1.44 of the conventions, `messaging.system.name` from 1.45 on. Others are set one by one: a spread costs more. */
+/**
+ * `messaging.system` until 1.44 of the conventions, `messaging.system.name` from 1.45 on. Others are set one by one, because a spread costs
+ * more.
+ */
 function messaging(operation: string, type: string): OpenTelemetry.Attributes {
   return {
     'messaging.system': 'jobmachine',
@@ -92,7 +95,7 @@ function messaging(operation: string, type: string): OpenTelemetry.Attributes {
   }
 }
 
-/** What all have; undefined if they differ. */
+/** The value that all have; undefined if they differ. */
 function common(values: readonly string[]): string | undefined {
   return values.every((value) => value === values[0]) ? values[0] : undefined
 }

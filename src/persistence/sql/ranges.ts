@@ -59,7 +59,7 @@ export function intoSets(events: readonly LeaseEvent[]): EventSet[] {
   const sets: { event: LeaseEvent['event']; items: Item[] }[] = []
   const round = new Map<LeaseEvent['event'], (typeof sets)[number]['items']>()
   const seen = new Set<number>()
-  // Each field by its name: the rest of an object costs as much as all else here.
+  // Each field by name: the rest of an object costs as much as everything else here.
   for (const { id, leaseToken, event, delayMs, error, note } of events) {
     if (seen.has(id)) {
       round.clear()

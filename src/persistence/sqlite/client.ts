@@ -584,7 +584,7 @@ function resolveStored(
   }
 }
 
-/** Null if none is traced, as mostly. */
+/** Null if none is traced, as usual. */
 function attemptsOf(events: readonly LeaseEvent[]): [jobId: number, traceparent: string][] | null {
   if (!events.some(({ traceparent }) => traceparent !== undefined)) return null
   return events.flatMap(({ id, traceparent }) => (traceparent === undefined ? [] : [[id, traceparent]]))

@@ -5,7 +5,7 @@ import type { Env } from '../../request.ts'
 
 /** What the user of a page may do there. */
 export interface Allowed {
-  /** They may do it, but only the server of the file can, and this process is not the server. */
+  /** The user may do it, but only the server of the file can, and this process is not the server. */
   readonly isProducer: boolean
   /** Cancel or requeue a job. */
   readonly command: boolean

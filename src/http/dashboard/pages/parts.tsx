@@ -61,7 +61,7 @@ export function upperFirst(word: string): string {
   return word.charAt(0).toUpperCase() + word.slice(1)
 }
 
-/** The buttons of a page for what only the server of the file can do, and why they cannot be pressed here. */
+/** The buttons for what only the server of the file can do, and why they are disabled here. */
 export function ProducerNote({ commands }: { readonly commands: readonly string[] }) {
   return (
     <>

@@ -97,7 +97,7 @@ function readHolder(path: string): DatabaseHolder | null {
   return isOwners ? owner : { pid: lockers[0] ?? null, file: `${path}-lock`, endedPid: owner.pid }
 }
 
-/** Another container may call its process by the same number, and itself by the same name: Linux shows what this one has open. */
+/** A process in another container may have the same number and the same host name, but Linux shows what this process has open. */
 function isOwn({ pid }: Owner, { dev, ino }: FileId): boolean {
   const descriptors = openDescriptors()
   const isOpen = descriptors.length === 0 || descriptors.some((each) => each.dev === dev && each.ino === ino)

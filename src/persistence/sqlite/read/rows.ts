@@ -6,7 +6,7 @@ import type { HistoryEvent, JobRow, Owner, StoredError, Transition } from '../..
 import { isOfRun } from '../schema.ts'
 import { isEvent, validEvent, validJob } from './valid-rows.ts'
 
-/** The trace that a job of `jobs` comes from. */
+/** The trace of a job in `jobs`. */
 export const traceIdSql = '(SELECT CAST(substr(traceparent, 4, 32) AS TEXT) FROM job_traces WHERE job_id = jobs.id)'
 
 /** The columns to select from `jobs` for `toJobRow`. */

@@ -24,7 +24,7 @@ export type Request =
     }
   | { readonly op: 'sweep' | 'noteStop' | 'stopLeasing' | 'close' }
 
-/** The `traceparent`s of attempts, for those of their jobs that may be tried again. */
+/** The `traceparent`s of attempts whose jobs may be tried again. */
 export type AttemptTraces = readonly (readonly [jobId: number, traceparent: string])[]
 
 export type Operation = Request['op']

@@ -27,7 +27,7 @@ interface Claim {
   /** JSON text of each job's payload. */
   readonly payloads: readonly string[]
   readonly aside: SkippedJobs
-  /** Of those that belong to one, by id. */
+  /** The traces of those that have one, by id. */
   readonly traces: ReturnType<JobTraces['of']>
   readonly more: boolean
 }

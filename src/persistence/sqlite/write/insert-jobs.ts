@@ -89,7 +89,7 @@ export class JobInserts {
     return results
   }
 
-  /** Its job's page says so: the callers that used a key twice by mistake think that they have made new jobs. */
+  /** The job's page shows the count, because callers that use a key twice by mistake believe that they have created new jobs. */
   #countReplays(results: readonly EnqueueResult[], now: number): void {
     const counts = new Map<number, number>()
     for (const result of results) {

@@ -4,7 +4,7 @@ import type { AttemptTraces } from '../thread/protocol.ts'
 
 type JobTrace = NonNullable<LeasedJob['trace']>
 
-/** What jobs keep of the traces that they belong to. A job without any costs nothing here. */
+/** The traces of jobs. A job without one costs nothing here. */
 export class JobTraces {
   readonly #sql: ReturnType<typeof prepare>
 
@@ -12,12 +12,12 @@ export class JobTraces {
     this.#sql = prepare(db)
   }
 
-  /** Of new jobs with consecutive ids: a JSON array of `traceparent` and `tracestate` for each, null for one without. */
+  /** For new jobs with consecutive ids: a JSON array with the `traceparent` and `tracestate` of each, null for one without. */
   insert(first: number, traces: string): void {
     this.#sql.insert.run({ first, traces })
   }
 
-  /** Of those that have any, by id. */
+  /** The traces of those jobs that have one, by id. */
   of(ids: readonly number[]): ReadonlyMap<number, JobTrace> {
     const traces = new Map<number, JobTrace>()
     if (this.#sql.newest.get() === null) return traces
@@ -32,12 +32,12 @@ export class JobTraces {
     return traces
   }
 
-  /** Notes the last attempt of each job. */
+  /** Stores the last attempt of each job. */
   noteAttempts(attempts: AttemptTraces): void {
     this.#sql.noteAttempts.run(JSON.stringify(attempts))
   }
 
-  /** After the job. */
+  /** Call it after the removal of the job. */
   remove(id: number): void {
     this.#sql.remove.run(id)
   }
@@ -49,13 +49,13 @@ function prepare(db: Database.Database) {
       INSERT INTO job_traces (job_id, traceparent, tracestate) SELECT :first + key, value ->> 0, value ->> 1
       FROM json_each(:traces) WHERE type <> 'null'`),
     newest: db.prepare('SELECT max(job_id) FROM job_traces').pluck(),
-    // JSON has no BLOBs, which a hand may have written.
+    // JSON has no BLOBs, which somebody may have written into the file.
     of: db
       .prepare(`
         SELECT json_group_array(json_array(job_id, CAST(traceparent AS TEXT), CAST(tracestate AS TEXT), CAST(last_attempt AS TEXT)))
         FROM json_each(?) AS item CROSS JOIN job_traces ON job_id = item.value`)
       .pluck(),
-    // Only of jobs that are there; WHERE also tells SQLite's parser that ON belongs to no join.
+    // Only for existing jobs; WHERE also tells SQLite's parser that ON does not belong to a join.
     noteAttempts: db.prepare(`
       INSERT INTO job_traces (job_id, last_attempt) SELECT value ->> 0, value ->> 1
       FROM json_each(?) WHERE EXISTS (SELECT 1 FROM jobs WHERE id = value ->> 0)

@@ -97,7 +97,7 @@ export class Writer {
 
   /**
    * Stores what happened to leased jobs, in order; returns the events that were rejected: their lease is not held, or the machine has no
-   * such edge. `attempts`: of those that were not.
+   * such edge. `attempts`: the traces of those that were not.
    */
   apply(sets: readonly EventSet[], now: number, attempts: AttemptTraces | null = null): RefusedEvent[] {
     const refused: RefusedEvent[] = []
