@@ -1091,4 +1091,44 @@ const runs: readonly Mutation[] = [
   ),
 ]
 
-export const storeBugs: readonly Mutation[] = [...durability, ...leases, ...jobs, ...joins, ...histories, ...runs]
+const unreadable = (test: string) =>
+  ['system-unreadable.test.ts', `a file with rows that cannot be read ${test}`] as const
+const served = 'is served all the same: what is whole runs, what cannot be read does not, and log and health say so'
+
+const damage: readonly Mutation[] = [
+  bug('a claim takes a row that the machine cannot compute with', unreadable(served), {
+    file: sqlite('write/skipped-jobs'),
+    find: 'leaseToken > 1',
+    replace: 'true',
+  }),
+  bug('what is due waits for ever behind a damaged row', unreadable(served), {
+    file: sqlite('write/writer'),
+    text: 'run_at <= :now AND ${isValidRow} ORDER BY run_at, id',
+    replace: 'run_at <= :now ORDER BY run_at, id',
+  }),
+  bug('a row is read as it is', unreadable('answers every question about all of them'), {
+    file: sqlite('read/rows'),
+    find: 'return validJob(row)',
+    replace: 'return { ...row, error: row.error && JSON.parse(row.error) }',
+  }),
+  bug(
+    'a second copy of the package opens the file',
+    ['open-twice.test.ts', 'another copy of the package may not open the file as a producer, also through a link'],
+    { file: sqlite('file/open-here'), find: 'copy !== thisCopy', replace: 'false' },
+  ),
+  bug(
+    'a thread with a second SQLite opens the file',
+    ['open-twice.test.ts', 'a thread with another copy of better-sqlite3 may not open what is open here'],
+    { file: sqlite('file/open-here'), find: 'loadedDrivers().size > 1', replace: 'false' },
+  ),
+]
+
+export const storeBugs: readonly Mutation[] = [
+  ...damage,
+  ...durability,
+  ...leases,
+  ...jobs,
+  ...joins,
+  ...histories,
+  ...runs,
+]

@@ -14,9 +14,11 @@ export const isSuspect = `${isParked} AND jobs.parked = ${parkedAs.suspect}`
 export const isTimed = stateHasTag('timed')
 export const isHeld = 'jobs.lease_token IS NOT NULL'
 /**
- * The row of a job that has not ended has what transitions compute with and CHECKs ask for. On a row that a hand has damaged a statement fails,
- * and so it would for all jobs that take the event with it: such a row stays as it is.
+ * The row has what transitions compute with and CHECKs ask for. On a row that a hand has damaged a statement fails, and so it would for all
+ * jobs that take the event with it: such a row stays as it is.
  */
-export const isValidRow = `jobs.finished_at IS NULL AND typeof(jobs.seq) = 'integer' AND jobs.seq > 0
-  AND typeof(jobs.attempt) = 'integer' AND typeof(jobs.max_attempts) = 'integer' AND typeof(jobs.crashes) = 'integer'
-  AND jobs.attempt BETWEEN 0 AND jobs.max_attempts AND typeof(jobs.run_at) = 'integer'`
+export const isValidRow = `(jobs.finished_at IS NOT NULL) = ${stateHasTag('ended')}
+  AND (jobs.lease_token IS NOT NULL) = ${stateHasTag('held')} AND (jobs.lease_token IS NULL) = (jobs.lease_expires_at IS NULL)
+  AND typeof(jobs.seq) = 'integer' AND jobs.seq > 0 AND typeof(jobs.attempt) = 'integer'
+  AND typeof(jobs.max_attempts) = 'integer' AND jobs.attempt BETWEEN 0 AND jobs.max_attempts
+  AND typeof(jobs.crashes) = 'integer' AND typeof(jobs.run_at) = 'integer'`

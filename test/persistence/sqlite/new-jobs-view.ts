@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { defaultMaxRetries, defaults } from '../../../src/config.ts'
+import { callerFields, reasonMax } from '../../../src/job/cause.ts'
 import { fields, fieldsNamed, snakeCase } from '../../../src/job/fields.ts'
 import { payloadDepthMax } from '../../../src/job/payload.ts'
 import { edgesOn } from '../../../src/machines/edges.ts'
@@ -105,11 +106,11 @@ const checks: Readonly<Record<string, readonly Check[]>> = {
       says: 'run_at must be epoch ms, or RFC 3339 text with an offset, such as 2030-01-31T09:30:00Z, to the year 9999',
     },
   ],
-  actor: [printable('actor', 255)],
+  actor: [printable('actor', lengthMaxOf(callerFields.actor))],
   reason: [
     {
-      when: `NOT (typeof(NEW.reason) = 'text' AND length(NEW.reason) BETWEEN 1 AND 1000) OR ${hasNul('reason')}`,
-      says: 'reason must be 1 to 1000 characters',
+      when: `NOT (typeof(NEW.reason) = 'text' AND length(NEW.reason) BETWEEN 1 AND ${reasonMax}) OR ${hasNul('reason')}`,
+      says: `reason must be 1 to ${reasonMax} characters`,
     },
   ],
 }

@@ -47,7 +47,8 @@ export class Writer {
       .prepare(`SELECT run_at FROM jobs WHERE ${isTimed} AND ${isValidRow} ORDER BY run_at LIMIT 1`)
       .pluck()
     this.#named = db.prepare(`
-      SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(:list)) AND (:state IS NULL OR state = :state)`)
+      SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(:list)) AND (:state IS NULL OR state = :state)
+        AND ${isValidRow}`)
   }
 
   /** Call it first in each transaction. */
