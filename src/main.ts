@@ -7,10 +7,12 @@ import { compactCommand } from './cli/compact.ts'
 import { isKilledEarly } from './cli/container.ts'
 import { connectionsMax } from './cli/descriptors.ts'
 import { readEnvironment, type ServerConfig } from './cli/environment.ts'
+import { exitStatus } from './cli/exit-status.ts'
 import { initFiles } from './cli/init.ts'
 import { loadHandlers } from './cli/load-handlers.ts'
 import { createLog, type ProcessLog } from './cli/log.ts'
 import { readServeFlags } from './cli/serve-flags.ts'
+import { usage } from './cli/usage.ts'
 import { verifyCommand } from './cli/verify.ts'
 import { requestPayloadsMax } from './config.ts'
 import { currentJob } from './engine/dispatch/attempt.ts'
@@ -23,14 +25,6 @@ import { databasePathProblem } from './persistence/database-path.ts'
 import { systemClock } from './runtime/clock.ts'
 import { version } from './runtime/version.ts'
 
-/** As in sysexits.h: bad configuration, try again later, bad usage. */
-const exitConfig = 78
-const exitLocked = 75
-const exitUsage = 64
-/** Its EX_IOERR: the files were changed while they were open, and a new start shows what they have. */
-const exitLost = 74
-/** Its EX_DATAERR: the file has less than was acknowledged, and a person must decide what to do. */
-const exitMissing = 65
 /** Ctrl-C under npm arrives twice: once from the terminal and once forwarded. */
 const sameSignalMs = 250
 /** How long writing the last lines of the log may take. */
@@ -40,20 +34,6 @@ const beyondGraceMs = 10_000
 
 const killedEarly =
   'Docker and Podman kill this container 10 s after SIGTERM by default, before longer jobs are aborted and given back: set stop_grace_period (docker run --stop-timeout) to 30s, or SHUTDOWN_GRACE_MS to 8000; setting SHUTDOWN_GRACE_MS silences this'
-
-const usage = `Usage: jobmachine [command]
-
-  serve          run the server (the default); environment variables or a .env file configure it, see README.md
-                   --handlers FILE     run jobs by the handlers that a module exports; may be given several times
-                   --accept-loss CODE  start without the jobs that the last start reported as missing; its error names the code
-  init [folder]  write a first handler, .env, a systemd unit and a Dockerfile, unless one of them is there
-  verify [file]  check a database, even while a server uses it; DATABASE_PATH by default
-  backup [file] TARGET
-                 copy a database, as it is at one instant, to a new file, even while a server uses it; DATABASE_PATH by default
-  compact [file] rewrite a database that no server has open, without the data of removed jobs; DATABASE_PATH by default
-  --help         print this
-  --version      print the version
-`
 
 /** How many arguments each command takes at most, and what it does. */
 const commands: Readonly<
@@ -89,7 +69,7 @@ interface Opened {
 async function serve(...args: string[]): Promise<void> {
   const flags = readServeFlags(args)
   if (flags === null) return refuseCommand(['serve', ...args])
-  if (typeof flags === 'string') fail(flags, exitUsage)
+  if (typeof flags === 'string') fail(flags, exitStatus.usage)
   const config = configure()
   const processLog = createLog(config.logLevel)
   const { log } = processLog
@@ -113,7 +93,8 @@ function init(folder = '.'): void {
   const parts = { token: randomBytes(32).toString('hex'), node: process.execPath, user: userInfo().username }
   try {
     const { there, text } = initFiles(folder, parts)
-    if (there.length > 0) fail(`nothing was written, because these exist already: ${there.join(', ')}`, exitConfig)
+    if (there.length > 0)
+      fail(`nothing was written, because these exist already: ${there.join(', ')}`, exitStatus.config)
     process.stdout.write(text)
   } catch (error) {
     fail(`the files could not be written: ${(error as Error).message}`, 1)
@@ -122,7 +103,7 @@ function init(folder = '.'): void {
 
 function verify(path = configure().databasePath): void {
   const problem = databasePathProblem(path)
-  if (problem) fail(`the file to verify ${problem}`, exitConfig)
+  if (problem) fail(`the file to verify ${problem}`, exitStatus.config)
   process.exitCode = verifyCommand(path, process.stdout, process.stderr)
 }
 
@@ -132,14 +113,14 @@ async function backup(...operands: string[]): Promise<void> {
   const path = operands.length === 2 ? operands[0]! : configure().databasePath
   for (const file of [path, target]) {
     const problem = databasePathProblem(file)
-    if (problem) fail(`a file of the backup ${problem}`, exitConfig)
+    if (problem) fail(`a file of the backup ${problem}`, exitStatus.config)
   }
   process.exitCode = await backupCommand(path, target, process.stdout, process.stderr)
 }
 
 function compact(path = configure().databasePath): void {
   const problem = databasePathProblem(path)
-  if (problem) fail(`the file to compact ${problem}`, exitConfig)
+  if (problem) fail(`the file to compact ${problem}`, exitStatus.config)
   try {
     compactCommand(path, { newDatabaseId: randomUUID(), now: systemClock.now() }, process.stdout, process.stderr)
   } catch (error) {
@@ -153,7 +134,7 @@ function configure(): ServerConfig {
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     for (const problem of error.problems) complain(problem)
-    process.exit(exitConfig)
+    process.exit(exitStatus.config)
   }
 }
 
@@ -162,7 +143,7 @@ function dotEnv(): string {
     return readFileSync('.env', 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
-    fail(`.env cannot be read: ${(error as Error).message}`, exitConfig)
+    fail(`.env cannot be read: ${(error as Error).message}`, exitStatus.config)
   }
 }
 
@@ -175,7 +156,7 @@ async function handlersOf({ settings, smtp, webhook }: ServerConfig, files: read
     return [...builtin.filter(({ type }) => !types.has(type)), ...own]
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    fail(error.problems.join('\n'), exitConfig)
+    fail(error.problems.join('\n'), exitStatus.config)
   }
 }
 
@@ -196,7 +177,7 @@ async function open(
       ...(acceptLoss === undefined ? {} : { acceptLoss }),
       onFatal(error) {
         log.fatal({ err: error }, 'the system cannot continue; ending the process; the next start recovers')
-        process.exit(error instanceof DatabaseLostError ? exitLost : 1)
+        process.exit(error instanceof DatabaseLostError ? exitStatus.lost : 1)
       },
     })
   } catch (error) {
@@ -205,13 +186,13 @@ async function open(
 }
 
 function refuseCommand(words: readonly string[]): void {
-  process.exitCode = exitUsage
+  process.exitCode = exitStatus.usage
   complain(`no such command: ${words.join(' ')}\n\n${usage.trimEnd()}`)
 }
 
 function exitOf(error: unknown): number {
-  if (error instanceof DatabaseLockedError) return exitLocked
-  return error instanceof LostJobsError ? exitMissing : 1
+  if (error instanceof DatabaseLockedError) return exitStatus.locked
+  return error instanceof LostJobsError ? exitStatus.missing : 1
 }
 
 /** The server that the library's `createHttp` makes, in its own process. */
@@ -236,7 +217,7 @@ function serverOf(config: ServerConfig, system: JobSystem, { log, dropped }: Pro
       ownsProcess: true,
     })
   } catch (error) {
-    if (error instanceof ConfigError) fail(error.problems.join('\n'), exitConfig)
+    if (error instanceof ConfigError) fail(error.problems.join('\n'), exitStatus.config)
     throw error
   }
 }

@@ -1,9 +1,8 @@
-import type { IncomingHttpHeaders } from 'node:http'
 import { performance } from 'node:perf_hooks'
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { BackpressureError, InvalidInputError } from '../errors.ts'
 import { bodyWasRead, type Incoming } from './exchange.ts'
-import { exceedsValues } from './json-values.ts'
+import { assertContentType, parseJson } from './json-body.ts'
 import { HttpError } from './problem.ts'
 import { clientGone } from './read-limits.ts'
 import { Rounds } from './rounds.ts'
@@ -112,7 +111,7 @@ export class RequestLimits {
     work: (body: T) => Promise<Response>,
   ): Promise<Response> {
     this.#assertRoom()
-    assertMediaType(incoming.headers, mediaType)
+    assertContentType(incoming.headers, mediaType)
     const body: Held = { bytes: 0 }
     try {
       const bytes = await this.#read(incoming, body, bytesMax)
@@ -230,54 +229,4 @@ export class RequestLimits {
       incoming.on('close', cut)
     })
   }
-}
-
-function assertMediaType(headers: IncomingHttpHeaders, expected: string): void {
-  const { 'content-type': contentType, 'content-encoding': encoding } = headers
-  // The usual form, which needs no parsing.
-  if (contentType === expected && encoding === undefined) return
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
-    throw new HttpError(415, 'unsupported_media_type', 'the body is encoded; only identity is allowed', {
-      'accept-encoding': 'identity',
-    })
-  }
-  const [type, ...parameters] = (contentType ?? '')
-    .toLowerCase()
-    .split(';')
-    .map((part) => part.trim())
-  const charset = parameters
-    .find((parameter) => parameter.startsWith('charset='))
-    ?.slice('charset='.length)
-    .replaceAll('"', '')
-  if (type === expected && (charset === undefined || charset === 'utf-8' || charset === 'utf8')) return
-  const got = contentType === undefined ? 'none' : JSON.stringify(contentType)
-  throw new HttpError(415, 'unsupported_media_type', `the content type is ${got}; it must be ${expected} in UTF-8`)
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true })
-
-/** A byte order mark is skipped, and the last of several members with one name counts, as with `fetch` and `JSON.parse`. */
-function parseJson(bytes: Buffer, valuesMax: number): unknown {
-  if (exceedsValues(bytes, valuesMax)) {
-    const message = `the body has more than ${valuesMax} members and elements, the limit for one request; send fewer jobs at once`
-    throw new HttpError(413, 'payload_too_large', message)
-  }
-  let text: string
-  try {
-    text = utf8.decode(bytes)
-  } catch {
-    throw invalid('the body is not UTF-8')
-  }
-  if (text.trim() === '') throw invalid('the body is empty; it must be JSON')
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    // V8 quotes the text around the fault, which may be long and is the caller's.
-    const at = /at position \d+( \(line \d+ column \d+\))?/.exec(error instanceof Error ? error.message : '')
-    throw invalid(`the body is not JSON${at ? `: it breaks off ${at[0]}` : ''}`)
-  }
-}
-
-function invalid(message: string): InvalidInputError {
-  return new InvalidInputError([{ path: '', message }], undefined, 'invalid_json')
 }

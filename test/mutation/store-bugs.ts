@@ -934,7 +934,7 @@ const joins: readonly Mutation[] = [
   bug(
     'a second event of a job in one call is taken for its first',
     conformance('apply accepts the first of two equal outcomes, and refuses both if their lease is lost'),
-    { file: 'persistence/sql/ranges.js', find: 'if (seen.has(lease.id))', replace: 'if (false)' },
+    { file: 'persistence/sql/ranges.js', find: 'if (seen.has(id))', replace: 'if (false)' },
   ),
   bug(
     'jobs with gaps between their ids are one range',
