@@ -113,6 +113,13 @@ async function pack(folder: string, ...options: string[]): Promise<string[]> {
   return files.map(({ path }) => path)
 }
 
+let packing: ReturnType<typeof pack> | undefined
+/** Those of this repository: its package is made once. */
+function packed(): ReturnType<typeof pack> {
+  packing ??= pack(root, '--dry-run', '--ignore-scripts')
+  return packing
+}
+
 test('a clone is built before it is packed, and rebuilt if it is older than its sources', async () => {
   const folder = clone({ hasCompiler: true, builtAt: longAgo })
 
@@ -121,7 +128,7 @@ test('a clone is built before it is packed, and rebuilt if it is older than its 
 })
 
 test('the package has what the library, the command and the pages need', async () => {
-  expect(await pack(root, '--dry-run', '--ignore-scripts')).toEqual(
+  expect(await packed()).toEqual(
     expect.arrayContaining([
       'dist/index.js',
       'dist/main.js',
@@ -133,7 +140,7 @@ test('the package has what the library, the command and the pages need', async (
 })
 
 test('every source map of the package, and every link of its README, leads to a file that it has', async () => {
-  const files = await pack(root, '--dry-run', '--ignore-scripts')
+  const files = await packed()
   const sources = files
     .filter((path) => path.endsWith('.map'))
     .flatMap((path) =>

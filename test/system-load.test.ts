@@ -6,7 +6,7 @@ import { assertWhole, startSystem, until } from './support/system.ts'
 onThreads()
 
 test('each of thousands of jobs runs exactly once on a hundred workers, never more than a hundred at once, with a complete history', async () => {
-  const jobs = shareOf({ share: 5_000, whole: 20_000 })
+  const jobs = shareOf({ share: 2_500, whole: 20_000 })
   const workers = 100
   const calls = new Map<number, number>()
   let active = 0

@@ -51,7 +51,7 @@ describe('an INSERT into new_jobs', () => {
       { seq: 1, event: 'enqueue', from: null, to: 'queued', attempt: 0, at: createdAt, cause: 'sql' },
     ])
     expect(await system.counts()).toMatchObject({ queued: 2 })
-    expect((await system.explain(2)).summary).toContain('an SQL client')
+    expect((await system.explain(2)).summary).toContain('An SQL client enqueued it')
     expect((await system.verify()).violations).toEqual([])
   })
 

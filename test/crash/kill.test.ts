@@ -217,17 +217,17 @@ describe.concurrent('a process told to end', () => {
     expect(await stateOf(database, 1)).toEqual(['succeeded', 1, 'enqueue lease start succeed'])
   })
 
-  test.each(['polite', 'stuck'])('gives a %s job back when its grace ends, and exits 0', async (type) => {
-    const database = join(folder, `${type}.db`)
+  test('gives back jobs that stop when told to, and those that do not, when its grace ends, and exits 0', async () => {
+    const database = join(folder, 'grace.db')
     const child = await startChild({ database, graceMs: 50 })
-    await child.enqueue([{ type, payload: null, maxRetries: 0 }])
-    await until(() => started(database).length === 1)
+    await child.enqueue(['polite', 'stuck'].map((type) => ({ type, payload: null, maxRetries: 0 })))
+    await until(() => started(database).length === 2)
 
     child.kill('SIGTERM')
 
     // A job of these two ends long after the test would, or never.
     expect(await child.exited).toEqual({ code: 0, signal: null })
-    expect(await stateOf(database, 1)).toEqual(['queued', 0, 'enqueue lease start release'])
+    for (const id of [1, 2]) expect(await stateOf(database, id)).toEqual(['queued', 0, 'enqueue lease start release'])
   })
 })
 

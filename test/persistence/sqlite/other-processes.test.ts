@@ -112,9 +112,9 @@ test('a server starts beside a process that writes again and again', async () =>
      process.send('writes')
      for (;;) {
        db.exec('BEGIN IMMEDIATE')
-       wait(4)
+       wait(6)
        db.exec('ROLLBACK')
-       wait(8)
+       wait(6)
      }`,
   )
   const writer = fork(script, [path])
@@ -122,7 +122,7 @@ test('a server starts beside a process that writes again and again', async () =>
   await once(writer, 'message')
 
   // The statement that names the server was not tried again where it found the file locked.
-  for (let starts = 0; starts < 20; starts++) await (await openStore({ path })).store.close()
+  for (let starts = 0; starts < 10; starts++) await (await openStore({ path })).store.close()
 })
 
 describe('the lock of a server', () => {

@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads'
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { openForReading } from '../file/connection.ts'
 import { Reader } from './reader.ts'
 
@@ -17,8 +17,11 @@ export type ReadReply =
   | readonly [callId: number, answer: Awaited<ReturnType<Reader[Scan]>>]
   | readonly [callId: number, answer: null, error: string]
 
-if (parentPort) {
-  const port = parentPort
+if (parentPort) answerReads(parentPort, workerData as string)
+
+/** Answers what comes through a port from the file at `path`. Returns what closes the file. */
+export function answerReads(port: MessagePort, path: string): () => void {
+  let db: ReturnType<typeof openForReading> | undefined
   let reader: Reader | undefined
   /** One for each call in progress. */
   const stops = new Map<number, AbortController>()
@@ -32,7 +35,8 @@ if (parentPort) {
     let answer: ReadReply
     try {
       // Opened here, where it may fail: the next read tries again.
-      reader ??= new Reader(openForReading(workerData as string))
+      db ??= openForReading(path)
+      reader ??= new Reader(db)
       answer = [callId, await reader[scan](given as never, stop.signal)]
     } catch (error) {
       answer = [callId, null, error instanceof Error ? error.message : String(error)]
@@ -40,4 +44,5 @@ if (parentPort) {
     stops.delete(callId)
     port.postMessage(answer)
   })
+  return () => db?.close()
 }

@@ -4,6 +4,9 @@ import { ownThread } from '../../../runtime/own-thread.ts'
 import type { Reader } from './reader.ts'
 import type { ReadReply, ReadRequest, Scan } from './reader-thread.ts'
 
+/** The parts of `Worker` that are used here. */
+type ThreadLink = Pick<Worker, 'on' | 'postMessage' | 'terminate'>
+
 interface Waiting {
   resolve(answer: never): void
   reject(error: Error): void
@@ -11,12 +14,16 @@ interface Waiting {
 
 /** One thread, and its unanswered requests. */
 interface Running {
-  readonly thread: Worker
+  readonly thread: ThreadLink
   readonly waiting: Map<number, Waiting>
 }
 
 /** Reads that scan, on a separate thread, which starts with the first of them. */
 export class Scanner {
+  /** Starts the thread for a file. Tests replace it to run it on the loop's thread. */
+  static start = (path: string): ThreadLink =>
+    new Worker(new URL('./reader-thread.js', import.meta.url), { workerData: path, ...ownThread })
+
   readonly #path: string
   #running: Running | undefined
   #lastCall = 0
@@ -57,7 +64,7 @@ export class Scanner {
   }
 
   #start(): Running {
-    const thread = new Worker(new URL('./reader-thread.js', import.meta.url), { workerData: this.#path, ...ownThread })
+    const thread = Scanner.start(this.#path)
     const running: Running = { thread, waiting: new Map() }
     thread.on('message', ([callId, answer, error]: ReadReply) => {
       const call = running.waiting.get(callId)
