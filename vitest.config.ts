@@ -40,7 +40,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // Those have a command of their own.
     exclude: ['node_modules/**', 'test/servers/**'],
-    env: { TMPDIR: temporaryFolder() },
+    // The server that tests start ends with this process.
+    env: { TMPDIR: temporaryFolder(), TESTS_PID: String(process.pid) },
     setupFiles: ['test/support/threads-here.ts'],
     // Far beyond what any takes on a busy machine: they end those that hang.
     testTimeout: isWhole ? 3_600_000 : 120_000,

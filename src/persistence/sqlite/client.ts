@@ -14,6 +14,7 @@ import { type Clock, ManualClock } from '../../runtime/clock.ts'
 import { ownThread } from '../../runtime/own-thread.ts'
 import { timers } from '../../runtime/timers.ts'
 import { intoBatches } from '../batches.ts'
+import { CommitMeter } from '../commit-meter.ts'
 import { intoSets } from '../sql/ranges.ts'
 import type {
   BackupReport,
@@ -53,7 +54,6 @@ import { storageFailure } from './file/storage-failure.ts'
 import { Reader } from './read/reader.ts'
 import { toTransitions } from './read/rows.ts'
 import { Scanner } from './read/scanner.ts'
-import { CommitMeter } from './thread/commit-meter.ts'
 import type {
   Answers,
   LeasedFacts,

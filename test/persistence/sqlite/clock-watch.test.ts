@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ClockWatch } from '../../../src/persistence/sqlite/thread/clock-watch.ts'
+import { ClockWatch } from '../../../src/persistence/clock-watch.ts'
 import { ManualClock } from '../../../src/runtime/clock.ts'
 import { aJob, openStore, startAt } from '../../support/store.ts'
 

@@ -1,37 +1,10 @@
-import { claim, type Edge, edges, edgesOn, jobStates } from '../../../src/machines/edges.ts'
-import type { EventType, JobNode, JobState } from '../../../src/machines/job.ts'
+import { claim, edges, edgesOn, jobStates } from '../../../src/machines/edges.ts'
 import { claimOrder, orderBy } from '../../../src/persistence/sql/claim-order.ts'
 import { isHeld, isParked, isReady, isTimed } from '../../../src/persistence/sql/conditions.ts'
 import { stateHasTag } from '../../../src/persistence/sql/transitions.ts'
 import { isMark, isOfRun } from '../../../src/persistence/sqlite/schema.ts'
+import { bare, endsOf, stateIsOneOf, updateIs } from '../law.ts'
 import { newJobsView } from './new-jobs-view.ts'
-
-/** A condition over `jobs` as a partial index and a CHECK want it, without the table's name. */
-const bare = (condition: string) => condition.replaceAll('jobs.', '')
-
-const stateIsOneOf = (states: readonly JobState[], column = 'state') =>
-  `(${states.map((state) => `${column} = '${state}'`).join(' OR ')})`
-
-type Ends = Pick<Edge, 'from' | 'to'>
-
-/** Where events that are taken in order begin and end, whatever the facts. */
-function endsOf(events: readonly EventType[]): Ends[] {
-  const [first = [], ...rest] = events.map(edgesOn)
-  return rest.reduce<Ends[]>(
-    (paths, next) =>
-      paths.flatMap(({ from, to }) => next.filter((edge) => edge.from === to).map((edge) => ({ from, to: edge.to }))),
-    first,
-  )
-}
-
-/** For a trigger on UPDATE of `state`: true where OLD to NEW is one of these ways. */
-function updateIs(ends: readonly Ends[]): string {
-  const targets = new Map<JobNode, Set<JobState>>()
-  for (const { from, to } of ends) targets.set(from, (targets.get(from) ?? new Set()).add(to))
-  return [...targets]
-    .map(([from, to]) => `(OLD.state = '${from}' AND ${stateIsOneOf([...to], 'NEW.state')})`)
-    .join(' OR ')
-}
 
 /**
  * The newest schema, made at once, with all that the machine and the conditions of the store's statements decide of it. The migrations must

@@ -2,14 +2,15 @@ import type Database from 'better-sqlite3'
 import { hasTag } from '../../../machines/edges.ts'
 import { causeOf } from '../../../machines/events.ts'
 import { suspectCrashes } from '../../../machines/guards.ts'
+import { eventColumns, type Selected, toHistoryEvent, traceIdSql } from '../../rows.ts'
 import { claimOrder, conditionsBefore, suspectOrder } from '../../sql/claim-order.ts'
 import { isHeld, isReady, isSuspect, parkedAs } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
 import { type Counted, type HistoryEvent, type JobFacts, jobFactsEventsMax, type PlaceInLine } from '../../store.ts'
+import { unreadableColumns, validJob } from '../../valid-rows.ts'
 import { nextQueueSql } from '../write/claims.ts'
 import { chainFrom } from './histories.ts'
-import { eventColumns, ownerSql, type Selected, toHistoryEvent, toOwner, traceIdSql } from './rows.ts'
-import { unreadableColumns, validJob } from './valid-rows.ts'
+import { ownerSql, toOwner } from './rows.ts'
 
 /** The most jobs ahead that are counted, and the most queues that take turns: a millisecond or two of work. */
 const aheadMax = 10_000

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type Database from 'better-sqlite3'
 import { countStates } from '../../../machines/edges.ts'
+import { eventColumns, jobColumns, type Selected, toHistoryEvent, toJobRow } from '../../rows.ts'
 import type {
   CensusCount,
   EdgeCount,
@@ -16,7 +17,7 @@ import type {
 import { CensusTaker } from './census.ts'
 import { chainFrom, eventAtOrAbove } from './histories.ts'
 import { JobFactsReader } from './job-facts.ts'
-import { eventColumns, jobColumns, type Selected, selectTransitions, toHistoryEvent, toJobRow } from './rows.ts'
+import { selectTransitions } from './rows.ts'
 import { Walk } from './walk.ts'
 
 /** Characters of payloads after which a page ends early: they take some milliseconds to parse and to send. */

@@ -1,10 +1,11 @@
 import type Database from 'better-sqlite3'
 import type { EventCause } from '../../../machines/cause.ts'
-import { crashesMax, suspectCrashes } from '../../../machines/guards.ts'
+import { suspectCrashes } from '../../../machines/guards.ts'
+import { leaseExpiredError, processEndedError } from '../../lease-errors.ts'
 import { isHeld, isTimed, isValidRow } from '../../sql/conditions.ts'
 import { intoRanges } from '../../sql/ranges.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
-import { type Lease, processEnded, type StoredError } from '../../store.ts'
+import type { Lease } from '../../store.ts'
 import type { Answers } from '../thread/protocol.ts'
 import type { Transitions } from './transitions.ts'
 
@@ -63,10 +64,8 @@ export class Leases {
 
   #expireLapsed(now: number): number {
     const ids = this.#sql.lapsed.all({ now, limit: expireAtOnce }) as number[]
-    const message = 'the lease ran out: its worker was silent for longer than the visibility timeout'
-    const error = stored('LeaseExpiredError', message)
     this.#expire(
-      ids.map((id) => ({ id, error })),
+      ids.map((id) => ({ id, error: leaseExpiredError })),
       now,
       false,
     )
@@ -104,17 +103,13 @@ export class Leases {
 
   #expireOrphans(orphans: readonly Orphan[], now: number): void {
     this.#expire(
-      orphans.map((orphan) => ({ id: orphan.id, error: stored(processEnded, this.#sayEnd(orphan)) })),
+      orphans.map((orphan) => ({
+        id: orphan.id,
+        error: processEndedError(orphan.ran === 1, orphan.crashes, this.#ranTogether),
+      })),
       now,
       true,
     )
-  }
-
-  #sayEnd({ ran, crashes }: Orphan): string {
-    if (!ran) return 'the process that held it ended before it ran it'
-    const times = crashes === 0 ? '' : `, for the ${ordinal(crashes + 1)} time`
-    const beside = this.#ranTogether - 1
-    return `the process ended while it ran${times}; ${sayCompany(beside)}${sayVerdict(crashes + 1, beside)}`
   }
 
   #expire(items: readonly { readonly id: number; readonly error: string }[], now: number, crashed: boolean): void {
@@ -122,27 +117,6 @@ export class Leases {
     const list = JSON.stringify(items.map(({ id }) => id))
     this.#transitions.apply('due', intoRanges(this.#sql.dueOf.all({ list, now }) as { id: number }[]), now)
   }
-}
-
-function stored(name: string, message: string): string {
-  return JSON.stringify({ name, message } satisfies StoredError)
-}
-
-/** At that moment: a job that was started alone has others beside it once it has run for some seconds. */
-function sayCompany(beside: number): string {
-  if (beside === 0) return 'it ran alone'
-  return `${beside === 1 ? '1 other' : `${beside} others`} ran beside it at that moment`
-}
-
-/** The meaning of a job's last crash. */
-function sayVerdict(crashes: number, beside: number): string {
-  if (crashes < crashesMax) return ''
-  const evidence = beside === 0 ? 'so it counts' : `but it ran at all ${crashes} such ends, so it counts`
-  return `, ${evidence} as the cause (correct its handler, then requeue it)`
-}
-
-function ordinal(n: number): string {
-  return { 2: 'second', 3: 'third', 4: 'fourth' }[n] ?? `${n}th`
 }
 
 function prepare(db: Database.Database) {

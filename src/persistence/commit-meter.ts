@@ -1,5 +1,5 @@
-import { Histogram } from '../../histogram.ts'
-import type { CommitStats } from '../../store.ts'
+import { Histogram } from './histogram.ts'
+import type { CommitStats } from './store.ts'
 
 /** Upper bounds of the buckets: the duration of a commit, in ms, and the number of its events. */
 const boundsMs = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000]

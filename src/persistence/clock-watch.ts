@@ -1,4 +1,4 @@
-import type { MonotonicClock } from '../../../runtime/clock.ts'
+import type { MonotonicClock } from '../runtime/clock.ts'
 
 /** How much the wall clock may gain or lose between two checks, in ms; slow corrections stay far below this. */
 const toleranceMs = 1_000

@@ -1,8 +1,8 @@
-import { instantMax, snakeCase, storedFields } from '../../../job/fields.ts'
-import { unreadable } from '../../../job/row.ts'
-import { eventTypes, hasTag, jobStates } from '../../../machines/edges.ts'
-import type { JobState } from '../../../machines/job.ts'
-import type { HistoryEvent, JobRow, StoredError } from '../../store.ts'
+import { instantMax, snakeCase, storedFields } from '../job/fields.ts'
+import { unreadable } from '../job/row.ts'
+import { eventTypes, hasTag, jobStates } from '../machines/edges.ts'
+import type { JobState } from '../machines/job.ts'
+import type { HistoryEvent, JobRow, StoredError } from './store.ts'
 
 type Check = (value: unknown) => boolean
 

@@ -1,0 +1,41 @@
+/** A database of PostgreSQL, and how to use it. */
+export interface PostgresOptions {
+  /** `postgres://user:password@host:port/database`. It must lead to the server itself, or to a pooler in session mode. */
+  readonly connectionString: string
+  /** The schema that holds the tables; it is created if it is missing. `jobmachine` unless given. */
+  readonly schema?: string
+  /** The most connections of this process, 3 to 100; 6 unless given. */
+  readonly maxConnections?: number
+}
+
+/** What is used where nothing is said, and what may be. */
+export const postgresDefaults = { schema: 'jobmachine', maxConnections: { byDefault: 6, min: 3, max: 100 } }
+
+const schemaPattern = /^[a-z_][a-z0-9_]{0,62}$/
+
+/** What is wrong with an address or options that are to name a database of PostgreSQL. An address is not repeated: it may have a password in it. */
+export function postgresProblems(given: unknown): string[] {
+  const options = typeof given === 'string' ? { connectionString: given } : given
+  if (typeof options !== 'object' || options === null)
+    return ['must be an address such as postgres://localhost/app, or an object with connectionString']
+  const { connectionString, schema, maxConnections, ...others } = options as Partial<Record<string, unknown>>
+  const { min, max } = postgresDefaults.maxConnections
+  const isWhole =
+    Number.isSafeInteger(maxConnections) && (maxConnections as number) >= min && (maxConnections as number) <= max
+  return [
+    ...(typeof connectionString === 'string' && isPostgresAddress(connectionString)
+      ? []
+      : ['has no connectionString that begins with postgres:// or postgresql://']),
+    ...(schema === undefined || (typeof schema === 'string' && schemaPattern.test(schema) && !schema.startsWith('pg_'))
+      ? []
+      : ['has a schema that is not 1 to 63 lower-case letters, digits and _, or begins with pg_']),
+    ...(maxConnections === undefined || isWhole
+      ? []
+      : [`has maxConnections that are no whole number from ${min} to ${max}`]),
+    ...Object.keys(others).map((name) => `has no option ${name}`),
+  ]
+}
+
+export function isPostgresAddress(text: string): boolean {
+  return /^postgres(ql)?:\/\//i.test(text)
+}

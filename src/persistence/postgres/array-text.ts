@@ -1,0 +1,9 @@
+/** An array as PostgreSQL reads it: faster than what the driver makes of one. */
+export function arrayText(values: readonly (string | number | boolean | null)[]): string {
+  return `{${values.map(elementText).join(',')}}`
+}
+
+function elementText(value: string | number | boolean | null): string {
+  if (typeof value !== 'string') return String(value)
+  return `"${/["\\]/.test(value) ? value.replace(/["\\]/g, '\\$&') : value}"`
+}

@@ -1,0 +1,92 @@
+import { countStates, jobStates } from '../../machines/edges.ts'
+import type { JobNode, JobState } from '../../machines/job.ts'
+import type { ReplayState } from '../../machines/replay.ts'
+import { type EdgeCount, retention, type VerifyReport, type Violation } from '../store.ts'
+
+/** Violations told; more are counted. */
+const toldMax = 1_000
+
+/** A job's row, as far as its history leads to it. */
+export interface CheckedRow extends ReplayState {
+  readonly id: number
+  readonly maxAttempts: number
+  readonly leaseExpiresAt: number | null
+  /** Whether it is JSON; null if there is none. */
+  readonly payloadIsValid: boolean | null
+}
+
+const replayedFields = [
+  'state',
+  'seq',
+  'attempt',
+  'crashes',
+  'leaseToken',
+  'startedAt',
+  'finishedAt',
+] as const satisfies (keyof ReplayState)[]
+
+/** How often each edge stands in the histories. */
+type Taken = readonly {
+  readonly from: JobState | null
+  readonly event: string
+  readonly to: JobState
+  readonly count: number
+}[]
+
+/** What a check of a whole database finds, whichever it is. */
+export class Checks {
+  readonly #violations: Violation[] = []
+  #violationCount = 0
+  jobs = 0
+  events = 0
+
+  tell(invariant: Violation['invariant'], jobId: number | null, message: string): void {
+    this.#violationCount++
+    if (this.#violations.length < toldMax) this.#violations.push({ invariant, jobId, message })
+  }
+
+  /** The row is what its history leads to. */
+  checkRow(row: CheckedRow, end: ReplayState): void {
+    this.jobs++
+    for (const field of replayedFields) {
+      if (row[field] === end[field]) continue
+      this.tell(
+        'I4',
+        row.id,
+        `the row has ${field} ${row[field]}, its history leads to ${end[field]} at seq ${end.seq}`,
+      )
+    }
+    if (row.attempt > row.maxAttempts) this.tell('I7', row.id, `attempt ${row.attempt} of ${row.maxAttempts}`)
+    if (row.payloadIsValid === null) this.tell('I1', row.id, 'its payload is missing')
+    if (row.payloadIsValid === false) this.tell('I1', row.id, 'its payload is not JSON')
+  }
+
+  /**
+   * Conservation: what went into a state less what went out of it is what is there; each edge was taken as often as is kept. All three of one
+   * instant; `taken` is not asked for once retention has removed histories.
+   */
+  checkCounts(kept: readonly EdgeCount[], found: ReadonlyMap<JobState, number>, taken: () => Taken): void {
+    const counted = countStates(kept)
+    for (const state of jobStates) {
+      const [there, should] = [found.get(state) ?? 0, counted[state]]
+      if (there !== should) this.tell('I8', null, `${there} jobs are ${state}, the kept counts say ${should}`)
+    }
+    if (!kept.some(({ event }) => event === retention)) this.#checkEdges(kept, taken())
+  }
+
+  #checkEdges(kept: readonly EdgeCount[], found: Taken): void {
+    const key = (from: JobNode | null, event: string, to: string | null) => `${from ?? 'new'} ${event} ${to}`
+    const taken = new Map(found.map(({ from, event, to, count }) => [key(from, event, to), count]))
+    const counts = new Map(kept.map(({ from, event, to, count }) => [key(from, event, to), count]))
+    for (const edge of new Set([...taken.keys(), ...counts.keys()])) {
+      const [times, should] = [taken.get(edge) ?? 0, counts.get(edge) ?? 0]
+      if (times !== should)
+        this.tell('I8', null, `the edge "${edge}" stands ${times} times in the history, ${should} in the kept counts`)
+    }
+  }
+
+  report(): VerifyReport {
+    const { jobs, events } = this
+    return { jobs, events, violations: this.#violations, violationCount: this.#violationCount }
+  }
+}

@@ -1,0 +1,79 @@
+import { createRequire } from 'node:module'
+import type pg from 'pg'
+import { ConfigError } from '../../errors.ts'
+
+/** What of the driver is used; tests put in its place one whose connections they can cut. */
+export type Driver = Pick<typeof pg, 'Client' | 'Pool' | 'types'>
+
+/** How long a statement may take, and a client waits for its answer, in ms. */
+const statementTimeoutMs = 60_000
+const answerTimeoutMs = 65_000
+const connectTimeoutMs = 5_000
+
+/** Loaded when the first store is opened: most users have no need of it. */
+export function loadDriver(): Driver {
+  try {
+    return createRequire(import.meta.url)('pg')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error
+    throw new ConfigError(['postgres needs the package pg, which is not installed: npm install pg'])
+  }
+}
+
+/** What every connection is opened with. */
+export interface Settings {
+  readonly driver: Driver
+  readonly connectionString: string
+  readonly schema: string
+}
+
+const int8 = 20
+
+/** For `Client` and `Pool`. Ids and instants lie below 2^53. */
+export function configOf({ driver, connectionString }: Settings): pg.ClientConfig {
+  return {
+    connectionString,
+    application_name: 'jobmachine',
+    connectionTimeoutMillis: connectTimeoutMs,
+    query_timeout: answerTimeoutMs,
+    keepAlive: true,
+    types: {
+      getTypeParser: ((oid: number, format: never) =>
+        oid === int8 ? Number : driver.types.getTypeParser(oid, format)) as never,
+    },
+  }
+}
+
+/** To be run first on every connection. What is acknowledged is on disk, whatever the server's default is. */
+export function setUpSql(schema: string): string {
+  return `SET search_path TO "${schema}", pg_temp; SET statement_timeout TO ${statementTimeoutMs}; SET idle_in_transaction_session_timeout TO ${statementTimeoutMs};
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
+}
+
+/** Plans of a writer are pinned: each statement looks rows up by key, whatever the statistics of some moment say. */
+export const pinPlansSql =
+  'SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off; SET plan_cache_mode TO force_generic_plan; SET jit TO off'
+
+/** Connects one client; `onLost` is called once when it has broken, with the reason. */
+export async function connect(settings: Settings, onLost: (error: Error) => void): Promise<pg.Client> {
+  const client = new settings.driver.Client(configOf(settings))
+  let isLost = false
+  // From the moment it exists, or the process would end of it; it may come twice.
+  client.on('error', (error) => {
+    if (!isLost) onLost(error)
+    isLost = true
+  })
+  client.on('end', () => {
+    if (!isLost) onLost(new Error('the connection ended'))
+    isLost = true
+  })
+  try {
+    await client.connect()
+    await client.query(setUpSql(settings.schema))
+  } catch (error) {
+    isLost = true
+    client.end().catch(() => {})
+    throw error
+  }
+  return client
+}

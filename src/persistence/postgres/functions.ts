@@ -1,0 +1,218 @@
+import { createHash } from 'node:crypto'
+import { type StoredName, snakeCase, storedNames } from '../../job/fields.ts'
+import { isSuspect } from '../sql/conditions.ts'
+import { after, stateHasTag, stored } from '../sql/transitions.ts'
+import { retention } from '../store.ts'
+import { pickFunction } from './pick.ts'
+import { addCounts, inPlpgsql, takeFunction } from './take.ts'
+
+/** A function as the server keeps it: its name has the hash of its text, so that nodes of several versions find each their own. */
+interface ServerFunction {
+  readonly name: string
+  readonly sql: string
+}
+
+/** Names what `create` makes; that gets the name it must use. */
+function hashed(prefix: string, create: (name: string) => string): ServerFunction {
+  const name = `${prefix}_${createHash('sha256').update(create(prefix)).digest('hex').slice(0, 12)}`
+  return { name, sql: create(name) }
+}
+
+/** The type of each column that keeps what a caller has set. */
+const columnTypes: Readonly<Record<StoredName, 'text' | 'integer'>> = {
+  type: 'text',
+  queue: 'text',
+  priority: 'integer',
+  timeoutMs: 'integer',
+}
+
+/** The parameters of a step, in order, each with its type. */
+const stepParameters = [
+  ['given', 'bigint'],
+  ['node', 'bigint'],
+  ['writer', 'bigint'],
+  ['call', 'bigint'],
+  ['blocks', 'integer'],
+  ['ids', 'bigint[]'],
+  ['payloads', 'text[]'],
+  ['keys', 'text[]'],
+  ['contents', 'text[]'],
+  ['run_ats', 'bigint[]'],
+  ['delays', 'bigint[]'],
+  ['max_attempts', 'integer[]'],
+  ['causes', 'text[]'],
+  ...storedNames.map((name) => [snakeCase(name), `${columnTypes[name]}[]`] as const),
+  ['traceparents', 'text[]'],
+  ['tracestates', 'text[]'],
+  ['replayed', 'bigint[]'],
+  ['changes', 'text[]'],
+  ['change_ends', 'integer[]'],
+  ['change_causes', 'text[]'],
+  ['crashed', 'boolean[]'],
+  ['only_in', 'text[]'],
+  ['job_ids', 'bigint[]'],
+  ['tokens', 'integer[]'],
+  ['retry_delays', 'bigint[]'],
+  ['errors', 'text[]'],
+  ['row_errors', 'text[]'],
+  ['job_causes', 'text[]'],
+  ['attempts', 'text[]'],
+  ['limits', 'integer[]'],
+  ['starts', 'boolean[]'],
+  ['handled', 'text[]'],
+  ['served', 'text'],
+  ['beside_suspects', 'boolean'],
+] as const
+
+export type StepParameter = (typeof stepParameters)[number][0]
+
+/** The trace of a job, as it is handed out. */
+export const traceSql = `(SELECT jsonb_build_object('traceparent', traceparent, 'tracestate', tracestate, 'lastAttempt', last_attempt)
+      FROM job_traces WHERE job_id = jobs.id)`
+
+const take = hashed('take', takeFunction)
+const pick = hashed('pick', pickFunction)
+const step = hashed('step', stepFunction)
+const retain = hashed('retain', retainFunction)
+
+/** In the order in which they must be made. */
+export const serverFunctions: readonly ServerFunction[] = [take, pick, step, retain]
+
+/** Calls a step; `values` in the order of its parameters. */
+export const stepSql = `SELECT * FROM ${step.name}(${stepParameters.map((_, index) => `$${index + 1}`).join(', ')})`
+export const stepNames = stepParameters.map(([name]) => name) as readonly string[]
+
+/** New jobs, in one statement with their payloads, events and counts. */
+function insertSql(): string {
+  const names = storedNames.map(snakeCase)
+  const next = after('enqueue', { ...stored, run_at: 'item.starts_at' }, '0')
+  return inPlpgsql(`WITH given AS (
+      SELECT *, greatest(coalesce(run_at, _now + coalesce(delay_ms, 0)), _now) AS starts_at
+      FROM unnest(_ids, _payloads, _keys, _contents, _run_ats, _delays, _max_attempts, _causes, ${names.map((name) => `_${name}`).join(', ')})
+        WITH ORDINALITY AS item (id, payload, idempotency_key, content, run_at, delay_ms, max_attempts, cause, ${names.join(', ')}, n)
+    ), item AS MATERIALIZED (
+      SELECT *, ${next.state} AS state FROM given AS item
+    ), stored AS (
+      INSERT INTO jobs (id, state, seq, attempt, max_attempts, run_at, created_at, idempotency_key, content, ${names.join(', ')})
+      SELECT id, state, 1, 0, max_attempts, starts_at, _now, idempotency_key, content, ${names.join(', ')} FROM item
+    ), payloads AS (
+      INSERT INTO job_payloads (job_id, payload) SELECT id, payload FROM item
+    ), logged AS (
+      INSERT INTO job_events (id, job_id, seq, event, from_state, to_state, attempt, at, cause)
+      SELECT _first_event + _n + n, id, 1, 'enqueue', NULL, state, 0, _now, cause FROM item
+    )
+    ${addCounts("(SELECT 'new' AS from_state, 'enqueue' AS event, state AS to_state FROM item) AS logged")}`)
+}
+
+/**
+ * One call of a writer: stores new jobs, moves others, claims some, and answers with those: first a row with `facts` alone. The first
+ * statement is its fence: a call that was given up after its connection broke can no longer be committed.
+ */
+function stepFunction(name: string): string {
+  return `
+CREATE FUNCTION ${name}(${stepParameters.map(([name, type]) => `_${name} ${type}`).join(', ')})
+RETURNS TABLE (facts text, id bigint, lease_token integer, type text, queue text, attempt integer, max_attempts integer, timeout_ms integer, run_at bigint, payload text, trace jsonb)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  _now bigint := instant(_given);
+  _first_event bigint := (pg_current_xact_id()::text::bigint + (SELECT value::bigint FROM meta WHERE name = 'transaction_offset')) * 4096;
+  _n integer := 0; _from integer := 1; _until integer; _got bigint[]; _moved jsonb := '[]'; _picked bigint[]; _taken integer := 0;
+  _started bigint[] := '{}'; _leased bigint[] := '{}'; _aside jsonb; _met boolean := false; _traced boolean;
+BEGIN
+  UPDATE writers SET last_call = _call, first_event_id = _first_event WHERE id = _writer AND last_call = _call - 1;
+  IF NOT FOUND THEN RAISE EXCEPTION 'jobmachine: this writer was given up' USING ERRCODE = 'JM001'; END IF;
+  IF _ids IS NOT NULL THEN
+    ${insertSql()};
+    _n := cardinality(_ids);
+    IF _traceparents IS NOT NULL THEN
+      INSERT INTO job_traces (job_id, traceparent, tracestate)
+      SELECT id, traceparent, tracestate FROM unnest(_ids, _traceparents, _tracestates) AS trace (id, traceparent, tracestate)
+      WHERE traceparent IS NOT NULL;
+    END IF;
+  END IF;
+  IF _replayed IS NOT NULL THEN
+    INSERT INTO key_replays (job_id, n, last_at)
+    SELECT replay.id, count(*), _now FROM unnest(_replayed) AS replay (id) JOIN jobs ON jobs.id = replay.id GROUP BY replay.id ORDER BY replay.id
+    ON CONFLICT (job_id) DO UPDATE SET n = key_replays.n + excluded.n, last_at = excluded.last_at;
+  END IF;
+  IF cardinality(_changes) > 1 THEN
+    PERFORM 1 FROM (SELECT DISTINCT unnest(_job_ids) AS id ORDER BY 1) AS item JOIN jobs ON jobs.id = item.id ORDER BY item.id FOR UPDATE OF jobs;
+  END IF;
+  FOR _s IN 1..coalesce(cardinality(_changes), 0) LOOP
+    _until := _change_ends[_s];
+    SELECT taken._n, taken._moved INTO _n, _got FROM ${take.name}(_changes[_s], _now, _node, _writer, _first_event, _crashed[_s], _change_causes[_s], _only_in[_s],
+      _job_ids[_from:_until], _tokens[_from:_until], _retry_delays[_from:_until], _errors[_from:_until], _row_errors[_from:_until], _job_causes[_from:_until], _n) AS taken;
+    _moved := _moved || jsonb_build_array(CASE WHEN cardinality(_got) = _until - _from + 1 THEN NULL ELSE to_jsonb(coalesce(_got, '{}')) END);
+    IF _attempts IS NOT NULL THEN
+      INSERT INTO job_traces (job_id, last_attempt)
+      SELECT id, attempt FROM unnest(_job_ids[_from:_until], _attempts[_from:_until]) AS ended (id, attempt)
+      WHERE attempt IS NOT NULL AND id = ANY (_got)
+      ON CONFLICT (job_id) DO UPDATE SET last_attempt = excluded.last_attempt;
+    END IF;
+    _from := _until + 1;
+  END LOOP;
+  IF _limits IS NOT NULL THEN
+    _met := NOT _beside_suspects AND EXISTS (SELECT 1 FROM jobs WHERE ${isSuspect});
+    IF NOT _met THEN
+      SELECT picked._picked, picked._served, picked._aside INTO _picked, _served, _aside
+      FROM ${pick.name}((SELECT sum(most) FROM unnest(_limits) AS room (most))::integer, _handled, _served) AS picked;
+      FOR _r IN 1..cardinality(_limits) LOOP
+        IF _starts[_r] THEN _started := _started || _picked[_taken + 1:_taken + _limits[_r]];
+        ELSE _leased := _leased || _picked[_taken + 1:_taken + _limits[_r]];
+        END IF;
+        _taken := _taken + _limits[_r];
+      END LOOP;
+      ${['claim', 'lease'].map(claimSql).join('\n      ')}
+    END IF;
+  END IF;
+  RETURN QUERY SELECT jsonb_build_object('now', _now, 'lastEvent', _first_event + _n, 'events', _n, 'moved', _moved, 'served', _served, 'aside', _aside, 'met', _met,
+    'blocks', (SELECT jsonb_agg(nextval('job_ids')) FROM generate_series(1, _blocks)))::text,
+    NULL::bigint, NULL::integer, NULL::text, NULL::text, NULL::integer, NULL::integer, NULL::integer, NULL::bigint, NULL::text, NULL::jsonb;
+  IF cardinality(_picked) > 0 THEN
+    _traced := EXISTS (SELECT 1 FROM job_traces);
+    RETURN QUERY ${leasedJobs('unnest(_picked)', '_traced')};
+  END IF;
+END
+$$`
+}
+
+function claimSql(change: string): string {
+  const ids = change === 'claim' ? '_started' : '_leased'
+  return `IF cardinality(${ids}) > 0 THEN
+        SELECT taken._n, taken._moved INTO _n, _got FROM ${take.name}('${change}', _now, _node, _writer, _first_event, false, NULL, NULL, ${ids}, NULL, NULL, NULL, NULL, NULL, _n) AS taken;
+        IF coalesce(cardinality(_got), 0) <> cardinality(${ids}) THEN RAISE EXCEPTION 'jobmachine: a ready job could not be leased'; END IF;
+      END IF;`
+}
+
+/** Jobs as they are handed out, in the order of their ids in `source`; `attempt` is that before this one. `traced`: false if no job has a trace. */
+export function leasedJobs(source: string, traced = 'true'): string {
+  return `SELECT NULL::text, jobs.id, jobs.lease_token, jobs.type::text, jobs.queue::text, jobs.attempt - (${stateHasTag('executing')})::integer,
+      jobs.max_attempts, jobs.timeout_ms, jobs.run_at, job_payloads.payload, CASE WHEN ${traced} THEN ${traceSql} END
+    FROM ${source} WITH ORDINALITY AS picked (id, n) JOIN jobs ON jobs.id = picked.id JOIN job_payloads ON job_payloads.job_id = jobs.id ORDER BY picked.n`
+}
+
+/** Removes ended jobs with all that is theirs, one node at a time; the others do nothing meanwhile. */
+export const retainSql = `SELECT ${retain.name}(:ids::bigint[], :endedBy::bigint)`
+
+function retainFunction(name: string): string {
+  return `
+CREATE FUNCTION ${name}(_ids bigint[], _ended_by bigint) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  _writer bigint := 0; _gone bigint[];
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtext('jobmachine retention'), hashtext(current_schema())) THEN RETURN; END IF;
+  WITH gone AS (
+    DELETE FROM jobs WHERE id = ANY (_ids) AND ${stateHasTag('expendable')} AND finished_at <= _ended_by RETURNING id, state
+  ), counted AS (
+    ${addCounts(`(SELECT state AS from_state, '${retention}' AS event, '' AS to_state FROM gone) AS logged`)}
+  )
+  SELECT array_agg(id) INTO _gone FROM gone;
+  DELETE FROM job_payloads WHERE job_id = ANY (_gone);
+  DELETE FROM key_replays WHERE job_id = ANY (_gone);
+  DELETE FROM job_traces WHERE job_id = ANY (_gone);
+  DELETE FROM job_events WHERE job_id = ANY (_gone);
+END
+$$`
+}

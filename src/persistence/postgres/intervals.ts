@@ -1,0 +1,32 @@
+import { timers } from '../../runtime/timers.ts'
+
+/** Runs each of some tasks again and again, a pause after its end, until it is stopped. A task that fails is tried again after its pause. */
+export class Intervals {
+  readonly #timers = new Set<NodeJS.Timeout>()
+  #stopped = false
+  #running = new Set<Promise<void>>()
+
+  /** `pauseMs`: or what the task answers, if that is a number. */
+  every(pauseMs: number, task: () => Promise<unknown>): void {
+    if (this.#stopped) return
+    const timer = timers.setTimeout(() => {
+      this.#timers.delete(timer)
+      const running = task()
+        .catch(() => {})
+        .then((pause) => {
+          this.#running.delete(running)
+          this.every(typeof pause === 'number' ? pause : pauseMs, task)
+        })
+      this.#running.add(running)
+    }, pauseMs)
+    timer.unref()
+    this.#timers.add(timer)
+  }
+
+  /** Resolves when none runs any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    for (const timer of this.#timers) timers.clearTimeout(timer)
+    await Promise.all(this.#running)
+  }
+}

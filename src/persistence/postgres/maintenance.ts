@@ -1,0 +1,119 @@
+import { suspectCrashes } from '../../machines/guards.ts'
+import { ClockWatch } from '../clock-watch.ts'
+import { isHeld, isReady, isTimed, isUnhandled, parkedAs } from '../sql/conditions.ts'
+import type { Lease, StoreEvent } from '../store.ts'
+import type { HeldLeases } from './held-leases.ts'
+import type { OwnNode, ServerTime } from './nodes.ts'
+import type { Reads } from './reads.ts'
+import type { Recovery } from './recovery.ts'
+import { Retention } from './retention.ts'
+import type { Claims } from './write/claims.ts'
+import type { GroupCommit } from './write/group-commit.ts'
+
+/** Jobs that one transaction finds due, and transactions of one turn. */
+const dueMax = 500
+const turnsMax = 6
+
+interface Parts {
+  readonly reads: Reads
+  readonly node: OwnNode
+  readonly commits: GroupCommit
+  readonly claims: Claims
+  readonly held: HeldLeases
+  readonly recovery: Recovery
+  readonly types: readonly string[]
+  readonly retentionMs: number
+  readonly notify: (event: StoreEvent) => void
+  /** This node was declared dead. */
+  revive(): Promise<void>
+}
+
+/** What a node does for all as time passes. Each duty is harmless when two nodes do it at once. */
+export class Maintenance {
+  readonly #parts: Parts
+  readonly #retention: Retention
+  readonly #clockWatch: ClockWatch
+  #time: ServerTime = { wall: 0, steady: 0 }
+  /** The server's clock has been steady for long enough. */
+  #mayDelete = false
+  /** The leases of nodes that were gone at the start are taken: from now on those of others are. */
+  hasRecovered = false
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+    this.#retention = new Retention(parts.reads, parts.retentionMs)
+    const clock = { now: () => this.#time.wall, monotonic: () => this.#time.steady }
+    this.#clockWatch = new ClockWatch(clock, parts.retentionMs, (ms) => parts.notify({ type: 'clockJumped', ms }))
+  }
+
+  /** Shows that this node lives, and learns which of its leases others have taken. */
+  async renew(): Promise<void> {
+    const { node, held, reads, notify, revive } = this.#parts
+    const known = held.all()
+    const time = await node.beat()
+    if (time === null) return revive()
+    this.#time = { wall: time.wall, steady: node.now() === null ? time.steady : time.wall }
+    this.#mayDelete = this.#clockWatch.look()
+    if (known.length === 0) return
+    const rows = await reads.all<Lease>(heldSql, { node: node.id })
+    const there = new Map(rows.map(({ id, leaseToken }) => [id, leaseToken]))
+    const gone = known.filter(({ id, leaseToken }) => there.get(id) !== leaseToken)
+    const lost = held
+      .of(gone.map(({ id }) => id))
+      .filter(({ leaseToken }, index) => leaseToken === gone[index]?.leaseToken)
+    held.drop(lost)
+    if (lost.length > 0) notify({ type: 'lost', leases: lost.map((lease) => ({ ...lease, cancelled: false })) })
+  }
+
+  /** Queues jobs whose instant has come. */
+  async promote(): Promise<void> {
+    const { reads, node, commits } = this.#parts
+    for (let turn = 0; turn < turnsMax; turn++) {
+      const due = await reads.all<{ id: number }>(dueSql, { given: node.now() })
+      if (due.length > 0) await commits.change([{ event: 'due', jobs: due.sort((a, b) => a.id - b.id) }])
+      if (due.length < dueMax) return
+    }
+  }
+
+  /** Lets jobs be leased again that were set aside while no node ran their type. */
+  async restore(): Promise<void> {
+    const { reads, types, claims } = this.#parts
+    if (types.length === 0) return
+    const rows = await reads.all(restoreSql, { types })
+    if (rows.length > 0) claims.lookAgain()
+  }
+
+  /** Leases of this node's workers that are gone, and of nodes that are. */
+  async recover(): Promise<void> {
+    while (await this.#parts.recovery.expire());
+    if (this.hasRecovered) await this.#parts.recovery.recover()
+  }
+
+  /** Removes what ended long ago; false when nothing is left for now. */
+  async retain(): Promise<boolean> {
+    return this.#mayDelete && this.#retention.walk(this.#time.wall)
+  }
+
+  /** Looks for jobs that another node has stored, for those who wait here. */
+  async poll(): Promise<void> {
+    const { reads, claims } = this.#parts
+    if (!claims.isWaiting) return
+    if (claims.isAlone || (await reads.one(readySql)) !== undefined) claims.lookAgain()
+  }
+
+  /** All of it, once. */
+  async all(): Promise<void> {
+    await this.renew()
+    await this.promote()
+    await this.recover()
+    await this.restore()
+    await this.retain()
+  }
+}
+
+const heldSql = `SELECT id, lease_token AS "leaseToken" FROM jobs WHERE ${isHeld} AND node_id = :node`
+const dueSql = `SELECT id FROM jobs WHERE ${isTimed} AND run_at <= instant(:given::bigint) ORDER BY run_at, id LIMIT ${dueMax}`
+const readySql = `SELECT 1 AS one FROM jobs WHERE ${isReady} LIMIT 1`
+const restoreSql = `
+  UPDATE jobs SET parked = CASE WHEN crashes >= ${suspectCrashes} THEN ${parkedAs.suspect} ELSE 0 END
+  WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE ${isUnhandled} AND type = ANY (:types::text[]) ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED)) RETURNING id`

@@ -1,0 +1,113 @@
+import type pg from 'pg'
+import { DatabaseUnusableError } from '../../errors.ts'
+import { serverFunctions } from './functions.ts'
+import { sql as version1 } from './migrations/0001.ts'
+
+/**
+ * The schema, version by version. Each is the text that databases out there were made by, and never changes again: tests hold its hash.
+ * What the machine decides of the newest schema is held against it by a test, which asks for the next version when they differ.
+ */
+export const migrations: readonly string[] = [version1]
+
+/** The oldest server whose functions are used, as `server_version_num` has it. */
+const oldestServer = 130_000
+
+/**
+ * Brings the schema to the newest version, and sees that the functions of this version are there. Others that come meanwhile wait. Rejects
+ * with `DatabaseUnusableError` if the server or the schema cannot be used. Returns the id of the database.
+ */
+export async function migrate(client: pg.ClientBase, schema: string, newDatabaseId: string): Promise<string> {
+  await assertServer(client)
+  const known = await look(client, schema)
+  if (known !== null) return known
+  await client.query('BEGIN')
+  try {
+    await client.query('SELECT pg_advisory_xact_lock(hashtext($1))', [`jobmachine ${schema}`])
+    const version = await versionOf(client, schema)
+    if (version === 0) await client.query(`CREATE SCHEMA IF NOT EXISTS "${schema}"`)
+    for (const sql of migrations.slice(version)) await client.query(sql)
+    if (version === 0)
+      await client.query(`INSERT INTO meta (name, value) VALUES ('database_id', $1), ('transaction_offset', '0')`, [
+        newDatabaseId,
+      ])
+    await client.query(
+      `INSERT INTO meta (name, value) VALUES ('version', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+      [migrations.length],
+    )
+    for (const { sql } of await missingFunctions(client, schema)) await client.query(sql)
+    await keepIdsRising(client)
+    await client.query('COMMIT')
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => {})
+    throw isOfPrivilege(error) ? toUnusable(schema, error as Error) : error
+  }
+  return (await look(client, schema))!
+}
+
+/** The id of the database if there is nothing to be done, else null. */
+async function look(client: pg.ClientBase, schema: string): Promise<string | null> {
+  if ((await versionOf(client, schema)) !== migrations.length) return null
+  if ((await missingFunctions(client, schema)).length > 0) return null
+  const { rows } = await client.query<{ id: string; behind: boolean }>(`
+    SELECT value AS id, ${isBehind} AS behind FROM meta WHERE name = 'database_id'`)
+  return rows[0]!.behind ? null : rows[0]!.id
+}
+
+/** A dump that was restored into another server, whose transactions have lower ids than those of its events. */
+const isBehind = `coalesce((SELECT max(id) FROM job_events), 0) >=
+  (pg_snapshot_xmax(pg_current_snapshot())::text::bigint + (SELECT value::bigint FROM meta WHERE name = 'transaction_offset')) * 4096`
+
+async function keepIdsRising(client: pg.ClientBase): Promise<void> {
+  await client.query(`
+    UPDATE meta SET value = ((SELECT max(id) FROM job_events) / 4096 + 1 - pg_snapshot_xmin(pg_current_snapshot())::text::bigint)::text
+    WHERE name = 'transaction_offset' AND ${isBehind}`)
+}
+
+async function versionOf(client: pg.ClientBase, schema: string): Promise<number> {
+  const { rows } = await client.query<{ there: string | null }>('SELECT to_regclass($1)::text AS there', [
+    `"${schema}".meta`,
+  ])
+  if (rows[0]!.there === null) return 0
+  const found = await client.query<{ value: string }>(`SELECT value FROM meta WHERE name = 'version'`)
+  const version = Number(found.rows[0]?.value ?? 0)
+  if (version <= migrations.length) return version
+  throw new DatabaseUnusableError(
+    `the schema ${schema} has version ${version}, and this version of jobmachine knows ${migrations.length}: update jobmachine on this node`,
+  )
+}
+
+async function missingFunctions(client: pg.ClientBase, schema: string) {
+  const { rows } = await client.query<{ name: string }>(
+    'SELECT proname AS name FROM pg_proc WHERE pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)',
+    [schema],
+  )
+  const found = new Set(rows.map(({ name }) => name))
+  return serverFunctions.filter(({ name }) => !found.has(name))
+}
+
+async function assertServer(client: pg.ClientBase): Promise<void> {
+  const { rows } = await client.query<{ version: string; encoding: string; standby: boolean }>(`
+    SELECT current_setting('server_version_num') AS version, current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS standby`)
+  const { version, encoding, standby } = rows[0]!
+  const fault =
+    Number(version) < oldestServer
+      ? `the server has version ${version.slice(0, -4)}; it must be 13 or later`
+      : encoding !== 'UTF8'
+        ? `the database has the encoding ${encoding}; it must be UTF8`
+        : standby
+          ? 'the server is a standby, which takes no writes; name the primary'
+          : null
+  if (fault) throw new DatabaseUnusableError(`PostgreSQL cannot be used: ${fault}`)
+}
+
+function isOfPrivilege(error: unknown): boolean {
+  return (error as { code?: string }).code === '42501'
+}
+
+function toUnusable(schema: string, error: Error): DatabaseUnusableError {
+  const advice = `run "jobmachine migrate" once as a role that may create the schema ${schema} and its tables`
+  return new DatabaseUnusableError(
+    `the schema ${schema} cannot be brought to version ${migrations.length}: ${error.message}; ${advice}`,
+    { cause: error },
+  )
+}

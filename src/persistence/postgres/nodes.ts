@@ -1,0 +1,107 @@
+import { performance } from 'node:perf_hooks'
+import type pg from 'pg'
+import type { Owner } from '../store.ts'
+import { connect, type Settings } from './connection.ts'
+
+/** What a node says of itself. */
+export interface NodeFacts {
+  readonly owner: Owner
+  /** It runs jobs; a producer does not. */
+  readonly serves: boolean
+  /** Job types that have a handler there. */
+  readonly types: readonly string[]
+  readonly leaseMs: number
+}
+
+/** An instant of the server's clock, and of this process's steady one when it was read, in ms. */
+export interface ServerTime {
+  readonly wall: number
+  readonly steady: number
+}
+
+/**
+ * The row by which others know that this process lives. It writes there by the server's clock, on a connection of its own, so that no long
+ * commit stands in the way; its jobs are its own as long as it does.
+ */
+export class OwnNode {
+  readonly #settings: Settings
+  readonly #facts: NodeFacts
+  readonly #given: () => number | null
+  #client: pg.Client | null = null
+  #closed = false
+  id = 0
+
+  /** `given`: the instant that a test's clock shows; null: the server's clock counts. */
+  constructor(settings: Settings, facts: NodeFacts, given: () => number | null) {
+    this.#settings = settings
+    this.#facts = facts
+    this.#given = given
+  }
+
+  /** For statements: the instant that a test's clock shows, or null. */
+  now(): number | null {
+    return this.#given()
+  }
+
+  /** Writes a new row: an id is never used again. */
+  async register(): Promise<void> {
+    const { owner, serves, types, leaseMs } = this.#facts
+    const { rows } = await this.#query<{ id: number }>(
+      `INSERT INTO nodes (pid, host, started_at, serves, types, lease_ms, seen_at) VALUES ($1, $2, $3, $4, $5, $6, instant($7)) RETURNING id`,
+      [owner.pid, owner.host, owner.startedAt, serves, types, leaseMs, this.now()],
+    )
+    this.id = rows[0]!.id
+  }
+
+  /** The server's time; null if this node was declared dead. */
+  async beat(): Promise<ServerTime | null> {
+    const before = performance.now()
+    const { rows } = await this.#query<{ wall: number }>(
+      'UPDATE nodes SET seen_at = greatest(seen_at, instant($2)) WHERE id = $1 AND ended_at IS NULL RETURNING instant($2) AS wall',
+      [this.id, this.now()],
+    )
+    return rows[0] ? { wall: rows[0].wall, steady: (before + performance.now()) / 2 } : null
+  }
+
+  /** If it ends now, that is no crash. */
+  async noteStop(): Promise<void> {
+    await this.#query('UPDATE nodes SET is_stopping = true WHERE id = $1', [this.id])
+  }
+
+  /** The last thing that it does: others take what it still holds, and its counts go to those of all that are gone. */
+  async end(): Promise<void> {
+    this.#closed = true
+    const client = this.#client
+    this.#client = null
+    if (!client) return
+    await client.query(endSql, [this.id, this.now()]).catch(() => {})
+    await client.query(mergeCountsSql).catch(() => {})
+    await client.end().catch(() => {})
+  }
+
+  /** Its connection. */
+  async connect(): Promise<pg.Client> {
+    this.#client ??= await connect(this.#settings, () => {
+      this.#client = null
+    })
+    return this.#client
+  }
+
+  async #query<Row extends pg.QueryResultRow>(sql: string, values: unknown[]): Promise<pg.QueryResult<Row>> {
+    if (this.#closed) throw new Error('the node has ended')
+    return (await this.connect()).query<Row>(sql, values)
+  }
+}
+
+const endSql = `
+  WITH ended AS (UPDATE nodes SET ended_at = coalesce(ended_at, instant($2)) WHERE id = $1 RETURNING id)
+  DELETE FROM writers WHERE node_id IN (SELECT id FROM ended)`
+
+/** In the order of the key, as a step counts. */
+export const mergeCountsSql = `
+  WITH gone AS (
+    DELETE FROM edge_counts WHERE writer_id <> 0 AND NOT EXISTS (SELECT 1 FROM writers WHERE id = writer_id) RETURNING *
+  )
+  INSERT INTO edge_counts (writer_id, from_state, event, to_state, n)
+  SELECT 0, from_state, event, to_state, sum(n) FROM gone GROUP BY 2, 3, 4 ORDER BY 2, 3, 4
+  ON CONFLICT (writer_id, from_state, event, to_state) DO UPDATE SET n = edge_counts.n + excluded.n`

@@ -1,0 +1,95 @@
+import type pg from 'pg'
+import { UnavailableError } from '../../errors.ts'
+import { configOf, type Settings, setUpSql } from './connection.ts'
+
+/** How long a connection is kept that nobody uses, in ms. */
+const idleMs = 30_000
+
+/** What a statement is bound to, by name. */
+export type Values = Readonly<Record<string, unknown>>
+
+/** Runs a statement, and gives its rows. */
+export type Query = <Row>(sql: string, values?: Values) => Promise<Row[]>
+
+/** Statements with the parameters that they name, as the driver counts them. */
+const counted = new Map<string, { readonly text: string; readonly names: readonly string[] }>()
+
+function count(sql: string) {
+  const names: string[] = []
+  const text = sql.replace(/(?<![:\w]):([a-zA-Z_]+)/g, (_, name: string) => {
+    if (!names.includes(name)) names.push(name)
+    return `$${names.indexOf(name) + 1}`
+  })
+  return { text, names }
+}
+
+function bind(sql: string, values: Values) {
+  const { text, names } = counted.get(sql) ?? count(sql)
+  counted.set(sql, { text, names })
+  return { text, values: names.map((name) => values[name] ?? null) }
+}
+
+/** Reads, on connections of their own. */
+export class Reads {
+  readonly #pool: pg.Pool
+  #closed = false
+
+  constructor(settings: Settings, max: number) {
+    const setUp = async (client: pg.ClientBase) => {
+      // A pool hears those that are idle only.
+      client.on('error', () => {})
+      await client.query(setUpSql(settings.schema))
+    }
+    const options = { ...configOf(settings), max, min: 0, idleTimeoutMillis: idleMs, onConnect: setUp }
+    this.#pool = new settings.driver.Pool(options)
+    this.#pool.on('error', () => {})
+  }
+
+  /** The rows of a statement whose parameters are named as in SQLite. Rejects with `UnavailableError` if the database cannot be read now. */
+  async all<Row>(sql: string, values: Values = {}): Promise<Row[]> {
+    if (this.#closed) throw new UnavailableError('the system is stopped')
+    try {
+      const { rows } = await this.#pool.query(bind(sql, values))
+      return rows as Row[]
+    } catch (error) {
+      throw toReadError(error)
+    }
+  }
+
+  /** All that `read` asks, as it was at one instant. */
+  async inSnapshot<Result>(read: (query: Query) => Promise<Result>): Promise<Result> {
+    if (this.#closed) throw new UnavailableError('the system is stopped')
+    const client = await this.#pool.connect().catch((error) => {
+      throw toReadError(error)
+    })
+    const query = async <Row>(sql: string, values: Values = {}) => (await client.query(bind(sql, values))).rows as Row[]
+    try {
+      await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY')
+      const result = await read(query)
+      await client.query('COMMIT')
+      client.release()
+      return result
+    } catch (error) {
+      client.release(true)
+      throw toReadError(error)
+    }
+  }
+
+  async one<Row>(sql: string, values: Values = {}): Promise<Row | undefined> {
+    const [row] = await this.all<Row>(sql, values)
+    return row
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await this.#pool.end().catch(() => {})
+  }
+}
+
+function toReadError(error: unknown): unknown {
+  const isBug = /^(22|42|P0)/.test(String((error as { code?: string }).code))
+  return isBug
+    ? error
+    : new UnavailableError(`the database cannot be read: ${(error as Error).message}`, { cause: error })
+}

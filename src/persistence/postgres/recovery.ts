@@ -1,0 +1,138 @@
+import type { EventCause } from '../../machines/cause.ts'
+import { suspectCrashes } from '../../machines/guards.ts'
+import { leaseExpiredError, processEndedError } from '../lease-errors.ts'
+import { isHeld } from '../sql/conditions.ts'
+import { stateHasTag } from '../sql/transitions.ts'
+import type { Recovered } from '../store.ts'
+import { mergeCountsSql, type OwnNode } from './nodes.ts'
+import type { Reads } from './reads.ts'
+import type { Change, Done } from './write/step.ts'
+
+/** Jobs that one transaction moves, by two events each. */
+const movedMax = 500
+
+/** Kept with what recovery does. */
+const recovery = JSON.stringify({ cause: 'recovery' } satisfies EventCause)
+
+/** A node that is gone. */
+interface GoneNode {
+  readonly id: number
+  readonly isStopping: boolean
+  readonly ranTogether: number
+}
+
+/** A job whose node is gone, or that was abandoned. */
+interface Orphan {
+  readonly id: number
+  readonly leaseToken: number
+  readonly ran: boolean
+  /** Before this one. */
+  readonly crashes: number
+}
+
+type Send = (changes: readonly Change[], patient: boolean) => Promise<Done['moved']>
+
+/** Takes the leases of nodes that are gone, and of workers that are. Several nodes may do so at once: each lease is taken by its token. */
+export class Recovery {
+  readonly #reads: Reads
+  readonly #node: OwnNode
+  readonly #send: Send
+
+  constructor(reads: Reads, node: OwnNode, send: Send) {
+    this.#reads = reads
+    this.#node = node
+    this.#send = send
+  }
+
+  /** Of every node that has closed, or was silent for longer than its lease. */
+  async recover(onProgress: (moved: number) => void = () => {}): Promise<Recovered> {
+    const found = { leased: 0, running: 0, suspects: 0 }
+    const stopping: boolean[] = []
+    for (const { id } of await this.#reads.all<{ id: number }>(silentSql, this.#values())) {
+      const node = await this.#reads.one<GoneNode>(declareSql, this.#values(id))
+      if (!node) continue
+      let count = 0
+      for await (const orphans of this.#moveAll(node)) {
+        count += orphans.length
+        add(found, orphans, node)
+        onProgress(found.leased + found.running)
+      }
+      if (count > 0) stopping.push(node.isStopping)
+      await this.#reads.all(mergeCountsSql)
+    }
+    return { ...found, wasStopping: stopping.length > 0 && stopping.every(Boolean) }
+  }
+
+  /** Leases of this node that were abandoned and have run out; whether there may be more. */
+  async expire(): Promise<boolean> {
+    const lapsed = await this.#reads.all<Orphan>(lapsedSql, this.#values())
+    const error = leaseExpiredError
+    if (lapsed.length > 0)
+      await this.#send(
+        expire(lapsed, () => error, false),
+        false,
+      )
+    return lapsed.length === movedMax
+  }
+
+  async *#moveAll(node: GoneNode): AsyncGenerator<Orphan[]> {
+    for (let after = 0; ; ) {
+      const orphans = await this.#reads.all<Orphan>(orphansSql, { ...this.#values(node.id), after })
+      if (orphans.length === 0) return
+      after = orphans.at(-1)!.id
+      const errorOf = ({ ran, crashes }: Orphan) => processEndedError(ran, crashes, node.ranTogether)
+      const [moved] = await this.#send(node.isStopping ? release(orphans) : expire(orphans, errorOf, true), true)
+      const taken = new Set(moved)
+      yield moved === null ? orphans : orphans.filter(({ id }) => taken.has(id))
+    }
+  }
+
+  #values(id = this.#node.id) {
+    return { id, given: this.#node.now() }
+  }
+}
+
+function add(found: { leased: number; running: number; suspects: number }, orphans: readonly Orphan[], node: GoneNode) {
+  const ran = orphans.filter((orphan) => orphan.ran)
+  const counted = node.isStopping ? 0 : 1
+  found.running += ran.length
+  found.leased += orphans.length - ran.length
+  found.suspects += ran.filter(({ crashes }) => crashes + counted >= suspectCrashes).length
+}
+
+/** What has lost its lease is due again in the same transaction. */
+function expire(orphans: readonly Orphan[], errorOf: (orphan: Orphan) => string, crashed: boolean): Change[] {
+  const jobs = orphans.map((orphan) => {
+    const error = errorOf(orphan)
+    return { id: orphan.id, leaseToken: orphan.leaseToken, error, rowError: error }
+  })
+  return [
+    { event: 'expire', jobs, crashed, cause: crashed ? recovery : null },
+    { event: 'due', jobs: orphans.map(({ id }) => ({ id })) },
+  ]
+}
+
+function release(orphans: readonly Orphan[]): Change[] {
+  return [{ event: 'release', jobs: orphans.map(({ id, leaseToken }) => ({ id, leaseToken })), cause: recovery }]
+}
+
+const isSilent = '(ended_at IS NOT NULL OR seen_at + lease_ms <= instant(:given::bigint))'
+
+const silentSql = `
+  SELECT id FROM nodes WHERE id <> :id AND ${isSilent}
+    AND (ended_at IS NULL OR EXISTS (SELECT 1 FROM jobs WHERE ${isHeld} AND node_id = nodes.id)) ORDER BY id`
+
+/** Nothing that its writers have begun can be committed after that. */
+const declareSql = `
+  WITH gone AS (
+    UPDATE nodes SET ended_at = coalesce(ended_at, instant(:given::bigint)), ran_together = coalesce(ran_together,
+      (SELECT count(*) FROM jobs WHERE ${isHeld} AND node_id = :id AND ${stateHasTag('executing')}))
+    WHERE id = :id AND ${isSilent} RETURNING id, is_stopping AS "isStopping", ran_together AS "ranTogether"
+  ), fenced AS (
+    DELETE FROM writers WHERE node_id IN (SELECT id FROM gone)
+  )
+  SELECT * FROM gone`
+
+const orphan = `SELECT id, lease_token AS "leaseToken", crashes, ${stateHasTag('executing')} AS ran FROM jobs WHERE ${isHeld} AND node_id = :id`
+const orphansSql = `${orphan} AND id > :after ORDER BY id LIMIT ${movedMax}`
+const lapsedSql = `${orphan} AND lease_expires_at <= instant(:given::bigint) ORDER BY id LIMIT ${movedMax}`

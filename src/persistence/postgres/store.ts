@@ -1,0 +1,343 @@
+import { UnavailableError } from '../../errors.ts'
+import type { JobState } from '../../machines/job.ts'
+import { type Clock, ManualClock } from '../../runtime/clock.ts'
+import { CommitMeter } from '../commit-meter.ts'
+import { type PostgresOptions, postgresDefaults } from '../postgres-options.ts'
+import type {
+  BackupReport,
+  Command,
+  CommandResult,
+  EnqueueResult,
+  Lease,
+  LeasedJob,
+  LeaseEvent,
+  NewJobRow,
+  Owner,
+  Recovered,
+  Store,
+  StoreEvent,
+  VerifyReport,
+} from '../store.ts'
+import { assertDirect } from './assert-direct.ts'
+import { type Driver, loadDriver, type Settings } from './connection.ts'
+import { failureOf } from './failure.ts'
+import { Health } from './health.ts'
+import { HeldLeases } from './held-leases.ts'
+import { Intervals } from './intervals.ts'
+import { Maintenance } from './maintenance.ts'
+import { migrate } from './migrate.ts'
+import { OwnNode } from './nodes.ts'
+import { Horizon } from './read/horizon.ts'
+import { jobFacts } from './read/job-facts.ts'
+import { Reader } from './read/reader.ts'
+import { Reads } from './reads.ts'
+import { Recovery } from './recovery.ts'
+import { verify } from './verify.ts'
+import { Admissions } from './write/admissions.ts'
+import { Claims } from './write/claims.ts'
+import { QueueDepths } from './write/depths.ts'
+import { GroupCommit } from './write/group-commit.ts'
+import { JobIds } from './write/job-ids.ts'
+import type { Done } from './write/step.ts'
+import { Suspects } from './write/suspects.ts'
+import { Writer } from './write/writer.ts'
+
+/** Connections that write, each one transaction at a time: while one waits for its flush the other goes on. One, if there are to be few. */
+const writersMax = 2
+const fewConnections = 4
+/** Renewals within one lease, so that one may fail. */
+const renewalsPerLease = 3
+/** How often a node looks for what is due and what others have stored, and between two walks of retention, in ms. */
+const pollMs = 50
+const retainRestMs = 60_000
+const retainStepMs = 20
+
+interface PostgresStoreOptions extends PostgresOptions {
+  /** A server; null for a producer. */
+  readonly owner: Owner
+  readonly serves: boolean
+  readonly types: readonly string[]
+  readonly leaseMs: number
+  readonly maxQueueDepth: number
+  readonly maxDepthPerQueue?: number | undefined
+  readonly retentionMs: number
+  /** Of a database that is made now. */
+  readonly newDatabaseId: string
+  readonly clock: Clock
+  readonly notify: (event: StoreEvent) => void
+}
+
+/**
+ * Opens the store; makes its schema if it is missing. Rejects with `DatabaseUnusableError` if the database cannot be used, and with
+ * `UnavailableError` if it cannot be reached. `driver`: for tests that cut its connections.
+ */
+export async function openPostgresStore(options: PostgresStoreOptions, driver: Driver = loadDriver()): Promise<Store> {
+  const { connectionString, schema = postgresDefaults.schema } = options
+  const store = new PostgresStore({ driver, connectionString, schema }, options)
+  try {
+    await store.open()
+  } catch (error) {
+    await store.close()
+    if (failureOf(error) !== 'lost' && failureOf(error) !== 'refused') throw error
+    throw new UnavailableError(`the database cannot be reached: ${(error as Error).message}`, { cause: error })
+  }
+  return store
+}
+
+/** The parts of a store, and what passes between them. */
+class PostgresStore implements Store {
+  readonly durability =
+    'PostgreSQL: every acknowledged write is flushed by the server before it answers, unless its fsync is off'
+  #databaseId = ''
+  readonly #schema: string
+  readonly #options: PostgresStoreOptions
+  readonly #reads: Reads
+  readonly #node: OwnNode
+  readonly #writers: readonly Writer[]
+  readonly #held = new HeldLeases()
+  readonly #ids = new JobIds()
+  readonly #claims: Claims
+  readonly #commits: GroupCommit
+  readonly #recovery: Recovery
+  readonly #maintenance: Maintenance
+  readonly #horizon: Horizon
+  readonly #reader: Reader
+  readonly #intervals = new Intervals()
+  readonly #meter = new CommitMeter()
+  #reviving: Promise<void> | null = null
+  #closed: Promise<void> | undefined
+
+  constructor(settings: Settings, options: PostgresStoreOptions) {
+    const { owner, serves, types, leaseMs, retentionMs, clock, notify, maxConnections } = options
+    this.#schema = settings.schema
+    this.#options = options
+    const connections = maxConnections ?? postgresDefaults.maxConnections.byDefault
+    const writers = connections < fewConnections ? 1 : writersMax
+    this.#reads = new Reads(settings, connections - writers - 1)
+    const given = () => (clock instanceof ManualClock ? clock.now() : null)
+    this.#node = new OwnNode(settings, { owner, serves, types, leaseMs }, given)
+    const health = new Health(notify)
+    this.#writers = Array.from({ length: writers }, () => new Writer(settings, health, () => this.#node))
+    this.#claims = this.#createClaims(types)
+    this.#commits = this.#createCommits()
+    const parts = {
+      reads: this.#reads,
+      node: this.#node,
+      commits: this.#commits,
+      claims: this.#claims,
+      held: this.#held,
+    }
+    this.#recovery = new Recovery(this.#reads, this.#node, (changes, patient) => this.#commits.change(changes, patient))
+    const revive = () => this.#revive()
+    this.#maintenance = new Maintenance({ ...parts, recovery: this.#recovery, types, retentionMs, notify, revive })
+    this.#horizon = new Horizon(this.#reads)
+    this.#reader = new Reader(this.#reads, this.#horizon)
+  }
+
+  async open(): Promise<void> {
+    const first = await this.#writers[0]!.connect()
+    this.#databaseId = await migrate(first, this.#schema, this.#options.newDatabaseId)
+    await assertDirect(first, await this.#node.connect())
+    await this.#node.register()
+    await Promise.all(this.#writers.map((writer) => writer.open()))
+    await this.#maintenance.renew()
+    this.#keepTime()
+  }
+
+  /** What is done again and again. */
+  #keepTime(): void {
+    const maintenance = this.#maintenance
+    this.#intervals.every(this.#options.leaseMs / renewalsPerLease, () => maintenance.renew())
+    if (!this.#options.serves) return
+    this.#intervals.every(pollMs, async () => {
+      await maintenance.promote()
+      await maintenance.poll()
+    })
+    this.#intervals.every(this.#options.leaseMs / renewalsPerLease, async () => {
+      await maintenance.recover()
+      await maintenance.restore()
+    })
+    this.#intervals.every(retainRestMs, async () => ((await maintenance.retain()) ? retainStepMs : retainRestMs))
+  }
+
+  get stalls(): Store['stalls'] {
+    return { loopMs: () => 0, threadMs: () => 0 }
+  }
+
+  databaseIdOf(): string {
+    return this.#databaseId
+  }
+
+  enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult> {
+    return this.#commits.enqueue(jobs)
+  }
+
+  async lease({
+    limit,
+    wait,
+    start = false,
+  }: {
+    limit: number
+    wait: boolean
+    start?: boolean
+  }): Promise<readonly LeasedJob[]> {
+    return this.#claims.lease({ limit, wait, start })
+  }
+
+  noteStop(): Promise<void> {
+    return this.#node.noteStop()
+  }
+
+  stopLeasing(): Promise<void> {
+    return this.#claims.stop()
+  }
+
+  async apply(events: readonly LeaseEvent[]): Promise<readonly LeaseEvent[]> {
+    const refused = await this.#commits.apply(events)
+    this.#held.follow(events, refused)
+    return refused
+  }
+
+  async abandon(leases: readonly Lease[]): Promise<void> {
+    this.#held.drop(leases)
+    const values = {
+      ids: leases.map(({ id }) => id),
+      tokens: leases.map(({ leaseToken }) => leaseToken),
+      given: this.#node.now(),
+    }
+    await this.#reads.all(abandonSql, { ...values, leaseMs: this.#options.leaseMs })
+  }
+
+  letLive(): void {}
+
+  async recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered> {
+    const recovered = await this.#recovery.recover(onProgress)
+    this.#maintenance.hasRecovered = true
+    this.#claims.lookAgain()
+    return recovered
+  }
+
+  async send(command: Command, id: number, cause: string | null = null): Promise<CommandResult> {
+    const [moved] = await this.command(command, [id], undefined, cause)
+    const job = await this.#reader.find(id)
+    if (!job) return { outcome: 'unknown' }
+    return moved === undefined ? { outcome: 'refused', state: job.state } : { outcome: 'done', job }
+  }
+
+  async command(
+    command: Command,
+    ids: readonly number[],
+    state?: JobState,
+    cause: string | null = null,
+  ): Promise<number[]> {
+    if (ids.length === 0) return []
+    const jobs = [...new Set(ids)].sort((a, b) => a - b).map((id) => ({ id }))
+    const [moved] = await this.#commits.change([{ event: command, jobs, cause, onlyIn: state }])
+    const taken = moved === null ? jobs.map(({ id }) => id) : [...moved!].sort((a, b) => a - b)
+    const leases = this.#held.of(taken)
+    this.#held.drop(leases)
+    if (leases.length > 0)
+      this.#options.notify({ type: 'lost', leases: leases.map((lease) => ({ ...lease, cancelled: true })) })
+    return taken
+  }
+
+  find: Store['find'] = (id) => this.#reader.find(id)
+  list: Store['list'] = (filter, signal) => this.#reader.list(filter, signal)
+  matching: Store['matching'] = (filter) => this.#reader.matching(filter)
+  history: Store['history'] = (id, page) => this.#reader.history(id, page)
+  pathOf: Store['pathOf'] = (id, upTo) => this.#reader.pathOf(id, upTo)
+  transitions: Store['transitions'] = (page) => this.#reader.transitions(page)
+  counts: Store['counts'] = () => this.#reader.counts()
+  jobFacts: Store['jobFacts'] = (id) => jobFacts(this.#reads, id)
+  census: Store['census'] = () => this.#reader.census()
+  commitStats: Store['commitStats'] = () => this.#meter.stats()
+  fileSizes: Store['fileSizes'] = () => this.#reader.fileSizes()
+
+  verify(onProgress?: (id: number, lastId: number) => void): Promise<VerifyReport> {
+    return verify(this.#reads, onProgress)
+  }
+
+  backup(): Promise<BackupReport> {
+    return Promise.reject(
+      new UnavailableError(
+        'a backup of PostgreSQL is made with its own tools: pg_dump, or pg_basebackup and the archived log',
+      ),
+    )
+  }
+
+  sweep(): Promise<void> {
+    return this.#maintenance.all()
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    await this.#intervals.stop()
+    await this.#claims.stop()
+    await this.#commits.close()
+    await Promise.all(this.#writers.map((writer) => writer.close()))
+    await this.#node.end()
+    await this.#reads.close()
+  }
+
+  #createClaims(types: readonly string[]): Claims {
+    const suspects = new Suspects({
+      reads: this.#reads,
+      node: () => this.#node,
+      handled: new Set(types),
+      change: (changes) => this.#commits.change(changes),
+      onAside: (aside) => this.#tellAside(aside),
+    })
+    return new Claims(types, suspects, (jobs) => this.#held.add(jobs))
+  }
+
+  #createCommits(): GroupCommit {
+    return new GroupCommit({
+      writers: this.#writers,
+      admissions: new Admissions(this.#reads, new QueueDepths(this.#reads, this.#options), this.#ids),
+      claims: this.#claims,
+      revive: () => this.#revive(),
+      onDone: (done, tookMs) => this.#done(done, tookMs),
+      onFatal: (error) => this.#options.notify({ type: 'fatal', error }),
+    })
+  }
+
+  #done(done: Done, tookMs: number): void {
+    this.#ids.add(done.blocks)
+    this.#meter.committed(tookMs, done.events)
+    if (done.events > 0) this.#horizon.lastOwn = Math.max(this.#horizon.lastOwn, done.lastEvent)
+    this.#tellAside(done.aside)
+  }
+
+  #tellAside(aside: Done['aside']): void {
+    const counts = (aside ?? []).flatMap((each) => Object.entries(each))
+    if (counts.length === 0) return
+    const types = [...new Set(counts.map(([type]) => type))]
+    this.#options.notify({ type: 'unhandled', types, count: counts.reduce((sum, [, count]) => sum + count, 0) })
+  }
+
+  /** This node was declared dead: its jobs are others' now, and it goes on under another id. */
+  #revive(): Promise<void> {
+    this.#reviving ??= this.#comeBack().finally(() => {
+      this.#reviving = null
+    })
+    return this.#reviving
+  }
+
+  async #comeBack(): Promise<void> {
+    if ((await this.#node.beat()) !== null) return
+    const leases = this.#held.all()
+    this.#held.drop(leases)
+    if (leases.length > 0)
+      this.#options.notify({ type: 'lost', leases: leases.map((lease) => ({ ...lease, cancelled: false })) })
+    await this.#node.register()
+  }
+}
+
+/** Others may take them when that instant has come. */
+const abandonSql = `
+  UPDATE jobs SET lease_expires_at = instant(:given::bigint) + :leaseMs::bigint
+  FROM unnest(:ids::bigint[], :tokens::integer[]) AS lease (id, token) WHERE jobs.id = lease.id AND jobs.lease_token = lease.token`

@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict'
+import { claim, type Edge, edgesOn, eventTypes, hasTag } from '../../machines/edges.ts'
+import { suspectCrashes } from '../../machines/guards.ts'
+import type { EventType } from '../../machines/job.ts'
+import { parkedAs } from '../sql/conditions.ts'
+import { after, byEdge, type Columns, stored, takes } from '../sql/transitions.ts'
+
+/** The parameters of the shared SQL as variables of PL/pgSQL. A node renews one row for all its jobs: a lease has an instant of its own only once it was abandoned. */
+export function inPlpgsql(sql: string): string {
+  return sql.replaceAll(':lease_ms', 'NULL::bigint').replace(/(?<!:):([a-z_]+)/g, '_$1')
+}
+
+/** Adds rows (from_state, event, to_state) of `source` to the counts of a writer. */
+export function addCounts(source: string): string {
+  return `INSERT INTO edge_counts (writer_id, from_state, event, to_state, n)
+      SELECT _writer, from_state, event, to_state, count(*) FROM ${source} GROUP BY from_state, event, to_state
+      ORDER BY from_state, event, to_state
+      ON CONFLICT (writer_id, from_state, event, to_state) DO UPDATE SET n = edge_counts.n + excluded.n`
+}
+
+/**
+ * The one way in which a stored job changes its state: those of `_ids` that the machine lets take an event, or the events of a claim, take it; each is
+ * logged and counted. `_tokens`: of the lease that each must have; null where any will do. `_n`: numbers of events that this transaction has used.
+ */
+export function takeFunction(name: string): string {
+  const changes: [string, readonly EventType[]][] = eventTypes
+    .filter((event) => event !== 'enqueue')
+    .map((event) => [event, [event]])
+  const branches = [['claim', claim] as const, ...changes].map(
+    ([change, events]) => `WHEN '${change}' THEN
+    ${inPlpgsql(moveSql(events))};
+    _n := _n + ${events.length} * cardinality(_ids);`,
+  )
+  return `
+CREATE FUNCTION ${name}(_change text, _now bigint, _node bigint, _writer bigint, _first_event bigint, _crashed boolean, _cause text,
+  _only_in text, _ids bigint[], _tokens integer[], _delays bigint[], _errors text[], _row_errors text[], _causes text[],
+  INOUT _n integer, OUT _moved bigint[])
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+  CASE _change
+  ${branches.join('\n  ')}
+  END CASE;
+  IF _n > 4095 THEN RAISE EXCEPTION 'jobmachine: too many events in one transaction'; END IF;
+END
+$$`
+}
+
+/** One statement that moves, logs and counts. */
+function moveSql(events: readonly EventType[]): string {
+  const jobs = follow(events)
+  const edges = events.flatMap(edgesOn)
+  const froms = new Set(edgesOn(events[0]!).map(({ from }) => from))
+  // Where it can have come from several states, the row is looked at before.
+  const known = froms.size === 1
+  const columns = Object.entries({ ...jobs.at(-1)!, ...besides(events, jobs, edges) })
+  const changes = columns.flatMap(([column, value]) => (value === `jobs.${column}` ? [] : [`${column} = ${value}`]))
+  return `WITH item AS MATERIALIZED (
+      SELECT item.*${known ? '' : ', jobs.state AS from_state'}
+      FROM unnest(_ids, _tokens, _delays, _errors, _row_errors, _causes) WITH ORDINALITY AS item (id, lease_token, delay_ms, error, row_error, cause, n)
+      ${known ? '' : 'JOIN jobs ON jobs.id = item.id ORDER BY n FOR UPDATE OF jobs'}
+    ), moved AS (
+      UPDATE jobs SET ${changes.join(', ')} FROM item WHERE jobs.id = item.id AND ${fence(events, jobs)}
+      RETURNING jobs.id, jobs.seq, jobs.attempt, jobs.state, item.n, item.error, coalesce(item.cause, _cause) AS cause${known ? '' : ', item.from_state'}
+    ), logged AS (
+      INSERT INTO job_events (id, job_id, seq, event, from_state, to_state, attempt, at, error, cause)
+      ${events.map((_, index) => logSql(events, index, known)).join(' UNION ALL ')}
+      RETURNING from_state, event, to_state
+    ), counted AS (
+      ${addCounts('logged')}
+    )
+    SELECT array_agg(id) INTO _moved FROM moved`
+}
+
+/** The job as it is stored, before each event, and after the last. */
+function follow(events: readonly EventType[]): Columns[] {
+  const jobs = [stored]
+  for (const event of events) jobs.push(after(event, jobs.at(-1)!, 'coalesce(item.delay_ms, 0)'))
+  return jobs
+}
+
+/** What events change besides what the machine knows of. */
+function besides(events: readonly EventType[], jobs: readonly Columns[], edges: readonly Edge[]) {
+  const failing = edges.some(({ from, to }) => hasTag(from, 'executing') && !hasTag(to, 'expendable'))
+  const [first, last] = [events[0]!, edgesOn(events.at(-1)!)]
+  const isHeld = last.some(({ to }) => hasTag(to, 'held'))
+  const wasHeld = edgesOn(first).some(({ from }) => hasTag(from, 'held'))
+  const node = isHeld === wasHeld ? 'jobs.node_id' : isHeld ? '_node' : 'NULL'
+  return {
+    parked: parkedAfter(events, jobs),
+    error: failing ? 'coalesce(item.row_error, jobs.error)' : 'jobs.error',
+    node_id:
+      wasHeld && !isHeld ? byEdge(first, stored, ({ from }) => (hasTag(from, 'held') ? 'NULL' : 'jobs.node_id')) : node,
+  }
+}
+
+/**
+ * What the row must still be. Written so that no index but that of the ids fits: with statistics of a moment when no job was held, the
+ * planner would compare each item with all jobs that are.
+ */
+function fence(events: readonly EventType[], jobs: readonly Columns[]): string {
+  const states = events.map((event, index) =>
+    index === 0 ? takes(event, { ...stored, state: "jobs.state || ''" }) : takes(event, jobs[index]),
+  )
+  return [
+    '(item.lease_token IS NULL OR coalesce(jobs.lease_token, -1) = item.lease_token)',
+    "(_only_in IS NULL OR jobs.state || '' = _only_in)",
+    ...states,
+    // It may have been moved on and put off again since it was found due.
+    ...(events.includes('due') ? ['jobs.run_at + 0 <= _now'] : []),
+  ].join(' AND ')
+}
+
+/** The row of one of the events, from the job after all of them. */
+function logSql(events: readonly EventType[], index: number, known: boolean): string {
+  const later = events.slice(index + 1).map((event) => edgesOn(event))
+  const [edge] = edgesOn(events[index]!)
+  const attempt = later.reduce((expression, [each]) => before(each!, expression), 'moved.attempt')
+  const from = index === 0 && !known ? 'moved.from_state' : `'${edge!.from}'`
+  const to = later.length === 0 ? 'moved.state' : `'${edge!.to}'`
+  const id = `_first_event + _n + ${events.length} * (moved.n - 1) + ${index + 1}`
+  return `SELECT ${id}, moved.id, moved.seq - ${later.length}, '${events[index]}', ${from}, ${to}, ${attempt}, _now, moved.error, moved.cause FROM moved`
+}
+
+/** `attempt` before an edge, from what it is after it. */
+function before({ attempt, event }: Edge, count: string): string {
+  assert(attempt !== 'forget', `what ${event} forgets cannot be told from what follows`)
+  return { keep: count, count: `${count} - 1`, giveBack: `${count} + 1` }[attempt]
+}
+
+/** Only a ready job can be set aside, and a suspect is set aside from the start. */
+function parkedAfter(events: readonly EventType[], jobs: readonly Columns[]): string {
+  if (!events.flatMap(edgesOn).some(({ from, to }) => hasTag(from, 'ready') || hasTag(to, 'ready')))
+    return 'jobs.parked'
+  const [before, { crashes }] = jobs.slice(-2) as [Columns, Columns]
+  const suspect =
+    crashes === '0' ? '0' : `CASE WHEN ${crashes} >= ${suspectCrashes} THEN ${parkedAs.suspect} ELSE 0 END`
+  return byEdge(events.at(-1)!, before, ({ to }) => (hasTag(to, 'ready') ? suspect : '0'))
+}

@@ -1,0 +1,146 @@
+import { causes } from '../../machines/cause.ts'
+import type { JobState } from '../../machines/job.ts'
+import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../machines/replay.ts'
+import { isHeld } from '../sql/conditions.ts'
+import type { EdgeCount, VerifyReport } from '../store.ts'
+import { type CheckedRow, Checks } from './checks.ts'
+import { isJson } from './is-json.ts'
+import { migrations } from './migrate.ts'
+import type { Query, Reads } from './reads.ts'
+
+/** Jobs that one snapshot looks at, and events that are read at once: one job may have any number of them. */
+const chunkJobs = 1_000
+const pageEvents = 10_000
+/** Faults of one kind that are told. */
+const toldMax = 100
+
+type Row = Omit<CheckedRow, 'payloadIsValid'> & { readonly nodeId: number | null; readonly payload: string | null }
+type Event = ReplayEvent & { readonly jobId: number; readonly isCause: boolean }
+
+/**
+ * Checks a whole database, even while nodes run on it: replays the history of every job through the machine and compares it with its row,
+ * recounts the kept counts, and looks whether the tables, indexes and triggers that guard it are there.
+ */
+export async function verify(
+  reads: Reads,
+  onProgress: (id: number, lastId: number) => void = () => {},
+): Promise<VerifyReport> {
+  const checks = new Checks()
+  const lastId = (await reads.one<{ id: number }>('SELECT coalesce(max(id), 0) AS id FROM jobs'))!.id
+  for (let after = 0; after < lastId; onProgress(Math.min(after, lastId), lastId))
+    after = await reads.inSnapshot((query) => checkJobs(query, checks, after))
+  for (const { sql, invariant, message } of leftovers) {
+    for (const { id } of await reads.all<{ id: number | null }>(sql)) checks.tell(invariant, id, message)
+  }
+  await reads.inSnapshot((query) => checkCounts(query, checks))
+  for (const { name } of await reads.all<{ name: string }>(guardsSql, { guards }))
+    checks.tell('I14', null, `${name} is missing or out of use`)
+  return checks.report()
+}
+
+/** Checks the next jobs above an id, and returns the last id it saw. */
+async function checkJobs(query: Query, checks: Checks, after: number): Promise<number> {
+  const rows = await query<Row>(rowsSql, { after })
+  const last = rows.at(-1)?.id
+  if (last === undefined) return Number.MAX_SAFE_INTEGER
+  const ends = new Map<number, ReplayState>(rows.map(({ id }) => [id, initialJob]))
+  const maxAttempts = new Map(rows.map(({ id, maxAttempts }) => [id, maxAttempts]))
+  for (
+    let page: Event[] = [], from = { id: after + 1, seq: 0 };
+    ;
+    from = { id: page.at(-1)!.jobId, seq: page.at(-1)!.seq }
+  ) {
+    page = await query<Event>(eventsSql, { from: from.id, seq: from.seq, last })
+    for (const event of page)
+      ends.set(event.jobId, replayOne(checks, event, ends.get(event.jobId), maxAttempts.get(event.jobId) ?? 0))
+    if (page.length < pageEvents) break
+  }
+  for (const row of rows) {
+    checks.checkRow({ ...row, payloadIsValid: row.payload === null ? null : isJson(row.payload) }, ends.get(row.id)!)
+    if ((row.leaseToken === null) !== (row.nodeId === null))
+      checks.tell('I5', row.id, `the row has lease_token ${row.leaseToken}, node_id ${row.nodeId}`)
+  }
+  return last
+}
+
+function replayOne(checks: Checks, event: Event, job: ReplayState | undefined, maxAttempts: number): ReplayState {
+  const { jobId, isCause, seq } = event
+  checks.events++
+  if (!isCause) checks.tell('I3', jobId, `seq ${seq} has a cause that nothing is`)
+  if (job) return replay(job, event, maxAttempts, (fault) => checks.tell('I3', jobId, fault))
+  if (seq === 1) checks.tell('I2', jobId, 'there is a history of this job, but no job')
+  return initialJob
+}
+
+async function checkCounts(query: Query, checks: Checks): Promise<void> {
+  const kept = await query<EdgeCount>(
+    `SELECT from_state AS "from", event, nullif(to_state, '') AS "to", sum(n)::bigint AS count FROM edge_counts GROUP BY 1, 2, 3`,
+  )
+  const found = await query<{ state: JobState; count: number }>(
+    'SELECT state, count(*) AS count FROM jobs GROUP BY state',
+  )
+  const taken = await query<{ from: JobState | null; event: string; to: JobState; count: number }>(
+    'SELECT from_state AS "from", event, to_state AS "to", count(*) AS count FROM job_events GROUP BY 1, 2, 3',
+  )
+  checks.checkCounts(kept, new Map(found.map(({ state, count }) => [state, count])), () => taken)
+}
+
+const rowsSql = `
+  SELECT id, state, seq, attempt, max_attempts AS "maxAttempts", crashes, lease_token AS "leaseToken", lease_expires_at AS "leaseExpiresAt",
+    node_id AS "nodeId", started_at AS "startedAt", finished_at AS "finishedAt", (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload
+  FROM jobs WHERE id > :after ORDER BY id LIMIT ${chunkJobs}`
+
+const isCause = `(cause IS NULL OR cause::jsonb ->> 'cause' IN (${Object.keys(causes).map((cause) => `'${cause}'`)}))`
+const eventsSql = `
+  SELECT job_id AS "jobId", seq, event, from_state AS "from", to_state AS "to", attempt, at, ${isCause} AS "isCause"
+  FROM job_events WHERE (job_id, seq) > (:from, :seq) AND job_id <= :last ORDER BY job_id, seq LIMIT ${pageEvents}`
+
+/** What retention should have taken along, and what the unique indexes see to while they are there. */
+const leftovers = [
+  {
+    sql: `SELECT DISTINCT job_id AS id FROM job_payloads WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`,
+    invariant: 'I2',
+    message: 'there is a payload of this job, but no job',
+  },
+  {
+    sql: `SELECT job_id AS id FROM job_traces WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`,
+    invariant: 'I2',
+    message: 'there is a trace of this job, but no job',
+  },
+  {
+    sql: `SELECT job_id AS id FROM key_replays WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`,
+    invariant: 'I9',
+    message: 'its key was used again, but there is no job',
+  },
+  {
+    sql: `SELECT DISTINCT job_id AS id FROM job_events WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`,
+    invariant: 'I2',
+    message: 'there is a history of this job, but no job',
+  },
+  {
+    sql: `SELECT max(id) AS id FROM jobs WHERE idempotency_key IS NOT NULL GROUP BY idempotency_key HAVING count(*) > 1 LIMIT ${toldMax}`,
+    invariant: 'I9',
+    message: 'it has the idempotency key of another job',
+  },
+  {
+    sql: `SELECT max(id) AS id FROM jobs HAVING max(id) > (SELECT last_value + 999 FROM job_ids)`,
+    invariant: 'I2',
+    message: 'ids are given from below it on, and would be used again',
+  },
+  {
+    sql: `SELECT id FROM jobs WHERE ${isHeld} AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = node_id) LIMIT ${toldMax}`,
+    invariant: 'I5',
+    message: 'it is held by a node that there is not',
+  },
+] as const
+
+/** The constraints, indexes and triggers that the migrations make. */
+const guards = [...migrations.join('').matchAll(/(?:CONSTRAINT|INDEX|TRIGGER) (\w+) /g)].map(([, name]) => name!)
+
+const guardsSql = `
+  SELECT name FROM unnest(:guards::text[]) AS guard (name)
+  WHERE NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conname = name AND connamespace = current_schema()::regnamespace AND convalidated)
+    AND NOT EXISTS (SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+      WHERE relname = name AND relnamespace = current_schema()::regnamespace AND indisvalid)
+    AND NOT EXISTS (SELECT 1 FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+      WHERE tgname = name AND relnamespace = current_schema()::regnamespace AND tgenabled IN ('O', 'A'))`

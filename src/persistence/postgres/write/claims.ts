@@ -1,0 +1,194 @@
+import type { LeasedJob } from '../../store.ts'
+import type { Capacity, Done, Step } from './step.ts'
+import type { Suspects } from './suspects.ts'
+
+interface LeaseRequest extends Capacity {
+  readonly wait: boolean
+}
+
+interface Waiting extends LeaseRequest {
+  resolve(jobs: readonly LeasedJob[]): void
+}
+
+/** Those who ask in one transaction. */
+export interface Taken {
+  readonly room: readonly Capacity[]
+  readonly waiting: readonly Waiting[]
+  /** Transactions that had written when it was taken. */
+  readonly since: number
+}
+
+/** Those who wait for jobs. */
+export class Claims {
+  readonly #handled: readonly string[]
+  readonly #suspects: Suspects
+  readonly #onLeased: (jobs: readonly LeasedJob[], started: boolean) => void
+  #wish = () => {}
+  #waiting: Waiting[] = []
+  /** There may be jobs for those who wait. */
+  #look = false
+  #stopped = false
+  /** Only a hint. */
+  #served = ''
+  #writes = 0
+  #inFlight = 0
+  #onEmpty: (() => void)[] = []
+  /** A suspect is in line or runs alone: claims are made one at a time. */
+  #alone = false
+  #aloneRuns = false
+  #aloneAgain = false
+  #besideSuspects = false
+
+  /** `handled`: types that have a handler here. */
+  constructor(
+    handled: readonly string[],
+    suspects: Suspects,
+    onLeased: (jobs: readonly LeasedJob[], started: boolean) => void,
+  ) {
+    this.#handled = handled
+    this.#suspects = suspects
+    this.#onLeased = onLeased
+  }
+
+  /** `wish`: called when a transaction is wanted. */
+  onWish(wish: () => void): void {
+    this.#wish = wish
+  }
+
+  lease(request: LeaseRequest): Promise<readonly LeasedJob[]> {
+    if (this.#stopped) return Promise.resolve([])
+    return new Promise((resolve) => {
+      this.#waiting.push({ ...request, resolve })
+      this.lookAgain()
+    })
+  }
+
+  get isWaiting(): boolean {
+    return this.#waiting.length > 0
+  }
+
+  /** A suspect is in line or runs alone. */
+  get isAlone(): boolean {
+    return this.#alone
+  }
+
+  /** A job may be ready. */
+  lookAgain(): void {
+    this.#look = true
+    if (this.#alone) this.#claimAlone()
+    else this.#wish()
+  }
+
+  /** Answers those who wait, and all later, with nothing; resolves when none is on its way any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    for (const { resolve } of this.#waiting.splice(0)) resolve([])
+    await this.#empty()
+  }
+
+  /** Those whom the next transaction asks for, if it has anything else to do or there may be jobs; it may write so many events. */
+  take(events: number, isOther: boolean): Taken | null {
+    if (this.#alone || this.#waiting.length === 0 || !(isOther || this.#look)) return null
+    const room: Capacity[] = []
+    let left = events
+    for (const { limit, start } of this.#waiting) {
+      const most = Math.min(limit, Math.floor(left / (start ? 2 : 1)))
+      if (most === 0) break
+      room.push({ limit: most, start })
+      left -= most * (start ? 2 : 1)
+    }
+    if (room.length === 0) return null
+    this.#look = this.#waiting.length > room.length
+    this.#inFlight++
+    return { room, waiting: this.#waiting.splice(0, room.length), since: this.#writes }
+  }
+
+  terms(taken: Taken | null): Step['claim'] {
+    const besideSuspects = taken !== null && this.#besideSuspects
+    return { handled: this.#handled, served: this.#served, besideSuspects }
+  }
+
+  /** What a transaction gave them, and whether it wrote anything else. */
+  give(taken: Taken | null, done: Done, wrote: boolean): void {
+    if (wrote) this.#writes++
+    if (taken) {
+      if (done.met) this.#alone = true
+      this.#besideSuspects = false
+      this.#served = done.served ?? this.#served
+      const left = done.met ? taken.waiting : this.#shareOut(taken, done.jobs)
+      this.#waiting.unshift(...left)
+      this.#landed()
+      // Another transaction may have stored some since this one looked.
+      if (done.met || (left.length > 0 && this.#writes > taken.since + (wrote ? 1 : 0))) this.#look = true
+    }
+    if (this.#waiting.length > 0 && (this.#look || (wrote && !taken))) this.lookAgain()
+  }
+
+  putBack(taken: Taken | null): void {
+    if (!taken) return
+    this.#waiting.unshift(...taken.waiting)
+    this.#look = true
+    this.#landed()
+  }
+
+  #landed(): void {
+    this.#inFlight--
+    if (this.#stopped) for (const { resolve } of this.#waiting.splice(0)) resolve([])
+    if (this.#inFlight === 0) for (const resolve of this.#onEmpty.splice(0)) resolve()
+  }
+
+  async #empty(): Promise<void> {
+    while (this.#inFlight > 0) await new Promise<void>((resolve) => this.#onEmpty.push(resolve))
+  }
+
+  /** Returns those who got none and wait on. */
+  #shareOut({ room, waiting }: Taken, jobs: readonly LeasedJob[]): Waiting[] {
+    let next = 0
+    return waiting.filter((request, index) => {
+      const given = jobs.slice(next, next + room[index]!.limit)
+      next += room[index]!.limit
+      if (given.length === 0 && request.wait && !this.#stopped) return true
+      this.#onLeased(given, request.start)
+      request.resolve(given)
+      return false
+    })
+  }
+
+  /** Makes claims one at a time until no suspect is in line, or one runs alone. */
+  #claimAlone(): void {
+    this.#aloneAgain = true
+    if (this.#aloneRuns) return
+    this.#aloneRuns = true
+    const ended = () => {
+      this.#aloneRuns = false
+    }
+    this.#makeClaims().then(ended, ended)
+  }
+
+  async #makeClaims(): Promise<void> {
+    while (this.#aloneAgain && this.#alone && this.#waiting.length > 0) {
+      this.#aloneAgain = false
+      await this.#empty()
+      const [first] = this.#waiting
+      if (!first) return
+      const next = await this.#suspects.next(first.start).catch(() => null)
+      if (next === null) return
+      if (next === 'none') {
+        this.#alone = false
+        this.#besideSuspects = true
+        this.lookAgain()
+        return
+      }
+      if (next !== 'wait') {
+        this.#onLeased([next], first.start)
+        this.#answer(first, [next])
+      }
+      for (const request of this.#waiting.filter(({ wait }) => !wait)) this.#answer(request, [])
+    }
+  }
+
+  #answer(request: Waiting, jobs: readonly LeasedJob[]): void {
+    this.#waiting = this.#waiting.filter((other) => other !== request)
+    request.resolve(jobs)
+  }
+}

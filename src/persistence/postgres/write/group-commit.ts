@@ -1,0 +1,257 @@
+import { performance } from 'node:perf_hooks'
+import { OutcomeUnknownError, StorageFullError, UnavailableError } from '../../../errors.ts'
+import { timers } from '../../../runtime/timers.ts'
+import type { EnqueueResult, LeaseEvent, NewJobRow } from '../../store.ts'
+import { failureOf } from '../failure.ts'
+import type { Admissions, Entry } from './admissions.ts'
+import { gatherEvents, refusedPlaces } from './changes.ts'
+import type { Claims, Taken } from './claims.ts'
+import type { Change, Done, Step } from './step.ts'
+import type { Writer } from './writer.ts'
+
+/** New jobs, and jobs that take events, of one transaction: larger ones are no cheaper, and callers wait. A single call may have more. */
+const newJobsMax = 1_000
+const changedMax = 1_000
+/** Events that one transaction may write, as their ids are made. */
+const eventsMax = 4_000
+/** Between tries of what must be stored while the server takes no writes, in ms. */
+const refusedWaitMs = 500
+
+interface Waiting<Answer> {
+  resolve(answer: Answer): void
+  reject(error: unknown): void
+}
+interface EventCall extends Waiting<LeaseEvent[]> {
+  readonly events: readonly LeaseEvent[]
+}
+interface ChangeCall extends Waiting<Done['moved']> {
+  readonly changes: readonly Change[]
+  /** Tried until it is stored. */
+  readonly patient: boolean
+}
+type EnqueueCall = Waiting<EnqueueResult> & { readonly jobs: readonly NewJobRow[] }
+
+/** The calls of one transaction. */
+interface Batch {
+  readonly enqueues: readonly EnqueueCall[]
+  readonly events: readonly EventCall[]
+  readonly changes: readonly ChangeCall[]
+  readonly claim: Taken | null
+}
+
+interface Parts {
+  readonly writers: readonly Writer[]
+  readonly admissions: Admissions
+  readonly claims: Claims
+  /** The node was declared dead: it gets another id. */
+  revive(): Promise<void>
+  /** After each transaction, before its calls are answered. */
+  onDone(done: Done, tookMs: number): void
+  onFatal(error: Error): void
+}
+
+/** Gathers calls while transactions are under way: the next one takes all that wait, and each call is answered after the commit of its own. */
+export class GroupCommit {
+  readonly #parts: Parts
+  #idle: Writer[]
+  #enqueues: EnqueueCall[] = []
+  #events: EventCall[] = []
+  #changes: ChangeCall[] = []
+  #pumping: NodeJS.Immediate | undefined
+  #running = new Set<Promise<void>>()
+  #closed = false
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+    this.#idle = [...parts.writers]
+    parts.claims.onWish(() => this.soon())
+  }
+
+  enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult> {
+    return this.#ask<EnqueueResult>((waiting) => this.#enqueues.push({ jobs, ...waiting }))
+  }
+
+  /** Resolves with the events that were refused. */
+  apply(events: readonly LeaseEvent[]): Promise<LeaseEvent[]> {
+    return this.#ask<LeaseEvent[]>((waiting) => this.#events.push({ events, ...waiting }))
+  }
+
+  /** Resolves with the jobs that moved, of each change; null: all. */
+  change(changes: readonly Change[], patient = false): Promise<Done['moved']> {
+    return this.#ask<Done['moved']>((waiting) => this.#changes.push({ changes, patient, ...waiting }))
+  }
+
+  /** Resolves when all that was asked is answered; what comes later is refused. */
+  async close(): Promise<void> {
+    this.#closed = true
+    timers.clearImmediate(this.#pumping)
+    this.#pump()
+    while (this.#running.size > 0) await Promise.all(this.#running)
+    const error = new UnavailableError('the system was stopped')
+    for (const call of [...this.#enqueues, ...this.#events, ...this.#changes]) call.reject(error)
+  }
+
+  /** All that one turn of the loop asks goes into one transaction. */
+  soon(): void {
+    this.#pumping ??= timers.setImmediate(() => this.#pump())
+  }
+
+  #ask<Answer>(add: (waiting: Waiting<Answer>) => void): Promise<Answer> {
+    if (this.#closed) return Promise.reject(new UnavailableError('the system is stopped'))
+    return new Promise((resolve, reject) => {
+      add({ resolve, reject })
+      this.soon()
+    })
+  }
+
+  #pump(): void {
+    this.#pumping = undefined
+    while (this.#idle.length > 0) {
+      const batch = this.#nextBatch()
+      if (!batch) return
+      const writer = this.#idle.shift()!
+      const running = this.#commit(writer, batch)
+        .catch((error) => this.#parts.onFatal(error))
+        .then(() => {
+          this.#running.delete(running)
+          this.#idle.push(writer)
+          this.#pump()
+        })
+      this.#running.add(running)
+    }
+  }
+
+  #nextBatch(): Batch | null {
+    const enqueues = takeUpTo(this.#enqueues, newJobsMax, ({ jobs }) => jobs.length)
+    const events = takeUpTo(this.#events, changedMax, (call) => call.events.length)
+    const changes = takeUpTo(this.#changes, changedMax, sizeOf)
+    const used =
+      sum(enqueues, ({ jobs }) => jobs.length) + sum(events, (call) => call.events.length) + 2 * sum(changes, sizeOf)
+    const isOther = enqueues.length + events.length + changes.length > 0
+    const claim = this.#closed ? null : this.#parts.claims.take(eventsMax - used, isOther)
+    return isOther || claim ? { enqueues, events, changes, claim } : null
+  }
+
+  async #commit(writer: Writer, batch: Batch): Promise<void> {
+    try {
+      for (;;) {
+        try {
+          return await this.#tryCommit(writer, batch)
+        } catch (error) {
+          // Another transaction has stored a key meanwhile, or the node has got another id: once more.
+          const failure = failureOf(error)
+          if (failure === 'given up') await this.#parts.revive()
+          else if (failure !== 'key') throw error
+        }
+      }
+    } catch (error) {
+      await this.#failed(writer, batch, error as Error)
+    }
+  }
+
+  async #tryCommit(writer: Writer, batch: Batch): Promise<void> {
+    const { admissions, claims } = this.#parts
+    const entry = await admissions.enter(batch.enqueues.map(({ jobs }) => jobs))
+    try {
+      const gathered = gatherEvents(batch.events.flatMap(({ events }) => events))
+      const own = batch.changes.flatMap(({ changes }) => changes)
+      const step: Step = {
+        newJobs: entry.newJobs,
+        replayed: entry.replayed,
+        changes: [...gathered.changes, ...own],
+        room: batch.claim?.room ?? [],
+        claim: claims.terms(batch.claim),
+        blocks: entry.blocks,
+      }
+      const begunAt = performance.now()
+      const done = await writer.run(step)
+      const moved = done.moved.slice(0, gathered.changes.length)
+      this.#parts.onDone(done, performance.now() - begunAt)
+      settleEnqueues(batch.enqueues, entry, done)
+      settleEvents(batch.events, refusedPlaces(gathered, moved))
+      settleChanges(batch.changes, done.moved.slice(gathered.changes.length))
+      claims.give(batch.claim, done, batch.enqueues.length + batch.events.length + batch.changes.length > 0)
+    } finally {
+      entry.leave()
+    }
+  }
+
+  async #failed(writer: Writer, batch: Batch, error: Error): Promise<void> {
+    this.#parts.claims.putBack(batch.claim)
+    const failure = failureOf(error)
+    if (error instanceof OutcomeUnknownError) this.#reject(batch, error)
+    else if (failure === 'full') await this.#refuse(batch, new StorageFullError())
+    else if (error instanceof UnavailableError || failure === 'refused')
+      await this.#refuse(
+        batch,
+        new UnavailableError(`the database takes no writes now: ${error.message}`, { cause: error }),
+      )
+    else await this.#each(writer, batch, error)
+  }
+
+  /** What must be stored is tried again after a pause, the rest is refused. */
+  async #refuse(batch: Batch, error: Error): Promise<void> {
+    const patient = batch.changes.filter((call) => call.patient)
+    this.#reject({ ...batch, events: [], changes: batch.changes.filter((call) => !call.patient) }, error)
+    this.#events.unshift(...batch.events)
+    this.#changes.unshift(...patient)
+    if (!this.#closed) await new Promise((resolve) => timers.setTimeout(resolve, refusedWaitMs))
+  }
+
+  /** So that none fails because of another. */
+  async #each(writer: Writer, { enqueues, events, changes, claim }: Batch, error: Error): Promise<void> {
+    const none: Batch = { enqueues: [], events: [], changes: [], claim: null }
+    const singles: Batch[] = [
+      ...enqueues.map((call) => ({ ...none, enqueues: [call] })),
+      ...events.map((call) => ({ ...none, events: [call] })),
+      ...changes.map((call) => ({ ...none, changes: [call] })),
+    ]
+    if (singles.length === 0) throw error
+    if (singles.length === 1 && !claim) this.#reject(singles[0]!, error)
+    else for (const single of singles) await this.#commit(writer, single)
+  }
+
+  #reject({ enqueues, events, changes }: Batch, error: Error): void {
+    for (const call of [...enqueues, ...events, ...changes]) call.reject(error)
+  }
+}
+
+function settleEnqueues(calls: readonly EnqueueCall[], entry: Entry, done: Done): void {
+  entry.stored(done.now)
+  for (const [index, call] of calls.entries()) call.resolve(entry.results[index]!)
+}
+
+function settleEvents(calls: readonly EventCall[], refused: readonly number[]): void {
+  let first = 0
+  for (const { events, resolve } of calls) {
+    const end = first + events.length
+    resolve(refused.filter((place) => place >= first && place < end).map((place) => events[place - first]!))
+    first = end
+  }
+}
+
+function settleChanges(calls: readonly ChangeCall[], moved: Done['moved']): void {
+  let next = 0
+  for (const { changes, resolve } of calls) {
+    resolve(moved.slice(next, next + changes.length))
+    next += changes.length
+  }
+}
+
+/** The first of them, up to a size; one at least. */
+function takeUpTo<Call>(calls: Call[], most: number, sizeOf: (call: Call) => number): Call[] {
+  let size = 0
+  const end = calls.findIndex((call, index) => {
+    size += sizeOf(call)
+    return index > 0 && size > most
+  })
+  return calls.splice(0, end === -1 ? calls.length : end)
+}
+
+function sum<Item>(items: readonly Item[], of: (item: Item) => number): number {
+  return items.reduce((total, item) => total + of(item), 0)
+}
+
+function sizeOf({ changes }: ChangeCall): number {
+  return sum(changes, ({ jobs }) => jobs.length)
+}

@@ -1,0 +1,34 @@
+/** Ids in a block, as the sequence of the schema counts them. */
+const blockIds = 1_000
+/** Ids that are kept in reserve, and how many blocks are asked for at once. */
+const reserveMin = 4_000
+
+/** The ids of new jobs: reserved from the database by block, and given out here, rising. */
+export class JobIds {
+  /** First and last of each range that is left. */
+  #ranges: [first: number, last: number][] = []
+  #left = 0
+
+  add(firsts: readonly number[] | null): void {
+    for (const first of firsts ?? []) this.#ranges.push([first, first + blockIds - 1])
+    this.#left += (firsts?.length ?? 0) * blockIds
+  }
+
+  /** Blocks to reserve, so that `count` ids and a reserve are left. */
+  blocksFor(count: number): number {
+    return Math.max(Math.ceil((count + reserveMin - this.#left) / blockIds), 0)
+  }
+
+  /** Whether so many are left. */
+  has(count: number): boolean {
+    return this.#left >= count
+  }
+
+  next(): number {
+    const [range] = this.#ranges
+    const id = range![0]++
+    if (range![0] > range![1]) this.#ranges.shift()
+    this.#left--
+    return id
+  }
+}

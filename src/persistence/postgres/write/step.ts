@@ -1,0 +1,158 @@
+import { snakeCase, storedNames } from '../../../job/fields.ts'
+import type { EventType, JobState } from '../../../machines/job.ts'
+import type { LeasedJob, NewJobRow } from '../../store.ts'
+import { arrayText } from '../array-text.ts'
+import { type StepParameter, stepNames } from '../functions.ts'
+
+/** A job to take an event; `leaseToken`: of the lease that it must have. `error` for the history, `rowError` the same without its stack. */
+export interface ChangedJob {
+  readonly id: number
+  readonly leaseToken?: number
+  readonly delayMs?: number
+  readonly error?: string
+  readonly rowError?: string
+  /** Who caused it, if not all of the change has one cause; JSON text. */
+  readonly cause?: string
+  /** The `traceparent` of the attempt that ended. */
+  readonly attempt?: string
+}
+
+/** Jobs that take one event, or those of a claim, each once, by rising id: two transactions that lock the same rows do so in one order. */
+export interface Change {
+  readonly event: EventType | 'claim'
+  readonly jobs: readonly ChangedJob[]
+  readonly cause?: string | null
+  readonly crashed?: boolean
+  /** Only those in that state. */
+  readonly onlyIn?: JobState | undefined
+}
+
+/** How many jobs somebody asks for, and whether they are to be started as well. */
+export interface Capacity {
+  readonly limit: number
+  readonly start: boolean
+}
+
+/** All that one transaction does. */
+export interface Step {
+  readonly newJobs: readonly { readonly id: number; readonly job: NewJobRow }[]
+  /** Jobs that are the answer to a key that was used again, each as often. */
+  readonly replayed: readonly number[]
+  readonly changes: readonly Change[]
+  readonly room: readonly Capacity[]
+  readonly claim: { readonly handled: readonly string[]; readonly served: string; readonly besideSuspects: boolean }
+  /** Blocks of job ids to reserve. */
+  readonly blocks: number
+}
+
+/** What it did. */
+export interface Done {
+  /** Its instant, epoch ms. */
+  readonly now: number
+  /** No event of it has a higher id. */
+  readonly lastEvent: number
+  /** How many it wrote. */
+  readonly events: number
+  /** Of each change, the jobs that moved; null: all of them. */
+  readonly moved: readonly (readonly number[] | null)[]
+  readonly jobs: readonly LeasedJob[]
+  readonly served: string
+  /** Jobs that were set aside because no node runs them, by type. */
+  readonly aside: readonly Readonly<Record<string, number>>[] | null
+  /** Nothing was claimed, for a suspect is in line. */
+  readonly met: boolean
+  /** The first id of each block that was reserved. */
+  readonly blocks: readonly number[] | null
+}
+
+type Given = Partial<Record<StepParameter, string | number | boolean | null>>
+
+/** The values of a step's parameters, in their order; those that the writer adds are left out. */
+export function stepValues(step: Step, own: Given): unknown[] {
+  const given: Given = {
+    ...own,
+    ...ofNewJobs(step.newJobs),
+    ...ofChanges(step.changes),
+    ...ofRoom(step),
+    replayed: step.replayed.length === 0 ? null : arrayText(step.replayed),
+    blocks: step.blocks,
+  }
+  return stepNames.map((name) => given[name as StepParameter] ?? null)
+}
+
+function ofNewJobs(newJobs: Step['newJobs']): Given {
+  if (newJobs.length === 0) return {}
+  const column = (of: (job: NewJobRow) => string | number | null) => arrayText(newJobs.map(({ job }) => of(job)))
+  return {
+    ids: arrayText(newJobs.map(({ id }) => id)),
+    payloads: column(({ payload }) => payload),
+    keys: column(({ idempotency }) => idempotency?.key ?? null),
+    contents: column(({ idempotency }) => idempotency?.content ?? null),
+    run_ats: column(({ runAt }) => runAt),
+    delays: column(({ delayMs }) => delayMs),
+    max_attempts: column(({ maxAttempts }) => maxAttempts),
+    causes: column(({ cause }) => cause),
+    ...(newJobs.some(({ job }) => job.trace) ? tracesOf(column) : {}),
+    ...Object.fromEntries(storedNames.map((name) => [snakeCase(name), column((job) => job[name])])),
+  }
+}
+
+function tracesOf(column: (of: (job: NewJobRow) => string | null) => string): Given {
+  return {
+    traceparents: column(({ trace }) => trace?.traceparent ?? null),
+    tracestates: column(({ trace }) => trace?.tracestate ?? null),
+  }
+}
+
+function ofChanges(changes: Step['changes']): Given {
+  if (changes.length === 0) return {}
+  const jobs = changes.flatMap((change) => change.jobs)
+  const each = (of: (change: Change) => string | boolean | null) => arrayText(changes.map(of))
+  const column = (of: (job: ChangedJob) => string | number | undefined) => arrayText(jobs.map((job) => of(job) ?? null))
+  let end = 0
+  return {
+    changes: each(({ event }) => event),
+    change_ends: arrayText(changes.map((change) => (end += change.jobs.length))),
+    change_causes: each(({ cause }) => cause ?? null),
+    crashed: each(({ crashed }) => crashed ?? false),
+    only_in: each(({ onlyIn }) => onlyIn ?? null),
+    job_ids: column(({ id }) => id),
+    tokens: column(({ leaseToken }) => leaseToken),
+    retry_delays: column(({ delayMs }) => delayMs),
+    errors: column(({ error }) => error),
+    row_errors: column(({ rowError }) => rowError),
+    job_causes: column(({ cause }) => cause),
+    attempts: jobs.some(({ attempt }) => attempt !== undefined) ? column(({ attempt }) => attempt) : null,
+  }
+}
+
+function ofRoom({ room, claim }: Step): Given {
+  if (room.length === 0) return {}
+  return {
+    limits: arrayText(room.map(({ limit }) => limit)),
+    starts: arrayText(room.map(({ start }) => start)),
+    handled: arrayText(claim.handled),
+    served: claim.served,
+    beside_suspects: claim.besideSuspects,
+  }
+}
+
+/** A row as the driver gives it, with `facts` alone or a job. */
+export type StepRow = readonly [
+  facts: string | null,
+  ...[
+    id: number,
+    leaseToken: number,
+    type: string,
+    queue: string,
+    attempt: number,
+    maxAttempts: number,
+    timeoutMs: number | null,
+  ],
+  ...[runAt: number, payload: string, trace: LeasedJob['trace']],
+]
+
+export function toLeased(row: StepRow): LeasedJob {
+  const [, id, leaseToken, type, queue, attempt, maxAttempts, timeoutMs, runAt, payload, trace] = row
+  return { id, leaseToken, type, queue, payload, attempt, maxAttempts, timeoutMs, runAt, trace }
+}

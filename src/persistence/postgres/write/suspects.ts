@@ -1,0 +1,94 @@
+import { exclusiveMs, isExclusiveToEnd } from '../../../machines/guards.ts'
+import { orderBy, suspectOrder } from '../../sql/claim-order.ts'
+import { isHeld, isSuspect, parkedAs } from '../../sql/conditions.ts'
+import { stateHasTag } from '../../sql/transitions.ts'
+import type { LeasedJob } from '../../store.ts'
+import { traceSql } from '../functions.ts'
+import type { Reads } from '../reads.ts'
+import type { Change, Done } from './step.ts'
+import type { WriterNode } from './writer.ts'
+
+/** The most suspects that are examined at once. */
+const suspectsMax = 1_000
+
+interface InLine extends LeasedJob {
+  readonly crashes: number
+  /** Some live node runs its type. */
+  readonly isHandled: boolean
+}
+
+interface Parts {
+  readonly reads: Reads
+  readonly node: () => WriterNode
+  /** Types that have a handler here. */
+  readonly handled: ReadonlySet<string>
+  change(changes: readonly Change[]): Promise<Done['moved']>
+  onAside(aside: Done['aside']): void
+}
+
+/**
+ * Jobs that were running at more than one end of their process. A node starts them first, one at a time, those with the most crashes before
+ * the others, so that its next end shows which of them causes it. Other nodes go on beside it.
+ */
+export class Suspects {
+  readonly #parts: Parts
+  #exclusive: {
+    readonly id: number
+    readonly leaseToken: number
+    readonly since: number
+    readonly toItsEnd: boolean
+  } | null = null
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  /** The suspect that was leased now; `wait`: one runs alone; `none`: there is none for this node. */
+  async next(start: boolean): Promise<LeasedJob | 'wait' | 'none'> {
+    const { reads, node, handled } = this.#parts
+    const { now } = (await reads.one<{ now: number }>('SELECT instant(:given::bigint) AS now', {
+      given: node().now(),
+    }))!
+    if (await this.#runsAlone(now)) return 'wait'
+    this.#exclusive = null
+    const waiting = await reads.all<InLine>(inLineSql)
+    await this.#putAside(waiting.filter(({ type, isHandled }) => !isHandled && !handled.has(type)))
+    const job = waiting.find(({ type }) => handled.has(type))
+    if (!job) return 'none'
+    const toItsEnd = isExclusiveToEnd(job)
+    if (toItsEnd && (await reads.one(anyRunsSql, { node: node().id }))) return 'wait'
+    const [moved] = await this.#parts.change([{ event: start ? 'claim' : 'lease', jobs: [{ id: job.id }] }])
+    if (moved !== null) return this.next(start)
+    this.#exclusive = { id: job.id, leaseToken: job.leaseToken, since: now, toItsEnd }
+    const { crashes: _, isHandled: __, ...leased } = job
+    return leased
+  }
+
+  /** Until its outcome is in the database, or its time is over; a clock that was put back ends that too. */
+  async #runsAlone(now: number): Promise<boolean> {
+    if (!this.#exclusive) return false
+    const { id, leaseToken, since, toItsEnd } = this.#exclusive
+    const isOver = now < since || now >= since + exclusiveMs
+    if (isOver && !toItsEnd) return false
+    const sql = 'SELECT 1 AS one FROM jobs WHERE id = :id AND lease_token = :leaseToken'
+    return (await this.#parts.reads.one(sql, { id, leaseToken })) !== undefined
+  }
+
+  async #putAside(jobs: readonly InLine[]): Promise<void> {
+    if (jobs.length === 0) return
+    const rows = await this.#parts.reads.all<{ type: string; count: number }>(
+      `WITH aside AS (UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ANY (:ids::bigint[]) AND ${isSuspect} RETURNING type)
+       SELECT type, count(*) AS count FROM aside GROUP BY type`,
+      { ids: jobs.map(({ id }) => id) },
+    )
+    this.#parts.onAside(rows.map(({ type, count }) => ({ [type]: count })))
+  }
+}
+
+const inLineSql = `
+  SELECT id, seq + 1 AS "leaseToken", type, queue, ${traceSql} AS trace, (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, attempt,
+    max_attempts AS "maxAttempts", timeout_ms AS "timeoutMs", run_at AS "runAt", crashes,
+    EXISTS (SELECT 1 FROM nodes WHERE ended_at IS NULL AND jobs.type = ANY (nodes.types)) AS "isHandled"
+  FROM jobs WHERE ${isSuspect} ORDER BY ${orderBy(suspectOrder)} LIMIT ${suspectsMax}`
+
+const anyRunsSql = `SELECT 1 AS one FROM jobs WHERE ${isHeld} AND node_id = :node AND ${stateHasTag('executing')} LIMIT 1`

@@ -1,0 +1,197 @@
+import type pg from 'pg'
+import { UnavailableError } from '../../../errors.ts'
+import { timers } from '../../../runtime/timers.ts'
+import { connect, pinPlansSql, type Settings } from '../connection.ts'
+import { failureOf } from '../failure.ts'
+import { leasedJobs, stepSql } from '../functions.ts'
+import type { Health } from '../health.ts'
+import { type Done, type Step, type StepRow, stepValues, toLeased } from './step.ts'
+
+/** Between two tries, in ms: of what the server rolled back because of others, and to connect. */
+const retryMs = 5
+const reconnectMs = { first: 20, most: 1_000 }
+/** How long what has not been sent yet waits for a server that is not there, in ms. */
+const patienceMs = 2_000
+
+/** Whose writers these are. */
+export interface WriterNode {
+  readonly id: number
+  /** The instant that a test's clock shows; null: the server's clock counts. */
+  now(): number | null
+}
+
+/**
+ * A connection that writes, one transaction after the other. Each has a number, which the transaction writes down first of all. So when a
+ * connection breaks before the answer has come, the number tells whether it was committed, and takes the place of one that was not: that
+ * can then never be committed.
+ */
+export class Writer {
+  readonly #settings: Settings
+  readonly #health: Health
+  readonly #node: () => WriterNode
+  #client: pg.Client | null = null
+  /** In the database, and of which node it is. */
+  #id = 0
+  #nodeId = 0
+  #calls = 0
+  #closed = false
+
+  constructor(settings: Settings, health: Health, node: () => WriterNode) {
+    this.#settings = settings
+    this.#health = health
+    this.#node = node
+  }
+
+  /** The connection, before anything is written: the schema may be missing, and the node. */
+  async connect(): Promise<pg.Client> {
+    const client: pg.Client = await connect(this.#settings, () => {
+      if (this.#client === client) this.#client = null
+    })
+    await client.query(pinPlansSql)
+    this.#client = client
+    return client
+  }
+
+  /** Resolves when it is ready to write. */
+  async open(): Promise<void> {
+    await this.#ofNode(this.#client ?? (await this.connect()))
+  }
+
+  /**
+   * Commits a step, whatever becomes of the connection meanwhile. Rejects with `UnavailableError` if the server has been away for a while and
+   * the step was not sent, else with the driver's error if the server refused it: nothing of it is stored.
+   */
+  async run(step: Step): Promise<Done> {
+    for (;;) {
+      const client = await this.#connected()
+      try {
+        return await this.#send(client, step)
+      } catch (error) {
+        const failure = failureOf(error)
+        if (failure === 'lost') {
+          this.#drop(client, error as Error)
+          const done = await this.#lookBack(step)
+          if (done) return done
+        } else if (failure === 'retry') await sleep(retryMs)
+        else throw error
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    const client = this.#client
+    this.#client = null
+    await client?.end().catch(() => {})
+  }
+
+  async #send(client: pg.Client, step: Step): Promise<Done> {
+    const now = this.#node().now()
+    const values = stepValues(step, { given: now, node: this.#nodeId, writer: this.#id, call: this.#calls + 1 })
+    const { rows } = await client.query<StepRow[]>({ name: 'step', text: stepSql, values, rowMode: 'array' } as never)
+    this.#calls++
+    const [facts, ...jobs] = rows as unknown as StepRow[]
+    return { ...JSON.parse(facts![0]!), jobs: jobs.map(toLeased) }
+  }
+
+  /** After a broken connection: what the last step did, if it was committed. Undefined: it was not, and never will be. */
+  async #lookBack(step: Step): Promise<Done | undefined> {
+    for (;;) {
+      const client = await this.#connected(Number.POSITIVE_INFINITY)
+      const call = this.#calls + 1
+      try {
+        const given = await client.query('UPDATE writers SET last_call = $2 WHERE id = $1 AND last_call = $2 - 1', [
+          this.#id,
+          call,
+        ])
+        const { rows } = await client.query(
+          'SELECT last_call AS call, first_event_id AS "firstEvent" FROM writers WHERE id = $1',
+          [this.#id],
+        )
+        // Its node was declared dead: what comes next is told so.
+        if (rows.length === 0) return undefined
+        this.#calls = call
+        return given.rowCount === 1 ? undefined : await this.#remember(client, step, rows[0].firstEvent)
+      } catch (error) {
+        if (failureOf(error) !== 'lost') throw error
+        this.#drop(client, error as Error)
+      }
+    }
+  }
+
+  /** What a transaction did, from the events that it wrote. */
+  async #remember(client: pg.Client, step: Step, first: number): Promise<Done> {
+    const { rows } = await client.query<{ jobId: number; event: string; at: number }>(
+      'SELECT job_id AS "jobId", event, at FROM job_events WHERE id >= $1 AND id < $1 + 4096 ORDER BY id',
+      [first],
+    )
+    const took = new Set(rows.map(({ jobId, event }) => `${event} ${jobId}`))
+    const named = new Set(
+      step.changes.flatMap(({ event, jobs }) =>
+        event === 'claim' || event === 'lease' ? jobs.map(({ id }) => id) : [],
+      ),
+    )
+    const claimed = rows.filter(({ event, jobId }) => event === 'lease' && !named.has(jobId)).map(({ jobId }) => jobId)
+    const jobs = await client.query({
+      text: leasedJobs('unnest($1::bigint[])').replace('ORDER BY', 'WHERE jobs.node_id = $2 ORDER BY'),
+      values: [claimed, this.#nodeId],
+      rowMode: 'array',
+    })
+    const moved = step.changes.map(({ event, jobs }) =>
+      jobs.flatMap(({ id }) => (took.has(`${event === 'claim' ? 'lease' : event} ${id}`) ? [id] : [])),
+    )
+    const now = rows[0]?.at ?? 0
+    const { served } = step.claim
+    return {
+      now,
+      lastEvent: first + 4_095,
+      events: rows.length,
+      moved,
+      jobs: (jobs.rows as unknown as StepRow[]).map(toLeased),
+      served,
+      aside: null,
+      met: false,
+      blocks: null,
+    }
+  }
+
+  #drop(client: pg.Client, error: Error): void {
+    this.#health.set(error.message)
+    if (this.#client === client) this.#client = null
+    client.end().catch(() => {})
+  }
+
+  /** Tries until it is connected. */
+  async #connected(patience = patienceMs): Promise<pg.Client> {
+    for (let wait = reconnectMs.first; ; wait = Math.min(2 * wait, reconnectMs.most)) {
+      if (this.#closed) throw new UnavailableError('the system is stopped')
+      try {
+        this.#client ??= await this.connect()
+        this.#health.set(null)
+        return await this.#ofNode(this.#client)
+      } catch (error) {
+        if (failureOf(error) !== 'lost' && failureOf(error) !== 'refused') throw error
+        this.#client = null
+        this.#health.set((error as Error).message)
+        const trouble = this.#health.troubleFor(patience)
+        if (trouble !== null) throw new UnavailableError(`the database cannot be reached: ${trouble}`, { cause: error })
+        await sleep(wait)
+      }
+    }
+  }
+
+  /** A node that comes back under another id has other writers. */
+  async #ofNode(client: pg.Client): Promise<pg.Client> {
+    const { id } = this.#node()
+    if (id === this.#nodeId) return client
+    const { rows } = await client.query<{ id: number }>('INSERT INTO writers (node_id) VALUES ($1) RETURNING id', [id])
+    this.#id = rows[0]!.id
+    this.#nodeId = id
+    this.#calls = 0
+    return client
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => timers.setTimeout(resolve, ms))
+}

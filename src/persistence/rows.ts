@@ -1,0 +1,49 @@
+import { snakeCase, storedNames } from '../job/fields.ts'
+import type { EventCause } from '../machines/cause.ts'
+import { causeOf } from '../machines/events.ts'
+import type { HistoryEvent, JobRow, StoredError } from './store.ts'
+import { validEvent, validJob } from './valid-rows.ts'
+
+/** The trace of a job in `jobs`. */
+export const traceIdSql = '(SELECT CAST(substr(traceparent, 4, 32) AS TEXT) FROM job_traces WHERE job_id = jobs.id)'
+
+/** The columns to select from `jobs` for `toJobRow`. */
+export const jobColumns = `jobs.id, ${storedNames.map((name) => `jobs.${snakeCase(name)} AS "${name}"`)}, jobs.state, jobs.attempt,
+  jobs.max_attempts AS "maxAttempts", jobs.crashes,
+  (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, jobs.idempotency_key AS "idempotencyKey", jobs.run_at AS "runAt",
+  jobs.created_at AS "createdAt", jobs.started_at AS "startedAt",
+  jobs.finished_at AS "finishedAt", jobs.error, ${traceIdSql} AS "traceId"`
+
+/** What is stored with an event besides its error, as JSON. */
+export type KeptCause = EventCause & Pick<HistoryEvent, 'note'>
+
+/** The columns to select from events for `toHistoryEvent`. */
+export const eventColumns = `seq, event, from_state AS "from", to_state AS "to", attempt, at, error, cause`
+
+/** A row as the database returns it: the error and the cause of an event are still JSON text. */
+export type Selected<Row extends { error: StoredError | null }> = Omit<Row, 'error' | keyof EventCause> & {
+  readonly error: string | null
+} & (Row extends EventCause ? { readonly cause: string | null } : unknown)
+
+export function toJobRow(row: Selected<JobRow>): JobRow {
+  return validJob(row)
+}
+
+/** Undefined if it is not an event of the machine. */
+export function toHistoryEvent({ cause, ...row }: Selected<HistoryEvent>): HistoryEvent | undefined {
+  const event = validEvent(row)
+  return event && { ...event, ...causeOf(event.event, parseCause(cause)) }
+}
+
+function parseCause(text: string | null): KeptCause | null {
+  try {
+    return text === null ? null : validCause(JSON.parse(text))
+  } catch {
+    return null
+  }
+}
+
+/** Null, as if none were kept, unless it names one. */
+export function validCause(given: KeptCause | null): KeptCause | null {
+  return typeof given?.cause === 'string' ? given : null
+}

@@ -1,0 +1,29 @@
+import { type Edge, edgesOn } from '../../src/machines/edges.ts'
+import type { EventType, JobNode, JobState } from '../../src/machines/job.ts'
+
+/** A condition over `jobs` as a partial index and a CHECK want it, without the table's name. */
+export const bare = (condition: string) => condition.replaceAll('jobs.', '')
+
+export const stateIsOneOf = (states: readonly JobState[], column = 'state') =>
+  `(${states.map((state) => `${column} = '${state}'`).join(' OR ')})`
+
+type Ends = Pick<Edge, 'from' | 'to'>
+
+/** Where events that are taken in order begin and end, whatever the facts. */
+export function endsOf(events: readonly EventType[]): Ends[] {
+  const [first = [], ...rest] = events.map(edgesOn)
+  return rest.reduce<Ends[]>(
+    (paths, next) =>
+      paths.flatMap(({ from, to }) => next.filter((edge) => edge.from === to).map((edge) => ({ from, to: edge.to }))),
+    first,
+  )
+}
+
+/** For a trigger on UPDATE of `state`: true where OLD to NEW is one of these ways. */
+export function updateIs(ends: readonly Ends[]): string {
+  const targets = new Map<JobNode, Set<JobState>>()
+  for (const { from, to } of ends) targets.set(from, (targets.get(from) ?? new Set()).add(to))
+  return [...targets]
+    .map(([from, to]) => `(OLD.state = '${from}' AND ${stateIsOneOf([...to], 'NEW.state')})`)
+    .join(' OR ')
+}

@@ -1,0 +1,37 @@
+import { describe, test } from 'vitest'
+import { type OpenedPostgres, openPostgres } from '../support/postgres.ts'
+import { postgresMissing } from '../support/postgres-server.ts'
+import { leaseMs } from '../support/store.ts'
+import { whenDone } from '../support/temp.ts'
+import type { Node, Open } from './conformance/helpers.ts'
+import { testStore } from './store-conformance.ts'
+
+const open: Open = async (given = {}) => {
+  // What comes after it lives as long as the first: the tests of a group go on with the last.
+  const closes: (() => Promise<void>)[] = []
+  const opened = await openPostgres(given)
+  whenDone(async () => {
+    for (const close of closes) await close()
+  })
+  return asNode(opened, given, (close) => closes.push(close))
+}
+
+/** It falls silent, and the next one finds it so when its lease is over. */
+function asNode(
+  opened: OpenedPostgres,
+  given: NonNullable<Parameters<Open>[0]>,
+  atEnd: (close: () => Promise<void>) => void,
+): Node {
+  return {
+    ...opened,
+    endNode: async () => {
+      opened.line.cut()
+      opened.clock.advance(leaseMs)
+      const next = await openPostgres({ ...given, path: opened.path, clock: opened.clock }, atEnd)
+      return { ...asNode(next, given, atEnd), found: await next.store.recoverOrphans() }
+    },
+  }
+}
+
+if (postgresMissing) describe('PostgreSQL store', () => test.skip(postgresMissing!, () => {}))
+else testStore('PostgreSQL', open)

@@ -1,0 +1,15 @@
+import { createHash } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { migrations } from '../../../src/persistence/postgres/migrate.ts'
+import { newestSchema } from './newest-schema.ts'
+
+// Where this fails, databases need a migration to what the machine now asks for.
+test('the newest version is what the machine asks for', () => {
+  expect(migrations.join('\n')).toBe(newestSchema)
+})
+
+test('no version ever changes', () => {
+  const hashes = migrations.map((sql) => createHash('sha256').update(sql).digest('hex').slice(0, 16))
+
+  expect(hashes).toEqual(['e0709430359eae50'])
+})

@@ -1,0 +1,179 @@
+import { claim, edges, edgesOn, jobStates } from '../../../src/machines/edges.ts'
+import { claimOrder, orderBy } from '../../../src/persistence/sql/claim-order.ts'
+import { isHeld, isParked, isReady, isTimed } from '../../../src/persistence/sql/conditions.ts'
+import { stateHasTag } from '../../../src/persistence/sql/transitions.ts'
+import { bare, endsOf, stateIsOneOf, updateIs } from '../law.ts'
+
+const refuse = (reason: string) => `EXECUTE FUNCTION refuse('${reason}')`
+
+/** The newest schema, with all that the machine and the conditions of the store's statements decide of it. The migrations must lead to the same. */
+export const newestSchema = `
+  -- One row a name: the version of the schema, the id of the database, what is added to transaction ids.
+  CREATE TABLE meta (
+    name text PRIMARY KEY,
+    value text NOT NULL
+  );
+
+  -- The first of a thousand ids of jobs, which whoever asks gives out itself.
+  CREATE SEQUENCE job_ids AS bigint INCREMENT BY 1000;
+
+  CREATE TABLE jobs (
+    id bigint PRIMARY KEY,
+    run_at bigint NOT NULL,
+    created_at bigint NOT NULL,
+    started_at bigint,
+    finished_at bigint,
+    node_id bigint,
+    lease_expires_at bigint,
+    lease_token integer,
+    seq integer NOT NULL,
+    attempt integer NOT NULL,
+    max_attempts integer NOT NULL,
+    crashes integer NOT NULL DEFAULT 0,
+    priority integer NOT NULL,
+    parked integer NOT NULL DEFAULT 0,
+    timeout_ms integer,
+    state text COLLATE "C" NOT NULL,
+    type text COLLATE "C" NOT NULL,
+    queue text COLLATE "C" NOT NULL,
+    idempotency_key text COLLATE "C",
+    content text COLLATE "C",
+    error text,
+    CONSTRAINT jobs_state CHECK (${stateIsOneOf(jobStates)}),
+    CONSTRAINT jobs_seq CHECK (seq >= 1),
+    CONSTRAINT jobs_attempt CHECK (attempt >= 0 AND attempt <= max_attempts),
+    CONSTRAINT jobs_max_attempts CHECK (max_attempts >= 1),
+    CONSTRAINT jobs_crashes CHECK (crashes >= 0),
+    CONSTRAINT jobs_first CHECK (seq > 1 OR ${stateIsOneOf([...new Set(edgesOn('enqueue').map(({ to }) => to))])}),
+    CONSTRAINT jobs_leased CHECK ((lease_token IS NOT NULL) = ${bare(stateHasTag('held'))}),
+    CONSTRAINT jobs_node CHECK ((lease_token IS NULL) = (node_id IS NULL)),
+    CONSTRAINT jobs_expires CHECK (lease_expires_at IS NULL OR lease_token IS NOT NULL),
+    CONSTRAINT jobs_finished CHECK ((finished_at IS NOT NULL) = ${bare(stateHasTag('ended'))}),
+    CONSTRAINT jobs_content CHECK ((idempotency_key IS NULL) = (content IS NULL))
+  ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+  CREATE INDEX jobs_ready ON jobs (queue, ${orderBy(claimOrder)}) WHERE ${bare(isReady)};
+  CREATE INDEX jobs_parked ON jobs (parked, type, id) WHERE ${bare(isParked)};
+  CREATE INDEX jobs_timed ON jobs (run_at, id) WHERE ${bare(isTimed)};
+  CREATE INDEX jobs_held ON jobs (node_id, id) WHERE ${bare(isHeld)};
+  CREATE UNIQUE INDEX jobs_key ON jobs (idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+  CREATE TABLE job_payloads (
+    job_id bigint PRIMARY KEY,
+    payload text NOT NULL
+  );
+
+  -- The trace that a job comes from, and the attempt before; most jobs have none.
+  CREATE TABLE job_traces (
+    job_id bigint PRIMARY KEY,
+    traceparent text,
+    tracestate text,
+    last_attempt text,
+    CONSTRAINT job_traces_lengths CHECK (length(traceparent) = 55 AND length(tracestate) <= 512 AND length(last_attempt) = 55)
+  );
+
+  -- How often an idempotency key was answered with the job that has it.
+  CREATE TABLE key_replays (
+    job_id bigint PRIMARY KEY,
+    n integer NOT NULL,
+    last_at bigint NOT NULL
+  );
+
+  -- An id is that of its transaction times 4,096 and a number within it.
+  CREATE TABLE job_events (
+    id bigint PRIMARY KEY,
+    job_id bigint NOT NULL,
+    at bigint NOT NULL,
+    seq integer NOT NULL,
+    attempt integer NOT NULL,
+    event text COLLATE "C" NOT NULL,
+    from_state text COLLATE "C",
+    to_state text COLLATE "C" NOT NULL,
+    error text,
+    cause text,
+    CONSTRAINT job_events_seq UNIQUE (job_id, seq)
+  );
+
+  -- A process that has the store open. is_waiting: it has free workers and found no job. ended_at: it has closed it, or was silent for longer than lease_ms after seen_at.
+  CREATE TABLE nodes (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    pid integer NOT NULL,
+    host text NOT NULL,
+    started_at text NOT NULL,
+    serves boolean NOT NULL,
+    types text[] NOT NULL,
+    lease_ms bigint NOT NULL,
+    seen_at bigint NOT NULL,
+    is_waiting boolean NOT NULL DEFAULT false,
+    is_stopping boolean NOT NULL DEFAULT false,
+    ended_at bigint,
+    ran_together integer
+  ) WITH (fillfactor = 50);
+
+  -- A connection that writes: the number of its last call that was committed, and where that call's events begin.
+  CREATE TABLE writers (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    node_id bigint NOT NULL,
+    last_call bigint NOT NULL DEFAULT 0,
+    first_event_id bigint
+  ) WITH (fillfactor = 50);
+
+  -- How often a writer took each edge, 0 for all that are gone; from_state 'new': enqueued, to_state '': removed by retention.
+  CREATE TABLE edge_counts (
+    writer_id bigint NOT NULL,
+    n bigint NOT NULL,
+    from_state text COLLATE "C" NOT NULL,
+    event text COLLATE "C" NOT NULL,
+    to_state text COLLATE "C" NOT NULL,
+    PRIMARY KEY (writer_id, from_state, event, to_state)
+  ) WITH (fillfactor = 50);
+
+  -- The instant of a statement, in epoch ms: of the server's clock, or as a test has given it.
+  CREATE FUNCTION instant(given bigint) RETURNS bigint LANGUAGE sql VOLATILE
+  AS 'SELECT coalesce(given, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)';
+
+  CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = 'jobmachine: ' || TG_ARGV[0];
+  END
+  $$;
+
+  CREATE FUNCTION refuse_while_job_stays() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+  BEGIN
+    IF EXISTS (SELECT 1 FROM jobs WHERE jobs.id = OLD.job_id) THEN
+      RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = 'jobmachine: ' || TG_ARGV[0];
+    END IF;
+    RETURN OLD;
+  END
+  $$;
+
+  CREATE TRIGGER jobs_take_edges AFTER UPDATE OF id, state, seq ON jobs FOR EACH ROW
+  WHEN (NOT (NEW.id = OLD.id AND (
+    (NEW.seq = OLD.seq + 1 AND (${updateIs(edges.filter(({ from }) => from !== 'new'))}))
+    OR (NEW.seq = OLD.seq + ${claim.length} AND (${updateIs(endsOf(claim))})))))
+  ${refuse('no edge of the job machine; a state changes by one edge, or by those of a claim, and raises seq by one for each')};
+
+  CREATE TRIGGER jobs_stay BEFORE DELETE ON jobs FOR EACH ROW
+  WHEN (NOT ${stateHasTag('expendable', 'OLD.state')})
+  ${refuse('only succeeded and cancelled jobs may be removed')};
+  CREATE TRIGGER jobs_are_not_emptied BEFORE TRUNCATE ON jobs FOR EACH STATEMENT
+  ${refuse('only succeeded and cancelled jobs may be removed')};
+
+  CREATE TRIGGER job_events_are_final BEFORE UPDATE ON job_events FOR EACH ROW
+  ${refuse('history is not rewritten')};
+  CREATE TRIGGER job_events_stay BEFORE DELETE ON job_events FOR EACH ROW
+  EXECUTE FUNCTION refuse_while_job_stays('the history of a job goes only after its job');
+  CREATE TRIGGER job_events_are_not_emptied BEFORE TRUNCATE ON job_events FOR EACH STATEMENT
+  ${refuse('the history of a job goes only after its job')};
+
+  CREATE TRIGGER job_payloads_are_final BEFORE UPDATE ON job_payloads FOR EACH ROW
+  ${refuse('a payload is not rewritten')};
+  CREATE TRIGGER job_payloads_stay BEFORE DELETE ON job_payloads FOR EACH ROW
+  EXECUTE FUNCTION refuse_while_job_stays('a payload goes only after its job');
+  CREATE TRIGGER job_payloads_are_not_emptied BEFORE TRUNCATE ON job_payloads FOR EACH STATEMENT
+  ${refuse('a payload goes only after its job')};
+
+  CREATE TRIGGER job_traces_are_final BEFORE UPDATE OF job_id, traceparent, tracestate ON job_traces FOR EACH ROW
+  ${refuse('where a job came from is not rewritten')};
+  CREATE TRIGGER job_traces_stay BEFORE DELETE ON job_traces FOR EACH ROW
+  EXECUTE FUNCTION refuse_while_job_stays('the trace of a job goes only after its job');
+  `

@@ -1,0 +1,110 @@
+import pg from 'pg'
+import type { Driver } from '../../src/persistence/postgres/connection.ts'
+import { openPostgresStore } from '../../src/persistence/postgres/store.ts'
+import type { StoreEvent } from '../../src/persistence/store.ts'
+import { ManualClock } from '../../src/runtime/clock.ts'
+import { postgresServer } from './postgres-server.ts'
+import { leaseMs, type OpenedStore, startAt } from './store.ts'
+import { whenDone } from './temp.ts'
+
+let databases = 0
+let schemas = 0
+let database: Promise<string> | undefined
+
+/** The address of a database of its own for this file of tests. */
+export function aDatabase(): Promise<string> {
+  database ??= createDatabase()
+  return database
+}
+
+async function createDatabase(): Promise<string> {
+  const host = await postgresServer()
+  const name = `tests_${process.pid}_${++databases}_${Math.trunc(performance.now())}`
+  const client = new pg.Client({ host, user: 'postgres', database: 'postgres' })
+  await client.connect()
+  await client.query(`CREATE DATABASE ${name}`)
+  await client.end()
+  return `postgres://postgres@/${name}?host=${encodeURIComponent(host)}`
+}
+
+/** A schema that nobody else uses. */
+export function aSchema(): string {
+  return `test_${++schemas}`
+}
+
+/** A driver whose connections can be cut, and made impossible, as if the process had ended or the cable been pulled. */
+export function aDriver() {
+  const clients = new Set<pg.Client>()
+  let isCut = false
+  class Client extends pg.Client {
+    constructor(config: pg.ClientConfig) {
+      super(config)
+      clients.add(this)
+      const connect = this.connect.bind(this) as (callback?: unknown) => Promise<pg.Client>
+      this.connect = ((callback?: (error: Error) => void) => {
+        const refusal = Object.assign(new Error('the connection is cut'), { code: 'ECONNREFUSED' })
+        if (!isCut) return connect(callback)
+        return callback ? callback(refusal) : Promise.reject(refusal)
+      }) as never
+    }
+  }
+  class Pool extends pg.Pool {
+    constructor(options: pg.PoolConfig) {
+      super({ ...options, Client: Client as never })
+    }
+  }
+  const drop = () => {
+    for (const client of clients)
+      (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
+    clients.clear()
+  }
+  return {
+    driver: { Client, Pool, types: pg.types } as unknown as Driver,
+    /** Once, or until it is mended. */
+    drop,
+    cut() {
+      isCut = true
+      drop()
+    },
+    mend() {
+      isCut = false
+    },
+  }
+}
+
+/** An opened store of PostgreSQL, and what cuts its connections; `path` is its schema. */
+export interface OpenedPostgres extends OpenedStore {
+  readonly line: ReturnType<typeof aDriver>
+}
+
+/** Opens a store that is closed when the test, or the group whose `beforeAll` opened it, ends, unless `atEnd` sees to that. */
+export async function openPostgres(
+  given: Partial<Parameters<typeof openPostgresStore>[0]> & { path?: string | undefined } = {},
+  atEnd: (close: () => Promise<void>) => void = whenDone,
+): Promise<OpenedPostgres> {
+  const { path = aSchema(), ...options } = given
+  const clock = (options.clock as ManualClock | undefined) ?? new ManualClock(startAt)
+  const notices: StoreEvent[] = []
+  const line = aDriver()
+  const complete = {
+    connectionString: await aDatabase(),
+    schema: path,
+    // One that writes: each connection costs the server some milliseconds. The proofs have two.
+    maxConnections: process.env.PROOFS === 'whole' ? 6 : 3,
+    types: ['work', 'other'],
+    serves: true,
+    leaseMs,
+    maxQueueDepth: 100_000,
+    retentionMs: 0,
+    owner: { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' },
+    newDatabaseId: 'test-database',
+    notify(notice: StoreEvent) {
+      notices.push(notice)
+    },
+    ...options,
+    clock,
+  }
+  const store = await openPostgresStore(complete, line.driver)
+  atEnd(() => store.close())
+  return { store, clock, notices, path, line }
+}
