@@ -163,9 +163,12 @@ function roleFor(route: Route): Role | null {
 
 /** The path as sent: our paths have no escapes, and `authorize` must see the same path as the router. */
 function pathOf(request: Pick<Request, 'url'>): string {
-  const target = targetOf(request)
-  const end = target.search(/[?#]/)
-  return end < 0 ? target : target.slice(0, end)
+  return upTo('#', upTo('?', targetOf(request)))
+}
+
+function upTo(mark: string, text: string): string {
+  const end = text.indexOf(mark)
+  return end < 0 ? text : text.slice(0, end)
 }
 
 /** The requested path and query, as sent. */
