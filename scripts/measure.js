@@ -14,6 +14,9 @@ const paths = readdirSync(source, { recursive: true, encoding: 'utf8' })
   .filter((path) => /(?<!\.d)\.tsx?$/.test(path))
   .sort()
 
+/** The folders of persistence/ that are a store each: a job passes through one of them. */
+const stores = ['sqlite', 'postgres']
+
 /** A field that a job has once it is stored and read back: such a job goes to a reader, not to the handler. */
 const readersField = 'createdAt'
 
@@ -38,8 +41,8 @@ const callers = files.flatMap(callersIn)
 const functions = callers.filter(({ name }) => name !== undefined)
 
 exportsPerLine()
-shapesOfAJob()
-hopsOfThePayload()
+for (const store of stores) shapesOfAJob(store)
+for (const store of stores) hopsOfThePayload(store)
 looseFiles()
 circles()
 lengths()
@@ -59,7 +62,7 @@ function exportsPerLine() {
  * A shape is a named type whose values are one job on its way, whole or in part: it has the payload, or an id and another field of a job. A
  * handler has a payload schema, not a payload, and a filter describes many jobs.
  */
-function shapesOfAJob() {
+function shapesOfAJob(store) {
   const others = [
     'type',
     'queue',
@@ -74,7 +77,7 @@ function shapesOfAJob() {
     'state',
   ]
   const shapes = files
-    .filter(({ path }) => isOnTheWay(path))
+    .filter(({ path }) => isOnTheWay(path, store))
     .flatMap(({ path, tree, checker }) =>
       declarationsIn(tree).flatMap(({ name }) => {
         if (/Handler$|Filter$/.test(name.text)) return []
@@ -85,7 +88,7 @@ function shapesOfAJob() {
         return has.has('payload') || isPart ? [`${path}: ${name.text}`] : []
       }),
     )
-  print('shapes of a job', shapes.length, 'at most 12', [
+  print(`shapes of a job, by ${store}`, shapes.length, 'at most 12', [
     `interfaces and type aliases on the way from the socket to the handler that have payload, or id or jobId and one of ${others.join(', ')}`,
     ...shapes,
   ])
@@ -105,15 +108,15 @@ function declarationsIn(node) {
  * several, or an object that has them. A room is entered twice if code on the way in two other rooms calls hops of it; it does not see that
  * a message or a promise brings a job back.
  */
-function hopsOfThePayload() {
+function hopsOfThePayload(store) {
   const hops = functions.filter(
     ({ path, names, parameters, checker }) =>
-      isOnTheWay(path) &&
+      isOnTheWay(path, store) &&
       !parameters.some((node) => isReadBack(checker, checker.getTypeAtLocation(node))) &&
       (names.has('payload') || parameters.some((node) => carriesPayload(checker, checker.getTypeAtLocation(node)))),
   )
   const entries = new Map()
-  for (const { path, calls, checker } of callers.filter(({ path }) => isOnTheWay(path))) {
+  for (const { path, calls, checker } of callers.filter(({ path }) => isOnTheWay(path, store))) {
     for (const callee of calls) {
       const room = roomOf(declaredIn(checker, callee))
       if (room === roomOf(path) || !hops.some((hop) => hop.name === callee.text && roomOf(hop.path) === room)) continue
@@ -122,11 +125,11 @@ function hopsOfThePayload() {
   }
   const twice = [...entries].filter(([, from]) => from.size > 1)
   const places = groupBy(hops, ({ path }) => path)
-  print('rooms that payload enters twice', twice.length, '0', [
+  print(`rooms that payload enters twice, by ${store}`, twice.length, '0', [
     'folders of src/ with hops that are called on the way from more than one other folder; what comes back by a message or a promise is not seen',
     ...twice.map(([room, from]) => `${room}/ from ${[...from].sort().join(', ')}`),
   ])
-  print('hops of payload', hops.length, 'at most 16', [
+  print(`hops of payload, by ${store}`, hops.length, 'at most 16', [
     `functions on the way from the socket to the handler that name payload or have a parameter that carries it, in ${places.size} files; a schema of one, and a job that is read back, do not count`,
     ...[...places].map(([path, inFile]) => `${path}: ${inFile.map(({ name }) => name).join(', ')}`),
   ])
@@ -236,9 +239,10 @@ function houseWords() {
 }
 
 /**
- * What a job passes between the socket and its handler: not code that observes, shows, checks or tests it, and not the handlers themselves.
+ * What a job passes between the socket and its handler, by way of a store: not code that observes, shows, checks or tests it, and not the handlers themselves.
  */
-function isOnTheWay(path) {
+function isOnTheWay(path, store) {
+  if (stores.some((other) => other !== store && path.startsWith(`persistence/${other}/`))) return false
   return !/^(observe|cli|testing|explain|telemetry)\/|dashboard|openapi|verify|migrations|handlers\/(email|webhook|sleep)/.test(
     path,
   )

@@ -1107,7 +1107,7 @@ const damage: readonly Mutation[] = [
     replace: 'run_at <= :now ORDER BY run_at, id',
   }),
   bug('a row is read as it is', unreadable('answers every question about all of them'), {
-    file: sqlite('read/rows'),
+    file: 'persistence/rows.js',
     find: 'return validJob(row)',
     replace: 'return { ...row, error: row.error && JSON.parse(row.error) }',
   }),
