@@ -51,27 +51,29 @@ export * from './errors.ts'
 export { type Backoff, exponential } from './handlers/backoff.ts'
 export { defineHandler, type Handler, type JobContext } from './handlers/define.ts'
 export type { Cause, Happened, NextEvent, Obstacle, ObstacleCode, PlaceInLine } from './observe/explain/explain.ts'
+export type { PostgresOptions } from './persistence/postgres-options.ts'
 
 import { randomUUID } from 'node:crypto'
-import { completeSettings } from './config.ts'
+import { completeSettings, type Settings } from './config.ts'
 import { callerOf, toBeAwaited } from './engine/first-steps.ts'
 import { harmless, silentLog } from './engine/harmless-log.ts'
-import type { JobSystem } from './engine/job-system.ts'
+import type { JobSystem, SystemLog } from './engine/job-system.ts'
 import { checkOptions, type JobSystemOptions } from './engine/options.ts'
 import { createSystem } from './engine/system.ts'
 import type { AnyHandler } from './handlers/define.ts'
 import { Registry } from './handlers/registry.ts'
+import { openPostgresStore } from './persistence/postgres/store.ts'
 import { openSqliteStore } from './persistence/sqlite/client.ts'
 import { unsafeFileSystem } from './persistence/sqlite/file/filesystem.ts'
 import { locateDatabase } from './persistence/sqlite/file/locate.ts'
 import { lockForServer, type ServerLock, thisProcess } from './persistence/sqlite/file/lock.ts'
 import { noteOpen } from './persistence/sqlite/file/open-here.ts'
 import { readableByOthers } from './persistence/sqlite/file/private-files.ts'
-import { systemClock } from './runtime/clock.ts'
+import { type Clock, systemClock } from './runtime/clock.ts'
 import { timers } from './runtime/timers.ts'
 
 /**
- * Opens the file and creates the system on it; nothing runs before `start`. A server first takes the file's lock. Rejects with
+ * Opens the file, or the PostgreSQL database, and creates the system on it; nothing runs before `start`. A server first takes the file's lock. Rejects with
  * `DatabaseLockedError` if another server is running, with `DatabaseUnusableError` if the file cannot be used, and with `ConfigError` if an
  * option is unknown, missing or invalid.
  */
@@ -85,73 +87,123 @@ export function createJobSystem<const Handlers extends readonly AnyHandler[] = r
 async function openSystem(options: JobSystemOptions, where: string | null): Promise<JobSystem> {
   checkOptions(options)
   const {
-    database,
     handlers,
     log: givenLog = silentLog,
     clock = systemClock,
     random = Math.random,
     onFatal = throwUncaught,
-    inspect,
-    acceptLoss,
-    secureDelete,
-    ...given
   } = options
-  const settings = completeSettings(given)
-  const log = harmless(givenLog)
   const registry = handlers ? new Registry(handlers) : null
-  const path = locateDatabase(database)
-  const { pid, startedAt } = thisProcess(clock.now())
-  const forget = noteOpen(path, { pid, startedAt, where, isServer: registry !== null })
-  let lock: ServerLock | null = null
-  const release = () => {
-    lock?.release()
-    forget()
-  }
+  const opening: Opening = { options, settings: completeSettings(options), registry, clock, where }
+  const database = options.postgres === undefined ? lockFile(opening, options.database!) : onPostgres(opening)
+  const log = harmless(givenLog)
   try {
-    lock = registry && lockForServer(path)
     const system = await createSystem({
-      settings,
+      settings: opening.settings,
       registry,
       clock,
       random,
       newId: randomUUID,
       log,
       onFatal,
-      onStopped: release,
-      ...(inspect ? { inspect } : {}),
-      openStore: (notify, longestTimeoutMs) =>
-        openSqliteStore({
-          ...settings,
-          path,
-          types: registry?.types ?? [],
-          owner: registry && thisProcess(clock.now()),
-          lock: lock?.fileId ?? null,
-          newDatabaseId: randomUUID(),
-          acceptLoss,
-          secureDelete,
-          clock,
-          notify,
-          longestTimeoutMs,
-        }),
+      onStopped: database.release,
+      ...(options.inspect ? { inspect: options.inspect } : {}),
+      openStore: database.openStore,
     })
-    const fileSystem = unsafeFileSystem(path)
-    if (fileSystem) {
-      log.warn(
-        { file_system: fileSystem },
-        'the database is not on a local disk: locks and flushes may not hold there, and jobs may be lost',
-      )
-    }
-    const readable = readableByOthers(path)
-    if (readable.length > 0) {
-      log.warn(
-        { files: readable },
-        `other users of this machine can read these files, payloads included, and lock them: chmod go= ${readable.join(' ')}`,
-      )
-    }
+    database.warn(log)
     return system
   } catch (error) {
-    release()
+    database.release()
     throw error
+  }
+}
+
+/** What a database is opened with. */
+interface Opening {
+  readonly options: JobSystemOptions
+  readonly settings: Settings
+  /** Null: a producer. */
+  readonly registry: Registry | null
+  readonly clock: Clock
+  readonly where: string | null
+}
+
+/** How the store is opened, and what is to be done besides. */
+interface DatabaseOpening {
+  readonly openStore: Parameters<typeof createSystem>[0]['openStore']
+  warn(log: SystemLog): void
+  release(): void
+}
+
+function lockFile({ options, settings, registry, clock, where }: Opening, database: string): DatabaseOpening {
+  const { acceptLoss, secureDelete } = options
+  const path = locateDatabase(database)
+  const { pid, startedAt } = thisProcess(clock.now())
+  const forget = noteOpen(path, { pid, startedAt, where, isServer: registry !== null })
+  let lock: ServerLock | null = null
+  try {
+    lock = registry && lockForServer(path)
+  } catch (error) {
+    forget()
+    throw error
+  }
+  return {
+    openStore: (notify, longestTimeoutMs) =>
+      openSqliteStore({
+        ...settings,
+        path,
+        types: registry?.types ?? [],
+        owner: registry && thisProcess(clock.now()),
+        lock: lock?.fileId ?? null,
+        newDatabaseId: randomUUID(),
+        acceptLoss,
+        secureDelete,
+        clock,
+        notify,
+        longestTimeoutMs,
+      }),
+    warn: (log) => warnOfFile(path, log),
+    release() {
+      lock?.release()
+      forget()
+    },
+  }
+}
+
+function warnOfFile(path: string, log: SystemLog): void {
+  const fileSystem = unsafeFileSystem(path)
+  if (fileSystem) {
+    log.warn(
+      { file_system: fileSystem },
+      'the database is not on a local disk: locks and flushes may not hold there, and jobs may be lost',
+    )
+  }
+  const readable = readableByOthers(path)
+  if (readable.length > 0) {
+    log.warn(
+      { files: readable },
+      `other users of this machine can read these files, payloads included, and lock them: chmod go= ${readable.join(' ')}`,
+    )
+  }
+}
+
+function onPostgres({ options, settings, registry, clock }: Opening): DatabaseOpening {
+  const { postgres } = options
+  const given = typeof postgres === 'string' ? { connectionString: postgres } : postgres!
+  return {
+    openStore: (notify) =>
+      openPostgresStore({
+        ...settings,
+        ...given,
+        types: registry?.types ?? [],
+        serves: registry !== null,
+        owner: thisProcess(clock.now()),
+        newDatabaseId: randomUUID(),
+        clock,
+        notify,
+      }),
+    warn() {},
+    release() {},
   }
 }
 

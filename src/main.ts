@@ -13,7 +13,7 @@ import { loadHandlers } from './cli/load-handlers.ts'
 import { createLog, type ProcessLog } from './cli/log.ts'
 import { readServeFlags } from './cli/serve-flags.ts'
 import { usage } from './cli/usage.ts'
-import { verifyCommand } from './cli/verify.ts'
+import { printReport, verifyCommand } from './cli/verify.ts'
 import { requestPayloadsMax } from './config.ts'
 import { currentJob } from './engine/dispatch/attempt.ts'
 import { ConfigError, DatabaseLockedError, DatabaseLostError, LostJobsError } from './errors.ts'
@@ -22,6 +22,8 @@ import { assembleHttp, type JobsHttp } from './http/http.ts'
 import { createJobSystem, type JobSystem } from './index.ts'
 import { escapeLines } from './job/escape-controls.ts'
 import { databasePathProblem } from './persistence/database-path.ts'
+import { migrateDatabase } from './persistence/postgres/migrate-database.ts'
+import type { PostgresOptions } from './persistence/postgres-options.ts'
 import { systemClock } from './runtime/clock.ts'
 import { version } from './runtime/version.ts'
 
@@ -44,6 +46,7 @@ const commands: Readonly<
   verify: { operands: 1, run: verify },
   backup: { operands: 2, run: backup },
   compact: { operands: 1, run: compact },
+  migrate: { operands: 0, run: migrate },
   '--help': { operands: 0, run: () => void process.stdout.write(usage) },
   '-h': { operands: 0, run: () => void process.stdout.write(usage) },
   '--version': { operands: 0, run: () => void process.stdout.write(`${version()}\n`) },
@@ -85,7 +88,14 @@ async function serve(...args: string[]): Promise<void> {
   const { url } = await listen(config, system, http)
   if (!config.isGraceKnown && isKilledEarly(opened.graceMs))
     log.warn({ shutdown_grace_ms: opened.graceMs }, killedEarly)
-  log.info({ url, durability: system.durability, database: config.databasePath }, 'listening')
+  log.info(
+    {
+      url,
+      durability: system.durability,
+      database: config.postgres ? addressOf(config.postgres) : config.databasePath,
+    },
+    'listening',
+  )
   await system.start().catch((error: Error) => log.info({ reason: error.message }, 'not started'))
 }
 
@@ -101,16 +111,40 @@ function init(folder = '.'): void {
   }
 }
 
-function verify(path = configure().databasePath): void {
+async function verify(given?: string): Promise<void> {
+  const { postgres, databasePath } = given === undefined ? configure() : { postgres: null, databasePath: given }
+  if (postgres) return verifyPostgres(postgres)
+  const path = databasePath
   const problem = databasePathProblem(path)
   if (problem) fail(`the file to verify ${problem}`, exitStatus.config)
   process.exitCode = verifyCommand(path, process.stdout, process.stderr)
 }
 
+async function verifyPostgres(postgres: PostgresOptions): Promise<void> {
+  const system = await createJobSystem({ postgres }).catch((error: Error) => fail(error.message, exitOf(error)))
+  process.exitCode = printReport(addressOf(postgres), await system.verify(), process.stdout)
+  await system.stop()
+}
+
+async function migrate(): Promise<void> {
+  const { postgres } = configure()
+  if (!postgres) fail('migrate needs DATABASE_URL; a file is migrated by the server that opens it', exitStatus.config)
+  const version = await migrateDatabase(postgres, randomUUID()).catch((error: Error) =>
+    fail(error.message, exitOf(error)),
+  )
+  process.stdout.write(`${addressOf(postgres)}: the schema has version ${version}\n`)
+}
+
+/** Without the password. */
+function addressOf({ connectionString, schema }: PostgresOptions): string {
+  const address = connectionString.replace(/\?.*/s, '').replace(/^([a-z]+:\/\/).*@/is, '$1')
+  return `${address}${schema === undefined ? '' : `, schema ${schema}`}`
+}
+
 async function backup(...operands: string[]): Promise<void> {
   const target = operands.at(-1)
   if (target === undefined) return refuseCommand(['backup, without a target'])
-  const path = operands.length === 2 ? operands[0]! : configure().databasePath
+  const path = operands.length === 2 ? operands[0]! : filePath('pg_dump')
   for (const file of [path, target]) {
     const problem = databasePathProblem(file)
     if (problem) fail(`a file of the backup ${problem}`, exitStatus.config)
@@ -118,7 +152,14 @@ async function backup(...operands: string[]): Promise<void> {
   process.exitCode = await backupCommand(path, target, process.stdout, process.stderr)
 }
 
-function compact(path = configure().databasePath): void {
+/** The database of the settings, which must be a file; `instead`: what does the same for PostgreSQL. */
+function filePath(instead: string): string {
+  const { postgres, databasePath } = configure()
+  if (postgres) fail(`this command is for a file; for PostgreSQL use ${instead}`, exitStatus.config)
+  return databasePath
+}
+
+function compact(path = filePath('VACUUM')): void {
   const problem = databasePathProblem(path)
   if (problem) fail(`the file to compact ${problem}`, exitStatus.config)
   try {
@@ -166,12 +207,11 @@ async function open(
   acceptLoss: string | undefined,
   handlers: Awaited<ReturnType<typeof handlersOf>>,
 ): Promise<JobSystem> {
-  const { settings, databasePath, secureDelete } = config
+  const { settings, databasePath, secureDelete, postgres } = config
   try {
     return await createJobSystem({
       ...settings,
-      database: databasePath,
-      secureDelete,
+      ...(postgres ? { postgres } : { database: databasePath, secureDelete }),
       handlers,
       log,
       ...(acceptLoss === undefined ? {} : { acceptLoss }),

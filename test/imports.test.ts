@@ -37,7 +37,7 @@ const rooms: Readonly<Record<string, RegExp>> = {
   persistence: /^(machines\/|job\/|runtime\/|errors)/,
   observe: /^(machines\/|job\/|persistence\/(store|histogram)\.|runtime\/|errors|config)/,
   engine:
-    /^(machines\/|job\/|handlers\/|observe\/|persistence\/(store|histogram|database-path)\.|runtime\/|errors|config)/,
+    /^(machines\/|job\/|handlers\/|observe\/|persistence\/(store|histogram|database-path|postgres-options)\.|runtime\/|errors|config)/,
   http: /^(engine\/front-door|job\/|errors)/,
   cli: /^(engine\/job-system|handlers\/define|job\/|errors|config)/,
   testing: /^(index|errors|engine\/(job-system|options)|handlers\/define|machines\/|runtime\/)/,
@@ -51,7 +51,12 @@ const exceptions: Readonly<Record<string, readonly string[]>> = {
   'cli/compact.ts': ['persistence/sqlite/file/compact.ts'],
   'cli/verify.ts': ['persistence/sqlite/verify/verify.ts', 'persistence/store.ts'],
   // It parses the settings of the handlers that come with the server, and the database's path.
-  'cli/environment.ts': ['handlers/smtp.ts', 'handlers/webhook-signature.ts', 'persistence/database-path.ts'],
+  'cli/environment.ts': [
+    'handlers/smtp.ts',
+    'handlers/webhook-signature.ts',
+    'persistence/database-path.ts',
+    'persistence/postgres-options.ts',
+  ],
   // A test ends the thread of its store.
   'testing/test-system.ts': ['persistence/sqlite/client.ts'],
   'cli/log.ts': ['engine/harmless-log.ts'],

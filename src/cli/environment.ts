@@ -6,6 +6,7 @@ import { ConfigError } from '../errors.ts'
 import { type SmtpSettings, tlsModes } from '../handlers/smtp.ts'
 import { secretPattern } from '../handlers/webhook-signature.ts'
 import { databasePathProblem } from '../persistence/database-path.ts'
+import { isPostgresAddress, type PostgresOptions } from '../persistence/postgres-options.ts'
 import { tokenProblem } from './token-strength.ts'
 
 /** The whole configuration of the server. */
@@ -21,6 +22,8 @@ export interface ServerConfig {
   /** The path at which a proxy serves the pages, such as `/jobs-admin`; empty for the root. */
   readonly basePath: string
   readonly databasePath: string
+  /** Instead of the file. */
+  readonly postgres: PostgresOptions | null
   /** Overwrites removed data with zeros. */
   readonly secureDelete: boolean
   readonly apiToken: string | null
@@ -34,7 +37,7 @@ export interface ServerConfig {
 }
 
 /** Variables whose invalid values must not be repeated in an error. */
-const secrets = new Set(['API_TOKEN', 'SMTP_PASSWORD', 'GMAIL_APP_PASSWORD', 'WEBHOOK_SECRET'])
+const secrets = new Set(['API_TOKEN', 'DATABASE_URL', 'SMTP_PASSWORD', 'GMAIL_APP_PASSWORD', 'WEBHOOK_SECRET'])
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
 const whole = (min: number, max: number) =>
@@ -70,6 +73,8 @@ const variables = {
     .describe('a path such as /jobs-admin: letters, digits and . _ ~ - between slashes')
     .default(''),
   DATABASE_PATH: text('a path').default('./data/jobs.db'),
+  DATABASE_URL: z.string().refine(isPostgresAddress).describe('an address that begins with postgres://').optional(),
+  DATABASE_SCHEMA: text('1 to 63 lower-case letters, digits and _', /^(?!pg_)[a-z_][a-z0-9_]{0,62}$/).optional(),
   SECURE_DELETE: trueOrFalse,
   WORKER_COUNT: setting('workers'),
   API_TOKEN: text('at least 16 characters, without spaces', /^[\x21-\x7e]{16,}$/).optional(),
@@ -132,6 +137,11 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
   const isGraceKnown = given.SHUTDOWN_GRACE_MS !== undefined || Boolean(env.KUBERNETES_SERVICE_HOST)
   const config = { ...toConfig(parsed.success ? parsed.data : schema.parse(given)), isGraceKnown }
   problems.push(...conflictsIn(config))
+  if (given.DATABASE_URL && given.DATABASE_PATH)
+    problems.push('DATABASE_URL and DATABASE_PATH are both set; the jobs are in one of them')
+  if (given.SECURE_DELETE && given.DATABASE_URL)
+    problems.push('SECURE_DELETE is for a file; with DATABASE_URL it must be left out')
+  if (given.DATABASE_SCHEMA && !given.DATABASE_URL) problems.push('DATABASE_SCHEMA is set without DATABASE_URL')
   if (problems.length > 0) throw new ConfigError(problems)
   return config
 }
@@ -187,6 +197,7 @@ function toConfig(given: z.infer<typeof schema>): Omit<ServerConfig, 'isGraceKno
     allowedHosts: given.ALLOWED_HOSTS,
     basePath: given.BASE_PATH,
     databasePath: given.DATABASE_PATH,
+    postgres: given.DATABASE_URL === undefined ? null : toPostgres(given.DATABASE_URL, given.DATABASE_SCHEMA),
     secureDelete: given.SECURE_DELETE,
     apiToken: given.API_TOKEN ?? null,
     maxRequestBytes: given.MAX_REQUEST_BYTES,
@@ -202,6 +213,10 @@ function toConfig(given: z.infer<typeof schema>): Omit<ServerConfig, 'isGraceKno
     },
     webhook: { allowPrivate: given.WEBHOOK_ALLOW_PRIVATE, secret: given.WEBHOOK_SECRET },
   }
+}
+
+function toPostgres(connectionString: string, schema: string | undefined): PostgresOptions {
+  return schema === undefined ? { connectionString } : { connectionString, schema }
 }
 
 /** Whether only this machine can reach a server that listens on `host`. */

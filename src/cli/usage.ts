@@ -5,10 +5,11 @@ export const usage = `Usage: jobmachine [command]
                    --handlers FILE     run jobs by the handlers that a module exports; may be given several times
                    --accept-loss CODE  start without the jobs that the last start reported as missing; its error names the code
   init [folder]  write a first handler, .env, a systemd unit and a Dockerfile, unless one of them is there
-  verify [file]  check a database, even while a server uses it; DATABASE_PATH by default
+  verify [file]  check a database, even while a server uses it; DATABASE_PATH or DATABASE_URL by default
   backup [file] TARGET
                  copy a database, as it is at one instant, to a new file, even while a server uses it; DATABASE_PATH by default
   compact [file] rewrite a database that no server has open, without the data of removed jobs; DATABASE_PATH by default
+  migrate        bring the PostgreSQL database of DATABASE_URL to this version's schema
   --help         print this
   --version      print the version
 `

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { escapeLine } from '../job/escape-controls.ts'
 import { verifyFile } from '../persistence/sqlite/verify/verify.ts'
-import { invariants } from '../persistence/store.ts'
+import { invariants, type VerifyReport } from '../persistence/store.ts'
 
 /** Where the command writes: standard output and standard error of a process. */
 export interface Output {
@@ -31,20 +31,26 @@ export function verifyCommand(path: string, out: Output, err: Output): number {
         )
     : undefined
   try {
-    const { jobs, events, violations, violationCount } = verifyFile(path, progress)
+    const report = verifyFile(path, progress)
     if (progress) err.write('\n')
-    for (const { invariant, jobId, message } of violations.slice(0, toldMax)) {
-      out.write(
-        `${invariant} (${invariants[invariant]})${jobId === null ? '' : `, job ${jobId}`}: ${escapeLine(message)}\n`,
-      )
-    }
-    if (violationCount > toldMax) out.write(`… and ${violationCount - toldMax} more\n`)
-    out.write(`${escapeLine(path)}: ${jobs} jobs, ${events} events, ${violationCount} violations\n`)
-    return violationCount === 0 ? 0 : 1
+    return printReport(path, report, out)
   } catch (error) {
     err.write(
       `jobmachine: ${escapeLine(`${path} cannot be checked: ${error instanceof Error ? error.message : error}`)}\n`,
     )
     return 1
   }
+}
+
+/** Prints what a check found in `database`; returns the exit code. */
+export function printReport(database: string, report: VerifyReport, out: Output): number {
+  const { jobs, events, violations, violationCount } = report
+  for (const { invariant, jobId, message } of violations.slice(0, toldMax)) {
+    out.write(
+      `${invariant} (${invariants[invariant]})${jobId === null ? '' : `, job ${jobId}`}: ${escapeLine(message)}\n`,
+    )
+  }
+  if (violationCount > toldMax) out.write(`… and ${violationCount - toldMax} more\n`)
+  out.write(`${escapeLine(database)}: ${jobs} jobs, ${events} events, ${violationCount} violations\n`)
+  return violationCount === 0 ? 0 : 1
 }

@@ -4,14 +4,20 @@ import type { AnyHandler } from '../handlers/define.ts'
 import { defineHandler } from '../handlers/define.ts'
 import { didYouMean } from '../job/did-you-mean.ts'
 import { databasePathProblem } from '../persistence/database-path.ts'
+import { type PostgresOptions, postgresProblems } from '../persistence/postgres-options.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Inspector, SystemLog } from './job-system.ts'
 
-/** The options of `createJobSystem`: the file, the handlers, and any of the settings. */
+/** The options of `createJobSystem`: the database, the handlers, and any of the settings. */
 export interface JobSystemOptions<Handlers extends readonly AnyHandler[] = readonly AnyHandler[]>
   extends Partial<Settings> {
   /** The path of the SQLite file, which is created, with its folder, if it is missing. `:memory:` and URLs are not allowed. */
-  readonly database: string
+  readonly database?: string
+  /**
+   * A PostgreSQL database instead of a file, which many processes may share: its address, or more of it. It needs the package `pg`: `npm
+   * install pg`.
+   */
+  readonly postgres?: string | PostgresOptions
   /** Without handlers the system is a producer: it enqueues and reads beside a running server, and runs nothing. */
   readonly handlers?: Handlers
   /**
@@ -52,6 +58,7 @@ const checks: Readonly<Record<Exclude<keyof JobSystemOptions, keyof Settings>, C
     const problem = databasePathProblem(path)
     return problem === null ? [] : [`database ${problem}`]
   },
+  postgres: (given) => postgresProblems(given).map((problem) => `postgres ${problem}`),
   handlers: problemsOfHandlers,
   acceptLoss: (given) =>
     typeof given === 'string' ? [] : [`acceptLoss is ${shown(given)}; it must be the acceptance of a LostJobsError`],
@@ -84,11 +91,23 @@ export function checkOptions(options: unknown): void {
         `${name} is not an option of createJobSystem${didYouMean(name, optionNames) || `; they are ${optionNames.join(', ')}`}`,
     ),
     ...Object.entries(checks).flatMap(([name, check]) =>
-      given[name] === undefined && name !== 'database' ? [] : check(given[name]),
+      given[name] === undefined && (name !== 'database' || given.postgres !== undefined) ? [] : check(given[name]),
     ),
+    ...conflictsIn(given),
     ...problemsOfSettings(given),
   ]
   if (problems.length > 0) throw new ConfigError(problems)
+}
+
+/** What is for a file alone. */
+function conflictsIn({ postgres, ...given }: Readonly<Record<string, unknown>>): string[] {
+  if (postgres === undefined) return []
+  return [
+    ...(given.database === undefined ? [] : ['database and postgres are both given; the jobs are in one of them']),
+    ...['acceptLoss', 'secureDelete']
+      .filter((name) => given[name] !== undefined)
+      .map((name) => `${name} is for a file; with postgres it must be left out`),
+  ]
 }
 
 /** A line for each setting that is out of its range. */

@@ -40,6 +40,7 @@ test('without any settings the defaults apply', () => {
     allowedHosts: [],
     basePath: '',
     databasePath: './data/jobs.db',
+    postgres: null,
     secureDelete: false,
     apiToken: null,
     maxRequestBytes: 8_388_608,
@@ -205,6 +206,39 @@ describe('any other variable', () => {
 
   test('HOST in brackets is the address inside them', () => {
     expect(read({ HOST: '[::1]' }).host).toBe('::1')
+  })
+})
+
+describe('DATABASE_URL', () => {
+  test('is the database, with its schema', () => {
+    const url = 'postgresql://me:secret@db.example:5433/app?sslmode=require'
+
+    expect(read({ DATABASE_URL: url }).postgres).toEqual({ connectionString: url })
+    expect(read({ DATABASE_URL: url, DATABASE_SCHEMA: 'jobs_2' }).postgres).toEqual({
+      connectionString: url,
+      schema: 'jobs_2',
+    })
+  })
+
+  test.each([
+    [
+      'another database',
+      { DATABASE_URL: 'mysql://me:secret@db/app' },
+      'DATABASE_URL is a value of 24 characters; it must be an address that begins with postgres://',
+    ],
+    [
+      'a path beside it',
+      { DATABASE_URL: 'postgres://db/app', DATABASE_PATH: 'x.db' },
+      'DATABASE_URL and DATABASE_PATH are both set; the jobs are in one of them',
+    ],
+    [
+      'what is for a file',
+      { DATABASE_URL: 'postgres://db/app', SECURE_DELETE: 'true' },
+      'SECURE_DELETE is for a file; with DATABASE_URL it must be left out',
+    ],
+    ['a schema alone', { DATABASE_SCHEMA: 'jobs' }, 'DATABASE_SCHEMA is set without DATABASE_URL'],
+  ])('refuses %s', (_, env, problem) => {
+    expect(problemsOf(env as Record<string, string>)).toEqual([problem])
   })
 })
 

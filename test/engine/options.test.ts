@@ -25,7 +25,7 @@ test.each<[string, unknown, string[]]>([
   [
     'what no library has',
     { database, zzz: 3 },
-    [expect.stringMatching(/^zzz is not an option .*; they are database, handlers, .*workers/)],
+    [expect.stringMatching(/^zzz is not an option .*; they are database, postgres, handlers, .*workers/)],
   ],
   ['nothing', undefined, ['createJobSystem needs an object of options with at least database, but got undefined']],
   [

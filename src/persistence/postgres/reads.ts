@@ -1,7 +1,13 @@
+import { performance } from 'node:perf_hooks'
 import type pg from 'pg'
 import { UnavailableError } from '../../errors.ts'
+import { timers } from '../../runtime/timers.ts'
 import { configOf, type Settings, setUpSql } from './connection.ts'
+import { failureOf } from './failure.ts'
 
+/** How long a read waits for a server that is not there, and between two tries, in ms. */
+const patienceMs = 2_000
+const retryMs = 20
 /** How long a connection is kept that nobody uses, in ms. */
 const idleMs = 30_000
 
@@ -48,11 +54,15 @@ export class Reads {
   /** The rows of a statement whose parameters are named as in SQLite. Rejects with `UnavailableError` if the database cannot be read now. */
   async all<Row>(sql: string, values: Values = {}): Promise<Row[]> {
     if (this.#closed) throw new UnavailableError('the system is stopped')
-    try {
-      const { rows } = await this.#pool.query(bind(sql, values))
-      return rows as Row[]
-    } catch (error) {
-      throw toReadError(error)
+    const giveUpAt = performance.now() + patienceMs
+    for (;;) {
+      try {
+        const { rows } = await this.#pool.query(bind(sql, values))
+        return rows as Row[]
+      } catch (error) {
+        if (failureOf(error) !== 'lost' || this.#closed || performance.now() >= giveUpAt) throw toReadError(error)
+        await new Promise((resolve) => timers.setTimeout(resolve, retryMs))
+      }
     }
   }
 

@@ -96,22 +96,19 @@ export class Writer {
 
   /** After a broken connection: what the last step did, if it was committed. Undefined: it was not, and never will be. */
   async #lookBack(step: Step): Promise<Done | undefined> {
+    const call = this.#calls + 1
     for (;;) {
       const client = await this.#connected(Number.POSITIVE_INFINITY)
-      const call = this.#calls + 1
       try {
-        const given = await client.query('UPDATE writers SET last_call = $2 WHERE id = $1 AND last_call = $2 - 1', [
-          this.#id,
-          call,
-        ])
-        const { rows } = await client.query(
-          'SELECT last_call AS call, first_event_id AS "firstEvent" FROM writers WHERE id = $1',
-          [this.#id],
-        )
+        // Without a first event: so that it is told from the step's own number, should this answer be lost too.
+        await client.query(takeNumberSql, [this.#id, call])
+        const { rows } = await client.query<{ firstEvent: number | null }>(firstEventSql, [this.#id])
         // Its node was declared dead: what comes next is told so.
         if (rows.length === 0) return undefined
+        const { firstEvent } = rows[0]!
+        const done = firstEvent === null ? undefined : await this.#remember(client, step, firstEvent)
         this.#calls = call
-        return given.rowCount === 1 ? undefined : await this.#remember(client, step, rows[0].firstEvent)
+        return done
       } catch (error) {
         if (failureOf(error) !== 'lost') throw error
         this.#drop(client, error as Error)
@@ -191,6 +188,9 @@ export class Writer {
     return client
   }
 }
+
+const takeNumberSql = 'UPDATE writers SET last_call = $2, first_event_id = NULL WHERE id = $1 AND last_call = $2 - 1'
+const firstEventSql = 'SELECT first_event_id AS "firstEvent" FROM writers WHERE id = $1'
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => timers.setTimeout(resolve, ms))

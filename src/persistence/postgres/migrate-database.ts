@@ -1,0 +1,18 @@
+import { UnavailableError } from '../../errors.ts'
+import { type PostgresOptions, postgresDefaults } from '../postgres-options.ts'
+import { connect, loadDriver } from './connection.ts'
+import { migrate, migrations } from './migrate.ts'
+
+/** Brings the schema of a database to the newest version, and makes it if it is missing; returns that version. Rejects as opening a store does. */
+export async function migrateDatabase(options: PostgresOptions, newDatabaseId: string): Promise<number> {
+  const { connectionString, schema = postgresDefaults.schema } = options
+  const client = await connect({ driver: loadDriver(), connectionString, schema }, () => {}).catch((error: Error) => {
+    throw new UnavailableError(`the database cannot be reached: ${error.message}`, { cause: error })
+  })
+  try {
+    await migrate(client, schema, newDatabaseId)
+    return migrations.length
+  } finally {
+    await client.end().catch(() => {})
+  }
+}

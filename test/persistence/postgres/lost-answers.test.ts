@@ -1,0 +1,68 @@
+import { setTimeout } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import type { LeasedJob } from '../../../src/persistence/store.ts'
+import { openPostgres } from '../../support/postgres.ts'
+import { postgresMissing } from '../../support/postgres-server.ts'
+import { aJob } from '../../support/store.ts'
+import { ids, leaseOf } from '../conformance/helpers.ts'
+
+describe.skipIf(postgresMissing)('connections that break again and again', () => {
+  test('lose no job and store none twice, whether its commit was answered or not', async () => {
+    const { store, line } = await openPostgres({ maxConnections: 6 })
+    const stored: number[] = []
+
+    for (let round = 0; round < 12; round++) {
+      const calls = Array.from({ length: 40 }, () => store.enqueue([aJob(), aJob()]))
+      await setTimeout(round % 4)
+      line.drop()
+      stored.push(...(await Promise.all(calls)).flatMap(ids))
+    }
+
+    expect(new Set(stored).size).toBe(12 * 40 * 2)
+    expect(await store.verify()).toMatchObject({ jobs: stored.length, violationCount: 0 })
+  })
+
+  test('lose no claim and no outcome: each job is given to one, and ends once', async () => {
+    const { store, line } = await openPostgres({ maxConnections: 6 })
+    await store.enqueue(Array.from({ length: 600 }, () => aJob()))
+    const given: LeasedJob[] = []
+
+    const work = async () => {
+      for (;;) {
+        const jobs = await store.lease({ limit: 10, wait: false, start: true })
+        if (jobs.length === 0) return
+        given.push(...jobs)
+        const refused = await store.apply(jobs.map((job) => ({ ...leaseOf(job), event: 'succeed' })))
+        expect(refused).toEqual([])
+      }
+    }
+    let isDone = false
+    const working = Promise.all([work(), work(), work()]).finally(() => {
+      isDone = true
+    })
+    while (!isDone) {
+      await setTimeout(15)
+      line.drop()
+    }
+    await working
+
+    expect(new Set(given.map(({ id }) => id)).size).toBe(600)
+    expect(given).toHaveLength(600)
+    const { transitions } = await store.transitions({ after: 0, limit: 10_000 })
+    expect(transitions.filter(({ event }) => event === 'succeed')).toHaveLength(600)
+    expect((await store.verify()).violations).toEqual([])
+  })
+
+  test('are reported once, and are over when the server is there again', async () => {
+    const { store, line, notices } = await openPostgres()
+    await store.enqueue([aJob()])
+    const [job] = await store.lease({ limit: 1, wait: false, start: true })
+    line.cut()
+    const asked = store.apply([{ ...leaseOf(job!), event: 'succeed' }])
+    await expect.poll(() => notices.length).toBe(1)
+    line.mend()
+
+    expect(await asked).toEqual([])
+    expect(notices.map((notice) => notice.type === 'health' && notice.error === null)).toEqual([false, true])
+  })
+})

@@ -1,0 +1,127 @@
+import pg from 'pg'
+import { describe, expect, test } from 'vitest'
+import { aDatabase, openPostgres } from '../../support/postgres.ts'
+import { postgresMissing } from '../../support/postgres-server.ts'
+import { aJob, leaseMs } from '../../support/store.ts'
+import { ids, leaseOf } from '../conformance/helpers.ts'
+
+const start = { wait: false, start: true } as const
+
+/** Two nodes on one database, with one clock. */
+async function twoNodes(types: { one?: string[]; two?: string[] } = {}) {
+  const one = await openPostgres({ types: types.one ?? ['work'] })
+  const two = await openPostgres({ path: one.path, clock: one.clock, types: types.two ?? ['work'] })
+  for (const { store } of [one, two]) await store.recoverOrphans()
+  return { one, two, clock: one.clock }
+}
+
+describe.skipIf(postgresMissing)('nodes that share a database', () => {
+  test('share its jobs: each is given to one of them', async () => {
+    const { one, two } = await twoNodes()
+    const stored = ids(await one.store.enqueue(Array.from({ length: 60 }, () => aJob())))
+
+    const given = await Promise.all([one, two, one, two].map(({ store }) => store.lease({ limit: 15, ...start })))
+
+    expect(
+      given
+        .flat()
+        .map(({ id }) => id)
+        .sort((a, b) => a - b),
+    ).toEqual(stored)
+  })
+
+  test('leave the leases of one that lives alone, and take those of one that fell silent', async () => {
+    const { one, two, clock } = await twoNodes()
+    const [id] = ids(await one.store.enqueue([aJob()]))
+    await one.store.lease({ limit: 1, ...start })
+    clock.advance(leaseMs / 2)
+    await one.store.sweep()
+    clock.advance(leaseMs / 2)
+    await two.store.sweep()
+    const before = await two.store.find(id!)
+
+    one.line.cut()
+    clock.advance(leaseMs / 2)
+    await two.store.sweep()
+
+    expect(before).toMatchObject({ state: 'running' })
+    expect(await two.store.find(id!)).toMatchObject({ state: 'queued', crashes: 1 })
+    expect((await two.store.lease({ limit: 1, ...start })).map((job) => job.id)).toEqual([id])
+  })
+
+  test('refuse the outcome of one that was declared dead, which comes back under another name', async () => {
+    const { one, two, clock } = await twoNodes()
+    const [id] = ids(await one.store.enqueue([aJob()]))
+    const [job] = await one.store.lease({ limit: 1, ...start })
+    clock.advance(leaseMs)
+    await two.store.sweep()
+    const [again] = await two.store.lease({ limit: 1, ...start })
+
+    const late = { ...leaseOf(job!), event: 'succeed' as const }
+    const refused = await one.store.apply([late])
+
+    expect(refused).toEqual([late])
+    expect(one.notices).toContainEqual({ type: 'lost', leases: [{ ...leaseOf(job!), cancelled: false }] })
+    expect(await two.store.apply([{ ...leaseOf(again!), event: 'succeed' }])).toEqual([])
+    expect(await one.store.find(id!)).toMatchObject({ state: 'succeeded' })
+    await one.store.enqueue([aJob()])
+    expect(await one.store.lease({ limit: 1, ...start })).toHaveLength(1)
+    expect((await one.store.verify()).violations).toEqual([])
+  })
+
+  test('leave a job that only another has a handler for to that one', async () => {
+    const { one, two } = await twoNodes({ two: ['other'] })
+    const [other, work] = ids(await one.store.enqueue([aJob({ type: 'other' }), aJob()]))
+
+    const byOne = await one.store.lease({ limit: 9, ...start })
+    const byTwo = await two.store.lease({ limit: 9, ...start })
+
+    expect([byOne, byTwo].map((jobs) => jobs.map(({ id }) => id))).toEqual([[work], [other]])
+    expect(one.notices).toEqual([])
+  })
+
+  test('hand a job that one stores to another that waits', async () => {
+    const { one, two } = await twoNodes()
+    const waiting = two.store.lease({ limit: 1, wait: true })
+
+    const [id] = ids(await one.store.enqueue([aJob()]))
+
+    expect((await waiting).map((job) => job.id)).toEqual([id])
+  })
+
+  test('make one job of one key, whichever of them is asked', async () => {
+    const { one, two } = await twoNodes()
+    const keyed = aJob({ idempotency: { key: 'k', content: 'c' } })
+
+    const all = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => (n % 2 ? one : two).store.enqueue([keyed, aJob()])),
+    )
+
+    expect(new Set(all.map((result) => ids(result)[0])).size).toBe(1)
+    expect((await one.store.verify()).jobs).toBe(21)
+  })
+})
+
+describe.skipIf(postgresMissing)('the law in the database', () => {
+  test.each([
+    ['a state that no edge leads to', "UPDATE jobs SET state = 'succeeded', seq = seq + 1, finished_at = 1"],
+    ['a seq that leaves one out', "UPDATE jobs SET state = 'cancelled', seq = seq + 2, finished_at = 1"],
+    ['another id', 'UPDATE jobs SET id = 77'],
+    ['a job that has not ended', 'DELETE FROM jobs'],
+    ['all jobs', 'TRUNCATE jobs'],
+    ['a history that is rewritten', "UPDATE job_events SET event = 'requeue'"],
+    ['a history without its job', 'DELETE FROM job_events'],
+    ['another payload', "UPDATE job_payloads SET payload = '1'"],
+    ['a lease without a node', 'UPDATE jobs SET lease_token = 1'],
+  ])('refuses %s from a hand too', async (_, sql) => {
+    const { store, path } = await openPostgres()
+    await store.enqueue([aJob()])
+    const client = new pg.Client(await aDatabase())
+    await client.connect()
+
+    const refusal = await client.query(`SET search_path TO ${path}; ${sql}`).catch((error) => error.code)
+
+    await client.end()
+    expect(refusal).toMatch(/^23/)
+  })
+})

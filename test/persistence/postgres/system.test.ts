@@ -1,0 +1,80 @@
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { createJobSystem, defineHandler } from '../../../src/index.ts'
+import { aDatabase, aSchema } from '../../support/postgres.ts'
+import { postgresMissing } from '../../support/postgres-server.ts'
+import { whenDone } from '../../support/temp.ts'
+
+async function aSystem(schema: string, run: (n: number) => Promise<void> | void) {
+  const handlers = [defineHandler({ type: 'count', payload: z.number(), run: (n) => run(n) })]
+  const postgres = { connectionString: await aDatabase(), schema, maxConnections: 3 }
+  const system = await createJobSystem({ postgres, handlers, workers: 3, retryBaseMs: 1 })
+  whenDone(() => system.stop())
+  await system.start()
+  return system
+}
+
+describe.skipIf(postgresMissing)('a system on PostgreSQL', () => {
+  test('runs jobs, retries them, explains them and finds nothing wrong', async () => {
+    const failing = new Set([3])
+    const system = await aSystem(aSchema(), (n) => {
+      if (failing.delete(n)) throw new Error('once')
+    })
+
+    const jobs = await system.enqueue(Array.from({ length: 20 }, (_, n) => ({ type: 'count' as const, payload: n })))
+
+    await expect.poll(async () => (await system.metrics()).successCount).toBe(20)
+    const history = await system.history(jobs[3]!.id)
+    expect(history?.map(({ event }) => event)).toEqual([
+      'enqueue',
+      'lease',
+      'start',
+      'fail',
+      'due',
+      'lease',
+      'start',
+      'succeed',
+    ])
+    expect((await system.explain(jobs[0]!.id)).state).toBe('succeeded')
+    expect((await system.verify()).violations).toEqual([])
+  })
+
+  test('shares its jobs with another, and hands over what it did when it stops', async () => {
+    const schema = aSchema()
+    const ran: number[] = []
+    const one = await aSystem(schema, (n) => void ran.push(n))
+    const two = await aSystem(schema, (n) => void ran.push(n))
+
+    await one.enqueue(Array.from({ length: 30 }, (_, n) => ({ type: 'count' as const, payload: n })))
+    await expect.poll(() => ran.length).toBe(30)
+    await one.stop()
+    await two.enqueue({ type: 'count', payload: 30 })
+    await expect.poll(() => ran.length).toBe(31)
+
+    expect(new Set(ran).size).toBe(31)
+    expect((await two.verify()).violations).toEqual([])
+  })
+})
+
+test.each([
+  [
+    'a file beside it',
+    { postgres: 'postgres://localhost/app', database: 'jobs.db' },
+    'database and postgres are both given',
+  ],
+  ['an address of another database', { postgres: 'mysql://localhost/app' }, 'postgres has no connectionString'],
+  ['what is for a file', { postgres: 'postgres://localhost/app', secureDelete: true }, 'secureDelete is for a file'],
+  [
+    'a schema of the server',
+    { postgres: { connectionString: 'postgres://localhost/app', schema: 'pg_x' } },
+    'postgres has a schema',
+  ],
+])('a system on PostgreSQL refuses %s', async (_, options, message) => {
+  await expect(createJobSystem(options as never)).rejects.toThrow(message)
+})
+
+test('a system on PostgreSQL says that the server cannot be reached, without the password', async () => {
+  const opening = createJobSystem({ postgres: 'postgres://me:secret@127.0.0.1:1/app' })
+
+  await expect(opening).rejects.toMatchObject({ code: 'unavailable', message: expect.not.stringContaining('secret') })
+})
