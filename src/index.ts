@@ -108,6 +108,7 @@ async function openSystem(options: JobSystemOptions, where: string | null): Prom
       onFatal,
       onStopped: database.release,
       ...(options.inspect ? { inspect: options.inspect } : {}),
+      file: database.file,
       openStore: database.openStore,
     })
     database.warn(log)
@@ -130,6 +131,8 @@ interface Opening {
 
 /** How the store is opened, and what is to be done besides. */
 interface DatabaseOpening {
+  /** The path of the file, if it is one. */
+  readonly file: string | null
   readonly openStore: Parameters<typeof createSystem>[0]['openStore']
   warn(log: SystemLog): void
   release(): void
@@ -148,6 +151,7 @@ function lockFile({ options, settings, registry, clock, where }: Opening, databa
     throw error
   }
   return {
+    file: path,
     openStore: (notify, longestTimeoutMs) =>
       openSqliteStore({
         ...settings,
@@ -191,6 +195,7 @@ function onPostgres({ options, settings, registry, clock }: Opening): DatabaseOp
   const { postgres } = options
   const given = typeof postgres === 'string' ? { connectionString: postgres } : postgres!
   return {
+    file: null,
     openStore: (notify) =>
       openPostgresStore({
         ...settings,

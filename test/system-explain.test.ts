@@ -45,7 +45,7 @@ describe('a job explains', () => {
     ])
     expect(places[1]).toMatchObject({
       summary:
-        'Job 3 (work) is queued: 2 jobs of queue "default" go before it, 1 of them by higher priority (later ones of higher priority overtake it too), and 2 queues take turns; the only worker is busy (job 1 of type work, for 12 s; it is told to stop in 4 min 48 s at the latest). The application enqueued it 12 s ago. It can run as soon as its turn comes and a worker is free.',
+        'Job 3 (work) is queued: 2 jobs of queue "default" go before it, 1 of them by higher priority (up to 1; later ones overtake it too), and 2 queues take turns; the only worker is busy (job 1 of type work, for 12 s). The application enqueued it 12 s ago. It can run as soon as its turn comes and a worker is free.',
       earliestRunAt: null,
     })
   })
@@ -86,12 +86,11 @@ describe('a job explains', () => {
     await until(() => system.health().reason === 'another process holds a lock on the database')
     clock.advance(60_000)
 
-    const { summary, earliestRunAt, obstacles } = await system.explain(id)
+    const { summary, advice, earliestRunAt, obstacles } = await system.explain(id)
     other.exec('ROLLBACK')
 
-    expect(summary).toContain(
-      'its handler has ended, and its outcome waits in this process until it can be stored; do not restart the process',
-    )
+    expect(summary).toContain('its handler has succeeded, and its outcome waits in memory until it can be stored')
+    expect(advice).toContain(`\`fuser ${path}\` names it. Do not restart the server before that`)
     expect([earliestRunAt, codesOf(obstacles)]).toEqual([null, ['storage_trouble', 'outcome_pending']])
     await untilState(system, id, 'succeeded')
   })
@@ -139,7 +138,7 @@ describe('a job explains', () => {
 
     expect(seen).toMatchObject({
       summary:
-        'Job 1 (nobody) is queued: this server has no handler for type "nobody", only for work. The application enqueued it just now. It can run when a server with a handler for its type starts on the file.',
+        'Job 1 (nobody) is queued: this server has no handler for type "nobody", only for work. The application enqueued it just now. It can run when a server with a handler for its type serves this database.',
       earliestRunAt: null,
     })
     expect(codesOf((await producer.explain(id)).obstacles)).toEqual(['no_handler', 'server_elsewhere'])

@@ -27,6 +27,7 @@ export {
 export { toDot } from '../machines/dot.ts'
 export { countStates, describeState, eventsFrom, eventTypes, jobStates } from '../machines/edges.ts'
 export { type Command, causeOf, commandFacts, commands } from '../machines/events.ts'
+export { duration } from '../observe/explain/text.ts'
 export { systemClock } from '../runtime/clock.ts'
 export { ownThread } from '../runtime/own-thread.ts'
 export { version } from '../runtime/version.ts'

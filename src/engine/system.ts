@@ -67,6 +67,8 @@ interface SystemParts {
   readonly settings: Settings
   /** Null for a producer. */
   readonly registry: Registry | null
+  /** The path of the database file, if it is one: for those who must look there. */
+  readonly file: string | null
   readonly openStore: (notify: (event: StoreEvent) => void, longestTimeoutMs: () => number) => Promise<Store>
   readonly clock: Clock
   readonly random: () => number
@@ -245,7 +247,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     assertId(id)
     const jobFacts = await this.#store.jobFacts(id)
     if (!jobFacts) throw new JobNotFoundError(id)
-    return explain({ jobFacts, server: this.#serverFacts(jobFacts.job), now: this.#parts.clock.now() })
+    return explain({ jobFacts, server: this.#serverFacts(jobFacts), now: this.#parts.clock.now() })
   }
 
   async prepareBulk(
@@ -357,19 +359,21 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   }
 
   /** What this process knows besides the file; null for a producer. */
-  #serverFacts({ id, type }: JobFacts['job']): ServerFacts | null {
-    const { registry, settings } = this.#parts
+  #serverFacts({ job, lastEvent }: JobFacts): ServerFacts | null {
+    const { registry, settings, file } = this.#parts
     if (!registry || !this.#dispatcher) return null
     const known = {
       phase: this.#phase,
       hasRecovered: this.#hasRecovered,
       trouble: this.#trouble,
       abortsAt: this.#abortsAt,
-      hasHandler: registry.find(type) !== undefined,
+      file,
+      hasHandler: registry.find(job.type) !== undefined,
       types: registry.types,
       retentionMs: settings.retentionMs,
+      bulk: (lastEvent.bulk !== undefined && this.#bulks.find(lastEvent.bulk)) || null,
     }
-    return serverFacts(id, known, this.#dispatcher.getSnapshot().context)
+    return serverFacts(job.id, known, this.#dispatcher.getSnapshot().context)
   }
 
   #recovered({ wasStopping, ...recovered }: Recovered): void {

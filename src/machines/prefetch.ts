@@ -35,8 +35,8 @@ export class Prefetch {
   #leasing = true
 
   #outcomes: LeaseEvent[] = []
-  /** Commits in progress. */
-  #committing = 0
+  /** The outcomes of each commit in progress, in the order in which the store answers. */
+  readonly #committing: (readonly LeaseEvent[])[] = []
   #gathering = false
 
   /** How many slots became free in the last `rateMs`, and how many ever had by then. */
@@ -109,7 +109,7 @@ export class Prefetch {
    * which may take long, are called next.
    */
   get isDue(): boolean {
-    const isFirst = this.#committing === 0 && !this.#gathering
+    const isFirst = this.#committing.length === 0 && !this.#gathering
     const runsNext = this.#next.length > 0 && this.#slots.freeCount > 0
     return this.#outcomes.length >= (isFirst || runsNext ? 1 : this.#part)
   }
@@ -125,15 +125,20 @@ export class Prefetch {
   takeCommit(): LeaseEvent[] | null {
     this.#gathering = false
     if (this.#outcomes.length === 0) return null
-    this.#committing++
     const events = this.#outcomes
+    this.#committing.push(events)
     this.#outcomes = []
     return events
   }
 
-  /** A commit is on disk. */
+  /** The oldest commit is on disk. */
   committed(): void {
-    this.#committing--
+    this.#committing.shift()
+  }
+
+  /** Outcomes that are not known to be on disk. */
+  get uncommitted(): readonly LeaseEvent[] {
+    return [...this.#committing.flat(), ...this.#outcomes]
   }
 
   /** Whether to call `measured` in `rateMs`; false if a call is already planned, or there is nothing to measure. */
@@ -188,7 +193,7 @@ export class Prefetch {
 
   /** Whether no job is leased, about to be leased, running or to be committed; stuck handlers do not count. */
   get idle(): boolean {
-    const committed = this.#committing === 0 && this.#outcomes.length === 0
+    const committed = this.#committing.length === 0 && this.#outcomes.length === 0
     const leased = this.#next.length + this.#asked
     return committed && leased === 0 && this.#slots.noneRuns
   }

@@ -137,6 +137,8 @@ export interface Counted {
 export interface PlaceInLine {
   readonly ahead: Counted
   readonly higher: Counted
+  /** The highest priority of a ready job of its queue, its own included. */
+  readonly highest: number
   readonly queues: Counted
 }
 
@@ -160,6 +162,7 @@ export interface JobFacts {
     | 'createdAt'
     | 'startedAt'
     | 'finishedAt'
+    | 'idempotencyKey'
     | 'traceId'
   >
   /** What of it cannot be read, as a clause; null if all can. It is not run then. */

@@ -21,13 +21,14 @@ describe('GET /jobs/:id/explain', () => {
     expect(status).toBe(200)
     expect(headers.get('content-type')).toBe('application/json; charset=utf-8')
     expect(body).toEqual({
+      at: instant,
       job_id: 1,
       state: 'scheduled',
       meaning: 'has a run_at in the future',
       summary: expect.stringMatching(
         /^Job 1 \(echo\) is scheduled: an HTTP client enqueued it .+, with a delay of 1 h\. It can run in .+, at .+\.$/,
       ),
-      advice: 'Nothing: it runs by itself at that time; to run it now, cancel and then requeue it.',
+      advice: 'Wait: it runs by itself at that time. To let it run now, cancel it and then requeue this same job.',
       because: {
         seq: 1,
         event: 'enqueue',
@@ -86,7 +87,7 @@ describe('GET /jobs/:id/explain', () => {
       { count: 1, more: false },
       { count: 0, more: false },
     ]
-    expect(body.line).toEqual({ ahead: one, higher: none, queues: one })
+    expect(body.line).toEqual({ ahead: one, higher: none, highest: 0, queues: one })
     expect(body.workers).toEqual([{ job_id: 1, type: 'sleep', since: instant, until: instant, aborted_at: null }])
     expect(body.obstacles.map(({ code }: { code: string }) => code)).toEqual(['behind_others', 'no_free_worker'])
   })

@@ -246,6 +246,25 @@ describe('a commit', () => {
     expect(prefetch.takeCommit()).toBeNull()
   })
 
+  test('leaves its outcomes uncommitted until it is on disk, the oldest first', () => {
+    const { prefetch } = aPrefetch([3])
+    const attempts = running(prefetch, jobs(3))
+    const ids = () => prefetch.uncommitted.map(({ id }) => id)
+
+    for (const attempt of attempts.slice(0, 2)) {
+      settle(prefetch, attempt, 'succeed')
+      prefetch.takeCommit()
+    }
+    settle(prefetch, attempts[2]!, 'fail')
+    const seen = [ids()]
+    for (const _ of [1, 2]) {
+      prefetch.committed()
+      seen.push(ids())
+    }
+
+    expect(seen).toEqual([[1, 2, 3], [2, 3], [3]])
+  })
+
   test('names the lease in each of its events', () => {
     const { prefetch } = aPrefetch([1])
     const [a] = running(prefetch, [aLeasedJob(4, 17)])

@@ -278,6 +278,7 @@ class Simulation {
       log: this.#log(),
       onFatal: (error) => this.#exit(life, error),
       onStopped: () => {},
+      file: this.#path,
       openStore: (notify, longestTimeoutMs) => {
         life.store.current = openInProcess(
           {

@@ -42,9 +42,9 @@ export const ended: readonly Situation[] = [
     cause:
       'The webhook was redirected to another host (a parking page), and that answered 200; the partner got nothing.',
     action: 'Correct the address and enqueue a new job; a requeue is not possible. Forbid redirects to other origins.',
-    says: /has succeeded: .*http:\/\/parking\.registrar\.example:\d+ answered 200 to POST, after a redirect from http:\/\/hooks\.partner\.example:\d+\)/,
+    says: /^Job 1 \(webhook\) has succeeded, but another host answered: http:\/\/parking\.registrar\.example:\d+ answered 200 to POST, after a redirect from http:\/\/hooks\.partner\.example:\d+\./,
     advises:
-      /call the right address, and leave out "redirects": "any_origin".*enqueue a new job, since one that succeeded cannot be requeued/,
+      /^Correct the address: .*[Ll]eave out "redirects": "any_origin".* enqueue a new job: one that has succeeded cannot be requeued\.$/,
     async build() {
       const parking = await aReceiver((_, response) => response.writeHead(200).end('This domain is for sale'))
       const partner = await aReceiver((_, response) =>
@@ -69,8 +69,7 @@ export const ended: readonly Situation[] = [
     cause: 'The mail server refused the recipient for good (no such user).',
     action: 'Do not requeue: find the right address, and enqueue a new mail.',
     says: /is dead: attempt 1 of 28 failed .*5\.1\.1.*which no further attempt can correct/,
-    advises:
-      /^Do not requeue it unchanged: its handler says that no retry helps\. If the payload is wrong, enqueue a new job/,
+    advises: /^Do not requeue it: find the recipient's right address, and enqueue a new job with it\./,
     async build() {
       const { port } = await startSmtp({
         onRcptTo: (_address, _session, done) =>
@@ -91,7 +90,7 @@ export const ended: readonly Situation[] = [
     cause: 'The process ended four times while this job ran, the last times alone: its handler kills the process.',
     action: 'Find out why (log, exit code, memory), correct the handler, then requeue.',
     says: /is dead: it was given up .*because the process ended while it ran, for the fourth time/,
-    advises: /^Find out first why the process ended .*only then requeue it/,
+    advises: /^Find out first why the process ended .*Requeue it only then.*may repeat/,
     async build() {
       const { jobs, seeIt } = await aSystem({
         handlers: [defineHandler({ type: 'convert-video', payload, run: () => undefined })],
@@ -107,8 +106,8 @@ export const ended: readonly Situation[] = [
     name: 'the process stood still',
     cause: 'The process did not run for some seconds (machine asleep, SIGSTOP): it is no fault of the job.',
     action: 'Nothing for this job; see why the machine or process was stopped.',
-    says: /has succeeded: its handler finished .*\(the process did not run for \d+\.\d s meanwhile, which does not count against its timeout\)/,
-    advises: /^Nothing, if its effect is there\. If it took too long, find what stopped the whole process/,
+    says: /^Job 1 \(sleep\) has succeeded, but the process did not run for \d+\.\d s meanwhile, which does not count against its timeout\./,
+    advises: /^Find out what stopped the whole process/,
     async build() {
       const { url, pid } = await startServer()
       const headers = { 'content-type': 'application/json' }
@@ -128,8 +127,8 @@ export const ended: readonly Situation[] = [
     cause:
       'The caller enqueued the same order with the same key three times more: the answer was this old job each time.',
     action: 'Enqueue with another key if another run is wanted; otherwise nothing.',
-    says: /has succeeded: .* Its idempotency key was used again 3 times, the last time 10 min ago: the answer was this job, and no new one was made\./,
-    advises: /used its key again made no new job: use another key for each new one\.$/,
+    says: /^Job 1 \(export-orders\) has succeeded, and no new job was made when its idempotency key was used again 3 times, the last time 10 min ago\./,
+    advises: /^Have the caller use another key for each new job/,
     async build() {
       const { jobs, seeIt } = await aSystem({
         handlers: [defineHandler({ type: 'export-orders', payload, run: () => undefined })],
@@ -149,8 +148,8 @@ export const ended: readonly Situation[] = [
     name: 'a deploy refuses payloads that were accepted before',
     cause: 'The handler of a new version asks for a field that the stored payload does not have (width).',
     action: 'Do not requeue as it is: enqueue a new job with a right payload, or make the handler accept the old one.',
-    says: /is dead: attempt 1 of 4 failed .*PayloadError: payload\.width: .*which no further attempt can correct/,
-    advises: /^Do not requeue it unchanged: its handler refuses the payload/,
+    says: /is dead: attempt 1 of 4 failed .*PayloadError: payload\.width: .*which no further attempt can correct\. It started 1 min 40 s after it was due/,
+    advises: /^Do not requeue it: its handler refuses the payload\..*correct the program that enqueues it/,
     async build() {
       const handler = (schema: z.ZodType) => aHandler('resize-image', () => undefined, { payload: schema })
       const before = await startSystem({ handlers: [handler(z.object({ image: z.string() }))] })
@@ -172,8 +171,9 @@ export const ended: readonly Situation[] = [
     name: 'a bulk action cancelled it',
     cause: 'ada cancelled all newsletters in a bulk action on the dashboard, with a reason; this job was one of them.',
     action: 'Ask ada; requeue it (or all of them by a bulk requeue) if it is still wanted.',
-    says: /is cancelled: a user of the dashboard \(ada\) cancelled it .*in a bulk action, with the reason "wrong template"/,
-    advises: /^Requeue it if it is still wanted \(ask ada, who stopped it\).*a bulk requeue brings all of them back\.$/,
+    says: /is cancelled: a user of the dashboard \(ada\) cancelled it .*in a bulk action that changed 3 jobs, with the reason "wrong template"/,
+    advises:
+      /^First ask ada, who stopped it, whether the reason \("wrong template"\) still holds\. .*runs at once, .*Its time \(in 8 h 35 min, at \S+\) would be lost.* stopped 2 other jobs/,
     async build() {
       const { jobs, seeIt } = await aSystem({
         handlers: [defineHandler({ type: 'newsletter', payload, run: () => undefined })],
@@ -196,7 +196,7 @@ export const ended: readonly Situation[] = [
     action:
       'Find the handler that blocks the loop and move its work to a thread; then requeue this one. More time alone is no cure.',
     says: /is dead: attempt 1 of 1 failed .*the event loop was blocked for \d+\.\d s meanwhile, by this or another handler/,
-    advises: /^Find what blocked the event loop/,
+    advises: /^Find the handler that blocked the event loop.*a requeue may repeat it/,
     async build() {
       const { system } = await startHttp({
         handlers: [

@@ -26,8 +26,9 @@ export const waiting: readonly Situation[] = [
     name: 'handlers that ignore their signal hold workers',
     cause: 'Two of three workers are held for ever by handlers of build-report that went on after their timeout.',
     action: 'Restart the server, and make build-report end when its signal fires. Requeue or cancel does not help.',
-    says: /^Job 4 \(send-invoice\) is queued: all 3 workers are busy \(2 held by handlers that ignore their signal: job 1 of type build-report/,
-    advises: /^Restart the server to free the workers, and correct the handler of build-report/,
+    says: /^Job 4 \(send-invoice\) is queued: all 3 workers are busy, 2 of them with handlers that ignore their signal \(the first: job 1 of type build-report/,
+    advises:
+      /^Restart the server to free the workers\. Correct the handler of build-report as well.* A restart interrupts the other job that runs/,
     async build() {
       const { jobs, seeIt } = await aSystem({
         workers: 3,
@@ -50,8 +51,9 @@ export const waiting: readonly Situation[] = [
     name: 'jobs of higher priority go first',
     cause: 'Starved by priority: jobs of priority 5 keep going before it, and one worker is not enough for them.',
     action: 'More workers, or cancel and enqueue anew with a higher priority or in a queue of its own.',
-    says: /60 jobs of queue "images" go before it, all of them by higher priority \(later ones of higher priority overtake it too\)/,
-    advises: /enqueue it again with a priority above -10, or in a separate queue/,
+    says: /is queued: the only worker has been held by job 1 of type thumbnail for 3 h; 60 jobs of queue "images" go before it, all of them by higher priority \(up to 5; later ones overtake it too\)/,
+    advises:
+      /^Look at job 1 first: it may be hung\..*enqueue it again with a priority above 5, or in a queue of its own/,
     async build() {
       const { jobs, seeIt } = await aSystem({
         workers: 1,
@@ -71,9 +73,9 @@ export const waiting: readonly Situation[] = [
     cause: 'Its handler snoozes it each hour, since the bank has not published the statement; snoozes never run out.',
     action:
       'See to the statement (or wait for it); cancel the job if it will never come. Requeuing is not possible or useful.',
-    says: /is scheduled: its handler asked .* \(the bank has not published the statement of 14 January\).*snoozed it 28 times, for the first time 1 d 3 h ago/,
+    says: /is scheduled: its handler snoozed it .* \(the bank has not published the statement of 14 January\).*snoozed it 28 times, for the first time 1 d 3 h ago/,
     advises:
-      /^Provide what its handler is waiting for, or wait: .*continues forever if that never comes \(so far for 1 d 3 h\); in that case cancel it\.$/,
+      /^Provide what its handler waits for, or wait: .*If that will never come, cancel it: snoozes do not count as attempts/,
     async build() {
       const { jobs, seeIt } = await aSystem({
         handlers: [
@@ -97,7 +99,8 @@ export const waiting: readonly Situation[] = [
     cause: 'A producer enqueued it as "resise-image"; the handler is called "resize-image".',
     action: 'Cancel it and enqueue it anew with the right type (and correct the producer).',
     says: /is queued: this server has no handler for type "resise-image", but it has one for "resize-image"\./,
-    advises: /^If "resize-image" was meant, cancel it and enqueue it again with that type/,
+    advises:
+      /^If "resize-image" was meant, correct the program that enqueues it; then cancel this job and enqueue it again with that type/,
     async build() {
       const { system, path, clock } = await startSystem({
         runs: { 'resize-image': () => undefined, 'send-invoice': () => undefined },
@@ -114,9 +117,9 @@ export const waiting: readonly Situation[] = [
     name: 'an instant was given as a delay',
     cause: 'delay_ms was given an epoch time (an instant) instead of a length, so it is due in 60 years.',
     action: 'Cancel it and enqueue it anew with run_at, or a right delay; or cancel and requeue to run it now.',
-    says: /with a delay of 60 years/,
+    says: /with a delay of 60 years \(read as a date, that is 2030-01-16T09:00:00\.000Z\)\. It can run in 60 years/,
     advises:
-      /^If 60 years is not what you meant, cancel it and enqueue it again: a delay is in ms, and an instant is not a delay/,
+      /^Correct the program that enqueues it: it probably passed a date \(2030-01-16T09:00:00\.000Z, 1 d ago\) as the delay, and must pass it as run_at/,
     async build() {
       const { jobs, seeIt } = await aSystem({
         handlers: [defineHandler({ type: 'send-reminder', payload, run: () => undefined })],
@@ -131,8 +134,9 @@ export const waiting: readonly Situation[] = [
     name: 'another program locks the file',
     cause: 'Another process holds a lock on the database; the handler is done, its outcome waits in memory.',
     action: 'End the program that holds the lock. Do not restart the server meanwhile, do not cancel or requeue.',
-    says: /^Job 1 \(charge-card\) is running: another process holds a lock on the database; its handler has ended, and its outcome waits/,
-    advises: /^End the other program that holds a lock on the database .*Do not restart the server before/,
+    says: /^Job 1 \(charge-card\) is running: another process holds a lock on the database; its handler has succeeded, and its outcome waits in memory/,
+    advises:
+      /^End the other program that holds a lock on the database .*`fuser \S+jobs\.db` names it\. Do not restart the server before.*might repeat its effect/,
     async build() {
       const hold = deferred()
       const { system, path, clock } = await startSystem({ runs: { 'charge-card': () => hold.promise } })

@@ -65,6 +65,7 @@ function workerView({ jobId, type, since, until, abortedAt }: Explanation['worke
 const explanation = named(
   'Explanation',
   z.strictObject({
+    at: instant.describe('When it was made: what its sentences call now.'),
     job_id: jobId,
     state,
     meaning: z.string().describe('Of the state.'),
@@ -94,6 +95,7 @@ const explanation = named(
       .strictObject({
         ahead: counted.describe('Jobs of its queue that run before it.'),
         higher: counted.describe('Those of them with a higher priority.'),
+        highest: z.int().describe('The highest priority of a job that waits in its queue.'),
         queues: counted.describe('Queues that take turns, its own included.'),
       })
       .nullable()
@@ -124,6 +126,7 @@ export const explainRoute: ApiRoute = get({
 
 function explanationView(given: Explanation): Wire<typeof explanation> {
   return {
+    at: instantOf(given.at),
     job_id: given.jobId,
     state: given.state,
     meaning: given.meaning,

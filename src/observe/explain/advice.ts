@@ -1,15 +1,13 @@
 import { eventsFrom, hasTag } from '../../machines/edges.ts'
 import { isCommand } from '../../machines/events.ts'
+import { adviceOnDelay } from './delay.ts'
 import { adviceAfterEnd } from './ended-advice.ts'
-import { type Facts, nearestType } from './facts.ts'
+import { type Facts, nearestType, type ServerFacts, type WorkerHolder } from './facts.ts'
 import { isOver } from './leased.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
 import { endedWithSnooze } from './snoozing.ts'
-import { duration, sayInstant } from './text.ts'
-import { ignoring } from './workers.ts'
-
-/** A delay longer than this is taken for a mistake of units, in ms. */
-const farMs = 366 * 86_400_000
+import { duration, number, sayInstant } from './text.ts'
+import { ignoring, isHeldLong, listHolders } from './workers.ts'
 
 /** What to do about a job: one line, and right for its case. */
 export function adviceFor(facts: Facts, obstacles: readonly Obstacle[]): string {
@@ -20,7 +18,7 @@ export function adviceFor(facts: Facts, obstacles: readonly Obstacle[]): string 
   const codes = new Set(obstacles.map(({ code }) => code))
   // In this order: nothing later helps while an earlier one stands.
   for (const code of adviceOrder) if (codes.has(code)) return advices[code]!(facts)
-  return 'Nothing: it runs as soon as it is claimed, which takes milliseconds.'
+  return 'Wait: it runs as soon as it is claimed, which takes milliseconds.'
 }
 
 const mendFile =
@@ -33,7 +31,8 @@ const advices: Readonly<Partial<Record<ObstacleCode, (facts: Facts) => string>>>
   not_started: () => 'Start this server (`start()`): until then nothing runs.',
   recovering: () => 'Wait until the recovery has finished; the job then continues.',
   draining: () => 'Start a server again when this one has stopped: the job is on disk and waits for it.',
-  holder_gone: () => 'Start a server on the file: its recovery puts the job back in line at once.',
+  holder_gone: () =>
+    'Start a server on the file: its recovery puts the job back in line at once. The attempt was interrupted, so it may repeat what it has done.',
   not_due: waitForTime,
   no_handler: findHandler,
   put_aside: () => 'Wait: it is back in line in a moment.',
@@ -71,16 +70,19 @@ const adviceOrder: readonly ObstacleCode[] = [
 ]
 
 function mendStorage(facts: Facts): string {
-  const trouble = facts.server?.trouble ?? ''
-  const what = /full/.test(trouble)
-    ? 'Free space on the disk that holds the database'
-    : /lock/.test(trouble)
-      ? 'End the other program that holds a lock on the database (a SQLite shell, a backup, a script; `fuser` on the file names it)'
-      : 'Repair the storage as the message says'
   const stay = isOver(facts)
-    ? 'Do not restart the server before that, because the outcome of the attempt is only in memory'
-    : 'Nothing is lost, and everything then continues by itself'
-  return `${what}. ${stay}; requeuing or cancelling does not help.`
+    ? 'Do not restart the server before that: the outcome of the attempt is only in memory, so the job would run again and might repeat its effect. Requeuing or cancelling does not help.'
+    : 'Nothing is lost, and everything then continues by itself; requeuing or cancelling does not help.'
+  return `${mendTrouble(facts.server!)}. ${stay}`
+}
+
+function mendTrouble({ trouble, file }: ServerFacts): string {
+  const named = file === null || /^[\w./-]+$/.test(file) ? file : JSON.stringify(file)
+  const where = named === null ? '' : ` ${named}`
+  if (/full/.test(trouble!)) return `Free space on the disk that holds the database${where}`
+  if (!/lock/.test(trouble!)) return `Repair the storage of the database${where} as the message says`
+  const who = named === null ? '' : `: \`fuser ${named}\` names it`
+  return `End the other program that holds a lock on the database (a SQLite shell, a script), or let it finish if it is a backup${who}`
 }
 
 function findHandler(facts: Facts): string {
@@ -88,27 +90,24 @@ function findHandler(facts: Facts): string {
   const meant = nearestType(facts)
   const type = JSON.stringify(job.type)
   if (meant !== null) {
-    return `If ${JSON.stringify(meant)} was meant, cancel it and enqueue it again with that type: the type of a job cannot be changed. Otherwise start a server with a handler for ${type}.`
+    return `If ${JSON.stringify(meant)} was meant, correct the program that enqueues it; then cancel this job and enqueue it again with that type: the type of a job cannot be changed. Otherwise start a server with a handler for ${type}.`
   }
-  return `Start a server with a handler for ${type}; the job then runs by itself. If there will be no such handler, cancel it.`
+  return `Start a server with a handler for ${type}; the job then runs by itself. If there will be no such handler, cancel it, and correct the program that enqueues it.`
 }
 
 function waitForTime(facts: Facts): string {
-  const { job, lastEvent, snoozes } = facts.jobFacts
-  const waitMs = job.runAt - facts.now
-  const sooner = 'to run it now, cancel and then requeue it'
+  const { job, lastEvent } = facts.jobFacts
   if (lastEvent.event === 'snooze') {
-    const since =
-      snoozes.count > 2 && snoozes.since !== null ? ` (so far for ${duration(facts.now - snoozes.since)})` : ''
-    return `Provide what its handler is waiting for, or wait: it checks again ${sayInstant(job.runAt, facts.now)}. Snoozes do not count as attempts, so it continues forever if that never comes${since}; in that case cancel it.`
+    return `Provide what its handler waits for, or wait: it checks again ${sayInstant(job.runAt, facts.now)}. ${sooner('it check')} If that will never come, cancel it: snoozes do not count as attempts, so they never run out.`
   }
   if (job.attempt > 0 || job.crashes > 0) {
-    return `Wait if the cause of the failure is temporary: it is tried again ${sayInstant(job.runAt, facts.now)}. Otherwise correct the cause first; ${sooner}, with all its attempts.`
+    return `Wait if the cause of the failure is temporary: it is tried again ${sayInstant(job.runAt, facts.now)}. Otherwise correct the cause first. ${sooner('it run')} Its attempts then start over.`
   }
-  if (waitMs > farMs) {
-    return `If ${duration(waitMs)} is not what you meant, cancel it and enqueue it again: a delay is in ms, and an instant is not a delay. A job's time cannot be changed; ${sooner}.`
-  }
-  return `Nothing: it runs by itself at that time; ${sooner}.`
+  return adviceOnDelay(facts) ?? `Wait: it runs by itself at that time. ${sooner('it run')}`
+}
+
+function sooner(what: string): string {
+  return `To let ${what} now, cancel it and then requeue this same job.`
 }
 
 function waitForSuspects({ jobFacts: { exclusive, isSuspect } }: Facts): string {
@@ -125,23 +124,39 @@ function whileRunning(facts: Facts): string {
     return facts.isAbandoned ? 'Start its server again: the process that ran it has probably ended.' : askServer(facts)
   if (facts.server.phase === 'draining') return 'Wait: if it is not done in time, the next server runs it again.'
   const snoozing = endedWithSnooze(facts) ? ' It may be snoozed again.' : ''
-  return `Wait until it is done; to stop it, cancel it, which fires its handler's signal.${snoozing}`
+  return `Wait until it is done. To stop it, cancel it, which fires its handler's signal; what it has done by then stays done.${snoozing}`
 }
 
 function freeWorkers(facts: Facts): string {
   const held = ignoring(facts.server)
-  if (held.length > 0) {
-    const types = [...new Set(held.map(({ type }) => type))].join(', ')
-    const ids = held.length === 1 ? 'that job' : 'those jobs'
-    return `Restart the server to free the workers, and correct the handler of ${types}: it must end when its signal fires. Cancelling ${ids} frees no worker, and requeuing this one does not help.`
-  }
-  if (facts.jobFacts.line && facts.jobFacts.line.ahead.count > 0) return waitInLine(facts)
+  if (held.length > 0) return freeIgnoring(held, facts.server!.busy - held.length)
+  const isInLine = (facts.jobFacts.line?.ahead.count ?? 0) > 0
+  if (isHeldLong(facts)) return `${freeHeld(facts)}${isInLine ? ` ${waitInLine(facts)}` : ''}`
+  if (isInLine) return waitInLine(facts)
   return 'Wait: it runs next when a worker is free. If all are often busy, raise WORKER_COUNT (`workers` in the library) or make the handlers faster.'
 }
 
-function waitInLine({ jobFacts: { line, job } }: Facts): string {
+function freeIgnoring(held: readonly WorkerHolder[], others: number): string {
+  const types = [...new Set(held.map(({ type }) => type))].join(', ')
+  const ids = held.length === 1 ? 'that job' : 'those jobs'
+  const interrupted =
+    others === 0
+      ? ''
+      : ` A restart interrupts the other ${others === 1 ? 'job that runs: it runs' : `${number(others)} jobs that run: they run`} again, and may repeat what was done.`
+  return `Restart the server to free the workers. Correct the handler of ${types} as well, or it holds them again: it must end when its signal fires.${interrupted} Cancelling ${ids} frees no worker, and requeuing this one does not help.`
+}
+
+function freeHeld(facts: Facts): string {
+  const [longest] = listHolders(facts.server!)
+  const { jobId, until } = longest!
+  const end =
+    until === null || until <= facts.now ? '' : `; otherwise it is told to stop in ${duration(until - facts.now)}`
+  return `Look at job ${jobId} first: it may be hung. Cancelling it frees the worker if its handler heeds its signal${end}.`
+}
+
+function waitInLine({ jobFacts: { line } }: Facts): string {
   if (line && line.higher.count > 0) {
-    return `If it must not wait that long, cancel it and enqueue it again with a priority above ${job.priority}, or in a separate queue (queues take turns); the priority of a job cannot be changed. If all workers are busy all the time, raise WORKER_COUNT (\`workers\`).`
+    return `To get this job ahead of those with a higher priority, cancel it and enqueue it again with a priority above ${line.highest}, or in a queue of its own (queues take turns); the priority of a job cannot be changed. More workers help too: WORKER_COUNT (\`workers\` in the library).`
   }
   return 'Wait: its turn will come. If the queue does not get shorter, raise WORKER_COUNT (`workers` in the library) or make the handlers faster.'
 }

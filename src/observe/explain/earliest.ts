@@ -21,11 +21,11 @@ interface NextRun {
 /** What must happen before a job runs; `byItself`: without anyone's help, and soon. */
 const conditions: Readonly<Partial<Record<ObstacleCode, { readonly clause: string; readonly byItself: boolean }>>> = {
   unreadable: { clause: 'somebody has repaired its row', byItself: false },
-  no_handler: { clause: 'a server with a handler for its type starts on the file', byItself: false },
+  no_handler: { clause: 'a server with a handler for its type serves this database', byItself: false },
   not_started: { clause: 'this server starts', byItself: false },
-  not_serving: { clause: 'a server starts on the file again', byItself: false },
-  draining: { clause: 'a server starts on the file again', byItself: false },
-  storage_trouble: { clause: 'the file can be written again', byItself: false },
+  not_serving: { clause: 'a server serves this database again', byItself: false },
+  draining: { clause: 'a server serves this database again', byItself: false },
+  storage_trouble: { clause: 'the database can be written again', byItself: false },
   server_elsewhere: { clause: "the file's server reaches it", byItself: true },
   recovering: { clause: 'the server has recovered', byItself: true },
   holder_gone: { clause: 'the server has recovered', byItself: true },
@@ -41,8 +41,7 @@ export function nextRun(facts: Facts, obstacles: readonly Obstacle[]): NextRun {
   const { job } = facts.jobFacts
   if (hasTag(job.state, 'ended')) return never(job.state)
   if (isOver(facts)) {
-    const when = 'only if the outcome of its last attempt requires another, once that outcome is stored'
-    return { at: null, when, sentence: '' }
+    return { at: null, when: afterOutcome(facts), sentence: '' }
   }
   if (facts.isExecuting && !facts.isNext) {
     if (!facts.isOrphan && !facts.isAbandoned) return { at: facts.now, when: 'now: it is running', sentence: '' }
@@ -50,6 +49,12 @@ export function nextRun(facts: Facts, obstacles: readonly Obstacle[]): NextRun {
     if (hasTag(to, 'ended')) return never(to)
   }
   return waited(facts, obstacles)
+}
+
+/** Its attempt is over, but the outcome is not on disk. */
+function afterOutcome({ outcome }: Facts): string {
+  if (outcome === 'succeed') return 'never again: its handler has succeeded, which only has to be stored'
+  return 'not before the outcome of its attempt is stored, and then only if it did not succeed'
 }
 
 function never(state: JobNode): NextRun {

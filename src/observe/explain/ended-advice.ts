@@ -1,60 +1,71 @@
 import { eventsFrom, hasTag } from '../../machines/edges.ts'
 import { type HistoryEvent, processEnded } from '../../persistence/store.ts'
 import type { Facts } from './facts.ts'
-import { number } from './text.ts'
+import { wasRunning } from './happened.ts'
+import { adviceAfterSuccess } from './succeeded.ts'
+import { counted, cut, number, sayInstant } from './text.ts'
 
-/** What to do about a job that has ended: whether a requeue helps, and what must be corrected first. */
-export function adviceAfterEnd({ jobFacts }: Facts): string {
-  const { state } = jobFacts.job
-  if (!hasTag(state, 'expendable')) return givenUp(jobFacts)
-  return eventsFrom(state).length > 0 ? stopped(jobFacts) : done(jobFacts)
+/** What to do about a job that has ended: whether a requeue helps, what must be corrected first, and what it would do. */
+export function adviceAfterEnd(facts: Facts): string {
+  const { state } = facts.jobFacts.job
+  if (!hasTag(state, 'expendable')) return givenUp(facts.jobFacts)
+  return eventsFrom(state).length > 0 ? stopped(facts) : adviceAfterSuccess(facts)
 }
 
 type JobFacts = Facts['jobFacts']
 
 /** Cancelled by a user. */
-function stopped({ lastEvent: { actor, bulk } }: JobFacts): string {
-  const ask = actor === undefined ? '' : ` (ask ${actor}, who stopped it)`
-  const many = bulk === undefined ? '' : ' The same action stopped others; a bulk requeue brings all of them back.'
-  return `Requeue it if it is still wanted${ask}: it then runs at once, with all its attempts.${many}`
+function stopped(facts: Facts): string {
+  const { job, lastEvent } = facts.jobFacts
+  const isEarly = job.runAt > facts.now
+  const runs = `Requeue it if it is still wanted: it runs at once, with the same payload${isEarly ? '' : ' and all its attempts'}.`
+  const time = isEarly
+    ? ` Its time (${sayInstant(job.runAt, facts.now)}) would be lost: to keep that, enqueue a new job with this run_at instead.`
+    : ''
+  const effect = wasRunning(lastEvent) ? ` Its handler was running when it was stopped: ${mayRepeat}.` : ''
+  return `${askFirst(lastEvent)}${runs}${time}${effect}${sayBulk(facts)}`
 }
 
-function done({ lastEvent: { note = '' }, replays }: JobFacts): string {
-  const slow = / did not run for /.test(note)
-    ? ' If it took too long, find what stopped the whole process: a suspended machine, SIGSTOP, a debugger.'
-    : / loop stood still for /.test(note)
-      ? ' If it took too long, find the handler that blocks the event loop, or what stopped the process.'
-      : ''
-  const missing = / redirects? from /.test(note)
-    ? 'call the right address, and leave out "redirects": "any_origin", so that no redirect leads to another host'
-    : note === '' || slow !== ''
-      ? 'check what its handler does and logs, since it returned without an error'
-      : 'look for it where the answer came from'
-  const key = replays
-    ? 'A caller that used its key again made no new job: use another key for each new one.'
-    : 'With an idempotency key, use another one.'
-  return `Nothing, if its effect is there.${slow} If its effect is missing, ${missing}; then enqueue a new job, since one that succeeded cannot be requeued. ${key}`
+const mayRepeat = 'check first whether its effect has happened, because a requeue may repeat it'
+
+function askFirst({ actor, reason }: HistoryEvent): string {
+  const why = reason === undefined ? null : `whether the reason (${JSON.stringify(cut(reason))}) still holds`
+  if (actor === undefined) return why ? `First check ${why}. ` : ''
+  return `First ask ${actor}, who stopped it${why ? `, ${why}` : ''}. `
+}
+
+function sayBulk({ jobFacts: { lastEvent }, server }: Facts): string {
+  if (lastEvent.bulk === undefined) return ''
+  const others = server?.bulk
+    ? counted({ count: server.bulk.moved - 1, more: false }, 'other job', 'other jobs')
+    : 'others'
+  return ` The same bulk action stopped ${others}; a bulk requeue brings them back in the same way.`
 }
 
 function givenUp({ job, lastEvent, lastFailure }: JobFacts): string {
   const failure = lastEvent.error ? lastEvent : lastFailure
   const advice = failure?.error && byError[failure.error.name]
   if (advice) return advice(failure)
-  if (lastEvent.event === 'reject') {
-    return 'Do not requeue it unchanged: its handler says that no retry helps. If the payload is wrong, enqueue a new job with a correct one (a payload cannot be changed); if something outside was wrong, correct that, then requeue it.'
-  }
+  if (lastEvent.event === 'reject') return rejected(lastEvent.error?.message ?? '')
   return `Correct the cause of the failure first, then requeue it: it starts over with ${number(job.maxAttempts)} ${job.maxAttempts === 1 ? 'attempt' : 'attempts'}. Otherwise it fails in the same way.`
+}
+
+function rejected(message: string): string {
+  const wrong = /recipient/i.test(message)
+    ? "find the recipient's right address, and enqueue a new job with it"
+    : 'if its payload is wrong, enqueue a new job with a correct one'
+  return `Do not requeue it: ${wrong}. Its handler says that no retry helps, and a payload cannot be changed. Requeue this one only if something outside was wrong and is now corrected.`
 }
 
 /** By the error's name, for the engine's errors. */
 const byError: Readonly<Record<string, (failure: HistoryEvent) => string>> = {
   [processEnded]: () =>
-    'Find out first why the process ended (its log, its exit code, memory) and correct the handler; only then requeue it, or it ends the process again.',
+    'Find out first why the process ended (its log, its exit code, memory, a kill from outside) and correct the handler. Requeue it only then: otherwise it ends the process again, and it may repeat what it has done.',
   PayloadError: () =>
-    'Do not requeue it unchanged: its handler refuses the payload. Enqueue a new job with a payload that the handler accepts, or correct the handler, restart, and requeue it.',
+    'Do not requeue it: its handler refuses the payload. Enqueue a new job with a payload that the handler accepts, and correct the program that enqueues it. Or make the handler accept this payload, restart the server, and then requeue it.',
   UnknownTypeError: () => 'Start a server with a handler for its type, then requeue it.',
   AttemptTimeoutError: ({ error }) =>
     /event loop was blocked/.test(error?.message ?? '')
-      ? 'Find what blocked the event loop, and move it to a worker thread or another process: no handler could continue meanwhile, and this one may be innocent. Then requeue it; a longer timeout alone hides the cause.'
-      : "Find out what its handler waited for, or give it more time (`timeoutMs` of the handler, or JOB_TIMEOUT_MS), then requeue it. If the job's own timeout is too short, enqueue a new job: it cannot be changed.",
+      ? `Find the handler that blocked the event loop, and move its work to a worker thread or another process: no handler could continue meanwhile, and this one may be innocent. Only then requeue this job, but ${mayRepeat}. A longer timeout alone hides the cause.`
+      : `Find out what its handler waited for, or give it more time (\`timeoutMs\` of the handler, or JOB_TIMEOUT_MS). Then requeue it, but ${mayRepeat}. If the job's own timeout is too short, enqueue a new job: it cannot be changed.`,
 }

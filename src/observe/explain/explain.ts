@@ -2,14 +2,16 @@ import type { Cause } from '../../machines/cause.ts'
 import { countAfter, describeState, type Edge, eventsFrom, findEdge, hasTag } from '../../machines/edges.ts'
 import { jobEvents } from '../../machines/events.ts'
 import type { EventType, JobEvent, JobState } from '../../machines/job.ts'
-import type { PlaceInLine } from '../../persistence/store.ts'
+import type { HistoryEvent, PlaceInLine } from '../../persistence/store.ts'
 import { adviceFor } from './advice.ts'
 import { nextRun } from './earliest.ts'
 import { type Facts, factsOf, type Snapshot, type WorkerHolder } from './facts.ts'
 import { type Happened, recount, toHappened } from './happened.ts'
+import { explainLateStart } from './late-start.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
 import { obstaclesTo, obstaclesToRun } from './obstacles.ts'
 import { explainSnoozes } from './snoozing.ts'
+import { sayWarning } from './succeeded.ts'
 import { explainSuspect } from './suspicion.ts'
 import { ago, number, sayInstant, sentence } from './text.ts'
 import { listHolders } from './workers.ts'
@@ -31,6 +33,8 @@ export interface NextEvent {
 
 /** Why a job is in its state, what can happen next, and what prevents it. A snapshot; instants are epoch ms. */
 export interface Explanation {
+  /** The instant of the snapshot: what the sentences call now. */
+  readonly at: number
   readonly jobId: number
   readonly state: JobState
   /** What the state means. */
@@ -70,8 +74,9 @@ export function explain(snapshot: Snapshot): Explanation {
   const facts = factsOf(snapshot)
   const { job, lastEvent, lastFailure, line, replays } = facts.jobFacts
   const obstacles = obstaclesToRun(facts)
-  const { at, when } = nextRun(facts, obstacles)
+  const next = nextRun(facts, obstacles)
   return {
+    at: facts.now,
     jobId: job.id,
     state: job.state,
     meaning: describeState(job.state),
@@ -79,29 +84,25 @@ export function explain(snapshot: Snapshot): Explanation {
     advice: adviceFor(facts, obstacles),
     because: toHappened(lastEvent, facts),
     lastFailure: lastFailure && toHappened(lastFailure, facts),
-    next: eventsFrom(job.state).map((event) => toNext(event, facts)),
+    next: eventsFrom(job.state).map((event) => toNext(event, facts, toTell(obstacles))),
     obstacles,
     workers: facts.server && obstacles.some(({ code }) => code === 'no_free_worker') ? listHolders(facts.server) : [],
     replays,
     line,
-    earliestRunAt: at,
-    earliest: when,
+    earliestRunAt: next.at,
+    earliest: next.when,
     removedAt: removedAt(facts),
     traceId: job.traceId,
   }
 }
 
-function toNext(event: EventType, facts: Facts): NextEvent {
+/** `told`: obstacles that the summary names. */
+function toNext(event: EventType, facts: Facts, told: readonly Obstacle[]): NextEvent {
   const { job } = facts.jobFacts
   const edge = findEdge(job.state, { type: event, crashed: true } as JobEvent, job)!
   const obstacles = obstaclesTo(event, facts)
   const possible = isPossible(obstacles)
-  const verdict = possible
-    ? 'It can happen now'
-    : possible === null
-      ? 'This process does not know whether it can happen now'
-      : 'Not now'
-  const because = obstacles.length > 0 ? `: ${sayAll(obstacles)}` : ''
+  const verdict = sayPossible(possible, obstacles, told)
   const happening = `${jobEvents[event].next} (${event}): the job becomes ${edge.to}${consequence(edge, facts)}`
   return {
     event,
@@ -109,8 +110,16 @@ function toNext(event: EventType, facts: Facts): NextEvent {
     cause: jobEvents[event].cause,
     possible,
     obstacles,
-    sentence: `${sentence(happening)} ${verdict}${because}.`,
+    sentence: `${sentence(happening)} ${verdict}.`,
   }
+}
+
+function sayPossible(possible: boolean | null, obstacles: readonly Obstacle[], told: readonly Obstacle[]): string {
+  if (possible) return 'It can happen now'
+  if (possible === null) return `This process does not know whether it can happen now: ${sayAll(obstacles)}`
+  const others = obstacles.filter(({ message }) => !told.some((each) => each.message === message))
+  if (others.length === 0) return 'Not now, as the summary says'
+  return `Not now: ${sayAll(others)}`
 }
 
 function isPossible(obstacles: readonly Obstacle[]): boolean | null {
@@ -138,18 +147,20 @@ function consequence({ conditions, attempt }: Edge, { jobFacts: { job } }: Facts
 
 function summarize(facts: Facts, obstacles: readonly Obstacle[]): string {
   const { job, lastEvent } = facts.jobFacts
-  // The last sentence already says when it is due, and both say that it has ended.
-  const told = obstacles.filter(({ code }) => code !== 'not_due' && code !== 'ended')
+  const told = toTell(obstacles)
   const is = eventsFrom(job.state).length === 0 ? 'has' : 'is'
   const happened = recount(lastEvent, facts)
   // The blocker comes first.
   const leads = told.length > 0 && (!facts.isExecuting || told[0]?.code === 'storage_trouble')
   const [first, second] = leads ? [sayAll(told), happened] : [happened, sayAll(told)]
+  const odd = is === 'has' ? sayWarning(facts) : ''
+  const subject = `Job ${job.id} (${job.type}) ${is} ${job.state}`
   return [
-    `Job ${job.id} (${job.type}) ${is} ${job.state}: ${first}.`,
+    odd ? `${subject}${odd}. ${sentence(recount(withoutNote(lastEvent), facts))}` : `${subject}: ${first}.`,
     second && sentence(second),
     explainSnoozes(facts),
-    explainReplays(facts),
+    explainLateStart(facts),
+    odd.includes('idempotency key') ? '' : explainReplays(facts),
     leftBehind(facts),
     explainSuspect(facts),
     nextRun(facts, obstacles).sentence,
@@ -157,6 +168,15 @@ function summarize(facts: Facts, obstacles: readonly Obstacle[]): string {
   ]
     .filter(Boolean)
     .join(' ')
+}
+
+/** The last sentence already says when it is due, and both say that it has ended. */
+function toTell(obstacles: readonly Obstacle[]): readonly Obstacle[] {
+  return obstacles.filter(({ code }) => code !== 'not_due' && code !== 'ended')
+}
+
+function withoutNote({ note: _, ...event }: HistoryEvent): HistoryEvent {
+  return event
 }
 
 function sayAll(obstacles: readonly Obstacle[]): string {

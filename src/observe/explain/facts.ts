@@ -1,5 +1,7 @@
 import { didYouMean } from '../../job/did-you-mean.ts'
 import { hasTag } from '../../machines/edges.ts'
+import type { EventType } from '../../machines/job.ts'
+import type { LeaseEvent } from '../../machines/lease.ts'
 import type { Prefetch } from '../../machines/prefetch.ts'
 import type { Assigned, RunningAttempt, Slots, Stall } from '../../machines/slots.ts'
 import type { JobFacts } from '../../persistence/store.ts'
@@ -42,17 +44,23 @@ export interface ServerFacts {
   readonly trouble: string | null
   /** When the current stop aborts running jobs, in epoch ms. */
   readonly abortsAt: number | null
+  /** The path of the database file; null if it is none. */
+  readonly file: string | null
   /** Whether the job's type has a handler here. */
   readonly hasHandler: boolean
   /** The types with a handler here. */
   readonly types: readonly string[]
   /** How long ended jobs are kept; 0 means forever. */
   readonly retentionMs: number
+  /** The bulk action that the job's last event was part of, if this process still knows it. */
+  readonly bulk: { readonly moved: number } | null
   /** The most simultaneous attempts, those that hold a slot now, and what is known about them. */
   readonly slots: number
   readonly busy: number
   readonly holders: readonly WorkerHolder[]
   readonly attempts: readonly AttemptFacts[]
+  /** How its attempts ended whose outcome is not known to be on disk. */
+  readonly outcomes: readonly Pick<LeaseEvent, 'leaseToken' | 'event'>[]
 }
 
 /** All facts of an explanation; the file was read a little before the process. */
@@ -75,6 +83,8 @@ export interface Facts extends Snapshot {
   readonly isOrphan: boolean
   /** The attempt of the job's lease, if this process has it. */
   readonly attempt: AttemptFacts | undefined
+  /** How its handler ended, if that is not yet on disk. */
+  readonly outcome: EventType | null
   /** Its start is on disk but its handler was not called: the next free worker calls it, or it is given back. */
   readonly isNext: boolean
   /** Its start is on disk, but it is unknown whether this process has heard of it. */
@@ -94,6 +104,7 @@ export function factsOf(snapshot: Snapshot): Facts {
     isAbandoned: server === null && lease !== null && isLate,
     isOrphan: lease !== null && server !== null && !server.hasRecovered,
     attempt,
+    outcome: server?.outcomes.find(({ leaseToken }) => leaseToken === lease?.token)?.event ?? null,
     isNext: attempt?.phase === 'next',
     hasJustStarted: job.startedAt !== null && job.startedAt + lateMs > now,
   }
@@ -105,7 +116,7 @@ export function nearestType({ jobFacts: { job }, server }: Facts): string | null
 }
 
 /** What is known without the slots. */
-type Known = Omit<ServerFacts, 'slots' | 'busy' | 'holders' | 'attempts'>
+type Known = Omit<ServerFacts, 'slots' | 'busy' | 'holders' | 'attempts' | 'outcomes'>
 
 /** The observed part of the dispatcher. */
 interface Dispatching {
@@ -142,5 +153,6 @@ export function serverFacts(jobId: number, known: Known, { slots, prefetch }: Di
         stall: attempt?.stall ?? noStall,
       })),
     ],
+    outcomes: prefetch.uncommitted.filter(({ id }) => id === jobId),
   }
 }

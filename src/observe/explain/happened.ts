@@ -3,8 +3,9 @@ import { hasTag } from '../../machines/edges.ts'
 import { type Command, commandFacts, isCommand } from '../../machines/events.ts'
 import type { EventType } from '../../machines/job.ts'
 import { type HistoryEvent, processEnded, type StoredError } from '../../persistence/store.ts'
+import { dateGivenAsDelay } from './delay.ts'
 import type { Facts } from './facts.ts'
-import { ago, cut, duration, number, oneLine, sentence } from './text.ts'
+import { ago, counted, cut, duration, instant, number, oneLine, sentence } from './text.ts'
 
 /** Something that happened to a job. */
 export interface Happened extends EventCause {
@@ -45,7 +46,7 @@ export function recount(event: HistoryEvent, facts: Facts): string {
   const { event: type } = event
   const when = ago(event.at, facts.now)
   const clause = isCommand(type) ? commanded(type, event, facts, when) : clauses[type](event, facts, when)
-  return `${clause}${why(event)}`
+  return `${clause}${why(event, facts)}`
 }
 
 const clauses: Readonly<
@@ -62,7 +63,7 @@ const clauses: Readonly<
   reject: (event, facts, ago) =>
     `${attemptOf(event, facts)} failed ${ago}${withError(event)}, which no further attempt can correct${withNote(event)}`,
   snooze: (event, _facts, ago) =>
-    `its handler asked ${ago} to be run later${withNote(event)}${withFault(event)}, and that attempt does not count`,
+    `its handler snoozed it ${ago}${withNote(event)}${withFault(event)}, which counts as no attempt`,
   release: (event, _facts, ago) =>
     event.cause === 'recovery'
       ? `the server that held it ended while it stopped, and it was put back in line ${ago}`
@@ -88,8 +89,10 @@ function commanded(command: Command, event: HistoryEvent, facts: Facts, ago: str
 }
 
 /** What else is known about it. */
-function why({ reason, bulk }: HistoryEvent): string {
-  const part = bulk === undefined ? '' : ', in a bulk action'
+function why({ seq, reason, bulk }: HistoryEvent, { jobFacts, server }: Facts): string {
+  const known = seq === jobFacts.lastEvent.seq ? server?.bulk : null
+  const size = known ? ` that changed ${counted({ count: known.moved, more: false }, 'job')}` : ''
+  const part = bulk === undefined ? '' : `, in a bulk action${size}`
   return reason === undefined ? part : `${part}, with the reason ${JSON.stringify(cut(reason))}`
 }
 
@@ -102,7 +105,8 @@ function startedBy(facts: Facts): string {
   return facts.isNext ? 'the dispatcher chose it to be next' : 'a worker called its handler'
 }
 
-function wasRunning({ from }: HistoryEvent): boolean {
+/** Whether it ended or interrupted an attempt. */
+export function wasRunning({ from }: HistoryEvent): boolean {
   return from !== null && hasTag(from, 'executing')
 }
 
@@ -123,7 +127,8 @@ function withDelay({ seq, event }: HistoryEvent, { jobFacts: { job, lastEvent } 
   const delayMs = job.runAt - job.createdAt
   // Any later attempt, and a requeue, changes it.
   if (delayMs <= 0 || seq !== lastEvent.seq || seq !== { enqueue: 1, due: 2 }[event as string]) return ''
-  const delay = `a delay of ${duration(delayMs)}`
+  const date = dateGivenAsDelay(job)
+  const delay = `a delay of ${duration(delayMs)}${date === null ? '' : ` (read as a date, that is ${instant(date)})`}`
   return event === 'enqueue' ? `, with ${delay}` : `, as asked with ${delay}`
 }
 

@@ -49,14 +49,14 @@ function settled(facts: Facts): Obstacle[] {
   const over = sayOver(facts)
   if (!server || over === null) return []
   const message = server.trouble
-    ? `${over}, and its outcome waits in this process until it can be stored; do not restart the process: the outcome would be lost, and the attempt would count as interrupted`
+    ? `${over}, and its outcome waits in memory until it can be stored`
     : `${over}, and its outcome is on its way to disk`
   return [{ code: 'outcome_pending', message, until: null }]
 }
 
 /** Whether its handler is known to have ended or was given up, so that only the outcome is not yet on disk. */
 export function isOver(facts: Facts): boolean {
-  return sayOver(facts) !== null && (facts.attempt !== undefined || !facts.hasJustStarted)
+  return sayOver(facts) !== null && (facts.attempt !== undefined || facts.outcome !== null || !facts.hasJustStarted)
 }
 
 /** How its attempt has ended here, as far as that is known; null if it has not. */
@@ -64,7 +64,16 @@ function sayOver(facts: Facts): string | null {
   if (!facts.server || facts.isOrphan || !facts.isExecuting) return null
   const attempt = facts.attempt
   if (attempt) return attempt.phase === 'stuck' ? 'its handler did not end when it was told to' : null
+  if (facts.outcome !== null) return endings[facts.outcome] ?? 'it is given back'
   return facts.hasJustStarted ? 'its handler is being called, or has ended' : 'its handler has ended'
+}
+
+/** By the event that is to be stored. */
+const endings: Readonly<Partial<Record<EventType, string>>> = {
+  succeed: 'its handler has succeeded',
+  fail: 'its handler has failed',
+  reject: 'its handler has failed for good',
+  snooze: 'its handler has asked to be run later',
 }
 
 /** Its handler was told to stop, which rules out this end of the attempt. */
@@ -96,7 +105,7 @@ function leaseHeld(facts: Facts): Obstacle[] {
   const message = facts.isOrphan
     ? `the lease of a process that has ended runs out ${sayInstant(lease.expiresAt, now)}`
     : lease.expiresAt <= now
-      ? `${sayOwner(lease.owner)} holds its lease, which ran out ${sayInstant(lease.expiresAt, now)}, and renews it as soon as it can write the file`
+      ? `${sayOwner(lease.owner)} still holds it, and no other server can take it: its lease ran out ${sayInstant(lease.expiresAt, now)}, and is renewed as soon as the file can be written`
       : `${sayOwner(lease.owner)} holds its lease until ${instant(lease.expiresAt)} and renews it for as long as it lives`
   return [{ code: 'lease_held', message, until: lease.expiresAt }]
 }

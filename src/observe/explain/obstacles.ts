@@ -7,7 +7,7 @@ import { obstaclesOfLease, running } from './leased.ts'
 import type { Obstacle } from './obstacle.ts'
 import { describeExclusive } from './suspicion.ts'
 import { counted, number, sayInstant, sayOwner, sayTurns } from './text.ts'
-import { busyWorkers, ignoring } from './workers.ts'
+import { busyWorkers, holdersFirst } from './workers.ts'
 
 /** Types with a handler that a sentence names. */
 const typesMax = 10
@@ -100,10 +100,10 @@ function suspects({ jobFacts: { job, isSuspect, exclusive, suspectsAhead }, now 
   return obstacles
 }
 
-/** For its turn and for a worker: the blocker is named first. */
+/** For its turn and for a worker: what holds it is named first. */
 function waiting(facts: Facts): Obstacle[] {
   const [line, workers] = [inLine(facts), busyWorkers(facts)]
-  return ignoring(facts.server).length > 0 ? [...workers, ...line] : [...line, ...workers]
+  return holdersFirst(facts) ? [...workers, ...line] : [...line, ...workers]
 }
 
 function inLine({ jobFacts: { job, line } }: Facts): Obstacle[] {
@@ -119,7 +119,7 @@ function inLine({ jobFacts: { job, line } }: Facts): Obstacle[] {
 }
 
 /** How many of those before it have a higher priority: then waiting alone may not be enough. */
-function overtaken({ ahead, higher }: PlaceInLine): string {
+function overtaken({ ahead, higher, highest }: PlaceInLine): string {
   if (higher.count === 0) return ''
   const all = ahead.count === 1 && !ahead.more
   const which = all
@@ -127,7 +127,7 @@ function overtaken({ ahead, higher }: PlaceInLine): string {
     : higher.count === ahead.count
       ? 'all of them '
       : `${higher.more ? 'more than ' : ''}${number(higher.count)} of them `
-  return `, ${which}by higher priority (later ones of higher priority overtake it too)`
+  return `, ${which}by higher priority (up to ${highest}; later ones overtake it too)`
 }
 
 function goes({ count, more }: Counted): string {

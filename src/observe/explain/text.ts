@@ -21,13 +21,13 @@ export function duration(ms: number): string {
   if (ms < second) return `${Math.round(ms)} ms`
   // Rounded before the unit is chosen, so that slightly less than a minute is not called 60 s.
   if (Math.round(ms / 100) < 100) return `${Math.round(ms / 100) / 10} s`
-  const whole = Math.round(ms / second) * second
   for (const { from, per, name, rest } of units) {
+    const whole = rest ? Math.round(ms / rest.unit) * rest.unit : ms
     if (whole < from) continue
-    const smaller = rest ? Math.floor((whole % per) / rest.unit) : 0
+    const smaller = rest ? (whole % per) / rest.unit : 0
     return `${number(Math.floor(whole / per))} ${name}${rest && smaller > 0 ? ` ${smaller} ${rest.name}` : ''}`
   }
-  return `${whole / second} s`
+  return `${Math.round(ms / second)} s`
 }
 
 /** `12 s ago`; an instant in the future, as after a jump of the clock, counts as now. */

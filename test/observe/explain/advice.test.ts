@@ -15,19 +15,24 @@ const dead = (name: string, message = 'it broke'): Given => {
   return { state: 'dead', jobFacts: { lastEvent: failed, lastFailure: failed } }
 }
 
+const refused = {
+  ...someFacts({ state: 'dead' }).jobFacts.lastEvent,
+  error: { name: 'PermanentError', message: 'the mail server refused the mail: all recipients were rejected' },
+}
+
 describe('what to do about', () => {
   test.each<[string, Given, RegExp]>([
-    ['a job that may run', {}, /^Nothing: it runs as soon as it is claimed/],
-    ['a job that is leased', { state: 'leased' }, /^Nothing: it runs/],
+    ['a job that may run', {}, /^Wait: it runs as soon as it is claimed/],
+    ['a job that is leased', { state: 'leased' }, /^Wait: it runs/],
     [
       'a job that is delayed',
       { state: 'scheduled' },
-      /^Nothing: it runs by itself at that time; .*cancel and then requeue it\.$/,
+      /^Wait: it runs by itself at that time\. To let it run now, cancel it and then requeue this same job\.$/,
     ],
     [
       'a job whose delay is an instant',
       { state: 'scheduled', job: { runAt: now + now } },
-      /^If 60 years is not what you meant, cancel it and enqueue it again: a delay is in ms/,
+      /^Correct the program that enqueues it: it probably passed a date \(2030-01-01T10:00:12\.000Z, in 12 s\) as the delay, and must pass it as run_at\. Then cancel this job/,
     ],
     [
       'a job that is tried again',
@@ -37,28 +42,32 @@ describe('what to do about', () => {
     [
       'a job that is snoozed',
       { state: 'scheduled', events: ['enqueue', 'due', 'lease', 'start', 'snooze'] },
-      /^Provide what its handler is waiting for, or wait: .* it continues forever if that never comes; in that case cancel it\.$/,
+      /^Provide what its handler waits for, or wait: .* If that will never come, cancel it/,
     ],
     [
       'a job that others go before',
-      { jobFacts: { line: { ahead: { count: 3, more: false }, higher: none, queues: none } } },
+      { jobFacts: { line: { ahead: { count: 3, more: false }, higher: none, highest: 0, queues: none } } },
       /^Wait: its turn will come/,
     ],
     [
       'a job that others go before by priority',
-      { jobFacts: { line: { ahead: { count: 3, more: false }, higher: { count: 2, more: false }, queues: none } } },
-      /enqueue it again with a priority above 0/,
+      {
+        jobFacts: {
+          line: { ahead: { count: 3, more: false }, higher: { count: 2, more: false }, highest: 5, queues: none },
+        },
+      },
+      /enqueue it again with a priority above 5/,
     ],
     ['a job that waits for a worker', { server: { busy: 10 } }, /^Wait: it runs next .* raise WORKER_COUNT/],
     [
       'a job that waits for workers which never come free',
       { server: { busy: 1, slots: 1, holders: [ignores] } },
-      /^Restart the server to free the workers, and correct the handler of report/,
+      /^Restart the server to free the workers\. Correct the handler of report as well, [^.]*\. Cancelling that job frees no worker/,
     ],
     [
       'a job of a type that is misspelt',
       { job: { type: 'mial' }, server: { hasHandler: false } },
-      /^If "mail" was meant, cancel it and enqueue it again with that type/,
+      /^If "mail" was meant, correct the program that enqueues it; then cancel this job/,
     ],
     [
       'a job of a type that nobody runs',
@@ -76,7 +85,11 @@ describe('what to do about', () => {
       { jobFacts: { suspectsAhead: { count: 1, more: false } } },
       /^Wait: it continues by itself/,
     ],
-    ['a running job', { state: 'running' }, /^Wait until it is done; to stop it, cancel it/],
+    [
+      'a running job',
+      { state: 'running' },
+      /^Wait until it is done\. To stop it, cancel it, .*what it has done by then stays done/,
+    ],
     [
       'a running job that ignores its signal',
       { state: 'running', attempt: { aborted: { at: now, reason: new AttemptTimeoutError(1) } } },
@@ -96,9 +109,13 @@ describe('what to do about', () => {
     [
       'a job whose file is locked',
       { server: { trouble: 'another process holds a lock on the database' } },
-      /^End the other program that holds a lock .*Nothing is lost/,
+      /^End the other program that holds a lock .*`fuser \/data\/jobs\.db` names it\. Nothing is lost/,
     ],
-    ['a job of a broken file', { server: { trouble: 'disk I/O error' } }, /^Repair the storage as the message says/],
+    [
+      'a job of a broken file',
+      { server: { trouble: 'disk I/O error' } },
+      /^Repair the storage of the database \/data\/jobs\.db as the message says/,
+    ],
     [
       'a job of a server that has not started',
       { server: { phase: 'created', hasRecovered: false } },
@@ -129,18 +146,14 @@ describe('what to do about', () => {
     [
       'a job that has succeeded',
       { state: 'succeeded' },
-      /^Nothing, if its effect is there\. If its effect is missing, check what its handler does.*enqueue a new job/,
+      /^Nothing: it has succeeded\. If its effect is missing, check what its handler does and logs; then enqueue a new job: one that has succeeded cannot be requeued\.$/,
     ],
     ['a job that was cancelled', { state: 'cancelled' }, /^Requeue it if it is still wanted/],
-    [
-      'a job that was rejected',
-      { state: 'dead' },
-      /^Do not requeue it unchanged: its handler says that no retry helps/,
-    ],
+    ['a job that was rejected', { state: 'dead' }, /^Do not requeue it: if its payload is wrong, enqueue a new job/],
     [
       'a job whose payload was refused',
       dead('PayloadError'),
-      /^Do not requeue it unchanged: its handler refuses the payload/,
+      /^Do not requeue it: its handler refuses the payload\. .*correct the program that enqueues it/,
     ],
     [
       'a job of a type that was unknown',
@@ -152,16 +165,20 @@ describe('what to do about', () => {
       dead('TypeError'),
       /^Correct the cause of the failure first, then requeue it: it starts over with 4 attempts/,
     ],
-    ['a job that took too long', dead('AttemptTimeoutError'), /^Find out what its handler waited for/],
+    [
+      'a job that took too long',
+      dead('AttemptTimeoutError'),
+      /^Find out what its handler waited for.*a requeue may repeat it/,
+    ],
     [
       'a job that took too long while the loop was blocked',
       dead('AttemptTimeoutError', new AttemptTimeoutError(1, 2_000).message),
-      /^Find what blocked the event loop/,
+      /^Find the handler that blocked the event loop.*check first whether its effect has happened/,
     ],
     [
       'a job that ended the process',
       { state: 'dead', events: ['enqueue', ...crash, ...crash, ...crash, ...crash.slice(0, 3)] },
-      /^Find out first why the process ended .*only then requeue it/,
+      /^Find out first why the process ended .*Requeue it only then/,
     ],
   ])('%s', (_, given, advice) => {
     expect(adviceOf(given)).toMatch(advice)
@@ -173,16 +190,71 @@ describe('what to do about', () => {
     const byAda = { ...lastEvent, bulk: 'b1', actor: 'ada' }
 
     expect(adviceOf({ state: 'cancelled', jobFacts: { lastEvent: byAda } })).toBe(
-      'Requeue it if it is still wanted (ask ada, who stopped it): it then runs at once, with all its attempts. The same action stopped others; a bulk requeue brings all of them back.',
+      'First ask ada, who stopped it. Requeue it if it is still wanted: it runs at once, with the same payload and all its attempts. The same bulk action stopped others; a bulk requeue brings them back in the same way.',
     )
+  })
+
+  test('a cancelled job has the consequences of a requeue', () => {
+    const { lastEvent } = someFacts({ state: 'cancelled' }).jobFacts
+    const later = { ...lastEvent, bulk: 'b1', actor: 'ada', reason: 'wrong template' }
+    const given = { job: { runAt: now + 3_600_000 }, jobFacts: { lastEvent: later }, server: { bulk: { moved: 3 } } }
+
+    expect(adviceOf({ state: 'cancelled', ...given })).toBe(
+      'First ask ada, who stopped it, whether the reason ("wrong template") still holds. Requeue it if it is still wanted: it runs at once, with the same payload. Its time (in 1 h, at 2030-01-01T11:00:00.000Z) would be lost: to keep that, enqueue a new job with this run_at instead. The same bulk action stopped 2 other jobs; a bulk requeue brings them back in the same way.',
+    )
+    const running: readonly EventType[] = ['enqueue', 'lease', 'start', 'cancel']
+    expect(adviceOf({ state: 'cancelled', events: running })).toBe(
+      'Requeue it if it is still wanted: it runs at once, with the same payload and all its attempts. Its handler was running when it was stopped: check first whether its effect has happened, because a requeue may repeat it.',
+    )
+  })
+
+  test('a restart that frees workers says what it does to the jobs that still run', () => {
+    const runs: WorkerHolder = { jobId: 4, type: 'sync', since: now - 60_000, until: now + 60_000, abortedAt: null }
+    const restart = (holders: readonly WorkerHolder[]) =>
+      adviceOf({ server: { busy: holders.length, slots: holders.length, holders } })
+
+    expect(restart([ignores])).not.toContain('A restart interrupts')
+    expect(restart([ignores, runs])).toContain(
+      'A restart interrupts the other job that runs: it runs again, and may repeat what was done.',
+    )
+    expect(restart([ignores, runs, runs])).toContain(
+      'A restart interrupts the other 2 jobs that run: they run again, and may repeat what was done.',
+    )
+  })
+
+  test('a job behind one that holds the only worker for long looks at that one first', () => {
+    const hung: WorkerHolder = { jobId: 4, type: 'sync', since: now - 90_000, until: now + 60_000, abortedAt: null }
+    const server = { busy: 1, slots: 1, holders: [hung] }
+
+    expect(adviceOf({ server })).toBe(
+      'Look at job 4 first: it may be hung. Cancelling it frees the worker if its handler heeds its signal; otherwise it is told to stop in 1 min.',
+    )
+    expect(adviceOf({ server: { ...server, holders: [{ ...hung, since: now - 9_000 }] } })).toMatch(
+      /^Wait: it runs next/,
+    )
+  })
+
+  test('a job that no further attempt helps has a new recipient, if the old one was refused', () => {
+    expect(adviceOf({ ...dead('PermanentError'), jobFacts: { lastEvent: refused } })).toMatch(
+      /^Do not requeue it: find the recipient's right address, and enqueue a new job with it\./,
+    )
+  })
+
+  test('a new job needs another key only if this one has a key', () => {
+    expect(adviceOf({ state: 'succeeded' })).not.toContain('key')
+    expect(adviceOf({ state: 'succeeded', job: { idempotencyKey: 'k' } })).toContain('with another idempotency key')
   })
 
   test.each([
     ['a.example answered 200 to POST', undefined, /look for it where the answer came from/],
-    ['b answered 200 to POST, after a redirect from a', undefined, /so that no redirect leads to another host/],
-    ['the process did not run for 9.0 s meanwhile', undefined, /find what stopped the whole process/],
-    ['the event loop stood still for 9.0 s meanwhile', undefined, /find the handler that blocks the event loop/],
-    ['', { count: 2, lastAt: now }, /used its key again made no new job: use another key/],
+    [
+      'b answered 200 to POST, after a redirect from a',
+      undefined,
+      /^Correct the address: .*so that no redirect leads to another host/,
+    ],
+    ['the process did not run for 9.0 s meanwhile', undefined, /^Find out what stopped the whole process/],
+    ['the event loop stood still for 9.0 s meanwhile', undefined, /^Find the handler that blocks the event loop/],
+    ['', { count: 2, lastAt: now }, /^Have the caller use another key for each new job/],
   ])('a job that has succeeded and noted %o', (note, replays, advice) => {
     const { lastEvent } = someFacts({ state: 'succeeded' }).jobFacts
 

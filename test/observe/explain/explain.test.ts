@@ -12,6 +12,7 @@ import { type Given, now, owner, someFacts } from '../../support/facts.ts'
 const lineOf = (ahead: number, queues = 1, more = false) => ({
   ahead: { count: ahead, more },
   higher: { count: 0, more: false },
+  highest: 0,
   queues: { count: queues, more: false },
 })
 const day = 86_400_000
@@ -77,9 +78,13 @@ describe.each(everything)('a job that is %s, to %s', (state, _, given) => {
   test('has no way forward that is blocked, and names what blocks it', () => {
     const { next, obstacles, summary, because, meaning } = explain(someFacts({ ...given, state }))
 
+    const told = obstacles.filter(({ code }) => code !== 'not_due' && code !== 'ended').map(({ message }) => message)
+
     for (const { possible, obstacles, sentence } of next) {
       expect(possible === true).toBe(obstacles.length === 0)
-      for (const { message } of obstacles) expect(sentence).toContain(message)
+      const others = obstacles.filter(({ message }) => possible === null || !told.includes(message))
+      for (const { message } of others) expect(sentence).toContain(message)
+      expect(sentence.endsWith('as the summary says.')).toBe(obstacles.length > 0 && others.length === 0)
     }
     for (const text of [summary, because.sentence, ...next.map(({ sentence }) => sentence)]) {
       expect(text).toMatch(/^[A-Z].*\.$/)
@@ -124,7 +129,7 @@ describe('the summary of', () => {
     [
       'a job of a type that nobody runs',
       { jobFacts: { isUnhandled: true, line: null }, server: { hasHandler: false, types: [] } },
-      'Job 7 (mail) is queued: this server has no handler for type "mail". A client enqueued it 12 s ago. It can run when a server with a handler for its type starts on the file.',
+      'Job 7 (mail) is queued: this server has no handler for type "mail". A client enqueued it 12 s ago. It can run when a server with a handler for its type serves this database.',
     ],
     [
       'a job that is put back in line',
@@ -154,7 +159,7 @@ describe('the summary of', () => {
     [
       'a running job whose outcome cannot be stored',
       { state: 'running', attempt: null, server: { trouble: 'the disk that holds the database is full' } },
-      'Job 7 (mail) is running: the disk that holds the database is full; its handler has ended, and its outcome waits in this process until it can be stored; do not restart the process: the outcome would be lost, and the attempt would count as interrupted. A worker called its handler 12 s ago, for attempt 1 of 4.',
+      'Job 7 (mail) is running: the disk that holds the database is full; its handler has ended, and its outcome waits in memory until it can be stored. A worker called its handler 12 s ago, for attempt 1 of 4.',
     ],
     [
       'a running job of which the server may not have heard yet',
@@ -258,12 +263,12 @@ describe('the summary of', () => {
     [
       'a snoozed job',
       { state: 'scheduled', events: ['enqueue', 'due', 'lease', 'start', 'snooze'] },
-      'Job 7 (mail) is scheduled: its handler asked 12 s ago to be run later, and that attempt does not count. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+      'Job 7 (mail) is scheduled: its handler snoozed it 12 s ago, which counts as no attempt. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
     ],
     [
       'a job that was snoozed twice',
       { state: 'scheduled', events: ['enqueue', ...snoozed, ...snoozed] },
-      'Job 7 (mail) is scheduled: its handler asked 12 s ago to be run later, and that attempt does not count. Its handler has snoozed it 2 times, for the first time 12 s ago. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+      'Job 7 (mail) is scheduled: its handler snoozed it 12 s ago, which counts as no attempt. Its handler has snoozed it 2 times, for the first time 12 s ago. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
     ],
     [
       'a job that was snoozed, with the reason that its handler gave',
@@ -271,7 +276,7 @@ describe('the summary of', () => {
         state: 'scheduled',
         jobFacts: { lastEvent: { ...snooze, seq: 5, note: 'the quota is\nused up. ' } },
       },
-      'Job 7 (mail) is scheduled: its handler asked 12 s ago to be run later (the quota is used up), and that attempt does not count. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+      'Job 7 (mail) is scheduled: its handler snoozed it 12 s ago (the quota is used up), which counts as no attempt. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
     ],
     [
       'a job that runs again after snoozes',
@@ -298,7 +303,7 @@ describe('the summary of', () => {
           snoozes: { count: 250, since: now - day },
         },
       },
-      'Job 7 (mail) is scheduled: its handler asked 12 s ago to be run later, and that attempt does not count. Its handler has snoozed it at least 250 times, for the first time 1 d ago. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
+      'Job 7 (mail) is scheduled: its handler snoozed it 12 s ago, which counts as no attempt. Its handler has snoozed it at least 250 times, for the first time 1 d ago. It can run in 3 min 20 s, at 2030-01-01T10:03:20.000Z.',
     ],
     [
       'a job that a stop gave back while it ran',
@@ -318,7 +323,7 @@ describe('the summary of', () => {
     [
       'a succeeded job',
       { state: 'succeeded' },
-      'Job 7 (mail) has succeeded: its handler finished 12 s ago, in attempt 1 of 4. It never runs again. It is removed, with its history, in 6 d 23 h, at 2030-01-08T09:59:48.000Z, or soon after.',
+      'Job 7 (mail) has succeeded: its handler finished 12 s ago, in attempt 1 of 4. It never runs again. It is removed, with its history, in 7 d, at 2030-01-08T09:59:48.000Z, or soon after.',
     ],
     [
       'a succeeded job, with what its handler noted',
@@ -695,21 +700,35 @@ describe('what blocks the next run', () => {
     expect(messageOf({ busy: 9 })).toBeUndefined()
     expect(messageOf({ busy: 10 })).toBe('all 10 workers are busy, and it is first in line')
     expect(messageOf({ busy: 3, slots: 3, holders: [holder(3), ignores(4), holder(5, 200_000)] })).toBe(
-      'all 3 workers are busy (1 held by handlers that ignore their signal: job 4 of type report, told to stop 9 s ago; the longest of the others is job 5 of type report, for 3 min 20 s; it is told to stop in 1 min 40 s at the latest), and it is first in line',
+      'all 3 workers are busy, 1 of them with a handler that ignores its signal (job 4 of type report, told to stop 9 s ago), and it is first in line',
     )
-    expect(messageOf({ busy: 2, slots: 2, holders: [ignores(3), ignores(4)] })).toBe(
-      'all 2 workers are busy (all held by handlers that ignore their signal: job 3 of type report, told to stop 9 s ago, job 4 of type report, told to stop 9 s ago), and it is first in line',
-    )
-    expect(messageOf({ busy: 1, slots: 1, holders: [holder(3)] })).toBe(
-      'the only worker is busy (job 3 of type report, for 1 min; it is told to stop in 4 min at the latest), and it is first in line',
+    expect(messageOf({ busy: 2, slots: 2, holders: [ignores(3), { ...ignores(4), abortedAt: now - 60_000 }] })).toBe(
+      'all 2 workers are held by handlers that ignore their signal (the first: job 4 of type report, told to stop 1 min ago), and it is first in line',
     )
     expect(messageOf({ busy: 1, slots: 1, holders: [ignores(3)] })).toBe(
-      'the only worker is busy (its handler ignores its signal: job 3 of type report, told to stop 9 s ago), and it is first in line',
+      'the only worker is held by a handler that ignores its signal (job 3 of type report, told to stop 9 s ago), and it is first in line',
     )
-    const many = [3, 4, 5, 6, 7].map((id) => ignores(id))
-    expect(messageOf({ busy: 5, slots: 5, holders: many })).toContain(
-      'job 5 of type report, told to stop 9 s ago, 2 more)',
+    expect(messageOf({ busy: 1, slots: 1, holders: [holder(3, 11_000)] })).toBe(
+      'the only worker is busy (job 3 of type report, for 11 s), and it is first in line',
     )
+    expect(messageOf({ busy: 2, slots: 2, holders: [holder(3, 11_000), holder(4, 90_000)] })).toBe(
+      'all 2 workers are busy (the longest: job 4 of type report, for 1 min 30 s), and it is first in line',
+    )
+  })
+
+  test('is the jobs that hold all workers for long, before its place in line', () => {
+    const given = (...holders: readonly WorkerHolder[]): Given => {
+      return { jobFacts: { line: lineOf(1) }, server: { busy: holders.length, slots: holders.length, holders } }
+    }
+    const messageOf = (...holders: readonly WorkerHolder[]) =>
+      explain(someFacts(given(...holders))).obstacles[0]?.message
+
+    expect(codesOf(given(holder(3)))).toEqual(['no_free_worker', 'behind_others'])
+    expect(messageOf(holder(3))).toBe('the only worker has been held by job 3 of type report for 1 min')
+    expect(messageOf(holder(3), holder(4, 90_000))).toBe(
+      'all 2 workers have been held by the same jobs for 1 min or longer (the longest: job 4 of type report, for 1 min 30 s)',
+    )
+    expect(codesOf(given(holder(3, 59_000), holder(4, 90_000)))).toEqual(['behind_others', 'no_free_worker'])
   })
 
   test('is what holds the workers first, if their handlers ignore their signal', () => {
@@ -730,10 +749,11 @@ describe('what blocks the next run', () => {
 
   test('says how many go before it by priority, and that others may', () => {
     const messageOf = (ahead: number, higher: number) =>
-      explain(someFacts({ jobFacts: { line: { ...lineOf(ahead), higher: { count: higher, more: false } } } }))
-        .obstacles[0]?.message
+      explain(
+        someFacts({ jobFacts: { line: { ...lineOf(ahead), higher: { count: higher, more: false }, highest: 5 } } }),
+      ).obstacles[0]?.message
 
-    const overtake = '(later ones of higher priority overtake it too)'
+    const overtake = '(up to 5; later ones overtake it too)'
     expect(messageOf(1, 1)).toBe(`1 job of queue "default" goes before it, by higher priority ${overtake}`)
     expect(messageOf(5, 5)).toBe(`5 jobs of queue "default" go before it, all of them by higher priority ${overtake}`)
     expect(messageOf(5, 2)).toBe(`5 jobs of queue "default" go before it, 2 of them by higher priority ${overtake}`)
@@ -772,12 +792,12 @@ describe('when it runs next', () => {
     [
       'without a handler',
       { server: { hasHandler: false } },
-      'when a server with a handler for its type starts on the file',
+      'when a server with a handler for its type serves this database',
     ],
     [
       'once its handler has ended and the outcome is not stored',
       { state: 'running', attempt: null },
-      'only if the outcome of its last attempt requires another, once that outcome is stored',
+      'not before the outcome of its attempt is stored, and then only if it did not succeed',
     ],
   ])('is unknown %s, and the explanation says so', (_, given, when) => {
     expect(nextRunOf(given)).toEqual([null, when])
@@ -796,7 +816,7 @@ test('a lease that could not be renewed on disk is still held, and the explanati
   const expire = nextOf('expire', { state: 'running', jobFacts: { lease }, attempt: { leaseToken: 2 } })
 
   expect(expire.sentence).toContain(
-    'holds its lease, which ran out 30 s ago, at 2030-01-01T09:59:30.000Z, and renews it as soon as it can write the file',
+    'still holds it, and no other server can take it: its lease ran out 30 s ago, at 2030-01-01T09:59:30.000Z, and is renewed as soon as the file can be written',
   )
   expect(expire.possible).toBe(false)
 })
@@ -864,6 +884,73 @@ describe('an explanation', () => {
   })
 })
 
+describe('a job that has succeeded, but not as somebody thinks,', () => {
+  const leadOf = (note: string | undefined, replays: Given['jobFacts'] = {}) => {
+    const { lastEvent } = someFacts({ state: 'succeeded' }).jobFacts
+    const noted = note === undefined ? lastEvent : { ...lastEvent, note }
+    return summaryOf({ state: 'succeeded', jobFacts: { lastEvent: noted, ...replays } }).split('. ', 1)[0]
+  }
+  const replays = { replays: { count: 3, lastAt: now - 5_000 } }
+
+  test.each([
+    [
+      'says first that another host answered',
+      'b answered 200 to POST, after a redirect from a',
+      ', but another host answered: b answered 200 to POST, after a redirect from a',
+    ],
+    [
+      'says first that the process was stopped',
+      'the process did not run for 9.0 s meanwhile',
+      ', but the process did not run for 9.0 s meanwhile',
+    ],
+    [
+      'says first that the loop stood still',
+      'the event loop stood still for 9.0 s meanwhile',
+      ', but the event loop stood still for 9.0 s meanwhile',
+    ],
+    [
+      'takes a redirect to another path of the same host for usual',
+      'a answered 200 to POST, after a redirect to another path',
+      ': its handler finished 12 s ago, in attempt 1 of 4 (a answered 200 to POST, after a redirect to another path)',
+    ],
+  ])('%s', (_, note, lead) => {
+    expect(`${leadOf(note)}.`).toBe(`Job 7 (mail) has succeeded${lead}.`)
+  })
+
+  test('says first that its key was used again, unless something else is odd too', () => {
+    expect(leadOf(undefined, replays)).toBe(
+      'Job 7 (mail) has succeeded, and no new job was made when its idempotency key was used again 3 times, the last time 5 s ago',
+    )
+    expect(leadOf('the process did not run for 9.0 s meanwhile', replays)).toContain('did not run')
+    expect(summaryOf({ state: 'succeeded', jobFacts: replays }).match(/used again/g)).toHaveLength(1)
+  })
+})
+
+describe('how its handler ended is known before it is stored:', () => {
+  test.each<['succeed' | 'fail' | 'reject' | 'snooze', string, RegExp]>([
+    ['succeed', 'its handler has succeeded', /^never again/],
+    ['fail', 'its handler has failed', /^not before/],
+    ['reject', 'its handler has failed for good', /^not before/],
+    ['snooze', 'its handler has asked to be run later', /^not before/],
+  ])('%s', (event, said, when) => {
+    const outcomes = [{ leaseToken: 2, event }]
+
+    const { summary, earliest } = explain(
+      someFacts({ state: 'running', attempt: null, server: { outcomes, trouble: 'the disk is full' } }),
+    )
+
+    expect(summary).toContain(`the disk is full; ${said}, and its outcome waits in memory until it can be stored.`)
+    expect(earliest).toMatch(when)
+  })
+})
+
+test('an attempt that started long after its job was due says so', () => {
+  const late = (ms: number) => summaryOf({ state: 'dead', job: { startedAt: now, runAt: now - ms } })
+
+  expect(late(60_000)).toContain('It started 1 min after it was due: no server ran meanwhile, or no worker was free.')
+  expect(late(59_999)).not.toContain('It started')
+})
+
 describe('in words', () => {
   test.each([
     [0, '0 ms'],
@@ -878,6 +965,8 @@ describe('in words', () => {
     [3_599_600, '1 h'],
     [3_600_000 + 300_000, '1 h 5 min'],
     [2 * day + 4 * 3_600_000, '2 d 4 h'],
+    [7 * day - 12_000, '7 d'],
+    [day - 30_000, '1 d'],
     [400 * day, '400 d'],
     [57 * 365 * day, '57 years'],
   ])('%i ms are %s', (ms, words) => {

@@ -29,6 +29,7 @@ export function testJobFacts(open: Open): void {
           createdAt: clock.now(),
           startedAt: null,
           finishedAt: null,
+          idempotencyKey: null,
           traceId: null,
         },
         fault: null,
@@ -155,6 +156,18 @@ export function testJobFacts(open: Open): void {
       expect((await store.jobFacts(id!))?.line).toEqual(placeInLine(0, 3))
     })
 
+    test('has the highest priority that waits in its queue', async () => {
+      const { store } = await open()
+      const others = [aJob({ priority: 5 }), aJob({ priority: 3 }), aJob({ queue: 'b', priority: 9 })]
+      const [low] = ids(await store.enqueue([aJob({ priority: -10 }), ...others]))
+
+      const before = (await store.jobFacts(low!))?.line
+      await store.lease({ limit: 3, wait: false })
+
+      expect([before?.highest, before?.higher.count]).toEqual([5, 2])
+      expect((await store.jobFacts(low!))?.line?.highest).toBe(-10)
+    })
+
     test('counts to a limit, and says that there are more', async () => {
       const { store } = await open({ maxQueueDepth: 20_000 })
       for (let i = 0; i < 10; i++) await store.enqueue(Array.from({ length: 1_000 }, () => aJob({ priority: i % 2 })))
@@ -248,6 +261,7 @@ function placeInLine(ahead: number, queues: number): JobFacts['line'] {
   return {
     ahead: { count: ahead, more: false },
     higher: { count: 0, more: false },
+    highest: expect.any(Number),
     queues: { count: queues, more: false },
   }
 }

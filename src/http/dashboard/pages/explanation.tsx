@@ -4,7 +4,7 @@ import { Text } from './text.tsx'
 
 /** Why a job is in its state, what prevents its next run, and what can happen next. */
 export function ExplanationSection({ explanation, now }: { readonly explanation: Explanation; readonly now: number }) {
-  const { summary, advice, lastFailure, because, earliest, earliestRunAt, next, workers } = explanation
+  const { summary, advice, lastFailure, because, earliest, next, workers } = explanation
   return (
     <section class="card explanation" aria-labelledby="why">
       <h2 id="why">Why it is here</h2>
@@ -21,12 +21,6 @@ export function ExplanationSection({ explanation, now }: { readonly explanation:
       )}
       <p>
         <strong>Runs:</strong> <Text of={earliest} />
-        {earliestRunAt !== null && earliestRunAt > now && (
-          <span class="muted">
-            {' '}
-            (<Time at={earliestRunAt} now={now} />)
-          </span>
-        )}
       </p>
       {workers.length > 0 && <Workers workers={workers} now={now} />}
       {next.length > 0 && (

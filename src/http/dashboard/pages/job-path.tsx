@@ -1,6 +1,13 @@
-import { causeOf, type DescribedError, type HistoryEvent, type StoredError, whoOf } from '../../../engine/front-door.ts'
+import {
+  causeOf,
+  type DescribedError,
+  duration,
+  type HistoryEvent,
+  type StoredError,
+  whoOf,
+} from '../../../engine/front-door.ts'
 import { ChartFrame } from './chart.tsx'
-import { duration, Pre, StateLabel } from './parts.tsx'
+import { Pre, StateLabel } from './parts.tsx'
 import { Text } from './text.tsx'
 
 interface PathProps {
@@ -10,10 +17,12 @@ interface PathProps {
   readonly history: readonly HistoryEvent[]
   /** SVG made by us. */
   readonly chart: string
+  /** Whether a bulk action has a page. */
+  readonly isKnownBulk: (bulk: string) => boolean
 }
 
 /** How a job came to its state: its machine with the path that it took, and its history. */
-export function PathSection({ id, at, lastSeq, history, chart }: PathProps) {
+export function PathSection({ id, at, lastSeq, history, chart, isKnownBulk }: PathProps) {
   return (
     <section class="card">
       <h2>
@@ -44,7 +53,13 @@ export function PathSection({ id, at, lastSeq, history, chart }: PathProps) {
       </form>
       <ol class="timeline" start={history[0]?.seq}>
         {history.map((row, index) => (
-          <Step id={id} row={row} isShown={row.seq === at} after={history[index - 1]?.at ?? null} />
+          <Step
+            id={id}
+            row={row}
+            isShown={row.seq === at}
+            after={history[index - 1]?.at ?? null}
+            isKnownBulk={isKnownBulk}
+          />
         ))}
       </ol>
     </section>
@@ -57,9 +72,10 @@ interface StepProps {
   readonly isShown: boolean
   /** The instant of the previous step; null if it is not shown. */
   readonly after: number | null
+  readonly isKnownBulk: PathProps['isKnownBulk']
 }
 
-function Step({ id, row, isShown, after }: StepProps) {
+function Step({ id, row, isShown, after, isKnownBulk }: StepProps) {
   const { seq, event, from, to, attempt, at, error, note, reason, bulk } = row
   return (
     <li id={`step-${seq}`} aria-current={isShown ? 'step' : undefined}>
@@ -75,7 +91,9 @@ function Step({ id, row, isShown, after }: StepProps) {
       {row.cause !== causeOf(event).cause && (
         <span class="cause muted">
           by <Text of={whoOf(row)} />
-          {bulk !== undefined && ', in a bulk action'}
+          {bulk !== undefined && (
+            <>, in {isKnownBulk(bulk) ? <a href={`/dashboard/bulk/${bulk}`}>a bulk action</a> : 'a bulk action'}</>
+          )}
           {reason !== undefined && (
             <>
               : <Text of={reason} />

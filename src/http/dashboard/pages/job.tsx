@@ -1,6 +1,7 @@
 import {
   commandFacts,
   commands,
+  duration,
   type Explanation,
   type Job,
   type JobSystem,
@@ -13,7 +14,7 @@ import type { Allowed } from './allowed.ts'
 import { ExplanationSection } from './explanation.tsx'
 import { PathSection } from './job-path.tsx'
 import { page } from './page.tsx'
-import { duration, number, Pre, ProducerNote, ReasonField, StateLabel, Time, upperFirst } from './parts.tsx'
+import { number, Pre, ProducerNote, ReasonField, StateLabel, Time, upperFirst } from './parts.tsx'
 import { Text } from './text.tsx'
 
 const refreshMs = 1_000
@@ -28,7 +29,6 @@ export async function jobPage(
   id: number,
   query: URLSearchParams,
   allowed: Allowed,
-  clock: () => number,
 ): Promise<Response> {
   const { at: asked } = parseQuery(pathQuery, query)
   const [job, explanation] = await Promise.all([system.find(id), system.explain(id)])
@@ -40,7 +40,7 @@ export async function jobPage(
     system.history(id, { after, limit: timelineMax }),
     renderJob(system, id, { inline: true, ...(asked === undefined ? {} : { at }) }),
   ])
-  const now = clock()
+  const { at: now } = explanation
   return page({
     title: `Job ${id}`,
     section: '/dashboard/jobs',
@@ -50,7 +50,14 @@ export async function jobPage(
       <>
         <Head job={job} next={explanation.next} allowed={allowed} />
         <ExplanationSection explanation={explanation} now={now} />
-        <PathSection id={id} at={at} lastSeq={lastSeq} history={history} chart={chart} />
+        <PathSection
+          id={id}
+          at={at}
+          lastSeq={lastSeq}
+          history={history}
+          chart={chart}
+          isKnownBulk={(bulk) => system.findBulk(bulk) !== undefined}
+        />
         <div class="columns">
           <Facts job={job} now={now} />
           <Payload job={job} />
@@ -115,7 +122,7 @@ function Facts({ job, now }: { readonly job: Job; readonly now: number }) {
       title === undefined ? [] : [[title, <Text of={`${job[name]}`} />]],
     ),
     ['Created', when(job.createdAt)],
-    ['May run', when(job.runAt)],
+    ...(job.finishedAt === null ? [['May run', when(job.runAt)] satisfies [string, unknown]] : []),
     ['Last started', when(job.startedAt)],
     ['Ended', when(job.finishedAt)],
     ['Timeout', job.timeoutMs === null ? "its handler's, else the server's" : duration(job.timeoutMs)],

@@ -2,6 +2,7 @@ import {
   type Activity,
   type ChartName,
   describeState,
+  duration,
   type JobState,
   type JobSystem,
   jobStates,
@@ -10,7 +11,7 @@ import {
 import { renderMachine } from '../charts/render.ts'
 import { ChartFrame } from './chart.tsx'
 import { renderPage } from './page.tsx'
-import { duration, number, StateLabel, Time } from './parts.tsx'
+import { number, StateLabel, Time } from './parts.tsx'
 import { SeriesCharts } from './series.tsx'
 import { Text } from './text.tsx'
 

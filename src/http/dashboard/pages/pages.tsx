@@ -41,7 +41,7 @@ export function pageRoutes(system: JobSystem, now: () => number, needsToken: boo
       method: 'GET',
       path: '/dashboard/jobs/:id',
       limit: 'read',
-      handle: (_, c) => jobPage(system, idOf(c), queryOf(c), allowedTo(system, c), now),
+      handle: (_, c) => jobPage(system, idOf(c), queryOf(c), allowedTo(system, c)),
     },
     ...jobCommands,
     ...bulkRoutes(system),

@@ -1,4 +1,4 @@
-import { charts, type JobState, reasonMax } from '../../../engine/front-door.ts'
+import { charts, duration, type JobState, reasonMax } from '../../../engine/front-door.ts'
 import { kindOf } from '../charts/kind.ts'
 import { visible } from './text.tsx'
 
@@ -14,27 +14,6 @@ export function number(value: number): string {
 
 function instant(at: number): string {
   return new Date(at).toISOString()
-}
-
-const units: readonly (readonly [ms: number, name: string])[] = [
-  [86_400_000, 'd'],
-  [3_600_000, 'h'],
-  [60_000, 'min'],
-  [1_000, 's'],
-]
-
-/** A duration in its two largest units: `2 h 5 min`, `3.4 s`, `12 ms`. */
-export function duration(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)} ms`
-  if (ms < 10_000) return `${(ms / 1_000).toFixed(1)} s`
-  const first = units.findIndex(([unit]) => ms >= unit)
-  let rest = ms
-  const parts = units.slice(first, first + 2).map(([unit, name]) => {
-    const count = Math.floor(rest / unit)
-    rest -= count * unit
-    return count > 0 ? `${count} ${name}` : ''
-  })
-  return parts.filter(Boolean).join(' ')
 }
 
 /** An instant in words, with the exact instant for programs and as a tooltip. */

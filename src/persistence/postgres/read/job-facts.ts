@@ -96,7 +96,13 @@ async function placeOf(query: Query, { id, queue, priority, runAt }: JobFacts['j
     ahead += counts.at(-1)!
   }
   const queues = await count(query, queuesSql, {})
-  return { ahead: counted(ahead, aheadMax), higher: counted(counts[0]!, aheadMax), queues: counted(queues, queuesMax) }
+  const [first] = await query<{ priority: number }>(highestSql, { queue })
+  return {
+    ahead: counted(ahead, aheadMax),
+    higher: counted(counts[0]!, aheadMax),
+    highest: first?.priority ?? priority,
+    queues: counted(queues, queuesMax),
+  }
 }
 
 async function count(query: Query, sql: string, values: Record<string, unknown>): Promise<number> {
@@ -112,7 +118,7 @@ const owner = `jsonb_build_object('pid', nodes.pid, 'host', nodes.host, 'started
 
 /** A lease lasts as long as its node is heard of, unless it was abandoned. */
 const jobSql = `
-  SELECT jobs.id, state, type, queue, priority, attempt, max_attempts AS "maxAttempts", crashes, timeout_ms AS "timeoutMs", run_at AS "runAt", created_at AS "createdAt", error, ${traceIdSql} AS "traceId",
+  SELECT jobs.id, state, type, queue, priority, attempt, max_attempts AS "maxAttempts", crashes, timeout_ms AS "timeoutMs", run_at AS "runAt", created_at AS "createdAt", idempotency_key AS "idempotencyKey", error, ${traceIdSql} AS "traceId",
     (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, jobs.started_at AS "startedAt", finished_at AS "finishedAt", parked, lease_token AS "leaseToken",
     coalesce(lease_expires_at, nodes.seen_at + nodes.lease_ms) AS "expiresAt", ${owner}
   FROM jobs LEFT JOIN nodes ON nodes.id = node_id WHERE jobs.id = :id`
@@ -140,6 +146,8 @@ const suspectsAheadSql = atMost(
 const aheadSql = conditionsBefore(claimOrder).map((condition) =>
   atMost(`${isReady} AND queue = :queue AND ${condition}`, ':most'),
 )
+
+const highestSql = `SELECT priority FROM jobs WHERE ${isReady} AND queue = :queue ORDER BY priority DESC LIMIT 1`
 
 const nextQueue = (after: string) =>
   `(SELECT queue FROM jobs WHERE ${isReady} AND queue > ${after} ORDER BY queue LIMIT 1)`

@@ -83,6 +83,7 @@ export class JobFactsReader {
     return {
       ahead: counted(ahead, aheadMax),
       higher: counted(counts[0]!, aheadMax),
+      highest: (this.#sql.highest.get(queue) as number | undefined) ?? priority,
       queues: counted(this.#countQueues(), queuesMax),
     }
   }
@@ -134,7 +135,7 @@ function prepare(db: Database.Database) {
   return {
     job: db.prepare(`
       SELECT id, state, type, queue, priority, attempt, max_attempts AS maxAttempts, crashes, timeout_ms AS timeoutMs,
-        run_at AS runAt, created_at AS createdAt, started_at AS startedAt, finished_at AS finishedAt, ${traceIdSql} AS traceId, parked, lease_token AS leaseToken,
+        run_at AS runAt, created_at AS createdAt, started_at AS startedAt, finished_at AS finishedAt, idempotency_key AS idempotencyKey, ${traceIdSql} AS traceId, parked, lease_token AS leaseToken,
         lease_expires_at AS leaseExpiresAt, error,
         coalesce((SELECT json_valid(payload) FROM job_payloads WHERE job_id = jobs.id), 0) AS hasContent
       FROM jobs WHERE id = ?`),
@@ -153,6 +154,9 @@ function prepare(db: Database.Database) {
           WHERE ${isSuspect} AND (${conditionsBefore(suspectOrder).join(' OR ')}) LIMIT ${suspectsMax + 1})`)
       .pluck(),
     ahead: conditionsBefore(claimOrder).map(countAtMost),
+    highest: db
+      .prepare(`SELECT priority FROM jobs WHERE ${isReady} AND queue = ? ORDER BY priority DESC LIMIT 1`)
+      .pluck(),
     nextQueue: db.prepare(nextQueueSql).pluck(),
     owner: db.prepare(ownerSql).pluck(),
   }
