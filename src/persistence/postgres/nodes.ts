@@ -3,6 +3,9 @@ import type pg from 'pg'
 import type { Owner } from '../store.ts'
 import { connect, type Settings } from './connection.ts'
 
+/** Where nodes hear of each other. */
+export const channel = 'jobmachine'
+
 /** What a node says of itself. */
 export interface NodeFacts {
   readonly owner: Owner
@@ -27,9 +30,12 @@ export class OwnNode {
   readonly #settings: Settings
   readonly #facts: NodeFacts
   readonly #given: () => number | null
-  #client: pg.Client | null = null
+  #connecting: Promise<pg.Client> | null = null
+  #last: Promise<unknown> = Promise.resolve()
   #closed = false
   id = 0
+  /** Called with what other nodes have to say. */
+  onSignal: (payload: string) => void = () => {}
 
   /** `given`: the instant that a test's clock shows; null: the server's clock counts. */
   constructor(settings: Settings, facts: NodeFacts, given: () => number | null) {
@@ -63,6 +69,11 @@ export class OwnNode {
     return rows[0] ? { wall: rows[0].wall, steady: (before + performance.now()) / 2 } : null
   }
 
+  /** Whether it has free workers and found no job for them. */
+  async noteWaiting(isWaiting: boolean): Promise<void> {
+    await this.#query('UPDATE nodes SET is_waiting = $2 WHERE id = $1', [this.id, isWaiting])
+  }
+
   /** If it ends now, that is no crash. */
   async noteStop(): Promise<void> {
     await this.#query('UPDATE nodes SET is_stopping = true WHERE id = $1', [this.id])
@@ -70,26 +81,42 @@ export class OwnNode {
 
   /** The last thing that it does: others take what it still holds, and its counts go to those of all that are gone. */
   async end(): Promise<void> {
+    await this.#last.catch(() => {})
     this.#closed = true
-    const client = this.#client
-    this.#client = null
+    const client = await this.#connecting?.catch(() => null)
     if (!client) return
     await client.query(endSql, [this.id, this.now()]).catch(() => {})
     await client.query(mergeCountsSql).catch(() => {})
     await client.end().catch(() => {})
   }
 
-  /** Its connection. */
-  async connect(): Promise<pg.Client> {
-    this.#client ??= await connect(this.#settings, () => {
-      this.#client = null
+  /** Its connection. It hears of signals as soon as it has `onSignal`. */
+  connect(): Promise<pg.Client> {
+    this.#connecting ??= this.#open().catch((error) => {
+      this.#connecting = null
+      throw error
     })
-    return this.#client
+    return this.#connecting
   }
 
-  async #query<Row extends pg.QueryResultRow>(sql: string, values: unknown[]): Promise<pg.QueryResult<Row>> {
-    if (this.#closed) throw new Error('the node has ended')
-    return (await this.connect()).query<Row>(sql, values)
+  async #open(): Promise<pg.Client> {
+    const client = await connect(this.#settings, () => {
+      this.#connecting = null
+    })
+    client.on('notification', ({ payload = '' }) => this.onSignal(payload))
+    await client.query(`LISTEN ${channel}`)
+    return client
+  }
+
+  /** One after the other: the driver has no queue of its own in versions to come. */
+  #query<Row extends pg.QueryResultRow>(sql: string, values: unknown[]): Promise<pg.QueryResult<Row>> {
+    const query = async () => {
+      if (this.#closed) throw new Error('the node has ended')
+      return (await this.connect()).query<Row>(sql, values)
+    }
+    const asked = this.#last.then(query, query)
+    this.#last = asked
+    return asked
   }
 }
 

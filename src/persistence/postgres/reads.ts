@@ -39,6 +39,7 @@ function bind(sql: string, values: Values) {
 export class Reads {
   readonly #pool: pg.Pool
   #closed = false
+  #isClosing = false
 
   constructor(settings: Settings, max: number) {
     const setUp = async (client: pg.ClientBase) => {
@@ -60,7 +61,7 @@ export class Reads {
         const { rows } = await this.#pool.query(bind(sql, values))
         return rows as Row[]
       } catch (error) {
-        if (failureOf(error) !== 'lost' || this.#closed || performance.now() >= giveUpAt) throw toReadError(error)
+        if (failureOf(error) !== 'lost' || this.#isClosing || performance.now() >= giveUpAt) throw toReadError(error)
         await new Promise((resolve) => timers.setTimeout(resolve, retryMs))
       }
     }
@@ -88,6 +89,11 @@ export class Reads {
   async one<Row>(sql: string, values: Values = {}): Promise<Row | undefined> {
     const [row] = await this.all<Row>(sql, values)
     return row
+  }
+
+  /** From now on no read waits for a server that is not there. */
+  stopWaiting(): void {
+    this.#isClosing = true
   }
 
   async close(): Promise<void> {

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import { UnavailableError } from '../../errors.ts'
 import type { JobState } from '../../machines/job.ts'
 import { type Clock, ManualClock } from '../../runtime/clock.ts'
@@ -32,6 +33,7 @@ import { jobFacts } from './read/job-facts.ts'
 import { Reader } from './read/reader.ts'
 import { Reads } from './reads.ts'
 import { Recovery } from './recovery.ts'
+import { Signals } from './signals.ts'
 import { verify } from './verify.ts'
 import { Admissions } from './write/admissions.ts'
 import { Claims } from './write/claims.ts'
@@ -103,6 +105,8 @@ class PostgresStore implements Store {
   readonly #horizon: Horizon
   readonly #reader: Reader
   readonly #intervals = new Intervals()
+  readonly #signals: Signals
+  readonly #health: Health
   readonly #meter = new CommitMeter()
   #reviving: Promise<void> | null = null
   #closed: Promise<void> | undefined
@@ -116,8 +120,8 @@ class PostgresStore implements Store {
     this.#reads = new Reads(settings, connections - writers - 1)
     const given = () => (clock instanceof ManualClock ? clock.now() : null)
     this.#node = new OwnNode(settings, { owner, serves, types, leaseMs }, given)
-    const health = new Health(notify)
-    this.#writers = Array.from({ length: writers }, () => new Writer(settings, health, () => this.#node))
+    this.#health = new Health(notify)
+    this.#writers = Array.from({ length: writers }, () => new Writer(settings, this.#health, () => this.#node))
     this.#claims = this.#createClaims(types)
     this.#commits = this.#createCommits()
     const parts = {
@@ -130,6 +134,8 @@ class PostgresStore implements Store {
     this.#recovery = new Recovery(this.#reads, this.#node, (changes, patient) => this.#commits.change(changes, patient))
     const revive = () => this.#revive()
     this.#maintenance = new Maintenance({ ...parts, recovery: this.#recovery, types, retentionMs, notify, revive })
+    const on = { jobs: () => this.#claims.lookAgain(), leases: () => void this.#maintenance.renew().catch(() => {}) }
+    this.#signals = new Signals({ reads: this.#reads, node: this.#node, schema: settings.schema, on })
     this.#horizon = new Horizon(this.#reads)
     this.#reader = new Reader(this.#reads, this.#horizon)
   }
@@ -147,11 +153,17 @@ class PostgresStore implements Store {
   /** What is done again and again. */
   #keepTime(): void {
     const maintenance = this.#maintenance
-    this.#intervals.every(this.#options.leaseMs / renewalsPerLease, () => maintenance.renew())
+    this.#intervals.every(this.#options.leaseMs / renewalsPerLease, () =>
+      maintenance.renew().then(
+        () => this.#health.set(null),
+        (error: Error) => this.#health.set(error.message),
+      ),
+    )
     if (!this.#options.serves) return
     this.#intervals.every(pollMs, async () => {
       await maintenance.promote()
       await maintenance.poll()
+      await this.#signals.tell(this.#claims.isWaiting, performance.now())
     })
     this.#intervals.every(this.#options.leaseMs / renewalsPerLease, async () => {
       await maintenance.recover()
@@ -235,6 +247,7 @@ class PostgresStore implements Store {
     const [moved] = await this.#commits.change([{ event: command, jobs, cause, onlyIn: state }])
     const taken = moved === null ? jobs.map(({ id }) => id) : [...moved!].sort((a, b) => a - b)
     const leases = this.#held.of(taken)
+    if (leases.length < taken.length) this.#signals.send('leases')
     this.#held.drop(leases)
     if (leases.length > 0)
       this.#options.notify({ type: 'lost', leases: leases.map((lease) => ({ ...lease, cancelled: true })) })
@@ -275,7 +288,9 @@ class PostgresStore implements Store {
   }
 
   async #close(): Promise<void> {
+    this.#reads.stopWaiting()
     await this.#intervals.stop()
+    this.#signals.stop()
     await this.#claims.stop()
     await this.#commits.close()
     await Promise.all(this.#writers.map((writer) => writer.close()))
@@ -300,7 +315,11 @@ class PostgresStore implements Store {
       admissions: new Admissions(this.#reads, new QueueDepths(this.#reads, this.#options), this.#ids),
       claims: this.#claims,
       revive: () => this.#revive(),
-      onDone: (done, tookMs) => this.#done(done, tookMs),
+      onDone: (done, tookMs, mayBeReady) => {
+        this.#done(done, tookMs)
+        // Those who wait here have been asked first.
+        if (mayBeReady && !this.#claims.isWaiting) this.#signals.send('jobs')
+      },
       onFatal: (error) => this.#options.notify({ type: 'fatal', error }),
     })
   }
@@ -334,6 +353,7 @@ class PostgresStore implements Store {
     if (leases.length > 0)
       this.#options.notify({ type: 'lost', leases: leases.map((lease) => ({ ...lease, cancelled: false })) })
     await this.#node.register()
+    this.#signals.forget()
   }
 }
 

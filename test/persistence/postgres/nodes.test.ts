@@ -89,6 +89,16 @@ describe.skipIf(postgresMissing)('nodes that share a database', () => {
     expect((await waiting).map((job) => job.id)).toEqual([id])
   })
 
+  test('tell the holder of a job that another has cancelled it', async () => {
+    const { one, two } = await twoNodes()
+    const [id] = ids(await one.store.enqueue([aJob()]))
+    const [job] = await one.store.lease({ limit: 1, ...start })
+
+    await two.store.send('cancel', id!)
+
+    await expect.poll(() => one.notices).toEqual([{ type: 'lost', leases: [{ ...leaseOf(job!), cancelled: false }] }])
+  })
+
   test('make one job of one key, whichever of them is asked', async () => {
     const { one, two } = await twoNodes()
     const keyed = aJob({ idempotency: { key: 'k', content: 'c' } })

@@ -45,8 +45,8 @@ interface Parts {
   readonly claims: Claims
   /** The node was declared dead: it gets another id. */
   revive(): Promise<void>
-  /** After each transaction, before its calls are answered. */
-  onDone(done: Done, tookMs: number): void
+  /** After each transaction, before its calls are answered. `mayBeReady`: jobs that others can take. */
+  onDone(done: Done, tookMs: number, mayBeReady: boolean): void
   onFatal(error: Error): void
 }
 
@@ -166,7 +166,7 @@ export class GroupCommit {
       const begunAt = performance.now()
       const done = await writer.run(step)
       const moved = done.moved.slice(0, gathered.changes.length)
-      this.#parts.onDone(done, performance.now() - begunAt)
+      this.#parts.onDone(done, performance.now() - begunAt, batch.enqueues.length + batch.changes.length > 0)
       settleEnqueues(batch.enqueues, entry, done)
       settleEvents(batch.events, refusedPlaces(gathered, moved))
       settleChanges(batch.changes, done.moved.slice(gathered.changes.length))
