@@ -49,6 +49,7 @@ describe('a job', () => {
       crashes: 0,
       idempotencyKey: null,
       timeoutMs: null,
+      traceId: null,
       runAt: startAt,
       createdAt: startAt,
       startedAt: startAt,

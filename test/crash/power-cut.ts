@@ -5,6 +5,7 @@ import { setTimeout } from 'node:timers/promises'
 import { openForWriting } from '../../src/persistence/sqlite/file/connection.ts'
 import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
 import { verifyFile } from '../../src/persistence/sqlite/verify/verify.ts'
+import { briefly } from '../support/built.ts'
 import { type Patch, patchedBuild } from '../support/patched-build.ts'
 import type { Ordeal } from '../torture/ordeal.ts'
 import { Random } from '../torture/random.ts'
@@ -60,7 +61,7 @@ export async function recordLoad(shim: string, build: string, folder: string, ra
   const journal = `${folder}.journal`
   const database = join(folder, 'jobs.db')
   const script = resolve('test/crash/powered.mjs')
-  const child = spawn(process.execPath, [script, build, database, `${random.int(1, 1_000)}`], {
+  const child = spawn(process.execPath, [...briefly, script, build, database, `${random.int(1, 1_000)}`], {
     env: { ...process.env, LD_PRELOAD: shim, JOURNAL: journal, RECORDED: folder },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
@@ -207,7 +208,7 @@ function violationsOf(path: string, witnessed: readonly Witnessed[]): string[] {
 /** Starts a server on what a cut has left, and waits until everything on it has ended; returns what is wrong then. */
 export async function finish(build: string, folder: string): Promise<string[]> {
   const path = join(folder, 'jobs.db')
-  const child = spawn(process.execPath, [resolve('test/crash/powered.mjs'), build, path, 'finish'], {
+  const child = spawn(process.execPath, [...briefly, resolve('test/crash/powered.mjs'), build, path, 'finish'], {
     stdio: ['ignore', 'ignore', 'inherit'],
     timeout: finishMs,
   })
