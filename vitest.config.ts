@@ -49,8 +49,6 @@ export default defineConfig({
     expect: { poll: { timeout: 90_000 } },
     // One more than the cores of the smallest machine that runs them: many wait for a process, a clock or a browser.
     maxWorkers: 3,
-    // Most code runs too briefly to be worth optimising: 8 % less processor time. What runs whole runs as it would in use.
-    execArgv: isWhole ? [] : ['--no-opt'],
     // A worker loads the modules once, not once for each file: 20 s less.
     isolate: false,
   },
