@@ -233,7 +233,7 @@ describe('a job', () => {
     expect({ attempt, error }).toMatchObject({ attempt: 0, error: { name: 'SnoozeError', message } })
     expect((await system.history(id)).at(-1)).toMatchObject({ event: 'snooze', error: { message } })
     expect((await system.explain(id)).summary).toContain(
-      `its handler asked just now to be run later, wrongly with SnoozeError: ${message}, and that attempt does not count`,
+      `its handler snoozed it just now, wrongly with SnoozeError: ${message}, which counts as no attempt`,
     )
   })
 
