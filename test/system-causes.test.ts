@@ -82,7 +82,7 @@ describe('the history keeps who caused an event', () => {
       ['cancel', { ...ada, bulk: bulk.id }],
     ])
     expect((await system.explain(id)).because.sentence).toBe(
-      'An HTTP client (ada) cancelled it just now, in a bulk action, with the reason "wrong customer".',
+      'An HTTP client (ada) cancelled it just now, in a bulk action that changed 1 job, with the reason "wrong customer".',
     )
   })
 

@@ -156,21 +156,65 @@ test('says the same in the library, over HTTP and on the page', async () => {
     const shown = section
       .replace(/<[^>]*>/g, '')
       .replace(/&(lt|gt|quot|#39|amp);/g, (_, name: string) => entities[name]!)
-    const { summary, earliest, because, next, obstacles } = explanation
+    const { summary, advice, earliest, because, next, obstacles } = explanation
 
     expect(JSON.parse(await textOf(`/jobs/${id}/explain`))).toMatchObject({
+      at: new Date(explanation.at).toISOString(),
       state,
       summary,
+      advice,
       earliest,
       because: { sentence: because.sentence },
       next: next.map(({ event, possible, sentence }) => ({ event, possible, sentence })),
       obstacles: obstacles.map(({ code, message }) => ({ code, message })),
     })
     const reasons = obstacles.filter(({ code }) => code !== 'ended').map(({ message }) => message)
-    for (const text of [summary, earliest, ...next.map(({ sentence }) => sentence), ...reasons]) {
+    for (const text of [summary, advice, earliest, ...next.map(({ sentence }) => sentence), ...reasons]) {
       expect(shown).toContain(text)
     }
+    expect(page.includes('<dt>May run</dt>')).toBe(state === 'scheduled' || state === 'retrying')
   }
 
   expect(states).toEqual(['scheduled', 'dead', 'retrying', 'succeeded', 'cancelled'])
+})
+
+test('a job that a bulk action stopped names its size, and leads to its page while that is known', async () => {
+  const jobs = await createTestSystem({ handlers: testHandlers })
+  whenDone(() => jobs.stop())
+  const http = createHttp(jobs.system)
+  whenDone(() => http.close())
+  const later = { type: 'echo', payload: 1, delayMs: 3_600_000 }
+  const [first] = await jobs.system.enqueue([later, later])
+  const bulk = await jobs.system.prepareBulk('cancel', { type: 'echo' })
+  await bulk.settled()
+  bulk.run(bulk.matched)
+  await bulk.settled()
+  const page = async () => (await http.fetch(new Request(`https://app.example/dashboard/jobs/${first!.id}`))).text()
+
+  expect(await page()).toContain(`, in <a href="/dashboard/bulk/${bulk.id}">a bulk action</a>`)
+  expect((await jobs.system.explain(first!.id)).summary).toContain('in a bulk action that changed 2 jobs')
+})
+
+test('the sentences of a page and its facts have one instant, however long its chart takes', async () => {
+  const jobs = await createTestSystem({ handlers: testHandlers })
+  whenDone(() => jobs.stop())
+  const http = createHttp(jobs.system)
+  whenDone(() => http.close())
+  const { id } = await jobs.enqueue({ type: 'echo', payload: 1 })
+  await jobs.drain()
+  jobs.clock.advance(9_949)
+  const askedAt = jobs.clock.now()
+  const path = jobs.system.path
+  Object.defineProperty(jobs.system, 'path', {
+    value: (...given: Parameters<typeof path>) => {
+      jobs.clock.advance(3_000)
+      return path.apply(jobs.system, given)
+    },
+  })
+
+  const page = await (await http.fetch(new Request(`https://app.example/dashboard/jobs/${id}`))).text()
+
+  expect(jobs.clock.now()).toBe(askedAt + 3_000)
+  expect(page.match(/9\.9 s ago/g)).toHaveLength(4)
+  expect(page).not.toContain('13 s ago')
 })

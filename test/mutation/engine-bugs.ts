@@ -218,7 +218,7 @@ const dispatching: readonly Mutation[] = [
     ),
     {
       file: 'machines/prefetch.js',
-      find: 'const isFirst = this.#committing === 0 && !this.#gathering;',
+      find: 'const isFirst = this.#committing.length === 0 && !this.#gathering;',
       replace: 'const isFirst = false;',
     },
   ),
@@ -229,7 +229,7 @@ const dispatching: readonly Mutation[] = [
     ),
     {
       file: 'machines/prefetch.js',
-      find: 'const isFirst = this.#committing === 0 && !this.#gathering;',
+      find: 'const isFirst = this.#committing.length === 0 && !this.#gathering;',
       replace: 'const isFirst = true;',
     },
   ),
@@ -366,7 +366,7 @@ const dispatching: readonly Mutation[] = [
   ),
   bug('a drain ends before its last commit is on disk', prefetch('a drain ends only when the last commit is on disk'), {
     file: 'machines/prefetch.js',
-    find: 'this.#committing === 0 && this.#outcomes.length === 0',
+    find: 'this.#committing.length === 0 && this.#outcomes.length === 0',
     replace: 'this.#outcomes.length === 0',
   }),
   bug(
