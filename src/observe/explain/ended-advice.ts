@@ -35,10 +35,10 @@ function askFirst({ actor, reason }: HistoryEvent): string {
 }
 
 function sayBulk({ jobFacts: { lastEvent }, server }: Facts): string {
-  if (lastEvent.bulk === undefined) return ''
-  const others = server?.bulk
-    ? counted({ count: server.bulk.moved - 1, more: false }, 'other job', 'other jobs')
-    : 'others'
+  // It counts a job a little after it was stopped.
+  const moved = Math.max(server?.bulk?.moved ?? 0, 1)
+  if (lastEvent.bulk === undefined || (server?.bulk && moved === 1)) return ''
+  const others = server?.bulk ? counted({ count: moved - 1, more: false }, 'other job') : 'others'
   return ` The same bulk action stopped ${others}; a bulk requeue brings them back in the same way.`
 }
 

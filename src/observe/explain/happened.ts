@@ -90,7 +90,7 @@ function commanded(command: Command, event: HistoryEvent, facts: Facts, ago: str
 
 /** What else is known about it. */
 function why({ seq, reason, bulk }: HistoryEvent, { jobFacts, server }: Facts): string {
-  const known = seq === jobFacts.lastEvent.seq ? server?.bulk : null
+  const known = seq === jobFacts.lastEvent.seq && server?.bulk?.moved ? server.bulk : null
   const size = known ? ` that changed ${counted({ count: known.moved, more: false }, 'job')}` : ''
   const part = bulk === undefined ? '' : `, in a bulk action${size}`
   return reason === undefined ? part : `${part}, with the reason ${JSON.stringify(cut(reason))}`

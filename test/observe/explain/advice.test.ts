@@ -202,6 +202,8 @@ describe('what to do about', () => {
     expect(adviceOf({ state: 'cancelled', ...given })).toBe(
       'First ask ada, who stopped it, whether the reason ("wrong template") still holds. Requeue it if it is still wanted: it runs at once, with the same payload. Its time (in 1 h, at 2030-01-01T11:00:00.000Z) would be lost: to keep that, enqueue a new job with this run_at instead. The same bulk action stopped 2 other jobs; a bulk requeue brings them back in the same way.',
     )
+    for (const moved of [0, 1])
+      expect(adviceOf({ state: 'cancelled', ...given, server: { bulk: { moved } } })).not.toContain('bulk action')
     const running: readonly EventType[] = ['enqueue', 'lease', 'start', 'cancel']
     expect(adviceOf({ state: 'cancelled', events: running })).toBe(
       'Requeue it if it is still wanted: it runs at once, with the same payload and all its attempts. Its handler was running when it was stopped: check first whether its effect has happened, because a requeue may repeat it.',
