@@ -1,8 +1,19 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { whenDone } from './temp.ts'
 
 /** Where Debian and others put the server's programs, mostly off the PATH; the newest first. */
 function findPrograms(): string | null {
@@ -68,17 +79,49 @@ export async function postgresServer(): Promise<string> {
 }
 
 function start(): void {
-  const uid =
-    process.getuid?.() === 0 ? Number(execFileSync('id', ['-u', 'postgres'], { encoding: 'utf8' })) : process.getuid!()
-  chownSync(folder, uid, -1)
-  chmodSync(folder, 0o711)
-  const run = (command: string, ...args: string[]) =>
-    execFileSync(...asUser(uid, join(programs!, command), ...args), { stdio: 'pipe' })
-  const data = join(folder, 'data')
-  run('initdb', '--no-sync', '-D', data, '-A', 'trust', '-U', 'postgres', '--encoding=UTF8', '--locale=C')
-  const given = [...options, `unix_socket_directories=${folder}`].map((option) => `-c ${option}`).join(' ')
-  run('pg_ctl', '-D', data, '-w', '-l', join(folder, 'log'), '-o', given, 'start')
-  const stop = `${asUser(uid, join(programs!, 'pg_ctl'), '-D', data, '-m', 'immediate', 'stop').flat().join(' ')}`
-  const guard = `while kill -0 ${mainPid}; do sleep 0.5; done; ${stop}; rm -rf ${folder}`
+  makeCluster(folder)
+  startCluster(folder, options)
+  const guard = `while kill -0 ${mainPid}; do sleep 0.5; done; ${stopCommand(folder).flat().join(' ')}; rm -rf ${folder}`
   spawn('sh', ['-c', guard], { detached: true, stdio: 'ignore' }).unref()
+}
+
+const serverUser = () =>
+  process.getuid?.() === 0 ? Number(execFileSync('id', ['-u', 'postgres'], { encoding: 'utf8' })) : process.getuid!()
+
+function run(command: string, ...args: string[]): void {
+  execFileSync(...asUser(serverUser(), join(programs!, command), ...args), { stdio: 'pipe' })
+}
+
+function makeCluster(inFolder: string): void {
+  chownSync(inFolder, serverUser(), -1)
+  chmodSync(inFolder, 0o711)
+  const data = join(inFolder, 'data')
+  run('initdb', '--no-sync', '-D', data, '-A', 'trust', '-U', 'postgres', '--encoding=UTF8', '--locale=C')
+}
+
+function startCluster(inFolder: string, given: readonly string[]): void {
+  const settings = [...given, `unix_socket_directories=${inFolder}`].map((option) => `-c ${option}`).join(' ')
+  run('pg_ctl', '-D', join(inFolder, 'data'), '-w', '-l', join(inFolder, 'log'), '-o', settings, 'start')
+}
+
+function stopCommand(inFolder: string): [string, string[]] {
+  return asUser(serverUser(), join(programs!, 'pg_ctl'), '-D', join(inFolder, 'data'), '-m', 'immediate', 'stop')
+}
+
+/** A server of a test's own, which flushes each commit; `stop` ends it at once, as a crash would. */
+export function ownServer() {
+  const own = mkdtempSync(join(tmpdir(), 'jmpg-'))
+  const durable = options.filter((option) => !/^(fsync|full_page_writes)=/.test(option))
+  makeCluster(own)
+  const server = {
+    address: `postgres://postgres@/postgres?host=${encodeURIComponent(own)}`,
+    start: () => startCluster(own, durable),
+    stop: () => void execFileSync(...stopCommand(own), { stdio: 'pipe' }),
+  }
+  server.start()
+  whenDone(() => {
+    server.stop()
+    rmSync(own, { recursive: true, force: true })
+  })
+  return server
 }
