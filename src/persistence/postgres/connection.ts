@@ -54,26 +54,24 @@ export function setUpSql(schema: string): string {
 export const pinPlansSql =
   'SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off; SET plan_cache_mode TO force_generic_plan; SET jit TO off'
 
-/** Connects one client; `onLost` is called once when it has broken, with the reason. */
+/** Connects one client; `onLost` is called once when it has broken, with the reason, unless that was before it was connected. */
 export async function connect(settings: Settings, onLost: (error: Error) => void): Promise<pg.Client> {
   const client = new settings.driver.Client(configOf(settings))
-  let isLost = false
+  let isWatched = false
+  const lost = (error: Error) => {
+    if (isWatched) onLost(error)
+    isWatched = false
+  }
   // From the moment it exists, or the process would end of it; it may come twice.
-  client.on('error', (error) => {
-    if (!isLost) onLost(error)
-    isLost = true
-  })
-  client.on('end', () => {
-    if (!isLost) onLost(new Error('the connection ended'))
-    isLost = true
-  })
+  client.on('error', lost)
+  client.on('end', () => lost(new Error('the connection ended')))
   try {
     await client.connect()
     await client.query(setUpSql(settings.schema))
   } catch (error) {
-    isLost = true
     client.end().catch(() => {})
     throw error
   }
+  isWatched = true
   return client
 }

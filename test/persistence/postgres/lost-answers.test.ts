@@ -1,9 +1,10 @@
 import { setTimeout } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
+import { connect } from '../../../src/persistence/postgres/connection.ts'
 import type { LeasedJob } from '../../../src/persistence/store.ts'
-import { openPostgres } from '../../support/postgres.ts'
+import { aDatabase, aDriver, aSchema, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
-import { aJob } from '../../support/store.ts'
+import { aJob, leaseMs } from '../../support/store.ts'
 import { ids, leaseOf } from '../conformance/helpers.ts'
 
 describe.skipIf(postgresMissing)('connections that break again and again', () => {
@@ -51,6 +52,49 @@ describe.skipIf(postgresMissing)('connections that break again and again', () =>
     const { transitions } = await store.transitions({ after: 0, limit: 10_000 })
     expect(transitions.filter(({ event }) => event === 'succeed')).toHaveLength(600)
     expect((await store.verify()).violations).toEqual([])
+  })
+
+  test('store no job twice if the node was declared dead before it could ask what became of a commit', async () => {
+    const { store, line, clock, path } = await openPostgres()
+    const other = await openPostgres({ path, clock })
+    const { prototype } = line.driver.Client
+    const query = prototype.query as (...given: unknown[]) => Promise<unknown>
+    prototype.query = async function (this: unknown, ...given: [{ name?: string }]) {
+      const answer = await query.apply(this, given)
+      if (given[0].name !== 'step') return answer
+      prototype.query = query as never
+      line.cut()
+      throw Object.assign(new Error('the answer is lost'), { code: 'ECONNRESET' })
+    } as never
+
+    const stored = store.enqueue([aJob(), aJob()])
+    await expect.poll(() => prototype.query === query).toBe(true)
+    clock.advance(leaseMs)
+    await other.store.recoverOrphans()
+    line.mend()
+
+    const told = ids(await stored)
+    expect(await other.store.verify()).toMatchObject({ jobs: 2, violationCount: 0 })
+    for (const id of told) expect(await other.store.find(id)).toBeDefined()
+    expect(await store.enqueue([aJob()])).toMatchObject({ outcome: 'stored' })
+  })
+
+  test('while they are made are refused to whoever makes them, and not reported as lost besides', async () => {
+    const { driver } = aDriver()
+    const { prototype } = driver.Client
+    prototype.query = async function (this: { emit(name: string, error: Error): void }) {
+      const broken = Object.assign(new Error('broken'), { code: 'ECONNRESET' })
+      this.emit('error', broken)
+      throw broken
+    } as never
+    const lost: Error[] = []
+
+    const connecting = connect({ driver, connectionString: await aDatabase(), schema: aSchema() }, (error) => {
+      lost.push(error)
+    })
+
+    await expect(connecting).rejects.toThrow('broken')
+    expect(lost).toEqual([])
   })
 
   test('are reported once, and are over when the server is there again', async () => {

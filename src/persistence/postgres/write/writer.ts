@@ -103,8 +103,7 @@ export class Writer {
         // Without a first event: so that it is told from the step's own number, should this answer be lost too.
         await client.query(takeNumberSql, [this.#id, call])
         const { rows } = await client.query<{ firstEvent: number | null }>(firstEventSql, [this.#id])
-        // Its node was declared dead: what comes next is told so.
-        if (rows.length === 0) return undefined
+        if (rows.length === 0) return await this.#findNew(client, step)
         const { firstEvent } = rows[0]!
         const done = firstEvent === null ? undefined : await this.#remember(client, step, firstEvent)
         this.#calls = call
@@ -114,6 +113,18 @@ export class Writer {
         this.#drop(client, error as Error)
       }
     }
+  }
+
+  /**
+   * After its node was declared dead, which removed its number: what the last step did, if it stored new jobs. Others that were committed are
+   * sent again, which changes nothing, because a lease or a state is then another.
+   */
+  async #findNew(client: pg.Client, step: Step): Promise<Done | undefined> {
+    if (step.newJobs.length === 0) return undefined
+    const { rows } = await client.query<{ id: number }>('SELECT id FROM job_events WHERE job_id = $1 AND seq = 1', [
+      step.newJobs[0]!.id,
+    ])
+    return rows[0] && this.#remember(client, step, rows[0].id - (rows[0].id % 4_096))
   }
 
   /** What a transaction did, from the events that it wrote. */
