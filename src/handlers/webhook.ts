@@ -42,6 +42,8 @@ type HttpAnswer = Awaited<ReturnType<HttpClient['send']>>
 /** One request of a call; a redirect makes the next. */
 interface Hop {
   readonly url: URL
+  /** Its origin as errors and notes may name it: a redirect may lead to one that repeats a secret. */
+  readonly origin: string
   readonly method: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | undefined
@@ -120,7 +122,7 @@ export function callWebhook({ client, secret, retryMaxMs, now }: WebhookSettings
         const next = nextHop(hop, answer, redactor)
         if (!next || followed === redirectsMax) {
           // An error says this itself, except where the call began.
-          if (followed > 0 || answer.status < 300) note(sayAnswer(hop, answer, followed, call.url, redactor))
+          if (followed > 0 || answer.status < 300) note(sayAnswer(hop, answer, followed, call.url))
           return judge(hop, answer, retryMaxMs, now(), next !== undefined)
         }
         hop = next
@@ -132,8 +134,10 @@ export function callWebhook({ client, secret, retryMaxMs, now }: WebhookSettings
 function firstHop({ url, method, headers = {}, body, redirects }: WebhookCall, idempotencyToken: string): Hop {
   const lowerCased = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
   const standard = { 'user-agent': 'jobmachine', ...(body !== undefined && { 'content-type': 'application/json' }) }
+  const first = new URL(url)
   return {
-    url: new URL(url),
+    url: first,
+    origin: first.origin,
     method,
     headers: { ...standard, ...lowerCased, 'webhook-id': idempotencyToken },
     body: body === undefined ? undefined : JSON.stringify(body),
@@ -184,10 +188,10 @@ async function send(
     return await client.send({ ...hop, signal })
   } catch (cause) {
     signal.throwIfAborted()
-    if (cause instanceof PermanentError) throw cause
     redactor().error(cause)
+    if (cause instanceof PermanentError) throw cause
     const { code, message } = cause as NodeJS.ErrnoException
-    throw new Error(`${hop.method} ${hop.url.origin} failed: ${code ?? message}`, { cause })
+    throw new Error(`${hop.method} ${hop.origin} failed: ${code ?? message}`, { cause })
   }
 }
 
@@ -202,21 +206,17 @@ function nextHop(hop: Hop, { status, headers }: HttpAnswer, redactor: () => Reda
   if (!url || !isWebUrl(url.href)) return
 
   const { method } = hop
+  const origin = url.origin === hop.url.origin ? hop.origin : redactor().text(url.origin)
   if (status === 303 ? !bodiless.includes(method) : status <= 302 && method === 'POST') {
-    throw notFollowed(hop, status, redactor().text(url.origin), `the ${method} would become a GET without its body`)
+    throw notFollowed(hop, status, origin, `the ${method} would become a GET without its body`)
   }
   const staysHome = isSameReceiver(hop.url, url)
   if (!staysHome && !hop.mayLeave) {
-    throw notFollowed(
-      hop,
-      status,
-      redactor().text(url.origin),
-      'only "redirects": "any_origin" lets a call go to another origin',
-    )
+    throw notFollowed(hop, status, origin, 'only "redirects": "any_origin" lets a call go to another origin')
   }
   const atHome = hop.atHome && staysHome
   const kept = Object.entries(hop.headers).filter(([name]) => atHome || harmlessHeaders.has(name))
-  return { ...hop, url, headers: Object.fromEntries(kept), atHome }
+  return { ...hop, url, origin, headers: Object.fromEntries(kept), atHome }
 }
 
 /** Whether both have the same origin, or the same host with https instead of http, each on its default port. */
@@ -225,24 +225,17 @@ function isSameReceiver(from: URL, to: URL): boolean {
   return from.origin === to.origin || (isUpgrade && from.hostname === to.hostname)
 }
 
-function notFollowed({ method, url }: Hop, status: number, to: string, why: string): PermanentError {
-  const where = to === url.origin ? `another path of ${to}` : to
+function notFollowed({ method, origin }: Hop, status: number, to: string, why: string): PermanentError {
+  const where = to === origin ? `another path of ${to}` : to
   return new PermanentError(
-    `${method} ${url.origin} answered ${status}, a redirect to ${where}, which was not followed: ${why}. Call the new address instead.`,
+    `${method} ${origin} answered ${status}, a redirect to ${where}, which was not followed: ${why}. Call the new address instead.`,
   )
 }
 
 /** Who answered what, as far as errors may reveal it; for a redirected call also where it began. */
-function sayAnswer(
-  hop: Hop,
-  { status }: HttpAnswer,
-  followed: number,
-  asked: string,
-  redactor: () => Redactor,
-): string {
+function sayAnswer(hop: Hop, { status }: HttpAnswer, followed: number, asked: string): string {
   const { origin } = new URL(asked)
-  const of = hop.url.origin === origin ? origin : redactor().text(hop.url.origin)
-  const said = `${of} answered ${status} to ${hop.method}`
+  const said = `${hop.origin} answered ${status} to ${hop.method}`
   if (followed === 0) return said
   const where = hop.url.origin === origin ? ' to another path' : ` from ${origin}`
   return `${said}, after ${followed === 1 ? 'a redirect' : `${followed} redirects`}${where}`
@@ -255,7 +248,7 @@ function judge(hop: Hop, answer: HttpAnswer, retryMaxMs: number, now: number, le
   const { status, headers } = answer
   if (status >= 200 && status < 300) return
   const why = status < 400 ? `, ${led ? tooManyRedirects : sayUnfollowed(hop, answer)}` : ''
-  const message = `${hop.method} ${hop.url.origin} answered ${status}${why}`
+  const message = `${hop.method} ${hop.origin} answered ${status}${why}`
   const retriable = status < 400 || status >= 500 || [408, 425, 429].includes(status)
   if (!retriable) throw new PermanentError(message)
   const delayMs = retryAfterMs(headers['retry-after'] ?? [], now)

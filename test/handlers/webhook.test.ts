@@ -199,6 +199,27 @@ describe('a webhook', () => {
     }
   })
 
+  test.each([
+    ['answers 500', () => Promise.resolve({ status: 500, headers: {} })],
+    ['answers 404', () => Promise.resolve({ status: 404, headers: {} })],
+    ['cannot be reached', () => Promise.reject(Object.assign(new Error('no'), { code: 'ENOTFOUND' }))],
+    ['may not be called', ({ url }: { url: URL }) => Promise.reject(new PermanentError(`${url.hostname} is private`))],
+  ])('hides it in the address to which a redirect leads, also if that %s', async (_, answer) => {
+    const host = 'sk-live-4ec39hqlyjwdarjtt1.example'
+    const redirect = { status: 307, headers: { location: [`https://${host}/`] } }
+    const client: WebhookSettings['client'] = {
+      send: (request) => (request.url.hostname === host ? answer(request) : Promise.resolve(redirect)),
+    }
+    const notes: string[] = []
+    const call = { url: `https://example.com${carried.path}`, headers: carried.headers, redirects: 'any_origin' }
+
+    const failure = await failureOf(aWebhook({ client, secret }), call, { note: (text) => void notes.push(text) })
+
+    const kept = JSON.stringify([describeError(failure), failure.stack, notes])
+    expect(kept).toContain('[the header X-Api-Key].example')
+    expect(kept.toLowerCase()).not.toContain(host)
+  })
+
   test('hides what an error of the connection repeats, and the signature', async () => {
     let signature = ''
     const client: WebhookSettings['client'] = {
