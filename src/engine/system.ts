@@ -466,10 +466,10 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       : [toRow(input, naming, cause, this.#parts)]
     const rows = Array.isArray(checked) ? checked : await checked
     this.#assertWritable()
-    const span = this.#tracing.enqueue(rows, Array.isArray(input), caller)
-    const trace = span ? span.context : caller
     const turn = this.#gate.enter()
     if (turn) await turn
+    const span = this.#tracing.enqueue(rows, Array.isArray(input), caller)
+    const trace = span ? span.context : caller
     try {
       const result = await this.#store.enqueue(trace ? rows.map((row) => ({ ...row, trace })) : rows)
       switch (result.outcome) {

@@ -7,8 +7,9 @@ import {
   type SpanProcessor,
 } from '@opentelemetry/sdk-trace-node'
 import * as conventions from '@opentelemetry/semantic-conventions/incubating'
-import { describe, expect, test } from 'vitest'
-import { PermanentError, SnoozeError } from '../../../src/errors.ts'
+import { describe, expect, test, vi } from 'vitest'
+import { AdmissionGate } from '../../../src/engine/admission-gate.ts'
+import { BackpressureError, PermanentError, SnoozeError } from '../../../src/errors.ts'
 import { deferred } from '../../support/deferred.ts'
 import { collectSpans, linksOf, traceparentOf, unregister } from '../../support/spans.ts'
 import { openStore } from '../../support/store.ts'
@@ -75,6 +76,26 @@ describe('an enqueue', () => {
       attributes: { [conventions.ATTR_ERROR_TYPE]: 'IdempotencyConflictError' },
       events: [{ name: 'exception' }],
     })
+  })
+
+  test('that is refused because too many wait leaves no span open', async () => {
+    const open = new Set<string>()
+    const counting: SpanProcessor = {
+      onStart: (span) => void open.add(span.spanContext().spanId),
+      onEnd: (span) => void open.delete(span.spanContext().spanId),
+      forceFlush: async () => {},
+      shutdown: async () => {},
+    }
+    collectSpans({ spanProcessors: [counting] })
+    const { system } = await openSystem({ runs: null })
+    const enter = vi.spyOn(AdmissionGate.prototype, 'enter').mockImplementation(() => {
+      throw new BackpressureError('full', 1_000)
+    })
+    whenDone(() => enter.mockRestore())
+
+    await expect(system.enqueue(work)).rejects.toThrow(BackpressureError)
+
+    expect([...open]).toEqual([])
   })
 
   test('that is a replay leaves the job in the trace of the first', async () => {
