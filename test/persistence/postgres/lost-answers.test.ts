@@ -1,5 +1,6 @@
-import { setTimeout } from 'node:timers/promises'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
+import { OutcomeUnknownError } from '../../../src/errors.ts'
 import { connect } from '../../../src/persistence/postgres/connection.ts'
 import type { LeasedJob } from '../../../src/persistence/store.ts'
 import { aDatabase, aDriver, aSchema, openPostgres } from '../../support/postgres.ts'
@@ -95,6 +96,18 @@ describe.skipIf(postgresMissing)('connections that break again and again', () =>
 
     await expect(connecting).rejects.toThrow('broken')
     expect(lost).toEqual([])
+  })
+
+  test('do not keep a store from closing while the server is away: what became of a call is then unknown', async () => {
+    const { store, line } = await openPostgres()
+    await store.enqueue([aJob()])
+    const asked = store.enqueue([aJob()]).catch((error) => error)
+    await setImmediate()
+    line.cut()
+
+    await store.close()
+
+    expect(await asked).toBeInstanceOf(OutcomeUnknownError)
   })
 
   test('are reported once, and are over when the server is there again', async () => {

@@ -16,6 +16,8 @@ const changedMax = 1_000
 const eventsMax = 4_000
 /** Between tries of what must be stored while the server takes no writes, in ms. */
 const refusedWaitMs = 500
+/** How long a close waits for what is under way, in ms: the server may be away. */
+const closeMaxMs = 2_000
 
 interface Waiting<Answer> {
   resolve(answer: Answer): void
@@ -86,7 +88,11 @@ export class GroupCommit {
     this.#closed = true
     timers.clearImmediate(this.#pumping)
     this.#pump()
+    const late = timers.setTimeout(() => {
+      for (const writer of this.#parts.writers) void writer.close()
+    }, closeMaxMs)
     while (this.#running.size > 0) await Promise.all(this.#running)
+    timers.clearTimeout(late)
     const error = new UnavailableError('the system was stopped')
     for (const call of [...this.#enqueues, ...this.#events, ...this.#changes]) call.reject(error)
   }
@@ -191,11 +197,12 @@ export class GroupCommit {
 
   /** What must be stored is tried again after a pause, the rest is refused. */
   async #refuse(batch: Batch, error: Error): Promise<void> {
+    if (this.#closed) return this.#reject(batch, error)
     const patient = batch.changes.filter((call) => call.patient)
     this.#reject({ ...batch, events: [], changes: batch.changes.filter((call) => !call.patient) }, error)
     this.#events.unshift(...batch.events)
     this.#changes.unshift(...patient)
-    if (!this.#closed) await new Promise((resolve) => timers.setTimeout(resolve, refusedWaitMs))
+    await new Promise((resolve) => timers.setTimeout(resolve, refusedWaitMs))
   }
 
   /** So that none fails because of another. */

@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { UnavailableError } from '../../../errors.ts'
+import { OutcomeUnknownError, UnavailableError } from '../../../errors.ts'
 import { timers } from '../../../runtime/timers.ts'
 import { connect, pinPlansSql, type Settings } from '../connection.ts'
 import { failureOf } from '../failure.ts'
@@ -98,7 +98,9 @@ export class Writer {
   async #lookBack(step: Step): Promise<Done | undefined> {
     const call = this.#calls + 1
     for (;;) {
-      const client = await this.#connected(Number.POSITIVE_INFINITY)
+      const client = await this.#connected(Number.POSITIVE_INFINITY).catch((error) => {
+        throw this.#closed ? new OutcomeUnknownError(error) : error
+      })
       try {
         // Without a first event: so that it is told from the step's own number, should this answer be lost too.
         await client.query(takeNumberSql, [this.#id, call])
