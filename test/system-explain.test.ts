@@ -90,7 +90,9 @@ describe('a job explains', () => {
     other.exec('ROLLBACK')
 
     expect(summary).toContain('its handler has succeeded, and its outcome waits in memory until it can be stored')
-    expect(advice).toContain(`\`fuser ${path}\` names it. Do not restart the server before that`)
+    expect(advice).toContain(
+      `\`fuser ${path}\` names it, besides this server, which must go on. Do not restart the server before that`,
+    )
     expect([earliestRunAt, codesOf(obstacles)]).toEqual([null, ['storage_trouble', 'outcome_pending']])
     await untilState(system, id, 'succeeded')
   })

@@ -149,7 +149,7 @@ export const ended: readonly Situation[] = [
     cause: 'The handler of a new version asks for a field that the stored payload does not have (width).',
     action: 'Do not requeue as it is: enqueue a new job with a right payload, or make the handler accept the old one.',
     says: /is dead: attempt 1 of 4 failed .*PayloadError: payload\.width: .*which no further attempt can correct\. It started 1 min 40 s after it was due/,
-    advises: /^Do not requeue it: its handler refuses the payload\..*correct the program that enqueues it/,
+    advises: /^Enqueue a new job with a payload that the handler accepts, and correct the program that enqueues it\./,
     async build() {
       const handler = (schema: z.ZodType) => aHandler('resize-image', () => undefined, { payload: schema })
       const before = await startSystem({ handlers: [handler(z.object({ image: z.string() }))] })
@@ -173,7 +173,7 @@ export const ended: readonly Situation[] = [
     action: 'Ask ada; requeue it (or all of them by a bulk requeue) if it is still wanted.',
     says: /is cancelled: a user of the dashboard \(ada\) cancelled it .*in a bulk action that changed 3 jobs, with the reason "wrong template"/,
     advises:
-      /^First ask ada, who stopped it, whether the reason \("wrong template"\) still holds\. .*runs at once, .*Its time \(in 8 h 35 min, at \S+\) would be lost.* stopped 2 other jobs/,
+      /^First ask ada, who stopped it, whether the reason \("wrong template"\) still holds\. If it is still wanted, enqueue a new job for its time \(in 8 h 35 min, at \S+\)\. A requeue would run this one at once.* stopped 2 other jobs/,
     async build() {
       const { jobs, seeIt } = await aSystem({
         handlers: [defineHandler({ type: 'newsletter', payload, run: () => undefined })],
@@ -196,7 +196,8 @@ export const ended: readonly Situation[] = [
     action:
       'Find the handler that blocks the loop and move its work to a thread; then requeue this one. More time alone is no cure.',
     says: /is dead: attempt 1 of 1 failed .*the event loop was blocked for \d+\.\d s meanwhile, by this or another handler/,
-    advises: /^Find the handler that blocked the event loop.*a requeue may repeat it/,
+    advises:
+      /^Check first whether its effect has happened; if not, requeue it\. Then find the handler that blocked the event loop/,
     async build() {
       const { system } = await startHttp({
         handlers: [

@@ -119,7 +119,7 @@ export const waiting: readonly Situation[] = [
     action: 'Cancel it and enqueue it anew with run_at, or a right delay; or cancel and requeue to run it now.',
     says: /with a delay of 60 years \(read as a date, that is 2030-01-16T09:00:00\.000Z\)\. It can run in 60 years/,
     advises:
-      /^Correct the program that enqueues it: it probably passed a date \(2030-01-16T09:00:00\.000Z, 1 d ago\) as the delay, and must pass it as run_at/,
+      /^To run it now, cancel it and then requeue this same job; .* it probably passed a date \(2030-01-16T09:00:00\.000Z, 1 d ago\) as the delay, and must pass it as run_at/,
     async build() {
       const { jobs, seeIt } = await aSystem({
         handlers: [defineHandler({ type: 'send-reminder', payload, run: () => undefined })],
@@ -136,7 +136,7 @@ export const waiting: readonly Situation[] = [
     action: 'End the program that holds the lock. Do not restart the server meanwhile, do not cancel or requeue.',
     says: /^Job 1 \(charge-card\) is running: another process holds a lock on the database; its handler has succeeded, and its outcome waits in memory/,
     advises:
-      /^End the other program that holds a lock on the database .*`fuser \S+jobs\.db` names it\. Do not restart the server before.*might repeat its effect/,
+      /^End the other program that holds a lock on the database .*`fuser \S+jobs\.db` names it, besides this server.*Do not restart the server before.*might repeat its effect/,
     async build() {
       const hold = deferred()
       const { system, path, clock } = await startSystem({ runs: { 'charge-card': () => hold.promise } })

@@ -81,7 +81,7 @@ function mendTrouble({ trouble, file }: ServerFacts): string {
   const where = named === null ? '' : ` ${named}`
   if (/full/.test(trouble!)) return `Free space on the disk that holds the database${where}`
   if (!/lock/.test(trouble!)) return `Repair the storage of the database${where} as the message says`
-  const who = named === null ? '' : `: \`fuser ${named}\` names it`
+  const who = named === null ? '' : `: \`fuser ${named}\` names it, besides this server, which must go on`
   return `End the other program that holds a lock on the database (a SQLite shell, a script), or let it finish if it is a backup${who}`
 }
 

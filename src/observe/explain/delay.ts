@@ -16,7 +16,7 @@ export function dateGivenAsDelay({ runAt, createdAt }: Facts['jobFacts']['job'])
   return Math.abs(delayMs - createdAt) < plausibleMs ? delayMs : null
 }
 
-/** What to do about a time that the caller has probably not meant: first the caller, then the job. Null if the time is plausible. */
+/** What to do about a time that the caller has probably not meant: first the job, then the caller. Null if the time is plausible. */
 export function adviceOnDelay({ jobFacts: { job }, now }: Facts): string | null {
   const waitMs = job.runAt - now
   if (waitMs <= farMs) return null
@@ -24,6 +24,6 @@ export function adviceOnDelay({ jobFacts: { job }, now }: Facts): string | null 
   const cause =
     date === null
       ? `If ${duration(waitMs)} is not what the caller meant, correct the program that enqueues it: a delay is in ms.`
-      : `Correct the program that enqueues it: it probably passed a date (${instant(date)}, ${date > now ? `in ${duration(date - now)}` : ago(date, now)}) as the delay, and must pass it as run_at.`
-  return `${cause} Then cancel this job, because its time cannot be changed. Requeue it after that to run it now, or enqueue a new job for another time.`
+      : `Correct the program that enqueues it, and look for other jobs of it: it probably passed a date (${instant(date)}, ${date > now ? `in ${duration(date - now)}` : ago(date, now)}) as the delay, and must pass it as run_at.`
+  return `To run it now, cancel it and then requeue this same job; for another time, cancel it and enqueue a new one, because its time cannot be changed. ${cause}`
 }

@@ -18,12 +18,11 @@ type JobFacts = Facts['jobFacts']
 function stopped(facts: Facts): string {
   const { job, lastEvent } = facts.jobFacts
   const isEarly = job.runAt > facts.now
-  const runs = `Requeue it if it is still wanted: it runs at once, with the same payload${isEarly ? '' : ' and all its attempts'}.`
-  const time = isEarly
-    ? ` Its time (${sayInstant(job.runAt, facts.now)}) would be lost: to keep that, enqueue a new job with this run_at instead.`
-    : ''
+  const runs = isEarly
+    ? `If it is still wanted, enqueue a new job for its time (${sayInstant(job.runAt, facts.now)}). A requeue would run this one at once, with the same payload.`
+    : 'Requeue it if it is still wanted: it runs at once, with the same payload and all its attempts.'
   const effect = wasRunning(lastEvent) ? ` Its handler was running when it was stopped: ${mayRepeat}.` : ''
-  return `${askFirst(lastEvent)}${runs}${time}${effect}${sayBulk(facts)}`
+  return `${askFirst(lastEvent)}${runs}${effect}${sayBulk(facts)}`
 }
 
 const mayRepeat = 'check first whether its effect has happened, because a requeue may repeat it'
@@ -62,10 +61,10 @@ const byError: Readonly<Record<string, (failure: HistoryEvent) => string>> = {
   [processEnded]: () =>
     'Find out first why the process ended (its log, its exit code, memory, a kill from outside) and correct the handler. Requeue it only then: otherwise it ends the process again, and it may repeat what it has done.',
   PayloadError: () =>
-    'Do not requeue it: its handler refuses the payload. Enqueue a new job with a payload that the handler accepts, and correct the program that enqueues it. Or make the handler accept this payload, restart the server, and then requeue it.',
+    'Enqueue a new job with a payload that the handler accepts, and correct the program that enqueues it. A requeue does not help, unless the handler is changed first to accept this payload.',
   UnknownTypeError: () => 'Start a server with a handler for its type, then requeue it.',
   AttemptTimeoutError: ({ error }) =>
     /event loop was blocked/.test(error?.message ?? '')
-      ? `Find the handler that blocked the event loop, and move its work to a worker thread or another process: no handler could continue meanwhile, and this one may be innocent. Only then requeue this job, but ${mayRepeat}. A longer timeout alone hides the cause.`
+      ? `Check first whether its effect has happened; if not, requeue it. Then find the handler that blocked the event loop, its own or one that ran beside it, and move its work to a worker thread or another process: no handler could continue meanwhile. A longer timeout alone hides the cause.`
       : `Find out what its handler waited for, or give it more time (\`timeoutMs\` of the handler, or JOB_TIMEOUT_MS). Then requeue it, but ${mayRepeat}. If the job's own timeout is too short, enqueue a new job: it cannot be changed.`,
 }

@@ -105,7 +105,7 @@ function leaseHeld(facts: Facts): Obstacle[] {
   const message = facts.isOrphan
     ? `the lease of a process that has ended runs out ${sayInstant(lease.expiresAt, now)}`
     : lease.expiresAt <= now
-      ? `${sayOwner(lease.owner)} still holds it, and no other server can take it: its lease ran out ${sayInstant(lease.expiresAt, now)}, and is renewed as soon as the file can be written`
+      ? `${sayOwner(lease.owner)}, this server, still holds the job, and no other can take it: the lease ran out ${sayInstant(lease.expiresAt, now)}, and is renewed as soon as the file can be written`
       : `${sayOwner(lease.owner)} holds its lease until ${instant(lease.expiresAt)} and renews it for as long as it lives`
   return [{ code: 'lease_held', message, until: lease.expiresAt }]
 }

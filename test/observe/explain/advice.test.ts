@@ -32,7 +32,7 @@ describe('what to do about', () => {
     [
       'a job whose delay is an instant',
       { state: 'scheduled', job: { runAt: now + now } },
-      /^Correct the program that enqueues it: it probably passed a date \(2030-01-01T10:00:12\.000Z, in 12 s\) as the delay, and must pass it as run_at\. Then cancel this job/,
+      /^To run it now, cancel it and then requeue this same job; .*it probably passed a date \(2030-01-01T10:00:12\.000Z, in 12 s\) as the delay, and must pass it as run_at\./,
     ],
     [
       'a job that is tried again',
@@ -109,7 +109,7 @@ describe('what to do about', () => {
     [
       'a job whose file is locked',
       { server: { trouble: 'another process holds a lock on the database' } },
-      /^End the other program that holds a lock .*`fuser \/data\/jobs\.db` names it\. Nothing is lost/,
+      /^End the other program that holds a lock .*`fuser \/data\/jobs\.db` names it, besides this server, which must go on\. Nothing is lost/,
     ],
     [
       'a job of a broken file',
@@ -153,7 +153,7 @@ describe('what to do about', () => {
     [
       'a job whose payload was refused',
       dead('PayloadError'),
-      /^Do not requeue it: its handler refuses the payload\. .*correct the program that enqueues it/,
+      /^Enqueue a new job with a payload that the handler accepts, and correct the program that enqueues it\. A requeue does not help/,
     ],
     [
       'a job of a type that was unknown',
@@ -173,7 +173,7 @@ describe('what to do about', () => {
     [
       'a job that took too long while the loop was blocked',
       dead('AttemptTimeoutError', new AttemptTimeoutError(1, 2_000).message),
-      /^Find the handler that blocked the event loop.*check first whether its effect has happened/,
+      /^Check first whether its effect has happened; if not, requeue it\. Then find the handler that blocked the event loop/,
     ],
     [
       'a job that ended the process',
@@ -200,7 +200,7 @@ describe('what to do about', () => {
     const given = { job: { runAt: now + 3_600_000 }, jobFacts: { lastEvent: later }, server: { bulk: { moved: 3 } } }
 
     expect(adviceOf({ state: 'cancelled', ...given })).toBe(
-      'First ask ada, who stopped it, whether the reason ("wrong template") still holds. Requeue it if it is still wanted: it runs at once, with the same payload. Its time (in 1 h, at 2030-01-01T11:00:00.000Z) would be lost: to keep that, enqueue a new job with this run_at instead. The same bulk action stopped 2 other jobs; a bulk requeue brings them back in the same way.',
+      'First ask ada, who stopped it, whether the reason ("wrong template") still holds. If it is still wanted, enqueue a new job for its time (in 1 h, at 2030-01-01T11:00:00.000Z). A requeue would run this one at once, with the same payload. The same bulk action stopped 2 other jobs; a bulk requeue brings them back in the same way.',
     )
     for (const moved of [0, 1])
       expect(adviceOf({ state: 'cancelled', ...given, server: { bulk: { moved } } })).not.toContain('bulk action')

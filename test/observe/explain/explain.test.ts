@@ -816,7 +816,7 @@ test('a lease that could not be renewed on disk is still held, and the explanati
   const expire = nextOf('expire', { state: 'running', jobFacts: { lease }, attempt: { leaseToken: 2 } })
 
   expect(expire.sentence).toContain(
-    'still holds it, and no other server can take it: its lease ran out 30 s ago, at 2030-01-01T09:59:30.000Z, and is renewed as soon as the file can be written',
+    'this server, still holds the job, and no other can take it: the lease ran out 30 s ago, at 2030-01-01T09:59:30.000Z, and is renewed as soon as the file can be written',
   )
   expect(expire.possible).toBe(false)
 })
