@@ -177,7 +177,7 @@ const patches: readonly Patch[] = [
 /** A schema with one more version, to migrate to. */
 const newerSchema: Patch = {
   file: 'persistence/sqlite/schema.js',
-  text: `version${migrations.length}];`,
+  text: `version${migrations.length},\n];`,
   replace: `version${migrations.length}, 'CREATE TABLE newer (id INTEGER); CREATE TABLE newest (id INTEGER);'];`,
 }
 

@@ -566,7 +566,7 @@ const jobs: readonly Mutation[] = [
       find: `            if (conflict)
                 return conflict;`,
       replace: `            if (conflict) {
-                for (const job of jobs.slice(0, conflict.index)) this.#gather(job, gathered, byKey, now);
+                for (const job of jobs.slice(0, conflict.index)) gathered.push({ job, state: stateOf(job, now), idHolders: [] });
                 return conflict;
             }`,
     },

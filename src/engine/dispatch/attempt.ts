@@ -216,7 +216,7 @@ class Attempt implements RunningAttempt {
   /** A lease's token is the length of the job's history: the longer it is, the more slowly it grows. */
   #snooze(thrown: SnoozeError): LeaseEvent {
     const { delayMs, fault } = this.#orBackoff(thrown)
-    if (thrown.reason !== undefined) this.note(thrown.reason)
+    if (thrown.reason) this.note(thrown.reason)
     const error = fault === undefined ? {} : { error: describeError(thrown, fault) }
     return this.#event('snooze', { delayMs: Math.max(delayMs, snoozeMinMs, this.#job.leaseToken), ...error })
   }

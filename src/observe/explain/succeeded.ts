@@ -8,22 +8,22 @@ interface Warning {
   readonly advice: string
 }
 
-/** By what its handler or the engine noted about the attempt. */
+/** By the sentences of the webhook handler and of the engine; whatever else a handler notes says nothing odd. */
 const notes: readonly { readonly pattern: RegExp; readonly lead: string; readonly advice: string }[] = [
   {
-    pattern: / redirects? from /,
+    pattern: /^\S+ answered \d{3} to [A-Z]+, after (a|\d) redirects? from \S+/,
     lead: ', but another host answered: ',
     advice:
       'Correct the address: the receiver that was meant has probably received nothing, and the other host may have the payload. Leave out "redirects": "any_origin" as well, so that no redirect leads to another host. Then enqueue a new job',
   },
   {
-    pattern: / did not run for /,
+    pattern: /\bthe process did not run for [^;]+ meanwhile\b/,
     lead: ', but ',
     advice:
       'Find out what stopped the whole process: a suspended machine, SIGSTOP, a debugger. This job needs nothing more. If its effect is missing all the same, enqueue a new job',
   },
   {
-    pattern: / loop stood still for /,
+    pattern: /\bthe event loop stood still for [^;]+ meanwhile\b/,
     lead: ', but ',
     advice:
       'Find the handler that blocks the event loop, or what stopped the process. This job needs nothing more. If its effect is missing all the same, enqueue a new job',

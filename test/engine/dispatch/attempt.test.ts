@@ -174,7 +174,7 @@ describe('an attempt', () => {
       })
 
     expect(await snoozing('the quota is used up')).toMatchObject({ event: 'snooze', note: 'the quota is used up' })
-    expect(await snoozing()).toMatchObject({ event: 'snooze', note: 'seen' })
+    for (const none of [undefined, '']) expect(await snoozing(none)).toMatchObject({ event: 'snooze', note: 'seen' })
     expect(new SnoozeError(5, 'later').message).toBe('later')
     expect(new SnoozeError(5).message).toBe('snoozed for 5 ms')
   })

@@ -254,8 +254,17 @@ describe('what to do about', () => {
       undefined,
       /^Correct the address: .*so that no redirect leads to another host/,
     ],
-    ['the process did not run for 9.0 s meanwhile', undefined, /^Find out what stopped the whole process/],
-    ['the event loop stood still for 9.0 s meanwhile', undefined, /^Find the handler that blocks the event loop/],
+    ['3 of 4 redirects from the table were read; one did not run for now', undefined, /^Nothing: it has succeeded/],
+    [
+      'half is done; the process did not run for 9.0 s meanwhile, which does not count against its timeout',
+      undefined,
+      /^Find out what stopped the whole process/,
+    ],
+    [
+      'the event loop stood still for 9.0 s meanwhile: this or another handler blocked it, or the process did not run',
+      undefined,
+      /^Find the handler that blocks the event loop/,
+    ],
     ['', { count: 2, lastAt: now }, /^Have the caller use another key for each new job/],
   ])('a job that has succeeded and noted %o', (note, replays, advice) => {
     const { lastEvent } = someFacts({ state: 'succeeded' }).jobFacts
