@@ -114,7 +114,9 @@ export const ended: readonly Situation[] = [
       const body = JSON.stringify({ type: 'sleep', payload: { ms: 5_000 }, timeout_ms: 8_000 })
       await fetch(`${url}/jobs`, { method: 'POST', headers, body })
       const stateOf = async () => ((await (await fetch(`${url}/jobs/1`)).json()) as { state: string }).state
-      await until(async () => (await stateOf()) === 'running')
+      const explain = async () => (await fetch(`${url}/jobs/1/explain`)).text()
+      // It is `running` on disk a moment before its handler is called.
+      await until(async () => (await explain()).includes('tells its handler to stop'))
       process.kill(pid, 'SIGSTOP')
       await setTimeout(3_000)
       process.kill(pid, 'SIGCONT')
