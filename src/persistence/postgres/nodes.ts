@@ -124,10 +124,18 @@ const endSql = `
   WITH ended AS (UPDATE nodes SET ended_at = coalesce(ended_at, instant($2)) WHERE id = $1 RETURNING id)
   DELETE FROM writers WHERE node_id IN (SELECT id FROM ended)`
 
+/**
+ * The number of a fenced writer's last call: below 0, so that none can follow it, and so that the process can still ask what became of that
+ * call if it lives after all.
+ */
+export function fencedCall(call: string): string {
+  return `(-1 - ${call})`
+}
+
 /** In the order of the key, as a step counts. */
 export const mergeCountsSql = `
   WITH gone AS (
-    DELETE FROM edge_counts WHERE writer_id <> 0 AND NOT EXISTS (SELECT 1 FROM writers WHERE id = writer_id) RETURNING *
+    DELETE FROM edge_counts WHERE writer_id <> 0 AND NOT EXISTS (SELECT 1 FROM writers WHERE id = writer_id AND last_call >= 0) RETURNING *
   )
   INSERT INTO edge_counts (writer_id, from_state, event, to_state, n)
   SELECT 0, from_state, event, to_state, sum(n) FROM gone GROUP BY 2, 3, 4 ORDER BY 2, 3, 4

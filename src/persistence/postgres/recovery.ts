@@ -4,7 +4,7 @@ import { leaseExpiredError, processEndedError } from '../lease-errors.ts'
 import { isHeld } from '../sql/conditions.ts'
 import { stateHasTag } from '../sql/transitions.ts'
 import type { Recovered } from '../store.ts'
-import { mergeCountsSql, type OwnNode } from './nodes.ts'
+import { fencedCall, mergeCountsSql, type OwnNode } from './nodes.ts'
 import type { Reads } from './reads.ts'
 import type { Change, Done } from './write/step.ts'
 
@@ -129,7 +129,7 @@ const declareSql = `
       (SELECT count(*) FROM jobs WHERE ${isHeld} AND node_id = :id AND ${stateHasTag('executing')}))
     WHERE id = :id AND ${isSilent} RETURNING id, is_stopping AS "isStopping", ran_together AS "ranTogether"
   ), fenced AS (
-    DELETE FROM writers WHERE node_id IN (SELECT id FROM gone)
+    UPDATE writers SET last_call = ${fencedCall('last_call')} WHERE last_call >= 0 AND node_id IN (SELECT id FROM gone)
   )
   SELECT * FROM gone`
 

@@ -1,8 +1,8 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { OutcomeUnknownError } from '../../../src/errors.ts'
-import { connect } from '../../../src/persistence/postgres/connection.ts'
-import type { LeasedJob } from '../../../src/persistence/store.ts'
+import { connect, pinPlansSql } from '../../../src/persistence/postgres/connection.ts'
+import type { LeasedJob, Store } from '../../../src/persistence/store.ts'
 import { aDatabase, aDriver, aSchema, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { aJob, leaseMs } from '../../support/store.ts'
@@ -55,29 +55,64 @@ describe.skipIf(postgresMissing)('connections that break again and again', () =>
     expect((await store.verify()).violations).toEqual([])
   })
 
-  test('store no job twice if the node was declared dead before it could ask what became of a commit', async () => {
+  /** Commits what `send` asks for, loses the answer, and lets another node declare this one dead before it can ask what became of it. */
+  async function answerAfterDeath<T>(prepare: (store: Store) => Promise<unknown>, send: (store: Store) => Promise<T>) {
     const { store, line, clock, path } = await openPostgres()
     const other = await openPostgres({ path, clock })
+    await prepare(store)
     const { prototype } = line.driver.Client
     const query = prototype.query as (...given: unknown[]) => Promise<unknown>
-    prototype.query = async function (this: unknown, ...given: [{ name?: string }]) {
+    let isLost = false
+    let comeBack = () => {}
+    const isBack = new Promise<void>((resolve) => {
+      comeBack = resolve
+    })
+    prototype.query = async function (this: unknown, ...given: [{ name?: string } | string]) {
+      const [asked] = given
+      // Its writer connects only when it has come back under another id.
+      if (isLost && asked === pinPlansSql) await isBack
       const answer = await query.apply(this, given)
-      if (given[0].name !== 'step') return answer
-      prototype.query = query as never
+      if (isLost && String(asked).startsWith('INSERT INTO nodes')) comeBack()
+      if (isLost || (asked as { name?: string }).name !== 'step') return answer
+      isLost = true
       line.cut()
       throw Object.assign(new Error('the answer is lost'), { code: 'ECONNRESET' })
     } as never
 
-    const stored = store.enqueue([aJob(), aJob()])
-    await expect.poll(() => prototype.query === query).toBe(true)
+    const answer = send(store)
+    await expect.poll(() => isLost).toBe(true)
     clock.advance(leaseMs)
     await other.store.recoverOrphans()
     line.mend()
+    const swept = store.sweep()
+    const told = await answer
+    await swept
+    return { told, store, other: other.store }
+  }
 
-    const told = ids(await stored)
-    expect(await other.store.verify()).toMatchObject({ jobs: 2, violationCount: 0 })
-    for (const id of told) expect(await other.store.find(id)).toBeDefined()
+  test('store no job twice if the node was declared dead before it could ask what became of a commit', async () => {
+    const { told, store, other } = await answerAfterDeath(
+      async () => {},
+      (store) => store.enqueue([aJob(), aJob()]),
+    )
+
+    expect(await other.verify()).toMatchObject({ jobs: 2, violationCount: 0 })
+    for (const id of ids(told)) expect(await other.find(id)).toBeDefined()
     expect(await store.enqueue([aJob()])).toMatchObject({ outcome: 'stored' })
+  })
+
+  test('do not refuse a command that was committed before the node was declared dead', async () => {
+    let job = 0
+    const { told, other } = await answerAfterDeath(
+      async (store) => {
+        job = ids(await store.enqueue([aJob()]))[0]!
+      },
+      (store) => store.send('cancel', job),
+    )
+
+    expect(told).toMatchObject({ outcome: 'done', job: { id: job, state: 'cancelled' } })
+    expect((await other.history(job, { after: 0, limit: 9 }))?.map(({ event }) => event)).toEqual(['enqueue', 'cancel'])
+    expect((await other.verify()).violations).toEqual([])
   })
 
   test('while they are made are refused to whoever makes them, and not reported as lost besides', async () => {

@@ -5,6 +5,7 @@ import { connect, pinPlansSql, type Settings } from '../connection.ts'
 import { failureOf } from '../failure.ts'
 import { leasedJobs, stepSql } from '../functions.ts'
 import type { Health } from '../health.ts'
+import { fencedCall } from '../nodes.ts'
 import { type Done, type Step, type StepRow, stepValues, toLeased } from './step.ts'
 
 /** Between two tries, in ms: of what the server rolled back because of others, and to connect. */
@@ -63,7 +64,7 @@ export class Writer {
    */
   async run(step: Step): Promise<Done> {
     for (;;) {
-      const client = await this.#connected()
+      const client = await this.#connected(patienceMs, (client) => this.#ofNode(client))
       try {
         return await this.#send(client, step)
       } catch (error) {
@@ -94,7 +95,10 @@ export class Writer {
     return { ...JSON.parse(facts![0]!), jobs: jobs.map(toLeased) }
   }
 
-  /** After a broken connection: what the last step did, if it was committed. Undefined: it was not, and never will be. */
+  /**
+   * After a broken connection: what the last step did, if it was committed. Undefined: it was not, and never will be. It asks as the writer
+   * that sent the step, though its node may have come back under another id meanwhile.
+   */
   async #lookBack(step: Step): Promise<Done | undefined> {
     const call = this.#calls + 1
     for (;;) {
@@ -104,9 +108,8 @@ export class Writer {
       try {
         // Without a first event: so that it is told from the step's own number, should this answer be lost too.
         await client.query(takeNumberSql, [this.#id, call])
-        const { rows } = await client.query<{ firstEvent: number | null }>(firstEventSql, [this.#id])
-        if (rows.length === 0) return await this.#findNew(client, step)
-        const { firstEvent } = rows[0]!
+        const { rows } = await client.query<{ firstEvent: number | null }>(firstEventSql, [this.#id, call])
+        const firstEvent = rows[0]?.firstEvent ?? null
         const done = firstEvent === null ? undefined : await this.#remember(client, step, firstEvent)
         this.#calls = call
         return done
@@ -115,18 +118,6 @@ export class Writer {
         this.#drop(client, error as Error)
       }
     }
-  }
-
-  /**
-   * After its node was declared dead, which removed its number: what the last step did, if it stored new jobs. Others that were committed are
-   * sent again, which changes nothing, because a lease or a state is then another.
-   */
-  async #findNew(client: pg.Client, step: Step): Promise<Done | undefined> {
-    if (step.newJobs.length === 0) return undefined
-    const { rows } = await client.query<{ id: number }>('SELECT id FROM job_events WHERE job_id = $1 AND seq = 1', [
-      step.newJobs[0]!.id,
-    ])
-    return rows[0] && this.#remember(client, step, rows[0].id - (rows[0].id % 4_096))
   }
 
   /** What a transaction did, from the events that it wrote. */
@@ -171,14 +162,14 @@ export class Writer {
     client.end().catch(() => {})
   }
 
-  /** Tries until it is connected. */
-  async #connected(patience = patienceMs): Promise<pg.Client> {
+  /** Tries until it is connected, and until `prepare` has done its part. */
+  async #connected(patience: number, prepare = async (client: pg.Client) => client): Promise<pg.Client> {
     for (let wait = reconnectMs.first; ; wait = Math.min(2 * wait, reconnectMs.most)) {
       if (this.#closed) throw new UnavailableError('the system is stopped')
       try {
         this.#client ??= await this.connect()
         this.#health.set(null)
-        return await this.#ofNode(this.#client)
+        return await prepare(this.#client)
       } catch (error) {
         if (failureOf(error) !== 'lost' && failureOf(error) !== 'refused') throw error
         this.#client = null
@@ -203,7 +194,8 @@ export class Writer {
 }
 
 const takeNumberSql = 'UPDATE writers SET last_call = $2, first_event_id = NULL WHERE id = $1 AND last_call = $2 - 1'
-const firstEventSql = 'SELECT first_event_id AS "firstEvent" FROM writers WHERE id = $1'
+/** Of a call that was committed last, also by a writer that has been fenced. */
+const firstEventSql = `SELECT first_event_id AS "firstEvent" FROM writers WHERE id = $1 AND last_call IN ($2::bigint, ${fencedCall('$2::bigint')})`
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => timers.setTimeout(resolve, ms))
