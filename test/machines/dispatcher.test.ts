@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { JobCancelledError, LeaseLostError, ShutdownError } from '../../src/errors.ts'
 import { dispatcherMachine } from '../../src/machines/dispatcher.ts'
-import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
+import type { LeaseEvent } from '../../src/machines/lease.ts'
 import { rateMs } from '../../src/machines/prefetch.ts'
 import {
   nothingFound,
@@ -13,6 +13,7 @@ import {
   turn,
 } from '../support/dispatcher.ts'
 import { useFakeTimers, useRealTimers } from '../support/fake-timers.ts'
+import { aLeasedJob, jobs } from '../support/prefetch.ts'
 
 const modes = ['recovering', 'dispatching', 'stuck', 'draining', 'stopped'] as const
 const events = [
@@ -639,24 +640,4 @@ async function succeed(attempts: StartedDispatcher['attempts'], ids: readonly nu
 
 function idsOf(commits: readonly { readonly events: readonly LeaseEvent[] }[]): number[][] {
   return commits.map(({ events }) => events.map(({ id }) => id))
-}
-
-function aLeasedJob(id: number): LeasedJob {
-  const leaseToken = 100 + id
-  return {
-    id,
-    leaseToken,
-    type: 'work',
-    queue: 'default',
-    payload: '{}',
-    attempt: 0,
-    maxAttempts: 3,
-    timeoutMs: null,
-    runAt: 0,
-    trace: null,
-  }
-}
-
-function jobs(count: number): LeasedJob[] {
-  return Array.from({ length: count }, (_, index) => aLeasedJob(index + 1))
 }

@@ -1,6 +1,7 @@
 import type { Explanation } from '../../src/engine/job-system.ts'
 import { assembleHttp } from '../../src/http/http.ts'
 import type { JobSystem } from '../../src/index.ts'
+import { httpDefaults } from '../support/server.ts'
 
 /** What somebody sees who asks for the explanation of a job, and opens its page. */
 export interface Seen {
@@ -17,18 +18,9 @@ export async function see(system: JobSystem, id: number, now: () => number): Pro
   const http = assembleHttp({
     system,
     log: silent,
-    allowedHosts: [],
-    basePath: '',
-    pages: true,
-    readOnly: false,
+    ...httpDefaults,
     ownsProcess: false,
     now,
-    random: () => 0.5,
-    apiToken: null,
-    version: '1.2.3',
-    maxRequestBytes: 1_048_576,
-    maxRequestValues: 100_000,
-    maxInFlightRequests: 1_000,
   })
   const { summary, advice }: Explanation = await system.explain(id)
   const response = await http.fetch(new Request(`http://localhost/dashboard/jobs/${id}`))

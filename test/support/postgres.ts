@@ -4,7 +4,7 @@ import { openPostgresStore } from '../../src/persistence/postgres/store.ts'
 import type { StoreEvent } from '../../src/persistence/store.ts'
 import { ManualClock } from '../../src/runtime/clock.ts'
 import { postgresServer } from './postgres-server.ts'
-import { leaseMs, type OpenedStore, startAt } from './store.ts'
+import { type OpenedStore, startAt, storeDefaults } from './store.ts'
 import { whenDone } from './temp.ts'
 
 let databases = 0
@@ -91,13 +91,8 @@ export async function openPostgres(
     schema: path,
     // One that writes: each connection costs the server some milliseconds. The proofs have two.
     maxConnections: process.env.PROOFS === 'whole' ? 6 : 3,
-    types: ['work', 'other'],
     serves: true,
-    leaseMs,
-    maxQueueDepth: 100_000,
-    retentionMs: 0,
-    owner: { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' },
-    newDatabaseId: 'test-database',
+    ...storeDefaults,
     notify(notice: StoreEvent) {
       notices.push(notice)
     },

@@ -60,6 +60,22 @@ export function holdingHandlers() {
 }
 
 /** The HTTP API on a free loopback port, over a system on a real file; stopped when the test or its group is done. */
+/** What most tests give `assembleHttp`. */
+export const httpDefaults = {
+  allowedHosts: [],
+  basePath: '',
+  pages: true,
+  readOnly: false,
+  ownsProcess: true,
+  now: () => Date.now(),
+  random: () => 0.5,
+  apiToken: null,
+  version: '1.2.3',
+  maxRequestBytes: 1_048_576,
+  maxRequestValues: 100_000,
+  maxInFlightRequests: 1_000,
+}
+
 export async function startHttp({ started = true, ...options }: TestServerOptions = {}): Promise<TestServer> {
   const database = join(tempFolder(), 'jobs.db')
   const logLines: string[] = []
@@ -77,18 +93,7 @@ export async function startHttp({ started = true, ...options }: TestServerOption
   const http = assembleHttp({
     system,
     log,
-    allowedHosts: [],
-    basePath: '',
-    pages: true,
-    readOnly: false,
-    ownsProcess: true,
-    now: () => Date.now(),
-    random: () => 0.5,
-    apiToken: null,
-    version: '1.2.3',
-    maxRequestBytes: 1_048_576,
-    maxRequestValues: 100_000,
-    maxInFlightRequests: 1_000,
+    ...httpDefaults,
     ...options,
   })
   whenDone(() => http.close(0))

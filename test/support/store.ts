@@ -15,6 +15,16 @@ export interface OpenedStore {
 export const startAt = Date.UTC(2030, 0, 1)
 export const leaseMs = 30_000
 
+/** What a store of a test gets, whichever it is. */
+export const storeDefaults = {
+  types: ['work', 'other'],
+  leaseMs,
+  maxQueueDepth: 100_000,
+  retentionMs: 0,
+  owner: { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' },
+  newDatabaseId: 'test-database',
+}
+
 /**
  * Opens an SQLite store that is closed when the test ends, or the group whose `beforeAll` opened it. Handles the types `work` and `other`
  * by default.
@@ -27,12 +37,7 @@ export async function openStore(
   const clock = (options.clock as ManualClock | undefined) ?? new ManualClock(startAt)
   const notices: StoreEvent[] = []
   const complete = {
-    types: ['work', 'other'],
-    leaseMs,
-    maxQueueDepth: 100_000,
-    retentionMs: 0,
-    owner: { pid: process.pid, host: 'test', startedAt: '2030-01-01T00:00:00.000Z' },
-    newDatabaseId: 'test-database',
+    ...storeDefaults,
     notify(notice: StoreEvent) {
       if (notice.type !== 'stalled') notices.push(notice)
     },
