@@ -1,16 +1,15 @@
-import { countStates, jobStates } from '../../machines/edges.ts'
-import type { JobNode, JobState } from '../../machines/job.ts'
-import type { ReplayState } from '../../machines/replay.ts'
-import { type EdgeCount, retention, type VerifyReport, type Violation } from '../store.ts'
+import { countStates, jobStates } from '../machines/edges.ts'
+import type { JobNode, JobState } from '../machines/job.ts'
+import type { ReplayState } from '../machines/replay.ts'
+import { type EdgeCount, retention, type VerifyReport, type Violation } from './store.ts'
 
-/** Violations told; more are counted. */
-const toldMax = 1_000
+/** How many violations a report lists; more are only counted. */
+export const violationsMax = 1_000
 
 /** A job's row, as far as its history leads to it. */
 export interface CheckedRow extends ReplayState {
   readonly id: number
   readonly maxAttempts: number
-  readonly leaseExpiresAt: number | null
   /** Whether it is JSON; null if there is none. */
   readonly payloadIsValid: boolean | null
 }
@@ -26,7 +25,7 @@ const replayedFields = [
 ] as const satisfies (keyof ReplayState)[]
 
 /** How often each edge stands in the histories. */
-type Taken = readonly {
+export type Taken = readonly {
   readonly from: JobState | null
   readonly event: string
   readonly to: JobState
@@ -42,7 +41,7 @@ export class Checks {
 
   tell(invariant: Violation['invariant'], jobId: number | null, message: string): void {
     this.#violationCount++
-    if (this.#violations.length < toldMax) this.#violations.push({ invariant, jobId, message })
+    if (this.#violations.length < violationsMax) this.#violations.push({ invariant, jobId, message })
   }
 
   /** The row is what its history leads to. */
@@ -81,7 +80,11 @@ export class Checks {
     for (const edge of new Set([...taken.keys(), ...counts.keys()])) {
       const [times, should] = [taken.get(edge) ?? 0, counts.get(edge) ?? 0]
       if (times !== should)
-        this.tell('I8', null, `the edge "${edge}" stands ${times} times in the history, ${should} in the kept counts`)
+        this.tell(
+          'I8',
+          null,
+          `the edge "${edge}" occurs ${times} times in the history, but ${should} in the kept counts`,
+        )
     }
   }
 

@@ -409,14 +409,18 @@ const leases: readonly Mutation[] = [
     suspects(
       'a suspect, which was running at two crashes or more, makes way when it has run for two seconds, and no sooner',
     ),
-    { file: sqlite('write/suspects'), find: 'now >= since + exclusiveMs', replace: 'false' },
+    { file: 'persistence/exclusive.js', find: 'now >= since + exclusiveMs', replace: 'false' },
   ),
   bug(
     'a suspect of three crashes runs alone for two seconds',
     suspects(
       'a suspect, which was running at two crashes or more, with three crashes makes others wait however long it runs',
     ),
-    { file: sqlite('write/suspects'), find: 'isOver && !toItsEnd', replace: 'isOver' },
+    {
+      file: 'persistence/exclusive.js',
+      find: '!toItsEnd && (now < since || now >= since + exclusiveMs)',
+      replace: '(now < since || now >= since + exclusiveMs)',
+    },
   ),
   bug(
     'the suspect with the fewest crashes goes first',
@@ -556,7 +560,7 @@ const jobs: readonly Mutation[] = [
   bug(
     'a run_at in the past is scheduled',
     conformance('enqueue schedules jobs whose run_at or delay is ahead, and queues those whose is not'),
-    { file: sqlite('write/insert-jobs'), find: 'runAtOf(job, now) > now', replace: 'runAtOf(job, now) >= now' },
+    { file: 'persistence/new-jobs.js', find: 'runAtOf(job, now) > now', replace: 'runAtOf(job, now) >= now' },
   ),
   bug(
     'the good items of a refused array are stored',
@@ -731,7 +735,7 @@ const jobs: readonly Mutation[] = [
     },
   ),
   bug('verify does not compare a history with its row', verify('reports a state that its history does not lead to'), {
-    file: sqlite('verify/verify'),
+    file: 'persistence/verify-checks.js',
     find: 'if (row[field] === end[field])',
     replace: 'if (true)',
   }),

@@ -3,7 +3,7 @@ import type { JobState } from '../../machines/job.ts'
 import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../machines/replay.ts'
 import { isHeld } from '../sql/conditions.ts'
 import type { EdgeCount, VerifyReport } from '../store.ts'
-import { type CheckedRow, Checks } from './checks.ts'
+import { type CheckedRow, Checks } from '../verify-checks.ts'
 import { isJson } from './is-json.ts'
 import { migrations } from './migrate.ts'
 import type { Query, Reads } from './reads.ts'
@@ -86,7 +86,7 @@ async function checkCounts(query: Query, checks: Checks): Promise<void> {
 }
 
 const rowsSql = `
-  SELECT id, state, seq, attempt, max_attempts AS "maxAttempts", crashes, lease_token AS "leaseToken", lease_expires_at AS "leaseExpiresAt",
+  SELECT id, state, seq, attempt, max_attempts AS "maxAttempts", crashes, lease_token AS "leaseToken",
     node_id AS "nodeId", started_at AS "startedAt", finished_at AS "finishedAt", (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload
   FROM jobs WHERE id > :after ORDER BY id LIMIT ${chunkJobs}`
 

@@ -1,5 +1,4 @@
-import { findEdge } from '../../../machines/edges.ts'
-import type { JobState } from '../../../machines/job.ts'
+import { stateOf } from '../../new-jobs.ts'
 import type { EnqueueResult, NewJobRow } from '../../store.ts'
 import type { Reads } from '../reads.ts'
 import { type Admission, admit, type KeyedJob } from './admission.ts'
@@ -90,15 +89,10 @@ function replaysIn(result: EnqueueResult): number[] {
   return result.outcome === 'stored' ? result.jobs.flatMap(({ id, created }) => (created ? [] : [id])) : []
 }
 
+/** As the server decides them. */
 function tellStates({ newJobs }: Admission, now: number): void {
   for (const { job, answers } of newJobs) {
     const state = stateOf(job, now)
     for (const answer of answers) answer.state = state
   }
-}
-
-/** As the server decides it. */
-function stateOf({ runAt, delayMs, maxAttempts }: NewJobRow, now: number): JobState {
-  const delayed = Math.max(runAt ?? now + (delayMs ?? 0), now) > now
-  return findEdge('new', { type: 'enqueue', delayed }, { attempt: 0, maxAttempts, crashes: 0 })!.to
 }

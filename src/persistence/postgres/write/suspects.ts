@@ -1,4 +1,5 @@
-import { exclusiveMs, isExclusiveToEnd } from '../../../machines/guards.ts'
+import { isExclusiveToEnd } from '../../../machines/guards.ts'
+import { type Exclusive, mayShare, suspectsMax } from '../../exclusive.ts'
 import { orderBy, suspectOrder } from '../../sql/claim-order.ts'
 import { isHeld, isSuspect, parkedAs } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
@@ -7,9 +8,6 @@ import { traceSql } from '../functions.ts'
 import type { Reads } from '../reads.ts'
 import type { Change, Done } from './step.ts'
 import type { WriterNode } from './writer.ts'
-
-/** The most suspects that are examined at once. */
-const suspectsMax = 1_000
 
 interface InLine extends LeasedJob {
   readonly crashes: number
@@ -32,12 +30,7 @@ interface Parts {
  */
 export class Suspects {
   readonly #parts: Parts
-  #exclusive: {
-    readonly id: number
-    readonly leaseToken: number
-    readonly since: number
-    readonly toItsEnd: boolean
-  } | null = null
+  #exclusive: Exclusive | null = null
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -64,12 +57,10 @@ export class Suspects {
     return leased
   }
 
-  /** Until its outcome is in the database, or its time is over; a clock that was put back ends that too. */
+  /** Until its outcome is in the database, or its time is over. */
   async #runsAlone(now: number): Promise<boolean> {
-    if (!this.#exclusive) return false
-    const { id, leaseToken, since, toItsEnd } = this.#exclusive
-    const isOver = now < since || now >= since + exclusiveMs
-    if (isOver && !toItsEnd) return false
+    if (!this.#exclusive || mayShare(this.#exclusive, now)) return false
+    const { id, leaseToken } = this.#exclusive
     const sql = 'SELECT 1 AS one FROM jobs WHERE id = :id AND lease_token = :leaseToken'
     return (await this.#parts.reads.one(sql, { id, leaseToken })) !== undefined
   }

@@ -1,11 +1,11 @@
 import type Database from 'better-sqlite3'
 import { DatabaseUnusableError } from '../../../errors.ts'
 import { causes } from '../../../machines/cause.ts'
-import { countStates, jobStates } from '../../../machines/edges.ts'
-import type { JobNode, JobState } from '../../../machines/job.ts'
+import type { JobState } from '../../../machines/job.ts'
 import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../../machines/replay.ts'
-import { type EdgeCount, retention, type VerifyReport, type Violation } from '../../store.ts'
+import type { VerifyReport } from '../../store.ts'
 import { unreadableColumns } from '../../valid-rows.ts'
+import { type CheckedRow, Checks, type Taken, violationsMax } from '../../verify-checks.ts'
 import { assertKept } from '../file/accept.ts'
 import { openForReading } from '../file/connection.ts'
 import { assertFile } from '../file/locate.ts'
@@ -23,21 +23,10 @@ const chunkJobs = 1_000
 const pageEvents = 10_000
 /** Runs that one read transaction examines, to find events that are in no history. */
 const strayRuns = 10_000
-/** Violations that are reported; further ones are only counted. */
-const toldMax = 1_000
 
-interface Row {
-  readonly id: number
+interface Row extends Omit<CheckedRow, 'payloadIsValid'> {
   readonly lastEventId: number | null
-  readonly state: JobState
-  readonly seq: number
-  readonly attempt: number
-  readonly maxAttempts: number
-  readonly crashes: number
-  readonly leaseToken: number | null
   readonly leaseExpiresAt: number | null
-  readonly startedAt: number | null
-  readonly finishedAt: number | null
   /** 1 if it is valid JSON; null if there is no payload. */
   readonly payloadIsValid: number | null
 }
@@ -89,23 +78,9 @@ function assertNewest(db: Database.Database, path: string): void {
 const isCause = `(cause IS NULL OR CASE WHEN json_valid(cause)
   THEN coalesce(cause ->> '$.cause', '') IN (${Object.keys(causes).map((cause) => `'${cause}'`)}) ELSE 0 END)`
 
-/** The fields of a row that its history determines. */
-const replayedFields = [
-  'state',
-  'seq',
-  'attempt',
-  'crashes',
-  'leaseToken',
-  'startedAt',
-  'finishedAt',
-] as const satisfies (keyof Row & keyof ReplayState)[]
-
 class Verifier {
   readonly #db: Database.Database
-  readonly #violations: Violation[] = []
-  #violationCount = 0
-  #jobs = 0
-  #events = 0
+  readonly #checks = new Checks()
   /** Events that are in their jobs' histories. */
   readonly #linked = new IdSet()
 
@@ -121,12 +96,7 @@ class Verifier {
     this.#unlessDamaged('the kept counts', () => this.#db.transaction(() => this.#checkCounts())())
     this.#unlessDamaged('the schema', () => this.#checkSchema())
     this.#unlessDamaged('the file', () => this.#checkFile())
-    return {
-      jobs: this.#jobs,
-      events: this.#events,
-      violations: this.#violations,
-      violationCount: this.#violationCount,
-    }
+    return this.#checks.report()
   }
 
   /** A damaged page ends one check; the others continue, because they may read other pages. */
@@ -135,7 +105,7 @@ class Verifier {
       check()
     } catch (error) {
       if (storageFailure(error) !== 'corrupt') throw error
-      this.#tell('I14', null, `${what} cannot be read to the end: ${(error as Error).message}`)
+      this.#checks.tell('I14', null, `${what} cannot be read to the end: ${(error as Error).message}`)
     }
   }
 
@@ -182,7 +152,7 @@ class Verifier {
     { id, lastEventId, maxAttempts }: Row,
     pageOf: (id: number, from: number, below?: number) => LinkedEvent[],
   ): ReplayState {
-    const tell = (fault: string) => this.#tell('I3', id, fault)
+    const tell = (fault: string) => this.#checks.tell('I3', id, fault)
     let page = lastEventId === null ? [] : pageOf(id, lastEventId)
     if (page.length === 0) {
       tell(`the row names ${lastEventId} as its newest event, and there is none of this job with that id`)
@@ -214,7 +184,7 @@ class Verifier {
     maxAttempts: number,
     tell: (fault: string) => void,
   ): ReplayState {
-    this.#events += newestFirst.length
+    this.#checks.events += newestFirst.length
     let replayed = job
     for (let index = newestFirst.length - 1; index >= 0; index--) {
       const event = newestFirst[index]!
@@ -240,20 +210,20 @@ class Verifier {
       const runs = next.all(after, lastRunId) as EventRun[]
       for (const run of runs) {
         if (!run.isCause)
-          this.#tell('I3', run.firstJobId, `seq ${run.seq} has the cause ${run.cause}, which nothing is`)
+          this.#checks.tell('I3', run.firstJobId, `seq ${run.seq} has the cause ${run.cause}, which nothing is`)
         const places = this.#unlinked(run, lastJobId)
         if (places.length > 0) this.#checkUnlinked(run, places, jobsOf.all(run.id) as (number | null)[], jobless)
       }
       after = runs.at(-1)?.id ?? lastRunId
     }
-    for (const jobId of jobless) this.#tell('I2', jobId, 'there is a history of this job, but no job')
+    for (const jobId of jobless) this.#checks.tell('I2', jobId, 'there is a history of this job, but no job')
   }
 
   /** Those jobs of a run, up to the last one, whose event was not found in their history, by their position in it. */
   #unlinked({ id, firstJobId, length }: EventRun, lastJobId: number): number[] {
     const most = Math.max(lastJobId - firstJobId + 1, 1)
     if (length < 1 || length > most)
-      this.#tell(
+      this.#checks.tell(
         'I3',
         null,
         `event ${id} is of ${length} jobs from job ${firstJobId} on, and the last is job ${lastJobId}`,
@@ -273,45 +243,43 @@ class Verifier {
     const jobIds = new Set(found)
     for (const place of places) {
       const jobId = firstJobId + place
-      if (jobIds.has(jobId)) this.#tell('I3', jobId, `event ${id + place}, its seq ${seq}, is not in its history`)
+      if (jobIds.has(jobId))
+        this.#checks.tell('I3', jobId, `event ${id + place}, its seq ${seq}, is not in its history`)
       else if (jobIds.has(null)) {
-        this.#tell('I3', jobId, `seq ${seq} is the history of no job`)
-        if (jobless.size < toldMax) jobless.add(jobId)
+        this.#checks.tell('I3', jobId, `seq ${seq} is the history of no job`)
+        if (jobless.size < violationsMax) jobless.add(jobId)
         // Retention keeps rows that belong to other jobs too.
       } else continue
-      this.#events++
+      this.#checks.events++
     }
   }
 
   #checkJob(row: Row, end: ReplayState): void {
-    this.#jobs++
     const fault = unreadableColumns(row)
-    if (fault) this.#tell('I1', row.id, fault)
-    for (const field of replayedFields) {
-      if (row[field] === end[field]) continue
-      this.#tell(
-        'I4',
-        row.id,
-        `the row has ${field} ${row[field]}, its history leads to ${end[field]} at seq ${end.seq}`,
-      )
+    if (fault) this.#checks.tell('I1', row.id, fault)
+    const { payloadIsValid } = row
+    this.#checks.checkRow({ ...row, payloadIsValid: payloadIsValid === null ? null : payloadIsValid === 1 }, end)
+    if ((row.leaseToken === null) !== (row.leaseExpiresAt === null)) {
+      const message = `the row has lease_token ${row.leaseToken}, lease_expires_at ${row.leaseExpiresAt}`
+      this.#checks.tell('I5', row.id, message)
     }
-    if ((row.leaseToken === null) !== (row.leaseExpiresAt === null))
-      this.#tell('I5', row.id, `the row has lease_token ${row.leaseToken}, lease_expires_at ${row.leaseExpiresAt}`)
-    if (row.attempt > row.maxAttempts) this.#tell('I7', row.id, `attempt ${row.attempt} of ${row.maxAttempts}`)
-    if (row.payloadIsValid === null) this.#tell('I1', row.id, 'its payload is missing')
-    if (row.payloadIsValid === 0) this.#tell('I1', row.id, 'its payload is not JSON')
   }
 
   /** Rows that retention should have removed. */
   #checkLeftovers(): void {
     const ofNoJob = (table: string) =>
       this.#db
-        .prepare(`SELECT job_id FROM ${table} WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${toldMax}`)
+        .prepare(
+          `SELECT job_id FROM ${table} WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id) LIMIT ${violationsMax}`,
+        )
         .pluck()
         .all() as number[]
-    for (const jobId of ofNoJob('job_payloads')) this.#tell('I2', jobId, 'there is a payload of this job, but no job')
-    for (const jobId of ofNoJob('key_replays')) this.#tell('I9', jobId, 'its key was used again, but there is no job')
-    for (const jobId of ofNoJob('job_traces')) this.#tell('I2', jobId, 'there is a trace of this job, but no job')
+    for (const jobId of ofNoJob('job_payloads'))
+      this.#checks.tell('I2', jobId, 'there is a payload of this job, but no job')
+    for (const jobId of ofNoJob('key_replays'))
+      this.#checks.tell('I9', jobId, 'its key was used again, but there is no job')
+    for (const jobId of ofNoJob('job_traces'))
+      this.#checks.tell('I2', jobId, 'there is a trace of this job, but no job')
   }
 
   /** The unique index and AUTOINCREMENT guarantee both, while they exist. */
@@ -319,71 +287,36 @@ class Verifier {
     const twice = this.#db
       .prepare(`
         SELECT min(id) AS first, max(id) AS last FROM jobs WHERE idempotency_key IS NOT NULL
-        GROUP BY idempotency_key HAVING count(*) > 1 LIMIT ${toldMax}`)
+        GROUP BY idempotency_key HAVING count(*) > 1 LIMIT ${violationsMax}`)
       .all() as { first: number; last: number }[]
-    for (const { first, last } of twice) this.#tell('I9', last, `it has the idempotency key of job ${first}`)
+    for (const { first, last } of twice) this.#checks.tell('I9', last, `it has the idempotency key of job ${first}`)
     const [lastId, given] = this.#db
       .prepare(`SELECT max(id), (SELECT seq FROM sqlite_sequence WHERE name = 'jobs') FROM jobs`)
       .raw()
       .get() as [number | null, number | null]
     if (lastId !== null && (given ?? 0) < lastId)
-      this.#tell('I2', lastId, `ids are given from ${(given ?? 0) + 1} on, and would be used again`)
+      this.#checks.tell('I2', lastId, `ids are given from ${(given ?? 0) + 1} on, and would be used again`)
   }
 
   /** The tables, indexes and triggers are those of the migrations, so the rules that protect the file are in place. */
   #checkSchema(): void {
-    for (const fault of schemaDifferences(this.#db, migrations.length)) this.#tell('I14', null, fault)
+    for (const fault of schemaDifferences(this.#db, migrations.length)) this.#checks.tell('I14', null, fault)
   }
 
-  /**
-   * I8, conservation: the jobs that entered a state minus those that left it are the jobs in it, and each edge was taken as often as its
-   * kept count says.
-   */
   #checkCounts(): void {
-    const kept = new Reader(this.#db).counts()
-    const found = new Map(
-      this.#db.prepare('SELECT state, count(*) FROM jobs GROUP BY state').raw().all() as [JobState, number][],
-    )
-    const counted = countStates(kept)
-    for (const state of jobStates) {
-      const [there, should] = [found.get(state) ?? 0, counted[state]]
-      if (there !== should) this.#tell('I8', null, `${there} jobs are ${state}, the kept counts say ${should}`)
-    }
-    // The history of removed jobs is gone with them.
-    if (!kept.some(({ event }) => event === retention)) this.#checkEdgeCounts(kept)
-  }
-
-  #checkEdgeCounts(kept: readonly EdgeCount[]): void {
-    const key = (from: JobNode | null, event: string, to: string | null) => `${from ?? 'new'} ${event} ${to}`
-    const taken = new Map(
-      (
-        this.#db
-          .prepare('SELECT from_state, event, to_state, sum(length) FROM event_runs GROUP BY 1, 2, 3')
-          .raw()
-          .all() as [JobState | null, string, JobState, number][]
-      ).map(([from, event, to, count]) => [key(from, event, to), count]),
-    )
-    const counts = new Map(kept.map(({ from, event, to, count }) => [key(from, event, to), count]))
-    for (const edge of new Set([...taken.keys(), ...counts.keys()])) {
-      const [times, should] = [taken.get(edge) ?? 0, counts.get(edge) ?? 0]
-      if (times !== should)
-        this.#tell(
-          'I8',
-          null,
-          `the edge "${edge}" occurs ${times} times in the history, but ${should} in the kept counts`,
-        )
-    }
+    const found = this.#db.prepare('SELECT state, count(*) FROM jobs GROUP BY state').raw().all() as [
+      JobState,
+      number,
+    ][]
+    const taken = this.#db.prepare(`
+      SELECT from_state AS "from", event, to_state AS "to", sum(length) AS count FROM event_runs GROUP BY 1, 2, 3`)
+    this.#checks.checkCounts(new Reader(this.#db).counts(), new Map(found), () => taken.all() as Taken)
   }
 
   #checkFile(): void {
     for (const pragma of ['integrity_check', 'foreign_key_check']) {
       const rows = this.#db.prepare(`PRAGMA ${pragma}`).raw().all() as unknown[][]
-      for (const row of rows) if (row[0] !== 'ok') this.#tell('I14', null, `${pragma}: ${row.join(' ')}`)
+      for (const row of rows) if (row[0] !== 'ok') this.#checks.tell('I14', null, `${pragma}: ${row.join(' ')}`)
     }
-  }
-
-  #tell(invariant: Violation['invariant'], jobId: number | null, message: string): void {
-    this.#violationCount++
-    if (this.#violations.length < toldMax) this.#violations.push({ invariant, jobId, message })
   }
 }

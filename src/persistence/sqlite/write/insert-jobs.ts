@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
 import { snakeCase, storedNames } from '../../../job/fields.ts'
-import { findEdge } from '../../../machines/edges.ts'
 import type { JobState } from '../../../machines/job.ts'
 import { type Batch, countBatched, fromBatches, intoBatches } from '../../batches.ts'
+import { runAtOf, stateOf } from '../../new-jobs.ts'
 import type { EnqueuedJob, EnqueueResult, NewJobRow } from '../../store.ts'
 import type { Answers, NewCalls, WriterOptions } from '../thread/protocol.ts'
 import type { JobTraces } from './job-traces.ts'
@@ -177,16 +177,6 @@ export class JobInserts {
 /** A JSON array of that length, which SQLite reads faster than the payloads. */
 function listOf(length: number): string {
   return `[0${',0'.repeat(length - 1)}]`
-}
-
-/** The time from which a job that is stored at `now` may run. */
-function runAtOf({ runAt, delayMs }: Pick<NewJobRow, 'runAt' | 'delayMs'>, now: number): number {
-  return Math.max(runAt ?? now + (delayMs ?? 0), now)
-}
-
-function stateOf(job: Pick<NewJobRow, 'runAt' | 'delayMs' | 'maxAttempts'>, now: number): JobState {
-  const facts = { attempt: 0, maxAttempts: job.maxAttempts, crashes: 0 }
-  return findEdge('new', { type: 'enqueue', delayed: runAtOf(job, now) > now }, facts)!.to
 }
 
 function prepare(db: Database.Database) {

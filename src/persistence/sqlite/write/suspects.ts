@@ -1,13 +1,11 @@
 import type Database from 'better-sqlite3'
 import { exclusiveMs, isExclusiveToEnd } from '../../../machines/guards.ts'
+import { type Exclusive, mayShare, suspectsMax } from '../../exclusive.ts'
 import { orderBy, suspectOrder } from '../../sql/claim-order.ts'
 import { isHeld, isSuspect, parkedAs } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
 import type { LeasedFacts } from '../thread/protocol.ts'
 import { isReadable, nextToken, SkippedJobs } from './skipped-jobs.ts'
-
-/** The most suspects that are examined at once. */
-const suspectsMax = 1_000
 
 /**
  * What a claim does. `jobs`: claim only these now, one or none; null if there is no suspect. `unhandled`: by type, suspects without a
@@ -29,12 +27,7 @@ export class Suspects {
   readonly #sql: ReturnType<typeof prepare>
   /** A suspect may be queued or run alone. Uncertain, because a rollback does not reset it. */
   #possible = true
-  #exclusive: {
-    readonly id: number
-    readonly leaseToken: number
-    readonly since: number
-    readonly toItsEnd: boolean
-  } | null = null
+  #exclusive: Exclusive | null = null
 
   /** `handled`: the types with a handler here. */
   constructor(db: Database.Database, handled: ReadonlySet<string>) {
@@ -78,12 +71,11 @@ export class Suspects {
     aside.add(job)
   }
 
-  /** Until its outcome is in the file, or its time is over; a clock that was set back ends that too. */
+  /** Until its outcome is in the file, or its time is over. */
   #runsAlone(now: number): boolean {
-    if (!this.#exclusive) return false
-    const { id, leaseToken, since, toItsEnd } = this.#exclusive
-    const isOver = now < since || now >= since + exclusiveMs
-    return !(isOver && !toItsEnd) && this.#sql.holds.get({ id, leaseToken }) !== undefined
+    if (!this.#exclusive || mayShare(this.#exclusive, now)) return false
+    const { id, leaseToken } = this.#exclusive
+    return this.#sql.holds.get({ id, leaseToken }) !== undefined
   }
 }
 

@@ -1,0 +1,14 @@
+import { findEdge } from '../machines/edges.ts'
+import type { JobState } from '../machines/job.ts'
+import type { NewJobRow } from './store.ts'
+
+/** The time from which a job that is stored at `now` may run. */
+export function runAtOf({ runAt, delayMs }: Pick<NewJobRow, 'runAt' | 'delayMs'>, now: number): number {
+  return Math.max(runAt ?? now + (delayMs ?? 0), now)
+}
+
+/** The state in which it is stored at `now`. */
+export function stateOf(job: Pick<NewJobRow, 'runAt' | 'delayMs' | 'maxAttempts'>, now: number): JobState {
+  const facts = { attempt: 0, maxAttempts: job.maxAttempts, crashes: 0 }
+  return findEdge('new', { type: 'enqueue', delayed: runAtOf(job, now) > now }, facts)!.to
+}
