@@ -127,6 +127,9 @@ export interface Owner {
   readonly startedAt: string
 }
 
+/** What a node does for all: queue due jobs, take the leases of nodes that are gone, remove what ended long ago. */
+export type Duty = 'promotion' | 'recovery' | 'retention'
+
 /** A count; `more`: it stopped at a limit, and there are more. */
 export interface Counted {
   readonly count: number

@@ -2,6 +2,7 @@ import { suspectCrashes } from '../../machines/guards.ts'
 import { ClockWatch } from '../clock-watch.ts'
 import { isHeld, isReady, isTimed, isUnhandled, parkedAs } from '../sql/conditions.ts'
 import type { Lease, StoreEvent } from '../store.ts'
+import type { Duties } from './duties.ts'
 import type { HeldLeases } from './held-leases.ts'
 import type { OwnNode, ServerTime } from './nodes.ts'
 import type { Reads } from './reads.ts'
@@ -21,6 +22,7 @@ interface Parts {
   readonly claims: Claims
   readonly held: HeldLeases
   readonly recovery: Recovery
+  readonly duties: Duties
   readonly types: readonly string[]
   readonly retentionMs: number
   readonly notify: (event: StoreEvent) => void
@@ -41,7 +43,7 @@ export class Maintenance {
 
   constructor(parts: Parts) {
     this.#parts = parts
-    this.#retention = new Retention(parts.reads, parts.retentionMs)
+    this.#retention = new Retention(parts.reads, parts.duties, parts.retentionMs)
     const clock = { now: () => this.#time.wall, monotonic: () => this.#time.steady }
     this.#clockWatch = new ClockWatch(clock, parts.retentionMs, (ms) => parts.notify({ type: 'clockJumped', ms }))
   }
@@ -67,10 +69,13 @@ export class Maintenance {
 
   /** Queues jobs whose instant has come. */
   async promote(): Promise<void> {
-    const { reads, node, commits } = this.#parts
+    const { reads, node, commits, duties } = this.#parts
     for (let turn = 0; turn < turnsMax; turn++) {
       const due = await reads.all<{ id: number }>(dueSql, { given: node.now() })
-      if (due.length > 0) await commits.change([{ event: 'due', jobs: due.sort((a, b) => a.id - b.id) }])
+      if (due.length > 0) {
+        const [moved] = await commits.change([{ event: 'due', jobs: due.sort((a, b) => a.id - b.id) }])
+        if (moved === null || moved!.length > 0) await duties.note('promotion')
+      }
       if (due.length < dueMax) return
     }
   }
@@ -87,6 +92,11 @@ export class Maintenance {
   async recover(): Promise<void> {
     while (await this.#parts.recovery.expire());
     if (this.hasRecovered) await this.#parts.recovery.recover()
+  }
+
+  /** Removes the rows of nodes that are long gone. */
+  async forget(): Promise<void> {
+    if (this.#mayDelete) await this.#parts.recovery.forget()
   }
 
   /** Removes what ended long ago; false when nothing is left for now. */
@@ -108,6 +118,7 @@ export class Maintenance {
     await this.recover()
     await this.restore()
     await this.retain()
+    await this.forget()
   }
 }
 

@@ -2,12 +2,13 @@ import type pg from 'pg'
 import { DatabaseUnusableError } from '../../errors.ts'
 import { serverFunctions } from './functions.ts'
 import { sql as version1 } from './migrations/0001.ts'
+import { sql as version2 } from './migrations/0002.ts'
 
 /**
  * The schema, version by version. Each is the text that databases out there were made by, and never changes again: tests hold its hash.
  * What the machine decides of the newest schema is held against it by a test, which asks for the next version when they differ.
  */
-export const migrations: readonly string[] = [version1]
+export const migrations: readonly string[] = [version1, version2]
 
 /** The oldest server whose functions are used, as `server_version_num` has it. */
 const oldestServer = 130_000

@@ -4,12 +4,17 @@ import { leaseExpiredError, processEndedError } from '../lease-errors.ts'
 import { isHeld } from '../sql/conditions.ts'
 import { stateHasTag } from '../sql/transitions.ts'
 import type { Recovered } from '../store.ts'
+import type { Duties } from './duties.ts'
 import { fencedCall, mergeCountsSql, type OwnNode } from './nodes.ts'
 import type { Reads } from './reads.ts'
 import type { Change, Done } from './write/step.ts'
 
 /** Jobs that one transaction moves, by two events each. */
 const movedMax = 500
+/** How long the rows of a node are kept that is gone, in ms; of how many, and how many are removed at once. */
+const keptMs = 86_400_000
+const keptMax = 1_000
+const forgottenMax = 1_000
 
 /** Kept with what recovery does. */
 const recovery = JSON.stringify({ cause: 'recovery' } satisfies EventCause)
@@ -36,11 +41,13 @@ type Send = (changes: readonly Change[], patient: boolean) => Promise<Done['move
 export class Recovery {
   readonly #reads: Reads
   readonly #node: OwnNode
+  readonly #duties: Duties
   readonly #send: Send
 
-  constructor(reads: Reads, node: OwnNode, send: Send) {
+  constructor(reads: Reads, node: OwnNode, duties: Duties, send: Send) {
     this.#reads = reads
     this.#node = node
+    this.#duties = duties
     this.#send = send
   }
 
@@ -59,6 +66,7 @@ export class Recovery {
       }
       if (count > 0) stopping.push(node.isStopping)
       await this.#reads.all(mergeCountsSql)
+      await this.#duties.note('recovery')
     }
     return { ...found, wasStopping: stopping.length > 0 && stopping.every(Boolean) }
   }
@@ -73,6 +81,17 @@ export class Recovery {
         false,
       )
     return lapsed.length === movedMax
+  }
+
+  /**
+   * Removes the rows of nodes that are long gone and hold nothing. Such a process may still live, if it was only frozen: a writer without a
+   * row can commit nothing, and is told that nobody knows what became of its last call.
+   */
+  async forget(): Promise<void> {
+    await this.#reads.all(fenceSql)
+    await this.#reads.all(mergeCountsSql)
+    await this.#reads.all(forgetWritersSql, this.#values())
+    await this.#reads.all(forgetNodesSql, this.#values())
   }
 
   async *#moveAll(node: GoneNode): AsyncGenerator<Orphan[]> {
@@ -136,3 +155,22 @@ const declareSql = `
 const orphan = `SELECT id, lease_token AS "leaseToken", crashes, ${stateHasTag('executing')} AS ran FROM jobs WHERE ${isHeld} AND node_id = :id`
 const orphansSql = `${orphan} AND id > :after ORDER BY id LIMIT ${movedMax}`
 const lapsedSql = `${orphan} AND lease_expires_at <= instant(:given::bigint) ORDER BY id LIMIT ${movedMax}`
+
+/** A node may have opened a writer while it was declared dead. */
+const fenceSql = `
+  UPDATE writers SET last_call = ${fencedCall('last_call')}
+  WHERE last_call >= 0 AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = node_id AND ended_at IS NULL)`
+
+const isLongGone = `nodes.ended_at IS NOT NULL AND (nodes.ended_at + ${keptMs} <= instant(:given::bigint)
+  OR nodes.id <= (SELECT id FROM nodes WHERE ended_at IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET ${keptMax}))`
+const forgetWritersSql = `
+  DELETE FROM writers WHERE id = ANY (ARRAY(
+    SELECT writers.id FROM writers LEFT JOIN nodes ON nodes.id = node_id WHERE last_call < 0 AND (nodes.id IS NULL OR ${isLongGone})
+    ORDER BY writers.id LIMIT ${forgottenMax} FOR UPDATE OF writers SKIP LOCKED))`
+/** The one that began to serve last is named in explanations. */
+const forgetNodesSql = `
+  DELETE FROM nodes WHERE id = ANY (ARRAY(
+    SELECT id FROM nodes WHERE ${isLongGone} AND id <> (SELECT coalesce(max(id), 0) FROM nodes WHERE serves)
+      AND NOT EXISTS (SELECT 1 FROM writers WHERE node_id = nodes.id)
+      AND NOT EXISTS (SELECT 1 FROM jobs WHERE ${isHeld} AND jobs.node_id = nodes.id)
+    ORDER BY id LIMIT ${forgottenMax} FOR UPDATE SKIP LOCKED))`

@@ -1,5 +1,6 @@
 import { hasTag } from '../../machines/edges.ts'
 import type { JobState } from '../../machines/job.ts'
+import type { Duties } from './duties.ts'
 import { retainSql } from './functions.ts'
 import type { Reads } from './reads.ts'
 
@@ -9,12 +10,14 @@ const walkMax = 1_000
 /** Removes jobs that ended long enough ago, with their history: a walk up the ids, without an index of its own. */
 export class Retention {
   readonly #reads: Reads
+  readonly #duties: Duties
   readonly #keepMs: number
   #walkedTo = 0
 
   /** `keepMs`: how long they are kept after they ended; 0: for ever. */
-  constructor(reads: Reads, keepMs: number) {
+  constructor(reads: Reads, duties: Duties, keepMs: number) {
     this.#reads = reads
+    this.#duties = duties
     this.#keepMs = keepMs
   }
 
@@ -33,7 +36,10 @@ export class Retention {
     )
     const old = seen.filter(({ createdAt }) => createdAt <= endedBy)
     const over = old.filter(({ state, finishedAt }) => hasTag(state, 'expendable') && finishedAt! <= endedBy)
-    if (over.length > 0) await this.#reads.all(retainSql, { ids: over.map(({ id }) => id), endedBy })
+    if (over.length > 0) {
+      await this.#reads.all(retainSql, { ids: over.map(({ id }) => id), endedBy })
+      await this.#duties.note('retention')
+    }
     const goesOn = seen.length === walkMax && old.length > 0
     this.#walkedTo = goesOn ? seen.at(-1)!.id : 0
     return goesOn

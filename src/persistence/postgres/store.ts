@@ -21,6 +21,7 @@ import type {
 } from '../store.ts'
 import { assertDirect } from './assert-direct.ts'
 import { type Driver, loadDriver, type Settings } from './connection.ts'
+import { Duties } from './duties.ts'
 import { failureOf } from './failure.ts'
 import { Health } from './health.ts'
 import { HeldLeases } from './held-leases.ts'
@@ -131,9 +132,20 @@ class PostgresStore implements Store {
       claims: this.#claims,
       held: this.#held,
     }
-    this.#recovery = new Recovery(this.#reads, this.#node, (changes, patient) => this.#commits.change(changes, patient))
+    const duties = new Duties(this.#reads, this.#node)
+    this.#recovery = new Recovery(this.#reads, this.#node, duties, (changes, patient) =>
+      this.#commits.change(changes, patient),
+    )
     const revive = () => this.#revive()
-    this.#maintenance = new Maintenance({ ...parts, recovery: this.#recovery, types, retentionMs, notify, revive })
+    this.#maintenance = new Maintenance({
+      ...parts,
+      recovery: this.#recovery,
+      duties,
+      types,
+      retentionMs,
+      notify,
+      revive,
+    })
     const on = { jobs: () => this.#claims.lookAgain(), leases: () => void this.#maintenance.renew().catch(() => {}) }
     this.#signals = new Signals({ reads: this.#reads, node: this.#node, schema: settings.schema, on })
     this.#horizon = new Horizon(this.#reads)
@@ -169,6 +181,7 @@ class PostgresStore implements Store {
       await maintenance.recover()
       await maintenance.restore()
     })
+    this.#intervals.every(retainRestMs, () => maintenance.forget())
     this.#intervals.every(retainRestMs, async () => ((await maintenance.retain()) ? retainStepMs : retainRestMs))
   }
 

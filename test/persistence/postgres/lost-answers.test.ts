@@ -56,7 +56,11 @@ describe.skipIf(postgresMissing)('connections that break again and again', () =>
   })
 
   /** Commits what `send` asks for, loses the answer, and lets another node declare this one dead before it can ask what became of it. */
-  async function answerAfterDeath<T>(prepare: (store: Store) => Promise<unknown>, send: (store: Store) => Promise<T>) {
+  async function answerAfterDeath<T>(
+    prepare: (store: Store) => Promise<unknown>,
+    send: (store: Store) => Promise<T>,
+    daysDead = 0,
+  ) {
     const { store, line, clock, path } = await openPostgres()
     const other = await openPostgres({ path, clock })
     await prepare(store)
@@ -83,6 +87,10 @@ describe.skipIf(postgresMissing)('connections that break again and again', () =>
     await expect.poll(() => isLost).toBe(true)
     clock.advance(leaseMs)
     await other.store.recoverOrphans()
+    for (let hour = 0; hour < 24 * daysDead; hour++) {
+      clock.advance(3_600_000)
+      await other.store.sweep()
+    }
     line.mend()
     const swept = store.sweep()
     const told = await answer
@@ -113,6 +121,15 @@ describe.skipIf(postgresMissing)('connections that break again and again', () =>
     expect(told).toMatchObject({ outcome: 'done', job: { id: job, state: 'cancelled' } })
     expect((await other.history(job, { after: 0, limit: 9 }))?.map(({ event }) => event)).toEqual(['enqueue', 'cancel'])
     expect((await other.verify()).violations).toEqual([])
+  })
+
+  test('say that nobody knows what became of a commit if the node has been dead for days', async () => {
+    const sendAll = (store: Store) => store.enqueue([aJob()]).catch((error) => error)
+    const { told, store, other } = await answerAfterDeath(async () => {}, sendAll, 2)
+
+    expect(told).toBeInstanceOf(OutcomeUnknownError)
+    expect(await other.verify()).toMatchObject({ jobs: 1, violationCount: 0 })
+    expect(await store.enqueue([aJob()])).toMatchObject({ outcome: 'stored' })
   })
 
   test('while they are made are refused to whoever makes them, and not reported as lost besides', async () => {

@@ -176,4 +176,12 @@ export const newestSchema = `
   ${refuse('where a job came from is not rewritten')};
   CREATE TRIGGER job_traces_stay BEFORE DELETE ON job_traces FOR EACH ROW
   EXECUTE FUNCTION refuse_while_job_stays('the trace of a job goes only after its job');
+  
+
+  -- What a node does for all: which did it last, and when.
+  CREATE TABLE duties (
+    name text PRIMARY KEY,
+    node_id bigint NOT NULL,
+    done_at bigint NOT NULL
+  ) WITH (fillfactor = 50);
   `

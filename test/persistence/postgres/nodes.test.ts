@@ -1,5 +1,7 @@
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
+import type { Store } from '../../../src/persistence/store.ts'
+import type { ManualClock } from '../../../src/runtime/clock.ts'
 import { aDatabase, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { aJob, leaseMs } from '../../support/store.ts'
@@ -13,6 +15,26 @@ async function twoNodes(types: { one?: string[]; two?: string[] } = {}) {
   const two = await openPostgres({ path: one.path, clock: one.clock, types: types.two ?? ['work'] })
   for (const { store } of [one, two]) await store.recoverOrphans()
   return { one, two, clock: one.clock }
+}
+
+/** The rows of a statement in a schema. */
+async function query(schema: string, sql: string): Promise<Record<string, string>[]> {
+  const client = new pg.Client(await aDatabase())
+  await client.connect()
+  try {
+    await client.query(`SET search_path TO ${schema}`)
+    return (await client.query(sql)).rows
+  } finally {
+    await client.end()
+  }
+}
+
+/** A store's clock goes on by the hour, as its node looks at it. */
+async function passDays(store: Store, clock: ManualClock, days: number): Promise<void> {
+  for (let hour = 0; hour < 24 * days; hour++) {
+    clock.advance(3_600_000)
+    await store.sweep()
+  }
 }
 
 describe.skipIf(postgresMissing)('nodes that share a database', () => {
@@ -67,6 +89,65 @@ describe.skipIf(postgresMissing)('nodes that share a database', () => {
     await one.store.enqueue([aJob()])
     expect(await one.store.lease({ limit: 1, ...start })).toHaveLength(1)
     expect((await one.store.verify()).violations).toEqual([])
+  })
+
+  test('forget one that is long gone, and still refuse what it does when it comes back after days', async () => {
+    const { one, two, clock } = await twoNodes()
+    const [id] = ids(await one.store.enqueue([aJob()]))
+    const [job] = await one.store.lease({ limit: 1, ...start })
+    one.line.cut()
+    await passDays(two.store, clock, 3)
+    const [again] = await two.store.lease({ limit: 1, ...start })
+    const rows = await query(
+      one.path,
+      'SELECT (SELECT count(*) FROM nodes) AS nodes, (SELECT count(*) FROM writers) AS writers',
+    )
+
+    one.line.mend()
+    const late = { ...leaseOf(job!), event: 'succeed' as const }
+    const refused = await one.store.apply([late])
+
+    expect(rows).toEqual([{ nodes: '1', writers: '1' }])
+    expect(refused).toEqual([late])
+    expect(await two.store.apply([{ ...leaseOf(again!), event: 'succeed' }])).toEqual([])
+    expect(ids(await one.store.enqueue([aJob()]))).toHaveLength(1)
+    expect(await one.store.lease({ limit: 1, ...start })).toHaveLength(1)
+    expect((await one.store.verify()).violations).toEqual([])
+    expect(again!.id).toBe(id)
+  })
+
+  test('keep the rows of one that is gone for a day, and of at most a thousand', async () => {
+    const { one, clock } = await twoNodes()
+    const insert = (n: number, endedAt: number) =>
+      query(
+        one.path,
+        `
+      INSERT INTO nodes (pid, host, started_at, serves, types, lease_ms, seen_at, ended_at)
+      SELECT n, 'gone', '', true, '{}', 1, 1, ${endedAt} FROM generate_series(1, ${n}) AS n`,
+      )
+    const countGone = async () =>
+      Number((await query(one.path, "SELECT count(*) AS n FROM nodes WHERE host = 'gone'"))[0]!.n)
+    clock.advance(3_600_000)
+    await insert(10, clock.now() - 86_400_000)
+    await insert(5, clock.now() - 86_300_000)
+    await one.store.sweep()
+    const afterDay = await countGone()
+
+    await insert(1_200, clock.now())
+    await one.store.sweep()
+
+    expect([afterDay, await countGone()]).toEqual([5, 1_000])
+  })
+
+  test('note which of them did a duty last', async () => {
+    const { one, two, clock } = await twoNodes()
+    await one.store.enqueue([aJob({ delayMs: 10 })])
+    clock.advance(10)
+    await two.store.sweep()
+
+    const duties = await query(one.path, 'SELECT name, node_id, done_at FROM duties')
+
+    expect(duties).toEqual([{ name: 'promotion', node_id: expect.any(String), done_at: String(clock.now()) }])
   })
 
   test('leave a job that only another has a handler for to that one', async () => {

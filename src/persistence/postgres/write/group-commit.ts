@@ -185,7 +185,7 @@ export class GroupCommit {
   async #failed(writer: Writer, batch: Batch, error: Error): Promise<void> {
     this.#parts.claims.putBack(batch.claim)
     const failure = failureOf(error)
-    if (error instanceof OutcomeUnknownError) this.#reject(batch, error)
+    if (error instanceof OutcomeUnknownError) this.#giveUp(batch, error)
     else if (failure === 'full') await this.#refuse(batch, new StorageFullError())
     else if (error instanceof UnavailableError || failure === 'refused')
       await this.#refuse(
@@ -193,6 +193,13 @@ export class GroupCommit {
         new UnavailableError(`the database takes no writes now: ${error.message}`, { cause: error }),
       )
     else await this.#each(writer, batch, error)
+  }
+
+  /** If it is not because of a close, this node was declared dead long ago, and its leases are others'. */
+  #giveUp(batch: Batch, error: OutcomeUnknownError): void {
+    const refused = this.#closed ? [] : batch.events
+    for (const { events, resolve } of refused) resolve([...events])
+    this.#reject(batch, error)
   }
 
   /** What must be stored is tried again after a pause, the rest is refused. */

@@ -109,7 +109,8 @@ export class Writer {
         // Without a first event: so that it is told from the step's own number, should this answer be lost too.
         await client.query(takeNumberSql, [this.#id, call])
         const { rows } = await client.query<{ firstEvent: number | null }>(firstEventSql, [this.#id, call])
-        const firstEvent = rows[0]?.firstEvent ?? null
+        if (!rows[0]) throw new OutcomeUnknownError(new Error('this node was declared dead long ago'))
+        const { firstEvent } = rows[0]
         const done = firstEvent === null ? undefined : await this.#remember(client, step, firstEvent)
         this.#calls = call
         return done
@@ -185,8 +186,9 @@ export class Writer {
   async #ofNode(client: pg.Client): Promise<pg.Client> {
     const { id } = this.#node()
     if (id === this.#nodeId) return client
-    const { rows } = await client.query<{ id: number }>('INSERT INTO writers (node_id) VALUES ($1) RETURNING id', [id])
-    this.#id = rows[0]!.id
+    const { rows } = await client.query<{ id: number }>(addWriterSql, [id])
+    if (!rows[0]) throw Object.assign(new Error('this node was declared dead'), { code: 'JM001' })
+    this.#id = rows[0].id
     this.#nodeId = id
     this.#calls = 0
     return client
@@ -195,7 +197,11 @@ export class Writer {
 
 const takeNumberSql = 'UPDATE writers SET last_call = $2, first_event_id = NULL WHERE id = $1 AND last_call = $2 - 1'
 /** Of a call that was committed last, also by a writer that has been fenced. */
-const firstEventSql = `SELECT first_event_id AS "firstEvent" FROM writers WHERE id = $1 AND last_call IN ($2::bigint, ${fencedCall('$2::bigint')})`
+const firstEventSql = `
+  SELECT CASE WHEN last_call IN ($2::bigint, ${fencedCall('$2::bigint')}) THEN first_event_id END AS "firstEvent" FROM writers WHERE id = $1`
+/** A node that was declared dead may have been forgotten: nobody would take what its writers lease. */
+const addWriterSql = `
+  INSERT INTO writers (node_id) SELECT id FROM nodes WHERE id = $1 AND ended_at IS NULL FOR SHARE RETURNING id`
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => timers.setTimeout(resolve, ms))
