@@ -19,7 +19,7 @@ describe.skipIf(postgresMissing)('the commands with DATABASE_URL', () => {
       [0, ''],
       [0, ''],
     ])
-    expect(runs[0]!.stdout).toMatch(/, schema of_migrate: the schema has version 2\n$/)
+    expect(runs[0]!.stdout).toMatch(/, schema of_migrate: the schema has version 3\n$/)
   })
 
   test('verify checks the database', async () => {

@@ -197,9 +197,9 @@ const durability: readonly Mutation[] = [
     replace: 'Math.max(next, 1)',
   }),
   bug('after a loss jobs are named as before', less('its log was cut', accepted), {
-    file: sqlite('client'),
-    find: 'this.#epochs.findLast',
-    replace: 'this.#epochs.find',
+    file: 'persistence/epoch.js',
+    find: 'epochs.findLast',
+    replace: 'epochs.find',
   }),
   bug(
     'an empty file beside a mark is a new database',

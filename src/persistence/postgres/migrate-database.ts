@@ -1,6 +1,7 @@
 import { UnavailableError } from '../../errors.ts'
 import { type PostgresOptions, postgresDefaults } from '../postgres-options.ts'
 import { connect, loadDriver } from './connection.ts'
+import { assertWhole, readDatabase } from './database.ts'
 import { migrate, migrations } from './migrate.ts'
 
 /** Brings the schema of a database to the newest version, and makes it if it is missing; returns that version. Rejects as opening a store does. */
@@ -11,6 +12,7 @@ export async function migrateDatabase(options: PostgresOptions, newDatabaseId: s
   })
   try {
     await migrate(client, schema, newDatabaseId)
+    assertWhole(await readDatabase(client), schema)
     return migrations.length
   } finally {
     await client.end().catch(() => {})

@@ -3,24 +3,24 @@ import { DatabaseUnusableError } from '../../errors.ts'
 import { serverFunctions } from './functions.ts'
 import { sql as version1 } from './migrations/0001.ts'
 import { sql as version2 } from './migrations/0002.ts'
+import { sql as version3 } from './migrations/0003.ts'
 
 /**
  * The schema, version by version. Each is the text that databases out there were made by, and never changes again: tests hold its hash.
  * What the machine decides of the newest schema is held against it by a test, which asks for the next version when they differ.
  */
-export const migrations: readonly string[] = [version1, version2]
+export const migrations: readonly string[] = [version1, version2, version3]
 
 /** The oldest server whose functions are used, as `server_version_num` has it. */
 const oldestServer = 130_000
 
 /**
  * Brings the schema to the newest version, and sees that the functions of this version are there. Others that come meanwhile wait. Rejects
- * with `DatabaseUnusableError` if the server or the schema cannot be used. Returns the id of the database.
+ * with `DatabaseUnusableError` if the server or the schema cannot be used.
  */
-export async function migrate(client: pg.ClientBase, schema: string, newDatabaseId: string): Promise<string> {
+export async function migrate(client: pg.ClientBase, schema: string, newDatabaseId: string): Promise<void> {
   await assertServer(client)
-  const known = await look(client, schema)
-  if (known !== null) return known
+  if (await isNewest(client, schema)) return
   await client.query('BEGIN')
   try {
     await client.query('SELECT pg_advisory_xact_lock(hashtext($1))', [`jobmachine ${schema}`])
@@ -42,16 +42,14 @@ export async function migrate(client: pg.ClientBase, schema: string, newDatabase
     await client.query('ROLLBACK').catch(() => {})
     throw isOfPrivilege(error) ? toUnusable(schema, error as Error) : error
   }
-  return (await look(client, schema))!
 }
 
-/** The id of the database if there is nothing to be done, else null. */
-async function look(client: pg.ClientBase, schema: string): Promise<string | null> {
-  if ((await versionOf(client, schema)) !== migrations.length) return null
-  if ((await missingFunctions(client, schema)).length > 0) return null
-  const { rows } = await client.query<{ id: string; behind: boolean }>(`
-    SELECT value AS id, ${isBehind} AS behind FROM meta WHERE name = 'database_id'`)
-  return rows[0]!.behind ? null : rows[0]!.id
+/** Whether there is nothing to be done. */
+async function isNewest(client: pg.ClientBase, schema: string): Promise<boolean> {
+  if ((await versionOf(client, schema)) !== migrations.length) return false
+  if ((await missingFunctions(client, schema)).length > 0) return false
+  const { rows } = await client.query<{ behind: boolean }>(`SELECT ${isBehind} AS behind`)
+  return !rows[0]!.behind
 }
 
 /** A dump that was restored into another server, whose transactions have lower ids than those of its events. */

@@ -3,6 +3,7 @@ import { UnavailableError } from '../../errors.ts'
 import type { JobState } from '../../machines/job.ts'
 import { type Clock, ManualClock } from '../../runtime/clock.ts'
 import { CommitMeter } from '../commit-meter.ts'
+import { type Epoch, epochOf } from '../epoch.ts'
 import { type PostgresOptions, postgresDefaults } from '../postgres-options.ts'
 import type {
   BackupReport,
@@ -21,6 +22,7 @@ import type {
 } from '../store.ts'
 import { assertDirect } from './assert-direct.ts'
 import { type Driver, loadDriver, type Settings } from './connection.ts'
+import { assertWhole, readDatabase } from './database.ts'
 import { Duties } from './duties.ts'
 import { failureOf } from './failure.ts'
 import { Health } from './health.ts'
@@ -91,7 +93,7 @@ export async function openPostgresStore(options: PostgresStoreOptions, driver: D
 class PostgresStore implements Store {
   readonly durability =
     'PostgreSQL: every acknowledged write is flushed by the server before it answers, unless its fsync is off'
-  #databaseId = ''
+  #epochs: readonly Epoch[] = []
   readonly #schema: string
   readonly #options: PostgresStoreOptions
   readonly #reads: Reads
@@ -154,7 +156,10 @@ class PostgresStore implements Store {
 
   async open(): Promise<void> {
     const first = await this.#writers[0]!.connect()
-    this.#databaseId = await migrate(first, this.#schema, this.#options.newDatabaseId)
+    await migrate(first, this.#schema, this.#options.newDatabaseId)
+    const database = await readDatabase(first)
+    assertWhole(database, this.#schema)
+    this.#epochs = database.epochs
     await assertDirect(first, await this.#node.connect())
     await this.#node.register()
     await Promise.all(this.#writers.map((writer) => writer.open()))
@@ -189,8 +194,8 @@ class PostgresStore implements Store {
     return { loopMs: () => 0, threadMs: () => 0 }
   }
 
-  databaseIdOf(): string {
-    return this.#databaseId
+  databaseIdOf(jobId: number): string {
+    return epochOf(this.#epochs, jobId)
   }
 
   enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult> {

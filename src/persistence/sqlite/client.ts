@@ -15,6 +15,7 @@ import { ownThread } from '../../runtime/own-thread.ts'
 import { timers } from '../../runtime/timers.ts'
 import { intoBatches } from '../batches.ts'
 import { CommitMeter } from '../commit-meter.ts'
+import { type Epoch, epochOf } from '../epoch.ts'
 import { intoSets } from '../sql/ranges.ts'
 import type {
   BackupReport,
@@ -46,7 +47,6 @@ import type {
 } from '../store.ts'
 import type { BackupData } from './file/backup-thread.ts'
 import { durability, makeFile, openForReading } from './file/connection.ts'
-import type { Epoch } from './file/epochs.ts'
 import { fileSizes } from './file/filesystem.ts'
 import type { FileId } from './file/held-locks.ts'
 import type { Owner } from './file/lock.ts'
@@ -258,7 +258,7 @@ class SqliteStore implements Store {
   }
 
   databaseIdOf(jobId: number): string {
-    return this.#epochs.findLast(({ firstJob }) => firstJob <= jobId)!.id
+    return epochOf(this.#epochs, jobId)
   }
 
   enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult> {

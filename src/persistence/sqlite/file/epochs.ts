@@ -1,16 +1,6 @@
 import type Database from 'better-sqlite3'
+import { type Epoch, parseEpochs } from '../../epoch.ts'
 import type { Progress } from './mark.ts'
-
-/**
- * A period in the life of a database between two losses. If a file has gone back, through a restored backup or an accepted loss, callers
- * still have the ids that it gave out later. So a new epoch has its own id, and gives out higher ids.
- */
-export interface Epoch {
-  readonly id: string
-  /** Jobs and transitions with these ids or higher belong to it. */
-  readonly firstJob: number
-  readonly firstTransition: number
-}
 
 /** How far above the highest known id a new epoch begins, at least, and the multiple at which it begins, so that every id shows it. */
 const leap = 1_000_000
@@ -24,7 +14,7 @@ export function readEpochs(db: Database.Database): readonly Epoch[] {
     db.prepare('SELECT value FROM meta WHERE name = ?').pluck().get(name) as string | undefined
   const id = read('database_id')
   if (id === undefined) return []
-  return [{ id, firstJob: 0, firstTransition: 0 }, ...(JSON.parse(read('epochs') ?? '[]') as Epoch[])]
+  return parseEpochs(id, read('epochs'))
 }
 
 /** The first schema version with `event_runs`; before it each event had a row. */

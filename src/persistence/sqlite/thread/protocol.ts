@@ -1,9 +1,9 @@
 import type { JobState } from '../../../machines/job.ts'
 import type { Batch } from '../../batches.ts'
 import type { CommitMeter } from '../../commit-meter.ts'
+import type { Epoch } from '../../epoch.ts'
 import type { EventSet } from '../../sql/ranges.ts'
 import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, Recovered, StoreEvent } from '../../store.ts'
-import type { Epoch } from '../file/epochs.ts'
 import type { FileId } from '../file/held-locks.ts'
 import type { Owner } from '../file/lock.ts'
 
