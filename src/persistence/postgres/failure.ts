@@ -5,7 +5,9 @@
  */
 export function failureOf(error: unknown): 'lost' | 'retry' | 'given up' | 'key' | 'full' | 'refused' | null {
   const { code, constraint, message } = Object(error) as Partial<Record<string, string>>
-  if (code === undefined || !/^[0-9A-Z]{5}$/.test(code)) return isOfConnection(code, message) ? 'lost' : null
+  // Not EPIPE, which is as long as the server's codes.
+  if (code === undefined || !/^[0-9A-Z]{5}$/.test(code) || /^E[A-Z]+$/.test(code))
+    return isOfConnection(code, message) ? 'lost' : null
   if (code.startsWith('08') || code === '57P01' || code === '57P02' || code === '57P03') return 'lost'
   if (code === '40P01' || code === '40001' || code === '55P03' || code === '57014') return 'retry'
   if (code === 'JM001') return 'given up'

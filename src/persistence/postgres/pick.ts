@@ -1,11 +1,12 @@
 import { claimOrder, orderBy } from '../sql/claim-order.ts'
 import { isReady, parkedAs } from '../sql/conditions.ts'
+import { isMovedLater } from './event-order.ts'
 
 /** Jobs without a handler anywhere that one claim sets aside, of each queue. */
 const setAsideMax = 200
 
 const atHead = (columns: string, and: string, limit: string) =>
-  `SELECT ${columns} FROM jobs WHERE ${isReady} AND queue = _queue ${and} ORDER BY ${orderBy(claimOrder)} LIMIT ${limit} FOR UPDATE SKIP LOCKED`
+  `SELECT ${columns} FROM jobs WHERE ${isReady} AND queue = _queue AND NOT ${isMovedLater} ${and} ORDER BY ${orderBy(claimOrder)} LIMIT ${limit} FOR UPDATE SKIP LOCKED`
 
 const headOf = (and: string) =>
   `SELECT array_agg(id), coalesce(bool_and(type = ANY (_types)), true) INTO _ids, _known FROM (${atHead('id, type', and, '_share')}) AS head;`
@@ -19,7 +20,7 @@ const setAside = `WITH head AS MATERIALIZED (${atHead('id, type', '', String(set
 
 /**
  * Picks ready jobs and locks them: queues take turns from the one after `_served`, job by job while more than one has any; within one by
- * the order of claims. Jobs that another transaction has locked are passed over. It visits no more queues than there is room.
+ * the order of claims. Jobs that another transaction has locked, or a later one has stored, are passed over. It visits no more queues than there is room.
  */
 export function pickFunction(name: string): string {
   return `

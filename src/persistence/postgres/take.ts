@@ -4,6 +4,7 @@ import { suspectCrashes } from '../../machines/guards.ts'
 import type { EventType } from '../../machines/job.ts'
 import { parkedAs } from '../sql/conditions.ts'
 import { after, byEdge, type Columns, stored, takes } from '../sql/transitions.ts'
+import { isMovedLater } from './event-order.ts'
 
 /** The parameters of the shared SQL as variables of PL/pgSQL. A node renews one row for all its jobs: a lease has an instant of its own only once it was abandoned. */
 export function inPlpgsql(sql: string): string {
@@ -20,7 +21,7 @@ export function addCounts(source: string): string {
 
 /**
  * The one way in which a stored job changes its state: those of `_ids` that the machine lets take an event, or the events of a claim, take it; each is
- * logged and counted. `_tokens`: of the lease that each must have; null where any will do. `_n`: numbers of events that this transaction has used.
+ * logged and counted. If a later transaction has moved one of them, it fails and is to be run again. `_tokens`: of the lease that each must have; null where any will do. `_n`: numbers of events that this transaction has used.
  */
 export function takeFunction(name: string): string {
   const changes: [string, readonly EventType[]][] = eventTypes
@@ -41,6 +42,9 @@ BEGIN
   CASE _change
   ${branches.join('\n  ')}
   END CASE;
+  IF coalesce(cardinality(_moved), 0) < cardinality(_ids) AND EXISTS (SELECT 1 FROM jobs WHERE id = ANY (_ids) AND ${isMovedLater}) THEN
+    RAISE EXCEPTION 'jobmachine: a later transaction has moved the job' USING ERRCODE = 'serialization_failure';
+  END IF;
   IF _n > 4095 THEN RAISE EXCEPTION 'jobmachine: too many events in one transaction'; END IF;
 END
 $$`
@@ -106,6 +110,7 @@ function fence(events: readonly EventType[], jobs: readonly Columns[]): string {
     '(item.lease_token IS NULL OR coalesce(jobs.lease_token, -1) = item.lease_token)',
     "(_only_in IS NULL OR jobs.state || '' = _only_in)",
     ...states,
+    `NOT ${isMovedLater}`,
     // It may have been moved on and put off again since it was found due.
     ...(events.includes('due') ? ['jobs.run_at + 0 <= _now'] : []),
   ].join(' AND ')
