@@ -44,6 +44,15 @@ export class Checks {
     if (this.#violations.length < violationsMax) this.#violations.push({ invariant, jobId, message })
   }
 
+  /** What another check found. */
+  add(other: Checks): void {
+    const { jobs, events, violations, violationCount } = other.report()
+    this.jobs += jobs
+    this.events += events
+    this.#violationCount += violationCount
+    this.#violations.push(...violations.slice(0, violationsMax - this.#violations.length))
+  }
+
   /** The row is what its history leads to. */
   checkRow(row: CheckedRow, end: ReplayState): void {
     this.jobs++

@@ -188,8 +188,8 @@ function claimSql(change: string): string {
 /** Jobs as they are handed out, in the order of their ids in `source`; `attempt` is that before this one. `traced`: false if no job has a trace. */
 export function leasedJobs(source: string, traced = 'true'): string {
   return `SELECT NULL::text, jobs.id, jobs.lease_token, jobs.type::text, jobs.queue::text, jobs.attempt - (${stateHasTag('executing')})::integer,
-      jobs.max_attempts, jobs.timeout_ms, jobs.run_at, job_payloads.payload, CASE WHEN ${traced} THEN ${traceSql} END
-    FROM ${source} WITH ORDINALITY AS picked (id, n) JOIN jobs ON jobs.id = picked.id JOIN job_payloads ON job_payloads.job_id = jobs.id ORDER BY picked.n`
+      jobs.max_attempts, jobs.timeout_ms, jobs.run_at, coalesce(job_payloads.payload, ''), CASE WHEN ${traced} THEN ${traceSql} END
+    FROM ${source} WITH ORDINALITY AS picked (id, n) JOIN jobs ON jobs.id = picked.id LEFT JOIN job_payloads ON job_payloads.job_id = jobs.id ORDER BY picked.n`
 }
 
 /** Removes ended jobs with all that is theirs, one node at a time; the others do nothing meanwhile. */

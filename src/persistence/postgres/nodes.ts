@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks'
 import type pg from 'pg'
 import type { Owner } from '../store.ts'
 import { connect, type Settings } from './connection.ts'
+import { failureOf } from './failure.ts'
 
 /** Where nodes hear of each other. */
 export const channel = 'jobmachine'
@@ -30,6 +31,7 @@ export class OwnNode {
   readonly #settings: Settings
   readonly #facts: NodeFacts
   readonly #given: () => number | null
+  #client: pg.Client | null = null
   #connecting: Promise<pg.Client> | null = null
   #last: Promise<unknown> = Promise.resolve()
   #closed = false
@@ -90,6 +92,11 @@ export class OwnNode {
     await client.end().catch(() => {})
   }
 
+  /** Without a connection it hears of no signal. */
+  get isConnected(): boolean {
+    return this.#connecting !== null
+  }
+
   /** Its connection. It hears of signals as soon as it has `onSignal`. */
   connect(): Promise<pg.Client> {
     this.#connecting ??= this.#open().catch((error) => {
@@ -100,19 +107,33 @@ export class OwnNode {
   }
 
   async #open(): Promise<pg.Client> {
-    const client = await connect(this.#settings, () => {
-      this.#connecting = null
-    })
+    const client = await connect(this.#settings, () => this.#drop(client))
+    this.#client = client
     client.on('notification', ({ payload = '' }) => this.onSignal(payload))
     await client.query(`LISTEN ${channel}`)
     return client
   }
 
-  /** One after the other: the driver has no queue of its own in versions to come. */
+  #drop(client: pg.Client): void {
+    if (this.#client === client) this.#connecting = null
+    client.end().catch(() => {})
+  }
+
+  /**
+   * One after the other: the driver has no queue of its own in versions to come. Asked again once if the connection broke, as it does when the
+   * server is restarted: what a node says of itself may be said twice.
+   */
   #query<Row extends pg.QueryResultRow>(sql: string, values: unknown[]): Promise<pg.QueryResult<Row>> {
     const query = async () => {
       if (this.#closed) throw new Error('the node has ended')
-      return (await this.connect()).query<Row>(sql, values)
+      const client = await this.connect()
+      try {
+        return await client.query<Row>(sql, values)
+      } catch (error) {
+        if (failureOf(error) !== 'lost') throw error
+        this.#drop(client)
+        return (await this.connect()).query<Row>(sql, values)
+      }
     }
     const asked = this.#last.then(query, query)
     this.#last = asked

@@ -1,22 +1,25 @@
 import { claimOrder, orderBy } from '../sql/claim-order.ts'
 import { isReady, parkedAs } from '../sql/conditions.ts'
 import { isMovedLater } from './event-order.ts'
+import { isLeasable } from './readable.ts'
 
-/** Jobs without a handler anywhere that one claim sets aside, of each queue. */
+/** Jobs without a handler anywhere, or that cannot be read, that one claim sets aside, of each queue. */
 const setAsideMax = 200
 
 const atHead = (columns: string, and: string, limit: string) =>
   `SELECT ${columns} FROM jobs WHERE ${isReady} AND queue = _queue AND NOT ${isMovedLater} ${and} ORDER BY ${orderBy(claimOrder)} LIMIT ${limit} FOR UPDATE SKIP LOCKED`
 
 const headOf = (and: string) =>
-  `SELECT array_agg(id), coalesce(bool_and(type = ANY (_types)), true) INTO _ids, _known FROM (${atHead('id, type', and, '_share')}) AS head;`
+  `SELECT array_agg(id), coalesce(bool_and(type = ANY (_types) AND leasable), true) INTO _ids, _known FROM (${atHead(`id, type, ${isLeasable} AS leasable`, and, '_share')}) AS head;`
 
-/** So that no claim meets them again; the answer says how many of each type. */
-const setAside = `WITH head AS MATERIALIZED (${atHead('id, type', '', String(setAsideMax))}), aside AS (
-          UPDATE jobs SET parked = ${parkedAs.unhandled} FROM head WHERE jobs.id = head.id
-            AND NOT EXISTS (SELECT 1 FROM nodes WHERE ended_at IS NULL AND head.type = ANY (nodes.types)) RETURNING jobs.type
+/** So that no claim meets them again; the answer says how many of each type, and under no type the ids of those that cannot be read. */
+const setAside = `WITH head AS MATERIALIZED (${atHead(`id, type, ${isLeasable} AS leasable`, '', String(setAsideMax))}), aside AS (
+          UPDATE jobs SET parked = ${parkedAs.unhandled} FROM head WHERE jobs.id = head.id AND (NOT head.leasable
+            OR NOT EXISTS (SELECT 1 FROM nodes WHERE ended_at IS NULL AND head.type = ANY (nodes.types))) RETURNING jobs.id, jobs.type, head.leasable
         )
-        SELECT jsonb_object_agg(type, n) INTO _more FROM (SELECT type, count(*) AS n FROM aside GROUP BY type) AS counted;`
+        SELECT jsonb_object_agg(type, told) INTO _more FROM (
+          SELECT type, to_jsonb(count(*)) AS told FROM aside WHERE leasable GROUP BY type
+          UNION ALL SELECT '', jsonb_agg(id) FROM aside WHERE NOT leasable HAVING count(*) > 0) AS counted;`
 
 /**
  * Picks ready jobs and locks them: queues take turns from the one after `_served`, job by job while more than one has any; within one by
@@ -53,7 +56,7 @@ BEGIN
       IF NOT _known THEN
         ${setAside}
         IF _more IS NOT NULL THEN _aside := coalesce(_aside, '[]') || _more; END IF;
-        ${headOf('AND type = ANY (_types)')}
+        ${headOf(`AND type = ANY (_types) AND ${isLeasable}`)}
       END IF;
       CONTINUE WHEN _ids IS NULL;
       IF _pass = 2 THEN

@@ -54,35 +54,40 @@ export class Reads {
 
   /** The rows of a statement whose parameters are named as in SQLite. Rejects with `UnavailableError` if the database cannot be read now. */
   async all<Row>(sql: string, values: Values = {}): Promise<Row[]> {
+    const { rows } = await this.#retried(() => this.#pool.query(bind(sql, values)))
+    return rows as Row[]
+  }
+
+  /** All that `read` asks, as it was at one instant; asked again from the start if its connection breaks. */
+  inSnapshot<Result>(read: (query: Query) => Promise<Result>): Promise<Result> {
+    return this.#retried(async () => {
+      const client = await this.#pool.connect()
+      const query = async <Row>(sql: string, values: Values = {}) =>
+        (await client.query(bind(sql, values))).rows as Row[]
+      try {
+        await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY')
+        const result = await read(query)
+        await client.query('COMMIT')
+        client.release()
+        return result
+      } catch (error) {
+        client.release(true)
+        throw error
+      }
+    })
+  }
+
+  /** Nothing that is asked here harms if it is asked twice. */
+  async #retried<Result>(ask: () => Promise<Result>): Promise<Result> {
     if (this.#closed) throw new UnavailableError('the system is stopped')
     const giveUpAt = performance.now() + patienceMs
     for (;;) {
       try {
-        const { rows } = await this.#pool.query(bind(sql, values))
-        return rows as Row[]
+        return await ask()
       } catch (error) {
         if (failureOf(error) !== 'lost' || this.#isClosing || performance.now() >= giveUpAt) throw toReadError(error)
         await new Promise((resolve) => timers.setTimeout(resolve, retryMs))
       }
-    }
-  }
-
-  /** All that `read` asks, as it was at one instant. */
-  async inSnapshot<Result>(read: (query: Query) => Promise<Result>): Promise<Result> {
-    if (this.#closed) throw new UnavailableError('the system is stopped')
-    const client = await this.#pool.connect().catch((error) => {
-      throw toReadError(error)
-    })
-    const query = async <Row>(sql: string, values: Values = {}) => (await client.query(bind(sql, values))).rows as Row[]
-    try {
-      await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY')
-      const result = await read(query)
-      await client.query('COMMIT')
-      client.release()
-      return result
-    } catch (error) {
-      client.release(true)
-      throw toReadError(error)
     }
   }
 

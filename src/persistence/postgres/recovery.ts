@@ -6,6 +6,7 @@ import { stateHasTag } from '../sql/transitions.ts'
 import type { Recovered } from '../store.ts'
 import type { Duties } from './duties.ts'
 import { fencedCall, mergeCountsSql, type OwnNode } from './nodes.ts'
+import { isMovable } from './readable.ts'
 import type { Reads } from './reads.ts'
 import type { Change, Done } from './write/step.ts'
 
@@ -154,7 +155,7 @@ const declareSql = `
 
 const orphan = `SELECT id, lease_token AS "leaseToken", crashes, ${stateHasTag('executing')} AS ran FROM jobs WHERE ${isHeld} AND node_id = :id`
 const orphansSql = `${orphan} AND id > :after ORDER BY id LIMIT ${movedMax}`
-const lapsedSql = `${orphan} AND lease_expires_at <= instant(:given::bigint) ORDER BY id LIMIT ${movedMax}`
+const lapsedSql = `${orphan} AND lease_expires_at <= instant(:given::bigint) AND ${isMovable} ORDER BY id LIMIT ${movedMax}`
 
 /** A node may have opened a writer while it was declared dead. */
 const fenceSql = `

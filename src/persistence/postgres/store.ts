@@ -179,6 +179,8 @@ class PostgresStore implements Store {
     if (!this.#options.serves) return
     this.#intervals.every(pollMs, async () => {
       await maintenance.promote()
+      // At once, and not with the next renewal: it has been deaf meanwhile.
+      if (!this.#node.isConnected) await maintenance.renew()
       await maintenance.poll()
       await this.#signals.tell(this.#claims.isWaiting, performance.now())
     })
@@ -350,10 +352,16 @@ class PostgresStore implements Store {
   }
 
   #tellAside(aside: Done['aside']): void {
-    const counts = (aside ?? []).flatMap((each) => Object.entries(each))
-    if (counts.length === 0) return
-    const types = [...new Set(counts.map(([type]) => type))]
-    this.#options.notify({ type: 'unhandled', types, count: counts.reduce((sum, [, count]) => sum + count, 0) })
+    const types = new Set<string>()
+    let count = 0
+    for (const [type, told] of (aside ?? []).flatMap((each) => Object.entries(each))) {
+      if (typeof told !== 'number') this.#options.notify({ type: 'unreadable', ids: told })
+      else {
+        types.add(type)
+        count += told
+      }
+    }
+    if (count > 0) this.#options.notify({ type: 'unhandled', types: [...types], count })
   }
 
   /** This node was declared dead: its jobs are others' now, and it goes on under another id. */

@@ -5,6 +5,7 @@ import type { EventType } from '../../machines/job.ts'
 import { parkedAs } from '../sql/conditions.ts'
 import { after, byEdge, type Columns, stored, takes } from '../sql/transitions.ts'
 import { isMovedLater } from './event-order.ts'
+import { isMovable } from './readable.ts'
 
 /** The parameters of the shared SQL as variables of PL/pgSQL. A node renews one row for all its jobs: a lease has an instant of its own only once it was abandoned. */
 export function inPlpgsql(sql: string): string {
@@ -103,6 +104,7 @@ function besides(events: readonly EventType[], jobs: readonly Columns[], edges: 
  * planner would compare each item with all jobs that are.
  */
 function fence(events: readonly EventType[], jobs: readonly Columns[]): string {
+  const { attempt } = jobs.at(-1)!
   const states = events.map((event, index) =>
     index === 0 ? takes(event, { ...stored, state: "jobs.state || ''" }) : takes(event, jobs[index]),
   )
@@ -111,6 +113,8 @@ function fence(events: readonly EventType[], jobs: readonly Columns[]): string {
     "(_only_in IS NULL OR jobs.state || '' = _only_in)",
     ...states,
     `NOT ${isMovedLater}`,
+    isMovable,
+    ...(attempt === stored.attempt ? [] : [`${attempt} BETWEEN 0 AND jobs.max_attempts`]),
     // It may have been moved on and put off again since it was found due.
     ...(events.includes('due') ? ['jobs.run_at + 0 <= _now'] : []),
   ].join(' AND ')

@@ -42,8 +42,9 @@ describe.skipIf(postgresMissing)('connections that break again and again', () =>
     const working = Promise.all([work(), work(), work()]).finally(() => {
       isDone = true
     })
-    while (!isDone) {
-      await setTimeout(15)
+    // More and more time between two, so that it comes to an end on a machine that needs longer to connect.
+    for (let pauseMs = 15; !isDone; pauseMs += 2) {
+      await setTimeout(pauseMs)
       line.drop()
     }
     await working

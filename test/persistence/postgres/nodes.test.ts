@@ -180,6 +180,22 @@ describe.skipIf(postgresMissing)('nodes that share a database', () => {
     await expect.poll(() => one.notices).toEqual([{ type: 'lost', leases: [{ ...leaseOf(job!), cancelled: false }] }])
   })
 
+  test('tell the holder of a job that was cancelled while it could hear nothing', async () => {
+    // So long a lease that no renewal finds it out by the way.
+    const one = await openPostgres({ leaseMs: 3 * 3_600_000 })
+    const two = await openPostgres({ path: one.path, clock: one.clock })
+    const [id] = ids(await one.store.enqueue([aJob()]))
+    const [job] = await one.store.lease({ limit: 1, ...start })
+    one.line.cut()
+
+    await two.store.send('cancel', id!)
+    one.line.mend()
+
+    await expect
+      .poll(() => one.notices)
+      .toContainEqual({ type: 'lost', leases: [{ ...leaseOf(job!), cancelled: false }] })
+  })
+
   test('make one job of one key, whichever of them is asked', async () => {
     const { one, two } = await twoNodes()
     const keyed = aJob({ idempotency: { key: 'k', content: 'c' } })

@@ -57,8 +57,8 @@ export interface Done {
   readonly moved: readonly (readonly number[] | null)[]
   readonly jobs: readonly LeasedJob[]
   readonly served: string
-  /** Jobs that were set aside because no node runs them, by type. */
-  readonly aside: readonly Readonly<Record<string, number>>[] | null
+  /** Jobs that were set aside because no node runs them, by type; under no type the ids of those that cannot be read. */
+  readonly aside: readonly Readonly<Record<string, number | readonly number[]>>[] | null
   /** Nothing was claimed, for a suspect is in line. */
   readonly met: boolean
   /** The first id of each block that was reserved. */

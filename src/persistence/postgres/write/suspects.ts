@@ -5,6 +5,7 @@ import { isHeld, isSuspect, parkedAs } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
 import type { LeasedJob } from '../../store.ts'
 import { traceSql } from '../functions.ts'
+import { isLeasable } from '../readable.ts'
 import type { Reads } from '../reads.ts'
 import type { Change, Done } from './step.ts'
 import type { WriterNode } from './writer.ts'
@@ -80,6 +81,6 @@ const inLineSql = `
   SELECT id, seq + 1 AS "leaseToken", type, queue, ${traceSql} AS trace, (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, attempt,
     max_attempts AS "maxAttempts", timeout_ms AS "timeoutMs", run_at AS "runAt", crashes,
     EXISTS (SELECT 1 FROM nodes WHERE ended_at IS NULL AND jobs.type = ANY (nodes.types)) AS "isHandled"
-  FROM jobs WHERE ${isSuspect} ORDER BY ${orderBy(suspectOrder)} LIMIT ${suspectsMax}`
+  FROM jobs WHERE ${isSuspect} AND ${isLeasable} ORDER BY ${orderBy(suspectOrder)} LIMIT ${suspectsMax}`
 
 const anyRunsSql = `SELECT 1 AS one FROM jobs WHERE ${isHeld} AND node_id = :node AND ${stateHasTag('executing')} LIMIT 1`
