@@ -20,6 +20,9 @@ const stores = ['sqlite', 'postgres']
 /** A field that a job has once it is stored and read back: such a job goes to a reader, not to the handler. */
 const readersField = 'createdAt'
 
+/** A field of PostgreSQL's notifications, which the driver gives a `payload` too. */
+const notificationField = 'channel'
+
 const typescript = new API({ cwd: root })
 const configs = ['tsconfig.json', 'tsconfig.browser.json'].map((name) => join(root, name)).filter(existsSync)
 const projects = configs.map((config) => {
@@ -290,15 +293,22 @@ function callersIn({ path, tree, text, checker }) {
 
 /**
  * Whether an identifier `payload` does not belong to the way to the handler: in a handler it is a schema, and a job that is read back has
- * one too.
+ * one too, and so has a notification of the database.
  */
 function isAnotherPayload(node, checker) {
-  const holder = ast.isPropertyAccessExpression(node.parent) ? node.parent.expression : undefined
+  const { parent } = node
+  const holder = ast.isPropertyAccessExpression(parent)
+    ? parent.expression
+    : ast.isBindingElement(parent)
+      ? parent.parent
+      : undefined
   const has = (at, name) => {
     const type = checker.getTypeAtLocation(at)
     return type !== undefined && checker.getPropertiesOfType(type).some((field) => field.name === name)
   }
-  return has(node, '~standard') || (holder !== undefined && has(holder, readersField))
+  return (
+    has(node, '~standard') || (holder !== undefined && (has(holder, readersField) || has(holder, notificationField)))
+  )
 }
 
 /** Whether a value of the type is a stored job that is read back. */

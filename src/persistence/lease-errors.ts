@@ -1,19 +1,15 @@
 import { crashesMax } from '../machines/guards.ts'
 import { processEnded, type StoredError } from './store.ts'
 
-function stored(name: string, message: string): string {
-  return JSON.stringify({ name, message } satisfies StoredError)
+/** Of a lease that ran out while its process lives. */
+export const leaseExpiredError: StoredError = {
+  name: 'LeaseExpiredError',
+  message: 'the lease ran out: its worker was silent for longer than the visibility timeout',
 }
 
-/** Of a lease that ran out while its process lives, as JSON text. */
-export const leaseExpiredError = stored(
-  'LeaseExpiredError',
-  'the lease ran out: its worker was silent for longer than the visibility timeout',
-)
-
-/** Of a job whose process has ended, as JSON text. `ran`: its start was stored; `crashes`: before this one; `ranTogether`: jobs that ran in that process. */
-export function processEndedError(ran: boolean, crashes: number, ranTogether: number): string {
-  return stored(processEnded, sayEnd(ran, crashes, ranTogether - 1))
+/** Of a job whose process has ended. `ran`: its start was stored; `crashes`: before this one; `ranTogether`: jobs that ran in that process. */
+export function processEndedError(ran: boolean, crashes: number, ranTogether: number): StoredError {
+  return { name: processEnded, message: sayEnd(ran, crashes, ranTogether - 1) }
 }
 
 function sayEnd(ran: boolean, crashes: number, beside: number): string {

@@ -49,9 +49,9 @@ export function foreseeMove(db, events, runs, leaseCheck, crashed) {
 }
 
 /** New jobs are about to be stored. */
-export function foreseeIntake(gathered) {
-  for (const { job, state } of gathered) {
-    if (armed === `new enqueue ${state}`) doomed.push({ key: job.idempotency.key })
+export function foreseeIntake(admitted) {
+  for (const { job, answers } of admitted) {
+    if (armed === `new enqueue ${answers[0].state}`) doomed.push({ key: job.idempotency.key })
   }
 }
 

@@ -134,8 +134,8 @@ const patches: readonly Patch[] = [
   imported('persistence/sqlite/write/insert-jobs.js', '../../../crash-point.js'),
   {
     file: 'persistence/sqlite/write/insert-jobs.js',
-    text: 'const firstId = this.#insert(intoBatches(gathered.map(',
-    replace: `crash.foreseeIntake(gathered); crash.reach('before'); const firstId = this.#insert(intoBatches(gathered.map(`,
+    text: 'this.#insert(intoBatches(admission.newJobs.map(',
+    replace: `crash.foreseeIntake(admission.newJobs); crash.reach('before'); this.#insert(intoBatches(admission.newJobs.map(`,
   },
   {
     file: 'persistence/sqlite/write/insert-jobs.js',

@@ -566,42 +566,42 @@ const jobs: readonly Mutation[] = [
     'the good items of a refused array are stored',
     conformance('enqueue refuses a whole array if a key belongs to other content, and names its job'),
     {
-      file: sqlite('write/insert-jobs'),
-      find: `            if (conflict)
-                return conflict;`,
-      replace: `            if (conflict) {
-                for (const job of jobs.slice(0, conflict.index)) gathered.push({ job, state: stateOf(job, now), idHolders: [] });
-                return conflict;
-            }`,
+      file: 'persistence/admission.js',
+      find: `        if (conflict)
+            return conflict;`,
+      replace: `        if (conflict) {
+            for (const job of jobs.slice(0, conflict.index)) this.#answer(job);
+            return conflict;
+        }`,
     },
   ),
   bug(
     'an idempotency key stands for any content',
     conformance('enqueue refuses a whole array if a key belongs to other content, and names its job'),
-    { file: sqlite('write/insert-jobs'), find: 'if (first !== content)', replace: 'if (false)' },
+    { file: 'persistence/admission.js', find: 'if (first !== content)', replace: 'if (false)' },
   ),
   bug(
     'one job more may wait than may',
     conformance('enqueue refuses a whole call that would exceed the limit on waiting jobs'),
     {
-      file: sqlite('write/insert-jobs'),
-      find: 'depth + fresh.length > this.#depthMax',
-      replace: 'depth + fresh.length > this.#depthMax + 1',
+      file: 'persistence/admission.js',
+      find: 'waiting + fresh.length > depthMax',
+      replace: 'waiting + fresh.length > depthMax + 1',
     },
   ),
   bug(
     'one job less may wait than may',
     conformance('enqueue applies the limit to calls that share a commit together'),
     {
-      file: sqlite('write/insert-jobs'),
-      find: 'depth + fresh.length > this.#depthMax',
-      replace: 'depth + fresh.length >= this.#depthMax',
+      file: 'persistence/admission.js',
+      find: 'waiting + fresh.length > depthMax',
+      replace: 'waiting + fresh.length >= depthMax',
     },
   ),
   bug(
     'calls of one commit pass the bound together',
     conformance('enqueue applies the limit to calls that share a commit together'),
-    { file: sqlite('write/insert-jobs'), find: 'depth += fresh.length;', replace: ';' },
+    { file: 'persistence/admission.js', find: 'depth + this.newJobs.length', replace: 'depth' },
   ),
   bug('the event row of a lease is not written', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
     file: sqlite('write/transitions'),
@@ -832,18 +832,18 @@ const joins: readonly Mutation[] = [
   ),
   bug(
     'a key goes to the first job of its batch that has none',
-    ['persistence/batches.test.ts', 'jobs that differ only in their payloads, keys and traces share one batch'],
+    ['persistence/sqlite/batches.test.ts', 'jobs that differ only in their payloads, keys and traces share one batch'],
     {
-      file: 'persistence/batches.js',
+      file: sqlite('batches'),
       find: 'batch.keys ??= Array.from(payloads, () => null)',
       replace: 'batch.keys ??= []',
     },
   ),
   bug(
     'a trace goes to the first job of its batch that has none',
-    ['persistence/batches.test.ts', 'jobs that differ only in their payloads, keys and traces share one batch'],
+    ['persistence/sqlite/batches.test.ts', 'jobs that differ only in their payloads, keys and traces share one batch'],
     {
-      file: 'persistence/batches.js',
+      file: sqlite('batches'),
       find: 'batch.traces ??= Array.from(payloads, () => null)',
       replace: 'batch.traces ??= []',
     },
@@ -866,7 +866,7 @@ const joins: readonly Mutation[] = [
     'jobs of two callers are one batch, and the second has the cause of the first',
     conformance('the cause of an event is stored per job if jobs are stored together'),
     {
-      file: 'persistence/batches.js',
+      file: sqlite('batches'),
       find: 'a.maxAttempts === b.maxAttempts && isSameTime && a.cause === b.cause',
       replace: 'a.maxAttempts === b.maxAttempts && isSameTime',
     },
@@ -874,7 +874,7 @@ const joins: readonly Mutation[] = [
   bug(
     'a key that is used again is not counted',
     conformance('what the store says about a job counts how often its key was used again, and says when last'),
-    { file: sqlite('write/insert-jobs'), find: 'this.#countReplays(results, now);', replace: '' },
+    { file: sqlite('write/insert-jobs'), find: 'this.#countReplays(admission.replayed, now);', replace: '' },
   ),
   bug(
     'a note of one job is kept with those stored beside it',
@@ -904,7 +904,7 @@ const joins: readonly Mutation[] = [
     joining(
       'a call that arrives while a transaction runs fails alone: everything that shared its transaction is stored, including earlier calls',
     ),
-    { file: 'persistence/batches.js', find: 'jobs.slice(next - count, next)', replace: 'jobs.slice(0, count)' },
+    { file: sqlite('batches'), find: 'jobs.slice(next - count, next)', replace: 'jobs.slice(0, count)' },
   ),
   bug(
     'calls that were gathered are all answered with the first ids',
@@ -928,12 +928,12 @@ const joins: readonly Mutation[] = [
   bug(
     'one queue may have one job more than it may',
     conformance('enqueue refuses a whole call that would exceed the limit on one queue, and accepts others'),
-    { file: sqlite('write/queue-depths'), find: 'depth + count > this.#max', replace: 'depth + count > this.#max + 1' },
+    { file: 'persistence/queue-limit.js', find: 'depth + count > max', replace: 'depth + count > max + 1' },
   ),
   bug(
     'calls of one commit pass the bound on a queue together',
     conformance('enqueue applies the limit on a queue to calls that share a commit together'),
-    { file: sqlite('write/queue-depths'), find: 'this.#depths.set(queue, depth + count)', replace: '' },
+    { file: 'persistence/queue-limit.js', find: 'depths.set(queue, depth + count)', replace: '' },
   ),
   bug(
     'a second event of a job in one call is taken for its first',

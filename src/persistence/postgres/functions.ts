@@ -111,7 +111,7 @@ function insertSql(): string {
 function stepFunction(name: string): string {
   return `
 CREATE FUNCTION ${name}(${stepParameters.map(([name, type]) => `_${name} ${type}`).join(', ')})
-RETURNS TABLE (facts text, id bigint, lease_token integer, type text, queue text, attempt integer, max_attempts integer, timeout_ms integer, run_at bigint, payload text, trace jsonb)
+RETURNS TABLE (id bigint, lease_token integer, type text, queue text, attempt integer, max_attempts integer, timeout_ms integer, run_at bigint, payload text, trace jsonb, facts text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -166,9 +166,9 @@ BEGIN
       ${['claim', 'lease'].map(claimSql).join('\n      ')}
     END IF;
   END IF;
-  RETURN QUERY SELECT jsonb_build_object('now', _now, 'lastEvent', _first_event + _n, 'events', _n, 'moved', _moved, 'served', _served, 'aside', _aside, 'met', _met,
-    'blocks', (SELECT jsonb_agg(nextval('job_ids')) FROM generate_series(1, _blocks)))::text,
-    NULL::bigint, NULL::integer, NULL::text, NULL::text, NULL::integer, NULL::integer, NULL::integer, NULL::bigint, NULL::text, NULL::jsonb;
+  RETURN QUERY SELECT NULL::bigint, NULL::integer, NULL::text, NULL::text, NULL::integer, NULL::integer, NULL::integer, NULL::bigint, NULL::text, NULL::jsonb,
+    jsonb_build_object('now', _now, 'lastEvent', _first_event + _n, 'events', _n, 'moved', _moved, 'served', _served, 'aside', _aside, 'met', _met,
+    'blocks', (SELECT jsonb_agg(nextval('job_ids')) FROM generate_series(1, _blocks)))::text;
   IF cardinality(_picked) > 0 THEN
     _traced := EXISTS (SELECT 1 FROM job_traces);
     RETURN QUERY ${leasedJobs('unnest(_picked)', '_traced')};
@@ -187,8 +187,8 @@ function claimSql(change: string): string {
 
 /** Jobs as they are handed out, in the order of their ids in `source`; `attempt` is that before this one. `traced`: false if no job has a trace. */
 export function leasedJobs(source: string, traced = 'true'): string {
-  return `SELECT NULL::text, jobs.id, jobs.lease_token, jobs.type::text, jobs.queue::text, jobs.attempt - (${stateHasTag('executing')})::integer,
-      jobs.max_attempts, jobs.timeout_ms, jobs.run_at, coalesce(job_payloads.payload, ''), CASE WHEN ${traced} THEN ${traceSql} END
+  return `SELECT jobs.id, jobs.lease_token, jobs.type::text, jobs.queue::text, jobs.attempt - (${stateHasTag('executing')})::integer,
+      jobs.max_attempts, jobs.timeout_ms, jobs.run_at, coalesce(job_payloads.payload, ''), CASE WHEN ${traced} THEN ${traceSql} END, NULL::text
     FROM ${source} WITH ORDINALITY AS picked (id, n) JOIN jobs ON jobs.id = picked.id LEFT JOIN job_payloads ON job_payloads.job_id = jobs.id ORDER BY picked.n`
 }
 

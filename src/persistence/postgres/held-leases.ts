@@ -1,11 +1,11 @@
-import type { Lease, LeasedJob, LeaseEvent } from '../store.ts'
+import type { Lease, LeaseEvent } from '../store.ts'
 
 /** The leases that this node holds: handed to its dispatcher, without an outcome yet. */
 export class HeldLeases {
   readonly #tokens = new Map<number, number>()
 
-  add(jobs: readonly LeasedJob[]): void {
-    for (const { id, leaseToken } of jobs) this.#tokens.set(id, leaseToken)
+  add(leases: readonly Lease[]): void {
+    for (const { id, leaseToken } of leases) this.#tokens.set(id, leaseToken)
   }
 
   drop(leases: readonly Lease[]): void {

@@ -37,7 +37,7 @@ export class OwnNode {
   #closed = false
   id = 0
   /** Called with what other nodes have to say. */
-  onSignal: (payload: string) => void = () => {}
+  onSignal: (message: string) => void = () => {}
 
   /** `given`: the instant that a test's clock shows; null: the server's clock counts. */
   constructor(settings: Settings, facts: NodeFacts, given: () => number | null) {
@@ -109,7 +109,7 @@ export class OwnNode {
   async #open(): Promise<pg.Client> {
     const client = await connect(this.#settings, () => this.#drop(client))
     this.#client = client
-    client.on('notification', ({ payload = '' }) => this.onSignal(payload))
+    client.on('notification', (notification) => this.onSignal(notification.payload ?? ''))
     await client.query(`LISTEN ${channel}`)
     return client
   }

@@ -3,7 +3,7 @@ import { suspectCrashes } from '../../machines/guards.ts'
 import { leaseExpiredError, processEndedError } from '../lease-errors.ts'
 import { isHeld } from '../sql/conditions.ts'
 import { stateHasTag } from '../sql/transitions.ts'
-import type { Recovered } from '../store.ts'
+import type { Recovered, StoredError } from '../store.ts'
 import type { Duties } from './duties.ts'
 import { fencedCall, mergeCountsSql, type OwnNode } from './nodes.ts'
 import { isMovable } from './readable.ts'
@@ -121,11 +121,8 @@ function add(found: { leased: number; running: number; suspects: number }, orpha
 }
 
 /** What has lost its lease is due again in the same transaction. */
-function expire(orphans: readonly Orphan[], errorOf: (orphan: Orphan) => string, crashed: boolean): Change[] {
-  const jobs = orphans.map((orphan) => {
-    const error = errorOf(orphan)
-    return { id: orphan.id, leaseToken: orphan.leaseToken, error, rowError: error }
-  })
+function expire(orphans: readonly Orphan[], errorOf: (orphan: Orphan) => StoredError, crashed: boolean): Change[] {
+  const jobs = orphans.map((orphan) => ({ id: orphan.id, leaseToken: orphan.leaseToken, error: errorOf(orphan) }))
   return [
     { event: 'expire', jobs, crashed, cause: crashed ? recovery : null },
     { event: 'due', jobs: orphans.map(({ id }) => ({ id })) },

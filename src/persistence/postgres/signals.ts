@@ -27,8 +27,8 @@ export class Signals {
 
   constructor(parts: Parts) {
     this.#parts = parts
-    parts.node.onSignal = (payload) => {
-      const [schema, signal, from] = payload.split(' ')
+    parts.node.onSignal = (message) => {
+      const [schema, signal, from] = message.split(' ')
       if (schema === parts.schema && from !== String(parts.node.id)) parts.on[signal as Signal]?.()
     }
   }
@@ -63,10 +63,10 @@ export class Signals {
 
   #notify(signal: Signal): void {
     const { reads, node, schema } = this.#parts
-    const values = { payload: `${schema} ${signal} ${node.id}`, id: node.id }
+    const values = { message: `${schema} ${signal} ${node.id}`, id: node.id }
     reads.all(signal === 'jobs' ? notifyWaitingSql : notifySql, values).catch(() => {})
   }
 }
 
-const notifySql = `SELECT pg_notify('${channel}', :payload)`
+const notifySql = `SELECT pg_notify('${channel}', :message)`
 const notifyWaitingSql = `${notifySql} WHERE EXISTS (SELECT 1 FROM nodes WHERE is_waiting AND ended_at IS NULL AND id <> :id)`

@@ -213,7 +213,9 @@ class PostgresStore implements Store {
     wait: boolean
     start?: boolean
   }): Promise<readonly LeasedJob[]> {
-    return this.#claims.lease({ limit, wait, start })
+    const jobs = await this.#claims.lease({ limit, wait, start })
+    this.#held.add(jobs)
+    return jobs
   }
 
   noteStop(): Promise<void> {
@@ -326,7 +328,7 @@ class PostgresStore implements Store {
       change: (changes) => this.#commits.change(changes),
       onAside: (aside) => this.#tellAside(aside),
     })
-    return new Claims(types, suspects, (jobs) => this.#held.add(jobs))
+    return new Claims(types, suspects)
   }
 
   #createCommits(): GroupCommit {

@@ -13,9 +13,9 @@ import type { JobState } from '../../machines/job.ts'
 import { type Clock, ManualClock } from '../../runtime/clock.ts'
 import { ownThread } from '../../runtime/own-thread.ts'
 import { timers } from '../../runtime/timers.ts'
-import { intoBatches } from '../batches.ts'
 import { CommitMeter } from '../commit-meter.ts'
 import { type Epoch, epochOf } from '../epoch.ts'
+import { type LeasedFacts, toLeased } from '../leased-facts.ts'
 import { intoSets } from '../sql/ranges.ts'
 import type {
   BackupReport,
@@ -45,6 +45,7 @@ import type {
   TransitionPage,
   VerifyReport,
 } from '../store.ts'
+import { intoBatches } from './batches.ts'
 import type { BackupData } from './file/backup-thread.ts'
 import { durability, makeFile, openForReading } from './file/connection.ts'
 import { fileSizes } from './file/filesystem.ts'
@@ -56,7 +57,6 @@ import { toTransitions } from './read/rows.ts'
 import { Scanner } from './read/scanner.ts'
 import type {
   Answers,
-  LeasedFacts,
   Operation,
   RefusedEvent,
   Rejection,
@@ -277,20 +277,9 @@ class SqliteStore implements Store {
   async lease({ limit, wait, start = false }: { limit: number; wait: boolean; start?: boolean }): Promise<LeasedJob[]> {
     const { facts, payloads, traces } = await this.#request({ op: 'lease', limit, wait, start })
     const contexts = traces === null ? null : (JSON.parse(traces) as LeasedJob['trace'][])
-    return (JSON.parse(facts) as LeasedFacts[]).map(
-      ([id, leaseToken, type, queue, attempt, maxAttempts, timeoutMs, runAt], index) => ({
-        id,
-        leaseToken,
-        type,
-        queue,
-        // The empty text is not JSON: the attempt finds out.
-        payload: payloads[index] ?? '',
-        attempt,
-        maxAttempts,
-        timeoutMs,
-        runAt,
-        trace: contexts?.[index] ?? null,
-      }),
+    return (JSON.parse(facts) as LeasedFacts[]).map((row, index) =>
+      // The empty text is not JSON: the attempt finds out.
+      toLeased(row, payloads[index] ?? '', contexts?.[index] ?? null),
     )
   }
 

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { expect, test, vi } from 'vitest'
-import { countBatched } from '../../../src/persistence/batches.ts'
+import { countBatched } from '../../../src/persistence/sqlite/batches.ts'
 import type { Requests } from '../../../src/persistence/sqlite/thread/protocol.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { onThreads } from '../../support/store-here.ts'

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import type { LeasedFacts } from '../../../src/persistence/leased-facts.ts'
 import { intoSets } from '../../../src/persistence/sql/ranges.ts'
 import { HeldLeases } from '../../../src/persistence/sqlite/thread/held-leases.ts'
-import type { LeasedFacts } from '../../../src/persistence/sqlite/thread/protocol.ts'
 import type { LeaseEvent } from '../../../src/persistence/store.ts'
 
 const leaseToken = 2

@@ -22,7 +22,7 @@ const aheadMax = 10_000
 const queuesMax = 1_000
 const suspectsMax = 1_000
 
-type Job = JobFacts['job'] & {
+type StoredFacts = JobFacts['job'] & {
   readonly parked: number
   readonly leaseToken: number | null
   readonly expiresAt: number | null
@@ -37,9 +37,9 @@ export function jobFacts(reads: Reads, id: number): Promise<JobFacts | undefined
 }
 
 async function find(query: Query, id: number): Promise<JobFacts | undefined> {
-  const [row] = await query<Job>(jobSql, { id })
+  const [row] = await query<StoredFacts>(jobSql, { id })
   if (!row) return undefined
-  const { parked, leaseToken, expiresAt, owner, payload, error: _, ...job } = validJob(row)
+  const { parked, leaseToken, expiresAt, owner, payload: _, error: __, ...job } = validJob(row)
   const event = async (sql: string, values: Record<string, unknown>) => {
     const [found] = await query<Selected<HistoryEvent>>(sql, values)
     return (found && toHistoryEvent(found)) ?? null
@@ -50,7 +50,7 @@ async function find(query: Query, id: number): Promise<JobFacts | undefined> {
   const isInLine = hasTag(job.state, 'ready')
   return {
     job,
-    fault: isJson(payload)
+    fault: isJson(row.payload)
       ? (unreadableColumns(row) ?? (newest ? null : 'its history cannot be read'))
       : 'its payload cannot be read',
     isUnhandled: parked === parkedAs.unhandled,

@@ -118,8 +118,8 @@ export class Reader {
     if (ids.length === 0) return { jobs: [], next }
     const rows = await this.#reads.all<Selected<JobRow>>(jobsSql, { ids })
     let length = 0
-    const end = rows.findIndex(({ payload }: { payload: string | null }) => {
-      length += payload?.length ?? 0
+    const end = rows.findIndex((row) => {
+      length += (row.payload as string | null)?.length ?? 0
       return length > listLengthMax
     })
     const jobs = (end === -1 ? rows : rows.slice(0, end + 1)).map(toJobRow)

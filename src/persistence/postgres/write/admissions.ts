@@ -1,23 +1,10 @@
-import { stateOf } from '../../new-jobs.ts'
-import type { EnqueueResult, NewJobRow } from '../../store.ts'
+import { Admission, type AdmissionFacts, type IncomingJob } from '../../admission.ts'
+import type { EnqueuedJob } from '../../store.ts'
 import type { Reads } from '../reads.ts'
-import { type Admission, admit, type KeyedJob } from './admission.ts'
 import type { QueueDepths } from './depths.ts'
 import type { JobIds } from './job-ids.ts'
 
-/** Calls that come into one transaction. */
-export interface Entry extends Pick<Admission, 'newJobs'> {
-  readonly results: readonly EnqueueResult[]
-  /** Jobs that are the answer to a key that was used again, each as often. */
-  readonly replayed: readonly number[]
-  readonly blocks: number
-  /** They were stored at that instant. */
-  stored(now: number): void
-  /** The transaction is over. */
-  leave(): void
-}
-
-const unlimited = { total: 0, max: Number.POSITIVE_INFINITY, perQueueMax: Number.POSITIVE_INFINITY, queues: new Map() }
+const unlimited = { depth: 0, depthMax: Number.POSITIVE_INFINITY, reserveInQueues: () => undefined }
 
 /** Lets new jobs in: those with keys, or close to a limit, one transaction at a time; the others without a look at the database. */
 export class Admissions {
@@ -32,20 +19,20 @@ export class Admissions {
     this.#ids = ids
   }
 
-  async enter(calls: readonly (readonly NewJobRow[])[]): Promise<Entry> {
+  /** `blocks`: of ids, to reserve with the next transaction. `leave`: to be called when the transaction is over. */
+  async enter<Job extends IncomingJob>(calls: readonly (readonly Job[])[]) {
     const jobs = calls.flat()
     await this.#reserve(jobs.length)
     const keys = jobs.flatMap(({ idempotency }) => idempotency?.key ?? [])
     const isFree = keys.length === 0 && (jobs.length === 0 || this.#depths.hasRoom(jobs.length))
     const leave = isFree ? () => {} : await this.#takeTurn()
     try {
-      const admission = isFree
-        ? admit(calls, new Map(), unlimited, () => this.#ids.next())
-        : admit(calls, await this.#keyed(keys), await this.#depths.look(jobs), () => this.#ids.next())
+      const keyed = await this.#keyed(keys)
+      const room = isFree ? unlimited : await this.#depths.look(jobs)
+      const facts = { ...room, keyed: (key: string) => keyed.get(key), nextId: () => this.#ids.next() }
+      const admission = new Admission(calls, facts)
       this.#depths.expect(admission.newJobs.length)
-      const replayed = admission.results.flatMap(replaysIn)
-      const blocks = this.#ids.blocksFor(0)
-      return { ...admission, replayed, blocks, stored: (now) => tellStates(admission, now), leave }
+      return { admission, blocks: this.#ids.blocksFor(0), leave }
     } catch (error) {
       leave()
       throw error
@@ -62,13 +49,13 @@ export class Admissions {
     return leave
   }
 
-  async #keyed(keys: readonly string[]): Promise<Map<string, KeyedJob>> {
+  async #keyed(keys: readonly string[]): Promise<Map<string, ReturnType<AdmissionFacts['keyed']>>> {
     if (keys.length === 0) return new Map()
-    const rows = await this.#reads.all<KeyedJob & { key: string }>(
+    const rows = await this.#reads.all<Omit<EnqueuedJob, 'created'> & { key: string; content: string }>(
       'SELECT idempotency_key AS key, id, state, content FROM jobs WHERE idempotency_key = ANY (:keys::text[])',
       { keys },
     )
-    return new Map(rows.map(({ key, ...job }) => [key, job]))
+    return new Map(rows.map(({ key, content, ...job }) => [key, { job: { ...job, created: false }, content }]))
   }
 
   /** Mostly there are some, for each transaction brings more. */
@@ -82,17 +69,5 @@ export class Admissions {
       },
     )
     this.#ids.add(rows.map(({ first }) => first))
-  }
-}
-
-function replaysIn(result: EnqueueResult): number[] {
-  return result.outcome === 'stored' ? result.jobs.flatMap(({ id, created }) => (created ? [] : [id])) : []
-}
-
-/** As the server decides them. */
-function tellStates({ newJobs }: Admission, now: number): void {
-  for (const { job, answers } of newJobs) {
-    const state = stateOf(job, now)
-    for (const answer of answers) answer.state = state
   }
 }

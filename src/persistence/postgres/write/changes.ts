@@ -1,6 +1,5 @@
-import { causeOf } from '../../../machines/events.ts'
 import type { LeaseEvent } from '../../store.ts'
-import type { Change, ChangedJob } from './step.ts'
+import type { Change } from './step.ts'
 
 /** Changes of one event each, in order, made of events of several calls; `calls`: for each change, for each of its jobs, which event that was. */
 export interface BatchedChanges {
@@ -8,7 +7,7 @@ export interface BatchedChanges {
   readonly places: readonly (readonly number[])[]
 }
 
-type Gathering = { event: LeaseEvent['event']; items: { job: ChangedJob; place: number }[] }
+type Gathering = { event: LeaseEvent['event']; items: { job: LeaseEvent; place: number }[] }
 
 /** A job that occurs again begins a new round, for it must see what its first event did. */
 export function gatherEvents(events: readonly LeaseEvent[]): BatchedChanges {
@@ -26,23 +25,13 @@ export function gatherEvents(events: readonly LeaseEvent[]): BatchedChanges {
       round.set(event.event, gathering)
       found.push(gathering)
     }
-    gathering.items.push({ job: toChanged(event), place })
+    gathering.items.push({ job: event, place })
   }
   for (const { items } of found) items.sort((a, b) => a.job.id - b.job.id)
   return {
     changes: found.map(({ event, items }) => ({ event, jobs: items.map(({ job }) => job) })),
     places: found.map(({ items }) => items.map(({ place }) => place)),
   }
-}
-
-/** The history has the stack: in the row it would be written again with every later transition. */
-function toChanged({ id, leaseToken, delayMs, error, event, note, traceparent }: LeaseEvent): ChangedJob {
-  const delayed: ChangedJob = delayMs === undefined ? { id, leaseToken } : { id, leaseToken, delayMs }
-  const job = traceparent === undefined ? delayed : { ...delayed, attempt: traceparent }
-  const noted = note === undefined ? job : { ...job, cause: JSON.stringify({ ...causeOf(event), note }) }
-  if (!error) return noted
-  const { stack: _, ...rowError } = error
-  return { ...noted, error: JSON.stringify(error), rowError: JSON.stringify(rowError) }
 }
 
 /** The places of those that were refused, in order; `moved`: of each change, as a step answers. */

@@ -22,7 +22,6 @@ export interface Taken {
 export class Claims {
   readonly #handled: readonly string[]
   readonly #suspects: Suspects
-  readonly #onLeased: (jobs: readonly LeasedJob[], started: boolean) => void
   #wish = () => {}
   #waiting: Waiting[] = []
   /** There may be jobs for those who wait. */
@@ -40,14 +39,9 @@ export class Claims {
   #besideSuspects = false
 
   /** `handled`: types that have a handler here. */
-  constructor(
-    handled: readonly string[],
-    suspects: Suspects,
-    onLeased: (jobs: readonly LeasedJob[], started: boolean) => void,
-  ) {
+  constructor(handled: readonly string[], suspects: Suspects) {
     this.#handled = handled
     this.#suspects = suspects
-    this.#onLeased = onLeased
   }
 
   /** `wish`: called when a transaction is wanted. */
@@ -108,14 +102,22 @@ export class Claims {
     return { handled: this.#handled, served: this.#served, besideSuspects }
   }
 
-  /** What a transaction gave them, and whether it wrote anything else. */
-  give(taken: Taken | null, done: Done, wrote: boolean): void {
+  /** What a transaction did, the jobs that it leased for them, and whether it wrote anything else. */
+  give(taken: Taken | null, done: Done, jobs: readonly LeasedJob[], wrote: boolean): void {
     if (wrote) this.#writes++
     if (taken) {
       if (done.met) this.#alone = true
       this.#besideSuspects = false
       this.#served = done.served ?? this.#served
-      const left = done.met ? taken.waiting : this.#shareOut(taken, done.jobs)
+      let next = 0
+      const left = taken.waiting.filter(({ wait, resolve }, index) => {
+        const { limit } = taken.room[index]!
+        next += limit
+        const given = jobs.slice(next - limit, next)
+        const waitsOn = done.met || (given.length === 0 && wait && !this.#stopped)
+        if (!waitsOn) resolve(given)
+        return waitsOn
+      })
       this.#waiting.unshift(...left)
       this.#landed()
       // Another transaction may have stored some since this one looked.
@@ -139,19 +141,6 @@ export class Claims {
 
   async #empty(): Promise<void> {
     while (this.#inFlight > 0) await new Promise<void>((resolve) => this.#onEmpty.push(resolve))
-  }
-
-  /** Returns those who got none and wait on. */
-  #shareOut({ room, waiting }: Taken, jobs: readonly LeasedJob[]): Waiting[] {
-    let next = 0
-    return waiting.filter((request, index) => {
-      const given = jobs.slice(next, next + room[index]!.limit)
-      next += room[index]!.limit
-      if (given.length === 0 && request.wait && !this.#stopped) return true
-      this.#onLeased(given, request.start)
-      request.resolve(given)
-      return false
-    })
   }
 
   /** Makes claims one at a time until no suspect is in line, or one runs alone. */
@@ -180,15 +169,11 @@ export class Claims {
         return
       }
       if (next !== 'wait') {
-        this.#onLeased([next], first.start)
-        this.#answer(first, [next])
+        this.#waiting = this.#waiting.filter((other) => other !== first)
+        first.resolve([next])
       }
-      for (const request of this.#waiting.filter(({ wait }) => !wait)) this.#answer(request, [])
+      for (const { wait, resolve } of this.#waiting) if (!wait) resolve([])
+      this.#waiting = this.#waiting.filter(({ wait }) => wait)
     }
-  }
-
-  #answer(request: Waiting, jobs: readonly LeasedJob[]): void {
-    this.#waiting = this.#waiting.filter((other) => other !== request)
-    request.resolve(jobs)
   }
 }

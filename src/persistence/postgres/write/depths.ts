@@ -1,9 +1,9 @@
 import { performance } from 'node:perf_hooks'
+import type { AdmissionFacts, IncomingJob } from '../../admission.ts'
+import { reserveInQueues } from '../../queue-limit.ts'
 import { isParked, isReady, isTimed } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
-import type { NewJobRow } from '../../store.ts'
 import type { Reads } from '../reads.ts'
-import type { Depths } from './admission.ts'
 
 /** How long a count of all that waits is believed, in ms, while it is far from the limit; and how far that is, of the limit. */
 const believedMs = 200
@@ -44,7 +44,7 @@ export class QueueDepths {
   }
 
   /** Counts anew. */
-  async look(jobs: readonly NewJobRow[]): Promise<Depths> {
+  async look(jobs: readonly IncomingJob[]): Promise<Pick<AdmissionFacts, 'depth' | 'depthMax' | 'reserveInQueues'>> {
     const waits = (column: string) => `(${stateHasTag('waiting', column)})::integer`
     const found = await this.#reads.one<{ total: string }>(
       `SELECT coalesce(sum(n * (${waits('to_state')} - ${waits('from_state')})), 0)::bigint AS total FROM edge_counts`,
@@ -53,12 +53,11 @@ export class QueueDepths {
     this.#readAt = performance.now()
     if (this.#total + jobs.length > this.#perQueueMax) await this.#count(new Set(jobs.map(({ queue }) => queue)))
     else this.#queues.clear()
-    return this.believed()
-  }
-
-  /** As it was counted last. */
-  believed(): Depths {
-    return { total: this.#total, max: this.#limits.maxQueueDepth, perQueueMax: this.#perQueueMax, queues: this.#queues }
+    return {
+      depth: this.#total,
+      depthMax: this.#limits.maxQueueDepth,
+      reserveInQueues: (coming) => reserveInQueues(coming, this.#perQueueMax, this.#queues),
+    }
   }
 
   get #perQueueMax(): number {

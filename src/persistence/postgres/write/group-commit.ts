@@ -3,7 +3,7 @@ import { OutcomeUnknownError, StorageFullError, UnavailableError } from '../../.
 import { timers } from '../../../runtime/timers.ts'
 import type { EnqueueResult, LeaseEvent, NewJobRow } from '../../store.ts'
 import { failureOf } from '../failure.ts'
-import type { Admissions, Entry } from './admissions.ts'
+import type { Admissions } from './admissions.ts'
 import { gatherEvents, refusedPlaces } from './changes.ts'
 import type { Claims, Taken } from './claims.ts'
 import type { Change, Done, Step } from './step.ts'
@@ -157,28 +157,29 @@ export class GroupCommit {
 
   async #tryCommit(writer: Writer, batch: Batch): Promise<void> {
     const { admissions, claims } = this.#parts
-    const entry = await admissions.enter(batch.enqueues.map(({ jobs }) => jobs))
+    const { admission, blocks, leave } = await admissions.enter(batch.enqueues.map(({ jobs }) => jobs))
     try {
       const gathered = gatherEvents(batch.events.flatMap(({ events }) => events))
       const own = batch.changes.flatMap(({ changes }) => changes)
       const step: Step = {
-        newJobs: entry.newJobs,
-        replayed: entry.replayed,
+        newJobs: admission.newJobs,
+        replayed: admission.replayed,
         changes: [...gathered.changes, ...own],
         room: batch.claim?.room ?? [],
         claim: claims.terms(batch.claim),
-        blocks: entry.blocks,
+        blocks,
       }
       const begunAt = performance.now()
-      const done = await writer.run(step)
+      const { done, jobs } = await writer.run(step)
       const moved = done.moved.slice(0, gathered.changes.length)
       this.#parts.onDone(done, performance.now() - begunAt, batch.enqueues.length + batch.changes.length > 0)
-      settleEnqueues(batch.enqueues, entry, done)
+      admission.setStates(done.now)
+      for (const [index, call] of batch.enqueues.entries()) call.resolve(admission.results[index]!)
       settleEvents(batch.events, refusedPlaces(gathered, moved))
       settleChanges(batch.changes, done.moved.slice(gathered.changes.length))
-      claims.give(batch.claim, done, batch.enqueues.length + batch.events.length + batch.changes.length > 0)
+      claims.give(batch.claim, done, jobs, batch.enqueues.length + batch.events.length + batch.changes.length > 0)
     } finally {
-      entry.leave()
+      leave()
     }
   }
 
@@ -228,11 +229,6 @@ export class GroupCommit {
   #reject({ enqueues, events, changes }: Batch, error: Error): void {
     for (const call of [...enqueues, ...events, ...changes]) call.reject(error)
   }
-}
-
-function settleEnqueues(calls: readonly EnqueueCall[], entry: Entry, done: Done): void {
-  entry.stored(done.now)
-  for (const [index, call] of calls.entries()) call.resolve(entry.results[index]!)
 }
 
 function settleEvents(calls: readonly EventCall[], refused: readonly number[]): void {

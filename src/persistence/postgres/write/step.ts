@@ -1,26 +1,19 @@
+import assert from 'node:assert/strict'
 import { snakeCase, storedNames } from '../../../job/fields.ts'
+import { causeOf } from '../../../machines/events.ts'
 import type { EventType, JobState } from '../../../machines/job.ts'
-import type { LeasedJob, NewJobRow } from '../../store.ts'
+import type { LeasedFacts } from '../../leased-facts.ts'
+import type { LeasedJob, LeaseEvent, NewJobRow, StoredError } from '../../store.ts'
 import { arrayText } from '../array-text.ts'
 import { type StepParameter, stepNames } from '../functions.ts'
 
-/** A job to take an event; `leaseToken`: of the lease that it must have. `error` for the history, `rowError` the same without its stack. */
-export interface ChangedJob {
-  readonly id: number
-  readonly leaseToken?: number
-  readonly delayMs?: number
-  readonly error?: string
-  readonly rowError?: string
-  /** Who caused it, if not all of the change has one cause; JSON text. */
-  readonly cause?: string
-  /** The `traceparent` of the attempt that ended. */
-  readonly attempt?: string
-}
-
-/** Jobs that take one event, or those of a claim, each once, by rising id: two transactions that lock the same rows do so in one order. */
+/**
+ * Jobs that take one event, or those of a claim, each once, by rising id: two transactions that lock the same rows do so in one order.
+ * `leaseToken`: of the lease that a job must have.
+ */
 export interface Change {
   readonly event: EventType | 'claim'
-  readonly jobs: readonly ChangedJob[]
+  readonly jobs: readonly (Pick<LeaseEvent, 'id'> & Partial<Omit<LeaseEvent, 'id' | 'event'>>)[]
   readonly cause?: string | null
   readonly crashed?: boolean
   /** Only those in that state. */
@@ -55,7 +48,6 @@ export interface Done {
   readonly events: number
   /** Of each change, the jobs that moved; null: all of them. */
   readonly moved: readonly (readonly number[] | null)[]
-  readonly jobs: readonly LeasedJob[]
   readonly served: string
   /** Jobs that were set aside because no node runs them, by type; under no type the ids of those that cannot be read. */
   readonly aside: readonly Readonly<Record<string, number | readonly number[]>>[] | null
@@ -108,7 +100,9 @@ function ofChanges(changes: Step['changes']): Given {
   if (changes.length === 0) return {}
   const jobs = changes.flatMap((change) => change.jobs)
   const each = (of: (change: Change) => string | boolean | null) => arrayText(changes.map(of))
-  const column = (of: (job: ChangedJob) => string | number | undefined) => arrayText(jobs.map((job) => of(job) ?? null))
+  // Null if no job has a value.
+  const column = (of: (job: Change['jobs'][number]) => string | number | undefined) =>
+    jobs.some((job) => of(job) !== undefined) ? arrayText(jobs.map((job) => of(job) ?? null)) : null
   let end = 0
   return {
     changes: each(({ event }) => event),
@@ -116,14 +110,27 @@ function ofChanges(changes: Step['changes']): Given {
     change_causes: each(({ cause }) => cause ?? null),
     crashed: each(({ crashed }) => crashed ?? false),
     only_in: each(({ onlyIn }) => onlyIn ?? null),
-    job_ids: column(({ id }) => id),
+    job_ids: arrayText(jobs.map(({ id }) => id)),
     tokens: column(({ leaseToken }) => leaseToken),
     retry_delays: column(({ delayMs }) => delayMs),
-    errors: column(({ error }) => error),
-    row_errors: column(({ rowError }) => rowError),
-    job_causes: column(({ cause }) => cause),
-    attempts: jobs.some(({ attempt }) => attempt !== undefined) ? column(({ attempt }) => attempt) : null,
+    errors: column(({ error }) => error && JSON.stringify(error)),
+    row_errors: column(({ error }) => error && JSON.stringify(withoutStack(error))),
+    job_causes: jobs.some(({ note }) => note !== undefined) ? arrayText(changes.flatMap(causesOfNotes)) : null,
+    attempts: column(({ traceparent }) => traceparent),
   }
+}
+
+/** The history has the stack: in the row it would be written again with every later transition. */
+function withoutStack({ stack: _, ...error }: StoredError): StoredError {
+  return error
+}
+
+function causesOfNotes({ event, jobs }: Change): (string | null)[] {
+  return jobs.map(({ note }) => {
+    if (note === undefined) return null
+    assert(event !== 'claim')
+    return JSON.stringify({ ...causeOf(event), note })
+  })
 }
 
 function ofRoom({ room, claim }: Step): Given {
@@ -137,22 +144,5 @@ function ofRoom({ room, claim }: Step): Given {
   }
 }
 
-/** A row as the driver gives it, with `facts` alone or a job. */
-export type StepRow = readonly [
-  facts: string | null,
-  ...[
-    id: number,
-    leaseToken: number,
-    type: string,
-    queue: string,
-    attempt: number,
-    maxAttempts: number,
-    timeoutMs: number | null,
-  ],
-  ...[runAt: number, payload: string, trace: LeasedJob['trace']],
-]
-
-export function toLeased(row: StepRow): LeasedJob {
-  const [, id, leaseToken, type, queue, attempt, maxAttempts, timeoutMs, runAt, payload, trace] = row
-  return { id, leaseToken, type, queue, payload, attempt, maxAttempts, timeoutMs, runAt, trace }
-}
+/** A row as the driver gives it: a job, or `facts` alone. */
+export type StepRow = readonly [...LeasedFacts, payload: string, trace: LeasedJob['trace'], facts: string | null]

@@ -3,18 +3,12 @@ import { type Exclusive, mayShare, suspectsMax } from '../../exclusive.ts'
 import { orderBy, suspectOrder } from '../../sql/claim-order.ts'
 import { isHeld, isSuspect, parkedAs } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
-import type { LeasedJob } from '../../store.ts'
+import type { JobRow, LeasedJob } from '../../store.ts'
 import { traceSql } from '../functions.ts'
 import { isLeasable } from '../readable.ts'
 import type { Reads } from '../reads.ts'
 import type { Change, Done } from './step.ts'
 import type { WriterNode } from './writer.ts'
-
-interface InLine extends LeasedJob {
-  readonly crashes: number
-  /** Some live node runs its type. */
-  readonly isHandled: boolean
-}
 
 interface Parts {
   readonly reads: Reads
@@ -45,16 +39,17 @@ export class Suspects {
     }))!
     if (await this.#runsAlone(now)) return 'wait'
     this.#exclusive = null
-    const waiting = await reads.all<InLine>(inLineSql)
-    await this.#putAside(waiting.filter(({ type, isHandled }) => !isHandled && !handled.has(type)))
+    const waiting = await reads.all<Pick<JobRow, 'id' | 'type' | 'crashes'> & { isHandled: boolean }>(inLineSql)
+    const unhandled = waiting.filter(({ type, isHandled }) => !isHandled && !handled.has(type))
+    await this.#putAside(unhandled.map(({ id }) => id))
     const job = waiting.find(({ type }) => handled.has(type))
-    if (!job) return 'none'
+    const leased = job && (await reads.one<LeasedJob>(leasedSql, { id: job.id }))
+    if (!leased) return 'none'
     const toItsEnd = isExclusiveToEnd(job)
     if (toItsEnd && (await reads.one(anyRunsSql, { node: node().id }))) return 'wait'
     const [moved] = await this.#parts.change([{ event: start ? 'claim' : 'lease', jobs: [{ id: job.id }] }])
     if (moved !== null) return this.next(start)
-    this.#exclusive = { id: job.id, leaseToken: job.leaseToken, since: now, toItsEnd }
-    const { crashes: _, isHandled: __, ...leased } = job
+    this.#exclusive = { id: job.id, leaseToken: leased.leaseToken, since: now, toItsEnd }
     return leased
   }
 
@@ -66,21 +61,25 @@ export class Suspects {
     return (await this.#parts.reads.one(sql, { id, leaseToken })) !== undefined
   }
 
-  async #putAside(jobs: readonly InLine[]): Promise<void> {
-    if (jobs.length === 0) return
+  async #putAside(ids: readonly number[]): Promise<void> {
+    if (ids.length === 0) return
     const rows = await this.#parts.reads.all<{ type: string; count: number }>(
       `WITH aside AS (UPDATE jobs SET parked = ${parkedAs.unhandled} WHERE id = ANY (:ids::bigint[]) AND ${isSuspect} RETURNING type)
        SELECT type, count(*) AS count FROM aside GROUP BY type`,
-      { ids: jobs.map(({ id }) => id) },
+      { ids },
     )
     this.#parts.onAside(rows.map(({ type, count }) => ({ [type]: count })))
   }
 }
 
 const inLineSql = `
-  SELECT id, seq + 1 AS "leaseToken", type, queue, ${traceSql} AS trace, (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, attempt,
-    max_attempts AS "maxAttempts", timeout_ms AS "timeoutMs", run_at AS "runAt", crashes,
-    EXISTS (SELECT 1 FROM nodes WHERE ended_at IS NULL AND jobs.type = ANY (nodes.types)) AS "isHandled"
+  SELECT id, type, crashes, EXISTS (SELECT 1 FROM nodes WHERE ended_at IS NULL AND jobs.type = ANY (nodes.types)) AS "isHandled"
   FROM jobs WHERE ${isSuspect} AND ${isLeasable} ORDER BY ${orderBy(suspectOrder)} LIMIT ${suspectsMax}`
+
+/** As it will be once it is leased. */
+const leasedSql = `
+  SELECT id, seq + 1 AS "leaseToken", type, queue, ${traceSql} AS trace, coalesce((SELECT payload FROM job_payloads WHERE job_id = jobs.id), '') AS payload, attempt,
+    max_attempts AS "maxAttempts", timeout_ms AS "timeoutMs", run_at AS "runAt"
+  FROM jobs WHERE id = :id AND ${isSuspect} AND ${isLeasable}`
 
 const anyRunsSql = `SELECT 1 AS one FROM jobs WHERE ${isHeld} AND node_id = :node AND ${stateHasTag('executing')} LIMIT 1`

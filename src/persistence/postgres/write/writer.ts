@@ -1,18 +1,26 @@
 import type pg from 'pg'
 import { OutcomeUnknownError, UnavailableError } from '../../../errors.ts'
 import { timers } from '../../../runtime/timers.ts'
+import { toLeased } from '../../leased-facts.ts'
+import type { LeasedJob } from '../../store.ts'
 import { connect, pinPlansSql, type Settings } from '../connection.ts'
 import { failureOf } from '../failure.ts'
 import { leasedJobs, stepSql } from '../functions.ts'
 import type { Health } from '../health.ts'
 import { fencedCall } from '../nodes.ts'
-import { type Done, type Step, type StepRow, stepValues, toLeased } from './step.ts'
+import { type Done, type Step, type StepRow, stepValues } from './step.ts'
 
 /** Between two tries, in ms: of what the server rolled back because of others, and to connect. */
 const retryMs = 5
 const reconnectMs = { first: 20, most: 1_000 }
 /** How long what has not been sent yet waits for a server that is not there, in ms. */
 const patienceMs = 2_000
+
+/** What a step did, and the jobs that it leased. */
+interface Answer {
+  readonly done: Done
+  readonly jobs: readonly LeasedJob[]
+}
 
 /** Whose writers these are. */
 export interface WriterNode {
@@ -62,7 +70,7 @@ export class Writer {
    * Commits a step, whatever becomes of the connection meanwhile. Rejects with `UnavailableError` if the server has been away for a while and
    * the step was not sent, else with the driver's error if the server refused it: nothing of it is stored.
    */
-  async run(step: Step): Promise<Done> {
+  async run(step: Step): Promise<Answer> {
     for (;;) {
       const client = await this.#connected(patienceMs, (client) => this.#ofNode(client))
       try {
@@ -71,8 +79,8 @@ export class Writer {
         const failure = failureOf(error)
         if (failure === 'lost') {
           this.#drop(client, error as Error)
-          const done = await this.#lookBack(step)
-          if (done) return done
+          const answer = await this.#lookBack(step)
+          if (answer) return answer
         } else if (failure === 'retry') await sleep(retryMs)
         else throw error
       }
@@ -86,20 +94,20 @@ export class Writer {
     await client?.end().catch(() => {})
   }
 
-  async #send(client: pg.Client, step: Step): Promise<Done> {
+  async #send(client: pg.Client, step: Step): Promise<Answer> {
     const now = this.#node().now()
     const values = stepValues(step, { given: now, node: this.#nodeId, writer: this.#id, call: this.#calls + 1 })
     const { rows } = await client.query<StepRow[]>({ name: 'step', text: stepSql, values, rowMode: 'array' } as never)
     this.#calls++
     const [facts, ...jobs] = rows as unknown as StepRow[]
-    return { ...JSON.parse(facts![0]!), jobs: jobs.map(toLeased) }
+    return { done: JSON.parse(facts!.at(-1) as string), jobs: jobs.map(toJob) }
   }
 
   /**
    * After a broken connection: what the last step did, if it was committed. Undefined: it was not, and never will be. It asks as the writer
    * that sent the step, though its node may have come back under another id meanwhile.
    */
-  async #lookBack(step: Step): Promise<Done | undefined> {
+  async #lookBack(step: Step): Promise<Answer | undefined> {
     const call = this.#calls + 1
     for (;;) {
       const client = await this.#connected(Number.POSITIVE_INFINITY).catch((error) => {
@@ -111,9 +119,9 @@ export class Writer {
         const { rows } = await client.query<{ firstEvent: number | null }>(firstEventSql, [this.#id, call])
         if (!rows[0]) throw new OutcomeUnknownError(new Error('this node was declared dead long ago'))
         const { firstEvent } = rows[0]
-        const done = firstEvent === null ? undefined : await this.#remember(client, step, firstEvent)
+        const answer = firstEvent === null ? undefined : await this.#remember(client, step, firstEvent)
         this.#calls = call
-        return done
+        return answer
       } catch (error) {
         if (failureOf(error) !== 'lost') throw error
         this.#drop(client, error as Error)
@@ -122,7 +130,7 @@ export class Writer {
   }
 
   /** What a transaction did, from the events that it wrote. */
-  async #remember(client: pg.Client, step: Step, first: number): Promise<Done> {
+  async #remember(client: pg.Client, step: Step, first: number): Promise<Answer> {
     const { rows } = await client.query<{ jobId: number; event: string; at: number }>(
       'SELECT job_id AS "jobId", event, at FROM job_events WHERE id >= $1 AND id < $1 + 4096 ORDER BY id',
       [first],
@@ -144,17 +152,9 @@ export class Writer {
     )
     const now = rows[0]?.at ?? 0
     const { served } = step.claim
-    return {
-      now,
-      lastEvent: first + 4_095,
-      events: rows.length,
-      moved,
-      jobs: (jobs.rows as unknown as StepRow[]).map(toLeased),
-      served,
-      aside: null,
-      met: false,
-      blocks: null,
-    }
+    const lastEvent = first + 4_095
+    const done = { now, lastEvent, events: rows.length, moved, served, aside: null, met: false, blocks: null }
+    return { done, jobs: (jobs.rows as unknown as StepRow[]).map(toJob) }
   }
 
   #drop(client: pg.Client, error: Error): void {
@@ -202,6 +202,10 @@ const firstEventSql = `
 /** A node that was declared dead may have been forgotten: nobody would take what its writers lease. */
 const addWriterSql = `
   INSERT INTO writers (node_id) SELECT id FROM nodes WHERE id = $1 AND ended_at IS NULL FOR SHARE RETURNING id`
+
+function toJob(row: StepRow): LeasedJob {
+  return toLeased(row, row[8], row[9])
+}
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => timers.setTimeout(resolve, ms))

@@ -8,7 +8,7 @@ import type { CensusCount } from '../../store.ts'
 const stepMax = 20_000
 
 /** Counts the jobs of a file. It deliberately has no index for that, because an index would slow down every transition. */
-export class CensusTaker {
+export class CensusCounter {
   readonly #step: Database.Statement
 
   constructor(db: Database.Database) {

@@ -14,7 +14,7 @@ import type {
   ListFilter,
   MatchFilter,
 } from '../../store.ts'
-import { CensusTaker } from './census.ts'
+import { CensusCounter } from './census.ts'
 import { chainFrom, eventAtOrAbove } from './histories.ts'
 import { JobFactsReader } from './job-facts.ts'
 import { selectTransitions } from './rows.ts'
@@ -38,7 +38,7 @@ export class Reader {
   readonly #counts: Database.Statement
   /** Created on first use: most readers never need it. */
   #jobFacts: JobFactsReader | undefined
-  #census: CensusTaker | undefined
+  #census: CensusCounter | undefined
   readonly #walk: Walk
 
   constructor(db: Database.Database) {
@@ -99,7 +99,7 @@ export class Reader {
 
   /** Lets other reads run between its steps. */
   census(_: undefined): Promise<CensusCount[]> {
-    this.#census ??= new CensusTaker(this.#db)
+    this.#census ??= new CensusCounter(this.#db)
     return this.#census.take()
   }
 

@@ -1,5 +1,5 @@
-import { countBatched, fromBatches, intoBatches } from '../../batches.ts'
 import { countJobs } from '../../sql/ranges.ts'
+import { countBatched, fromBatches, intoBatches } from '../batches.ts'
 import { storageFailure } from '../file/storage-failure.ts'
 import type { Writer } from '../write/writer.ts'
 import type { Part } from './group-commit.ts'

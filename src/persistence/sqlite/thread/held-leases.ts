@@ -1,6 +1,7 @@
+import type { LeasedFacts } from '../../leased-facts.ts'
 import type { EventSet } from '../../sql/ranges.ts'
 import type { Lease } from '../../store.ts'
-import type { LeasedFacts, RefusedEvent } from './protocol.ts'
+import type { RefusedEvent } from './protocol.ts'
 
 interface HeldLease extends Lease {
   running: boolean

@@ -1,9 +1,9 @@
 import type { JobState } from '../../../machines/job.ts'
-import type { Batch } from '../../batches.ts'
 import type { CommitMeter } from '../../commit-meter.ts'
 import type { Epoch } from '../../epoch.ts'
 import type { EventSet } from '../../sql/ranges.ts'
 import type { Command, CommandResult, EnqueueResult, Lease, LeaseEvent, Recovered, StoreEvent } from '../../store.ts'
+import type { Batch } from '../batches.ts'
 import type { FileId } from '../file/held-locks.ts'
 import type { Owner } from '../file/lock.ts'
 
@@ -61,18 +61,6 @@ export interface Answers {
   stopLeasing: null
   close: null
 }
-
-/** A `LeasedJob` without its payload and its trace. */
-export type LeasedFacts = readonly [
-  id: number,
-  leaseToken: number,
-  type: string,
-  queue: string,
-  attempt: number,
-  maxAttempts: number,
-  timeoutMs: number | null,
-  runAt: number,
-]
 
 /** One event of an `apply` that changed nothing. */
 export type RefusedEvent = Pick<LeaseEvent, 'event' | keyof Lease>

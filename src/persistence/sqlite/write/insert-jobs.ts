@@ -2,20 +2,14 @@ import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
 import { snakeCase, storedNames } from '../../../job/fields.ts'
 import type { JobState } from '../../../machines/job.ts'
-import { type Batch, countBatched, fromBatches, intoBatches } from '../../batches.ts'
+import { Admission, type AdmissionFacts } from '../../admission.ts'
 import { runAtOf, stateOf } from '../../new-jobs.ts'
-import type { EnqueuedJob, EnqueueResult, NewJobRow } from '../../store.ts'
+import type { EnqueueResult, NewJobRow } from '../../store.ts'
+import { type Batch, countBatched, fromBatches, intoBatches } from '../batches.ts'
 import type { Answers, NewCalls, WriterOptions } from '../thread/protocol.ts'
 import type { JobTraces } from './job-traces.ts'
 import { QueueDepths } from './queue-depths.ts'
 import type { Transitions } from './transitions.ts'
-
-/** A new job of some call, not inserted yet, and the answers that wait for its id. */
-interface Gathered {
-  readonly job: NewJobRow
-  readonly state: JobState
-  readonly idHolders: { id: number | null }[]
-}
 
 /** Stores new jobs: all calls of a commit with one set of statements. */
 export class JobInserts {
@@ -51,93 +45,36 @@ export class JobInserts {
     return depth <= this.#depthMax && !(this.#queues.begin(depth, now) && this.#queues.take(batches))
   }
 
-  /** A key used earlier among the calls counts as used. */
-  #enqueueEach(calls: readonly (readonly NewJobRow[])[], now: number): EnqueueResult[] {
-    const gathered: Gathered[] = []
-    const byKey = new Map<string, Gathered>()
-    let depth = this.#transitions.countWaiting()
+  #enqueueEach(calls: readonly (readonly NewJobRow[])[], now: number): readonly EnqueueResult[] {
+    const depth = this.#transitions.countWaiting()
     const isTight = this.#queues.begin(depth + calls.reduce((sum, { length }) => sum + length, 0), now)
-    const results = calls.map((jobs): EnqueueResult => {
-      const { conflict, fresh } = this.#foresee(
-        jobs.map(({ idempotency }) => idempotency),
-        byKey,
-      )
-      if (conflict) return conflict
-      if (fresh.length > 0 && depth + fresh.length > this.#depthMax) return { outcome: 'full', queue: null, depth }
-      const full = isTight ? this.#queues.take(fresh.map((index) => jobs[index]!)) : undefined
-      if (full) return { outcome: 'full', ...full }
-      depth += fresh.length
-      const rows = jobs.map((job): EnqueuedJob => {
-        const key = job.idempotency?.key
-        const known = key === undefined ? undefined : this.#known(key, byKey)
-        if (known) return known
-        // Its id is filled in when the gathered jobs are inserted.
-        const row = { id: 0, state: stateOf(job, now), created: true }
-        const entry = { job, state: row.state, idHolders: [row] }
-        gathered.push(entry)
-        if (key !== undefined) byKey.set(key, entry)
-        return row
-      })
-      return { outcome: 'stored', jobs: rows }
+    let lastId = this.#sql.lastId.get() as number
+    const admission = new Admission(calls, {
+      depth,
+      depthMax: this.#depthMax,
+      reserveInQueues: (jobs) => (isTight ? this.#queues.take(jobs) : undefined),
+      keyed: (key) => this.#keyed(key),
+      nextId: () => ++lastId,
     })
-    if (gathered.length > 0) {
-      const firstId = this.#insert(intoBatches(gathered.map(({ job }) => job)), now)
-      for (const [index, { idHolders }] of gathered.entries())
-        for (const holder of idHolders) holder.id = firstId + index
+    admission.setStates(now)
+    if (admission.newJobs.length > 0) {
+      this.#insert(intoBatches(admission.newJobs.map(({ job }) => job)), now)
+      assert.equal(this.lastJobId, lastId)
     }
-    this.#countReplays(results, now)
-    return results
+    this.#countReplays(admission.replayed, now)
+    return admission.results
   }
 
   /** The job's page shows the count, because callers that use a key twice by mistake believe that they have created new jobs. */
-  #countReplays(results: readonly EnqueueResult[], now: number): void {
+  #countReplays(replayed: readonly number[], now: number): void {
     const counts = new Map<number, number>()
-    for (const result of results) {
-      if (result.outcome !== 'stored') continue
-      for (const { id, created } of result.jobs) if (!created) counts.set(id, (counts.get(id) ?? 0) + 1)
-    }
+    for (const id of replayed) counts.set(id, (counts.get(id) ?? 0) + 1)
     for (const [id, n] of counts) this.#sql.countReplays.run({ id, n, now })
   }
 
-  /** Which of the jobs with these keys are new, or which of them has a key that belongs to other content. */
-  #foresee(keys: readonly NewJobRow['idempotency'][], byKey: ReadonlyMap<string, Gathered>) {
-    const own = new Map<string, string>()
-    const fresh: number[] = []
-    for (const [index, idempotency] of keys.entries()) {
-      if (!idempotency) {
-        fresh.push(index)
-        continue
-      }
-      const { key, content } = idempotency
-      const gathered = byKey.get(key)
-      const stored = gathered ? undefined : this.#keyed(key)
-      const first = own.get(key) ?? gathered?.job.idempotency?.content ?? stored?.content
-      if (first === undefined) {
-        fresh.push(index)
-        own.set(key, content)
-      } else if (first !== content) {
-        const conflict = { outcome: 'conflict' as const, index, id: stored?.id ?? null }
-        gathered?.idHolders.push(conflict)
-        return { conflict, fresh }
-      }
-    }
-    return { conflict: null, fresh }
-  }
-
-  /** What the caller gets for a job whose key was used before, in the file or by an earlier job of this commit. */
-  #known(key: string, byKey: ReadonlyMap<string, Gathered>): EnqueuedJob | undefined {
-    const sibling = byKey.get(key)
-    if (sibling) {
-      const row = { id: 0, state: sibling.state, created: false }
-      sibling.idHolders.push(row)
-      return row
-    }
-    const stored = this.#keyed(key)
-    return stored && { id: stored.id, state: stored.state, created: false }
-  }
-
-  #keyed(key: string) {
-    return this.#sql.keyed.get(key) as { id: number; state: JobState; content: string } | undefined
+  #keyed(key: string): ReturnType<AdmissionFacts['keyed']> {
+    const row = this.#sql.keyed.get(key) as { id: number; state: JobState; content: string } | undefined
+    return row && { job: { id: row.id, state: row.state, created: false }, content: row.content }
   }
 
   /** Returns the first id; the others follow it. */
@@ -187,6 +124,7 @@ function prepare(db: Database.Database) {
       FROM json_each(:list)`)
   return {
     keyed: db.prepare('SELECT id, state, content FROM jobs WHERE idempotency_key = ?'),
+    lastId: db.prepare(`SELECT coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'jobs'), 0)`).pluck(),
     insert: insert('', ''),
     insertKeyed: insert(', idempotency_key, content', ', value ->> 0, value ->> 1'),
     countReplays: db.prepare(`

@@ -5,7 +5,7 @@ import { leaseExpiredError, processEndedError } from '../../lease-errors.ts'
 import { isHeld, isTimed, isValidRow } from '../../sql/conditions.ts'
 import { intoRanges } from '../../sql/ranges.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
-import type { Lease } from '../../store.ts'
+import type { Lease, StoredError } from '../../store.ts'
 import type { Answers } from '../thread/protocol.ts'
 import type { Transitions } from './transitions.ts'
 
@@ -112,7 +112,12 @@ export class Leases {
     )
   }
 
-  #expire(items: readonly { readonly id: number; readonly error: string }[], now: number, crashed: boolean): void {
+  #expire(
+    orphans: readonly { readonly id: number; readonly error: StoredError }[],
+    now: number,
+    crashed: boolean,
+  ): void {
+    const items = orphans.map(({ id, error }) => ({ id, error: JSON.stringify(error) }))
     this.#transitions.apply('expire', intoRanges(items, crashed ? recovery : null), now, 'anyone', crashed)
     const list = JSON.stringify(items.map(({ id }) => id))
     this.#transitions.apply('due', intoRanges(this.#sql.dueOf.all({ list, now }) as { id: number }[]), now)

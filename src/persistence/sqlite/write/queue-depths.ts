@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3'
+import { reserveInQueues } from '../../queue-limit.ts'
 import { isParked, isReady, isTimed } from '../../sql/conditions.ts'
 
 /** The share of the store's time that counting may take, one part in so many, and how many ms it may take at once after a pause. */
@@ -6,18 +7,6 @@ const countingShare = 50
 const countingMaxMs = 10
 /** Queues whose depth is kept at the same time. */
 const queuesMax = 1_000
-
-/** A job to store, or a batch of them. */
-interface Coming {
-  readonly queue: string
-  readonly count?: number
-}
-
-/** A queue with too many waiting jobs, and how many there are. */
-interface FullQueue {
-  readonly queue: string
-  readonly depth: number
-}
 
 /**
  * Enforces the limit on the waiting jobs of each queue, so that one queue cannot use the whole limit. While all queues together are below
@@ -58,18 +47,8 @@ export class QueueDepths {
   }
 
   /** Reserves room for these jobs in their queues; if one is full, in none, and returns that one. */
-  take(coming: readonly Coming[]): FullQueue | undefined {
-    const counts = new Map<string, number>()
-    for (const { queue, count = 1 } of coming) counts.set(queue, (counts.get(queue) ?? 0) + count)
-    for (const [queue, count] of counts) {
-      const depth = this.#depthOf(queue)
-      if (depth !== undefined && depth + count > this.#max) return { queue, depth }
-    }
-    for (const [queue, count] of counts) {
-      const depth = this.#depths.get(queue)
-      if (depth !== undefined) this.#depths.set(queue, depth + count)
-    }
-    return undefined
+  take(coming: Parameters<typeof reserveInQueues>[0]): ReturnType<typeof reserveInQueues> {
+    return reserveInQueues(coming, this.#max, this.#depths, (queue) => this.#depthOf(queue))
   }
 
   /**

@@ -1,4 +1,4 @@
-import type { LeasedFacts } from '../thread/protocol.ts'
+import type { LeasedFacts } from '../../leased-facts.ts'
 
 /** Of a lease that is given now; null if the row cannot be leased, because a hand has damaged it. */
 export const nextToken = 'iif(finished_at IS NULL AND lease_token IS NULL AND lease_expires_at IS NULL, seq + 1, NULL)'

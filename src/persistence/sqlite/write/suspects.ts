@@ -1,10 +1,10 @@
 import type Database from 'better-sqlite3'
 import { exclusiveMs, isExclusiveToEnd } from '../../../machines/guards.ts'
 import { type Exclusive, mayShare, suspectsMax } from '../../exclusive.ts'
+import type { LeasedFacts } from '../../leased-facts.ts'
 import { orderBy, suspectOrder } from '../../sql/claim-order.ts'
 import { isHeld, isSuspect, parkedAs } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
-import type { LeasedFacts } from '../thread/protocol.ts'
 import { isReadable, nextToken, SkippedJobs } from './skipped-jobs.ts'
 
 /**

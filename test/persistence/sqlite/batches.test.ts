@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { fromBatches, intoBatches } from '../../src/persistence/batches.ts'
-import type { NewJobRow } from '../../src/persistence/store.ts'
-import { aJob } from '../support/store.ts'
+import { fromBatches, intoBatches } from '../../../src/persistence/sqlite/batches.ts'
+import type { NewJobRow } from '../../../src/persistence/store.ts'
+import { aJob } from '../../support/store.ts'
 
 const job = fc.record({
   type: fc.constantFrom('work', 'other'),

@@ -1,5 +1,5 @@
-import { storedNames } from '../job/fields.ts'
-import type { NewJobRow } from './store.ts'
+import { storedNames } from '../../job/fields.ts'
+import type { NewJobRow } from '../store.ts'
 
 /** What jobs of one batch have in common. */
 type Common = Omit<NewJobRow, 'payload' | 'idempotency' | 'trace'>
