@@ -64,26 +64,26 @@ const durability: readonly Mutation[] = [
     },
   ),
   bug(
-    'answers are believed before the files were looked at',
-    ['persistence/sqlite/believed.test.ts', 'an answer is held back until the files were checked after its commit'],
-    { file: sqlite('client'), find: 'Math.max(waiting, 0)', replace: '0' },
-  ),
-  bug(
-    'answers may be believed before the files were looked at',
+    'answers are sent before the files were looked at',
     [
       'persistence/sqlite/joining.test.ts',
-      'an answer may be passed on once the files were checked after its commit, and otherwise never',
+      'an answer is sent once the files were checked after its commit, and otherwise never',
     ],
     {
       file: sqlite('thread/store-thread'),
-      find: 'this.#requestPort.reply(reply);',
-      replace: 'this.#requestPort.reply(reply); Atomics.store(this.#believed, 0, this.#toldCount);',
+      find: `if (this.#isUnchecked)
+            this.#guard.checkCommit();`,
+      replace: `const early = this.#calls.takeReply();
+        if (early)
+            this.#requestPort.reply(early);
+        if (this.#isUnchecked)
+            this.#guard.checkCommit();`,
     },
   ),
   bug(
     'calls under way when the store ends are told that nothing was stored',
     [
-      'persistence/sqlite/believed.test.ts',
+      'persistence/sqlite/ended-thread.test.ts',
       'when the store ends by itself, requests under way have an unknown outcome, and later ones are not stored',
     ],
     {
@@ -119,8 +119,9 @@ const durability: readonly Mutation[] = [
   }),
   bug('an idle store does not look at its files', guard("the log's index (jobs.db-shm) was removed", idle), {
     file: sqlite('thread/store-thread'),
-    find: 'this.#db.open && this.#lookAtFiles()',
-    replace: '{}',
+    find: `if (this.#db.open)
+            this.#lookAtFiles();`,
+    replace: '',
   }),
   bug(
     'a log that was cut is not missed before it is written again',

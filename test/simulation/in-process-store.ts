@@ -44,6 +44,7 @@ export function openInProcess(options: Parameters<typeof openSqliteStore>[0], ar
     const requestPort: ConstructorParameters<typeof StoreThread>[0] = {
       onMessage: toThread.heed,
       takeNext: toThread.takeNext,
+      sleep: null,
       reply: toLoop.send,
       close() {
         toThread.heed(() => {})

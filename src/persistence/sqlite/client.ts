@@ -118,7 +118,6 @@ export const storeThreads = {
  */
 export async function openSqliteStore(options: SqliteStoreOptions, start = storeThreads.start): Promise<Store> {
   const { path, owner, newDatabaseId, clock, types, leaseMs, retentionMs, maxQueueDepth, maxDepthPerQueue } = options
-  const believed = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT))
   const workerData: ThreadOptions = {
     path,
     server: owner && { owner, lock: options.lock ?? null },
@@ -129,7 +128,7 @@ export async function openSqliteStore(options: SqliteStoreOptions, start = store
     clock: clock instanceof ManualClock ? clock.cell : null,
     heartbeat: owner && new Heartbeat().memory,
     commits: new CommitMeter().memory,
-    believed,
+    bell: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)),
   }
   makeFile(path)
   const thread = start(workerData)
@@ -183,10 +182,7 @@ class SqliteStore implements Store {
     'no backup was made',
   )
   readonly #commits: CommitMeter
-  readonly #believed: Int32Array
-  /** The number of received messages, modulo 2^32; and the latest of them, which are not confirmed yet. */
-  #heardCount = 0
-  #held: Reply[] = []
+  readonly #bell: Int32Array
   readonly #path: string
   readonly #notify: SqliteStoreOptions['notify']
   readonly #waiting = new Map<number, Waiting>()
@@ -215,24 +211,23 @@ class SqliteStore implements Store {
     thread: ThreadLink,
     epochs: readonly Epoch[],
     options: SqliteStoreOptions,
-    { heartbeat, commits, believed }: ThreadOptions,
+    { heartbeat, commits, bell }: ThreadOptions,
   ) {
     this.#thread = thread
     this.#epochs = epochs
     this.#notify = options.notify
     this.#heartbeat = heartbeat && new Heartbeat(heartbeat)
     this.#commits = new CommitMeter(commits)
-    this.#believed = believed
+    this.#bell = bell
     this.#path = options.path
     this.#readConnection = openForReading(options.path)
     this.#reader = new Reader(this.#readConnection)
     this.#scanner = new Scanner(options.path)
-    thread.on('message', (reply: Reply | null) => (reply ? this.#onReply(reply) : this.#hearHeld()))
+    thread.on('message', (reply: Reply) => this.#onReply(reply))
     thread.on('error', (error) => this.#end(error))
     // Registered from the start, because the event comes in the same turn as the last message.
     this.#exited = new Promise((resolve) => {
       thread.once('exit', () => {
-        this.#hearHeld()
         if (!this.#closed) this.#end(new Error('the thread of the store ended unexpectedly'))
         resolve()
       })
@@ -469,36 +464,17 @@ class SqliteStore implements Store {
     if (this.#unsent.length === 0) return
     this.#thread.postMessage(this.#unsent satisfies Requests)
     this.#unsent = []
+    Atomics.add(this.#bell, 0, 1)
+    Atomics.notify(this.#bell, 0)
   }
 
-  #onReply(reply: Reply): void {
-    const { fatal } = reply
+  #onReply({ settled, refused, events, fatal }: Reply): void {
     if (fatal !== undefined) {
       this.#end(
         fatal.lost ? new DatabaseLostError(fatal.message) : new Error(`the store cannot continue: ${fatal.message}`),
       )
       return
     }
-    this.#heardCount = (this.#heardCount + 1) | 0
-    this.#held.push(reply)
-    this.#hearHeld()
-  }
-
-  /** Usually there is one message, which is confirmed by the time it arrives; if not, the thread is asked to tell. */
-  #hearHeld(): void {
-    this.#settleBelieved()
-    if (this.#held.length === 0) return
-    Atomics.store(this.#believed, 1, 1)
-    // The thread may have confirmed them before it could see that.
-    this.#settleBelieved()
-  }
-
-  #settleBelieved(): void {
-    const waiting = (this.#heardCount - Atomics.load(this.#believed, 0)) | 0
-    for (const reply of this.#held.splice(0, this.#held.length - Math.max(waiting, 0))) this.#settle(reply)
-  }
-
-  #settle({ settled, refused, events }: Reply): void {
     const half = Math.ceil(this.#underWay / 2)
     this.#part = half < partMin ? Number.POSITIVE_INFINITY : half
     for (const event of events) this.#notify(event)
@@ -516,8 +492,6 @@ class SqliteStore implements Store {
   #end(error: Error): void {
     if (this.#closed && !this.#closing) return
     this.#closed = true
-    // Their commits were not followed by a check of the files.
-    this.#held = []
     timers.clearInterval(this.#beating)
     // The thread waits for a sign that this was received.
     this.#heartbeat?.beat(0)

@@ -29,7 +29,6 @@ function aThread() {
   const commits: number[] = []
   const during: (() => Requests | undefined)[] = []
   const replies: Reply[] = []
-  let wakes = 0
   const watched = { onRollback: () => {}, onReply: (_: Reply) => {} }
   const countJobs = other.prepare('SELECT count(*) FROM jobs').pluck()
   const exec = db.exec.bind(db)
@@ -51,11 +50,8 @@ function aThread() {
       isEmpty = !isEmpty
       return isEmpty ? during.shift()!() : undefined
     },
-    reply(reply: Reply | null) {
-      if (!reply) {
-        wakes++
-        return
-      }
+    sleep: null,
+    reply(reply: Reply) {
       replies.push(reply)
       watched.onReply(reply)
     },
@@ -65,7 +61,6 @@ function aThread() {
   const server = { owner: { pid: 1, host: 'test', startedAt: '' }, lock: null }
   const writer = { types: ['work'], ...limits }
   const cell = clock.cell
-  const believed = new Int32Array(2)
   const options = {
     path,
     server,
@@ -75,13 +70,12 @@ function aThread() {
     clock: cell,
     heartbeat: null,
     commits: new CommitMeter().memory,
-    believed,
+    bell: new Int32Array(1),
   }
   new StoreThread(requestPort, db, clock, options, () => {})
   // What it does by itself when it begins.
   commits.length = 0
   replies.length = 0
-  Atomics.store(believed, 0, 0)
   const answers = () => new Map(replies.flatMap(({ settled }) => settled))
   return {
     db,
@@ -89,12 +83,6 @@ function aThread() {
     clock,
     commits,
     replies,
-    /** How many of the messages that settle something may be believed. */
-    believed: () => Atomics.load(believed, 0),
-    /** As the loop does that holds one back. */
-    waitForBelief: () => void Atomics.store(believed, 1, 1),
-    /** How often it was told. */
-    wakes: () => wakes,
     watched,
     answers,
     refused: () => replies.flatMap(({ refused }) => refused.map(([id, { kind }]) => [id, kind])),
@@ -425,27 +413,10 @@ test('once the thread has reported that it cannot continue it stores nothing mor
   expect(commits).toHaveLength(stored)
 })
 
-test('a loop that holds back a message is told once, when the files were checked', () => {
-  const { believed, ask, askDuring, waitForBelief, wakes } = aThread()
-  ask([1, calls([10], [aJob()])])
-  expect(wakes()).toBe(0)
-  askDuring(() => {
-    waitForBelief()
-    return []
-  })
-
-  ask([2, calls([11], [aJob()])])
-  expect([wakes(), believed()]).toEqual([1, 2])
-  ask([3, calls([12], [aJob()])])
-
-  expect(wakes()).toBe(1)
-})
-
-test('an answer may be passed on once the files were checked after its commit, and otherwise never', () => {
-  const { path, replies, believed, ask, askDuring } = aThread()
+test('an answer is sent once the files were checked after its commit, and otherwise never', () => {
+  const { path, replies, ask, askDuring } = aThread()
   const enqueue = calls([10], [aJob()])
   ask([1, enqueue])
-  expect(believed()).toBe(1)
   askDuring(() => {
     renameSync(path, `${path}.away`)
     passLook()
@@ -456,8 +427,6 @@ test('an answer may be passed on once the files were checked after its commit, a
 
   expect(replies.map(({ settled, fatal }) => [settled.map(([id]) => id), fatal?.lost])).toEqual([
     [[1], undefined],
-    [[2, 3], undefined],
     [[], true],
   ])
-  expect(believed()).toBe(1)
 })

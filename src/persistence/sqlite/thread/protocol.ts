@@ -71,7 +71,7 @@ export type Rejection = { readonly kind: 'unavailable' | 'full' | 'broken invari
 /** Loop to thread: all requests of one turn of the loop. */
 export type Requests = readonly (readonly [callId: number, request: Request])[]
 
-/** Thread to loop: everything that one commit settled. It is confirmed once `ThreadOptions.believed` counts it. */
+/** Thread to loop: everything that one commit settled. It is sent after the files were checked and the mark was written. */
 export interface Reply {
   readonly opened?: { readonly epochs: readonly Epoch[] }
   /** Why the file was not opened. */
@@ -116,9 +116,6 @@ export interface ThreadOptions {
   readonly heartbeat: Int32Array | null
   /** The memory for its measurements of commits. */
   readonly commits: CommitMeter['memory']
-  /**
-   * Two cells: how many of the messages about commits are confirmed, modulo 2^32; and 1 if the loop holds back a message and wants to be
-   * told, by the message null, when more are confirmed. See `FileGuard`.
-   */
-  readonly believed: Int32Array
+  /** One cell, which the loop changes and notifies after each message: a thread that sleeps waits for that. */
+  readonly bell: Int32Array
 }

@@ -42,8 +42,12 @@ interface RequestPort {
   onMessage(listener: (requests: Requests) => void): void
   /** The next message that has arrived and was not taken. */
   takeNext(): Requests | undefined
-  /** Null: the messages before it are confirmed. */
-  reply(reply: Reply | null): void
+  /**
+   * Blocks the thread until a message comes that was not taken, or `ms` have passed; returns whether they have. Null if the thread may not
+   * be blocked.
+   */
+  readonly sleep: ((ms: number) => boolean) | null
+  reply(reply: Reply): void
   close(): void
 }
 
@@ -75,8 +79,6 @@ export class StoreThread {
   #isMarkBehind = false
   /** The files were not checked since the last commit. */
   #isUnchecked = false
-  #toldCount = 0
-  readonly #believed: Int32Array
   #ticks = 0
   /** A tick has passed since the last step. */
   #hasTicked = true
@@ -114,7 +116,6 @@ export class StoreThread {
     this.#writer = new Writer(this.#db, options.writer)
     this.#calls = new Calls(this.#writer, this.#held)
     this.#meter = new CommitMeter(options.commits)
-    this.#believed = options.believed
     this.#maintenance = options.server
       ? new Maintenance(this.#writer, this.#held, options.writer, clock, (event) => this.#calls.notify(event))
       : null
@@ -131,25 +132,44 @@ export class StoreThread {
     this.#work()
   }
 
-  /** Commits until nothing is left to do now, then sleeps until there is. */
+  /**
+   * Works and sleeps in turns. A blocked thread wakes sooner than one whose event loop waits for a message, and with less work, so it
+   * sleeps that way; but its event loop turns every `tickMs` too, for what Node does there.
+   */
   #work(first: () => unknown = () => {}): void {
     clearTimeout(this.#timer)
+    const { sleep } = this.#requestPort
+    const turnsAt = performance.now() + tickMs
+    let next = first
+    while (this.#commitAll(next)) {
+      const sleepMs = this.#sleepMs()
+      const leftMs = turnsAt - performance.now()
+      if (!sleep || leftMs <= 0) {
+        this.#timer = setTimeout(() => this.#work(this.#tick), sleepMs)
+        return
+      }
+      next = sleep(Math.min(sleepMs, leftMs)) ? this.#tick : () => {}
+    }
+  }
+
+  /** Commits until nothing is left to do now; returns false if the store has ended. */
+  #commitAll(first: () => unknown): boolean {
     try {
       first()
       while (this.#step()) this.#flush()
       this.#flush()
     } catch (error) {
       this.#stop(error)
-      return
+      return false
     }
-    if (this.#db.open) this.#timer = setTimeout(() => this.#tick(), this.#sleepMs())
-    else this.#requestPort.close()
+    if (!this.#db.open) this.#requestPort.close()
+    return this.#db.open
   }
 
-  #tick(): void {
+  readonly #tick = (): void => {
     this.#hasTicked = true
     if (++this.#ticks % fallbackTicks === 0) this.#calls.lookForReady = true
-    this.#work(() => this.#db.open && this.#lookAtFiles())
+    if (this.#db.open) this.#lookAtFiles()
   }
 
   #lookAtFiles(): void {
@@ -320,23 +340,14 @@ export class StoreThread {
     this.#calls.notify({ type: 'health', error: trouble })
   }
 
-  /**
-   * Sends the loop what the last commit settled. While the message travels, which takes longer, the thread checks the files and writes the
-   * mark. The loop treats the message as confirmed when that is done.
-   */
+  /** Sends the loop what the last commit settled, once the files were checked and the mark was written. */
   #flush(): void {
-    const reply = this.#calls.takeReply()
-    if (reply) {
-      this.#toldCount++
-      this.#requestPort.reply(reply)
-    }
     if (this.#isUnchecked) this.#guard.checkCommit()
     this.#isUnchecked = false
     if (this.#isMarkBehind) this.#mark.advance(this.#writer.lastEventId, this.#writer.lastJobId)
     this.#isMarkBehind = false
-    if (!reply) return
-    Atomics.store(this.#believed, 0, this.#toldCount)
-    if (Atomics.exchange(this.#believed, 1, 0) === 1) this.#requestPort.reply(null)
+    const reply = this.#calls.takeReply()
+    if (reply) this.#requestPort.reply(reply)
   }
 
   /** Nothing more is answered: it is unknown whether the last commit reached the disk, and a restart will show it. */

@@ -35,20 +35,27 @@ function openPatiently(
   }
 }
 
-function requestPortOf(port: MessagePort): ConstructorParameters<typeof StoreThread>[0] {
+/** `bell`: as in `ThreadOptions`; null if this thread may not be blocked. */
+function requestPortOf(port: MessagePort, bell: Int32Array | null): ConstructorParameters<typeof StoreThread>[0] {
+  let heard = 0
   return {
     onMessage: (listener) => port.on('message', listener),
-    takeNext: () => receiveMessageOnPort(port)?.message,
+    takeNext() {
+      // Before it looks: whatever comes later changes the bell, and `sleep` then returns at once.
+      if (bell) heard = Atomics.load(bell, 0)
+      return receiveMessageOnPort(port)?.message
+    },
+    sleep: bell && ((ms) => Atomics.wait(bell, 0, heard, ms) === 'timed-out'),
     reply: (reply) => port.postMessage(reply),
     close: () => port.close(),
   }
 }
 
-if (parentPort) runStore(parentPort, workerData as ThreadOptions)
+if (parentPort) runStore(parentPort, workerData as ThreadOptions, true)
 
-/** Opens the file and serves the other end of the port until the store is closed. */
-export function runStore(port: MessagePort, options: ThreadOptions): void {
-  const requestPort = requestPortOf(port)
+/** Opens the file and serves the other end of the port until the store is closed. `ownsThread`: nothing else runs on this thread. */
+export function runStore(port: MessagePort, options: ThreadOptions, ownsThread = false): void {
+  const requestPort = requestPortOf(port, ownsThread ? options.bell : null)
   const clock = options.clock ? new ManualClock(0, options.clock) : systemClock
   const remarks: string[] = []
   try {

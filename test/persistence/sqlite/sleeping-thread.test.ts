@@ -1,0 +1,54 @@
+import { join } from 'node:path'
+import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
+import { expect, test, vi } from 'vitest'
+import { CommitMeter } from '../../../src/persistence/commit-meter.ts'
+import { makeFile } from '../../../src/persistence/sqlite/file/connection.ts'
+import type { Reply, Requests } from '../../../src/persistence/sqlite/thread/protocol.ts'
+import { runStore } from '../../../src/persistence/sqlite/thread/thread.ts'
+import { ManualClock } from '../../../src/runtime/clock.ts'
+import { aJob, leaseMs, startAt } from '../../support/store.ts'
+import { tempFolder } from '../../support/temp.ts'
+import { newCalls } from '../../support/writer.ts'
+
+test('the thread does not sleep through a request that comes after its last look, and its event loop turns', async () => {
+  const { port1: here, port2: there } = new MessageChannel()
+  const bell = new Int32Array(new SharedArrayBuffer(4))
+  const path = join(tempFolder(), 'jobs.db')
+  makeFile(path)
+  const enqueue: Requests = [[1, { op: 'enqueue', ...newCalls([aJob()]), firstCallId: 1 }]]
+  const woken: string[] = []
+  const { wait } = Atomics
+  vi.spyOn(Atomics, 'wait').mockImplementation(((cells: Int32Array, index: number, heard: number, ms: number) => {
+    if (woken.length === 0) {
+      here.postMessage(enqueue)
+      Atomics.add(bell, 0, 1)
+    }
+    woken.push(wait(cells, index, heard, ms))
+    return woken.at(-1)
+  }) as typeof Atomics.wait)
+
+  runStore(
+    there,
+    {
+      path,
+      server: null,
+      writer: { types: [], leaseMs, maxQueueDepth: 10, retentionMs: 0 },
+      newDatabaseId: 'id',
+      acceptLoss: undefined,
+      clock: new ManualClock(startAt).cell,
+      heartbeat: null,
+      commits: new CommitMeter().memory,
+      bell,
+    },
+    true,
+  )
+  const replies: Reply[] = []
+  for (let next = receiveMessageOnPort(here); next; next = receiveMessageOnPort(here)) replies.push(next.message)
+  const closed = new Promise((resolve) => here.once('close', resolve))
+  here.on('message', () => {})
+  here.postMessage([[2, { op: 'close' }]] satisfies Requests)
+  await closed
+
+  expect(woken[0]).toBe('not-equal')
+  expect(replies.flatMap(({ settled }) => settled)).toMatchObject([[1, { firstId: 1 }]])
+})
