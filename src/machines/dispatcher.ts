@@ -1,6 +1,6 @@
 import { type ActorRefFrom, emit, type InputFrom, setup } from 'xstate'
 import { type ActorEvent, gather, type RunAttempt, timersLogic, workerLogic } from './dispatcher-actors.ts'
-import type { Lease, LeasedJob, LeaseEvent, Recovered } from './lease.ts'
+import type { Lease, LeasedJob, LeaseEvent, PrefetchLimits, Recovered } from './lease.ts'
 import { Prefetch } from './prefetch.ts'
 import { Slots } from './slots.ts'
 
@@ -9,6 +9,7 @@ const workerActorsMax = 100
 
 /** What the dispatcher needs of the store. Any promise that rejects ends the dispatcher. */
 interface DispatcherStore {
+  readonly prefetch: PrefetchLimits
   recoverOrphans(onProgress: (moved: number) => void): Promise<Recovered>
   lease(request: {
     readonly limit: number
@@ -205,7 +206,7 @@ export const dispatcherMachine = setup({
     return {
       ...input,
       slots,
-      prefetch: new Prefetch(slots),
+      prefetch: new Prefetch(slots, input.store.prefetch),
       timers: spawn('timers', { id: 'timers' }),
       workerActors: share.map((_, worker) =>
         spawn('worker', { id: `worker-${worker + 1}`, input: { runAttempt: input.runAttempt, settled } }),

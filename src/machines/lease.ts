@@ -28,6 +28,14 @@ export interface Lease {
   readonly leaseToken: number
 }
 
+/** How far ahead of its slots a node leases jobs under load. The dearer a call of the store, the farther. */
+export interface PrefetchLimits {
+  /** Within this time, in ms, each of them finds a slot, at the rate at which slots become free. */
+  readonly withinMs: number
+  /** They are never more than there are slots, or this many if those are fewer. */
+  readonly mostAtLeast: number
+}
+
 /** A job leased to be run, with all that an attempt needs. */
 export interface LeasedJob extends Lease {
   readonly type: string

@@ -1,12 +1,10 @@
-import type { Lease, LeasedJob, LeaseEvent } from './lease.ts'
+import type { Lease, LeasedJob, LeaseEvent, PrefetchLimits } from './lease.ts'
 import type { Assigned, Slots } from './slots.ts'
 
 /** How many parts the jobs are divided into under load: while the store commits the outcomes of one part, the loop runs the other. */
 const parts = 2
 /** How often the dispatcher measures how many slots became free, in ms. */
 export const rateMs = 100
-/** Jobs are prefetched for a tenth of these slots: each finds a slot within 10 ms. */
-const prefetchShare = 0.1
 
 /** A request for jobs: the most to return, and whether to wait until there is one. */
 interface LeaseRequest {
@@ -26,6 +24,7 @@ interface LeaseRequest {
  */
 export class Prefetch {
   readonly #slots: Slots
+  readonly #limits: PrefetchLimits
   /** Jobs that are started on disk but not yet called, in order. They stay longer than a moment only if no slot is free. */
   #next: LeasedJob[] = []
   /** How many jobs the store was asked for in unanswered requests. */
@@ -44,8 +43,9 @@ export class Prefetch {
   #freedBefore = 0
   #measuring = false
 
-  constructor(slots: Slots) {
+  constructor(slots: Slots, limits: PrefetchLimits) {
     this.#slots = slots
+    this.#limits = limits
   }
 
   /**
@@ -83,10 +83,12 @@ export class Prefetch {
     return this.#next
   }
 
-  /** How many jobs to request beyond the free slots: enough for the slots that become free in about 10 ms, at the measured rate. */
+  /** How many jobs to request beyond the free slots: enough for those that become free within `withinMs`, at the measured rate. */
   get #prefetchMax(): number {
     if (!this.#hasMore) return 0
-    return Math.min(Math.floor(Math.max(this.#rate, this.#freed) * prefetchShare), this.#slots.count)
+    const { withinMs, mostAtLeast } = this.#limits
+    const coming = Math.floor((Math.max(this.#rate, this.#freed) * withinMs) / rateMs)
+    return Math.min(coming, Math.max(this.#slots.count, mostAtLeast))
   }
 
   /** How many outcomes are worth a separate commit before a turn ends, and how many jobs one request asks for. */

@@ -3,7 +3,15 @@ import type { EnqueuedJob, JobRow, NewJobRow } from '../job/row.ts'
 import type { EventCause } from '../machines/cause.ts'
 import type { Command } from '../machines/events.ts'
 import type { EventType, JobNode, JobState } from '../machines/job.ts'
-import type { DescribedError, Lease, LeasedJob, LeaseEvent, Recovered, StoredError } from '../machines/lease.ts'
+import type {
+  DescribedError,
+  Lease,
+  LeasedJob,
+  LeaseEvent,
+  PrefetchLimits,
+  Recovered,
+  StoredError,
+} from '../machines/lease.ts'
 import type { ReplayEvent } from '../machines/replay.ts'
 import type { HistogramSnapshot } from './histogram.ts'
 
@@ -299,6 +307,8 @@ export interface Store {
   databaseIdOf(jobId: number): string
   /** What an acknowledged write survives, in words, for the first line of the log. */
   readonly durability: string
+  /** How far ahead of its slots it pays to lease. */
+  readonly prefetch: PrefetchLimits
 
   /** Stores all or none. The result has the id of each job; callers must not compute one from another. */
   enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult>

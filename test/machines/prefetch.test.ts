@@ -117,6 +117,26 @@ describe('prefetched jobs', () => {
     ])
   })
 
+  test('are as many as a store wants whose calls are dear, also if there are few slots', () => {
+    const { slots, prefetch } = aPrefetch([4], { withinMs: 20, mostAtLeast: 100 })
+
+    settle(prefetch, atPace({ slots, prefetch }, 400), 'succeed')
+    const within20Ms = roomsOf(prefetch)
+
+    expect(within20Ms).toEqual([
+      { limit: 42, wait: false },
+      { limit: 39, wait: false },
+    ])
+  })
+
+  test('are at most that many, if slots become free more quickly', () => {
+    const { slots, prefetch } = aPrefetch([4], { withinMs: 20, mostAtLeast: 100 })
+
+    settle(prefetch, atPace({ slots, prefetch }, 4_000), 'succeed')
+
+    expect(roomOf(prefetch)).toBe(1 + 100)
+  })
+
   test('are not requested if slots rarely become free', () => {
     const { slots, prefetch } = aPrefetch([4])
 

@@ -283,7 +283,7 @@ const dispatching: readonly Mutation[] = [
     prefetch('prefetched jobs are not requested if slots rarely become free'),
     {
       file: 'machines/prefetch.js',
-      find: 'Math.floor(Math.max(this.#rate, this.#freed) * prefetchShare)',
+      find: 'Math.floor((Math.max(this.#rate, this.#freed) * withinMs) / rateMs)',
       replace: '9',
     },
   ),

@@ -16,6 +16,7 @@ export const nothingFound: Recovered = { leased: 0, running: 0, suspects: 0, was
 
 /** A store that answers when the test tells it to. */
 export class FakeStore implements DispatcherStore {
+  readonly prefetch = { withinMs: 10, mostAtLeast: 0 }
   readonly recovery = deferred<Recovered>()
   readonly leases: (Deferred<readonly LeasedJob[]> & LeaseRequest)[] = []
   readonly commits: (Deferred<readonly LeaseEvent[]> & { events: readonly LeaseEvent[] })[] = []

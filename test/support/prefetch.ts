@@ -1,4 +1,4 @@
-import type { LeasedJob, LeaseEvent } from '../../src/machines/lease.ts'
+import type { LeasedJob, LeaseEvent, PrefetchLimits } from '../../src/machines/lease.ts'
 import { Prefetch } from '../../src/machines/prefetch.ts'
 import { type Assigned, type RunningAttempt, Slots } from '../../src/machines/slots.ts'
 
@@ -11,9 +11,9 @@ export interface Books {
 }
 
 /** `each`: how many simultaneous attempts each worker makes. */
-export function aPrefetch(each: readonly number[]): Books {
+export function aPrefetch(each: readonly number[], limits: PrefetchLimits = { withinMs: 10, mostAtLeast: 0 }): Books {
   const slots = new Slots(each)
-  return { slots, prefetch: new Prefetch(slots) }
+  return { slots, prefetch: new Prefetch(slots, limits) }
 }
 
 export function aLeasedJob(id: number, leaseToken = 100 + id): LeasedJob {

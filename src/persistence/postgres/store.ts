@@ -94,6 +94,9 @@ class PostgresStore implements Store {
   readonly durability =
     'PostgreSQL: every acknowledged write is flushed by the server before it answers, unless its fsync is off'
   #epochs: readonly Epoch[] = []
+  /** A call costs as much as a hundred jobs: 20 µs of the server's time a job at 500 of them, 50 at 25. */
+  readonly prefetch = { withinMs: 20, mostAtLeast: 500 }
+  #databaseId = ''
   readonly #schema: string
   readonly #options: PostgresStoreOptions
   readonly #reads: Reads

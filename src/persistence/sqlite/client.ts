@@ -168,6 +168,7 @@ interface Gathered extends Waiting {
 /** The loop's half of the store: writes go to the thread, reads by key use a read-only connection here. */
 class SqliteStore implements Store {
   readonly durability = durability
+  readonly prefetch = { withinMs: 10, mostAtLeast: 0 }
   readonly #epochs: readonly Epoch[]
   readonly #thread: ThreadLink
   readonly #readConnection: Database.Database

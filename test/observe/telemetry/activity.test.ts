@@ -71,7 +71,7 @@ test('a handler that continues after its attempt was given up is shown as stuck,
 
 test('a job whose handler is about to be called has no start yet', () => {
   const slots = new Slots([1])
-  const prefetch = new Prefetch(slots)
+  const prefetch = new Prefetch(slots, { withinMs: 10, mostAtLeast: 0 })
   const job = {
     id: 7,
     leaseToken: 3,
