@@ -61,6 +61,7 @@ const stepParameters = [
   ['starts', 'boolean[]'],
   ['handled', 'text[]'],
   ['served', 'text'],
+  ['bounds', 'jsonb'],
   ['beside_suspects', 'boolean'],
 ] as const
 
@@ -155,8 +156,8 @@ BEGIN
   IF _limits IS NOT NULL THEN
     _met := NOT _beside_suspects AND EXISTS (SELECT 1 FROM jobs WHERE ${isSuspect});
     IF NOT _met THEN
-      SELECT picked._picked, picked._served, picked._aside INTO _picked, _served, _aside
-      FROM ${pick.name}((SELECT sum(most) FROM unnest(_limits) AS room (most))::integer, _handled, _served) AS picked;
+      SELECT picked._picked, picked._served, picked._bounds, picked._aside INTO _picked, _served, _bounds, _aside
+      FROM ${pick.name}((SELECT sum(most) FROM unnest(_limits) AS room (most))::integer, _handled, _served, _bounds) AS picked;
       FOR _r IN 1..cardinality(_limits) LOOP
         IF _starts[_r] THEN _started := _started || _picked[_taken + 1:_taken + _limits[_r]];
         ELSE _leased := _leased || _picked[_taken + 1:_taken + _limits[_r]];
@@ -167,7 +168,7 @@ BEGIN
     END IF;
   END IF;
   RETURN QUERY SELECT NULL::bigint, NULL::integer, NULL::text, NULL::text, NULL::integer, NULL::integer, NULL::integer, NULL::bigint, NULL::text, NULL::jsonb,
-    jsonb_build_object('now', _now, 'lastEvent', _first_event + _n, 'events', _n, 'moved', _moved, 'served', _served, 'aside', _aside, 'met', _met,
+    jsonb_build_object('now', _now, 'lastEvent', _first_event + _n, 'events', _n, 'moved', _moved, 'served', _served, 'bounds', _bounds, 'aside', _aside, 'met', _met,
     'blocks', (SELECT jsonb_agg(nextval('job_ids')) FROM generate_series(1, _blocks)))::text;
   IF cardinality(_picked) > 0 THEN
     _traced := EXISTS (SELECT 1 FROM job_traces);

@@ -86,7 +86,9 @@ export class Maintenance {
     const { reads, types, claims } = this.#parts
     if (types.length === 0) return
     const rows = await reads.all(restoreSql, { types })
-    if (rows.length > 0) claims.lookAgain()
+    if (rows.length === 0) return
+    claims.giveUpBounds()
+    claims.lookAgain()
   }
 
   /** Leases of this node's workers that are gone, and of nodes that are. */

@@ -1,5 +1,6 @@
+import { edgesOn, eventTypes, hasTag } from '../../../machines/edges.ts'
 import type { LeasedJob } from '../../store.ts'
-import type { Capacity, Done, Step } from './step.ts'
+import type { Capacity, ClaimBounds, Done, Step } from './step.ts'
 import type { Suspects } from './suspects.ts'
 
 interface LeaseRequest extends Capacity {
@@ -10,12 +11,18 @@ interface Waiting extends LeaseRequest {
   resolve(jobs: readonly LeasedJob[]): void
 }
 
+/** What makes a job ready that may have been in line before. */
+const makesReady = new Set<string>(eventTypes.filter((event) => edgesOn(event).some(({ to }) => hasTag(to, 'ready'))))
+
 /** Those who ask in one transaction. */
 export interface Taken {
   readonly room: readonly Capacity[]
   readonly waiting: readonly Waiting[]
   /** Transactions that had written when it was taken. */
   readonly since: number
+  /** How often the bounds had been given up, and the highest priority in each queue of what was stored since then. */
+  readonly givenUp: number
+  readonly meanwhile: Map<string, number>
 }
 
 /** Those who wait for jobs. */
@@ -29,8 +36,11 @@ export class Claims {
   #stopped = false
   /** Only a hint. */
   #served = ''
+  /** Likewise: what comes before them is found at the end of their time at the latest. */
+  #bounds: ClaimBounds = {}
+  #givenUp = 0
   #writes = 0
-  #inFlight = 0
+  readonly #inFlight = new Set<Taken>()
   #onEmpty: (() => void)[] = []
   /** A suspect is in line or runs alone: claims are made one at a time. */
   #alone = false
@@ -93,13 +103,38 @@ export class Claims {
     }
     if (room.length === 0) return null
     this.#look = this.#waiting.length > room.length
-    this.#inFlight++
-    return { room, waiting: this.#waiting.splice(0, room.length), since: this.#writes }
+    const waiting = this.#waiting.splice(0, room.length)
+    const taken = { room, waiting, since: this.#writes, givenUp: this.#givenUp, meanwhile: new Map() }
+    this.#inFlight.add(taken)
+    return taken
   }
 
   terms(taken: Taken | null): Step['claim'] {
     const besideSuspects = taken !== null && this.#besideSuspects
-    return { handled: this.#handled, served: this.#served, besideSuspects }
+    return { handled: this.#handled, served: this.#served, bounds: this.#bounds, besideSuspects }
+  }
+
+  /** Jobs may have come in front of those that were claimed last: claims look from the front again. */
+  giveUpBounds(): void {
+    this.#bounds = {}
+    this.#givenUp++
+  }
+
+  /** The same where this may bring any. To be called before it is stored and afterwards, for other claims may be made meanwhile. */
+  makeWay({ newJobs, changes }: Pick<Step, 'newJobs' | 'changes'>): void {
+    if (changes.some(({ event }) => makesReady.has(event))) this.giveUpBounds()
+    if (this.#inFlight.size === 0 && this.#isUnbounded) return
+    for (const { job } of newJobs) {
+      const { queue, priority } = job
+      for (const { meanwhile } of this.#inFlight)
+        meanwhile.set(queue, Math.max(priority, meanwhile.get(queue) ?? priority))
+      if (priority > (this.#bounds[queue]?.priority ?? priority))
+        this.#bounds = Object.fromEntries(Object.entries(this.#bounds).filter(([other]) => other !== queue))
+    }
+  }
+
+  get #isUnbounded(): boolean {
+    return Object.keys(this.#bounds).length === 0
   }
 
   /** What a transaction did, the jobs that it leased for them, and whether it wrote anything else. */
@@ -109,6 +144,7 @@ export class Claims {
       if (done.met) this.#alone = true
       this.#besideSuspects = false
       this.#served = done.served ?? this.#served
+      if (taken.givenUp === this.#givenUp) this.#bounds = boundsAfter(taken, done)
       let next = 0
       const left = taken.waiting.filter(({ wait, resolve }, index) => {
         const { limit } = taken.room[index]!
@@ -119,7 +155,7 @@ export class Claims {
         return waitsOn
       })
       this.#waiting.unshift(...left)
-      this.#landed()
+      this.#landed(taken)
       // Another transaction may have stored some since this one looked.
       if (done.met || (left.length > 0 && this.#writes > taken.since + (wrote ? 1 : 0))) this.#look = true
     }
@@ -130,17 +166,17 @@ export class Claims {
     if (!taken) return
     this.#waiting.unshift(...taken.waiting)
     this.#look = true
-    this.#landed()
+    this.#landed(taken)
   }
 
-  #landed(): void {
-    this.#inFlight--
+  #landed(taken: Taken): void {
+    this.#inFlight.delete(taken)
     if (this.#stopped) for (const { resolve } of this.#waiting.splice(0)) resolve([])
-    if (this.#inFlight === 0) for (const resolve of this.#onEmpty.splice(0)) resolve()
+    if (this.#inFlight.size === 0) for (const resolve of this.#onEmpty.splice(0)) resolve()
   }
 
   async #empty(): Promise<void> {
-    while (this.#inFlight > 0) await new Promise<void>((resolve) => this.#onEmpty.push(resolve))
+    while (this.#inFlight.size > 0) await new Promise<void>((resolve) => this.#onEmpty.push(resolve))
   }
 
   /** Makes claims one at a time until no suspect is in line, or one runs alone. */
@@ -176,4 +212,10 @@ export class Claims {
       this.#waiting = this.#waiting.filter(({ wait }) => wait)
     }
   }
+}
+
+/** Those that nothing was stored in front of meanwhile. */
+function boundsAfter({ meanwhile }: Taken, { bounds }: Done): ClaimBounds {
+  const found = Object.entries(bounds ?? {})
+  return Object.fromEntries(found.filter(([queue, { priority }]) => (meanwhile.get(queue) ?? priority) <= priority))
 }

@@ -161,16 +161,18 @@ export class GroupCommit {
     try {
       const gathered = gatherEvents(batch.events.flatMap(({ events }) => events))
       const own = batch.changes.flatMap(({ changes }) => changes)
+      const coming = { newJobs: admission.newJobs, changes: [...gathered.changes, ...own] }
+      claims.makeWay(coming)
       const step: Step = {
-        newJobs: admission.newJobs,
+        ...coming,
         replayed: admission.replayed,
-        changes: [...gathered.changes, ...own],
         room: batch.claim?.room ?? [],
         claim: claims.terms(batch.claim),
         blocks,
       }
       const begunAt = performance.now()
       const { done, jobs } = await writer.run(step)
+      claims.makeWay(coming)
       const moved = done.moved.slice(0, gathered.changes.length)
       this.#parts.onDone(done, performance.now() - begunAt, batch.enqueues.length + batch.changes.length > 0)
       admission.setStates(done.now)

@@ -26,6 +26,14 @@ export interface Capacity {
   readonly start: boolean
 }
 
+/**
+ * Queues where a claim would pass over many rows of the index before the first that it can take, and where it begins instead, `until` an
+ * instant of the server's clock.
+ */
+export type ClaimBounds = Readonly<
+  Record<string, { readonly priority: number; readonly runAt: number; readonly until: number }>
+>
+
 /** All that one transaction does. */
 export interface Step {
   readonly newJobs: readonly { readonly id: number; readonly job: NewJobRow }[]
@@ -33,7 +41,12 @@ export interface Step {
   readonly replayed: readonly number[]
   readonly changes: readonly Change[]
   readonly room: readonly Capacity[]
-  readonly claim: { readonly handled: readonly string[]; readonly served: string; readonly besideSuspects: boolean }
+  readonly claim: {
+    readonly handled: readonly string[]
+    readonly served: string
+    readonly bounds: ClaimBounds
+    readonly besideSuspects: boolean
+  }
   /** Blocks of job ids to reserve. */
   readonly blocks: number
 }
@@ -49,6 +62,7 @@ export interface Done {
   /** Of each change, the jobs that moved; null: all of them. */
   readonly moved: readonly (readonly number[] | null)[]
   readonly served: string
+  readonly bounds: ClaimBounds | null
   /** Jobs that were set aside because no node runs them, by type; under no type the ids of those that cannot be read. */
   readonly aside: readonly Readonly<Record<string, number | readonly number[]>>[] | null
   /** Nothing was claimed, for a suspect is in line. */
@@ -140,6 +154,7 @@ function ofRoom({ room, claim }: Step): Given {
     starts: arrayText(room.map(({ start }) => start)),
     handled: arrayText(claim.handled),
     served: claim.served,
+    bounds: JSON.stringify(claim.bounds),
     beside_suspects: claim.besideSuspects,
   }
 }

@@ -153,7 +153,17 @@ export class Writer {
     const now = rows[0]?.at ?? 0
     const { served } = step.claim
     const lastEvent = first + 4_095
-    const done = { now, lastEvent, events: rows.length, moved, served, aside: null, met: false, blocks: null }
+    const done = {
+      now,
+      lastEvent,
+      events: rows.length,
+      moved,
+      served,
+      bounds: null,
+      aside: null,
+      met: false,
+      blocks: null,
+    }
     return { done, jobs: (jobs.rows as unknown as StepRow[]).map(toJob) }
   }
 
