@@ -1,7 +1,8 @@
 import type { Worker } from 'node:worker_threads'
-import { beforeAll, describe, expect, test, vi } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import type { Layout, NodeLayout } from '../../../src/http/dashboard/charts/layout.ts'
 import { charts } from '../../../src/machines/chart.ts'
+import { built } from '../../support/built.ts'
 
 const threads: Worker[] = []
 const exits: Promise<number>[] = []
@@ -12,8 +13,7 @@ let layoutOf: typeof import('../../../src/http/dashboard/charts/layout.ts').layo
 
 beforeAll(async () => {
   // Another file's tests may have had the charts laid out in this process.
-  vi.resetModules()
-  layoutOf = (await import('../../../src/http/dashboard/charts/layout.ts')).layoutOf
+  layoutOf = (await import(`${built('http/dashboard/charts/layout.js')}?anew`)).layoutOf
   const onThread = (thread: Worker) => {
     threads.push(thread)
     exits.push(new Promise((resolve) => thread.once('exit', resolve)))
