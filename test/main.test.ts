@@ -11,6 +11,7 @@ import { lockForServer } from '../src/persistence/sqlite/file/lock.ts'
 import { briefly, built } from './support/built.ts'
 import { runCommand } from './support/cli.ts'
 import { deferred } from './support/deferred.ts'
+import { shareOf } from './support/share.ts'
 import { startSmtp } from './support/smtp.ts'
 import { tempFolder, whenDone } from './support/temp.ts'
 
@@ -180,7 +181,7 @@ describe('a start', () => {
   test('on a file that another server serves ends with 75 and names its pid, also on its port: the file is checked first', async () => {
     const { pid, url, folder, get } = await serve()
 
-    const onFreePort = await launch({ folder }).closed
+    const onFreePort = await runCommand([], { folder, env: { PORT: '0' } })
     const onItsPort = await runCommand([], { folder, env: { PORT: new URL(url).port } })
 
     for (const { code, stderr } of [onFreePort, onItsPort]) {
@@ -274,7 +275,8 @@ describe('a start', () => {
   )
 
   test('with --version or --help prints it, and ends with 0', async () => {
-    const [version, help] = await Promise.all([launch({ args: ['--version'] }).closed, runCommand(['--help'])])
+    const version = await runCommand(['--version'])
+    const help = await runCommand(['--help'])
 
     expect([version.code, version.stdout]).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)])
     expect([help.code, help.stdout]).toEqual([0, expect.stringMatching(/^Usage: jobmachine/)])
@@ -282,7 +284,7 @@ describe('a start', () => {
 })
 
 describe('a signal', () => {
-  test.each(['SIGTERM', 'SIGINT'] as const)(
+  test.each(shareOf<readonly NodeJS.Signals[]>({ share: ['SIGTERM'], whole: ['SIGTERM', 'SIGINT'] }))(
     '%s lets running jobs finish, allows reads, refuses writes, and ends with 0',
     async (signal) => {
       const { job, env, end } = await aHeldJob()

@@ -1,41 +1,30 @@
-import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openForWriting } from '../src/persistence/sqlite/file/connection.ts'
-import { briefly, built } from './support/built.ts'
+import { type CommandResult, runCommand } from './support/cli.ts'
 import { cleanUp, tempFolder } from './support/temp.ts'
 
-const main = built('main.js')
-/** Permission bits do not bind root: then the server runs as nobody. */
-const identity = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
+/** Permission bits do not bind root: then the server runs with the rights of nobody. */
+const nobody = 65_534
 
 let root: string
-let canRun: boolean
 beforeAll(() => {
   root = tempFolder()
   chmodSync(root, 0o755)
-  canRun = spawnSync(process.execPath, ['--eval', `fs.readFileSync(${JSON.stringify(main)})`], identity).status === 0
 })
 afterAll(cleanUp)
 
-/** Runs the server until it ends, or listens and is told to. */
-async function serve(database: string): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [...briefly, main], {
-    ...identity,
-    cwd: '/',
-    env: { PATH: process.env.PATH ?? '', PORT: '0', DATABASE_PATH: database },
-  })
-  let stdout = ''
-  let stderr = ''
-  child.stderr.on('data', (chunk) => (stderr += chunk))
-  child.stdout.on('data', (chunk) => {
-    stdout += chunk
-    child.kill('SIGTERM')
-  })
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
-  return { code, stdout, stderr }
+/** Runs the server in this process, with those rights, until it ends. */
+async function serve(database: string): Promise<CommandResult> {
+  const isRoot = process.geteuid?.() === 0
+  if (isRoot) process.seteuid?.(nobody)
+  try {
+    return await runCommand([], { folder: '/', env: { PORT: '0', DATABASE_PATH: database } })
+  } finally {
+    if (isRoot) process.seteuid?.(0)
+  }
 }
 
 /** A folder with a database that was closed in good order, unless told otherwise. */
@@ -59,7 +48,7 @@ function contents(folder: string) {
     .map(([file, bytes]) => [file, createHash('sha256').update(bytes).digest('hex')])
 }
 
-describe.concurrent('a start fails with one plain line, ends with 1 and changes nothing, if it may not write', () => {
+describe('a start fails with one plain line, ends with 1 and changes nothing, if it may not write', () => {
   test.for<[string, (name: string) => { folder: string; database: string }]>([
     [
       'the folder',
@@ -114,8 +103,7 @@ describe.concurrent('a start fails with one plain line, ends with 1 and changes 
         return made
       },
     ],
-  ])('%s', async ([what, make], { skip }) => {
-    if (!canRun) skip('a user to whom permissions apply cannot run the server here')
+  ])('%s', async ([what, make]) => {
     const { folder, database } = make(what.replaceAll(' ', '-'))
     const before = contents(folder)
 

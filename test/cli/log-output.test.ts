@@ -7,6 +7,7 @@ import { LogOutput } from '../../src/cli/log.ts'
 import { briefly, built } from '../support/built.ts'
 import { parseMetrics, sampleOf } from '../support/metrics-text.ts'
 import { badOutputs, type Output, stalledReader } from '../support/outputs.ts'
+import { shareOf } from '../support/share.ts'
 import { until } from '../support/system.ts'
 import { tempFolder, whenDone } from '../support/temp.ts'
 
@@ -56,36 +57,48 @@ async function serveTo({ descriptor }: Output, grace = '25000') {
   return { child, exited, url, untilAnswered }
 }
 
-describe.each(Object.entries(badOutputs))('a server whose standard output is %s', (_, badOutput) => {
-  test('answers, runs jobs, and ends with 0 when told to stop', async ({ skip }) => {
-    const output = badOutput()
-    if (!output) return skip('a small file system cannot be mounted here')
-    const { child, exited, url, untilAnswered } = await serveTo(output)
-    // An attempt that fails is logged.
-    const job = { type: 'webhook', payload: { url: 'http://127.0.0.1:1/' }, max_retries: 0 }
-    const headers = { 'content-type': 'application/json' }
-    await fetch(`${url}/jobs`, { method: 'POST', headers, body: JSON.stringify(job) })
-    await untilAnswered('/jobs/1', /"dead"/)
-    const metrics = parseMetrics(await (await fetch(`${url}/metrics/prometheus`)).text())
-    expect(sampleOf(metrics, 'jobmachine_log_lines_dropped_total')).toBeGreaterThanOrEqual(0)
+const gone = 'a pipe whose reader is gone'
+const full = 'a pipe that is full and that nobody reads'
+const onFullDisk = 'a file on a full disk'
+const all = [gone, full, onFullDisk] as const
+type Kind = (typeof all)[number]
 
-    child.kill('SIGTERM')
+describe('a server whose standard output is', () => {
+  test.each(shareOf<readonly Kind[]>({ share: [gone, onFullDisk], whole: all }))(
+    '%s answers, runs jobs, and ends with 0 when told to stop',
+    async (kind) => {
+      const output = badOutputs[kind]()
+      if (!output) return
+      const { child, exited, url, untilAnswered } = await serveTo(output)
+      // An attempt that fails is logged.
+      const job = { type: 'webhook', payload: { url: 'http://127.0.0.1:1/' }, max_retries: 0 }
+      const headers = { 'content-type': 'application/json' }
+      await fetch(`${url}/jobs`, { method: 'POST', headers, body: JSON.stringify(job) })
+      await untilAnswered('/jobs/1', /"dead"/)
+      const metrics = parseMetrics(await (await fetch(`${url}/metrics/prometheus`)).text())
+      expect(sampleOf(metrics, 'jobmachine_log_lines_dropped_total')).toBeGreaterThanOrEqual(0)
 
-    expect(await exited).toEqual({ code: 0, signal: null })
-  })
+      child.kill('SIGTERM')
 
-  test('ends with 1 after an uncaught error', async ({ skip }) => {
-    const output = badOutput()
-    if (!output) return skip('a small file system cannot be mounted here')
-    const { child, exited } = await serveTo(output)
+      expect(await exited).toEqual({ code: 0, signal: null })
+    },
+  )
 
-    child.kill('SIGUSR2')
+  test.each(shareOf<readonly Kind[]>({ share: [full], whole: all }))(
+    '%s ends with 1 after an uncaught error',
+    async (kind) => {
+      const output = badOutputs[kind]()
+      if (!output) return
+      const { child, exited } = await serveTo(output)
 
-    expect(await exited).toEqual({ code: 1, signal: null })
-  })
+      child.kill('SIGUSR2')
+
+      expect(await exited).toEqual({ code: 1, signal: null })
+    },
+  )
 })
 
-test.each(['a pipe that is full and that nobody reads', 'a file on a full disk'] as const)(
+test.each(shareOf<readonly Kind[]>({ share: [full], whole: [full, onFullDisk] }))(
   'log lines for %s are written once when it can be written again',
   async (kind) => {
     const output = badOutputs[kind]()

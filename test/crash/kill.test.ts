@@ -4,13 +4,13 @@ import { createJobSystem } from '../../src/index.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { assertWitnessed, type Child, endWith, killChildren, startChild, started, witnessed } from '../support/child.ts'
 import { neverTicks, patchedBuild } from '../support/patched-build.ts'
-import { shareOf } from '../support/share.ts'
+import { isWhole, shareOf } from '../support/share.ts'
 import { openStore } from '../support/store.ts'
 import { eventsOf, until, untilFinished } from '../support/system.ts'
 import { cleanUp, tempFolder } from '../support/temp.ts'
 
 /** Each by a SIGKILL at another moment. */
-const burstsKilled = shareOf({ share: 2, whole: 4 })
+const burstsKilled = shareOf({ share: 1, whole: 4 })
 
 let folder: string
 beforeAll(() => {
@@ -205,7 +205,8 @@ describe.concurrent('a process that is killed', () => {
 })
 
 describe.concurrent('a process told to end', () => {
-  test('lets running jobs finish and exits 0', async () => {
+  // In the share the server by itself does, in test/main.test.ts.
+  test.runIf(isWhole)('lets running jobs finish and exits 0', async () => {
     const database = join(folder, 'finishing.db')
     const child = await startChild({ database })
     await child.enqueue([{ type: 'sleep', payload: { ms: 300 } }])
@@ -217,18 +218,26 @@ describe.concurrent('a process told to end', () => {
     expect(await stateOf(database, 1)).toEqual(['succeeded', 1, 'enqueue lease start succeed'])
   })
 
-  test('gives back jobs that stop when told to, and those that do not, when its grace ends, and exits 0', async () => {
-    const database = join(folder, 'grace.db')
-    const child = await startChild({ database, graceMs: 50 })
-    await child.enqueue(['polite', 'stuck'].map((type) => ({ type, payload: null, maxRetries: 0 })))
-    await until(() => started(database).length === 2)
+  test.each(
+    shareOf({ share: [['polite', 'stuck']], whole: [['polite', 'stuck'], ['polite'], ['stuck']] }).map((types) => ({
+      types,
+    })),
+  )(
+    'gives back jobs, whether or not they stop when told to, when its grace ends, and exits 0: $types',
+    async ({ types }) => {
+      const database = join(folder, `grace-${types.join('-')}.db`)
+      const child = await startChild({ database, graceMs: 50 })
+      const jobs = await child.enqueue(types.map((type) => ({ type, payload: null, maxRetries: 0 })))
+      await until(() => started(database).length === types.length)
 
-    child.kill('SIGTERM')
+      child.kill('SIGTERM')
 
-    // A job of these two ends long after the test would, or never.
-    expect(await child.exited).toEqual({ code: 0, signal: null })
-    for (const id of [1, 2]) expect(await stateOf(database, id)).toEqual(['queued', 0, 'enqueue lease start release'])
-  })
+      // A job of these two ends long after the test would, or never.
+      expect(await child.exited).toEqual({ code: 0, signal: null })
+      for (const { id } of jobs)
+        expect(await stateOf(database, id)).toEqual(['queued', 0, 'enqueue lease start release'])
+    },
+  )
 })
 
 async function stateOf(database: string, id: number): Promise<[state: unknown, attempt: unknown, events: string]> {

@@ -11,9 +11,12 @@ import { deferred } from '../support/deferred.ts'
 import { type EventStream, openEvents } from '../support/event-stream.ts'
 import { exchange, openConnection, request } from '../support/raw-http.ts'
 import { aWaitingJob, startHttp, type TestServer } from '../support/server.ts'
+import { shareOf } from '../support/share.ts'
 import { aHandler, until } from '../support/system.ts'
 
 const readersMax = 100
+/** Jobs of which each has four transitions: more than a read gives at once. */
+const worked = shareOf({ share: 600, whole: 1_500 })
 
 /** Every transition there is, asked of the library. */
 async function allTransitions(system: JobSystem): Promise<Transition[]> {
@@ -163,12 +166,12 @@ describe('a stream', () => {
     const server = await startHttp({ workers: 100 })
     const stream = await openEvents(server.port)
 
-    await work(server, 1_500)
-    await stream.untilEvents(6_000)
+    await work(server, worked)
+    await stream.untilEvents(4 * worked)
 
     const transitions = await allTransitions(server.system)
     expect(idsOf(stream)).toEqual(transitions.map(({ id }) => id))
-    expect(stream.events).toHaveLength(6_000)
+    expect(stream.events).toHaveLength(4 * worked)
   })
 
   test.each<[string, (transition: Transition) => boolean]>([
@@ -244,11 +247,11 @@ describe('a reader that comes back', () => {
     const server = await startHttp({ workers: 50 })
     const seen: number[] = []
     let lastId = '0'
-    const working = work(server, 1_500)
+    const working = work(server, worked)
 
-    while (seen.length < 6_000) {
+    while (seen.length < 4 * worked) {
       const stream = await openEvents(server.port, '', { 'last-event-id': lastId })
-      await stream.untilEvents(Math.min(700, 6_000 - seen.length))
+      await stream.untilEvents(Math.min(700, 4 * worked - seen.length))
       stream.leave()
       seen.push(...idsOf(stream))
       lastId = stream.lastId
@@ -373,7 +376,7 @@ describe('a stream ends', () => {
   })
 
   test('repeatedly under load, and a client that reconnects each time misses nothing', async () => {
-    const server = await startHttp({ streamLifeMs: 150 })
+    const server = await startHttp({ streamLifeMs: shareOf({ share: 150, whole: 500 }) })
     let stream = await openEvents(server.port)
     const ids: number[] = []
     for (let ends = 0; ends < 3; ends++) {

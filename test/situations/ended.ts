@@ -87,6 +87,7 @@ export const ended: readonly Situation[] = [
   },
   {
     name: 'a job ends the process',
+    onThreads: true,
     cause: 'The process ended four times while this job ran, the last times alone: its handler kills the process.',
     action: 'Find out why (log, exit code, memory), correct the handler, then requeue.',
     says: /is dead: it was given up .*because the process ended while it ran, for the fourth time/,
@@ -194,6 +195,7 @@ export const ended: readonly Situation[] = [
   },
   {
     name: 'another job blocked the event loop',
+    onThreads: true,
     cause: 'It timed out because another handler blocked the event loop of the process.',
     action:
       'Find the handler that blocks the loop and move its work to a thread; then requeue this one. More time alone is no cure.',
@@ -223,7 +225,7 @@ export const ended: readonly Situation[] = [
   },
 ]
 
+/** Blocks the loop, and leaves the processor to others. */
 function blockFor(ms: number): void {
-  const end = performance.now() + ms
-  while (performance.now() < end);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }

@@ -9,5 +9,7 @@ export interface Situation {
   /** What the first sentences, and the advice, must say of that. */
   readonly says: RegExp
   readonly advises: RegExp
+  /** Whether its store needs a thread: this one or the file is blocked meanwhile, or the thread ends before its time. */
+  readonly onThreads?: true
   readonly build: () => Promise<Seen>
 }

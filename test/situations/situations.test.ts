@@ -5,7 +5,6 @@ import { onThreads } from '../support/store-here.ts'
 import { ended } from './ended.ts'
 import { waiting } from './waiting.ts'
 
-onThreads()
 afterAll(killChildren)
 
 /** Where what is seen, and what is right, are written for a reader: `SITUATIONS=FILE npx vitest run test/situations`. */
@@ -14,19 +13,26 @@ if (file) for (const path of [file, `${file}.answers`]) writeFileSync(path, '')
 
 const situations = [...waiting, ...ended]
 
-describe('what is seen of a job that somebody wonders at names the cause first and the right action second:', () => {
-  test.each(situations)('$name', async ({ name, cause, action, says, advises, build }) => {
-    const { summary, advice, page } = await build()
+const title = 'what is seen of a job that somebody wonders at names the cause first and the right action second:'
 
-    if (file) {
-      const number = situations.findIndex((situation) => situation.name === name) + 1
-      appendFileSync(file, `===== ${number} =====\n\n${page}\n\n`)
-      appendFileSync(`${file}.answers`, `${number}. ${name}\n   cause: ${cause}\n   action: ${action}\n\n`)
-    }
-    expect(summary).toMatch(says)
-    expect(advice).toMatch(advises)
-    expect(timeless(page)).toContain(timeless(`${summary}\nWhat to do: ${advice}`))
-  })
+describe.each([true, undefined])(title, (needsThreads) => {
+  if (needsThreads) onThreads()
+
+  test.each(situations.filter((situation) => situation.onThreads === needsThreads))(
+    '$name',
+    async ({ name, cause, action, says, advises, build }) => {
+      const { summary, advice, page } = await build()
+
+      if (file) {
+        const number = situations.findIndex((situation) => situation.name === name) + 1
+        appendFileSync(file, `===== ${number} =====\n\n${page}\n\n`)
+        appendFileSync(`${file}.answers`, `${number}. ${name}\n   cause: ${cause}\n   action: ${action}\n\n`)
+      }
+      expect(summary).toMatch(says)
+      expect(advice).toMatch(advises)
+      expect(timeless(page)).toContain(timeless(`${summary}\nWhat to do: ${advice}`))
+    },
+  )
 })
 
 /** The page of a living server is made a moment later than the explanation. */

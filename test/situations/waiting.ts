@@ -132,6 +132,7 @@ export const waiting: readonly Situation[] = [
   },
   {
     name: 'another program locks the file',
+    onThreads: true,
     cause: 'Another process holds a lock on the database; the handler is done, its outcome waits in memory.',
     action: 'End the program that holds the lock. Do not restart the server meanwhile, do not cancel or requeue.',
     says: /^Job 1 \(charge-card\) is running: another process holds a lock on the database; its handler has succeeded, and its outcome waits in memory/,

@@ -7,6 +7,7 @@ import { DatabaseLockedError, UnavailableError } from '../../../src/errors.ts'
 import { openKept } from '../../../src/persistence/sqlite/file/kept.ts'
 import { lockForServer } from '../../../src/persistence/sqlite/file/lock.ts'
 import { built } from '../../support/built.ts'
+import { shareOf } from '../../support/share.ts'
 import { aJob, openStore } from '../../support/store.ts'
 import { onThreads, startHere } from '../../support/store-here.ts'
 import { until } from '../../support/system.ts'
@@ -122,7 +123,11 @@ test('a server starts beside a process that writes again and again', async () =>
   await once(writer, 'message')
 
   // The statement that names the server was not tried again where it found the file locked.
-  for (let starts = 0; starts < 10; starts++) await (await openStore({ path })).store.close()
+  const { startsMax, thread } = shareOf({
+    share: { startsMax: 10, thread: startHere },
+    whole: { startsMax: 20, thread: undefined },
+  })
+  for (let starts = 0; starts < startsMax; starts++) await (await openStore({ path }, thread)).store.close()
 })
 
 describe('the lock of a server', () => {

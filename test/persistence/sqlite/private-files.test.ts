@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest'
 import { lockForServer } from '../../../src/persistence/sqlite/file/lock.ts'
 import { makePrivate, readableByOthers } from '../../../src/persistence/sqlite/file/private-files.ts'
 import { briefly, built } from '../../support/built.ts'
+import { shareOf } from '../../support/share.ts'
 import { openStore } from '../../support/store.ts'
 import { openSystem } from '../../support/system.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
@@ -211,7 +212,8 @@ test('a command of another user says whose they are', async ({ skip }) => {
     return `${status}: ${stderr}`
   }
 
-  for (const args of [['serve'], ['verify', path], ['backup', path, join(tempFolder(), 'copy.db')]])
+  const commands = [['serve'], ['verify', path], ['backup', path, join(tempFolder(), 'copy.db')]]
+  for (const args of shareOf({ share: commands.slice(1, 2), whole: commands }))
     expect(run(...args)).toMatch(
       /^1: jobmachine: .*jobs\.db belongs to user 0, and user 65534 may not read it: run this/,
     )
@@ -233,7 +235,7 @@ test('a file that root creates beside another user’s database belongs to that 
   expect(owners).toEqual(files.map((name) => [name, nobody]))
 })
 
-test.for(['jobs.db-mark', 'jobs.db-lock'])(
+test.for(shareOf({ share: ['jobs.db-lock'], whole: ['jobs.db-mark', 'jobs.db-lock'] }))(
   'a server that may not write %s says who owns it',
   async (name, { skip }) => {
     needNobody(skip)
