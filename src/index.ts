@@ -97,26 +97,30 @@ async function openSystem(options: JobSystemOptions, where: string | null): Prom
   const opening: Opening = { options, settings: completeSettings(options), registry, clock, where }
   const database = options.postgres === undefined ? lockFile(opening, options.database!) : onPostgres(opening)
   const log = harmless(givenLog)
-  try {
-    const system = await createSystem({
-      settings: opening.settings,
-      registry,
-      clock,
-      random,
-      newId: randomUUID,
-      log,
-      onFatal,
-      onStopped: database.release,
-      ...(options.inspect ? { inspect: options.inspect } : {}),
-      file: database.file,
-      openStore: database.openStore,
-    })
-    database.warn(log)
-    return system
-  } catch (error) {
+  const system = await createSystem({
+    settings: opening.settings,
+    registry,
+    clock,
+    random,
+    newId: randomUUID,
+    log,
+    onFatal,
+    onStopped: database.release,
+    ...(options.inspect ? { inspect: options.inspect } : {}),
+    file: database.file,
+    openStore: database.openStore,
+  }).catch((error) => {
     database.release()
     throw error
+  })
+  try {
+    database.warn(log)
+  } catch (error) {
+    // Releases the database once nothing writes to it.
+    await system.stop()
+    throw error
   }
+  return system
 }
 
 /** What a database is opened with. */

@@ -98,13 +98,14 @@ export async function createSystem(parts: SystemParts): Promise<JobSystem> {
   const stats = new RunStats(parts.registry?.types)
   const notify = (event: StoreEvent) => (system ? system.onStoreEvent(event) : early.push(event))
   const store = await parts.openStore(notify, () => system?.longestTimeoutMs ?? 0)
-  const counts = await store.counts().catch(async (error) => {
+  try {
+    system = new System(parts, store, stats, await store.counts())
+    for (const event of early) system.onStoreEvent(event)
+    return withCommands(system)
+  } catch (error) {
     await store.close()
     throw error
-  })
-  system = new System(parts, store, stats, counts)
-  for (const event of early) system.onStoreEvent(event)
-  return withCommands(system)
+  }
 }
 
 /** A method for each command of the machine. All methods can be detached from the system: `const { enqueue } = system`. */
@@ -132,7 +133,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   #hasRecovered = false
   /** Epoch ms, once a stop has begun. */
   #abortsAt: number | null = null
-  #trouble: string | null = null
+  #trouble: ServerFacts['trouble'] = null
   /** Why it failed; empty if it did not. */
   #failure = ''
   /** Jobs that were met and could not be read. */
@@ -273,7 +274,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
 
   health(): Health {
     const reasons: Partial<Record<ServerFacts['phase'], string | null>> = {
-      serving: this.#trouble,
+      serving: this.#trouble?.message ?? null,
       created: 'not started',
       failed: `failed: ${this.#failure}`,
     }
@@ -308,7 +309,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
         timers.setImmediate(() => this.#dispatcher?.send(event))
         return
       case 'health':
-        this.#trouble = event.error
+        this.#trouble = event.error === null ? null : { message: event.error, cause: event.cause ?? null }
         if (event.error) log.error({ reason: event.error }, 'commits fail')
         else log.info({}, 'commits succeed again')
         return

@@ -230,8 +230,11 @@ export type CommandResult =
 export type StoreEvent =
   /** Leases of this process that ended without an outcome from it: the job was cancelled, or its lease expired. */
   | { readonly type: 'lost'; readonly leases: readonly (Lease & { readonly cancelled: boolean })[] }
-  /** Commits fail (`error`), or succeed again (null). Meanwhile writes are rejected or wait. */
-  | { readonly type: 'health'; readonly error: string | null }
+  /**
+   * Commits fail (`error`), or succeed again (null). Meanwhile writes are rejected or wait. `cause`: the disk is full, or another process
+   * holds a lock on the file; undefined if it is neither.
+   */
+  | { readonly type: 'health'; readonly error: string | null; readonly cause?: 'full' | 'locked' | undefined }
   /** The event loop was blocked for `ms`; no lease was lost. */
   | { readonly type: 'stalled'; readonly ms: number }
   /** The wall clock jumped ahead or back by `ms`. Nothing is deleted until it has been steady for a while. */

@@ -576,7 +576,7 @@ const around: readonly Mutation[] = [
     ],
     {
       file: 'engine/system.js',
-      find: 'serving: this.#trouble',
+      find: 'serving: this.#trouble?.message ?? null',
       replace: 'serving: null',
     },
   ),

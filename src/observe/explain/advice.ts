@@ -79,8 +79,10 @@ function mendStorage(facts: Facts): string {
 function mendTrouble({ trouble, file }: ServerFacts): string {
   const named = file === null || /^[\w./-]+$/.test(file) ? file : JSON.stringify(file)
   const where = named === null ? '' : ` ${named}`
-  if (/full/.test(trouble!)) return `Free space on the disk that holds the database${where}`
-  if (!/lock/.test(trouble!)) return `Repair the storage of the database${where} as the message says`
+  if (trouble!.cause === 'full') return `Free space on the disk that holds the database${where}`
+  if (trouble!.cause === null && file === null)
+    return 'Make the database server reachable and writable again; the message says what fails'
+  if (trouble!.cause === null) return `Repair the storage of the database${where} as the message says`
   const who = named === null ? '' : `: \`fuser ${named}\` names it, besides this server, which must go on`
   return `End the other program that holds a lock on the database (a SQLite shell, a script), or let it finish if it is a backup${who}`
 }

@@ -40,8 +40,8 @@ export interface ServerFacts {
   readonly phase: 'created' | 'recovering' | 'serving' | 'draining' | 'stopped' | 'failed'
   /** Whether the jobs of dead processes have been recovered, so that every lease in the file is this process's. */
   readonly hasRecovered: boolean
-  /** Why commits fail; null if they succeed. */
-  readonly trouble: string | null
+  /** Why commits fail; null if they succeed. `cause`: null if it is not known. */
+  readonly trouble: { readonly message: string; readonly cause: 'full' | 'locked' | null } | null
   /** When the current stop aborts running jobs, in epoch ms. */
   readonly abortsAt: number | null
   /** The path of the database file; null if it is none. */

@@ -164,7 +164,7 @@ function uncommitted(facts: Facts): Obstacle[] {
   const isOver = server.phase === 'stopped' || server.phase === 'failed'
   return [
     ...(isOver ? [{ code: 'not_serving', message: `this server has ${server.phase}`, until: null } as const] : []),
-    ...(server.trouble ? [{ code: 'storage_trouble', message: server.trouble, until: null } as const] : []),
+    ...(server.trouble ? [{ code: 'storage_trouble', message: server.trouble.message, until: null } as const] : []),
   ]
 }
 

@@ -103,18 +103,32 @@ describe('what to do about', () => {
     ['a job whose outcome is on its way', { state: 'running', attempt: null }, /^Wait: its outcome is stored/],
     [
       'a job whose outcome cannot be stored',
-      { state: 'running', attempt: null, server: { trouble: 'the disk that holds the database is full' } },
+      {
+        state: 'running',
+        attempt: null,
+        server: { trouble: { message: 'the disk that holds the database is full', cause: 'full' } },
+      },
       /^Free space on the disk .*Do not restart the server before/,
     ],
     [
       'a job whose file is locked',
-      { server: { trouble: 'another process holds a lock on the database' } },
+      { server: { trouble: { message: 'another process holds a lock on the database', cause: 'locked' } } },
       /^End the other program that holds a lock .*`fuser \/data\/jobs\.db` names it, besides this server, which must go on\. Nothing is lost/,
     ],
     [
       'a job of a broken file',
-      { server: { trouble: 'disk I/O error' } },
+      { server: { trouble: { message: 'disk I/O error', cause: null } } },
       /^Repair the storage of the database \/data\/jobs\.db as the message says/,
+    ],
+    [
+      'a job of a broken file whose message speaks of a lock and of a full disk',
+      { server: { trouble: { message: '/data/full/lock.db: disk I/O error', cause: null } } },
+      /^Repair the storage of the database/,
+    ],
+    [
+      'a job of a database server that does not answer',
+      { server: { trouble: { message: 'connect ECONNREFUSED', cause: null }, file: null } },
+      /^Make the database server reachable and writable again; the message says what fails\. Nothing is lost/,
     ],
     [
       'a job of a server that has not started',

@@ -49,7 +49,10 @@ const servers: [string, Given][] = [
   ['a server that recovers', { server: { ...dead, phase: 'recovering' } }],
   ['a server that drains', { server: { phase: 'draining', abortsAt: now + 5_000 } }],
   ['a server that has failed', { server: { phase: 'failed' } }],
-  ['a server in trouble', { server: { trouble: 'the disk that holds the database is full' } }],
+  [
+    'a server in trouble',
+    { server: { trouble: { message: 'the disk that holds the database is full', cause: 'full' } } },
+  ],
   ['a server without a handler', { server: { hasHandler: false } }],
   ['a server that has the outcome in hand', { attempt: null }],
   ['a server that aborts', { attempt: { aborted: { at: now - 1_000, reason: new ShutdownError() } } }],
@@ -158,7 +161,11 @@ describe('the summary of', () => {
     ],
     [
       'a running job whose outcome cannot be stored',
-      { state: 'running', attempt: null, server: { trouble: 'the disk that holds the database is full' } },
+      {
+        state: 'running',
+        attempt: null,
+        server: { trouble: { message: 'the disk that holds the database is full', cause: 'full' } },
+      },
       'Job 7 (mail) is running: the disk that holds the database is full; its handler has ended, and its outcome waits in memory until it can be stored. A worker called its handler 12 s ago, for attempt 1 of 4.',
     ],
     [
@@ -579,7 +586,7 @@ describe('what comes next', () => {
     [
       'success where nothing can be stored',
       'succeed',
-      { state: 'running', server: { trouble: 'no' } },
+      { state: 'running', server: { trouble: { message: 'no', cause: null } } },
       [false],
       ['storage_trouble'],
     ],
@@ -634,7 +641,7 @@ describe('what comes next', () => {
     [
       'requeue, where nothing can be stored',
       'requeue',
-      { state: 'dead', server: { trouble: 'no' } },
+      { state: 'dead', server: { trouble: { message: 'no', cause: null } } },
       [false],
       ['storage_trouble'],
     ],
@@ -936,7 +943,11 @@ describe('how its handler ended is known before it is stored:', () => {
     const outcomes = [{ leaseToken: 2, event }]
 
     const { summary, earliest } = explain(
-      someFacts({ state: 'running', attempt: null, server: { outcomes, trouble: 'the disk is full' } }),
+      someFacts({
+        state: 'running',
+        attempt: null,
+        server: { outcomes, trouble: { message: 'the disk is full', cause: 'full' } },
+      }),
     )
 
     expect(summary).toContain(`the disk is full; ${said}, and its outcome waits in memory until it can be stored.`)

@@ -74,7 +74,7 @@ describe('while another process holds a write lock', () => {
     expect(await store.find(job!.id)).toMatchObject({ state: 'running' })
     expect((await store.list({ limit: 9 })).jobs).toHaveLength(1)
     expect(notices).toEqual([
-      { type: 'health', error: 'another process holds a lock on the database' },
+      { type: 'health', error: 'another process holds a lock on the database', cause: 'locked' },
       { type: 'health', error: null },
     ])
   })
@@ -92,7 +92,9 @@ describe('while another process holds a write lock', () => {
       .mockImplementation(() => now() + 2_500)
     await expect(store.enqueue([aJob()])).rejects.toThrow(UnavailableError)
     stoodStill.mockRestore()
-    expect(notices).toEqual([{ type: 'health', error: 'another process holds a lock on the database' }])
+    expect(notices).toEqual([
+      { type: 'health', error: 'another process holds a lock on the database', cause: 'locked' },
+    ])
     other.exec('ROLLBACK')
     other.close()
 

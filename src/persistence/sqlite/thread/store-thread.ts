@@ -311,7 +311,8 @@ export class StoreThread {
     this.#calls.refusedAsBusy = false
     this.#retryAt = isDiskFull ? performance.now() + fullWaitMs : 0
     this.#othersTurn.noteOwn(begunAt, performance.now())
-    this.#setTrouble(isDiskFull ? diskFull : null)
+    if (isDiskFull) this.#setTrouble(diskFull, 'full')
+    else this.#setTrouble(null)
   }
 
   #waitForOthers(): void {
@@ -320,7 +321,7 @@ export class StoreThread {
     const waited = now - this.#busySince
     this.#retryAt = now + (waited > busyTimeoutMs ? busyWaitMs.later : busyWaitMs.soon)
     if (waited > busyTimeoutMs || this.#calls.refusedAsBusy)
-      this.#setTrouble('another process holds a lock on the database')
+      this.#setTrouble('another process holds a lock on the database', 'locked')
   }
 
   /** `PRAGMA data_version` changes on this connection only with other connections' commits. */
@@ -334,10 +335,10 @@ export class StoreThread {
     this.#maintenance?.lookForDue()
   }
 
-  #setTrouble(trouble: string | null): void {
+  #setTrouble(trouble: string | null, cause?: 'full' | 'locked'): void {
     if (trouble === this.#trouble) return
     this.#trouble = trouble
-    this.#calls.notify({ type: 'health', error: trouble })
+    this.#calls.notify({ type: 'health', error: trouble, cause })
   }
 
   /** Sends the loop what the last commit settled, once the files were checked and the mark was written. */
