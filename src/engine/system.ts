@@ -1,8 +1,6 @@
 import type { Actor } from 'xstate'
 import { abortGraceMs, type Settings, shown } from '../config.ts'
 import {
-  BackpressureError,
-  IdempotencyConflictError,
   IllegalTransitionError,
   InvalidInputError,
   JobNotFoundError,
@@ -12,10 +10,9 @@ import {
 import type { AnyHandler, Handler } from '../handlers/define.ts'
 import type { JsonSchema, Registry } from '../handlers/registry.ts'
 import { causeText } from '../job/cause.ts'
-import type { Naming, NewJob } from '../job/fields.ts'
-import { toRow, toRows } from '../job/request.ts'
-import { type EnqueuedJob, isUnreadable, type Job, toJob } from '../job/row.ts'
-import { parseTraceContext, type TraceContext, traceIdOf } from '../job/trace-context.ts'
+import type { NewJob } from '../job/fields.ts'
+import { type EnqueuedJob, type Job, toJob } from '../job/row.ts'
+import { parseTraceContext } from '../job/trace-context.ts'
 import type { dispatcherMachine } from '../machines/dispatcher.ts'
 import { eventsFrom } from '../machines/edges.ts'
 import { commands } from '../machines/events.ts'
@@ -25,21 +22,14 @@ import { Collector } from '../observe/telemetry/collector.ts'
 import { toMetrics, toWaiting } from '../observe/telemetry/metrics.ts'
 import { RunStats } from '../observe/telemetry/run-stats.ts'
 import { Tracing } from '../observe/tracing/tracing.ts'
-import type {
-  CommandResult,
-  EdgeCount,
-  EnqueueResult,
-  JobFacts,
-  LeaseEvent,
-  Recovered,
-  Store,
-  StoreEvent,
-} from '../persistence/store.ts'
+import type { CommandResult, EdgeCount, JobFacts, Store, StoreEvent } from '../persistence/store.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { timers } from '../runtime/timers.ts'
-import { AdmissionGate } from './admission-gate.ts'
 import { Bulks } from './bulk/bulks.ts'
 import { createDispatcher } from './dispatch/create-dispatcher.ts'
+import { drain } from './drain.ts'
+import { EngineLog } from './engine-log.ts'
+import { Enqueues } from './enqueues.ts'
 import { checkCall } from './first-steps.ts'
 import type {
   Activity,
@@ -60,7 +50,6 @@ import type {
   Telemetry,
 } from './job-system.ts'
 import { assertId, StoreReads } from './reads.ts'
-import { inSlices } from './stretches.ts'
 
 /** The parts of a system. Time, randomness and the store come from outside. */
 interface SystemParts {
@@ -81,12 +70,8 @@ interface SystemParts {
   readonly inspect?: Inspector
 }
 
-/** How long aborted handlers may take to end once a shutdown's grace is over, in ms. */
-const abortedGraceMs = 1_000
-/** How long a stop waits for its last commit, if the storage is in trouble, in ms. */
-const lastCommitMs = 2_000
-/** The `retryAfterMs` for a caller that reached a limit. */
-const retryAfterMs = 1_000
+/** The longest delay of `setTimeout`; with a longer one it fires at once. */
+const timerMaxMs = 2 ** 31 - 1
 
 /** The cause if no other is given. */
 const byLibrary: EventCause = { cause: 'library' }
@@ -122,7 +107,8 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   readonly #parts: SystemParts
   readonly #store: Store
   readonly #stats: RunStats
-  readonly #gate = new AdmissionGate()
+  readonly #log: EngineLog
+  readonly #enqueues: Enqueues
   readonly #tracing: Tracing
   /** The store's counts when it was opened; later changes happened during this process. */
   readonly #countsAtOpen: readonly EdgeCount[]
@@ -136,8 +122,6 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   #trouble: ServerFacts['trouble'] = null
   /** Why it failed; empty if it did not. */
   #failure = ''
-  /** Jobs that were met and could not be read. */
-  #unreadable = 0
   #stopped: Promise<void> | undefined
 
   constructor(parts: SystemParts, store: Store, stats: RunStats, counts: readonly EdgeCount[]) {
@@ -146,7 +130,14 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#store = store
     this.#stats = stats
     this.#countsAtOpen = counts
+    this.#log = new EngineLog(parts.log)
     this.#tracing = new Tracing((fields, message) => parts.log.warn(fields, message))
+    this.#enqueues = new Enqueues({
+      ...parts,
+      store,
+      tracing: this.#tracing,
+      assertWritable: () => this.#assertWritable(),
+    })
     this.#dispatcher = parts.registry && this.#createDispatcher(parts.registry)
     const { clock, log } = parts
     const look = async () => toWaiting(await store.counts())
@@ -214,7 +205,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       const message = `must be { graceMs }, with 0 or more milliseconds; got ${shown(options)}`
       return Promise.reject(new InvalidInputError([{ path: '', message }]))
     }
-    this.#stopped ??= this.#stop(graceMs, crashing)
+    this.#stopped ??= this.#stop(Math.min(graceMs, timerMaxMs), crashing)
     return this.#stopped
   }
 
@@ -235,13 +226,13 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     if (fault !== null) return Promise.reject(new InvalidInputError([{ path: '', message: fault }]))
     const input = isHandler(given) ? { ...options, type: given.type, payload } : given
     return Array.isArray(input)
-      ? this.#enqueue(input, 'camelCase', byLibrary, null, (jobs) => [...jobs])
-      : this.#enqueue(input, 'camelCase', byLibrary, null, (jobs) => jobs[0]!)
+      ? this.#enqueues.enqueue(input, 'camelCase', byLibrary, null, (jobs) => [...jobs])
+      : this.#enqueues.enqueue(input, 'camelCase', byLibrary, null, (jobs) => jobs[0]!)
   }
 
   submit(body: unknown, { by = byLibrary, traceparent, tracestate }: EnqueueOptions = {}): Promise<EnqueuedJob[]> {
     const trace = traceparent === undefined ? null : parseTraceContext(traceparent, tracestate)
-    return this.#enqueue(body, 'snake_case', by, trace, (jobs) => [...jobs])
+    return this.#enqueues.enqueue(body, 'snake_case', by, trace, (jobs) => [...jobs])
   }
 
   async explain(id: number): Promise<Explanation> {
@@ -278,8 +269,9 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       created: 'not started',
       failed: `failed: ${this.#failure}`,
     }
+    const { unreadable } = this.#log
     const reason = this.#phase in reasons ? reasons[this.#phase]! : this.#phase
-    return { ready: reason === null, reason, ...(this.#unreadable > 0 && { unreadableJobs: this.#unreadable }) }
+    return { ready: reason === null, reason, ...(unreadable > 0 && { unreadableJobs: unreadable }) }
   }
 
   activity(): Activity {
@@ -300,7 +292,6 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
 
   /** Handles what the store reports by itself. */
   onStoreEvent(event: StoreEvent): void {
-    const { log } = this.#parts
     switch (event.type) {
       case 'lost':
         // Send it at once, because a job that was cancelled and requeued may be leased again by the same message. Send it again in a
@@ -310,34 +301,12 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
         return
       case 'health':
         this.#trouble = event.error === null ? null : { message: event.error, cause: event.cause ?? null }
-        if (event.error) log.error({ reason: event.error }, 'commits fail')
-        else log.info({}, 'commits succeed again')
-        return
-      case 'stalled':
-        log.warn({ blocked_ms: event.ms }, 'the event loop was blocked; its leases were renewed meanwhile')
-        return
-      case 'clockJumped':
-        log.warn(
-          { by_ms: event.ms },
-          'the clock jumped: it was set, or the machine slept; ended jobs are not removed until it has been steady for an hour',
-        )
-        return
-      case 'file':
-        log.warn({}, event.message)
-        return
-      case 'unhandled':
-        log.warn({ types: event.types, count: event.count }, 'jobs without a handler here were set aside')
-        return
-      case 'unreadable':
-        this.#unreadable += event.ids.length
-        log.error(
-          { job_ids: event.ids },
-          'jobs that cannot be read were set aside; `jobmachine verify` says what is wrong',
-        )
-        return
+        break
       case 'fatal':
         this.#fail(event.error)
+        return
     }
+    this.#log.storeEvent(event)
   }
 
   #createDispatcher(registry: Registry): Actor<typeof dispatcherMachine> {
@@ -349,11 +318,17 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       tracing: this.#tracing,
       listener: {
         recovering: (moved) => this.#parts.log.info({ moved }, 'recovering'),
-        recovered: (found) => this.#recovered(found),
-        committed: (events) => this.#logFailed(events),
+        recovered: (found) => {
+          this.#hasRecovered = true
+          this.#log.recovered(found)
+        },
+        committed: (events) => this.#log.failed(events),
       },
     })
-    dispatcher.on('refused', ({ events }) => this.#logRefused(events))
+    dispatcher.on('refused', ({ events }) => {
+      this.#stats.refused += events.length
+      this.#log.refused(events)
+    })
     dispatcher.on('allStuck', () => this.#endStuck(dispatcher))
     dispatcher.subscribe({ error: (error) => this.#fail(error instanceof Error ? error : new Error(String(error))) })
     return dispatcher
@@ -377,40 +352,6 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     return serverFacts(job.id, known, this.#dispatcher.getSnapshot().context)
   }
 
-  #recovered({ wasStopping, ...recovered }: Recovered): void {
-    const { log } = this.#parts
-    this.#hasRecovered = true
-    if (recovered.leased + recovered.running > 0) {
-      const whose = wasStopping
-        ? 'recovered the jobs of a process that ended while it was stopping; they count no crash'
-        : 'recovered the jobs of a dead process'
-      log.warn(recovered, whose)
-    }
-    if (recovered.suspects > 0) {
-      log.warn(
-        { suspects: recovered.suspects },
-        'the process has ended more than once while these ran; they run first and alone',
-      )
-    }
-  }
-
-  #logFailed(events: readonly LeaseEvent[]): void {
-    for (const { id, event, error, traceparent } of events) {
-      // The error of a snooze says what is wrong with the delay, which the handler's log has already said.
-      if (!error || event === 'snooze') continue
-      const trace = traceparent === undefined ? {} : { trace_id: traceIdOf({ traceparent }) }
-      // Without the message, which may quote the payload; the job's history has it.
-      this.#parts.log.warn({ job_id: id, event, error: error.name, ...trace }, 'attempt failed')
-      if (isUnreadable(error)) this.#unreadable++
-    }
-  }
-
-  #logRefused(events: readonly LeaseEvent[]): void {
-    this.#stats.refused += events.length
-    for (const { id, event } of events)
-      this.#parts.log.warn({ job_id: id, event }, 'a result was not recorded because its lease was lost')
-  }
-
   /** Nothing can run any more: only a restart helps. */
   #endStuck(dispatcher: Actor<typeof dispatcherMachine>): void {
     const jobs = dispatcher.getSnapshot().context.slots.assigned()
@@ -428,66 +369,16 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     }
     const started = this.#phase !== 'created'
     this.#phase = 'draining'
-    this.#abortsAt = this.#parts.clock.now() + Math.min(graceMs, timerMaxMs)
+    this.#abortsAt = this.#parts.clock.now() + graceMs
     const stopped = this.#bulks.stop()
     // Only a broken or closed store refuses it, and it reports that itself.
     if (this.#dispatcher && started && !crashing) this.#store.noteStop().catch(() => {})
-    if (this.#dispatcher && started) await this.#drain(this.#dispatcher, graceMs)
+    if (this.#dispatcher && started) await drain(this.#dispatcher, graceMs, this.#parts.log, () => this.#stats.active)
     this.#collector.stopSampling()
     await this.#store.close()
     await stopped
     this.#phase = 'stopped'
     this.#parts.onStopped()
-  }
-
-  async #drain(dispatcher: Actor<typeof dispatcherMachine>, graceMs: number): Promise<void> {
-    const stopped = new Promise<void>((resolve) => dispatcher.subscribe({ complete: resolve, error: () => resolve() }))
-    dispatcher.send({ type: 'drain' })
-    if (await within(graceMs, stopped)) return
-    this.#parts.log.warn({ running: this.#stats.active }, 'the grace period is over; aborting the running jobs')
-    dispatcher.send({ type: 'abort' })
-    if (await within(abortedGraceMs, stopped)) return
-    dispatcher.send({ type: 'giveUp' })
-    if (await within(lastCommitMs, stopped)) return
-    this.#parts.log.error({}, 'the last results could not be stored; the next start recovers their jobs')
-    // Its commits are refused when the store closes, which must not make this stop fail.
-    dispatcher.stop()
-  }
-
-  async #enqueue<T>(
-    input: unknown,
-    naming: Naming,
-    by: EventCause,
-    caller: TraceContext | null,
-    answer: (jobs: readonly EnqueuedJob[]) => T,
-  ): Promise<T> {
-    const cause = causeText(by)
-    const checked = Array.isArray(input)
-      ? inSlices(toRows(input, naming, cause, this.#parts))
-      : [toRow(input, naming, cause, this.#parts)]
-    const rows = Array.isArray(checked) ? checked : await checked
-    this.#assertWritable()
-    const turn = this.#gate.enter()
-    if (turn) await turn
-    const span = this.#tracing.enqueue(rows, Array.isArray(input), caller)
-    const trace = span ? span.context : caller
-    try {
-      const result = await this.#store.enqueue(trace ? rows.map((row) => ({ ...row, trace })) : rows)
-      switch (result.outcome) {
-        case 'stored':
-          span?.stored(result.jobs)
-          return answer(result.jobs)
-        case 'conflict':
-          throw new IdempotencyConflictError(result.id, Array.isArray(input) ? result.index : null)
-        case 'full':
-          throw new BackpressureError(describeFull(result, this.#parts.settings), retryAfterMs)
-      }
-    } catch (error) {
-      span?.failed(error)
-      throw error
-    } finally {
-      this.#gate.leave()
-    }
   }
 
   async command(event: BulkCommand, id: number, { by = byLibrary }: CallerOptions = {}): Promise<Job> {
@@ -527,27 +418,4 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
 /** A job has no member of that name. Anything that is not an object is refused later, with what it must be. */
 function isHandler(given: NewJob | readonly NewJob[] | AnyHandler): given is AnyHandler {
   return typeof given === 'object' && given !== null && 'run' in given
-}
-
-function describeFull(
-  { queue, depth }: Extract<EnqueueResult, { outcome: 'full' }>,
-  { maxQueueDepth, maxDepthPerQueue }: Settings,
-): string {
-  if (queue === null)
-    return `${depth} jobs are waiting already; the limit is ${maxQueueDepth} (maxQueueDepth, MAX_QUEUE_DEPTH)`
-  return `${depth} jobs are waiting in the queue ${queue} already; the limit for one queue is ${maxDepthPerQueue} (maxDepthPerQueue, MAX_DEPTH_PER_QUEUE)`
-}
-
-/** The longest delay of `setTimeout`; with a longer one it fires at once. */
-const timerMaxMs = 2 ** 31 - 1
-
-/** Whether `done` came within `ms`. */
-async function within(ms: number, done: Promise<void>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<false>((resolve) => {
-    timer = timers.setTimeout(() => resolve(false), Math.min(ms, timerMaxMs))
-  })
-  const inTime = await Promise.race([done.then(() => true), late])
-  timers.clearTimeout(timer)
-  return inTime
 }

@@ -1,8 +1,7 @@
 import type { BulkFilter } from '../job/filter.ts'
 import type { EnqueuedJob, JobRow, NewJobRow } from '../job/row.ts'
-import type { EventCause } from '../machines/cause.ts'
 import type { Command } from '../machines/events.ts'
-import type { EventType, JobNode, JobState } from '../machines/job.ts'
+import type { JobState } from '../machines/job.ts'
 import type {
   DescribedError,
   Lease,
@@ -12,10 +11,40 @@ import type {
   Recovered,
   StoredError,
 } from '../machines/lease.ts'
-import type { ReplayEvent } from '../machines/replay.ts'
-import type { HistogramSnapshot } from './histogram.ts'
+import type { CensusCount, CommitStats, EdgeCount, FileSizes } from './counts.ts'
+import type { HistoryEvent, JobPath, Transition, TransitionPage } from './history.ts'
+import type { VerifyReport, Violation } from './invariants.ts'
+import type { Counted, JobFacts, Owner, PlaceInLine } from './job-facts.ts'
 
-export type { DescribedError, EnqueuedJob, JobRow, Lease, LeasedJob, LeaseEvent, NewJobRow, Recovered, StoredError }
+export { censusPairsMax, censusRest, retention } from './counts.ts'
+export { invariants } from './invariants.ts'
+export { jobFactsEventsMax } from './job-facts.ts'
+export type {
+  CensusCount,
+  Command,
+  CommitStats,
+  Counted,
+  DescribedError,
+  EdgeCount,
+  EnqueuedJob,
+  FileSizes,
+  HistoryEvent,
+  JobFacts,
+  JobPath,
+  JobRow,
+  Lease,
+  LeasedJob,
+  LeaseEvent,
+  NewJobRow,
+  Owner,
+  PlaceInLine,
+  Recovered,
+  StoredError,
+  Transition,
+  TransitionPage,
+  VerifyReport,
+  Violation,
+}
 
 /**
  * The result of an `enqueue`. The ids of new jobs rise within one call, in the order of its jobs. They may have gaps, and jobs that another
@@ -27,88 +56,6 @@ export type EnqueueResult =
   | { readonly outcome: 'stored'; readonly jobs: readonly EnqueuedJob[] }
   | { readonly outcome: 'conflict'; readonly index: number; readonly id: number | null }
   | { readonly outcome: 'full'; readonly queue: string | null; readonly depth: number }
-
-/** One transition that a job made. `from` is null for the first. */
-export interface HistoryEvent extends ReplayEvent, EventCause {
-  readonly error: StoredError | null
-  /** What the handler noted about the attempt that ended with it: what a receiver answered, why it asked to be run later. */
-  readonly note?: string
-}
-
-/** Which edges a job took, each once. */
-export interface JobPath {
-  /** The last transition that is included. */
-  readonly seq: number
-  /** The first: 1, unless the job has more transitions than one request examines. */
-  readonly since: number
-  /** In the order in which they were last taken. */
-  readonly steps: readonly {
-    /** Null for the first transition. */
-    readonly from: JobState | null
-    readonly event: EventType
-    readonly to: JobState
-    readonly count: number
-  }[]
-}
-
-/** One transition of any job. Its `id` is never used again, and is higher than those of the earlier transitions of the job. */
-export interface Transition extends HistoryEvent {
-  readonly id: number
-  readonly jobId: number
-  readonly type: string
-  readonly queue: string
-}
-
-/**
- * One page, by rising `id`. To continue, pass `last` as `after`, or the id of any transition on the page. Nothing appears behind a cursor:
- * what is committed later has a higher id than everything on the page. So a reader that continues misses nothing and reads nothing twice.
- * For this a store may briefly hold back committed transitions while a commit with a lower id is open. A short page may have a successor;
- * only an empty one is the end for now.
- */
-export interface TransitionPage {
-  readonly transitions: readonly Transition[]
-  readonly last: number
-}
-
-/** How often an edge was taken since the file was made. Retention counts as an edge to nowhere. */
-export interface EdgeCount {
-  readonly from: JobNode
-  readonly event: EventType | typeof retention
-  readonly to: JobState | null
-  readonly count: number
-}
-
-/** The name under which `edge_counts` keeps what retention removed. It is not an event of the machine, since the job is gone. */
-export const retention = 'retention'
-
-/** How many jobs of a type are in a queue and a state. */
-export interface CensusCount {
-  readonly type: string
-  readonly queue: string
-  readonly state: JobState
-  readonly count: number
-}
-
-/** The most pairs of type and queue that are counted separately. */
-export const censusPairsMax = 200
-/** The name for all other types and queues; no type or queue can have it. */
-export const censusRest = '_other'
-
-/**
- * The commits that wrote at least one event since the store was opened: how long each took, from the start of its transaction until it was
- * on disk, rollbacks included, and how many events it wrote. What retention removed counts as one event.
- */
-export interface CommitStats {
-  readonly durationMs: HistogramSnapshot
-  readonly events: HistogramSnapshot
-}
-
-/** In bytes, as they are on disk now. */
-export interface FileSizes {
-  readonly database: number
-  /** The write-ahead log: what was committed and not yet moved into the database. It keeps its size when it is restarted. */
-  readonly wal: number
-}
 
 export interface ListFilter extends BulkFilter {
   /** Only jobs with a lower id. */
@@ -125,88 +72,11 @@ export interface JobPage {
   readonly next: number | null
 }
 
-/**
- * A node: a process that serves the database and holds leases, by the name that it wrote there. It may have ended since; the store decides
- * which nodes are alive (`recoverOrphans`).
- */
-export interface Owner {
-  readonly pid: number
-  readonly host: string
-  readonly startedAt: string
-}
-
 /** What a node does for all: queue due jobs, take the leases of nodes that are gone, remove what ended long ago. */
 export type Duty = 'promotion' | 'recovery' | 'retention'
 
-/** A count; `more`: it stopped at a limit, and there are more. */
-export interface Counted {
-  readonly count: number
-  readonly more: boolean
-}
-
-/** The place of a ready job: the jobs of its queue that are leased before it, those of them with a higher priority, and the queues that take turns, its own included. */
-export interface PlaceInLine {
-  readonly ahead: Counted
-  readonly higher: Counted
-  /** The highest priority of a ready job of its queue, its own included. */
-  readonly highest: number
-  readonly queues: Counted
-}
-
-/** How many of the newest events of a job are examined for failures, crashes and snoozes. */
-export const jobFactsEventsMax = 1_000
-
-/** Everything in the database that explains the state of a job, read at one instant. */
-export interface JobFacts {
-  readonly job: Pick<
-    JobRow,
-    | 'id'
-    | 'state'
-    | 'type'
-    | 'queue'
-    | 'priority'
-    | 'attempt'
-    | 'maxAttempts'
-    | 'crashes'
-    | 'timeoutMs'
-    | 'runAt'
-    | 'createdAt'
-    | 'startedAt'
-    | 'finishedAt'
-    | 'idempotencyKey'
-    | 'traceId'
-  >
-  /** What of it cannot be read, as a clause; null if all can. It is not run then. */
-  readonly fault: string | null
-  /** A server had no handler for its type, so it was set aside. */
-  readonly isUnhandled: boolean
-  /** It is to run alone. */
-  readonly isSuspect: boolean
-  /** The suspect that was started last and has not ended; null if there is none. */
-  readonly exclusive: Pick<JobRow, 'id' | 'crashes' | 'startedAt' | 'timeoutMs'> | null
-  /** Suspects in line that start before it. */
-  readonly suspectsAhead: Counted
-  /** `owner`: the node that holds it; null if it is not known. */
-  readonly lease: { readonly token: number; readonly expiresAt: number; readonly owner: Owner | null } | null
-  readonly lastEvent: HistoryEvent
-  /** The end of the last attempt that failed, also from before a requeue. */
-  readonly lastFailure: HistoryEvent | null
-  /** The end of the last attempt, however it ended. */
-  readonly lastEnd: HistoryEvent | null
-  /** Attempts that ended with a snooze, and when the first of them did. */
-  readonly snoozes: { readonly count: number; readonly since: number | null }
-  /** How often its idempotency key was used again, so that this job was the answer, and when last; null if it was not. */
-  readonly replays: { readonly count: number; readonly lastAt: number } | null
-  /** Null if it is not ready, was set aside, or is a suspect. */
-  readonly line: PlaceInLine | null
-  /** The node that began to serve the database last; null if there was none. */
-  readonly newestOwner: Owner | null
-}
-
 /** The name of the error of a job whose process ended while it ran. */
 export const processEnded = 'ProcessEndedError'
-
-export type { Command }
 
 /** Selects jobs that match and whose state allows `command`. */
 export interface MatchFilter extends ListFilter {
@@ -247,41 +117,6 @@ export type StoreEvent =
   | { readonly type: 'unreadable'; readonly ids: readonly number[] }
   /** The store cannot continue and has committed nothing since: the process must exit with a non-zero code. */
   | { readonly type: 'fatal'; readonly error: Error }
-
-/**
- * The invariants that a file can show. It cannot show what callers were told (I1), the order of starts, or how soon jobs end: tests with an
- * outside witness prove those.
- */
-export const invariants = {
-  I1: 'every job is there and complete',
-  I2: 'every job was enqueued, and no id is used twice',
-  I3: 'the history of each job is gap-free, and each step an edge of the machine',
-  I4: 'replaying the history through the machine gives the row',
-  I5: 'a job has a lease exactly while it is held, and one at most',
-  I7: 'no job has more attempts than it may',
-  I8: 'what was enqueued is there or was removed by retention',
-  I9: 'there is one job for each idempotency key',
-  I14: "SQLite's own checks find nothing, and the schema is the one that guards the file",
-} as const
-
-/** A broken invariant. */
-export interface Violation {
-  readonly invariant: keyof typeof invariants
-  /** Null if it is about the whole file. */
-  readonly jobId: number | null
-  /** What is wrong, with the rows that show it. */
-  readonly message: string
-}
-
-/** What a check of the whole database found. */
-export interface VerifyReport {
-  readonly jobs: number
-  readonly events: number
-  /** The first 1,000. */
-  readonly violations: readonly Violation[]
-  /** How many there are. */
-  readonly violationCount: number
-}
 
 /** A backup that was made. */
 export interface BackupReport {

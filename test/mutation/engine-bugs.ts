@@ -538,8 +538,8 @@ const attempts: readonly Mutation[] = [
 const around: readonly Mutation[] = [
   bug('a grace longer than a timer can wait ends at once', stop('a stop may wait forever'), {
     file: 'engine/system.js',
-    find: 'Math.min(ms, timerMaxMs)',
-    replace: 'ms',
+    find: 'Math.min(graceMs, timerMaxMs)',
+    replace: 'graceMs',
   }),
   bug(
     'the bound on calls under way is off by one',

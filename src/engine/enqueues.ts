@@ -1,0 +1,82 @@
+import type { Settings } from '../config.ts'
+import { BackpressureError, IdempotencyConflictError } from '../errors.ts'
+import type { Registry } from '../handlers/registry.ts'
+import { causeText } from '../job/cause.ts'
+import type { Naming } from '../job/fields.ts'
+import { toRow, toRows } from '../job/request.ts'
+import type { EnqueuedJob } from '../job/row.ts'
+import type { TraceContext } from '../job/trace-context.ts'
+import type { Tracing } from '../observe/tracing/tracing.ts'
+import type { EnqueueResult, Store } from '../persistence/store.ts'
+import { AdmissionGate } from './admission-gate.ts'
+import type { EventCause } from './job-system.ts'
+import { inSlices } from './stretches.ts'
+
+/** The `retryAfterMs` for a caller that reached a limit. */
+const retryAfterMs = 1_000
+
+interface Parts {
+  readonly settings: Settings
+  readonly registry: Registry | null
+  readonly store: Store
+  readonly tracing: Tracing
+  /** Throws if the system is stopped, or stops. */
+  assertWritable(): void
+}
+
+/** Checks what callers want to enqueue, lets them in one after the other, and says why the store refused them. */
+export class Enqueues {
+  readonly #parts: Parts
+  readonly #gate = new AdmissionGate()
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  /** `answer`: makes the caller's answer of the stored jobs. */
+  async enqueue<T>(
+    input: unknown,
+    naming: Naming,
+    by: EventCause,
+    caller: TraceContext | null,
+    answer: (jobs: readonly EnqueuedJob[]) => T,
+  ): Promise<T> {
+    const { settings, store, tracing, assertWritable } = this.#parts
+    const cause = causeText(by)
+    const checked = Array.isArray(input)
+      ? inSlices(toRows(input, naming, cause, this.#parts))
+      : [toRow(input, naming, cause, this.#parts)]
+    const rows = Array.isArray(checked) ? checked : await checked
+    assertWritable()
+    const turn = this.#gate.enter()
+    if (turn) await turn
+    const span = tracing.enqueue(rows, Array.isArray(input), caller)
+    const trace = span ? span.context : caller
+    try {
+      const result = await store.enqueue(trace ? rows.map((row) => ({ ...row, trace })) : rows)
+      switch (result.outcome) {
+        case 'stored':
+          span?.stored(result.jobs)
+          return answer(result.jobs)
+        case 'conflict':
+          throw new IdempotencyConflictError(result.id, Array.isArray(input) ? result.index : null)
+        case 'full':
+          throw new BackpressureError(describeFull(result, settings), retryAfterMs)
+      }
+    } catch (error) {
+      span?.failed(error)
+      throw error
+    } finally {
+      this.#gate.leave()
+    }
+  }
+}
+
+function describeFull(
+  { queue, depth }: Extract<EnqueueResult, { outcome: 'full' }>,
+  { maxQueueDepth, maxDepthPerQueue }: Settings,
+): string {
+  if (queue === null)
+    return `${depth} jobs are waiting already; the limit is ${maxQueueDepth} (maxQueueDepth, MAX_QUEUE_DEPTH)`
+  return `${depth} jobs are waiting in the queue ${queue} already; the limit for one queue is ${maxDepthPerQueue} (maxDepthPerQueue, MAX_DEPTH_PER_QUEUE)`
+}
