@@ -2,6 +2,7 @@ import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { DatabaseLockedError, PermanentError } from '../src/errors.ts'
 import { systemClock } from '../src/runtime/clock.ts'
 import { killChildren, startChild } from './support/child.ts'
+import { onPostgres } from './support/database.ts'
 import { useFakeTimers, useRealTimers } from './support/fake-timers.ts'
 import { eventsOf, openSystem, startSystem, until, untilState } from './support/system.ts'
 
@@ -52,7 +53,7 @@ describe('a producer', () => {
     await untilState(server, id, 'succeeded')
   })
 
-  test('in another process has its job started within 200 ms, again and again', async () => {
+  test.skipIf(onPostgres)('in another process has its job started within 200 ms, again and again', async () => {
     const ran: number[] = []
     const { path, system } = await startSystem({ runs: { work: (_, { jobId }) => void ran.push(jobId) } })
     const producer = await startChild({ database: path, producer: true })
@@ -121,7 +122,7 @@ describe('a producer', () => {
   })
 })
 
-describe('a second server', () => {
+describe.skipIf(onPostgres)('a second server', () => {
   test('on the same file is refused and learns who has it, in this process and in another', async () => {
     const { path } = await startSystem({ runs: { work: () => {} } })
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { openKept } from '../../src/persistence/sqlite/file/kept.ts'
+import { onPostgres } from '../support/database.ts'
 import { aWaitingJob, holdingHandlers, startHttp } from '../support/server.ts'
 
 const unavailable = {
@@ -58,7 +59,7 @@ test('a draining server is live but not ready, answers reads, and refuses writes
   await stopped
 })
 
-describe('while another process keeps the file locked', () => {
+describe.skipIf(onPostgres)('while another process keeps the file locked', () => {
   test('writes are refused with 503 and never stored, and the server is ready again when the lock is gone', async () => {
     const { get, post, database } = await startHttp()
     const other = openKept(database)

@@ -7,6 +7,7 @@ import { sleep } from '../../src/handlers/sleep.ts'
 import { assembleHttp, type JobsHttp } from '../../src/http/http.ts'
 import type { ListenOptions } from '../../src/http/listen.ts'
 import { createJobSystem, type JobSystem, type JobSystemOptions } from '../../src/index.ts'
+import { databaseAt } from './database.ts'
 import { deferred } from './deferred.ts'
 import { aHandler, isOfMachine, until } from './system.ts'
 import { tempFolder, whenDone } from './temp.ts'
@@ -88,7 +89,7 @@ export async function startHttp({ started = true, ...options }: TestServerOption
     },
   )
   const ofSystem = Object.fromEntries(Object.entries(options).filter(([name]) => optionNames.includes(name)))
-  const system = await createJobSystem({ database, handlers: testHandlers, log, ...ofSystem })
+  const system = await createJobSystem({ ...(await databaseAt(database)), handlers: testHandlers, log, ...ofSystem })
   whenDone(() => system.stop({ graceMs: 0 }))
   const http = assembleHttp({
     system,

@@ -13,6 +13,7 @@ import {
   type SystemLog,
 } from '../../src/index.ts'
 import { ManualClock } from '../../src/runtime/clock.ts'
+import { databaseAt } from './database.ts'
 import { deferred } from './deferred.ts'
 import { openStore } from './store.ts'
 import { tempFolder, whenDone } from './temp.ts'
@@ -52,8 +53,11 @@ export function aHandler(type: string, run: Run, more: Partial<Handler> = {}): H
  * Opens a system on its own file, with a manual clock and jitter that uses the middle by default; stopped without grace when its test ends.
  * It runs nothing before its `start`.
  */
-export async function openSystem({ runs = {}, ...options }: OpenOptions = {}): Promise<OpenedSystem> {
-  const path = options.database ?? join(tempFolder(), 'jobs.db')
+export async function openSystem({
+  runs = {},
+  database: path = join(tempFolder(), 'jobs.db'),
+  ...options
+}: OpenOptions = {}): Promise<OpenedSystem> {
   const clock = (options.clock as ManualClock | undefined) ?? new ManualClock(startAt)
   const lines: LogLine[] = []
   const fatal: Error[] = []
@@ -64,7 +68,7 @@ export async function openSystem({ runs = {}, ...options }: OpenOptions = {}): P
     onFatal: (error) => fatal.push(error),
     ...(handlers ? { handlers } : {}),
     ...options,
-    database: path,
+    ...(await databaseAt(path)),
     clock,
   })
   whenDone(() => system.stop({ graceMs: 0 }))

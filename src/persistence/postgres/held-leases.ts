@@ -4,12 +4,16 @@ import type { Lease, LeaseEvent } from '../store.ts'
 export class HeldLeases {
   readonly #tokens = new Map<number, number>()
 
-  add(leases: readonly Lease[]): void {
+  /** Returns the earlier leases of these jobs that it still knew: they have ended. */
+  add(leases: readonly Lease[]): Lease[] {
+    const ended = this.of(leases.map(({ id }) => id))
     for (const { id, leaseToken } of leases) this.#tokens.set(id, leaseToken)
+    return ended
   }
 
-  drop(leases: readonly Lease[]): void {
-    for (const { id, leaseToken } of leases) if (this.#tokens.get(id) === leaseToken) this.#tokens.delete(id)
+  /** Returns those that were held. */
+  drop(leases: readonly Lease[]): Lease[] {
+    return leases.filter(({ id, leaseToken }) => this.#tokens.get(id) === leaseToken && this.#tokens.delete(id))
   }
 
   /** After an `apply`; a rejected event names a lease that is no longer ours. */

@@ -51,21 +51,23 @@ export class Maintenance {
 
   /** Shows that this node lives, and learns which of its leases others have taken. */
   async renew(): Promise<void> {
-    const { node, held, reads, notify, revive } = this.#parts
+    const { node, held, revive } = this.#parts
     const known = held.all()
     const time = await node.beat()
     if (time === null) return revive()
     this.#time = { wall: time.wall, steady: node.now() === null ? time.steady : time.wall }
     this.#mayDelete = this.#clockWatch.look()
+    await this.dropLost(known, false)
+  }
+
+  /** Looks which of these leases of this node have ended without an outcome from here, and says so. */
+  async dropLost(known: readonly Lease[], cancelled: boolean): Promise<void> {
+    const { node, held, reads, notify } = this.#parts
     if (known.length === 0) return
-    const rows = await reads.all<Lease>(heldSql, { node: node.id })
+    const rows = await reads.all<Lease>(heldSql, { node: node.id, ids: known.map(({ id }) => id) })
     const there = new Map(rows.map(({ id, leaseToken }) => [id, leaseToken]))
-    const gone = known.filter(({ id, leaseToken }) => there.get(id) !== leaseToken)
-    const lost = held
-      .of(gone.map(({ id }) => id))
-      .filter(({ leaseToken }, index) => leaseToken === gone[index]?.leaseToken)
-    held.drop(lost)
-    if (lost.length > 0) notify({ type: 'lost', leases: lost.map((lease) => ({ ...lease, cancelled: false })) })
+    const lost = held.drop(known.filter(({ id, leaseToken }) => there.get(id) !== leaseToken))
+    if (lost.length > 0) notify({ type: 'lost', leases: lost.map((lease) => ({ ...lease, cancelled })) })
   }
 
   /** Queues jobs whose instant has come. */
@@ -125,7 +127,7 @@ export class Maintenance {
   }
 }
 
-const heldSql = `SELECT id, lease_token AS "leaseToken" FROM jobs WHERE ${isHeld} AND node_id = :node`
+const heldSql = `SELECT id, lease_token AS "leaseToken" FROM jobs WHERE ${isHeld} AND node_id = :node AND id = ANY (:ids::bigint[])`
 const dueSql = `SELECT id FROM jobs WHERE ${isTimed} AND run_at <= instant(:given::bigint) AND ${isMovable} ORDER BY run_at, id LIMIT ${dueMax}`
 const readySql = `SELECT 1 AS one FROM jobs WHERE ${isReady} LIMIT 1`
 const restoreSql = `

@@ -32,7 +32,12 @@ function count(sql: string) {
 function bind(sql: string, values: Values) {
   const { text, names } = counted.get(sql) ?? count(sql)
   counted.set(sql, { text, names })
-  return { text, values: names.map((name) => values[name] ?? null) }
+  return { text, values: names.map((name) => toParameter(values[name])) }
+}
+
+/** No id, limit or instant has a fraction: a number that is not whole equals none. */
+function toParameter(value: unknown): unknown {
+  return typeof value === 'number' && !Number.isSafeInteger(value) ? null : (value ?? null)
 }
 
 /** Reads, on connections of their own. */

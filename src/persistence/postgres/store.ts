@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { UnavailableError } from '../../errors.ts'
+import { edgesOn, hasTag } from '../../machines/edges.ts'
 import type { JobState } from '../../machines/job.ts'
 import { type Clock, ManualClock } from '../../runtime/clock.ts'
 import { CommitMeter } from '../commit-meter.ts'
@@ -221,7 +222,9 @@ class PostgresStore implements Store {
     start?: boolean
   }): Promise<readonly LeasedJob[]> {
     const jobs = await this.#claims.lease({ limit, wait, start })
-    this.#held.add(jobs)
+    const ended = this.#held.add(jobs)
+    if (ended.length > 0)
+      this.#options.notify({ type: 'lost', leases: ended.map((lease) => ({ ...lease, cancelled: true })) })
     return jobs
   }
 
@@ -271,15 +274,18 @@ class PostgresStore implements Store {
     state?: JobState,
     cause: string | null = null,
   ): Promise<number[]> {
-    if (ids.length === 0) return []
-    const jobs = [...new Set(ids)].sort((a, b) => a - b).map((id) => ({ id }))
+    const jobs = [...new Set(ids)]
+      .filter(Number.isSafeInteger)
+      .sort((a, b) => a - b)
+      .map((id) => ({ id }))
+    if (jobs.length === 0) return []
     const [moved] = await this.#commits.change([{ event: command, jobs, cause, onlyIn: state }])
     const taken = moved === null ? jobs.map(({ id }) => id) : [...moved!].sort((a, b) => a - b)
+    if (!edgesOn(command).some(({ from }) => hasTag(from, 'held'))) return taken
     const leases = this.#held.of(taken)
     if (leases.length < taken.length) this.#signals.send('leases')
-    this.#held.drop(leases)
-    if (leases.length > 0)
-      this.#options.notify({ type: 'lost', leases: leases.map((lease) => ({ ...lease, cancelled: true })) })
+    // Some may be new: of jobs that were requeued since. If the look fails, the next renewal finds the others.
+    await this.#maintenance.dropLost(leases, true).catch(() => {})
     return taken
   }
 

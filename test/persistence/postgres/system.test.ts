@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { createJobSystem, defineHandler } from '../../../src/index.ts'
+import { createJobSystem, defineHandler, type JobContext, JobNotFoundError } from '../../../src/index.ts'
 import { aDatabase, aSchema } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { whenDone } from '../../support/temp.ts'
 
-async function aSystem(schema: string, run: (n: number) => Promise<void> | void) {
-  const handlers = [defineHandler({ type: 'count', payload: z.number(), run: (n) => run(n) })]
+async function aSystem(schema: string, run: (n: number, context: JobContext) => Promise<void> | void) {
+  const handlers = [defineHandler({ type: 'count', payload: z.number(), run })]
   const postgres = { connectionString: await aDatabase(), schema, maxConnections: 3 }
   const system = await createJobSystem({ postgres, handlers, workers: 3, retryBaseMs: 1 })
   whenDone(() => system.stop())
@@ -37,6 +37,29 @@ describe.skipIf(postgresMissing)('a system on PostgreSQL', () => {
     ])
     expect((await system.explain(jobs[0]!.id)).state).toBe('succeeded')
     expect((await system.verify()).violations).toEqual([])
+  })
+
+  test('fires the signal of a cancelled job, and lets its next run go on, even if both are one commit', async () => {
+    const signals: AbortSignal[] = []
+    const system = await aSystem(aSchema(), async (_, { signal }) => {
+      signals.push(signal)
+      if (signals.length === 1) await new Promise((resolve) => signal.addEventListener('abort', resolve))
+    })
+    const { id } = await system.enqueue({ type: 'count', payload: 1 })
+    await expect.poll(() => signals.length).toBe(1)
+
+    await Promise.all([system.cancel(id), system.requeue(id)])
+
+    await expect.poll(async () => (await system.find(id))?.state).toBe('succeeded')
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, false])
+  })
+
+  test.each([1.5, Number.NaN, 1e300])('has no job %s', async (id) => {
+    const system = await aSystem(aSchema(), () => {})
+
+    for (const call of ['cancel', 'requeue', 'history', 'explain'] as const)
+      await expect(system[call](id)).rejects.toBeInstanceOf(JobNotFoundError)
+    expect(await system.find(id)).toBeUndefined()
   })
 
   test('shares its jobs with another, and hands over what it did when it stops', async () => {

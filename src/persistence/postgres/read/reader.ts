@@ -139,7 +139,7 @@ function withoutStack(event: HistoryEvent): HistoryEvent {
   return { ...event, error }
 }
 
-const historySql = `SELECT ${eventColumns} FROM job_events WHERE job_id = :id AND seq > :after ORDER BY seq LIMIT :limit`
+const historySql = `SELECT ${eventColumns} FROM job_events WHERE job_id = :id AND seq > :after::bigint ORDER BY seq LIMIT :limit`
 
 const pathSql = `
   SELECT from_state AS "from", event, to_state AS "to", count(*) AS count FROM job_events
