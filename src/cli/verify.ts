@@ -33,6 +33,7 @@ export function verifyCommand(path: string, out: Output, err: Output): number {
   try {
     const report = verifyFile(path, progress)
     if (progress) err.write('\n')
+    if (report.movedTo !== undefined) out.write(`its jobs have moved to ${escapeLine(report.movedTo)}\n`)
     return printReport(path, report, out)
   } catch (error) {
     err.write(

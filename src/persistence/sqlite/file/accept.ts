@@ -3,24 +3,28 @@ import { DatabaseUnusableError } from '../../../errors.ts'
 import { applicationId, migrations } from '../schema.ts'
 import { openKept } from './kept.ts'
 import { assertFile } from './locate.ts'
+import { movedError, readMoved, schemaVersionOf } from './moved.ts'
 import { assertReadable } from './private-files.ts'
 import { schemaDifferences } from './schema-differences.ts'
 import { corruptFileError, storageFailure } from './storage-failure.ts'
 
 /**
  * Checks a file before it is opened for writing: read-only, so that a refused file keeps every byte. Throws `DatabaseUnusableError` if the
- * file belongs to another program or is newer than this one, and the error of SQLite if it is not a database.
+ * file belongs to another program or is newer than this one, or if its jobs have moved unless it may be such (`mayBeMoved`), and the error of
+ * SQLite if it is not a database.
  */
-export function assertOurs(path: string): void {
+export function assertOurs(path: string, { mayBeMoved = false } = {}): void {
   assertReadable(path)
   const db = openKept(path, { readonly: true, timeout: 0 })
   try {
-    const version = db.pragma('user_version', { simple: true }) as number
+    const version = schemaVersionOf(db)
     const application = db.pragma('application_id', { simple: true }) as number
     const tables = db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() as number
     if (application !== applicationId && (application !== 0 || tables > 0)) {
       throw new DatabaseUnusableError(describeForeign(db, path))
     }
+    const moved = readMoved(db)
+    if (moved && !mayBeMoved) throw movedError(path, moved)
     if (version > migrations.length) {
       throw new DatabaseUnusableError(
         `${path} has schema version ${version}, but this program only knows versions up to ${migrations.length}; run the newer version that wrote it`,
@@ -32,10 +36,10 @@ export function assertOurs(path: string): void {
 }
 
 /** Checks a file that is only read, as `assertOurs` does; also throws `DatabaseUnusableError` if it is not a database, or is empty. */
-export function assertKept(path: string): void {
+export function assertKept(path: string, { mayBeMoved = false } = {}): void {
   assertFile(path)
   try {
-    assertOurs(path)
+    assertOurs(path, { mayBeMoved })
   } catch (error) {
     throw storageFailure(error) === 'corrupt' ? corruptFileError(path, error) : error
   }

@@ -285,8 +285,9 @@ export class Calls {
     } else if (storageFailure(error) === 'full') {
       if (isPatient) this.#pending.push(call)
       else this.#refuse(call, 'full', 'the disk that holds the database is full')
-    } else
-      this.#refuse(call, 'broken invariant', error instanceof Error ? (error.stack ?? error.message) : String(error))
+    } else if (storageFailure(error) === 'moved')
+      this.#refuse(call, 'unavailable', (error as Error).message.replace('jobmachine: ', ''))
+    else this.#refuse(call, 'broken invariant', error instanceof Error ? (error.stack ?? error.message) : String(error))
   }
 
   #settle(call: Call, answer: Answers[Operation]): void {

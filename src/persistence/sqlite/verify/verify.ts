@@ -9,6 +9,7 @@ import { type CheckedRow, Checks, type Taken, violationsMax } from '../../verify
 import { assertKept } from '../file/accept.ts'
 import { openForReading } from '../file/connection.ts'
 import { assertFile } from '../file/locate.ts'
+import { readMoved, schemaVersionOf } from '../file/moved.ts'
 import { schemaDifferences } from '../file/schema-differences.ts'
 import { storageFailure } from '../file/storage-failure.ts'
 import { assertWalWhole } from '../file/wal.ts'
@@ -34,16 +35,20 @@ interface Row extends Omit<CheckedRow, 'payloadIsValid'> {
 /**
  * Checks a whole database, read-only, even while a server runs on it: replays the history of every job through the machine and compares it
  * with its row, recounts the kept counts, and runs the checks of SQLite. Throws `DatabaseUnusableError` if it is not a database of ours, or
- * if an older version wrote it and this one has not opened it yet.
+ * if an older version wrote it and this one has not opened it yet. `movedTo`: where its jobs are now, if they have moved.
  */
-export function verifyFile(path: string, onProgress: (id: number, lastId: number) => void = () => {}): VerifyReport {
+export function verifyFile(
+  path: string,
+  onProgress: (id: number, lastId: number) => void = () => {},
+): VerifyReport & { readonly movedTo?: string } {
   assertFile(path)
   assertWalWhole(path)
-  assertKept(path)
+  assertKept(path, { mayBeMoved: true })
   const db = openForReading(path)
   try {
     assertNewest(db, path)
-    return new Verifier(db).run(onProgress)
+    const moved = readMoved(db)
+    return { ...new Verifier(db).run(onProgress), ...(moved ? { movedTo: moved.to } : {}) }
   } finally {
     db.close()
   }
@@ -67,7 +72,7 @@ interface EventRun {
 
 /** The check reads tables and columns that only the newest schema has. */
 function assertNewest(db: Database.Database, path: string): void {
-  const version = db.pragma('user_version', { simple: true }) as number
+  const version = schemaVersionOf(db)
   if (version === migrations.length) return
   throw new DatabaseUnusableError(
     `${path} has schema version ${version}; a server or producer of this version brings it to ${migrations.length} when it opens it`,
@@ -300,6 +305,8 @@ class Verifier {
 
   /** The tables, indexes and triggers are those of the migrations, so the rules that protect the file are in place. */
   #checkSchema(): void {
+    // Such a file has other triggers, which refuse every write.
+    if (readMoved(this.#db)) return
     for (const fault of schemaDifferences(this.#db, migrations.length)) this.#checks.tell('I14', null, fault)
   }
 
