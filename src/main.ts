@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { randomBytes, randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { backupCommand } from './cli/backup.ts'
 import { compactCommand } from './cli/compact.ts'
@@ -11,6 +11,7 @@ import { exitStatus } from './cli/exit-status.ts'
 import { initFiles } from './cli/init.ts'
 import { loadHandlers } from './cli/load-handlers.ts'
 import { createLog, type ProcessLog } from './cli/log.ts'
+import { copyCommand, readMigrateFlags } from './cli/migrate.ts'
 import { readServeFlags } from './cli/serve-flags.ts'
 import { usage } from './cli/usage.ts'
 import { printReport, verifyCommand } from './cli/verify.ts'
@@ -23,7 +24,7 @@ import { createJobSystem, type JobSystem } from './index.ts'
 import { escapeLines } from './job/escape-controls.ts'
 import { databasePathProblem } from './persistence/database-path.ts'
 import { migrateDatabase } from './persistence/postgres/migrate-database.ts'
-import type { PostgresOptions } from './persistence/postgres-options.ts'
+import { describeAddress, type PostgresOptions } from './persistence/postgres-options.ts'
 import { systemClock } from './runtime/clock.ts'
 import { version } from './runtime/version.ts'
 
@@ -46,7 +47,7 @@ const commands: Readonly<
   verify: { operands: 1, run: verify },
   backup: { operands: 2, run: backup },
   compact: { operands: 1, run: compact },
-  migrate: { operands: 0, run: migrate },
+  migrate: { operands: Number.POSITIVE_INFINITY, run: migrate },
   '--help': { operands: 0, run: () => void process.stdout.write(usage) },
   '-h': { operands: 0, run: () => void process.stdout.write(usage) },
   '--version': { operands: 0, run: () => void process.stdout.write(`${version()}\n`) },
@@ -92,7 +93,7 @@ async function serve(...args: string[]): Promise<void> {
     {
       url,
       durability: system.durability,
-      database: config.postgres ? addressOf(config.postgres) : config.databasePath,
+      database: config.postgres ? describeAddress(config.postgres) : config.databasePath,
     },
     'listening',
   )
@@ -122,23 +123,33 @@ async function verify(given?: string): Promise<void> {
 
 async function verifyPostgres(postgres: PostgresOptions): Promise<void> {
   const system = await createJobSystem({ postgres }).catch((error: Error) => fail(error.message, exitOf(error)))
-  process.exitCode = printReport(addressOf(postgres), await system.verify(), process.stdout)
+  process.exitCode = printReport(describeAddress(postgres), await system.verify(), process.stdout)
   await system.stop()
 }
 
-async function migrate(): Promise<void> {
+async function migrate(...args: string[]): Promise<void> {
+  const flags = readMigrateFlags(args)
+  if (flags === null) return refuseCommand(['migrate', ...args])
+  if (typeof flags === 'string') fail(flags, exitStatus.usage)
+  if (flags.to) return copyTo(flags.to, flags.file ?? filePath('jobmachine migrate FILE --to'), flags.stopServer)
   const { postgres } = configure()
-  if (!postgres) fail('migrate needs DATABASE_URL; a file is migrated by the server that opens it', exitStatus.config)
+  if (!postgres)
+    fail(
+      'migrate needs DATABASE_URL, or --to to move the jobs of a file; its schema is brought up to date by the server that opens it',
+      exitStatus.config,
+    )
   const version = await migrateDatabase(postgres, randomUUID()).catch((error: Error) =>
     fail(error.message, exitOf(error)),
   )
-  process.stdout.write(`${addressOf(postgres)}: the schema has version ${version}\n`)
+  process.stdout.write(`${describeAddress(postgres)}: the schema has version ${version}\n`)
 }
 
-/** Without the password. */
-function addressOf({ connectionString, schema }: PostgresOptions): string {
-  const address = connectionString.replace(/\?.*/s, '').replace(/^([a-z]+:\/\/).*@/is, '$1')
-  return `${address}${schema === undefined ? '' : `, schema ${schema}`}`
+async function copyTo(postgres: PostgresOptions, path: string, stopServer: boolean): Promise<void> {
+  const problem = databasePathProblem(path) ?? (existsSync(path) ? undefined : 'does not exist')
+  if (problem) fail(`the file to migrate, ${path}, ${problem}`, exitStatus.config)
+  await copyCommand(path, postgres, { stopServer, now: systemClock.now }, process.stdout, process.stderr).catch(
+    (error: Error) => fail(error.message, exitOf(error)),
+  )
 }
 
 async function backup(...operands: string[]): Promise<void> {

@@ -49,6 +49,11 @@ const exceptions: Readonly<Record<string, readonly string[]>> = {
   // These commands work on a file that no server has open.
   'cli/backup.ts': ['persistence/sqlite/file/backup.ts'],
   'cli/compact.ts': ['persistence/sqlite/file/compact.ts'],
+  'cli/migrate.ts': [
+    'persistence/copy/copy-file.ts',
+    'persistence/copy/copy-step.ts',
+    'persistence/postgres-options.ts',
+  ],
   'cli/verify.ts': ['persistence/sqlite/verify/verify.ts', 'persistence/store.ts'],
   // It parses the settings of the handlers that come with the server, and the database's path.
   'cli/environment.ts': [

@@ -10,6 +10,10 @@ export const usage = `Usage: jobmachine [command]
                  copy a database, as it is at one instant, to a new file, even while a server uses it; DATABASE_PATH by default
   compact [file] rewrite a database that no server has open, without the data of removed jobs; DATABASE_PATH by default
   migrate        bring the PostgreSQL database of DATABASE_URL to this version's schema
+  migrate [file] --to URL
+                 move the jobs of a file to PostgreSQL while a server serves it; DATABASE_PATH by default
+                   --schema NAME       the schema that gets them, jobmachine by default; it must be empty
+                   --stop              stop the server as soon as nearly everything is copied
   --help         print this
   --version      print the version
 `

@@ -117,7 +117,7 @@ function* faultsAt(holder: object, key: string, at: Place): Generator<InputIssue
     const toJson = toJsonOf(value)
     const told = toJson ? toJson.call(value, key) : value
     if (toJson) at.converted.set(path, className(value))
-    const message = types.isDate(value) && told === null ? 'an invalid Date' : faultOf(told, at)
+    const message = types.isDate(value) && told === null ? 'an invalid Date' : problemOf(told, at)
     if (message) yield { path, message }
     else if (typeof told === 'object' && told !== null) yield* faultsWithin(told, at)
   } catch (error) {
@@ -149,7 +149,7 @@ function toJsonOf(value: unknown): ((this: unknown, key: string) => unknown) | u
 }
 
 /** What is wrong with a value as a whole, at its position. */
-function faultOf(value: unknown, { within }: Place): string | undefined {
+function problemOf(value: unknown, { within }: Place): string | undefined {
   if (typeof value !== 'object' || value === null) return jsonProblem(value)
   if (within.includes(value)) return 'contains itself; JSON has no cycles'
   if (within.length === payloadDepthMax) return `is nested deeper than ${payloadDepthMax} levels`

@@ -36,6 +36,12 @@ export function postgresProblems(given: unknown): string[] {
   ]
 }
 
+/** The address without its password, and the schema. */
+export function describeAddress({ connectionString, schema }: PostgresOptions): string {
+  const address = connectionString.replace(/\?.*/s, '').replace(/^([a-z]+:\/\/).*@/is, '$1')
+  return `${address}${schema === undefined ? '' : `, schema ${schema}`}`
+}
+
 export function isPostgresAddress(text: string): boolean {
   return /^postgres(ql)?:\/\//i.test(text)
 }

@@ -1,10 +1,14 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
 import { built } from '../support/built.ts'
 import { aDatabase, openPostgres } from '../support/postgres.ts'
 import { postgresMissing } from '../support/postgres-server.ts'
-import { aJob } from '../support/store.ts'
-import { tempFolder } from '../support/temp.ts'
+import { aJob, openStore } from '../support/store.ts'
+import { tempFolder, whenDone } from '../support/temp.ts'
 
 async function run(schema: string, ...args: string[]) {
   const env = { PATH: process.env.PATH ?? '', DATABASE_URL: await aDatabase(), DATABASE_SCHEMA: schema }
@@ -32,10 +36,90 @@ describe.skipIf(postgresMissing)('the commands with DATABASE_URL', () => {
     expect(stdout).toMatch(/: 2 jobs, 2 events, 0 violations\n$/)
   })
 
-  test('backup names the tool of PostgreSQL', async () => {
-    const { status, stderr } = await run('unused', 'backup', 'copy.db')
+  test.each([
+    { command: ['backup', 'copy.db'], instead: 'use pg_dump' },
+    { command: ['compact'], instead: 'use VACUUM' },
+    { command: ['migrate', '--to', 'postgres://db/app'], instead: 'use jobmachine migrate FILE --to' },
+  ])('$command.0 is for a file, and says what to use: $instead', async ({ command, instead }) => {
+    const { status, stderr } = await run('unused', ...command)
 
     expect(status).toBe(78)
-    expect(stderr).toContain('pg_dump')
+    expect(stderr).toContain(`this command is for a file; for PostgreSQL ${instead}`)
+  })
+
+  test('serve runs on it, and says so', async () => {
+    const env = {
+      PATH: process.env.PATH ?? '',
+      DATABASE_URL: await aDatabase(),
+      DATABASE_SCHEMA: 'of_serve',
+      PORT: '0',
+    }
+    const server = spawn(process.execPath, [built('main.js'), 'serve'], { env, cwd: tempFolder() })
+    whenDone(() => void server.kill('SIGKILL'))
+    const lines = createInterface({ input: server.stdout })
+
+    for await (const line of lines) if (JSON.parse(line).msg === 'listening') break
+    server.kill('SIGTERM')
+
+    expect(await once(server, 'exit')).toEqual([0, null])
+  })
+})
+
+describe.skipIf(postgresMissing)('migrate --to', () => {
+  async function move(...args: string[]) {
+    const cwd = tempFolder()
+    const words = ['migrate', ...args, '--to', await aDatabase()]
+    return { cwd, ...spawnSync(process.execPath, [built('main.js'), ...words], { env: {}, encoding: 'utf8', cwd }) }
+  }
+
+  test('moves the jobs of a file, says what it did, and says the same the next time', async () => {
+    const { store, path } = await openStore()
+    await store.enqueue([aJob(), aJob()])
+    await store.close()
+
+    const { status, stdout, stderr } = await move(path, '--schema', 'moved')
+    const again = await move(path, '--schema', 'moved')
+
+    expect(status).toBe(0)
+    expect(stderr).toContain('both sides are the same: closing the file')
+    expect(stdout).toMatch(
+      /: its 2 jobs are now in postgres:\/\/\/\w+, schema moved\n2 transitions were copied, read back and/,
+    )
+    expect(stdout).toMatch(
+      /writes were refused for \d+\.\d s, .*\nThe file is closed for good\. Start with DATABASE_URL/,
+    )
+    expect(again).toMatchObject({ status: 0, stderr: '' })
+    expect(again.stdout).toContain('its 2 jobs are now in')
+    const serve = spawnSync(process.execPath, [built('main.js')], { env: { DATABASE_PATH: path }, encoding: 'utf8' })
+    expect(serve.status).toBe(1)
+    expect(serve.stderr).toMatch(/moved to postgres:\/\/\/\w+, schema moved on .*: start with DATABASE_URL/)
+  })
+
+  test.each([
+    { args: ['missing.db'], status: 78, says: 'missing.db, does not exist' },
+    { args: ['a.db', 'b.db'], status: 64, says: 'no such command' },
+    { args: ['--now'], status: 64, says: 'no such command' },
+    { args: ['a.db', '--schema', 'Not this'], status: 64, says: 'has a schema that is not' },
+  ])('with $args ends with $status, and creates nothing', async ({ args, status, says }) => {
+    const ended = await move(...args)
+
+    expect(ended).toMatchObject({ status, stdout: '' })
+    expect(ended.stderr).toContain(says)
+    expect(existsSync(join(ended.cwd, 'missing.db'))).toBe(false)
+  })
+
+  test('does not repeat the password', async () => {
+    const { store, path } = await openStore()
+    await store.close()
+    const to = 'postgres://jobs:s3cret@127.0.0.1:1/app'
+
+    const { status, stderr } = spawnSync(process.execPath, [built('main.js'), 'migrate', path, '--to', to], {
+      env: {},
+      encoding: 'utf8',
+    })
+
+    expect(status).toBe(1)
+    expect(stderr).toContain('the database cannot be reached')
+    expect(stderr).not.toContain('s3cret')
   })
 })

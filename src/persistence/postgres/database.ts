@@ -6,6 +6,8 @@ import { type Epoch, parseEpochs } from '../epoch.ts'
 export interface CopyState {
   /** The file, with its host. */
   readonly from: string
+  /** The row of the process that served the file, which holds the leases that came along. */
+  readonly node: number
   /** The jobs up to this id were copied once. */
   readonly lastJob: number
   /** Transitions of the file up to this id need not be followed any more. */

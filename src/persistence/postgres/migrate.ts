@@ -36,7 +36,7 @@ export async function migrate(client: pg.ClientBase, schema: string, newDatabase
       [migrations.length],
     )
     for (const { sql } of await missingFunctions(client, schema)) await client.query(sql)
-    await keepIdsRising(client)
+    await keepIdsAscending(client)
     await client.query('COMMIT')
   } catch (error) {
     await client.query('ROLLBACK').catch(() => {})
@@ -48,18 +48,21 @@ export async function migrate(client: pg.ClientBase, schema: string, newDatabase
 async function isNewest(client: pg.ClientBase, schema: string): Promise<boolean> {
   if ((await versionOf(client, schema)) !== migrations.length) return false
   if ((await missingFunctions(client, schema)).length > 0) return false
-  const { rows } = await client.query<{ behind: boolean }>(`SELECT ${isBehind} AS behind`)
+  const { rows } = await client.query<{ behind: boolean }>(`SELECT ${isBehind('0')} AS behind`)
   return !rows[0]!.behind
 }
 
 /** A dump that was restored into another server, whose transactions have lower ids than those of its events. */
-const isBehind = `coalesce((SELECT max(id) FROM job_events), 0) >=
+const newest = (given: string) => `greatest((SELECT max(id) FROM job_events), ${given})`
+const isBehind = (given: string) => `${newest(given)} >=
   (pg_snapshot_xmax(pg_current_snapshot())::text::bigint + (SELECT value::bigint FROM meta WHERE name = 'transaction_offset')) * 4096`
 
-async function keepIdsRising(client: pg.ClientBase): Promise<void> {
-  await client.query(`
-    UPDATE meta SET value = ((SELECT max(id) FROM job_events) / 4096 + 1 - pg_snapshot_xmin(pg_current_snapshot())::text::bigint)::text
-    WHERE name = 'transaction_offset' AND ${isBehind}`)
+/** Sees that the transitions to come have higher ids than all there are, and than `given`. */
+export async function keepIdsAscending(client: pg.ClientBase, given = 0): Promise<void> {
+  const sql = `
+    UPDATE meta SET value = (${newest('$1::bigint')} / 4096 + 1 - pg_snapshot_xmin(pg_current_snapshot())::text::bigint)::text
+    WHERE name = 'transaction_offset' AND ${isBehind('$1::bigint')}`
+  await client.query(sql, [given])
 }
 
 async function versionOf(client: pg.ClientBase, schema: string): Promise<number> {

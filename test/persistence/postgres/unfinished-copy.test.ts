@@ -5,7 +5,7 @@ import { aDatabase, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { whenDone } from '../../support/temp.ts'
 
-const copy: CopyState = { from: '/srv/jobs.db on app-1', lastJob: 10, lastTransition: 30 }
+const copy: CopyState = { from: '/srv/jobs.db on app-1', node: 1, lastJob: 10, lastTransition: 30 }
 
 async function connectTo(schema: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: await aDatabase() })

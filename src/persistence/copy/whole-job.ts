@@ -1,0 +1,107 @@
+import { snakeCase, storedNames } from '../../job/fields.ts'
+import type { JobRow } from '../../job/row.ts'
+import { causes } from '../../machines/cause.ts'
+import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../machines/replay.ts'
+import { unreadableColumns } from '../valid-rows.ts'
+import { Checks } from '../verify-checks.ts'
+
+/** The columns of `jobs` that both stores have; those of a lease's holder and of its end are each store's own. */
+export const rowNames = [
+  'id',
+  'state',
+  'seq',
+  'attempt',
+  'maxAttempts',
+  'crashes',
+  'leaseToken',
+  'runAt',
+  'createdAt',
+  'startedAt',
+  'finishedAt',
+  'parked',
+  'idempotencyKey',
+  'content',
+  'error',
+  ...storedNames,
+] as const
+export const rowColumns = rowNames.map((name) => `jobs.${snakeCase(name)} AS "${name}"`).join(', ')
+
+type Row = Omit<Pick<JobRow, Extract<(typeof rowNames)[number], keyof JobRow>>, 'error'> &
+  Pick<ReplayState, 'seq' | 'leaseToken'> & {
+    readonly parked: number
+    readonly content: string | null
+    /** JSON. */
+    readonly error: string | null
+  }
+
+/** The columns of a transition; `error` and `cause` are JSON. */
+export const eventNames = ['id', 'seq', 'event', 'from', 'to', 'attempt', 'at', 'error', 'cause'] as const
+
+export interface CopiedEvent extends ReplayEvent {
+  readonly id: number
+  readonly error: string | null
+  readonly cause: string | null
+}
+
+export const traceNames = ['traceparent', 'tracestate', 'lastAttempt'] as const
+type Trace = Readonly<Record<(typeof traceNames)[number], string | null>>
+
+/** A job with all that is stored of it, except how often its key was used again. */
+export interface WholeJob {
+  readonly row: Row
+  /** Null only if it is missing. */
+  readonly payload: string | null
+  readonly trace: Trace | null
+  /** Oldest first; those after a `seq` that the reader has named. */
+  readonly events: readonly CopiedEvent[]
+}
+
+/** What a copy has of a job already: it leads to the rest of its history. */
+export type KnownRow = Row
+
+/** What is wrong with a job, by its own history; null if nothing is. `known`: the row to which the transitions before `events` lead. */
+export function problemOf({ row, payload, events }: WholeJob, known: KnownRow | undefined): string | null {
+  const unreadable = unreadableColumns({ ...row, error: null })
+  if (unreadable) return unreadable
+  const faults: string[] = []
+  let end: ReplayState = known ?? initialJob
+  for (const event of events) {
+    if (!isCause(event.cause)) faults.push(`seq ${event.seq} has a cause that cannot be read`)
+    end = replay(end, event, row.maxAttempts, (fault) => faults.push(fault))
+  }
+  const checks = new Checks()
+  checks.checkRow({ ...row, payloadIsValid: payload === null ? null : isJson(payload) }, end)
+  return [...faults, ...checks.report().violations.map(({ message }) => message)][0] ?? null
+}
+
+/** In what two copies of a job differ; null if they are the same. */
+export function differenceOf(one: WholeJob, other: WholeJob): string | null {
+  // Whether a job was set aside may change without a transition, and is found out anew.
+  const name = rowNames.find((name) => name !== 'parked' && one.row[name] !== other.row[name])
+  if (name) return `${snakeCase(name)} is ${one.row[name]} here and ${other.row[name]} there`
+  if (one.payload !== other.payload) return 'the payloads differ'
+  if (traceNames.some((name) => (one.trace?.[name] ?? null) !== (other.trace?.[name] ?? null)))
+    return 'the traces differ'
+  if (one.events.length !== other.events.length)
+    return `there are ${one.events.length} transitions here and ${other.events.length} there`
+  const at = one.events.findIndex((event, index) =>
+    eventNames.some((name) => event[name] !== other.events[index]![name]),
+  )
+  return at === -1 ? null : `the transitions with seq ${one.events[at]!.seq} differ`
+}
+
+function isCause(text: string | null): boolean {
+  try {
+    return text === null || Object.hasOwn(causes, JSON.parse(text).cause)
+  } catch {
+    return false
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    return JSON.parse(text) !== undefined
+  } catch {
+    return false
+  }
+}

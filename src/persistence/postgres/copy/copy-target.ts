@@ -1,0 +1,257 @@
+import type pg from 'pg'
+import { DatabaseUnusableError, UnavailableError } from '../../../errors.ts'
+import type { KnownRow, WholeJob } from '../../copy/whole-job.ts'
+import type { Epoch } from '../../epoch.ts'
+import type { EdgeCount, Owner } from '../../store.ts'
+import { connect, pinPlansSql, type Settings } from '../connection.ts'
+import { type CopyState, readDatabase } from '../database.ts'
+import { failureOf } from '../failure.ts'
+import { keepIdsAscending, migrate } from '../migrate.ts'
+import { insertRows } from './insert-rows.ts'
+import { readJobs, readRows } from './read-jobs.ts'
+import { removeJobs, writeJobs } from './write-jobs.ts'
+
+/** How long a copy waits for a server that is away, and between two tries, in ms. */
+const patienceMs = 60_000
+const retryMs = 200
+/** Ids of one page. */
+const idsMax = 50_000
+
+/** What a file says of itself, of which a database must know. */
+interface Origin {
+  readonly epochs: readonly Epoch[]
+  readonly owner: Owner | null
+  readonly wasStopping: boolean
+  /** The highest ids given out. */
+  readonly transitions: number
+  readonly jobs: number
+}
+
+/**
+ * The schema that gets the jobs of a file. Each call is one transaction, and can be made again: what it does depends on what is there. While
+ * the server is away it is tried again, for a minute.
+ */
+export class CopyTarget {
+  readonly #settings: Settings
+  #client: pg.Client | null = null
+  #isPatient = false
+  #state: CopyState | null = null
+
+  constructor(settings: Settings) {
+    this.#settings = settings
+  }
+
+  /** How far the copy has come; null if all is there, and processes may start. */
+  get state(): CopyState | null {
+    return this.#state
+  }
+
+  /**
+   * Begins the copy of a file, or finds out how far it came. Rejects with `DatabaseUnusableError` if the schema has other jobs, or if a
+   * process has it open. `mayBegin`: false if the file must be there already.
+   */
+  async begin(origin: Origin, from: string, mayBegin = true): Promise<void> {
+    const { schema } = this.#settings
+    const [{ id }] = origin.epochs as readonly [Epoch]
+    await this.#patiently((client) => migrate(client, schema, id))
+    this.#state = await this.#transact(async (client) => {
+      await client.query('LOCK TABLE nodes IN SHARE ROW EXCLUSIVE MODE')
+      const { epochs, copy } = await readDatabase(client)
+      if (epochs[0]!.id === id && (copy || !mayBegin)) return copy
+      if (copy) throw unusable(schema, `has a part of the jobs of ${copy.from}: finish that copy, or drop the schema`)
+      if (!mayBegin) throw unusable(schema, 'is not the one to which the jobs of the file have moved')
+      await assertEmpty(client, schema)
+      const begun: CopyState = {
+        from,
+        node: await addNode(client, origin),
+        lastJob: 0,
+        lastTransition: origin.transitions,
+      }
+      await setMeta(client, { database_id: id, copy: JSON.stringify(begun) })
+      return begun
+    })
+  }
+
+  /** What is there of some jobs. */
+  rows(ids: readonly number[]): Promise<Map<number, KnownRow>> {
+    return this.#patiently((client) => readRows(client, ids))
+  }
+
+  /** Stores jobs, and how far that brings the copy; `known` is what `rows` gave. Returns how they are stored now. */
+  async write(
+    jobs: readonly WholeJob[],
+    known: ReadonlyMap<number, KnownRow>,
+    progress: Partial<CopyState>,
+  ): Promise<Map<number, WholeJob>> {
+    const ids = jobs.map(({ row }) => row.id)
+    await this.#advance(progress, async (client) => {
+      // What was committed before the connection broke is not written again.
+      const now = await readRows(client, ids)
+      const left = jobs.filter(({ row }) => now.get(row.id)?.seq === known.get(row.id)?.seq)
+      await writeJobs(client, left, known, this.#state!.node)
+    })
+    return this.#patiently((client) => readJobs(client, ids, known))
+  }
+
+  /** Removes those of some jobs that are there, and that the file has no more. */
+  remove(ids: readonly number[], progress: Partial<CopyState> = {}): Promise<void> {
+    return this.#advance(progress, async (client) => {
+      await removeJobs(client, [...(await readRows(client, ids)).values()], this.#state!.node)
+    })
+  }
+
+  idsAfter(id: number): Promise<number[]> {
+    return this.#patiently(async (client) => {
+      const sql = `SELECT id FROM jobs WHERE id > $1 ORDER BY id LIMIT ${idsMax}`
+      return (await client.query<{ id: number }>(sql, [id])).rows.map((row) => row.id)
+    })
+  }
+
+  async count(): Promise<number> {
+    return (await this.all<{ n: number }>('SELECT count(*) AS n FROM jobs'))[0]!.n
+  }
+
+  /** The rows of a statement that looks at all jobs. */
+  all<Row extends pg.QueryResultRow>(sql: string): Promise<Row[]> {
+    return this.#transact(async (client) => {
+      await client.query('SET LOCAL enable_seqscan TO on')
+      return (await client.query<Row>(sql)).rows
+    })
+  }
+
+  /** How often keys were used again, of some jobs. */
+  writeReplays(
+    replays: readonly { readonly id: number; readonly n: number; readonly lastAt: number }[],
+  ): Promise<void> {
+    const columns = {
+      job_id: ({ id }: (typeof replays)[number]) => id,
+      n: ({ n }: (typeof replays)[number]) => n,
+      last_at: ({ lastAt }: (typeof replays)[number]) => lastAt,
+    }
+    const isNew = 'ON CONFLICT (job_id) DO UPDATE SET n = excluded.n, last_at = excluded.last_at'
+    return this.#transact((client) => insertRows(client, 'key_replays', columns, replays, isNew))
+  }
+
+  /** Everything that is not a job: what was counted, which ids come next, and who had the file. No transition has an id below those to come. */
+  settle(origin: Origin, counts: readonly EdgeCount[]): Promise<void> {
+    return this.#transact(async (client) => {
+      await client.query('DELETE FROM edge_counts')
+      const columns = {
+        writer_id: () => 0,
+        n: ({ count }: EdgeCount) => count,
+        from_state: ({ from }: EdgeCount) => from,
+        event: ({ event }: EdgeCount) => event,
+        to_state: ({ to }: EdgeCount) => to ?? '',
+      }
+      await insertRows(client, 'edge_counts', columns, counts)
+      await client.query(
+        `SELECT setval('job_ids', greatest((SELECT last_value + 1000 FROM job_ids), ($1::bigint / 1000 + 1) * 1000 + 1), false)`,
+        [origin.jobs],
+      )
+      await keepIdsAscending(client, origin.transitions)
+      await setMeta(client, { epochs: JSON.stringify(origin.epochs.slice(1)) })
+      await client.query(nodeSql, [this.#state!.node, ...ownerOf(origin), origin.wasStopping])
+    })
+  }
+
+  /** From now on processes may start. */
+  async open(): Promise<void> {
+    await this.#transact((client) => client.query(`DELETE FROM meta WHERE name = 'copy'`))
+    this.#state = null
+  }
+
+  async close(): Promise<void> {
+    await this.#client?.end().catch(() => {})
+  }
+
+  async #advance(progress: Partial<CopyState>, run: (client: pg.ClientBase) => Promise<unknown>): Promise<void> {
+    const next = { ...this.#state!, ...progress }
+    await this.#transact(async (client) => {
+      await run(client)
+      await setMeta(client, { copy: JSON.stringify(next) })
+    })
+    this.#state = next
+  }
+
+  /** One after the other, should two copies run. */
+  #transact<Result>(run: (client: pg.ClientBase) => Promise<Result>): Promise<Result> {
+    return this.#patiently(async (client) => {
+      await client.query('BEGIN')
+      try {
+        await client.query(`SELECT pg_advisory_xact_lock(hashtext('jobmachine copy'), hashtext(current_schema()))`)
+        const result = await run(client)
+        await client.query('COMMIT')
+        return result
+      } catch (error) {
+        await client.query('ROLLBACK').catch(() => {})
+        throw error
+      }
+    })
+  }
+
+  async #patiently<Result>(run: (client: pg.ClientBase) => Promise<Result>): Promise<Result> {
+    const giveUpAt = performance.now() + patienceMs
+    for (;;) {
+      try {
+        return await run(await this.#connected())
+      } catch (error) {
+        const failure = failureOf(error)
+        if (failure !== 'lost' && failure !== 'retry' && failure !== 'refused' && failure !== 'full') throw error
+        if (!this.#isPatient || performance.now() > giveUpAt)
+          throw new UnavailableError(`the database cannot be reached: ${(error as Error).message}`, { cause: error })
+        await new Promise((resolve) => setTimeout(resolve, retryMs))
+      }
+    }
+  }
+
+  async #connected(): Promise<pg.Client> {
+    if (this.#client) return this.#client
+    const client = await connect(this.#settings, () => {
+      this.#client = null
+    })
+    await client.query(pinPlansSql)
+    this.#client = client
+    this.#isPatient = true
+    return client
+  }
+}
+
+function unusable(schema: string, fault: string): DatabaseUnusableError {
+  return new DatabaseUnusableError(`the schema ${schema} ${fault}`)
+}
+
+async function assertEmpty(client: pg.ClientBase, schema: string): Promise<void> {
+  const { rows } = await client.query<{ jobs: number; node: string | null }>(`
+    SELECT (SELECT count(*) FROM (SELECT 1 FROM jobs LIMIT 1) AS any_job) + (SELECT count(*) FROM (SELECT 1 FROM job_events LIMIT 1) AS any_event) AS jobs,
+      (SELECT 'process ' || pid || ' on ' || host FROM nodes WHERE ended_at IS NULL ORDER BY id DESC LIMIT 1) AS node`)
+  const { jobs, node } = rows[0]!
+  if (jobs > 0) throw unusable(schema, 'has jobs already: name another schema, or drop this one')
+  if (node !== null) throw unusable(schema, `is used by ${node}: stop it, or name another schema`)
+}
+
+/** What the process that served the file leaves is recovered as that of any node that is gone. */
+async function addNode(client: pg.ClientBase, origin: Origin): Promise<number> {
+  const { rows } = await client.query<{ id: number }>(
+    `INSERT INTO nodes (pid, host, started_at, serves, types, lease_ms, seen_at, ended_at)
+     VALUES ($1, $2, $3, true, '{}', 1, instant(NULL), instant(NULL)) RETURNING id`,
+    ownerOf(origin),
+  )
+  return rows[0]!.id
+}
+
+const nodeSql = `
+  UPDATE nodes SET pid = $2, host = $3, started_at = $4, is_stopping = $5, seen_at = instant(NULL), ended_at = instant(NULL), ran_together = NULL
+  WHERE id = $1`
+
+function ownerOf({ owner }: Origin): [pid: number, host: string, startedAt: string] {
+  return [owner?.pid ?? 0, owner?.host ?? '', owner?.startedAt ?? new Date(0).toISOString()]
+}
+
+async function setMeta(client: pg.ClientBase, values: Readonly<Record<string, string>>): Promise<void> {
+  const columns = {
+    name: ([name]: [string, string]) => name,
+    value: ([, value]: [string, string]) => value,
+  }
+  const isNew = 'ON CONFLICT (name) DO UPDATE SET value = excluded.value'
+  await insertRows(client, 'meta', columns, Object.entries(values), isNew)
+}

@@ -1,0 +1,139 @@
+import type pg from 'pg'
+import { snakeCase } from '../../../job/fields.ts'
+import { edges, hasTag } from '../../../machines/edges.ts'
+import type { JobState } from '../../../machines/job.ts'
+import { type CopiedEvent, type KnownRow, rowNames, type WholeJob } from '../../copy/whole-job.ts'
+import { stateHasTag } from '../../sql/transitions.ts'
+import { type Columns, given, insertRows } from './insert-rows.ts'
+
+/** A transition of a job as its row takes it. */
+interface Step {
+  readonly id: number
+  readonly seq: number
+  readonly to: JobState
+  readonly attempt: number
+  readonly at: number
+}
+
+/** Its lease, if it has one, belongs to the node `holder`. */
+const jobColumns = (holder: number): Columns<WholeJob> => ({
+  ...Object.fromEntries(rowNames.map((name) => [snakeCase(name), ({ row }: WholeJob) => row[name]])),
+  node_id: ({ row }) => (row.leaseToken === null ? null : holder),
+})
+
+const payloadColumns: Columns<WholeJob> = {
+  job_id: ({ row }) => row.id,
+  payload: ({ payload }) => payload,
+}
+
+const traceColumns: Columns<WholeJob> = {
+  job_id: ({ row }) => row.id,
+  traceparent: ({ trace }) => trace!.traceparent,
+  tracestate: ({ trace }) => trace!.tracestate,
+  last_attempt: ({ trace }) => trace!.lastAttempt,
+}
+
+const eventColumns: Columns<CopiedEvent & { readonly jobId: number }> = {
+  id: ({ id }) => id,
+  job_id: ({ jobId }) => jobId,
+  at: ({ at }) => at,
+  seq: ({ seq }) => seq,
+  attempt: ({ attempt }) => attempt,
+  event: ({ event }) => event,
+  from_state: ({ from }) => from,
+  to_state: ({ to }) => to,
+  error: ({ error }) => error,
+  cause: ({ cause }) => cause,
+}
+
+const stepColumns: Columns<Step> = {
+  id: ({ id }) => id,
+  state: ({ to }) => to,
+  seq: ({ seq }) => seq,
+  attempt: ({ attempt }) => attempt,
+  at: ({ at }) => at,
+}
+
+/** What a transition does to a row, so far as the database checks it; the rest of the row follows it. */
+const stepSql = (source: string, holder: number) => `
+  UPDATE jobs SET state = given.state, seq = given.seq, attempt = given.attempt, lease_expires_at = NULL,
+    lease_token = CASE WHEN ${stateHasTag('held', 'given.state')} THEN coalesce(jobs.lease_token, given.seq) END,
+    node_id = CASE WHEN ${stateHasTag('held', 'given.state')} THEN ${holder}::bigint END,
+    finished_at = CASE WHEN ${stateHasTag('ended', 'given.state')} THEN given.at END
+  FROM ${source} WHERE jobs.id = given.id AND jobs.seq = given.seq - 1`
+
+/**
+ * Stores jobs, in the caller's transaction: new ones whole, and of the others the transitions that are missing, one edge after the other,
+ * so that the triggers check each. `known`: what the database has of them.
+ */
+export async function writeJobs(
+  client: pg.ClientBase,
+  jobs: readonly WholeJob[],
+  known: ReadonlyMap<number, KnownRow>,
+  holder: number,
+): Promise<void> {
+  const fresh = jobs.filter(({ row }) => !known.has(row.id))
+  await insertRows(client, 'jobs', jobColumns(holder), fresh)
+  await insertRows(client, 'job_payloads', payloadColumns, fresh)
+  const changed = jobs.filter(({ row }) => known.has(row.id))
+  await takeSteps(
+    client,
+    changed.map(({ row, events }) => events.map((event) => ({ ...event, id: row.id }))),
+    holder,
+  )
+  await updateRest(client, changed, holder)
+  const traced = jobs.filter(({ trace }) => trace)
+  const isNew = 'ON CONFLICT (job_id) DO UPDATE SET last_attempt = excluded.last_attempt'
+  await insertRows(client, 'job_traces', traceColumns, traced, isNew)
+  const events = jobs.flatMap(({ row, events }) => events.map((event) => ({ ...event, jobId: row.id })))
+  await insertRows(client, 'job_events', eventColumns, events)
+}
+
+/** The n-th transition of each job, then the next: a statement changes a row once. */
+async function takeSteps(client: pg.ClientBase, histories: readonly (readonly Step[])[], holder: number) {
+  const rounds = histories.reduce((most, steps) => Math.max(most, steps.length), 0)
+  for (let round = 0; round < rounds; round++) {
+    const steps = histories.flatMap((steps) => steps[round] ?? [])
+    const { source, values } = given(stepColumns, steps)
+    const { rowCount } = await client.query(stepSql(source, holder), values)
+    if (rowCount !== steps.length) throw new Error('a job to be changed is not as it was copied')
+  }
+}
+
+/** The columns that no trigger watches; the others are right already. */
+async function updateRest(client: pg.ClientBase, changed: readonly WholeJob[], holder: number): Promise<void> {
+  if (changed.length === 0) return
+  const columns = jobColumns(holder)
+  const { source, values } = given(columns, changed)
+  const own = Object.keys(columns).filter((name) => !['id', 'state', 'seq'].includes(name))
+  const { rowCount } = await client.query(
+    `UPDATE jobs SET ${own.map((name) => `${name} = given.${name}`)} FROM ${source}
+     WHERE jobs.id = given.id AND jobs.seq = given.seq AND jobs.state = given.state`,
+    values,
+  )
+  if (rowCount !== changed.length) throw new Error('a changed job is not in the state to which its history leads')
+}
+
+/**
+ * Removes jobs that retention has removed from the file, in the caller's transaction. It removes only those that may be: a job that has
+ * ended there since it was copied is led there by edges, whatever they were.
+ */
+export async function removeJobs(client: pg.ClientBase, jobs: readonly KnownRow[], holder: number): Promise<void> {
+  if (jobs.length === 0) return
+  await takeSteps(client, jobs.map(stepsToRemovable), holder)
+  const ids = [jobs.map(({ id }) => id)]
+  for (const table of ['jobs', 'job_payloads', 'job_traces', 'key_replays', 'job_events'])
+    await client.query(`DELETE FROM ${table} WHERE ${table === 'jobs' ? 'id' : 'job_id'} = ANY ($1::bigint[])`, ids)
+}
+
+function stepsToRemovable({ id, seq, state, attempt }: KnownRow): Step[] {
+  const paths: JobState[][] = [[state]]
+  for (const path of paths) {
+    const last = path.at(-1)!
+    if (hasTag(last, 'expendable'))
+      return path.slice(1).map((to, index) => ({ id, seq: seq + index + 1, to, attempt, at: 0 }))
+    const next = edges.filter(({ from, to }) => from === last && !path.includes(to))
+    paths.push(...next.map(({ to }) => [...path, to]))
+  }
+  throw new Error(`no edges lead from ${state} to a state in which a job may be removed`)
+}

@@ -1,0 +1,170 @@
+import type Database from 'better-sqlite3'
+import { type CopiedEvent, type KnownRow, rowColumns, type WholeJob } from '../../copy/whole-job.ts'
+import type { EdgeCount, Owner } from '../../store.ts'
+import { progressOf, readEpochs } from '../file/epochs.ts'
+import { chainFrom } from './histories.ts'
+import { ownerSql, toOwner } from './rows.ts'
+
+/** Jobs that are read in one snapshot, and what they may weigh: characters of payloads, and a fixed number for each transition. */
+const jobsMax = 2_000
+const weightMax = 8_000_000
+const eventWeight = 300
+/** Rows of `event_runs` that one look at the tail reads,. */
+const runsMax = 2_000
+
+/** A count of jobs of one kind, with sums by which two databases are compared. */
+export interface Total {
+  readonly state: string
+  readonly queue: string
+  readonly type: string
+  readonly count: number
+  readonly seqs: number
+  readonly mixed: number
+}
+
+/** For both databases: sums that differ if a job is missing, is there twice, or has another history. */
+export const totalsSql = `
+  SELECT state, queue, type, count(*) AS count, CAST(sum(seq) AS bigint) AS seqs,
+    CAST(sum((id * 31 + seq * 17 + attempt * 13 + id % 1009 * seq) % 1000003) AS bigint) AS mixed
+  FROM jobs GROUP BY state, queue, type`
+
+/** How often a key was used again. */
+export interface Replay {
+  readonly id: number
+  readonly n: number
+  readonly lastAt: number
+}
+
+/** What a file says of itself. */
+interface FileFacts {
+  readonly epochs: ReturnType<typeof readEpochs>
+  readonly owner: Owner | null
+  /** The server of the file was stopping when it ended. */
+  readonly wasStopping: boolean
+  /** The highest ids given out. */
+  readonly transitions: number
+  readonly jobs: number
+}
+
+/** Jobs with their histories, for whoever copies them: each page is of one instant. */
+export class WholeJobs {
+  readonly #db: Database.Database
+  readonly #sql: ReturnType<typeof prepare>
+
+  constructor(db: Database.Database) {
+    this.#db = db
+    this.#sql = prepare(db)
+  }
+
+  facts(): FileFacts {
+    return this.#atOnce(() => {
+      const epochs = readEpochs(this.#db)
+      const { transitions, jobs } = progressOf(this.#db)
+      const { firstJob, firstTransition } = epochs.at(-1)!
+      return {
+        epochs,
+        owner: toOwner(this.#sql.owner.get() as string | undefined),
+        wasStopping: this.#sql.stopping.get() !== undefined,
+        transitions: Math.max(transitions, firstTransition - 1),
+        jobs: Math.max(jobs, firstJob - 1),
+      }
+    })
+  }
+
+  /** The next jobs above an id. */
+  after(id: number): WholeJob[] {
+    return this.#atOnce(() => {
+      const next = this.#sql.idsAfter.all({ id, limit: jobsMax }) as number[]
+      return this.#read(next, new Map()).jobs
+    })
+  }
+
+  /** As many of some jobs as one page has, and the ids that are left; `known`: what needs not be read. Some may be there no more. */
+  of(
+    ids: readonly number[],
+    known: ReadonlyMap<number, KnownRow>,
+  ): { jobs: WholeJob[]; gone: number[]; left: number[] } {
+    return this.#atOnce(() => {
+      const { jobs, read } = this.#read(ids.slice(0, jobsMax), known)
+      const found = new Set(jobs.map(({ row }) => row.id))
+      return { jobs, gone: ids.slice(0, read).filter((id) => !found.has(id)), left: ids.slice(read) }
+    })
+  }
+
+  /** The jobs of the transitions after one; `last`: the last of them. */
+  changedAfter(transition: number): { ids: number[]; last: number } {
+    const runs = this.#sql.runs.all(transition) as { id: number; first: number; length: number }[]
+    const ids = new Set<number>()
+    for (const { first, length } of runs) for (let place = 0; place < length; place++) ids.add(first + place)
+    const newest = runs.at(-1)
+    return { ids: [...ids].sort((a, b) => a - b), last: newest ? newest.id + newest.length - 1 : transition }
+  }
+
+  idsBetween(after: number, last: number): Set<number> {
+    return new Set(this.#sql.idsBetween.all(after, last) as number[])
+  }
+
+  countUpTo(id: number): number {
+    return this.#sql.countUpTo.get(id) as number
+  }
+
+  totals(): Total[] {
+    return this.#sql.totals.all() as Total[]
+  }
+
+  replays(): Replay[] {
+    return this.#sql.replays.all() as Replay[]
+  }
+
+  counts(): EdgeCount[] {
+    return this.#sql.counts.all() as EdgeCount[]
+  }
+
+  #atOnce<Result>(read: () => Result): Result {
+    return this.#db.inTransaction ? read() : this.#db.transaction(read)()
+  }
+
+  /** At least the first. */
+  #read(ids: readonly number[], known: ReadonlyMap<number, KnownRow>): { jobs: WholeJob[]; read: number } {
+    const jobs: WholeJob[] = []
+    let weight = 0
+    let read = 0
+    for (const id of ids) {
+      const row = this.#sql.row.get(id) as WholeJob['row'] | undefined
+      const after = known.get(id)?.seq ?? 0
+      if (row) {
+        const payload = (this.#sql.payload.get(id) as string | undefined) ?? null
+        weight += (payload?.length ?? 0) + eventWeight * (row.seq - after)
+        if (weight > weightMax && jobs.length > 0) break
+        const events = (this.#sql.history.all({ id, after }) as CopiedEvent[]).reverse()
+        jobs.push({ row, payload, trace: (this.#sql.trace.get(id) as WholeJob['trace']) ?? null, events })
+      }
+      read++
+    }
+    return { jobs, read }
+  }
+}
+
+function prepare(db: Database.Database) {
+  const goesOn = 'chain.job_id = :id AND chain.previous_id < chain.id AND chain.seq > :after + 1'
+  return {
+    owner: db.prepare(ownerSql).pluck(),
+    stopping: db.prepare(`SELECT 1 FROM meta WHERE name = 'stopping'`),
+    idsAfter: db.prepare('SELECT id FROM jobs WHERE id > :id ORDER BY id LIMIT :limit').pluck(),
+    idsBetween: db.prepare('SELECT id FROM jobs WHERE id > ? AND id <= ?').pluck(),
+    countUpTo: db.prepare('SELECT count(*) FROM jobs WHERE id <= ?').pluck(),
+    row: db.prepare(`SELECT ${rowColumns} FROM jobs WHERE id = ?`),
+    payload: db.prepare('SELECT payload FROM job_payloads WHERE job_id = ?').pluck(),
+    trace: db.prepare(`SELECT traceparent, tracestate, last_attempt AS "lastAttempt" FROM job_traces WHERE job_id = ?`),
+    history: db.prepare(`
+      ${chainFrom('SELECT last_event_id FROM jobs WHERE id = :id', goesOn)}
+      SELECT id, seq, event, from_state AS "from", to_state AS "to", attempt, at, error, cause
+      FROM chain WHERE job_id = :id AND seq > :after`),
+    runs: db.prepare(
+      `SELECT id, first_job_id AS first, length FROM event_runs WHERE id > ? ORDER BY id LIMIT ${runsMax}`,
+    ),
+    totals: db.prepare(totalsSql),
+    replays: db.prepare('SELECT job_id AS id, n, last_at AS "lastAt" FROM key_replays'),
+    counts: db.prepare(`SELECT from_state AS "from", event, nullif(to_state, '') AS "to", n AS count FROM edge_counts`),
+  }
+}

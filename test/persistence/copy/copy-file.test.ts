@@ -1,0 +1,202 @@
+import pg from 'pg'
+import { describe, expect, test } from 'vitest'
+import { jobStates } from '../../../src/machines/edges.ts'
+import { storedAt, storedIn } from '../../support/both-sides.ts'
+import { openPostgres } from '../../support/postgres.ts'
+import { postgresMissing } from '../../support/postgres-server.ts'
+import { aJob } from '../../support/store.ts'
+import { ids, rows } from '../conformance/helpers.ts'
+import { aServedFile, copy, fill, keyed } from './a-file.ts'
+
+describe.skipIf(postgresMissing)('the jobs of a file that moves to PostgreSQL', () => {
+  test('are there in every state, with all that is stored of them', async () => {
+    const file = await aServedFile()
+    await fill(file)
+    await file.stop()
+    const { run, connectionString, schema } = await copy(file.path)
+
+    const report = await run()
+
+    const [here, there] = [storedIn(file.path), await storedAt(connectionString, schema)]
+    expect(new Set(here.jobs!.map(({ state }) => state))).toEqual(new Set(jobStates))
+    expect(there).toEqual(here)
+    expect(report).toMatchObject({ jobs: here.jobs!.length, transitions: here.transitions!.length })
+    const { store } = await openPostgres({ path: schema })
+    expect((await store.verify()).violations).toEqual([])
+  })
+
+  test('come along with all that happens to them while they are copied', async () => {
+    const file = await aServedFile()
+    await fill(file, 1)
+    let [during, waiting] = [0, 0]
+    const steps: string[] = []
+    const { run, connectionString, schema } = await copy(file.path, ({ step }) => steps.push(step))
+    const working = (async () => {
+      while (!steps.includes('waiting')) {
+        await fill(file, 1)
+        during++
+      }
+      for (; waiting < 3; waiting++) await fill(file, 1)
+      await file.stop()
+    })()
+
+    await Promise.all([run(), working])
+
+    const here = storedIn(file.path)
+    expect(await storedAt(connectionString, schema)).toEqual(here)
+    expect(during).toBeGreaterThan(0)
+    expect(here.jobs!.length).toBeGreaterThan(100)
+    const { store } = await openPostgres({ path: schema })
+    expect((await store.verify()).violations).toEqual([])
+  })
+
+  test('keep their ids, keys and epochs, and those to come get higher ids', async () => {
+    const file = await aServedFile()
+    await fill(file, 1)
+    const [known] = rows(await file.store.enqueue([keyed('key-0')]))
+    const token = file.store.databaseIdOf(known!.id)
+    await file.stop()
+    const { run, schema } = await copy(file.path)
+    await run()
+    const { transitions, jobs } = storedIn(file.path)
+
+    const { store } = await openPostgres({ path: schema, clock: file.clock })
+
+    expect(rows(await store.enqueue([keyed('key-0')]))).toEqual([{ ...known!, created: false }])
+    expect(await store.enqueue([{ ...keyed('key-0'), idempotency: { key: 'key-0', content: 'other' } }])).toMatchObject(
+      {
+        outcome: 'conflict',
+        id: known!.id,
+      },
+    )
+    expect(store.databaseIdOf(known!.id)).toBe(token)
+    const [next] = ids(await store.enqueue([aJob()]))
+    expect(next).toBeGreaterThan(jobs!.at(-1)!.id as number)
+    const tail = await store.transitions({ after: transitions!.at(-1)!.id as number, limit: 10 })
+    expect(tail.transitions.map(({ jobId }) => jobId)).toEqual([next])
+  })
+
+  test('are read on from the same cursor of transitions', async () => {
+    const file = await aServedFile()
+    await fill(file, 1)
+    const page = await file.store.transitions({ after: 0, limit: 20 })
+    const rest = await file.store.transitions({ after: page.last, limit: 1_000 })
+    await file.stop()
+    const { run, schema } = await copy(file.path)
+    await run()
+
+    const { store } = await openPostgres({ path: schema })
+
+    expect(await store.transitions({ after: page.last, limit: 1_000 })).toEqual(rest)
+  })
+
+  test('that a killed server held are recovered as its crash', async () => {
+    const file = await aServedFile()
+    const [id] = ids(await file.store.enqueue([aJob({ maxAttempts: 3 })]))
+    await file.store.lease({ limit: 1, wait: false, start: true })
+    await file.stop()
+    const { run, schema } = await copy(file.path)
+    await run()
+
+    const { store } = await openPostgres({ path: schema, clock: file.clock })
+
+    expect(await store.recoverOrphans()).toEqual({ leased: 0, running: 1, suspects: 0, wasStopping: false })
+    expect(await store.find(id!)).toMatchObject({ state: 'queued', crashes: 1, attempt: 0 })
+    expect((await store.verify()).violations).toEqual([])
+  })
+
+  test('that a server held while it stopped are given back without blame', async () => {
+    const file = await aServedFile()
+    await file.store.enqueue([aJob()])
+    await file.store.lease({ limit: 1, wait: false, start: true })
+    await file.store.noteStop()
+    await file.stop()
+    const { run, schema } = await copy(file.path)
+    await run()
+
+    const { store } = await openPostgres({ path: schema, clock: file.clock })
+
+    expect(await store.recoverOrphans()).toMatchObject({ running: 1, wasStopping: true })
+  })
+
+  test('are removed there too if retention removes them meanwhile, and their keys are free', async () => {
+    const file = await aServedFile({ retentionMs: 1_000 })
+    const { store, clock } = file
+    await store.enqueue([keyed('a'), ...Array.from({ length: 5 }, () => aJob())])
+    let done = false
+    const { run, connectionString, schema } = await copy(file.path, ({ step }) => {
+      if (step === 'waiting' && !done) done = true
+    })
+    const working = (async () => {
+      while (!done) await new Promise((resolve) => setTimeout(resolve, 5))
+      const jobs = await store.lease({ limit: 6, wait: false, start: true })
+      await store.apply(jobs.map(({ id, leaseToken }) => ({ id, leaseToken, event: 'succeed' as const })))
+      clock.advance(120_000)
+      await store.sweep()
+      await store.enqueue([keyed('a')])
+      await file.stop()
+    })()
+
+    await Promise.all([run(), working])
+
+    const here = storedIn(file.path)
+    expect(here.jobs!.map(({ id }) => id)).not.toContain(1)
+    expect(here.jobs!.at(-1)).toMatchObject({ id: 7, idempotency_key: 'a' })
+    const { transitions: _, ...there } = await storedAt(connectionString, schema)
+    const { transitions: __, ...kept } = here
+    expect(there).toEqual(kept)
+    const node = await openPostgres({ path: schema })
+    expect((await node.store.verify()).violations).toEqual([])
+  })
+
+  test('are not switched if one is damaged, and the file goes on', async () => {
+    const file = await aServedFile()
+    await fill(file, 1)
+    await file.stop()
+    const { default: Database } = await import('better-sqlite3')
+    const db = new Database(file.path)
+    db.prepare('UPDATE jobs SET crashes = 7 WHERE id = 3').run()
+    db.close()
+    const { run, schema } = await copy(file.path)
+
+    await expect(run()).rejects.toThrow(/^job 3 of the file is damaged: the row has crashes 7/)
+    await expect(openPostgres({ path: schema })).rejects.toThrow('only a part of the jobs')
+    const again = await aServedFile()
+    await again.stop()
+  })
+
+  test('do not go to a schema that has jobs, is in use, or has a part of another file', async () => {
+    const [one, two] = [await aServedFile(), await aServedFile({ newDatabaseId: 'another' })]
+    for (const file of [one, two]) await file.store.enqueue([aJob(), aJob()])
+    const node = await openPostgres()
+    const into = async (path: string, schema: string) => (await copy(path, undefined, schema)).run()
+
+    await expect(into(one.path, node.path)).rejects.toThrow(/is used by process \d+ on /)
+    await node.store.enqueue([aJob()])
+    await node.store.close()
+    await expect(into(one.path, node.path)).rejects.toThrow('has jobs already')
+
+    const begun = await copy(one.path, () => {
+      throw new Error('interrupted')
+    })
+    await expect(begun.run()).rejects.toThrow('interrupted')
+    await expect(into(two.path, begun.schema)).rejects.toThrow(`has a part of the jobs of ${one.path}`)
+    await Promise.all([one.stop(), two.stop()])
+    expect((await into(one.path, begun.schema)).jobs).toBe(2)
+  })
+
+  test('are found by the database to have gone on by edges alone', async () => {
+    const file = await aServedFile()
+    await file.store.enqueue([aJob()])
+    await file.stop()
+    const { run, schema, connectionString } = await copy(file.path)
+    await run()
+    const client = new pg.Client({ connectionString })
+    await client.connect()
+
+    await expect(
+      client.query(`UPDATE ${schema}.jobs SET state = 'dead', seq = seq + 1, finished_at = 1`),
+    ).rejects.toThrow('no edge of the job machine')
+    await client.end()
+  })
+})

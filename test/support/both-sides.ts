@@ -1,0 +1,50 @@
+import Database from 'better-sqlite3'
+import pg from 'pg'
+
+type Row = Readonly<Record<string, string | number | null>>
+
+const jobs = `id, state, seq, attempt, max_attempts, crashes, lease_token, run_at, created_at, started_at, finished_at, idempotency_key, content,
+  error, type, queue, priority, timeout_ms, (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload`
+
+/** For either side: all that is stored of jobs, by statements of its own. */
+const statements: Readonly<Record<string, string>> = {
+  jobs: `SELECT ${jobs} FROM jobs ORDER BY id`,
+  transitions:
+    'SELECT id, job_id, seq, event, from_state, to_state, attempt, at, error, cause FROM job_events ORDER BY id',
+  traces: 'SELECT job_id, traceparent, tracestate, last_attempt FROM job_traces ORDER BY job_id',
+  replays: 'SELECT job_id, n, last_at FROM key_replays ORDER BY job_id',
+  kinds: 'SELECT state, queue, type, count(*) AS n FROM jobs GROUP BY 1, 2, 3 ORDER BY 1, 2, 3',
+  edges:
+    'SELECT from_state, event, to_state, sum(n) AS n FROM edge_counts GROUP BY 1, 2, 3 HAVING sum(n) > 0 ORDER BY 1, 2, 3',
+}
+
+export type Stored = Readonly<Record<string, readonly Row[]>>
+
+/** What a file has; nobody may write it meanwhile. */
+export function storedIn(path: string): Stored {
+  const db = new Database(path, { readonly: true })
+  try {
+    return Object.fromEntries(
+      Object.entries(statements).map(([name, sql]) => [name, db.prepare(sql).all() as readonly Row[]]),
+    )
+  } finally {
+    db.close()
+  }
+}
+
+/** What a schema has. */
+export async function storedAt(connectionString: string, schema: string): Promise<Stored> {
+  const client = new pg.Client({
+    connectionString,
+    types: { getTypeParser: (oid: number) => (oid === 20 || oid === 23 || oid === 1700 ? Number : String) } as never,
+  })
+  await client.connect()
+  try {
+    await client.query(`SET search_path TO "${schema}"`)
+    const found: [string, readonly Row[]][] = []
+    for (const [name, sql] of Object.entries(statements)) found.push([name, (await client.query(sql)).rows])
+    return Object.fromEntries(found)
+  } finally {
+    await client.end()
+  }
+}
