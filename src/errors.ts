@@ -372,8 +372,8 @@ export class AttemptTimeoutError extends JobSystemError {
 
 /** This worker has lost its lease; what the handler returns will not be recorded. */
 export class LeaseLostError extends JobSystemError {
-  constructor() {
-    super('lease_lost', 'the lease of this attempt was lost, so it cannot record a result')
+  constructor(options?: ErrorOptions) {
+    super('lease_lost', 'the lease of this attempt was lost, so it cannot record a result', options)
   }
 }
 

@@ -8,6 +8,8 @@ import { toMermaid } from '../src/machines/chart.ts'
 import { lifecyclePage } from '../src/machines/lifecycle.ts'
 import { openKept } from '../src/persistence/sqlite/file/kept.ts'
 import { briefly, built } from './support/built.ts'
+import { aDatabase } from './support/postgres.ts'
+import { postgresMissing } from './support/postgres-server.ts'
 import { startHttp } from './support/server.ts'
 import { aJob } from './support/store.ts'
 import { tempFolder } from './support/temp.ts'
@@ -64,6 +66,29 @@ describe('the README', () => {
     expect(await printed(folder, 'example.mjs')).toBe('resizing cat.png to 300, attempt 1\n')
   })
 
+  test('has an example of a transaction, which stores both or neither', async () => {
+    const folder = userProject()
+    const [example, , ofTransaction] = blocks(readme, 'js')
+    const before = `import Database from 'better-sqlite3'
+      const db = new Database('data/app.db')
+      db.pragma('synchronous = FULL')
+      db.exec('CREATE TABLE orders (image TEXT NOT NULL)')`
+    const after = `const { committed } = buy('dog.png')
+      try { buy(null) } catch ({ code }) { console.log(code, committed) }
+      while ((await system.counts()).succeeded < 2) await new Promise((resolve) => setTimeout(resolve, 5))
+      await system.stop()`
+    writeFileSync(join(folder, 'example.mjs'), [example, before, ofTransaction, after].join('\n'))
+
+    const { stdout } = await run(process.execPath, [...briefly, 'example.mjs'], { cwd: folder })
+
+    expect(stdout.split('\n').sort()).toEqual([
+      '',
+      'SQLITE_CONSTRAINT_NOTNULL false',
+      'resizing cat.png to 300, attempt 1',
+      'resizing dog.png to 100, attempt 1',
+    ])
+  })
+
   test('stays short: at most 160 lines', () => {
     expect(readme.trimEnd().split('\n').length).toBeLessThanOrEqual(160)
   })
@@ -87,6 +112,52 @@ test('the example of docs/tracing.md makes its spans', async () => {
     'resize cat.png',
   ])
 })
+
+test('the example of SQLite in docs/transactions.md stores the job with its order', async () => {
+  const folder = userProject()
+  const example = blocks(read('docs/transactions.md'), 'js').find((block) => block.includes('new Database'))
+  const before = `import { createJobSystem, defineHandler } from 'jobmachine'
+    import Database from 'better-sqlite3'
+    import { z } from 'zod'
+    const confirmOrder = defineHandler({ type: 'confirm', payload: z.strictObject({ order: z.int() }), run({ order }) { console.log('order', order) } })
+    const system = await createJobSystem({ database: 'data/app.db', handlers: [confirmOrder] })
+    await system.start()
+    new Database('data/app.db').exec('CREATE TABLE orders (id INTEGER PRIMARY KEY, email TEXT)')`
+  const after = `while ((await system.counts()).succeeded < 1) await new Promise((resolve) => setTimeout(resolve, 5))
+    await system.stop()
+    console.log(job.committed)`
+  writeFileSync(join(folder, 'example.mjs'), [before, example, after].join('\n'))
+
+  const { stdout } = await run(process.execPath, [...briefly, 'example.mjs'], { cwd: folder })
+
+  expect(stdout).toBe('order 1\nfalse\n')
+})
+
+test.skipIf(postgresMissing)(
+  'the examples of PostgreSQL in docs/transactions.md store and complete a job with its rows',
+  async () => {
+    const folder = userProject()
+    const [enqueue, complete] = blocks(read('docs/transactions.md'), 'js')
+    const before = `import { createJobSystem, defineHandler } from 'jobmachine'
+    import pg from 'pg'
+    import { z } from 'zod'
+    const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL })
+    await pool.query('CREATE TABLE orders (id int GENERATED ALWAYS AS IDENTITY, email text); CREATE TABLE accounts (order_id int, balance int); INSERT INTO accounts VALUES (1, 20)')`
+    const between = `const confirmOrder = defineHandler({ type: 'confirm', payload: z.strictObject({ order: z.int() }), run: ({ order }) => system.enqueue(settle, { order }) })
+    const system = await createJobSystem({ postgres: process.env.DATABASE_URL, handlers: [confirmOrder, settle] })
+    await system.start()`
+    const after = `while ((await system.counts()).succeeded < 2) await new Promise((resolve) => setTimeout(resolve, 5))
+    await system.stop()
+    console.log(job.committed, (await pool.query('SELECT email, balance FROM orders JOIN accounts ON order_id = id')).rows)
+    await pool.end()`
+    writeFileSync(join(folder, 'example.mjs'), [before, complete, between, enqueue, after].join('\n'))
+
+    const env = { ...process.env, DATABASE_URL: await aDatabase() }
+    const { stdout } = await run(process.execPath, [...briefly, 'example.mjs'], { cwd: folder, env })
+
+    expect(stdout).toBe("false [ { email: 'ada@example.org', balance: 15 } ]\n")
+  },
+)
 
 const pages = ['README.md', 'CHANGELOG.md', 'bench/README.md', 'test/servers/README.md'].concat(
   readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })

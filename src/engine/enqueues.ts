@@ -4,7 +4,7 @@ import type { Registry } from '../handlers/registry.ts'
 import { causeText } from '../job/cause.ts'
 import type { Naming } from '../job/fields.ts'
 import { toRow, toRows } from '../job/request.ts'
-import type { EnqueuedJob } from '../job/row.ts'
+import type { EnqueuedJob, NewJobRow } from '../job/row.ts'
 import type { TraceContext } from '../job/trace-context.ts'
 import type { Tracing } from '../observe/tracing/tracing.ts'
 import type { EnqueueResult, Store } from '../persistence/store.ts'
@@ -41,7 +41,7 @@ export class Enqueues {
     caller: TraceContext | null,
     answer: (jobs: readonly EnqueuedJob[]) => T,
   ): Promise<T> {
-    const { settings, store, tracing, assertWritable } = this.#parts
+    const { store, tracing, assertWritable } = this.#parts
     const cause = causeText(by)
     const checked = Array.isArray(input)
       ? inSlices(toRows(input, naming, cause, this.#parts))
@@ -54,20 +54,59 @@ export class Enqueues {
     const trace = span ? span.context : caller
     try {
       const result = await store.enqueue(trace ? rows.map((row) => ({ ...row, trace })) : rows)
-      switch (result.outcome) {
-        case 'stored':
-          span?.stored(result.jobs)
-          return answer(result.jobs)
-        case 'conflict':
-          throw new IdempotencyConflictError(result.id, Array.isArray(input) ? result.index : null)
-        case 'full':
-          throw new BackpressureError(describeFull(result, settings), retryAfterMs)
-      }
+      const jobs = this.#storedJobs(result, Array.isArray(input))
+      span?.stored(jobs)
+      return answer(jobs)
     } catch (error) {
       span?.failed(error)
       throw error
     } finally {
       this.#gate.leave()
+    }
+  }
+
+  /** In a transaction of the caller's, on its own connection. On SQLite it is done, or has thrown, when this returns. */
+  enqueueIn<T>(
+    client: unknown,
+    input: unknown,
+    by: EventCause,
+    answer: (jobs: readonly EnqueuedJob[]) => T,
+  ): T | Promise<T> {
+    const { store, tracing, assertWritable } = this.#parts
+    const isBatch = Array.isArray(input)
+    const cause = causeText(by)
+    // The library's own input is checked without a pause.
+    const rows = isBatch
+      ? (inSlices(toRows(input, 'camelCase', cause, this.#parts)) as NewJobRow[])
+      : [toRow(input, 'camelCase', cause, this.#parts)]
+    assertWritable()
+    const span = tracing.enqueue(rows, isBatch, null)
+    const trace = span?.context
+    const stored = (result: EnqueueResult) => {
+      const jobs = this.#storedJobs(result, isBatch)
+      span?.stored(jobs)
+      return answer(jobs)
+    }
+    const failed = (error: unknown): never => {
+      span?.failed(error)
+      throw error
+    }
+    try {
+      const result = store.enqueueIn(client, trace ? rows.map((row) => ({ ...row, trace })) : rows)
+      return result instanceof Promise ? result.then(stored).catch(failed) : stored(result)
+    } catch (error) {
+      return failed(error)
+    }
+  }
+
+  #storedJobs(result: EnqueueResult, isBatch: boolean): readonly EnqueuedJob[] {
+    switch (result.outcome) {
+      case 'stored':
+        return result.jobs
+      case 'conflict':
+        throw new IdempotencyConflictError(result.id, isBatch ? result.index : null)
+      case 'full':
+        throw new BackpressureError(describeFull(result, this.#parts.settings), retryAfterMs)
     }
   }
 }

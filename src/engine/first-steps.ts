@@ -33,6 +33,10 @@ export function checkCall(given: unknown, isHandler: boolean, second: unknown, o
     const isObject = typeof options === 'object' && options !== null && !Array.isArray(options)
     return options === undefined || isObject ? null : `options must be an object; got ${shown(options)}`
   }
-  if (second === undefined) return null
-  return 'a second argument is only for a handler and its payload; write options into the job: { type, payload, delayMs }'
+  if (second === undefined || isClientAlone(second)) return null
+  return 'a second argument is only for a handler and its payload, or { client }; write options into the job: { type, payload, delayMs }'
+}
+
+function isClientAlone(given: unknown): boolean {
+  return typeof given === 'object' && given !== null && Object.keys(given).join() === 'client'
 }

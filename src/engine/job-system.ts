@@ -1,6 +1,7 @@
 import type { InspectionEvent } from 'xstate'
 import type { AnyHandler, Handler } from '../handlers/define.ts'
 import type { JsonSchema } from '../handlers/registry.ts'
+import type { SqliteConnection, TransactionClient, TransactionOptions } from '../job/client.ts'
 import type { NewJob } from '../job/fields.ts'
 import type { BulkFilter, JobFilter } from '../job/filter.ts'
 import type { EnqueuedJob, Job } from '../job/row.ts'
@@ -59,8 +60,11 @@ export type {
   Phase,
   Quantiles,
   Sample,
+  SqliteConnection,
   StoredError,
   Telemetry,
+  TransactionClient,
+  TransactionOptions,
   Transition,
   TransitionPage,
   TypeDurations,
@@ -152,6 +156,9 @@ export type JobFor<Handlers extends readonly AnyHandler[]> = Handlers[number] ex
     : never
   : never
 
+/** Resolves with the answer; on SQLite it is the answer, since such a transaction must not be left for another turn of the loop. */
+type InTransaction<Client, Answer> = Client extends SqliteConnection ? Answer : Promise<Answer>
+
 /** Background jobs in one SQLite file. Made by `createJobSystem`. Rejects with the errors of `errors.ts`. */
 export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly AnyHandler[]> {
   /** What an acknowledged write survives, in words. */
@@ -181,6 +188,24 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
     payload: Input,
     options?: Omit<NewJob, 'type' | 'payload'>,
   ): Promise<EnqueuedJob>
+  /**
+   * Stores the job in a transaction that you have begun on `client`: it exists exactly if that commits, and runs then. See
+   * docs/transactions.md. Fails with `InvalidInputError` if the client is not in a transaction or not connected to the database of this
+   * system, with an issue whose path is `client`; nothing is stored then, and your transaction can go on. On SQLite it throws.
+   */
+  enqueue<Client extends TransactionClient | SqliteConnection>(
+    job: JobFor<Handlers>,
+    options: TransactionOptions<Client>,
+  ): InTransaction<Client, EnqueuedJob>
+  enqueue<Client extends TransactionClient | SqliteConnection>(
+    jobs: readonly JobFor<Handlers>[],
+    options: TransactionOptions<Client>,
+  ): InTransaction<Client, EnqueuedJob[]>
+  enqueue<Input, Client extends TransactionClient | SqliteConnection>(
+    handler: Handler<unknown, Input>,
+    payload: Input,
+    options: Omit<NewJob, 'type' | 'payload'> & TransactionOptions<Client>,
+  ): InTransaction<Client, EnqueuedJob>
   /** The same for front doors: takes an unchecked JSON value, one job or an array, with field names in snake_case; returns an array. */
   submit(body: unknown, options?: EnqueueOptions): Promise<EnqueuedJob[]>
   find(id: number): Promise<Job | undefined>

@@ -7,7 +7,7 @@ import {
   JobSystemError,
   UnavailableError,
 } from '../errors.ts'
-import type { AnyHandler, Handler } from '../handlers/define.ts'
+import type { AnyHandler } from '../handlers/define.ts'
 import type { JsonSchema, Registry } from '../handlers/registry.ts'
 import { causeText } from '../job/cause.ts'
 import type { NewJob } from '../job/fields.ts'
@@ -95,7 +95,7 @@ export async function createSystem(parts: SystemParts): Promise<JobSystem> {
 
 /** A method for each command of the machine. All methods can be detached from the system: `const { enqueue } = system`. */
 function withCommands(system: System): JobSystem {
-  for (const method of ['enqueue', 'submit', 'start', 'stop', 'find', 'list', 'explain', 'health'] as const)
+  for (const method of ['submit', 'start', 'stop', 'find', 'list', 'explain', 'health'] as const)
     Object.defineProperty(system, method, { value: system[method].bind(system), writable: true, configurable: true })
   const methods = commands.map((command) => {
     return [command, (id: number, options?: CallerOptions) => system.command(command, id, options)] as const
@@ -209,25 +209,24 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     return this.#stopped
   }
 
-  enqueue(job: NewJob): Promise<EnqueuedJob>
-  enqueue(jobs: readonly NewJob[]): Promise<EnqueuedJob[]>
-  enqueue(jobs: NewJob | readonly NewJob[]): Promise<EnqueuedJob | EnqueuedJob[]>
-  enqueue<Input>(
-    handler: Handler<unknown, Input>,
-    payload: Input,
-    options?: Omit<NewJob, 'type' | 'payload'>,
-  ): Promise<EnqueuedJob>
-  enqueue(
+  readonly enqueue: JobSystem['enqueue'] = (
     given: NewJob | readonly NewJob[] | AnyHandler,
-    payload?: unknown,
-    options?: Omit<NewJob, 'type' | 'payload'>,
-  ): Promise<EnqueuedJob | EnqueuedJob[]> {
-    const fault = checkCall(given, isHandler(given), payload, options)
-    if (fault !== null) return Promise.reject(new InvalidInputError([{ path: '', message: fault }]))
-    const input = isHandler(given) ? { ...options, type: given.type, payload } : given
-    return Array.isArray(input)
-      ? this.#enqueues.enqueue(input, 'camelCase', byLibrary, null, (jobs) => [...jobs])
-      : this.#enqueues.enqueue(input, 'camelCase', byLibrary, null, (jobs) => jobs[0]!)
+    second?: unknown,
+    third?: Omit<NewJob, 'type' | 'payload'> & { readonly client?: unknown },
+  ) => {
+    const fault = checkCall(given, isHandler(given), second, third)
+    const options = (isHandler(given) ? third : second) as typeof third
+    const { client, ...fields } = options ?? {}
+    const input = isHandler(given) ? { ...fields, type: given.type, payload: second } : given
+    const answer = (jobs: readonly EnqueuedJob[]) => (Array.isArray(input) ? [...jobs] : jobs[0]!)
+    const run = () => {
+      if (fault !== null) throw new InvalidInputError([{ path: '', message: fault }])
+      // Also if it is undefined, or what should be in a transaction would not be.
+      const isInTransaction = options !== undefined && 'client' in options
+      if (isInTransaction) return this.#enqueues.enqueueIn(client, input, byLibrary, answer)
+      return this.#enqueues.enqueue(input, 'camelCase', byLibrary, null, answer)
+    }
+    return (isConnection(client) ? run() : (async () => run())()) as never
   }
 
   submit(body: unknown, { by = byLibrary, traceparent, tracestate }: EnqueueOptions = {}): Promise<EnqueuedJob[]> {
@@ -413,6 +412,11 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     this.#collector.stopSampling()
     this.#parts.onFatal(error)
   }
+}
+
+/** Of SQLite: a client of PostgreSQL prepares nothing. */
+function isConnection(client: unknown): boolean {
+  return typeof client === 'object' && client !== null && 'prepare' in client && !('query' in client)
 }
 
 /** A job has no member of that name. Anything that is not an object is refused later, with what it must be. */

@@ -2,6 +2,7 @@ import { isAsyncFunction, isGeneratorFunction } from 'node:util/types'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { namePattern, shown, timeoutMaxMs } from '../config.ts'
 import { type InputIssue, PayloadError } from '../errors.ts'
+import type { TransactionClient } from '../job/client.ts'
 import { didYouMean } from '../job/did-you-mean.ts'
 import type { Backoff } from './backoff.ts'
 
@@ -33,6 +34,14 @@ export interface JobContext {
    * it. At most 1,000 characters; the last note counts. Never note a payload or a secret.
    */
   readonly note: (text: string) => void
+  /**
+   * Lets this job succeed with a transaction that you have begun on `client`: if it commits, the job has succeeded, together with all else
+   * that it wrote; if it does not, neither has happened. Call it once, before you commit, and then return. Rejects with `LeaseLostError` if
+   * the job is another worker's now, or was cancelled; that transaction cannot commit any more. If that happens later, its commit fails.
+   * If the handler returns and the transaction was not committed, the attempt has failed. Needs PostgreSQL; rejects with
+   * `InvalidInputError` on SQLite, and if the client is not in a transaction on the database of this system.
+   */
+  readonly complete: (client: TransactionClient) => Promise<void>
 }
 
 /** Runs the jobs of one type. Made by `defineHandler`. */

@@ -69,6 +69,8 @@ export interface EnqueuedJob {
   readonly id: number
   readonly state: JobState
   readonly created: boolean
+  /** False: it was stored by a transaction of yours that has not ended, and exists exactly if that commits. Left out otherwise. */
+  readonly committed?: false
 }
 
 const jsonNames = storedFields.flatMap(([name, { isJson }]) => (isJson ? [name] : []))

@@ -148,6 +148,21 @@ export interface Store {
   /** How far ahead of its slots it pays to lease. */
   readonly prefetch: PrefetchLimits
 
+  /**
+   * `enqueue` in a transaction that the caller has begun on `client`, a connection of its own: the jobs are stored exactly if that commits.
+   * `committed` is false for those that are not yet. A replay of a key is not counted. Fails with `InvalidInputError` if the client cannot
+   * be used so; nothing is stored then. A store on a file does it at once, and throws.
+   */
+  enqueueIn(client: unknown, jobs: readonly NewJobRow[]): EnqueueResult | Promise<EnqueueResult>
+
+  /**
+   * Lets `succeed` be committed by such a transaction, together with what else it does. Rejects with `LeaseLostError` if the lease is lost,
+   * and then, or if it is lost later, the transaction cannot commit. Rejects with `InvalidInputError` if the store cannot do so.
+   */
+  complete(client: unknown, event: LeaseEvent): Promise<void>
+  /** Whether such a transaction has committed the outcome of the lease. */
+  hasCompleted(lease: Lease): Promise<boolean>
+
   /** Stores all or none. The result has the id of each job; callers must not compute one from another. */
   enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult>
 

@@ -3,7 +3,8 @@ import { checkPayload, type Handler, type JobContext } from '../handlers/define.
 
 /**
  * Checks the payload against the handler's schema and calls its `run` once, without a queue or a file; resolves with what it returned.
- * Rejects with `PayloadError`, or with what the handler threw. `context` is passed to `run`; by default it is attempt 1 of 4 of job 1.
+ * Rejects with `PayloadError`, or with what the handler threw. `context` is passed to `run`; by default it is attempt 1 of 4 of job 1, and
+ * its `complete` does nothing.
  */
 export async function runHandler<Output>(
   handler: Handler<Output>,
@@ -12,6 +13,7 @@ export async function runHandler<Output>(
 ): Promise<unknown> {
   const log = { info() {}, warn() {}, error() {} }
   const note = () => {}
+  const complete = async () => {}
   const { signal } = new AbortController()
   const checked = checkPayload(handler, JSON.parse(JSON.stringify(payload) ?? 'null'), 'payload')
   if (checked.issues) throw new PayloadError(checked.issues)
@@ -23,6 +25,7 @@ export async function runHandler<Output>(
     signal,
     log,
     note,
+    complete,
     ...context,
   })
 }

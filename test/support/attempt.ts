@@ -7,7 +7,9 @@ const silent = { info() {}, warn() {}, error() {} }
 export function aContext(given: Partial<JobContext> = {}): JobContext {
   const { signal } = new AbortController()
   const note = () => {}
-  return { jobId: 7, attempt: 1, maxAttempts: 4, idempotencyToken: 'f00d.7', signal, log: silent, note, ...given }
+  const complete = async () => {}
+  const job = { jobId: 7, attempt: 1, maxAttempts: 4, idempotencyToken: 'f00d.7' }
+  return { ...job, signal, log: silent, note, complete, ...given }
 }
 
 /** Makes one attempt as the system does: checks the payload first, as it was sent. */

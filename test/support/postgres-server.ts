@@ -108,14 +108,14 @@ function stopCommand(inFolder: string): [string, string[]] {
   return asUser(serverUser(), join(programs!, 'pg_ctl'), '-D', join(inFolder, 'data'), '-m', 'immediate', 'stop')
 }
 
-/** A server of a test's own, which flushes each commit; `stop` ends it at once, as a crash would. */
-export function ownServer() {
+/** A server of a test's own, which flushes each commit, with further options if `given`; `stop` ends it at once, as a crash would. */
+export function ownServer(given: readonly string[] = []) {
   const own = mkdtempSync(join(tmpdir(), 'jmpg-'))
   const durable = options.filter((option) => !/^(fsync|full_page_writes)=/.test(option))
   makeCluster(own)
   const server = {
     address: `postgres://postgres@/postgres?host=${encodeURIComponent(own)}`,
-    start: () => startCluster(own, durable),
+    start: () => startCluster(own, [...durable, ...given]),
     stop: () => void execFileSync(...stopCommand(own), { stdio: 'pipe' }),
   }
   server.start()

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { abortGraceMs } from '../../config.ts'
 import {
   AttemptTimeoutError,
+  InvalidInputError,
   PayloadError,
   PermanentError,
   RetryAfterError,
@@ -14,12 +15,14 @@ import type { AnyHandler } from '../../handlers/define.ts'
 import { checkPayload, type JobContext } from '../../handlers/define.ts'
 import { describeError, describeOwnError } from '../../handlers/describe-error.ts'
 import type { Registry } from '../../handlers/registry.ts'
+import type { TransactionClient } from '../../job/client.ts'
 import { unreadable } from '../../job/row.ts'
 import { traceIdOf } from '../../job/trace-context.ts'
 import type { RunAttempt } from '../../machines/dispatcher-actors.ts'
 import type { LeasedJob, LeaseEvent } from '../../machines/lease.ts'
 import type { RunningAttempt, Stall } from '../../machines/slots.ts'
 import type { Tracing } from '../../observe/tracing/tracing.ts'
+import type { Store } from '../../persistence/store.ts'
 import type { ClockTimers } from '../../runtime/clock.ts'
 import { AttemptTimer } from './attempt-timer.ts'
 import { handlerBackoff, requestedDelay } from './requested-delay.ts'
@@ -35,6 +38,7 @@ interface AttemptOptions {
   readonly registry: Registry
   /** The database's id at the time when the job was enqueued. */
   readonly databaseIdOf: (jobId: number) => string
+  readonly transactions: Pick<Store, 'complete' | 'hasCompleted'>
   /** The default in ms, if neither job nor handler sets one. */
   readonly timeoutMs: number
   readonly backoff: Backoff
@@ -80,6 +84,8 @@ class Attempt implements RunningAttempt {
   #lost = false
   #settled = false
   #note: string | undefined
+  /** The handler has put the outcome into a transaction of its own, which may have been committed. */
+  #isCompleting = false
   /** As it was when the handler was told to stop. */
   #stall: Stall | undefined
   /** Set if this job cannot be given to its handler, because of its type or its payload. */
@@ -99,8 +105,8 @@ class Attempt implements RunningAttempt {
     const run = () => currentJob.run(job, () => this.#callHandler())
     const running = this.#span ? this.#span.run(run) : run()
     running.then(
-      () => this.#ended(() => this.#event('succeed')),
-      (thrown) => this.#ended(() => this.#eventOf(thrown)),
+      () => this.#ended(() => (this.#isCompleting ? this.#uncommitted() : this.#event('succeed'))),
+      (thrown) => this.#ended(() => this.#eventOf(thrown), thrown),
     )
   }
 
@@ -109,6 +115,16 @@ class Attempt implements RunningAttempt {
   }
 
   abort(reason: Error, lost: boolean): void {
+    if (lost && this.#isCompleting) void this.#abortUnlessCompleted(reason)
+    else this.#abort(reason, lost)
+  }
+
+  /** A lease that has ended with the handler's own transaction is gone, but not lost. */
+  async #abortUnlessCompleted(reason: Error): Promise<void> {
+    if (!(await this.#hasCompleted())) this.#abort(reason, true)
+  }
+
+  #abort(reason: Error, lost: boolean): void {
     this.#lost ||= lost
     if (this.aborted) return
     this.aborted = { at: this.#options.now(), reason }
@@ -165,15 +181,56 @@ class Attempt implements RunningAttempt {
     this.#note = typeof text === 'string' && text !== '' ? text.slice(0, noteMax).toWellFormed() : undefined
   }
 
+  async complete(client: TransactionClient): Promise<void> {
+    const wasCompleting = this.#isCompleting
+    // Also if no answer comes: the transaction may still be committed.
+    this.#isCompleting = true
+    await this.#options.transactions.complete(client, this.#event('succeed')).catch((error) => {
+      if (error instanceof InvalidInputError) this.#isCompleting = wasCompleting
+      throw error
+    })
+  }
+
+  /** False also if it cannot be found out now: an outcome that is sent all the same is refused if there is one. */
+  #hasCompleted(): Promise<boolean> {
+    return this.#options.transactions.hasCompleted(this.#job).catch(() => false)
+  }
+
   /** The handler has ended; `outcome` counts only if the attempt was not given up before. */
-  #ended(outcome: () => LeaseEvent): void {
+  #ended(outcome: () => LeaseEvent, thrown?: unknown): void {
     this.#timer.clear()
     this.#options.stats.ended(this.#job, this.#tookMs())
+    if (this.#isCompleting && !this.#settled) void this.#endCompleting(outcome, thrown)
+    else this.#end(outcome)
+  }
+
+  #end(outcome: () => LeaseEvent): void {
     if (this.#settled) {
       this.#report.ended()
       return
     }
     this.#settle(this.#lost ? null : (this.#eventOfAbort() ?? outcome()), true)
+  }
+
+  /** The outcome may be in the database. Otherwise this one ends the lease, and that transaction cannot be committed any more. */
+  async #endCompleting(outcome: () => LeaseEvent, thrown: unknown): Promise<void> {
+    const isDone = await this.#hasCompleted()
+    if (!isDone || this.#settled) return this.#end(outcome)
+    if (thrown !== undefined)
+      this.log.warn(
+        { error: describeError(thrown).name },
+        'the handler threw after its transaction was committed; the job has succeeded all the same',
+      )
+    this.#settled = true
+    this.#span?.end(this.#event('succeed'), undefined)
+    this.#report.settled(null, true)
+  }
+
+  #uncommitted(): LeaseEvent {
+    const { delayMs, fault } = this.#backoff()
+    const message = 'its handler called complete and returned, but the transaction was not committed'
+    const error = Object.assign(new Error(message), { name: 'NotCommittedError' })
+    return this.#event('fail', { delayMs, error: describeOwnError(error, fault) })
   }
 
   /** Its grace has passed and the handler is still running: the attempt is over, but its slot stays taken. */
@@ -290,6 +347,10 @@ class Context implements JobContext {
   /** Handlers take it out of the context, as they do with the rest. */
   get note(): JobContext['note'] {
     return (text) => this.#of.note(text)
+  }
+
+  get complete(): JobContext['complete'] {
+    return (client) => this.#of.complete(client)
   }
 }
 

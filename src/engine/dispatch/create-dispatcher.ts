@@ -32,6 +32,7 @@ export function createDispatcher(parts: DispatcherParts): Actor<typeof dispatche
   const runAttempt = createRunAttempt({
     registry,
     databaseIdOf: (jobId) => store.databaseIdOf(jobId),
+    transactions: store,
     timeoutMs: settings.jobTimeoutMs,
     backoff: exponential({ baseMs: settings.retryBaseMs, maxMs: settings.retryMaxMs }),
     random,

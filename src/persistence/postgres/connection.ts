@@ -9,6 +9,11 @@ export type Driver = Pick<typeof pg, 'Client' | 'Pool' | 'types'>
 const statementTimeoutMs = 60_000
 const answerTimeoutMs = 65_000
 const connectTimeoutMs = 5_000
+/**
+ * How long a writer waits for a lock, in ms: a transaction of a user may be open for minutes, and other calls wait behind the one that needs
+ * the same idempotency key.
+ */
+const lockTimeoutMs = 500
 
 /** Loaded when the first store is opened: most users have no need of it. */
 export function loadDriver(): Driver {
@@ -50,9 +55,17 @@ export function setUpSql(schema: string): string {
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 }
 
-/** Plans of a writer are pinned: each statement looks rows up by key, whatever the statistics of some moment say. */
-export const pinPlansSql =
-  'SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off; SET plan_cache_mode TO force_generic_plan; SET jit TO off'
+/** Plans of what writes are pinned: each statement looks rows up by key, whatever the statistics of some moment say. */
+export const planSettings = [
+  'enable_seqscan TO off',
+  'enable_hashjoin TO off',
+  'enable_mergejoin TO off',
+  'plan_cache_mode TO force_generic_plan',
+  'jit TO off',
+]
+export const pinPlansSql = planSettings.map((setting) => `SET ${setting}`).join('; ')
+
+export const writerLocksSql = `SET lock_timeout TO ${lockTimeoutMs}`
 
 /** Connects one client; `onLost` is called once when it has broken, with the reason, unless that was before it was connected. */
 export async function connect(settings: Settings, onLost: (error: Error) => void): Promise<pg.Client> {

@@ -5,6 +5,7 @@ import { after, stateHasTag, stored } from '../sql/transitions.ts'
 import { retention } from '../store.ts'
 import { pickFunction } from './pick.ts'
 import { addCounts, inPlpgsql, takeFunction } from './take.ts'
+import { transactionFunctions } from './transaction/functions.ts'
 
 /** A function as the server keeps it: its name has the hash of its text, so that nodes of several versions find each their own. */
 interface ServerFunction {
@@ -26,13 +27,8 @@ const columnTypes: Readonly<Record<StoredName, 'text' | 'integer'>> = {
   timeoutMs: 'integer',
 }
 
-/** The parameters of a step, in order, each with its type. */
-const stepParameters = [
-  ['given', 'bigint'],
-  ['node', 'bigint'],
-  ['writer', 'bigint'],
-  ['call', 'bigint'],
-  ['blocks', 'integer'],
+/** The parameters that hold new jobs, each with its type. */
+const newJobParameters = [
   ['ids', 'bigint[]'],
   ['payloads', 'text[]'],
   ['keys', 'text[]'],
@@ -44,6 +40,16 @@ const stepParameters = [
   ...storedNames.map((name) => [snakeCase(name), `${columnTypes[name]}[]`] as const),
   ['traceparents', 'text[]'],
   ['tracestates', 'text[]'],
+] as const
+
+/** The parameters of a step, in order. */
+const stepParameters = [
+  ['given', 'bigint'],
+  ['node', 'bigint'],
+  ['writer', 'bigint'],
+  ['call', 'bigint'],
+  ['blocks', 'integer'],
+  ...newJobParameters,
   ['replayed', 'bigint[]'],
   ['changes', 'text[]'],
   ['change_ends', 'integer[]'],
@@ -75,9 +81,15 @@ const take = hashed('take', takeFunction)
 const pick = hashed('pick', pickFunction)
 const step = hashed('step', stepFunction)
 const retain = hashed('retain', retainFunction)
+export const inTransaction = transactionFunctions({
+  insert: insertSql(),
+  parameters: newJobParameters,
+  take: take.name,
+  hashed,
+})
 
 /** In the order in which they must be made. */
-export const serverFunctions: readonly ServerFunction[] = [take, pick, step, retain]
+export const serverFunctions: readonly ServerFunction[] = [take, pick, step, retain, ...Object.values(inTransaction)]
 
 /** Calls a step; `values` in the order of its parameters. */
 export const stepSql = `SELECT * FROM ${step.name}(${stepParameters.map((_, index) => `$${index + 1}`).join(', ')})`

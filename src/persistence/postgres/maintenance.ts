@@ -4,7 +4,7 @@ import { isHeld, isReady, isTimed, isUnhandled, parkedAs } from '../sql/conditio
 import type { Lease, StoreEvent } from '../store.ts'
 import type { Duties } from './duties.ts'
 import type { HeldLeases } from './held-leases.ts'
-import type { OwnNode, ServerTime } from './nodes.ts'
+import { mergeCountsSql, type OwnNode, type ServerTime } from './nodes.ts'
 import { isLeasable, isMovable } from './readable.ts'
 import type { Reads } from './reads.ts'
 import type { Recovery } from './recovery.ts'
@@ -104,6 +104,11 @@ export class Maintenance {
     if (this.#mayDelete) await this.#parts.recovery.forget()
   }
 
+  /** Adds the counts of transactions of users, which have a row each, and of writers that are gone to the others. */
+  async mergeCounts(): Promise<void> {
+    await this.#parts.reads.all(mergeCountsSql)
+  }
+
   /** Removes what ended long ago; false when nothing is left for now. */
   async retain(): Promise<boolean> {
     return this.#mayDelete && this.#retention.walk(this.#time.wall)
@@ -124,6 +129,7 @@ export class Maintenance {
     await this.restore()
     await this.retain()
     await this.forget()
+    await this.mergeCounts()
   }
 }
 

@@ -4,12 +4,13 @@ import { serverFunctions } from './functions.ts'
 import { sql as version1 } from './migrations/0001.ts'
 import { sql as version2 } from './migrations/0002.ts'
 import { sql as version3 } from './migrations/0003.ts'
+import { sql as version4 } from './migrations/0004.ts'
 
 /**
  * The schema, version by version. Each is the text that databases out there were made by, and never changes again: tests hold its hash.
  * What the machine decides of the newest schema is held against it by a test, which asks for the next version when they differ.
  */
-export const migrations: readonly string[] = [version1, version2, version3]
+export const migrations: readonly string[] = [version1, version2, version3, version4]
 
 /** The oldest server whose functions are used, as `server_version_num` has it. */
 const oldestServer = 130_000
@@ -23,6 +24,8 @@ export async function migrate(client: pg.ClientBase, schema: string, newDatabase
   if (await isNewest(client, schema)) return
   await client.query('BEGIN')
   try {
+    // Another node may take its time.
+    await client.query('SET LOCAL lock_timeout TO 0')
     await client.query('SELECT pg_advisory_xact_lock(hashtext($1))', [`jobmachine ${schema}`])
     const version = await versionOf(client, schema)
     if (version === 0) await client.query(`CREATE SCHEMA IF NOT EXISTS "${schema}"`)

@@ -38,6 +38,7 @@ import { Reader } from './read/reader.ts'
 import { Reads } from './reads.ts'
 import { Recovery } from './recovery.ts'
 import { Signals } from './signals.ts'
+import { Transactions } from './transaction/transactions.ts'
 import { verify } from './verify.ts'
 import { Admissions } from './write/admissions.ts'
 import { Claims } from './write/claims.ts'
@@ -59,6 +60,7 @@ const pollMs = 50
 const pollRestShare = 10
 const retainRestMs = 60_000
 const retainStepMs = 20
+const mergeCountsMs = 1_000
 
 interface PostgresStoreOptions extends PostgresOptions {
   /** A server; null for a producer. */
@@ -107,6 +109,8 @@ class PostgresStore implements Store {
   readonly #held = new HeldLeases()
   readonly #ids = new JobIds()
   readonly #claims: Claims
+  readonly #depths: QueueDepths
+  readonly #transactions: Transactions
   readonly #commits: GroupCommit
   readonly #recovery: Recovery
   readonly #maintenance: Maintenance
@@ -130,6 +134,8 @@ class PostgresStore implements Store {
     this.#node = new OwnNode(settings, { owner, serves, types, leaseMs }, given)
     this.#health = new Health(notify)
     this.#writers = Array.from({ length: writers }, () => new Writer(settings, this.#health, () => this.#node))
+    this.#depths = new QueueDepths(this.#reads, options)
+    this.#transactions = new Transactions({ ...settings, reads: this.#reads, node: this.#node, depths: this.#depths })
     this.#claims = this.#createClaims(types)
     this.#commits = this.#createCommits()
     const parts = {
@@ -197,6 +203,7 @@ class PostgresStore implements Store {
       await maintenance.restore()
     })
     this.#intervals.every(retainRestMs, () => maintenance.forget())
+    this.#intervals.every(mergeCountsMs, () => maintenance.mergeCounts())
     this.#intervals.every(retainRestMs, async () => ((await maintenance.retain()) ? retainStepMs : retainRestMs))
   }
 
@@ -210,6 +217,15 @@ class PostgresStore implements Store {
 
   enqueue(jobs: readonly NewJobRow[]): Promise<EnqueueResult> {
     return this.#commits.enqueue(jobs)
+  }
+
+  enqueueIn: Store['enqueueIn'] = (client, jobs) => this.#transactions.enqueue(client, jobs)
+  complete: Store['complete'] = (client, event) => this.#transactions.complete(client, event)
+
+  async hasCompleted(lease: Lease): Promise<boolean> {
+    const isDone = await this.#transactions.hasCompleted(lease)
+    if (isDone) this.#held.drop([lease])
+    return isDone
   }
 
   async lease({
@@ -347,7 +363,7 @@ class PostgresStore implements Store {
   #createCommits(): GroupCommit {
     return new GroupCommit({
       writers: this.#writers,
-      admissions: new Admissions(this.#reads, new QueueDepths(this.#reads, this.#options), this.#ids),
+      admissions: new Admissions(this.#reads, this.#depths, this.#ids),
       claims: this.#claims,
       revive: () => this.#revive(),
       onDone: (done, tookMs, mayBeReady) => {

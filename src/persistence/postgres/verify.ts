@@ -153,7 +153,9 @@ const leftovers = [
 ] as const
 
 /** The constraints, indexes and triggers that the migrations make. */
-const guards = [...migrations.join('').matchAll(/(?:CONSTRAINT|INDEX|TRIGGER) (\w+) /g)].map(([, name]) => name!)
+const guards = [...migrations.join('').matchAll(/(?:CONSTRAINT|INDEX|TRIGGER) (?!TRIGGER)(\w+) /g)].map(
+  ([, name]) => name!,
+)
 
 const guardsSql = `
   SELECT name FROM unnest(:guards::text[]) AS guard (name)

@@ -4,6 +4,7 @@ import type Database from 'better-sqlite3'
 import {
   DatabaseLostError,
   DatabaseUnusableError,
+  InvalidInputError,
   LostJobsError,
   OutcomeUnknownError,
   StorageFullError,
@@ -52,6 +53,7 @@ import { fileSizes } from './file/filesystem.ts'
 import type { FileId } from './file/held-locks.ts'
 import type { Owner } from './file/lock.ts'
 import { storageFailure } from './file/storage-failure.ts'
+import { OwnConnections } from './own-connections.ts'
 import { Reader } from './read/reader.ts'
 import { toTransitions } from './read/rows.ts'
 import { Scanner } from './read/scanner.ts'
@@ -174,6 +176,7 @@ class SqliteStore implements Store {
   readonly #readConnection: Database.Database
   readonly #reader: Reader
   readonly #scanner: Scanner
+  readonly #ownConnections: OwnConnections
   readonly #checks = new ReportThreads<string, VerifyReport>(
     new URL('./verify/verify-thread.js', import.meta.url),
     'cannot check the database',
@@ -212,7 +215,7 @@ class SqliteStore implements Store {
     thread: ThreadLink,
     epochs: readonly Epoch[],
     options: SqliteStoreOptions,
-    { heartbeat, commits, bell }: ThreadOptions,
+    { heartbeat, commits, bell, writer }: ThreadOptions,
   ) {
     this.#thread = thread
     this.#epochs = epochs
@@ -224,6 +227,7 @@ class SqliteStore implements Store {
     this.#readConnection = openForReading(options.path)
     this.#reader = new Reader(this.#readConnection)
     this.#scanner = new Scanner(options.path)
+    this.#ownConnections = new OwnConnections(options.path, writer, options.clock)
     thread.on('message', (reply: Reply) => this.#onReply(reply))
     thread.on('error', (error) => this.#end(error))
     // Registered from the start, because the event comes in the same turn as the last message.
@@ -268,6 +272,24 @@ class SqliteStore implements Store {
       if (this.#newJobs.length >= gatherMax || this.#gathered.length >= this.#part) this.#flush()
       else this.#flushSoon()
     })
+  }
+
+  enqueueIn(client: unknown, jobs: readonly NewJobRow[]): EnqueueResult {
+    if (this.#closed) throw new UnavailableError('the system is stopped')
+    const result = this.#ownConnections.enqueue(client, jobs)
+    // Most such transactions are over then, and the thread looks at once for what others have committed.
+    timers.setImmediate(() => this.#closed || this.#send([]))
+    return result
+  }
+
+  complete(): Promise<void> {
+    const advice =
+      'complete needs a system on PostgreSQL. On SQLite, store idempotencyToken in a table of yours, in the transaction of your effect, and leave the effect out if it is there'
+    return Promise.reject(new InvalidInputError([{ path: 'client', message: advice }]))
+  }
+
+  hasCompleted(): Promise<boolean> {
+    return Promise.resolve(false)
   }
 
   async lease({ limit, wait, start = false }: { limit: number; wait: boolean; start?: boolean }): Promise<LeasedJob[]> {
@@ -463,8 +485,12 @@ class SqliteStore implements Store {
     this.#flushing = undefined
     this.#askGathered()
     if (this.#unsent.length === 0) return
-    this.#thread.postMessage(this.#unsent satisfies Requests)
+    this.#send(this.#unsent)
     this.#unsent = []
+  }
+
+  #send(requests: Requests): void {
+    this.#thread.postMessage(requests)
     Atomics.add(this.#bell, 0, 1)
     Atomics.notify(this.#bell, 0)
   }

@@ -787,6 +787,7 @@ function optionsFor(
   return {
     registry: new Registry([handler]),
     databaseIdOf: () => 'f00d',
+    transactions: { complete: async () => {}, hasCompleted: async () => false },
     timeoutMs: 1_000,
     backoff: () => settingsBackoffMs,
     random: () => 0.5,

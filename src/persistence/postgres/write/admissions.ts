@@ -1,10 +1,8 @@
 import { Admission, type AdmissionFacts, type IncomingJob } from '../../admission.ts'
 import type { EnqueuedJob } from '../../store.ts'
 import type { Reads } from '../reads.ts'
-import type { QueueDepths } from './depths.ts'
+import { type QueueDepths, unlimited } from './depths.ts'
 import type { JobIds } from './job-ids.ts'
-
-const unlimited = { depth: 0, depthMax: Number.POSITIVE_INFINITY, reserveInQueues: () => undefined }
 
 /** Lets new jobs in: those with keys, or close to a limit, one transaction at a time; the others without a look at the database. */
 export class Admissions {
@@ -22,7 +20,8 @@ export class Admissions {
   /** `blocks`: of ids, to reserve with the next transaction. `leave`: to be called when the transaction is over. */
   async enter<Job extends IncomingJob>(calls: readonly (readonly Job[])[]) {
     const jobs = calls.flat()
-    await this.#reserve(jobs.length)
+    // Mostly there are some, for each transaction brings more.
+    if (!this.#ids.has(jobs.length)) await this.#ids.reserve(this.#reads, jobs.length)
     const keys = jobs.flatMap(({ idempotency }) => idempotency?.key ?? [])
     const isFree = keys.length === 0 && (jobs.length === 0 || this.#depths.hasRoom(jobs.length))
     const leave = isFree ? () => {} : await this.#takeTurn()
@@ -56,18 +55,5 @@ export class Admissions {
       { keys },
     )
     return new Map(rows.map(({ key, content, ...job }) => [key, { job: { ...job, created: false }, content }]))
-  }
-
-  /** Mostly there are some, for each transaction brings more. */
-  async #reserve(count: number): Promise<void> {
-    if (this.#ids.has(count)) return
-    const blocks = this.#ids.blocksFor(count)
-    const rows = await this.#reads.all<{ first: number }>(
-      `SELECT nextval('job_ids') AS first FROM generate_series(1, :blocks::integer)`,
-      {
-        blocks,
-      },
-    )
-    this.#ids.add(rows.map(({ first }) => first))
   }
 }

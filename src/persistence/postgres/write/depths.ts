@@ -12,6 +12,9 @@ const farShare = 0.9
 const countingShare = 50
 const countingMaxMs = 100
 
+/** Where there is room for certain. */
+export const unlimited = { depth: 0, depthMax: Number.POSITIVE_INFINITY, reserveInQueues: () => undefined }
+
 interface Limits {
   readonly maxQueueDepth: number
   readonly maxDepthPerQueue?: number | undefined

@@ -189,6 +189,7 @@ export class GroupCommit {
     this.#parts.claims.putBack(batch.claim)
     const failure = failureOf(error)
     if (error instanceof OutcomeUnknownError) this.#giveUp(batch, error)
+    else if (failure === 'locked' && callsOf(batch).length === 1) await this.#refuse(batch, lockedError(error), 0)
     else if (failure === 'full') await this.#refuse(batch, new StorageFullError())
     else if (error instanceof UnavailableError || failure === 'refused')
       await this.#refuse(
@@ -206,13 +207,13 @@ export class GroupCommit {
   }
 
   /** What must be stored is tried again after a pause, the rest is refused. */
-  async #refuse(batch: Batch, error: Error): Promise<void> {
+  async #refuse(batch: Batch, error: Error, waitMs = refusedWaitMs): Promise<void> {
     if (this.#closed) return this.#reject(batch, error)
     const patient = batch.changes.filter((call) => call.patient)
     this.#reject({ ...batch, events: [], changes: batch.changes.filter((call) => !call.patient) }, error)
     this.#events.unshift(...batch.events)
     this.#changes.unshift(...patient)
-    await new Promise((resolve) => timers.setTimeout(resolve, refusedWaitMs))
+    await new Promise((resolve) => timers.setTimeout(resolve, waitMs))
   }
 
   /** So that none fails because of another. */
@@ -228,9 +229,18 @@ export class GroupCommit {
     else for (const single of singles) await this.#commit(writer, single)
   }
 
-  #reject({ enqueues, events, changes }: Batch, error: Error): void {
-    for (const call of [...enqueues, ...events, ...changes]) call.reject(error)
+  #reject(batch: Batch, error: Error): void {
+    for (const call of callsOf(batch)) call.reject(error)
   }
+}
+
+function callsOf({ enqueues, events, changes }: Batch): readonly Waiting<never>[] {
+  return [...enqueues, ...events, ...changes]
+}
+
+function lockedError(cause: Error): UnavailableError {
+  const why = 'a transaction that is still open has used the same idempotency key, or has locked the job'
+  return new UnavailableError(`${why}; try again when it has ended`, { cause })
 }
 
 function settleEvents(calls: readonly EventCall[], refused: readonly number[]): void {

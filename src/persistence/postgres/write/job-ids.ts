@@ -1,3 +1,5 @@
+import type { Reads } from '../reads.ts'
+
 /** Ids in a block, as the sequence of the schema counts them. */
 const blockIds = 1_000
 /** Ids that are kept in reserve, and how many blocks are asked for at once. */
@@ -22,6 +24,16 @@ export class JobIds {
   /** Whether so many are left. */
   has(count: number): boolean {
     return this.#left >= count
+  }
+
+  /** Asks for more, mostly for later. */
+  async reserve(reads: Reads, count: number): Promise<void> {
+    const blocks = this.blocksFor(count)
+    const rows = await reads.all<{ first: number }>(
+      `SELECT nextval('job_ids') AS first FROM generate_series(1, :blocks::integer)`,
+      { blocks },
+    )
+    this.add(rows.map(({ first }) => first))
   }
 
   next(): number {

@@ -86,7 +86,8 @@ export function stepValues(step: Step, own: Given): unknown[] {
   return stepNames.map((name) => given[name as StepParameter] ?? null)
 }
 
-function ofNewJobs(newJobs: Step['newJobs']): Given {
+/** The values of the parameters that hold new jobs. */
+export function ofNewJobs(newJobs: Step['newJobs']): Given {
   if (newJobs.length === 0) return {}
   const column = (of: (job: NewJobRow) => string | number | null) => arrayText(newJobs.map(({ job }) => of(job)))
   return {

@@ -3,7 +3,7 @@ import { OutcomeUnknownError, UnavailableError } from '../../../errors.ts'
 import { timers } from '../../../runtime/timers.ts'
 import { toLeased } from '../../leased-facts.ts'
 import type { LeasedJob } from '../../store.ts'
-import { connect, pinPlansSql, type Settings } from '../connection.ts'
+import { connect, pinPlansSql, type Settings, writerLocksSql } from '../connection.ts'
 import { failureOf } from '../failure.ts'
 import { leasedJobs, stepSql } from '../functions.ts'
 import type { Health } from '../health.ts'
@@ -57,6 +57,7 @@ export class Writer {
       if (this.#client === client) this.#client = null
     })
     await client.query(pinPlansSql)
+    await client.query(writerLocksSql)
     this.#client = client
     return client
   }

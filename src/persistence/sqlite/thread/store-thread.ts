@@ -125,7 +125,7 @@ export class StoreThread {
     for (const message of remarks) this.#calls.notify({ type: 'file', message })
     requestPort.onMessage((requests) => {
       if (this.#ended) return
-      this.#calls.accept(requests)
+      this.#accept(requests)
       this.#work()
     })
     requestPort.reply({ ...quiet, opened: { epochs: readEpochs(this.#db) } } satisfies Reply)
@@ -255,7 +255,13 @@ export class StoreThread {
 
   /** Reads the messages that arrived while a transaction runs or is being flushed. */
   #acceptMail(): void {
-    for (let more = this.#requestPort.takeNext(); more; more = this.#requestPort.takeNext()) this.#calls.accept(more)
+    for (let more = this.#requestPort.takeNext(); more; more = this.#requestPort.takeNext()) this.#accept(more)
+  }
+
+  /** If it is empty, another connection of this process has committed, which a tick would show later. */
+  #accept(requests: Requests): void {
+    this.#hasTicked ||= requests.length === 0
+    this.#calls.accept(requests)
   }
 
   #takeHousekeeping(now: number): Part[] {

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import type Database from 'better-sqlite3'
 import { reserveInQueues } from '../../queue-limit.ts'
 import { isParked, isReady, isTimed } from '../../sql/conditions.ts'

@@ -1,0 +1,158 @@
+import { planSettings } from '../connection.ts'
+import { isMovedLater } from '../event-order.ts'
+import { channel } from '../nodes.ts'
+
+/** Events that a transaction of a user may write; the ids would allow some more. */
+const eventsMax = 4_000
+
+/** What the functions are made of: a statement that stores new jobs with its parameters, and the name of the function that moves jobs. */
+interface Parts {
+  readonly insert: string
+  readonly parameters: readonly (readonly [name: string, type: string])[]
+  readonly take: string
+  readonly hashed: (prefix: string, create: (name: string) => string) => { readonly name: string; readonly sql: string }
+}
+
+/**
+ * The functions that a user's transaction calls, each with a JSON text and answered by one, so that any driver passes both on as they are.
+ * They run with the rights of their owner: a role needs to see the schema, and nothing else. None waits for a lock that a node holds for longer
+ * than its commit, and none takes one that a node waits for.
+ */
+export function transactionFunctions({ insert, parameters, take, hashed }: Parts) {
+  const look = hashed('look', lookFunction)
+  const enqueue = hashed('enqueue', (name) => enqueueFunction(name, insert, parameters))
+  const finish = hashed('finish', (name) => finishFunction(name, take))
+  const complete = hashed('complete', (name) => completeFunction(name, finish.name))
+  return { look, enqueue, finish, complete }
+}
+
+const rights = `LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT ${planSettings.map((setting) => `SET ${setting}`).join(' ')}`
+
+const firstEvent = (transaction: string) =>
+  `(${transaction} + (SELECT value::bigint FROM meta WHERE name = 'transaction_offset')) * 4096`
+
+/** Numbers of events that earlier calls of the same transaction have used. */
+const usedEvents =
+  'coalesce((SELECT max(id) FROM job_events WHERE id >= _first_event AND id < _first_event + 4096) - _first_event, 0)'
+
+/** Counts of a transaction have a row that is its own, so that no two wait for each other; a node adds them to the others later. */
+const declarations = `
+  _asked json := _request::json;
+  _transaction bigint := pg_current_xact_id_if_assigned()::text::bigint;
+  _writer bigint := -_transaction;
+  _now bigint := instant((_asked ->> 'now')::bigint);
+  _first_event bigint := ${firstEvent('_transaction')};
+  _n integer := ${usedEvents};`
+
+/** Two calls are in one transaction if this is still its id: outside of one, each statement has its own. */
+const refuseOutside = `IF _transaction IS DISTINCT FROM (_asked ->> 'transaction')::bigint THEN RETURN json_build_object('outcome', 'outside'); END IF;`
+
+/** The transaction, and which of the keys its jobs have that it can see. */
+function lookFunction(name: string): string {
+  return `
+CREATE FUNCTION ${name}(_request text) RETURNS text ${rights} AS $$
+DECLARE
+  _transaction bigint := pg_current_xact_id()::text::bigint;
+  _first_event bigint := ${firstEvent('_transaction')};
+BEGIN
+  RETURN json_build_object('transaction', _transaction, 'keyed', (
+    SELECT coalesce(json_agg(json_build_object('key', idempotency_key, 'id', id, 'state', state, 'content', content,
+      'isOwn', EXISTS (SELECT 1 FROM job_events WHERE job_id = jobs.id AND seq = 1 AND job_events.id >= _first_event))), '[]')
+    FROM jobs WHERE idempotency_key = ANY (ARRAY(SELECT json_array_elements_text((_request::json) -> 'keys')))));
+END
+$$`
+}
+
+/**
+ * Wakes nodes with free workers when the transaction commits. Transactions that notify commit one after the other, so only one that is open
+ * does it at a time; the others leave it to that one, or to the poll of the nodes. A prepared transaction may not notify.
+ */
+const wake = `IF current_setting('max_prepared_transactions') = '0' AND EXISTS (SELECT 1 FROM nodes WHERE is_waiting AND ended_at IS NULL)
+    AND pg_try_advisory_xact_lock(hashtext('jobmachine wake'), hashtext(current_schema())) THEN
+    PERFORM pg_notify('${channel}', current_schema() || ' jobs 0');
+  END IF;`
+
+/** The block with a handler is a transaction within the transaction, of which one should not have many: it is for jobs with keys alone. */
+function enqueueFunction(name: string, insert: string, parameters: Parts['parameters']): string {
+  return `
+CREATE FUNCTION ${name}(_request text) RETURNS text ${rights} AS $$
+#variable_conflict use_column
+DECLARE ${declarations}
+  ${parameters.map(([parameter, type]) => `_${parameter} ${type} := (_asked ->> '${parameter}')::${type};`).join('\n  ')}
+  _constraint text;
+BEGIN
+  ${refuseOutside}
+  IF _n + cardinality(_ids) > ${eventsMax} THEN RETURN json_build_object('outcome', 'too many', 'max', ${eventsMax}, 'stored', _n); END IF;
+  IF (_asked ->> 'isKeyed')::boolean THEN
+    BEGIN
+      ${insert};
+    EXCEPTION WHEN unique_violation THEN
+      GET STACKED DIAGNOSTICS _constraint = CONSTRAINT_NAME;
+      IF _constraint <> 'jobs_key' THEN RAISE; END IF;
+      IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'jobmachine: another transaction has used the idempotency key since this one began; roll back, and try again';
+      END IF;
+      RETURN json_build_object('outcome', 'key used');
+    END;
+  ELSE
+    ${insert};
+  END IF;
+  IF _traceparents IS NOT NULL THEN
+    INSERT INTO job_traces (job_id, traceparent, tracestate)
+    SELECT id, traceparent, tracestate FROM unnest(_ids, _traceparents, _tracestates) AS trace (id, traceparent, tracestate)
+    WHERE traceparent IS NOT NULL;
+  END IF;
+  ${wake}
+  RETURN json_build_object('outcome', 'stored', 'now', _now);
+END
+$$`
+}
+
+const raiseLost = (job: string) =>
+  `RAISE EXCEPTION USING ERRCODE = 'JM002', MESSAGE = 'jobmachine: the lease of job ' || ${job} || ' is lost or has an outcome, so this transaction cannot complete it; nothing of it is stored';`
+
+/** The job, if it still has that lease, and its node lives. */
+const heldJob = (id: string, token: string) => `SELECT 1 FROM jobs JOIN nodes ON nodes.id = jobs.node_id
+    WHERE jobs.id = ${id} AND coalesce(jobs.lease_token, -1) = ${token} AND nodes.ended_at IS NULL`
+
+/** Notes that the job ends with the transaction. An attempt whose lease is lost fails the transaction at once, and later its commit. */
+function completeFunction(name: string, finish: string): string {
+  return `
+CREATE FUNCTION ${name}(_request text) RETURNS text ${rights} AS $$
+DECLARE
+  _asked json := _request::json;
+  _transaction bigint := pg_current_xact_id_if_assigned()::text::bigint;
+  _job bigint := (_asked ->> 'id')::bigint;
+  _token integer := (_asked ->> 'leaseToken')::integer;
+BEGIN
+  ${refuseOutside}
+  IF EXISTS (SELECT 1 FROM completions WHERE job_id = _job AND lease_token = _token) THEN RETURN json_build_object('outcome', 'noted'); END IF;
+  IF NOT EXISTS (${heldJob('_job', '_token')}) THEN ${raiseLost('_job')} END IF;
+  IF EXISTS (SELECT 1 FROM jobs WHERE id = _job AND ${isMovedLater}) THEN RETURN json_build_object('outcome', 'began before'); END IF;
+  INSERT INTO completions (job_id, lease_token, given, cause, taken_by)
+  VALUES (_job, _token, (_asked ->> 'now')::bigint, _asked ->> 'cause', '${finish}');
+  RETURN json_build_object('outcome', 'noted');
+END
+$$`
+}
+
+/** Moves the job, as the last thing that its transaction does. */
+function finishFunction(name: string, take: string): string {
+  return `
+CREATE FUNCTION ${name}(_job bigint, _token integer, _given bigint, _cause text) RETURNS void ${rights} AS $$
+#variable_conflict use_column
+DECLARE
+  _transaction bigint := pg_current_xact_id()::text::bigint;
+  _first_event bigint := ${firstEvent('_transaction')};
+  _n integer := ${usedEvents};
+  _moved bigint[];
+BEGIN
+  IF EXISTS (${heldJob('_job', '_token')}) THEN
+    SELECT taken._moved INTO _moved FROM ${take}('succeed', instant(_given), NULL, -_transaction, _first_event, false, _cause, NULL,
+      ARRAY[_job], ARRAY[_token], NULL, NULL, NULL, NULL, _n) AS taken;
+  END IF;
+  IF _moved IS NULL THEN ${raiseLost('_job')} END IF;
+  DELETE FROM completions WHERE job_id = _job AND lease_token = _token;
+END
+$$`
+}

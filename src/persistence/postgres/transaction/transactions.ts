@@ -1,0 +1,96 @@
+import { InvalidInputError } from '../../../errors.ts'
+import { causeOf } from '../../../machines/events.ts'
+import { Admission } from '../../admission.ts'
+import type { EnqueuedJob, EnqueueResult, Lease, LeaseEvent, NewJobRow } from '../../store.ts'
+import type { OwnNode } from '../nodes.ts'
+import type { Reads } from '../reads.ts'
+import { type QueueDepths, unlimited } from '../write/depths.ts'
+import { JobIds } from '../write/job-ids.ts'
+import { ofNewJobs } from '../write/step.ts'
+import { type Answer, assertInside, Clients } from './client.ts'
+
+/** How often keys are looked at again that another transaction has used in between. */
+const keyTriesMax = 3
+
+interface Parts {
+  readonly reads: Reads
+  readonly node: OwnNode
+  readonly schema: string
+  readonly depths: QueueDepths
+}
+
+/** The jobs with some keys, as a transaction sees them; `isOwn`: it has stored them itself. */
+interface Look {
+  readonly transaction: number
+  readonly keyed: readonly (Omit<EnqueuedJob, 'created'> & {
+    readonly key: string
+    readonly content: string
+    readonly isOwn: boolean
+  })[]
+}
+
+/** What is done in transactions of users, on their own connections. */
+export class Transactions {
+  readonly #parts: Parts
+  readonly #clients: Clients
+  /** Not those of the writers, who count on a reserve. */
+  readonly #ids = new JobIds()
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+    this.#clients = new Clients(parts.reads, parts.schema)
+  }
+
+  async enqueue(given: unknown, jobs: readonly NewJobRow[]): Promise<EnqueueResult> {
+    const client = await this.#clients.check(given)
+    const keys = jobs.flatMap(({ idempotency }) => idempotency?.key ?? [])
+    const { reads, depths, node } = this.#parts
+    const room = depths.hasRoom(jobs.length) ? unlimited : await depths.look(jobs)
+    for (let tries = 1; ; tries++) {
+      const { transaction, keyed } = (await this.#clients.call(client, 'look', { keys })) as Look
+      while (!this.#ids.has(jobs.length)) await this.#ids.reserve(reads, jobs.length)
+      const stored = new Map(
+        keyed.map(({ key, content, isOwn: _, ...job }) => [key, { job: { ...job, created: false }, content }]),
+      )
+      const facts = { ...room, keyed: (key: string) => stored.get(key), nextId: () => this.#ids.next() }
+      const admission = new Admission([jobs], facts)
+      const { newJobs } = admission
+      const request = { transaction, now: node.now(), isKeyed: keys.length > 0, ...ofNewJobs(newJobs) }
+      // Also if there is nothing to store: whether this is a transaction, the second call shows.
+      const answer = (await this.#clients.call(client, 'enqueue', request)) as Answer
+      assertInside(answer)
+      if (answer.outcome === 'key used' && tries < keyTriesMax) continue
+      if (answer.outcome === 'too many') throw tooMany(answer)
+      depths.expect(newJobs.length)
+      admission.setStates(answer.now)
+      const own = new Set([...newJobs, ...keyed.filter(({ isOwn }) => isOwn)].map(({ id }) => id))
+      return markUncommitted(admission.results[0]!, own)
+    }
+  }
+
+  /** Notes that the job has succeeded if the transaction commits. Rejects with `LeaseLostError` if the lease is lost. */
+  async complete(given: unknown, event: LeaseEvent): Promise<void> {
+    const client = await this.#clients.check(given)
+    const { transaction } = (await this.#clients.call(client, 'look', { keys: [] })) as Look
+    const { id, leaseToken, note } = event
+    const cause = note === undefined ? null : JSON.stringify({ ...causeOf(event.event), note })
+    const request = { transaction, id, leaseToken, cause, now: this.#parts.node.now() }
+    assertInside((await this.#clients.call(client, 'complete', request)) as Answer)
+  }
+
+  /** Whether the lease ended by a transaction that completed its job: its token is the number of its first event, of the start the next. */
+  async hasCompleted({ id, leaseToken }: Lease): Promise<boolean> {
+    const sql = `SELECT 1 AS one FROM job_events WHERE job_id = :id AND seq = :leaseToken + 2 AND event = 'succeed'`
+    return (await this.#parts.reads.one(sql, { id, leaseToken })) !== undefined
+  }
+}
+
+function markUncommitted(result: EnqueueResult, own: ReadonlySet<number>): EnqueueResult {
+  if (result.outcome !== 'stored') return result
+  return { outcome: 'stored', jobs: result.jobs.map((job) => (own.has(job.id) ? { ...job, committed: false } : job)) }
+}
+
+function tooMany({ max, stored }: Answer): InvalidInputError {
+  const message = `a transaction may store ${max} jobs, and this one has stored ${stored}: begin another, or enqueue without a client`
+  return new InvalidInputError([{ path: '', message }])
+}
