@@ -203,7 +203,7 @@ function onPostgres({ options, settings, registry, clock }: Opening): DatabaseOp
   const given = typeof postgres === 'string' ? { connectionString: postgres } : postgres!
   return {
     file: null,
-    openStore: (notify) =>
+    openStore: (notify, longestTimeoutMs) =>
       openPostgresStore({
         ...settings,
         ...given,
@@ -213,6 +213,8 @@ function onPostgres({ options, settings, registry, clock }: Opening): DatabaseOp
         newDatabaseId: randomUUID(),
         clock,
         notify,
+        longestTimeoutMs,
+        environment: process.env,
       }),
     warn() {},
     release() {},

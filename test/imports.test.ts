@@ -134,6 +134,7 @@ describe('imports point inward', () => {
 
   test("the store's threads load no XState: the build has compiled its machine", () => {
     const loaded = loadedBy(
+      'persistence/postgres/node/thread.js',
       ...['thread/thread', 'read/reader-thread', 'verify/verify-thread', 'file/backup-thread'].map(
         (name) => `persistence/sqlite/${name}.js`,
       ),

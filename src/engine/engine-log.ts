@@ -20,6 +20,12 @@ export class EngineLog {
         if (event.error) log.error({ reason: event.error }, 'commits fail')
         else log.info({}, 'commits succeed again')
         return
+      case 'declaredDead':
+        log.warn(
+          { lost_jobs: event.leases },
+          'this process was silent for longer than a lease: others declared it dead and run its jobs; it goes on as a new node',
+        )
+        return
       case 'stalled':
         log.warn({ blocked_ms: event.ms }, 'the event loop was blocked; its leases were renewed meanwhile')
         return

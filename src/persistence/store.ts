@@ -105,6 +105,8 @@ export type StoreEvent =
    * holds a lock on the file; undefined if it is neither.
    */
   | { readonly type: 'health'; readonly error: string | null; readonly cause?: 'full' | 'locked' | undefined }
+  /** This node was silent for longer than a lease, so others run what it held, `leases` jobs; it goes on under another id. */
+  | { readonly type: 'declaredDead'; readonly leases: number }
   /** The event loop was blocked for `ms`; no lease was lost. */
   | { readonly type: 'stalled'; readonly ms: number }
   /** The wall clock jumped ahead or back by `ms`. Nothing is deleted until it has been steady for a while. */

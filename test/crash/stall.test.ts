@@ -24,7 +24,7 @@ let patientEnv: typeof env
 beforeAll(() => {
   folder = tempFolder()
   const grace = {
-    file: 'persistence/sqlite/thread/watchdog.js',
+    file: 'persistence/watchdog.js',
     find: 'const graceMs = 10_000;',
     replace: `const graceMs = ${watchdogGraceMs};`,
   }

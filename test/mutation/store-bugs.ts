@@ -16,7 +16,7 @@ const mark = (test: string) => ['persistence/sqlite/mark.test.ts', test] as cons
 const refused = 'is refused, says how much, and is not changed'
 const accepted = 'continues once its loss is accepted, and gives no id and no token twice'
 const less = (harm: string, test: string) => mark(`a file that has less than was acknowledged , since ${harm}, ${test}`)
-const watchdog = (test: string) => ['persistence/sqlite/watchdog.test.ts', test] as const
+const watchdog = (test: string) => ['persistence/watchdog.test.ts', test] as const
 const eventRuns = (test: string) => ['persistence/sqlite/event-runs.test.ts', test] as const
 const retention = (test: string) => ['persistence/sqlite/retention.test.ts', `retention ${test}`] as const
 const joining = (test: string) => ['persistence/sqlite/joining.test.ts', test] as const
@@ -517,14 +517,14 @@ const leases: readonly Mutation[] = [
     },
   ),
   bug('the watchdog sleeps', watchdog('a loop that stands still gets only the grace if nothing runs'), {
-    file: sqlite('thread/watchdog'),
+    file: 'persistence/watchdog.js',
     find: 'return this.#stillMs > longestTimeoutMs + graceMs ? this.#stillMs : null;',
     replace: 'return null;',
   }),
   bug(
     'the watchdog kills a process that was suspended',
     watchdog('a watchdog that was delayed itself concludes nothing from one late check, however late'),
-    { file: sqlite('thread/watchdog'), find: '(sinceLast > lateMs ? 0 : sinceLast)', replace: 'sinceLast' },
+    { file: 'persistence/watchdog.js', find: '(sinceLast > lateMs ? 0 : sinceLast)', replace: 'sinceLast' },
   ),
 ]
 

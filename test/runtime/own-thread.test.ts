@@ -4,12 +4,22 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { briefly, built } from '../support/built.ts'
+import { aDatabase } from '../support/postgres.ts'
+import { postgresMissing } from '../support/postgres-server.ts'
 import { onThreads } from '../support/store-here.ts'
 import { tempFolder } from '../support/temp.ts'
 
 onThreads()
 
 const run = promisify(execFile)
+
+/** What writes, when it is loaded, in which thread that is; and what it wrote. */
+function aPreload(folder: string, way: string) {
+  const [script, ran] = [join(folder, `${way}.cjs`), join(folder, `${way}.ran`)]
+  const note = `require('node:worker_threads').threadId + '\\n'`
+  writeFileSync(script, `require('node:fs').appendFileSync(${JSON.stringify(ran)}, ${note})`)
+  return { script, ran: () => readFileSync(ran, 'utf8') }
+}
 
 /** A program that has every thread of ours do something: the store's, those for reading and checking, and the one for charts. */
 const program = (folder: string) => `
@@ -29,18 +39,32 @@ const program = (folder: string) => `
 
 test('no thread runs what the process was told to run first by --require or NODE_OPTIONS, or takes its text for a file', async () => {
   const folder = tempFolder()
-  const ran = (way: string) => join(folder, `${way}.ran`)
-  const preload = (way: string) => {
-    const script = join(folder, `${way}.cjs`)
-    const note = `require('node:worker_threads').threadId + '\\n'`
-    writeFileSync(script, `require('node:fs').appendFileSync(${JSON.stringify(ran(way))}, ${note})`)
-    return script
-  }
-  const env = { ...process.env, NODE_OPTIONS: `--require ${preload('environment')}` }
+  const [environment, argument] = [aPreload(folder, 'environment'), aPreload(folder, 'argument')]
+  const env = { ...process.env, NODE_OPTIONS: `--require ${environment.script}` }
 
-  const args = [...briefly, '--require', preload('argument'), '--input-type=module', '--eval', program(folder)]
+  const args = [...briefly, '--require', argument.script, '--input-type=module', '--eval', program(folder)]
   const { stdout } = await run(process.execPath, args, { cwd: folder, env })
 
   expect(stdout).toBe('1 0 true\n')
-  expect([readFileSync(ran('environment'), 'utf8'), readFileSync(ran('argument'), 'utf8')]).toEqual(['0\n', '0\n'])
+  expect([environment.ran(), argument.ran()]).toEqual(['0\n', '0\n'])
 })
+
+test.skipIf(postgresMissing)(
+  'the thread of a node does not either, and connects by the variables of the environment',
+  async () => {
+    const folder = tempFolder()
+    const preload = aPreload(folder, 'environment')
+    const address = await aDatabase()
+    const env = { ...process.env, NODE_OPTIONS: `--require ${preload.script}`, PGUSER: 'postgres', USER: 'nobody' }
+    const nodeProgram = `
+    import { createJobSystem } from ${JSON.stringify(built('index.js'))}
+    const system = await createJobSystem({ postgres: ${JSON.stringify(address.replace('postgres@', ''))} })
+    console.log(await system.enqueue({ type: 'nothing', payload: 1 }).then(() => 'stored'))
+    await system.stop()`
+
+    const args = [...briefly, '--input-type=module', '--eval', nodeProgram]
+    const { stdout } = await run(process.execPath, args, { cwd: folder, env })
+
+    expect([stdout, preload.ran()]).toEqual(['stored\n', '0\n'])
+  },
+)

@@ -1,5 +1,9 @@
+import { EventEmitter } from 'node:events'
+import { MessageChannel } from 'node:worker_threads'
 import pg from 'pg'
 import type { Driver } from '../../src/persistence/postgres/connection.ts'
+import { runNode } from '../../src/persistence/postgres/node/thread.ts'
+import type { startNodeThread } from '../../src/persistence/postgres/nodes.ts'
 import { openPostgresStore } from '../../src/persistence/postgres/store.ts'
 import type { StoreEvent } from '../../src/persistence/store.ts'
 import { ManualClock } from '../../src/runtime/clock.ts'
@@ -72,6 +76,26 @@ export function aDriver() {
   }
 }
 
+/** Runs the thread of a node on the caller's own thread, with connections that it can cut. */
+function startNodeHere(driver: Driver): typeof startNodeThread {
+  return (options) => {
+    const { port1: here, port2: there } = new MessageChannel()
+    const link = new EventEmitter()
+    here.on('message', (message) => link.emit('message', message))
+    here.on('close', () => link.emit('exit', 0))
+    runNode(there, options, driver)
+    return Object.assign(link, {
+      postMessage: (message: unknown) => here.postMessage(message),
+      ref: () => here.ref(),
+      unref: () => here.unref(),
+      async terminate() {
+        here.close()
+        return 0
+      },
+    }) as never
+  }
+}
+
 /** An opened store of PostgreSQL, and what cuts its connections; `path` is its schema. */
 export interface OpenedPostgres extends OpenedStore {
   readonly line: ReturnType<typeof aDriver>
@@ -94,12 +118,14 @@ export async function openPostgres(
     serves: true,
     ...storeDefaults,
     notify(notice: StoreEvent) {
-      notices.push(notice)
+      if (notice.type !== 'stalled') notices.push(notice)
     },
+    longestTimeoutMs: () => 0,
+    environment: {},
     ...options,
     clock,
   }
-  const store = await openPostgresStore(complete, line.driver)
+  const store = await openPostgresStore(complete, { driver: line.driver, startNode: startNodeHere(line.driver) })
   atEnd(() => store.close())
   return { store, clock, notices, path, line }
 }

@@ -4,7 +4,9 @@ import { isHeld, isReady, isTimed, isUnhandled, parkedAs } from '../sql/conditio
 import type { Lease, StoreEvent } from '../store.ts'
 import type { Duties } from './duties.ts'
 import type { HeldLeases } from './held-leases.ts'
-import { mergeCountsSql, type OwnNode, type ServerTime } from './nodes.ts'
+import type { ServerTime } from './node/protocol.ts'
+import { mergeCountsSql } from './node/row.ts'
+import type { OwnNode } from './nodes.ts'
 import { isLeasable, isMovable } from './readable.ts'
 import type { Reads } from './reads.ts'
 import type { Recovery } from './recovery.ts'
@@ -51,13 +53,16 @@ export class Maintenance {
 
   /** Shows that this node lives, and learns which of its leases others have taken. */
   async renew(): Promise<void> {
+    await this.beaten(await this.#parts.node.beat())
+  }
+
+  /** The thread has shown it; null: this node was declared dead. */
+  async beaten(time: ServerTime | null): Promise<void> {
     const { node, held, revive } = this.#parts
-    const known = held.all()
-    const time = await node.beat()
     if (time === null) return revive()
     this.#time = { wall: time.wall, steady: node.now() === null ? time.steady : time.wall }
     this.#mayDelete = this.#clockWatch.look()
-    await this.dropLost(known, false)
+    await this.dropLost(held.all(), false)
   }
 
   /** Looks which of these leases of this node have ended without an outcome from here, and says so. */

@@ -1,49 +1,70 @@
-import { performance } from 'node:perf_hooks'
-import type pg from 'pg'
-import type { Owner } from '../store.ts'
-import { connect, type Settings } from './connection.ts'
-import { failureOf } from './failure.ts'
+import { Worker } from 'node:worker_threads'
+import { ownThread } from '../../runtime/own-thread.ts'
+import { timers } from '../../runtime/timers.ts'
+import type { Ask, Asks, NodeThreadOptions, Operation, Report, ServerTime } from './node/protocol.ts'
 
-/** Where nodes hear of each other. */
-export const channel = 'jobmachine'
+/** How long a close waits for the node's thread, in ms: the server may be away. */
+const endMaxMs = 2_000
+/** For the thread's short-lived objects: it has few. */
+const youngGenerationMaxMb = 2
 
-/** What a node says of itself. */
-export interface NodeFacts {
-  readonly owner: Owner
-  /** It runs jobs; a producer does not. */
-  readonly serves: boolean
-  /** Job types that have a handler there. */
-  readonly types: readonly string[]
-  readonly leaseMs: number
+/** The parts of `Worker` that the loop uses. */
+export type NodeThreadLink = Pick<Worker, 'on' | 'postMessage' | 'ref' | 'unref' | 'terminate'>
+
+/** Starts the thread of a node. `environment`: where the driver finds what an address leaves out, such as PGPASSWORD. */
+export function startNodeThread(
+  workerData: NodeThreadOptions,
+  { NODE_OPTIONS: _, ...environment }: Readonly<NodeJS.ProcessEnv>,
+): NodeThreadLink {
+  const resourceLimits = { maxYoungGenerationSizeMb: youngGenerationMaxMb }
+  const env = ownThread.env && environment
+  return new Worker(new URL('./node/thread.js', import.meta.url), { workerData, resourceLimits, ...ownThread, env })
 }
 
-/** An instant of the server's clock, and of this process's steady one when it was read, in ms. */
-export interface ServerTime {
-  readonly wall: number
-  readonly steady: number
+interface Listener {
+  /** What other nodes have to say. */
+  onSignal(signal: string): void
+  /** The thread has shown that this node lives; null: it was declared dead. */
+  onBeat(time: ServerTime | null): void
+  onFailed(message: string): void
+  /** The thread has ended by itself. */
+  onFatal(error: Error): void
+}
+
+interface Waiting {
+  resolve(answer: never): void
+  reject(error: Error): void
 }
 
 /**
- * The row by which others know that this process lives. It writes there by the server's clock, on a connection of its own, so that no long
- * commit stands in the way; its jobs are its own as long as it does.
+ * This process, as others know it: a row that a thread renews, on a connection of its own, whatever the loop does. Its jobs are its own as
+ * long as the thread can.
  */
 export class OwnNode {
-  readonly #settings: Settings
-  readonly #facts: NodeFacts
+  readonly #thread: NodeThreadLink
   readonly #given: () => number | null
-  #client: pg.Client | null = null
-  #connecting: Promise<pg.Client> | null = null
-  #last: Promise<unknown> = Promise.resolve()
-  #closed = false
+  readonly #exited: Promise<void>
+  readonly #waiting = new Map<number, Waiting>()
+  #lastAsk = 0
+  /** Why nothing can be asked any more. */
+  #failure: Error | null = null
   id = 0
-  /** Called with what other nodes have to say. */
-  onSignal: (message: string) => void = () => {}
+  /** Set before it registers. */
+  listener: Listener | null = null
 
   /** `given`: the instant that a test's clock shows; null: the server's clock counts. */
-  constructor(settings: Settings, facts: NodeFacts, given: () => number | null) {
-    this.#settings = settings
-    this.#facts = facts
+  constructor(thread: NodeThreadLink, given: () => number | null) {
+    this.#thread = thread
     this.#given = given
+    thread.on('message', (report: Report) => this.#hear(report))
+    thread.on('error', (error) => this.#fail(error))
+    this.#exited = new Promise((resolve) => {
+      thread.on('exit', () => {
+        this.#fail(new Error('the thread of the heartbeat ended unexpectedly'))
+        resolve()
+      })
+    })
+    thread.unref()
   }
 
   /** For statements: the instant that a test's clock shows, or null. */
@@ -51,113 +72,76 @@ export class OwnNode {
     return this.#given()
   }
 
+  /** Resolves when its thread is connected and hears of signals. */
+  connect(): Promise<null> {
+    return this.#ask('connect')
+  }
+
   /** Writes a new row: an id is never used again. */
   async register(): Promise<void> {
-    const { owner, serves, types, leaseMs } = this.#facts
-    const { rows } = await this.#query<{ id: number }>(
-      `INSERT INTO nodes (pid, host, started_at, serves, types, lease_ms, seen_at) VALUES ($1, $2, $3, $4, $5, $6, instant($7)) RETURNING id`,
-      [owner.pid, owner.host, owner.startedAt, serves, types, leaseMs, this.now()],
-    )
-    this.id = rows[0]!.id
+    this.id = await this.#ask('register')
   }
 
   /** The server's time; null if this node was declared dead. */
-  async beat(): Promise<ServerTime | null> {
-    const before = performance.now()
-    const { rows } = await this.#query<{ wall: number }>(
-      'UPDATE nodes SET seen_at = greatest(seen_at, instant($2)) WHERE id = $1 AND ended_at IS NULL RETURNING instant($2) AS wall',
-      [this.id, this.now()],
-    )
-    return rows[0] ? { wall: rows[0].wall, steady: (before + performance.now()) / 2 } : null
+  beat(): Promise<ServerTime | null> {
+    return this.#ask('beat')
   }
 
   /** Whether it has free workers and found no job for them. */
-  async noteWaiting(isWaiting: boolean): Promise<void> {
-    await this.#query('UPDATE nodes SET is_waiting = $2 WHERE id = $1', [this.id, isWaiting])
+  noteWaiting(isWaiting: boolean): Promise<null> {
+    return this.#ask('noteWaiting', isWaiting)
   }
 
   /** If it ends now, that is no crash. */
-  async noteStop(): Promise<void> {
-    await this.#query('UPDATE nodes SET is_stopping = true WHERE id = $1', [this.id])
+  noteStop(): Promise<null> {
+    return this.#ask('noteStop')
   }
 
   /** The last thing that it does: others take what it still holds, and its counts go to those of all that are gone. */
   async end(): Promise<void> {
-    await this.#last.catch(() => {})
-    this.#closed = true
-    const client = await this.#connecting?.catch(() => null)
-    if (!client) return
-    await client.query(endSql, [this.id, this.now()]).catch(() => {})
-    await client.query(mergeCountsSql).catch(() => {})
-    await client.end().catch(() => {})
-  }
-
-  /** Without a connection it hears of no signal. */
-  get isConnected(): boolean {
-    return this.#connecting !== null
-  }
-
-  /** Its connection. It hears of signals as soon as it has `onSignal`. */
-  connect(): Promise<pg.Client> {
-    this.#connecting ??= this.#open().catch((error) => {
-      this.#connecting = null
-      throw error
+    const ended = this.#ask('end').catch(() => {})
+    this.#failure ??= new Error('the node has ended')
+    let late: NodeJS.Timeout | undefined
+    const isLate = new Promise<void>((resolve) => {
+      late = timers.setTimeout(resolve, endMaxMs)
     })
-    return this.#connecting
+    await Promise.race([ended, isLate])
+    timers.clearTimeout(late)
+    await this.#thread.terminate()
+    await this.#exited
   }
 
-  async #open(): Promise<pg.Client> {
-    const client = await connect(this.#settings, () => this.#drop(client))
-    this.#client = client
-    client.on('notification', (notification) => this.onSignal(notification.payload ?? ''))
-    await client.query(`LISTEN ${channel}`)
-    return client
+  #ask<Op extends Operation>(op: Op, isWaiting?: boolean): Promise<ReturnType<Asks[Op]>> {
+    if (this.#failure) return Promise.reject(this.#failure)
+    return new Promise((resolve, reject) => {
+      const id = ++this.#lastAsk
+      this.#waiting.set(id, { resolve, reject })
+      // A process that waits for an answer does not end before it.
+      this.#thread.ref()
+      this.#thread.postMessage({ id, op, ...(isWaiting === undefined ? {} : { isWaiting }) } satisfies Ask)
+    })
   }
 
-  #drop(client: pg.Client): void {
-    if (this.#client === client) this.#connecting = null
-    client.end().catch(() => {})
+  #hear(report: Report): void {
+    if ('id' in report) this.#settle(report)
+    else if ('signal' in report) this.listener?.onSignal(report.signal)
+    else if ('beat' in report) this.listener?.onBeat(report.beat)
+    else this.listener?.onFailed(report.failed)
   }
 
-  /**
-   * One after the other: the driver has no queue of its own in versions to come. Asked again once if the connection broke, as it does when the
-   * server is restarted: what a node says of itself may be said twice.
-   */
-  #query<Row extends pg.QueryResultRow>(sql: string, values: unknown[]): Promise<pg.QueryResult<Row>> {
-    const query = async () => {
-      if (this.#closed) throw new Error('the node has ended')
-      const client = await this.connect()
-      try {
-        return await client.query<Row>(sql, values)
-      } catch (error) {
-        if (failureOf(error) !== 'lost') throw error
-        this.#drop(client)
-        return (await this.connect()).query<Row>(sql, values)
-      }
-    }
-    const asked = this.#last.then(query, query)
-    this.#last = asked
-    return asked
+  #settle(report: Extract<Report, { id: number }>): void {
+    const waiting = this.#waiting.get(report.id)
+    this.#waiting.delete(report.id)
+    if (this.#waiting.size === 0) this.#thread.unref()
+    if ('answer' in report) waiting?.resolve(report.answer as never)
+    else waiting?.reject(Object.assign(new Error(report.error.message), { code: report.error.code }))
+  }
+
+  #fail(error: Error): void {
+    for (const { reject } of this.#waiting.values()) reject(error)
+    this.#waiting.clear()
+    if (this.#failure) return
+    this.#failure = error
+    this.listener?.onFatal(error)
   }
 }
-
-const endSql = `
-  WITH ended AS (UPDATE nodes SET ended_at = coalesce(ended_at, instant($2)) WHERE id = $1 RETURNING id)
-  DELETE FROM writers WHERE node_id IN (SELECT id FROM ended)`
-
-/**
- * The number of a fenced writer's last call: below 0, so that none can follow it, and so that the process can still ask what became of that
- * call if it lives after all.
- */
-export function fencedCall(call: string): string {
-  return `(-1 - ${call})`
-}
-
-/** In the order of the key, as a step counts. */
-export const mergeCountsSql = `
-  WITH gone AS (
-    DELETE FROM edge_counts WHERE writer_id <> 0 AND NOT EXISTS (SELECT 1 FROM writers WHERE id = writer_id AND last_call >= 0) RETURNING *
-  )
-  INSERT INTO edge_counts (writer_id, from_state, event, to_state, n)
-  SELECT 0, from_state, event, to_state, sum(n) FROM gone GROUP BY 2, 3, 4 ORDER BY 2, 3, 4
-  ON CONFLICT (writer_id, from_state, event, to_state) DO UPDATE SET n = edge_counts.n + excluded.n`

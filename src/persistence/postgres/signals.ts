@@ -1,5 +1,6 @@
 import { timers } from '../../runtime/timers.ts'
-import { channel, type OwnNode } from './nodes.ts'
+import { channel } from './node/row.ts'
+import type { OwnNode } from './nodes.ts'
 import type { Reads } from './reads.ts'
 
 /** Signals within this time become one, in ms: each is a transaction of its own, and those that notify commit one after the other. */
@@ -27,10 +28,13 @@ export class Signals {
 
   constructor(parts: Parts) {
     this.#parts = parts
-    parts.node.onSignal = (message) => {
-      const [schema, signal, from] = message.split(' ')
-      if (schema === parts.schema && from !== String(parts.node.id)) parts.on[signal as Signal]?.()
-    }
+  }
+
+  /** What a node has said, this one too. */
+  hear(text: string): void {
+    const { schema, node, on } = this.#parts
+    const [inSchema, signal, from] = text.split(' ')
+    if (inSchema === schema && from !== String(node.id)) on[signal as Signal]?.()
   }
 
   send(signal: Signal): void {
@@ -63,10 +67,10 @@ export class Signals {
 
   #notify(signal: Signal): void {
     const { reads, node, schema } = this.#parts
-    const values = { message: `${schema} ${signal} ${node.id}`, id: node.id }
+    const values = { text: `${schema} ${signal} ${node.id}`, id: node.id }
     reads.all(signal === 'jobs' ? notifyWaitingSql : notifySql, values).catch(() => {})
   }
 }
 
-const notifySql = `SELECT pg_notify('${channel}', :message)`
+const notifySql = `SELECT pg_notify('${channel}', :text)`
 const notifyWaitingSql = `${notifySql} WHERE EXISTS (SELECT 1 FROM nodes WHERE is_waiting AND ended_at IS NULL AND id <> :id)`

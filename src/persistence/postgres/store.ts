@@ -5,6 +5,7 @@ import type { JobState } from '../../machines/job.ts'
 import { type Clock, ManualClock } from '../../runtime/clock.ts'
 import { CommitMeter } from '../commit-meter.ts'
 import { type Epoch, epochOf } from '../epoch.ts'
+import { LoopBeat, noStalls } from '../loop-beat.ts'
 import { type PostgresOptions, postgresDefaults } from '../postgres-options.ts'
 import type {
   BackupReport,
@@ -21,6 +22,7 @@ import type {
   StoreEvent,
   VerifyReport,
 } from '../store.ts'
+import { Heartbeat } from '../watchdog.ts'
 import { assertDirect } from './assert-direct.ts'
 import { type Driver, loadDriver, type Settings } from './connection.ts'
 import { assertWhole, readDatabase } from './database.ts'
@@ -31,7 +33,7 @@ import { HeldLeases } from './held-leases.ts'
 import { Intervals } from './intervals.ts'
 import { Maintenance } from './maintenance.ts'
 import { migrate } from './migrate.ts'
-import { OwnNode } from './nodes.ts'
+import { type NodeThreadLink, OwnNode, startNodeThread } from './nodes.ts'
 import { Horizon } from './read/horizon.ts'
 import { jobFacts } from './read/job-facts.ts'
 import { Reader } from './read/reader.ts'
@@ -54,6 +56,8 @@ const writersMax = 2
 const fewConnections = 4
 /** Renewals within one lease, so that one may fail. */
 const renewalsPerLease = 3
+/** How long the server may take to answer a heartbeat at least, in ms. */
+const patienceMinMs = 1_000
 /** How often a node looks for what is due and what others have stored, and between two walks of retention, in ms. */
 const pollMs = 50
 /** The same, as often as what the last look took: with an old snapshot open, the rows of many ended jobs lie in the way. */
@@ -75,15 +79,42 @@ interface PostgresStoreOptions extends PostgresOptions {
   readonly newDatabaseId: string
   readonly clock: Clock
   readonly notify: (event: StoreEvent) => void
+  /** The longest timeout of the running attempts, in ms, or 0: a loop that is blocked for longer is ended with the process. */
+  readonly longestTimeoutMs: () => number
+  /** Where the driver finds what the address leaves out. */
+  readonly environment: Readonly<NodeJS.ProcessEnv>
+}
+
+/** What tests replace: the driver by one whose connections they can cut, and the thread of the node by one on the caller's own. */
+interface Replaceable {
+  readonly driver: Driver
+  readonly startNode: typeof startNodeThread
 }
 
 /**
  * Opens the store; makes its schema if it is missing. Rejects with `DatabaseUnusableError` if the database cannot be used, and with
- * `UnavailableError` if it cannot be reached. `driver`: for tests that cut its connections.
+ * `UnavailableError` if it cannot be reached.
  */
-export async function openPostgresStore(options: PostgresStoreOptions, driver: Driver = loadDriver()): Promise<Store> {
-  const { connectionString, schema = postgresDefaults.schema } = options
-  const store = new PostgresStore({ driver, connectionString, schema }, options)
+export async function openPostgresStore(
+  options: PostgresStoreOptions,
+  { driver = loadDriver(), startNode = startNodeThread }: Partial<Replaceable> = {},
+): Promise<Store> {
+  const { connectionString, schema = postgresDefaults.schema, clock, environment } = options
+  const heartbeat = options.serves ? new Heartbeat() : null
+  const { owner, serves, types, leaseMs } = options
+  const pauseMs = leaseMs / renewalsPerLease
+  const thread = startNode(
+    {
+      connectionString,
+      schema,
+      facts: { owner, serves, types, leaseMs, patienceMs: Math.max(pauseMs, patienceMinMs) },
+      pauseMs,
+      clock: clock instanceof ManualClock ? clock.cell : null,
+      heartbeat: heartbeat?.memory ?? null,
+    },
+    environment,
+  )
+  const store = new PostgresStore({ driver, connectionString, schema }, options, thread, heartbeat)
   try {
     await store.open()
   } catch (error) {
@@ -120,18 +151,22 @@ class PostgresStore implements Store {
   readonly #signals: Signals
   readonly #health: Health
   readonly #meter = new CommitMeter()
+  /** Null for a producer. */
+  readonly #loopBeat: LoopBeat | null
   #reviving: Promise<void> | null = null
   #closed: Promise<void> | undefined
 
-  constructor(settings: Settings, options: PostgresStoreOptions) {
-    const { owner, serves, types, leaseMs, retentionMs, clock, notify, maxConnections } = options
+  constructor(settings: Settings, options: PostgresStoreOptions, thread: NodeThreadLink, heartbeat: Heartbeat | null) {
+    const { types, retentionMs, clock, notify, maxConnections } = options
     this.#schema = settings.schema
     this.#options = options
     const connections = maxConnections ?? postgresDefaults.maxConnections.byDefault
     const writers = connections < fewConnections ? 1 : writersMax
     this.#reads = new Reads(settings, connections - writers - 1)
     const given = () => (clock instanceof ManualClock ? clock.now() : null)
-    this.#node = new OwnNode(settings, { owner, serves, types, leaseMs }, given)
+    this.#node = new OwnNode(thread, given)
+    const onStall = (ms: number) => void this.#tellStall(ms).catch(() => {})
+    this.#loopBeat = heartbeat && new LoopBeat(heartbeat, options.longestTimeoutMs, onStall)
     this.#health = new Health(notify)
     this.#writers = Array.from({ length: writers }, () => new Writer(settings, this.#health, () => this.#node))
     this.#depths = new QueueDepths(this.#reads, options)
@@ -159,7 +194,10 @@ class PostgresStore implements Store {
       notify,
       revive,
     })
-    const on = { jobs: () => this.#claims.lookAgain(), leases: () => void this.#maintenance.renew().catch(() => {}) }
+    const on = {
+      jobs: () => this.#claims.lookAgain(),
+      leases: () => void this.#maintenance.dropLost(this.#held.all(), false).catch(() => {}),
+    }
     this.#signals = new Signals({ reads: this.#reads, node: this.#node, schema: settings.schema, on })
     this.#horizon = new Horizon(this.#reads)
     this.#reader = new Reader(this.#reads, this.#horizon)
@@ -171,7 +209,9 @@ class PostgresStore implements Store {
     const database = await readDatabase(first)
     assertWhole(database, this.#schema)
     this.#epochs = database.epochs
-    await assertDirect(first, await this.#node.connect())
+    await assertDirect(first, this.#reads)
+    await this.#node.connect()
+    this.#hearNode()
     await this.#node.register()
     await Promise.all(this.#writers.map((writer) => writer.open()))
     await this.#maintenance.renew()
@@ -181,18 +221,10 @@ class PostgresStore implements Store {
   /** What is done again and again. */
   #keepTime(): void {
     const maintenance = this.#maintenance
-    this.#intervals.every(this.#options.leaseMs / renewalsPerLease, () =>
-      maintenance.renew().then(
-        () => this.#health.set(null),
-        (error: Error) => this.#health.set(error.message),
-      ),
-    )
     if (!this.#options.serves) return
     this.#intervals.every(pollMs, async () => {
       const begunAt = performance.now()
       await maintenance.promote()
-      // At once, and not with the next renewal: it has been deaf meanwhile.
-      if (!this.#node.isConnected) await maintenance.renew()
       await maintenance.poll()
       const lookedFor = performance.now() - begunAt
       await this.#signals.tell(this.#claims.isWaiting, performance.now())
@@ -207,8 +239,30 @@ class PostgresStore implements Store {
     this.#intervals.every(retainRestMs, async () => ((await maintenance.retain()) ? retainStepMs : retainRestMs))
   }
 
+  /** What the thread of the node tells. */
+  #hearNode(): void {
+    this.#node.listener = {
+      onSignal: (signal) => this.#signals.hear(signal),
+      onFailed: (message) => this.#health.set(message),
+      onFatal: (error) => this.#options.notify({ type: 'fatal', error }),
+      onBeat: (time) => {
+        this.#maintenance.beaten(time).then(
+          () => this.#health.set(null),
+          (error: Error) => this.#health.set(error.message),
+        )
+      },
+    }
+  }
+
+  /** If the whole process stood still, its thread did too, and its leases may be lost: that is told instead. */
+  async #tellStall(ms: number): Promise<void> {
+    const time = await this.#node.beat()
+    if (time !== null) this.#options.notify({ type: 'stalled', ms })
+    await this.#maintenance.beaten(time)
+  }
+
   get stalls(): Store['stalls'] {
-    return { loopMs: () => 0, threadMs: () => 0 }
+    return this.#loopBeat?.stalls ?? noStalls
   }
 
   databaseIdOf(jobId: number): string {
@@ -244,8 +298,8 @@ class PostgresStore implements Store {
     return jobs
   }
 
-  noteStop(): Promise<void> {
-    return this.#node.noteStop()
+  async noteStop(): Promise<void> {
+    await this.#node.noteStop()
   }
 
   stopLeasing(): Promise<void> {
@@ -268,7 +322,9 @@ class PostgresStore implements Store {
     await this.#reads.all(abandonSql, { ...values, leaseMs: this.#options.leaseMs })
   }
 
-  letLive(): void {}
+  letLive(timeoutMs: number): void {
+    this.#loopBeat?.letLive(timeoutMs)
+  }
 
   async recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered> {
     const recovered = await this.#recovery.recover(onProgress)
@@ -346,6 +402,7 @@ class PostgresStore implements Store {
     await this.#commits.close()
     await Promise.all(this.#writers.map((writer) => writer.close()))
     await this.#node.end()
+    this.#loopBeat?.stop()
     await this.#reads.close()
   }
 
@@ -405,10 +462,11 @@ class PostgresStore implements Store {
 
   async #comeBack(): Promise<void> {
     if ((await this.#node.beat()) !== null) return
+    const { notify } = this.#options
     const leases = this.#held.all()
     this.#held.drop(leases)
-    if (leases.length > 0)
-      this.#options.notify({ type: 'lost', leases: leases.map((lease) => ({ ...lease, cancelled: false })) })
+    notify({ type: 'declaredDead', leases: leases.length })
+    if (leases.length > 0) notify({ type: 'lost', leases: leases.map((lease) => ({ ...lease, cancelled: false })) })
     await this.#node.register()
     this.#signals.forget()
   }

@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks'
 import { Worker } from 'node:worker_threads'
 import type Database from 'better-sqlite3'
 import {
@@ -17,6 +16,7 @@ import { timers } from '../../runtime/timers.ts'
 import { CommitMeter } from '../commit-meter.ts'
 import { type Epoch, epochOf } from '../epoch.ts'
 import { type LeasedFacts, toLeased } from '../leased-facts.ts'
+import { LoopBeat, noStalls } from '../loop-beat.ts'
 import { intoSets } from '../sql/ranges.ts'
 import type {
   BackupReport,
@@ -46,6 +46,7 @@ import type {
   TransitionPage,
   VerifyReport,
 } from '../store.ts'
+import { Heartbeat } from '../watchdog.ts'
 import { intoBatches } from './batches.ts'
 import type { BackupData } from './file/backup-thread.ts'
 import { durability, makeFile, openForReading } from './file/connection.ts'
@@ -69,7 +70,6 @@ import type {
   WriterOptions,
 } from './thread/protocol.ts'
 import { ReportThreads } from './thread/report-threads.ts'
-import { beatMs, Heartbeat, stallMs } from './thread/watchdog.ts'
 
 /** Attempts of a read that met a checkpoint or a recovery, one per turn of the loop. */
 const busyReadTries = 100
@@ -81,9 +81,6 @@ const partMin = 16
 
 /** For the thread's short-lived objects: without it V8 uses 9 MB more after a million jobs, and is no faster. */
 const youngGenerationMaxMb = 12
-
-/** An event loop that was blocked for longer than this, in ms, is reported. */
-const stallToldMs = 1_000
 
 interface SqliteStoreOptions extends WriterOptions {
   readonly path: string
@@ -191,12 +188,8 @@ class SqliteStore implements Store {
   readonly #notify: SqliteStoreOptions['notify']
   readonly #waiting = new Map<number, Waiting>()
   readonly #exited: Promise<void>
-  readonly #heartbeat: Heartbeat | null
-  readonly #beating: NodeJS.Timeout | undefined
-  /** Monotonic ms. */
-  #beatAt = performance.now()
-  /** In total, as the heartbeats have shown. */
-  #stalledMs = 0
+  /** Null for a producer. */
+  readonly #loopBeat: LoopBeat | null
   #unsent: [number, Request][] = []
   /** Calls that store jobs, to be sent together, and their jobs. */
   #gathered: Gathered[] = []
@@ -220,7 +213,6 @@ class SqliteStore implements Store {
     this.#thread = thread
     this.#epochs = epochs
     this.#notify = options.notify
-    this.#heartbeat = heartbeat && new Heartbeat(heartbeat)
     this.#commits = new CommitMeter(commits)
     this.#bell = bell
     this.#path = options.path
@@ -237,24 +229,12 @@ class SqliteStore implements Store {
         resolve()
       })
     })
-    if (!this.#heartbeat) return
-    this.#beating = timers.setInterval(() => {
-      const stalledMs = stallMs(performance.now() - this.#beatAt)
-      this.#beatAt = performance.now()
-      this.#stalledMs += stalledMs
-      this.#heartbeat?.beat(options.longestTimeoutMs())
-      if (stalledMs > stallToldMs) this.#notify({ type: 'stalled', ms: stalledMs })
-    }, beatMs)
-    this.#beating.unref()
+    const onStall = (ms: number) => this.#notify({ type: 'stalled', ms })
+    this.#loopBeat = heartbeat && new LoopBeat(new Heartbeat(heartbeat), options.longestTimeoutMs, onStall)
   }
 
-  /** Includes time that no heartbeat has shown yet, because other timers may fire before it. */
   get stalls(): Store['stalls'] {
-    const heartbeat = this.#heartbeat
-    return {
-      loopMs: () => (heartbeat ? this.#stalledMs + stallMs(performance.now() - this.#beatAt) : 0),
-      threadMs: () => heartbeat?.threadStalledMs ?? 0,
-    }
+    return this.#loopBeat?.stalls ?? noStalls
   }
 
   databaseIdOf(jobId: number): string {
@@ -321,7 +301,7 @@ class SqliteStore implements Store {
   }
 
   letLive(timeoutMs: number): void {
-    this.#heartbeat?.raiseTimeout(timeoutMs)
+    this.#loopBeat?.letLive(timeoutMs)
   }
 
   async recoverOrphans(onProgress?: (moved: number) => void): Promise<Recovered> {
@@ -423,7 +403,7 @@ class SqliteStore implements Store {
       // The thread rejects it if it finds now that the file is lost.
       await closed.catch(() => {})
     }
-    timers.clearInterval(this.#beating)
+    this.#loopBeat?.stop()
     this.#rejectAll(new UnavailableError('the system was stopped'))
     await this.#exited
   }
@@ -519,9 +499,7 @@ class SqliteStore implements Store {
   #end(error: Error): void {
     if (this.#closed && !this.#closing) return
     this.#closed = true
-    timers.clearInterval(this.#beating)
-    // The thread waits for a sign that this was received.
-    this.#heartbeat?.beat(0)
+    this.#loopBeat?.stop()
     // First, so that whoever gets the result of a call knows that the system has failed.
     this.#notify({ type: 'fatal', error })
     this.#rejectUnsent(new UnavailableError(`the system has failed: ${error.message.split('\n')[0]}`))

@@ -77,7 +77,7 @@ describe.skipIf(postgresMissing)('connections that break again and again', () =>
       // Its writer connects only when it has come back under another id.
       if (isLost && asked === pinPlansSql) await isBack
       const answer = await query.apply(this, given)
-      if (isLost && String(asked).startsWith('INSERT INTO nodes')) comeBack()
+      if (isLost && String((asked as { text?: string }).text).startsWith('INSERT INTO nodes')) comeBack()
       if (isLost || (asked as { name?: string }).name !== 'step') return answer
       isLost = true
       line.cut()
@@ -88,8 +88,8 @@ describe.skipIf(postgresMissing)('connections that break again and again', () =>
     await expect.poll(() => isLost).toBe(true)
     clock.advance(leaseMs)
     await other.store.recoverOrphans()
-    for (let hour = 0; hour < 24 * daysDead; hour++) {
-      clock.advance(3_600_000)
+    if (daysDead > 0) {
+      clock.advance(daysDead * 86_400_000)
       await other.store.sweep()
     }
     line.mend()

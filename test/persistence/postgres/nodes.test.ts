@@ -1,7 +1,5 @@
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
-import type { Store } from '../../../src/persistence/store.ts'
-import type { ManualClock } from '../../../src/runtime/clock.ts'
 import { aDatabase, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { aJob, leaseMs } from '../../support/store.ts'
@@ -26,14 +24,6 @@ async function query(schema: string, sql: string): Promise<Record<string, string
     return (await client.query(sql)).rows
   } finally {
     await client.end()
-  }
-}
-
-/** A store's clock goes on by the hour, as its node looks at it. */
-async function passDays(store: Store, clock: ManualClock, days: number): Promise<void> {
-  for (let hour = 0; hour < 24 * days; hour++) {
-    clock.advance(3_600_000)
-    await store.sweep()
   }
 }
 
@@ -96,7 +86,10 @@ describe.skipIf(postgresMissing)('nodes that share a database', () => {
     const [id] = ids(await one.store.enqueue([aJob()]))
     const [job] = await one.store.lease({ limit: 1, ...start })
     one.line.cut()
-    await passDays(two.store, clock, 3)
+    for (const ms of [leaseMs, 3 * 86_400_000]) {
+      clock.advance(ms)
+      await two.store.sweep()
+    }
     const [again] = await two.store.lease({ limit: 1, ...start })
     const rows = await query(
       one.path,

@@ -1,6 +1,6 @@
 import { planSettings } from '../connection.ts'
 import { isMovedLater } from '../event-order.ts'
-import { channel } from '../nodes.ts'
+import { channel } from '../node/row.ts'
 
 /** Events that a transaction of a user may write; the ids would allow some more. */
 const eventsMax = 4_000

@@ -7,7 +7,7 @@ import { connect, pinPlansSql, type Settings, writerLocksSql } from '../connecti
 import { failureOf } from '../failure.ts'
 import { leasedJobs, stepSql } from '../functions.ts'
 import type { Health } from '../health.ts'
-import { fencedCall } from '../nodes.ts'
+import { fencedCall } from '../node/row.ts'
 import { type Done, type Step, type StepRow, stepValues } from './step.ts'
 
 /** Between two tries, in ms: of what the server rolled back because of others, and to connect. */

@@ -112,7 +112,7 @@ export interface ThreadOptions {
   readonly secureDelete?: boolean | undefined
   /** The cell of a manual clock; null for the system clock. */
   readonly clock: BigInt64Array | null
-  /** See `watchdog.ts`. */
+  /** See `Heartbeat`. */
   readonly heartbeat: Int32Array | null
   /** The memory for its measurements of commits. */
   readonly commits: CommitMeter['memory']

@@ -2,6 +2,7 @@ import type Database from 'better-sqlite3'
 import { DatabaseLostError } from '../../../errors.ts'
 import type { MonotonicClock } from '../../../runtime/clock.ts'
 import { CommitMeter } from '../../commit-meter.ts'
+import { beatMs, Heartbeat, type killBlockedProcess, Watchdog } from '../../watchdog.ts'
 import { leaveLog } from '../file/connection.ts'
 import { progressOf, readEpochs } from '../file/epochs.ts'
 import { FileGuard } from '../file/file-guard.ts'
@@ -14,7 +15,6 @@ import { HeldLeases } from './held-leases.ts'
 import { Maintenance, part } from './maintenance.ts'
 import { OthersTurn } from './others-turn.ts'
 import type { Reply, Requests, ThreadOptions } from './protocol.ts'
-import { beatMs, Heartbeat, type killBlockedProcess, Watchdog } from './watchdog.ts'
 
 /** How often to check the file for writes of other processes, and the loop for its heartbeat. There is no other poll. */
 const tickMs = beatMs

@@ -2,11 +2,11 @@ import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from '
 import type Database from 'better-sqlite3'
 import { DatabaseUnusableError, LostJobsError } from '../../../errors.ts'
 import { ManualClock, type MonotonicClock, systemClock } from '../../../runtime/clock.ts'
+import { killBlockedProcess } from '../../watchdog.ts'
 import { openForWriting } from '../file/connection.ts'
 import { storageFailure } from '../file/storage-failure.ts'
 import type { Reply, ThreadOptions } from './protocol.ts'
 import { quiet, StoreThread } from './store-thread.ts'
-import { killBlockedProcess } from './watchdog.ts'
 
 /** How long opening may wait for a process that has the file locked, in ms. */
 const openPatienceMs = 5_000

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { ownThread } from '../../../runtime/own-thread.ts'
+import { ownThread } from '../runtime/own-thread.ts'
 
 /** How often the loop beats, and how often the thread checks, in ms. */
 export const beatMs = 100
@@ -70,7 +70,7 @@ export function stallMs(sinceBeatMs: number): number {
 }
 
 /**
- * Watches from the store's thread for a loop that a handler has blocked for good: nothing else could end it, because timeouts and signals
+ * Watches from a thread of the store for a loop that a handler has blocked for good: nothing else could end it, because timeouts and signals
  * wait for that loop. `look` is called about every `beatMs` with a monotonic instant.
  */
 export class Watchdog {

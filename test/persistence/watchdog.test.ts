@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest'
-import { beatMs, Heartbeat, stallMs, Watchdog } from '../../../src/persistence/sqlite/thread/watchdog.ts'
+import { beatMs, Heartbeat, stallMs, Watchdog } from '../../src/persistence/watchdog.ts'
 
-/** See `graceMs` in src/persistence/sqlite/thread/watchdog.ts. */
+/** See `graceMs` in src/persistence/watchdog.ts. */
 const graceMs = 10_000
 /** Somewhere in the life of a process: the first look is as far from zero as any. */
 const startAt = 1_000_000
