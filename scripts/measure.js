@@ -1,6 +1,6 @@
 /**
  * Measures the shape of src/: `npm run measure`, or `npm run measure -- FOLDER` for another checkout. It prints each figure with its
- * target, what it counts and the details. It never fails: the tests check what must be true.
+ * target, what it counts and the details, and fails if a target is missed. A test runs it.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
@@ -56,7 +56,8 @@ typescript.close()
 function exportsPerLine() {
   const names = files.flatMap(exportedNames)
   const lines = files.reduce((sum, file) => sum + file.lines.length, 0)
-  print('exported names per 1,000 lines', ((names.length * 1_000) / lines).toFixed(1), 'at most 26', [
+  const perLine = (names.length * 1_000) / lines
+  print('exported names per 1,000 lines', perLine.toFixed(1), 'at most 26', perLine <= 26, [
     `${names.length} names that files export where they declare them, in ${lines} lines of ${files.length} files`,
   ])
 }
@@ -91,7 +92,7 @@ function shapesOfAJob(store) {
         return has.has('payload') || isPart ? [`${path}: ${name.text}`] : []
       }),
     )
-  print(`shapes of a job, by ${store}`, shapes.length, 'at most 12', [
+  print(`shapes of a job, by ${store}`, shapes.length, 'at most 12', shapes.length <= 12, [
     `interfaces and type aliases on the way from the socket to the handler that have payload, or id or jobId and one of ${others.join(', ')}`,
     ...shapes,
   ])
@@ -128,11 +129,11 @@ function hopsOfThePayload(store) {
   }
   const twice = [...entries].filter(([, from]) => from.size > 1)
   const places = groupBy(hops, ({ path }) => path)
-  print(`rooms that payload enters twice, by ${store}`, twice.length, '0', [
+  print(`rooms that payload enters twice, by ${store}`, twice.length, '0', twice.length === 0, [
     'folders of src/ with hops that are called on the way from more than one other folder; what comes back by a message or a promise is not seen',
     ...twice.map(([room, from]) => `${room}/ from ${[...from].sort().join(', ')}`),
   ])
-  print(`hops of payload, by ${store}`, hops.length, 'at most 16', [
+  print(`hops of payload, by ${store}`, hops.length, 'at most 16', hops.length <= 16, [
     `functions on the way from the socket to the handler that name payload or have a parameter that carries it, in ${places.size} files; a schema of one, and a job that is read back, do not count`,
     ...[...places].map(([path, inFile]) => `${path}: ${inFile.map(({ name }) => name).join(', ')}`),
   ])
@@ -171,7 +172,7 @@ function carriesPayload(checker, type, depth = 0) {
 
 function looseFiles() {
   const loose = paths.filter((path) => !path.includes('/'))
-  print('loose files in src/', loose.length, 'at most 4', [loose.join(', ')])
+  print('loose files in src/', loose.length, 'at most 4', loose.length <= 4, [loose.join(', ')])
 }
 
 function circles() {
@@ -185,29 +186,23 @@ function circles() {
     isDone.add(path)
   }
   for (const path of paths) follow(path, [])
-  print('import circles', found.length, '0', ['imports of types count', ...found])
+  print('import circles', found.length, '0', found.length === 0, ['imports of types count', ...found])
 }
 
 function lengths() {
   const ofFiles = files.map(({ lines }) => lines.length)
-  print(
-    'file length, median and p90',
-    `${quantile(ofFiles, 0.5)} and ${quantile(ofFiles, 0.9)}`,
-    'at most 80 and 220',
-    [`lines; the longest has ${Math.max(...ofFiles)}`],
+  const [median, p90] = [quantile(ofFiles, 0.5), quantile(ofFiles, 0.9)]
+  print('file length, median and p90', `${median} and ${p90}`, 'at most 80 and 220', median <= 80 && p90 <= 220, [
+    `lines; the longest has ${Math.max(...ofFiles)}`,
+  ])
+  const p90OfFunctions = quantile(
+    functions.map(({ length }) => length),
+    0.9,
   )
   const longest = functions.toSorted((a, b) => b.length - a.length).slice(0, 3)
-  print(
-    'function length, p90',
-    quantile(
-      functions.map(({ length }) => length),
-      0.9,
-    ),
-    'at most 18',
-    [
-      `lines of ${functions.length} named functions and methods; the longest are ${longest.map(({ path, name, length }) => `${path}: ${name} ${length}`).join(', ')}`,
-    ],
-  )
+  print('function length, p90', p90OfFunctions, 'at most 18', p90OfFunctions <= 18, [
+    `lines of ${functions.length} named functions and methods; the longest are ${longest.map(({ path, name, length }) => `${path}: ${name} ${length}`).join(', ')}`,
+  ])
 }
 
 function comments() {
@@ -222,7 +217,8 @@ function comments() {
       isInside = (isInside || opens) && !line.includes('*/')
     }
   }
-  print('share of comments', `${((100 * commented) / written).toFixed(1)} %`, '10 to 15 %', [
+  const share = (100 * commented) / written
+  print('share of comments', `${share.toFixed(1)} %`, '10 to 15 %', share >= 10 && share <= 15, [
     `${commented} of ${written} lines that are not empty have nothing else`,
   ])
 }
@@ -235,7 +231,7 @@ function houseWords() {
     ({ word }) => word,
   )
   const ours = [...words.keys()].filter((word) => !peers.has(word)).sort()
-  print('words that no other job system has', ours.length, 'at most 40', [
+  print('words that no other job system has', ours.length, 'at most 40', ours.length <= 40, [
     `of ${words.size} words in exported names; the others are those of scripts/peer-words.txt`,
     ours.map((word) => `${word} (${words.get(word)[0].name})`).join(', '),
   ])
@@ -347,7 +343,8 @@ function quantile(values, share) {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]
 }
 
-function print(what, figure, target, notes) {
-  console.log(`${what}: ${figure} (target: ${target})`)
+function print(what, figure, target, isMet, notes) {
+  if (!isMet) process.exitCode = 1
+  console.log(`${what}: ${figure} (target: ${target}${isMet ? '' : '; MISSED'})`)
   for (const note of notes) if (note !== '') console.log(`    ${note}`)
 }

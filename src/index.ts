@@ -59,7 +59,7 @@ export type { PostgresOptions } from './persistence/postgres-options.ts'
 import { randomUUID } from 'node:crypto'
 import { completeSettings, type Settings } from './config.ts'
 import { callerOf, toBeAwaited } from './engine/first-steps.ts'
-import { harmless, silentLog } from './engine/harmless-log.ts'
+import { harmless, noopLog } from './engine/harmless-log.ts'
 import type { JobSystem, SystemLog } from './engine/job-system.ts'
 import { checkOptions, type JobSystemOptions } from './engine/options.ts'
 import { createSystem } from './engine/system.ts'
@@ -91,7 +91,7 @@ async function openSystem(options: JobSystemOptions, where: string | null): Prom
   checkOptions(options)
   const {
     handlers,
-    log: givenLog = silentLog,
+    log: givenLog = noopLog,
     clock = systemClock,
     random = Math.random,
     onFatal = throwUncaught,

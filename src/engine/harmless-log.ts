@@ -1,7 +1,7 @@
 import type { SystemLog } from './job-system.ts'
 
 /** The log of a system that was given none. */
-export const silentLog: SystemLog = { debug() {}, info() {}, warn() {}, error() {}, child: () => silentLog }
+export const noopLog: SystemLog = { debug() {}, info() {}, warn() {}, error() {}, child: () => noopLog }
 
 /** The same log, but what it throws or rejects with is dropped: a log must not affect a job. */
 export function harmless(log: SystemLog): SystemLog {

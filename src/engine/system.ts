@@ -420,6 +420,6 @@ function isConnection(client: unknown): boolean {
 }
 
 /** A job has no member of that name. Anything that is not an object is refused later, with what it must be. */
-function isHandler(given: NewJob | readonly NewJob[] | AnyHandler): given is AnyHandler {
+function isHandler(given: unknown): given is AnyHandler {
   return typeof given === 'object' && given !== null && 'run' in given
 }

@@ -3,11 +3,11 @@ import {
   defaults,
   type Job,
   type JobSystem,
+  noopLog,
   requestDefaults,
   requestPayloadsMax,
   type SystemLog,
   shown,
-  silentLog,
   snakeCase,
 } from '../engine/front-door.ts'
 import { ConfigError } from '../errors.ts'
@@ -97,7 +97,7 @@ export function completeOptions(system: JobSystem, options: HttpOptions) {
     maxRequestBytes: options.maxRequestBytes ?? requestDefaults.maxRequestBytes,
     maxRequestValues: options.maxRequestValues ?? requestPayloadsMax * defaults.maxPayloadValues,
     maxInFlightRequests: options.maxInFlightRequests ?? requestDefaults.maxInFlightRequests,
-    log: options.log ?? silentLog,
+    log: options.log ?? noopLog,
     basePath: withoutSlash(options.basePath ?? ''),
   }
 }

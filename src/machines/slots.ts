@@ -117,7 +117,7 @@ export class Slots {
   }
 
   /** Gives a free slot to a job that is started on disk and now runs. */
-  assign(job: LeasedJob): Assigned {
+  assign(job: Assigned['job']): Assigned {
     const slot = this.#free.pop()!
     const assigned: Assigned = { job, worker: this.#workers[slot]!, slot, phase: 'free', attempt: null }
     this.move(assigned, 'assign')

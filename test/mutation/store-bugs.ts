@@ -313,7 +313,7 @@ const leases: readonly Mutation[] = [
     'an outcome is applied whatever lease it names',
     conformance('a lease is lost by a worker that was silent for too long, and its late outcome is refused'),
     {
-      file: sqlite('write/transitions'),
+      file: sqlite('write/transition-statements'),
       find: `leaseCheck === 'holder' ? [\`jobs.lease_token = \${part('lease_token')}\`] : []`,
       replace: '[]',
     },
@@ -483,7 +483,7 @@ const leases: readonly Mutation[] = [
     'suspects are not put aside',
     suspects('a suspect, which was running at two crashes or more, runs before all other jobs, and alone'),
     {
-      file: sqlite('write/transitions'),
+      file: sqlite('write/transition-statements'),
       find: `return byEdge(edges.at(-1).event, before, ({ to }) => hasTag(to, 'ready') ? suspect : '0');`,
       replace: `return '0';`,
     },
@@ -939,7 +939,7 @@ const joins: readonly Mutation[] = [
   bug(
     'a second event of a job in one call is taken for its first',
     conformance('apply accepts the first of two equal outcomes, and refuses both if their lease is lost'),
-    { file: 'persistence/sql/ranges.js', find: 'if (seen.has(id))', replace: 'if (false)' },
+    { file: 'persistence/sql/ranges.js', find: 'if (seen.has(event.id))', replace: 'if (false)' },
   ),
   bug(
     'jobs with gaps between their ids are one range',
@@ -962,7 +962,7 @@ const joins: readonly Mutation[] = [
 
 const histories: readonly Mutation[] = [
   bug("a job's newest event is not moved on", conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
-    file: sqlite('write/transitions'),
+    file: sqlite('write/transition-statements'),
     find: 'last_event_id: eventId(events.length - 1)',
     replace: `last_event_id: 'jobs.last_event_id'`,
   }),
@@ -970,7 +970,7 @@ const histories: readonly Mutation[] = [
     'an event does not point to the one before it',
     conformance('a queued job becomes leased on lease, attempt 0 of 1'),
     {
-      file: sqlite('write/transitions'),
+      file: sqlite('write/transition-statements'),
       text: `index === 0 ? 'jobs.last_event_id'`,
       replace: `index === 0 ? 'NULL'`,
     },
@@ -978,7 +978,7 @@ const histories: readonly Mutation[] = [
   bug(
     "a claim's start does not point to its lease",
     ['persistence/sqlite/migration.test.ts', 'a file of version 2 continues: histories grow, and no id is reused'],
-    { file: sqlite('write/transitions'), find: 'eventId(index - 1)', replace: `'NULL'` },
+    { file: sqlite('write/transition-statements'), find: 'eventId(index - 1)', replace: `'NULL'` },
   ),
   bug('a new job does not point to its event', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
     file: sqlite('write/insert-jobs'),
@@ -1055,7 +1055,11 @@ const runs: readonly Mutation[] = [
   bug(
     'a long history shares its marks with others',
     eventRuns('long histories are stored separately, so that each has its marks'),
-    { file: sqlite('write/transitions'), text: ` AND head.seq + \${events.length} < \${markEvery}`, replace: '' },
+    {
+      file: sqlite('write/transition-statements'),
+      text: ` AND head.seq + \${events.length} < \${markEvery}`,
+      replace: '',
+    },
   ),
   bug(
     'ids of events within a run are given again',

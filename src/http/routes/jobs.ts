@@ -19,7 +19,7 @@ import { callerOf, idOf, parseBody } from '../request.ts'
 import { count, instant, instantOf, jobId, named, state, traceId, type Wire } from '../wire.ts'
 import { createJobRoute, createJobsRoute } from './create-jobs.ts'
 import { explainRoute } from './explain.ts'
-import { drawJobRoute } from './machines.ts'
+import { renderJobRoute } from './machines.ts'
 import { type ApiRoute, get, post } from './route.ts'
 
 const job = named(
@@ -140,7 +140,7 @@ export const jobRoutes: readonly ApiRoute[] = [
     },
   }),
   explainRoute,
-  drawJobRoute,
+  renderJobRoute,
   ...commandRoutes,
 ]
 

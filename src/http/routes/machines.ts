@@ -73,7 +73,7 @@ export const machineRoutes: readonly ApiRoute[] = [
 ]
 
 /** One of the routes of a job. */
-export const drawJobRoute: ApiRoute = get({
+export const renderJobRoute: ApiRoute = get({
   path: '/jobs/:id/machine.svg',
   id: 'drawJob',
   tag: 'Jobs',

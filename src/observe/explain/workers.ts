@@ -70,6 +70,6 @@ function heldFor({ since }: WorkerHolder, now: number): string {
   return duration(Math.max(now - since, 0))
 }
 
-export function sayJob({ jobId, type }: Pick<WorkerHolder, 'jobId' | 'type'>): string {
+function sayJob({ jobId, type }: Pick<WorkerHolder, 'jobId' | 'type'>): string {
   return `job ${jobId} of type ${type}`
 }

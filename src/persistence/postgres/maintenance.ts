@@ -7,7 +7,7 @@ import type { HeldLeases } from './held-leases.ts'
 import type { ServerTime } from './node/protocol.ts'
 import { mergeCountsSql } from './node/row.ts'
 import type { OwnNode } from './nodes.ts'
-import { isLeasable, isMovable } from './readable.ts'
+import { isClaimable, isUpdatable } from './readable.ts'
 import type { Reads } from './reads.ts'
 import type { Recovery } from './recovery.ts'
 import { Retention } from './retention.ts'
@@ -139,8 +139,8 @@ export class Maintenance {
 }
 
 const heldSql = `SELECT id, lease_token AS "leaseToken" FROM jobs WHERE ${isHeld} AND node_id = :node AND id = ANY (:ids::bigint[])`
-const dueSql = `SELECT id FROM jobs WHERE ${isTimed} AND run_at <= instant(:given::bigint) AND ${isMovable} ORDER BY run_at, id LIMIT ${dueMax}`
+const dueSql = `SELECT id FROM jobs WHERE ${isTimed} AND run_at <= instant(:given::bigint) AND ${isUpdatable} ORDER BY run_at, id LIMIT ${dueMax}`
 const readySql = `SELECT 1 AS one FROM jobs WHERE ${isReady} LIMIT 1`
 const restoreSql = `
   UPDATE jobs SET parked = CASE WHEN crashes >= ${suspectCrashes} THEN ${parkedAs.suspect} ELSE 0 END
-  WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE ${isUnhandled} AND type = ANY (:types::text[]) AND ${isLeasable} ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED)) RETURNING id`
+  WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE ${isUnhandled} AND type = ANY (:types::text[]) AND ${isClaimable} ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED)) RETURNING id`

@@ -2,7 +2,7 @@ import { claimOrder, orderBy } from '../sql/claim-order.ts'
 import { isReady, parkedAs } from '../sql/conditions.ts'
 import { stateHasTag } from '../sql/transitions.ts'
 import { isMovedLater } from './event-order.ts'
-import { isLeasable } from './readable.ts'
+import { isClaimable } from './readable.ts'
 
 /** Jobs without a handler anywhere, or that cannot be read, that one claim sets aside, of each queue. */
 const setAsideMax = 200
@@ -27,7 +27,7 @@ const sameLevel = `priority = _priority AND run_at >= _run_at - ${slackMs}`
 const laterLevels = 'priority < _priority'
 
 const head = (and: string, limit: string) =>
-  `SELECT array_agg(id) INTO _more FROM (SELECT id FROM jobs WHERE ${inQueue} ${and} AND type = ANY (_types) AND ${isLeasable} AND NOT ${isMovedLater} ORDER BY ${orderBy(claimOrder)} LIMIT ${limit} FOR UPDATE SKIP LOCKED) AS head`
+  `SELECT array_agg(id) INTO _more FROM (SELECT id FROM jobs WHERE ${inQueue} ${and} AND type = ANY (_types) AND ${isClaimable} AND NOT ${isMovedLater} ORDER BY ${orderBy(claimOrder)} LIMIT ${limit} FOR UPDATE SKIP LOCKED) AS head`
 
 const readBound = `_priority := (_bounds -> _queue -> 'priority')::integer;
       _run_at := (_bounds -> _queue -> 'runAt')::bigint;`
@@ -36,11 +36,11 @@ const readBound = `_priority := (_bounds -> _queue -> 'priority')::integer;
  * Jobs in front that no live node handles, or that cannot be read: so that no claim meets them again. The answer says how many of each type,
  * and under no type the ids of those that cannot be read.
  */
-const setAside = `SELECT array_agg(id) INTO _strays FROM (SELECT id, type, ${isLeasable} AS leasable FROM jobs WHERE ${inQueue} ORDER BY ${orderBy(claimOrder)} LIMIT ${setAsideMax}) AS head
+const setAside = `SELECT array_agg(id) INTO _strays FROM (SELECT id, type, ${isClaimable} AS leasable FROM jobs WHERE ${inQueue} ORDER BY ${orderBy(claimOrder)} LIMIT ${setAsideMax}) AS head
         WHERE NOT leasable OR (type <> ALL (_types) AND NOT EXISTS (SELECT 1 FROM nodes WHERE ended_at IS NULL AND head.type = ANY (nodes.types)));
         IF _strays IS NOT NULL THEN
           WITH head AS MATERIALIZED (
-            SELECT id, ${isLeasable} AS leasable FROM jobs WHERE id = ANY (_strays) AND ${stateHasTag('ready', "jobs.state || ''")} AND parked + 0 = 0
+            SELECT id, ${isClaimable} AS leasable FROM jobs WHERE id = ANY (_strays) AND ${stateHasTag('ready', "jobs.state || ''")} AND parked + 0 = 0
             ORDER BY id FOR UPDATE SKIP LOCKED
           ), aside AS (UPDATE jobs SET parked = ${parkedAs.unhandled} FROM head WHERE jobs.id = head.id RETURNING jobs.id, jobs.type, head.leasable)
           SELECT jsonb_object_agg(type, told) INTO _counts FROM (

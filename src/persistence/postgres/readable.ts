@@ -7,8 +7,8 @@ const instantMax = 8_640_000_000_000_000
  * The row has what transitions compute with. A hand may have written anything that the columns allow; on such a row a statement would fail, and
  * so for all jobs of its transaction. It stays as it is.
  */
-export const isMovable = `jobs.seq < ${countMax} AND jobs.attempt < ${countMax} AND jobs.crashes < ${countMax}`
+export const isUpdatable = `jobs.seq < ${countMax} AND jobs.attempt < ${countMax} AND jobs.crashes < ${countMax}`
 
 /** The same of a ready one, and of what a worker gets. */
-export const isLeasable = `${isMovable} AND jobs.attempt < jobs.max_attempts AND jobs.run_at BETWEEN -${instantMax} AND ${instantMax}
+export const isClaimable = `${isUpdatable} AND jobs.attempt < jobs.max_attempts AND jobs.run_at BETWEEN -${instantMax} AND ${instantMax}
   AND coalesce(jobs.timeout_ms, 1) > 0`

@@ -7,7 +7,7 @@ import type { Recovered, StoredError } from '../store.ts'
 import type { Duties } from './duties.ts'
 import { fencedCall, mergeCountsSql } from './node/row.ts'
 import type { OwnNode } from './nodes.ts'
-import { isMovable } from './readable.ts'
+import { isUpdatable } from './readable.ts'
 import type { Reads } from './reads.ts'
 import type { Change, Done } from './write/step.ts'
 
@@ -153,7 +153,7 @@ const declareSql = `
 
 const orphan = `SELECT id, lease_token AS "leaseToken", crashes, ${stateHasTag('executing')} AS ran FROM jobs WHERE ${isHeld} AND node_id = :id`
 const orphansSql = `${orphan} AND id > :after ORDER BY id LIMIT ${movedMax}`
-const lapsedSql = `${orphan} AND lease_expires_at <= instant(:given::bigint) AND ${isMovable} ORDER BY id LIMIT ${movedMax}`
+const lapsedSql = `${orphan} AND lease_expires_at <= instant(:given::bigint) AND ${isUpdatable} ORDER BY id LIMIT ${movedMax}`
 
 /** A node may have opened a writer while it was declared dead. */
 const fenceSql = `

@@ -5,7 +5,7 @@ import type { EventType } from '../../machines/job.ts'
 import { parkedAs } from '../sql/conditions.ts'
 import { after, byEdge, type Columns, stored, takes } from '../sql/transitions.ts'
 import { isMovedLater } from './event-order.ts'
-import { isMovable } from './readable.ts'
+import { isUpdatable } from './readable.ts'
 
 /** The parameters of the shared SQL as variables of PL/pgSQL. A node renews one row for all its jobs: a lease has an instant of its own only once it was abandoned. */
 export function inPlpgsql(sql: string): string {
@@ -113,7 +113,7 @@ function fence(events: readonly EventType[], jobs: readonly Columns[]): string {
     "(_only_in IS NULL OR jobs.state || '' = _only_in)",
     ...states,
     `NOT ${isMovedLater}`,
-    isMovable,
+    isUpdatable,
     ...(attempt === stored.attempt ? [] : [`${attempt} BETWEEN 0 AND jobs.max_attempts`]),
     // It may have been moved on and put off again since it was found due.
     ...(events.includes('due') ? ['jobs.run_at + 0 <= _now'] : []),

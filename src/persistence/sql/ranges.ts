@@ -1,5 +1,5 @@
 import { causeOf } from '../../machines/events.ts'
-import type { Lease, LeaseEvent } from '../store.ts'
+import type { LeaseEvent } from '../store.ts'
 
 /**
  * Jobs with consecutive ids that are otherwise the same. Sets of items are packed into them, because jobs that are leased together mostly
@@ -20,23 +20,16 @@ export interface EventSet {
   readonly ranges: readonly JobRange[]
 }
 
-/**
- * `leaseToken`: of the lease that must be held for the transition, if it needs one. `delayMs`: the time until the job may run again, if it
- * does; 0 by default. `error`, `cause`: JSON text. `everyCause`: for each item without its own cause.
- */
+/** `leaseToken`: of the lease that must be held for the transition, if it needs one. `everyCause`: for each job without a note; JSON text. */
 export function intoRanges(
-  items: Iterable<{
-    readonly id: number
-    readonly leaseToken?: number
-    readonly delayMs?: number
-    readonly error?: string
-    readonly cause?: string
-  }>,
+  jobs: Iterable<Pick<LeaseEvent, 'id'> & Partial<Omit<LeaseEvent, 'id'>>>,
   everyCause: string | null = null,
 ): JobRange[] {
   const ranges: JobRange[] = []
   let range: [...JobRange] | undefined
-  for (const { id, leaseToken = null, delayMs = 0, error = null, cause = everyCause } of items) {
+  for (const { id, leaseToken = null, delayMs = 0, error: thrown, event, note } of jobs) {
+    const error = thrown ? JSON.stringify(thrown) : null
+    const cause = note === undefined ? everyCause : JSON.stringify({ ...causeOf(event!), note })
     const isAlike = range && range[2] === leaseToken && range[3] === delayMs && range[4] === error && range[5] === cause
     if (range && isAlike && range[1] + 1 === id) range[1] = id
     else {
@@ -55,28 +48,22 @@ export function countJobs(ranges: readonly JobRange[]): number {
  * Sets of one event each, in order. A job that occurs again begins a new round, because its second event must see the effect of the first.
  */
 export function intoSets(events: readonly LeaseEvent[]): EventSet[] {
-  type Item = Lease & { delayMs?: number; error?: string; cause?: string }
-  const sets: { event: LeaseEvent['event']; items: Item[] }[] = []
-  const round = new Map<LeaseEvent['event'], (typeof sets)[number]['items']>()
+  const sets: { event: LeaseEvent['event']; jobs: LeaseEvent[] }[] = []
+  const round = new Map<LeaseEvent['event'], LeaseEvent[]>()
   const seen = new Set<number>()
-  // Each field by name: the rest of an object costs as much as everything else here.
-  for (const { id, leaseToken, event, delayMs, error, note } of events) {
-    if (seen.has(id)) {
+  for (const event of events) {
+    if (seen.has(event.id)) {
       round.clear()
       seen.clear()
     }
-    seen.add(id)
-    const item: Item = { id, leaseToken }
-    if (delayMs !== undefined) item.delayMs = delayMs
-    if (error) item.error = JSON.stringify(error)
-    if (note !== undefined) item.cause = JSON.stringify({ ...causeOf(event), note })
-    const items = round.get(event)
-    if (items) items.push(item)
+    seen.add(event.id)
+    const jobs = round.get(event.event)
+    if (jobs) jobs.push(event)
     else {
-      const begun = [item]
-      round.set(event, begun)
-      sets.push({ event, items: begun })
+      const begun = [event]
+      round.set(event.event, begun)
+      sets.push({ event: event.event, jobs: begun })
     }
   }
-  return sets.map(({ event, items }) => ({ event, ranges: intoRanges(items) }))
+  return sets.map(({ event, jobs }) => ({ event, ranges: intoRanges(jobs) }))
 }

@@ -17,7 +17,7 @@ const item = fc.record(
     id: fc.integer({ min: 1, max: 12 }),
     leaseToken: fc.constantFrom(2, 5),
     delayMs: fc.constantFrom(0, 7),
-    error: fc.constantFrom('"a"', '"b"'),
+    error: fc.constantFrom({ name: 'a', message: '' }, { name: 'b', message: '' }),
   },
   { requiredKeys: ['id'] },
 ) satisfies fc.Arbitrary<ItemOf<Parameters<typeof intoRanges>[0]>>
@@ -29,7 +29,9 @@ describe('ranges', () => {
         const ranges = intoRanges(items)
 
         expect(itemsOf(ranges)).toEqual(
-          items.map(({ id, leaseToken = null, delayMs = 0, error = null }) => ({ id, leaseToken, delayMs, error })),
+          items.map(({ id, leaseToken = null, delayMs = 0, error }) => {
+            return { id, leaseToken, delayMs, error: error ? JSON.stringify(error) : null }
+          }),
         )
         expect(countJobs(ranges)).toBe(items.length)
       }),

@@ -2,7 +2,7 @@ import type { LeaseEvent } from '../../store.ts'
 import type { Change } from './step.ts'
 
 /** Changes of one event each, in order, made of events of several calls; `calls`: for each change, for each of its jobs, which event that was. */
-export interface BatchedChanges {
+interface BatchedChanges {
   readonly changes: readonly Change[]
   readonly places: readonly (readonly number[])[]
 }

@@ -5,7 +5,7 @@ import { isHeld, isSuspect, parkedAs } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
 import type { JobRow, LeasedJob } from '../../store.ts'
 import { traceSql } from '../functions.ts'
-import { isLeasable } from '../readable.ts'
+import { isClaimable } from '../readable.ts'
 import type { Reads } from '../reads.ts'
 import type { Change, Done } from './step.ts'
 import type { WriterNode } from './writer.ts'
@@ -74,12 +74,12 @@ export class Suspects {
 
 const inLineSql = `
   SELECT id, type, crashes, EXISTS (SELECT 1 FROM nodes WHERE ended_at IS NULL AND jobs.type = ANY (nodes.types)) AS "isHandled"
-  FROM jobs WHERE ${isSuspect} AND ${isLeasable} ORDER BY ${orderBy(suspectOrder)} LIMIT ${suspectsMax}`
+  FROM jobs WHERE ${isSuspect} AND ${isClaimable} ORDER BY ${orderBy(suspectOrder)} LIMIT ${suspectsMax}`
 
 /** As it will be once it is leased. */
 const leasedSql = `
   SELECT id, seq + 1 AS "leaseToken", type, queue, ${traceSql} AS trace, coalesce((SELECT payload FROM job_payloads WHERE job_id = jobs.id), '') AS payload, attempt,
     max_attempts AS "maxAttempts", timeout_ms AS "timeoutMs", run_at AS "runAt"
-  FROM jobs WHERE id = :id AND ${isSuspect} AND ${isLeasable}`
+  FROM jobs WHERE id = :id AND ${isSuspect} AND ${isClaimable}`
 
 const anyRunsSql = `SELECT 1 AS one FROM jobs WHERE ${isHeld} AND node_id = :node AND ${stateHasTag('executing')} LIMIT 1`

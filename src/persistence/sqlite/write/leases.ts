@@ -112,14 +112,9 @@ export class Leases {
     )
   }
 
-  #expire(
-    orphans: readonly { readonly id: number; readonly error: StoredError }[],
-    now: number,
-    crashed: boolean,
-  ): void {
-    const items = orphans.map(({ id, error }) => ({ id, error: JSON.stringify(error) }))
-    this.#transitions.apply('expire', intoRanges(items, crashed ? recovery : null), now, 'anyone', crashed)
-    const list = JSON.stringify(items.map(({ id }) => id))
+  #expire(jobs: readonly { readonly id: number; readonly error: StoredError }[], now: number, crashed: boolean): void {
+    this.#transitions.apply('expire', intoRanges(jobs, crashed ? recovery : null), now, 'anyone', crashed)
+    const list = JSON.stringify(jobs.map(({ id }) => id))
     this.#transitions.apply('due', intoRanges(this.#sql.dueOf.all({ list, now }) as { id: number }[]), now)
   }
 }

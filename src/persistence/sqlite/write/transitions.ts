@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict'
 import type Database from 'better-sqlite3'
-import { claim, type Edge, edgesOn, hasTag } from '../../../machines/edges.ts'
-import { suspectCrashes } from '../../../machines/guards.ts'
+import { claim, hasTag } from '../../../machines/edges.ts'
 import type { EventType, JobNode, JobState, JobTag } from '../../../machines/job.ts'
-import { parkedAs } from '../../sql/conditions.ts'
 import { countJobs, type JobRange } from '../../sql/ranges.ts'
-import { after, byEdge, type Columns, stateHasTag, stored, takes } from '../../sql/transitions.ts'
+import { stateHasTag } from '../../sql/transitions.ts'
 import { readEpochs } from '../file/epochs.ts'
-import { markEvery } from '../schema.ts'
+import { type LeaseCheck, prepareTransitions, type RangeCount, type Statements } from './transition-statements.ts'
 
 type Moved = readonly [id: number, from: JobNode, to: JobState, event: EventType]
 
@@ -16,9 +14,6 @@ type Logged = readonly [first: number, length: number, from: JobNode, to: JobSta
 
 /** One event, or those of a claim, in order. */
 type Change = EventType | 'claim'
-
-/** `holder`: only jobs whose lease is the given one. */
-type LeaseCheck = 'holder' | 'anyone'
 
 /** Ranges that are moved one by one; more of them are passed as JSON, all at once. */
 const fewRanges = 4
@@ -38,25 +33,6 @@ interface Values {
   readonly event_id?: number
   readonly length?: number
   readonly [name: string]: unknown
-}
-
-/** A log for each event, and one move for all of them. */
-interface Write {
-  readonly logs: readonly Database.Statement[]
-  readonly move: Database.Statement
-}
-
-/**
- * `one`: the parts of a range are bound, 9.4 µs a job; `many` takes 10.9 (measured in a bare drain loop, ranges of 50). `many`: as JSON.
- */
-type RangeCount = 'one' | 'many'
-
-interface Statements extends Write {
-  /** How many jobs of one range take the change and have the same past as its first; null if each gets its own row anyway. */
-  readonly alike: Database.Statement | null
-  readonly events: readonly EventType[]
-  /** The single edge that each event takes; null if one of them may take several. */
-  readonly edges: readonly Edge[] | null
 }
 
 /**
@@ -231,139 +207,10 @@ export class Transitions {
   #statements(change: Change, leaseCheck: LeaseCheck, count: RangeCount, hasCause: boolean): Statements {
     const key = `${change} ${leaseCheck} ${count} ${hasCause}`
     const events = change === 'claim' ? claim : [change]
-    const statements =
-      this.#prepared.get(key) ?? prepareTransitions(this.#db, events, leaseCheck, sources[count], hasCause)
+    const statements = this.#prepared.get(key) ?? prepareTransitions(this.#db, events, leaseCheck, count, hasCause)
     this.#prepared.set(key, statements)
     return statements
   }
-}
-
-/** Where a statement gets its ranges from. */
-interface Source {
-  readonly before: string
-  readonly from: string
-  readonly with: string
-  /** `logged_to`: the last job with its own row; the `length` of what each row stands for. */
-  part(
-    name: 'first' | 'last' | 'lease_token' | 'delay_ms' | 'error' | 'cause' | 'event_id' | 'logged_to' | 'length',
-  ): string
-}
-
-const sources: Record<RangeCount, Source> = {
-  one: { before: '', from: 'jobs WHERE', with: 'WHERE', part: (name) => `:${name}` },
-  many: {
-    before: `WITH run AS MATERIALIZED (SELECT value ->> 0 AS first, value ->> 1 AS last, value ->> 2 AS lease_token,
-      value ->> 3 AS delay_ms, value ->> 4 AS error, value ->> 5 AS cause, value ->> 6 AS event_id, value ->> 1 AS logged_to, 1 AS length
-      FROM json_each(:ranges))`,
-    from: 'run CROSS JOIN jobs ON',
-    with: 'FROM run WHERE',
-    part: (name) => `run.${name}`,
-  },
-}
-
-/** The job as stored, before each event, and after the last. */
-function follow(events: readonly EventType[], { part }: Source): Columns[] {
-  const jobs = [stored]
-  for (const event of events) jobs.push(after(event, jobs.at(-1)!, part('delay_ms')))
-  return jobs
-}
-
-/** True for the jobs of a range up to `last` that take the events. */
-function matches(
-  events: readonly EventType[],
-  leaseCheck: LeaseCheck,
-  source: Source,
-  last: 'last' | 'logged_to',
-): string {
-  const { part } = source
-  const jobs = follow(events, source)
-  return [
-    `jobs.id BETWEEN ${part('first')} AND ${part(last)}`,
-    ...(leaseCheck === 'holder' ? [`jobs.lease_token = ${part('lease_token')}`] : []),
-    ...events.map((event, index) => takes(event, jobs[index])),
-  ].join(' AND ')
-}
-
-function prepareTransitions(
-  db: Database.Database,
-  events: readonly EventType[],
-  leaseCheck: LeaseCheck,
-  source: Source,
-  hasCause: boolean,
-): Statements {
-  const possible = events.map(edgesOn)
-  const edges = possible.every(({ length }) => length === 1) ? possible.flat() : null
-  return {
-    ...prepareWrite(db, events, leaseCheck, source, hasCause),
-    alike: edges && source === sources.one ? prepareAlike(db, events, leaseCheck) : null,
-    events,
-    edges,
-  }
-}
-
-function prepareWrite(
-  db: Database.Database,
-  events: readonly EventType[],
-  leaseCheck: LeaseCheck,
-  source: Source,
-  hasCause: boolean,
-): Write {
-  const { part } = source
-  const jobs = follow(events, source)
-  // The jobs of a range have consecutive ids for their first events, then for their second ones.
-  const eventId = (index: number) => {
-    const before = index === 0 ? '' : ` + ${index} * (${part('last')} - ${part('first')} + 1)`
-    return `${part('event_id')}${before} + jobs.id - ${part('first')}`
-  }
-  const log = (event: EventType, index: number) => {
-    const [from, to] = jobs.slice(index) as [Columns, Columns]
-    return db.prepare(`${source.before}
-      INSERT INTO event_runs (id, first_job_id, length, seq, event, from_state, to_state, attempt, at, error, previous_id${hasCause ? ', cause' : ''})
-      SELECT ${eventId(index)}, jobs.id, ${part('length')}, ${to.seq}, '${event}', ${from.state}, ${to.state}, ${to.attempt}, :now,
-        ${part('error')}, ${index === 0 ? 'jobs.last_event_id' : eventId(index - 1)}${hasCause ? `, ${part('cause')}` : ''}
-      FROM ${source.from} ${matches(events, leaseCheck, source, 'logged_to')}`)
-  }
-  const changes = Object.entries({
-    ...jobs.at(-1)!,
-    ...notOfTheMachine(events, jobs, part),
-    last_event_id: eventId(events.length - 1),
-    // An unchanged column is not named, because SQLite would rewrite the indexes that contain it.
-  }).flatMap(([column, value]) => (value === `jobs.${column}` ? [] : [`${column} = ${value}`]))
-  const move = `UPDATE jobs SET ${changes.join(', ')} ${source.with} ${matches(events, leaseCheck, source, 'last')}`
-  return { logs: events.map(log), move: db.prepare(`${source.before} ${move}`) }
-}
-
-/**
- * Only for events that each lead from a single state: then all jobs that take them are in that state. Long histories are stored separately,
- * for their marks.
- */
-function prepareAlike(db: Database.Database, events: readonly EventType[], leaseCheck: LeaseCheck): Database.Statement {
-  const same = ['seq', 'attempt'].map((column) => `jobs.${column} = head.${column}`).join(' AND ')
-  return db
-    .prepare(`
-      SELECT count(*) FROM jobs AS head CROSS JOIN jobs ON ${matches(events, leaseCheck, sources.one, 'last')}
-      WHERE head.id = :first AND head.seq + ${events.length} < ${markEvery}
-        AND ${same} AND jobs.last_event_id - jobs.id = head.last_event_id - head.id`)
-    .pluck()
-}
-
-/** What events change besides what the machine knows. */
-function notOfTheMachine(events: readonly EventType[], jobs: readonly Columns[], part: Source['part']) {
-  const edges = events.flatMap(edgesOn)
-  const failing = edges.some(({ from, to }) => hasTag(from, 'executing') && !hasTag(to, 'expendable'))
-  return {
-    parked: nextParked(edges, jobs),
-    // The history has the stack; here it would be rewritten with every later transition.
-    error: failing ? `coalesce(json_remove(${part('error')}, '$.stack'), jobs.error)` : 'jobs.error',
-  }
-}
-
-/** Only a ready job can be set aside, and a suspect is set aside from the start. */
-function nextParked(edges: readonly Edge[], jobs: readonly Columns[]): string {
-  if (!edges.some(({ from, to }) => hasTag(from, 'ready') || hasTag(to, 'ready'))) return 'jobs.parked'
-  const [before, { crashes }] = jobs.slice(-2) as [Columns, Columns]
-  const suspect = crashes === '0' ? '0' : `iif(${crashes} >= ${suspectCrashes}, ${parkedAs.suspect}, 0)`
-  return byEdge(edges.at(-1)!.event, before, ({ to }) => (hasTag(to, 'ready') ? suspect : '0'))
 }
 
 /** For an end of a counted edge; a job that retention removed has none. */

@@ -1,0 +1,12 @@
+import { spawnSync } from 'node:child_process'
+import { resolve } from 'node:path'
+import { expect, test } from 'vitest'
+
+test('the code meets every target that `npm run measure` prints', () => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['scripts/measure.js'], {
+    cwd: resolve(import.meta.dirname, '..'),
+    encoding: 'utf8',
+  })
+
+  expect([stdout.split('\n').filter((line) => line.includes('; MISSED)')), status, stderr]).toEqual([[], 0, ''])
+})
