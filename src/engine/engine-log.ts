@@ -26,6 +26,10 @@ export class EngineLog {
           'this process was silent for longer than a lease: others declared it dead and run its jobs; it goes on as a new node',
         )
         return
+      case 'warning':
+        if (event.message !== null) log.warn({ about: event.about }, event.message)
+        else log.info({ about: event.about }, 'what was warned of is over')
+        return
       case 'stalled':
         log.warn({ blocked_ms: event.ms }, 'the event loop was blocked; its leases were renewed meanwhile')
         return

@@ -147,6 +147,8 @@ export interface Health {
   readonly reason: string | null
   /** Jobs that this process met and did not run, since they cannot be read; left out if there were none. The others run. */
   readonly unreadableJobs?: number
+  /** What stops nothing but should be ended, such as a stranger's open transaction; left out if there is nothing. */
+  readonly warnings?: readonly string[]
 }
 
 /** A job of one of these handlers: its type, and what the schema of its payload accepts. */

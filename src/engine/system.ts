@@ -120,6 +120,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
   /** Epoch ms, once a stop has begun. */
   #abortsAt: number | null = null
   #trouble: ServerFacts['trouble'] = null
+  readonly #warnings = new Map<string, string>()
   /** Why it failed; empty if it did not. */
   #failure = ''
   #stopped: Promise<void> | undefined
@@ -270,7 +271,12 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
     }
     const { unreadable } = this.#log
     const reason = this.#phase in reasons ? reasons[this.#phase]! : this.#phase
-    return { ready: reason === null, reason, ...(unreadable > 0 && { unreadableJobs: unreadable }) }
+    return {
+      ready: reason === null,
+      reason,
+      ...(unreadable > 0 && { unreadableJobs: unreadable }),
+      ...(this.#warnings.size > 0 && { warnings: [...this.#warnings.values()] }),
+    }
   }
 
   activity(): Activity {
@@ -300,6 +306,10 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
         return
       case 'health':
         this.#trouble = event.error === null ? null : { message: event.error, cause: event.cause ?? null }
+        break
+      case 'warning':
+        if (event.message === null) this.#warnings.delete(event.about)
+        else this.#warnings.set(event.about, event.message)
         break
       case 'fatal':
         this.#fail(event.error)
@@ -341,6 +351,7 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       phase: this.#phase,
       hasRecovered: this.#hasRecovered,
       trouble: this.#trouble,
+      warnings: [...this.#warnings.values()],
       abortsAt: this.#abortsAt,
       file,
       hasHandler: registry.find(job.type) !== undefined,

@@ -98,6 +98,8 @@ export type CommandResult =
 
 /** What the store reports by itself. */
 export type StoreEvent =
+  /** Something that stops nothing, but that somebody should end (null: it is over), by what it is about. */
+  | { readonly type: 'warning'; readonly about: 'tail' | 'writes'; readonly message: string | null }
   /** Leases of this process that ended without an outcome from it: the job was cancelled, or its lease expired. */
   | { readonly type: 'lost'; readonly leases: readonly (Lease & { readonly cancelled: boolean })[] }
   /**

@@ -108,6 +108,7 @@ export function someFacts(given: Given = {}): Snapshot {
             phase: 'serving',
             hasRecovered: true,
             trouble: null,
+            warnings: [],
             abortsAt: null,
             file: '/data/jobs.db',
             hasHandler: true,

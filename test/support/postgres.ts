@@ -54,7 +54,7 @@ export function aDriver() {
   }
   class Pool extends pg.Pool {
     constructor(options: pg.PoolConfig) {
-      super({ ...options, Client: Client as never })
+      super({ Client: Client as never, ...options })
     }
   }
   const drop = () => {

@@ -13,6 +13,10 @@ const ready = named(
       .int()
       .optional()
       .describe('Jobs that were not run because they cannot be read; left out if there were none.'),
+    warnings: z
+      .array(z.string())
+      .optional()
+      .describe('What stops nothing but should be ended. If the server requires a token: only for requests with it.'),
   }),
 )
 const notReady = named(
@@ -51,17 +55,21 @@ export const healthRoutes: readonly ApiRoute[] = [
     async handle({ system, sessions, isGuarded }, { env }) {
       const mayKnowWhy = !isGuarded || (sessions !== null && (await sessions.admits(env.incoming)))
       const health = system.health()
-      if (health.ready) return reply(readyView(health))
+      if (health.ready) return reply(readyView(health, mayKnowWhy))
       return reply(notReadyView(health, mayKnowWhy), 503, { 'retry-after': '1' })
     },
   }),
 ]
 
-function readyView({ unreadableJobs }: Health): Wire<typeof ready> {
-  return { status: 'ready', ...(unreadableJobs !== undefined && { unreadable_jobs: unreadableJobs }) }
+/** `mayKnowWhy`: the client has sent the token, or none is needed. */
+function readyView({ unreadableJobs, warnings }: Health, mayKnowWhy: boolean): Wire<typeof ready> {
+  return {
+    status: 'ready',
+    ...(unreadableJobs !== undefined && { unreadable_jobs: unreadableJobs }),
+    ...(mayKnowWhy && warnings && { warnings: [...warnings] }),
+  }
 }
 
-/** `mayKnowWhy`: the client has sent the token, or none is needed. */
 function notReadyView({ reason }: Health, mayKnowWhy: boolean): Wire<typeof notReady> {
   return { status: 'not ready', ...(mayKnowWhy && reason !== null && { reason }) }
 }

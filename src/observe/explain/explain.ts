@@ -165,6 +165,7 @@ function summarize(facts: Facts, obstacles: readonly Obstacle[]): string {
     explainSuspect(facts),
     nextRun(facts, obstacles).sentence,
     fate(facts),
+    ...(facts.server?.warnings ?? []).map(sentence),
   ]
     .filter(Boolean)
     .join(' ')

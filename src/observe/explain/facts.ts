@@ -42,6 +42,8 @@ export interface ServerFacts {
   readonly hasRecovered: boolean
   /** Why commits fail; null if they succeed. `cause`: null if it is not known. */
   readonly trouble: { readonly message: string; readonly cause: 'full' | 'locked' | null } | null
+  /** What stops nothing but should be ended, in clauses. */
+  readonly warnings: readonly string[]
   /** When the current stop aborts running jobs, in epoch ms. */
   readonly abortsAt: number | null
   /** The path of the database file; null if it is none. */

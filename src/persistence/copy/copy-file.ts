@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import { setTimeout } from 'node:timers/promises'
 import type Database from 'better-sqlite3'
 import { DatabaseUnusableError } from '../../errors.ts'
+import { Addresses } from '../postgres/addresses.ts'
 import { loadDriver } from '../postgres/connection.ts'
 import { CopyTarget } from '../postgres/copy/copy-target.ts'
 import { describeAddress, type PostgresOptions, postgresDefaults } from '../postgres-options.ts'
@@ -52,7 +53,7 @@ export async function copyFile({ path: given, postgres, ...options }: CopyOption
   assertKept(path, { mayBeMoved: true })
   const { connectionString, schema = postgresDefaults.schema } = postgres
   const to = describeAddress(postgres)
-  const target = new CopyTarget({ driver: loadDriver(), connectionString, schema })
+  const target = new CopyTarget({ driver: loadDriver(), addresses: new Addresses(connectionString), schema })
   const db = openForReading(path)
   try {
     const moved = readMoved(db)

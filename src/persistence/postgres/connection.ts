@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import type pg from 'pg'
 import { ConfigError } from '../../errors.ts'
+import type { Addresses } from './addresses.ts'
 
 /** What of the driver is used; tests put in its place one whose connections they can cut. */
 export type Driver = Pick<typeof pg, 'Client' | 'Pool' | 'types'>
@@ -28,16 +29,16 @@ export function loadDriver(): Driver {
 /** What every connection is opened with. */
 export interface Settings {
   readonly driver: Driver
-  readonly connectionString: string
+  readonly addresses: Addresses
   readonly schema: string
 }
 
 const int8 = 20
 
 /** For `Client` and `Pool`. Ids and instants lie below 2^53. */
-export function configOf({ driver, connectionString }: Settings): pg.ClientConfig {
+export function configOf({ driver, addresses }: Settings): pg.ClientConfig {
   return {
-    connectionString,
+    connectionString: addresses.current,
     application_name: 'jobmachine',
     connectionTimeoutMillis: connectTimeoutMs,
     query_timeout: answerTimeoutMs,
@@ -49,10 +50,17 @@ export function configOf({ driver, connectionString }: Settings): pg.ClientConfi
   }
 }
 
-/** To be run first on every connection. What is acknowledged is on disk, whatever the server's default is. */
-export function setUpSql(schema: string): string {
+/** What is acknowledged is on disk, whatever the server's default is. */
+function setUpSql(schema: string): string {
   return `SET search_path TO "${schema}", pg_temp; SET statement_timeout TO ${statementTimeoutMs}; SET idle_in_transaction_session_timeout TO ${statementTimeoutMs};
-    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; SELECT pg_is_in_recovery() AS standby`
+}
+
+/** Rejects if it leads to a standby, and other servers are named besides. */
+export async function setUp(client: pg.ClientBase, { schema, addresses }: Settings): Promise<void> {
+  const results = (await client.query(setUpSql(schema))) as unknown as pg.QueryResult<{ standby: boolean }>[]
+  if (addresses.count === 1 || !results.at(-1)!.rows[0]!.standby) return
+  throw Object.assign(new Error('the server is a standby, which takes no writes'), { code: '25006' })
 }
 
 /** Plans of what writes are pinned: each statement looks rows up by key, whatever the statistics of some moment say. */
@@ -67,8 +75,24 @@ export const pinPlansSql = planSettings.map((setting) => `SET ${setting}`).join(
 
 export const writerLocksSql = `SET lock_timeout TO ${lockTimeoutMs}`
 
-/** Connects one client; `onLost` is called once when it has broken, with the reason, unless that was before it was connected. */
+/**
+ * Connects one client, to the first server that takes writes; `onLost` is called once when it has broken, with the reason, unless that was before
+ * it was connected.
+ */
 export async function connect(settings: Settings, onLost: (error: Error) => void): Promise<pg.Client> {
+  const { addresses } = settings
+  for (let left = addresses.count; ; left--) {
+    const { current } = addresses
+    try {
+      return await connectOne(settings, onLost)
+    } catch (error) {
+      addresses.leave(current)
+      if (left <= 1) throw error
+    }
+  }
+}
+
+async function connectOne(settings: Settings, onLost: (error: Error) => void): Promise<pg.Client> {
   const client = new settings.driver.Client(configOf(settings))
   let isWatched = false
   const lost = (error: Error) => {
@@ -80,7 +104,7 @@ export async function connect(settings: Settings, onLost: (error: Error) => void
   client.on('end', () => lost(new Error('the connection ended')))
   try {
     await client.connect()
-    await client.query(setUpSql(settings.schema))
+    await setUp(client, settings)
   } catch (error) {
     client.end().catch(() => {})
     throw error

@@ -1,26 +1,62 @@
 import { performance } from 'node:perf_hooks'
 import type { StoreEvent } from '../store.ts'
 
-/** Whether the server is there, as the store tells it: once when it is gone, and once when it is back. */
+/** What may be wrong: the server cannot be reached, or it is there and takes no writes. The first that is wrong is told. */
+const parts = ['connection', 'writes'] as const
+type Part = (typeof parts)[number]
+
+/** For how long what was refused counts although other transactions are committed, in ms: not every one needs room on the disk. */
+const refusedMs = 5_000
+
+/** Whether the database can be written, as the store tells it: once when it cannot, and once when it can again. */
 export class Health {
   readonly #notify: (event: StoreEvent) => void
-  #trouble: string | null = null
+  readonly #troubles = new Map<Part, { readonly message: string; readonly cause: 'full' | undefined }>()
+  #told: Part | undefined
   /** Monotonic ms. */
   #since = 0
+  #refusedAt = 0
 
   constructor(notify: (event: StoreEvent) => void) {
     this.#notify = notify
   }
 
-  set(trouble: string | null): void {
-    if ((trouble === null) === (this.#trouble === null)) return
-    this.#trouble = trouble
-    this.#since = performance.now()
-    this.#notify({ type: 'health', error: trouble })
+  set(part: Part, trouble: string | null, cause?: 'full'): void {
+    if (part === 'writes' && trouble !== null) this.#refusedAt = performance.now()
+    const isNew = !this.#troubles.has(part)
+    if (trouble === null && isNew) return
+    if (this.#troubles.size === 0) this.#since = performance.now()
+    if (trouble === null) this.#troubles.delete(part)
+    // The last reason is the one to know.
+    else this.#troubles.set(part, { message: trouble, cause })
+    if (trouble !== null && !isNew) return
+    const told = parts.find((each) => this.#troubles.has(each))
+    if (told === this.#told) return
+    this.#told = told
+    this.#notify({
+      type: 'health',
+      error: this.trouble,
+      ...(told && this.#troubles.get(told)!.cause && { cause: 'full' }),
+    })
   }
 
-  /** What is wrong, if it has been for so long; null if nothing is. */
+  /** A transaction was committed; `wrote`: it stored something. */
+  committed(wrote: boolean): void {
+    if (this.#told !== 'writes') return
+    if (wrote || performance.now() - this.#refusedAt >= refusedMs) this.set('writes', null)
+  }
+
+  get isConnected(): boolean {
+    return !this.#troubles.has('connection')
+  }
+
+  /** What is wrong now; null if nothing is. */
+  get trouble(): string | null {
+    return this.#told === undefined ? null : this.#troubles.get(this.#told)!.message
+  }
+
+  /** The same, if anything has been wrong for so long. */
   troubleFor(ms: number): string | null {
-    return this.#trouble !== null && performance.now() - this.#since >= ms ? this.#trouble : null
+    return performance.now() - this.#since >= ms ? this.trouble : null
   }
 }

@@ -1,5 +1,6 @@
 import { UnavailableError } from '../../errors.ts'
 import { type PostgresOptions, postgresDefaults } from '../postgres-options.ts'
+import { Addresses } from './addresses.ts'
 import { connect, loadDriver } from './connection.ts'
 import { assertWhole, readDatabase } from './database.ts'
 import { migrate, migrations } from './migrate.ts'
@@ -7,7 +8,8 @@ import { migrate, migrations } from './migrate.ts'
 /** Brings the schema of a database to the newest version, and makes it if it is missing; returns that version. Rejects as opening a store does. */
 export async function migrateDatabase(options: PostgresOptions, newDatabaseId: string): Promise<number> {
   const { connectionString, schema = postgresDefaults.schema } = options
-  const client = await connect({ driver: loadDriver(), connectionString, schema }, () => {}).catch((error: Error) => {
+  const settings = { driver: loadDriver(), addresses: new Addresses(connectionString), schema }
+  const client = await connect(settings, () => {}).catch((error: Error) => {
     throw new UnavailableError(`the database cannot be reached: ${error.message}`, { cause: error })
   })
   try {

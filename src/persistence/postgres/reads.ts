@@ -2,7 +2,8 @@ import { performance } from 'node:perf_hooks'
 import type pg from 'pg'
 import { UnavailableError } from '../../errors.ts'
 import { timers } from '../../runtime/timers.ts'
-import { configOf, type Settings, setUpSql } from './connection.ts'
+import type { Addresses } from './addresses.ts'
+import { configOf, type Settings, setUp } from './connection.ts'
 import { failureOf } from './failure.ts'
 
 /** How long a read waits for a server that is not there, and between two tries, in ms. */
@@ -43,17 +44,32 @@ function toParameter(value: unknown): unknown {
 /** Reads, on connections of their own. */
 export class Reads {
   readonly #pool: pg.Pool
+  readonly #addresses: Addresses
   #closed = false
   #isClosing = false
 
   constructor(settings: Settings, max: number) {
-    const setUp = async (client: pg.ClientBase) => {
+    const { driver, addresses } = settings
+    class Client extends driver.Client {
+      constructor(config: pg.ClientConfig) {
+        super({ ...config, connectionString: addresses.current })
+      }
+    }
+    const onConnect = async (client: pg.ClientBase) => {
       // A pool hears those that are idle only.
       client.on('error', () => {})
-      await client.query(setUpSql(settings.schema))
+      await setUp(client, settings)
     }
-    const options = { ...configOf(settings), max, min: 0, idleTimeoutMillis: idleMs, onConnect: setUp }
-    this.#pool = new settings.driver.Pool(options)
+    const options = {
+      ...configOf(settings),
+      Client: Client as never,
+      max,
+      min: 0,
+      idleTimeoutMillis: idleMs,
+      onConnect,
+    }
+    this.#addresses = addresses
+    this.#pool = new driver.Pool(options)
     this.#pool.on('error', () => {})
   }
 
@@ -87,10 +103,14 @@ export class Reads {
     if (this.#closed) throw new UnavailableError('the system is stopped')
     const giveUpAt = performance.now() + patienceMs
     for (;;) {
+      const { current } = this.#addresses
       try {
         return await ask()
       } catch (error) {
-        if (failureOf(error) !== 'lost' || this.#isClosing || performance.now() >= giveUpAt) throw toReadError(error)
+        const failure = failureOf(error)
+        const mayPass = failure === 'lost' || failure === 'refused'
+        if (!mayPass || this.#isClosing || performance.now() >= giveUpAt) throw toReadError(error)
+        this.#addresses.leave(current)
         await new Promise((resolve) => timers.setTimeout(resolve, retryMs))
       }
     }

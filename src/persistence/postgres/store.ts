@@ -23,6 +23,7 @@ import type {
   VerifyReport,
 } from '../store.ts'
 import { Heartbeat } from '../watchdog.ts'
+import { Addresses } from './addresses.ts'
 import { assertDirect } from './assert-direct.ts'
 import { type Driver, loadDriver, type Settings } from './connection.ts'
 import { assertWhole, readDatabase } from './database.ts'
@@ -34,6 +35,7 @@ import { Intervals } from './intervals.ts'
 import { Maintenance } from './maintenance.ts'
 import { migrate } from './migrate.ts'
 import { type NodeThreadLink, OwnNode, startNodeThread } from './nodes.ts'
+import { OpenTransactions } from './open-transactions.ts'
 import { Horizon } from './read/horizon.ts'
 import { jobFacts } from './read/job-facts.ts'
 import { Reader } from './read/reader.ts'
@@ -63,6 +65,9 @@ const pollMs = 50
 /** The same, as often as what the last look took: with an old snapshot open, the rows of many ended jobs lie in the way. */
 const pollRestShare = 10
 const retainRestMs = 60_000
+/** Between two looks at what is under way, and at transactions that stay open, in ms. */
+const lookMs = 500
+const openLookMs = 2_000
 const retainStepMs = 20
 const mergeCountsMs = 1_000
 
@@ -114,7 +119,12 @@ export async function openPostgresStore(
     },
     environment,
   )
-  const store = new PostgresStore({ driver, connectionString, schema }, options, thread, heartbeat)
+  const store = new PostgresStore(
+    { driver, addresses: new Addresses(connectionString), schema },
+    options,
+    thread,
+    heartbeat,
+  )
   try {
     await store.open()
   } catch (error) {
@@ -150,6 +160,7 @@ class PostgresStore implements Store {
   readonly #intervals = new Intervals()
   readonly #signals: Signals
   readonly #health: Health
+  readonly #open: OpenTransactions
   readonly #meter = new CommitMeter()
   /** Null for a producer. */
   readonly #loopBeat: LoopBeat | null
@@ -168,6 +179,7 @@ class PostgresStore implements Store {
     const onStall = (ms: number) => void this.#tellStall(ms).catch(() => {})
     this.#loopBeat = heartbeat && new LoopBeat(heartbeat, options.longestTimeoutMs, onStall)
     this.#health = new Health(notify)
+    this.#open = new OpenTransactions(this.#reads, (message) => notify({ type: 'warning', about: 'tail', message }))
     this.#writers = Array.from({ length: writers }, () => new Writer(settings, this.#health, () => this.#node))
     this.#depths = new QueueDepths(this.#reads, options)
     this.#transactions = new Transactions({ ...settings, reads: this.#reads, node: this.#node, depths: this.#depths })
@@ -220,6 +232,8 @@ class PostgresStore implements Store {
 
   /** What is done again and again. */
   #keepTime(): void {
+    this.#intervals.every(lookMs, async () => this.#commits.lookAtTime(performance.now()))
+    this.#intervals.every(openLookMs, () => this.#open.look())
     const maintenance = this.#maintenance
     if (!this.#options.serves) return
     this.#intervals.every(pollMs, async () => {
@@ -243,12 +257,12 @@ class PostgresStore implements Store {
   #hearNode(): void {
     this.#node.listener = {
       onSignal: (signal) => this.#signals.hear(signal),
-      onFailed: (message) => this.#health.set(message),
+      onFailed: (message) => this.#health.set('connection', message),
       onFatal: (error) => this.#options.notify({ type: 'fatal', error }),
       onBeat: (time) => {
         this.#maintenance.beaten(time).then(
-          () => this.#health.set(null),
-          (error: Error) => this.#health.set(error.message),
+          () => this.#health.set('connection', null),
+          (error: Error) => this.#health.set('connection', error.message),
         )
       },
     }
@@ -422,12 +436,14 @@ class PostgresStore implements Store {
       writers: this.#writers,
       admissions: new Admissions(this.#reads, this.#depths, this.#ids),
       claims: this.#claims,
+      health: this.#health,
       revive: () => this.#revive(),
       onDone: (done, tookMs, mayBeReady) => {
         this.#done(done, tookMs)
         // Those who wait here have been asked first.
         if (mayBeReady && !this.#claims.isWaiting) this.#signals.send('jobs')
       },
+      onSlow: (calls, reason) => void this.#tellSlow(calls, reason),
       onFatal: (error) => this.#options.notify({ type: 'fatal', error }),
     })
   }
@@ -437,6 +453,15 @@ class PostgresStore implements Store {
     this.#meter.committed(tookMs, done.events)
     if (done.events > 0) this.#horizon.lastOwn = Math.max(this.#horizon.lastOwn, done.lastEvent)
     this.#tellAside(done.aside)
+  }
+
+  async #tellSlow(calls: number, reason: string): Promise<void> {
+    const tell = (message: string | null) => this.#options.notify({ type: 'warning', about: 'writes', message })
+    if (calls === 0) return tell(null)
+    const open = await this.#open.name().catch(() => null)
+    const who = open === null ? '' : `; ${open}, and may hold a lock on them`
+    const what = calls === 1 ? '1 outcome or recovery' : `${calls} outcomes or recoveries`
+    tell(`${what} of jobs could not be stored and is tried again: ${reason}${who}`)
   }
 
   #tellAside(aside: Done['aside']): void {

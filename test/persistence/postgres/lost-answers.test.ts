@@ -1,6 +1,7 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { OutcomeUnknownError } from '../../../src/errors.ts'
+import { Addresses } from '../../../src/persistence/postgres/addresses.ts'
 import { connect, pinPlansSql } from '../../../src/persistence/postgres/connection.ts'
 import type { LeasedJob, Store } from '../../../src/persistence/store.ts'
 import { aDatabase, aDriver, aSchema, openPostgres } from '../../support/postgres.ts'
@@ -143,7 +144,7 @@ describe.skipIf(postgresMissing)('connections that break again and again', () =>
     } as never
     const lost: Error[] = []
 
-    const connecting = connect({ driver, connectionString: await aDatabase(), schema: aSchema() }, (error) => {
+    const connecting = connect({ driver, addresses: new Addresses(await aDatabase()), schema: aSchema() }, (error) => {
       lost.push(error)
     })
 

@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { createJobSystem, defineHandler, type JobContext, JobNotFoundError } from '../../../src/index.ts'
@@ -60,6 +61,26 @@ describe.skipIf(postgresMissing)('a system on PostgreSQL', () => {
     for (const call of ['cancel', 'requeue', 'history', 'explain'] as const)
       await expect(system[call](id)).rejects.toBeInstanceOf(JobNotFoundError)
     expect(await system.find(id)).toBeUndefined()
+  })
+
+  test('names a transaction of somebody else that stays open in its health and in explain', async () => {
+    const system = await aSystem(aSchema(), () => {})
+    const job = await system.enqueue({ type: 'count', payload: 1 })
+    const stranger = new pg.Client({ connectionString: await aDatabase(), application_name: 'stranger' })
+    await stranger.connect()
+    whenDone(() => stranger.end())
+    await stranger.query('BEGIN; CREATE TEMP TABLE held (n integer)')
+    const { pid } = (await stranger.query('SELECT pg_backend_pid() AS pid')).rows[0]
+
+    await expect.poll(() => system.health().warnings).toHaveLength(1)
+    const { ready, warnings } = system.health()
+    const { summary } = await system.explain(job.id)
+    await stranger.query('COMMIT')
+
+    expect(ready).toBe(true)
+    expect(warnings![0]).toContain(`session ${pid} (stranger, user postgres, since `)
+    expect(summary).toContain(`${warnings![0]}.`)
+    await expect.poll(() => system.health()).toEqual({ ready: true, reason: null })
   })
 
   test('shares its jobs with another, and hands over what it did when it stops', async () => {

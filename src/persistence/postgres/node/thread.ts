@@ -2,6 +2,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { ManualClock } from '../../../runtime/clock.ts'
 import { timers } from '../../../runtime/timers.ts'
 import { beatMs, Heartbeat, killBlockedProcess, Watchdog } from '../../watchdog.ts'
+import { Addresses } from '../addresses.ts'
 import { type Driver, loadDriver } from '../connection.ts'
 import type { Ask, Asks, NodeThreadOptions, Operation, Report } from './protocol.ts'
 import { NodeRow } from './row.ts'
@@ -35,11 +36,16 @@ class NodeThread {
     this.#port = port
     this.#pauseMs = pauseMs
     this.#heartbeat = heartbeat && new Heartbeat(heartbeat)
-    this.#row = new NodeRow({ driver, connectionString, schema }, facts, () => given?.now() ?? null, {
-      onSignal: (signal) => this.#tell({ signal }),
-      // At once, and not with the next heartbeat: it is deaf meanwhile.
-      onLost: () => this.#beatIn(0),
-    })
+    this.#row = new NodeRow(
+      { driver, addresses: new Addresses(connectionString), schema },
+      facts,
+      () => given?.now() ?? null,
+      {
+        onSignal: (signal) => this.#tell({ signal }),
+        // At once, and not with the next heartbeat: it is deaf meanwhile.
+        onLost: () => this.#beatIn(0),
+      },
+    )
     port.on('message', (ask: Ask) => void this.#answer(ask))
     this.#watch()
   }

@@ -32,19 +32,14 @@ export class Horizon {
   }
 }
 
-/**
- * What another role's sessions do is hidden from one that may not see it: then the oldest transaction of the whole server counts. The ids in
- * `pg_stat_activity` have 32 bits.
- */
+/** Which transaction a session has is visible to every role. The ids in `pg_stat_activity` have 32 bits. */
 const horizonSql = `
   WITH seen AS MATERIALIZED (
-    SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS top, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS bottom
+    SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS top
   ), open AS MATERIALIZED (
-    SELECT usesysid, backend_xid::text::bigint AS xid FROM pg_stat_activity WHERE datname = current_database()
-    UNION ALL SELECT NULL, transaction::text::bigint FROM pg_prepared_xacts WHERE database = current_database()
+    SELECT backend_xid::text::bigint AS xid FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL
+    UNION ALL SELECT transaction::text::bigint FROM pg_prepared_xacts WHERE database = current_database()
   )
-  SELECT (CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE')
-      OR NOT EXISTS (SELECT 1 FROM open WHERE usesysid <> (SELECT oid FROM pg_roles WHERE rolname = current_user))
-    THEN least(top, (SELECT min(top - ((top - xid) & 4294967295)) FROM open WHERE xid IS NOT NULL AND ((top - xid) & 4294967295) BETWEEN 1 AND 2147483647))
-    ELSE bottom END + (SELECT value::bigint FROM meta WHERE name = 'transaction_offset')) * 4096 AS horizon
+  SELECT (least(top, (SELECT min(top - ((top - xid) & 4294967295)) FROM open WHERE ((top - xid) & 4294967295) BETWEEN 1 AND 2147483647))
+    + (SELECT value::bigint FROM meta WHERE name = 'transaction_offset')) * 4096 AS horizon
   FROM seen`

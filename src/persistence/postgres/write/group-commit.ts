@@ -3,9 +3,11 @@ import { OutcomeUnknownError, StorageFullError, UnavailableError } from '../../.
 import { timers } from '../../../runtime/timers.ts'
 import type { EnqueueResult, LeaseEvent, NewJobRow } from '../../store.ts'
 import { failureOf } from '../failure.ts'
+import type { Health } from '../health.ts'
 import type { Admissions } from './admissions.ts'
+import { apart, type Batch, type ChangeCall, type EnqueueCall, type EventCall, halve, type Waiting } from './batch.ts'
 import { gatherEvents, refusedPlaces } from './changes.ts'
-import type { Claims, Taken } from './claims.ts'
+import type { Claims } from './claims.ts'
 import type { Change, Done, Step } from './step.ts'
 import type { Writer } from './writer.ts'
 
@@ -16,41 +18,31 @@ const changedMax = 1_000
 const eventsMax = 4_000
 /** Between tries of what must be stored while the server takes no writes, in ms. */
 const refusedWaitMs = 500
+/** The same of what alone takes too long, twice as long after each try. */
+const againMs = { first: 500, most: 30_000 }
+/** How long a commit is under way before it counts as trouble, in ms. */
+const slowMs = 5_000
+/** For how long nothing was committed when calls that wait are refused, and those under way are told that nobody knows, in ms. */
+const refuseAfterMs = 2_000
+const unknownAfterMs = 10_000
 /** How long a close waits for what is under way, in ms: the server may be away. */
 const closeMaxMs = 2_000
-
-interface Waiting<Answer> {
-  resolve(answer: Answer): void
-  reject(error: unknown): void
-}
-interface EventCall extends Waiting<LeaseEvent[]> {
-  readonly events: readonly LeaseEvent[]
-}
-interface ChangeCall extends Waiting<Done['moved']> {
-  readonly changes: readonly Change[]
-  /** Tried until it is stored. */
-  readonly patient: boolean
-}
-type EnqueueCall = Waiting<EnqueueResult> & { readonly jobs: readonly NewJobRow[] }
-
-/** The calls of one transaction. */
-interface Batch {
-  readonly enqueues: readonly EnqueueCall[]
-  readonly events: readonly EventCall[]
-  readonly changes: readonly ChangeCall[]
-  readonly claim: Taken | null
-}
 
 interface Parts {
   readonly writers: readonly Writer[]
   readonly admissions: Admissions
   readonly claims: Claims
+  readonly health: Health
   /** The node was declared dead: it gets another id. */
   revive(): Promise<void>
   /** After each transaction, before its calls are answered. `mayBeReady`: jobs that others can take. */
   onDone(done: Done, tookMs: number, mayBeReady: boolean): void
+  /** How many calls take too long each by itself, and are tried again and again; `reason` of the last. */
+  onSlow(calls: number, reason: string): void
   onFatal(error: Error): void
 }
+
+const nothing: Batch = { enqueues: [], events: [], changes: [], claim: null }
 
 /** Gathers calls while transactions are under way: the next one takes all that wait, and each call is answered after the commit of its own. */
 export class GroupCommit {
@@ -61,6 +53,11 @@ export class GroupCommit {
   #changes: ChangeCall[] = []
   #pumping: NodeJS.Immediate | undefined
   #running = new Set<Promise<void>>()
+  /** What is being committed, and since when: monotonic ms. */
+  readonly #underWay = new Map<Batch, number>()
+  /** Calls that take too long each by itself, with the pause before their next try; then they go alone. */
+  readonly #slow = new Map<Batch, number>()
+  #slowAgain: Batch[] = []
   #closed = false
 
   constructor(parts: Parts) {
@@ -88,13 +85,36 @@ export class GroupCommit {
     this.#closed = true
     timers.clearImmediate(this.#pumping)
     this.#pump()
-    const late = timers.setTimeout(() => {
+    const closing = timers.setTimeout(() => {
       for (const writer of this.#parts.writers) void writer.close()
     }, closeMaxMs)
     while (this.#running.size > 0) await Promise.all(this.#running)
-    timers.clearTimeout(late)
+    timers.clearTimeout(closing)
     const error = new UnavailableError('the system was stopped')
-    for (const call of [...this.#enqueues, ...this.#events, ...this.#changes]) call.reject(error)
+    const late = [...this.#slow.keys()].flatMap(({ events, changes }) => [...events, ...changes])
+    for (const call of [...this.#enqueues, ...this.#events, ...this.#changes, ...late]) call.reject(error)
+  }
+
+  /** To be called now and then: answers those who would wait for a server that is away, or does not answer. */
+  lookAtTime(now: number): void {
+    const { health, writers } = this.#parts
+    const oldest = Math.min(...this.#underWay.values())
+    if (now - oldest > slowMs) health.set('writes', `a commit has not been answered for more than ${slowMs / 1_000} s`)
+    // Whether writes succeed again is found out by one.
+    if (health.trouble !== null && this.#idle.length === writers.length) this.change([]).catch(() => {})
+    const trouble = health.troubleFor(refuseAfterMs)
+    if (trouble === null || this.#idle.length > 0) return
+    const error = new UnavailableError(`the database takes no writes now: ${trouble}`)
+    const impatient = this.#changes.filter(({ patient }) => !patient)
+    this.#reject({ ...nothing, enqueues: this.#enqueues.splice(0), changes: impatient }, error)
+    this.#changes = this.#changes.filter(({ patient }) => patient)
+    const unknown = health.isConnected ? null : health.troubleFor(unknownAfterMs)
+    if (unknown === null) return
+    for (const { enqueues, changes } of this.#underWay.keys())
+      this.#reject(
+        { ...nothing, enqueues, changes: changes.filter(({ patient }) => !patient) },
+        new OutcomeUnknownError(new Error(unknown)),
+      )
   }
 
   /** All that one turn of the loop asks goes into one transaction. */
@@ -128,6 +148,8 @@ export class GroupCommit {
   }
 
   #nextBatch(): Batch | null {
+    const slow = this.#slowAgain.shift()
+    if (slow) return slow
     const enqueues = takeUpTo(this.#enqueues, newJobsMax, ({ jobs }) => jobs.length)
     const events = takeUpTo(this.#events, changedMax, (call) => call.events.length)
     const changes = takeUpTo(this.#changes, changedMax, sizeOf)
@@ -139,10 +161,13 @@ export class GroupCommit {
   }
 
   async #commit(writer: Writer, batch: Batch): Promise<void> {
+    this.#underWay.set(batch, performance.now())
     try {
       for (;;) {
         try {
-          return await this.#tryCommit(writer, batch)
+          await this.#tryCommit(writer, batch)
+          this.#endSlow(batch)
+          return
         } catch (error) {
           // Another transaction has stored a key meanwhile, or the node has got another id: once more.
           const failure = failureOf(error)
@@ -151,7 +176,10 @@ export class GroupCommit {
         }
       }
     } catch (error) {
+      this.#underWay.delete(batch)
       await this.#failed(writer, batch, error as Error)
+    } finally {
+      this.#underWay.delete(batch)
     }
   }
 
@@ -188,15 +216,46 @@ export class GroupCommit {
   async #failed(writer: Writer, batch: Batch, error: Error): Promise<void> {
     this.#parts.claims.putBack(batch.claim)
     const failure = failureOf(error)
+    const isSlow = failure === 'slow' || failure === 'locked' || failure === 'retry'
+    if (!isSlow) this.#endSlow(batch)
     if (error instanceof OutcomeUnknownError) this.#giveUp(batch, error)
-    else if (failure === 'locked' && callsOf(batch).length === 1) await this.#refuse(batch, lockedError(error), 0)
     else if (failure === 'full') await this.#refuse(batch, new StorageFullError())
     else if (error instanceof UnavailableError || failure === 'refused')
       await this.#refuse(
         batch,
         new UnavailableError(`the database takes no writes now: ${error.message}`, { cause: error }),
       )
+    else if (isSlow) await this.#divide(writer, batch, error)
     else await this.#each(writer, batch, error)
+  }
+
+  /** What takes too long is tried in halves, down to one call and one job. One call alone is refused, or tried again later if it must be stored. */
+  async #divide(writer: Writer, batch: Batch, error: Error): Promise<void> {
+    const halves = halve(batch)
+    if (halves) {
+      for (const half of halves) await this.#commit(writer, half)
+      return
+    }
+    if (apart(batch).length === 0) return this.#refuse(batch, error)
+    const isPatient = batch.events.length > 0 || batch.changes.some(({ patient }) => patient)
+    if (isPatient && !this.#closed) return this.#tryLater(batch, error)
+    this.#reject(batch, failureOf(error) === 'locked' ? lockedError(error) : tooSlowError(error))
+  }
+
+  #tryLater(batch: Batch, error: Error): void {
+    const pauseMs = Math.min(2 * (this.#slow.get(batch) ?? againMs.first / 2), againMs.most)
+    this.#slow.set(batch, pauseMs)
+    this.#parts.onSlow(this.#slow.size, error.message)
+    timers
+      .setTimeout(() => {
+        this.#slowAgain.push(batch)
+        this.soon()
+      }, pauseMs)
+      .unref()
+  }
+
+  #endSlow(batch: Batch): void {
+    if (this.#slow.delete(batch)) this.#parts.onSlow(this.#slow.size, '')
   }
 
   /** If it is not because of a close, this node was declared dead long ago, and its leases are others'. */
@@ -207,25 +266,21 @@ export class GroupCommit {
   }
 
   /** What must be stored is tried again after a pause, the rest is refused. */
-  async #refuse(batch: Batch, error: Error, waitMs = refusedWaitMs): Promise<void> {
+  async #refuse(batch: Batch, error: Error): Promise<void> {
+    this.#parts.health.set('writes', error.message, error instanceof StorageFullError ? 'full' : undefined)
     if (this.#closed) return this.#reject(batch, error)
     const patient = batch.changes.filter((call) => call.patient)
     this.#reject({ ...batch, events: [], changes: batch.changes.filter((call) => !call.patient) }, error)
     this.#events.unshift(...batch.events)
     this.#changes.unshift(...patient)
-    await new Promise((resolve) => timers.setTimeout(resolve, waitMs))
+    await new Promise((resolve) => timers.setTimeout(resolve, refusedWaitMs))
   }
 
   /** So that none fails because of another. */
-  async #each(writer: Writer, { enqueues, events, changes, claim }: Batch, error: Error): Promise<void> {
-    const none: Batch = { enqueues: [], events: [], changes: [], claim: null }
-    const singles: Batch[] = [
-      ...enqueues.map((call) => ({ ...none, enqueues: [call] })),
-      ...events.map((call) => ({ ...none, events: [call] })),
-      ...changes.map((call) => ({ ...none, changes: [call] })),
-    ]
+  async #each(writer: Writer, batch: Batch, error: Error): Promise<void> {
+    const singles = apart(batch)
     if (singles.length === 0) throw error
-    if (singles.length === 1 && !claim) this.#reject(singles[0]!, error)
+    if (singles.length === 1 && !batch.claim) this.#reject(singles[0]!, error)
     else for (const single of singles) await this.#commit(writer, single)
   }
 
@@ -236,6 +291,11 @@ export class GroupCommit {
 
 function callsOf({ enqueues, events, changes }: Batch): readonly Waiting<never>[] {
   return [...enqueues, ...events, ...changes]
+}
+
+function tooSlowError(cause: Error): UnavailableError {
+  const message = `the database took too long and stored nothing: ${cause.message}; try again, with fewer jobs at once if there are many`
+  return new UnavailableError(message, { cause })
 }
 
 function lockedError(cause: Error): UnavailableError {

@@ -12,6 +12,8 @@ import { type Done, type Step, type StepRow, stepValues } from './step.ts'
 
 /** Between two tries, in ms: of what the server rolled back because of others, and to connect. */
 const retryMs = 5
+/** Tries of a transaction that others are in the way of. */
+const triesMax = 50
 const reconnectMs = { first: 20, most: 1_000 }
 /** How long what has not been sent yet waits for a server that is not there, in ms. */
 const patienceMs = 2_000
@@ -72,17 +74,23 @@ export class Writer {
    * the step was not sent, else with the driver's error if the server refused it: nothing of it is stored.
    */
   async run(step: Step): Promise<Answer> {
-    for (;;) {
+    for (let tries = 1; ; tries++) {
       const client = await this.#connected(patienceMs, (client) => this.#ofNode(client))
+      const { current, count } = this.#settings.addresses
       try {
-        return await this.#send(client, step)
+        const answer = await this.#send(client, step)
+        this.#health.committed(answer.done.events > 0)
+        return answer
       } catch (error) {
         const failure = failureOf(error)
         if (failure === 'lost') {
           this.#drop(client, error as Error)
           const answer = await this.#lookBack(step)
           if (answer) return answer
-        } else if (failure === 'retry') await sleep(retryMs)
+        } else if (failure === 'refused' && tries < count) {
+          this.#settings.addresses.leave(current)
+          this.#drop(client, error as Error)
+        } else if (failure === 'retry' && tries < triesMax) await sleep(retryMs)
         else throw error
       }
     }
@@ -169,7 +177,7 @@ export class Writer {
   }
 
   #drop(client: pg.Client, error: Error): void {
-    this.#health.set(error.message)
+    this.#health.set('connection', error.message)
     if (this.#client === client) this.#client = null
     client.end().catch(() => {})
   }
@@ -180,12 +188,12 @@ export class Writer {
       if (this.#closed) throw new UnavailableError('the system is stopped')
       try {
         this.#client ??= await this.connect()
-        this.#health.set(null)
+        this.#health.set('connection', null)
         return await prepare(this.#client)
       } catch (error) {
         if (failureOf(error) !== 'lost' && failureOf(error) !== 'refused') throw error
         this.#client = null
-        this.#health.set((error as Error).message)
+        this.#health.set('connection', (error as Error).message)
         const trouble = this.#health.troubleFor(patience)
         if (trouble !== null) throw new UnavailableError(`the database cannot be reached: ${trouble}`, { cause: error })
         await sleep(wait)

@@ -1,0 +1,204 @@
+import { execFileSync } from 'node:child_process'
+import { setTimeout } from 'node:timers/promises'
+import pg from 'pg'
+import { afterAll, describe, expect, test } from 'vitest'
+import type { StoreEvent } from '../../../src/persistence/store.ts'
+import { aDatabase, openPostgres } from '../../support/postgres.ts'
+import { ownServer, postgresMissing } from '../../support/postgres-server.ts'
+import { mountSmall } from '../../support/small-disk.ts'
+import { aJob } from '../../support/store.ts'
+import { until } from '../../support/system.ts'
+import { cleanUp, tempFolder, whenDone } from '../../support/temp.ts'
+import { ids, leaseOf } from '../conformance/helpers.ts'
+
+/** A session of a stranger. */
+async function aSession(address: string | null = null, application = 'stranger'): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: address ?? (await aDatabase()), application_name: application })
+  client.on('error', () => {})
+  await client.connect()
+  whenDone(() => client.end())
+  return client
+}
+
+async function pidOf(client: pg.Client): Promise<number> {
+  return (await client.query('SELECT pg_backend_pid() AS pid')).rows[0].pid
+}
+
+/** The last notice says that all is well again. */
+function isOver(notice: StoreEvent | undefined): boolean {
+  return (notice?.type === 'warning' && notice.message === null) || (notice?.type === 'health' && notice.error === null)
+}
+
+afterAll(cleanUp)
+
+/** Side by side: most of the time they wait. */
+describe.skipIf(postgresMissing).concurrent('a store on PostgreSQL', () => {
+  test('stores what it can while a stranger holds a lock on one job, says who does, and stores the rest afterwards', async () => {
+    const { store, path, notices } = await openPostgres()
+    await store.enqueue([aJob(), aJob(), aJob()])
+    const jobs = await store.lease({ limit: 3, wait: false, start: true })
+    const stranger = await aSession()
+    await stranger.query(`BEGIN; SELECT * FROM ${path}.jobs WHERE id = ${jobs[1]!.id} FOR UPDATE`)
+
+    const applied = store.apply(jobs.map((job) => ({ ...leaseOf(job), event: 'succeed' as const })))
+    await until(() => notices.some((notice) => notice.type === 'warning' && notice.message?.includes('lock timeout')))
+    const states = await Promise.all(jobs.map(async ({ id }) => (await store.find(id))?.state))
+    const others = await store.enqueue([aJob()])
+    await stranger.query('COMMIT')
+
+    expect(states).toEqual(['succeeded', 'running', 'succeeded'])
+    expect(others).toMatchObject({ outcome: 'stored' })
+    const [told] = notices.flatMap((notice) => (notice.type === 'warning' && notice.message ? [notice.message] : []))
+    expect(told).toContain(`a transaction of session ${await pidOf(stranger)} (stranger, user postgres, since `)
+    expect(await applied).toEqual([])
+    await until(() => isOver(notices.at(-1)))
+    expect((await store.verify()).violations).toEqual([])
+  })
+
+  test('stores in halves what takes too long together, and refuses a call that takes too long alone', async () => {
+    const { store, path, notices } = await openPostgres()
+    const admin = await aSession()
+    await store.enqueue(Array.from({ length: 8 }, () => aJob()))
+    const jobs = await store.lease({ limit: 8, wait: false, start: true })
+    // As the server says it of a statement that exceeds its time.
+    await admin.query(`
+      CREATE FUNCTION ${path}.too_long() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        IF (SELECT count(*) FROM rows) > 2 THEN RAISE EXCEPTION USING ERRCODE = '57014', MESSAGE = 'canceling statement due to statement timeout'; END IF;
+        RETURN NULL;
+      END
+      $$;
+      CREATE TRIGGER too_long AFTER INSERT ON ${path}.job_events REFERENCING NEW TABLE AS rows FOR EACH STATEMENT EXECUTE FUNCTION ${path}.too_long()`)
+
+    const refused = await Promise.all([
+      store.apply(jobs.slice(0, 5).map((job) => ({ ...leaseOf(job), event: 'succeed' as const }))),
+      store.apply(jobs.slice(5).map((job) => ({ ...leaseOf(job), event: 'fail' as const, delayMs: 1 }))),
+    ])
+    const small = await Promise.all([store.enqueue([aJob()]), store.enqueue([aJob(), aJob()])])
+    const large = await store.enqueue([aJob(), aJob(), aJob()]).catch((error) => error)
+    const cancelled = await store.command('cancel', small.flatMap(ids))
+
+    expect(refused).toEqual([[], []])
+    expect(small).toMatchObject([{ outcome: 'stored' }, { outcome: 'stored' }])
+    expect(large).toMatchObject({ code: 'unavailable', message: expect.stringContaining('fewer jobs at once') })
+    expect(cancelled).toEqual(small.flatMap(ids))
+    expect((await store.verify()).jobs).toBe(11)
+    expect(notices.filter(({ type }) => type === 'fatal')).toEqual([])
+  })
+
+  test('refuses new jobs while the disk is full, keeps outcomes, and goes on when there is room', async (context) => {
+    const server = ownServer()
+    const folder = mountSmall(`${tempFolder()}/small`)
+    if (folder === null) return context.skip('no file system can be mounted here')
+    if (process.getuid?.() === 0) execFileSync('chown', ['postgres', folder])
+    execFileSync('chmod', ['700', folder])
+    execFileSync('chmod', ['711', `${folder}/..`])
+    const { store, path, notices } = await openPostgres({ connectionString: server.address })
+    const admin = await aSession(server.address)
+    await store.enqueue([aJob()])
+    const [job] = await store.lease({ limit: 1, wait: false, start: true })
+    await admin.query(`CREATE TABLESPACE small LOCATION '${folder}'`)
+    await admin.query(`ALTER TABLE ${path}.job_payloads SET TABLESPACE small`)
+    await admin.query(`ALTER TABLE ${path}.job_events SET TABLESPACE small`)
+    await admin.query(`CREATE TABLE ballast (filler text) TABLESPACE small`)
+    let full: { code?: string } = {}
+    while (full.code === undefined)
+      await admin
+        .query(`INSERT INTO ballast SELECT repeat(md5(random()::text), 60) FROM generate_series(1, 4)`)
+        .catch((error) => (full = error))
+
+    const big = JSON.stringify('x'.repeat(1_000))
+    const refusals: unknown[] = []
+    while (refusals.length < 3)
+      await store.enqueue([aJob({ payload: big })]).catch((error) => refusals.push(error.code))
+    const stored = (await store.census()).reduce((sum, { count }) => sum + count, 0)
+    const applied = store.apply([
+      {
+        ...leaseOf(job!),
+        event: 'fail',
+        delayMs: 1,
+        error: { name: 'E', message: 'x'.repeat(9_000), stack: '' } as never,
+      },
+    ])
+    await setTimeout(100)
+    await admin.query('DROP TABLE ballast')
+
+    expect(full.code).toBe('53100')
+    expect(refusals).toEqual(['storage_full', 'storage_full', 'storage_full'])
+    expect(notices).toContainEqual({ type: 'health', error: 'the disk that holds the database is full', cause: 'full' })
+    expect(await applied).toEqual([])
+    await until(() => isOver(notices.at(-1)))
+    expect(await store.enqueue([aJob({ payload: big })])).toMatchObject({ outcome: 'stored' })
+    expect(await store.verify()).toMatchObject({ jobs: stored + 1, violations: [] })
+  })
+
+  test('waits for connections while there are too many, and refuses writes meanwhile', async () => {
+    const server = ownServer(['max_connections=12', 'superuser_reserved_connections=0'])
+    const { store, line, notices } = await openPostgres({ connectionString: server.address })
+    await store.enqueue([aJob()])
+    line.cut()
+    const others: pg.Client[] = []
+    for (let code = ''; code !== '53300'; ) {
+      const client = new pg.Client(server.address)
+      client.on('error', () => {})
+      await client.connect().then(
+        () => others.push(client),
+        (error) => (code = error.code),
+      )
+    }
+    line.mend()
+
+    const refusal = await store.enqueue([aJob()]).catch((error) => error)
+    const read = await store.counts().catch((error) => error)
+    await Promise.all(others.map((client) => client.end()))
+
+    expect(refusal).toMatchObject({ code: 'unavailable', message: expect.stringContaining('too many clients') })
+    expect(read).toMatchObject({ code: 'unavailable' })
+    await until(() => isOver(notices.at(-1)))
+    expect(await store.enqueue([aJob()])).toMatchObject({ outcome: 'stored' })
+    expect((await store.verify()).jobs).toBe(2)
+  })
+
+  test('answers in time while the server does not, and says of what was under way that nobody knows', async () => {
+    const { store, line, notices } = await openPostgres()
+    await store.enqueue([aJob()])
+    const asked = store.enqueue([aJob()]).catch((error) => error)
+    await new Promise(setImmediate)
+    line.cut()
+    const begunAt = performance.now()
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, n) =>
+        setTimeout(n * 50).then(() => store.enqueue([aJob()]).catch((error) => error)),
+      ),
+    )
+    const command = await store.command('cancel', [1]).catch((error) => error)
+    const tookMs = performance.now() - begunAt
+    const unknown = await asked
+    line.mend()
+
+    expect(answers.map(({ code }) => code)).toEqual(answers.map(() => 'unavailable'))
+    expect(command).toMatchObject({ code: 'unavailable' })
+    expect(tookMs).toBeLessThan(30_000)
+    expect(unknown).toMatchObject({ code: 'outcome_unknown' })
+    await until(() => isOver(notices.at(-1)))
+    const { jobs } = await store.verify()
+    expect([1, 2]).toContain(jobs)
+  })
+
+  test('refuses writes while the database is read-only, as one that is taken out of service is', async () => {
+    const server = ownServer()
+    const { store, notices } = await openPostgres({ connectionString: server.address })
+    const admin = await aSession(server.address)
+    await store.enqueue([aJob()])
+    const terminate = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'jobmachine'`
+    await admin.query(`ALTER DATABASE postgres SET default_transaction_read_only TO on; ${terminate}`)
+
+    const refusal = await store.enqueue([aJob()]).catch((error) => error)
+    await admin.query(`ALTER DATABASE postgres RESET default_transaction_read_only; ${terminate}`)
+
+    expect(refusal).toMatchObject({ code: 'unavailable', message: expect.stringContaining('read-only transaction') })
+    await until(() => isOver(notices.at(-1)))
+    expect(await store.enqueue([aJob()])).toMatchObject({ outcome: 'stored' })
+    expect((await store.verify()).jobs).toBe(2)
+  })
+})
