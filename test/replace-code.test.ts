@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { replaceCode } from './support/replace-code.ts'
+import { replaceSql } from './support/replace-sql.ts'
 
 const code = `
 import { min } from './numbers.js'
@@ -45,5 +46,31 @@ describe('a piece of code is refused', () => {
     ['that is none', 'splice(0,', 'not an expression'],
   ])('%s', (_, find, message) => {
     expect(() => replaceCode(code, find, '')).toThrow(message)
+  })
+})
+
+describe('a piece of SQL is replaced', () => {
+  const sql = `
+const due = (max) => \`SELECT id FROM jobs
+    WHERE \${isHeld('jobs')} AND run_at <= :now
+    LIMIT \${max}\`
+const all = 'SELECT id FROM jobs'`
+
+  test.each([
+    ['whatever its line breaks', 'jobs WHERE', 'jobs AS', `FROM jobs AS \${isHeld('jobs')}`],
+    ['with what it computes', `\${isHeld("jobs")} AND run_at`, 'run_at', 'WHERE run_at <='],
+    [
+      'whose variables have other names by now',
+      ':now LIMIT ${limit}',
+      ':now AND id < ${limit}',
+      'run_at <= :now AND id < ${max}`',
+    ],
+  ])('%s', (_, find, replace, expected) => {
+    expect(replaceSql(sql, find, replace)).toContain(expected)
+  })
+
+  test('only if it is there once', () => {
+    expect(() => replaceSql(sql, 'SELECT id FROM jobs', '')).toThrow('2 times')
+    expect(() => replaceSql(sql, '${isLate(jobs)} AND', '')).toThrow('0 times')
   })
 })

@@ -19,7 +19,7 @@ const machine: readonly Mutation[] = [
     },
     {
       file: 'persistence/sql/transitions.js',
-      text: `\${attempt} < \${max_attempts}`,
+      sql: `\${attempt} < \${max_attempts}`,
       replace: `\${attempt} <= \${max_attempts}`,
     },
   ),
@@ -33,7 +33,7 @@ const machine: readonly Mutation[] = [
     },
     {
       file: 'persistence/sql/transitions.js',
-      text: `\${attempt} < \${max_attempts}`,
+      sql: `\${attempt} < \${max_attempts}`,
       replace: `\${attempt} + 1 < \${max_attempts}`,
     },
   ),
@@ -45,7 +45,7 @@ const machine: readonly Mutation[] = [
     ],
     {
       file: 'persistence/sql/transitions.js',
-      text: `\${attempt} < \${max_attempts}`,
+      sql: `\${attempt} < \${max_attempts}`,
       replace: `\${attempt} <= \${max_attempts}`,
     },
   ),
@@ -117,7 +117,11 @@ const machine: readonly Mutation[] = [
       'persistence/sql/transitions.test.ts',
       'expire in SQL leads where the machine leads, whatever the attempts, the crashes and the instant',
     ],
-    { file: 'persistence/sql/transitions.js', text: '} + 1 < ${crashesMax}', replace: '} < ${crashesMax}' },
+    {
+      file: 'persistence/sql/transitions.js',
+      sql: '${crashes} + 1 < ${crashesMax}',
+      replace: '${crashes} < ${crashesMax}',
+    },
   ),
   bug(
     'crashes are not forgotten when an attempt fails by itself',

@@ -329,12 +329,12 @@ const leases: readonly Mutation[] = [
   ),
   bug('a lease ends a millisecond late', conformance('a lease holds until its last millisecond'), {
     file: sqlite('write/leases'),
-    text: 'lease_expires_at <= :now',
+    sql: 'lease_expires_at <= :now',
     replace: 'lease_expires_at < :now',
   }),
   bug('a lease ends a millisecond early', conformance('a lease holds until its last millisecond'), {
     file: sqlite('write/leases'),
-    text: 'lease_expires_at <= :now',
+    sql: 'lease_expires_at <= :now',
     replace: 'lease_expires_at <= :now + 1',
   }),
   bug(
@@ -377,13 +377,13 @@ const leases: readonly Mutation[] = [
     conformance('recovery queues leased and running jobs, and counts no attempt'),
     {
       file: sqlite('write/leases'),
-      text: 'WHERE ${isHeld} AND ${isValidRow} AND id > :after',
+      sql: 'WHERE ${isHeld} AND ${isValidRow} AND id > :after',
       replace: `WHERE \${isHeld} AND \${isValidRow} AND \${stateHasTag('executing')} AND id > :after`,
     },
   ),
   bug('recovery forgets jobs that ran', conformance('recovery queues leased and running jobs, and counts no attempt'), {
     file: sqlite('write/leases'),
-    text: 'WHERE ${isHeld} AND ${isValidRow} AND id > :after',
+    sql: 'WHERE ${isHeld} AND ${isValidRow} AND id > :after',
     replace: `WHERE \${isHeld} AND \${isValidRow} AND NOT \${stateHasTag('executing')} AND id > :after`,
   }),
   bug('recovery ends after its first thousand', conformance('recovery recovers all jobs, however many there are'), {
@@ -475,7 +475,7 @@ const leases: readonly Mutation[] = [
     ),
     {
       file: sqlite('write/claims'),
-      text: 'parked = iif(crashes >= ${suspectCrashes}, ${parkedAs.suspect}, 0)',
+      sql: 'parked = iif(crashes >= ${suspectCrashes}, ${parkedAs.suspect}, 0)',
       replace: 'parked = 0',
     },
   ),
@@ -540,13 +540,13 @@ const jobs: readonly Mutation[] = [
   ),
   bug('a job is due a millisecond late', conformance('a due job is queued at its very instant'), {
     file: sqlite('write/writer'),
-    text: 'run_at <= :now AND ${isValidRow} ORDER BY run_at, id',
+    sql: 'run_at <= :now AND ${isValidRow} ORDER BY run_at, id',
     replace: 'run_at < :now AND ${isValidRow} ORDER BY run_at, id',
   }),
   bug(
     'a job is due a millisecond early',
     conformance('a due job is queued at its instant and not before, keeping that instant'),
-    { file: sqlite('write/writer'), text: 'run_at <= :now AND', replace: 'run_at <= :now + 1 AND' },
+    { file: sqlite('write/writer'), sql: 'run_at <= :now AND', replace: 'run_at <= :now + 1 AND' },
     { file: sqlite('thread/maintenance'), find: 'this.nextDueAt <= now', replace: 'this.nextDueAt <= now + 1' },
   ),
   bug(
@@ -554,8 +554,8 @@ const jobs: readonly Mutation[] = [
     conformance('a due job is queued, however many there are'),
     {
       file: sqlite('write/writer'),
-      text: 'ORDER BY run_at, id LIMIT :limit`',
-      replace: 'AND id <= :limit ORDER BY run_at, id`',
+      sql: 'ORDER BY run_at, id LIMIT :limit',
+      replace: 'AND id <= :limit ORDER BY run_at, id',
     },
   ),
   bug(
@@ -617,7 +617,7 @@ const jobs: readonly Mutation[] = [
       find: `const seq = \`\${job.seq} + 1\`;`,
       replace: 'const seq = job.seq;',
     },
-    { file: sqlite('migrations/0003'), text: '(NEW.seq = OLD.seq + 1', replace: '(NEW.seq >= OLD.seq' },
+    { file: sqlite('migrations/0003'), sql: '(NEW.seq = OLD.seq + 1', replace: '(NEW.seq >= OLD.seq' },
   ),
   bug('taken edges are not counted', conformance('counts equal the sums over the jobs'), {
     file: sqlite('write/transitions'),
@@ -629,7 +629,7 @@ const jobs: readonly Mutation[] = [
     conformance('lease takes higher priority first, then earlier run_at, then lower id'),
     {
       file: sqlite('write/claims'),
-      text: 'ORDER BY ${orderBy(claimOrder)} LIMIT',
+      sql: 'ORDER BY ${orderBy(claimOrder)} LIMIT',
       replace: 'ORDER BY priority, run_at, id LIMIT',
     },
   ),
@@ -679,7 +679,7 @@ const jobs: readonly Mutation[] = [
     { file: sqlite('write/retention'), find: `hasTag(job.state, 'expendable')`, replace: `hasTag(job.state, 'ended')` },
     {
       file: sqlite('migrations/0001'),
-      text: `WHEN NOT (OLD.state = 'succeeded' OR OLD.state = 'cancelled')`,
+      sql: `WHEN NOT (OLD.state = 'succeeded' OR OLD.state = 'cancelled')`,
       replace: `WHEN NOT (OLD.state = 'succeeded' OR OLD.state = 'cancelled' OR OLD.state = 'dead')`,
     },
   ),
@@ -719,7 +719,7 @@ const jobs: readonly Mutation[] = [
     ],
     {
       file: sqlite('migrations/0003'),
-      text: '(NEW.seq = OLD.seq + 1 AND (',
+      sql: '(NEW.seq = OLD.seq + 1 AND (',
       replace: '(NEW.seq = OLD.seq + 1 OR (',
     },
   ),
@@ -731,7 +731,7 @@ const jobs: readonly Mutation[] = [
     ],
     {
       file: sqlite('migrations/0003'),
-      text: `(NEW.seq = OLD.seq + 2 AND ((OLD.state = 'queued' AND (NEW.state = 'running'))))`,
+      sql: `(NEW.seq = OLD.seq + 2 AND ((OLD.state = 'queued' AND (NEW.state = 'running'))))`,
       replace: '(NEW.seq = OLD.seq + 2)',
     },
   ),
@@ -971,8 +971,8 @@ const histories: readonly Mutation[] = [
     conformance('a queued job becomes leased on lease, attempt 0 of 1'),
     {
       file: sqlite('write/transition-statements'),
-      text: `index === 0 ? 'jobs.last_event_id'`,
-      replace: `index === 0 ? 'NULL'`,
+      find: `index === 0 ? 'jobs.last_event_id' : eventId(index - 1)`,
+      replace: `index === 0 ? 'NULL' : eventId(index - 1)`,
     },
   ),
   bug(
@@ -982,7 +982,7 @@ const histories: readonly Mutation[] = [
   ),
   bug('a new job does not point to its event', conformance('a queued job becomes leased on lease, attempt 0 of 1'), {
     file: sqlite('write/insert-jobs'),
-    text: ':event_id + key',
+    sql: ':event_id + key',
     replace: ':event_id - 1 + key',
   }),
   bug(
@@ -1016,7 +1016,7 @@ const histories: readonly Mutation[] = [
   bug(
     'the text of an earlier version is changed',
     ['persistence/sqlite/migration.test.ts', 'the text of a version never changes'],
-    { file: sqlite('migrations/0001'), text: 'attempt <= max_attempts', replace: 'attempt < max_attempts + 1' },
+    { file: sqlite('migrations/0001'), sql: 'attempt <= max_attempts', replace: 'attempt < max_attempts + 1' },
   ),
   bug(
     'the machine gets an edge that files do not know',
@@ -1033,7 +1033,7 @@ const histories: readonly Mutation[] = [
       'persistence/sqlite/migration.test.ts',
       'a file of version 1 is migrated to the newest with every job and every event, each in its place',
     ],
-    { file: sqlite('migrations/0002'), text: 'earlier.seq < job_events.seq', replace: 'earlier.seq <= job_events.seq' },
+    { file: sqlite('migrations/0002'), sql: 'earlier.seq < job_events.seq', replace: 'earlier.seq <= job_events.seq' },
   ),
 ]
 
@@ -1057,7 +1057,7 @@ const runs: readonly Mutation[] = [
     eventRuns('long histories are stored separately, so that each has its marks'),
     {
       file: sqlite('write/transition-statements'),
-      text: ` AND head.seq + \${events.length} < \${markEvery}`,
+      sql: ` AND head.seq + \${events.length} < \${markEvery}`,
       replace: '',
     },
   ),
@@ -1066,26 +1066,26 @@ const runs: readonly Mutation[] = [
     eventRuns('each of them has its own history and its own event ids'),
     {
       file: sqlite('write/transitions'),
-      text: 'SELECT id + length FROM event_runs',
+      sql: 'SELECT id + length FROM event_runs',
       replace: 'SELECT id + 1 FROM event_runs',
     },
   ),
   bug('a history goes on behind the end of a run', verify('reports a history without its beginning'), {
     file: sqlite('read/histories'),
-    text: ` AND \${id} < event_runs.id + length`,
+    sql: ` AND \${id} < event_runs.id + length`,
     replace: '',
   }),
   bug(
     'a reader that comes to the midst of a run is told its beginning again',
     eventRuns('transitions are read one by one in the order of their ids, from any position'),
-    { file: sqlite('read/rows'), text: ' AND jobs.id > :after - event_runs.id + first_job_id', replace: '' },
+    { file: sqlite('read/rows'), sql: ' AND jobs.id > :after - event_runs.id + first_job_id', replace: '' },
   ),
   bug(
     'a reader that comes to the midst of a run is not told its end',
     eventRuns('transitions are read one by one in the order of their ids, from any position'),
     {
       file: sqlite('read/rows'),
-      text: 'event_runs.id >= coalesce((SELECT max(id) FROM event_runs WHERE id <= :after + 1), 0)',
+      sql: 'event_runs.id >= coalesce((SELECT max(id) FROM event_runs WHERE id <= :after + 1), 0)',
       replace: 'event_runs.id > :after',
     },
   ),
@@ -1094,7 +1094,7 @@ const runs: readonly Mutation[] = [
     eventRuns('retention keeps rows that belong to other jobs, and removes them with the last of these'),
     {
       file: sqlite('write/retention'),
-      text: `AND NOT EXISTS (SELECT 1 FROM jobs WHERE \${isOfRun('event_runs')})`,
+      sql: `AND NOT EXISTS (SELECT 1 FROM jobs WHERE \${isOfRun('event_runs')})`,
       replace: '',
     },
   ),
@@ -1112,7 +1112,7 @@ const damage: readonly Mutation[] = [
   }),
   bug('what is due waits for ever behind a damaged row', unreadable(served), {
     file: sqlite('write/writer'),
-    text: 'run_at <= :now AND ${isValidRow} ORDER BY run_at, id',
+    sql: 'run_at <= :now AND ${isValidRow} ORDER BY run_at, id',
     replace: 'run_at <= :now ORDER BY run_at, id',
   }),
   bug('a row is read as it is', unreadable('answers every question about all of them'), {

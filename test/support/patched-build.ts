@@ -2,13 +2,18 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { replaceCode } from './replace-code.ts'
+import { replaceSql } from './replace-sql.ts'
 
-/** One change to a built file: to a piece of its code, found as `replaceCode` does, or, in SQL, to a text that is there exactly once. */
+/** One change to a built file: to a piece of its code or of its SQL, found as `replaceCode` and `replaceSql` do, or to a text that is there exactly once. */
 export type Patch = {
   /** Below `dist`, such as `persistence/sqlite/thread.js`. */
   readonly file: string
   readonly replace: string
-} & ({ readonly find: string; readonly text?: never } | { readonly text: string; readonly find?: never })
+} & (
+  | { readonly find: string; readonly sql?: never; readonly text?: never }
+  | { readonly sql: string; readonly find?: never; readonly text?: never }
+  | { readonly text: string; readonly find?: never; readonly sql?: never }
+)
 
 /** The store's thread never checks the file by itself, so whatever only a poll finds is never found. */
 export const neverTicks: readonly Patch[] = [
@@ -34,8 +39,9 @@ export function patchedFiles(patches: readonly Patch[]): Map<string, string> {
   return files
 }
 
-function applied({ file, find, text, replace }: Patch, before: string): string {
+function applied({ file, find, sql, text, replace }: Patch, before: string): string {
   try {
+    if (sql !== undefined) return replaceSql(before, sql, replace)
     return text === undefined ? replaceCode(before, find, replace) : replaceText(before, text, replace)
   } catch (error) {
     throw new Error(`dist/${file}: ${(error as Error).message}`)

@@ -2,10 +2,10 @@ import { parseAst } from 'vitest/node'
 
 /** A node of ESTree, or a list of them, or what else stands in a node. */
 // biome-ignore lint/suspicious/noExplicitAny: nodes are only compared
-type Tree = any
+export type Tree = any
 
 /** Where a piece of code was found, and the names that the variables of the piece have there. */
-interface Place {
+export interface Place {
   readonly start: number
   readonly end: number
   readonly names: ReadonlyMap<string, string>
@@ -19,11 +19,22 @@ interface Place {
 export function replaceCode(text: string, find: string, replace: string): string {
   const pieces = piecesOf(find)
   const program = parseAst(text)
-  const exact = pieces.flatMap((piece) => placesOf(piece, program, true))
-  const places = exact.length > 0 ? exact : pieces.flatMap((piece) => placesOf(piece, program, false))
+  const places = (exactly: boolean) => pieces.flatMap((piece) => placesOf(piece, program, exactly))
+  return replaceOnce(text, find, places, ({ names }) => replacementOf(pieces[0]!, withNames(replace, names)))
+}
+
+/** Replaces what is at the one place with exactly the names of the piece, or, if there is none, at the one with any names. */
+export function replaceOnce(
+  text: string,
+  find: string,
+  placesFor: (exactly: boolean) => readonly Place[],
+  replacement: (place: Place) => string,
+): string {
+  const exact = placesFor(true)
+  const places = exact.length > 0 ? exact : placesFor(false)
   const [place] = places
   if (!place || places.length > 1) throw new Error(`this code is there ${places.length} times, not once: ${find}`)
-  return text.slice(0, place.start) + replacementOf(pieces[0]!, withNames(replace, place.names)) + text.slice(place.end)
+  return text.slice(0, place.start) + replacement(place) + text.slice(place.end)
 }
 
 function replacementOf({ kind }: Piece, code: string): string {
@@ -89,7 +100,7 @@ function placesOf({ kind, nodes }: Piece, program: Tree, exactly: boolean): Plac
 }
 
 /** A tree, and all nodes and lists in it. */
-function* treesIn(tree: Tree): Generator<Tree> {
+export function* treesIn(tree: Tree): Generator<Tree> {
   if (typeof tree !== 'object' || tree === null) return
   yield tree
   for (const part of Object.values(tree)) yield* treesIn(part)
@@ -99,7 +110,7 @@ function* treesIn(tree: Tree): Generator<Tree> {
 const noStructure = new Set(['start', 'end', 'raw', 'directive', 'shorthand'])
 
 /** Whether two trees are alike. `names`: variables may have others, which are added; null: they may not. */
-function matches(wanted: Tree, found: Tree, names: Map<string, string> | null): boolean {
+export function matches(wanted: Tree, found: Tree, names: Map<string, string> | null): boolean {
   if (typeof wanted !== 'object' || wanted === null || wanted instanceof RegExp)
     return Object.is(wanted, found) || `${wanted}` === `${found}`
   if (typeof found !== 'object' || found === null || wanted.type !== found.type) return false
@@ -125,7 +136,7 @@ function isNameOfMember(node: Tree, key: string): boolean {
 }
 
 /** The code with the names that its variables have elsewhere. */
-function withNames(code: string, names: ReadonlyMap<string, string>): string {
+export function withNames(code: string, names: ReadonlyMap<string, string>): string {
   const others = new Map([...names].filter(([name, other]) => name !== other))
   if (code === '' || others.size === 0) return code
   const [{ nodes, offset }] = piecesOf(code) as [Piece]
