@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { accessibilityFaults, describeInBrowser, openPage } from '../support/browser.ts'
 import { deferred } from '../support/deferred.ts'
 import { startHttp, type TestServer, type TestServerOptions, testHandlers } from '../support/server.ts'
+import { isWhole } from '../support/share.ts'
 import { aHandler } from '../support/system.ts'
 import { whenDone } from '../support/temp.ts'
 
@@ -65,6 +66,7 @@ const untilText = (page: Page, selector: string, text: string | RegExp) =>
   expect.poll(() => textOf(page, selector)).toEqual(expect.stringMatching(text))
 const classOf = (page: Page, selector: string) => page.locator(selector).getAttribute('class')
 
+// Where `npm test` leaves one out, another here clicks, updates or shows in the same way.
 describeInBrowser('in a browser', () => {
   describe('the overview', () => {
     test('updates the counts on its charts while jobs run, and plots them over time', async () => {
@@ -88,7 +90,7 @@ describeInBrowser('in a browser', () => {
       expect(await page.locator('.series canvas').count()).toBe(4)
     })
 
-    test('lists what each worker does, with a link to the job', async () => {
+    test.runIf(isWhole)('lists what each worker does, with a link to the job', async () => {
       const { url, post, letGo } = await startDashboard()
       await post('/jobs', { type: 'waiting', payload: null })
       const page = await openPage(url)
@@ -131,7 +133,7 @@ describeInBrowser('in a browser', () => {
       expect(await textOf(page, '#taken-queued-lease-leased')).toBe('2×')
     })
 
-    test('explains a dead job, with the error of each attempt', async () => {
+    test.runIf(isWhole)('explains a dead job, with the error of each attempt', async () => {
       const server = await startDashboard()
       const id = await deadJob(server, 'the disk is on fire')
       const page = await openPage(`${server.url}/dashboard/jobs/${id}`)
@@ -158,7 +160,7 @@ describeInBrowser('in a browser', () => {
       expect(await classOf(page, '#edge-dead-requeue-queued')).toContain('taken')
     })
 
-    test('cancel stops a running job', async () => {
+    test.runIf(isWhole)('cancel stops a running job', async () => {
       const server = await startDashboard()
       const { body } = await server.post('/jobs', { type: 'waiting', payload: null })
       await server.untilState(body.id, 'running')
@@ -191,7 +193,7 @@ describeInBrowser('in a browser', () => {
     })
   })
 
-  test('keeps an opened stack open while the page is updated', async () => {
+  test.runIf(isWhole)('keeps an opened stack open while the page is updated', async () => {
     const server = await startDashboard()
     const id = await deadJob(server)
     const page = await openPage(`${server.url}/dashboard/jobs/${id}`)
@@ -231,7 +233,7 @@ describeInBrowser('in a browser', () => {
       expect([withPanda, deadWithPanda, inWater]).toEqual([[`${id}`, '1'], [`${id}`], ['2']])
     })
 
-    test('adds new jobs, leaves a filter alone while it is typed, and links to older jobs', async () => {
+    test.runIf(isWhole)('adds new jobs, leaves a filter alone while it is typed, and links to older jobs', async () => {
       const server = await startDashboard()
       await server.post(
         '/jobs',

@@ -1,25 +1,26 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
-import { built } from '../support/built.ts'
+import { briefly, built } from '../support/built.ts'
+import { type CommandResult, runCommand } from '../support/cli.ts'
 import { aDatabase, openPostgres } from '../support/postgres.ts'
 import { postgresMissing } from '../support/postgres-server.ts'
 import { aJob, openStore } from '../support/store.ts'
 import { tempFolder, whenDone } from '../support/temp.ts'
 
-async function run(schema: string, ...args: string[]) {
-  const env = { PATH: process.env.PATH ?? '', DATABASE_URL: await aDatabase(), DATABASE_SCHEMA: schema }
-  return spawnSync(process.execPath, [built('main.js'), ...args], { env, encoding: 'utf8', cwd: tempFolder() })
+async function run(schema: string, ...args: string[]): Promise<CommandResult> {
+  const env = { DATABASE_URL: await aDatabase(), DATABASE_SCHEMA: schema }
+  return runCommand(args, { env, folder: tempFolder() })
 }
 
 describe.skipIf(postgresMissing)('the commands with DATABASE_URL', () => {
   test('migrate makes the schema, and does nothing the second time', async () => {
     const runs = [await run('of_migrate', 'migrate'), await run('of_migrate', 'migrate')]
 
-    expect(runs.map(({ status, stderr }) => [status, stderr])).toEqual([
+    expect(runs.map(({ code, stderr }) => [code, stderr])).toEqual([
       [0, ''],
       [0, ''],
     ])
@@ -30,9 +31,9 @@ describe.skipIf(postgresMissing)('the commands with DATABASE_URL', () => {
     const { store, path } = await openPostgres()
     await store.enqueue([aJob(), aJob()])
 
-    const { status, stdout } = await run(path, 'verify')
+    const { code, stdout } = await run(path, 'verify')
 
-    expect(status).toBe(0)
+    expect(code).toBe(0)
     expect(stdout).toMatch(/: 2 jobs, 2 events, 0 violations\n$/)
   })
 
@@ -41,9 +42,9 @@ describe.skipIf(postgresMissing)('the commands with DATABASE_URL', () => {
     { command: ['compact'], instead: 'use VACUUM' },
     { command: ['migrate', '--to', 'postgres://db/app'], instead: 'use jobmachine migrate FILE --to' },
   ])('$command.0 is for a file, and says what to use: $instead', async ({ command, instead }) => {
-    const { status, stderr } = await run('unused', ...command)
+    const { code, stderr } = await run('unused', ...command)
 
-    expect(status).toBe(78)
+    expect(code).toBe(78)
     expect(stderr).toContain(`this command is for a file; for PostgreSQL ${instead}`)
   })
 
@@ -54,7 +55,7 @@ describe.skipIf(postgresMissing)('the commands with DATABASE_URL', () => {
       DATABASE_SCHEMA: 'of_serve',
       PORT: '0',
     }
-    const server = spawn(process.execPath, [built('main.js'), 'serve'], { env, cwd: tempFolder() })
+    const server = spawn(process.execPath, [...briefly, built('main.js'), 'serve'], { env, cwd: tempFolder() })
     whenDone(() => void server.kill('SIGKILL'))
     const lines = createInterface({ input: server.stdout })
 
@@ -69,7 +70,7 @@ describe.skipIf(postgresMissing)('migrate --to', () => {
   async function move(...args: string[]) {
     const cwd = tempFolder()
     const words = ['migrate', ...args, '--to', await aDatabase()]
-    return { cwd, ...spawnSync(process.execPath, [built('main.js'), ...words], { env: {}, encoding: 'utf8', cwd }) }
+    return { cwd, ...(await runCommand(words, { folder: cwd })) }
   }
 
   test('moves the jobs of a file, says what it did, and says the same the next time', async () => {
@@ -77,10 +78,10 @@ describe.skipIf(postgresMissing)('migrate --to', () => {
     await store.enqueue([aJob(), aJob()])
     await store.close()
 
-    const { status, stdout, stderr } = await move(path, '--schema', 'moved')
+    const { code, stdout, stderr } = await move(path, '--schema', 'moved')
     const again = await move(path, '--schema', 'moved')
 
-    expect(status).toBe(0)
+    expect(code).toBe(0)
     expect(stderr).toContain('both sides are the same: closing the file')
     expect(stdout).toMatch(
       /: its 2 jobs are now in postgres:\/\/\/\w+, schema moved\n2 transitions were copied, read back and/,
@@ -88,22 +89,22 @@ describe.skipIf(postgresMissing)('migrate --to', () => {
     expect(stdout).toMatch(
       /writes were refused for \d+\.\d s, .*\nThe file is closed for good\. Start with DATABASE_URL/,
     )
-    expect(again).toMatchObject({ status: 0, stderr: '' })
+    expect(again).toMatchObject({ code: 0, stderr: '' })
     expect(again.stdout).toContain('its 2 jobs are now in')
-    const serve = spawnSync(process.execPath, [built('main.js')], { env: { DATABASE_PATH: path }, encoding: 'utf8' })
-    expect(serve.status).toBe(1)
+    const serve = await runCommand([], { env: { DATABASE_PATH: path } })
+    expect(serve.code).toBe(1)
     expect(serve.stderr).toMatch(/moved to postgres:\/\/\/\w+, schema moved on .*: start with DATABASE_URL/)
   })
 
   test.each([
-    { args: ['missing.db'], status: 78, says: 'missing.db, does not exist' },
-    { args: ['a.db', 'b.db'], status: 64, says: 'no such command' },
-    { args: ['--now'], status: 64, says: 'no such command' },
-    { args: ['a.db', '--schema', 'Not this'], status: 64, says: 'has a schema that is not' },
-  ])('with $args ends with $status, and creates nothing', async ({ args, status, says }) => {
+    { args: ['missing.db'], code: 78, says: 'missing.db, does not exist' },
+    { args: ['a.db', 'b.db'], code: 64, says: 'no such command' },
+    { args: ['--now'], code: 64, says: 'no such command' },
+    { args: ['a.db', '--schema', 'Not this'], code: 64, says: 'has a schema that is not' },
+  ])('with $args ends with $code, and creates nothing', async ({ args, code, says }) => {
     const ended = await move(...args)
 
-    expect(ended).toMatchObject({ status, stdout: '' })
+    expect(ended).toMatchObject({ code, stdout: '' })
     expect(ended.stderr).toContain(says)
     expect(existsSync(join(ended.cwd, 'missing.db'))).toBe(false)
   })
@@ -113,12 +114,9 @@ describe.skipIf(postgresMissing)('migrate --to', () => {
     await store.close()
     const to = 'postgres://jobs:s3cret@127.0.0.1:1/app'
 
-    const { status, stderr } = spawnSync(process.execPath, [built('main.js'), 'migrate', path, '--to', to], {
-      env: {},
-      encoding: 'utf8',
-    })
+    const { code, stderr } = await runCommand(['migrate', path, '--to', to])
 
-    expect(status).toBe(1)
+    expect(code).toBe(1)
     expect(stderr).toContain('the database cannot be reached')
     expect(stderr).not.toContain('s3cret')
   })

@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readServeFlags } from '../../src/cli/serve-flags.ts'
 import { briefly, built } from '../support/built.ts'
+import { runCommand } from '../support/cli.ts'
 import { until } from '../support/system.ts'
 import { cleanUp, tempFolder, whenDone } from '../support/temp.ts'
 
@@ -51,11 +52,9 @@ async function serve(folder: string, ...args: string[]): Promise<string> {
 
 /** What a start that is refused ends with. */
 async function refused(folder: string, ...args: string[]): Promise<[number, string]> {
-  const command = [...briefly, built('main.js'), 'serve', ...args.flatMap((file) => ['--handlers', file])]
-  const { code, stderr } = await run(process.execPath, command, { cwd: folder, env }).then(
-    () => ({ code: 0, stderr: '' }),
-    (error) => error,
-  )
+  const { PORT, DATABASE_PATH } = env
+  const command = ['serve', ...args.flatMap((file) => ['--handlers', file])]
+  const { code, stderr } = await runCommand(command, { folder, env: { PORT, DATABASE_PATH } })
   return [code, stderr]
 }
 

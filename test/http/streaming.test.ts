@@ -8,6 +8,7 @@ import { deferred } from '../support/deferred.ts'
 import { exchange, openConnection, RawConnection, request } from '../support/raw-http.ts'
 import { type Answer, aWaitingJob, startHttp } from '../support/server.ts'
 import { startServer } from '../support/server-process.ts'
+import { shareOf } from '../support/share.ts'
 import { until } from '../support/system.ts'
 
 const job = JSON.stringify(aWaitingJob())
@@ -327,7 +328,8 @@ describe('write requests', () => {
 
 test('with large bodies are not all parsed at once, so that others are served between them', async () => {
   const { port } = await startHttp({ maxRequestValues: 1_000_000 })
-  const body = `{"type":"echo","payload":${'['.repeat(400_000)}${']'.repeat(400_000)}}`
+  const depth = shareOf({ share: 100_000, whole: 400_000 })
+  const body = `{"type":"echo","payload":${'['.repeat(depth)}${']'.repeat(depth)}}`
   const connections = await Promise.all(Array.from({ length: 8 }, () => openConnection(port)))
   for (const connection of connections) {
     connection.write(head({ 'content-length': `${body.length}` }), body.slice(0, -1))

@@ -4,6 +4,7 @@ import { openForWriting } from '../../../src/persistence/sqlite/file/connection.
 import { Reader } from '../../../src/persistence/sqlite/read/reader.ts'
 import { Writer } from '../../../src/persistence/sqlite/write/writer.ts'
 import type { ListFilter, NewJobRow } from '../../../src/persistence/store.ts'
+import { shareOf } from '../../support/share.ts'
 import { aJob } from '../../support/store.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
 import { newCalls } from '../../support/writer.ts'
@@ -185,7 +186,7 @@ describe('a search', () => {
 
   test('reads at most some tens of megabytes of payloads per step', async () => {
     const { store, stretches } = aFile()
-    const count = 300
+    const count = shareOf({ share: 150, whole: 300 })
     for (let i = 0; i < count; i += 50) store(jobsOf(50, JSON.stringify('x'.repeat(largestPayload - 2))))
 
     const requests = stretches({ text: 'nowhere' })
@@ -244,7 +245,8 @@ describe('a span of time', () => {
     for (let i = 0; i < 20; i++) store(jobsOf(1_000), setBackTo + setBackMaxMs)
     for (let i = 0; i < 30; i++) store(jobsOf(1_000), setBackTo + i * minute)
 
-    for (let from = 0; from < setBackTo + 30 * minute; from += 7 * minute) {
+    const stepMs = shareOf({ share: 21, whole: 7 }) * minute
+    for (let from = 0; from < setBackTo + 30 * minute; from += stepMs) {
       const to = from + 2 * minute
       expect((await pages({ createdFrom: from, createdTo: to })).flat()).toEqual(idsCreated(from, to))
     }
