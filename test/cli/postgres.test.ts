@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
+import { migrations } from '../../src/persistence/postgres/migrate.ts'
 import { briefly, built } from '../support/built.ts'
 import { type CommandResult, runCommand } from '../support/cli.ts'
 import { aDatabase, openPostgres } from '../support/postgres.ts'
@@ -24,7 +25,7 @@ describe.skipIf(postgresMissing)('the commands with DATABASE_URL', () => {
       [0, ''],
       [0, ''],
     ])
-    expect(runs[0]!.stdout).toMatch(/, schema of_migrate: the schema has version 3\n$/)
+    expect(runs[0]!.stdout).toContain(`, schema of_migrate: the schema has version ${migrations.length}\n`)
   })
 
   test('verify checks the database', async () => {
