@@ -2,10 +2,13 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { createJobSystem, defineHandler, type JobContext, type JobSystem, type NewJob } from '../src/index.ts'
+import type { PostgresOptions } from '../src/persistence/postgres-options.ts'
 import { bulkBatch, measureMs, noop, type Work } from './load.ts'
 
 export interface EngineOptions {
   readonly workers: number
+  /** The PostgreSQL server that keeps the jobs; a file in the folder if there is none. */
+  readonly postgres?: PostgresOptions
   /** Called as the first line of every attempt. */
   readonly onRun?: (message: string, context: JobContext) => unknown
 }
@@ -30,7 +33,7 @@ export class Engine {
   }
 
   /** Opens it on the file in `folder`, which is created if it is missing; nothing runs before `system.start`. */
-  static async open(folder: string, { workers, onRun }: EngineOptions): Promise<Engine> {
+  static async open(folder: string, { workers, postgres, onRun }: EngineOptions): Promise<Engine> {
     const attempts = new Attempts()
     const handler = defineHandler({
       type: noop.type,
@@ -41,7 +44,7 @@ export class Engine {
       },
     })
     const system = await createJobSystem({
-      database: join(folder, 'jobs.db'),
+      ...(postgres === undefined ? { database: join(folder, 'jobs.db') } : { postgres }),
       handlers: [handler],
       workers,
       maxQueueDepth,

@@ -2,7 +2,7 @@ import type { Progress } from './progress.ts'
 import type { Scratch } from './scratch.ts'
 
 /** For rates and ratios more is better, for times and memory less. */
-export type Unit = 'jobs/s' | 'requests/s' | 'ratio' | 'ms' | 'MB'
+export type Unit = 'jobs/s' | 'requests/s' | 'ratio' | 'ms' | 'µs' | 'MB'
 
 /** One answer, as `--json` prints it. */
 export interface Figure {

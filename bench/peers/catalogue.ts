@@ -1,19 +1,35 @@
 import { findBun } from './bun.ts'
+import type { Kind } from './measurements.ts'
 import { findPostgres } from './postgres.ts'
 import { findRedis } from './redis.ts'
 import type { Runtime, Service } from './service.ts'
+
+/** What keeps the jobs. */
+export type Family = 'sqlite' | 'redis' | 'postgres'
 
 /** One row of the table. */
 export interface Entry {
   /** As `--only` accepts it: the peer's name, with the variant's if it has more than one. */
   readonly name: string
   /** The file that drives it. */
-  readonly peer: 'jobmachine' | 'plainjob' | 'liteque' | 'bullmq' | 'pg-boss' | 'graphile-worker' | 'bunqueue'
+  readonly peer:
+    | 'jobmachine'
+    | 'bare-postgres'
+    | 'plainjob'
+    | 'liteque'
+    | 'bullmq'
+    | 'pg-boss'
+    | 'graphile-worker'
+    | 'bunqueue'
   readonly variant: string
   /** What an acknowledgement survives. */
   readonly survives: string
   /** How it differs from the peer's defaults, besides the number of workers. */
   readonly settings: string
+  /** What is measured of it. */
+  readonly does: readonly Kind[]
+  /** By which `--family` names it with others. */
+  readonly family: Family
   /** Started again for each of its measurements. */
   readonly service?: Service
   /** Runs its process; Node.js by default. */
@@ -32,7 +48,10 @@ const powerCut = 'power cut'
 
 const polling = 'polls every 10 ms instead of every second'
 
-const postgres = { survives: powerCut, service: findPostgres() }
+const system: readonly Kind[] = ['batches', 'calls']
+const sqlite = { family: 'sqlite', does: system } as const
+const redis = { family: 'redis', does: system } as const
+const postgres = { family: 'postgres', does: system, survives: powerCut, service: findPostgres() } as const
 
 /** In the order of the table. */
 export const catalogue: readonly Entry[] = [
@@ -42,6 +61,23 @@ export const catalogue: readonly Entry[] = [
     variant: 'full',
     survives: powerCut,
     settings: 'none',
+    ...sqlite,
+  },
+  {
+    name: 'jobmachine-postgres',
+    peer: 'jobmachine',
+    variant: 'postgres',
+    settings: 'none',
+    ...postgres,
+    does: [...system, 'server'],
+  },
+  {
+    name: 'bare-postgres',
+    peer: 'bare-postgres',
+    variant: 'limit',
+    settings: 'statements by hand for the same rows, two connections, batches of 500',
+    ...postgres,
+    does: ['batches'],
   },
   {
     name: 'plainjob',
@@ -49,6 +85,7 @@ export const catalogue: readonly Entry[] = [
     variant: 'normal',
     survives: processCrash,
     settings: polling,
+    ...sqlite,
   },
   {
     name: 'plainjob-full',
@@ -56,6 +93,7 @@ export const catalogue: readonly Entry[] = [
     variant: 'full',
     survives: powerCut,
     settings: `synchronous=FULL, ${polling}`,
+    ...sqlite,
   },
   {
     name: 'liteque',
@@ -63,6 +101,7 @@ export const catalogue: readonly Entry[] = [
     variant: 'normal',
     survives: processCrash,
     settings: polling,
+    ...sqlite,
   },
   {
     name: 'liteque-full',
@@ -70,6 +109,7 @@ export const catalogue: readonly Entry[] = [
     variant: 'full',
     survives: powerCut,
     settings: `synchronous=FULL, ${polling}`,
+    ...sqlite,
   },
   {
     name: 'bunqueue',
@@ -78,6 +118,7 @@ export const catalogue: readonly Entry[] = [
     survives: 'at first nothing; process crash 10 ms later',
     settings: 'pulls 100 at a time, polls every 10 ms instead of every 50',
     runtime: findBun(),
+    ...sqlite,
   },
   {
     name: 'bunqueue-durable',
@@ -86,6 +127,7 @@ export const catalogue: readonly Entry[] = [
     survives: processCrash,
     settings: 'durable jobs, pulls 100 at a time, polls every 10 ms instead of every 50',
     runtime: findBun(),
+    ...sqlite,
   },
   {
     name: 'bullmq-memory',
@@ -94,6 +136,7 @@ export const catalogue: readonly Entry[] = [
     survives: 'crash of the caller, not of Redis',
     settings: 'Redis without AOF and snapshots',
     service: findRedis('no'),
+    ...redis,
   },
   {
     name: 'bullmq-everysec',
@@ -102,6 +145,7 @@ export const catalogue: readonly Entry[] = [
     survives: 'crash of Redis; power cut a second later',
     settings: 'Redis with AOF, fsync every second',
     service: findRedis('everysec'),
+    ...redis,
   },
   {
     name: 'bullmq-always',
@@ -110,6 +154,7 @@ export const catalogue: readonly Entry[] = [
     survives: powerCut,
     settings: 'Redis with AOF, fsync before each answer',
     service: findRedis('always'),
+    ...redis,
   },
   {
     name: 'pg-boss',

@@ -2,6 +2,7 @@ import { Logger, makeWorkerUtils, run } from 'graphile-worker'
 import { Client } from 'pg'
 import type { Peer, PeerOptions, Place } from './peer.ts'
 import { urlOf } from './postgres.ts'
+import { serverCpu } from './server-cpu.ts'
 
 const task = 'noop'
 /** As its documentation measures it: worker.graphile.org/docs/performance. */
@@ -36,5 +37,6 @@ export async function open({ port, variant }: Place, { workers, onRun }: PeerOpt
       const { rows } = await client.query<{ count: string }>('SELECT count(*) FROM graphile_worker._private_jobs')
       return Number(rows[0]!.count)
     },
+    serverCpu: () => serverCpu(client),
   }
 }

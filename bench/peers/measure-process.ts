@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs'
+import { measurements } from './all-measurements.ts'
 import type { Entry } from './catalogue.ts'
-import { measurements } from './measurements.ts'
 import type { OpenPeer, Place } from './peer.ts'
 
 /** The task of one process. */
@@ -14,6 +14,7 @@ export interface Task {
 /** Each is loaded separately: bunqueue's runs in Bun, the others in Node.js. */
 const peers: Record<Entry['peer'], () => Promise<{ readonly open: OpenPeer }>> = {
   jobmachine: () => import('./jobmachine.ts'),
+  'bare-postgres': () => import('./bare-postgres.ts'),
   plainjob: () => import('./plainjob.ts'),
   liteque: () => import('./liteque.ts'),
   bunqueue: () => import('./bunqueue.ts'),
@@ -25,7 +26,7 @@ const peers: Record<Entry['peer'], () => Promise<{ readonly open: OpenPeer }>> =
 const { peer, place, figure } = JSON.parse(process.argv[2]!) as Task
 const { open } = await peers[peer]()
 const measurement = measurements.find(({ names }) => names[0] === figure)!
-const reading = await measurement.measure((options) => open(place, options))
+const reading = await measurement.measure((options) => open(place, options), place)
 // Not one of the standard streams, because some peers print there.
 writeSync(3, JSON.stringify(reading))
 // Some peers wait long before they close; what they hold is discarded.

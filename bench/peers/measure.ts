@@ -30,7 +30,8 @@ export interface Comparison {
  * from then on.
  */
 export async function compare(bench: Bench, measurement: Measurement, entries: readonly Entry[]): Promise<Comparison> {
-  const readings = new Map<Entry, Reading[]>(entries.map((entry) => [entry, []]))
+  const asked = entries.filter(({ does }) => does.includes(measurement.kind))
+  const readings = new Map<Entry, Reading[]>(asked.map((entry) => [entry, []]))
   const gaps: Gap[] = []
   for (let run = 1; run <= bench.runs; run++) {
     for (const [entry, taken] of readings) {
@@ -74,6 +75,11 @@ function figuresOf(entry: Entry, { names, unit, about, detail }: Measurement, re
       ...{ payloadBytes: payloadText.length, ...detail, runs: values.length },
       ...{ min: rounded(Math.min(...values)), max: rounded(Math.max(...values)) },
     }
-    return { name: `${peer}.${figure}`, value: rounded(median(values)), unit, detail: all }
+    return {
+      name: `${peer}.${figure}`,
+      value: rounded(median(values)),
+      unit: figure.endsWith('_us') ? 'µs' : unit,
+      detail: all,
+    }
   })
 }

@@ -2,7 +2,7 @@ import { evenly } from '../arrivals.ts'
 import { bulkBatch, jobsPerRun, lanes, noop, perSecond, type Work, workers } from '../load.ts'
 import type { Unit } from '../question.ts'
 import { percentile } from '../statistics.ts'
-import type { Peer, PeerOptions } from './peer.ts'
+import type { Peer, PeerOptions, Place } from './peer.ts'
 import { WorkLoad } from './work-load.ts'
 
 /** The longest measurement of a rate, so that a slow peer does not delay all: work done over the time it took. */
@@ -30,29 +30,43 @@ export type FigureName =
   | 'enqueue_lanes'
   | 'enqueue_bulk'
   | 'drain'
+  | 'bulk_drain'
+  | 'drain_client_us'
+  | 'drain_server_us'
   | 'end_to_end'
   | 'steady'
   | 'latency_p50_ms'
   | 'latency_p99_ms'
+  | 'backlog'
+  | 'old_snapshot'
+  | 'analyzed'
+  | 'nodes_1'
+  | 'nodes_2'
+  | 'nodes_4'
 
 type Open = (options: PeerOptions) => Promise<Peer>
 
 /** The result of one run; empty if the peer cannot do that. */
 export type Reading = Partial<Record<FigureName, number>>
 
+/** `batches`: those that a loop of statements can do too; `calls`: of a job system; `server`: of jobmachine on PostgreSQL alone. */
+export type Kind = 'batches' | 'calls' | 'server'
+
 /** One kind of work, done in a separate process with an empty peer. */
 export interface Measurement {
+  readonly kind: Kind
   readonly names: readonly FigureName[]
   readonly unit: Unit
   /** What is measured, in one sentence. */
   readonly about: string
   readonly detail: Readonly<Record<string, number>>
-  measure(open: Open): Promise<Reading>
+  measure(open: Open, place: Place): Promise<Reading>
 }
 
 /** In the order of the table. */
 export const measurements: readonly Measurement[] = [
   {
+    kind: 'calls',
     names: ['enqueue_single'],
     unit: 'jobs/s',
     about: 'one caller awaits each enqueue before the next',
@@ -64,6 +78,7 @@ export const measurements: readonly Measurement[] = [
     },
   },
   {
+    kind: 'calls',
     names: ['enqueue_lanes'],
     unit: 'jobs/s',
     about: '100 callers, each awaits its enqueue before its next',
@@ -75,6 +90,7 @@ export const measurements: readonly Measurement[] = [
     },
   },
   {
+    kind: 'batches',
     names: ['enqueue_bulk'],
     unit: 'jobs/s',
     about: 'one caller awaits each call of 1,000 jobs before the next',
@@ -87,19 +103,32 @@ export const measurements: readonly Measurement[] = [
     },
   },
   {
-    names: ['drain'],
+    kind: 'batches',
+    names: ['drain', 'bulk_drain', 'drain_client_us', 'drain_server_us'],
     unit: 'jobs/s',
-    about: 'all jobs are queued, then run, until the last is finished in the books',
+    about:
+      'all jobs are queued by calls of 1,000, then run, until the last is finished in the books; bulk_drain counts the time of both, and …_us the processor time of a job in the process and in its server while they run',
     detail: { workers },
     async measure(open) {
       const load = await WorkLoad.open(open, workers)
-      await load.fill(warmUpJobs + jobsPerRun, fillForMs)
+      await load.fill(warmUpJobs, warmUpForMs)
+      const filled = perSecond(await load.fill(jobsPerRun, fillForMs))
       await load.start()
       await load.begun(warmUpJobs, warmUpForMs)
-      return { drain: perSecond(await load.finished(load.mark(), forMs)) }
+      const before = await load.cpu()
+      const work = await load.finished(load.mark(), forMs)
+      const after = await load.cpu()
+      const drain = perSecond(work)
+      return {
+        drain,
+        bulk_drain: 1 / (1 / filled + 1 / drain),
+        drain_client_us: (after.client - before.client) / work.count,
+        ...(after.server === undefined ? {} : { drain_server_us: (after.server - before.server!) / work.count }),
+      }
     },
   },
   {
+    kind: 'calls',
     names: ['end_to_end'],
     unit: 'jobs/s',
     about: 'one caller enqueues by calls of 1,000 while 100 workers run, until the last is finished in the books',
@@ -110,6 +139,7 @@ export const measurements: readonly Measurement[] = [
     },
   },
   {
+    kind: 'calls',
     names: ['steady'],
     unit: 'jobs/s',
     about: '100 callers, each awaits its enqueue before its next, while 100 workers run, until the last is finished',
@@ -120,6 +150,7 @@ export const measurements: readonly Measurement[] = [
     },
   },
   {
+    kind: 'calls',
     names: ['latency_p50_ms', 'latency_p99_ms'],
     unit: 'ms',
     about:

@@ -26,6 +26,8 @@ export interface Peer {
   start(): Promise<void>
   /** How many jobs the peer itself counts as unfinished. */
   left(): Promise<number>
+  /** Processor time that its server has used, in µs; left out if there is none, or it is not known. */
+  serverCpu?(): Promise<number>
 }
 
 /** The export of a peer's file. `place` is empty at first. */

@@ -27,6 +27,23 @@ export function toPeersTable(report: PeersReport, entries: readonly Entry[], nam
     `jobs/s and ms; payload ${detail?.payloadBytes} bytes; medians of ${detail?.runs} runs`,
     '',
     ...aligned([heading, ...rows], 2),
+    ...sharesOf(report, entries, names),
     ...gaps.map(({ peer, reason }) => `\n${peer}: ${reason}`),
   ].join('\n')
+}
+
+const onServer = 'jobmachine-postgres'
+const rates: readonly FigureName[] = ['enqueue_lanes', 'enqueue_bulk', 'drain', 'bulk_drain', 'end_to_end', 'steady']
+
+/** How many times as fast jobmachine on PostgreSQL is as each of the others on it. */
+function sharesOf({ figures }: PeersReport, entries: readonly Entry[], names: readonly FigureName[]): string[] {
+  const rateOf = (entry: string, name: FigureName) => figures.find((one) => one.name === `${entry}.${name}`)?.value
+  const asked = rates.filter((name) => names.includes(name) && rateOf(onServer, name) !== undefined)
+  const others = entries.filter(({ name, family }) => family === 'postgres' && name !== onServer)
+  if (asked.length === 0 || others.length === 0) return []
+  const rows = others.map(({ name }) => [
+    name,
+    ...asked.map((rate) => written(Number(rateOf(onServer, rate)) / (rateOf(name, rate) ?? Number.NaN), 'ratio')),
+  ])
+  return ['', ...aligned([[`${onServer}, times`, ...asked], ...rows])]
 }

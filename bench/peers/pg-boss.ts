@@ -2,6 +2,7 @@ import { Client } from 'pg'
 import { PgBoss } from 'pg-boss'
 import type { Peer, PeerOptions, Place } from './peer.ts'
 import { urlOf } from './postgres.ts'
+import { serverCpu } from './server-cpu.ts'
 
 const queue = 'noop'
 
@@ -44,5 +45,6 @@ export async function open({ port, variant }: Place, { workers, onRun }: PeerOpt
       )
       return Number(rows[0]!.count)
     },
+    serverCpu: () => serverCpu(client),
   }
 }

@@ -3,17 +3,20 @@ import { fail, namesOf, runsOf, UsageError } from '../command-line.ts'
 import { describeMachine, isMemory } from '../machine.ts'
 import { Progress } from '../progress.ts'
 import { Scratch } from '../scratch.ts'
+import { measurements } from './all-measurements.ts'
 import { catalogue, type Entry, missingFor } from './catalogue.ts'
 import { type Comparison, compare } from './measure.ts'
-import { type FigureName, measurements } from './measurements.ts'
+import type { FigureName } from './measurements.ts'
 import { type PeersReport, toPeersTable } from './peers-report.ts'
 import { describePeerVersions } from './versions.ts'
 
 const peerNames = catalogue.map(({ name }) => name)
+const families = [...new Set(catalogue.map(({ family }) => family))]
 const figureNames = measurements.flatMap(({ names }) => names)
 
-const usage = `npm run bench:peers -- [--only PEER,…] [--figures NAME,…] [--runs N] [--json]
+const usage = `npm run bench:peers -- [--only PEER,…] [--family NAME,…] [--figures NAME,…] [--runs N] [--json]
   --only     these peers and no others: ${peerNames.join(', ')}
+  --family   those that keep their jobs in: ${families.join(', ')}
   --figures  these figures and no others: ${figureNames.join(', ')}
   --runs     how often each is measured, 1 to 99; 3 unless given
   --json     print JSON instead of the table`
@@ -29,6 +32,7 @@ function parse(): Arguments {
   const { values } = parseArgs({
     options: {
       only: { type: 'string', multiple: true },
+      family: { type: 'string', multiple: true },
       figures: { type: 'string', multiple: true },
       runs: { type: 'string', default: '3' },
       json: { type: 'boolean', default: false },
@@ -37,9 +41,10 @@ function parse(): Arguments {
   })
   if (values.help) throw new UsageError(usage)
   const only = namesOf(values.only, peerNames, 'peer', usage)
+  const family = namesOf(values.family, families, 'family', usage)
   const figures = namesOf(values.figures, figureNames, 'figure', usage)
   return {
-    entries: catalogue.filter(({ name }) => only?.has(name) ?? true),
+    entries: catalogue.filter((entry) => (only?.has(entry.name) ?? true) && (family?.has(entry.family) ?? true)),
     figures: figureNames.filter((name) => figures?.has(name) ?? true),
     runs: runsOf(values.runs, usage),
     json: values.json,

@@ -51,6 +51,12 @@ export class WorkLoad {
     return this.#peer.start()
   }
 
+  /** Processor time used so far, in µs: by this process, and by the peer's server if it has one that is known. */
+  async cpu(): Promise<{ readonly client: number; readonly server: number | undefined }> {
+    const { user, system } = process.cpuUsage()
+    return { client: user + system, server: await this.#peer.serverCpu?.() }
+  }
+
   /** Returns the number of acknowledged jobs, like the next method. */
   async enqueueOne(message: string = noop.payload.message): Promise<number> {
     await this.#peer.enqueue(message)
