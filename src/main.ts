@@ -147,8 +147,9 @@ async function migrate(...args: string[]): Promise<void> {
 async function copyTo(postgres: PostgresOptions, path: string, stopServer: boolean): Promise<void> {
   const problem = databasePathProblem(path) ?? (existsSync(path) ? undefined : 'does not exist')
   if (problem) fail(`the file to migrate, ${path}, ${problem}`, exitStatus.config)
-  await copyCommand(path, postgres, { stopServer, now: systemClock.now }, process.stdout, process.stderr).catch(
-    (error: Error) => fail(error.message, exitOf(error)),
+  const options = { stopServer, now: systemClock.now, newDatabaseId: randomUUID() }
+  await copyCommand(path, postgres, options, process.stdout, process.stderr).catch((error: Error) =>
+    fail(error.message, exitOf(error)),
   )
 }
 

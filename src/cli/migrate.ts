@@ -43,18 +43,18 @@ const noCopy: MigrateFlags = { to: null, stopServer: false, file: undefined }
 export async function copyCommand(
   path: string,
   postgres: PostgresOptions,
-  { stopServer, now }: { readonly stopServer: boolean; readonly now: () => number },
+  given: { readonly stopServer: boolean; readonly now: () => number; readonly newDatabaseId: string },
   out: Output,
   err: Output,
 ): Promise<void> {
   const startedAt = performance.now()
   const onStep = (step: CopyStep) => {
-    const text = progress.textOf(step, stopServer)
+    const text = progress.textOf(step, given.stopServer)
     if (text !== null) err.write(`${escapeLine(text)}\n`)
   }
   const progress = new Progress(startedAt)
-  const report = await copyFile({ path, postgres, stopServer, now, onStep })
-  out.write(describe(resolve(path), report, performance.now() - startedAt))
+  const report = await copyFile({ path, postgres, ...given, onStep })
+  out.write(describe(resolve(path), postgres, report, performance.now() - startedAt))
 }
 
 class Progress {
@@ -81,14 +81,20 @@ class Progress {
 }
 
 function waitingText({ server, stopped }: Extract<CopyStep, { step: 'waiting' }>, stopServer: boolean): string {
-  if (stopped) return `all jobs are copied, and the server was told to stop. ${server}`
+  const who = server.replace(/;.*/s, '')
+  if (stopped) return `all jobs are copied, and the server was told to stop: ${who}`
   const advice = stopServer
     ? 'it is not certain which process of this machine that is: stop it yourself'
     : 'stop it when you like'
-  return `all jobs are copied, and what happens to them is followed. ${server}; ${advice}`
+  return `all jobs are copied, and what happens to them is followed. ${who}; ${advice}`
 }
 
-function describe(path: string, { to, jobs, transitions, refusedMs, stopMs }: CopyReport, tookMs: number): string {
+function describe(
+  path: string,
+  { schema }: PostgresOptions,
+  { to, jobs, transitions, refusedMs, stopMs }: CopyReport,
+  tookMs: number,
+): string {
   const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`
   const refused =
     refusedMs === null
@@ -96,7 +102,7 @@ function describe(path: string, { to, jobs, transitions, refusedMs, stopMs }: Co
       : `writes were refused for ${seconds(refusedMs)}, ${seconds(stopMs)} of it while the server stopped, and are until you start on the database`
   return `${escapeLine(`${path}: its ${number(jobs)} jobs are now in ${to}`)}
 ${number(transitions)} transitions were copied, read back and compared in ${seconds(tookMs)}; ${refused}
-The file is closed for good. Start with DATABASE_URL instead of DATABASE_PATH; jobmachine verify checks either side.
+The file is closed for good. Start with DATABASE_URL${schema === undefined ? '' : ` and DATABASE_SCHEMA=${schema}`} instead of DATABASE_PATH; jobmachine verify checks either side.
 `
 }
 

@@ -1,5 +1,11 @@
-/** Moves the jobs of a file to PostgreSQL: BUILD, the file, the address, the schema, and the step after which it dies, with its number. */
-const [, , build, path, connectionString, schema, deadly = '', times = '1'] = process.argv
+/**
+ * Moves the jobs of a file to PostgreSQL: BUILD, the file, the address, the schema, and the step at which it sends itself
+ * a signal, with its number, and the signal.
+ */
+import { randomUUID } from 'node:crypto'
+import { writeSync } from 'node:fs'
+
+const [, , build, path, connectionString, schema, deadly = '', times = '1', signal = 'SIGKILL'] = process.argv
 const { copyFile } = await import(`${build}/persistence/copy/copy-file.js`)
 let left = Number(times)
 const report = await copyFile({
@@ -7,8 +13,11 @@ const report = await copyFile({
   postgres: { connectionString, schema },
   stopServer: true,
   now: Date.now,
+  newDatabaseId: randomUUID(),
   onStep({ step }) {
-    if (step === deadly && --left === 0) process.kill(process.pid, 'SIGKILL')
+    if (step !== deadly || --left !== 0) return
+    writeSync(1, `${step}\n`)
+    process.kill(process.pid, signal)
   },
 })
 console.log(JSON.stringify(report))

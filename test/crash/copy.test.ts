@@ -5,9 +5,11 @@ import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { createJobSystem } from '../../src/index.ts'
+import { jobStates } from '../../src/machines/edges.ts'
 import { fill } from '../persistence/copy/a-file.ts'
 import { storedAt, storedIn } from '../support/both-sides.ts'
 import { built } from '../support/built.ts'
+import { deferred } from '../support/deferred.ts'
 import { aDatabase, aSchema, openPostgres } from '../support/postgres.ts'
 import { ownServer, postgresMissing } from '../support/postgres-server.ts'
 import { isWhole, shareOf } from '../support/share.ts'
@@ -30,8 +32,13 @@ function start(script: string, ...args: string[]): ChildProcess {
 }
 
 /** Moves the jobs, unless it is killed; resolves with its exit code or the signal that ended it. */
-async function copy({ path, connectionString, schema }: Place, dies: string[] = [], killAfterMs = 0) {
+async function copy(
+  { path, connectionString, schema }: Place,
+  dies: readonly string[] = [],
+  { killAfterMs = 0, onSignal = (_: ChildProcess): void => {} } = {},
+) {
   const child = start('copier.mjs', path, connectionString, schema, ...dies)
+  child.stdout!.once('data', () => onSignal(child))
   let errors = ''
   child.stderr!.on('data', (data) => {
     errors += data
@@ -43,9 +50,9 @@ async function copy({ path, connectionString, schema }: Place, dies: string[] = 
 }
 
 /** A file that a process serves, and what that has acknowledged. */
-async function serve(path: string) {
+async function serve(path: string, jobs = 0) {
   const acknowledged: [id: number, key: string][] = []
-  const server = start('served-file.mjs', path)
+  const server = start('served-file.mjs', path, String(jobs))
   const lines = createInterface({ input: server.stdout! })
   lines.on('line', (line) => acknowledged.push(...(JSON.parse(line) as [number, string][])))
   await once(lines, 'line')
@@ -70,7 +77,8 @@ async function expectMoved({ path, connectionString, schema }: Place, acknowledg
   await expect(createJobSystem({ database: path })).rejects.toThrow('moved to postgres://')
 }
 
-const boundaries = shareOf({
+/** Steps, and how often each has come. */
+const boundaries = shareOf<[string, string][]>({
   share: [
     ['copying', '2'],
     ['settled', '1'],
@@ -91,7 +99,7 @@ describe.skipIf(postgresMissing)('a move to PostgreSQL', () => {
     const place = { path: join(tempFolder(), 'jobs.db'), connectionString: await aDatabase(), schema: aSchema() }
     const { store, clock } = await openStore({ path: place.path })
     await fill({ store, clock, notices: [], path: place.path })
-    await store.enqueue(Array.from({ length: isWhole ? 3_200 : 1_200 }, () => aJob()))
+    await store.enqueue(Array.from({ length: isWhole ? 10_000 : 2_500 }, () => aJob()))
     await store.close()
     for (const dies of boundaries) {
       expect(await copy(place, dies)).toBe('SIGKILL')
@@ -120,7 +128,7 @@ describe.skipIf(postgresMissing)('a move to PostgreSQL', () => {
     first.acknowledged.length = 0
     let live = first
     for (let kill = 0, ended: unknown = 'SIGKILL'; ended === 'SIGKILL'; kill++) {
-      ended = await copy(place, [], kill < (isWhole ? 15 : 1) ? 250 + 60 * kill : 0)
+      ended = await copy(place, [], { killAfterMs: kill < (isWhole ? 15 : 1) ? 250 + 60 * kill : 0 })
       // It may have been stopped by the one that was killed then.
       if (ended === 'SIGKILL' && server.exitCode !== null) {
         acknowledged.push(...live.acknowledged)
@@ -142,7 +150,10 @@ describe.skipIf(postgresMissing)('a move to PostgreSQL', () => {
     await fill({ store, clock, notices: [], path: place.path }, 5)
     await store.enqueue(Array.from({ length: 30_000 }, () => aJob()))
     await store.close()
-    const copied = copy(place)
+    // The first connection is not tried again.
+    const begun = deferred()
+    const copied = copy(place, ['copying', '1', 'SIGCONT'], { onSignal: () => begun.resolve() })
+    await begun.promise
     for (let stop = 0; stop < 5; stop++) {
       await setTimeout(700)
       postgres.stop()
@@ -153,4 +164,51 @@ describe.skipIf(postgresMissing)('a move to PostgreSQL', () => {
     expect(await copied).toBe(0)
     await expectMoved(place, [])
   })
+
+  test.each(shareOf({ share: boundaries.slice(1, 2), whole: boundaries }))(
+    'waits when the server of PostgreSQL stops at once as it is %s (%s)',
+    { timeout: 300_000 },
+    async (...at) => {
+      const postgres = ownServer()
+      const place = { path: join(tempFolder(), 'jobs.db'), connectionString: postgres.address, schema: 'jobs' }
+      const { store, clock } = await openStore({ path: place.path })
+      await fill({ store, clock, notices: [], path: place.path })
+      await store.enqueue(Array.from({ length: 6_000 }, () => aJob()))
+      await store.close()
+
+      const copied = copy(place, [...at, 'SIGSTOP'], {
+        onSignal(child) {
+          if (child.exitCode !== null) return
+          postgres.stop()
+          child.kill('SIGCONT')
+          void setTimeout(500).then(() => postgres.start())
+        },
+      })
+
+      expect(await copied).toBe(0)
+      await expectMoved(place, [])
+    },
+  )
+
+  test.runIf(isWhole)(
+    'of 200,000 jobs in every state, in use, has the same on both sides',
+    {
+      timeout: 3_600_000,
+    },
+    async () => {
+      const place = { path: join(tempFolder(), 'jobs.db'), connectionString: await aDatabase(), schema: aSchema() }
+      const { server, acknowledged } = await serve(place.path, 200_000)
+
+      // It still runs jobs, and has leased others ahead.
+      const dies = { onSignal: () => void server.kill('SIGKILL') }
+      expect(await copy(place, ['copying', '60', 'SIGCONT'], dies)).toBe(0)
+
+      expect(acknowledged.length).toBeGreaterThan(1_000)
+      await expectMoved(place, acknowledged)
+      const there = await storedAt(place.connectionString, place.schema)
+      expect(there.jobs!.length).toBeGreaterThan(200_000)
+      const states = new Set(there.jobs!.map(({ state }) => state))
+      expect(jobStates.filter((state) => !states.has(state))).toEqual([])
+    },
+  )
 })

@@ -1,14 +1,38 @@
-/** A server of a file that enqueues all the time, and says which jobs it has acknowledged: BUILD, the file. */
+/** A server of a file that enqueues all the time, and says which jobs it has acknowledged: BUILD, the file, and how many jobs it stores first. */
 import { z } from 'zod'
 
-const [, , build, database] = process.argv
-const { createJobSystem, defineHandler } = await import(`${build}/index.js`)
+const [, , build, database, first] = process.argv
+const { createJobSystem, defineHandler, PermanentError, RetryAfterError } = await import(`${build}/index.js`)
 const run = ({ n }) => {
   if (n % 5 === 0) throw new Error('bad luck')
   return new Promise((resolve) => setTimeout(resolve, n % 7))
 }
 const handler = defineHandler({ type: 'work', payload: z.object({ n: z.number() }), run })
-const system = await createJobSystem({ database, handlers: [handler], retryBaseMs: 20, workers: 5 })
+const quick = defineHandler({ type: 'quick', payload: z.number(), async run() {} })
+const late = defineHandler({
+  type: 'late',
+  payload: z.number(),
+  async run() {
+    throw new RetryAfterError({ delayMs: 1e9 })
+  },
+})
+const bad = defineHandler({
+  type: 'bad',
+  payload: z.number(),
+  async run() {
+    throw new PermanentError('no "good" \\ \u0000')
+  },
+})
+const handlers = [handler, quick, late, bad]
+const system = await createJobSystem({ database, handlers, retryBaseMs: 20, workers: 5, shutdownGraceMs: 1_000 })
+for (let n = 0; n < Number(first); n += 1_000) {
+  const job = (of) => {
+    const type = ['quick', 'work', 'late', 'bad'][of % 4]
+    const payload = type === 'work' ? { n: of } : of
+    return { type, payload, queue: `q${of % 3}`, ...(of % 7 === 0 ? { delayMs: 1e9 } : {}) }
+  }
+  await system.enqueue(Array.from({ length: 1_000 }, (_, of) => job(of)))
+}
 await system.start()
 let stopping = false
 process.on('SIGTERM', async () => {

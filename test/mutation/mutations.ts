@@ -1,9 +1,10 @@
+import { copyBugs } from './copy-bugs.ts'
 import { engineBugs } from './engine-bugs.ts'
 import type { Mutation } from './mutation.ts'
 import { storeBugs } from './store-bugs.ts'
 
 /** Every seeded bug. */
-export const mutations: readonly Mutation[] = [...storeBugs, ...engineBugs]
+export const mutations: readonly Mutation[] = [...storeBugs, ...engineBugs, ...copyBugs]
 
 /** The one that `npm test` tries as well: the worst there could be, and quickly caught. */
 export const share: readonly Mutation[] = mutations.filter(

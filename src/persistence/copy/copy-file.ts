@@ -6,7 +6,7 @@ import { Addresses } from '../postgres/addresses.ts'
 import { loadDriver } from '../postgres/connection.ts'
 import { CopyTarget } from '../postgres/copy/copy-target.ts'
 import { describeAddress, type PostgresOptions, postgresDefaults } from '../postgres-options.ts'
-import { assertKept, assertSchema } from '../sqlite/file/accept.ts'
+import { assertKept, assertNewest, assertSchema } from '../sqlite/file/accept.ts'
 import { leaveLog, openForReading, openForWriting } from '../sqlite/file/connection.ts'
 import { locateDatabase } from '../sqlite/file/locate.ts'
 import { closeAsMoved, movedError, readMoved } from '../sqlite/file/moved.ts'
@@ -39,6 +39,8 @@ interface CopyOptions {
   /** Sends the server of the file SIGTERM as soon as nearly everything is copied. */
   readonly stopServer: boolean
   readonly now: () => number
+  /** For the case that the file is a restored backup, which gets higher ids when it is opened. */
+  readonly newDatabaseId: string
   readonly onStep: (step: CopyStep) => void
 }
 
@@ -56,6 +58,7 @@ export async function copyFile({ path: given, postgres, ...options }: CopyOption
   const target = new CopyTarget({ driver: loadDriver(), addresses: new Addresses(connectionString), schema })
   const db = openForReading(path)
   try {
+    assertNewest(db, path)
     const moved = readMoved(db)
     if (!moved) assertSchema(path)
     else if (moved.to !== to) throw movedError(path, moved)
@@ -72,7 +75,7 @@ export async function copyFile({ path: given, postgres, ...options }: CopyOption
   }
 }
 
-interface Move extends Pick<CopyOptions, 'path' | 'stopServer' | 'now' | 'onStep'> {
+interface Move extends Omit<CopyOptions, 'postgres'> {
   readonly to: string
   /** Reads the file while others write it. */
   readonly db: Database.Database
@@ -81,14 +84,14 @@ interface Move extends Pick<CopyOptions, 'path' | 'stopServer' | 'now' | 'onStep
 }
 
 /** Returns since when writes have been refused, as `performance.now()`, and for how long only because the server was stopping. */
-async function moveJobs({ path, to, db, copy, target, stopServer, now, onStep }: Move) {
+async function moveJobs({ path, to, db, copy, target, stopServer, now, newDatabaseId, onStep }: Move) {
   const source = new WholeJobs(db)
   await copy.copyAll(source)
   const { lock, since } = await waitForLock(path, stopServer, onStep, () => copy.follow(source))
   const stopMs = performance.now() - since
   try {
     onStep({ step: 'locked' })
-    const alone = await openAlone(path, now())
+    const alone = await openAlone(path, newDatabaseId, now())
     try {
       const rest = new WholeJobs(alone)
       await copy.finish(rest)
@@ -110,12 +113,12 @@ async function moveJobs({ path, to, db, copy, target, stopServer, now, onStep }:
 }
 
 /** Opens the file in a transaction that keeps producers from writing. */
-async function openAlone(path: string, now: number): Promise<Database.Database> {
+async function openAlone(path: string, newDatabaseId: string, now: number): Promise<Database.Database> {
   const giveUpAt = performance.now() + busyPatienceMs
   for (;;) {
     let db: Database.Database | undefined
     try {
-      db = openForWriting(path, () => '', now)
+      db = openForWriting(path, () => newDatabaseId, now)
       db.exec('BEGIN IMMEDIATE')
       return db
     } catch (error) {

@@ -50,6 +50,13 @@ export async function aServedFile(given: Parameters<typeof openStore>[0] = {}) {
 export async function copy(path: string, onStep: (step: CopyStep) => void = () => {}, schema = aSchema()) {
   const connectionString = await aDatabase()
   const run = () =>
-    copyFile({ path, postgres: { connectionString, schema }, stopServer: false, now: () => 1_893_456_000_000, onStep })
+    copyFile({
+      path,
+      postgres: { connectionString, schema },
+      stopServer: false,
+      now: () => 1_893_456_000_000,
+      newDatabaseId: 'new',
+      onStep,
+    })
   return { schema, connectionString, run }
 }

@@ -1,10 +1,15 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { jobStates } from '../../../src/machines/edges.ts'
+import { backUp } from '../../../src/persistence/sqlite/file/backup.ts'
 import { storedAt, storedIn } from '../../support/both-sides.ts'
 import { openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { aJob } from '../../support/store.ts'
+import { tempFolder } from '../../support/temp.ts'
 import { ids, rows } from '../conformance/helpers.ts'
 import { aServedFile, copy, fill, keyed } from './a-file.ts'
 
@@ -183,6 +188,31 @@ describe.skipIf(postgresMissing)('the jobs of a file that moves to PostgreSQL', 
     await expect(into(two.path, begun.schema)).rejects.toThrow(`has a part of the jobs of ${one.path}`)
     await Promise.all([one.stop(), two.stop()])
     expect((await into(one.path, begun.schema)).jobs).toBe(2)
+  })
+
+  test('of a file that an earlier version wrote are left there until this one has opened it', async () => {
+    const path = join(tempFolder(), 'jobs.db')
+    const old = join(import.meta.dirname, '../sqlite/files/version-8.db.gz')
+    writeFileSync(path, gunzipSync(readFileSync(old)))
+    const { run } = await copy(path)
+
+    await expect(run()).rejects.toThrow('has schema version 8; a server or producer of this version brings it to 9')
+  })
+
+  test('of a restored backup get a new epoch, so that later ids are not used again', async () => {
+    const file = await aServedFile()
+    await file.store.enqueue([aJob(), aJob()])
+    const path = join(tempFolder(), 'restored.db')
+    await backUp(file.path, path)
+    await file.stop()
+    const { run, schema } = await copy(path)
+
+    await run()
+
+    const { store } = await openPostgres({ path: schema })
+    const [next] = ids(await store.enqueue([aJob()]))
+    expect(next).toBeGreaterThan(1_000_000)
+    expect([2, next!].map((id) => store.databaseIdOf(id))).toEqual(['test-database', 'new'])
   })
 
   test('are found by the database to have gone on by edges alone', async () => {

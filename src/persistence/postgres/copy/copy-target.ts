@@ -136,6 +136,8 @@ export class CopyTarget {
   settle(origin: Origin, counts: readonly EdgeCount[]): Promise<void> {
     return this.#transact(async (client) => {
       await client.query('DELETE FROM edge_counts')
+      // Of jobs that retention removed before they were copied.
+      await client.query('DELETE FROM key_replays WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id)')
       const columns = {
         writer_id: () => 0,
         n: ({ count }: EdgeCount) => count,

@@ -52,6 +52,15 @@ export function assertKept(path: string, { mayBeMoved = false } = {}): void {
   }
 }
 
+/** For those who read tables and columns that only the newest schema has. */
+export function assertNewest(db: Database.Database, path: string): void {
+  const version = schemaVersionOf(db)
+  if (version === migrations.length) return
+  throw new DatabaseUnusableError(
+    `${path} has schema version ${version}; a server or producer of this version brings it to ${migrations.length} when it opens it`,
+  )
+}
+
 /** `.dump`, `.clone` and `.recover` of the sqlite3 shell lose the marks of our files. */
 function describeForeign(db: Database.Database, path: string): string {
   const versions = migrations.map((_, index) => index + 1).reverse()

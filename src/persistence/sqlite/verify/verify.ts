@@ -1,15 +1,14 @@
 import type Database from 'better-sqlite3'
-import { DatabaseUnusableError } from '../../../errors.ts'
 import { causes } from '../../../machines/cause.ts'
 import type { JobState } from '../../../machines/job.ts'
 import { initialJob, type ReplayEvent, type ReplayState, replay } from '../../../machines/replay.ts'
 import type { VerifyReport } from '../../store.ts'
 import { unreadableColumns } from '../../valid-rows.ts'
 import { type CheckedRow, Checks, type Taken, violationsMax } from '../../verify-checks.ts'
-import { assertKept } from '../file/accept.ts'
+import { assertKept, assertNewest } from '../file/accept.ts'
 import { openForReading } from '../file/connection.ts'
 import { assertFile } from '../file/locate.ts'
-import { readMoved, schemaVersionOf } from '../file/moved.ts'
+import { readMoved } from '../file/moved.ts'
 import { schemaDifferences } from '../file/schema-differences.ts'
 import { storageFailure } from '../file/storage-failure.ts'
 import { assertWalWhole } from '../file/wal.ts'
@@ -68,15 +67,6 @@ interface EventRun {
   readonly seq: number
   readonly cause: string | null
   readonly isCause: 0 | 1
-}
-
-/** The check reads tables and columns that only the newest schema has. */
-function assertNewest(db: Database.Database, path: string): void {
-  const version = schemaVersionOf(db)
-  if (version === migrations.length) return
-  throw new DatabaseUnusableError(
-    `${path} has schema version ${version}; a server or producer of this version brings it to ${migrations.length} when it opens it`,
-  )
 }
 
 /** True if an event has no cause, or one that exists. */
