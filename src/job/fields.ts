@@ -168,26 +168,44 @@ export const storedFields: readonly (readonly [name: StoredName, stored: Stored]
 })
 export const storedNames = storedFields.map(([name]) => name)
 
-interface NamedField {
+/** A field by one of its names. */
+class NamedField {
   readonly field: keyof NewJob
   readonly takes: z.ZodType
   /** As in `fields`; undefined if it is not stored as given. */
   readonly stored: Stored | undefined
+  /** The last text or number that was accepted unchanged: most jobs have that of the job before, and the schema takes 0.1 µs. */
+  #last: unknown
+
+  constructor(field: keyof NewJob, { takes, stored }: Field) {
+    this.field = field
+    this.takes = takes
+    this.stored = stored
+  }
+
+  /** What the field makes of a value that was given; undefined if it does not accept it. */
+  read(value: unknown): unknown {
+    if (value === this.#last) return value
+    const { data } = this.takes.safeParse(value)
+    if (data === value && typeof value !== 'object') this.#last = value
+    return data
+  }
+
+  /** Why it does not accept a value: one fault, although a number out of range may also be unsafe. */
+  faultOf(value: unknown): string {
+    return this.takes.safeParse(value).error!.issues[0]!.message
+  }
 }
 
 /** The fields by the names that callers use, in their order. */
 export const fieldsNamed: Readonly<Record<Naming, ReadonlyMap<string, NamedField>>> = {
-  camelCase: new Map(fieldNames.map((field) => [field, named(field, fields[field])])),
+  camelCase: new Map(fieldNames.map((field) => [field, new NamedField(field, fields[field])])),
   snake_case: new Map(
     fieldNames.map((field) => {
       const { inJson, ...about }: Field = fields[field]
-      return [snakeCase(field), named(field, { ...about, takes: inJson ?? about.takes })]
+      return [snakeCase(field), new NamedField(field, { ...about, takes: inJson ?? about.takes })]
     }),
   ),
-}
-
-function named(field: keyof NewJob, { takes, stored }: Field): NamedField {
-  return { field, takes, stored }
 }
 
 /** Describes one job as HTTP accepts it. Whether its payload can be stored is checked separately. */

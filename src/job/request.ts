@@ -145,10 +145,9 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
     if (!about) unknown.push(name)
     const value = job[name]
     if (!about || about.field === 'payload' || value === undefined) continue
-    const { field, takes, stored } = about
-    const { success, data, error } = takes.safeParse(value)
-    // One fault for each field, although a number out of range may also be unsafe.
-    if (!success) wrong.push({ field, name, message: error.issues[0]!.message })
+    const { field, stored } = about
+    const data = about.read(value)
+    if (data === undefined) wrong.push({ field, name, message: about.faultOf(value) })
     else if (stored) row[field as StoredName] = (stored.isJson ? JSON.stringify(data) : data) as never
     else request[field as Exclude<keyof NewJob, StoredName>] = data as never
   }

@@ -67,3 +67,12 @@ test('both front doors treat a job alike, and find the same faults', () => {
     { numRuns: 500 },
   )
 })
+
+test('a value is checked whatever the jobs before it had', () => {
+  const accepts = (priority: unknown, naming: 'camelCase' | 'snake_case') =>
+    'row' in parse({ type: 'email', payload: 1, priority }, naming)
+
+  const accepted = [5, 5, '5', 5, [5], 5.5, 101, 101, 5].map((value) => accepts(value, 'snake_case'))
+
+  expect(accepted).toEqual([true, true, false, true, false, false, false, false, true])
+})
