@@ -20,13 +20,23 @@ export interface Batch extends Common {
 type KeyPair = readonly [key: string, content: string] | null
 type TracePair = readonly [traceparent: string, tracestate: string | null] | null
 
+/** A batch to which jobs are added. */
+interface Gathered {
+  readonly first: NewJobRow
+  /** What the first job has in `storedNames`. */
+  readonly stored: readonly unknown[]
+  readonly payloads: string[]
+  keys: KeyPair[] | null
+  traces: TracePair[] | null
+}
+
 /** Combines consecutive similar jobs into one batch. */
 export function intoBatches(jobs: Iterable<NewJobRow>): Batch[] {
-  const batches: { first: NewJobRow; payloads: string[]; keys: KeyPair[] | null; traces: TracePair[] | null }[] = []
-  let batch: (typeof batches)[number] | undefined
+  const batches: Gathered[] = []
+  let batch: Gathered | undefined
   for (const job of jobs) {
-    if (!batch || !areAlike(batch.first, job)) {
-      batch = { first: job, payloads: [], keys: null, traces: null }
+    if (!batch || !belongsTo(batch, job)) {
+      batch = { first: job, stored: storedNames.map((name) => job[name]), payloads: [], keys: null, traces: null }
       batches.push(batch)
     }
     const { payloads } = batch
@@ -76,8 +86,9 @@ export function fromBatches(batches: readonly Batch[], counts: readonly number[]
   })
 }
 
-function areAlike(a: Common, b: Common): boolean {
-  for (const name of storedNames) if (a[name] !== b[name]) return false
-  const isSameTime = a.runAt === b.runAt && a.delayMs === b.delayMs
-  return a.maxAttempts === b.maxAttempts && isSameTime && a.cause === b.cause
+/** The fields of the first job are not read by name for each of the others: a name in a variable costs 10 ns. */
+function belongsTo({ first, stored }: Gathered, job: Common): boolean {
+  for (let index = 0; index < stored.length; index++) if (job[storedNames[index]!] !== stored[index]) return false
+  const isSameTime = first.runAt === job.runAt && first.delayMs === job.delayMs
+  return first.maxAttempts === job.maxAttempts && isSameTime && first.cause === job.cause
 }
