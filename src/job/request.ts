@@ -1,18 +1,9 @@
 import { createHash } from 'node:crypto'
-import type { z } from 'zod'
 import { defaultMaxRetries, enqueueBatchMax, type Settings } from '../config.ts'
 import { type InputIssue, InvalidInputError, PayloadError } from '../errors.ts'
 import { canonicalJson } from './canonical-json.ts'
 import { didYouMean } from './did-you-mean.ts'
-import {
-  type fields,
-  fieldsNamed,
-  type Naming,
-  type NewJob,
-  type StoredName,
-  snakeCase,
-  storedFields,
-} from './fields.ts'
+import { fieldsNamed, type Naming, type NewJob, type StoredName, snakeCase, storedFields } from './fields.ts'
 import { toStoredPayload } from './payload.ts'
 import { Rejection } from './rejection.ts'
 import type { NewJobRow } from './row.ts'
@@ -36,38 +27,29 @@ type Converted = ReadonlyMap<string, string>
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
 
-/**
- * A job whose fields were checked. Fields that are stored as given are as in its row; other fields that were left out are undefined, so
- * that handler and settings can fill them in.
- */
-type JobRequest = Mutable<{
-  readonly [Name in Exclude<keyof NewJob, StoredName>]?: z.output<(typeof fields)[Name]['takes']> | undefined
-}> & {
-  row: Mutable<NewJobRow>
+/** A job whose fields were checked. */
+interface JobRequest {
+  /** Complete, except for the payload, the cause, and the attempts unless the caller set them. */
+  readonly row: Mutable<NewJobRow>
+  readonly payload: unknown
   /** Undefined if nothing was converted. */
-  converted: Converted | undefined
-  /** SHA-256 of the request's canonical form less its key, in hex; undefined without a key. */
-  content: string | undefined
+  readonly converted: Converted | undefined
 }
 
+/** In a row, until its handler or the default fills it in. */
+const attemptsUnset = 0
 /** The most unknown fields of one job that one error lists. */
 const unknownMax = 100
 
 const fieldNames = [...fieldsNamed.camelCase.keys()]
 
-// Each request and each row is a copy of these: building an object field by field takes ten times as long.
-const nothingGiven = {
-  ...Object.fromEntries(fieldNames.map((name) => [name, undefined])),
-  row: undefined,
-  converted: undefined,
-  content: undefined,
-} as unknown as Omit<JobRequest, 'row'>
+// Each row is a copy of this one: building an object field by field takes ten times as long.
 const emptyRow = {
   ...Object.fromEntries(
     storedFields.map(([name, { unset, isJson }]) => [name, isJson ? JSON.stringify(unset) : unset]),
   ),
   payload: '',
-  maxAttempts: 1,
+  maxAttempts: attemptsUnset,
   runAt: null,
   delayMs: null,
   idempotency: null,
@@ -137,7 +119,7 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
   const known = fieldsNamed[naming]
   const job = input as Record<string, unknown>
   const row = { ...emptyRow }
-  const request: JobRequest = { ...nothingGiven, row }
+  let key: string | undefined
   const wrong: Wrong[] = []
   const unknown: string[] = []
   for (const name of Object.keys(job)) {
@@ -149,7 +131,9 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
     const data = about.read(value)
     if (data === undefined) wrong.push({ field, name, message: about.faultOf(value) })
     else if (stored) row[field as StoredName] = (stored.isJson ? JSON.stringify(data) : data) as never
-    else request[field as Exclude<keyof NewJob, StoredName>] = data as never
+    else if (field === 'idempotencyKey') key = data as string
+    else if (field === 'maxRetries') row.maxAttempts = (data as number) + 1
+    else row[field as 'runAt' | 'delayMs'] = data as number
   }
   if (row.type === '' && !wrong.some(({ field }) => field === 'type'))
     wrong.push({ field: 'type', name: 'type', message: 'is required' })
@@ -157,14 +141,13 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
   const stored = toStoredPayload(payload, settings.maxPayloadValues)
   if (wrong.length + unknown.length > 0 || (stored && stored.faults.length > 0))
     return describe(wrong, unknown, stored?.faults ?? [], naming, at)
-  if (request.runAt !== undefined && request.delayMs !== undefined) {
+  if (row.runAt !== null && row.delayMs !== null) {
     const path = join(at, naming === 'camelCase' ? 'delayMs' : 'delay_ms')
     return [{ path, message: 'set either the instant or the delay, not both' }]
   }
-  request.payload = stored ? stored.value : payload
-  if (stored) request.converted = stored.converted
-  if (request.idempotencyKey !== undefined) request.content = contentOf({ ...job, payload: request.payload }, naming)
-  return request
+  const kept = stored ? stored.value : payload
+  if (key !== undefined) row.idempotency = { key, content: contentOf({ ...job, payload: kept }, naming) }
+  return { row, payload: kept, converted: stored?.converted }
 }
 
 /**
@@ -172,19 +155,16 @@ function parse(input: unknown, naming: Naming, at: string, { settings }: Rules):
  * settings; a timeout is filled in only when the job runs. `at` is the prefix of the faults' paths.
  */
 function checked(request: JobRequest, cause: string, at: string, { settings, registry }: Rules): NewJobRow | Rejection {
-  const { row, maxRetries, idempotencyKey, content, runAt, delayMs } = request
+  const { row, converted } = request
   const payload = JSON.stringify(request.payload)
   // Checked before a schema sees it. Most payloads need not be counted, because no UTF-16 unit takes more than three bytes.
   const tooLarge = payload.length * 3 > settings.maxPayloadBytes && refuseSize(payload, settings.maxPayloadBytes, at)
   if (tooLarge) return tooLarge
-  const handler = registry?.check(row.type, request.payload, at, request.converted)
+  const handler = registry?.check(row.type, request.payload, at, converted)
   if (handler instanceof Rejection) return handler
   row.payload = payload
-  row.maxAttempts = maxRetries === undefined ? (handler?.maxAttempts ?? defaultMaxRetries + 1) : maxRetries + 1
-  row.runAt = runAt ?? null
-  row.delayMs = delayMs ?? null
+  if (row.maxAttempts === attemptsUnset) row.maxAttempts = handler?.maxAttempts ?? defaultMaxRetries + 1
   row.cause = cause
-  if (idempotencyKey !== undefined && content !== undefined) row.idempotency = { key: idempotencyKey, content }
   return row
 }
 
