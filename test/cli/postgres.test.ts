@@ -1,7 +1,7 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
 import { migrations } from '../../src/persistence/postgres/migrate.ts'
@@ -121,4 +121,25 @@ describe.skipIf(postgresMissing)('migrate --to', () => {
     expect(stderr).toContain('the database cannot be reached')
     expect(stderr).not.toContain('s3cret')
   })
+})
+
+test('serve without the package pg says how to install it', () => {
+  const folder = tempFolder()
+  cpSync(dirname(built('main.js')), join(folder, 'dist'), { recursive: true })
+  cpSync('package.json', join(folder, 'package.json'))
+  mkdirSync(join(folder, 'node_modules'))
+  for (const name of readdirSync('node_modules').filter((each) => each !== 'pg' && !each.startsWith('.')))
+    symlinkSync(resolve('node_modules', name), join(folder, 'node_modules', name))
+
+  const env = { PATH: process.env.PATH ?? '', DATABASE_URL: 'postgres://localhost/app' }
+  const { status, stderr } = spawnSync(process.execPath, [join(folder, 'dist/main.js')], {
+    env,
+    encoding: 'utf8',
+    cwd: folder,
+  })
+
+  expect([status, stderr]).toEqual([
+    1,
+    'jobmachine: postgres needs the package pg, which is not installed: npm install pg\n',
+  ])
 })

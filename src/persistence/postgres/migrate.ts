@@ -5,6 +5,7 @@ import { sql as version1 } from './migrations/0001.ts'
 import { sql as version2 } from './migrations/0002.ts'
 import { sql as version3 } from './migrations/0003.ts'
 import { sql as version4 } from './migrations/0004.ts'
+import { assertRights, isOfRights, toRightsError } from './rights.ts'
 
 /**
  * The schema, version by version. Each is the text that databases out there were made by, and never changes again: tests hold its hash.
@@ -21,14 +22,24 @@ const oldestServer = 130_000
  */
 export async function migrate(client: pg.ClientBase, schema: string, newDatabaseId: string): Promise<void> {
   await assertServer(client)
-  if (await isNewest(client, schema)) return
+  try {
+    if (!(await isNewest(client, schema))) await makeNewest(client, schema, newDatabaseId)
+  } catch (error) {
+    throw isOfRights(error) ? await toRightsError(client, schema, error as Error) : error
+  }
+  await assertRights(client, schema)
+}
+
+async function makeNewest(client: pg.ClientBase, schema: string, newDatabaseId: string): Promise<void> {
   await client.query('BEGIN')
   try {
     // Another node may take its time.
     await client.query('SET LOCAL lock_timeout TO 0')
     await client.query('SELECT pg_advisory_xact_lock(hashtext($1))', [`jobmachine ${schema}`])
     const version = await versionOf(client, schema)
-    if (version === 0) await client.query(`CREATE SCHEMA IF NOT EXISTS "${schema}"`)
+    // It may be there for a role that may not make one.
+    const there = await client.query('SELECT 1 FROM pg_namespace WHERE nspname = $1', [schema])
+    if (there.rows.length === 0) await client.query(`CREATE SCHEMA "${schema}"`)
     for (const sql of migrations.slice(version)) await client.query(sql)
     if (version === 0)
       await client.query(`INSERT INTO meta (name, value) VALUES ('database_id', $1), ('transaction_offset', '0')`, [
@@ -43,7 +54,7 @@ export async function migrate(client: pg.ClientBase, schema: string, newDatabase
     await client.query('COMMIT')
   } catch (error) {
     await client.query('ROLLBACK').catch(() => {})
-    throw isOfPrivilege(error) ? toUnusable(schema, error as Error) : error
+    throw error
   }
 }
 
@@ -103,16 +114,4 @@ async function assertServer(client: pg.ClientBase): Promise<void> {
           ? 'the server is a standby, which takes no writes; name the primary'
           : null
   if (fault) throw new DatabaseUnusableError(`PostgreSQL cannot be used: ${fault}`)
-}
-
-function isOfPrivilege(error: unknown): boolean {
-  return (error as { code?: string }).code === '42501'
-}
-
-function toUnusable(schema: string, error: Error): DatabaseUnusableError {
-  const advice = `run "jobmachine migrate" once as a role that may create the schema ${schema} and its tables`
-  return new DatabaseUnusableError(
-    `the schema ${schema} cannot be brought to version ${migrations.length}: ${error.message}; ${advice}`,
-    { cause: error },
-  )
 }

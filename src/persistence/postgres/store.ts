@@ -28,13 +28,13 @@ import { assertDirect } from './assert-direct.ts'
 import { type Driver, loadDriver, type Settings } from './connection.ts'
 import { assertWhole, readDatabase } from './database.ts'
 import { Duties } from './duties.ts'
-import { failureOf } from './failure.ts'
 import { Health } from './health.ts'
 import { HeldLeases } from './held-leases.ts'
 import { Intervals } from './intervals.ts'
 import { Maintenance } from './maintenance.ts'
 import { migrate } from './migrate.ts'
 import { type NodeThreadLink, OwnNode, startNodeThread } from './nodes.ts'
+import { toOpenError } from './open-failure.ts'
 import { OpenTransactions } from './open-transactions.ts'
 import { Horizon } from './read/horizon.ts'
 import { jobFacts } from './read/job-facts.ts'
@@ -129,8 +129,7 @@ export async function openPostgresStore(
     await store.open()
   } catch (error) {
     await store.close()
-    if (failureOf(error) !== 'lost' && failureOf(error) !== 'refused') throw error
-    throw new UnavailableError(`the database cannot be reached: ${(error as Error).message}`, { cause: error })
+    throw toOpenError(error)
   }
   return store
 }

@@ -1,0 +1,128 @@
+import pg from 'pg'
+import { describe, expect, test } from 'vitest'
+import { createJobSystem } from '../../../src/index.ts'
+import { migrate, migrations } from '../../../src/persistence/postgres/migrate.ts'
+import { toOpenError } from '../../../src/persistence/postgres/open-failure.ts'
+import { aDatabase, aSchema, openPostgres } from '../../support/postgres.ts'
+import { postgresMissing } from '../../support/postgres-server.ts'
+import { whenDone } from '../../support/temp.ts'
+
+let roles = 0
+
+/** Runs statements as the superuser. */
+async function run(...statements: string[]): Promise<void> {
+  const client = new pg.Client(await aDatabase())
+  await client.connect()
+  for (const sql of statements) await client.query(sql)
+  await client.end()
+}
+
+/** A role that may do nothing, and the address of the database for it. */
+async function aRole() {
+  const role = `poor_${process.pid}_${++roles}`
+  await run(`CREATE ROLE ${role} LOGIN`)
+  const address = await aDatabase()
+  const name = new URL(address.replace('@/', '@host/')).pathname.slice(1)
+  return { role, address: address.replace('postgres@', `${role}@`), database: name }
+}
+
+async function open(connectionString: string, schema: string) {
+  const system = await createJobSystem({ postgres: { connectionString, schema, maxConnections: 3 } })
+  whenDone(() => system.stop())
+  return system
+}
+
+/** The statements that a refusal names, after `run: `. */
+async function adviceOf(opening: Promise<unknown>): Promise<string> {
+  const error = await opening.then(
+    () => expect.fail('it opened'),
+    (error) => error,
+  )
+  expect(error).toMatchObject({ code: 'database_unusable' })
+  return /run: (.*)$/.exec(error.message)?.[1] ?? expect.fail(error.message)
+}
+
+describe.skipIf(postgresMissing)('a process that may not use the database', () => {
+  test('is told what to run so that its role may make the schema, and that is enough', async () => {
+    const { role, address } = await aRole()
+    const schema = aSchema()
+
+    const advice = await adviceOf(open(address, schema))
+    await run(advice)
+
+    expect(advice).toBe(`CREATE SCHEMA "${schema}" AUTHORIZATION ${role}`)
+    expect(await (await open(address, schema)).enqueue({ type: 'work', payload: 1 })).toMatchObject({ state: 'queued' })
+  })
+
+  test('is told what to grant on a schema of another role, and that is enough', async () => {
+    const { address } = await aRole()
+    const { path } = await openPostgres()
+
+    const advice = await adviceOf(open(address, path))
+    const [usage, tables, sequences] = advice.split('; ')
+    await run(usage!)
+    const second = await adviceOf(open(address, path))
+    await run(tables!)
+    const third = await adviceOf(open(address, path))
+    await run(sequences!)
+
+    expect([second, third]).toEqual([advice, advice])
+    expect(await (await open(address, path)).enqueue({ type: 'work', payload: 1 })).toMatchObject({ state: 'queued' })
+  })
+
+  test('is told that the database is missing, and how to make it', async () => {
+    const { address, database } = await aRole()
+
+    const opening = open(address.replace(database, 'missing'), 'jobs')
+
+    await expect(opening).rejects.toMatchObject({
+      code: 'database_unusable',
+      message: `database "missing" does not exist; correct the address (DATABASE_URL), or make it: CREATE DATABASE "missing" ENCODING 'UTF8' TEMPLATE template0`,
+    })
+  })
+
+  test('is told that the database has another encoding', async () => {
+    const address = await aDatabase()
+    const name = `ascii_${process.pid}`
+    await run(`CREATE DATABASE ${name} ENCODING 'SQL_ASCII' TEMPLATE template0`)
+
+    const opening = open(address.replace(/@\/\w+/, `@/${name}`), 'jobs')
+
+    await expect(opening).rejects.toThrow('the database has the encoding SQL_ASCII; it must be UTF8')
+  })
+
+  test('is told that the schema is newer than it knows', async () => {
+    const { path } = await openPostgres()
+    await run(`UPDATE ${path}.meta SET value = '999' WHERE name = 'version'`)
+
+    await expect(open(await aDatabase(), path)).rejects.toThrow(
+      `the schema ${path} has version 999, and this version of jobmachine knows ${migrations.length}: update jobmachine on this node`,
+    )
+  })
+})
+
+test('a server that is too old is refused, with the version that it has', async () => {
+  const answer = { rows: [{ version: '120018', encoding: 'UTF8', standby: false }] }
+
+  await expect(migrate({ query: async () => answer } as never, 'jobs', 'id')).rejects.toThrow(
+    'the server has version 12; it must be 13 or later',
+  )
+})
+
+test.each([
+  [
+    '28P01',
+    'password authentication failed for user "me"',
+    /^the server refuses the sign-in: password .*; correct the user and the password/,
+  ],
+  ['28000', 'no pg_hba.conf entry for host "10.0.0.1"', /^the server refuses the sign-in: no pg_hba.conf entry/],
+  [
+    undefined,
+    'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string',
+    /^the server asks for a password, and there is none/,
+  ],
+])('a sign-in that is refused with %s says what to correct', (code, message, said) => {
+  const error = toOpenError(Object.assign(new Error(message), { code }))
+
+  expect(error).toMatchObject({ code: 'database_unusable', message: expect.stringMatching(said) })
+})
