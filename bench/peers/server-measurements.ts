@@ -70,6 +70,8 @@ export const measurements: readonly Measurement[] = [
           newDatabaseId: 'bench',
           clock: systemClock,
           notify() {},
+          longestTimeoutMs: () => 0,
+          environment: {},
         },
       })
       const fill = async (count: number) => {
