@@ -1,4 +1,4 @@
-import type { DescribedError, StoredError } from '../machines/lease.ts'
+import type { DescribedError, StoredError } from '../machines/stored-error.ts'
 
 /** Characters kept of an error's name, of its code, and of its message with its causes. */
 const nameMax = 100

@@ -1,5 +1,5 @@
 import type { JobState } from '../machines/job.ts'
-import type { StoredError } from '../machines/lease.ts'
+import type { StoredError } from '../machines/stored-error.ts'
 import { type fields, type NewJob, storedFields } from './fields.ts'
 import type { TraceContext } from './trace-context.ts'
 

@@ -1,7 +1,7 @@
 import type { EventCause } from '../machines/cause.ts'
 import type { EventType, JobState } from '../machines/job.ts'
-import type { StoredError } from '../machines/lease.ts'
 import type { ReplayEvent } from '../machines/replay.ts'
+import type { StoredError } from '../machines/stored-error.ts'
 
 /** One transition that a job made. `from` is null for the first. */
 export interface HistoryEvent extends ReplayEvent, EventCause {

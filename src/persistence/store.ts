@@ -2,15 +2,8 @@ import type { BulkFilter } from '../job/filter.ts'
 import type { EnqueuedJob, JobRow, NewJobRow } from '../job/row.ts'
 import type { Command } from '../machines/events.ts'
 import type { JobState } from '../machines/job.ts'
-import type {
-  DescribedError,
-  Lease,
-  LeasedJob,
-  LeaseEvent,
-  PrefetchLimits,
-  Recovered,
-  StoredError,
-} from '../machines/lease.ts'
+import type { Lease, LeasedJob, LeaseEvent, PrefetchLimits, Recovered } from '../machines/lease.ts'
+import type { DescribedError, StoredError } from '../machines/stored-error.ts'
 import type { CensusCount, CommitStats, EdgeCount, FileSizes } from './counts.ts'
 import type { HistoryEvent, JobPath, Transition, TransitionPage } from './history.ts'
 import type { VerifyReport, Violation } from './invariants.ts'

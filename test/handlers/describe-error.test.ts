@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
 import { PermanentError } from '../../src/errors.ts'
 import { describeError } from '../../src/handlers/describe-error.ts'
-import type { StoredError } from '../../src/machines/lease.ts'
+import type { StoredError } from '../../src/machines/stored-error.ts'
 
 class CardDeclined extends Error {
   readonly code = 'E_CARD'

@@ -87,7 +87,7 @@ const durability: readonly Mutation[] = [
       'when the store ends by itself, requests under way have an unknown outcome, and later ones are not stored',
     ],
     {
-      file: sqlite('client'),
+      file: sqlite('store'),
       find: 'this.#rejectAll(new OutcomeUnknownError(error))',
       replace: 'this.#rejectAll(new UnavailableError(error.message))',
     },
@@ -387,7 +387,7 @@ const leases: readonly Mutation[] = [
     replace: `WHERE \${isHeld} AND \${isValidRow} AND NOT \${stateHasTag('executing')} AND id > :after`,
   }),
   bug('recovery ends after its first thousand', conformance('recovery recovers all jobs, however many there are'), {
-    file: sqlite('client'),
+    file: sqlite('store'),
     find: 'if (step.last === null)',
     replace: 'if (true)',
   }),
@@ -910,7 +910,7 @@ const joins: readonly Mutation[] = [
   bug(
     'calls that were gathered are all answered with the first ids',
     conformance('enqueue answers each of many calls with its own jobs'),
-    { file: sqlite('client'), find: 'id: id++', replace: 'id: firstId' },
+    { file: sqlite('store'), find: 'id: id++', replace: 'id: firstId' },
   ),
   bug(
     'calls that were gathered are all refused where there is no room for all',

@@ -1,10 +1,10 @@
 import { EventEmitter } from 'node:events'
 import { MessageChannel } from 'node:worker_threads'
 import { afterAll, beforeAll } from 'vitest'
-import { storeThreads } from '../../src/persistence/sqlite/client.ts'
 import { answerReads } from '../../src/persistence/sqlite/read/reader-thread.ts'
 import { Scanner } from '../../src/persistence/sqlite/read/scanner.ts'
 import type { ThreadOptions } from '../../src/persistence/sqlite/thread/protocol.ts'
+import { storeThreads } from '../../src/persistence/sqlite/thread/store-threads.ts'
 import { runStore } from '../../src/persistence/sqlite/thread/thread.ts'
 
 const startThread = storeThreads.start

@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import type { AdmissionFacts, IncomingJob } from '../../admission.ts'
+import { CountingTime } from '../../counting-time.ts'
 import { reserveInQueues } from '../../queue-limit.ts'
 import { isParked, isReady, isTimed } from '../../sql/conditions.ts'
 import { stateHasTag } from '../../sql/transitions.ts'
@@ -8,8 +9,7 @@ import type { Reads } from '../reads.ts'
 /** How long a count of all that waits is believed, in ms, while it is far from the limit; and how far that is, of the limit. */
 const believedMs = 200
 const farShare = 0.9
-/** What counting queues may take, one part in so many of the time, and in ms what it may take at once after a pause. */
-const countingShare = 50
+/** See `CountingTime`. */
 const countingMaxMs = 100
 
 /** Where there is room for certain. */
@@ -27,8 +27,7 @@ export class QueueDepths {
   #total = 0
   #readAt = Number.NEGATIVE_INFINITY
   #queues = new Map<string, number>()
-  #creditMs = countingMaxMs
-  #creditAt = 0
+  readonly #time = new CountingTime(countingMaxMs)
 
   constructor(reads: Reads, limits: Limits) {
     this.#reads = reads
@@ -69,11 +68,10 @@ export class QueueDepths {
 
   async #count(queues: ReadonlySet<string>): Promise<void> {
     const now = performance.now()
-    this.#creditMs = Math.min(this.#creditMs + (now - this.#creditAt) / countingShare, countingMaxMs)
-    this.#creditAt = now
-    if (this.#creditMs <= 0) return
+    this.#time.earn(now)
+    if (this.#time.isSpent) return
     const rows = await this.#reads.all<{ queue: string; depth: number }>(countWaiting, { queues: [...queues] })
-    this.#creditMs -= performance.now() - now
+    this.#time.spend(performance.now() - now)
     this.#queues = new Map(rows.map(({ queue, depth }) => [queue, depth]))
   }
 }

@@ -1,10 +1,10 @@
 import { performance } from 'node:perf_hooks'
 import type Database from 'better-sqlite3'
+import { CountingTime } from '../../counting-time.ts'
 import { reserveInQueues } from '../../queue-limit.ts'
 import { isParked, isReady, isTimed } from '../../sql/conditions.ts'
 
-/** The share of the store's time that counting may take, one part in so many, and how many ms it may take at once after a pause. */
-const countingShare = 50
+/** See `CountingTime`. */
 const countingMaxMs = 10
 /** Queues whose depth is kept at the same time. */
 const queuesMax = 1_000
@@ -22,8 +22,7 @@ export class QueueDepths {
   /** Queues that this transaction has counted. */
   readonly #asked = new Set<string>()
   #count: Database.Statement | undefined
-  #creditMs = countingMaxMs
-  #creditAt = 0
+  readonly #time = new CountingTime(countingMaxMs)
 
   constructor(db: Database.Database, max: number) {
     this.#db = db
@@ -40,10 +39,7 @@ export class QueueDepths {
       this.#depths.clear()
       return false
     }
-    // A clock that was set back neither adds nor removes time for counting.
-    const elapsedMs = Math.max(now - this.#creditAt, 0)
-    this.#creditMs = Math.min(this.#creditMs + elapsedMs / countingShare, countingMaxMs)
-    this.#creditAt = now
+    this.#time.earn(now)
     return true
   }
 
@@ -57,11 +53,11 @@ export class QueueDepths {
    * be counted now.
    */
   #depthOf(queue: string): number | undefined {
-    if (this.#creditMs <= 0 || this.#asked.has(queue)) return this.#depths.get(queue)
+    if (this.#time.isSpent || this.#asked.has(queue)) return this.#depths.get(queue)
     this.#count ??= this.#db.prepare(countWaiting).pluck()
     const beganAt = performance.now()
     const depth = this.#count.get({ queue }) as number
-    this.#creditMs -= performance.now() - beganAt
+    this.#time.spend(performance.now() - beganAt)
     this.#asked.add(queue)
     if (this.#depths.size >= queuesMax) this.#depths.clear()
     this.#depths.set(queue, depth)
