@@ -137,7 +137,7 @@ test.skipIf(postgresMissing)(
   'the examples of PostgreSQL in docs/transactions.md store and complete a job with its rows',
   async () => {
     const folder = userProject()
-    const [enqueue, complete] = blocks(read('docs/transactions.md'), 'js')
+    const [enqueue, , complete] = blocks(read('docs/transactions.md'), 'js')
     const before = `import { createJobSystem, defineHandler } from 'jobmachine'
     import pg from 'pg'
     import { z } from 'zod'

@@ -1,5 +1,6 @@
 /** What users write, checked against the built package as their compiler sees it. */
 import { type as arktype } from 'arktype'
+import type Database from 'better-sqlite3'
 import {
   BackpressureError,
   type Bulk,
@@ -21,9 +22,11 @@ import {
   RetryAfterError,
   SnoozeError,
   type StoredError,
+  type TransactionClient,
   type Transition,
 } from 'jobmachine'
 import { createTestSystem, everyPath, runHandler, type TestSystem } from 'jobmachine/testing'
+import type pg from 'pg'
 import { pino } from 'pino'
 import * as v from 'valibot'
 import { z } from 'zod'
@@ -59,6 +62,31 @@ export async function enqueueing(system: JobSystem, jobOrJobs: NewJob | NewJob[]
   // @ts-expect-error: no such field
   await system.enqueue({ type: 'resize', payload: {}, priorty: 5 })
   return { one, many, more, either }
+}
+
+/** In a transaction of one's own: a client of pg answers later, one of SQLite at once. */
+export async function inTransactions(client: pg.PoolClient, db: Database.Database, any: JobSystem): Promise<void> {
+  const system = await createJobSystem({ postgres: 'postgres://localhost', handlers: [resize] })
+  const cat = { image: 'cat.png', width: 1 }
+  const one: Promise<EnqueuedJob> = system.enqueue({ type: 'resize', payload: cat }, { client })
+  const many: Promise<EnqueuedJob[]> = system.enqueue([{ type: 'resize', payload: cat }], { client })
+  const typed: Promise<EnqueuedJob> = system.enqueue(resize, cat, { client, priority: 5 })
+  const now: EnqueuedJob = system.enqueue(resize, cat, { client: db })
+  const allNow: EnqueuedJob[] = any.enqueue([{ type: 'resize', payload: cat }], { client: db })
+  const other: TransactionClient = { query: async (text, values) => [text, ...values] }
+  const committed: false | undefined = (await system.enqueue(resize, cat, { client: other })).committed
+  // @ts-expect-error: a number
+  await system.enqueue(resize, { image: 'cat.png', width: 'wide' }, { client })
+  // @ts-expect-error: no handler has that type
+  await system.enqueue({ type: 'resise', payload: cat }, { client })
+  // @ts-expect-error: no client
+  await system.enqueue(resize, cat, { client: 5 })
+  // @ts-expect-error: no such option
+  await system.enqueue({ type: 'resize', payload: cat }, { client, priority: 5 })
+  defineHandler({ type: 'settle', payload: z.null(), run: (_, { complete }) => complete(client) })
+  // @ts-expect-error: a connection of SQLite cannot
+  defineHandler({ type: 'settle', payload: z.null(), run: (_, { complete }) => complete(db) })
+  console.log(one, many, typed, now, allNow, committed)
 }
 
 export async function reading(system: JobSystem): Promise<void> {

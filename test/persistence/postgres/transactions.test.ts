@@ -14,6 +14,7 @@ import {
 } from '../../../src/index.ts'
 import { aDatabase, aSchema } from '../../support/postgres.ts'
 import { ownServer, postgresMissing } from '../../support/postgres-server.ts'
+import { collectSpans } from '../../support/spans.ts'
 import { whenDone } from '../../support/temp.ts'
 
 /** A client of a user, with a table for effects. */
@@ -62,6 +63,20 @@ describe.skipIf(postgresMissing)('a job that is enqueued in a transaction of the
     await expect.poll(() => ran).toEqual([1])
     await expect.poll(async () => (await system.find(id))?.state).toBe('succeeded')
     expect((await system.history(id))[0]).toMatchObject({ event: 'enqueue', cause: 'library', seq: 1 })
+    expect((await system.verify()).violations).toEqual([])
+  })
+
+  test('keeps the trace in which it was enqueued', async () => {
+    const spans = collectSpans()
+    const system = await aSystem()
+    const client = await aClient()
+
+    await client.query('BEGIN')
+    const { id } = await system.enqueue(aCount, { client })
+    await client.query('COMMIT')
+
+    const [span] = await spans.until('enqueue default')
+    expect((await system.find(id))!.traceId).toBe(span.spanContext().traceId)
     expect((await system.verify()).violations).toEqual([])
   })
 
