@@ -4,7 +4,10 @@ import { arrayText } from '../array-text.ts'
 /** The columns of a table that are written, and the value of each. */
 export type Columns<Row> = Readonly<Record<string, (row: Row) => string | number | boolean | null>>
 
-/** Inserts rows in one statement; `more` is what follows, such as ON CONFLICT. */
+/** Rows of one statement: a job may have any number of transitions. */
+const rowsMax = 20_000
+
+/** Inserts rows; `more` is what follows in the statement, such as ON CONFLICT. */
 export async function insertRows<Row>(
   client: pg.ClientBase,
   table: string,
@@ -12,9 +15,10 @@ export async function insertRows<Row>(
   rows: readonly Row[],
   more = '',
 ): Promise<void> {
-  if (rows.length === 0) return
-  const { source, values } = given(columns, rows)
-  await client.query(`INSERT INTO ${table} (${Object.keys(columns)}) SELECT * FROM ${source} ${more}`, values)
+  for (let from = 0; from < rows.length; from += rowsMax) {
+    const { source, values } = given(columns, rows.slice(from, from + rowsMax))
+    await client.query(`INSERT INTO ${table} (${Object.keys(columns)}) SELECT * FROM ${source} ${more}`, values)
+  }
 }
 
 /** Rows as the source `given` of a statement, and the values of its parameters. */
