@@ -8,7 +8,7 @@ import { openPostgresStore } from '../../src/persistence/postgres/store.ts'
 import type { StoreEvent } from '../../src/persistence/store.ts'
 import { ManualClock } from '../../src/runtime/clock.ts'
 import { postgresServer } from './postgres-server.ts'
-import { type OpenedStore, startAt, storeDefaults } from './store.ts'
+import { leaseMs, type OpenedStore, startAt, storeDefaults } from './store.ts'
 import { whenDone } from './temp.ts'
 
 let databases = 0
@@ -128,4 +128,12 @@ export async function openPostgres(
   const store = await openPostgresStore(complete, { driver: line.driver, startNode: startNodeHere(line.driver) })
   atEnd(() => store.close())
   return { store, clock, notices, path, line }
+}
+
+/** A lease's time passes, in which these stores show themselves and see who did not. */
+export async function passLease(clock: ManualClock, ...stores: readonly OpenedStore['store'][]): Promise<void> {
+  for (let part = 0; part < 3; part++) {
+    clock.advance(leaseMs / 3)
+    for (const store of stores) await store.sweep()
+  }
 }

@@ -21,6 +21,9 @@ const forgottenMax = 1_000
 /** Kept with what recovery does. */
 const recovery = JSON.stringify({ cause: 'recovery' } satisfies EventCause)
 
+/** A heartbeat that comes later than that part of the lease is a gap. */
+export const gapsPerLease = 2
+
 /** A node that is gone. */
 interface GoneNode {
   readonly id: number
@@ -109,7 +112,8 @@ export class Recovery {
   }
 
   #values(id = this.#node.id) {
-    return { id, given: this.#node.now() }
+    const { id: own, steadySince } = this.#node
+    return { id, own, steadySince, given: this.#node.now() }
   }
 }
 
@@ -134,7 +138,9 @@ function release(orphans: readonly Orphan[]): Change[] {
   return [{ event: 'release', jobs: orphans.map(({ id, leaseToken }) => ({ id, leaseToken })), cause: recovery }]
 }
 
-const isSilent = '(ended_at IS NOT NULL OR seen_at + lease_ms <= instant(:given::bigint))'
+/** While the server is away nobody can show itself: only a node that could, for as long as the lease, says of another that it did not. */
+const isSilent = `(ended_at IS NOT NULL OR greatest(seen_at, :steadySince::bigint) + lease_ms <= instant(:given::bigint)
+    AND EXISTS (SELECT 1 FROM nodes AS own WHERE own.id = :own AND own.seen_at + own.lease_ms / ${gapsPerLease} > instant(:given::bigint)))`
 
 const silentSql = `
   SELECT id FROM nodes WHERE id <> :id AND ${isSilent}

@@ -9,9 +9,9 @@ import {
   LeaseLostError,
 } from '../../../src/index.ts'
 import { deferred } from '../../support/deferred.ts'
-import { aDatabase, aSchema, openPostgres } from '../../support/postgres.ts'
+import { aDatabase, aSchema, openPostgres, passLease } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
-import { aJob, leaseMs } from '../../support/store.ts'
+import { aJob } from '../../support/store.ts'
 import { whenDone } from '../../support/temp.ts'
 import { ids, leaseOf } from '../conformance/helpers.ts'
 
@@ -248,10 +248,7 @@ describe.skipIf(postgresMissing)('an attempt whose node was declared dead while 
     const client = await aClient()
     await client.query('BEGIN')
     await write(client, { jobId: id!, attempt: 1 })
-    const die = async () => {
-      one.clock.advance(leaseMs)
-      await two.store.sweep()
-    }
+    const die = () => passLease(one.clock, two.store)
     return { one, two, client, id: id!, event: { ...leaseOf(job!), event: 'succeed' as const }, die }
   }
 

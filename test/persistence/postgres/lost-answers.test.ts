@@ -4,9 +4,9 @@ import { OutcomeUnknownError } from '../../../src/errors.ts'
 import { Addresses } from '../../../src/persistence/postgres/addresses.ts'
 import { connect, pinPlansSql } from '../../../src/persistence/postgres/connection.ts'
 import type { LeasedJob, Store } from '../../../src/persistence/store.ts'
-import { aDatabase, aDriver, aSchema, openPostgres } from '../../support/postgres.ts'
+import { aDatabase, aDriver, aSchema, openPostgres, passLease } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
-import { aJob, leaseMs } from '../../support/store.ts'
+import { aJob } from '../../support/store.ts'
 import { ids, leaseOf } from '../conformance/helpers.ts'
 
 describe.skipIf(postgresMissing)('connections that break again and again', () => {
@@ -87,7 +87,7 @@ describe.skipIf(postgresMissing)('connections that break again and again', () =>
 
     const answer = send(store)
     await expect.poll(() => isLost).toBe(true)
-    clock.advance(leaseMs)
+    await passLease(clock, other.store)
     await other.store.recoverOrphans()
     if (daysDead > 0) {
       clock.advance(daysDead * 86_400_000)

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
-import { aDatabase, openPostgres } from '../../support/postgres.ts'
+import { aDatabase, openPostgres, passLease } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { aJob, leaseMs } from '../../support/store.ts'
 import { ids, leaseOf } from '../conformance/helpers.ts'
@@ -46,27 +46,42 @@ describe.skipIf(postgresMissing)('nodes that share a database', () => {
     const { one, two, clock } = await twoNodes()
     const [id] = ids(await one.store.enqueue([aJob()]))
     await one.store.lease({ limit: 1, ...start })
-    clock.advance(leaseMs / 2)
-    await one.store.sweep()
-    clock.advance(leaseMs / 2)
-    await two.store.sweep()
+    await passLease(clock, one.store, two.store)
     const before = await two.store.find(id!)
 
     one.line.cut()
-    clock.advance(leaseMs / 2)
-    await two.store.sweep()
+    await passLease(clock, two.store)
 
     expect(before).toMatchObject({ state: 'running' })
     expect(await two.store.find(id!)).toMatchObject({ state: 'queued', crashes: 1 })
     expect((await two.store.lease({ limit: 1, ...start })).map((job) => job.id)).toEqual([id])
   })
 
+  test('take nothing from each other because the server was away for longer than a lease', async () => {
+    const { one, two, clock } = await twoNodes()
+    const [id] = ids(await one.store.enqueue([aJob()]))
+    const [job] = await one.store.lease({ limit: 1, ...start })
+    await passLease(clock, one.store, two.store)
+    for (const { line } of [one, two]) line.cut()
+    clock.advance(2 * leaseMs)
+    for (const { line } of [one, two]) line.mend()
+
+    await two.store.recoverOrphans()
+    await two.store.sweep()
+    clock.advance(leaseMs / 3)
+    await two.store.sweep()
+
+    expect(await two.store.find(id!)).toMatchObject({ state: 'running', crashes: 0 })
+    await one.store.sweep()
+    await passLease(clock, one.store, two.store)
+    expect(await one.store.apply([{ ...leaseOf(job!), event: 'succeed' }])).toEqual([])
+  })
+
   test('refuse the outcome of one that was declared dead, which comes back under another name', async () => {
     const { one, two, clock } = await twoNodes()
     const [id] = ids(await one.store.enqueue([aJob()]))
     const [job] = await one.store.lease({ limit: 1, ...start })
-    clock.advance(leaseMs)
-    await two.store.sweep()
+    await passLease(clock, two.store)
     const [again] = await two.store.lease({ limit: 1, ...start })
 
     const late = { ...leaseOf(job!), event: 'succeed' as const }
@@ -86,10 +101,9 @@ describe.skipIf(postgresMissing)('nodes that share a database', () => {
     const [id] = ids(await one.store.enqueue([aJob()]))
     const [job] = await one.store.lease({ limit: 1, ...start })
     one.line.cut()
-    for (const ms of [leaseMs, 3 * 86_400_000]) {
-      clock.advance(ms)
-      await two.store.sweep()
-    }
+    await passLease(clock, two.store)
+    clock.advance(3 * 86_400_000)
+    await two.store.sweep()
     const [again] = await two.store.lease({ limit: 1, ...start })
     const rows = await query(
       one.path,

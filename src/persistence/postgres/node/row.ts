@@ -60,11 +60,8 @@ export class NodeRow {
   /** The server's time; null if this node was declared dead. */
   async beat(): Promise<ServerTime | null> {
     const before = performance.now()
-    const { rows } = await this.#query<{ wall: number }>(
-      'UPDATE nodes SET seen_at = greatest(seen_at, instant($2)) WHERE id = $1 AND ended_at IS NULL RETURNING instant($2) AS wall',
-      [this.#id, this.#given()],
-    )
-    return rows[0] ? { wall: rows[0].wall, steady: (before + performance.now()) / 2 } : null
+    const { rows } = await this.#query<{ wall: number; before: number }>(beatSql, [this.#id, this.#given()])
+    return rows[0] ? { ...rows[0], steady: (before + performance.now()) / 2 } : null
   }
 
   /** Whether it has free workers and found no job for them. */
@@ -143,6 +140,10 @@ export class NodeRow {
     return asked
   }
 }
+
+const beatSql = `
+  UPDATE nodes SET seen_at = greatest(nodes.seen_at, instant($2)) FROM (SELECT id, seen_at FROM nodes WHERE id = $1) AS last
+  WHERE nodes.id = last.id AND ended_at IS NULL RETURNING instant($2) AS wall, last.seen_at AS before`
 
 const endSql = `
   WITH ended AS (UPDATE nodes SET ended_at = coalesce(ended_at, instant($2)) WHERE id = $1 RETURNING id)
