@@ -1,6 +1,6 @@
 /** A database of PostgreSQL, and how to use it. */
 export interface PostgresOptions {
-  /** `postgres://user:password@host:port/database`. It must lead to the server itself, or to a pooler in session mode. */
+  /** `postgres://user:password@host:port/database`; several servers as `host1:port1,host2:port2`. It must lead to the server itself, or to a pooler in session mode. */
   readonly connectionString: string
   /** The schema that holds the tables; it is created if it is missing. `jobmachine` unless given. */
   readonly schema?: string

@@ -88,6 +88,11 @@ function start(): void {
 const serverUser = () =>
   process.getuid?.() === 0 ? Number(execFileSync('id', ['-u', 'postgres'], { encoding: 'utf8' })) : process.getuid!()
 
+/** A command line that runs a program as the server's user, and who that is; null: whoever runs the tests. */
+export function asServerUser(command: string, ...args: string[]): [string, string[], uid: number | null] {
+  return process.getuid?.() === 0 ? [...asUser(serverUser(), command, ...args), serverUser()] : [command, args, null]
+}
+
 function run(command: string, ...args: string[]): void {
   execFileSync(...asUser(serverUser(), join(programs!, command), ...args), { stdio: 'pipe' })
 }
@@ -114,14 +119,35 @@ export function ownServer(given: readonly string[] = []) {
   const durable = options.filter((option) => !/^(fsync|full_page_writes)=/.test(option))
   makeCluster(own)
   const server = {
+    folder: own,
     address: `postgres://postgres@/postgres?host=${encodeURIComponent(own)}`,
     start: () => startCluster(own, [...durable, ...given]),
     stop: () => void execFileSync(...stopCommand(own), { stdio: 'pipe' }),
   }
   server.start()
   whenDone(() => {
-    server.stop()
+    if (existsSync(join(own, 'data', 'postmaster.pid'))) server.stop()
     rmSync(own, { recursive: true, force: true })
   })
   return server
+}
+
+/** A standby that follows a server; `promote` makes a primary of it. */
+export function aStandby(of: { readonly folder: string }) {
+  const own = mkdtempSync(join('/tmp', 'jmpg-'))
+  chownSync(own, serverUser(), -1)
+  chmodSync(own, 0o711)
+  const data = join(own, 'data')
+  run('pg_basebackup', '-D', data, '-h', of.folder, '-U', 'postgres', '-R', '-X', 'stream', '--checkpoint=fast')
+  const durable = options.filter((option) => !/^(fsync|full_page_writes|wal_level|max_wal_senders)=/.test(option))
+  startCluster(own, [...durable, 'hot_standby=on'])
+  whenDone(() => {
+    execFileSync(...stopCommand(own), { stdio: 'pipe' })
+    rmSync(own, { recursive: true, force: true })
+  })
+  return {
+    folder: own,
+    address: `postgres://postgres@/postgres?host=${encodeURIComponent(own)}`,
+    promote: () => run('pg_ctl', '-D', data, '-w', 'promote'),
+  }
 }

@@ -216,11 +216,11 @@ class PostgresStore implements Store {
 
   async open(): Promise<void> {
     const first = await this.#writers[0]!.connect()
+    await assertDirect(first, this.#reads)
     await migrate(first, this.#schema, this.#options.newDatabaseId)
     const database = await readDatabase(first)
     assertWhole(database, this.#schema)
     this.#epochs = database.epochs
-    await assertDirect(first, this.#reads)
     await this.#node.connect()
     this.#hearNode()
     await this.#node.register()

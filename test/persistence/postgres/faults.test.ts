@@ -185,6 +185,28 @@ describe.skipIf(postgresMissing).concurrent('a store on PostgreSQL', () => {
     expect([1, 2]).toContain(jobs)
   })
 
+  test('refuses what waits while a commit has no answer, and takes that when it comes', async () => {
+    const server = ownServer()
+    const { store, notices } = await openPostgres({ connectionString: server.address })
+    await store.enqueue([aJob()])
+    const admin = await aSession(server.address)
+    const { rows } = await admin.query(`
+      SELECT pid FROM pg_stat_activity WHERE application_name = 'jobmachine' AND query LIKE '%step%' AND pid <> pg_backend_pid()`)
+    for (const { pid } of rows) process.kill(pid, 'SIGSTOP')
+
+    const asked = store.enqueue([aJob()])
+    await until(() => notices.some((notice) => notice.type === 'health'))
+    const refusal = await store.enqueue([aJob()]).catch((error) => error)
+    for (const { pid } of rows) process.kill(pid, 'SIGCONT')
+
+    expect(rows).toHaveLength(1)
+    expect(notices[0]).toEqual({ type: 'health', error: 'a commit has not been answered for more than 5 s' })
+    expect(refusal).toMatchObject({ code: 'unavailable' })
+    expect(await asked).toMatchObject({ outcome: 'stored' })
+    await until(() => isOver(notices.at(-1)))
+    expect((await store.verify()).jobs).toBe(2)
+  })
+
   test('refuses writes while the database is read-only, as one that is taken out of service is', async () => {
     const server = ownServer()
     const { store, notices } = await openPostgres({ connectionString: server.address })
