@@ -50,6 +50,11 @@ export const copyBugs: readonly Mutation[] = [
     { file: target, find: 'origin.wasStopping', replace: 'false' },
   ),
   bug(
+    'a second move changes what was stored since the first',
+    copied('are changed no more by a second run when the first has ended, for there may be new ones'),
+    { file: target, text: `'copy' FOR UPDATE\``, replace: `'database_id' FOR UPDATE\`` },
+  ),
+  bug(
     'a move goes to a schema that is in use',
     copied('do not go to a schema that has jobs, is in use, or has a part of another file'),
     { file: target, find: 'await assertEmpty(client, schema);', replace: '' },

@@ -4,7 +4,13 @@ import { gunzipSync } from 'node:zlib'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { jobStates } from '../../../src/machines/edges.ts'
+import { JobCopy } from '../../../src/persistence/copy/job-copy.ts'
+import { Addresses } from '../../../src/persistence/postgres/addresses.ts'
+import { loadDriver } from '../../../src/persistence/postgres/connection.ts'
+import { CopyTarget } from '../../../src/persistence/postgres/copy/copy-target.ts'
 import { backUp } from '../../../src/persistence/sqlite/file/backup.ts'
+import { openForReading } from '../../../src/persistence/sqlite/file/connection.ts'
+import { WholeJobs } from '../../../src/persistence/sqlite/read/whole-jobs.ts'
 import { storedAt, storedIn } from '../../support/both-sides.ts'
 import { openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
@@ -188,6 +194,29 @@ describe.skipIf(postgresMissing)('the jobs of a file that moves to PostgreSQL', 
     await expect(into(two.path, begun.schema)).rejects.toThrow(`has a part of the jobs of ${one.path}`)
     await Promise.all([one.stop(), two.stop()])
     expect((await into(one.path, begun.schema)).jobs).toBe(2)
+  })
+
+  test('are changed no more by a second run when the first has ended, for there may be new ones', async () => {
+    const file = await aServedFile()
+    await file.store.enqueue([aJob(), aJob()])
+    await file.stop()
+    const { run, schema, connectionString } = await copy(file.path)
+    const db = openForReading(file.path)
+    const slow = new CopyTarget({ driver: loadDriver(), addresses: new Addresses(connectionString), schema })
+    await slow.begin(new WholeJobs(db).facts(), 'the slow one')
+    const late = new JobCopy(slow, () => {})
+    db.close()
+    await run()
+    const { store } = await openPostgres({ path: schema })
+    await store.enqueue([aJob()])
+    const again = openForReading(file.path)
+
+    await expect(late.copyAll(new WholeJobs(again))).rejects.toThrow('another run has ended the copy')
+    await expect(slow.remove([1_001])).rejects.toThrow('another run has ended the copy')
+    again.close()
+    await slow.close()
+    expect((await store.verify()).jobs).toBe(3)
+    await expect(openPostgres({ path: schema })).resolves.toBeDefined()
   })
 
   test('of a file that an earlier version wrote are left there until this one has opened it', async () => {

@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { DatabaseUnusableError, UnavailableError } from '../../../errors.ts'
+import { DatabaseUnusableError } from '../../../errors.ts'
 import type { KnownRow, WholeJob } from '../../copy/whole-job.ts'
 import type { Epoch } from '../../epoch.ts'
 import type { EdgeCount, Owner } from '../../store.ts'
@@ -7,6 +7,7 @@ import { connect, pinPlansSql, type Settings } from '../connection.ts'
 import { type CopyState, readDatabase } from '../database.ts'
 import { failureOf } from '../failure.ts'
 import { keepIdsAscending, migrate } from '../migrate.ts'
+import { toOpenError } from '../open-failure.ts'
 import { insertRows } from './insert-rows.ts'
 import { readJobs, readRows } from './read-jobs.ts'
 import { removeJobs, writeJobs } from './write-jobs.ts'
@@ -129,12 +130,12 @@ export class CopyTarget {
       last_at: ({ lastAt }: (typeof replays)[number]) => lastAt,
     }
     const isNew = 'ON CONFLICT (job_id) DO UPDATE SET n = excluded.n, last_at = excluded.last_at'
-    return this.#transact((client) => insertRows(client, 'key_replays', columns, replays, isNew))
+    return this.#change((client) => insertRows(client, 'key_replays', columns, replays, isNew))
   }
 
   /** Everything that is not a job: what was counted, which ids come next, and who had the file. No transition has an id below those to come. */
   settle(origin: Origin, counts: readonly EdgeCount[]): Promise<void> {
-    return this.#transact(async (client) => {
+    return this.#change(async (client) => {
       await client.query('DELETE FROM edge_counts')
       // Of jobs that retention removed before they were copied.
       await client.query('DELETE FROM key_replays WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id)')
@@ -168,19 +169,27 @@ export class CopyTarget {
 
   async #advance(progress: Partial<CopyState>, run: (client: pg.ClientBase) => Promise<unknown>): Promise<void> {
     const next = { ...this.#state!, ...progress }
-    await this.#transact(async (client) => {
+    await this.#change(async (client) => {
       await run(client)
       await setMeta(client, { copy: JSON.stringify(next) })
     })
     this.#state = next
   }
 
-  /** One after the other, should two copies run. */
+  /** Should two copies run, one after the other, and none once a copy has ended: processes may have stored other jobs since. */
+  #change<Result>(run: (client: pg.ClientBase) => Promise<Result>): Promise<Result> {
+    return this.#transact(async (client) => {
+      const { rowCount } = await client.query(`SELECT 1 FROM meta WHERE name = 'copy' FOR UPDATE`)
+      if (rowCount === 0)
+        throw unusable(this.#settings.schema, 'has all the jobs of the file: another run has ended the copy')
+      return run(client)
+    })
+  }
+
   #transact<Result>(run: (client: pg.ClientBase) => Promise<Result>): Promise<Result> {
     return this.#patiently(async (client) => {
       await client.query('BEGIN')
       try {
-        await client.query(`SELECT pg_advisory_xact_lock(hashtext('jobmachine copy'), hashtext(current_schema()))`)
         const result = await run(client)
         await client.query('COMMIT')
         return result
@@ -198,9 +207,8 @@ export class CopyTarget {
         return await run(await this.#connected())
       } catch (error) {
         const failure = failureOf(error)
-        if (failure !== 'lost' && failure !== 'retry' && failure !== 'refused' && failure !== 'full') throw error
-        if (!this.#isPatient || performance.now() > giveUpAt)
-          throw new UnavailableError(`the database cannot be reached: ${(error as Error).message}`, { cause: error })
+        const isPassing = failure === 'lost' || failure === 'retry' || failure === 'refused' || failure === 'full'
+        if (!this.#isPatient || !isPassing || performance.now() > giveUpAt) throw toOpenError(error)
         await new Promise((resolve) => setTimeout(resolve, retryMs))
       }
     }
