@@ -9,12 +9,12 @@ afterAll(cleanUp)
 
 const root = resolve(import.meta.dirname, '..')
 const run = promisify(execFile)
-/** As a shell has it that npm did not start. */
+/** As in a shell that npm did not start. */
 const env = { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '' }
 
 /** What a build ends with. */
 const finished = 'dist/http/dashboard/browser/favicon.svg'
-/** A build in a moment, in place of the real one: `npm test` makes that before any test. */
+/** Stands in for the real build, which `npm test` makes before any test. */
 const build = `
   import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
   import { dirname } from 'node:path'
@@ -26,7 +26,7 @@ const build = `
 interface Clone {
   readonly folder?: string
   readonly hasCompiler: boolean
-  /** When its build was made; null where it has none. */
+  /** When its build was made; null if it has none. */
   readonly builtAt: Date | null
 }
 
@@ -50,7 +50,7 @@ function clone({ folder = tempFolder(), hasCompiler, builtAt }: Clone): string {
 const longAgo = new Date(2020, 0)
 const inTheFuture = new Date(2100, 0)
 
-/** What `npm start` runs, without npm, which takes longer than all of it; gives what it wrote. */
+/** Runs what `npm start` runs, but without npm, which takes longer than the rest; returns its output. */
 async function start(folder: string): Promise<string> {
   const { prestart, start } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).scripts
   const { stdout, stderr } = await run('sh', ['-c', `${prestart} && ${start}`], { cwd: folder, env })
@@ -111,7 +111,7 @@ async function pack(folder: string, ...options: string[]): Promise<string[]> {
 }
 
 let packing: ReturnType<typeof pack> | undefined
-/** Those of this repository: its package is made once. */
+/** Those of this repository: its package is built once. */
 function packed(): ReturnType<typeof pack> {
   packing ??= pack(root, '--dry-run', '--ignore-scripts')
   return packing

@@ -26,7 +26,7 @@ const boundsOf = ({ minimum, maximum, pattern = '' }: SchemaObject): string | un
   return Number.isNaN(from) || to === Number.MAX_SAFE_INTEGER ? undefined : `${number(from)} to ${number(to)}`
 }
 
-/** Every route that the page names, with the query that stands behind it. */
+/** Every route that the page names, with the query that follows it. */
 const named = [...page.matchAll(/`(GET|POST) (\/[^`?\s]*)(?:\?([^`]*))?`/g)].map(([, method, path, query]) => {
   return { route: `${method} ${path}`, query }
 })

@@ -32,7 +32,7 @@ function userProject(): string {
   return folder
 }
 
-/** What a program prints that is run in this process, in its own folder: its imports are loaded already. */
+/** The output of a program that is run in this process, in its own folder: its imports are loaded already. */
 async function printed(folder: string, program: string, args: readonly string[] = []): Promise<string> {
   const { argv } = process
   const back = process.cwd()
@@ -243,7 +243,7 @@ test('the example of the testing page runs', async () => {
   const [example] = blocks(read('docs/testing.md'), 'js')
   writeFileSync(join(folder, 'example.test.mjs'), example!)
 
-  // Not with --test, which starts a process more for each file.
+  // Not with --test, which starts another process for each file.
   const args = [...briefly, '--test-reporter=tap', 'example.test.mjs']
   const { stdout } = await run(process.execPath, args, { cwd: folder })
 

@@ -7,7 +7,7 @@ import { tempFolder, whenDone } from './support/temp.ts'
 
 afterEach(() => void vi.useRealTimers())
 
-/** Waits by real time, whatever timers are there: each read of a file takes some of it. */
+/** Waits in real time, whatever timers are installed: each read of a file takes some. */
 async function reallyUntil(holds: () => unknown): Promise<void> {
   for (const before = process.hrtime.bigint(); process.hrtime.bigint() - before < 10_000_000_000n; ) {
     if (await holds()) return

@@ -43,7 +43,7 @@ const rooms: Readonly<Record<string, RegExp>> = {
   testing: /^(index|errors|engine\/(job-system|options)|handlers\/define|machines\/|runtime\/)/,
 }
 
-/** The imports that break the table, by file. None may be added; one that is gone must leave this list. */
+/** The imports that break the table, by file. None may be added; one that no longer exists must be removed here. */
 const exceptions: Readonly<Record<string, readonly string[]>> = {
   'handlers/describe-error.ts': ['machines/stored-error.ts'],
   // These commands work on a file that no server has open.
@@ -76,7 +76,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['http'],
   nodemailer: ['handlers'],
   pino: ['cli'],
-  // Types alone: it is loaded by `require` when a tracer is registered.
+  // Only types: it is loaded by `require` when a tracer is registered.
   '@opentelemetry/api': ['observe'],
 }
 
@@ -181,7 +181,7 @@ test('code in a user’s event loop uses no timer or clock that fake timers may 
 test('no state is named outside the machine', () => {
   const name = /['"](scheduled|queued|leased|running|retrying|succeeded|dead|cancelled)['"]/
   const code = (file: string) => readFileSync(join(source, file), 'utf8').replace(/\/\*.*?\*\/|^\s*\/\/.*?$/gms, '')
-  // A migration is the text that files were made by, whatever the machine has become since.
+  // A migration is the text with which files were made, however the machine has changed since.
   const inside = /^(machines|persistence\/(sqlite|postgres)\/migrations)\//
   const naming = files.filter((file) => !inside.test(file) && name.test(code(file)))
   expect(naming).toEqual([])

@@ -17,7 +17,7 @@ import { tempFolder, whenDone } from './support/temp.ts'
 
 const root = resolve(import.meta.dirname, '..')
 const main = built('main.js')
-/** For what comes soon, on whatever machine. */
+/** For what happens soon, on any machine. */
 const patienceMs = 90_000
 
 interface LaunchOptions {
@@ -28,7 +28,7 @@ interface LaunchOptions {
   readonly command?: readonly [string, ...string[]]
 }
 
-/** A real process in a folder of its own, with what it says; killed, with all that it started, when the test ends. */
+/** A real process in its own folder, and its output; killed with its children when the test ends. */
 function launch({
   env = {},
   args = [],
@@ -56,7 +56,7 @@ function launch({
   })
   const log = () =>
     said.stdout
-      // The last line may not have come whole.
+      // The last line may be incomplete.
       .slice(0, said.stdout.lastIndexOf('\n') + 1)
       .split('\n')
       .filter((line) => line.startsWith('{'))
@@ -117,7 +117,7 @@ function read<Row>(folder: string, sql: string): Row[] {
 
 const dayMs = 86_400_000
 const aDay = { type: 'sleep', payload: { ms: dayMs } }
-/** What waits for the end of a grace that is as long waits longer than a test may take. */
+/** Longer than a test may take: a stop that waits for all of it fails the test. */
 const noEnd = `${dayMs}`
 
 /** A job that runs until the test ends it: a webhook that the test's own server answers only then. */
@@ -409,7 +409,7 @@ describe('a signal', () => {
 })
 
 test('an unhandled rejection that a handler left behind ends the process cleanly, with 1', async () => {
-  // Nothing that ships leaves anything behind, so a signal makes it.
+  // Nothing in the package leaves anything behind, so a signal has to.
   const stray = `process.on('SIGUSR2', () => Promise.reject(new Error('left behind')))`
   const { job, env, end } = await aHeldJob()
   const { child, closed, post, untilState, logged, folder } = await serve({
@@ -441,7 +441,7 @@ test('after kill -9 the next server starts at once, and runs the interrupted job
 
   const second = await serve({ env, folder: first.folder })
 
-  // It listens before it recovers, so that health can be asked: until then the file says what ran when the first was killed.
+  // It listens before it recovers, so that its health can be read: until then the file shows what ran when the first was killed.
   await second.untilJob(1, { state: 'running', attempt: 1, crashes: 1 })
   expect((await second.post('/jobs', { ...aDay, idempotency_key: 'k' })).body).toMatchObject({ id: 1, created: false })
   const { history } = await second.get('/jobs/1/history')

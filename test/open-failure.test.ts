@@ -17,7 +17,7 @@ function openFilesOf(database: string): string[] {
   })
 }
 
-/** From now on nobody can ask on which file system a file is. */
+/** From now on the type of a file system cannot be read. */
 function breakFileSystem(): void {
   const { statfsSync } = fs
   const replace = (by: typeof statfsSync) => {

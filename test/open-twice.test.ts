@@ -103,7 +103,7 @@ test.each([
   },
 )
 
-/** What a thread of this process says that opens the file by the package in `entry`. */
+/** The answer of a thread of this process that opens the file with the package in `entry`. */
 function inThread(entry: string, database: string, handlers: boolean): Promise<string> {
   const code = `
     import { parentPort } from 'node:worker_threads'

@@ -6,7 +6,7 @@ import { openForWriting } from '../src/persistence/sqlite/file/connection.ts'
 import { type CommandResult, runCommand } from './support/cli.ts'
 import { cleanUp, tempFolder } from './support/temp.ts'
 
-/** Permission bits do not bind root: then the server runs with the rights of nobody. */
+/** Permission bits do not restrict root: if the tests run as root, the server runs with the rights of `nobody`. */
 const nobody = 65_534
 
 let root: string
@@ -27,7 +27,7 @@ async function serve(database: string): Promise<CommandResult> {
   }
 }
 
-/** A folder with a database that was closed in good order, unless told otherwise. */
+/** A folder with a database that was closed cleanly by default. */
 function aFolder(name: string, { crashed = false } = {}) {
   const folder = join(root, name)
   mkdirSync(folder)
@@ -39,7 +39,7 @@ function aFolder(name: string, { crashed = false } = {}) {
   return { folder, database }
 }
 
-/** What is stored, whatever SQLite keeps beside it for its readers. */
+/** What is stored, without what SQLite keeps for its readers. */
 function contents(folder: string) {
   return readdirSync(folder)
     .filter((file) => !/-(lock|shm)$/.test(file))

@@ -9,7 +9,7 @@ import { cleanUp } from './support/temp.ts'
 const waiting: NewJob = { type: 'work', payload: null, delayMs: 3_600_000 }
 const idle = { work: () => {}, other: () => {} }
 
-/** A bulk command that has counted. */
+/** A bulk command that has finished counting. */
 async function counted(system: JobSystem, command: BulkCommand, filter?: BulkFilter): Promise<Bulk> {
   const bulk = await system.prepareBulk(command, filter)
   await bulk.settled()
@@ -17,7 +17,7 @@ async function counted(system: JobSystem, command: BulkCommand, filter?: BulkFil
   return bulk
 }
 
-/** Runs it to its end. */
+/** Runs it to the end. */
 async function run(bulk: Bulk): Promise<void> {
   bulk.run(bulk.matched)
   await bulk.settled()

@@ -6,7 +6,7 @@ const waiting = { type: 'work', payload: null, delayMs: 3_600_000 }
 const wire = { type: 'work', payload: null, delay_ms: 3_600_000 }
 const ada: EventCause = { cause: 'http', actor: 'ada', reason: 'wrong customer' }
 
-/** Each event of a job, and what is known of who caused it. */
+/** Each event of a job, and who caused it. */
 async function causesOf(system: JobSystem, id: number) {
   const keep = ({ event, cause, actor, reason, bulk }: HistoryEvent) => [event, { cause, actor, reason, bulk }]
   return (await system.history(id)).map(keep)

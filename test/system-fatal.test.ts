@@ -6,7 +6,7 @@ import { passLook } from './support/store.ts'
 import { aHandler, until } from './support/system.ts'
 import { tempFolder, whenDone } from './support/temp.ts'
 
-/** Opens one that works on two jobs and has more to do, in a process that does not end by itself. */
+/** Opens a system that works on two jobs and has more to do, in a process that does not end by itself. */
 async function aWorkingSystem(database: string) {
   const fatal: Error[] = []
   const ended: Promise<void>[] = []

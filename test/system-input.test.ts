@@ -14,7 +14,7 @@ const mail = defineHandler({
 })
 const work = aHandler('work', () => {})
 
-/** Everything a caller may get wrong that needs no system of its own: one that stores nothing serves them all. */
+/** Mistakes of callers that can share one system, which stores nothing. */
 describe('a bad job is refused, every fault by its path, and nothing is stored', () => {
   let system: JobSystem
   beforeAll(async () => {
@@ -179,7 +179,7 @@ describe('a bad job is refused, every fault by its path, and nothing is stored',
     })
     expect(await refusal({ type: 'mail', payload: 1 })).toBeInstanceOf(PayloadError)
     expect(await refusal({ type: 'mail', payload: 1 })).toMatchObject({ code: 'invalid_payload' })
-    // Faults of more than one kind are told together.
+    // Faults of more than one kind are reported together.
     const mixed = await refusal([
       { type: 'nobody', payload: 1 },
       { type: 'mail', payload: 1 },

@@ -41,7 +41,7 @@ test('each of thousands of jobs runs exactly once on a hundred workers, never mo
     const history = await system.history(id)
     const path = history.map(({ event }) => event).join(' ')
     if (path !== 'enqueue lease start succeed') assertWhole(history)
-    // On a machine that is slow for a moment, what was leased ahead is given back.
+    // On a machine that is slow for a moment, prefetched jobs are given back.
     expect(path, `job ${id}`).toMatch(/^enqueue( lease start release)* lease start succeed$/)
   }
 })

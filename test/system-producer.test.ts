@@ -57,7 +57,7 @@ describe('a producer', () => {
     const ran: number[] = []
     const { path, system } = await startSystem({ runs: { work: (_, { jobId }) => void ran.push(jobId) } })
     const producer = await startChild({ database: path, producer: true })
-    // From here on the timers of the server and of its store, which runs on this thread, go as this test says.
+    // From here on this test controls the timers of the server and of its store, which runs on this thread.
     useFakeTimers(['setTimeout', 'clearTimeout'], { withClock: true })
     onTestFinished(useRealTimers)
 
@@ -99,7 +99,7 @@ describe('a producer', () => {
     await bulk.settled()
     bulk.run(bulk.matched)
 
-    // One after another, each of which rejects where it has waited for two seconds.
+    // One after another; each rejects after it has waited for two seconds.
     const ids = new Set<number>()
     for (let n = 0; n < 50; n++)
       for (const { id } of await producer.enqueue([{ type: 'work', payload: n }])) ids.add(id)

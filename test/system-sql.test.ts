@@ -9,7 +9,7 @@ import { whenDone } from './support/temp.ts'
 
 const run = promisify(execFile)
 
-/** What runs on `sqlite3` of Python, over a connection `db` to the file. */
+/** A script for Python's `sqlite3`, with a connection `db` to the file. */
 async function python(path: string, script: string): Promise<string> {
   const begin = `import json, sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\n`
   const { stdout } = await run('python3', ['-c', `${begin}${script}`, path])

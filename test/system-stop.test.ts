@@ -91,7 +91,7 @@ describe('a stop', () => {
     const stopped = system.stop({ graceMs: 10 }).then(() => {
       isStopped = true
     })
-    // The grace, then one second for what was aborted.
+    // The grace, then one second for the aborted handlers.
     await vi.advanceTimersByTimeAsync(10)
     await vi.advanceTimersByTimeAsync(999)
     const before = isStopped
@@ -101,7 +101,7 @@ describe('a stop', () => {
     expect(before).toBe(false)
     expect(log.map(({ message }) => message)).toContain('the grace period is over; aborting the running jobs')
     expect(await look(path, id)).toEqual(['queued', 0, 'enqueue lease start release'])
-    // What it does afterwards reaches nobody.
+    // Nobody sees what it does afterwards.
     never.resolve()
     await new Promise(setImmediate)
     expect(fatal).toEqual([])
@@ -287,13 +287,13 @@ describe('if every slot is held by a handler that does not end', () => {
   })
 })
 
-/** From here to the end of the test, time passes for the system only as the test says. */
+/** Until the end of the test, the system's time passes only when the test says so. */
 function timersByHand(): void {
   useFakeTimers(['setTimeout', 'clearTimeout'])
   onTestFinished(useRealTimers)
 }
 
-/** What the file says of a job after its server has gone. */
+/** What the file says about a job after its server has ended. */
 async function look(path: string, id: number): Promise<[state: unknown, attempt: unknown, events: string]> {
   const { system } = await openSystem({ database: path, runs: null })
   const job = await system.find(id)

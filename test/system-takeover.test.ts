@@ -21,7 +21,7 @@ async function takenOver() {
   const reasons: unknown[] = []
   const opened = await startSystem({
     leaseMs,
-    // Its only one is busy: or it would lease the job again itself, were the other slow to.
+    // Its only worker is busy. Otherwise it would lease the job again itself if the other was slow.
     workers: 1,
     runs: {
       work: async (_, { signal }) => {
@@ -78,7 +78,7 @@ describe.skipIf(onPostgres)('a job that another owner took over', () => {
     const work = Array.from({ length: 4 }, () => ({ type: 'work', payload: null }))
     const { id } = (await producer.enqueue(work)).at(-1)!
 
-    // The loop stands still meanwhile: that the job was started and that its lease is lost reach it one right after the other.
+    // The loop is blocked meanwhile: the start of the job and the loss of its lease reach it one right after the other.
     const lookUp = (sql: string) => db.prepare(sql).pluck().get()
     standUntil(() => lookUp(`SELECT state FROM jobs WHERE id = ${id}`) === 'running')
     db.exec(`UPDATE jobs SET lease_token = lease_token + 1 WHERE id = ${id}`)
@@ -105,7 +105,7 @@ describe.skipIf(onPostgres)('a job that another owner took over', () => {
   })
 })
 
-/** Keeps the event loop from doing anything until `what` holds, and a little longer: for what is told of it to arrive. */
+/** Blocks the event loop until `what` holds, and a little longer, so that the report of it can arrive. */
 function standUntil(what: () => boolean): void {
   const cell = new Int32Array(new SharedArrayBuffer(4))
   for (let tries = 0; !what(); tries++) {

@@ -62,7 +62,7 @@ async function harmedFile() {
     },
     ...{ runAt: null, delayMs, idempotency: null, cause: null, trace: { traceparent, tracestate: null } },
   })
-  // Singly, or their events would share rows.
+  // One by one, because otherwise their events would share rows.
   for (const { what } of harms) await store.enqueue([job(what, null)])
   await store.lease({ limit: harms.length, wait: false, start: true })
   for (const { what } of harms) await store.enqueue([job(what, 1_000)])
@@ -104,7 +104,7 @@ describe('a file with rows that cannot be read', () => {
     server = await startHttp({ database: file.path, started: false, handlers: [echo, ...others], workers: 100 })
   }, 60_000)
 
-  /** Each answer that is none, of what `ask` asks for each harmed job. */
+  /** The requests of `ask` that got no answer, for each damaged job. */
   async function failures(ask: (id: number) => Promise<unknown>): Promise<string[]> {
     const failed: string[] = []
     for (const { id, what } of harmed) {

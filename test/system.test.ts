@@ -133,7 +133,7 @@ describe('a job', () => {
     await untilState(system, id, 'retrying')
 
     clock.advance(749)
-    // A job that comes after it, and is done before it.
+    // A later job that ends before it.
     const other = await system.enqueue({ type: 'other', payload: null, delayMs: 0 })
     await untilState(system, other.id, 'succeeded')
 
@@ -493,7 +493,7 @@ describe('requeueing', () => {
     await untilState(system, id, 'dead')
 
     broken = false
-    // On PostgreSQL it may have begun again by the commit that requeues it.
+    // On PostgreSQL the commit that requeues it may also have started it again.
     const requeued = await system.requeue(id)
     const done = await untilState(system, id, 'succeeded')
 
@@ -510,7 +510,7 @@ describe('requeueing', () => {
     await system.requeue(id)
     await system.start()
 
-    // At once: that it was to wait was cancelled with it.
+    // At once: its wait was cancelled with it.
     await untilState(system, id, 'succeeded')
   })
 

@@ -24,7 +24,7 @@ async function startWithoutTicks(run: Run): Promise<JobSystem> {
   return system
 }
 
-/** The quickest of many: neighbours may have the processors meanwhile. */
+/** The quickest of many runs: other processes may use the processors meanwhile. */
 const quickest = (times: readonly number[]) => Math.min(...times)
 
 /** How long this machine needs at least to store a job, in ms: what a start takes is compared with it, for disks and processors differ. */
@@ -45,7 +45,7 @@ test('a job that is enqueued on an idle system starts within milliseconds: nothi
 
   const times: number[] = []
   for (let i = 0; i < 50; i++) {
-    // Off the beat of any tick there is.
+    // Not a multiple of any tick.
     await setTimeout((i * 7) % 30)
     const started = deferred<number>()
     tell = started.resolve

@@ -29,7 +29,7 @@ const hostileSeen = [
   '&lt;b&gt; ␀ ⟨U+200B⟩',
 ]
 
-/** A server with a handler that waits to be let go, and then fails if it is told to, and one that fails with its payload as the message until it is mended. */
+/** A server with two handlers: one waits for the test, and then fails if told to; the other fails with its payload as the message until it is corrected. */
 async function startDashboard(options: TestServerOptions = {}) {
   const gate = deferred()
   let isMended = false
@@ -61,12 +61,12 @@ async function deadJob(server: TestServer, message = 'out of luck', more: object
 }
 
 const textOf = (page: Page, selector: string) => page.locator(selector).textContent()
-/** Numbers move by themselves: resolves when it is that. */
+/** Numbers on the page change by themselves: resolves when it shows this one. */
 const untilText = (page: Page, selector: string, text: string | RegExp) =>
   expect.poll(() => textOf(page, selector)).toEqual(expect.stringMatching(text))
 const classOf = (page: Page, selector: string) => page.locator(selector).getAttribute('class')
 
-// Where `npm test` leaves one out, another here clicks, updates or shows in the same way.
+// If `npm test` omits one, another here clicks, updates or shows in the same way.
 describeInBrowser('in a browser', () => {
   describe('the overview', () => {
     test('updates the counts on its charts while jobs run, and plots them over time', async () => {
@@ -200,7 +200,7 @@ describeInBrowser('in a browser', () => {
     const stack = page.locator('.timeline details').first()
 
     await stack.locator('summary').click()
-    // The second is asked for when the first has been shown.
+    // The second is requested once the first has been shown.
     for (let made = 0; made < 2; made++) {
       await page.waitForResponse((response) => response.url().endsWith(`/dashboard/jobs/${id}`))
     }

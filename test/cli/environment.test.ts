@@ -6,7 +6,7 @@ import { ConfigError } from '../../src/errors.ts'
 type Env = Record<string, string>
 const read = (env: Env, dotEnv = '') => readEnvironment(env, dotEnv)
 
-/** The lines that refuse a configuration; none where it is taken. */
+/** The lines that refuse a configuration; none if it is accepted. */
 function problemsOf(env: Env, dotEnv = ''): readonly string[] {
   try {
     read(env, dotEnv)
@@ -84,7 +84,7 @@ describe('a number', () => {
     ['SHUTDOWN_GRACE_MS', 0, 86_400_000, ({ settings }) => settings.shutdownGraceMs],
     ['SMTP_PORT', 1, 65_535, ({ smtp }) => smtp.port ?? 0],
   ]
-  /** Lets the bounds of one backoff be tried without meeting the other. */
+  /** Separates the bounds of one backoff from those of the other. */
   const beside = (name: string): Env =>
     name === 'RETRY_BASE_MS' ? { RETRY_MAX_MS: '31536000000' } : name === 'RETRY_MAX_MS' ? { RETRY_BASE_MS: '1' } : {}
 

@@ -11,7 +11,7 @@ import { shareOf } from '../support/share.ts'
 import { until } from '../support/system.ts'
 import { tempFolder, whenDone } from '../support/temp.ts'
 
-/** For what comes soon, on whatever machine. */
+/** For what happens soon, on any machine. */
 const patienceMs = 90_000
 
 /**
@@ -113,7 +113,7 @@ test.each(shareOf<readonly Kind[]>({ share: [full], whole: [full, onFullDisk] })
       .recover()
       .split('\n')
       .filter((line) => line !== '')
-    // The signal may overtake the start, which then says so.
+    // The signal may arrive before the start ends, which then says so.
     const told = lines.map((line) => JSON.parse(line).msg).filter((message) => message !== 'not started')
     expect(told).toEqual(['listening', 'stopping', 'stopped'])
   },

@@ -58,7 +58,7 @@ async function refused(folder: string, ...args: string[]): Promise<[number, stri
   return [code, stderr]
 }
 
-/** What is said against a file in each of these folders, by one process: it is loaded by Node.js itself, not by the loader of the tests. */
+/** The error for a file in each of these folders, from one process, in which Node.js itself loads the package, not the loader of the tests. */
 async function problemsOf(files: readonly { readonly folder: string; readonly name: string }[]): Promise<string[][]> {
   const script = `
     const { loadHandlers } = await import(${JSON.stringify(pathToFileURL(built('cli/load-handlers.js')))})

@@ -49,7 +49,7 @@ async function copy(
   return signal ?? code
 }
 
-/** A file that a process serves, and what that has acknowledged. */
+/** A file that a process serves, and what the process has acknowledged. */
 async function serve(path: string, jobs = 0) {
   const acknowledged: [id: number, key: string][] = []
   const server = start('served-file.mjs', path, String(jobs))
@@ -77,7 +77,7 @@ async function expectMoved({ path, connectionString, schema }: Place, acknowledg
   await expect(createJobSystem({ database: path })).rejects.toThrow('moved to postgres://')
 }
 
-/** Steps, and how often each has come. */
+/** Steps, and how often each was reached. */
 const boundaries = shareOf<[string, string][]>({
   share: [
     ['copying', '2'],
@@ -129,7 +129,7 @@ describe.skipIf(postgresMissing)('a move to PostgreSQL', () => {
     let live = first
     for (let kill = 0, ended: unknown = 'SIGKILL'; ended === 'SIGKILL'; kill++) {
       ended = await copy(place, [], { killAfterMs: kill < (isWhole ? 15 : 1) ? 250 + 60 * kill : 0 })
-      // It may have been stopped by the one that was killed then.
+      // The one that was killed then may have stopped it.
       if (ended === 'SIGKILL' && server.exitCode !== null) {
         acknowledged.push(...live.acknowledged)
         live = await serve(place.path).catch(() => live)

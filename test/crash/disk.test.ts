@@ -88,7 +88,7 @@ describe.concurrent('a process', () => {
     await assertRecovered(database)
   })
 
-  // In the share a flush fails, above.
+  // In the share, the failing flush above covers it.
   test.runIf(isWhole)(
     'whose disk accepts no more writes acknowledges nothing more and ends with 1, and the next process recovers',
     async () => {

@@ -9,7 +9,7 @@ import { openStore } from '../support/store.ts'
 import { eventsOf, until, untilFinished } from '../support/system.ts'
 import { cleanUp, tempFolder } from '../support/temp.ts'
 
-/** Each by a SIGKILL at another moment. */
+/** Each is killed by SIGKILL at a different moment. */
 const burstsKilled = shareOf({ share: 1, whole: 4 })
 
 let folder: string
@@ -205,7 +205,7 @@ describe.concurrent('a process that is killed', () => {
 })
 
 describe.concurrent('a process told to end', () => {
-  // In the share the server by itself does, in test/main.test.ts.
+  // In the share, test/main.test.ts covers it.
   test.runIf(isWhole)('lets running jobs finish and exits 0', async () => {
     const database = join(folder, 'finishing.db')
     const child = await startChild({ database })
@@ -232,7 +232,7 @@ describe.concurrent('a process told to end', () => {
 
       child.kill('SIGTERM')
 
-      // A job of these two ends long after the test would, or never.
+      // Each of these two jobs ends long after the test, or never.
       expect(await child.exited).toEqual({ code: 0, signal: null })
       for (const { id } of jobs)
         expect(await stateOf(database, id)).toEqual(['queued', 0, 'enqueue lease start release'])

@@ -18,7 +18,7 @@ afterAll(cleanUp)
 
 const crashesByEvent = shareOf({ share: someCrashes, whole: allCrashes })()
 
-/** Those before its commit. A share makes the file alone, which is a migration, too. */
+/** Those before its commit. A share only creates the file, which is a migration too. */
 const pointsOfMigration = shareOf({ share: ['inside'] as const, whole: ['before', 'halfway', 'inside'] as const })
 
 /** Each lane runs its tests one after another: two cores have no more capacity. */

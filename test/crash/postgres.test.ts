@@ -13,7 +13,7 @@ import { tempFolder, whenDone } from '../support/temp.ts'
 const isWhole = process.env.PROOFS === 'whole'
 
 interface Node extends ChildProcess {
-  /** All that it wrote. */
+  /** Everything that it wrote. */
   readonly output: () => string
 }
 
@@ -50,7 +50,7 @@ async function expectAllDone(producer: Producer, acknowledged: readonly number[]
   expect(report.jobs).toBeGreaterThanOrEqual(acknowledged.length)
 }
 
-/** A node that runs one job, of which it has written the start. */
+/** A node that runs one job, whose start is on disk. */
 async function aNodeThatRuns(
   type: string,
   payload: number,
@@ -66,7 +66,7 @@ async function aNodeThatRuns(
   return { address, schema, producer, node, id, state, events }
 }
 
-/** Blocked for that much longer than its jobs may take a process ends; the shipped code waits longer. */
+/** How much longer than its jobs' timeout a loop may be blocked before the process is ended; the shipped code waits longer. */
 const graceMs = 1_500
 
 function impatientBuild(): string {

@@ -41,11 +41,11 @@ const faults: readonly (readonly [string, readonly Patch[]])[] = [
 ]
 
 const cutsPerLoad = shareOf({ share: 4, whole: 40 })
-/** How many cuts it may take until a loss shows: one in four keeps nothing that was not flushed. */
+/** How many cuts it may take until a loss shows: one cut in four keeps only what was flushed. */
 const cutsToLose = 100
 const shim = compileShim(mkdtempSync(join(tmpdir(), 'jobmachine-')))
 
-/** The same load on a build, cut again and again, in folders 0, 1, 2, …, as often as requested. */
+/** The same load on a build, with repeated power cuts, in folders 0, 1, 2, …, as often as requested. */
 async function* cutAgainAndAgain(patches: readonly Patch[], seed: number, folder: string): AsyncGenerator<Cut> {
   const build = patches.length > 0 ? patchedBuild(join(folder, 'build'), patches) : resolve('dist')
   const random = new Random(seed)

@@ -155,7 +155,7 @@ describe.concurrent('a process that is stopped or blocked', () => {
   })
 
   const outputs = Object.entries(badOutputs)
-  // The share has a good one, above.
+  // In the share, the valid one above covers it.
   test.each(shareOf({ share: [], whole: outputs }))(
     'forever ends as soon if its standard output is %s',
     async (kind, badOutput) => {
@@ -175,7 +175,7 @@ describe.concurrent('a process that is stopped or blocked', () => {
     const disk = shimDisk(join(folder, 'shim'))
     if (!disk) return skip('there is no C compiler')
     const database = join(folder, 'failed.db')
-    // Renewals of its lease are commits that need no loop.
+    // Renewals of its lease are commits that do not need the loop.
     const child = await startChild({ database, env: { ...env, ...disk.env }, settings: { leaseMs: 300 } })
     await child.enqueue([{ type: 'wait', payload: { ms: 600_000 }, timeoutMs: 1 }])
     await until(() => started(database).length === 1)

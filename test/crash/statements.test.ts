@@ -4,7 +4,7 @@ import { postgresMissing } from '../support/postgres-server.ts'
 import { shareOf } from '../support/share.ts'
 import { calls, walk, walkOpening } from './statements.ts'
 
-/** A share meets each call with one kind of cut, the next with the next. */
+/** A share tries one kind of cut for each call, the next kind for the next call. */
 const walks = calls.flatMap((call, turn) =>
   shareOf<readonly Cut[]>({ share: [cuts[turn % cuts.length]!], whole: cuts }).map(
     (cut) => [call.name, cut, call] as const,

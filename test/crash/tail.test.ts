@@ -23,7 +23,7 @@ async function aSession(user = 'postgres'): Promise<pg.Client> {
   return client
 }
 
-/** Reads on from a cursor until it is told to end and has come to the end; gives what it saw, and every cursor it had. */
+/** Reads from a cursor until it is told to stop and has reached the end; returns what it saw, and every cursor that it had. */
 async function follow(store: Store, from: number, isOver: () => boolean): Promise<number[]> {
   const seen: number[] = []
   for (let after = from; ; ) {
@@ -32,12 +32,12 @@ async function follow(store: Store, from: number, isOver: () => boolean): Promis
     seen.push(...transitions.map(({ id }) => id))
     if (transitions.length === 0 && wasOver) return seen
     if (transitions.length === 0) await setTimeout(5)
-    // From what it was told, or from any transition that it has seen.
+    // From the cursor that it was given, or from any transition that it has seen.
     after = transitions.length > 0 && Math.random() < 0.5 ? transitions.at(-1)!.id : last
   }
 }
 
-/** Whose transitions it gives. */
+/** Which job's transitions it returns. */
 async function seenBy(store: Store): Promise<string> {
   const { transitions } = await store.transitions({ after: 0, limit: 9 })
   return transitions.map(({ jobId }) => jobId).join()

@@ -27,7 +27,7 @@ afterAll(async () => {
   await cleanUp()
 })
 
-/** Stops that a SIGKILL cuts short, one after another. */
+/** Stops that a SIGKILL interrupts, one after another. */
 const stopsMax = shareOf({ share: 1, whole: 5 })
 
 const many = (count: number, job: object) => Array.from({ length: count }, () => ({ payload: null, ...job })) as never
@@ -47,7 +47,7 @@ async function assertFinishes(database: string, reader: JobSystem, count: number
   await endWith(child, reader)
 }
 
-/** Leaves every queued job of a file as a process would have left it that died with all of them leased. */
+/** Changes every queued job of a file as if its process had died while it held leases of all. */
 function leaseAll(database: string): void {
   const db = openKept(database)
   db.exec(`BEGIN IMMEDIATE;
@@ -153,7 +153,7 @@ describe.concurrent('SIGTERM', () => {
     await after.stop()
   })
 
-  // In the share a lock keeps the outcomes from being stored, above.
+  // In the share, the lock above covers it.
   test.runIf(isWhole)(
     'while the disk is full ends in time, and running jobs are recovered when there is space',
     async ({ skip }) => {

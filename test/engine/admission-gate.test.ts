@@ -6,7 +6,7 @@ import { BackpressureError } from '../../src/errors.ts'
 const underWayMax = 10_000
 const waitingMax = 100_000
 
-/** A gate that so many calls have come to, and how many of them were let in. */
+/** A gate that this many calls have reached, and how many of them it has admitted. */
 function gateWith(calls: number) {
   const gate = new AdmissionGate()
   const entered = { count: 0 }

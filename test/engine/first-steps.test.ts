@@ -4,7 +4,7 @@ import { InvalidInputError } from '../../src/errors.ts'
 import { createJobSystem, defineHandler, type JobSystem } from '../../src/index.ts'
 import { aHandler, openSystem, startSystem } from '../support/system.ts'
 
-/** As a caller without types has it. */
+/** As a caller without types sees it. */
 // biome-ignore lint/suspicious/noExplicitAny: the mistakes are those that types would show
 type Untyped = any
 

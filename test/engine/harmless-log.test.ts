@@ -15,7 +15,7 @@ const unreadable = {
   },
 }
 
-/** Logs that do not do what a log should, whatever is asked of them. */
+/** Logs that fail in every way. */
 const logs: Record<string, SystemLog> = {
   throws: { debug: broken, info: broken, warn: broken, error: broken, child: broken },
   'throws in its children': {

@@ -199,7 +199,7 @@ function throws(): never {
   throw new Error('from within')
 }
 
-/** Catches what nobody else did. */
+/** Catches uncaught errors. */
 function straying() {
   const stray: unknown[] = []
   const others = process.listeners('unhandledRejection')

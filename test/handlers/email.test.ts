@@ -32,7 +32,7 @@ async function emailWhere(options: SMTPServerOptions, settings?: SmtpSettings) {
   return { handler: emailTo(port, settings), mails }
 }
 
-/** A server that is no mail server: it does to each connection what `serve` says. */
+/** A server that is not a mail server: `serve` handles each connection. */
 async function startTcp(serve: (socket: Socket) => void): Promise<{ server: Server; port: number }> {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
@@ -47,7 +47,7 @@ async function startTcp(serve: (socket: Socket) => void): Promise<{ server: Serv
   return { server, port: (server.address() as AddressInfo).port }
 }
 
-/** An SMTP server without TLS and sign-in that agrees to all, and keeps what it was told, line by line. */
+/** An SMTP server without TLS and sign-in that accepts everything, and keeps each line that it received. */
 async function startAgreeable() {
   const commands: string[] = []
   const { port } = await startTcp((socket) => {
@@ -492,7 +492,7 @@ describe('a refusal caused by the settings', () => {
 })
 
 describe('TLS', () => {
-  // 0.0.0.0 reaches this machine and is none of its loopback addresses: to the handler it is any other host.
+  // 0.0.0.0 reaches this machine, but is not one of its loopback addresses: the handler treats it as any other host.
   const elsewhere = { host: '0.0.0.0' }
 
   test('is refused with an untrusted certificate, and nothing is sent', async () => {

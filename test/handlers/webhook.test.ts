@@ -20,7 +20,7 @@ type WebhookSettings = Parameters<typeof callWebhook>[0]
 
 const anywhere: NetworkRules = { allows: () => true }
 
-/** A handler that may call the servers of these tests, unless told otherwise. */
+/** A handler that may call the servers of these tests by default. */
 function aWebhook({ network = anywhere, ...settings }: Partial<WebhookSettings> & { network?: NetworkRules } = {}) {
   const client = new HttpClient(network)
   onTestFinished(() => client.close())
@@ -771,7 +771,7 @@ describe('a signed webhook', () => {
   })
 })
 
-/** Throws where the signature of a call made at noon does not fit its content. */
+/** Throws if the signature of a call made at noon does not match its content. */
 function verified({ headers, body }: ReceivedCall, key: string): void {
   const signed = new Webhook(key).sign(`${headers['webhook-id']}`, new Date(noon), body)
   if (headers['webhook-signature'] !== signed) throw new Error('the signature is wrong')

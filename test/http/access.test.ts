@@ -276,7 +276,7 @@ describe('in a producer', () => {
     ;({ system: producer } = await openSystem({ database: path, runs: null }))
     await producer.start()
   })
-  /** What the buttons of a page that are disabled say. */
+  /** The titles of a page's disabled buttons. */
   const disabledOn = (html: string) =>
     [...html.matchAll(/<button type="button" disabled=?"?"? aria-describedby="only-the-server">([^<]*)/g)].map(
       ([, label]) => label,

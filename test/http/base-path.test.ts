@@ -52,7 +52,7 @@ describe('under a path', () => {
     for (const link of seen) {
       expect(link.startsWith(`${basePath}/`)).toBe(true)
       const { status } = await send(`GET ${link}`, { cookie })
-      // What forms post to takes nothing else.
+      // The routes that forms post to accept nothing else.
       expect([link, [200, 303, 405].includes(status)]).toEqual([link, true])
     }
   })

@@ -11,7 +11,7 @@ async function settled({ get, system }: TestServer, { body }: Answer): Promise<A
   return (await get(`/bulk/${body.id}`)).body
 }
 
-/** Some that are scheduled, and one that succeeded. */
+/** Some scheduled jobs, and one that succeeded. */
 async function withJobs(count: number): Promise<TestServer> {
   const server = await startHttp()
   const jobs = Array.from({ length: count }, (_, n) => aWaitingJob({ payload: { n }, queue: n % 2 ? 'odd' : 'even' }))

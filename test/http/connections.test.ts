@@ -6,10 +6,10 @@ import { aWaitingJob, startHttp } from '../support/server.ts'
 import { startServer } from '../support/server-process.ts'
 import { tempFolder } from '../support/temp.ts'
 
-/** What somebody may do who only wants to hold connections. */
+/** What a client may do that only wants to hold connections. */
 const ways = ['', 'GET / HT', request('POST /jobs', { 'content-length': '100', 'content-type': 'application/json' })]
 
-/** Opens so many at once, in each of those ways; some are refused, which is no fault. */
+/** Opens this many at once, in each of these ways; some are refused, as they should be. */
 async function hold(port: number, count: number): Promise<RawConnection[]> {
   const opened = Array.from({ length: count }, async (_, index) => {
     const connection = await openConnection(port).catch(() => null)

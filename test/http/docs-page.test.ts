@@ -98,7 +98,7 @@ test.each([{}, { API_TOKEN: apiToken }])('a server with %j accepts every command
   expect(statuses).toEqual(expected.map(({ status }, index) => [commands[index], `${status}`]))
 })
 
-/** What the first line of the answer to a curl says; then it is ended, for a stream does not end by itself. */
+/** The first line of the answer to a curl, which is then ended, because a stream does not end by itself. */
 async function statusOf(command: string, env: Record<string, string>): Promise<string> {
   const asked = command.replace(/^curl/, 'exec curl -s -N -i')
   const curl = spawn('sh', ['-c', asked], {

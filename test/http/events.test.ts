@@ -15,10 +15,10 @@ import { shareOf } from '../support/share.ts'
 import { aHandler, until } from '../support/system.ts'
 
 const readersMax = 100
-/** Jobs of which each has four transitions: more than a read gives at once. */
+/** Jobs with four transitions each: more than one read returns. */
 const worked = shareOf({ share: 600, whole: 1_500 })
 
-/** Every transition there is, asked of the library. */
+/** Every transition, as the library returns them. */
 async function allTransitions(system: JobSystem): Promise<Transition[]> {
   const all: Transition[] = []
   for (let after = 0; ; ) {
@@ -29,7 +29,7 @@ async function allTransitions(system: JobSystem): Promise<Transition[]> {
   }
 }
 
-/** All ids there are, once there are that many. */
+/** All ids, once there are this many. */
 async function idsIn(system: JobSystem, least = 0): Promise<number[]> {
   await until(async () => (await allTransitions(system)).length >= least)
   return (await allTransitions(system)).map(({ id }) => id)
@@ -53,7 +53,7 @@ function answersBegun(): ServerResponse[] {
   return answers
 }
 
-/** A system whose transitions are `count` up to now, and that notes after which it was asked. While `held`, it does not answer. */
+/** A system with `count` transitions so far. It notes each cursor that it is asked for; while `held`, it does not answer. */
 function aLongHistory({ count = 0, message = '' } = {}) {
   const history = {
     count,
@@ -323,7 +323,7 @@ describe('a reader that comes back', () => {
   )
 })
 
-/** The ids of all transitions, once every job has come to its end. */
+/** The ids of all transitions, once every job has ended. */
 async function allWhenFinished({ system }: TestServer): Promise<number[]> {
   await until(async () => {
     const { queued, leased, running } = await system.counts()
@@ -381,7 +381,7 @@ describe('a stream ends', () => {
     const before = outgoing.destroyed
     vi.advanceTimersByTime(1)
 
-    // Nobody has taken what was written.
+    // Nobody has read what was written.
     expect([before, outgoing.destroyed]).toEqual([false, true])
   })
 
@@ -466,7 +466,7 @@ describe('a hundred readers', () => {
       streams.push(await openEvents(port, '', { 'last-event-id': `${after}` }))
     }
 
-    // Readers apart would take turns: one ahead of the others, then one behind.
+    // Separate readers would take turns: one ahead of the others, then one behind.
     const isRising = (asked: number[]) => asked.every((after, index) => index === 0 || after > asked[index - 1]!)
     history.asked.length = 0
     await until(() => history.asked.length >= 10 && isRising(history.asked.slice(-10)))
@@ -593,7 +593,7 @@ describe('a server that stops', () => {
     await until(() => (answers[0]?.writableLength ?? 0) > 1_048_576)
     const streams = await Promise.all([openEvents(port), openEvents(port)])
 
-    // Whatever it waited for, it would for longer than this test may take.
+    // Whatever it waited for would take longer than this test may.
     await http.close(600_000)
 
     await until(() => streams.every(({ ended }) => ended))

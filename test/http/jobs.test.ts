@@ -611,7 +611,7 @@ describe('POST /jobs/:id/cancel and /requeue', () => {
     const { status, body } = await post('/jobs/1/requeue')
 
     expect(status).toBe(200)
-    // On PostgreSQL it may have begun again by the commit that requeues it.
+    // On PostgreSQL the commit that requeues it may also have started it again.
     const requeued = onPostgres ? { id: 1 } : { id: 1, state: 'queued', attempt: 0, finished_at: null }
     expect(body).toMatchObject(requeued)
     await untilState(1, 'dead')

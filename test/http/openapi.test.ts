@@ -28,7 +28,7 @@ async function judgeOf(server: TestServer, headers: Record<string, string> = {})
   return new Judge(body)
 }
 
-/** A system of which a part does as told. */
+/** A system with one part replaced. */
 function systemWith(part: object): Promise<TestServer> {
   return startHttp({ system: { payloadSchemas: {}, ...part } as unknown as JobSystem, started: false })
 }
@@ -178,7 +178,7 @@ describe('every example', () => {
 
 describe('a tour through the API', () => {
   const met = { answers: new Set<string>(), codes: new Set<string>() }
-  /** Fails where the answer is not what the document says, and writes down what was met. */
+  /** Fails if the answer is not as documented, and records what occurred. */
   const check = (judge: Judge, method: string, path: string, answer: Given, status: number) => {
     expect([method, path, answer.status]).toEqual([method, path, status])
     judge.expectDescribed(method, path, answer)

@@ -14,7 +14,7 @@ async function scrape({ get }: TestServer): Promise<Map<string, Family>> {
   return parseMetrics(body)
 }
 
-/** The first that asks is told no counts by type where it would have to wait for them for long. */
+/** The first request gets no counts by type if it would have to wait long for them. */
 async function untilCounted({ system }: TestServer): Promise<void> {
   await until(async () => (await system.census()) !== null)
 }

@@ -12,7 +12,7 @@ import { until } from '../support/system.ts'
 /** Reads that may wait for their turn. */
 const waitingMax = 1_000
 
-/** A handler whose schema counts what it is asked to check. */
+/** A handler whose schema counts its checks. */
 function counting() {
   let checked = 0
   const count = (given: unknown) => {
@@ -167,11 +167,11 @@ test('unread refusals fill the memory for answers, and from then on are one line
   const bad = request('POST /jobs', {}, `{"type":"echo","payload":1,${fields.join()}}`)
   const idle = await Promise.all(Array.from({ length: 5 }, () => openConnection(port)))
   for (const { socket } of idle) socket.pause()
-  // By this clock no refusal costs time, so none makes the next request wait: it would wait the longer, the slower the machine is.
+  // On this clock refusals take no time, so none makes the next request wait. In real time that wait would depend on the machine.
   const clock = vi.spyOn(performance, 'now').mockReturnValue(performance.now())
   onTestFinished(() => clock.mockRestore())
 
-  // How much the system's own buffers take first is its choice: up to some MB a connection.
+  // The operating system chooses how much its own buffers take first: up to some MB per connection.
   await until(async () => {
     for (const connection of idle) connection.write(bad.repeat(3))
     return (await post('/jobs', { type: 'echo' })).status === 429
@@ -203,7 +203,7 @@ test('a search whose client has left stops, and the searches behind it do not st
   first.resolve()
 
   expect((await last).status).toBe(200)
-  // Some may not have come before their clients left.
+  // Some may not have arrived before their clients left.
   expect(begun.length).toBeLessThan(5)
   expect(logLines.filter((line) => JSON.parse(line).level >= 40)).toEqual([])
 })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Rounds } from '../../src/http/rounds.ts'
 
-/** Work of 1 ms each of which is done in some round; time passes only by it. */
+/** Pieces of work of 1 ms each, done in rounds; time passes only by them. */
 function someWork() {
   let now = 0
   let round = 0

@@ -99,7 +99,7 @@ describe('a request whose Host header', () => {
   )
 })
 
-/** Names, brackets, ports and what is neither, put together at random and the same in each run. */
+/** Names, brackets, ports and other text, combined at random, the same in each run. */
 function* strangeHosts(count: number): Generator<string> {
   const parts = [
     ...[

@@ -17,7 +17,7 @@ const head = (headers: Record<string, string>) =>
 const chunk = (bytes: Buffer | string) =>
   Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), Buffer.from(bytes), Buffer.from('\r\n')])
 
-/** Asks until the answer has that status: the server may not have read yet what another connection sent. */
+/** Repeats the request until the answer has that status: the server may not have read yet what another connection sent. */
 async function untilStatus(status: number, ask: () => Promise<Answer>): Promise<Answer> {
   let answer: Answer | undefined
   await until(async () => {
@@ -36,7 +36,7 @@ function socketsAccepted(): Socket[] {
   return accepted
 }
 
-/** What this process has computed, in µs: unlike time, nothing of it passes while others have the processors. */
+/** The CPU time of this process in µs: unlike real time, it does not pass while others use the processors. */
 function processorTime(): number {
   const { user, system } = process.cpuUsage()
   return user + system
@@ -111,7 +111,7 @@ describe('a body that is too large', () => {
       expect(answer.status).toBe(413)
       expect(sent).toBeLessThan(200)
     }
-    // What was read waits for the collector at most; unbounded, they would have sent 4 GB.
+    // At most, what was read waits for the garbage collector; without a bound, 4 GB would have been sent.
     expect(residentKb() - before).toBeLessThan(200_000)
     expect((await fetch(`${url}/readyz`)).status).toBe(200)
   })
@@ -348,7 +348,7 @@ test('with large bodies are not all parsed at once, so that others are served be
   for (const connection of connections) expect((await connection.answer()).status).toBe(400)
   const took = processorTime() - from
 
-  // The last turn is told by the next.
+  // The next turn reports the last one.
   await new Promise((resolve) => setTimeout(resolve, 20))
   expect(longest).toBeLessThan(took / 2)
 })
@@ -412,7 +412,7 @@ describe('a list of jobs with large payloads', () => {
     }
 
     for (let round = 0; round < 3; round++) (await ask('GET /jobs?limit=4', 20)).socket.destroy()
-    // Half of what may be held.
+    // Half of the limit.
     await ask('GET /jobs?limit=41', 2)
 
     await untilStatus(200, () => get('/jobs?limit=1'))

@@ -4,7 +4,7 @@ import { patchedBuild } from '../support/patched-build.ts'
 import { startServer } from '../support/server-process.ts'
 import { tempFolder } from '../support/temp.ts'
 
-/** All that a field more takes, but for its line in `NewJob`, which is of types alone, and the migration that makes its column. */
+/** Everything that a new field needs, except for its line in `NewJob`, which is a type, and the migration that adds its column. */
 const tags = `
     tags: {
       takes: z.array(name).max(10).optional().meta({ description: 'What it is about.' }),

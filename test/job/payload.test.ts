@@ -224,7 +224,7 @@ describe('a payload', () => {
   })
 })
 
-/** What JSON makes of what it takes: no undefined members, no −0, prototypes of its own. */
+/** A value as JSON returns it: without undefined members and −0, with plain prototypes. */
 function asJsonHasIt(value: unknown): unknown {
   if (Object.is(value, -0)) return 0
   if (Array.isArray(value)) return value.map(asJsonHasIt)

@@ -15,7 +15,7 @@ function parse(job: unknown, naming: 'camelCase' | 'snake_case') {
   }
 }
 
-/** Fields, each with values that are taken and values that are not. */
+/** Fields, each with valid and invalid values. */
 const anyField = {
   type: fc.constantFrom('email', 'a.b:c-d_1', '', ' no', 7, undefined),
   payload: fc.oneof(

@@ -6,7 +6,7 @@ type EventType = EventFrom<typeof bulkMachine>['type']
 
 const events: EventType[] = ['run', 'stop', 'expire', 'end', 'fail']
 
-/** Every phase, and where each event leads from it; what is not here is refused. */
+/** Every phase, and where each event leads from it; all other events are refused. */
 const lifecycle: Record<BulkPhase, Partial<Record<EventType, BulkPhase>>> = {
   counting: { end: 'ready', stop: 'stopped', fail: 'failed' },
   ready: { run: 'moving', stop: 'stopped', expire: 'expired' },

@@ -66,7 +66,7 @@ describe('the chart of the job machine', () => {
 describe('the chart of the dispatcher', () => {
   const modes = Object.keys(dispatcherMachine.states)
 
-  /** The mode after an event, with guards that answer as told; nothing that a transition would do is done. */
+  /** The mode after an event, with guards that answer as given; no action is executed. */
   function modeAfter(mode: string, type: string, answers: { idle?: boolean; allStuck?: boolean } = {}): unknown {
     const { idle = false, allStuck = false } = answers
     const context = { prefetch: { idle }, slots: { allStuck } }
@@ -79,7 +79,7 @@ describe('the chart of the dispatcher', () => {
     const moving = (mode: string, event: string, to: unknown) => (to === mode ? [] : [`${mode} ${event} ${to}`])
     const taken = modes.flatMap((mode) => [
       ...dispatcherMachine.events.flatMap((type) => moving(mode, type, modeAfter(mode, type))),
-      // An event that moves nothing lets the guards be asked again.
+      // After an event that changes nothing, the guards are evaluated again.
       ...moving(mode, 'always', modeAfter(mode, 'gathered', { idle: true })),
       ...moving(mode, 'always', modeAfter(mode, 'gathered', { allStuck: true })),
     ])

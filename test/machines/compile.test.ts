@@ -11,7 +11,7 @@ const guardNames = ['isFirst', 'isSecond', 'isThird', 'isElsewhere'] as const
 type Guard = (typeof guardNames)[number]
 type Facts = Record<Guard, boolean> & JobFacts
 
-/** One event with three guards and an edge for where none holds, another with two guards and none, one with one, one without. */
+/** One event with three guards and an edge for when none holds, one with two guards and no such edge, one with one guard, one without. */
 const machine = setup({
   types: { context: {} as Facts, events: {} as { type: 'choose' | 'pass' | 'turn' | 'end' } },
   guards: {
@@ -66,7 +66,7 @@ const answers = guardNames.reduce<Record<string, boolean>[]>(
   [{}],
 ) as Record<Guard, boolean>[]
 
-/** Where XState goes; null where it stays. */
+/** The state to which XState goes; null if it stays. */
 function follow(state: (typeof states)[number], type: (typeof events)[number], told: Record<Guard, boolean>) {
   const before = machine.resolveState({ value: state, context: { ...told, attempt: 3, maxAttempts: 9, crashes: 0 } })
   if (before.status !== 'active') return null
@@ -142,7 +142,7 @@ describe('a machine with three guards on one event', () => {
       .map(
         (edge) => `WHEN ${conditionOf(edge, { state: 'state' }, (guard) => guard)} THEN '${edge.to} ${edge.attempt}'`,
       )
-    // Each edge has all of its conditions, so that their order does not matter.
+    // Each edge has all of its conditions, so their order does not matter.
     const ask = (ordered: readonly string[]) =>
       db
         .prepare(`SELECT CASE ${ordered.join(' ')} END FROM jobs ORDER BY rowid`)

@@ -31,7 +31,7 @@ const events = [
   'giveUp',
 ]
 
-/** XState takes misspelt names without a word. */
+/** XState accepts misspelt names silently. */
 describe('the machine', () => {
   test('has these modes', () => {
     expect(Object.keys(dispatcherMachine.states).sort()).toEqual([...modes].sort())

@@ -25,7 +25,7 @@ type SlotEventType = Parameters<Slots['move']>[1]
 import { shareOf } from '../support/share.ts'
 
 describe('whatever happens, in any order', () => {
-  // Small, so that every kind of crowding comes up.
+  // Small, so that every kind of congestion occurs.
   const slots = fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 3 })
   const step = fc.record({
     what: fc.constantFrom<Step>(...steps()),
@@ -71,7 +71,7 @@ describe('whatever happens, in any order', () => {
   })
 })
 
-/** Every move of a slot that the machine has: its phase, the event, the phase after it. */
+/** Every edge of the slot's machine: the phase, the event, the next phase. */
 function machineMoves(): string[] {
   return (Object.keys(slotMachine.states) as SlotPhase[]).flatMap((from) =>
     (slotMachine.events as SlotEventType[]).flatMap((type) => {
@@ -81,7 +81,7 @@ function machineMoves(): string[] {
   )
 }
 
-/** In which phase the slot of each job is; `free` where it holds none. */
+/** The phase of each job's slot; `free` if the job holds none. */
 function phasesOf({ slots, jobs }: World): Map<LeasedJob, SlotPhase> {
   const held = new Map(slots.assigned().map(({ job, phase }): [object, SlotPhase] => [job, phase]))
   return new Map([...jobs.values()].map((job) => [job, held.get(job) ?? 'free']))
@@ -102,13 +102,13 @@ function eventBehind(what: Step, from: SlotPhase): SlotEventType | undefined {
 type Step = 'ask' | 'answer' | 'assign' | 'commit' | 'committed' | 'settle' | 'measure' | Seldom
 type Seldom = 'stick' | 'ended' | 'lose' | 'stop' | 'giveUp'
 
-/** Each as often as it shall come up. */
+/** Each as often as it should occur. */
 function steps(): Step[] {
   const often: Step[] = ['ask', 'answer', 'assign', 'commit', 'committed', 'settle', 'settle']
   return [...often, ...often, ...often, 'measure', 'stick', 'ended', 'lose', 'lose', 'stop', 'giveUp']
 }
 
-/** Everything around slots and prefetch, kept the simplest way: what was asked, started, sent and told, by job. */
+/** Everything around slots and prefetch, kept in the simplest way: what was requested, started, sent and reported, by job. */
 class World {
   readonly slots: Slots
   readonly prefetch: Prefetch
@@ -123,10 +123,10 @@ class World {
   readonly lost = new Set<number>()
   readonly givenUp = new Set<number>()
   readonly commits: LeaseEvent[][] = []
-  /** Outcomes that the prefetch was told of and that no commit has taken yet. */
+  /** Outcomes that were reported to the prefetch and that no commit has taken yet. */
   readonly owed: LeaseEvent[] = []
   stopped = false
-  /** Slots that came free in the last `rateMs`, and since; whether the last answer was all that was asked for. */
+  /** Slots that became free in the last `rateMs`, and since then; whether the last answer had as many jobs as requested. */
   pace = 0
   freed = 0
   hasMore = false
@@ -147,7 +147,7 @@ class World {
     return this.total - this.in('running', 'stuck').length
   }
 
-  /** A tenth of the slots that come free in `rateMs`, where there is more to be had. */
+  /** A tenth of the slots that become free in `rateMs`, if the store has more jobs. */
   get aheadMax(): number {
     return this.hasMore ? Math.min(Math.floor(Math.max(this.pace, this.freed) / 10), this.total) : 0
   }
@@ -163,10 +163,10 @@ class World {
         const unserved = this.free - this.next.length - sumOf(this.asked)
         const rooms = roomsOf(this.prefetch)
         this.asked.push(...rooms)
-        // One for each slot that is free and has neither a job nor one asked for, and with what is there as many more as may be.
+        // One for each free slot that has neither a job nor a request for one, and with the jobs that are there as many more as are allowed.
         const aheadMax = this.owed.length === 0 ? 0 : this.aheadMax
         expect(sumOf(rooms)).toBe(this.stopped ? 0 : Math.max(unserved + aheadMax, 0))
-        // What waits, until there is a job, waits for a slot that is free.
+        // A request that waits for a job waits for a free slot.
         const waiting = rooms.filter(({ wait }) => wait)
         expect(sumOf(waiting)).toBeLessThanOrEqual(Math.max(unserved, 0))
         expect(waiting).toEqual(this.hasMore ? [] : rooms)
@@ -174,7 +174,7 @@ class World {
       }
       case 'answer': {
         const limit = this.asked.shift()
-        // All that was asked for more often than not.
+        // Mostly as many as were requested.
         if (limit) this.answer(limit, flag ? limit.limit : Math.min(many, limit.limit))
         return
       }
@@ -333,7 +333,7 @@ class World {
     for (const { job, worker } of this.slots.running()) expect(worker).toBe(this.workerOf.get(job.id))
   }
 
-  /** Faults off: all must come to an end, with every outcome committed and every slot free. */
+  /** Without faults every job must end, with every outcome committed and every slot free. */
   finish(): void {
     for (let turns = 0; turns < 1_000; turns++) {
       for (const limit of this.asked.splice(0)) this.answer(limit, 0)

@@ -173,7 +173,7 @@ describe('prefetched jobs', () => {
     expect(rooms).toEqual([])
   })
 
-  // Else that request would wait on, and start a job behind a long one whenever there is one.
+  // Otherwise that request would go on waiting, and would start a job behind a long one as soon as there is one.
   test('serve a slot that becomes free while they are requested: no other job is requested for it', () => {
     const { slots, prefetch } = aPrefetch([1])
     settle(prefetch, atPace({ slots, prefetch }, 10), 'succeed')

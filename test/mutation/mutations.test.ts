@@ -38,7 +38,7 @@ test('no bug is tried twice', () => {
   expect(new Set(mutations.map(({ bug }) => bug)).size).toBe(mutations.length)
 })
 
-// Where the share is tried, those tests run beside this one.
+// When the share runs, those tests run beside this one.
 test.runIf(isWhole)('the tests that catch them pass without them', { timeout: hourMs }, async () => {
   const own = join(folder, 'none')
   mkdirSync(own)

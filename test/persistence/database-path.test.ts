@@ -8,7 +8,7 @@ import { ConfigError, createJobSystem } from '../../src/index.ts'
 import { briefly, built } from '../support/built.ts'
 import { tempFolder } from '../support/temp.ts'
 
-/** What names no file, and what is said of it. */
+/** Paths that do not name a file, and the error for each. */
 const bad: [path: string, fault: string][] = [
   [':memory:', 'is ":memory:", which is not a file'],
   [' :memory:', 'which is not a file'],

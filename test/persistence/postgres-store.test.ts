@@ -7,7 +7,7 @@ import type { Node, Open } from './conformance/helpers.ts'
 import { testStore } from './store-conformance.ts'
 
 const open: Open = async (given = {}) => {
-  // What comes after it lives as long as the first: the tests of a group go on with the last.
+  // Later nodes live as long as the first: the tests of a group continue with the last.
   const closes: (() => Promise<void>)[] = []
   const opened = await openPostgres(given)
   whenDone(async () => {
@@ -16,7 +16,7 @@ const open: Open = async (given = {}) => {
   return asNode(opened, given, (close) => closes.push(close))
 }
 
-/** It falls silent, and the next one finds it so when its lease is over. */
+/** It goes silent, and the next node notices when its lease has run out. */
 function asNode(
   opened: OpenedPostgres,
   given: NonNullable<Parameters<Open>[0]>,

@@ -11,7 +11,7 @@ testStore('SQLite', async (given) => {
   return asNode(opened)
 })
 
-/** Recovery asks nobody whose a lease is, for the lock proves that the node is alone: so the same store can stand for the next node. */
+/** Recovery does not ask who owns a lease, because the lock proves that the node is alone. So the same store can act as the next node. */
 function asNode(opened: OpenedStore): Node {
   return {
     ...opened,

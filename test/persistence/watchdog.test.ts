@@ -3,7 +3,7 @@ import { beatMs, Heartbeat, stallMs, Watchdog } from '../../src/persistence/watc
 
 /** See `graceMs` in src/persistence/watchdog.ts. */
 const graceMs = 10_000
-/** Somewhere in the life of a process: the first look is as far from zero as any. */
+/** Some time after the process started: the first look must not be at zero. */
 const startAt = 1_000_000
 
 /** A watchdog that has looked once, at `startAt`, right after a beat of a loop that runs attempts of up to `longestTimeoutMs`. */
@@ -15,7 +15,7 @@ function watched(longestTimeoutMs: number) {
   watchdog.look(at)
   return {
     heartbeat,
-    /** Looks every `beatMs` for `ms`, and gives what the looks told of a loop that hangs. */
+    /** Looks every `beatMs` for `ms`; returns what the looks reported about a blocked loop. */
     watch(ms: number): number[] {
       const told: number[] = []
       for (const until = at + ms; at < until; ) {
@@ -25,7 +25,7 @@ function watched(longestTimeoutMs: number) {
       }
       return told
     },
-    /** One look that comes `ms` after the one before. */
+    /** One look, `ms` after the previous one. */
     lookAfter(ms: number): number | null {
       at += ms
       return watchdog.look(at)

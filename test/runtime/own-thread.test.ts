@@ -13,7 +13,7 @@ onThreads()
 
 const run = promisify(execFile)
 
-/** What writes, when it is loaded, in which thread that is; and what it wrote. */
+/** A module that writes, when it is loaded, in which thread that is; and what it wrote. */
 function aPreload(folder: string, way: string) {
   const [script, ran] = [join(folder, `${way}.cjs`), join(folder, `${way}.ran`)]
   const note = `require('node:worker_threads').threadId + '\\n'`
@@ -21,7 +21,7 @@ function aPreload(folder: string, way: string) {
   return { script, ran: () => readFileSync(ran, 'utf8') }
 }
 
-/** A program that has every thread of ours do something: the store's, those for reading and checking, and the one for charts. */
+/** A program that uses every thread of ours: the store's, those for reading and checking, and the one for charts. */
 const program = (folder: string) => `
   import { createJobSystem, defineHandler } from ${JSON.stringify(built('index.js'))}
   import { charts } from ${JSON.stringify(built('engine/front-door.js'))}

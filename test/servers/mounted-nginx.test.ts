@@ -134,7 +134,7 @@ describeWith(['nginx'], 'mounted in an app behind nginx with TLS and a path of i
         const buttons = await page.evaluate<string[]>(
           `[...document.querySelectorAll('form[method=post], button')].map((found) => found.outerHTML)`,
         )
-        // The one that searches changes nothing.
+        // The search changes nothing.
         expect([path, buttons.filter((html) => !html.includes('>Find<'))]).toEqual([path, []])
       }
       expect(await page.textContent('body')).not.toContain('Log out')

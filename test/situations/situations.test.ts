@@ -7,7 +7,7 @@ import { waiting } from './waiting.ts'
 
 afterAll(killChildren)
 
-/** Where what is seen, and what is right, are written for a reader: `SITUATIONS=FILE npx vitest run test/situations`. */
+/** The file into which what is shown and what is true are written for a reader: `SITUATIONS=FILE npx vitest run test/situations`. */
 const file = process.env.SITUATIONS
 if (file) for (const path of [file, `${file}.answers`]) writeFileSync(path, '')
 
@@ -35,7 +35,7 @@ describe.each([true, undefined])(title, (needsThreads) => {
   )
 })
 
-/** The page of a living server is made a moment later than the explanation. */
+/** The page of a running server is rendered a moment later than the explanation. */
 function timeless(text: string): string {
   return text.replace(/[\d.,]+ (ms|s|min|h|d)( \d+ (s|min|h))?/g, 'T')
 }

@@ -6,7 +6,7 @@ import { onThreads } from '../support/store-here.ts'
 
 onThreads()
 
-/** A bank that charges once for each token, if it is asked to look at it. */
+/** A bank that charges once for each token, if it is told to check tokens. */
 function aBank({ looksAtTokens }: { looksAtTokens: boolean }) {
   const charged: string[] = []
   const charge = defineHandler({

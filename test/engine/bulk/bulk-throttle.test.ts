@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { BulkThrottle } from '../../../src/engine/bulk/bulk-throttle.ts'
 
-/** How long other work is taken to come still, and a step waits for it at most. */
+/** How long a step waits for other work, which may still arrive. */
 const otherWorkMs = 1_000
 
-/** A pace whose time passes only where a test says; what waits is asked for with each look, of which this is the `n`th, from 1. */
+/** A pace whose time passes only when the test says so. Each look asks how many jobs wait; `n` counts the looks from 1. */
 function aThrottle(look: (n: number) => { ready: number; arrived: number }) {
   const time = { at: 0, waited: 0 }
   let looks = 0
@@ -16,7 +16,7 @@ function aThrottle(look: (n: number) => { ready: number; arrived: number }) {
       time.waited += ms
     },
   })
-  /** A step that takes so long. */
+  /** A step that takes this long. */
   const step = (ms: number) =>
     throttle.step(async () => {
       time.at += ms
@@ -24,9 +24,9 @@ function aThrottle(look: (n: number) => { ready: number; arrived: number }) {
   return { throttle, step, time, next: (goesOn = () => true) => throttle.untilNext('requeue', goesOn) }
 }
 
-/** With each look one more job has come, and so many are ready. */
+/** With each look one more job has arrived, and this many are ready. */
 const busy = (ready: number) => (n: number) => ({ ready, arrived: n })
-/** All that is ready was requeued, or has been so for long. */
+/** Every ready job was requeued, or has been ready for long. */
 const quiet = (ready: number) => () => ({ ready, arrived: 7 })
 
 describe('a step of a bulk action, while other work arrives,', () => {

@@ -7,7 +7,7 @@ import { deferred } from '../../support/deferred.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 
-/** A bulk command over a store that has jobs 1 to `count`, of which all match; steps need no turn. */
+/** A bulk command over a store with jobs 1 to `count`, all of which match; its steps do not wait for a turn of the loop. */
 function aBulk(count: number, store: Partial<BulkParts['store']> = {}, inTurn: BulkParts['inTurn'] = (step) => step()) {
   const steps: number[][] = []
   const bulk = new PreparedBulk('id', 'cancel', {}, '{"cause":"library"}', {

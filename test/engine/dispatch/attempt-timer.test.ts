@@ -3,7 +3,7 @@ import { AttemptTimer } from '../../../src/engine/dispatch/attempt-timer.ts'
 import { timers } from '../../../src/runtime/timers.ts'
 import { useFakeTimers, useRealTimers } from '../../support/fake-timers.ts'
 
-/** What a late timer gives the loop to read what has come meanwhile. */
+/** How long a late timer lets the loop read what has arrived meanwhile. */
 const settleMs = 500
 
 beforeEach(() => useFakeTimers())
@@ -19,7 +19,7 @@ function aTimer() {
     timer,
     fired,
     pass: (ms: number) => vi.advanceTimersByTime(ms),
-    /** The process does not run for so long, as both threads then see. */
+    /** The process does not run for this long; both threads notice. */
     stop(ms: number) {
       seen.loopMs += ms
       seen.threadMs += ms + 100
@@ -50,7 +50,7 @@ describe('the timer of an attempt', () => {
     pass(2_000)
     stop(60_000)
 
-    // It comes when 10 s are over by the clock that went on, gives the loop a moment, and waits for what was missing.
+    // It fires when the clock that went on says that 10 s have passed, gives the loop a moment, and waits for the rest.
     pass(6_000 + settleMs + 63_000 + settleMs - 1)
     const before = [...fired]
     pass(1)

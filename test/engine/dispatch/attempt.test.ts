@@ -815,7 +815,7 @@ function start(handler: Handler | Run, job: Partial<LeasedJob> = {}): Told {
   return { attempt, settled, ended, stats, log }
 }
 
-/** The same, and gives it a turn of the loop: one that waits for nothing is over then. */
+/** The same, followed by a turn of the loop, after which a call that waits for nothing has ended. */
 async function run(handler: Handler | Run, job: Partial<LeasedJob> = {}): Promise<Told> {
   const told = start(handler, job)
   await new Promise<void>((resolve) => queueMicrotask(resolve))

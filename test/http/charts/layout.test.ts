@@ -23,7 +23,7 @@ beforeAll(async () => {
     turns++
     turning = setImmediate(turn)
   })
-  // Every chart, all at once, and the first of them again.
+  // Every chart, all at once, and the first one again.
   all = await Promise.all([...Object.values(charts), charts.job].map(layoutOf))
   clearImmediate(turning)
   process.off('worker', onThread)
@@ -36,7 +36,7 @@ describe('laying out', () => {
   })
 
   test('does not block the loop', () => {
-    // It takes hundreds of milliseconds; were it done here, the loop would turn once or twice for each chart.
+    // It takes hundreds of milliseconds. On this thread, the loop would turn only once or twice for each chart.
     expect(turns).toBeGreaterThan(100)
   })
 
@@ -53,7 +53,7 @@ describe.each(Object.values(charts))('the layout of the chart $id', (chart) => {
 
     expect(nodes.map(({ id }) => id)).toEqual(expect.arrayContaining(chart.nodes.map(({ id }) => id)))
     expect(edges.map(({ id }) => id)).toEqual(expect.arrayContaining(chart.edges.map(({ id }) => id)))
-    // One arrow more, to where a machine begins that has no node for that.
+    // One more arrow, to the initial state of a machine that has no node for the start.
     expect(edges.length - chart.edges.length).toBe(nodes.length - chart.nodes.length)
     for (const { line, head } of edges) {
       expect(line).toMatch(/^M[-\d.]+ [-\d.]+C[-\d. ]+$/)

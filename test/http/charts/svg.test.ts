@@ -40,7 +40,7 @@ describe.each(Object.values(charts))('the picture of the chart $id', (chart) => 
     for (const { id, event, guard } of chart.edges) {
       expect(titleOf(named(`edge-${id}`))).toContain(event ?? guard)
       const lines = byId(svg, named(`edge-${id}`)).children.map(({ name, text }) => (name === 'title' ? '' : text))
-      // A guard of several words may stand on several lines.
+      // A guard of several words may take several lines.
       expect(lines.filter((line) => line !== '').join(' ')).toContain([event, guard].filter(Boolean).join(' '))
     }
   })

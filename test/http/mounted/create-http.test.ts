@@ -87,7 +87,7 @@ describe('fetch', () => {
     const headers = await read(new AbortController(), false)
     await read(new AbortController(), true)
 
-    // What compresses answers leaves such a stream alone.
+    // Middleware that compresses answers does not touch such a stream.
     expect(headers.get('cache-control')).toContain('no-transform')
     expect(headers.get('connection')).toBeNull()
   })

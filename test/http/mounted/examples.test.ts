@@ -16,7 +16,7 @@ const form = { 'content-type': 'application/x-www-form-urlencoded' }
 const frameworks = ['hono', 'express', 'fastify', 'koa'] as const
 let urls: ReadonlyMap<string, string>
 
-/** Starts these of examples/web/, each on a free port and a file of its own, in one process: to start one takes longer than its tests. */
+/** Starts these examples of examples/web/ in one process, each on a free port with its own file: starting one takes longer than its tests. */
 async function startExamples(folder: string): Promise<Map<string, string>> {
   const script = `
     const { log } = console
@@ -93,7 +93,7 @@ describe.each(frameworks)('mounted in a %s app', (name) => {
     for (const link of links) {
       expect(link).toMatch(new RegExp(`^${at}/`))
       const { status } = await fetch(url + link.replaceAll('&amp;', '&'), { redirect: 'manual' })
-      // What forms post to allows nothing else.
+      // The routes that forms post to allow nothing else.
       expect([link, [200, 303, 405].includes(status)]).toEqual([link, true])
     }
   })

@@ -16,7 +16,7 @@ const lineOf = (ahead: number, queues = 1, more = false) => ({
   queues: { count: queues, more: false },
 })
 const day = 86_400_000
-/** A running attempt of another job, for a minute unless told. */
+/** A running attempt of another job; its timeout is a minute by default. */
 const holder = (jobId: number, forMs = 60_000): WorkerHolder => {
   return { jobId, type: 'report', since: now - forMs, until: now - forMs + 300_000, abortedAt: null }
 }
@@ -41,7 +41,7 @@ const summaryOf = (given: Given) => explain(someFacts(given)).summary
 const codesOf = (given: Given) => explain(someFacts(given)).obstacles.map(({ code }) => code)
 const nextOf = (event: EventType, given: Given) => explain(someFacts(given)).next.find((next) => next.event === event)!
 
-/** Facts for every state, and everything that a server may be doing. */
+/** Facts for every state, and for everything that a server may be doing. */
 const servers: [string, Given][] = [
   ['a server with free workers', {}],
   ['a server whose workers are busy', { server: { busy: 10 } }],

@@ -8,7 +8,7 @@ import { startAt, startSystem, until } from '../../support/system.ts'
 
 const counted: CensusCount[] = [{ type: 'work', queue: 'default', state: 'queued', count: 3 }]
 
-/** A taker whose counts take as long as the test says. */
+/** Counts by type that take as long as the test says. */
 function aTaker() {
   const clock = new ManualClock(startAt)
   const counts: ReturnType<typeof deferred<readonly CensusCount[]>>[] = []
@@ -21,7 +21,7 @@ function aTaker() {
       return count.promise
     },
   })
-  /** Asks, and lets a count that this begins take so long. */
+  /** Sends a request; a count that it begins takes this long. */
   const takeFirst = async (tookMs: number) => {
     const asked = taker.take()
     clock.advance(tookMs)
@@ -131,7 +131,7 @@ describe('the store counts', () => {
   test('the two hundred largest pairs separately, and the rest together', async () => {
     const { store } = await openStore()
     const rare = Array.from({ length: 400 }, (_, n) => aJob({ queue: `rare-${n}` }))
-    // A type may be called so: it is not what the rest goes by.
+    // A type may have this name: nothing else depends on it.
     const common = Array.from({ length: 199 }, (_, n) => [aJob({ queue: `q${n}` }), aJob({ queue: `q${n}` })]).flat()
     await store.enqueue([...rare, aJob({ type: 'other' }), aJob({ type: 'other' }), ...common])
 
@@ -163,7 +163,7 @@ test('a system reports its counts by type, and when they were taken', async () =
   const { system, clock } = await startSystem({ runs: { work: () => undefined } })
   await system.enqueue({ type: 'work', payload: 1, delayMs: 1_000 })
 
-  // The first that asks is told none where it would have to wait for long.
+  // The first request gets none if it would have to wait long.
   let census: Census | null = null
   await until(async () => {
     census = await system.census()

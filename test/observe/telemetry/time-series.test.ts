@@ -19,7 +19,7 @@ const job = {
   runAt: startAt,
 }
 
-/** A series over counts, commits and attempts that the test makes up; nothing is counted at first. */
+/** A series over counts, commits and attempts that the test invents; all are zero at first. */
 function aSeries() {
   const clock = new ManualClock(startAt)
   const stats = new RunStats(['work'])

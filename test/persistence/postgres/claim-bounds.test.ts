@@ -10,7 +10,7 @@ import { whenDone } from '../../support/temp.ts'
 import { ids, leaseOf } from '../conformance/helpers.ts'
 
 const start = { wait: false, start: true } as const
-/** More than a claim passes over before it gives bounds. */
+/** More than a claim skips before it remembers a lower bound. */
 const many = 3_000
 
 /** A connection of the test's own, in the schema of a store. */
@@ -39,7 +39,7 @@ async function enqueueMany({ store, clock }: OpenedPostgres, count: number, give
   return stored
 }
 
-/** Runs some to their end, the first first. */
+/** Runs some to the end, in order. */
 async function finish({ store }: OpenedPostgres, count: number): Promise<void> {
   for (let left = count; left > 0; left -= 1_000) {
     const jobs = await store.lease({ limit: Math.min(left, 1_000), ...start })
@@ -47,7 +47,7 @@ async function finish({ store }: OpenedPostgres, count: number): Promise<void> {
   }
 }
 
-/** What a claim picks, and how many rows of the index it reads; nothing of it is kept. */
+/** What a claim picks, and how many rows of the index it reads; it is rolled back. */
 async function pick(client: pg.Client, types: readonly string[], bounds: object = {}) {
   const { name } = serverFunctions.find((each) => each.name.startsWith('pick_'))!
   await client.query('BEGIN')
@@ -63,14 +63,14 @@ async function pick(client: pg.Client, types: readonly string[], bounds: object 
   return { picked: (rows[0].picked as string[]).map(Number), bounds: rows[0].bounds as object, rowsRead }
 }
 
-/** As if it had only now been found. */
+/** As if it had been found only now. */
 function lasting(bounds: object): object {
   return Object.fromEntries(
     Object.entries(bounds).map(([queue, bound]) => [queue, { ...bound, until: Date.now() + 50_000 }]),
   )
 }
 
-/** From now on no bound of the node's claims is given up because its time is over, which is that of the real clock. */
+/** From now on the lower bound of the node's claims does not expire: its lifetime is measured by the real clock. */
 function keepBounds({ line }: OpenedPostgres): void {
   const { prototype } = line.driver.Client
   const query = prototype.query as (...given: unknown[]) => unknown
@@ -82,14 +82,14 @@ function keepBounds({ line }: OpenedPostgres): void {
   } as never
 }
 
-/** A node that claims from bounds on: what ended lies before its jobs, and is still seen by an old snapshot. */
+/** A node that starts its claims at a lower bound: ended jobs lie before it, and an old snapshot still sees them. */
 async function bounded(given: Parameters<typeof openPostgres>[0] = {}) {
   const node = await openPostgres(given)
   await oldSnapshot(node.path)
   await enqueueMany(node, many)
   const waiting = await enqueueMany(node, 20)
   await finish(node, many)
-  // Finds what lies in the way, and gives the bounds.
+  // Meets the ended jobs, and remembers the lower bound.
   await finish(node, 1)
   return { node, waiting: waiting.slice(1) }
 }

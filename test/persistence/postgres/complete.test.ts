@@ -231,7 +231,7 @@ describe.skipIf(postgresMissing)('a handler that completes its job in its own tr
   })
 })
 
-/** The number of the schema that this file has used last. */
+/** The number of the last schema that this file used. */
 function schemaOf(): number {
   return Number(aSchema().slice('test_'.length)) - 1
 }

@@ -42,7 +42,7 @@ interface Harmed {
   readonly what: string
 }
 
-/** Does it with the triggers out of its way, as a superuser can; gives those that the types and checks of the columns let be done. */
+/** Runs each statement with the triggers disabled, as a superuser can; returns those that the types and CHECKs of the columns allow. */
 async function harm(schema: string, kinds: readonly (readonly number[])[]): Promise<Harmed[]> {
   const client = new pg.Client(await aDatabase())
   await client.connect()
@@ -83,7 +83,7 @@ describe.skipIf(postgresMissing)('a database with rows that cannot be read', () 
     return cleanUp
   }, 120_000)
 
-  /** Each answer that is none, of what `ask` asks for each harmed job. */
+  /** The requests of `ask` that got no answer, for each damaged job. */
   async function failures(ask: (id: number) => Promise<unknown>): Promise<string[]> {
     const failed: string[] = []
     for (const { id, what } of harmed) await ask(id).catch((error) => failed.push(`${what}: ${error}`))

@@ -11,7 +11,7 @@ import { until } from '../../support/system.ts'
 import { cleanUp, tempFolder, whenDone } from '../../support/temp.ts'
 import { ids, leaseOf } from '../conformance/helpers.ts'
 
-/** A session of a stranger. */
+/** Another user's session. */
 async function aSession(address: string | null = null, application = 'stranger'): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: address ?? (await aDatabase()), application_name: application })
   client.on('error', () => {})
@@ -24,14 +24,14 @@ async function pidOf(client: pg.Client): Promise<number> {
   return (await client.query('SELECT pg_backend_pid() AS pid')).rows[0].pid
 }
 
-/** The last notice says that all is well again. */
+/** The last notice says that commits succeed again. */
 function isOver(notice: StoreEvent | undefined): boolean {
   return (notice?.type === 'warning' && notice.message === null) || (notice?.type === 'health' && notice.error === null)
 }
 
 afterAll(cleanUp)
 
-/** Side by side: most of the time they wait. */
+/** Concurrent, because most of the time they wait. */
 describe.skipIf(postgresMissing).concurrent('a store on PostgreSQL', () => {
   test('stores what it can while a stranger holds a lock on one job, says who does, and stores the rest afterwards', async () => {
     const { store, path, notices } = await openPostgres()

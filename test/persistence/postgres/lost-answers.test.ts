@@ -43,7 +43,7 @@ describe.skipIf(postgresMissing)('connections that break again and again', () =>
     const working = Promise.all([work(), work(), work()]).finally(() => {
       isDone = true
     })
-    // More and more time between two, so that it comes to an end on a machine that needs longer to connect.
+    // The pause grows, so that the test ends on a machine that needs longer to connect.
     for (let pauseMs = 15; !isDone; pauseMs += 2) {
       await setTimeout(pauseMs)
       line.drop()

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { migrations } from '../../../src/persistence/postgres/migrate.ts'
 import { newestSchema } from './newest-schema.ts'
 
-// Where this fails, databases need a migration to what the machine now asks for.
+// If this fails, databases need a migration to what the machine now requires.
 test('the newest version is what the machine asks for', () => {
   expect(migrations.join('\n')).toBe(newestSchema)
 })

@@ -188,7 +188,7 @@ describe.skipIf(postgresMissing)('nodes that share a database', () => {
   })
 
   test('tell the holder of a job that was cancelled while it could hear nothing', async () => {
-    // So long a lease that no renewal finds it out by the way.
+    // A lease so long that no renewal discovers it in the meantime.
     const one = await openPostgres({ leaseMs: 3 * 3_600_000 })
     const two = await openPostgres({ path: one.path, clock: one.clock })
     const [id] = ids(await one.store.enqueue([aJob()]))

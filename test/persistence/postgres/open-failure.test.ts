@@ -17,7 +17,7 @@ async function run(...statements: string[]): Promise<void> {
   await client.end()
 }
 
-/** A role that may do nothing, and the address of the database for it. */
+/** A role without rights, and the address of the database for it. */
 async function aRole() {
   const role = `poor_${process.pid}_${++roles}`
   await run(`CREATE ROLE ${role} LOGIN`)

@@ -13,7 +13,7 @@ import { leaseOf } from '../conformance/helpers.ts'
 /** Jobs that a step ends, and that it claims. */
 const moved = 500
 
-/** What a table and its indexes were read for, by a transaction. */
+/** How often a transaction has read a table and its indexes. */
 interface Reads {
   readonly rows: number
   readonly scansOfTheTable: number
@@ -25,7 +25,7 @@ async function lease({ store }: OpenedPostgres, count: number): Promise<readonly
   return store.lease({ limit: count, wait: false, start: true })
 }
 
-/** Makes one step in a session of its own, which plans it now; nothing of it is kept. */
+/** Runs one step in its own session, which makes its plans now, and rolls it back. */
 async function readsOf(node: OpenedPostgres, ended: readonly LeasedJob[]): Promise<Reads> {
   const client = await connected(node)
   const { rows: writers } = await client.query(
@@ -64,7 +64,7 @@ async function connected({ path }: OpenedPostgres): Promise<pg.Client> {
   return client
 }
 
-/** ANALYZE, as autovacuum does it when it likes. */
+/** Runs ANALYZE, as autovacuum may do at any time. */
 async function analyze(node: OpenedPostgres): Promise<void> {
   await (await connected(node)).query('ANALYZE')
 }

@@ -17,7 +17,7 @@ import { ownServer, postgresMissing } from '../../support/postgres-server.ts'
 import { collectSpans } from '../../support/spans.ts'
 import { whenDone } from '../../support/temp.ts'
 
-/** A client of a user, with a table for effects. */
+/** A user's client, with a table for side effects. */
 async function aClient(address?: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: address ?? (await aDatabase()) })
   await client.connect()
@@ -218,7 +218,7 @@ describe.skipIf(postgresMissing)('a job that is enqueued in a transaction of the
 })
 
 describe.skipIf(postgresMissing)('a transaction that stays open', () => {
-  /** One in which jobs were stored, without and with a key, for as long as the test takes. */
+  /** A transaction in which jobs were stored, with and without a key; it stays open for the whole test. */
   async function stillOpen(system: Awaited<ReturnType<typeof aSystem>>) {
     const client = await aClient()
     await client.query('BEGIN')
@@ -296,7 +296,7 @@ describe.skipIf(postgresMissing)('a transaction that stays open', () => {
   })
 })
 
-/** The schema that this file has used last. */
+/** The last schema that this file used. */
 function aSchemaBefore(): string {
   return `test_${Number(aSchema().slice('test_'.length)) - 1}`
 }
@@ -328,7 +328,7 @@ describe.skipIf(postgresMissing)('nodes with free workers', () => {
   })
 })
 
-/** How many sessions of the database wait for another's transaction. */
+/** How many sessions of the database wait for a transaction of another session. */
 function aLook(client: pg.Client) {
   return client.query<{ n: string }>(
     `SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'`,

@@ -22,7 +22,7 @@ describe.each([
         const insert = db.prepare('INSERT INTO jobs (crashes, priority, run_at) VALUES (:crashes, :priority, :run_at)')
         for (const each of rows) insert.run(each)
         const line = db.prepare(`SELECT * FROM jobs ORDER BY ${orderBy(order)}`).all()
-        // Each condition counts by itself: a row that two of them hold for would count twice.
+        // Each condition counts separately: a row that matches two of them would count twice.
         const counts = conditionsBefore(order).map((before) =>
           db.prepare(`SELECT count(*) FROM jobs WHERE ${before}`).pluck(),
         )

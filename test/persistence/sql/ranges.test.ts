@@ -5,7 +5,7 @@ import type { LeaseEvent } from '../../../src/persistence/store.ts'
 
 type ItemOf<Items> = Items extends Iterable<infer Item> ? Item : never
 
-/** The items that ranges stand for, with what they were packed with where none was given. */
+/** The items that ranges stand for, with the defaults that were filled in. */
 function itemsOf(ranges: readonly JobRange[]) {
   return ranges.flatMap(([first, last, leaseToken, delayMs, error]) =>
     Array.from({ length: last - first + 1 }, (_, index) => ({ id: first + index, leaseToken, delayMs, error })),

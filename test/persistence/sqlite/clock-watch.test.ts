@@ -7,7 +7,7 @@ const hour = 3_600_000
 const day = 24 * hour
 const keepMs = 7 * day
 
-/** A watch over a manual clock that has looked once, and what it told of jumps. */
+/** A watch over a manual clock that has looked once, and the jumps that it reported. */
 function aWatch(keptMs = keepMs) {
   const clock = new ManualClock(startAt)
   const jumps: number[] = []
@@ -72,7 +72,7 @@ describe('an ended job', () => {
     opened.clock.advance(hour)
     await opened.store.enqueue([aJob()])
     await opened.store.send('cancel', 1)
-    // Whose event is the newest stays.
+    // The one with the newest event remains.
     await opened.store.enqueue([aJob()])
     const isKept = async () => {
       await opened.store.sweep()

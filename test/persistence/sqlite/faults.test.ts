@@ -16,7 +16,7 @@ test('a full disk refuses new jobs, keeps outcomes until there is space, and the
   const { store, notices } = await openStore({ path: join(folder, 'jobs.db') })
   await store.enqueue([aJob()])
   const [job] = await store.lease({ limit: 1, wait: false })
-  // Beyond what the log has had room for before it was begun anew.
+  // More than the log had room for before it was restarted.
   for (let i = 0; i < 8; i++) await store.enqueue([aJob({ delayMs: 1e9 })])
   const makeRoom = fillDisk(folder)
 
@@ -27,7 +27,7 @@ test('a full disk refuses new jobs, keeps outcomes until there is space, and the
     applied = true
     return late
   })
-  // Tried together with the outcome, and refused when that had met the full disk too.
+  // Tried together with the outcome, and refused once the outcome had met the full disk too.
   const refusedAgain = await store.enqueue([large]).catch((error) => error)
   const wasApplied = applied
   makeRoom()
@@ -51,7 +51,7 @@ test('a full disk is reported as full until a write succeeds, even if nobody ask
   const told = () => notices.map((notice) => notice.type === 'health' && notice.error)
   await store.enqueue([aJob({ payload: JSON.stringify('x'.repeat(200_000)) })]).catch(() => {})
 
-  // Two tries of what is kept for later, and commits of nothing.
+  // Two attempts at what is kept for later, and empty commits.
   const waitUntil = performance.now() + 1_200
   while (performance.now() < waitUntil) {
     await store.lease({ limit: 1, wait: false })
@@ -125,7 +125,7 @@ function smtpFailureOf(act: () => unknown): unknown {
   }
 }
 
-/** Empty for the descriptor that the list itself was read by. */
+/** Empty for the descriptor with which the list itself was read. */
 function linkOf(path: string): string {
   try {
     return readlinkSync(path)

@@ -46,7 +46,7 @@ describe.each([
   ["the log's index", '-shm', 'replaced', replace, /jobs\.db-shm was replaced/],
   ["the server's lock", '-lock', 'removed', remove, /jobs\.db-lock is gone/],
   ["the server's lock", '-lock', 'replaced', replace, /jobs\.db-lock was replaced/],
-  // Seen through /proc alone.
+  // Visible only through /proc.
   ...(onlyOnLinux
     ? ([
         ['the database', '', 'copied by this process', copy, /lost its lock on jobs\.db:/],
@@ -156,7 +156,7 @@ test.runIf(onlyOnLinux)('a log that was replaced by another is left alone', asyn
   expect(readElsewhere(path).equals(before)).toBe(true)
 })
 
-/** By another process: this one would lose its lock. */
+/** Made by another process: this one would lose its lock. */
 function readElsewhere(path: string): Buffer {
   return execFileSync('cat', [path])
 }

@@ -8,7 +8,7 @@ import { whenDone } from '../../support/temp.ts'
 
 onThreads()
 
-/** A store, and how many calls each message has brought to its thread. */
+/** A store, and how many calls each message to its thread had. */
 async function aStore() {
   const posted = vi.spyOn(Worker.prototype, 'postMessage')
   whenDone(() => posted.mockRestore())
@@ -19,7 +19,7 @@ async function aStore() {
         request.op === 'enqueue' ? [request.counts?.length ?? countBatched(request.batches)] : [],
       ),
     )
-  /** So many callers, each with two jobs, the second when the first is stored. */
+  /** This many callers, each with two jobs, the second once the first is stored. */
   const twice = (callers: number) =>
     Promise.all(
       Array.from({ length: callers }, async () => {

@@ -22,7 +22,7 @@ function aFile() {
     path,
     writer,
     told,
-    /** `more`: what joins while the transaction runs, a group each time it is asked. */
+    /** `more`: what joins while the transaction runs, one group for each request. */
     commit: (parts: readonly Part[], verify = () => {}, ...more: Part[][]) =>
       commitTogether(db, writer, [...parts], { now: () => 1 }, verify, () => more.shift() ?? []),
     /** A part that stores one job of that name; `then` runs after it in its transaction. */
@@ -64,7 +64,7 @@ describe('parts of one transaction', () => {
     })
 
     expect(versions.size).toBe(2)
-    // On disk, and nobody told yet.
+    // On disk, but not reported yet.
     expect(seen).toEqual([2, []])
     expect(told).toEqual(['first done', 'second done'])
   })

@@ -6,7 +6,7 @@ import type { LeaseEvent } from '../../../src/persistence/store.ts'
 
 const leaseToken = 2
 
-/** Holds leases of these jobs; of `started` the handlers run. */
+/** Holds leases of these jobs; the handlers of `started` run. */
 function holding(ids: readonly number[], started: readonly number[] = []): HeldLeases {
   const held = new HeldLeases()
   const facts = (id: number): LeasedFacts => [id, leaseToken, 'work', 'default', 0, 1, null, 0]

@@ -8,10 +8,10 @@ import { aJob } from '../../support/store.ts'
 import { leasesOf, newCalls, openWriter, setsOf } from '../../support/writer.ts'
 
 const rounds = 350
-/** Enqueued, and so many times leased, started and released. */
+/** Enqueued, then leased, started and released this many times. */
 const length = 1 + 3 * rounds
 
-/** A file with a job that went round and round between two others that did so too. */
+/** A file with a job that was retried many times, between two others like it. */
 function aFile() {
   const { path, db, commit } = openWriter({ maxQueueDepth: 9 })
   db.pragma('synchronous = OFF')

@@ -15,7 +15,7 @@ import { aJob, leaseMs, passLook, startAt } from '../../support/store.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
 import { newCalls } from '../../support/writer.ts'
 
-/** The store's thread without a thread: what it is asked comes exactly when a test says. */
+/** The code of the store's thread without a thread: its requests arrive exactly when a test says. */
 function aThread() {
   const path = join(tempFolder(), 'jobs.db')
   const clock = new ManualClock(startAt)
@@ -44,7 +44,7 @@ function aThread() {
     onMessage: (heeded: typeof heed) => {
       heed = heeded
     },
-    /** What comes during a transaction comes one by one: each time it looks it finds the next. */
+    /** Requests that arrive during a transaction arrive one at a time: each look finds the next. */
     takeNext(): Requests | undefined {
       if (!db.inTransaction || during.length === 0) return
       isEmpty = !isEmpty

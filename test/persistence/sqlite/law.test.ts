@@ -9,7 +9,7 @@ import { whenDone } from '../../support/temp.ts'
 
 const run = promisify(execFile)
 
-/** A file with one job in `state`, put there by a hand with the triggers out of its way and back. */
+/** A file with one job in `state`, written by hand while the triggers were removed. */
 async function fileWithJobIn(state: JobState): Promise<string> {
   const { store, path } = await openStore()
   const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'

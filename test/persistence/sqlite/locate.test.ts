@@ -140,7 +140,7 @@ describe('a second server', () => {
 
   test('with another copy of the package in this process is refused, like a producer, until the first is closed', async () => {
     const { system, path } = await openSystem({ runs: { work: () => {} } })
-    // As another copy would see it: what the copies share is on `process`.
+    // As another copy sees it: what the copies share is on `process`.
     const files = (process as never)[Symbol.for('jobmachine.open@1')] as Map<string, readonly object[]>
     const [[name, own]] = [...files].slice(-1) as [[string, readonly object[]]]
     files.set(name, [{ ...own[0], copy: {} }])

@@ -25,11 +25,11 @@ const jobs = (count: number) => Array.from({ length: count }, () => aJob())
 
 interface Made {
   readonly path: string
-  /** The same file as it was after 10 jobs. */
+  /** The same file, as it was after 10 jobs. */
   readonly older: string
 }
 
-/** As a kill and a stop leave a file with 20 acknowledged jobs; after the kill the last of them are in the log alone. */
+/** A file with 20 acknowledged jobs after a kill and after a stop; after the kill the last of them are only in the log. */
 let made: { readonly killed: Made; readonly stopped: Made }
 beforeAll(async () => {
   const { store, path } = await openStore()
@@ -42,7 +42,7 @@ beforeAll(async () => {
 })
 afterAll(cleanUp)
 
-/** Copies to be harmed. */
+/** Copies to be damaged. */
 const killed = () => ({ path: copyOf(made.killed.path), older: made.killed.older })
 const stopped = () => ({ path: copyOf(made.stopped.path), older: made.stopped.older })
 
@@ -237,7 +237,7 @@ describe('a file that has less than was acknowledged', () => {
     rmSync(`${later}-wal`)
 
     expect(await smtpFailureOf(later, acceptLoss)).toMatchObject({ missing: expect.any(Number) })
-    // Nor does the mark of the time before stand in the way of the one that came after.
+    // Nor does the mark from before conflict with the later one.
     const withOldMark = copyOf(path)
     copyFileSync(`${older}-mark`, `${withOldMark}-mark`)
     expect(await smtpFailureOf(withOldMark)).toBeNull()
@@ -275,7 +275,7 @@ describe('a missing or empty database does not count as new', () => {
     for (const path of paths) expect(lookAtMark(path).mark).toEqual({ epoch: '', transitions: 0, jobs: 0 })
 
     const path = paths[0]!
-    // Beside a lock it is what a power cut left of a mark.
+    // Beside a lock, it is what a power cut left of the mark.
     rmSync(path)
     truncateSync(`${path}-mark`, 0)
     await expect(openStore({ path })).rejects.toThrow(

@@ -59,7 +59,7 @@ function asVersion(version: number, path: string): string {
     db.exec(`INSERT INTO main.${table} (${columns}) SELECT ${columns} FROM newest.${table}`)
   }
   if (guard) db.exec(guard as string)
-  // Its version knew of no mark beside it.
+  // Its version had no mark beside the file.
   db.exec(`DELETE FROM main.meta WHERE name = 'marked'`)
   db.exec('UPDATE main.sqlite_sequence SET seq = (SELECT seq FROM newest.sqlite_sequence)')
   db.close()
@@ -140,7 +140,7 @@ test('the text of a version never changes', () => {
   ])
 })
 
-/** A file as the last commit with that schema version left it. */
+/** A file as the last commit with that schema version made it. */
 function fileOf(version: number): string {
   const path = join(tempFolder(), 'jobs.db')
   writeFileSync(path, gunzipSync(readFileSync(join(import.meta.dirname, `files/version-${version}.db.gz`))))

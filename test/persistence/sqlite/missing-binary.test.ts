@@ -9,13 +9,13 @@ import { memoryFolder } from '../../support/temp.ts'
 
 const run = promisify(execFile)
 
-/** Where a package has its own better-sqlite3, as an install left it; what a server there says when it starts. */
+/** A package with its own better-sqlite3, as an install left it, and the output of a server there when it starts. */
 async function startWith(leave: (driver: string) => void): Promise<string> {
   const folder = memoryFolder()
   const main = join(patchedBuild(folder, []), 'main.js')
   const modules = join(folder, 'node_modules')
   const driver = join(modules, 'better-sqlite3')
-  // A link to ours, of which nothing may be taken away.
+  // A link to ours, from which nothing may be removed.
   unlinkSync(modules)
   mkdirSync(modules)
   const ours = resolve('node_modules')

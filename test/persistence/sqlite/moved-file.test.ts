@@ -13,7 +13,7 @@ import { tempFolder, whenDone } from '../../support/temp.ts'
 const refusal =
   /the jobs of \S*jobs\.db moved to postgres:\/\/db\/app, schema 'x' on 1970-01-01T00:00:00.000Z, .*: start with DATABASE_URL/
 
-/** A file with a job, whose jobs have moved, and a connection to it that was open before. */
+/** A file whose jobs have moved, and a connection that was opened before. */
 async function aMovedFile() {
   const { store, path } = await openStore()
   await store.enqueue([aJob({ idempotency: { key: 'known', content: 'c' } })])

@@ -4,7 +4,7 @@ import { objectsOf } from '../../../src/persistence/sqlite/file/schema-differenc
 import { migrations } from '../../../src/persistence/sqlite/schema.ts'
 import { newestSchema } from './newest-schema.ts'
 
-// Where this fails, files need a migration to what the machine now asks for.
+// If this fails, files need a migration to what the machine now requires.
 test('the newest version is what the machine generates', () => {
   const schemaOf = (...texts: readonly string[]) => {
     const db = openKept(':memory:')

@@ -19,7 +19,7 @@ describe('a job that another process put into the file', () => {
   test('reaches a waiting lease within 200 ms', async () => {
     const { store, path, clock } = await openStore({}, startHere)
     const producer = await openStore({ path, owner: null, clock })
-    // From here on the store's timers run as this test says.
+    // From here on this test controls the store's timers.
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     onTestFinished(() => void vi.useRealTimers())
     const waiting = store.lease({ limit: 1, wait: true })
@@ -124,7 +124,7 @@ test('a server starts beside a process that writes again and again', async () =>
   whenDone(() => writer.kill('SIGKILL'))
   await once(writer, 'message')
 
-  // The statement that names the server was not tried again where it found the file locked.
+  // The statement that names the server was not repeated if it found the file locked.
   const { startsMax, thread } = shareOf({
     share: { startsMax: 10, thread: startHere },
     whole: { startsMax: 20, thread: undefined },

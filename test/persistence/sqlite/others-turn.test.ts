@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { OthersTurn } from '../../../src/persistence/sqlite/thread/others-turn.ts'
 
-/** The instants at which a process leaves the file, which makes transactions of 4 ms back to back from 0 on, and those until which it does. */
+/** When a process, which makes transactions of 4 ms back to back from 0 on, pauses its use of the file, and until when. */
 function leaves(turn: OthersTurn, untilMs: number, restMs = 0): [number, number][] {
   const left: [number, number][] = []
   for (let at = 0; at < untilMs; ) {

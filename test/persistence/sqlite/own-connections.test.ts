@@ -194,7 +194,7 @@ function begun(db: Database.Database): Database.Database {
   return db
 }
 
-/** Stands for one where this Node.js has none. */
+/** A substitute if this Node.js has none. */
 function aNodeConnection(path: string): unknown {
   class DatabaseSync {
     prepare() {}

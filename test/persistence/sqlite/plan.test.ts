@@ -34,7 +34,7 @@ function plans(path = join(tempFolder(), 'jobs.db')): { sql: string; steps: stri
   writer.recoverOrphans(0, 9)
   writer.send('cancel', 1, 9)
   writer.send('requeue', 1, 9)
-  // Its first stretch is looked at before it returns.
+  // It examines the first stretch before it returns.
   void new Reader(db).list({ limit: 1 })
   writer.enqueue(newCalls([aJob()]), 9)
   new Reader(db).jobFacts(4)
@@ -78,7 +78,7 @@ test('no waiting job is sorted: only suspects, leased jobs, a page of a history 
   const sorting = plans().filter(({ steps }) => steps.some((step) => step.includes('TEMP B-TREE')))
 
   expect(sorting.map(({ sql }) => sql)).toEqual([
-    // Suspects: no more than have run at once.
+    // Suspects: no more than have run together.
     expect.stringMatching(/parked = 2 ORDER BY crashes DESC/),
     expect.stringMatching(/INDEXED BY jobs_held[\s\S]*AND id > :after ORDER BY id/),
     expect.stringMatching(/FROM chain WHERE seq > :after ORDER BY seq LIMIT :limit$/),

@@ -14,7 +14,7 @@ import { openStore } from '../../support/store.ts'
 import { openSystem } from '../../support/system.ts'
 import { tempFolder, whenDone } from '../../support/temp.ts'
 
-/** The user and group that own nothing, nearly everywhere. */
+/** The user and group `nobody`, on nearly every system. */
 const nobody = 65_534
 /** What begins a command as that user; for root. */
 const asNobody = ['setpriv', `--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups', '--']
@@ -35,7 +35,7 @@ interface Serving {
   readonly lines: readonly { readonly msg: string; readonly files?: readonly string[] }[]
 }
 
-/** A real server, when it listens; rejects with its exit code and what it wrote to standard error. */
+/** Resolves with a real server once it listens; rejects with its exit code and its standard error. */
 async function serve(database: string, before: readonly string[], umask = '022'): Promise<Serving> {
   const [name, ...args] = [...before, 'sh', '-c', `umask ${umask}; exec "$0" "$@"`, process.execPath, ...briefly, main]
   const child = spawn(name!, args, {
@@ -84,7 +84,7 @@ async function readLock(path: string, before: readonly string[] = []): Promise<C
   return child
 }
 
-/** The codes alone of what another user meets on opening files. */
+/** The error codes that another user gets when opening files. */
 function openAsNobody(paths: readonly string[]): string[] {
   const script = `for (const path of process.argv.slice(1))
     try { fs.openSync(path, 'r'); console.log('opened') } catch (error) { console.log(error.code) }`
@@ -94,7 +94,7 @@ function openAsNobody(paths: readonly string[]): string[] {
   return said.trim().split('\n')
 }
 
-/** Why nothing can be run here as that user; null where it can. */
+/** Why nothing can be run here as that user; null if it can. */
 const whyNotAsNobody = (() => {
   if (process.getuid?.() !== 0) return 'only root can be another user'
   try {
@@ -106,7 +106,7 @@ const whyNotAsNobody = (() => {
   }
 })()
 
-/** Skips where this is not root, or that user may not read this project. */
+/** Skips unless this is root, and that user may read this project. */
 function needNobody(skip: (why: string) => void): void {
   if (whyNotAsNobody !== null) skip(whyNotAsNobody)
 }

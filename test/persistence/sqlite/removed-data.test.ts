@@ -13,7 +13,7 @@ const keepMs = 1_000
 const made = { newDatabaseId: 'another', now: startAt }
 const secret = (index: number) => `secret-of-customer-${index}-`
 
-/** How often what stands in removed jobs is found in the files of a database. */
+/** How often the contents of removed jobs occur in the files of a database. */
 function foundIn(path: string): number {
   const files = readdirSync(dirname(path)).filter((name) => name.startsWith(basename(path)))
   const bytes = files.map((name) => readFileSync(join(dirname(path), name), 'latin1')).join('\n')

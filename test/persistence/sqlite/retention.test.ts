@@ -21,7 +21,7 @@ function aFile(path?: string) {
     ids,
     store: (count: number, now: number, job: NewJobRow = aJob()) =>
       void commit((writer) => writer.enqueue(newCalls(Array.from({ length: count }, () => job)), now)),
-    /** Runs all that waits to `end`. */
+    /** Runs all waiting jobs until they take `end`. */
     finish(end: LeaseEvent['event'], now: number): void {
       for (;;) {
         const { jobs } = commit((writer) => writer.lease([{ limit: batch, start: false }], now))
@@ -40,7 +40,7 @@ function aFile(path?: string) {
   }
 }
 
-/** Walks on until the walk is at its end. */
+/** Walks to the end. */
 function walkThrough({ walk }: ReturnType<typeof aFile>, now: number): number[] {
   const removed: number[] = []
   for (let goesOn = true; goesOn; ) {

@@ -4,7 +4,7 @@ import type { NewJobRow } from '../../../src/persistence/store.ts'
 import { aJob } from '../../support/store.ts'
 import { newCalls, openWriter } from '../../support/writer.ts'
 
-/** The plans say that nothing is scanned; this says that no step grows either. Generous: what it guards against grows a hundredfold. */
+/** The plans show that nothing is scanned; this shows that no step gets slower either. The limit is generous, because what it guards against is a hundred times slower. */
 const factor = 5
 const few = 1_000
 const many = 100_000
@@ -12,7 +12,7 @@ const limit = 20
 const asked = [{ limit, start: false }]
 const rounds = 31
 
-/** What each step of a server's life takes in a file with `count` jobs of every kind that waits. */
+/** How long each step of a server takes in a file with `count` waiting jobs of every kind. */
 function timesWith(count: number) {
   const { commit, rehearse } = openWriter({ maxQueueDepth: 1_000_000 })
   const store = (job: NewJobRow) =>

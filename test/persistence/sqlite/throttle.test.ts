@@ -9,7 +9,7 @@ import { leasesOf, newCalls, openWriter, setsOf } from '../../support/writer.ts'
 const idleEffort = { stepMs: 5, rests: 1 }
 const sharedEffort = { stepMs: 2, rests: 3 }
 
-/** A clock on which so much time passes with each look: what each job of a step costs. */
+/** A clock that advances by that much each time it is read: the cost of each job in a step. */
 function aClock(costMs = 0) {
   const clock = { at: 0, costMs, now: () => startAt + clock.at, monotonic: () => (clock.at += clock.costMs) }
   return clock
@@ -50,7 +50,7 @@ describe.each([
   })
 })
 
-/** A file and its maintenance, for which `costMs` pass each time that it looks whether it may go on. */
+/** A file and its maintenance, which takes `costMs` each time that it checks whether it may continue. */
 function aHouse(costMs: number, retentionMs: number) {
   const { db, commit } = openWriter({ retentionMs, maxQueueDepth: 1_000_000 })
   const clock = aClock()
@@ -60,7 +60,7 @@ function aHouse(costMs: number, retentionMs: number) {
   const maintenance = commit(
     (writer) => new Maintenance(writer, new HeldLeases(), { leaseMs: 30_000, retentionMs }, clock, () => {}),
   )
-  /** One transaction with what maintenance wants now. */
+  /** One transaction with everything that maintenance has to do now. */
   const turn = (contended: boolean, asked = false) => {
     const parts = maintenance.parts(clock.now(), asked, contended)
     clock.costMs = costMs
@@ -99,7 +99,7 @@ describe('maintenance beside others', () => {
       expect(tookMs).toBeLessThanOrEqual(sharedEffort.stepMs + 0.5)
       expect(restedMs / tookMs).toBeGreaterThan(sharedEffort.rests * 0.8)
     }
-    // Where a job takes 0.025 ms: 9,000 a second and more.
+    // If a job takes 0.025 ms: 9,000 a second and more.
     const perMs = (sum: number, { tookMs, restedMs }: (typeof steps)[number]) => sum + tookMs + restedMs
     expect(full.reduce((sum, { removed }) => sum + removed, 0) / full.reduce(perMs, 0)).toBeGreaterThan(9)
   })

@@ -11,7 +11,7 @@ import { newCalls } from '../../support/writer.ts'
 
 onThreads()
 
-/** A file in which a server without their handlers has put aside so many jobs of each type. */
+/** A file in which a server without the handlers has set aside that many jobs of each type. */
 async function fileWithParked(count: number, ...types: string[]): Promise<string> {
   const path = join(tempFolder(), 'jobs.db')
   const db = openForWriting(path, () => 'id', 0)
@@ -58,7 +58,7 @@ describe('jobs that a server without their handler set aside', () => {
 
     expect(leased.map(({ type }) => type)).toEqual(['work', 'work', 'work'])
     expect(parkedIn(path)()).toBe(3)
-    // They were told of by the process that put them aside.
+    // The process that set them aside reported them.
     expect(notices).toEqual([])
   })
 

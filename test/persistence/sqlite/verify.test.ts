@@ -6,7 +6,7 @@ import { verifyFile } from '../../../src/persistence/sqlite/verify/verify.ts'
 import type { LeaseEvent } from '../../../src/persistence/store.ts'
 import { aJob, openStore } from '../../support/store.ts'
 
-/** A file with a job in every state that a running server leaves, closed. */
+/** A closed file with a job in every state in which a running server may leave one. */
 async function aFile(): Promise<string> {
   const { store, path } = await openStore()
   await store.enqueue(Array.from({ length: 6 }, () => aJob({ maxAttempts: 2 })))
@@ -24,7 +24,7 @@ async function aFile(): Promise<string> {
   return path
 }
 
-/** What a hand with the triggers out of its way did to the file. */
+/** Changes that were made by hand while the triggers were removed. */
 function tamper(path: string, sql: string): void {
   const db = openKept(path)
   const triggers = db.prepare(`SELECT name FROM sqlite_schema WHERE type = 'trigger'`).pluck().all() as string[]
@@ -34,7 +34,7 @@ function tamper(path: string, sql: string): void {
   db.close()
 }
 
-/** SQL that has job 6, which is queued, leased and released until its history is that long. */
+/** SQL that leases and releases job 6, which is queued, until its history has this length. */
 function goingRound(length: number): string {
   return `
     WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ${length})

@@ -21,7 +21,7 @@ let log: Buffer
 const framesAfter: number[] = []
 beforeAll(() => {
   const path = join(tempFolder(), 'jobs.db')
-  // Closed and opened again, so that the tables stand in the file and the log has those commits alone.
+  // Closed and opened again, so that the tables are in the file and the log has only those commits.
   openForWriting(path, () => 'id', 0).close()
   const db = openForWriting(path, () => 'id', 0)
   const options = { types: [], leaseMs: 1, maxQueueDepth: 99, retentionMs: 0 }
@@ -39,7 +39,7 @@ beforeAll(() => {
   db.close()
 })
 
-/** Those two files, the log as `harm` has made it. */
+/** The two files, with the log as `harm` has changed it. */
 function filesWith(harm: (log: Buffer) => Buffer | void): string {
   const path = join(tempFolder(), 'jobs.db')
   const harmed = Buffer.from(log)
@@ -122,7 +122,7 @@ describe('a log', () => {
     expect(jobsFound(path)).toBe(commits - 1)
   })
 
-  // What cannot be told from a torn transaction is not promised.
+  // There is no promise about what looks like a torn transaction.
   test('whose last commit but one is damaged at its end looks like one torn by a power cut', () => {
     const path = filesWith(flip(framesAfter.at(-2)! * frameSize + 32 - 7))
 

@@ -15,7 +15,7 @@ const searchedBytesMax = 16_777_216
 const setBackMaxMs = 600_000
 const largestPayload = 262_144
 
-/** A file with a writer that is told the time, and lists page by page. */
+/** A file, a writer whose time the test sets, and lists read page by page. */
 function aFile() {
   const db = openForWriting(join(tempFolder(), 'jobs.db'), () => 'id', 0)
   whenDone(() => db.close())
@@ -216,7 +216,7 @@ describe('a span of time', () => {
     const pagesOfSpan = stretches({ createdFrom: 20 * minute, createdTo: 22 * minute })
 
     expect(pagesOfSpan.flat()).toEqual(idsCreated(20 * minute, 22 * minute))
-    // What lies within ten minutes of it is walked through; the whole file would take six stretches.
+    // Jobs within ten minutes of it are examined; the whole file would take six stretches.
     expect(pagesOfSpan.filter((page) => page.length === 0).length).toBeLessThanOrEqual(2)
     expect(stretches({ createdFrom: 99 * minute }).slice(2)).toEqual([[], []])
   })
