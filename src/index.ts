@@ -32,6 +32,7 @@ export type {
   JsonSchema,
   Metrics,
   NewJob,
+  NodeInfo,
   Phase,
   Quantiles,
   Sample,

@@ -26,6 +26,7 @@ import type {
   FileSizes,
   HistoryEvent,
   JobPath,
+  NodeInfo,
   StoredError,
   Transition,
   TransitionPage,
@@ -57,6 +58,7 @@ export type {
   JsonSchema,
   Metrics,
   NewJob,
+  NodeInfo,
   Phase,
   Quantiles,
   Sample,
@@ -249,6 +251,11 @@ export interface JobSystem<Handlers extends readonly AnyHandler[] = readonly Any
   /** How many jobs are in each state now. */
   counts(): Promise<Readonly<Record<JobState, number>>>
   metrics(): Promise<Metrics>
+  /**
+   * The processes that have the database open: at most 100, those that live first, then the newest of those that ended within a day. On
+   * SQLite only this process, if it runs jobs.
+   */
+  nodes(): Promise<readonly NodeInfo[]>
   /** How often each edge of the job machine was taken since the file was made. */
   edgeCounts(): Promise<readonly EdgeCount[]>
   /**

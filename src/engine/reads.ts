@@ -10,6 +10,7 @@ import type {
   EdgeCount,
   HistoryEvent,
   JobPath,
+  NodeInfo,
   Store,
   TransitionPage,
   VerifyReport,
@@ -62,6 +63,10 @@ export class StoreReads {
 
   async counts(): Promise<Record<JobState, number>> {
     return countStates(await this.#store.counts())
+  }
+
+  nodes(): Promise<readonly NodeInfo[]> {
+    return this.#store.nodes()
   }
 
   edgeCounts(): Promise<readonly EdgeCount[]> {

@@ -11,6 +11,17 @@ export interface Owner {
   readonly startedAt: string
 }
 
+/** A node that holds a job, if it is another than the one that was asked. */
+interface OtherNode {
+  readonly id: number
+  /** Since it was heard of last, in ms by the database's clock. */
+  readonly silentMs: number
+  /** Silent for so long, it is declared dead. */
+  readonly leaseMs: number
+  /** It has ended, or was declared dead. */
+  readonly isGone: boolean
+}
+
 /** A count; `more`: it stopped at a limit, and there are more. */
 export interface Counted {
   readonly count: number
@@ -59,8 +70,15 @@ export interface JobFacts {
   readonly exclusive: Pick<JobRow, 'id' | 'crashes' | 'startedAt' | 'timeoutMs'> | null
   /** Suspects in line that start before it. */
   readonly suspectsAhead: Counted
-  /** `owner`: the node that holds it; null if it is not known. */
-  readonly lease: { readonly token: number; readonly expiresAt: number; readonly owner: Owner | null } | null
+  /** `owner`: the node that holds it; null if it is not known. `other`: left out if it is this one. */
+  readonly lease: {
+    readonly token: number
+    readonly expiresAt: number
+    readonly owner: Owner | null
+    readonly other?: OtherNode | undefined
+  } | null
+  /** Other live nodes that run its type; left out if there is only one node. */
+  readonly handledByOthers?: number
   readonly lastEvent: HistoryEvent
   /** The end of the last attempt that failed, also from before a requeue. */
   readonly lastFailure: HistoryEvent | null

@@ -68,6 +68,31 @@ export interface JobPage {
 /** What a node does for all: queue due jobs, take the leases of nodes that are gone, remove what ended long ago. */
 export type Duty = 'promotion' | 'recovery' | 'retention'
 
+/** A process that has the database open, or had. */
+export interface NodeInfo extends Owner {
+  /** Never used again. A process that was declared dead and lives gets another. */
+  readonly id: number
+  /** It is the process that was asked. */
+  readonly isOwn: boolean
+  /** It runs jobs; a producer does not. */
+  readonly serves: boolean
+  /** The types that have a handler there. */
+  readonly types: readonly string[]
+  /** Silent for so long, it is declared dead, and others run its jobs. */
+  readonly leaseMs: number
+  /** When it was heard of last, and when it ended or was declared dead; epoch ms by the database's clock. */
+  readonly heardAt: number
+  /** How long ago it was heard of last, by that clock, in ms. */
+  readonly silentMs: number
+  readonly endedAt: number | null
+  readonly isStopping: boolean
+  /** Jobs that it has leased or runs, and those that it runs. */
+  readonly held: number
+  readonly running: number
+  /** The duties that it did last of all nodes, and when. */
+  readonly duties: readonly { readonly duty: Duty; readonly doneAt: number }[]
+}
+
 /** The name of the error of a job whose process ended while it ran. */
 export const processEnded = 'ProcessEndedError'
 
@@ -232,6 +257,8 @@ export interface Store {
    */
   transitions(page: { readonly after: number; readonly limit: number }): Promise<TransitionPage>
   counts(): Promise<readonly EdgeCount[]>
+  /** The nodes that live, and some that have ended, the newest first. */
+  nodes(): Promise<readonly NodeInfo[]>
   /** What explains the state of a job; undefined for an unknown job. */
   jobFacts(id: number): Promise<JobFacts | undefined>
 

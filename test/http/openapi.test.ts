@@ -224,6 +224,7 @@ describe('a tour through the API', () => {
     for (const machine of ['job', 'dispatcher', 'worker']) {
       for (const path of ['/machine', '/machine.svg']) await get(`${path}?of=${machine}`, 200)
     }
+    await get('/nodes', 200)
     await get('/jobs?limit=1&state=dead&type=broken&queue=default', 200)
     await get('/jobs?limit=1', 200)
     check(judge, 'GET', '/events', await headOf(server, '/events?state=dead&type=a&queue=b&job_id=1'), 200)

@@ -17,7 +17,7 @@ function submit(path: string, fields: Record<string, string> = {}, headers: Reco
   return server.fetch(path, { method: 'POST', body: new URLSearchParams(fields), redirect: 'manual', headers })
 }
 
-test.each(['/', '/dashboard/jobs', '/dashboard/jobs/1', '/dashboard/jobs/2?at=1', '/docs'])(
+test.each(['/', '/dashboard/jobs', '/dashboard/jobs/1', '/dashboard/jobs/2?at=1', '/dashboard/nodes', '/docs'])(
   '%s is a page, and needs its script only for what changes',
   async (path) => {
     const { status, headers, body } = await server.get(path)
@@ -31,6 +31,16 @@ test.each(['/', '/dashboard/jobs', '/dashboard/jobs/1', '/dashboard/jobs/2?at=1'
     }
   },
 )
+
+test('the page of nodes and GET /nodes show the one process of a file', async () => {
+  const { body } = await server.get('/dashboard/nodes')
+  const { nodes } = (await server.get('/nodes')).body
+
+  expect(body).toContain(`${process.pid} on `)
+  expect(body).toContain('(this one)')
+  expect(body).toContain('lives')
+  expect(nodes).toMatchObject([{ id: 1, pid: process.pid, is_own: true, serves: true, ended_at: null, duties: [] }])
+})
 
 describe('a page that cannot be shown says why', () => {
   test.each([

@@ -26,6 +26,7 @@ const routes: [string, string][] = [
   ['/bulk/1/run', 'POST'],
   ['/bulk/1/stop', 'POST'],
   ['/events', 'GET, HEAD'],
+  ['/nodes', 'GET, HEAD'],
   ['/metrics', 'GET, HEAD'],
   ['/metrics/prometheus', 'GET, HEAD'],
   ['/livez', 'GET, HEAD'],

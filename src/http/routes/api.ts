@@ -5,6 +5,7 @@ import { healthRoutes } from './health.ts'
 import { jobRoutes } from './jobs.ts'
 import { machineRoutes } from './machines.ts'
 import { metricsRoutes } from './metrics.ts'
+import { nodeRoutes } from './nodes.ts'
 import type { ApiRoute } from './route.ts'
 
 /** The API: every route for programs, in the order of its description. */
@@ -13,6 +14,7 @@ export const apiRoutes: readonly ApiRoute[] = [
   ...bulkRoutes,
   ...eventRoutes,
   ...machineRoutes,
+  ...nodeRoutes,
   ...metricsRoutes,
   ...healthRoutes,
   documentRoute,

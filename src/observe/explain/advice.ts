@@ -3,7 +3,7 @@ import { isCommand } from '../../machines/events.ts'
 import { adviceOnDelay } from './delay.ts'
 import { adviceAfterEnd } from './ended-advice.ts'
 import { type Facts, nearestType, type ServerFacts, type WorkerHolder } from './facts.ts'
-import { isOver } from './leased.ts'
+import { isHolderSilent, isOver } from './leased.ts'
 import type { Obstacle, ObstacleCode } from './obstacle.ts'
 import { endedWithSnooze } from './snoozing.ts'
 import { duration, number, sayInstant } from './text.ts'
@@ -42,6 +42,7 @@ const advices: Readonly<Partial<Record<ObstacleCode, (facts: Facts) => string>>>
   outcome_pending: () => 'Wait: its outcome is stored in a moment.',
   no_free_worker: freeWorkers,
   behind_others: waitInLine,
+  node_elsewhere: () => 'Wait for the other node; its own page of the job knows more.',
   server_elsewhere: askServer,
   needs_event: ({ jobFacts: { job } }) =>
     `Send what it waits for: ${eventsFrom(job.state)
@@ -65,6 +66,7 @@ const adviceOrder: readonly ObstacleCode[] = [
   'outcome_pending',
   'no_free_worker',
   'behind_others',
+  'node_elsewhere',
   'server_elsewhere',
   'needs_event',
 ]
@@ -124,7 +126,9 @@ function whileRunning(facts: Facts): string {
   }
   if (!facts.server)
     return facts.isAbandoned ? 'Start its server again: the process that ran it has probably ended.' : askServer(facts)
-  if (facts.server.phase === 'draining') return 'Wait: if it is not done in time, the next server runs it again.'
+  if (isHolderSilent(facts)) return 'Wait: if the node that runs it stays silent, another one runs it again by itself.'
+  if (facts.server.phase === 'draining' && !facts.isElsewhere)
+    return 'Wait: if it is not done in time, the next server runs it again.'
   const snoozing = endedWithSnooze(facts) ? ' It may be snoozed again.' : ''
   return `Wait until it is done. To stop it, cancel it, which fires its handler's signal; what it has done by then stays done.${snoozing}`
 }

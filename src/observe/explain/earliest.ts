@@ -27,6 +27,7 @@ const conditions: Readonly<Partial<Record<ObstacleCode, { readonly clause: strin
   draining: { clause: 'a server serves this database again', byItself: false },
   storage_trouble: { clause: 'the database can be written again', byItself: false },
   server_elsewhere: { clause: "the file's server reaches it", byItself: true },
+  node_elsewhere: { clause: 'a node with a handler for its type reaches it', byItself: true },
   recovering: { clause: 'the server has recovered', byItself: true },
   holder_gone: { clause: 'the server has recovered', byItself: true },
   put_aside: { clause: 'it is back in line', byItself: true },

@@ -124,7 +124,7 @@ function sayPossible(possible: boolean | null, obstacles: readonly Obstacle[], t
 
 function isPossible(obstacles: readonly Obstacle[]): boolean | null {
   if (obstacles.length === 0) return true
-  return obstacles.every(({ code }) => code === 'server_elsewhere') ? null : false
+  return obstacles.every(({ code }) => code === 'server_elsewhere' || code === 'node_elsewhere') ? null : false
 }
 
 /** What an edge does to the attempts, and how it depends on them. */

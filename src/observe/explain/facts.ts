@@ -81,6 +81,8 @@ export interface Facts extends Snapshot {
   readonly isLate: boolean
   /** For a process that is not a server: the job is held, but its lease expired so long ago that its holder must have ended. */
   readonly isAbandoned: boolean
+  /** Another node holds the job, as far as is known. */
+  readonly isElsewhere: boolean
   /** The job is held by a process that has ended: all jobs that are leased when a server starts are, until it has recovered them. */
   readonly isOrphan: boolean
   /** The attempt of the job's lease, if this process has it. */
@@ -104,7 +106,8 @@ export function factsOf(snapshot: Snapshot): Facts {
     isExecuting: hasTag(job.state, 'executing'),
     isLate,
     isAbandoned: server === null && lease !== null && isLate,
-    isOrphan: lease !== null && server !== null && !server.hasRecovered,
+    isElsewhere: lease?.other !== undefined && !lease.other.isGone,
+    isOrphan: lease !== null && server !== null && (lease.other ? lease.other.isGone : !server.hasRecovered),
     attempt,
     outcome: server?.outcomes.find(({ leaseToken }) => leaseToken === lease?.token)?.event ?? null,
     isNext: attempt?.phase === 'next',

@@ -8,6 +8,7 @@ import { ago, duration, instant, sayInstant, sayOwner } from './text.ts'
 
 /** What prevents an event of a job that is or was leased. */
 export function obstaclesOfLease(event: EventType, facts: Facts): Obstacle[] {
+  if (facts.isElsewhere && event !== 'expire') return facts.server ? heldElsewhere(facts) : []
   switch (event) {
     case 'start':
       return orphaned(facts)
@@ -23,6 +24,33 @@ export function obstaclesOfLease(event: EventType, facts: Facts): Obstacle[] {
     default:
       return []
   }
+}
+
+/** Only the node that holds it knows. */
+function heldElsewhere({ jobFacts: { lease } }: Facts): Obstacle[] {
+  return [{ code: 'node_elsewhere', message: `only ${sayHolder(lease)}, which holds it, knows`, until: null }]
+}
+
+/** `process 12 on db1, node 3`. */
+function sayHolder(lease: Facts['jobFacts']['lease']): string {
+  return `${sayOwner(lease?.owner ?? null)}${lease?.other ? `, node ${lease.other.id}` : ''}`
+}
+
+/** Whether the node that holds it has missed a heartbeat: nodes are heard of three times in a lease. */
+export function isHolderSilent({ isElsewhere, jobFacts: { lease } }: Facts): boolean {
+  return isElsewhere && lease!.other!.silentMs >= lease!.other!.leaseMs / 2
+}
+
+/** Whether the node that holds it lives, and when it counts as dead. */
+function sayHeard(facts: Facts): string {
+  const { jobFacts, now } = facts
+  if (!facts.isElsewhere) return ''
+  const { silentMs, leaseMs } = jobFacts.lease!.other!
+  const heard = `was heard of ${ago(now - silentMs, now)}`
+  if (!isHolderSilent(facts)) return ` (it ${heard})`
+  const at = now - silentMs + leaseMs
+  if (at <= now) return ` (it ${heard}, and is declared dead at any moment; the job then runs elsewhere)`
+  return ` (it ${heard}: if it stays silent, it is declared dead ${sayInstant(at, now)}, and the job then runs elsewhere)`
 }
 
 /** Its handler is called when a worker is free. */
@@ -61,7 +89,7 @@ export function isOver(facts: Facts): boolean {
 
 /** How its attempt has ended here, as far as that is known; null if it has not. */
 function sayOver(facts: Facts): string | null {
-  if (!facts.server || facts.isOrphan || !facts.isExecuting) return null
+  if (!facts.server || facts.isOrphan || facts.isElsewhere || !facts.isExecuting) return null
   const attempt = facts.attempt
   if (attempt) return attempt.phase === 'stuck' ? 'its handler did not end when it was told to' : null
   if (facts.outcome !== null) return endings[facts.outcome] ?? 'it is given back'
@@ -99,6 +127,10 @@ function leaseHeld(facts: Facts): Obstacle[] {
   const { jobFacts, server, now } = facts
   const { lease } = jobFacts
   if (!lease || server?.phase === 'recovering') return []
+  if (facts.isElsewhere) {
+    const message = `${sayHolder(lease)} holds it for as long as it lives${sayHeard(facts)}`
+    return [{ code: 'lease_held', message, until: null }]
+  }
   const isRenewed = server !== null && !facts.isOrphan
   // A renewed lease has not expired, however late the renewal is.
   if (lease.expiresAt <= now && !isRenewed) return []
@@ -124,7 +156,7 @@ export function running(facts: Facts): Obstacle[] {
     const message = `${sayAborted(attempt.aborted, now)}${end}`
     return [{ code: 'attempt_running', message, until: isGivenUp ? at + abortGraceMs : null }]
   }
-  const runs = `${facts.server ? '' : 'as the file has it, '}${sayOwner(jobFacts.lease?.owner ?? null)} runs it${sayStall(facts)}`
+  const runs = `${facts.server ? '' : 'as the file has it, '}${sayHolder(jobFacts.lease)} runs it${sayHeard(facts)}${sayStall(facts)}`
   const abort = abortOf(facts)
   if (!abort) return [{ code: 'attempt_running', message: runs, until: null }]
   // The clock may have jumped, or the process may be stopped.
@@ -143,7 +175,7 @@ function abortOf(facts: Facts): { readonly at: number; readonly reason: string }
     timeoutMs === null || startedAt === null
       ? null
       : { at: startedAt + timeoutMs + stoppedMs, reason: `its timeout is ${duration(timeoutMs)}` }
-  const stopsAt = server?.abortsAt ?? null
+  const stopsAt = facts.isElsewhere ? null : (server?.abortsAt ?? null)
   if (stopsAt === null || (timeout && timeout.at <= stopsAt)) return timeout
   return { at: stopsAt, reason: 'the server is stopping' }
 }

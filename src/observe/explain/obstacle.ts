@@ -35,6 +35,8 @@ export type ObstacleCode =
   | 'storage_trouble'
   /** This process is not a server, and does not know what the server does. */
   | 'server_elsewhere'
+  /** Another node holds it, or has a handler for its type: this process does not know what that one does. */
+  | 'node_elsewhere'
   /** Something must happen first that neither time nor a server brings about. */
   | 'needs_event'
   /** It has ended. */

@@ -67,6 +67,12 @@ function unhandled(facts: Facts): Obstacle[] {
   const { server } = facts
   const { job, fault, isUnhandled } = facts.jobFacts
   const type = JSON.stringify(job.type)
+  const others = facts.jobFacts.handledByOthers ?? 0
+  if (server && !server.hasHandler && others > 0) {
+    const which = others === 1 ? 'another node that lives has one' : `${number(others)} other nodes that live have one`
+    const message = `this server has no handler for type ${type}, but ${which}`
+    return [{ code: 'node_elsewhere', message, until: null }]
+  }
   if (server && !server.hasHandler) {
     const meant = nearestType(facts)
     const known = meant === null ? sayTypes(server.types) : `, but it has one for ${JSON.stringify(meant)}`

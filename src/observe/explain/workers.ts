@@ -28,8 +28,11 @@ export function busyWorkers(facts: Facts): Obstacle[] {
   const { server } = facts
   const { line } = facts.jobFacts
   if (!server || server.busy < server.slots) return []
+  const others = facts.jobFacts.handledByOthers ?? 0
+  const elsewhere =
+    others === 0 ? '' : `, on this node; ${others === 1 ? 'another runs' : `${number(others)} others run`} its type too`
   const place = line && line.ahead.count === 0 ? `, and it is first in line${sayTurns(line.queues)}` : ''
-  return [{ code: 'no_free_worker', message: `${sayBusy(facts, server)}${place}`, until: null }]
+  return [{ code: 'no_free_worker', message: `${sayBusy(facts, server)}${elsewhere}${place}`, until: null }]
 }
 
 /** The holders: first those that ignore their signal, then those that have run longest. */

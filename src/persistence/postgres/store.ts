@@ -38,6 +38,7 @@ import { toOpenError } from './open-failure.ts'
 import { OpenTransactions } from './open-transactions.ts'
 import { Horizon } from './read/horizon.ts'
 import { jobFacts } from './read/job-facts.ts'
+import { listNodes } from './read/nodes.ts'
 import { Reader } from './read/reader.ts'
 import { Reads } from './reads.ts'
 import { gapsPerLease, Recovery } from './recovery.ts'
@@ -381,7 +382,9 @@ class PostgresStore implements Store {
   pathOf: Store['pathOf'] = (id, upTo) => this.#reader.pathOf(id, upTo)
   transitions: Store['transitions'] = (page) => this.#reader.transitions(page)
   counts: Store['counts'] = () => this.#reader.counts()
-  jobFacts: Store['jobFacts'] = (id) => jobFacts(this.#reads, id)
+  nodes: Store['nodes'] = () => listNodes(this.#reads, this.#node)
+  jobFacts: Store['jobFacts'] = (id) =>
+    jobFacts(this.#reads, id, { node: this.#node.id, serves: this.#options.serves, given: this.#node.now() })
   census: Store['census'] = () => this.#reader.census()
   commitStats: Store['commitStats'] = () => this.#meter.stats()
   fileSizes: Store['fileSizes'] = () => this.#reader.fileSizes()

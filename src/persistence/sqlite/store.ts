@@ -5,6 +5,7 @@ import {
   StorageFullError,
   UnavailableError,
 } from '../../errors.ts'
+import { countStates, hasTag } from '../../machines/edges.ts'
 import type { JobState } from '../../machines/job.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { timers } from '../../runtime/timers.ts'
@@ -24,6 +25,7 @@ import type {
   LeasedJob,
   LeaseEvent,
   NewJobRow,
+  NodeInfo,
   Recovered,
   Store,
   StoreEvent,
@@ -80,6 +82,9 @@ export class SqliteStore extends FileReads implements Store {
   readonly #commits: CommitMeter
   readonly #bell: Int32Array
   readonly #path: string
+  readonly #clock: Clock
+  /** Null for a producer. */
+  readonly #server: Pick<NodeInfo, 'pid' | 'host' | 'startedAt' | 'types' | 'leaseMs'> | null
   readonly #notify: Options['notify']
   readonly #waiting = new Map<number, Waiting>()
   readonly #exited: Promise<void>
@@ -103,7 +108,7 @@ export class SqliteStore extends FileReads implements Store {
     thread: ThreadLink,
     epochs: readonly Epoch[],
     options: Options,
-    { heartbeat, commits, bell, writer }: ThreadOptions,
+    { heartbeat, commits, bell, server, writer }: ThreadOptions,
   ) {
     super(options.path)
     this.#thread = thread
@@ -112,6 +117,8 @@ export class SqliteStore extends FileReads implements Store {
     this.#commits = new CommitMeter(commits)
     this.#bell = bell
     this.#path = options.path
+    this.#clock = options.clock
+    this.#server = server && { ...server.owner, types: writer.types, leaseMs: writer.leaseMs }
     this.#ownConnections = new OwnConnections(options.path, writer, options.clock)
     thread.on('message', (reply: Reply) => this.#onReply(reply))
     thread.on('error', (error) => this.#end(error))
@@ -218,6 +225,17 @@ export class SqliteStore extends FileReads implements Store {
 
   command(command: Command, ids: readonly number[], state?: JobState, cause: string | null = null): Promise<number[]> {
     return this.#request({ op: 'command', command, ids, state, cause })
+  }
+
+  /** The server alone: whether another process lives, a producer does not know. */
+  async nodes(): Promise<NodeInfo[]> {
+    if (!this.#server) return []
+    const states = Object.entries(countStates(await this.counts())) as [JobState, number][]
+    const count = (tag: 'held' | 'executing') =>
+      states.reduce((sum, [state, n]) => sum + (hasTag(state, tag) ? n : 0), 0)
+    const own = { id: 1, isOwn: true, serves: true, silentMs: 0, isStopping: this.#closing, endedAt: null, duties: [] }
+    const heardAt = this.#clock.now()
+    return [{ ...this.#server, ...own, heardAt, held: count('held'), running: count('executing') }]
   }
 
   commitStats(): CommitStats {

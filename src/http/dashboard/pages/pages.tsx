@@ -5,6 +5,7 @@ import { allowedTo } from './allowed.ts'
 import { bulkRoutes } from './bulk.tsx'
 import { jobPage } from './job.tsx'
 import { jobsPage } from './jobs.tsx'
+import { nodesPage } from './nodes.tsx'
 import { renderOverview } from './overview.tsx'
 import { replyPage, seeOther } from './page.tsx'
 import { showSeries } from './series-data.ts'
@@ -43,6 +44,7 @@ export function pageRoutes(system: JobSystem, now: () => number, needsToken: boo
       limit: 'read',
       handle: (_, c) => jobPage(system, idOf(c), queryOf(c), allowedTo(system, c)),
     },
+    { method: 'GET', path: '/dashboard/nodes', limit: 'read', handle: () => nodesPage(system) },
     ...jobCommands,
     ...bulkRoutes(system),
   ]

@@ -27,19 +27,28 @@ type StoredFacts = JobFacts['job'] & {
   readonly leaseToken: number | null
   readonly expiresAt: number | null
   readonly owner: Owner | null
+  readonly other: NonNullable<JobFacts['lease']>['other'] | null
+  readonly handledByOthers: number
   readonly payload: string | null
   readonly error: string | null
 }
 
-/** What the database tells about one job, read at one instant. Every count is bounded and made in an index. */
-export function jobFacts(reads: Reads, id: number): Promise<JobFacts | undefined> {
-  return reads.inSnapshot((query) => find(query, id))
+/** Who asks. `given`: the instant that a test's clock shows. */
+interface Asker {
+  readonly node: number
+  readonly serves: boolean
+  readonly given: number | null
 }
 
-async function find(query: Query, id: number): Promise<JobFacts | undefined> {
-  const [row] = await query<StoredFacts>(jobSql, { id })
+/** What the database tells about one job, read at one instant. Every count is bounded and made in an index. */
+export function jobFacts(reads: Reads, id: number, asker: Asker): Promise<JobFacts | undefined> {
+  return reads.inSnapshot((query) => find(query, id, asker))
+}
+
+async function find(query: Query, id: number, { node, serves, given }: Asker): Promise<JobFacts | undefined> {
+  const [row] = await query<StoredFacts>(jobSql, { id, node, given })
   if (!row) return undefined
-  const { parked, leaseToken, expiresAt, owner, payload: _, error: __, ...job } = validJob(row)
+  const { parked, leaseToken, expiresAt, owner, other, handledByOthers, payload: _, error: __, ...job } = validJob(row)
   const event = async (sql: string, values: Record<string, unknown>) => {
     const [found] = await query<Selected<HistoryEvent>>(sql, values)
     return (found && toHistoryEvent(found)) ?? null
@@ -55,9 +64,14 @@ async function find(query: Query, id: number): Promise<JobFacts | undefined> {
       : 'its payload cannot be read',
     isUnhandled: parked === parkedAs.unhandled,
     isSuspect: parked === parkedAs.suspect,
-    exclusive: (await query<NonNullable<JobFacts['exclusive']>>(exclusiveSql))[0] ?? null,
+    exclusive:
+      (await query<NonNullable<JobFacts['exclusive']>>(exclusiveSql, { node: serves ? node : null }))[0] ?? null,
     suspectsAhead: counted(isInLine ? await suspectsAhead(query, job, parked) : 0, suspectsMax),
-    lease: leaseToken === null || expiresAt === null ? null : { token: leaseToken, expiresAt, owner },
+    lease:
+      leaseToken === null || expiresAt === null
+        ? null
+        : { token: leaseToken, expiresAt, owner, other: other ?? undefined },
+    handledByOthers,
     lastEvent,
     lastFailure: await event(lastFailureSql, recent),
     lastEnd: await event(lastEndSql, recent),
@@ -116,11 +130,15 @@ function counted(count: number, most: number): Counted {
 
 const owner = `jsonb_build_object('pid', nodes.pid, 'host', nodes.host, 'startedAt', nodes.started_at) AS owner`
 
+const other = `jsonb_build_object('id', nodes.id, 'silentMs', greatest(instant(:given::bigint) - nodes.seen_at, 0), 'leaseMs', nodes.lease_ms,
+      'isGone', nodes.ended_at IS NOT NULL)`
+
 /** A lease lasts as long as its node is heard of, unless it was abandoned. */
 const jobSql = `
   SELECT jobs.id, state, type, queue, priority, attempt, max_attempts AS "maxAttempts", crashes, timeout_ms AS "timeoutMs", run_at AS "runAt", created_at AS "createdAt", idempotency_key AS "idempotencyKey", error, ${traceIdSql} AS "traceId",
     (SELECT payload FROM job_payloads WHERE job_id = jobs.id) AS payload, jobs.started_at AS "startedAt", finished_at AS "finishedAt", parked, lease_token AS "leaseToken",
-    coalesce(lease_expires_at, nodes.seen_at + nodes.lease_ms) AS "expiresAt", ${owner}
+    coalesce(lease_expires_at, nodes.seen_at + nodes.lease_ms) AS "expiresAt", ${owner}, CASE WHEN nodes.id <> :node THEN ${other} END AS other,
+    (SELECT count(*) FROM nodes AS node WHERE node.id <> :node AND node.serves AND node.ended_at IS NULL AND jobs.type = ANY (node.types)) AS "handledByOthers"
   FROM jobs LEFT JOIN nodes ON nodes.id = node_id WHERE jobs.id = :id`
 const newestOwnerSql = `SELECT ${owner} FROM nodes WHERE serves ORDER BY id DESC LIMIT 1`
 
@@ -135,7 +153,8 @@ const replaysSql = 'SELECT n AS count, last_at AS "lastAt" FROM key_replays WHER
 
 const exclusiveSql = `
   SELECT id, crashes, started_at AS "startedAt", timeout_ms AS "timeoutMs" FROM jobs
-  WHERE ${isHeld} AND ${stateHasTag('executing')} AND crashes >= ${suspectCrashes} ORDER BY started_at DESC, id DESC LIMIT 1`
+  WHERE ${isHeld} AND ${stateHasTag('executing')} AND crashes >= ${suspectCrashes}
+    AND (:node::bigint IS NULL OR node_id = :node) ORDER BY started_at DESC, id DESC LIMIT 1`
 
 const atMost = (condition: string, most: string) =>
   `SELECT count(*) AS count FROM (SELECT 1 FROM jobs WHERE ${condition} LIMIT ${most}) AS found`

@@ -1,0 +1,111 @@
+import { hostname } from 'node:os'
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { createHttp } from '../../../src/http/index.ts'
+import { createJobSystem, defineHandler } from '../../../src/index.ts'
+import { aDatabase, openPostgres } from '../../support/postgres.ts'
+import { postgresMissing } from '../../support/postgres-server.ts'
+import { aJob, leaseMs } from '../../support/store.ts'
+import { whenDone } from '../../support/temp.ts'
+import { ids } from '../conformance/helpers.ts'
+
+/** A node of a store, which runs `work`, and the system of another, which runs `other`, with one clock. */
+async function twoNodes() {
+  const node = await openPostgres({ types: ['work'] })
+  const postgres = { connectionString: await aDatabase(), schema: node.path, maxConnections: 3 }
+  const handlers = [defineHandler({ type: 'other', payload: z.unknown(), run() {} })]
+  const system = await createJobSystem({ postgres, handlers, clock: node.clock, leaseMs })
+  whenDone(() => system.stop())
+  await system.start()
+  const [id] = ids(await node.store.enqueue([aJob()]))
+  return { ...node, system, id: id! }
+}
+
+const holder = `process ${process.pid} on test, node 1`
+
+describe.skipIf(postgresMissing)('a node that is asked about a job of another', () => {
+  test('says that another node has a handler for its type, and not that nobody runs it', async () => {
+    const { system, id } = await twoNodes()
+
+    const { obstacles, summary, advice } = await system.explain(id)
+
+    expect(obstacles.map(({ code }) => code)).toEqual(['node_elsewhere'])
+    expect(summary).toContain('his server has no handler for type "work", but another node that lives has one')
+    expect(advice).toBe('Wait for the other node; its own page of the job knows more.')
+  })
+
+  test('names the node that runs it, and does not say that its handler has ended', async () => {
+    const { system, store, id } = await twoNodes()
+    await store.lease({ limit: 1, wait: false, start: true })
+
+    const { summary, next, earliest } = await system.explain(id)
+
+    expect(summary).toContain(`rocess ${process.pid} on test, node 1 runs it (it was heard of just now)`)
+    expect(earliest).toBe('now: it is running')
+    const succeed = next.find(({ event }) => event === 'succeed')
+    expect(succeed).toMatchObject({
+      possible: null,
+      sentence: expect.stringContaining(`only ${holder}, which holds it`),
+    })
+    expect(next.find(({ event }) => event === 'cancel')).toMatchObject({ possible: true })
+  })
+
+  test('says how long that node has been silent, and when it is declared dead', async () => {
+    const { system, store, clock, line, id } = await twoNodes()
+    await store.lease({ limit: 1, wait: false, start: true })
+    line.cut()
+    clock.advance(20_000)
+
+    const { summary, advice } = await system.explain(id)
+
+    const at = new Date(clock.now() + leaseMs - 20_000).toISOString()
+    expect(summary).toContain(
+      `was heard of 20 s ago: if it stays silent, it is declared dead in 10 s, at ${at}, and the job then runs elsewhere`,
+    )
+    expect(advice).toBe('Wait: if the node that runs it stays silent, another one runs it again by itself.')
+  })
+
+  test('has a page of the nodes, which says who is silent until when, and who has ended', async () => {
+    const { system, path, clock, line } = await twoNodes()
+    const gone = await openPostgres({ path, clock })
+    await gone.store.close()
+    line.cut()
+    clock.advance(leaseMs - 1_000)
+    const http = createHttp(system, { basePath: '/admin' })
+
+    const answer = await http.fetch(new Request('http://localhost/admin/dashboard/nodes'))
+    const body = await answer.text()
+
+    expect(answer.status).toBe(200)
+    expect(body.replace(/<[^>]*>/g, '')).toContain('silent; counts as ended in 1 s')
+    expect(body.replace(/<[^>]*>/g, '')).toContain('ended 29 s ago')
+    expect(body).toContain('href="/admin/dashboard/nodes"')
+  })
+
+  test('lists the nodes: who holds how many jobs, who was heard of when, and who did what for all', async () => {
+    const { system, store, clock } = await twoNodes()
+    await store.enqueue([aJob(), aJob({ delayMs: 10 })])
+    await store.lease({ limit: 1, wait: false, start: true })
+    await store.lease({ limit: 1, wait: false })
+    clock.advance(10)
+    await store.sweep()
+
+    const nodes = await system.nodes()
+
+    expect(nodes).toMatchObject([
+      { id: 2, host: hostname(), isOwn: true, serves: true, types: ['other'], held: 0, running: 0, endedAt: null },
+      {
+        id: 1,
+        host: 'test',
+        isOwn: false,
+        held: 2,
+        running: 1,
+        heardAt: clock.now(),
+        silentMs: 0,
+        leaseMs,
+        isStopping: false,
+        duties: [{ duty: 'promotion', doneAt: clock.now() }],
+      },
+    ])
+  })
+})
