@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { UnavailableError } from '../../errors.ts'
 import { edgesOn, hasTag } from '../../machines/edges.ts'
 import type { JobState } from '../../machines/job.ts'
+import { rateMs } from '../../machines/prefetch.ts'
 import { type Clock, ManualClock } from '../../runtime/clock.ts'
 import { CommitMeter } from '../commit-meter.ts'
 import { type Epoch, epochOf } from '../epoch.ts'
@@ -57,6 +58,13 @@ import { Writer } from './write/writer.ts'
 /** Connections that write, each one transaction at a time: while one waits for its flush the other goes on. One, if there are to be few. */
 const writersMax = 2
 const fewConnections = 4
+/**
+ * Jobs are leased for the time of three calls, in which an answer surely comes: with fewer the slots run empty while a server is slow, calls get
+ * smaller, and so dearer. No longer than slots are measured.
+ */
+const callsAhead = 3
+const aheadMs = { min: 20, max: rateMs }
+const callsLately = 8
 /** Renewals within one lease, so that one may fail. */
 const renewalsPerLease = 3
 /** How long the server may take to answer a heartbeat at least, in ms. */
@@ -141,7 +149,9 @@ class PostgresStore implements Store {
     'PostgreSQL: every acknowledged write is flushed by the server before it answers, unless its fsync is off'
   #epochs: readonly Epoch[] = []
   /** A call costs as much as a hundred jobs: 20 µs of the server's time a job at 500 of them, 50 at 25. */
-  readonly prefetch = { withinMs: 20, mostAtLeast: 500 }
+  readonly prefetch = { withinMs: aheadMs.min, mostAtLeast: 500 }
+  /** What a call has taken lately, in ms. */
+  #callMs = 0
   readonly #schema: string
   readonly #options: PostgresStoreOptions
   readonly #reads: Reads
@@ -453,6 +463,8 @@ class PostgresStore implements Store {
   #done(done: Done, tookMs: number): void {
     this.#ids.add(done.blocks)
     this.#meter.committed(tookMs, done.events)
+    this.#callMs += (tookMs - this.#callMs) / callsLately
+    this.prefetch.withinMs = Math.min(Math.max(callsAhead * this.#callMs, aheadMs.min), aheadMs.max)
     if (done.events > 0) this.#horizon.lastOwn = Math.max(this.#horizon.lastOwn, done.lastEvent)
     this.#tellAside(done.aside)
   }

@@ -166,6 +166,8 @@ export class Claims {
     if (!taken) return
     this.#waiting.unshift(...taken.waiting)
     this.#look = true
+    // What it had locked was passed over by claims that were made meanwhile.
+    this.giveUpBounds()
     this.#landed(taken)
   }
 
