@@ -2,9 +2,10 @@ import { copyBugs } from './copy-bugs.ts'
 import { engineBugs } from './engine-bugs.ts'
 import type { Mutation } from './mutation.ts'
 import { storeBugs } from './store-bugs.ts'
+import { transactionBugs } from './transaction-bugs.ts'
 
 /** Every seeded bug. */
-export const mutations: readonly Mutation[] = [...storeBugs, ...engineBugs, ...copyBugs]
+export const mutations: readonly Mutation[] = [...storeBugs, ...engineBugs, ...copyBugs, ...transactionBugs]
 
 /** The one that `npm test` tries as well: the worst there could be, and quickly caught. */
 export const share: readonly Mutation[] = mutations.filter(

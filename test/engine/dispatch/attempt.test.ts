@@ -21,6 +21,7 @@ import type { LeasedJob, LeaseEvent } from '../../../src/machines/lease.ts'
 import type { RunningAttempt } from '../../../src/machines/slots.ts'
 import { RunStats } from '../../../src/observe/telemetry/run-stats.ts'
 import { timers } from '../../../src/runtime/timers.ts'
+import { deferred } from '../../support/deferred.ts'
 import { useFakeTimers, useRealTimers } from '../../support/fake-timers.ts'
 import { errorsOfAnotherCopy, errorsOfAnotherRealm } from '../../support/other-copies.ts'
 
@@ -749,6 +750,61 @@ describe('the metrics', () => {
     const { active, avgExecutionMs, avgTimeInQueueMs } = new RunStats()
 
     expect([active, avgExecutionMs, avgTimeInQueueMs]).toEqual([0, 0, 0])
+  })
+})
+
+describe('an attempt that completes its job in a transaction of its handler', () => {
+  /** Its handler calls `complete`, and then waits for `end`. `hasCompleted`: what the store says. */
+  async function completing(hasCompleted: () => Promise<boolean>, complete = async () => {}) {
+    const end = deferred<unknown>()
+    const handler = aHandler(async (_, context) => {
+      await context.complete({ query: async () => [] }).catch(() => {})
+      context.signal.addEventListener('abort', () => {})
+      return end.promise
+    })
+    const settled: (LeaseEvent | null)[] = []
+    const options = { ...optionsFor(handler), transactions: { complete, hasCompleted } }
+    const attempt = createRunAttempt(options)(aLeasedJob(), { settled: (event) => settled.push(event), ended() {} })
+    await setImmediate()
+    return { attempt, settled, end }
+  }
+
+  test('has no outcome of its own once that is committed, however it ends', async () => {
+    for (const how of ['resolve', 'reject'] as const) {
+      const { settled, end } = await completing(async () => true)
+      end[how](new Error('ended'))
+      await setImmediate()
+
+      expect(settled).toEqual([null])
+    }
+  })
+
+  test('sends one if it cannot find out: the store refuses it if there is one', async () => {
+    const { settled, end } = await completing(() => Promise.reject(new Error('away')))
+    end.resolve(1)
+    await setImmediate()
+
+    expect(settled).toMatchObject([{ event: 'fail', error: { name: 'NotCommittedError' } }])
+  })
+
+  test('is not told that its lease was lost when its own commit ended it, and is told otherwise', async () => {
+    const told = async (isDone: boolean) => {
+      const { attempt } = await completing(async () => isDone)
+      attempt.abort(new JobCancelledError(), true)
+      await setImmediate()
+      return attempt.aborted !== null
+    }
+
+    expect([await told(true), await told(false)]).toEqual([false, true])
+  })
+
+  test('succeeds as any other if its client was refused', async () => {
+    const refuse = () => Promise.reject(new InvalidInputError([{ path: 'client', message: 'no' }]))
+    const { settled, end } = await completing(async () => false, refuse)
+    end.resolve(1)
+    await setImmediate()
+
+    expect(settled).toMatchObject([{ event: 'succeed' }])
   })
 })
 

@@ -290,6 +290,30 @@ describe.skipIf(postgresMissing)('an attempt whose node was declared dead while 
     expect((await two.store.verify()).violations).toEqual([])
   })
 
+  test('cannot complete it in the moment before the job is taken', async () => {
+    const { one, client, event } = await declaredDead()
+    const other = await aClient()
+    await other.query(`UPDATE ${one.path}.nodes SET ended_at = 1`)
+
+    await expect(one.store.complete(client, event)).rejects.toBeInstanceOf(LeaseLostError)
+  })
+
+  test('needs no right but to use the schema', async () => {
+    const { one, client, id, event } = await declaredDead()
+    await client.query('ROLLBACK')
+    await client.query('CREATE ROLE completer')
+    whenDone(async () => {
+      await client.query(`RESET ROLE; REVOKE USAGE ON SCHEMA ${one.path} FROM completer; DROP ROLE completer`)
+    })
+    await client.query(`GRANT USAGE ON SCHEMA ${one.path} TO completer`)
+    await client.query('SET ROLE completer; BEGIN')
+
+    await one.store.complete(client, event)
+    await client.query('COMMIT')
+
+    expect(await one.store.find(id)).toMatchObject({ state: 'succeeded' })
+  })
+
   test('locks its job for nobody before the commit', async () => {
     const { one, client, id, event } = await declaredDead()
     await one.store.complete(client, event)
