@@ -15,9 +15,9 @@ const leaseMs = 3_000
 const killEachMs = 1_000
 /** How long a node is frozen: longer than its lease. */
 const frozenMs = leaseMs * 1.5
-/** How often the server is stopped at once, and how long it is away at most. */
+/** How often the server is stopped at once, and how long it is away at most: longer than a lease. */
 const stopServerEachMs = 10_000
-const serverAwayMs = 1_500
+const serverAwayMs = leaseMs * 1.5
 /** Clients that enqueue; they wait while more jobs than that are unfinished. */
 const laneCount = 10
 const unfinishedMax = 1_500
