@@ -227,7 +227,13 @@ class System extends StoreReads implements Omit<JobSystem, BulkCommand> {
       if (isInTransaction) return this.#enqueues.enqueueIn(client, input, byLibrary, answer)
       return this.#enqueues.enqueue(input, 'camelCase', byLibrary, null, answer)
     }
-    return (isConnection(client) ? run() : (async () => run())()) as never
+    if (isConnection(client)) return run() as never
+    // Not in an async function: its answer would come some turns later, when the handler of the job may block the loop already.
+    try {
+      return run() as never
+    } catch (error) {
+      return Promise.reject(error) as never
+    }
   }
 
   submit(body: unknown, { by = byLibrary, traceparent, tracestate }: EnqueueOptions = {}): Promise<EnqueuedJob[]> {
