@@ -80,11 +80,13 @@ export async function keepIdsAscending(client: pg.ClientBase, given = 0): Promis
 }
 
 async function versionOf(client: pg.ClientBase, schema: string): Promise<number> {
-  const { rows } = await client.query<{ there: string | null }>('SELECT to_regclass($1)::text AS there', [
-    `"${schema}".meta`,
-  ])
-  if (rows[0]!.there === null) return 0
-  const found = await client.query<{ value: string }>(`SELECT value FROM meta WHERE name = 'version'`)
+  // Not by to_regclass: it may answer from before the wait for another node, which has made the schema meanwhile.
+  const there = await client.query(
+    `SELECT 1 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = $1 AND relname = 'meta'`,
+    [schema],
+  )
+  if (there.rows.length === 0) return 0
+  const found = await client.query<{ value: string }>(`SELECT value FROM "${schema}".meta WHERE name = 'version'`)
   const version = Number(found.rows[0]?.value ?? 0)
   if (version <= migrations.length) return version
   throw new DatabaseUnusableError(

@@ -101,6 +101,26 @@ describe.skipIf(postgresMissing)('a process that may not use the database', () =
   })
 })
 
+describe.skipIf(postgresMissing)('processes that start at once on an empty database', () => {
+  test('make the schema once, and all of them are nodes', async () => {
+    const schema = aSchema()
+    const client = new pg.Client(await aDatabase())
+    await client.connect()
+    await client.query('SELECT pg_advisory_lock(hashtext($1))', [`jobmachine ${schema}`])
+    const waiting = `SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+
+    const stores = Promise.all([
+      openPostgres({ path: schema }),
+      openPostgres({ path: schema }),
+      openPostgres({ path: schema }),
+    ])
+    await expect.poll(async () => (await client.query(waiting)).rows.length).toBe(3)
+    await client.end()
+
+    expect(await (await stores)[0]!.store.nodes()).toHaveLength(3)
+  })
+})
+
 test('a server that is too old is refused, with the version that it has', async () => {
   const answer = { rows: [{ version: '120018', encoding: 'UTF8', standby: false }] }
 
