@@ -4,7 +4,7 @@ import type { NodemailerError, SendMailOptions } from 'nodemailer'
 import { z } from 'zod'
 import { PermanentError } from '../errors.ts'
 import { defineHandler, type Handler } from './define.ts'
-import { mailAddress } from './mail-address.ts'
+import { emailAddress } from './mail-address.ts'
 import { strictPayload, takes } from './payload.ts'
 import { Redactor } from './redact.ts'
 import { type SmtpSettings, smtpFailureOf, smtpOptions } from './smtp.ts'
@@ -49,7 +49,7 @@ const oneLine = z
   .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]*$/u, takes('one line of text, without line breaks and control characters'))
 
 const payload = strictPayload({
-  email: mailAddress.describe('The recipient: one address, without a name.'),
+  email: emailAddress.describe('The recipient: one address, without a name.'),
   subject: oneLine.describe('One line of text.'),
   message: z.string(takes('text')).optional().describe('Plain text.'),
   body: z.string(takes('text')).optional().describe('Another name for `message`; one of the two is required.'),

@@ -16,7 +16,7 @@ const quotedText = /^(?:[^"\\<>]|\\[^<>])*$/u
 const label = /^[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}\p{Join_C}-]*[\p{L}\p{M}\p{N}])?$/u
 
 /** One mail address. The fault says what is wrong with it. */
-export const mailAddress = z
+export const emailAddress = z
   .string(takes('one email address, such as someone@example.com'))
   .superRefine((text, { addIssue }) => {
     const problem = addressProblem(text)

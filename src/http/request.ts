@@ -81,7 +81,7 @@ export function parseBody<Schema extends z.ZodObject>(schema: Schema, body: unkn
  * Whether the browser used https: to us, or according to the nearest proxy or the form's own request. Anyone can send these headers, so
  * they may only make things stricter, or be shown.
  */
-export function isSecure(c: Context<Env>): boolean {
+export function usesTls(c: Context<Env>): boolean {
   const nearest = (c.req.header('x-forwarded-proto') ?? '').split(',')[0]!.trim().toLowerCase()
   return (
     nearest === 'https' ||

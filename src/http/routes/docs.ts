@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import { z } from 'zod'
-import { type Env, isSecure } from '../request.ts'
+import { type Env, usesTls } from '../request.ts'
 import { named } from '../wire.ts'
 import { type ApiRoute, get, type Route } from './route.ts'
 
@@ -27,5 +27,5 @@ export const docsRoute: Route = {
 
 /** The address at which the browser reached this server, such as `http://localhost:8080`; the guard has allowed its host. */
 function originOf(c: Context<Env>): string {
-  return `${isSecure(c) ? 'https' : 'http'}://${c.req.header('host')}`
+  return `${usesTls(c) ? 'https' : 'http'}://${c.req.header('host')}`
 }

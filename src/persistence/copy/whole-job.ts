@@ -43,7 +43,7 @@ export interface CopiedEvent extends ReplayEvent {
   readonly cause: string | null
 }
 
-export const traceNames = ['traceparent', 'tracestate', 'lastAttempt'] as const
+const traceNames = ['traceparent', 'tracestate', 'lastAttempt'] as const
 type Trace = Readonly<Record<(typeof traceNames)[number], string | null>>
 
 /** A job with all that is stored of it, except how often its key was used again. */

@@ -23,10 +23,9 @@ import type {
   StoreEvent,
   VerifyReport,
 } from '../store.ts'
-import { Heartbeat } from '../watchdog.ts'
-import { Addresses } from './addresses.ts'
+import type { Heartbeat } from '../watchdog.ts'
 import { assertDirect } from './assert-direct.ts'
-import { type Driver, loadDriver, type Settings } from './connection.ts'
+import type { Settings } from './connection.ts'
 import { assertWhole, readDatabase } from './database.ts'
 import { Duties } from './duties.ts'
 import { Health } from './health.ts'
@@ -34,8 +33,7 @@ import { HeldLeases } from './held-leases.ts'
 import { Intervals } from './intervals.ts'
 import { Maintenance } from './maintenance.ts'
 import { migrate } from './migrate.ts'
-import { type NodeThreadLink, OwnNode, startNodeThread } from './nodes.ts'
-import { toOpenError } from './open-failure.ts'
+import { type NodeThreadLink, OwnNode } from './nodes.ts'
 import { OpenTransactions } from './open-transactions.ts'
 import { Horizon } from './read/horizon.ts'
 import { jobFacts } from './read/job-facts.ts'
@@ -55,6 +53,9 @@ import type { Done } from './write/step.ts'
 import { Suspects } from './write/suspects.ts'
 import { Writer } from './write/writer.ts'
 
+/** Renewals within one lease, so that one may fail. */
+export const renewalsPerLease = 3
+
 /** Connections that write, each one transaction at a time: while one waits for its flush the other goes on. One, if there are to be few. */
 const writersMax = 2
 const fewConnections = 4
@@ -65,10 +66,6 @@ const fewConnections = 4
 const callsAhead = 3
 const aheadMs = { min: 20, max: rateMs }
 const callsLately = 8
-/** Renewals within one lease, so that one may fail. */
-const renewalsPerLease = 3
-/** How long the server may take to answer a heartbeat at least, in ms. */
-const patienceMinMs = 1_000
 /** How often a node looks for what is due and what others have stored, and between two walks of retention, in ms. */
 const pollMs = 50
 /** The same, as often as what the last look took: with an old snapshot open, the rows of many ended jobs lie in the way. */
@@ -80,7 +77,7 @@ const openLookMs = 2_000
 const retainStepMs = 20
 const mergeCountsMs = 1_000
 
-interface PostgresStoreOptions extends PostgresOptions {
+export interface PostgresStoreOptions extends PostgresOptions {
   /** A server; null for a producer. */
   readonly owner: Owner
   readonly serves: boolean
@@ -99,52 +96,8 @@ interface PostgresStoreOptions extends PostgresOptions {
   readonly environment: Readonly<NodeJS.ProcessEnv>
 }
 
-/** What tests replace: the driver by one whose connections they can cut, and the thread of the node by one on the caller's own. */
-interface Replaceable {
-  readonly driver: Driver
-  readonly startNode: typeof startNodeThread
-}
-
-/**
- * Opens the store; makes its schema if it is missing. Rejects with `DatabaseUnusableError` if the database cannot be used, and with
- * `UnavailableError` if it cannot be reached.
- */
-export async function openPostgresStore(
-  options: PostgresStoreOptions,
-  { driver = loadDriver(), startNode = startNodeThread }: Partial<Replaceable> = {},
-): Promise<Store> {
-  const { connectionString, schema = postgresDefaults.schema, clock, environment } = options
-  const heartbeat = options.serves ? new Heartbeat() : null
-  const { owner, serves, types, leaseMs } = options
-  const pauseMs = leaseMs / renewalsPerLease
-  const thread = startNode(
-    {
-      connectionString,
-      schema,
-      facts: { owner, serves, types, leaseMs, patienceMs: Math.max(pauseMs, patienceMinMs) },
-      pauseMs,
-      clock: clock instanceof ManualClock ? clock.cell : null,
-      heartbeat: heartbeat?.memory ?? null,
-    },
-    environment,
-  )
-  const store = new PostgresStore(
-    { driver, addresses: new Addresses(connectionString), schema },
-    options,
-    thread,
-    heartbeat,
-  )
-  try {
-    await store.open()
-  } catch (error) {
-    await store.close()
-    throw toOpenError(error)
-  }
-  return store
-}
-
 /** The parts of a store, and what passes between them. */
-class PostgresStore implements Store {
+export class PostgresStore implements Store {
   readonly durability =
     'PostgreSQL: every acknowledged write is flushed by the server before it answers, unless its fsync is off'
   #epochs: readonly Epoch[] = []

@@ -1,6 +1,6 @@
 import { RequestLimits } from '../../body.ts'
 import type { Incoming } from '../../exchange.ts'
-import { isSecure, queryOf } from '../../request.ts'
+import { queryOf, usesTls } from '../../request.ts'
 import type { Route } from '../../routes/route.ts'
 import { page, seeOther } from './page.tsx'
 
@@ -34,7 +34,7 @@ export function loginRoutes(setting: string): readonly Route[] {
           const next = localPath(form.get('next'))
           if (!sessions) return seeOther(next)
           if (await sessions.admitsTyped(form.get('token') ?? '', incoming)) {
-            return seeOther(next, { 'set-cookie': sessions.cookie(incoming, isSecure(c)) })
+            return seeOther(next, { 'set-cookie': sessions.cookie(incoming, usesTls(c)) })
           }
           return loginPage(next, setting, 'That is not the API token of this server.')
         })
@@ -49,7 +49,7 @@ export function loginRoutes(setting: string): readonly Route[] {
         const { incoming } = c.env
         const session = sessions?.sessionOf(incoming)
         if (session) feed.endSession(session)
-        return seeOther('/login', sessions ? { 'set-cookie': sessions.endingCookie(incoming, isSecure(c)) } : {})
+        return seeOther('/login', sessions ? { 'set-cookie': sessions.endingCookie(incoming, usesTls(c)) } : {})
       },
     },
   ]

@@ -29,7 +29,7 @@ export const totalsSql = `
   FROM jobs GROUP BY state, queue, type`
 
 /** How often a key was used again. */
-export interface Replay {
+interface Replay {
   readonly id: number
   readonly n: number
   readonly lastAt: number
