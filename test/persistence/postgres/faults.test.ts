@@ -207,6 +207,29 @@ describe.skipIf(postgresMissing).concurrent('a store on PostgreSQL', () => {
     expect((await store.verify()).jobs).toBe(2)
   })
 
+  test('refuses reads that get no connection in time, and new jobs whose table is locked, and serves both afterwards', async () => {
+    const { store, path, notices } = await openPostgres()
+    const [id] = ids(await store.enqueue([aJob()]))
+    const stranger = await aSession()
+    await stranger.query(`BEGIN; LOCK TABLE ${path}.jobs`)
+
+    const refused: string[] = []
+    const note = (error: { code: string }) => void refused.push(error.code)
+    // One connection is for reads.
+    const reads = [store.find(id!), store.find(id!), store.history(id!, { after: 0, limit: 9 })]
+    const settled = Promise.all(reads.map((read) => read.catch(note)))
+    const enqueued = store.enqueue([aJob()]).catch(note)
+    await until(() => refused.length >= 2)
+    await enqueued
+    await stranger.query('COMMIT')
+    await settled
+
+    expect(new Set(refused)).toEqual(new Set(['unavailable']))
+    expect(await store.enqueue([aJob()])).toMatchObject({ outcome: 'stored' })
+    expect((await store.verify()).jobs).toBe(2)
+    expect(notices.filter(({ type }) => type === 'fatal')).toEqual([])
+  })
+
   test('refuses writes while the database is read-only, as one that is taken out of service is', async () => {
     const server = ownServer()
     const { store, notices } = await openPostgres({ connectionString: server.address })
