@@ -8,9 +8,8 @@ import { built } from '../support/built.ts'
 import { patchedBuild } from '../support/patched-build.ts'
 import { aDatabase, aSchema } from '../support/postgres.ts'
 import { ownServer, postgresMissing } from '../support/postgres-server.ts'
+import { isWhole } from '../support/share.ts'
 import { tempFolder, whenDone } from '../support/temp.ts'
-
-const isWhole = process.env.PROOFS === 'whole'
 
 interface Node extends ChildProcess {
   /** Everything that it wrote. */
@@ -22,7 +21,8 @@ async function startNode(
   schema: string,
   { leaseMs = 1_000, build = dirname(built('index.js')) } = {},
 ): Promise<Node> {
-  const args = [join(import.meta.dirname, 'postgres-node.mjs'), build, address, schema, String(leaseMs)]
+  const script = join(import.meta.dirname, 'postgres-node.mjs')
+  const args = [script, build, address, schema, String(leaseMs)]
   const node = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   whenDone(() => void node.kill('SIGKILL'))
   let output = ''
