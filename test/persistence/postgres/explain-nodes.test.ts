@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { createHttp } from '../../../src/http/index.ts'
@@ -63,6 +64,20 @@ describe.skipIf(postgresMissing)('a node that is asked about a job of another', 
       `was heard of 20 s ago: if it stays silent, it is declared dead in 10 s, at ${at}, and the job then runs elsewhere`,
     )
     expect(advice).toBe('Wait: if the node that runs it stays silent, another one runs it again by itself.')
+  })
+
+  test('does not say that a suspect holds it up which runs alone on the other', async () => {
+    const { system, store, path } = await twoNodes()
+    await store.lease({ limit: 1, wait: false, start: true })
+    const client = new pg.Client(await aDatabase())
+    await client.connect()
+    await client.query(`UPDATE ${path}.jobs SET crashes = 3`)
+    await client.end()
+    const [id] = ids(await store.enqueue([aJob()]))
+
+    const { obstacles } = await system.explain(id!)
+
+    expect(obstacles.map(({ code }) => code)).toEqual(['node_elsewhere'])
   })
 
   test('has a page of the nodes, which says who is silent until when, and who has ended', async () => {
