@@ -43,7 +43,10 @@ function sharesOf({ figures }: PeersReport, entries: readonly Entry[], names: re
   if (asked.length === 0 || others.length === 0) return []
   const rows = others.map(({ name }) => [
     name,
-    ...asked.map((rate) => written(Number(rateOf(onServer, rate)) / (rateOf(name, rate) ?? Number.NaN), 'ratio')),
+    ...asked.map((rate) => {
+      const theirs = rateOf(name, rate)
+      return written(theirs && Number(rateOf(onServer, rate)) / theirs, 'ratio')
+    }),
   ])
   return ['', ...aligned([[`${onServer}, times`, ...asked], ...rows])]
 }
