@@ -71,7 +71,7 @@ async function find(query: Query, id: number, { node, serves, given }: Asker): P
       leaseToken === null || expiresAt === null
         ? null
         : { token: leaseToken, expiresAt, owner, other: other ?? undefined },
-    handledByOthers,
+    ...(handledByOthers > 0 && { handledByOthers }),
     lastEvent,
     lastFailure: await event(lastFailureSql, recent),
     lastEnd: await event(lastEndSql, recent),
