@@ -202,6 +202,63 @@ describe.skipIf(postgresMissing)('a job that is enqueued in a transaction of the
     await client.query('ROLLBACK')
   })
 
+  test('is not that of another transaction that has used its key before', async () => {
+    const system = await aSystem()
+    const client = await aClient()
+
+    await client.query('BEGIN')
+    await system.enqueue(aCount, { client })
+    const { id } = await system.enqueue({ ...aCount, idempotencyKey: 'of another' })
+    const known = await system.enqueue({ ...aCount, idempotencyKey: 'of another' }, { client })
+    await client.query('ROLLBACK')
+
+    expect(known).toEqual({ id, state: 'queued', created: false })
+  })
+
+  /** Enqueues 30 jobs with keys in one call; before each of its first `times` tries, another call stores the next of the keys. */
+  async function raced(times: number, begin: string) {
+    const system = await aSystem()
+    const client = await aClient()
+    const jobs = Array.from({ length: 30 }, (_, n) => ({ ...aCount, idempotencyKey: `key ${n}` }))
+    const others: number[] = []
+    const query = async (text: string, values: string[]) => {
+      if (text.includes('.enqueue_') && others.length < times)
+        others.push((await system.enqueue(jobs[others.length]!)).id)
+      return client.query(text, values)
+    }
+    await client.query(begin)
+    const stored = system.enqueue(jobs, { client: { query } })
+    return { system, client, others, stored }
+  }
+
+  test.each([
+    ['one by one', 'BEGIN'],
+    ['in a transaction that may, by its name, read what is not committed', 'BEGIN ISOLATION LEVEL READ UNCOMMITTED'],
+  ])('is stored with the rest if others use the keys of a list, %s', async (_, begin) => {
+    const { system, client, others, stored } = await raced(5, begin)
+
+    const answers = await stored
+    await client.query('COMMIT')
+
+    expect(answers.filter(({ created }) => !created)).toEqual(
+      others.map((id) => ({ id, state: 'queued', created: false })),
+    )
+    for (const { id } of answers) expect(await system.find(id)).toMatchObject({ id })
+    expect((await system.list()).jobs).toHaveLength(30)
+  })
+
+  test('is refused, and nothing of its call is stored, if others use its keys again and again', async () => {
+    const { system, client, others, stored } = await raced(Number.POSITIVE_INFINITY, 'BEGIN')
+
+    await expect(stored).rejects.toThrow(UnavailableError)
+    await expect(stored).rejects.toThrow('other callers store jobs with the same idempotency keys now')
+    const last = await system.enqueue(aCount, { client })
+    await client.query('COMMIT')
+
+    expect(others).toHaveLength(20)
+    expect((await system.list()).jobs.map(({ id }) => id).sort()).toEqual([...others, last.id].sort())
+  })
+
   test('may be one of 4,000 in its transaction, and not of more', async () => {
     const system = await aSystem()
     const client = await aClient()

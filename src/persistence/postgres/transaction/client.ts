@@ -22,14 +22,6 @@ interface Rights {
   readonly mayCall: boolean | null
 }
 
-/** What the functions for transactions answer with. */
-export interface Answer {
-  readonly outcome: 'stored' | 'noted' | 'key used' | 'outside' | 'too many' | 'began before'
-  readonly now: number
-  readonly max: number
-  readonly stored: number
-}
-
 /** Calls the functions for transactions on clients of users. */
 export class Clients {
   readonly #reads: Reads
@@ -55,19 +47,21 @@ export class Clients {
     return client
   }
 
-  /** Calls one of the functions. Rejects with `LeaseLostError` if it says so, else with the error of the client. */
+  /**
+   * Calls one of the functions. Rejects with `LeaseLostError` if it says so, with `InvalidInputError` if it was not in one transaction with
+   * the call before, or that is older than the attempt, else with the error of the client.
+   */
   async call(client: TransactionClient, name: keyof typeof inTransaction, request: object): Promise<unknown> {
     const sql = `SELECT "${this.#schema}".${inTransaction[name].name}($1::text) AS answer`
-    try {
-      return await ask(client, sql, JSON.stringify(request))
-    } catch (error) {
+    const answer = await ask(client, sql, JSON.stringify(request)).catch((error) => {
       throw isLost(error) ? new LeaseLostError({ cause: error }) : error
-    }
+    })
+    assertInside(answer as { outcome?: string })
+    return answer
   }
 }
 
-/** Throws `InvalidInputError` if the two calls that an operation makes were not in one transaction, or that is older than the attempt. */
-export function assertInside({ outcome }: Answer): void {
+function assertInside({ outcome }: { readonly outcome?: string }): void {
   if (outcome === 'outside')
     throw clientError(
       'is not in a transaction: begin one on it, and pass the client that runs that transaction, not a pool or a client of its own',

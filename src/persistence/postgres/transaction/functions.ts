@@ -47,6 +47,9 @@ const declarations = `
 /** Two calls are in one transaction if this is still its id: outside of one, each statement has its own. */
 const refuseOutside = `IF _transaction IS DISTINCT FROM (_asked ->> 'transaction')::bigint THEN RETURN json_build_object('outcome', 'outside'); END IF;`
 
+/** The transaction sees what was committed before its first statement, and nothing later. */
+const hasOldSnapshot = `current_setting('transaction_isolation') IN ('repeatable read', 'serializable')`
+
 /** The transaction, and which of the keys its jobs have that it can see. */
 function lookFunction(name: string): string {
   return `
@@ -57,7 +60,8 @@ DECLARE
 BEGIN
   RETURN json_build_object('transaction', _transaction, 'keyed', (
     SELECT coalesce(json_agg(json_build_object('key', idempotency_key, 'id', id, 'state', state, 'content', content,
-      'isOwn', EXISTS (SELECT 1 FROM job_events WHERE job_id = jobs.id AND seq = 1 AND job_events.id >= _first_event))), '[]')
+      'isOwn', EXISTS (SELECT 1 FROM job_events WHERE job_id = jobs.id AND seq = 1
+        AND job_events.id >= _first_event AND job_events.id < _first_event + 4096))), '[]')
     FROM jobs WHERE idempotency_key = ANY (ARRAY(SELECT json_array_elements_text((_request::json) -> 'keys')))));
 END
 $$`
@@ -89,7 +93,7 @@ BEGIN
     EXCEPTION WHEN unique_violation THEN
       GET STACKED DIAGNOSTICS _constraint = CONSTRAINT_NAME;
       IF _constraint <> 'jobs_key' THEN RAISE; END IF;
-      IF current_setting('transaction_isolation') <> 'read committed' THEN
+      IF ${hasOldSnapshot} THEN
         RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'jobmachine: another transaction has used the idempotency key since this one began; roll back, and try again';
       END IF;
       RETURN json_build_object('outcome', 'key used');

@@ -1,4 +1,4 @@
-import { InvalidInputError } from '../../../errors.ts'
+import { InvalidInputError, UnavailableError } from '../../../errors.ts'
 import { causeOf } from '../../../machines/events.ts'
 import { Admission } from '../../admission.ts'
 import type { EnqueuedJob, EnqueueResult, Lease, LeaseEvent, NewJobRow } from '../../store.ts'
@@ -7,10 +7,10 @@ import type { Reads } from '../reads.ts'
 import { type QueueDepths, unlimited } from '../write/depths.ts'
 import { JobIds } from '../write/job-ids.ts'
 import { ofNewJobs } from '../write/step.ts'
-import { type Answer, assertInside, Clients } from './client.ts'
+import { Clients } from './client.ts'
 
-/** How often keys are looked at again that another transaction has used in between. */
-const keyTriesMax = 3
+/** How often a call tries to store its jobs; after each failure it knows at least one key more that others have stored in between. */
+const keyTriesMax = 20
 
 interface Parts {
   readonly reads: Reads
@@ -29,6 +29,11 @@ interface Look {
   })[]
 }
 
+type EnqueueAnswer =
+  | { readonly outcome: 'stored'; readonly now: number }
+  | { readonly outcome: 'key used' }
+  | { readonly outcome: 'too many'; readonly max: number; readonly stored: number }
+
 /** What is done in transactions of users, on their own connections. */
 export class Transactions {
   readonly #parts: Parts
@@ -45,8 +50,8 @@ export class Transactions {
     const client = await this.#clients.check(given)
     const keys = jobs.flatMap(({ idempotency }) => idempotency?.key ?? [])
     const { reads, depths, node } = this.#parts
-    const room = depths.hasRoom(jobs.length) ? unlimited : await depths.look(jobs)
     for (let tries = 1; ; tries++) {
+      const room = depths.hasRoom(jobs.length) ? unlimited : await depths.look(jobs)
       const { transaction, keyed } = (await this.#clients.call(client, 'look', { keys })) as Look
       while (!this.#ids.has(jobs.length)) await this.#ids.reserve(reads, jobs.length)
       const stored = new Map(
@@ -57,12 +62,11 @@ export class Transactions {
       const { newJobs } = admission
       const request = { transaction, now: node.now(), isKeyed: keys.length > 0, ...ofNewJobs(newJobs) }
       // Also if there is nothing to store: whether this is a transaction, the second call shows.
-      const answer = (await this.#clients.call(client, 'enqueue', request)) as Answer
-      assertInside(answer)
+      const answer = (await this.#clients.call(client, 'enqueue', request)) as EnqueueAnswer
       if (answer.outcome === 'key used' && tries < keyTriesMax) continue
-      if (answer.outcome === 'too many') throw tooMany(answer)
+      const { now } = toStored(answer)
       depths.expect(newJobs.length)
-      admission.setStates(answer.now)
+      admission.setStates(now)
       const own = new Set([...newJobs, ...keyed.filter(({ isOwn }) => isOwn)].map(({ id }) => id))
       return markUncommitted(admission.results[0]!, own)
     }
@@ -75,7 +79,7 @@ export class Transactions {
     const { id, leaseToken, note } = event
     const cause = note === undefined ? null : JSON.stringify({ ...causeOf(event.event), note })
     const request = { transaction, id, leaseToken, cause, now: this.#parts.node.now() }
-    assertInside((await this.#clients.call(client, 'complete', request)) as Answer)
+    await this.#clients.call(client, 'complete', request)
   }
 
   /** Whether the lease ended by a transaction that completed its job: its token is the number of its first event, of the start the next. */
@@ -90,7 +94,18 @@ function markUncommitted(result: EnqueueResult, own: ReadonlySet<number>): Enque
   return { outcome: 'stored', jobs: result.jobs.map((job) => (own.has(job.id) ? { ...job, committed: false } : job)) }
 }
 
-function tooMany({ max, stored }: Answer): InvalidInputError {
-  const message = `a transaction may store ${max} jobs, and this one has stored ${stored}: begin another, or enqueue without a client`
-  return new InvalidInputError([{ path: '', message }])
+/** Throws the error that says why nothing was stored. */
+function toStored(answer: EnqueueAnswer): Extract<EnqueueAnswer, { outcome: 'stored' }> {
+  switch (answer.outcome) {
+    case 'stored':
+      return answer
+    case 'key used':
+      throw new UnavailableError(
+        'other callers store jobs with the same idempotency keys now, and nothing of this call was stored; try again, in this transaction or another',
+      )
+    case 'too many': {
+      const message = `a transaction may store ${answer.max} jobs, and this one has stored ${answer.stored}: begin another, or enqueue without a client`
+      throw new InvalidInputError([{ path: '', message }])
+    }
+  }
 }
