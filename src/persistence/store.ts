@@ -149,9 +149,11 @@ export interface BackupReport {
 }
 
 /**
- * Where jobs live. Each call is atomic and is on disk when its promise resolves; concurrent calls may share one commit, and none fails
- * because of another. Expected refusals are results. Calls reject only with `UnavailableError` or `StorageFullError` (nothing was stored),
- * or on a broken invariant.
+ * Where jobs live. What a call has changed is on disk when its promise resolves; concurrent calls may share one commit, and none fails
+ * because of another. An `enqueue` is atomic, always. An `apply`, or a `command` to many jobs, is atomic for each of its jobs: if it takes too
+ * long as a whole, a store may commit it in parts. Expected refusals are results. Calls reject only with `UnavailableError` or
+ * `StorageFullError` (nothing was stored, except that a `command` to many may have changed some of its jobs), with `OutcomeUnknownError`, or
+ * on a broken invariant.
  *
  * One or more nodes serve a database: processes that open it with handlers. Each lease belongs to the node that took it. A store for one
  * node need not record the owner of a lease; a store for several must.
@@ -172,8 +174,8 @@ export interface Store {
 
   /**
    * `enqueue` in a transaction that the caller has begun on `client`, a connection of its own: the jobs are stored exactly if that commits.
-   * `committed` is false for those that are not yet. A replay of a key is not counted. Fails with `InvalidInputError` if the client cannot
-   * be used so; nothing is stored then. A store on a file does it at once, and throws.
+   * `committed` is false for those that are not yet. On PostgreSQL a replay of a key is not counted. Fails with `InvalidInputError` if the
+   * client cannot be used so; nothing is stored then. A store on a file does it at once, and throws.
    */
   enqueueIn(client: unknown, jobs: readonly NewJobRow[]): EnqueueResult | Promise<EnqueueResult>
 
@@ -233,7 +235,10 @@ export interface Store {
 
   /** Applies a command to one job. */
   send(command: Command, id: number, cause?: string | null): Promise<CommandResult>
-  /** The same for up to 500 jobs; if `state` is given, only for those in it. Resolves with the ids of the jobs that changed. */
+  /**
+   * The same for up to 500 jobs, each changed whole or not at all; if `state` is given, only for those in it. Resolves with the ids of the
+   * jobs that changed. If it rejects, some may have changed: whoever sends it again changes those whose state still allows it.
+   */
   command(command: Command, ids: readonly number[], state?: JobState, cause?: string | null): Promise<readonly number[]>
 
   find(id: number): Promise<JobRow | undefined>

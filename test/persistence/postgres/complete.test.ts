@@ -216,6 +216,36 @@ describe.skipIf(postgresMissing)('a handler that completes its job in its own tr
     await early.query('COMMIT')
   })
 
+  test('is refused it too if the row of the job no longer says so', async () => {
+    const early = await aClient()
+    await early.query('BEGIN')
+    await write(early, { jobId: 0, attempt: 0 })
+    const refused = deferred<Error>()
+    const { events, system } = await ended(async (context) => {
+      // As if more transactions had begun since than xmin can tell.
+      await early.query(`UPDATE test_${schemaOf()}.jobs SET priority = priority`)
+      refused.resolve(await context.complete(early).catch((error) => error))
+      await early.query('COMMIT')
+    })
+
+    expect(await refused.promise).toBeInstanceOf(InvalidInputError)
+    expect((await refused.promise).message).toContain('began before this attempt')
+    expect(events).toEqual(once)
+    expect((await system.verify()).violations).toEqual([])
+  })
+
+  test('has its effect under REPEATABLE READ too', async () => {
+    const { id, client, events } = await ended(async (context, client) => {
+      await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
+      await write(client, context)
+      await context.complete(client)
+      await client.query('COMMIT')
+    })
+
+    expect(events).toEqual(once)
+    expect(await effectsOf(client, id)).toEqual([1])
+  })
+
   test.each([
     ['no client', async () => ({}), 'must be a client of pg'],
     ['without a transaction', aClient, 'is not in a transaction'],
@@ -321,4 +351,32 @@ describe.skipIf(postgresMissing)('an attempt whose node was declared dead while 
     expect(await one.store.send('cancel', id)).toMatchObject({ outcome: 'done' })
     await expect(client.query('COMMIT')).rejects.toMatchObject({ code: 'JM002' })
   })
+})
+
+describe.skipIf(postgresMissing)('a transaction whose snapshot is older than the attempt', () => {
+  test.each(['enqueued', 'leased', 'started'])(
+    'cannot complete a job that was %s after it, and goes on',
+    async (step) => {
+      const { store } = await openPostgres()
+      const client = await aClient()
+      const look = async (before: string) => {
+        if (before !== step) return
+        await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
+        await client.query('SELECT 1 FROM effects')
+      }
+
+      await look('enqueued')
+      await store.enqueue([aJob()])
+      await look('leased')
+      const [job] = await store.lease({ limit: 1, wait: false })
+      await look('started')
+      await store.apply([{ ...leaseOf(job!), event: 'start' }])
+      const refused = store.complete(client, { ...leaseOf(job!), event: 'succeed' })
+
+      await expect(refused).rejects.toBeInstanceOf(InvalidInputError)
+      await expect(refused).rejects.toThrow('began before this attempt')
+      expect((await client.query('COMMIT')).command).toBe('COMMIT')
+      expect(await store.apply([{ ...leaseOf(job!), event: 'succeed' }])).toEqual([])
+    },
+  )
 })

@@ -1,5 +1,4 @@
 import { planSettings } from '../connection.ts'
-import { isMovedLater } from '../event-order.ts'
 import { channel } from '../node/row.ts'
 
 /** Events that a transaction of a user may write; the ids would allow some more. */
@@ -119,20 +118,30 @@ const raiseLost = (job: string) =>
 const heldJob = (id: string, token: string) => `SELECT 1 FROM jobs JOIN nodes ON nodes.id = jobs.node_id
     WHERE jobs.id = ${id} AND coalesce(jobs.lease_token, -1) = ${token} AND nodes.ended_at IS NULL`
 
-/** Notes that the job ends with the transaction. An attempt whose lease is lost fails the transaction at once, and later its commit. */
+/**
+ * Notes that the job ends with the transaction. An attempt whose lease is lost fails the transaction at once, and later its commit. The
+ * transaction must have begun after the start, or the event of the end would come first. It may have been open for any time, so the ids of
+ * the events are compared, and not `xmin`. A snapshot in which the attempt has not started yet is older too.
+ */
 function completeFunction(name: string, finish: string): string {
   return `
 CREATE FUNCTION ${name}(_request text) RETURNS text ${rights} AS $$
 DECLARE
   _asked json := _request::json;
   _transaction bigint := pg_current_xact_id_if_assigned()::text::bigint;
+  _first_event bigint := ${firstEvent('_transaction')};
   _job bigint := (_asked ->> 'id')::bigint;
   _token integer := (_asked ->> 'leaseToken')::integer;
 BEGIN
   ${refuseOutside}
   IF EXISTS (SELECT 1 FROM completions WHERE job_id = _job AND lease_token = _token) THEN RETURN json_build_object('outcome', 'noted'); END IF;
+  IF ${hasOldSnapshot} AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = _job AND seq > _token) THEN
+    RETURN json_build_object('outcome', 'began before');
+  END IF;
   IF NOT EXISTS (${heldJob('_job', '_token')}) THEN ${raiseLost('_job')} END IF;
-  IF EXISTS (SELECT 1 FROM jobs WHERE id = _job AND ${isMovedLater}) THEN RETURN json_build_object('outcome', 'began before'); END IF;
+  IF EXISTS (SELECT 1 FROM job_events WHERE job_id = _job AND seq >= _token AND id > _first_event) THEN
+    RETURN json_build_object('outcome', 'began before');
+  END IF;
   INSERT INTO completions (job_id, lease_token, given, cause, taken_by)
   VALUES (_job, _token, (_asked ->> 'now')::bigint, _asked ->> 'cause', '${finish}');
   RETURN json_build_object('outcome', 'noted');
