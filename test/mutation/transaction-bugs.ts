@@ -11,6 +11,12 @@ const dead = (test: string) =>
   ] as const
 const open = (test: string) =>
   ['persistence/postgres/transactions.test.ts', `a transaction that stays open ${test}`] as const
+const stores = (test: string) =>
+  [
+    'persistence/postgres/transactions.test.ts',
+    `a job that is enqueued in a transaction of the caller ${test}`,
+  ] as const
+
 export const transactionBugs: readonly Mutation[] = [
   bug(
     'a commit completes a job whose lease is lost',
@@ -41,5 +47,20 @@ export const transactionBugs: readonly Mutation[] = [
     'a node waits for as long as a transaction with its key is open',
     open('makes who uses the key of its job elsewhere try again, and nobody else'),
     { file: 'persistence/postgres/connection.js', text: 'SET lock_timeout TO ${lockTimeoutMs}', replace: 'SELECT 1' },
+  ),
+  bug(
+    'a call is answered with jobs that its transaction has not stored',
+    stores('is refused, and nothing of its call is stored, if others use its keys again and again'),
+    { file: 'persistence/postgres/transaction/transactions.js', text: 'toStored(answer);', replace: 'answer;' },
+  ),
+  bug(
+    'a job that another has committed counts as one of the transaction',
+    stores('is not that of another transaction that has used its key before'),
+    { file: functions, text: ' AND job_events.id < _first_event + 4096', replace: '' },
+  ),
+  bug(
+    'a transaction that is older than an attempt completes it',
+    completes('is refused it too if the row of the job no longer says so'),
+    { file: functions, text: ' AND id > _first_event', replace: ' AND false' },
   ),
 ]

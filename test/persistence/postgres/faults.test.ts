@@ -86,6 +86,23 @@ describe.skipIf(postgresMissing).concurrent('a store on PostgreSQL', () => {
     expect(notices.filter(({ type }) => type === 'fatal')).toEqual([])
   })
 
+  test('may have changed some jobs of a command that it refuses, each whole, and changes the rest the next time', async () => {
+    const { store, path } = await openPostgres()
+    const stranger = await aSession()
+    const [free, locked] = ids(await store.enqueue([aJob(), aJob()]))
+    await stranger.query('BEGIN')
+    await stranger.query(`SELECT 1 FROM ${path}.jobs WHERE id = $1 FOR UPDATE`, [locked])
+
+    const refused = await store.command('cancel', [free!, locked!]).catch((error) => error)
+    const states = await Promise.all([free!, locked!].map(async (id) => (await store.find(id))!.state))
+    await stranger.query('ROLLBACK')
+
+    expect(refused).toMatchObject({ code: 'unavailable', message: expect.stringContaining('has locked the job') })
+    expect(states).toEqual(['cancelled', 'queued'])
+    expect(await store.command('cancel', [free!, locked!])).toEqual([locked])
+    expect((await store.verify()).violations).toEqual([])
+  })
+
   test('refuses new jobs while the disk is full, keeps outcomes, and goes on when there is room', async (context) => {
     const server = ownServer()
     const folder = mountSmall(`${tempFolder()}/small`)
