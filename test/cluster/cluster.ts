@@ -22,7 +22,7 @@ const serverAwayMs = leaseMs * 1.5
 const laneCount = 10
 const unfinishedMax = 1_500
 /** How long the jobs that are left may need in the end. */
-const drainMs = 120_000
+const drainMs = 60_000
 const schema = 'jobs'
 
 /** A server of PostgreSQL that can be stopped at once. */
@@ -199,9 +199,24 @@ class Cluster {
   async #drain(client: Client): Promise<void> {
     const until = performance.now() + drainMs
     while ((await this.#unfinished(client)) > 0) {
-      if (performance.now() > until) return void this.#violations.push('not everything ended')
+      if (performance.now() > until) return void this.#violations.push('not everything ended', ...(await this.#stuck()))
       await setTimeout(100)
     }
+  }
+
+  /** What the database says of it. */
+  async #stuck(): Promise<string[]> {
+    const reader = new pg.Client({ connectionString: this.#options.server.address })
+    await reader.connect()
+    const found = await Promise.all(
+      [
+        'SELECT pid, state, wait_event, xact_start, left(query, 200) AS query FROM pg_stat_activity WHERE datname = current_database()',
+        `SELECT * FROM ${schema}.nodes WHERE ended_at IS NULL`,
+        `SELECT state, count(*), min(run_at - extract(epoch FROM clock_timestamp()) * 1000) AS due_in FROM ${schema}.jobs WHERE finished_at IS NULL GROUP BY state`,
+      ].map((sql) => reader.query(sql)),
+    )
+    await reader.end()
+    return found.flatMap(({ rows }) => rows.map((row) => JSON.stringify(row)))
   }
 
   async #killNodes(): Promise<void> {
