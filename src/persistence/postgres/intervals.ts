@@ -1,5 +1,15 @@
 import { timers } from '../../runtime/timers.ts'
 
+/** How many times as long as a look took its task rests: with an old snapshot open, the rows of many ended jobs lie in the way. */
+const restShare = 10
+/** At most, in ms: it may have taken long because the server was away. */
+const restMaxMs = 1_000
+
+/** The pause after a look that took so long, in ms. */
+export function restAfter(tookMs: number, leastMs: number): number {
+  return Math.max(leastMs, Math.min(restShare * tookMs, restMaxMs))
+}
+
 /** Runs each of some tasks again and again, a pause after its end, until it is stopped. A task that fails is tried again after its pause. */
 export class Intervals {
   readonly #timers = new Set<NodeJS.Timeout>()

@@ -30,7 +30,7 @@ import { assertWhole, readDatabase } from './database.ts'
 import { Duties } from './duties.ts'
 import { Health } from './health.ts'
 import { HeldLeases } from './held-leases.ts'
-import { Intervals } from './intervals.ts'
+import { Intervals, restAfter } from './intervals.ts'
 import { Maintenance } from './maintenance.ts'
 import { migrate } from './migrate.ts'
 import { type NodeThreadLink, OwnNode } from './nodes.ts'
@@ -68,8 +68,6 @@ const aheadMs = { min: 20, max: rateMs }
 const callsLately = 8
 /** How often a node looks for what is due and what others have stored, and between two walks of retention, in ms. */
 const pollMs = 50
-/** The same, as often as what the last look took: with an old snapshot open, the rows of many ended jobs lie in the way. */
-const pollRestShare = 10
 const retainRestMs = 60_000
 /** Between two looks at what is under way, and at transactions that stay open, in ms. */
 const lookMs = 500
@@ -205,7 +203,7 @@ export class PostgresStore implements Store {
       await maintenance.poll()
       const lookedFor = performance.now() - begunAt
       await this.#signals.tell(this.#claims.isWaiting, performance.now())
-      return Math.max(pollMs, pollRestShare * lookedFor)
+      return restAfter(lookedFor, pollMs)
     })
     this.#intervals.every(this.#options.leaseMs / renewalsPerLease, async () => {
       await maintenance.recover()
