@@ -9,7 +9,7 @@ import { describeAddress, type PostgresOptions, postgresDefaults } from '../post
 import { assertKept, assertNewest, assertSchema } from '../sqlite/file/accept.ts'
 import { leaveLog, openForReading, openForWriting } from '../sqlite/file/connection.ts'
 import { locateDatabase } from '../sqlite/file/locate.ts'
-import { closeAsMoved, movedError, readMoved } from '../sqlite/file/moved.ts'
+import { closeAsMoved, readMoved } from '../sqlite/file/moved.ts'
 import { storageFailure } from '../sqlite/file/storage-failure.ts'
 import { assertWalWhole } from '../sqlite/file/wal.ts'
 import { WholeJobs } from '../sqlite/read/whole-jobs.ts'
@@ -61,13 +61,13 @@ export async function copyFile({ path: given, postgres, ...options }: CopyOption
     assertNewest(db, path)
     const moved = readMoved(db)
     if (!moved) assertSchema(path)
-    else if (moved.to !== to) throw movedError(path, moved)
-    await target.begin(new WholeJobs(db).facts(), `${path} on ${hostname()}`, moved === null)
     const copy = new JobCopy(target, options.onStep)
-    const refused = moved === null ? await moveJobs({ path, to, db, copy, target, ...options }) : null
-    if (target.state) await target.open()
+    const move = { path, to, db, copy, target, ...options }
+    const refused = moved ? null : await moveJobs(move)
+    let transitions = moved ? await completeCopy(move) : copy.transitions
+    // The server was away since both sides were compared.
+    while (target.state && !(await target.open())) transitions += await completeCopy(move)
     const refusedMs = refused === null ? null : performance.now() - refused.since
-    const { transitions } = copy
     return { to, jobs: await target.count(), transitions, refusedMs, stopMs: refused?.stopMs ?? 0 }
   } finally {
     db.close()
@@ -86,6 +86,7 @@ interface Move extends Omit<CopyOptions, 'postgres'> {
 /** Returns since when writes have been refused, as `performance.now()`, and for how long only because the server was stopping. */
 async function moveJobs({ path, to, db, copy, target, stopServer, now, newDatabaseId, onStep }: Move) {
   const source = new WholeJobs(db)
+  await target.begin(source.facts(), originOf(path), newDatabaseId)
   await copy.copyAll(source)
   const { lock, since } = await waitForLock(path, stopServer, onStep, () => copy.follow(source))
   const stopMs = performance.now() - since
@@ -110,6 +111,31 @@ async function moveJobs({ path, to, db, copy, target, stopServer, now, newDataba
   } finally {
     lock.release()
   }
+}
+
+/**
+ * Copies from the closed file what a database lacks that has lost a part since, by a failover or a restore, and compares both sides again.
+ * Returns how many transitions it wrote.
+ */
+async function completeCopy({ path, target, newDatabaseId, onStep }: Move): Promise<number> {
+  const db = openForReading(path)
+  try {
+    const source = new WholeJobs(db)
+    const facts = source.facts()
+    await target.begin(facts, originOf(path), newDatabaseId, readMoved(db)!.to)
+    if (!target.state) return 0
+    const copy = new JobCopy(target, onStep)
+    await copy.copyAll(source)
+    await copy.finish(source)
+    await target.settle(facts, source.counts())
+    return copy.transitions
+  } finally {
+    db.close()
+  }
+}
+
+function originOf(path: string): string {
+  return `${path} on ${hostname()}`
 }
 
 /** Opens the file in a transaction that keeps producers from writing. */

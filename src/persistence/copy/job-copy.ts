@@ -158,6 +158,6 @@ function assertRight(job: WholeJob, known: KnownRow | undefined): void {
 
 function different(what: string): DatabaseUnusableError {
   return new DatabaseUnusableError(
-    `the file and the database are not the same. ${what}. Nothing was switched; if the file was replaced or restored since the copy began, drop the schema and begin again`,
+    `the file and the database are not the same. ${what}. No process can start on the database: run this again. If the file was replaced or restored since the copy began, drop the schema first`,
   )
 }

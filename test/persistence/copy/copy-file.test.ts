@@ -11,6 +11,7 @@ import { CopyTarget } from '../../../src/persistence/postgres/copy/copy-target.t
 import { backUp } from '../../../src/persistence/sqlite/file/backup.ts'
 import { openForReading } from '../../../src/persistence/sqlite/file/connection.ts'
 import { WholeJobs } from '../../../src/persistence/sqlite/read/whole-jobs.ts'
+import { ManualClock } from '../../../src/runtime/clock.ts'
 import { storedAt, storedIn } from '../../support/both-sides.ts'
 import { openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
@@ -179,10 +180,12 @@ describe.skipIf(postgresMissing)('the jobs of a file that moves to PostgreSQL', 
   test('do not go to a schema that has jobs, is in use, or has a part of another file', async () => {
     const [one, two] = [await aServedFile(), await aServedFile({ newDatabaseId: 'another' })]
     for (const file of [one, two]) await file.store.enqueue([aJob(), aJob()])
-    const node = await openPostgres()
+    const node = await openPostgres({ clock: new ManualClock(Date.now()) })
     const into = async (path: string, schema: string) => (await copy(path, undefined, schema)).run()
 
-    await expect(into(one.path, node.path)).rejects.toThrow(/is used by process \d+ on /)
+    await expect(into(one.path, node.path)).rejects.toThrow(
+      /is used by process \d+ on .*, heard of \d+ s ago: stop it, .*if it was killed, run this again in \d+ s$/,
+    )
     await node.store.enqueue([aJob()])
     await node.store.close()
     await expect(into(one.path, node.path)).rejects.toThrow('has jobs already')
@@ -203,7 +206,7 @@ describe.skipIf(postgresMissing)('the jobs of a file that moves to PostgreSQL', 
     const { run, schema, connectionString } = await copy(file.path)
     const db = openForReading(file.path)
     const slow = new CopyTarget({ driver: loadDriver(), addresses: new Addresses(connectionString), schema })
-    await slow.begin(new WholeJobs(db).facts(), 'the slow one')
+    await slow.begin(new WholeJobs(db).facts(), 'the slow one', 'new')
     const late = new JobCopy(slow, () => {})
     db.close()
     await run()

@@ -7,6 +7,7 @@ import { connect, pinPlansSql, type Settings } from '../connection.ts'
 import { type CopyState, readDatabase } from '../database.ts'
 import { failureOf } from '../failure.ts'
 import { keepIdsAscending, migrate } from '../migrate.ts'
+import { fencedCall } from '../node/row.ts'
 import { toOpenError } from '../open-failure.ts'
 import { insertRows } from './insert-rows.ts'
 import { readJobs, readRows } from './read-jobs.ts'
@@ -17,6 +18,11 @@ const patienceMs = 60_000
 const retryMs = 200
 /** Ids of one page. */
 const idsMax = 50_000
+/** How long a statement that looks at all jobs may take, and how much longer its answer, in ms. */
+const wholeMaxMs = 3_600_000
+const answerMarginMs = 5_000
+
+const undefinedTable = '42P01'
 
 /** What a file says of itself, of which a database must know. */
 interface Origin {
@@ -37,6 +43,8 @@ export class CopyTarget {
   #client: pg.Client | null = null
   #isPatient = false
   #state: CopyState | null = null
+  /** The connection that read all jobs last. */
+  #comparedBy: pg.Client | null = null
 
   constructor(settings: Settings) {
     this.#settings = settings
@@ -49,19 +57,24 @@ export class CopyTarget {
 
   /**
    * Begins the copy of a file, or finds out how far it came. Rejects with `DatabaseUnusableError` if the schema has other jobs, or if a
-   * process has it open. `mayBegin`: false if the file must be there already.
+   * process has it open. `newDatabaseId`: for a schema that is made. `movedTo`: where a closed file says that its jobs are; no copy of it
+   * begins a second time.
    */
-  async begin(origin: Origin, from: string, mayBegin = true): Promise<void> {
+  async begin(origin: Origin, from: string, newDatabaseId: string, movedTo: string | null = null): Promise<void> {
     const { schema } = this.#settings
     const [{ id }] = origin.epochs as readonly [Epoch]
-    await this.#patiently((client) => migrate(client, schema, id))
+    if (movedTo !== null && !(await this.#hasBegun(id)))
+      throw unusable(
+        schema,
+        `of this database is not the one to which the jobs of the file moved: that is in ${movedTo}`,
+      )
+    await this.#patiently((client) => migrate(client, schema, newDatabaseId))
     this.#state = await this.#transact(async (client) => {
       await client.query('LOCK TABLE nodes IN SHARE ROW EXCLUSIVE MODE')
       const { epochs, copy } = await readDatabase(client)
-      if (epochs[0]!.id === id && (copy || !mayBegin)) return copy
+      if (epochs[0]!.id === id && (copy || movedTo !== null)) return copy
       if (copy) throw unusable(schema, `has a part of the jobs of ${copy.from}: finish that copy, or drop the schema`)
-      if (!mayBegin) throw unusable(schema, 'is not the one to which the jobs of the file have moved')
-      await assertEmpty(client, schema)
+      await assertUnused(client, schema)
       const begun: CopyState = {
         from,
         node: await addNode(client, origin),
@@ -70,6 +83,18 @@ export class CopyTarget {
       }
       await setMeta(client, { database_id: id, copy: JSON.stringify(begun) })
       return begun
+    })
+  }
+
+  /** Only the begin of a copy gives a schema the id of a file. */
+  #hasBegun(id: string): Promise<boolean> {
+    return this.#patiently(async (client) => {
+      try {
+        return (await readDatabase(client)).epochs[0]!.id === id
+      } catch (error) {
+        if (Object(error).code === undefinedTable) return false
+        throw error
+      }
     })
   }
 
@@ -116,7 +141,9 @@ export class CopyTarget {
   all<Row extends pg.QueryResultRow>(sql: string): Promise<Row[]> {
     return this.#transact(async (client) => {
       await client.query('SET LOCAL enable_seqscan TO on')
-      return (await client.query<Row>(sql)).rows
+      const { rows } = await queryWhole<Row>(client, sql)
+      this.#comparedBy = client
+      return rows
     })
   }
 
@@ -138,7 +165,7 @@ export class CopyTarget {
     return this.#change(async (client) => {
       await client.query('DELETE FROM edge_counts')
       // Of jobs that retention removed before they were copied.
-      await client.query('DELETE FROM key_replays WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id)')
+      await queryWhole(client, 'DELETE FROM key_replays WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE id = job_id)')
       const columns = {
         writer_id: () => 0,
         n: ({ count }: EdgeCount) => count,
@@ -157,10 +184,19 @@ export class CopyTarget {
     })
   }
 
-  /** From now on processes may start. */
-  async open(): Promise<void> {
-    await this.#transact((client) => client.query(`DELETE FROM meta WHERE name = 'copy'`))
-    this.#state = null
+  /**
+   * From now on processes may start. False if another connection compared all jobs: the server was away since, and may have lost what it
+   * had committed.
+   */
+  async open(): Promise<boolean> {
+    const isOpen = await this.#transact(async (client) => {
+      const isCompared = client === this.#comparedBy
+      await client.query(`DELETE FROM meta WHERE name = 'copy' AND $1`, [isCompared])
+      // The answer to an earlier try may have been lost.
+      return isCompared || (await readDatabase(client)).copy === null
+    })
+    if (isOpen) this.#state = null
+    return isOpen
   }
 
   async close(): Promise<void> {
@@ -186,7 +222,7 @@ export class CopyTarget {
     })
   }
 
-  #transact<Result>(run: (client: pg.ClientBase) => Promise<Result>): Promise<Result> {
+  #transact<Result>(run: (client: pg.Client) => Promise<Result>): Promise<Result> {
     return this.#patiently(async (client) => {
       await client.query('BEGIN')
       try {
@@ -200,7 +236,7 @@ export class CopyTarget {
     })
   }
 
-  async #patiently<Result>(run: (client: pg.ClientBase) => Promise<Result>): Promise<Result> {
+  async #patiently<Result>(run: (client: pg.Client) => Promise<Result>): Promise<Result> {
     const giveUpAt = performance.now() + patienceMs
     for (;;) {
       try {
@@ -230,13 +266,29 @@ function unusable(schema: string, fault: string): DatabaseUnusableError {
   return new DatabaseUnusableError(`the schema ${schema} ${fault}`)
 }
 
-async function assertEmpty(client: pg.ClientBase, schema: string): Promise<void> {
-  const { rows } = await client.query<{ jobs: number; node: string | null }>(`
-    SELECT (SELECT count(*) FROM (SELECT 1 FROM jobs LIMIT 1) AS any_job) + (SELECT count(*) FROM (SELECT 1 FROM job_events LIMIT 1) AS any_event) AS jobs,
-      (SELECT 'process ' || pid || ' on ' || host FROM nodes WHERE ended_at IS NULL ORDER BY id DESC LIMIT 1) AS node`)
-  const { jobs, node } = rows[0]!
-  if (jobs > 0) throw unusable(schema, 'has jobs already: name another schema, or drop this one')
-  if (node !== null) throw unusable(schema, `is used by ${node}: stop it, or name another schema`)
+/** A statement that looks at all jobs, in the caller's transaction. */
+async function queryWhole<Row extends pg.QueryResultRow>(client: pg.ClientBase, text: string) {
+  await client.query(`SET LOCAL statement_timeout TO ${wholeMaxMs}`)
+  const query: pg.QueryConfig & { query_timeout: number } = { text, query_timeout: wholeMaxMs + answerMarginMs }
+  return client.query<Row>(query)
+}
+
+/** Nodes that were killed are declared dead. If one was only frozen, it can store nothing here any more. */
+async function assertUnused(client: pg.ClientBase, schema: string): Promise<void> {
+  const nodes = await client.query<{ node: string; silent: number; left: number }>(`
+    SELECT 'process ' || pid || ' on ' || host AS node, ceil((now - seen_at) / 1000.0)::integer AS silent, ceil((seen_at + lease_ms - now) / 1000.0)::integer AS left
+    FROM nodes, instant(NULL) AS now WHERE ended_at IS NULL AND seen_at + lease_ms > now ORDER BY seen_at DESC LIMIT 1`)
+  const [used] = nodes.rows
+  if (used) {
+    const { node, silent, left } = used
+    const advice = `stop it, or name another schema; if it was killed, run this again in ${left} s`
+    throw unusable(schema, `is used by ${node}, heard of ${silent} s ago: ${advice}`)
+  }
+  await client.query('UPDATE nodes SET ended_at = instant(NULL) WHERE ended_at IS NULL')
+  // Waits for what their writers have under way.
+  await client.query(`UPDATE writers SET last_call = ${fencedCall('last_call')} WHERE last_call >= 0`)
+  const { rowCount } = await client.query('(SELECT 1 FROM jobs LIMIT 1) UNION ALL (SELECT 1 FROM job_events LIMIT 1)')
+  if (rowCount !== 0) throw unusable(schema, 'has jobs already: name another schema, or drop this one')
 }
 
 /** What the process that served the file leaves is recovered as that of any node that is gone. */
