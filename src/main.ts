@@ -23,7 +23,7 @@ import { assembleHttp, type JobsHttp } from './http/http.ts'
 import { createJobSystem, type JobSystem } from './index.ts'
 import { escapeLines } from './job/escape-controls.ts'
 import { databasePathProblem } from './persistence/database-path.ts'
-import { migrateDatabase } from './persistence/postgres/migrate-database.ts'
+import { assertMigrated, migrateDatabase } from './persistence/postgres/migrate-database.ts'
 import { describeAddress, type PostgresOptions } from './persistence/postgres-options.ts'
 import { systemClock } from './runtime/clock.ts'
 import { version } from './runtime/version.ts'
@@ -122,7 +122,9 @@ async function verify(given?: string): Promise<void> {
 }
 
 async function verifyPostgres(postgres: PostgresOptions): Promise<void> {
-  const system = await createJobSystem({ postgres }).catch((error: Error) => fail(error.message, exitOf(error)))
+  const failed = (error: Error) => fail(error.message, exitOf(error))
+  await assertMigrated(postgres).catch(failed)
+  const system = await createJobSystem({ postgres }).catch(failed)
   process.exitCode = printReport(describeAddress(postgres), await system.verify(), process.stdout)
   await system.stop()
 }

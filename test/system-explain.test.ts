@@ -315,7 +315,7 @@ describe('a producer explains what is in the file', () => {
 
     expect(explanation).toMatchObject({
       obstacles: [
-        { code: 'attempt_running', message: `as the file has it, ${me} runs it` },
+        { code: 'attempt_running', message: expect.stringMatching(`^as the file has it, ${me}(, node .*)? runs it`) },
         {
           code: 'server_elsewhere',
           message: expect.stringMatching(`^this process is not a server, and ${me}, .* may still live$`),

@@ -38,6 +38,13 @@ describe.skipIf(postgresMissing)('the commands with DATABASE_URL', () => {
     expect(stdout).toMatch(/: 2 jobs, 2 events, 0 violations\n$/)
   })
 
+  test('verify makes no schema: it says that there is none', async () => {
+    const runs = [await run('misspelt', 'verify'), await run('misspelt', 'verify')]
+
+    expect(runs.map(({ code }) => code)).toEqual([1, 1])
+    for (const { stderr } of runs) expect(stderr).toContain('there is no schema misspelt with jobs in the database')
+  })
+
   test.each([
     { command: ['backup', 'copy.db'], instead: 'use pg_dump' },
     { command: ['compact'], instead: 'use VACUUM' },

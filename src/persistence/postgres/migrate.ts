@@ -79,7 +79,8 @@ export async function keepIdsAscending(client: pg.ClientBase, given = 0): Promis
   await client.query(sql, [given])
 }
 
-async function versionOf(client: pg.ClientBase, schema: string): Promise<number> {
+/** The version of a schema; 0 if it is not there. Rejects with `DatabaseUnusableError` if it is newer than this one. */
+export async function versionOf(client: pg.ClientBase, schema: string): Promise<number> {
   // Not by to_regclass: it may answer from before the wait for another node, which has made the schema meanwhile.
   const there = await client.query(
     `SELECT 1 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = $1 AND relname = 'meta'`,
