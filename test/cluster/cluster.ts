@@ -246,7 +246,8 @@ class Cluster {
   async #stopServer(): Promise<void> {
     const { server } = this.#options
     while (!this.#isOver) {
-      await setTimeout(stopServerEachMs)
+      await setTimeout(Math.min(stopServerEachMs, this.#options.lengthMs))
+      if (this.#isOver) return
       await server.stop()
       await setTimeout(this.#random.int(0, serverAwayMs))
       await server.start()
