@@ -23,7 +23,7 @@ async function aClient(address?: string): Promise<pg.Client> {
   await client.connect()
   whenDone(() => client.end())
   await client.query(
-    'CREATE TABLE IF NOT EXISTS orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text)',
+    'CREATE TABLE IF NOT EXISTS own_orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text)',
   )
   return client
 }
@@ -123,7 +123,7 @@ describe.skipIf(postgresMissing)('a job that is enqueued in a transaction of the
       { ...keyed, payload: 2 },
     ].map((job) => system.enqueue(job as never, { client }).catch((error) => error))
     const errors = await Promise.all(refused)
-    await client.query(`INSERT INTO orders (name) VALUES ('kept')`)
+    await client.query(`INSERT INTO own_orders (name) VALUES ('kept')`)
     await client.query('COMMIT')
 
     expect(errors.map((error) => error.constructor)).toEqual([
@@ -194,7 +194,7 @@ describe.skipIf(postgresMissing)('a job that is enqueued in a transaction of the
     const keyed = { ...aCount, idempotencyKey: 'later' }
 
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
-    await client.query('SELECT 1 FROM orders')
+    await client.query('SELECT 1 FROM own_orders')
     await system.enqueue(keyed)
     const failed = system.enqueue(keyed, { client })
 
