@@ -85,12 +85,15 @@ describe.skipIf(postgresMissing)('the plans of a step', () => {
       await enqueue(node, 4 * moved)
       const held = await lease(node, 2 * moved)
 
+      // Entries of dead rows count too, as long as a transaction that is open may see them: one of the store's own looks.
+      await node.store.close()
+      await (await connected(node)).query('VACUUM jobs')
+
       const { rows, scansOfTheTable } = await readsOf(node, held.slice(0, moved))
 
       expect(scansOfTheTable).toBe(0)
-      // Entries of dead rows count too, and more are left on a busy machine.
       // The outcome, the claim and what is handed out look each up once or twice; the claim finds what is locked or has left the line.
-      expect(rows).toBeLessThan(40 * moved)
+      expect(rows).toBeLessThan(8 * moved)
     },
   )
 })
