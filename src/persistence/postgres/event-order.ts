@@ -10,3 +10,11 @@ const transactionsMax = 1_000_000
  * last transactions can be told from very old ones: a row that was not written for 2^32 transactions counts as moved later for the next million.
  */
 export const isMovedLater = `age(jobs.xmin) BETWEEN -${transactionsMax} AND -1`
+
+/**
+ * The id before the first event of a transaction; those after it are its own, up to the first of the next. A database that was restored into
+ * a server with lower transaction ids has an offset.
+ */
+export function firstEventOf(transaction: string): string {
+  return `(${transaction} + (SELECT value::bigint FROM meta WHERE name = 'transaction_offset')) * 4096`
+}

@@ -3,6 +3,7 @@ import { type StoredName, snakeCase, storedNames } from '../../job/fields.ts'
 import { isSuspect } from '../sql/conditions.ts'
 import { after, stateHasTag, stored } from '../sql/transitions.ts'
 import { retention } from '../store.ts'
+import { firstEventOf } from './event-order.ts'
 import { pickFunction } from './pick.ts'
 import { addCounts, inPlpgsql, takeFunction } from './take.ts'
 import { transactionFunctions } from './transaction/functions.ts'
@@ -95,7 +96,7 @@ export const serverFunctions: readonly ServerFunction[] = [take, pick, step, ret
 export const stepSql = `SELECT * FROM ${step.name}(${stepParameters.map((_, index) => `$${index + 1}`).join(', ')})`
 export const stepNames = stepParameters.map(([name]) => name) as readonly string[]
 
-/** New jobs, in one statement with their payloads, events and counts. */
+/** New jobs, in one statement with their payloads, events and counts, and then the traces that some come from. */
 function insertSql(): string {
   const names = storedNames.map(snakeCase)
   const next = after('enqueue', { ...stored, run_at: 'item.starts_at' }, '0')
@@ -114,7 +115,12 @@ function insertSql(): string {
       INSERT INTO job_events (id, job_id, seq, event, from_state, to_state, attempt, at, cause)
       SELECT _first_event + _n + n, id, 1, 'enqueue', NULL, state, 0, _now, cause FROM item
     )
-    ${addCounts("(SELECT 'new' AS from_state, 'enqueue' AS event, state AS to_state FROM item) AS logged")}`)
+    ${addCounts("(SELECT 'new' AS from_state, 'enqueue' AS event, state AS to_state FROM item) AS logged")};
+    IF _traceparents IS NOT NULL THEN
+      INSERT INTO job_traces (job_id, traceparent, tracestate)
+      SELECT id, traceparent, tracestate FROM unnest(_ids, _traceparents, _tracestates) AS trace (id, traceparent, tracestate)
+      WHERE traceparent IS NOT NULL;
+    END IF`)
 }
 
 /**
@@ -129,7 +135,7 @@ LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
   _now bigint := instant(_given);
-  _first_event bigint := (pg_current_xact_id()::text::bigint + (SELECT value::bigint FROM meta WHERE name = 'transaction_offset')) * 4096;
+  _first_event bigint := ${firstEventOf('pg_current_xact_id()::text::bigint')};
   _n integer := 0; _from integer := 1; _until integer; _got bigint[]; _moved jsonb := '[]'; _picked bigint[]; _taken integer := 0;
   _started bigint[] := '{}'; _leased bigint[] := '{}'; _aside jsonb; _met boolean := false; _traced boolean;
 BEGIN
@@ -138,11 +144,6 @@ BEGIN
   IF _ids IS NOT NULL THEN
     ${insertSql()};
     _n := cardinality(_ids);
-    IF _traceparents IS NOT NULL THEN
-      INSERT INTO job_traces (job_id, traceparent, tracestate)
-      SELECT id, traceparent, tracestate FROM unnest(_ids, _traceparents, _tracestates) AS trace (id, traceparent, tracestate)
-      WHERE traceparent IS NOT NULL;
-    END IF;
   END IF;
   IF _replayed IS NOT NULL THEN
     INSERT INTO key_replays (job_id, n, last_at)

@@ -67,12 +67,17 @@ export class Maintenance {
 
   /** Looks which of these leases of this node have ended without an outcome from here, and says so. */
   async dropLost(known: readonly Lease[], cancelled: boolean): Promise<void> {
-    const { node, held, reads, notify } = this.#parts
+    const { node, held, reads } = this.#parts
     if (known.length === 0) return
     const rows = await reads.all<Lease>(heldSql, { node: node.id, ids: known.map(({ id }) => id) })
     const there = new Map(rows.map(({ id, leaseToken }) => [id, leaseToken]))
-    const lost = held.drop(known.filter(({ id, leaseToken }) => there.get(id) !== leaseToken))
-    if (lost.length > 0) notify({ type: 'lost', leases: lost.map((lease) => ({ ...lease, cancelled })) })
+    this.tellLost(held.drop(known.filter(({ id, leaseToken }) => there.get(id) !== leaseToken)), cancelled)
+  }
+
+  /** Says that these leases, which the node no longer holds, have ended without an outcome from here. */
+  tellLost(leases: readonly Lease[], cancelled: boolean): void {
+    if (leases.length === 0) return
+    this.#parts.notify({ type: 'lost', leases: leases.map((lease) => ({ ...lease, cancelled })) })
   }
 
   /** Queues jobs whose instant has come. */

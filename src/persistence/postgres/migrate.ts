@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { DatabaseUnusableError } from '../../errors.ts'
+import { firstEventOf } from './event-order.ts'
 import { serverFunctions } from './functions.ts'
 import { sql as version1 } from './migrations/0001.ts'
 import { sql as version2 } from './migrations/0002.ts'
@@ -69,7 +70,7 @@ async function isNewest(client: pg.ClientBase, schema: string): Promise<boolean>
 /** A dump that was restored into another server, whose transactions have lower ids than those of its events. */
 const newest = (given: string) => `greatest((SELECT max(id) FROM job_events), ${given})`
 const isBehind = (given: string) => `${newest(given)} >=
-  (pg_snapshot_xmax(pg_current_snapshot())::text::bigint + (SELECT value::bigint FROM meta WHERE name = 'transaction_offset')) * 4096`
+  ${firstEventOf('pg_snapshot_xmax(pg_current_snapshot())::text::bigint')}`
 
 /** Sees that the transitions to come have higher ids than all there are, and than `given`. */
 export async function keepIdsAscending(client: pg.ClientBase, given = 0): Promise<void> {

@@ -267,9 +267,7 @@ export class PostgresStore implements Store {
     start?: boolean
   }): Promise<readonly LeasedJob[]> {
     const jobs = await this.#claims.lease({ limit, wait, start })
-    const ended = this.#held.add(jobs)
-    if (ended.length > 0)
-      this.#options.notify({ type: 'lost', leases: ended.map((lease) => ({ ...lease, cancelled: true })) })
+    this.#maintenance.tellLost(this.#held.add(jobs), true)
     return jobs
   }
 
@@ -452,11 +450,9 @@ export class PostgresStore implements Store {
 
   async #comeBack(): Promise<void> {
     if ((await this.#node.beat()) !== null) return
-    const { notify } = this.#options
-    const leases = this.#held.all()
-    this.#held.drop(leases)
-    notify({ type: 'declaredDead', leases: leases.length })
-    if (leases.length > 0) notify({ type: 'lost', leases: leases.map((lease) => ({ ...lease, cancelled: false })) })
+    const leases = this.#held.drop(this.#held.all())
+    this.#options.notify({ type: 'declaredDead', leases: leases.length })
+    this.#maintenance.tellLost(leases, false)
     await this.#node.register()
     this.#signals.forget()
   }

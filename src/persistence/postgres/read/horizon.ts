@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { timers } from '../../../runtime/timers.ts'
+import { firstEventOf } from '../event-order.ts'
 import type { Reads } from '../reads.ts'
 
 /** How long a reader waits for its own last commit, and between two looks, in ms. */
@@ -40,6 +41,5 @@ const horizonSql = `
     SELECT backend_xid::text::bigint AS xid FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL
     UNION ALL SELECT transaction::text::bigint FROM pg_prepared_xacts WHERE database = current_database()
   )
-  SELECT (least(top, (SELECT min(top - ((top - xid) & 4294967295)) FROM open WHERE ((top - xid) & 4294967295) BETWEEN 1 AND 2147483647))
-    + (SELECT value::bigint FROM meta WHERE name = 'transaction_offset')) * 4096 AS horizon
+  SELECT ${firstEventOf('least(top, (SELECT min(top - ((top - xid) & 4294967295)) FROM open WHERE ((top - xid) & 4294967295) BETWEEN 1 AND 2147483647))')} AS horizon
   FROM seen`

@@ -1,10 +1,11 @@
 import { planSettings } from '../connection.ts'
+import { firstEventOf } from '../event-order.ts'
 import { channel } from '../node/row.ts'
 
 /** Events that a transaction of a user may write; the ids would allow some more. */
 const eventsMax = 4_000
 
-/** What the functions are made of: a statement that stores new jobs with its parameters, and the name of the function that moves jobs. */
+/** What the functions are made of: the statements that store new jobs with their parameters, and the name of the function that moves jobs. */
 interface Parts {
   readonly insert: string
   readonly parameters: readonly (readonly [name: string, type: string])[]
@@ -27,9 +28,6 @@ export function transactionFunctions({ insert, parameters, take, hashed }: Parts
 
 const rights = `LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT ${planSettings.map((setting) => `SET ${setting}`).join(' ')}`
 
-const firstEvent = (transaction: string) =>
-  `(${transaction} + (SELECT value::bigint FROM meta WHERE name = 'transaction_offset')) * 4096`
-
 /** Numbers of events that earlier calls of the same transaction have used. */
 const usedEvents =
   'coalesce((SELECT max(id) FROM job_events WHERE id >= _first_event AND id < _first_event + 4096) - _first_event, 0)'
@@ -40,7 +38,7 @@ const declarations = `
   _transaction bigint := pg_current_xact_id_if_assigned()::text::bigint;
   _writer bigint := -_transaction;
   _now bigint := instant((_asked ->> 'now')::bigint);
-  _first_event bigint := ${firstEvent('_transaction')};
+  _first_event bigint := ${firstEventOf('_transaction')};
   _n integer := ${usedEvents};`
 
 /** Two calls are in one transaction if this is still its id: outside of one, each statement has its own. */
@@ -55,7 +53,7 @@ function lookFunction(name: string): string {
 CREATE FUNCTION ${name}(_request text) RETURNS text ${rights} AS $$
 DECLARE
   _transaction bigint := pg_current_xact_id()::text::bigint;
-  _first_event bigint := ${firstEvent('_transaction')};
+  _first_event bigint := ${firstEventOf('_transaction')};
 BEGIN
   RETURN json_build_object('transaction', _transaction, 'keyed', (
     SELECT coalesce(json_agg(json_build_object('key', idempotency_key, 'id', id, 'state', state, 'content', content,
@@ -100,11 +98,6 @@ BEGIN
   ELSE
     ${insert};
   END IF;
-  IF _traceparents IS NOT NULL THEN
-    INSERT INTO job_traces (job_id, traceparent, tracestate)
-    SELECT id, traceparent, tracestate FROM unnest(_ids, _traceparents, _tracestates) AS trace (id, traceparent, tracestate)
-    WHERE traceparent IS NOT NULL;
-  END IF;
   ${wake}
   RETURN json_build_object('outcome', 'stored', 'now', _now);
 END
@@ -129,7 +122,7 @@ CREATE FUNCTION ${name}(_request text) RETURNS text ${rights} AS $$
 DECLARE
   _asked json := _request::json;
   _transaction bigint := pg_current_xact_id_if_assigned()::text::bigint;
-  _first_event bigint := ${firstEvent('_transaction')};
+  _first_event bigint := ${firstEventOf('_transaction')};
   _job bigint := (_asked ->> 'id')::bigint;
   _token integer := (_asked ->> 'leaseToken')::integer;
 BEGIN
@@ -156,7 +149,7 @@ CREATE FUNCTION ${name}(_job bigint, _token integer, _given bigint, _cause text)
 #variable_conflict use_column
 DECLARE
   _transaction bigint := pg_current_xact_id()::text::bigint;
-  _first_event bigint := ${firstEvent('_transaction')};
+  _first_event bigint := ${firstEventOf('_transaction')};
   _n integer := ${usedEvents};
   _moved bigint[];
 BEGIN
