@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { lengthOf } from '../support/length.ts'
 import { ownServer } from '../support/postgres-server.ts'
 import { cleanUp } from '../support/temp.ts'
 import { cluster } from './cluster.ts'
@@ -10,19 +11,16 @@ const usage = `npm run test:cluster -- [LENGTH] [--from SEED]
 
 Four nodes on a PostgreSQL server of their own. LENGTH: such as 30s, 10m (the default) or 8h.`
 
-const unitMs: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 }
-
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: { from: { type: 'string' }, help: { type: 'boolean' } },
   })
-  const [, amount, unit] = /^(\d+)([smh])$/.exec(positionals[0] ?? '10m') ?? []
-  if (values.help || !amount || !unit) {
+  const lengthMs = lengthOf(positionals[0] ?? '10m')
+  if (values.help || !lengthMs) {
     say(usage)
     return values.help ? 0 : 2
   }
-  const lengthMs = Number(amount) * unitMs[unit]!
   const seed = values.from === undefined ? Math.floor(Date.now() / 1_000) : Number(values.from)
   const folder = mkdtempSync(join(tmpdir(), 'jobmachine-cluster-'))
   say(`${lengthMs / 1_000} s in ${folder}, seed ${seed}`)

@@ -2,11 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { createJobSystem } from '../../src/index.ts'
 import { built } from '../support/built.ts'
-import { aDatabase, aSchema } from '../support/postgres.ts'
+import { aConnection, aDatabase, aSchema } from '../support/postgres.ts'
 import { postgresMissing } from '../support/postgres-server.ts'
 import { whenDone } from '../support/temp.ts'
 
@@ -25,9 +24,7 @@ async function aProducer() {
   const [address, schema] = [await aDatabase(), aSchema()]
   const system = await createJobSystem({ postgres: { connectionString: address, schema, maxConnections: 3 } })
   whenDone(() => system.stop())
-  const client = new pg.Client({ connectionString: address })
-  await client.connect()
-  whenDone(() => client.end())
+  const client = await aConnection()
   await client.query(`CREATE TABLE ${schema}_effects (job_id int, pid int)`)
   const effects = async () =>
     (await client.query<{ id: number }>(`SELECT job_id AS id FROM ${schema}_effects ORDER BY job_id`)).rows.map(

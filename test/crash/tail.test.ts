@@ -2,12 +2,12 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import pg from 'pg'
+import type pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import type { Store, StoreEvent } from '../../src/persistence/store.ts'
 import { ids } from '../persistence/conformance/helpers.ts'
 import { built } from '../support/built.ts'
-import { aDatabase, aSchema, openPostgres } from '../support/postgres.ts'
+import { aConnection, aDatabase, aSchema, openPostgres } from '../support/postgres.ts'
 import { postgresMissing } from '../support/postgres-server.ts'
 import { shareOf } from '../support/share.ts'
 import { aJob } from '../support/store.ts'
@@ -16,11 +16,7 @@ import { whenDone } from '../support/temp.ts'
 
 async function aSession(user = 'postgres'): Promise<pg.Client> {
   const address = (await aDatabase()).replace('//postgres@', `//${user}@`)
-  const client = new pg.Client({ connectionString: address, application_name: 'stranger' })
-  client.on('error', () => {})
-  await client.connect()
-  whenDone(() => client.end())
-  return client
+  return aConnection({ connectionString: address, application_name: 'stranger' })
 }
 
 /** Reads from a cursor until it is told to stop and has reached the end; returns what it saw, and every cursor that it had. */
@@ -89,9 +85,7 @@ describe.skipIf(postgresMissing)('the tail of transitions on PostgreSQL', () => 
       GRANT ALL ON ALL SEQUENCES IN SCHEMA ${path} TO reader`)
     const connectionString = (await aDatabase()).replace('//postgres@', '//reader@')
     const reader = await openPostgres({ path, connectionString })
-    const elsewhere = new pg.Client((await aDatabase()).replace(/\/tests_\w+/, '/postgres'))
-    await elsewhere.connect()
-    whenDone(() => elsewhere.end())
+    const elsewhere = await aConnection({ connectionString: (await aDatabase()).replace(/\/tests_\w+/, '/postgres') })
     const stranger = await aSession()
     const pid = (await stranger.query('SELECT pg_backend_pid() AS pid')).rows[0].pid
     await elsewhere.query('BEGIN; CREATE TEMP TABLE held (n integer)')

@@ -31,6 +31,20 @@ async function createDatabase(): Promise<string> {
   return `postgres://postgres@/${name}?host=${encodeURIComponent(host)}`
 }
 
+/** A connection of the test's own, which ends with it: to this file's database unless `config` says otherwise, and in `schema` if that is given. */
+export async function aConnection({
+  schema,
+  ...config
+}: pg.ClientConfig & { schema?: string } = {}): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: await aDatabase(), ...config })
+  // A test may stop the server.
+  client.on('error', () => {})
+  await client.connect()
+  whenDone(() => client.end())
+  if (schema !== undefined) await client.query(`SET search_path TO "${schema}"`)
+  return client
+}
+
 /** A schema that nobody else uses. */
 export function aSchema(): string {
   return `test_${++schemas}`

@@ -8,6 +8,7 @@ import { kills } from '../crash/kills.ts'
 import { cuts } from '../crash/power-cut.ts'
 import { walk, walks } from '../model/walk.ts'
 import { simulate, simulations } from '../simulation/simulation.ts'
+import { lengthOf } from '../support/length.ts'
 import { emptyTally, type Ordeal, type Tally } from './ordeal.ts'
 import { report } from './report.ts'
 
@@ -22,7 +23,6 @@ const ordeals: Readonly<Record<string, Ordeal>> = { simulations, walks, kills, c
 const shiftS = 20
 /** How much longer than its shift a process may take to finish, in s. */
 const overtimeS = 120
-const unitS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600 }
 
 interface Shift {
   readonly name: string
@@ -49,14 +49,14 @@ async function main(): Promise<number> {
   if (values.help) return say(usage)
   if (values.seed) return tellSimulation(Number(values.seed))
   if (values.walk) return tellWalk(Number(values.walk))
-  const [, amount, unit] = /^(\d+)([smh])$/.exec(positionals[0] ?? '1m') ?? []
+  const lengthMs = lengthOf(positionals[0] ?? '1m')
   const names = values.only?.split(',') ?? Object.keys(ordeals)
-  if (!amount || !unit || names.some((name) => !ordeals[name])) {
+  if (!lengthMs || names.some((name) => !ordeals[name])) {
     say(`${usage}\n\nNAME: ${Object.keys(ordeals).join(', ')}`)
     return 2
   }
   const from = values.from === undefined ? Math.floor(Date.now() / 1_000) : Number(values.from)
-  return torture(names, Number(amount) * unitS[unit]!, from)
+  return torture(names, lengthMs / 1_000, from)
 }
 
 /** All ordeals at once, each in one process after another. */

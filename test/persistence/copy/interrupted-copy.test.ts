@@ -6,7 +6,7 @@ import { loadDriver } from '../../../src/persistence/postgres/connection.ts'
 import { CopyTarget } from '../../../src/persistence/postgres/copy/copy-target.ts'
 import { ManualClock } from '../../../src/runtime/clock.ts'
 import { storedAt, storedIn } from '../../support/both-sides.ts'
-import { aDatabase, aSchema, openPostgres } from '../../support/postgres.ts'
+import { aConnection, aDatabase, aSchema, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { aJob } from '../../support/store.ts'
 import { whenDone } from '../../support/temp.ts'
@@ -26,14 +26,6 @@ async function endAt(step: string, path: string, schema: string): Promise<Run> {
   )
   await expect(begun.run()).rejects.toThrow(`killed when ${step}`)
   return begun
-}
-
-async function connectTo(schema: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: await aDatabase() })
-  await client.connect()
-  whenDone(() => client.end())
-  await client.query(`SET search_path TO "${schema}"`)
-  return client
 }
 
 /** Keeps what a schema has now; the answer brings all of it back, as a restore or a failover to a standby that lags does. */
@@ -58,7 +50,7 @@ async function aClosedFile() {
   const file = await aServedFile()
   await fill(file, 1)
   const { schema } = await endAt('waiting', file.path, aSchema())
-  const client = await connectTo(schema)
+  const client = await aConnection({ schema })
   const restore = await keep(client, schema)
   await fill(file, 1)
   await file.stop()
@@ -135,7 +127,7 @@ describe.skipIf(postgresMissing)('a move that ended when the file was closed', (
         `the schema ${wrong} of this database is not the one to .* moved: that is in postgres.*, schema ${schema}$`,
       ),
     )
-    const client = await connectTo(wrong)
+    const client = await aConnection({ schema: wrong })
     expect((await client.query('SELECT 1 FROM pg_namespace WHERE nspname = $1', [wrong])).rows).toEqual([])
   })
 })
@@ -144,7 +136,7 @@ describe.skipIf(postgresMissing)('a schema that gets the jobs of a file', () => 
   test('is not opened on another connection than that on which it was compared', async () => {
     const { target, client } = await aTarget(aSchema())
     await target.count()
-    const other = await connectTo('public')
+    const other = await aConnection({ schema: 'public' })
     const ended = new Promise((resolve) => client.once('end', resolve))
     await other.query('SELECT pg_terminate_backend($1)', [(client as unknown as { processID: number }).processID])
     await ended
@@ -176,7 +168,7 @@ describe.skipIf(postgresMissing)('a schema that gets the jobs of a file', () => 
 
   test('may have been used by a process that was killed, which stores nothing there any more', async () => {
     const { store, path: schema } = await openPostgres({ clock: new ManualClock(Date.now() - 3_600_000) })
-    const client = await connectTo(schema)
+    const client = await aConnection({ schema })
     const left = 'SELECT 1 FROM nodes WHERE ended_at IS NULL UNION ALL SELECT 1 FROM writers WHERE last_call >= 0'
     expect((await client.query(left)).rows.length).toBeGreaterThan(1)
     const file = await aServedFile()

@@ -1,12 +1,11 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { pinPlansSql } from '../../../src/persistence/postgres/connection.ts'
 import { serverFunctions, stepNames } from '../../../src/persistence/postgres/functions.ts'
 import type { LeasedJob } from '../../../src/persistence/store.ts'
-import { aDatabase, type OpenedPostgres, openPostgres } from '../../support/postgres.ts'
+import { aConnection, type OpenedPostgres, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { aJob } from '../../support/store.ts'
-import { whenDone } from '../../support/temp.ts'
 import { ids, leaseOf } from '../conformance/helpers.ts'
 
 const start = { wait: false, start: true } as const
@@ -15,10 +14,8 @@ const many = 3_000
 
 /** A connection of the test's own, in the schema of a store. */
 async function connected(path: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: await aDatabase() })
-  await client.connect()
-  whenDone(() => client.end())
-  await client.query(`SET search_path TO ${path}; ${pinPlansSql}`)
+  const client = await aConnection({ schema: path })
+  await client.query(pinPlansSql)
   return client
 }
 

@@ -1,4 +1,4 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import {
@@ -9,7 +9,7 @@ import {
   LeaseLostError,
 } from '../../../src/index.ts'
 import { deferred } from '../../support/deferred.ts'
-import { aDatabase, aSchema, openPostgres, passLease } from '../../support/postgres.ts'
+import { aConnection, aDatabase, aSchema, openPostgres, passLease } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { aJob } from '../../support/store.ts'
 import { whenDone } from '../../support/temp.ts'
@@ -19,9 +19,7 @@ import { ids, leaseOf } from '../conformance/helpers.ts'
 const nameOfTest = () => expect.getState().currentTestName!
 
 async function aClient(): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: await aDatabase() })
-  await client.connect()
-  whenDone(() => client.end())
+  const client = await aConnection()
   await client.query(
     'CREATE TABLE IF NOT EXISTS effects (test text NOT NULL, job_id bigint NOT NULL, attempt integer NOT NULL)',
   )

@@ -1,10 +1,8 @@
 import { setTimeout } from 'node:timers/promises'
-import pg from 'pg'
 import { describe, expect, test } from 'vitest'
-import { aDatabase, openPostgres } from '../../support/postgres.ts'
+import { aConnection, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { aJob } from '../../support/store.ts'
-import { whenDone } from '../../support/temp.ts'
 import { ids } from '../conformance/helpers.ts'
 
 /** Two stores, of which the second's next transaction begins, and so has its id, but waits for `release` before it looks at any job. */
@@ -14,9 +12,7 @@ async function twoStores() {
   for (const { store } of [first, second]) await store.recoverOrphans()
   // So that both have written once, and their writers have rows.
   for (const { store } of [first, second]) await store.command('cancel', ids(await store.enqueue([aJob()])))
-  const client = new pg.Client(await aDatabase())
-  await client.connect()
-  whenDone(() => client.end())
+  const client = await aConnection()
   await client.query('BEGIN')
   const newest = `(SELECT max(node_id) FROM ${first.path}.writers)`
   await client.query(`SELECT 1 FROM ${first.path}.writers WHERE node_id = ${newest} FOR UPDATE`)

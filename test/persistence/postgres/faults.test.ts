@@ -3,21 +3,17 @@ import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { StoreEvent } from '../../../src/persistence/store.ts'
-import { aDatabase, openPostgres } from '../../support/postgres.ts'
+import { aConnection, openPostgres } from '../../support/postgres.ts'
 import { ownServer, postgresMissing } from '../../support/postgres-server.ts'
 import { mountSmall } from '../../support/small-disk.ts'
 import { aJob } from '../../support/store.ts'
 import { until } from '../../support/system.ts'
-import { cleanUp, tempFolder, whenDone } from '../../support/temp.ts'
+import { cleanUp, tempFolder } from '../../support/temp.ts'
 import { ids, leaseOf } from '../conformance/helpers.ts'
 
 /** Another user's session. */
 async function aSession(address: string | null = null, application = 'stranger'): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: address ?? (await aDatabase()), application_name: application })
-  client.on('error', () => {})
-  await client.connect()
-  whenDone(() => client.end())
-  return client
+  return aConnection({ application_name: application, ...(address !== null && { connectionString: address }) })
 }
 
 async function pidOf(client: pg.Client): Promise<number> {

@@ -1,13 +1,12 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { pinPlansSql } from '../../../src/persistence/postgres/connection.ts'
 import { stepSql } from '../../../src/persistence/postgres/functions.ts'
 import { type Step, stepValues } from '../../../src/persistence/postgres/write/step.ts'
 import type { LeasedJob } from '../../../src/persistence/store.ts'
-import { aDatabase, type OpenedPostgres, openPostgres } from '../../support/postgres.ts'
+import { aConnection, type OpenedPostgres, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { aJob } from '../../support/store.ts'
-import { whenDone } from '../../support/temp.ts'
 import { leaseOf } from '../conformance/helpers.ts'
 
 /** Jobs that a step ends, and that it claims. */
@@ -57,10 +56,8 @@ async function readNow(client: pg.Client): Promise<Reads> {
 }
 
 async function connected({ path }: OpenedPostgres): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: await aDatabase() })
-  await client.connect()
-  whenDone(() => client.end())
-  await client.query(`SET search_path TO ${path}; ${pinPlansSql}`)
+  const client = await aConnection({ schema: path })
+  await client.query(pinPlansSql)
   return client
 }
 

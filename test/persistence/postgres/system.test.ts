@@ -1,8 +1,7 @@
-import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { createJobSystem, defineHandler, type JobContext, JobNotFoundError } from '../../../src/index.ts'
-import { aDatabase, aSchema } from '../../support/postgres.ts'
+import { aConnection, aDatabase, aSchema } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
 import { whenDone } from '../../support/temp.ts'
 
@@ -66,9 +65,7 @@ describe.skipIf(postgresMissing)('a system on PostgreSQL', () => {
   test('names a transaction of somebody else that stays open in its health and in explain', async () => {
     const system = await aSystem(aSchema(), () => {})
     const job = await system.enqueue({ type: 'count', payload: 1 })
-    const stranger = new pg.Client({ connectionString: await aDatabase(), application_name: 'stranger' })
-    await stranger.connect()
-    whenDone(() => stranger.end())
+    const stranger = await aConnection({ application_name: 'stranger' })
     await stranger.query('BEGIN; CREATE TEMP TABLE held (n integer)')
     const { pid } = (await stranger.query('SELECT pg_backend_pid() AS pid')).rows[0]
 

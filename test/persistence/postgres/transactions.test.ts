@@ -12,16 +12,14 @@ import {
   UnavailableError,
   UnknownTypeError,
 } from '../../../src/index.ts'
-import { aDatabase, aSchema } from '../../support/postgres.ts'
+import { aConnection, aDatabase, aSchema } from '../../support/postgres.ts'
 import { ownServer, postgresMissing } from '../../support/postgres-server.ts'
 import { collectSpans } from '../../support/spans.ts'
 import { whenDone } from '../../support/temp.ts'
 
 /** A user's client, with a table for side effects. */
 async function aClient(address?: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: address ?? (await aDatabase()) })
-  await client.connect()
-  whenDone(() => client.end())
+  const client = await aConnection(address === undefined ? {} : { connectionString: address })
   await client.query(
     'CREATE TABLE IF NOT EXISTS own_orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text)',
   )
@@ -428,9 +426,7 @@ describe.skipIf(postgresMissing)('a client', () => {
     whenDone(async () => {
       await owner.query('REVOKE USAGE ON SCHEMA granted FROM clerk; DROP ROLE clerk')
     })
-    const client = new pg.Client({ connectionString: (await aDatabase()).replace('postgres@', 'clerk@') })
-    await client.connect()
-    whenDone(() => client.end())
+    const client = await aConnection({ connectionString: (await aDatabase()).replace('postgres@', 'clerk@') })
 
     await client.query('BEGIN')
     const refused = system.enqueue(aCount, { client })

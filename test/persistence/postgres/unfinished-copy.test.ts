@@ -1,25 +1,15 @@
-import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import type { CopyState } from '../../../src/persistence/postgres/database.ts'
-import { aDatabase, openPostgres } from '../../support/postgres.ts'
+import { aConnection, openPostgres } from '../../support/postgres.ts'
 import { postgresMissing } from '../../support/postgres-server.ts'
-import { whenDone } from '../../support/temp.ts'
 
 const copy: CopyState = { from: '/srv/jobs.db on app-1', node: 1, lastJob: 10, lastTransition: 30 }
-
-async function connectTo(schema: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: await aDatabase() })
-  await client.connect()
-  whenDone(() => client.end())
-  await client.query(`SET search_path TO "${schema}"`)
-  return client
-}
 
 describe.skipIf(postgresMissing)('a schema that has only a part of the jobs of a file', () => {
   test('is refused by every process, with what to do', async () => {
     const { store, path } = await openPostgres()
     await store.close()
-    const client = await connectTo(path)
+    const client = await aConnection({ schema: path })
     await client.query(`INSERT INTO meta (name, value) VALUES ('copy', $1)`, [JSON.stringify(copy)])
 
     await expect(openPostgres({ path })).rejects.toThrow(
@@ -32,7 +22,7 @@ describe.skipIf(postgresMissing)('a schema that has only a part of the jobs of a
   test('lets no process become a node, even one that looked at it before the copy began', async () => {
     const { store, path } = await openPostgres()
     await store.close()
-    const client = await connectTo(path)
+    const client = await aConnection({ schema: path })
     await client.query(`INSERT INTO meta (name, value) VALUES ('copy', $1)`, [JSON.stringify(copy)])
 
     const node = `INSERT INTO nodes (pid, host, started_at, serves, types, lease_ms, seen_at) VALUES (1, 'a', 'b', true, '{}', 1, 1)`
@@ -45,7 +35,7 @@ describe.skipIf(postgresMissing)('a database that came from a file', () => {
     const { store, path } = await openPostgres()
     const first = store.databaseIdOf(1)
     await store.close()
-    const client = await connectTo(path)
+    const client = await aConnection({ schema: path })
     await client.query(`INSERT INTO meta (name, value) VALUES ('epochs', $1)`, [
       JSON.stringify([{ id: 'later', firstJob: 1_000_001, firstTransition: 1_000_001 }]),
     ])
