@@ -247,7 +247,6 @@ class Cluster {
     const { server } = this.#options
     while (!this.#isOver) {
       await setTimeout(Math.min(stopServerEachMs, this.#options.lengthMs))
-      if (this.#isOver) return
       await server.stop()
       await setTimeout(this.#random.int(0, serverAwayMs))
       await server.start()

@@ -124,6 +124,20 @@ describe.skipIf(postgresMissing)('a node on PostgreSQL', () => {
     expect((await producer.verify()).violations).toEqual([])
   })
 
+  test('that has nothing to do while the server is away lives on, and runs what comes when it is back', async () => {
+    const server = ownServer()
+    const node = await startNode(server.address, 'jobs')
+    server.stop()
+    await setTimeout(300)
+    server.start()
+
+    const producer = await aProducer(server.address, 'jobs')
+    const { id } = await producer.enqueue({ type: 'work', payload: 1 })
+
+    await expectAllDone(producer, [id])
+    expect(node.exitCode).toBeNull()
+  })
+
   test('does not outlive its process: a program that has done its work ends by itself', async () => {
     const program = `
       import { createJobSystem } from ${JSON.stringify(built('index.js'))}

@@ -12,9 +12,15 @@ export function restAfter(tookMs: number, leastMs: number): number {
 
 /** Runs each of some tasks again and again, a pause after its end, until it is stopped. A task that fails is tried again after its pause. */
 export class Intervals {
+  readonly #keepsAlive: boolean
   readonly #timers = new Set<NodeJS.Timeout>()
   #stopped = false
   #running = new Set<Promise<void>>()
+
+  /** `keepsAlive`: the process does not end by itself before `stop`, even if it has no connection meanwhile. */
+  constructor(keepsAlive: boolean) {
+    this.#keepsAlive = keepsAlive
+  }
 
   /** `pauseMs`: or what the task answers, if that is a number. */
   every(pauseMs: number, task: () => Promise<unknown>): void {
@@ -29,7 +35,7 @@ export class Intervals {
         })
       this.#running.add(running)
     }, pauseMs)
-    timer.unref()
+    if (!this.#keepsAlive) timer.unref()
     this.#timers.add(timer)
   }
 

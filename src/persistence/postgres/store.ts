@@ -118,7 +118,7 @@ export class PostgresStore implements Store {
   readonly #maintenance: Maintenance
   readonly #horizon: Horizon
   readonly #reader: Reader
-  readonly #intervals = new Intervals()
+  readonly #intervals: Intervals
   readonly #signals: Signals
   readonly #health: Health
   readonly #open: OpenTransactions
@@ -132,6 +132,7 @@ export class PostgresStore implements Store {
     const { types, retentionMs, clock, notify, maxConnections } = options
     this.#schema = settings.schema
     this.#options = options
+    this.#intervals = new Intervals(options.serves)
     const connections = maxConnections ?? postgresDefaults.maxConnections.byDefault
     const writers = connections < fewConnections ? 1 : writersMax
     this.#reads = new Reads(settings, connections - writers - 1)
